@@ -1,0 +1,74 @@
+//! The `berth` command.
+
+#![forbid(unsafe_code)]
+// This is the edge: it measures wall-clock time for people; nothing it measures goes into a result.
+#![allow(clippy::disallowed_methods)]
+
+mod completions;
+mod generate;
+mod interrupt;
+mod output;
+mod placements;
+mod progress;
+mod replay;
+mod summary;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// How a command ended, when not with an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Complete,
+    /// Ended by Ctrl-C; what was written is marked as partial.
+    Interrupted,
+}
+
+/// Berth decides which host every VM runs on, and replays production traces through the same code.
+#[derive(Parser)]
+#[command(version, propagate_version = true, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage, 130 ended by Ctrl-C.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Replay a trace of VMs on a fleet of hosts and show how well they fit
+    Replay(replay::Replay),
+    /// Write a workload as hosts and vms CSV files
+    Generate(generate::Generate),
+    /// Print a completion script for a shell
+    Completions(completions::Completions),
+}
+
+fn main() -> ExitCode {
+    let ending = match Cli::parse().command {
+        Command::Replay(command) => command.run(),
+        Command::Generate(command) => command.run(),
+        Command::Completions(command) => command.run(),
+    };
+    match ending {
+        Ok(Ending::Complete) => ExitCode::SUCCESS,
+        Ok(Ending::Interrupted) => ExitCode::from(130),
+        Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS, // the reader has seen enough
+        Err(error) => {
+            eprintln!("berth: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        super::Cli::command().debug_assert();
+    }
+}

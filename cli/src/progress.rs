@@ -1,0 +1,47 @@
+//! The live progress bar: part done, rate, time left. On a terminal only.
+
+use std::time::Duration;
+
+use berth_traces::Progress;
+use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+
+/// Follows how far a trace has been read.
+pub(crate) struct Bar {
+    bar: ProgressBar,
+    progress: Progress,
+}
+
+impl Bar {
+    pub(crate) fn new(progress: Progress) -> Self {
+        let total = (progress.total() > 0).then(|| progress.total());
+        let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr_with_hz(10));
+        let template = match total {
+            Some(_) => "{bar:32} {percent:>3}%  {msg}  {eta} left",
+            None => "{spinner}  {msg}",
+        };
+        bar.set_style(ProgressStyle::with_template(template).expect("a fixed template").with_key(
+            "eta",
+            |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+                let left = Duration::from_secs(state.eta().as_secs());
+                let _ = write!(out, "{}", indicatif::HumanDuration(left));
+            },
+        ));
+        Self { bar, progress }
+    }
+
+    /// Shows where the run is; called every few thousand VMs.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)] // for people
+    pub(crate) fn show(&self, vms: u64) {
+        if self.bar.is_hidden() {
+            return;
+        }
+        let seconds = self.bar.elapsed().as_secs_f64().max(0.001);
+        let rate = (vms as f64 / seconds) as u64;
+        self.bar.set_message(format!("{} VMs, {}/s", HumanCount(vms), HumanCount(rate)));
+        self.bar.set_position(self.progress.done());
+    }
+
+    pub(crate) fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,199 @@
+//! `berth replay`.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use berth_scheduler::{Policy, Search};
+use berth_simulator::{Observer, Options, Outcome, report, simulate};
+use berth_traces::{Extent, Fleet, Format, Generator, Host, Micros, Trace, Vm, neutral, reference};
+use clap::Args;
+
+use crate::interrupt::Interrupt;
+use crate::placements::Placements;
+use crate::progress::Bar;
+use crate::{Ending, output, summary};
+
+/// VMs of the sample trace: two days of the synthetic cloud.
+const SAMPLE_VMS: u64 = 150_000;
+/// Where the sample run writes its results.
+const SAMPLE_OUT: &str = "berth-out";
+const DEFAULT_SHAPE: &str = "64x256x3840:1000";
+/// Fits the sample cloud with some VMs rejected at the peaks, so that every chart shows something.
+const SAMPLE_SHAPE: &str = "64x256x3840:440";
+
+/// Replay a trace of VMs on a fleet of hosts and show how well they fit.
+#[derive(Args)]
+#[command(after_help = "\
+Without a trace and hosts, a sample fleet and trace are generated and the results go to berth-out/.
+
+Examples:
+  berth replay
+  berth replay --trace azure.csv.gz --host-shape 64x256x3840:1000 --out results
+  berth replay --hosts wl/s1k.hosts.csv --trace wl/s1k.vms.csv --policy bestfit --placements out.csv
+  berth replay --reference s10k --policy worstfit --json")]
+pub(crate) struct Replay {
+    /// A trace file, plain or gzip
+    #[arg(long, value_name = "PATH", conflicts_with = "reference")]
+    trace: Option<PathBuf>,
+    /// The trace's format: neutral or azure-v1-2017 [default: told by its header]
+    #[arg(long, value_name = "F", requires = "trace")]
+    format: Option<Format>,
+    /// A reference workload with its own hosts, instead of a trace file
+    #[arg(long, value_name = "NAME", value_parser = reference::NAMES)]
+    reference: Option<String>,
+    /// A hosts file in the neutral format
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["host_shape", "reference"])]
+    hosts: Option<PathBuf>,
+    /// Hosts as vCPUs x GiB of memory x GB of disk : count, more shapes after commas [default: 64x256x3840:1000]
+    #[arg(long, value_name = "SHAPE", conflicts_with = "reference")]
+    host_shape: Option<Fleet>,
+    /// Which host with enough room gets a VM: bestfit, bestfit-cpu, firstfit or worstfit
+    #[arg(long, value_name = "P", default_value_t = Policy::BestFit)]
+    policy: Policy,
+    /// Look at every host for every decision (slow; the answer is the same)
+    #[arg(long)]
+    exhaustive: bool,
+    /// The seed of the sample trace, or of the reference workload instead of its own
+    #[arg(long, value_name = "N", conflicts_with = "trace")]
+    seed: Option<u64>,
+    /// Write placements.csv, summary.json and report.html to this directory
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Write the placements (vm_id,host_id) to this file
+    #[arg(long, value_name = "FILE")]
+    placements: Option<PathBuf>,
+    /// Print the summary as JSON instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is replayed on what, with the words for it.
+struct Workload {
+    trace: Trace,
+    trace_name: String,
+    hosts: Vec<Host>,
+    fleet_name: String,
+}
+
+impl Replay {
+    pub(crate) fn run(self) -> Result<Ending> {
+        let workload = self.workload()?;
+        let out = self.out.clone().or_else(|| self.is_sample().then(|| SAMPLE_OUT.into()));
+        let placements_path =
+            self.placements.clone().or_else(|| out.as_ref().map(|out| out.join("placements.csv")));
+        let file = placements_path.as_deref().map(output::create).transpose()?;
+        let search = if self.exhaustive { Search::Exhaustive } else { Search::Ranked };
+        let options = Options { policy: self.policy, search };
+
+        let Workload { trace, trace_name, hosts, fleet_name } = workload;
+        let bar = Bar::new(trace.progress());
+        let mut watch = Watch { placements: Placements::new(file), bar, interrupt: Interrupt::listen()? };
+        let started = Instant::now();
+        let outcome = simulate(&hosts, trace, options, &mut watch);
+        watch.bar.finish();
+        let outcome = outcome.with_context(|| match &placements_path {
+            Some(path) => format!("the replay failed; {} is incomplete", path.display()),
+            None => "the replay failed".to_owned(),
+        })?;
+        let took = started.elapsed();
+        let _sha256 = watch.placements.finish().with_context(|| match &placements_path {
+            Some(path) => format!("cannot write {}", path.display()),
+            None => "cannot write the placements".to_owned(),
+        })?;
+
+        let summary = report::json(&outcome);
+        if let Some(out) = &out {
+            output::write_file(&out.join("summary.json"), &summary)?;
+            write_report(&out.join("report.html"), &outcome, &trace_name, &fleet_name)?;
+        }
+        if self.json {
+            output::print(&summary)?;
+        } else {
+            output::print(&summary::table(&outcome, &trace_name, &fleet_name, took))?;
+            if let Some(out) = &out {
+                output::print(&format!("\nThe report is {}\n", out.join("report.html").display()))?;
+            }
+        }
+        if outcome.complete {
+            return Ok(Ending::Complete);
+        }
+        eprintln!("berth: ended by Ctrl-C; everything shown and written is partial");
+        Ok(Ending::Interrupted)
+    }
+
+    fn is_sample(&self) -> bool {
+        self.trace.is_none() && self.reference.is_none() && self.hosts.is_none() && self.host_shape.is_none()
+    }
+
+    fn workload(&self) -> Result<Workload> {
+        if let Some(name) = &self.reference {
+            let set = reference::set(name).expect("clap lets only known names through");
+            let set = if let Some(seed) = self.seed { set.with_seed(seed) } else { set };
+            let hosts = set.hosts();
+            let fleet_name = format!("{} hosts of {name}", hosts.len());
+            return Ok(Workload {
+                trace: set.vms(),
+                trace_name: format!("reference {name}"),
+                hosts,
+                fleet_name,
+            });
+        }
+        let (hosts, fleet_name) = self.fleet()?;
+        let (trace, trace_name) = match &self.trace {
+            Some(path) => (Trace::open(path, self.format)?, path.display().to_string()),
+            None => {
+                let seed = self.seed.unwrap_or(1);
+                let trace = Generator::azure_like(seed, Extent::Vms(SAMPLE_VMS)).trace();
+                (trace, format!("generated, like Azure 2017, seed {seed}"))
+            }
+        };
+        Ok(Workload { trace, trace_name, hosts, fleet_name })
+    }
+
+    fn fleet(&self) -> Result<(Vec<Host>, String)> {
+        if let Some(path) = &self.hosts {
+            let hosts = neutral::read_hosts(path)?;
+            let name = format!("{} hosts of {}", hosts.len(), path.display());
+            return Ok((hosts, name));
+        }
+        let fleet = match &self.host_shape {
+            Some(fleet) => fleet.clone(),
+            None if self.is_sample() => SAMPLE_SHAPE.parse().expect("a fixed shape"),
+            None => DEFAULT_SHAPE.parse().expect("a fixed shape"),
+        };
+        let shapes: Vec<String> = fleet
+            .shapes
+            .iter()
+            .map(|shape| {
+                let capacity = shape.capacity;
+                format!("{} × {} vCPU {} GiB", shape.count, capacity.vcpus, capacity.memory_mb / 1024)
+            })
+            .collect();
+        Ok((fleet.hosts(), shapes.join(", ")))
+    }
+}
+
+fn write_report(path: &Path, outcome: &Outcome, trace: &str, fleet: &str) -> Result<()> {
+    let heading = report::Heading { title: "Berth replay", trace, fleet };
+    let page = report::html(outcome, &heading).context("cannot draw the report")?;
+    output::write_file(path, &page)
+}
+
+struct Watch {
+    placements: Placements,
+    bar: Bar,
+    interrupt: Interrupt,
+}
+
+impl Observer for Watch {
+    fn decided(&mut self, vm: &Vm, host: Option<&Host>) -> io::Result<()> {
+        self.placements.push(vm, host)
+    }
+
+    fn proceed(&mut self, vms: u64, _now: Micros) -> bool {
+        self.bar.show(vms);
+        !self.interrupt.requested()
+    }
+}

@@ -1,0 +1,71 @@
+//! The outcome of a run as a table for people.
+
+use std::time::Duration;
+
+use berth_simulator::Outcome;
+use comfy_table::{CellAlignment, Table, presets};
+
+/// The table, with how long the run took.
+#[allow(clippy::cast_precision_loss)] // for people
+pub(crate) fn table(outcome: &Outcome, trace: &str, fleet: &str, took: Duration) -> String {
+    let totals = &outcome.totals;
+    let seconds = took.as_secs_f64();
+    let partial = if outcome.complete { "" } else { " (partial: ended early)" };
+    let mut facts = grid();
+    facts.add_rows([
+        ["trace".to_owned(), format!("{trace}{partial}")],
+        ["fleet".to_owned(), fleet.to_owned()],
+        ["policy".to_owned(), outcome.policy.clone()],
+        ["VMs placed".to_owned(), count(totals.placed)],
+        [
+            "VMs rejected".to_owned(),
+            format!("{} ({})", count(totals.rejected), percent(totals.rejected, totals.vms)),
+        ],
+        ["hosts in use".to_owned(), hosts_in_use(outcome)],
+        [
+            "took".to_owned(),
+            format!("{seconds:.2} s, {} VMs/s", count((totals.vms as f64 / seconds.max(1e-6)) as u64)),
+        ],
+    ]);
+    let mut use_table = grid();
+    use_table.set_header(["used", "mean", "peak", "at the end"]);
+    let rows = [("vCPU", 0), ("memory", 1), ("disk", 2)];
+    for (name, class) in rows {
+        let of_capacity = |used: u64| percent(used, outcome.capacity.amounts()[class]);
+        let at = |share: &berth_simulator::Share| of_capacity(share.amounts()[class]);
+        use_table.add_row([
+            name.to_owned(),
+            at(&outcome.mean_used),
+            at(&outcome.peak_used),
+            at(&outcome.end().used),
+        ]);
+    }
+    use_table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
+    format!("{facts}\n\n{use_table}\n")
+}
+
+fn hosts_in_use(outcome: &Outcome) -> String {
+    let end = outcome.end();
+    format!(
+        "{} of {} at most, {} at the end with {} of their vCPUs used",
+        count(outcome.peak_busy_hosts),
+        count(outcome.hosts),
+        count(end.busy_hosts),
+        percent(end.used.vcpus, end.busy_vcpus)
+    )
+}
+
+fn grid() -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    table
+}
+
+fn count(number: u64) -> String {
+    indicatif::HumanCount(number).to_string()
+}
+
+#[allow(clippy::cast_precision_loss)] // for people
+fn percent(part: u64, whole: u64) -> String {
+    if whole == 0 { "–".to_owned() } else { format!("{:.2} %", 100.0 * part as f64 / whole as f64) }
+}

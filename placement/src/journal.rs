@@ -1,0 +1,151 @@
+//! The change journal: which rows changed, in order, in a bounded lock-free ring.
+//!
+//! Writers never wait; a reader that falls a whole ring behind is told so and looks at every row instead.
+//! An entry says only *that* a row changed: the reader then reads the row's current state, so an entry that
+//! is read late or twice does no harm.
+
+use std::cmp;
+
+use crate::ids::Row;
+use crate::sync::{AtomicU64, Ordering};
+
+/// Entries of the ring; a power of two.
+#[cfg(not(loom))]
+const CAPACITY: u64 = 1 << 16;
+#[cfg(loom)]
+const CAPACITY: u64 = 2;
+
+/// ```text
+/// bits 63..25  lap: how often the ring had been filled before this entry, plus one (0: never written)
+/// bit  24      layout: more than the used amounts may have changed
+/// bits 23..0   row
+/// ```
+/// Later laps compare greater, so storing the maximum keeps a writer that was held up for a whole lap from
+/// covering its successor's entry. Laps last for 2^55 entries.
+#[derive(Clone, Copy)]
+struct Slot(u64);
+
+impl Slot {
+    const LAYOUT: u64 = 1 << 24;
+    const ROW: u64 = Self::LAYOUT - 1;
+    const LAP_SHIFT: u32 = 25;
+
+    fn new(sequence: u64, row: Row, layout: bool) -> Self {
+        debug_assert!(u64::from(row.0) <= Self::ROW);
+        let layout = if layout { Self::LAYOUT } else { 0 };
+        Self(Self::lap_of(sequence) << Self::LAP_SHIFT | layout | u64::from(row.0))
+    }
+
+    const fn lap_of(sequence: u64) -> u64 {
+        sequence / CAPACITY + 1
+    }
+
+    const fn lap(self) -> u64 {
+        self.0 >> Self::LAP_SHIFT
+    }
+
+    #[allow(clippy::cast_possible_truncation)] // the mask leaves 24 bits
+    const fn entry(self) -> Entry {
+        Entry { row: Row((self.0 & Self::ROW) as u32), layout: self.0 & Self::LAYOUT != 0 }
+    }
+}
+
+/// One change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// The row that changed.
+    pub row: Row,
+    /// Whether its inventories, traits, aggregates or place in the tree may have changed too.
+    pub layout: bool,
+}
+
+/// What a reader finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Read {
+    /// The next change.
+    Changed(Entry),
+    /// Nothing more for now.
+    UpToDate,
+    /// Entries were overwritten before they were read: every row may have changed.
+    Overrun,
+}
+
+/// The ring of changes.
+pub struct Journal {
+    next: AtomicU64,
+    slots: Box<[AtomicU64]>,
+}
+
+impl Default for Journal {
+    fn default() -> Self {
+        Self { next: AtomicU64::new(0), slots: (0..CAPACITY).map(|_| AtomicU64::new(0)).collect() }
+    }
+}
+
+impl Journal {
+    /// Says that `row` changed. Called after the change itself, so that who reads the entry sees the change.
+    #[inline]
+    pub fn push(&self, row: Row, layout: bool) {
+        let sequence = self.next.fetch_add(1, Ordering::Relaxed);
+        self.slot(sequence).fetch_max(Slot::new(sequence, row, layout).0, Ordering::Release);
+    }
+
+    /// The position behind the newest entry, to start reading from.
+    pub fn end(&self) -> u64 {
+        self.next.load(Ordering::Acquire)
+    }
+
+    /// Reads the entry at `cursor` and moves the cursor on.
+    ///
+    /// An entry whose writer has taken its number but not yet stored it ends the reading for now: it and those
+    /// behind it are read next time. After [`Read::Overrun`] the cursor stands at the end.
+    #[inline]
+    pub fn read(&self, cursor: &mut u64) -> Read {
+        let slot = Slot(self.slot(*cursor).load(Ordering::Acquire));
+        match slot.lap().cmp(&Slot::lap_of(*cursor)) {
+            cmp::Ordering::Less => Read::UpToDate,
+            cmp::Ordering::Equal => {
+                *cursor += 1;
+                Read::Changed(slot.entry())
+            }
+            cmp::Ordering::Greater => {
+                *cursor = self.end();
+                Read::Overrun
+            }
+        }
+    }
+
+    #[allow(clippy::cast_possible_truncation)] // the mask leaves far fewer bits than usize has
+    fn slot(&self, sequence: u64) -> &AtomicU64 {
+        &self.slots[(sequence & (CAPACITY - 1)) as usize]
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_come_back_in_order_and_then_no_more() {
+        let journal = Journal::default();
+        let mut cursor = journal.end();
+        journal.push(Row(7), false);
+        journal.push(Row(3), true);
+        assert_eq!(journal.read(&mut cursor), Read::Changed(Entry { row: Row(7), layout: false }));
+        assert_eq!(journal.read(&mut cursor), Read::Changed(Entry { row: Row(3), layout: true }));
+        assert_eq!(journal.read(&mut cursor), Read::UpToDate);
+    }
+
+    #[test]
+    fn a_reader_that_falls_a_ring_behind_is_told() {
+        let journal = Journal::default();
+        let mut cursor = 0;
+        for row in 0..=CAPACITY {
+            journal.push(Row(u32::try_from(row).unwrap()), false);
+        }
+        assert_eq!(journal.read(&mut cursor), Read::Overrun);
+        assert_eq!(journal.read(&mut cursor), Read::UpToDate);
+        journal.push(Row(1), false);
+        assert_eq!(journal.read(&mut cursor), Read::Changed(Entry { row: Row(1), layout: false }));
+    }
+}

@@ -1,0 +1,225 @@
+//! Column kernels: 64 rows in, one mask word out.
+//!
+//! The only module of the workspace with `unsafe`: the vector forms, chosen at run time by what the processor has.
+//! Each has the scalar form as its twin, and a property test that they agree.
+
+/// Classes compared at once: the ones every VM asks for.
+pub const CLASSES: usize = 3;
+
+/// Amounts that every 64-row comparison passes: "this class is not asked for".
+pub const NOT_ASKED: i32 = i32::MIN;
+
+/// One column's values for 64 rows, on cache lines of their own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[repr(C, align(64))]
+pub struct Lanes(pub [i32; 64]);
+
+impl Lanes {
+    /// All lanes alike.
+    #[must_use]
+    pub const fn splat(value: i32) -> Self {
+        Self([value; 64])
+    }
+}
+
+/// The free amounts of a lane that stands for nothing.
+pub const NOTHING: [i32; CLASSES] = [i32::MIN; CLASSES];
+
+/// A block in which every lane stands for nothing.
+pub const EMPTY: [Lanes; CLASSES] = [const { Lanes::splat(i32::MIN) }; CLASSES];
+
+/// One lane of a block.
+#[must_use]
+#[inline]
+pub const fn lane_of(block: &[Lanes; CLASSES], lane: usize) -> [i32; CLASSES] {
+    [block[0].0[lane], block[1].0[lane], block[2].0[lane]]
+}
+
+/// Writes one lane of a block.
+#[inline]
+pub const fn set_lane(block: &mut [Lanes; CLASSES], lane: usize, values: [i32; CLASSES]) {
+    block[0].0[lane] = values[0];
+    block[1].0[lane] = values[1];
+    block[2].0[lane] = values[2];
+}
+
+/// Keeps `summary`'s lane the largest values of `block`, in which one lane went from `old` to `new`.
+#[inline]
+pub fn summarise(
+    summary: &mut [Lanes; CLASSES],
+    lane: usize,
+    block: &[Lanes; CLASSES],
+    old: [i32; CLASSES],
+    new: [i32; CLASSES],
+) {
+    for class in 0..CLASSES {
+        let top = &mut summary[class].0[lane];
+        if new[class] >= *top {
+            *top = new[class];
+        } else if old[class] == *top {
+            *top = largest(&block[class]);
+        }
+    }
+}
+
+/// The rows whose value is at least `need`, as a mask word (lane 0 is bit 0).
+#[must_use]
+#[inline]
+pub fn at_least(values: &Lanes, need: i32) -> u64 {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has AVX2.
+        #[allow(unsafe_code)]
+        return unsafe { avx2::at_least(values, need) };
+    }
+    scalar::at_least(values, need)
+}
+
+/// The rows where all of the classes reach what is needed of them.
+#[must_use]
+#[inline]
+pub fn fits(values: &[Lanes; CLASSES], need: [i32; CLASSES]) -> u64 {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has AVX2.
+        #[allow(unsafe_code)]
+        return unsafe { avx2::fits(values, need) };
+    }
+    scalar::fits(values, need)
+}
+
+/// The largest of 64 values.
+#[must_use]
+#[inline]
+pub fn largest(values: &Lanes) -> i32 {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has AVX2.
+        #[allow(unsafe_code)]
+        return unsafe { avx2::largest(values) };
+    }
+    scalar::largest(values)
+}
+
+/// The plain forms: what the vector forms must equal.
+pub mod scalar {
+    use super::{CLASSES, Lanes};
+
+    /// See [`super::at_least`].
+    #[must_use]
+    pub fn at_least(values: &Lanes, need: i32) -> u64 {
+        values.0.iter().enumerate().fold(0, |mask, (lane, &value)| mask | u64::from(value >= need) << lane)
+    }
+
+    /// See [`super::fits`].
+    #[must_use]
+    pub fn fits(values: &[Lanes; CLASSES], need: [i32; CLASSES]) -> u64 {
+        values.iter().zip(need).fold(u64::MAX, |mask, (values, need)| mask & at_least(values, need))
+    }
+
+    /// See [`super::largest`].
+    #[must_use]
+    #[inline(always)]
+    pub fn largest(values: &Lanes) -> i32 {
+        values.0.iter().copied().fold(i32::MIN, i32::max)
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod avx2 {
+    use std::arch::x86_64::{
+        __m256i, _mm256_andnot_si256, _mm256_castsi256_ps, _mm256_cmpgt_epi32, _mm256_load_si256,
+        _mm256_movemask_ps, _mm256_or_si256, _mm256_set1_epi32,
+    };
+
+    use super::{CLASSES, Lanes};
+
+    /// Rows a register holds.
+    const WIDTH: usize = 8;
+
+    /// # Safety
+    /// The processor has AVX2.
+    #[target_feature(enable = "avx2")]
+    #[allow(unsafe_code)]
+    pub(super) unsafe fn at_least(values: &Lanes, need: i32) -> u64 {
+        let need = _mm256_set1_epi32(need);
+        let mut mask = 0;
+        for part in 0..64 / WIDTH {
+            let short = _mm256_cmpgt_epi32(need, load(values, part));
+            mask |= passed(short) << (part * WIDTH);
+        }
+        mask
+    }
+
+    /// # Safety
+    /// The processor has AVX2.
+    #[target_feature(enable = "avx2")]
+    #[allow(unsafe_code)]
+    pub(super) unsafe fn fits(values: &[Lanes; CLASSES], need: [i32; CLASSES]) -> u64 {
+        let need = need.map(|need| _mm256_set1_epi32(need));
+        let mut mask = 0;
+        for part in 0..64 / WIDTH {
+            let short = |class: usize| _mm256_cmpgt_epi32(need[class], load(&values[class], part));
+            let short = _mm256_or_si256(short(0), _mm256_or_si256(short(1), short(2)));
+            mask |= passed(short) << (part * WIDTH);
+        }
+        mask
+    }
+
+    /// # Safety
+    /// The processor has AVX2.
+    #[target_feature(enable = "avx2")]
+    #[allow(unsafe_code)]
+    pub(super) unsafe fn largest(values: &Lanes) -> i32 {
+        super::scalar::largest(values) // inlined here, the compiler uses the wide registers
+    }
+
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    #[allow(unsafe_code)]
+    fn load(values: &Lanes, part: usize) -> __m256i {
+        let lanes = &values.0[part * WIDTH..(part + 1) * WIDTH];
+        // SAFETY: the slice has WIDTH lanes of 4 bytes, and starts a multiple of 32 bytes into a 64-aligned array.
+        unsafe { _mm256_load_si256(lanes.as_ptr().cast()) }
+    }
+
+    /// The lanes that are not short, as bits.
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    fn passed(short: __m256i) -> u64 {
+        let all = _mm256_set1_epi32(-1);
+        let passed = _mm256_castsi256_ps(_mm256_andnot_si256(short, all));
+        u64::from(_mm256_movemask_ps(passed).cast_unsigned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn lanes() -> impl Strategy<Value = Lanes> {
+        let value = prop_oneof![any::<i32>(), -2..3_i32, Just(i32::MIN), Just(i32::MAX)];
+        proptest::collection::vec(value, 64).prop_map(|values| Lanes(values.try_into().unwrap()))
+    }
+
+    fn need() -> impl Strategy<Value = i32> {
+        prop_oneof![any::<i32>(), -2..3_i32, Just(NOT_ASKED), Just(i32::MAX)]
+    }
+
+    proptest! {
+        #[test]
+        fn vector_and_scalar_agree(a in lanes(), b in lanes(), c in lanes(), needs in [need(), need(), need()]) {
+            prop_assert_eq!(at_least(&a, needs[0]), scalar::at_least(&a, needs[0]));
+            let block = [a, b, c];
+            prop_assert_eq!(fits(&block, needs), scalar::fits(&block, needs));
+            prop_assert_eq!(largest(&block[0]), scalar::largest(&block[0]));
+        }
+    }
+
+    #[test]
+    fn what_is_not_asked_for_passes_everywhere() {
+        assert_eq!(at_least(&Lanes::splat(i32::MIN), NOT_ASKED), u64::MAX);
+    }
+}

@@ -1,0 +1,33 @@
+//! The placement model and its lock-free in-memory index.
+//!
+//! An [`Index`] holds every resource provider of a fleet: what it has ([`Inventory`]), what is taken
+//! (allocations of consumers), its traits, aggregates and place in a provider tree. Claims and releases are
+//! compare-and-swap on one cell per resource class; topology is published as immutable snapshots; a decider
+//! works on a private [`View`] that the change journal keeps fresh. Words follow OpenStack Placement.
+//!
+//! This crate performs no I/O, reads no clock, draws no random number and spawns no thread.
+
+mod consumers;
+mod ids;
+mod index;
+mod inventory;
+mod journal;
+pub mod kernel;
+mod ledger;
+mod names;
+mod segment;
+mod sync;
+mod topology;
+mod view;
+mod writer;
+
+pub use consumers::{Allocation, Allocations, ConsumerId};
+pub use ids::{ClassId, Row, TraitId};
+pub use index::{ClaimError, Inconsistency, Index, UnknownConsumer};
+pub use inventory::{InvalidInventory, Inventory, Units};
+pub use journal::{Entry as JournalEntry, Journal, Read as JournalRead};
+pub use ledger::{InventoryInUse, Ledger, Refusal};
+pub use names::Names;
+pub use topology::{Provider, Topology};
+pub use view::{Change, HOST_CLASSES, HostFree, ShapeId, View};
+pub use writer::{TopologyError, Writer};

@@ -1,0 +1,242 @@
+//! A decider's private copy of the free amounts, in plain memory.
+//!
+//! Decisions scan millions of values, and a compiler cannot turn a scan of atomics into vector code. So each decider
+//! keeps a copy, brings it up to date from the change journal (a few rows between two decisions) and scans that. The
+//! copy is advisory by nature: the claim decides.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use crate::ids::{ClassId, Row};
+use crate::index::Index;
+use crate::inventory::Units;
+use crate::journal::Read;
+use crate::kernel::{CLASSES, EMPTY, Lanes, NOTHING, lane_of, largest, set_lane, summarise};
+use crate::topology::Topology;
+
+/// The classes every VM asks for, in the order of [`HostFree`].
+pub const HOST_CLASSES: [ClassId; CLASSES] = [ClassId::VCPU, ClassId::MEMORY_MB, ClassId::DISK_GB];
+
+/// A host's free amounts of the [`HOST_CLASSES`], held to the range of `i32`; `i32::MIN` without inventory.
+///
+/// Comparing with an amount stays exact, because no allocation exceeds `i32::MAX`.
+pub type HostFree = [i32; CLASSES];
+
+/// The dense number of a host shape, private to one view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ShapeId(pub u32);
+
+/// What hosts have in common that no claim changes: unit rules of the [`HOST_CLASSES`].
+type Shape = [Option<Units>; CLASSES];
+
+/// A host that changed; `None` stands for "not a host", before or after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Change {
+    /// The host.
+    pub row: Row,
+    /// What the view said before.
+    pub before: Option<HostFree>,
+    /// What it says now.
+    pub after: Option<HostFree>,
+}
+
+/// The free amounts of every host, in blocks of 64 rows, with the largest free amounts of every block.
+#[derive(Clone)]
+pub struct View {
+    cursor: u64,
+    topology: Arc<Topology>,
+    blocks: Vec<[Lanes; CLASSES]>,
+    /// Lane `b % 64` of element `b / 64` summarises block `b`.
+    summaries: Vec<[Lanes; CLASSES]>,
+    hosts: Vec<u64>,
+    shape_of: Vec<ShapeId>,
+    shapes: Vec<Shape>,
+    shape_ids: FxHashMap<Shape, ShapeId>,
+}
+
+impl View {
+    /// A copy of the index as it is now.
+    #[must_use]
+    pub fn new(index: &Index) -> Self {
+        let mut view = Self {
+            cursor: index.journal().end(),
+            topology: index.topology(),
+            blocks: Vec::new(),
+            summaries: Vec::new(),
+            hosts: Vec::new(),
+            shape_of: Vec::new(),
+            shapes: Vec::new(),
+            shape_ids: FxHashMap::default(),
+        };
+        view.resync(index, &mut |_| ());
+        view
+    }
+
+    /// Takes in what changed since the last time, telling `on_change` of every host.
+    #[inline]
+    pub fn refresh(&mut self, index: &Index, mut on_change: impl FnMut(Change)) {
+        loop {
+            match index.journal().read(&mut self.cursor) {
+                Read::Changed(entry) => {
+                    if entry.layout {
+                        self.topology = index.topology();
+                        self.grow();
+                        self.reread_layout(index, entry.row, &mut on_change);
+                    } else {
+                        self.reread(index, entry.row, &mut on_change);
+                    }
+                }
+                Read::Overrun => self.resync(index, &mut on_change),
+                Read::UpToDate => return,
+            }
+        }
+    }
+
+    /// Looks at one row again, whatever the journal says.
+    pub fn touch(&mut self, index: &Index, row: Row, mut on_change: impl FnMut(Change)) {
+        self.reread(index, row, &mut on_change);
+    }
+
+    /// The topology the view was last brought up to.
+    #[must_use]
+    pub fn topology(&self) -> &Arc<Topology> {
+        &self.topology
+    }
+
+    /// The free amounts, in blocks of 64 rows; rows that are no hosts have none.
+    #[must_use]
+    pub fn blocks(&self) -> &[[Lanes; CLASSES]] {
+        &self.blocks
+    }
+
+    /// The largest free amounts of the blocks, 64 blocks a value.
+    #[must_use]
+    pub fn summaries(&self) -> &[[Lanes; CLASSES]] {
+        &self.summaries
+    }
+
+    /// The rows that are hosts, 64 a word.
+    #[must_use]
+    pub fn hosts(&self) -> &[u64] {
+        &self.hosts
+    }
+
+    /// The host's free amounts; `None` when the row is no host.
+    #[inline]
+    #[must_use]
+    pub fn host(&self, row: Row) -> Option<HostFree> {
+        let (block, lane) = row.block_and_lane();
+        let host = self.hosts.get(block)? >> lane & 1 == 1;
+        host.then(|| lane_of(&self.blocks[block], lane))
+    }
+
+    /// All hosts in order of row.
+    pub fn iter(&self) -> impl Iterator<Item = (Row, HostFree)> {
+        (0..).map(Row).take(self.blocks.len() * 64).filter_map(|row| Some((row, self.host(row)?)))
+    }
+
+    /// The shape of every row; rows that are no hosts have some shape too.
+    #[must_use]
+    pub fn shape_of(&self) -> &[ShapeId] {
+        &self.shape_of
+    }
+
+    /// The unit rules of every shape, by [`ShapeId`].
+    #[must_use]
+    pub fn shapes(&self) -> &[[Option<Units>; CLASSES]] {
+        &self.shapes
+    }
+
+    /// Compares the copy with the index, and the summaries with the blocks. For a moment without changes.
+    ///
+    /// # Errors
+    /// The first row or block that differs.
+    pub fn check(&self, index: &Index) -> Result<(), String> {
+        for row in (0..).map(Row).take(self.blocks.len() * 64) {
+            let expected = index.topology().roots().contains(row.0).then(|| free_of(index, row));
+            if self.host(row) != expected {
+                return Err(format!("{row}: view has {:?}, index {expected:?}", self.host(row)));
+            }
+        }
+        for (number, block) in self.blocks.iter().enumerate() {
+            let summary = lane_of(&self.summaries[number / 64], number % 64);
+            let expected = [0, 1, 2].map(|class| largest(&block[class]));
+            if summary != expected {
+                return Err(format!("block {number}: summary {summary:?}, rows {expected:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn resync(&mut self, index: &Index, on_change: &mut impl FnMut(Change)) {
+        self.topology = index.topology();
+        self.grow();
+        for row in (0..).map(Row).take(self.topology.rows()) {
+            self.reread_layout(index, row, on_change);
+        }
+    }
+
+    fn grow(&mut self) {
+        let blocks = self.topology.rows().div_ceil(64);
+        if blocks > self.blocks.len() {
+            self.blocks.resize(blocks, EMPTY);
+            self.summaries.resize(blocks.div_ceil(64), EMPTY);
+            self.hosts.resize(blocks, 0);
+            self.shape_of.resize(blocks * 64, ShapeId(0));
+        }
+    }
+
+    /// The row's use may have changed.
+    #[inline]
+    fn reread(&mut self, index: &Index, row: Row, on_change: &mut impl FnMut(Change)) {
+        if let Some(before) = self.host(row) {
+            self.replace(row, Some(before), Some(free_of(index, row)), on_change);
+        }
+    }
+
+    /// Anything about the row may have changed.
+    fn reread_layout(&mut self, index: &Index, row: Row, on_change: &mut impl FnMut(Change)) {
+        let shape = HOST_CLASSES.map(|class| index.inventory(row, class).map(|inventory| inventory.units));
+        let next = ShapeId(u32::try_from(self.shapes.len()).expect("at most one shape per row"));
+        let id = *self.shape_ids.entry(shape).or_insert(next);
+        if id == next {
+            self.shapes.push(shape);
+        }
+        self.shape_of[row.index()] = id;
+        let after = self.topology.roots().contains(row.0).then(|| free_of(index, row));
+        self.replace(row, self.host(row), after, on_change);
+    }
+
+    #[inline]
+    fn replace(
+        &mut self,
+        row: Row,
+        before: Option<HostFree>,
+        after: Option<HostFree>,
+        on_change: &mut impl FnMut(Change),
+    ) {
+        if before == after {
+            return;
+        }
+        let (block, lane) = row.block_and_lane();
+        if before.is_some() != after.is_some() {
+            self.hosts[block] ^= 1 << lane;
+        }
+        let (old, new) = (before.unwrap_or(NOTHING), after.unwrap_or(NOTHING));
+        set_lane(&mut self.blocks[block], lane, new);
+        summarise(&mut self.summaries[block / 64], block % 64, &self.blocks[block], old, new);
+        on_change(Change { row, before, after });
+    }
+}
+
+/// Free amounts as the index has them, held to the range of `i32`.
+#[inline]
+fn free_of(index: &Index, row: Row) -> HostFree {
+    index.host_free(row).map(|free| match free {
+        None => i32::MIN,
+        #[allow(clippy::cast_possible_truncation)]
+        // clamped; the smallest value stays free for "no inventory"
+        Some(free) => free.clamp(i64::from(i32::MIN) + 1, i64::from(i32::MAX)) as i32,
+    })
+}

@@ -1,0 +1,166 @@
+//! All interleavings of small claims, releases and inventory changes.
+//!
+//! Run with `RUSTFLAGS="--cfg loom" cargo test --release -p berth-placement --test loom`. Each model names the race it
+//! is about; `docs/claim-protocol.md` has the argument in words.
+
+#![cfg(loom)]
+
+use berth_placement::{Allocation, ClassId, Inventory, Journal, JournalRead, Ledger, Refusal, Row};
+use loom::sync::Arc;
+use loom::sync::atomic::{AtomicU32, Ordering};
+use loom::thread;
+
+const HOST: Row = Row(0);
+const CPU: ClassId = ClassId::VCPU;
+const MEMORY: ClassId = ClassId::MEMORY_MB;
+
+fn ledger(inventories: &[(ClassId, u32)]) -> Arc<Ledger> {
+    let ledger = Ledger::default();
+    for &(class, total) in inventories {
+        ledger.set_inventory(HOST, class, Some(&Inventory::of(total))).unwrap();
+    }
+    Arc::new(ledger)
+}
+
+fn take(class: ClassId, amount: u32) -> Allocation {
+    Allocation { row: HOST, class, amount }
+}
+
+/// Explores every interleaving with up to three preemptions: more find nothing new here and take hours.
+fn model(check: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(check);
+}
+
+/// Runs the closures side by side and returns what they returned.
+fn race<T: Send + 'static>(parties: Vec<Box<dyn FnOnce() -> T + Send>>) -> Vec<T> {
+    let threads: Vec<_> = parties.into_iter().map(|party| thread::spawn(party)).collect();
+    threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+}
+
+#[test]
+fn the_last_unit_goes_to_exactly_one() {
+    model(|| {
+        let ledger = ledger(&[(CPU, 3)]);
+        let claim = |ledger: Arc<Ledger>| -> Box<dyn FnOnce() -> bool + Send> {
+            Box::new(move || ledger.reserve(&[take(CPU, 2)]).is_ok())
+        };
+        let granted = race(vec![claim(ledger.clone()), claim(ledger.clone())]);
+        assert_eq!(granted.iter().filter(|&&granted| granted).count(), 1);
+        assert_eq!(ledger.used(HOST, CPU), 2);
+    });
+}
+
+#[test]
+fn a_refused_claim_leaves_nothing_behind() {
+    model(|| {
+        let ledger = ledger(&[(CPU, 4), (MEMORY, 1)]);
+        let claim = |ledger: Arc<Ledger>| -> Box<dyn FnOnce() -> bool + Send> {
+            Box::new(move || ledger.reserve(&[take(CPU, 1), take(MEMORY, 1)]).is_ok())
+        };
+        let granted = race(vec![claim(ledger.clone()), claim(ledger.clone())]);
+        assert_eq!(granted.iter().filter(|&&granted| granted).count(), 1, "both classes have room for one");
+        assert_eq!((ledger.used(HOST, CPU), ledger.used(HOST, MEMORY)), (1, 1));
+    });
+}
+
+#[test]
+fn room_given_back_can_be_taken_again() {
+    model(|| {
+        let ledger = ledger(&[(CPU, 1)]);
+        ledger.reserve(&[take(CPU, 1)]).unwrap();
+        let (releaser, claimer) = (ledger.clone(), ledger.clone());
+        let granted = race(vec![
+            Box::new(move || {
+                releaser.release(&[take(CPU, 1)]);
+                false
+            }),
+            Box::new(move || claimer.reserve(&[take(CPU, 1)]).is_ok()),
+        ]);
+        assert_eq!(ledger.used(HOST, CPU), i64::from(granted[1]));
+        assert!(granted[1] || ledger.reserve(&[take(CPU, 1)]).is_ok());
+    });
+}
+
+/// The inventory is removed while a claim takes from it: one of the two must notice the other.
+#[test]
+fn no_claim_survives_on_a_removed_inventory() {
+    model(|| {
+        let ledger = ledger(&[(CPU, 1)]);
+        let (remover, claimer) = (ledger.clone(), ledger.clone());
+        let done = race(vec![
+            Box::new(move || remover.set_inventory(HOST, CPU, None).is_ok()),
+            Box::new(move || claimer.reserve(&[take(CPU, 1)]).is_ok()),
+        ]);
+        let (removed, granted) = (done[0], done[1]);
+        assert!(!(removed && granted));
+        assert_eq!(ledger.used(HOST, CPU), i64::from(granted));
+        assert_eq!(ledger.inventory(HOST, CPU).is_none(), removed);
+    });
+}
+
+/// The inventory shrinks while a claim takes from it: the claim is judged by the old record or by the new one.
+#[test]
+fn a_claim_is_judged_by_one_version_of_the_inventory() {
+    model(|| {
+        let ledger = ledger(&[(CPU, 4)]);
+        let shrunk = Arc::new(AtomicU32::new(0));
+        let (writer, claimer) = (ledger.clone(), ledger.clone());
+        let (set, seen) = (shrunk.clone(), shrunk.clone());
+        let smaller = Inventory {
+            units: berth_placement::Units { min_unit: 1, max_unit: 2, step_size: 2 },
+            ..Inventory::of(8)
+        };
+        let verdicts = race(vec![
+            Box::new(move || {
+                writer.set_inventory(HOST, CPU, Some(&smaller)).unwrap();
+                set.store(1, Ordering::SeqCst);
+                None
+            }),
+            Box::new(move || {
+                let after = seen.load(Ordering::SeqCst) == 1;
+                Some((after, claimer.reserve(&[take(CPU, 3)])))
+            }),
+        ]);
+        let (after, verdict) = verdicts[1].unwrap();
+        match verdict {
+            Ok(()) => assert!(!after, "granted by a record that was gone"),
+            Err(Refusal::Units { units, .. }) => assert_eq!(units, smaller.units),
+            Err(other) => panic!("neither version says {other}"),
+        }
+    });
+}
+
+/// A reader that sees a journal entry sees the change it is about; two writers never cover each other's entries.
+#[test]
+fn a_journal_entry_follows_its_change() {
+    model(|| {
+        let (ledger, journal) = (ledger(&[(CPU, 2)]), Arc::new(Journal::default()));
+        let writer = || -> Box<dyn FnOnce() -> i64 + Send> {
+            let (ledger, journal) = (ledger.clone(), journal.clone());
+            Box::new(move || {
+                ledger.reserve(&[take(CPU, 1)]).unwrap();
+                journal.push(HOST, false);
+                0
+            })
+        };
+        let (reading, entries) = (ledger.clone(), journal.clone());
+        let reader: Box<dyn FnOnce() -> i64 + Send> = Box::new(move || {
+            let mut cursor = 0;
+            let mut read = 0;
+            while let JournalRead::Changed(_) = entries.read(&mut cursor) {
+                read += 1;
+                assert!(reading.used(HOST, CPU) >= read);
+            }
+            read
+        });
+        race(vec![writer(), writer(), reader]);
+        let (mut cursor, mut entries) = (0, 0);
+        while let JournalRead::Changed(entry) = journal.read(&mut cursor) {
+            assert_eq!(entry.row, HOST);
+            entries += 1;
+        }
+        assert_eq!(entries, 2);
+    });
+}

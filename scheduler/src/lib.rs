@@ -1,0 +1,30 @@
+//! From a request to a claimed host: prepare → filter → weigh → select → claim.
+//!
+//! A [`Scheduler`] is one decider: it owns a private view of the fleet and a [`Ranking`] of its hosts, and any number
+//! of deciders may work on one index. [`Search::Ranked`] finds the best host by skipping blocks that cannot hold
+//! it; [`Search::Exhaustive`] runs the same filters and weighs as column passes over every host. Both give the same
+//! answer, and tests compare them.
+//!
+//! This crate performs no I/O, reads no clock, draws no random number and spawns no thread.
+
+#![forbid(unsafe_code)]
+
+mod filter;
+mod mask;
+mod policy;
+mod prepare;
+mod ranking;
+mod request;
+mod scheduler;
+mod select;
+mod weigh;
+
+pub use filter::{Capacity, Eligible, Filter, OtherClasses};
+pub use mask::HostMask;
+pub use policy::{Policy, Rank, UnknownPolicy};
+pub use prepare::Prepared;
+pub use ranking::Ranking;
+pub use request::Request;
+pub use scheduler::{NoValidHost, PlaceError, Scheduler, Search};
+pub use select::lowest_rank;
+pub use weigh::Scores;

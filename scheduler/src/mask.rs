@@ -1,0 +1,88 @@
+//! Sets of hosts as bits, 64 rows a word.
+
+use berth_placement::Row;
+
+/// A set of rows; bit `r % 64` of word `r / 64` stands for row `r`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HostMask {
+    words: Vec<u64>,
+}
+
+impl HostMask {
+    /// The set with these words.
+    #[must_use]
+    pub const fn from_words(words: Vec<u64>) -> Self {
+        Self { words }
+    }
+
+    /// The words.
+    #[must_use]
+    pub fn words(&self) -> &[u64] {
+        &self.words
+    }
+
+    /// The words, to narrow.
+    pub fn words_mut(&mut self) -> &mut [u64] {
+        &mut self.words
+    }
+
+    /// Whether the row is in the set.
+    #[inline]
+    #[must_use]
+    pub fn contains(&self, row: Row) -> bool {
+        let (block, lane) = row.block_and_lane();
+        self.words.get(block).is_some_and(|word| word >> lane & 1 == 1)
+    }
+
+    /// Adds the row, which is below 64 times the number of words.
+    pub fn insert(&mut self, row: Row) {
+        let (block, lane) = row.block_and_lane();
+        self.words[block] |= 1 << lane;
+    }
+
+    /// How many rows are in the set.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.words.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
+    /// Whether the set is empty.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.words.iter().all(|&word| word == 0)
+    }
+
+    /// Keeps the rows for which `keep` holds.
+    pub fn retain(&mut self, mut keep: impl FnMut(Row) -> bool) {
+        for (block, word) in (0..).zip(&mut self.words) {
+            for lane in lanes(*word) {
+                if !keep(Row(block * 64 + lane)) {
+                    *word &= !(1 << lane);
+                }
+            }
+        }
+    }
+
+    /// The rows in ascending order.
+    pub fn rows(&self) -> impl Iterator<Item = Row> {
+        (0..).zip(&self.words).flat_map(|(block, &word)| lanes(word).map(move |lane| Row(block * 64 + lane)))
+    }
+}
+
+/// The set bits of a mask word, lowest first.
+#[inline]
+pub(crate) fn lanes(mut word: u64) -> impl Iterator<Item = u32> {
+    std::iter::from_fn(move || {
+        (word != 0).then(|| {
+            let lane = word.trailing_zeros();
+            word &= word - 1;
+            lane
+        })
+    })
+}
+
+/// The lowest `len` bits.
+#[inline]
+pub(crate) const fn first_lanes(len: usize) -> u64 {
+    if len >= 64 { u64::MAX } else { (1 << len) - 1 }
+}

@@ -1,0 +1,241 @@
+//! What the fleet looks like from outside: kept beside the simulated world, from its events alone.
+
+use berth_traces::{Host, Micros, Resources};
+
+use crate::outcome::{Outcome, Sample, Share, Totals};
+
+/// Samples kept of a run: enough for any chart. When there are twice as many, every other one is dropped.
+const SAMPLES: usize = 512;
+/// The first distance between samples; it doubles whenever samples are dropped.
+const FIRST_INTERVAL: Micros = Micros::from_secs(1);
+
+/// One host as the meter sees it.
+#[derive(Clone, Copy)]
+struct Room {
+    free: Resources,
+    vms: u32,
+}
+
+/// Sums over the fleet at one moment.
+#[derive(Clone, Copy, Default)]
+struct Sums {
+    running_vms: u64,
+    busy_hosts: u64,
+    busy_vcpus: u64,
+    used: Share,
+    stranded: Share,
+}
+
+/// Follows arrivals and departures and keeps sums, means, peaks and samples.
+pub(crate) struct Meter {
+    rooms: Vec<Room>,
+    capacities: Vec<Resources>,
+    capacity: Share,
+    /// The smallest amounts any VM asked for so far: room below them is of no use to this trace.
+    smallest: Resources,
+    now: Micros,
+    started: Option<Micros>,
+    sums: Sums,
+    totals: Totals,
+    /// Used amount × microseconds.
+    area: [u128; 3],
+    peak: Share,
+    peak_busy_hosts: u64,
+    peak_running_vms: u64,
+    samples: Vec<Sample>,
+    interval: Micros,
+}
+
+impl Meter {
+    pub(crate) fn new(hosts: &[Host]) -> Self {
+        let capacities: Vec<Resources> = hosts.iter().map(|host| host.capacity).collect();
+        let mut capacity = Share::default();
+        capacities.iter().for_each(|host| capacity.add(host));
+        Self {
+            rooms: capacities.iter().map(|&free| Room { free, vms: 0 }).collect(),
+            capacities,
+            capacity,
+            smallest: Resources { vcpus: u32::MAX, memory_mb: u32::MAX, disk_gb: u32::MAX },
+            now: Micros(0),
+            started: None,
+            sums: Sums::default(),
+            totals: Totals::default(),
+            area: [0; 3],
+            peak: Share::default(),
+            peak_busy_hosts: 0,
+            peak_running_vms: 0,
+            samples: Vec::with_capacity(2 * SAMPLES),
+            interval: FIRST_INTERVAL,
+        }
+    }
+
+    /// The clock moves on to `now`, nothing having changed since the last event.
+    #[inline]
+    pub(crate) fn advance(&mut self, now: Micros) {
+        if now == self.now && self.started.is_some() {
+            return;
+        }
+        if self.started.is_none() {
+            self.started = Some(now);
+            self.now = now;
+            return;
+        }
+        let passed = u128::from(now.0 - self.now.0);
+        for (area, used) in self.area.iter_mut().zip(self.sums.used.amounts()) {
+            *area += u128::from(used) * passed;
+        }
+        self.sample_until(now);
+        self.now = now;
+    }
+
+    /// A VM arrived and got the host, or none.
+    #[inline]
+    pub(crate) fn arrived(&mut self, asked: &Resources, host: Option<usize>) {
+        self.lower_smallest(asked);
+        self.totals.vms += 1;
+        let Some(host) = host else {
+            self.totals.rejected += 1;
+            self.totals.rejected_amounts.add(asked);
+            return;
+        };
+        self.totals.placed += 1;
+        self.change(host, |room| {
+            room.free.vcpus -= asked.vcpus;
+            room.free.memory_mb -= asked.memory_mb;
+            room.free.disk_gb -= asked.disk_gb;
+            room.vms += 1;
+        });
+        self.sums.running_vms += 1;
+        self.sums.used.add(asked);
+        self.peak.raise(&self.sums.used);
+        self.peak_busy_hosts = self.peak_busy_hosts.max(self.sums.busy_hosts);
+        self.peak_running_vms = self.peak_running_vms.max(self.sums.running_vms);
+    }
+
+    /// A VM left its host.
+    #[inline]
+    pub(crate) fn departed(&mut self, held: &Resources, host: usize) {
+        self.totals.departed += 1;
+        self.change(host, |room| {
+            room.free.vcpus += held.vcpus;
+            room.free.memory_mb += held.memory_mb;
+            room.free.disk_gb += held.disk_gb;
+            room.vms -= 1;
+        });
+        self.sums.running_vms -= 1;
+        self.sums.used.subtract(held);
+    }
+
+    /// What each host has free, for comparing with the index.
+    pub(crate) fn free(&self) -> impl Iterator<Item = Resources> {
+        self.rooms.iter().map(|room| room.free)
+    }
+
+    pub(crate) fn finish(mut self, policy: &str, complete: bool) -> Outcome {
+        let started = self.started.unwrap_or_default();
+        self.samples.push(self.sample_at(self.now));
+        let duration = self.now.0 - started.0;
+        let mean = self
+            .area
+            .map(|area| u64::try_from(area / u128::from(duration.max(1))).expect("at most capacity"));
+        Outcome {
+            policy: policy.to_owned(),
+            complete,
+            hosts: self.rooms.len() as u64,
+            capacity: self.capacity,
+            started_us: started.0,
+            ended_us: self.now.0,
+            totals: self.totals,
+            mean_used: Share::of(mean),
+            peak_used: self.peak,
+            peak_busy_hosts: self.peak_busy_hosts,
+            peak_running_vms: self.peak_running_vms,
+            samples: self.samples,
+        }
+    }
+
+    #[inline]
+    fn change(&mut self, host: usize, apply: impl FnOnce(&mut Room)) {
+        let room = &mut self.rooms[host];
+        let before = *room;
+        apply(room);
+        let after = *room;
+        self.count_stranded(before.free, after.free);
+        if (before.vms == 0) != (after.vms == 0) {
+            let vcpus = u64::from(self.capacities[host].vcpus);
+            if after.vms > 0 {
+                self.sums.busy_hosts += 1;
+                self.sums.busy_vcpus += vcpus;
+            } else {
+                self.sums.busy_hosts -= 1;
+                self.sums.busy_vcpus -= vcpus;
+            }
+        }
+    }
+
+    #[inline]
+    fn count_stranded(&mut self, before: Resources, after: Resources) {
+        self.sums.stranded.subtract(&stranded(before, &self.smallest));
+        self.sums.stranded.add(&stranded(after, &self.smallest));
+    }
+
+    #[inline]
+    fn lower_smallest(&mut self, asked: &Resources) {
+        let known = self.smallest;
+        let smallest = Resources {
+            vcpus: known.vcpus.min(asked.vcpus),
+            memory_mb: known.memory_mb.min(asked.memory_mb),
+            disk_gb: known.disk_gb.min(asked.disk_gb),
+        };
+        if smallest != known {
+            self.smallest = smallest;
+            self.sums.stranded = Share::default();
+            self.rooms.iter().for_each(|room| self.sums.stranded.add(&stranded(room.free, &smallest)));
+        }
+    }
+
+    /// Takes the samples that are due before `now`.
+    fn sample_until(&mut self, now: Micros) {
+        loop {
+            let last = self.samples.last().map(|sample| sample.at_us);
+            let due = last.map_or(self.now.0, |last| last + self.interval.0);
+            if due >= now.0 {
+                return;
+            }
+            self.samples.push(self.sample_at(Micros(due)));
+            if self.samples.len() == 2 * SAMPLES {
+                let mut number = 0;
+                self.samples.retain(|_| {
+                    number += 1;
+                    number % 2 == 1
+                });
+                self.interval.0 *= 2;
+            }
+        }
+    }
+
+    fn sample_at(&self, at: Micros) -> Sample {
+        Sample {
+            at_us: at.0,
+            used: self.sums.used,
+            stranded: self.sums.stranded,
+            running_vms: self.sums.running_vms,
+            busy_hosts: self.sums.busy_hosts,
+            busy_vcpus: self.sums.busy_vcpus,
+            placed: self.totals.placed,
+            rejected: self.totals.rejected,
+        }
+    }
+}
+
+/// The free amounts of a host that no VM of the trace so far can use, because the host is short of another class.
+#[inline]
+fn stranded(free: Resources, smallest: &Resources) -> Resources {
+    let short =
+        [free.vcpus < smallest.vcpus, free.memory_mb < smallest.memory_mb, free.disk_gb < smallest.disk_gb];
+    Resources {
+        vcpus: if short[1] || short[2] { free.vcpus } else { 0 },
+        memory_mb: if short[0] || short[2] { free.memory_mb } else { 0 },
+        disk_gb: if short[0] || short[1] { free.disk_gb } else { 0 },
+    }
+}

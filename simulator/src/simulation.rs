@@ -1,0 +1,173 @@
+//! The run: arrivals from the trace, departures from the queue, decisions from the scheduler.
+
+use std::io;
+use std::sync::Arc;
+
+use berth_placement::{ConsumerId, Index, Row, TopologyError};
+use berth_scheduler::{PlaceError, Policy, Prepared, Request, Scheduler, Search};
+use berth_traces::{Host, Micros, Resources, TraceError, Vm};
+use rustc_hash::FxHashMap;
+
+use crate::departures::Departures;
+use crate::fleet;
+use crate::meter::Meter;
+use crate::outcome::Outcome;
+
+/// VMs between two questions to the observer whether to go on.
+const VMS_BETWEEN_PAUSES: u64 = 4096;
+
+/// How to replay.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// Which of the hosts with enough room gets a VM.
+    pub policy: Policy,
+    /// How that host is found.
+    pub search: Search,
+}
+
+/// Who watches a run.
+pub trait Observer {
+    /// A VM arrived and got the host, or none.
+    ///
+    /// # Errors
+    /// End the run.
+    fn decided(&mut self, vm: &Vm, host: Option<&Host>) -> io::Result<()>;
+
+    /// Called every few thousand VMs: `false` ends the run here, with an outcome marked incomplete.
+    fn proceed(&mut self, vms: u64, now: Micros) -> bool;
+}
+
+/// Why a run could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum SimulationError {
+    /// The trace cannot be read.
+    #[error(transparent)]
+    Trace(#[from] TraceError),
+    /// The fleet cannot be built.
+    #[error("the fleet cannot be built: {0}")]
+    Fleet(#[from] TopologyError),
+    /// The observer failed.
+    #[error("the placements cannot be written")]
+    Observer(#[source] io::Error),
+    /// The scheduler failed in a way that a single decider on its own index never should.
+    #[error("VM {vm}: {reason}")]
+    Scheduler {
+        /// The trace's name of the VM.
+        vm: String,
+        /// What happened.
+        reason: PlaceError,
+    },
+    /// The index and the simulator's own books differ.
+    #[error("after the run the index is not what the events make it: {0}")]
+    Inconsistent(String),
+}
+
+/// Replays `vms` on `hosts`.
+///
+/// Events run in order of (time, sequence). At equal times every departure comes before every arrival, and arrivals keep
+/// their order in the trace. A VM without room is rejected for good. The run ends with the last arrival.
+///
+/// # Errors
+/// See [`SimulationError`].
+pub fn simulate(
+    hosts: &[Host],
+    vms: impl IntoIterator<Item = Result<Vm, TraceError>>,
+    options: Options,
+    observer: &mut impl Observer,
+) -> Result<Outcome, SimulationError> {
+    let mut run = Run::new(hosts, options)?;
+    let mut complete = true;
+    for (sequence, vm) in (0..).zip(vms) {
+        let vm = vm?;
+        if sequence % VMS_BETWEEN_PAUSES == 0 && !observer.proceed(sequence, vm.arrival) {
+            complete = false;
+            break;
+        }
+        run.depart_until(vm.arrival);
+        let host = run.arrive(sequence, &vm)?;
+        observer.decided(&vm, host.map(|host| &hosts[host])).map_err(SimulationError::Observer)?;
+    }
+    run.check()?;
+    Ok(run.meter.finish(options.policy.name(), complete))
+}
+
+struct Run {
+    index: Arc<Index>,
+    scheduler: Scheduler,
+    prepared: FxHashMap<Resources, Prepared>,
+    departures: Departures,
+    meter: Meter,
+}
+
+impl Run {
+    fn new(hosts: &[Host], options: Options) -> Result<Self, SimulationError> {
+        let index = Arc::new(fleet::index_of(hosts)?);
+        Ok(Self {
+            scheduler: Scheduler::new(Arc::clone(&index), options.policy, options.search),
+            index,
+            prepared: FxHashMap::default(),
+            departures: Departures::default(),
+            meter: Meter::new(hosts),
+        })
+    }
+
+    /// Lets every VM leave whose time has come by `now`.
+    fn depart_until(&mut self, now: Micros) {
+        while let Some((at, sequence)) = self.departures.next_until(now) {
+            self.meter.advance(at);
+            let held =
+                self.index.release(consumer_of(sequence)).expect("only placed VMs are planned to leave");
+            let mut resources = Resources::default();
+            for allocation in &held {
+                match allocation.class.index() {
+                    0 => resources.vcpus = allocation.amount,
+                    1 => resources.memory_mb = allocation.amount,
+                    _ => resources.disk_gb = allocation.amount,
+                }
+            }
+            if let Some(allocation) = held.first() {
+                self.meter.departed(&resources, allocation.row.index());
+            }
+        }
+        self.meter.advance(now);
+    }
+
+    /// Places one VM, and plans its departure.
+    fn arrive(&mut self, sequence: u64, vm: &Vm) -> Result<Option<usize>, SimulationError> {
+        let prepared = self.prepared.entry(vm.resources).or_insert_with_key(|asked| {
+            self.scheduler.prepare(Request::of(asked.vcpus, asked.memory_mb, asked.disk_gb))
+        });
+        let host = match self.scheduler.place(consumer_of(sequence), prepared) {
+            Ok(row) => Some(row.index()),
+            Err(PlaceError::NoValidHost(_)) => None,
+            Err(reason) => return Err(SimulationError::Scheduler { vm: vm.id.to_string(), reason }),
+        };
+        self.meter.arrived(&vm.resources, host);
+        if let (Some(_), Some(departure)) = (host, vm.departure) {
+            self.departures.plan(departure, sequence);
+        }
+        Ok(host)
+    }
+
+    /// Compares the index with the meter, which saw the same events.
+    fn check(&mut self) -> Result<(), SimulationError> {
+        self.scheduler.check().map_err(SimulationError::Inconsistent)?;
+        self.index.check().map_err(|found| SimulationError::Inconsistent(found.to_string()))?;
+        for (row, metered) in (0..).map(Row).zip(self.meter.free()) {
+            let [vcpus, memory_mb, disk_gb] = berth_placement::HOST_CLASSES.map(|class| {
+                self.index.free(row, class).map_or(0, |free| u32::try_from(free).unwrap_or(u32::MAX))
+            });
+            if metered != (Resources { vcpus, memory_mb, disk_gb }) {
+                return Err(SimulationError::Inconsistent(format!(
+                    "{row} differs from the meter: {metered:?}"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The consumer of the VM with this place in the trace.
+const fn consumer_of(sequence: u64) -> ConsumerId {
+    ConsumerId(sequence as u128)
+}

@@ -1,0 +1,176 @@
+//! Why a trace cannot be read or written.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::number::NumberError;
+
+/// Why a trace or a host file cannot be read. Every message names the file; those about a row name
+/// its line (the header is line 1) too.
+#[derive(Debug, thiserror::Error)]
+pub enum TraceError {
+    /// The operating system refused to open or read the file.
+    #[error("{}: cannot be read", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The gzip data ends early or fails its checks: the rows so far are not the whole trace.
+    #[error("{}: truncated or corrupt gzip data", path.display())]
+    Gzip {
+        /// The file.
+        path: PathBuf,
+        /// What the decoder said.
+        source: io::Error,
+    },
+    /// There is not even a header line.
+    #[error("{}: empty, expected a header line", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The header is of no known format.
+    #[error("{}: no known trace format has the header {header:?}", path.display())]
+    UnknownFormat {
+        /// The file.
+        path: PathBuf,
+        /// The header line, shortened.
+        header: String,
+    },
+    /// The header lacks a column.
+    #[error("{}: the header lacks the column {column:?}", path.display())]
+    MissingColumn {
+        /// The file.
+        path: PathBuf,
+        /// The column's name.
+        column: &'static str,
+    },
+    /// The header has a column that the format does not have, or has it twice.
+    #[error("{}: the header has an unknown or repeated column {column:?}", path.display())]
+    UnexpectedColumn {
+        /// The file.
+        path: PathBuf,
+        /// The column's name, shortened.
+        column: String,
+    },
+    /// A row has more or fewer fields than the header.
+    #[error("{}:{line}: expected {expected} fields, found {found}", path.display())]
+    FieldCount {
+        /// The file.
+        path: PathBuf,
+        /// The row's line.
+        line: u64,
+        /// Fields in the header.
+        expected: usize,
+        /// Fields in the row.
+        found: usize,
+    },
+    /// A row is longer than any real row could be.
+    #[error("{}:{line}: longer than {limit} bytes", path.display())]
+    RowTooLong {
+        /// The file.
+        path: PathBuf,
+        /// The row's line.
+        line: u64,
+        /// The most bytes a row may have.
+        limit: usize,
+    },
+    /// A field holds what it must not.
+    #[error("{}:{line}: {column} {value:?}: {reason}", path.display())]
+    BadValue {
+        /// The file.
+        path: PathBuf,
+        /// The row's line.
+        line: u64,
+        /// The column's name.
+        column: &'static str,
+        /// The field as written, shortened.
+        value: String,
+        /// What is wrong with it.
+        reason: Reason,
+    },
+}
+
+/// What is wrong with a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Reason {
+    /// No number, or not one that the column can hold.
+    #[error(transparent)]
+    Number(#[from] NumberError),
+    /// The bytes are not UTF-8.
+    #[error("not UTF-8")]
+    NotUtf8,
+    /// A name is missing.
+    #[error("empty")]
+    Empty,
+    /// Identifiers count from 0 in file order.
+    #[error("identifiers count from 0 in file order, expected {expected}")]
+    NotInSequence {
+        /// The identifier that belongs here.
+        expected: u64,
+    },
+    /// A count of things that only come whole.
+    #[error("not a whole number")]
+    NotWhole,
+    /// None of what there must be at least one of.
+    #[error("must be positive")]
+    Zero,
+    /// Rows are sorted by arrival; this one is not.
+    #[error("earlier than the arrival of the row before")]
+    OutOfOrder,
+    /// The format wants every VM to live for a while.
+    #[error("not after the arrival")]
+    NotAfterArrival,
+    /// A VM leaves before it comes.
+    #[error("before the arrival")]
+    BeforeArrival,
+}
+
+/// Why a trace cannot be written in the neutral format.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The operating system refused to create or write the file.
+    #[error("{}: cannot be written", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The trace being copied cannot be read.
+    #[error("the trace being written cannot be read")]
+    Trace(#[from] TraceError),
+    /// The format has no way to say this.
+    #[error("VM {id:?}: the neutral format cannot hold {what}")]
+    Inexpressible {
+        /// The VM's identifier in the trace.
+        id: String,
+        /// What it cannot hold.
+        what: &'static str,
+    },
+}
+
+/// A value as it is shown in messages: lossy where it is not UTF-8, cut where it is long.
+pub(crate) fn shown(value: &[u8]) -> String {
+    const LONGEST: usize = 60;
+    let text = String::from_utf8_lossy(value);
+    match text.char_indices().nth(LONGEST) {
+        Some((cut, _)) => format!("{}…", &text[..cut]),
+        None => text.into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shown;
+
+    #[test]
+    fn long_and_broken_values_are_shown_short_and_readable() {
+        assert_eq!(shown(b"12x"), "12x");
+        assert_eq!(shown(b"\xff1"), "\u{fffd}1");
+        assert_eq!(shown(&[b'9'; 60]), "9".repeat(60));
+        assert_eq!(shown("é".repeat(5000).as_bytes()), "é".repeat(60) + "…");
+    }
+}

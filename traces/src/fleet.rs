@@ -1,0 +1,208 @@
+//! Fleets in a few words: `64x256x3840:1000`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use compact_str::ToCompactString;
+
+use crate::error::shown;
+use crate::{Host, Resources};
+
+/// `count` hosts of one shape; identifiers count from 0.
+#[must_use]
+pub fn uniform_hosts(capacity: Resources, count: u32) -> Vec<Host> {
+    (0..count).map(|id| Host { id: id.to_compact_string(), capacity }).collect()
+}
+
+/// So many hosts of one shape.
+///
+/// Written `<vCPU>x<memory in GiB>x<disk in GB>:<count>`, or without the disk, which then never
+/// binds: `64x256x3840:1000`, `64x256:1000`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HostShape {
+    /// What each host holds.
+    pub capacity: Resources,
+    /// How many there are.
+    pub count: u32,
+}
+
+impl HostShape {
+    /// The disk, in GB, of a shape written without one: the most that Placement can record.
+    pub const UNLIMITED_DISK: u32 = i32::MAX as u32;
+}
+
+/// A fleet of one or more shapes, written `64x256x3840:1000,96x768:200`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fleet {
+    /// The shapes, in the order of their hosts.
+    pub shapes: Vec<HostShape>,
+}
+
+impl Fleet {
+    /// The most hosts a fleet can be written with: enough for any cloud, too few to run out of
+    /// memory on a slip of the keyboard.
+    pub const MOST_HOSTS: u32 = 10_000_000;
+
+    /// All hosts, shape after shape; identifiers count from 0.
+    #[must_use]
+    pub fn hosts(&self) -> Vec<Host> {
+        let capacities = self.shapes.iter().flat_map(|s| (0..s.count).map(|_| s.capacity));
+        capacities.zip(0_u64..).map(|(capacity, id)| Host { id: id.to_compact_string(), capacity }).collect()
+    }
+}
+
+/// Why a fleet cannot be understood.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FleetError {
+    /// Not of the form.
+    #[error("host shape {0:?} is not of the form <vCPU>x<GiB>[x<disk GB>]:<count>, like 64x256x3840:1000")]
+    Form(String),
+    /// One of the numbers is no number, or too large.
+    #[error("host shape {shape:?}: {what} {value:?} is not a whole number from {least} to {most}")]
+    Number {
+        /// The shape as written, shortened.
+        shape: String,
+        /// Which number.
+        what: &'static str,
+        /// The number as written, shortened.
+        value: String,
+        /// The least it can be.
+        least: u32,
+        /// The most it can be.
+        most: u32,
+    },
+    /// The shapes together have too many hosts.
+    #[error("a fleet of {0} hosts is too large, the most is {most}", most = Fleet::MOST_HOSTS)]
+    TooLarge(u64),
+}
+
+impl FromStr for HostShape {
+    type Err = FleetError;
+
+    fn from_str(text: &str) -> Result<Self, FleetError> {
+        let form = || FleetError::Form(shown(text.as_bytes()));
+        let number = |what, value: &str, least, most| {
+            value.parse().ok().filter(|n| (least..=most).contains(n)).ok_or_else(|| FleetError::Number {
+                shape: shown(text.as_bytes()),
+                what,
+                value: shown(value.as_bytes()),
+                least,
+                most,
+            })
+        };
+        let (shape, count) = text.split_once(':').ok_or_else(form)?;
+        let (vcpus, memory, disk) = match *shape.split('x').collect::<Vec<_>>() {
+            [vcpus, memory] => (vcpus, memory, None),
+            [vcpus, memory, disk] => (vcpus, memory, Some(disk)),
+            _ => return Err(form()),
+        };
+        let capacity = Resources {
+            vcpus: number("vCPU", vcpus, 1, u32::MAX)?,
+            memory_mb: number("memory in GiB", memory, 1, u32::MAX / 1024)? * 1024,
+            disk_gb: match disk {
+                Some(disk) => number("disk in GB", disk, 0, u32::MAX)?,
+                None => Self::UNLIMITED_DISK,
+            },
+        };
+        Ok(Self { capacity, count: number("count", count, 1, Fleet::MOST_HOSTS)? })
+    }
+}
+
+impl FromStr for Fleet {
+    type Err = FleetError;
+
+    fn from_str(text: &str) -> Result<Self, FleetError> {
+        let shapes =
+            text.split(',').map(|shape| shape.trim().parse()).collect::<Result<Vec<HostShape>, _>>()?;
+        match shapes.iter().map(|shape| u64::from(shape.count)).sum() {
+            hosts if hosts > u64::from(Self::MOST_HOSTS) => Err(FleetError::TooLarge(hosts)),
+            _ => Ok(Self { shapes }),
+        }
+    }
+}
+
+impl fmt::Display for HostShape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Resources { vcpus, memory_mb, disk_gb } = self.capacity;
+        write!(f, "{vcpus}x{}", memory_mb / 1024)?;
+        if disk_gb != Self::UNLIMITED_DISK {
+            write!(f, "x{disk_gb}")?;
+        }
+        write!(f, ":{}", self.count)
+    }
+}
+
+impl fmt::Display for Fleet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, shape) in self.shapes.iter().enumerate() {
+            write!(f, "{}{shape}", if i == 0 { "" } else { "," })?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes_are_read_and_written() {
+        let capacity = Resources { vcpus: 64, memory_mb: 262_144, disk_gb: 3840 };
+        let fleet: Fleet = "64x256x3840:2,96x768:1".parse().unwrap();
+        let larger = Resources { vcpus: 96, memory_mb: 786_432, disk_gb: HostShape::UNLIMITED_DISK };
+        assert_eq!(
+            fleet.shapes,
+            [HostShape { capacity, count: 2 }, HostShape { capacity: larger, count: 1 }]
+        );
+        assert_eq!(fleet.to_string(), "64x256x3840:2,96x768:1");
+        let hosts = fleet.hosts();
+        assert_eq!(hosts[..2], uniform_hosts(capacity, 2));
+        assert_eq!(hosts[2], Host { id: "2".into(), capacity: larger });
+    }
+
+    #[test]
+    fn errors_say_what_is_wrong() {
+        let form = |shape| {
+            format!(
+                "host shape {shape:?} is not of the form <vCPU>x<GiB>[x<disk GB>]:<count>, \
+                 like 64x256x3840:1000"
+            )
+        };
+        for (text, message) in [
+            ("", form("")),
+            ("64x256", form("64x256")),
+            ("64:1", form("64:1")),
+            ("1x2x3x4:1", form("1x2x3x4:1")),
+            ("64x256:1,", form("")),
+            (
+                "0x256:1",
+                "host shape \"0x256:1\": vCPU \"0\" is not a whole number from 1 to 4294967295".into(),
+            ),
+            (
+                "64xmuch:1",
+                "host shape \"64xmuch:1\": memory in GiB \"much\" is not a whole number from 1 to 4194303"
+                    .into(),
+            ),
+            (
+                "64x4194304:1",
+                "host shape \"64x4194304:1\": memory in GiB \"4194304\" is not a whole number from 1 to 4194303"
+                    .into(),
+            ),
+            (
+                "64x256x-1:1",
+                "host shape \"64x256x-1:1\": disk in GB \"-1\" is not a whole number from 0 to 4294967295"
+                    .into(),
+            ),
+            (
+                "64x256:0",
+                "host shape \"64x256:0\": count \"0\" is not a whole number from 1 to 10000000".into(),
+            ),
+            (
+                "64x256:9000000,64x256:9000000",
+                "a fleet of 18000000 hosts is too large, the most is 10000000".into(),
+            ),
+        ] {
+            assert_eq!(text.parse::<Fleet>().unwrap_err().to_string(), message);
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! The neutral format: one CSV file of hosts, one of VMs; UTF-8, a header line, no quoting.
+//!
+//! - hosts: `host_id,vcpus,ram_mb,disk_gb`, capacities with any overcommitment applied;
+//! - VMs: `vm_id,arrival_s,departure_s,vcpus,ram_mb,disk_gb,flavor`, sorted by arrival.
+//!
+//! Identifiers count from 0 in file order. Times are seconds with at most 3 decimals; a departure
+//! is later than the arrival, or empty for a VM that never leaves. Memory is in MiB, disk in GB.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use crate::rows::{Columns, Rows};
+use crate::source::Source;
+use crate::{Host, Micros, Reason, Resources, TraceError, Vm, WriteError};
+
+const HOST_COLUMNS: [&str; 4] = ["host_id", "vcpus", "ram_mb", "disk_gb"];
+const VM_COLUMNS: [&str; 7] = ["vm_id", "arrival_s", "departure_s", "vcpus", "ram_mb", "disk_gb", "flavor"];
+
+/// Reads a host file, plain or gzip.
+///
+/// # Errors
+/// When the file cannot be read or breaks the format; the message names the line.
+pub fn read_hosts(path: impl AsRef<Path>) -> Result<Vec<Host>, TraceError> {
+    let rows = Rows::start(Source::open(path.as_ref())?)?;
+    let mut columns = Columns::find(rows, HOST_COLUMNS, &[])?;
+    let mut hosts = Vec::new();
+    while let Some([id, vcpus, memory, disk]) = columns.next()? {
+        let id = id.sequential(hosts.len() as u64)?;
+        let capacity =
+            Resources { vcpus: vcpus.count()?, memory_mb: memory.count()?, disk_gb: disk.count()? };
+        hosts.push(Host { id, capacity });
+    }
+    Ok(hosts)
+}
+
+/// The VMs of a file, as [`Trace::open`](crate::Trace::open) reads them.
+pub(crate) struct VmRows {
+    columns: Columns<7>,
+    read: u64,
+    last_arrival: Micros,
+}
+
+impl VmRows {
+    pub(crate) fn new(rows: Rows) -> Result<Self, TraceError> {
+        let columns = Columns::find(rows, VM_COLUMNS, &[])?;
+        Ok(Self { columns, read: 0, last_arrival: Micros(0) })
+    }
+
+    fn read(&mut self) -> Result<Option<Vm>, TraceError> {
+        let Some([id, arrival, departure, vcpus, memory, disk, flavor]) = self.columns.next()? else {
+            return Ok(None);
+        };
+        let id = id.sequential(self.read)?;
+        let arrival = arrival.arrival(self.last_arrival)?;
+        let leaves = departure.optional(|d| d.seconds())?;
+        if leaves.is_some_and(|leaves| leaves <= arrival) {
+            return Err(departure.bad(Reason::NotAfterArrival));
+        }
+        let resources =
+            Resources { vcpus: vcpus.count()?, memory_mb: memory.count()?, disk_gb: disk.count()? };
+        let flavor = flavor.text()?;
+        self.read += 1;
+        self.last_arrival = arrival;
+        Ok(Some(Vm { id, arrival, departure: leaves, resources, flavor, batch: None }))
+    }
+}
+
+impl Iterator for VmRows {
+    type Item = Result<Vm, TraceError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.read().transpose()
+    }
+}
+
+/// Writes a host file. Identifiers are the hosts' positions.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_hosts(path: impl AsRef<Path>, hosts: &[Host]) -> Result<(), WriteError> {
+    let path = path.as_ref();
+    let failed = |source| WriteError::Io { path: path.to_owned(), source };
+    let mut out = BufWriter::new(File::create(path).map_err(failed)?);
+    writeln!(out, "{}", HOST_COLUMNS.join(",")).map_err(failed)?;
+    for (id, Host { capacity, .. }) in hosts.iter().enumerate() {
+        writeln!(out, "{id},{},{},{}", capacity.vcpus, capacity.memory_mb, capacity.disk_gb)
+            .map_err(failed)?;
+    }
+    out.flush().map_err(failed)
+}
+
+/// Writes a VM file and returns how many VMs it holds. Identifiers are the VMs' positions; batches
+/// are lost, the format has none.
+///
+/// # Errors
+/// When the file cannot be written, the trace ends in an error, or a VM does not fit the format:
+/// times finer than a millisecond, a departure no later than its arrival, a comma, quote or line
+/// end in a flavor.
+pub fn write_vms(
+    path: impl AsRef<Path>,
+    vms: impl IntoIterator<Item = Result<Vm, TraceError>>,
+) -> Result<u64, WriteError> {
+    let path = path.as_ref();
+    let failed = |source| WriteError::Io { path: path.to_owned(), source };
+    let mut out = BufWriter::new(File::create(path).map_err(failed)?);
+    writeln!(out, "{}", VM_COLUMNS.join(",")).map_err(failed)?;
+    let mut count = 0;
+    for vm in vms {
+        let vm = vm?;
+        if let Some(what) = inexpressible(&vm) {
+            return Err(WriteError::Inexpressible { id: vm.id.to_string(), what });
+        }
+        write_vm(&mut out, count, &vm).map_err(failed)?;
+        count += 1;
+    }
+    out.flush().map_err(failed)?;
+    Ok(count)
+}
+
+fn inexpressible(vm: &Vm) -> Option<&'static str> {
+    let finer = |time: Micros| !time.0.is_multiple_of(1000);
+    if finer(vm.arrival) || vm.departure.is_some_and(finer) {
+        Some("times finer than a millisecond")
+    } else if vm.departure.is_some_and(|departure| departure <= vm.arrival) {
+        Some("a departure that is no later than the arrival")
+    } else if vm.flavor.contains([',', '"', '\r', '\n']) {
+        Some("a comma, quote or line end in a flavor")
+    } else {
+        None
+    }
+}
+
+fn write_vm(out: &mut impl Write, id: u64, vm: &Vm) -> std::io::Result<()> {
+    write!(out, "{id},")?;
+    write_seconds(out, vm.arrival)?;
+    write!(out, ",")?;
+    if let Some(departure) = vm.departure {
+        write_seconds(out, departure)?;
+    }
+    let Resources { vcpus, memory_mb, disk_gb } = vm.resources;
+    writeln!(out, ",{vcpus},{memory_mb},{disk_gb},{}", vm.flavor)
+}
+
+/// Seconds with as many decimals as they need, at most 3.
+fn write_seconds(out: &mut impl Write, time: Micros) -> std::io::Result<()> {
+    let (seconds, millis) = (time.0 / Micros::PER_SECOND, time.0 % Micros::PER_SECOND / 1000);
+    if millis == 0 {
+        write!(out, "{seconds}")
+    } else if millis % 100 == 0 {
+        write!(out, "{seconds}.{}", millis / 100)
+    } else if millis % 10 == 0 {
+        write!(out, "{seconds}.{:02}", millis / 10)
+    } else {
+        write!(out, "{seconds}.{millis:03}")
+    }
+}

@@ -1,0 +1,117 @@
+//! Exact decimal numbers: no float ever holds a time or a size.
+
+/// Why a field is not the number its column wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NumberError {
+    /// Something other than digits (and, where fractions are allowed, one point between digits).
+    #[error("not a number")]
+    NotANumber,
+    /// More decimals than the format's resolution.
+    #[error("more than {places} decimals")]
+    TooPrecise {
+        /// Decimals allowed.
+        places: u32,
+    },
+    /// Beyond the column's range.
+    #[error("out of range")]
+    OutOfRange,
+}
+
+/// An unsigned integer: digits only.
+pub(crate) fn integer(text: &[u8]) -> Result<u64, NumberError> {
+    if text.is_empty() {
+        return Err(NumberError::NotANumber);
+    }
+    digits(0, text)
+}
+
+/// An unsigned decimal with at most `places` decimals, as an integer count of `10^-places`.
+pub(crate) fn decimal(text: &[u8], places: u32) -> Result<u64, NumberError> {
+    let (whole, fraction) = match text.iter().position(|&b| b == b'.') {
+        None => (text, None),
+        Some(point) => (&text[..point], Some(&text[point + 1..])),
+    };
+    let mut value = integer(whole)?;
+    let mut decimals = 0;
+    if let Some(fraction) = fraction {
+        if fraction.is_empty() || !fraction.iter().all(u8::is_ascii_digit) {
+            return Err(NumberError::NotANumber);
+        }
+        if fraction.len() > places as usize {
+            return Err(NumberError::TooPrecise { places });
+        }
+        value = digits(value, fraction)?;
+        decimals = fraction.len();
+    }
+    for _ in decimals..places as usize {
+        value = value.checked_mul(10).ok_or(NumberError::OutOfRange)?;
+    }
+    Ok(value)
+}
+
+/// `value` with more digits written after it.
+fn digits(mut value: u64, text: &[u8]) -> Result<u64, NumberError> {
+    for (i, &byte) in text.iter().enumerate() {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return Err(NumberError::NotANumber);
+        }
+        value = match value.checked_mul(10).and_then(|v| v.checked_add(u64::from(digit))) {
+            Some(value) => value,
+            // Too long to hold: but is it a number at all?
+            None if text[i..].iter().all(u8::is_ascii_digit) => return Err(NumberError::OutOfRange),
+            None => return Err(NumberError::NotANumber),
+        };
+    }
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::NumberError::{NotANumber, OutOfRange, TooPrecise};
+    use super::*;
+
+    #[test]
+    fn integers() {
+        for (text, expected) in [
+            ("0", Ok(0)),
+            ("18446744073709551615", Ok(u64::MAX)),
+            ("18446744073709551616", Err(OutOfRange)),
+            ("99999999999999999999999", Err(OutOfRange)),
+            ("9999999999999999999999x", Err(NotANumber)),
+            ("", Err(NotANumber)),
+            ("-1", Err(NotANumber)),
+            ("+1", Err(NotANumber)),
+            (" 1", Err(NotANumber)),
+            ("1.0", Err(NotANumber)),
+            ("１", Err(NotANumber)),
+        ] {
+            assert_eq!(integer(text.as_bytes()), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn decimals_are_exact() {
+        for (text, expected) in [
+            ("0", Ok(0)),
+            ("7", Ok(7000)),
+            ("7.5", Ok(7500)),
+            ("0.001", Ok(1)),
+            ("7.010", Ok(7010)),
+            ("18446744073709551.615", Ok(u64::MAX)),
+            ("18446744073709551.616", Err(OutOfRange)),
+            ("18446744073709552", Err(OutOfRange)),
+            ("7.0000", Err(TooPrecise { places: 3 })),
+            ("7.", Err(NotANumber)),
+            (".7", Err(NotANumber)),
+            ("", Err(NotANumber)),
+            (".", Err(NotANumber)),
+            ("1.2.3", Err(NotANumber)),
+            ("1e3", Err(NotANumber)),
+            ("-0.5", Err(NotANumber)),
+            ("nan", Err(NotANumber)),
+        ] {
+            assert_eq!(decimal(text.as_bytes(), 3), expected, "{text:?}");
+        }
+    }
+}

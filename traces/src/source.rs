@@ -1,0 +1,85 @@
+//! The bytes of a file, plain or gzip, with progress.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use flate2::bufread::MultiGzDecoder;
+
+use crate::{Progress, TraceError, Unit};
+
+/// Large enough that system calls vanish, small enough to stay in the L2 cache.
+const BUFFER: usize = 128 * 1024;
+
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// An open file, decompressed as it is read.
+pub(crate) struct Source {
+    path: PathBuf,
+    gzip: bool,
+    progress: Progress,
+    bytes: Box<dyn BufRead + Send>,
+}
+
+impl Source {
+    pub(crate) fn open(path: &Path) -> Result<Self, TraceError> {
+        let failed = |source| TraceError::Io { path: path.to_owned(), source };
+        let file = File::open(path).map_err(failed)?;
+        let size = file.metadata().map_err(failed)?.len();
+        let progress = Progress::new(size, Unit::Bytes);
+        let counted = Counted { file, read: 0, progress: progress.clone() };
+        let mut stored = BufReader::with_capacity(BUFFER, counted);
+        let gzip = stored.fill_buf().map_err(failed)?.starts_with(&GZIP_MAGIC);
+        let bytes: Box<dyn BufRead + Send> = if gzip {
+            Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(stored)))
+        } else {
+            Box::new(stored)
+        };
+        Ok(Self { path: path.to_owned(), gzip, progress, bytes })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn progress(&self) -> Progress {
+        self.progress.clone()
+    }
+
+    /// Replaces `line` by the next line, its end included, but by no more than `limit` bytes of it.
+    /// An empty `line` is the end of the file.
+    pub(crate) fn read_line(&mut self, line: &mut Vec<u8>, limit: usize) -> Result<(), TraceError> {
+        line.clear();
+        match self.bytes.as_mut().take(limit as u64).read_until(b'\n', line) {
+            Ok(_) => Ok(()),
+            Err(source) => Err(self.failed(source)),
+        }
+    }
+
+    fn failed(&self, source: io::Error) -> TraceError {
+        use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+        let path = self.path.clone();
+        // The decoder reports its own findings with these kinds, and passes on what the file said.
+        if self.gzip && matches!(source.kind(), InvalidData | InvalidInput | UnexpectedEof) {
+            TraceError::Gzip { path, source }
+        } else {
+            TraceError::Io { path, source }
+        }
+    }
+}
+
+/// A file that reports how much of it has been read.
+struct Counted {
+    file: File,
+    read: u64,
+    progress: Progress,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        self.read += count as u64;
+        self.progress.set(self.read);
+        Ok(count)
+    }
+}

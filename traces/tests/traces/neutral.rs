@@ -1,0 +1,202 @@
+use berth_traces::{Host, Resources, Trace, TraceError, Vm, neutral};
+use proptest::prelude::*;
+
+use crate::{drain, file, message, read_bad, read_good, vm};
+
+const HEADER: &str = "vm_id,arrival_s,departure_s,vcpus,ram_mb,disk_gb,flavor\n";
+
+#[test]
+fn good_rows() {
+    let rows = "0,0,3600.5,1,1792,32,c1\n1,0,,64,262144,0,\n2,7.001,7.01,0,0,4294967295,größe\n";
+    let expected = [
+        vm("0", (0, Some(3_600_500_000)), (1, 1792, 32), "c1", None),
+        vm("1", (0, None), (64, 262_144, 0), "", None),
+        vm("2", (7_001_000, Some(7_010_000)), (0, 0, u32::MAX), "größe", None),
+    ];
+    let unix = format!("{HEADER}{rows}");
+    assert_eq!(read_good(&unix), expected);
+    assert_eq!(read_good(unix.trim_end()), expected, "no newline at the end");
+    assert_eq!(read_good(unix.replace('\n', "\r\n")), expected, "CRLF");
+    assert_eq!(read_good(format!("\u{feff}{unix}")), expected, "byte order mark");
+}
+
+#[test]
+fn columns_in_any_order() {
+    let text = "flavor,disk_gb,ram_mb,vcpus,departure_s,arrival_s,vm_id\nc1,32,1792,1,5,2,0\n";
+    assert_eq!(read_good(text), [vm("0", (2_000_000, Some(5_000_000)), (1, 1792, 32), "c1", None)]);
+}
+
+#[test]
+fn header_only_is_a_trace_without_vms() {
+    assert_eq!(read_good(HEADER), []);
+    assert_eq!(read_good(HEADER.trim_end()), []);
+}
+
+#[test]
+fn bad_headers() {
+    for (text, expected) in [
+        ("", "vms.csv: empty, expected a header line"),
+        ("vm_id,arrival_s\n", "vms.csv: no known trace format has the header \"vm_id,arrival_s\""),
+        ("\n", "vms.csv: no known trace format has the header \"\""),
+        (
+            "vm_id,arrival_s,vcpus,ram_mb,disk_gb,flavor\n",
+            "vms.csv: the header lacks the column \"departure_s\"",
+        ),
+        ("host_id,vcpus,ram_mb,disk_gb\n", "vms.csv: the header lacks the column \"vm_id\""),
+        (
+            "vm_id,arrival_s,departure_s,vcpus,ram_mb,disk_gb,flavor,gpus\n",
+            "vms.csv: the header has an unknown or repeated column \"gpus\"",
+        ),
+        (
+            "vm_id,arrival_s,departure_s,vcpus,ram_mb,disk_gb,flavor,vcpus\n",
+            "vms.csv: the header has an unknown or repeated column \"vcpus\"",
+        ),
+    ] {
+        assert_eq!(read_bad(text), (0, expected.to_owned()), "{text:?}");
+    }
+}
+
+#[test]
+fn bad_rows_name_line_column_and_value() {
+    let long = "9".repeat(100);
+    for (row, expected) in [
+        ("x,5,6,1,1,1,f", "vm_id \"x\": not a number"),
+        ("0,5,6,1,1,1,f", "vm_id \"0\": identifiers count from 0 in file order, expected 1"),
+        ("2,5,6,1,1,1,f", "vm_id \"2\": identifiers count from 0 in file order, expected 1"),
+        (",5,6,1,1,1,f", "vm_id \"\": not a number"),
+        ("1,4.999,6,1,1,1,f", "arrival_s \"4.999\": earlier than the arrival of the row before"),
+        ("1,-5,6,1,1,1,f", "arrival_s \"-5\": not a number"),
+        ("1,,6,1,1,1,f", "arrival_s \"\": not a number"),
+        ("1,5e3,6,1,1,1,f", "arrival_s \"5e3\": not a number"),
+        ("1,5.0001,6,1,1,1,f", "arrival_s \"5.0001\": more than 3 decimals"),
+        ("1,18446744073710,,1,1,1,f", "arrival_s \"18446744073710\": out of range"),
+        ("1,5,5,1,1,1,f", "departure_s \"5\": not after the arrival"),
+        ("1,5,4,1,1,1,f", "departure_s \"4\": not after the arrival"),
+        ("1,5,never,1,1,1,f", "departure_s \"never\": not a number"),
+        ("1,5,6,1.0,1,1,f", "vcpus \"1.0\": not a number"),
+        ("1,5,6,,1,1,f", "vcpus \"\": not a number"),
+        ("1,5,6,1,4294967296,1,f", "ram_mb \"4294967296\": out of range"),
+        ("1,5,6,1,1,-1,f", "disk_gb \"-1\": not a number"),
+        ("1,5,6,1, 1,1,f", "ram_mb \" 1\": not a number"),
+        (&format!("1,5,6,{long},1,1,f"), &format!("vcpus \"{}…\": out of range", "9".repeat(60))),
+    ] {
+        let text = format!("{HEADER}0,5,6,1,1,1,f\n{row}\n");
+        assert_eq!(read_bad(&text), (1, format!("vms.csv:3: {expected}")), "{row:?}");
+        let text = text.replace('\n', "\r\n");
+        assert_eq!(read_bad(&text), (1, format!("vms.csv:3: {expected}")), "CRLF {row:?}");
+    }
+}
+
+#[test]
+fn rows_of_the_wrong_shape() {
+    for (row, expected) in [
+        ("1,5,6,1,1,1", "vms.csv:3: expected 7 fields, found 6"),
+        ("1,5,6,1,1,1,f,g", "vms.csv:3: expected 7 fields, found 8"),
+        ("", "vms.csv:3: expected 7 fields, found 1"),
+        (&",".repeat(70_000), "vms.csv:3: longer than 65536 bytes"),
+    ] {
+        assert_eq!(read_bad(format!("{HEADER}0,5,6,1,1,1,f\n{row}\n")), (1, expected.to_owned()));
+    }
+}
+
+#[test]
+fn text_that_is_not_utf8() {
+    let mut bytes = HEADER.as_bytes().to_owned();
+    bytes.extend_from_slice(b"0,5,6,1,1,1,\xff\xfe\n");
+    let expected = "vms.csv:2: flavor \"\u{fffd}\u{fffd}\": not UTF-8";
+    assert_eq!(read_bad(bytes), (0, expected.to_owned()));
+}
+
+#[test]
+fn hosts() {
+    let read = |text: &str| {
+        let (_directory, path) = file("vms.csv", text);
+        neutral::read_hosts(path).map_err(|error| message(&error))
+    };
+    let host = |id: &str, vcpus, memory_mb, disk_gb| Host {
+        id: id.into(),
+        capacity: Resources { vcpus, memory_mb, disk_gb },
+    };
+    assert_eq!(
+        read("host_id,vcpus,ram_mb,disk_gb\n0,64,262144,3840\n1,16,32768,0\n"),
+        Ok(vec![host("0", 64, 262_144, 3840), host("1", 16, 32_768, 0)])
+    );
+    assert_eq!(read("disk_gb,host_id,ram_mb,vcpus\r\n1,0,2,3\r\n"), Ok(vec![host("0", 3, 2, 1)]));
+    assert_eq!(read("host_id,vcpus,ram_mb,disk_gb\n"), Ok(vec![]));
+    for (text, expected) in [
+        ("", "vms.csv: empty, expected a header line"),
+        ("host_id,vcpus,disk_gb\n", "vms.csv: the header lacks the column \"ram_mb\""),
+        (
+            "host_id,vcpus,ram_mb,disk_gb,rack\n",
+            "vms.csv: the header has an unknown or repeated column \"rack\"",
+        ),
+        (
+            "host_id,vcpus,ram_mb,disk_gb\n1,2,3,4\n",
+            "vms.csv:2: host_id \"1\": identifiers count from 0 in file order, expected 0",
+        ),
+        ("host_id,vcpus,ram_mb,disk_gb\n0,2,3\n", "vms.csv:2: expected 4 fields, found 3"),
+        ("host_id,vcpus,ram_mb,disk_gb\n0,2,x,4\n", "vms.csv:2: ram_mb \"x\": not a number"),
+    ] {
+        assert_eq!(read(text), Err(expected.to_owned()));
+    }
+}
+
+#[test]
+fn what_the_format_cannot_hold_is_not_written() {
+    let (_directory, path) = file("vms.csv", "");
+    let good = vm("a", (1000, Some(2000)), (1, 1, 1), "f", Some(7));
+    for (bad, expected) in [
+        (Vm { arrival: berth_traces::Micros(1001), ..good.clone() }, "times finer than a millisecond"),
+        (
+            Vm { departure: Some(good.arrival), ..good.clone() },
+            "a departure that is no later than the arrival",
+        ),
+        (Vm { flavor: "a,b".into(), ..good.clone() }, "a comma, quote or line end in a flavor"),
+    ] {
+        let error = neutral::write_vms(&path, [Ok(good.clone()), Ok(bad)]).unwrap_err();
+        assert_eq!(error.to_string(), format!("VM \"a\": the neutral format cannot hold {expected}"));
+    }
+    let broken = TraceError::Empty { path: path.clone() };
+    let error = neutral::write_vms(&path, [Err(broken)]).unwrap_err();
+    assert!(message(&error).ends_with("vms.csv: empty, expected a header line"));
+    let error = neutral::write_hosts(path.join("below"), &[]).unwrap_err();
+    assert!(error.to_string().ends_with("vms.csv/below: cannot be written"));
+}
+
+prop_compose! {
+    fn vms()(
+        drafts in prop::collection::vec(
+            (0_u64..100_000, prop::option::of(1_u64..1_000_000_000), any::<[u32; 3]>(), "[^,\"\r\n]{0,30}"),
+            0..50,
+        ),
+    ) -> Vec<Vm> {
+        let mut millis = 0;
+        drafts.into_iter().enumerate().map(|(id, (gap, lifetime, [vcpus, memory, disk], flavor))| {
+            millis += gap;
+            let span = (millis * 1000, lifetime.map(|lifetime| (millis + lifetime) * 1000));
+            vm(&id.to_string(), span, (vcpus, memory, disk), &flavor, None)
+        }).collect()
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_read(vms in vms()) {
+        let (_directory, path) = file("vms.csv", "");
+        let written = neutral::write_vms(&path, vms.iter().cloned().map(Ok)).unwrap();
+        prop_assert_eq!(written, vms.len() as u64);
+        let (read, error) = drain(Trace::open(&path, None));
+        prop_assert!(error.is_none(), "{:?}", error);
+        prop_assert_eq!(read, vms);
+    }
+
+    #[test]
+    fn hosts_that_are_written_are_read(capacities: Vec<[u32; 3]>) {
+        let hosts: Vec<Host> = capacities.iter().enumerate().map(|(id, &[vcpus, memory_mb, disk_gb])| {
+            Host { id: id.to_string().into(), capacity: Resources { vcpus, memory_mb, disk_gb } }
+        }).collect();
+        let (_directory, path) = file("hosts.csv", "");
+        neutral::write_hosts(&path, &hosts).unwrap();
+        prop_assert_eq!(neutral::read_hosts(&path).unwrap(), hosts);
+    }
+}

@@ -1,0 +1,88 @@
+//! Dependencies, checked by cargo-deny against `deny.toml`: licences, bans and sources always, known
+//! vulnerabilities when the advisory database can be fetched.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use crate::step::Steps;
+
+/// The version to install. One that is installed already is used as it is.
+const VERSION: &str = "0.20.2";
+const ADVISORY_DATABASE: &str = "https://github.com/RustSec/advisory-db";
+const REACH_LIMIT: Duration = Duration::from_secs(15);
+
+pub(crate) fn run(steps: &mut Steps) -> Result<()> {
+    install(steps)?;
+    // The inclusion graphs of duplicate versions would fill pages; without them it is a line each.
+    let mut offline =
+        steps.cargo(&["deny", "check", "--hide-inclusion-graph", "licenses", "bans", "sources"]);
+    steps.run("licences, bans, sources", &mut offline)?;
+    advisories(steps)
+}
+
+fn install(steps: &mut Steps) -> Result<()> {
+    let installed = steps.cargo(&["deny", "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if installed.is_ok_and(|status| status.success()) {
+        return Ok(());
+    }
+    println!("\ncargo-deny is missing: installing it into cargo's default root, which takes some minutes");
+    let mut install = steps.cargo(&["install", "cargo-deny", "--locked", "--version", VERSION]);
+    steps.run("install cargo-deny", &mut install)
+}
+
+/// Only the fetch may fail without failing the task: on a machine without that network, there is
+/// nothing to check against. An advisory that is hit fails it.
+fn advisories(steps: &mut Steps) -> Result<()> {
+    if let Err(reason) = fetch(steps) {
+        println!("\nadvisories SKIPPED: {reason}");
+        return Ok(());
+    }
+    // Offline: against exactly the database that was just fetched.
+    let mut check = steps.cargo(&["deny", "--offline", "check", "advisories"]);
+    steps.run("advisories", &mut check)
+}
+
+/// Brings the advisory database up to date, or says why not.
+fn fetch(steps: &Steps) -> Result<(), String> {
+    reach(steps.root())?;
+    let mut fetch = steps.cargo(&["deny", "fetch", "db"]);
+    fetch.env("GIT_TERMINAL_PROMPT", "0").stdin(Stdio::null());
+    match fetch.output() {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(format!(
+            "the database could not be fetched: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        )),
+        Err(error) => Err(format!("the database could not be fetched: {error}")),
+    }
+}
+
+/// Asks the database's server for one reference: cargo-deny's own fetch has no time limit, and a
+/// firewall that drops packets would hold it for minutes.
+fn reach(root: &Path) -> Result<(), String> {
+    let mut child = Command::new("git")
+        .args(["ls-remote", "--exit-code", ADVISORY_DATABASE, "HEAD"])
+        .current_dir(root)
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .map_err(|error| format!("git could not be started: {error}"))?;
+    let start = Instant::now();
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) if status.success() => return Ok(()),
+            Ok(Some(_)) => return Err(format!("{ADVISORY_DATABASE} cannot be reached from here")),
+            Ok(None) if start.elapsed() < REACH_LIMIT => std::thread::sleep(Duration::from_millis(50)),
+            Ok(None) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(format!("{ADVISORY_DATABASE} did not answer within {} s", REACH_LIMIT.as_secs()));
+            }
+            Err(error) => return Err(format!("git could not be waited for: {error}")),
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Project tasks. `cargo xtask test` runs every test, `cargo xtask ci` runs every check and then the
+//! tests.
+//!
+//! Each task is a list of steps; the first one that fails ends it. `step` runs and times them,
+//! `test`, `check` and `deny` say what they are.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the outside world starts here: this binary may read the clock and environment"
+)]
+#![allow(clippy::print_stdout, reason = "a task reports on the terminal")]
+
+mod check;
+mod deny;
+mod step;
+mod test;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::step::Steps;
+
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask", about = "Project tasks of Berth", disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Runs every test: unit, integration and doc tests, then the loom models
+    Test {
+        /// Also runs the big tests that are marked `#[ignore]`, in release mode
+        #[arg(long)]
+        ignored: bool,
+    },
+    /// Runs what CI runs: formatting, lints, docs, dependencies, then `test`
+    Ci,
+}
+
+fn main() -> ExitCode {
+    let task = Arguments::parse().task;
+    let mut steps = Steps::new(workspace_root());
+    let outcome = match task {
+        Task::Test { ignored } => test::run(&mut steps, ignored),
+        Task::Ci => check::run(&mut steps)
+            .and_then(|()| deny::run(&mut steps))
+            .and_then(|()| test::run(&mut steps, false)),
+    };
+    steps.print_summary();
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn workspace_root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a folder of the workspace")
+}

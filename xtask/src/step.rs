@@ -1,0 +1,175 @@
+//! A step is one command with a name; `Steps` runs them in order, times them and counts tests.
+
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+/// What ran so far, and where it runs.
+pub(crate) struct Steps {
+    root: &'static Path,
+    done: Vec<Done>,
+    tests: TestCounts,
+}
+
+struct Done {
+    name: String,
+    took: Duration,
+    passed: bool,
+}
+
+impl Steps {
+    pub(crate) fn new(root: &'static Path) -> Self {
+        Self { root, done: Vec::new(), tests: TestCounts::default() }
+    }
+
+    pub(crate) fn root(&self) -> &'static Path {
+        self.root
+    }
+
+    /// A `cargo` command in the root of the workspace.
+    pub(crate) fn cargo(&self, arguments: &[&str]) -> Command {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+        let mut command = Command::new(cargo);
+        command.args(arguments).current_dir(self.root);
+        command
+    }
+
+    /// The folder that cargo builds into.
+    pub(crate) fn target_dir(&self) -> PathBuf {
+        // A relative CARGO_TARGET_DIR starts at the root too: that is where the commands run.
+        self.root.join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
+    }
+
+    /// Runs a command; an exit status other than 0 is an error.
+    pub(crate) fn run(&mut self, name: &str, command: &mut Command) -> Result<()> {
+        self.timed(name, command, |_, command| {
+            let status = command.status().with_context(|| format!("cannot start {}", shown(command)))?;
+            Ok(status.success())
+        })
+    }
+
+    /// Runs `cargo test` in one of its forms, passes its output on and adds up its results.
+    pub(crate) fn run_tests(&mut self, name: &str, command: &mut Command) -> Result<()> {
+        self.timed(name, command, |steps, command| {
+            let mut child = command
+                .stdout(Stdio::piped())
+                .spawn()
+                .with_context(|| format!("cannot start {}", shown(command)))?;
+            let output = child.stdout.take().context("the test output is not piped")?;
+            let mut terminal = std::io::stdout().lock();
+            for line in BufReader::new(output).split(b'\n') {
+                let line = line?;
+                terminal.write_all(&line)?;
+                terminal.write_all(b"\n")?;
+                steps.tests.add_line(&String::from_utf8_lossy(&line));
+            }
+            Ok(child.wait()?.success())
+        })
+    }
+
+    fn timed(
+        &mut self,
+        name: &str,
+        command: &mut Command,
+        run: impl FnOnce(&mut Self, &mut Command) -> Result<bool>,
+    ) -> Result<()> {
+        println!("\n==> {name}: {}", shown(command));
+        let start = Instant::now();
+        let outcome = run(self, command);
+        let passed = matches!(outcome, Ok(true));
+        let took = start.elapsed();
+        println!("<== {name}: {} in {:.1} s", if passed { "ok" } else { "FAILED" }, took.as_secs_f64());
+        self.done.push(Done { name: name.to_owned(), took, passed });
+        match outcome {
+            Ok(true) => Ok(()),
+            Ok(false) => bail!("step `{name}` failed; to repeat it alone: {}", shown(command)),
+            Err(error) => Err(error.context(format!("step `{name}`"))),
+        }
+    }
+
+    /// Prints each step with its time and, where tests ran, how many passed.
+    pub(crate) fn print_summary(&self) {
+        println!();
+        for Done { name, took, passed } in &self.done {
+            let mark = if *passed { "ok" } else { "FAILED" };
+            println!("{mark:>6} {:8.1} s  {name}", took.as_secs_f64());
+        }
+        let TestCounts { passed, failed, ignored } = self.tests;
+        if passed + failed + ignored > 0 {
+            println!("\n{passed} passed, {failed} failed, {ignored} skipped");
+        }
+    }
+}
+
+/// A command as one would type it, with the variables it sets.
+fn shown(command: &Command) -> String {
+    let mut words = Vec::new();
+    for (name, value) in command.get_envs() {
+        if let Some(value) = value {
+            words.push(format!("{}={}", name.display(), quoted(&value.to_string_lossy())));
+        }
+    }
+    let program = Path::new(command.get_program());
+    words.push(program.file_name().unwrap_or(program.as_os_str()).display().to_string());
+    words.extend(command.get_args().map(|argument| quoted(&argument.to_string_lossy())));
+    words.join(" ")
+}
+
+fn quoted(word: &str) -> String {
+    if word.contains(' ') { format!("'{word}'") } else { word.to_owned() }
+}
+
+/// Sums over the `test result:` lines of all test binaries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct TestCounts {
+    passed: u64,
+    failed: u64,
+    ignored: u64,
+}
+
+impl TestCounts {
+    /// Takes in a line such as `test result: ok. 3 passed; 0 failed; 1 ignored; ...`.
+    fn add_line(&mut self, line: &str) {
+        let Some(results) = line.trim_start().strip_prefix("test result: ") else { return };
+        let results = results.trim_start_matches("ok. ").trim_start_matches("FAILED. ");
+        for result in results.split("; ") {
+            let mut words = result.split(' ');
+            let Some(count) = words.next().and_then(|word| word.parse::<u64>().ok()) else { continue };
+            match words.next() {
+                Some("passed") => self.passed += count,
+                Some("failed") => self.failed += count,
+                Some("ignored") => self.ignored += count,
+                _ => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_of_several_binaries_add_up() {
+        let mut counts = TestCounts::default();
+        counts.add_line("running 4 tests");
+        counts.add_line(
+            "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s",
+        );
+        counts.add_line(
+            "test result: FAILED. 5 passed; 2 failed; 0 ignored; 0 measured; 9 filtered out; finished in 1.50s",
+        );
+        assert_eq!(counts, TestCounts { passed: 8, failed: 2, ignored: 1 });
+    }
+
+    #[test]
+    fn a_command_is_shown_as_typed() {
+        let mut command = Command::new("/some/bin/cargo");
+        command.args(["test", "--release"]).env("RUSTFLAGS", "--cfg loom");
+        assert_eq!(shown(&command), "RUSTFLAGS='--cfg loom' cargo test --release");
+    }
+}

@@ -1,0 +1,33 @@
+//! Every test there is. They need nothing but cargo and a C linker; a test that comes to need more
+//! installs it in a step here, so that this one command stays enough.
+
+use anyhow::Result;
+
+use crate::step::Steps;
+
+pub(crate) fn run(steps: &mut Steps, ignored: bool) -> Result<()> {
+    // Without a choice of targets, cargo runs unit, integration and doc tests.
+    let mut all = steps.cargo(&["test", "--workspace"]);
+    steps.run_tests("tests", &mut all)?;
+    loom(steps)?;
+    if ignored {
+        // `--tests` leaves the doc tests out: there, `ignore` marks text that is not meant to compile.
+        let mut big = steps.cargo(&["test", "--workspace", "--release", "--tests", "--", "--ignored"]);
+        steps.run_tests("ignored tests", &mut big)?;
+    }
+    Ok(())
+}
+
+/// The models of the lock-free core, explored by loom. `--cfg loom` changes every crate, so they have
+/// their own target folder: otherwise each run would build the whole workspace anew.
+fn loom(steps: &mut Steps) -> Result<()> {
+    let target = steps.target_dir().join("loom");
+    let mut flags = std::env::var("RUSTFLAGS").unwrap_or_default();
+    if !flags.is_empty() {
+        flags.push(' ');
+    }
+    flags.push_str("--cfg loom");
+    let mut models = steps.cargo(&["test", "--release", "-p", "berth-placement", "--test", "loom"]);
+    models.arg("--target-dir").arg(target).env("RUSTFLAGS", flags);
+    steps.run_tests("loom models", &mut models)
+}
