@@ -4,6 +4,7 @@
 // This is the edge: it measures wall-clock time for people; nothing it measures goes into a result.
 #![allow(clippy::disallowed_methods)]
 
+mod bench;
 mod completions;
 mod generate;
 mod interrupt;
@@ -23,6 +24,10 @@ enum Ending {
     Complete,
     /// Ended by Ctrl-C; what was written is marked as partial.
     Interrupted,
+    /// Something measured became slower.
+    Regressed,
+    /// Wrong usage that only the command itself could tell; it said what.
+    WrongUsage,
 }
 
 /// Berth decides which host every VM runs on, and replays production traces through the same code.
@@ -34,12 +39,14 @@ struct Cli {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage, 130 ended by Ctrl-C.";
+Exit codes: 0 done, 1 failed (the message says why) or regressed (bench compare), 2 wrong usage, 130 ended by Ctrl-C.";
 
 #[derive(Subcommand)]
 enum Command {
     /// Replay a trace of VMs on a fleet of hosts and show how well they fit
     Replay(replay::Replay),
+    /// Measure, compare measurements, and put load on a Placement server
+    Bench(bench::Bench),
     /// Write a workload as hosts and vms CSV files
     Generate(generate::Generate),
     /// Print a completion script for a shell
@@ -49,12 +56,15 @@ enum Command {
 fn main() -> ExitCode {
     let ending = match Cli::parse().command {
         Command::Replay(command) => command.run(),
+        Command::Bench(command) => command.run(),
         Command::Generate(command) => command.run(),
         Command::Completions(command) => command.run(),
     };
     match ending {
         Ok(Ending::Complete) => ExitCode::SUCCESS,
         Ok(Ending::Interrupted) => ExitCode::from(130),
+        Ok(Ending::Regressed) => ExitCode::FAILURE,
+        Ok(Ending::WrongUsage) => ExitCode::from(2),
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS, // the reader has seen enough
         Err(error) => {
             eprintln!("berth: {error:#}");

@@ -34,7 +34,7 @@ pub struct Allocation {
 /// A consumer's allocations; those of a plain VM fit without a heap allocation.
 pub type Allocations = SmallVec<[Allocation; 3]>;
 
-/// The table of consumers, sharded; a shard is locked only for the one entry's insertion or removal.
+/// The table of consumers, sharded; a shard is locked while one entry is added, its room being taken, or removed.
 #[derive(Default)]
 pub(crate) struct Consumers {
     table: DashMap<ConsumerId, Allocations, BuildHasherDefault<FxHasher>>,

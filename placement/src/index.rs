@@ -21,8 +21,8 @@ type Lookup<K> = DashMap<K, Row, BuildHasherDefault<FxHasher>>;
 
 /// The in-memory placement index.
 ///
-/// Shared by reference between any number of threads. Reading it never blocks and never blocks a claim; claims and
-/// releases on different hosts share nothing but the change journal's counter.
+/// Shared by reference between any number of threads. Reading amounts and topology takes no lock. A claim or release takes
+/// the lock of its consumer's shard, and otherwise shares with those on other hosts only the change journal.
 #[derive(Default)]
 pub struct Index {
     pub(crate) ledger: Ledger,
@@ -141,10 +141,17 @@ impl Index {
     /// # Errors
     /// A consumer that has allocations already, or the first provider that refuses.
     pub fn claim(&self, consumer: ConsumerId, allocations: &[Allocation]) -> Result<(), ClaimError> {
-        let reserved = self.consumers.add(consumer, allocations, || self.ledger.reserve(allocations));
-        reserved.ok_or(ClaimError::ConsumerExists(consumer))??;
-        self.journal_rows(allocations);
-        Ok(())
+        let mut held = false;
+        let reserved = self.consumers.add(consumer, allocations, || {
+            self.ledger.look(allocations)?;
+            held = true;
+            self.ledger.reserve(allocations)
+        });
+        if held {
+            // Even when refused: others may have seen the room it held for a moment, and have to look again.
+            self.journal_rows(allocations);
+        }
+        Ok(reserved.ok_or(ClaimError::ConsumerExists(consumer))??)
     }
 
     /// Takes everything back from `consumer`; returns what it had.
@@ -221,10 +228,15 @@ impl Index {
         Ok(())
     }
 
-    pub(crate) fn publish(&self, topology: &mut Topology, changed: &[Row]) {
+    pub(crate) fn publish(&self, topology: &mut Topology, changed: &[Row], first_new_row: usize) {
         topology.version += 1;
         self.topology.store(Arc::new(topology.clone()));
-        changed.iter().for_each(|&row| self.journal.push(row, true));
+        for &row in changed {
+            if row.index() < first_new_row {
+                self.ledger.bump_generation(row);
+            }
+            self.journal.push(row, true);
+        }
     }
 
     fn journal_rows(&self, allocations: &[Allocation]) {

@@ -83,10 +83,11 @@ impl Default for Journal {
 }
 
 impl Journal {
-    /// Says that `row` changed. Called after the change itself, so that who reads the entry sees the change.
+    /// Says that `row` changed. Called after the change itself, so that who reads the entry sees the change, and so does
+    /// who starts reading behind it.
     #[inline]
     pub fn push(&self, row: Row, layout: bool) {
-        let sequence = self.next.fetch_add(1, Ordering::Relaxed);
+        let sequence = self.next.fetch_add(1, Ordering::Release);
         self.slot(sequence).fetch_max(Slot::new(sequence, row, layout).0, Ordering::Release);
     }
 

@@ -101,9 +101,102 @@ pub fn largest(values: &Lanes) -> i32 {
     scalar::largest(values)
 }
 
+/// The smallest of 64 values, leaving out lanes that stand for nothing; `i32::MAX` when all do.
+#[must_use]
+#[inline]
+pub fn smallest(values: &Lanes) -> i32 {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has AVX2.
+        #[allow(unsafe_code)]
+        return unsafe { avx2::smallest(values) };
+    }
+    scalar::smallest(values)
+}
+
+/// Keeps `summary`'s lane the smallest values of `block`, as [`summarise`] keeps the largest.
+#[inline]
+pub fn summarise_smallest(
+    summary: &mut [Lanes; CLASSES],
+    lane: usize,
+    block: &[Lanes; CLASSES],
+    old: [i32; CLASSES],
+    new: [i32; CLASSES],
+) {
+    for class in 0..CLASSES {
+        let bottom = &mut summary[class].0[lane];
+        if new[class] != i32::MIN && new[class] <= *bottom {
+            *bottom = new[class];
+        } else if old[class] == *bottom {
+            *bottom = smallest(&block[class]);
+        }
+    }
+}
+
+/// A linear term of a weighted score: `multiplier * (amount - low) / range`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Term {
+    /// What the normalised amount counts.
+    pub multiplier: f64,
+    /// The amount that normalises to 0.
+    pub low: f64,
+    /// How far above `low` the amount that normalises to 1 is; 0 makes every amount 0.
+    pub range: f64,
+}
+
+impl Term {
+    /// The term's share of a score. In double precision, each step rounded: the order of steps is part of the result.
+    #[must_use]
+    #[inline(always)]
+    pub fn of(&self, amount: i32) -> f64 {
+        if self.range == 0.0 { 0.0 } else { self.multiplier * ((f64::from(amount) - self.low) / self.range) }
+    }
+}
+
+/// An amount for weighing: what stands for nothing weighs as 0.
+#[must_use]
+#[inline(always)]
+pub const fn weighed(amount: i32) -> i32 {
+    if amount == i32::MIN { 0 } else { amount }
+}
+
+/// The scores of 64 rows: the sum of the terms, in order.
+#[inline]
+pub fn scores(values: &[Lanes; CLASSES], terms: &[Term; CLASSES], out: &mut [f64; 64]) {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has AVX2.
+        #[allow(unsafe_code)]
+        return unsafe { avx2::scores(values, terms, out) };
+    }
+    scalar::scores(values, terms, out);
+}
+
 /// The plain forms: what the vector forms must equal.
 pub mod scalar {
-    use super::{CLASSES, Lanes};
+    use super::{CLASSES, Lanes, Term, weighed};
+
+    /// See [`super::scores`].
+    #[inline(always)]
+    pub fn scores(values: &[Lanes; CLASSES], terms: &[Term; CLASSES], out: &mut [f64; 64]) {
+        *out = [0.0; 64];
+        for (values, term) in values.iter().zip(terms) {
+            for (score, &amount) in out.iter_mut().zip(&values.0) {
+                *score += term.of(weighed(amount));
+            }
+        }
+    }
+
+    /// See [`super::smallest`].
+    #[must_use]
+    #[inline(always)]
+    pub fn smallest(values: &Lanes) -> i32 {
+        values
+            .0
+            .iter()
+            .copied()
+            .fold(i32::MAX, |smallest, value| smallest.min(if value == i32::MIN { i32::MAX } else { value }))
+    }
 
     /// See [`super::at_least`].
     #[must_use]
@@ -132,7 +225,7 @@ mod avx2 {
         _mm256_movemask_ps, _mm256_or_si256, _mm256_set1_epi32,
     };
 
-    use super::{CLASSES, Lanes};
+    use super::{CLASSES, Lanes, Term};
 
     /// Rows a register holds.
     const WIDTH: usize = 8;
@@ -172,6 +265,22 @@ mod avx2 {
     #[allow(unsafe_code)]
     pub(super) unsafe fn largest(values: &Lanes) -> i32 {
         super::scalar::largest(values) // inlined here, the compiler uses the wide registers
+    }
+
+    /// # Safety
+    /// The processor has AVX2.
+    #[target_feature(enable = "avx2")]
+    #[allow(unsafe_code)]
+    pub(super) unsafe fn smallest(values: &Lanes) -> i32 {
+        super::scalar::smallest(values)
+    }
+
+    /// # Safety
+    /// The processor has AVX2.
+    #[target_feature(enable = "avx2")]
+    #[allow(unsafe_code)]
+    pub(super) unsafe fn scores(values: &[Lanes; CLASSES], terms: &[Term; CLASSES], out: &mut [f64; 64]) {
+        super::scalar::scores(values, terms, out);
     }
 
     #[target_feature(enable = "avx2")]
@@ -215,6 +324,12 @@ mod tests {
             let block = [a, b, c];
             prop_assert_eq!(fits(&block, needs), scalar::fits(&block, needs));
             prop_assert_eq!(largest(&block[0]), scalar::largest(&block[0]));
+            prop_assert_eq!(smallest(&block[0]), scalar::smallest(&block[0]));
+            let terms = needs.map(|n| Term { multiplier: f64::from(n) / 7.0, low: 3.0, range: f64::from(n % 3) });
+            let (mut vector, mut plain) = ([0.0; 64], [0.0; 64]);
+            scores(&block, &terms, &mut vector);
+            scalar::scores(&block, &terms, &mut plain);
+            prop_assert_eq!(vector.map(f64::to_bits), plain.map(f64::to_bits));
         }
     }
 

@@ -1,7 +1,8 @@
 //! The ledger: capacity and use of every (provider, resource class), claimed by compare-and-swap.
 //!
 //! The protocol, its race and why it is right are written down in `docs/claim-protocol.md`; `tests/loom.rs`
-//! checks it over all interleavings. In short: a claim takes room account by account and gives all of it back on the
+//! checks small cases of it under every interleaving of up to three preemptions. In short: a claim looks at every account
+//! first, then takes room account by account and gives all of it back on the
 //! first refusal; after taking room from an account it looks whether the provider's inventories changed meanwhile, and
 //! if so gives that room back and tries the account again.
 
@@ -229,8 +230,8 @@ impl Ledger {
     /// Takes all of the allocations' room, or none.
     ///
     /// # Errors
-    /// The first refusal. While another claim that will itself be refused holds some of the room for a moment,
-    /// a refusal can be premature; the caller decides whether to look again.
+    /// The first refusal. While another claim that will itself be refused holds some of the room for that moment,
+    /// a refusal can be premature; the caller decides whether to look again. [`Self::look`] first makes that rare.
     pub fn reserve(&self, allocations: &[Allocation]) -> Result<(), Refusal> {
         for (taken, allocation) in allocations.iter().enumerate() {
             if let Err(refusal) = self.reserve_one(allocation) {
@@ -251,7 +252,8 @@ impl Ledger {
     /// Puts, replaces or (with `None`) removes an inventory. The caller serialises writers of one provider.
     ///
     /// # Errors
-    /// Removing an inventory that has allocations. Shrinking below the used amount is allowed, as in Placement:
+    /// Removing an inventory that has allocations, or from which a claim that will be refused holds room for this
+    /// moment. Shrinking below the used amount is allowed, as in Placement:
     /// nothing more fits until consumers leave.
     pub fn set_inventory(
         &self,
@@ -311,6 +313,31 @@ impl Ledger {
                 account.used.fetch_sub(i64::from(amount), Ordering::AcqRel);
             }
             sequence = stable_sequence(head);
+        }
+    }
+
+    /// Whether each of the allocations by itself would be granted now. Takes nothing.
+    ///
+    /// # Errors
+    /// The first refusal.
+    #[inline]
+    pub fn look(&self, allocations: &[Allocation]) -> Result<(), Refusal> {
+        allocations.iter().try_for_each(|allocation| self.look_at(allocation))
+    }
+
+    #[inline]
+    fn look_at(&self, &Allocation { row, class, amount }: &Allocation) -> Result<(), Refusal> {
+        let no_inventory = Refusal::NoInventory { row, class };
+        let head = self.heads.get(row.index()).ok_or(no_inventory)?;
+        let account = self.account(head, row, class).ok_or(no_inventory)?;
+        loop {
+            let sequence = stable_sequence(head);
+            let used = account.used.load(Ordering::Relaxed);
+            let verdict = self.judge(head, account, used, row, class, amount);
+            fence(Ordering::Acquire);
+            if head.sequence.load(Ordering::Relaxed) == sequence {
+                return verdict;
+            }
         }
     }
 

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use roaring::RoaringBitmap;
 use uuid::Uuid;
 
 use crate::ids::{ClassId, Row, TraitId};
 use crate::names::Names;
+use crate::row_set::RowSet;
 
 /// Providers per shared chunk: a change copies one chunk, not the fleet.
 const CHUNK: usize = 256;
@@ -35,9 +35,9 @@ pub struct Topology {
     pub(crate) traits: Arc<Names>,
     pub(crate) chunks: Vec<Chunk>,
     pub(crate) rows: usize,
-    pub(crate) roots: Arc<RoaringBitmap>,
-    pub(crate) trait_rows: Vec<Arc<RoaringBitmap>>,
-    pub(crate) aggregate_rows: BTreeMap<Uuid, Arc<RoaringBitmap>>,
+    pub(crate) roots: Arc<RowSet>,
+    pub(crate) trait_rows: Vec<Arc<RowSet>>,
+    pub(crate) aggregate_rows: BTreeMap<Uuid, Arc<RowSet>>,
 }
 
 impl Default for Topology {
@@ -89,7 +89,7 @@ impl Topology {
 
     /// The rows that are roots of a tree: the hosts.
     #[must_use]
-    pub fn roots(&self) -> &RoaringBitmap {
+    pub fn roots(&self) -> &RowSet {
         &self.roots
     }
 
@@ -119,13 +119,13 @@ impl Topology {
 
     /// The rows that have the trait.
     #[must_use]
-    pub fn rows_with_trait(&self, wanted: TraitId) -> Option<&RoaringBitmap> {
+    pub fn rows_with_trait(&self, wanted: TraitId) -> Option<&RowSet> {
         self.trait_rows.get(wanted.0 as usize).map(AsRef::as_ref)
     }
 
     /// The rows in the aggregate.
     #[must_use]
-    pub fn rows_in_aggregate(&self, aggregate: Uuid) -> Option<&RoaringBitmap> {
+    pub fn rows_in_aggregate(&self, aggregate: Uuid) -> Option<&RowSet> {
         self.aggregate_rows.get(&aggregate).map(AsRef::as_ref)
     }
 

@@ -4,6 +4,7 @@
 //! keeps a copy, brings it up to date from the change journal (a few rows between two decisions) and scans that. The
 //! copy is advisory by nature: the claim decides.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -53,7 +54,17 @@ pub struct View {
     shape_of: Vec<ShapeId>,
     shapes: Vec<Shape>,
     shape_ids: FxHashMap<Shape, ShapeId>,
+    /// How many hosts have each shape.
+    shape_hosts: Vec<u32>,
+    /// The rows whose layout was read again lately, oldest first, and how many were forgotten before them.
+    relayouts: VecDeque<Row>,
+    forgotten: u64,
+    changes: u64,
+    gains: u64,
 }
+
+/// Rows whose change of layout is remembered one by one.
+const REMEMBERED: usize = 1024;
 
 impl View {
     /// A copy of the index as it is now.
@@ -68,6 +79,11 @@ impl View {
             shape_of: Vec::new(),
             shapes: Vec::new(),
             shape_ids: FxHashMap::default(),
+            shape_hosts: Vec::new(),
+            relayouts: VecDeque::new(),
+            forgotten: 0,
+            changes: 0,
+            gains: 0,
         };
         view.resync(index, &mut |_| ());
         view
@@ -148,6 +164,41 @@ impl View {
         &self.shapes
     }
 
+    /// Whether any host has the shape.
+    #[must_use]
+    pub fn shape_has_hosts(&self, shape: ShapeId) -> bool {
+        self.shape_hosts[shape.0 as usize] > 0
+    }
+
+    /// How often free amounts changed; while this stands still, so does every decision.
+    #[inline]
+    #[must_use]
+    pub const fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// How often some host got more of something free; while this stands still, no request that found no host finds one.
+    #[inline]
+    #[must_use]
+    pub const fn gains(&self) -> u64 {
+        self.gains
+    }
+
+    /// A position in the sequence of layout changes, for [`Self::relayouts_since`].
+    #[inline]
+    #[must_use]
+    pub fn layout_position(&self) -> u64 {
+        self.forgotten + self.relayouts.len() as u64
+    }
+
+    /// The rows whose inventories, traits, aggregates or place in the tree may have changed since `position`; `None` when
+    /// there were too many to remember.
+    #[must_use]
+    pub fn relayouts_since(&self, position: u64) -> Option<impl Iterator<Item = Row>> {
+        let skip = usize::try_from(position.checked_sub(self.forgotten)?).ok()?;
+        Some(self.relayouts.iter().copied().skip(skip))
+    }
+
     /// Compares the copy with the index, and the summaries with the blocks. For a moment without changes.
     ///
     /// # Errors
@@ -197,15 +248,34 @@ impl View {
 
     /// Anything about the row may have changed.
     fn reread_layout(&mut self, index: &Index, row: Row, on_change: &mut impl FnMut(Change)) {
+        if row.index() >= self.shape_of.len() {
+            return; // published after this view's topology; another entry follows
+        }
         let shape = HOST_CLASSES.map(|class| index.inventory(row, class).map(|inventory| inventory.units));
         let next = ShapeId(u32::try_from(self.shapes.len()).expect("at most one shape per row"));
         let id = *self.shape_ids.entry(shape).or_insert(next);
         if id == next {
             self.shapes.push(shape);
+            self.shape_hosts.push(0);
+        }
+        if self.host(row).is_some() {
+            self.shape_hosts[self.shape_of[row.index()].0 as usize] -= 1;
         }
         self.shape_of[row.index()] = id;
+        self.remember(row);
         let after = self.topology.roots().contains(row.0).then(|| free_of(index, row));
+        if after.is_some() {
+            self.shape_hosts[id.0 as usize] += 1;
+        }
         self.replace(row, self.host(row), after, on_change);
+    }
+
+    fn remember(&mut self, row: Row) {
+        if self.relayouts.len() == REMEMBERED {
+            self.relayouts.pop_front();
+            self.forgotten += 1;
+        }
+        self.relayouts.push_back(row);
     }
 
     #[inline]
@@ -224,6 +294,8 @@ impl View {
             self.hosts[block] ^= 1 << lane;
         }
         let (old, new) = (before.unwrap_or(NOTHING), after.unwrap_or(NOTHING));
+        self.changes += 1;
+        self.gains += u64::from(new.iter().zip(old).any(|(&new, old)| new > old));
         set_lane(&mut self.blocks[block], lane, new);
         summarise(&mut self.summaries[block / 64], block % 64, &self.blocks[block], old, new);
         on_change(Change { row, before, after });

@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, MutexGuard};
 
-use roaring::RoaringBitmap;
 use rustc_hash::FxHashSet;
 use uuid::Uuid;
 
@@ -10,6 +9,7 @@ use crate::ids::{ClassId, Row, TraitId};
 use crate::index::Index;
 use crate::inventory::{InvalidInventory, Inventory};
 use crate::ledger::{InventoryInUse, Ledger};
+use crate::row_set::RowSet;
 use crate::topology::{Provider, Topology};
 
 /// A change of topology that was refused; nothing was changed.
@@ -51,8 +51,9 @@ pub enum TopologyError {
 
 /// The one writer of an index's topology; writers wait for each other, readers and claims do not.
 ///
-/// Inventories take effect at once. Everything else is prepared here and published as one snapshot when the writer
-/// is dropped, so a batch of changes costs one copy of what it touches.
+/// Inventories, and the lookups by UUID and name, change at once. Everything else is prepared here and published as one
+/// snapshot when the writer is dropped, so a batch of changes costs one copy of what it touches. An existing provider's
+/// generation goes up once per batch that changes it.
 pub struct Writer<'index> {
     index: &'index Index,
     topology: Topology,
@@ -101,7 +102,7 @@ impl<'index> Writer<'index> {
         let root = parent_root.unwrap_or(row);
         self.topology.set_provider(row, Some(Provider { uuid, name, parent, root }));
         if parent.is_none() {
-            Arc::make_mut(&mut self.topology.roots).insert(row.0);
+            Arc::make_mut(&mut self.topology.roots).set(row, true);
         }
         self.touch(row);
         Ok(row)
@@ -129,13 +130,14 @@ impl<'index> Writer<'index> {
                     let inventory: Option<Inventory> = inventory;
                     self.index.ledger.set_inventory(row, class, inventory.as_ref())?;
                 }
+                self.index.journal().push(row, true); // who looked in between has to look again
                 return Err(in_use.into());
             }
             removed.push((class, inventory));
         }
         self.replace_traits(row, &[]);
         self.replace_aggregates(row, &[]);
-        Arc::make_mut(&mut self.topology.roots).remove(row.0);
+        Arc::make_mut(&mut self.topology.roots).set(row, false);
         self.topology.set_provider(row, None);
         self.index.by_uuid.remove(&uuid);
         self.index.by_name.remove(&name);
@@ -255,24 +257,18 @@ impl<'index> Writer<'index> {
         if self.seen.insert(row) {
             self.changed.push(row);
         }
-        self.index.ledger.bump_generation(row);
     }
 }
 
-/// Makes `row` a member of `rows` or not, copying the shared bitmap only when that changes it.
-fn set_member(rows: &mut Arc<RoaringBitmap>, row: Row, member: bool) {
+/// Makes `row` a member of `rows` or not, copying the shared set only when that changes it.
+fn set_member(rows: &mut Arc<RowSet>, row: Row, member: bool) {
     if rows.contains(row.0) != member {
-        let rows = Arc::make_mut(rows);
-        if member {
-            rows.insert(row.0);
-        } else {
-            rows.remove(row.0);
-        }
+        Arc::make_mut(rows).set(row, member);
     }
 }
 
 impl Drop for Writer<'_> {
     fn drop(&mut self) {
-        self.index.publish(&mut self.topology, &self.changed);
+        self.index.publish(&mut self.topology, &self.changed, self.published_rows);
     }
 }

@@ -8,9 +8,6 @@ use crate::prepare::Prepared;
 
 /// A constraint on hosts.
 pub trait Filter {
-    /// Its name in explanations.
-    fn name(&self) -> &'static str;
-
     /// Removes from `mask` the hosts that do not satisfy it.
     fn narrow(&self, mask: &mut HostMask);
 }
@@ -19,15 +16,9 @@ pub trait Filter {
 pub struct Eligible<'a>(pub &'a Prepared);
 
 impl Filter for Eligible<'_> {
-    fn name(&self) -> &'static str {
-        "eligible"
-    }
-
     fn narrow(&self, mask: &mut HostMask) {
         let Some(eligible) = self.0.eligible() else { return };
-        for (block, word) in mask.words_mut().iter_mut().enumerate() {
-            *word &= eligible.words().get(block).copied().unwrap_or(0);
-        }
+        mask.keep(eligible.words());
     }
 }
 
@@ -40,10 +31,6 @@ pub struct Capacity<'a> {
 }
 
 impl Filter for Capacity<'_> {
-    fn name(&self) -> &'static str {
-        "capacity"
-    }
-
     fn narrow(&self, mask: &mut HostMask) {
         let need = self.prepared.need();
         let blocks = self.view.blocks().chunks(64);
@@ -68,10 +55,6 @@ pub struct OtherClasses<'a> {
 }
 
 impl Filter for OtherClasses<'_> {
-    fn name(&self) -> &'static str {
-        "other classes"
-    }
-
     fn narrow(&self, mask: &mut HostMask) {
         if !self.prepared.others().is_empty() {
             mask.retain(|row| has_others(self.index, self.prepared, row));

@@ -9,22 +9,25 @@
 
 #![forbid(unsafe_code)]
 
+mod conflicts;
 mod filter;
 mod mask;
+mod objective;
 mod policy;
 mod prepare;
 mod ranking;
 mod request;
 mod scheduler;
+mod search;
 mod select;
+mod summary;
 mod weigh;
 
 pub use filter::{Capacity, Eligible, Filter, OtherClasses};
 pub use mask::HostMask;
+pub use objective::{Objective, Weights};
 pub use policy::{Policy, Rank, UnknownPolicy};
 pub use prepare::Prepared;
 pub use ranking::Ranking;
 pub use request::Request;
-pub use scheduler::{NoValidHost, PlaceError, Scheduler, Search};
-pub use select::lowest_rank;
-pub use weigh::Scores;
+pub use scheduler::{NoValidHost, PlaceError, Scheduler, Search, Statistics};

@@ -34,10 +34,30 @@ impl HostMask {
         self.words.get(block).is_some_and(|word| word >> lane & 1 == 1)
     }
 
-    /// Adds the row, which is below 64 times the number of words.
-    pub fn insert(&mut self, row: Row) {
+    /// Keeps the rows that are in `words`.
+    pub fn keep(&mut self, words: &[u64]) {
+        let shared = words.len().min(self.words.len());
+        self.words.iter_mut().zip(words).for_each(|(word, other)| *word &= other);
+        self.words[shared..].fill(0);
+    }
+
+    /// Removes the rows that are in `words`.
+    pub fn drop(&mut self, words: &[u64]) {
+        self.words.iter_mut().zip(words).for_each(|(word, other)| *word &= !other);
+    }
+
+    /// Adds the rows that are in `words`, as far as the set has words for them.
+    pub fn add(&mut self, words: &[u64]) {
+        self.words.iter_mut().zip(words).for_each(|(word, other)| *word |= other);
+    }
+
+    /// Adds or removes the row, growing as needed.
+    pub fn set(&mut self, row: Row, member: bool) {
         let (block, lane) = row.block_and_lane();
-        self.words[block] |= 1 << lane;
+        if block >= self.words.len() {
+            self.words.resize(block + 1, 0);
+        }
+        self.words[block] = self.words[block] & !(1 << lane) | u64::from(member) << lane;
     }
 
     /// How many rows are in the set.

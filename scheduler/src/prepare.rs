@@ -1,23 +1,37 @@
 //! A request, worked out once for many decisions.
 
-use std::sync::Arc;
-
 use berth_placement::kernel::{CLASSES, NOT_ASKED};
-use berth_placement::{Allocation, Allocations, ClassId, HOST_CLASSES, Row, Topology, View};
+use berth_placement::{
+    Allocation, Allocations, ClassId, HOST_CLASSES, Row, RowSet, ShapeId, Topology, Units, View,
+};
 use smallvec::SmallVec;
+use uuid::Uuid;
 
 use crate::mask::HostMask;
 use crate::request::Request;
 
-/// A request in the terms of one view: what every decision on it shares.
+/// A request in the terms of one view: what every decision on it shares. It follows the view's layout changes row by row.
 #[derive(Debug, Clone)]
 pub struct Prepared {
     request: Request,
-    version: u64,
+    /// The position in the view's layout changes that `eligible` is true to.
+    position: u64,
     need: [i32; CLASSES],
     others: SmallVec<[(ClassId, u32); 2]>,
     template: Allocations,
     eligible: Option<HostMask>,
+    pub(crate) decided: Decided,
+}
+
+/// The last decision, and the view's counts it was made at.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) enum Decided {
+    #[default]
+    Nothing,
+    /// This host; true while nothing changes.
+    Host { row: Row, changes: u64 },
+    /// No host; true while nobody gains anything.
+    NoHost { gains: u64 },
 }
 
 impl Prepared {
@@ -25,18 +39,23 @@ impl Prepared {
     #[must_use]
     pub fn new(request: Request, view: &View) -> Self {
         let mut prepared = Self {
-            version: view.topology().version(),
+            position: view.layout_position(),
             need: [NOT_ASKED; CLASSES],
             others: SmallVec::new(),
             template: SmallVec::new(),
             eligible: None,
+            decided: Decided::Nothing,
             request,
         };
         for &(class, amount) in prepared.request.resources.iter().filter(|(_, amount)| *amount > 0) {
-            prepared.template.push(Allocation { row: Row(0), class, amount });
+            match prepared.template.iter_mut().find(|allocation| allocation.class == class) {
+                Some(twice) => twice.amount = twice.amount.saturating_add(amount),
+                None => prepared.template.push(Allocation { row: Row(0), class, amount }),
+            }
+        }
+        for &Allocation { class, amount, .. } in &prepared.template {
             match HOST_CLASSES.iter().position(|&host_class| host_class == class) {
-                // An amount above i32::MAX fits no inventory, and neither does i32::MAX + 1 held to i32::MAX:
-                // the claim's unit rules refuse it.
+                // An amount above i32::MAX fits no inventory: the unit rules of every shape refuse it.
                 Some(position) => prepared.need[position] = i32::try_from(amount).unwrap_or(i32::MAX),
                 None => prepared.others.push((class, amount)),
             }
@@ -45,11 +64,11 @@ impl Prepared {
         prepared
     }
 
-    /// Works the request out again if the topology has changed since.
+    /// Takes in the layout changes since the last time.
     #[inline]
     pub fn renew(&mut self, view: &View) {
-        if self.version != view.topology().version() {
-            *self = Self::new(std::mem::take(&mut self.request), view);
+        if self.position != view.layout_position() {
+            self.follow(view);
         }
     }
 
@@ -80,8 +99,42 @@ impl Prepared {
         allocations
     }
 
-    /// Whether some host class's unit rules refuse the amount asked for. One answer per shape of host.
-    fn shape_refuses(&self, shape: &[Option<berth_placement::Units>; CLASSES]) -> bool {
+    fn follow(&mut self, view: &View) {
+        self.decided = Decided::Nothing;
+        let Some(rows) = view.relayouts_since(self.position) else {
+            *self = Self::new(std::mem::take(&mut self.request), view);
+            return;
+        };
+        self.position = view.layout_position();
+        for row in rows {
+            let (host, eligible) = (view.host(row).is_some(), self.satisfied_by(view, row));
+            if self.eligible.is_none() && host && !eligible {
+                self.eligible = Some(HostMask::from_words(view.hosts().to_vec()));
+            }
+            if let Some(mask) = &mut self.eligible {
+                mask.set(row, eligible);
+            }
+        }
+    }
+
+    /// Whether the row is a host that satisfies everything no claim changes.
+    fn satisfied_by(&self, view: &View, row: Row) -> bool {
+        let topology = view.topology();
+        let Request { required_traits, forbidden_traits, member_of, forbidden_aggregates, .. } =
+            &self.request;
+        let has = |name: &String| rows_with(topology, name).is_some_and(|rows| rows.contains(row.0));
+        let is_in =
+            |id: &Uuid| topology.rows_in_aggregate(*id).is_some_and(|rows| rows.contains(row.0));
+        view.host(row).is_some()
+            && !self.refused_by(&view.shapes()[view.shape_of()[row.index()].0 as usize])
+            && required_traits.iter().all(has)
+            && !forbidden_traits.iter().any(has)
+            && member_of.iter().all(|any_of| any_of.iter().any(is_in))
+            && !forbidden_aggregates.iter().any(is_in)
+    }
+
+    /// Whether some class's unit rules refuse the amount asked for, or the class is not there: one answer per shape.
+    fn refused_by(&self, shape: &[Option<Units>; CLASSES]) -> bool {
         self.template.iter().any(|allocation| {
             let position = HOST_CLASSES.iter().position(|&class| class == allocation.class);
             position.is_some_and(|class| shape[class].is_none_or(|units| !units.allow(allocation.amount)))
@@ -89,43 +142,45 @@ impl Prepared {
     }
 
     fn eligible_hosts(&self, view: &View) -> Option<HostMask> {
-        let refused: Vec<bool> = view.shapes().iter().map(|shape| self.shape_refuses(shape)).collect();
-        let Request { required_traits, forbidden_traits, member_of, forbidden_aggregates, .. } =
-            &self.request;
-        let unconstrained = required_traits.is_empty()
-            && forbidden_traits.is_empty()
-            && member_of.is_empty()
-            && forbidden_aggregates.is_empty();
-        if unconstrained && !refused.contains(&true) {
+        let shapes = (0..).map(ShapeId).zip(view.shapes());
+        let refused: Vec<bool> =
+            shapes.map(|(id, shape)| view.shape_has_hosts(id) && self.refused_by(shape)).collect();
+        let some_refused = refused.contains(&true);
+        if !self.asks_topology() && !some_refused {
             return None;
         }
         let mut mask = HostMask::from_words(view.hosts().to_vec());
-        mask.retain(|row| !refused[view.shape_of()[row.index()].0 as usize]);
-        if !unconstrained {
-            self.apply_topology(view.topology(), &mut mask);
+        self.narrow_by_topology(view.topology(), &mut mask);
+        if some_refused {
+            mask.retain(|row| !refused[view.shape_of()[row.index()].0 as usize]);
         }
         Some(mask)
     }
 
-    fn apply_topology(&self, topology: &Arc<Topology>, mask: &mut HostMask) {
-        let with_trait =
-            |name: &String| topology.find_trait(name).and_then(|id| topology.rows_with_trait(id));
-        let mut intersect = |rows: &dyn Fn(u32) -> bool| mask.retain(|row| rows(row.0));
-        for name in &self.request.required_traits {
-            let rows = with_trait(name);
-            intersect(&|row| rows.is_some_and(|rows| rows.contains(row)));
-        }
-        for name in &self.request.forbidden_traits {
-            let rows = with_trait(name);
-            intersect(&|row| rows.is_none_or(|rows| !rows.contains(row)));
-        }
-        for any_of in &self.request.member_of {
-            let rows: Vec<_> = any_of.iter().filter_map(|&id| topology.rows_in_aggregate(id)).collect();
-            intersect(&|row| rows.iter().any(|rows| rows.contains(row)));
-        }
-        for &aggregate in &self.request.forbidden_aggregates {
-            let rows = topology.rows_in_aggregate(aggregate);
-            intersect(&|row| rows.is_none_or(|rows| !rows.contains(row)));
-        }
+    fn asks_topology(&self) -> bool {
+        let Request { required_traits, forbidden_traits, member_of, forbidden_aggregates, .. } = &self.request;
+        !(required_traits.is_empty()
+            && forbidden_traits.is_empty()
+            && member_of.is_empty()
+            && forbidden_aggregates.is_empty())
     }
+
+    /// Keeps the hosts with the wanted traits and aggregates.
+    fn narrow_by_topology(&self, topology: &Topology, mask: &mut HostMask) {
+        let Request { required_traits, forbidden_traits, member_of, forbidden_aggregates, .. } = &self.request;
+        let trait_words = |name: &String| rows_with(topology, name).map_or(&[][..], RowSet::words);
+        let aggregate_words = |id: &Uuid| topology.rows_in_aggregate(*id).map_or(&[][..], RowSet::words);
+        required_traits.iter().for_each(|name| mask.keep(trait_words(name)));
+        forbidden_traits.iter().for_each(|name| mask.drop(trait_words(name)));
+        for any_of in member_of {
+            let mut members = HostMask::from_words(vec![0; mask.words().len()]);
+            any_of.iter().for_each(|id| members.add(aggregate_words(id)));
+            mask.keep(members.words());
+        }
+        forbidden_aggregates.iter().for_each(|id| mask.drop(aggregate_words(id)));
+    }
+}
+
+fn rows_with<'a>(topology: &'a Topology, name: &str) -> Option<&'a RowSet> {
+    topology.rows_with_trait(topology.find_trait(name)?)
 }

@@ -1,23 +1,28 @@
 //! Hosts in the order of a policy, in blocks that tell what fits in them: an exact best host by skipping.
 //!
 //! ```text
-//! summaries   64 groups a block: the largest free amount of each class in each group
-//!   groups    up to 64 leaves each, in order of rank; per leaf its lowest rank and largest free amounts
+//! tops        64 groups each, with a summary of every group
+//!   groups    up to 64 leaves each, in order of rank, with a summary of every leaf
 //!     leaves  up to 64 hosts each, in no order; all ranks of a leaf lie below the next leaf's lowest
+//!
+//! summary     largest and smallest free amount of each class, lowest row
 //! ```
 //!
 //! Because neighbours in rank have similar amounts free, the largest amounts of a leaf say nearly exactly what fits
 //! in it: a search looks at one or two leaves, whatever the size of the fleet. The first host in order that fits is the
 //! best host, so the search is exact. Every level is compared 64 at a time by the same kernel.
 
-use berth_placement::kernel::{CLASSES, EMPTY, Lanes, NOTHING, fits, lane_of, largest, set_lane, summarise};
+use berth_placement::kernel::{
+    CLASSES, EMPTY, Lanes, NOTHING, fits, lane_of, largest, set_lane, smallest, summarise,
+};
 use berth_placement::{Change, HostFree, Row, View};
 
 use crate::mask::{first_lanes, lanes};
 use crate::policy::{Policy, Rank};
+use crate::summary::{Summaries, Summary, first_row};
 
-/// Hosts of a leaf, leaves of a group, groups of a summary.
-const FANOUT: usize = 64;
+/// Hosts of a leaf, leaves of a group, groups of a top.
+pub(crate) const FANOUT: usize = 64;
 /// A block this small joins a neighbour ...
 const SMALL: usize = 16;
 /// ... if the two have no more than this: joining and splitting then never alternate.
@@ -26,18 +31,18 @@ const JOINED: usize = 48;
 type Block = [Lanes; CLASSES];
 
 #[derive(Clone)]
-struct Leaf {
-    len: usize,
-    rows: [Row; FANOUT],
-    free: Block,
+pub(crate) struct Leaf {
+    pub(crate) len: usize,
+    pub(crate) rows: [Row; FANOUT],
+    pub(crate) free: Block,
 }
 
 #[derive(Clone)]
-struct Group {
-    len: usize,
+pub(crate) struct Group {
+    pub(crate) len: usize,
     lowest: [Rank; FANOUT],
-    leaves: [u32; FANOUT],
-    largest: Block,
+    pub(crate) leaves: [u32; FANOUT],
+    pub(crate) summaries: Summaries,
 }
 
 /// Where a rank belongs: the group, and the leaf within it.
@@ -51,9 +56,11 @@ struct Place {
 #[derive(Clone)]
 pub struct Ranking {
     policy: Policy,
-    summaries: Vec<Block>,
-    groups: Vec<Group>,
-    leaves: Vec<Leaf>,
+    /// Whether smallest amounts and lowest rows are kept true too: only weighted searches need them.
+    weighing: bool,
+    pub(crate) tops: Vec<Summaries>,
+    pub(crate) groups: Vec<Group>,
+    pub(crate) leaves: Vec<Leaf>,
     spare: Vec<u32>,
 }
 
@@ -83,19 +90,28 @@ impl Leaf {
     }
 }
 
-impl Group {
-    const NEW: Self = Self { len: 0, lowest: [Rank::LOWEST; FANOUT], leaves: [0; FANOUT], largest: EMPTY };
+impl Leaf {
+    fn summary(&self) -> Summary {
+        Summary {
+            largest: self.free.each_ref().map(largest),
+            smallest: self.free.each_ref().map(smallest),
+            first_row: first_row(&self.rows[..self.len]),
+        }
+    }
+}
 
-    fn insert(&mut self, at: usize, lowest: Rank, leaf: u32, amounts: HostFree) {
+impl Group {
+    const NEW: Self =
+        Self { len: 0, lowest: [Rank::LOWEST; FANOUT], leaves: [0; FANOUT], summaries: Summaries::EMPTY };
+
+    fn insert(&mut self, at: usize, lowest: Rank, leaf: u32, summary: Summary) {
         self.lowest.copy_within(at..self.len, at + 1);
         self.leaves.copy_within(at..self.len, at + 1);
-        for lanes in &mut self.largest {
-            lanes.0.copy_within(at..self.len, at + 1);
-        }
+        self.summaries.make_room(at, self.len);
         self.len += 1;
         self.lowest[at] = lowest;
         self.leaves[at] = leaf;
-        set_lane(&mut self.largest, at, amounts);
+        self.summaries.set(at, summary);
     }
 
     /// Removes a leaf that is not the first; its neighbour before it takes over its range.
@@ -103,32 +119,35 @@ impl Group {
         let leaf = self.leaves[at];
         self.lowest.copy_within(at + 1..self.len, at);
         self.leaves.copy_within(at + 1..self.len, at);
-        for lanes in &mut self.largest {
-            lanes.0.copy_within(at + 1..self.len, at);
-        }
+        self.summaries.close_gap(at, self.len);
         self.len -= 1;
-        set_lane(&mut self.largest, self.len, NOTHING);
         leaf
     }
 
-    fn amounts(&self) -> HostFree {
-        amounts(&self.largest)
+    fn summary(&self) -> Summary {
+        Summary {
+            largest: self.summaries.largest.each_ref().map(largest),
+            smallest: self.summaries.smallest.each_ref().map(smallest),
+            first_row: first_row(&self.summaries.first_row[..self.len]),
+        }
     }
 }
 
-fn amounts(block: &Block) -> HostFree {
-    [largest(&block[0]), largest(&block[1]), largest(&block[2])]
-}
-
 impl Ranking {
-    /// Ranks all hosts of the view.
+    /// Ranks all hosts of the view; `weighing` for weighted searches as well.
     #[must_use]
-    pub fn new(policy: Policy, view: &View) -> Self {
-        let mut ranking =
-            Self { policy, summaries: Vec::new(), groups: Vec::new(), leaves: Vec::new(), spare: Vec::new() };
+    pub fn new(policy: Policy, weighing: bool, view: &View) -> Self {
+        let mut ranking = Self {
+            policy,
+            weighing,
+            tops: Vec::new(),
+            groups: Vec::new(),
+            leaves: Vec::new(),
+            spare: Vec::new(),
+        };
         ranking.groups.push(Group::NEW);
         let first = ranking.new_leaf();
-        ranking.groups[0].insert(0, Rank::LOWEST, first, NOTHING);
+        ranking.groups[0].insert(0, Rank::LOWEST, first, Summary::NOTHING);
         ranking.summarise_groups();
         for (row, free) in view.iter() {
             ranking.insert(row, free);
@@ -147,7 +166,7 @@ impl Ranking {
                     let leaf = &mut self.leaves[self.groups[place.group].leaves[place.leaf] as usize];
                     let lane = leaf.lane(row);
                     set_lane(&mut leaf.free, lane, after);
-                    self.summarise_leaf(place, before, after);
+                    self.summarise_leaf(place, before, after, row);
                 } else {
                     self.remove_at(place, row, before);
                     self.insert(row, after);
@@ -163,23 +182,55 @@ impl Ranking {
     #[inline]
     #[must_use]
     pub fn best(&self, need: [i32; CLASSES], mut acceptable: impl FnMut(Row) -> bool) -> Option<Rank> {
-        for (block, summary) in self.summaries.iter().enumerate() {
-            for group in lanes(fits(summary, need) & first_lanes(self.groups.len() - block * FANOUT)) {
-                let group = &self.groups[block * FANOUT + group as usize];
-                for leaf in lanes(fits(&group.largest, need) & first_lanes(group.len)) {
-                    let leaf = &self.leaves[group.leaves[leaf as usize] as usize];
-                    let best = lanes(fits(&leaf.free, need) & first_lanes(leaf.len))
-                        .map(|lane| lane as usize)
-                        .filter(|&lane| acceptable(leaf.rows[lane]))
-                        .map(|lane| self.policy.rank(lane_of(&leaf.free, lane), leaf.rows[lane]))
-                        .min();
-                    if best.is_some() {
-                        return best;
-                    }
-                }
+        self.promising_leaves(need).find_map(|leaf| self.fitting(leaf, need, &mut acceptable).min())
+    }
+
+    /// The `most` best hosts that have `need` free and are acceptable, best first.
+    pub(crate) fn first(
+        &self,
+        need: [i32; CLASSES],
+        mut acceptable: impl FnMut(Row) -> bool,
+        most: usize,
+    ) -> Vec<Rank> {
+        let mut best = Vec::new();
+        for leaf in self.promising_leaves(need) {
+            let from = best.len();
+            best.extend(self.fitting(leaf, need, &mut acceptable));
+            best[from..].sort_unstable();
+            if best.len() >= most {
+                break;
             }
         }
-        None
+        best.truncate(most);
+        best
+    }
+
+    /// The leaves that may hold a host with `need` free, in order of rank.
+    #[inline]
+    fn promising_leaves(&self, need: [i32; CLASSES]) -> impl Iterator<Item = &Leaf> {
+        let firsts = (0..self.groups.len()).step_by(FANOUT);
+        let groups = firsts.zip(&self.tops).flat_map(move |(first, top)| {
+            let promising = fits(&top.largest, need) & first_lanes(self.groups.len() - first);
+            lanes(promising).map(move |lane| &self.groups[first + lane as usize])
+        });
+        groups.flat_map(move |group| {
+            let promising = fits(&group.summaries.largest, need) & first_lanes(group.len);
+            lanes(promising).map(move |lane| &self.leaves[group.leaves[lane as usize] as usize])
+        })
+    }
+
+    /// The ranks of a leaf's hosts that have `need` free and are acceptable, in no order.
+    #[inline]
+    fn fitting(
+        &self,
+        leaf: &Leaf,
+        need: [i32; CLASSES],
+        mut acceptable: impl FnMut(Row) -> bool,
+    ) -> impl Iterator<Item = Rank> {
+        lanes(fits(&leaf.free, need) & first_lanes(leaf.len))
+            .map(|lane| lane as usize)
+            .filter(move |&lane| acceptable(leaf.rows[lane]))
+            .map(|lane| self.policy.rank(lane_of(&leaf.free, lane), leaf.rows[lane]))
     }
 
     /// Compares the structure with its own rules and with the view it follows.
@@ -190,13 +241,13 @@ impl Ranking {
         let mut found = Vec::new();
         let mut previous = None;
         for (number, group) in self.groups.iter().enumerate() {
-            if lane_of(&self.summaries[number / FANOUT], number % FANOUT) != group.amounts() {
+            if !self.agree(self.tops[number / FANOUT].get(number % FANOUT), group.summary()) {
                 return Err(format!("group {number}: wrong summary"));
             }
             for at in 0..group.len {
                 let leaf = &self.leaves[group.leaves[at] as usize];
                 let lowest = group.lowest[at];
-                if lane_of(&group.largest, at) != amounts(&leaf.free) {
+                if !self.agree(group.summaries.get(at), leaf.summary()) {
                     return Err(format!("leaf {at} of group {number}: wrong summary"));
                 }
                 if leaf.hosts().any(|(row, free)| {
@@ -213,6 +264,11 @@ impl Ranking {
         }
         found.sort_unstable();
         if found.into_iter().eq(view.iter()) { Ok(()) } else { Err("other hosts than the view's".to_owned()) }
+    }
+
+    /// Whether what is kept of a summary is what it should be.
+    fn agree(&self, kept: Summary, expected: Summary) -> bool {
+        if self.weighing { kept == expected } else { kept.largest == expected.largest }
     }
 
     fn place_of(&self, rank: Rank) -> Place {
@@ -238,7 +294,7 @@ impl Ranking {
             place = self.place_of(rank);
         }
         self.leaf_at(place).push(row, free);
-        self.summarise_leaf(place, NOTHING, free);
+        self.summarise_leaf(place, NOTHING, free, row);
     }
 
     fn remove_at(&mut self, place: Place, row: Row, free: HostFree) {
@@ -246,7 +302,7 @@ impl Ranking {
         let lane = leaf.lane(row);
         leaf.swap_remove(lane);
         let len = leaf.len;
-        self.summarise_leaf(place, free, NOTHING);
+        self.summarise_leaf(place, free, NOTHING, row);
         if len <= SMALL {
             self.join_leaf(place);
         }
@@ -263,25 +319,39 @@ impl Ranking {
         })
     }
 
-    /// Brings the summaries above a leaf up to date with one of its lanes.
+    /// Brings the summaries above a leaf up to date after one lane went from `old` to `new`.
     #[inline]
-    fn summarise_leaf(&mut self, Place { group: number, leaf }: Place, old: HostFree, new: HostFree) {
+    fn summarise_leaf(
+        &mut self,
+        Place { group: number, leaf: at }: Place,
+        old: HostFree,
+        new: HostFree,
+        row: Row,
+    ) {
         let group = &mut self.groups[number];
-        let before = lane_of(&group.largest, leaf);
-        let block = &self.leaves[group.leaves[leaf] as usize].free;
-        summarise(&mut group.largest, leaf, block, old, new);
-        let after = lane_of(&group.largest, leaf);
+        let leaf = &self.leaves[group.leaves[at] as usize];
+        let (top, lane) = (&mut self.tops[number / FANOUT], number % FANOUT);
+        let before = lane_of(&group.summaries.largest, at);
+        summarise(&mut group.summaries.largest, at, &leaf.free, old, new);
+        let after = lane_of(&group.summaries.largest, at);
         if before != after {
-            summarise(&mut self.summaries[number / FANOUT], number % FANOUT, &group.largest, before, after);
+            summarise(&mut top.largest, lane, &group.summaries.largest, before, after);
+        }
+        if self.weighing {
+            let before = group.summaries.get(at);
+            group.summaries.summarise_lower(at, &leaf.free, &leaf.rows[..leaf.len], old, new, row);
+            if before != group.summaries.get(at) {
+                top.set_lower(lane, &group.summary());
+            }
         }
     }
 
     /// Works all group summaries out again: groups come and go once in thousands of changes.
     fn summarise_groups(&mut self) {
-        self.summaries.clear();
-        self.summaries.resize(self.groups.len().div_ceil(FANOUT), EMPTY);
+        self.tops.clear();
+        self.tops.resize(self.groups.len().div_ceil(FANOUT), Summaries::EMPTY);
         for (number, group) in self.groups.iter().enumerate() {
-            set_lane(&mut self.summaries[number / FANOUT], number % FANOUT, group.amounts());
+            self.tops[number / FANOUT].set(number % FANOUT, group.summary());
         }
     }
 
@@ -295,18 +365,17 @@ impl Ranking {
         let (lower, upper) = hosts.split_at(FANOUT / 2);
         let fill = |hosts: &[(Rank, HostFree)]| {
             let mut leaf = Leaf::NEW;
-            hosts.iter().for_each(|&(rank, free)| leaf.push(rank.row, free));
+            hosts.iter().for_each(|&(rank, free)| leaf.push(rank.row(), free));
             leaf
         };
         let (lower_leaf, upper_leaf) = (fill(lower), fill(upper));
-        let upper_amounts = amounts(&upper_leaf.free);
-        let lower_amounts = amounts(&lower_leaf.free);
+        let (lower_summary, upper_summary) = (lower_leaf.summary(), upper_leaf.summary());
         let number = self.new_leaf();
         self.leaves[number as usize] = upper_leaf;
         *self.leaf_at(place) = lower_leaf;
         let group = &mut self.groups[place.group];
-        set_lane(&mut group.largest, place.leaf, lower_amounts);
-        group.insert(place.leaf + 1, upper[0].0, number, upper_amounts);
+        group.summaries.set(place.leaf, lower_summary);
+        group.insert(place.leaf + 1, upper[0].0, number, upper_summary);
     }
 
     /// Moves the upper half of a full group into a group of its own; returns where the leaf is now.
@@ -314,8 +383,8 @@ impl Ranking {
         let mut upper = Group::NEW;
         let lower = &mut self.groups[place.group];
         for at in FANOUT / 2..FANOUT {
-            upper.insert(upper.len, lower.lowest[at], lower.leaves[at], lane_of(&lower.largest, at));
-            set_lane(&mut lower.largest, at, NOTHING);
+            upper.insert(upper.len, lower.lowest[at], lower.leaves[at], lower.summaries.get(at));
+            lower.summaries.set(at, Summary::NOTHING);
         }
         lower.len = FANOUT / 2;
         self.groups.insert(place.group + 1, upper);
@@ -340,9 +409,9 @@ impl Ranking {
         let place = Place { group, leaf: lower };
         let leaf = self.leaf_at(place);
         upper.hosts().for_each(|(row, free)| leaf.push(row, free));
-        let joined = amounts(&leaf.free);
-        // The group's own largest amounts stay as they are: no host came or went.
-        set_lane(&mut self.groups[group].largest, lower, joined);
+        let joined = leaf.summary();
+        // The group's own summary stays as it is: no host came or went.
+        self.groups[group].summaries.set(lower, joined);
         if self.groups[group].len <= SMALL {
             self.join_group(group);
         }
@@ -358,7 +427,7 @@ impl Ranking {
         let upper = self.groups.remove(lower + 1);
         let lower = &mut self.groups[lower];
         for at in 0..upper.len {
-            lower.insert(lower.len, upper.lowest[at], upper.leaves[at], lane_of(&upper.largest, at));
+            lower.insert(lower.len, upper.lowest[at], upper.leaves[at], upper.summaries.get(at));
         }
         self.summarise_groups();
     }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 /// A request for one host: amounts of resources, and constraints on the host itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Request {
-    /// Amount of each resource class. An amount of 0 asks for nothing.
+    /// Amounts of resource classes. An amount of 0 asks for nothing; amounts of a class named twice add up.
     pub resources: Vec<(ClassId, u32)>,
     /// Traits the host has, by name.
     pub required_traits: Vec<String>,

@@ -1,24 +1,36 @@
 //! One decider: decides on its private view, claims on the shared index, and tries again when others were faster.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use berth_placement::{ClaimError, ConsumerId, Index, Row, View};
+use lru::LruCache;
+use rustc_hash::FxBuildHasher;
 
+use crate::conflicts::Conflicts;
 use crate::filter::{Capacity, Eligible, Filter, OtherClasses, has_others};
 use crate::mask::HostMask;
-use crate::policy::{Policy, Rank};
-use crate::prepare::Prepared;
+use crate::objective::Objective;
+use crate::policy::Policy;
+use crate::prepare::{Decided, Prepared};
 use crate::ranking::Ranking;
 use crate::request::Request;
-use crate::select::lowest_rank;
-use crate::weigh::Scores;
+use crate::{select, weigh};
 
 /// How often a placement looks for another host after losing one.
 ///
-/// A claim is refused only when another claim took the room after this decider's last look, and each refusal makes it
-/// look again. So losing 16 times in a row takes 16 successful claims by others within one placement's few
-/// microseconds: the fleet is then filling faster than one decider can follow, and the caller should know.
+/// A claim is refused when the host changed after this decider's last look: another claim took the room, or holds it for a
+/// moment, or its inventory was rewritten. Each refusal makes the decider look again, so losing 16 times in a row takes 16
+/// changes by others within one placement's few microseconds: the fleet is then changing faster than one decider can
+/// follow, and the caller should know.
 const MAX_ATTEMPTS: usize = 16;
+
+/// The most request classes a decider remembers ...
+const MOST_CLASSES: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
+/// ... and the bytes their host masks may take, beyond which the least recently used are forgotten ...
+const CLASS_BYTES: usize = 64 << 20;
+/// ... but not below this many.
+const FEWEST_CLASSES: usize = 256;
 
 /// How the best host is found. The answer is the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -52,29 +64,51 @@ pub enum PlaceError {
     ConsumerExists(ConsumerId),
 }
 
-/// A decider over an index. Any number of them may work side by side, each on a thread of its own.
-pub struct Scheduler {
-    index: Arc<Index>,
-    view: View,
-    ranking: Ranking,
-    policy: Policy,
-    search: Search,
+/// What a decider did so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Claims lost to other deciders.
+    pub conflicts: u64,
+    /// Requests whose class was known.
+    pub class_hits: u64,
+    /// Requests whose class had to be worked out.
+    pub class_misses: u64,
 }
 
+/// A decider over an index. Any number of them may work side by side, each on a thread of its own.
+pub struct Scheduler {
+    core: Core,
+    classes: Classes,
+}
+
+type Classes = LruCache<Request, Prepared, FxBuildHasher>;
+
 impl Scheduler {
-    /// A decider that places by `policy`.
+    /// A decider that looks for the best host by `objective`.
     #[must_use]
-    pub fn new(index: Arc<Index>, policy: Policy, search: Search) -> Self {
+    pub fn new(index: Arc<Index>, objective: impl Into<Objective>, search: Search) -> Self {
+        let objective = objective.into();
         let view = View::new(&index);
-        let ranking = Ranking::new(policy, &view);
-        Self { index, view, ranking, policy, search }
+        // For weights, an order that puts hosts of similar room side by side.
+        let order = if let Objective::Policy(policy) = objective { policy } else { Policy::BestFit };
+        let ranking = Ranking::new(order, matches!(objective, Objective::Weigh(_)), &view);
+        let (conflicts, statistics) = (Conflicts::new(1), Statistics::default());
+        let core = Core { index, view, ranking, objective, search, conflicts, statistics };
+        Self { core, classes: LruCache::with_hasher(MOST_CLASSES, FxBuildHasher) }
+    }
+
+    /// Lets the decider choose among up to `hosts` of the best while it loses many claims to others.
+    #[must_use]
+    pub fn spreading(mut self, hosts: usize) -> Self {
+        self.core.conflicts = Conflicts::new(hosts.max(1));
+        self
     }
 
     /// Works out a request once for many placements.
     #[must_use]
     pub fn prepare(&mut self, request: Request) -> Prepared {
-        self.refresh();
-        Prepared::new(request, &self.view)
+        self.core.refresh();
+        Prepared::new(request, &self.core.view)
     }
 
     /// The best host for the request at this moment. Takes nothing.
@@ -83,13 +117,15 @@ impl Scheduler {
     /// No host satisfies it.
     #[inline]
     pub fn decide(&mut self, prepared: &mut Prepared) -> Result<Row, NoValidHost> {
-        self.refresh();
-        prepared.renew(&self.view);
-        let best = match self.search {
-            Search::Ranked => self.search_ranked(prepared),
-            Search::Exhaustive => self.search_exhaustively(prepared),
-        };
-        best.map(|rank| rank.row).ok_or(NoValidHost)
+        self.core.decide(prepared)
+    }
+
+    /// The `most` best hosts for the request at this moment, best first. Takes nothing.
+    #[must_use]
+    pub fn best(&mut self, prepared: &mut Prepared, most: usize) -> Vec<Row> {
+        self.core.refresh();
+        prepared.renew(&self.core.view);
+        self.core.search(prepared, most)
     }
 
     /// Places a VM: decides, claims, and on a lost race decides again.
@@ -98,25 +134,37 @@ impl Scheduler {
     /// No host satisfies the request, too many races were lost, or the consumer has allocations already.
     #[inline]
     pub fn place(&mut self, consumer: ConsumerId, prepared: &mut Prepared) -> Result<Row, PlaceError> {
-        for _ in 0..MAX_ATTEMPTS {
-            let row = self.decide(prepared)?;
-            match self.index.claim(consumer, &prepared.allocations(row)) {
-                Ok(()) => return Ok(row),
-                Err(ClaimError::Refused(_)) => {
-                    self.view.touch(&self.index, row, |change| self.ranking.update(change));
-                }
-                Err(ClaimError::ConsumerExists(consumer)) => {
-                    return Err(PlaceError::ConsumerExists(consumer));
-                }
-            }
-        }
-        Err(PlaceError::Outrun { attempts: MAX_ATTEMPTS })
+        self.core.place(consumer, prepared)
+    }
+
+    /// [`Self::place`] for a request that may have come before: what was worked out for it then is used again.
+    ///
+    /// # Errors
+    /// As [`Self::place`].
+    pub fn place_request(&mut self, consumer: ConsumerId, request: &Request) -> Result<Row, PlaceError> {
+        let prepared = self.core.class_of(&mut self.classes, request);
+        self.core.place(consumer, prepared)
+    }
+
+    /// [`Self::decide`] for a request that may have come before.
+    ///
+    /// # Errors
+    /// As [`Self::decide`].
+    pub fn decide_request(&mut self, request: &Request) -> Result<Row, NoValidHost> {
+        let prepared = self.core.class_of(&mut self.classes, request);
+        self.core.decide(prepared)
     }
 
     /// The decider's view of the fleet, as of its last decision.
     #[must_use]
     pub fn view(&self) -> &View {
-        &self.view
+        &self.core.view
+    }
+
+    /// What the decider did so far.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        self.core.statistics
     }
 
     /// Compares view and ranking with the index. For a moment without changes.
@@ -124,29 +172,150 @@ impl Scheduler {
     /// # Errors
     /// What differs.
     pub fn check(&mut self) -> Result<(), String> {
-        self.refresh();
-        self.view.check(&self.index)?;
-        self.ranking.check(&self.view)
+        self.core.refresh();
+        self.core.view.check(&self.core.index)?;
+        self.core.ranking.check(&self.core.view)
     }
+}
 
+/// Everything but the request classes.
+struct Core {
+    index: Arc<Index>,
+    view: View,
+    ranking: Ranking,
+    objective: Objective,
+    search: Search,
+    conflicts: Conflicts,
+    statistics: Statistics,
+}
+
+impl Core {
     #[inline]
     fn refresh(&mut self) {
         self.view.refresh(&self.index, |change| self.ranking.update(change));
     }
 
-    #[inline]
-    fn search_ranked(&self, prepared: &Prepared) -> Option<Rank> {
-        let (eligible, others) = (prepared.eligible(), prepared.others());
-        if eligible.is_none() && others.is_empty() {
-            return self.ranking.best(prepared.need(), |_| true);
+    fn class_of<'a>(&mut self, classes: &'a mut Classes, request: &Request) -> &'a mut Prepared {
+        self.statistics.class_hits += 1;
+        let mut missed = false;
+        let mask_bytes = self.view.hosts().len() * 8;
+        if classes.len() > FEWEST_CLASSES
+            && classes.len() * mask_bytes > CLASS_BYTES
+            && !classes.contains(request)
+        {
+            classes.pop_lru();
         }
-        self.ranking.best(prepared.need(), |row| {
-            eligible.is_none_or(|mask| mask.contains(row))
-                && (others.is_empty() || has_others(&self.index, prepared, row))
-        })
+        let class = classes.get_or_insert_mut_ref(request, || {
+            missed = true;
+            self.refresh();
+            Prepared::new(request.clone(), &self.view)
+        });
+        self.statistics.class_hits -= u64::from(missed);
+        self.statistics.class_misses += u64::from(missed);
+        class
     }
 
-    fn search_exhaustively(&self, prepared: &Prepared) -> Option<Rank> {
+    #[inline]
+    fn decide(&mut self, prepared: &mut Prepared) -> Result<Row, NoValidHost> {
+        self.refresh();
+        prepared.renew(&self.view);
+        let (changes, gains) = (self.view.changes(), self.view.gains());
+        // Requests for other classes are not remembered: the view does not follow those.
+        match prepared.decided {
+            Decided::Host { row, changes: at } if at == changes => return Ok(row),
+            Decided::NoHost { gains: at } if at == gains => return Err(NoValidHost),
+            _ => {}
+        }
+        let best = self.search_best(prepared);
+        if prepared.others().is_empty() {
+            prepared.decided = match best {
+                Some(row) => Decided::Host { row, changes },
+                None => Decided::NoHost { gains },
+            };
+        }
+        best.ok_or(NoValidHost)
+    }
+
+    #[inline]
+    fn place(&mut self, consumer: ConsumerId, prepared: &mut Prepared) -> Result<Row, PlaceError> {
+        for _ in 0..MAX_ATTEMPTS {
+            let row = self.choose(consumer, prepared)?;
+            let claimed = self.index.claim(consumer, &prepared.allocations(row));
+            match claimed {
+                Ok(()) => {
+                    self.conflicts.count(false);
+                    return Ok(row);
+                }
+                Err(ClaimError::ConsumerExists(consumer)) => {
+                    return Err(PlaceError::ConsumerExists(consumer));
+                }
+                Err(ClaimError::Refused(_)) => {
+                    self.conflicts.count(true);
+                    self.statistics.conflicts += 1;
+                    prepared.decided = Decided::Nothing;
+                    self.view.touch(&self.index, row, |change| self.ranking.update(change));
+                }
+            }
+        }
+        Err(PlaceError::Outrun { attempts: MAX_ATTEMPTS })
+    }
+
+    /// The best host, or one of the best while many claims are lost.
+    #[inline]
+    fn choose(&mut self, consumer: ConsumerId, prepared: &mut Prepared) -> Result<Row, NoValidHost> {
+        let width = self.conflicts.width();
+        if width == 1 {
+            return self.decide(prepared);
+        }
+        self.refresh();
+        prepared.renew(&self.view);
+        let hosts = self.search(prepared, width);
+        let chosen = (!hosts.is_empty()).then(|| hosts[Conflicts::choose(consumer, hosts.len())]);
+        chosen.ok_or(NoValidHost)
+    }
+
+    #[inline]
+    fn search_best(&self, prepared: &Prepared) -> Option<Row> {
+        if let (Search::Ranked, Objective::Policy(_)) = (self.search, self.objective) {
+            if prepared.eligible().is_none() && prepared.others().is_empty() {
+                return self.ranking.best(prepared.need(), |_| true).map(|rank| rank.row());
+            }
+            return self.ranking.best(prepared.need(), self.acceptable(prepared)).map(|rank| rank.row());
+        }
+        self.search(prepared, 1).first().copied()
+    }
+
+    fn search(&self, prepared: &Prepared, most: usize) -> Vec<Row> {
+        let (need, acceptable) = (prepared.need(), self.acceptable(prepared));
+        match (self.search, self.objective) {
+            (Search::Ranked, Objective::Policy(_)) => {
+                let ranks = self.ranking.first(need, acceptable, most);
+                ranks.into_iter().map(|rank| rank.row()).collect()
+            }
+            (Search::Ranked, Objective::Weigh(weights)) => {
+                self.ranking.highest(need, weights, acceptable, most).into_rows()
+            }
+            (Search::Exhaustive, Objective::Policy(policy)) => {
+                select::lowest(weigh::rank(&self.view, policy, &self.survivors(prepared)), most)
+            }
+            (Search::Exhaustive, Objective::Weigh(weights)) => {
+                weigh::highest(&self.view, weights, &self.survivors(prepared), most).into_rows()
+            }
+        }
+    }
+
+    /// Whether a host with enough room satisfies the rest of the request.
+    #[inline]
+    fn acceptable<'a>(&'a self, prepared: &'a Prepared) -> impl Fn(Row) -> bool + 'a {
+        let (eligible, others) = (prepared.eligible(), prepared.others());
+        move |row| {
+            eligible.is_none_or(|mask| mask.contains(row))
+                && (others.is_empty() || has_others(&self.index, prepared, row))
+        }
+    }
+
+    /// The hosts that pass every filter, by column passes.
+    fn survivors(&self, prepared: &Prepared) -> HostMask {
         let mut mask = HostMask::from_words(self.view.hosts().to_vec());
         let filters: [&dyn Filter; 3] = [
             &Eligible(prepared),
@@ -154,6 +323,6 @@ impl Scheduler {
             &OtherClasses { prepared, index: &self.index },
         ];
         filters.iter().for_each(|filter| filter.narrow(&mut mask));
-        lowest_rank(&Scores::weigh(&self.view, self.policy, &mask))
+        mask
     }
 }

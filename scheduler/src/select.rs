@@ -1,10 +1,16 @@
 //! Selection: the best of the weighed hosts.
 
-use crate::policy::Rank;
-use crate::weigh::Scores;
+use berth_placement::Row;
 
-/// The lowest rank, which is the best host.
+use crate::policy::Rank;
+
+/// The hosts with the `most` lowest ranks, best first.
 #[must_use]
-pub fn lowest_rank(scores: &Scores) -> Option<Rank> {
-    scores.ranks.iter().copied().min()
+pub(crate) fn lowest(mut ranks: Vec<Rank>, most: usize) -> Vec<Row> {
+    if most < ranks.len() {
+        ranks.select_nth_unstable(most);
+        ranks.truncate(most);
+    }
+    ranks.sort_unstable();
+    ranks.into_iter().map(|rank| rank.row()).collect()
 }

@@ -10,13 +10,24 @@ use berth_traces::Micros;
 /// One per possible highest differing bit, and one for the present.
 const BUCKETS: usize = 65;
 
+/// A VM that will leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Departure {
+    /// When.
+    pub(crate) at: Micros,
+    /// Its place in the trace.
+    pub(crate) sequence: u64,
+    /// The host it leaves.
+    pub(crate) host: u32,
+}
+
 /// The queue of departures. VMs that leave together leave in order of arrival.
 #[derive(Debug)]
 pub(crate) struct Departures {
     /// The time of the last bucket dealt out: nothing earlier is planned.
     last: Micros,
     /// Bucket 0 holds the departures at `last`, by falling sequence.
-    buckets: [Vec<(Micros, u64)>; BUCKETS],
+    buckets: [Vec<Departure>; BUCKETS],
 }
 
 impl Default for Departures {
@@ -26,12 +37,12 @@ impl Default for Departures {
 }
 
 impl Departures {
-    /// Plans the departure of the VM with this sequence number, not before the departures taken so far.
+    /// Plans a departure, not before those taken so far.
     #[inline]
-    pub(crate) fn plan(&mut self, at: Micros, sequence: u64) {
-        debug_assert!(at >= self.last, "time moves forward");
-        let bucket = self.bucket_of(at);
-        self.buckets[bucket].push((at, sequence));
+    pub(crate) fn plan(&mut self, departure: Departure) {
+        debug_assert!(departure.at >= self.last, "time moves forward");
+        let bucket = self.bucket_of(departure.at);
+        self.buckets[bucket].push(departure);
         if bucket == 0 {
             self.order_present();
         }
@@ -39,7 +50,7 @@ impl Departures {
 
     /// The next VM to leave no later than `now`.
     #[inline]
-    pub(crate) fn next_until(&mut self, now: Micros) -> Option<(Micros, u64)> {
+    pub(crate) fn next_until(&mut self, now: Micros) -> Option<Departure> {
         while self.buckets[0].is_empty() {
             let lowest = self.buckets.iter().position(|bucket| !bucket.is_empty())?;
             // Bucket `b` begins where bit `b - 1` of the last time turns to 1: later than `now`, it can wait unseen.
@@ -47,7 +58,7 @@ impl Departures {
             if begins > now.0 {
                 return None;
             }
-            let earliest = self.buckets[lowest].iter().map(|&(at, _)| at).min()?;
+            let earliest = self.buckets[lowest].iter().map(|departure| departure.at).min()?;
             if earliest > now {
                 return None;
             }
@@ -61,7 +72,7 @@ impl Departures {
         self.last = earliest;
         let mut dealt = std::mem::take(&mut self.buckets[bucket]);
         for departure in dealt.drain(..) {
-            let lower = self.bucket_of(departure.0);
+            let lower = self.bucket_of(departure.at);
             self.buckets[lower].push(departure);
         }
         self.buckets[bucket] = dealt; // keeps its memory
@@ -74,7 +85,7 @@ impl Departures {
 
     fn order_present(&mut self) {
         if self.buckets[0].len() > 1 {
-            self.buckets[0].sort_unstable_by_key(|&(_, sequence)| std::cmp::Reverse(sequence));
+            self.buckets[0].sort_unstable_by_key(|departure| std::cmp::Reverse(departure.sequence));
         }
     }
 }
@@ -96,15 +107,17 @@ mod tests {
             for (sequence, (passes, stays)) in (0..).zip(steps) {
                 now += passes;
                 loop {
-                    let expected = model.peek().filter(|&&Reverse((at, _))| at <= Micros(now)).map(|&Reverse(next)| next);
+                    let next = model.peek().map(|&Reverse(next): &Reverse<Departure>| next);
+                    let expected = next.filter(|next| next.at <= Micros(now));
                     prop_assert_eq!(departures.next_until(Micros(now)), expected);
                     if expected.is_none() {
                         break;
                     }
                     model.pop();
                 }
-                departures.plan(Micros(now + stays), sequence);
-                model.push(Reverse((Micros(now + stays), sequence)));
+                let departure = Departure { at: Micros(now + stays), sequence, host: 0 };
+                departures.plan(departure);
+                model.push(Reverse(departure));
             }
         }
     }

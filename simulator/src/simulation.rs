@@ -8,7 +8,7 @@ use berth_scheduler::{PlaceError, Policy, Prepared, Request, Scheduler, Search};
 use berth_traces::{Host, Micros, Resources, TraceError, Vm};
 use rustc_hash::FxHashMap;
 
-use crate::departures::Departures;
+use crate::departures::{Departure, Departures};
 use crate::fleet;
 use crate::meter::Meter;
 use crate::outcome::Outcome;
@@ -44,7 +44,7 @@ pub enum SimulationError {
     #[error(transparent)]
     Trace(#[from] TraceError),
     /// The fleet cannot be built.
-    #[error("the fleet cannot be built: {0}")]
+    #[error("the fleet cannot be built")]
     Fleet(#[from] TopologyError),
     /// The observer failed.
     #[error("the placements cannot be written")]
@@ -113,7 +113,7 @@ impl Run {
 
     /// Lets every VM leave whose time has come by `now`.
     fn depart_until(&mut self, now: Micros) {
-        while let Some((at, sequence)) = self.departures.next_until(now) {
+        while let Some(Departure { at, sequence, host }) = self.departures.next_until(now) {
             self.meter.advance(at);
             let held =
                 self.index.release(consumer_of(sequence)).expect("only placed VMs are planned to leave");
@@ -125,9 +125,7 @@ impl Run {
                     _ => resources.disk_gb = allocation.amount,
                 }
             }
-            if let Some(allocation) = held.first() {
-                self.meter.departed(&resources, allocation.row.index());
-            }
+            self.meter.departed(&resources, host as usize);
         }
         self.meter.advance(now);
     }
@@ -138,15 +136,15 @@ impl Run {
             self.scheduler.prepare(Request::of(asked.vcpus, asked.memory_mb, asked.disk_gb))
         });
         let host = match self.scheduler.place(consumer_of(sequence), prepared) {
-            Ok(row) => Some(row.index()),
+            Ok(row) => Some(row.0),
             Err(PlaceError::NoValidHost(_)) => None,
             Err(reason) => return Err(SimulationError::Scheduler { vm: vm.id.to_string(), reason }),
         };
-        self.meter.arrived(&vm.resources, host);
-        if let (Some(_), Some(departure)) = (host, vm.departure) {
-            self.departures.plan(departure, sequence);
+        self.meter.arrived(&vm.resources, host.map(|host| host as usize));
+        if let (Some(host), Some(at)) = (host, vm.departure) {
+            self.departures.plan(Departure { at, sequence, host });
         }
-        Ok(host)
+        Ok(host.map(|host| host as usize))
     }
 
     /// Compares the index with the meter, which saw the same events.

@@ -14,9 +14,9 @@ use super::series::{Chart, Point, Series, Shape, Timeline};
 /// Plotters rounds to whole units: with several of them to a pixel, slopes stay smooth.
 const SCALE: i32 = 4;
 const WIDTH: i32 = 600 * SCALE;
-const HEIGHT: i32 = 285 * SCALE;
+const HEIGHT: i32 = 290 * SCALE;
 /// Room for the unit of the values, the labels of both axes, and half of the last label of the time axis.
-const TOP: i32 = 34 * SCALE;
+const TOP: i32 = 40 * SCALE;
 const LEFT: i32 = 58 * SCALE;
 const BOTTOM: i32 = 54 * SCALE;
 const RIGHT: i32 = 20 * SCALE;

@@ -26,7 +26,7 @@ pub(super) fn number(value: u64) -> String {
     let digits = value.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (position, digit) in digits.chars().enumerate() {
-        if position > 0 && (digits.len() - position) % 3 == 0 {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -67,7 +67,7 @@ pub(super) fn memory(mebibytes: u64) -> String {
 /// One digit after the point where it says something.
 fn decimal(value: f64) -> String {
     let tenths = (value * 10.0).round() as u64;
-    if tenths >= 10_000 || tenths % 10 == 0 {
+    if tenths >= 10_000 || tenths.is_multiple_of(10) {
         number(value.round() as u64)
     } else {
         format!("{}.{}", tenths / 10, tenths % 10)

@@ -42,28 +42,28 @@ impl Ink {
     /// On white. No two are equal: the style sheet tells them apart by it.
     const fn light(self) -> u32 {
         match self {
-            Self::First => 0x00_72_B2,
-            Self::Second => 0xD5_5E_00,
-            Self::Third => 0x00_8A_64,
-            Self::Fourth => 0xA2_3B_7F,
-            Self::Reference => 0x5F_6B_7A,
-            Self::Grid => 0xE3_E7_EC,
-            Self::Axis => 0x9A_A5_B1,
-            Self::Text => 0x4A_55_65,
+            Self::First => 0x0072B2,
+            Self::Second => 0xD55E00,
+            Self::Third => 0x008A64,
+            Self::Fourth => 0xA23B7F,
+            Self::Reference => 0x5F6B7A,
+            Self::Grid => 0xE3E7EC,
+            Self::Axis => 0x9AA5B1,
+            Self::Text => 0x4A5565,
         }
     }
 
     /// On near black.
     const fn dark(self) -> u32 {
         match self {
-            Self::First => 0x56_B4_E9,
-            Self::Second => 0xF0_8A_3C,
-            Self::Third => 0x3F_CF_A0,
-            Self::Fourth => 0xE2_8F_C2,
-            Self::Reference => 0x9A_A7_B8,
-            Self::Grid => 0x33_3D_4A,
-            Self::Axis => 0x5B_67_78,
-            Self::Text => 0xB4_BF_CD,
+            Self::First => 0x56B4E9,
+            Self::Second => 0xF08A3C,
+            Self::Third => 0x3FCFA0,
+            Self::Fourth => 0xE28FC2,
+            Self::Reference => 0x9AA7B8,
+            Self::Grid => 0x333D4A,
+            Self::Axis => 0x5B6778,
+            Self::Text => 0xB4BFCD,
         }
     }
 

@@ -1,8 +1,8 @@
 //! What an operator reads of a run: one HTML page with charts, and the same numbers as JSON.
 //!
 //! Both are functions of the [`Outcome`] and the [`Heading`] alone, so that the same run gives the same bytes. The page
-//! is one file without scripts or links to anything outside it; [`series`] says what is drawn, [`chart`] draws it, and
-//! [`page`] puts it together.
+//! is one file without scripts or links to anything outside it; `series` says what is drawn, `chart` draws it, and
+//! `page` puts it together.
 
 mod axis;
 mod chart;

@@ -59,7 +59,7 @@ fn tiles(outcome: &Outcome, summary: &Summary) -> String {
         tile("VMs placed", &placed, &counted(totals.placed, "VM")),
         tile("VMs rejected", &rejected, &counted(totals.rejected, "VM")),
         tile("Peak hosts in use", &number(peak_busy_hosts), &format!("of {}", counted(hosts, "host"))),
-        tile("Packing density", &percent_or_none(summary.packing_density), "hosts in use, at the end"),
+        tile("Packing density", &percent_or_none(summary.packing_density), "at the end"),
         tile("Time span", &duration(summary.span_us), "first to last arrival"),
     ]
     .concat()

@@ -204,8 +204,12 @@ impl<'a> Timeline<'a> {
             measure: Measure::Percent,
             series: self.if_rejected(rate),
             caption: format!(
-                "Rejection rate: of the VMs that arrived within {}, the part that found no host.",
-                if interval > 0 { duration(interval) } else { "an interval".to_owned() }
+                "Rejection rate: of the VMs that arrived within each {}, the part that found no host.",
+                if interval > 0 {
+                    format!("interval of {}", duration(interval))
+                } else {
+                    "interval".to_owned()
+                }
             ),
             nothing: "no VM was rejected",
         }

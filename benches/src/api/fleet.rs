@@ -1,0 +1,104 @@
+//! The providers that are created, and removed at the end.
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::client::Client;
+use super::{Failure, Progress, RequestError};
+
+/// Every fourth provider has this trait, which is created too.
+pub(super) const TRAIT: &str = "CUSTOM_BERTH_BENCH";
+/// Aggregates the providers are spread over.
+const AGGREGATES: u32 = 4;
+/// Providers between two lines of progress.
+const STEP: u32 = 100;
+
+/// What was created so far.
+pub(super) struct Providers<'a> {
+    pub(super) client: &'a Client,
+    /// Of this run alone, so that an earlier run's leftovers are not in the way.
+    nonce: u64,
+    created: Vec<Uuid>,
+}
+
+impl<'a> Providers<'a> {
+    pub(super) const fn new(client: &'a Client, nonce: u64) -> Self {
+        Self { client, nonce, created: Vec::new() }
+    }
+
+    /// The aggregate of a quarter of the providers.
+    pub(super) const fn aggregate(&self) -> Uuid {
+        self.uuid(1 << 40)
+    }
+
+    /// The UUIDs of the providers.
+    pub(super) fn uuids(&self) -> &[Uuid] {
+        &self.created
+    }
+
+    /// The UUID of the run's thing with this number.
+    pub(super) const fn uuid(&self, number: u64) -> Uuid {
+        let bytes = ((self.nonce as u128) << 64 | number as u128).to_be_bytes();
+        uuid::Builder::from_custom_bytes(bytes).into_uuid()
+    }
+
+    fn prefix(&self) -> String {
+        format!("berth-bench-{:016x}-", self.nonce)
+    }
+
+    /// Creates providers with inventories, traits and aggregates.
+    pub(super) fn create(&mut self, count: u32, progress: &Progress<'_>) -> Result<(), Failure> {
+        self.client.put(&format!("/traits/{TRAIT}"), &Value::Null)?;
+        for number in 0..count {
+            if number % STEP == 0 && !progress(&format!("creating resource providers: {number} of {count}")) {
+                return Err(Failure::Stopped);
+            }
+            self.create_one(number)?;
+        }
+        Ok(())
+    }
+
+    fn create_one(&mut self, number: u32) -> Result<(), RequestError> {
+        let uuid = self.uuid(number.into());
+        let name = format!("{}{number}", self.prefix());
+        // Before the request: an answer that never comes may stand for a provider that did.
+        self.created.push(uuid);
+        self.client.post("/resource_providers", &json!({ "name": name, "uuid": uuid.to_string() }))?;
+        let inventory = |total: u32, reserved: u32, ratio: f64| {
+            json!({ "total": total, "reserved": reserved, "min_unit": 1, "max_unit": total, "step_size": 1,
+                    "allocation_ratio": ratio })
+        };
+        let of_provider = format!("/resource_providers/{uuid}");
+        let inventories = json!({
+            "VCPU": inventory(64, 0, 4.0),
+            "MEMORY_MB": inventory(262_144 << (number % 3), 8_192, 1.0),
+            "DISK_GB": inventory(3_840, 100, 1.0),
+        });
+        let body = json!({ "resource_provider_generation": 0, "inventories": inventories });
+        self.client.put(&format!("{of_provider}/inventories"), &body)?;
+        let traits: &[&str] = if number.is_multiple_of(4) { &[TRAIT] } else { &[] };
+        let body = json!({ "resource_provider_generation": 1, "traits": traits });
+        self.client.put(&format!("{of_provider}/traits"), &body)?;
+        let aggregate = self.uuid(1 << 40 | u64::from(number % AGGREGATES));
+        let body = json!({ "resource_provider_generation": 2, "aggregates": [aggregate.to_string()] });
+        self.client.put(&format!("{of_provider}/aggregates"), &body)?;
+        Ok(())
+    }
+
+    /// Removes what was created, even if asked to end.
+    pub(super) fn remove(self, progress: &Progress<'_>) -> Result<(), Failure> {
+        let (count, prefix) = (self.created.len(), self.prefix());
+        let mut failed: Vec<RequestError> = Vec::new();
+        for (number, uuid) in self.created.iter().enumerate() {
+            if number.is_multiple_of(STEP as usize) {
+                progress(&format!("removing resource providers: {number} of {count}"));
+            }
+            let removed = self.client.delete(&format!("/resource_providers/{uuid}"));
+            failed.extend(removed.err().filter(|error| !error.is_missing()));
+        }
+        // Others may use the trait by now: then it stays.
+        let _ = self.client.delete(&format!("/traits/{TRAIT}"));
+        let count = failed.len();
+        failed.pop().map_or(Ok(()), |source| Err(Failure::NotCleaned { count, prefix, source }))
+    }
+}

@@ -1,0 +1,110 @@
+//! The kinds of requests.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::RequestError;
+use super::client::Client;
+use super::fleet::{Providers, TRAIT};
+
+/// A kind of request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Operation {
+    OneCandidate,
+    ThousandCandidates,
+    WithTrait,
+    InAggregate,
+    /// Allocations of a new consumer, and their removal: two rows.
+    Allocate,
+}
+
+impl Operation {
+    pub(super) const ALL: [Self; 5] =
+        [Self::OneCandidate, Self::ThousandCandidates, Self::WithTrait, Self::InAggregate, Self::Allocate];
+
+    /// The row it fills.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::OneCandidate => "api/allocation_candidates/limit-1",
+            Self::ThousandCandidates => "api/allocation_candidates/limit-1000",
+            Self::WithTrait => "api/allocation_candidates/required",
+            Self::InAggregate => "api/allocation_candidates/member_of",
+            Self::Allocate => "api/allocations/put",
+        }
+    }
+
+    /// The query of a request for candidates; `None` for another kind of request.
+    fn query(self, providers: &Providers<'_>) -> Option<String> {
+        Some(match self {
+            Self::OneCandidate => "&limit=1".to_owned(),
+            Self::ThousandCandidates => "&limit=1000".to_owned(),
+            Self::WithTrait => format!("&limit=1&required={TRAIT}"),
+            Self::InAggregate => format!("&limit=1&member_of={}", providers.aggregate()),
+            Self::Allocate => return None,
+        })
+    }
+}
+
+/// What is sent again and again on one connection.
+pub(super) struct Sender<'a> {
+    client: Client,
+    providers: &'a Providers<'a>,
+    /// Of a request for candidates.
+    path: Option<String>,
+    /// Numbers of consumers that no other sender uses.
+    next: u64,
+    step: u64,
+}
+
+/// How long a request took, and the second of the pair, if it is one.
+pub(super) struct Sent {
+    pub(super) first: Duration,
+    pub(super) second: Option<Duration>,
+}
+
+impl<'a> Sender<'a> {
+    /// The sender with this number, of so many.
+    pub(super) fn new(operation: Operation, providers: &'a Providers<'a>, number: u32, of: u32) -> Self {
+        let resources = "/allocation_candidates?resources=VCPU:2,MEMORY_MB:4096,DISK_GB:40";
+        Self {
+            client: providers.client.another(),
+            path: operation.query(providers).map(|query| format!("{resources}{query}")),
+            providers,
+            next: 1 << 41 | u64::from(number),
+            step: of.into(),
+        }
+    }
+
+    pub(super) fn send(&mut self) -> Result<Sent, RequestError> {
+        if let Some(path) = &self.path {
+            let started = Instant::now();
+            self.client.get(path)?;
+            return Ok(Sent { first: started.elapsed(), second: None });
+        }
+        let uuids = self.providers.uuids();
+        self.next += self.step;
+        #[allow(clippy::cast_possible_truncation)] // any provider will do
+        let provider = uuids[scattered(self.next) as usize % uuids.len()];
+        let path = format!("/allocations/{}", self.providers.uuid(self.next));
+        let body = json!({
+            "allocations": { provider.to_string(): { "resources": { "VCPU": 2, "MEMORY_MB": 4096, "DISK_GB": 40 } } },
+            "consumer_generation": null,
+            "project_id": "berth-bench",
+            "user_id": "berth-bench",
+        });
+        let started = Instant::now();
+        self.client.put(&path, &body)?;
+        let between = Instant::now();
+        // What stays behind would keep its provider from being removed.
+        let removed = self.client.delete(&path).or_else(|_| self.client.delete(&path));
+        removed?;
+        Ok(Sent { first: between - started, second: Some(between.elapsed()) })
+    }
+}
+
+/// Mixes the bits, so that consecutive numbers go to providers far apart.
+const fn scattered(number: u64) -> u64 {
+    let mixed = (number ^ number >> 29).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    mixed >> 32
+}

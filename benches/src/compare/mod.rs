@@ -1,0 +1,152 @@
+//! Which rows of two reports became slower.
+//!
+//! The time ratio of a row is the median over the new report's rounds divided by the median over the base's (turned
+//! over for rates, so that more than 1 is slower). Its confidence interval comes from a seeded bootstrap over the
+//! rounds. A verdict needs the whole interval on one side of the threshold, and enough rounds that chance alone cannot
+//! be that lopsided at the wanted confidence.
+
+mod bootstrap;
+mod table;
+
+use std::collections::BTreeMap;
+
+use crate::report::{Parameters, Report, Row, Unit};
+
+pub use bootstrap::{Interval, ratio_interval};
+pub use table::table;
+
+/// How to compare.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Options {
+    /// A change of at most this is none: 0.05 stands for 5%.
+    pub threshold: f64,
+    /// The confidence of the interval, between 0 and 1.
+    pub confidence: f64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { threshold: 0.05, confidence: 0.99 }
+    }
+}
+
+/// What became of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Slower beyond the threshold: a regression.
+    Slower,
+    /// Faster beyond the threshold.
+    Faster,
+    /// Not changed by more than the threshold.
+    Same,
+    /// The interval reaches over the threshold, or there are too few rounds to tell.
+    Unclear,
+}
+
+/// One row of both reports.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Compared {
+    /// The row of the base.
+    pub base: Row,
+    /// The row of the new report.
+    pub new: Row,
+    /// New time by base time, with its interval.
+    pub ratio: Interval,
+    /// The verdict.
+    pub verdict: Verdict,
+}
+
+/// The comparison of two reports.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Comparison {
+    /// Rows of both, in the new report's order.
+    pub rows: Vec<Compared>,
+    /// Rows that cannot be compared, each with the reason: on one side only, or of another unit.
+    pub unmatched: Vec<(Row, &'static str)>,
+    /// What of the machines differs: then a difference need not be the program's.
+    pub warnings: Vec<String>,
+    /// How it was compared.
+    pub options: Options,
+}
+
+impl Comparison {
+    /// Whether any row is slower.
+    #[must_use]
+    pub fn regressed(&self) -> bool {
+        self.rows.iter().any(|row| row.verdict == Verdict::Slower)
+    }
+}
+
+/// Compares `new` with `base`.
+#[must_use]
+pub fn compare(base: &Report, new: &Report, options: Options) -> Comparison {
+    let mut left: BTreeMap<(&str, &Parameters), &Row> =
+        base.rows.iter().map(|row| (row.key(), row)).collect();
+    let mut rows = Vec::new();
+    let mut unmatched = Vec::new();
+    for row in &new.rows {
+        match left.remove(&row.key()) {
+            None => unmatched.push((row.clone(), "only in the new report")),
+            Some(base) if base.unit != row.unit => unmatched.push((row.clone(), "in another unit")),
+            Some(base) => rows.push(compare_rows(base, row, options)),
+        }
+    }
+    let only_in_base = base.rows.iter().filter(|row| left.contains_key(&row.key()));
+    unmatched.extend(only_in_base.map(|row| (row.clone(), "only in the base")));
+    Comparison { rows, unmatched, warnings: warnings(base, new), options }
+}
+
+fn compare_rows(base: &Row, new: &Row, options: Options) -> Compared {
+    let (slow, fast) = match new.unit {
+        Unit::Ns => (&new.rounds, &base.rounds),
+        Unit::PerSecond => (&base.rounds, &new.rounds),
+    };
+    let ratio = ratio_interval(slow, fast, options.confidence);
+    let verdict = judge(ratio, base.rounds.len(), new.rounds.len(), options);
+    Compared { base: base.clone(), new: new.clone(), ratio, verdict }
+}
+
+fn judge(ratio: Interval, base: usize, new: usize, options: Options) -> Verdict {
+    let (slower, faster) = (1.0 + options.threshold, 1.0 / (1.0 + options.threshold));
+    let enough = smallest_chance(base, new) <= (1.0 - options.confidence) / 2.0;
+    if ratio.low > slower && enough {
+        Verdict::Slower
+    } else if ratio.high < faster && enough {
+        Verdict::Faster
+    } else if ratio.low >= faster && ratio.high <= slower {
+        Verdict::Same
+    } else {
+        Verdict::Unclear
+    }
+}
+
+/// The chance that all rounds of one side lie above all of the other although nothing differs: one of all ways to deal
+/// them out. No test can be surer than that. Five rounds on each side reach 99%.
+#[allow(clippy::cast_precision_loss)] // few rounds
+fn smallest_chance(base: usize, new: usize) -> f64 {
+    (1..=new).map(|i| i as f64 / (base + i) as f64).product()
+}
+
+fn warnings(base: &Report, new: &Report) -> Vec<String> {
+    let (a, b) = (&base.machine, &new.machine);
+    let facts = [
+        ("processors", &a.cpu, &b.cpu),
+        ("numbers of cores", &a.cores.to_string(), &b.cores.to_string()),
+        ("kernels", &a.kernel, &b.kernel),
+    ];
+    let differ = facts.into_iter().filter(|(_, a, b)| a != b);
+    let mut warnings: Vec<String> =
+        differ.map(|(what, a, b)| format!("the {what} differ: {a} and {b}")).collect();
+    #[allow(clippy::cast_precision_loss)] // few cores
+    let busy = |report: &Report| report.machine.load > report.machine.cores as f64 / 2.0;
+    for (which, report) in [("base", base), ("new report", new)] {
+        if busy(report) {
+            let load = report.machine.load;
+            warnings.push(format!("the machine was busy when the {which} was measured: load {load}"));
+        }
+    }
+    warnings
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,181 @@
+//! Finding the best host. Nothing is claimed for it, but between two decisions one VM comes and one leaves, not
+//! measured: a decision has changes to take in, and no answer can be repeated from memory.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use berth_placement::ConsumerId;
+use berth_scheduler::{Request, Scheduler, Search, Statistics};
+use berth_traces::rng::{Stream, stream};
+
+use super::fleets::{Fleets, parameters_of};
+use super::{Case, Effort, Failure, Goal, Options};
+use crate::fleet::Fleet;
+use crate::report::{Row, Unit};
+use crate::requests::{self, Weighted};
+use crate::series::Series;
+
+pub(super) fn cases(
+    options: &Options,
+    fleets: &mut Fleets,
+    go_on: &mut dyn FnMut(&str) -> Result<(), Failure>,
+) -> Result<Vec<Box<dyn Case>>, Failure> {
+    let mut cases: Vec<Box<dyn Case>> = Vec::new();
+    for fleet in fleets.all(options, go_on)? {
+        for &goal in &options.goals {
+            go_on(&format!("ranking {} hosts by {goal}", fleet.spec.hosts))?;
+            cases.push(Box::new(Decisions::new(Rc::clone(&fleet), goal, options)));
+        }
+    }
+    Ok(cases)
+}
+
+/// VMs that stay before the oldest leaves.
+const STAY: usize = 64;
+/// Decisions before a round's first measured one: others changed the fleet since this decider's last round.
+const WARM_UP: u32 = 50;
+
+struct Decisions {
+    label: String,
+    effort: Effort,
+    scheduler: Scheduler,
+    churn: Churn,
+    recurrent: Weighted<Request>,
+    types: Weighted<Request>,
+    hopeless: Vec<Request>,
+    /// Cold requests made so far.
+    unique: u32,
+    random: Stream,
+    rows: Rows,
+}
+
+struct Rows {
+    recurrent: Series,
+    types: Series,
+    cold: Series,
+    unschedulable: Series,
+}
+
+impl Decisions {
+    fn new(fleet: Rc<Fleet>, goal: Goal, options: &Options) -> Self {
+        let mut parameters = parameters_of(fleet.spec);
+        parameters.insert("objective".to_owned(), goal.to_string().as_str().into());
+        let row = |name| Series::new(name, &parameters, Unit::Ns);
+        let mut scheduler = Scheduler::new(Arc::clone(&fleet.index), goal.objective(), Search::Ranked);
+        let mut hopeless = requests::hopeless();
+        hopeless.retain(|request| scheduler.decide_request(request).is_err());
+        Self {
+            label: format!("decisions, {} hosts, {} % full, {goal}", fleet.spec.hosts, fleet.spec.fill),
+            effort: options.effort,
+            scheduler,
+            churn: Churn { fleet, staying: VecDeque::new(), number: 0 },
+            recurrent: requests::recurrent(),
+            types: requests::types(options.seed),
+            hopeless,
+            unique: 0,
+            random: stream(options.seed, "decisions"),
+            rows: Rows {
+                recurrent: row("decisions/recurrent"),
+                types: row("decisions/types"),
+                cold: row("decisions/cold"),
+                unschedulable: row("decisions/unschedulable"),
+            },
+        }
+    }
+
+    /// Measures decisions on requests drawn by `draw`, each after a change of the fleet.
+    fn measure(&mut self, which: fn(&mut Rows) -> &mut Series, draw: impl Fn(&mut Self) -> Request) {
+        let until = Instant::now() + self.effort.time;
+        for sample in 0..self.effort.samples + WARM_UP {
+            self.churn.step(&mut self.scheduler, self.recurrent.pick(&mut self.random));
+            let request = draw(self);
+            let started = Instant::now();
+            let decided = self.scheduler.decide_request(&request);
+            let took = started.elapsed();
+            let series = which(&mut self.rows);
+            // What should have a host and has none would be another quantity under this name.
+            let expected = decided.is_err() == (series.name() == "decisions/unschedulable");
+            match (expected, sample < WARM_UP) {
+                (true, false) => series.took(took),
+                (false, _) => series.count(if decided.is_err() { "no_host" } else { "some_host" }, 1),
+                (true, true) => {}
+            }
+            if Instant::now() >= until && sample >= WARM_UP {
+                break;
+            }
+        }
+    }
+
+    fn unique(&mut self) -> Request {
+        self.unique += 1;
+        requests::unique(self.unique)
+    }
+}
+
+impl Case for Decisions {
+    fn label(&self) -> String {
+        self.label.clone()
+    }
+
+    fn round(&mut self) -> Result<(), Failure> {
+        self.measure(|rows| &mut rows.recurrent, |case| case.recurrent.pick(&mut case.random).clone());
+        let before = self.scheduler.statistics();
+        self.measure(|rows| &mut rows.types, |case| case.types.pick(&mut case.random).clone());
+        let Statistics { class_hits, class_misses, .. } = self.scheduler.statistics();
+        self.rows.types.count("class_hits", class_hits - before.class_hits);
+        self.rows.types.count("class_misses", class_misses - before.class_misses);
+        self.measure(|rows| &mut rows.cold, Self::unique);
+        if !self.hopeless.is_empty() {
+            let next = |case: &mut Self| {
+                case.unique += 1;
+                case.hopeless[case.unique as usize % case.hopeless.len()].clone()
+            };
+            self.measure(|rows| &mut rows.unschedulable, next);
+        }
+        self.churn.clear();
+        let Rows { recurrent, types, cold, unschedulable } = &mut self.rows;
+        [recurrent, types, cold, unschedulable].into_iter().for_each(Series::end_round);
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Vec<Row> {
+        let Rows { recurrent, types, cold, unschedulable } = self.rows;
+        [recurrent, types, cold, unschedulable].into_iter().filter_map(Series::finish).collect()
+    }
+}
+
+/// VMs that come and leave between decisions.
+struct Churn {
+    fleet: Rc<Fleet>,
+    staying: VecDeque<ConsumerId>,
+    number: u128,
+}
+
+impl Churn {
+    /// One VM comes, and the oldest leaves.
+    fn step(&mut self, scheduler: &mut Scheduler, request: &Request) {
+        self.number += 1;
+        let consumer = ConsumerId(1 << 100 | self.number);
+        if scheduler.place_request(consumer, request).is_ok() {
+            self.staying.push_back(consumer);
+        }
+        if self.staying.len() > STAY {
+            self.leave();
+        }
+    }
+
+    fn leave(&mut self) {
+        if let Some(consumer) = self.staying.pop_front() {
+            self.fleet.index.release(consumer).expect("it was placed and nobody else releases it");
+        }
+    }
+
+    /// Leaves the fleet as it was.
+    fn clear(&mut self) {
+        while !self.staying.is_empty() {
+            self.leave();
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Fleets that several cases share.
+
+use std::rc::Rc;
+
+use super::{Failure, Options};
+use crate::fleet::{Fleet, FleetSpec};
+use crate::report::Parameters;
+use crate::series::parameters;
+
+/// Every fleet built so far.
+pub(super) struct Fleets {
+    seed: u64,
+    built: Vec<Rc<Fleet>>,
+}
+
+impl Fleets {
+    pub(super) const fn new(seed: u64) -> Self {
+        Self { seed, built: Vec::new() }
+    }
+
+    /// The fleet with so many hosts, filled so far.
+    pub(super) fn get(
+        &mut self,
+        hosts: u32,
+        fill: u32,
+        go_on: &mut dyn FnMut(&str) -> Result<(), Failure>,
+    ) -> Result<Rc<Fleet>, Failure> {
+        let spec = FleetSpec { hosts, fill, seed: self.seed };
+        if let Some(known) = self.built.iter().find(|fleet| fleet.spec == spec) {
+            return Ok(Rc::clone(known));
+        }
+        go_on(&format!("filling {hosts} hosts to {fill} %"))?;
+        let fleet = Rc::new(build(spec)?);
+        self.built.push(Rc::clone(&fleet));
+        Ok(fleet)
+    }
+
+    /// All fleets of the options, in order of size and fill.
+    pub(super) fn all(
+        &mut self,
+        options: &Options,
+        go_on: &mut dyn FnMut(&str) -> Result<(), Failure>,
+    ) -> Result<Vec<Rc<Fleet>>, Failure> {
+        let sizes = options.hosts.iter();
+        let each = sizes.flat_map(|&hosts| options.fills.iter().map(move |&fill| (hosts, fill)));
+        each.map(|(hosts, fill)| self.get(hosts, fill, go_on)).collect()
+    }
+}
+
+pub(super) fn build(spec: FleetSpec) -> Result<Fleet, Failure> {
+    Fleet::build(spec).map_err(|reason| Failure::Fleet { hosts: spec.hosts, reason: reason.to_string() })
+}
+
+/// The parameters that name a fleet.
+pub(super) fn parameters_of(spec: FleetSpec) -> Parameters {
+    parameters([("hosts", spec.hosts.into()), ("fill", spec.fill.into())])
+}

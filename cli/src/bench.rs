@@ -1,0 +1,296 @@
+//! `berth bench`.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use berth_benches::compare::{self, compare};
+use berth_benches::suite::{self, Effort, Failure, Goal, Options, Suite};
+use berth_benches::{Report, api, table};
+use clap::{Args, Subcommand};
+
+use crate::interrupt::Interrupt;
+use crate::{Ending, output};
+
+/// Measure, compare measurements, and put load on a Placement server.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  berth bench run --suite decisions --hosts 1000,100000 --json new.json
+  berth bench compare base.json new.json --threshold 5%
+  berth bench api --endpoint http://127.0.0.1:8778 --providers 1000 --json placement.json")]
+pub(crate) struct Bench {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Measure decisions, claims and simulation
+    Run(Run),
+    /// Compare two results; exit code 1 when something became slower
+    Compare(Compare),
+    /// Put load on any server that speaks the Placement API
+    Api(Api),
+}
+
+impl Bench {
+    pub(crate) fn run(self) -> Result<Ending> {
+        match self.command {
+            Command::Run(command) => command.run(),
+            Command::Compare(command) => command.run(),
+            Command::Api(command) => command.run(),
+        }
+    }
+}
+
+#[derive(Args)]
+struct Run {
+    /// What to measure: decisions, claims, simulation
+    #[arg(long, value_name = "NAME", value_delimiter = ',', default_values_t = Suite::ALL)]
+    suite: Vec<Suite>,
+    /// Hosts of the fleets, up to 10000000 [default: 1000,10000,100000; with --quick 1000,10000]
+    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(16..=10_000_000))]
+    hosts: Vec<u32>,
+    /// Percentages of the fleets' vCPUs that are held [default: 30,80,98,99; with --quick 80]
+    #[arg(long, value_name = "P", value_delimiter = ',', value_parser = percentage)]
+    fill: Vec<u32>,
+    /// What deciders look for: nova (its default weighers), bestfit, bestfit-cpu, firstfit, worstfit
+    #[arg(long, value_name = "NAME", value_delimiter = ',', default_values_t = Options::default().goals)]
+    objective: Vec<Goal>,
+    /// Rounds over everything; `compare` needs five or more to be 99% sure [default: 7; with --quick 5]
+    #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: Option<u32>,
+    /// The seed of fleets and requests
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Measure little, to see that everything works
+    #[arg(long)]
+    quick: bool,
+    /// Write the result to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+impl Run {
+    fn options(&self) -> Options {
+        let usual = Options::default();
+        let (hosts, fills) = if self.quick { (vec![1_000, 10_000], vec![80]) } else { (usual.hosts, usual.fills) };
+        let given = |given: &Vec<u32>, usual| if given.is_empty() { usual } else { unique(given) };
+        Options {
+            suites: unique(&self.suite),
+            hosts: given(&self.hosts, hosts),
+            fills: given(&self.fill, fills),
+            goals: unique(&self.objective),
+            rounds: self.rounds.unwrap_or(if self.quick { 5 } else { usual.rounds }),
+            seed: self.seed,
+            effort: if self.quick { Effort::QUICK } else { Effort::FULL },
+        }
+    }
+
+    fn run(self) -> Result<Ending> {
+        let interrupt = Interrupt::listen()?;
+        let mut status = Status::new();
+        let mut progress = |what: &str| {
+            status.show(what);
+            !interrupt.requested()
+        };
+        let result = suite::run(&self.options(), std::env::args().collect(), &mut progress);
+        status.clear();
+        match result {
+            Ok(report) => publish(&report, self.json),
+            Err(failure @ Failure::Stopped) => {
+                eprintln!("berth: {failure}");
+                Ok(Ending::Interrupted)
+            }
+            Err(failure) => Err(failure.into()),
+        }
+    }
+}
+
+#[derive(Args)]
+struct Compare {
+    /// The result to compare with
+    base: PathBuf,
+    /// The newer result
+    new: PathBuf,
+    /// A change of at most this is none
+    #[arg(long, value_name = "P", default_value = "5%", value_parser = threshold)]
+    threshold: f64,
+    /// How sure a verdict has to be, between 0.5 and 1
+    #[arg(long, value_name = "C", default_value = "0.99", value_parser = confidence)]
+    confidence: f64,
+}
+
+impl Compare {
+    fn run(self) -> Result<Ending> {
+        let (base, new) = match (Report::read(&self.base), Report::read(&self.new)) {
+            (Ok(base), Ok(new)) => (base, new),
+            (Err(error), _) | (_, Err(error)) => {
+                eprintln!("berth: {:#}", anyhow::Error::from(error));
+                return Ok(Ending::WrongUsage);
+            }
+        };
+        let options = compare::Options { threshold: self.threshold, confidence: self.confidence };
+        let comparison = compare(&base, &new, options);
+        output::print(&compare::table(&comparison))?;
+        Ok(if comparison.regressed() { Ending::Regressed } else { Ending::Complete })
+    }
+}
+
+#[derive(Args)]
+struct Api {
+    /// The server's root, such as http://127.0.0.1:8778 or https://cloud/placement
+    #[arg(long, value_name = "URL")]
+    endpoint: String,
+    /// Resource providers to create
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    providers: u32,
+    /// Numbers of connections that send requests at the same time
+    #[arg(long, value_name = "C", value_delimiter = ',', default_value = "1,8", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    connections: Vec<u32>,
+    /// Seconds for each kind of request and number of connections, all rounds together
+    #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    duration: u32,
+    /// Rounds over all kinds of requests
+    #[arg(long, value_name = "R", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
+    /// The X-Auth-Token; the default suits servers that authenticate nobody
+    #[arg(long, value_name = "T", default_value = "admin")]
+    token: String,
+    /// Go on although the server has resource providers already
+    #[arg(long)]
+    existing: bool,
+    /// Write the result to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+impl Api {
+    fn run(self) -> Result<Ending> {
+        let interrupt = Interrupt::listen()?;
+        let status = std::sync::Mutex::new(Status::new());
+        let progress = |what: &str| {
+            if let Ok(mut status) = status.lock() {
+                status.show(what);
+            }
+            !interrupt.requested()
+        };
+        let options = api::Options {
+            endpoint: self.endpoint,
+            providers: self.providers,
+            connections: unique(&self.connections),
+            duration: Duration::from_secs(self.duration.into()),
+            rounds: self.rounds,
+            token: self.token,
+            existing: self.existing,
+        };
+        let result = api::run(&options, shown_command(), &progress);
+        if let Ok(mut status) = status.lock() {
+            status.clear();
+        }
+        match result {
+            Ok(report) => publish(&report, self.json),
+            Err(failure @ api::Failure::Stopped) => {
+                eprintln!("berth: {failure}");
+                Ok(Ending::Interrupted)
+            }
+            Err(failure) => Err(failure.into()),
+        }
+    }
+}
+
+/// The command line without the token.
+fn shown_command() -> Vec<String> {
+    let mut hide_next = false;
+    let shown = std::env::args().map(|argument| {
+        let hide = std::mem::replace(&mut hide_next, argument == "--token");
+        match argument.split_once('=') {
+            _ if hide => "***".to_owned(),
+            Some(("--token", _)) => "--token=***".to_owned(),
+            _ => argument,
+        }
+    });
+    shown.collect()
+}
+
+fn publish(report: &Report, json: Option<PathBuf>) -> Result<Ending> {
+    if let Some(path) = json {
+        output::write_file(&path, &report.to_json())?;
+    }
+    output::print(&table(report)).context("the result is lost")?;
+    Ok(Ending::Complete)
+}
+
+/// What is being done, on one line of a terminal, or one line each.
+struct Status {
+    terminal: bool,
+}
+
+impl Status {
+    fn new() -> Self {
+        Self { terminal: std::io::stderr().is_terminal() }
+    }
+
+    fn show(&mut self, what: &str) {
+        if self.terminal {
+            eprint!("\r\x1b[K{what}");
+            let _ = std::io::stderr().flush();
+        } else {
+            eprintln!("{what}");
+        }
+    }
+
+    fn clear(&mut self) {
+        if self.terminal {
+            eprint!("\r\x1b[K");
+        }
+    }
+}
+
+/// The values without repetitions, in their order.
+fn unique<T: Clone + PartialEq>(values: &[T]) -> Vec<T> {
+    let mut unique = Vec::new();
+    for value in values {
+        if !unique.contains(value) {
+            unique.push(value.clone());
+        }
+    }
+    unique
+}
+
+fn percentage(text: &str) -> Result<u32, String> {
+    let number = text.trim_end_matches('%').parse::<u32>().ok().filter(|percent| *percent <= 100);
+    number.ok_or_else(|| "it is not a whole percentage from 0 to 100".to_owned())
+}
+
+fn threshold(text: &str) -> Result<f64, String> {
+    let share = match text.strip_suffix('%') {
+        Some(percent) => percent.trim().parse::<f64>().map(|percent| percent / 100.0),
+        None => text.parse::<f64>(),
+    };
+    share
+        .ok()
+        .filter(|share| (0.0..=10.0).contains(share))
+        .ok_or_else(|| "it is neither a percentage such as 5% nor a share such as 0.05, up to 1000%".to_owned())
+}
+
+fn confidence(text: &str) -> Result<f64, String> {
+    let share = text.parse::<f64>().ok().filter(|share| (0.5..1.0).contains(share));
+    share.ok_or_else(|| "it is not a number from 0.5 to below 1".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_percentages_or_fractions() {
+        assert_eq!(threshold("5%"), Ok(0.05));
+        assert_eq!(threshold("0.1"), Ok(0.1));
+        assert!(threshold("-1%").is_err() && threshold("fast").is_err() && threshold("NaN").is_err());
+        assert_eq!((percentage("98%"), percentage("80")), (Ok(98), Ok(80)));
+        assert!(percentage("101").is_err() && confidence("1").is_err() && confidence("0.99").is_ok());
+    }
+}

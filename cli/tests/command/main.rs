@@ -1,0 +1,55 @@
+//! The `berth` command as its users meet it: the real binary, its files, its messages, its exit codes.
+#![allow(clippy::disallowed_methods, reason = "waits for a process, which takes real time")]
+
+mod errors;
+mod interrupt;
+mod replay;
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use sha2::{Digest, Sha256};
+
+/// The command in `directory`, without a terminal.
+fn berth(directory: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_berth"));
+    command.current_dir(directory).stdin(Stdio::null());
+    command
+}
+
+/// Runs the command to its end.
+fn run<A: AsRef<OsStr>>(directory: &Path, arguments: impl IntoIterator<Item = A>) -> Output {
+    berth(directory).args(arguments).output().expect("the binary runs")
+}
+
+/// Runs a command line that must succeed; returns what it printed.
+fn succeed(directory: &Path, line: &str) -> String {
+    let output = run(directory, line.split_whitespace());
+    assert!(output.status.success(), "berth {line}: {}", stderr(&output));
+    stdout(&output)
+}
+
+/// Runs a command line that must fail with this exit code; returns its message.
+fn fail(directory: &Path, code: i32, line: &str) -> String {
+    let output = run(directory, line.split_whitespace());
+    assert_eq!(output.status.code(), Some(code), "berth {line}: {}", stderr(&output));
+    stderr(&output)
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("UTF-8")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("UTF-8")
+}
+
+fn sha256(path: &Path) -> String {
+    let digest = Sha256::digest(std::fs::read(path).expect("the file was written"));
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn json(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).expect("JSON")
+}
