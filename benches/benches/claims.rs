@@ -1,1 +1,84 @@
-fn main() {}
+//! Claims and releases on the index, and whole placements.
+
+#![allow(missing_docs, reason = "criterion's macros write public functions")]
+#![allow(clippy::disallowed_methods, reason = "a bench reads the clock")]
+
+mod common;
+
+use berth_placement::ConsumerId;
+use common::{criterion, on_every_bed, time, timed};
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+
+/// VMs of a group.
+const GROUP: u32 = 16;
+
+/// Room on one host is taken, by compare-and-swap on three classes.
+fn claim(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("claim");
+    on_every_bed(|bed, name| {
+        let row = bed.change();
+        let allocations = bed.prepared.allocations(row);
+        group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
+            bencher.iter_custom(|iterations| {
+                timed(iterations, || {
+                    let consumer = bed.consumer();
+                    let claimed = time(|| bed.fleet.index.claim(consumer, &allocations));
+                    bed.fleet.index.release(consumer).expect("claimed just now");
+                    claimed
+                })
+            });
+        });
+    });
+}
+
+/// And given back.
+fn release(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("release");
+    on_every_bed(|bed, name| {
+        let row = bed.change();
+        let allocations = bed.prepared.allocations(row);
+        group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
+            bencher.iter_custom(|iterations| {
+                timed(iterations, || {
+                    let consumer = bed.consumer();
+                    bed.fleet.index.claim(consumer, &allocations).expect("there was room before");
+                    time(|| bed.fleet.index.release(consumer))
+                })
+            });
+        });
+    });
+}
+
+/// Select, claim and release.
+fn cycle(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("select, claim and release");
+    on_every_bed(|bed, name| {
+        group.bench_function(BenchmarkId::from_parameter(name), |bencher| bencher.iter(|| bed.change()));
+    });
+}
+
+/// Sixteen VMs are placed one after the other, as of one request, and leave again.
+fn group_of_claims(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("group of 16 claims");
+    on_every_bed(|bed, name| {
+        group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
+            bencher.iter_custom(|iterations| {
+                timed(iterations, || {
+                    let consumers: Vec<ConsumerId> = (0..GROUP).map(|_| bed.consumer()).collect();
+                    let placed = time(|| {
+                        for &consumer in &consumers {
+                            bed.scheduler.place(consumer, &mut bed.prepared).expect("small VMs find hosts");
+                        }
+                    });
+                    for consumer in consumers {
+                        bed.fleet.index.release(consumer).expect("placed just now");
+                    }
+                    placed
+                })
+            });
+        });
+    });
+}
+
+criterion_group!(name = claims; config = criterion(); targets = claim, release, cycle, group_of_claims);
+criterion_main!(claims);

@@ -258,7 +258,9 @@ mod tests {
         for fill in [0, 30, 80, 98, 99, 100] {
             let fleet = Fleet::build(FleetSpec { hosts: 500, fill, seed: 1 }).unwrap();
             let used = fleet.share_used() * 100.0;
-            assert!((used - f64::from(fill)).abs() < 0.2, "wanted {fill} %, got {used} %");
+            // In a full fleet some vCPUs are left on hosts without memory: no VM can have those.
+            let off = if fill == 100 { 0.5 } else { 0.1 };
+            assert!((used - f64::from(fill)).abs() < off, "wanted {fill} %, got {used} %");
             assert_eq!(fleet.index.check(), Ok(()));
         }
     }

@@ -10,6 +10,7 @@
 #![allow(clippy::disallowed_methods, reason = "a harness reads clocks; everything it measures is seeded")]
 
 pub mod api;
+pub mod bed;
 pub mod compare;
 pub mod fleet;
 pub mod machine;

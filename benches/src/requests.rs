@@ -130,21 +130,20 @@ pub fn unique(number: u32) -> Request {
     constrained(flavor, number)
 }
 
-/// Requests that nobody can serve, or nearly so: too large for what is free, or for what has the traits. Who
-/// measures them keeps those that no host of the fleet takes.
+/// Requests that nobody can serve, or nearly so, with a word on the reason. Who measures them keeps those that no
+/// host of the fleet takes.
 #[must_use]
-pub fn hopeless() -> Vec<Request> {
-    let amounts = [(64, 245_000, 1_700), (48, 1_000_000, 400), (96, 1_500_000, 7_000), (90, 64_000, 100)];
-    let large = amounts.map(|(vcpus, memory_mb, disk_gb)| Flavor { vcpus, memory_mb, disk_gb });
-    let mut requests: Vec<Request> =
-        (0..).zip(large).map(|(number, flavor)| constrained(flavor, number)).collect();
+pub fn hopeless() -> Vec<(&'static str, Request)> {
+    let large = Flavor { vcpus: 96, memory_mb: 1_500_000, disk_gb: 7_000 };
     // Plenty of each amount is free somewhere, never together: blocks look promising and are not.
-    requests.push(constrained(Flavor { vcpus: 16, memory_mb: 800_000, disk_gb: 5_000 }, 0));
-    // A trait that nobody has.
-    let mut unknown = constrained(SMALLEST, 1);
-    unknown.required_traits.push("CUSTOM_NOWHERE".to_owned());
-    requests.push(unknown);
-    requests
+    let apart = Flavor { vcpus: 32, memory_mb: 900_000, disk_gb: 6_000 };
+    let mut nowhere = constrained(SMALLEST, 1);
+    nowhere.required_traits.push("CUSTOM_NOWHERE".to_owned());
+    vec![
+        ("too large", constrained(large, 3)),
+        ("never together", constrained(apart, 7)),
+        ("unknown trait", nowhere),
+    ]
 }
 
 fn constrained(flavor: Flavor, number: u32) -> Request {

@@ -30,25 +30,16 @@ impl Series {
         Self { name: name.to_owned(), parameters: parameters.clone(), unit, all, round, rounds, counters }
     }
 
-    /// The row's name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
     /// Notes how long something took.
     pub fn took(&mut self, duration: Duration) {
-        self.value(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
+        record(&mut self.round, duration);
     }
 
     /// Notes that `count` things took `duration` together.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)] // a rate is positive and small
     pub fn rate(&mut self, count: u64, duration: Duration) {
-        self.value((count as f64 / duration.as_secs_f64().max(1e-9)).round() as u64);
-    }
-
-    fn value(&mut self, value: u64) {
-        self.round.saturating_record(value.max(1)); // a ratio of 0 would say nothing
+        let rate = (count as f64 / duration.as_secs_f64().max(1e-9)).round() as u64;
+        add(&mut self.round, rate);
     }
 
     /// Notes measurements that a thread made on its own.
@@ -101,6 +92,17 @@ pub fn histogram() -> Histogram<u64> {
     Histogram::new(DIGITS).expect("a precision that the library has")
 }
 
+/// Notes in a histogram how long something took.
+pub fn record(histogram: &mut Histogram<u64>, duration: Duration) {
+    add(histogram, u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
+}
+
+/// Not `saturating_record`: that never grows the histogram.
+fn add(histogram: &mut Histogram<u64>, value: u64) {
+    // A ratio to 0 would say nothing; what is longer than a day is one.
+    histogram.record(value.clamp(1, 1 << 47)).expect("the histogram grows as needed");
+}
+
 /// Parameters from names and values.
 #[must_use]
 pub fn parameters<const N: usize>(named: [(&str, Parameter); N]) -> Parameters {
@@ -123,6 +125,20 @@ mod tests {
         let row = series.finish().unwrap();
         assert_eq!((row.n, row.rounds, row.p50, row.max), (33, vec![105.0, 205.0, 305.0], 205.0, 310.0));
         assert_eq!(row.counters["rounds"], 3);
+    }
+
+    #[test]
+    fn large_values_and_rates_keep_their_size() {
+        let mut series = Series::new("a", &Parameters::new(), Unit::Ns);
+        series.took(Duration::from_millis(5));
+        series.end_round();
+        series.rate(1_000, Duration::from_millis(1));
+        series.end_round();
+        let row = series.finish().unwrap();
+        assert!(
+            (row.rounds[0] / 5e6 - 1.0).abs() < 2e-3 && (row.rounds[1] / 1e6 - 1.0).abs() < 2e-3,
+            "{row:?}"
+        );
     }
 
     #[test]

@@ -76,7 +76,8 @@ struct Run {
 impl Run {
     fn options(&self) -> Options {
         let usual = Options::default();
-        let (hosts, fills) = if self.quick { (vec![1_000, 10_000], vec![80]) } else { (usual.hosts, usual.fills) };
+        let (hosts, fills) =
+            if self.quick { (vec![1_000, 10_000], vec![80]) } else { (usual.hosts, usual.fills) };
         let given = |given: &Vec<u32>, usual| if given.is_empty() { usual } else { unique(given) };
         Options {
             suites: unique(&self.suite),
@@ -270,10 +271,9 @@ fn threshold(text: &str) -> Result<f64, String> {
         Some(percent) => percent.trim().parse::<f64>().map(|percent| percent / 100.0),
         None => text.parse::<f64>(),
     };
-    share
-        .ok()
-        .filter(|share| (0.0..=10.0).contains(share))
-        .ok_or_else(|| "it is neither a percentage such as 5% nor a share such as 0.05, up to 1000%".to_owned())
+    share.ok().filter(|share| (0.0..=10.0).contains(share)).ok_or_else(|| {
+        "it is neither a percentage such as 5% nor a share such as 0.05, up to 1000%".to_owned()
+    })
 }
 
 fn confidence(text: &str) -> Result<f64, String> {

@@ -21,6 +21,17 @@ impl Rank {
 
     const SCORE_SHIFT: u32 = 32;
 
+    /// A rank that falls as `sum` grows.
+    pub(crate) const fn falling(sum: i64, row: Row) -> Self {
+        Self::new(!(sum.cast_unsigned() ^ 1 << 63), row)
+    }
+
+    /// The sum of a rank made by [`Self::falling`].
+    #[allow(clippy::cast_possible_truncation)] // the score is 64 bits
+    pub(crate) const fn sum(self) -> i64 {
+        (!((self.0 >> Self::SCORE_SHIFT) as u64) ^ 1 << 63).cast_signed()
+    }
+
     const fn new(score: u64, row: Row) -> Self {
         Self((score as u128) << Self::SCORE_SHIFT | row.0 as u128)
     }

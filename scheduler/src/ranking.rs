@@ -18,7 +18,8 @@ use berth_placement::kernel::{
 use berth_placement::{Change, HostFree, Row, View};
 
 use crate::mask::{first_lanes, lanes};
-use crate::policy::{Policy, Rank};
+use crate::order::Order;
+use crate::policy::Rank;
 use crate::summary::{Summaries, Summary, first_row};
 
 /// Hosts of a leaf, leaves of a group, groups of a top.
@@ -40,7 +41,7 @@ pub(crate) struct Leaf {
 #[derive(Clone)]
 pub(crate) struct Group {
     pub(crate) len: usize,
-    lowest: [Rank; FANOUT],
+    pub(crate) lowest: [Rank; FANOUT],
     pub(crate) leaves: [u32; FANOUT],
     pub(crate) summaries: Summaries,
 }
@@ -55,7 +56,7 @@ struct Place {
 /// The hosts of a view, ordered by a policy.
 #[derive(Clone)]
 pub struct Ranking {
-    policy: Policy,
+    pub(crate) order: Order,
     /// Whether smallest amounts and lowest rows are kept true too: only weighted searches need them.
     weighing: bool,
     pub(crate) tops: Vec<Summaries>,
@@ -66,6 +67,12 @@ pub struct Ranking {
 
 impl Leaf {
     const NEW: Self = Self { len: 0, rows: [Row(0); FANOUT], free: EMPTY };
+
+    fn of(hosts: &[(Rank, HostFree)]) -> Self {
+        let mut leaf = Self::NEW;
+        hosts.iter().for_each(|&(rank, free)| leaf.push(rank.row(), free));
+        leaf
+    }
 
     fn lane(&self, row: Row) -> usize {
         self.rows[..self.len].iter().position(|&r| r == row).expect("the leaf holds the row")
@@ -134,24 +141,38 @@ impl Group {
 }
 
 impl Ranking {
-    /// Ranks all hosts of the view; `weighing` for weighted searches as well.
+    /// Ranks all hosts of the view.
     #[must_use]
-    pub fn new(policy: Policy, weighing: bool, view: &View) -> Self {
+    pub fn new(order: Order, view: &View) -> Self {
+        let weighing = matches!(order, Order::Linear(_));
         let mut ranking = Self {
-            policy,
+            order,
             weighing,
             tops: Vec::new(),
             groups: Vec::new(),
             leaves: Vec::new(),
             spare: Vec::new(),
         };
-        ranking.groups.push(Group::NEW);
-        let first = ranking.new_leaf();
-        ranking.groups[0].insert(0, Rank::LOWEST, first, Summary::NOTHING);
-        ranking.summarise_groups();
-        for (row, free) in view.iter() {
-            ranking.insert(row, free);
+        let mut hosts: Vec<(Rank, HostFree)> = view.iter().map(|(row, free)| (order.rank(free, row), free)).collect();
+        hosts.sort_unstable_by_key(|&(rank, _)| rank);
+        let leaves: Vec<&[(Rank, HostFree)]> = hosts.chunks(JOINED).collect();
+        for leaves in leaves.chunks(JOINED) {
+            let mut group = Group::NEW;
+            for hosts in leaves {
+                let number = ranking.new_leaf();
+                let leaf = Leaf::of(hosts);
+                let lowest = if number == 0 { Rank::LOWEST } else { hosts[0].0 };
+                group.insert(group.len, lowest, number, leaf.summary());
+                ranking.leaves[number as usize] = leaf;
+            }
+            ranking.groups.push(group);
         }
+        if ranking.groups.is_empty() {
+            let (mut group, number) = (Group::NEW, ranking.new_leaf());
+            group.insert(0, Rank::LOWEST, number, Summary::NOTHING);
+            ranking.groups.push(group);
+        }
+        ranking.summarise_groups();
         ranking
     }
 
@@ -161,8 +182,8 @@ impl Ranking {
         let Change { row, before, after } = change;
         match (before, after) {
             (Some(before), Some(after)) => {
-                let place = self.place_of(self.policy.rank(before, row));
-                if self.in_range(place, self.policy.rank(after, row)) {
+                let place = self.place_of(self.order.rank(before, row));
+                if self.in_range(place, self.order.rank(after, row)) {
                     let leaf = &mut self.leaves[self.groups[place.group].leaves[place.leaf] as usize];
                     let lane = leaf.lane(row);
                     set_lane(&mut leaf.free, lane, after);
@@ -172,7 +193,7 @@ impl Ranking {
                     self.insert(row, after);
                 }
             }
-            (Some(before), None) => self.remove_at(self.place_of(self.policy.rank(before, row)), row, before),
+            (Some(before), None) => self.remove_at(self.place_of(self.order.rank(before, row)), row, before),
             (None, Some(after)) => self.insert(row, after),
             (None, None) => {}
         }
@@ -230,7 +251,7 @@ impl Ranking {
         lanes(fits(&leaf.free, need) & first_lanes(leaf.len))
             .map(|lane| lane as usize)
             .filter(move |&lane| acceptable(leaf.rows[lane]))
-            .map(|lane| self.policy.rank(lane_of(&leaf.free, lane), leaf.rows[lane]))
+            .map(|lane| self.order.rank(lane_of(&leaf.free, lane), leaf.rows[lane]))
     }
 
     /// Compares the structure with its own rules and with the view it follows.
@@ -251,7 +272,7 @@ impl Ranking {
                     return Err(format!("leaf {at} of group {number}: wrong summary"));
                 }
                 if leaf.hosts().any(|(row, free)| {
-                    let rank = self.policy.rank(free, row);
+                    let rank = self.order.rank(free, row);
                     rank < lowest || !self.in_range(Place { group: number, leaf: at }, rank)
                 }) {
                     return Err(format!("leaf {at} of group {number}: a rank out of range"));
@@ -287,7 +308,7 @@ impl Ranking {
     }
 
     fn insert(&mut self, row: Row, free: HostFree) {
-        let rank = self.policy.rank(free, row);
+        let rank = self.order.rank(free, row);
         let mut place = self.place_of(rank);
         if self.leaf_at(place).len == FANOUT {
             self.split_leaf(place);
@@ -355,20 +376,15 @@ impl Ranking {
         }
     }
 
-    /// Moves the better half of a full leaf's successors into a leaf of their own.
+    /// Moves the upper half of a full leaf into a leaf of its own.
     fn split_leaf(&mut self, place: Place) {
         let place = if self.groups[place.group].len == FANOUT { self.split_group(place) } else { place };
         let leaf = self.leaf_at(place).clone();
         let mut hosts: Vec<(Rank, HostFree)> =
-            leaf.hosts().map(|(row, free)| (self.policy.rank(free, row), free)).collect();
+            leaf.hosts().map(|(row, free)| (self.order.rank(free, row), free)).collect();
         hosts.sort_unstable_by_key(|&(rank, _)| rank);
         let (lower, upper) = hosts.split_at(FANOUT / 2);
-        let fill = |hosts: &[(Rank, HostFree)]| {
-            let mut leaf = Leaf::NEW;
-            hosts.iter().for_each(|&(rank, free)| leaf.push(rank.row(), free));
-            leaf
-        };
-        let (lower_leaf, upper_leaf) = (fill(lower), fill(upper));
+        let (lower_leaf, upper_leaf) = (Leaf::of(lower), Leaf::of(upper));
         let (lower_summary, upper_summary) = (lower_leaf.summary(), upper_leaf.summary());
         let number = self.new_leaf();
         self.leaves[number as usize] = upper_leaf;

@@ -11,10 +11,12 @@ use crate::conflicts::Conflicts;
 use crate::filter::{Capacity, Eligible, Filter, OtherClasses, has_others};
 use crate::mask::HostMask;
 use crate::objective::Objective;
-use crate::policy::Policy;
+use crate::order::{Coefficients, Order};
+use crate::policy::Rank;
 use crate::prepare::{Decided, Prepared};
 use crate::ranking::Ranking;
 use crate::request::Request;
+use crate::tuning::Tuning;
 use crate::{select, weigh};
 
 /// How often a placement looks for another host after losing one.
@@ -73,6 +75,12 @@ pub struct Statistics {
     pub class_hits: u64,
     /// Requests whose class had to be worked out.
     pub class_misses: u64,
+    /// Weighted searches.
+    pub searches: u64,
+    /// Leaves of the ranking they opened.
+    pub leaves_opened: u64,
+    /// How often the hosts were ranked anew to shorten them.
+    pub rankings: u64,
 }
 
 /// A decider over an index. Any number of them may work side by side, each on a thread of its own.
@@ -89,11 +97,14 @@ impl Scheduler {
     pub fn new(index: Arc<Index>, objective: impl Into<Objective>, search: Search) -> Self {
         let objective = objective.into();
         let view = View::new(&index);
-        // For weights, an order that puts hosts of similar room side by side.
-        let order = if let Objective::Policy(policy) = objective { policy } else { Policy::BestFit };
-        let ranking = Ranking::new(order, matches!(objective, Objective::Weigh(_)), &view);
+        let order = match objective {
+            Objective::Policy(policy) => Order::Policy(policy),
+            Objective::Weigh(weights) => Order::Linear(Coefficients::new(weights, &view)),
+        };
+        let ranking = Ranking::new(order, &view);
         let (conflicts, statistics) = (Conflicts::new(1), Statistics::default());
-        let core = Core { index, view, ranking, objective, search, conflicts, statistics };
+        let tuning = Tuning::default();
+        let core = Core { index, view, ranking, objective, search, tuning, conflicts, statistics };
         Self { core, classes: LruCache::with_hasher(MOST_CLASSES, FxBuildHasher) }
     }
 
@@ -185,6 +196,7 @@ struct Core {
     ranking: Ranking,
     objective: Objective,
     search: Search,
+    tuning: Tuning,
     conflicts: Conflicts,
     statistics: Statistics,
 }
@@ -275,25 +287,34 @@ impl Core {
     }
 
     #[inline]
-    fn search_best(&self, prepared: &Prepared) -> Option<Row> {
+    fn search_best(&mut self, prepared: &Prepared) -> Option<Row> {
         if let (Search::Ranked, Objective::Policy(_)) = (self.search, self.objective) {
             if prepared.eligible().is_none() && prepared.others().is_empty() {
-                return self.ranking.best(prepared.need(), |_| true).map(|rank| rank.row());
+                return self.ranking.best(prepared.need(), |_| true).map(Rank::row);
             }
-            return self.ranking.best(prepared.need(), self.acceptable(prepared)).map(|rank| rank.row());
+            return self.ranking.best(prepared.need(), acceptable(&self.index, prepared)).map(Rank::row);
         }
         self.search(prepared, 1).first().copied()
     }
 
-    fn search(&self, prepared: &Prepared, most: usize) -> Vec<Row> {
-        let (need, acceptable) = (prepared.need(), self.acceptable(prepared));
+    fn search(&mut self, prepared: &Prepared, most: usize) -> Vec<Row> {
+        let (need, acceptable) = (prepared.need(), acceptable(&self.index, prepared));
         match (self.search, self.objective) {
             (Search::Ranked, Objective::Policy(_)) => {
                 let ranks = self.ranking.first(need, acceptable, most);
-                ranks.into_iter().map(|rank| rank.row()).collect()
+                ranks.into_iter().map(Rank::row).collect()
             }
             (Search::Ranked, Objective::Weigh(weights)) => {
-                self.ranking.highest(need, weights, acceptable, most).into_rows()
+                let found = self.ranking.highest(need, weights, acceptable, most);
+                self.statistics.searches += 1;
+                self.statistics.leaves_opened += found.effort as u64;
+                if let Some(order) = found.ideal
+                    && self.tuning.is_due(found.effort, self.view.blocks().len())
+                {
+                    self.ranking = Ranking::new(order, &self.view);
+                    self.statistics.rankings += 1;
+                }
+                found.best.into_rows()
             }
             (Search::Exhaustive, Objective::Policy(policy)) => {
                 select::lowest(weigh::rank(&self.view, policy, &self.survivors(prepared)), most)
@@ -301,16 +322,6 @@ impl Core {
             (Search::Exhaustive, Objective::Weigh(weights)) => {
                 weigh::highest(&self.view, weights, &self.survivors(prepared), most).into_rows()
             }
-        }
-    }
-
-    /// Whether a host with enough room satisfies the rest of the request.
-    #[inline]
-    fn acceptable<'a>(&'a self, prepared: &'a Prepared) -> impl Fn(Row) -> bool + 'a {
-        let (eligible, others) = (prepared.eligible(), prepared.others());
-        move |row| {
-            eligible.is_none_or(|mask| mask.contains(row))
-                && (others.is_empty() || has_others(&self.index, prepared, row))
         }
     }
 
@@ -324,5 +335,14 @@ impl Core {
         ];
         filters.iter().for_each(|filter| filter.narrow(&mut mask));
         mask
+    }
+}
+
+/// Whether a host with enough room satisfies the rest of the request.
+#[inline]
+fn acceptable<'a>(index: &'a Index, prepared: &'a Prepared) -> impl Fn(Row) -> bool + 'a {
+    let (eligible, others) = (prepared.eligible(), prepared.others());
+    move |row| {
+        eligible.is_none_or(|mask| mask.contains(row)) && (others.is_empty() || has_others(index, prepared, row))
     }
 }

@@ -3,14 +3,16 @@
 //! A node is opened only if something below it can still win: by its bound, or, at an equal bound, by its lowest row.
 //! Nodes are opened best first, so a search usually ends after one group and a few leaves.
 
-use berth_placement::Row;
-use berth_placement::kernel::{CLASSES, NOT_ASKED, fits, lane_of};
+use berth_placement::{HostFree, Row};
+use berth_placement::kernel::{CLASSES, Lanes, NOT_ASKED, fits, lane_of};
 use smallvec::SmallVec;
 
 use crate::mask::{first_lanes, lanes};
 use crate::objective::{Extremes, Goal, Weights};
+use crate::order::{Coefficients, Order};
+use crate::policy::Rank;
 use crate::ranking::{FANOUT, Ranking};
-use crate::summary::{Summaries, Summary};
+use crate::summary::Summary;
 
 /// A host and its score.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -84,13 +86,90 @@ struct Query<'a, A> {
     need: [i32; CLASSES],
     acceptable: A,
     goal: &'a Goal,
+    budget: Option<Budget>,
+    /// Whether it matters which of several hosts with the same score is found.
+    rows_matter: bool,
+}
+
+/// How a node's place in a linear order bounds the scores below it.
+///
+/// With each class's amount taken times the sign of its multiplier, and the score's and the order's coefficients of it
+/// `w` and `a` both positive, the highest score below a node is at most the largest `w·z` with `z` within the node's
+/// amounts and `a·z` at most the node's largest sum. Classes with the most score per unit of sum are filled up first: a
+/// fractional knapsack of three items.
+struct Budget {
+    /// Sign, `w`, and `a` of the classes, those with the highest `w / a` first.
+    items: [Item; CLASSES],
+    /// What the score has besides the amounts.
+    constant: f64,
+}
+
+#[derive(Clone, Copy)]
+struct Item {
+    class: usize,
+    sign: f64,
+    score: f64,
+    cost: f64,
+}
+
+impl Budget {
+    /// Sums and bounds are computed in another order than scores; this covers the rounding of both many times over.
+    const SLACK: f64 = 1e-9;
+
+    /// `None` when the order does not go with the goal.
+    #[allow(clippy::cast_precision_loss)] // covered by SLACK
+    fn new(goal: &Goal, order: Order) -> Option<Self> {
+        let Order::Linear(coefficients) = order else { return None };
+        let mut constant = 0.0;
+        let mut items = [Item { class: 0, sign: 1.0, score: 0.0, cost: 0.0 }; CLASSES];
+        for (class, item) in items.iter_mut().enumerate() {
+            let (term, coefficient) = (goal.terms[class], coefficients.of_classes()[class] as f64);
+            let score = if term.range == 0.0 { 0.0 } else { term.multiplier / term.range };
+            if score * coefficient < 0.0 {
+                return None;
+            }
+            let sign = if coefficient < 0.0 { -1.0 } else { 1.0 };
+            constant -= score * term.low;
+            *item = Item { class, sign, score: score * sign, cost: coefficient * sign };
+        }
+        items.sort_unstable_by(|one, other| (other.score * one.cost).total_cmp(&(one.score * other.cost)));
+        Some(Self { items, constant })
+    }
+
+    /// No host with amounts from `low` to `high` and a sum of at most `sum` scores higher.
+    #[inline]
+    #[allow(clippy::cast_precision_loss)] // covered by SLACK
+    fn bound(&self, low: HostFree, high: HostFree, sum: i64) -> f64 {
+        let (mut left, mut score, mut size) = (sum as f64, self.constant, self.constant.abs());
+        for item in &self.items {
+            let at_least = if item.sign > 0.0 { low[item.class] } else { high[item.class] };
+            let least = f64::from(at_least) * item.sign;
+            left -= item.cost * least;
+            score += item.score * least;
+            size += (item.score * least).abs();
+        }
+        left += (sum as f64).abs() * Self::SLACK;
+        for item in &self.items {
+            let span = f64::from(high[item.class]) - f64::from(low[item.class]);
+            let taken = if item.cost * span <= left { span } else { (left / item.cost).max(0.0) };
+            left -= item.cost * taken;
+            score += item.score * taken;
+            size += item.score * taken;
+        }
+        score + size * Self::SLACK
+    }
 }
 
 impl<A: FnMut(Row) -> bool> Query<'_, A> {
-    /// The node in a lane of `summaries`, with the best host it could hold.
     #[inline]
-    fn node(&self, summaries: &Summaries, lane: usize, number: usize) -> Node {
-        let Summary { largest: mut high, smallest: mut low, first_row: row } = summaries.get(lane);
+    const fn scored(&self, score: f64, row: Row) -> Scored {
+        Scored { score, row: if self.rows_matter { row } else { Row(0) } }
+    }
+
+    /// A node with the best host it could hold.
+    #[inline]
+    fn node(&self, summary: Summary, lowest: Rank, number: usize) -> Node {
+        let Summary { largest: mut high, smallest: mut low, first_row: row } = summary;
         for class in 0..CLASSES {
             if self.need[class] == NOT_ASKED {
                 // Hosts without the class weigh as 0, and are in no summary.
@@ -100,8 +179,22 @@ impl<A: FnMut(Row) -> bool> Query<'_, A> {
                 low[class] = low[class].max(self.need[class]);
             }
         }
-        Node { at_best: Scored { score: self.goal.bound(low, high), row }, number }
+        let corner = self.goal.bound(low, high);
+        let score = match &self.budget {
+            None => corner,
+            Some(budget) => budget.bound(low, high, lowest.sum()).min(corner),
+        };
+        Node { at_best: self.scored(score, row), number }
     }
+}
+
+/// What a weighted search found, and what it took.
+pub(crate) struct Found {
+    pub(crate) best: Best,
+    /// The order in which this search would have been shortest.
+    pub(crate) ideal: Option<Order>,
+    /// Leaves opened.
+    pub(crate) effort: usize,
 }
 
 impl Ranking {
@@ -112,20 +205,31 @@ impl Ranking {
         weights: Weights,
         mut acceptable: impl FnMut(Row) -> bool,
         most: usize,
-    ) -> Best {
-        let Some(extremes) = self.extremes(need, &mut acceptable) else { return Best::new(most) };
+    ) -> Found {
+        let mut effort = 0;
+        let Some(extremes) = self.extremes(need, &mut acceptable, &mut effort) else {
+            return Found { best: Best::new(most), ideal: None, effort };
+        };
         let goal = Goal::new(weights, extremes);
-        self.maximise(&mut Query { need, acceptable, goal: &goal }, most)
+        let budget = Budget::new(&goal, self.order);
+        let mut query = Query { need, acceptable, goal: &goal, budget, rows_matter: true };
+        let best = self.maximise(&mut query, most, &mut effort);
+        Found { best, ideal: Some(Order::Linear(Coefficients::of(&goal))), effort }
     }
 
     /// The smallest and largest free amounts of the hosts that have `need` free and are acceptable; `None` without any.
-    fn extremes(&self, need: [i32; CLASSES], mut acceptable: impl FnMut(Row) -> bool) -> Option<Extremes> {
+    fn extremes(
+        &self,
+        need: [i32; CLASSES],
+        mut acceptable: impl FnMut(Row) -> bool,
+        effort: &mut usize,
+    ) -> Option<Extremes> {
         let mut extremes = Extremes::NONE;
         for class in 0..CLASSES {
-            extremes.high[class] = self.extreme(need, class, 1.0, &mut acceptable)?;
+            extremes.high[class] = self.extreme(need, class, 1.0, &mut acceptable, effort)?;
             if need[class] == NOT_ASKED {
                 // Of a class that is asked for, every host that satisfies the request has more than 0.
-                extremes.low[class] = self.extreme(need, class, -1.0, &mut acceptable)?.min(0);
+                extremes.low[class] = self.extreme(need, class, -1.0, &mut acceptable, effort)?.min(0);
             }
         }
         Some(extremes)
@@ -138,24 +242,57 @@ impl Ranking {
         need: [i32; CLASSES],
         class: usize,
         sign: f64,
-        acceptable: impl FnMut(Row) -> bool,
+        mut acceptable: impl FnMut(Row) -> bool,
+        effort: &mut usize,
     ) -> Option<i32> {
+        if sign > 0.0 && need[class] != NOT_ASKED {
+            *effort += 1;
+            if let Some(largest) = self.largest_at_once(need, class, &mut acceptable) {
+                return Some(largest);
+            }
+        }
         let goal = Goal::of_one(class, sign);
-        let best = self.maximise(&mut Query { need, acceptable, goal: &goal }, 1);
+        let mut query = Query { need, acceptable, goal: &goal, budget: None, rows_matter: false };
+        let best = self.maximise(&mut query, 1, effort);
         best.hosts.first().map(|host| (host.score * sign) as i32)
     }
 
-    fn maximise<A: FnMut(Row) -> bool>(&self, query: &mut Query<'_, A>, most: usize) -> Best {
+    /// The largest free amount of one class, if a host that satisfies the request is the first place to look.
+    #[inline]
+    fn largest_at_once(
+        &self,
+        need: [i32; CLASSES],
+        class: usize,
+        mut acceptable: impl FnMut(Row) -> bool,
+    ) -> Option<i32> {
+        let promising = |free: &[Lanes; CLASSES], len| lanes(fits(free, need) & first_lanes(len)).map(|l| l as usize);
+        let groups = (0..self.groups.len()).step_by(FANOUT).zip(&self.tops).flat_map(|(first, top)| {
+            promising(&top.largest, self.groups.len() - first).map(move |l| (top.largest[class].0[l], first + l))
+        });
+        let group = &self.groups[groups.max()?.1];
+        let leaves = promising(&group.summaries.largest, group.len);
+        let (most, leaf) = leaves.map(|l| (group.summaries.largest[class].0[l], group.leaves[l])).max()?;
+        let leaf = &self.leaves[leaf as usize];
+        let mut holders = promising(&leaf.free, leaf.len).filter(|&l| leaf.free[class].0[l] == most);
+        holders.any(|l| acceptable(leaf.rows[l])).then_some(most)
+    }
+
+    fn maximise<A: FnMut(Row) -> bool>(
+        &self,
+        query: &mut Query<'_, A>,
+        most: usize,
+        effort: &mut usize,
+    ) -> Best {
         let mut best = Best::new(most);
         let mut groups = self.promising_groups(query);
         while let Some(group) = take_most_promising(&mut groups, &best) {
             let mut leaves = self.open_group(group, query);
             while let Some(leaf) = take_most_promising(&mut leaves, &best) {
+                *effort += 1;
                 let leaf = &self.leaves[leaf];
                 for lane in lanes(fits(&leaf.free, query.need) & first_lanes(leaf.len)) {
                     let row = leaf.rows[lane as usize];
-                    let candidate =
-                        Scored { score: query.goal.score(lane_of(&leaf.free, lane as usize)), row };
+                    let candidate = query.scored(query.goal.score(lane_of(&leaf.free, lane as usize)), row);
                     if best.admits(&candidate) && (query.acceptable)(row) {
                         best.offer(candidate);
                     }
@@ -170,7 +307,9 @@ impl Ranking {
         let mut nodes = Nodes::new();
         for (first, top) in (0..self.groups.len()).step_by(FANOUT).zip(&self.tops) {
             for lane in lanes(fits(&top.largest, query.need) & first_lanes(self.groups.len() - first)) {
-                nodes.push(query.node(top, lane as usize, first + lane as usize));
+                let number = first + lane as usize;
+                let lowest = self.groups[number].lowest[0];
+                nodes.push(query.node(top.get(lane as usize), lowest, number));
             }
         }
         nodes
@@ -181,7 +320,9 @@ impl Ranking {
         let group = &self.groups[group];
         let mut nodes = Nodes::new();
         for lane in lanes(fits(&group.summaries.largest, query.need) & first_lanes(group.len)) {
-            nodes.push(query.node(&group.summaries, lane as usize, group.leaves[lane as usize] as usize));
+            let lane = lane as usize;
+            let summary = group.summaries.get(lane);
+            nodes.push(query.node(summary, group.lowest[lane], group.leaves[lane] as usize));
         }
         nodes
     }

@@ -123,9 +123,14 @@ fn request() -> impl Strategy<Value = Request> {
     let aggregates = || vec((0..4_u8).prop_map(aggregate), 1..3);
     let member_of = prop_oneof![5 => Just(vec![]), 1 => vec(aggregates(), 1..3)];
     let forbidden_aggregates = prop_oneof![5 => Just(vec![]), 1 => aggregates()];
-    (amounts, named(), named(), member_of, forbidden_aggregates).prop_map(
-        |(amounts, required, forbidden, member_of, forbidden_aggregates)| Request {
-            resources: classes().into_iter().zip(amounts).collect(),
+    let twice = weighted(0.1, (0..4_usize, 1..5_u32)); // amounts of a class named twice add up
+    (amounts, twice, named(), named(), member_of, forbidden_aggregates).prop_map(
+        |(amounts, twice, required, forbidden, member_of, forbidden_aggregates)| Request {
+            resources: classes()
+                .into_iter()
+                .zip(amounts)
+                .chain(twice.map(|(class, amount)| (classes()[class], amount)))
+                .collect(),
             required_traits: required.into_iter().map(str::to_owned).collect(),
             forbidden_traits: forbidden.into_iter().map(str::to_owned).collect(),
             member_of,

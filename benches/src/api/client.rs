@@ -75,6 +75,11 @@ struct ProviderList {
     resource_providers: Vec<serde::de::IgnoredAny>,
 }
 
+#[derive(Deserialize)]
+struct Generation {
+    resource_provider_generation: u64,
+}
+
 impl Client {
     pub(super) fn new(endpoint: &str, token: &str) -> Self {
         let config = Agent::config_builder()
@@ -95,13 +100,24 @@ impl Client {
     /// Whether there is any resource provider.
     pub(super) fn has_providers(&self) -> Result<bool, RequestError> {
         let path = "/resource_providers";
-        let body = self.get(path)?;
-        let list: ProviderList = serde_json::from_slice(&body).map_err(|source| RequestError::Body {
-            method: "GET",
-            url: self.url(path),
-            source,
-        })?;
+        let list: ProviderList = self.parse("GET", path, &self.get(path)?)?;
         Ok(!list.resource_providers.is_empty())
+    }
+
+    /// Puts something that belongs to a provider; returns the provider's new generation.
+    pub(super) fn put_of_provider(&self, path: &str, body: &Value) -> Result<u64, RequestError> {
+        let answer: Generation = self.parse("PUT", path, &self.put(path, body)?)?;
+        Ok(answer.resource_provider_generation)
+    }
+
+    fn parse<'a, T: Deserialize<'a>>(
+        &self,
+        method: &'static str,
+        path: &str,
+        body: &'a [u8],
+    ) -> Result<T, RequestError> {
+        let error = |source| RequestError::Body { method, url: self.url(path), source };
+        serde_json::from_slice(body).map_err(error)
     }
 
     pub(super) fn get(&self, path: &str) -> Result<Vec<u8>, RequestError> {

@@ -75,12 +75,13 @@ impl<'a> Providers<'a> {
             "DISK_GB": inventory(3_840, 100, 1.0),
         });
         let body = json!({ "resource_provider_generation": 0, "inventories": inventories });
-        self.client.put(&format!("{of_provider}/inventories"), &body)?;
-        let traits: &[&str] = if number.is_multiple_of(4) { &[TRAIT] } else { &[] };
-        let body = json!({ "resource_provider_generation": 1, "traits": traits });
-        self.client.put(&format!("{of_provider}/traits"), &body)?;
-        let aggregate = self.uuid(1 << 40 | u64::from(number % AGGREGATES));
-        let body = json!({ "resource_provider_generation": 2, "aggregates": [aggregate.to_string()] });
+        let mut generation = self.client.put_of_provider(&format!("{of_provider}/inventories"), &body)?;
+        if number.is_multiple_of(4) {
+            let body = json!({ "resource_provider_generation": generation, "traits": [TRAIT] });
+            generation = self.client.put_of_provider(&format!("{of_provider}/traits"), &body)?;
+        }
+        let aggregate = self.uuid(1 << 40 | u64::from(number % AGGREGATES)).to_string();
+        let body = json!({ "resource_provider_generation": generation, "aggregates": [aggregate] });
         self.client.put(&format!("{of_provider}/aggregates"), &body)?;
         Ok(())
     }

@@ -9,7 +9,7 @@ use super::fleet::Providers;
 use super::operation::{Operation, Sender};
 use super::{Failure, Options, Progress, RequestError};
 use crate::report::{Row, Unit};
-use crate::series::{Series, histogram, parameters};
+use crate::series::{Series, histogram, parameters, record};
 
 /// Requests of one kind, connection and round, at most: memory and time stay bounded on any server.
 const MOST_REQUESTS: u32 = 100_000;
@@ -156,8 +156,4 @@ impl Seen {
         self.errors += 1;
         self.last_error = Some(error);
     }
-}
-
-fn record(histogram: &mut Histogram<u64>, took: Duration) {
-    histogram.saturating_record(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX).max(1));
 }

@@ -18,7 +18,7 @@ use super::{Case, Failure, Goal, Options};
 use crate::fleet::{Fleet, FleetSpec};
 use crate::report::{self, Unit};
 use crate::requests::{self, Flavor, SMALLEST, Weighted};
-use crate::series::{Series, histogram, parameters};
+use crate::series::{Series, histogram, parameters, record};
 
 /// Hosts that are left to fight for.
 const LAST: u32 = 16;
@@ -278,7 +278,7 @@ impl Decider {
         let took = started.elapsed();
         match placed {
             Ok(row) => {
-                self.took.saturating_record(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX).max(1));
+                record(&mut self.took, took);
                 Ok(Grant { consumer, allocations: prepared.allocations(row) })
             }
             Err(error) => {

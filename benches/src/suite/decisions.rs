@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use berth_placement::ConsumerId;
-use berth_scheduler::{Request, Scheduler, Search, Statistics};
+use berth_scheduler::{NoValidHost, Request, Scheduler, Search, Statistics};
 use berth_traces::rng::{Stream, stream};
 
 use super::fleets::{Fleets, parameters_of};
@@ -44,7 +44,6 @@ struct Decisions {
     churn: Churn,
     recurrent: Weighted<Request>,
     types: Weighted<Request>,
-    hopeless: Vec<Request>,
     /// Cold requests made so far.
     unique: u32,
     random: Stream,
@@ -55,7 +54,8 @@ struct Rows {
     recurrent: Series,
     types: Series,
     cold: Series,
-    unschedulable: Series,
+    /// For each kind of request that no host takes.
+    unschedulable: Vec<(Request, Series)>,
 }
 
 impl Decisions {
@@ -65,7 +65,12 @@ impl Decisions {
         let row = |name| Series::new(name, &parameters, Unit::Ns);
         let mut scheduler = Scheduler::new(Arc::clone(&fleet.index), goal.objective(), Search::Ranked);
         let mut hopeless = requests::hopeless();
-        hopeless.retain(|request| scheduler.decide_request(request).is_err());
+        hopeless.retain(|(_, request)| scheduler.decide_request(request).is_err());
+        let row_of = |(reason, request): (&'static str, Request)| {
+            let mut parameters = parameters.clone();
+            parameters.insert("reason".to_owned(), reason.into());
+            (request, Series::new("decisions/unschedulable", &parameters, Unit::Ns))
+        };
         Self {
             label: format!("decisions, {} hosts, {} % full, {goal}", fleet.spec.hosts, fleet.spec.fill),
             effort: options.effort,
@@ -73,36 +78,39 @@ impl Decisions {
             churn: Churn { fleet, staying: VecDeque::new(), number: 0 },
             recurrent: requests::recurrent(),
             types: requests::types(options.seed),
-            hopeless,
             unique: 0,
             random: stream(options.seed, "decisions"),
             rows: Rows {
                 recurrent: row("decisions/recurrent"),
                 types: row("decisions/types"),
                 cold: row("decisions/cold"),
-                unschedulable: row("decisions/unschedulable"),
+                unschedulable: hopeless.into_iter().map(row_of).collect(),
             },
         }
     }
 
     /// Measures decisions on requests drawn by `draw`, each after a change of the fleet.
-    fn measure(&mut self, which: fn(&mut Rows) -> &mut Series, draw: impl Fn(&mut Self) -> Request) {
+    fn measure(
+        &mut self,
+        which: impl Fn(&mut Rows) -> &mut Series,
+        expected: Result<(), NoValidHost>,
+        draw: impl Fn(&mut Self) -> Request,
+    ) {
         let until = Instant::now() + self.effort.time;
         for sample in 0..self.effort.samples + WARM_UP {
             self.churn.step(&mut self.scheduler, self.recurrent.pick(&mut self.random));
             let request = draw(self);
             let started = Instant::now();
             let decided = self.scheduler.decide_request(&request);
-            let took = started.elapsed();
+            let ended = Instant::now();
             let series = which(&mut self.rows);
-            // What should have a host and has none would be another quantity under this name.
-            let expected = decided.is_err() == (series.name() == "decisions/unschedulable");
-            match (expected, sample < WARM_UP) {
-                (true, false) => series.took(took),
-                (false, _) => series.count(if decided.is_err() { "no_host" } else { "some_host" }, 1),
-                (true, true) => {}
+            if decided.is_err() != expected.is_err() {
+                // Another quantity under this name.
+                series.count(if decided.is_err() { "no_host" } else { "some_host" }, 1);
+            } else if sample >= WARM_UP {
+                series.took(ended - started);
             }
-            if Instant::now() >= until && sample >= WARM_UP {
+            if ended >= until && sample >= WARM_UP {
                 break;
             }
         }
@@ -120,29 +128,35 @@ impl Case for Decisions {
     }
 
     fn round(&mut self) -> Result<(), Failure> {
-        self.measure(|rows| &mut rows.recurrent, |case| case.recurrent.pick(&mut case.random).clone());
+        let recurrent = |case: &mut Self| case.recurrent.pick(&mut case.random).clone();
+        self.measure(|rows| &mut rows.recurrent, Ok(()), recurrent);
         let before = self.scheduler.statistics();
-        self.measure(|rows| &mut rows.types, |case| case.types.pick(&mut case.random).clone());
+        let of_type = |case: &mut Self| case.types.pick(&mut case.random).clone();
+        self.measure(|rows| &mut rows.types, Ok(()), of_type);
         let Statistics { class_hits, class_misses, .. } = self.scheduler.statistics();
         self.rows.types.count("class_hits", class_hits - before.class_hits);
         self.rows.types.count("class_misses", class_misses - before.class_misses);
-        self.measure(|rows| &mut rows.cold, Self::unique);
-        if !self.hopeless.is_empty() {
-            let next = |case: &mut Self| {
-                case.unique += 1;
-                case.hopeless[case.unique as usize % case.hopeless.len()].clone()
-            };
-            self.measure(|rows| &mut rows.unschedulable, next);
+        self.measure(|rows| &mut rows.cold, Ok(()), Self::unique);
+        for kind in 0..self.rows.unschedulable.len() {
+            let request = |case: &mut Self| case.rows.unschedulable[kind].0.clone();
+            self.measure(|rows| &mut rows.unschedulable[kind].1, Err(NoValidHost), request);
         }
         self.churn.clear();
-        let Rows { recurrent, types, cold, unschedulable } = &mut self.rows;
-        [recurrent, types, cold, unschedulable].into_iter().for_each(Series::end_round);
+        self.rows.each().for_each(Series::end_round);
         Ok(())
     }
 
     fn finish(self: Box<Self>) -> Vec<Row> {
         let Rows { recurrent, types, cold, unschedulable } = self.rows;
-        [recurrent, types, cold, unschedulable].into_iter().filter_map(Series::finish).collect()
+        let served = [recurrent, types, cold].into_iter();
+        served.chain(unschedulable.into_iter().map(|(_, row)| row)).filter_map(Series::finish).collect()
+    }
+}
+
+impl Rows {
+    fn each(&mut self) -> impl Iterator<Item = &mut Series> {
+        let served = [&mut self.recurrent, &mut self.types, &mut self.cold].into_iter();
+        served.chain(self.unschedulable.iter_mut().map(|(_, row)| row))
     }
 }
 

@@ -21,7 +21,9 @@ pub(crate) fn best(index: &Index, request: &Request, policy: Policy) -> Option<R
 }
 
 fn has_room(index: &Index, request: &Request, row: Row) -> bool {
-    request.resources.iter().filter(|(_, amount)| *amount > 0).all(|&(class, amount)| {
+    let total = |class| request.resources.iter().filter(move |asked| asked.0 == class).map(|asked| asked.1);
+    request.resources.iter().filter(|(_, amount)| *amount > 0).all(|&(class, _)| {
+        let amount = total(class).fold(0, u32::saturating_add);
         index.inventory(row, class).is_some_and(|inventory| {
             allows(&inventory, amount) && i64::from(amount) + index.used(row, class) <= inventory.capacity()
         })

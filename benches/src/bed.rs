@@ -1,0 +1,72 @@
+//! What the criterion and instruction-count benches stand on: a filled fleet and one decider on it.
+
+use std::sync::Arc;
+
+use berth_placement::{ConsumerId, Row};
+use berth_scheduler::{Objective, Prepared, Request, Scheduler, Search, Weights};
+
+use crate::fleet::{DISABLED, Fleet, FleetSpec, zone};
+
+/// A decider on a filled fleet, with the request that the benches ask for.
+pub struct Bed {
+    /// The fleet.
+    pub fleet: Fleet,
+    /// The decider.
+    pub scheduler: Scheduler,
+    /// The request, worked out.
+    pub prepared: Prepared,
+    next: u128,
+    staying: Option<ConsumerId>,
+}
+
+impl Bed {
+    /// A fleet of so many hosts, filled to so many percent, with Nova's weighers.
+    ///
+    /// # Panics
+    /// With more hosts than an index holds.
+    #[must_use]
+    pub fn nova(hosts: u32, fill: u32) -> Self {
+        Self::new(hosts, fill, Weights::default())
+    }
+
+    /// The same with another objective.
+    ///
+    /// # Panics
+    /// With more hosts than an index holds.
+    #[must_use]
+    pub fn new(hosts: u32, fill: u32, objective: impl Into<Objective>) -> Self {
+        let fleet = Fleet::build(FleetSpec { hosts, fill, seed: 1 }).expect("an index holds that many hosts");
+        let mut scheduler = Scheduler::new(Arc::clone(&fleet.index), objective, Search::Ranked);
+        let prepared = scheduler.prepare(request());
+        Self { fleet, scheduler, prepared, next: 0, staying: None }
+    }
+
+    /// A consumer that has nothing.
+    pub fn consumer(&mut self) -> ConsumerId {
+        self.next += 1;
+        ConsumerId(1 << 103 | self.next)
+    }
+
+    /// A VM comes to the best host and the one before it leaves: deciders have changes to take in.
+    ///
+    /// # Panics
+    /// When there is no host.
+    pub fn change(&mut self) -> Row {
+        let consumer = self.consumer();
+        let row = self.scheduler.place(consumer, &mut self.prepared).expect("a small VM finds a host");
+        if let Some(leaving) = self.staying.replace(consumer) {
+            self.fleet.index.release(leaving).expect("placed by the change before");
+        }
+        row
+    }
+}
+
+/// Two vCPUs in one zone, on an SSD, not on a disabled host.
+#[must_use]
+pub fn request() -> Request {
+    let mut request = Request::of(2, 4_096, 20);
+    request.required_traits.push("STORAGE_DISK_SSD".to_owned());
+    request.forbidden_traits.push(DISABLED.to_owned());
+    request.member_of.push(vec![zone(1)]);
+    request
+}
