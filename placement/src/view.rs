@@ -31,6 +31,22 @@ pub struct ShapeId(pub u32);
 /// What hosts have in common that no claim changes: unit rules of the [`HOST_CLASSES`].
 type Shape = [Option<Units>; CLASSES];
 
+/// What hosts have in common that no claim changes: their shape, traits and aggregates, as a number of 128 bits.
+///
+/// Each trait, aggregate and shape has a number of its own that looks random, and a class is their exclusive or (Zobrist,
+/// 1970): so it is cheap to follow, and two classes have the same number once in 10³⁸.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HostClass(u128);
+
+impl HostClass {
+    fn toggle(&mut self, kind: u128, member: u128) {
+        // Two rounds of multiply and fold, as in the mixers of hash tables.
+        let mixed = (member ^ kind << 120).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
+        let mixed = (mixed ^ mixed >> 64 ^ mixed >> 29).wrapping_mul(0xD6E8_FEB8_6659_FD93_A5A3_5626_4D3F_8B91);
+        self.0 ^= mixed ^ mixed >> 64;
+    }
+}
+
 /// A host that changed; `None` stands for "not a host", before or after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Change {
@@ -40,6 +56,10 @@ pub struct Change {
     pub before: Option<HostFree>,
     /// What it says now.
     pub after: Option<HostFree>,
+    /// The class it is in now.
+    pub class: HostClass,
+    /// Whether it was in another class before.
+    pub class_changed: bool,
 }
 
 /// The free amounts of every host, in blocks of 64 rows, with the largest free amounts of every block.
@@ -56,6 +76,7 @@ pub struct View {
     shape_ids: FxHashMap<Shape, ShapeId>,
     /// How many hosts have each shape.
     shape_hosts: Vec<u32>,
+    classes: Vec<HostClass>,
     /// The rows whose layout was read again lately, oldest first, and how many were forgotten before them.
     relayouts: VecDeque<Row>,
     forgotten: u64,
@@ -80,6 +101,7 @@ impl View {
             shapes: Vec::new(),
             shape_ids: FxHashMap::default(),
             shape_hosts: Vec::new(),
+            classes: Vec::new(),
             relayouts: VecDeque::new(),
             forgotten: 0,
             changes: 0,
@@ -98,7 +120,8 @@ impl View {
                     if entry.layout {
                         self.topology = index.topology();
                         self.grow();
-                        self.reread_layout(index, entry.row, &mut on_change);
+                        let membership = self.membership(entry.row);
+                        self.reread_layout(index, entry.row, membership, &mut on_change);
                     } else {
                         self.reread(index, entry.row, &mut on_change);
                     }
@@ -164,6 +187,12 @@ impl View {
         &self.shapes
     }
 
+    /// The class of the host in `row`.
+    #[must_use]
+    pub fn class_of(&self, row: Row) -> HostClass {
+        self.classes[row.index()]
+    }
+
     /// Whether any host has the shape.
     #[must_use]
     pub fn shape_has_hosts(&self, shape: ShapeId) -> bool {
@@ -223,8 +252,13 @@ impl View {
     fn resync(&mut self, index: &Index, on_change: &mut impl FnMut(Change)) {
         self.topology = index.topology();
         self.grow();
-        for row in (0..).map(Row).take(self.topology.rows()) {
-            self.reread_layout(index, row, on_change);
+        let mut memberships = vec![HostClass::default(); self.classes.len()];
+        let topology = Arc::clone(&self.topology);
+        for (kind, member, rows) in topology.memberships() {
+            rows.iter().for_each(|row| memberships[row as usize].toggle(kind, member));
+        }
+        for (row, membership) in (0..).map(Row).zip(memberships).take(self.topology.rows()) {
+            self.reread_layout(index, row, membership, on_change);
         }
     }
 
@@ -235,6 +269,7 @@ impl View {
             self.summaries.resize(blocks.div_ceil(64), EMPTY);
             self.hosts.resize(blocks, 0);
             self.shape_of.resize(blocks * 64, ShapeId(0));
+            self.classes.resize(blocks * 64, HostClass::default());
         }
     }
 
@@ -242,12 +277,18 @@ impl View {
     #[inline]
     fn reread(&mut self, index: &Index, row: Row, on_change: &mut impl FnMut(Change)) {
         if let Some(before) = self.host(row) {
-            self.replace(row, Some(before), Some(free_of(index, row)), on_change);
+            self.replace(row, Some(before), Some(free_of(index, row)), false, on_change);
         }
     }
 
     /// Anything about the row may have changed.
-    fn reread_layout(&mut self, index: &Index, row: Row, on_change: &mut impl FnMut(Change)) {
+    fn reread_layout(
+        &mut self,
+        index: &Index,
+        row: Row,
+        mut class: HostClass,
+        on_change: &mut impl FnMut(Change),
+    ) {
         if row.index() >= self.shape_of.len() {
             return; // published after this view's topology; another entry follows
         }
@@ -262,12 +303,23 @@ impl View {
             self.shape_hosts[self.shape_of[row.index()].0 as usize] -= 1;
         }
         self.shape_of[row.index()] = id;
+        class.toggle(Topology::SHAPES, u128::from(id.0));
         self.remember(row);
         let after = self.topology.roots().contains(row.0).then(|| free_of(index, row));
         if after.is_some() {
             self.shape_hosts[id.0 as usize] += 1;
         }
-        self.replace(row, self.host(row), after, on_change);
+        let class_changed = std::mem::replace(&mut self.classes[row.index()], class) != class;
+        self.replace(row, self.host(row), after, class_changed, on_change);
+    }
+
+    /// The traits and aggregates of a row as a class.
+    fn membership(&self, row: Row) -> HostClass {
+        let mut class = HostClass::default();
+        for (kind, member, _) in self.topology.memberships().filter(|(_, _, rows)| rows.contains(row.0)) {
+            class.toggle(kind, member);
+        }
+        class
     }
 
     fn remember(&mut self, row: Row) {
@@ -284,9 +336,10 @@ impl View {
         row: Row,
         before: Option<HostFree>,
         after: Option<HostFree>,
+        class_changed: bool,
         on_change: &mut impl FnMut(Change),
     ) {
-        if before == after {
+        if before == after && !class_changed {
             return;
         }
         let (block, lane) = row.block_and_lane();
@@ -298,7 +351,7 @@ impl View {
         self.gains += u64::from(new.iter().zip(old).any(|(&new, old)| new > old));
         set_lane(&mut self.blocks[block], lane, new);
         summarise(&mut self.summaries[block / 64], block % 64, &self.blocks[block], old, new);
-        on_change(Change { row, before, after });
+        on_change(Change { row, before, after, class: self.classes[row.index()], class_changed });
     }
 }
 

@@ -11,6 +11,7 @@
 
 mod conflicts;
 mod filter;
+mod forest;
 mod mask;
 mod objective;
 mod order;
@@ -31,6 +32,5 @@ pub use order::{Coefficients, Order};
 pub use objective::{Objective, Weights};
 pub use policy::{Policy, Rank, UnknownPolicy};
 pub use prepare::Prepared;
-pub use ranking::Ranking;
 pub use request::Request;
 pub use scheduler::{NoValidHost, PlaceError, Scheduler, Search, Statistics};

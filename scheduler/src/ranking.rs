@@ -15,7 +15,7 @@
 use berth_placement::kernel::{
     CLASSES, EMPTY, Lanes, NOTHING, fits, lane_of, largest, set_lane, smallest, summarise,
 };
-use berth_placement::{Change, HostFree, Row, View};
+use berth_placement::{Change, HostFree, Row};
 
 use crate::mask::{first_lanes, lanes};
 use crate::order::Order;
@@ -53,9 +53,9 @@ struct Place {
     leaf: usize,
 }
 
-/// The hosts of a view, ordered by a policy.
+/// Hosts in an order.
 #[derive(Clone)]
-pub struct Ranking {
+pub(crate) struct Ranking {
     pub(crate) order: Order,
     /// Whether smallest amounts and lowest rows are kept true too: only weighted searches need them.
     weighing: bool,
@@ -141,9 +141,9 @@ impl Group {
 }
 
 impl Ranking {
-    /// Ranks all hosts of the view.
+    /// Ranks these hosts, whose ranks are by `order`.
     #[must_use]
-    pub fn new(order: Order, view: &View) -> Self {
+    pub(crate) fn new(order: Order, mut hosts: Vec<(Rank, HostFree)>) -> Self {
         let weighing = matches!(order, Order::Linear(_));
         let mut ranking = Self {
             order,
@@ -153,7 +153,6 @@ impl Ranking {
             leaves: Vec::new(),
             spare: Vec::new(),
         };
-        let mut hosts: Vec<(Rank, HostFree)> = view.iter().map(|(row, free)| (order.rank(free, row), free)).collect();
         hosts.sort_unstable_by_key(|&(rank, _)| rank);
         let leaves: Vec<&[(Rank, HostFree)]> = hosts.chunks(JOINED).collect();
         for leaves in leaves.chunks(JOINED) {
@@ -178,8 +177,8 @@ impl Ranking {
 
     /// Moves a host whose free amounts changed.
     #[inline]
-    pub fn update(&mut self, change: Change) {
-        let Change { row, before, after } = change;
+    pub(crate) fn update(&mut self, change: Change) {
+        let Change { row, before, after, .. } = change;
         match (before, after) {
             (Some(before), Some(after)) => {
                 let place = self.place_of(self.order.rank(before, row));
@@ -202,7 +201,7 @@ impl Ranking {
     /// The best host that has `need` free and is acceptable.
     #[inline]
     #[must_use]
-    pub fn best(&self, need: [i32; CLASSES], mut acceptable: impl FnMut(Row) -> bool) -> Option<Rank> {
+    pub(crate) fn best(&self, need: [i32; CLASSES], mut acceptable: impl FnMut(Row) -> bool) -> Option<Rank> {
         self.promising_leaves(need).find_map(|leaf| self.fitting(leaf, need, &mut acceptable).min())
     }
 
@@ -254,11 +253,17 @@ impl Ranking {
             .map(|lane| self.order.rank(lane_of(&leaf.free, lane), leaf.rows[lane]))
     }
 
-    /// Compares the structure with its own rules and with the view it follows.
+    /// Some host of the ranking.
+    #[inline]
+    pub(crate) fn any_host(&self) -> Option<Row> {
+        self.leaves.iter().find(|leaf| leaf.len > 0).map(|leaf| leaf.rows[0])
+    }
+
+    /// Compares the structure with its own rules; returns its hosts.
     ///
     /// # Errors
     /// The first rule that is broken.
-    pub fn check(&self, view: &View) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<Vec<(Row, HostFree)>, String> {
         let mut found = Vec::new();
         let mut previous = None;
         for (number, group) in self.groups.iter().enumerate() {
@@ -283,8 +288,7 @@ impl Ranking {
                 found.extend(leaf.hosts());
             }
         }
-        found.sort_unstable();
-        if found.into_iter().eq(view.iter()) { Ok(()) } else { Err("other hosts than the view's".to_owned()) }
+        Ok(found)
     }
 
     /// Whether what is kept of a summary is what it should be.

@@ -9,12 +9,12 @@ use rustc_hash::FxBuildHasher;
 
 use crate::conflicts::Conflicts;
 use crate::filter::{Capacity, Eligible, Filter, OtherClasses, has_others};
+use crate::forest::{Ask, Forest};
 use crate::mask::HostMask;
 use crate::objective::Objective;
 use crate::order::{Coefficients, Order};
 use crate::policy::Rank;
 use crate::prepare::{Decided, Prepared};
-use crate::ranking::Ranking;
 use crate::request::Request;
 use crate::tuning::Tuning;
 use crate::{select, weigh};
@@ -101,10 +101,10 @@ impl Scheduler {
             Objective::Policy(policy) => Order::Policy(policy),
             Objective::Weigh(weights) => Order::Linear(Coefficients::new(weights, &view)),
         };
-        let ranking = Ranking::new(order, &view);
+        let forest = Forest::new(order, &view);
         let (conflicts, statistics) = (Conflicts::new(1), Statistics::default());
         let tuning = Tuning::default();
-        let core = Core { index, view, ranking, objective, search, tuning, conflicts, statistics };
+        let core = Core { index, view, forest, objective, search, tuning, conflicts, statistics };
         Self { core, classes: LruCache::with_hasher(MOST_CLASSES, FxBuildHasher) }
     }
 
@@ -185,7 +185,7 @@ impl Scheduler {
     pub fn check(&mut self) -> Result<(), String> {
         self.core.refresh();
         self.core.view.check(&self.core.index)?;
-        self.core.ranking.check(&self.core.view)
+        self.core.forest.check(&self.core.view)
     }
 }
 
@@ -193,7 +193,7 @@ impl Scheduler {
 struct Core {
     index: Arc<Index>,
     view: View,
-    ranking: Ranking,
+    forest: Forest,
     objective: Objective,
     search: Search,
     tuning: Tuning,
@@ -204,7 +204,10 @@ struct Core {
 impl Core {
     #[inline]
     fn refresh(&mut self) {
-        self.view.refresh(&self.index, |change| self.ranking.update(change));
+        self.view.refresh(&self.index, |change| self.forest.update(change));
+        if self.forest.is_overgrown() {
+            self.forest = self.forest.divided_anew(&self.view);
+        }
     }
 
     fn class_of<'a>(&mut self, classes: &'a mut Classes, request: &Request) -> &'a mut Prepared {
@@ -265,7 +268,7 @@ impl Core {
                     self.conflicts.count(true);
                     self.statistics.conflicts += 1;
                     prepared.decided = Decided::Nothing;
-                    self.view.touch(&self.index, row, |change| self.ranking.update(change));
+                    self.view.touch(&self.index, row, |change| self.forest.update(change));
                 }
             }
         }
@@ -289,29 +292,29 @@ impl Core {
     #[inline]
     fn search_best(&mut self, prepared: &Prepared) -> Option<Row> {
         if let (Search::Ranked, Objective::Policy(_)) = (self.search, self.objective) {
+            let need = prepared.need();
             if prepared.eligible().is_none() && prepared.others().is_empty() {
-                return self.ranking.best(prepared.need(), |_| true).map(Rank::row);
+                return self.forest.best(&Ask { need, eligible: |_| true, others: |_| true }).map(Rank::row);
             }
-            return self.ranking.best(prepared.need(), acceptable(&self.index, prepared)).map(Rank::row);
+            return self.forest.best(&ask(&self.index, prepared)).map(Rank::row);
         }
         self.search(prepared, 1).first().copied()
     }
 
     fn search(&mut self, prepared: &Prepared, most: usize) -> Vec<Row> {
-        let (need, acceptable) = (prepared.need(), acceptable(&self.index, prepared));
+        let ask = ask(&self.index, prepared);
         match (self.search, self.objective) {
             (Search::Ranked, Objective::Policy(_)) => {
-                let ranks = self.ranking.first(need, acceptable, most);
-                ranks.into_iter().map(Rank::row).collect()
+                self.forest.first(&ask, most).into_iter().map(Rank::row).collect()
             }
             (Search::Ranked, Objective::Weigh(weights)) => {
-                let found = self.ranking.highest(need, weights, acceptable, most);
+                let found = self.forest.highest(&ask, weights, most);
                 self.statistics.searches += 1;
                 self.statistics.leaves_opened += found.effort as u64;
                 if let Some(order) = found.ideal
                     && self.tuning.is_due(found.effort, self.view.blocks().len())
                 {
-                    self.ranking = Ranking::new(order, &self.view);
+                    self.forest = Forest::new(order, &self.view);
                     self.statistics.rankings += 1;
                 }
                 found.best.into_rows()
@@ -338,11 +341,13 @@ impl Core {
     }
 }
 
-/// Whether a host with enough room satisfies the rest of the request.
+/// What a request asks of hosts, in the terms of a search.
 #[inline]
-fn acceptable<'a>(index: &'a Index, prepared: &'a Prepared) -> impl Fn(Row) -> bool + 'a {
+fn ask<'a>(index: &'a Index, prepared: &'a Prepared) -> Ask<impl Fn(Row) -> bool + 'a, impl Fn(Row) -> bool + 'a> {
     let (eligible, others) = (prepared.eligible(), prepared.others());
-    move |row| {
-        eligible.is_none_or(|mask| mask.contains(row)) && (others.is_empty() || has_others(index, prepared, row))
+    Ask {
+        need: prepared.need(),
+        eligible: move |row| eligible.is_none_or(|mask| mask.contains(row)),
+        others: move |row| others.is_empty() || has_others(index, prepared, row),
     }
 }

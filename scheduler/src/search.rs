@@ -11,7 +11,7 @@ use crate::mask::{first_lanes, lanes};
 use crate::objective::{Extremes, Goal, Weights};
 use crate::order::{Coefficients, Order};
 use crate::policy::Rank;
-use crate::ranking::{FANOUT, Ranking};
+use crate::ranking::{FANOUT, Group, Leaf, Ranking};
 use crate::summary::Summary;
 
 /// A host and its score.
@@ -39,6 +39,12 @@ impl Best {
         Self { most, hosts: SmallVec::new() }
     }
 
+    /// The score below which no host would be among them.
+    #[inline]
+    fn bar(&self) -> f64 {
+        if self.hosts.len() < self.most { f64::NEG_INFINITY } else { self.hosts.last().map_or(f64::INFINITY, |h| h.score) }
+    }
+
     /// Whether a host like this would be among them.
     #[inline]
     fn admits(&self, candidate: &Scored) -> bool {
@@ -63,14 +69,17 @@ impl Best {
 #[derive(Clone, Copy)]
 struct Node {
     at_best: Scored,
-    number: usize,
+    /// The ranking it is in.
+    ranking: u32,
+    /// Its number there.
+    number: u32,
 }
 
 type Nodes = SmallVec<[Node; FANOUT]>;
 
 /// Takes the most promising node, if `best` admits what it could hold.
 #[inline]
-fn take_most_promising(nodes: &mut Nodes, best: &Best) -> Option<usize> {
+fn take_most_promising(nodes: &mut Nodes, best: &Best) -> Option<Node> {
     let first = nodes.first()?;
     let (mut most, mut at) = (first.at_best, 0);
     for (i, node) in nodes.iter().enumerate().skip(1) {
@@ -78,7 +87,7 @@ fn take_most_promising(nodes: &mut Nodes, best: &Best) -> Option<usize> {
             (most, at) = (node.at_best, i);
         }
     }
-    best.admits(&most).then(|| nodes.swap_remove(at).number)
+    best.admits(&most).then(|| nodes.swap_remove(at))
 }
 
 /// What a search asks of hosts, and how it compares them.
@@ -168,7 +177,7 @@ impl<A: FnMut(Row) -> bool> Query<'_, A> {
 
     /// A node with the best host it could hold.
     #[inline]
-    fn node(&self, summary: Summary, lowest: Rank, number: usize) -> Node {
+    fn node(&self, summary: Summary, lowest: Rank, ranking: u32, number: u32) -> Node {
         let Summary { largest: mut high, smallest: mut low, first_row: row } = summary;
         for class in 0..CLASSES {
             if self.need[class] == NOT_ASKED {
@@ -184,7 +193,7 @@ impl<A: FnMut(Row) -> bool> Query<'_, A> {
             None => corner,
             Some(budget) => budget.bound(low, high, lowest.sum()).min(corner),
         };
-        Node { at_best: self.scored(score, row), number }
+        Node { at_best: self.scored(score, row), ranking, number }
     }
 }
 
@@ -197,7 +206,13 @@ pub(crate) struct Found {
     pub(crate) effort: usize,
 }
 
-impl Ranking {
+/// Rankings that are searched as one. All are in the same order.
+pub(crate) struct Joint<'a> {
+    pub(crate) rankings: SmallVec<[&'a Ranking; 16]>,
+    pub(crate) order: Order,
+}
+
+impl Joint<'_> {
     /// The hosts with the highest scores that have `need` free and are acceptable, best first.
     pub(crate) fn highest(
         &self,
@@ -226,13 +241,29 @@ impl Ranking {
     ) -> Option<Extremes> {
         let mut extremes = Extremes::NONE;
         for class in 0..CLASSES {
-            extremes.high[class] = self.extreme(need, class, 1.0, &mut acceptable, effort)?;
+            extremes.high[class] = self.largest(need, class, &mut acceptable, effort)?;
             if need[class] == NOT_ASKED {
                 // Of a class that is asked for, every host that satisfies the request has more than 0.
                 extremes.low[class] = self.extreme(need, class, -1.0, &mut acceptable, effort)?.min(0);
             }
         }
         Some(extremes)
+    }
+
+    fn largest(
+        &self,
+        need: [i32; CLASSES],
+        class: usize,
+        mut acceptable: impl FnMut(Row) -> bool,
+        effort: &mut usize,
+    ) -> Option<i32> {
+        if need[class] != NOT_ASKED {
+            *effort += 1;
+            if let Some(largest) = self.largest_at_once(need, class, &mut acceptable) {
+                return Some(largest);
+            }
+        }
+        self.extreme(need, class, 1.0, acceptable, effort)
     }
 
     /// The largest (`sign` 1) or smallest (−1) free amount of one class.
@@ -242,15 +273,9 @@ impl Ranking {
         need: [i32; CLASSES],
         class: usize,
         sign: f64,
-        mut acceptable: impl FnMut(Row) -> bool,
+        acceptable: impl FnMut(Row) -> bool,
         effort: &mut usize,
     ) -> Option<i32> {
-        if sign > 0.0 && need[class] != NOT_ASKED {
-            *effort += 1;
-            if let Some(largest) = self.largest_at_once(need, class, &mut acceptable) {
-                return Some(largest);
-            }
-        }
         let goal = Goal::of_one(class, sign);
         let mut query = Query { need, acceptable, goal: &goal, budget: None, rows_matter: false };
         let best = self.maximise(&mut query, 1, effort);
@@ -266,15 +291,25 @@ impl Ranking {
         mut acceptable: impl FnMut(Row) -> bool,
     ) -> Option<i32> {
         let promising = |free: &[Lanes; CLASSES], len| lanes(fits(free, need) & first_lanes(len)).map(|l| l as usize);
-        let groups = (0..self.groups.len()).step_by(FANOUT).zip(&self.tops).flat_map(|(first, top)| {
-            promising(&top.largest, self.groups.len() - first).map(move |l| (top.largest[class].0[l], first + l))
-        });
-        let group = &self.groups[groups.max()?.1];
+        let mut most = (i32::MIN, None);
+        for ranking in &self.rankings {
+            for (first, top) in (0..ranking.groups.len()).step_by(FANOUT).zip(&ranking.tops) {
+                for lane in promising(&top.largest, ranking.groups.len() - first) {
+                    let amount = top.largest[class].0[lane];
+                    if amount > most.0 {
+                        most = (amount, Some((ranking, first + lane)));
+                    }
+                }
+            }
+        }
+        let (ranking, group) = most.1?;
+        let group = &ranking.groups[group];
         let leaves = promising(&group.summaries.largest, group.len);
-        let (most, leaf) = leaves.map(|l| (group.summaries.largest[class].0[l], group.leaves[l])).max()?;
-        let leaf = &self.leaves[leaf as usize];
-        let mut holders = promising(&leaf.free, leaf.len).filter(|&l| leaf.free[class].0[l] == most);
-        holders.any(|l| acceptable(leaf.rows[l])).then_some(most)
+        let (amount, leaf) = leaves.map(|l| (group.summaries.largest[class].0[l], group.leaves[l])).max()?;
+        let leaf = &ranking.leaves[leaf as usize];
+        // The class's largest amount may be on a host that is short of another class; then it is no bound that is met.
+        let mut holders = promising(&leaf.free, leaf.len).filter(|&l| leaf.free[class].0[l] == most.0);
+        (amount == most.0 && holders.any(|l| acceptable(leaf.rows[l]))).then_some(amount)
     }
 
     fn maximise<A: FnMut(Row) -> bool>(
@@ -284,19 +319,14 @@ impl Ranking {
         effort: &mut usize,
     ) -> Best {
         let mut best = Best::new(most);
+        let error = query.goal.error();
         let mut groups = self.promising_groups(query);
         while let Some(group) = take_most_promising(&mut groups, &best) {
-            let mut leaves = self.open_group(group, query);
+            let ranking = self.rankings[group.ranking as usize];
+            let mut leaves = open_group(&ranking.groups[group.number as usize], group.ranking, query);
             while let Some(leaf) = take_most_promising(&mut leaves, &best) {
                 *effort += 1;
-                let leaf = &self.leaves[leaf];
-                for lane in lanes(fits(&leaf.free, query.need) & first_lanes(leaf.len)) {
-                    let row = leaf.rows[lane as usize];
-                    let candidate = query.scored(query.goal.score(lane_of(&leaf.free, lane as usize)), row);
-                    if best.admits(&candidate) && (query.acceptable)(row) {
-                        best.offer(candidate);
-                    }
-                }
+                open_leaf(&ranking.leaves[leaf.number as usize], query, error, &mut best);
             }
         }
         best
@@ -305,25 +335,42 @@ impl Ranking {
     #[inline]
     fn promising_groups<A: FnMut(Row) -> bool>(&self, query: &Query<'_, A>) -> Nodes {
         let mut nodes = Nodes::new();
-        for (first, top) in (0..self.groups.len()).step_by(FANOUT).zip(&self.tops) {
-            for lane in lanes(fits(&top.largest, query.need) & first_lanes(self.groups.len() - first)) {
-                let number = first + lane as usize;
-                let lowest = self.groups[number].lowest[0];
-                nodes.push(query.node(top.get(lane as usize), lowest, number));
+        for (number, ranking) in (0..).zip(&self.rankings) {
+            for (first, top) in (0..).step_by(FANOUT).zip(&ranking.tops) {
+                let groups = &ranking.groups[first as usize..];
+                for lane in lanes(fits(&top.largest, query.need) & first_lanes(groups.len())) {
+                    let lowest = groups[lane as usize].lowest[0];
+                    nodes.push(query.node(top.get(lane as usize), lowest, number, first + lane));
+                }
             }
         }
         nodes
     }
+}
 
-    #[inline]
-    fn open_group<A: FnMut(Row) -> bool>(&self, group: usize, query: &Query<'_, A>) -> Nodes {
-        let group = &self.groups[group];
-        let mut nodes = Nodes::new();
-        for lane in lanes(fits(&group.summaries.largest, query.need) & first_lanes(group.len)) {
-            let lane = lane as usize;
-            let summary = group.summaries.get(lane);
-            nodes.push(query.node(summary, group.lowest[lane], group.leaves[lane] as usize));
+#[inline]
+fn open_group<A: FnMut(Row) -> bool>(group: &Group, ranking: u32, query: &Query<'_, A>) -> Nodes {
+    let mut nodes = Nodes::new();
+    for lane in lanes(fits(&group.summaries.largest, query.need) & first_lanes(group.len)) {
+        let lane = lane as usize;
+        nodes.push(query.node(group.summaries.get(lane), group.lowest[lane], ranking, group.leaves[lane]));
+    }
+    nodes
+}
+
+#[inline]
+fn open_leaf<A: FnMut(Row) -> bool>(leaf: &Leaf, query: &mut Query<'_, A>, error: f64, best: &mut Best) {
+    let mut bar = best.bar() - error;
+    for lane in lanes(fits(&leaf.free, query.need) & first_lanes(leaf.len)) {
+        let free = lane_of(&leaf.free, lane as usize);
+        if query.goal.estimate(free) < bar {
+            continue;
         }
-        nodes
+        let row = leaf.rows[lane as usize];
+        let candidate = query.scored(query.goal.score(free), row);
+        if best.admits(&candidate) && (query.acceptable)(row) {
+            best.offer(candidate);
+            bar = best.bar() - error;
+        }
     }
 }

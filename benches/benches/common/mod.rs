@@ -9,7 +9,7 @@ use criterion::Criterion;
 const FILLS: [u32; 3] = [30, 80, 98];
 
 /// Short times: the whole set has to stay below ten minutes.
-pub fn criterion() -> Criterion {
+pub(crate) fn criterion() -> Criterion {
     Criterion::default()
         .warm_up_time(Duration::from_millis(200))
         .measurement_time(Duration::from_millis(500))
@@ -27,7 +27,7 @@ fn sizes() -> Vec<u32> {
 }
 
 /// Calls `bench` with a bed of every size and fill, and its name.
-pub fn on_every_bed(mut bench: impl FnMut(&mut Bed, &str)) {
+pub(crate) fn on_every_bed(mut bench: impl FnMut(&mut Bed, &str)) {
     for hosts in sizes() {
         for fill in FILLS {
             bench(&mut Bed::nova(hosts, fill), &format!("{hosts} hosts, {fill}% full"));
@@ -36,12 +36,12 @@ pub fn on_every_bed(mut bench: impl FnMut(&mut Bed, &str)) {
 }
 
 /// The time of `work` alone, so many times, with something done before each.
-pub fn timed<T>(iterations: u64, mut work: impl FnMut() -> (Duration, T)) -> Duration {
+pub(crate) fn timed<T>(iterations: u64, mut work: impl FnMut() -> (Duration, T)) -> Duration {
     (0..iterations).map(|_| work().0).sum()
 }
 
 /// How long `work` takes.
-pub fn time<T>(work: impl FnOnce() -> T) -> (Duration, T) {
+pub(crate) fn time<T>(work: impl FnOnce() -> T) -> (Duration, T) {
     let started = Instant::now();
     let result = std::hint::black_box(work());
     (started.elapsed(), result)

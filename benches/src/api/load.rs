@@ -72,7 +72,7 @@ impl Case {
             connections,
             latency: Series::new(operation.name(), &named, Unit::Ns),
             second: Series::new("api/allocations/delete", &named, Unit::Ns),
-            rate: Series::new(&format!("{}/rate", operation.name()), &named, Unit::PerSecond),
+            rate: Series::new(&operation.rate_name(), &named, Unit::PerSecond),
         }
     }
 

@@ -34,6 +34,12 @@ impl Operation {
         }
     }
 
+    /// The row of requests per second; both requests of a pair count.
+    pub(super) fn rate_name(self) -> String {
+        let name = if self == Self::Allocate { "api/allocations" } else { self.name() };
+        format!("{name}/rate")
+    }
+
     /// The query of a request for candidates; `None` for another kind of request.
     fn query(self, providers: &Providers<'_>) -> Option<String> {
         Some(match self {
