@@ -172,6 +172,19 @@ pub fn scores(values: &[Lanes; CLASSES], terms: &[Term; CLASSES], out: &mut [f64
     scalar::scores(values, terms, out);
 }
 
+/// Runs `loops` compiled for the widest registers this module uses. For plain loops over lanes elsewhere, which have to be
+/// inlined into the closure.
+#[inline]
+pub fn wide<R>(loops: impl FnOnce() -> R) -> R {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has AVX2.
+        #[allow(unsafe_code)]
+        return unsafe { avx2::wide(loops) };
+    }
+    loops()
+}
+
 /// The plain forms: what the vector forms must equal.
 pub mod scalar {
     use super::{CLASSES, Lanes, Term, weighed};
@@ -265,6 +278,14 @@ mod avx2 {
     #[allow(unsafe_code)]
     pub(super) unsafe fn largest(values: &Lanes) -> i32 {
         super::scalar::largest(values) // inlined here, the compiler uses the wide registers
+    }
+
+    /// # Safety
+    /// The processor has AVX2.
+    #[target_feature(enable = "avx2")]
+    #[allow(unsafe_code)]
+    pub(super) unsafe fn wide<R>(loops: impl FnOnce() -> R) -> R {
+        loops()
     }
 
     /// # Safety

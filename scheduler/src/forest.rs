@@ -16,9 +16,9 @@ use crate::ranking::Ranking;
 use crate::search::{Found, Joint};
 
 /// Classes with a ranking of their own, besides the shared one.
-const MOST_CLASSES: usize = 31;
+const MOST_CLASSES: usize = 254;
 /// Hosts that a class has at least to get one.
-const LARGE: usize = 256;
+const LARGE: usize = 64;
 /// The shared ranking.
 const SHARED: u8 = 0;
 
@@ -113,11 +113,17 @@ impl Forest {
     /// The best host for the query, by the order itself.
     #[inline]
     pub(crate) fn best(&self, query: &Ask<impl Fn(Row) -> bool, impl Fn(Row) -> bool>) -> Option<Rank> {
-        self.open(&query.eligible).filter_map(|ranking| ranking.best(query.need, |row| query.accepts(row))).min()
+        self.open(&query.eligible)
+            .filter_map(|ranking| ranking.best(query.need, |row| query.accepts(row)))
+            .min()
     }
 
     /// The `most` best hosts for the query, by the order itself, best first.
-    pub(crate) fn first(&self, query: &Ask<impl Fn(Row) -> bool, impl Fn(Row) -> bool>, most: usize) -> Vec<Rank> {
+    pub(crate) fn first(
+        &self,
+        query: &Ask<impl Fn(Row) -> bool, impl Fn(Row) -> bool>,
+        most: usize,
+    ) -> Vec<Rank> {
         let rankings = self.open(&query.eligible);
         let mut best: Vec<Rank> =
             rankings.flat_map(|ranking| ranking.first(query.need, |row| query.accepts(row), most)).collect();
@@ -146,8 +152,9 @@ impl Forest {
         for (number, ranking) in (0..).zip(&self.rankings) {
             let hosts = ranking.check()?;
             if number != SHARED
-                && let Some(&(row, _)) =
-                    hosts.iter().find(|&&(row, _)| self.ranking_of_class.get(&view.class_of(row)) != Some(&number))
+                && let Some(&(row, _)) = hosts
+                    .iter()
+                    .find(|&&(row, _)| self.ranking_of_class.get(&view.class_of(row)) != Some(&number))
             {
                 return Err(format!("{row} is in the ranking of another class"));
             }

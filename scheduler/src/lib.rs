@@ -28,8 +28,8 @@ mod weigh;
 
 pub use filter::{Capacity, Eligible, Filter, OtherClasses};
 pub use mask::HostMask;
-pub use order::{Coefficients, Order};
 pub use objective::{Objective, Weights};
+pub use order::{Coefficients, Order};
 pub use policy::{Policy, Rank, UnknownPolicy};
 pub use prepare::Prepared;
 pub use request::Request;

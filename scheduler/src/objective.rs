@@ -94,12 +94,19 @@ impl Goal {
         Self::of([term(0), term(1), term(2)])
     }
 
+    /// What a unit of each class adds to the score.
+    pub(crate) const fn rates(&self) -> [f64; CLASSES] {
+        self.rates
+    }
+
     /// A score that is cheaper by three divisions, and no further from the exact one than [`Self::error`].
     #[inline]
     pub(crate) fn estimate(&self, free: HostFree) -> f64 {
-        self.rates.iter().zip(&self.terms).zip(free).fold(0.0, |score, ((rate, term), amount)| {
-            score + rate * (f64::from(weighed(amount)) - term.low)
-        })
+        self.rates
+            .iter()
+            .zip(&self.terms)
+            .zip(free)
+            .fold(0.0, |score, ((rate, term), amount)| score + rate * (f64::from(weighed(amount)) - term.low))
     }
 
     /// How far off an estimate can be, many times over.
@@ -112,16 +119,5 @@ impl Goal {
     #[inline]
     pub(crate) fn score(&self, free: HostFree) -> f64 {
         self.terms.iter().zip(free).fold(0.0, |score, (term, amount)| score + term.of(weighed(amount)))
-    }
-
-    /// No host that has `need` free, and amounts from `smallest` to `largest`, scores higher.
-    ///
-    /// Every step of a score rounds monotonically, so the same steps on the best corner bound it exactly.
-    #[inline]
-    pub(crate) fn bound(&self, smallest: HostFree, largest: HostFree) -> f64 {
-        let corner =
-            |class: usize| if self.terms[class].multiplier < 0.0 { smallest[class] } else { largest[class] };
-        let corner = [corner(0), corner(1), corner(2)];
-        self.terms.iter().zip(corner).fold(0.0, |score, (term, amount)| score + term.of(amount))
     }
 }

@@ -22,8 +22,6 @@ pub struct Coefficients([i64; CLASSES]);
 impl Coefficients {
     /// The largest absolute coefficient: three of them times any free amounts stay within `i64`.
     const LARGEST: f64 = (1 << 29) as f64;
-    /// What the largest free amount of a class comes to, if no coefficient gets too large.
-    const SCALE: f64 = (1_u64 << 40) as f64;
 
     /// Coefficients for which each class's largest free amount in the view counts by its multiplier.
     #[must_use]
@@ -36,18 +34,18 @@ impl Coefficients {
     /// Coefficients in proportion to a goal's.
     #[allow(clippy::cast_possible_truncation)] // bounded by LARGEST
     pub(crate) fn of(goal: &Goal) -> Self {
-        let most = goal.terms.iter().fold(f64::MIN_POSITIVE, |most, term| most.max(term.multiplier.abs()));
-        Self(goal.terms.map(|term| {
-            let coefficient = term.multiplier / most * (Self::SCALE / term.range.max(1.0));
-            coefficient.clamp(-Self::LARGEST, Self::LARGEST).round() as i64
-        }))
+        let rates = goal.rates();
+        let most = rates.iter().fold(f64::MIN_POSITIVE, |most, rate| most.max(rate.abs()));
+        Self(rates.map(|rate| (rate / most * Self::LARGEST).round() as i64))
     }
 
     /// The sum for a host; a class it does not have counts 0.
     #[inline]
     #[must_use]
     pub const fn sum(&self, free: HostFree) -> i64 {
-        self.0[0] * weighed(free[0]) as i64 + self.0[1] * weighed(free[1]) as i64 + self.0[2] * weighed(free[2]) as i64
+        self.0[0] * weighed(free[0]) as i64
+            + self.0[1] * weighed(free[1]) as i64
+            + self.0[2] * weighed(free[2]) as i64
     }
 
     /// The coefficients.

@@ -123,8 +123,7 @@ impl Prepared {
         let Request { required_traits, forbidden_traits, member_of, forbidden_aggregates, .. } =
             &self.request;
         let has = |name: &String| rows_with(topology, name).is_some_and(|rows| rows.contains(row.0));
-        let is_in =
-            |id: &Uuid| topology.rows_in_aggregate(*id).is_some_and(|rows| rows.contains(row.0));
+        let is_in = |id: &Uuid| topology.rows_in_aggregate(*id).is_some_and(|rows| rows.contains(row.0));
         view.host(row).is_some()
             && !self.refused_by(&view.shapes()[view.shape_of()[row.index()].0 as usize])
             && required_traits.iter().all(has)
@@ -158,7 +157,8 @@ impl Prepared {
     }
 
     fn asks_topology(&self) -> bool {
-        let Request { required_traits, forbidden_traits, member_of, forbidden_aggregates, .. } = &self.request;
+        let Request { required_traits, forbidden_traits, member_of, forbidden_aggregates, .. } =
+            &self.request;
         !(required_traits.is_empty()
             && forbidden_traits.is_empty()
             && member_of.is_empty()
@@ -167,7 +167,8 @@ impl Prepared {
 
     /// Keeps the hosts with the wanted traits and aggregates.
     fn narrow_by_topology(&self, topology: &Topology, mask: &mut HostMask) {
-        let Request { required_traits, forbidden_traits, member_of, forbidden_aggregates, .. } = &self.request;
+        let Request { required_traits, forbidden_traits, member_of, forbidden_aggregates, .. } =
+            &self.request;
         let trait_words = |name: &String| rows_with(topology, name).map_or(&[][..], RowSet::words);
         let aggregate_words = |id: &Uuid| topology.rows_in_aggregate(*id).map_or(&[][..], RowSet::words);
         required_traits.iter().for_each(|name| mask.keep(trait_words(name)));

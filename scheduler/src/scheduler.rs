@@ -343,7 +343,10 @@ impl Core {
 
 /// What a request asks of hosts, in the terms of a search.
 #[inline]
-fn ask<'a>(index: &'a Index, prepared: &'a Prepared) -> Ask<impl Fn(Row) -> bool + 'a, impl Fn(Row) -> bool + 'a> {
+fn ask<'a>(
+    index: &'a Index,
+    prepared: &'a Prepared,
+) -> Ask<impl Fn(Row) -> bool + 'a, impl Fn(Row) -> bool + 'a> {
     let (eligible, others) = (prepared.eligible(), prepared.others());
     Ask {
         need: prepared.need(),

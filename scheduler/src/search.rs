@@ -3,8 +3,8 @@
 //! A node is opened only if something below it can still win: by its bound, or, at an equal bound, by its lowest row.
 //! Nodes are opened best first, so a search usually ends after one group and a few leaves.
 
-use berth_placement::{HostFree, Row};
-use berth_placement::kernel::{CLASSES, Lanes, NOT_ASKED, fits, lane_of};
+use berth_placement::Row;
+use berth_placement::kernel::{CLASSES, Lanes, NOT_ASKED, fits, lane_of, wide};
 use smallvec::SmallVec;
 
 use crate::mask::{first_lanes, lanes};
@@ -12,7 +12,10 @@ use crate::objective::{Extremes, Goal, Weights};
 use crate::order::{Coefficients, Order};
 use crate::policy::Rank;
 use crate::ranking::{FANOUT, Group, Leaf, Ranking};
-use crate::summary::Summary;
+use crate::summary::Summaries;
+
+/// Bounds of up to this many lanes are computed one by one: more cost less all 64 at a time.
+const FEW_LANES: u32 = 8;
 
 /// A host and its score.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -42,7 +45,11 @@ impl Best {
     /// The score below which no host would be among them.
     #[inline]
     fn bar(&self) -> f64 {
-        if self.hosts.len() < self.most { f64::NEG_INFINITY } else { self.hosts.last().map_or(f64::INFINITY, |h| h.score) }
+        if self.hosts.len() < self.most {
+            f64::NEG_INFINITY
+        } else {
+            self.hosts.last().map_or(f64::INFINITY, |h| h.score)
+        }
     }
 
     /// Whether a host like this would be among them.
@@ -95,105 +102,165 @@ struct Query<'a, A> {
     need: [i32; CLASSES],
     acceptable: A,
     goal: &'a Goal,
-    budget: Option<Budget>,
+    bounds: Bounds,
     /// Whether it matters which of several hosts with the same score is found.
     rows_matter: bool,
 }
 
-/// How a node's place in a linear order bounds the scores below it.
+impl<'a, A: FnMut(Row) -> bool> Query<'a, A> {
+    fn new(need: [i32; CLASSES], acceptable: A, goal: &'a Goal, order: Order, rows_matter: bool) -> Self {
+        Self { need, acceptable, goal, bounds: Bounds::new(need, goal, order), rows_matter }
+    }
+
+    #[inline]
+    const fn scored(&self, score: f64, row: Row) -> Scored {
+        Scored { score, row: if self.rows_matter { row } else { Row(0) } }
+    }
+
+    /// Adds the nodes of some lanes of `summaries`, each with the best host it could hold.
+    #[inline]
+    fn add_nodes(
+        &self,
+        nodes: &mut Nodes,
+        lanes_wanted: u64,
+        summaries: &Summaries,
+        node: impl Fn(usize) -> (Rank, u32),
+    ) {
+        let mut scores = [0.0; FANOUT];
+        for lane in lanes(lanes_wanted) {
+            scores[lane as usize] = self.bounds.largest_sum(node(lane as usize).0);
+        }
+        if lanes_wanted.count_ones() > FEW_LANES {
+            let smallest = summaries.smallest.each_ref().map(|lanes| &lanes.0);
+            let largest = summaries.largest.each_ref().map(|lanes| &lanes.0);
+            scores = wide(
+                #[inline(always)]
+                || self.bounds.of(smallest, largest, scores),
+            );
+        } else {
+            for lane in lanes(lanes_wanted) {
+                let lane = lane as usize;
+                let one = |columns| lane_of(columns, lane).map(|amount| [amount]);
+                let (smallest, largest) = (one(&summaries.smallest), one(&summaries.largest));
+                [scores[lane]] = self.bounds.of(smallest.each_ref(), largest.each_ref(), [scores[lane]]);
+            }
+        }
+        for lane in lanes(lanes_wanted) {
+            let lane = lane as usize;
+            let at_best = self.scored(scores[lane], summaries.first_row[lane]);
+            nodes.push(Node { at_best, ranking: 0, number: node(lane).1 });
+        }
+    }
+}
+
+/// Bounds of the scores below nodes, 64 at a time.
 ///
 /// With each class's amount taken times the sign of its multiplier, and the score's and the order's coefficients of it
-/// `w` and `a` both positive, the highest score below a node is at most the largest `w·z` with `z` within the node's
-/// amounts and `a·z` at most the node's largest sum. Classes with the most score per unit of sum are filled up first: a
-/// fractional knapsack of three items.
-struct Budget {
-    /// Sign, `w`, and `a` of the classes, those with the highest `w / a` first.
+/// `rate` and `cost` both positive, the highest score below a node is at most the largest `rate·z` with `z` within the
+/// node's amounts and `cost·z` at most the node's largest sum. Classes with the most score per cost are filled up first: a
+/// fractional knapsack of three items. Without a fitting order, only the amounts count.
+struct Bounds {
+    need: [i32; CLASSES],
+    /// The classes, those with the most score per cost first.
     items: [Item; CLASSES],
-    /// What the score has besides the amounts.
+    /// The score of hosts with nothing, and what covers the rounding of all of this.
     constant: f64,
+    /// Whether the order's sums bound anything.
+    ordered: bool,
 }
 
 #[derive(Clone, Copy)]
 struct Item {
     class: usize,
     sign: f64,
-    score: f64,
+    rate: f64,
     cost: f64,
 }
 
-impl Budget {
+impl Bounds {
     /// Sums and bounds are computed in another order than scores; this covers the rounding of both many times over.
     const SLACK: f64 = 1e-9;
 
-    /// `None` when the order does not go with the goal.
     #[allow(clippy::cast_precision_loss)] // covered by SLACK
-    fn new(goal: &Goal, order: Order) -> Option<Self> {
-        let Order::Linear(coefficients) = order else { return None };
-        let mut constant = 0.0;
-        let mut items = [Item { class: 0, sign: 1.0, score: 0.0, cost: 0.0 }; CLASSES];
+    fn new(need: [i32; CLASSES], goal: &Goal, order: Order) -> Self {
+        let costs =
+            if let Order::Linear(coefficients) = order { coefficients.of_classes() } else { [0; CLASSES] };
+        let rates = goal.rates();
+        let mut constant = goal.error();
+        let mut items = [Item { class: 0, sign: 1.0, rate: 0.0, cost: 0.0 }; CLASSES];
         for (class, item) in items.iter_mut().enumerate() {
-            let (term, coefficient) = (goal.terms[class], coefficients.of_classes()[class] as f64);
-            let score = if term.range == 0.0 { 0.0 } else { term.multiplier / term.range };
-            if score * coefficient < 0.0 {
-                return None;
-            }
-            let sign = if coefficient < 0.0 { -1.0 } else { 1.0 };
-            constant -= score * term.low;
-            *item = Item { class, sign, score: score * sign, cost: coefficient * sign };
+            let (rate, cost) = (rates[class], costs[class] as f64);
+            let sign = if cost < 0.0 || (cost == 0.0 && rate < 0.0) { -1.0 } else { 1.0 };
+            constant -= rate * goal.terms[class].low;
+            *item = Item { class, sign, rate: rate * sign, cost: cost * sign };
         }
-        items.sort_unstable_by(|one, other| (other.score * one.cost).total_cmp(&(one.score * other.cost)));
-        Some(Self { items, constant })
+        let ordered = items.iter().all(|item| item.rate >= 0.0) && items.iter().any(|item| item.cost > 0.0);
+        if !ordered {
+            // Signs that make every rate positive: then each class is best at one end of its amounts.
+            for item in &mut items {
+                let sign = if item.rate < 0.0 { -1.0 } else { 1.0 };
+                *item = Item { sign: item.sign * sign, rate: item.rate * sign, cost: 0.0, ..*item };
+            }
+        }
+        items.sort_unstable_by(|one, other| (other.rate * one.cost).total_cmp(&(one.rate * other.cost)));
+        Self { need, items, constant, ordered }
     }
 
-    /// No host with amounts from `low` to `high` and a sum of at most `sum` scores higher.
+    /// The largest sum below a node whose hosts rank no lower than this.
     #[inline]
     #[allow(clippy::cast_precision_loss)] // covered by SLACK
-    fn bound(&self, low: HostFree, high: HostFree, sum: i64) -> f64 {
-        let (mut left, mut score, mut size) = (sum as f64, self.constant, self.constant.abs());
-        for item in &self.items {
-            let at_least = if item.sign > 0.0 { low[item.class] } else { high[item.class] };
-            let least = f64::from(at_least) * item.sign;
-            left -= item.cost * least;
-            score += item.score * least;
-            size += (item.score * least).abs();
+    fn largest_sum(&self, lowest: Rank) -> f64 {
+        if self.ordered {
+            let sum = lowest.sum() as f64;
+            sum + sum.abs() * Self::SLACK
+        } else {
+            f64::INFINITY
         }
-        left += (sum as f64).abs() * Self::SLACK;
-        for item in &self.items {
-            let span = f64::from(high[item.class]) - f64::from(low[item.class]);
-            let taken = if item.cost * span <= left { span } else { (left / item.cost).max(0.0) };
-            left -= item.cost * taken;
-            score += item.score * taken;
-            size += item.score * taken;
-        }
-        score + size * Self::SLACK
-    }
-}
-
-impl<A: FnMut(Row) -> bool> Query<'_, A> {
-    #[inline]
-    const fn scored(&self, score: f64, row: Row) -> Scored {
-        Scored { score, row: if self.rows_matter { row } else { Row(0) } }
     }
 
-    /// A node with the best host it could hold.
-    #[inline]
-    fn node(&self, summary: Summary, lowest: Rank, ranking: u32, number: u32) -> Node {
-        let Summary { largest: mut high, smallest: mut low, first_row: row } = summary;
-        for class in 0..CLASSES {
-            if self.need[class] == NOT_ASKED {
-                // Hosts without the class weigh as 0, and are in no summary.
-                low[class] = low[class].min(0);
-                high[class] = high[class].max(0);
-            } else {
-                low[class] = low[class].max(self.need[class]);
+    /// No host below the node in a lane, with these amounts and sums, scores higher than this. Written in plain loops over
+    /// lanes, for vector code.
+    #[inline(always)]
+    fn of<const LANES: usize>(
+        &self,
+        smallest: [&[i32; LANES]; CLASSES],
+        largest: [&[i32; LANES]; CLASSES],
+        mut left: [f64; LANES],
+    ) -> [f64; LANES] {
+        let mut scores = [self.constant; LANES];
+        let mut spans = [[0.0; LANES]; CLASSES];
+        for (item, spans) in self.items.iter().zip(&mut spans) {
+            let (smallest, largest) = (smallest[item.class], largest[item.class]);
+            let need = self.need[item.class];
+            // Hosts without a class weigh as 0, and are in no summary; they are found only if it is not asked for.
+            let (at_least, at_most) = if need == NOT_ASKED { (i32::MIN, 0) } else { (need, i32::MIN) };
+            let cap = if need == NOT_ASKED { 0 } else { i32::MAX };
+            for lane in 0..LANES {
+                let low = f64::from(smallest[lane].max(at_least).min(cap));
+                let high = f64::from(largest[lane].max(at_most));
+                let least = if item.sign > 0.0 { low } else { -high };
+                spans[lane] = high - low;
+                left[lane] -= item.cost * least;
+                scores[lane] += item.rate * least;
             }
         }
-        let corner = self.goal.bound(low, high);
-        let score = match &self.budget {
-            None => corner,
-            Some(budget) => budget.bound(low, high, lowest.sum()).min(corner),
-        };
-        Node { at_best: self.scored(score, row), ranking, number }
+        for (item, spans) in self.items.iter().zip(&spans) {
+            if item.cost == 0.0 {
+                for lane in 0..LANES {
+                    scores[lane] += item.rate * spans[lane];
+                }
+                continue;
+            }
+            let per_cost = 1.0 / item.cost;
+            for lane in 0..LANES {
+                let afforded = left[lane] * per_cost;
+                let taken = if afforded < spans[lane] { afforded } else { spans[lane] };
+                let taken = if taken > 0.0 { taken } else { 0.0 };
+                left[lane] -= item.cost * taken;
+                scores[lane] += item.rate * taken;
+            }
+        }
+        scores
     }
 }
 
@@ -226,8 +293,7 @@ impl Joint<'_> {
             return Found { best: Best::new(most), ideal: None, effort };
         };
         let goal = Goal::new(weights, extremes);
-        let budget = Budget::new(&goal, self.order);
-        let mut query = Query { need, acceptable, goal: &goal, budget, rows_matter: true };
+        let mut query = Query::new(need, acceptable, &goal, self.order, true);
         let best = self.maximise(&mut query, most, &mut effort);
         Found { best, ideal: Some(Order::Linear(Coefficients::of(&goal))), effort }
     }
@@ -277,7 +343,7 @@ impl Joint<'_> {
         effort: &mut usize,
     ) -> Option<i32> {
         let goal = Goal::of_one(class, sign);
-        let mut query = Query { need, acceptable, goal: &goal, budget: None, rows_matter: false };
+        let mut query = Query::new(need, acceptable, &goal, self.order, false);
         let best = self.maximise(&mut query, 1, effort);
         best.hosts.first().map(|host| (host.score * sign) as i32)
     }
@@ -290,7 +356,8 @@ impl Joint<'_> {
         class: usize,
         mut acceptable: impl FnMut(Row) -> bool,
     ) -> Option<i32> {
-        let promising = |free: &[Lanes; CLASSES], len| lanes(fits(free, need) & first_lanes(len)).map(|l| l as usize);
+        let promising =
+            |free: &[Lanes; CLASSES], len| lanes(fits(free, need) & first_lanes(len)).map(|l| l as usize);
         let mut most = (i32::MIN, None);
         for ranking in &self.rankings {
             for (first, top) in (0..ranking.groups.len()).step_by(FANOUT).zip(&ranking.tops) {
@@ -323,7 +390,7 @@ impl Joint<'_> {
         let mut groups = self.promising_groups(query);
         while let Some(group) = take_most_promising(&mut groups, &best) {
             let ranking = self.rankings[group.ranking as usize];
-            let mut leaves = open_group(&ranking.groups[group.number as usize], group.ranking, query);
+            let mut leaves = open_group(&ranking.groups[group.number as usize], query);
             while let Some(leaf) = take_most_promising(&mut leaves, &best) {
                 *effort += 1;
                 open_leaf(&ranking.leaves[leaf.number as usize], query, error, &mut best);
@@ -338,10 +405,12 @@ impl Joint<'_> {
         for (number, ranking) in (0..).zip(&self.rankings) {
             for (first, top) in (0..).step_by(FANOUT).zip(&ranking.tops) {
                 let groups = &ranking.groups[first as usize..];
-                for lane in lanes(fits(&top.largest, query.need) & first_lanes(groups.len())) {
-                    let lowest = groups[lane as usize].lowest[0];
-                    nodes.push(query.node(top.get(lane as usize), lowest, number, first + lane));
-                }
+                let promising = fits(&top.largest, query.need) & first_lanes(groups.len());
+                let from = nodes.len();
+                query.add_nodes(&mut nodes, promising, top, |lane| {
+                    (groups[lane].lowest[0], first + lane as u32)
+                });
+                nodes[from..].iter_mut().for_each(|node| node.ranking = number);
             }
         }
         nodes
@@ -349,12 +418,10 @@ impl Joint<'_> {
 }
 
 #[inline]
-fn open_group<A: FnMut(Row) -> bool>(group: &Group, ranking: u32, query: &Query<'_, A>) -> Nodes {
+fn open_group<A: FnMut(Row) -> bool>(group: &Group, query: &Query<'_, A>) -> Nodes {
     let mut nodes = Nodes::new();
-    for lane in lanes(fits(&group.summaries.largest, query.need) & first_lanes(group.len)) {
-        let lane = lane as usize;
-        nodes.push(query.node(group.summaries.get(lane), group.lowest[lane], ranking, group.leaves[lane]));
-    }
+    let promising = fits(&group.summaries.largest, query.need) & first_lanes(group.len);
+    query.add_nodes(&mut nodes, promising, &group.summaries, |lane| (group.lowest[lane], group.leaves[lane]));
     nodes
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use berth_placement::ConsumerId;
-use berth_scheduler::{NoValidHost, Request, Scheduler, Search, Statistics};
+use berth_scheduler::{NoValidHost, Prepared, Request, Scheduler, Search, Statistics};
 use berth_traces::rng::{Stream, stream};
 
 use super::fleets::{Fleets, parameters_of};
@@ -64,6 +64,8 @@ impl Decisions {
         parameters.insert("objective".to_owned(), goal.to_string().as_str().into());
         let row = |name| Series::new(name, &parameters, Unit::Ns);
         let mut scheduler = Scheduler::new(Arc::clone(&fleet.index), goal.objective(), Search::Ranked);
+        let recurrent = requests::recurrent();
+        let prepared = recurrent.items().iter().map(|request| scheduler.prepare(request.clone())).collect();
         let mut hopeless = requests::hopeless();
         hopeless.retain(|(_, request)| scheduler.decide_request(request).is_err());
         let row_of = |(reason, request): (&'static str, Request)| {
@@ -75,8 +77,8 @@ impl Decisions {
             label: format!("decisions, {} hosts, {} % full, {goal}", fleet.spec.hosts, fleet.spec.fill),
             effort: options.effort,
             scheduler,
-            churn: Churn { fleet, staying: VecDeque::new(), number: 0 },
-            recurrent: requests::recurrent(),
+            churn: Churn { fleet, prepared, staying: VecDeque::new(), number: 0 },
+            recurrent,
             types: requests::types(options.seed),
             unique: 0,
             random: stream(options.seed, "decisions"),
@@ -98,7 +100,7 @@ impl Decisions {
     ) {
         let until = Instant::now() + self.effort.time;
         for sample in 0..self.effort.samples + WARM_UP {
-            self.churn.step(&mut self.scheduler, self.recurrent.pick(&mut self.random));
+            self.churn.step(&mut self.scheduler, self.recurrent.draw(&mut self.random));
             let request = draw(self);
             let started = Instant::now();
             let decided = self.scheduler.decide_request(&request);
@@ -163,16 +165,18 @@ impl Rows {
 /// VMs that come and leave between decisions.
 struct Churn {
     fleet: Rc<Fleet>,
+    /// The recurrent requests. The decider's request classes know nothing of these.
+    prepared: Vec<Prepared>,
     staying: VecDeque<ConsumerId>,
     number: u128,
 }
 
 impl Churn {
     /// One VM comes, and the oldest leaves.
-    fn step(&mut self, scheduler: &mut Scheduler, request: &Request) {
+    fn step(&mut self, scheduler: &mut Scheduler, request: usize) {
         self.number += 1;
         let consumer = ConsumerId(1 << 100 | self.number);
-        if scheduler.place_request(consumer, request).is_ok() {
+        if scheduler.place(consumer, &mut self.prepared[request]).is_ok() {
             self.staying.push_back(consumer);
         }
         if self.staying.len() > STAY {
