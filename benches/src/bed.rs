@@ -15,6 +15,8 @@ pub struct Bed {
     pub scheduler: Scheduler,
     /// The request, worked out.
     pub prepared: Prepared,
+    /// What comes in turn with `prepared`, twice as large.
+    larger: Prepared,
     next: u128,
     staying: Option<ConsumerId>,
 }
@@ -38,7 +40,10 @@ impl Bed {
         let fleet = Fleet::build(FleetSpec { hosts, fill, seed: 1 }).expect("an index holds that many hosts");
         let mut scheduler = Scheduler::new(Arc::clone(&fleet.index), objective, Search::Ranked);
         let prepared = scheduler.prepare(request());
-        Self { fleet, scheduler, prepared, next: 0, staying: None }
+        let mut larger = request();
+        larger.resources.iter_mut().for_each(|(_, amount)| *amount *= 2);
+        let larger = scheduler.prepare(larger);
+        Self { fleet, scheduler, prepared, larger, next: 0, staying: None }
     }
 
     /// A consumer that has nothing.
@@ -47,13 +52,15 @@ impl Bed {
         ConsumerId(1 << 103 | self.next)
     }
 
-    /// A VM comes to the best host and the one before it leaves: deciders have changes to take in.
+    /// A VM comes to the best host and the one before it leaves: deciders have changes to take in. The two differ in
+    /// size, or they would cancel each other out on one host and the next decision would be answered from memory.
     ///
     /// # Panics
     /// When there is no host.
     pub fn change(&mut self) -> Row {
         let consumer = self.consumer();
-        let row = self.scheduler.place(consumer, &mut self.prepared).expect("a small VM finds a host");
+        let request = if self.next.is_multiple_of(2) { &mut self.prepared } else { &mut self.larger };
+        let row = self.scheduler.place(consumer, request).expect("a small VM finds a host");
         if let Some(leaving) = self.staying.replace(consumer) {
             self.fleet.index.release(leaving).expect("placed by the change before");
         }

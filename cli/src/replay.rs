@@ -93,15 +93,17 @@ impl Replay {
         let started = Instant::now();
         let outcome = simulate(&hosts, trace, options, &mut watch);
         watch.bar.finish();
-        let outcome = outcome.with_context(|| match &placements_path {
+        let mut outcome = outcome.with_context(|| match &placements_path {
             Some(path) => format!("the replay failed; {} is incomplete", path.display()),
             None => "the replay failed".to_owned(),
         })?;
         let took = started.elapsed();
-        let _sha256 = watch.placements.finish().with_context(|| match &placements_path {
+        let sha256 = watch.placements.finish().with_context(|| match &placements_path {
             Some(path) => format!("cannot write {}", path.display()),
             None => "cannot write the placements".to_owned(),
         })?;
+
+        outcome.placements_sha256 = Some(sha256);
 
         let summary = report::json(&outcome);
         if let Some(out) = &out {

@@ -150,6 +150,7 @@ impl Meter {
             peak_used: self.peak,
             peak_busy_hosts: self.peak_busy_hosts,
             peak_running_vms: self.peak_running_vms,
+            placements_sha256: None,
             samples: self.samples,
         }
     }

@@ -108,6 +108,8 @@ pub struct Outcome {
     pub peak_busy_hosts: u64,
     /// The most VMs that ran at the same time.
     pub peak_running_vms: u64,
+    /// The SHA-256 of the placements file, if whoever ran the simulation made one.
+    pub placements_sha256: Option<String>,
     /// The fleet over time, the last sample right after the last arrival.
     pub samples: Vec<Sample>,
 }

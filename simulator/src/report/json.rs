@@ -33,6 +33,7 @@ struct Head<'a> {
     packing_density: Option<f64>,
     peak_busy_hosts: u64,
     peak_running_vms: u64,
+    placements_sha256: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -70,5 +71,6 @@ fn head(outcome: &Outcome) -> Head<'_> {
         packing_density,
         peak_busy_hosts: outcome.peak_busy_hosts,
         peak_running_vms: outcome.peak_running_vms,
+        placements_sha256: outcome.placements_sha256.as_deref(),
     }
 }

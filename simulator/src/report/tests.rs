@@ -47,6 +47,7 @@ fn outcome(samples: Vec<Sample>) -> Outcome {
         peak_used: end.used,
         peak_busy_hosts: end.busy_hosts,
         peak_running_vms: end.running_vms,
+        placements_sha256: None,
         samples,
     }
 }
