@@ -7,15 +7,15 @@ use roaring::RoaringBitmap;
 
 use crate::ids::Row;
 
-/// A set of rows: a roaring bitmap, and its bits as words, 64 rows each, made when first asked for.
-#[derive(Debug, Default)]
+/// A set of rows: a roaring bitmap, and its bits as words, 64 rows each, made when first asked for and kept true from then on.
+#[derive(Debug, Clone, Default)]
 pub struct RowSet {
     rows: RoaringBitmap,
     words: OnceLock<Box<[u64]>>,
 }
 
 impl RowSet {
-    /// The bits, row `r` at bit `r % 64` of word `r / 64`, up to the word of the highest row.
+    /// The bits, row `r` at bit `r % 64` of word `r / 64`; rows beyond the words are no members.
     #[must_use]
     pub fn words(&self) -> &[u64] {
         self.words.get_or_init(|| {
@@ -29,19 +29,20 @@ impl RowSet {
 
     /// Makes the row a member or not.
     pub(crate) fn set(&mut self, row: Row, member: bool) {
-        self.words.take();
+        if let Some(words) = self.words.take() {
+            let mut words = words.into_vec();
+            let (block, lane) = row.block_and_lane();
+            if block >= words.len() {
+                words.resize(block + 1, 0);
+            }
+            words[block] = words[block] & !(1 << lane) | u64::from(member) << lane;
+            self.words = OnceLock::from(words.into_boxed_slice());
+        }
         if member {
             self.rows.insert(row.0);
         } else {
             self.rows.remove(row.0);
         }
-    }
-}
-
-impl Clone for RowSet {
-    /// Without the words: who clones a shared set is about to change it.
-    fn clone(&self) -> Self {
-        Self { rows: self.rows.clone(), words: OnceLock::new() }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::objective::Weights;
 use crate::order::Order;
 use crate::policy::Rank;
 use crate::ranking::Ranking;
-use crate::search::{Found, Joint};
+use crate::search::{Best, Found, Joint};
 
 /// Classes with a ranking of their own, besides the shared one.
 const MOST_CLASSES: usize = 254;
@@ -79,6 +79,12 @@ impl Forest {
         Self::new(self.order, view)
     }
 
+    /// Whether the best host is the one with the lowest row, wherever it stands in the order.
+    #[inline]
+    pub(crate) const fn finds_by_row(&self) -> bool {
+        matches!(self.order, Order::Room)
+    }
+
     /// Moves a host whose free amounts or class changed.
     #[inline]
     pub(crate) fn update(&mut self, change: Change) {
@@ -139,8 +145,20 @@ impl Forest {
         weights: Weights,
         most: usize,
     ) -> Found {
-        let joint = Joint { rankings: self.open(&query.eligible).collect(), order: self.order };
-        joint.highest(query.need, weights, |row| query.accepts(row), most)
+        self.joint(&query.eligible).highest(query.need, weights, |row| query.accepts(row), most)
+    }
+
+    /// The `most` lowest rows for the query.
+    pub(crate) fn lowest_rows(
+        &self,
+        query: &Ask<impl Fn(Row) -> bool, impl Fn(Row) -> bool>,
+        most: usize,
+    ) -> Best {
+        self.joint(&query.eligible).lowest_rows(query.need, |row| query.accepts(row), most)
+    }
+
+    fn joint<'a>(&'a self, eligible: &'a impl Fn(Row) -> bool) -> Joint<'a> {
+        Joint { rankings: self.open(eligible).collect(), order: self.order }
     }
 
     /// Compares the rankings with their own rules and with the view they follow.

@@ -11,6 +11,9 @@ use crate::policy::{Policy, Rank};
 pub enum Order {
     /// A policy's own.
     Policy(Policy),
+    /// By free vCPUs, then memory, keeping the lowest row of every node: hosts that fit alike stand together, and the first of
+    /// them is found by its row.
+    Room,
     /// By falling weighted sum of free amounts: close to the order of Nova's scores, whose ranges vary by request.
     Linear(Coefficients),
 }
@@ -62,6 +65,7 @@ impl Order {
     pub const fn rank(self, free: HostFree, row: Row) -> Rank {
         match self {
             Self::Policy(policy) => policy.rank(free, row),
+            Self::Room => Policy::BestFit.rank(free, row),
             Self::Linear(coefficients) => Rank::falling(coefficients.sum(free), row),
         }
     }

@@ -20,6 +20,8 @@ pub struct Prepared {
     others: SmallVec<[(ClassId, u32); 2]>,
     template: Allocations,
     eligible: Option<HostMask>,
+    /// Whether no host at all is eligible.
+    nobody: bool,
     pub(crate) decided: Decided,
 }
 
@@ -44,6 +46,7 @@ impl Prepared {
             others: SmallVec::new(),
             template: SmallVec::new(),
             eligible: None,
+            nobody: false,
             decided: Decided::Nothing,
             request,
         };
@@ -61,6 +64,7 @@ impl Prepared {
             }
         }
         prepared.eligible = prepared.eligible_hosts(view);
+        prepared.nobody = prepared.eligible.as_ref().is_some_and(HostMask::is_empty);
         prepared
     }
 
@@ -91,6 +95,13 @@ impl Prepared {
         self.eligible.as_ref()
     }
 
+    /// Whether no host is eligible, so that none need be looked for.
+    #[inline]
+    #[must_use]
+    pub const fn nobody_is_eligible(&self) -> bool {
+        self.nobody
+    }
+
     /// The allocations of a VM placed on `row`.
     #[must_use]
     pub fn allocations(&self, row: Row) -> Allocations {
@@ -115,6 +126,7 @@ impl Prepared {
                 mask.set(row, eligible);
             }
         }
+        self.nobody = self.eligible.as_ref().is_some_and(HostMask::is_empty);
     }
 
     /// Whether the row is a host that satisfies everything no claim changes.

@@ -13,7 +13,7 @@
 //! best host, so the search is exact. Every level is compared 64 at a time by the same kernel.
 
 use berth_placement::kernel::{
-    CLASSES, EMPTY, Lanes, NOTHING, fits, lane_of, largest, set_lane, smallest, summarise,
+    CLASSES, EMPTY, Lanes, NOTHING, fits, lane_of, largest, set_lane, smallest, summarise, summarise_smallest,
 };
 use berth_placement::{Change, HostFree, Row};
 
@@ -57,8 +57,9 @@ struct Place {
 #[derive(Clone)]
 pub(crate) struct Ranking {
     pub(crate) order: Order,
-    /// Whether smallest amounts and lowest rows are kept true too: only weighted searches need them.
-    weighing: bool,
+    /// Whether lowest rows, and for a linear order smallest amounts, are kept true too: searches by branch and bound
+    /// need them.
+    keeps_lower: bool,
     pub(crate) tops: Vec<Summaries>,
     pub(crate) groups: Vec<Group>,
     pub(crate) leaves: Vec<Leaf>,
@@ -144,10 +145,10 @@ impl Ranking {
     /// Ranks these hosts, whose ranks are by `order`.
     #[must_use]
     pub(crate) fn new(order: Order, mut hosts: Vec<(Rank, HostFree)>) -> Self {
-        let weighing = matches!(order, Order::Linear(_));
+        let keeps_lower = !matches!(order, Order::Policy(_));
         let mut ranking = Self {
             order,
-            weighing,
+            keeps_lower,
             tops: Vec::new(),
             groups: Vec::new(),
             leaves: Vec::new(),
@@ -293,7 +294,10 @@ impl Ranking {
 
     /// Whether what is kept of a summary is what it should be.
     fn agree(&self, kept: Summary, expected: Summary) -> bool {
-        if self.weighing { kept == expected } else { kept.largest == expected.largest }
+        let smallest_kept = matches!(self.order, Order::Linear(_));
+        kept.largest == expected.largest
+            && (!smallest_kept || kept.smallest == expected.smallest)
+            && (!self.keeps_lower || kept.first_row == expected.first_row)
     }
 
     fn place_of(&self, rank: Rank) -> Place {
@@ -362,11 +366,29 @@ impl Ranking {
         if before != after {
             summarise(&mut top.largest, lane, &group.summaries.largest, before, after);
         }
-        if self.weighing {
+        if self.keeps_lower {
             let before = group.summaries.get(at);
-            group.summaries.summarise_lower(at, &leaf.free, &leaf.rows[..leaf.len], old, new, row);
-            if before != group.summaries.get(at) {
-                top.set_lower(lane, &group.summary());
+            if matches!(self.order, Order::Linear(_)) {
+                summarise_smallest(&mut group.summaries.smallest, at, &leaf.free, old, new);
+                let after = lane_of(&group.summaries.smallest, at);
+                if before.smallest != after {
+                    summarise_smallest(
+                        &mut top.smallest,
+                        lane,
+                        &group.summaries.smallest,
+                        before.smallest,
+                        after,
+                    );
+                }
+            }
+            let first = &mut group.summaries.first_row[at];
+            if new != NOTHING {
+                *first = row.min(*first);
+            } else if *first == row {
+                *first = first_row(&leaf.rows[..leaf.len]);
+            }
+            if *first != before.first_row {
+                top.first_row[lane] = first_row(&group.summaries.first_row);
             }
         }
     }

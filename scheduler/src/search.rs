@@ -58,6 +58,10 @@ impl Best {
         self.hosts.len() < self.most || self.hosts.last().is_some_and(|worst| candidate.beats(worst))
     }
 
+    pub(crate) fn first(&self) -> Option<Row> {
+        self.hosts.first().map(|host| host.row)
+    }
+
     pub(crate) fn into_rows(self) -> Vec<Row> {
         self.hosts.into_iter().map(|host| host.row).collect()
     }
@@ -377,6 +381,48 @@ impl Joint<'_> {
         // The class's largest amount may be on a host that is short of another class; then it is no bound that is met.
         let mut holders = promising(&leaf.free, leaf.len).filter(|&l| leaf.free[class].0[l] == most.0);
         (amount == most.0 && holders.any(|l| acceptable(leaf.rows[l]))).then_some(amount)
+    }
+
+    /// The lowest rows that have `need` free and are acceptable.
+    pub(crate) fn lowest_rows(
+        &self,
+        need: [i32; CLASSES],
+        mut acceptable: impl FnMut(Row) -> bool,
+        most: usize,
+    ) -> Best {
+        let at_row = |row| Scored { score: 0.0, row };
+        let promising = |summaries: &Summaries, len| lanes(fits(&summaries.largest, need) & first_lanes(len));
+        let mut best = Best::new(most);
+        let mut groups = Nodes::new();
+        for (number, ranking) in (0..).zip(&self.rankings) {
+            for (first, top) in (0..).step_by(FANOUT).zip(&ranking.tops) {
+                groups.extend(promising(top, ranking.groups.len() - first as usize).map(|lane| {
+                    let at_best = at_row(top.first_row[lane as usize]);
+                    Node { at_best, ranking: number, number: first + lane }
+                }));
+            }
+        }
+        while let Some(group) = take_most_promising(&mut groups, &best) {
+            let ranking = self.rankings[group.ranking as usize];
+            let group = &ranking.groups[group.number as usize];
+            let mut leaves = Nodes::new();
+            for lane in promising(&group.summaries, group.len).map(|lane| lane as usize) {
+                let at_best = at_row(group.summaries.first_row[lane]);
+                if best.admits(&at_best) {
+                    leaves.push(Node { at_best, ranking: 0, number: group.leaves[lane] });
+                }
+            }
+            while let Some(leaf) = take_most_promising(&mut leaves, &best) {
+                let leaf = &ranking.leaves[leaf.number as usize];
+                for lane in lanes(fits(&leaf.free, need) & first_lanes(leaf.len)) {
+                    let candidate = at_row(leaf.rows[lane as usize]);
+                    if best.admits(&candidate) && acceptable(candidate.row) {
+                        best.offer(candidate);
+                    }
+                }
+            }
+        }
+        best
     }
 
     fn maximise<A: FnMut(Row) -> bool>(

@@ -1,6 +1,6 @@
 //! Summaries of 64 nodes: what the best host below each could be.
 
-use berth_placement::kernel::{CLASSES, EMPTY, Lanes, NOTHING, lane_of, set_lane, summarise_smallest};
+use berth_placement::kernel::{CLASSES, EMPTY, Lanes, NOTHING, lane_of, set_lane};
 use berth_placement::{HostFree, Row};
 
 /// What is below one node.
@@ -47,33 +47,6 @@ impl Summaries {
     #[inline]
     pub(crate) fn set(&mut self, lane: usize, summary: Summary) {
         set_lane(&mut self.largest, lane, summary.largest);
-        set_lane(&mut self.smallest, lane, summary.smallest);
-        self.first_row[lane] = summary.first_row;
-    }
-
-    /// Keeps a lane's smallest amounts and first row true to its leaf, in which `row` went from `old` to `new`.
-    pub(crate) fn summarise_lower(
-        &mut self,
-        lane: usize,
-        leaf: &[Lanes; CLASSES],
-        rows: &[Row],
-        old: HostFree,
-        new: HostFree,
-        row: Row,
-    ) {
-        summarise_smallest(&mut self.smallest, lane, leaf, old, new);
-        let first = &mut self.first_row[lane];
-        if new == NOTHING {
-            if *first == row {
-                *first = first_row(rows);
-            }
-        } else if row < *first {
-            *first = row;
-        }
-    }
-
-    /// Writes a lane's smallest amounts and first row.
-    pub(crate) fn set_lower(&mut self, lane: usize, summary: &Summary) {
         set_lane(&mut self.smallest, lane, summary.smallest);
         self.first_row[lane] = summary.first_row;
     }
