@@ -41,7 +41,8 @@ pub struct HostClass(u128);
 impl HostClass {
     fn toggle(&mut self, kind: u128, member: u128) {
         // Two rounds of multiply and fold, as in the mixers of hash tables.
-        let mixed = (member ^ kind << 120).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
+        // Nothing may mix to 0, as trait 0 would without the 1.
+        let mixed = (member ^ (kind + 1) << 120).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
         let mixed =
             (mixed ^ mixed >> 64 ^ mixed >> 29).wrapping_mul(0xD6E8_FEB8_6659_FD93_A5A3_5626_4D3F_8B91);
         self.0 ^= mixed ^ mixed >> 64;

@@ -44,3 +44,52 @@ impl Conflicts {
         ((mixed >> 32) % hosts as u64) as usize
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(conflicts: &mut Conflicts, claims: impl IntoIterator<Item = bool>) -> usize {
+        claims.into_iter().for_each(|lost| conflicts.count(lost));
+        conflicts.width()
+    }
+
+    #[test]
+    fn without_lost_claims_only_the_best_host_is_taken() {
+        assert_eq!(after(&mut Conflicts::new(64), [false; 1000]), 1);
+    }
+
+    #[test]
+    fn the_width_grows_with_the_rate_up_to_the_limit_and_shrinks_again() {
+        let mut conflicts = Conflicts::new(64);
+        assert_eq!(after(&mut conflicts, [true]), 2);
+        assert_eq!(after(&mut conflicts, [false]), 1);
+        let widths: Vec<usize> = (0..400).map(|_| after(&mut conflicts, [true])).collect();
+        assert!(widths.is_sorted());
+        assert_eq!(widths.last(), Some(&64));
+        let widths: Vec<usize> = (0..400).map(|_| after(&mut conflicts, [false])).collect();
+        assert!(widths.iter().rev().is_sorted());
+        assert_eq!(widths.last(), Some(&1));
+        for widest in [1, 3, 5] {
+            assert_eq!(after(&mut Conflicts::new(widest), [true; 500]), widest);
+        }
+    }
+
+    #[test]
+    fn a_consumer_always_takes_the_same_host_and_consumers_spread_evenly() {
+        for hosts in [1, 2, 3, 7, 64] {
+            let mut taken = vec![0_u32; hosts];
+            for consumer in (0..64_000).map(ConsumerId) {
+                let chosen = Conflicts::choose(consumer, hosts);
+                assert_eq!(chosen, Conflicts::choose(consumer, hosts));
+                taken[chosen] += 1;
+            }
+            let fair = 64_000.0 / hosts as f64;
+            assert!(taken.iter().all(|&n| (f64::from(n) / fair - 1.0).abs() < 0.1), "{hosts}: {taken:?}");
+        }
+        assert_ne!(
+            (1..9).map(|n| Conflicts::choose(ConsumerId(n << 64), 64)).collect::<Vec<_>>(),
+            vec![Conflicts::choose(ConsumerId(0), 64); 8]
+        );
+    }
+}

@@ -1,6 +1,6 @@
 //! From a request to a claimed host: prepare → filter → weigh → select → claim.
 //!
-//! A [`Scheduler`] is one decider: it owns a private view of the fleet and a [`Ranking`] of its hosts, and any number
+//! A [`Scheduler`] is one decider: it owns a private view of the fleet and rankings of its hosts, and any number
 //! of deciders may work on one index. [`Search::Ranked`] finds the best host by skipping blocks that cannot hold
 //! it; [`Search::Exhaustive`] runs the same filters and weighs as column passes over every host. Both give the same
 //! answer, and tests compare them.

@@ -35,3 +35,46 @@ impl Tuning {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Searches of this effort until the next ranking.
+    fn until_due(tuning: &mut Tuning, effort: usize, blocks: usize) -> usize {
+        (1..).find(|_| tuning.is_due(effort, blocks)).unwrap()
+    }
+
+    #[test]
+    fn short_searches_never_make_it_due() {
+        let mut tuning = Tuning::default();
+        assert!((0..100_000).all(|_| !tuning.is_due(WELL, 1)));
+    }
+
+    #[test]
+    fn it_is_due_when_as_much_was_wasted_as_ranking_costs() {
+        let mut tuning = Tuning::default();
+        assert_eq!(until_due(&mut tuning, WELL + COST_PER_BLOCK, 10), 11);
+        assert_eq!(tuning.wasted, 0);
+    }
+
+    #[test]
+    fn the_wait_doubles_while_it_does_not_help_and_is_short_again_when_it_does() {
+        let mut tuning = Tuning::default();
+        let one = COST_PER_BLOCK + WELL;
+        assert_eq!(until_due(&mut tuning, one, 100), 101); // the first has nothing to compare with
+        assert_eq!(until_due(&mut tuning, one, 100), 101);
+        assert_eq!(tuning.patience, 1);
+        // Half as wasteful, so it helped.
+        let waits = until_due(&mut tuning, COST_PER_BLOCK / 2 + WELL, 100);
+        assert_eq!((waits, tuning.patience), (401, 0));
+    }
+
+    /// With no more patience than there are bits, whatever comes.
+    #[test]
+    fn patience_ends() {
+        let mut tuning = Tuning { patience: 16, searches_before: usize::MAX / 4, ..Tuning::default() };
+        assert!(tuning.is_due(usize::MAX / 2, 1));
+        assert_eq!(tuning.patience, 16);
+    }
+}
