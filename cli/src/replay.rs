@@ -58,7 +58,7 @@ pub(crate) struct Replay {
     /// The seed of the sample trace, or of the reference workload instead of its own
     #[arg(long, value_name = "N", conflicts_with = "trace")]
     seed: Option<u64>,
-    /// Write placements.csv, summary.json and report.html to this directory
+    /// Write placements.csv, summary.json and report.html to this directory (the placements to --placements, if given)
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Write the placements (vm_id,host_id) to this file

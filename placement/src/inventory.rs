@@ -12,6 +12,9 @@ pub struct Units {
 }
 
 impl Units {
+    /// Any amount that an allocation can have.
+    pub const ANY: Self = Self { min_unit: 1, max_unit: Inventory::MAX_AMOUNT, step_size: 1 };
+
     /// Whether one allocation of `amount` respects the rules.
     #[must_use]
     pub const fn allow(&self, amount: u32) -> bool {

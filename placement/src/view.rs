@@ -183,7 +183,7 @@ impl View {
         &self.shape_of
     }
 
-    /// The unit rules of every shape, by [`ShapeId`].
+    /// The unit rules of every shape, by [`ShapeId`]; [`Units::ANY`] where free capacity implies them.
     #[must_use]
     pub fn shapes(&self) -> &[[Option<Units>; CLASSES]] {
         &self.shapes
@@ -294,7 +294,11 @@ impl View {
         if row.index() >= self.shape_of.len() {
             return; // published after this view's topology; another entry follows
         }
-        let shape = HOST_CLASSES.map(|class| index.inventory(row, class).map(|inventory| inventory.units));
+        // Rules that free capacity implies make no difference between hosts, whatever their sizes.
+        let shape = HOST_CLASSES.map(|class| {
+            let inventory = index.inventory(row, class)?;
+            Some(if inventory.capacity_implies_units() { Units::ANY } else { inventory.units })
+        });
         let next = ShapeId(u32::try_from(self.shapes.len()).expect("at most one shape per row"));
         let id = *self.shape_ids.entry(shape).or_insert(next);
         if id == next {

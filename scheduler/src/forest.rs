@@ -74,11 +74,6 @@ impl Forest {
         Self { order, rankings, ranking_of_class, ranking_of_row, shared, shared_limit: 2 * (shared + LARGE) }
     }
 
-    /// The same order with the classes divided by what the view says now.
-    pub(crate) fn divided_anew(&self, view: &View) -> Self {
-        Self::new(self.order, view)
-    }
-
     /// Whether the best host is the one with the lowest row, wherever it stands in the order.
     #[inline]
     pub(crate) const fn finds_by_row(&self) -> bool {
@@ -167,7 +162,7 @@ impl Forest {
     /// The first rule that is broken.
     pub(crate) fn check(&self, view: &View) -> Result<(), String> {
         let mut found = Vec::new();
-        for (number, ranking) in (0..).zip(&self.rankings) {
+        for (ranking, number) in self.rankings.iter().zip(0..) {
             let hosts = ranking.check()?;
             if number != SHARED
                 && let Some(&(row, _)) = hosts

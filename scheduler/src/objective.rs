@@ -109,10 +109,10 @@ impl Goal {
             .fold(0.0, |score, ((rate, term), amount)| score + rate * (f64::from(weighed(amount)) - term.low))
     }
 
-    /// How far off an estimate can be, many times over.
+    /// How far off an estimate can be, many times over; rates too small to be normal numbers have an absolute error.
     #[inline]
     pub(crate) fn error(&self) -> f64 {
-        1e-9 * self.terms.iter().map(|term| term.multiplier.abs()).sum::<f64>()
+        1e-9 * self.terms.iter().map(|term| term.multiplier.abs()).sum::<f64>() + 1e-300
     }
 
     /// The score of a host.

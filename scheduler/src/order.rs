@@ -37,7 +37,9 @@ impl Coefficients {
     /// Coefficients in proportion to a goal's.
     #[allow(clippy::cast_possible_truncation)] // bounded by LARGEST
     pub(crate) fn of(goal: &Goal) -> Self {
-        let rates = goal.rates();
+        // Without hosts the range is nothing, or less: then no order is better than another.
+        let rates =
+            goal.rates().map(|rate| if goal.terms.iter().any(|term| term.range < 0.0) { 0.0 } else { rate });
         let most = rates.iter().fold(f64::MIN_POSITIVE, |most, rate| most.max(rate.abs()));
         Self(rates.map(|rate| (rate / most * Self::LARGEST).round() as i64))
     }

@@ -10,7 +10,8 @@ use uuid::Uuid;
 use crate::mask::HostMask;
 use crate::request::Request;
 
-/// A request in the terms of one view: what every decision on it shares. It follows the view's layout changes row by row.
+/// A request in the terms of one view: what every decision on it shares. It follows the view's layout changes row by row,
+/// and is of no use to any decider but the one that prepared it.
 #[derive(Debug, Clone)]
 pub struct Prepared {
     request: Request,

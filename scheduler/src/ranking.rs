@@ -187,7 +187,7 @@ impl Ranking {
                     let leaf = &mut self.leaves[self.groups[place.group].leaves[place.leaf] as usize];
                     let lane = leaf.lane(row);
                     set_lane(&mut leaf.free, lane, after);
-                    self.summarise_leaf(place, before, after, row);
+                    self.summarise_leaf(place, before, after, row, false);
                 } else {
                     self.remove_at(place, row, before);
                     self.insert(row, after);
@@ -323,7 +323,7 @@ impl Ranking {
             place = self.place_of(rank);
         }
         self.leaf_at(place).push(row, free);
-        self.summarise_leaf(place, NOTHING, free, row);
+        self.summarise_leaf(place, NOTHING, free, row, false);
     }
 
     fn remove_at(&mut self, place: Place, row: Row, free: HostFree) {
@@ -331,7 +331,7 @@ impl Ranking {
         let lane = leaf.lane(row);
         leaf.swap_remove(lane);
         let len = leaf.len;
-        self.summarise_leaf(place, free, NOTHING, row);
+        self.summarise_leaf(place, free, NOTHING, row, true);
         if len <= SMALL {
             self.join_leaf(place);
         }
@@ -356,6 +356,7 @@ impl Ranking {
         old: HostFree,
         new: HostFree,
         row: Row,
+        gone: bool,
     ) {
         let group = &mut self.groups[number];
         let leaf = &self.leaves[group.leaves[at] as usize];
@@ -382,7 +383,7 @@ impl Ranking {
                 }
             }
             let first = &mut group.summaries.first_row[at];
-            if new != NOTHING {
+            if !gone {
                 *first = row.min(*first);
             } else if *first == row {
                 *first = first_row(&leaf.rows[..leaf.len]);

@@ -98,16 +98,17 @@ type Classes = LruCache<Request, Prepared, FxBuildHasher>;
 
 impl Scheduler {
     /// A decider that looks for the best host by `objective`.
+    ///
+    /// # Panics
+    /// When a multiplier of the objective is not finite.
     #[must_use]
     pub fn new(index: Arc<Index>, objective: impl Into<Objective>, search: Search) -> Self {
         let objective = objective.into();
+        if let Objective::Weigh(weights) = objective {
+            assert!(weights.multipliers.iter().all(|m| m.is_finite()), "multipliers are finite: {weights:?}");
+        }
         let view = View::new(&index);
-        let order = match objective {
-            Objective::Policy(Policy::FirstFit) if view.blocks().len() > MOST_BLOCKS_BY_ROW => Order::Room,
-            Objective::Policy(policy) => Order::Policy(policy),
-            Objective::Weigh(weights) => Order::Linear(Coefficients::new(weights, &view)),
-        };
-        let forest = Forest::new(order, &view);
+        let forest = Forest::new(order_for(objective, &view), &view);
         let (conflicts, statistics) = (Conflicts::new(1), Statistics::default());
         let tuning = Tuning::default();
         let core = Core { index, view, forest, objective, search, tuning, conflicts, statistics };
@@ -212,7 +213,7 @@ impl Core {
     fn refresh(&mut self) {
         self.view.refresh(&self.index, |change| self.forest.update(change));
         if self.forest.is_overgrown() {
-            self.forest = self.forest.divided_anew(&self.view);
+            self.forest = Forest::new(order_for(self.objective, &self.view), &self.view);
         }
     }
 
@@ -220,10 +221,7 @@ impl Core {
         self.statistics.class_hits += 1;
         let mut missed = false;
         let mask_bytes = self.view.hosts().len() * 8;
-        if classes.len() > FEWEST_CLASSES
-            && classes.len() * mask_bytes > CLASS_BYTES
-            && !classes.contains(request)
-        {
+        while classes.len() > FEWEST_CLASSES && classes.len() * mask_bytes > CLASS_BYTES {
             classes.pop_lru();
         }
         let class = classes.get_or_insert_mut_ref(request, || {
@@ -247,7 +245,7 @@ impl Core {
             Decided::NoHost { gains: at } if at == gains => return Err(NoValidHost),
             _ => {}
         }
-        let best = if prepared.nobody_is_eligible() { None } else { self.search_best(prepared) };
+        let best = self.search_best(prepared);
         if prepared.others().is_empty() {
             prepared.decided = match best {
                 Some(row) => Decided::Host { row, changes },
@@ -297,6 +295,9 @@ impl Core {
 
     #[inline]
     fn search_best(&mut self, prepared: &Prepared) -> Option<Row> {
+        if prepared.nobody_is_eligible() {
+            return None;
+        }
         if let (Search::Ranked, Objective::Policy(_)) = (self.search, self.objective)
             && !self.forest.finds_by_row()
         {
@@ -313,6 +314,9 @@ impl Core {
     }
 
     fn search(&mut self, prepared: &Prepared, most: usize) -> Vec<Row> {
+        if prepared.nobody_is_eligible() {
+            return Vec::new();
+        }
         let ask = ask(&self.index, prepared);
         match (self.search, self.objective) {
             (Search::Ranked, Objective::Policy(_)) if self.forest.finds_by_row() => {
@@ -352,6 +356,15 @@ impl Core {
         ];
         filters.iter().for_each(|filter| filter.narrow(&mut mask));
         mask
+    }
+}
+
+/// The order in which hosts are best kept for an objective.
+fn order_for(objective: Objective, view: &View) -> Order {
+    match objective {
+        Objective::Policy(Policy::FirstFit) if view.blocks().len() > MOST_BLOCKS_BY_ROW => Order::Room,
+        Objective::Policy(policy) => Order::Policy(policy),
+        Objective::Weigh(weights) => Order::Linear(Coefficients::new(weights, view)),
     }
 }
 

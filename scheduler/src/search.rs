@@ -4,7 +4,7 @@
 //! Nodes are opened best first, so a search usually ends after one group and a few leaves.
 
 use berth_placement::Row;
-use berth_placement::kernel::{CLASSES, Lanes, NOT_ASKED, fits, lane_of, wide};
+use berth_placement::kernel::{CLASSES, Lanes, NOT_ASKED, Term, fits, lane_of, wide};
 use smallvec::SmallVec;
 
 use crate::mask::{first_lanes, lanes};
@@ -167,8 +167,9 @@ struct Bounds {
     need: [i32; CLASSES],
     /// The classes, those with the most score per cost first.
     items: [Item; CLASSES],
-    /// The score of hosts with nothing, and what covers the rounding of all of this.
+    /// The score of hosts with nothing.
     constant: f64,
+    terms: [Term; CLASSES],
     /// Whether the order's sums bound anything.
     ordered: bool,
 }
@@ -181,9 +182,16 @@ struct Item {
     cost: f64,
 }
 
+impl Item {
+    fn score_per_cost(&self) -> f64 {
+        if self.cost == 0.0 { f64::INFINITY } else { self.rate / self.cost }
+    }
+}
+
 impl Bounds {
-    /// Sums and bounds are computed in another order than scores; this covers the rounding of both many times over.
-    const SLACK: f64 = 1e-9;
+    /// What every product of the knapsack is made larger by, relative to its largest factor: a few thousand times the
+    /// rounding of a double, so that computing in another order than scores do never makes a bound too low.
+    const SLACK: f64 = 1e-12;
 
     #[allow(clippy::cast_precision_loss)] // covered by SLACK
     fn new(need: [i32; CLASSES], goal: &Goal, order: Order) -> Self {
@@ -196,18 +204,12 @@ impl Bounds {
             let (rate, cost) = (rates[class], costs[class] as f64);
             let sign = if cost < 0.0 || (cost == 0.0 && rate < 0.0) { -1.0 } else { 1.0 };
             constant -= rate * goal.terms[class].low;
+            constant += (rate * goal.terms[class].low).abs() * Self::SLACK;
             *item = Item { class, sign, rate: rate * sign, cost: cost * sign };
         }
         let ordered = items.iter().all(|item| item.rate >= 0.0) && items.iter().any(|item| item.cost > 0.0);
-        if !ordered {
-            // Signs that make every rate positive: then each class is best at one end of its amounts.
-            for item in &mut items {
-                let sign = if item.rate < 0.0 { -1.0 } else { 1.0 };
-                *item = Item { sign: item.sign * sign, rate: item.rate * sign, cost: 0.0, ..*item };
-            }
-        }
-        items.sort_unstable_by(|one, other| (other.rate * one.cost).total_cmp(&(one.rate * other.cost)));
-        Self { need, items, constant, ordered }
+        items.sort_unstable_by(|one, other| other.score_per_cost().total_cmp(&one.score_per_cost()));
+        Self { need, items, constant, terms: goal.terms, ordered }
     }
 
     /// The largest sum below a node whose hosts rank no lower than this.
@@ -224,6 +226,10 @@ impl Bounds {
 
     /// No host below the node in a lane, with these amounts and sums, scores higher than this. Written in plain loops over
     /// lanes, for vector code.
+    ///
+    /// The least of two bounds. One is the score of the node's best corner: it is computed as scores are, step by step, and
+    /// every step rounds monotonically, so it holds without slack and ties are told from better scores. The other is the
+    /// knapsack.
     #[inline(always)]
     fn of<const LANES: usize>(
         &self,
@@ -231,40 +237,57 @@ impl Bounds {
         largest: [&[i32; LANES]; CLASSES],
         mut left: [f64; LANES],
     ) -> [f64; LANES] {
-        let mut scores = [self.constant; LANES];
-        let mut spans = [[0.0; LANES]; CLASSES];
-        for (item, spans) in self.items.iter().zip(&mut spans) {
-            let (smallest, largest) = (smallest[item.class], largest[item.class]);
-            let need = self.need[item.class];
+        let mut knapsack = [self.constant; LANES];
+        let (mut lows, mut highs) = ([[0.0; LANES]; CLASSES], [[0.0; LANES]; CLASSES]);
+        for class in 0..CLASSES {
+            let need = self.need[class];
             // Hosts without a class weigh as 0, and are in no summary; they are found only if it is not asked for.
             let (at_least, at_most) = if need == NOT_ASKED { (i32::MIN, 0) } else { (need, i32::MIN) };
             let cap = if need == NOT_ASKED { 0 } else { i32::MAX };
             for lane in 0..LANES {
-                let low = f64::from(smallest[lane].max(at_least).min(cap));
-                let high = f64::from(largest[lane].max(at_most));
-                let least = if item.sign > 0.0 { low } else { -high };
-                spans[lane] = high - low;
-                left[lane] -= item.cost * least;
-                scores[lane] += item.rate * least;
+                lows[class][lane] = f64::from(smallest[class][lane].max(at_least).min(cap));
+                highs[class][lane] = f64::from(largest[class][lane].max(at_most));
             }
         }
-        for (item, spans) in self.items.iter().zip(&spans) {
-            if item.cost == 0.0 {
+        let mut corner = [0.0; LANES];
+        for (class, term) in self.terms.iter().enumerate() {
+            let amounts = if term.multiplier < 0.0 { &lows[class] } else { &highs[class] };
+            if term.range != 0.0 {
                 for lane in 0..LANES {
-                    scores[lane] += item.rate * spans[lane];
+                    corner[lane] += term.multiplier * ((amounts[lane] - term.low) / term.range);
                 }
-                continue;
             }
+        }
+        if !self.ordered {
+            return corner;
+        }
+        for item in &self.items {
+            let (low, high) = (&lows[item.class], &highs[item.class]);
+            for lane in 0..LANES {
+                let least = if item.sign > 0.0 { low[lane] } else { -high[lane] };
+                let slack = (low[lane].abs() + high[lane].abs()) * Self::SLACK;
+                left[lane] += item.cost * slack - item.cost * least;
+                knapsack[lane] += item.rate * least + item.rate * slack;
+            }
+        }
+        for item in &self.items {
+            let (low, high) = (&lows[item.class], &highs[item.class]);
             let per_cost = 1.0 / item.cost;
             for lane in 0..LANES {
+                let span = high[lane] - low[lane];
                 let afforded = left[lane] * per_cost;
-                let taken = if afforded < spans[lane] { afforded } else { spans[lane] };
+                let taken = if item.cost == 0.0 || afforded >= span { span } else { afforded };
                 let taken = if taken > 0.0 { taken } else { 0.0 };
                 left[lane] -= item.cost * taken;
-                scores[lane] += item.rate * taken;
+                knapsack[lane] += item.rate * taken;
             }
         }
-        scores
+        for lane in 0..LANES {
+            if knapsack[lane] < corner[lane] {
+                corner[lane] = knapsack[lane];
+            }
+        }
+        corner
     }
 }
 

@@ -58,18 +58,16 @@ impl Departures {
             if begins > now.0 {
                 return None;
             }
+            // Even if none of it is due yet: nothing is planned before `now`, and dealt out it is not looked at again.
             let earliest = self.buckets[lowest].iter().map(|departure| departure.at).min()?;
-            if earliest > now {
-                return None;
-            }
-            self.deal_out(lowest, earliest);
+            self.deal_out(lowest, earliest.min(now));
         }
         if self.last <= now { self.buckets[0].pop() } else { None }
     }
 
-    /// Moves the present to `earliest` and a bucket's departures to the buckets below it.
-    fn deal_out(&mut self, bucket: usize, earliest: Micros) {
-        self.last = earliest;
+    /// Moves the present to `present` and a bucket's departures to the buckets below it.
+    fn deal_out(&mut self, bucket: usize, present: Micros) {
+        self.last = present;
         let mut dealt = std::mem::take(&mut self.buckets[bucket]);
         for departure in dealt.drain(..) {
             let lower = self.bucket_of(departure.at);

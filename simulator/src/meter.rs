@@ -199,7 +199,9 @@ impl Meter {
     fn sample_until(&mut self, now: Micros) {
         loop {
             let last = self.samples.last().map(|sample| sample.at_us);
-            let due = last.map_or(self.now.0, |last| last + self.interval.0);
+            let Some(due) = last.map_or(Some(self.now.0), |last| last.checked_add(self.interval.0)) else {
+                return;
+            };
             if due >= now.0 {
                 return;
             }
@@ -210,7 +212,7 @@ impl Meter {
                     number += 1;
                     number % 2 == 1
                 });
-                self.interval.0 *= 2;
+                self.interval.0 = self.interval.0.saturating_mul(2);
             }
         }
     }

@@ -16,6 +16,9 @@ use crate::outcome::Outcome;
 /// VMs between two questions to the observer whether to go on.
 const VMS_BETWEEN_PAUSES: u64 = 4096;
 
+/// Sizes of VMs that are remembered; a trace with more begins anew.
+const MOST_PREPARED: usize = 1024;
+
 /// How to replay.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
@@ -132,6 +135,9 @@ impl Run {
 
     /// Places one VM, and plans its departure.
     fn arrive(&mut self, sequence: u64, vm: &Vm) -> Result<Option<usize>, SimulationError> {
+        if self.prepared.len() > MOST_PREPARED {
+            self.prepared.clear();
+        }
         let prepared = self.prepared.entry(vm.resources).or_insert_with_key(|asked| {
             self.scheduler.prepare(Request::of(asked.vcpus, asked.memory_mb, asked.disk_gb))
         });
