@@ -1,7 +1,7 @@
 //! The `berth` command.
 
 #![forbid(unsafe_code)]
-// This is the edge: it measures wall-clock time for people; nothing it measures goes into a result.
+// This is the edge: it measures wall-clock time, for people and for `berth bench`.
 #![allow(clippy::disallowed_methods)]
 
 mod bench;

@@ -62,20 +62,7 @@ pub fn summarise(
     }
 }
 
-/// The rows whose value is at least `need`, as a mask word (lane 0 is bit 0).
-#[must_use]
-#[inline]
-pub fn at_least(values: &Lanes, need: i32) -> u64 {
-    #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx2") {
-        // SAFETY: the processor has AVX2.
-        #[allow(unsafe_code)]
-        return unsafe { avx2::at_least(values, need) };
-    }
-    scalar::at_least(values, need)
-}
-
-/// The rows where all of the classes reach what is needed of them.
+/// The rows where all of the classes reach what is needed of them, as a mask word (lane 0 is bit 0).
 #[must_use]
 #[inline]
 pub fn fits(values: &[Lanes; CLASSES], need: [i32; CLASSES]) -> u64 {
@@ -211,9 +198,8 @@ pub mod scalar {
             .fold(i32::MAX, |smallest, value| smallest.min(if value == i32::MIN { i32::MAX } else { value }))
     }
 
-    /// See [`super::at_least`].
-    #[must_use]
-    pub fn at_least(values: &Lanes, need: i32) -> u64 {
+    /// The rows whose value is at least `need`, as a mask word (lane 0 is bit 0).
+    fn at_least(values: &Lanes, need: i32) -> u64 {
         values.0.iter().enumerate().fold(0, |mask, (lane, &value)| mask | u64::from(value >= need) << lane)
     }
 
@@ -242,20 +228,6 @@ mod avx2 {
 
     /// Rows a register holds.
     const WIDTH: usize = 8;
-
-    /// # Safety
-    /// The processor has AVX2.
-    #[target_feature(enable = "avx2")]
-    #[allow(unsafe_code)]
-    pub(super) unsafe fn at_least(values: &Lanes, need: i32) -> u64 {
-        let need = _mm256_set1_epi32(need);
-        let mut mask = 0;
-        for part in 0..64 / WIDTH {
-            let short = _mm256_cmpgt_epi32(need, load(values, part));
-            mask |= passed(short) << (part * WIDTH);
-        }
-        mask
-    }
 
     /// # Safety
     /// The processor has AVX2.
@@ -341,7 +313,6 @@ mod tests {
     proptest! {
         #[test]
         fn vector_and_scalar_agree(a in lanes(), b in lanes(), c in lanes(), needs in [need(), need(), need()]) {
-            prop_assert_eq!(at_least(&a, needs[0]), scalar::at_least(&a, needs[0]));
             let block = [a, b, c];
             prop_assert_eq!(fits(&block, needs), scalar::fits(&block, needs));
             prop_assert_eq!(largest(&block[0]), scalar::largest(&block[0]));
@@ -356,6 +327,6 @@ mod tests {
 
     #[test]
     fn what_is_not_asked_for_passes_everywhere() {
-        assert_eq!(at_least(&Lanes::splat(i32::MIN), NOT_ASKED), u64::MAX);
+        assert_eq!(fits(&EMPTY, [NOT_ASKED; CLASSES]), u64::MAX);
     }
 }

@@ -1,10 +1,10 @@
 //! The ledger: capacity and use of every (provider, resource class), claimed by compare-and-swap.
 //!
 //! The protocol, its race and why it is right are written down in `docs/claim-protocol.md`; `tests/loom.rs`
-//! checks small cases of it under every interleaving of up to three preemptions. In short: a claim looks at every account
-//! first, then takes room account by account and gives all of it back on the
-//! first refusal; after taking room from an account it looks whether the provider's inventories changed meanwhile, and
-//! if so gives that room back and tries the account again.
+//! checks small cases of it under every interleaving of up to three preemptions. In short: a claim looks at every
+//! account first, then takes room account by account and gives all of it back on the first refusal; after taking room
+//! from an account it looks whether the provider's inventories changed meanwhile, and if so gives that room back and
+//! tries the account again.
 
 use std::sync::OnceLock;
 

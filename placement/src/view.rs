@@ -33,16 +33,17 @@ type Shape = [Option<Units>; CLASSES];
 
 /// What hosts have in common that no claim changes: their shape, traits and aggregates, as a number of 128 bits.
 ///
-/// Each trait, aggregate and shape has a number of its own that looks random, and a class is their exclusive or (Zobrist,
-/// 1970): so it is cheap to follow, and two classes have the same number once in 10³⁸.
+/// Each trait, aggregate and shape has a number of its own that looks random, and a kind is their exclusive or (Zobrist,
+/// 1970), so it is cheap to follow. Two kinds could have the same number, by a chance that is far below that of a
+/// fault in the machine, as long as nobody chooses the UUIDs of aggregates to that end.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct HostClass(u128);
+pub struct HostKind(u128);
 
-impl HostClass {
-    fn toggle(&mut self, kind: u128, member: u128) {
+impl HostKind {
+    fn toggle(&mut self, of: u128, member: u128) {
         // Two rounds of multiply and fold, as in the mixers of hash tables.
         // Nothing may mix to 0, as trait 0 would without the 1.
-        let mixed = (member ^ (kind + 1) << 120).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
+        let mixed = (member ^ (of + 1) << 120).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
         let mixed =
             (mixed ^ mixed >> 64 ^ mixed >> 29).wrapping_mul(0xD6E8_FEB8_6659_FD93_A5A3_5626_4D3F_8B91);
         self.0 ^= mixed ^ mixed >> 64;
@@ -58,10 +59,10 @@ pub struct Change {
     pub before: Option<HostFree>,
     /// What it says now.
     pub after: Option<HostFree>,
-    /// The class it is in now.
-    pub class: HostClass,
-    /// Whether it was in another class before.
-    pub class_changed: bool,
+    /// The kind it is now.
+    pub kind: HostKind,
+    /// Whether it was of another kind before.
+    pub kind_changed: bool,
 }
 
 /// The free amounts of every host, in blocks of 64 rows, with the largest free amounts of every block.
@@ -78,7 +79,7 @@ pub struct View {
     shape_ids: FxHashMap<Shape, ShapeId>,
     /// How many hosts have each shape.
     shape_hosts: Vec<u32>,
-    classes: Vec<HostClass>,
+    kinds: Vec<HostKind>,
     /// The rows whose layout was read again lately, oldest first, and how many were forgotten before them.
     relayouts: VecDeque<Row>,
     forgotten: u64,
@@ -103,7 +104,7 @@ impl View {
             shapes: Vec::new(),
             shape_ids: FxHashMap::default(),
             shape_hosts: Vec::new(),
-            classes: Vec::new(),
+            kinds: Vec::new(),
             relayouts: VecDeque::new(),
             forgotten: 0,
             changes: 0,
@@ -189,10 +190,10 @@ impl View {
         &self.shapes
     }
 
-    /// The class of the host in `row`.
+    /// The kind of the host in `row`.
     #[must_use]
-    pub fn class_of(&self, row: Row) -> HostClass {
-        self.classes[row.index()]
+    pub fn kind_of(&self, row: Row) -> HostKind {
+        self.kinds[row.index()]
     }
 
     /// Whether any host has the shape.
@@ -254,10 +255,10 @@ impl View {
     fn resync(&mut self, index: &Index, on_change: &mut impl FnMut(Change)) {
         self.topology = index.topology();
         self.grow();
-        let mut memberships = vec![HostClass::default(); self.classes.len()];
+        let mut memberships = vec![HostKind::default(); self.kinds.len()];
         let topology = Arc::clone(&self.topology);
-        for (kind, member, rows) in topology.memberships() {
-            rows.iter().for_each(|row| memberships[row as usize].toggle(kind, member));
+        for (of, member, rows) in topology.memberships() {
+            rows.iter().for_each(|row| memberships[row as usize].toggle(of, member));
         }
         for (row, membership) in (0..).map(Row).zip(memberships).take(self.topology.rows()) {
             self.reread_layout(index, row, membership, on_change);
@@ -271,7 +272,7 @@ impl View {
             self.summaries.resize(blocks.div_ceil(64), EMPTY);
             self.hosts.resize(blocks, 0);
             self.shape_of.resize(blocks * 64, ShapeId(0));
-            self.classes.resize(blocks * 64, HostClass::default());
+            self.kinds.resize(blocks * 64, HostKind::default());
         }
     }
 
@@ -288,7 +289,7 @@ impl View {
         &mut self,
         index: &Index,
         row: Row,
-        mut class: HostClass,
+        mut kind: HostKind,
         on_change: &mut impl FnMut(Change),
     ) {
         if row.index() >= self.shape_of.len() {
@@ -309,23 +310,23 @@ impl View {
             self.shape_hosts[self.shape_of[row.index()].0 as usize] -= 1;
         }
         self.shape_of[row.index()] = id;
-        class.toggle(Topology::SHAPES, u128::from(id.0));
+        kind.toggle(Topology::SHAPES, u128::from(id.0));
         self.remember(row);
         let after = self.topology.roots().contains(row.0).then(|| free_of(index, row));
         if after.is_some() {
             self.shape_hosts[id.0 as usize] += 1;
         }
-        let class_changed = std::mem::replace(&mut self.classes[row.index()], class) != class;
-        self.replace(row, self.host(row), after, class_changed, on_change);
+        let kind_changed = std::mem::replace(&mut self.kinds[row.index()], kind) != kind;
+        self.replace(row, self.host(row), after, kind_changed, on_change);
     }
 
-    /// The traits and aggregates of a row as a class.
-    fn membership(&self, row: Row) -> HostClass {
-        let mut class = HostClass::default();
-        for (kind, member, _) in self.topology.memberships().filter(|(_, _, rows)| rows.contains(row.0)) {
-            class.toggle(kind, member);
+    /// The traits and aggregates of a row as a kind.
+    fn membership(&self, row: Row) -> HostKind {
+        let mut kind = HostKind::default();
+        for (of, member, _) in self.topology.memberships().filter(|(_, _, rows)| rows.contains(row.0)) {
+            kind.toggle(of, member);
         }
-        class
+        kind
     }
 
     fn remember(&mut self, row: Row) {
@@ -342,10 +343,10 @@ impl View {
         row: Row,
         before: Option<HostFree>,
         after: Option<HostFree>,
-        class_changed: bool,
+        kind_changed: bool,
         on_change: &mut impl FnMut(Change),
     ) {
-        if before == after && !class_changed {
+        if before == after && !kind_changed {
             return;
         }
         let (block, lane) = row.block_and_lane();
@@ -357,7 +358,7 @@ impl View {
         self.gains += u64::from(new.iter().zip(old).any(|(&new, old)| new > old));
         set_lane(&mut self.blocks[block], lane, new);
         summarise(&mut self.summaries[block / 64], block % 64, &self.blocks[block], old, new);
-        on_change(Change { row, before, after, class: self.classes[row.index()], class_changed });
+        on_change(Change { row, before, after, kind: self.kinds[row.index()], kind_changed });
     }
 }
 

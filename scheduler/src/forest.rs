@@ -1,13 +1,13 @@
-//! One ranking for every large class of hosts, and one for all the rest.
+//! One ranking for every large kind of hosts, and one for all the rest.
 //!
-//! Hosts of one class have the same traits, aggregates and unit rules, so a request may have all of them or none: a whole
+//! Hosts of one kind have the same traits, aggregates and unit rules, so a request may have all of them or none: a whole
 //! ranking is searched or passed over, and hosts that a request may not have never blur what the others could give. Small
-//! and one-off classes share the first ranking, where each host is asked by itself.
+//! and one-off kinds share the first ranking, where each host is asked by itself.
 
 use std::collections::BTreeMap;
 
 use berth_placement::kernel::CLASSES;
-use berth_placement::{Change, HostClass, Row, View};
+use berth_placement::{Change, HostKind, Row, View};
 
 use crate::objective::Weights;
 use crate::order::Order;
@@ -15,9 +15,9 @@ use crate::policy::Rank;
 use crate::ranking::Ranking;
 use crate::search::{Best, Found, Joint};
 
-/// Classes with a ranking of their own, besides the shared one.
-const MOST_CLASSES: usize = 254;
-/// Hosts that a class has at least to get one.
+/// Kinds with a ranking of their own, besides the shared one.
+const MOST_KINDS: usize = 254;
+/// Hosts that a kind has at least to get one.
 const LARGE: usize = 64;
 /// The shared ranking.
 const SHARED: u8 = 0;
@@ -26,7 +26,7 @@ const SHARED: u8 = 0;
 pub(crate) struct Ask<E, O> {
     /// What has to be free.
     pub(crate) need: [i32; CLASSES],
-    /// What all hosts of a class satisfy, or none.
+    /// What all hosts of a kind satisfy, or none.
     pub(crate) eligible: E,
     /// What each host satisfies by itself.
     pub(crate) others: O,
@@ -39,13 +39,13 @@ impl<E: Fn(Row) -> bool, O: Fn(Row) -> bool> Ask<E, O> {
     }
 }
 
-/// All hosts of a view, ranked by class.
+/// All hosts of a view, ranked by kind.
 pub(crate) struct Forest {
     order: Order,
     rankings: Vec<Ranking>,
-    ranking_of_class: BTreeMap<HostClass, u8>,
+    ranking_of_kind: BTreeMap<HostKind, u8>,
     ranking_of_row: Vec<u8>,
-    /// Hosts in the shared ranking, and how many of them make it worth dividing the classes anew.
+    /// Hosts in the shared ranking, and how many of them make it worth dividing the kinds anew.
     shared: usize,
     shared_limit: usize,
 }
@@ -54,24 +54,24 @@ impl Forest {
     /// Ranks all hosts of the view.
     #[must_use]
     pub(crate) fn new(order: Order, view: &View) -> Self {
-        let mut sizes: BTreeMap<HostClass, usize> = BTreeMap::new();
-        view.iter().for_each(|(row, _)| *sizes.entry(view.class_of(row)).or_default() += 1);
-        let mut large: Vec<(usize, HostClass)> =
-            sizes.into_iter().map(|(class, size)| (size, class)).filter(|&(size, _)| size >= LARGE).collect();
+        let mut sizes: BTreeMap<HostKind, usize> = BTreeMap::new();
+        view.iter().for_each(|(row, _)| *sizes.entry(view.kind_of(row)).or_default() += 1);
+        let mut large: Vec<(usize, HostKind)> =
+            sizes.into_iter().map(|(kind, size)| (size, kind)).filter(|&(size, _)| size >= LARGE).collect();
         large.sort_unstable_by(|a, b| b.cmp(a));
-        large.truncate(MOST_CLASSES);
-        let ranking_of_class: BTreeMap<HostClass, u8> =
-            large.iter().map(|&(_, class)| class).zip(SHARED + 1..).collect();
-        let mut hosts = vec![Vec::new(); ranking_of_class.len() + 1];
+        large.truncate(MOST_KINDS);
+        let ranking_of_kind: BTreeMap<HostKind, u8> =
+            large.iter().map(|&(_, kind)| kind).zip(SHARED + 1..).collect();
+        let mut hosts = vec![Vec::new(); ranking_of_kind.len() + 1];
         let mut ranking_of_row = vec![SHARED; view.blocks().len() * 64];
         for (row, free) in view.iter() {
-            let ranking = ranking_of_class.get(&view.class_of(row)).copied().unwrap_or(SHARED);
+            let ranking = ranking_of_kind.get(&view.kind_of(row)).copied().unwrap_or(SHARED);
             ranking_of_row[row.index()] = ranking;
             hosts[ranking as usize].push((order.rank(free, row), free));
         }
         let shared = hosts[SHARED as usize].len();
         let rankings = hosts.into_iter().map(|hosts| Ranking::new(order, hosts)).collect();
-        Self { order, rankings, ranking_of_class, ranking_of_row, shared, shared_limit: 2 * (shared + LARGE) }
+        Self { order, rankings, ranking_of_kind, ranking_of_row, shared, shared_limit: 2 * (shared + LARGE) }
     }
 
     /// Whether the best host is the one with the lowest row, wherever it stands in the order.
@@ -80,7 +80,7 @@ impl Forest {
         matches!(self.order, Order::Room)
     }
 
-    /// Moves a host whose free amounts or class changed.
+    /// Moves a host whose free amounts or kind changed.
     #[inline]
     pub(crate) fn update(&mut self, change: Change) {
         let row = change.row.index();
@@ -88,11 +88,11 @@ impl Forest {
             self.ranking_of_row.resize(row + 1, SHARED);
         }
         let known = self.ranking_of_row[row];
-        if change.before.is_some() && change.after.is_some() && !change.class_changed {
+        if change.before.is_some() && change.after.is_some() && !change.kind_changed {
             self.rankings[known as usize].update(change);
             return;
         }
-        let ranking = self.ranking_of_class.get(&change.class).copied().unwrap_or(SHARED);
+        let ranking = self.ranking_of_kind.get(&change.kind).copied().unwrap_or(SHARED);
         if change.before.is_some() {
             self.rankings[known as usize].update(Change { after: None, ..change });
             self.shared -= usize::from(known == SHARED);
@@ -104,7 +104,7 @@ impl Forest {
         }
     }
 
-    /// Whether so many hosts share a ranking that dividing the classes anew is worth it: at each doubling.
+    /// Whether so many hosts share a ranking that dividing the kinds anew is worth it: at each doubling.
     #[inline]
     #[must_use]
     pub(crate) const fn is_overgrown(&self) -> bool {
@@ -167,9 +167,9 @@ impl Forest {
             if number != SHARED
                 && let Some(&(row, _)) = hosts
                     .iter()
-                    .find(|&&(row, _)| self.ranking_of_class.get(&view.class_of(row)) != Some(&number))
+                    .find(|&&(row, _)| self.ranking_of_kind.get(&view.kind_of(row)) != Some(&number))
             {
-                return Err(format!("{row} is in the ranking of another class"));
+                return Err(format!("{row} is in the ranking of another kind"));
             }
             found.extend(hosts);
         }
@@ -177,7 +177,7 @@ impl Forest {
         if found.into_iter().eq(view.iter()) { Ok(()) } else { Err("other hosts than the view's".to_owned()) }
     }
 
-    /// The rankings that are not ruled out as a whole: one host speaks for its class.
+    /// The rankings that are not ruled out as a whole: one host speaks for its kind.
     #[inline]
     fn open<'a>(&'a self, eligible: &'a impl Fn(Row) -> bool) -> impl Iterator<Item = &'a Ranking> {
         self.rankings.iter().enumerate().filter_map(move |(number, ranking)| {

@@ -42,7 +42,7 @@ impl HostMask {
     }
 
     /// Removes the rows that are in `words`.
-    pub fn drop(&mut self, words: &[u64]) {
+    pub fn remove(&mut self, words: &[u64]) {
         self.words.iter_mut().zip(words).for_each(|(word, other)| *word &= !other);
     }
 
@@ -60,12 +60,6 @@ impl HostMask {
         self.words[block] = self.words[block] & !(1 << lane) | u64::from(member) << lane;
     }
 
-    /// How many rows are in the set.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.words.iter().map(|word| word.count_ones() as usize).sum()
-    }
-
     /// Whether the set is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -81,11 +75,6 @@ impl HostMask {
                 }
             }
         }
-    }
-
-    /// The rows in ascending order.
-    pub fn rows(&self) -> impl Iterator<Item = Row> {
-        (0..).zip(&self.words).flat_map(|(block, &word)| lanes(word).map(move |lane| Row(block * 64 + lane)))
     }
 }
 

@@ -28,9 +28,9 @@ impl From<Weights> for Objective {
 
 /// Multipliers of the free amounts of vCPU, memory and disk.
 ///
-/// A host's score is the sum, in this order, of `multiplier * (free - low) / (high - low)`. `high` is the largest free
-/// amount among the hosts that satisfy the request, `low` the smallest or 0, whichever is less; a class of which all
-/// have the same counts 0. The highest score is the best host, equal scores go to the lowest row. (Nova, "Filter
+/// A host's score is the sum, in this order, of `multiplier * ((free - low) / (high - low))`. `high` is the largest free
+/// amount among the hosts that satisfy the request, `low` the smallest or 0, whichever is less; where the two are equal,
+/// the class counts 0. The highest score is the best host, equal scores go to the lowest row. (Nova, "Filter
 /// Scheduler", weights; its RAM, CPU and disk weighers start their range at 0.)
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Weights {

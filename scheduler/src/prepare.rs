@@ -185,13 +185,13 @@ impl Prepared {
         let trait_words = |name: &String| rows_with(topology, name).map_or(&[][..], RowSet::words);
         let aggregate_words = |id: &Uuid| topology.rows_in_aggregate(*id).map_or(&[][..], RowSet::words);
         required_traits.iter().for_each(|name| mask.keep(trait_words(name)));
-        forbidden_traits.iter().for_each(|name| mask.drop(trait_words(name)));
+        forbidden_traits.iter().for_each(|name| mask.remove(trait_words(name)));
         for any_of in member_of {
             let mut members = HostMask::from_words(vec![0; mask.words().len()]);
             any_of.iter().for_each(|id| members.add(aggregate_words(id)));
             mask.keep(members.words());
         }
-        forbidden_aggregates.iter().for_each(|id| mask.drop(aggregate_words(id)));
+        forbidden_aggregates.iter().for_each(|id| mask.remove(aggregate_words(id)));
     }
 }
 

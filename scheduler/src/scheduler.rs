@@ -218,20 +218,17 @@ impl Core {
     }
 
     fn class_of<'a>(&mut self, classes: &'a mut Classes, request: &Request) -> &'a mut Prepared {
-        self.statistics.class_hits += 1;
-        let mut missed = false;
+        let known = classes.contains(request);
+        self.statistics.class_hits += u64::from(known);
+        self.statistics.class_misses += u64::from(!known);
         let mask_bytes = self.view.hosts().len() * 8;
-        while classes.len() > FEWEST_CLASSES && classes.len() * mask_bytes > CLASS_BYTES {
+        while !known && classes.len() > FEWEST_CLASSES && classes.len() * mask_bytes > CLASS_BYTES {
             classes.pop_lru();
         }
-        let class = classes.get_or_insert_mut_ref(request, || {
-            missed = true;
+        classes.get_or_insert_mut_ref(request, || {
             self.refresh();
             Prepared::new(request.clone(), &self.view)
-        });
-        self.statistics.class_hits -= u64::from(missed);
-        self.statistics.class_misses += u64::from(missed);
-        class
+        })
     }
 
     #[inline]

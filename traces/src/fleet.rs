@@ -8,12 +8,6 @@ use compact_str::ToCompactString;
 use crate::error::shown;
 use crate::{Host, Resources};
 
-/// `count` hosts of one shape; identifiers count from 0.
-#[must_use]
-pub fn uniform_hosts(capacity: Resources, count: u32) -> Vec<Host> {
-    (0..count).map(|id| Host { id: id.to_compact_string(), capacity }).collect()
-}
-
 /// So many hosts of one shape.
 ///
 /// Written `<vCPU>x<memory in GiB>x<disk in GB>:<count>`, or without the disk, which then never
@@ -156,7 +150,7 @@ mod tests {
         );
         assert_eq!(fleet.to_string(), "64x256x3840:2,96x768:1");
         let hosts = fleet.hosts();
-        assert_eq!(hosts[..2], uniform_hosts(capacity, 2));
+        assert_eq!(hosts[..2], [Host { id: "0".into(), capacity }, Host { id: "1".into(), capacity }]);
         assert_eq!(hosts[2], Host { id: "2".into(), capacity: larger });
     }
 

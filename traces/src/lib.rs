@@ -42,7 +42,7 @@ mod trace;
 
 pub use error::{Reason, TraceError, WriteError};
 pub use event::{Host, Micros, Resources, Vm};
-pub use fleet::{Fleet, FleetError, HostShape, uniform_hosts};
+pub use fleet::{Fleet, FleetError, HostShape};
 pub use format::{Format, UnknownFormatName};
 pub use generator::{Extent, Generator};
 pub use number::NumberError;
