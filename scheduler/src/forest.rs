@@ -15,7 +15,9 @@ use crate::policy::Rank;
 use crate::ranking::Ranking;
 use crate::search::{Best, Found, Joint};
 
-/// Kinds with a ranking of their own, besides the shared one.
+/// Kinds with a ranking of their own, besides the shared one. In a policy's order none has: there a search ends at the first
+/// leaf with a host that fits, and asking each host costs less than searching dozens of rankings (measured at 100,000 hosts
+/// of 70 kinds: 0.5 µs against 5.5 µs).
 const MOST_KINDS: usize = 254;
 /// Hosts that a kind has at least to get one.
 const LARGE: usize = 64;
@@ -59,7 +61,7 @@ impl Forest {
         let mut large: Vec<(usize, HostKind)> =
             sizes.into_iter().map(|(kind, size)| (size, kind)).filter(|&(size, _)| size >= LARGE).collect();
         large.sort_unstable_by(|a, b| b.cmp(a));
-        large.truncate(MOST_KINDS);
+        large.truncate(if matches!(order, Order::Linear(_)) { MOST_KINDS } else { 0 });
         let ranking_of_kind: BTreeMap<HostKind, u8> =
             large.iter().map(|&(_, kind)| kind).zip(SHARED + 1..).collect();
         let mut hosts = vec![Vec::new(); ranking_of_kind.len() + 1];
