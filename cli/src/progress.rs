@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use berth_traces::Progress;
-use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Follows how far a trace has been read.
 pub(crate) struct Bar {
@@ -15,17 +15,8 @@ impl Bar {
     pub(crate) fn new(progress: Progress) -> Self {
         let total = (progress.total() > 0).then(|| progress.total());
         let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr_with_hz(10));
-        let template = match total {
-            Some(_) => "{bar:32} {percent:>3}%  {msg}  {eta} left",
-            None => "{spinner}  {msg}",
-        };
-        bar.set_style(ProgressStyle::with_template(template).expect("a fixed template").with_key(
-            "eta",
-            |state: &ProgressState, out: &mut dyn std::fmt::Write| {
-                let left = Duration::from_secs(state.eta().as_secs());
-                let _ = write!(out, "{}", indicatif::HumanDuration(left));
-            },
-        ));
+        let template = if total.is_some() { "{bar:32} {percent:>3}%  {msg}" } else { "{spinner}  {msg}" };
+        bar.set_style(ProgressStyle::with_template(template).expect("a fixed template"));
         Self { bar, progress }
     }
 
@@ -36,8 +27,16 @@ impl Bar {
             return;
         }
         let seconds = self.bar.elapsed().as_secs_f64().max(0.001);
-        let rate = (vms as f64 / seconds) as u64;
-        self.bar.set_message(format!("{} VMs, {}/s", HumanCount(vms), HumanCount(rate)));
+        let rate = HumanCount((vms as f64 / seconds) as u64);
+        let left = match self.progress.fraction() {
+            // The whole run's pace, not the last moment's: departures make the pace vary.
+            Some(done) if vms > 0 && done > 0.0 => {
+                let left = Duration::from_secs((seconds / done - seconds) as u64);
+                format!(", {} left", HumanDuration(left))
+            }
+            _ => String::new(),
+        };
+        self.bar.set_message(format!("{} VMs, {rate}/s{left}", HumanCount(vms)));
         self.bar.set_position(self.progress.done());
     }
 
