@@ -185,7 +185,8 @@ impl Reader<'_> {
 
     fn hex(&mut self) -> Result<u32, JsonError> {
         let digits = self.rest().get(..4).filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
-        let code = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok()).ok_or_else(|| self.error())?;
+        let code =
+            digits.and_then(|digits| u32::from_str_radix(digits, 16).ok()).ok_or_else(|| self.error())?;
         self.at += 4;
         Ok(code)
     }
@@ -241,7 +242,10 @@ mod tests {
 
     #[test]
     fn reads_what_python_reads() {
-        assert_eq!(printed(r#" {"b": [1, -2.50, 1e3], "a": null, "b": "\u00e9\ud83d\ude00"} "#), "{'b': 'é😀', 'a': None}");
+        assert_eq!(
+            printed(r#" {"b": [1, -2.50, 1e3], "a": null, "b": "\u00e9\ud83d\ude00"} "#),
+            "{'b': 'é😀', 'a': None}"
+        );
         assert_eq!(printed("[NaN, -Infinity, 100000000000000000000]"), "[nan, -inf, 100000000000000000000]");
     }
 

@@ -13,7 +13,9 @@ pub struct NotANumber(pub String);
 ///
 /// [`NotANumber`], also for numbers beyond 64 bits.
 pub fn integer(text: &str) -> Result<i64, NotANumber> {
-    without_underscores(strip(text)).and_then(|digits| digits.parse().ok()).ok_or_else(|| NotANumber(text.to_owned()))
+    without_underscores(strip(text))
+        .and_then(|digits| digits.parse().ok())
+        .ok_or_else(|| NotANumber(text.to_owned()))
 }
 
 /// The number that `float(text)` reads, which includes `inf`, `nan`, `1e3` and `1_0`.
@@ -22,7 +24,9 @@ pub fn integer(text: &str) -> Result<i64, NotANumber> {
 ///
 /// [`NotANumber`].
 pub fn float(text: &str) -> Result<f64, NotANumber> {
-    without_underscores(strip(text)).and_then(|digits| digits.parse().ok()).ok_or_else(|| NotANumber(text.to_owned()))
+    without_underscores(strip(text))
+        .and_then(|digits| digits.parse().ok())
+        .ok_or_else(|| NotANumber(text.to_owned()))
 }
 
 /// The text without its underscores, if each of them stands between two digits.
@@ -37,7 +41,14 @@ fn without_underscores(text: &str) -> Option<String> {
 #[must_use]
 pub fn float_text(value: f64) -> String {
     if !value.is_finite() {
-        return if value.is_nan() { "nan" } else if value > 0.0 { "inf" } else { "-inf" }.to_owned();
+        return if value.is_nan() {
+            "nan"
+        } else if value > 0.0 {
+            "inf"
+        } else {
+            "-inf"
+        }
+        .to_owned();
     }
     let scientific = format!("{value:e}");
     let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
@@ -69,7 +80,8 @@ mod tests {
 
     #[test]
     fn prints_as_repr() {
-        let printed = [16.0, 1e16, 1.5e-5, 0.0001, 123_456_789_012_345.6, -0.0, f64::INFINITY].map(float_text);
+        let printed =
+            [16.0, 1e16, 1.5e-5, 0.0001, 123_456_789_012_345.6, -0.0, f64::INFINITY].map(float_text);
         assert_eq!(printed, ["16.0", "1e+16", "1.5e-05", "0.0001", "123456789012345.6", "-0.0", "inf"]);
     }
 }

@@ -66,7 +66,7 @@ impl Value {
         match self {
             Self::None => out.write_str("None"),
             Self::Bool(value) => out.write_str(if *value { "True" } else { "False" }),
-            Self::Int(value) => value.fmt(out),
+            Self::Int(value) => write!(out, "{value}"),
             Self::Float(value) => out.write_str(&float_text(*value)),
             Self::Text(value) if nested => out.write_str(&quoted(value)),
             Self::Text(value) => out.write_str(value),

@@ -1,0 +1,183 @@
+//! Pools of equal devices.
+
+use rustc_hash::FxHasher;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
+
+/// Free devices of a host that are alike.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[serde(from = "PoolRecord")]
+pub struct Pool {
+    vendor_id: String,
+    product_id: String,
+    numa_node: Option<i64>,
+    count: u32,
+    #[serde(flatten)]
+    tags: BTreeMap<String, Option<String>>,
+    #[serde(skip)]
+    traits: Traits,
+}
+
+/// What requests ask of a pool, worked out once.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+struct Traits {
+    /// Vendor, product and tags in lower case: specs are compared without regard to case.
+    vendor_id: String,
+    product_id: String,
+    tags: Vec<(String, Option<String>)>,
+    is_pf: bool,
+    is_vdpa: bool,
+    is_remote_managed: bool,
+}
+
+/// A pool as hosts report it.
+#[derive(Deserialize)]
+struct PoolRecord {
+    vendor_id: String,
+    product_id: String,
+    #[serde(default)]
+    numa_node: Option<i64>,
+    count: u32,
+    #[serde(flatten)]
+    tags: BTreeMap<String, Option<String>>,
+}
+
+impl From<PoolRecord> for Pool {
+    fn from(record: PoolRecord) -> Self {
+        let PoolRecord { vendor_id, product_id, numa_node, count, tags } = record;
+        let lower = |(key, value): (&String, &Option<String>)| {
+            (key.clone(), value.as_ref().map(|text| text.to_lowercase()))
+        };
+        let dev_type = tag(&tags, "dev_type");
+        let traits = Traits {
+            vendor_id: vendor_id.to_lowercase(),
+            product_id: product_id.to_lowercase(),
+            tags: tags.iter().map(lower).collect(),
+            is_pf: dev_type == Some("type-PF"),
+            is_vdpa: dev_type == Some("vdpa"),
+            is_remote_managed: tag(&tags, "remote_managed").is_some_and(super::request::is_true),
+        };
+        Self { vendor_id, product_id, numa_node, count, tags, traits }
+    }
+}
+
+fn tag<'a>(tags: &'a BTreeMap<String, Option<String>>, key: &str) -> Option<&'a str> {
+    tags.get(key)?.as_deref()
+}
+
+impl Pool {
+    /// Free devices.
+    #[must_use]
+    pub const fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// The host cell the devices are attached to, if known.
+    #[must_use]
+    pub const fn numa_node(&self) -> Option<i64> {
+        self.numa_node
+    }
+
+    /// The value of a tag.
+    #[must_use]
+    pub fn tag(&self, key: &str) -> Option<&str> {
+        tag(&self.tags, key)
+    }
+
+    /// Whether the pool has this tag at all, be it without a value.
+    pub(super) fn has_tag(&self, key: &str) -> bool {
+        self.tags.contains_key(key)
+    }
+
+    /// Whether these are SR-IOV physical functions.
+    #[must_use]
+    pub const fn is_pf(&self) -> bool {
+        self.traits.is_pf
+    }
+
+    /// Whether these are vDPA devices.
+    #[must_use]
+    pub const fn is_vdpa(&self) -> bool {
+        self.traits.is_vdpa
+    }
+
+    /// Whether a SmartNIC manages the devices.
+    #[must_use]
+    pub const fn is_remote_managed(&self) -> bool {
+        self.traits.is_remote_managed
+    }
+
+    /// A property as specs see it, in lower case; none if the pool lacks it or it is not text.
+    pub(super) fn property(&self, key: &str) -> Property<'_> {
+        match key {
+            "vendor_id" => Property::Text(&self.traits.vendor_id),
+            "product_id" => Property::Text(&self.traits.product_id),
+            "numa_node" if self.numa_node.is_none() => Property::Absent,
+            "numa_node" | "count" => Property::Number,
+            _ => self
+                .traits
+                .tags
+                .iter()
+                .find(|(name, _)| name == key)
+                .map_or(Property::Absent, |(_, value)| {
+                    value.as_deref().map_or(Property::Absent, Property::Text)
+                }),
+        }
+    }
+
+    pub(super) const fn set_count(&mut self, count: u32) {
+        self.count = count;
+    }
+}
+
+/// A property of a pool, as specs (which are text or nothing) can see it.
+#[derive(PartialEq, Eq)]
+pub(super) enum Property<'a> {
+    Absent,
+    Text(&'a str),
+    Number,
+}
+
+/// The pools of a host, those with fewer tags first.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(from = "Vec<Pool>", into = "Vec<Pool>")]
+pub struct Pools {
+    pools: Vec<Pool>,
+    fingerprint: u64,
+}
+
+impl From<Vec<Pool>> for Pools {
+    fn from(mut pools: Vec<Pool>) -> Self {
+        pools.sort_by_key(|pool| pool.tags.len());
+        let mut hasher = FxHasher::default();
+        pools.hash(&mut hasher);
+        Self { fingerprint: hasher.finish(), pools }
+    }
+}
+
+impl From<Pools> for Vec<Pool> {
+    fn from(pools: Pools) -> Self {
+        pools.pools
+    }
+}
+
+impl Pools {
+    /// Each pool, in the order in which devices are taken.
+    #[must_use]
+    pub fn as_slice(&self) -> &[Pool] {
+        &self.pools
+    }
+
+    /// Free devices of the host in all.
+    #[must_use]
+    pub fn free_devices(&self) -> u64 {
+        self.pools.iter().map(|pool| u64::from(pool.count)).sum()
+    }
+
+    /// A hash of the pools: equal hosts have equal fingerprints (to be confirmed with `==`).
+    #[must_use]
+    pub const fn fingerprint(&self) -> u64 {
+        self.fingerprint
+    }
+}
