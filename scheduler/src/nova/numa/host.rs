@@ -247,7 +247,6 @@ impl HostCell {
     }
 
     /// The same cell with another use of it.
-    #[must_use]
     pub(super) fn with_usage(&self, usage: Usage) -> Self {
         let free_cores = FreeCores::count(&self.pcpuset.difference(&usage.pinned_cpus), &self.siblings);
         Self {
@@ -267,6 +266,18 @@ pub(super) struct Usage {
     pub(super) memory_usage: i64,
     pub(super) pinned_cpus: CpuSet,
     pub(super) mempages: Vec<Pages>,
+}
+
+impl Usage {
+    /// The use of a cell as it is.
+    pub(super) fn of(cell: &HostCell) -> Self {
+        Self {
+            cpu_usage: cell.cpu_usage,
+            memory_usage: cell.memory_usage,
+            pinned_cpus: cell.pinned_cpus.clone(),
+            mempages: cell.mempages.clone(),
+        }
+    }
 }
 
 /// The use of a host cell, as a report for operators and tests.
@@ -318,9 +329,14 @@ impl HostTopology {
                 return Err(InvalidHostCell::TwoCells(cell.id));
             }
         }
+        Ok(Self::from_distinct(cells))
+    }
+
+    /// A host of cells that are known to have different numbers.
+    pub(super) fn from_distinct(cells: Vec<HostCell>) -> Self {
         let mut hasher = FxHasher::default();
         cells.hash(&mut hasher);
-        Ok(Self { fingerprint: hasher.finish(), cells })
+        Self { fingerprint: hasher.finish(), cells }
     }
 
     /// The cells, as the host numbers them.

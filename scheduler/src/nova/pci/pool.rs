@@ -125,10 +125,6 @@ impl Pool {
                 }),
         }
     }
-
-    pub(super) const fn set_count(&mut self, count: u32) {
-        self.count = count;
-    }
 }
 
 /// A property of a pool, as specs (which are text or nothing) can see it.
@@ -150,10 +146,14 @@ pub struct Pools {
 impl From<Vec<Pool>> for Pools {
     fn from(mut pools: Vec<Pool>) -> Self {
         pools.sort_by_key(|pool| pool.tags.len());
-        let mut hasher = FxHasher::default();
-        pools.hash(&mut hasher);
-        Self { fingerprint: hasher.finish(), pools }
+        Self { fingerprint: fingerprint(&pools), pools }
     }
+}
+
+fn fingerprint(pools: &[Pool]) -> u64 {
+    let mut hasher = FxHasher::default();
+    pools.hash(&mut hasher);
+    hasher.finish()
 }
 
 impl From<Pools> for Vec<Pool> {
@@ -175,9 +175,29 @@ impl Pools {
         self.pools.iter().map(|pool| u64::from(pool.count)).sum()
     }
 
+    /// Free devices attached to a host cell.
+    #[must_use]
+    pub fn free_devices_on(&self, cell: i64) -> u64 {
+        let local = self.pools.iter().filter(|pool| pool.numa_node == Some(cell));
+        local.map(|pool| u64::from(pool.count)).sum()
+    }
+
     /// A hash of the pools: equal hosts have equal fingerprints (to be confirmed with `==`).
     #[must_use]
     pub const fn fingerprint(&self) -> u64 {
         self.fingerprint
+    }
+
+    /// Sets the devices left in each pool; a pool with none is dropped.
+    pub(super) fn set_left(&mut self, left: &[Option<u32>]) {
+        let mut left = left.iter();
+        self.pools.retain_mut(|pool| match left.next().copied().flatten() {
+            Some(count) => {
+                pool.count = count;
+                true
+            }
+            None => false,
+        });
+        self.fingerprint = fingerprint(&self.pools);
     }
 }

@@ -1,10 +1,31 @@
 //! Requests for passthrough devices.
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 
 /// Request group suffix → the providers that placement chose for it: the `mappings` of an allocation candidate.
-pub type ProviderMapping = BTreeMap<String, Vec<String>>;
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(transparent)]
+pub struct ProviderMapping(pub BTreeMap<String, Vec<String>>);
+
+impl ProviderMapping {
+    /// Whether nothing is mapped.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Suffixes and their providers.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[String])> {
+        self.0.iter().map(|(suffix, providers)| (suffix.as_str(), providers.as_slice()))
+    }
+}
+
+impl AsRef<Self> for ProviderMapping {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
 
 /// How close devices have to be to the instance's NUMA cells.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -140,5 +161,28 @@ impl PciRequest {
     #[must_use]
     pub const fn affinity(&self) -> NumaAffinity {
         self.affinity
+    }
+    pub(super) fn specs(&self) -> &[Spec] {
+        &self.specs
+    }
+
+    pub(super) const fn wants_pf(&self) -> bool {
+        self.wants_pf
+    }
+
+    pub(super) const fn wants_vdpa(&self) -> bool {
+        self.wants_vdpa
+    }
+
+    pub(super) const fn wants_remote_managed(&self) -> bool {
+        self.wants_remote_managed
+    }
+
+    pub(super) const fn live_migratable(&self) -> Option<LiveMigratable> {
+        self.live_migratable
+    }
+
+    pub(super) fn spec_providers(&self) -> Option<&[String]> {
+        self.spec_providers.as_deref()
     }
 }
