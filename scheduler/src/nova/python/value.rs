@@ -62,6 +62,27 @@ impl Value {
         Self::Map(map)
     }
 
+    /// The value as JSON text, as `json.dumps` writes it.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        match self {
+            Self::None => "null".to_owned(),
+            Self::Bool(value) => value.to_string(),
+            Self::Float(value) if value.is_nan() => "NaN".to_owned(),
+            Self::Float(value) if value.is_infinite() => {
+                if *value > 0.0 { "Infinity" } else { "-Infinity" }.to_owned()
+            }
+            Self::Int(_) | Self::Float(_) => self.to_string(),
+            Self::Text(value) => json_quoted(value),
+            Self::List(items) => format!("[{}]", joined(items.iter().map(Self::to_json))),
+            Self::Map(entries) => {
+                let pair =
+                    |(key, value): &(String, Self)| format!("{}: {}", json_quoted(key), value.to_json());
+                format!("{{{}}}", joined(entries.iter().map(pair)))
+            }
+        }
+    }
+
     fn write(&self, out: &mut fmt::Formatter<'_>, nested: bool) -> fmt::Result {
         match self {
             Self::None => out.write_str("None"),
@@ -77,6 +98,29 @@ impl Value {
             }),
         }
     }
+}
+
+fn joined(items: impl Iterator<Item = String>) -> String {
+    items.collect::<Vec<_>>().join(", ")
+}
+
+/// A JSON string in ASCII.
+fn json_quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{c}' => out.push_str("\\f"),
+            ' '..='~' => out.push(c),
+            c => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}"))),
+        }
+    }
+    out.push('"');
+    out
 }
 
 fn write_items<T>(
@@ -186,6 +230,8 @@ mod tests {
             ("flags".to_owned(), Value::List(vec![Value::Bool(true), Value::from("aes"), Value::None])),
         ]);
         assert_eq!(value.to_string(), "{'cores': 4, 'flags': [True, 'aes', None]}");
+        assert_eq!(value.to_json(), r#"{"cores": 4, "flags": [true, "aes", null]}"#);
+        assert_eq!(Value::from("é\"").to_json(), r#""\u00e9\"""#);
         assert_eq!(Value::from(16.0).to_string(), "16.0");
     }
 }

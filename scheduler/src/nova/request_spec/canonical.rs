@@ -1,6 +1,6 @@
 //! One spelling for architectures, hypervisor types and VM modes.
 
-pub(super) const ARCHITECTURES: &[&str] = &[
+const ARCHITECTURES: &[&str] = &[
     "alpha",
     "armv6",
     "armv7l",

@@ -34,64 +34,77 @@ pub use server_group::{GroupRules, ServerGroup};
 
 /// A request to the scheduler.
 #[derive(Debug, Clone, Deserialize)]
+#[serde(default)]
 pub struct RequestSpec {
     /// The instance that is placed now.
-    #[serde(default = "no_instance")]
     pub instance_uuid: String,
     /// The project it belongs to.
-    #[serde(default = "default_project")]
     pub project_id: String,
     /// The user who asked, for claims.
-    #[serde(default = "default_user")]
     pub user_id: String,
     /// How many instances the request was for when it was made first.
-    #[serde(default = "one")]
     pub num_instances: u32,
     /// The zone asked for. No filter reads it: it narrows the query for allocation candidates.
-    #[serde(default)]
     pub availability_zone: Option<String>,
     /// Amounts and extra specs.
-    #[serde(default)]
     pub flavor: Flavor,
     /// The image; none if the API did not send one.
-    #[serde(default)]
     pub image: Option<Image>,
     /// Whether the root disk is a volume.
-    #[serde(default)]
     pub is_bfv: bool,
     /// Hints given by the user, and Nova's own.
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(deserialize_with = "or_default")]
     pub scheduler_hints: SchedulerHints,
     /// The server group of the instance.
-    #[serde(default)]
     pub instance_group: Option<ServerGroup>,
     /// Service hosts that are out of the question.
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(deserialize_with = "or_default")]
     pub ignore_hosts: Vec<String>,
     /// Service hosts an operator insists on.
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(deserialize_with = "or_default")]
     pub force_hosts: Vec<String>,
     /// Nodes an operator insists on.
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(deserialize_with = "or_default")]
     pub force_nodes: Vec<String>,
     /// Where a move has to go.
-    #[serde(default)]
     pub requested_destination: Option<Destination>,
     /// Hosts that were tried before.
-    #[serde(default)]
     pub retry: Option<Retry>,
     /// Virtual NUMA cells.
-    #[serde(default)]
     pub numa_topology: Option<InstanceTopology>,
     /// Passthrough devices.
-    #[serde(default)]
     pub pci_requests: Option<Vec<PciRequest>>,
     /// Resources of network ports and devices, each from one provider.
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(deserialize_with = "or_default")]
     pub requested_resources: Vec<RequestGroup>,
     /// Networks whose NUMA affinity counts.
-    #[serde(default)]
     pub network_metadata: Option<NetworkMetadata>,
+}
+
+impl Default for RequestSpec {
+    fn default() -> Self {
+        Self {
+            instance_uuid: "00000000-0000-4000-8000-000000000000".to_owned(),
+            project_id: "project".to_owned(),
+            user_id: "user".to_owned(),
+            num_instances: 1,
+            availability_zone: None,
+            flavor: Flavor::default(),
+            image: None,
+            is_bfv: false,
+            scheduler_hints: SchedulerHints::default(),
+            instance_group: None,
+            ignore_hosts: Vec::new(),
+            force_hosts: Vec::new(),
+            force_nodes: Vec::new(),
+            requested_destination: None,
+            retry: None,
+            numa_topology: None,
+            pci_requests: None,
+            requested_resources: Vec::new(),
+            network_metadata: None,
+        }
+    }
 }
 
 impl RequestSpec {
@@ -121,22 +134,6 @@ impl RequestSpec {
 }
 
 const CHECK_TYPE: &str = "_nova_check_type";
-
-fn no_instance() -> String {
-    "00000000-0000-4000-8000-000000000000".to_owned()
-}
-
-fn default_project() -> String {
-    "project".to_owned()
-}
-
-fn default_user() -> String {
-    "user".to_owned()
-}
-
-const fn one() -> u32 {
-    1
-}
 
 /// `null` means the default, as an absent field does.
 fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
