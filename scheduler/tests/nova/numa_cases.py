@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Random cases for NUMATopologyFilter and PciPassthroughFilter, with Nova's own answers.
 
-    python numa_cases.py ORACLE OUT.jsonl.gz [--seed N] [--cases N] [--keep N] [--python PYTHON]
+    python numa_cases.py ORACLE OUT.jsonl.gz [--seed N] [--cases N] [--keep N] [--only ID] [--python PYTHON]
 
 ORACLE is a program that reads one case a line with --jsonl and prints what the real Nova answers. Each line of the
-output is {"input", "expected"}, reduced to what the test reads. --keep keeps that many cases, those that show most.
+output is {"input", "expected"}, reduced to what the test reads. --keep keeps that many cases, those that show most; --only asks for one
+case alone. Outputs can be joined with cat.
 """
 
 import argparse
@@ -293,10 +294,12 @@ def main():
     parser.add_argument('--seed', type=int, default=1)
     parser.add_argument('--cases', type=int, default=1000)
     parser.add_argument('--keep', type=int)
+    parser.add_argument('--only')
     parser.add_argument('--python', default=sys.executable)
     options = parser.parse_args()
     rng = random.Random(options.seed)
     cases = [case(rng, number) for number in range(options.cases)]
+    cases = [one for one in cases if options.only in (None, one['id'])]
     records = [reduced(*pair) for pair in zip(cases, ask(options.python, options.oracle, cases))]
     if options.keep:
         records = sorted(records, key=lambda one: (-interest(one), one['input']['id']))[:options.keep]

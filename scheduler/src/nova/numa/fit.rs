@@ -3,8 +3,8 @@
 use super::cell::{self, Trial};
 use super::permutations::Permutations;
 use super::{
-    CpuPolicy, EmulatorThreadsPolicy, HostCell, HostTopology, InstanceTopology, NetworkMetadata, NumaFault,
-    NumaMisfit, NumaRefusal, network,
+    CellMisfit, CpuPolicy, EmulatorThreadsPolicy, HostCell, HostTopology, InstanceTopology, NetworkMetadata,
+    NumaFault, NumaMisfit, NumaRefusal, network,
 };
 use crate::nova::pci::{Locality, PciRequest, Pools, ProviderMapping};
 use smallvec::SmallVec;
@@ -81,20 +81,21 @@ impl<'a> Fitting<'a> {
         let mut permutations = Permutations::new(there, wanted);
         let mut nearest: Option<NumaMisfit> = None;
         loop {
-            let attempt = self.attempt(permutations.chosen(), &mut files)?;
-            let misfit = match attempt.outcome {
-                Ok(()) => match self.surroundings_fit(permutations.chosen(), mapping) {
+            let mut attempt = self.attempt(permutations.chosen(), &mut files)?;
+            if attempt.fits {
+                match self.surroundings_fit(permutations.chosen(), mapping) {
                     Ok(()) => return Ok(()),
-                    Err(NumaRefusal::Misfit(misfit)) => misfit,
+                    Err(NumaRefusal::Misfit(misfit)) => attempt.misfit = Some(misfit),
                     Err(fault) => return Err(fault),
-                },
-                Err(misfit) => misfit,
-            };
-            if nearest.is_none_or(|nearest| misfit.progress() > nearest.progress()) {
+                }
+            }
+            if let Some(misfit) = attempt.misfit
+                && nearest.is_none_or(|nearest| misfit.progress() > nearest.progress())
+            {
                 nearest = Some(misfit);
             }
             if !permutations.advance(attempt.settled) {
-                return Err(nearest.unwrap_or(misfit).into());
+                return Err(nearest.unwrap_or(NumaMisfit::TooFewCells { wanted, there }).into());
             }
         }
     }
@@ -106,31 +107,37 @@ impl<'a> Fitting<'a> {
         for (nth, &position) in chosen.iter().enumerate() {
             let at = self.order[position];
             let host = &self.site.host.cells()[at];
-            let trial = &mut self.trials[nth];
-            let entry = files.entry(at, trial.id);
+            let entry = files.entry(at, self.trials[nth].id);
             match *entry {
-                Some(Err(misfit)) => {
-                    return Ok(Attempt { outcome: Err(misfit), settled: if news { last } else { nth } });
+                Verdict::Misfit => {
+                    let settled = if news { last } else { nth };
+                    return Ok(Attempt { fits: false, misfit: None, settled });
                 }
-                Some(Ok(())) => {
-                    news |= trial.id != host.id();
-                    trial.id = host.id();
+                Verdict::Fits => {
+                    news |= self.trials[nth].id != host.id();
+                    self.trials[nth].id = host.id();
                 }
-                None => {
+                Verdict::Unknown => {
                     news = true;
-                    let reserved = usize::from(nth == 0 && self.site.isolates_emulator_threads());
-                    let wanted = &self.site.instance.cells[nth];
-                    let limits = self.site.limits.as_ref();
-                    let verdict = cell::fit((at, host), (wanted, trial), reserved, limits)?
-                        .map_err(|why| NumaMisfit::Cell { instance: nth, host: host.id(), why });
-                    *entry = Some(verdict);
-                    if let Err(misfit) = verdict {
-                        return Ok(Attempt { outcome: Err(misfit), settled: last });
+                    if let Err(why) = self.fit_cell(nth, at)? {
+                        *entry = Verdict::Misfit;
+                        let misfit = Some(NumaMisfit::Cell { instance: nth, host: host.id(), why });
+                        return Ok(Attempt { fits: false, misfit, settled: last });
                     }
+                    *entry = Verdict::Fits;
                 }
             }
         }
-        Ok(Attempt { outcome: Ok(()), settled: last })
+        Ok(Attempt { fits: true, misfit: None, settled: last })
+    }
+
+    fn fit_cell(&mut self, nth: usize, at: usize) -> Result<Result<(), CellMisfit>, NumaFault> {
+        let site = &self.site;
+        // The hypervisor's own threads are placed beside the instance's first cell.
+        let isolates = site.instance.emulator_threads_policy == EmulatorThreadsPolicy::Isolate;
+        let reserved = usize::from(nth == 0 && isolates);
+        let wanted = (&site.instance.cells[nth], &mut self.trials[nth]);
+        cell::fit((at, &site.host.cells()[at]), wanted, reserved, site.limits.as_ref())
     }
 
     /// Devices and networks, once the cells fit.
@@ -170,33 +177,36 @@ impl<'a> Fitting<'a> {
     }
 }
 
-impl Site<'_> {
-    fn isolates_emulator_threads(&self) -> bool {
-        self.instance.emulator_threads_policy == EmulatorThreadsPolicy::Isolate
-    }
-}
-
 /// What came of one permutation.
 struct Attempt {
-    outcome: Result<(), NumaMisfit>,
+    /// Whether each instance cell fits its host cell.
+    fits: bool,
+    /// Why not, unless an earlier permutation has said so.
+    misfit: Option<NumaMisfit>,
     /// The permutation's cells up to this position decide its outcome, and trying them again would change nothing.
     settled: usize,
+}
+
+#[derive(Clone, Copy)]
+enum Verdict {
+    Unknown,
+    Fits,
+    Misfit,
 }
 
 /// Verdicts on (host cell, number of an instance cell).
 struct Files {
     /// Numbers that instance cells can have: the host cells', then their own.
     numbers: SmallVec<[i64; 12]>,
-    verdicts: SmallVec<[Verdict; 16]>,
+    verdicts: SmallVec<[Verdict; 32]>,
 }
-
-type Verdict = Option<Result<(), NumaMisfit>>;
 
 impl Files {
     fn new(host: &HostTopology, trials: &[Trial]) -> Self {
         let own = trials.iter().map(|trial| trial.id);
         let numbers: SmallVec<[i64; 12]> = host.cells().iter().map(HostCell::id).chain(own).collect();
-        Self { verdicts: SmallVec::from_elem(None, host.cells().len() * numbers.len()), numbers }
+        let pairs = host.cells().len() * numbers.len();
+        Self { verdicts: SmallVec::from_elem(Verdict::Unknown, pairs), numbers }
     }
 
     fn entry(&mut self, host: usize, number: i64) -> &mut Verdict {

@@ -1,6 +1,11 @@
 //! What a host offers: NUMA cells and what is used of them.
 
+mod record;
+
+pub use record::InvalidHostCell;
+
 use super::{CpuSet, FreeCores};
+use record::{CellRecord, TopologyRecord};
 use rustc_hash::FxHasher;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -64,95 +69,6 @@ pub struct HostCell {
     network_metadata: Option<NetworkMetadata>,
     #[serde(skip)]
     free_cores: FreeCores,
-}
-
-/// A cell as hosts report it.
-#[derive(Deserialize)]
-struct CellRecord {
-    id: i64,
-    #[serde(default)]
-    cpuset: CpuSet,
-    #[serde(default)]
-    pcpuset: CpuSet,
-    memory: i64,
-    #[serde(default)]
-    cpu_usage: i64,
-    #[serde(default)]
-    memory_usage: i64,
-    #[serde(default)]
-    pinned_cpus: CpuSet,
-    #[serde(default)]
-    siblings: Vec<CpuSet>,
-    #[serde(default)]
-    mempages: Vec<Pages>,
-    #[serde(default)]
-    socket: Option<i64>,
-    #[serde(default)]
-    network_metadata: Option<NetworkMetadata>,
-}
-
-/// A host cell that contradicts itself; names the field.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidHostCell {
-    /// A CPU cannot belong to two cores.
-    #[error("siblings: a CPU of {0:?} is in an earlier set, too")]
-    SharedSibling(CpuSet),
-    /// Pages have a size.
-    #[error("mempages: size_kb {0} is not positive")]
-    PageSize(i64),
-    /// Each size has one entry.
-    #[error("mempages: size_kb {0} is there twice")]
-    TwoPools(i64),
-    /// Cells are told apart by number.
-    #[error("cells: id {0} is there twice")]
-    TwoCells(i64),
-}
-
-impl TryFrom<CellRecord> for HostCell {
-    type Error = InvalidHostCell;
-
-    fn try_from(cell: CellRecord) -> Result<Self, InvalidHostCell> {
-        check_siblings(&cell.siblings)?;
-        check_pages(&cell.mempages)?;
-        let free_cores = FreeCores::count(&cell.pcpuset.difference(&cell.pinned_cpus), &cell.siblings);
-        Ok(Self {
-            id: cell.id,
-            cpuset: cell.cpuset,
-            pcpuset: cell.pcpuset,
-            memory: cell.memory,
-            cpu_usage: cell.cpu_usage,
-            memory_usage: cell.memory_usage,
-            pinned_cpus: cell.pinned_cpus,
-            siblings: cell.siblings,
-            mempages: cell.mempages,
-            socket: cell.socket,
-            network_metadata: cell.network_metadata,
-            free_cores,
-        })
-    }
-}
-
-fn check_siblings(siblings: &[CpuSet]) -> Result<(), InvalidHostCell> {
-    let mut seen = CpuSet::default();
-    for core in siblings {
-        if seen.intersects(core) {
-            return Err(InvalidHostCell::SharedSibling(core.clone()));
-        }
-        seen.extend_from(core);
-    }
-    Ok(())
-}
-
-fn check_pages(mempages: &[Pages]) -> Result<(), InvalidHostCell> {
-    for (at, pages) in mempages.iter().enumerate() {
-        if pages.size_kb < 1 {
-            return Err(InvalidHostCell::PageSize(pages.size_kb));
-        }
-        if mempages[..at].iter().any(|other| other.size_kb == pages.size_kb) {
-            return Err(InvalidHostCell::TwoPools(pages.size_kb));
-        }
-    }
-    Ok(())
 }
 
 impl HostCell {
@@ -302,20 +218,6 @@ pub struct HostTopology {
     cells: Vec<HostCell>,
     #[serde(skip)]
     fingerprint: u64,
-}
-
-/// A topology as hosts report it.
-#[derive(Deserialize)]
-struct TopologyRecord {
-    cells: Vec<HostCell>,
-}
-
-impl TryFrom<TopologyRecord> for HostTopology {
-    type Error = InvalidHostCell;
-
-    fn try_from(record: TopologyRecord) -> Result<Self, InvalidHostCell> {
-        Self::new(record.cells)
-    }
 }
 
 impl HostTopology {

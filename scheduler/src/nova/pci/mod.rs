@@ -11,4 +11,4 @@ pub use affinity::Locality;
 pub use filter::retain_candidates;
 pub use pool::{Pool, Pools};
 pub use refusal::{PciFault, PciMisfit, PciRefusal, Stage};
-pub use request::{LiveMigratable, NumaAffinity, PciRequest, ProviderMapping, Spec};
+pub use request::{LiveMigratable, NumaAffinity, PciRequest, ProviderMapping};

@@ -108,21 +108,45 @@ impl Pool {
         self.traits.is_remote_managed
     }
 
-    /// A property as specs see it, in lower case; none if the pool lacks it or it is not text.
-    pub(super) fn property(&self, key: &str) -> Property<'_> {
+    /// A property as specs see it, in lower case.
+    pub(super) fn property(&self, key: &Key) -> Property<'_> {
+        let own = &self.traits;
         match key {
-            "vendor_id" => Property::Text(&self.traits.vendor_id),
-            "product_id" => Property::Text(&self.traits.product_id),
-            "numa_node" if self.numa_node.is_none() => Property::Absent,
-            "numa_node" | "count" => Property::Number,
-            _ => self
-                .traits
-                .tags
-                .iter()
-                .find(|(name, _)| name == key)
-                .map_or(Property::Absent, |(_, value)| {
-                    value.as_deref().map_or(Property::Absent, Property::Text)
-                }),
+            Key::Product => Property::Text(&own.product_id),
+            Key::Vendor => Property::Text(&own.vendor_id),
+            Key::Number => Property::Number,
+            Key::NumaNode => self.numa_node.map_or(Property::Absent, |_| Property::Number),
+            Key::Tag(key) => {
+                let tag = own.tags.iter().find(|(name, _)| name == key);
+                tag.and_then(|(_, value)| value.as_deref()).map_or(Property::Absent, Property::Text)
+            }
+        }
+    }
+}
+
+/// What a spec can ask about, what tells most first.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Key {
+    /// The product's number.
+    Product,
+    /// The vendor's number.
+    Vendor,
+    /// The host cell: a number or nothing.
+    NumaNode,
+    /// Something that is always a number.
+    Number,
+    /// Any other property.
+    Tag(String),
+}
+
+impl From<&str> for Key {
+    fn from(key: &str) -> Self {
+        match key {
+            "product_id" => Self::Product,
+            "vendor_id" => Self::Vendor,
+            "numa_node" => Self::NumaNode,
+            "count" => Self::Number,
+            tag => Self::Tag(tag.into()),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Requests for passthrough devices.
 
+use super::pool::Key;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 
@@ -52,7 +53,7 @@ pub enum LiveMigratable {
 }
 
 /// Properties a device has to have; values in lower case, `None` for "lacks it".
-pub type Spec = Vec<(String, Option<String>)>;
+pub(super) type Spec = Vec<(Key, Option<String>)>;
 
 /// A request for devices of one kind, as text was read and conclusions drawn from it once.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -118,10 +119,12 @@ impl From<RequestRecord> for PciRequest {
 }
 
 fn lowered(spec: &BTreeMap<String, Option<String>>) -> Spec {
-    spec.iter()
-        .filter(|(key, _)| !PLACEMENT_KEYS.contains(&key.as_str()))
-        .map(|(key, value)| (key.clone(), value.as_ref().map(|text| text.to_lowercase())))
-        .collect()
+    let matched = spec.iter().filter(|(key, _)| !PLACEMENT_KEYS.contains(&key.as_str()));
+    let mut lowered: Spec = matched
+        .map(|(key, value)| (Key::from(key.as_str()), value.as_ref().map(|text| text.to_lowercase())))
+        .collect();
+    lowered.sort();
+    lowered
 }
 
 fn split(list: Option<&str>) -> Vec<String> {

@@ -9,9 +9,12 @@ use smallvec::SmallVec;
 pub(super) struct Tally<'a> {
     pools: &'a [Pool],
     left: SmallVec<[Option<u32>; 16]>,
+    /// Those for the request at hand.
+    picks: Picks,
 }
 
 /// Pools that may serve a request, in the order in which devices are taken, and their devices.
+#[derive(Default)]
 pub(super) struct Picks(SmallVec<[(usize, u32); 16]>);
 
 impl Picks {
@@ -39,7 +42,8 @@ impl Picks {
 impl<'a> Tally<'a> {
     pub(super) fn new(pools: &'a Pools) -> Self {
         let pools = pools.as_slice();
-        Self { pools, left: pools.iter().map(|pool| Some(pool.count())).collect() }
+        let left = pools.iter().map(|pool| Some(pool.count())).collect();
+        Self { pools, left, picks: Picks::default() }
     }
 
     /// Devices left in each pool; none where the pool is gone.
@@ -56,29 +60,31 @@ impl<'a> Tally<'a> {
     ) -> Result<(), PciRefusal> {
         for (at, request) in requests.iter().enumerate() {
             let providers = request.providers(mapping, at)?;
-            let picks = self.pick(request, at, &providers, locality)?;
+            self.pick(request, at, &providers, locality)?;
             if providers.is_empty() {
-                self.take_any(&picks, request.count());
+                self.take_any(request.count());
             } else {
                 self.one_pool_per_provider(request, at)?;
-                self.take_from(&picks, &providers);
+                self.take_from(&providers);
             }
         }
         Ok(())
     }
 
+    /// Finds the pools that may serve the request.
     fn pick(
-        &self,
+        &mut self,
         request: &PciRequest,
         at: usize,
         providers: &[&str],
         locality: Locality<'_>,
-    ) -> Result<Picks, PciRefusal> {
-        let pools = self.pools;
-        let there = self.left.iter().enumerate().filter_map(|(pool, left)| Some((pool, (*left)?)));
-        let mut picks = Picks(there.filter(|&(pool, _)| request.matches(&pools[pool])).collect());
+    ) -> Result<(), PciRefusal> {
+        let Self { pools, left, picks } = self;
+        picks.0.clear();
+        let there = left.iter().enumerate().filter_map(|(pool, left)| Some((pool, (*left)?)));
+        picks.0.extend(there.filter(|&(pool, _)| request.matches(&pools[pool])));
         picks.enough(request, at, Stage::Spec)?;
-        locality.narrow(request, at, pools, &mut picks)?;
+        locality.narrow(request, at, pools, picks)?;
         picks.enough(request, at, Stage::Affinity)?;
         picks.retain(|pool| request.wants_kind_of(&pools[pool]));
         picks.enough(request, at, Stage::Kind)?;
@@ -89,13 +95,15 @@ impl<'a> Tally<'a> {
             });
             picks.enough(request, at, Stage::Placement)?;
         }
-        picks.retain(|pool| request.wants_migratability_of(&pools[pool]));
-        picks.enough(request, at, Stage::LiveMigration)?;
-        Ok(picks)
+        if request.live_migratable().is_some() {
+            picks.retain(|pool| request.wants_migratability_of(&pools[pool]));
+            picks.enough(request, at, Stage::LiveMigration)?;
+        }
+        Ok(())
     }
 
-    fn take_any(&mut self, picks: &Picks, mut wanted: u32) {
-        for &(pool, left) in &picks.0 {
+    fn take_any(&mut self, mut wanted: u32) {
+        for &(pool, left) in &self.picks.0 {
             let taken = left.min(wanted);
             wanted -= taken;
             self.left[pool] = (taken < left).then(|| left - taken);
@@ -105,8 +113,8 @@ impl<'a> Tally<'a> {
         }
     }
 
-    fn take_from(&mut self, picks: &Picks, providers: &[&str]) {
-        for &(pool, left) in &picks.0 {
+    fn take_from(&mut self, providers: &[&str]) {
+        for &(pool, left) in &self.picks.0 {
             let rest = left as usize - demand(&self.pools[pool], providers);
             self.left[pool] = u32::try_from(rest).ok().filter(|&rest| rest > 0);
         }

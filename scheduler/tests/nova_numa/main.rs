@@ -1,164 +1,23 @@
 //! NUMATopologyFilter, PciPassthroughFilter and the consuming of hosts, compared with recorded answers of the real Nova.
 //!
-//! `nova/numa_cases.py` makes the cases and asks Nova. The committed ones are always replayed; `replays_other_cases`
+//! `nova/numa_cases.py` makes the cases and asks Nova. The committed ones are always replayed: those of seed 2 that show
+//! most, and two with rare twists of the search (numa-1770 of seed 11, numa-1471 of seed 12). `replays_other_cases`
 //! takes more from files named in `BERTH_NOVA_CASES`.
 
+mod case;
+
 use berth_scheduler::nova::numa::{
-    self, CellAllocation, Consumer, Demand, HostTopology, InstanceTopology, Limits, NetworkMetadata,
-    NumaRefusal,
+    self, CellAllocation, Consumer, Demand, HostTopology, InstanceTopology, Limits, NumaRefusal,
 };
-use berth_scheduler::nova::pci::{self, PciRefusal, PciRequest, Pools, ProviderMapping};
-use flate2::read::GzDecoder;
-use serde::{Deserialize, Deserializer};
+use berth_scheduler::nova::pci::{self, PciRefusal, Pools, ProviderMapping};
+use case::{Candidate, HostRecord, Ratios, Record, Select, Step};
+use flate2::read::MultiGzDecoder;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 
 const NUMA: &str = "NUMATopologyFilter";
 const PCI: &str = "PciPassthroughFilter";
-
-#[derive(Deserialize)]
-struct Record {
-    #[serde(default)]
-    id: String,
-    input: Input,
-    expected: Expected,
-}
-
-#[derive(Deserialize)]
-struct Input {
-    #[serde(default)]
-    id: String,
-    #[serde(default)]
-    config: BTreeMap<String, BTreeMap<String, Value>>,
-    filters: Vec<String>,
-    hosts: Vec<HostRecord>,
-    request: Request,
-}
-
-#[derive(Deserialize)]
-struct HostRecord {
-    uuid: String,
-    #[serde(default)]
-    numa_topology: Option<HostTopology>,
-    #[serde(default)]
-    pci_pools: Option<Pools>,
-    #[serde(default)]
-    allocation_candidates: Option<Vec<Candidate>>,
-    /// `null` (unlike an absent field) marks a host that has not reported yet.
-    #[serde(default = "some_disk", deserialize_with = "Option::deserialize")]
-    free_disk_gb: Option<i64>,
-}
-
-fn some_disk() -> Option<i64> {
-    Some(0)
-}
-
-#[derive(Clone, PartialEq, Deserialize)]
-struct Candidate {
-    mappings: ProviderMapping,
-    #[serde(flatten)]
-    rest: BTreeMap<String, Value>,
-}
-
-impl AsRef<ProviderMapping> for Candidate {
-    fn as_ref(&self) -> &ProviderMapping {
-        &self.mappings
-    }
-}
-
-#[derive(Deserialize)]
-struct Request {
-    #[serde(default)]
-    flavor: Flavor,
-    #[serde(default)]
-    image: Option<Image>,
-    #[serde(default)]
-    numa_topology: Option<InstanceTopology>,
-    #[serde(default, deserialize_with = "null_is_default")]
-    pci_requests: Vec<PciRequest>,
-    #[serde(default)]
-    network_metadata: Option<NetworkMetadata>,
-    #[serde(default)]
-    requested_resources: Vec<RequestedGroup>,
-    #[serde(default, deserialize_with = "null_is_default")]
-    scheduler_hints: BTreeMap<String, Value>,
-}
-
-#[derive(Default, Deserialize)]
-struct Flavor {
-    #[serde(default)]
-    extra_specs: BTreeMap<String, String>,
-}
-
-#[derive(Deserialize)]
-struct Image {
-    #[serde(default)]
-    properties: BTreeMap<String, Value>,
-}
-
-#[derive(Deserialize)]
-struct RequestedGroup {
-    requester_id: String,
-}
-
-#[derive(Deserialize)]
-struct Expected {
-    pre: Vec<usize>,
-    filters_skipped: bool,
-    host_states: Vec<Ratios>,
-    pipeline: Vec<Step>,
-    independent: BTreeMap<String, Alone>,
-    #[serde(default)]
-    select: Option<Select>,
-}
-
-#[derive(Deserialize)]
-struct Ratios {
-    cpu_allocation_ratio: Option<f64>,
-    ram_allocation_ratio: Option<f64>,
-}
-
-#[derive(Deserialize)]
-struct Step {
-    filter: String,
-    ran: bool,
-    #[serde(default)]
-    out: Vec<usize>,
-    #[serde(default)]
-    candidates: BTreeMap<String, Vec<usize>>,
-    #[serde(default)]
-    error: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Alone {
-    pass: Vec<usize>,
-    errors: BTreeMap<String, String>,
-}
-
-#[derive(Deserialize)]
-struct Select {
-    claims: Vec<(usize, usize, bool)>,
-    #[serde(default)]
-    selections: Option<Vec<Vec<Selection>>>,
-    final_hosts: BTreeMap<usize, FinalHost>,
-}
-
-#[derive(Deserialize)]
-struct Selection {
-    allocation_request: Option<Value>,
-}
-
-#[derive(Deserialize)]
-struct FinalHost {
-    numa: Value,
-    pci_pools: Value,
-}
-
-fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
-    Ok(Option::deserialize(from)?.unwrap_or_default())
-}
 
 /// What the scheduler knows of a host while it serves a request.
 #[derive(Clone)]
@@ -422,7 +281,7 @@ fn state(host: &HostRecord, ratios: &Ratios) -> HostState {
 /// Replays the cases that involve one of the two filters; returns how many there were.
 fn replay(packed: impl Read) -> usize {
     let mut count = 0;
-    for line in BufReader::new(GzDecoder::new(packed)).lines() {
+    for line in BufReader::new(MultiGzDecoder::new(packed)).lines() {
         let line = line.expect("a line of text");
         if !line.contains(NUMA) && !line.contains(PCI) {
             continue;
@@ -439,8 +298,8 @@ fn replay(packed: impl Read) -> usize {
 
 #[test]
 fn agrees_with_nova() {
-    let cases = include_bytes!("nova/numa-cases.jsonl.gz");
-    assert!(replay(cases.as_slice()) >= 400);
+    let cases = include_bytes!("../nova/numa-cases.jsonl.gz");
+    assert!(replay(cases.as_slice()) >= 402);
 }
 
 #[test]
