@@ -9,9 +9,15 @@
 
 #![forbid(unsafe_code)]
 
+mod best;
+mod bounds;
 mod conflicts;
+mod extremes;
 mod filter;
 mod forest;
+mod group;
+mod kinds;
+mod leaf;
 mod mask;
 mod objective;
 mod order;
@@ -29,7 +35,6 @@ mod weigh;
 pub use filter::{Capacity, Eligible, Filter, OtherClasses};
 pub use mask::HostMask;
 pub use objective::{Objective, Weights};
-pub use order::{Coefficients, Order};
 pub use policy::{Policy, Rank, UnknownPolicy};
 pub use prepare::Prepared;
 pub use request::Request;
