@@ -55,7 +55,7 @@ fn one_behind(hosts: u32) -> (Bed, View) {
 #[bench::hosts_10k(args = (10_000), setup = one_behind)]
 #[bench::hosts_100k(args = (100_000), setup = one_behind)]
 fn refresh_after_one_claim((bed, mut view): (Bed, View)) -> (Bed, View) {
-    black_box(&mut view).refresh(&bed.fleet.index, |change| {
+    black_box(&mut view).refresh(&bed.fleet.index, |_, change| {
         black_box(change);
     });
     (bed, view)

@@ -31,41 +31,43 @@ pub const EMPTY: [Lanes; CLASSES] = [const { Lanes::splat(i32::MIN) }; CLASSES];
 /// One lane of a block.
 #[must_use]
 #[inline]
-pub const fn lane_of(block: &[Lanes; CLASSES], lane: usize) -> [i32; CLASSES] {
-    [block[0].0[lane], block[1].0[lane], block[2].0[lane]]
+pub fn lane_of<const N: usize>(block: &[Lanes; N], lane: usize) -> [i32; N] {
+    std::array::from_fn(|column| block[column].0[lane])
 }
 
 /// Writes one lane of a block.
 #[inline]
-pub const fn set_lane(block: &mut [Lanes; CLASSES], lane: usize, values: [i32; CLASSES]) {
-    block[0].0[lane] = values[0];
-    block[1].0[lane] = values[1];
-    block[2].0[lane] = values[2];
+pub fn set_lane<const N: usize>(block: &mut [Lanes; N], lane: usize, values: [i32; N]) {
+    for (column, value) in block.iter_mut().zip(values) {
+        column.0[lane] = value;
+    }
 }
 
 /// Keeps `summary`'s lane the largest values of `block`, in which one lane went from `old` to `new`.
 #[inline]
-pub fn summarise(
-    summary: &mut [Lanes; CLASSES],
+pub fn summarise<const N: usize>(
+    summary: &mut [Lanes; N],
     lane: usize,
-    block: &[Lanes; CLASSES],
-    old: [i32; CLASSES],
-    new: [i32; CLASSES],
+    block: &[Lanes; N],
+    old: [i32; N],
+    new: [i32; N],
 ) {
-    for class in 0..CLASSES {
-        let top = &mut summary[class].0[lane];
-        if new[class] >= *top {
-            *top = new[class];
-        } else if old[class] == *top {
-            *top = largest(&block[class]);
+    for column in 0..N {
+        let top = &mut summary[column].0[lane];
+        if new[column] >= *top {
+            *top = new[column];
+        } else if old[column] == *top {
+            *top = largest(&block[column]);
         }
     }
 }
 
-/// The rows where all of the classes reach what is needed of them, as a mask word (lane 0 is bit 0).
+/// The rows where all of the classes, which are the first columns, reach what is needed of them, as a mask word (lane 0 is
+/// bit 0).
 #[must_use]
 #[inline]
-pub fn fits(values: &[Lanes; CLASSES], need: [i32; CLASSES]) -> u64 {
+pub fn fits<const N: usize>(values: &[Lanes; N], need: [i32; CLASSES]) -> u64 {
+    const { assert!(N >= CLASSES) };
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") {
         // SAFETY: the processor has AVX2.
@@ -73,6 +75,32 @@ pub fn fits(values: &[Lanes; CLASSES], need: [i32; CLASSES]) -> u64 {
         return unsafe { avx2::fits(values, need) };
     }
     scalar::fits(values, need)
+}
+
+/// The rows whose value is at least `need`, as a mask word.
+#[must_use]
+#[inline]
+pub fn at_least(values: &Lanes, need: i32) -> u64 {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has AVX2.
+        #[allow(unsafe_code)]
+        return unsafe { avx2::at_least(values, need) };
+    }
+    scalar::at_least(values, need)
+}
+
+/// The lanes whose value is at least `bar`, as a mask word; no lane that is no number.
+#[must_use]
+#[inline]
+pub fn reach(values: &[f64; 64], bar: f64) -> u64 {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has AVX2.
+        #[allow(unsafe_code)]
+        return unsafe { avx2::reach(values, bar) };
+    }
+    scalar::reach(values, bar)
 }
 
 /// The largest of 64 values.
@@ -103,19 +131,19 @@ pub fn smallest(values: &Lanes) -> i32 {
 
 /// Keeps `summary`'s lane the smallest values of `block`, as [`summarise`] keeps the largest.
 #[inline]
-pub fn summarise_smallest(
-    summary: &mut [Lanes; CLASSES],
+pub fn summarise_smallest<const N: usize>(
+    summary: &mut [Lanes; N],
     lane: usize,
-    block: &[Lanes; CLASSES],
-    old: [i32; CLASSES],
-    new: [i32; CLASSES],
+    block: &[Lanes; N],
+    old: [i32; N],
+    new: [i32; N],
 ) {
-    for class in 0..CLASSES {
-        let bottom = &mut summary[class].0[lane];
-        if new[class] != i32::MIN && new[class] <= *bottom {
-            *bottom = new[class];
-        } else if old[class] == *bottom {
-            *bottom = smallest(&block[class]);
+    for column in 0..N {
+        let bottom = &mut summary[column].0[lane];
+        if new[column] != i32::MIN && new[column] <= *bottom {
+            *bottom = new[column];
+        } else if old[column] == *bottom {
+            *bottom = smallest(&block[column]);
         }
     }
 }
@@ -149,7 +177,7 @@ pub const fn weighed(amount: i32) -> i32 {
 
 /// The scores of 64 rows: the sum of the terms, in order.
 #[inline]
-pub fn scores(values: &[Lanes; CLASSES], terms: &[Term; CLASSES], out: &mut [f64; 64]) {
+pub fn scores<const N: usize>(values: &[Lanes; N], terms: &[Term; N], out: &mut [f64; 64]) {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") {
         // SAFETY: the processor has AVX2.
@@ -178,7 +206,7 @@ pub mod scalar {
 
     /// See [`super::scores`].
     #[inline(always)]
-    pub fn scores(values: &[Lanes; CLASSES], terms: &[Term; CLASSES], out: &mut [f64; 64]) {
+    pub fn scores<const N: usize>(values: &[Lanes; N], terms: &[Term; N], out: &mut [f64; 64]) {
         *out = [0.0; 64];
         for (values, term) in values.iter().zip(terms) {
             for (score, &amount) in out.iter_mut().zip(&values.0) {
@@ -198,14 +226,21 @@ pub mod scalar {
             .fold(i32::MAX, |smallest, value| smallest.min(if value == i32::MIN { i32::MAX } else { value }))
     }
 
-    /// The rows whose value is at least `need`, as a mask word (lane 0 is bit 0).
-    fn at_least(values: &Lanes, need: i32) -> u64 {
+    /// See [`super::at_least`].
+    #[must_use]
+    pub fn at_least(values: &Lanes, need: i32) -> u64 {
         values.0.iter().enumerate().fold(0, |mask, (lane, &value)| mask | u64::from(value >= need) << lane)
+    }
+
+    /// See [`super::reach`].
+    #[must_use]
+    pub fn reach(values: &[f64; 64], bar: f64) -> u64 {
+        values.iter().enumerate().fold(0, |mask, (lane, &value)| mask | u64::from(value >= bar) << lane)
     }
 
     /// See [`super::fits`].
     #[must_use]
-    pub fn fits(values: &[Lanes; CLASSES], need: [i32; CLASSES]) -> u64 {
+    pub fn fits<const N: usize>(values: &[Lanes; N], need: [i32; CLASSES]) -> u64 {
         values.iter().zip(need).fold(u64::MAX, |mask, (values, need)| mask & at_least(values, need))
     }
 
@@ -220,8 +255,9 @@ pub mod scalar {
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
     use std::arch::x86_64::{
-        __m256i, _mm256_andnot_si256, _mm256_castsi256_ps, _mm256_cmpgt_epi32, _mm256_load_si256,
-        _mm256_movemask_ps, _mm256_or_si256, _mm256_set1_epi32,
+        __m256i, _CMP_GE_OQ, _mm256_andnot_si256, _mm256_castsi256_ps, _mm256_cmp_pd, _mm256_cmpgt_epi32,
+        _mm256_load_si256, _mm256_loadu_pd, _mm256_movemask_pd, _mm256_movemask_ps, _mm256_or_si256,
+        _mm256_set1_epi32, _mm256_set1_pd,
     };
 
     use super::{CLASSES, Lanes, Term};
@@ -233,13 +269,40 @@ mod avx2 {
     /// The processor has AVX2.
     #[target_feature(enable = "avx2")]
     #[allow(unsafe_code)]
-    pub(super) unsafe fn fits(values: &[Lanes; CLASSES], need: [i32; CLASSES]) -> u64 {
+    pub(super) unsafe fn fits<const N: usize>(values: &[Lanes; N], need: [i32; CLASSES]) -> u64 {
         let need = need.map(|need| _mm256_set1_epi32(need));
         let mut mask = 0;
         for part in 0..64 / WIDTH {
             let short = |class: usize| _mm256_cmpgt_epi32(need[class], load(&values[class], part));
             let short = _mm256_or_si256(short(0), _mm256_or_si256(short(1), short(2)));
             mask |= passed(short) << (part * WIDTH);
+        }
+        mask
+    }
+
+    /// # Safety
+    /// The processor has AVX2.
+    #[target_feature(enable = "avx2")]
+    #[allow(unsafe_code)]
+    pub(super) unsafe fn at_least(values: &Lanes, need: i32) -> u64 {
+        let need = _mm256_set1_epi32(need);
+        (0..64 / WIDTH).fold(0, |mask, part| {
+            mask | passed(_mm256_cmpgt_epi32(need, load(values, part))) << (part * WIDTH)
+        })
+    }
+
+    /// # Safety
+    /// The processor has AVX2.
+    #[target_feature(enable = "avx2")]
+    #[allow(unsafe_code)]
+    pub(super) unsafe fn reach(values: &[f64; 64], bar: f64) -> u64 {
+        let bar = _mm256_set1_pd(bar);
+        let mut mask = 0;
+        for (part, values) in values.chunks_exact(WIDTH / 2).enumerate() {
+            // SAFETY: a chunk is four doubles; the load needs no alignment.
+            let values = unsafe { _mm256_loadu_pd(values.as_ptr()) };
+            let reached = _mm256_movemask_pd(_mm256_cmp_pd::<_CMP_GE_OQ>(values, bar));
+            mask |= u64::from(reached.cast_unsigned()) << (part * WIDTH / 2);
         }
         mask
     }
@@ -272,7 +335,7 @@ mod avx2 {
     /// The processor has AVX2.
     #[target_feature(enable = "avx2")]
     #[allow(unsafe_code)]
-    pub(super) unsafe fn scores(values: &[Lanes; CLASSES], terms: &[Term; CLASSES], out: &mut [f64; 64]) {
+    pub(super) unsafe fn scores<const N: usize>(values: &[Lanes; N], terms: &[Term; N], out: &mut [f64; 64]) {
         super::scalar::scores(values, terms, out);
     }
 
@@ -315,6 +378,7 @@ mod tests {
         fn vector_and_scalar_agree(a in lanes(), b in lanes(), c in lanes(), needs in [need(), need(), need()]) {
             let block = [a, b, c];
             prop_assert_eq!(fits(&block, needs), scalar::fits(&block, needs));
+            prop_assert_eq!(at_least(&block[0], needs[0]), scalar::at_least(&block[0], needs[0]));
             prop_assert_eq!(largest(&block[0]), scalar::largest(&block[0]));
             prop_assert_eq!(smallest(&block[0]), scalar::smallest(&block[0]));
             let terms = needs.map(|n| Term { multiplier: f64::from(n) / 7.0, low: 3.0, range: f64::from(n % 3) });
@@ -322,6 +386,9 @@ mod tests {
             scores(&block, &terms, &mut vector);
             scalar::scores(&block, &terms, &mut plain);
             prop_assert_eq!(vector.map(f64::to_bits), plain.map(f64::to_bits));
+            for bar in [f64::NEG_INFINITY, plain[0], f64::from(needs[0]), f64::NAN] {
+                prop_assert_eq!(reach(&plain, bar), scalar::reach(&plain, bar));
+            }
         }
     }
 

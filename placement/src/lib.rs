@@ -31,5 +31,5 @@ pub use ledger::{InventoryInUse, Ledger, Refusal};
 pub use names::Names;
 pub use row_set::RowSet;
 pub use topology::{Provider, Topology};
-pub use view::{Change, HOST_CLASSES, HostFree, HostKind, ShapeId, View};
+pub use view::{Change, HOST_CLASSES, HostFree, ShapeId, View};
 pub use writer::{TopologyError, Writer};

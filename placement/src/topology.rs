@@ -129,15 +129,6 @@ impl Topology {
         self.aggregate_rows.get(&aggregate).map(AsRef::as_ref)
     }
 
-    /// Kinds of membership, beside those of [`Self::memberships`].
-    pub(crate) const SHAPES: u128 = 2;
-
-    /// Every trait and aggregate with its rows: the kind, and a number that is its own among its kind.
-    pub(crate) fn memberships(&self) -> impl Iterator<Item = (u128, u128, &RowSet)> {
-        let traits = (0..).zip(&self.trait_rows).map(|(id, rows)| (0, id, &**rows));
-        traits.chain(self.aggregate_rows.iter().map(|(id, rows)| (1, id.as_u128(), &**rows)))
-    }
-
     pub(crate) fn set_provider(&mut self, row: Row, provider: Option<Provider>) {
         let (chunk, place) = (row.index() / CHUNK, row.index() % CHUNK);
         if chunk == self.chunks.len() {

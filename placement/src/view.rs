@@ -31,25 +31,6 @@ pub struct ShapeId(pub u32);
 /// What hosts have in common that no claim changes: unit rules of the [`HOST_CLASSES`].
 type Shape = [Option<Units>; CLASSES];
 
-/// What hosts have in common that no claim changes: their shape, traits and aggregates, as a number of 128 bits.
-///
-/// Each trait, aggregate and shape has a number of its own that looks random, and a kind is their exclusive or (Zobrist,
-/// 1970), so it is cheap to follow. Two kinds could have the same number, by a chance that is far below that of a
-/// fault in the machine, as long as nobody chooses the UUIDs of aggregates to that end.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct HostKind(u128);
-
-impl HostKind {
-    fn toggle(&mut self, of: u128, member: u128) {
-        // Two rounds of multiply and fold, as in the mixers of hash tables.
-        // Nothing may mix to 0, as trait 0 would without the 1.
-        let mixed = (member ^ (of + 1) << 120).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
-        let mixed =
-            (mixed ^ mixed >> 64 ^ mixed >> 29).wrapping_mul(0xD6E8_FEB8_6659_FD93_A5A3_5626_4D3F_8B91);
-        self.0 ^= mixed ^ mixed >> 64;
-    }
-}
-
 /// A host that changed; `None` stands for "not a host", before or after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Change {
@@ -59,10 +40,8 @@ pub struct Change {
     pub before: Option<HostFree>,
     /// What it says now.
     pub after: Option<HostFree>,
-    /// The kind it is now.
-    pub kind: HostKind,
-    /// Whether it was of another kind before.
-    pub kind_changed: bool,
+    /// Whether its unit rules, traits or aggregates may have changed too.
+    pub layout: bool,
 }
 
 /// The free amounts of every host, in blocks of 64 rows, with the largest free amounts of every block.
@@ -79,7 +58,6 @@ pub struct View {
     shape_ids: FxHashMap<Shape, ShapeId>,
     /// How many hosts have each shape.
     shape_hosts: Vec<u32>,
-    kinds: Vec<HostKind>,
     /// The rows whose layout was read again lately, oldest first, and how many were forgotten before them.
     relayouts: VecDeque<Row>,
     forgotten: u64,
@@ -104,27 +82,25 @@ impl View {
             shapes: Vec::new(),
             shape_ids: FxHashMap::default(),
             shape_hosts: Vec::new(),
-            kinds: Vec::new(),
             relayouts: VecDeque::new(),
             forgotten: 0,
             changes: 0,
             gains: 0,
         };
-        view.resync(index, &mut |_| ());
+        view.resync(index, &mut |_, _| ());
         view
     }
 
-    /// Takes in what changed since the last time, telling `on_change` of every host.
+    /// Takes in what changed since the last time, telling `on_change` of every host once the view has it.
     #[inline]
-    pub fn refresh(&mut self, index: &Index, mut on_change: impl FnMut(Change)) {
+    pub fn refresh(&mut self, index: &Index, mut on_change: impl FnMut(&Self, Change)) {
         loop {
             match index.journal().read(&mut self.cursor) {
                 Read::Changed(entry) => {
                     if entry.layout {
                         self.topology = index.topology();
                         self.grow();
-                        let membership = self.membership(entry.row);
-                        self.reread_layout(index, entry.row, membership, &mut on_change);
+                        self.reread_layout(index, entry.row, &mut on_change);
                     } else {
                         self.reread(index, entry.row, &mut on_change);
                     }
@@ -136,7 +112,7 @@ impl View {
     }
 
     /// Looks at one row again, whatever the journal says.
-    pub fn touch(&mut self, index: &Index, row: Row, mut on_change: impl FnMut(Change)) {
+    pub fn touch(&mut self, index: &Index, row: Row, mut on_change: impl FnMut(&Self, Change)) {
         self.reread(index, row, &mut on_change);
     }
 
@@ -174,7 +150,7 @@ impl View {
     }
 
     /// All hosts in order of row.
-    pub fn iter(&self) -> impl Iterator<Item = (Row, HostFree)> {
+    pub fn iter(&self) -> impl Iterator<Item = (Row, HostFree)> + Clone {
         (0..).map(Row).take(self.blocks.len() * 64).filter_map(|row| Some((row, self.host(row)?)))
     }
 
@@ -188,12 +164,6 @@ impl View {
     #[must_use]
     pub fn shapes(&self) -> &[[Option<Units>; CLASSES]] {
         &self.shapes
-    }
-
-    /// The kind of the host in `row`.
-    #[must_use]
-    pub fn kind_of(&self, row: Row) -> HostKind {
-        self.kinds[row.index()]
     }
 
     /// Whether any host has the shape.
@@ -252,16 +222,11 @@ impl View {
         Ok(())
     }
 
-    fn resync(&mut self, index: &Index, on_change: &mut impl FnMut(Change)) {
+    fn resync(&mut self, index: &Index, on_change: &mut impl FnMut(&Self, Change)) {
         self.topology = index.topology();
         self.grow();
-        let mut memberships = vec![HostKind::default(); self.kinds.len()];
-        let topology = Arc::clone(&self.topology);
-        for (of, member, rows) in topology.memberships() {
-            rows.iter().for_each(|row| memberships[row as usize].toggle(of, member));
-        }
-        for (row, membership) in (0..).map(Row).zip(memberships).take(self.topology.rows()) {
-            self.reread_layout(index, row, membership, on_change);
+        for row in (0..).map(Row).take(self.topology.rows()) {
+            self.reread_layout(index, row, on_change);
         }
     }
 
@@ -272,26 +237,19 @@ impl View {
             self.summaries.resize(blocks.div_ceil(64), EMPTY);
             self.hosts.resize(blocks, 0);
             self.shape_of.resize(blocks * 64, ShapeId(0));
-            self.kinds.resize(blocks * 64, HostKind::default());
         }
     }
 
     /// The row's use may have changed.
     #[inline]
-    fn reread(&mut self, index: &Index, row: Row, on_change: &mut impl FnMut(Change)) {
+    fn reread(&mut self, index: &Index, row: Row, on_change: &mut impl FnMut(&Self, Change)) {
         if let Some(before) = self.host(row) {
             self.replace(row, Some(before), Some(free_of(index, row)), false, on_change);
         }
     }
 
     /// Anything about the row may have changed.
-    fn reread_layout(
-        &mut self,
-        index: &Index,
-        row: Row,
-        mut kind: HostKind,
-        on_change: &mut impl FnMut(Change),
-    ) {
+    fn reread_layout(&mut self, index: &Index, row: Row, on_change: &mut impl FnMut(&Self, Change)) {
         if row.index() >= self.shape_of.len() {
             return; // published after this view's topology; another entry follows
         }
@@ -310,23 +268,12 @@ impl View {
             self.shape_hosts[self.shape_of[row.index()].0 as usize] -= 1;
         }
         self.shape_of[row.index()] = id;
-        kind.toggle(Topology::SHAPES, u128::from(id.0));
         self.remember(row);
         let after = self.topology.roots().contains(row.0).then(|| free_of(index, row));
         if after.is_some() {
             self.shape_hosts[id.0 as usize] += 1;
         }
-        let kind_changed = std::mem::replace(&mut self.kinds[row.index()], kind) != kind;
-        self.replace(row, self.host(row), after, kind_changed, on_change);
-    }
-
-    /// The traits and aggregates of a row as a kind.
-    fn membership(&self, row: Row) -> HostKind {
-        let mut kind = HostKind::default();
-        for (of, member, _) in self.topology.memberships().filter(|(_, _, rows)| rows.contains(row.0)) {
-            kind.toggle(of, member);
-        }
-        kind
+        self.replace(row, self.host(row), after, true, on_change);
     }
 
     fn remember(&mut self, row: Row) {
@@ -343,10 +290,10 @@ impl View {
         row: Row,
         before: Option<HostFree>,
         after: Option<HostFree>,
-        kind_changed: bool,
-        on_change: &mut impl FnMut(Change),
+        layout: bool,
+        on_change: &mut impl FnMut(&Self, Change),
     ) {
-        if before == after && !kind_changed {
+        if before == after && (!layout || after.is_none()) {
             return;
         }
         let (block, lane) = row.block_and_lane();
@@ -358,7 +305,7 @@ impl View {
         self.gains += u64::from(new.iter().zip(old).any(|(&new, old)| new > old));
         set_lane(&mut self.blocks[block], lane, new);
         summarise(&mut self.summaries[block / 64], block % 64, &self.blocks[block], old, new);
-        on_change(Change { row, before, after, kind: self.kinds[row.index()], kind_changed });
+        on_change(self, Change { row, before, after, layout });
     }
 }
 

@@ -306,7 +306,7 @@ impl Pair {
 
     fn look(&mut self) {
         let told = &mut self.told;
-        self.view.refresh(&self.index, |change| tell(told, change));
+        self.view.refresh(&self.index, |_, change| tell(told, change));
         assert_same_view(&self.view, &self.index);
         assert!(self.told.iter().map(|(&row, &free)| (row, free)).eq(self.view.iter()), "untold changes");
     }
@@ -592,7 +592,7 @@ fn a_view_that_fell_a_whole_journal_behind_finds_everything() {
         index.claim(ConsumerId(1), &vcpus(turn % 60, 1)).unwrap();
         index.release(ConsumerId(1)).unwrap();
     }
-    view.refresh(&index, |change| tell(&mut told, change));
+    view.refresh(&index, |_, change| tell(&mut told, change));
     assert_same_view(&view, &index);
     assert!(told.into_iter().eq(view.iter()));
     assert_eq!(view.host(Row(3)), Some([40, 100, 100]));
@@ -606,7 +606,7 @@ fn an_inventory_holds_before_its_batch_is_published() {
     let mut writer = index.write();
     writer.set_inventory(Row(1), ClassId::VCPU, Some(&Inventory::of(7))).unwrap();
     assert_eq!(index.free(Row(1), ClassId::VCPU), Some(7));
-    view.refresh(&index, |_| ());
+    view.refresh(&index, |_, _| ());
     assert_eq!(view.host(Row(1)), Some([7, 100, 100]));
     assert_same_view(&view, &index);
 }

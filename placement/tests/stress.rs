@@ -215,10 +215,10 @@ fn resizing_loses_no_claim_and_grants_none_from_nothing() {
 fn a_view_refreshed_meanwhile_ends_up_right() {
     let (index, books) = (fleet(), Books::default());
     let view = std::sync::Mutex::new(View::new(&index));
-    let refresh = |_: &mut Lcg| view.lock().unwrap().refresh(&index, |_| ());
+    let refresh = |_: &mut Lcg| view.lock().unwrap().refresh(&index, |_, _| ());
     let workers = run(&index, &books, CAPACITY, refresh);
     let mut view = view.into_inner().unwrap();
-    view.refresh(&index, |_| ());
+    view.refresh(&index, |_, _| ());
     assert_eq!(view.check(&index), Ok(()));
     assert!(view.iter().eq(View::new(&index).iter()));
     settle(&index, &books, &workers);

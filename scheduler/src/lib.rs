@@ -9,9 +9,15 @@
 
 #![forbid(unsafe_code)]
 
+mod best;
+mod bounds;
 mod conflicts;
+mod extremes;
 mod filter;
 mod forest;
+mod group;
+mod kinds;
+mod leaf;
 mod mask;
 pub mod nova;
 mod objective;
@@ -30,7 +36,6 @@ mod weigh;
 pub use filter::{Capacity, Eligible, Filter, OtherClasses};
 pub use mask::HostMask;
 pub use objective::{Objective, Weights};
-pub use order::{Coefficients, Order};
 pub use policy::{Policy, Rank, UnknownPolicy};
 pub use prepare::Prepared;
 pub use request::Request;

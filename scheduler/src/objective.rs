@@ -1,6 +1,5 @@
 //! What makes a host the best one.
 
-use berth_placement::HostFree;
 use berth_placement::kernel::{CLASSES, Term, weighed};
 
 use crate::policy::Policy;
@@ -45,79 +44,91 @@ impl Default for Weights {
     }
 }
 
-/// The smallest and largest free amounts of each class among the hosts that satisfy a request.
+/// Where the range of a column begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Extremes {
-    pub(crate) low: HostFree,
-    pub(crate) high: HostFree,
+pub(crate) enum Low {
+    /// At 0, or at the smallest amount if that is less.
+    AtMostZero,
 }
 
-impl Extremes {
+/// How columns make a score: a multiplier and the low end of the range for each.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Weighing<const N: usize> {
+    pub(crate) multipliers: [f64; N],
+    pub(crate) lows: [Low; N],
+}
+
+impl From<Weights> for Weighing<CLASSES> {
+    fn from(Weights { multipliers }: Weights) -> Self {
+        Self { multipliers, lows: [Low::AtMostZero; CLASSES] }
+    }
+}
+
+/// The smallest and largest amounts of each column among the hosts that satisfy a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Extremes<const N: usize> {
+    pub(crate) low: [i32; N],
+    pub(crate) high: [i32; N],
+}
+
+impl<const N: usize> Extremes<N> {
     /// Of no hosts.
-    pub(crate) const NONE: Self = Self { low: [0; CLASSES], high: [i32::MIN; CLASSES] };
+    pub(crate) const NONE: Self = Self { low: [0; N], high: [i32::MIN; N] };
 
     /// Takes in one host.
     #[inline]
-    pub(crate) fn add(&mut self, free: HostFree) {
-        for (class, amount) in free.map(weighed).into_iter().enumerate() {
-            self.low[class] = self.low[class].min(amount);
-            self.high[class] = self.high[class].max(amount);
+    pub(crate) fn add(&mut self, free: [i32; N]) {
+        for (column, amount) in free.map(weighed).into_iter().enumerate() {
+            self.low[column] = self.low[column].min(amount);
+            self.high[column] = self.high[column].max(amount);
         }
     }
 }
 
-/// A score as a function of free amounts, for one request at one moment.
+/// A score as a function of a host's amounts, for one request at one moment.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Goal {
-    pub(crate) terms: [Term; CLASSES],
-    /// What a unit of each class adds to the score.
-    rates: [f64; CLASSES],
+pub(crate) struct Goal<const N: usize> {
+    pub(crate) terms: [Term; N],
+    /// What a unit of each column adds to the score.
+    rates: [f64; N],
+    error: f64,
 }
 
-impl Goal {
-    fn of(terms: [Term; CLASSES]) -> Self {
+impl<const N: usize> Goal<N> {
+    /// Every host scores the same.
+    pub(crate) fn indifferent() -> Self {
+        Self::of([Term { multiplier: 0.0, low: 0.0, range: 0.0 }; N])
+    }
+
+    fn of(terms: [Term; N]) -> Self {
         let rates = terms.map(|term| if term.range == 0.0 { 0.0 } else { term.multiplier / term.range });
-        Self { terms, rates }
+        let counting = terms.iter().filter(|term| term.range != 0.0);
+        let error = 1e-12 * counting.map(|term| term.multiplier.abs()).sum::<f64>() + 1e-300;
+        Self { terms, rates, error }
     }
 
-    pub(crate) fn new(weights: Weights, extremes: Extremes) -> Self {
-        let term = |class: usize| {
-            let (low, high) = (f64::from(extremes.low[class]), f64::from(extremes.high[class]));
-            Term { multiplier: weights.multipliers[class], low, range: high - low }
-        };
-        Self::of([term(0), term(1), term(2)])
+    pub(crate) fn new(weighing: &Weighing<N>, extremes: &Extremes<N>) -> Self {
+        Self::of(std::array::from_fn(|column| {
+            let (low, high) = (f64::from(extremes.low[column]), f64::from(extremes.high[column]));
+            Term { multiplier: weighing.multipliers[column], low, range: high - low }
+        }))
     }
 
-    /// The free amount of one class itself (`sign` 1), or its negative (−1).
-    pub(crate) fn of_one(class: usize, sign: f64) -> Self {
-        let term = |c: usize| Term { multiplier: if c == class { sign } else { 0.0 }, low: 0.0, range: 1.0 };
-        Self::of([term(0), term(1), term(2)])
+    /// What a unit of each column adds to the score.
+    pub(crate) const fn rates(&self) -> &[f64; N] {
+        &self.rates
     }
 
-    /// What a unit of each class adds to the score.
-    pub(crate) const fn rates(&self) -> [f64; CLASSES] {
-        self.rates
-    }
-
-    /// A score that is cheaper by three divisions, and no further from the exact one than [`Self::error`].
+    /// How far a sum of [`Self::rates`] times amounts above their low can be off the score, many times over; rates too small
+    /// to be normal numbers have an absolute error.
     #[inline]
-    pub(crate) fn estimate(&self, free: HostFree) -> f64 {
-        self.rates
-            .iter()
-            .zip(&self.terms)
-            .zip(free)
-            .fold(0.0, |score, ((rate, term), amount)| score + rate * (f64::from(weighed(amount)) - term.low))
-    }
-
-    /// How far off an estimate can be, many times over; rates too small to be normal numbers have an absolute error.
-    #[inline]
-    pub(crate) fn error(&self) -> f64 {
-        1e-9 * self.terms.iter().map(|term| term.multiplier.abs()).sum::<f64>() + 1e-300
+    pub(crate) const fn error(&self) -> f64 {
+        self.error
     }
 
     /// The score of a host.
     #[inline]
-    pub(crate) fn score(&self, free: HostFree) -> f64 {
+    pub(crate) fn score(&self, free: [i32; N]) -> f64 {
         self.terms.iter().zip(free).fold(0.0, |score, (term, amount)| score + term.of(weighed(amount)))
     }
 }

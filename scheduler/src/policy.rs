@@ -21,15 +21,12 @@ impl Rank {
 
     const SCORE_SHIFT: u32 = 32;
 
-    /// A rank that falls as `sum` grows.
-    pub(crate) const fn falling(sum: i64, row: Row) -> Self {
-        Self::new(!(sum.cast_unsigned() ^ 1 << 63), row)
-    }
-
-    /// The sum of a rank made by [`Self::falling`].
-    #[allow(clippy::cast_possible_truncation)] // the score is 64 bits
-    pub(crate) const fn sum(self) -> i64 {
-        (!((self.0 >> Self::SCORE_SHIFT) as u64) ^ 1 << 63).cast_signed()
+    /// A rank that falls as `sum`, which is a number, grows.
+    pub(crate) const fn falling(sum: f64, row: Row) -> Self {
+        // The bits of a double are in its order once those of negative ones are turned over.
+        let bits = (sum + 0.0).to_bits(); // -0 becomes 0
+        let rising = if bits >> 63 == 0 { bits ^ 1 << 63 } else { !bits };
+        Self::new(!rising, row)
     }
 
     const fn new(score: u64, row: Row) -> Self {

@@ -7,6 +7,8 @@ use berth_placement::{
 use smallvec::SmallVec;
 use uuid::Uuid;
 
+use crate::forest::{Forest, Open};
+use crate::kinds::Kinds;
 use crate::mask::HostMask;
 use crate::request::Request;
 
@@ -23,6 +25,9 @@ pub struct Prepared {
     eligible: Option<HostMask>,
     /// Whether no host at all is eligible.
     nobody: bool,
+    /// The rankings that may hold eligible hosts, and the forest and layout that this is true to.
+    open: Open,
+    open_at: Option<(u64, u64)>,
     pub(crate) decided: Decided,
 }
 
@@ -48,6 +53,8 @@ impl Prepared {
             template: SmallVec::new(),
             eligible: None,
             nobody: false,
+            open: Open::new(),
+            open_at: None,
             decided: Decided::Nothing,
             request,
         };
@@ -96,6 +103,29 @@ impl Prepared {
         self.eligible.as_ref()
     }
 
+    /// Finds the rankings of `forest` that may hold eligible hosts. Forests that one decider had differ in `epoch`; `kinds` is
+    /// what tells hosts apart there.
+    #[inline]
+    pub(crate) fn open_in<const N: usize>(
+        &mut self,
+        forest: &Forest<N>,
+        epoch: u64,
+        kinds: &Kinds,
+        view: &View,
+    ) {
+        let at = Some((epoch, self.position));
+        if self.open_at != at {
+            self.open = forest.open(|row| self.satisfied_by(view, row, Some(kinds)));
+            self.open_at = at;
+        }
+    }
+
+    /// The rankings found by [`Self::open_in`].
+    #[inline]
+    pub(crate) fn open(&self) -> &[u64] {
+        &self.open
+    }
+
     /// Whether no host is eligible, so that none need be looked for.
     #[inline]
     #[must_use]
@@ -119,7 +149,7 @@ impl Prepared {
         };
         self.position = view.layout_position();
         for row in rows {
-            let (host, eligible) = (view.host(row).is_some(), self.satisfied_by(view, row));
+            let (host, eligible) = (view.host(row).is_some(), self.satisfied_by(view, row, None));
             if self.eligible.is_none() && host && !eligible {
                 self.eligible = Some(HostMask::from_words(view.hosts().to_vec()));
             }
@@ -130,19 +160,22 @@ impl Prepared {
         self.nobody = self.eligible.as_ref().is_some_and(HostMask::is_empty);
     }
 
-    /// Whether the row is a host that satisfies everything no claim changes.
-    fn satisfied_by(&self, view: &View, row: Row) -> bool {
+    /// Whether the row is a host that satisfies what no claim changes, as far as `told` goes, or altogether.
+    fn satisfied_by(&self, view: &View, row: Row, told: Option<&Kinds>) -> bool {
         let topology = view.topology();
         let Request { required_traits, forbidden_traits, member_of, forbidden_aggregates, .. } =
             &self.request;
         let has = |name: &String| rows_with(topology, name).is_some_and(|rows| rows.contains(row.0));
         let is_in = |id: &Uuid| topology.rows_in_aggregate(*id).is_some_and(|rows| rows.contains(row.0));
+        let tells_trait = |name: &&String| told.is_none_or(|kinds| kinds.tells_trait(topology, name));
+        let tells_aggregate = |id: &&Uuid| told.is_none_or(|kinds| kinds.tells_aggregate(**id));
+        let tells_all = |any_of: &&Vec<Uuid>| any_of.iter().all(|id| tells_aggregate(&id));
         view.host(row).is_some()
             && !self.refused_by(&view.shapes()[view.shape_of()[row.index()].0 as usize])
-            && required_traits.iter().all(has)
-            && !forbidden_traits.iter().any(has)
-            && member_of.iter().all(|any_of| any_of.iter().any(is_in))
-            && !forbidden_aggregates.iter().any(is_in)
+            && required_traits.iter().filter(tells_trait).all(has)
+            && !forbidden_traits.iter().filter(tells_trait).any(has)
+            && member_of.iter().filter(tells_all).all(|any_of| any_of.iter().any(is_in))
+            && !forbidden_aggregates.iter().filter(tells_aggregate).any(is_in)
     }
 
     /// Whether some class's unit rules refuse the amount asked for, or the class is not there: one answer per shape.

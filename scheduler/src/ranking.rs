@@ -12,15 +12,15 @@
 //! in it: a search looks at one or two leaves, whatever the size of the fleet. The first host in order that fits is the
 //! best host, so the search is exact. Every level is compared 64 at a time by the same kernel.
 
-use berth_placement::kernel::{
-    CLASSES, EMPTY, Lanes, NOTHING, fits, lane_of, largest, set_lane, smallest, summarise, summarise_smallest,
-};
-use berth_placement::{Change, HostFree, Row};
+use berth_placement::Row;
+use berth_placement::kernel::{CLASSES, fits, lane_of, set_lane};
 
+use crate::group::Group;
+use crate::leaf::{Leaf, Ordered};
 use crate::mask::{first_lanes, lanes};
 use crate::order::Order;
 use crate::policy::Rank;
-use crate::summary::{Summaries, Summary, first_row};
+use crate::summary::{Kept, Summaries, Summary};
 
 /// Hosts of a leaf, leaves of a group, groups of a top.
 pub(crate) const FANOUT: usize = 64;
@@ -28,23 +28,6 @@ pub(crate) const FANOUT: usize = 64;
 const SMALL: usize = 16;
 /// ... if the two have no more than this: joining and splitting then never alternate.
 const JOINED: usize = 48;
-
-type Block = [Lanes; CLASSES];
-
-#[derive(Clone)]
-pub(crate) struct Leaf {
-    pub(crate) len: usize,
-    pub(crate) rows: [Row; FANOUT],
-    pub(crate) free: Block,
-}
-
-#[derive(Clone)]
-pub(crate) struct Group {
-    pub(crate) len: usize,
-    pub(crate) lowest: [Rank; FANOUT],
-    pub(crate) leaves: [u32; FANOUT],
-    pub(crate) summaries: Summaries,
-}
 
 /// Where a rank belongs: the group, and the leaf within it.
 #[derive(Clone, Copy)]
@@ -55,114 +38,35 @@ struct Place {
 
 /// Hosts in an order.
 #[derive(Clone)]
-pub(crate) struct Ranking {
-    pub(crate) order: Order,
-    /// Whether lowest rows, and for a linear order smallest amounts, are kept true too: searches by branch and bound
-    /// need them.
-    keeps_lower: bool,
-    pub(crate) tops: Vec<Summaries>,
-    pub(crate) groups: Vec<Group>,
-    pub(crate) leaves: Vec<Leaf>,
+pub(crate) struct Ranking<const N: usize> {
+    pub(crate) order: Order<N>,
+    kept: Kept,
+    pub(crate) tops: Vec<Summaries<N>>,
+    pub(crate) groups: Vec<Group<N>>,
+    pub(crate) leaves: Vec<Leaf<N>>,
     spare: Vec<u32>,
 }
 
-impl Leaf {
-    const NEW: Self = Self { len: 0, rows: [Row(0); FANOUT], free: EMPTY };
-
-    fn of(hosts: &[(Rank, HostFree)]) -> Self {
-        let mut leaf = Self::NEW;
-        hosts.iter().for_each(|&(rank, free)| leaf.push(rank.row(), free));
-        leaf
-    }
-
-    fn lane(&self, row: Row) -> usize {
-        self.rows[..self.len].iter().position(|&r| r == row).expect("the leaf holds the row")
-    }
-
-    fn push(&mut self, row: Row, free: HostFree) {
-        self.rows[self.len] = row;
-        set_lane(&mut self.free, self.len, free);
-        self.len += 1;
-    }
-
-    fn swap_remove(&mut self, lane: usize) {
-        self.len -= 1;
-        self.rows[lane] = self.rows[self.len];
-        let last = lane_of(&self.free, self.len);
-        set_lane(&mut self.free, lane, last);
-        set_lane(&mut self.free, self.len, NOTHING);
-    }
-
-    fn hosts(&self) -> impl Iterator<Item = (Row, HostFree)> {
-        (0..self.len).map(|lane| (self.rows[lane], lane_of(&self.free, lane)))
-    }
-}
-
-impl Leaf {
-    fn summary(&self) -> Summary {
-        Summary {
-            largest: self.free.each_ref().map(largest),
-            smallest: self.free.each_ref().map(smallest),
-            first_row: first_row(&self.rows[..self.len]),
-        }
-    }
-}
-
-impl Group {
-    const NEW: Self =
-        Self { len: 0, lowest: [Rank::LOWEST; FANOUT], leaves: [0; FANOUT], summaries: Summaries::EMPTY };
-
-    fn insert(&mut self, at: usize, lowest: Rank, leaf: u32, summary: Summary) {
-        self.lowest.copy_within(at..self.len, at + 1);
-        self.leaves.copy_within(at..self.len, at + 1);
-        self.summaries.make_room(at, self.len);
-        self.len += 1;
-        self.lowest[at] = lowest;
-        self.leaves[at] = leaf;
-        self.summaries.set(at, summary);
-    }
-
-    /// Removes a leaf that is not the first; its neighbour before it takes over its range.
-    fn remove(&mut self, at: usize) -> u32 {
-        let leaf = self.leaves[at];
-        self.lowest.copy_within(at + 1..self.len, at);
-        self.leaves.copy_within(at + 1..self.len, at);
-        self.summaries.close_gap(at, self.len);
-        self.len -= 1;
-        leaf
-    }
-
-    fn summary(&self) -> Summary {
-        Summary {
-            largest: self.summaries.largest.each_ref().map(largest),
-            smallest: self.summaries.smallest.each_ref().map(smallest),
-            first_row: first_row(&self.summaries.first_row[..self.len]),
-        }
-    }
-}
-
-impl Ranking {
+impl<const N: usize> Ranking<N> {
     /// Ranks these hosts, whose ranks are by `order`.
     #[must_use]
-    pub(crate) fn new(order: Order, mut hosts: Vec<(Rank, HostFree)>) -> Self {
-        let keeps_lower = !matches!(order, Order::Policy(_));
-        let mut ranking = Self {
-            order,
-            keeps_lower,
-            tops: Vec::new(),
-            groups: Vec::new(),
-            leaves: Vec::new(),
-            spare: Vec::new(),
+    pub(crate) fn new(order: Order<N>, mut hosts: Vec<(Rank, [i32; N])>) -> Self {
+        let kept = match order {
+            Order::Policy(_) => Kept::Largest,
+            Order::Room => Kept::Rows,
+            Order::Linear(_) => Kept::All,
         };
+        let (tops, groups, leaves, spare) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut ranking = Self { order, kept, tops, groups, leaves, spare };
         hosts.sort_unstable_by_key(|&(rank, _)| rank);
-        let leaves: Vec<&[(Rank, HostFree)]> = hosts.chunks(JOINED).collect();
+        let leaves: Vec<&[(Rank, [i32; N])]> = hosts.chunks(JOINED).collect();
         for leaves in leaves.chunks(JOINED) {
             let mut group = Group::NEW;
             for hosts in leaves {
                 let number = ranking.new_leaf();
                 let leaf = Leaf::of(hosts);
                 let lowest = if number == 0 { Rank::LOWEST } else { hosts[0].0 };
-                group.insert(group.len, lowest, number, leaf.summary());
+                group.insert(group.len, lowest, number, leaf.summary(&order));
                 ranking.leaves[number as usize] = leaf;
             }
             ranking.groups.push(group);
@@ -176,26 +80,29 @@ impl Ranking {
         ranking
     }
 
-    /// Moves a host whose free amounts changed.
+    /// What there is in the ranking as a whole.
+    pub(crate) fn summary(&self) -> Summary<N> {
+        self.tops.iter().map(Summaries::summary).fold(Summary::NOTHING, Summary::join)
+    }
+
+    /// Moves a host whose amounts changed; whether the summary of some group changed.
     #[inline]
-    pub(crate) fn update(&mut self, change: Change) {
-        let Change { row, before, after, .. } = change;
+    pub(crate) fn update(&mut self, row: Row, before: Option<[i32; N]>, after: Option<[i32; N]>) -> bool {
         match (before, after) {
             (Some(before), Some(after)) => {
                 let place = self.place_of(self.order.rank(before, row));
                 if self.in_range(place, self.order.rank(after, row)) {
-                    let leaf = &mut self.leaves[self.groups[place.group].leaves[place.leaf] as usize];
+                    let leaf = self.leaf_at(place);
                     let lane = leaf.lane(row);
                     set_lane(&mut leaf.free, lane, after);
-                    self.summarise_leaf(place, before, after, row, false);
+                    self.follow(place, &self.of_host(row, before), &self.of_host(row, after))
                 } else {
-                    self.remove_at(place, row, before);
-                    self.insert(row, after);
+                    self.remove_at(place, row, before) | self.insert(row, after)
                 }
             }
             (Some(before), None) => self.remove_at(self.place_of(self.order.rank(before, row)), row, before),
             (None, Some(after)) => self.insert(row, after),
-            (None, None) => {}
+            (None, None) => false,
         }
     }
 
@@ -228,7 +135,7 @@ impl Ranking {
 
     /// The leaves that may hold a host with `need` free, in order of rank.
     #[inline]
-    fn promising_leaves(&self, need: [i32; CLASSES]) -> impl Iterator<Item = &Leaf> {
+    fn promising_leaves(&self, need: [i32; CLASSES]) -> impl Iterator<Item = &Leaf<N>> {
         let firsts = (0..self.groups.len()).step_by(FANOUT);
         let groups = firsts.zip(&self.tops).flat_map(move |(first, top)| {
             let promising = fits(&top.largest, need) & first_lanes(self.groups.len() - first);
@@ -244,7 +151,7 @@ impl Ranking {
     #[inline]
     fn fitting(
         &self,
-        leaf: &Leaf,
+        leaf: &Leaf<N>,
         need: [i32; CLASSES],
         mut acceptable: impl FnMut(Row) -> bool,
     ) -> impl Iterator<Item = Rank> {
@@ -255,7 +162,6 @@ impl Ranking {
     }
 
     /// Some host of the ranking.
-    #[inline]
     pub(crate) fn any_host(&self) -> Option<Row> {
         self.leaves.iter().find(|leaf| leaf.len > 0).map(|leaf| leaf.rows[0])
     }
@@ -264,17 +170,17 @@ impl Ranking {
     ///
     /// # Errors
     /// The first rule that is broken.
-    pub(crate) fn check(&self) -> Result<Vec<(Row, HostFree)>, String> {
+    pub(crate) fn check(&self) -> Result<Vec<(Row, [i32; N])>, String> {
         let mut found = Vec::new();
         let mut previous = None;
         for (number, group) in self.groups.iter().enumerate() {
-            if !self.agree(self.tops[number / FANOUT].get(number % FANOUT), group.summary()) {
+            if !self.agree(self.tops[number / FANOUT].get(number % FANOUT), group.summaries.summary()) {
                 return Err(format!("group {number}: wrong summary"));
             }
             for at in 0..group.len {
                 let leaf = &self.leaves[group.leaves[at] as usize];
                 let lowest = group.lowest[at];
-                if !self.agree(group.summaries.get(at), leaf.summary()) {
+                if !self.agree(group.summaries.get(at), leaf.summary(&self.order)) {
                     return Err(format!("leaf {at} of group {number}: wrong summary"));
                 }
                 if leaf.hosts().any(|(row, free)| {
@@ -293,17 +199,16 @@ impl Ranking {
     }
 
     /// Whether what is kept of a summary is what it should be.
-    fn agree(&self, kept: Summary, expected: Summary) -> bool {
-        let smallest_kept = matches!(self.order, Order::Linear(_));
+    fn agree(&self, kept: Summary<N>, expected: Summary<N>) -> bool {
         kept.largest == expected.largest
-            && (!smallest_kept || kept.smallest == expected.smallest)
-            && (!self.keeps_lower || kept.first_row == expected.first_row)
+            && (self.kept == Kept::Largest || kept.first_row == expected.first_row)
+            && (self.kept != Kept::All
+                || (kept.smallest == expected.smallest && kept.highest == expected.highest))
     }
 
     fn place_of(&self, rank: Rank) -> Place {
         let group = self.groups.partition_point(|group| group.lowest[0] <= rank) - 1;
-        let lowest = &self.groups[group].lowest[..self.groups[group].len];
-        Place { group, leaf: lowest.partition_point(|&lowest| lowest <= rank) - 1 }
+        Place { group, leaf: self.groups[group].leaf_for(rank) }
     }
 
     /// Whether the rank belongs to the leaf: not below its lowest, and below the next leaf's.
@@ -315,7 +220,7 @@ impl Ranking {
         self.groups[group].lowest[leaf] <= rank && next.is_none_or(|next| rank < next)
     }
 
-    fn insert(&mut self, row: Row, free: HostFree) {
+    fn insert(&mut self, row: Row, free: [i32; N]) -> bool {
         let rank = self.order.rank(free, row);
         let mut place = self.place_of(rank);
         if self.leaf_at(place).len == FANOUT {
@@ -323,21 +228,26 @@ impl Ranking {
             place = self.place_of(rank);
         }
         self.leaf_at(place).push(row, free);
-        self.summarise_leaf(place, NOTHING, free, row, false);
+        self.follow(place, &Summary::NOTHING, &self.of_host(row, free))
     }
 
-    fn remove_at(&mut self, place: Place, row: Row, free: HostFree) {
+    fn remove_at(&mut self, place: Place, row: Row, free: [i32; N]) -> bool {
         let leaf = self.leaf_at(place);
         let lane = leaf.lane(row);
         leaf.swap_remove(lane);
         let len = leaf.len;
-        self.summarise_leaf(place, free, NOTHING, row, true);
+        let changed = self.follow(place, &self.of_host(row, free), &Summary::NOTHING);
         if len <= SMALL {
             self.join_leaf(place);
         }
+        changed
     }
 
-    fn leaf_at(&mut self, Place { group, leaf }: Place) -> &mut Leaf {
+    fn of_host(&self, row: Row, free: [i32; N]) -> Summary<N> {
+        Summary { largest: free, smallest: free, highest: self.order.sum(free), first_row: row }
+    }
+
+    fn leaf_at(&mut self, Place { group, leaf }: Place) -> &mut Leaf<N> {
         &mut self.leaves[self.groups[group].leaves[leaf] as usize]
     }
 
@@ -348,50 +258,23 @@ impl Ranking {
         })
     }
 
-    /// Brings the summaries above a leaf up to date after one lane went from `old` to `new`.
+    /// Brings the summaries above a leaf up to date after one host in it went from `old` to `new`; whether its group's
+    /// changed.
     #[inline]
-    fn summarise_leaf(
+    fn follow(
         &mut self,
         Place { group: number, leaf: at }: Place,
-        old: HostFree,
-        new: HostFree,
-        row: Row,
-        gone: bool,
-    ) {
+        old: &Summary<N>,
+        new: &Summary<N>,
+    ) -> bool {
         let group = &mut self.groups[number];
-        let leaf = &self.leaves[group.leaves[at] as usize];
-        let (top, lane) = (&mut self.tops[number / FANOUT], number % FANOUT);
-        let before = lane_of(&group.summaries.largest, at);
-        summarise(&mut group.summaries.largest, at, &leaf.free, old, new);
-        let after = lane_of(&group.summaries.largest, at);
-        if before != after {
-            summarise(&mut top.largest, lane, &group.summaries.largest, before, after);
+        let leaf = Ordered { leaf: &self.leaves[group.leaves[at] as usize], order: &self.order };
+        let before = group.summaries.get(at);
+        if !group.summaries.follow(at, &leaf, old, new, self.kept) {
+            return false;
         }
-        if self.keeps_lower {
-            let before = group.summaries.get(at);
-            if matches!(self.order, Order::Linear(_)) {
-                summarise_smallest(&mut group.summaries.smallest, at, &leaf.free, old, new);
-                let after = lane_of(&group.summaries.smallest, at);
-                if before.smallest != after {
-                    summarise_smallest(
-                        &mut top.smallest,
-                        lane,
-                        &group.summaries.smallest,
-                        before.smallest,
-                        after,
-                    );
-                }
-            }
-            let first = &mut group.summaries.first_row[at];
-            if !gone {
-                *first = row.min(*first);
-            } else if *first == row {
-                *first = first_row(&leaf.rows[..leaf.len]);
-            }
-            if *first != before.first_row {
-                top.first_row[lane] = first_row(&group.summaries.first_row);
-            }
-        }
+        let after = group.summaries.get(at);
+        self.tops[number / FANOUT].follow(number % FANOUT, &group.summaries, &before, &after, self.kept)
     }
 
     /// Works all group summaries out again: groups come and go once in thousands of changes.
@@ -399,7 +282,7 @@ impl Ranking {
         self.tops.clear();
         self.tops.resize(self.groups.len().div_ceil(FANOUT), Summaries::EMPTY);
         for (number, group) in self.groups.iter().enumerate() {
-            self.tops[number / FANOUT].set(number % FANOUT, group.summary());
+            self.tops[number / FANOUT].set(number % FANOUT, group.summaries.summary());
         }
     }
 
@@ -407,12 +290,13 @@ impl Ranking {
     fn split_leaf(&mut self, place: Place) {
         let place = if self.groups[place.group].len == FANOUT { self.split_group(place) } else { place };
         let leaf = self.leaf_at(place).clone();
-        let mut hosts: Vec<(Rank, HostFree)> =
+        let mut hosts: Vec<(Rank, [i32; N])> =
             leaf.hosts().map(|(row, free)| (self.order.rank(free, row), free)).collect();
         hosts.sort_unstable_by_key(|&(rank, _)| rank);
         let (lower, upper) = hosts.split_at(FANOUT / 2);
         let (lower_leaf, upper_leaf) = (Leaf::of(lower), Leaf::of(upper));
-        let (lower_summary, upper_summary) = (lower_leaf.summary(), upper_leaf.summary());
+        let (lower_summary, upper_summary) =
+            (lower_leaf.summary(&self.order), upper_leaf.summary(&self.order));
         let number = self.new_leaf();
         self.leaves[number as usize] = upper_leaf;
         *self.leaf_at(place) = lower_leaf;
@@ -423,13 +307,7 @@ impl Ranking {
 
     /// Moves the upper half of a full group into a group of its own; returns where the leaf is now.
     fn split_group(&mut self, place: Place) -> Place {
-        let mut upper = Group::NEW;
-        let lower = &mut self.groups[place.group];
-        for at in FANOUT / 2..FANOUT {
-            upper.insert(upper.len, lower.lowest[at], lower.leaves[at], lower.summaries.get(at));
-            lower.summaries.set(at, Summary::NOTHING);
-        }
-        lower.len = FANOUT / 2;
+        let upper = self.groups[place.group].split();
         self.groups.insert(place.group + 1, upper);
         self.summarise_groups();
         match place.leaf.checked_sub(FANOUT / 2) {
@@ -452,7 +330,7 @@ impl Ranking {
         let place = Place { group, leaf: lower };
         let leaf = self.leaf_at(place);
         upper.hosts().for_each(|(row, free)| leaf.push(row, free));
-        let joined = leaf.summary();
+        let joined = self.leaves[self.groups[group].leaves[lower] as usize].summary(&self.order);
         // The group's own summary stays as it is: no host came or went.
         self.groups[group].summaries.set(lower, joined);
         if self.groups[group].len <= SMALL {

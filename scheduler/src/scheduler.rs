@@ -3,15 +3,18 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use berth_placement::{ClaimError, ConsumerId, Index, Row, View};
+use berth_placement::kernel::CLASSES;
+use berth_placement::{Change, ClaimError, ConsumerId, Index, Row, View};
 use lru::LruCache;
 use rustc_hash::FxBuildHasher;
+use smallvec::SmallVec;
 
 use crate::conflicts::Conflicts;
 use crate::filter::{Capacity, Eligible, Filter, OtherClasses, has_others};
-use crate::forest::{Ask, Forest};
+use crate::forest::{Ask, Forest, Host};
+use crate::kinds::{HostKind, Kinds};
 use crate::mask::HostMask;
-use crate::objective::Objective;
+use crate::objective::{Extremes, Goal, Objective};
 use crate::order::{Coefficients, Order};
 use crate::policy::{Policy, Rank};
 use crate::prepare::{Decided, Prepared};
@@ -108,10 +111,23 @@ impl Scheduler {
             assert!(weights.multipliers.iter().all(|m| m.is_finite()), "multipliers are finite: {weights:?}");
         }
         let view = View::new(&index);
-        let forest = Forest::new(order_for(objective, &view), &view);
+        let (kinds, named) = (Kinds::default(), Kinds::default());
+        let forest = forest_of(order_for(objective, &view), &view, &kinds);
         let (conflicts, statistics) = (Conflicts::new(1), Statistics::default());
-        let tuning = Tuning::default();
-        let core = Core { index, view, forest, objective, search, tuning, conflicts, statistics };
+        let (tuning, epoch) = (Tuning::default(), 0);
+        let core = Core {
+            index,
+            view,
+            forest,
+            epoch,
+            kinds,
+            named,
+            objective,
+            search,
+            tuning,
+            conflicts,
+            statistics,
+        };
         Self { core, classes: LruCache::with_hasher(MOST_CLASSES, FxBuildHasher) }
     }
 
@@ -126,7 +142,7 @@ impl Scheduler {
     #[must_use]
     pub fn prepare(&mut self, request: Request) -> Prepared {
         self.core.refresh();
-        Prepared::new(request, &self.core.view)
+        self.core.work_out(request)
     }
 
     /// The best host for the request at this moment. Takes nothing.
@@ -143,7 +159,7 @@ impl Scheduler {
     pub fn best(&mut self, prepared: &mut Prepared, most: usize) -> Vec<Row> {
         self.core.refresh();
         prepared.renew(&self.core.view);
-        self.core.search(prepared, most)
+        self.core.search(prepared, most).into_vec()
     }
 
     /// Places a VM: decides, claims, and on a lost race decides again.
@@ -192,7 +208,8 @@ impl Scheduler {
     pub fn check(&mut self) -> Result<(), String> {
         self.core.refresh();
         self.core.view.check(&self.core.index)?;
-        self.core.forest.check(&self.core.view)
+        let kinds = self.core.kinds.of_all(&self.core.view);
+        self.core.forest.check(hosts(&self.core.view, &kinds))
     }
 }
 
@@ -200,7 +217,12 @@ impl Scheduler {
 struct Core {
     index: Arc<Index>,
     view: View,
-    forest: Forest,
+    forest: Forest<CLASSES>,
+    /// How often the forest was made anew.
+    epoch: u64,
+    /// What tells hosts apart in the forest, and what will when it is next made.
+    kinds: Kinds,
+    named: Kinds,
     objective: Objective,
     search: Search,
     tuning: Tuning,
@@ -211,10 +233,25 @@ struct Core {
 impl Core {
     #[inline]
     fn refresh(&mut self) {
-        self.view.refresh(&self.index, |change| self.forest.update(change));
+        self.view.refresh(&self.index, |view, change| follow(&mut self.forest, &self.kinds, view, change));
         if self.forest.is_overgrown() {
-            self.forest = Forest::new(order_for(self.objective, &self.view), &self.view);
+            self.rank_anew(order_for(self.objective, &self.view));
         }
+    }
+
+    fn rank_anew(&mut self, order: Order<CLASSES>) {
+        self.kinds.clone_from(&self.named);
+        self.forest = forest_of(order, &self.view, &self.kinds);
+        self.epoch += 1;
+    }
+
+    fn look_again(&mut self, row: Row) {
+        self.view.touch(&self.index, row, |view, change| follow(&mut self.forest, &self.kinds, view, change));
+    }
+
+    fn work_out(&mut self, request: Request) -> Prepared {
+        self.named.name(&request, self.view.topology());
+        Prepared::new(request, &self.view)
     }
 
     fn class_of<'a>(&mut self, classes: &'a mut Classes, request: &Request) -> &'a mut Prepared {
@@ -227,7 +264,7 @@ impl Core {
         }
         classes.get_or_insert_mut_ref(request, || {
             self.refresh();
-            Prepared::new(request.clone(), &self.view)
+            self.work_out(request.clone())
         })
     }
 
@@ -269,7 +306,7 @@ impl Core {
                     self.conflicts.count(true);
                     self.statistics.conflicts += 1;
                     prepared.decided = Decided::Nothing;
-                    self.view.touch(&self.index, row, |change| self.forest.update(change));
+                    self.look_again(row);
                 }
             }
         }
@@ -291,51 +328,50 @@ impl Core {
     }
 
     #[inline]
-    fn search_best(&mut self, prepared: &Prepared) -> Option<Row> {
+    fn search_best(&mut self, prepared: &mut Prepared) -> Option<Row> {
         if prepared.nobody_is_eligible() {
             return None;
         }
         if let (Search::Ranked, Objective::Policy(_)) = (self.search, self.objective)
             && !self.forest.finds_by_row()
         {
-            let need = prepared.need();
+            prepared.open_in(&self.forest, self.epoch, &self.kinds, &self.view);
             if prepared.eligible().is_none() && prepared.others().is_empty() {
-                return self.forest.best(&Ask { need, eligible: |_| true, others: |_| true }).map(Rank::row);
+                let ask = Ask { need: prepared.need(), open: prepared.open(), acceptable: |_| true };
+                return self.forest.best(ask).map(Rank::row);
             }
-            return self.forest.best(&ask(&self.index, prepared)).map(Rank::row);
-        }
-        if self.search == Search::Ranked && self.forest.finds_by_row() {
-            return self.forest.lowest_rows(&ask(&self.index, prepared), 1).first();
+            return self.forest.best(ask(&self.index, prepared)).map(Rank::row);
         }
         self.search(prepared, 1).first().copied()
     }
 
-    fn search(&mut self, prepared: &Prepared, most: usize) -> Vec<Row> {
+    fn search(&mut self, prepared: &mut Prepared, most: usize) -> SmallVec<[Row; 4]> {
         if prepared.nobody_is_eligible() {
-            return Vec::new();
+            return SmallVec::new();
         }
-        let ask = ask(&self.index, prepared);
+        prepared.open_in(&self.forest, self.epoch, &self.kinds, &self.view);
+        let prepared = &*prepared;
         match (self.search, self.objective) {
             (Search::Ranked, Objective::Policy(_)) if self.forest.finds_by_row() => {
-                self.forest.lowest_rows(&ask, most).into_rows()
+                self.forest.lowest_rows(ask(&self.index, prepared), most).into_rows()
             }
             (Search::Ranked, Objective::Policy(_)) => {
-                self.forest.first(&ask, most).into_iter().map(Rank::row).collect()
+                self.forest.first(ask(&self.index, prepared), most).into_iter().map(Rank::row).collect()
             }
             (Search::Ranked, Objective::Weigh(weights)) => {
-                let found = self.forest.highest(&ask, weights, most);
+                let found = self.forest.highest(ask(&self.index, prepared), &weights.into(), most);
                 self.statistics.searches += 1;
                 self.statistics.leaves_opened += found.effort as u64;
                 if let Some(order) = found.ideal
                     && self.tuning.is_due(found.effort, self.view.blocks().len())
                 {
-                    self.forest = Forest::new(order, &self.view);
+                    self.rank_anew(order);
                     self.statistics.rankings += 1;
                 }
                 found.best.into_rows()
             }
             (Search::Exhaustive, Objective::Policy(policy)) => {
-                select::lowest(weigh::rank(&self.view, policy, &self.survivors(prepared)), most)
+                select::lowest(weigh::rank(&self.view, policy, &self.survivors(prepared)), most).into()
             }
             (Search::Exhaustive, Objective::Weigh(weights)) => {
                 weigh::highest(&self.view, weights, &self.survivors(prepared), most).into_rows()
@@ -357,24 +393,42 @@ impl Core {
 }
 
 /// The order in which hosts are best kept for an objective.
-fn order_for(objective: Objective, view: &View) -> Order {
+fn order_for(objective: Objective, view: &View) -> Order<CLASSES> {
     match objective {
         Objective::Policy(Policy::FirstFit) if view.blocks().len() > MOST_BLOCKS_BY_ROW => Order::Room,
         Objective::Policy(policy) => Order::Policy(policy),
-        Objective::Weigh(weights) => Order::Linear(Coefficients::new(weights, view)),
+        Objective::Weigh(weights) => {
+            let mut extremes = Extremes::NONE;
+            view.iter().for_each(|(_, free)| extremes.add(free));
+            Order::Linear(Coefficients::of(&Goal::new(&weights.into(), &extremes)))
+        }
     }
+}
+
+fn forest_of(order: Order<CLASSES>, view: &View, kinds: &Kinds) -> Forest<CLASSES> {
+    Forest::new(order, hosts(view, &kinds.of_all(view)))
+}
+
+/// The view's hosts, in order of row.
+fn hosts<'a>(view: &'a View, kinds: &'a [HostKind]) -> impl Iterator<Item = Host<CLASSES>> + Clone + 'a {
+    view.iter().map(|(row, free)| (row, kinds[row.index()], free))
+}
+
+/// Moves a host that changed.
+#[inline]
+fn follow(forest: &mut Forest<CLASSES>, kinds: &Kinds, view: &View, change: Change) {
+    let Change { row, before, after, layout } = change;
+    let same_kind = before.is_some() && after.is_some() && !layout;
+    forest.update(row, before, after, (!same_kind).then(|| kinds.of(view, row)));
 }
 
 /// What a request asks of hosts, in the terms of a search.
 #[inline]
-fn ask<'a>(
-    index: &'a Index,
-    prepared: &'a Prepared,
-) -> Ask<impl Fn(Row) -> bool + 'a, impl Fn(Row) -> bool + 'a> {
+fn ask<'a>(index: &'a Index, prepared: &'a Prepared) -> Ask<'a, impl Fn(Row) -> bool + 'a> {
     let (eligible, others) = (prepared.eligible(), prepared.others());
-    Ask {
-        need: prepared.need(),
-        eligible: move |row| eligible.is_none_or(|mask| mask.contains(row)),
-        others: move |row| others.is_empty() || has_others(index, prepared, row),
-    }
+    let acceptable = move |row| {
+        eligible.is_none_or(|mask| mask.contains(row))
+            && (others.is_empty() || has_others(index, prepared, row))
+    };
+    Ask { need: prepared.need(), open: prepared.open(), acceptable }
 }

@@ -7,7 +7,7 @@
 //! worst. Where ranking anew does not help, the next one waits twice as long.
 
 /// Leaves that a search opens when all is well.
-const WELL: usize = 16;
+const WELL: usize = 8;
 /// Ranking anew costs as much as opening this many leaves per block of 64 hosts.
 const COST_PER_BLOCK: usize = 64;
 

@@ -3,10 +3,10 @@
 use berth_placement::kernel::{lane_of, scores};
 use berth_placement::{Row, View};
 
+use crate::best::{Best, Scored};
 use crate::mask::{HostMask, lanes};
 use crate::objective::{Extremes, Goal, Weights};
 use crate::policy::{Policy, Rank};
-use crate::search::{Best, Scored};
 
 /// The ranks of the hosts of `mask`, in order of row.
 #[must_use]
@@ -18,7 +18,7 @@ pub(crate) fn rank(view: &View, policy: Policy, mask: &HostMask) -> Vec<Rank> {
 pub(crate) fn highest(view: &View, weights: Weights, mask: &HostMask, most: usize) -> Best {
     let mut extremes = Extremes::NONE;
     hosts(view, mask).for_each(|(free, _)| extremes.add(free));
-    let goal = Goal::new(weights, extremes);
+    let goal = Goal::new(&weights.into(), &extremes);
     let mut best = Best::new(most);
     let mut column = [0.0; 64];
     for (number, (block, &word)) in
