@@ -4,7 +4,7 @@
 //! usually one host is looked at, and one pass over the summaries shows that no other has more.
 
 use berth_placement::Row;
-use berth_placement::kernel::{CLASSES, Lanes, NOT_ASKED, at_least, fits, weighed};
+use berth_placement::kernel::{CLASSES, Lanes, NOT_ASKED, at_least, fits, largest, smallest, weighed};
 
 use crate::mask::{first_lanes, lanes};
 use crate::objective::{Extremes, Low, Weighing};
@@ -115,15 +115,36 @@ impl<const N: usize> Joint<'_, N> {
     ) -> Option<Extremes<N>> {
         let mut extremes = Extremes { low: [0; N], high: [0; N] };
         for column in (0..N).filter(|&column| weighing.multipliers[column] != 0.0) {
+            if let Some(only) = self.only_amount(column) {
+                (extremes.low[column], extremes.high[column]) = (only, only);
+                if weighing.lows[column] == Low::Zero {
+                    extremes.low[column] = 0;
+                }
+                continue;
+            }
             extremes.high[column] = self.largest(column, query)?;
             let asked = query.need.get(column).is_some_and(|&need| need != NOT_ASKED);
             extremes.low[column] = match weighing.lows[column] {
+                Low::Zero => 0,
                 // Of a class that is asked for, every host that satisfies the request has more than 0.
                 Low::AtMostZero if asked => 0,
                 Low::AtMostZero => self.extreme(End::Smallest, column, Some(0), query)?,
+                Low::Smallest => self.extreme(End::Smallest, column, None, query)?,
             };
         }
         Some(extremes)
+    }
+
+    /// The amount that all hosts have, whether they satisfy a request or not, in a column that is no class.
+    #[inline]
+    fn only_amount(&self, column: usize) -> Option<i32> {
+        if column < CLASSES {
+            return None;
+        }
+        let tops = if let [only] = self.rankings { &only.tops } else { self.tops };
+        let largest = tops.iter().map(|top| largest(&top.largest[column])).max()?;
+        let smallest = tops.iter().map(|top| smallest(&top.smallest[column])).min()?;
+        (largest == smallest).then_some(largest)
     }
 
     fn largest<A: FnMut(Row) -> bool>(&self, column: usize, query: &mut Query<A>) -> Option<i32> {

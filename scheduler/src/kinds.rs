@@ -31,7 +31,7 @@ impl Member {
 /// bits 31..0    shape
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct HostKind(u128);
+pub(crate) struct HostKind(pub(crate) u128);
 
 /// What was named, and so tells hosts apart.
 #[derive(Debug, Clone, Default)]

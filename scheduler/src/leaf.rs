@@ -86,6 +86,9 @@ impl<const N: usize> Summarised<N> for Ordered<'_, N> {
                 let mut sums = [0.0; FANOUT];
                 // The same steps as `Coefficients::sum`, for all lanes.
                 for (coefficient, column) in coefficients.of_columns().iter().zip(&self.leaf.free) {
+                    if *coefficient == 0.0 {
+                        continue;
+                    }
                     for (sum, &amount) in sums.iter_mut().zip(&column.0) {
                         *sum += coefficient * f64::from(weighed(amount));
                     }

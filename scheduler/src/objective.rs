@@ -49,6 +49,10 @@ impl Default for Weights {
 pub(crate) enum Low {
     /// At 0, or at the smallest amount if that is less.
     AtMostZero,
+    /// At 0; no amount is less.
+    Zero,
+    /// At the smallest amount.
+    Smallest,
 }
 
 /// How columns make a score: a multiplier and the low end of the range for each.

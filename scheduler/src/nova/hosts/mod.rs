@@ -99,6 +99,11 @@ impl HostTable {
         self.classes.len()
     }
 
+    /// All classes, by number.
+    pub fn classes(&self) -> impl Iterator<Item = &HostClass> {
+        self.classes.iter()
+    }
+
     /// The class of a row.
     #[must_use]
     pub fn class(&self, row: Row) -> &HostClass {

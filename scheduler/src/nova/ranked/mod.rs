@@ -1,0 +1,243 @@
+//! The best hosts without looking at all of them.
+//!
+//! [`RankedHosts`] keeps the weights that depend on a host alone as whole numbers in rankings, one for each class of
+//! hosts, and finds by branch and bound the hosts that the exhaustive pass ([`super::weighers::weigh`]) would put first:
+//! the same hosts in the same order, ties included. Filters judge a class once, and a host only where it could win.
+//!
+//! Some requests need every host looked at: those with NUMA cells or devices, JSON queries, soft server groups, forced
+//! hosts. So do fleets whose aggregates override multipliers, or whose weights are no whole numbers on any grid of powers
+//! of two. [`RankedRequest::new`] and [`RankedHosts::best`] say so, and the exhaustive pass answers.
+
+mod classes;
+mod grid;
+mod request;
+
+use berth_placement::Row;
+use berth_placement::kernel::{CLASSES, NOT_ASKED};
+
+use smallvec::SmallVec;
+
+use super::aggregates::AggregateMetadata;
+use super::filters::{RequestState, Scene};
+use super::hosts::HostTable;
+use super::options::Options;
+use super::request_spec::RequestSpec;
+use super::weighers::{RawColumns, WeigherName};
+use crate::forest::{Ask, Forest, Host};
+use crate::kinds::HostKind;
+use crate::objective::{Extremes, Goal, Low, Weighing};
+use crate::order::{Coefficients, Order};
+use crate::tuning::Tuning;
+
+use classes::Classes;
+use grid::Grid;
+
+pub use request::RankedRequest;
+
+/// The free amounts of the host classes, then one column for each weigher.
+const COLUMNS: usize = CLASSES + WeigherName::ALL.len();
+
+type Amounts = [i32; COLUMNS];
+
+/// Only looking at every host can tell what Nova would say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("every host has to be looked at")]
+pub struct LookAtAll;
+
+/// Hosts of a table in rankings.
+pub struct RankedHosts {
+    weighers: Vec<WeigherName>,
+    raw: RawColumns,
+    /// How each weigher's weights become whole numbers.
+    grids: Vec<Grid>,
+    amounts: Vec<Amounts>,
+    kinds: Vec<HostKind>,
+    classes: Classes,
+    weighing: Weighing<COLUMNS>,
+    /// Whether all weights are on grids and all hosts have the same multipliers.
+    sound: bool,
+    forest: Forest<COLUMNS>,
+    /// How often the forest was made anew, and how often some host became another kind.
+    epoch: (u64, u64),
+    tuning: Tuning,
+}
+
+impl RankedHosts {
+    /// Ranks all hosts of the table.
+    #[must_use]
+    pub fn new(hosts: &HostTable, options: &Options) -> Self {
+        let weighers = options.filter_scheduler.weight_classes.clone();
+        let weighing = weighing(hosts, options, &weighers);
+        let mut ranked = Self {
+            raw: RawColumns::new(hosts, options),
+            grids: Vec::new(),
+            amounts: vec![[0; COLUMNS]; hosts.len()],
+            kinds: hosts.rows().map(|row| kind_of(hosts, row)).collect(),
+            classes: Classes::new(hosts),
+            sound: weighing.is_some(),
+            weighing: weighing.unwrap_or(NOTHING_COUNTS),
+            forest: Forest::new(Order::Linear(Coefficients::of(&Goal::indifferent())), std::iter::empty()),
+            epoch: (0, 0),
+            tuning: Tuning::default(),
+            weighers,
+        };
+        ranked.lay_out(hosts);
+        ranked
+    }
+
+    /// Takes in what changed about a host: its use, its service, or its class. Where the rankings could not be made, they
+    /// are not tried again.
+    pub fn follow(&mut self, hosts: &HostTable, options: &Options, row: Row) {
+        if hosts.len() != self.amounts.len() {
+            *self = Self { epoch: (self.epoch.0 + 1, 0), ..Self::new(hosts, options) };
+            return;
+        }
+        self.raw.update(hosts, options, std::iter::once(row));
+        self.classes.add(hosts, row);
+        if !self.sound {
+            return;
+        }
+        let Some(after) = self.amounts_of(row) else {
+            self.lay_out(hosts); // on other grids, if there are any
+            return;
+        };
+        let before = std::mem::replace(&mut self.amounts[row.index()], after);
+        let kind = kind_of(hosts, row);
+        let new_kind = (std::mem::replace(&mut self.kinds[row.index()], kind) != kind).then_some(kind);
+        self.epoch.1 += u64::from(new_kind.is_some());
+        self.forest.update(row, Some(before), Some(after), new_kind);
+    }
+
+    /// The `most` best hosts for one instance, best first: the first ones of the exhaustive pass.
+    ///
+    /// # Errors
+    /// [`LookAtAll`]: ask the exhaustive pass.
+    pub fn best(
+        &mut self,
+        scene: &Scene<'_>,
+        request: &mut RankedRequest,
+        most: usize,
+    ) -> Result<SmallVec<[Row; 4]>, LookAtAll> {
+        if !self.sound || !request.judge_classes(scene, &self.classes) {
+            return Err(LookAtAll);
+        }
+        request.open_in(&self.forest, self.epoch, scene.hosts);
+        let (judge, mut state) = (request.judge(scene), RequestState::default());
+        let acceptable = |row| request.passes_class(scene.hosts, row) && judge.passes(row, &mut state);
+        let ask = Ask { need: [NOT_ASKED; CLASSES], open: request.open(), acceptable };
+        let found = self.forest.highest(ask, &self.weighing, most);
+        if let Some(order) = found.ideal
+            && self.tuning.is_due(found.effort, self.amounts.len().div_ceil(64))
+        {
+            self.rank_anew(order);
+        }
+        Ok(found.best.into_rows())
+    }
+
+    /// Compares what is kept with the table. For tests, and for operators in doubt.
+    ///
+    /// # Errors
+    /// What differs.
+    pub fn check(&self, hosts: &HostTable, options: &Options) -> Result<(), String> {
+        let fresh = Self::new(hosts, options);
+        if self.sound != fresh.sound {
+            return Err(format!("ranked: {}, expected {}", self.sound, fresh.sound));
+        }
+        let kept = |row: Row| (self.kinds[row.index()], self.sound.then(|| self.amounts_of(row)).flatten());
+        let expected = |row: Row| {
+            let amounts = self.sound.then_some(self.amounts[row.index()]);
+            (fresh.kinds[row.index()], amounts)
+        };
+        match hosts.rows().find(|&row| kept(row) != expected(row)) {
+            Some(row) => Err(format!("{row}: {:?}, expected {:?}", kept(row), expected(row))),
+            None if self.sound => self.forest.check(self.ranked()),
+            None => Ok(()),
+        }
+    }
+
+    /// Finds grids for all weights, and ranks all hosts.
+    fn lay_out(&mut self, hosts: &HostTable) {
+        let grids = self.weighers.iter().map(|&name| {
+            self.raw.column(name).map_or(Some(Grid::WHOLE), |weights| Grid::of(weights.iter().copied()))
+        });
+        let Some(grids) = grids.collect() else {
+            self.sound = false;
+            return;
+        };
+        self.grids = grids;
+        for row in hosts.rows() {
+            let Some(amounts) = self.amounts_of(row) else {
+                self.sound = false;
+                return;
+            };
+            self.amounts[row.index()] = amounts;
+        }
+        let goal = Goal::new(&self.weighing, &self.extremes());
+        self.rank_anew(Order::Linear(Coefficients::of(&goal)));
+    }
+
+    fn rank_anew(&mut self, order: Order<COLUMNS>) {
+        self.forest = Forest::new(order, self.ranked());
+        self.epoch.0 += 1;
+    }
+
+    fn ranked(&self) -> impl Iterator<Item = Host<COLUMNS>> + Clone {
+        (0..)
+            .map(Row)
+            .zip(&self.kinds)
+            .zip(&self.amounts)
+            .map(|((row, &kind), &amounts)| (row, kind, amounts))
+    }
+
+    /// The row's weights as whole numbers; none if one is between the lines of its grid.
+    fn amounts_of(&self, row: Row) -> Option<Amounts> {
+        let mut amounts = [0; COLUMNS];
+        for ((amount, &name), grid) in amounts[CLASSES..].iter_mut().zip(&self.weighers).zip(&self.grids) {
+            if let Some(weights) = self.raw.column(name) {
+                *amount = grid.whole(weights[row.index()])?;
+            }
+        }
+        Some(amounts)
+    }
+
+    /// Of all hosts.
+    fn extremes(&self) -> Extremes<COLUMNS> {
+        let column = |column: usize| self.amounts.iter().map(move |amounts| amounts[column]);
+        let low = |at: usize| if self.weighing.lows[at] == Low::Smallest { column(at).min() } else { None };
+        Extremes {
+            low: std::array::from_fn(|at| low(at).unwrap_or(0)),
+            high: std::array::from_fn(|at| column(at).max().unwrap_or(0)),
+        }
+    }
+}
+
+const NOTHING_COUNTS: Weighing<COLUMNS> =
+    Weighing { multipliers: [0.0; COLUMNS], lows: [Low::Zero; COLUMNS] };
+
+/// How the weighers' columns make a weight; none if that differs from host to host.
+fn weighing(hosts: &HostTable, options: &Options, weighers: &[WeigherName]) -> Option<Weighing<COLUMNS>> {
+    let request = RequestSpec::default();
+    let scene = Scene { hosts, options, request: &request, now: 0 };
+    let mut weighing = NOTHING_COUNTS;
+    for (at, name) in weighers.iter().enumerate() {
+        let weigher = name.prepare(&scene);
+        let multiplier = weigher.multiplier();
+        let configured = multiplier.of(&AggregateMetadata::default());
+        if !configured.is_finite()
+            || hosts.classes().any(|class| multiplier.of(&class.aggregates) != configured)
+        {
+            return None;
+        }
+        // Weigher number 14 would be one that is listed twice.
+        *weighing.multipliers.get_mut(CLASSES + at)? = configured;
+        weighing.lows[CLASSES + at] = if weigher.least().is_some() { Low::Zero } else { Low::Smallest };
+    }
+    Some(weighing)
+}
+
+/// Hosts of one class pass filters alike; disabled ones are kept apart, since most of them are empty and would rank first.
+fn kind_of(hosts: &HostTable, row: Row) -> HostKind {
+    let service = hosts.service(row);
+    let out = service.disabled || service.forced_down;
+    HostKind(u128::from(hosts.class_ids()[row.index()].0) << 1 | u128::from(out))
+}

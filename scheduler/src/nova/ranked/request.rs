@@ -1,0 +1,162 @@
+//! A request, judged once for each class of hosts.
+
+use berth_placement::Row;
+use smallvec::SmallVec;
+
+use super::classes::Classes;
+use crate::forest::{Forest, Open};
+use crate::nova::filters::{Filter, FilterName, RequestState, Scene, Scope, Step, steps};
+use crate::nova::hosts::HostTable;
+use crate::nova::weighers::WeigherName;
+
+/// What a class of hosts has been found to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Unknown,
+    Passes,
+    Refused,
+}
+
+/// A request for one instance, worked out once for many decisions.
+///
+/// It holds for the request, the options and the table it was made for; the hosts in it may change.
+#[derive(Debug, Clone)]
+pub struct RankedRequest {
+    /// The constraints that judge each host.
+    by_host: SmallVec<[Step; 2]>,
+    /// By class.
+    verdicts: Vec<Verdict>,
+    /// Of how many classes the verdicts are known.
+    known: usize,
+    /// Rankings that may hold hosts, and the forest and layout this is true to.
+    open: Open,
+    open_at: Option<(u64, u64)>,
+}
+
+impl RankedRequest {
+    /// Works out a request; none if only looking at every host can tell what Nova would say.
+    #[must_use]
+    pub fn new(scene: &Scene<'_>) -> Option<Self> {
+        let weighers = &scene.options.filter_scheduler.weight_classes;
+        if !weighers.iter().all(|name| weighs_all_alike(*name, scene)) || !has_proper_rules(scene) {
+            return None;
+        }
+        let mut by_host = SmallVec::new();
+        for step in steps(scene, 0) {
+            if step.prepare(scene).scope() == Scope::Host {
+                by_host.push(step);
+            }
+        }
+        let quick = by_host.iter().all(|step| is_quick(*step));
+        let (verdicts, open) = (Vec::new(), Open::new());
+        quick.then_some(Self { by_host, verdicts, known: 0, open, open_at: None })
+    }
+
+    /// Judges the classes that are not known yet; false if one cannot be judged.
+    #[inline]
+    pub(super) fn judge_classes(&mut self, scene: &Scene<'_>, classes: &Classes) -> bool {
+        self.known == classes.known() || self.judge_more(scene, classes)
+    }
+
+    fn judge_more(&mut self, scene: &Scene<'_>, classes: &Classes) -> bool {
+        let steps = steps(scene, 0);
+        let filters: Vec<_> = steps.iter().map(|step| step.prepare(scene)).collect();
+        let by_class: Vec<_> = filters.iter().filter(|filter| filter.scope() == Scope::Class).collect();
+        self.verdicts.resize(classes.representatives().len(), Verdict::Unknown);
+        for (verdict, row) in self.verdicts.iter_mut().zip(classes.representatives()) {
+            if let (Verdict::Unknown, Some(row)) = (*verdict, row) {
+                let mut state = RequestState::default();
+                let mut judged = by_class.iter().map(|filter| filter.judge(*row, &mut state));
+                match judged.find(|verdict| !matches!(verdict, Ok(Ok(())))) {
+                    None => *verdict = Verdict::Passes,
+                    Some(Ok(_)) => *verdict = Verdict::Refused,
+                    Some(Err(_)) => return false,
+                }
+            }
+        }
+        self.known = classes.known();
+        true
+    }
+
+    /// Whether the host's class passes.
+    #[inline]
+    pub(super) fn passes_class(&self, hosts: &HostTable, row: Row) -> bool {
+        self.verdicts.get(hosts.class_ids()[row.index()].0 as usize) == Some(&Verdict::Passes)
+    }
+
+    /// The constraints that judge each host, for one decision.
+    pub(super) fn judge<'a>(&self, scene: &'a Scene<'a>) -> Judge<'a> {
+        Judge(self.by_host.iter().map(|step| step.prepare(scene)).collect())
+    }
+
+    /// Finds the rankings that may hold hosts.
+    #[inline]
+    pub(super) fn open_in<const N: usize>(
+        &mut self,
+        forest: &Forest<N>,
+        epoch: (u64, u64),
+        hosts: &HostTable,
+    ) {
+        if self.open_at != Some(epoch) {
+            self.open = forest.open(|row| self.passes_class(hosts, row));
+            self.open_at = Some(epoch);
+        }
+    }
+
+    /// The rankings found by [`Self::open_in`].
+    #[inline]
+    pub(super) fn open(&self) -> &[u64] {
+        &self.open
+    }
+}
+
+/// Whether the weigher says of each host what it says for any request, or the same of all hosts.
+fn weighs_all_alike(name: WeigherName, scene: &Scene<'_>) -> bool {
+    let request = scene.request;
+    match name {
+        WeigherName::ServerGroupSoftAffinityWeigher => request.group_policy() != Some("soft-affinity"),
+        WeigherName::ServerGroupSoftAntiAffinityWeigher => {
+            request.group_policy() != Some("soft-anti-affinity")
+        }
+        WeigherName::CrossCellWeigher => {
+            !request.requested_destination.as_ref().is_some_and(|wanted| wanted.allow_cross_cell_move)
+        }
+        WeigherName::ImagePropertiesWeigher => {
+            scene.options.filter_scheduler.image_props_weight_multiplier == 0.0
+        }
+        _ => true,
+    }
+}
+
+/// Whether a constraint judges a host in a moment, without fail, and leaves most hosts.
+const fn is_quick(step: Step) -> bool {
+    matches!(
+        step,
+        Step::Filter(
+            FilterName::ComputeFilter
+                | FilterName::ServerGroupAntiAffinityFilter
+                | FilterName::IoOpsFilter
+                | FilterName::NumInstancesFilter
+                | FilterName::DifferentHostFilter
+                | FilterName::RetryFilter
+        )
+    )
+}
+
+/// Whether the server group's rule is a number, so that no host's judgement fails.
+fn has_proper_rules(scene: &Scene<'_>) -> bool {
+    let rule =
+        scene.request.instance_group.as_ref().and_then(|group| group.rules.max_server_per_host.as_deref());
+    rule.is_none_or(|rule| crate::nova::python::integer(rule).is_ok())
+}
+
+/// Constraints that judge each host.
+pub(super) struct Judge<'a>(SmallVec<[Box<dyn Filter + 'a>; 2]>);
+
+impl Judge<'_> {
+    /// Whether the host passes them all.
+    #[inline]
+    pub(super) fn passes(&self, row: Row, state: &mut RequestState) -> bool {
+        self.0.iter().all(|filter| matches!(filter.judge(row, state), Ok(Ok(()))))
+    }
+}

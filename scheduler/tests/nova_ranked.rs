@@ -1,0 +1,219 @@
+//! The ranked search names the hosts that the exhaustive pass puts first, whatever the fleet, the options and the request.
+
+use berth_placement::Row;
+use berth_scheduler::nova::filters::{RequestState, Scene, Survivors, run};
+use berth_scheduler::nova::hosts::{Arrival, HostRecord, HostTable, Undo};
+use berth_scheduler::nova::numa::{CellAllocation, Consumer};
+use berth_scheduler::nova::request_spec::Flavor;
+use berth_scheduler::nova::weighers::weigh;
+use berth_scheduler::nova::{Aggregate, FilterName, Options, RankedHosts, RankedRequest, RequestSpec};
+use serde_json::{Value, json};
+
+const SECOND: i64 = 1_000_000;
+const NOW: i64 = 1_780_272_000 * SECOND; // 2026-06-01
+
+/// Numbers that look random (Knuth's linear congruential generator, upper bits).
+struct Lcg(u64);
+
+impl Lcg {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % limit
+    }
+
+    fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+
+    fn pick<T: Clone>(&mut self, from: &[T]) -> T {
+        from[usize::try_from(self.below(from.len() as u64)).unwrap()].clone()
+    }
+}
+
+fn host(number: usize, random: &mut Lcg) -> Value {
+    let (vcpus, memory, disk) =
+        random.pick(&[(32_u64, 131_072_u64, 2_000_u64), (64, 262_144, 4_000), (48, 196_608, 1_000)]);
+    let taken = random.below(vcpus + 4);
+    json!({
+        "host": format!("host{number}"), "node": format!("node{number}"), "uuid": format!("uuid-{number}"),
+        "vcpus": vcpus, "vcpus_used": taken, "cpu_allocation_ratio": random.pick(&[1.0, 1.0, 4.0, 1.5]),
+        "memory_mb": memory, "free_ram_mb": (memory * (vcpus + 4 - taken) / vcpus) as i64 - 512 * random.below(9) as i64,
+        "local_gb": disk, "free_disk_gb": disk as i64 - 10 * taken as i64,
+        "hypervisor_version": random.pick(&[6_002_000, 8_000_000, 8_000_000]),
+        "hypervisor_type": "QEMU",
+        "supported_instances": [[random.pick(&["x86_64", "x86_64", "x86_64", "aarch64"]), "kvm", "hvm"]],
+        "stats": {
+            "num_instances": random.below(20).to_string(),
+            "io_workload": if random.one_in(4) { random.below(6) } else { 0 }.to_string(),
+            "failed_builds": if random.one_in(40) { random.below(3) } else { 0 }.to_string(),
+        },
+        "pci_pools": if random.one_in(8) { json!([{"vendor_id": "8086", "product_id": "1", "count": random.below(4)}]) } else { Value::Null },
+        "service": {"disabled": random.one_in(30), "forced_down": random.one_in(60),
+                    "last_seen_up": if random.one_in(50) { "2026-05-31T23:00:00" } else { "2026-05-31T23:59:40" }},
+        "instances": [{"uuid": format!("instance-{number}")}],
+    })
+}
+
+fn request(hosts: usize, random: &mut Lcg) -> Value {
+    let size = random.pick(&[1_u64, 1, 2, 4, 8]);
+    let mut spec = json!({
+        "flavor": {"vcpus": size, "memory_mb": size * random.pick(&[1_024, 2_048, 4_096]), "root_gb": 10 * size, "extra_specs": {}},
+        "image": {"id": "image", "properties": {"hw_architecture": random.pick(&["x86_64", "x86_64", "aarch64"])}},
+    });
+    if random.one_in(4) {
+        spec["flavor"]["extra_specs"] =
+            json!({"capabilities:hypervisor_version": random.pick(&[">= 7000000", "s== 6002000", "< 1"])});
+    }
+    if random.one_in(4) {
+        let policy = random.pick(&["anti-affinity", "affinity", "soft-affinity", "soft-anti-affinity"]);
+        let members: Vec<String> =
+            (0..6).map(|_| format!("instance-{}", random.below(hosts as u64))).collect();
+        let rules = if random.one_in(3) {
+            json!({"max_server_per_host": random.pick(&["2", "x"])})
+        } else {
+            json!({})
+        };
+        spec["instance_group"] = json!({"policy": policy, "members": members, "hosts": [], "rules": rules});
+    }
+    if random.one_in(8) {
+        spec["ignore_hosts"] = json!([format!("host{}", random.below(hosts as u64))]);
+    }
+    spec
+}
+
+fn options(random: &mut Lcg) -> Options {
+    let mut options = Options::default();
+    if random.one_in(3) {
+        let weights = &mut options.filter_scheduler;
+        let multiplier = |random: &mut Lcg| random.pick(&[0.0, 1.0, -1.0, 0.1, 3.5, 1e6]);
+        weights.ram_weight_multiplier = multiplier(random);
+        weights.cpu_weight_multiplier = multiplier(random);
+        weights.disk_weight_multiplier = multiplier(random);
+        weights.io_ops_weight_multiplier = multiplier(random);
+        weights.num_instances_weight_multiplier = multiplier(random);
+        weights.hypervisor_version_weight_multiplier = multiplier(random);
+        weights.build_failure_weight_multiplier = multiplier(random);
+    }
+    if random.one_in(3) {
+        let rotation = usize::try_from(random.below(13)).unwrap();
+        options.filter_scheduler.weight_classes.rotate_left(rotation);
+    }
+    if random.one_in(4) {
+        options
+            .filter_scheduler
+            .enabled_filters
+            .extend([FilterName::IoOpsFilter, FilterName::NumInstancesFilter]);
+    }
+    options
+}
+
+struct World {
+    options: Options,
+    hosts: HostTable,
+    ranked: RankedHosts,
+    /// Hosts as they were before an instance came.
+    arrived: Vec<(Row, Undo)>,
+}
+
+impl World {
+    fn new(len: usize, random: &mut Lcg) -> Self {
+        let records: Vec<HostRecord> =
+            (0..len).map(|number| serde_json::from_value(host(number, random)).unwrap()).collect();
+        let names = |zone: usize| {
+            (0..len).filter(move |number| number % 4 == zone).map(|number| format!("host{number}"))
+        };
+        let mut aggregates: Vec<Aggregate> = (0..3)
+            .map(|zone| Aggregate {
+                id: zone as u64,
+                hosts: names(zone).collect(),
+                metadata: [("availability_zone".to_owned(), format!("az{zone}"))].into(),
+                ..Aggregate::default()
+            })
+            .collect();
+        if random.one_in(10) {
+            aggregates[0].metadata.insert("ram_weight_multiplier".to_owned(), "2.0".to_owned());
+        }
+        let options = options(random);
+        let hosts = HostTable::load(&records, &aggregates, &options.general, NOW).unwrap();
+        let ranked = RankedHosts::new(&hosts, &options);
+        Self { options, hosts, ranked, arrived: Vec::new() }
+    }
+
+    /// The hosts that pass, best first; none if the request fails.
+    fn exhaustive(&self, request: &RequestSpec) -> Option<Vec<Row>> {
+        let scene = Scene { hosts: &self.hosts, options: &self.options, request, now: NOW };
+        let outcome = run(&scene, Survivors::all(&self.hosts), 0, &mut RequestState::default()).ok()?;
+        Some(weigh(&scene, &outcome.survivors.rows()).ok()?.into_iter().map(|host| host.row).collect())
+    }
+
+    fn place(&mut self, row: Row, flavor: &Flavor) {
+        let consumer =
+            Consumer { devices: &[], mapping: None, limits: None, allocation: CellAllocation::default() };
+        let (undo, _) = self.hosts.consume(row, Arrival { flavor, topology: &mut None, consumer });
+        self.arrived.push((row, undo));
+        self.ranked.follow(&self.hosts, &self.options, row);
+    }
+
+    /// The last instance leaves: an undo holds for the latest change only.
+    fn remove(&mut self) {
+        if let Some((row, undo)) = self.arrived.pop() {
+            self.hosts.undo(undo);
+            self.ranked.follow(&self.hosts, &self.options, row);
+        }
+    }
+}
+
+/// How many decisions the ranked search made.
+fn compare(len: usize, steps: usize, random: &mut Lcg) -> usize {
+    let mut world = World::new(len, random);
+    let mut requests: Vec<(RequestSpec, Option<RankedRequest>)> = (0..6)
+        .map(|_| {
+            let spec: RequestSpec = serde_json::from_value(request(len, random)).unwrap();
+            let scene = Scene { hosts: &world.hosts, options: &world.options, request: &spec, now: NOW };
+            let ranked = RankedRequest::new(&scene);
+            (spec, ranked)
+        })
+        .collect();
+    let mut decided = 0;
+    for step in 0..steps {
+        let number = usize::try_from(random.below(6)).unwrap();
+        let (spec, ranked) = &mut requests[number];
+        let expected = world.exhaustive(spec);
+        if let Some(ranked) = ranked {
+            let scene = Scene { hosts: &world.hosts, options: &world.options, request: spec, now: NOW };
+            for most in [1, 3, 10_000] {
+                let Ok(found) = world.ranked.best(&scene, ranked, most) else { continue };
+                decided += 1;
+                let expected = expected.as_ref().expect("a request that fails is not ranked");
+                assert_eq!(
+                    found[..],
+                    expected[..most.min(expected.len())],
+                    "best {most} of {len}, step {step}: {spec:?}"
+                );
+            }
+        }
+        let best = expected.and_then(|rows| rows.first().copied());
+        let flavor = requests[number].0.flavor.clone();
+        match best {
+            Some(row) if !random.one_in(3) => world.place(row, &flavor),
+            _ => world.remove(),
+        }
+    }
+    world.ranked.check(&world.hosts, &world.options).unwrap();
+    decided
+}
+
+#[test]
+fn small_fleets() {
+    let mut random = Lcg(1);
+    let decided: usize =
+        (0..60).map(|_| compare(1 + usize::try_from(random.below(90)).unwrap(), 40, &mut random)).sum();
+    assert!(decided > 2_000, "{decided}");
+}
+
+#[test]
+fn large_fleets_with_a_ranking_for_each_class() {
+    let mut random = Lcg(2);
+    let decided: usize = (0..3).map(|_| compare(3_000, 60, &mut random)).sum();
+    assert!(decided > 100, "{decided}");
+}
