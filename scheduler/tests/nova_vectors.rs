@@ -41,9 +41,11 @@ fn recorded_answers_are_ours() {
 
 #[test]
 fn shared_answers_are_ours() {
-    let path = here("../../shared/nova/vectors-public.jsonl.gz");
-    if path.exists() {
-        assert!(assert_all_pass(&path) > 0);
+    for name in ["vectors-public.jsonl.gz", "vectors-placement-public.jsonl.gz"] {
+        let path = here("../../shared/nova").join(name);
+        if path.exists() {
+            assert!(assert_all_pass(&path) > 0, "{name} is empty");
+        }
     }
 }
 
