@@ -7,6 +7,7 @@
 //!
 //! This crate performs no I/O, reads no clock, draws no random number and spawns no thread.
 
+pub mod candidates;
 mod consumers;
 mod ids;
 mod index;
