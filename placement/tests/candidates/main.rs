@@ -1,0 +1,6 @@
+//! Allocation candidates: the search against a naive one, and against recorded answers of OpenStack Placement.
+#![cfg(not(loom))]
+
+mod model;
+mod naive;
+mod world;
