@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 use crate::ids::{ClassId, Row};
 use crate::topology::Provider;
 
+use super::anchors::Anchors;
 use super::expansion::Expansion;
 use super::query::WorkExceeded;
 use super::search::Candidates;
@@ -54,15 +55,22 @@ impl Candidates<'_> {
     /// The providers of these trees that candidates take from.
     fn taken_from(&self, roots: &RoaringBitmap) -> Result<RoaringBitmap, WorkExceeded> {
         let mut taken = self.used.clone();
+        let rows: RoaringBitmap =
+            roots.iter().flat_map(|root| self.topology.tree(Row(root))).map(|row| row.0).collect();
         let mut work = Work::new(self.options.work);
-        for root in roots.iter().map(Row).filter(|_| !self.complete) {
-            let rows: RoaringBitmap = self.topology.tree(root).iter().map(|row| row.0).collect();
-            let Some(mut expansion) =
-                Expansion::open(self.index, &self.topology, &self.plan, root, self.options.seed)
-            else {
-                continue;
-            };
-            while !rows.is_subset(&taken)
+        let is_decided = |taken: &RoaringBitmap| self.complete || rows.is_subset(taken);
+        // Only a provider that shares can be taken from in another tree.
+        let untaken_share =
+            self.topology.sharing().is_some_and(|sharing| !(&rows - &taken).is_disjoint(sharing));
+        let anchors = Anchors::new(&self.topology, &self.plan, None);
+        for root in anchors.filter(|root| untaken_share || roots.contains(root.0)) {
+            if is_decided(&taken) {
+                break;
+            }
+            work.spend()?;
+            let opened = Expansion::open(self.index, &self.topology, &self.plan, root, None);
+            let Some(mut expansion) = opened else { continue };
+            while !is_decided(&taken)
                 && let Some((candidate, _)) = expansion.next(&self.plan, &mut work)?
             {
                 taken.extend(candidate.allocations.iter().map(|allocation| allocation.row.0));

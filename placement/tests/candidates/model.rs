@@ -11,13 +11,13 @@ use proptest::sample::select;
 use crate::naive::{self, Unknown};
 use crate::world::{Answer, Asked, AskedGroup, Provider, Stock, World};
 
-const CLASSES: [&str; 4] = ["VCPU", "DISK_GB", "CUSTOM_VF", "CUSTOM_GPU"];
+const CLASSES: [&str; 3] = ["VCPU", "DISK_GB", "CUSTOM_VF"];
 const TRAITS: [&str; 4] = [SHARES_VIA_AGGREGATE, "CUSTOM_A", "CUSTOM_B", "CUSTOM_C"];
 
 fn stock() -> impl Strategy<Value = Stock> {
-    let units = prop_oneof![3 => Just((1, 100, 1)), 1 => (1..3_u32, 2..5_u32, 1..3_u32)];
-    let ratio = prop_oneof![3 => Just(1.0), 1 => Just(1.5), 1 => Just(0.5)];
-    (1..7_u32, 0..2_u32, units, ratio, prop_oneof![2 => Just(0), 1 => 0..4_u32]).prop_map(
+    let units = prop_oneof![6 => Just((1, 100, 1)), 1 => (1..3_u32, 2..5_u32, 1..3_u32)];
+    let ratio = prop_oneof![4 => Just(1.0), 1 => Just(1.5), 1 => Just(0.5)];
+    (1..9_u32, 0..2_u32, units, ratio, prop_oneof![3 => Just(0), 1 => 0..4_u32]).prop_map(
         |(total, reserved, (min_unit, max_unit, step_size), ratio, used)| {
             (total, reserved.min(total), min_unit, max_unit, step_size, ratio, used)
         },
@@ -29,7 +29,7 @@ fn provider(number: usize) -> impl Strategy<Value = Provider> {
         if number == 0 { Just(None).boxed() } else { proptest::option::weighted(0.6, 0..number).boxed() };
     let class = select(&CLASSES[..]).prop_map(str::to_owned);
     let traits = btree_set(select(&TRAITS[..]).prop_map(str::to_owned), 0..3);
-    (parent, proptest::collection::btree_map(class, stock(), 0..4), traits, btree_set(0..3_u8, 0..3))
+    (parent, proptest::collection::btree_map(class, stock(), 0..5), traits, btree_set(0..3_u8, 0..3))
         .prop_map(|(parent, inventories, traits, aggregates)| Provider {
             parent,
             inventories,
@@ -39,7 +39,7 @@ fn provider(number: usize) -> impl Strategy<Value = Provider> {
 }
 
 fn world() -> impl Strategy<Value = World> {
-    let providers = (1..8_usize).prop_flat_map(|count| (0..count).map(provider).collect::<Vec<_>>());
+    let providers = (2..9_usize).prop_flat_map(|count| (0..count).map(provider).collect::<Vec<_>>());
     let flat = prop_oneof![4 => Just(false), 1 => Just(true)];
     let lonely = prop_oneof![1 => Just(false), 1 => Just(true)];
     (providers, flat, lonely).prop_map(|(mut providers, flat, lonely)| {
@@ -53,23 +53,27 @@ fn world() -> impl Strategy<Value = World> {
 }
 
 fn trait_name() -> impl Strategy<Value = String> {
-    prop_oneof![60 => select(&TRAITS[..]), 1 => Just("CUSTOM_UNKNOWN")].prop_map(str::to_owned)
+    prop_oneof![80 => select(&TRAITS[..]), 1 => Just("CUSTOM_UNKNOWN")].prop_map(str::to_owned)
 }
 
 fn group(suffix: &'static str, vague: bool) -> impl Strategy<Value = AskedGroup> {
-    let class = prop_oneof![60 => select(&CLASSES[..]), 1 => Just("CUSTOM_NOTHING")].prop_map(str::to_owned);
-    let amount = prop_oneof![20 => 1..4_u64, 1 => Just(1 << 40)];
-    let resources = proptest::collection::btree_map(class, amount, usize::from(!vague)..3);
-    let none = |strategy: BoxedStrategy<Vec<Vec<u8>>>| prop_oneof![3 => Just(Vec::new()), 1 => strategy];
+    let class = prop_oneof![200 => select(&CLASSES[..]), 1 => Just("CUSTOM_NOTHING")].prop_map(str::to_owned);
+    let amount = prop_oneof![30 => Just(1), 20 => 2..4_u64, 1 => Just(1 << 40)];
+    let resources =
+        proptest::collection::btree_map(class, amount, usize::from(!vague)..=2 - usize::from(vague));
+    let none = |strategy: BoxedStrategy<Vec<Vec<u8>>>| prop_oneof![8 => Just(Vec::new()), 1 => strategy];
     (
         resources,
-        prop_oneof![2 => Just(Vec::new()), 1 => vec(vec(trait_name(), 1..3), 1..3)],
-        prop_oneof![4 => Just(Vec::new()), 1 => vec(trait_name(), 1..2)],
+        prop_oneof![4 => Just(Vec::new()), 1 => vec(vec(trait_name(), 1..4), 1..3)],
+        prop_oneof![8 => Just(Vec::new()), 1 => vec(trait_name(), 1..2)],
         none(vec(vec(0..4_u8, 1..3), 1..3).boxed()),
-        prop_oneof![5 => Just(Vec::new()), 1 => vec(0..4_u8, 1..2)],
-        proptest::option::weighted(0.15, 0..9_usize),
+        prop_oneof![10 => Just(Vec::new()), 1 => vec(0..4_u8, 1..2)],
+        proptest::option::weighted(0.06, 0..8_usize),
     )
-        .prop_map(move |(resources, required, forbidden, member_of, not_member_of, in_tree)| {
+        .prop_map(move |(resources, mut required, forbidden, member_of, not_member_of, in_tree)| {
+            if resources.is_empty() && required.is_empty() && forbidden.is_empty() {
+                required.push(TRAITS[1..].iter().map(|&name| name.to_owned()).collect());
+            }
             AskedGroup {
                 suffix: suffix.to_owned(),
                 resources: resources.into_iter().collect(),
@@ -86,7 +90,7 @@ fn asked() -> impl Strategy<Value = Asked> {
     let loose = proptest::option::weighted(0.7, group("", false));
     let granular = (group("1", false), group("2", true), group("3", true));
     let subtrees = prop_oneof![2 => Just(vec![]), 1 => Just(vec![vec!["1", "2"]]), 1 => Just(vec![vec!["1", "2", "3"]]), 1 => Just(vec![vec!["1", "3"], vec!["2", "3"]])];
-    let roots = || prop_oneof![5 => Just(Vec::new()), 1 => vec(trait_name(), 1..3)];
+    let roots = || prop_oneof![12 => Just(Vec::new()), 1 => vec(trait_name(), 1..3)];
     let version = prop_oneof![4 => Just(39_u32), 1 => Just(28_u32)];
     (loose, granular, 0..4_usize, any::<bool>(), subtrees, (roots(), roots()), version).prop_map(
         |(loose, (one, two, three), count, isolate, subtrees, (root_required, root_forbidden), version)| {
