@@ -61,6 +61,12 @@ impl Anchors {
         }
     }
 
+    /// Whether the root is one of them.
+    pub(super) fn admit(&self, root: Row) -> bool {
+        let (block, lane) = root.block_and_lane();
+        block < self.blocks && self.only.is_none_or(|only| only == root) && self.word(block) >> lane & 1 == 1
+    }
+
     fn word(&self, block: usize) -> u64 {
         let mut word = u64::MAX;
         for sieve in &self.sieves {
@@ -88,10 +94,10 @@ impl Iterator for Anchors {
     type Item = Row;
 
     fn next(&mut self) -> Option<Row> {
-        if let Some(only) = self.only.take() {
-            let blocks = std::mem::take(&mut self.blocks);
-            let (block, lane) = only.block_and_lane();
-            return (block < blocks && self.word(block) >> lane & 1 == 1).then_some(only);
+        if let Some(only) = self.only {
+            let admitted = self.admit(only);
+            self.blocks = 0;
+            return admitted.then_some(only);
         }
         if self.order.is_some() {
             return self.next_permuted();

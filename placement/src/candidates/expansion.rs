@@ -21,6 +21,10 @@ pub(super) struct Expansion {
     providers: Providers,
     restrictions: Restrictions,
     assignment: Option<Assignment>,
+    /// How many candidates there can be at most is one.
+    single: bool,
+    /// All candidates have been found.
+    done: bool,
 }
 
 /// A candidate, and whether other trees may have the same.
@@ -38,10 +42,13 @@ impl Expansion {
         let scope = Scope::new(index, topology, plan, root, seed)?;
         let domains = scope.domains()?;
         let conditions = conditions(plan, &scope);
+        let single = domains.iter().all(|domain| domain.len() == 1);
         Some(Self {
             providers: scope.providers(),
             restrictions: Restrictions::new(domains, conditions),
             assignment: None,
+            single,
+            done: false,
         })
     }
 
@@ -50,13 +57,22 @@ impl Expansion {
         loop {
             if let Some(assignment) = &mut self.assignment {
                 if assignment.next(plan, &self.providers, work)? {
+                    self.done = self.single;
                     return Ok(Some(self.found(plan)));
                 }
                 self.assignment = None;
             }
-            let Some(domains) = self.restrictions.next(work)? else { return Ok(None) };
+            let Some(domains) = self.restrictions.next(work)? else {
+                self.done = true;
+                return Ok(None);
+            };
             self.assignment = self.assign(plan, domains, work)?;
         }
+    }
+
+    /// Whether it is known to have no more candidates.
+    pub(super) const fn is_done(&self) -> bool {
+        self.done
     }
 
     fn assign(

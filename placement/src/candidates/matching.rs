@@ -32,15 +32,21 @@ pub(super) struct Terms<'a> {
 }
 
 impl Terms<'_> {
+    fn room(&self, pool: usize, place: usize) -> i64 {
+        self.stock.room[pool * self.stock.len + place]
+    }
+
+    /// Whether the provider has room for the variable in these pools. Other pools are for other matchings: what is taken from
+    /// them by variables that are none of these must not change anything here.
     fn fits(&self, variable: usize, place: usize) -> bool {
-        self.stock.fits(self.plan, variable, place)
+        let need = |pool: usize| i64::from(self.plan.pools[pool].needs[variable]);
+        self.contention.pools.iter().all(|&(pool, _)| need(pool) <= self.room(pool, place))
     }
 
     /// How many of the contention's variables the provider has room for, at most.
     fn capacity(&self, place: usize) -> usize {
         let of_pool = |&(pool, smallest): &(usize, u32)| {
-            let room = self.stock.room[pool * self.stock.len + place].max(0);
-            usize::try_from(room / i64::from(smallest)).unwrap_or(usize::MAX)
+            usize::try_from(self.room(pool, place).max(0) / i64::from(smallest)).unwrap_or(usize::MAX)
         };
         self.contention.pools.iter().map(of_pool).min().unwrap_or(usize::MAX)
     }

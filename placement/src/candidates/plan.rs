@@ -187,9 +187,12 @@ pub(super) fn resolve(index: &Index, topology: &Topology, query: &Query) -> Reso
     if needs.is_empty() {
         return Resolved::Nothing;
     }
-    let place = |suffix: &Box<str>| query.groups.iter().position(|group| group.suffix == *suffix);
-    let subtrees: Vec<Vec<usize>> =
-        query.same_subtrees.iter().map(|suffixes| suffixes.iter().filter_map(place).collect()).collect();
+    let place = |suffix: &str| query.groups.iter().position(|group| &*group.suffix == suffix);
+    let subtrees: Vec<Vec<usize>> = query
+        .same_subtrees
+        .iter()
+        .map(|suffixes| suffixes.iter().filter_map(|suffix| place(suffix)).collect())
+        .collect();
     let mut plan = Plan::new(needs, query.group_policy == GroupPolicy::Isolate, &subtrees, roots);
     plan.flat = !query.nested && topology.has_children();
     Resolved::Plan(plan)
@@ -204,10 +207,10 @@ fn need(index: &Index, topology: &Topology, group: &Group) -> Result<Need, Stop>
         let amount = u32::try_from(*amount).unwrap_or(u32::MAX);
         resources.push((class, amount));
     }
-    let find = |name: &Box<str>| find_trait(topology, name);
+    let find = |names: &[Box<str>]| names.iter().map(|name| find_trait(topology, name)).collect();
     let required: Result<Vec<Vec<TraitId>>, UnknownName> =
-        group.required.iter().map(|any| any.iter().map(find).collect()).collect();
-    let forbidden: Result<Vec<TraitId>, UnknownName> = group.forbidden.iter().map(find).collect();
+        group.required.iter().map(|any| find(any)).collect();
+    let forbidden: Result<Vec<TraitId>, UnknownName> = find(&group.forbidden);
     let (required, forbidden) = match (required, forbidden) {
         (Ok(required), Ok(forbidden)) => (required, forbidden),
         (Err(_), _) | (_, Err(_)) if !member_exists(topology, &group.member_of) => return Err(Stop::Nothing),

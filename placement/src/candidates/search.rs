@@ -104,6 +104,7 @@ impl<'index> Candidates<'index> {
             let Some(mut expansion) = self.opened.pop_front() else { return Ok(None) };
             if let Some(found) = expansion.next(&self.plan, &mut self.work)? {
                 match self.options.strategy {
+                    _ if expansion.is_done() => {}
                     Strategy::BreadthFirst => self.opened.push_back(expansion),
                     Strategy::DepthFirst => self.opened.push_front(expansion),
                 }

@@ -63,7 +63,12 @@ impl Candidates<'_> {
         let untaken_share =
             self.topology.sharing().is_some_and(|sharing| !(&rows - &taken).is_disjoint(sharing));
         let anchors = Anchors::new(&self.topology, &self.plan, None);
-        for root in anchors.filter(|root| untaken_share || roots.contains(root.0)) {
+        let anchors: Box<dyn Iterator<Item = Row> + '_> = if untaken_share {
+            Box::new(anchors)
+        } else {
+            Box::new(roots.iter().map(Row).filter(move |&root| anchors.admit(root)))
+        };
+        for root in anchors {
             if is_decided(&taken) {
                 break;
             }
