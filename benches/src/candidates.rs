@@ -53,6 +53,8 @@ pub fn flat(fleet: &Fleet) -> Vec<Question> {
         member_of: vec![vec![zone(1)]],
         ..loose.clone()
     };
+    let mut hopeless = loose.clone();
+    hopeless.resources[0].1 = 4_096;
     let question = |name, group: &Group, limit| {
         let query = Query { groups: vec![group.clone()], limit: Some(limit), ..modern() };
         Question { name, index: Arc::clone(&fleet.index), query }
@@ -60,6 +62,7 @@ pub fn flat(fleet: &Fleet) -> Vec<Question> {
     vec![
         question("one", &loose, 1),
         question("one constrained", &constrained, 1),
+        question("none", &hopeless, 1),
         question("thousand", &loose, 1_000),
         question("thousand constrained", &constrained, 1_000),
     ]

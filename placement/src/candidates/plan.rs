@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use crate::consumers::Allocation;
 use crate::ids::{ClassId, Row, TraitId};
 use crate::index::Index;
 use crate::inventory::Inventory;
@@ -68,6 +69,12 @@ impl Plan {
     pub(super) fn loose(&self) -> impl Iterator<Item = usize> {
         let loose = |variable: &Variable| !self.needs[variable.group].granular;
         (0..).zip(&self.variables).filter(move |(_, variable)| loose(variable)).map(|(position, _)| position)
+    }
+
+    /// Whether the provider by itself has room for each of the variables.
+    pub(super) fn has_room(&self, index: &Index, row: Row) -> bool {
+        let takes = self.variables.iter().flat_map(|variable| &variable.takes);
+        takes.copied().all(|(class, amount)| index.ledger.look(&[Allocation { row, class, amount }]).is_ok())
     }
 
     /// Whether any group asks for the class.

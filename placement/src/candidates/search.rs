@@ -116,8 +116,12 @@ impl<'index> Candidates<'index> {
     /// Opens the next tree in which every variable finds a provider.
     fn open(&mut self) -> Result<Option<Expansion>, WorkExceeded> {
         let Some(anchors) = &mut self.anchors else { return Ok(None) };
+        let lone = !self.topology.has_children() && self.topology.sharing.is_empty();
         for root in anchors.by_ref() {
             self.work.spend()?;
+            if lone && !self.plan.has_room(self.index, root) {
+                continue; // seen without opening it
+            }
             if let Some(expansion) =
                 Expansion::open(self.index, &self.topology, &self.plan, root, self.options.seed)
             {
