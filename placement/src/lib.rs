@@ -7,6 +7,8 @@
 //!
 //! This crate performs no I/O, reads no clock, draws no random number and spawns no thread.
 
+pub mod candidates;
+mod consistency;
 mod consumers;
 mod ids;
 mod index;
@@ -14,6 +16,7 @@ mod inventory;
 mod journal;
 pub mod kernel;
 mod ledger;
+mod members;
 mod names;
 mod row_set;
 mod segment;
@@ -22,14 +25,16 @@ mod topology;
 mod view;
 mod writer;
 
+pub use consistency::Inconsistency;
 pub use consumers::{Allocation, Allocations, ConsumerId};
 pub use ids::{ClassId, Row, TraitId};
-pub use index::{ClaimError, Inconsistency, Index, UnknownConsumer};
+pub use index::{ClaimError, Index, UnknownConsumer};
 pub use inventory::{InvalidInventory, Inventory, Units};
 pub use journal::{Entry as JournalEntry, Journal, Read as JournalRead};
 pub use ledger::{InventoryInUse, Ledger, Refusal};
+pub use members::Members;
 pub use names::Names;
 pub use row_set::RowSet;
-pub use topology::{Provider, Topology};
+pub use topology::{Provider, SHARES_VIA_AGGREGATE, Topology};
 pub use view::{Change, HOST_CLASSES, HostFree, ShapeId, View};
 pub use writer::{TopologyError, Writer};

@@ -9,7 +9,7 @@ use crate::ids::{ClassId, Row, TraitId};
 use crate::index::Index;
 use crate::inventory::{InvalidInventory, Inventory};
 use crate::ledger::{InventoryInUse, Ledger};
-use crate::row_set::RowSet;
+use crate::members::Members;
 use crate::topology::{Provider, Topology};
 
 /// A change of topology that was refused; nothing was changed.
@@ -100,10 +100,7 @@ impl<'index> Writer<'index> {
         self.index.by_uuid.insert(uuid, row);
         self.index.by_name.insert(Arc::clone(&name), row);
         let root = parent_root.unwrap_or(row);
-        self.topology.set_provider(row, Some(Provider { uuid, name, parent, root }));
-        if parent.is_none() {
-            Arc::make_mut(&mut self.topology.roots).set(row, true);
-        }
+        self.topology.plant(row, Provider::new(uuid, name, parent, root));
         self.touch(row);
         Ok(row)
     }
@@ -113,11 +110,11 @@ impl<'index> Writer<'index> {
     /// # Errors
     /// An unknown provider, one with children, or one with allocations.
     pub fn remove_provider(&mut self, row: Row) -> Result<(), TopologyError> {
-        let Provider { uuid, name, .. } = self.known(row)?.clone();
-        if self.topology.providers().any(|(_, provider)| provider.parent == Some(row)) {
+        let Provider { uuid, name, root, classes, .. } = self.known(row)?.clone();
+        let parent_of = |row| self.topology.provider(row).and_then(|provider| provider.parent);
+        if self.topology.tree(root).iter().any(|&other| parent_of(other) == Some(row)) {
             return Err(TopologyError::HasChildren(row));
         }
-        let classes = self.classes_of(row);
         if let Some(&class) = classes.iter().find(|&&class| self.index.ledger.used(row, class) != 0) {
             return Err(InventoryInUse { row, class }.into());
         }
@@ -135,10 +132,10 @@ impl<'index> Writer<'index> {
             }
             removed.push((class, inventory));
         }
-        self.replace_traits(row, &[]);
-        self.replace_aggregates(row, &[]);
-        Arc::make_mut(&mut self.topology.roots).set(row, false);
-        self.topology.set_provider(row, None);
+        self.topology.set_traits(row, Vec::new());
+        self.topology.set_aggregates(row, Vec::new());
+        classes.iter().for_each(|&class| self.topology.set_class(row, class, false));
+        self.topology.uproot(row);
         self.index.by_uuid.remove(&uuid);
         self.index.by_name.remove(&name);
         self.touch(row);
@@ -161,6 +158,7 @@ impl<'index> Writer<'index> {
         }
         inventory.map_or(Ok(()), Inventory::validate)?;
         self.index.ledger.set_inventory(row, class, inventory)?;
+        self.topology.set_class(row, class, inventory.is_some());
         self.touch(row);
         if row.index() < self.published_rows {
             self.index.journal().push(row, true); // it holds from now on, however long this batch takes
@@ -180,6 +178,7 @@ impl<'index> Writer<'index> {
             return Err(TopologyError::Full { what: "resource classes", limit: Ledger::MAX_CLASSES });
         }
         Arc::make_mut(&mut self.topology.classes).intern(name);
+        self.topology.with_class.push(Members::default());
         Ok(self.topology.class(name).expect("added just now"))
     }
 
@@ -188,7 +187,7 @@ impl<'index> Writer<'index> {
         if let Some(known) = self.topology.find_trait(name) {
             return known;
         }
-        self.topology.trait_rows.push(Arc::default());
+        self.topology.with_trait.push(Members::default());
         TraitId(Arc::make_mut(&mut self.topology.traits).intern(name))
     }
 
@@ -201,7 +200,7 @@ impl<'index> Writer<'index> {
         if let Some(&unknown) = traits.iter().find(|wanted| wanted.0 as usize >= self.topology.traits.len()) {
             return Err(TopologyError::UnknownTrait(unknown));
         }
-        self.replace_traits(row, traits);
+        self.topology.set_traits(row, traits.to_vec());
         self.touch(row);
         Ok(())
     }
@@ -212,7 +211,7 @@ impl<'index> Writer<'index> {
     /// An unknown provider.
     pub fn set_aggregates(&mut self, row: Row, aggregates: &[Uuid]) -> Result<(), TopologyError> {
         self.known(row)?;
-        self.replace_aggregates(row, aggregates);
+        self.topology.set_aggregates(row, aggregates.to_vec());
         self.touch(row);
         Ok(())
     }
@@ -231,39 +230,10 @@ impl<'index> Writer<'index> {
         Ok(row)
     }
 
-    fn classes_of(&self, row: Row) -> Vec<ClassId> {
-        let classes =
-            (0..self.topology.classes.len()).map(|class| ClassId(u16::try_from(class).expect("bounded")));
-        classes.filter(|&class| self.index.ledger.inventory(row, class).is_some()).collect()
-    }
-
-    fn replace_traits(&mut self, row: Row, traits: &[TraitId]) {
-        for (number, rows) in (0..).zip(&mut self.topology.trait_rows) {
-            set_member(rows, row, traits.contains(&TraitId(number)));
-        }
-    }
-
-    fn replace_aggregates(&mut self, row: Row, aggregates: &[Uuid]) {
-        for aggregate in aggregates {
-            self.topology.aggregate_rows.entry(*aggregate).or_default();
-        }
-        for (aggregate, rows) in &mut self.topology.aggregate_rows {
-            set_member(rows, row, aggregates.contains(aggregate));
-        }
-        self.topology.aggregate_rows.retain(|_, rows| !rows.is_empty());
-    }
-
     fn touch(&mut self, row: Row) {
         if self.seen.insert(row) {
             self.changed.push(row);
         }
-    }
-}
-
-/// Makes `row` a member of `rows` or not, copying the shared set only when that changes it.
-fn set_member(rows: &mut Arc<RowSet>, row: Row, member: bool) {
-    if rows.contains(row.0) != member {
-        Arc::make_mut(rows).set(row, member);
     }
 }
 

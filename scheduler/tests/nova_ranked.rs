@@ -2,7 +2,7 @@
 
 use berth_placement::Row;
 use berth_scheduler::nova::filters::{RequestState, Scene, Survivors, run};
-use berth_scheduler::nova::hosts::{Arrival, HostRecord, HostTable, Undo};
+use berth_scheduler::nova::hosts::{HostRecord, HostTable, Undo};
 use berth_scheduler::nova::numa::{CellAllocation, Consumer};
 use berth_scheduler::nova::request_spec::Flavor;
 use berth_scheduler::nova::weighers::weigh;
@@ -149,7 +149,7 @@ impl World {
     fn place(&mut self, row: Row, flavor: &Flavor) {
         let consumer =
             Consumer { devices: &[], mapping: None, limits: None, allocation: CellAllocation::default() };
-        let (undo, _) = self.hosts.consume(row, Arrival { flavor, topology: &mut None, consumer });
+        let (undo, _) = self.hosts.consume(row, flavor, &mut None, &consumer);
         self.arrived.push((row, undo));
         self.ranked.follow(&self.hosts, &self.options, row);
     }

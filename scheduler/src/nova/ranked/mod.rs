@@ -92,7 +92,7 @@ impl RankedHosts {
             *self = Self { epoch: (self.epoch.0 + 1, 0), ..Self::new(hosts, options) };
             return;
         }
-        self.raw.update(hosts, options, std::iter::once(row));
+        self.raw.update(hosts, options, &[row]);
         self.classes.add(hosts, row);
         if !self.sound {
             return;
