@@ -1,15 +1,16 @@
 //! The index: ledger, topology, consumers and change journal as one.
 
 use std::hash::BuildHasherDefault;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use rustc_hash::FxHasher;
 use uuid::Uuid;
 
-use crate::consumers::{Allocation, Allocations, ConsumerId, Consumers};
-use crate::ids::{ClassId, Row};
+use crate::consumers::{Allocation, Allocations, Consumer, ConsumerId, Consumers};
+use crate::holders::Holders;
+use crate::ids::{ClassId, Row, Timestamp};
 use crate::inventory::Inventory;
 use crate::journal::Journal;
 use crate::kernel::CLASSES;
@@ -27,7 +28,8 @@ type Lookup<K> = DashMap<K, Row, BuildHasherDefault<FxHasher>>;
 pub struct Index {
     pub(crate) ledger: Ledger,
     topology: ArcSwap<Topology>,
-    consumers: Consumers,
+    pub(crate) consumers: Consumers,
+    pub(crate) holders: Option<Holders>,
     journal: Journal,
     writer: Mutex<()>,
     pub(crate) by_uuid: Lookup<Uuid>,
@@ -79,11 +81,28 @@ pub enum Inconsistency {
 }
 
 impl Index {
+    /// An empty index that can also tell who holds something of a provider ([`Self::holders`]) and which consumers a
+    /// project has ([`Self::project_consumers`]). Claims cost a little more for it.
+    #[must_use]
+    pub fn with_holders() -> Self {
+        Self { holders: Some(Holders::default()), ..Self::default() }
+    }
+
     /// Starts a batch of topology changes; waits for the writer before it.
     #[must_use]
     pub fn write(&self) -> Writer<'_> {
+        self.write_at(Timestamp::default())
+    }
+
+    /// [`Self::write`] by somebody with a clock: what is changed will say when.
+    #[must_use]
+    pub fn write_at(&self, now: Timestamp) -> Writer<'_> {
+        Writer::new(self, self.only_writer(), now)
+    }
+
+    pub(crate) fn only_writer(&self) -> MutexGuard<'_, ()> {
         // A writer that panicked published what it had prepared: the snapshot is whole.
-        Writer::new(self, self.writer.lock().unwrap_or_else(PoisonError::into_inner))
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The current topology.
@@ -145,7 +164,11 @@ impl Index {
         let reserved = self.consumers.add(consumer, allocations, || {
             self.ledger.look(allocations)?;
             held = true;
-            self.ledger.reserve(allocations)
+            self.ledger.reserve(allocations)?;
+            if let Some(holders) = &self.holders {
+                holders.replace(consumer, None, &Consumer::holding(allocations));
+            }
+            Ok::<_, Refusal>(())
         });
         if held {
             // Even when refused: others may have seen the room it held for a moment, and have to look again.
@@ -159,22 +182,45 @@ impl Index {
     /// # Errors
     /// A consumer without allocations.
     pub fn release(&self, consumer: ConsumerId) -> Result<Allocations, UnknownConsumer> {
-        let allocations = self.consumers.remove(consumer).ok_or(UnknownConsumer(consumer))?;
-        self.ledger.release(&allocations);
-        self.journal_rows(&allocations);
-        Ok(allocations)
+        let mut locked = self.consumers.lock([consumer]);
+        let held = locked.remove(consumer).ok_or(UnknownConsumer(consumer))?;
+        if let Some(holders) = &self.holders {
+            holders.remove(consumer, &held);
+        }
+        drop(locked);
+        self.ledger.release(&held.allocations);
+        self.journal_rows(&held.allocations);
+        Ok(held.allocations)
     }
 
     /// What `consumer` holds.
     #[must_use]
     pub fn allocations(&self, consumer: ConsumerId) -> Option<Allocations> {
-        self.consumers.get(consumer)
+        self.consumers.get(consumer, |entry| entry.allocations.clone())
+    }
+
+    /// Everything that is kept of `consumer`.
+    #[must_use]
+    pub fn consumer(&self, consumer: ConsumerId) -> Option<Consumer> {
+        self.consumers.get(consumer, Clone::clone)
     }
 
     /// The number of consumers with allocations.
     #[must_use]
     pub fn consumers(&self) -> usize {
         self.consumers.len()
+    }
+
+    /// All inventories of a provider and its generation, as they stood at one moment.
+    #[must_use]
+    pub fn inventories(&self, row: Row) -> (u64, Vec<(ClassId, Inventory)>) {
+        self.ledger.inventories(row, self.topology.load().classes().len())
+    }
+
+    /// When the provider was last changed by somebody with a clock.
+    #[must_use]
+    pub fn changed_at(&self, row: Row) -> Timestamp {
+        self.ledger.changed_at(row)
     }
 
     /// Rebuilds what can be derived and compares it with what is kept. For a moment without writers and claims.
@@ -190,6 +236,10 @@ impl Index {
             if expected != Some(provider.root)
                 || topology.roots().contains(row.0) != provider.parent.is_none()
             {
+                return Err(Inconsistency::Root(row));
+            }
+            let has = |parent| topology.provider(parent).is_some_and(|parent| parent.children.contains(&row));
+            if !provider.parent.is_none_or(has) {
                 return Err(Inconsistency::Root(row));
             }
             if self.find(provider.uuid) != Some(row)
@@ -213,9 +263,11 @@ impl Index {
         let topology = self.topology();
         let (rows, classes) = (topology.rows(), topology.classes().len());
         let mut allocated = vec![0_i64; rows * classes];
-        self.consumers.for_each(|allocation| {
-            allocated[allocation.row.index() * classes + allocation.class.index()] +=
-                i64::from(allocation.amount);
+        self.consumers.for_each(|_, consumer| {
+            for allocation in &consumer.allocations {
+                allocated[allocation.row.index() * classes + allocation.class.index()] +=
+                    i64::from(allocation.amount);
+            }
         });
         for (place, &allocated) in allocated.iter().enumerate() {
             let row = Row(u32::try_from(place / classes).expect("bounded by the ledger"));
@@ -228,18 +280,12 @@ impl Index {
         Ok(())
     }
 
-    pub(crate) fn publish(&self, topology: &mut Topology, changed: &[Row], first_new_row: usize) {
+    pub(crate) fn publish(&self, topology: &mut Topology) {
         topology.version += 1;
         self.topology.store(Arc::new(topology.clone()));
-        for &row in changed {
-            if row.index() < first_new_row {
-                self.ledger.bump_generation(row);
-            }
-            self.journal.push(row, true);
-        }
     }
 
-    fn journal_rows(&self, allocations: &[Allocation]) {
+    pub(crate) fn journal_rows(&self, allocations: &[Allocation]) {
         for (i, allocation) in allocations.iter().enumerate() {
             if i == 0 || allocations[i - 1].row != allocation.row {
                 self.journal.push(allocation.row, false);

@@ -8,6 +8,7 @@
 //! This crate performs no I/O, reads no clock, draws no random number and spawns no thread.
 
 mod consumers;
+mod holders;
 mod ids;
 mod index;
 mod inventory;
@@ -19,17 +20,19 @@ mod row_set;
 mod segment;
 mod sync;
 mod topology;
+mod transfer;
 mod view;
 mod writer;
 
-pub use consumers::{Allocation, Allocations, ConsumerId};
-pub use ids::{ClassId, Row, TraitId};
+pub use consumers::{Allocation, Allocations, Consumer, ConsumerId, Owner};
+pub use ids::{ClassId, Row, Timestamp, TraitId};
 pub use index::{ClaimError, Inconsistency, Index, UnknownConsumer};
 pub use inventory::{InvalidInventory, Inventory, Units};
 pub use journal::{Entry as JournalEntry, Journal, Read as JournalRead};
-pub use ledger::{InventoryInUse, Ledger, Refusal};
+pub use ledger::{InventoryError, InventoryInUse, Ledger, Refusal, ReshapeRefusal, Rewrite};
 pub use names::Names;
 pub use row_set::RowSet;
 pub use topology::{Provider, Topology};
+pub use transfer::{ExpectedGeneration, ReshapeError, TransferError, Write};
 pub use view::{Change, HOST_CLASSES, HostFree, HostKind, ShapeId, View};
 pub use writer::{TopologyError, Writer};

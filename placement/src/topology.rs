@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::ids::{ClassId, Row, TraitId};
+use crate::ids::{ClassId, Row, Timestamp, TraitId};
 use crate::names::Names;
 use crate::row_set::RowSet;
 
@@ -23,6 +23,8 @@ pub struct Provider {
     pub parent: Option<Row>,
     /// The root of its tree; itself for a root.
     pub root: Row,
+    /// The providers right below it, in the order in which they came.
+    pub children: Vec<Row>,
 }
 
 type Chunk = Arc<Vec<Option<Provider>>>;
@@ -46,7 +48,7 @@ impl Default for Topology {
         for (name, id) in
             [("VCPU", ClassId::VCPU), ("MEMORY_MB", ClassId::MEMORY_MB), ("DISK_GB", ClassId::DISK_GB)]
         {
-            let number = classes.intern(name);
+            let number = classes.intern(name, Timestamp::default());
             debug_assert_eq!(number, u32::from(id.0));
         }
         Self {
@@ -93,6 +95,29 @@ impl Topology {
         &self.roots
     }
 
+    /// The provider in `row` and all below it, parents before their children.
+    #[must_use]
+    pub fn subtree(&self, row: Row) -> Vec<Row> {
+        let mut rows = vec![row];
+        let mut next = 0;
+        while let Some(&row) = rows.get(next) {
+            rows.extend(self.provider(row).into_iter().flat_map(|provider| &provider.children));
+            next += 1;
+        }
+        rows
+    }
+
+    /// The traits of the provider in `row`.
+    pub fn traits_of(&self, row: Row) -> impl Iterator<Item = TraitId> {
+        let numbered = (0..).map(TraitId).zip(&self.trait_rows);
+        numbered.filter(move |(_, rows)| rows.contains(row.0)).map(|(id, _)| id)
+    }
+
+    /// The aggregates that the provider in `row` is in.
+    pub fn aggregates_of(&self, row: Row) -> impl Iterator<Item = Uuid> {
+        self.aggregate_rows.iter().filter(move |(_, rows)| rows.contains(row.0)).map(|(&id, _)| id)
+    }
+
     /// The known resource classes; a class's number is its [`ClassId`].
     #[must_use]
     pub fn classes(&self) -> &Names {
@@ -136,6 +161,12 @@ impl Topology {
     pub(crate) fn memberships(&self) -> impl Iterator<Item = (u128, u128, &RowSet)> {
         let traits = (0..).zip(&self.trait_rows).map(|(id, rows)| (0, id, &**rows));
         traits.chain(self.aggregate_rows.iter().map(|(id, rows)| (1, id.as_u128(), &**rows)))
+    }
+
+    /// Changes the provider in `row`, which exists.
+    pub(crate) fn edit_provider(&mut self, row: Row, edit: impl FnOnce(&mut Provider)) {
+        let chunk = Arc::make_mut(&mut self.chunks[row.index() / CHUNK]);
+        chunk[row.index() % CHUNK].as_mut().map(edit).expect("the provider was found before");
     }
 
     pub(crate) fn set_provider(&mut self, row: Row, provider: Option<Provider>) {

@@ -5,10 +5,10 @@ use std::sync::{Arc, MutexGuard};
 use rustc_hash::FxHashSet;
 use uuid::Uuid;
 
-use crate::ids::{ClassId, Row, TraitId};
+use crate::ids::{ClassId, Row, Timestamp, TraitId};
 use crate::index::Index;
 use crate::inventory::{InvalidInventory, Inventory};
-use crate::ledger::{InventoryInUse, Ledger};
+use crate::ledger::{InventoryError, InventoryInUse, Ledger, Rewrite};
 use crate::row_set::RowSet;
 use crate::topology::{Provider, Topology};
 
@@ -30,6 +30,26 @@ pub enum TopologyError {
     /// The provider or one of its inventories has allocations.
     #[error(transparent)]
     InUse(#[from] InventoryInUse),
+    /// The provider has changed meanwhile.
+    #[error("the resource provider has generation {found}, not {given}")]
+    Generation {
+        /// The generation that was given.
+        given: u64,
+        /// The one it has.
+        found: u64,
+    },
+    /// A provider cannot stand below itself.
+    #[error("the resource provider in {0} would stand below itself")]
+    Loop(Row),
+    /// Another class or trait has this name.
+    #[error("the name {0} is taken")]
+    NameTaken(String),
+    /// Some provider has an inventory of the class.
+    #[error("resource class {} is in use", .0.0)]
+    ClassInUse(ClassId),
+    /// Some provider has the trait.
+    #[error("trait {} is in use", .0.0)]
+    TraitInUse(TraitId),
     /// An inventory breaks a rule.
     #[error(transparent)]
     Inventory(#[from] InvalidInventory),
@@ -53,22 +73,25 @@ pub enum TopologyError {
 ///
 /// Inventories, and the lookups by UUID and name, change at once. Everything else is prepared here and published as one
 /// snapshot when the writer is dropped, so a batch of changes costs one copy of what it touches. An existing provider's
-/// generation goes up once per batch that changes it.
+/// generation goes up once per batch that changes its inventories, traits or aggregates. As in Placement, its name and
+/// its place in the tree are no part of what the generation guards.
 pub struct Writer<'index> {
     index: &'index Index,
     topology: Topology,
     published_rows: usize,
     changed: Vec<Row>,
     seen: FxHashSet<Row>,
+    counted: FxHashSet<Row>,
+    now: Timestamp,
     _one_at_a_time: MutexGuard<'index, ()>,
 }
 
 impl<'index> Writer<'index> {
-    pub(crate) fn new(index: &'index Index, guard: MutexGuard<'index, ()>) -> Self {
+    pub(crate) fn new(index: &'index Index, guard: MutexGuard<'index, ()>, now: Timestamp) -> Self {
         let topology = Topology::clone(&index.topology());
         let published_rows = topology.rows();
-        let (changed, seen) = (Vec::new(), FxHashSet::default());
-        Self { index, topology, published_rows, changed, seen, _one_at_a_time: guard }
+        let (changed, seen, counted) = (Vec::new(), FxHashSet::default(), FxHashSet::default());
+        Self { index, topology, published_rows, changed, seen, counted, now, _one_at_a_time: guard }
     }
 
     /// The topology as it will be published.
@@ -100,12 +123,62 @@ impl<'index> Writer<'index> {
         self.index.by_uuid.insert(uuid, row);
         self.index.by_name.insert(Arc::clone(&name), row);
         let root = parent_root.unwrap_or(row);
-        self.topology.set_provider(row, Some(Provider { uuid, name, parent, root }));
-        if parent.is_none() {
-            Arc::make_mut(&mut self.topology.roots).set(row, true);
+        self.topology.set_provider(row, Some(Provider { uuid, name, parent, root, children: Vec::new() }));
+        match parent {
+            Some(parent) => self.topology.edit_provider(parent, |parent| parent.children.push(row)),
+            None => Arc::make_mut(&mut self.topology.roots).set(row, true),
         }
         self.touch(row);
         Ok(row)
+    }
+
+    /// Gives a provider another name.
+    ///
+    /// # Errors
+    /// An unknown provider, or a name that another provider has.
+    pub fn rename_provider(&mut self, row: Row, name: &str) -> Result<(), TopologyError> {
+        let old = Arc::clone(&self.known(row)?.name);
+        if *old == *name {
+            return Ok(());
+        }
+        if self.index.by_name.contains_key(name) {
+            return Err(TopologyError::DuplicateName(name.to_owned()));
+        }
+        let name: Arc<str> = name.into();
+        self.index.by_name.insert(Arc::clone(&name), row);
+        self.index.by_name.remove(&old);
+        self.topology.edit_provider(row, |provider| provider.name = name);
+        self.touch(row);
+        Ok(())
+    }
+
+    /// Moves a provider with all below it under `parent`, or makes it a root.
+    ///
+    /// # Errors
+    /// An unknown provider, or a parent that is the provider itself or stands below it.
+    pub fn move_provider(&mut self, row: Row, parent: Option<Row>) -> Result<(), TopologyError> {
+        let old = self.known(row)?.parent;
+        let root = parent.map_or(Ok(row), |parent| self.known(parent).map(|parent| parent.root))?;
+        let moved = self.topology.subtree(row);
+        if parent.is_some_and(|parent| moved.contains(&parent)) {
+            return Err(TopologyError::Loop(row));
+        }
+        if old == parent {
+            return Ok(());
+        }
+        if let Some(old) = old {
+            self.topology.edit_provider(old, |old| old.children.retain(|&child| child != row));
+        }
+        if let Some(parent) = parent {
+            self.topology.edit_provider(parent, |parent| parent.children.push(row));
+        }
+        Arc::make_mut(&mut self.topology.roots).set(row, parent.is_none());
+        self.topology.edit_provider(row, |provider| provider.parent = parent);
+        for below in moved {
+            self.topology.edit_provider(below, |provider| provider.root = root);
+            self.touch(below);
+        }
+        Ok(())
     }
 
     /// Removes a provider with its inventories, traits and aggregates.
@@ -113,36 +186,52 @@ impl<'index> Writer<'index> {
     /// # Errors
     /// An unknown provider, one with children, or one with allocations.
     pub fn remove_provider(&mut self, row: Row) -> Result<(), TopologyError> {
-        let Provider { uuid, name, .. } = self.known(row)?.clone();
-        if self.topology.providers().any(|(_, provider)| provider.parent == Some(row)) {
+        let Provider { uuid, name, parent, children, .. } = self.known(row)?.clone();
+        if !children.is_empty() {
             return Err(TopologyError::HasChildren(row));
         }
-        let classes = self.classes_of(row);
-        if let Some(&class) = classes.iter().find(|&&class| self.index.ledger.used(row, class) != 0) {
-            return Err(InventoryInUse { row, class }.into());
-        }
-        let inventories = classes.iter().map(|&class| (class, self.index.ledger.inventory(row, class)));
-        let mut removed = Vec::new();
-        for (class, inventory) in inventories {
-            if let Err(in_use) = self.index.ledger.set_inventory(row, class, None) {
-                // A claim came between: put back what is gone already.
-                for (class, inventory) in removed {
-                    let inventory: Option<Inventory> = inventory;
-                    self.index.ledger.set_inventory(row, class, inventory.as_ref())?;
-                }
-                self.index.journal().push(row, true); // who looked in between has to look again
-                return Err(in_use.into());
-            }
-            removed.push((class, inventory));
+        let everything = Rewrite { row, generation: None, inventories: Vec::new() };
+        if let Err(error) = self.index.ledger.rewrite(&everything, self.topology.classes.len()) {
+            return Err(error.into());
         }
         self.replace_traits(row, &[]);
         self.replace_aggregates(row, &[]);
-        Arc::make_mut(&mut self.topology.roots).set(row, false);
+        match parent {
+            Some(parent) => {
+                self.topology.edit_provider(parent, |parent| parent.children.retain(|&child| child != row))
+            }
+            None => Arc::make_mut(&mut self.topology.roots).set(row, false),
+        }
         self.topology.set_provider(row, None);
         self.index.by_uuid.remove(&uuid);
         self.index.by_name.remove(&name);
         self.touch(row);
         Ok(())
+    }
+
+    /// Replaces all inventories of a provider, at once and as one change; returns the new generation.
+    ///
+    /// # Errors
+    /// An unknown provider or class, a field out of bounds, another generation than the one given, or the removal of an
+    /// inventory in use.
+    pub fn set_inventories(
+        &mut self,
+        row: Row,
+        generation: Option<u64>,
+        inventories: Vec<(ClassId, Inventory)>,
+    ) -> Result<u64, TopologyError> {
+        self.known(row)?;
+        for (class, inventory) in &inventories {
+            self.known_class(*class)?;
+            inventory.validate()?;
+        }
+        let rewrite = Rewrite { row, generation, inventories };
+        let generation = self.index.ledger.rewrite(&rewrite, self.topology.classes.len())?;
+        self.touch(row);
+        if row.index() < self.published_rows {
+            self.index.journal().push(row, true); // it holds from now on, however long this batch takes
+        }
+        Ok(generation)
     }
 
     /// Puts, replaces or (with `None`) removes an inventory, at once.
@@ -156,12 +245,10 @@ impl<'index> Writer<'index> {
         inventory: Option<&Inventory>,
     ) -> Result<(), TopologyError> {
         self.known(row)?;
-        if class.index() >= self.topology.classes.len() {
-            return Err(TopologyError::UnknownClass(class));
-        }
+        self.known_class(class)?;
         inventory.map_or(Ok(()), Inventory::validate)?;
         self.index.ledger.set_inventory(row, class, inventory)?;
-        self.touch(row);
+        self.count(row);
         if row.index() < self.published_rows {
             self.index.journal().push(row, true); // it holds from now on, however long this batch takes
         }
@@ -179,7 +266,7 @@ impl<'index> Writer<'index> {
         if self.topology.classes.len() >= Ledger::MAX_CLASSES {
             return Err(TopologyError::Full { what: "resource classes", limit: Ledger::MAX_CLASSES });
         }
-        Arc::make_mut(&mut self.topology.classes).intern(name);
+        Arc::make_mut(&mut self.topology.classes).intern(name, self.now);
         Ok(self.topology.class(name).expect("added just now"))
     }
 
@@ -189,7 +276,49 @@ impl<'index> Writer<'index> {
             return known;
         }
         self.topology.trait_rows.push(Arc::default());
-        TraitId(Arc::make_mut(&mut self.topology.traits).intern(name))
+        TraitId(Arc::make_mut(&mut self.topology.traits).intern(name, self.now))
+    }
+
+    /// Gives a resource class another name.
+    ///
+    /// # Errors
+    /// An unknown class, or a name that another class has.
+    pub fn rename_class(&mut self, class: ClassId, name: &str) -> Result<(), TopologyError> {
+        self.known_class(class)?;
+        match self.topology.class(name) {
+            Some(same) if same == class => Ok(()),
+            Some(_) => Err(TopologyError::NameTaken(name.to_owned())),
+            None => {
+                Arc::make_mut(&mut self.topology.classes).rename(class.0.into(), name, self.now);
+                Ok(())
+            }
+        }
+    }
+
+    /// Removes a resource class; its number is not used again.
+    ///
+    /// # Errors
+    /// An unknown class, or one that some provider has an inventory of.
+    pub fn remove_class(&mut self, class: ClassId) -> Result<(), TopologyError> {
+        self.known_class(class)?;
+        if self.topology.providers().any(|(row, _)| self.index.ledger.inventory(row, class).is_some()) {
+            return Err(TopologyError::ClassInUse(class));
+        }
+        Arc::make_mut(&mut self.topology.classes).remove(class.0.into());
+        Ok(())
+    }
+
+    /// Removes a trait; its number is not used again.
+    ///
+    /// # Errors
+    /// An unknown trait, or one that some provider has.
+    pub fn remove_trait(&mut self, id: TraitId) -> Result<(), TopologyError> {
+        self.known_trait(id)?;
+        if !self.topology.trait_rows[id.0 as usize].is_empty() {
+            return Err(TopologyError::TraitInUse(id));
+        }
+        Arc::make_mut(&mut self.topology.traits).remove(id.0);
+        Ok(())
     }
 
     /// Replaces the provider's traits.
@@ -198,11 +327,9 @@ impl<'index> Writer<'index> {
     /// An unknown provider or trait.
     pub fn set_traits(&mut self, row: Row, traits: &[TraitId]) -> Result<(), TopologyError> {
         self.known(row)?;
-        if let Some(&unknown) = traits.iter().find(|wanted| wanted.0 as usize >= self.topology.traits.len()) {
-            return Err(TopologyError::UnknownTrait(unknown));
-        }
+        traits.iter().try_for_each(|&id| self.known_trait(id))?;
         self.replace_traits(row, traits);
-        self.touch(row);
+        self.count(row);
         Ok(())
     }
 
@@ -211,10 +338,30 @@ impl<'index> Writer<'index> {
     /// # Errors
     /// An unknown provider.
     pub fn set_aggregates(&mut self, row: Row, aggregates: &[Uuid]) -> Result<(), TopologyError> {
+        self.associate(row, aggregates)?;
+        self.count(row);
+        Ok(())
+    }
+
+    /// [`Self::set_aggregates`], without counting it as a change: what Placement did before it knew better.
+    ///
+    /// # Errors
+    /// An unknown provider.
+    pub fn associate(&mut self, row: Row, aggregates: &[Uuid]) -> Result<(), TopologyError> {
         self.known(row)?;
         self.replace_aggregates(row, aggregates);
         self.touch(row);
         Ok(())
+    }
+
+    /// Checks the generation of a provider before its traits or aggregates are set. (Inventories are guarded more
+    /// strictly: [`Self::set_inventories`].)
+    ///
+    /// # Errors
+    /// Another generation than the one given.
+    pub fn expect_generation(&self, row: Row, given: u64) -> Result<(), TopologyError> {
+        let found = self.index.generation(row);
+        if found == given { Ok(()) } else { Err(TopologyError::Generation { given, found }) }
     }
 
     fn known(&self, row: Row) -> Result<&Provider, TopologyError> {
@@ -231,10 +378,12 @@ impl<'index> Writer<'index> {
         Ok(row)
     }
 
-    fn classes_of(&self, row: Row) -> Vec<ClassId> {
-        let classes =
-            (0..self.topology.classes.len()).map(|class| ClassId(u16::try_from(class).expect("bounded")));
-        classes.filter(|&class| self.index.ledger.inventory(row, class).is_some()).collect()
+    fn known_class(&self, class: ClassId) -> Result<(), TopologyError> {
+        self.topology.classes.name(class.0.into()).map(|_| ()).ok_or(TopologyError::UnknownClass(class))
+    }
+
+    fn known_trait(&self, id: TraitId) -> Result<(), TopologyError> {
+        self.topology.traits.name(id.0).map(|_| ()).ok_or(TopologyError::UnknownTrait(id))
     }
 
     fn replace_traits(&mut self, row: Row, traits: &[TraitId]) {
@@ -253,6 +402,14 @@ impl<'index> Writer<'index> {
         self.topology.aggregate_rows.retain(|_, rows| !rows.is_empty());
     }
 
+    /// The provider changed in what its generation guards.
+    fn count(&mut self, row: Row) {
+        if row.index() < self.published_rows {
+            self.counted.insert(row);
+        }
+        self.touch(row);
+    }
+
     fn touch(&mut self, row: Row) {
         if self.seen.insert(row) {
             self.changed.push(row);
@@ -269,6 +426,22 @@ fn set_member(rows: &mut Arc<RowSet>, row: Row, member: bool) {
 
 impl Drop for Writer<'_> {
     fn drop(&mut self) {
-        self.index.publish(&mut self.topology, &self.changed, self.published_rows);
+        self.index.publish(&mut self.topology);
+        for &row in &self.changed {
+            if self.counted.contains(&row) {
+                self.index.ledger.bump_generation(row);
+            }
+            self.index.ledger.set_changed_at(row, self.now);
+            self.index.journal().push(row, true);
+        }
+    }
+}
+
+impl From<InventoryError> for TopologyError {
+    fn from(error: InventoryError) -> Self {
+        match error {
+            InventoryError::Generation { given, found, .. } => Self::Generation { given, found },
+            InventoryError::InUse(in_use) => Self::InUse(in_use),
+        }
     }
 }
