@@ -52,34 +52,6 @@ pub enum ClaimError {
 #[error("consumer {:032x} has no allocations", .0.0)]
 pub struct UnknownConsumer(pub ConsumerId);
 
-/// Something [`Index::check`] found wrong.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Inconsistency {
-    /// The used amount is not the sum of the consumers' allocations.
-    #[error("{row} class {}: used {used}, allocations sum to {allocated}", class.0)]
-    Used {
-        /// The provider.
-        row: Row,
-        /// The class.
-        class: ClassId,
-        /// What the ledger says.
-        used: i64,
-        /// What the consumers hold.
-        allocated: i64,
-    },
-    /// A provider's root or its place among the roots is not what its parents say.
-    #[error("{0} has a wrong root")]
-    Root(Row),
-    /// A trait or an aggregate names a row without provider, or a lookup names another row.
-    #[error("{row} is named in {place} wrongly")]
-    Membership {
-        /// The row.
-        row: Row,
-        /// Where.
-        place: String,
-    },
-}
-
 impl Index {
     /// An empty index that can also tell who holds something of a provider ([`Self::holders`]) and which consumers a
     /// project has ([`Self::project_consumers`]). Claims cost a little more for it.
@@ -221,63 +193,6 @@ impl Index {
     #[must_use]
     pub fn changed_at(&self, row: Row) -> Timestamp {
         self.ledger.changed_at(row)
-    }
-
-    /// Rebuilds what can be derived and compares it with what is kept. For a moment without writers and claims.
-    ///
-    /// # Errors
-    /// The first difference found.
-    pub fn check(&self) -> Result<(), Inconsistency> {
-        self.check_used()?;
-        let topology = self.topology();
-        for (row, provider) in topology.providers() {
-            let expected =
-                provider.parent.map_or(Some(row), |parent| topology.provider(parent).map(|p| p.root));
-            if expected != Some(provider.root)
-                || topology.roots().contains(row.0) != provider.parent.is_none()
-            {
-                return Err(Inconsistency::Root(row));
-            }
-            let has = |parent| topology.provider(parent).is_some_and(|parent| parent.children.contains(&row));
-            if !provider.parent.is_none_or(has) {
-                return Err(Inconsistency::Root(row));
-            }
-            if self.find(provider.uuid) != Some(row)
-                || self.by_name.get(&provider.name).map(|r| *r) != Some(row)
-            {
-                return Err(Inconsistency::Membership { row, place: "the lookups".to_owned() });
-            }
-        }
-        let traits = topology.trait_rows.iter().map(|rows| ("a trait".to_owned(), rows));
-        let aggregates = topology.aggregate_rows.iter().map(|(id, rows)| (format!("aggregate {id}"), rows));
-        let roots = [("the roots".to_owned(), &topology.roots)];
-        for (place, rows) in roots.into_iter().chain(traits).chain(aggregates) {
-            if let Some(row) = rows.iter().map(Row).find(|&row| topology.provider(row).is_none()) {
-                return Err(Inconsistency::Membership { row, place });
-            }
-        }
-        Ok(())
-    }
-
-    fn check_used(&self) -> Result<(), Inconsistency> {
-        let topology = self.topology();
-        let (rows, classes) = (topology.rows(), topology.classes().len());
-        let mut allocated = vec![0_i64; rows * classes];
-        self.consumers.for_each(|_, consumer| {
-            for allocation in &consumer.allocations {
-                allocated[allocation.row.index() * classes + allocation.class.index()] +=
-                    i64::from(allocation.amount);
-            }
-        });
-        for (place, &allocated) in allocated.iter().enumerate() {
-            let row = Row(u32::try_from(place / classes).expect("bounded by the ledger"));
-            let class = ClassId(u16::try_from(place % classes).expect("bounded by the ledger"));
-            let used = self.used(row, class);
-            if used != allocated {
-                return Err(Inconsistency::Used { row, class, used, allocated });
-            }
-        }
-        Ok(())
     }
 
     pub(crate) fn publish(&self, topology: &mut Topology) {

@@ -7,6 +7,8 @@
 //!
 //! This crate performs no I/O, reads no clock, draws no random number and spawns no thread.
 
+pub mod candidates;
+mod consistency;
 mod consumers;
 mod holders;
 mod ids;
@@ -15,6 +17,7 @@ mod inventory;
 mod journal;
 pub mod kernel;
 mod ledger;
+mod members;
 mod names;
 mod row_set;
 mod segment;
@@ -24,15 +27,17 @@ mod transfer;
 mod view;
 mod writer;
 
+pub use consistency::Inconsistency;
 pub use consumers::{Allocation, Allocations, Consumer, ConsumerId, Owner};
 pub use ids::{ClassId, Row, Timestamp, TraitId};
-pub use index::{ClaimError, Inconsistency, Index, UnknownConsumer};
+pub use index::{ClaimError, Index, UnknownConsumer};
 pub use inventory::{InvalidInventory, Inventory, Units};
 pub use journal::{Entry as JournalEntry, Journal, Read as JournalRead};
 pub use ledger::{InventoryError, InventoryInUse, Ledger, Refusal, ReshapeRefusal, Rewrite};
+pub use members::Members;
 pub use names::Names;
 pub use row_set::RowSet;
-pub use topology::{Provider, Topology};
+pub use topology::{Provider, SHARES_VIA_AGGREGATE, Topology};
 pub use transfer::{ExpectedGeneration, ReshapeError, TransferError, Write};
 pub use view::{Change, HOST_CLASSES, HostFree, HostKind, ShapeId, View};
 pub use writer::{TopologyError, Writer};

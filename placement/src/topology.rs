@@ -1,16 +1,21 @@
 //! Everything that is not an amount: providers, their trees, traits and aggregates, as one immutable snapshot.
 
 use std::collections::BTreeMap;
+use std::slice;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
 use crate::ids::{ClassId, Row, Timestamp, TraitId};
+use crate::members::{Members, set_member};
 use crate::names::Names;
 use crate::row_set::RowSet;
 
 /// Providers per shared chunk: a change copies one chunk, not the fleet.
 const CHUNK: usize = 256;
+
+/// The trait of providers whose inventories are there for every tree that has an aggregate with them.
+pub const SHARES_VIA_AGGREGATE: &str = "MISC_SHARES_VIA_AGGREGATE";
 
 /// A resource provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,8 +28,21 @@ pub struct Provider {
     pub parent: Option<Row>,
     /// The root of its tree; itself for a root.
     pub root: Row,
-    /// The providers right below it, in the order in which they came.
-    pub children: Vec<Row>,
+    /// Its traits, in order.
+    pub traits: Arc<[TraitId]>,
+    /// The aggregates it is in, in order.
+    pub aggregates: Arc<[Uuid]>,
+    /// The classes it has inventory of, in order.
+    pub classes: Arc<[ClassId]>,
+    /// Of a root with children: all rows of the tree, in order. Empty for others.
+    pub(crate) tree: Arc<[Row]>,
+}
+
+impl Provider {
+    pub(crate) fn new(uuid: Uuid, name: Arc<str>, parent: Option<Row>, root: Row) -> Self {
+        let (traits, aggregates, classes, tree) = Default::default();
+        Self { uuid, name, parent, root, traits, aggregates, classes, tree }
+    }
 }
 
 type Chunk = Arc<Vec<Option<Provider>>>;
@@ -38,8 +56,13 @@ pub struct Topology {
     pub(crate) chunks: Vec<Chunk>,
     pub(crate) rows: usize,
     pub(crate) roots: Arc<RowSet>,
-    pub(crate) trait_rows: Vec<Arc<RowSet>>,
-    pub(crate) aggregate_rows: BTreeMap<Uuid, Arc<RowSet>>,
+    /// Providers that have a parent.
+    pub(crate) children: usize,
+    pub(crate) with_class: Vec<Members>,
+    pub(crate) with_trait: Vec<Members>,
+    pub(crate) in_aggregate: BTreeMap<Uuid, Members>,
+    /// For each aggregate with any, its members that share their inventories.
+    pub(crate) sharing: Arc<BTreeMap<Uuid, Arc<RowSet>>>,
 }
 
 impl Default for Topology {
@@ -53,13 +76,16 @@ impl Default for Topology {
         }
         Self {
             version: 0,
+            with_class: vec![Members::default(); classes.len()],
             classes: Arc::new(classes),
             traits: Arc::default(),
             chunks: Vec::new(),
             rows: 0,
             roots: Arc::default(),
-            trait_rows: Vec::new(),
-            aggregate_rows: BTreeMap::new(),
+            children: 0,
+            with_trait: Vec::new(),
+            in_aggregate: BTreeMap::new(),
+            sharing: Arc::default(),
         }
     }
 }
@@ -95,27 +121,40 @@ impl Topology {
         &self.roots
     }
 
+    /// Whether any provider has a parent.
+    #[must_use]
+    pub const fn has_children(&self) -> bool {
+        self.children > 0
+    }
+
+    /// All rows of the tree below `root`, itself too, in order; none when it is not a root.
+    #[must_use]
+    pub fn tree(&self, root: Row) -> &[Row] {
+        match self.provider(root) {
+            Some(provider) if provider.parent.is_some() => &[],
+            Some(provider) if provider.tree.is_empty() => slice::from_ref(&provider.root),
+            Some(provider) => &provider.tree,
+            None => &[],
+        }
+    }
+
     /// The provider in `row` and all below it, parents before their children.
     #[must_use]
     pub fn subtree(&self, row: Row) -> Vec<Row> {
+        let Some(root) = self.provider(row).map(|provider| provider.root) else { return Vec::new() };
+        let mut children: BTreeMap<Row, Vec<Row>> = BTreeMap::new();
+        for &other in self.tree(root) {
+            if let Some(parent) = self.provider(other).and_then(|provider| provider.parent) {
+                children.entry(parent).or_default().push(other);
+            }
+        }
         let mut rows = vec![row];
         let mut next = 0;
-        while let Some(&row) = rows.get(next) {
-            rows.extend(self.provider(row).into_iter().flat_map(|provider| &provider.children));
+        while let Some(parent) = rows.get(next) {
+            rows.extend(children.remove(parent).unwrap_or_default());
             next += 1;
         }
         rows
-    }
-
-    /// The traits of the provider in `row`.
-    pub fn traits_of(&self, row: Row) -> impl Iterator<Item = TraitId> {
-        let numbered = (0..).map(TraitId).zip(&self.trait_rows);
-        numbered.filter(move |(_, rows)| rows.contains(row.0)).map(|(id, _)| id)
-    }
-
-    /// The aggregates that the provider in `row` is in.
-    pub fn aggregates_of(&self, row: Row) -> impl Iterator<Item = Uuid> {
-        self.aggregate_rows.iter().filter(move |(_, rows)| rows.contains(row.0)).map(|(&id, _)| id)
     }
 
     /// The known resource classes; a class's number is its [`ClassId`].
@@ -130,6 +169,12 @@ impl Topology {
         self.classes.find(name).map(|number| ClassId(u16::try_from(number).expect("bounded by the ledger")))
     }
 
+    /// Who has inventory of the class.
+    #[must_use]
+    pub fn with_class(&self, class: ClassId) -> Option<&Members> {
+        self.with_class.get(class.index())
+    }
+
     /// The known traits; a trait's number is its [`TraitId`].
     #[must_use]
     pub fn traits(&self) -> &Names {
@@ -142,16 +187,40 @@ impl Topology {
         self.traits.find(name).map(TraitId)
     }
 
+    /// Who has the trait.
+    #[must_use]
+    pub fn with_trait(&self, wanted: TraitId) -> Option<&Members> {
+        self.with_trait.get(wanted.0 as usize)
+    }
+
     /// The rows that have the trait.
     #[must_use]
     pub fn rows_with_trait(&self, wanted: TraitId) -> Option<&RowSet> {
-        self.trait_rows.get(wanted.0 as usize).map(AsRef::as_ref)
+        self.with_trait(wanted).map(Members::rows)
+    }
+
+    /// Who is in the aggregate.
+    #[must_use]
+    pub fn in_aggregate(&self, aggregate: Uuid) -> Option<&Members> {
+        self.in_aggregate.get(&aggregate)
     }
 
     /// The rows in the aggregate.
     #[must_use]
     pub fn rows_in_aggregate(&self, aggregate: Uuid) -> Option<&RowSet> {
-        self.aggregate_rows.get(&aggregate).map(AsRef::as_ref)
+        self.in_aggregate(aggregate).map(Members::rows)
+    }
+
+    /// The rows in the aggregate that share their inventories with all others there.
+    #[must_use]
+    pub fn sharing_in_aggregate(&self, aggregate: Uuid) -> Option<&RowSet> {
+        self.sharing.get(&aggregate).map(AsRef::as_ref)
+    }
+
+    /// The rows with the trait [`SHARES_VIA_AGGREGATE`].
+    #[must_use]
+    pub fn sharing(&self) -> Option<&RowSet> {
+        self.rows_with_trait(self.find_trait(SHARES_VIA_AGGREGATE)?)
     }
 
     /// Kinds of membership, beside those of [`Self::memberships`].
@@ -159,14 +228,9 @@ impl Topology {
 
     /// Every trait and aggregate with its rows: the kind, and a number that is its own among its kind.
     pub(crate) fn memberships(&self) -> impl Iterator<Item = (u128, u128, &RowSet)> {
-        let traits = (0..).zip(&self.trait_rows).map(|(id, rows)| (0, id, &**rows));
-        traits.chain(self.aggregate_rows.iter().map(|(id, rows)| (1, id.as_u128(), &**rows)))
-    }
-
-    /// Changes the provider in `row`, which exists.
-    pub(crate) fn edit_provider(&mut self, row: Row, edit: impl FnOnce(&mut Provider)) {
-        let chunk = Arc::make_mut(&mut self.chunks[row.index() / CHUNK]);
-        chunk[row.index() % CHUNK].as_mut().map(edit).expect("the provider was found before");
+        let traits = (0..).zip(&self.with_trait).map(|(id, members)| (0, id, members.rows()));
+        let aggregates = self.in_aggregate.iter().map(|(id, members)| (1, id.as_u128(), members.rows()));
+        traits.chain(aggregates)
     }
 
     pub(crate) fn set_provider(&mut self, row: Row, provider: Option<Provider>) {
@@ -176,4 +240,159 @@ impl Topology {
         }
         Arc::make_mut(&mut self.chunks[chunk])[place] = provider;
     }
+
+    fn provider_mut(&mut self, row: Row) -> &mut Provider {
+        let chunk = Arc::make_mut(&mut self.chunks[row.index() / CHUNK]);
+        chunk[row.index() % CHUNK].as_mut().expect("a known provider")
+    }
+
+    /// Adds a new provider to its tree.
+    pub(crate) fn plant(&mut self, row: Row, provider: Provider) {
+        let root = provider.root;
+        let is_root = provider.parent.is_none();
+        self.set_provider(row, Some(provider));
+        if is_root {
+            set_member(&mut self.roots, row, true);
+            return;
+        }
+        self.children += 1;
+        let mut tree = self.tree(root).to_vec();
+        tree.insert(tree.partition_point(|&other| other < row), row);
+        self.provider_mut(root).tree = tree.into();
+    }
+
+    /// Removes a provider that has nothing and no children.
+    pub(crate) fn uproot(&mut self, row: Row) {
+        let root = self.provider_mut(row).root;
+        if root == row {
+            set_member(&mut self.roots, row, false);
+        } else {
+            self.children -= 1;
+            let rest: Vec<Row> = self.tree(root).iter().copied().filter(|&other| other != row).collect();
+            self.provider_mut(root).tree = if rest.len() > 1 { rest.into() } else { Arc::default() };
+        }
+        self.set_provider(row, None);
+    }
+
+    /// Moves a known provider and all below it under `parent`, which is not among them, or makes it a root.
+    pub(crate) fn transplant(&mut self, row: Row, parent: Option<Row>) {
+        let moved = self.subtree(row);
+        let root = parent.map_or(row, |parent| self.provider_mut(parent).root);
+        let before: Vec<Provider> = moved.iter().map(|&row| self.provider_mut(row).clone()).collect();
+        for &row in moved.iter().rev() {
+            self.strip(row);
+            self.uproot(row);
+        }
+        for (&place, provider) in moved.iter().zip(before) {
+            let parent = if place == row { parent } else { provider.parent };
+            self.plant(place, Provider::new(provider.uuid, provider.name, parent, root));
+            self.set_traits(place, provider.traits.to_vec());
+            self.set_aggregates(place, provider.aggregates.to_vec());
+            provider.classes.iter().for_each(|&class| self.set_class(place, class, true));
+        }
+    }
+
+    /// Takes traits, aggregates and classes from a known provider.
+    pub(crate) fn strip(&mut self, row: Row) {
+        self.set_traits(row, Vec::new());
+        self.set_aggregates(row, Vec::new());
+        self.set_classes(row, &[]);
+    }
+
+    /// Renames a known provider.
+    pub(crate) fn rename(&mut self, row: Row, name: Arc<str>) {
+        self.provider_mut(row).name = name;
+    }
+
+    /// Notes the classes that a known provider has inventory of.
+    pub(crate) fn set_classes(&mut self, row: Row, present: &[ClassId]) {
+        let before = Arc::clone(&self.provider_mut(row).classes);
+        before
+            .iter()
+            .filter(|class| !present.contains(class))
+            .for_each(|&gone| self.set_class(row, gone, false));
+        present.iter().for_each(|&class| self.set_class(row, class, true));
+    }
+
+    /// Replaces the traits of a known provider.
+    pub(crate) fn set_traits(&mut self, row: Row, mut traits: Vec<TraitId>) {
+        traits.sort_unstable();
+        traits.dedup();
+        let before = self.provider_mut(row).clone();
+        for &gone in before.traits.iter().filter(|old| traits.binary_search(old).is_err()) {
+            let Self { with_trait, chunks, .. } = self;
+            with_trait[gone.0 as usize].remove(row, before.root, tree_in(chunks, before.root));
+        }
+        for &new in traits.iter().filter(|new| before.traits.binary_search(new).is_err()) {
+            self.with_trait[new.0 as usize].add(row, before.root);
+        }
+        self.provider_mut(row).traits = traits.into();
+        self.share_anew(row, &before);
+    }
+
+    /// Replaces the aggregates of a known provider.
+    pub(crate) fn set_aggregates(&mut self, row: Row, mut aggregates: Vec<Uuid>) {
+        aggregates.sort_unstable();
+        aggregates.dedup();
+        let before = self.provider_mut(row).clone();
+        for gone in before.aggregates.iter().filter(|old| aggregates.binary_search(old).is_err()) {
+            let Self { in_aggregate, chunks, .. } = self;
+            let members = in_aggregate.get_mut(gone).expect("the provider is in it");
+            members.remove(row, before.root, tree_in(chunks, before.root));
+            if members.rows().is_empty() {
+                in_aggregate.remove(gone);
+            }
+        }
+        for &new in aggregates.iter().filter(|new| before.aggregates.binary_search(new).is_err()) {
+            self.in_aggregate.entry(new).or_default().add(row, before.root);
+        }
+        self.provider_mut(row).aggregates = aggregates.into();
+        self.share_anew(row, &before);
+    }
+
+    /// Notes whether a known provider has inventory of a known class.
+    pub(crate) fn set_class(&mut self, row: Row, class: ClassId, present: bool) {
+        let Provider { classes, root, .. } = self.provider(row).expect("a known provider");
+        let (root, before) = (*root, Arc::clone(classes));
+        if before.contains(&class) == present {
+            return;
+        }
+        let Self { with_class, chunks, .. } = self;
+        let after: Vec<ClassId> = if present {
+            with_class[class.index()].add(row, root);
+            let place = before.partition_point(|&other| other < class);
+            before[..place].iter().chain([&class]).chain(&before[place..]).copied().collect()
+        } else {
+            with_class[class.index()].remove(row, root, tree_in(chunks, root));
+            before.iter().copied().filter(|&other| other != class).collect()
+        };
+        self.provider_mut(row).classes = after.into();
+    }
+
+    /// Brings the sharing rows of every aggregate up to date with a provider that was `before`.
+    fn share_anew(&mut self, row: Row, before: &Provider) {
+        let Some(shares) = self.find_trait(SHARES_VIA_AGGREGATE) else { return };
+        let is_sharing = |provider: &Provider| provider.traits.binary_search(&shares).is_ok();
+        let after = self.provider(row).expect("a known provider").clone();
+        if !is_sharing(before) && !is_sharing(&after) {
+            return;
+        }
+        let sharing = Arc::make_mut(&mut self.sharing);
+        for aggregate in before.aggregates.iter().filter(|_| is_sharing(before)) {
+            let rows = sharing.get_mut(aggregate).expect("it shares there");
+            set_member(rows, row, false);
+            if rows.is_empty() {
+                sharing.remove(aggregate);
+            }
+        }
+        for aggregate in after.aggregates.iter().filter(|_| is_sharing(&after)) {
+            set_member(sharing.entry(*aggregate).or_default(), row, true);
+        }
+    }
+}
+
+/// [`Topology::tree`] of a known root, for when other parts of the topology are being changed.
+fn tree_in(chunks: &[Chunk], root: Row) -> &[Row] {
+    let provider = chunks[root.index() / CHUNK][root.index() % CHUNK].as_ref().expect("a known root");
+    if provider.tree.is_empty() { slice::from_ref(&provider.root) } else { &provider.tree }
 }

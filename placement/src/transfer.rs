@@ -9,6 +9,7 @@ use crate::consumers::{Allocation, Allocations, Consumer, ConsumerId, Locked, Ow
 use crate::ids::{ClassId, Row, Timestamp};
 use crate::index::Index;
 use crate::ledger::{InventoryError, Refusal, ReshapeRefusal, Rewrite, Shift};
+use crate::writer::TopologyError;
 
 /// What one consumer shall hold afterwards.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +57,7 @@ pub enum TransferError {
 }
 
 /// Why a reshape changed nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ReshapeError {
     /// The consumers' side of it failed.
     #[error(transparent)]
@@ -64,6 +65,9 @@ pub enum ReshapeError {
     /// The inventories' side of it failed.
     #[error(transparent)]
     Inventory(#[from] InventoryError),
+    /// A provider or a class is not known, or an inventory breaks a rule.
+    #[error(transparent)]
+    Topology(#[from] TopologyError),
 }
 
 impl From<ReshapeRefusal> for ReshapeError {
@@ -121,7 +125,8 @@ impl Index {
         writes: &[Write],
         now: Timestamp,
     ) -> Result<(), ReshapeError> {
-        let _only_writer = self.only_writer();
+        let mut writer = self.write_at(now);
+        rewrites.iter().try_for_each(|rewrite| writer.check(rewrite))?;
         let mut locked = self.consumers.lock(writes.iter().map(|write| write.consumer));
         check_consumers(&locked, writes)?;
         let shifts = shifts(&locked, writes);
@@ -131,14 +136,12 @@ impl Index {
             let times = if rewrite.inventories.is_empty() { 1 } else { 2 };
             counted.extend(std::iter::repeat_n(rewrite.row, times));
         }
-        let classes = self.topology().classes().len();
+        let classes = writer.topology().classes().len();
         self.ledger.reshape(rewrites, &shifts, &counted, classes)?;
         self.enter(&mut locked, writes, now);
         drop(locked);
-        for rewrite in rewrites {
-            self.ledger.set_changed_at(rewrite.row, now);
-            self.journal().push(rewrite.row, true);
-        }
+        rewrites.iter().for_each(|rewrite| writer.inventories_written(rewrite));
+        drop(writer);
         self.journal_shifts(&shifts, &counted, now);
         Ok(())
     }

@@ -9,7 +9,7 @@ use crate::ids::{ClassId, Row, Timestamp, TraitId};
 use crate::index::Index;
 use crate::inventory::{InvalidInventory, Inventory};
 use crate::ledger::{InventoryError, InventoryInUse, Ledger, Rewrite};
-use crate::row_set::RowSet;
+use crate::members::Members;
 use crate::topology::{Provider, Topology};
 
 /// A change of topology that was refused; nothing was changed.
@@ -123,11 +123,7 @@ impl<'index> Writer<'index> {
         self.index.by_uuid.insert(uuid, row);
         self.index.by_name.insert(Arc::clone(&name), row);
         let root = parent_root.unwrap_or(row);
-        self.topology.set_provider(row, Some(Provider { uuid, name, parent, root, children: Vec::new() }));
-        match parent {
-            Some(parent) => self.topology.edit_provider(parent, |parent| parent.children.push(row)),
-            None => Arc::make_mut(&mut self.topology.roots).set(row, true),
-        }
+        self.topology.plant(row, Provider::new(uuid, name, parent, root));
         self.touch(row);
         Ok(row)
     }
@@ -147,7 +143,7 @@ impl<'index> Writer<'index> {
         let name: Arc<str> = name.into();
         self.index.by_name.insert(Arc::clone(&name), row);
         self.index.by_name.remove(&old);
-        self.topology.edit_provider(row, |provider| provider.name = name);
+        self.topology.rename(row, name);
         self.touch(row);
         Ok(())
     }
@@ -158,25 +154,14 @@ impl<'index> Writer<'index> {
     /// An unknown provider, or a parent that is the provider itself or stands below it.
     pub fn move_provider(&mut self, row: Row, parent: Option<Row>) -> Result<(), TopologyError> {
         let old = self.known(row)?.parent;
-        let root = parent.map_or(Ok(row), |parent| self.known(parent).map(|parent| parent.root))?;
+        parent.map_or(Ok(()), |parent| self.known(parent).map(|_| ()))?;
         let moved = self.topology.subtree(row);
         if parent.is_some_and(|parent| moved.contains(&parent)) {
             return Err(TopologyError::Loop(row));
         }
-        if old == parent {
-            return Ok(());
-        }
-        if let Some(old) = old {
-            self.topology.edit_provider(old, |old| old.children.retain(|&child| child != row));
-        }
-        if let Some(parent) = parent {
-            self.topology.edit_provider(parent, |parent| parent.children.push(row));
-        }
-        Arc::make_mut(&mut self.topology.roots).set(row, parent.is_none());
-        self.topology.edit_provider(row, |provider| provider.parent = parent);
-        for below in moved {
-            self.topology.edit_provider(below, |provider| provider.root = root);
-            self.touch(below);
+        if old != parent {
+            self.topology.transplant(row, parent);
+            moved.into_iter().for_each(|row| self.touch(row));
         }
         Ok(())
     }
@@ -186,23 +171,14 @@ impl<'index> Writer<'index> {
     /// # Errors
     /// An unknown provider, one with children, or one with allocations.
     pub fn remove_provider(&mut self, row: Row) -> Result<(), TopologyError> {
-        let Provider { uuid, name, parent, children, .. } = self.known(row)?.clone();
-        if !children.is_empty() {
+        let Provider { uuid, name, .. } = self.known(row)?.clone();
+        if self.topology.subtree(row).len() > 1 {
             return Err(TopologyError::HasChildren(row));
         }
-        let everything = Rewrite { row, generation: None, inventories: Vec::new() };
-        if let Err(error) = self.index.ledger.rewrite(&everything, self.topology.classes.len()) {
-            return Err(error.into());
-        }
-        self.replace_traits(row, &[]);
-        self.replace_aggregates(row, &[]);
-        match parent {
-            Some(parent) => {
-                self.topology.edit_provider(parent, |parent| parent.children.retain(|&child| child != row))
-            }
-            None => Arc::make_mut(&mut self.topology.roots).set(row, false),
-        }
-        self.topology.set_provider(row, None);
+        let nothing = Rewrite { row, generation: None, inventories: Vec::new() };
+        self.index.ledger.rewrite(&nothing, self.topology.classes.len())?;
+        self.topology.strip(row);
+        self.topology.uproot(row);
         self.index.by_uuid.remove(&uuid);
         self.index.by_name.remove(&name);
         self.touch(row);
@@ -220,18 +196,32 @@ impl<'index> Writer<'index> {
         generation: Option<u64>,
         inventories: Vec<(ClassId, Inventory)>,
     ) -> Result<u64, TopologyError> {
-        self.known(row)?;
-        for (class, inventory) in &inventories {
+        let rewrite = Rewrite { row, generation, inventories };
+        self.check(&rewrite)?;
+        let generation = self.index.ledger.rewrite(&rewrite, self.topology.classes.len())?;
+        self.inventories_written(&rewrite);
+        Ok(generation)
+    }
+
+    /// Whether everything the rewrite names is known and keeps the rules.
+    pub(crate) fn check(&self, rewrite: &Rewrite) -> Result<(), TopologyError> {
+        self.known(rewrite.row)?;
+        for (class, inventory) in &rewrite.inventories {
             self.known_class(*class)?;
             inventory.validate()?;
         }
-        let rewrite = Rewrite { row, generation, inventories };
-        let generation = self.index.ledger.rewrite(&rewrite, self.topology.classes.len())?;
+        Ok(())
+    }
+
+    /// The ledger has taken in the rewrite.
+    pub(crate) fn inventories_written(&mut self, rewrite: &Rewrite) {
+        let row = rewrite.row;
+        let present: Vec<ClassId> = rewrite.inventories.iter().map(|(class, _)| *class).collect();
+        self.topology.set_classes(row, &present);
         self.touch(row);
         if row.index() < self.published_rows {
             self.index.journal().push(row, true); // it holds from now on, however long this batch takes
         }
-        Ok(generation)
     }
 
     /// Puts, replaces or (with `None`) removes an inventory, at once.
@@ -248,6 +238,7 @@ impl<'index> Writer<'index> {
         self.known_class(class)?;
         inventory.map_or(Ok(()), Inventory::validate)?;
         self.index.ledger.set_inventory(row, class, inventory)?;
+        self.topology.set_class(row, class, inventory.is_some());
         self.count(row);
         if row.index() < self.published_rows {
             self.index.journal().push(row, true); // it holds from now on, however long this batch takes
@@ -267,6 +258,7 @@ impl<'index> Writer<'index> {
             return Err(TopologyError::Full { what: "resource classes", limit: Ledger::MAX_CLASSES });
         }
         Arc::make_mut(&mut self.topology.classes).intern(name, self.now);
+        self.topology.with_class.push(Members::default());
         Ok(self.topology.class(name).expect("added just now"))
     }
 
@@ -275,7 +267,7 @@ impl<'index> Writer<'index> {
         if let Some(known) = self.topology.find_trait(name) {
             return known;
         }
-        self.topology.trait_rows.push(Arc::default());
+        self.topology.with_trait.push(Members::default());
         TraitId(Arc::make_mut(&mut self.topology.traits).intern(name, self.now))
     }
 
@@ -301,7 +293,7 @@ impl<'index> Writer<'index> {
     /// An unknown class, or one that some provider has an inventory of.
     pub fn remove_class(&mut self, class: ClassId) -> Result<(), TopologyError> {
         self.known_class(class)?;
-        if self.topology.providers().any(|(row, _)| self.index.ledger.inventory(row, class).is_some()) {
+        if self.topology.with_class(class).is_some_and(|members| !members.rows().is_empty()) {
             return Err(TopologyError::ClassInUse(class));
         }
         Arc::make_mut(&mut self.topology.classes).remove(class.0.into());
@@ -314,7 +306,7 @@ impl<'index> Writer<'index> {
     /// An unknown trait, or one that some provider has.
     pub fn remove_trait(&mut self, id: TraitId) -> Result<(), TopologyError> {
         self.known_trait(id)?;
-        if !self.topology.trait_rows[id.0 as usize].is_empty() {
+        if self.topology.rows_with_trait(id).is_some_and(|rows| !rows.is_empty()) {
             return Err(TopologyError::TraitInUse(id));
         }
         Arc::make_mut(&mut self.topology.traits).remove(id.0);
@@ -328,7 +320,7 @@ impl<'index> Writer<'index> {
     pub fn set_traits(&mut self, row: Row, traits: &[TraitId]) -> Result<(), TopologyError> {
         self.known(row)?;
         traits.iter().try_for_each(|&id| self.known_trait(id))?;
-        self.replace_traits(row, traits);
+        self.topology.set_traits(row, traits.to_vec());
         self.count(row);
         Ok(())
     }
@@ -349,7 +341,7 @@ impl<'index> Writer<'index> {
     /// An unknown provider.
     pub fn associate(&mut self, row: Row, aggregates: &[Uuid]) -> Result<(), TopologyError> {
         self.known(row)?;
-        self.replace_aggregates(row, aggregates);
+        self.topology.set_aggregates(row, aggregates.to_vec());
         self.touch(row);
         Ok(())
     }
@@ -386,22 +378,6 @@ impl<'index> Writer<'index> {
         self.topology.traits.name(id.0).map(|_| ()).ok_or(TopologyError::UnknownTrait(id))
     }
 
-    fn replace_traits(&mut self, row: Row, traits: &[TraitId]) {
-        for (number, rows) in (0..).zip(&mut self.topology.trait_rows) {
-            set_member(rows, row, traits.contains(&TraitId(number)));
-        }
-    }
-
-    fn replace_aggregates(&mut self, row: Row, aggregates: &[Uuid]) {
-        for aggregate in aggregates {
-            self.topology.aggregate_rows.entry(*aggregate).or_default();
-        }
-        for (aggregate, rows) in &mut self.topology.aggregate_rows {
-            set_member(rows, row, aggregates.contains(aggregate));
-        }
-        self.topology.aggregate_rows.retain(|_, rows| !rows.is_empty());
-    }
-
     /// The provider changed in what its generation guards.
     fn count(&mut self, row: Row) {
         if row.index() < self.published_rows {
@@ -414,13 +390,6 @@ impl<'index> Writer<'index> {
         if self.seen.insert(row) {
             self.changed.push(row);
         }
-    }
-}
-
-/// Makes `row` a member of `rows` or not, copying the shared set only when that changes it.
-fn set_member(rows: &mut Arc<RowSet>, row: Row, member: bool) {
-    if rows.contains(row.0) != member {
-        Arc::make_mut(rows).set(row, member);
     }
 }
 

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use berth_placement::{
     Allocation, Change, ClaimError, ClassId, ConsumerId, HOST_CLASSES, HostFree, Index, InvalidInventory,
-    Inventory, InventoryInUse, Refusal, Row, TopologyError, TraitId, Units, View, Writer,
+    Inventory, InventoryInUse, Refusal, Row, SHARES_VIA_AGGREGATE, TopologyError, TraitId, Units, View,
+    Writer,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -416,7 +417,7 @@ fn apply(writer: &mut Writer<'_>, model: &mut Model, edit: Edit) -> BTreeSet<Row
             return BTreeSet::new();
         }
         Edit::Trait { name } => {
-            let name = format!("TRAIT_{name}");
+            let name = if name == 0 { SHARES_VIA_AGGREGATE.to_owned() } else { format!("TRAIT_{name}") };
             if !model.traits.contains(&name) {
                 model.traits.push(name.clone());
             }

@@ -1,0 +1,26 @@
+//! One answer.
+
+use smallvec::SmallVec;
+
+use crate::consumers::Allocations;
+use crate::ids::Row;
+
+/// A set of allocations that satisfies a query.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Candidate {
+    /// What would be taken, each (provider, class) once, in order of row and class.
+    pub allocations: Allocations,
+    /// Which providers serve which group: (position in [`Query::groups`](crate::candidates::Query::groups), provider), each
+    /// pair once, in order.
+    pub mappings: Mappings,
+}
+
+/// Pairs of group and provider; those of a plain request fit without a heap allocation.
+pub type Mappings = SmallVec<[(u32, Row); 3]>;
+
+impl Candidate {
+    /// The providers that serve the group at this position.
+    pub fn providers(&self, group: usize) -> impl Iterator<Item = Row> {
+        self.mappings.iter().filter(move |(of, _)| *of as usize == group).map(|&(_, row)| row)
+    }
+}

@@ -1,0 +1,54 @@
+//! Who has a trait, is in an aggregate or has inventory of a class: rows, and the trees they stand in.
+
+use std::sync::Arc;
+
+use crate::ids::Row;
+use crate::row_set::RowSet;
+
+/// The rows that have something, and the roots of the trees in which some row has it.
+#[derive(Debug, Clone, Default)]
+pub struct Members {
+    rows: Arc<RowSet>,
+    trees: Arc<RowSet>,
+}
+
+impl Members {
+    /// The rows.
+    #[must_use]
+    pub fn rows(&self) -> &RowSet {
+        &self.rows
+    }
+
+    /// The roots of their trees.
+    #[must_use]
+    pub fn trees(&self) -> &RowSet {
+        &self.trees
+    }
+
+    /// Makes `row` of the tree below `root` a member.
+    pub(crate) fn add(&mut self, row: Row, root: Row) {
+        set_member(&mut self.rows, row, true);
+        set_member(&mut self.trees, root, true);
+    }
+
+    /// Makes `row` no member; `tree` has all rows of its tree.
+    pub(crate) fn remove(&mut self, row: Row, root: Row, tree: &[Row]) {
+        set_member(&mut self.rows, row, false);
+        if !tree.iter().any(|other| self.rows.contains(other.0)) {
+            set_member(&mut self.trees, root, false);
+        }
+    }
+}
+
+impl PartialEq for Members {
+    fn eq(&self, other: &Self) -> bool {
+        **self.rows == **other.rows && **self.trees == **other.trees
+    }
+}
+
+/// Makes `row` a member of `rows` or not, copying the shared set only when that changes it.
+pub(crate) fn set_member(rows: &mut Arc<RowSet>, row: Row, member: bool) {
+    if rows.contains(row.0) != member {
+        Arc::make_mut(rows).set(row, member);
+    }
+}
