@@ -95,6 +95,12 @@ impl Index {
         self.by_uuid.get(&uuid).map(|row| *row)
     }
 
+    /// The provider with this name.
+    #[must_use]
+    pub fn find_named(&self, name: &str) -> Option<Row> {
+        self.by_name.get(name).map(|row| *row)
+    }
+
     /// What consumers may still take of a class; see [`Ledger::free`].
     #[inline]
     #[must_use]

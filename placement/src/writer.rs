@@ -100,6 +100,12 @@ impl<'index> Writer<'index> {
         &self.topology
     }
 
+    /// The sum of all allocations of a class on a provider, now.
+    #[must_use]
+    pub fn used(&self, row: Row, class: ClassId) -> i64 {
+        self.index.used(row, class)
+    }
+
     /// Adds a provider: a root, or a child of `parent`.
     ///
     /// # Errors
