@@ -11,6 +11,7 @@
 
 pub mod api;
 pub mod bed;
+pub mod candidates;
 pub mod compare;
 pub mod fleet;
 pub mod machine;

@@ -27,7 +27,7 @@ pub(crate) struct Bench {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Measure decisions, claims and simulation
+    /// Measure decisions, candidates, claims and simulation
     Run(Run),
     /// Compare two results; exit code 1 when something became slower
     Compare(Compare),
@@ -47,7 +47,7 @@ impl Bench {
 
 #[derive(Args)]
 struct Run {
-    /// What to measure: decisions, claims, simulation
+    /// What to measure: decisions, candidates, claims, simulation
     #[arg(long, value_name = "NAME", value_delimiter = ',', default_values_t = Suite::ALL)]
     suite: Vec<Suite>,
     /// Hosts of the fleets, up to 10000000 [default: 1000,10000,100000; with --quick 1000,10000]

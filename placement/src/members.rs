@@ -25,6 +25,14 @@ impl Members {
         &self.trees
     }
 
+    pub(crate) fn shared_rows(&self) -> Arc<RowSet> {
+        Arc::clone(&self.rows)
+    }
+
+    pub(crate) fn shared_trees(&self) -> Arc<RowSet> {
+        Arc::clone(&self.trees)
+    }
+
     /// Makes `row` of the tree below `root` a member.
     pub(crate) fn add(&mut self, row: Row, root: Row) {
         set_member(&mut self.rows, row, true);

@@ -121,6 +121,10 @@ impl Topology {
         &self.roots
     }
 
+    pub(crate) fn shared_roots(&self) -> Arc<RowSet> {
+        Arc::clone(&self.roots)
+    }
+
     /// Whether any provider has a parent.
     #[must_use]
     pub const fn has_children(&self) -> bool {

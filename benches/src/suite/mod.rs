@@ -1,5 +1,6 @@
 //! What is measured, in rounds over everything.
 
+mod candidates;
 mod checker;
 mod claims;
 mod contention;
@@ -22,6 +23,8 @@ use fleets::Fleets;
 pub enum Suite {
     /// Finding the best host.
     Decisions,
+    /// Allocation candidates.
+    Candidates,
     /// Select, claim and release, on one thread and on many.
     Claims,
     /// Replays of the reference workloads.
@@ -30,13 +33,14 @@ pub enum Suite {
 
 impl Suite {
     /// All suites.
-    pub const ALL: [Self; 3] = [Self::Decisions, Self::Claims, Self::Simulation];
+    pub const ALL: [Self; 4] = [Self::Decisions, Self::Candidates, Self::Claims, Self::Simulation];
 
     /// Its name on the command line.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Decisions => "decisions",
+            Self::Candidates => "candidates",
             Self::Claims => "claims",
             Self::Simulation => "simulation",
         }
@@ -232,6 +236,7 @@ pub fn run(
     for suite in &options.suites {
         match suite {
             Suite::Decisions => cases.extend(decisions::cases(options, &mut fleets, &mut go_on)?),
+            Suite::Candidates => cases.extend(candidates::cases(options, &mut fleets, &mut go_on)?),
             Suite::Claims => cases.extend(claims::cases(options, &mut fleets, &mut go_on)?),
             Suite::Simulation => cases.extend(simulation::cases(options)),
         }

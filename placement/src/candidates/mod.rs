@@ -1,7 +1,24 @@
 //! Allocation candidates: every way in which a query's request groups fit the fleet, found one by one.
+//!
+//! How, and why it never explodes, is written down in `docs/candidates.md`.
 
+mod anchors;
+mod assignment;
+mod bits;
 mod candidate;
+mod expansion;
+mod matching;
+mod need;
+mod order;
+mod plan;
 mod query;
+mod restrictions;
+mod scope;
+mod search;
+mod summaries;
+mod work;
 
 pub use candidate::{Candidate, Mappings};
 pub use query::{Group, GroupPolicy, Options, Query, Strategy, UnknownName, WorkExceeded};
+pub use search::Candidates;
+pub use summaries::{ClassSummary, ProviderSummary};

@@ -1,0 +1,138 @@
+//! Queries for allocation candidates that the harness and the criterion benches ask.
+
+use std::sync::Arc;
+
+use berth_placement::candidates::{Group, GroupPolicy, Options, Query, WorkExceeded};
+use berth_placement::{HOST_CLASSES, Index, Inventory, TopologyError};
+use uuid::Uuid;
+
+use crate::fleet::{DISABLED, Fleet, zone};
+
+/// The class that children of nested fleets have.
+const FUNCTION: &str = "SRIOV_NET_VF";
+
+/// A query, and the fleet it is asked of.
+pub struct Question {
+    /// What is special about it.
+    pub name: &'static str,
+    /// The fleet.
+    pub index: Arc<Index>,
+    /// The query.
+    pub query: Query,
+}
+
+impl Question {
+    /// Finds the candidates; how many there are.
+    ///
+    /// # Errors
+    /// More work than the default allows.
+    ///
+    /// # Panics
+    /// When the fleet does not know a name of the query.
+    pub fn ask(&self) -> Result<usize, WorkExceeded> {
+        let found = self.index.candidates(&self.query, &Options::default()).expect("all names are known");
+        let mut count = 0;
+        for candidate in found {
+            std::hint::black_box(candidate?);
+            count += 1;
+        }
+        Ok(count)
+    }
+}
+
+/// Queries of a fleet without trees.
+#[must_use]
+pub fn flat(fleet: &Fleet) -> Vec<Question> {
+    let loose = Group {
+        resources: vec![("VCPU".into(), 2), ("MEMORY_MB".into(), 4_096), ("DISK_GB".into(), 20)],
+        ..Group::default()
+    };
+    let constrained = Group {
+        required: vec![vec!["STORAGE_DISK_SSD".into()]],
+        forbidden: vec![DISABLED.into()],
+        member_of: vec![vec![zone(1)]],
+        ..loose.clone()
+    };
+    let question = |name, group: &Group, limit| {
+        let query = Query { groups: vec![group.clone()], limit: Some(limit), ..modern() };
+        Question { name, index: Arc::clone(&fleet.index), query }
+    };
+    vec![
+        question("one", &loose, 1),
+        question("one constrained", &constrained, 1),
+        question("thousand", &loose, 1_000),
+        question("thousand constrained", &constrained, 1_000),
+    ]
+}
+
+/// Queries of hosts with four network cards each: `providers` in all.
+///
+/// # Errors
+/// More providers than an index holds.
+pub fn nested(providers: u32) -> Result<Vec<Question>, TopologyError> {
+    let index = Arc::new(trees(providers / 5, 4, 8)?);
+    let loose =
+        Group { resources: vec![("VCPU".into(), 2), ("MEMORY_MB".into(), 4_096)], ..Group::default() };
+    let groups = vec![loose, functions(1), functions(2)];
+    let question = |name, limit| {
+        let query = Query {
+            groups: groups.clone(),
+            group_policy: GroupPolicy::Isolate,
+            limit: Some(limit),
+            ..modern()
+        };
+        Question { name, index: Arc::clone(&index), query }
+    };
+    Ok(vec![question("one nested isolated", 1), question("thousand nested isolated", 1_000)])
+}
+
+/// 64 groups that want a child each, of one host with 64 children: 64! candidates.
+///
+/// # Errors
+/// None: an index holds that many.
+pub fn wide() -> Result<Vec<Question>, TopologyError> {
+    let index = Arc::new(trees(1, 64, 1)?);
+    let lacking = Arc::new(trees(1, 63, 1)?);
+    let groups: Vec<Group> = (1..=64).map(functions).collect();
+    let question = |name, index: &Arc<Index>, limit| {
+        let query = Query {
+            groups: groups.clone(),
+            group_policy: GroupPolicy::Isolate,
+            limit: Some(limit),
+            ..modern()
+        };
+        Question { name, index: Arc::clone(index), query }
+    };
+    Ok(vec![
+        question("one of 64 x 64", &index, 1),
+        question("thousand of 64 x 64", &index, 1_000),
+        question("64 groups on 63 children", &lacking, 1),
+    ])
+}
+
+fn modern() -> Query {
+    Query { nested: true, all_resources: true, ..Query::default() }
+}
+
+fn functions(suffix: u32) -> Group {
+    Group { suffix: suffix.to_string().into(), resources: vec![(FUNCTION.into(), 1)], ..Group::default() }
+}
+
+fn trees(hosts: u32, children: u32, functions: u32) -> Result<Index, TopologyError> {
+    let index = Index::default();
+    let mut writer = index.write();
+    let class = writer.resource_class(FUNCTION)?;
+    for host in 0..hosts {
+        let uuid = |number: u32| Uuid::from_u128(u128::from(host) << 32 | u128::from(number));
+        let root = writer.add_provider(uuid(0), &format!("host {host}"), None)?;
+        for class in HOST_CLASSES {
+            writer.set_inventory(root, class, Some(&Inventory::of(262_144)))?;
+        }
+        for child in 1..=children {
+            let row = writer.add_provider(uuid(child), &format!("host {host} card {child}"), Some(root))?;
+            writer.set_inventory(row, class, Some(&Inventory::of(functions)))?;
+        }
+    }
+    drop(writer);
+    Ok(index)
+}

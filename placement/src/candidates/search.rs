@@ -1,0 +1,166 @@
+//! Trees in turn, each opened when its first candidate is wanted.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use roaring::RoaringBitmap;
+use rustc_hash::FxHashSet;
+
+use crate::index::Index;
+use crate::topology::Topology;
+
+use super::anchors::Anchors;
+use super::candidate::Candidate;
+use super::expansion::{Expansion, Found};
+use super::plan::{Plan, Resolved, resolve};
+use super::query::{Options, Query, Strategy, UnknownName, WorkExceeded};
+use super::work::Work;
+
+/// Allocation candidates, each worked out when it is asked for. Ends after the first error.
+pub struct Candidates<'index> {
+    pub(super) index: &'index Index,
+    pub(super) topology: Arc<Topology>,
+    pub(super) plan: Plan,
+    pub(super) options: Options,
+    anchors: Option<Anchors>,
+    /// Trees that may have more candidates; the next one comes from the first.
+    opened: VecDeque<Expansion>,
+    work: Work,
+    /// How many candidates may still be given out.
+    left: usize,
+    /// Given out already, and may be met again in another tree.
+    repeating: FxHashSet<Candidate>,
+    /// The rows that candidates took from.
+    pub(super) used: RoaringBitmap,
+    /// Whether all candidates there are have been given out.
+    pub(super) complete: bool,
+    pub(super) all_resources: bool,
+}
+
+impl Index {
+    /// The ways in which the query's request groups fit the fleet now, found one by one: those of Placement's
+    /// `GET /allocation_candidates`.
+    ///
+    /// Topology is of this moment, amounts of the moment when a tree is opened.
+    ///
+    /// # Errors
+    /// A class or trait that is not known.
+    pub fn candidates(&self, query: &Query, options: &Options) -> Result<Candidates<'_>, UnknownName> {
+        let topology = self.topology();
+        let plan = match resolve(self, &topology, query) {
+            Resolved::Plan(plan) => Some(plan),
+            Resolved::Nothing => None,
+            Resolved::Unknown(unknown, before) => {
+                let has_any =
+                    |plan| Candidates::new(self, Arc::clone(&topology), Some(plan), options).next().is_some();
+                if before.into_iter().all(has_any) {
+                    return Err(unknown);
+                }
+                None
+            }
+        };
+        let mut candidates = Candidates::new(self, topology, plan, options);
+        candidates.left = query.limit.unwrap_or(usize::MAX).min(candidates.left);
+        candidates.all_resources = query.all_resources;
+        Ok(candidates)
+    }
+}
+
+impl<'index> Candidates<'index> {
+    fn new(index: &'index Index, topology: Arc<Topology>, plan: Option<Plan>, options: &Options) -> Self {
+        let anchors = plan.as_ref().map(|plan| Anchors::new(&topology, plan, options.seed));
+        Self {
+            index,
+            topology,
+            plan: plan.unwrap_or_default(),
+            options: *options,
+            anchors,
+            opened: VecDeque::new(),
+            work: Work::new(options.work),
+            left: options.max_candidates.unwrap_or(usize::MAX),
+            repeating: FxHashSet::default(),
+            used: RoaringBitmap::new(),
+            complete: false,
+            all_resources: true,
+        }
+    }
+
+    /// The names and providers that the candidates' numbers stand for.
+    #[must_use]
+    pub fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
+    /// The next candidate, which may be one that another tree had before.
+    fn find(&mut self) -> Result<Option<Found>, WorkExceeded> {
+        loop {
+            let fresh = match self.options.strategy {
+                Strategy::BreadthFirst => true,
+                Strategy::DepthFirst => self.opened.is_empty(),
+            };
+            if fresh && let Some(expansion) = self.open()? {
+                self.opened.push_front(expansion);
+            }
+            let Some(mut expansion) = self.opened.pop_front() else { return Ok(None) };
+            if let Some(found) = expansion.next(&self.plan, &mut self.work)? {
+                match self.options.strategy {
+                    _ if expansion.is_done() => {}
+                    Strategy::BreadthFirst => self.opened.push_back(expansion),
+                    Strategy::DepthFirst => self.opened.push_front(expansion),
+                }
+                return Ok(Some(found));
+            }
+        }
+    }
+
+    /// Opens the next tree in which every variable finds a provider.
+    fn open(&mut self) -> Result<Option<Expansion>, WorkExceeded> {
+        let Some(anchors) = &mut self.anchors else { return Ok(None) };
+        for root in anchors.by_ref() {
+            self.work.spend()?;
+            if let Some(expansion) =
+                Expansion::open(self.index, &self.topology, &self.plan, root, self.options.seed)
+            {
+                return Ok(Some(expansion));
+            }
+        }
+        self.anchors = None;
+        Ok(None)
+    }
+
+    fn is_new(&mut self, (candidate, repeats): &Found) -> bool {
+        !repeats || self.repeating.insert(candidate.clone())
+    }
+
+    fn end(&mut self) {
+        self.left = 0;
+        self.anchors = None;
+        self.opened.clear();
+    }
+}
+
+impl Iterator for Candidates<'_> {
+    type Item = Result<Candidate, WorkExceeded>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.left > 0 {
+            match self.find() {
+                Ok(Some(found)) if self.is_new(&found) => {
+                    self.left -= 1;
+                    self.used.extend(found.0.allocations.iter().map(|allocation| allocation.row.0));
+                    return Some(Ok(found.0));
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => {
+                    self.complete = true;
+                    self.end();
+                }
+                Err(exceeded) => {
+                    self.end();
+                    return Some(Err(exceeded));
+                }
+            }
+        }
+        None
+    }
+}

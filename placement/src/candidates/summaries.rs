@@ -1,0 +1,98 @@
+//! What a client may want to know of the providers in the trees that candidates take from.
+
+use roaring::RoaringBitmap;
+use smallvec::SmallVec;
+
+use crate::ids::{ClassId, Row};
+use crate::topology::Provider;
+
+use super::anchors::Anchors;
+use super::expansion::Expansion;
+use super::query::WorkExceeded;
+use super::search::Candidates;
+use super::work::Work;
+
+/// A provider in a tree that a candidate takes from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProviderSummary<'a> {
+    /// Its row.
+    pub row: Row,
+    /// Its identity, place in the tree and traits.
+    pub provider: &'a Provider,
+    /// What it has, in order of class.
+    pub resources: SmallVec<[ClassSummary; 3]>,
+}
+
+/// What a provider has of a class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClassSummary {
+    /// The class.
+    pub class: ClassId,
+    /// What consumers may hold in all.
+    pub capacity: i64,
+    /// What they hold.
+    pub used: i64,
+}
+
+impl Candidates<'_> {
+    /// The providers of all trees that the candidates given out so far take from, in order of row, amounts as they are now.
+    ///
+    /// A client that does not know of trees ([`Query::nested`](super::Query::nested) is false) is told of those providers
+    /// only that some candidate takes from, given out or not.
+    ///
+    /// # Errors
+    /// Telling whether some candidate takes from a provider needs more work than [`Options::work`](super::Options::work).
+    pub fn summaries(&self) -> Result<impl Iterator<Item = ProviderSummary<'_>>, WorkExceeded> {
+        let root_of = |row: u32| self.topology.provider(Row(row)).map(|provider| provider.root.0);
+        let roots: RoaringBitmap = self.used.iter().filter_map(root_of).collect();
+        let hidden = if self.plan.flat { Some(self.taken_from(&roots)?) } else { None };
+        let rows: RoaringBitmap =
+            roots.iter().flat_map(|root| self.topology.tree(Row(root))).map(|row| row.0).collect();
+        let told = move |row: &u32| hidden.as_ref().is_none_or(|taken| taken.contains(*row));
+        Ok(rows.into_iter().filter(told).filter_map(|row| self.summary(Row(row))))
+    }
+
+    /// The providers of these trees that candidates take from.
+    fn taken_from(&self, roots: &RoaringBitmap) -> Result<RoaringBitmap, WorkExceeded> {
+        let mut taken = self.used.clone();
+        let rows: RoaringBitmap =
+            roots.iter().flat_map(|root| self.topology.tree(Row(root))).map(|row| row.0).collect();
+        let mut work = Work::new(self.options.work);
+        let is_decided = |taken: &RoaringBitmap| self.complete || rows.is_subset(taken);
+        // Only a provider that shares can be taken from in another tree.
+        let untaken_share =
+            self.topology.sharing().is_some_and(|sharing| !(&rows - &taken).is_disjoint(sharing));
+        let anchors = Anchors::new(&self.topology, &self.plan, None);
+        let anchors: Box<dyn Iterator<Item = Row> + '_> = if untaken_share {
+            Box::new(anchors)
+        } else {
+            Box::new(roots.iter().map(Row).filter(move |&root| anchors.admit(root)))
+        };
+        for root in anchors {
+            if is_decided(&taken) {
+                break;
+            }
+            work.spend()?;
+            let opened = Expansion::open(self.index, &self.topology, &self.plan, root, None);
+            let Some(mut expansion) = opened else { continue };
+            while !is_decided(&taken)
+                && let Some((candidate, _)) = expansion.next(&self.plan, &mut work)?
+            {
+                taken.extend(candidate.allocations.iter().map(|allocation| allocation.row.0));
+            }
+        }
+        Ok(taken)
+    }
+
+    fn summary(&self, row: Row) -> Option<ProviderSummary<'_>> {
+        let provider = self.topology.provider(row)?;
+        let asked_for = |class: &ClassId| self.all_resources || self.plan.asks_for(*class);
+        let of_class = |&class: &ClassId| {
+            let capacity = self.index.inventory(row, class)?.capacity();
+            Some(ClassSummary { class, capacity, used: self.index.used(row, class) })
+        };
+        let resources =
+            provider.classes.iter().filter(|class| asked_for(class)).filter_map(of_class).collect();
+        Some(ProviderSummary { row, provider, resources })
+    }
+}
