@@ -70,9 +70,9 @@ impl Policy {
     /// A file or rule that cannot be read, or a rule that refers to what is not there.
     pub fn overridden(mut self, file: &str) -> Result<Self, InvalidPolicy> {
         for (rule, check) in file::parse(file)? {
-            let check =
-                Check::parse(&check).map_err(|error| InvalidPolicy::Check { rule: rule.clone(), error })?;
-            self.checks.insert(rule, check);
+            let parsed = Rule::parse(&check);
+            let parsed = parsed.map_err(|error| InvalidPolicy::Check { rule: rule.clone(), error })?;
+            self.checks.insert(rule, parsed);
         }
         match self.checks.keys().find(|rule| !self.ends(rule, self.checks.len())) {
             Some(endless) => Err(InvalidPolicy::Reference(endless.clone())),

@@ -7,6 +7,7 @@ mod candidates;
 mod classes;
 mod consumers;
 mod filters;
+mod groups;
 mod inventories;
 mod providers;
 mod refusals;
