@@ -146,9 +146,7 @@ pub(super) fn replace(call: &Call<'_>, uuid: &str) -> Result<Reply, Failure> {
     let provider = writer.topology().provider(row).ok_or_else(|| Failure::not_found(no_provider(uuid)))?;
     let before = provider.traits.clone();
     refusals::expect_generation(&writer, row, generation)?;
-    let traits =
-        names.map(|name| writer.topology().find_trait(name).ok_or(name)).collect::<Result<Vec<_>, _>>();
-    let mut traits = traits.map_err(|name| Failure::bad_request(format!("No such trait {name}")))?;
+    let mut traits = resolve(names, writer.topology())?;
     traits.sort_unstable();
     traits.dedup();
     let is_changed = traits != *before;
@@ -159,6 +157,23 @@ pub(super) fn replace(call: &Call<'_>, uuid: &str) -> Result<Reply, Failure> {
     drop(writer);
     let generation = u64::try_from(generation).unwrap_or_default() + u64::from(is_changed);
     Ok(answer(call, &topology, traits.into_iter(), Some(generation)))
+}
+
+fn resolve<'body>(
+    names: impl Iterator<Item = &'body str>,
+    topology: &Topology,
+) -> Result<Vec<TraitId>, Failure> {
+    let (mut traits, mut unknown) = (Vec::new(), Vec::new());
+    for name in names {
+        match topology.find_trait(name) {
+            Some(id) => traits.push(id),
+            None => unknown.push(name),
+        }
+    }
+    if unknown.is_empty() {
+        return Ok(traits);
+    }
+    Err(Failure::bad_request(format!("No such trait {}", unknown.join(", "))))
 }
 
 pub(super) fn clear(call: &Call<'_>, uuid: &str) -> Result<Reply, Failure> {
