@@ -140,10 +140,10 @@ pub(super) fn delete(call: &Call<'_>, uuid: &str, name: &str) -> Result<Reply, F
 fn expected(call: &Call<'_>, row: Row, body: &Value) -> Result<u64, Failure> {
     let given = integer_of(&body["resource_provider_generation"]);
     let found = call.index().generation(row);
-    u64::try_from(given).ok().filter(|&given| given == found).ok_or_else(|| conflict(String::new()))
+    u64::try_from(given).ok().filter(|&given| given == found).ok_or_else(|| conflict(""))
 }
 
-fn conflict(more: String) -> Failure {
+fn conflict(more: &str) -> Failure {
     refusals::concurrent_update(&format!("resource provider generation conflict{more}"))
 }
 
@@ -161,7 +161,7 @@ fn write(
         // Removed a moment ago.
         TopologyError::UnknownProvider(_) => Failure::not_found(no_provider(uuid)),
         // Somebody else was faster.
-        TopologyError::Generation { given, found } => conflict(format!(": actual: {found}, given: {given}")),
+        TopologyError::Generation { given, found } => conflict(&format!(": actual: {found}, given: {given}")),
         // Consumers hold some of what shall go.
         TopologyError::InUse(in_use) => {
             let used = used_beside(writer, &topology, row, &classes, in_use.class);
