@@ -12,6 +12,7 @@ mod output;
 mod placements;
 mod progress;
 mod replay;
+mod serve;
 mod summary;
 
 use std::process::ExitCode;
@@ -45,6 +46,8 @@ Exit codes: 0 done, 1 failed (the message says why) or regressed (bench compare)
 enum Command {
     /// Replay a trace of VMs on a fleet of hosts and show how well they fit
     Replay(replay::Replay),
+    /// Serve the OpenStack Placement API over HTTP
+    Serve(serve::Serve),
     /// Measure, compare measurements, and put load on a Placement server
     Bench(bench::Bench),
     /// Write a workload as hosts and vms CSV files
@@ -56,6 +59,7 @@ enum Command {
 fn main() -> ExitCode {
     let ending = match Cli::parse().command {
         Command::Replay(command) => command.run(),
+        Command::Serve(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Generate(command) => command.run(),
         Command::Completions(command) => command.run(),

@@ -75,9 +75,11 @@ impl Index {
         let topology = self.topology();
         let (rows, classes) = (topology.rows(), topology.classes().len());
         let mut allocated = vec![0_i64; rows * classes];
-        self.consumers.for_each(|allocation| {
-            allocated[allocation.row.index() * classes + allocation.class.index()] +=
-                i64::from(allocation.amount);
+        self.consumers.for_each(|_, consumer| {
+            for allocation in &consumer.allocations {
+                allocated[allocation.row.index() * classes + allocation.class.index()] +=
+                    i64::from(allocation.amount);
+            }
         });
         for (place, &allocated) in allocated.iter().enumerate() {
             let row = Row(u32::try_from(place / classes).expect("bounded by the ledger"));

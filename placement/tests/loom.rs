@@ -5,7 +5,9 @@
 
 #![cfg(loom)]
 
-use berth_placement::{Allocation, ClassId, Inventory, Journal, JournalRead, Ledger, Refusal, Row};
+use berth_placement::{
+    Allocation, ClassId, Inventory, Journal, JournalRead, Ledger, Refusal, Rewrite, Row, Units,
+};
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::thread;
@@ -108,10 +110,8 @@ fn a_claim_is_judged_by_one_version_of_the_inventory() {
         let shrunk = Arc::new(AtomicU32::new(0));
         let (writer, claimer) = (ledger.clone(), ledger.clone());
         let (set, seen) = (shrunk.clone(), shrunk.clone());
-        let smaller = Inventory {
-            units: berth_placement::Units { min_unit: 1, max_unit: 2, step_size: 2 },
-            ..Inventory::of(8)
-        };
+        let smaller =
+            Inventory { units: Units { min_unit: 1, max_unit: 2, step_size: 2 }, ..Inventory::of(8) };
         let verdicts = race(vec![
             Box::new(move || {
                 writer.set_inventory(HOST, CPU, Some(&smaller)).unwrap();
@@ -129,6 +129,27 @@ fn a_claim_is_judged_by_one_version_of_the_inventory() {
             Err(Refusal::Units { units, .. }) => assert_eq!(units, smaller.units),
             Err(other) => panic!("neither version says {other}"),
         }
+    });
+}
+
+/// The inventories are rewritten for whoever knows the newest generation, while a claim takes from them: either the claim is
+/// counted before, and the rewrite refused, or it is judged by the new inventory, which does not allow it.
+#[test]
+fn a_rewrite_never_overlooks_a_claim() {
+    model(|| {
+        let ledger = ledger(&[(CPU, 2)]);
+        let strict =
+            Inventory { units: Units { min_unit: 2, max_unit: 2, step_size: 2 }, ..Inventory::of(2) };
+        let generation = Some(ledger.generation(HOST));
+        let rewrite = Rewrite { row: HOST, generation, inventories: vec![(CPU, strict)] };
+        let (writer, claimer) = (ledger.clone(), ledger.clone());
+        let done = race(vec![
+            Box::new(move || writer.rewrite(&rewrite, 1).is_ok()),
+            Box::new(move || claimer.reserve(&[take(CPU, 1)]).is_ok()),
+        ]);
+        let (rewritten, granted) = (done[0], done[1]);
+        assert!(!(rewritten && granted), "the rewrite was for a state without the claim");
+        assert_eq!(ledger.used(HOST, CPU), i64::from(granted));
     });
 }
 
