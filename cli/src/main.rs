@@ -6,6 +6,7 @@
 
 mod bench;
 mod completions;
+mod config;
 mod generate;
 mod interrupt;
 mod output;
@@ -49,6 +50,8 @@ enum Command {
     Bench(bench::Bench),
     /// Write a workload as hosts and vms CSV files
     Generate(generate::Generate),
+    /// Check, show or import the configuration
+    Config(config::Config),
     /// Print a completion script for a shell
     Completions(completions::Completions),
 }
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Command::Replay(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Generate(command) => command.run(),
+        Command::Config(command) => command.run(),
         Command::Completions(command) => command.run(),
     };
     match ending {
