@@ -6,6 +6,7 @@
 
 mod bench;
 mod completions;
+mod config;
 mod generate;
 mod interrupt;
 mod output;
@@ -52,6 +53,8 @@ enum Command {
     Bench(bench::Bench),
     /// Write a workload as hosts and vms CSV files
     Generate(generate::Generate),
+    /// Check, show or import the configuration
+    Config(config::Config),
     /// Print a completion script for a shell
     Completions(completions::Completions),
 }
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Command::Serve(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Generate(command) => command.run(),
+        Command::Config(command) => command.run(),
         Command::Completions(command) => command.run(),
     };
     match ending {
