@@ -13,6 +13,7 @@ mod conflicts;
 mod filter;
 mod forest;
 mod mask;
+pub mod nova;
 mod objective;
 mod order;
 mod policy;

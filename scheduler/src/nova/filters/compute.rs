@@ -1,0 +1,40 @@
+//! ComputeFilter
+
+use berth_placement::Row;
+
+use super::{Filter, PASS, Reason, RequestState, Scene, Verdict, pass_if};
+
+/// Passes hosts whose service is neither disabled nor down: it was heard of within `service_down_time` (a clock ahead
+/// of ours counts like one behind).
+pub(crate) struct ComputeFilter<'a> {
+    scene: &'a Scene<'a>,
+    /// Seconds.
+    limit: i64,
+}
+
+const SECOND: i64 = 1_000_000;
+
+impl<'a> ComputeFilter<'a> {
+    pub(crate) const fn new(scene: &'a Scene<'a>) -> Self {
+        Self { scene, limit: scene.options.general.down_time() }
+    }
+}
+
+impl Filter for ComputeFilter<'_> {
+    fn judge(&self, row: Row, _: &mut RequestState) -> Verdict {
+        let service = self.scene.hosts.service(row);
+        if service.disabled {
+            return Ok(Err(Reason::Disabled { reason: service.disabled_reason.clone() }));
+        }
+        if service.forced_down {
+            return Ok(Err(Reason::ForcedDown));
+        }
+        let elapsed = self.scene.now.abs_diff(service.last_seen);
+        let allowed = u64::try_from(self.limit.saturating_mul(SECOND));
+        if allowed.is_ok_and(|allowed| elapsed <= allowed) {
+            return PASS;
+        }
+        let seconds = self.scene.now.saturating_sub(service.last_seen) / SECOND;
+        pass_if(false, || Reason::NotHeardOf { seconds, limit: self.limit })
+    }
+}

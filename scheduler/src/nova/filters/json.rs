@@ -1,0 +1,49 @@
+//! JsonFilter
+
+use berth_placement::Row;
+
+use super::json_query::{Attributes, holds};
+use super::{Filter, FilterError, PASS, Reason, RequestState, Scene, Scope, Verdict, pass_if};
+use crate::nova::python::Value;
+use crate::nova::request_spec::Hint;
+
+/// Hint `query`: passes hosts for which the query in JSON holds.
+pub(super) struct JsonFilter<'a> {
+    scene: &'a Scene<'a>,
+    query: Option<Result<Value, FilterError>>,
+}
+
+impl<'a> JsonFilter<'a> {
+    pub(super) fn new(scene: &'a Scene<'a>) -> Self {
+        let query = scene.request.scheduler_hints.given("query").map(|hint| match hint {
+            Hint::One(text) => Value::parse(text).map_err(|error| FilterError::Query(error.to_string())),
+            Hint::Many(_) => Err(FilterError::Query("more than one".to_owned())),
+        });
+        Self { scene, query }
+    }
+}
+
+struct HostAttributes<'a> {
+    scene: &'a Scene<'a>,
+    row: Row,
+}
+
+impl Attributes for HostAttributes<'_> {
+    fn attribute(&self, name: &str) -> Option<Value> {
+        self.scene.hosts.attribute(self.row, name)
+    }
+}
+
+impl Filter for JsonFilter<'_> {
+    fn scope(&self) -> Scope {
+        if self.query.is_none() { Scope::Everything } else { Scope::Host }
+    }
+
+    fn judge(&self, row: Row, _: &mut RequestState) -> Verdict {
+        let Some(query) = &self.query else { return PASS };
+        let query = query.as_ref().map_err(Clone::clone)?;
+        let host = HostAttributes { scene: self.scene, row };
+        let answer = holds(query, &host).map_err(|error| FilterError::Query(error.to_string()))?;
+        pass_if(answer, || Reason::QueryIsFalse)
+    }
+}

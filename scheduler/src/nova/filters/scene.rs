@@ -1,0 +1,80 @@
+//! What filters and weighers look at.
+
+use berth_placement::Row;
+use rustc_hash::FxHashMap;
+
+use crate::nova::hosts::HostTable;
+use crate::nova::options::Options;
+use crate::nova::request_spec::RequestSpec;
+use crate::nova::select::AllocationCandidate;
+
+/// A request before a fleet at one moment.
+#[derive(Debug, Clone, Copy)]
+pub struct Scene<'a> {
+    /// The fleet.
+    pub hosts: &'a HostTable,
+    /// What the operator configured.
+    pub options: &'a Options,
+    /// What is asked for.
+    pub request: &'a RequestSpec,
+    /// The time in microseconds since 1970.
+    pub now: i64,
+}
+
+/// Ratios by which NUMATopologyFilter judged a host. They are reported as the host's limits and hold when it is consumed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct NumaLimits {
+    /// Floating vCPUs for each shared CPU.
+    pub cpu_allocation_ratio: f64,
+    /// Memory of floating instances, as a multiple of a cell's.
+    pub ram_allocation_ratio: f64,
+}
+
+/// What filters find out about hosts while one request is served.
+#[derive(Debug, Clone, Default)]
+pub struct RequestState {
+    candidates: FxHashMap<Row, Vec<AllocationCandidate>>,
+    left: FxHashMap<Row, Vec<usize>>,
+    limits: FxHashMap<Row, NumaLimits>,
+}
+
+impl RequestState {
+    /// Gives a host its allocation candidates, in placement's order. A host without any has none.
+    pub fn give(&mut self, row: Row, candidates: Vec<AllocationCandidate>) {
+        self.left.insert(row, (0..candidates.len()).collect());
+        self.candidates.insert(row, candidates);
+    }
+
+    /// The allocation candidates of a host.
+    #[must_use]
+    pub fn candidates(&self, row: Row) -> &[AllocationCandidate] {
+        self.candidates.get(&row).map_or(&[], Vec::as_slice)
+    }
+
+    /// The positions of those that no filter has dropped.
+    #[must_use]
+    pub fn left(&self, row: Row) -> &[usize] {
+        self.left.get(&row).map_or(&[], Vec::as_slice)
+    }
+
+    /// The first candidate that is left.
+    #[must_use]
+    pub fn first(&self, row: Row) -> Option<&AllocationCandidate> {
+        self.candidates(row).get(*self.left(row).first()?)
+    }
+
+    /// The limits of a host, if NUMATopologyFilter set some.
+    #[must_use]
+    pub fn limits(&self, row: Row) -> Option<NumaLimits> {
+        self.limits.get(&row).copied()
+    }
+
+    pub(super) fn set_limits(&mut self, row: Row, limits: NumaLimits) {
+        self.limits.insert(row, limits);
+    }
+
+    /// A host's candidates, and the positions of those that are left, to shorten.
+    pub(super) fn candidates_and_left(&mut self, row: Row) -> (&[AllocationCandidate], &mut Vec<usize>) {
+        (self.candidates.get(&row).map_or(&[], Vec::as_slice), self.left.entry(row).or_default())
+    }
+}

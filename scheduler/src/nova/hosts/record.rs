@@ -1,0 +1,173 @@
+//! A host as Nova's database describes it: compute node, service and instances in one record.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer};
+
+use crate::nova::numa::HostTopology;
+use crate::nova::pci::Pools;
+use crate::nova::python::Value;
+use crate::nova::select::AllocationCandidate;
+
+/// One compute node, the service it belongs to, and the service's instances.
+#[derive(Debug, Clone, Deserialize)]
+pub struct HostRecord {
+    /// Service host.
+    pub host: String,
+    /// Name of the compute node; a service host may have several.
+    pub node: String,
+    /// Id of the compute node, which is its resource provider's.
+    pub uuid: String,
+    /// The cell it is in.
+    #[serde(default = "default_cell")]
+    pub cell_uuid: String,
+    /// Memory in MiB.
+    #[serde(default)]
+    pub memory_mb: i64,
+    /// Memory in use, MiB.
+    #[serde(default)]
+    pub memory_mb_used: i64,
+    /// Free memory in MiB, as reported: not the difference of the two above, and possibly negative.
+    #[serde(default)]
+    pub free_ram_mb: i64,
+    /// Disk in GiB.
+    #[serde(default)]
+    pub local_gb: i64,
+    /// Disk in use, GiB.
+    #[serde(default)]
+    pub local_gb_used: i64,
+    /// Free disk in GiB; `null` for a node that has never reported its usage.
+    #[serde(default = "no_disk")]
+    pub free_disk_gb: Option<i64>,
+    /// Disk that is really free, GiB.
+    #[serde(default)]
+    pub disk_available_least: Option<i64>,
+    /// CPUs.
+    #[serde(default)]
+    pub vcpus: i64,
+    /// vCPUs in use.
+    #[serde(default)]
+    pub vcpus_used: i64,
+    /// vCPUs for each CPU.
+    #[serde(default = "ratio_of_one")]
+    pub cpu_allocation_ratio: Option<f64>,
+    /// Overcommit of memory.
+    #[serde(default = "ratio_of_one")]
+    pub ram_allocation_ratio: Option<f64>,
+    /// Overcommit of disk.
+    #[serde(default = "ratio_of_one")]
+    pub disk_allocation_ratio: Option<f64>,
+    /// Such as `QEMU`.
+    #[serde(default = "default_hypervisor")]
+    pub hypervisor_type: String,
+    /// 2006001 is 2.6.1.
+    #[serde(default)]
+    pub hypervisor_version: i64,
+    /// Address of the host.
+    #[serde(default = "default_address")]
+    pub host_ip: String,
+    /// What is known of the CPUs: JSON, mostly.
+    #[serde(default, deserialize_with = "text_or_json")]
+    pub cpu_info: Option<String>,
+    /// Architecture, hypervisor type and VM mode of instances that can run.
+    #[serde(default)]
+    pub supported_instances: Vec<[String; 3]>,
+    /// Counters and whatever else a host reports.
+    #[serde(default = "no_stats")]
+    pub stats: Value,
+    /// Measurements.
+    #[serde(default)]
+    pub metrics: Vec<MetricRecord>,
+    /// NUMA cells.
+    #[serde(default)]
+    pub numa_topology: Option<HostTopology>,
+    /// Passthrough devices.
+    #[serde(default)]
+    pub pci_pools: Option<Pools>,
+    /// The service of the host.
+    #[serde(default)]
+    pub service: ServiceRecord,
+    /// Instances of the service host.
+    #[serde(default)]
+    pub instances: Vec<InstanceRecord>,
+    /// Allocation candidates of placement, if they come with the host.
+    #[serde(default)]
+    pub allocation_candidates: Option<Vec<AllocationCandidate>>,
+}
+
+/// A nova-compute service.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct ServiceRecord {
+    /// Whether an operator disabled it.
+    pub disabled: bool,
+    /// Why.
+    pub disabled_reason: Option<String>,
+    /// Whether an operator declared it down.
+    pub forced_down: bool,
+    /// When it reported last; `null` if never. Absent means: just now.
+    #[serde(deserialize_with = "given")]
+    pub last_seen_up: Option<Option<String>>,
+    /// When it was created. Absent means: just now.
+    pub created_at: Option<String>,
+}
+
+/// An instance on a host.
+#[derive(Debug, Clone, Deserialize)]
+pub struct InstanceRecord {
+    /// Its id.
+    pub uuid: String,
+    /// Properties of the image it was made from, as Nova stored them.
+    #[serde(default)]
+    pub image_properties: BTreeMap<String, Value>,
+}
+
+/// A measurement.
+#[derive(Debug, Clone, Deserialize)]
+pub struct MetricRecord {
+    /// What was measured.
+    pub name: String,
+    /// How much; absent for measurements of NUMA cells.
+    #[serde(default)]
+    pub value: Value,
+}
+
+fn default_cell() -> String {
+    "c0000000-0000-4000-8000-000000000001".to_owned()
+}
+
+fn default_hypervisor() -> String {
+    "QEMU".to_owned()
+}
+
+fn default_address() -> String {
+    "10.0.0.1".to_owned()
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the field is optional")]
+const fn ratio_of_one() -> Option<f64> {
+    Some(1.0)
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the field is optional")]
+const fn no_disk() -> Option<i64> {
+    Some(0)
+}
+
+const fn no_stats() -> Value {
+    Value::Map(Vec::new())
+}
+
+/// Tells `null` from an absent field.
+fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(from).map(Some)
+}
+
+/// A text, or a structure that is written as JSON.
+fn text_or_json<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    Ok(match Value::deserialize(from)? {
+        Value::None => None,
+        Value::Text(text) => Some(text),
+        other => Some(other.to_json()),
+    })
+}

@@ -1,0 +1,56 @@
+//! Lists of CPUs such as `0-7,^3`.
+
+use std::collections::BTreeSet;
+
+use crate::nova::python::{integer, strip};
+
+/// The text is not a list of CPUs.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is not a list of CPUs such as 0-7,^3")]
+pub struct InvalidCpuSpec(pub String);
+
+/// No machine has a CPU of a higher number; a longer range is a mistake.
+const MAX_CPU: u32 = 65_535;
+
+/// The CPUs of a list: numbers, ranges, and numbers to leave out (`^3`), separated by commas.
+///
+/// # Errors
+///
+/// [`InvalidCpuSpec`].
+pub fn cpu_spec(text: &str) -> Result<BTreeSet<u32>, InvalidCpuSpec> {
+    let mut cpus = BTreeSet::new();
+    let mut excluded = BTreeSet::new();
+    for rule in text.split(',').map(strip).filter(|rule| !rule.is_empty()) {
+        read_rule(rule, &mut cpus, &mut excluded).ok_or_else(|| InvalidCpuSpec(text.to_owned()))?;
+    }
+    Ok(&cpus - &excluded)
+}
+
+fn read_rule(rule: &str, cpus: &mut BTreeSet<u32>, excluded: &mut BTreeSet<u32>) -> Option<()> {
+    if let Some(cpu) = rule.strip_prefix('^') {
+        excluded.insert(number(cpu)?);
+    } else if let Some((first, last)) = rule.split_once('-') {
+        let (first, last) = (number(first)?, number(last)?);
+        (first <= last).then(|| cpus.extend(first..=last))?;
+    } else {
+        cpus.insert(number(rule)?);
+    }
+    Some(())
+}
+
+fn number(text: &str) -> Option<u32> {
+    integer(text).ok().and_then(|number| u32::try_from(number).ok()).filter(|&number| number <= MAX_CPU)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_numbers_ranges_and_exclusions() {
+        assert_eq!(cpu_spec(" 0-4, ^2,7,"), Ok(BTreeSet::from([0, 1, 3, 4, 7])));
+        for bad in ["a", "3-1", "-1", "1-2-3", "0-99999999"] {
+            assert!(cpu_spec(bad).is_err(), "{bad}");
+        }
+    }
+}

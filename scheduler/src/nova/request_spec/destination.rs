@@ -1,0 +1,23 @@
+//! Where a move, or an operator, wants the instance.
+
+use serde::Deserialize;
+
+/// A requested destination.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Destination {
+    /// Service host; none if any will do.
+    pub host: Option<String>,
+    /// One of its nodes; none if any will do.
+    pub node: Option<String>,
+    /// The cell to stay in or to prefer.
+    pub cell_uuid: Option<String>,
+    /// Whether other cells are allowed, though less wanted.
+    pub allow_cross_cell_move: bool,
+    /// Aggregates: each entry lists alternatives, separated by commas; all entries have to hold.
+    #[serde(deserialize_with = "super::or_default")]
+    pub aggregates: Vec<String>,
+    /// Aggregates that are out of the question.
+    #[serde(deserialize_with = "super::or_default")]
+    pub forbidden_aggregates: Vec<String>,
+}

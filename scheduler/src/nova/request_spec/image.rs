@@ -1,0 +1,19 @@
+//! The image that an instance boots from.
+
+use serde::Deserialize;
+
+use super::ImageProperties;
+
+/// An image.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Image {
+    /// Its id; none if the instance boots from a volume.
+    pub id: Option<String>,
+    /// Its format, such as `qcow2`.
+    pub disk_format: Option<String>,
+    /// Its container, such as `bare`.
+    pub container_format: Option<String>,
+    /// What it asks of hosts.
+    pub properties: ImageProperties,
+}

@@ -1,0 +1,182 @@
+//! What is asked for: one or several instances of a flavor, and everything that narrows where they may go.
+//!
+//! [`RequestSpec`] reads the JSON of Nova's own test vectors. Read it through `serde_path_to_error`, and an error
+//! names the field it is about.
+
+mod canonical;
+mod cpu_spec;
+mod destination;
+mod flavor;
+mod hints;
+mod image;
+mod image_properties;
+mod image_property;
+mod request_group;
+mod retry;
+mod server_group;
+
+use serde::{Deserialize, Deserializer};
+
+use super::numa::{InstanceTopology, NetworkMetadata};
+use super::pci::PciRequest;
+
+pub use canonical::{architecture, hypervisor_type, vm_mode};
+pub use cpu_spec::{InvalidCpuSpec, cpu_spec};
+pub use destination::Destination;
+pub use flavor::{ExtraSpecs, Flavor};
+pub use hints::{Hint, SchedulerHints};
+pub use image::Image;
+pub use image_properties::{ImageProperties, InvalidProperty};
+pub use image_property::PropertyValue;
+pub use request_group::RequestGroup;
+pub use retry::Retry;
+pub use server_group::{GroupRules, ServerGroup};
+
+/// A request to the scheduler.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default)]
+pub struct RequestSpec {
+    /// The instance that is placed now.
+    pub instance_uuid: String,
+    /// The project it belongs to.
+    pub project_id: String,
+    /// The user who asked, for claims.
+    pub user_id: String,
+    /// How many instances the request was for when it was made first.
+    pub num_instances: u32,
+    /// The zone asked for. No filter reads it: it narrows the query for allocation candidates.
+    pub availability_zone: Option<String>,
+    /// Amounts and extra specs.
+    pub flavor: Flavor,
+    /// The image; none if the API did not send one.
+    pub image: Option<Image>,
+    /// Whether the root disk is a volume.
+    pub is_bfv: bool,
+    /// Hints given by the user, and Nova's own.
+    #[serde(deserialize_with = "or_default")]
+    pub scheduler_hints: SchedulerHints,
+    /// The server group of the instance.
+    pub instance_group: Option<ServerGroup>,
+    /// Service hosts that are out of the question.
+    #[serde(deserialize_with = "or_default")]
+    pub ignore_hosts: Vec<String>,
+    /// Service hosts an operator insists on.
+    #[serde(deserialize_with = "or_default")]
+    pub force_hosts: Vec<String>,
+    /// Nodes an operator insists on.
+    #[serde(deserialize_with = "or_default")]
+    pub force_nodes: Vec<String>,
+    /// Where a move has to go.
+    pub requested_destination: Option<Destination>,
+    /// Hosts that were tried before.
+    pub retry: Option<Retry>,
+    /// Virtual NUMA cells.
+    pub numa_topology: Option<InstanceTopology>,
+    /// Passthrough devices.
+    pub pci_requests: Option<Vec<PciRequest>>,
+    /// Resources of network ports and devices, each from one provider.
+    #[serde(deserialize_with = "or_default")]
+    pub requested_resources: Vec<RequestGroup>,
+    /// Networks whose NUMA affinity counts.
+    pub network_metadata: Option<NetworkMetadata>,
+}
+
+impl Default for RequestSpec {
+    fn default() -> Self {
+        Self {
+            instance_uuid: "00000000-0000-4000-8000-000000000000".to_owned(),
+            project_id: "project".to_owned(),
+            user_id: "user".to_owned(),
+            num_instances: 1,
+            availability_zone: None,
+            flavor: Flavor::default(),
+            image: None,
+            is_bfv: false,
+            scheduler_hints: SchedulerHints::default(),
+            instance_group: None,
+            ignore_hosts: Vec::new(),
+            force_hosts: Vec::new(),
+            force_nodes: Vec::new(),
+            requested_destination: None,
+            retry: None,
+            numa_topology: None,
+            pci_requests: None,
+            requested_resources: Vec::new(),
+            network_metadata: None,
+        }
+    }
+}
+
+impl RequestSpec {
+    /// Whether the request asks if an instance may be rebuilt where it is: hint `_nova_check_type` is `["rebuild"]`.
+    #[must_use]
+    pub fn is_rebuild(&self) -> bool {
+        self.scheduler_hints.list(CHECK_TYPE).is_some_and(|types| types == ["rebuild"])
+    }
+
+    /// Whether hint `_nova_check_type` is given: then forced hosts have to pass the filters.
+    #[must_use]
+    pub fn has_check_type(&self) -> bool {
+        self.scheduler_hints.list(CHECK_TYPE).is_some_and(|types| !types.is_empty())
+    }
+
+    /// The properties of the image, if there is an image.
+    #[must_use]
+    pub fn image_properties(&self) -> Option<&ImageProperties> {
+        self.image.as_ref().map(|image| &image.properties)
+    }
+
+    /// The policy of the server group, if any.
+    #[must_use]
+    pub fn group_policy(&self) -> Option<&str> {
+        self.instance_group.as_ref()?.policy.as_deref()
+    }
+}
+
+const CHECK_TYPE: &str = "_nova_check_type";
+
+/// `null` means the default, as an absent field does.
+fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<RequestSpec, String> {
+        serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(text))
+            .map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn an_empty_request_has_defaults() {
+        let spec = read("{}").expect("reads");
+        assert_eq!((spec.flavor.vcpus, spec.flavor.memory_mb, spec.num_instances), (1, 512, 1));
+        assert!(spec.image.is_none() && !spec.is_rebuild());
+    }
+
+    #[test]
+    fn extra_specs_keep_their_order() {
+        let spec = read(r#"{"flavor": {"extra_specs": {"b": "1", "a": "2", "b": "3"}}}"#).expect("reads");
+        assert_eq!(spec.flavor.extra_specs.iter().collect::<Vec<_>>(), [("b", "3"), ("a", "2")]);
+    }
+
+    #[test]
+    fn errors_name_the_field() {
+        let error = read(r#"{"flavor": {"vcpus": "two"}}"#).expect_err("not a number");
+        assert!(error.starts_with("flavor.vcpus: "), "{error}");
+        let error = read(r#"{"image": {"properties": {"hw_cpu_cores": "many"}}}"#).expect_err("not a number");
+        assert!(error.contains("hw_cpu_cores"), "{error}");
+    }
+
+    #[test]
+    fn only_exactly_rebuild_is_a_rebuild() {
+        let hinted = |types: &str| {
+            read(&format!(r#"{{"scheduler_hints": {{"_nova_check_type": {types}}}}}"#)).expect("reads")
+        };
+        assert!(hinted(r#"["rebuild"]"#).is_rebuild());
+        assert!(!hinted(r#"["rebuild", "x"]"#).is_rebuild());
+        assert!(hinted(r#"["other"]"#).has_check_type() && !hinted("[]").has_check_type());
+    }
+}

@@ -1,0 +1,25 @@
+//! Resources that have to come from one provider.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+
+/// A group of resources, as a network port or a device asks for it.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct RequestGroup {
+    /// Who asks: the suffix of the group in the query and the key of `mappings` in an allocation candidate.
+    pub requester_id: Option<String>,
+    /// Amounts by resource class.
+    pub resources: BTreeMap<String, i64>,
+    /// Traits the provider must have.
+    pub required_traits: BTreeSet<String>,
+    /// Traits the provider must not have.
+    pub forbidden_traits: BTreeSet<String>,
+    /// Aggregates: each entry lists alternatives; all entries have to hold.
+    pub aggregates: Vec<Vec<String>>,
+    /// Aggregates the provider must not be in.
+    pub forbidden_aggregates: BTreeSet<String>,
+    /// The tree the provider must be in.
+    pub in_tree: Option<String>,
+}

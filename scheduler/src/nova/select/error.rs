@@ -1,0 +1,26 @@
+//! Why no destinations were found.
+
+use crate::nova::filters::Failure;
+use crate::nova::weighers::WeighFailure;
+
+/// Why no destinations were found. All claims were given back.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum SelectError {
+    /// Some instance found no host. Nova's text, which its callers show to users.
+    #[error("No valid host was found. There are not enough hosts available.")]
+    NoValidHost {
+        /// Instances that had found one.
+        placed: usize,
+        /// Instances there are.
+        wanted: usize,
+    },
+    /// A filter could not judge the request.
+    #[error(transparent)]
+    Filter(#[from] Failure),
+    /// A weigher could not weigh a host.
+    #[error(transparent)]
+    Weigh(#[from] WeighFailure),
+    /// The claimed allocation candidate does not say which provider serves a request group.
+    #[error("requested_resources: the allocation candidate maps no provider to group {0}")]
+    NoMapping(String),
+}

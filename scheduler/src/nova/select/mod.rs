@@ -1,0 +1,22 @@
+//! Destinations for the instances of a request: filter, weigh, choose, claim, consume; once for each instance.
+//!
+//! [`SelectDestinations`] decides; it acts through [`Claims`] and draws through [`Chooser`]. So one and the same code
+//! serves an index, a simulation and a comparison with Nova.
+
+mod alternates;
+mod candidate;
+mod chance;
+mod chooser;
+mod claims;
+mod destinations;
+mod error;
+mod selection;
+mod sorted;
+
+pub use candidate::{AllocationCandidate, ProviderAllocation};
+pub use chooser::Chooser;
+pub use claims::Claims;
+pub use destinations::{Decision, SelectDestinations};
+pub use error::SelectError;
+pub use selection::Selection;
+pub use sorted::{Sorted, sorted_hosts};

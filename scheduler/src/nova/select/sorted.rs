@@ -1,0 +1,54 @@
+//! The hosts for one instance, best first.
+
+use berth_placement::Row;
+
+use super::{Chooser, SelectError};
+use crate::nova::filters::{RequestState, Scene, Step, Survivors, run};
+use crate::nova::weighers::{Weighed, weigh};
+
+/// The hosts for one instance, best first, and how many each constraint removed.
+#[derive(Debug, Clone)]
+pub struct Sorted {
+    /// The hosts; the first is the chosen one.
+    pub rows: Vec<Row>,
+    /// Hosts removed by each constraint, in order.
+    pub removed: Vec<(Step, usize)>,
+}
+
+/// Filters and weighs the hosts for the `index`-th instance.
+///
+/// Of the best `host_subset_size` hosts one is drawn; the others keep their order. With
+/// `shuffle_best_same_weighed_hosts`, hosts that share the best weight are shuffled before.
+///
+/// # Errors
+///
+/// [`SelectError::Filter`] or [`SelectError::Weigh`].
+pub fn sorted_hosts(
+    scene: &Scene<'_>,
+    hosts: Survivors,
+    index: usize,
+    state: &mut RequestState,
+    chooser: &mut dyn Chooser,
+) -> Result<Sorted, SelectError> {
+    let outcome = run(scene, hosts, index, state)?;
+    let survivors = outcome.survivors.rows();
+    let mut rows: Vec<Row> = Vec::new();
+    if !survivors.is_empty() {
+        let weighed = weigh(scene, &survivors)?;
+        rows = weighed.iter().map(|host| host.row).collect();
+        let options = &scene.options.filter_scheduler;
+        if options.shuffle_best_same_weighed_hosts {
+            shuffle_best(&weighed, &mut rows, chooser);
+        }
+        let chosen = chooser.choose(rows.len().min(options.host_subset_size.max(1)));
+        rows[..=chosen].rotate_right(1);
+    }
+    Ok(Sorted { rows, removed: outcome.removed })
+}
+
+fn shuffle_best(weighed: &[Weighed], rows: &mut [Row], chooser: &mut dyn Chooser) {
+    let best: Vec<usize> = (0..weighed.len()).filter(|&at| weighed[at].weight == weighed[0].weight).collect();
+    let mut positions: Vec<usize> = (0..best.len()).collect();
+    chooser.shuffle(&mut positions);
+    positions.iter().enumerate().for_each(|(at, &from)| rows[at] = weighed[best[from]].row);
+}

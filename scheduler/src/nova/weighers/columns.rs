@@ -1,0 +1,48 @@
+//! Raw weights that depend on the host alone, kept for all hosts.
+
+use berth_placement::Row;
+
+use super::WeigherName;
+use crate::nova::filters::Scene;
+use crate::nova::hosts::HostTable;
+use crate::nova::options::Options;
+use crate::nova::request_spec::RequestSpec;
+
+/// The columns of raw weights that are the same for every request. They are those of the exhaustive pass to the bit.
+#[derive(Debug, Clone)]
+pub struct RawColumns {
+    columns: Vec<(WeigherName, Vec<f64>)>,
+    /// A request for nothing: the weighers kept here do not look at it.
+    request: RequestSpec,
+}
+
+impl RawColumns {
+    /// The columns of the enabled weighers.
+    #[must_use]
+    pub fn new(hosts: &HostTable, options: &Options) -> Self {
+        let enabled = options.filter_scheduler.weight_classes.iter().copied();
+        let kept = enabled.filter(|name| name.depends_on_host_only());
+        let columns = kept.map(|name| (name, vec![f64::NAN; hosts.len()])).collect();
+        let mut columns = Self { columns, request: RequestSpec::default() };
+        columns.update(hosts, options, hosts.rows());
+        columns
+    }
+
+    /// Follows changes of these hosts.
+    pub fn update(&mut self, hosts: &HostTable, options: &Options, rows: impl Iterator<Item = Row> + Clone) {
+        let scene = Scene { hosts, options, request: &self.request, now: 0 };
+        for (name, column) in &mut self.columns {
+            let weigher = name.prepare(&scene);
+            for row in rows.clone() {
+                column[row.0 as usize] = weigher.raised(row).unwrap_or(f64::NAN);
+            }
+        }
+    }
+
+    /// The raw weights of a weigher by row; NaN where the host cannot be weighed. None if it is not enabled, or if its
+    /// weights differ from request to request.
+    #[must_use]
+    pub fn column(&self, weigher: WeigherName) -> Option<&[f64]> {
+        self.columns.iter().find(|(name, _)| *name == weigher).map(|(_, column)| column.as_slice())
+    }
+}

@@ -1,0 +1,22 @@
+//! NumInstancesWeigher
+
+use berth_placement::Row;
+
+use super::{Multiplier, WeighError, Weigher};
+use crate::nova::filters::Scene;
+
+/// Instances; the multiplier is 0 unless configured.
+pub(super) struct NumInstancesWeigher<'a>(pub(super) &'a Scene<'a>);
+
+impl Weigher for NumInstancesWeigher<'_> {
+    fn raw(&self, row: Row) -> Result<f64, WeighError> {
+        Ok(self.0.hosts.usage().num_instances[row.0 as usize] as f64)
+    }
+
+    fn multiplier(&self) -> Multiplier {
+        Multiplier::new(
+            "num_instances_weight_multiplier",
+            self.0.options.filter_scheduler.num_instances_weight_multiplier,
+        )
+    }
+}
