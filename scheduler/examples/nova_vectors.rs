@@ -34,7 +34,7 @@ fn main() -> ExitCode {
         };
         lines.iter().for_each(|line| compare(line, &mut report));
     }
-    report.print(|line| println!("{line}"));
+    println!("{}", report.summary());
     if report.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

@@ -13,6 +13,7 @@ pub mod hosts;
 pub mod numa;
 pub mod options;
 pub mod pci;
+pub mod placement_query;
 pub mod python;
 pub mod request_spec;
 pub mod select;

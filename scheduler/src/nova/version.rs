@@ -24,6 +24,9 @@ enum Part<T> {
     AfterAll,
 }
 
+/// What stands behind a plus sign, part by part; texts before numbers.
+type Local = Part<Vec<Part<(u64, String)>>>;
+
 /// A version. The fields are in the order in which they decide.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version {
@@ -33,8 +36,7 @@ pub struct Version {
     pre: Part<(char, u64)>,
     post: Part<u64>,
     dev: Part<u64>,
-    /// Texts before numbers.
-    local: Part<Vec<Part<(u64, String)>>>,
+    local: Local,
 }
 
 impl Version {
@@ -136,7 +138,7 @@ impl<'a> Scanner<'a> {
         self.labelled(&["post", "rev", "r"]).map(|(_, number)| number)
     }
 
-    fn local(&mut self) -> Option<Part<Vec<Part<(u64, String)>>>> {
+    fn local(&mut self) -> Option<Local> {
         let Some(local) = self.rest.strip_prefix('+') else { return Some(Part::BeforeAll) };
         self.rest = "";
         local.split(['-', '_', '.']).map(local_part).collect::<Option<_>>().map(Part::Given)

@@ -52,6 +52,10 @@ impl<'a> ComputeCapabilitiesFilter<'a> {
         let (first, rest) = path.split_first()?;
         let hosts = self.scene.hosts;
         let stat = || hosts.stats(row)?.get(first).cloned();
+        // Nova's filter cannot look into the service: it is no plain dictionary.
+        if *first == "service" && !rest.is_empty() {
+            return None;
+        }
         let start = hosts.attribute(row, first).or_else(stat)?;
         rest.iter()
             .try_fold(start, |value, step| step_into(&value, step))

@@ -33,7 +33,6 @@ use super::{Filter, Scene};
 /// The name of a filter, as `enabled_filters` lists it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize)]
 #[expect(missing_docs, reason = "each is documented at the type of that name")]
-#[expect(clippy::enum_variant_names, reason = "Nova's names")]
 pub enum FilterName {
     AggregateCoreFilter,
     AggregateDiskFilter,

@@ -59,9 +59,10 @@ pub fn steps(scene: &Scene<'_>, index: usize) -> Vec<Step> {
 
 /// Whether the request forces hosts past the filters.
 #[must_use]
-pub(crate) fn filters_are_skipped(scene: &Scene<'_>) -> bool {
+pub fn filters_are_skipped(scene: &Scene<'_>) -> bool {
     let request = scene.request;
-    !(request.force_hosts.is_empty() && request.force_nodes.is_empty()) && !request.has_check_type()
+    let is_forced = !request.force_hosts.is_empty() || !request.force_nodes.is_empty();
+    is_forced && !request.has_check_type()
 }
 
 impl Step {

@@ -30,7 +30,7 @@ const OF_THE_CLASS: [&str; 11] = [
 ];
 
 /// Attributes that differ from host to host.
-const OF_THE_HOST: [&str; 22] = [
+const OF_THE_HOST: [&str; 25] = [
     "host",
     "nodename",
     "uuid",
@@ -53,6 +53,9 @@ const OF_THE_HOST: [&str; 22] = [
     "allocation_candidates",
     "stats",
     "service",
+    "_lock_name",
+    "update",
+    "consume_from_request",
 ];
 
 /// How far the attribute reaches; none if hosts have no attribute of this name.
@@ -87,6 +90,7 @@ impl HostTable {
             "host_ip" => Value::from(self.host_ip(row)?),
             "hypervisor_hostname" => self.uuid(row).map(|_| Value::from(self.node(row)))?,
             "cell_uuid" => Value::from(&*self.class(row).cell_uuid),
+            "_lock_name" => Value::Text(format!("{}-{}", self.host(row), self.node(row))),
             "limits" => Value::Map(Vec::new()),
             "stats" => self.stats(row)?.clone(),
             "service" => self.service_attributes(row),
@@ -94,7 +98,9 @@ impl HostTable {
             "aggregates" if self.class(row).aggregates.is_empty() => Value::List(Vec::new()),
             "numa_topology" => self.numa(row).map(|_| opaque(name))?,
             "metrics" | "pci_stats" => self.stats(row).map(|_| opaque(name))?,
-            "instances" | "aggregates" | "allocation_candidates" => opaque(name),
+            "instances" | "aggregates" | "allocation_candidates" | "update" | "consume_from_request" => {
+                opaque(name)
+            }
             "total_usable_ram_mb" | "total_usable_disk_gb" | "vcpus_total" if self.report(row).is_none() => {
                 Value::Int(0)
             }

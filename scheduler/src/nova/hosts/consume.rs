@@ -7,17 +7,6 @@ use crate::nova::numa::{self, ConsumeFault, Consumer, HostTopology, InstanceTopo
 use crate::nova::pci::Pools;
 use crate::nova::request_spec::Flavor;
 
-/// An instance that comes to a host.
-#[derive(Debug)]
-pub struct Arrival<'a> {
-    /// What it takes.
-    pub flavor: &'a Flavor,
-    /// Its NUMA cells; becomes what was fitted.
-    pub topology: &'a mut Option<InstanceTopology>,
-    /// Devices and limits.
-    pub consumer: Consumer<'a>,
-}
-
 /// A host as it was before an instance was put on it.
 #[derive(Debug, Clone)]
 pub struct Undo {
@@ -29,24 +18,31 @@ pub struct Undo {
 }
 
 impl HostTable {
-    /// Takes from the row what the instance needs, so that the next decision sees it.
+    /// Takes from the row what the instance needs, so that the next decision sees it. `topology`, the instance's NUMA
+    /// cells, becomes what was fitted.
     ///
     /// Where cells or devices turn out not to suffice, the rest is left out, as in Nova: the host stays chosen, and
     /// its compute service has the last word.
-    pub fn consume(&mut self, row: Row, arrival: Arrival<'_>) -> (Undo, Result<(), ConsumeFault>) {
+    pub fn consume(
+        &mut self,
+        row: Row,
+        flavor: &Flavor,
+        topology: &mut Option<InstanceTopology>,
+        consumer: &Consumer<'_>,
+    ) -> (Undo, Result<(), ConsumeFault>) {
         let node = &self.nodes[index(row)];
         let before = self.usage.row(row);
         let undo =
             Undo { row, usage: before, numa: node.numa.clone(), pools: node.pools.clone(), instance: None };
         let mut after = UsageRow {
-            free_ram_mb: before.free_ram_mb - arrival.flavor.memory_mb,
-            free_disk_mb: before.free_disk_mb - arrival.flavor.disk_mb(),
-            vcpus_used: before.vcpus_used + arrival.flavor.vcpus,
+            free_ram_mb: before.free_ram_mb - flavor.memory_mb,
+            free_disk_mb: before.free_disk_mb - flavor.disk_mb(),
+            vcpus_used: before.vcpus_used + flavor.vcpus,
             num_instances: before.num_instances + 1,
             ..before
         };
         let node = &mut self.nodes[index(row)];
-        let taken = numa::consume(&mut node.numa, &mut node.pools, arrival.topology, &arrival.consumer);
+        let taken = numa::consume(&mut node.numa, &mut node.pools, topology, consumer);
         if taken.is_ok() {
             after.num_io_ops += 1;
         }

@@ -206,6 +206,7 @@ fn text_stats(stats: &Value) -> Result<Value, FieldError> {
         (key.clone(), value)
     };
     match stats {
+        Value::None => Ok(Value::Map(Vec::new())),
         Value::Map(entries) => Ok(Value::Map(entries.iter().map(as_text).collect())),
         _ => Err(FieldError::new("stats", "is not a map")),
     }

@@ -23,7 +23,7 @@ use super::python::Value;
 
 pub use attributes::{Reach, reach};
 pub use class::{ClassId, ClassReport, HostClass, Ratio, Ratios};
-pub use consume::{Arrival, Undo};
+pub use consume::Undo;
 pub use load::LoadError;
 pub use record::{HostRecord, InstanceRecord, MetricRecord, ServiceRecord};
 pub use service::{InstanceImage, ServiceHost, stored_properties};

@@ -73,7 +73,7 @@ pub struct HostRecord {
     #[serde(default)]
     pub supported_instances: Vec<[String; 3]>,
     /// Counters and whatever else a host reports.
-    #[serde(default = "no_stats")]
+    #[serde(default)]
     pub stats: Value,
     /// Measurements.
     #[serde(default)]
@@ -85,7 +85,7 @@ pub struct HostRecord {
     #[serde(default)]
     pub pci_pools: Option<Pools>,
     /// The service of the host.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub service: ServiceRecord,
     /// Instances of the service host.
     #[serde(default)]
@@ -118,7 +118,7 @@ pub struct InstanceRecord {
     /// Its id.
     pub uuid: String,
     /// Properties of the image it was made from, as Nova stored them.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub image_properties: BTreeMap<String, Value>,
 }
 
@@ -154,8 +154,9 @@ const fn no_disk() -> Option<i64> {
     Some(0)
 }
 
-const fn no_stats() -> Value {
-    Value::Map(Vec::new())
+/// `null` means the default, as an absent field does.
+fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_default())
 }
 
 /// Tells `null` from an absent field.

@@ -28,7 +28,7 @@ pub use hints::{Hint, SchedulerHints};
 pub use image::Image;
 pub use image_properties::{ImageProperties, InvalidProperty};
 pub use image_property::PropertyValue;
-pub use request_group::RequestGroup;
+pub use request_group::{RequestGroup, RequestLevelParams};
 pub use retry::Retry;
 pub use server_group::{GroupRules, ServerGroup};
 
@@ -77,6 +77,9 @@ pub struct RequestSpec {
     /// Resources of network ports and devices, each from one provider.
     #[serde(deserialize_with = "or_default")]
     pub requested_resources: Vec<RequestGroup>,
+    /// Conditions on all resources together.
+    #[serde(deserialize_with = "or_default")]
+    pub request_level_params: RequestLevelParams,
     /// Networks whose NUMA affinity counts.
     pub network_metadata: Option<NetworkMetadata>,
 }
@@ -102,6 +105,7 @@ impl Default for RequestSpec {
             numa_topology: None,
             pci_requests: None,
             requested_resources: Vec::new(),
+            request_level_params: RequestLevelParams::default(),
             network_metadata: None,
         }
     }

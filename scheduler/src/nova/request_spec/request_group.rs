@@ -23,3 +23,15 @@ pub struct RequestGroup {
     /// The tree the provider must be in.
     pub in_tree: Option<String>,
 }
+
+/// What is asked of a request's providers together, besides its groups.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct RequestLevelParams {
+    /// Traits the root provider must have.
+    pub root_required: BTreeSet<String>,
+    /// Traits the root provider must not have.
+    pub root_forbidden: BTreeSet<String>,
+    /// Requesters whose providers must lie in one subtree.
+    pub same_subtree: Vec<Vec<String>>,
+}

@@ -6,7 +6,7 @@ use super::alternates::{Chosen, with_alternates};
 use super::chance::any_host;
 use super::{AllocationCandidate, Chooser, Claims, SelectError, Selection, Sorted, sorted_hosts};
 use crate::nova::filters::{RequestState, Scene, Step, Survivors, cell_allocation};
-use crate::nova::hosts::{Arrival, HostTable, Undo};
+use crate::nova::hosts::{HostTable, Undo};
 use crate::nova::numa::{Consumer, InstanceTopology, Limits};
 use crate::nova::options::{Driver, Options};
 use crate::nova::pci::ProviderMapping;
@@ -102,9 +102,9 @@ impl Selecting<'_> {
                 if with_placement { self.claim(instance, &sorted, claims) } else { Self::first(&sorted) };
             rows = Some(sorted);
             let Some((row, candidate)) = found else { break };
-            let mapping = candidate.as_ref().map(|candidate| self.mapping(candidate));
+            let mapping = candidate.as_ref().map(|candidate| self.mapping(candidate)).transpose();
             self.chosen.push((row, candidate));
-            self.consume(row, instance, mapping.transpose()?);
+            self.consume(row, instance, mapping?.as_ref());
         }
         let (placed, wanted) = (self.chosen.len(), self.what.instances.len());
         if placed < wanted || wanted == 0 {
@@ -154,7 +154,7 @@ impl Selecting<'_> {
     }
 
     /// Takes from the host what the instance needs. Should that fail, its compute service has the last word.
-    fn consume(&mut self, row: Row, instance: &str, mapping: Option<ProviderMapping>) {
+    fn consume(&mut self, row: Row, instance: &str, mapping: Option<&ProviderMapping>) {
         let allocation = cell_allocation(&self.scene());
         let mut topology: Option<InstanceTopology> = self.request.numa_topology.take();
         let limits = self.state.limits(row).map(|limits| Limits {
@@ -165,10 +165,8 @@ impl Selecting<'_> {
         let devices = self.request.pci_requests.as_deref().unwrap_or_default();
         // Without claimed candidates the groups have no providers yet.
         let unmapped = ProviderMapping(self.unmapped_groups());
-        let consumer =
-            Consumer { devices, mapping: Some(mapping.as_ref().unwrap_or(&unmapped)), limits, allocation };
-        let arrival = Arrival { flavor: &self.request.flavor, topology: &mut topology, consumer };
-        let (mut change, _) = self.hosts.consume(row, arrival);
+        let consumer = Consumer { devices, mapping: Some(mapping.unwrap_or(&unmapped)), limits, allocation };
+        let (mut change, _) = self.hosts.consume(row, &self.request.flavor, &mut topology, &consumer);
         self.request.numa_topology = topology;
         if let Some(group) = &mut self.request.instance_group {
             group.hosts.push(self.hosts.host(row).to_owned());

@@ -24,16 +24,16 @@ impl RawColumns {
         let kept = enabled.filter(|name| name.depends_on_host_only());
         let columns = kept.map(|name| (name, vec![f64::NAN; hosts.len()])).collect();
         let mut columns = Self { columns, request: RequestSpec::default() };
-        columns.update(hosts, options, hosts.rows());
+        columns.update(hosts, options, &hosts.rows().collect::<Vec<_>>());
         columns
     }
 
     /// Follows changes of these hosts.
-    pub fn update(&mut self, hosts: &HostTable, options: &Options, rows: impl Iterator<Item = Row> + Clone) {
+    pub fn update(&mut self, hosts: &HostTable, options: &Options, rows: &[Row]) {
         let scene = Scene { hosts, options, request: &self.request, now: 0 };
         for (name, column) in &mut self.columns {
             let weigher = name.prepare(&scene);
-            for row in rows.clone() {
+            for &row in rows {
                 column[row.0 as usize] = weigher.raised(row).unwrap_or(f64::NAN);
             }
         }

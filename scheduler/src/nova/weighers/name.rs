@@ -24,7 +24,6 @@ use crate::nova::filters::Scene;
 /// The name of a weigher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize)]
 #[expect(missing_docs, reason = "each is documented at the type of that name")]
-#[expect(clippy::enum_variant_names, reason = "Nova's names")]
 pub enum WeigherName {
     ServerGroupSoftAffinityWeigher,
     ServerGroupSoftAntiAffinityWeigher,

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use berth_placement::Row;
 use berth_scheduler::nova::FilterName;
-use berth_scheduler::nova::filters::{Filter, RequestState, Scene, Step, Survivors, run, steps};
+use berth_scheduler::nova::filters::{
+    Filter, RequestState, Scene, Step, Survivors, explain, filters_are_skipped, run, steps,
+};
 use berth_scheduler::nova::hosts::HostTable;
 use serde_json::{Value, json};
 
@@ -23,7 +25,7 @@ pub(crate) fn compare(
     let scene = case.scene(hosts);
     let restricted = restricted(&scene);
     out.expect("preselect", "pre", &expected["pre"], &indices(&restricted.rows()));
-    let skipped = is_forced(&scene);
+    let skipped = filters_are_skipped(&scene);
     out.expect("preselect", "filters_skipped", &expected["filters_skipped"], &json!(skipped));
     independent(case, &scene, expected, out);
     let left =
@@ -59,11 +61,6 @@ fn host_state(hosts: &HostTable, row: Row) -> Value {
             metrics.iter().filter_map(|(name, value)| Some((name, (*value)?))).collect::<BTreeMap<_, _>>()
         }),
     })
-}
-
-fn is_forced(scene: &Scene<'_>) -> bool {
-    let request = scene.request;
-    !(request.force_hosts.is_empty() && request.force_nodes.is_empty()) && !request.has_check_type()
 }
 
 fn restricted(scene: &Scene<'_>) -> Survivors {
@@ -137,20 +134,28 @@ fn without_error_type(entry: &Value) -> Value {
     entry
 }
 
-/// The pipeline in one go gives the same hosts, and as many as its counts say.
+/// The pipeline in one go gives the same hosts, and each host that is gone has a reason.
 fn whole(case: &Case, scene: &Scene<'_>, left: Option<&[Row]>, out: &mut Differences) {
     let outcome = run(scene, Survivors::all(scene.hosts), case.index, &mut case.state());
     let found = outcome.as_ref().ok().map_or(Value::Null, |outcome| indices(&outcome.survivors.rows()));
     out.expect("pipeline", "in one go", &left.map_or(Value::Null, indices), &found);
     if let Ok(outcome) = outcome {
-        let removed: usize = outcome.removed.iter().map(|(_, count)| count).sum();
-        out.expect(
-            "pipeline",
-            "removed",
-            &json!(scene.hosts.len() - removed),
-            &json!(outcome.survivors.len()),
-        );
+        let removed = outcome.removed.iter().filter(|(_, count)| *count > 0);
+        let counted: BTreeMap<String, usize> =
+            removed.map(|(step, count)| (step.to_string(), *count)).collect();
+        out.expect("pipeline", "explained", &json!(counted), &json!(explained(case, scene)));
     }
+}
+
+/// How many hosts each constraint refuses first, asked host by host.
+fn explained(case: &Case, scene: &Scene<'_>) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for row in scene.hosts.rows() {
+        if let Ok(Some((step, _))) = explain(scene, row, case.index, &mut case.state()) {
+            *counts.entry(step.to_string()).or_default() += 1;
+        }
+    }
+    counts
 }
 
 fn independent(case: &Case, scene: &Scene<'_>, expected: &Value, out: &mut Differences) {

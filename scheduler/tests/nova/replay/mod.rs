@@ -7,6 +7,7 @@ mod case;
 mod difference;
 mod filtering;
 mod lines;
+mod placement;
 mod report;
 mod selecting;
 mod weighing;
@@ -63,8 +64,15 @@ pub(crate) fn replay(line: &str) -> Verdict {
     };
     match header.input.schema.as_str() {
         "nova-sched-oracle/1" => replay_scheduling(header, line),
+        "nova-sched-placement/1" => replay_placement(header.id, line),
         schema => unreadable(header.id, format!("schema {schema}"), "unknown schema".to_owned()),
     }
+}
+
+fn replay_placement(id: String, line: &str) -> Verdict {
+    let differs = |text| Difference { part: "query".to_owned(), text };
+    let differences = placement::check(line).err().map(differs).into_iter().collect();
+    Verdict { id, kind: "placement query".to_owned(), parts: Vec::new(), differences }
 }
 
 const KINDS: [&str; 6] = ["filter", "weigher", "preselect", "pipeline", "pipeline_ext", "select"];

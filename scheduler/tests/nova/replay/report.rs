@@ -34,10 +34,10 @@ impl Report {
     }
 
     /// One line for each kind, filter and weigher; the sums are the last line.
-    pub(crate) fn print(&self, mut print: impl FnMut(String)) {
-        for (name, [passed, failed]) in &self.by_name {
-            print(format!("{name:40} {passed:6} passed {failed:6} failed"));
-        }
-        print(format!("{} passed, {} failed", self.passed, self.failed));
+    pub(crate) fn summary(&self) -> String {
+        let parts = self.by_name.iter();
+        let lines =
+            parts.map(|(name, [passed, failed])| format!("{name:40} {passed:6} passed {failed:6} failed\n"));
+        lines.collect::<String>() + &format!("{} passed, {} failed", self.passed, self.failed)
     }
 }

@@ -1,0 +1,206 @@
+//! Vectors of the Placement query: pre-filters, query text and errors.
+
+use std::collections::BTreeMap;
+
+use berth_scheduler::nova::placement_query::{
+    ComputeNode, DeviceRequest, Known, PlacementQuery, QueryError, RequestedNetwork, placement_query,
+};
+use berth_scheduler::nova::request_spec::Destination;
+use berth_scheduler::nova::{Aggregate, Options, RequestSpec};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// One line of a vector file.
+#[derive(Deserialize)]
+struct Vector {
+    id: String,
+    input: Case,
+    expected: Expected,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    #[serde(default)]
+    config: Options,
+    #[serde(default)]
+    aggregates: Vec<Aggregate>,
+    #[serde(default)]
+    computes: Vec<ComputeRecord>,
+    #[serde(default = "every_compute_is_new")]
+    min_compute_version: u32,
+    networks: Option<Vec<NetworkRecord>>,
+    request: Map<String, Value>,
+}
+
+fn every_compute_is_new() -> u32 {
+    73
+}
+
+#[derive(Deserialize)]
+struct ComputeRecord {
+    host: String,
+    node: String,
+    uuid: String,
+}
+
+#[derive(Deserialize)]
+struct NetworkRecord {
+    aggregates: Vec<String>,
+    remote_managed: bool,
+}
+
+#[derive(Deserialize)]
+struct DeviceRecord {
+    request_id: String,
+    alias_name: Option<String>,
+    count: u32,
+    spec: Vec<BTreeMap<String, String>>,
+}
+
+#[derive(Deserialize)]
+struct Expected {
+    error: Option<ExpectedError>,
+    #[serde(default)]
+    querystring: String,
+    #[serde(default)]
+    params: Vec<(String, String)>,
+    fallback_querystring: Option<String>,
+    #[serde(default)]
+    cpu_pinning_requested: bool,
+    destination: Option<Destination>,
+}
+
+#[derive(Deserialize)]
+struct ExpectedError {
+    r#type: String,
+    message: String,
+}
+
+/// Checks one line of a vector file.
+///
+/// # Errors
+///
+/// What differs, after the case's id.
+pub(crate) fn check(line: &str) -> Result<(), String> {
+    let mut reader = serde_json::Deserializer::from_str(line);
+    let vector: Vector = serde_path_to_error::deserialize(&mut reader).map_err(|error| error.to_string())?;
+    vector
+        .input
+        .answer()
+        .and_then(|answer| vector.expected.compare(answer))
+        .map_err(|error| format!("{}: {error}", vector.id))
+}
+
+impl ComputeRecord {
+    fn node(&self) -> Result<ComputeNode, String> {
+        let uuid = self.uuid.parse().map_err(|_| format!("no UUID: {}", self.uuid))?;
+        Ok(ComputeNode { host: self.host.clone(), node: self.node.clone(), uuid, cell_uuid: None })
+    }
+}
+
+impl Case {
+    fn answer(self) -> Result<(RequestSpec, Result<PlacementQuery, QueryError>), String> {
+        let mut spec = self.spec()?;
+        let computes = self.computes.iter().map(ComputeRecord::node).collect::<Result<Vec<_>, _>>()?;
+        let networks: Option<Vec<_>> = self.networks.as_ref().map(|all| {
+            let network = |n: &NetworkRecord| RequestedNetwork {
+                aggregates: n.aggregates.clone(),
+                remote_managed: n.remote_managed,
+            };
+            all.iter().map(network).collect()
+        });
+        let known = Known {
+            aggregates: &self.aggregates,
+            computes: &computes,
+            oldest_compute: self.min_compute_version,
+            networks: networks.as_deref(),
+        };
+        let answer = match self.add_device_groups(&mut spec)? {
+            Ok(()) => placement_query(&mut spec, &self.config, &known),
+            Err(error) => Err(error),
+        };
+        Ok((spec, answer))
+    }
+
+    fn spec(&self) -> Result<RequestSpec, String> {
+        let request = Value::Object(self.request.clone());
+        serde_path_to_error::deserialize(request).map_err(|error| error.to_string())
+    }
+
+    /// What the API adds to a request when devices are tracked in Placement.
+    fn add_device_groups(&self, spec: &mut RequestSpec) -> Result<Result<(), QueryError>, String> {
+        let wanted = self.request.get("generate_pci_groups") == Some(&Value::Bool(true));
+        if !wanted || !self.config.filter_scheduler.pci_in_placement {
+            return Ok(Ok(()));
+        }
+        let records = self.request.get("pci_requests").cloned().unwrap_or(Value::Array(Vec::new()));
+        let records: Vec<DeviceRecord> =
+            serde_json::from_value(records).map_err(|error| error.to_string())?;
+        for record in records.into_iter().filter(|record| record.alias_name.is_some()) {
+            let DeviceRecord { request_id, count, spec: specs, .. } = record;
+            match (DeviceRequest { request_id, count, specs }).groups() {
+                Ok(groups) => spec.requested_resources.extend(groups),
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+        Ok(Ok(()))
+    }
+}
+
+impl Expected {
+    fn compare(
+        &self,
+        (spec, answer): (RequestSpec, Result<PlacementQuery, QueryError>),
+    ) -> Result<(), String> {
+        match (answer, &self.error) {
+            (Ok(query), None) => self.compare_query(&spec, &query),
+            (Err(error), Some(expected)) => expected.compare(&error),
+            (Ok(_), Some(expected)) => {
+                Err(format!("no error, Nova raises {}: {}", expected.r#type, expected.message))
+            }
+            (Err(error), None) => Err(format!("{error}; Nova asks {}", self.querystring)),
+        }
+    }
+
+    fn compare_query(&self, spec: &RequestSpec, query: &PlacementQuery) -> Result<(), String> {
+        equal("query", &query.request.to_query_string(), &self.querystring)?;
+        let named = query.request.to_parameters().into_iter().filter(|(_, value)| !value.is_empty());
+        equal("parameters", &named.collect(), &self.params)?;
+        let fallback = query.fallback.as_ref().map(|request| request.to_query_string());
+        equal("fallback", &fallback, &self.fallback_querystring)?;
+        equal("pinning", &query.request.cpu_pinning_requested, &self.cpu_pinning_requested)?;
+        equal(
+            "destination",
+            &spec.requested_destination.as_ref().map(plain),
+            &self.destination.as_ref().map(plain),
+        )
+    }
+}
+
+/// A destination without the order of its aggregates.
+fn plain(destination: &Destination) -> (Option<String>, Option<String>, Vec<Vec<String>>, Vec<String>) {
+    let sorted = |mut names: Vec<String>| {
+        names.sort();
+        names
+    };
+    let sets = destination.aggregates.iter().map(|set| sorted(set.split(',').map(str::to_owned).collect()));
+    let forbidden = sorted(destination.forbidden_aggregates.to_vec());
+    (destination.host.clone(), destination.node.clone(), sets.collect(), forbidden)
+}
+
+impl ExpectedError {
+    /// The class has to be Nova's, and the message where callers act on it or users know it.
+    fn compare(&self, error: &QueryError) -> Result<(), String> {
+        equal("error", &error.nova_class(), &self.r#type.as_str())?;
+        match error {
+            QueryError::RequestFilterFailed(_) | QueryError::NoSuchHost { .. } | QueryError::Invalid(_) => {
+                equal("message", &error.to_string(), &self.message)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn equal<T: PartialEq + std::fmt::Debug>(what: &str, ours: &T, novas: &T) -> Result<(), String> {
+    if ours == novas { Ok(()) } else { Err(format!("{what} is\n  {ours:?}, Nova's\n  {novas:?}")) }
+}
