@@ -13,6 +13,7 @@ pub mod api;
 pub mod bed;
 pub mod compare;
 pub mod fleet;
+pub mod group;
 pub mod machine;
 pub mod report;
 pub mod requests;
