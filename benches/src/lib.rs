@@ -14,6 +14,7 @@ pub mod bed;
 pub mod candidates;
 pub mod compare;
 pub mod fleet;
+pub mod group;
 pub mod machine;
 pub mod report;
 pub mod requests;

@@ -1,13 +1,15 @@
 //! Who holds what: the consumers and their allocations.
 
 use std::hash::{BuildHasher, BuildHasherDefault};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError};
 
 use rustc_hash::{FxHashMap, FxHasher};
 use smallvec::SmallVec;
 use uuid::Uuid;
 
+use crate::groups::{Group, GroupId};
 use crate::ids::{ClassId, Row, Timestamp};
+use crate::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// The UUID of a consumer: a VM, or a migration that holds its old place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,18 +63,29 @@ pub struct Consumer {
     pub generation: u64,
     /// When its allocations were written.
     pub written_at: Timestamp,
+    /// The server group it joined. That may have been removed since.
+    pub(crate) group: Option<Arc<Group>>,
 }
 
 impl Consumer {
+    /// The server group it is in.
+    #[must_use]
+    pub fn group(&self) -> Option<GroupId> {
+        self.group.as_ref().filter(|group| group.roster().is_some()).map(|group| group.id())
+    }
+
     /// A consumer that was just given the allocations, of which nothing else is known.
     pub(crate) fn holding(allocations: &[Allocation]) -> Self {
         let allocations = SmallVec::from_slice(allocations);
-        Self { allocations, owner: None, generation: 1, written_at: Timestamp::default() }
+        Self { allocations, owner: None, generation: 1, written_at: Timestamp::default(), group: None }
     }
 }
 
 /// Shards of the table.
+#[cfg(not(loom))]
 const SHARDS: usize = 128;
+#[cfg(loom)]
+const SHARDS: usize = 2;
 
 /// One shard of the table.
 pub(crate) type Shard = FxHashMap<ConsumerId, Consumer>;
@@ -154,6 +167,11 @@ impl Locked<'_> {
     pub(crate) fn get(&self, consumer: ConsumerId) -> Option<&Consumer> {
         let place = self.place(consumer);
         self.shards[place].1.get(&consumer)
+    }
+
+    pub(crate) fn get_mut(&mut self, consumer: ConsumerId) -> Option<&mut Consumer> {
+        let place = self.place(consumer);
+        self.shards[place].1.get_mut(&consumer)
     }
 
     pub(crate) fn insert(&mut self, consumer: ConsumerId, entry: Consumer) {

@@ -9,6 +9,7 @@ use rustc_hash::FxHasher;
 use uuid::Uuid;
 
 use crate::consumers::{Allocation, Allocations, Consumer, ConsumerId, Consumers};
+use crate::groups::Groups;
 use crate::holders::Holders;
 use crate::ids::{ClassId, Row, Timestamp};
 use crate::inventory::Inventory;
@@ -30,6 +31,7 @@ pub struct Index {
     topology: ArcSwap<Topology>,
     pub(crate) consumers: Consumers,
     pub(crate) holders: Option<Holders>,
+    pub(crate) groups: Groups,
     journal: Journal,
     writer: Mutex<()>,
     pub(crate) by_uuid: Lookup<Uuid>,
@@ -164,6 +166,9 @@ impl Index {
         let held = locked.remove(consumer).ok_or(UnknownConsumer(consumer))?;
         if let Some(holders) = &self.holders {
             holders.remove(consumer, &held);
+        }
+        if let Some(group) = &held.group {
+            group.leave(consumer);
         }
         drop(locked);
         self.ledger.release(&held.allocations);

@@ -10,6 +10,7 @@
 pub mod candidates;
 mod consistency;
 mod consumers;
+mod groups;
 mod holders;
 mod ids;
 mod index;
@@ -29,6 +30,7 @@ mod writer;
 
 pub use consistency::Inconsistency;
 pub use consumers::{Allocation, Allocations, Consumer, ConsumerId, Owner};
+pub use groups::{Group, GroupError, GroupId, GroupPolicy, Member, Roster};
 pub use ids::{ClassId, Row, Timestamp, TraitId};
 pub use index::{ClaimError, Index, UnknownConsumer};
 pub use inventory::{InvalidInventory, Inventory, Units};

@@ -6,6 +6,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
 use crate::consumers::{Allocation, Allocations, Consumer, ConsumerId, Locked, Owner};
+use crate::groups::{GroupError, Joining, Regrouping};
 use crate::ids::{ClassId, Row, Timestamp};
 use crate::index::Index;
 use crate::ledger::{InventoryError, Refusal, ReshapeRefusal, Rewrite, Shift};
@@ -51,6 +52,9 @@ pub enum TransferError {
     /// Two of the writes are about the same consumer.
     #[error("consumer {:032x} is written twice", .0.0)]
     WrittenTwice(ConsumerId),
+    /// A server group is against it.
+    #[error(transparent)]
+    Group(#[from] GroupError),
     /// A provider refused.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -95,18 +99,35 @@ impl Index {
     /// Replaces what several consumers hold, as one change.
     ///
     /// The generation of every provider in the new allocations goes up by one, and that of every provider of a consumer
-    /// that gives everything back. (Placement counts them so.)
+    /// that gives everything back. (Placement counts them so.) A consumer in a server group stays in it: on its host as
+    /// long as it holds something there, else where its allocations are.
     ///
     /// # Errors
-    /// A consumer that is not as expected, or the first provider that refuses. Nothing was changed then.
+    /// A consumer that is not as expected, a server group's policy that would be broken, or the first provider that
+    /// refuses. Nothing was changed then.
     pub fn transfer(&self, writes: &[Write], now: Timestamp) -> Result<(), TransferError> {
+        self.transfer_joining(writes, now, None)
+    }
+
+    /// [`Self::transfer`], by which consumers join a group.
+    pub(crate) fn transfer_joining(
+        &self,
+        writes: &[Write],
+        now: Timestamp,
+        joining: Option<&Joining>,
+    ) -> Result<(), TransferError> {
         let mut locked = self.consumers.lock(writes.iter().map(|write| write.consumer));
         check_consumers(&locked, writes)?;
+        let groups = Regrouping::groups(&locked, writes, joining);
+        let regrouping = Regrouping::prepare(&groups, &locked, writes, joining, self)?;
         let shifts = shifts(&locked, writes);
         let counted = counted(&locked, writes);
         let outcome = self.ledger.shift(&shifts, &counted);
         if outcome.is_ok() {
             self.enter(&mut locked, writes, now);
+            regrouping.publish(&mut locked);
+        } else {
+            drop(regrouping);
         }
         drop(locked);
         // Even when refused: others may have seen the room it held for a moment, and have to look again.
@@ -129,6 +150,9 @@ impl Index {
         rewrites.iter().try_for_each(|rewrite| writer.check(rewrite))?;
         let mut locked = self.consumers.lock(writes.iter().map(|write| write.consumer));
         check_consumers(&locked, writes)?;
+        let groups = Regrouping::groups(&locked, writes, None);
+        let regrouping =
+            Regrouping::prepare(&groups, &locked, writes, None, self).map_err(TransferError::from)?;
         let shifts = shifts(&locked, writes);
         let mut counted = counted(&locked, writes);
         for rewrite in rewrites {
@@ -139,6 +163,7 @@ impl Index {
         let classes = writer.topology().classes().len();
         self.ledger.reshape(rewrites, &shifts, &counted, classes)?;
         self.enter(&mut locked, writes, now);
+        regrouping.publish(&mut locked);
         drop(locked);
         rewrites.iter().for_each(|rewrite| writer.inventories_written(rewrite));
         drop(writer);
@@ -156,6 +181,9 @@ impl Index {
         let held = locked.remove(consumer)?;
         if let Some(holders) = &self.holders {
             holders.remove(consumer, &held);
+        }
+        if let Some(group) = &held.group {
+            group.leave(consumer);
         }
         drop(locked);
         self.ledger.give_back_all(&held.allocations);
@@ -209,6 +237,7 @@ impl Index {
             generation: before.map_or(0, |before| before.generation)
                 + u64::from(!write.allocations.is_empty()),
             written_at: now,
+            group: before.and_then(|before| before.group.clone()),
         }
     }
 

@@ -6,7 +6,8 @@
 #![cfg(loom)]
 
 use berth_placement::{
-    Allocation, ClassId, Inventory, Journal, JournalRead, Ledger, Refusal, Rewrite, Row, Units,
+    Allocation, ClassId, ConsumerId, ExpectedGeneration, GroupError, GroupId, GroupPolicy, Index, Inventory,
+    Journal, JournalRead, Ledger, Member, Owner, Refusal, Rewrite, Row, Timestamp, TransferError, Units, Write,
 };
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU32, Ordering};
@@ -183,5 +184,86 @@ fn a_journal_entry_follows_its_change() {
             entries += 1;
         }
         assert_eq!(entries, 2);
+    });
+}
+
+const GROUP: GroupId = GroupId(1);
+const VM: ConsumerId = ConsumerId(1);
+const OTHER: ConsumerId = ConsumerId(2);
+
+/// A host and an anti-affinity group: one instance may be there.
+fn grouped() -> Arc<Index> {
+    let index = Index::default();
+    let mut writer = index.write();
+    writer.add_provider(uuid::Uuid::nil(), "host", None).unwrap();
+    writer.set_inventory(HOST, CPU, Some(&Inventory::of(2))).unwrap();
+    drop(writer);
+    index.add_group(GROUP, GroupPolicy::ANTI_AFFINITY).unwrap();
+    Arc::new(index)
+}
+
+fn join(index: &Index, consumer: ConsumerId) -> Result<(), TransferError> {
+    let owner = std::sync::Arc::new(Owner { project: "".into(), user: "".into(), consumer_type: None });
+    let allocations = [take(CPU, 1)].into_iter().collect();
+    let write = Write { consumer, generation: ExpectedGeneration::New, owner, allocations };
+    index.claim_group(GROUP, &[Member::new(consumer, HOST)], &[write], Timestamp::default())
+}
+
+/// What the group says is what consumers hold.
+fn settled(index: &Index) -> Vec<ConsumerId> {
+    assert_eq!(index.check(), Ok(()));
+    let roster = index.group(GROUP).unwrap().roster().unwrap();
+    let members: Vec<_> = roster.members().iter().map(|member| member.consumer).collect();
+    assert_eq!(index.used(HOST, CPU), i64::try_from(members.len()).unwrap());
+    members
+}
+
+/// There is room for both, but the group wants one on the host.
+#[test]
+fn the_last_place_of_a_group_goes_to_exactly_one() {
+    model(|| {
+        let index = grouped();
+        let claim = |consumer| -> Box<dyn FnOnce() -> Result<(), TransferError> + Send> {
+            let index = index.clone();
+            Box::new(move || join(&index, consumer))
+        };
+        let outcomes = race(vec![claim(VM), claim(OTHER)]);
+        assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
+        let crowded = GroupError::Crowded { group: GROUP, host: HOST, found: 2, limit: 1 };
+        assert!(outcomes.contains(&Err(crowded.into())));
+        assert_eq!(settled(&index), [if outcomes[0].is_ok() { VM } else { OTHER }]);
+    });
+}
+
+/// A member leaves while another wants its place: the place is free or taken, never both and never lost.
+#[test]
+fn a_place_in_a_group_that_is_given_up_can_be_taken() {
+    model(|| {
+        let index = grouped();
+        join(&index, VM).unwrap();
+        let (releaser, claimer) = (index.clone(), index.clone());
+        let outcomes = race(vec![
+            Box::new(move || releaser.release(VM).is_ok()),
+            Box::new(move || join(&claimer, OTHER).is_ok()),
+        ]);
+        assert!(outcomes[0]);
+        assert_eq!(settled(&index).len(), usize::from(outcomes[1]));
+        assert!(outcomes[1] || join(&index, OTHER).is_ok());
+    });
+}
+
+/// An instance leaves and comes again: its leaving does not strike out the one that came.
+#[test]
+fn who_comes_again_is_a_member() {
+    model(|| {
+        let index = grouped();
+        join(&index, VM).unwrap();
+        let (releaser, claimer) = (index.clone(), index.clone());
+        let outcomes = race(vec![
+            Box::new(move || releaser.release(VM).is_ok()),
+            Box::new(move || join(&claimer, VM).is_ok()),
+        ]);
+        assert!(outcomes[0]);
+        assert_eq!(settled(&index).len(), usize::from(outcomes[1]));
     });
 }

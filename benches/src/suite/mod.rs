@@ -6,6 +6,7 @@ mod claims;
 mod contention;
 mod decisions;
 mod fleets;
+mod groups;
 mod simulation;
 
 use std::fmt;

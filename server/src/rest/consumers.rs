@@ -158,6 +158,8 @@ pub(super) fn refused(error: &TransferError, topology: &Topology) -> Failure {
         TransferError::WrittenTwice(consumer) => {
             Failure::bad_request(format!("Consumer {} is named twice.", Uuid::from(consumer)))
         }
+        // Others of the consumer's server group are in the way.
+        TransferError::Group(error) => Failure::conflict(format!("Unable to allocate inventory: {error}")),
         // Room or unit rules are against it now.
         TransferError::Refused(ref refusal) => Failure::conflict(format!(
             "Unable to allocate inventory: {}",
