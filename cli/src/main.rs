@@ -7,6 +7,7 @@
 mod bench;
 mod completions;
 mod config;
+mod explain;
 mod generate;
 mod interrupt;
 mod output;
@@ -28,6 +29,8 @@ enum Ending {
     Interrupted,
     /// Something measured became slower.
     Regressed,
+    /// There is no host for the request.
+    NoHost,
     /// Wrong usage that only the command itself could tell; it said what.
     WrongUsage,
 }
@@ -41,7 +44,8 @@ struct Cli {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done, 1 failed (the message says why) or regressed (bench compare), 2 wrong usage, 130 ended by Ctrl-C.";
+Exit codes: 0 done, 1 failed (the message says why) or regressed (bench compare), 2 wrong usage, 3 no host
+(explain), 130 ended by Ctrl-C.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -55,6 +59,8 @@ enum Command {
     Generate(generate::Generate),
     /// Check, show or import the configuration
     Config(config::Config),
+    /// Say why a request finds its host, or none, and what would find one
+    Explain(explain::Explain),
     /// Print a completion script for a shell
     Completions(completions::Completions),
 }
@@ -66,12 +72,14 @@ fn main() -> ExitCode {
         Command::Bench(command) => command.run(),
         Command::Generate(command) => command.run(),
         Command::Config(command) => command.run(),
+        Command::Explain(command) => command.run(),
         Command::Completions(command) => command.run(),
     };
     match ending {
         Ok(Ending::Complete) => ExitCode::SUCCESS,
         Ok(Ending::Interrupted) => ExitCode::from(130),
         Ok(Ending::Regressed) => ExitCode::FAILURE,
+        Ok(Ending::NoHost) => ExitCode::from(3),
         Ok(Ending::WrongUsage) => ExitCode::from(2),
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS, // the reader has seen enough
         Err(error) => {

@@ -90,6 +90,9 @@ pub struct HostRecord {
     /// Instances of the service host.
     #[serde(default)]
     pub instances: Vec<InstanceRecord>,
+    /// Traits of its resource provider, if they come with the host.
+    #[serde(default)]
+    pub traits: Option<Vec<String>>,
     /// Allocation candidates of placement, if they come with the host.
     #[serde(default)]
     pub allocation_candidates: Option<Vec<AllocationCandidate>>,
