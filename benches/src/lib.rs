@@ -15,6 +15,7 @@ pub mod candidates;
 pub mod compare;
 pub mod fleet;
 pub mod machine;
+pub mod nova;
 pub mod report;
 pub mod requests;
 pub mod series;

@@ -6,6 +6,7 @@ mod claims;
 mod contention;
 mod decisions;
 mod fleets;
+mod nova;
 mod simulation;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use berth_scheduler::{Objective, Policy, Weights};
 
 use crate::machine::{self, Machine};
+use crate::nova::Variant;
 use crate::report::{Report, Row, SCHEMA};
 use fleets::Fleets;
 
@@ -29,11 +31,14 @@ pub enum Suite {
     Claims,
     /// Replays of the reference workloads.
     Simulation,
+    /// Finding the best host by all of Nova's filters and weighers.
+    Nova,
 }
 
 impl Suite {
     /// All suites.
-    pub const ALL: [Self; 4] = [Self::Decisions, Self::Candidates, Self::Claims, Self::Simulation];
+    pub const ALL: [Self; 5] =
+        [Self::Decisions, Self::Candidates, Self::Claims, Self::Simulation, Self::Nova];
 
     /// Its name on the command line.
     #[must_use]
@@ -43,6 +48,7 @@ impl Suite {
             Self::Candidates => "candidates",
             Self::Claims => "claims",
             Self::Simulation => "simulation",
+            Self::Nova => "nova",
         }
     }
 }
@@ -62,7 +68,11 @@ pub struct UnknownName {
     known: String,
 }
 
-fn named<T: Copy + fmt::Display>(kind: &'static str, known: &[T], name: &str) -> Result<T, UnknownName> {
+pub(crate) fn named<T: Copy + fmt::Display>(
+    kind: &'static str,
+    known: &[T],
+    name: &str,
+) -> Result<T, UnknownName> {
     let text = |item: &T| item.to_string();
     known.iter().copied().find(|item| text(item) == name).ok_or_else(|| UnknownName {
         kind,
@@ -140,6 +150,8 @@ pub struct Options {
     pub fills: Vec<u32>,
     /// What deciders look for.
     pub goals: Vec<Goal>,
+    /// What requests of the suite [`Suite::Nova`] ask for.
+    pub variants: Vec<Variant>,
     /// Rounds over everything; a comparison at 99% needs at least five.
     pub rounds: u32,
     /// The seed of fleets and requests.
@@ -174,6 +186,7 @@ impl Default for Options {
             hosts: vec![1_000, 10_000, 100_000],
             fills: vec![30, 80, 98, 99],
             goals: vec![Goal::Nova, Goal::Policy(Policy::BestFit)],
+            variants: Variant::ALL.to_vec(),
             rounds: 7,
             seed: 1,
             effort: Effort::FULL,
@@ -239,6 +252,7 @@ pub fn run(
             Suite::Candidates => cases.extend(candidates::cases(options, &mut fleets, &mut go_on)?),
             Suite::Claims => cases.extend(claims::cases(options, &mut fleets, &mut go_on)?),
             Suite::Simulation => cases.extend(simulation::cases(options)),
+            Suite::Nova => cases.extend(nova::cases(options, &mut go_on)?),
         }
     }
     let (rounds, count) = (options.rounds, cases.len());
