@@ -16,6 +16,7 @@ pub mod compare;
 pub mod fleet;
 pub mod group;
 pub mod machine;
+pub mod nova;
 pub mod report;
 pub mod requests;
 pub mod series;

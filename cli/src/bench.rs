@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use berth_benches::compare::{self, compare};
+use berth_benches::nova::{self, Variant};
 use berth_benches::suite::{self, Effort, Failure, Goal, Options, Suite};
 use berth_benches::{Report, api, table};
 use clap::{Args, Subcommand};
@@ -27,12 +28,14 @@ pub(crate) struct Bench {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Measure decisions, candidates, claims and simulation
+    /// Measure decisions, candidates, claims, simulation and Nova's pipeline
     Run(Run),
     /// Compare two results; exit code 1 when something became slower
     Compare(Compare),
     /// Put load on any server that speaks the Placement API
     Api(Api),
+    /// Print a fleet and a request of suite nova as JSON for the real Nova, with Berth's answer
+    NovaCase(NovaCase),
 }
 
 impl Bench {
@@ -41,13 +44,14 @@ impl Bench {
             Command::Run(command) => command.run(),
             Command::Compare(command) => command.run(),
             Command::Api(command) => command.run(),
+            Command::NovaCase(command) => command.run(),
         }
     }
 }
 
 #[derive(Args)]
 struct Run {
-    /// What to measure: decisions, candidates, claims, simulation
+    /// What to measure: decisions, candidates, claims, simulation, nova
     #[arg(long, value_name = "NAME", value_delimiter = ',', default_values_t = Suite::ALL)]
     suite: Vec<Suite>,
     /// Hosts of the fleets, up to 10000000 [default: 1000,10000,100000; with --quick 1000,10000]
@@ -59,6 +63,9 @@ struct Run {
     /// What deciders look for: nova (its default weighers), bestfit, bestfit-cpu, firstfit, worstfit
     #[arg(long, value_name = "NAME", value_delimiter = ',', default_values_t = Options::default().goals)]
     objective: Vec<Goal>,
+    /// What requests of suite nova ask for: plain, group (and anti-affinity), numa (and pinned cells and a device)
+    #[arg(long, value_name = "NAME", value_delimiter = ',', default_values_t = Variant::ALL)]
+    variant: Vec<Variant>,
     /// Rounds over everything; `compare` needs five or more to be 99% sure [default: 7; with --quick 5]
     #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: Option<u32>,
@@ -84,6 +91,7 @@ impl Run {
             hosts: given(&self.hosts, hosts),
             fills: given(&self.fill, fills),
             goals: unique(&self.objective),
+            variants: unique(&self.variant),
             rounds: self.rounds.unwrap_or(if self.quick { 5 } else { usual.rounds }),
             seed: self.seed,
             effort: if self.quick { Effort::QUICK } else { Effort::FULL },
@@ -199,6 +207,27 @@ impl Api {
             }
             Err(failure) => Err(failure.into()),
         }
+    }
+}
+
+#[derive(Args)]
+struct NovaCase {
+    /// What the request asks for: plain, group, numa
+    #[arg(long, value_name = "NAME", default_value_t = Variant::Plain)]
+    variant: Variant,
+    /// Hosts of the fleet
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(16..=1_000_000))]
+    hosts: u32,
+    /// The seed of the fleet
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+}
+
+impl NovaCase {
+    fn run(self) -> Result<Ending> {
+        let case = nova::case_with_answer(self.variant, self.hosts, self.seed)?;
+        output::print(&format!("{case}\n"))?;
+        Ok(Ending::Complete)
     }
 }
 

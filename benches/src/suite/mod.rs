@@ -7,6 +7,7 @@ mod contention;
 mod decisions;
 mod fleets;
 mod groups;
+mod nova;
 mod simulation;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use berth_scheduler::{Objective, Policy, Weights};
 
 use crate::machine::{self, Machine};
+use crate::nova::Variant;
 use crate::report::{Report, Row, SCHEMA};
 use fleets::Fleets;
 
@@ -30,11 +32,14 @@ pub enum Suite {
     Claims,
     /// Replays of the reference workloads.
     Simulation,
+    /// Finding the best host by all of Nova's filters and weighers.
+    Nova,
 }
 
 impl Suite {
     /// All suites.
-    pub const ALL: [Self; 4] = [Self::Decisions, Self::Candidates, Self::Claims, Self::Simulation];
+    pub const ALL: [Self; 5] =
+        [Self::Decisions, Self::Candidates, Self::Claims, Self::Simulation, Self::Nova];
 
     /// Its name on the command line.
     #[must_use]
@@ -44,6 +49,7 @@ impl Suite {
             Self::Candidates => "candidates",
             Self::Claims => "claims",
             Self::Simulation => "simulation",
+            Self::Nova => "nova",
         }
     }
 }
@@ -63,7 +69,11 @@ pub struct UnknownName {
     known: String,
 }
 
-fn named<T: Copy + fmt::Display>(kind: &'static str, known: &[T], name: &str) -> Result<T, UnknownName> {
+pub(crate) fn named<T: Copy + fmt::Display>(
+    kind: &'static str,
+    known: &[T],
+    name: &str,
+) -> Result<T, UnknownName> {
     let text = |item: &T| item.to_string();
     known.iter().copied().find(|item| text(item) == name).ok_or_else(|| UnknownName {
         kind,
@@ -141,6 +151,8 @@ pub struct Options {
     pub fills: Vec<u32>,
     /// What deciders look for.
     pub goals: Vec<Goal>,
+    /// What requests of the suite [`Suite::Nova`] ask for.
+    pub variants: Vec<Variant>,
     /// Rounds over everything; a comparison at 99% needs at least five.
     pub rounds: u32,
     /// The seed of fleets and requests.
@@ -175,6 +187,7 @@ impl Default for Options {
             hosts: vec![1_000, 10_000, 100_000],
             fills: vec![30, 80, 98, 99],
             goals: vec![Goal::Nova, Goal::Policy(Policy::BestFit)],
+            variants: Variant::ALL.to_vec(),
             rounds: 7,
             seed: 1,
             effort: Effort::FULL,
@@ -240,6 +253,7 @@ pub fn run(
             Suite::Candidates => cases.extend(candidates::cases(options, &mut fleets, &mut go_on)?),
             Suite::Claims => cases.extend(claims::cases(options, &mut fleets, &mut go_on)?),
             Suite::Simulation => cases.extend(simulation::cases(options)),
+            Suite::Nova => cases.extend(nova::cases(options, &mut go_on)?),
         }
     }
     let (rounds, count) = (options.rounds, cases.len());
