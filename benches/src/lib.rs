@@ -14,6 +14,8 @@ pub mod bed;
 pub mod compare;
 pub mod fleet;
 pub mod machine;
+pub mod memory;
+pub mod plot;
 pub mod report;
 pub mod requests;
 pub mod series;

@@ -2,7 +2,7 @@
 //! tests.
 //!
 //! Each task is a list of steps; the first one that fails ends it. `step` runs and times them,
-//! `test`, `check` and `deny` say what they are.
+//! `test`, `check`, `deny` and `vector` say what they are.
 
 #![allow(
     clippy::disallowed_methods,
@@ -14,6 +14,7 @@ mod check;
 mod deny;
 mod step;
 mod test;
+mod vector;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -39,6 +40,8 @@ enum Task {
     },
     /// Runs what CI runs: formatting, lints, docs, dependencies, then `test`
     Ci,
+    /// Checks that the passes over 64 rows are vector code (x86-64; needs objdump)
+    Vector,
 }
 
 fn main() -> ExitCode {
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Task::Ci => check::run(&mut steps)
             .and_then(|()| deny::run(&mut steps))
             .and_then(|()| test::run(&mut steps, false)),
+        Task::Vector => vector::run(&mut steps),
     };
     steps.print_summary();
     match outcome {

@@ -5,6 +5,7 @@ mod claims;
 mod contention;
 mod decisions;
 mod fleets;
+mod machine;
 mod simulation;
 
 use std::fmt;
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use berth_scheduler::{Objective, Policy, Weights};
 
-use crate::machine::{self, Machine};
+use crate::machine::{Machine, commit, date};
 use crate::report::{Report, Row, SCHEMA};
 use fleets::Fleets;
 
@@ -26,11 +27,13 @@ pub enum Suite {
     Claims,
     /// Replays of the reference workloads.
     Simulation,
+    /// How fast this machine reads memory: what the other figures are to be held against.
+    Machine,
 }
 
 impl Suite {
     /// All suites.
-    pub const ALL: [Self; 3] = [Self::Decisions, Self::Claims, Self::Simulation];
+    pub const ALL: [Self; 4] = [Self::Decisions, Self::Claims, Self::Simulation, Self::Machine];
 
     /// Its name on the command line.
     #[must_use]
@@ -39,6 +42,7 @@ impl Suite {
             Self::Decisions => "decisions",
             Self::Claims => "claims",
             Self::Simulation => "simulation",
+            Self::Machine => "machine",
         }
     }
 }
@@ -58,7 +62,11 @@ pub struct UnknownName {
     known: String,
 }
 
-fn named<T: Copy + fmt::Display>(kind: &'static str, known: &[T], name: &str) -> Result<T, UnknownName> {
+pub(crate) fn named<T: Copy + fmt::Display>(
+    kind: &'static str,
+    known: &[T],
+    name: &str,
+) -> Result<T, UnknownName> {
     let text = |item: &T| item.to_string();
     known.iter().copied().find(|item| text(item) == name).ok_or_else(|| UnknownName {
         kind,
@@ -225,7 +233,7 @@ pub fn run(
     command: Vec<String>,
     progress: &mut dyn FnMut(&str) -> bool,
 ) -> Result<Report, Failure> {
-    let (machine, commit, date) = (Machine::here(), machine::commit(), machine::date());
+    let (machine, commit, date) = (Machine::here(), commit(), date());
     let mut go_on = |what: &str| if progress(what) { Ok(()) } else { Err(Failure::Stopped) };
     let mut cases: Vec<Box<dyn Case>> = Vec::new();
     let mut fleets = Fleets::new(options.seed);
@@ -234,6 +242,7 @@ pub fn run(
             Suite::Decisions => cases.extend(decisions::cases(options, &mut fleets, &mut go_on)?),
             Suite::Claims => cases.extend(claims::cases(options, &mut fleets, &mut go_on)?),
             Suite::Simulation => cases.extend(simulation::cases(options)),
+            Suite::Machine => cases.extend(machine::cases(options)),
         }
     }
     let (rounds, count) = (options.rounds, cases.len());
