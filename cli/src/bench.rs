@@ -1,5 +1,8 @@
 //! `berth bench`.
 
+mod memory;
+mod plot;
+
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,12 +17,14 @@ use clap::{Args, Subcommand};
 use crate::interrupt::Interrupt;
 use crate::{Ending, output};
 
-/// Measure, compare measurements, and put load on a Placement server.
+/// Measure, compare and draw measurements, and put load on a Placement server.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   berth bench run --suite decisions --hosts 1000,100000 --json new.json
   berth bench compare base.json new.json --threshold 5%
+  berth bench memory --hosts 100000 --vms 1000000
+  berth bench plot new.json --over hosts --output scaling.svg
   berth bench api --endpoint http://127.0.0.1:8778 --providers 1000 --json placement.json")]
 pub(crate) struct Bench {
     #[command(subcommand)]
@@ -28,8 +33,12 @@ pub(crate) struct Bench {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Measure decisions, candidates, claims, simulation and Nova's pipeline
+    /// Measure decisions, candidates, claims, simulation, Nova's pipeline and the machine
     Run(Run),
+    /// Measure the memory of hosts, VMs and deciders
+    Memory(memory::Memory),
+    /// Draw a result as an SVG picture
+    Plot(plot::Plot),
     /// Compare two results; exit code 1 when something became slower
     Compare(Compare),
     /// Put load on any server that speaks the Placement API
@@ -42,6 +51,8 @@ impl Bench {
     pub(crate) fn run(self) -> Result<Ending> {
         match self.command {
             Command::Run(command) => command.run(),
+            Command::Memory(command) => command.run(),
+            Command::Plot(command) => command.run(),
             Command::Compare(command) => command.run(),
             Command::Api(command) => command.run(),
             Command::NovaCase(command) => command.run(),
@@ -51,7 +62,7 @@ impl Bench {
 
 #[derive(Args)]
 struct Run {
-    /// What to measure: decisions, candidates, claims, simulation, nova
+    /// What to measure: decisions, candidates, claims, simulation, nova, machine
     #[arg(long, value_name = "NAME", value_delimiter = ',', default_values_t = Suite::ALL)]
     suite: Vec<Suite>,
     /// Hosts of the fleets, up to 10000000 [default: 1000,10000,100000; with --quick 1000,10000]

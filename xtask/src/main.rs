@@ -2,7 +2,7 @@
 //! `cargo xtask ci` every check and then both.
 //!
 //! Each task is a list of steps; the first one that fails ends it. `step` runs and times them,
-//! `test`, `conformance`, `check` and `deny` say what they are.
+//! `test`, `conformance`, `check`, `deny` and `vector` say what they are.
 
 #![allow(
     clippy::disallowed_methods,
@@ -15,6 +15,7 @@ mod conformance;
 mod deny;
 mod step;
 mod test;
+mod vector;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -46,6 +47,8 @@ enum Task {
     },
     /// Runs what CI runs: formatting, lints, docs, dependencies, `test`, then `conformance`
     Ci,
+    /// Checks that the passes over 64 rows are vector code (x86-64; needs objdump)
+    Vector,
 }
 
 fn main() -> ExitCode {
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
             .and_then(|()| deny::run(&mut steps))
             .and_then(|()| test::run(&mut steps, false))
             .and_then(|()| conformance::run(&mut steps, false)),
+        Task::Vector => vector::run(&mut steps),
     };
     steps.print_summary();
     match outcome {

@@ -7,6 +7,7 @@ mod contention;
 mod decisions;
 mod fleets;
 mod groups;
+mod machine;
 mod nova;
 mod simulation;
 
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 use berth_scheduler::{Objective, Policy, Weights};
 
-use crate::machine::{self, Machine};
+use crate::machine::{Machine, commit, date};
 use crate::nova::Variant;
 use crate::report::{Report, Row, SCHEMA};
 use fleets::Fleets;
@@ -34,12 +35,20 @@ pub enum Suite {
     Simulation,
     /// Finding the best host by all of Nova's filters and weighers.
     Nova,
+    /// How fast this machine reads memory: what the other figures are to be held against.
+    Machine,
 }
 
 impl Suite {
     /// All suites.
-    pub const ALL: [Self; 5] =
-        [Self::Decisions, Self::Candidates, Self::Claims, Self::Simulation, Self::Nova];
+    pub const ALL: [Self; 6] = [
+        Self::Decisions,
+        Self::Candidates,
+        Self::Claims,
+        Self::Simulation,
+        Self::Nova,
+        Self::Machine,
+    ];
 
     /// Its name on the command line.
     #[must_use]
@@ -50,6 +59,7 @@ impl Suite {
             Self::Claims => "claims",
             Self::Simulation => "simulation",
             Self::Nova => "nova",
+            Self::Machine => "machine",
         }
     }
 }
@@ -243,7 +253,7 @@ pub fn run(
     command: Vec<String>,
     progress: &mut dyn FnMut(&str) -> bool,
 ) -> Result<Report, Failure> {
-    let (machine, commit, date) = (Machine::here(), machine::commit(), machine::date());
+    let (machine, commit, date) = (Machine::here(), commit(), date());
     let mut go_on = |what: &str| if progress(what) { Ok(()) } else { Err(Failure::Stopped) };
     let mut cases: Vec<Box<dyn Case>> = Vec::new();
     let mut fleets = Fleets::new(options.seed);
@@ -254,6 +264,7 @@ pub fn run(
             Suite::Claims => cases.extend(claims::cases(options, &mut fleets, &mut go_on)?),
             Suite::Simulation => cases.extend(simulation::cases(options)),
             Suite::Nova => cases.extend(nova::cases(options, &mut go_on)?),
+            Suite::Machine => cases.extend(machine::cases(options)),
         }
     }
     let (rounds, count) = (options.rounds, cases.len());
