@@ -7,7 +7,8 @@
 
 use berth_placement::{
     Allocation, ClassId, ConsumerId, ExpectedGeneration, GroupError, GroupId, GroupPolicy, Index, Inventory,
-    Journal, JournalRead, Ledger, Member, Owner, Refusal, Rewrite, Row, Timestamp, TransferError, Units, Write,
+    Journal, JournalRead, Ledger, Member, Owner, Refusal, Rewrite, Row, Timestamp, TransferError, Units,
+    Write,
 };
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU32, Ordering};

@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let scene = Scene { hosts: &hosts, options: &options, request: &request, now: 0 };
     let decide = if counts { counted } else { uncounted };
     for _ in 0..DECISIONS {
-        let left = decide(&scene, Survivors::all(&hosts))?;
+        let left = decide(&scene, &Survivors::all(&hosts))?;
         println!("{left} of {} hosts are left", hosts.len());
     }
     Ok(())
@@ -42,13 +42,13 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// The pipeline as decisions run it.
 #[inline(never)]
-fn counted(scene: &Scene<'_>, all: Survivors) -> Result<usize, Failure> {
-    run(scene, all, 0, &mut RequestState::default()).map(|outcome| outcome.survivors.rows().len())
+fn counted(scene: &Scene<'_>, all: &Survivors) -> Result<usize, Failure> {
+    run(scene, all.clone(), 0, &mut RequestState::default()).map(|outcome| outcome.survivors.rows().len())
 }
 
 /// The same passes, without any counter.
 #[inline(never)]
-fn uncounted(scene: &Scene<'_>, all: Survivors) -> Result<usize, Failure> {
+fn uncounted(scene: &Scene<'_>, all: &Survivors) -> Result<usize, Failure> {
     let mut words: Vec<u64> = all.mask().words().to_vec();
     let mut state = RequestState::default();
     for step in steps(scene, 0) {
@@ -103,7 +103,7 @@ fn host(number: u32) -> Result<HostRecord, serde_json::Error> {
         "memory_mb": 262_144, "free_ram_mb": 65_536, "vcpus": 64 + class, "vcpus_used": 32, "local_gb": 4_096,
         "free_disk_gb": 2_048, "cpu_info": "{\"features\": [\"aes\"]}",
         "supported_instances": [[if class == 7 { "aarch64" } else { "x86_64" }, "kvm", "hvm"]],
-        "service": { "disabled": number % 23 == 0, "forced_down": number % 41 == 0 },
+        "service": { "disabled": number.is_multiple_of(23), "forced_down": number.is_multiple_of(41) },
     }))
 }
 

@@ -215,7 +215,7 @@ fn candidates(hosts: &HostTable, request: &RequestSpec) -> RequestState {
     let mut state = RequestState::default();
     if request.numa_topology.is_some() || request.pci_requests.is_some() {
         hosts.rows().for_each(|row| {
-            state.give(row, hosts.uuid(row).map(|uuid| candidate(uuid, request)).into_iter().collect())
+            state.give(row, hosts.uuid(row).map(|uuid| candidate(uuid, request)).into_iter().collect());
         });
     }
     state

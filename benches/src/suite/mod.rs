@@ -41,14 +41,8 @@ pub enum Suite {
 
 impl Suite {
     /// All suites.
-    pub const ALL: [Self; 6] = [
-        Self::Decisions,
-        Self::Candidates,
-        Self::Claims,
-        Self::Simulation,
-        Self::Nova,
-        Self::Machine,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Decisions, Self::Candidates, Self::Claims, Self::Simulation, Self::Nova, Self::Machine];
 
     /// Its name on the command line.
     #[must_use]

@@ -74,6 +74,9 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// A group, and who joins it: consumer, host, and the instance it stands for.
+type Joining<'a> = Option<(u8, &'a [(u8, u32, u8)])>;
+
 /// What can speak against a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Reason {
@@ -133,11 +136,7 @@ impl Model {
     }
 
     /// The state afterwards, and all that speaks against it.
-    fn after(
-        &self,
-        joining: Option<(u8, &[(u8, u32, u8)])>,
-        writes: &BTreeMap<u8, Held>,
-    ) -> (Self, BTreeSet<Reason>) {
+    fn after(&self, joining: Joining<'_>, writes: &BTreeMap<u8, Held>) -> (Self, BTreeSet<Reason>) {
         let (mut after, mut reasons) = (self.clone(), BTreeSet::new());
         for (&consumer, held) in writes {
             after.hold(consumer, held);
@@ -257,7 +256,7 @@ impl Both {
     fn compare(
         &mut self,
         outcome: Result<(), TransferError>,
-        joining: Option<(u8, &[(u8, u32, u8)])>,
+        joining: Joining<'_>,
         writes: &BTreeMap<u8, Held>,
     ) {
         let (after, reasons) = self.model.after(joining, writes);

@@ -139,7 +139,7 @@ fn finds_a_host(record: &CaseRecord, relaxation: &Relaxation) -> Check {
 fn make(change: &Change, example: &str, record: &mut CaseRecord) -> Check {
     match change {
         Change::Outage { outage, .. } => {
-            record.hosts.iter_mut().for_each(|host| end(*outage, &mut host.service))
+            record.hosts.iter_mut().for_each(|host| end(*outage, &mut host.service));
         }
         Change::MoreHosts { .. } => {
             let like = example.strip_prefix("like ").ok_or("no host to be like")?;

@@ -134,7 +134,6 @@ fn broken(policy: GroupPolicy, way: Way) -> (usize, usize) {
         broken += usize::from(!cloud.keeps_its_policy());
         placed += cloud.per_host().values().sum::<usize>();
     }
-    println!("{policy:?}, {way:?}: {broken} of {ROUNDS} rounds broken, {placed} instances placed");
     (broken, placed)
 }
 

@@ -33,7 +33,7 @@ fn create(index: &Index, host_count: u32, policy: GroupPolicy, instances: u128) 
     what.decide_as_one(&mut hosts, &mut request, &mut state, (index, &claimant(Some(GROUP))), &mut Best)
 }
 
-fn refusal_of(allocations: Value, instance: &str) -> IndexClaimError {
+fn refusal_of(allocations: &Value, instance: &str) -> IndexClaimError {
     let index = index(1, room);
     let mut claims = IndexClaims::new(&index, claimant(None));
     assert!(!claims.claim(instance, Row(0), &read(json!({ "allocations": allocations }))));
@@ -44,17 +44,17 @@ fn refusal_of(allocations: Value, instance: &str) -> IndexClaimError {
 #[test]
 fn candidates_that_the_index_cannot_read() {
     let (provider, vm) = (provider(0), uuid(7));
-    let refusal = |resources| refusal_of(json!({provider.clone(): {"resources": resources}}), &vm);
+    let refusal = |resources| refusal_of(&json!({provider.clone(): {"resources": resources}}), &vm);
     let class = IndexClaimError::Class { provider: provider.clone(), class: "CUSTOM_X".to_owned() };
     assert_eq!(refusal(json!({"CUSTOM_X": 1})), class);
     let (class, amount) = ("VCPU".to_owned(), 1 << 32);
     let too_much = IndexClaimError::Amount { provider: provider.clone(), class, amount };
     assert_eq!(refusal(json!({"VCPU": amount})), too_much);
-    assert_eq!(refusal_of(json!({}), &vm), IndexClaimError::Empty);
+    assert_eq!(refusal_of(&json!({}), &vm), IndexClaimError::Empty);
     let elsewhere = uuid(99);
-    let unknown = refusal_of(json!({elsewhere.clone(): {"resources": {"VCPU": 1}}}), &vm);
+    let unknown = refusal_of(&json!({elsewhere.clone(): {"resources": {"VCPU": 1}}}), &vm);
     assert_eq!(unknown, IndexClaimError::Provider(elsewhere));
-    let nameless = refusal_of(json!({provider: {"resources": {"VCPU": 1}}}), "vm");
+    let nameless = refusal_of(&json!({provider: {"resources": {"VCPU": 1}}}), "vm");
     assert_eq!(nameless, IndexClaimError::Instance("vm".to_owned()));
 }
 
