@@ -51,7 +51,7 @@ impl Service {
         Self { index, options, metrics: Metrics::default() }
     }
 
-    /// Answers a request without a socket.
+    /// Answers a request without a socket. To be called on a Tokio runtime of several threads that has timers.
     pub async fn answer(self: &Arc<Self>, request: Request) -> Response<Body> {
         pipeline::answer(State(Arc::clone(self)), request).await
     }

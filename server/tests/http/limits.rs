@@ -19,7 +19,7 @@ const SMALL: Limits = Limits {
     query_list_length: 10,
     request_groups: 3,
     candidate_work: 100,
-    candidate_bytes: 5_000,
+    candidate_bytes: 3_000,
 };
 
 #[test]
@@ -111,7 +111,7 @@ fn candidates_are_bounded() {
     let few = client.get(&path(2, 1));
     assert_eq!(few["allocation_requests"].as_array().unwrap().len(), 2);
     let error = client.ask("GET", &path(30, 1)).error(400);
-    assert!(error.contains("more than 5000 bytes"), "{error}");
+    assert!(error.contains("more than 3000 bytes"), "{error}");
     for number in 30..120 {
         provider(&mut client, number, None, &[("VCPU", 8)]);
     }
