@@ -107,6 +107,11 @@ impl Failure {
         Self::new(StatusCode::CONFLICT, detail)
     }
 
+    /// The body takes too long to arrive.
+    pub(crate) fn too_slow(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, detail)
+    }
+
     /// The body is too long.
     pub(crate) fn too_large(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, detail)

@@ -29,7 +29,8 @@ impl Microversion {
     /// # Errors
     /// Text that is no version, or a version that there is not.
     pub fn of(headers: &HeaderMap) -> Result<Self, InvalidMicroversion> {
-        let values: Vec<_> = headers.get_all(HEADER).iter().filter_map(|value| value.to_str().ok()).collect();
+        let values = headers.get_all(HEADER).iter();
+        let values: Vec<_> = values.map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
         // Several services may be named; the last word about this one counts.
         let words = values.iter().flat_map(|value| value.split(',')).rev();
         let wanted = words.filter_map(|word| word.trim().split_once(char::is_whitespace));

@@ -1,12 +1,15 @@
 //! The way of a request: what happens before and after its handler.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, HttpBody, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header};
 use bytes::Bytes;
+use http_body_util::LengthLimitError;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::auth::Identity;
@@ -14,6 +17,7 @@ use crate::error::Failure;
 use crate::http::accept::ErrorForm;
 use crate::http::head_guard::BROKEN_LENGTH;
 use crate::http::{cors, reply};
+use crate::limits::Limits;
 use crate::metrics::Outcome;
 use crate::microversion::{self, InvalidMicroversion, Microversion};
 use crate::query::Query;
@@ -29,7 +33,7 @@ pub(crate) async fn answer(State(service): State<Arc<Service>>, request: Request
     #[expect(clippy::disallowed_methods, reason = "a request id has to be new, and nothing depends on it")]
     let request_id = format!("req-{}", Uuid::new_v4());
     let (parts, body) = request.into_parts();
-    let body = to_bytes(body, service.options.limits.body_bytes).await;
+    let body = read(body, &service.options.limits).await;
     let Exchange { mut response, version } =
         exchange(&service, &parts.method, &parts.uri, &parts.headers, body, &request_id);
     finish(&service, &parts.method, &parts.headers, &mut response, &request_id);
@@ -63,7 +67,7 @@ fn exchange(
     method: &Method,
     uri: &Uri,
     headers: &HeaderMap,
-    body: Result<Bytes, axum::Error>,
+    body: Result<Bytes, Failure>,
     request_id: &str,
 ) -> Exchange {
     let form = ErrorForm::of(headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()));
@@ -118,7 +122,7 @@ fn serve(
     method: &Method,
     uri: &Uri,
     headers: &HeaderMap,
-    body: Result<Bytes, axum::Error>,
+    body: Result<Bytes, Failure>,
     identity: &Identity,
     version: Microversion,
 ) -> Result<reply::Reply, Failure> {
@@ -126,29 +130,31 @@ fn serve(
         return Err(Failure::bad_request("content-length header must be an integer"));
     }
     let limits = &service.options.limits;
-    let body = body.map_err(|error| unread(&error, limits.body_bytes))?;
+    let body = body?;
     if !body.is_empty() && !headers.contains_key(header::CONTENT_TYPE) {
         return Err(Failure::bad_request("content-type header required when content-length > 0"));
     }
-    let query = uri.query().unwrap_or_default();
-    if query.len() > limits.query_bytes {
-        return Err(Failure::uri_too_long(format!("A query may have at most {} bytes.", limits.query_bytes)));
-    }
     let route = Route::of(uri.path()).ok_or_else(Failure::no_such_resource)?;
-    let query = Query::parse(query, limits.query_parameters)?;
+    let query = Query::parse(uri.query().unwrap_or_default(), limits)?;
     let call = Call { service, version, identity, headers, query, body, now: now() };
     route.serve(method, &call)
 }
 
-/// The body did not arrive, or there was too much of it.
-fn unread(error: &axum::Error, limit: usize) -> Failure {
-    use std::error::Error;
-    let is_limit = error.source().is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
-    if is_limit {
-        Failure::too_large(format!("A body may have at most {limit} bytes."))
-    } else {
-        Failure::bad_request(format!("The body cannot be read: {error}"))
+/// The body as a whole, when it arrives in time and there is not too much of it.
+async fn read(body: Body, limits: &Limits) -> Result<Bytes, Failure> {
+    let Limits { body_bytes, body_time, .. } = *limits;
+    let too_large = || Failure::too_large(format!("A body may have at most {body_bytes} bytes."));
+    if body.size_hint().lower() > body_bytes as u64 {
+        return Err(too_large());
     }
+    let Ok(arrived) = timeout(body_time, to_bytes(body, body_bytes)).await else {
+        let reason = format!("A body has to arrive within {} seconds.", body_time.as_secs_f64());
+        return Err(Failure::too_slow(reason));
+    };
+    arrived.map_err(|error| match error.source() {
+        Some(source) if source.is::<LengthLimitError>() => too_large(),
+        _ => Failure::bad_request(format!("The body cannot be read: {error}")),
+    })
 }
 
 /// What all answers have.
@@ -159,7 +165,8 @@ fn finish(
     response: &mut Response<Body>,
     request_id: &str,
 ) {
-    let is_broken = request.contains_key(BROKEN_LENGTH) || response.status() == StatusCode::PAYLOAD_TOO_LARGE;
+    let unread = [StatusCode::PAYLOAD_TOO_LARGE, StatusCode::REQUEST_TIMEOUT];
+    let is_broken = request.contains_key(BROKEN_LENGTH) || unread.contains(&response.status());
     let headers = response.headers_mut();
     reply::insert(headers, header::HeaderName::from_static(REQUEST_ID), request_id);
     if service.options.cors.is_on() && !cors::is_preflight(method) {

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::error::Failure;
 use crate::json::Schema;
+use crate::limits::Limits;
 
 /// The parameters of a request in their order; one may come several times.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,14 +17,23 @@ impl Query {
     /// Parses what stands behind the question mark.
     ///
     /// # Errors
-    /// Text that is not UTF-8 once it is decoded, or more parameters than `most`.
-    pub(crate) fn parse(text: &str, most: usize) -> Result<Self, Failure> {
-        let parts = text.split('&').filter(|part| !part.is_empty());
-        let parameters: Vec<_> = parts.take(most + 1).map(parameter).collect::<Result<_, _>>()?;
-        if parameters.len() > most {
-            return Err(Failure::bad_request(format!("A query may have at most {most} parameters.")));
+    /// Text that is not UTF-8 once it is decoded, or more than the limits allow.
+    pub(crate) fn parse(text: &str, limits: &Limits) -> Result<Self, Failure> {
+        let Limits { query_bytes, query_parameters, query_list_length, .. } = *limits;
+        if text.len() > query_bytes {
+            return Err(Failure::uri_too_long(format!("A query may have at most {query_bytes} bytes.")));
         }
-        Ok(Self { parameters })
+        let parts = || text.split('&').filter(|part| !part.is_empty());
+        if parts().count() > query_parameters {
+            let reason = format!("A query may have at most {query_parameters} parameters.");
+            return Err(Failure::bad_request(reason));
+        }
+        let parameters: Vec<_> = parts().map(parameter).collect::<Result<_, _>>()?;
+        let is_long = |(_, value): &&(String, String)| value.split(',').count() > query_list_length;
+        match parameters.iter().find(is_long) {
+            Some((name, _)) => Err(bad(&format!("{name} may have at most {query_list_length} values"))),
+            None => Ok(Self { parameters }),
+        }
     }
 
     /// The values of a parameter.
@@ -74,7 +84,7 @@ mod tests {
 
     #[test]
     fn parameters_are_decoded_and_keep_their_order() {
-        let query = Query::parse("name=%e2%98%83+x&a=1&a=2&&flag", 10).unwrap();
+        let query = Query::parse("name=%e2%98%83+x&a=1&a=2&&flag", &Limits::default()).unwrap();
         let found: Vec<_> = query.iter().collect();
         assert_eq!(found, [("name", "☃ x"), ("a", "1"), ("a", "2"), ("flag", "")]);
         assert_eq!(query.get("a"), Some("2"));
@@ -82,7 +92,19 @@ mod tests {
 
     #[test]
     fn rubbish_is_refused() {
-        assert!(Query::parse("a=%ff", 10).unwrap_err().detail.contains("not UTF-8"));
-        assert!(Query::parse("a=1&a=2&a=3", 2).unwrap_err().detail.contains("at most 2"));
+        let error = Query::parse("a=%ff", &Limits::default()).unwrap_err();
+        assert!(error.detail.contains("not UTF-8"));
+    }
+
+    #[test]
+    fn each_limit_is_named() {
+        let limits =
+            Limits { query_bytes: 20, query_parameters: 2, query_list_length: 3, ..Limits::default() };
+        let error = |text: &str| Query::parse(text, &limits).unwrap_err();
+        assert!(error("a=1&a=2&a=3").detail.contains("at most 2 parameters"));
+        assert!(error("a=1,2,3%2c4").detail.contains("a may have at most 3 values"));
+        assert!(error("a=1234567890123456789").detail.contains("at most 20 bytes"));
+        assert_eq!(error("a=1234567890123456789").status, 414);
+        assert!(Query::parse("a=1,2,3&b", &limits).is_ok());
     }
 }

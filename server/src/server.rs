@@ -38,8 +38,8 @@ impl Server {
     ///
     /// # Errors
     /// An address that cannot be listened on.
-    pub async fn bind(address: SocketAddr, service: Service) -> io::Result<Self> {
-        Ok(Self { service: Arc::new(service), listener: TcpListener::bind(address).await? })
+    pub async fn bind(address: SocketAddr, service: impl Into<Arc<Service>>) -> io::Result<Self> {
+        Ok(Self { service: service.into(), listener: TcpListener::bind(address).await? })
     }
 
     /// The address that it listens on.

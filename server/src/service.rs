@@ -1,14 +1,19 @@
 //! What all requests share.
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::Response;
 use berth_placement::{Index, Timestamp};
 
 use crate::auth::Auth;
 use crate::http::cors::Cors;
+use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::policy::Policy;
-use crate::standard;
+use crate::{pipeline, standard};
 
 /// How the service behaves.
 #[derive(Debug, Clone)]
@@ -21,25 +26,6 @@ pub struct Options {
     pub cors: Cors,
     /// How much one request may ask for.
     pub limits: Limits,
-}
-
-/// How much one request may ask for; beyond, it is refused with the limit's name.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Bytes of a body.
-    pub body_bytes: usize,
-    /// Bytes of a URL's query.
-    pub query_bytes: usize,
-    /// Parameters of a query.
-    pub query_parameters: usize,
-    /// Elements of a list, or members of an object, in a body.
-    pub list_length: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { body_bytes: 16 << 20, query_bytes: 64 << 10, query_parameters: 1_000, list_length: 10_000 }
-    }
 }
 
 /// The Placement service over an index.
@@ -63,6 +49,11 @@ impl Service {
         }
         drop(writer);
         Self { index, options, metrics: Metrics::default() }
+    }
+
+    /// Answers a request without a socket. To be called on a Tokio runtime of several threads that has timers.
+    pub async fn answer(self: &Arc<Self>, request: Request) -> Response<Body> {
+        pipeline::answer(State(Arc::clone(self)), request).await
     }
 
     /// The index that it serves.

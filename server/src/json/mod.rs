@@ -1,7 +1,8 @@
-//! JSON: bodies checked by schema, answers written straight to bytes.
+//! JSON: bodies read within bounds and checked by schema, answers written straight to bytes.
 
 pub(crate) mod patterns;
 mod python;
+pub(crate) mod reader;
 pub(crate) mod schema;
 mod writer;
 

@@ -77,12 +77,9 @@ impl Schema {
     /// # Errors
     /// What is wrong and where.
     pub(crate) fn check(&self, value: &Value) -> Result<(), String> {
-        let mut checker =
-            Checker { errors: Vec::new(), depth: 0, schema_path: String::new(), path: String::new() };
+        let mut checker = Checker { error: None, depth: 0, schema_path: String::new(), path: String::new() };
         checker.check(self, value);
-        let first =
-            checker.errors.into_iter().reduce(|best, next| if next.depth < best.depth { next } else { best });
-        first.map_or(Ok(()), |Error { message, keyword, schema_path, path, .. }| {
+        checker.error.map_or(Ok(()), |Error { message, keyword, schema_path, path, .. }| {
             Err(format!(
                 "{message}\n\nFailed validating '{keyword}' in schema{schema_path}\n\nOn instance{path}"
             ))
@@ -91,7 +88,8 @@ impl Schema {
 }
 
 struct Checker {
-    errors: Vec<Error>,
+    /// The one nearest to the root, and the first of those.
+    error: Option<Error>,
     depth: usize,
     schema_path: String,
     path: String,
@@ -99,8 +97,10 @@ struct Checker {
 
 impl Checker {
     fn fail(&mut self, keyword: &'static str, message: String) {
-        let (schema_path, path) = (self.schema_path.clone(), self.path.clone());
-        self.errors.push(Error { depth: self.depth, message, keyword, schema_path, path });
+        if self.error.as_ref().is_none_or(|known| self.depth < known.depth) {
+            let (schema_path, path) = (self.schema_path.clone(), self.path.clone());
+            self.error = Some(Error { depth: self.depth, message, keyword, schema_path, path });
+        }
     }
 
     fn check(&mut self, schema: &Schema, value: &Value) {

@@ -20,6 +20,11 @@ impl Writer {
         writer.out
     }
 
+    /// Bytes so far.
+    pub(crate) fn len(&self) -> usize {
+        self.out.len()
+    }
+
     pub(crate) fn finish(self) -> Vec<u8> {
         self.out
     }

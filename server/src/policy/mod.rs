@@ -4,13 +4,16 @@ mod check;
 mod file;
 pub(crate) mod rules;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::auth::Identity;
 use check::{Check, Situation};
 
 pub use check::InvalidCheck;
 pub use file::InvalidFile;
+
+/// How many rules may refer to each other in turn.
+const DEEPEST: usize = 30;
 
 /// The rules in force.
 #[derive(Debug, Clone)]
@@ -39,8 +42,10 @@ pub enum InvalidPolicy {
         /// What is wrong with it.
         error: InvalidCheck,
     },
-    /// A rule refers to one that is not there, or to itself by way of others.
-    #[error("rule {0} refers to an unknown rule, or to itself")]
+    /// A rule refers to one that is not there, to itself by way of others, or on and on.
+    #[error(
+        "rule {0} refers to an unknown rule, to itself, or to rules that refer to others more than {DEEPEST} times in turn"
+    )]
     Reference(String),
 }
 
@@ -74,21 +79,26 @@ impl Policy {
             let parsed = parsed.map_err(|error| InvalidPolicy::Check { rule: rule.clone(), error })?;
             self.checks.insert(rule, parsed);
         }
-        match self.checks.keys().find(|rule| !self.ends(rule, self.checks.len())) {
-            Some(endless) => Err(InvalidPolicy::Reference(endless.clone())),
+        match self.endless() {
+            Some(rule) => Err(InvalidPolicy::Reference(rule.to_owned())),
             None => Ok(self),
         }
+    }
+
+    /// A rule that cannot be decided by following references [`DEEPEST`] times.
+    fn endless(&self) -> Option<&str> {
+        let mut decided = BTreeSet::new();
+        for _ in 0..=DEEPEST {
+            let is_ready = |rule: &Rule| rule.check.rules().into_iter().all(|next| decided.contains(next));
+            let ready = self.checks.iter().filter(|(_, rule)| is_ready(rule));
+            decided = ready.map(|(name, _)| &**name).collect();
+        }
+        self.checks.keys().map(|name| &**name).find(|name| !decided.contains(name))
     }
 
     /// All rules with their checks, in order of name.
     pub fn rules(&self) -> impl Iterator<Item = (&str, &str)> {
         self.checks.iter().map(|(name, rule)| (&**name, &*rule.text))
-    }
-
-    /// Whether deciding the rule ends within so many references.
-    fn ends(&self, rule: &str, references: usize) -> bool {
-        let Some(rule) = self.checks.get(rule).filter(|_| references > 0) else { return false };
-        rule.check.rules().into_iter().all(|next| self.ends(next, references - 1))
     }
 
     /// Whether `who` may do what the rule is about, to something of the project.
@@ -155,6 +165,13 @@ mod tests {
         let error = |file: &str| Policy::legacy().overridden(file).unwrap_err();
         assert_eq!(error("a: rule:b\nb: rule:a"), InvalidPolicy::Reference("a".to_owned()));
         assert_eq!(error("a: rule:missing"), InvalidPolicy::Reference("a".to_owned()));
+        // A chain as long as it may be, each link twice: told without trying every way through it.
+        let chain = |length: usize| {
+            let links = (1..=length).map(|n| format!("r{n:03}: rule:r{:03} or rule:r{:03}\n", n - 1, n - 1));
+            format!("r000: \"@\"\n{}", links.collect::<String>())
+        };
+        assert!(Policy::legacy().overridden(&chain(DEEPEST)).is_ok());
+        assert_eq!(error(&chain(DEEPEST + 1)), InvalidPolicy::Reference(format!("r{:03}", DEEPEST + 1)));
         assert!(matches!(error("a: pony"), InvalidPolicy::Check { .. }));
     }
 }

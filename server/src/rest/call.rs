@@ -12,6 +12,7 @@ use crate::auth::Identity;
 use crate::error::Failure;
 use crate::http::accept::takes_json;
 use crate::json::Schema;
+use crate::json::reader::{self, Bounds};
 use crate::microversion::Microversion;
 use crate::query::Query;
 use crate::service::Service;
@@ -83,13 +84,10 @@ impl Call<'_> {
 
     /// The body, checked.
     pub(crate) fn json(&self, schema: &Schema) -> Result<Value, Failure> {
-        let value: Value = serde_json::from_slice(&self.body)
-            .map_err(|error| Failure::bad_request(format!("Malformed JSON: {error}")))?;
-        let longest = self.service.options.limits.list_length;
-        if !lists_fit(&value, longest) {
-            let reason = format!("The body has a list or an object of more than {longest} elements.");
-            return Err(Failure::bad_request(reason));
-        }
+        let limits = &self.service.options.limits;
+        let bounds = Bounds { values: limits.body_values, list_length: limits.list_length };
+        let value =
+            reader::read(&self.body, bounds).map_err(|error| Failure::bad_request(error.to_string()))?;
         schema
             .check(&value)
             .map_err(|error| Failure::bad_request(format!("JSON does not validate: {error}")))?;
@@ -119,16 +117,4 @@ pub(crate) fn canonical(text: &str) -> Option<Uuid> {
     let uuid = Uuid::try_parse(text).ok()?;
     let mut buffer = Uuid::encode_buffer();
     (*uuid.hyphenated().encode_lower(&mut buffer) == *text).then_some(uuid)
-}
-
-fn lists_fit(value: &Value, longest: usize) -> bool {
-    match value {
-        Value::Array(values) => {
-            values.len() <= longest && values.iter().all(|value| lists_fit(value, longest))
-        }
-        Value::Object(members) => {
-            members.len() <= longest && members.values().all(|value| lists_fit(value, longest))
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
-    }
 }

@@ -18,24 +18,30 @@ pub(super) fn list(call: &Call<'_>) -> Result<Reply, Failure> {
     call.takes_json()?;
     call.may(rules::CANDIDATES_LIST)?;
     call.query.check(&schemas::candidate_query(call.version))?;
-    let query = groups::read(&call.query, call.version)?;
+    let limits = &call.service.options.limits;
+    let query = groups::read(&call.query, call.version, limits.request_groups)?;
     // The search can take as long as `Options::work` allows: other requests go on meanwhile.
     let body = tokio::task::block_in_place(|| answer(call, &query))?;
     Ok(Reply { body: Bytes::from(body), ..Reply::status(axum::http::StatusCode::OK) }.modified(call.now))
 }
 
 fn answer(call: &Call<'_>, query: &Query) -> Result<Vec<u8>, Failure> {
+    let options = Options { work: call.service.options.limits.candidate_work, ..Options::default() };
     let mut candidates =
-        call.index().candidates(query, &Options::default()).map_err(|unknown| unknown_name(&unknown))?;
+        call.index().candidates(query, &options).map_err(|unknown| unknown_name(&unknown))?;
     let mut writer = Writer::with_capacity(4096);
     let mut outcome = Ok(());
     writer.object(|w| outcome = document(w, call, query, &mut candidates));
-    outcome.map(|()| writer.finish()).map_err(|exceeded| too_much(&exceeded))
+    outcome.map(|()| writer.finish()).map_err(|too_much| Failure::bad_request(too_much.to_string()))
 }
 
-/// The search gave up: the request has to be narrower.
-fn too_much(exceeded: &WorkExceeded) -> Failure {
-    Failure::bad_request(exceeded.to_string())
+/// Why an answer is not finished: the request has to be narrower.
+#[derive(Debug, thiserror::Error)]
+enum TooMuch {
+    #[error(transparent)]
+    Work(#[from] WorkExceeded),
+    #[error("the answer would have more than {0} bytes; a smaller limit needs fewer")]
+    Bytes(usize),
 }
 
 fn unknown_name(unknown: &UnknownName) -> Failure {
@@ -52,22 +58,10 @@ fn document(
     call: &Call<'_>,
     query: &Query,
     candidates: &mut Candidates<'_>,
-) -> Result<(), WorkExceeded> {
-    let mut failed = None;
-    w.key("allocation_requests").array(|w| {
-        while let Some(next) = candidates.next() {
-            match next {
-                Ok(candidate) => w.object(|w| request(w, call, query, candidates.topology(), &candidate)),
-                Err(exceeded) => {
-                    failed = Some(exceeded);
-                    return;
-                }
-            }
-        }
-    });
-    if let Some(exceeded) = failed {
-        return Err(exceeded);
-    }
+) -> Result<(), TooMuch> {
+    let mut outcome = Ok(());
+    w.key("allocation_requests").array(|w| outcome = requests(w, call, query, candidates));
+    outcome?;
     let summaries = candidates.summaries()?;
     w.key("provider_summaries").object(|w| {
         for of_provider in summaries {
@@ -75,6 +69,22 @@ fn document(
                 .object(|w| summary(w, call, candidates.topology(), &of_provider));
         }
     });
+    Ok(())
+}
+
+fn requests(
+    w: &mut Writer,
+    call: &Call<'_>,
+    query: &Query,
+    candidates: &mut Candidates<'_>,
+) -> Result<(), TooMuch> {
+    let most = call.service.options.limits.candidate_bytes;
+    while let Some(candidate) = candidates.next().transpose()? {
+        w.object(|w| request(w, call, query, candidates.topology(), &candidate));
+        if w.len() > most {
+            return Err(TooMuch::Bytes(most));
+        }
+    }
     Ok(())
 }
 

@@ -67,10 +67,10 @@ impl<'body> Wanted<'body> {
         let rows: Vec<Row> = rows.collect::<Result<_, _>>()?;
         for (row, (_, resources)) in rows.into_iter().zip(&self.allocations) {
             for (class, amount) in *resources {
-                let allocation = allocation(topology, row, class, amount)?;
-                put(&mut allocations, allocation);
+                allocations.push(allocation(topology, row, class, amount)?);
             }
         }
+        let allocations = last_of_each(allocations);
         let (consumer, owner) = (ConsumerId::from(self.consumer), Arc::clone(&self.owner));
         Ok(Write { consumer, generation, owner, allocations })
     }
@@ -106,12 +106,12 @@ fn allocation(topology: &Topology, row: Row, class: &str, amount: &Value) -> Res
     Ok(Allocation { row, class, amount })
 }
 
-/// Adds an allocation; of two on the same provider and class, the last counts.
-fn put(allocations: &mut Allocations, new: Allocation) {
-    match allocations.iter_mut().find(|old| (old.row, old.class) == (new.row, new.class)) {
-        Some(old) => *old = new,
-        None => allocations.push(new),
-    }
+/// Of several allocations on the same provider and class, the last.
+fn last_of_each(mut allocations: Allocations) -> Allocations {
+    allocations.reverse(); // the sort is stable
+    allocations.sort_by_key(|allocation| (allocation.row, allocation.class));
+    allocations.dedup_by_key(|allocation| (allocation.row, allocation.class));
+    allocations
 }
 
 fn by_list(entry: &Value) -> Option<(&str, &Map<String, Value>)> {

@@ -173,9 +173,10 @@ fn aggregate(value: &str) -> Result<(bool, Vec<Uuid>), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::Limits;
 
     fn query(text: &str) -> Query {
-        Query::parse(text, 10).unwrap()
+        Query::parse(text, &Limits::default()).unwrap()
     }
 
     #[test]

@@ -12,8 +12,8 @@ use crate::query::{Query as Parameters, bad};
 /// From this microversion on, groups may be tied to a subtree, and then may come without resources.
 const SAME_SUBTREE: u16 = 36;
 
-/// Reads a query whose form has been checked.
-pub(super) fn read(parameters: &Parameters, version: Microversion) -> Result<Query, Failure> {
+/// Reads a query whose form has been checked, of at most so many groups.
+pub(super) fn read(parameters: &Parameters, version: Microversion, most: usize) -> Result<Query, Failure> {
     let mut query = Query {
         limit: limit(parameters),
         group_policy: match parameters.all("group_policy").next() {
@@ -26,7 +26,7 @@ pub(super) fn read(parameters: &Parameters, version: Microversion) -> Result<Que
     };
     (query.root_required, query.root_forbidden) = root_traits(parameters)?;
     query.same_subtrees = parameters.all("same_subtree").map(suffixes).collect::<Result<_, _>>()?;
-    query.groups = groups(parameters, version)?;
+    query.groups = groups(parameters, version, most)?;
     if version.at_least(SAME_SUBTREE) {
         check_subtrees(&query)?;
     } else {
@@ -84,7 +84,7 @@ fn suffixes(value: &str) -> Result<Names, Failure> {
 }
 
 /// The groups in the order in which their first parameters come.
-fn groups(parameters: &Parameters, version: Microversion) -> Result<Vec<Group>, Failure> {
+fn groups(parameters: &Parameters, version: Microversion, most: usize) -> Result<Vec<Group>, Failure> {
     let mut groups: Vec<Group> = Vec::new();
     for (key, value) in parameters.iter() {
         let Some((what, suffix)) = split(key, version) else { continue };
@@ -92,17 +92,22 @@ fn groups(parameters: &Parameters, version: Microversion) -> Result<Vec<Group>, 
             groups.push(Group { suffix: suffix.into(), ..Group::default() });
             groups.len() - 1
         });
+        if place == most {
+            return Err(Failure::bad_request(format!("A query may have at most {most} request groups.")));
+        }
         let group = &mut groups[place];
         match what {
             What::Resources => group.resources = filters::resources(value)?,
-            What::Required => {
+            // All of a group's values are read with the first.
+            What::Required if group.required.is_empty() && group.forbidden.is_empty() => {
                 let filter = filters::traits(parameters, key, version)?;
                 (group.required, group.forbidden) = (filter.required, filter.forbidden);
             }
-            What::MemberOf => {
+            What::MemberOf if group.member_of.is_empty() && group.not_member_of.is_empty() => {
                 let filter = filters::aggregates(parameters, suffix, version)?;
                 (group.member_of, group.not_member_of) = (filter.required, filter.forbidden);
             }
+            What::Required | What::MemberOf => {}
             What::InTree => group.in_tree = Some(tree(value)?),
         }
     }

@@ -226,6 +226,9 @@ fn read(record: &Value, version: Microversion, class: &str, uuid: &str) -> Resul
     };
     let invalid =
         |reason: &str| format!("Invalid inventory for '{class}' on resource provider '{uuid}'. {reason}");
+    if inventory.allocation_ratio <= 0.0 {
+        return Err(invalid("allocation_ratio has to be greater than 0."));
+    }
     // From 1.26 on, everything may be reserved.
     if version.at_least(26) {
         if inventory.capacity() < 0 {

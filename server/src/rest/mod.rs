@@ -9,6 +9,7 @@ mod consumers;
 mod filters;
 mod groups;
 mod inventories;
+mod provider_filter;
 mod providers;
 mod refusals;
 mod reshaper;

@@ -1,12 +1,13 @@
 //! `/resource_providers`: who has something.
 
 use axum::http::StatusCode;
-use berth_placement::{ClassId, Index, Provider, Row, RowSet, Topology, TopologyError, TraitId, Writer};
+use berth_placement::{Row, Topology, TopologyError, Writer};
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::call::{Call, no_provider};
-use super::{filters, refusals, schemas};
+use super::provider_filter::Filter;
+use super::{refusals, schemas};
 use crate::error::{Code, Failure};
 use crate::http::reply::Reply;
 use crate::json;
@@ -29,94 +30,6 @@ pub(super) fn list(call: &Call<'_>) -> Result<Reply, Failure> {
     });
     let last = rows.iter().map(|&row| call.index().changed_at(row)).max();
     Ok(Reply::json(document.finish()).modified(last.unwrap_or(call.now)))
-}
-
-/// Which providers are wanted.
-#[derive(Default)]
-struct Filter<'query> {
-    name: Option<&'query str>,
-    uuid: Option<&'query str>,
-    tree: Option<Row>,
-    /// Of each list, a provider has one.
-    traits: Vec<Vec<TraitId>>,
-    no_traits: Vec<TraitId>,
-    aggregates: filters::AggregateFilter,
-    resources: Vec<(ClassId, u64)>,
-}
-
-impl<'query> Filter<'query> {
-    /// What the query asks for; `None` when nothing can match.
-    fn of(call: &'query Call<'_>, topology: &Topology) -> Result<Option<Self>, Failure> {
-        let query = &call.query;
-        let aggregates = filters::aggregates(query, "", call.version)?;
-        let traits = filters::traits(query, "required", call.version)?;
-        let resources = query.get("resources").map(filters::resources).transpose()?.unwrap_or_default();
-        let in_tree = query.get("in_tree").filter(|uuid| !uuid.is_empty());
-        let tree = in_tree.map(|uuid| call.find(uuid).map(|found| found.provider().root));
-        if tree == Some(None) {
-            return Ok(None);
-        }
-        let find_trait = |name: &str| {
-            topology.find_trait(name).ok_or_else(|| {
-                let reason = refusals::no_such_trait(name);
-                Failure::bad_request(format!("Invalid trait(s) in \"required\" parameter: {reason}"))
-            })
-        };
-        let all =
-            |names: &Vec<Box<str>>| names.iter().map(|name| find_trait(name)).collect::<Result<Vec<_>, _>>();
-        let find_class = |(name, amount): (Box<str>, u64)| {
-            let class = topology.class(&name).ok_or_else(|| {
-                let reason = refusals::no_such_class(&name);
-                Failure::bad_request(format!("Invalid resource class in resources parameter: {reason}"))
-            })?;
-            Ok((class, amount))
-        };
-        Ok(Some(Self {
-            name: query.get("name").filter(|name| !name.is_empty()),
-            uuid: query.get("uuid").filter(|uuid| !uuid.is_empty()),
-            tree: tree.flatten(),
-            traits: traits.required.iter().map(all).collect::<Result<_, _>>()?,
-            no_traits: all(&traits.forbidden)?,
-            aggregates,
-            resources: resources.into_iter().map(find_class).collect::<Result<_, Failure>>()?,
-        }))
-    }
-
-    fn rows(&self, index: &Index, topology: &Topology) -> Vec<Row> {
-        let takes = |&(row, provider): &(Row, &Provider)| self.takes(index, topology, row, provider);
-        if let Some(row) = self.name.map(|name| index.find_named(name)) {
-            let found = row.and_then(|row| Some((row, topology.provider(row)?)));
-            return found.filter(takes).into_iter().map(|(row, _)| row).collect();
-        }
-        match self.tree {
-            Some(root) => {
-                let tree = topology.tree(root).iter();
-                let tree = tree.filter_map(|&row| Some((row, topology.provider(row)?)));
-                tree.filter(takes).map(|(row, _)| row).collect()
-            }
-            None => topology.providers().filter(takes).map(|(row, _)| row).collect(),
-        }
-    }
-
-    fn takes(&self, index: &Index, topology: &Topology, row: Row, provider: &Provider) -> bool {
-        let has = |rows: Option<&RowSet>| rows.is_some_and(|rows| rows.contains(row.0));
-        let has_trait = |&id: &TraitId| has(topology.rows_with_trait(id));
-        let is_in = |&aggregate: &Uuid| has(topology.rows_in_aggregate(aggregate));
-        self.name.is_none_or(|name| *provider.name == *name)
-            && self.uuid.is_none_or(|uuid| super::call::canonical(uuid) == Some(provider.uuid))
-            && self.tree.is_none_or(|root| provider.root == root)
-            && self.traits.iter().all(|choice| choice.iter().any(has_trait))
-            && !self.no_traits.iter().any(has_trait)
-            && self.aggregates.required.iter().all(|choice| choice.iter().any(is_in))
-            && !self.aggregates.forbidden.iter().any(is_in)
-            && self.resources.iter().all(|&(class, amount)| fits(index, row, class, amount))
-    }
-}
-
-fn fits(index: &Index, row: Row, class: ClassId, amount: u64) -> bool {
-    let Ok(amount) = u32::try_from(amount) else { return false };
-    let free = index.free(row, class).is_some_and(|free| free >= i64::from(amount));
-    free && index.inventory(row, class).is_some_and(|inventory| inventory.units.allow(amount))
 }
 
 pub(super) fn create(call: &Call<'_>) -> Result<Reply, Failure> {

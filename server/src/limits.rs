@@ -1,0 +1,48 @@
+//! How much one request may ask for.
+
+use std::time::Duration;
+
+use berth_placement::candidates;
+
+/// How much one request may ask for; beyond, it is refused with the limit's name and value. `docs/limits.md` lists them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a body.
+    pub body_bytes: usize,
+    /// How long a body may take to arrive.
+    pub body_time: Duration,
+    /// Values in a body, those in lists and objects included.
+    pub body_values: usize,
+    /// Elements of one list, or members of one object, in a body.
+    pub list_length: usize,
+    /// Bytes of a URL's query.
+    pub query_bytes: usize,
+    /// Parameters of a query.
+    pub query_parameters: usize,
+    /// Values that stand in one parameter, with commas between them.
+    pub query_list_length: usize,
+    /// Request groups of a query for allocation candidates.
+    pub request_groups: usize,
+    /// Steps that one query for allocation candidates may take; see
+    /// [`WorkExceeded`](berth_placement::candidates::WorkExceeded).
+    pub candidate_work: u64,
+    /// Bytes of the answer to one query for allocation candidates.
+    pub candidate_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes: 8 << 20,
+            body_time: Duration::from_secs(30),
+            body_values: 500_000,
+            list_length: 10_000,
+            query_bytes: 32 << 10,
+            query_parameters: 1_000,
+            query_list_length: 1_000,
+            request_groups: 256,
+            candidate_work: candidates::Options::WORK,
+            candidate_bytes: 256 << 20,
+        }
+    }
+}
