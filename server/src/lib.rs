@@ -19,8 +19,9 @@ mod rest;
 mod server;
 mod service;
 pub mod standard;
+mod utc;
 
-pub use auth::{Auth, Identity, Unauthenticated};
+pub use auth::{Auth, Identity, InvalidKeystone, Keystone, KeystoneSettings, Secret, Unauthenticated};
 pub use error::{Code, Failure};
 pub use http::cors::Cors;
 pub use microversion::{InvalidMicroversion, Microversion};

@@ -10,6 +10,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::auth::KeystoneCounters;
+
 /// One kind of request and how it ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Outcome {
@@ -53,6 +55,13 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// Also shows what requests with tokens came to.
+    pub(crate) fn watch_keystone(&mut self, counters: &KeystoneCounters) {
+        let (asked, cached) = (counters.asked.clone(), counters.cached.clone());
+        self.registry.register("keystone_validations", "Questions to Keystone, by outcome", asked);
+        self.registry.register("keystone_cached", "Requests whose token was known already", cached);
+    }
+
     /// Notes a request that was answered.
     pub(crate) fn note(&self, outcome: &Outcome, seconds: f64) {
         const CONFLICT: u16 = 409;

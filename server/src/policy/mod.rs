@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::auth::Identity;
 use check::{Check, Situation};
+use file::Entry;
 
 pub use check::InvalidCheck;
 pub use file::InvalidFile;
@@ -32,16 +33,31 @@ pub enum InvalidPolicy {
     #[error(transparent)]
     File(#[from] InvalidFile),
     /// A rule cannot be read.
-    #[error("rule {rule}: {error}")]
+    #[error("line {line}: rule {rule}: {error}")]
     Check {
+        /// The line it stands on.
+        line: usize,
         /// The rule.
         rule: String,
         /// What is wrong with it.
         error: InvalidCheck,
     },
     /// A rule refers to one that is not there, or to itself by way of others.
-    #[error("rule {0} refers to an unknown rule, or to itself")]
-    Reference(String),
+    #[error("line {line}: rule {rule} refers to an unknown rule, or to itself")]
+    Reference {
+        /// The line it stands on.
+        line: usize,
+        /// The rule.
+        rule: String,
+    },
+    /// A rule is about something that this API does not have.
+    #[error("line {line}: there is no rule {rule} in the Placement API")]
+    Unknown {
+        /// The line it stands on.
+        line: usize,
+        /// The rule.
+        rule: String,
+    },
 }
 
 impl Policy {
@@ -69,13 +85,18 @@ impl Policy {
     /// # Errors
     /// A file or rule that cannot be read, or a rule that refers to what is not there.
     pub fn overridden(mut self, file: &str) -> Result<Self, InvalidPolicy> {
-        for (rule, check) in file::parse(file)? {
+        let entries = file::parse(file)?;
+        for Entry { line, rule, check } in entries.clone() {
+            if rule.starts_with("placement:") && !self.checks.contains_key(&rule) {
+                return Err(InvalidPolicy::Unknown { line, rule });
+            }
             let parsed = Rule::parse(&check);
-            let parsed = parsed.map_err(|error| InvalidPolicy::Check { rule: rule.clone(), error })?;
+            let parsed = parsed.map_err(|error| InvalidPolicy::Check { line, rule: rule.clone(), error })?;
             self.checks.insert(rule, parsed);
         }
-        match self.checks.keys().find(|rule| !self.ends(rule, self.checks.len())) {
-            Some(endless) => Err(InvalidPolicy::Reference(endless.clone())),
+        // The defaults refer to each other only, so a reference that leads nowhere passes through the file.
+        match entries.into_iter().find(|entry| !self.ends(&entry.rule, self.checks.len())) {
+            Some(Entry { line, rule, .. }) => Err(InvalidPolicy::Reference { line, rule }),
             None => Ok(self),
         }
     }
@@ -94,8 +115,8 @@ impl Policy {
     /// Whether `who` may do what the rule is about, to something of the project.
     #[must_use]
     pub fn allows(&self, rule: &str, who: &Identity, project_id: Option<&str>) -> bool {
-        // A token of the whole system says nothing about a project.
-        if who.system && rules::is_for_projects(rule) {
+        // A token of the whole system or of a domain says nothing about a project.
+        if (who.system || who.domain_id.is_some()) && rules::is_for_projects(rule) {
             return false;
         }
         let decide = |rule: &str| self.allows(rule, who, project_id);
@@ -116,7 +137,7 @@ mod tests {
 
     fn who(roles: &[&str]) -> Identity {
         let roles = roles.iter().map(|&role| role.to_owned()).collect();
-        Identity { user_id: "u".into(), project_id: Some("p".into()), roles, system: false }
+        Identity { user_id: "u".into(), project_id: Some("p".into()), roles, ..Identity::default() }
     }
 
     /// (rule, role) by (legacy, secure), from the original's documented defaults.
@@ -153,8 +174,11 @@ mod tests {
     #[test]
     fn rules_that_lead_nowhere_are_refused() {
         let error = |file: &str| Policy::legacy().overridden(file).unwrap_err();
-        assert_eq!(error("a: rule:b\nb: rule:a"), InvalidPolicy::Reference("a".to_owned()));
-        assert_eq!(error("a: rule:missing"), InvalidPolicy::Reference("a".to_owned()));
+        let circle = error("# two\na: rule:b\nb: rule:a");
+        assert_eq!(circle.to_string(), "line 2: rule a refers to an unknown rule, or to itself");
+        assert!(matches!(error("a: rule:missing"), InvalidPolicy::Reference { line: 1, .. }));
+        assert!(matches!(error("admin_or_service_api: rule:missing"), InvalidPolicy::Reference { .. }));
+        assert!(matches!(error("placement:trait:list: '@'"), InvalidPolicy::Unknown { line: 1, .. }));
         assert!(matches!(error("a: pony"), InvalidPolicy::Check { .. }));
     }
 }
