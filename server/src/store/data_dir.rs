@@ -64,10 +64,10 @@ impl DataDir {
         }
     }
 
-    /// The folder.
+    /// Whether a state was written already.
     #[must_use]
-    pub fn folder(&self) -> &Path {
-        &self.folder
+    pub fn has_state(&self) -> bool {
+        self.folder.join(STATE).exists()
     }
 
     /// The state; `None` when none was written yet.
