@@ -11,6 +11,7 @@ mod explain;
 mod generate;
 mod interrupt;
 mod output;
+mod placement_database;
 mod placements;
 mod progress;
 mod replay;
@@ -53,6 +54,10 @@ enum Command {
     Replay(replay::Replay),
     /// Serve the OpenStack Placement API over HTTP
     Serve(serve::Serve),
+    /// Carry everything over from another Placement's database
+    ImportPlacement(placement_database::ImportPlacement),
+    /// Write a script that gives a Placement database what Berth holds
+    ExportPlacement(placement_database::ExportPlacement),
     /// Measure, compare measurements, and put load on a Placement server
     Bench(bench::Bench),
     /// Write a workload as hosts and vms CSV files
@@ -69,6 +74,8 @@ fn main() -> ExitCode {
     let ending = match Cli::parse().command {
         Command::Replay(command) => command.run(),
         Command::Serve(command) => command.run(),
+        Command::ImportPlacement(command) => command.run(),
+        Command::ExportPlacement(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Generate(command) => command.run(),
         Command::Config(command) => command.run(),

@@ -2,76 +2,169 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
-use berth_server::{Auth, Cors, Limits, Options, Policy, Server, Service};
-use clap::{Args, ValueEnum};
+use anyhow::{Context, Result, anyhow};
+use berth_server::{
+    Auth, Cors, DataDir, Keeper, Keystone, KeystoneSettings, Limits, Options, Policy, Secret, Server, Service,
+};
+use clap::Args;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::Ending;
+use crate::config::{AuthChoice, KeystoneTable, LogFormat, ServeSettings, Sources};
 
-/// Serves the OpenStack Placement API, microversions 1.0 to 1.39. State is held in memory and ends with the process.
+/// Serves the OpenStack Placement API, microversions 1.0 to 1.39.
 #[derive(Args)]
+#[command(after_help = "\
+Every option is also a setting of the configuration, below [serve]: docs/configuration.md. The state is held in memory;
+with --data it is saved every save_interval seconds and when the service stops, and read when it starts.")]
 pub(crate) struct Serve {
-    /// Address to listen on
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8778")]
-    listen: SocketAddr,
-    /// How to find out who is asking; noauth2 believes what requests say, for development and tests
-    #[arg(long, value_enum, default_value_t = AuthChoice::Noauth2)]
-    auth: AuthChoice,
-    /// Who may do what: the defaults `legacy` or `secure`, or a policy file that overrides rules of `legacy`
-    #[arg(long, value_name = "legacy|secure|FILE", default_value = "legacy")]
-    policy: PathBuf,
+    /// Address to listen on [default: 127.0.0.1:8778]
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// Folder to keep the state in; without, it ends with the process
+    #[arg(long, value_name = "DIR")]
+    data: Option<String>,
+    /// How to find out who is asking; noauth2 believes what requests say [default: noauth2]
+    #[arg(long, value_name = "noauth2|keystone")]
+    auth: Option<String>,
+    /// Who may do what: defaults, or a policy file that overrides rules of `legacy` [default: legacy]
+    #[arg(long, value_name = "legacy|secure|FILE")]
+    policy: Option<String>,
     /// Another origin whose pages may call, such as https://dashboard.example.com (may be repeated)
     #[arg(long, value_name = "ORIGIN")]
     cors_origin: Vec<String>,
+    /// What the log looks like [default: text]
+    #[arg(long, value_name = "text|json")]
+    log_format: Option<String>,
     /// Print the rules of the policy as a policy file and stop
     #[arg(long)]
     print_policy: bool,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum AuthChoice {
-    Noauth2,
+    #[command(flatten)]
+    sources: Sources,
 }
 
 impl Serve {
     pub(crate) fn run(self) -> Result<Ending> {
-        let policy = policy(&self.policy)?;
-        if self.print_policy {
+        let is_question = self.print_policy;
+        let settings = self.settings()?;
+        let policy = policy(&settings.policy)?;
+        if is_question {
             return print(&policy);
         }
-        let filter = EnvFilter::try_from_env("BERTH_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+        start_log(&settings)?;
         let options = Options {
-            auth: match self.auth {
-                AuthChoice::Noauth2 => Auth::Noauth2,
-            },
+            auth: auth(&settings)?,
             policy,
-            cors: Cors { allowed_origins: self.cors_origin },
+            cors: Cors { allowed_origins: settings.cors_origins.clone() },
             limits: Limits::default(),
         };
-        let service = Service::new(options);
+        let (service, keeper) = load(settings.data.as_deref(), options)?;
         let runtime = Builder::new_multi_thread().enable_all().build().context("cannot start the threads")?;
-        runtime.block_on(serve(self.listen, service))?;
-        Ok(Ending::Complete)
+        let served = runtime.block_on(serve(&settings, service, keeper.clone()));
+        // Whatever happened: what was answered is to be found again.
+        keeper.map_or(Ok(()), |keeper| keeper.save()).context("cannot save the state")?;
+        served.map(|()| Ending::Complete)
+    }
+
+    /// The settings in effect.
+    fn settings(self) -> Result<ServeSettings> {
+        let cors = (!self.cors_origin.is_empty()).then(|| self.cors_origin.join(","));
+        let options = [
+            ("--listen", "serve.listen", self.listen),
+            ("--data", "serve.data", self.data),
+            ("--auth", "serve.auth", self.auth),
+            ("--policy", "serve.policy", self.policy),
+            ("--cors-origin", "serve.cors_origins", cors),
+            ("--log-format", "serve.log_format", self.log_format),
+        ];
+        let given = options.into_iter().filter_map(|(option, path, text)| Some((option, path, text?)));
+        Ok(self.sources.settings(given.collect())?.serve)
     }
 }
 
-fn policy(choice: &PathBuf) -> Result<Policy> {
-    match choice.to_str() {
-        Some("legacy") => Ok(Policy::legacy()),
-        Some("secure") => Ok(Policy::secure()),
-        _ => {
-            let text = fs::read_to_string(choice)
-                .with_context(|| format!("cannot read the policy {}", choice.display()))?;
-            Policy::legacy().overridden(&text).with_context(|| format!("in the policy {}", choice.display()))
+fn start_log(settings: &ServeSettings) -> Result<()> {
+    let filter = match std::env::var("BERTH_LOG") {
+        Ok(filter) => EnvFilter::try_new(filter).context("BERTH_LOG")?,
+        Err(_) => EnvFilter::try_new(&settings.log).context("serve.log")?,
+    };
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match settings.log_format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
+    Ok(())
+}
+
+fn policy(choice: &str) -> Result<Policy> {
+    match choice {
+        "legacy" => Ok(Policy::legacy()),
+        "secure" => Ok(Policy::secure()),
+        file => {
+            let text =
+                fs::read_to_string(file).with_context(|| format!("serve.policy: cannot read {file}"))?;
+            Policy::legacy().overridden(&text).with_context(|| format!("serve.policy: {file}"))
         }
     }
+}
+
+fn auth(settings: &ServeSettings) -> Result<Auth> {
+    match settings.auth {
+        AuthChoice::Noauth2 => Ok(Auth::Noauth2),
+        AuthChoice::Keystone => {
+            let keystone = Keystone::new(&keystone(&settings.keystone)?);
+            Ok(Auth::Keystone(Arc::new(keystone.map_err(|error| anyhow!("serve.keystone.{error}"))?)))
+        }
+    }
+}
+
+fn keystone(table: &KeystoneTable) -> Result<KeystoneSettings> {
+    let needed = |setting| format!("serve.keystone.{setting}: is needed with serve.auth = \"keystone\"");
+    let read = |setting: &str, file: &PathBuf| {
+        fs::read_to_string(file)
+            .with_context(|| format!("serve.keystone.{setting}: cannot read {}", file.display()))
+    };
+    let password_file = table.password_file.as_ref().with_context(|| needed("password_file"))?;
+    let password = read("password_file", password_file)?;
+    Ok(KeystoneSettings {
+        auth_url: table.auth_url.clone().with_context(|| needed("auth_url"))?,
+        www_authenticate_uri: table.www_authenticate_uri.clone(),
+        username: table.username.clone(),
+        password: Secret(password.trim_end_matches(['\r', '\n']).to_owned()),
+        user_domain_name: table.user_domain_name.clone(),
+        project_name: table.project_name.clone(),
+        project_domain_name: table.project_domain_name.clone(),
+        ca_certificates: table.ca_file.as_ref().map(|file| read("ca_file", file)).transpose()?,
+        cache_time: Duration::from_secs(table.token_cache_time),
+        cache_entries: NonZeroUsize::new(table.token_cache_entries)
+            .context("serve.keystone.token_cache_entries: is less than 1")?,
+        timeout: Duration::from_secs(table.timeout),
+    })
+}
+
+/// The service, with the state of the folder if one is given.
+fn load(data: Option<&Path>, options: Options) -> Result<(Arc<Service>, Option<Arc<Keeper>>)> {
+    let Some(data) = data else {
+        tracing::warn!("no serve.data is given: the state ends with this process");
+        return Ok((Arc::new(Service::new(options)), None));
+    };
+    let start = Instant::now();
+    let folder = DataDir::open(data).context("serve.data")?;
+    let service = match folder.load().context("serve.data")? {
+        Some(index) => Service::over(index, options).context("serve.data")?,
+        None => Service::new(options),
+    };
+    let (index, took) = (service.index(), start.elapsed().as_secs_f64());
+    let (providers, consumers) = (index.topology().providers().count(), index.consumers());
+    tracing::info!(folder = %data.display(), providers, consumers, took, "loaded the state");
+    let service = Arc::new(service);
+    Ok((Arc::clone(&service), Some(Arc::new(Keeper::new(service, folder)))))
 }
 
 fn print(policy: &Policy) -> Result<Ending> {
@@ -82,11 +175,20 @@ fn print(policy: &Policy) -> Result<Ending> {
     Ok(Ending::Complete)
 }
 
-async fn serve(address: SocketAddr, service: Service) -> Result<()> {
-    let server =
-        Server::bind(address, service).await.with_context(|| format!("cannot listen on {address}"))?;
+async fn serve(settings: &ServeSettings, service: Arc<Service>, keeper: Option<Arc<Keeper>>) -> Result<()> {
+    let address = settings.listen;
+    let server = Server::bind(address, service).await;
+    let server = server.with_context(|| format!("serve.listen: cannot listen on {address}"))?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
-    tracing::info!(address = %server.address()?, "serving the Placement API");
+    tracing::info!(address = %server.address()?, auth = ?settings.auth, "serving the Placement API");
+    if let Some(keeper) = keeper {
+        let seconds = settings.save_interval;
+        tracing::warn!(
+            seconds,
+            "the state is saved every so many seconds and at the end: a crash loses what came after the last time"
+        );
+        tokio::spawn(keeper.run(Duration::from_secs(seconds)));
+    }
     let stop = async move {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -94,6 +196,6 @@ async fn serve(address: SocketAddr, service: Service) -> Result<()> {
         }
         tracing::info!("finishing the requests that have begun");
     };
-    server.run(stop).await;
+    server.run(stop, Duration::from_secs(settings.shutdown_timeout)).await;
     Ok(())
 }

@@ -133,6 +133,11 @@ impl Consumers {
         Locked { shards: shards.into_iter().map(|shard| (shard, self.write(shard))).collect() }
     }
 
+    /// Locks everything for reading.
+    pub(crate) fn lock_all(&self) -> Vec<RwLockReadGuard<'_, Shard>> {
+        (0..SHARDS).map(|shard| self.read(shard)).collect()
+    }
+
     pub(crate) fn len(&self) -> usize {
         (0..SHARDS).map(|shard| self.read(shard).len()).sum()
     }

@@ -245,6 +245,19 @@ impl Ledger {
         self.heads.get_or_grow(row.index()).generation.fetch_add(1, Ordering::AcqRel);
     }
 
+    /// Sets the generation of a provider that nobody else knows yet.
+    pub(crate) fn set_generation(&self, row: Row, generation: u64) {
+        self.heads.get_or_grow(row.index()).generation.store(generation, Ordering::Release);
+    }
+
+    /// Takes the allocations' room, whether it is there or not. The inventories have to exist.
+    pub(crate) fn take_unasked(&self, allocations: &[Allocation]) {
+        for &Allocation { row, class, amount } in allocations {
+            let account = self.heads.get(row.index()).and_then(|head| self.account(head, row, class));
+            account.expect("it has an inventory").used.fetch_add(i64::from(amount), Ordering::AcqRel);
+        }
+    }
+
     /// Takes all of the allocations' room, or none.
     ///
     /// # Errors

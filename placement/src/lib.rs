@@ -20,6 +20,7 @@ pub mod kernel;
 mod ledger;
 mod members;
 mod names;
+mod records;
 mod row_set;
 mod segment;
 mod sync;
@@ -38,6 +39,9 @@ pub use journal::{Entry as JournalEntry, Journal, Read as JournalRead};
 pub use ledger::{InventoryError, InventoryInUse, Ledger, Refusal, ReshapeRefusal, Rewrite};
 pub use members::Members;
 pub use names::Names;
+pub use records::{
+    AllocationRecord, ConsumerRecord, Mark, NameRecord, ProviderRecord, Record, RestoreError, Snapshot,
+};
 pub use row_set::RowSet;
 pub use topology::{Provider, SHARES_VIA_AGGREGATE, Topology};
 pub use transfer::{ExpectedGeneration, ReshapeError, TransferError, Write};

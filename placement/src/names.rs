@@ -32,6 +32,11 @@ impl Names {
         self.entry(number).map(|entry| &*entry.name)
     }
 
+    /// The name with this number, to keep.
+    pub(crate) fn shared(&self, number: u32) -> Option<Arc<str>> {
+        self.entry(number).map(|entry| Arc::clone(&entry.name))
+    }
+
     /// When the name with this number was added or last changed.
     #[must_use]
     pub fn since(&self, number: u32) -> Option<Timestamp> {

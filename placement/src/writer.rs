@@ -362,6 +362,11 @@ impl<'index> Writer<'index> {
         if found == given { Ok(()) } else { Err(TopologyError::Generation { given, found }) }
     }
 
+    /// What is changed from here on happened then.
+    pub(crate) fn set_now(&mut self, now: Timestamp) {
+        self.now = now;
+    }
+
     fn known(&self, row: Row) -> Result<&Provider, TopologyError> {
         self.topology.provider(row).ok_or(TopologyError::UnknownProvider(row))
     }

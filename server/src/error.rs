@@ -76,6 +76,11 @@ impl Failure {
         Self::new(StatusCode::UNAUTHORIZED, detail)
     }
 
+    /// Something that is needed for an answer is not there for the moment.
+    pub(crate) fn unavailable(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+    }
+
     /// The policy says no.
     pub(crate) fn forbidden(rule: &str) -> Self {
         Self::new(StatusCode::FORBIDDEN, format!("Policy does not allow {rule} to be performed."))

@@ -1,14 +1,19 @@
 //! What operators watch, in the text format of Prometheus.
 
 use std::fmt::Write;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use berth_placement::Index;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+
+use crate::auth::KeystoneCounters;
 
 /// One kind of request and how it ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -37,6 +42,14 @@ pub(crate) struct Metrics {
     requests: Family<Outcome, Counter>,
     latencies: Latencies,
     conflicts: Family<Kind, Counter>,
+    saves: Family<Save, Counter>,
+    save_seconds: Gauge<f64, AtomicU64>,
+}
+
+/// How saving the state ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Save {
+    outcome: &'static str,
 }
 
 impl Default for Metrics {
@@ -48,11 +61,22 @@ impl Default for Metrics {
         registry.register("requests", "Requests by route and status", requests.clone());
         registry.register("request_seconds", "Time to serve a request", latencies.clone());
         registry.register("conflicts", "Requests refused because the state had changed", conflicts.clone());
-        Self { registry, requests, latencies, conflicts }
+        let (saves, save_seconds) = Default::default();
+        registry.register("saves", "Times the state was written to disk, by outcome", Family::clone(&saves));
+        let help = "Time it took to write the state to disk, the last time";
+        registry.register("save_seconds", help, Gauge::clone(&save_seconds));
+        Self { registry, requests, latencies, conflicts, saves, save_seconds }
     }
 }
 
 impl Metrics {
+    /// Also shows what requests with tokens came to.
+    pub(crate) fn watch_keystone(&mut self, counters: &KeystoneCounters) {
+        let (asked, cached) = (counters.asked.clone(), counters.cached.clone());
+        self.registry.register("keystone_validations", "Questions to Keystone, by outcome", asked);
+        self.registry.register("keystone_cached", "Requests whose token was known already", cached);
+    }
+
     /// Notes a request that was answered.
     pub(crate) fn note(&self, outcome: &Outcome, seconds: f64) {
         const CONFLICT: u16 = 409;
@@ -62,6 +86,13 @@ impl Metrics {
             self.conflicts.get_or_create(&kind).inc();
         }
         self.latencies.get_or_create(&kind).observe(seconds);
+    }
+
+    /// Notes that the state was saved, or could not be.
+    pub(crate) fn note_save(&self, succeeded: bool, took: Duration) {
+        let outcome = if succeeded { "saved" } else { "failed" };
+        self.saves.get_or_create(&Save { outcome }).inc();
+        self.save_seconds.set(took.as_secs_f64());
     }
 
     /// Everything as text, with the sizes that the index has now.

@@ -12,7 +12,7 @@ use http_body_util::LengthLimitError;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::auth::Identity;
+use crate::auth::{Identity, Unauthenticated};
 use crate::error::Failure;
 use crate::http::accept::ErrorForm;
 use crate::http::head_guard::BROKEN_LENGTH;
@@ -33,9 +33,10 @@ pub(crate) async fn answer(State(service): State<Arc<Service>>, request: Request
     #[expect(clippy::disallowed_methods, reason = "a request id has to be new, and nothing depends on it")]
     let request_id = format!("req-{}", Uuid::new_v4());
     let (parts, body) = request.into_parts();
+    let identity = identify(&service, &parts.uri, &parts.headers).await;
     let body = read(body, &service.options.limits).await;
     let Exchange { mut response, version } =
-        exchange(&service, &parts.method, &parts.uri, &parts.headers, body, &request_id);
+        exchange(&service, &parts.method, &parts.uri, &parts.headers, body, identity, &request_id);
     finish(&service, &parts.method, &parts.headers, &mut response, &request_id);
     let outcome = Outcome {
         method: method_name(&parts.method),
@@ -68,6 +69,7 @@ fn exchange(
     uri: &Uri,
     headers: &HeaderMap,
     body: Result<Bytes, Failure>,
+    identity: Result<Arc<Identity>, Failure>,
     request_id: &str,
 ) -> Exchange {
     let form = ErrorForm::of(headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()));
@@ -80,7 +82,7 @@ fn exchange(
         response.headers_mut().extend(service.options.cors.preflight(headers));
         return Exchange { response, version: None };
     }
-    let identity = match identify(service, uri, headers) {
+    let identity = match identity {
         Ok(identity) => identity,
         Err(failure) => return fail(&failure, None),
     };
@@ -102,11 +104,15 @@ fn exchange(
     exchange
 }
 
-fn identify(service: &Service, uri: &Uri, headers: &HeaderMap) -> Result<Identity, Failure> {
+async fn identify(service: &Service, uri: &Uri, headers: &HeaderMap) -> Result<Arc<Identity>, Failure> {
     if uri.path() == "/" {
-        return Ok(Identity::default()); // anybody may ask for the versions
+        return Ok(Arc::default()); // anybody may ask for the versions
     }
-    service.options.auth.identify(headers).map_err(|error| Failure::unauthorized(error.to_string()))
+    let identity = service.options.auth.identify(headers).await;
+    identity.map_err(|error| match error {
+        Unauthenticated::NoToken | Unauthenticated::Rejected => Failure::unauthorized(error.to_string()),
+        Unauthenticated::Unavailable => Failure::unavailable(error.to_string()),
+    })
 }
 
 fn invalid_version(error: &InvalidMicroversion) -> Failure {
@@ -171,6 +177,11 @@ fn finish(
     reply::insert(headers, header::HeaderName::from_static(REQUEST_ID), request_id);
     if service.options.cors.is_on() && !cors::is_preflight(method) {
         service.options.cors.decorate(request, headers);
+    }
+    if response_status == StatusCode::UNAUTHORIZED
+        && let Some(challenge) = service.options.auth.challenge()
+    {
+        reply::insert(headers, header::WWW_AUTHENTICATE, &challenge);
     }
     if is_broken {
         // What follows on the connection may be a rest of this message.

@@ -50,8 +50,8 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// Serves until `stop` is done, then finishes the requests that have begun.
-    pub async fn run(self, stop: impl Future<Output = ()>) {
+    /// Serves until `stop` is done, then finishes the requests that have begun, for at most the time of `grace`.
+    pub async fn run(self, stop: impl Future<Output = ()>, grace: Duration) {
         let router =
             Router::new().route("/metrics", get(metrics)).fallback(pipeline::answer).with_state(self.service);
         let connections = GracefulShutdown::new();
@@ -69,7 +69,9 @@ impl Server {
             }
         }
         drop(self.listener);
-        connections.shutdown().await;
+        if tokio::time::timeout(grace, connections.shutdown()).await.is_err() {
+            tracing::warn!(?grace, "some requests were not finished in time");
+        }
     }
 }
 

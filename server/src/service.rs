@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::Response;
-use berth_placement::{Index, Timestamp};
+use berth_placement::{Index, Timestamp, TopologyError};
 
 use crate::auth::Auth;
 use crate::http::cors::Cors;
@@ -39,16 +39,20 @@ impl Service {
     /// A service over an empty index that knows the standard traits and resource classes.
     #[must_use]
     pub fn new(options: Options) -> Self {
-        let index = Index::with_holders();
-        let mut writer = index.write_at(now());
-        for class in standard::CLASSES {
-            writer.resource_class(class).expect("an empty index has room for the standard classes");
+        Self::over(Index::with_holders(), options).expect("an empty index has room for the standard classes")
+    }
+
+    /// A service over an index that was restored; standard names that it does not know yet are added.
+    ///
+    /// # Errors
+    /// An index without room for the standard classes.
+    pub fn over(index: Index, options: Options) -> Result<Self, TopologyError> {
+        standard::add_to(&mut index.write_at(now()))?;
+        let mut metrics = Metrics::default();
+        if let Auth::Keystone(keystone) = &options.auth {
+            metrics.watch_keystone(&keystone.counters);
         }
-        for name in standard::TRAITS {
-            writer.trait_named(name);
-        }
-        drop(writer);
-        Self { index, options, metrics: Metrics::default() }
+        Ok(Self { index, options, metrics })
     }
 
     /// Answers a request without a socket. To be called on a Tokio runtime of several threads that has timers.

@@ -2,7 +2,7 @@
 //! `cargo xtask ci` every check and then both.
 //!
 //! Each task is a list of steps; the first one that fails ends it. `step` runs and times them,
-//! `test`, `conformance`, `check`, `deny` and `vector` say what they are.
+//! `test`, `conformance`, `original`, `check`, `deny` and `vector` say what they are.
 
 #![allow(
     clippy::disallowed_methods,
@@ -13,6 +13,8 @@
 mod check;
 mod conformance;
 mod deny;
+mod original;
+mod python;
 mod step;
 mod test;
 mod vector;
@@ -45,6 +47,10 @@ enum Task {
         #[arg(long)]
         osc: bool,
     },
+    /// Lets Berth authenticate against a real Keystone; needs Python 3.11 with venv
+    Keystone,
+    /// Carries a real Placement's state over to Berth and back; needs Python 3.11 with venv
+    Migration,
     /// Runs what CI runs: formatting, lints, docs, dependencies, `test`, then `conformance`
     Ci,
     /// Checks that the passes over 64 rows are vector code (x86-64; needs objdump)
@@ -57,6 +63,8 @@ fn main() -> ExitCode {
     let outcome = match task {
         Task::Test { ignored } => test::run(&mut steps, ignored),
         Task::Conformance { osc } => conformance::run(&mut steps, osc),
+        Task::Keystone => original::keystone(&mut steps),
+        Task::Migration => original::migration(&mut steps),
         Task::Ci => check::run(&mut steps)
             .and_then(|()| deny::run(&mut steps))
             .and_then(|()| test::run(&mut steps, false))

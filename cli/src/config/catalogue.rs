@@ -7,7 +7,7 @@ use super::layers::{Settings, value_text};
 /// A setting of the configuration.
 #[derive(Debug)]
 pub(super) struct Setting {
-    /// The section of `nova.conf`, which is a table below `nova` in Berth's file.
+    /// The section of `nova.conf`, which is a table below `nova` in Berth's file; or a table of Berth's own.
     pub(super) group: &'static str,
     pub(super) name: &'static str,
     pub(super) kind: Kind,
@@ -28,9 +28,19 @@ pub(super) enum Kind {
 }
 
 impl Setting {
+    /// Whether it is about `berth serve`, and unknown to Nova.
+    pub(super) fn is_own(&self) -> bool {
+        matches!(self.group, SERVE | KEYSTONE)
+    }
+
+    /// The table of Berth's file that it stands in.
+    pub(super) fn table(&self) -> String {
+        if self.is_own() { self.group.to_owned() } else { format!("nova.{}", self.group) }
+    }
+
     /// The setting's place in Berth's file.
     pub(super) fn path(&self) -> String {
-        format!("nova.{}.{}", self.group, self.name)
+        format!("{}.{}", self.table(), self.name)
     }
 }
 
@@ -47,10 +57,32 @@ const fn setting(
 
 const FS: &str = "filter_scheduler";
 const D: &str = "DEFAULT";
+const SERVE: &str = "serve";
+const KEYSTONE: &str = "serve.keystone";
 
 /// All of them, in the order of the documentation.
 #[rustfmt::skip] // a table
 pub(super) const SETTINGS: &[Setting] = &[
+    setting(SERVE, "listen", Kind::Text, "address:port", "where requests are taken", &[]),
+    setting(SERVE, "auth", Kind::Text, "", "how to find out who is asking: `keystone`, or `noauth2`, which believes what requests say, for development and tests", &[]),
+    setting(SERVE, "policy", Kind::Text, "", "who may do what: the defaults `legacy` or `secure`, or a policy file that overrides rules of `legacy`", &[]),
+    setting(SERVE, "cors_origins", Kind::List, "", "other origins whose pages may call, such as `https://dashboard.example.com`", &[]),
+    setting(SERVE, "data", Kind::Text, "folder", "where the state is kept; without, it ends with the process", &[]),
+    setting(SERVE, "save_interval", Kind::Integer, "seconds", "between two times that the state is saved, if it has changed; at least 1", &[]),
+    setting(SERVE, "shutdown_timeout", Kind::Integer, "seconds", "that requests which have begun may take when the service stops; at least 1", &[]),
+    setting(SERVE, "log", Kind::Text, "", "what is logged: `error`, `warn`, `info`, `debug`, or a list such as `warn,berth_server=debug`; the variable `BERTH_LOG` goes before it", &[]),
+    setting(SERVE, "log_format", Kind::Text, "", "`text` for people, `json` for machines, one object a line", &[]),
+    setting(KEYSTONE, "auth_url", Kind::Text, "URL", "Keystone, as seen from here; needed with `auth = \"keystone\"`", &[]),
+    setting(KEYSTONE, "www_authenticate_uri", Kind::Text, "URL", "Keystone, as seen from clients; `auth_url` if unset", &[]),
+    setting(KEYSTONE, "username", Kind::Text, "", "the user as whom tokens are validated", &[]),
+    setting(KEYSTONE, "password_file", Kind::Text, "file", "where the user's password stands; needed with `auth = \"keystone\"`", &[]),
+    setting(KEYSTONE, "user_domain_name", Kind::Text, "", "the user's domain", &[]),
+    setting(KEYSTONE, "project_name", Kind::Text, "", "the project in which the user may validate tokens", &[]),
+    setting(KEYSTONE, "project_domain_name", Kind::Text, "", "the project's domain", &[]),
+    setting(KEYSTONE, "ca_file", Kind::Text, "file", "certificates of the authorities to trust, in PEM; Mozilla's list if unset", &[]),
+    setting(KEYSTONE, "token_cache_time", Kind::Integer, "seconds", "that a token is believed without asking again, and at most that a revoked one is; at least 1", &[]),
+    setting(KEYSTONE, "token_cache_entries", Kind::Integer, "tokens", "that are remembered; at least 1", &[]),
+    setting(KEYSTONE, "timeout", Kind::Integer, "seconds", "that Keystone may take for an answer; at least 1", &[]),
     setting(FS, "enabled_filters", Kind::List, "", "filters, in the order in which they run", &[(D, "scheduler_default_filters")]),
     setting(FS, "weight_classes", Kind::List, "", "weighers, in the order in which their scores are added, as in Nova: `nova.scheduler.weights.all_weighers` or `nova.scheduler.weights.ram.RAMWeigher`", &[(D, "scheduler_weight_classes")]),
     setting(FS, "host_subset_size", Kind::Integer, "hosts", "one of this many best hosts is drawn at random; at least 1", &[(D, "scheduler_host_subset_size")]),
@@ -145,9 +177,10 @@ pub(super) fn reference() -> String {
     for setting in SETTINGS {
         if setting.group != group {
             group = setting.group;
+            let table = setting.table();
             let _ = write!(
                 out,
-                "\n### `[nova.{group}]`\n\n| setting | meaning | unit | default |\n|---|---|---|---|\n"
+                "\n### `[{table}]`\n\n| setting | meaning | unit | default |\n|---|---|---|---|\n"
             );
         }
         let default =

@@ -41,7 +41,7 @@ const OWN_SECTIONS: [&str; 3] = ["filter_scheduler", "scheduler", "metrics"];
 impl Import {
     pub(super) fn of(conf: &NovaConf) -> Self {
         let mut import = Self::default();
-        for setting in SETTINGS {
+        for setting in SETTINGS.iter().filter(|setting| !setting.is_own()) {
             import.take(conf, setting);
         }
         import.report_unknown(conf);

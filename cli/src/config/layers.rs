@@ -11,6 +11,7 @@ use figment::{Error, Figment, Metadata, Profile, Provider};
 use serde::{Deserialize, Serialize};
 
 use super::catalogue::{Kind, SETTINGS, Setting};
+use super::serve::ServeSettings;
 
 /// Where the file is looked for when none is named.
 pub(super) const DEFAULT_FILE: &str = "/etc/berth/berth.toml";
@@ -21,6 +22,8 @@ pub(super) const DEFAULT_FILE: &str = "/etc/berth/berth.toml";
 pub(crate) struct Settings {
     /// Options of the scheduler, by the names that `nova.conf` has for them.
     pub(crate) nova: Options,
+    /// What `berth serve` can be told.
+    pub(crate) serve: ServeSettings,
 }
 
 /// The layers above the defaults.
@@ -79,7 +82,7 @@ impl Single {
 }
 
 impl Layers {
-    /// Reads a file, settings of the environment (`BERTH_NOVA__…`) and those of the command line (`path=value`).
+    /// Reads a file, settings of the environment (`BERTH_NOVA__…`, `BERTH_SERVE__…`) and those of the command line (`path=value`).
     ///
     /// # Errors
     ///
@@ -103,6 +106,12 @@ impl Layers {
             given = given.merge(single_of_flag(flag)?);
         }
         Ok(Self { given })
+    }
+
+    /// A layer above these: one option of the command line.
+    pub(super) fn with(self, option: &str, path: &str, text: String) -> Self {
+        let single = Single { source: option.to_owned(), path: path.to_owned(), text };
+        Self { given: self.given.merge(single) }
     }
 
     /// The settings in effect, or everything that is wrong with them.
@@ -146,7 +155,8 @@ pub(super) fn check(path: &str, value: Value) -> Result<(), String> {
     let nested = figment::util::nest(path, value);
     let single = Figment::from(Serialized::globals(nested));
     let settings: Settings = single.extract().map_err(|error| message(&error.kind))?;
-    settings.nova.validate().map_err(|invalid| invalid.problem.to_owned())
+    settings.nova.validate().map_err(|invalid| invalid.problem.to_owned())?;
+    settings.serve.validate().map_err(ToOwned::to_owned)
 }
 
 /// The error in words that do not name Rust's types.
@@ -185,12 +195,15 @@ fn toml(file: &Path) -> Result<figment::providers::Data<Toml>, Problem> {
 
 /// `BERTH_NOVA__FILTER_SCHEDULER__HOST_SUBSET_SIZE` is `nova.filter_scheduler.host_subset_size`.
 fn path_of_variable(name: &str) -> Option<String> {
-    let rest = name.strip_prefix("BERTH_NOVA__")?;
-    let segments = rest.split("__").map(|segment| match segment {
+    let path = name.strip_prefix("BERTH_").filter(|path| {
+        let table = path.split_once("__").map(|(table, _)| table);
+        matches!(table, Some("NOVA" | "SERVE"))
+    })?;
+    let segments = path.split("__").map(|segment| match segment {
         "DEFAULT" => segment.to_owned(),
         _ => segment.to_lowercase(),
     });
-    Some(format!("nova.{}", segments.collect::<Vec<_>>().join(".")))
+    Some(segments.collect::<Vec<_>>().join("."))
 }
 
 fn single_of_flag(flag: &str) -> Result<Single, Problem> {
@@ -222,6 +235,10 @@ pub(super) fn file(named: Option<PathBuf>) -> Option<PathBuf> {
 /// A setting's value as TOML writes it; none when it is unset.
 pub(super) fn value_text(settings: &Settings, setting: &Setting) -> Option<String> {
     let all = toml::Table::try_from(settings).ok()?;
-    let value = all.get("nova")?.get(setting.group)?.get(setting.name)?;
-    Some(value.to_string())
+    let mut tables = setting.path();
+    let name = tables.split_off(tables.rfind('.')? + 1);
+    let mut tables = tables.trim_end_matches('.').split('.');
+    let outermost = all.get(tables.next()?)?;
+    let table = tables.try_fold(outermost, |table, name| table.get(name))?;
+    Some(table.get(&name)?.to_string())
 }

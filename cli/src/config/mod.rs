@@ -4,6 +4,7 @@ mod catalogue;
 mod import;
 mod layers;
 mod nova_conf;
+mod serve;
 #[cfg(test)]
 mod tests;
 
@@ -17,8 +18,11 @@ use comfy_table::presets::NOTHING;
 use crate::{Ending, output};
 use catalogue::SETTINGS;
 use import::Import;
-use layers::{Layers, Problem, Settings};
+use layers::{Layers, Problem};
 use nova_conf::NovaConf;
+
+pub(crate) use layers::Settings;
+pub(crate) use serve::{AuthChoice, KeystoneTable, LogFormat, ServeSettings};
 
 /// Check, show or import the configuration
 #[derive(Args)]
@@ -42,8 +46,9 @@ enum Action {
     Import(ImportFile),
 }
 
+/// Where settings come from.
 #[derive(Args)]
-struct Sources {
+pub(crate) struct Sources {
     /// The configuration file [default: /etc/berth/berth.toml, if it exists]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -66,7 +71,7 @@ impl Config {
     pub(crate) fn run(self) -> Result<Ending> {
         match self.action {
             Action::Check(sources) => output::print(&sources.table()?)?,
-            Action::Show(sources) => output::print(&toml::to_string_pretty(&sources.read()?.1)?)?,
+            Action::Show(sources) => output::print(&toml::to_string_pretty(&sources.read(Vec::new())?.1)?)?,
             Action::Reference => output::print(&catalogue::reference())?,
             Action::Import(import) => import.run()?,
         }
@@ -75,18 +80,25 @@ impl Config {
 }
 
 impl Sources {
-    fn read(self) -> Result<(Layers, Settings)> {
+    /// The settings in effect. Options of the command line, as (option, setting, text), go before all others.
+    pub(crate) fn settings(self, options: Vec<(&str, &str, String)>) -> Result<Settings> {
+        Ok(self.read(options)?.1)
+    }
+
+    fn read(self, options: Vec<(&str, &str, String)>) -> Result<(Layers, Settings)> {
         let file = layers::file(self.config);
         let environment = std::env::vars_os()
             .filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)));
         let layers =
             Layers::read(file.as_deref(), environment, &self.set).map_err(|problem| anyhow!("{problem}"))?;
+        let layers =
+            options.into_iter().fold(layers, |layers, (option, path, text)| layers.with(option, path, text));
         let settings = layers.settings().map_err(|problems| anyhow!(listed(&problems)))?;
         Ok((layers, settings))
     }
 
     fn table(self) -> Result<String> {
-        let (layers, settings) = self.read()?;
+        let (layers, settings) = self.read(Vec::new())?;
         let mut table = Table::new();
         table.load_preset(NOTHING).set_header(["setting", "value", "from"]);
         for setting in SETTINGS {

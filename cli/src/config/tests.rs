@@ -29,13 +29,23 @@ fn problems(file: &str, environment: &[(&str, &str)], flags: &[&str]) -> Vec<Str
 #[test]
 fn the_catalogue_has_every_option_and_no_other() {
     let options = serde_json::to_value(Settings::default()).unwrap();
-    let groups = options["nova"].as_object().unwrap();
-    let names = groups.iter().flat_map(|(group, options)| {
-        options.as_object().unwrap().keys().map(move |name| format!("nova.{group}.{name}"))
-    });
+    let mut names = BTreeSet::new();
+    collect_names("", &options, &mut names);
     let listed: Vec<String> = SETTINGS.iter().map(catalogue::Setting::path).collect();
-    assert_eq!(names.collect::<BTreeSet<_>>(), listed.iter().cloned().collect::<BTreeSet<_>>());
+    assert_eq!(names, listed.iter().cloned().collect::<BTreeSet<_>>());
     assert_eq!(listed.len(), listed.iter().collect::<BTreeSet<_>>().len(), "no setting twice");
+}
+
+fn collect_names(prefix: &str, options: &serde_json::Value, names: &mut BTreeSet<String>) {
+    match options.as_object() {
+        Some(table) => {
+            for (name, option) in table {
+                let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+                collect_names(&path, option, names);
+            }
+        }
+        None => drop(names.insert(prefix.to_owned())),
+    }
 }
 
 /// `berth config reference` prints what belongs between the marks.

@@ -5,6 +5,7 @@ mod config;
 mod errors;
 mod interrupt;
 mod replay;
+mod serve;
 
 use std::ffi::OsStr;
 use std::path::Path;

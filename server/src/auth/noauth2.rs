@@ -20,7 +20,7 @@ pub(super) fn identify(headers: &HeaderMap) -> Result<Identity, Unauthenticated>
         None if user == "admin" => vec!["admin".to_owned()],
         None => Vec::new(),
     };
-    Ok(Identity { user_id: user.to_owned(), project_id, roles, system })
+    Ok(Identity { user_id: user.to_owned(), project_id, domain_id: None, roles, system })
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@
 //! check := check "or" check | check "and" check | "not" check | "(" check ")" | "@" | "!"
 //!        | "role:" NAME | "rule:" NAME | WHAT ":" VALUE
 //! ```
-//! WHAT is `user_id`, `project_id` or a quoted text; VALUE is a text, or `%(project_id)s`: that of the thing asked about.
+//! WHAT is `user_id`, `project_id`, `domain_id`, `system_scope` (`all`, for a token of the whole system) or a quoted text;
+//! VALUE is a text, or `%(project_id)s`: that of the thing asked about.
 
 use crate::auth::Identity;
 
@@ -26,6 +27,8 @@ pub(super) enum Check {
 pub(super) enum Term {
     UserId,
     ProjectId,
+    DomainId,
+    SystemScope,
     TargetUserId,
     TargetProjectId,
     Text(String),
@@ -99,6 +102,8 @@ impl Term {
         match self {
             Self::UserId | Self::TargetUserId => Some(&situation.who.user_id),
             Self::ProjectId => situation.who.project_id.as_deref(),
+            Self::DomainId => situation.who.domain_id.as_deref(),
+            Self::SystemScope => situation.who.system.then_some("all"),
             Self::TargetProjectId => situation.project_id,
             Self::Text(text) => Some(text),
         }
@@ -172,12 +177,15 @@ fn atom(token: &str) -> Result<Check, String> {
     }
 }
 
+const KNOWN: &str = "role, rule, user_id, project_id, domain_id and system_scope";
+
 fn left_term(text: &str) -> Result<Term, String> {
     match text {
         "user_id" => Ok(Term::UserId),
         "project_id" => Ok(Term::ProjectId),
-        _ => literal(text)
-            .ok_or_else(|| format!("{text:?} is not known; user_id, project_id, role and rule are")),
+        "domain_id" => Ok(Term::DomainId),
+        "system_scope" => Ok(Term::SystemScope),
+        _ => literal(text).ok_or_else(|| format!("{text:?} is not known; {KNOWN} are")),
     }
 }
 
@@ -203,7 +211,8 @@ mod tests {
 
     fn allows(check: &str, roles: &[&str], project: &str) -> bool {
         let roles = roles.iter().map(|&role| role.to_owned()).collect();
-        let who = Identity { user_id: "u1".into(), project_id: Some("p1".into()), roles, system: false };
+        let who =
+            Identity { user_id: "u1".into(), project_id: Some("p1".into()), roles, ..Identity::default() };
         let situation = Situation { who: &who, project_id: Some(project), rule: &|name| name == "yes" };
         Check::parse(check).unwrap().allows(&situation)
     }
@@ -220,6 +229,7 @@ mod tests {
         );
         assert!(allows("rule:yes", &[], "") && !allows("rule:no", &[], ""));
         assert!(allows("'u1':%(user_id)s", &[], "") && allows("user_id:u1", &[], ""));
+        assert!(!allows("system_scope:all", &[], "") && !allows("domain_id:d", &[], ""));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidFile {
     /// A line is not of the form `"rule": "check"`.
-    #[error("line {line} of the policy is not of the form \"rule\": \"check\": {text}")]
+    #[error("line {line}: not of the form \"rule\": \"check\": {text}")]
     Line {
         /// Its number, from 1.
         line: usize,
@@ -16,16 +16,32 @@ pub enum InvalidFile {
     Json(String),
 }
 
-/// The rules and checks of a file, in order.
-pub(super) fn parse(text: &str) -> Result<Vec<(String, String)>, InvalidFile> {
+/// A rule of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// The line it stands on, from 1.
+    pub(super) line: usize,
+    pub(super) rule: String,
+    pub(super) check: String,
+}
+
+/// The rules of a file, in order.
+pub(super) fn parse(text: &str) -> Result<Vec<Entry>, InvalidFile> {
     if text.trim_start().starts_with('{') {
         let rules: std::collections::BTreeMap<String, String> =
             serde_json::from_str(text).map_err(|error| InvalidFile::Json(error.to_string()))?;
-        return Ok(rules.into_iter().collect());
+        let line =
+            |rule: &str| text.lines().position(|line| line.contains(&format!("\"{rule}\""))).unwrap_or(0);
+        let entry = |(rule, check): (String, String)| Entry { line: line(&rule) + 1, rule, check };
+        return Ok(rules.into_iter().map(entry).collect());
     }
     let lines = (1..).zip(text.lines()).map(|(line, text)| (line, text.trim()));
     let lines = lines.filter(|(_, text)| !text.is_empty() && !text.starts_with('#') && *text != "---");
-    lines.map(|(line, text)| rule(text).ok_or(InvalidFile::Line { line, text: text.to_owned() })).collect()
+    let entry = |(line, text): (usize, &str)| {
+        let (rule, check) = rule(text).ok_or(InvalidFile::Line { line, text: text.to_owned() })?;
+        Ok(Entry { line, rule, check })
+    };
+    lines.map(entry).collect()
 }
 
 fn rule(line: &str) -> Option<(String, String)> {
@@ -53,14 +69,16 @@ mod tests {
     fn lines_and_objects_are_read() {
         let yaml = "# who may what\n---\n\"placement:traits:list\": \"@\"\n\nadmin_api: 'role:admin' # us\nplacement:usages: role:a or role:b\n";
         let rules = parse(yaml).unwrap();
-        let rules: Vec<_> = rules.iter().map(|(rule, check)| (rule.as_str(), check.as_str())).collect();
+        let rules: Vec<_> =
+            rules.iter().map(|entry| (entry.line, entry.rule.as_str(), entry.check.as_str())).collect();
         let expected = [
-            ("placement:traits:list", "@"),
-            ("admin_api", "role:admin"),
-            ("placement:usages", "role:a or role:b"),
+            (3, "placement:traits:list", "@"),
+            (5, "admin_api", "role:admin"),
+            (6, "placement:usages", "role:a or role:b"),
         ];
         assert_eq!(rules, expected);
-        assert_eq!(parse("{\"a\": \"!\"}").unwrap(), [("a".to_owned(), "!".to_owned())]);
+        let json = Entry { line: 2, rule: "a".to_owned(), check: "!".to_owned() };
+        assert_eq!(parse("{\n \"a\": \"!\"}").unwrap(), [json]);
     }
 
     #[test]

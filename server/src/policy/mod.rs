@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::auth::Identity;
 use check::{Check, Situation};
+use file::Entry;
 
 pub use check::InvalidCheck;
 pub use file::InvalidFile;
@@ -35,8 +36,10 @@ pub enum InvalidPolicy {
     #[error(transparent)]
     File(#[from] InvalidFile),
     /// A rule cannot be read.
-    #[error("rule {rule}: {error}")]
+    #[error("line {line}: rule {rule}: {error}")]
     Check {
+        /// The line it stands on.
+        line: usize,
         /// The rule.
         rule: String,
         /// What is wrong with it.
@@ -44,9 +47,22 @@ pub enum InvalidPolicy {
     },
     /// A rule refers to one that is not there, to itself by way of others, or on and on.
     #[error(
-        "rule {0} refers to an unknown rule, to itself, or to rules that refer to others more than {DEEPEST} times in turn"
+        "line {line}: rule {rule} refers to an unknown rule, to itself, or to rules that refer to others more than {DEEPEST} times in turn"
     )]
-    Reference(String),
+    Reference {
+        /// The line it stands on.
+        line: usize,
+        /// The rule.
+        rule: String,
+    },
+    /// A rule is about something that this API does not have.
+    #[error("line {line}: there is no rule {rule} in the Placement API")]
+    Unknown {
+        /// The line it stands on.
+        line: usize,
+        /// The rule.
+        rule: String,
+    },
 }
 
 impl Policy {
@@ -74,26 +90,32 @@ impl Policy {
     /// # Errors
     /// A file or rule that cannot be read, or a rule that refers to what is not there.
     pub fn overridden(mut self, file: &str) -> Result<Self, InvalidPolicy> {
-        for (rule, check) in file::parse(file)? {
+        let entries = file::parse(file)?;
+        for Entry { line, rule, check } in entries.clone() {
+            if rule.starts_with("placement:") && !self.checks.contains_key(&rule) {
+                return Err(InvalidPolicy::Unknown { line, rule });
+            }
             let parsed = Rule::parse(&check);
-            let parsed = parsed.map_err(|error| InvalidPolicy::Check { rule: rule.clone(), error })?;
+            let parsed = parsed.map_err(|error| InvalidPolicy::Check { line, rule: rule.clone(), error })?;
             self.checks.insert(rule, parsed);
         }
-        match self.endless() {
-            Some(rule) => Err(InvalidPolicy::Reference(rule.to_owned())),
+        // The defaults refer to each other only, so a reference that leads nowhere passes through the file.
+        let decided = self.decided();
+        match entries.into_iter().find(|entry| !decided.contains(&*entry.rule)) {
+            Some(Entry { line, rule, .. }) => Err(InvalidPolicy::Reference { line, rule }),
             None => Ok(self),
         }
     }
 
-    /// A rule that cannot be decided by following references [`DEEPEST`] times.
-    fn endless(&self) -> Option<&str> {
+    /// The rules that can be decided by following references [`DEEPEST`] times.
+    fn decided(&self) -> BTreeSet<&str> {
         let mut decided = BTreeSet::new();
         for _ in 0..=DEEPEST {
             let is_ready = |rule: &Rule| rule.check.rules().into_iter().all(|next| decided.contains(next));
             let ready = self.checks.iter().filter(|(_, rule)| is_ready(rule));
             decided = ready.map(|(name, _)| &**name).collect();
         }
-        self.checks.keys().map(|name| &**name).find(|name| !decided.contains(name))
+        decided
     }
 
     /// All rules with their checks, in order of name.
@@ -104,8 +126,8 @@ impl Policy {
     /// Whether `who` may do what the rule is about, to something of the project.
     #[must_use]
     pub fn allows(&self, rule: &str, who: &Identity, project_id: Option<&str>) -> bool {
-        // A token of the whole system says nothing about a project.
-        if who.system && rules::is_for_projects(rule) {
+        // A token of the whole system or of a domain says nothing about a project.
+        if (who.system || who.domain_id.is_some()) && rules::is_for_projects(rule) {
             return false;
         }
         let decide = |rule: &str| self.allows(rule, who, project_id);
@@ -126,7 +148,7 @@ mod tests {
 
     fn who(roles: &[&str]) -> Identity {
         let roles = roles.iter().map(|&role| role.to_owned()).collect();
-        Identity { user_id: "u".into(), project_id: Some("p".into()), roles, system: false }
+        Identity { user_id: "u".into(), project_id: Some("p".into()), roles, ..Identity::default() }
     }
 
     /// (rule, role) by (legacy, secure), from the original's documented defaults.
@@ -163,15 +185,19 @@ mod tests {
     #[test]
     fn rules_that_lead_nowhere_are_refused() {
         let error = |file: &str| Policy::legacy().overridden(file).unwrap_err();
-        assert_eq!(error("a: rule:b\nb: rule:a"), InvalidPolicy::Reference("a".to_owned()));
-        assert_eq!(error("a: rule:missing"), InvalidPolicy::Reference("a".to_owned()));
+        let circle = error("# two\na: rule:b\nb: rule:a").to_string();
+        assert!(circle.starts_with("line 2: rule a refers to an unknown rule, to itself"), "{circle}");
+        assert!(matches!(error("a: rule:missing"), InvalidPolicy::Reference { line: 1, .. }));
+        assert!(matches!(error("admin_or_service_api: rule:missing"), InvalidPolicy::Reference { .. }));
+        assert!(matches!(error("placement:trait:list: '@'"), InvalidPolicy::Unknown { line: 1, .. }));
         // A chain as long as it may be, each link twice: told without trying every way through it.
         let chain = |length: usize| {
             let links = (1..=length).map(|n| format!("r{n:03}: rule:r{:03} or rule:r{:03}\n", n - 1, n - 1));
             format!("r000: \"@\"\n{}", links.collect::<String>())
         };
         assert!(Policy::legacy().overridden(&chain(DEEPEST)).is_ok());
-        assert_eq!(error(&chain(DEEPEST + 1)), InvalidPolicy::Reference(format!("r{:03}", DEEPEST + 1)));
+        let last = error(&chain(DEEPEST + 1));
+        assert!(matches!(&last, InvalidPolicy::Reference { rule, .. } if *rule == format!("r{:03}", DEEPEST + 1)));
         assert!(matches!(error("a: pony"), InvalidPolicy::Check { .. }));
     }
 }

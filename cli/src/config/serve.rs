@@ -1,0 +1,104 @@
+//! What `berth serve` can be told.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// The settings of `berth serve`; the catalogue says what each means.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ServeSettings {
+    pub(crate) listen: SocketAddr,
+    pub(crate) auth: AuthChoice,
+    pub(crate) policy: String,
+    pub(crate) cors_origins: Vec<String>,
+    pub(crate) data: Option<PathBuf>,
+    pub(crate) save_interval: u64,
+    pub(crate) shutdown_timeout: u64,
+    pub(crate) log: String,
+    pub(crate) log_format: LogFormat,
+    pub(crate) keystone: KeystoneTable,
+}
+
+/// How to find out who is asking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum AuthChoice {
+    Noauth2,
+    Keystone,
+}
+
+/// What the log looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+/// Where Keystone is, and as whom to ask it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct KeystoneTable {
+    pub(crate) auth_url: Option<String>,
+    pub(crate) www_authenticate_uri: Option<String>,
+    pub(crate) username: String,
+    pub(crate) password_file: Option<PathBuf>,
+    pub(crate) user_domain_name: String,
+    pub(crate) project_name: String,
+    pub(crate) project_domain_name: String,
+    pub(crate) ca_file: Option<PathBuf>,
+    pub(crate) token_cache_time: u64,
+    pub(crate) token_cache_entries: usize,
+    pub(crate) timeout: u64,
+}
+
+impl Default for ServeSettings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8778)),
+            auth: AuthChoice::Noauth2,
+            policy: "legacy".to_owned(),
+            cors_origins: Vec::new(),
+            data: None,
+            save_interval: 60,
+            shutdown_timeout: 30,
+            log: "info".to_owned(),
+            log_format: LogFormat::Text,
+            keystone: KeystoneTable::default(),
+        }
+    }
+}
+
+impl Default for KeystoneTable {
+    fn default() -> Self {
+        Self {
+            auth_url: None,
+            www_authenticate_uri: None,
+            username: "placement".to_owned(),
+            password_file: None,
+            user_domain_name: "Default".to_owned(),
+            project_name: "service".to_owned(),
+            project_domain_name: "Default".to_owned(),
+            ca_file: None,
+            token_cache_time: 300,
+            token_cache_entries: 10_000,
+            timeout: 10,
+        }
+    }
+}
+
+impl ServeSettings {
+    /// Whether every setting is in its range.
+    pub(super) fn validate(&self) -> Result<(), &'static str> {
+        let positive = [
+            self.save_interval,
+            self.shutdown_timeout,
+            self.keystone.timeout,
+            self.keystone.token_cache_time,
+            self.keystone.token_cache_entries as u64,
+        ];
+        if positive.contains(&0) { Err("is less than 1") } else { Ok(()) }
+    }
+}

@@ -1,0 +1,140 @@
+//! `berth import-placement` and `berth export-placement`: everything from the database of another Placement, and back.
+
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Read, Write, stdin, stdout};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use berth_placement::{Index, Record, RestoreError};
+use berth_server::DataDir;
+use berth_server::migrate::{Dialect, Digest, Summary, read_dump, write_script};
+use clap::{Args, ValueEnum};
+
+use crate::{Ending, output};
+
+/// Carry everything over from another Placement's database
+#[derive(Args)]
+#[command(after_help = "\
+Berth speaks to no database: its own client prints what there is. For MySQL or MariaDB:
+  berth import-placement --print-query mysql > placement.sql
+  mysql --batch --raw --skip-column-names placement < placement.sql > placement.jsonl
+  berth import-placement placement.jsonl --data /var/lib/berth
+PostgreSQL: psql -qAt -f placement.sql DATABASE. SQLite: sqlite3 FILE < placement.sql. See docs/operations.md.")]
+pub(crate) struct ImportPlacement {
+    /// What the query has printed; - for standard input
+    #[arg(value_name = "DUMP", required_unless_present = "print_query")]
+    dump: Option<PathBuf>,
+    /// The folder of the service that shall have it (berth serve --data); without, only the digest is printed
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Replace the state that is in the folder already
+    #[arg(long, requires = "data")]
+    replace: bool,
+    /// Print the query for this kind of database and stop
+    #[arg(long, value_name = "DATABASE", conflicts_with_all = ["dump", "data"])]
+    print_query: Option<Database>,
+}
+
+/// Write a script that gives a Placement database what Berth holds
+#[derive(Args)]
+#[command(after_help = "\
+The script replaces what the database holds, in one transaction. Stop both services first, and restart Placement after:
+  berth export-placement --data /var/lib/berth --to mysql --output back.sql && mysql placement < back.sql")]
+pub(crate) struct ExportPlacement {
+    /// The folder of the service (berth serve --data)
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// The kind of database
+    #[arg(long, value_name = "DATABASE")]
+    to: Database,
+    /// Where to write the script; standard output if not given
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Database {
+    /// MySQL or MariaDB
+    Mysql,
+    /// PostgreSQL
+    Postgresql,
+    /// SQLite
+    Sqlite,
+}
+
+impl From<Database> for Dialect {
+    fn from(database: Database) -> Self {
+        match database {
+            Database::Mysql => Self::Mysql,
+            Database::Postgresql => Self::Postgresql,
+            Database::Sqlite => Self::Sqlite,
+        }
+    }
+}
+
+impl ImportPlacement {
+    pub(crate) fn run(self) -> Result<Ending> {
+        if let Some(database) = self.print_query {
+            output::print(&Dialect::from(database).query())?;
+            return Ok(Ending::Complete);
+        }
+        let dump = self.dump.context("DUMP is missing")?;
+        let records = read(&dump).with_context(|| dump.display().to_string())?;
+        let before = digest(&records);
+        let index = Index::restore(records.into_iter().map(Ok::<_, RestoreError>))?;
+        let after = digest(&index.snapshot().records().collect::<Vec<_>>());
+        if before != after {
+            bail!("the index is not what the dump says: {} and {}", before.1, after.1);
+        }
+        if let Some(data) = &self.data {
+            save(data, self.replace, &index)?;
+        }
+        output::print(&told(&after))?;
+        Ok(Ending::Complete)
+    }
+}
+
+impl ExportPlacement {
+    pub(crate) fn run(self) -> Result<Ending> {
+        let index = DataDir::read(&self.data)?;
+        let index = index.with_context(|| format!("{}: there is no state", self.data.display()))?;
+        let snapshot = index.snapshot();
+        match &self.output {
+            Some(file) => {
+                let mut out = output::create(file)?;
+                write_script(&mut out, self.to.into(), snapshot.records())?;
+                out.flush()?;
+            }
+            None => write_script(BufWriter::new(stdout().lock()), self.to.into(), snapshot.records())?,
+        }
+        eprint!("{}", told(&digest(&snapshot.records().collect::<Vec<_>>())));
+        Ok(Ending::Complete)
+    }
+}
+
+fn read(dump: &Path) -> Result<Vec<Record>> {
+    let input: Box<dyn Read> = match dump.to_str() {
+        Some("-") => Box::new(stdin().lock()),
+        _ => Box::new(File::open(dump)?),
+    };
+    Ok(read_dump(BufReader::new(input))?)
+}
+
+fn save(data: &Path, replace: bool, index: &Index) -> Result<()> {
+    let folder = DataDir::open(data)?;
+    if !replace && folder.has_state() {
+        bail!("{}: there is a state already; --replace puts this one in its place", data.display());
+    }
+    folder.save(&index.snapshot())?;
+    Ok(())
+}
+
+fn digest<'a>(records: impl IntoIterator<Item = &'a Record>) -> (Summary, String) {
+    let mut digest = Digest::default();
+    records.into_iter().for_each(|record| digest.add(record));
+    digest.finish()
+}
+
+fn told((summary, digest): &(Summary, String)) -> String {
+    format!("{summary}digest               {digest}\n")
+}

@@ -1,0 +1,271 @@
+//! `berth serve` as a process: its settings, its signals and its folder.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+const PROVIDER: &str = "00000000-0000-4000-8000-000000000001";
+
+/// A command that ends by itself.
+fn done(arguments: &[&str]) -> (Output, String) {
+    let output = super::run(Path::new("."), arguments);
+    let text = super::stderr(&output);
+    (output, text)
+}
+
+/// A service on a free port.
+struct Serving {
+    process: Child,
+    address: String,
+    log: Option<BufReader<ChildStderr>>,
+}
+
+impl Serving {
+    fn start(arguments: &[&str]) -> Self {
+        let mut arguments = arguments.to_vec();
+        arguments.extend(["serve", "--listen", "127.0.0.1:0", "--log-format", "json"]);
+        arguments.rotate_right(5);
+        let mut process = super::berth(Path::new("."));
+        let mut process = process.args(arguments).stderr(Stdio::piped()).spawn().unwrap();
+        let mut log = BufReader::new(process.stderr.take().unwrap());
+        let mut line = String::new();
+        while !line.contains("serving the Placement API") {
+            line.clear();
+            assert_ne!(log.read_line(&mut line).unwrap(), 0, "it has ended");
+        }
+        let fields: serde_json::Value = serde_json::from_str(&line).expect("the log is JSON");
+        let address = fields["address"].as_str().unwrap().to_owned();
+        Self { process, address, log: Some(log) }
+    }
+
+    fn on(data: &Path) -> Self {
+        Self::start(&["--data", data.to_str().unwrap(), "--set", "serve.save_interval=3600"])
+    }
+
+    fn send(&self, text: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.write_all(text.as_bytes()).unwrap();
+        stream
+    }
+
+    fn get(&self, path: &str) -> String {
+        answer(self.send(&format!("GET {path} HTTP/1.1\r\n{HEADERS}Connection: close\r\n\r\n")))
+    }
+
+    fn add_provider(&self) {
+        let body = format!("{{\"name\": \"host\", \"uuid\": \"{PROVIDER}\"}}");
+        let length = body.len();
+        let request = format!(
+            "POST /resource_providers HTTP/1.1\r\n{HEADERS}Connection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
+        let answer = answer(self.send(&request));
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([name, &self.process.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// How it ended, and the rest of its log.
+    fn end(mut self) -> (Option<i32>, String) {
+        let mut rest = String::new();
+        self.log.take().unwrap().read_to_string(&mut rest).unwrap();
+        (self.process.wait().unwrap().code(), rest)
+    }
+
+    fn stop(self) -> String {
+        self.signal("-TERM");
+        let (code, log) = self.end();
+        assert_eq!(code, Some(0), "{log}");
+        log
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+const HEADERS: &str = "Host: localhost\r\nX-Auth-Token: admin\r\nContent-Type: application/json\r\n\
+    OpenStack-API-Version: placement 1.39\r\n";
+
+fn answer(mut stream: TcpStream) -> String {
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
+
+#[test]
+fn the_versions_need_no_token() {
+    let serving = Serving::start(&[]);
+    let text = answer(serving.send("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"));
+    assert!(text.starts_with("HTTP/1.1 200") && text.contains("\"max_version\":\"1.39\""), "{text}");
+}
+
+#[test]
+fn state_outlives_the_process() {
+    let folder = TempDir::new().unwrap();
+    let serving = Serving::on(folder.path());
+    serving.add_provider();
+    let log = serving.stop();
+    assert!(log.contains("saved the state"), "{log}");
+    let serving = Serving::on(folder.path());
+    assert!(serving.get("/resource_providers").contains(PROVIDER));
+    let log = serving.stop();
+    assert!(log.contains("saved the state") || fs::exists(folder.path().join("state.jsonl")).unwrap());
+}
+
+/// What the documentation says about `kill -9`: the last save is there, what came after is not.
+#[test]
+fn a_killed_process_leaves_its_last_save() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let serving = Serving::start(&["--data", data, "--set", "serve.save_interval=1"]);
+    serving.add_provider();
+    for _ in 0..100 {
+        thread::sleep(Duration::from_millis(100));
+        if fs::read_to_string(folder.path().join("state.jsonl")).is_ok_and(|state| state.contains(PROVIDER)) {
+            break;
+        }
+    }
+    serving.signal("-KILL");
+    drop(serving.end());
+    let serving = Serving::on(folder.path());
+    assert!(serving.get("/resource_providers").contains(PROVIDER));
+}
+
+#[test]
+fn a_folder_is_served_by_one_process() {
+    let folder = TempDir::new().unwrap();
+    let _serving = Serving::on(folder.path());
+    let (output, error) =
+        done(&["serve", "--listen", "127.0.0.1:0", "--data", folder.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        error.contains("serve.data") && error.contains("another process is using this folder"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_damaged_state_is_not_served() {
+    let folder = TempDir::new().unwrap();
+    Serving::on(folder.path()).stop();
+    fs::write(folder.path().join("state.jsonl"), "{\"berth_state\":{\"version\":1}}\n").unwrap();
+    let (output, error) =
+        done(&["serve", "--listen", "127.0.0.1:0", "--data", folder.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(error.contains("state.jsonl: the state is not complete"), "{error}");
+}
+
+/// A request whose body is still on its way when SIGTERM comes is answered, and what it did is saved.
+#[test]
+fn a_request_that_has_begun_is_finished() {
+    let folder = TempDir::new().unwrap();
+    let serving = Serving::on(folder.path());
+    let body = format!("{{\"name\": \"host\", \"uuid\": \"{PROVIDER}\"}}");
+    let (first, rest) = body.split_at(10);
+    let head = format!(
+        "POST /resource_providers HTTP/1.1\r\n{HEADERS}Content-Length: {}\r\n\r\n{first}",
+        body.len()
+    );
+    let mut request = serving.send(&head);
+    thread::sleep(Duration::from_millis(300));
+    serving.signal("-TERM");
+    thread::sleep(Duration::from_millis(300));
+    assert!(TcpStream::connect(&serving.address).is_err(), "it takes no more connections");
+    request.write_all(rest.as_bytes()).unwrap();
+    let text = answer(request);
+    assert!(text.starts_with("HTTP/1.1 200") && text.contains(PROVIDER), "{text}");
+    assert_eq!(serving.end().0, Some(0));
+    assert!(fs::read_to_string(folder.path().join("state.jsonl")).unwrap().contains(PROVIDER));
+}
+
+/// A client that never sends the rest of its request cannot keep the process from ending.
+#[test]
+fn a_request_that_does_not_end_is_not_waited_for() {
+    let serving = Serving::start(&["--set", "serve.shutdown_timeout=1"]);
+    let _request = serving.send(&format!("POST /traits HTTP/1.1\r\n{HEADERS}Content-Length: 100\r\n\r\n"));
+    thread::sleep(Duration::from_millis(300));
+    assert!(serving.stop().contains("not finished in time"));
+}
+
+#[test]
+fn every_request_is_logged_with_the_id_of_its_answer() {
+    let serving = Serving::start(&[]);
+    let text = serving.get("/traits/CUSTOM_NONE");
+    let id = text.lines().find_map(|line| line.strip_prefix("x-openstack-request-id: ")).unwrap().to_owned();
+    let log = serving.stop();
+    let line = log.lines().find(|line| line.contains(&id)).expect("the request is in the log");
+    let fields: serde_json::Value = serde_json::from_str(line).unwrap();
+    assert_eq!((&fields["status"], &fields["method"]), (&404.into(), &"GET".into()), "{line}");
+}
+
+#[test]
+fn what_is_wrong_with_a_setting_is_said_with_its_name() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("berth.toml");
+    fs::write(&file, "[serve]\nlisten = 'here'\nauth = 'magic'\nsave_interval = 0\ncors = []\n").unwrap();
+    let (output, error) = done(&["serve", "--config", file.to_str().unwrap(), "--log-format", "xml"]);
+    assert_eq!(output.status.code(), Some(1));
+    for words in [
+        ["serve.auth: 'magic' is none of noauth2, keystone", "berth.toml"],
+        ["serve.cors: no such setting", "berth.toml"],
+        ["serve.listen: ", "berth.toml"],
+        ["serve.log_format: 'xml' is none of text, json", "--log-format"],
+        ["serve.save_interval: is less than 1", "berth.toml"],
+    ] {
+        assert!(error.lines().any(|line| words.iter().all(|word| line.contains(word))), "{words:?}: {error}");
+    }
+    for (arguments, said) in [
+        (vec!["--auth", "keystone"], "serve.keystone.password_file: is needed"),
+        (
+            vec!["--auth", "keystone", "--set", "serve.keystone.password_file=/nowhere"],
+            "cannot read /nowhere",
+        ),
+        (vec!["--policy", "/nowhere"], "serve.policy: cannot read /nowhere"),
+        (vec!["--listen", "192.0.2.1:1"], "serve.listen: cannot listen on 192.0.2.1:1"),
+        (vec!["--data", "/proc/berth"], "serve.data: /proc/berth"),
+    ] {
+        let (output, error) = done(&[&["serve"], &arguments[..]].concat());
+        assert!(output.status.code() == Some(1) && error.contains(said), "{arguments:?}: {error}");
+    }
+}
+
+#[test]
+fn an_error_in_a_policy_is_found() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("policy.yaml");
+    fs::write(&file, "# ours\n\"placement:traits:list\": \"role:reader and\"\n").unwrap();
+    let (_, error) = done(&["serve", "--policy", file.to_str().unwrap()]);
+    assert!(error.contains("policy.yaml: line 2: rule placement:traits:list: "), "{error}");
+}
+
+/// The example for operators is good, and so are the settings that it shows as defaults.
+#[test]
+fn the_packaged_configuration_is_good() {
+    let example = include_str!("../../../packaging/berth.toml");
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("berth.toml");
+    let is_setting =
+        |line: &str| line.starts_with(|first: char| first.is_ascii_lowercase()) && line.contains(" = ");
+    let everything: Vec<&str> = example
+        .lines()
+        .map(|line| line.strip_prefix("# ").filter(|rest| is_setting(rest)).unwrap_or(line))
+        .collect();
+    assert!(everything.len() > 20 && everything.contains(&"timeout = 10"));
+    for text in [example, &everything.join("\n")] {
+        fs::write(&file, text).unwrap();
+        let (output, error) = done(&["config", "check", "--config", file.to_str().unwrap()]);
+        assert!(output.status.success(), "{error}");
+    }
+}

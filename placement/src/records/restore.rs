@@ -1,0 +1,182 @@
+//! Making an index of records.
+
+use uuid::Uuid;
+
+use crate::consumers::{Allocation, Allocations, Consumer, ConsumerId};
+use crate::ids::{Row, Timestamp};
+use crate::index::Index;
+use crate::inventory::InvalidInventory;
+use crate::records::{AllocationRecord, ConsumerRecord, ProviderRecord, Record};
+use crate::writer::{TopologyError, Writer};
+
+/// Records that no index can hold.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum RestoreError {
+    /// A provider that cannot be.
+    #[error("resource provider {provider}: {error}")]
+    Provider {
+        /// The provider.
+        provider: Uuid,
+        /// What is wrong.
+        error: TopologyError,
+    },
+    /// An inventory that breaks a rule.
+    #[error("resource provider {provider}: {class}: {error}")]
+    Inventory {
+        /// The provider.
+        provider: Uuid,
+        /// The resource class.
+        class: String,
+        /// The rule.
+        error: InvalidInventory,
+    },
+    /// More names than an index holds.
+    #[error(transparent)]
+    Full(TopologyError),
+    /// A name that no record before has introduced.
+    #[error("{of} names {kind} {name}, which is not there")]
+    Missing {
+        /// The provider or consumer.
+        of: Uuid,
+        /// What it names.
+        kind: &'static str,
+        /// By what.
+        name: String,
+    },
+    /// Two records of one consumer.
+    #[error("there are two records of consumer {0}")]
+    ConsumerTwice(Uuid),
+    /// A consumer's record stands before those of other things.
+    #[error("classes, traits and providers have to come before consumers")]
+    Order,
+}
+
+impl Index {
+    /// Makes an index, with holders, of the records: classes, traits and providers, then consumers. Consumers get what
+    /// they hold even where that is more than the capacity, as it can be after an inventory shrank.
+    ///
+    /// # Errors
+    /// The first record that does not fit to those before it, or of the source itself.
+    pub fn restore<E: From<RestoreError>>(
+        records: impl IntoIterator<Item = Result<Record, E>>,
+    ) -> Result<Self, E> {
+        let index = Self::with_holders();
+        let mut planting = Some(Planting::new(&index));
+        for record in records {
+            match (record?, &mut planting) {
+                (Record::Consumer(consumer), planting) => {
+                    planting.take().map_or(Ok(()), Planting::finish)?;
+                    index.restore_consumer(consumer)?;
+                }
+                (_, None) => return Err(RestoreError::Order.into()),
+                (Record::Class(class), Some(planting)) => {
+                    planting.writer.set_now(class.since);
+                    planting.writer.resource_class(&class.name).map_err(RestoreError::Full)?;
+                }
+                (Record::Trait(of), Some(planting)) => {
+                    planting.writer.set_now(of.since);
+                    planting.writer.trait_named(&of.name);
+                }
+                (Record::Provider(provider), Some(planting)) => planting.add(provider)?,
+            }
+        }
+        planting.map_or(Ok(()), Planting::finish)?;
+        Ok(index)
+    }
+
+    fn restore_consumer(&self, record: ConsumerRecord) -> Result<(), RestoreError> {
+        let allocations = record.allocations.iter().map(|allocation| self.find_account(&record, allocation));
+        let allocations: Allocations = allocations.collect::<Result<_, _>>()?;
+        let holders = self.holders.as_ref().expect("made with them");
+        let id = ConsumerId::from(record.uuid);
+        let mut locked = self.consumers.lock([id]);
+        if locked.get(id).is_some() {
+            return Err(RestoreError::ConsumerTwice(record.uuid));
+        }
+        self.ledger.take_unasked(&allocations);
+        let owner = record.owner.map(|owner| holders.share(&owner));
+        let (generation, written_at) = (record.generation, record.written_at);
+        let consumer = Consumer { allocations, owner, generation, written_at, group: None };
+        holders.replace(id, None, &consumer);
+        locked.insert(id, consumer);
+        Ok(())
+    }
+
+    /// The account that an allocation is taken from. There has to be an inventory.
+    fn find_account(
+        &self,
+        of: &ConsumerRecord,
+        allocation: &AllocationRecord,
+    ) -> Result<Allocation, RestoreError> {
+        let missing = |kind, name: String| RestoreError::Missing { of: of.uuid, kind, name };
+        let AllocationRecord { provider, class, amount } = allocation;
+        let row = self.find(*provider).ok_or_else(|| missing("resource provider", provider.to_string()))?;
+        let id = self.topology().class(class).filter(|&id| self.inventory(row, id).is_some());
+        let id = id.ok_or_else(|| missing("an inventory of", format!("{class} on {provider}")))?;
+        Ok(Allocation { row, class: id, amount: *amount })
+    }
+}
+
+/// The part that is done as one batch of the topology.
+struct Planting<'index> {
+    index: &'index Index,
+    writer: Writer<'index>,
+    planted: Vec<Planted>,
+}
+
+/// What can be set only when all providers are there.
+struct Planted {
+    row: Row,
+    uuid: Uuid,
+    parent: Option<Uuid>,
+    generation: u64,
+    changed_at: Timestamp,
+}
+
+impl<'index> Planting<'index> {
+    fn new(index: &'index Index) -> Self {
+        Self { index, writer: index.write(), planted: Vec::new() }
+    }
+
+    fn add(&mut self, record: ProviderRecord) -> Result<(), RestoreError> {
+        let ProviderRecord { uuid, parent, generation, changed_at, .. } = record;
+        let fail = |error| RestoreError::Provider { provider: uuid, error };
+        let missing = |kind, name: &str| RestoreError::Missing { of: uuid, kind, name: name.to_owned() };
+        // A parent that comes later is found in the end.
+        let known_parent = parent.and_then(|parent| self.index.find(parent));
+        let row = self.writer.add_provider(uuid, &record.name, known_parent).map_err(fail)?;
+        for (class, inventory) in &record.inventories {
+            let id = self.writer.topology().class(class);
+            let id = id.ok_or_else(|| missing("resource class", class))?;
+            let fail = |error| RestoreError::Inventory { provider: uuid, class: class.to_string(), error };
+            inventory.validate().map_err(fail)?;
+            self.writer
+                .set_inventory(row, id, Some(inventory))
+                .map_err(|error| RestoreError::Provider { provider: uuid, error })?;
+        }
+        let find = |name| self.writer.topology().find_trait(name).ok_or_else(|| missing("trait", name));
+        let traits = record.traits.iter().map(|name| find(name)).collect::<Result<Vec<_>, _>>()?;
+        self.writer.set_traits(row, &traits).map_err(fail)?;
+        self.writer.set_aggregates(row, &record.aggregates).map_err(fail)?;
+        self.planted.push(Planted { row, uuid, parent, generation, changed_at });
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<(), RestoreError> {
+        for &Planted { row, uuid, parent, .. } in &self.planted {
+            let Some(parent) = parent else { continue };
+            let missing =
+                || RestoreError::Missing { of: uuid, kind: "resource provider", name: parent.to_string() };
+            let parent = self.index.find(parent).ok_or_else(missing)?;
+            let fail = |error| RestoreError::Provider { provider: uuid, error };
+            self.writer.move_provider(row, Some(parent)).map_err(fail)?;
+        }
+        self.writer.set_now(Timestamp::default());
+        drop(self.writer);
+        for Planted { row, generation, changed_at, .. } in self.planted {
+            self.index.ledger.set_generation(row, generation);
+            self.index.ledger.set_changed_at(row, changed_at);
+        }
+        Ok(())
+    }
+}

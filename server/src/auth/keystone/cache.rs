@@ -1,0 +1,119 @@
+//! What Keystone said lately, by hash of the token.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use berth_placement::Timestamp;
+use lru::LruCache;
+use sha2::{Digest, Sha256};
+use tokio::sync::OnceCell;
+
+use crate::auth::{Identity, Unauthenticated};
+
+/// What stands for a token: it cannot be used as one. Shown by its first digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct TokenHash([u8; 32]);
+
+impl TokenHash {
+    pub(super) fn of(token: &str) -> Self {
+        Self(Sha256::digest(token).into())
+    }
+}
+
+impl fmt::Display for TokenHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0[..4].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// What was said about a token, and how long it holds.
+pub(super) struct Verdict {
+    pub(super) outcome: Result<Arc<Identity>, Unauthenticated>,
+    pub(super) since: Timestamp,
+    pub(super) until: Timestamp,
+}
+
+impl Verdict {
+    /// Whether it can be relied upon. A clock that was set back ends it, too.
+    pub(super) fn holds(&self, now: Timestamp) -> bool {
+        self.since <= now && now < self.until
+    }
+}
+
+/// A verdict that is there, or that somebody is waiting for.
+pub(super) type Entry = Arc<OnceCell<Verdict>>;
+
+/// The verdicts on the tokens that were used last.
+pub(super) struct Cache {
+    entries: Mutex<LruCache<TokenHash, Entry>>,
+}
+
+impl Cache {
+    pub(super) fn new(entries: NonZeroUsize) -> Self {
+        Self { entries: Mutex::new(LruCache::new(entries)) }
+    }
+
+    /// The entry of a token: one whose verdict holds or is awaited, or a new one.
+    pub(super) fn entry(&self, hash: TokenHash, now: Timestamp) -> Entry {
+        let mut entries = self.lock();
+        if let Some(entry) = entries.get(&hash)
+            && entry.get().is_none_or(|verdict| verdict.holds(now))
+        {
+            return Arc::clone(entry);
+        }
+        let entry = Entry::default();
+        entries.put(hash, Arc::clone(&entry));
+        entry
+    }
+
+    /// The token was no good: it is the first to make room, so that a flood of such displaces no good ones.
+    pub(super) fn demote(&self, hash: &TokenHash) {
+        self.lock().demote(hash);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, LruCache<TokenHash, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(cache: &Cache, token: &str, until: u64) {
+        let entry = cache.entry(TokenHash::of(token), Timestamp(0));
+        let verdict = Verdict { outcome: Ok(Arc::default()), since: Timestamp(10), until: Timestamp(until) };
+        entry.set(verdict).ok().expect("it was new");
+    }
+
+    fn knows(cache: &Cache, token: &str, now: u64) -> bool {
+        cache.entry(TokenHash::of(token), Timestamp(now)).initialized()
+    }
+
+    #[test]
+    fn a_verdict_holds_for_its_time() {
+        let cache = Cache::new(NonZeroUsize::new(4).unwrap());
+        put(&cache, "a", 20);
+        assert!(knows(&cache, "a", 10) && knows(&cache, "a", 19));
+        assert!(!knows(&cache, "a", 20));
+        put(&cache, "b", 20);
+        assert!(!knows(&cache, "b", 9), "the clock was set back");
+    }
+
+    #[test]
+    fn bad_tokens_make_room_first() {
+        let cache = Cache::new(NonZeroUsize::new(2).unwrap());
+        put(&cache, "good", 20);
+        for bad in ["x", "y", "z"] {
+            put(&cache, bad, 20);
+            cache.demote(&TokenHash::of(bad));
+        }
+        assert!(knows(&cache, "good", 15));
+    }
+
+    #[test]
+    fn a_hash_shows_little() {
+        assert_eq!(TokenHash::of("secret").to_string(), "2bb80d53");
+    }
+}

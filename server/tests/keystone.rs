@@ -1,0 +1,171 @@
+//! Tokens of a Keystone that is played by a few lines of Rust, faithful in statuses, headers and bodies.
+//! `cargo xtask keystone` asks the real one.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "verdicts on tokens end with time, so these tests have to wait"
+)]
+
+#[path = "keystone/fake.rs"]
+mod fake;
+mod support;
+
+use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use berth_server::{Auth, Keystone, KeystoneSettings, Policy, Secret};
+use fake::{FakeKeystone, PASSWORD};
+use support::Berth;
+
+fn settings(keystone: &FakeKeystone) -> KeystoneSettings {
+    KeystoneSettings {
+        auth_url: keystone.url(),
+        www_authenticate_uri: Some("https://identity.example".to_owned()),
+        username: "placement".to_owned(),
+        password: Secret(PASSWORD.to_owned()),
+        user_domain_name: "Default".to_owned(),
+        project_name: "service".to_owned(),
+        project_domain_name: "Default".to_owned(),
+        ca_certificates: None,
+        cache_time: Duration::from_secs(60),
+        cache_entries: NonZeroUsize::new(100).unwrap(),
+        timeout: Duration::from_secs(5),
+    }
+}
+
+fn berth(settings: &KeystoneSettings) -> Berth {
+    Berth::start(Auth::Keystone(Arc::new(Keystone::new(settings).unwrap())), Policy::secure())
+}
+
+#[test]
+fn roles_and_scopes_decide() {
+    let keystone = FakeKeystone::start();
+    let berth = berth(&settings(&keystone));
+    let project = r#""project": {"id": "p", "name": "work", "domain": {"id": "default", "name": "Default"}}"#;
+    for (token, roles, scope, lists, uses) in [
+        ("an-admin", "admin,member,reader", project, 200, 200),
+        ("a-service", "service", project, 200, 200),
+        ("a-reader", "reader", project, 403, 200),
+        ("a-member", "member", project, 403, 403),
+        ("unscoped", "", "", 403, 403),
+        ("of-the-system", "admin", r#""system": {"all": true}"#, 403, 403),
+        ("of-a-domain", "admin", r#""domain": {"id": "d", "name": "D"}"#, 403, 403),
+    ] {
+        keystone.issue(token, roles, scope, Duration::from_secs(3600));
+        assert_eq!(berth.status("/resource_providers", token), lists, "{token} lists providers");
+        assert_eq!(berth.status("/usages?project_id=p", token), uses, "{token} asks for usages");
+    }
+    assert_eq!(berth.status("/usages?project_id=q", "a-reader"), 403, "another project");
+}
+
+#[test]
+fn who_has_no_good_token_is_sent_to_keystone() {
+    let keystone = FakeKeystone::start();
+    let berth = berth(&settings(&keystone));
+    for token in [None, Some(""), Some("nobody's")] {
+        let answer = berth.get("/traits", token);
+        assert_eq!(answer.status, 401, "{token:?}");
+        assert_eq!(answer.challenge.as_deref(), Some("Keystone uri=\"https://identity.example\""));
+    }
+    assert_eq!(berth.get("/", None).status, 200, "versions need no token");
+    assert_eq!(keystone.validations(), 1, "only the third is a token");
+    assert_eq!(berth.get("/traits", Some("nobody's")).status, 401);
+    assert_eq!(keystone.validations(), 1, "that it is no token is remembered");
+}
+
+#[test]
+fn a_token_is_believed_no_longer_than_it_lives() {
+    let keystone = FakeKeystone::start();
+    let berth = berth(&settings(&keystone));
+    keystone.issue("short", "admin", fake::PROJECT, Duration::from_secs(2));
+    assert_eq!(berth.status("/traits", "short"), 200);
+    thread::sleep(Duration::from_millis(2100));
+    assert_eq!(berth.status("/traits", "short"), 401);
+    keystone.issue("gone", "admin", fake::PROJECT, Duration::ZERO);
+    assert_eq!(berth.status("/traits", "gone"), 401, "even if Keystone did not notice");
+}
+
+#[test]
+fn a_revoked_token_is_believed_until_it_is_asked_about_again() {
+    let keystone = FakeKeystone::start();
+    let berth = berth(&KeystoneSettings { cache_time: Duration::from_secs(1), ..settings(&keystone) });
+    keystone.issue("token", "admin", fake::PROJECT, Duration::from_secs(3600));
+    assert_eq!(berth.status("/traits", "token"), 200);
+    keystone.revoke("token");
+    assert_eq!(berth.status("/traits", "token"), 200);
+    thread::sleep(Duration::from_millis(1100));
+    assert_eq!(berth.status("/traits", "token"), 401);
+}
+
+#[test]
+fn a_flood_of_one_token_is_one_question() {
+    let keystone = FakeKeystone::start();
+    let berth = berth(&settings(&keystone));
+    keystone.issue("token", "admin", fake::PROJECT, Duration::from_secs(3600));
+    keystone.answer_slowly(Duration::from_millis(300));
+    let statuses: BTreeSet<u16> = thread::scope(|scope| {
+        let requests: Vec<_> = (0..40).map(|_| scope.spawn(|| berth.status("/traits", "token"))).collect();
+        requests.into_iter().map(|request| request.join().unwrap()).collect()
+    });
+    assert_eq!(statuses, [200].into());
+    assert_eq!(keystone.validations(), 1);
+    let metrics = berth.get("/metrics", None).body;
+    assert!(metrics.contains("berth_keystone_validations_total{outcome=\"valid\"} 1\n"), "{metrics}");
+}
+
+#[test]
+fn without_keystone_known_tokens_are_good_and_others_wait() {
+    let keystone = FakeKeystone::start();
+    let berth = berth(&settings(&keystone));
+    keystone.issue("known", "admin", fake::PROJECT, Duration::from_secs(3600));
+    keystone.issue("new", "admin", fake::PROJECT, Duration::from_secs(3600));
+    assert_eq!(berth.status("/traits", "known"), 200);
+    keystone.fail(true);
+    assert_eq!(berth.status("/traits", "known"), 200);
+    assert_eq!(berth.status("/traits", "new"), 503);
+    keystone.fail(false);
+    thread::sleep(Duration::from_millis(1100));
+    assert_eq!(berth.status("/traits", "new"), 200);
+}
+
+#[test]
+fn a_service_user_that_keystone_refuses_is_no_fault_of_the_client() {
+    let keystone = FakeKeystone::start();
+    keystone.issue("token", "admin", fake::PROJECT, Duration::from_secs(3600));
+    let wrong = berth(&KeystoneSettings { password: Secret("wrong".to_owned()), ..settings(&keystone) });
+    assert_eq!(wrong.status("/traits", "token"), 503);
+    let nowhere =
+        berth(&KeystoneSettings { auth_url: "http://127.0.0.1:9".to_owned(), ..settings(&keystone) });
+    assert_eq!(nowhere.status("/traits", "token"), 503);
+}
+
+/// Keystone may forget tokens before they expire, as when its keys are rotated.
+#[test]
+fn berth_gets_itself_a_new_token() {
+    let keystone = FakeKeystone::start();
+    let berth = berth(&settings(&keystone));
+    for token in ["one", "two"] {
+        keystone.issue(token, "admin", fake::PROJECT, Duration::from_secs(3600));
+        assert_eq!(berth.status("/traits", token), 200);
+        keystone.forget_service_tokens();
+    }
+    assert_eq!(keystone.logins(), 2);
+}
+
+#[test]
+fn settings_that_cannot_be_are_named() {
+    let keystone = FakeKeystone::start();
+    let good = settings(&keystone);
+    let setting = |settings: KeystoneSettings| Keystone::new(&settings).expect_err("it cannot be").setting;
+    assert_eq!(
+        setting(KeystoneSettings { auth_url: "keystone:5000".to_owned(), ..good.clone() }),
+        "auth_url"
+    );
+    assert_eq!(setting(KeystoneSettings { password: Secret(String::new()), ..good.clone() }), "password");
+    let no_certificate = Some("-----BEGIN NOTHING-----".to_owned());
+    assert_eq!(setting(KeystoneSettings { ca_certificates: no_certificate, ..good.clone() }), "ca_file");
+    assert!(!format!("{good:?}").contains(PASSWORD));
+}

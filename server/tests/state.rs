@@ -1,0 +1,157 @@
+//! State files: what is written is read back, and nothing else is.
+
+use std::fs;
+use std::sync::Arc;
+
+use berth_placement::{
+    Allocation, ClassId, ConsumerId, ExpectedGeneration, Index, Inventory, Owner, Timestamp, Write,
+};
+use berth_server::{
+    Auth, Cors, DataDir, DataError, Keeper, Limits, Options, Policy, Service, StateError, StateReader,
+    write_state,
+};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+fn fleet() -> Index {
+    let index = Index::with_holders();
+    let mut writer = index.write_at(Timestamp(7));
+    let gold = writer.resource_class("CUSTOM_GOLD").unwrap();
+    let fast = writer.trait_named("CUSTOM_FAST");
+    let root = writer.add_provider(Uuid::from_u128(1), "it's \"quoted\"\n", None).unwrap();
+    let child = writer.add_provider(Uuid::from_u128(2), "☂", Some(root)).unwrap();
+    let third = Inventory { allocation_ratio: 1.0 / 3.0, ..Inventory::of(100) };
+    writer.set_inventories(child, None, vec![(gold, third), (ClassId::VCPU, Inventory::of(8))]).unwrap();
+    writer.set_traits(child, &[fast]).unwrap();
+    writer.set_aggregates(root, &[Uuid::from_u128(77)]).unwrap();
+    drop(writer);
+    let owner =
+        Arc::new(Owner { project: "p".into(), user: "u".into(), consumer_type: Some("INSTANCE".into()) });
+    let allocations = [Allocation { row: child, class: ClassId::VCPU, amount: 8 }].into_iter().collect();
+    let write = Write { consumer: ConsumerId(10), generation: ExpectedGeneration::New, owner, allocations };
+    index.transfer(&[write], Timestamp(9)).unwrap();
+    index
+}
+
+fn written(index: &Index) -> Vec<u8> {
+    let mut state = Vec::new();
+    write_state(&mut state, index.snapshot().records()).unwrap();
+    state
+}
+
+fn read(state: &[u8]) -> Result<Index, StateError> {
+    Index::restore(StateReader::new(state))
+}
+
+fn options() -> Options {
+    Options {
+        auth: Auth::Noauth2,
+        policy: Policy::legacy(),
+        cors: Cors::default(),
+        limits: Limits::default(),
+    }
+}
+
+#[test]
+fn what_is_written_is_read_back() {
+    let index = fleet();
+    let state = written(&index);
+    let copy = read(&state).unwrap();
+    copy.check().unwrap();
+    assert!(index.snapshot().records().eq(copy.snapshot().records()));
+    assert_eq!(written(&copy), state, "and written as before");
+}
+
+/// A format that others may have stored cannot change unseen.
+#[test]
+fn the_format_is_what_it_was() {
+    let golden = include_str!("state/version-1.jsonl");
+    assert_eq!(String::from_utf8(written(&fleet())).unwrap(), golden);
+    assert!(read(golden.as_bytes()).is_ok());
+}
+
+#[test]
+fn a_state_that_is_cut_off_anywhere_is_refused() {
+    let state = written(&fleet());
+    for length in 0..state.len() {
+        assert!(read(&state[..length]).is_err(), "{length} of {} bytes", state.len());
+    }
+}
+
+#[test]
+fn a_state_with_another_byte_anywhere_is_refused() {
+    let state = written(&fleet());
+    for place in 0..state.len() {
+        let mut damaged = state.clone();
+        damaged[place] ^= 1;
+        assert!(read(&damaged).is_err(), "byte {place}: {}", String::from_utf8_lossy(&damaged));
+    }
+}
+
+#[test]
+fn what_is_wrong_is_said() {
+    let error = |state: &[u8]| read(state).err().expect("it is wrong").to_string();
+    let state = written(&fleet());
+    let text = String::from_utf8(state.clone()).unwrap();
+    assert!(error(b"").contains("not complete"));
+    assert!(error(b"{}\n").contains("line 1"));
+    assert!(error(text.replacen("\"version\":1", "\"version\":2", 1).as_bytes()).contains("format 2"));
+    assert!(error(text.replacen("CUSTOM_FAST", "CUSTOM_FAXT", 2).as_bytes()).contains("damaged"));
+    assert!(
+        error(text.lines().skip(1).collect::<Vec<_>>().join("\n").as_bytes()).contains("no state of Berth")
+    );
+    assert!(error(&[&state[..], b"\n"].concat()).contains("follows"));
+    assert!(error(&[&state[..], &state[..]].concat()).contains("follows"));
+}
+
+#[test]
+fn a_folder_belongs_to_one_process() {
+    let folder = TempDir::new().unwrap();
+    let held = DataDir::open(folder.path()).unwrap();
+    assert!(matches!(DataDir::open(folder.path()), Err(DataError::InUse(_))));
+    drop(held);
+    assert!(DataDir::open(folder.path()).is_ok());
+}
+
+#[test]
+fn a_keeper_saves_what_has_changed() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("deep/data");
+    let data = DataDir::open(&path).unwrap();
+    assert!(data.load().unwrap().is_none() && !data.has_state());
+    let service = Arc::new(Service::over(fleet(), options()).unwrap());
+    let keeper = Keeper::new(Arc::clone(&service), data);
+    let state = path.join("state.jsonl");
+    keeper.save().unwrap();
+    let first = fs::read(&state).unwrap();
+    fs::remove_file(&state).unwrap();
+    keeper.save().unwrap();
+    assert!(!state.exists(), "nothing has changed");
+    service.index().remove_consumer(ConsumerId(10)).unwrap();
+    keeper.save().unwrap();
+    let second = fs::read(&state).unwrap();
+    assert_ne!(first, second);
+    assert_eq!(DataDir::read(&path).unwrap().unwrap().consumers(), 0, "also while another holds it");
+    assert_eq!(fs::read_dir(&path).unwrap().count(), 2, "the state and the lock");
+}
+
+/// A process that was killed while it wrote leaves a file beside the state.
+#[test]
+fn an_unfinished_file_does_not_matter() {
+    let folder = TempDir::new().unwrap();
+    let data = DataDir::open(folder.path()).unwrap();
+    data.save(&fleet().snapshot()).unwrap();
+    fs::write(folder.path().join("state.jsonl.new"), "{\"berth_st").unwrap();
+    assert_eq!(data.load().unwrap().unwrap().consumers(), 1);
+    data.save(&Index::with_holders().snapshot()).unwrap();
+    assert_eq!(data.load().unwrap().unwrap().consumers(), 0);
+}
+
+#[test]
+fn a_damaged_folder_is_an_error_that_names_the_file() {
+    let folder = TempDir::new().unwrap();
+    let data = DataDir::open(folder.path()).unwrap();
+    fs::write(folder.path().join("state.jsonl"), "rubbish\n").unwrap();
+    let error = data.load().err().expect("it is damaged").to_string();
+    assert!(error.contains("state.jsonl: line 1"), "{error}");
+}

@@ -1,0 +1,74 @@
+//! A Berth on a free port of loopback, and a way to ask it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use berth_server::{Auth, Cors, Limits, Options, Policy, Server, Service};
+use tokio::sync::oneshot;
+use ureq::Agent;
+
+/// A service that runs until it is dropped.
+pub(crate) struct Berth {
+    pub(crate) address: SocketAddr,
+    pub(crate) agent: Agent,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What came back.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) challenge: Option<String>,
+    pub(crate) body: String,
+}
+
+impl Berth {
+    pub(crate) fn start(auth: Auth, policy: Policy) -> Self {
+        let options = Options { auth, policy, cors: Cors::default(), limits: Limits::default() };
+        let service = Arc::new(Service::new(options));
+        let (stop, stopped) = oneshot::channel();
+        let (tell, told) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            let mut runtime = tokio::runtime::Builder::new_multi_thread();
+            runtime.worker_threads(2).enable_all().build().unwrap().block_on(async {
+                let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+                let server = Server::bind(any_port, service).await.unwrap();
+                tell.send(server.address().unwrap()).unwrap();
+                server.run(async { drop(stopped.await) }, Duration::from_secs(1)).await;
+            });
+        });
+        let config = Agent::config_builder().http_status_as_error(false).proxy(None).build();
+        let address = told.recv().unwrap();
+        Self { address, agent: config.into(), stop: Some(stop), thread: Some(thread) }
+    }
+
+    pub(crate) fn get(&self, path: &str, token: Option<&str>) -> Answer {
+        let mut request = self.agent.get(format!("http://{}{path}", self.address));
+        request = request.header("OpenStack-API-Version", "placement 1.39");
+        if let Some(token) = token {
+            request = request.header("X-Auth-Token", token);
+        }
+        let mut response = request.call().unwrap();
+        let challenge = response.headers().get("www-authenticate");
+        Answer {
+            status: response.status().as_u16(),
+            challenge: challenge.map(|text| text.to_str().unwrap().to_owned()),
+            body: response.body_mut().read_to_string().unwrap(),
+        }
+    }
+
+    pub(crate) fn status(&self, path: &str, token: &str) -> u16 {
+        self.get(path, Some(token)).status
+    }
+}
+
+impl Drop for Berth {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
