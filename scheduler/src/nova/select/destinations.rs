@@ -63,8 +63,8 @@ impl SelectDestinations<'_> {
     /// are no more claims for an instance than hosts that are left. An instance sees only hosts that were left for the
     /// instance before it. If one instance finds none, all claims are given back.
     ///
-    /// `state` brings the allocation candidates. A rebuild is a question about the hosts the table has: nothing is
-    /// claimed and no candidates are needed. `request` changes as it does in Nova: instance, NUMA cells as they were
+    /// `state` brings the allocation candidates, and with them the hosts to choose from. A rebuild is a question about
+    /// all hosts the table has: nothing is claimed and no candidates are needed. `request` changes as it does in Nova: instance, NUMA cells as they were
     /// fitted, hosts of the server group.
     pub fn decide(
         self,
@@ -119,7 +119,7 @@ impl Selecting<'_> {
 
     /// The hosts for an instance: of all, or of those that were left for the instance before it.
     fn sorted(&mut self, rows: Option<Vec<Row>>, index: usize) -> Result<Vec<Row>, SelectError> {
-        let survivors = rows.map_or_else(|| Survivors::all(self.hosts), Survivors::ordered);
+        let survivors = rows.map_or_else(|| self.all_hosts(), Survivors::ordered);
         let scene = Scene {
             hosts: self.hosts,
             options: self.what.options,
@@ -133,6 +133,14 @@ impl Selecting<'_> {
         let Sorted { rows, removed } = sort(&scene, survivors, index, self.state, self.chooser)?;
         self.removed.push(removed);
         Ok(rows)
+    }
+
+    fn all_hosts(&self) -> Survivors {
+        if self.request.is_rebuild() {
+            Survivors::all(self.hosts)
+        } else {
+            Survivors::ordered(self.state.hosts())
+        }
     }
 
     /// Claims the first host that can be had.

@@ -1,0 +1,27 @@
+//! The hosts that a search is about.
+
+use berth_placement::kernel::{CLASSES, NOT_ASKED};
+use berth_placement::{HostFree, Row};
+
+use crate::HostMask;
+
+/// The hosts among which the best ones are searched: those with enough free, and of them the eligible ones. By default all.
+#[derive(Debug, Clone, Copy)]
+pub struct Among<'a> {
+    /// What has to be free of each host class; [`NOT_ASKED`] for one that is not asked for.
+    pub need: HostFree,
+    /// The rows that may be chosen; `None` for all.
+    pub eligible: Option<&'a HostMask>,
+}
+
+impl Default for Among<'_> {
+    fn default() -> Self {
+        Self { need: [NOT_ASKED; CLASSES], eligible: None }
+    }
+}
+
+impl Among<'_> {
+    pub(super) fn admits(&self, row: Row) -> bool {
+        self.eligible.is_none_or(|eligible| eligible.contains(row))
+    }
+}
