@@ -5,6 +5,8 @@
 
 mod common;
 
+use berth_benches::bed::Bed;
+use berth_benches::group::GroupClaim;
 use berth_placement::ConsumerId;
 use common::{criterion, on_every_bed, time, timed};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
@@ -80,5 +82,28 @@ fn group_of_claims(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(name = claims; config = criterion(); targets = claim, release, cycle, group_of_claims);
+/// Instances of one server group take room on hosts of their own, as one.
+fn group_claim(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("group claim");
+    for hosts in [1_000, 100_000] {
+        let bed = Bed::nova(hosts, 80);
+        let index = &bed.fleet.index;
+        for instances in [1, 4, 16, 64] {
+            let made = GroupClaim::new(index, instances as u64, instances).expect("a group of its own");
+            let claim = made.expect("a fleet that is not full has hosts with room");
+            let name = format!("{instances} members, {hosts} hosts");
+            group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
+                bencher.iter_custom(|iterations| {
+                    timed(iterations, || {
+                        let claimed = time(|| claim.claim(index));
+                        claim.release(index);
+                        claimed
+                    })
+                });
+            });
+        }
+    }
+}
+
+criterion_group!(name = claims; config = criterion(); targets = claim, release, cycle, group_of_claims, group_claim);
 criterion_main!(claims);

@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use berth_benches::bed::{Bed, request};
-use berth_placement::kernel::{Term, scores};
+use berth_placement::kernel::{Term, range, reach, scores};
 use berth_scheduler::{Capacity, Eligible, Filter, HostMask, Policy, Prepared, Scheduler, Search, Weights};
 use common::{criterion, on_every_bed, time, timed};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
@@ -41,7 +41,22 @@ fn capacity_pass(criterion: &mut Criterion) {
     });
 }
 
-/// A score for every host, and the highest of them: the vector kernel over all blocks.
+/// The ranges of the free amounts: the first of the two passes of weighing.
+fn extremes_pass(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("extremes pass");
+    on_every_bed(|bed, name| {
+        let view = bed.scheduler.view();
+        group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
+            bencher.iter(|| {
+                view.blocks().iter().zip(view.hosts()).fold([i32::MIN; 3], |high, (block, &mask)| {
+                    [0, 1, 2].map(|column| high[column].max(range(black_box(&block[column]), mask).1))
+                })
+            });
+        });
+    });
+}
+
+/// A score for every host, and the hosts that reach the highest so far: the second.
 fn weigh_and_select(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("weigh and select");
     on_every_bed(|bed, name| {
@@ -50,9 +65,12 @@ fn weigh_and_select(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
             bencher.iter(|| {
                 let mut column = [0.0; 64];
-                view.blocks().iter().fold(f64::MIN, |best, block| {
+                view.blocks().iter().zip(view.hosts()).fold(f64::MIN, |best, (block, &mask)| {
                     scores(black_box(block), &[term; 3], &mut column);
-                    column.iter().copied().fold(best, f64::max)
+                    match mask & reach(&column, best) {
+                        0 => best,
+                        _ => column.iter().copied().fold(best, f64::max),
+                    }
                 })
             });
         });
@@ -129,6 +147,6 @@ fn eligible_pass(criterion: &mut Criterion) {
 criterion_group!(
     name = passes;
     config = criterion();
-    targets = mask_build, eligible_pass, capacity_pass, weigh_and_select, exhaustive_decide, ranked_decide, eight_best
+    targets = mask_build, eligible_pass, capacity_pass, extremes_pass, weigh_and_select, exhaustive_decide, ranked_decide, eight_best
 );
 criterion_main!(passes);

@@ -37,6 +37,8 @@ pub enum Unit {
     Ns,
     /// How many a second: more is better.
     PerSecond,
+    /// Bytes: less is better.
+    Bytes,
 }
 
 /// A parameter of a row.

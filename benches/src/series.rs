@@ -42,6 +42,11 @@ impl Series {
         add(&mut self.round, rate);
     }
 
+    /// Notes an amount in the row's own unit.
+    pub fn is(&mut self, amount: u64) {
+        add(&mut self.round, amount);
+    }
+
     /// Notes measurements that a thread made on its own.
     pub fn merge(&mut self, values: &Histogram<u64>) {
         self.round.add(values).expect("the histogram grows as needed");

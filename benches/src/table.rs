@@ -42,6 +42,8 @@ pub(crate) fn align_numbers(table: &mut Table, columns: std::ops::Range<usize>) 
     }
 }
 
+const GIB: f64 = 1024.0 * 1024.0 * 1024.0;
+
 /// An amount with three or so digits and its unit.
 pub(crate) fn amount(unit: Unit, value: f64) -> String {
     let scaled = |steps: [(f64, &str); 3], base: &str| {
@@ -52,6 +54,7 @@ pub(crate) fn amount(unit: Unit, value: f64) -> String {
     };
     match unit {
         Unit::Ns => scaled([(1e9, "s"), (1e6, "ms"), (1e3, "µs")], "ns"),
+        Unit::Bytes => scaled([(GIB, "GiB"), (1024.0 * 1024.0, "MiB"), (1024.0, "KiB")], "B"),
         Unit::PerSecond => scaled([(1e9, "G/s"), (1e6, "M/s"), (1e3, "k/s")], "/s"),
     }
 }
@@ -64,6 +67,7 @@ mod tests {
     fn amounts_are_short() {
         let ns = [7.0, 640.0, 1_234.0, 123_456.0, 2e9].map(|value| amount(Unit::Ns, value));
         assert_eq!(ns, ["7 ns", "640 ns", "1.23 µs", "123 µs", "2.00 s"]);
+        assert_eq!(amount(Unit::Bytes, 3.0 * 1024.0 * 1024.0), "3.00 MiB");
         assert_eq!(amount(Unit::PerSecond, 312_345.0), "312 k/s");
     }
 }

@@ -1,11 +1,15 @@
 //! `berth bench`.
 
+mod memory;
+mod plot;
+
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use berth_benches::compare::{self, compare};
+use berth_benches::nova::{self, Variant};
 use berth_benches::suite::{self, Effort, Failure, Goal, Options, Suite};
 use berth_benches::{Report, api, table};
 use clap::{Args, Subcommand};
@@ -13,12 +17,14 @@ use clap::{Args, Subcommand};
 use crate::interrupt::Interrupt;
 use crate::{Ending, output};
 
-/// Measure, compare measurements, and put load on a Placement server.
+/// Measure, compare and draw measurements, and put load on a Placement server.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   berth bench run --suite decisions --hosts 1000,100000 --json new.json
   berth bench compare base.json new.json --threshold 5%
+  berth bench memory --hosts 100000 --vms 1000000
+  berth bench plot new.json --over hosts --output scaling.svg
   berth bench api --endpoint http://127.0.0.1:8778 --providers 1000 --json placement.json")]
 pub(crate) struct Bench {
     #[command(subcommand)]
@@ -27,27 +33,36 @@ pub(crate) struct Bench {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Measure decisions, candidates, claims and simulation
+    /// Measure decisions, candidates, claims, simulation, Nova's pipeline and the machine
     Run(Run),
+    /// Measure the memory of hosts, VMs and deciders
+    Memory(memory::Memory),
+    /// Draw a result as an SVG picture
+    Plot(plot::Plot),
     /// Compare two results; exit code 1 when something became slower
     Compare(Compare),
     /// Put load on any server that speaks the Placement API
     Api(Api),
+    /// Print a fleet and a request of suite nova as JSON for the real Nova, with Berth's answer
+    NovaCase(NovaCase),
 }
 
 impl Bench {
     pub(crate) fn run(self) -> Result<Ending> {
         match self.command {
             Command::Run(command) => command.run(),
+            Command::Memory(command) => command.run(),
+            Command::Plot(command) => command.run(),
             Command::Compare(command) => command.run(),
             Command::Api(command) => command.run(),
+            Command::NovaCase(command) => command.run(),
         }
     }
 }
 
 #[derive(Args)]
 struct Run {
-    /// What to measure: decisions, candidates, claims, simulation
+    /// What to measure: decisions, candidates, claims, simulation, nova, machine
     #[arg(long, value_name = "NAME", value_delimiter = ',', default_values_t = Suite::ALL)]
     suite: Vec<Suite>,
     /// Hosts of the fleets, up to 10000000 [default: 1000,10000,100000; with --quick 1000,10000]
@@ -59,6 +74,9 @@ struct Run {
     /// What deciders look for: nova (its default weighers), bestfit, bestfit-cpu, firstfit, worstfit
     #[arg(long, value_name = "NAME", value_delimiter = ',', default_values_t = Options::default().goals)]
     objective: Vec<Goal>,
+    /// What requests of suite nova ask for: plain, group (and anti-affinity), numa (and pinned cells and a device)
+    #[arg(long, value_name = "NAME", value_delimiter = ',', default_values_t = Variant::ALL)]
+    variant: Vec<Variant>,
     /// Rounds over everything; `compare` needs five or more to be 99% sure [default: 7; with --quick 5]
     #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: Option<u32>,
@@ -84,6 +102,7 @@ impl Run {
             hosts: given(&self.hosts, hosts),
             fills: given(&self.fill, fills),
             goals: unique(&self.objective),
+            variants: unique(&self.variant),
             rounds: self.rounds.unwrap_or(if self.quick { 5 } else { usual.rounds }),
             seed: self.seed,
             effort: if self.quick { Effort::QUICK } else { Effort::FULL },
@@ -199,6 +218,27 @@ impl Api {
             }
             Err(failure) => Err(failure.into()),
         }
+    }
+}
+
+#[derive(Args)]
+struct NovaCase {
+    /// What the request asks for: plain, group, numa
+    #[arg(long, value_name = "NAME", default_value_t = Variant::Plain)]
+    variant: Variant,
+    /// Hosts of the fleet
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(16..=1_000_000))]
+    hosts: u32,
+    /// The seed of the fleet
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+}
+
+impl NovaCase {
+    fn run(self) -> Result<Ending> {
+        let case = nova::case_with_answer(self.variant, self.hosts, self.seed)?;
+        output::print(&format!("{case}\n"))?;
+        Ok(Ending::Complete)
     }
 }
 

@@ -6,12 +6,15 @@
 
 mod bench;
 mod completions;
+mod config;
+mod explain;
 mod generate;
 mod interrupt;
 mod output;
 mod placements;
 mod progress;
 mod replay;
+mod serve;
 mod summary;
 
 use std::process::ExitCode;
@@ -26,6 +29,8 @@ enum Ending {
     Interrupted,
     /// Something measured became slower.
     Regressed,
+    /// There is no host for the request.
+    NoHost,
     /// Wrong usage that only the command itself could tell; it said what.
     WrongUsage,
 }
@@ -39,16 +44,23 @@ struct Cli {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done, 1 failed (the message says why) or regressed (bench compare), 2 wrong usage, 130 ended by Ctrl-C.";
+Exit codes: 0 done, 1 failed (the message says why) or regressed (bench compare), 2 wrong usage, 3 no host
+(explain), 130 ended by Ctrl-C.";
 
 #[derive(Subcommand)]
 enum Command {
     /// Replay a trace of VMs on a fleet of hosts and show how well they fit
     Replay(replay::Replay),
+    /// Serve the OpenStack Placement API over HTTP
+    Serve(serve::Serve),
     /// Measure, compare measurements, and put load on a Placement server
     Bench(bench::Bench),
     /// Write a workload as hosts and vms CSV files
     Generate(generate::Generate),
+    /// Check, show or import the configuration
+    Config(config::Config),
+    /// Say why a request finds its host, or none, and what would find one
+    Explain(explain::Explain),
     /// Print a completion script for a shell
     Completions(completions::Completions),
 }
@@ -56,14 +68,18 @@ enum Command {
 fn main() -> ExitCode {
     let ending = match Cli::parse().command {
         Command::Replay(command) => command.run(),
+        Command::Serve(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Generate(command) => command.run(),
+        Command::Config(command) => command.run(),
+        Command::Explain(command) => command.run(),
         Command::Completions(command) => command.run(),
     };
     match ending {
         Ok(Ending::Complete) => ExitCode::SUCCESS,
         Ok(Ending::Interrupted) => ExitCode::from(130),
         Ok(Ending::Regressed) => ExitCode::FAILURE,
+        Ok(Ending::NoHost) => ExitCode::from(3),
         Ok(Ending::WrongUsage) => ExitCode::from(2),
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS, // the reader has seen enough
         Err(error) => {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
+use crate::groups::GroupId;
 use crate::ids::{ClassId, Row};
 use crate::index::Index;
 use crate::members::Members;
@@ -41,6 +42,14 @@ pub enum Inconsistency {
         /// Where.
         place: String,
     },
+    /// A server group's roster is not what its members say, or breaks its policy.
+    #[error("server group {:032x}: {what}", group.0)]
+    Group {
+        /// The group.
+        group: GroupId,
+        /// What is wrong.
+        what: String,
+    },
     /// The members of traits, aggregates or classes, or those that share, are not what the providers' lists say.
     #[error("the members of {0} are not what the providers say")]
     Members(&'static str),
@@ -53,6 +62,7 @@ impl Index {
     /// The first difference found.
     pub fn check(&self) -> Result<(), Inconsistency> {
         self.check_used()?;
+        self.check_groups()?;
         let topology = self.topology();
         for (row, provider) in topology.providers() {
             check_root(&topology, row, provider)?;
@@ -75,9 +85,11 @@ impl Index {
         let topology = self.topology();
         let (rows, classes) = (topology.rows(), topology.classes().len());
         let mut allocated = vec![0_i64; rows * classes];
-        self.consumers.for_each(|allocation| {
-            allocated[allocation.row.index() * classes + allocation.class.index()] +=
-                i64::from(allocation.amount);
+        self.consumers.for_each(|_, consumer| {
+            for allocation in &consumer.allocations {
+                allocated[allocation.row.index() * classes + allocation.class.index()] +=
+                    i64::from(allocation.amount);
+            }
         });
         for (place, &allocated) in allocated.iter().enumerate() {
             let row = Row(u32::try_from(place / classes).expect("bounded by the ledger"));

@@ -1,14 +1,15 @@
 //! Who holds what: the consumers and their allocations.
 
-use std::hash::BuildHasherDefault;
+use std::hash::{BuildHasher, BuildHasherDefault};
+use std::sync::{Arc, PoisonError};
 
-use dashmap::DashMap;
-use dashmap::mapref::entry::Entry;
-use rustc_hash::FxHasher;
+use rustc_hash::{FxHashMap, FxHasher};
 use smallvec::SmallVec;
 use uuid::Uuid;
 
-use crate::ids::{ClassId, Row};
+use crate::groups::{Group, GroupId};
+use crate::ids::{ClassId, Row, Timestamp};
+use crate::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// The UUID of a consumer: a VM, or a migration that holds its old place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,6 +18,12 @@ pub struct ConsumerId(pub u128);
 impl From<Uuid> for ConsumerId {
     fn from(uuid: Uuid) -> Self {
         Self(uuid.as_u128())
+    }
+}
+
+impl From<ConsumerId> for Uuid {
+    fn from(consumer: ConsumerId) -> Self {
+        Self::from_u128(consumer.0)
     }
 }
 
@@ -34,10 +41,65 @@ pub struct Allocation {
 /// A consumer's allocations; those of a plain VM fit without a heap allocation.
 pub type Allocations = SmallVec<[Allocation; 3]>;
 
-/// The table of consumers, sharded; a shard is locked while one entry is added, its room being taken, or removed.
-#[derive(Default)]
+/// To whom a consumer belongs, and what kind of consumer it is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Owner {
+    /// The project that is charged.
+    pub project: Arc<str>,
+    /// The user who asked for it.
+    pub user: Arc<str>,
+    /// Such as `INSTANCE` or `MIGRATION`; `None` when the client did not tell.
+    pub consumer_type: Option<Arc<str>>,
+}
+
+/// What is kept of a consumer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consumer {
+    /// What it holds.
+    pub allocations: Allocations,
+    /// To whom it belongs; `None` for a consumer that was not written through the Placement API.
+    pub owner: Option<Arc<Owner>>,
+    /// Counts the writes of its allocations.
+    pub generation: u64,
+    /// When its allocations were written.
+    pub written_at: Timestamp,
+    /// The server group it joined. That may have been removed since.
+    pub(crate) group: Option<Arc<Group>>,
+}
+
+impl Consumer {
+    /// The server group it is in.
+    #[must_use]
+    pub fn group(&self) -> Option<GroupId> {
+        self.group.as_ref().filter(|group| group.roster().is_some()).map(|group| group.id())
+    }
+
+    /// A consumer that was just given the allocations, of which nothing else is known.
+    pub(crate) fn holding(allocations: &[Allocation]) -> Self {
+        let allocations = SmallVec::from_slice(allocations);
+        Self { allocations, owner: None, generation: 1, written_at: Timestamp::default(), group: None }
+    }
+}
+
+/// Shards of the table.
+#[cfg(not(loom))]
+const SHARDS: usize = 128;
+#[cfg(loom)]
+const SHARDS: usize = 2;
+
+/// One shard of the table.
+pub(crate) type Shard = FxHashMap<ConsumerId, Consumer>;
+
+/// The table of consumers, sharded. A shard is locked while its entries and the room they hold change; who needs several
+/// locks them in ascending order ([`Self::lock`]).
 pub(crate) struct Consumers {
-    table: DashMap<ConsumerId, Allocations, BuildHasherDefault<FxHasher>>,
+    shards: Box<[RwLock<Shard>]>,
+}
+
+impl Default for Consumers {
+    fn default() -> Self {
+        Self { shards: (0..SHARDS).map(|_| RwLock::default()).collect() }
+    }
 }
 
 impl Consumers {
@@ -49,30 +111,88 @@ impl Consumers {
         allocations: &[Allocation],
         reserve: impl FnOnce() -> Result<(), E>,
     ) -> Option<Result<(), E>> {
-        match self.table.entry(consumer) {
+        use std::collections::hash_map::Entry;
+        match self.write(shard_of(consumer)).entry(consumer) {
             Entry::Occupied(_) => None,
             Entry::Vacant(entry) => Some(reserve().map(|()| {
-                entry.insert(SmallVec::from_slice(allocations));
+                entry.insert(Consumer::holding(allocations));
             })),
         }
     }
 
-    pub(crate) fn remove(&self, consumer: ConsumerId) -> Option<Allocations> {
-        self.table.remove(&consumer).map(|(_, allocations)| allocations)
+    /// What `look` sees in the consumer's entry.
+    pub(crate) fn get<T>(&self, consumer: ConsumerId, look: impl FnOnce(&Consumer) -> T) -> Option<T> {
+        self.read(shard_of(consumer)).get(&consumer).map(look)
     }
 
-    pub(crate) fn get(&self, consumer: ConsumerId) -> Option<Allocations> {
-        self.table.get(&consumer).map(|allocations| allocations.clone())
+    /// Locks the shards of all of these consumers, so that what is done to them is seen as one change.
+    pub(crate) fn lock(&self, consumers: impl IntoIterator<Item = ConsumerId>) -> Locked<'_> {
+        let mut shards: Vec<usize> = consumers.into_iter().map(shard_of).collect();
+        shards.sort_unstable();
+        shards.dedup();
+        Locked { shards: shards.into_iter().map(|shard| (shard, self.write(shard))).collect() }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.table.len()
+        (0..SHARDS).map(|shard| self.read(shard).len()).sum()
     }
 
-    /// Visits every allocation, in no particular order.
-    pub(crate) fn for_each(&self, mut visit: impl FnMut(&Allocation)) {
-        for entry in &self.table {
-            entry.value().iter().for_each(&mut visit);
+    /// Visits every consumer, in no particular order.
+    pub(crate) fn for_each(&self, mut visit: impl FnMut(ConsumerId, &Consumer)) {
+        for shard in 0..SHARDS {
+            #[expect(clippy::iter_over_hash_type, reason = "the order is documented as arbitrary")]
+            for (&consumer, entry) in &*self.read(shard) {
+                visit(consumer, entry);
+            }
         }
     }
+
+    // A thread that panicked with a shard locked had changed the shard as a whole or not at all.
+
+    fn read(&self, shard: usize) -> RwLockReadGuard<'_, Shard> {
+        self.shards[shard].read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self, shard: usize) -> RwLockWriteGuard<'_, Shard> {
+        self.shards[shard].write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Shards that are locked together.
+pub(crate) struct Locked<'table> {
+    shards: SmallVec<[(usize, RwLockWriteGuard<'table, Shard>); 1]>,
+}
+
+impl Locked<'_> {
+    pub(crate) fn get(&self, consumer: ConsumerId) -> Option<&Consumer> {
+        let place = self.place(consumer);
+        self.shards[place].1.get(&consumer)
+    }
+
+    pub(crate) fn get_mut(&mut self, consumer: ConsumerId) -> Option<&mut Consumer> {
+        let place = self.place(consumer);
+        self.shards[place].1.get_mut(&consumer)
+    }
+
+    pub(crate) fn insert(&mut self, consumer: ConsumerId, entry: Consumer) {
+        let place = self.place(consumer);
+        self.shards[place].1.insert(consumer, entry);
+    }
+
+    pub(crate) fn remove(&mut self, consumer: ConsumerId) -> Option<Consumer> {
+        let place = self.place(consumer);
+        self.shards[place].1.remove(&consumer)
+    }
+
+    fn place(&self, consumer: ConsumerId) -> usize {
+        let shard = shard_of(consumer);
+        self.shards.binary_search_by_key(&shard, |(locked, _)| *locked).expect("its shard was locked")
+    }
+}
+
+#[allow(clippy::cast_possible_truncation)] // a remainder below SHARDS
+fn shard_of(consumer: ConsumerId) -> usize {
+    // The table inside a shard uses the hash's lowest and highest bits: these are in between.
+    let hash = BuildHasherDefault::<FxHasher>::default().hash_one(consumer);
+    (hash >> 40) as usize % SHARDS
 }

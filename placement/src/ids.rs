@@ -48,3 +48,7 @@ impl ClassId {
 /// The dense number of a trait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TraitId(pub u32);
+
+/// A moment: microseconds since the Unix epoch, as the caller's clock has it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(pub u64);

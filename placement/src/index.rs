@@ -1,15 +1,17 @@
 //! The index: ledger, topology, consumers and change journal as one.
 
 use std::hash::BuildHasherDefault;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use rustc_hash::FxHasher;
 use uuid::Uuid;
 
-use crate::consumers::{Allocation, Allocations, ConsumerId, Consumers};
-use crate::ids::{ClassId, Row};
+use crate::consumers::{Allocation, Allocations, Consumer, ConsumerId, Consumers};
+use crate::groups::Groups;
+use crate::holders::Holders;
+use crate::ids::{ClassId, Row, Timestamp};
 use crate::inventory::Inventory;
 use crate::journal::Journal;
 use crate::kernel::CLASSES;
@@ -28,6 +30,8 @@ pub struct Index {
     pub(crate) ledger: Ledger,
     topology: ArcSwap<Topology>,
     pub(crate) consumers: Consumers,
+    pub(crate) holders: Option<Holders>,
+    pub(crate) groups: Groups,
     journal: Journal,
     writer: Mutex<()>,
     pub(crate) by_uuid: Lookup<Uuid>,
@@ -51,11 +55,28 @@ pub enum ClaimError {
 pub struct UnknownConsumer(pub ConsumerId);
 
 impl Index {
+    /// An empty index that can also tell who holds something of a provider ([`Self::holders`]) and which consumers a
+    /// project has ([`Self::project_consumers`]). Claims cost a little more for it.
+    #[must_use]
+    pub fn with_holders() -> Self {
+        Self { holders: Some(Holders::default()), ..Self::default() }
+    }
+
     /// Starts a batch of topology changes; waits for the writer before it.
     #[must_use]
     pub fn write(&self) -> Writer<'_> {
+        self.write_at(Timestamp::default())
+    }
+
+    /// [`Self::write`] by somebody with a clock: what is changed will say when.
+    #[must_use]
+    pub fn write_at(&self, now: Timestamp) -> Writer<'_> {
+        Writer::new(self, self.only_writer(), now)
+    }
+
+    pub(crate) fn only_writer(&self) -> MutexGuard<'_, ()> {
         // A writer that panicked published what it had prepared: the snapshot is whole.
-        Writer::new(self, self.writer.lock().unwrap_or_else(PoisonError::into_inner))
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The current topology.
@@ -74,6 +95,12 @@ impl Index {
     #[must_use]
     pub fn find(&self, uuid: Uuid) -> Option<Row> {
         self.by_uuid.get(&uuid).map(|row| *row)
+    }
+
+    /// The provider with this name.
+    #[must_use]
+    pub fn find_named(&self, name: &str) -> Option<Row> {
+        self.by_name.get(name).map(|row| *row)
     }
 
     /// What consumers may still take of a class; see [`Ledger::free`].
@@ -117,7 +144,11 @@ impl Index {
         let reserved = self.consumers.add(consumer, allocations, || {
             self.ledger.look(allocations)?;
             held = true;
-            self.ledger.reserve(allocations)
+            self.ledger.reserve(allocations)?;
+            if let Some(holders) = &self.holders {
+                holders.replace(consumer, None, &Consumer::holding(allocations));
+            }
+            Ok::<_, Refusal>(())
         });
         if held {
             // Even when refused: others may have seen the room it held for a moment, and have to look again.
@@ -131,16 +162,30 @@ impl Index {
     /// # Errors
     /// A consumer without allocations.
     pub fn release(&self, consumer: ConsumerId) -> Result<Allocations, UnknownConsumer> {
-        let allocations = self.consumers.remove(consumer).ok_or(UnknownConsumer(consumer))?;
-        self.ledger.release(&allocations);
-        self.journal_rows(&allocations);
-        Ok(allocations)
+        let mut locked = self.consumers.lock([consumer]);
+        let held = locked.remove(consumer).ok_or(UnknownConsumer(consumer))?;
+        if let Some(holders) = &self.holders {
+            holders.remove(consumer, &held);
+        }
+        if let Some(group) = &held.group {
+            group.leave(consumer);
+        }
+        drop(locked);
+        self.ledger.release(&held.allocations);
+        self.journal_rows(&held.allocations);
+        Ok(held.allocations)
     }
 
     /// What `consumer` holds.
     #[must_use]
     pub fn allocations(&self, consumer: ConsumerId) -> Option<Allocations> {
-        self.consumers.get(consumer)
+        self.consumers.get(consumer, |entry| entry.allocations.clone())
+    }
+
+    /// Everything that is kept of `consumer`.
+    #[must_use]
+    pub fn consumer(&self, consumer: ConsumerId) -> Option<Consumer> {
+        self.consumers.get(consumer, Clone::clone)
     }
 
     /// The number of consumers with allocations.
@@ -149,18 +194,24 @@ impl Index {
         self.consumers.len()
     }
 
-    pub(crate) fn publish(&self, topology: &mut Topology, changed: &[Row], first_new_row: usize) {
-        topology.version += 1;
-        self.topology.store(Arc::new(topology.clone()));
-        for &row in changed {
-            if row.index() < first_new_row {
-                self.ledger.bump_generation(row);
-            }
-            self.journal.push(row, true);
-        }
+    /// All inventories of a provider and its generation, as they stood at one moment.
+    #[must_use]
+    pub fn inventories(&self, row: Row) -> (u64, Vec<(ClassId, Inventory)>) {
+        self.ledger.inventories(row, self.topology.load().classes().len())
     }
 
-    fn journal_rows(&self, allocations: &[Allocation]) {
+    /// When the provider was last changed by somebody with a clock.
+    #[must_use]
+    pub fn changed_at(&self, row: Row) -> Timestamp {
+        self.ledger.changed_at(row)
+    }
+
+    pub(crate) fn publish(&self, topology: &mut Topology) {
+        topology.version += 1;
+        self.topology.store(Arc::new(topology.clone()));
+    }
+
+    pub(crate) fn journal_rows(&self, allocations: &[Allocation]) {
         for (i, allocation) in allocations.iter().enumerate() {
             if i == 0 || allocations[i - 1].row != allocation.row {
                 self.journal.push(allocation.row, false);

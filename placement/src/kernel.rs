@@ -129,6 +129,19 @@ pub fn smallest(values: &Lanes) -> i32 {
     scalar::smallest(values)
 }
 
+/// The smallest and the largest [`weighed`] value of the lanes of `mask`; `(i32::MAX, i32::MIN)` of none.
+#[must_use]
+#[inline]
+pub fn range(values: &Lanes, mask: u64) -> (i32, i32) {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has AVX2.
+        #[allow(unsafe_code)]
+        return unsafe { avx2::range(values, mask) };
+    }
+    scalar::range(values, mask)
+}
+
 /// Keeps `summary`'s lane the smallest values of `block`, as [`summarise`] keeps the largest.
 #[inline]
 pub fn summarise_smallest<const N: usize>(
@@ -226,6 +239,15 @@ pub mod scalar {
             .fold(i32::MAX, |smallest, value| smallest.min(if value == i32::MIN { i32::MAX } else { value }))
     }
 
+    /// See [`super::range`].
+    #[must_use]
+    pub fn range(values: &Lanes, mask: u64) -> (i32, i32) {
+        let members = values.0.iter().enumerate().filter(|(lane, _)| mask >> lane & 1 == 1);
+        members.fold((i32::MAX, i32::MIN), |(low, high), (_, &value)| {
+            (low.min(weighed(value)), high.max(weighed(value)))
+        })
+    }
+
     /// See [`super::at_least`].
     #[must_use]
     pub fn at_least(values: &Lanes, need: i32) -> u64 {
@@ -255,9 +277,10 @@ pub mod scalar {
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
     use std::arch::x86_64::{
-        __m256i, _CMP_GE_OQ, _mm256_andnot_si256, _mm256_castsi256_ps, _mm256_cmp_pd, _mm256_cmpgt_epi32,
-        _mm256_load_si256, _mm256_loadu_pd, _mm256_movemask_pd, _mm256_movemask_ps, _mm256_or_si256,
-        _mm256_set1_epi32, _mm256_set1_pd,
+        __m256i, _CMP_GE_OQ, _mm256_and_si256, _mm256_andnot_si256, _mm256_blendv_epi8, _mm256_castsi256_ps,
+        _mm256_cmp_pd, _mm256_cmpeq_epi32, _mm256_cmpgt_epi32, _mm256_load_si256, _mm256_loadu_pd,
+        _mm256_max_epi32, _mm256_min_epi32, _mm256_movemask_pd, _mm256_movemask_ps, _mm256_or_si256,
+        _mm256_set1_epi32, _mm256_set1_pd, _mm256_setr_epi32, _mm256_storeu_si256,
     };
 
     use super::{CLASSES, Lanes, Term};
@@ -339,6 +362,44 @@ mod avx2 {
         super::scalar::scores(values, terms, out);
     }
 
+    /// # Safety
+    /// The processor has AVX2.
+    #[target_feature(enable = "avx2")]
+    #[allow(unsafe_code)]
+    pub(super) unsafe fn range(values: &Lanes, mask: u64) -> (i32, i32) {
+        let nothing = _mm256_set1_epi32(i32::MIN);
+        let (mut low, mut high) = (_mm256_set1_epi32(i32::MAX), nothing);
+        for part in 0..64 / WIDTH {
+            let members = members(mask >> (part * WIDTH));
+            let values = load(values, part);
+            let weighed = _mm256_andnot_si256(_mm256_cmpeq_epi32(values, nothing), values);
+            low = _mm256_min_epi32(low, _mm256_blendv_epi8(_mm256_set1_epi32(i32::MAX), weighed, members));
+            high = _mm256_max_epi32(high, _mm256_blendv_epi8(nothing, weighed, members));
+        }
+        let fold = |values, with: fn(i32, i32) -> i32| lanes(values).into_iter().reduce(with).unwrap_or(0);
+        (fold(low, i32::min), fold(high, i32::max))
+    }
+
+    /// All bits of the lanes whose bit in the lowest byte of `mask` is set.
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    fn members(mask: u64) -> __m256i {
+        let bit_of_lane = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+        let byte = _mm256_set1_epi32(i32::from(mask.to_le_bytes()[0]));
+        _mm256_cmpeq_epi32(_mm256_and_si256(byte, bit_of_lane), bit_of_lane)
+    }
+
+    /// A register's lanes.
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    #[allow(unsafe_code)]
+    fn lanes(register: __m256i) -> [i32; WIDTH] {
+        let mut lanes = [0; WIDTH];
+        // SAFETY: the array has the size of the register; the store needs no alignment.
+        unsafe { _mm256_storeu_si256(lanes.as_mut_ptr().cast(), register) };
+        lanes
+    }
+
     #[target_feature(enable = "avx2")]
     #[inline]
     #[allow(unsafe_code)]
@@ -375,12 +436,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn vector_and_scalar_agree(a in lanes(), b in lanes(), c in lanes(), needs in [need(), need(), need()]) {
+        fn vector_and_scalar_agree(
+            a in lanes(), b in lanes(), c in lanes(), needs in [need(), need(), need()], mask in any::<u64>(),
+        ) {
             let block = [a, b, c];
             prop_assert_eq!(fits(&block, needs), scalar::fits(&block, needs));
             prop_assert_eq!(at_least(&block[0], needs[0]), scalar::at_least(&block[0], needs[0]));
             prop_assert_eq!(largest(&block[0]), scalar::largest(&block[0]));
             prop_assert_eq!(smallest(&block[0]), scalar::smallest(&block[0]));
+            for mask in [0, mask, u64::MAX] {
+                prop_assert_eq!(range(&block[0], mask), scalar::range(&block[0], mask));
+            }
             let terms = needs.map(|n| Term { multiplier: f64::from(n) / 7.0, low: 3.0, range: f64::from(n % 3) });
             let (mut vector, mut plain) = ([0.0; 64], [0.0; 64]);
             scores(&block, &terms, &mut vector);

@@ -2,18 +2,23 @@
 //!
 //! The protocol, its race and why it is right are written down in `docs/claim-protocol.md`; `tests/loom.rs`
 //! checks small cases of it under every interleaving of up to three preemptions. In short: a claim looks at every
-//! account first, then takes room account by account and gives all of it back on the first refusal; after taking room
-//! from an account it looks whether the provider's inventories changed meanwhile, and if so gives that room back and
-//! tries the account again.
+//! account first, then takes room account by account and gives all of it back on the first refusal; at the end it looks
+//! whether an inventory that it was judged by changed meanwhile, and if so gives all of it back and tries again.
 
 use std::sync::OnceLock;
 
 use crate::consumers::Allocation;
-use crate::ids::{ClassId, Row};
+use crate::ids::{ClassId, Row, Timestamp};
 use crate::inventory::{Inventory, Units};
 use crate::kernel::CLASSES;
 use crate::segment::Segmented;
 use crate::sync::{AtomicI64, AtomicU32, AtomicU64, Ordering, fence, spin_loop};
+
+mod rewrite;
+mod shift;
+
+pub use rewrite::{InventoryError, ReshapeRefusal, Rewrite};
+pub(crate) use shift::Shift;
 
 /// Resource classes the ledger can hold.
 #[cfg(not(loom))]
@@ -157,6 +162,8 @@ pub struct Ledger {
     /// The accounts of the classes beyond the host classes.
     others: Columns<Account>,
     records: Columns<Record>,
+    /// When each provider was last changed through the Placement API, in microseconds.
+    changed_at: Segmented<AtomicU64>,
 }
 
 impl Default for Ledger {
@@ -164,7 +171,7 @@ impl Default for Ledger {
         fn columns<T>() -> Columns<T> {
             (0..MAX_CLASSES).map(|_| OnceLock::new()).collect()
         }
-        Self { heads: Segmented::new(), others: columns(), records: columns() }
+        Self { heads: Segmented::new(), others: columns(), records: columns(), changed_at: Segmented::new() }
     }
 }
 
@@ -209,8 +216,7 @@ impl Ledger {
             let sequence = stable_sequence(head);
             let present = account.capacity.load(Ordering::Relaxed) != ABSENT;
             let inventory = record.load();
-            fence(Ordering::Acquire);
-            if head.sequence.load(Ordering::Relaxed) == sequence {
+            if unchanged(head, sequence) {
                 return present.then_some(inventory);
             }
         }
@@ -220,6 +226,18 @@ impl Ledger {
     #[must_use]
     pub fn generation(&self, row: Row) -> u64 {
         self.heads.get(row.index()).map_or(0, |head| head.generation.load(Ordering::Acquire))
+    }
+
+    /// When the provider was last changed by a writer with a clock.
+    #[must_use]
+    pub fn changed_at(&self, row: Row) -> Timestamp {
+        Timestamp(self.changed_at.get(row.index()).map_or(0, |at| at.load(Ordering::Relaxed)))
+    }
+
+    pub(crate) fn set_changed_at(&self, row: Row, now: Timestamp) {
+        if now != Timestamp::default() {
+            self.changed_at.get_or_grow(row.index()).fetch_max(now.0, Ordering::Relaxed);
+        }
     }
 
     /// Counts a change of the provider.
@@ -233,87 +251,64 @@ impl Ledger {
     /// The first refusal. While another claim that will itself be refused holds some of the room for that moment,
     /// a refusal can be premature; the caller decides whether to look again. [`Self::look`] first makes that rare.
     pub fn reserve(&self, allocations: &[Allocation]) -> Result<(), Refusal> {
-        for (taken, allocation) in allocations.iter().enumerate() {
-            if let Err(refusal) = self.reserve_one(allocation) {
-                allocations[..taken].iter().for_each(|allocation| self.give_back(allocation));
-                return Err(refusal);
+        loop {
+            // Sequences never go down, so their sum stands still only if each of them does.
+            let mut sequences = 0;
+            for (taken, allocation) in allocations.iter().enumerate() {
+                match self.take(allocation) {
+                    Ok(sequence) => sequences += u64::from(sequence),
+                    Err(refusal) => {
+                        allocations[..taken].iter().for_each(|allocation| self.give_back(allocation));
+                        return Err(refusal);
+                    }
+                }
             }
+            // Counted before the look at the sequences: either a rewrite that compares generations sees this claim
+            // counted, or this claim sees the rewrite.
+            self.bump_generations(allocations);
+            fence(Ordering::SeqCst);
+            if self.sequences_of(allocations.iter().map(|allocation| allocation.row)) == sequences {
+                return Ok(());
+            }
+            // An inventory was rewritten under our eyes: what we judged by is void.
+            self.give_back_all(allocations);
         }
-        self.bump_generations(allocations);
-        Ok(())
     }
 
     /// Gives back what [`Self::reserve`] took.
     pub fn release(&self, allocations: &[Allocation]) {
-        allocations.iter().for_each(|allocation| self.give_back(allocation));
+        self.give_back_all(allocations);
         self.bump_generations(allocations);
     }
 
-    /// Puts, replaces or (with `None`) removes an inventory. The caller serialises writers of one provider.
-    ///
-    /// # Errors
-    /// Removing an inventory that has allocations, or from which a claim that will be refused holds room for this
-    /// moment. Shrinking below the used amount is allowed, as in Placement:
-    /// nothing more fits until consumers leave.
-    pub fn set_inventory(
-        &self,
-        row: Row,
-        class: ClassId,
-        inventory: Option<&Inventory>,
-    ) -> Result<(), InventoryInUse> {
-        let head = self.heads.get_or_grow(row.index());
-        let record = self.records[class.index()].get_or_init(Segmented::new).get_or_grow(row.index());
-        let account = match head.accounts.get(class.index()) {
-            Some(account) => account,
-            None => self.others[class.index()].get_or_init(Segmented::new).get_or_grow(row.index()),
-        };
-        head.sequence.fetch_add(1, Ordering::Relaxed);
-        // Either this writer sees a claim's room in `used`, or that claim sees the odd sequence: see reserve_one.
-        fence(Ordering::SeqCst);
-        let in_use = inventory.is_none() && account.used.load(Ordering::Relaxed) != 0;
-        if !in_use {
-            if let Some(inventory) = inventory {
-                record.store(inventory);
-            }
-            account.capacity.store(inventory.map_or(ABSENT, Inventory::capacity), Ordering::Relaxed);
-            head.set_plain(class, inventory.is_some_and(Inventory::capacity_implies_units));
-        }
-        head.sequence.fetch_add(1, Ordering::Release);
-        if in_use { Err(InventoryInUse { row, class }) } else { Ok(()) }
+    /// Gives back without counting a change of the providers.
+    pub(crate) fn give_back_all(&self, allocations: &[Allocation]) {
+        allocations.iter().for_each(|allocation| self.give_back(allocation));
     }
 
+    /// Takes room from one account; returns the sequence that the verdict is good for.
     #[inline]
-    fn reserve_one(&self, &Allocation { row, class, amount }: &Allocation) -> Result<(), Refusal> {
+    fn take(&self, &Allocation { row, class, amount }: &Allocation) -> Result<u32, Refusal> {
         let no_inventory = Refusal::NoInventory { row, class };
         let head = self.heads.get(row.index()).ok_or(no_inventory)?;
         let account = self.account(head, row, class).ok_or(no_inventory)?;
-        let mut sequence = stable_sequence(head);
         loop {
+            let sequence = stable_sequence(head);
             let used = account.used.load(Ordering::Relaxed);
-            let verdict = self.judge(head, account, used, row, class, amount);
-            if verdict.is_ok()
-                && account
-                    .used
-                    .compare_exchange_weak(
-                        used,
-                        used + i64::from(amount),
-                        Ordering::AcqRel,
-                        Ordering::Relaxed,
-                    )
-                    .is_err()
-            {
-                continue; // another claim or release came first
+            match self.judge(head, account, used, row, class, amount) {
+                Ok(()) if account.take(used, i64::from(amount)) => return Ok(sequence),
+                Ok(()) => {} // another claim or release came first
+                Err(refusal) if unchanged(head, sequence) => return Err(refusal),
+                Err(_) => {} // judged by an inventory that was being rewritten
             }
-            fence(Ordering::SeqCst);
-            if head.sequence.load(Ordering::Relaxed) == sequence {
-                return verdict;
-            }
-            // The inventory was rewritten under our eyes: what we judged by is void.
-            if verdict.is_ok() {
-                account.used.fetch_sub(i64::from(amount), Ordering::AcqRel);
-            }
-            sequence = stable_sequence(head);
         }
+    }
+
+    /// The sum of the rows' sequences now.
+    #[inline]
+    fn sequences_of(&self, rows: impl Iterator<Item = Row>) -> u64 {
+        let heads = rows.map(|row| self.heads.get(row.index()).expect("room was taken from it"));
+        heads.map(|head| u64::from(head.sequence.load(Ordering::Relaxed))).sum()
     }
 
     /// Whether each of the allocations by itself would be granted now. Takes nothing.
@@ -334,8 +329,7 @@ impl Ledger {
             let sequence = stable_sequence(head);
             let used = account.used.load(Ordering::Relaxed);
             let verdict = self.judge(head, account, used, row, class, amount);
-            fence(Ordering::Acquire);
-            if head.sequence.load(Ordering::Relaxed) == sequence {
+            if unchanged(head, sequence) {
                 return verdict;
             }
         }
@@ -400,6 +394,13 @@ impl Ledger {
 }
 
 impl Account {
+    /// Takes room on top of `used`, if that is still what is used.
+    #[inline]
+    fn take(&self, used: i64, amount: i64) -> bool {
+        let (success, failure) = (Ordering::AcqRel, Ordering::Relaxed);
+        self.used.compare_exchange_weak(used, used + amount, success, failure).is_ok()
+    }
+
     #[inline]
     fn free(&self) -> Option<i64> {
         let capacity = self.capacity.load(Ordering::Relaxed);
@@ -432,4 +433,11 @@ fn stable_sequence(head: &Head) -> u32 {
         }
         spin_loop();
     }
+}
+
+/// Whether what was read since `sequence` was loaded belongs together.
+#[inline]
+fn unchanged(head: &Head, sequence: u32) -> bool {
+    fence(Ordering::Acquire);
+    head.sequence.load(Ordering::Relaxed) == sequence
 }

@@ -1,13 +1,22 @@
-//! Append-only registries that give names dense numbers.
+//! Registries that give names dense numbers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Names in the order they were first seen; a name's position is its number and never changes.
+use crate::ids::Timestamp;
+
+/// Names in the order they were first seen. A name's position is its number; the number of a name that was removed is
+/// retired, and the same name gets another when it comes back.
 #[derive(Debug, Clone, Default)]
 pub struct Names {
-    by_number: Vec<Arc<str>>,
+    by_number: Vec<Option<Entry>>,
     numbers: BTreeMap<Arc<str>, u32>,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    name: Arc<str>,
+    since: Timestamp,
 }
 
 impl Names {
@@ -20,10 +29,21 @@ impl Names {
     /// The name with this number.
     #[must_use]
     pub fn name(&self, number: u32) -> Option<&str> {
-        self.by_number.get(number as usize).map(AsRef::as_ref)
+        self.entry(number).map(|entry| &*entry.name)
     }
 
-    /// How many names there are; numbers run from 0 to this.
+    /// When the name with this number was added or last changed.
+    #[must_use]
+    pub fn since(&self, number: u32) -> Option<Timestamp> {
+        self.entry(number).map(|entry| entry.since)
+    }
+
+    /// All names with their numbers, in order of number.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &str)> {
+        (0..).zip(&self.by_number).filter_map(|(number, entry)| Some((number, &*entry.as_ref()?.name)))
+    }
+
+    /// How many numbers were given out, retired ones included; numbers run from 0 to this.
     #[must_use]
     pub fn len(&self) -> usize {
         self.by_number.len()
@@ -36,14 +56,60 @@ impl Names {
     }
 
     /// The number of `name`, which is added if it is new.
-    pub(crate) fn intern(&mut self, name: &str) -> u32 {
+    pub(crate) fn intern(&mut self, name: &str, now: Timestamp) -> u32 {
         if let Some(number) = self.find(name) {
             return number;
         }
         let number = u32::try_from(self.by_number.len()).expect("fewer than 2^32 names");
         let name: Arc<str> = name.into();
-        self.by_number.push(Arc::clone(&name));
+        self.by_number.push(Some(Entry { name: Arc::clone(&name), since: now }));
         self.numbers.insert(name, number);
         number
+    }
+
+    /// Gives the number another name, which must be new.
+    pub(crate) fn rename(&mut self, number: u32, name: &str, now: Timestamp) {
+        self.remove(number);
+        let name: Arc<str> = name.into();
+        self.by_number[number as usize] = Some(Entry { name: Arc::clone(&name), since: now });
+        self.numbers.insert(name, number);
+    }
+
+    /// Forgets the name and retires its number.
+    pub(crate) fn remove(&mut self, number: u32) {
+        if let Some(entry) = self.by_number[number as usize].take() {
+            self.numbers.remove(&entry.name);
+        }
+    }
+
+    fn entry(&self, number: u32) -> Option<&Entry> {
+        self.by_number.get(number as usize)?.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_never_given_to_another_name() {
+        let mut names = Names::default();
+        let gold = names.intern("GOLD", Timestamp(1));
+        names.remove(gold);
+        assert_eq!((names.find("GOLD"), names.name(gold)), (None, None));
+        let silver = names.intern("SILVER", Timestamp(2));
+        let again = names.intern("GOLD", Timestamp(3));
+        assert!(gold != silver && gold != again && silver != again);
+        assert_eq!(names.since(again), Some(Timestamp(3)));
+        assert_eq!(names.iter().collect::<Vec<_>>(), [(silver, "SILVER"), (again, "GOLD")]);
+    }
+
+    #[test]
+    fn a_renamed_number_goes_by_its_new_name_only() {
+        let mut names = Names::default();
+        let number = names.intern("OLD", Timestamp(1));
+        names.rename(number, "NEW", Timestamp(2));
+        assert_eq!((names.find("OLD"), names.find("NEW")), (None, Some(number)));
+        assert_eq!(names.name(number), Some("NEW"));
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::ids::{ClassId, Row, TraitId};
+use crate::ids::{ClassId, Row, Timestamp, TraitId};
 use crate::members::{Members, set_member};
 use crate::names::Names;
 use crate::row_set::RowSet;
@@ -71,7 +71,7 @@ impl Default for Topology {
         for (name, id) in
             [("VCPU", ClassId::VCPU), ("MEMORY_MB", ClassId::MEMORY_MB), ("DISK_GB", ClassId::DISK_GB)]
         {
-            let number = classes.intern(name);
+            let number = classes.intern(name, Timestamp::default());
             debug_assert_eq!(number, u32::from(id.0));
         }
         Self {
@@ -140,6 +140,25 @@ impl Topology {
             Some(provider) => &provider.tree,
             None => &[],
         }
+    }
+
+    /// The provider in `row` and all below it, parents before their children.
+    #[must_use]
+    pub fn subtree(&self, row: Row) -> Vec<Row> {
+        let Some(root) = self.provider(row).map(|provider| provider.root) else { return Vec::new() };
+        let mut children: BTreeMap<Row, Vec<Row>> = BTreeMap::new();
+        for &other in self.tree(root) {
+            if let Some(parent) = self.provider(other).and_then(|provider| provider.parent) {
+                children.entry(parent).or_default().push(other);
+            }
+        }
+        let mut rows = vec![row];
+        let mut next = 0;
+        while let Some(parent) = rows.get(next) {
+            rows.extend(children.remove(parent).unwrap_or_default());
+            next += 1;
+        }
+        rows
     }
 
     /// The known resource classes; a class's number is its [`ClassId`].
@@ -232,7 +251,7 @@ impl Topology {
         }
         self.children += 1;
         let mut tree = self.tree(root).to_vec();
-        tree.push(row); // rows only grow
+        tree.insert(tree.partition_point(|&other| other < row), row);
         self.provider_mut(root).tree = tree.into();
     }
 
@@ -247,6 +266,46 @@ impl Topology {
             self.provider_mut(root).tree = if rest.len() > 1 { rest.into() } else { Arc::default() };
         }
         self.set_provider(row, None);
+    }
+
+    /// Moves a known provider and all below it under `parent`, which is not among them, or makes it a root.
+    pub(crate) fn transplant(&mut self, row: Row, parent: Option<Row>) {
+        let moved = self.subtree(row);
+        let root = parent.map_or(row, |parent| self.provider_mut(parent).root);
+        let before: Vec<Provider> = moved.iter().map(|&row| self.provider_mut(row).clone()).collect();
+        for &row in moved.iter().rev() {
+            self.strip(row);
+            self.uproot(row);
+        }
+        for (&place, provider) in moved.iter().zip(before) {
+            let parent = if place == row { parent } else { provider.parent };
+            self.plant(place, Provider::new(provider.uuid, provider.name, parent, root));
+            self.set_traits(place, provider.traits.to_vec());
+            self.set_aggregates(place, provider.aggregates.to_vec());
+            provider.classes.iter().for_each(|&class| self.set_class(place, class, true));
+        }
+    }
+
+    /// Takes traits, aggregates and classes from a known provider.
+    pub(crate) fn strip(&mut self, row: Row) {
+        self.set_traits(row, Vec::new());
+        self.set_aggregates(row, Vec::new());
+        self.set_classes(row, &[]);
+    }
+
+    /// Renames a known provider.
+    pub(crate) fn rename(&mut self, row: Row, name: Arc<str>) {
+        self.provider_mut(row).name = name;
+    }
+
+    /// Notes the classes that a known provider has inventory of.
+    pub(crate) fn set_classes(&mut self, row: Row, present: &[ClassId]) {
+        let before = Arc::clone(&self.provider_mut(row).classes);
+        before
+            .iter()
+            .filter(|class| !present.contains(class))
+            .for_each(|&gone| self.set_class(row, gone, false));
+        present.iter().for_each(|&class| self.set_class(row, class, true));
     }
 
     /// Replaces the traits of a known provider.

@@ -5,10 +5,10 @@ use std::sync::{Arc, MutexGuard};
 use rustc_hash::FxHashSet;
 use uuid::Uuid;
 
-use crate::ids::{ClassId, Row, TraitId};
+use crate::ids::{ClassId, Row, Timestamp, TraitId};
 use crate::index::Index;
 use crate::inventory::{InvalidInventory, Inventory};
-use crate::ledger::{InventoryInUse, Ledger};
+use crate::ledger::{InventoryError, InventoryInUse, Ledger, Rewrite};
 use crate::members::Members;
 use crate::topology::{Provider, Topology};
 
@@ -30,6 +30,26 @@ pub enum TopologyError {
     /// The provider or one of its inventories has allocations.
     #[error(transparent)]
     InUse(#[from] InventoryInUse),
+    /// The provider has changed meanwhile.
+    #[error("the resource provider has generation {found}, not {given}")]
+    Generation {
+        /// The generation that was given.
+        given: u64,
+        /// The one it has.
+        found: u64,
+    },
+    /// A provider cannot stand below itself.
+    #[error("the resource provider in {0} would stand below itself")]
+    Loop(Row),
+    /// Another class or trait has this name.
+    #[error("the name {0} is taken")]
+    NameTaken(String),
+    /// Some provider has an inventory of the class.
+    #[error("resource class {} is in use", .0.0)]
+    ClassInUse(ClassId),
+    /// Some provider has the trait.
+    #[error("trait {} is in use", .0.0)]
+    TraitInUse(TraitId),
     /// An inventory breaks a rule.
     #[error(transparent)]
     Inventory(#[from] InvalidInventory),
@@ -53,28 +73,37 @@ pub enum TopologyError {
 ///
 /// Inventories, and the lookups by UUID and name, change at once. Everything else is prepared here and published as one
 /// snapshot when the writer is dropped, so a batch of changes costs one copy of what it touches. An existing provider's
-/// generation goes up once per batch that changes it.
+/// generation goes up once per batch that changes its inventories, traits or aggregates. As in Placement, its name and
+/// its place in the tree are no part of what the generation guards.
 pub struct Writer<'index> {
     index: &'index Index,
     topology: Topology,
     published_rows: usize,
     changed: Vec<Row>,
     seen: FxHashSet<Row>,
+    counted: FxHashSet<Row>,
+    now: Timestamp,
     _one_at_a_time: MutexGuard<'index, ()>,
 }
 
 impl<'index> Writer<'index> {
-    pub(crate) fn new(index: &'index Index, guard: MutexGuard<'index, ()>) -> Self {
+    pub(crate) fn new(index: &'index Index, guard: MutexGuard<'index, ()>, now: Timestamp) -> Self {
         let topology = Topology::clone(&index.topology());
         let published_rows = topology.rows();
-        let (changed, seen) = (Vec::new(), FxHashSet::default());
-        Self { index, topology, published_rows, changed, seen, _one_at_a_time: guard }
+        let (changed, seen, counted) = (Vec::new(), FxHashSet::default(), FxHashSet::default());
+        Self { index, topology, published_rows, changed, seen, counted, now, _one_at_a_time: guard }
     }
 
     /// The topology as it will be published.
     #[must_use]
     pub fn topology(&self) -> &Topology {
         &self.topology
+    }
+
+    /// The sum of all allocations of a class on a provider, now.
+    #[must_use]
+    pub fn used(&self, row: Row, class: ClassId) -> i64 {
+        self.index.used(row, class)
     }
 
     /// Adds a provider: a root, or a child of `parent`.
@@ -105,41 +134,100 @@ impl<'index> Writer<'index> {
         Ok(row)
     }
 
+    /// Gives a provider another name.
+    ///
+    /// # Errors
+    /// An unknown provider, or a name that another provider has.
+    pub fn rename_provider(&mut self, row: Row, name: &str) -> Result<(), TopologyError> {
+        let old = Arc::clone(&self.known(row)?.name);
+        if *old == *name {
+            return Ok(());
+        }
+        if self.index.by_name.contains_key(name) {
+            return Err(TopologyError::DuplicateName(name.to_owned()));
+        }
+        let name: Arc<str> = name.into();
+        self.index.by_name.insert(Arc::clone(&name), row);
+        self.index.by_name.remove(&old);
+        self.topology.rename(row, name);
+        self.touch(row);
+        Ok(())
+    }
+
+    /// Moves a provider with all below it under `parent`, or makes it a root.
+    ///
+    /// # Errors
+    /// An unknown provider, or a parent that is the provider itself or stands below it.
+    pub fn move_provider(&mut self, row: Row, parent: Option<Row>) -> Result<(), TopologyError> {
+        let old = self.known(row)?.parent;
+        parent.map_or(Ok(()), |parent| self.known(parent).map(|_| ()))?;
+        let moved = self.topology.subtree(row);
+        if parent.is_some_and(|parent| moved.contains(&parent)) {
+            return Err(TopologyError::Loop(row));
+        }
+        if old != parent {
+            self.topology.transplant(row, parent);
+            moved.into_iter().for_each(|row| self.touch(row));
+        }
+        Ok(())
+    }
+
     /// Removes a provider with its inventories, traits and aggregates.
     ///
     /// # Errors
     /// An unknown provider, one with children, or one with allocations.
     pub fn remove_provider(&mut self, row: Row) -> Result<(), TopologyError> {
-        let Provider { uuid, name, root, classes, .. } = self.known(row)?.clone();
-        let parent_of = |row| self.topology.provider(row).and_then(|provider| provider.parent);
-        if self.topology.tree(root).iter().any(|&other| parent_of(other) == Some(row)) {
+        let Provider { uuid, name, .. } = self.known(row)?.clone();
+        if self.topology.subtree(row).len() > 1 {
             return Err(TopologyError::HasChildren(row));
         }
-        if let Some(&class) = classes.iter().find(|&&class| self.index.ledger.used(row, class) != 0) {
-            return Err(InventoryInUse { row, class }.into());
-        }
-        let inventories = classes.iter().map(|&class| (class, self.index.ledger.inventory(row, class)));
-        let mut removed = Vec::new();
-        for (class, inventory) in inventories {
-            if let Err(in_use) = self.index.ledger.set_inventory(row, class, None) {
-                // A claim came between: put back what is gone already.
-                for (class, inventory) in removed {
-                    let inventory: Option<Inventory> = inventory;
-                    self.index.ledger.set_inventory(row, class, inventory.as_ref())?;
-                }
-                self.index.journal().push(row, true); // who looked in between has to look again
-                return Err(in_use.into());
-            }
-            removed.push((class, inventory));
-        }
-        self.topology.set_traits(row, Vec::new());
-        self.topology.set_aggregates(row, Vec::new());
-        classes.iter().for_each(|&class| self.topology.set_class(row, class, false));
+        let nothing = Rewrite { row, generation: None, inventories: Vec::new() };
+        self.index.ledger.rewrite(&nothing, self.topology.classes.len())?;
+        self.topology.strip(row);
         self.topology.uproot(row);
         self.index.by_uuid.remove(&uuid);
         self.index.by_name.remove(&name);
         self.touch(row);
         Ok(())
+    }
+
+    /// Replaces all inventories of a provider, at once and as one change; returns the new generation.
+    ///
+    /// # Errors
+    /// An unknown provider or class, a field out of bounds, another generation than the one given, or the removal of an
+    /// inventory in use.
+    pub fn set_inventories(
+        &mut self,
+        row: Row,
+        generation: Option<u64>,
+        inventories: Vec<(ClassId, Inventory)>,
+    ) -> Result<u64, TopologyError> {
+        let rewrite = Rewrite { row, generation, inventories };
+        self.check(&rewrite)?;
+        let generation = self.index.ledger.rewrite(&rewrite, self.topology.classes.len())?;
+        self.inventories_written(&rewrite);
+        Ok(generation)
+    }
+
+    /// Whether everything the rewrite names is known and keeps the rules.
+    pub(crate) fn check(&self, rewrite: &Rewrite) -> Result<(), TopologyError> {
+        self.known(rewrite.row)?;
+        for (class, inventory) in &rewrite.inventories {
+            self.known_class(*class)?;
+            inventory.validate()?;
+        }
+        Ok(())
+    }
+
+    /// The ledger has taken in the rewrite.
+    pub(crate) fn inventories_written(&mut self, rewrite: &Rewrite) {
+        let row = rewrite.row;
+        let present: Vec<ClassId> = rewrite.inventories.iter().map(|(class, _)| *class).collect();
+        self.topology.set_classes(row, &present);
+        self.touch(row);
+        if row.index() < self.published_rows {
+            self.index.journal().push(row, true); // it holds from now on, however long this batch takes
+        }
     }
 
     /// Puts, replaces or (with `None`) removes an inventory, at once.
@@ -153,13 +241,11 @@ impl<'index> Writer<'index> {
         inventory: Option<&Inventory>,
     ) -> Result<(), TopologyError> {
         self.known(row)?;
-        if class.index() >= self.topology.classes.len() {
-            return Err(TopologyError::UnknownClass(class));
-        }
+        self.known_class(class)?;
         inventory.map_or(Ok(()), Inventory::validate)?;
         self.index.ledger.set_inventory(row, class, inventory)?;
         self.topology.set_class(row, class, inventory.is_some());
-        self.touch(row);
+        self.count(row);
         if row.index() < self.published_rows {
             self.index.journal().push(row, true); // it holds from now on, however long this batch takes
         }
@@ -177,7 +263,7 @@ impl<'index> Writer<'index> {
         if self.topology.classes.len() >= Ledger::MAX_CLASSES {
             return Err(TopologyError::Full { what: "resource classes", limit: Ledger::MAX_CLASSES });
         }
-        Arc::make_mut(&mut self.topology.classes).intern(name);
+        Arc::make_mut(&mut self.topology.classes).intern(name, self.now);
         self.topology.with_class.push(Members::default());
         Ok(self.topology.class(name).expect("added just now"))
     }
@@ -188,7 +274,49 @@ impl<'index> Writer<'index> {
             return known;
         }
         self.topology.with_trait.push(Members::default());
-        TraitId(Arc::make_mut(&mut self.topology.traits).intern(name))
+        TraitId(Arc::make_mut(&mut self.topology.traits).intern(name, self.now))
+    }
+
+    /// Gives a resource class another name.
+    ///
+    /// # Errors
+    /// An unknown class, or a name that another class has.
+    pub fn rename_class(&mut self, class: ClassId, name: &str) -> Result<(), TopologyError> {
+        self.known_class(class)?;
+        match self.topology.class(name) {
+            Some(same) if same == class => Ok(()),
+            Some(_) => Err(TopologyError::NameTaken(name.to_owned())),
+            None => {
+                Arc::make_mut(&mut self.topology.classes).rename(class.0.into(), name, self.now);
+                Ok(())
+            }
+        }
+    }
+
+    /// Removes a resource class; its number is not used again.
+    ///
+    /// # Errors
+    /// An unknown class, or one that some provider has an inventory of.
+    pub fn remove_class(&mut self, class: ClassId) -> Result<(), TopologyError> {
+        self.known_class(class)?;
+        if self.topology.with_class(class).is_some_and(|members| !members.rows().is_empty()) {
+            return Err(TopologyError::ClassInUse(class));
+        }
+        Arc::make_mut(&mut self.topology.classes).remove(class.0.into());
+        Ok(())
+    }
+
+    /// Removes a trait; its number is not used again.
+    ///
+    /// # Errors
+    /// An unknown trait, or one that some provider has.
+    pub fn remove_trait(&mut self, id: TraitId) -> Result<(), TopologyError> {
+        self.known_trait(id)?;
+        if self.topology.rows_with_trait(id).is_some_and(|rows| !rows.is_empty()) {
+            return Err(TopologyError::TraitInUse(id));
+        }
+        Arc::make_mut(&mut self.topology.traits).remove(id.0);
+        Ok(())
     }
 
     /// Replaces the provider's traits.
@@ -197,11 +325,9 @@ impl<'index> Writer<'index> {
     /// An unknown provider or trait.
     pub fn set_traits(&mut self, row: Row, traits: &[TraitId]) -> Result<(), TopologyError> {
         self.known(row)?;
-        if let Some(&unknown) = traits.iter().find(|wanted| wanted.0 as usize >= self.topology.traits.len()) {
-            return Err(TopologyError::UnknownTrait(unknown));
-        }
+        traits.iter().try_for_each(|&id| self.known_trait(id))?;
         self.topology.set_traits(row, traits.to_vec());
-        self.touch(row);
+        self.count(row);
         Ok(())
     }
 
@@ -210,10 +336,30 @@ impl<'index> Writer<'index> {
     /// # Errors
     /// An unknown provider.
     pub fn set_aggregates(&mut self, row: Row, aggregates: &[Uuid]) -> Result<(), TopologyError> {
+        self.associate(row, aggregates)?;
+        self.count(row);
+        Ok(())
+    }
+
+    /// [`Self::set_aggregates`], without counting it as a change: what Placement did before it knew better.
+    ///
+    /// # Errors
+    /// An unknown provider.
+    pub fn associate(&mut self, row: Row, aggregates: &[Uuid]) -> Result<(), TopologyError> {
         self.known(row)?;
         self.topology.set_aggregates(row, aggregates.to_vec());
         self.touch(row);
         Ok(())
+    }
+
+    /// Checks the generation of a provider before its traits or aggregates are set. (Inventories are guarded more
+    /// strictly: [`Self::set_inventories`].)
+    ///
+    /// # Errors
+    /// Another generation than the one given.
+    pub fn expect_generation(&self, row: Row, given: u64) -> Result<(), TopologyError> {
+        let found = self.index.generation(row);
+        if found == given { Ok(()) } else { Err(TopologyError::Generation { given, found }) }
     }
 
     fn known(&self, row: Row) -> Result<&Provider, TopologyError> {
@@ -230,6 +376,22 @@ impl<'index> Writer<'index> {
         Ok(row)
     }
 
+    fn known_class(&self, class: ClassId) -> Result<(), TopologyError> {
+        self.topology.classes.name(class.0.into()).map(|_| ()).ok_or(TopologyError::UnknownClass(class))
+    }
+
+    fn known_trait(&self, id: TraitId) -> Result<(), TopologyError> {
+        self.topology.traits.name(id.0).map(|_| ()).ok_or(TopologyError::UnknownTrait(id))
+    }
+
+    /// The provider changed in what its generation guards.
+    fn count(&mut self, row: Row) {
+        if row.index() < self.published_rows {
+            self.counted.insert(row);
+        }
+        self.touch(row);
+    }
+
     fn touch(&mut self, row: Row) {
         if self.seen.insert(row) {
             self.changed.push(row);
@@ -239,6 +401,22 @@ impl<'index> Writer<'index> {
 
 impl Drop for Writer<'_> {
     fn drop(&mut self) {
-        self.index.publish(&mut self.topology, &self.changed, self.published_rows);
+        self.index.publish(&mut self.topology);
+        for &row in &self.changed {
+            if self.counted.contains(&row) {
+                self.index.ledger.bump_generation(row);
+            }
+            self.index.ledger.set_changed_at(row, self.now);
+            self.index.journal().push(row, true);
+        }
+    }
+}
+
+impl From<InventoryError> for TopologyError {
+    fn from(error: InventoryError) -> Self {
+        match error {
+            InventoryError::Generation { given, found, .. } => Self::Generation { given, found },
+            InventoryError::InUse(in_use) => Self::InUse(in_use),
+        }
     }
 }

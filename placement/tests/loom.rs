@@ -5,7 +5,11 @@
 
 #![cfg(loom)]
 
-use berth_placement::{Allocation, ClassId, Inventory, Journal, JournalRead, Ledger, Refusal, Row};
+use berth_placement::{
+    Allocation, ClassId, ConsumerId, ExpectedGeneration, GroupError, GroupId, GroupPolicy, Index, Inventory,
+    Journal, JournalRead, Ledger, Member, Owner, Refusal, Rewrite, Row, Timestamp, TransferError, Units,
+    Write,
+};
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::thread;
@@ -108,10 +112,8 @@ fn a_claim_is_judged_by_one_version_of_the_inventory() {
         let shrunk = Arc::new(AtomicU32::new(0));
         let (writer, claimer) = (ledger.clone(), ledger.clone());
         let (set, seen) = (shrunk.clone(), shrunk.clone());
-        let smaller = Inventory {
-            units: berth_placement::Units { min_unit: 1, max_unit: 2, step_size: 2 },
-            ..Inventory::of(8)
-        };
+        let smaller =
+            Inventory { units: Units { min_unit: 1, max_unit: 2, step_size: 2 }, ..Inventory::of(8) };
         let verdicts = race(vec![
             Box::new(move || {
                 writer.set_inventory(HOST, CPU, Some(&smaller)).unwrap();
@@ -129,6 +131,27 @@ fn a_claim_is_judged_by_one_version_of_the_inventory() {
             Err(Refusal::Units { units, .. }) => assert_eq!(units, smaller.units),
             Err(other) => panic!("neither version says {other}"),
         }
+    });
+}
+
+/// The inventories are rewritten for whoever knows the newest generation, while a claim takes from them: either the claim is
+/// counted before, and the rewrite refused, or it is judged by the new inventory, which does not allow it.
+#[test]
+fn a_rewrite_never_overlooks_a_claim() {
+    model(|| {
+        let ledger = ledger(&[(CPU, 2)]);
+        let strict =
+            Inventory { units: Units { min_unit: 2, max_unit: 2, step_size: 2 }, ..Inventory::of(2) };
+        let generation = Some(ledger.generation(HOST));
+        let rewrite = Rewrite { row: HOST, generation, inventories: vec![(CPU, strict)] };
+        let (writer, claimer) = (ledger.clone(), ledger.clone());
+        let done = race(vec![
+            Box::new(move || writer.rewrite(&rewrite, 1).is_ok()),
+            Box::new(move || claimer.reserve(&[take(CPU, 1)]).is_ok()),
+        ]);
+        let (rewritten, granted) = (done[0], done[1]);
+        assert!(!(rewritten && granted), "the rewrite was for a state without the claim");
+        assert_eq!(ledger.used(HOST, CPU), i64::from(granted));
     });
 }
 
@@ -162,5 +185,86 @@ fn a_journal_entry_follows_its_change() {
             entries += 1;
         }
         assert_eq!(entries, 2);
+    });
+}
+
+const GROUP: GroupId = GroupId(1);
+const VM: ConsumerId = ConsumerId(1);
+const OTHER: ConsumerId = ConsumerId(2);
+
+/// A host and an anti-affinity group: one instance may be there.
+fn grouped() -> Arc<Index> {
+    let index = Index::default();
+    let mut writer = index.write();
+    writer.add_provider(uuid::Uuid::nil(), "host", None).unwrap();
+    writer.set_inventory(HOST, CPU, Some(&Inventory::of(2))).unwrap();
+    drop(writer);
+    index.add_group(GROUP, GroupPolicy::ANTI_AFFINITY).unwrap();
+    Arc::new(index)
+}
+
+fn join(index: &Index, consumer: ConsumerId) -> Result<(), TransferError> {
+    let owner = std::sync::Arc::new(Owner { project: "".into(), user: "".into(), consumer_type: None });
+    let allocations = [take(CPU, 1)].into_iter().collect();
+    let write = Write { consumer, generation: ExpectedGeneration::New, owner, allocations };
+    index.claim_group(GROUP, &[Member::new(consumer, HOST)], &[write], Timestamp::default())
+}
+
+/// What the group says is what consumers hold.
+fn settled(index: &Index) -> Vec<ConsumerId> {
+    assert_eq!(index.check(), Ok(()));
+    let roster = index.group(GROUP).unwrap().roster().unwrap();
+    let members: Vec<_> = roster.members().iter().map(|member| member.consumer).collect();
+    assert_eq!(index.used(HOST, CPU), i64::try_from(members.len()).unwrap());
+    members
+}
+
+/// There is room for both, but the group wants one on the host.
+#[test]
+fn the_last_place_of_a_group_goes_to_exactly_one() {
+    model(|| {
+        let index = grouped();
+        let claim = |consumer| -> Box<dyn FnOnce() -> Result<(), TransferError> + Send> {
+            let index = index.clone();
+            Box::new(move || join(&index, consumer))
+        };
+        let outcomes = race(vec![claim(VM), claim(OTHER)]);
+        assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
+        let crowded = GroupError::Crowded { group: GROUP, host: HOST, found: 2, limit: 1 };
+        assert!(outcomes.contains(&Err(crowded.into())));
+        assert_eq!(settled(&index), [if outcomes[0].is_ok() { VM } else { OTHER }]);
+    });
+}
+
+/// A member leaves while another wants its place: the place is free or taken, never both and never lost.
+#[test]
+fn a_place_in_a_group_that_is_given_up_can_be_taken() {
+    model(|| {
+        let index = grouped();
+        join(&index, VM).unwrap();
+        let (releaser, claimer) = (index.clone(), index.clone());
+        let outcomes = race(vec![
+            Box::new(move || releaser.release(VM).is_ok()),
+            Box::new(move || join(&claimer, OTHER).is_ok()),
+        ]);
+        assert!(outcomes[0]);
+        assert_eq!(settled(&index).len(), usize::from(outcomes[1]));
+        assert!(outcomes[1] || join(&index, OTHER).is_ok());
+    });
+}
+
+/// An instance leaves and comes again: its leaving does not strike out the one that came.
+#[test]
+fn who_comes_again_is_a_member() {
+    model(|| {
+        let index = grouped();
+        join(&index, VM).unwrap();
+        let (releaser, claimer) = (index.clone(), index.clone());
+        let outcomes = race(vec![
+            Box::new(move || releaser.release(VM).is_ok()),
+            Box::new(move || join(&claimer, VM).is_ok()),
+        ]);
+        assert!(outcomes[0]);
+        assert_eq!(settled(&index).len(), usize::from(outcomes[1]));
     });
 }

@@ -48,6 +48,12 @@ impl Best {
         self.hosts.into_iter().map(|host| host.row).collect()
     }
 
+    /// The best of both; as many as this one keeps.
+    pub(crate) fn join(mut self, other: Self) -> Self {
+        other.hosts.into_iter().for_each(|host| self.offer(host));
+        self
+    }
+
     #[inline]
     pub(crate) fn offer(&mut self, candidate: Scored) {
         if self.admits(&candidate) {

@@ -70,6 +70,9 @@ impl<A: FnMut(Row) -> bool> Climb<'_, A> {
     /// Visits the lanes that promise more than the best so far, the most promising first.
     #[inline]
     fn visit(&mut self, amounts: &Lanes, lanes: u64, mut open: impl FnMut(&mut Self, usize)) {
+        if self.end == End::Smallest {
+            self.query.look_at(amounts);
+        }
         let mut left = lanes & self.end.beyond(amounts, self.best);
         while left != 0 {
             let lane = self.end.first(amounts, left);
@@ -85,12 +88,15 @@ impl<A: FnMut(Row) -> bool> Climb<'_, A> {
     fn open_ranking<const N: usize>(&mut self, ranking: &Ranking<N>) {
         for (groups, top) in ranking.groups.chunks(FANOUT).zip(&ranking.tops) {
             let promising = fits(&top.largest, self.query.need) & first_lanes(groups.len());
+            self.query.look_at(&top.largest);
             self.visit(self.end.summary(top, self.column), promising, |climb, lane| {
                 let group = &groups[lane];
                 let promising = fits(&group.summaries.largest, climb.query.need) & first_lanes(group.len);
+                climb.query.look_at(&group.summaries.largest);
                 climb.visit(climb.end.summary(&group.summaries, climb.column), promising, |climb, lane| {
                     let leaf = &ranking.leaves[group.leaves[lane] as usize];
                     climb.query.opened += 1;
+                    climb.query.look_at(&leaf.free);
                     let fitting = fits(&leaf.free, climb.query.need) & first_lanes(leaf.len);
                     let amounts = &leaf.free[climb.column];
                     for lane in lanes(fitting & climb.end.beyond(amounts, climb.best)) {
@@ -173,6 +179,7 @@ impl<const N: usize> Joint<'_, N> {
             for (rankings, (top, &open)) in self.rankings.chunks(FANOUT).zip(self.tops.iter().zip(self.open))
             {
                 let promising = fits(&top.largest, climb.query.need) & open;
+                climb.query.look_at(&top.largest);
                 climb.visit(end.summary(top, column), promising, |climb, lane| {
                     climb.open_ranking(&rankings[lane]);
                 });

@@ -1,24 +1,33 @@
 //! Filters as column passes: each narrows the mask of hosts, a word of 64 rows at a time.
+//!
+//! Words stand for blocks of 64 rows. A pass may be split: each part then has the words of some blocks, from a multiple of
+//! 64 blocks on.
 
 use berth_placement::kernel::fits;
 use berth_placement::{Index, View};
 
-use crate::mask::HostMask;
+use crate::mask::{HostMask, keep, retain};
 use crate::prepare::Prepared;
 
 /// A constraint on hosts.
-pub trait Filter {
+pub trait Filter: Sync {
+    /// Removes from `words`, those of the blocks from `first` on, the hosts that do not satisfy it. `first` is a multiple
+    /// of 64.
+    fn narrow_part(&self, first: usize, words: &mut [u64]);
+
     /// Removes from `mask` the hosts that do not satisfy it.
-    fn narrow(&self, mask: &mut HostMask);
+    fn narrow(&self, mask: &mut HostMask) {
+        self.narrow_part(0, mask.words_mut());
+    }
 }
 
 /// Traits, aggregates and unit rules, worked out when the request was prepared.
 pub struct Eligible<'a>(pub &'a Prepared);
 
 impl Filter for Eligible<'_> {
-    fn narrow(&self, mask: &mut HostMask) {
+    fn narrow_part(&self, first: usize, words: &mut [u64]) {
         let Some(eligible) = self.0.eligible() else { return };
-        mask.keep(eligible.words());
+        keep(words, eligible.words().get(first..).unwrap_or_default());
     }
 }
 
@@ -31,12 +40,10 @@ pub struct Capacity<'a> {
 }
 
 impl Filter for Capacity<'_> {
-    fn narrow(&self, mask: &mut HostMask) {
+    fn narrow_part(&self, first: usize, words: &mut [u64]) {
         let need = self.prepared.need();
-        let blocks = self.view.blocks().chunks(64);
-        for ((words, blocks), summary) in
-            mask.words_mut().chunks_mut(64).zip(blocks).zip(self.view.summaries())
-        {
+        let (blocks, summaries) = (&self.view.blocks()[first..], &self.view.summaries()[first / 64..]);
+        for ((words, blocks), summary) in words.chunks_mut(64).zip(blocks.chunks(64)).zip(summaries) {
             let promising = fits(summary, need);
             for (lane, (word, block)) in words.iter_mut().zip(blocks).enumerate() {
                 let worth_it = promising >> lane & 1 == 1 && *word != 0;
@@ -55,9 +62,9 @@ pub struct OtherClasses<'a> {
 }
 
 impl Filter for OtherClasses<'_> {
-    fn narrow(&self, mask: &mut HostMask) {
+    fn narrow_part(&self, first: usize, words: &mut [u64]) {
         if !self.prepared.others().is_empty() {
-            mask.retain(|row| has_others(self.index, self.prepared, row));
+            retain(first, words, |row| has_others(self.index, self.prepared, row));
         }
     }
 }

@@ -43,7 +43,7 @@ pub(crate) struct Ask<'a, A> {
 
 impl<A> Ask<'_, A> {
     fn query(self) -> Query<A> {
-        Query { need: self.need, acceptable: self.acceptable, opened: 0 }
+        Query { need: self.need, acceptable: self.acceptable, opened: 0, bytes: 0 }
     }
 }
 

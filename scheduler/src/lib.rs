@@ -5,13 +5,15 @@
 //! it; [`Search::Exhaustive`] runs the same filters and weighs as column passes over every host. Both give the same
 //! answer, and tests compare them.
 //!
-//! This crate performs no I/O, reads no clock, draws no random number and spawns no thread.
+//! This crate performs no I/O, reads no clock, draws no random number and spawns no thread of its own: passes over large
+//! fleets are split over rayon's.
 
 #![forbid(unsafe_code)]
 
 mod best;
 mod bounds;
 mod conflicts;
+mod exhaustive;
 mod extremes;
 mod filter;
 mod forest;
@@ -22,6 +24,7 @@ mod mask;
 pub mod nova;
 mod objective;
 mod order;
+mod parts;
 mod policy;
 mod prepare;
 mod ranking;

@@ -36,9 +36,7 @@ impl HostMask {
 
     /// Keeps the rows that are in `words`.
     pub fn keep(&mut self, words: &[u64]) {
-        let shared = words.len().min(self.words.len());
-        self.words.iter_mut().zip(words).for_each(|(word, other)| *word &= other);
-        self.words[shared..].fill(0);
+        keep(&mut self.words, words);
     }
 
     /// Removes the rows that are in `words`.
@@ -67,15 +65,33 @@ impl HostMask {
     }
 
     /// Keeps the rows for which `keep` holds.
-    pub fn retain(&mut self, mut keep: impl FnMut(Row) -> bool) {
-        for (block, word) in (0..).zip(&mut self.words) {
-            for lane in lanes(*word) {
-                if !keep(Row(block * 64 + lane)) {
-                    *word &= !(1 << lane);
-                }
+    pub fn retain(&mut self, keep: impl FnMut(Row) -> bool) {
+        retain(0, &mut self.words, keep);
+    }
+}
+
+/// Keeps of `words` the bits that are in `others`, too.
+pub(crate) fn keep(words: &mut [u64], others: &[u64]) {
+    let shared = others.len().min(words.len());
+    words.iter_mut().zip(others).for_each(|(word, other)| *word &= other);
+    words[shared..].fill(0);
+}
+
+/// Keeps of `words`, those of the blocks from `first` on, the rows for which `keep` holds.
+pub(crate) fn retain(first: usize, words: &mut [u64], mut keep: impl FnMut(Row) -> bool) {
+    for (block, word) in (first..).zip(words) {
+        for lane in lanes(*word) {
+            if !keep(row_at(block, lane)) {
+                *word &= !(1 << lane);
             }
         }
     }
+}
+
+/// The row of a lane of a block.
+#[inline]
+pub(crate) fn row_at(block: usize, lane: u32) -> Row {
+    Row(u32::try_from(block).expect("an index has fewer rows than 2³²") * 64 + lane)
 }
 
 /// The set bits of a mask word, lowest first.

@@ -87,6 +87,19 @@ impl<const N: usize> Extremes<N> {
             self.high[column] = self.high[column].max(amount);
         }
     }
+
+    /// Takes in some hosts, whose amounts of one column have this range.
+    #[inline]
+    pub(crate) fn widen(&mut self, column: usize, (low, high): (i32, i32)) {
+        self.low[column] = self.low[column].min(low);
+        self.high[column] = self.high[column].max(high);
+    }
+
+    /// Of the hosts of both.
+    pub(crate) fn join(mut self, other: Self) -> Self {
+        (0..N).for_each(|column| self.widen(column, (other.low[column], other.high[column])));
+        self
+    }
 }
 
 /// A score as a function of a host's amounts, for one request at one moment.

@@ -10,17 +10,17 @@ use rustc_hash::FxBuildHasher;
 use smallvec::SmallVec;
 
 use crate::conflicts::Conflicts;
-use crate::filter::{Capacity, Eligible, Filter, OtherClasses, has_others};
+use crate::exhaustive::Exhaustive;
+use crate::filter::has_others;
 use crate::forest::{Ask, Forest, Host};
 use crate::kinds::{HostKind, Kinds};
-use crate::mask::HostMask;
 use crate::objective::{Extremes, Goal, Objective};
 use crate::order::{Coefficients, Order};
+use crate::parts;
 use crate::policy::{Policy, Rank};
 use crate::prepare::{Decided, Prepared};
 use crate::request::Request;
 use crate::tuning::Tuning;
-use crate::{select, weigh};
 
 /// How often a placement looks for another host after losing one.
 ///
@@ -87,6 +87,8 @@ pub struct Statistics {
     pub searches: u64,
     /// Leaves of the ranking they opened.
     pub leaves_opened: u64,
+    /// Bytes of summaries and leaves they looked at.
+    pub bytes_looked_at: u64,
     /// How often the hosts were ranked anew to shorten them.
     pub rankings: u64,
 }
@@ -362,6 +364,7 @@ impl Core {
                 let found = self.forest.highest(ask(&self.index, prepared), &weights.into(), most);
                 self.statistics.searches += 1;
                 self.statistics.leaves_opened += found.effort as u64;
+                self.statistics.bytes_looked_at += found.bytes as u64;
                 if let Some(order) = found.ideal
                     && self.tuning.is_due(found.effort, self.view.blocks().len())
                 {
@@ -371,24 +374,17 @@ impl Core {
                 found.best.into_rows()
             }
             (Search::Exhaustive, Objective::Policy(policy)) => {
-                select::lowest(weigh::rank(&self.view, policy, &self.survivors(prepared)), most).into()
+                self.exhaustive(prepared).lowest(policy, most).into()
             }
             (Search::Exhaustive, Objective::Weigh(weights)) => {
-                weigh::highest(&self.view, weights, &self.survivors(prepared), most).into_rows()
+                self.exhaustive(prepared).highest(weights, most).into_rows()
             }
         }
     }
 
-    /// The hosts that pass every filter, by column passes.
-    fn survivors(&self, prepared: &Prepared) -> HostMask {
-        let mut mask = HostMask::from_words(self.view.hosts().to_vec());
-        let filters: [&dyn Filter; 3] = [
-            &Eligible(prepared),
-            &Capacity { prepared, view: &self.view },
-            &OtherClasses { prepared, index: &self.index },
-        ];
-        filters.iter().for_each(|filter| filter.narrow(&mut mask));
-        mask
+    fn exhaustive<'a>(&'a self, prepared: &'a Prepared) -> Exhaustive<'a> {
+        let split_from = parts::SPLIT_FROM;
+        Exhaustive { index: &self.index, view: &self.view, prepared, split_from }
     }
 }
 

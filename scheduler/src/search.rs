@@ -24,6 +24,16 @@ pub(crate) struct Query<A> {
     pub(crate) acceptable: A,
     /// Leaves opened so far.
     pub(crate) opened: usize,
+    /// Bytes of summaries and leaves looked at so far, those looked at again counted again.
+    pub(crate) bytes: usize,
+}
+
+impl<A> Query<A> {
+    /// Counts what is looked at.
+    #[inline(always)]
+    pub(crate) const fn look_at<T>(&mut self, _: &T) {
+        self.bytes += size_of::<T>();
+    }
 }
 
 /// What a weighted search found, and what it took.
@@ -33,6 +43,8 @@ pub(crate) struct Found<const N: usize> {
     pub(crate) ideal: Option<Order<N>>,
     /// Leaves opened.
     pub(crate) effort: usize,
+    /// Bytes looked at.
+    pub(crate) bytes: usize,
 }
 
 /// Rankings that are searched as one. All are in the same order.
@@ -54,11 +66,12 @@ impl<const N: usize> Joint<'_, N> {
         most: usize,
     ) -> Found<N> {
         let Some(extremes) = self.extremes(weighing, &mut query) else {
-            return Found { best: Best::new(most), ideal: None, effort: query.opened };
+            let Query { opened: effort, bytes, .. } = query;
+            return Found { best: Best::new(most), ideal: None, effort, bytes };
         };
         let goal = Goal::new(weighing, &extremes);
-        let (best, effort) = self.maximise(query, &goal, &extremes, most);
-        Found { best, ideal: Some(Order::Linear(Coefficients::of(&goal))), effort }
+        let (best, Query { opened: effort, bytes, .. }) = self.maximise(query, &goal, &extremes, most);
+        Found { best, ideal: Some(Order::Linear(Coefficients::of(&goal))), effort, bytes }
     }
 
     /// The lowest rows that satisfy the query.
@@ -83,14 +96,14 @@ impl<const N: usize> Joint<'_, N> {
             .map(|(leaf, lane)| lane_of(&leaf.free, lane))
     }
 
-    /// The best hosts by a goal, and how many leaves were opened.
+    /// The best hosts by a goal, and the query with what they took.
     fn maximise<A: FnMut(Row) -> bool>(
         &self,
         query: Query<A>,
         goal: &Goal<N>,
         extremes: &Extremes<N>,
         most: usize,
-    ) -> (Best, usize) {
+    ) -> (Best, Query<A>) {
         let bounds = Bounds::new(query.need, goal, extremes, self.order);
         let mut hunt = Hunt { query, goal, bounds, best: Best::new(most) };
         if let [only] = self.rankings {
@@ -101,7 +114,7 @@ impl<const N: usize> Joint<'_, N> {
                 hunt.visit(top, open, |hunt, lane| hunt.open_ranking(&rankings[lane]));
             }
         }
-        (hunt.best, hunt.query.opened)
+        (hunt.best, hunt.query)
     }
 }
 
@@ -119,8 +132,9 @@ impl<A: FnMut(Row) -> bool, const N: usize> Hunt<'_, A, N> {
     fn visit(&mut self, summaries: &Summaries<N>, lanes: u64, mut open: impl FnMut(&mut Self, usize)) {
         let wanted = fits(&summaries.largest, self.query.need) & lanes;
         if wanted == 0 {
-            return;
+            return self.query.look_at(&summaries.largest);
         }
+        self.query.look_at(summaries);
         let mut frame = Frame { bounds: self.bounds.of(summaries, wanted), left: wanted, exact: 0 };
         while let Some(lane) = frame.next(summaries, self) {
             open(self, lane);
@@ -152,6 +166,7 @@ impl<A: FnMut(Row) -> bool, const N: usize> Hunt<'_, A, N> {
     /// Looks at the hosts of a leaf: exactly at those whose estimate is near the best.
     fn open_leaf(&mut self, leaf: &Leaf<N>) {
         self.query.opened += 1;
+        self.query.look_at(leaf);
         let mut fitting = fits(&leaf.free, self.query.need) & first_lanes(leaf.len);
         if fitting == 0 {
             return;

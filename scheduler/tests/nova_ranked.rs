@@ -40,8 +40,8 @@ fn host(number: usize, random: &mut Lcg) -> Value {
     json!({
         "host": format!("host{number}"), "node": format!("node{number}"), "uuid": format!("uuid-{number}"),
         "vcpus": vcpus, "vcpus_used": taken, "cpu_allocation_ratio": random.pick(&[1.0, 1.0, 4.0, 1.5]),
-        "memory_mb": memory, "free_ram_mb": (memory * (vcpus + 4 - taken) / vcpus) as i64 - 512 * random.below(9) as i64,
-        "local_gb": disk, "free_disk_gb": disk as i64 - 10 * taken as i64,
+        "memory_mb": memory, "free_ram_mb": (memory * (vcpus + 4 - taken) / vcpus).cast_signed() - 512 * random.below(9).cast_signed(),
+        "local_gb": disk, "free_disk_gb": disk.cast_signed() - 10 * taken.cast_signed(),
         "hypervisor_version": random.pick(&[6_002_000, 8_000_000, 8_000_000]),
         "hypervisor_type": "QEMU",
         "supported_instances": [[random.pick(&["x86_64", "x86_64", "x86_64", "aarch64"]), "kvm", "hvm"]],

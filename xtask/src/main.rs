@@ -1,8 +1,8 @@
-//! Project tasks. `cargo xtask test` runs every test, `cargo xtask ci` runs every check and then the
-//! tests.
+//! Project tasks. `cargo xtask test` runs every test of ours, `cargo xtask conformance` those of Placement,
+//! `cargo xtask ci` every check and then both.
 //!
 //! Each task is a list of steps; the first one that fails ends it. `step` runs and times them,
-//! `test`, `check` and `deny` say what they are.
+//! `test`, `conformance`, `check`, `deny` and `vector` say what they are.
 
 #![allow(
     clippy::disallowed_methods,
@@ -11,9 +11,11 @@
 #![allow(clippy::print_stdout, reason = "a task reports on the terminal")]
 
 mod check;
+mod conformance;
 mod deny;
 mod step;
 mod test;
+mod vector;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -37,8 +39,16 @@ enum Task {
         #[arg(long)]
         ignored: bool,
     },
-    /// Runs what CI runs: formatting, lints, docs, dependencies, then `test`
+    /// Runs Placement's own functional tests against the release server; needs Python 3.11 with venv
+    Conformance {
+        /// Also runs the tests of its command line client
+        #[arg(long)]
+        osc: bool,
+    },
+    /// Runs what CI runs: formatting, lints, docs, dependencies, `test`, then `conformance`
     Ci,
+    /// Checks that the passes over 64 rows are vector code (x86-64; needs objdump)
+    Vector,
 }
 
 fn main() -> ExitCode {
@@ -46,9 +56,12 @@ fn main() -> ExitCode {
     let mut steps = Steps::new(workspace_root());
     let outcome = match task {
         Task::Test { ignored } => test::run(&mut steps, ignored),
+        Task::Conformance { osc } => conformance::run(&mut steps, osc),
         Task::Ci => check::run(&mut steps)
             .and_then(|()| deny::run(&mut steps))
-            .and_then(|()| test::run(&mut steps, false)),
+            .and_then(|()| test::run(&mut steps, false))
+            .and_then(|()| conformance::run(&mut steps, false)),
+        Task::Vector => vector::run(&mut steps),
     };
     steps.print_summary();
     match outcome {

@@ -5,9 +5,6 @@ use std::time::{Duration, Instant};
 use berth_benches::bed::Bed;
 use criterion::Criterion;
 
-/// Fills in percent.
-const FILLS: [u32; 3] = [30, 80, 98];
-
 /// Short times: the whole set has to stay below ten minutes.
 pub(crate) fn criterion() -> Criterion {
     Criterion::default()
@@ -17,19 +14,27 @@ pub(crate) fn criterion() -> Criterion {
         .configure_from_args()
 }
 
-/// A million hosts only when `BERTH_BENCH_MILLION` is set.
+/// Sizes of the fleets; `BERTH_BENCH_HOSTS=1000,1000000` asks for others.
 fn sizes() -> Vec<u32> {
-    let mut sizes = vec![1_000, 10_000, 100_000];
-    if std::env::var_os("BERTH_BENCH_MILLION").is_some() {
-        sizes.push(1_000_000);
-    }
-    sizes
+    numbers("BERTH_BENCH_HOSTS").unwrap_or_else(|| vec![1_000, 10_000, 100_000])
+}
+
+/// Fills in percent; `BERTH_BENCH_FILL=80` asks for others.
+fn fills() -> Vec<u32> {
+    numbers("BERTH_BENCH_FILL").unwrap_or_else(|| vec![30, 80, 98])
+}
+
+fn numbers(variable: &str) -> Option<Vec<u32>> {
+    let list = std::env::var(variable).ok()?;
+    let number =
+        |word: &str| word.trim().parse().unwrap_or_else(|_| panic!("{variable}: {word} is no number"));
+    Some(list.split(',').map(number).collect())
 }
 
 /// Calls `bench` with a bed of every size and fill, and its name.
 pub(crate) fn on_every_bed(mut bench: impl FnMut(&mut Bed, &str)) {
     for hosts in sizes() {
-        for fill in FILLS {
+        for fill in fills() {
             bench(&mut Bed::nova(hosts, fill), &format!("{hosts} hosts, {fill}% full"));
         }
     }

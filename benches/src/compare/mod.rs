@@ -98,7 +98,7 @@ pub fn compare(base: &Report, new: &Report, options: Options) -> Comparison {
 
 fn compare_rows(base: &Row, new: &Row, options: Options) -> Compared {
     let (slow, fast) = match new.unit {
-        Unit::Ns => (&new.rounds, &base.rounds),
+        Unit::Ns | Unit::Bytes => (&new.rounds, &base.rounds),
         Unit::PerSecond => (&base.rounds, &new.rounds),
     };
     let ratio = ratio_interval(slow, fast, options.confidence);

@@ -11,6 +11,7 @@ use berth_traces::rng::{Stream, stream};
 
 use super::contention::{Contention, Manner, full_but_for_the_last};
 use super::fleets::{Fleets, parameters_of};
+use super::groups::Groups;
 use super::{Case, Effort, Failure, Goal, Options};
 use crate::fleet::Fleet;
 use crate::report::{Row, Unit};
@@ -34,7 +35,8 @@ pub(super) fn cases(
     go_on: &mut dyn FnMut(&str) -> Result<(), Failure>,
 ) -> Result<Vec<Box<dyn Case>>, Failure> {
     let mut cases: Vec<Box<dyn Case>> = Vec::new();
-    for fleet in fleets.all(options, go_on)? {
+    for (number, fleet) in fleets.all(options, go_on)?.into_iter().enumerate() {
+        cases.extend(Groups::on(&fleet, number, options.effort)?);
         for &goal in &options.goals {
             cases.push(Box::new(Cycles::new(Rc::clone(&fleet), goal, options)));
         }

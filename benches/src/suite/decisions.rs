@@ -118,6 +118,16 @@ impl Decisions {
         }
     }
 
+    /// Counts what weighted searches looked at, those for the VMs that came meanwhile included: they ask for the same.
+    fn count_searches(&mut self, before: Statistics) {
+        let Statistics { searches, leaves_opened, bytes_looked_at, .. } = self.scheduler.statistics();
+        if searches > before.searches {
+            self.rows.recurrent.count("searches", searches - before.searches);
+            self.rows.recurrent.count("leaves", leaves_opened - before.leaves_opened);
+            self.rows.recurrent.count("bytes", bytes_looked_at - before.bytes_looked_at);
+        }
+    }
+
     fn unique(&mut self) -> Request {
         self.unique += 1;
         requests::unique(self.unique)
@@ -130,8 +140,10 @@ impl Case for Decisions {
     }
 
     fn round(&mut self) -> Result<(), Failure> {
+        let before = self.scheduler.statistics();
         let recurrent = |case: &mut Self| case.recurrent.pick(&mut case.random).clone();
         self.measure(|rows| &mut rows.recurrent, Ok(()), recurrent);
+        self.count_searches(before);
         let before = self.scheduler.statistics();
         let of_type = |case: &mut Self| case.types.pick(&mut case.random).clone();
         self.measure(|rows| &mut rows.types, Ok(()), of_type);

@@ -6,6 +6,9 @@ mod claims;
 mod contention;
 mod decisions;
 mod fleets;
+mod groups;
+mod machine;
+mod nova;
 mod simulation;
 
 use std::fmt;
@@ -14,7 +17,8 @@ use std::time::Duration;
 
 use berth_scheduler::{Objective, Policy, Weights};
 
-use crate::machine::{self, Machine};
+use crate::machine::{Machine, commit, date};
+use crate::nova::Variant;
 use crate::report::{Report, Row, SCHEMA};
 use fleets::Fleets;
 
@@ -29,11 +33,16 @@ pub enum Suite {
     Claims,
     /// Replays of the reference workloads.
     Simulation,
+    /// Finding the best host by all of Nova's filters and weighers.
+    Nova,
+    /// How fast this machine reads memory: what the other figures are to be held against.
+    Machine,
 }
 
 impl Suite {
     /// All suites.
-    pub const ALL: [Self; 4] = [Self::Decisions, Self::Candidates, Self::Claims, Self::Simulation];
+    pub const ALL: [Self; 6] =
+        [Self::Decisions, Self::Candidates, Self::Claims, Self::Simulation, Self::Nova, Self::Machine];
 
     /// Its name on the command line.
     #[must_use]
@@ -43,6 +52,8 @@ impl Suite {
             Self::Candidates => "candidates",
             Self::Claims => "claims",
             Self::Simulation => "simulation",
+            Self::Nova => "nova",
+            Self::Machine => "machine",
         }
     }
 }
@@ -62,7 +73,11 @@ pub struct UnknownName {
     known: String,
 }
 
-fn named<T: Copy + fmt::Display>(kind: &'static str, known: &[T], name: &str) -> Result<T, UnknownName> {
+pub(crate) fn named<T: Copy + fmt::Display>(
+    kind: &'static str,
+    known: &[T],
+    name: &str,
+) -> Result<T, UnknownName> {
     let text = |item: &T| item.to_string();
     known.iter().copied().find(|item| text(item) == name).ok_or_else(|| UnknownName {
         kind,
@@ -140,6 +155,8 @@ pub struct Options {
     pub fills: Vec<u32>,
     /// What deciders look for.
     pub goals: Vec<Goal>,
+    /// What requests of the suite [`Suite::Nova`] ask for.
+    pub variants: Vec<Variant>,
     /// Rounds over everything; a comparison at 99% needs at least five.
     pub rounds: u32,
     /// The seed of fleets and requests.
@@ -174,6 +191,7 @@ impl Default for Options {
             hosts: vec![1_000, 10_000, 100_000],
             fills: vec![30, 80, 98, 99],
             goals: vec![Goal::Nova, Goal::Policy(Policy::BestFit)],
+            variants: Variant::ALL.to_vec(),
             rounds: 7,
             seed: 1,
             effort: Effort::FULL,
@@ -229,7 +247,7 @@ pub fn run(
     command: Vec<String>,
     progress: &mut dyn FnMut(&str) -> bool,
 ) -> Result<Report, Failure> {
-    let (machine, commit, date) = (Machine::here(), machine::commit(), machine::date());
+    let (machine, commit, date) = (Machine::here(), commit(), date());
     let mut go_on = |what: &str| if progress(what) { Ok(()) } else { Err(Failure::Stopped) };
     let mut cases: Vec<Box<dyn Case>> = Vec::new();
     let mut fleets = Fleets::new(options.seed);
@@ -239,6 +257,8 @@ pub fn run(
             Suite::Candidates => cases.extend(candidates::cases(options, &mut fleets, &mut go_on)?),
             Suite::Claims => cases.extend(claims::cases(options, &mut fleets, &mut go_on)?),
             Suite::Simulation => cases.extend(simulation::cases(options)),
+            Suite::Nova => cases.extend(nova::cases(options, &mut go_on)?),
+            Suite::Machine => cases.extend(machine::cases(options)),
         }
     }
     let (rounds, count) = (options.rounds, cases.len());

@@ -3,11 +3,13 @@
 //! A [`request_spec`] comes before the [`hosts`]. [`filters`] remove hosts, [`weighers`] order the others, and
 //! [`select`] claims the best for one instance after the other. [`numa`] fits an instance's virtual NUMA cells to a
 //! host's cells, [`pci`] matches requests for passthrough devices with a host's pools of them.
+//! [`explain`] says which hosts each constraint removed, and what would have found one.
 //!
 //! All of it gives the answers of Nova 34, oddities included where they can be observed; tests replay recorded answers
 //! of Nova itself. Where Berth decides otherwise on purpose, `docs/nova-differences.md` says so.
 
 pub mod aggregates;
+pub mod explain;
 pub mod filters;
 pub mod hosts;
 pub mod numa;

@@ -33,7 +33,7 @@ impl fmt::Display for Restriction {
 
 impl Restriction {
     /// Those that the request makes, in the order in which they apply.
-    pub(super) fn of(request: &RequestSpec) -> impl Iterator<Item = Self> {
+    pub(in crate::nova) fn of(request: &RequestSpec) -> impl Iterator<Item = Self> {
         let destination = request.requested_destination.as_ref();
         let given = [
             (Self::RequestedDestination, destination.is_some_and(|wanted| wanted.host.is_some())),
@@ -72,6 +72,13 @@ impl Restricted<'_> {
         })
     }
 
+    /// Host and node that are asked for.
+    fn destination(&self) -> String {
+        let wanted = self.scene.request.requested_destination.as_ref();
+        let names = wanted.map_or([None, None], |wanted| [wanted.host.as_deref(), wanted.node.as_deref()]);
+        names.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+
     fn names_host(&self, row: Row) -> bool {
         self.names.contains(&self.scene.hosts.host(row).to_lowercase())
     }
@@ -81,15 +88,19 @@ impl Filter for Restricted<'_> {
     fn judge(&self, row: Row, _: &mut RequestState) -> Verdict {
         match self.restriction {
             Restriction::RequestedDestination => {
-                pass_if(self.is_destination(row), || Reason::NotTheDestination)
+                pass_if(self.is_destination(row), || Reason::NotTheDestination { asked: self.destination() })
             }
             Restriction::IgnoreHosts => pass_if(!self.names_host(row), || Reason::Ignored {
                 host: self.scene.hosts.host(row).to_owned(),
             }),
-            Restriction::ForceHosts => pass_if(self.names_host(row), || Reason::NotAForcedHost),
+            Restriction::ForceHosts => pass_if(self.names_host(row), || Reason::NotAForcedHost {
+                asked: self.scene.request.force_hosts.join(", "),
+            }),
             Restriction::ForceNodes => {
                 let node = self.scene.hosts.node(row);
-                pass_if(self.names.iter().any(|name| name == node), || Reason::NotAForcedNode)
+                pass_if(self.names.iter().any(|name| name == node), || Reason::NotAForcedNode {
+                    asked: self.names.join(", "),
+                })
             }
         }
     }

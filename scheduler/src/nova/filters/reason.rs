@@ -1,5 +1,7 @@
 //! Why a filter refuses a host, or cannot judge it.
 
+use serde::{Serialize, Serializer};
+
 use crate::nova::numa::{NumaFault, NumaMisfit};
 use crate::nova::pci::{PciFault, PciMisfit};
 use crate::nova::python::NotANumber;
@@ -7,19 +9,20 @@ use crate::nova::python::NotANumber;
 use super::extra_spec_match::MatchError;
 
 /// Why a host is refused.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Serialize, thiserror::Error)]
+#[serde(tag = "kind", content = "details", rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the message says what each field is")]
 pub enum Reason {
     #[error("the host has never reported")]
     NotReported,
-    #[error("the request names another host or node")]
-    NotTheDestination,
+    #[error("the request is for {asked}")]
+    NotTheDestination { asked: String },
     #[error("the request ignores host {host}")]
     Ignored { host: String },
-    #[error("the request insists on other hosts")]
-    NotAForcedHost,
-    #[error("the request insists on other nodes")]
-    NotAForcedNode,
+    #[error("the request insists on hosts {asked}")]
+    NotAForcedHost { asked: String },
+    #[error("the request insists on nodes {asked}")]
+    NotAForcedNode { asked: String },
     #[error("the host was tried before")]
     TriedBefore,
     #[error("the service is disabled{}", .reason.as_ref().map(|text| format!(": {text}")).unwrap_or_default())]
@@ -68,8 +71,8 @@ pub enum Reason {
     ImageIsIsolated,
     #[error("{found} instances of the server group, fewer than {limit} are allowed")]
     TooManyOfTheGroup { found: i64, limit: i64 },
-    #[error("the server group is on other hosts")]
-    GroupIsElsewhere,
+    #[error("the server group is on {hosts} other hosts")]
+    GroupIsElsewhere { hosts: usize },
     #[error("an instance to be apart from is here")]
     SameHostAsOther,
     #[error("no instance to be together with is here")]
@@ -81,11 +84,28 @@ pub enum Reason {
     #[error("metric {name} is missing")]
     NoMetric { name: String },
     #[error(transparent)]
+    #[serde(serialize_with = "as_text")]
     Numa(#[from] NumaMisfit),
     #[error(transparent)]
+    #[serde(serialize_with = "as_text")]
     Pci(#[from] PciMisfit),
     #[error("the host has no passthrough devices, or no allocation candidate is left")]
     NoDevices,
+    #[error("trait {name} is missing")]
+    NoTrait { name: String },
+    #[error("trait {name} is forbidden")]
+    ForbiddenTrait { name: String },
+    #[error("the host is in none of the aggregates {asked}")]
+    OutsideAggregates { asked: String },
+    #[error("the host is in aggregate {found}, which is forbidden")]
+    ForbiddenAggregate { found: String },
+    #[error("no allocation candidate is left to claim")]
+    NothingToClaim,
+}
+
+/// Searches of NUMA cells and devices report what came closest, for people.
+fn as_text<S: Serializer>(misfit: &impl std::fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(misfit)
 }
 
 /// Why a request cannot be judged. Nova fails the whole request then, whatever other hosts may offer.

@@ -72,6 +72,17 @@ impl RequestState {
         self.candidates(row).get(*self.left(row).first()?)
     }
 
+    /// Forgets what filters found out: all candidates are left again.
+    pub fn restore(&mut self) {
+        self.limits.clear();
+        let candidates = &self.candidates;
+        self.left.retain(|row, left| {
+            left.clear();
+            left.extend(0..candidates.get(row).map_or(0, Vec::len));
+            true
+        });
+    }
+
     /// The limits of a host, if NUMATopologyFilter set some.
     #[must_use]
     pub fn limits(&self, row: Row) -> Option<NumaLimits> {

@@ -29,7 +29,7 @@ impl Filter for ServerGroupAffinityFilter<'_> {
     fn judge(&self, row: Row, _: &mut RequestState) -> Verdict {
         let host = self.scene.hosts.host(row);
         let found = self.hosts.is_none_or(|hosts| hosts.iter().any(|name| name == host));
-        pass_if(found, || Reason::GroupIsElsewhere)
+        pass_if(found, || Reason::GroupIsElsewhere { hosts: self.hosts.map_or(0, <[String]>::len) })
     }
 }
 

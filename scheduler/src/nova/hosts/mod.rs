@@ -8,8 +8,10 @@ mod attributes;
 mod class;
 mod consume;
 mod load;
+mod outage;
 mod record;
 mod service;
+mod twin;
 mod usage;
 
 use std::collections::BTreeMap;
@@ -25,6 +27,7 @@ pub use attributes::{Reach, reach};
 pub use class::{ClassId, ClassReport, HostClass, Ratio, Ratios};
 pub use consume::Undo;
 pub use load::LoadError;
+pub use outage::{Mended, Outage};
 pub use record::{HostRecord, InstanceRecord, MetricRecord, ServiceRecord};
 pub use service::{InstanceImage, ServiceHost, stored_properties};
 pub use usage::{Usage, UsageRow};

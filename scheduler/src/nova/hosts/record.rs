@@ -67,7 +67,7 @@ pub struct HostRecord {
     #[serde(default = "default_address")]
     pub host_ip: String,
     /// What is known of the CPUs: JSON, mostly.
-    #[serde(default, deserialize_with = "text_or_json")]
+    #[serde(default = "no_cpu_info", deserialize_with = "text_or_json")]
     pub cpu_info: Option<String>,
     /// Architecture, hypervisor type and VM mode of instances that can run.
     #[serde(default)]
@@ -90,6 +90,9 @@ pub struct HostRecord {
     /// Instances of the service host.
     #[serde(default)]
     pub instances: Vec<InstanceRecord>,
+    /// Traits of its resource provider, if they come with the host.
+    #[serde(default)]
+    pub traits: Option<Vec<String>>,
     /// Allocation candidates of placement, if they come with the host.
     #[serde(default)]
     pub allocation_candidates: Option<Vec<AllocationCandidate>>,
@@ -152,6 +155,11 @@ const fn ratio_of_one() -> Option<f64> {
 #[expect(clippy::unnecessary_wraps, reason = "the field is optional")]
 const fn no_disk() -> Option<i64> {
     Some(0)
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the field is optional")]
+const fn no_cpu_info() -> Option<String> {
+    Some(String::new())
 }
 
 /// `null` means the default, as an absent field does.

@@ -4,6 +4,7 @@ use super::host::Usage;
 use super::pages::KIB;
 use super::{
     CpuPolicy, CpuSet, CpuThreadPolicy, HostCell, HostTopology, InstanceCell, InstanceTopology, PageSize,
+    Pages,
 };
 
 /// An instance that cannot be where it is said to be.
@@ -21,6 +22,12 @@ pub enum UsageFault {
 }
 
 impl HostTopology {
+    /// The host without any instance.
+    #[must_use]
+    pub fn without_instances(&self) -> Self {
+        Self::from_distinct(self.cells().iter().map(empty).collect())
+    }
+
     /// The host with the instance's cells on it.
     ///
     /// # Errors
@@ -30,6 +37,11 @@ impl HostTopology {
             self.cells().iter().map(|cell| with_cells(cell, &instance.cells)).collect();
         Ok(Self::from_distinct(cells?))
     }
+}
+
+fn empty(cell: &HostCell) -> HostCell {
+    let mempages = cell.mempages().iter().map(|pages| Pages { used: 0, ..*pages }).collect();
+    cell.with_usage(Usage { cpu_usage: 0, memory_usage: 0, pinned_cpus: CpuSet::default(), mempages })
 }
 
 fn with_cells(host: &HostCell, cells: &[InstanceCell]) -> Result<HostCell, UsageFault> {

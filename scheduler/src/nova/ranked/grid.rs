@@ -23,8 +23,8 @@ impl Grid {
     }
 
     /// A grid that all of the weights are on, preferably that of whole numbers.
-    pub(super) fn of(weights: impl Iterator<Item = f64> + Clone) -> Option<Self> {
-        let fits = |grid: &Self| weights.clone().all(|weight| grid.whole(weight).is_some());
+    pub(super) fn of(weights: &[f64]) -> Option<Self> {
+        let fits = |grid: &Self| weights.iter().all(|&weight| grid.whole(weight).is_some());
         let finer = std::iter::successors(Some(1.0), |scale| Some(scale * 2.0));
         let finer = finer.take_while(|&scale| scale <= Self::FINEST);
         let coarser = std::iter::successors(Some(0.5), |scale| Some(scale / 2.0));
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     fn of(weights: &[f64]) -> Option<f64> {
-        Grid::of(weights.iter().copied()).map(|grid| grid.0)
+        Grid::of(weights).map(|grid| grid.0)
     }
 
     #[test]

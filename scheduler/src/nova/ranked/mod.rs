@@ -201,9 +201,8 @@ impl RankedHosts {
 
     /// Finds grids for all weights, and ranks all hosts.
     fn lay_out(&mut self, hosts: &HostTable) {
-        let grids = self.weighers.iter().map(|&name| {
-            self.raw.column(name).map_or(Some(Grid::WHOLE), |weights| Grid::of(weights.iter().copied()))
-        });
+        let grids =
+            self.weighers.iter().map(|&name| self.raw.column(name).map_or(Some(Grid::WHOLE), Grid::of));
         let Some(grids) = grids.collect() else {
             self.sound = false;
             return;

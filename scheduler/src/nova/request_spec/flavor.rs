@@ -71,6 +71,11 @@ impl ExtraSpecs {
         self.entries.is_empty()
     }
 
+    /// Removes a key.
+    pub fn remove(&mut self, key: &str) {
+        self.entries.retain(|(name, _)| name != key);
+    }
+
     /// Sets a key: one that is there keeps its place.
     pub fn insert(&mut self, key: String, value: String) {
         match self.entries.iter_mut().find(|(name, _)| *name == key) {

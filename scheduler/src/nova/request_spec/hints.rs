@@ -60,6 +60,16 @@ impl SchedulerHints {
         self.0.get(name).map(Vec::as_slice)
     }
 
+    /// The names of all hints.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    /// Removes a hint.
+    pub fn remove(&mut self, name: &str) {
+        self.0.remove(name);
+    }
+
     /// Whether a hint is there at all.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {

@@ -141,6 +141,11 @@ impl ImageProperties {
         }
     }
 
+    /// Removes a property.
+    pub fn remove(&mut self, name: &str) {
+        self.by_name.remove(name);
+    }
+
     /// Every property that is set, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &PropertyValue)> {
         self.by_name.iter().map(|(name, value)| (*name, value))

@@ -14,6 +14,12 @@ pub enum SelectError {
         /// Instances there are.
         wanted: usize,
     },
+    /// Others were faster each time the request was decided. There may be room: ask again.
+    #[error("outrun by other requests {attempts} times")]
+    Outrun {
+        /// How often it was decided.
+        attempts: usize,
+    },
     /// A filter could not judge the request.
     #[error(transparent)]
     Filter(#[from] Failure),

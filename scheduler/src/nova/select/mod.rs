@@ -4,19 +4,25 @@
 //! serves an index, a simulation and a comparison with Nova.
 
 mod alternates;
+mod as_one;
 mod candidate;
 mod chance;
 mod chooser;
 mod claims;
 mod destinations;
 mod error;
+mod index_claims;
 mod selection;
 mod sorted;
+mod translate;
 
+pub use as_one::{ATTEMPTS, DecisionAsOne};
 pub use candidate::{AllocationCandidate, ProviderAllocation};
 pub use chooser::Chooser;
 pub use claims::Claims;
 pub use destinations::{Decision, SelectDestinations};
 pub use error::SelectError;
+pub use index_claims::{Claimant, IndexClaims, RefusedClaim};
 pub use selection::Selection;
 pub use sorted::{Sorted, sorted_hosts};
+pub use translate::IndexClaimError;

@@ -1,0 +1,166 @@
+//! What hosts, VMs and deciders take of a process's memory.
+//!
+//! Measured from outside: what the kernel says is resident, before and after each of them is built, in a process that
+//! did nothing else before. So what the allocator keeps for itself, and tables that doubled a moment ago, are in.
+
+use std::fs;
+use std::sync::Arc;
+
+use berth_placement::{Allocation, ConsumerId, HOST_CLASSES, Row as HostRow};
+use berth_scheduler::{Scheduler, Search};
+
+use crate::fleet::{Fleet, FleetSpec};
+use crate::machine::{Machine, commit, date};
+use crate::report::{Parameters, Report, Row, SCHEMA, Unit};
+use crate::requests::{self, SMALLEST};
+use crate::series::{Series, parameters};
+use crate::suite::Goal;
+
+/// What to build.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// Hosts.
+    pub hosts: u32,
+    /// VMs on them, each with an allocation of vCPUs, memory and disk.
+    pub vms: u32,
+    /// A decider for each of these.
+    pub goals: Vec<Goal>,
+}
+
+/// Why there is no result.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The run was asked to end.
+    #[error("ended early; nothing was written")]
+    Stopped,
+    /// The system does not say how much memory a process has.
+    #[error("cannot read {field} of /proc/self/status")]
+    Unknown {
+        /// The line that is missing.
+        field: &'static str,
+    },
+    /// A fleet cannot be built.
+    #[error("hosts: cannot build {hosts}: {reason}")]
+    Fleet {
+        /// How many.
+        hosts: u32,
+        /// Why.
+        reason: String,
+    },
+    /// The VMs do not fit on the hosts.
+    #[error("vms: {vms} do not fit on {hosts} hosts")]
+    TooManyVms {
+        /// How many.
+        vms: u32,
+        /// On how many.
+        hosts: u32,
+    },
+}
+
+/// Builds hosts, VMs and deciders one after the other. `progress` hears what is done next and says whether to go on.
+///
+/// # Errors
+/// See [`Failure`].
+pub fn run(
+    options: &Options,
+    command: Vec<String>,
+    progress: &mut dyn FnMut(&str) -> bool,
+) -> Result<Report, Failure> {
+    let &Options { hosts, vms, .. } = options;
+    let (machine, date) = (Machine::here(), date());
+    let mut go_on = |what: &str| if progress(what) { Ok(()) } else { Err(Failure::Stopped) };
+    let named = parameters([("hosts", hosts.into()), ("vms", vms.into())]);
+    let mut rows = Vec::new();
+
+    go_on(&format!("building {hosts} hosts"))?;
+    let before = resident()?;
+    let fleet = Fleet::build(FleetSpec { hosts, fill: 0, seed: 1 })
+        .map_err(|reason| Failure::Fleet { hosts, reason: reason.to_string() })?;
+    rows.extend(each("memory/host", &named, resident()?.saturating_sub(before), hosts));
+
+    go_on(&format!("placing {vms} VMs"))?;
+    let before = resident()?;
+    place(&fleet, vms)?;
+    rows.extend(each("memory/vm", &named, resident()?.saturating_sub(before), vms));
+
+    let mut deciders = Vec::new(); // what one of them gave back, the next would take unseen
+    for goal in &options.goals {
+        go_on(&format!("making a decider by {goal}"))?;
+        let mut named = named.clone();
+        named.insert("objective".to_owned(), goal.to_string().as_str().into());
+        let before = resident()?;
+        let mut scheduler = Scheduler::new(Arc::clone(&fleet.index), goal.objective(), Search::Ranked);
+        rows.extend(one("memory/decider", &named, resident()?.saturating_sub(before)));
+        let before = resident()?;
+        for request in requests::types(1).items() {
+            let _ = scheduler.decide_request(request);
+        }
+        rows.extend(one("memory/request-types", &named, resident()?.saturating_sub(before)));
+        deciders.push(scheduler);
+    }
+    rows.extend(one("memory/process", &named, resident()?));
+    rows.extend(one("memory/peak", &named, of_process("VmHWM")?));
+    Ok(Report { schema: SCHEMA, commit: commit(), command, date, machine, rows })
+}
+
+/// Puts VMs on the hosts in turn.
+fn place(fleet: &Fleet, vms: u32) -> Result<(), Failure> {
+    let hosts = fleet.spec.hosts;
+    let amounts = [SMALLEST.vcpus, SMALLEST.memory_mb, SMALLEST.disk_gb];
+    for number in 0..vms {
+        let row = HostRow(number % hosts);
+        let allocations =
+            [0, 1, 2].map(|class| Allocation { row, class: HOST_CLASSES[class], amount: amounts[class] });
+        // Spread over the numbers as random UUIDs are.
+        let consumer =
+            ConsumerId(u128::from(number + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835));
+        fleet.index.claim(consumer, &allocations).map_err(|_| Failure::TooManyVms { vms, hosts })?;
+    }
+    Ok(())
+}
+
+/// Bytes in all, and bytes for each of `count`.
+fn each(name: &str, named: &Parameters, bytes: u64, count: u32) -> impl Iterator<Item = Row> {
+    let all = one(&format!("{name}s"), named, bytes);
+    one(name, named, bytes / u64::from(count.max(1))).into_iter().chain(all)
+}
+
+fn one(name: &str, named: &Parameters, bytes: u64) -> Option<Row> {
+    let mut series = Series::new(name, named, Unit::Bytes);
+    series.is(bytes);
+    series.finish()
+}
+
+/// Bytes of this process that are in memory.
+fn resident() -> Result<u64, Failure> {
+    of_process("VmRSS")
+}
+
+fn of_process(field: &'static str) -> Result<u64, Failure> {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    kib.map(|kib| kib * 1024).ok_or(Failure::Unknown { field })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_has_its_bytes() {
+        let options = Options { hosts: 2_000, vms: 20_000, goals: vec![Goal::Nova] };
+        let report = run(&options, Vec::new(), &mut |_| true).unwrap();
+        let bytes = |name: &str| report.rows.iter().find(|row| row.name == name).unwrap().p50;
+        assert!((200.0..20_000.0).contains(&bytes("memory/host")), "{report:?}");
+        assert!((60.0..2_000.0).contains(&bytes("memory/vm")), "{report:?}");
+        assert!(bytes("memory/peak") >= bytes("memory/process"));
+    }
+
+    #[test]
+    fn too_many_vms_are_refused_by_name() {
+        let options = Options { hosts: 16, vms: 1_000_000, goals: Vec::new() };
+        let error = run(&options, Vec::new(), &mut |_| true).unwrap_err().to_string();
+        assert_eq!(error, "vms: 1000000 do not fit on 16 hosts");
+    }
+}

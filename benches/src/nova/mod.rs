@@ -1,0 +1,14 @@
+//! Nova's own work, defined once for Berth and for Nova.
+//!
+//! A [`Variant`] and a number of hosts make a [`case`]: fleet, options and request as one JSON document. Berth decides on it
+//! in process ([`World`]); `benches/peers/nova.py` gives the same document to the real Nova.
+
+mod case;
+mod fleet;
+mod request;
+mod variant;
+mod world;
+
+pub use case::{case, case_with_answer};
+pub use variant::Variant;
+pub use world::{World, Wrong};

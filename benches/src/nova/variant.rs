@@ -1,0 +1,46 @@
+//! What a fleet offers and a request asks for.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::suite::{UnknownName, named};
+
+/// How much a request asks of the filters; each has all that the one before has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Variant {
+    /// The default filters and weighers, and an image that names its architecture.
+    Plain,
+    /// And an anti-affinity group of up to 50 members, and a capability in the extra specs.
+    Group,
+    /// And two pinned NUMA cells on pages of 2 MiB, and one passthrough device.
+    Numa,
+}
+
+impl Variant {
+    /// All variants.
+    pub const ALL: [Self; 3] = [Self::Plain, Self::Group, Self::Numa];
+
+    /// Its name on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Group => "group",
+            Self::Numa => "numa",
+        }
+    }
+}
+
+impl fmt::Display for Variant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Variant {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        named("variant", &Self::ALL, name)
+    }
+}

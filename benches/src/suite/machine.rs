@@ -1,0 +1,90 @@
+//! How fast this machine reads plain memory, in order and at random: what decisions could be at best.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use berth_placement::kernel::{Lanes, largest};
+use berth_traces::rng::stream;
+use rand::seq::SliceRandom;
+
+use super::{Case, Failure, Options};
+use crate::report::{Row, Unit};
+use crate::series::{Series, parameters};
+
+/// Bytes that stay in the first cache, the second, the last, and in none.
+const SIZES: [u32; 4] = [16 << 10, 256 << 10, 8 << 20, 256 << 20];
+/// Bytes read between two looks at the clock, at least.
+const READ: usize = 64 << 20;
+/// Loads between two looks at the clock.
+const STEPS: u32 = 100_000;
+
+pub(super) fn cases(options: &Options) -> impl Iterator<Item = Box<dyn Case>> {
+    let seed = options.seed;
+    SIZES.into_iter().map(move |bytes| -> Box<dyn Case> { Box::new(Memory::new(bytes, seed)) })
+}
+
+struct Memory {
+    bytes: u32,
+    lanes: Vec<Lanes>,
+    /// On every cache line, the line to look at next: one circle through all.
+    next: Vec<[u32; 16]>,
+    read: Series,
+    chase: Series,
+}
+
+impl Memory {
+    fn new(bytes: u32, seed: u64) -> Self {
+        let named = parameters([("bytes", bytes.into())]);
+        let mut order: Vec<u32> = (0..bytes / 64).collect();
+        order.shuffle(&mut stream(seed, "chase"));
+        let mut next = vec![[0; 16]; order.len()];
+        for (&from, &to) in order.iter().zip(order.iter().cycle().skip(1)) {
+            next[from as usize][0] = to;
+        }
+        Self {
+            bytes,
+            lanes: vec![Lanes::splat(1); bytes as usize / size_of::<Lanes>()],
+            next,
+            read: Series::new("machine/read", &named, Unit::PerSecond),
+            chase: Series::new("machine/load", &named, Unit::Ns),
+        }
+    }
+
+    /// Bytes a second through the kernel that searches use, in order.
+    fn read(&mut self) {
+        let times = (READ / self.bytes as usize).max(1);
+        let started = Instant::now();
+        for _ in 0..times {
+            black_box(black_box(&self.lanes).iter().map(largest).max());
+        }
+        self.read.rate(times as u64 * u64::from(self.bytes), started.elapsed());
+    }
+
+    /// Nanoseconds of one load whose address the load before it yielded.
+    fn chase(&mut self) {
+        let started = Instant::now();
+        let end = (0..STEPS).fold(0, |at: u32, _| self.next[at as usize][0]);
+        black_box(end);
+        self.chase.took(started.elapsed() / STEPS);
+    }
+}
+
+impl Case for Memory {
+    fn label(&self) -> String {
+        format!("reading {} KiB", self.bytes >> 10)
+    }
+
+    fn round(&mut self) -> Result<(), Failure> {
+        for _ in 0..5 {
+            self.read();
+            self.chase();
+        }
+        self.read.end_round();
+        self.chase.end_round();
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Vec<Row> {
+        [self.read, self.chase].into_iter().filter_map(Series::finish).collect()
+    }
+}

@@ -1,0 +1,141 @@
+//! Decisions by Nova's filters and weighers. Between two decisions one VM comes to the chosen host and one leaves another,
+//! not measured.
+
+use std::fmt;
+use std::time::Instant;
+
+use berth_placement::Row as Host;
+
+use super::{Case, Effort, Failure, Options};
+use crate::nova::{Variant, World, Wrong};
+use crate::report::{Row, Unit};
+use crate::series::{Series, parameters};
+
+pub(super) fn cases(
+    options: &Options,
+    go_on: &mut dyn FnMut(&str) -> Result<(), Failure>,
+) -> Result<Vec<Box<dyn Case>>, Failure> {
+    let mut cases: Vec<Box<dyn Case>> = Vec::new();
+    for &hosts in &options.hosts {
+        for &variant in &options.variants {
+            go_on(&format!("building {hosts} hosts of variant {variant}"))?;
+            cases.push(Box::new(Decisions::new(variant, hosts, options)));
+        }
+    }
+    Ok(cases)
+}
+
+const NAME: &str = "nova/decision";
+/// Decisions before a round's first measured one.
+const WARM_UP: u32 = 20;
+/// Of so many decisions one is held against the exhaustive search.
+const CHECKED: u32 = 100;
+
+/// How the best host is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Search {
+    /// Without looking at all hosts, after taking in what has changed.
+    Ranked,
+    /// The same, and all filters over all hosts: how many each has removed.
+    Counted,
+    /// All filters and all weighers over all hosts. Hosts removed by each filter are counted here, too.
+    Exhaustive,
+}
+
+impl fmt::Display for Search {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ranked => "ranked",
+            Self::Counted => "counted",
+            Self::Exhaustive => "exhaustive",
+        })
+    }
+}
+
+struct Decisions {
+    label: String,
+    effort: Effort,
+    world: World,
+    took: Vec<(Search, Series)>,
+}
+
+impl Decisions {
+    fn new(variant: Variant, hosts: u32, options: &Options) -> Self {
+        let world = World::new(variant, hosts, options.seed);
+        let ranked = [Search::Ranked, Search::Counted].into_iter().filter(|_| world.is_ranked());
+        let row = |search: Search| {
+            let search_name = search.to_string();
+            let parameters = parameters([
+                ("variant", variant.name().into()),
+                ("hosts", hosts.into()),
+                ("search", search_name.as_str().into()),
+            ]);
+            (search, Series::new(NAME, &parameters, Unit::Ns))
+        };
+        let took = ranked.chain([Search::Exhaustive]).map(row).collect();
+        Self { label: format!("nova, {hosts} hosts, {variant}"), effort: options.effort, world, took }
+    }
+}
+
+impl Case for Decisions {
+    fn label(&self) -> String {
+        self.label.clone()
+    }
+
+    fn round(&mut self) -> Result<(), Failure> {
+        for (search, series) in &mut self.took {
+            measure(&mut self.world, *search, self.effort, series)
+                .map_err(|wrong| Failure::Wrong { name: NAME, found: wrong.to_string() })?;
+            series.end_round();
+        }
+        self.world.clear();
+        self.world.follow();
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Vec<Row> {
+        self.took.into_iter().filter_map(|(_, series)| series.finish()).collect()
+    }
+}
+
+fn measure(world: &mut World, search: Search, effort: Effort, series: &mut Series) -> Result<(), Wrong> {
+    let until = Instant::now() + effort.time;
+    for sample in 0..effort.samples + WARM_UP {
+        let (chosen, started, ended) = decide(world, search)?;
+        if sample >= WARM_UP {
+            series.took(ended - started);
+        }
+        if search != Search::Exhaustive && sample.is_multiple_of(CHECKED) {
+            world.check(chosen)?;
+            series.count("checked", 1);
+        }
+        match chosen {
+            Some(host) => world.change(host),
+            None => world.clear(),
+        }
+        if ended >= until && sample >= WARM_UP {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// One decision, and when it began and ended.
+fn decide(world: &mut World, search: Search) -> Result<(Option<Host>, Instant, Instant), Wrong> {
+    let mut candidates = world.candidates();
+    if search == Search::Exhaustive {
+        world.follow();
+    }
+    let started = Instant::now();
+    let (chosen, outcome) = match search {
+        Search::Ranked => (world.decide_ranked()?, None),
+        Search::Counted => (world.decide_ranked()?, Some(world.filter(&mut candidates)?)),
+        Search::Exhaustive => {
+            let (weighed, outcome) = world.decide_exhaustively(&mut candidates)?;
+            (weighed.first().map(|host| host.row), Some(outcome))
+        }
+    };
+    let ended = Instant::now();
+    drop(outcome);
+    Ok((chosen, started, ended))
+}

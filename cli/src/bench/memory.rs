@@ -1,0 +1,50 @@
+//! `berth bench memory`.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use berth_benches::memory::{self, Failure};
+use berth_benches::suite::{Goal, Options};
+use clap::Args;
+
+use super::{Status, publish, unique};
+use crate::Ending;
+use crate::interrupt::Interrupt;
+
+#[derive(Args)]
+pub(super) struct Memory {
+    /// Hosts
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(16..=10_000_000))]
+    hosts: u32,
+    /// VMs on them, each with an allocation of vCPUs, memory and disk
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    vms: u32,
+    /// A decider for each of these: nova (its default weighers), bestfit, bestfit-cpu, firstfit, worstfit
+    #[arg(long, value_name = "NAME", value_delimiter = ',', default_values_t = Options::default().goals)]
+    objective: Vec<Goal>,
+    /// Write the result to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+impl Memory {
+    pub(super) fn run(self) -> Result<Ending> {
+        let interrupt = Interrupt::listen()?;
+        let mut status = Status::new();
+        let mut progress = |what: &str| {
+            status.show(what);
+            !interrupt.requested()
+        };
+        let options = memory::Options { hosts: self.hosts, vms: self.vms, goals: unique(&self.objective) };
+        let result = memory::run(&options, std::env::args().collect(), &mut progress);
+        status.clear();
+        match result {
+            Ok(report) => publish(&report, self.json),
+            Err(failure @ Failure::Stopped) => {
+                eprintln!("berth: {failure}");
+                Ok(Ending::Interrupted)
+            }
+            Err(failure) => Err(failure.into()),
+        }
+    }
+}

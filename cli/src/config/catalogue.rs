@@ -1,0 +1,158 @@
+//! Every setting: what it means, its unit, and what it is or was called in `nova.conf`.
+
+use std::fmt::Write;
+
+use super::layers::{Settings, value_text};
+
+/// A setting of the configuration.
+#[derive(Debug)]
+pub(super) struct Setting {
+    /// The section of `nova.conf`, which is a table below `nova` in Berth's file.
+    pub(super) group: &'static str,
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) unit: &'static str,
+    pub(super) meaning: &'static str,
+    /// Former names, as section and key.
+    pub(super) former: &'static [(&'static str, &'static str)],
+}
+
+/// What values a setting has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Flag,
+    Integer,
+    Number,
+    Text,
+    List,
+}
+
+impl Setting {
+    /// The setting's place in Berth's file.
+    pub(super) fn path(&self) -> String {
+        format!("nova.{}.{}", self.group, self.name)
+    }
+}
+
+const fn setting(
+    group: &'static str,
+    name: &'static str,
+    kind: Kind,
+    unit: &'static str,
+    meaning: &'static str,
+    former: &'static [(&'static str, &'static str)],
+) -> Setting {
+    Setting { group, name, kind, unit, meaning, former }
+}
+
+const FS: &str = "filter_scheduler";
+const D: &str = "DEFAULT";
+
+/// All of them, in the order of the documentation.
+#[rustfmt::skip] // a table
+pub(super) const SETTINGS: &[Setting] = &[
+    setting(FS, "enabled_filters", Kind::List, "", "filters, in the order in which they run", &[(D, "scheduler_default_filters")]),
+    setting(FS, "weight_classes", Kind::List, "", "weighers, in the order in which their scores are added, as in Nova: `nova.scheduler.weights.all_weighers` or `nova.scheduler.weights.ram.RAMWeigher`", &[(D, "scheduler_weight_classes")]),
+    setting(FS, "host_subset_size", Kind::Integer, "hosts", "one of this many best hosts is drawn at random; at least 1", &[(D, "scheduler_host_subset_size")]),
+    setting(FS, "shuffle_best_same_weighed_hosts", Kind::Flag, "", "whether the hosts that share the best weight are shuffled", &[]),
+    setting(FS, "max_io_ops_per_host", Kind::Integer, "operations", "I/O operations (builds, resizes, snapshots, …) at which a host takes no more instances", &[(D, "max_io_ops_per_host")]),
+    setting(FS, "max_instances_per_host", Kind::Integer, "instances", "instances at which a host takes no more", &[(D, "max_instances_per_host")]),
+    setting(FS, "track_instance_changes", Kind::Flag, "", "whether hosts tell the scheduler which instances they have", &[(D, "scheduler_tracks_instance_changes")]),
+    setting(FS, "isolated_hosts", Kind::List, "", "hosts kept for isolated images", &[(D, "isolated_hosts")]),
+    setting(FS, "isolated_images", Kind::List, "", "ids of the images that need isolated hosts", &[(D, "isolated_images")]),
+    setting(FS, "restrict_isolated_hosts_to_isolated_images", Kind::Flag, "", "whether isolated hosts take isolated images only", &[(D, "restrict_isolated_hosts_to_isolated_images")]),
+    setting(FS, "image_properties_default_architecture", Kind::Text, "", "the architecture of images that name none", &[]),
+    setting(FS, "aggregate_image_properties_isolation_namespace", Kind::Text, "", "when set, only metadata keys with this prefix isolate images", &[(D, "aggregate_image_properties_isolation_namespace")]),
+    setting(FS, "aggregate_image_properties_isolation_separator", Kind::Text, "", "what stands between that prefix and the property", &[(D, "aggregate_image_properties_isolation_separator")]),
+    setting(FS, "pci_in_placement", Kind::Flag, "", "whether Placement tracks PCI devices", &[]),
+    setting(FS, "cpu_weight_multiplier", Kind::Number, "", "weight of free vCPUs; negative packs", &[(D, "cpu_weight_multiplier")]),
+    setting(FS, "ram_weight_multiplier", Kind::Number, "", "weight of free memory; negative packs", &[(D, "ram_weight_multiplier")]),
+    setting(FS, "disk_weight_multiplier", Kind::Number, "", "weight of free disk; negative packs", &[(D, "disk_weight_multiplier")]),
+    setting(FS, "hypervisor_version_weight_multiplier", Kind::Number, "", "weight of the hypervisor's version; negative prefers old ones", &[]),
+    setting(FS, "num_instances_weight_multiplier", Kind::Number, "", "weight of the number of instances; negative spreads", &[]),
+    setting(FS, "io_ops_weight_multiplier", Kind::Number, "", "weight of I/O operations; negative prefers idle hosts", &[(D, "io_ops_weight_multiplier")]),
+    setting(FS, "pci_weight_multiplier", Kind::Number, "", "weight of free PCI devices; not negative", &[(D, "pci_weight_multiplier")]),
+    setting(FS, "soft_affinity_weight_multiplier", Kind::Number, "", "weight of soft-affinity groups; not negative", &[(D, "soft_affinity_weight_multiplier")]),
+    setting(FS, "soft_anti_affinity_weight_multiplier", Kind::Number, "", "weight of soft-anti-affinity groups; not negative", &[(D, "soft_anti_affinity_weight_multiplier")]),
+    setting(FS, "build_failure_weight_multiplier", Kind::Number, "", "how much failed builds count against a host", &[]),
+    setting(FS, "cross_cell_move_weight_multiplier", Kind::Number, "", "weight of the instance's own cell when it moves", &[]),
+    setting(FS, "image_props_weight_multiplier", Kind::Number, "", "weight of image properties shared with instances of the host; 0 switches it off", &[]),
+    setting(FS, "image_props_weight_setting", Kind::List, "`property=ratio`", "how much each image property counts", &[]),
+    setting("scheduler", "driver", Kind::Text, "", "`filter_scheduler`, `caching_scheduler` or `chance_scheduler`", &[(D, "scheduler_driver")]),
+    setting("scheduler", "max_attempts", Kind::Integer, "attempts", "how often a build is tried: the chosen host and alternates; at least 1", &[(D, "scheduler_max_attempts")]),
+    setting("scheduler", "max_placement_results", Kind::Integer, "candidates", "the most allocation candidates that are looked at; at least 1", &[]),
+    setting("scheduler", "workers", Kind::Integer, "threads", "workers; unset means one for each CPU", &[]),
+    setting("scheduler", "discover_hosts_in_cells_interval", Kind::Integer, "seconds", "between searches for new hosts; -1 for never", &[]),
+    setting("scheduler", "limit_tenants_to_placement_aggregate", Kind::Flag, "", "whether the aggregates of a project (`filter_tenant_id…`) limit where its instances go", &[]),
+    setting("scheduler", "placement_aggregate_required_for_tenants", Kind::Flag, "", "whether a project without aggregates may go nowhere then", &[]),
+    setting("scheduler", "query_placement_for_image_type_support", Kind::Flag, "", "whether hosts have to support the image's disk format", &[]),
+    setting("scheduler", "enable_isolated_aggregate_filtering", Kind::Flag, "", "whether aggregates with `trait:…=required` keep out what does not ask for the trait", &[]),
+    setting("scheduler", "image_metadata_prefilter", Kind::Flag, "", "whether image properties become required traits", &[]),
+    setting("scheduler", "query_placement_for_routed_network_aggregates", Kind::Flag, "", "whether the segments of routed networks limit where instances go", &[]),
+    setting("metrics", "weight_multiplier", Kind::Number, "", "weight of metrics", &[]),
+    setting("metrics", "weight_setting", Kind::List, "`metric=ratio`", "how much each metric counts", &[]),
+    setting("metrics", "required", Kind::Flag, "", "whether a host without one of the metrics fails the request", &[]),
+    setting("metrics", "weight_of_unavailable", Kind::Number, "", "what such a host weighs otherwise", &[]),
+    setting("compute", "packing_host_numa_cells_allocation_strategy", Kind::Flag, "", "whether the fullest NUMA cells of a host come first", &[]),
+    setting("workarounds", "disable_fallback_pcpu_query", Kind::Flag, "", "whether hosts that report dedicated CPUs as `VCPU` are left out for pinned instances", &[]),
+    setting(D, "service_down_time", Kind::Integer, "seconds", "without a report, after which a host counts as down", &[]),
+    setting(D, "report_interval", Kind::Integer, "seconds", "between two reports of a host", &[]),
+    setting(D, "cpu_allocation_ratio", Kind::Number, "", "vCPUs for each CPU, over what hosts report", &[]),
+    setting(D, "ram_allocation_ratio", Kind::Number, "", "overcommit of memory, over what hosts report", &[]),
+    setting(D, "disk_allocation_ratio", Kind::Number, "", "overcommit of disk, over what hosts report", &[]),
+    setting(D, "initial_cpu_allocation_ratio", Kind::Number, "", "vCPUs for each CPU of hosts that report no ratio", &[]),
+    setting(D, "initial_ram_allocation_ratio", Kind::Number, "", "overcommit of memory of hosts that report no ratio", &[]),
+    setting(D, "initial_disk_allocation_ratio", Kind::Number, "", "overcommit of disk of hosts that report no ratio", &[]),
+    setting(D, "default_availability_zone", Kind::Text, "", "the zone of hosts that are in none", &[]),
+    setting(D, "long_rpc_timeout", Kind::Integer, "seconds", "that a whole scheduling call may take", &[]),
+    setting(D, "rpc_response_timeout", Kind::Integer, "seconds", "within which a call has to show signs of life", &[]),
+];
+
+/// Options of `nova.conf` that have no setting, and what an operator should know about each.
+#[rustfmt::skip] // a table
+pub(super) const WITHOUT_SETTING: &[(&str, &str, &str)] = &[
+    (FS, "available_filters", "Berth's filters are built in; name those wanted in enabled_filters"),
+    (D, "scheduler_available_filters", "Berth's filters are built in; name those wanted in enabled_filters"),
+    (D, "scheduler_host_manager", "Berth has one host manager"),
+    ("scheduler", "host_manager", "Berth has one host manager"),
+    (D, "scheduler_driver_task_period", "Berth follows changes as they happen"),
+    ("scheduler", "periodic_task_interval", "Berth follows changes as they happen"),
+    (D, "scheduler_manager", "Berth has one scheduler manager"),
+    (D, "scheduler_topic", "Berth listens on the topic that Nova's RPC names"),
+    (D, "scheduler_json_config_location", "filters take no JSON file"),
+    (D, "scheduler_use_baremetal_filters", "Ironic nodes are scheduled by resource classes and traits"),
+    (D, "baremetal_scheduler_default_filters", "Ironic nodes are scheduled by resource classes and traits"),
+    (FS, "use_baremetal_filters", "Ironic nodes are scheduled by resource classes and traits"),
+    (FS, "baremetal_enabled_filters", "Ironic nodes are scheduled by resource classes and traits"),
+    ("scheduler", "query_placement_for_availability_zone", "always on, as in recent Nova"),
+];
+
+/// Filters that Nova had once and Berth has not, and what does their work now.
+#[rustfmt::skip] // a table
+pub(super) const FORMER_FILTERS: &[(&str, &str)] = &[
+    ("ExactCoreFilter", "Ironic nodes are scheduled by resource classes"),
+    ("ExactRamFilter", "Ironic nodes are scheduled by resource classes"),
+    ("ExactDiskFilter", "Ironic nodes are scheduled by resource classes"),
+    ("TypeAffinityFilter", "use AggregateTypeAffinityFilter"),
+    ("TrustedFilter", "ask for traits instead"),
+];
+
+/// The settings as the tables of docs/configuration.md.
+pub(super) fn reference() -> String {
+    let defaults = Settings::default();
+    let mut out = String::new();
+    let mut group = "";
+    for setting in SETTINGS {
+        if setting.group != group {
+            group = setting.group;
+            let _ = write!(
+                out,
+                "\n### `[nova.{group}]`\n\n| setting | meaning | unit | default |\n|---|---|---|---|\n"
+            );
+        }
+        let default =
+            value_text(&defaults, setting).map_or_else(|| "unset".to_owned(), |value| format!("`{value}`"));
+        let _ = writeln!(out, "| `{}` | {} | {} | {default} |", setting.name, setting.meaning, setting.unit);
+    }
+    out
+}

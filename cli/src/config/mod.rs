@@ -1,0 +1,125 @@
+//! `berth config`: check, show and import the configuration.
+
+mod catalogue;
+mod import;
+mod layers;
+mod nova_conf;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail};
+use clap::{Args, Subcommand};
+use comfy_table::Table;
+use comfy_table::presets::NOTHING;
+
+use crate::{Ending, output};
+use catalogue::SETTINGS;
+use import::Import;
+use layers::{Layers, Problem, Settings};
+use nova_conf::NovaConf;
+
+/// Check, show or import the configuration
+#[derive(Args)]
+#[command(after_help = "\
+Settings come from the file, then from environment variables such as BERTH_NOVA__SCHEDULER__MAX_ATTEMPTS=5, then from
+--set nova.scheduler.max_attempts=5. The last one wins. docs/configuration.md lists all settings.")]
+pub(crate) struct Config {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Say where each setting comes from, or what is wrong with it
+    Check(Sources),
+    /// Print the configuration in effect as TOML
+    Show(Sources),
+    /// Print every setting with its meaning, unit and default, as Markdown
+    Reference,
+    /// Make a configuration of the scheduler's options in a nova.conf
+    Import(ImportFile),
+}
+
+#[derive(Args)]
+struct Sources {
+    /// The configuration file [default: /etc/berth/berth.toml, if it exists]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// A setting that goes before file and environment
+    #[arg(long, value_name = "SETTING=VALUE")]
+    set: Vec<String>,
+}
+
+#[derive(Args)]
+struct ImportFile {
+    /// The nova.conf to read
+    #[arg(value_name = "NOVA_CONF")]
+    file: PathBuf,
+    /// Where to write the configuration; standard output if not given
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+impl Config {
+    pub(crate) fn run(self) -> Result<Ending> {
+        match self.action {
+            Action::Check(sources) => output::print(&sources.table()?)?,
+            Action::Show(sources) => output::print(&toml::to_string_pretty(&sources.read()?.1)?)?,
+            Action::Reference => output::print(&catalogue::reference())?,
+            Action::Import(import) => import.run()?,
+        }
+        Ok(Ending::Complete)
+    }
+}
+
+impl Sources {
+    fn read(self) -> Result<(Layers, Settings)> {
+        let file = layers::file(self.config);
+        let environment = std::env::vars_os()
+            .filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)));
+        let layers =
+            Layers::read(file.as_deref(), environment, &self.set).map_err(|problem| anyhow!("{problem}"))?;
+        let settings = layers.settings().map_err(|problems| anyhow!(listed(&problems)))?;
+        Ok((layers, settings))
+    }
+
+    fn table(self) -> Result<String> {
+        let (layers, settings) = self.read()?;
+        let mut table = Table::new();
+        table.load_preset(NOTHING).set_header(["setting", "value", "from"]);
+        for setting in SETTINGS {
+            let value = layers::value_text(&settings, setting).unwrap_or_else(|| "(unset)".to_owned());
+            table.add_row([setting.path(), value, layers.source(&setting.path())]);
+        }
+        Ok(format!("{}\n", table.trim_fmt()))
+    }
+}
+
+fn listed(problems: &[Problem]) -> String {
+    let lines: Vec<_> = problems.iter().map(|problem| format!("  {problem}")).collect();
+    format!("the configuration has {} error(s):\n{}", problems.len(), lines.join("\n"))
+}
+
+impl ImportFile {
+    fn run(self) -> Result<()> {
+        let import = Import::of(&read_nova_conf(&self.file)?);
+        match &self.output {
+            Some(file) => {
+                output::write_file(file, &import.to_toml())?;
+                output::print(&import.report())
+            }
+            None => {
+                eprint!("{}", import.report());
+                output::print(&import.to_toml())
+            }
+        }
+    }
+}
+
+fn read_nova_conf(file: &Path) -> Result<NovaConf> {
+    let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let Ok(text) = String::from_utf8(bytes) else { bail!("{} is not UTF-8", file.display()) };
+    NovaConf::parse(&text).map_err(|error| anyhow!("{}:{}: {}", file.display(), error.line, error.problem))
+}

@@ -1,0 +1,16 @@
+//! Server groups: consumers that shall be together or apart, whatever is claimed side by side.
+//!
+//! A group's policy is judged inside the claim, with the group locked. `docs/claim-protocol.md` has the argument.
+
+mod claim;
+mod consistency;
+mod host;
+mod policy;
+mod registry;
+mod roster;
+
+pub(crate) use claim::{Joining, Regrouping};
+pub use policy::{GroupError, GroupId, GroupPolicy};
+pub use registry::Group;
+pub(crate) use registry::Groups;
+pub use roster::{Member, Roster};

@@ -1,0 +1,316 @@
+//! Writing what consumers hold, as the Placement API does: several consumers at once, all or nothing.
+
+use std::sync::Arc;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+use smallvec::SmallVec;
+
+use crate::consumers::{Allocation, Allocations, Consumer, ConsumerId, Locked, Owner};
+use crate::groups::{GroupError, Joining, Regrouping};
+use crate::ids::{ClassId, Row, Timestamp};
+use crate::index::Index;
+use crate::ledger::{InventoryError, Refusal, ReshapeRefusal, Rewrite, Shift};
+use crate::writer::TopologyError;
+
+/// What one consumer shall hold afterwards.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Write {
+    /// The consumer.
+    pub consumer: ConsumerId,
+    /// What it has to be like before.
+    pub generation: ExpectedGeneration,
+    /// To whom it belongs afterwards. A type that is not told stays as it was.
+    pub owner: Arc<Owner>,
+    /// What it holds afterwards, each (provider, class) once. A consumer that gives everything back is forgotten.
+    pub allocations: Allocations,
+}
+
+/// What a consumer's generation has to be for a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExpectedGeneration {
+    /// Anything.
+    Any,
+    /// There is no such consumer yet.
+    New,
+    /// This one.
+    Exactly(u64),
+}
+
+/// Why a transfer changed nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TransferError {
+    /// A consumer is not what the write expects.
+    #[error("consumer {:032x} has generation {found:?}, not {expected:?}", consumer.0)]
+    ConsumerGeneration {
+        /// The consumer.
+        consumer: ConsumerId,
+        /// What was expected.
+        expected: ExpectedGeneration,
+        /// The generation it has; `None` when it does not exist.
+        found: Option<u64>,
+    },
+    /// Two of the writes are about the same consumer.
+    #[error("consumer {:032x} is written twice", .0.0)]
+    WrittenTwice(ConsumerId),
+    /// A server group is against it.
+    #[error(transparent)]
+    Group(#[from] GroupError),
+    /// A provider refused.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+/// Why a reshape changed nothing.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ReshapeError {
+    /// The consumers' side of it failed.
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
+    /// The inventories' side of it failed.
+    #[error(transparent)]
+    Inventory(#[from] InventoryError),
+    /// A provider or a class is not known, or an inventory breaks a rule.
+    #[error(transparent)]
+    Topology(#[from] TopologyError),
+}
+
+impl From<ReshapeRefusal> for ReshapeError {
+    fn from(refusal: ReshapeRefusal) -> Self {
+        match refusal {
+            ReshapeRefusal::Inventory(error) => Self::Inventory(error),
+            ReshapeRefusal::Refused(refusal) => Self::Transfer(refusal.into()),
+        }
+    }
+}
+
+impl ExpectedGeneration {
+    /// Whether a consumer that has generation `found`, or does not exist, is what was expected.
+    #[must_use]
+    pub fn met_by(self, found: Option<u64>) -> bool {
+        match self {
+            Self::Any => true,
+            Self::New => found.is_none(),
+            Self::Exactly(generation) => found == Some(generation),
+        }
+    }
+}
+
+impl Index {
+    /// Replaces what several consumers hold, as one change.
+    ///
+    /// The generation of every provider in the new allocations goes up by one, and that of every provider of a consumer
+    /// that gives everything back. (Placement counts them so.) A consumer in a server group stays in it: on its host as
+    /// long as it holds something there, else where its allocations are.
+    ///
+    /// # Errors
+    /// A consumer that is not as expected, a server group's policy that would be broken, or the first provider that
+    /// refuses. Nothing was changed then.
+    pub fn transfer(&self, writes: &[Write], now: Timestamp) -> Result<(), TransferError> {
+        self.transfer_joining(writes, now, None)
+    }
+
+    /// [`Self::transfer`], by which consumers join a group.
+    pub(crate) fn transfer_joining(
+        &self,
+        writes: &[Write],
+        now: Timestamp,
+        joining: Option<&Joining>,
+    ) -> Result<(), TransferError> {
+        let mut locked = self.consumers.lock(writes.iter().map(|write| write.consumer));
+        check_consumers(&locked, writes)?;
+        let groups = Regrouping::groups(&locked, writes, joining);
+        let regrouping = Regrouping::prepare(&groups, &locked, writes, joining, self)?;
+        let shifts = shifts(&locked, writes);
+        let counted = counted(&locked, writes);
+        let outcome = self.ledger.shift(&shifts, &counted);
+        if outcome.is_ok() {
+            self.enter(&mut locked, writes, now);
+            regrouping.publish(&mut locked);
+        } else {
+            drop(regrouping);
+        }
+        drop(locked);
+        // Even when refused: others may have seen the room it held for a moment, and have to look again.
+        self.journal_shifts(&shifts, &counted, now);
+        Ok(outcome?)
+    }
+
+    /// Replaces the inventories of providers and what consumers hold, as one change.
+    ///
+    /// # Errors
+    /// A consumer or a provider that is not as expected, allocations that do not fit the inventories to be, or the
+    /// removal of an inventory that will still be in use. Nothing was changed then.
+    pub fn reshape(
+        &self,
+        rewrites: &[Rewrite],
+        writes: &[Write],
+        now: Timestamp,
+    ) -> Result<(), ReshapeError> {
+        let mut writer = self.write_at(now);
+        rewrites.iter().try_for_each(|rewrite| writer.check(rewrite))?;
+        let mut locked = self.consumers.lock(writes.iter().map(|write| write.consumer));
+        check_consumers(&locked, writes)?;
+        let groups = Regrouping::groups(&locked, writes, None);
+        let regrouping =
+            Regrouping::prepare(&groups, &locked, writes, None, self).map_err(TransferError::from)?;
+        let shifts = shifts(&locked, writes);
+        let mut counted = counted(&locked, writes);
+        for rewrite in rewrites {
+            // Placement writes inventories that are not empty twice: before the allocations change, and after.
+            let times = if rewrite.inventories.is_empty() { 1 } else { 2 };
+            counted.extend(std::iter::repeat_n(rewrite.row, times));
+        }
+        let classes = writer.topology().classes().len();
+        self.ledger.reshape(rewrites, &shifts, &counted, classes)?;
+        self.enter(&mut locked, writes, now);
+        regrouping.publish(&mut locked);
+        drop(locked);
+        rewrites.iter().for_each(|rewrite| writer.inventories_written(rewrite));
+        drop(writer);
+        self.journal_shifts(&shifts, &counted, now);
+        Ok(())
+    }
+
+    /// Takes everything back from a consumer and forgets it, without counting a change of its providers (Placement does
+    /// not); `None` when it holds nothing.
+    pub fn remove_consumer(&self, consumer: ConsumerId) -> Option<Consumer> {
+        let mut locked = self.consumers.lock([consumer]);
+        if locked.get(consumer)?.allocations.is_empty() {
+            return None;
+        }
+        let held = locked.remove(consumer)?;
+        if let Some(holders) = &self.holders {
+            holders.remove(consumer, &held);
+        }
+        if let Some(group) = &held.group {
+            group.leave(consumer);
+        }
+        drop(locked);
+        self.ledger.give_back_all(&held.allocations);
+        self.journal_rows(&held.allocations);
+        Some(held)
+    }
+
+    /// Who holds something of the provider, in order. Empty unless the index was made [`Self::with_holders`].
+    #[must_use]
+    pub fn holders(&self, row: Row) -> Vec<ConsumerId> {
+        self.holders.as_ref().map(|holders| holders.of_row(row)).unwrap_or_default()
+    }
+
+    /// Who belongs to the project, in order. Empty unless the index was made [`Self::with_holders`].
+    #[must_use]
+    pub fn project_consumers(&self, project: &str) -> Vec<ConsumerId> {
+        self.holders.as_ref().map(|holders| holders.of_project(project)).unwrap_or_default()
+    }
+
+    /// Enters into the table what the writes say.
+    fn enter(&self, locked: &mut Locked<'_>, writes: &[Write], now: Timestamp) {
+        for write in writes {
+            let before = locked.remove(write.consumer);
+            if before.is_some() && write.allocations.is_empty() {
+                if let (Some(holders), Some(before)) = (&self.holders, &before) {
+                    holders.remove(write.consumer, before);
+                }
+                continue;
+            }
+            let after = self.entry(write, before.as_ref(), now);
+            if let Some(holders) = &self.holders {
+                holders.replace(write.consumer, before.as_ref(), &after);
+            }
+            locked.insert(write.consumer, after);
+        }
+    }
+
+    fn entry(&self, write: &Write, before: Option<&Consumer>, now: Timestamp) -> Consumer {
+        let known_type = before.and_then(|before| before.owner.as_ref()?.consumer_type.clone());
+        let owner = match &write.owner.consumer_type {
+            None if known_type.is_some() => {
+                Arc::new(Owner { consumer_type: known_type, ..Owner::clone(&write.owner) })
+            }
+            _ => Arc::clone(&write.owner),
+        };
+        let owner = self.holders.as_ref().map_or_else(|| Arc::clone(&owner), |holders| holders.share(&owner));
+        Consumer {
+            allocations: write.allocations.clone(),
+            owner: Some(owner),
+            // A consumer that comes without allocations was not written yet.
+            generation: before.map_or(0, |before| before.generation)
+                + u64::from(!write.allocations.is_empty()),
+            written_at: now,
+            group: before.and_then(|before| before.group.clone()),
+        }
+    }
+
+    fn journal_shifts(&self, shifts: &[Shift], counted: &[Row], now: Timestamp) {
+        let mut rows: Vec<Row> =
+            shifts.iter().map(|shift| shift.row).chain(counted.iter().copied()).collect();
+        rows.sort_unstable();
+        rows.dedup();
+        for row in rows {
+            self.ledger.set_changed_at(row, now);
+            self.journal().push(row, false);
+        }
+    }
+}
+
+fn check_consumers(locked: &Locked<'_>, writes: &[Write]) -> Result<(), TransferError> {
+    let mut seen = FxHashSet::default();
+    for &Write { consumer, generation: expected, .. } in writes {
+        let found = locked.get(consumer).map(|entry| entry.generation);
+        if !expected.met_by(found) {
+            return Err(TransferError::ConsumerGeneration { consumer, expected, found });
+        }
+        if !seen.insert(consumer) {
+            return Err(TransferError::WrittenTwice(consumer));
+        }
+    }
+    Ok(())
+}
+
+/// The net change of every account: what will be held there less what is held now.
+fn shifts(locked: &Locked<'_>, writes: &[Write]) -> Vec<Shift> {
+    let mut shifts = Shifts::default();
+    for &allocation in writes.iter().flat_map(|write| &write.allocations) {
+        let shift = shifts.of(allocation);
+        shift.delta += i64::from(allocation.amount);
+        shift.amounts.push(allocation.amount);
+    }
+    let held = writes.iter().filter_map(|write| locked.get(write.consumer));
+    for &allocation in held.flat_map(|consumer| &consumer.allocations) {
+        shifts.of(allocation).delta -= i64::from(allocation.amount);
+    }
+    shifts.in_order
+}
+
+/// Shifts in the order in which their accounts were first named.
+#[derive(Default)]
+struct Shifts {
+    in_order: Vec<Shift>,
+    places: FxHashMap<(Row, ClassId), usize>,
+}
+
+impl Shifts {
+    fn of(&mut self, Allocation { row, class, .. }: Allocation) -> &mut Shift {
+        let place = *self.places.entry((row, class)).or_insert_with(|| {
+            self.in_order.push(Shift { row, class, delta: 0, amounts: Vec::new() });
+            self.in_order.len() - 1
+        });
+        &mut self.in_order[place]
+    }
+}
+
+/// The providers whose generations go up, each once.
+fn counted(locked: &Locked<'_>, writes: &[Write]) -> Vec<Row> {
+    let mut rows: SmallVec<[Row; 4]> = SmallVec::new();
+    for write in writes {
+        if write.allocations.is_empty() {
+            let held = locked.get(write.consumer).into_iter().flat_map(|consumer| &consumer.allocations);
+            rows.extend(held.map(|allocation| allocation.row));
+        } else {
+            rows.extend(write.allocations.iter().map(|allocation| allocation.row));
+        }
+    }
+    rows.sort_unstable();
+    rows.dedup();
+    rows.into_vec()
+}

@@ -1,0 +1,40 @@
+//! A small fleet, and words to write claims with.
+
+use std::sync::Arc;
+
+use berth_placement::{
+    Allocation, Allocations, ClassId, ConsumerId, ExpectedGeneration, Index, Inventory, Member, Owner, Row,
+    Write,
+};
+use uuid::Uuid;
+
+/// Hosts in the rows from 0 on, with one class.
+pub(crate) fn fleet(hosts: u32, capacity: u32) -> Index {
+    let index = Index::default();
+    let mut writer = index.write();
+    for host in 0..hosts {
+        let row = writer.add_provider(Uuid::from_u128(host.into()), &format!("host {host}"), None).unwrap();
+        writer.set_inventory(row, ClassId::VCPU, Some(&Inventory::of(capacity))).unwrap();
+    }
+    drop(writer);
+    index
+}
+
+pub(crate) fn owner() -> Arc<Owner> {
+    Arc::new(Owner { project: "project".into(), user: "user".into(), consumer_type: None })
+}
+
+/// The consumer holds `amount` on each of the hosts afterwards, whatever it held before.
+pub(crate) fn write(consumer: ConsumerId, hosts: &[Row], amount: u32) -> Write {
+    let allocations: Allocations =
+        hosts.iter().map(|&row| Allocation { row, class: ClassId::VCPU, amount }).collect();
+    Write { consumer, generation: ExpectedGeneration::Any, owner: owner(), allocations }
+}
+
+/// New instances, one unit each.
+pub(crate) fn instances(places: &[(ConsumerId, Row)]) -> (Vec<Member>, Vec<Write>) {
+    let member = |&(consumer, host)| Member::new(consumer, host);
+    let write =
+        |&(consumer, host)| Write { generation: ExpectedGeneration::New, ..write(consumer, &[host], 1) };
+    (places.iter().map(member).collect(), places.iter().map(write).collect())
+}

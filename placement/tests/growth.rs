@@ -1,0 +1,90 @@
+//! Columns grow in segments of 1,024 rows, behind cells that are written once, while other threads read them and claim
+//! from them. What a reader holds must neither move nor change, and what it was told of must be there.
+
+#![cfg(not(loom))]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use berth_placement::{Allocation, ClassId, ConsumerId, Index, Inventory, Row, View};
+use uuid::Uuid;
+
+/// Rows of a segment.
+const SEGMENT: u32 = 1_024;
+/// Several segments, the last one in part.
+const HOSTS: u32 = 12 * SEGMENT + 100;
+/// Hosts of one batch: a segment fills up in the middle of some.
+const BATCH: u32 = 100;
+
+/// What host `row` has of vCPUs: no two neighbours the same.
+const fn vcpus(row: u32) -> u32 {
+    16 + row % 97
+}
+
+fn grow(index: &Index) {
+    for first in (0..HOSTS).step_by(BATCH as usize) {
+        let mut writer = index.write();
+        for number in first..HOSTS.min(first + BATCH) {
+            let row = writer.add_provider(Uuid::from_u128(number.into()), &number.to_string(), None).unwrap();
+            writer.set_inventory(row, ClassId::VCPU, Some(&Inventory::of(vcpus(number)))).unwrap();
+        }
+    }
+}
+
+/// Reads every host that is published, again and again, until all are there; how often a reader saw some but not all.
+fn read(index: &Index, done: &AtomicBool) -> u32 {
+    let mut halfway = 0;
+    loop {
+        let last = done.load(Ordering::Acquire);
+        let rows = u32::try_from(index.topology().rows()).unwrap();
+        for row in 0..rows {
+            let free = index.free(Row(row), ClassId::VCPU);
+            let least = i64::from(vcpus(row)) - 1; // claims take one at most
+            assert!(free.is_some_and(|free| free >= least && free <= least + 1), "row {row}: {free:?}");
+        }
+        halfway += u32::from(rows > 0 && rows < HOSTS);
+        if last {
+            return halfway;
+        }
+    }
+}
+
+/// Claims one vCPU on every host as soon as it is there.
+fn claim(index: &Index) {
+    let mut row = 0;
+    while row < HOSTS {
+        if (row as usize) < index.topology().rows() {
+            let taken = Allocation { row: Row(row), class: ClassId::VCPU, amount: 1 };
+            index.claim(ConsumerId(1 + u128::from(row)), &[taken]).unwrap();
+            row += 1;
+        }
+    }
+}
+
+#[test]
+fn readers_claims_and_views_go_on_while_columns_grow() {
+    let index = Arc::new(Index::default());
+    let mut view = View::new(&index);
+    let done = AtomicBool::new(false);
+    let halfway = thread::scope(|scope| {
+        let readers = [0; 2].map(|_| scope.spawn(|| read(&index, &done)));
+        let claimer = scope.spawn(|| claim(&index));
+        let follower = scope.spawn(|| {
+            while !done.load(Ordering::Acquire) {
+                view.refresh(&index, |_, _| ());
+            }
+        });
+        grow(&index);
+        claimer.join().unwrap();
+        done.store(true, Ordering::Release);
+        follower.join().unwrap();
+        readers.map(|reader| reader.join().unwrap()).into_iter().sum::<u32>()
+    });
+    assert!(halfway > 0, "nobody read while the columns grew");
+    view.refresh(&index, |_, _| ());
+    assert_eq!(view.check(&index), Ok(()));
+    assert_eq!(index.check(), Ok(()));
+    let free = (0..HOSTS).map(|row| index.free(Row(row), ClassId::VCPU).unwrap()).sum::<i64>();
+    assert_eq!(free, (0..HOSTS).map(|row| i64::from(vcpus(row)) - 1).sum::<i64>());
+}

@@ -1,0 +1,135 @@
+//! A question as one record: fleet, configuration and request.
+
+use std::collections::BTreeSet;
+
+use berth_placement::Row;
+use serde::Deserialize;
+
+use super::placement::Providers;
+use super::question::Question;
+use crate::nova::aggregates::Aggregate;
+use crate::nova::filters::{FilterName, RequestState, Scene};
+use crate::nova::hosts::{HostRecord, HostTable, LoadError};
+use crate::nova::options::{InvalidOption, Options};
+use crate::nova::pci::ProviderMapping;
+use crate::nova::request_spec::RequestSpec;
+use crate::nova::select::AllocationCandidate;
+use crate::nova::time::micros;
+use crate::nova::weighers::WeigherName;
+
+/// The record, as Nova's test vectors have it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct CaseRecord {
+    /// The time, UTC.
+    #[serde(default = "default_now")]
+    pub now: String,
+    /// Options by group.
+    #[serde(default)]
+    pub config: Options,
+    /// Enabled filters; absent: those of `config`.
+    #[serde(default)]
+    pub filters: Option<Vec<FilterName>>,
+    /// Enabled weighers; absent: those of `config`.
+    #[serde(default)]
+    pub weighers: Option<Vec<WeigherName>>,
+    /// Host aggregates.
+    #[serde(default)]
+    pub aggregates: Vec<Aggregate>,
+    /// The fleet.
+    pub hosts: Vec<HostRecord>,
+    /// What is asked for.
+    #[serde(default)]
+    pub request: Option<RequestSpec>,
+    /// Which instance of the request.
+    #[serde(default)]
+    pub index: usize,
+}
+
+/// Why a record makes no question.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidCase {
+    /// `now` is not a time.
+    #[error("now: '{0}' is not a time such as 2026-06-01T00:00:00")]
+    Now(String),
+    /// There is no request.
+    #[error("request: missing")]
+    NoRequest,
+    /// An option makes no sense.
+    #[error("config: {0}")]
+    Option(#[from] InvalidOption),
+    /// A host cannot be read.
+    #[error("hosts: {0}")]
+    Host(#[from] LoadError),
+}
+
+/// A fleet, a configuration and a request, ready to be asked about.
+#[derive(Debug, Clone)]
+pub struct Case {
+    hosts: HostTable,
+    options: Options,
+    request: RequestSpec,
+    state: RequestState,
+    providers: Option<Providers>,
+    now: i64,
+    index: usize,
+}
+
+fn default_now() -> String {
+    "2026-06-01T00:00:00".to_owned()
+}
+
+impl Case {
+    /// Loads a record. Placement's constraints are part of it if `with_placement` says so, or if a host has traits.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidCase`], which names the field.
+    pub fn load(record: CaseRecord, with_placement: bool) -> Result<Self, InvalidCase> {
+        let now = micros(&record.now).ok_or_else(|| InvalidCase::Now(record.now.clone()))?;
+        let request = record.request.ok_or(InvalidCase::NoRequest)?;
+        let mut options = record.config;
+        if let Some(filters) = record.filters {
+            options.filter_scheduler.enabled_filters = filters;
+        }
+        if let Some(weighers) = record.weighers {
+            options.filter_scheduler.weight_classes = weighers;
+        }
+        options.validate()?;
+        let hosts = HostTable::load(&record.hosts, &record.aggregates, &options.general, now)?;
+        let mut state = RequestState::default();
+        for (row, host) in (0..).map(Row).zip(&record.hosts) {
+            state.give(row, candidates(host));
+        }
+        let with_placement = with_placement || record.hosts.iter().any(|host| host.traits.is_some());
+        let providers = with_placement.then(|| providers(&record.hosts, &record.aggregates));
+        Ok(Self { hosts, options, request, state, providers, now, index: record.index })
+    }
+
+    /// The question.
+    #[must_use]
+    pub fn question(&self) -> Question<'_> {
+        let scene =
+            Scene { hosts: &self.hosts, options: &self.options, request: &self.request, now: self.now };
+        Question { scene, index: self.index, state: &self.state, providers: self.providers.as_ref() }
+    }
+}
+
+/// The host's candidates; without any record of them one that takes all from the host itself.
+fn candidates(host: &HostRecord) -> Vec<AllocationCandidate> {
+    host.allocation_candidates.clone().unwrap_or_else(|| {
+        let mappings = ProviderMapping([(String::new(), vec![host.uuid.clone()])].into());
+        let allocations = [(host.uuid.clone(), Default::default())].into();
+        vec![AllocationCandidate { allocations, mappings }]
+    })
+}
+
+fn providers(hosts: &[HostRecord], aggregates: &[Aggregate]) -> Providers {
+    let mut providers = Providers::default();
+    for host in hosts {
+        let traits = host.traits.iter().flatten().cloned().collect();
+        let holding = aggregates.iter().filter(|aggregate| aggregate.hosts.contains(&host.host));
+        let ids: BTreeSet<String> = holding.filter_map(|aggregate| aggregate.uuid.clone()).collect();
+        providers.push(traits, ids);
+    }
+    providers
+}

@@ -1,0 +1,313 @@
+//! One thing to ask for, or to have, differently.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use berth_placement::Row;
+use serde::{Serialize, Serializer};
+
+use crate::nova::aggregates::AVAILABILITY_ZONE;
+use crate::nova::filters::{FilterName, Restriction, Scene, Step, steps};
+use crate::nova::hosts::{HostTable, Outage};
+use crate::nova::options::Options;
+use crate::nova::request_spec::RequestSpec;
+
+/// One thing to ask for, or to have, differently.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "change", rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the message says what each field is")]
+pub enum Change {
+    /// Less memory, MiB.
+    Memory { asked: i64, enough: i64 },
+    /// Fewer vCPUs.
+    Vcpus { asked: i64, enough: i64 },
+    /// Less root and ephemeral disk, GiB; the ephemeral goes first.
+    Disk { asked: i64, enough: i64 },
+    /// Another availability zone.
+    Zone { asked: String, other: String },
+    /// Without an extra spec of the flavor.
+    ExtraSpec { key: String },
+    /// Without a scheduler hint.
+    Hint { name: String },
+    /// Without an image property.
+    ImageProperty { name: String },
+    /// Without the server group.
+    ServerGroup { policy: String },
+    /// Without virtual NUMA cells.
+    NumaTopology,
+    /// Without passthrough devices.
+    Devices,
+    /// Without naming hosts or nodes.
+    Restriction {
+        #[serde(serialize_with = "as_text")]
+        restriction: Restriction,
+    },
+    /// A higher `max_instances_per_host`.
+    InstancesPerHost { configured: i64, enough: i64 },
+    /// A higher `max_io_ops_per_host`.
+    IoOpsPerHost { configured: i64, enough: i64 },
+    /// Services that are disabled or down take instances again. `reasons` counts the hosts this opens by what operators
+    /// wrote when they disabled them.
+    Outage { outage: Outage, reasons: BTreeMap<String, usize> },
+    /// One more, empty host.
+    MoreHosts { shape: Shape },
+}
+
+/// What a kind of hosts looks like.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Shape {
+    /// Such as `QEMU`.
+    pub hypervisor_type: String,
+    /// CPUs.
+    pub vcpus: i64,
+    /// MiB.
+    pub memory_mb: i64,
+    /// GiB.
+    pub disk_gb: i64,
+    /// What the aggregates of such hosts say, by key.
+    pub aggregates: BTreeMap<String, BTreeSet<String>>,
+    /// How many such hosts there are.
+    pub hosts: usize,
+}
+
+fn as_text<S: Serializer>(value: &impl fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+impl Change {
+    /// Everything that could be different for this request, in a fixed order; amounts are as far from what was asked
+    /// as they can be.
+    pub(super) fn all(scene: &Scene<'_>) -> Vec<Self> {
+        let mut all = amounts(scene.request);
+        all.extend(zones(scene));
+        all.extend(omissions(scene.request));
+        all.extend(limits(scene));
+        all.extend(Outage::ALL.map(|outage| Self::Outage { outage, reasons: BTreeMap::new() }));
+        all
+    }
+
+    /// Makes the change to a request and a configuration. Changes of the fleet change neither.
+    pub fn apply(&self, request: &mut RequestSpec, options: &mut Options) {
+        match self {
+            Self::Memory { enough, .. } => request.flavor.memory_mb = *enough,
+            Self::Vcpus { enough, .. } => request.flavor.vcpus = *enough,
+            Self::Disk { enough, .. } => set_disk(request, *enough),
+            Self::Zone { other, .. } => request.availability_zone = Some(other.clone()),
+            Self::ExtraSpec { key } => request.flavor.extra_specs.remove(key),
+            Self::Hint { name } => request.scheduler_hints.remove(name),
+            Self::ImageProperty { name } => {
+                request.image.iter_mut().for_each(|image| image.properties.remove(name));
+            }
+            Self::ServerGroup { .. } => request.instance_group = None,
+            Self::NumaTopology => request.numa_topology = None,
+            Self::Devices => request.pci_requests = None,
+            Self::Restriction { restriction } => lift(*restriction, request),
+            Self::InstancesPerHost { enough, .. } => {
+                options.filter_scheduler.max_instances_per_host = *enough;
+            }
+            Self::IoOpsPerHost { enough, .. } => options.filter_scheduler.max_io_ops_per_host = *enough,
+            Self::Outage { .. } | Self::MoreHosts { .. } => {}
+        }
+    }
+
+    /// The amount that was asked for, or is configured, and the one that does instead.
+    #[must_use]
+    pub const fn amounts(&self) -> Option<(i64, i64)> {
+        match self {
+            Self::Memory { asked, enough } | Self::Vcpus { asked, enough } | Self::Disk { asked, enough } => {
+                Some((*asked, *enough))
+            }
+            Self::InstancesPerHost { configured, enough } | Self::IoOpsPerHost { configured, enough } => {
+                Some((*configured, *enough))
+            }
+            _ => None,
+        }
+    }
+
+    /// The same change with another amount.
+    pub(super) fn with_amount(&self, amount: i64) -> Self {
+        let mut changed = self.clone();
+        match &mut changed {
+            Self::Memory { enough, .. }
+            | Self::Vcpus { enough, .. }
+            | Self::Disk { enough, .. }
+            | Self::InstancesPerHost { enough, .. }
+            | Self::IoOpsPerHost { enough, .. } => *enough = amount,
+            _ => {}
+        }
+        changed
+    }
+
+    /// Whether whoever asked can make the change: it is about the request, and not about what operators do.
+    #[must_use]
+    pub const fn is_for_tenants(&self) -> bool {
+        !matches!(
+            self,
+            Self::Restriction { .. }
+                | Self::InstancesPerHost { .. }
+                | Self::IoOpsPerHost { .. }
+                | Self::Outage { .. }
+                | Self::MoreHosts { .. }
+        )
+    }
+}
+
+/// The least that makes sense of each amount.
+fn amounts(request: &RequestSpec) -> Vec<Change> {
+    let flavor = &request.flavor;
+    let (memory, vcpus) = (flavor.memory_mb, flavor.vcpus);
+    let disk = flavor.root_gb.saturating_add(flavor.ephemeral_gb);
+    let all = [
+        (memory > 1).then_some(Change::Memory { asked: memory, enough: 1 }),
+        (vcpus > 1).then_some(Change::Vcpus { asked: vcpus, enough: 1 }),
+        (disk > 0).then_some(Change::Disk { asked: disk, enough: 0 }),
+    ];
+    all.into_iter().flatten().collect()
+}
+
+fn set_disk(request: &mut RequestSpec, enough: i64) {
+    let flavor = &mut request.flavor;
+    flavor.root_gb = flavor.root_gb.min(enough);
+    flavor.ephemeral_gb = enough.saturating_sub(flavor.root_gb);
+}
+
+/// Each other zone of the fleet, if one was asked for.
+fn zones(scene: &Scene<'_>) -> Vec<Change> {
+    let Some(asked) = scene.request.availability_zone.as_ref().filter(|zone| !zone.is_empty()) else {
+        return Vec::new();
+    };
+    let default = &scene.options.general.default_availability_zone;
+    let mut others: BTreeSet<&str> = BTreeSet::new();
+    for aggregates in scene.hosts.classes().map(|class| &class.aggregates) {
+        match aggregates.parts(AVAILABILITY_ZONE) {
+            Some(zones) => others.extend(zones.iter().map(String::as_str)),
+            None => others.extend([default.as_str()]),
+        }
+    }
+    others.remove(asked.as_str());
+    let zone = |other: &str| Change::Zone { asked: asked.clone(), other: other.to_owned() };
+    others.into_iter().map(zone).collect()
+}
+
+/// What the request could do without.
+fn omissions(request: &RequestSpec) -> Vec<Change> {
+    let mut all: Vec<Change> = Vec::new();
+    all.extend(request.flavor.extra_specs.iter().map(|(key, _)| Change::ExtraSpec { key: key.to_owned() }));
+    // Hints that begin with an underscore are Nova's own.
+    let hints = request.scheduler_hints.names().filter(|name| !name.starts_with('_'));
+    all.extend(hints.map(|name| Change::Hint { name: name.to_owned() }));
+    let properties = request.image_properties().into_iter().flat_map(|properties| properties.iter());
+    all.extend(properties.map(|(name, _)| Change::ImageProperty { name: name.to_owned() }));
+    all.extend(request.group_policy().map(|policy| Change::ServerGroup { policy: policy.to_owned() }));
+    all.extend(request.numa_topology.as_ref().map(|_| Change::NumaTopology));
+    all.extend(request.pci_requests.as_ref().filter(|list| !list.is_empty()).map(|_| Change::Devices));
+    all.extend(Restriction::of(request).map(|restriction| Change::Restriction { restriction }));
+    all
+}
+
+fn lift(restriction: Restriction, request: &mut RequestSpec) {
+    match restriction {
+        Restriction::RequestedDestination => request.requested_destination = None,
+        Restriction::IgnoreHosts => request.ignore_hosts.clear(),
+        Restriction::ForceHosts => request.force_hosts.clear(),
+        Restriction::ForceNodes => request.force_nodes.clear(),
+    }
+}
+
+/// Limits of hosts, as far as filters look at them.
+fn limits(scene: &Scene<'_>) -> Vec<Change> {
+    let steps = steps(scene, 0);
+    let looks = |names: [FilterName; 2]| names.iter().any(|name| steps.contains(&Step::Filter(*name)));
+    let options = &scene.options.filter_scheduler;
+    let (instances, io_ops) = (options.max_instances_per_host, options.max_io_ops_per_host);
+    let of_instances = [FilterName::NumInstancesFilter, FilterName::AggregateNumInstancesFilter];
+    let of_io_ops = [FilterName::IoOpsFilter, FilterName::AggregateIoOpsFilter];
+    let all = [
+        looks(of_instances).then_some(Change::InstancesPerHost { configured: instances, enough: i64::MAX }),
+        looks(of_io_ops).then_some(Change::IoOpsPerHost { configured: io_ops, enough: i64::MAX }),
+    ];
+    all.into_iter().flatten().collect()
+}
+
+impl Shape {
+    /// The shape of a row; none if it has never reported.
+    pub(super) fn of(hosts: &HostTable, row: Row) -> Option<Self> {
+        let class = hosts.class(row);
+        let report = class.report.as_ref()?;
+        let id = hosts.class_ids()[row.0 as usize];
+        Some(Self {
+            hypervisor_type: report.hypervisor_type.clone(),
+            vcpus: report.vcpus_total,
+            memory_mb: report.total_usable_ram_mb,
+            disk_gb: report.total_usable_disk_gb,
+            aggregates: class
+                .aggregates
+                .iter()
+                .map(|(key, values)| (key.to_owned(), values.clone()))
+                .collect(),
+            hosts: hosts.class_ids().iter().filter(|other| **other == id).count(),
+        })
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let less = |asked: &i64, enough: &i64| asked.saturating_sub(*enough);
+        match self {
+            Self::Memory { asked, enough } => {
+                write!(out, "{} MiB less memory: {enough} instead of {asked}", less(asked, enough))
+            }
+            Self::Vcpus { asked, enough } => {
+                write!(out, "{} vCPUs less: {enough} instead of {asked}", less(asked, enough))
+            }
+            Self::Disk { asked, enough } => {
+                write!(out, "{} GiB less disk: {enough} instead of {asked}", less(asked, enough))
+            }
+            Self::Zone { asked, other } => write!(out, "zone {other} instead of {asked}"),
+            Self::ExtraSpec { key } => write!(out, "without extra spec {key}"),
+            Self::Hint { name } => write!(out, "without hint {name}"),
+            Self::ImageProperty { name } => write!(out, "without image property {name}"),
+            Self::ServerGroup { policy } => write!(out, "without the server group, policy {policy}"),
+            Self::NumaTopology => out.write_str("without NUMA cells"),
+            Self::Devices => out.write_str("without passthrough devices"),
+            Self::Restriction { restriction } => write!(out, "without {restriction}"),
+            Self::InstancesPerHost { configured, enough } => {
+                write!(out, "max_instances_per_host {enough} instead of {configured}")
+            }
+            Self::IoOpsPerHost { configured, enough } => {
+                write!(out, "max_io_ops_per_host {enough} instead of {configured}")
+            }
+            Self::Outage { outage, reasons } => write_outage(out, *outage, reasons),
+            Self::MoreHosts { shape } => shape.fmt(out),
+        }
+    }
+}
+
+fn write_outage(
+    out: &mut fmt::Formatter<'_>,
+    outage: Outage,
+    reasons: &BTreeMap<String, usize>,
+) -> fmt::Result {
+    out.write_str(match outage {
+        Outage::Disabled => "disabled services enabled",
+        Outage::ForcedDown => "services no longer forced down",
+        Outage::NotHeardOf => "services heard of again",
+    })?;
+    let mut separator = ": ";
+    for (reason, hosts) in reasons {
+        write!(out, "{separator}{hosts} × {reason}")?;
+        separator = ", ";
+    }
+    Ok(())
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { hypervisor_type, vcpus, memory_mb, disk_gb, aggregates, hosts } = self;
+        write!(out, "one more {hypervisor_type} host with {vcpus} CPUs, {memory_mb} MiB, {disk_gb} GiB")?;
+        for (key, values) in aggregates {
+            write!(out, ", {key}={}", values.iter().map(String::as_str).collect::<Vec<_>>().join("|"))?;
+        }
+        write!(out, " ({hosts} today)")
+    }
+}

@@ -1,0 +1,67 @@
+//! Everything that can remove a host, as one list.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use super::placement::{PlacementConstraint, Providers};
+use crate::nova::filters::{Filter, Reason, RequestState, Scene, Scope, Step, Verdict};
+use berth_placement::Row;
+
+/// A constraint on hosts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Constraint {
+    /// One that Placement applies before the scheduler sees any host.
+    Placement(PlacementConstraint),
+    /// One of the scheduler's pipeline.
+    Step(Step),
+    /// Something must be left to claim: an allocation candidate that no filter has dropped.
+    Claim,
+}
+
+impl fmt::Display for Constraint {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Placement(constraint) => write!(out, "placement: {constraint}"),
+            Self::Step(step) => step.fmt(out),
+            Self::Claim => out.write_str("claim"),
+        }
+    }
+}
+
+impl Serialize for Constraint {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl Constraint {
+    /// The constraint as a filter for one request.
+    pub(super) fn prepare<'a>(
+        &'a self,
+        scene: &'a Scene<'a>,
+        providers: Option<&'a Providers>,
+    ) -> Box<dyn Filter + 'a> {
+        match self {
+            Self::Placement(constraint) => constraint.prepare(scene, providers),
+            Self::Step(step) => step.prepare(scene),
+            Self::Claim => Box::new(Claimable { is_rebuild: scene.request.is_rebuild() }),
+        }
+    }
+}
+
+/// Passes hosts with a candidate to claim. A rebuild claims nothing.
+struct Claimable {
+    is_rebuild: bool,
+}
+
+impl Filter for Claimable {
+    fn scope(&self) -> Scope {
+        if self.is_rebuild { Scope::Everything } else { Scope::Host }
+    }
+
+    fn judge(&self, row: Row, state: &mut RequestState) -> Verdict {
+        let claimable = self.is_rebuild || state.first(row).is_some();
+        Ok(if claimable { Ok(()) } else { Err(Reason::NothingToClaim) })
+    }
+}

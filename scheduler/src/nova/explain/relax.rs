@@ -1,0 +1,180 @@
+//! The smallest changes that find a host.
+//!
+//! Each change is tried with the filters and weighers that decide. First every change by itself; if none helps, pairs.
+//! An amount is first taken as far as it goes; if that helps, bisection finds how little of a change is enough. The
+//! order is fixed and the work bounded, whatever the request says.
+
+use std::collections::BTreeMap;
+
+use berth_placement::Row;
+
+use super::change::{Change, Shape};
+use super::explanation::{Relaxation, Relaxations};
+use super::placement::Providers;
+use super::question::Question;
+use crate::nova::filters::{RequestState, Scene, Survivors};
+use crate::nova::hosts::{ClassId, HostTable, Outage};
+use crate::nova::weighers::weigh;
+
+/// Changes tried by themselves.
+const MOST_SINGLES: usize = 64;
+/// Pairs tried: all of 32 changes.
+const MOST_PAIRS: usize = 496;
+/// Kinds of hosts of which one more is tried.
+const MOST_SHAPES: usize = 16;
+
+/// What would find a host for a question that finds none.
+pub(super) fn relaxations(question: &Question<'_>) -> Relaxations {
+    let mut trial = Trial::new(question);
+    let mut changes = Change::all(&question.scene);
+    let mut cut_short = changes.len() > MOST_SINGLES;
+    changes.truncate(MOST_SINGLES);
+    let singles = changes.iter().map(|change| vec![change.clone()]);
+    let mut found = trial.all_that_help(singles);
+    if found.is_empty() {
+        let pairs = pairs(&changes);
+        cut_short |= pairs.len() > MOST_PAIRS;
+        found = trial.all_that_help(pairs.into_iter().take(MOST_PAIRS));
+    }
+    cut_short |= question.scene.hosts.class_count() > MOST_SHAPES;
+    found.extend(trial.more_hosts());
+    Relaxations { found, cut_short }
+}
+
+/// Two different changes each; one zone excludes another.
+fn pairs(changes: &[Change]) -> Vec<Vec<Change>> {
+    let is_zone = |change: &Change| matches!(change, Change::Zone { .. });
+    let with_later = |(at, first): (usize, &Change)| {
+        let later = changes[at + 1..].iter().filter(|second| !(is_zone(first) && is_zone(second)));
+        later.map(|second| vec![first.clone(), second.clone()]).collect::<Vec<_>>()
+    };
+    changes.iter().enumerate().flat_map(with_later).collect()
+}
+
+/// A fleet to try changes on.
+struct Trial<'a> {
+    question: Question<'a>,
+    hosts: HostTable,
+    state: RequestState,
+    providers: Option<Providers>,
+}
+
+impl<'a> Trial<'a> {
+    fn new(question: &Question<'a>) -> Self {
+        Self {
+            question: *question,
+            hosts: question.scene.hosts.clone(),
+            state: question.state.clone(),
+            providers: question.providers.cloned(),
+        }
+    }
+
+    fn all_that_help(&mut self, sets: impl Iterator<Item = Vec<Change>>) -> Vec<Relaxation> {
+        sets.filter_map(|changes| self.relaxation(changes)).collect()
+    }
+
+    /// The changes with the amounts that are enough; none if they do not help.
+    fn relaxation(&mut self, mut changes: Vec<Change>) -> Option<Relaxation> {
+        let mut opened = self.destinations(&changes, Survivors::all(&self.hosts));
+        if opened.is_empty() {
+            return None;
+        }
+        for at in 0..changes.len() {
+            opened = self.bisect(&mut changes, at, opened);
+        }
+        let example = self.question.name(*opened.first()?);
+        let changes = changes.into_iter().map(|change| self.with_reasons(change, &opened)).collect();
+        Some(Relaxation { changes, opens: opened.len(), example })
+    }
+
+    /// Brings an amount as close as possible to what was asked; returns the hosts that are open then.
+    fn bisect(&mut self, changes: &mut [Change], at: usize, mut opened: Vec<Row>) -> Vec<Row> {
+        let Some((mut fails, mut works)) = changes[at].amounts() else { return opened };
+        loop {
+            let middle = i64::midpoint(works, fails);
+            if middle == works || middle == fails {
+                return opened;
+            }
+            let closer = changes[at].with_amount(middle);
+            let former = std::mem::replace(&mut changes[at], closer);
+            let mut entering = opened.clone();
+            entering.sort_unstable();
+            let still_open = self.destinations(changes, Survivors::ordered(entering));
+            if still_open.is_empty() {
+                changes[at] = former;
+                fails = middle;
+            } else {
+                works = middle;
+                opened = still_open;
+            }
+        }
+    }
+
+    /// The hosts that can be claimed under the changes, best first. None if the request cannot be judged.
+    fn destinations(&mut self, changes: &[Change], entering: Survivors) -> Vec<Row> {
+        let (mut request, mut options) =
+            (self.question.scene.request.clone(), self.question.scene.options.clone());
+        changes.iter().for_each(|change| change.apply(&mut request, &mut options));
+        let now = self.question.scene.now;
+        let outages = changes.iter().filter_map(outage);
+        let mended: Vec<_> = outages.map(|outage| self.hosts.mend(outage, now)).collect();
+        self.state.restore();
+        let scene = Scene { hosts: &self.hosts, options: &options, request: &request, now };
+        let question = Question { scene, providers: self.providers.as_ref(), ..self.question };
+        let passage = question.pass_with(entering, &mut self.state);
+        let weighed = if passage.blocked.is_some() { None } else { weigh(&scene, &passage.left).ok() };
+        let rows = weighed.unwrap_or_default().into_iter().map(|host| host.row);
+        let rows = rows.filter(|row| passage.claimable(*row)).collect();
+        mended.into_iter().rev().for_each(|mended| self.hosts.unmend(mended));
+        rows
+    }
+
+    /// What operators wrote when they disabled the hosts that the change opens.
+    fn with_reasons(&self, change: Change, opened: &[Row]) -> Change {
+        let Change::Outage { outage: Outage::Disabled, .. } = change else { return change };
+        let mut reasons = BTreeMap::new();
+        for row in opened {
+            if let Some(reason) = &self.hosts.service(*row).disabled_reason {
+                *reasons.entry(reason.clone()).or_default() += 1;
+            }
+        }
+        Change::Outage { outage: Outage::Disabled, reasons }
+    }
+
+    /// Kinds of hosts of which one more, empty, would do.
+    fn more_hosts(&mut self) -> Vec<Relaxation> {
+        let mut seen: Vec<ClassId> = Vec::new();
+        let mut found = Vec::new();
+        for row in self.question.scene.hosts.rows() {
+            let class = self.hosts.class_ids()[row.0 as usize];
+            if seen.len() < MOST_SHAPES && !seen.contains(&class) {
+                seen.push(class);
+                found.extend(self.one_more_like(row));
+            }
+        }
+        found
+    }
+
+    fn one_more_like(&mut self, row: Row) -> Option<Relaxation> {
+        let shape = Shape::of(self.question.scene.hosts, row)?;
+        let twin = self.hosts.add_empty_twin(row, self.question.scene.now)?;
+        self.state.give(twin, self.state.candidates(row).to_vec());
+        if let Some(providers) = &mut self.providers {
+            providers.push_twin(row);
+        }
+        let opened = self.destinations(&[], Survivors::ordered(vec![twin]));
+        let example = format!("like {}", self.question.name(row));
+        (!opened.is_empty()).then(|| Relaxation {
+            changes: vec![Change::MoreHosts { shape }],
+            opens: opened.len(),
+            example,
+        })
+    }
+}
+
+const fn outage(change: &Change) -> Option<Outage> {
+    match change {
+        Change::Outage { outage, .. } => Some(*outage),
+        _ => None,
+    }
+}

@@ -1,0 +1,65 @@
+//! What tenants may know: counts, and what they could ask for instead. No hosts, no aggregates, no other projects.
+
+use serde::Serialize;
+
+use super::change::Change;
+use super::constraint::Constraint;
+use super::explanation::{Ending, Explanation};
+use super::placement::PlacementConstraint;
+
+/// Why a request found a host, or none, as its owner may know it.
+#[derive(Debug, Clone, Serialize)]
+pub struct TenantExplanation {
+    /// Hosts of the fleet.
+    pub hosts: usize,
+    /// `found`, `no_host`, or `blocked` if the request could not be judged.
+    pub result: &'static str,
+    /// The constraint or weigher that could not judge.
+    pub blocked_by: Option<String>,
+    /// Hosts removed by each constraint, in order.
+    pub removed: Vec<(String, usize)>,
+    /// What would find a host.
+    pub relaxations: Vec<TenantRelaxation>,
+}
+
+/// Changes of a request that together find a host.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TenantRelaxation {
+    /// One or two.
+    pub changes: Vec<Change>,
+    /// How many hosts they open.
+    pub opens: usize,
+}
+
+impl Explanation {
+    /// The tenant's view. Changes that only operators can make are left out.
+    #[must_use]
+    pub fn for_tenant(&self) -> TenantExplanation {
+        let (result, blocked_by) = match &self.ending {
+            Ending::Found { .. } => ("found", None),
+            Ending::NoHost => ("no_host", None),
+            Ending::Blocked(blocked) => ("blocked", Some(blocked.by.clone())),
+        };
+        let relaxations = self.relaxations.iter().flat_map(|relaxations| &relaxations.found);
+        let open = relaxations.filter(|one| one.changes.iter().all(Change::is_for_tenants));
+        TenantExplanation {
+            hosts: self.hosts,
+            result,
+            blocked_by,
+            removed: self.removed.iter().map(|one| (public_name(&one.constraint), one.removed)).collect(),
+            relaxations: open
+                .map(|one| TenantRelaxation { changes: one.changes.clone(), opens: one.opens })
+                .collect(),
+        }
+    }
+}
+
+/// The constraint without the ids of aggregates.
+fn public_name(constraint: &Constraint) -> String {
+    match constraint {
+        Constraint::Placement(
+            PlacementConstraint::Aggregates(_) | PlacementConstraint::ForbiddenAggregates(_),
+        ) => "placement: aggregates".to_owned(),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,94 @@
+//! Allocation candidates in the words of the index.
+
+use berth_placement::{Allocation, Allocations, ConsumerId, Index, Member, Row, Topology, TransferError};
+use uuid::Uuid;
+
+use super::AllocationCandidate;
+
+/// Why the index did not grant a claim.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IndexClaimError {
+    /// The instance's id is no UUID.
+    #[error("instance {0} is no UUID")]
+    Instance(String),
+    /// The candidate names a provider that the index does not have.
+    #[error("allocations: there is no resource provider {0}")]
+    Provider(String),
+    /// The candidate names a resource class that the index does not have.
+    #[error("allocations.{provider}.resources: there is no resource class {class}")]
+    Class {
+        /// The provider.
+        provider: String,
+        /// The class.
+        class: String,
+    },
+    /// No inventory has so much.
+    #[error("allocations.{provider}.resources.{class}: {amount} is more than an inventory can have")]
+    Amount {
+        /// The provider.
+        provider: String,
+        /// The class.
+        class: String,
+        /// The amount asked for.
+        amount: u64,
+    },
+    /// The candidate allocates nothing.
+    #[error("allocations: there are none")]
+    Empty,
+    /// The index refused.
+    #[error(transparent)]
+    Refused(#[from] TransferError),
+}
+
+/// What an instance would hold, and on which host of the index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Translated {
+    pub(super) consumer: ConsumerId,
+    pub(super) host: Row,
+    pub(super) allocations: Allocations,
+}
+
+impl Translated {
+    pub(super) const fn member(&self) -> Member {
+        Member::new(self.consumer, self.host)
+    }
+}
+
+/// Looks up everything that the candidate names.
+pub(super) fn translate(
+    index: &Index,
+    instance: &str,
+    candidate: &AllocationCandidate,
+) -> Result<Translated, IndexClaimError> {
+    let consumer = consumer(instance)?;
+    let topology = index.topology();
+    let mut allocations = Allocations::new();
+    for (provider, of_provider) in &candidate.allocations {
+        let row = Uuid::parse_str(provider).ok().and_then(|uuid| index.find(uuid));
+        let row = row.ok_or_else(|| IndexClaimError::Provider(provider.clone()))?;
+        for (class, &amount) in &of_provider.resources {
+            allocations.push(allocation(&topology, (provider, row), class, amount)?);
+        }
+    }
+    let host = topology.host_of(&allocations).ok_or(IndexClaimError::Empty)?;
+    Ok(Translated { consumer, host, allocations })
+}
+
+/// The consumer that an instance is.
+pub(super) fn consumer(instance: &str) -> Result<ConsumerId, IndexClaimError> {
+    let uuid = Uuid::parse_str(instance).map_err(|_| IndexClaimError::Instance(instance.to_owned()))?;
+    Ok(uuid.into())
+}
+
+fn allocation(
+    topology: &Topology,
+    (provider, row): (&String, Row),
+    class: &str,
+    amount: u64,
+) -> Result<Allocation, IndexClaimError> {
+    let unknown = || IndexClaimError::Class { provider: provider.clone(), class: class.to_owned() };
+    let id = topology.class(class).ok_or_else(unknown)?;
+    let too_much =
+        |_| IndexClaimError::Amount { provider: provider.clone(), class: class.to_owned(), amount };
+    Ok(Allocation { row, class: id, amount: u32::try_from(amount).map_err(too_much)? })
+}

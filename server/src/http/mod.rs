@@ -1,0 +1,6 @@
+//! HTTP beyond what the framework does: connections, content negotiation, CORS, answers.
+
+pub(crate) mod accept;
+pub(crate) mod cors;
+pub(crate) mod head_guard;
+pub(crate) mod reply;

@@ -1,0 +1,138 @@
+//! Answers, and how they become HTTP responses.
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use berth_placement::Timestamp;
+use bytes::Bytes;
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::accept::ErrorForm;
+use crate::error::Failure;
+use crate::json::Writer;
+use crate::microversion::Microversion;
+
+/// The answer to a request that was served.
+#[derive(Debug, Clone)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    /// JSON text; empty for none.
+    pub(crate) body: Bytes,
+    /// The path of what was made or changed.
+    pub(crate) location: Option<String>,
+    /// When what is shown was last changed; sent from microversion 1.15 on.
+    pub(crate) last_modified: Option<Timestamp>,
+}
+
+impl Reply {
+    /// A status alone.
+    pub(crate) fn status(status: StatusCode) -> Self {
+        Self { status, body: Bytes::new(), location: None, last_modified: None }
+    }
+
+    /// 204.
+    pub(crate) fn no_content() -> Self {
+        Self::status(StatusCode::NO_CONTENT)
+    }
+
+    /// 200 with JSON text.
+    pub(crate) fn json(body: Vec<u8>) -> Self {
+        Self { body: body.into(), ..Self::status(StatusCode::OK) }
+    }
+
+    /// 200 with one JSON object.
+    pub(crate) fn object(members: impl FnOnce(&mut Writer)) -> Self {
+        Self::json(Writer::document(members))
+    }
+
+    pub(crate) fn with_status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
+    }
+
+    pub(crate) fn at(self, path: String) -> Self {
+        Self { location: Some(path), ..self }
+    }
+
+    pub(crate) fn modified(self, at: Timestamp) -> Self {
+        Self { last_modified: Some(at), ..self }
+    }
+
+    /// The response; `base` makes the location a whole URL.
+    pub(crate) fn into_response(self, version: Microversion, base: &str) -> Response<Body> {
+        let has_body = !self.body.is_empty();
+        let mut response = Response::new(Body::from(self.body));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        if has_body {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        if let Some(path) = self.location {
+            insert(headers, header::LOCATION, &format!("{base}{path}"));
+        }
+        if let Some(at) = self.last_modified.filter(|_| version.at_least(15)) {
+            let at = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_micros(at.0));
+            insert(headers, header::LAST_MODIFIED, &at);
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        }
+        response
+    }
+}
+
+/// Sets a header whose value is made of visible characters; leaves it out otherwise.
+pub(crate) fn insert(headers: &mut HeaderMap, name: header::HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+/// The response that tells a failure. Without a version, the microversion itself was the problem.
+pub(crate) fn failure(
+    failure: &Failure,
+    version: Option<Microversion>,
+    form: ErrorForm,
+    request_id: &str,
+) -> Response<Body> {
+    let (media_type, body) = match form {
+        ErrorForm::Json => ("application/json", error_document(failure, version, request_id)),
+        ErrorForm::Html => ("text/html; charset=UTF-8", page(failure).into_bytes()),
+        ErrorForm::Text => {
+            ("text/plain; charset=UTF-8", format!("{}\n\n{}\n", failure.status, failure.detail).into_bytes())
+        }
+    };
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = failure.status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    if let Some(allow) = failure.allow {
+        headers.insert(header::ALLOW, HeaderValue::from_static(allow));
+    }
+    response
+}
+
+fn error_document(failure: &Failure, version: Option<Microversion>, request_id: &str) -> Vec<u8> {
+    let title = failure.status.canonical_reason().unwrap_or("Error");
+    Writer::document(|w| {
+        w.key("errors").array(|w| {
+            w.object(|w| {
+                w.key("status").integer(failure.status.as_u16());
+                w.key("title").string(title);
+                w.key("detail").string(&failure.detail.replace('\n', " "));
+                if version.is_some_and(|version| version.at_least(23)) {
+                    w.key("code").string(failure.code.as_str());
+                }
+                w.key("request_id").string(request_id);
+                if version.is_none() && failure.status == StatusCode::NOT_ACCEPTABLE {
+                    w.key("max_version").string(&Microversion::MAX.to_string());
+                    w.key("min_version").string(&Microversion::MIN.to_string());
+                }
+            });
+        });
+    })
+}
+
+fn page(failure: &Failure) -> String {
+    let detail = failure.detail.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let status = failure.status;
+    format!(
+        "<html><head><title>{status}</title></head><body><h1>{status}</h1><p>{detail}</p></body></html>\n"
+    )
+}

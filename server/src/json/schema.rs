@@ -1,0 +1,277 @@
+//! Checks of JSON values, with errors in the words of Python's `jsonschema`.
+//!
+//! Only what the API's bodies and queries need. Of several errors the one nearest to the root is told.
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::python::{quoted, shown};
+
+/// What a value has to be like.
+#[derive(Debug, Clone)]
+pub(crate) enum Schema {
+    Integer { minimum: Option<i64>, maximum: Option<i64> },
+    IntegerOrNull,
+    Number { maximum: f64 },
+    String(Text),
+    UuidOrNull,
+    Array { items: Box<Self>, at_least_one: bool, unique: bool },
+    Object(Object),
+}
+
+/// What a string has to be like.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Text {
+    pub(crate) pattern: Option<Pattern>,
+    pub(crate) at_least_one: bool,
+    pub(crate) longest: Option<usize>,
+    pub(crate) is_uuid: bool,
+    pub(crate) one_of: Option<&'static [&'static str]>,
+}
+
+/// What an object has to be like.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Object {
+    pub(crate) members: Vec<(&'static str, Schema)>,
+    pub(crate) required: Vec<&'static str>,
+    /// Members whose names have one of these patterns.
+    pub(crate) patterns: Vec<(Pattern, Schema)>,
+    /// Whether other members are allowed.
+    pub(crate) open: bool,
+    pub(crate) at_least_one: bool,
+}
+
+/// A regular expression, and a function that does the same.
+#[derive(Debug, Clone)]
+pub(crate) struct Pattern {
+    pub(crate) text: Cow<'static, str>,
+    pub(crate) matches: fn(&str) -> bool,
+}
+
+/// An error, and how deep in the value it is.
+struct Error {
+    depth: usize,
+    message: String,
+    keyword: &'static str,
+    schema_path: String,
+    path: String,
+}
+
+impl Schema {
+    pub(crate) const fn integer() -> Self {
+        Self::Integer { minimum: None, maximum: None }
+    }
+
+    pub(crate) fn string() -> Self {
+        Self::String(Text::default())
+    }
+
+    pub(crate) fn uuid() -> Self {
+        Self::String(Text { is_uuid: true, ..Text::default() })
+    }
+
+    /// Checks the value.
+    ///
+    /// # Errors
+    /// What is wrong and where.
+    pub(crate) fn check(&self, value: &Value) -> Result<(), String> {
+        let mut checker =
+            Checker { errors: Vec::new(), depth: 0, schema_path: String::new(), path: String::new() };
+        checker.check(self, value);
+        let first =
+            checker.errors.into_iter().reduce(|best, next| if next.depth < best.depth { next } else { best });
+        first.map_or(Ok(()), |Error { message, keyword, schema_path, path, .. }| {
+            Err(format!(
+                "{message}\n\nFailed validating '{keyword}' in schema{schema_path}\n\nOn instance{path}"
+            ))
+        })
+    }
+}
+
+struct Checker {
+    errors: Vec<Error>,
+    depth: usize,
+    schema_path: String,
+    path: String,
+}
+
+impl Checker {
+    fn fail(&mut self, keyword: &'static str, message: String) {
+        let (schema_path, path) = (self.schema_path.clone(), self.path.clone());
+        self.errors.push(Error { depth: self.depth, message, keyword, schema_path, path });
+    }
+
+    fn check(&mut self, schema: &Schema, value: &Value) {
+        match schema {
+            Schema::Integer { minimum, maximum } => self.integer(*minimum, *maximum, value),
+            Schema::IntegerOrNull if value.is_null() || is_integer(value) => {}
+            Schema::IntegerOrNull => {
+                self.fail("type", format!("{} is not of type 'integer', 'null'", shown(value)));
+            }
+            Schema::Number { maximum } => match value.as_f64() {
+                None => self.wrong_type("number", value),
+                Some(number) if number > *maximum => {
+                    self.fail(
+                        "maximum",
+                        format!("{} is greater than the maximum of {maximum}", shown(value)),
+                    );
+                }
+                Some(_) => {}
+            },
+            Schema::String(text) => match value.as_str() {
+                Some(string) => self.text(text, string, value),
+                None => self.wrong_type("string", value),
+            },
+            Schema::UuidOrNull => {
+                if !value.is_null() && !value.as_str().is_some_and(is_uuid_like) {
+                    self.fail(
+                        "anyOf",
+                        format!("{} is not valid under any of the given schemas", shown(value)),
+                    );
+                }
+            }
+            Schema::Array { items, at_least_one, unique } => match value.as_array() {
+                Some(values) => self.array(items, *at_least_one, *unique, values, value),
+                None => self.wrong_type("array", value),
+            },
+            Schema::Object(object) => match value.as_object() {
+                Some(members) => self.object(object, members, value),
+                None => self.wrong_type("object", value),
+            },
+        }
+    }
+
+    fn wrong_type(&mut self, wanted: &str, value: &Value) {
+        self.fail("type", format!("{} is not of type '{wanted}'", shown(value)));
+    }
+
+    fn integer(&mut self, minimum: Option<i64>, maximum: Option<i64>, value: &Value) {
+        if !is_integer(value) {
+            return self.wrong_type("integer", value);
+        }
+        let number = integer_of(value);
+        if let Some(minimum) = minimum.filter(|&minimum| number < minimum) {
+            self.fail("minimum", format!("{} is less than the minimum of {minimum}", shown(value)));
+        }
+        if let Some(maximum) = maximum.filter(|&maximum| number > maximum) {
+            self.fail("maximum", format!("{} is greater than the maximum of {maximum}", shown(value)));
+        }
+    }
+
+    fn text(&mut self, text: &Text, string: &str, value: &Value) {
+        if let Some(pattern) = text.pattern.as_ref().filter(|pattern| !(pattern.matches)(string)) {
+            self.fail("pattern", format!("{} does not match {}", shown(value), quoted(&pattern.text)));
+        }
+        if text.at_least_one && string.is_empty() {
+            self.fail("minLength", "'' should be non-empty".to_owned());
+        }
+        if text.longest.is_some_and(|longest| string.chars().count() > longest) {
+            self.fail("maxLength", format!("{} is too long", shown(value)));
+        }
+        if text.is_uuid && !is_uuid_like(string) {
+            self.fail("format", format!("{} is not a 'uuid'", shown(value)));
+        }
+        if let Some(choices) = text.one_of.filter(|choices| !choices.contains(&string)) {
+            let choices: Vec<_> = choices.iter().map(|choice| quoted(choice)).collect();
+            self.fail("enum", format!("{} is not one of [{}]", shown(value), choices.join(", ")));
+        }
+    }
+
+    fn array(&mut self, items: &Schema, at_least_one: bool, unique: bool, values: &[Value], value: &Value) {
+        if at_least_one && values.is_empty() {
+            self.fail("minItems", "[] should be non-empty".to_owned());
+        }
+        if unique && has_duplicates(values) {
+            self.fail("uniqueItems", format!("{} has non-unique elements", shown(value)));
+        }
+        for (place, item) in values.iter().enumerate() {
+            self.below("['items']", &format!("[{place}]"), items, item);
+        }
+    }
+
+    fn object(&mut self, object: &Object, members: &Map<String, Value>, value: &Value) {
+        for (name, schema) in &object.members {
+            if let Some(member) = members.get(*name) {
+                let place = format!("[{}]", quoted(name));
+                self.below(&format!("['properties']{place}"), &place, schema, member);
+            }
+        }
+        for (pattern, schema) in &object.patterns {
+            for (name, member) in members.iter().filter(|(name, _)| (pattern.matches)(name)) {
+                let step = format!("['patternProperties'][{}]", quoted(&pattern.text));
+                self.below(&step, &format!("[{}]", quoted(name)), schema, member);
+            }
+        }
+        if object.at_least_one && members.is_empty() {
+            self.fail("minProperties", format!("{} should be non-empty", shown(value)));
+        }
+        for name in object.required.iter().filter(|name| !members.contains_key(**name)) {
+            self.fail("required", format!("{} is a required property", quoted(name)));
+        }
+        if !object.open {
+            self.unexpected(object, members);
+        }
+    }
+
+    fn unexpected(&mut self, object: &Object, members: &Map<String, Value>) {
+        let is_named = |name: &str| object.members.iter().any(|(known, _)| *known == name);
+        let has_pattern = |name: &str| object.patterns.iter().any(|(pattern, _)| (pattern.matches)(name));
+        let others = members.keys().filter(|name| !is_named(name) && !has_pattern(name));
+        const SHOWN: usize = 20;
+        let others: Vec<_> = others.take(SHOWN).map(|name| shown(&Value::String(name.clone()))).collect();
+        if others.is_empty() {
+            return;
+        }
+        let (names, several) = (others.join(", "), others.len() > 1);
+        let message = if object.patterns.is_empty() {
+            let verb = if several { "were" } else { "was" };
+            format!("Additional properties are not allowed ({names} {verb} unexpected)")
+        } else {
+            let verb = if several { "do" } else { "does" };
+            let mut patterns: Vec<_> =
+                object.patterns.iter().map(|(pattern, _)| quoted(&pattern.text)).collect();
+            patterns.sort_unstable();
+            format!("{names} {verb} not match any of the regexes: {}", patterns.join(", "))
+        };
+        self.fail("additionalProperties", message);
+    }
+
+    fn below(&mut self, schema_step: &str, step: &str, schema: &Schema, value: &Value) {
+        let lengths = (self.schema_path.len(), self.path.len());
+        self.schema_path.push_str(schema_step);
+        self.path.push_str(step);
+        self.depth += 1;
+        self.check(schema, value);
+        self.depth -= 1;
+        self.schema_path.truncate(lengths.0);
+        self.path.truncate(lengths.1);
+    }
+}
+
+fn has_duplicates(values: &[Value]) -> bool {
+    let mut texts: Vec<String> = values.iter().map(Value::to_string).collect();
+    texts.sort_unstable();
+    texts.windows(2).any(|pair| pair[0] == pair[1])
+}
+
+/// Whether the value is a whole number, however it is written.
+fn is_integer(value: &Value) -> bool {
+    value.is_i64() || value.is_u64() || value.as_f64().is_some_and(|number| number.fract() == 0.0)
+}
+
+/// The whole number, held to the range of `i64`.
+#[allow(clippy::cast_possible_truncation)] // a float cast saturates
+pub(crate) fn integer_of(value: &Value) -> i64 {
+    match (value.as_i64(), value.as_u64()) {
+        (Some(number), _) => number,
+        (None, Some(_)) => i64::MAX,
+        (None, None) => value.as_f64().map_or(0, |number| number as i64),
+    }
+}
+
+/// Whether the text is a UUID in one of the usual spellings.
+pub(crate) fn is_uuid_like(text: &str) -> bool {
+    Uuid::try_parse(text).is_ok()
+}

@@ -1,0 +1,29 @@
+//! The OpenStack Placement API, microversions 1.0 to 1.39, over Berth's in-memory index.
+//!
+//! [`Service`] holds the index and the settings; [`Server`] serves it over HTTP. A request passes through one pipeline
+//! (request id, CORS, authentication, microversion, route, policy) and is answered by one handler under `rest/`, which
+//! reads the index without a lock or changes it by one atomic command of the core.
+
+#![forbid(unsafe_code)]
+
+mod auth;
+mod error;
+mod http;
+mod json;
+mod metrics;
+mod microversion;
+mod pipeline;
+mod policy;
+mod query;
+mod rest;
+mod server;
+mod service;
+pub mod standard;
+
+pub use auth::{Auth, Identity, Unauthenticated};
+pub use error::{Code, Failure};
+pub use http::cors::Cors;
+pub use microversion::{InvalidMicroversion, Microversion};
+pub use policy::{InvalidCheck, InvalidFile, InvalidPolicy, Policy};
+pub use server::Server;
+pub use service::{Limits, Options, Service};

@@ -1,0 +1,85 @@
+//! What operators watch, in the text format of Prometheus.
+
+use std::fmt::Write;
+
+use berth_placement::Index;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+/// One kind of request and how it ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Outcome {
+    pub(crate) method: &'static str,
+    pub(crate) route: &'static str,
+    pub(crate) status: u16,
+}
+
+/// One kind of request.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Kind {
+    pub(crate) method: &'static str,
+    pub(crate) route: &'static str,
+}
+
+/// Upper bounds of the latency histogram's buckets, in seconds.
+const LATENCIES: [f64; 14] =
+    [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0];
+
+type Latencies = Family<Kind, Histogram, fn() -> Histogram>;
+
+/// Counters and histograms of a service.
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: Family<Outcome, Counter>,
+    latencies: Latencies,
+    conflicts: Family<Kind, Counter>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("berth");
+        let requests = Family::default();
+        let latencies: Latencies = Family::new_with_constructor(|| Histogram::new(LATENCIES));
+        let conflicts = Family::default();
+        registry.register("requests", "Requests by route and status", requests.clone());
+        registry.register("request_seconds", "Time to serve a request", latencies.clone());
+        registry.register("conflicts", "Requests refused because the state had changed", conflicts.clone());
+        Self { registry, requests, latencies, conflicts }
+    }
+}
+
+impl Metrics {
+    /// Notes a request that was answered.
+    pub(crate) fn note(&self, outcome: &Outcome, seconds: f64) {
+        const CONFLICT: u16 = 409;
+        let kind = Kind { method: outcome.method, route: outcome.route };
+        self.requests.get_or_create(outcome).inc();
+        if outcome.status == CONFLICT {
+            self.conflicts.get_or_create(&kind).inc();
+        }
+        self.latencies.get_or_create(&kind).observe(seconds);
+    }
+
+    /// Everything as text, with the sizes that the index has now.
+    pub(crate) fn text(&self, index: &Index) -> String {
+        let topology = index.topology();
+        let sizes = [
+            ("providers", topology.providers().count()),
+            ("provider_rows", topology.rows()),
+            ("consumers", index.consumers()),
+            ("traits", topology.traits().iter().count()),
+            ("resource_classes", topology.classes().iter().count()),
+        ];
+        let mut text = String::new();
+        for (name, size) in sizes {
+            writeln!(text, "# TYPE berth_index_{name} gauge\nberth_index_{name} {size}")
+                .expect("a string takes everything");
+        }
+        encode(&mut text, &self.registry).expect("a string takes everything");
+        text
+    }
+}

@@ -1,0 +1,160 @@
+//! Who may do what.
+
+mod check;
+mod file;
+pub(crate) mod rules;
+
+use std::collections::BTreeMap;
+
+use crate::auth::Identity;
+use check::{Check, Situation};
+
+pub use check::InvalidCheck;
+pub use file::InvalidFile;
+
+/// The rules in force.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    checks: BTreeMap<String, Rule>,
+}
+
+/// A rule as it was written and in a form that can be decided.
+#[derive(Debug, Clone)]
+struct Rule {
+    text: String,
+    check: Check,
+}
+
+/// A policy that cannot be put in force.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidPolicy {
+    /// The file cannot be read.
+    #[error(transparent)]
+    File(#[from] InvalidFile),
+    /// A rule cannot be read.
+    #[error("rule {rule}: {error}")]
+    Check {
+        /// The rule.
+        rule: String,
+        /// What is wrong with it.
+        error: InvalidCheck,
+    },
+    /// A rule refers to one that is not there, or to itself by way of others.
+    #[error("rule {0} refers to an unknown rule, or to itself")]
+    Reference(String),
+}
+
+impl Policy {
+    /// The defaults for people, projects and services with roles of their own.
+    #[must_use]
+    pub fn secure() -> Self {
+        Self::of(rules::secure())
+    }
+
+    /// The defaults with the rights that administrators had before.
+    #[must_use]
+    pub fn legacy() -> Self {
+        Self::of(rules::secure().chain(rules::LEGACY))
+    }
+
+    fn of(rules: impl Iterator<Item = (&'static str, &'static str)>) -> Self {
+        let checks = rules.map(|(rule, check)| {
+            (rule.to_owned(), Rule::parse(check).expect("the defaults are well formed"))
+        });
+        Self { checks: checks.collect() }
+    }
+
+    /// Puts the rules of a policy file in the place of those of the same names.
+    ///
+    /// # Errors
+    /// A file or rule that cannot be read, or a rule that refers to what is not there.
+    pub fn overridden(mut self, file: &str) -> Result<Self, InvalidPolicy> {
+        for (rule, check) in file::parse(file)? {
+            let parsed = Rule::parse(&check);
+            let parsed = parsed.map_err(|error| InvalidPolicy::Check { rule: rule.clone(), error })?;
+            self.checks.insert(rule, parsed);
+        }
+        match self.checks.keys().find(|rule| !self.ends(rule, self.checks.len())) {
+            Some(endless) => Err(InvalidPolicy::Reference(endless.clone())),
+            None => Ok(self),
+        }
+    }
+
+    /// All rules with their checks, in order of name.
+    pub fn rules(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.checks.iter().map(|(name, rule)| (&**name, &*rule.text))
+    }
+
+    /// Whether deciding the rule ends within so many references.
+    fn ends(&self, rule: &str, references: usize) -> bool {
+        let Some(rule) = self.checks.get(rule).filter(|_| references > 0) else { return false };
+        rule.check.rules().into_iter().all(|next| self.ends(next, references - 1))
+    }
+
+    /// Whether `who` may do what the rule is about, to something of the project.
+    #[must_use]
+    pub fn allows(&self, rule: &str, who: &Identity, project_id: Option<&str>) -> bool {
+        // A token of the whole system says nothing about a project.
+        if who.system && rules::is_for_projects(rule) {
+            return false;
+        }
+        let decide = |rule: &str| self.allows(rule, who, project_id);
+        let situation = Situation { who, project_id, rule: &decide };
+        self.checks.get(rule).is_some_and(|rule| rule.check.allows(&situation))
+    }
+}
+
+impl Rule {
+    fn parse(text: &str) -> Result<Self, InvalidCheck> {
+        Ok(Self { text: text.to_owned(), check: Check::parse(text)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn who(roles: &[&str]) -> Identity {
+        let roles = roles.iter().map(|&role| role.to_owned()).collect();
+        Identity { user_id: "u".into(), project_id: Some("p".into()), roles, system: false }
+    }
+
+    /// (rule, role) by (legacy, secure), from the original's documented defaults.
+    #[test]
+    fn the_defaults_are_the_originals() {
+        let (legacy, secure) = (Policy::legacy(), Policy::secure());
+        let matrix = [
+            (rules::PROVIDERS_CREATE, "admin", true, true),
+            (rules::PROVIDERS_CREATE, "service", true, true),
+            (rules::PROVIDERS_CREATE, "reader", false, false),
+            (rules::RESHAPE, "admin", true, false),
+            (rules::RESHAPE, "service", true, true),
+            (rules::PROJECT_USAGES, "admin", true, true),
+            (rules::PROJECT_USAGES, "reader", true, true),
+            (rules::PROJECT_USAGES, "member", false, false),
+        ];
+        for (rule, role, by_legacy, by_secure) in matrix {
+            let who = who(&[role]);
+            assert_eq!(legacy.allows(rule, &who, Some("p")), by_legacy, "legacy: {rule} by {role}");
+            assert_eq!(secure.allows(rule, &who, Some("p")), by_secure, "secure: {rule} by {role}");
+        }
+        assert!(!secure.allows(rules::PROJECT_USAGES, &who(&["reader"]), Some("other")));
+        let system = Identity { system: true, project_id: None, ..who(&["admin"]) };
+        assert!(!secure.allows(rules::PROVIDERS_LIST, &system, None));
+    }
+
+    #[test]
+    fn a_file_overrides_rules_by_name() {
+        let policy = Policy::legacy().overridden("\"placement:traits:list\": \"@\"\n").unwrap();
+        assert!(policy.allows(rules::TRAITS_LIST, &who(&[]), None));
+        assert!(!policy.allows(rules::TRAITS_UPDATE, &who(&[]), None));
+    }
+
+    #[test]
+    fn rules_that_lead_nowhere_are_refused() {
+        let error = |file: &str| Policy::legacy().overridden(file).unwrap_err();
+        assert_eq!(error("a: rule:b\nb: rule:a"), InvalidPolicy::Reference("a".to_owned()));
+        assert_eq!(error("a: rule:missing"), InvalidPolicy::Reference("a".to_owned()));
+        assert!(matches!(error("a: pony"), InvalidPolicy::Check { .. }));
+    }
+}

@@ -1,0 +1,134 @@
+//! One request, as its handler sees it.
+
+use std::sync::Arc;
+
+use axum::http::{HeaderMap, header};
+use berth_placement::{Index, Provider, Row, Timestamp, Topology};
+use bytes::Bytes;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::auth::Identity;
+use crate::error::Failure;
+use crate::http::accept::takes_json;
+use crate::json::Schema;
+use crate::microversion::Microversion;
+use crate::query::Query;
+use crate::service::Service;
+
+/// A request whose sender and microversion are known.
+pub(crate) struct Call<'a> {
+    pub(crate) service: &'a Service,
+    pub(crate) version: Microversion,
+    pub(crate) identity: &'a Identity,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) query: Query,
+    pub(crate) body: Bytes,
+    pub(crate) now: Timestamp,
+}
+
+/// A provider that was found, in the snapshot in which it was found.
+pub(crate) struct Found {
+    pub(crate) topology: Arc<Topology>,
+    pub(crate) row: Row,
+}
+
+impl Found {
+    pub(crate) fn provider(&self) -> &Provider {
+        self.topology.provider(self.row).expect("it was found there")
+    }
+}
+
+impl Call<'_> {
+    pub(crate) fn index(&self) -> &Index {
+        &self.service.index
+    }
+
+    /// What came with a later microversion is not there before.
+    pub(crate) fn since(&self, minor: u16) -> Result<(), Failure> {
+        if self.version.at_least(minor) { Ok(()) } else { Err(Failure::no_such_resource()) }
+    }
+
+    /// The policy must allow it.
+    pub(crate) fn may(&self, rule: &str) -> Result<(), Failure> {
+        self.may_for(rule, self.identity.project_id.as_deref())
+    }
+
+    /// The policy must allow it for the project.
+    pub(crate) fn may_for(&self, rule: &str, project_id: Option<&str>) -> Result<(), Failure> {
+        let allowed = self.service.options.policy.allows(rule, self.identity, project_id);
+        if allowed { Ok(()) } else { Err(Failure::forbidden(rule)) }
+    }
+
+    /// The client must take JSON.
+    pub(crate) fn takes_json(&self) -> Result<(), Failure> {
+        let accept = self.headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+        if takes_json(accept) {
+            Ok(())
+        } else {
+            Err(Failure::not_acceptable("Only application/json is provided"))
+        }
+    }
+
+    /// The body must be said to be JSON.
+    pub(crate) fn sends_json(&self) -> Result<(), Failure> {
+        let given = self.headers.get(header::CONTENT_TYPE).and_then(|given| given.to_str().ok());
+        let media_type = given.map_or("", |given| given.split(';').next().unwrap_or_default().trim());
+        match media_type {
+            "application/json" => Ok(()),
+            "" => Err(Failure::unsupported_media_type("None")),
+            other => Err(Failure::unsupported_media_type(other)),
+        }
+    }
+
+    /// The body, checked.
+    pub(crate) fn json(&self, schema: &Schema) -> Result<Value, Failure> {
+        let value: Value = serde_json::from_slice(&self.body)
+            .map_err(|error| Failure::bad_request(format!("Malformed JSON: {error}")))?;
+        let longest = self.service.options.limits.list_length;
+        if !lists_fit(&value, longest) {
+            let reason = format!("The body has a list or an object of more than {longest} elements.");
+            return Err(Failure::bad_request(reason));
+        }
+        schema
+            .check(&value)
+            .map_err(|error| Failure::bad_request(format!("JSON does not validate: {error}")))?;
+        Ok(value)
+    }
+
+    /// The provider with this UUID.
+    pub(crate) fn provider(&self, uuid: &str) -> Result<Found, Failure> {
+        self.find(uuid).ok_or_else(|| Failure::not_found(no_provider(uuid)))
+    }
+
+    pub(crate) fn find(&self, uuid: &str) -> Option<Found> {
+        let row = self.index().find(canonical(uuid)?)?;
+        let topology = self.index().topology();
+        topology.provider(row)?;
+        Some(Found { topology, row })
+    }
+}
+
+/// What is said when there is no such provider.
+pub(crate) fn no_provider(uuid: &str) -> String {
+    format!("No resource provider with uuid {uuid} found")
+}
+
+/// A UUID in the spelling in which the API itself writes it.
+pub(crate) fn canonical(text: &str) -> Option<Uuid> {
+    let uuid = Uuid::try_parse(text).ok()?;
+    let mut buffer = Uuid::encode_buffer();
+    (*uuid.hyphenated().encode_lower(&mut buffer) == *text).then_some(uuid)
+}
+
+fn lists_fit(value: &Value, longest: usize) -> bool {
+    match value {
+        Value::Array(values) => {
+            values.len() <= longest && values.iter().all(|value| lists_fit(value, longest))
+        }
+        Value::Object(members) => {
+            members.len() <= longest && members.values().all(|value| lists_fit(value, longest))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
+    }
+}

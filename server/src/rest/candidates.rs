@@ -1,0 +1,138 @@
+//! `/allocation_candidates`: where a request would fit.
+
+use berth_placement::Topology;
+use berth_placement::candidates::{
+    Candidate, Candidates, Options, ProviderSummary, Query, UnknownName, WorkExceeded,
+};
+use bytes::Bytes;
+
+use super::call::Call;
+use super::{groups, refusals, schemas};
+use crate::error::Failure;
+use crate::http::reply::Reply;
+use crate::json::Writer;
+use crate::policy::rules;
+
+pub(super) fn list(call: &Call<'_>) -> Result<Reply, Failure> {
+    call.since(10)?;
+    call.takes_json()?;
+    call.may(rules::CANDIDATES_LIST)?;
+    call.query.check(&schemas::candidate_query(call.version))?;
+    let query = groups::read(&call.query, call.version)?;
+    // The search can take as long as `Options::work` allows: other requests go on meanwhile.
+    let body = tokio::task::block_in_place(|| answer(call, &query))?;
+    Ok(Reply { body: Bytes::from(body), ..Reply::status(axum::http::StatusCode::OK) }.modified(call.now))
+}
+
+fn answer(call: &Call<'_>, query: &Query) -> Result<Vec<u8>, Failure> {
+    let mut candidates =
+        call.index().candidates(query, &Options::default()).map_err(|unknown| unknown_name(&unknown))?;
+    let mut writer = Writer::with_capacity(4096);
+    let mut outcome = Ok(());
+    writer.object(|w| outcome = document(w, call, query, &mut candidates));
+    outcome.map(|()| writer.finish()).map_err(|exceeded| too_much(&exceeded))
+}
+
+/// The search gave up: the request has to be narrower.
+fn too_much(exceeded: &WorkExceeded) -> Failure {
+    Failure::bad_request(exceeded.to_string())
+}
+
+fn unknown_name(unknown: &UnknownName) -> Failure {
+    Failure::bad_request(match unknown {
+        UnknownName::Class(name) => {
+            format!("Invalid resource class in resources parameter: {}", refusals::no_such_class(name))
+        }
+        UnknownName::Trait(name) => refusals::no_such_trait(name),
+    })
+}
+
+fn document(
+    w: &mut Writer,
+    call: &Call<'_>,
+    query: &Query,
+    candidates: &mut Candidates<'_>,
+) -> Result<(), WorkExceeded> {
+    let mut failed = None;
+    w.key("allocation_requests").array(|w| {
+        while let Some(next) = candidates.next() {
+            match next {
+                Ok(candidate) => w.object(|w| request(w, call, query, candidates.topology(), &candidate)),
+                Err(exceeded) => {
+                    failed = Some(exceeded);
+                    return;
+                }
+            }
+        }
+    });
+    if let Some(exceeded) = failed {
+        return Err(exceeded);
+    }
+    let summaries = candidates.summaries()?;
+    w.key("provider_summaries").object(|w| {
+        for of_provider in summaries {
+            w.uuid_key(of_provider.provider.uuid)
+                .object(|w| summary(w, call, candidates.topology(), &of_provider));
+        }
+    });
+    Ok(())
+}
+
+/// What a client can send back to claim the candidate.
+fn request(w: &mut Writer, call: &Call<'_>, query: &Query, topology: &Topology, candidate: &Candidate) {
+    let by_provider = || candidate.allocations.chunk_by(|a, b| a.row == b.row);
+    let resources = |w: &mut Writer, of_provider: &[berth_placement::Allocation]| {
+        for allocation in of_provider {
+            w.key(refusals::class_name(topology, allocation.class)).integer(allocation.amount);
+        }
+    };
+    let uuid_of =
+        |row| topology.provider(row).expect("candidates take from providers of their snapshot").uuid;
+    w.key("allocations");
+    if call.version.at_least(12) {
+        w.object(|w| {
+            for of_provider in by_provider() {
+                w.uuid_key(uuid_of(of_provider[0].row)).object(|w| {
+                    w.key("resources").object(|w| resources(w, of_provider));
+                });
+            }
+        });
+    } else {
+        w.array(|w| {
+            for of_provider in by_provider() {
+                w.object(|w| {
+                    w.key("resource_provider").object(|w| w.key("uuid").uuid(uuid_of(of_provider[0].row)));
+                    w.key("resources").object(|w| resources(w, of_provider));
+                });
+            }
+        });
+    }
+    if call.version.at_least(34) {
+        w.key("mappings").object(|w| {
+            for (place, group) in query.groups.iter().enumerate() {
+                let providers = candidate.providers(place).map(uuid_of);
+                w.key(&group.suffix).array(|w| providers.for_each(|provider| w.uuid(provider)));
+            }
+        });
+    }
+}
+
+fn summary(w: &mut Writer, call: &Call<'_>, topology: &Topology, of: &ProviderSummary<'_>) {
+    w.key("resources").object(|w| {
+        for class in &of.resources {
+            w.key(refusals::class_name(topology, class.class)).object(|w| {
+                w.key("capacity").integer(class.capacity);
+                w.key("used").integer(class.used);
+            });
+        }
+    });
+    if call.version.at_least(17) {
+        let names = of.provider.traits.iter().filter_map(|id| topology.traits().name(id.0));
+        w.key("traits").array(|w| names.for_each(|name| w.string(name)));
+    }
+    if call.version.at_least(29) {
+        let uuid_of = |row| topology.provider(row).map(|provider| provider.uuid);
+        w.key("parent_provider_uuid").uuid_or_null(of.provider.parent.and_then(uuid_of));
+        w.key("root_provider_uuid").uuid_or_null(uuid_of(of.provider.root));
+    }
+}

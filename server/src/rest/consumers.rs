@@ -1,0 +1,169 @@
+//! What consumers shall hold, as bodies say it: one consumer or several, list or object, with or without generations.
+
+use std::sync::Arc;
+
+use berth_placement::{
+    Allocation, Allocations, ClassId, ConsumerId, ExpectedGeneration, Index, Owner, Row, Topology,
+    TransferError, Write,
+};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::call::Call;
+use super::refusals;
+use crate::error::Failure;
+use crate::json::schema::integer_of;
+
+/// Who owns the consumers of clients that are too old to tell.
+pub(super) const INCOMPLETE: &str = "00000000-0000-0000-0000-000000000000";
+
+/// What one body says about one consumer, not looked up yet.
+pub(super) struct Wanted<'body> {
+    consumer: Uuid,
+    generation: Option<ExpectedGeneration>,
+    owner: Arc<Owner>,
+    /// (provider, resources)
+    allocations: Vec<(&'body str, &'body Map<String, Value>)>,
+}
+
+impl<'body> Wanted<'body> {
+    /// Reads one consumer's part of a body that has been checked.
+    pub(super) fn read(call: &Call<'_>, consumer: Uuid, body: &'body Value) -> Self {
+        let text = |name: &str| body[name].as_str().unwrap_or(INCOMPLETE).into();
+        let consumer_type = body["consumer_type"].as_str().map(Arc::from);
+        let owner = Owner { project: text("project_id"), user: text("user_id"), consumer_type };
+        let generation = call.version.at_least(28).then(|| expected(&body["consumer_generation"])).flatten();
+        let allocations = match &body["allocations"] {
+            Value::Array(list) => list.iter().filter_map(|entry| by_list(entry)).collect(),
+            Value::Object(providers) => {
+                providers.iter().filter_map(|(uuid, entry)| by_provider(uuid, entry)).collect()
+            }
+            _ => Vec::new(),
+        };
+        let any = if call.version.at_least(28) { None } else { Some(ExpectedGeneration::Any) };
+        Self { consumer, generation: generation.or(any), owner: Arc::new(owner), allocations }
+    }
+
+    /// Whether the consumer is as expected. It is looked at again when it is written.
+    pub(super) fn expect(&self, index: &Index) -> Result<ExpectedGeneration, Failure> {
+        let found = index.consumer(self.consumer.into()).map(|consumer| consumer.generation);
+        match self.generation {
+            Some(expected) if expected.met_by(found) => Ok(expected),
+            Some(expected) => Err(generation_conflict(expected, found)),
+            None => Err(conflict(&shown(found), "a negative number")),
+        }
+    }
+
+    /// The providers and classes looked up.
+    pub(super) fn resolve(
+        &self,
+        call: &Call<'_>,
+        topology: &Topology,
+        generation: ExpectedGeneration,
+    ) -> Result<Write, Unresolved> {
+        let mut allocations = Allocations::new();
+        // All providers before the first class, as in the original.
+        let rows = self.allocations.iter().map(|(uuid, _)| row_of(call, topology, uuid));
+        let rows: Vec<Row> = rows.collect::<Result<_, _>>()?;
+        for (row, (_, resources)) in rows.into_iter().zip(&self.allocations) {
+            for (class, amount) in *resources {
+                let allocation = allocation(topology, row, class, amount)?;
+                put(&mut allocations, allocation);
+            }
+        }
+        let (consumer, owner) = (ConsumerId::from(self.consumer), Arc::clone(&self.owner));
+        Ok(Write { consumer, generation, owner, allocations })
+    }
+}
+
+/// A name in a body that leads nowhere.
+pub(super) enum Unresolved {
+    Provider(String),
+    Class(String),
+}
+
+impl Unresolved {
+    /// The refusal; `class` tells of an unknown class.
+    pub(super) fn into_failure(self, class: impl FnOnce(String) -> String) -> Failure {
+        match self {
+            Self::Provider(uuid) => Failure::bad_request(format!(
+                "Allocation for resource provider '{uuid}' that does not exist."
+            )),
+            Self::Class(name) => Failure::bad_request(class(refusals::no_such_class(&name))),
+        }
+    }
+}
+
+fn row_of(call: &Call<'_>, topology: &Topology, uuid: &str) -> Result<Row, Unresolved> {
+    let row = super::call::canonical(uuid).and_then(|uuid| call.index().find(uuid));
+    row.filter(|&row| topology.provider(row).is_some()).ok_or_else(|| Unresolved::Provider(uuid.to_owned()))
+}
+
+fn allocation(topology: &Topology, row: Row, class: &str, amount: &Value) -> Result<Allocation, Unresolved> {
+    let class: ClassId = topology.class(class).ok_or_else(|| Unresolved::Class(class.to_owned()))?;
+    // An amount beyond what any inventory can hold stays beyond it.
+    let amount = u32::try_from(integer_of(amount)).unwrap_or(u32::MAX);
+    Ok(Allocation { row, class, amount })
+}
+
+/// Adds an allocation; of two on the same provider and class, the last counts.
+fn put(allocations: &mut Allocations, new: Allocation) {
+    match allocations.iter_mut().find(|old| (old.row, old.class) == (new.row, new.class)) {
+        Some(old) => *old = new,
+        None => allocations.push(new),
+    }
+}
+
+fn by_list(entry: &Value) -> Option<(&str, &Map<String, Value>)> {
+    Some((entry["resource_provider"]["uuid"].as_str()?, entry["resources"].as_object()?))
+}
+
+fn by_provider<'body>(
+    uuid: &'body str,
+    entry: &'body Value,
+) -> Option<(&'body str, &'body Map<String, Value>)> {
+    Some((uuid, entry["resources"].as_object()?))
+}
+
+/// The expectation that a body tells; `None` for a negative number, which no generation is.
+fn expected(value: &Value) -> Option<ExpectedGeneration> {
+    if value.is_null() {
+        return Some(ExpectedGeneration::New);
+    }
+    u64::try_from(integer_of(value)).ok().map(ExpectedGeneration::Exactly)
+}
+
+fn shown(generation: Option<u64>) -> String {
+    generation.map_or_else(|| "null".to_owned(), |generation| generation.to_string())
+}
+
+fn generation_conflict(expected: ExpectedGeneration, found: Option<u64>) -> Failure {
+    let given = match expected {
+        ExpectedGeneration::Exactly(given) => given.to_string(),
+        ExpectedGeneration::Any | ExpectedGeneration::New => "None".to_owned(),
+    };
+    conflict(&shown(found), &given)
+}
+
+fn conflict(found: &str, given: &str) -> Failure {
+    refusals::concurrent_update(&format!("consumer generation conflict - expected {found} but got {given}"))
+}
+
+/// How the refusal of a transfer is told.
+pub(super) fn refused(error: &TransferError, topology: &Topology) -> Failure {
+    match *error {
+        // Written by somebody else since it was looked at.
+        TransferError::ConsumerGeneration { expected, found, .. } => generation_conflict(expected, found),
+        // The body itself is contradictory.
+        TransferError::WrittenTwice(consumer) => {
+            Failure::bad_request(format!("Consumer {} is named twice.", Uuid::from(consumer)))
+        }
+        // Others of the consumer's server group are in the way.
+        TransferError::Group(error) => Failure::conflict(format!("Unable to allocate inventory: {error}")),
+        // Room or unit rules are against it now.
+        TransferError::Refused(ref refusal) => Failure::conflict(format!(
+            "Unable to allocate inventory: {}",
+            refusals::allocation(refusal, topology)
+        )),
+    }
+}

@@ -1,0 +1,189 @@
+//! Which URL and method is what.
+
+use std::borrow::Cow;
+
+use axum::http::Method;
+use percent_encoding::percent_decode_str;
+
+use super::call::Call;
+use super::{
+    aggregates, allocations, candidates, classes, inventories, providers, reshaper, root, traits, usages,
+};
+use crate::error::Failure;
+use crate::http::reply::Reply;
+
+type Text<'path> = Cow<'path, str>;
+
+/// What a path stands for; names and UUIDs are as the client wrote them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Route<'path> {
+    Root,
+    Classes,
+    Class(Text<'path>),
+    Providers,
+    Provider(Text<'path>),
+    Inventories(Text<'path>),
+    Inventory(Text<'path>, Text<'path>),
+    ProviderUsages(Text<'path>),
+    Aggregates(Text<'path>),
+    ProviderAllocations(Text<'path>),
+    ProviderTraits(Text<'path>),
+    Allocations,
+    ConsumerAllocations(Text<'path>),
+    Candidates,
+    Traits,
+    Trait(Text<'path>),
+    Usages,
+    Reshaper,
+}
+
+impl<'path> Route<'path> {
+    /// What the path stands for, if anything.
+    pub(crate) fn of(path: &'path str) -> Option<Self> {
+        let text = |text: &'path str| percent_decode_str(text).decode_utf8_lossy();
+        let mut parts = path.strip_prefix('/')?.split('/');
+        let parts = [parts.next(), parts.next(), parts.next(), parts.next(), parts.next()];
+        if parts.contains(&Some("")) && path != "/" {
+            return None;
+        }
+        Some(match parts {
+            [Some(""), None, ..] => Self::Root,
+            [Some("resource_classes"), None, ..] => Self::Classes,
+            [Some("resource_classes"), Some(name), None, ..] => Self::Class(text(name)),
+            [Some("resource_providers"), None, ..] => Self::Providers,
+            [Some("resource_providers"), Some(uuid), None, ..] => Self::Provider(text(uuid)),
+            [Some("resource_providers"), Some(uuid), Some("inventories"), Some(class), None] => {
+                Self::Inventory(text(uuid), text(class))
+            }
+            [Some("resource_providers"), Some(uuid), Some(part), None, _] => match part {
+                "inventories" => Self::Inventories(text(uuid)),
+                "usages" => Self::ProviderUsages(text(uuid)),
+                "aggregates" => Self::Aggregates(text(uuid)),
+                "allocations" => Self::ProviderAllocations(text(uuid)),
+                "traits" => Self::ProviderTraits(text(uuid)),
+                _ => return None,
+            },
+            [Some("allocations"), None, ..] => Self::Allocations,
+            [Some("allocations"), Some(consumer), None, ..] => Self::ConsumerAllocations(text(consumer)),
+            [Some("allocation_candidates"), None, ..] => Self::Candidates,
+            [Some("traits"), None, ..] => Self::Traits,
+            [Some("traits"), Some(name), None, ..] => Self::Trait(text(name)),
+            [Some("usages"), None, ..] => Self::Usages,
+            [Some("reshaper"), None, ..] => Self::Reshaper,
+            _ => return None,
+        })
+    }
+
+    /// The methods that it knows.
+    pub(crate) const fn allow(&self) -> &'static str {
+        match self {
+            Self::Root
+            | Self::ProviderUsages(_)
+            | Self::ProviderAllocations(_)
+            | Self::Candidates
+            | Self::Traits
+            | Self::Usages => "GET",
+            Self::Classes | Self::Providers => "GET, POST",
+            Self::Class(_)
+            | Self::Provider(_)
+            | Self::Inventory(..)
+            | Self::ProviderTraits(_)
+            | Self::ConsumerAllocations(_)
+            | Self::Trait(_) => "GET, PUT, DELETE",
+            Self::Inventories(_) => "GET, POST, PUT, DELETE",
+            Self::Aggregates(_) => "GET, PUT",
+            Self::Allocations | Self::Reshaper => "POST",
+        }
+    }
+
+    /// The path with names in the place of values, for logs and metrics.
+    pub(crate) const fn template(&self) -> &'static str {
+        match self {
+            Self::Root => "/",
+            Self::Classes => "/resource_classes",
+            Self::Class(_) => "/resource_classes/{name}",
+            Self::Providers => "/resource_providers",
+            Self::Provider(_) => "/resource_providers/{uuid}",
+            Self::Inventories(_) => "/resource_providers/{uuid}/inventories",
+            Self::Inventory(..) => "/resource_providers/{uuid}/inventories/{resource_class}",
+            Self::ProviderUsages(_) => "/resource_providers/{uuid}/usages",
+            Self::Aggregates(_) => "/resource_providers/{uuid}/aggregates",
+            Self::ProviderAllocations(_) => "/resource_providers/{uuid}/allocations",
+            Self::ProviderTraits(_) => "/resource_providers/{uuid}/traits",
+            Self::Allocations => "/allocations",
+            Self::ConsumerAllocations(_) => "/allocations/{consumer_uuid}",
+            Self::Candidates => "/allocation_candidates",
+            Self::Traits => "/traits",
+            Self::Trait(_) => "/traits/{name}",
+            Self::Usages => "/usages",
+            Self::Reshaper => "/reshaper",
+        }
+    }
+
+    /// Serves a request.
+    pub(crate) fn serve(&self, method: &Method, call: &Call<'_>) -> Result<Reply, Failure> {
+        const GET: &str = "GET";
+        const POST: &str = "POST";
+        const PUT: &str = "PUT";
+        const DELETE: &str = "DELETE";
+        match (self, method.as_str()) {
+            (Self::Root, GET) => Ok(root::show(call)),
+            (Self::Classes, GET) => classes::list(call),
+            (Self::Classes, POST) => classes::create(call),
+            (Self::Class(name), GET) => classes::show(call, name),
+            (Self::Class(name), PUT) => classes::update(call, name),
+            (Self::Class(name), DELETE) => classes::delete(call, name),
+            (Self::Providers, GET) => providers::list(call),
+            (Self::Providers, POST) => providers::create(call),
+            (Self::Provider(uuid), GET) => providers::show(call, uuid),
+            (Self::Provider(uuid), PUT) => providers::update(call, uuid),
+            (Self::Provider(uuid), DELETE) => providers::delete(call, uuid),
+            (Self::Inventories(uuid), GET) => inventories::list(call, uuid),
+            (Self::Inventories(uuid), POST) => inventories::create(call, uuid),
+            (Self::Inventories(uuid), PUT) => inventories::replace(call, uuid),
+            (Self::Inventories(uuid), DELETE) => inventories::delete_all(call, uuid),
+            (Self::Inventory(uuid, class), GET) => inventories::show(call, uuid, class),
+            (Self::Inventory(uuid, class), PUT) => inventories::update(call, uuid, class),
+            (Self::Inventory(uuid, class), DELETE) => inventories::delete(call, uuid, class),
+            (Self::ProviderUsages(uuid), GET) => usages::of_provider(call, uuid),
+            (Self::Aggregates(uuid), GET) => aggregates::list(call, uuid),
+            (Self::Aggregates(uuid), PUT) => aggregates::replace(call, uuid),
+            (Self::ProviderAllocations(uuid), GET) => allocations::of_provider(call, uuid),
+            (Self::ProviderTraits(uuid), GET) => traits::of_provider(call, uuid),
+            (Self::ProviderTraits(uuid), PUT) => traits::replace(call, uuid),
+            (Self::ProviderTraits(uuid), DELETE) => traits::clear(call, uuid),
+            (Self::Allocations, POST) => allocations::write_many(call),
+            (Self::ConsumerAllocations(consumer), GET) => allocations::of_consumer(call, consumer),
+            (Self::ConsumerAllocations(consumer), PUT) => allocations::write_one(call, consumer),
+            (Self::ConsumerAllocations(consumer), DELETE) => allocations::delete(call, consumer),
+            (Self::Candidates, GET) => candidates::list(call),
+            (Self::Traits, GET) => traits::list(call),
+            (Self::Trait(name), GET) => traits::show(call, name),
+            (Self::Trait(name), PUT) => traits::create(call, name),
+            (Self::Trait(name), DELETE) => traits::delete(call, name),
+            (Self::Usages, GET) => usages::of_project(call),
+            (Self::Reshaper, POST) => reshaper::reshape(call),
+            _ => Err(Failure::method_not_allowed(method.as_str(), Some(self.allow()))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_told_apart() {
+        assert_eq!(Route::of("/"), Some(Route::Root));
+        assert_eq!(Route::of("/traits"), Some(Route::Traits));
+        assert_eq!(Route::of("/traits/%E2%98%83"), Some(Route::Trait("☃".into())));
+        let inventory = Route::Inventory("u".into(), "VCPU".into());
+        assert_eq!(Route::of("/resource_providers/u/inventories/VCPU"), Some(inventory));
+        for nothing in
+            ["/barnabas", "/traits/", "//", "/resource_providers/u/cows", "/traits/a/b", "/usages/a"]
+        {
+            assert_eq!(Route::of(nothing), None, "{nothing}");
+        }
+        assert_eq!(Route::of("/resource_providers/u/inventories/VCPU/more"), None);
+    }
+}

@@ -1,0 +1,257 @@
+//! What bodies and queries have to be like, by microversion.
+
+use berth_placement::Inventory;
+
+use crate::json::patterns;
+use crate::json::schema::{Object, Pattern, Schema, Text};
+use crate::microversion::Microversion;
+
+/// The largest allocation ratio: what a single-precision database column holds.
+const MAX_RATIO: f64 = 3.40282e+38;
+
+fn closed(members: Vec<(&'static str, Schema)>, required: &[&'static str]) -> Schema {
+    Schema::Object(Object { members, required: required.to_vec(), ..Object::default() })
+}
+
+fn bounded(longest: usize) -> Schema {
+    Schema::String(Text { at_least_one: true, longest: Some(longest), ..Text::default() })
+}
+
+fn amount(minimum: i64) -> Schema {
+    Schema::Integer { minimum: Some(minimum), maximum: Some(i64::from(Inventory::MAX_AMOUNT)) }
+}
+
+// Resource classes and traits.
+
+pub(super) fn class() -> Schema {
+    let name = Text { pattern: Some(patterns::CUSTOM), longest: Some(255), ..Text::default() };
+    closed(vec![("name", Schema::String(name))], &["name"])
+}
+
+pub(super) fn provider_traits() -> Schema {
+    let traits = Schema::Array { items: Box::new(bounded(255)), at_least_one: false, unique: false };
+    let members = vec![("traits", traits), ("resource_provider_generation", Schema::integer())];
+    closed(members, &["traits", "resource_provider_generation"])
+}
+
+pub(super) fn trait_query() -> Schema {
+    closed(vec![("name", Schema::string()), ("associated", Schema::string())], &[])
+}
+
+// Aggregates.
+
+pub(super) fn aggregates() -> Schema {
+    Schema::Array { items: Box::new(Schema::uuid()), at_least_one: false, unique: true }
+}
+
+pub(super) fn guarded_aggregates() -> Schema {
+    let members = vec![("aggregates", aggregates()), ("resource_provider_generation", Schema::integer())];
+    closed(members, &["aggregates", "resource_provider_generation"])
+}
+
+// Resource providers.
+
+pub(super) fn provider(version: Microversion, is_new: bool) -> Schema {
+    let name = Schema::String(Text { longest: Some(200), ..Text::default() });
+    let mut members = vec![("name", name)];
+    if is_new {
+        members.push(("uuid", Schema::uuid()));
+    }
+    if version.at_least(14) {
+        members.push(("parent_provider_uuid", Schema::UuidOrNull));
+    }
+    closed(members, &["name"])
+}
+
+pub(super) fn provider_query(version: Microversion) -> Schema {
+    let all = [
+        (0, "name", Schema::string()),
+        (0, "uuid", Schema::uuid()),
+        (3, "member_of", Schema::string()),
+        (4, "resources", Schema::string()),
+        (14, "in_tree", Schema::uuid()),
+        (18, "required", Schema::string()),
+    ];
+    let known = all.into_iter().filter(|(since, ..)| version.at_least(*since));
+    closed(known.map(|(_, name, schema)| (name, schema)).collect(), &[])
+}
+
+// Inventories.
+
+fn inventory_members() -> Vec<(&'static str, Schema)> {
+    vec![
+        ("resource_provider_generation", Schema::integer()),
+        ("total", amount(1)),
+        ("reserved", amount(0)),
+        ("min_unit", amount(1)),
+        ("max_unit", amount(1)),
+        ("step_size", amount(1)),
+        ("allocation_ratio", Schema::Number { maximum: MAX_RATIO }),
+    ]
+}
+
+pub(super) fn new_inventory() -> Schema {
+    let mut members = inventory_members();
+    let class = Text { pattern: Some(patterns::CLASS), ..Text::default() };
+    members.push(("resource_class", Schema::String(class)));
+    closed(members, &["total", "resource_class"])
+}
+
+pub(super) fn inventory() -> Schema {
+    closed(inventory_members(), &["total", "resource_provider_generation"])
+}
+
+pub(super) fn inventories() -> Schema {
+    let record = closed(inventory_members(), &["total"]);
+    let records = Object { patterns: vec![(patterns::CLASS, record)], open: true, ..Object::default() };
+    let members =
+        vec![("resource_provider_generation", Schema::integer()), ("inventories", Schema::Object(records))];
+    closed(members, &["resource_provider_generation", "inventories"])
+}
+
+// Allocations.
+
+fn resources() -> Schema {
+    let least = Schema::Integer { minimum: Some(1), maximum: None };
+    let patterns = vec![(patterns::CLASS, least)];
+    Schema::Object(Object { patterns, at_least_one: true, ..Object::default() })
+}
+
+/// What one consumer shall hold.
+pub(super) fn allocations(version: Microversion) -> Schema {
+    if version.at_least(12) {
+        allocations_by_provider(version, !version.at_least(28))
+    } else {
+        listed_allocations(version)
+    }
+}
+
+/// Until 1.11: a list.
+fn listed_allocations(version: Microversion) -> Schema {
+    let provider = closed(vec![("uuid", Schema::uuid())], &["uuid"]);
+    let members = vec![("resource_provider", provider), ("resources", resources())];
+    let items = Box::new(closed(members, &["resource_provider", "resources"]));
+    let list = Schema::Array { items, at_least_one: true, unique: false };
+    let mut members = vec![("allocations", list)];
+    let mut required = vec!["allocations"];
+    if version.at_least(8) {
+        members.extend([("project_id", bounded(255)), ("user_id", bounded(255))]);
+        required.extend(["project_id", "user_id"]);
+    }
+    closed(members, &required)
+}
+
+/// From 1.12 on: an object by provider.
+fn allocations_by_provider(version: Microversion, at_least_one: bool) -> Schema {
+    let members = vec![("generation", Schema::integer()), ("resources", resources())];
+    let patterns = vec![(patterns::UUID, closed(members, &["resources"]))];
+    let allocations = Schema::Object(Object { patterns, at_least_one, ..Object::default() });
+    let mut members =
+        vec![("allocations", allocations), ("project_id", bounded(255)), ("user_id", bounded(255))];
+    let mut required = vec!["allocations", "project_id", "user_id"];
+    if version.at_least(28) {
+        members.push(("consumer_generation", Schema::IntegerOrNull));
+        required.push("consumer_generation");
+    }
+    if version.at_least(34) {
+        members.push(("mappings", mappings()));
+    }
+    if version.at_least(38) {
+        let name = Text {
+            pattern: Some(patterns::CLASS),
+            at_least_one: true,
+            longest: Some(255),
+            ..Text::default()
+        };
+        members.push(("consumer_type", Schema::String(name)));
+        required.push("consumer_type");
+    }
+    closed(members, &required)
+}
+
+fn mappings() -> Schema {
+    let providers = Schema::Array { items: Box::new(Schema::uuid()), at_least_one: true, unique: false };
+    let patterns = vec![(patterns::GROUP_SUFFIX, providers)];
+    Schema::Object(Object { patterns, open: true, at_least_one: true, ..Object::default() })
+}
+
+/// What several consumers shall hold.
+pub(super) fn many_allocations(version: Microversion, at_least_one: bool) -> Schema {
+    let patterns = vec![(patterns::UUID, allocations_by_provider(version, false))];
+    Schema::Object(Object { patterns, at_least_one, ..Object::default() })
+}
+
+pub(super) fn reshape(version: Microversion) -> Schema {
+    let patterns = vec![(patterns::UUID, inventories())];
+    let inventories = Schema::Object(Object { patterns, at_least_one: true, ..Object::default() });
+    let members = vec![("inventories", inventories), ("allocations", many_allocations(version, false))];
+    closed(members, &["inventories", "allocations"])
+}
+
+// Usages.
+
+pub(super) fn usage_query(version: Microversion) -> Schema {
+    let mut members = vec![("project_id", bounded(255)), ("user_id", bounded(255))];
+    if version.at_least(38) {
+        let pattern = Some(patterns::CONSUMER_TYPE_FILTER);
+        let text = Text { pattern, at_least_one: true, longest: Some(255), ..Text::default() };
+        members.push(("consumer_type", Schema::String(text)));
+    }
+    closed(members, &["project_id"])
+}
+
+// Allocation candidates.
+
+pub(super) fn candidate_query(version: Microversion) -> Schema {
+    let mut object = Object::default();
+    if version.at_least(16) {
+        let limit = Text { pattern: Some(patterns::POSITIVE), at_least_one: true, ..Text::default() };
+        object.members.push(("limit", Schema::String(limit)));
+    }
+    if version.at_least(25) {
+        let policy = Text { one_of: Some(&["none", "isolate"]), ..Text::default() };
+        object.members.push(("group_policy", Schema::String(policy)));
+        object.patterns = group_parameters(version);
+    } else {
+        let all = [(10, "resources"), (17, "required"), (21, "member_of")];
+        let known = all.into_iter().filter(|(since, _)| version.at_least(*since));
+        object.members.extend(known.map(|(_, name)| (name, Schema::string())));
+        object.required = vec!["resources"];
+    }
+    if version.at_least(35) {
+        object.members.push(("root_required", Schema::string()));
+    }
+    if version.at_least(36) {
+        object.members.push(("same_subtree", Schema::string()));
+    }
+    Schema::Object(object)
+}
+
+/// The parameters that may have a suffix.
+fn group_parameters(version: Microversion) -> Vec<(Pattern, Schema)> {
+    macro_rules! parameter {
+        ($name:literal, $suffix:literal, $is_suffix:path) => {
+            Pattern {
+                text: concat!("^", $name, "(", $suffix, ")?$").into(),
+                matches: |text| text.strip_prefix($name).is_some_and($is_suffix),
+            }
+        };
+    }
+    macro_rules! parameters {
+        ($suffix:literal, $is_suffix:path) => {
+            [
+                parameter!("resources", $suffix, $is_suffix),
+                parameter!("required", $suffix, $is_suffix),
+                parameter!("member_of", $suffix, $is_suffix),
+                parameter!("in_tree", $suffix, $is_suffix),
+            ]
+        };
+    }
+    let all = if version.at_least(33) {
+        parameters!("[a-zA-Z0-9_-]{1,64}", patterns::is_name_suffix)
+    } else {
+        parameters!("[1-9][0-9]*", patterns::is_number_suffix)
+    };
+    let known = if version.at_least(31) { 4 } else { 3 };
+    all.into_iter().take(known).map(|pattern| (pattern, Schema::string())).collect()
+}
