@@ -54,6 +54,12 @@ impl RequestState {
         rows
     }
 
+    /// Whether the host was given candidates, be it none.
+    #[must_use]
+    pub fn has(&self, row: Row) -> bool {
+        self.candidates.contains_key(&row)
+    }
+
     /// The allocation candidates of a host.
     #[must_use]
     pub fn candidates(&self, row: Row) -> &[AllocationCandidate] {

@@ -22,6 +22,8 @@ pub enum Extent {
     First,
     /// All, up to the limit.
     All,
+    /// The first one, and of the others as many as make this number in all hosts together.
+    Several(u64),
 }
 
 impl Extent {
@@ -75,7 +77,7 @@ impl PlacementQuery {
         extent: Extent,
         options: &candidates::Options,
     ) -> HostCandidates {
-        let mut found = Found { hosts, extent, by_host: FxHashMap::default(), waiting: 0 };
+        let mut found = Found { hosts, extent, by_host: FxHashMap::default(), waiting: 0, given: 0 };
         let requests = std::iter::once(&self.request).chain(&self.fallback);
         let unanswered = requests.filter_map(|request| found.ask(request, index, options).err()).collect();
         let mut state = RequestState::default();
@@ -91,6 +93,8 @@ struct Found<'a> {
     by_host: FxHashMap<Row, Vec<AllocationCandidate>>,
     /// Hosts whose trees have given candidates, but none that takes from the host itself.
     waiting: usize,
+    /// How many candidates hosts have got.
+    given: u64,
 }
 
 impl Found<'_> {
@@ -117,7 +121,16 @@ impl Found<'_> {
 
     /// Whether no host can get a first candidate any more, and none wants a second.
     fn is_complete(&self, candidates: &Candidates<'_>) -> bool {
-        self.extent == Extent::First && candidates.has_opened_all() && self.waiting == 0
+        !self.wants_more() && candidates.has_opened_all() && self.waiting == 0
+    }
+
+    /// Whether a host that has a candidate wants another.
+    const fn wants_more(&self) -> bool {
+        match self.extent {
+            Extent::First => false,
+            Extent::All => true,
+            Extent::Several(most) => self.given < most,
+        }
     }
 
     /// Gives the candidate to the hosts that it takes from.
@@ -140,11 +153,13 @@ impl Found<'_> {
 
     fn give(&mut self, host: Row, candidate: impl FnOnce() -> Option<AllocationCandidate>) {
         self.enter(host);
+        let wants_more = self.wants_more();
         let Some(candidates) = self.by_host.get_mut(&host) else { return };
-        if self.extent == Extent::All || candidates.is_empty() {
-            let waited = candidates.is_empty();
-            candidates.extend(candidate());
-            self.waiting -= usize::from(waited && !candidates.is_empty());
+        let waited = candidates.is_empty();
+        if let Some(candidate) = (waited || wants_more).then(candidate).flatten() {
+            candidates.push(candidate);
+            self.waiting -= usize::from(waited);
+            self.given += 1;
         }
     }
 
@@ -169,7 +184,7 @@ fn is_standard(name: &UnknownName) -> bool {
 }
 
 /// The candidate in UUIDs and names. There is none for a row or number that the topology it was found in does not have.
-fn written(candidate: &Candidate, query: &Query, topology: &Topology) -> Option<AllocationCandidate> {
+pub(crate) fn written(candidate: &Candidate, query: &Query, topology: &Topology) -> Option<AllocationCandidate> {
     let uuid = |row: Row| topology.provider(row).map(|provider| provider.uuid.to_string());
     let mut written = AllocationCandidate::default();
     for allocation in &candidate.allocations {

@@ -120,6 +120,12 @@ impl RankedHosts {
         self.replace(row, after, None);
     }
 
+    /// What is known to be free on the host's provider.
+    #[must_use]
+    pub fn free(&self, row: Row) -> HostFree {
+        self.amounts.get(row.index()).map_or(NOTHING, |amounts| std::array::from_fn(|class| amounts[class]))
+    }
+
     /// The `most` best hosts for one instance, best first: the first ones of the exhaustive pass.
     ///
     /// # Errors
@@ -150,7 +156,10 @@ impl RankedHosts {
         request.open_in(&self.forest, self.epoch, scene.hosts);
         let (judge, mut state) = (request.judge(scene), RequestState::default());
         let acceptable = |row| {
-            among.admits(row) && request.passes_class(scene.hosts, row) && judge.passes(row, &mut state)
+            among.admits(row)
+                && request.passes_class(scene.hosts, row)
+                && judge.passes(row, &mut state)
+                && among.accepts(row)
         };
         let ask = Ask { need: among.need, open: request.open(), acceptable };
         let found = self.forest.highest(ask, &self.weighing, most);
