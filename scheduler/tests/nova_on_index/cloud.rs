@@ -9,9 +9,7 @@ use berth_scheduler::nova::hosts::HostTable;
 use berth_scheduler::nova::placement_query::{
     ComputeNode, Extent, HostCandidates, Known, PlacementQuery, QueryError, placement_query,
 };
-use berth_scheduler::nova::select::{
-    AllocationCandidate, Chooser, Claimant, Claims, Decision, IndexClaims,
-};
+use berth_scheduler::nova::select::{AllocationCandidate, Chooser, Claimant, Claims, Decision, IndexClaims};
 use berth_scheduler::nova::{Options, RequestSpec, SelectDestinations};
 use uuid::Uuid;
 
@@ -100,12 +98,8 @@ impl LongWay {
         query.fallback.iter_mut().for_each(|fallback| fallback.limit = None);
         let mut state = self.ask(&query, &spec).state;
         let mut claims = Contested::new(&self.index, rival);
-        let what = SelectDestinations {
-            options: &self.options,
-            instances,
-            return_alternates: true,
-            now: NOW,
-        };
+        let what =
+            SelectDestinations { options: &self.options, instances, return_alternates: true, now: NOW };
         Ok(what.decide(&mut self.hosts, &mut spec, &mut state, &mut claims, &mut Last))
     }
 }

@@ -77,6 +77,8 @@ struct Counts {
     placed: usize,
     refused: usize,
     contested: usize,
+    /// Decisions that were made without looking at all hosts.
+    ranked: usize,
 }
 
 impl Run {
@@ -116,16 +118,23 @@ impl Run {
         let (spec, prepared) = &mut self.prepared[at];
         let computes = computes(&self.fleet);
         let mut claims = 0;
-        let expected = self.long.decide(&known(&self.fleet, &computes), spec.clone(), &instances, &mut |index, candidate| {
-            rival(index, candidate, &mut claims);
-        });
+        let expected = self.long.decide(
+            &known(&self.fleet, &computes),
+            spec.clone(),
+            &instances,
+            &mut |index, candidate| {
+                rival(index, candidate, &mut claims);
+            },
+        );
         let Some(prepared) = prepared else {
             assert!(expected.is_err());
             return;
         };
         let (expected, long_claims) = (expected.unwrap(), claims);
         claims = 0;
-        let found = self.short.decide(prepared, &instances, &mut |index, candidate| rival(index, candidate, &mut claims));
+        let found = self
+            .short
+            .decide(prepared, &instances, &mut |index, candidate| rival(index, candidate, &mut claims));
         assert_eq!(rows(&found), rows(&expected), "{:?}", prepared.spec());
         assert_eq!(found.result, expected.result);
         assert_eq!(claims, long_claims);
@@ -137,6 +146,7 @@ impl Run {
         }
         counts.contested += usize::from(claims > instances.len() as u128);
         counts.placed += usize::from(found.result.is_ok());
+        counts.ranked += usize::from(found.result.is_ok() && found.removed.iter().all(Vec::is_empty));
         counts.refused += usize::from(found.result.is_err());
         self.placed.push((instances, expected, found));
         self.leave(random);
@@ -147,7 +157,8 @@ impl Run {
         while self.placed.last().is_some_and(|(_, _, found)| found.result.is_err()) || random.one_in(3) {
             let Some((instances, mut expected, mut found)) = self.placed.pop() else { return };
             for instance in &instances {
-                let both = [&self.long.index, &*self.short.index].map(|index| index.release(consumer(instance)));
+                let both =
+                    [&self.long.index, &*self.short.index].map(|index| index.release(consumer(instance)));
                 assert_eq!(both[0], both[1]);
             }
             expected.undo(&mut self.long.hosts);
@@ -194,7 +205,7 @@ fn both_ways(kind: Kind, seeds: std::ops::Range<u64>) {
     let mut counts = Counts::default();
     for seed in seeds {
         let random = &mut Numbers(seed);
-        let hosts = random.pick(&[3, 10, 40, 150]);
+        let hosts = random.pick(if kind == Kind::Tangled { &[3, 10, 20] } else { &[3, 10, 40, 150] });
         let mut run = Run::new(kind, hosts, random);
         for step in 0..25 {
             run.step(random, &mut counts);
@@ -205,6 +216,7 @@ fn both_ways(kind: Kind, seeds: std::ops::Range<u64>) {
         run.check();
     }
     assert!(counts.placed > 100 && counts.refused > 20 && counts.contested > 5, "{counts:?}");
+    assert_eq!(counts.ranked > 100, kind != Kind::Tangled, "{counts:?}");
 }
 
 #[test]

@@ -89,7 +89,8 @@ impl Fleet {
 
     fn add_host(&mut self, number: usize, random: &mut Numbers) {
         let (vcpus, memory, disk) = random.pick(&[(8, 16_384, 200), (16, 32_768, 400), (4, 8_192, 0)]);
-        let mut inventories = vec![("VCPU", inventory(vcpus, random)), ("MEMORY_MB", inventory(memory, random))];
+        let mut inventories =
+            vec![("VCPU", inventory(vcpus, random)), ("MEMORY_MB", inventory(memory, random))];
         if disk > 0 {
             inventories.push(("DISK_GB", inventory(disk, random)));
         }
@@ -145,7 +146,12 @@ fn inventory(total: u32, random: &mut Numbers) -> Inventory {
     Inventory { reserved, units, allocation_ratio: random.pick(&[1.0, 1.0, 1.5]), ..Inventory::of(total) }
 }
 
-fn host_record(number: usize, provider: Uuid, (vcpus, memory, disk): (u32, u32, u32), random: &mut Numbers) -> Value {
+fn host_record(
+    number: usize,
+    provider: Uuid,
+    (vcpus, memory, disk): (u32, u32, u32),
+    random: &mut Numbers,
+) -> Value {
     let node = format!("host{number}");
     json!({
         "host": node, "node": node, "uuid": provider.to_string(),
@@ -168,7 +174,8 @@ fn aggregates() -> Vec<Aggregate> {
         metadata: [(key.to_owned(), value.to_owned())].into(),
         ..Aggregate::default()
     };
-    let zones = (0..).zip(ZONES).map(|(number, name)| aggregate(number, zone(number), ("availability_zone", name)));
+    let zones =
+        (0..).zip(ZONES).map(|(number, name)| aggregate(number, zone(number), ("availability_zone", name)));
     let tenants = (0..2).map(|number| aggregate(10 + number, tenant(number), ("filter_tenant_id", "tenant")));
     let others = (0..1).map(|number| aggregate(20 + number, uuid(5, number), ("trait:CUSTOM_A", "required")));
     zones.chain(tenants).chain(others).collect()

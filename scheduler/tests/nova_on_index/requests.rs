@@ -35,7 +35,8 @@ pub(crate) fn request(fleet: &Fleet, random: &mut Numbers) -> Value {
 
 fn group(hosts: usize, random: &mut Numbers) -> Value {
     let members: Vec<_> = (0..4).map(|_| uuid(9, random.below(hosts)).to_string()).collect();
-    let policy = random.pick(&["anti-affinity", "anti-affinity", "affinity", "soft-affinity", "soft-anti-affinity"]);
+    let policy =
+        random.pick(&["anti-affinity", "anti-affinity", "affinity", "soft-affinity", "soft-anti-affinity"]);
     json!({"policy": policy, "members": members, "hosts": []})
 }
 

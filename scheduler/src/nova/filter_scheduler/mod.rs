@@ -126,19 +126,12 @@ impl FilterScheduler {
         }
         let what = SelectDestinations { options: &self.options, instances, return_alternates, now };
         let (ranked_request, eligible) = prepared.parts();
-        let mut best = Best::new(
-            (&self.index, &self.view, &self.places),
-            (&mut self.ranked, ranked_request),
-            eligible,
-        );
-        what.decide_by(
-            &mut best,
-            &mut self.hosts,
-            &mut spec,
-            &mut RequestState::default(),
-            claims,
-            chooser,
-        )
+        // Where hosts are alike for a further instance, those come first that came first for the one before: an order that
+        // only looking at all of them can tell.
+        let ranked_request = ranked_request.filter(|_| instances.len() == 1);
+        let mut best =
+            Best::new((&self.index, &self.view, &self.places), (&mut self.ranked, ranked_request), eligible);
+        what.decide_by(&mut best, &mut self.hosts, &mut spec, &mut RequestState::default(), claims, chooser)
     }
 
     /// Compares what is kept with index and table. For a moment without changes.
@@ -154,7 +147,9 @@ impl FilterScheduler {
         }
         let expected = |row| self.places.of(row).and_then(|place| self.view.host(place)).unwrap_or(NOTHING);
         match self.hosts.rows().find(|&row| self.ranked.free(row) != expected(row)) {
-            Some(row) => Err(format!("{row}: {:?} free, expected {:?}", self.ranked.free(row), expected(row))),
+            Some(row) => {
+                Err(format!("{row}: {:?} free, expected {:?}", self.ranked.free(row), expected(row)))
+            }
             None => Ok(()),
         }
     }

@@ -21,8 +21,6 @@ pub(super) struct Best<'a> {
     offers: Offers<'a>,
     ranked: &'a mut RankedHosts,
     request: Option<&'a mut RankedRequest>,
-    /// The request of a further instance whose server group has grown, if that can be ranked.
-    grown: Option<Option<RankedRequest>>,
     /// What was left for the instance before, once all have been looked at.
     left: Option<Vec<Row>>,
 }
@@ -34,16 +32,12 @@ impl<'a> Best<'a> {
         eligible: &'a Eligible,
     ) -> Self {
         let known = RefCell::default();
-        Self { offers: Offers { index, view, places, eligible, known }, ranked, request, grown: None, left: None }
+        Self { offers: Offers { index, view, places, eligible, known }, ranked, request, left: None }
     }
 
     /// The `most` best hosts; none if only looking at all of them can tell.
     fn best(&mut self, scene: &Scene<'_>, most: usize) -> Option<Vec<Row>> {
-        let request = match &mut self.grown {
-            Some(grown) => grown.as_mut(),
-            None => self.request.as_deref_mut(),
-        };
-        let request = request.filter(|_| self.left.is_none())?;
+        let request = self.request.as_deref_mut().filter(|_| self.left.is_none())?;
         let eligible = self.offers.eligible;
         let is_host = |row| self.offers.is_host(row);
         let among = Among {
@@ -64,9 +58,6 @@ impl HostOrder for Best<'_> {
         state: &mut RequestState,
         chooser: &mut dyn Chooser,
     ) -> Result<Sorted, SelectError> {
-        if index > 0 && scene.request.instance_group.is_some() && self.left.is_none() {
-            self.grown = Some(RankedRequest::new(scene).filter(|_| self.request.is_some()));
-        }
         if let Some(mut rows) = self.best(scene, most) {
             let complete = rows.len() < most;
             if !rows.is_empty() {
@@ -75,10 +66,7 @@ impl HostOrder for Best<'_> {
             rows.iter().for_each(|&row| self.offers.give(row, state));
             return Ok(Sorted { rows, removed: Vec::new(), complete });
         }
-        let (rows, index) = match self.left.take() {
-            Some(left) => (left, index),
-            None => (self.offers.hosts(scene.hosts), 0),
-        };
+        let rows = self.left.take().unwrap_or_else(|| self.offers.hosts(scene.hosts));
         let mut sorted = by_driver(scene, Survivors::ordered(rows), index, state, chooser)?;
         self.left = Some(sorted.rows.clone());
         let offered = most.min(sorted.rows.len());

@@ -23,8 +23,12 @@ pub(super) struct Places {
 
 impl Places {
     pub(super) fn new(hosts: &HostTable, view: &View) -> Self {
-        let mut places =
-            Self { places: vec![None; hosts.len()], hosts: FxHashMap::default(), nested: BTreeSet::new(), shares: false };
+        let mut places = Self {
+            places: vec![None; hosts.len()],
+            hosts: FxHashMap::default(),
+            nested: BTreeSet::new(),
+            shares: false,
+        };
         for (place, provider) in view.topology().providers() {
             if let Some(host) = host_of(hosts, provider.uuid) {
                 places.put(host, place, provider.parent.is_some());

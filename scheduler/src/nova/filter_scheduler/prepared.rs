@@ -50,9 +50,7 @@ impl PreparedRequest {
     /// Whether the candidates of all hosts have to be known before one is chosen: filters look at them, or an instance
     /// might take what was a candidate for the next.
     pub(super) fn needs_all_candidates(&self, instances: usize) -> bool {
-        self.extent != Extent::First
-            || self.spec.is_rebuild()
-            || (instances > 1 && !self.eligible.is_exact())
+        self.extent != Extent::First || self.spec.is_rebuild() || (instances > 1 && !self.eligible.is_exact())
     }
 
     /// The question whose answer has every host. (The limit is there to spare Placement and the network; here it bounds

@@ -109,9 +109,11 @@ impl Found<'_> {
             Err(unknown) if is_standard(&unknown) => return Ok(()), // it exists, and no provider has it
             candidates => candidates?,
         };
+        // A host that shares what it has may come up in any candidate of another.
+        let may_end = !self.shares(candidates.topology());
         while let Some(candidate) = candidates.next() {
             let candidate = candidate?;
-            if self.is_complete(&candidates) {
+            if may_end && self.is_complete(&candidates) {
                 break;
             }
             self.take(&candidate, &query, candidates.topology());
@@ -121,7 +123,16 @@ impl Found<'_> {
 
     /// Whether no host can get a first candidate any more, and none wants a second.
     fn is_complete(&self, candidates: &Candidates<'_>) -> bool {
-        !self.wants_more() && candidates.has_opened_all() && self.waiting == 0
+        candidates.has_opened_all() && self.waiting == 0 && !self.wants_more()
+    }
+
+    /// Whether a provider in the tree of some host shares what it has.
+    fn shares(&self, topology: &Topology) -> bool {
+        let is_of_host = |row: u32| {
+            let root = topology.provider(Row(row)).and_then(|provider| topology.provider(provider.root));
+            root.is_some_and(|root| self.host(root.uuid).is_some())
+        };
+        topology.sharing().is_some_and(|rows| rows.iter().any(is_of_host))
     }
 
     /// Whether a host that has a candidate wants another.
@@ -184,7 +195,11 @@ fn is_standard(name: &UnknownName) -> bool {
 }
 
 /// The candidate in UUIDs and names. There is none for a row or number that the topology it was found in does not have.
-pub(crate) fn written(candidate: &Candidate, query: &Query, topology: &Topology) -> Option<AllocationCandidate> {
+pub(crate) fn written(
+    candidate: &Candidate,
+    query: &Query,
+    topology: &Topology,
+) -> Option<AllocationCandidate> {
     let uuid = |row: Row| topology.provider(row).map(|provider| provider.uuid.to_string());
     let mut written = AllocationCandidate::default();
     for allocation in &candidate.allocations {
