@@ -1,9 +1,12 @@
 //! The ranked search names the hosts that the exhaustive pass puts first, whatever the fleet, the options and the request.
 
-use berth_placement::Row;
+use berth_placement::kernel::{CLASSES, NOT_ASKED, NOTHING};
+use berth_placement::{HostFree, Row};
+use berth_scheduler::HostMask;
 use berth_scheduler::nova::filters::{RequestState, Scene, Survivors, run};
 use berth_scheduler::nova::hosts::{HostRecord, HostTable, Undo};
 use berth_scheduler::nova::numa::{CellAllocation, Consumer};
+use berth_scheduler::nova::ranked::Among;
 use berth_scheduler::nova::request_spec::Flavor;
 use berth_scheduler::nova::weighers::weigh;
 use berth_scheduler::nova::{Aggregate, FilterName, Options, RankedHosts, RankedRequest, RequestSpec};
@@ -107,10 +110,32 @@ fn options(random: &mut Lcg) -> Options {
     options
 }
 
+/// Few different amounts, so that hosts often have just what is needed, or nothing at all.
+fn free(random: &mut Lcg) -> HostFree {
+    if random.one_in(10) { NOTHING } else { std::array::from_fn(|_| random.pick(&[-4, 0, 4, 8, 16, 64])) }
+}
+
+fn need(random: &mut Lcg) -> HostFree {
+    std::array::from_fn(|_| random.pick(&[NOT_ASKED, 0, 1, 4, 5, 16]))
+}
+
+fn mask(hosts: usize, random: &mut Lcg) -> HostMask {
+    let mut mask = HostMask::default();
+    let outsiders = random.pick(&[1, 2, 5, 50]);
+    (0..).map(Row).take(hosts).for_each(|row| mask.set(row, !random.one_in(outsiders)));
+    mask
+}
+
+fn has_room(free: HostFree, need: HostFree) -> bool {
+    (0..CLASSES).all(|class| need[class] == NOT_ASKED || free[class] >= need[class])
+}
+
 struct World {
     options: Options,
     hosts: HostTable,
     ranked: RankedHosts,
+    /// What is free of the host classes, by row.
+    free: Vec<HostFree>,
     /// Hosts as they were before an instance came.
     arrived: Vec<(Row, Undo)>,
 }
@@ -136,13 +161,25 @@ impl World {
         let options = options(random);
         let hosts = HostTable::load(&records, &aggregates, &options.general, NOW).unwrap();
         let ranked = RankedHosts::new(&hosts, &options);
-        Self { options, hosts, ranked, arrived: Vec::new() }
+        let mut world = Self { options, hosts, ranked, free: vec![NOTHING; len], arrived: Vec::new() };
+        (0..).map(Row).take(len).for_each(|row| world.set_free(row, free(random)));
+        world
+    }
+
+    fn set_free(&mut self, row: Row, free: HostFree) {
+        self.free[row.index()] = free;
+        self.ranked.set_free(row, free);
     }
 
     /// The hosts that pass, best first; none if the request fails.
-    fn exhaustive(&self, request: &RequestSpec) -> Option<Vec<Row>> {
+    fn exhaustive(&self, request: &RequestSpec, among: &Among<'_>) -> Option<Vec<Row>> {
         let scene = Scene { hosts: &self.hosts, options: &self.options, request, now: NOW };
-        let outcome = run(&scene, Survivors::all(&self.hosts), 0, &mut RequestState::default()).ok()?;
+        let is_among = |row: &Row| {
+            has_room(self.free[row.index()], among.need)
+                && among.eligible.is_none_or(|mask| mask.contains(*row))
+        };
+        let hosts = Survivors::ordered(self.hosts.rows().filter(is_among).collect());
+        let outcome = run(&scene, hosts, 0, &mut RequestState::default()).ok()?;
         Some(weigh(&scene, &outcome.survivors.rows()).ok()?.into_iter().map(|host| host.row).collect())
     }
 
@@ -163,7 +200,7 @@ impl World {
     }
 }
 
-/// How many decisions the ranked search made.
+/// How many decisions the ranked search made. Every second step is about some of the hosts only.
 fn compare(len: usize, steps: usize, random: &mut Lcg) -> usize {
     let mut world = World::new(len, random);
     let mut requests: Vec<(RequestSpec, Option<RankedRequest>)> = (0..6)
@@ -178,11 +215,17 @@ fn compare(len: usize, steps: usize, random: &mut Lcg) -> usize {
     for step in 0..steps {
         let number = usize::try_from(random.below(6)).unwrap();
         let (spec, ranked) = &mut requests[number];
-        let expected = world.exhaustive(spec);
+        let eligible = mask(len, random);
+        let among = match random.below(4) {
+            0 => Among { need: need(random), eligible: Some(&eligible) },
+            1 => Among { need: need(random), eligible: None },
+            _ => Among::default(),
+        };
+        let expected = world.exhaustive(spec, &among);
         if let Some(ranked) = ranked {
             let scene = Scene { hosts: &world.hosts, options: &world.options, request: spec, now: NOW };
             for most in [1, 3, 10_000] {
-                let Ok(found) = world.ranked.best(&scene, ranked, most) else { continue };
+                let Ok(found) = world.ranked.best_among(among, &scene, ranked, most) else { continue };
                 decided += 1;
                 let expected = expected.as_ref().expect("a request that fails is not ranked");
                 assert_eq!(
@@ -192,6 +235,8 @@ fn compare(len: usize, steps: usize, random: &mut Lcg) -> usize {
                 );
             }
         }
+        let row = Row(u32::try_from(random.below(len as u64)).unwrap());
+        world.set_free(row, free(random));
         let best = expected.and_then(|rows| rows.first().copied());
         let flavor = requests[number].0.flavor.clone();
         match best {

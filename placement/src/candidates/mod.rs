@@ -16,9 +16,11 @@ mod restrictions;
 mod scope;
 mod search;
 mod summaries;
+mod tree_query;
 mod work;
 
 pub use candidate::{Candidate, Mappings};
 pub use query::{Group, GroupPolicy, Options, Query, Strategy, UnknownName, WorkExceeded};
 pub use search::Candidates;
 pub use summaries::{ClassSummary, ProviderSummary};
+pub use tree_query::{TreeCandidates, TreeQuery};

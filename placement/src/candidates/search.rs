@@ -91,6 +91,13 @@ impl<'index> Candidates<'index> {
         &self.topology
     }
 
+    /// Whether no tree is left that has not been opened: with [`Strategy::BreadthFirst`], each tree has given its first
+    /// candidate, and the latest is a further one of its tree.
+    #[must_use]
+    pub const fn has_opened_all(&self) -> bool {
+        self.anchors.is_none()
+    }
+
     /// The next candidate, which may be one that another tree had before.
     fn find(&mut self) -> Result<Option<Found>, WorkExceeded> {
         loop {

@@ -10,6 +10,7 @@
 
 pub mod aggregates;
 pub mod explain;
+pub mod filter_scheduler;
 pub mod filters;
 pub mod hosts;
 pub mod numa;
@@ -25,6 +26,7 @@ pub mod version;
 pub mod weighers;
 
 pub use aggregates::Aggregate;
+pub use filter_scheduler::{FilterScheduler, PreparedRequest};
 pub use filters::FilterName;
 pub use hosts::HostTable;
 pub use options::Options;

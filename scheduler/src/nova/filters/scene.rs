@@ -39,10 +39,25 @@ pub struct RequestState {
 }
 
 impl RequestState {
-    /// Gives a host its allocation candidates, in placement's order. A host without any has none.
+    /// Gives a host its allocation candidates, in placement's order. It may be none: then the host is among those that
+    /// are filtered and weighed, but cannot be claimed. A host that was given nothing at all is not.
     pub fn give(&mut self, row: Row, candidates: Vec<AllocationCandidate>) {
         self.left.insert(row, (0..candidates.len()).collect());
         self.candidates.insert(row, candidates);
+    }
+
+    /// The hosts that were given candidates, in order of row.
+    #[must_use]
+    pub fn hosts(&self) -> Vec<Row> {
+        let mut rows: Vec<Row> = self.candidates.keys().copied().collect();
+        rows.sort_unstable();
+        rows
+    }
+
+    /// Whether the host was given candidates, be it none.
+    #[must_use]
+    pub fn has(&self, row: Row) -> bool {
+        self.candidates.contains_key(&row)
     }
 
     /// The allocation candidates of a host.

@@ -17,6 +17,14 @@ pub struct Undo {
     instance: Option<String>,
 }
 
+impl Undo {
+    /// The host.
+    #[must_use]
+    pub const fn row(&self) -> Row {
+        self.row
+    }
+}
+
 impl HostTable {
     /// Takes from the row what the instance needs, so that the next decision sees it. `topology`, the instance's NUMA
     /// cells, becomes what was fitted.

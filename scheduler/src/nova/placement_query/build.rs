@@ -67,7 +67,8 @@ impl<'a> Key<'a> {
     }
 }
 
-fn is_suffix(text: &str) -> bool {
+/// Whether the text may stand behind the name of a parameter. The unsuffixed group has the empty one.
+pub(super) fn is_suffix(text: &str) -> bool {
     text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
 }
 

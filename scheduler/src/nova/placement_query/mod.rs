@@ -1,8 +1,8 @@
 //! The query with which Nova asks Placement for hosts.
 //!
 //! [`placement_query`] first runs the pre-filters, which write aggregates and traits into the request spec, then
-//! translates flavor, image, ports and devices into a [`ResourceRequest`]. Berth can search its own index with that;
-//! [`ResourceRequest::to_query_string`] is the text that Nova would send.
+//! translates flavor, image, ports and devices into a [`ResourceRequest`]. [`PlacementQuery::ask`] searches the index
+//! with that, and no text is made or read; [`ResourceRequest::to_query_string`] is the text that Nova would send.
 //!
 //! Facts that Nova looks up elsewhere come in as [`Known`]: this module performs no I/O.
 
@@ -11,6 +11,8 @@ mod cpu_mask;
 mod destination;
 mod error;
 mod guest;
+mod index_query;
+mod on_index;
 mod pci_groups;
 mod pinning;
 mod prefilter;
@@ -26,6 +28,9 @@ use crate::nova::{Aggregate, Options, RequestSpec};
 use build::Pinning;
 
 pub use error::QueryError;
+pub use index_query::MalformedQuery;
+pub(crate) use on_index::written;
+pub use on_index::{Extent, HostCandidates, Unanswered};
 pub use pci_groups::DeviceRequest;
 pub use resource_request::{GroupPolicy, RequestGroup, ResourceRequest};
 

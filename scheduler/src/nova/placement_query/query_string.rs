@@ -16,11 +16,8 @@ impl ResourceRequest {
     #[must_use]
     pub fn to_parameters(&self) -> Vec<(String, String)> {
         let mut parameters = self.request_parameters();
-        for (suffix, group) in self.groups() {
-            // The unsuffixed group is named only when something is asked of it.
-            if !group.is_empty() || group.in_tree.is_some() {
-                parameters.extend(group.parameters(suffix));
-            }
+        for (suffix, group) in self.asked_groups() {
+            parameters.extend(group.parameters(suffix));
         }
         parameters.sort();
         parameters

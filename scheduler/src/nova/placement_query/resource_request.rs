@@ -80,6 +80,11 @@ impl ResourceRequest {
         std::iter::once(("", &self.unsuffixed)).chain(suffixed)
     }
 
+    /// The groups that a query names: those of which something is asked.
+    pub(super) fn asked_groups(&self) -> impl Iterator<Item = (&str, &RequestGroup)> {
+        self.groups().filter(|(_, group)| !group.is_empty() || group.in_tree.is_some())
+    }
+
     /// The group of a suffix, new if need be; the empty suffix is the unsuffixed group.
     pub(super) fn group(&mut self, suffix: &str) -> &mut RequestGroup {
         match suffix {

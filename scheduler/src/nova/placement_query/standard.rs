@@ -33,7 +33,12 @@ const CUSTOM: &str = "CUSTOM_";
 
 /// Whether the name is a standard resource class or says that it is a custom one.
 pub(super) fn is_resource_class(name: &str) -> bool {
-    name.starts_with(CUSTOM) || RESOURCE_CLASSES.contains(&name)
+    name.starts_with(CUSTOM) || is_standard_class(name)
+}
+
+/// Whether the name is a standard resource class.
+pub(super) fn is_standard_class(name: &str) -> bool {
+    RESOURCE_CLASSES.contains(&name)
 }
 
 /// Whether the name is a standard trait.

@@ -7,13 +7,17 @@
 //! Some requests need every host looked at: those with NUMA cells or devices, JSON queries, soft server groups, forced
 //! hosts. So do fleets whose aggregates override multipliers, or whose weights are no whole numbers on any grid of powers
 //! of two. [`RankedRequest::new`] and [`RankedHosts::best`] say so, and the exhaustive pass answers.
+//!
+//! Fed with what is free on the index ([`RankedHosts::set_free`]), one search also sees to capacity, and through a mask to
+//! traits, aggregates and whatever else Placement would have been asked ([`RankedHosts::best_among`]).
 
+mod among;
 mod classes;
 mod grid;
 mod request;
 
-use berth_placement::Row;
-use berth_placement::kernel::{CLASSES, NOT_ASKED};
+use berth_placement::kernel::{CLASSES, NOTHING};
+use berth_placement::{HostFree, Row};
 
 use smallvec::SmallVec;
 
@@ -32,6 +36,7 @@ use crate::tuning::Tuning;
 use classes::Classes;
 use grid::Grid;
 
+pub use among::Among;
 pub use request::RankedRequest;
 
 /// The free amounts of the host classes, then one column for each weigher.
@@ -71,7 +76,7 @@ impl RankedHosts {
         let mut ranked = Self {
             raw: RawColumns::new(hosts, options),
             grids: Vec::new(),
-            amounts: vec![[0; COLUMNS]; hosts.len()],
+            amounts: vec![NOTHING_KNOWN; hosts.len()],
             kinds: hosts.rows().map(|row| kind_of(hosts, row)).collect(),
             classes: Classes::new(hosts),
             sound: weighing.is_some(),
@@ -89,7 +94,7 @@ impl RankedHosts {
     /// are not tried again.
     pub fn follow(&mut self, hosts: &HostTable, options: &Options, row: Row) {
         if hosts.len() != self.amounts.len() {
-            *self = Self { epoch: (self.epoch.0 + 1, 0), ..Self::new(hosts, options) };
+            self.start_anew(hosts, options);
             return;
         }
         self.raw.update(hosts, options, &[row]);
@@ -101,11 +106,24 @@ impl RankedHosts {
             self.lay_out(hosts); // on other grids, if there are any
             return;
         };
-        let before = std::mem::replace(&mut self.amounts[row.index()], after);
         let kind = kind_of(hosts, row);
         let new_kind = (std::mem::replace(&mut self.kinds[row.index()], kind) != kind).then_some(kind);
         self.epoch.1 += u64::from(new_kind.is_some());
-        self.forest.update(row, Some(before), Some(after), new_kind);
+        self.replace(row, after, new_kind);
+    }
+
+    /// Takes in what is free on the host's provider, as a [`View`](berth_placement::View) of the index says. Until then a
+    /// host has no inventory.
+    pub fn set_free(&mut self, row: Row, free: HostFree) {
+        let Some(mut after) = self.amounts.get(row.index()).copied() else { return };
+        after[..CLASSES].copy_from_slice(&free);
+        self.replace(row, after, None);
+    }
+
+    /// What is known to be free on the host's provider.
+    #[must_use]
+    pub fn free(&self, row: Row) -> HostFree {
+        self.amounts.get(row.index()).map_or(NOTHING, |amounts| std::array::from_fn(|class| amounts[class]))
     }
 
     /// The `most` best hosts for one instance, best first: the first ones of the exhaustive pass.
@@ -118,13 +136,32 @@ impl RankedHosts {
         request: &mut RankedRequest,
         most: usize,
     ) -> Result<SmallVec<[Row; 4]>, LookAtAll> {
+        self.best_among(Among::default(), scene, request, most)
+    }
+
+    /// As [`Self::best`], among some of the hosts: the first ones of an exhaustive pass over them alone.
+    ///
+    /// # Errors
+    /// [`LookAtAll`]: ask the exhaustive pass.
+    pub fn best_among(
+        &mut self,
+        among: Among<'_>,
+        scene: &Scene<'_>,
+        request: &mut RankedRequest,
+        most: usize,
+    ) -> Result<SmallVec<[Row; 4]>, LookAtAll> {
         if !self.sound || !request.judge_classes(scene, &self.classes) {
             return Err(LookAtAll);
         }
         request.open_in(&self.forest, self.epoch, scene.hosts);
         let (judge, mut state) = (request.judge(scene), RequestState::default());
-        let acceptable = |row| request.passes_class(scene.hosts, row) && judge.passes(row, &mut state);
-        let ask = Ask { need: [NOT_ASKED; CLASSES], open: request.open(), acceptable };
+        let acceptable = |row| {
+            among.admits(row)
+                && request.passes_class(scene.hosts, row)
+                && judge.passes(row, &mut state)
+                && among.accepts(row)
+        };
+        let ask = Ask { need: among.need, open: request.open(), acceptable };
         let found = self.forest.highest(ask, &self.weighing, most);
         if let Some(order) = found.ideal
             && self.tuning.is_due(found.effort, self.amounts.len().div_ceil(64))
@@ -152,6 +189,22 @@ impl RankedHosts {
             Some(row) => Err(format!("{row}: {:?}, expected {:?}", kept(row), expected(row))),
             None if self.sound => self.forest.check(self.ranked()),
             None => Ok(()),
+        }
+    }
+
+    /// For another number of hosts. What is free on those that stay is kept.
+    fn start_anew(&mut self, hosts: &HostTable, options: &Options) {
+        let epoch = (self.epoch.0 + 1, 0);
+        let before = std::mem::replace(self, Self { epoch, ..Self::new(hosts, options) }).amounts;
+        for (row, amounts) in (0..).map(Row).zip(before) {
+            self.set_free(row, std::array::from_fn(|class| amounts[class]));
+        }
+    }
+
+    fn replace(&mut self, row: Row, after: Amounts, new_kind: Option<HostKind>) {
+        let before = std::mem::replace(&mut self.amounts[row.index()], after);
+        if self.sound {
+            self.forest.update(row, Some(before), Some(after), new_kind);
         }
     }
 
@@ -188,9 +241,9 @@ impl RankedHosts {
             .map(|((row, &kind), &amounts)| (row, kind, amounts))
     }
 
-    /// The row's weights as whole numbers; none if one is between the lines of its grid.
+    /// The row's weights as whole numbers, beside what is free; none if one is between the lines of its grid.
     fn amounts_of(&self, row: Row) -> Option<Amounts> {
-        let mut amounts = [0; COLUMNS];
+        let mut amounts = self.amounts[row.index()];
         for ((amount, &name), grid) in amounts[CLASSES..].iter_mut().zip(&self.weighers).zip(&self.grids) {
             if let Some(weights) = self.raw.column(name) {
                 *amount = grid.whole(weights[row.index()])?;
@@ -199,16 +252,28 @@ impl RankedHosts {
         Some(amounts)
     }
 
-    /// Of all hosts.
+    /// Of all hosts, in columns that count.
     fn extremes(&self) -> Extremes<COLUMNS> {
         let column = |column: usize| self.amounts.iter().map(move |amounts| amounts[column]);
         let low = |at: usize| if self.weighing.lows[at] == Low::Smallest { column(at).min() } else { None };
+        let high = |at: usize| if self.weighing.multipliers[at] == 0.0 { None } else { column(at).max() };
         Extremes {
             low: std::array::from_fn(|at| low(at).unwrap_or(0)),
-            high: std::array::from_fn(|at| column(at).max().unwrap_or(0)),
+            high: std::array::from_fn(|at| high(at).unwrap_or(0)),
         }
     }
 }
+
+/// Of a host that nothing has been said of: no inventory.
+const NOTHING_KNOWN: Amounts = {
+    let mut amounts = [0; COLUMNS];
+    let mut class = 0;
+    while class < CLASSES {
+        amounts[class] = NOTHING[class];
+        class += 1;
+    }
+    amounts
+};
 
 const NOTHING_COUNTS: Weighing<COLUMNS> =
     Weighing { multipliers: [0.0; COLUMNS], lows: [Low::Zero; COLUMNS] };

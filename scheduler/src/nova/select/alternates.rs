@@ -8,28 +8,43 @@ use crate::nova::filters::{RequestState, Scene};
 /// A host that was chosen, and what was claimed there.
 pub(super) type Chosen = (Row, Option<AllocationCandidate>);
 
-/// For each chosen host the host itself and up to `alternates` of the sorted hosts: in the same cell, not chosen for
-/// any instance, and with an allocation candidate left where placement is asked (`with_placement`). Instances share
-/// alternates: builds seldom fail.
-pub(super) fn with_alternates(
-    scene: &Scene<'_>,
-    state: &RequestState,
-    chosen: &[Chosen],
-    sorted: &[Row],
-    alternates: usize,
-    with_placement: bool,
-) -> Vec<Vec<Selection>> {
-    let is_chosen = |row: &Row| chosen.iter().any(|(other, _)| other == row);
-    let cell = |row: &Row| &scene.hosts.class(*row).cell_uuid;
-    let eligible = |row: &&Row| !is_chosen(row) && (!with_placement || state.first(**row).is_some());
-    let selection = |row: &Row| {
-        let candidate = if with_placement { state.first(*row).cloned() } else { None };
-        Selection::new(scene, state, *row, candidate)
-    };
-    let of_one = |(row, claimed): &Chosen| {
-        let first = Selection::new(scene, state, *row, claimed.clone());
-        let others = sorted.iter().filter(|other| cell(other) == cell(row)).filter(eligible);
-        std::iter::once(first).chain(others.take(alternates).map(selection)).collect()
-    };
-    chosen.iter().map(of_one).collect()
+/// Hosts from which alternates are taken.
+pub(super) struct Pool<'a> {
+    pub(super) scene: Scene<'a>,
+    pub(super) state: &'a RequestState,
+    pub(super) chosen: &'a [Chosen],
+    pub(super) sorted: &'a [Row],
+    /// Whether placement is asked: then an alternate has an allocation candidate left.
+    pub(super) with_placement: bool,
+}
+
+impl<'a> Pool<'a> {
+    /// The sorted hosts that may stand in for a chosen one: in the same cell, and not chosen for any instance. Instances share
+    /// alternates: builds seldom fail.
+    fn alternates(&self, chosen: Row) -> impl Iterator<Item = Row> {
+        let cell = |row: Row| &self.scene.hosts.class(row).cell_uuid;
+        let is_chosen = |row: Row| self.chosen.iter().any(|(other, _)| *other == row);
+        let can_be_had = |row: Row| !self.with_placement || self.state.first(row).is_some();
+        let rows = self.sorted.iter().copied();
+        rows.filter(move |&row| cell(row) == cell(chosen) && !is_chosen(row) && can_be_had(row))
+    }
+
+    /// Whether there are so many alternates for each instance.
+    pub(super) fn has(&self, alternates: usize) -> bool {
+        self.chosen.iter().all(|(row, _)| self.alternates(*row).take(alternates).count() == alternates)
+    }
+
+    /// For each chosen host the host itself and up to so many alternates.
+    pub(super) fn selections(&self, alternates: usize) -> Vec<Vec<Selection>> {
+        let selection = |row: Row, candidate| Selection::new(&self.scene, self.state, row, candidate);
+        let alternate = |row: Row| {
+            let candidate = if self.with_placement { self.state.first(row).cloned() } else { None };
+            selection(row, candidate)
+        };
+        let of_one = |(row, claimed): &Chosen| {
+            let others = self.alternates(*row).take(alternates).map(alternate);
+            std::iter::once(selection(*row, claimed.clone())).chain(others).collect()
+        };
+        self.chosen.iter().map(of_one).collect()
+    }
 }

@@ -2,13 +2,13 @@
 
 use berth_placement::Row;
 
-use super::alternates::{Chosen, with_alternates};
-use super::chance::any_host;
-use super::{AllocationCandidate, Chooser, Claims, SelectError, Selection, Sorted, sorted_hosts};
-use crate::nova::filters::{RequestState, Scene, Step, Survivors, cell_allocation};
+use super::alternates::{Chosen, Pool};
+use super::order::{HostOrder, LookAtAll};
+use super::{AllocationCandidate, Chooser, Claims, SelectError, Selection, Sorted};
+use crate::nova::filters::{RequestState, Scene, Step, cell_allocation};
 use crate::nova::hosts::{HostTable, Undo};
 use crate::nova::numa::{Consumer, InstanceTopology, Limits};
-use crate::nova::options::{Driver, Options};
+use crate::nova::options::Options;
 use crate::nova::pci::ProviderMapping;
 use crate::nova::request_spec::RequestSpec;
 
@@ -30,7 +30,8 @@ pub struct SelectDestinations<'a> {
 pub struct Decision {
     /// For each instance the chosen host and its alternates.
     pub result: Result<Vec<Vec<Selection>>, SelectError>,
-    /// Hosts removed by each constraint, for each instance that was tried.
+    /// Hosts removed by each constraint, for each instance that was tried. A ranked search does not look at hosts that cannot
+    /// win, and counts none.
     pub removed: Vec<Vec<(Step, usize)>>,
     /// What the decision changed in the table, in order.
     pub changes: Vec<Undo>,
@@ -50,6 +51,7 @@ struct Selecting<'a> {
     hosts: &'a mut HostTable,
     request: &'a mut RequestSpec,
     state: &'a mut RequestState,
+    order: &'a mut dyn HostOrder,
     chooser: &'a mut dyn Chooser,
     removed: Vec<Vec<(Step, usize)>>,
     changes: Vec<Undo>,
@@ -63,8 +65,8 @@ impl SelectDestinations<'_> {
     /// are no more claims for an instance than hosts that are left. An instance sees only hosts that were left for the
     /// instance before it. If one instance finds none, all claims are given back.
     ///
-    /// `state` brings the allocation candidates. A rebuild is a question about the hosts the table has: nothing is
-    /// claimed and no candidates are needed. `request` changes as it does in Nova: instance, NUMA cells as they were
+    /// `state` brings the allocation candidates, and with them the hosts to choose from. A rebuild is a question about
+    /// all hosts the table has: nothing is claimed and no candidates are needed. `request` changes as it does in Nova: instance, NUMA cells as they were
     /// fitted, hosts of the server group.
     pub fn decide(
         self,
@@ -74,9 +76,22 @@ impl SelectDestinations<'_> {
         claims: &mut dyn Claims,
         chooser: &mut dyn Chooser,
     ) -> Decision {
+        self.decide_by(&mut LookAtAll::default(), hosts, request, state, claims, chooser)
+    }
+
+    /// [`Self::decide`] among the hosts that `order` knows.
+    pub(crate) fn decide_by(
+        self,
+        order: &mut dyn HostOrder,
+        hosts: &mut HostTable,
+        request: &mut RequestSpec,
+        state: &mut RequestState,
+        claims: &mut dyn Claims,
+        chooser: &mut dyn Chooser,
+    ) -> Decision {
         let (removed, changes, chosen) = (Vec::new(), Vec::new(), Vec::new());
         let mut selecting =
-            Selecting { what: self, hosts, request, state, chooser, removed, changes, chosen };
+            Selecting { what: self, hosts, request, state, order, chooser, removed, changes, chosen };
         let result = selecting.select(claims);
         if result.is_err() {
             let claimed =
@@ -94,53 +109,63 @@ impl Selecting<'_> {
 
     fn select(&mut self, claims: &mut dyn Claims) -> Result<Vec<Vec<Selection>>, SelectError> {
         let with_placement = !self.request.is_rebuild();
-        let mut rows: Option<Vec<Row>> = None;
+        let mut last = None;
         for (index, instance) in self.what.instances.iter().enumerate() {
             self.request.instance_uuid.clone_from(instance);
-            let sorted = self.sorted(rows.take(), index)?;
-            let found =
-                if with_placement { self.claim(instance, &sorted, claims) } else { Self::first(&sorted) };
-            rows = Some(sorted);
+            let mut sorted = self.sorted(index)?;
+            let found = if with_placement {
+                self.claim(instance, &mut sorted, claims)
+            } else {
+                sorted.rows.first().map(|&row| (row, None))
+            };
             let Some((row, candidate)) = found else { break };
             let mapping = candidate.as_ref().map(|candidate| self.mapping(candidate)).transpose();
             self.chosen.push((row, candidate));
+            if self.what.instances.len() == 1 {
+                self.look_for_alternates(&mut sorted); // in the order of before
+            }
+            last = Some(sorted);
             self.consume(row, instance, mapping?.as_ref());
         }
         let (placed, wanted) = (self.chosen.len(), self.what.instances.len());
-        if placed < wanted || wanted == 0 {
-            return Err(SelectError::NoValidHost { placed, wanted });
+        match last {
+            Some(sorted) if placed == wanted => self.selections(sorted),
+            _ => Err(SelectError::NoValidHost { placed, wanted }),
         }
-        self.selections(rows.unwrap_or_default(), with_placement)
     }
 
-    fn first(sorted: &[Row]) -> Option<Chosen> {
-        sorted.first().map(|&row| (row, None))
+    /// The hosts for an instance, of those that were left for the instance before it.
+    fn sorted(&mut self, index: usize) -> Result<Sorted, SelectError> {
+        let subset = self.what.options.filter_scheduler.host_subset_size;
+        let most = subset.max(1 + self.alternates()) + self.chosen.len();
+        let Self { what, hosts, request, state, order, chooser, .. } = self;
+        let scene = Scene { hosts, options: what.options, request, now: what.now };
+        let mut sorted = order.sort(&scene, index, most, state, *chooser)?;
+        self.removed.push(std::mem::take(&mut sorted.removed));
+        Ok(sorted)
     }
 
-    /// The hosts for an instance: of all, or of those that were left for the instance before it.
-    fn sorted(&mut self, rows: Option<Vec<Row>>, index: usize) -> Result<Vec<Row>, SelectError> {
-        let survivors = rows.map_or_else(|| Survivors::all(self.hosts), Survivors::ordered);
-        let scene = Scene {
-            hosts: self.hosts,
-            options: self.what.options,
-            request: self.request,
-            now: self.what.now,
-        };
-        let sort = match self.what.options.scheduler.driver {
-            Driver::ChanceScheduler => any_host,
-            Driver::FilterScheduler | Driver::CachingScheduler => sorted_hosts,
-        };
-        let Sorted { rows, removed } = sort(&scene, survivors, index, self.state, self.chooser)?;
-        self.removed.push(removed);
-        Ok(rows)
+    /// Adds the next best hosts, if there are any.
+    fn extend(&mut self, sorted: &mut Sorted) {
+        let Self { what, hosts, request, state, order, .. } = self;
+        let scene = Scene { hosts, options: what.options, request, now: what.now };
+        order.extend(&scene, state, sorted);
     }
 
     /// Claims the first host that can be had.
-    fn claim(&self, instance: &str, sorted: &[Row], claims: &mut dyn Claims) -> Option<Chosen> {
-        sorted.iter().find_map(|&row| {
-            let candidate = self.state.first(row)?;
-            claims.claim(instance, row, candidate).then(|| (row, Some(candidate.clone())))
-        })
+    fn claim(&mut self, instance: &str, sorted: &mut Sorted, claims: &mut dyn Claims) -> Option<Chosen> {
+        let mut tried = 0;
+        loop {
+            let found = sorted.rows[tried..].iter().find_map(|&row| {
+                let candidate = self.state.first(row)?;
+                claims.claim(instance, row, candidate).then(|| (row, Some(candidate.clone())))
+            });
+            tried = sorted.rows.len();
+            if found.is_some() || sorted.complete {
+                return found;
+            }
+            self.extend(sorted);
+        }
     }
 
     /// The providers that serve the requested groups.
@@ -173,6 +198,7 @@ impl Selecting<'_> {
             self.hosts.place_instance(row, instance, &mut change);
         }
         self.changes.push(change);
+        self.order.follow(self.hosts, self.what.options, row);
     }
 
     fn unmapped_groups(&self) -> std::collections::BTreeMap<String, Vec<String>> {
@@ -180,18 +206,36 @@ impl Selecting<'_> {
         groups.filter_map(|group| group.requester_id.clone()).map(|id| (id, Vec::new())).collect()
     }
 
-    /// With several instances the hosts are sorted once more, since the chosen ones are fuller now.
-    fn selections(
-        &mut self,
-        mut rows: Vec<Row>,
-        with_placement: bool,
-    ) -> Result<Vec<Vec<Selection>>, SelectError> {
+    /// How many alternates each instance is to have.
+    fn alternates(&self) -> usize {
         let wanted = self.what.options.scheduler.max_attempts.saturating_sub(1) as usize;
-        let alternates = if self.what.return_alternates { wanted } else { 0 };
+        if self.what.return_alternates { wanted } else { 0 }
+    }
+
+    /// With several instances the hosts are sorted once more, since the chosen ones are fuller now.
+    fn selections(&mut self, mut sorted: Sorted) -> Result<Vec<Vec<Selection>>, SelectError> {
         let last = self.chosen.len() - 1;
-        if last > 0 && alternates > 0 {
-            rows = self.sorted(Some(rows), last)?;
+        if last > 0 && self.alternates() > 0 {
+            sorted = self.sorted(last)?;
+            self.look_for_alternates(&mut sorted);
         }
-        Ok(with_alternates(&self.scene(), self.state, &self.chosen, &rows, alternates, with_placement))
+        Ok(self.pool(&sorted).selections(self.alternates()))
+    }
+
+    /// Adds hosts until each instance has its alternates, or there are no more.
+    fn look_for_alternates(&mut self, sorted: &mut Sorted) {
+        while !sorted.complete && !self.pool(sorted).has(self.alternates()) {
+            self.extend(sorted);
+        }
+    }
+
+    fn pool<'a>(&'a self, sorted: &'a Sorted) -> Pool<'a> {
+        Pool {
+            scene: self.scene(),
+            state: self.state,
+            chosen: &self.chosen,
+            sorted: &sorted.rows,
+            with_placement: !self.request.is_rebuild(),
+        }
     }
 }

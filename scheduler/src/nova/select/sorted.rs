@@ -13,6 +13,8 @@ pub struct Sorted {
     pub rows: Vec<Row>,
     /// Hosts removed by each constraint, in order.
     pub removed: Vec<(Step, usize)>,
+    /// Whether these are all hosts that pass; if not, they are the best of them.
+    pub complete: bool,
 }
 
 /// Filters and weighs the hosts for the `index`-th instance.
@@ -40,10 +42,15 @@ pub fn sorted_hosts(
         if options.shuffle_best_same_weighed_hosts {
             shuffle_best(&weighed, &mut rows, chooser);
         }
-        let chosen = chooser.choose(rows.len().min(options.host_subset_size.max(1)));
-        rows[..=chosen].rotate_right(1);
+        draw(&mut rows, options.host_subset_size, chooser);
     }
-    Ok(Sorted { rows, removed: outcome.removed })
+    Ok(Sorted { rows, removed: outcome.removed, complete: true })
+}
+
+/// Draws one of the first `subset` rows and puts it before the others.
+pub(crate) fn draw(rows: &mut [Row], subset: usize, chooser: &mut dyn Chooser) {
+    let chosen = chooser.choose(rows.len().min(subset.max(1)));
+    rows[..=chosen].rotate_right(1);
 }
 
 fn shuffle_best(weighed: &[Weighed], rows: &mut [Row], chooser: &mut dyn Chooser) {

@@ -1,0 +1,147 @@
+//! A query put to one tree at a time, by who has other reasons to look at a tree first.
+
+use std::sync::Arc;
+
+use crate::ids::Row;
+use crate::index::Index;
+use crate::topology::{Provider, Topology};
+
+use super::anchors::Anchors;
+use super::candidate::Candidate;
+use super::expansion::Expansion;
+use super::need::Amounts;
+use super::plan::{Plan, Resolved, resolve};
+use super::query::{Options, Query, UnknownName, WorkExceeded};
+use super::work::Work;
+
+/// A query worked out for one snapshot of the topology. Amounts are always those of the moment.
+pub struct TreeQuery {
+    topology: Arc<Topology>,
+    options: Options,
+    /// None when nothing can match.
+    search: Option<(Plan, Anchors)>,
+    on_root: Amounts,
+    is_all_on_root: bool,
+}
+
+impl Index {
+    /// Works out a query for single trees. [`Query::limit`] has no meaning for them.
+    ///
+    /// # Errors
+    /// A class or trait that is not known; then there are no candidates.
+    pub fn tree_query(&self, query: &Query, options: &Options) -> Result<TreeQuery, UnknownName> {
+        let topology = self.topology();
+        let plan = match resolve(self, &topology, query) {
+            Resolved::Plan(plan) => Some(plan),
+            Resolved::Nothing => None,
+            Resolved::Unknown(unknown, _) => return Err(unknown),
+        };
+        let on_root = plan.as_ref().map(|plan| on_root(&topology, plan)).unwrap_or_default();
+        let is_all_on_root = plan.as_ref().is_some_and(|plan| is_all_on_root(plan, &on_root));
+        let search = plan.map(|plan| {
+            let anchors = Anchors::new(&topology, &plan, None);
+            (plan, anchors)
+        });
+        Ok(TreeQuery { topology, options: *options, search, on_root, is_all_on_root })
+    }
+}
+
+impl TreeQuery {
+    /// The snapshot that it was worked out for.
+    #[must_use]
+    pub const fn topology(&self) -> &Arc<Topology> {
+        &self.topology
+    }
+
+    /// What any candidate takes from the root of its tree, as no other provider has the class: in all of the fleet only
+    /// roots have it, and none of them shares it.
+    #[must_use]
+    pub fn on_root(&self) -> &Amounts {
+        &self.on_root
+    }
+
+    /// Whether [`Self::on_root`] is all there is to take: then a tree that [`Self::admits`] has a candidate whenever its
+    /// root has so much free, and only this one.
+    #[must_use]
+    pub const fn is_all_on_root(&self) -> bool {
+        self.is_all_on_root
+    }
+
+    /// Whether the tree can hold a candidate, as far as no claim changes that.
+    #[must_use]
+    pub fn admits(&self, index: &Index, root: Row) -> bool {
+        let Some((plan, anchors)) = &self.search else { return false };
+        let Some(provider) = self.topology.provider(root) else { return false };
+        anchors.admit(root) && (!self.is_all_on_root || self.suits(index, plan, (root, provider)))
+    }
+
+    /// Whether the root may give all that is asked for, however much of it is free now.
+    fn suits(&self, index: &Index, plan: &Plan, (row, root): (Row, &Provider)) -> bool {
+        let allows = |&(class, amount): &(_, u32)| {
+            index.inventory(row, class).is_some_and(|inventory| inventory.units.allow(amount))
+        };
+        let has = |any: &Vec<_>| any.iter().any(|one| root.traits.binary_search(one).is_ok());
+        let suits = |need: &super::need::Need| need.suits(root, root) && need.required.iter().all(has);
+        self.on_root.iter().all(allows) && plan.needs.iter().all(suits)
+    }
+
+    /// The candidates found from this tree's root. Others may have those that take from sharing providers alone.
+    pub fn candidates<'a>(&'a self, index: &Index, root: Row) -> TreeCandidates<'a> {
+        let opened = self.search.as_ref().filter(|(_, anchors)| anchors.admit(root)).and_then(|(plan, _)| {
+            let expansion = Expansion::open(index, &self.topology, plan, root, self.options.seed)?;
+            Some((plan, expansion))
+        });
+        TreeCandidates { opened, work: Work::new(self.options.work) }
+    }
+}
+
+/// The candidates of one tree, each worked out when it is asked for. Ends after the first error.
+pub struct TreeCandidates<'a> {
+    opened: Option<(&'a Plan, Expansion)>,
+    work: Work,
+}
+
+impl Iterator for TreeCandidates<'_> {
+    type Item = Result<Candidate, WorkExceeded>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (plan, expansion) = self.opened.as_mut()?;
+        let found = if expansion.is_done() { Ok(None) } else { expansion.next(plan, &mut self.work) };
+        match found {
+            Ok(Some((candidate, _))) => Some(Ok(candidate)),
+            Ok(None) => {
+                self.opened = None;
+                None
+            }
+            Err(exceeded) => {
+                self.opened = None;
+                Some(Err(exceeded))
+            }
+        }
+    }
+}
+
+/// The total of each class that only roots have, and do not share.
+fn on_root(topology: &Topology, plan: &Plan) -> Amounts {
+    let is_on_roots = |class| {
+        let rows = topology.with_class(class).map(|members| members.rows());
+        rows.is_none_or(|rows| {
+            rows.is_subset(topology.roots())
+                && topology.sharing().is_none_or(|sharing| sharing.is_disjoint(rows))
+        })
+    };
+    let mut totals = Amounts::new();
+    for &(class, amount) in plan.needs.iter().flat_map(|need| &need.resources) {
+        match totals.iter_mut().find(|(known, _)| *known == class) {
+            Some((_, total)) => *total = total.saturating_add(amount),
+            None if is_on_roots(class) => totals.push((class, amount)),
+            None => {}
+        }
+    }
+    totals
+}
+
+/// Whether one group without suffix is all that is asked for, and each of its classes is on the root.
+fn is_all_on_root(plan: &Plan, on_root: &Amounts) -> bool {
+    matches!(&plan.needs[..], [need] if !need.granular && need.resources.len() == on_root.len())
+}

@@ -1,0 +1,204 @@
+//! Nova's filter scheduler on an index: from a request to claimed hosts in one process, with no list of candidates between.
+//!
+//! Where Nova fetches allocation candidates of all hosts, filters and weighs those hosts and claims one of them, a
+//! [`FilterScheduler`] works out once per request which hosts can serve it at all ([`PreparedRequest`]), finds the best of
+//! those with room ([`RankedHosts`]), and makes an allocation candidate only for the hosts that it found. The hosts, their
+//! order, alternates and claims are those of the long way, which is taken where filters look at the candidates themselves.
+
+mod eligible;
+mod order;
+mod places;
+mod prepared;
+
+use std::sync::Arc;
+
+use berth_placement::kernel::NOTHING;
+use berth_placement::{Index, Row, View, candidates};
+
+use super::filters::{RequestState, Scene};
+use super::hosts::HostTable;
+use super::options::Driver;
+use super::placement_query::{Known, QueryError, placement_query};
+use super::select::{Chooser, Claims, Decision};
+use super::{Options, RankedHosts, RankedRequest, RequestSpec, SelectDestinations};
+
+use eligible::Eligible;
+use order::Best;
+use places::Places;
+
+pub use prepared::PreparedRequest;
+
+/// What is asked for besides the request itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// Each instance that wants a host.
+    pub instances: &'a [String],
+    /// Whether alternates are wanted: `max_attempts` less one for each instance.
+    pub alternates: bool,
+    /// The time in microseconds since 1970.
+    pub now: i64,
+}
+
+/// One decider, with what it knows of the fleet. Any number of them may work side by side on one index.
+pub struct FilterScheduler {
+    index: Arc<Index>,
+    view: View,
+    /// The position in the view's layout changes that `places` is true to.
+    position: u64,
+    places: Places,
+    options: Options,
+    hosts: HostTable,
+    ranked: RankedHosts,
+}
+
+impl FilterScheduler {
+    /// A decider on these hosts. Those that have no provider in the index yet wait until they have one.
+    #[must_use]
+    pub fn new(index: Arc<Index>, hosts: HostTable, options: Options) -> Self {
+        let view = View::new(&index);
+        let ranked = RankedHosts::new(&hosts, &options);
+        let places = Places::new(&hosts, &view);
+        let mut scheduler =
+            Self { position: view.layout_position(), index, view, places, options, hosts, ranked };
+        scheduler.set_all_free();
+        scheduler
+    }
+
+    /// The hosts as Nova knows them.
+    #[must_use]
+    pub const fn hosts(&self) -> &HostTable {
+        &self.hosts
+    }
+
+    /// Changes what is known of a host: it has reported, say, or its service went down.
+    pub fn change<T>(&mut self, row: Row, change: impl FnOnce(&mut HostTable) -> T) -> T {
+        let changed = change(&mut self.hosts);
+        self.ranked.follow(&self.hosts, &self.options, row);
+        changed
+    }
+
+    /// Makes the hosts what they were before a decision, as far as Nova's own view of them goes. Claims stay.
+    pub fn undo(&mut self, decision: &mut Decision) {
+        let rows: Vec<Row> = decision.changes.iter().map(|change| change.row()).collect();
+        decision.undo(&mut self.hosts);
+        rows.into_iter().for_each(|row| self.ranked.follow(&self.hosts, &self.options, row));
+    }
+
+    /// Runs the pre-filters and works out what the request needs, once for many decisions.
+    ///
+    /// # Errors
+    /// Whatever makes Nova refuse the request before it asks Placement.
+    pub fn prepare(
+        &mut self,
+        mut spec: RequestSpec,
+        known: &Known<'_>,
+        now: i64,
+    ) -> Result<PreparedRequest, QueryError> {
+        self.refresh();
+        let query = placement_query(&mut spec, &self.options, known)?;
+        let scene = Scene { hosts: &self.hosts, options: &self.options, request: &spec, now };
+        let ranked = RankedRequest::new(&scene).filter(|_| orders_by_weight(&self.options));
+        let eligible = Eligible::new(&query, &self.index, &self.view, &self.places);
+        Ok(PreparedRequest::new(spec, query, ranked, eligible, &self.options))
+    }
+
+    /// Chooses a host for each instance and claims it, as [`SelectDestinations::decide`] does with the candidates of all
+    /// hosts. Claims by others count from the next decision on.
+    pub fn select(
+        &mut self,
+        prepared: &mut PreparedRequest,
+        wanted: Wanted<'_>,
+        claims: &mut dyn Claims,
+        chooser: &mut dyn Chooser,
+    ) -> Decision {
+        self.refresh();
+        let Wanted { instances, alternates: return_alternates, now } = wanted;
+        let mut spec = prepared.spec().clone();
+        prepared.renew(&self.index, &self.view, &self.places);
+        if prepared.needs_all_candidates(instances.len()) || self.places.are_tangled() {
+            let mut state = self.all_candidates(prepared);
+            let what = SelectDestinations { options: &self.options, instances, return_alternates, now };
+            let decision = what.decide(&mut self.hosts, &mut spec, &mut state, claims, chooser);
+            for change in &decision.changes {
+                self.ranked.follow(&self.hosts, &self.options, change.row());
+            }
+            return decision;
+        }
+        let what = SelectDestinations { options: &self.options, instances, return_alternates, now };
+        let (ranked_request, eligible) = prepared.parts();
+        // Where hosts are alike for a further instance, those come first that came first for the one before: an order that
+        // only looking at all of them can tell.
+        let ranked_request = ranked_request.filter(|_| instances.len() == 1);
+        let mut best =
+            Best::new((&self.index, &self.view, &self.places), (&mut self.ranked, ranked_request), eligible);
+        what.decide_by(&mut best, &mut self.hosts, &mut spec, &mut RequestState::default(), claims, chooser)
+    }
+
+    /// Compares what is kept with index and table. For a moment without changes.
+    ///
+    /// # Errors
+    /// What differs.
+    pub fn check(&mut self) -> Result<(), String> {
+        self.refresh();
+        self.view.check(&self.index)?;
+        self.ranked.check(&self.hosts, &self.options)?;
+        if self.places != Places::new(&self.hosts, &self.view) {
+            return Err("hosts stand elsewhere in the index".to_owned());
+        }
+        let expected = |row| self.places.of(row).and_then(|place| self.view.host(place)).unwrap_or(NOTHING);
+        match self.hosts.rows().find(|&row| self.ranked.free(row) != expected(row)) {
+            Some(row) => {
+                Err(format!("{row}: {:?} free, expected {:?}", self.ranked.free(row), expected(row)))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn all_candidates(&self, prepared: &PreparedRequest) -> RequestState {
+        let (query, extent) = prepared.question();
+        query.ask(&self.index, &self.hosts, extent, &candidates::Options::default()).state
+    }
+
+    /// Takes in what changed on the index.
+    fn refresh(&mut self) {
+        let Self { index, view, places, ranked, .. } = self;
+        view.refresh(index, |_, change| {
+            if let Some(row) = places.host_at(change.row) {
+                ranked.set_free(row, change.after.unwrap_or(NOTHING));
+            }
+        });
+        if self.position != self.view.layout_position() {
+            self.follow_layout();
+        }
+    }
+
+    fn follow_layout(&mut self) {
+        let Some(rows) = self.view.relayouts_since(self.position) else {
+            self.position = self.view.layout_position();
+            self.places = Places::new(&self.hosts, &self.view);
+            self.set_all_free();
+            return;
+        };
+        for place in rows {
+            self.places.follow(&self.hosts, &self.view, place);
+            if let Some(row) = self.places.host_at(place) {
+                self.ranked.set_free(row, self.view.host(place).unwrap_or(NOTHING));
+            }
+        }
+        self.places.follow_sharing(&self.view);
+        self.position = self.view.layout_position();
+    }
+
+    fn set_all_free(&mut self) {
+        for row in self.hosts.rows() {
+            let free = self.places.of(row).and_then(|place| self.view.host(place));
+            self.ranked.set_free(row, free.unwrap_or(NOTHING));
+        }
+    }
+}
+
+/// Whether the best hosts by weight come first, whatever is drawn.
+fn orders_by_weight(options: &Options) -> bool {
+    options.scheduler.driver != Driver::ChanceScheduler
+        && !options.filter_scheduler.shuffle_best_same_weighed_hosts
+}

@@ -1,0 +1,136 @@
+//! The best hosts first, and candidates for those alone.
+
+use std::cell::RefCell;
+
+use berth_placement::{Index, Row, View};
+use rustc_hash::FxHashMap;
+
+use super::eligible::{Eligible, Offer};
+use super::places::Places;
+use crate::nova::filters::{RequestState, Scene, Survivors};
+use crate::nova::hosts::HostTable;
+use crate::nova::ranked::Among;
+use crate::nova::select::{Chooser, HostOrder, SelectError, Sorted, by_driver, draw};
+use crate::nova::{Options, RankedHosts, RankedRequest};
+
+/// How many times as many hosts are looked for when those that were found could not be had.
+const GROWTH: usize = 4;
+
+/// The hosts of one request in order: ranked, or else by looking at all that are eligible.
+pub(super) struct Best<'a> {
+    offers: Offers<'a>,
+    ranked: &'a mut RankedHosts,
+    request: Option<&'a mut RankedRequest>,
+    /// What was left for the instance before, once all have been looked at.
+    left: Option<Vec<Row>>,
+}
+
+impl<'a> Best<'a> {
+    pub(super) fn new(
+        (index, view, places): (&'a Index, &'a View, &'a Places),
+        (ranked, request): (&'a mut RankedHosts, Option<&'a mut RankedRequest>),
+        eligible: &'a Eligible,
+    ) -> Self {
+        let known = RefCell::default();
+        Self { offers: Offers { index, view, places, eligible, known }, ranked, request, left: None }
+    }
+
+    /// The `most` best hosts; none if only looking at all of them can tell.
+    fn best(&mut self, scene: &Scene<'_>, most: usize) -> Option<Vec<Row>> {
+        let request = self.request.as_deref_mut().filter(|_| self.left.is_none())?;
+        let eligible = self.offers.eligible;
+        let is_host = |row| self.offers.is_host(row);
+        let among = Among {
+            need: eligible.need(),
+            eligible: Some(eligible.mask()),
+            accepts: if eligible.is_exact() { None } else { Some(&is_host) },
+        };
+        Some(self.ranked.best_among(among, scene, request, most).ok()?.into_vec())
+    }
+}
+
+impl HostOrder for Best<'_> {
+    fn sort(
+        &mut self,
+        scene: &Scene<'_>,
+        index: usize,
+        most: usize,
+        state: &mut RequestState,
+        chooser: &mut dyn Chooser,
+    ) -> Result<Sorted, SelectError> {
+        if let Some(mut rows) = self.best(scene, most) {
+            let complete = rows.len() < most;
+            if !rows.is_empty() {
+                draw(&mut rows, scene.options.filter_scheduler.host_subset_size, chooser);
+            }
+            rows.iter().for_each(|&row| self.offers.give(row, state));
+            return Ok(Sorted { rows, removed: Vec::new(), complete });
+        }
+        let rows = self.left.take().unwrap_or_else(|| self.offers.hosts(scene.hosts));
+        let mut sorted = by_driver(scene, Survivors::ordered(rows), index, state, chooser)?;
+        self.left = Some(sorted.rows.clone());
+        let offered = most.min(sorted.rows.len());
+        sorted.complete = offered == sorted.rows.len();
+        sorted.rows.truncate(offered);
+        sorted.rows.iter().for_each(|&row| self.offers.give(row, state));
+        Ok(sorted)
+    }
+
+    fn extend(&mut self, scene: &Scene<'_>, state: &mut RequestState, sorted: &mut Sorted) {
+        let (known, most) = (sorted.rows.len(), sorted.rows.len() * GROWTH);
+        let rows = match &self.left {
+            Some(left) => left.iter().copied().take(most).collect(),
+            None => self.best(scene, most).unwrap_or_default(),
+        };
+        sorted.complete = rows.len() < most;
+        let new: Vec<Row> = rows.into_iter().filter(|row| !sorted.rows.contains(row)).collect();
+        new.iter().for_each(|&row| self.offers.give(row, state));
+        sorted.complete |= new.is_empty();
+        sorted.rows.extend(new);
+        debug_assert!(sorted.complete || sorted.rows.len() > known);
+    }
+
+    fn follow(&mut self, hosts: &HostTable, options: &Options, row: Row) {
+        self.ranked.follow(hosts, options, row);
+    }
+}
+
+/// What the index offers of hosts, each asked once.
+struct Offers<'a> {
+    index: &'a Index,
+    view: &'a View,
+    places: &'a Places,
+    eligible: &'a Eligible,
+    known: RefCell<FxHashMap<Row, Offer>>,
+}
+
+impl Offers<'_> {
+    /// All eligible hosts, in order of row.
+    fn hosts(&self, hosts: &HostTable) -> Vec<Row> {
+        let has_room = |row: &Row| {
+            let free = self.places.of(*row).and_then(|place| self.view.host(place));
+            free.is_some_and(|free| free.iter().zip(self.eligible.need()).all(|(free, need)| *free >= need))
+        };
+        let may = |row: &Row| self.eligible.mask().contains(*row) && has_room(row);
+        let is_host = |row: &Row| self.eligible.is_exact() || self.is_host(*row);
+        hosts.rows().filter(may).filter(is_host).collect()
+    }
+
+    /// Whether the request's candidates take from the host's tree.
+    fn is_host(&self, row: Row) -> bool {
+        self.known.borrow_mut().entry(row).or_insert_with(|| self.ask(row)).is_host
+    }
+
+    /// Gives the host its candidate, unless it has been given one before.
+    fn give(&self, row: Row, state: &mut RequestState) {
+        if !state.has(row) {
+            let known = self.known.borrow().get(&row).cloned();
+            let offer = known.unwrap_or_else(|| self.ask(row));
+            state.give(row, offer.candidate.into_iter().collect());
+        }
+    }
+
+    fn ask(&self, row: Row) -> Offer {
+        self.places.of(row).map_or_else(Offer::default, |place| self.eligible.offer(self.index, place))
+    }
+}
