@@ -9,38 +9,40 @@ use comfy_table::{CellAlignment, Table, presets};
 
 /// The operator's view.
 pub(super) fn for_operator(explanation: &Explanation) -> String {
-    let mut text = String::new();
-    line(&mut text, &ending(&explanation.ending));
+    let mut text = ending(&explanation.ending) + "\n";
     let counts = explanation.removed.iter().map(|one| (one.constraint.to_string(), one.removed));
-    section(&mut text, &removals(explanation.hosts, counts));
+    removals(&mut text, explanation.hosts, counts);
+    if !explanation.not_judged.is_empty() {
+        line(
+            &mut text,
+            &format!("Not judged, the case does not tell of it: {}", explanation.not_judged.join("; ")),
+        );
+    }
     if !explanation.verdicts.is_empty() {
         section(&mut text, &verdicts(&explanation.verdicts));
     }
     if !explanation.standings.is_empty() {
-        section(&mut text, &standings(&explanation.standings));
+        standings(&mut text, &explanation.standings);
     }
     if let Some(relaxations) = &explanation.relaxations {
-        section(&mut text, &found(relaxations));
+        found(&mut text, relaxations);
     }
     text
 }
 
 /// The tenant's view.
 pub(super) fn for_tenant(explanation: &TenantExplanation) -> String {
-    let mut text = String::new();
-    line(
-        &mut text,
-        match (explanation.result, &explanation.blocked_by) {
-            ("found", _) => "There is a host for the request.".to_owned(),
-            (_, Some(by)) => format!("The request cannot be judged by {by}."),
-            _ => NO_HOST.to_owned(),
-        }
-        .as_str(),
-    );
-    section(&mut text, &removals(explanation.hosts, explanation.removed.iter().cloned()));
+    let mut text = match (explanation.result, &explanation.blocked_by) {
+        ("found", _) => "There is a host for the request.\n".to_owned(),
+        (_, Some(by)) => format!("The request cannot be judged by {by}.\n"),
+        _ => format!("{NO_HOST}\n"),
+    };
+    let counts = explanation.removed.iter().map(|one| (one.constraint.clone(), one.removed));
+    removals(&mut text, explanation.hosts, counts);
     if explanation.result != "found" {
-        let rows = explanation.relaxations.iter().map(|one| [joined(&one.changes), one.opens.to_string()]);
-        section(&mut text, &relaxations(&["what would find a host", "hosts"], rows.map(Vec::from)));
+        let rows =
+            explanation.relaxations.iter().map(|one| vec![joined(&one.changes), one.opens.to_string()]);
+        relaxations(&mut text, &["what would find a host", "opens"], rows.collect());
     }
     text
 }
@@ -55,23 +57,28 @@ fn ending(ending: &Ending) -> String {
     }
 }
 
-/// Hosts removed by each constraint, from the whole fleet to those that are left.
-fn removals(fleet: usize, removed: impl Iterator<Item = (String, usize)>) -> Table {
-    let mut table = grid();
-    table.set_header(["constraint", "removed", "left"]);
-    table.add_row(["fleet".to_owned(), String::new(), fleet.to_string()]);
-    let mut left = fleet;
+/// Hosts removed by each constraint, from the whole fleet to those that are left. What no host came to is only named.
+fn removals(text: &mut String, fleet: usize, removed: impl Iterator<Item = (String, usize)>) {
+    let mut table = grid(&["constraint", "removed", "left"]);
+    table.add_row(["(fleet)".to_owned(), String::new(), fleet.to_string()]);
+    let (mut left, mut not_reached) = (fleet, Vec::new());
     for (constraint, count) in removed {
+        if left == 0 {
+            not_reached.push(constraint);
+            continue;
+        }
         left -= count;
         table.add_row([constraint, count.to_string(), left.to_string()]);
     }
-    align_right(&mut table, 1);
-    table
+    align_right(&mut table, 1..);
+    section(text, &table);
+    if !not_reached.is_empty() {
+        line(text, &format!("Not reached: {}", not_reached.join(", ")));
+    }
 }
 
 fn verdicts(verdicts: &[HostVerdict]) -> Table {
-    let mut table = grid();
-    table.set_header(["host", "removed by", "because"]);
+    let mut table = grid(&["host", "removed by", "because"]);
     for verdict in verdicts {
         let by = verdict.constraint.as_ref().map_or_else(|| "–".to_owned(), ToString::to_string);
         let rank = verdict.rank.map_or_else(String::new, |rank| format!(", number {rank} by weight"));
@@ -80,45 +87,55 @@ fn verdicts(verdicts: &[HostVerdict]) -> Table {
     table
 }
 
-/// One line for each weigher of each host. Weighers that make no difference between hosts shown are there, too: the
-/// sum is the sum of what stands above it.
-fn standings(standings: &[Standing]) -> Table {
-    let mut table = grid();
-    table.set_header(["host", "weigher", "raw", "normalized", "multiplier", "score"]);
-    for standing in standings {
-        let mut host = standing.host.clone();
-        for score in &standing.scores {
-            let numbers = [score.raw, score.normalized, score.multiplier, score.score];
-            let cells = [std::mem::take(&mut host), score.weigher.to_string()];
-            table.add_row(cells.into_iter().chain(numbers.map(|number| number.to_string())));
+/// A column for each host and a row for each weigher that gives one of them anything: a column adds up to its sum.
+fn standings(text: &mut String, standings: &[Standing]) {
+    let mut header = vec!["weigher"];
+    header.extend(standings.iter().map(|standing| standing.host.as_str()));
+    let mut table = grid(&header);
+    let weighers = standings.first().map_or(&[][..], |first| &first.scores);
+    for (at, weigher) in weighers.iter().enumerate() {
+        let scores = standings.iter().map(|standing| standing.scores[at].score);
+        if scores.clone().any(|score| score != 0.0) {
+            table.add_row([weigher.weigher.to_string()].into_iter().chain(scores.map(number)));
         }
-        let weight = standing.weight.to_string();
-        table.add_row([host, "sum".to_owned(), String::new(), String::new(), String::new(), weight]);
     }
-    align_right(&mut table, 2);
-    table
+    let hidden = weighers.len() - table.row_count();
+    let sums = standings.iter().map(|standing| number(standing.weight));
+    table.add_row(["sum".to_owned()].into_iter().chain(sums));
+    align_right(&mut table, 1..);
+    section(text, &table);
+    if weighers.is_empty() {
+        line(text, "A single host is not weighed.");
+    } else if hidden > 0 {
+        line(text, &format!("{hidden} more weighers give these hosts nothing."));
+    }
 }
 
-fn found(found: &Relaxations) -> Table {
-    let rows =
-        found.found.iter().map(|one| vec![joined(&one.changes), one.opens.to_string(), one.example.clone()]);
-    let more = found.cut_short.then(|| vec!["more was not tried".to_owned()]);
-    relaxations(&["what would find a host", "hosts", "such as"], rows.chain(more))
+/// Six decimals tell hosts apart; JSON has them all.
+fn number(number: f64) -> String {
+    format!("{number:.6}")
 }
 
-fn relaxations(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Table {
-    let mut table = grid();
-    table.set_header(header);
-    rows.for_each(|row| {
-        table.add_row(row);
-    });
-    if table.row_count() == 0 {
-        table.add_row(["no one or two changes would"]);
+fn found(text: &mut String, found: &Relaxations) {
+    let row = |one: &berth_scheduler::nova::explain::Relaxation| {
+        vec![joined(&one.changes), one.opens.to_string(), one.example.clone()]
+    };
+    relaxations(text, &["what would find a host", "opens", "such as"], found.found.iter().map(row).collect());
+    if found.cut_short {
+        line(text, "There is more that could be changed than was tried.");
     }
-    if let Some(column) = table.column_mut(1) {
-        column.set_cell_alignment(CellAlignment::Right);
+}
+
+fn relaxations(text: &mut String, header: &[&str], rows: Vec<Vec<String>>) {
+    if rows.is_empty() {
+        text.push('\n');
+        line(text, "No one or two changes would find a host.");
+        return;
     }
-    table
+    let mut table = grid(header);
+    table.add_rows(rows);
+    align_right(&mut table, 1..2);
+    section(text, &table);
 }
 
 fn joined(changes: &[Change]) -> String {
@@ -134,12 +151,21 @@ fn section(text: &mut String, table: &Table) {
     let _ = write!(text, "\n{lines}");
 }
 
-fn grid() -> Table {
+/// An empty table without lines.
+fn grid(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
+    table.load_preset(presets::NOTHING).set_header(header);
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
     table
 }
 
-fn align_right(table: &mut Table, from: usize) {
-    table.column_iter_mut().skip(from).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
+fn align_right(table: &mut Table, columns: impl std::slice::SliceIndex<[usize], Output = [usize]>) {
+    let all: Vec<usize> = (0..table.column_count()).collect();
+    for column in &all[columns] {
+        if let Some(column) = table.column_mut(*column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
 }

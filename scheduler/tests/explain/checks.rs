@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use berth_placement::Row;
+use berth_scheduler::nova::Aggregate;
 use berth_scheduler::nova::explain::{
     Case, CaseRecord, Change, Constraint, Ending, Explanation, Relaxation, Wanted, explain,
 };
@@ -11,7 +12,10 @@ use berth_scheduler::nova::hosts::{HostRecord, Outage, ServiceRecord};
 use berth_scheduler::nova::python::Value;
 use berth_scheduler::nova::weighers::weigh_in_detail;
 
-use super::decision::decide;
+use super::decision::{Decided, decide};
+use super::placement::{answered, tells_of_placement};
+
+const DISABLED: &str = "COMPUTE_STATUS_DISABLED";
 
 type Check = Result<(), String>;
 
@@ -23,9 +27,9 @@ pub(crate) fn check(record: &CaseRecord) -> Result<Explanation, String> {
     let wanted = Wanted { hosts: question.scene.hosts.rows().collect(), standings: usize::MAX };
     let explanation = explain(&question, &wanted);
     counts_add_up(&explanation)?;
-    verdicts_are_the_pipelines(&case, &explanation)?;
+    verdicts_are_placements_and_the_pipelines(&record, &case, &explanation)?;
     weights_are_the_decisions(&case, &explanation)?;
-    ending_is_the_decisions(&case, &explanation)?;
+    ending_is_the_decisions(&record, &explanation)?;
     for relaxation in explanation.relaxations.iter().flat_map(|relaxations| &relaxations.found) {
         finds_a_host(&record, relaxation)?;
     }
@@ -57,11 +61,16 @@ fn counts_add_up(explanation: &Explanation) -> Check {
     require(ends_well || is_blocked || left == 0, || format!("{left} hosts are left, none was found"))
 }
 
-/// Runs the pipeline step by step and compares which hosts go where.
-fn verdicts_are_the_pipelines(case: &Case, explanation: &Explanation) -> Check {
+/// Asks Placement, runs the pipeline step by step, and compares which hosts go where.
+fn verdicts_are_placements_and_the_pipelines(
+    record: &CaseRecord,
+    case: &Case,
+    explanation: &Explanation,
+) -> Check {
     let question = case.question();
     let (scene, mut state) = (question.scene, question.state.clone());
-    let mut survivors = Survivors::all(scene.hosts);
+    let Some(named) = named(record, case) else { return Ok(()) };
+    let mut survivors = Survivors::ordered(named.clone());
     let mut removed_by: BTreeMap<Row, Step> = BTreeMap::new();
     for step in steps(&scene, 0) {
         let before = survivors.rows();
@@ -79,13 +88,28 @@ fn verdicts_are_the_pipelines(case: &Case, explanation: &Explanation) -> Check {
         let step = match &verdict.constraint {
             Some(Constraint::Step(step)) => Some(*step),
             Some(Constraint::Claim) | None => None,
-            Some(other) => return Err(format!("{other} without placement")),
+            Some(of_placement) => {
+                let problem = || format!("{}: {of_placement}, but placement names it", verdict.host);
+                require(!named.contains(&row), problem)?;
+                continue;
+            }
         };
+        require(named.contains(&row), || format!("{}: placement does not name it", verdict.host))?;
         require(step == removed_by.get(&row).copied(), || {
             format!("{}: {:?}", verdict.host, verdict.constraint)
         })?;
     }
     Ok(())
+}
+
+/// The hosts that Placement names: all, if it is not to be explained. None if it cannot be asked.
+fn named(record: &CaseRecord, case: &Case) -> Option<Vec<Row>> {
+    let hosts = case.question().scene.hosts;
+    if !tells_of_placement(record) {
+        return Some(hosts.rows().collect());
+    }
+    let named = answered(record).ok()?.hosts;
+    Some(hosts.rows().filter(|row| named.iter().any(|host| host.node == hosts.node(*row))).collect())
 }
 
 fn weights_are_the_decisions(case: &Case, explanation: &Explanation) -> Check {
@@ -112,34 +136,43 @@ fn weights_are_the_decisions(case: &Case, explanation: &Explanation) -> Check {
     Ok(())
 }
 
-fn ending_is_the_decisions(case: &Case, explanation: &Explanation) -> Check {
-    let decided = decide(case);
+/// The decision, and the counts that it kept.
+fn ending_is_the_decisions(record: &CaseRecord, explanation: &Explanation) -> Check {
+    let decided = decide(record);
     let agrees = match (&explanation.ending, &decided) {
-        (Ending::Found { host }, Ok(Some(row))) => *host == name(case, *row),
-        (Ending::NoHost, Ok(None)) | (Ending::Blocked(_), Err(_)) => true,
+        (Ending::Found { host }, Ok(Decided { host: Some(decided), .. })) => *host == name(decided),
+        (Ending::NoHost, Ok(Decided { host: None, .. })) | (Ending::Blocked(_), Err(_)) => true,
         _ => false,
     };
-    require(agrees, || format!("explained {:?}, decided {decided:?}", explanation.ending))
+    require(agrees, || format!("explained {:?}, decided {decided:?}", explanation.ending))?;
+    let Ok(decided) = decided else { return Ok(()) };
+    let steps = explanation.removed.iter().filter_map(|one| match one.constraint {
+        Constraint::Step(step) => Some((step, one.removed)),
+        _ => None,
+    });
+    let told: Vec<_> = steps.take(decided.removed.len()).collect();
+    require(told == decided.removed, || format!("told {told:?}, the decision counted {:?}", decided.removed))
 }
 
-fn name(case: &Case, row: Row) -> String {
-    let hosts = case.question().scene.hosts;
-    let (host, node) = (hosts.host(row), hosts.node(row));
-    if host == node { host.to_owned() } else { format!("{host}/{node}") }
+fn name((host, node): &(String, String)) -> String {
+    if host == node { host.clone() } else { format!("{host}/{node}") }
+}
+
+fn finds_one(record: &CaseRecord) -> bool {
+    matches!(decide(record), Ok(Decided { host: Some(_), .. }))
 }
 
 fn finds_a_host(record: &CaseRecord, relaxation: &Relaxation) -> Check {
     let mut changed = record.clone();
     relaxation.changes.iter().try_for_each(|change| make(change, &relaxation.example, &mut changed))?;
-    let decided = decide(&load(&changed)?);
-    require(matches!(decided, Ok(Some(_))), || format!("{:?} does not help: {decided:?}", relaxation.changes))
+    require(finds_one(&changed), || format!("{:?} does not help", relaxation.changes))
 }
 
 /// Makes the change to the record itself, by means that the search for relaxations does not have.
 fn make(change: &Change, example: &str, record: &mut CaseRecord) -> Check {
     match change {
         Change::Outage { outage, .. } => {
-            record.hosts.iter_mut().for_each(|host| end(*outage, &mut host.service));
+            record.hosts.iter_mut().for_each(|host| end(*outage, host));
         }
         Change::MoreHosts { .. } => {
             let like = example.strip_prefix("like ").ok_or("no host to be like")?;
@@ -161,9 +194,15 @@ fn make(change: &Change, example: &str, record: &mut CaseRecord) -> Check {
     Ok(())
 }
 
-fn end(outage: Outage, service: &mut ServiceRecord) {
+/// Who enables a service takes the trait off its provider.
+fn end(outage: Outage, host: &mut HostRecord) {
+    let service = &mut host.service;
     match outage {
-        Outage::Disabled => service.disabled = false,
+        Outage::Disabled if service.disabled => {
+            service.disabled = false;
+            host.traits.iter_mut().for_each(|names| names.retain(|name| name != DISABLED));
+        }
+        Outage::Disabled => {}
         Outage::ForcedDown => service.forced_down = false,
         Outage::NotHeardOf => service.last_seen_up = None,
     }
@@ -177,9 +216,15 @@ fn emptied(like: HostRecord) -> HostRecord {
         }
         other => other,
     };
+    // Recorded candidates name the provider; an index wants another one.
+    let other = || "ffffffff-ffff-4fff-8fff-ffffffffffff".to_owned();
+    let uuid = if like.traits.is_some() { other() } else { like.uuid };
     HostRecord {
         host: "one more".to_owned(),
         node: "one more".to_owned(),
+        uuid,
+        usages: BTreeMap::new(),
+        traits: like.traits.map(|names| names.into_iter().filter(|name| name != DISABLED).collect()),
         free_ram_mb: like.memory_mb,
         memory_mb_used: 0,
         free_disk_gb: Some(like.local_gb),
@@ -199,7 +244,7 @@ fn no_other_single_change_helps(record: &CaseRecord, case: &Case, explanation: &
     let Some(relaxations) = &explanation.relaxations else { return Ok(()) };
     let suggested: Vec<&Change> =
         relaxations.found.iter().filter(|one| one.changes.len() == 1).map(|one| &one.changes[0]).collect();
-    for change in singles(case) {
+    for change in singles(record, case) {
         let same_kind = |other: &&Change| std::mem::discriminant(*other) == std::mem::discriminant(&change);
         let is_suggested = suggested.iter().any(|other| {
             same_kind(other)
@@ -210,14 +255,21 @@ fn no_other_single_change_helps(record: &CaseRecord, case: &Case, explanation: &
         if !is_suggested {
             let mut changed = record.clone();
             make(&change, "", &mut changed)?;
-            let decided = decide(&load(&changed)?);
-            require(!matches!(decided, Ok(Some(_))), || format!("{change} was not suggested"))?;
+            require(!finds_one(&changed), || format!("{change} was not suggested"))?;
         }
     }
     Ok(())
 }
 
-fn singles(case: &Case) -> Vec<Change> {
+/// Whether the zone has hosts.
+fn in_use(record: &CaseRecord, zone: &str) -> bool {
+    let makes_it =
+        |aggregate: &&Aggregate| aggregate.metadata.get("availability_zone").is_some_and(|name| name == zone);
+    let mut hosts = record.aggregates.iter().filter(makes_it).flat_map(|aggregate| &aggregate.hosts);
+    hosts.any(|name| record.hosts.iter().any(|host| host.host == *name))
+}
+
+fn singles(record: &CaseRecord, case: &Case) -> Vec<Change> {
     let request = case.question().scene.request;
     let flavor = &request.flavor;
     let mut all: Vec<Change> = Vec::new();
@@ -236,7 +288,15 @@ fn singles(case: &Case) -> Vec<Change> {
     let given = hints.into_iter().filter(|name| request.scheduler_hints.contains(name));
     all.extend(given.map(|name| Change::Hint { name: name.to_owned() }));
     let image = request.image.iter().flat_map(|image| image.properties.iter());
-    all.extend(image.map(|(name, _)| Change::ImageProperty { name: name.to_owned() }));
+    let names = image.map(|(name, _)| name).filter(|name| *name != "traits_required");
+    all.extend(names.map(|name| Change::ImageProperty { name: name.to_owned() }));
+    let traits = request.image.iter().flat_map(|image| image.properties.required_traits());
+    all.extend(traits.map(|name| Change::ImageTrait { name: name.clone() }));
+    if let Some(asked) = request.availability_zone.clone().filter(|zone| !zone.is_empty()) {
+        let zones = record.aggregates.iter().filter_map(|one| one.metadata.get("availability_zone"));
+        let others = zones.filter(|zone| **zone != asked && in_use(record, zone));
+        all.extend(others.map(|other| Change::Zone { asked: asked.clone(), other: other.clone() }));
+    }
     all.extend(request.group_policy().map(|policy| Change::ServerGroup { policy: policy.to_owned() }));
     all.extend(request.numa_topology.as_ref().map(|_| Change::NumaTopology));
     all.extend(request.pci_requests.as_ref().filter(|list| !list.is_empty()).map(|_| Change::Devices));

@@ -1,9 +1,13 @@
-//! The decision for one instance, as a service would make it.
+//! The decision for one instance, as a service would make it: it asks Placement, then decides among the hosts that
+//! Placement names.
 
 use berth_placement::Row;
 use berth_scheduler::nova::SelectDestinations;
-use berth_scheduler::nova::explain::Case;
+use berth_scheduler::nova::explain::{Case, CaseRecord};
+use berth_scheduler::nova::filters::Step;
 use berth_scheduler::nova::select::{AllocationCandidate, Chooser, Claims, SelectError};
+
+use super::placement::{answered, tells_of_placement};
 
 struct First;
 
@@ -28,8 +32,26 @@ impl Claims for Granted {
     fn release(&mut self, _: &str) {}
 }
 
-/// The host that is decided on. Errors of what comes after the claim do not count.
-pub(crate) fn decide(case: &Case) -> Result<Option<Row>, SelectError> {
+/// A decision.
+#[derive(Debug)]
+pub(crate) struct Decided {
+    /// Host and node.
+    pub(crate) host: Option<(String, String)>,
+    /// How many hosts each constraint removed, as far as it went.
+    pub(crate) removed: Vec<(Step, usize)>,
+}
+
+/// The decision on the first instance. Errors of what comes after the claim do not count.
+pub(crate) fn decide(record: &CaseRecord) -> Result<Decided, String> {
+    let named = if tells_of_placement(record) { answered(record) } else { Ok(record.clone()) };
+    let case = Case::load(named.map_err(|error| error.to_string())?, false).expect("a case");
+    let (row, removed) = decide_case(&case)?;
+    let hosts = case.question().scene.hosts;
+    let host = row.map(|row| (hosts.host(row).to_owned(), hosts.node(row).to_owned()));
+    Ok(Decided { host, removed })
+}
+
+fn decide_case(case: &Case) -> Result<(Option<Row>, Vec<(Step, usize)>), String> {
     let scene = case.question().scene;
     let (mut hosts, mut request) = (scene.hosts.clone(), scene.request.clone());
     let mut state = case.question().state.clone();
@@ -42,10 +64,11 @@ pub(crate) fn decide(case: &Case) -> Result<Option<Row>, SelectError> {
     };
     let mut claims = Granted::default();
     let decision = what.decide(&mut hosts, &mut request, &mut state, &mut claims, &mut First);
-    match decision.result {
-        Ok(selections) => Ok(selections.first().and_then(|one| one.first()).map(|one| one.row)),
-        Err(SelectError::NoValidHost { .. }) => Ok(None),
-        Err(SelectError::NoMapping(_)) => Ok(claims.0),
-        Err(error) => Err(error),
-    }
+    let row = match decision.result {
+        Ok(selections) => selections.first().and_then(|one| one.first()).map(|one| one.row),
+        Err(SelectError::NoValidHost { .. }) => None,
+        Err(SelectError::NoMapping(_)) => claims.0,
+        Err(error) => return Err(error.to_string()),
+    };
+    Ok((row, decision.removed.into_iter().next().unwrap_or_default()))
 }

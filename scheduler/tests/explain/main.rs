@@ -8,6 +8,7 @@ mod decision;
 mod fleets;
 #[path = "../nova/replay/lines.rs"]
 mod lines;
+mod placement;
 
 use std::path::Path;
 
@@ -57,19 +58,21 @@ fn recorded_cases() {
     assert!(seen.cases >= 300 && seen.failing >= 20 && seen.relaxed >= 20, "too little was seen");
 }
 
-#[test]
-fn shared_cases() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/nova/vectors-public.jsonl.gz");
-    if path.exists() {
-        assert!(check_file(&path).cases > 0);
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn random_fleets(record in fleets::record()) {
+        checks::check(&record).map_err(TestCaseError::fail)?;
     }
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
+    /// Placement's answers come from a search of an index.
     #[test]
-    fn random_fleets(record in fleets::record()) {
+    fn random_fleets_behind_placement(record in fleets::with_placement()) {
         checks::check(&record).map_err(TestCaseError::fail)?;
     }
 }
@@ -93,20 +96,23 @@ fn pairs_come_when_no_single_change_helps() {
 #[test]
 fn placement_comes_first_and_says_by_how_much() {
     let record: CaseRecord = serde_json::from_value(serde_json::json!({
-        "aggregates": [{ "id": 1, "uuid": "agg", "hosts": ["b", "c"], "metadata": { "availability_zone": "az2" } }],
+        "aggregates": [{ "id": 1, "uuid": "agg", "hosts": ["b", "c"], "metadata": { "availability_zone": "az2" } },
+                       { "id": 2, "hosts": ["a", "d", "e", "f"], "metadata": { "availability_zone": "az1" } }],
         "hosts": [
-            { "host": "a", "node": "a", "uuid": "a", "vcpus": 8, "memory_mb": 4096, "free_ram_mb": 3072,
+            { "host": "a", "node": "a", "uuid": uuid(0), "vcpus": 8, "memory_mb": 4096, "free_ram_mb": 3072,
               "local_gb": 10, "traits": ["X"] },
-            { "host": "b", "node": "b", "uuid": "b", "vcpus": 8, "memory_mb": 8192, "free_ram_mb": 8192,
+            { "host": "b", "node": "b", "uuid": uuid(1), "vcpus": 8, "memory_mb": 8192, "free_ram_mb": 8192,
               "local_gb": 10, "traits": [] },
-            { "host": "c", "node": "c", "uuid": "c", "vcpus": 8, "memory_mb": 8192, "free_ram_mb": 8192,
+            { "host": "c", "node": "c", "uuid": uuid(2), "vcpus": 8, "memory_mb": 8192, "free_ram_mb": 8192,
               "local_gb": 10, "traits": ["X"] },
-            { "host": "d", "node": "d", "uuid": "d", "vcpus": 8, "memory_mb": 8192, "free_ram_mb": 8192,
+            { "host": "d", "node": "d", "uuid": uuid(3), "vcpus": 8, "memory_mb": 8192, "free_ram_mb": 8192,
               "local_gb": 10, "traits": ["X", "Y"] },
-            { "host": "e", "node": "e", "uuid": "e", "vcpus": 8, "memory_mb": 8192, "free_ram_mb": 8192,
+            { "host": "f", "node": "f", "uuid": uuid(5), "traits": ["X"],
+              "inventories": { "VCPU": { "total": 8 }, "MEMORY_MB": { "total": 9000, "step_size": 5 }, "DISK_GB": { "total": 10 } } },
+            { "host": "e", "node": "e", "uuid": uuid(4), "vcpus": 8, "memory_mb": 8192, "free_ram_mb": 8192,
               "local_gb": 10, "traits": ["X"], "service": { "disabled": true, "disabled_reason": "disk" } },
         ],
-        "request": { "availability_zone": "nova",
+        "request": { "availability_zone": "az1",
                      "requested_destination": { "forbidden_aggregates": ["agg"] },
                      "flavor": { "memory_mb": 4096, "extra_specs": { "trait:X": "required", "trait:Y": "forbidden" } } },
     }))
@@ -120,11 +126,19 @@ fn placement_comes_first_and_says_by_how_much() {
         .map(|one| (one.constraint.as_ref().map(ToString::to_string).unwrap_or_default(), one.text.as_str()))
         .collect();
     let expected = [
-        ("placement: MEMORY_MB", "asked 4096 MiB of memory, 3072 MiB are free"),
+        ("placement: MEMORY_MB 4096", "asked 4096 MEMORY_MB, 3072 free"),
         ("placement: trait X", "trait X is missing"),
-        ("placement: availability zone", "asked zone nova, the host is in az2"),
+        ("placement: zone az1", "asked zone az1, the host is in az2"),
         ("placement: no trait Y", "trait Y is forbidden"),
-        ("ComputeFilter", "the service is disabled: disk"),
+        (
+            "placement: MEMORY_MB 4096",
+            "asked 4096 MEMORY_MB, one allocation may have 1 to 2147483647 in steps of 5",
+        ),
+        ("placement: no trait COMPUTE_STATUS_DISABLED", "the service is disabled: disk"),
     ];
     assert_eq!(texts, expected.map(|(by, text)| (by.to_owned(), text)));
+}
+
+fn uuid(number: u32) -> String {
+    format!("10000000-0000-4000-8000-{number:012}")
 }

@@ -1,11 +1,9 @@
 //! A question as one record: fleet, configuration and request.
 
-use std::collections::BTreeSet;
-
 use berth_placement::Row;
 use serde::Deserialize;
 
-use super::placement::Providers;
+use super::placement::{InvalidProvider, Providers};
 use super::question::Question;
 use crate::nova::aggregates::Aggregate;
 use crate::nova::filters::{FilterName, RequestState, Scene};
@@ -35,6 +33,9 @@ pub struct CaseRecord {
     /// Host aggregates.
     #[serde(default)]
     pub aggregates: Vec<Aggregate>,
+    /// The version of the oldest compute service.
+    #[serde(default)]
+    pub oldest_compute: u32,
     /// The fleet.
     pub hosts: Vec<HostRecord>,
     /// What is asked for.
@@ -60,6 +61,9 @@ pub enum InvalidCase {
     /// A host cannot be read.
     #[error("hosts: {0}")]
     Host(#[from] LoadError),
+    /// What Placement knows of a host cannot be read.
+    #[error("hosts: {0}")]
+    Provider(#[from] InvalidProvider),
 }
 
 /// A fleet, a configuration and a request, ready to be asked about.
@@ -79,7 +83,8 @@ fn default_now() -> String {
 }
 
 impl Case {
-    /// Loads a record. Placement's constraints are part of it if `with_placement` says so, or if a host has traits.
+    /// Loads a record. Placement's constraints are part of it if `with_placement` says so, or if a host has traits or
+    /// inventories.
     ///
     /// # Errors
     ///
@@ -100,8 +105,11 @@ impl Case {
         for (row, host) in (0..).map(Row).zip(&record.hosts) {
             state.give(row, candidates(host));
         }
-        let with_placement = with_placement || record.hosts.iter().any(|host| host.traits.is_some());
-        let providers = with_placement.then(|| providers(&record.hosts, &record.aggregates));
+        let tells = |host: &HostRecord| host.traits.is_some() || host.inventories.is_some();
+        let with_placement = with_placement || record.hosts.iter().any(tells);
+        let providers = with_placement
+            .then(|| Providers::load(&record.hosts, record.aggregates, record.oldest_compute))
+            .transpose()?;
         Ok(Self { hosts, options, request, state, providers, now, index: record.index })
     }
 
@@ -121,15 +129,4 @@ fn candidates(host: &HostRecord) -> Vec<AllocationCandidate> {
         let allocations = [(host.uuid.clone(), Default::default())].into();
         vec![AllocationCandidate { allocations, mappings }]
     })
-}
-
-fn providers(hosts: &[HostRecord], aggregates: &[Aggregate]) -> Providers {
-    let mut providers = Providers::default();
-    for host in hosts {
-        let traits = host.traits.iter().flatten().cloned().collect();
-        let holding = aggregates.iter().filter(|aggregate| aggregate.hosts.contains(&host.host));
-        let ids: BTreeSet<String> = holding.filter_map(|aggregate| aggregate.uuid.clone()).collect();
-        providers.push(traits, ids);
-    }
-    providers
 }

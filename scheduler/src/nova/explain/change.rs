@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use berth_placement::Row;
 use serde::{Serialize, Serializer};
 
+use super::shape::Shape;
 use crate::nova::aggregates::AVAILABILITY_ZONE;
 use crate::nova::filters::{FilterName, Restriction, Scene, Step, steps};
-use crate::nova::hosts::{HostTable, Outage};
+use crate::nova::hosts::Outage;
 use crate::nova::options::Options;
-use crate::nova::request_spec::RequestSpec;
+use crate::nova::request_spec::{ImageProperties, RequestSpec};
 
 /// One thing to ask for, or to have, differently.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -31,6 +31,8 @@ pub enum Change {
     Hint { name: String },
     /// Without an image property.
     ImageProperty { name: String },
+    /// Without a trait that the image requires.
+    ImageTrait { name: String },
     /// Without the server group.
     ServerGroup { policy: String },
     /// Without virtual NUMA cells.
@@ -51,23 +53,6 @@ pub enum Change {
     Outage { outage: Outage, reasons: BTreeMap<String, usize> },
     /// One more, empty host.
     MoreHosts { shape: Shape },
-}
-
-/// What a kind of hosts looks like.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Shape {
-    /// Such as `QEMU`.
-    pub hypervisor_type: String,
-    /// CPUs.
-    pub vcpus: i64,
-    /// MiB.
-    pub memory_mb: i64,
-    /// GiB.
-    pub disk_gb: i64,
-    /// What the aggregates of such hosts say, by key.
-    pub aggregates: BTreeMap<String, BTreeSet<String>>,
-    /// How many such hosts there are.
-    pub hosts: usize,
 }
 
 fn as_text<S: Serializer>(value: &impl fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
@@ -97,6 +82,9 @@ impl Change {
             Self::Hint { name } => request.scheduler_hints.remove(name),
             Self::ImageProperty { name } => {
                 request.image.iter_mut().for_each(|image| image.properties.remove(name));
+            }
+            Self::ImageTrait { name } => {
+                request.image.iter_mut().for_each(|image| image.properties.remove_trait(name));
             }
             Self::ServerGroup { .. } => request.instance_group = None,
             Self::NumaTopology => request.numa_topology = None,
@@ -196,13 +184,24 @@ fn omissions(request: &RequestSpec) -> Vec<Change> {
     // Hints that begin with an underscore are Nova's own.
     let hints = request.scheduler_hints.names().filter(|name| !name.starts_with('_'));
     all.extend(hints.map(|name| Change::Hint { name: name.to_owned() }));
-    let properties = request.image_properties().into_iter().flat_map(|properties| properties.iter());
-    all.extend(properties.map(|(name, _)| Change::ImageProperty { name: name.to_owned() }));
+    if let Some(image) = request.image_properties() {
+        let properties = image.iter().map(|(name, _)| name).filter(|name| *name != ImageProperties::TRAITS);
+        all.extend(properties.map(|name| Change::ImageProperty { name: name.to_owned() }));
+        all.extend(image.required_traits().iter().map(|name| Change::ImageTrait { name: name.clone() }));
+    }
     all.extend(request.group_policy().map(|policy| Change::ServerGroup { policy: policy.to_owned() }));
     all.extend(request.numa_topology.as_ref().map(|_| Change::NumaTopology));
     all.extend(request.pci_requests.as_ref().filter(|list| !list.is_empty()).map(|_| Change::Devices));
-    all.extend(Restriction::of(request).map(|restriction| Change::Restriction { restriction }));
+    let restrictions = Restriction::of(request).chain(aggregates(request));
+    all.extend(restrictions.map(|restriction| Change::Restriction { restriction }));
     all
+}
+
+/// A destination that names no host may name aggregates.
+fn aggregates(request: &RequestSpec) -> Option<Restriction> {
+    let destination = request.requested_destination.as_ref()?;
+    let names_some = !destination.aggregates.is_empty() || !destination.forbidden_aggregates.is_empty();
+    (destination.host.is_none() && names_some).then_some(Restriction::RequestedDestination)
 }
 
 fn lift(restriction: Restriction, request: &mut RequestSpec) {
@@ -229,27 +228,6 @@ fn limits(scene: &Scene<'_>) -> Vec<Change> {
     all.into_iter().flatten().collect()
 }
 
-impl Shape {
-    /// The shape of a row; none if it has never reported.
-    pub(super) fn of(hosts: &HostTable, row: Row) -> Option<Self> {
-        let class = hosts.class(row);
-        let report = class.report.as_ref()?;
-        let id = hosts.class_ids()[row.0 as usize];
-        Some(Self {
-            hypervisor_type: report.hypervisor_type.clone(),
-            vcpus: report.vcpus_total,
-            memory_mb: report.total_usable_ram_mb,
-            disk_gb: report.total_usable_disk_gb,
-            aggregates: class
-                .aggregates
-                .iter()
-                .map(|(key, values)| (key.to_owned(), values.clone()))
-                .collect(),
-            hosts: hosts.class_ids().iter().filter(|other| **other == id).count(),
-        })
-    }
-}
-
 impl fmt::Display for Change {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let less = |asked: &i64, enough: &i64| asked.saturating_sub(*enough);
@@ -264,9 +242,13 @@ impl fmt::Display for Change {
                 write!(out, "{} GiB less disk: {enough} instead of {asked}", less(asked, enough))
             }
             Self::Zone { asked, other } => write!(out, "zone {other} instead of {asked}"),
-            Self::ExtraSpec { key } => write!(out, "without extra spec {key}"),
+            Self::ExtraSpec { key } => match key.strip_prefix("trait:") {
+                Some(name) => write!(out, "without trait {name} of the flavor"),
+                None => write!(out, "without extra spec {key}"),
+            },
             Self::Hint { name } => write!(out, "without hint {name}"),
             Self::ImageProperty { name } => write!(out, "without image property {name}"),
+            Self::ImageTrait { name } => write!(out, "without trait {name} of the image"),
             Self::ServerGroup { policy } => write!(out, "without the server group, policy {policy}"),
             Self::NumaTopology => out.write_str("without NUMA cells"),
             Self::Devices => out.write_str("without passthrough devices"),
@@ -299,15 +281,4 @@ fn write_outage(
         separator = ", ";
     }
     Ok(())
-}
-
-impl fmt::Display for Shape {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { hypervisor_type, vcpus, memory_mb, disk_gb, aggregates, hosts } = self;
-        write!(out, "one more {hypervisor_type} host with {vcpus} CPUs, {memory_mb} MiB, {disk_gb} GiB")?;
-        for (key, values) in aggregates {
-            write!(out, ", {key}={}", values.iter().map(String::as_str).collect::<Vec<_>>().join("|"))?;
-        }
-        write!(out, " ({hosts} today)")
-    }
 }

@@ -11,6 +11,8 @@ use berth_placement::Row;
 /// A constraint on hosts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Constraint {
+    /// The pre-filters and the making of the query for Placement, which remove no host but may refuse the request.
+    Query,
     /// One that Placement applies before the scheduler sees any host.
     Placement(PlacementConstraint),
     /// One of the scheduler's pipeline.
@@ -22,6 +24,7 @@ pub enum Constraint {
 impl fmt::Display for Constraint {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Query => out.write_str("placement: query"),
             Self::Placement(constraint) => write!(out, "placement: {constraint}"),
             Self::Step(step) => step.fmt(out),
             Self::Claim => out.write_str("claim"),
@@ -42,11 +45,25 @@ impl Constraint {
         scene: &'a Scene<'a>,
         providers: Option<&'a Providers>,
     ) -> Box<dyn Filter + 'a> {
-        match self {
-            Self::Placement(constraint) => constraint.prepare(scene, providers),
-            Self::Step(step) => step.prepare(scene),
-            Self::Claim => Box::new(Claimable { is_rebuild: scene.request.is_rebuild() }),
+        match (self, providers) {
+            (Self::Placement(constraint), Some(providers)) => constraint.prepare(scene, providers),
+            (Self::Step(step), _) => step.prepare(scene),
+            (Self::Query | Self::Placement(_), _) => Box::new(Nothing),
+            (Self::Claim, _) => Box::new(Claimable { is_rebuild: scene.request.is_rebuild() }),
         }
+    }
+}
+
+/// Passes every host.
+struct Nothing;
+
+impl Filter for Nothing {
+    fn scope(&self) -> Scope {
+        Scope::Everything
+    }
+
+    fn judge(&self, _: Row, _: &mut RequestState) -> Verdict {
+        Ok(Ok(()))
     }
 }
 

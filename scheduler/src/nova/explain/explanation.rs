@@ -6,6 +6,7 @@ use super::change::Change;
 use super::constraint::Constraint;
 use super::standing::Standing;
 use crate::nova::filters::{FilterError, Reason};
+use crate::nova::placement_query::QueryError;
 use crate::nova::weighers::WeighFailure;
 
 /// Why a request found its host, or none. This is the operator's view; `for_tenant` gives the tenant's.
@@ -18,6 +19,9 @@ pub struct Explanation {
     /// What each constraint removed, in order. The counts add up to the fleet. Constraints after one that could not
     /// judge are missing.
     pub removed: Vec<Removed>,
+    /// What Placement is asked besides, of which nothing is known: resource classes that no inventory names, and groups of
+    /// ports and devices.
+    pub not_judged: Vec<String>,
     /// What stands against the hosts that were asked about.
     pub verdicts: Vec<HostVerdict>,
     /// The best hosts, best first.
@@ -51,6 +55,10 @@ pub struct Blocked {
 }
 
 impl Blocked {
+    pub(super) fn query(error: &QueryError) -> Self {
+        Self { by: Constraint::Query.to_string(), error: error.to_string() }
+    }
+
     pub(super) fn filter(constraint: &Constraint, error: &FilterError) -> Self {
         Self { by: constraint.to_string(), error: error.to_string() }
     }

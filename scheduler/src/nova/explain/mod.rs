@@ -15,19 +15,21 @@ mod explanation;
 mod placement;
 mod question;
 mod relax;
+mod shape;
 mod standing;
 mod tenant;
 
 pub use berth_placement::Row;
 
 pub use case::{Case, CaseRecord, InvalidCase};
-pub use change::{Change, Shape};
+pub use change::Change;
 pub use constraint::Constraint;
 pub use explanation::{Blocked, Ending, Explanation, HostVerdict, Relaxation, Relaxations, Removed};
-pub use placement::{PlacementConstraint, Providers};
+pub use placement::{InvalidProvider, Offer, PlacementConstraint, Provider, Providers};
 pub use question::Question;
+pub use shape::Shape;
 pub use standing::{Score, Standing};
-pub use tenant::{TenantExplanation, TenantRelaxation};
+pub use tenant::{TenantExplanation, TenantRelaxation, TenantRemoved};
 
 use crate::nova::weighers::weigh_in_detail;
 
@@ -61,6 +63,7 @@ pub fn explain(question: &Question<'_>, wanted: &Wanted) -> Explanation {
         hosts: question.scene.hosts.len(),
         ending,
         removed: passage.removed,
+        not_judged: passage.not_judged,
         verdicts: wanted.hosts.iter().map(|&row| question.verdict(row, &weighed)).collect(),
         standings,
         relaxations,

@@ -1,11 +1,14 @@
 //! What is to be explained, and the passes that answer it.
 
+use std::fmt;
+
 use berth_placement::Row;
 
 use super::constraint::Constraint;
 use super::explanation::{Blocked, HostVerdict, Removed};
-use super::placement::{PlacementConstraint, Providers};
-use crate::nova::filters::{RequestState, Scene, Survivors, steps};
+use super::placement::{Demands, Providers};
+use crate::nova::filters::{Reason, RequestState, Scene, Survivors, steps};
+use crate::nova::placement_query::QueryError;
 use crate::nova::weighers::Weighed;
 
 /// A request before a fleet.
@@ -17,7 +20,7 @@ pub struct Question<'a> {
     pub index: usize,
     /// The allocation candidates of hosts. What a decision dropped of them counts as there again.
     pub state: &'a RequestState,
-    /// Traits and aggregates of the hosts, if Placement's part is to be explained, too.
+    /// The hosts' providers, if Placement's part is to be explained, too.
     pub providers: Option<&'a Providers>,
 }
 
@@ -31,9 +34,17 @@ pub(super) struct Passage {
     claimable: Survivors,
     /// The constraint that could not judge.
     pub(super) blocked: Option<Blocked>,
+    /// What Placement is asked besides.
+    pub(super) not_judged: Vec<String>,
 }
 
 impl Passage {
+    /// No host comes through.
+    fn blocked(by: Blocked, removed: Vec<Removed>, not_judged: Vec<String>) -> Self {
+        let claimable = Survivors::ordered(Vec::new());
+        Self { removed, left: Vec::new(), claimable, blocked: Some(by), not_judged }
+    }
+
     /// Whether the host passed everything.
     pub(super) fn claimable(&self, row: Row) -> bool {
         self.claimable.mask().contains(row)
@@ -41,14 +52,16 @@ impl Passage {
 }
 
 impl Question<'_> {
+    /// What Placement is asked; nothing if its part is not to be explained.
+    fn demands(&self) -> Result<Demands, QueryError> {
+        self.providers.map_or_else(|| Ok(Demands::default()), |providers| Demands::of(&self.scene, providers))
+    }
+
     /// The constraints on hosts, in the order in which they apply.
-    #[must_use]
-    pub fn constraints(&self) -> Vec<Constraint> {
-        let of_placement =
-            self.providers.map_or_else(Vec::new, |_| PlacementConstraint::of(self.scene.request));
-        let of_pipeline = steps(&self.scene, self.index).into_iter().map(Constraint::Step);
-        let placement = of_placement.into_iter().map(Constraint::Placement);
-        placement.chain(of_pipeline).chain([Constraint::Claim]).collect()
+    fn constraints(&self, demands: &Demands) -> Vec<Constraint> {
+        let placement = demands.constraints.iter().cloned().map(Constraint::Placement);
+        let pipeline = steps(&self.scene, self.index).into_iter().map(Constraint::Step);
+        placement.chain(pipeline).chain([Constraint::Claim]).collect()
     }
 
     /// Sends all hosts through all constraints.
@@ -59,7 +72,11 @@ impl Question<'_> {
     /// Sends these hosts through all constraints, with candidates that are all left.
     pub(super) fn pass_with(&self, mut hosts: Survivors, state: &mut RequestState) -> Passage {
         let (mut removed, mut left) = (Vec::new(), Vec::new());
-        for constraint in self.constraints() {
+        let demands = match self.demands() {
+            Ok(demands) => demands,
+            Err(error) => return Passage::blocked(Blocked::query(&error), removed, Vec::new()),
+        };
+        for constraint in self.constraints(&demands) {
             if constraint == Constraint::Claim {
                 left = hosts.rows();
             }
@@ -68,17 +85,11 @@ impl Question<'_> {
             let narrowed = hosts.narrow(&*filter, self.scene.hosts, state);
             drop(filter);
             if let Err(error) = narrowed {
-                let blocked = Some(Blocked::filter(&constraint, &error));
-                return Passage {
-                    removed,
-                    left: Vec::new(),
-                    claimable: Survivors::ordered(Vec::new()),
-                    blocked,
-                };
+                return Passage::blocked(Blocked::filter(&constraint, &error), removed, demands.not_judged);
             }
             removed.push(Removed { constraint, entered, removed: entered - hosts.len() });
         }
-        Passage { removed, left, claimable: hosts, blocked: None }
+        Passage { removed, left, claimable: hosts, blocked: None, not_judged: demands.not_judged }
     }
 
     /// What stands against one host.
@@ -90,18 +101,28 @@ impl Question<'_> {
             text: "passes".to_owned(),
             rank: weighed.iter().position(|host| host.row == row).map(|at| at + 1),
         };
-        let mut state = self.fresh_state();
-        for constraint in self.constraints() {
-            let answer = constraint.prepare(&self.scene, self.providers).judge(row, &mut state);
-            let (text, reason) = match answer {
-                Ok(Ok(())) => continue,
-                Ok(Err(reason)) => (reason.to_string(), Some(reason)),
-                Err(error) => (format!("cannot be judged: {error}"), None),
-            };
+        if let Some((constraint, text, reason)) = self.objection(row) {
             verdict = HostVerdict { constraint: Some(constraint), reason, text, ..verdict };
-            break;
         }
         verdict
+    }
+
+    /// The first constraint that the host does not pass, and why.
+    fn objection(&self, row: Row) -> Option<(Constraint, String, Option<Reason>)> {
+        let unjudged = |error: &dyn fmt::Display| format!("cannot be judged: {error}");
+        let demands = match self.demands() {
+            Ok(demands) => demands,
+            Err(error) => return Some((Constraint::Query, unjudged(&error), None)),
+        };
+        let mut state = self.fresh_state();
+        self.constraints(&demands).into_iter().find_map(|constraint| {
+            let answer = constraint.prepare(&self.scene, self.providers).judge(row, &mut state);
+            match answer {
+                Ok(Ok(())) => None,
+                Ok(Err(reason)) => Some((constraint, reason.to_string(), Some(reason))),
+                Err(error) => Some((constraint, unjudged(&error), None)),
+            }
+        })
     }
 
     /// Host and node, or the host alone where the node bears its name.

@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 
 use berth_placement::Row;
 
-use super::change::{Change, Shape};
+use super::change::Change;
 use super::explanation::{Relaxation, Relaxations};
 use super::placement::Providers;
 use super::question::Question;
+use super::shape::Shape;
 use crate::nova::filters::{RequestState, Scene, Survivors};
 use crate::nova::hosts::{ClassId, HostTable, Outage};
 use crate::nova::weighers::weigh;

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::change::Change;
 use super::constraint::Constraint;
-use super::explanation::{Ending, Explanation};
+use super::explanation::{Ending, Explanation, Removed};
 use super::placement::PlacementConstraint;
 
 /// Why a request found a host, or none, as its owner may know it.
@@ -17,9 +17,18 @@ pub struct TenantExplanation {
     /// The constraint or weigher that could not judge.
     pub blocked_by: Option<String>,
     /// Hosts removed by each constraint, in order.
-    pub removed: Vec<(String, usize)>,
+    pub removed: Vec<TenantRemoved>,
     /// What would find a host.
     pub relaxations: Vec<TenantRelaxation>,
+}
+
+/// What one constraint did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TenantRemoved {
+    /// The constraint, without ids of aggregates.
+    pub constraint: String,
+    /// Hosts it removed.
+    pub removed: usize,
 }
 
 /// Changes of a request that together find a host.
@@ -46,7 +55,7 @@ impl Explanation {
             hosts: self.hosts,
             result,
             blocked_by,
-            removed: self.removed.iter().map(|one| (public_name(&one.constraint), one.removed)).collect(),
+            removed: self.removed.iter().map(TenantRemoved::of).collect(),
             relaxations: open
                 .map(|one| TenantRelaxation { changes: one.changes.clone(), opens: one.opens })
                 .collect(),
@@ -54,12 +63,19 @@ impl Explanation {
     }
 }
 
-/// The constraint without the ids of aggregates.
+impl TenantRemoved {
+    fn of(one: &Removed) -> Self {
+        Self { constraint: public_name(&one.constraint), removed: one.removed }
+    }
+}
+
+/// The constraint without the ids of aggregates and providers.
 fn public_name(constraint: &Constraint) -> String {
     match constraint {
         Constraint::Placement(
             PlacementConstraint::Aggregates(_) | PlacementConstraint::ForbiddenAggregates(_),
         ) => "placement: aggregates".to_owned(),
+        Constraint::Placement(PlacementConstraint::Provider(_)) => "placement: provider".to_owned(),
         other => other.to_string(),
     }
 }

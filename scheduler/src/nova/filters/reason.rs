@@ -99,6 +99,16 @@ pub enum Reason {
     OutsideAggregates { asked: String },
     #[error("the host is in aggregate {found}, which is forbidden")]
     ForbiddenAggregate { found: String },
+    #[error("the request is for provider {asked}")]
+    OtherProvider { asked: String },
+    #[error("the host has no {class}")]
+    NoInventory { class: String },
+    #[error("asked {asked} {class}, {free} free")]
+    TooLittle { class: String, asked: u64, free: i64 },
+    #[error(
+        "asked {asked} {class}, one allocation may have {min_unit} to {max_unit} in steps of {step_size}"
+    )]
+    UnitRules { class: String, asked: u64, min_unit: u32, max_unit: u32, step_size: u32 },
     #[error("no allocation candidate is left to claim")]
     NothingToClaim,
 }

@@ -7,6 +7,7 @@
 mod attributes;
 mod class;
 mod consume;
+mod inventory_record;
 mod load;
 mod outage;
 mod record;
@@ -26,6 +27,7 @@ use super::python::Value;
 pub use attributes::{Reach, reach};
 pub use class::{ClassId, ClassReport, HostClass, Ratio, Ratios};
 pub use consume::Undo;
+pub use inventory_record::InventoryRecord;
 pub use load::LoadError;
 pub use outage::{Mended, Outage};
 pub use record::{HostRecord, InstanceRecord, MetricRecord, ServiceRecord};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
 
+use super::InventoryRecord;
 use crate::nova::numa::HostTopology;
 use crate::nova::pci::Pools;
 use crate::nova::python::Value;
@@ -93,6 +94,12 @@ pub struct HostRecord {
     /// Traits of its resource provider, if they come with the host.
     #[serde(default)]
     pub traits: Option<Vec<String>>,
+    /// Inventories of its resource provider by class, if they come with the host. Then they are all it has.
+    #[serde(default)]
+    pub inventories: Option<BTreeMap<String, InventoryRecord>>,
+    /// What is used of these.
+    #[serde(default, deserialize_with = "or_default")]
+    pub usages: BTreeMap<String, u64>,
     /// Allocation candidates of placement, if they come with the host.
     #[serde(default)]
     pub allocation_candidates: Option<Vec<AllocationCandidate>>,

@@ -5,7 +5,7 @@ use berth_placement::Row;
 use super::{HostTable, ServiceHost, UsageRow, index};
 
 impl HostTable {
-    /// Adds an empty host of the same make as `row`, in the same aggregates, with a service of its own that was heard
+    /// Adds an empty host of the same make as `row`, in the same aggregates, with a name and a service of its own that was heard
     /// of at `now` (microseconds since 1970). Its devices are those that are free on the original. None if the
     /// original has never reported.
     pub fn add_empty_twin(&mut self, row: Row, now: i64) -> Option<Row> {
@@ -16,6 +16,7 @@ impl HostTable {
             ..UsageRow::default()
         };
         let mut node = self.details(row).clone();
+        node.name = format!("another {}", node.name);
         node.numa = node.numa.map(|numa| numa.without_instances());
         let service = ServiceHost {
             name: format!("another {}", self.host(row)),

@@ -30,6 +30,9 @@ pub struct ImageProperties {
 }
 
 impl ImageProperties {
+    /// The property that holds the traits of `trait:…=required`.
+    pub(in crate::nova) const TRAITS: &str = "traits_required";
+
     /// The typed properties of what an image service sends.
     ///
     /// # Errors
@@ -92,7 +95,7 @@ impl ImageProperties {
         };
         let traits: Vec<_> = raw.iter().filter_map(required).collect();
         if !traits.is_empty() {
-            self.by_name.insert("traits_required", PropertyValue::Texts(traits));
+            self.by_name.insert(Self::TRAITS, PropertyValue::Texts(traits));
         }
     }
 
@@ -135,7 +138,7 @@ impl ImageProperties {
     /// Traits that hosts must have, from `trait:…=required`.
     #[must_use]
     pub fn required_traits(&self) -> &[String] {
-        match self.get("traits_required") {
+        match self.get(Self::TRAITS) {
             Some(PropertyValue::Texts(traits)) => traits,
             _ => &[],
         }
@@ -144,6 +147,16 @@ impl ImageProperties {
     /// Removes a property.
     pub fn remove(&mut self, name: &str) {
         self.by_name.remove(name);
+    }
+
+    /// Requires a trait no longer.
+    pub fn remove_trait(&mut self, name: &str) {
+        let left: Vec<_> = self.required_traits().iter().filter(|other| *other != name).cloned().collect();
+        if left.is_empty() {
+            self.remove(Self::TRAITS);
+        } else {
+            self.by_name.insert(Self::TRAITS, PropertyValue::Texts(left));
+        }
     }
 
     /// Every property that is set, by name.
