@@ -172,13 +172,14 @@ fn finish(
     request_id: &str,
 ) {
     let unread = [StatusCode::PAYLOAD_TOO_LARGE, StatusCode::REQUEST_TIMEOUT];
-    let is_broken = request.contains_key(BROKEN_LENGTH) || unread.contains(&response.status());
+    let status = response.status();
+    let is_broken = request.contains_key(BROKEN_LENGTH) || unread.contains(&status);
     let headers = response.headers_mut();
     reply::insert(headers, header::HeaderName::from_static(REQUEST_ID), request_id);
     if service.options.cors.is_on() && !cors::is_preflight(method) {
         service.options.cors.decorate(request, headers);
     }
-    if response_status == StatusCode::UNAUTHORIZED
+    if status == StatusCode::UNAUTHORIZED
         && let Some(challenge) = service.options.auth.challenge()
     {
         reply::insert(headers, header::WWW_AUTHENTICATE, &challenge);

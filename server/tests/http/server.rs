@@ -3,12 +3,16 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use berth_server::{Auth, Cors, Limits, Options, Policy, Server, Service};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use crate::client::Client;
+
+/// How long requests that have begun may take when the test is over.
+const GRACE: Duration = Duration::from_secs(10);
 
 pub(crate) struct Running {
     pub(crate) service: Arc<Service>,
@@ -33,9 +37,10 @@ impl Running {
         let address = server.address().unwrap();
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::spawn(move || {
-            runtime.block_on(server.run(async {
+            let stop = async {
                 let _ = stopped.await; // a sender that is gone means the same
-            }));
+            };
+            runtime.block_on(server.run(stop, GRACE));
         });
         Self { service, address, stop: Some(stop), thread: Some(thread) }
     }
