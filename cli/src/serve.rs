@@ -64,6 +64,7 @@ impl Serve {
             policy,
             cors: Cors { allowed_origins: settings.cors_origins.clone() },
             limits: Limits::default(),
+            candidates: settings.candidates.options(),
         };
         let (service, keeper) = load(settings.data.as_deref(), options)?;
         let runtime = Builder::new_multi_thread().enable_all().build().context("cannot start the threads")?;

@@ -31,5 +31,5 @@ pub use limits::Limits;
 pub use microversion::{InvalidMicroversion, Microversion};
 pub use policy::{InvalidCheck, InvalidFile, InvalidPolicy, Policy};
 pub use server::Server;
-pub use service::{Options, Service};
+pub use service::{CandidateOptions, Options, Service};
 pub use store::{DataDir, DataError, Keeper, StateError, StateReader, Written, write_state};

@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::Response;
+use berth_placement::candidates::Strategy;
 use berth_placement::{Index, Timestamp, TopologyError};
 
 use crate::auth::Auth;
@@ -26,6 +27,20 @@ pub struct Options {
     pub cors: Cors,
     /// How much one request may ask for.
     pub limits: Limits,
+    /// Which allocation candidates are found, and in which order.
+    pub candidates: CandidateOptions,
+}
+
+/// Which of the allocation candidates of a query are found, and in which order. The names are those of Placement's
+/// `[placement]` options.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CandidateOptions {
+    /// In which order trees are visited (`allocation_candidates_generation_strategy`).
+    pub strategy: Strategy,
+    /// How many are made at most (`max_allocation_candidates`); `None` for all of them.
+    pub max: Option<usize>,
+    /// Whether each answer has an order of its own (`randomize_allocation_candidates`).
+    pub randomize: bool,
 }
 
 /// The Placement service over an index.

@@ -7,7 +7,7 @@ use berth_placement::{
     Allocation, ClassId, ConsumerId, ExpectedGeneration, Index, Inventory, Owner, Timestamp, Write,
 };
 use berth_server::{
-    Auth, Cors, DataDir, DataError, Keeper, Limits, Options, Policy, Service, StateError, StateReader,
+    Auth, CandidateOptions, Cors, DataDir, DataError, Keeper, Limits, Options, Policy, Service, StateError, StateReader,
     write_state,
 };
 use tempfile::TempDir;
@@ -49,6 +49,7 @@ fn options() -> Options {
         policy: Policy::legacy(),
         cors: Cors::default(),
         limits: Limits::default(),
+        candidates: CandidateOptions::default(),
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) enum Kind {
 impl Setting {
     /// Whether it is about `berth serve`, and unknown to Nova.
     pub(super) fn is_own(&self) -> bool {
-        matches!(self.group, SERVE | KEYSTONE)
+        matches!(self.group, SERVE | CANDIDATES | KEYSTONE)
     }
 
     /// The table of Berth's file that it stands in.
@@ -58,6 +58,7 @@ const fn setting(
 const FS: &str = "filter_scheduler";
 const D: &str = "DEFAULT";
 const SERVE: &str = "serve";
+const CANDIDATES: &str = "serve.candidates";
 const KEYSTONE: &str = "serve.keystone";
 
 /// All of them, in the order of the documentation.
@@ -72,6 +73,9 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting(SERVE, "shutdown_timeout", Kind::Integer, "seconds", "that requests which have begun may take when the service stops; at least 1", &[]),
     setting(SERVE, "log", Kind::Text, "", "what is logged: `error`, `warn`, `info`, `debug`, or a list such as `warn,berth_server=debug`; the variable `BERTH_LOG` goes before it", &[]),
     setting(SERVE, "log_format", Kind::Text, "", "`text` for people, `json` for machines, one object a line", &[]),
+    setting(CANDIDATES, "strategy", Kind::Text, "", "in which order hosts are visited: `breadth-first` gives one candidate of each in turn, `depth-first` all of a host before the next; Placement's `allocation_candidates_generation_strategy`", &[]),
+    setting(CANDIDATES, "max", Kind::Integer, "candidates", "that are made at most, before a query's `limit`; unset for all of them; Placement's `max_allocation_candidates`", &[]),
+    setting(CANDIDATES, "randomize", Kind::Flag, "", "whether each answer has an order of its own, so that clients do not all begin with the same host; Placement's `randomize_allocation_candidates`", &[]),
     setting(KEYSTONE, "auth_url", Kind::Text, "URL", "Keystone, as seen from here; needed with `auth = \"keystone\"`", &[]),
     setting(KEYSTONE, "www_authenticate_uri", Kind::Text, "URL", "Keystone, as seen from clients; `auth_url` if unset", &[]),
     setting(KEYSTONE, "username", Kind::Text, "", "the user as whom tokens are validated", &[]),

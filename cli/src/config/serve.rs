@@ -1,8 +1,11 @@
 //! What `berth serve` can be told.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use berth_placement::candidates::Strategy;
+use berth_server::CandidateOptions;
 use serde::{Deserialize, Serialize};
 
 /// The settings of `berth serve`; the catalogue says what each means.
@@ -18,6 +21,7 @@ pub(crate) struct ServeSettings {
     pub(crate) shutdown_timeout: u64,
     pub(crate) log: String,
     pub(crate) log_format: LogFormat,
+    pub(crate) candidates: CandidatesTable,
     pub(crate) keystone: KeystoneTable,
 }
 
@@ -35,6 +39,24 @@ pub(crate) enum AuthChoice {
 pub(crate) enum LogFormat {
     Text,
     Json,
+}
+
+/// Which allocation candidates are found.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct CandidatesTable {
+    pub(crate) strategy: StrategyChoice,
+    pub(crate) max: Option<NonZeroUsize>,
+    pub(crate) randomize: bool,
+}
+
+/// In which order the trees of providers are visited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum StrategyChoice {
+    #[default]
+    BreadthFirst,
+    DepthFirst,
 }
 
 /// Where Keystone is, and as whom to ask it.
@@ -66,6 +88,7 @@ impl Default for ServeSettings {
             shutdown_timeout: 30,
             log: "info".to_owned(),
             log_format: LogFormat::Text,
+            candidates: CandidatesTable::default(),
             keystone: KeystoneTable::default(),
         }
     }
@@ -86,6 +109,16 @@ impl Default for KeystoneTable {
             token_cache_entries: 10_000,
             timeout: 10,
         }
+    }
+}
+
+impl CandidatesTable {
+    pub(crate) fn options(&self) -> CandidateOptions {
+        let strategy = match self.strategy {
+            StrategyChoice::BreadthFirst => Strategy::BreadthFirst,
+            StrategyChoice::DepthFirst => Strategy::DepthFirst,
+        };
+        CandidateOptions { strategy, max: self.max.map(NonZeroUsize::get), randomize: self.randomize }
     }
 }
 

@@ -5,6 +5,7 @@ use berth_placement::candidates::{
     Candidate, Candidates, Options, ProviderSummary, Query, UnknownName, WorkExceeded,
 };
 use bytes::Bytes;
+use uuid::Uuid;
 
 use super::call::Call;
 use super::{groups, refusals, schemas};
@@ -12,6 +13,7 @@ use crate::error::Failure;
 use crate::http::reply::Reply;
 use crate::json::Writer;
 use crate::policy::rules;
+use crate::service::CandidateOptions;
 
 pub(super) fn list(call: &Call<'_>) -> Result<Reply, Failure> {
     call.since(10)?;
@@ -26,13 +28,20 @@ pub(super) fn list(call: &Call<'_>) -> Result<Reply, Failure> {
 }
 
 fn answer(call: &Call<'_>, query: &Query) -> Result<Vec<u8>, Failure> {
-    let options = Options { work: call.service.options.limits.candidate_work, ..Options::default() };
+    let options = options(call);
     let mut candidates =
         call.index().candidates(query, &options).map_err(|unknown| unknown_name(&unknown))?;
     let mut writer = Writer::with_capacity(4096);
     let mut outcome = Ok(());
     writer.object(|w| outcome = document(w, call, query, &mut candidates));
     outcome.map(|()| writer.finish()).map_err(|too_much| Failure::bad_request(too_much.to_string()))
+}
+
+fn options(call: &Call<'_>) -> Options {
+    let CandidateOptions { strategy, max, randomize } = call.service.options.candidates;
+    #[expect(clippy::disallowed_methods, reason = "answers in a random order are what was asked for")]
+    let seed = randomize.then(|| Uuid::new_v4().as_u64_pair().0);
+    Options { strategy, max_candidates: max, work: call.service.options.limits.candidate_work, seed }
 }
 
 /// Why an answer is not finished: the request has to be narrower.

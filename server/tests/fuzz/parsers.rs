@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
-use berth_server::{Auth, Cors, Limits, Microversion, Options, Policy, Service};
+use berth_server::{Auth, CandidateOptions, Cors, Limits, Microversion, Options, Policy, Service};
 use tokio::runtime::{Builder, Runtime};
 
 const VERSIONS: u8 = 40;
@@ -75,6 +75,7 @@ fn fleet() -> Arc<Service> {
         policy: Policy::legacy(),
         cors: Cors::default(),
         limits: Limits { candidate_work: 10_000, ..Limits::default() },
+        candidates: CandidateOptions::default(),
     };
     let service = Arc::new(Service::new(options));
     let setup: [(Method, &str, String); 3] = [

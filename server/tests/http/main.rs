@@ -1,5 +1,6 @@
 //! The service on a socket: what happens when clients race, ask for too much, or send rubbish.
 
+mod candidates;
 mod client;
 mod limits;
 mod races;

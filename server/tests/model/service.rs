@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
 use axum::http::Request as HttpRequest;
-use berth_server::{Auth, Cors, Limits, Options, Policy, Service};
+use berth_server::{Auth, CandidateOptions, Cors, Limits, Options, Policy, Service};
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 
@@ -24,6 +24,7 @@ impl InProcess {
             policy: Policy::legacy(),
             cors: Cors::default(),
             limits: Limits::default(),
+            candidates: CandidateOptions::default(),
         };
         // As in production: some handlers hand their thread's other work to another one.
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
