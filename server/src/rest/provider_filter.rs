@@ -89,13 +89,13 @@ impl<'query> Filter<'query> {
 
 /// The rows with one of the traits, or none when there are none.
 fn rows_with_any(topology: &Topology, names: &[Box<str>]) -> Result<RoaringBitmap, Failure> {
-    let find = |name: &Box<str>| {
+    let find = |name: &str| {
         topology.find_trait(name).ok_or_else(|| {
             let reason = refusals::no_such_trait(name);
             Failure::bad_request(format!("Invalid trait(s) in \"required\" parameter: {reason}"))
         })
     };
-    let traits: Vec<TraitId> = names.iter().map(find).collect::<Result<_, _>>()?;
+    let traits: Vec<TraitId> = names.iter().map(|name| find(name)).collect::<Result<_, _>>()?;
     Ok(union(&traits, |&id| topology.rows_with_trait(id)))
 }
 

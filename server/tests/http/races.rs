@@ -177,7 +177,7 @@ fn trees_stay_trees() {
     let statuses = server.race(CLIENTS, |number, client| {
         let step = |turn: usize| {
             let child = uuid('a', (number + turn) % PROVIDERS);
-            let parent = (turn % 4 > 0).then(|| uuid('a', (number * turn + 1) % PROVIDERS));
+            let parent = (!turn.is_multiple_of(4)).then(|| uuid('a', (number * turn + 1) % PROVIDERS));
             let body = json!({ "name": child, "parent_provider_uuid": parent });
             client.send("PUT", &format!("/resource_providers/{child}"), &body).status
         };
