@@ -6,3 +6,4 @@ mod races;
 mod reshapes;
 mod rubbish;
 mod server;
+mod wide;
