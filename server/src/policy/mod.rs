@@ -14,7 +14,7 @@ pub use check::InvalidCheck;
 pub use file::InvalidFile;
 
 /// How many rules may refer to each other in turn.
-const DEEPEST: usize = 30;
+const DEEPEST: usize = 10;
 
 /// The rules in force.
 #[derive(Debug, Clone)]

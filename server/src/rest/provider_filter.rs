@@ -2,6 +2,7 @@
 
 use berth_placement::{ClassId, Index, Provider, Row, RowSet, Topology, TraitId};
 use roaring::RoaringBitmap;
+use uuid::Uuid;
 
 use super::call::{Call, canonical};
 use super::{filters, refusals};
@@ -35,29 +36,21 @@ impl<'query> Filter<'query> {
             let Some(found) = call.find(uuid) else { return Ok(None) };
             filter.root = Some(found.provider().root);
         }
-        for choice in &traits.required {
-            filter.require(rows_with_any(topology, choice)?);
-        }
-        if filter.is_empty() {
+        let with_traits = traits.required.iter().map(|choice| rows_with_any(topology, choice));
+        let with_traits = in_all(with_traits.collect::<Result<Vec<_>, _>>()?);
+        if with_traits.as_ref().is_some_and(RoaringBitmap::is_empty) {
             return Ok(None);
         }
         filter.without = rows_with_any(topology, &traits.forbidden)?;
-        let in_any = |choice| union(choice, |&aggregate| topology.rows_in_aggregate(aggregate));
-        aggregates.required.iter().for_each(|choice| filter.require(in_any(choice)));
-        if filter.is_empty() {
+        let in_any = |choice: &Vec<Uuid>| union(choice, |&aggregate| topology.rows_in_aggregate(aggregate));
+        let in_aggregates = in_all(aggregates.required.iter().map(in_any));
+        if in_aggregates.as_ref().is_some_and(RoaringBitmap::is_empty) {
             return Ok(None);
         }
         filter.without |= in_any(&aggregates.forbidden);
+        filter.among = in_all(with_traits.into_iter().chain(in_aggregates));
         filter.resources = resolve(resources, topology)?;
         Ok(Some(filter))
-    }
-
-    fn require(&mut self, rows: RoaringBitmap) {
-        self.among = Some(self.among.take().map_or(rows.clone(), |among| among & rows));
-    }
-
-    fn is_empty(&self) -> bool {
-        self.among.as_ref().is_some_and(RoaringBitmap::is_empty)
     }
 
     /// The rows that match.
@@ -89,14 +82,19 @@ impl<'query> Filter<'query> {
 
 /// The rows with one of the traits, or none when there are none.
 fn rows_with_any(topology: &Topology, names: &[Box<str>]) -> Result<RoaringBitmap, Failure> {
-    let find = |name: &Box<str>| {
+    let find = |name: &str| {
         topology.find_trait(name).ok_or_else(|| {
             let reason = refusals::no_such_trait(name);
             Failure::bad_request(format!("Invalid trait(s) in \"required\" parameter: {reason}"))
         })
     };
-    let traits: Vec<TraitId> = names.iter().map(find).collect::<Result<_, _>>()?;
+    let traits: Vec<TraitId> = names.iter().map(|name| find(name)).collect::<Result<_, _>>()?;
     Ok(union(&traits, |&id| topology.rows_with_trait(id)))
+}
+
+/// The rows in all of the sets; `None` without any set.
+fn in_all(sets: impl IntoIterator<Item = RoaringBitmap>) -> Option<RoaringBitmap> {
+    sets.into_iter().reduce(|all, rows| all & rows)
 }
 
 fn union<'a, T>(keys: &[T], rows: impl Fn(&T) -> Option<&'a RowSet>) -> RoaringBitmap {

@@ -94,7 +94,8 @@ impl Mutation {
         };
         match self {
             Self::Overwrite(at, byte) => {
-                text.iter_mut().skip(place(at, 200)).take(1).for_each(|old| *old = *byte)
+                let at = place(at, text.len());
+                text[at..].first_mut().into_iter().for_each(|old| *old = *byte);
             }
             Self::Insert(at, token) => {
                 let start = place(at, text.len());

@@ -89,7 +89,7 @@ fn queries_are_bounded() {
     };
     assert!(error(&"x".repeat(401), 414).contains("at most 400 bytes"));
     assert!(error(&"a=1&".repeat(21), 400).contains("at most 20 parameters"));
-    let list = vec!["CUSTOM_A"; 11].join(",");
+    let list = ["CUSTOM_A"; 11].join(",");
     assert!(
         error(&format!("resources=VCPU:1&required={list}"), 400)
             .contains("required may have at most 10 values")

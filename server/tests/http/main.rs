@@ -7,3 +7,4 @@ mod races;
 mod reshapes;
 mod rubbish;
 mod server;
+mod wide;

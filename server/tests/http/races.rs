@@ -140,6 +140,28 @@ fn consumers_that_are_written_together_stay_together() {
     server.check();
 }
 
+/// Each of them wants the last unit of two providers, for two consumers, in either order: one gets both, not none of them.
+#[test]
+fn the_last_units_of_two_providers_go_to_one() {
+    let server = Running::new();
+    for round in 0..100 {
+        let (first, second) = (2 * round, 2 * round + 1);
+        provider(&mut server.client(), first, None, &[("VCPU", 1)]);
+        provider(&mut server.client(), second, None, &[("VCPU", 1)]);
+        let answers = server.race(CLIENTS, |number, client| {
+            let consumer = |place| uuid('c', 2 * (CLIENTS * round + number) + place);
+            let (early, late) = if number % 2 == 0 { (first, second) } else { (second, first) };
+            let body = json!({
+                consumer(0): holding(None, &[(early, "VCPU", 1)]),
+                consumer(1): holding(None, &[(late, "VCPU", 1)]),
+            });
+            client.send("POST", "/allocations", &body)
+        });
+        assert_eq!((count(&answers, 204), count(&answers, 409)), (1, CLIENTS - 1), "round {round}");
+    }
+    server.check();
+}
+
 /// Some claim what others take away: a provider goes only when nobody holds any of it.
 #[test]
 fn nothing_is_held_of_what_is_gone() {
@@ -177,7 +199,7 @@ fn trees_stay_trees() {
     let statuses = server.race(CLIENTS, |number, client| {
         let step = |turn: usize| {
             let child = uuid('a', (number + turn) % PROVIDERS);
-            let parent = (turn % 4 > 0).then(|| uuid('a', (number * turn + 1) % PROVIDERS));
+            let parent = (!turn.is_multiple_of(4)).then(|| uuid('a', (number * turn + 1) % PROVIDERS));
             let body = json!({ "name": child, "parent_provider_uuid": parent });
             client.send("PUT", &format!("/resource_providers/{child}"), &body).status
         };

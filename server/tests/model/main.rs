@@ -6,6 +6,7 @@
 
 mod call;
 mod model;
+mod request;
 mod service;
 
 use proptest::prelude::*;

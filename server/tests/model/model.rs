@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::call::{CLASSES, Request, TRAITS, Wanted};
+use crate::request::{CLASSES, Request, TRAITS, Totals, Wanted};
 
 /// The class and the trait with this name are unknown.
 const UNKNOWN: &str = "CUSTOM_NONE";
@@ -270,7 +270,7 @@ impl Model {
     }
 
     /// Inventories as they are to be, and consumers as they are to be, at once.
-    fn reshape(&mut self, inventories: &[(u8, u64, Vec<(usize, u32)>)], consumers: &[Wanted]) -> Outcome {
+    fn reshape(&mut self, inventories: &[(u8, u64, Totals)], consumers: &[Wanted]) -> Outcome {
         for (provider, generation, _) in inventories {
             let found = self.known(*provider, Some(*generation));
             found.map_err(|status| if status == GONE { BAD } else { status })?;

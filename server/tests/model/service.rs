@@ -9,8 +9,8 @@ use berth_server::{Auth, CandidateOptions, Cors, Limits, Options, Policy, Servic
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::call::{AGGREGATES, CONSUMERS, PROVIDERS, Request, uuid};
 use crate::model::{ConsumerState, ProviderState, State};
+use crate::request::{AGGREGATES, CONSUMERS, PROVIDERS, Request, uuid};
 
 pub(crate) struct InProcess {
     service: Arc<Service>,
