@@ -81,7 +81,7 @@ impl Eligible {
     }
 
     /// Another number whenever the mask has changed.
-    pub(super) const fn version(&self) -> u64 {
+    pub(super) const fn changes(&self) -> u64 {
         self.changes
     }
 
