@@ -217,8 +217,13 @@ fn compare(len: usize, steps: usize, random: &mut Lcg) -> usize {
         let (spec, ranked) = &mut requests[number];
         let eligible = mask(len, random);
         let among = match random.below(4) {
-            0 => Among { need: need(random), eligible: Some(&eligible) },
-            1 => Among { need: need(random), eligible: None },
+            0 => Among {
+                need: need(random),
+                eligible: Some(&eligible),
+                version: step as u64 + 1,
+                accepts: None,
+            },
+            1 => Among { need: need(random), ..Among::default() },
             _ => Among::default(),
         };
         let expected = world.exhaustive(spec, &among);

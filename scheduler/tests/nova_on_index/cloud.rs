@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use berth_placement::candidates;
-use berth_placement::{ConsumerId, Index, Owner, Row, Timestamp, Writer};
+use berth_placement::{ConsumerId, Index, Owner, Row, Timestamp};
 use berth_scheduler::nova::filter_scheduler::{FilterScheduler, PreparedRequest, Wanted};
 use berth_scheduler::nova::hosts::HostTable;
 use berth_scheduler::nova::placement_query::{
@@ -13,34 +13,15 @@ use berth_scheduler::nova::select::{AllocationCandidate, Chooser, Claimant, Clai
 use berth_scheduler::nova::{Options, RequestSpec, SelectDestinations};
 use uuid::Uuid;
 
-use crate::fleet::{Fleet, Provider};
+use crate::fleet::Fleet;
+use crate::planting::plant;
 
 pub(crate) const NOW: i64 = 1_780_272_000_000_000; // 2026-06-01
 
-/// Plants all providers of the fleet.
-pub(crate) fn index(fleet: &Fleet) -> Index {
+fn index(fleet: &Fleet) -> Index {
     let index = Index::default();
-    let mut writer = index.write();
-    let mut rows: Vec<Row> = Vec::new();
-    for (number, provider) in fleet.providers.iter().enumerate() {
-        let parent = provider.parent.map(|parent| rows[parent]);
-        let row = writer.add_provider(provider.uuid, &format!("provider {number}"), parent).unwrap();
-        describe(&mut writer, row, provider);
-        rows.push(row);
-    }
-    drop(writer);
+    plant(&index, fleet);
     index
-}
-
-/// Says everything about a provider anew.
-pub(crate) fn describe(writer: &mut Writer<'_>, row: Row, provider: &Provider) {
-    for (class, inventory) in &provider.inventories {
-        let class = writer.resource_class(class).unwrap();
-        writer.set_inventory(row, class, Some(inventory)).unwrap();
-    }
-    let traits: Vec<_> = provider.traits.iter().map(|name| writer.trait_named(name)).collect();
-    writer.set_traits(row, &traits).unwrap();
-    writer.set_aggregates(row, &provider.aggregates).unwrap();
 }
 
 pub(crate) fn hosts(fleet: &Fleet, options: &Options) -> HostTable {

@@ -186,7 +186,7 @@ impl Run {
         provider.aggregates.dedup();
         for index in [&self.long.index, &*self.short.index] {
             let row = index.find(self.fleet.providers[number].uuid).unwrap();
-            crate::cloud::describe(&mut index.write(), row, &self.fleet.providers[number]);
+            crate::planting::describe(&mut index.write(), row, &self.fleet.providers[number]);
         }
     }
 
@@ -216,7 +216,7 @@ fn both_ways(kind: Kind, seeds: std::ops::Range<u64>) {
         run.check();
     }
     assert!(counts.placed > 100 && counts.refused > 20 && counts.contested > 5, "{counts:?}");
-    assert_eq!(counts.ranked > 100, kind != Kind::Tangled, "{counts:?}");
+    assert!(counts.ranked > 100 || kind == Kind::Tangled, "{counts:?}");
 }
 
 #[test]

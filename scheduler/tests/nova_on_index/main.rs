@@ -6,4 +6,5 @@ mod eligible;
 mod fleet;
 mod naive;
 mod numbers;
+mod planting;
 mod requests;

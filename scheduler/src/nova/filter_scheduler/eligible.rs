@@ -34,6 +34,8 @@ pub(super) struct Eligible {
     /// The topology's version and the position in the view's layout changes that this is true to.
     version: u64,
     position: u64,
+    /// How often the mask was made or changed.
+    changes: u64,
 }
 
 impl Eligible {
@@ -42,7 +44,8 @@ impl Eligible {
         let asked = asked(query, index);
         let (need, is_exact) = (need(&asked), is_exact(&asked));
         let position = view.layout_position();
-        let mut eligible = Self { asked, mask: HostMask::default(), need, is_exact, version, position };
+        let mut eligible =
+            Self { asked, mask: HostMask::default(), need, is_exact, version, position, changes: 0 };
         for (host, place) in places.iter() {
             let admits = eligible.admits(index, place);
             eligible.mask.set(host, admits);
@@ -59,9 +62,10 @@ impl Eligible {
         let asked = asked(query, index);
         let is_alike = self.is_exact && is_exact(&asked) && need(&asked) == self.need;
         let Some(rows) = view.relayouts_since(self.position).filter(|_| is_alike) else {
-            *self = Self::new(query, index, view, places);
+            *self = Self { changes: self.changes + 1, ..Self::new(query, index, view, places) };
             return;
         };
+        self.changes += 1;
         (self.asked, self.version, self.position) = (asked, version, view.layout_position());
         for place in rows {
             if let Some(host) = places.host_at(place) {
@@ -74,6 +78,11 @@ impl Eligible {
     /// Hosts that can serve the request if they have room.
     pub(super) const fn mask(&self) -> &HostMask {
         &self.mask
+    }
+
+    /// Another number whenever the mask has changed.
+    pub(super) const fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// What has to be free on a host itself.

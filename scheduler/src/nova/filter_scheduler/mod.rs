@@ -39,6 +39,13 @@ pub struct Wanted<'a> {
     pub now: i64,
 }
 
+impl<'a> Wanted<'a> {
+    const fn with(self, options: &'a Options) -> SelectDestinations<'a> {
+        let Self { instances, alternates: return_alternates, now } = self;
+        SelectDestinations { options, instances, return_alternates, now }
+    }
+}
+
 /// One decider, with what it knows of the fleet. Any number of them may work side by side on one index.
 pub struct FilterScheduler {
     index: Arc<Index>,
@@ -112,26 +119,50 @@ impl FilterScheduler {
         chooser: &mut dyn Chooser,
     ) -> Decision {
         self.refresh();
-        let Wanted { instances, alternates: return_alternates, now } = wanted;
-        let mut spec = prepared.spec().clone();
         prepared.renew(&self.index, &self.view, &self.places);
-        if prepared.needs_all_candidates(instances.len()) || self.places.are_tangled() {
-            let mut state = self.all_candidates(prepared);
-            let what = SelectDestinations { options: &self.options, instances, return_alternates, now };
-            let decision = what.decide(&mut self.hosts, &mut spec, &mut state, claims, chooser);
-            for change in &decision.changes {
-                self.ranked.follow(&self.hosts, &self.options, change.row());
-            }
-            return decision;
+        if self.places.are_tangled() || prepared.needs_all_candidates(wanted.instances.len()) {
+            self.select_the_long_way(prepared, wanted, claims, chooser)
+        } else {
+            self.select_the_best(prepared, wanted, claims, chooser)
         }
-        let what = SelectDestinations { options: &self.options, instances, return_alternates, now };
-        let (ranked_request, eligible) = prepared.parts();
+    }
+
+    /// Makes candidates only for hosts that filters and weighers put first.
+    fn select_the_best(
+        &mut self,
+        prepared: &mut PreparedRequest,
+        wanted: Wanted<'_>,
+        claims: &mut dyn Claims,
+        chooser: &mut dyn Chooser,
+    ) -> Decision {
+        let (mut spec, mut state) = (prepared.spec().clone(), RequestState::default());
+        let (request, eligible) = prepared.parts();
         // Where hosts are alike for a further instance, those come first that came first for the one before: an order that
         // only looking at all of them can tell.
-        let ranked_request = ranked_request.filter(|_| instances.len() == 1);
-        let mut best =
-            Best::new((&self.index, &self.view, &self.places), (&mut self.ranked, ranked_request), eligible);
-        what.decide_by(&mut best, &mut self.hosts, &mut spec, &mut RequestState::default(), claims, chooser)
+        let request = request.filter(|_| wanted.instances.len() == 1);
+        let index = (&*self.index, &self.view, &self.places);
+        let mut best = Best::new(index, (&mut self.ranked, request), eligible);
+        let what = wanted.with(&self.options);
+        what.decide_by(&mut best, &mut self.hosts, &mut spec, &mut state, claims, chooser)
+    }
+
+    /// Begins with the candidates of all hosts.
+    fn select_the_long_way(
+        &mut self,
+        prepared: &PreparedRequest,
+        wanted: Wanted<'_>,
+        claims: &mut dyn Claims,
+        chooser: &mut dyn Chooser,
+    ) -> Decision {
+        let (query, extent) = prepared.question();
+        let mut spec = prepared.spec().clone();
+        let mut state = query.ask(&self.index, &self.hosts, extent, &candidates::Options::default()).state;
+        let what = wanted.with(&self.options);
+        let decision = what.decide(&mut self.hosts, &mut spec, &mut state, claims, chooser);
+        for change in &decision.changes {
+            self.ranked.follow(&self.hosts, &self.options, change.row());
+        }
+        decision
     }
 
     /// Compares what is kept with index and table. For a moment without changes.
@@ -152,11 +183,6 @@ impl FilterScheduler {
             }
             None => Ok(()),
         }
-    }
-
-    fn all_candidates(&self, prepared: &PreparedRequest) -> RequestState {
-        let (query, extent) = prepared.question();
-        query.ask(&self.index, &self.hosts, extent, &candidates::Options::default()).state
     }
 
     /// Takes in what changed on the index.

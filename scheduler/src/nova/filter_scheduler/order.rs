@@ -43,6 +43,7 @@ impl<'a> Best<'a> {
         let among = Among {
             need: eligible.need(),
             eligible: Some(eligible.mask()),
+            version: eligible.changes(),
             accepts: if eligible.is_exact() { None } else { Some(&is_host) },
         };
         Some(self.ranked.best_among(among, scene, request, most).ok()?.into_vec())

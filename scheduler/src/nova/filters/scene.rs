@@ -48,6 +48,7 @@ impl RequestState {
 
     /// The hosts that were given candidates, in order of row.
     #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the rows are sorted")]
     pub fn hosts(&self) -> Vec<Row> {
         let mut rows: Vec<Row> = self.candidates.keys().copied().collect();
         rows.sort_unstable();

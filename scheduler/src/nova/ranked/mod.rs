@@ -153,7 +153,7 @@ impl RankedHosts {
         if !self.sound || !request.judge_classes(scene, &self.classes) {
             return Err(LookAtAll);
         }
-        request.open_in(&self.forest, self.epoch, scene.hosts);
+        request.open_in(&self.forest, self.epoch, scene.hosts, &among);
         let (judge, mut state) = (request.judge(scene), RequestState::default());
         let acceptable = |row| {
             among.admits(row)

@@ -3,6 +3,7 @@
 use berth_placement::Row;
 use smallvec::SmallVec;
 
+use super::among::Among;
 use super::classes::Classes;
 use crate::forest::{Forest, Open};
 use crate::nova::filters::{Filter, FilterName, RequestState, Scene, Scope, Step, steps};
@@ -28,10 +29,13 @@ pub struct RankedRequest {
     verdicts: Vec<Verdict>,
     /// Of how many classes the verdicts are known.
     known: usize,
-    /// Rankings that may hold hosts, and the forest and layout this is true to.
+    /// Rankings that may hold hosts, and what this is true to.
     open: Open,
-    open_at: Option<(u64, u64)>,
+    open_at: Option<OpenAt>,
 }
+
+/// Forest and layout, and the version of what is eligible.
+type OpenAt = ((u64, u64), u64);
 
 impl RankedRequest {
     /// Works out a request; none if only looking at every host can tell what Nova would say.
@@ -89,17 +93,21 @@ impl RankedRequest {
         Judge(self.by_host.iter().map(|step| step.prepare(scene)).collect())
     }
 
-    /// Finds the rankings that may hold hosts.
+    /// Finds the rankings that may hold hosts: of classes that pass, and that some eligible host has.
     #[inline]
     pub(super) fn open_in<const N: usize>(
         &mut self,
         forest: &Forest<N>,
         epoch: (u64, u64),
         hosts: &HostTable,
+        among: &Among<'_>,
     ) {
-        if self.open_at != Some(epoch) {
-            self.open = forest.open(|row| self.passes_class(hosts, row));
-            self.open_at = Some(epoch);
+        let at = Some((epoch, among.version));
+        if self.open_at != at {
+            let eligible = among.classes(hosts);
+            let is_eligible = |row: Row| eligible[hosts.class_ids()[row.index()].0 as usize];
+            self.open = forest.open(|row| is_eligible(row) && self.passes_class(hosts, row));
+            self.open_at = at;
         }
     }
 

@@ -12,7 +12,7 @@ pub struct InvalidCpuSpec(pub String);
 /// No machine has a CPU of a higher number; a longer range is a mistake.
 const MAX_CPU: u32 = 65_535;
 
-/// The CPUs of a list: numbers, ranges, and numbers to leave out (`^3`), separated by commas.
+/// The CPUs of a list: numbers, ranges, and those to leave out (`^3`, `^4-6`), separated by commas.
 ///
 /// # Errors
 ///
@@ -27,15 +27,13 @@ pub fn cpu_spec(text: &str) -> Result<BTreeSet<u32>, InvalidCpuSpec> {
 }
 
 fn read_rule(rule: &str, cpus: &mut BTreeSet<u32>, excluded: &mut BTreeSet<u32>) -> Option<()> {
-    if let Some(cpu) = rule.strip_prefix('^') {
-        excluded.insert(number(cpu)?);
-    } else if let Some((first, last)) = rule.split_once('-') {
-        let (first, last) = (number(first)?, number(last)?);
-        (first <= last).then(|| cpus.extend(first..=last))?;
-    } else {
-        cpus.insert(number(rule)?);
-    }
-    Some(())
+    let (set, range) = match rule.strip_prefix('^') {
+        Some(range) => (excluded, range),
+        None => (cpus, rule),
+    };
+    let (first, last) = range.split_once('-').unwrap_or((range, range));
+    let (first, last) = (number(first)?, number(last)?);
+    (first <= last).then(|| set.extend(first..=last))
 }
 
 fn number(text: &str) -> Option<u32> {
@@ -49,7 +47,11 @@ mod tests {
     #[test]
     fn reads_numbers_ranges_and_exclusions() {
         assert_eq!(cpu_spec(" 0-4, ^2,7,"), Ok(BTreeSet::from([0, 1, 3, 4, 7])));
-        for bad in ["a", "3-1", "-1", "1-2-3", "0-99999999"] {
+        // Nova's own answers.
+        assert_eq!(cpu_spec("0-7,^1-3"), Ok(BTreeSet::from([0, 4, 5, 6, 7])));
+        assert_eq!(cpu_spec("^ 1 - 3 ,0-7,^7"), Ok(BTreeSet::from([0, 4, 5, 6])));
+        assert_eq!(cpu_spec("^0-3,1"), Ok(BTreeSet::new()));
+        for bad in ["a", "3-1", "-1", "1-2-3", "0-99999999", "0-7,^3-1", "^-1", "^", "^^1", "0-7,^a-2"] {
             assert!(cpu_spec(bad).is_err(), "{bad}");
         }
     }

@@ -76,6 +76,7 @@ pub(super) enum Kind {
     HypervisorType,
     VmMode,
     OsType,
+    VifModel,
     VersionPredicate,
     Structure,
     /// Put together from other keys: `hw_numa_mem.N`, `hw_numa_cpus.N`, `trait:…`.
@@ -94,6 +95,7 @@ impl Kind {
             Self::HypervisorType => canonical(value, hypervisor_type, "a hypervisor type"),
             Self::VmMode => canonical(value, vm_mode, "a VM mode"),
             Self::OsType => one_of(&["linux", "windows"], &text(value)?.to_lowercase()),
+            Self::VifModel => vif_model(&text(value)?),
             Self::VersionPredicate => predicate(text(value)?),
             Self::Structure if matches!(value, Value::List(_)) => Ok(PropertyValue::Structure(value.clone())),
             Self::Structure | Self::Collected => Err("a list"),
@@ -140,6 +142,39 @@ fn canonical(
 fn predicate(text: String) -> Result<PropertyValue, &'static str> {
     text.parse::<VersionPredicate>().map_err(|_| "conditions on a version such as >=2.6,<4")?;
     Ok(PropertyValue::Text(text))
+}
+
+const VIF_MODELS: [&str; 13] = [
+    "virtio",
+    "ne2k_pci",
+    "pcnet",
+    "rtl8139",
+    "e1000",
+    "e1000e",
+    "netfront",
+    "spapr-vlan",
+    "lan9118",
+    "sriov",
+    "vmxnet",
+    "vmxnet3",
+    "igb",
+];
+
+/// VMware's names of network cards.
+const FORMER_VIF_MODELS: [(&str, &str); 6] = [
+    ("virtuale1000", "e1000"),
+    ("virtuale1000e", "e1000e"),
+    ("virtualpcnet32", "pcnet"),
+    ("virtualsriovethernetcard", "sriov"),
+    ("virtualvmxnet", "vmxnet"),
+    ("virtualvmxnet3", "vmxnet3"),
+];
+
+/// A network card in any case, by its present name.
+fn vif_model(text: &str) -> Result<PropertyValue, &'static str> {
+    let name = text.to_lowercase();
+    let former = FORMER_VIF_MODELS.iter().find(|(former, _)| *former == name);
+    one_of(&VIF_MODELS, former.map_or(name.as_str(), |(_, present)| present))
 }
 
 const BUSES: Kind = Kind::OneOf(&["fdc", "ide", "sata", "scsi", "usb", "virtio", "xen", "lxc", "uml"]);
@@ -202,24 +237,7 @@ pub(super) const PROPERTIES: &[(&str, Kind)] = &[
         Kind::OneOf(&["cirrus", "qxl", "vga", "vmvga", "xen", "virtio", "gop", "none", "bochs"]),
     ),
     ("hw_video_ram", Kind::Integer),
-    (
-        "hw_vif_model",
-        Kind::OneOf(&[
-            "virtio",
-            "ne2k_pci",
-            "pcnet",
-            "rtl8139",
-            "e1000",
-            "e1000e",
-            "netfront",
-            "spapr-vlan",
-            "lan9118",
-            "sriov",
-            "vmxnet",
-            "vmxnet3",
-            "igb",
-        ]),
-    ),
+    ("hw_vif_model", Kind::VifModel),
     ("hw_viommu_model", Kind::OneOf(&["intel", "smmuv3", "virtio", "auto"])),
     ("hw_vm_mode", Kind::VmMode),
     ("hw_watchdog_action", Kind::OneOf(&["none", "pause", "poweroff", "reset", "disabled"])),
