@@ -182,6 +182,9 @@ async fn serve(settings: &ServeSettings, service: Arc<Service>, keeper: Option<A
     let server = server.with_context(|| format!("serve.listen: cannot listen on {address}"))?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     tracing::info!(address = %server.address()?, auth = ?settings.auth, "serving the Placement API");
+    if settings.auth == AuthChoice::Noauth2 && !address.ip().is_loopback() {
+        tracing::warn!("serve.auth is noauth2: whoever reaches this address may be an administrator");
+    }
     if let Some(keeper) = keeper {
         let seconds = settings.save_interval;
         tracing::warn!(

@@ -66,7 +66,7 @@ fn the_digest_sees_every_difference() {
 
 #[test]
 fn what_is_missing_is_noticed() {
-    let error = |dump: &str| read_dump(dump.as_bytes()).err().expect("something is wrong").to_string();
+    let error = |dump: &str| read_dump(dump.as_bytes()).expect_err("something is wrong").to_string();
     let without = |name: &str| {
         let start = format!("[\"{name}\",");
         let mut left = true;

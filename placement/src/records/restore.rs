@@ -77,7 +77,7 @@ impl Index {
                     planting.writer.set_now(of.since);
                     planting.writer.trait_named(&of.name);
                 }
-                (Record::Provider(provider), Some(planting)) => planting.add(provider)?,
+                (Record::Provider(provider), Some(planting)) => planting.add(&provider)?,
             }
         }
         planting.map_or(Ok(()), Planting::finish)?;
@@ -138,27 +138,38 @@ impl<'index> Planting<'index> {
         Self { index, writer: index.write(), planted: Vec::new() }
     }
 
-    fn add(&mut self, record: ProviderRecord) -> Result<(), RestoreError> {
-        let ProviderRecord { uuid, parent, generation, changed_at, .. } = record;
+    fn add(&mut self, record: &ProviderRecord) -> Result<(), RestoreError> {
+        let &ProviderRecord { uuid, parent, generation, changed_at, .. } = record;
         let fail = |error| RestoreError::Provider { provider: uuid, error };
-        let missing = |kind, name: &str| RestoreError::Missing { of: uuid, kind, name: name.to_owned() };
         // A parent that comes later is found in the end.
         let known_parent = parent.and_then(|parent| self.index.find(parent));
         let row = self.writer.add_provider(uuid, &record.name, known_parent).map_err(fail)?;
-        for (class, inventory) in &record.inventories {
-            let id = self.writer.topology().class(class);
-            let id = id.ok_or_else(|| missing("resource class", class))?;
-            let fail = |error| RestoreError::Inventory { provider: uuid, class: class.to_string(), error };
-            inventory.validate().map_err(fail)?;
-            self.writer
-                .set_inventory(row, id, Some(inventory))
-                .map_err(|error| RestoreError::Provider { provider: uuid, error })?;
-        }
-        let find = |name| self.writer.topology().find_trait(name).ok_or_else(|| missing("trait", name));
-        let traits = record.traits.iter().map(|name| find(name)).collect::<Result<Vec<_>, _>>()?;
+        self.stock(row, record)?;
+        let traits = record.traits.iter().map(|name| {
+            let missing = || RestoreError::Missing { of: uuid, kind: "trait", name: name.to_string() };
+            self.writer.topology().find_trait(name).ok_or_else(missing)
+        });
+        let traits = traits.collect::<Result<Vec<_>, _>>()?;
         self.writer.set_traits(row, &traits).map_err(fail)?;
         self.writer.set_aggregates(row, &record.aggregates).map_err(fail)?;
         self.planted.push(Planted { row, uuid, parent, generation, changed_at });
+        Ok(())
+    }
+
+    /// Gives the provider its inventories.
+    fn stock(&mut self, row: Row, record: &ProviderRecord) -> Result<(), RestoreError> {
+        let provider = record.uuid;
+        for (name, inventory) in &record.inventories {
+            let missing =
+                || RestoreError::Missing { of: provider, kind: "resource class", name: name.to_string() };
+            let class = self.writer.topology().class(name).ok_or_else(missing)?;
+            inventory.validate().map_err(|error| {
+                let class = name.to_string();
+                RestoreError::Inventory { provider, class, error }
+            })?;
+            let stocked = self.writer.set_inventory(row, class, Some(inventory));
+            stocked.map_err(|error| RestoreError::Provider { provider, error })?;
+        }
         Ok(())
     }
 

@@ -31,7 +31,7 @@ pub struct Summary {
 
 /// The same for two services if, and only if, they hold the same: custom classes and traits, providers, consumers and all
 /// that is theirs, generations included. Times do not count, since databases keep them less precisely, nor do standard
-/// names that nobody uses, which every version has others of.
+/// names that nobody uses, which every version has others of, nor consumers that hold nothing.
 #[derive(Default)]
 pub struct Digest {
     summary: Summary,
@@ -41,6 +41,9 @@ pub struct Digest {
 impl Digest {
     /// Takes a record in. The order does not matter.
     pub fn add(&mut self, record: &Record) {
+        if matches!(record, Record::Consumer(consumer) if consumer.allocations.is_empty()) {
+            return;
+        }
         self.count(record);
         let mut record = record.clone();
         match &mut record {

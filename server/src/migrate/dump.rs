@@ -4,13 +4,11 @@ use std::collections::BTreeMap;
 use std::io::{self, BufRead};
 use std::sync::Arc;
 
-use berth_placement::{
-    AllocationRecord, ConsumerRecord, Inventory, NameRecord, Owner, ProviderRecord, Record, Units,
-};
+use berth_placement::{AllocationRecord, ConsumerRecord, NameRecord, Owner, ProviderRecord, Record};
 use uuid::Uuid;
 
 use super::query::COUNTED;
-use super::rows::{ConsumerRow, Row};
+use super::rows::{ConsumerRow, ProviderRow, Row};
 
 /// A dump that cannot be carried over.
 #[derive(Debug, thiserror::Error)]
@@ -91,65 +89,44 @@ struct Provider {
 
 impl Tables {
     fn add(&mut self, row: Row) -> Result<(), String> {
-        let table = match row {
+        if let Some(table) = COUNTED.iter().position(|(name, _)| *name == row.name()) {
+            self.found[table] += 1;
+        }
+        match row {
             Row::Class { id, name, since } => {
                 self.classes.insert(id, NameRecord { name: name.into(), since });
-                0
             }
             Row::Trait { id, name, since } => {
                 self.traits.insert(id, NameRecord { name: name.into(), since });
-                1
             }
-            Row::Provider { id, uuid, name, generation, parent_id, changed_at } => {
-                let (inventories, traits, aggregates) = Default::default();
-                let (uuid, name, parent) = (read_uuid(&uuid)?, name.into(), None);
-                let record = ProviderRecord {
-                    uuid,
-                    name,
-                    parent,
-                    generation,
-                    changed_at,
-                    inventories,
-                    traits,
-                    aggregates,
-                };
-                self.providers.insert(id, Provider { record, parent_id });
-                2
+            Row::Provider(row) => {
+                self.providers.insert(row.id, provider(row)?);
             }
-            Row::Inventory { provider_id, class_id, amounts, ratio } => {
-                let [total, reserved, min_unit, max_unit, step_size] = amounts;
-                let units = Units { min_unit, max_unit, step_size };
-                let inventory = Inventory { total, reserved, units, allocation_ratio: ratio };
+            Row::Inventory { provider_id, class_id, inventory } => {
                 let class = self.class(class_id)?;
                 self.provider(provider_id)?.inventories.push((class, inventory));
-                3
             }
             Row::ProviderTrait { provider_id, trait_id } => {
                 let known = self.traits.get(&trait_id).ok_or_else(|| missing("trait", trait_id))?;
                 let name = Arc::clone(&known.name);
                 self.provider(provider_id)?.traits.push(name);
-                4
             }
             Row::ProviderAggregate { provider_id, aggregate } => {
                 let aggregate = read_uuid(&aggregate)?;
                 self.provider(provider_id)?.aggregates.push(aggregate);
-                5
             }
             Row::Consumer(row) => {
                 let record = consumer(row)?;
                 self.consumers.insert(record.uuid, record);
-                6
             }
             Row::Allocation { consumer, provider_id, class_id, used } => {
                 let class = self.class(class_id)?;
                 let provider = self.provider(provider_id)?.uuid;
                 let allocation = AllocationRecord { provider, class, amount: used };
                 self.allocations.entry(read_uuid(&consumer)?).or_default().push(allocation);
-                7
             }
-            Row::End { .. } => return Ok(()),
-        };
-        self.found[table] += 1;
+            Row::End { .. } => {}
+        }
         Ok(())
     }
 
@@ -193,6 +170,15 @@ impl Tables {
         records.extend(holding.map(Record::Consumer));
         Ok(records)
     }
+}
+
+fn provider(row: ProviderRow) -> Result<Provider, String> {
+    let ProviderRow { uuid, name, generation, parent_id, changed_at, .. } = row;
+    let (inventories, traits, aggregates) = Default::default();
+    let (uuid, name, parent) = (read_uuid(&uuid)?, name.into(), None);
+    let record =
+        ProviderRecord { uuid, name, parent, generation, changed_at, inventories, traits, aggregates };
+    Ok(Provider { record, parent_id })
 }
 
 fn consumer(row: ConsumerRow) -> Result<ConsumerRecord, String> {

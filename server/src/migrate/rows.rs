@@ -1,8 +1,8 @@
 //! The rows of a dump: lines of JSON arrays, each beginning with the row's name.
 
-use berth_placement::Timestamp;
+use berth_placement::{Inventory, Timestamp, Units};
 use serde::Deserialize;
-use serde::de::{Deserializer, Error};
+use serde::de::{DeserializeOwned, Deserializer, Error};
 use serde_json::Value;
 
 use crate::utc;
@@ -19,19 +19,11 @@ pub(super) enum Row {
         name: String,
         since: Timestamp,
     },
-    Provider {
-        id: u64,
-        uuid: String,
-        name: String,
-        generation: u64,
-        parent_id: Option<u64>,
-        changed_at: Timestamp,
-    },
+    Provider(ProviderRow),
     Inventory {
         provider_id: u64,
         class_id: u64,
-        amounts: [u32; 5],
-        ratio: f64,
+        inventory: Inventory,
     },
     ProviderTrait {
         provider_id: u64,
@@ -54,6 +46,16 @@ pub(super) enum Row {
     },
 }
 
+/// A row of the providers' table.
+pub(super) struct ProviderRow {
+    pub(super) id: u64,
+    pub(super) uuid: String,
+    pub(super) name: String,
+    pub(super) generation: u64,
+    pub(super) parent_id: Option<u64>,
+    pub(super) changed_at: Timestamp,
+}
+
 /// A row of the consumers' table.
 pub(super) struct ConsumerRow {
     pub(super) uuid: String,
@@ -67,53 +69,64 @@ pub(super) struct ConsumerRow {
 impl Row {
     /// Reads a line.
     pub(super) fn parse(line: &str) -> Result<Self, serde_json::Error> {
-        let (name,): (String,) = serde_json::from_str::<Vec<Value>>(line)
-            .and_then(|row| serde_json::from_value(Value::Array(row.into_iter().take(1).collect())))?;
-        match name.as_str() {
-            "class" => fields(line).map(|(Tag, id, name, Time(since))| Self::Class { id, name, since }),
-            "trait" => fields(line).map(|(Tag, id, name, Time(since))| Self::Trait { id, name, since }),
-            "provider" => {
-                fields(line).map(|(Tag, id, uuid, name, generation, parent_id, Time(changed_at))| {
-                    Self::Provider { id, uuid, name, generation, parent_id, changed_at }
-                })
-            }
-            "inventory" => fields(line).map(|(Tag, provider_id, class_id, a, b, c, d, e, Ratio(ratio))| {
-                Self::Inventory { provider_id, class_id, amounts: [a, b, c, d, e], ratio }
+        let mut row: Vec<Value> = serde_json::from_str(line)?;
+        let name = if row.is_empty() { Value::Null } else { row.remove(0) };
+        let row = Value::Array(row);
+        match name.as_str().unwrap_or_default() {
+            "class" => fields(row).map(|(id, name, Time(since))| Self::Class { id, name, since }),
+            "trait" => fields(row).map(|(id, name, Time(since))| Self::Trait { id, name, since }),
+            "provider" => fields(row).map(|(id, uuid, name, generation, parent_id, Time(changed_at))| {
+                Self::Provider(ProviderRow { id, uuid, name, generation, parent_id, changed_at })
             }),
+            "inventory" => inventory(row),
             "provider_trait" => {
-                fields(line).map(|(Tag, provider_id, trait_id)| Self::ProviderTrait { provider_id, trait_id })
+                fields(row).map(|(provider_id, trait_id)| Self::ProviderTrait { provider_id, trait_id })
             }
-            "provider_aggregate" => fields(line)
-                .map(|(Tag, provider_id, aggregate)| Self::ProviderAggregate { provider_id, aggregate }),
+            "provider_aggregate" => {
+                fields(row).map(|(provider_id, aggregate)| Self::ProviderAggregate { provider_id, aggregate })
+            }
             "consumer" => {
-                fields(line).map(|(Tag, uuid, project, user, consumer_type, generation, Time(changed_at))| {
+                fields(row).map(|(uuid, project, user, consumer_type, generation, Time(changed_at))| {
                     Self::Consumer(ConsumerRow { uuid, project, user, consumer_type, generation, changed_at })
                 })
             }
-            "allocation" => fields(line).map(|(Tag, consumer, provider_id, class_id, used)| {
-                Self::Allocation { consumer, provider_id, class_id, used }
+            "allocation" => fields(row).map(|(consumer, provider_id, class_id, used)| Self::Allocation {
+                consumer,
+                provider_id,
+                class_id,
+                used,
             }),
-            "end" => {
-                let row: Vec<Value> = serde_json::from_str(line)?;
-                let counts = serde_json::from_value(Value::Array(row.into_iter().skip(1).collect()))?;
-                Ok(Self::End { counts })
-            }
-            other => Err(Error::custom(format!("there are no rows called {other:?}"))),
+            "end" => fields(row).map(|counts| Self::End { counts }),
+            _ => Err(Error::custom(format!("there are no rows called {name}"))),
+        }
+    }
+
+    /// What the query calls it.
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            Self::Class { .. } => "class",
+            Self::Trait { .. } => "trait",
+            Self::Provider(_) => "provider",
+            Self::Inventory { .. } => "inventory",
+            Self::ProviderTrait { .. } => "provider_trait",
+            Self::ProviderAggregate { .. } => "provider_aggregate",
+            Self::Consumer(_) => "consumer",
+            Self::Allocation { .. } => "allocation",
+            Self::End { .. } => "end",
         }
     }
 }
 
-fn fields<'line, T: Deserialize<'line>>(line: &'line str) -> Result<T, serde_json::Error> {
-    serde_json::from_str(line)
+fn inventory(row: Value) -> Result<Row, serde_json::Error> {
+    let (provider_id, class_id, total, reserved, min_unit, max_unit, step_size, Ratio(allocation_ratio)) =
+        fields(row)?;
+    let units = Units { min_unit, max_unit, step_size };
+    let inventory = Inventory { total, reserved, units, allocation_ratio };
+    Ok(Row::Inventory { provider_id, class_id, inventory })
 }
 
-/// The row's name, which is known already.
-struct Tag;
-
-impl<'de> Deserialize<'de> for Tag {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        serde::de::IgnoredAny::deserialize(deserializer).map(|_| Self)
-    }
+fn fields<T: DeserializeOwned>(row: Value) -> Result<T, serde_json::Error> {
+    serde_json::from_value(row)
 }
 
 /// A time as databases print it; 1970 when there is none.

@@ -8,11 +8,14 @@ use berth_placement::{ConsumerRecord, NameRecord, Owner, ProviderRecord, Record,
 use uuid::Uuid;
 
 use super::query::Dialect;
-use crate::standard::CUSTOM_PREFIX;
+use crate::standard::{CLASSES, CUSTOM_PREFIX};
 use crate::utc;
 
 /// Rows in one statement.
 const BATCH: usize = 500;
+
+/// The id of the first class that is not standard.
+const FIRST_CUSTOM_CLASS: usize = 10_000;
 
 /// The project and the user of consumers without: what Placement itself makes of them.
 const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
@@ -83,7 +86,7 @@ fn write_sequences(out: &mut impl Write) -> io::Result<()> {
 
 /// What is written, with the ids it gets.
 struct Contents {
-    classes: Vec<NameRecord>,
+    classes: Vec<(usize, NameRecord)>,
     traits: Vec<NameRecord>,
     /// Parents before children.
     providers: Vec<ProviderRecord>,
@@ -108,7 +111,8 @@ impl Contents {
             providers.iter().flat_map(|p| &p.inventories).map(|(class, _)| Arc::clone(class)).collect();
         let used_traits: BTreeSet<Arc<str>> = providers.iter().flat_map(|p| &p.traits).cloned().collect();
         // Of the standard names, another version may have others: only those in use have to be there.
-        classes.retain(|class| is_wanted(&class.name, &used_classes));
+        let mut classes = numbered_classes(classes);
+        classes.retain(|(_, class)| is_wanted(&class.name, &used_classes));
         traits.retain(|name| is_wanted(&name.name, &used_traits));
         let depths = depths(&providers);
         providers.sort_by_key(|provider| depths[&provider.uuid]); // stable
@@ -117,15 +121,14 @@ impl Contents {
     }
 
     fn write_names(&self, out: &mut impl Write) -> io::Result<()> {
-        for (table, names) in [("resource_classes", &self.classes), ("traits", &self.traits)] {
-            for NameRecord { name, since } in names {
-                let (name, at) = (text(name), time(*since));
-                writeln!(
-                    out,
-                    "INSERT INTO {table} (created_at, name) SELECT {at}, {name} FROM (SELECT 1 AS one) AS one \
-                     WHERE NOT EXISTS (SELECT 1 FROM {table} WHERE name = {name});"
-                )?;
-            }
+        for (id, NameRecord { name, since }) in &self.classes {
+            let (name, at) = (text(name), time(*since));
+            let values = format!("{id}, {at}, {name}");
+            insert_new(out, "resource_classes", "id, created_at, name", &values, &name)?;
+        }
+        for NameRecord { name, since } in &self.traits {
+            let (name, at) = (text(name), time(*since));
+            insert_new(out, "traits", "created_at, name", &format!("{at}, {name}"), &name)?;
         }
         Ok(())
     }
@@ -283,6 +286,26 @@ impl<'a, W: Write> Insert<'a, W> {
     fn end(self) -> io::Result<()> {
         if self.rows > 0 { writeln!(self.out, ";") } else { Ok(()) }
     }
+}
+
+/// Classes with their ids. Placement tells standard ones from others by them, and puts the standard ones at their
+/// places in its list.
+fn numbered_classes(classes: Vec<NameRecord>) -> Vec<(usize, NameRecord)> {
+    let is_custom = |class: &NameRecord| class.name.starts_with(CUSTOM_PREFIX);
+    let (custom, standard): (Vec<_>, Vec<_>) = classes.into_iter().partition(is_custom);
+    let place = |class: &NameRecord| CLASSES.iter().position(|&known| known == &*class.name);
+    let (known, unknown): (Vec<_>, Vec<_>) = standard.into_iter().partition(|class| place(class).is_some());
+    let known = known.into_iter().filter_map(|class| Some((place(&class)?, class)));
+    known.chain((CLASSES.len()..).zip(unknown)).chain((FIRST_CUSTOM_CLASS..).zip(custom)).collect()
+}
+
+/// Inserts a row if its name is not there yet.
+fn insert_new(out: &mut impl Write, table: &str, columns: &str, values: &str, name: &str) -> io::Result<()> {
+    writeln!(
+        out,
+        "INSERT INTO {table} ({columns}) SELECT {values} FROM (SELECT 1 AS one) AS one \
+         WHERE NOT EXISTS (SELECT 1 FROM {table} WHERE name = {name});"
+    )
 }
 
 fn is_wanted(name: &str, used: &BTreeSet<Arc<str>>) -> bool {

@@ -183,6 +183,18 @@ mod tests {
     }
 
     #[test]
+    fn the_example_of_the_documentation_is_good() {
+        let page = include_str!("../../../docs/operations.md");
+        let lines = page.lines().filter_map(|line| line.strip_prefix("    \""));
+        let file: Vec<String> = lines.map(|line| format!("\"{line}")).collect();
+        assert_eq!(file.len(), 4);
+        let policy = Policy::legacy().overridden(&file.join("\n")).unwrap();
+        assert!(policy.allows(rules::TRAITS_LIST, &who(&[]), None));
+        assert!(!policy.allows(rules::TRAITS_DELETE, &who(&["admin"]), None));
+        assert!(policy.allows(rules::PROVIDERS_LIST, &who(&["auditor"]), None));
+    }
+
+    #[test]
     fn rules_that_lead_nowhere_are_refused() {
         let error = |file: &str| Policy::legacy().overridden(file).unwrap_err();
         let circle = error("# two\na: rule:b\nb: rule:a").to_string();

@@ -124,6 +124,14 @@ def fill_by_hand(service):
         service.call('PUT', '/allocations/' + consumer, body)
         service.call('PUT', '/resource_providers/%s/inventories/VCPU' % uuid,
                      {'resource_provider_generation': 2, 'total': 8})
+    for uuid, others in ((made['back\\slash'], ['CUSTOM_BY_HAND']), (made['ünïcödé ☂'], ['MISC_SHARES_VIA_AGGREGATE'])):
+        service.call('PUT', '/traits/' + others[0])
+        generation = service.get('/resource_providers/' + uuid)['generation']
+        service.call('PUT', '/resource_providers/%s/traits' % uuid,
+                     {'resource_provider_generation': generation, 'traits': others})
+        service.call('PUT', '/resource_providers/%s/aggregates' % uuid, {
+            'resource_provider_generation': generation + 1,
+            'aggregates': ['00000000-0000-4000-b000-00000000000%d' % at for at in (1, 2)]})
     old = {'allocations': [{'resource_provider': {'uuid': made['back\\slash']}, 'resources': {'MEMORY_MB': 1}}]}
     service.call('PUT', '/allocations/00000000-0000-4000-9000-999999999999', old, minor=1)
 

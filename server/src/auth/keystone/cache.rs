@@ -67,7 +67,7 @@ impl Cache {
         entry
     }
 
-    /// The token was no good: it is the first to make room, so that a flood of such displaces no good ones.
+    /// The token was no good: it is the first to make room, so that a flood of such displaces few good ones.
     pub(super) fn demote(&self, hash: &TokenHash) {
         self.lock().demote(hash);
     }
