@@ -3,7 +3,7 @@
 
     python3 -m venv nova && nova/bin/pip install nova==34.0.0
     berth bench nova-case --variant plain --hosts 1000 > plain.json
-    nova/bin/python benches/peers/nova.py --oracle oracle.py plain.json
+    nova/bin/python benches/peers/nova_peer.py --oracle oracle.py plain.json
 
 The oracle is a module that builds Nova's objects from a case: `Env(case)`, a context manager with the host
 manager `hm` and `host_states()`, and `build_request(request)`.
