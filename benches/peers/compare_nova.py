@@ -3,7 +3,7 @@
 
     nova/bin/python benches/peers/compare_nova.py --oracle oracle.py plain:1000 plain:10000 group:1000 numa:1000
 
-Every round measures Berth (`berth bench run --suite nova`) and then Nova (`nova.py`), so that both meet the same
+Every round measures Berth (`berth bench run --suite nova`) and then Nova (`nova_peer.py`), so that both meet the same
 machine. Prints the medians over the rounds, and the median of the rounds' ratios. Berth's times are read from a wall
 clock, Nova's are CPU time: other load on the machine counts against Berth alone.
 """
@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 
-NOVA = pathlib.Path(__file__).with_name('nova.py')
+NOVA = pathlib.Path(__file__).with_name('nova_peer.py')
 SEARCHES = ('ranked', 'counted', 'exhaustive')
 
 
@@ -57,7 +57,7 @@ def compare(arguments, variant, hosts, directory):
 def main():
     parser = argparse.ArgumentParser(description='Compares Berth with the real Nova; run it with a Python that has nova.')
     parser.add_argument('--berth', default='target/release/berth', metavar='FILE', help='default: target/release/berth')
-    parser.add_argument('--oracle', required=True, metavar='FILE', help='see nova.py')
+    parser.add_argument('--oracle', required=True, metavar='FILE', help='see nova_peer.py')
     parser.add_argument('--rounds', type=int, default=3, metavar='R', help='default: 3')
     parser.add_argument('--samples', type=int, default=5, metavar='N', help="Nova's decisions per round (default 5)")
     parser.add_argument('cases', nargs='+', metavar='VARIANT:HOSTS', help='such as plain:10000')

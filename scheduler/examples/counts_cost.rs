@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! cargo build --release --example counts_cost -p berth-scheduler
-//! valgrind --tool=callgrind --toggle-collect='*counted*' target/release/examples/counts_cost 10000 counted
-//! valgrind --tool=callgrind --toggle-collect='*uncounted*' target/release/examples/counts_cost 10000 uncounted
+//! valgrind --tool=callgrind --toggle-collect=counts_cost::counted target/release/examples/counts_cost 10000 counted
+//! valgrind --tool=callgrind --toggle-collect=counts_cost::uncounted target/release/examples/counts_cost 10000 uncounted
 //! ```
 //!
 //! Both run Nova's default filters over hosts of eight classes, of which some are disabled, down, of another

@@ -1,7 +1,7 @@
 //! Filters, weighers and whole decisions, compared with recorded answers of the real Nova.
 //!
-//! `nova/scheduler_cases.py` makes the cases and asks Nova; the committed ones are always replayed. Larger sets are
-//! replayed where `../shared/nova` lies beside the checkout, and by the example `nova_vectors`.
+//! `nova/scheduler_cases.py` makes the cases and asks Nova; the committed ones are replayed here, larger sets by
+//! the example `nova_vectors`.
 
 #[path = "nova/replay/mod.rs"]
 mod replay;
@@ -37,16 +37,6 @@ fn assert_all_pass(path: &Path) -> usize {
 #[test]
 fn recorded_answers_are_ours() {
     assert!(assert_all_pass(&here("tests/nova/scheduler-cases.jsonl.gz")) >= 300);
-}
-
-#[test]
-fn shared_answers_are_ours() {
-    for name in ["vectors-public.jsonl.gz", "vectors-placement-public.jsonl.gz"] {
-        let path = here("../../shared/nova").join(name);
-        if path.exists() {
-            assert!(assert_all_pass(&path) > 0, "{name} is empty");
-        }
-    }
 }
 
 #[test]

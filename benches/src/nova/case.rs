@@ -26,8 +26,8 @@ pub fn case(variant: Variant, hosts: u32, seed: u64) -> Value {
     })
 }
 
-/// The case under `input`, and under `berth` what Berth makes of it: how many hosts are left, and the best of them with
-/// their weights.
+/// The case under `input`, and under `berth` what Berth makes of it: how many hosts each filter removes, and those that are
+/// left with their weights, best first.
 ///
 /// # Errors
 /// [`Wrong`] if Berth's two searches disagree.

@@ -71,14 +71,14 @@ fn instance(host: u32, number: u32) -> String {
     format!("50000000-0000-4000-8000-{:012x}", u64::from(host) * u64::from(INSTANCES) + u64::from(number))
 }
 
-/// A host of one of three shapes with five instances. One in a hundred is disabled, as many have not reported for an hour,
+/// A host of one of three shapes with five instances, which always fit. One in a hundred is disabled, as many have not reported for an hour,
 /// and as many have CPUs of another architecture.
 fn host(number: u32, random: &mut Stream) -> Value {
     let (vcpus, memory, disk) =
         pick(random, &[(64, 262_144, 4_000), (64, 524_288, 4_000), (64, 262_144, 8_000)]);
     let sizes: Vec<u64> = (0..INSTANCES).map(|_| pick(random, &[1, 2, 4, 8, 16])).collect();
     let used: u64 = sizes.iter().sum();
-    let memory_used: u64 = sizes.iter().map(|size| size * pick(random, &[2_048, 4_096])).sum();
+    let memory_used: u64 = sizes.iter().map(|size| size * pick(random, &[2_048, 3_072])).sum();
     let disk_used = 20 * used;
     let uuid = format!("10000000-0000-4000-8000-{number:012x}");
     let instances: Vec<Value> = (0..INSTANCES).map(|at| json!({"uuid": instance(number, at)})).collect();
@@ -127,4 +127,24 @@ fn pool(node: u64, random: &mut Stream) -> Value {
 
 fn pick<T: Copy>(random: &mut Stream, from: &[T]) -> T {
     from[random.random_range(0..from.len())]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Once hosts of 256 GiB had instances of 320 GiB: a fleet of a thousand could not be built.
+    #[test]
+    fn no_host_has_more_in_use_than_it_has() {
+        for host in (Fleet { variant: Variant::Numa, hosts: 10_000, seed: 1 }).hosts() {
+            for [free, used, total] in [
+                ["free_ram_mb", "memory_mb_used", "memory_mb"],
+                ["free_disk_gb", "local_gb_used", "local_gb"],
+            ] {
+                let [free, used, total] = [free, used, total].map(|field| host[field].as_i64().expect(field));
+                assert!(free >= 0 && free + used == total, "{host}");
+            }
+            assert!(host["disk_available_least"].as_i64() > Some(0), "{host}");
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! Nova's own work, defined once for Berth and for Nova.
 //!
 //! A [`Variant`] and a number of hosts make a [`case`]: fleet, options and request as one JSON document. Berth decides on it
-//! in process ([`World`]); `benches/peers/nova.py` gives the same document to the real Nova.
+//! in process ([`World`]); `benches/peers/nova_peer.py` gives the same document to the real Nova.
 
 mod case;
 mod fleet;

@@ -20,8 +20,6 @@ use super::request::request;
 
 /// VMs that stay before one leaves.
 const STAY: usize = 64;
-/// Hosts of which an answer tells the weights.
-const SHOWN: usize = 10;
 
 /// Berth did not decide as it should.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -173,7 +171,7 @@ impl World {
         }
         let removed: BTreeMap<_, _> =
             outcome.removed.iter().map(|(step, count)| (step.to_string(), count)).collect();
-        let order: Vec<_> = weighed.iter().take(SHOWN).map(|host| (host.row.0, host.weight)).collect();
+        let order: Vec<_> = weighed.iter().map(|host| (host.row.0, host.weight)).collect();
         Ok(json!({"left": outcome.survivors.len(), "removed": removed, "order": order}))
     }
 

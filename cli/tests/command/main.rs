@@ -3,6 +3,7 @@
 
 mod config;
 mod errors;
+mod explain;
 mod interrupt;
 mod replay;
 mod serve;

@@ -165,7 +165,9 @@ fn finds_one(record: &CaseRecord) -> bool {
 fn finds_a_host(record: &CaseRecord, relaxation: &Relaxation) -> Check {
     let mut changed = record.clone();
     relaxation.changes.iter().try_for_each(|change| make(change, &relaxation.example, &mut changed))?;
-    require(finds_one(&changed), || format!("{:?} does not help", relaxation.changes))
+    let decided = decide(&changed);
+    let finds_one = matches!(decided, Ok(Decided { host: Some(_), .. }));
+    require(finds_one, || format!("{:?} does not help: {decided:?}", relaxation.changes))
 }
 
 /// Makes the change to the record itself, by means that the search for relaxations does not have.

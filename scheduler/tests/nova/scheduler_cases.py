@@ -57,7 +57,7 @@ ATTRIBUTES = ['host', 'nodename', 'uuid', 'free_ram_mb', 'free_disk_mb', 'disk_m
 PATHS = ['cpu_info:arch', 'cpu_info:features', 'cpu_info:topology:cores', 'cpu_info:topology', 'cpu_info:ht',
          'cpu_info:ghz', 'cpu_info:big', 'cpu_info:tiny', 'cpu_info:long', 'cpu_info:name', 'cpu_info:none',
          'cpu_info:vendor:nested:deep', 'cpu_info:vendor:nested', 'cpu_info:a', 'stats:cap', 'cap:a:b', 'cap:a', 'ssd',
-         'missing', 'stats:num_instances', 'service:disabled', 'limits:x', '_lock_name', 'update', 'hypervisor_type:x', 'free_ram_mb:x', 'supported_instances:0', 'bad', 'cpu_info:maxphysaddr:bits']
+         'missing', 'stats:num_instances', 'service:disabled', 'limits:x', '_lock_name', 'hypervisor_type:x', 'free_ram_mb:x', 'supported_instances:0', 'bad', 'cpu_info:maxphysaddr:bits']
 PROPERTIES = {
     'hw_architecture': ['x86_64', 'i386', 'AMD64', 'aarch64'], 'architecture': ['x86_64', 'i686'],
     'img_hv_type': ['kvm', 'qemu', 'KVM', 'xen', 'baremetal'], 'hypervisor_type': ['xapi', 'kvm'],

@@ -56,13 +56,13 @@ pub enum InvalidCase {
     #[error("request: missing")]
     NoRequest,
     /// An option makes no sense.
-    #[error("config: {0}")]
+    #[error("config")]
     Option(#[from] InvalidOption),
     /// A host cannot be read.
-    #[error("hosts: {0}")]
+    #[error("hosts")]
     Host(#[from] LoadError),
     /// What Placement knows of a host cannot be read.
-    #[error("hosts: {0}")]
+    #[error("hosts")]
     Provider(#[from] InvalidProvider),
 }
 

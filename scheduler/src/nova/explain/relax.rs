@@ -163,7 +163,9 @@ impl<'a> Trial<'a> {
         if let Some(providers) = &mut self.providers {
             providers.push_twin(row);
         }
-        let opened = self.destinations(&[], Survivors::ordered(vec![twin]));
+        // The others enter, too: one that cannot be judged fails the request, however many more there are.
+        let fleet = self.question.scene.hosts.rows().chain([twin]).collect();
+        let opened = self.destinations(&[], Survivors::ordered(fleet));
         let example = format!("like {}", self.question.name(row));
         (!opened.is_empty()).then(|| Relaxation {
             changes: vec![Change::MoreHosts { shape }],

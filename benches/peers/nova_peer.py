@@ -3,12 +3,13 @@
 
     python3 -m venv nova && nova/bin/pip install nova==34.0.0
     berth bench nova-case --variant plain --hosts 1000 > plain.json
-    nova/bin/python benches/peers/nova.py --oracle oracle.py plain.json
+    nova/bin/python benches/peers/nova_peer.py --oracle oracle.py plain.json
 
 The oracle is a module that builds Nova's objects from a case: `Env(case)`, a context manager with the host
 manager `hm` and `host_states()`, and `build_request(request)`.
 
-Checks that Nova's best hosts and their weights are those that Berth wrote beside the case, then measures the CPU
+Checks that the hosts that Nova leaves, their order and their weights are those that Berth wrote beside the case, to the
+last bit, then measures the CPU
 time of Nova's filtering and weighing: fresh host states and a fresh request for every sample, made before the clock
 starts. Prints one line of JSON for each case; exit code 1 if an answer differs.
 """
@@ -46,11 +47,11 @@ def decide(oracle, env, request):
 
 def difference(order, berth):
     """What Berth answered otherwise, or None."""
-    shown = order[:len(berth['order'])]
     if len(order) != berth['left']:
         return f"{len(order)} hosts are left, Berth has {berth['left']}"
-    if shown != berth['order']:
-        return f"the best hosts are {shown}, Berth has {berth['order']}"
+    for place, (here, there) in enumerate(zip(order, berth['order'], strict=True), 1):
+        if here != there:
+            return f"number {place} is host {here[0]} with weight {here[1]}, Berth has {there[0]} with {there[1]}"
     return None
 
 
