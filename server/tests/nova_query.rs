@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
 use berth_placement::candidates::{Candidate, Options as CandidateOptions, Query};
 use berth_placement::{Index, Topology};
@@ -33,6 +34,7 @@ fn service(fleet: &Fleet) -> Service {
         policy: Policy::secure(),
         cors: Cors::default(),
         limits: Limits::default(),
+        candidates: berth_server::CandidateOptions::default(),
     };
     let service = Service::new(options);
     planting::plant(service.index(), fleet);
@@ -139,7 +141,7 @@ async fn structure_and_text_are_one_query() {
         let server = Server::bind("127.0.0.1:0".parse().unwrap(), served).await.unwrap();
         let address = server.address().unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let running = tokio::spawn(server.run(async { drop(stopped.await) }));
+        let running = tokio::spawn(server.run(async { drop(stopped.await) }, Duration::from_secs(10)));
         let requests = requests_of(&fleet, random);
         let found = tokio::task::spawn_blocking(move || {
             let found = requests.iter().map(|request| compare(index.index(), address, request));

@@ -7,8 +7,8 @@ use berth_placement::{
     Allocation, ClassId, ConsumerId, ExpectedGeneration, Index, Inventory, Owner, Timestamp, Write,
 };
 use berth_server::{
-    Auth, CandidateOptions, Cors, DataDir, DataError, Keeper, Limits, Options, Policy, Service, StateError, StateReader,
-    write_state,
+    Auth, CandidateOptions, Cors, DataDir, DataError, Keeper, Limits, Options, Policy, Service, StateError,
+    StateReader, write_state,
 };
 use tempfile::TempDir;
 use uuid::Uuid;

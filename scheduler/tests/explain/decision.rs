@@ -51,7 +51,10 @@ pub(crate) fn decide(record: &CaseRecord) -> Result<Decided, String> {
     Ok(Decided { host, removed })
 }
 
-fn decide_case(case: &Case) -> Result<(Option<Row>, Vec<(Step, usize)>), String> {
+/// The host, and how many each step removed.
+type Chosen = (Option<Row>, Vec<(Step, usize)>);
+
+fn decide_case(case: &Case) -> Result<Chosen, String> {
     let scene = case.question().scene;
     let (mut hosts, mut request) = (scene.hosts.clone(), scene.request.clone());
     let mut state = case.question().state.clone();

@@ -209,7 +209,9 @@ mod tests {
         };
         assert!(Policy::legacy().overridden(&chain(DEEPEST)).is_ok());
         let last = error(&chain(DEEPEST + 1));
-        assert!(matches!(&last, InvalidPolicy::Reference { rule, .. } if *rule == format!("r{:03}", DEEPEST + 1)));
+        assert!(
+            matches!(&last, InvalidPolicy::Reference { rule, .. } if *rule == format!("r{:03}", DEEPEST + 1))
+        );
         assert!(matches!(error("a: pony"), InvalidPolicy::Check { .. }));
     }
 }
