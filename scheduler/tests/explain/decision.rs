@@ -32,13 +32,16 @@ impl Claims for Granted {
     fn release(&mut self, _: &str) {}
 }
 
+/// Hosts that each constraint removed.
+type Counts = Vec<(Step, usize)>;
+
 /// A decision.
 #[derive(Debug)]
 pub(crate) struct Decided {
     /// Host and node.
     pub(crate) host: Option<(String, String)>,
     /// How many hosts each constraint removed, as far as it went.
-    pub(crate) removed: Vec<(Step, usize)>,
+    pub(crate) removed: Counts,
 }
 
 /// The decision on the first instance. Errors of what comes after the claim do not count.
@@ -51,10 +54,7 @@ pub(crate) fn decide(record: &CaseRecord) -> Result<Decided, String> {
     Ok(Decided { host, removed })
 }
 
-/// The host, and how many each step removed.
-type Chosen = (Option<Row>, Vec<(Step, usize)>);
-
-fn decide_case(case: &Case) -> Result<Chosen, String> {
+fn decide_case(case: &Case) -> Result<(Option<Row>, Counts), String> {
     let scene = case.question().scene;
     let (mut hosts, mut request) = (scene.hosts.clone(), scene.request.clone());
     let mut state = case.question().state.clone();
