@@ -69,7 +69,8 @@ impl Serve {
         let (service, keeper) = load(settings.data.as_deref(), options)?;
         let runtime = Builder::new_multi_thread().enable_all().build().context("cannot start the threads")?;
         let served = runtime.block_on(serve(&settings, service, keeper.clone()));
-        // Whatever happened: what was answered is to be found again.
+        // Nothing is answered any more that would not be saved.
+        runtime.shutdown_timeout(Duration::from_secs(1));
         keeper.map_or(Ok(()), |keeper| keeper.save()).context("cannot save the state")?;
         served.map(|()| Ending::Complete)
     }

@@ -82,7 +82,8 @@ impl Single {
 }
 
 impl Layers {
-    /// Reads a file, settings of the environment (`BERTH_NOVA__…`, `BERTH_SERVE__…`) and those of the command line (`path=value`).
+    /// Reads a file, settings of the environment (`BERTH_NOVA__…`, `BERTH_SERVE__…`) and those of the command line
+    /// (`path=value`).
     ///
     /// # Errors
     ///
@@ -234,11 +235,6 @@ pub(super) fn file(named: Option<PathBuf>) -> Option<PathBuf> {
 
 /// A setting's value as TOML writes it; none when it is unset.
 pub(super) fn value_text(settings: &Settings, setting: &Setting) -> Option<String> {
-    let all = toml::Table::try_from(settings).ok()?;
-    let mut tables = setting.path();
-    let name = tables.split_off(tables.rfind('.')? + 1);
-    let mut tables = tables.trim_end_matches('.').split('.');
-    let outermost = all.get(tables.next()?)?;
-    let table = tables.try_fold(outermost, |table, name| table.get(name))?;
-    Some(table.get(&name)?.to_string())
+    let all = toml::Value::try_from(settings).ok()?;
+    setting.path().split('.').try_fold(&all, |table, name| table.get(name)).map(ToString::to_string)
 }
