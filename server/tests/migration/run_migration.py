@@ -27,7 +27,8 @@ import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / 'differential'))
-import differ  # noqa: E402
+import generator  # noqa: E402
+import servers  # noqa: E402
 
 MINOR = 39
 
@@ -40,7 +41,7 @@ def serve_original(folder, port):
         def log_message(self, *args):
             pass
 
-    make_server('127.0.0.1', port, differ.Original(folder).app, handler_class=Quiet).serve_forever()
+    make_server('127.0.0.1', port, servers.Original(folder).app, handler_class=Quiet).serve_forever()
 
 
 def free_port():
@@ -100,9 +101,9 @@ def berth(binary, data):
 
 def fill(service, seed, steps):
     """Random requests, and some things they seldom come to."""
-    requests = differ.Requests(seed, lambda path: service.get(path) or {})
-    for name in differ.CLASSES[3:] + differ.TRAITS[1:3]:
-        service.call('PUT', ('/resource_classes/' if name in differ.CLASSES else '/traits/') + name)
+    requests = generator.Requests(seed, lambda path: service.get(path) or {})
+    for name in generator.CLASSES[3:] + generator.TRAITS[1:3]:
+        service.call('PUT', ('/resource_classes/' if name in generator.CLASSES else '/traits/') + name)
     for _ in range(steps):
         method, path, body, minor = requests.next()
         service.call(method, path, body, minor)
