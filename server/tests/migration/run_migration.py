@@ -71,7 +71,7 @@ class Service:
         headers = {'X-Auth-Token': 'admin', 'Accept': 'application/json',
                    'OpenStack-API-Version': 'placement 1.%d' % minor}
         if body is not None:
-            body = json.dumps(body).encode()
+            body = body if isinstance(body, bytes) else json.dumps(body).encode()
             headers['Content-Type'] = 'application/json'
         connection = http.client.HTTPConnection('127.0.0.1', self.port, timeout=60)
         connection.request(method, path, body, headers)
