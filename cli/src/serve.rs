@@ -37,7 +37,7 @@ pub(crate) struct Serve {
     /// Who may do what: defaults, or a policy file that overrides rules of `legacy` [default: legacy]
     #[arg(long, value_name = "legacy|secure|FILE")]
     policy: Option<String>,
-    /// Another origin whose pages may call, such as https://dashboard.example.com (may be repeated)
+    /// Another origin whose pages may call, as scheme://host (may be repeated)
     #[arg(long, value_name = "ORIGIN")]
     cors_origin: Vec<String>,
     /// What the log looks like [default: text]
