@@ -133,7 +133,7 @@ impl Scheduler {
         Self { core, classes: LruCache::with_hasher(MOST_CLASSES, FxBuildHasher) }
     }
 
-    /// Lets the decider choose among up to `hosts` of the best while it loses many claims to others.
+    /// Lets the decider choose among up to `hosts` of the best, 64 at most, while it loses many claims to others.
     #[must_use]
     pub fn spreading(mut self, hosts: usize) -> Self {
         self.core.conflicts = Conflicts::new(hosts.max(1));

@@ -1,7 +1,8 @@
 //! What the index does not grant, and what becomes of it.
 
 use berth_placement::{
-    ConsumerId, GroupError, GroupPolicy, Index, Inventory, Refusal, Row, TransferError, Units,
+    ConsumerId, ExpectedGeneration, GroupError, GroupPolicy, Index, Inventory, Refusal, Row, TransferError,
+    Units,
 };
 use berth_scheduler::nova::select::{
     ATTEMPTS, Claims, DecisionAsOne, IndexClaimError, IndexClaims, SelectError,
@@ -102,6 +103,20 @@ fn a_refused_plan_goes_to_the_next_host() {
         assert_eq!(index.consumer(consumer).unwrap().group(), Some(GROUP));
     }
     assert_eq!((index.consumers(), index.check()), (2, Ok(())));
+}
+
+/// No other host would help: the request ends at once, and says why.
+#[test]
+fn an_instance_that_has_allocations_is_refused_once() {
+    let index = index(3, room);
+    index.add_group(GROUP, at_most(1)).unwrap();
+    assert!(IndexClaims::new(&index, claimant(None)).claim(&uuid(1), Row(2), &candidate(2)));
+    let outcome = create(&index, 3, at_most(1), 2);
+    let consumer = ConsumerId::from(Uuid::from_u128(1));
+    let (expected, found) = (ExpectedGeneration::New, Some(1));
+    let error = TransferError::ConsumerGeneration { consumer, expected, found };
+    assert_eq!(outcome.decision.result, Err(SelectError::Refused(error)));
+    assert_eq!((outcome.attempts, index.consumers(), index.check()), (1, 1, Ok(())));
 }
 
 #[test]

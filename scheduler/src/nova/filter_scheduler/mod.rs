@@ -77,13 +77,6 @@ impl FilterScheduler {
         &self.hosts
     }
 
-    /// Changes what is known of a host: it has reported, say, or its service went down.
-    pub fn change<T>(&mut self, row: Row, change: impl FnOnce(&mut HostTable) -> T) -> T {
-        let changed = change(&mut self.hosts);
-        self.ranked.follow(&self.hosts, &self.options, row);
-        changed
-    }
-
     /// Makes the hosts what they were before a decision, as far as Nova's own view of them goes. Claims stay.
     pub fn undo(&mut self, decision: &mut Decision) {
         let rows: Vec<Row> = decision.changes.iter().map(|change| change.row()).collect();

@@ -33,7 +33,7 @@ impl Filter for DiskFilter<'_> {
             self.by_aggregate.then(|| aggregates.least("disk_allocation_ratio", float)).flatten();
         let ratio = override_ratio.unwrap_or_else(|| report.ratios.disk.get());
         let total = report.total_usable_disk_gb.saturating_mul(1024);
-        let used = total - hosts.usage().free_disk_mb[row.0 as usize];
+        let used = total.saturating_sub(hosts.usage().free_disk_mb[row.0 as usize]);
         let flavor = &self.scene.request.flavor;
         let asked = flavor.disk_mb().saturating_add(flavor.swap);
         let free = (total as f64 * ratio - used as f64).min(total as f64);

@@ -32,7 +32,7 @@ impl Filter for RamFilter<'_> {
             self.by_aggregate.then(|| aggregates.least("ram_allocation_ratio", float)).flatten();
         let ratio = override_ratio.unwrap_or_else(|| report.ratios.ram.get());
         let total = report.total_usable_ram_mb;
-        let used = total - hosts.usage().free_ram_mb[row.0 as usize];
+        let used = total.saturating_sub(hosts.usage().free_ram_mb[row.0 as usize]);
         let asked = self.scene.request.flavor.memory_mb;
         let free = (total as f64 * ratio - used as f64).min(total as f64);
         pass_if(free >= asked as f64, || Reason::TooLittleMemory { asked, free })

@@ -43,9 +43,9 @@ impl HostTable {
         let undo =
             Undo { row, usage: before, numa: node.numa.clone(), pools: node.pools.clone(), instance: None };
         let mut after = UsageRow {
-            free_ram_mb: before.free_ram_mb - flavor.memory_mb,
-            free_disk_mb: before.free_disk_mb - flavor.disk_mb(),
-            vcpus_used: before.vcpus_used + flavor.vcpus,
+            free_ram_mb: before.free_ram_mb.saturating_sub(flavor.memory_mb),
+            free_disk_mb: before.free_disk_mb.saturating_sub(flavor.disk_mb()),
+            vcpus_used: before.vcpus_used.saturating_add(flavor.vcpus),
             num_instances: before.num_instances + 1,
             ..before
         };

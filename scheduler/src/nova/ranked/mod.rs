@@ -90,8 +90,8 @@ impl RankedHosts {
         ranked
     }
 
-    /// Takes in what changed about a host: its use, its service, or its class. Where the rankings could not be made, they
-    /// are not tried again.
+    /// Takes in what changed about a host: its use, or its service. Where the rankings could not be made, they are not
+    /// tried again.
     pub fn follow(&mut self, hosts: &HostTable, options: &Options, row: Row) {
         if hosts.len() != self.amounts.len() {
             self.start_anew(hosts, options);
@@ -99,17 +99,16 @@ impl RankedHosts {
         }
         self.raw.update(hosts, options, &[row]);
         self.classes.add(hosts, row);
-        if !self.sound {
-            return;
-        }
-        let Some(after) = self.amounts_of(row) else {
-            self.lay_out(hosts); // on other grids, if there are any
-            return;
-        };
         let kind = kind_of(hosts, row);
         let new_kind = (std::mem::replace(&mut self.kinds[row.index()], kind) != kind).then_some(kind);
         self.epoch.1 += u64::from(new_kind.is_some());
-        self.replace(row, after, new_kind);
+        if !self.sound {
+            return;
+        }
+        match self.amounts_of(row) {
+            Some(after) => self.replace(row, after, new_kind),
+            None => self.lay_out(hosts), // on other grids, if there are any
+        }
     }
 
     /// Takes in what is free on the host's provider, as a [`View`](berth_placement::View) of the index says. Until then a
@@ -177,8 +176,8 @@ impl RankedHosts {
     /// What differs.
     pub fn check(&self, hosts: &HostTable, options: &Options) -> Result<(), String> {
         let fresh = Self::new(hosts, options);
-        if self.sound != fresh.sound {
-            return Err(format!("ranked: {}, expected {}", self.sound, fresh.sound));
+        if self.sound && !fresh.sound {
+            return Err("hosts are ranked that cannot be".to_owned());
         }
         let kept = |row: Row| (self.kinds[row.index()], self.sound.then(|| self.amounts_of(row)).flatten());
         let expected = |row: Row| {

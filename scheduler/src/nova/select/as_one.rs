@@ -29,7 +29,7 @@ impl SelectDestinations<'_> {
     /// claimed as one. If the index refuses, all is decided anew without what stood in the way, at most [`ATTEMPTS`] times.
     ///
     /// # Errors
-    /// In the decision: [`SelectError::Outrun`] after the last attempt.
+    /// In the decision: [`SelectError::Outrun`] after the last attempt, [`SelectError::Refused`] where another would not help.
     pub fn decide_as_one(
         self,
         hosts: &mut HostTable,
@@ -44,19 +44,30 @@ impl SelectDestinations<'_> {
             attempts += 1;
             let (mut asked, mut known) = (request.clone(), state.clone());
             let mut decision = self.decide(hosts, &mut asked, &mut known, &mut plan, chooser);
-            let outrun = decision.result.is_ok() && !plan.commit();
-            if outrun && attempts < ATTEMPTS {
-                decision.undo(hosts);
-                continue;
-            }
-            if outrun {
-                decision.result = Err(SelectError::Outrun { attempts });
+            if decision.result.is_ok()
+                && let Err(error) = plan.commit()
+            {
+                if is_passing(&error) && attempts < ATTEMPTS {
+                    decision.undo(hosts);
+                    continue;
+                }
+                decision.result =
+                    Err(if is_passing(&error) { SelectError::Outrun { attempts } } else { error.into() });
             }
             (*request, *state) = (asked, known);
             break decision;
         };
         DecisionAsOne { decision, attempts, refused: plan.refused }
     }
+}
+
+/// Whether the same instances may be granted elsewhere, or later.
+const fn is_passing(error: &TransferError) -> bool {
+    matches!(
+        error,
+        TransferError::Refused(_)
+            | TransferError::Group(GroupError::Apart { .. } | GroupError::Crowded { .. })
+    )
 }
 
 /// Claims that are to be made.
@@ -105,15 +116,15 @@ impl<'a> Plan<'a> {
     }
 
     /// Claims all that is planned, or nothing. The plan is empty afterwards.
-    fn commit(&mut self) -> bool {
+    fn commit(&mut self) -> Result<(), TransferError> {
         let (names, instances): (Vec<_>, Vec<_>) = self.planned.drain(..).unzip();
-        let Err(error) = self.claimant.claim(self.index, &instances) else { return true };
-        if let TransferError::Refused(refusal) = error {
-            self.useless.push(refusal.row());
-        }
-        let instance = names.join(", ");
-        self.refused.push(RefusedClaim { instance, row: None, error: error.into() });
-        false
+        self.claimant.claim(self.index, &instances).inspect_err(|&error| {
+            if let TransferError::Refused(refusal) = error {
+                self.useless.push(refusal.row());
+            }
+            let instance = names.join(", ");
+            self.refused.push(RefusedClaim { instance, row: None, error: error.into() });
+        })
     }
 }
 

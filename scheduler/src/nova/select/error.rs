@@ -1,5 +1,7 @@
 //! Why no destinations were found.
 
+use berth_placement::TransferError;
+
 use crate::nova::filters::Failure;
 use crate::nova::weighers::WeighFailure;
 
@@ -20,6 +22,9 @@ pub enum SelectError {
         /// How often it was decided.
         attempts: usize,
     },
+    /// The instances cannot be claimed anywhere: one of them has allocations already, say, or is in another group.
+    #[error("the claim was refused: {0}")]
+    Refused(#[from] TransferError),
     /// A filter could not judge the request.
     #[error(transparent)]
     Filter(#[from] Failure),
