@@ -232,11 +232,9 @@ pub mod scalar {
     #[must_use]
     #[inline(always)]
     pub fn smallest(values: &Lanes) -> i32 {
-        values
-            .0
-            .iter()
-            .copied()
-            .fold(i32::MAX, |smallest, value| smallest.min(if value == i32::MIN { i32::MAX } else { value }))
+        // One less makes nothing the largest number there is. (Compilers turn no choice of values into vector code here.)
+        let least = values.0.iter().fold(i32::MAX, |least, value| least.min(value.wrapping_sub(1)));
+        if least == i32::MAX { i32::MAX } else { least + 1 }
     }
 
     /// See [`super::range`].
@@ -443,7 +441,8 @@ mod tests {
             prop_assert_eq!(fits(&block, needs), scalar::fits(&block, needs));
             prop_assert_eq!(at_least(&block[0], needs[0]), scalar::at_least(&block[0], needs[0]));
             prop_assert_eq!(largest(&block[0]), scalar::largest(&block[0]));
-            prop_assert_eq!(smallest(&block[0]), scalar::smallest(&block[0]));
+            let something = block[0].0.into_iter().filter(|&value| value != i32::MIN);
+            prop_assert_eq!(smallest(&block[0]), something.min().unwrap_or(i32::MAX));
             for mask in [0, mask, u64::MAX] {
                 prop_assert_eq!(range(&block[0], mask), scalar::range(&block[0], mask));
             }
