@@ -33,6 +33,7 @@ impl Berth {
             cors: Cors::default(),
             limits: Limits::default(),
             candidates: CandidateOptions::default(),
+            public_url: None,
         };
         let service = Arc::new(Service::new(options));
         let (stop, stopped) = oneshot::channel();
