@@ -1,5 +1,7 @@
 //! A request that asks for too much is told which limit it broke, and the server goes on.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use berth_server::Limits;
@@ -93,11 +95,11 @@ fn the_body_of_a_stranger_is_not_waited_for() {
     let answer = silent.answer().unwrap();
     assert!(answer.status == 401 && answer.closes, "{answer:?}");
     // One that sends everything before it looks for an answer finds it.
-    let mut busy = server.client();
-    busy.raw(&[head(4 << 20).as_bytes(), &[b' '; 4 << 20]].concat());
-    let answer = busy.answer().unwrap();
-    assert!(answer.status == 401 && answer.closes, "{answer:?}");
-    assert!(busy.answer().is_none());
+    let mut busy = TcpStream::connect(server.address).unwrap();
+    busy.write_all(&[head(4 << 20).as_bytes(), &[b' '; 4 << 20]].concat()).unwrap();
+    let mut answer = String::new();
+    busy.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
     // Without a body, the connection stays.
     let mut client = server.client();
     client.raw(b"GET /traits HTTP/1.1\r\nhost: berth\r\n\r\n");
