@@ -96,17 +96,17 @@ impl ImportPlacement {
 
 impl ExportPlacement {
     pub(crate) fn run(self) -> Result<Ending> {
-        let index = DataDir::read(&self.data)?;
+        let index = DataDir::open_existing(&self.data)?.load()?;
         let index = index.with_context(|| format!("{}: there is no state", self.data.display()))?;
         let snapshot = index.snapshot();
-        match &self.output {
-            Some(file) => {
-                let mut out = output::create(file)?;
-                write_script(&mut out, self.to.into(), snapshot.records())?;
-                out.flush()?;
-            }
-            None => write_script(BufWriter::new(stdout().lock()), self.to.into(), snapshot.records())?,
-        }
+        let mut out: Box<dyn Write> = match &self.output {
+            Some(file) => Box::new(output::create(file)?),
+            None => Box::new(BufWriter::new(stdout().lock())),
+        };
+        let written = write_script(&mut out, self.to.into(), snapshot.records());
+        let place =
+            || self.output.as_ref().map_or("standard output".into(), |file| file.display().to_string());
+        written.and_then(|()| out.flush()).with_context(|| format!("cannot write to {}", place()))?;
         eprint!("{}", told(&digest(&snapshot.records().collect::<Vec<_>>())));
         Ok(Ending::Complete)
     }
@@ -122,7 +122,7 @@ fn read(dump: &Path) -> Result<Vec<Record>> {
 
 fn save(data: &Path, replace: bool, index: &Index) -> Result<()> {
     let folder = DataDir::open(data)?;
-    if !replace && folder.has_state() {
+    if !replace && folder.has_state()? {
         bail!("{}: there is a state already; --replace puts this one in its place", data.display());
     }
     folder.save(&index.snapshot())?;

@@ -65,14 +65,19 @@ impl Serve {
             cors: Cors { allowed_origins: settings.cors_origins.clone() },
             limits: Limits::default(),
             candidates: settings.candidates.options(),
+            public_url: settings.public_url.clone(),
         };
         let (service, keeper) = load(settings.data.as_deref(), options)?;
         let runtime = Builder::new_multi_thread().enable_all().build().context("cannot start the threads")?;
         let served = runtime.block_on(serve(&settings, service, keeper.clone()));
-        // Nothing is answered any more that would not be saved.
+        // Requests that were not finished in time end here. One that is being computed gets a second more: what it
+        // changes after that is lost, as in a crash.
         runtime.shutdown_timeout(Duration::from_secs(1));
-        keeper.map_or(Ok(()), |keeper| keeper.save()).context("cannot save the state")?;
-        served.map(|()| Ending::Complete)
+        let saved = keeper.map_or(Ok(()), |keeper| keeper.save()).context("cannot save the state");
+        match (served, saved) {
+            (Err(served), Err(saved)) => Err(anyhow!("{served:#}; and {saved:#}")),
+            (served, saved) => served.and(saved).map(|()| Ending::Complete),
+        }
     }
 
     /// The settings in effect.
@@ -182,6 +187,7 @@ async fn serve(settings: &ServeSettings, service: Arc<Service>, keeper: Option<A
     let server = Server::bind(address, service).await;
     let server = server.with_context(|| format!("serve.listen: cannot listen on {address}"))?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut hang_up = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
     tracing::info!(address = %server.address()?, auth = ?settings.auth, "serving the Placement API");
     if settings.auth == AuthChoice::Noauth2 && !address.ip().is_loopback() {
         tracing::warn!("serve.auth is noauth2: whoever reaches this address may be an administrator");
@@ -197,7 +203,8 @@ async fn serve(settings: &ServeSettings, service: Arc<Service>, keeper: Option<A
     let stop = async move {
         tokio::select! {
             _ = terminate.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
+            _ = hang_up.recv() => {} // the terminal is gone; the settings are not read again
+            Ok(()) = tokio::signal::ctrl_c() => {}
         }
         tracing::info!("finishing the requests that have begun");
     };

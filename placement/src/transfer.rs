@@ -21,7 +21,8 @@ pub struct Write {
     pub generation: ExpectedGeneration,
     /// To whom it belongs afterwards. A type that is not told stays as it was.
     pub owner: Arc<Owner>,
-    /// What it holds afterwards, each (provider, class) once. A consumer that gives everything back is forgotten.
+    /// What it holds afterwards, each (provider, class) once. A consumer that gives everything back is forgotten; one
+    /// that is new and holds nothing is kept with generation 0, as in Placement.
     pub allocations: Allocations,
 }
 

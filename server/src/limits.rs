@@ -11,6 +11,8 @@ pub struct Limits {
     pub body_bytes: usize,
     /// How long a body may take to arrive.
     pub body_time: Duration,
+    /// How long a client may take none of its answer.
+    pub write_time: Duration,
     /// Values in a body, those in lists and objects included.
     pub body_values: usize,
     /// Elements of one list, or members of one object, in a body.
@@ -35,6 +37,7 @@ impl Default for Limits {
         Self {
             body_bytes: 8 << 20,
             body_time: Duration::from_secs(30),
+            write_time: Duration::from_secs(30),
             body_values: 500_000,
             list_length: 10_000,
             query_bytes: 32 << 10,

@@ -60,7 +60,7 @@ impl Default for Metrics {
         let conflicts = Family::default();
         registry.register("requests", "Requests by route and status", requests.clone());
         registry.register("request_seconds", "Time to serve a request", latencies.clone());
-        registry.register("conflicts", "Requests refused because the state had changed", conflicts.clone());
+        registry.register("conflicts", "Requests answered by 409: a generation was old, a name taken, something in use, or there was no room", conflicts.clone());
         let (saves, save_seconds) = Default::default();
         registry.register("saves", "Times the state was written to disk, by outcome", Family::clone(&saves));
         let help = "Time it took to write the state to disk, the last time";

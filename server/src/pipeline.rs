@@ -2,13 +2,13 @@
 
 use std::error::Error;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, HttpBody, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header};
 use bytes::Bytes;
-use http_body_util::LengthLimitError;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -26,6 +26,9 @@ use crate::service::{Service, now};
 
 const REQUEST_ID: &str = "x-openstack-request-id";
 
+/// How long a client that was refused already may go on sending.
+const REFUSED_BODY_TIME: Duration = Duration::from_secs(2);
+
 /// Answers one request.
 pub(crate) async fn answer(State(service): State<Arc<Service>>, request: Request) -> Response<Body> {
     #[expect(clippy::disallowed_methods, reason = "latencies are measured here, and nothing depends on them")]
@@ -34,10 +37,20 @@ pub(crate) async fn answer(State(service): State<Arc<Service>>, request: Request
     let request_id = format!("req-{}", Uuid::new_v4());
     let (parts, body) = request.into_parts();
     let identity = identify(&service, &parts.uri, &parts.headers).await;
-    let body = read(body, &service.options.limits).await;
+    let is_unread = identity.is_err() && !body.is_end_stream();
+    let body = match identity {
+        Ok(_) => read(body, &service.options.limits).await,
+        Err(_) => {
+            discard(body, &service.options.limits);
+            Ok(Bytes::new())
+        }
+    };
     let Exchange { mut response, version } =
         exchange(&service, &parts.method, &parts.uri, &parts.headers, body, identity, &request_id);
     finish(&service, &parts.method, &parts.headers, &mut response, &request_id);
+    if is_unread {
+        close(&mut response);
+    }
     let outcome = Outcome {
         method: method_name(&parts.method),
         route: Route::of(parts.uri.path()).map_or("(none)", |route| route.template()),
@@ -92,9 +105,10 @@ fn exchange(
     };
     let served = serve(service, method, uri, headers, body, &identity, version);
     let mut exchange = match served {
-        Ok(reply) => {
-            Exchange { response: reply.into_response(version, &base_url(headers)), version: Some(version) }
-        }
+        Ok(reply) => Exchange {
+            response: reply.into_response(version, &base_url(service, headers)),
+            version: Some(version),
+        },
         Err(failure) => fail(&failure, Some(version)),
     };
     let spoken = format!("placement {version}");
@@ -163,6 +177,21 @@ async fn read(body: Body, limits: &Limits) -> Result<Bytes, Failure> {
     })
 }
 
+/// Takes in a body that nobody will look at, while the answer is on its way: were the connection closed on a client that
+/// is still sending, it might never see the answer.
+fn discard(body: Body, limits: &Limits) {
+    if body.is_end_stream() {
+        return;
+    }
+    let mut body = Limited::new(body, limits.body_bytes);
+    tokio::spawn(timeout(REFUSED_BODY_TIME, async move { while let Some(Ok(_)) = body.frame().await {} }));
+}
+
+/// Ends the connection after this answer: what follows on it may be a rest of the request.
+fn close(response: &mut Response<Body>) {
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+}
+
 /// What all answers have.
 fn finish(
     service: &Service,
@@ -185,13 +214,15 @@ fn finish(
         reply::insert(headers, header::WWW_AUTHENTICATE, &challenge);
     }
     if is_broken {
-        // What follows on the connection may be a rest of this message.
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        close(response);
     }
 }
 
 /// Where the service is, as the client sees it.
-fn base_url(headers: &HeaderMap) -> String {
+fn base_url(service: &Service, headers: &HeaderMap) -> String {
+    if let Some(url) = &service.options.public_url {
+        return url.trim_end_matches('/').to_owned();
+    }
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     host.map_or_else(String::new, |host| format!("http://{host}"))
 }

@@ -18,6 +18,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::http::head_guard::HeadGuard;
+use crate::http::stall_guard::StallGuard;
 use crate::pipeline;
 use crate::service::Service;
 
@@ -52,6 +53,7 @@ impl Server {
 
     /// Serves until `stop` is done, then finishes the requests that have begun, for at most the time of `grace`.
     pub async fn run(self, stop: impl Future<Output = ()>, grace: Duration) {
+        let write_time = self.service.options.limits.write_time;
         let router =
             Router::new().route("/metrics", get(metrics)).fallback(pipeline::answer).with_state(self.service);
         let connections = GracefulShutdown::new();
@@ -59,7 +61,9 @@ impl Server {
         loop {
             tokio::select! {
                 accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) => connect(stream, router.clone(), &connections),
+                    Ok((stream, _)) => {
+                        connect(nodelay(stream), write_time, router.clone(), &connections);
+                    }
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept a connection");
                         tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -75,16 +79,22 @@ impl Server {
     }
 }
 
-/// Serves a connection beside the others.
-fn connect(stream: TcpStream, router: Router, connections: &GracefulShutdown) {
-    // Answers are written as a whole: waiting for more would only delay them.
+/// Answers are written as a whole: waiting for more would only delay them.
+fn nodelay(stream: TcpStream) -> TcpStream {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot switch off Nagle's algorithm");
     }
+    stream
+}
+
+/// Serves a connection beside the others. It ends when the client sends no head, no body, or takes no answer for too
+/// long, so one whose client is gone without a word needs no probes.
+fn connect(stream: TcpStream, write_time: Duration, router: Router, connections: &GracefulShutdown) {
+    let stream = HeadGuard::new(StallGuard::new(stream, write_time));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
-        .serve_connection(TokioIo::new(HeadGuard::new(stream)), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let connection = connections.watch(connection);
     tokio::spawn(async move {
         if let Err(error) = connection.await {

@@ -29,6 +29,8 @@ pub struct Options {
     pub limits: Limits,
     /// Which allocation candidates are found, and in which order.
     pub candidates: CandidateOptions,
+    /// The URL by which clients reach the service, for `Location`; `http://` and the request's `Host` if not given.
+    pub public_url: Option<String>,
 }
 
 /// Which of the allocation candidates of a query are found, and in which order. The names are those of Placement's

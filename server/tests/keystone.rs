@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use berth_server::{Auth, Keystone, KeystoneSettings, Policy, Secret};
 use fake::{FakeKeystone, PASSWORD};
@@ -80,9 +80,12 @@ fn who_has_no_good_token_is_sent_to_keystone() {
 fn a_token_is_believed_no_longer_than_it_lives() {
     let keystone = FakeKeystone::start();
     let berth = berth(&settings(&keystone));
-    keystone.issue("short", "admin", fake::PROJECT, Duration::from_secs(2));
-    assert_eq!(berth.status("/traits", "short"), 200);
-    thread::sleep(Duration::from_millis(2100));
+    let life = Duration::from_secs(3);
+    keystone.issue("short", "admin", fake::PROJECT, life);
+    let issued = Instant::now();
+    let status = berth.status("/traits", "short");
+    assert!(status == 200 || issued.elapsed() >= life, "{status}");
+    thread::sleep(life.saturating_sub(issued.elapsed()) + Duration::from_millis(10));
     assert_eq!(berth.status("/traits", "short"), 401);
     keystone.issue("gone", "admin", fake::PROJECT, Duration::ZERO);
     assert_eq!(berth.status("/traits", "gone"), 401, "even if Keystone did not notice");
@@ -91,12 +94,15 @@ fn a_token_is_believed_no_longer_than_it_lives() {
 #[test]
 fn a_revoked_token_is_believed_until_it_is_asked_about_again() {
     let keystone = FakeKeystone::start();
-    let berth = berth(&KeystoneSettings { cache_time: Duration::from_secs(1), ..settings(&keystone) });
+    let cache_time = Duration::from_secs(2);
+    let berth = berth(&KeystoneSettings { cache_time, ..settings(&keystone) });
     keystone.issue("token", "admin", fake::PROJECT, Duration::from_secs(3600));
+    let asked = Instant::now();
     assert_eq!(berth.status("/traits", "token"), 200);
     keystone.revoke("token");
-    assert_eq!(berth.status("/traits", "token"), 200);
-    thread::sleep(Duration::from_millis(1100));
+    let status = berth.status("/traits", "token");
+    assert!(status == 200 || asked.elapsed() >= cache_time, "{status}");
+    thread::sleep(cache_time);
     assert_eq!(berth.status("/traits", "token"), 401);
 }
 
@@ -127,8 +133,71 @@ fn without_keystone_known_tokens_are_good_and_others_wait() {
     assert_eq!(berth.status("/traits", "known"), 200);
     assert_eq!(berth.status("/traits", "new"), 503);
     keystone.fail(false);
-    thread::sleep(Duration::from_millis(1100));
-    assert_eq!(berth.status("/traits", "new"), 200);
+    let mut answers = (0..100).map(|_| {
+        thread::sleep(Duration::from_millis(100));
+        berth.status("/traits", "new")
+    });
+    assert_eq!(answers.find(|&status| status != 503), Some(200), "it is asked again");
+}
+
+/// Keystone may lock a user whose password is wrong too often.
+#[test]
+fn a_wrong_password_is_tried_once_in_a_while() {
+    let keystone = FakeKeystone::start();
+    let wrong = berth(&KeystoneSettings { password: Secret("wrong".to_owned()), ..settings(&keystone) });
+    let start = Instant::now();
+    for number in 0..20 {
+        assert_eq!(wrong.status("/traits", &format!("token-{number}")), 503);
+    }
+    let attempts = keystone.attempts() as u64;
+    assert!((1..=1 + start.elapsed().as_secs()).contains(&attempts), "{attempts}");
+}
+
+/// Clients that go away leave their questions behind: Keystone is spared all the same.
+#[test]
+fn keystone_is_asked_few_questions_at_a_time() {
+    const QUESTIONS: usize = 16;
+    let keystone = FakeKeystone::start();
+    let berth = berth(&settings(&keystone));
+    for number in 0..40 {
+        keystone.issue(&format!("token-{number}"), "admin", fake::PROJECT, Duration::from_secs(3600));
+    }
+    assert_eq!(berth.status("/traits", "token-0"), 200);
+    keystone.answer_slowly(Duration::from_millis(700));
+    let impatient: Vec<_> = (1..20).map(|number| berth.send("/traits", &format!("token-{number}"))).collect();
+    for _ in 0..1_000 {
+        if keystone.under_way() == QUESTIONS {
+            break;
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    drop(impatient);
+    thread::scope(|scope| {
+        for number in 20..40 {
+            let berth = &berth;
+            scope.spawn(move || assert_eq!(berth.status("/traits", &format!("token-{number}")), 200));
+        }
+    });
+    assert_eq!(keystone.most_at_once(), QUESTIONS);
+}
+
+/// Whoever waits for a turn to ask waits no longer than for an answer.
+#[test]
+fn nobody_waits_longer_than_the_timeout() {
+    let keystone = FakeKeystone::start();
+    let berth = berth(&KeystoneSettings { timeout: Duration::from_secs(2), ..settings(&keystone) });
+    keystone.issue("token", "admin", fake::PROJECT, Duration::from_secs(3600));
+    assert_eq!(berth.status("/traits", "token"), 200);
+    keystone.answer_slowly(Duration::from_secs(60));
+    let start = Instant::now();
+    thread::scope(|scope| {
+        for number in 0..80 {
+            let berth = &berth;
+            scope.spawn(move || assert_eq!(berth.status("/traits", &format!("slow-{number}")), 503));
+        }
+    });
+    // Sixteen at a time would take five times as long as one.
+    assert!(start.elapsed() < Duration::from_secs(6), "{:?}", start.elapsed());
 }
 
 #[test]

@@ -35,6 +35,7 @@ fn service(fleet: &Fleet) -> Service {
         cors: Cors::default(),
         limits: Limits::default(),
         candidates: berth_server::CandidateOptions::default(),
+        public_url: None,
     };
     let service = Service::new(options);
     planting::plant(service.index(), fleet);

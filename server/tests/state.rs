@@ -50,6 +50,7 @@ fn options() -> Options {
         cors: Cors::default(),
         limits: Limits::default(),
         candidates: CandidateOptions::default(),
+        public_url: None,
     }
 }
 
@@ -110,8 +111,12 @@ fn a_folder_belongs_to_one_process() {
     let folder = TempDir::new().unwrap();
     let held = DataDir::open(folder.path()).unwrap();
     assert!(matches!(DataDir::open(folder.path()), Err(DataError::InUse(_))));
+    assert!(matches!(DataDir::open_existing(folder.path()), Err(DataError::InUse(_))));
     drop(held);
     assert!(DataDir::open(folder.path()).is_ok());
+    let nowhere = folder.path().join("nowhere");
+    assert!(matches!(DataDir::open_existing(&nowhere), Err(DataError::Io { .. })));
+    assert!(!nowhere.exists());
 }
 
 #[test]
@@ -119,7 +124,7 @@ fn a_keeper_saves_what_has_changed() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("deep/data");
     let data = DataDir::open(&path).unwrap();
-    assert!(data.load().unwrap().is_none() && !data.has_state());
+    assert!(data.load().unwrap().is_none() && !data.has_state().unwrap());
     let service = Arc::new(Service::over(fleet(), options()).unwrap());
     let keeper = Keeper::new(Arc::clone(&service), data);
     let state = path.join("state.jsonl");
@@ -132,7 +137,10 @@ fn a_keeper_saves_what_has_changed() {
     keeper.save().unwrap();
     let second = fs::read(&state).unwrap();
     assert_ne!(first, second);
-    assert_eq!(DataDir::read(&path).unwrap().unwrap().consumers(), 0, "also while another holds it");
+    drop(keeper);
+    let data = DataDir::open_existing(&path).unwrap();
+    assert!(data.has_state().unwrap());
+    assert_eq!(data.load().unwrap().unwrap().consumers(), 0);
     assert_eq!(fs::read_dir(&path).unwrap().count(), 2, "the state and the lock");
 }
 

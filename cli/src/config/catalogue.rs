@@ -65,6 +65,7 @@ const KEYSTONE: &str = "serve.keystone";
 #[rustfmt::skip] // a table
 pub(super) const SETTINGS: &[Setting] = &[
     setting(SERVE, "listen", Kind::Text, "address:port", "where requests are taken", &[]),
+    setting(SERVE, "public_url", Kind::Text, "", "the URL by which clients reach the service, such as `https://placement.example.com`: `Location` begins with it; if unset, with `http://` and the request's `Host`", &[]),
     setting(SERVE, "auth", Kind::Text, "", "how to find out who is asking: `keystone`, or `noauth2`, which believes what requests say, for development and tests", &[]),
     setting(SERVE, "policy", Kind::Text, "", "who may do what: the defaults `legacy` or `secure`, or a policy file that overrides rules of `legacy`", &[]),
     setting(SERVE, "cors_origins", Kind::List, "", "other origins whose pages may call, such as `https://dashboard.example.com`", &[]),

@@ -187,11 +187,14 @@ fn plain(expected: &str) -> &str {
 }
 
 fn toml(file: &Path) -> Result<figment::providers::Data<Toml>, Problem> {
-    let problem =
-        |problem: String| Problem { setting: String::new(), problem, source: file.display().to_string() };
-    let text = std::fs::read_to_string(file).map_err(|error| problem(error.to_string()))?;
-    toml::from_str::<toml::Table>(&text).map_err(|error| problem(error.to_string().trim_end().to_owned()))?;
+    let text = std::fs::read_to_string(file).map_err(|error| problem_of_file(file, &error.to_string()))?;
+    toml::from_str::<toml::Table>(&text)
+        .map_err(|error| problem_of_file(file, error.to_string().trim_end()))?;
     Ok(Toml::file_exact(file))
+}
+
+fn problem_of_file(file: &Path, problem: &str) -> Problem {
+    Problem { setting: String::new(), problem: problem.to_owned(), source: file.display().to_string() }
 }
 
 /// `BERTH_NOVA__FILTER_SCHEDULER__HOST_SUBSET_SIZE` is `nova.filter_scheduler.host_subset_size`.
@@ -229,8 +232,19 @@ fn collect_leaves(prefix: &str, dict: Dict, leaves: &mut Vec<(String, Value)>) {
 }
 
 /// The file to read: the one that was named, or the usual one if it is there.
-pub(super) fn file(named: Option<PathBuf>) -> Option<PathBuf> {
-    named.or_else(|| Some(PathBuf::from(DEFAULT_FILE)).filter(|usual| usual.exists()))
+///
+/// # Errors
+///
+/// The system cannot tell whether the usual one is there: going on without it might serve with other settings.
+pub(super) fn file(named: Option<PathBuf>) -> Result<Option<PathBuf>, Problem> {
+    if named.is_some() {
+        return Ok(named);
+    }
+    let usual = PathBuf::from(DEFAULT_FILE);
+    match usual.try_exists() {
+        Ok(exists) => Ok(exists.then_some(usual)),
+        Err(error) => Err(problem_of_file(&usual, &error.to_string())),
+    }
 }
 
 /// A setting's value as TOML writes it; none when it is unset.

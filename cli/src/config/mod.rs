@@ -86,7 +86,7 @@ impl Sources {
     }
 
     fn read(self, options: Vec<(&str, &str, String)>) -> Result<(Layers, Settings)> {
-        let file = layers::file(self.config);
+        let file = layers::file(self.config).map_err(|problem| anyhow!("{problem}"))?;
         let environment = std::env::vars_os()
             .filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)));
         let layers =

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ServeSettings {
     pub(crate) listen: SocketAddr,
+    pub(crate) public_url: Option<String>,
     pub(crate) auth: AuthChoice,
     pub(crate) policy: String,
     pub(crate) cors_origins: Vec<String>,
@@ -80,6 +81,7 @@ impl Default for ServeSettings {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8778)),
+            public_url: None,
             auth: AuthChoice::Noauth2,
             policy: "legacy".to_owned(),
             cors_origins: Vec::new(),
@@ -132,6 +134,10 @@ impl ServeSettings {
             self.keystone.token_cache_time,
             self.keystone.token_cache_entries as u64,
         ];
+        let is_url = |url: &String| url.starts_with("http://") || url.starts_with("https://");
+        if !self.public_url.as_ref().is_none_or(is_url) {
+            return Err("is not a URL that begins with http:// or https://");
+        }
         if positive.contains(&0) { Err("is less than 1") } else { Ok(()) }
     }
 }

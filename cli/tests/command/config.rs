@@ -103,7 +103,8 @@ fn check_lists_every_error() {
 #[test]
 fn what_show_prints_is_a_configuration() {
     let directory = tempdir().unwrap();
-    let shown = succeed(directory.path(), "config show --set nova.scheduler.max_attempts=9");
+    let shown =
+        succeed(directory.path(), "config show --config /dev/null --set nova.scheduler.max_attempts=9");
     fs::write(directory.path().join("b.toml"), &shown).unwrap();
     assert_eq!(succeed(directory.path(), "config show --config b.toml"), shown);
     assert!(shown.contains("max_attempts = 9"));

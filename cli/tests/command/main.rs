@@ -14,10 +14,13 @@ use std::process::{Command, Output, Stdio};
 
 use sha2::{Digest, Sha256};
 
-/// The command in `directory`, without a terminal.
+/// The command in `directory`, without a terminal, and without the settings of whoever runs the tests.
 fn berth(directory: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_berth"));
     command.current_dir(directory).stdin(Stdio::null());
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("BERTH_")) {
+        command.env_remove(name);
+    }
     command
 }
 

@@ -11,10 +11,15 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 const PROVIDER: &str = "00000000-0000-4000-8000-000000000001";
+const ANOTHER: &str = "00000000-0000-4000-8000-000000000002";
+
+/// A configuration without settings, so that the machine's own is not read.
+const NO_SETTINGS: &str = "/dev/null";
 
 /// A command that ends by itself.
 fn done(arguments: &[&str]) -> (Output, String) {
-    let output = super::run(Path::new("."), arguments);
+    let named: &[&str] = if arguments.contains(&"--config") { &[] } else { &["--config", NO_SETTINGS] };
+    let output = super::run(Path::new("."), [arguments, named].concat());
     let text = super::stderr(&output);
     (output, text)
 }
@@ -29,8 +34,8 @@ struct Serving {
 impl Serving {
     fn start(arguments: &[&str]) -> Self {
         let mut arguments = arguments.to_vec();
-        arguments.extend(["serve", "--listen", "127.0.0.1:0", "--log-format", "json"]);
-        arguments.rotate_right(5);
+        let first = ["serve", "--config", NO_SETTINGS, "--listen", "127.0.0.1:0", "--log-format", "json"];
+        arguments.splice(0..0, first);
         let mut process = super::berth(Path::new("."));
         let mut process = process.args(arguments).stderr(Stdio::piped()).spawn().unwrap();
         let mut log = BufReader::new(process.stderr.take().unwrap());
@@ -58,14 +63,15 @@ impl Serving {
         answer(self.send(&format!("GET {path} HTTP/1.1\r\n{HEADERS}Connection: close\r\n\r\n")))
     }
 
-    fn add_provider(&self) {
-        let body = format!("{{\"name\": \"host\", \"uuid\": \"{PROVIDER}\"}}");
+    fn add_provider(&self, uuid: &str) -> String {
+        let body = format!("{{\"name\": \"host {uuid}\", \"uuid\": \"{uuid}\"}}");
         let length = body.len();
         let request = format!(
             "POST /resource_providers HTTP/1.1\r\n{HEADERS}Connection: close\r\nContent-Length: {length}\r\n\r\n{body}"
         );
         let answer = answer(self.send(&request));
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        answer
     }
 
     fn signal(&self, name: &str) {
@@ -98,6 +104,27 @@ impl Drop for Serving {
 const HEADERS: &str = "Host: localhost\r\nX-Auth-Token: admin\r\nContent-Type: application/json\r\n\
     OpenStack-API-Version: placement 1.39\r\n";
 
+const EXPECT: &str = "Expect: 100-continue\r\n";
+
+/// Waits until the service wants the body of a request with [`EXPECT`].
+fn await_continue(stream: &mut TcpStream) {
+    let mut line = [0; b"HTTP/1.1 100 Continue\r\n\r\n".len()];
+    stream.read_exact(&mut line).unwrap();
+    assert_eq!(&line, b"HTTP/1.1 100 Continue\r\n\r\n");
+}
+
+/// Waits until something is so.
+#[track_caller]
+fn wait(what: &str, is_so: impl Fn() -> bool) {
+    for _ in 0..1_000 {
+        if is_so() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    panic!("{what}: it is not, after twenty seconds");
+}
+
 fn answer(mut stream: TcpStream) -> String {
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
@@ -115,13 +142,17 @@ fn the_versions_need_no_token() {
 fn state_outlives_the_process() {
     let folder = TempDir::new().unwrap();
     let serving = Serving::on(folder.path());
-    serving.add_provider();
+    serving.add_provider(PROVIDER);
     let log = serving.stop();
     assert!(log.contains("saved the state"), "{log}");
     let serving = Serving::on(folder.path());
     assert!(serving.get("/resource_providers").contains(PROVIDER));
-    let log = serving.stop();
-    assert!(log.contains("saved the state") || fs::exists(folder.path().join("state.jsonl")).unwrap());
+    serving.add_provider(ANOTHER);
+    serving.signal("-HUP");
+    assert_eq!(serving.end().0, Some(0));
+    let serving = Serving::on(folder.path());
+    let providers = serving.get("/resource_providers");
+    assert!(providers.contains(PROVIDER) && providers.contains(ANOTHER), "{providers}");
 }
 
 /// What the documentation says about `kill -9`: the last save is there, what came after is not.
@@ -130,17 +161,18 @@ fn a_killed_process_leaves_its_last_save() {
     let folder = TempDir::new().unwrap();
     let data = folder.path().to_str().unwrap();
     let serving = Serving::start(&["--data", data, "--set", "serve.save_interval=1"]);
-    serving.add_provider();
-    for _ in 0..100 {
-        thread::sleep(Duration::from_millis(100));
-        if fs::read_to_string(folder.path().join("state.jsonl")).is_ok_and(|state| state.contains(PROVIDER)) {
-            break;
-        }
-    }
+    serving.add_provider(PROVIDER);
+    let state = folder.path().join("state.jsonl");
+    wait("it is saved", || fs::read_to_string(&state).is_ok_and(|state| state.contains(PROVIDER)));
     serving.signal("-KILL");
     drop(serving.end());
-    let serving = Serving::on(folder.path());
+    let serving = Serving::on(folder.path()); // which saves once an hour
     assert!(serving.get("/resource_providers").contains(PROVIDER));
+    serving.add_provider(ANOTHER);
+    serving.signal("-KILL");
+    drop(serving.end());
+    let providers = Serving::on(folder.path()).get("/resource_providers");
+    assert!(providers.contains(PROVIDER) && !providers.contains(ANOTHER), "{providers}");
 }
 
 #[test]
@@ -154,6 +186,34 @@ fn a_folder_is_served_by_one_process() {
         error.contains("serve.data") && error.contains("another process is using this folder"),
         "{error}"
     );
+}
+
+/// What a running service would have to save is not in the file yet.
+#[test]
+fn what_a_service_holds_is_exported_when_it_has_stopped() {
+    let folder = TempDir::new().unwrap();
+    let export = |data: &Path| {
+        let mut export = super::berth(Path::new("."));
+        export.args(["export-placement", "--to", "sqlite", "--data"]).arg(data);
+        export
+    };
+    let message = |output: Output| {
+        assert_eq!(output.status.code(), Some(1));
+        super::stderr(&output)
+    };
+    let serving = Serving::on(folder.path());
+    serving.add_provider(PROVIDER);
+    let error = message(export(folder.path()).output().unwrap());
+    assert!(error.contains("another process is using this folder"), "{error}");
+    serving.stop();
+    let script = super::stdout(&export(folder.path()).output().unwrap());
+    assert!(script.contains(PROVIDER), "{script}");
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let error = message(export(folder.path()).stdout(full).output().unwrap());
+    assert!(error.contains("cannot write to standard output: No space left"), "{error}");
+    let nowhere = folder.path().join("nowhere");
+    let error = message(export(&nowhere).output().unwrap());
+    assert!(error.contains("nowhere") && !nowhere.exists(), "{error}");
 }
 
 #[test]
@@ -175,14 +235,14 @@ fn a_request_that_has_begun_is_finished() {
     let body = format!("{{\"name\": \"host\", \"uuid\": \"{PROVIDER}\"}}");
     let (first, rest) = body.split_at(10);
     let head = format!(
-        "POST /resource_providers HTTP/1.1\r\n{HEADERS}Content-Length: {}\r\n\r\n{first}",
+        "POST /resource_providers HTTP/1.1\r\n{HEADERS}{EXPECT}Content-Length: {}\r\n\r\n",
         body.len()
     );
     let mut request = serving.send(&head);
-    thread::sleep(Duration::from_millis(300));
+    await_continue(&mut request);
+    request.write_all(first.as_bytes()).unwrap();
     serving.signal("-TERM");
-    thread::sleep(Duration::from_millis(300));
-    assert!(TcpStream::connect(&serving.address).is_err(), "it takes no more connections");
+    wait("it takes no more connections", || TcpStream::connect(&serving.address).is_err());
     request.write_all(rest.as_bytes()).unwrap();
     let text = answer(request);
     assert!(text.starts_with("HTTP/1.1 200") && text.contains(PROVIDER), "{text}");
@@ -194,9 +254,23 @@ fn a_request_that_has_begun_is_finished() {
 #[test]
 fn a_request_that_does_not_end_is_not_waited_for() {
     let serving = Serving::start(&["--set", "serve.shutdown_timeout=1"]);
-    let _request = serving.send(&format!("POST /traits HTTP/1.1\r\n{HEADERS}Content-Length: 100\r\n\r\n"));
-    thread::sleep(Duration::from_millis(300));
+    let head = format!("POST /traits HTTP/1.1\r\n{HEADERS}{EXPECT}Content-Length: 100\r\n\r\n");
+    let mut request = serving.send(&head);
+    await_continue(&mut request);
     assert!(serving.stop().contains("not finished in time"));
+}
+
+/// Behind a proxy that ends TLS, the request does not tell how clients reach the service.
+#[test]
+fn location_begins_with_the_public_url() {
+    let location = |serving: Serving| {
+        let answer = serving.add_provider(PROVIDER);
+        answer.lines().find_map(|line| line.strip_prefix("location: ")).unwrap().to_owned()
+    };
+    let told = Serving::start(&["--set", "serve.public_url=https://placement.example/"]);
+    let path = format!("/resource_providers/{PROVIDER}");
+    assert_eq!(location(told), format!("https://placement.example{path}"));
+    assert_eq!(location(Serving::start(&[])), format!("http://localhost{path}"));
 }
 
 #[test]
@@ -214,7 +288,11 @@ fn every_request_is_logged_with_the_id_of_its_answer() {
 fn what_is_wrong_with_a_setting_is_said_with_its_name() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("berth.toml");
-    fs::write(&file, "[serve]\nlisten = 'here'\nauth = 'magic'\nsave_interval = 0\ncors = []\n").unwrap();
+    fs::write(
+        &file,
+        "[serve]\nlisten = 'here'\nauth = 'magic'\nsave_interval = 0\ncors = []\npublic_url = 'x'\n",
+    )
+    .unwrap();
     let (output, error) = done(&["serve", "--config", file.to_str().unwrap(), "--log-format", "xml"]);
     assert_eq!(output.status.code(), Some(1));
     for words in [
@@ -223,6 +301,7 @@ fn what_is_wrong_with_a_setting_is_said_with_its_name() {
         ["serve.listen: ", "berth.toml"],
         ["serve.log_format: 'xml' is none of text, json", "--log-format"],
         ["serve.save_interval: is less than 1", "berth.toml"],
+        ["serve.public_url: is not a URL", "berth.toml"],
     ] {
         assert!(error.lines().any(|line| words.iter().all(|word| line.contains(word))), "{words:?}: {error}");
     }
@@ -256,8 +335,10 @@ fn the_packaged_configuration_is_good() {
     let example = include_str!("../../../packaging/berth.toml");
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("berth.toml");
-    let is_setting =
-        |line: &str| line.starts_with(|first: char| first.is_ascii_lowercase()) && line.contains(" = ");
+    let is_setting = |line: &str| {
+        line.starts_with("[serve.")
+            || line.starts_with(|first: char| first.is_ascii_lowercase()) && line.contains(" = ")
+    };
     let everything: Vec<&str> = example
         .lines()
         .map(|line| line.strip_prefix("# ").filter(|rest| is_setting(rest)).unwrap_or(line))

@@ -4,3 +4,4 @@ pub(crate) mod accept;
 pub(crate) mod cors;
 pub(crate) mod head_guard;
 pub(crate) mod reply;
+pub(crate) mod stall_guard;

@@ -87,18 +87,24 @@ pub(super) fn create(call: &Call<'_>, name: &str) -> Result<Reply, Failure> {
     }
     let (status, since) = match known_since(&call.index().topology(), name) {
         Some(since) => (StatusCode::NO_CONTENT, since),
-        None => ensure(call, name),
+        None => ensure(call, name)?,
     };
     Ok(Reply::status(status).at(format!("/traits/{name}")).modified(since))
 }
 
-fn ensure(call: &Call<'_>, name: &str) -> (StatusCode, Timestamp) {
+/// How many numbers traits may have, removed ones included: every change of the fleet copies a table that long.
+const MAX_TRAITS: usize = 1 << 16;
+
+fn ensure(call: &Call<'_>, name: &str) -> Result<(StatusCode, Timestamp), Failure> {
     let mut writer = call.index().write_at(call.now);
     if let Some(since) = known_since(writer.topology(), name) {
-        return (StatusCode::NO_CONTENT, since);
+        return Ok((StatusCode::NO_CONTENT, since));
+    }
+    if writer.topology().traits().len() >= MAX_TRAITS {
+        return Err(refusals::unexpected(TopologyError::Full { what: "traits", limit: MAX_TRAITS }));
     }
     writer.trait_named(name);
-    (StatusCode::CREATED, call.now)
+    Ok((StatusCode::CREATED, call.now))
 }
 
 fn known_since(topology: &Topology, name: &str) -> Option<Timestamp> {

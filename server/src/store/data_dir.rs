@@ -51,8 +51,15 @@ impl DataDir {
     /// # Errors
     /// A folder that cannot be made or written, or that another process holds.
     pub fn open(folder: &Path) -> Result<Self, DataError> {
-        let mut builder = DirBuilder::new();
-        builder.recursive(true).mode(0o700).create(folder).map_err(at(folder))?;
+        make(folder)?;
+        Self::open_existing(folder)
+    }
+
+    /// Takes possession of a folder that is there.
+    ///
+    /// # Errors
+    /// A folder that is not there or cannot be written, or that another process holds.
+    pub fn open_existing(folder: &Path) -> Result<Self, DataError> {
         let path = folder.join(LOCK);
         let mut options = OpenOptions::new();
         let lock =
@@ -65,9 +72,12 @@ impl DataDir {
     }
 
     /// Whether a state was written already.
-    #[must_use]
-    pub fn has_state(&self) -> bool {
-        self.folder.join(STATE).exists()
+    ///
+    /// # Errors
+    /// When the system cannot tell.
+    pub fn has_state(&self) -> Result<bool, DataError> {
+        let path = self.folder.join(STATE);
+        path.try_exists().map_err(at(&path))
     }
 
     /// The state; `None` when none was written yet.
@@ -75,15 +85,7 @@ impl DataDir {
     /// # Errors
     /// A state that cannot be read, or that is not as it was written.
     pub fn load(&self) -> Result<Option<Index>, DataError> {
-        Self::read(&self.folder)
-    }
-
-    /// The state of a folder that another process may be using: the last that it has written.
-    ///
-    /// # Errors
-    /// As for [`Self::load`].
-    pub fn read(folder: &Path) -> Result<Option<Index>, DataError> {
-        let path = folder.join(STATE);
+        let path = self.folder.join(STATE);
         let file = match File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -101,9 +103,25 @@ impl DataDir {
         let (state, unfinished) = (self.folder.join(STATE), self.folder.join(UNFINISHED));
         let written = write_through(&unfinished, snapshot).map_err(at(&unfinished))?;
         fs::rename(&unfinished, &state).map_err(at(&state))?;
-        File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(at(&self.folder))?;
+        sync(&self.folder)?;
         Ok(written)
     }
+}
+
+/// Makes the folder and those above it that are missing, down to the disk.
+fn make(folder: &Path) -> Result<(), DataError> {
+    let is_missing = |folder: &&Path| matches!(folder.try_exists(), Ok(false));
+    let missing: Vec<&Path> = folder.ancestors().take_while(is_missing).collect();
+    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(at(folder))?;
+    let parents = missing.into_iter().filter_map(Path::parent);
+    parents
+        .map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent })
+        .try_for_each(sync)
+}
+
+/// Brings a folder's list of files down to the disk.
+fn sync(folder: &Path) -> Result<(), DataError> {
+    File::open(folder).and_then(|open| open.sync_all()).map_err(at(folder))
 }
 
 /// Writes the file, down to the disk.

@@ -76,6 +76,7 @@ fn fleet() -> Arc<Service> {
         cors: Cors::default(),
         limits: Limits { candidate_work: 10_000, ..Limits::default() },
         candidates: CandidateOptions::default(),
+        public_url: None,
     };
     let service = Arc::new(Service::new(options));
     let setup: [(Method, &str, String); 3] = [

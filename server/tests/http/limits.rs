@@ -1,5 +1,7 @@
 //! A request that asks for too much is told which limit it broke, and the server goes on.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use berth_server::Limits;
@@ -11,7 +13,8 @@ use crate::server::{Running, inventories, provider, uuid};
 /// Limits that a test can reach.
 const SMALL: Limits = Limits {
     body_bytes: 2_000,
-    body_time: Duration::from_millis(200),
+    body_time: Duration::from_secs(30),
+    write_time: Duration::from_secs(30),
     body_values: 60,
     list_length: 20,
     query_bytes: 400,
@@ -64,7 +67,7 @@ fn a_long_body_is_not_read() {
 
 #[test]
 fn a_body_has_to_arrive_in_time() {
-    let server = Running::with(SMALL);
+    let server = Running::with(Limits { body_time: Duration::from_millis(200), ..SMALL });
     let mut slow: Vec<_> = (0..20).map(|_| server.client()).collect();
     let lines = "content-type: application/json\r\ncontent-length: 100\r\n";
     for client in &mut slow {
@@ -78,6 +81,48 @@ fn a_body_has_to_arrive_in_time() {
         let error = answer.error(408);
         assert!(error.contains("within 0.2 seconds"), "{error}");
     }
+}
+
+/// A client without a token cannot make the server wait for its body, or keep it.
+#[test]
+fn the_body_of_a_stranger_is_not_waited_for() {
+    let server = Running::new();
+    let head = |length: usize| {
+        format!("POST /resource_providers HTTP/1.1\r\nhost: berth\r\ncontent-length: {length}\r\n\r\n")
+    };
+    let mut silent = server.client();
+    silent.raw(head(100).as_bytes());
+    let answer = silent.answer().unwrap();
+    assert!(answer.status == 401 && answer.closes, "{answer:?}");
+    // One that sends everything before it looks for an answer finds it.
+    let mut busy = TcpStream::connect(server.address).unwrap();
+    busy.write_all(&[head(4 << 20).as_bytes(), &[b' '; 4 << 20]].concat()).unwrap();
+    let mut answer = String::new();
+    busy.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+    // Without a body, the connection stays.
+    let mut client = server.client();
+    client.raw(b"GET /traits HTTP/1.1\r\nhost: berth\r\n\r\n");
+    let answer = client.answer().unwrap();
+    assert!(answer.status == 401 && !answer.closes, "{answer:?}");
+    client.get("/traits");
+}
+
+/// Numbers of names that were removed are not given out again while the process lives.
+#[test]
+fn names_are_bounded() {
+    let server = Running::new();
+    let mut client = server.client();
+    let mut writer = server.service.index().write();
+    for number in writer.topology().traits().len()..(1 << 16) - 1 {
+        writer.trait_named(&format!("CUSTOM_{number}"));
+    }
+    drop(writer);
+    client.ask("PUT", "/traits/CUSTOM_LAST").expect(201);
+    client.ask("DELETE", "/traits/CUSTOM_LAST").expect(204);
+    let error = client.ask("PUT", "/traits/CUSTOM_LAST").error(507);
+    assert!(error.contains("at most 65536 traits"), "{error}");
+    client.ask("PUT", "/traits/CUSTOM_1000").expect(204);
 }
 
 #[test]

@@ -27,8 +27,11 @@ struct State {
     /// Bodies of good tokens.
     tokens: BTreeMap<String, String>,
     service_tokens: Vec<String>,
+    attempts: usize,
     logins: usize,
     validations: usize,
+    under_way: usize,
+    most_at_once: usize,
     delay: Duration,
     is_failing: bool,
 }
@@ -78,6 +81,21 @@ impl FakeKeystone {
         self.state.lock().unwrap().is_failing = fails;
     }
 
+    /// Logins that were tried.
+    pub(crate) fn attempts(&self) -> usize {
+        self.state.lock().unwrap().attempts
+    }
+
+    /// Requests that are being answered.
+    pub(crate) fn under_way(&self) -> usize {
+        self.state.lock().unwrap().under_way
+    }
+
+    /// Requests that were being answered at the same time, at most.
+    pub(crate) fn most_at_once(&self) -> usize {
+        self.state.lock().unwrap().most_at_once
+    }
+
     pub(crate) fn logins(&self) -> usize {
         self.state.lock().unwrap().logins
     }
@@ -92,7 +110,7 @@ fn serve(stream: TcpStream, state: &Mutex<State>) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut stream = stream;
     while let Some(request) = read(&mut reader) {
-        let delay = state.lock().unwrap().delay;
+        let delay = begin(&mut state.lock().unwrap());
         thread::sleep(delay);
         let (status, token, body) = answer(&request, &mut state.lock().unwrap());
         let token = token.map_or_else(String::new, |token| format!("X-Subject-Token: {token}\r\n"));
@@ -104,6 +122,13 @@ fn serve(stream: TcpStream, state: &Mutex<State>) {
             return;
         }
     }
+}
+
+/// Counts a request that has come; returns how long it takes.
+fn begin(state: &mut State) -> Duration {
+    state.under_way += 1;
+    state.most_at_once = state.most_at_once.max(state.under_way);
+    state.delay
 }
 
 fn read(reader: &mut impl BufRead) -> Option<Request> {
@@ -122,6 +147,7 @@ fn read(reader: &mut impl BufRead) -> Option<Request> {
 const REFUSED: &str = r#"{"error": {"code": 401, "message": "The request you have made requires authentication.", "title": "Unauthorized"}}"#;
 
 fn answer(request: &Request, state: &mut State) -> (&'static str, Option<String>, String) {
+    state.under_way -= 1;
     if state.is_failing {
         return ("500 Internal Server Error", None, String::new());
     }
@@ -133,6 +159,7 @@ fn answer(request: &Request, state: &mut State) -> (&'static str, Option<String>
 }
 
 fn log_in(body: &[u8], state: &mut State) -> (&'static str, Option<String>, String) {
+    state.attempts += 1;
     let auth: Value = serde_json::from_slice(body).unwrap();
     let is_user = auth["auth"]["identity"]["methods"] == serde_json::json!(["password"])
         && auth["auth"]["identity"]["password"]["user"]

@@ -25,6 +25,7 @@ impl InProcess {
             cors: Cors::default(),
             limits: Limits::default(),
             candidates: CandidateOptions::default(),
+            public_url: None,
         };
         // As in production: some handlers hand their thread's other work to another one.
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();

@@ -29,15 +29,30 @@ impl fmt::Display for TokenHash {
 
 /// What was said about a token, and how long it holds.
 pub(super) struct Verdict {
-    pub(super) outcome: Result<Arc<Identity>, Unauthenticated>,
+    pub(super) outcome: Result<Good, Unauthenticated>,
     pub(super) since: Timestamp,
     pub(super) until: Timestamp,
 }
 
+/// A token that is good.
+pub(super) struct Good {
+    pub(super) identity: Arc<Identity>,
+    pub(super) expires_at: Timestamp,
+}
+
 impl Verdict {
-    /// Whether it can be relied upon. A clock that was set back ends it, too.
+    /// Whether it can be relied upon without asking again. A clock that was set back ends it, too.
     pub(super) fn holds(&self, now: Timestamp) -> bool {
         self.since <= now && now < self.until
+    }
+
+    /// Whom the token stands for. One that was good when it was asked about may have expired since.
+    pub(super) fn identity(&self, now: Timestamp) -> Result<Arc<Identity>, Unauthenticated> {
+        match &self.outcome {
+            Ok(good) if now < good.expires_at => Ok(Arc::clone(&good.identity)),
+            Ok(_) => Err(Unauthenticated::Rejected),
+            Err(error) => Err(*error),
+        }
     }
 }
 
@@ -83,8 +98,12 @@ mod tests {
 
     fn put(cache: &Cache, token: &str, until: u64) {
         let entry = cache.entry(TokenHash::of(token), Timestamp(0));
-        let verdict = Verdict { outcome: Ok(Arc::default()), since: Timestamp(10), until: Timestamp(until) };
-        entry.set(verdict).ok().expect("it was new");
+        entry.set(verdict(until)).ok().expect("it was new");
+    }
+
+    fn verdict(until: u64) -> Verdict {
+        let good = Good { identity: Arc::default(), expires_at: Timestamp(30) };
+        Verdict { outcome: Ok(good), since: Timestamp(10), until: Timestamp(until) }
     }
 
     fn knows(cache: &Cache, token: &str, now: u64) -> bool {
@@ -99,6 +118,15 @@ mod tests {
         assert!(!knows(&cache, "a", 20));
         put(&cache, "b", 20);
         assert!(!knows(&cache, "b", 9), "the clock was set back");
+    }
+
+    /// Keystone was just asked: a clock that was set back meanwhile makes no good token bad.
+    #[test]
+    fn only_its_own_end_makes_a_good_token_bad() {
+        for now in [9, 10, 20, 29] {
+            assert!(verdict(20).identity(Timestamp(now)).is_ok(), "{now}");
+        }
+        assert_eq!(verdict(20).identity(Timestamp(30)), Err(Unauthenticated::Rejected));
     }
 
     #[test]

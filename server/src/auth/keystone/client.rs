@@ -1,6 +1,7 @@
 //! Keystone over HTTP: a token of our own, with which others are validated.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use berth_placement::Timestamp;
 use serde_json::json;
@@ -8,6 +9,7 @@ use ureq::Agent;
 use ureq::http::{Response, StatusCode};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
+use super::pause::Pause;
 use super::settings::{InvalidKeystone, KeystoneSettings};
 use super::token::Token;
 use crate::service::now;
@@ -25,6 +27,8 @@ pub(super) enum Unanswered {
     Unreachable(#[from] Box<ureq::Error>),
     #[error("Keystone refuses the service user's name, password or project (status {0})")]
     Credentials(StatusCode),
+    #[error("the last login of the service user has failed a moment ago: {0}")]
+    Paused(String),
     #[error("Keystone does not let the service user validate tokens (status {0})")]
     Forbidden(StatusCode),
     #[error("Keystone answers with status {0}")]
@@ -45,12 +49,18 @@ pub(super) struct Client {
     url: String,
     /// What gets a token for the service user.
     credentials: Vec<u8>,
-    own: Mutex<Option<Own>>,
+    /// Locked while the service user logs in.
+    own: Mutex<Own>,
 }
 
-/// The service user's token.
-#[derive(Clone)]
+/// The service user's token, or why there is none.
+#[derive(Default)]
 struct Own {
+    fresh: Option<Fresh>,
+    pause: Pause,
+}
+
+struct Fresh {
     token: String,
     renew_at: Timestamp,
 }
@@ -69,7 +79,7 @@ impl Client {
             agent: config.build().into(),
             url: settings.url("auth/tokens?nocatalog"),
             credentials: credentials(settings),
-            own: Mutex::new(None),
+            own: Mutex::default(),
         })
     }
 
@@ -98,18 +108,30 @@ impl Client {
     /// Our token; a new one if there is none, it is about to expire, or it is the one that was refused.
     fn own_token(&self, refused: Option<&str>) -> Result<String, Unanswered> {
         let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(own) = &*own
-            && now() < own.renew_at
-            && refused != Some(own.token.as_str())
+        if let Some(fresh) = &own.fresh
+            && now() < fresh.renew_at
+            && refused != Some(fresh.token.as_str())
         {
-            return Ok(own.token.clone());
+            return Ok(fresh.token.clone());
         }
-        *own = None;
-        let fresh = self.authenticate()?;
-        Ok(own.insert(fresh).token.clone())
+        own.fresh = None;
+        if let Some(reason) = own.pause.reason(instant()) {
+            return Err(Unanswered::Paused(reason.to_owned()));
+        }
+        match self.authenticate() {
+            Ok(fresh) => {
+                own.pause = Pause::default();
+                Ok(own.fresh.insert(fresh).token.clone())
+            }
+            Err(error) => {
+                let was_refused = matches!(error, Unanswered::Credentials(_));
+                own.pause.begin(instant(), was_refused, error.to_string());
+                Err(error)
+            }
+        }
     }
 
-    fn authenticate(&self) -> Result<Own, Unanswered> {
+    fn authenticate(&self) -> Result<Fresh, Unanswered> {
         let request = self.agent.post(&self.url).header("Content-Type", "application/json");
         let response = request.send(&self.credentials[..]).map_err(Box::new)?;
         match response.status() {
@@ -123,8 +145,13 @@ impl Client {
         let token = token.ok_or(Unanswered::Malformed)?.to_owned();
         let expires_at = read(response)?.expires_at;
         tracing::info!("got a token for the service user");
-        Ok(Own { token, renew_at: Timestamp(expires_at.0.saturating_sub(EARLY)) })
+        Ok(Fresh { token, renew_at: Timestamp(expires_at.0.saturating_sub(EARLY)) })
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "pauses are about real time")]
+fn instant() -> Instant {
+    Instant::now()
 }
 
 fn read(mut response: Response<ureq::Body>) -> Result<Token, Unanswered> {

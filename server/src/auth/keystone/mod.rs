@@ -6,10 +6,12 @@
 
 mod cache;
 mod client;
+mod pause;
 mod settings;
 mod token;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::HeaderMap;
 use berth_placement::Timestamp;
@@ -17,11 +19,13 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use tokio::sync::Semaphore;
+use tokio::task::JoinError;
+use tokio::time::timeout;
 
 use super::{Identity, Unauthenticated};
 use crate::service::now;
-use cache::{Cache, TokenHash, Verdict};
-use client::{Answer, Client};
+use cache::{Cache, Good, TokenHash, Verdict};
+use client::{Answer, Client, Unanswered};
 
 pub use settings::{InvalidKeystone, KeystoneSettings, Secret};
 
@@ -55,7 +59,9 @@ pub(crate) struct Asked {
 pub struct Keystone {
     client: Arc<Client>,
     cache: Cache,
-    questions: Semaphore,
+    questions: Arc<Semaphore>,
+    /// How long a request waits for Keystone's word.
+    patience: Duration,
     lifetime: u64,
     public_uri: String,
     pub(crate) counters: Counters,
@@ -76,7 +82,8 @@ impl Keystone {
         Ok(Self {
             client: Arc::new(Client::new(settings)?),
             cache: Cache::new(settings.cache_entries),
-            questions: Semaphore::new(QUESTIONS),
+            questions: Arc::new(Semaphore::new(QUESTIONS)),
+            patience: settings.timeout,
             lifetime: u64::try_from(settings.cache_time.as_micros()).unwrap_or(u64::MAX),
             public_uri: settings.public_uri().to_owned(),
             counters: Counters::default(),
@@ -97,40 +104,57 @@ impl Keystone {
             self.counters.cached.inc();
         }
         let verdict = entry.get_or_init(|| self.ask(token, hash)).await;
-        match &verdict.outcome {
-            Ok(identity) if verdict.holds(now()) => Ok(Arc::clone(identity)),
-            Ok(_) => Err(Unauthenticated::Rejected), // it expired while it was being asked about
-            Err(error) => {
-                self.cache.demote(&hash);
-                Err(*error)
-            }
+        let identity = verdict.identity(now());
+        if identity.is_err() {
+            self.cache.demote(&hash);
         }
+        identity
     }
 
     /// Keystone's word on a token, from now on.
     async fn ask(&self, token: &str, hash: TokenHash) -> Verdict {
-        let _permit = self.questions.acquire().await.expect("the semaphore is never closed");
-        let (client, subject) = (Arc::clone(&self.client), token.to_owned());
-        let answer = tokio::task::spawn_blocking(move || client.validate(&subject)).await;
+        let answer = timeout(self.patience, self.question(token)).await;
         let since = now();
-        let (name, outcome, until) = match answer {
-            Ok(Ok(Answer::Valid(token))) if token.expires_at > since => {
+        let error = match answer {
+            Ok(Ok(Ok(Answer::Valid(token)))) if token.expires_at > since => {
                 let until = Timestamp(since.0.saturating_add(self.lifetime)).min(token.expires_at);
-                ("valid", Ok(Arc::new(token.identity)), until)
+                let good = Good { identity: Arc::new(token.identity), expires_at: token.expires_at };
+                return self.verdict("valid", Ok(good), since, until);
             }
-            Ok(Ok(_)) => {
+            Ok(Ok(Ok(_))) => {
                 tracing::debug!(token = %hash, "Keystone does not know the token");
-                ("rejected", Err(Unauthenticated::Rejected), Timestamp(since.0 + REJECTED.min(self.lifetime)))
+                let until = Timestamp(since.0 + REJECTED.min(self.lifetime));
+                return self.verdict("rejected", Err(Unauthenticated::Rejected), since, until);
             }
-            Ok(Err(error)) => {
-                tracing::error!(token = %hash, %error, "a token cannot be validated");
-                ("unavailable", Err(Unauthenticated::Unavailable), Timestamp(since.0 + UNAVAILABLE))
-            }
-            Err(error) => {
-                tracing::error!(token = %hash, %error, "the validation of a token broke off");
-                ("unavailable", Err(Unauthenticated::Unavailable), Timestamp(since.0 + UNAVAILABLE))
-            }
+            Ok(Ok(Err(error))) => error.to_string(),
+            Ok(Err(error)) => format!("the question broke off: {error}"),
+            Err(_) => format!("Keystone has not answered within {} seconds", self.patience.as_secs_f64()),
         };
+        tracing::error!(token = %hash, error, "a token cannot be validated");
+        let until = Timestamp(since.0 + UNAVAILABLE);
+        self.verdict("unavailable", Err(Unauthenticated::Unavailable), since, until)
+    }
+
+    /// Waits for its turn and asks. A question that nobody waits for any more goes on, and counts as long.
+    async fn question(&self, token: &str) -> Result<Result<Answer, Unanswered>, JoinError> {
+        let questions = Arc::clone(&self.questions);
+        let permit = questions.acquire_owned().await.expect("the semaphore is never closed");
+        let (client, subject) = (Arc::clone(&self.client), token.to_owned());
+        let question = move || {
+            let answer = client.validate(&subject);
+            drop(permit);
+            answer
+        };
+        tokio::task::spawn_blocking(question).await
+    }
+
+    fn verdict(
+        &self,
+        name: &'static str,
+        outcome: Result<Good, Unauthenticated>,
+        since: Timestamp,
+        until: Timestamp,
+    ) -> Verdict {
         self.counters.asked.get_or_create(&Asked { outcome: name }).inc();
         Verdict { outcome, since, until }
     }
