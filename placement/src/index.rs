@@ -24,7 +24,8 @@ type Lookup<K> = DashMap<K, Row, BuildHasherDefault<FxHasher>>;
 /// The in-memory placement index.
 ///
 /// Shared by reference between any number of threads. Reading amounts and topology takes no lock. A claim or release takes
-/// the lock of its consumer's shard, and otherwise shares with those on other hosts only the change journal.
+/// the lock of its consumer's shard, and otherwise shares with those on other hosts only the change journal; members of a
+/// server group also share the group, and an index [`with_holders`](Self::with_holders) who is where.
 #[derive(Default)]
 pub struct Index {
     pub(crate) ledger: Ledger,

@@ -30,6 +30,7 @@ impl Member {
 /// bits 127..32  one for each named thing, in the order in which they were named
 /// bits 31..0    shape
 /// ```
+/// Nova's rankings number their own kinds: by class, and by whether the service is out (`nova/ranked`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct HostKind(pub(crate) u128);
 

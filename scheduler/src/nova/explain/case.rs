@@ -15,7 +15,7 @@ use crate::nova::select::AllocationCandidate;
 use crate::nova::time::micros;
 use crate::nova::weighers::WeigherName;
 
-/// The record, as Nova's test vectors have it.
+/// The record, as the recorded cases in `scheduler/tests/nova` have it.
 #[derive(Debug, Clone, Deserialize)]
 pub struct CaseRecord {
     /// The time, UTC.
