@@ -18,7 +18,8 @@ impl Index {
     /// with all members, those of claims side by side too, and holds afterwards.
     ///
     /// A multi-create names each new instance. A move names the instance on its new host and the migration that
-    /// [keeps](Member::kept) the old place; while it is kept, nobody can come there who would be in the way of going back.
+    /// [keeps](Member::kept) the old place. Under anti-affinity nobody can come there meanwhile who would be in the way of
+    /// going back. Under affinity whoever joins the instance where it is now binds it there.
     ///
     /// # Errors
     /// What [`Self::transfer`] refuses; an unknown group; a member that is in another group, is not written or is not on

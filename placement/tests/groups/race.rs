@@ -9,7 +9,7 @@ use std::sync::Barrier;
 use std::thread;
 
 use berth_placement::{
-    ClassId, ConsumerId, GroupId, GroupPolicy, Index, Member, Row, Timestamp, TransferError,
+    ClassId, ConsumerId, GroupError, GroupId, GroupPolicy, Index, Member, Row, Timestamp, TransferError,
 };
 
 use crate::fleet::{fleet, instances, write};
@@ -79,7 +79,7 @@ impl Requests<'_> {
     }
 
     /// Gives an instance back, or moves it and confirms or reverts the move.
-    fn disturb(&mut self) {
+    fn disturb(&mut self, policy: GroupPolicy) {
         let Some((&instance, &host)) = self.granted.first_key_value() else { return };
         if self.below(2) == 0 {
             self.granted.remove(&instance);
@@ -98,6 +98,13 @@ impl Requests<'_> {
         } else {
             let back = [write(migration, &[], 1), write(instance, &[host], 1)];
             let reverted = self.index.claim_group(GROUP, &[Member::new(instance, host)], &back, NOW);
+            // Under affinity, others may have joined it where it was; then it stays there.
+            let is_bound = matches!(reverted, Err(TransferError::Group(GroupError::Apart { .. })));
+            if policy == GroupPolicy::Affinity && is_bound {
+                self.index.release(migration).expect("it was granted");
+                self.granted.insert(instance, to);
+                return;
+            }
             assert_eq!(reverted, Ok(()), "the way back was not kept free");
         }
     }
@@ -114,7 +121,7 @@ fn round(index: &Index, way: Way, policy: GroupPolicy, seed: u128, disturb: bool
             let meet = (number == 0).then_some(&barrier);
             requests.request((thread * REQUESTS + number) * 2, policy, meet);
             if disturb && number % 3 == 0 {
-                requests.disturb();
+                requests.disturb(policy);
             }
         }
         requests.granted
