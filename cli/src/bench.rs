@@ -110,22 +110,11 @@ impl Run {
     }
 
     fn run(self) -> Result<Ending> {
-        let interrupt = Interrupt::listen()?;
-        let mut status = Status::new();
-        let mut progress = |what: &str| {
-            status.show(what);
-            !interrupt.requested()
+        let options = self.options();
+        let run = |progress: &mut dyn FnMut(&str) -> bool| {
+            suite::run(&options, std::env::args().collect(), progress)
         };
-        let result = suite::run(&self.options(), std::env::args().collect(), &mut progress);
-        status.clear();
-        match result {
-            Ok(report) => publish(&report, self.json),
-            Err(failure @ Failure::Stopped) => {
-                eprintln!("berth: {failure}");
-                Ok(Ending::Interrupted)
-            }
-            Err(failure) => Err(failure.into()),
-        }
+        measured(run, |failure| matches!(failure, Failure::Stopped), self.json)
     }
 }
 
@@ -210,14 +199,7 @@ impl Api {
         if let Ok(mut status) = status.lock() {
             status.clear();
         }
-        match result {
-            Ok(report) => publish(&report, self.json),
-            Err(failure @ api::Failure::Stopped) => {
-                eprintln!("berth: {failure}");
-                Ok(Ending::Interrupted)
-            }
-            Err(failure) => Err(failure.into()),
-        }
+        conclude(result, |failure| matches!(failure, api::Failure::Stopped), self.json)
     }
 }
 
@@ -254,6 +236,38 @@ fn shown_command() -> Vec<String> {
         }
     });
     shown.collect()
+}
+
+/// Shows what `run` does while it runs, and concludes it. Ctrl-C makes it end early.
+fn measured<F: std::error::Error + Send + Sync + 'static>(
+    run: impl FnOnce(&mut dyn FnMut(&str) -> bool) -> Result<Report, F>,
+    is_stop: impl FnOnce(&F) -> bool,
+    json: Option<PathBuf>,
+) -> Result<Ending> {
+    let interrupt = Interrupt::listen()?;
+    let mut status = Status::new();
+    let result = run(&mut |what| {
+        status.show(what);
+        !interrupt.requested()
+    });
+    status.clear();
+    conclude(result, is_stop, json)
+}
+
+/// Publishes a result. A failure that `is_stop` tells from others only says that the run was asked to end.
+fn conclude<F: std::error::Error + Send + Sync + 'static>(
+    result: Result<Report, F>,
+    is_stop: impl FnOnce(&F) -> bool,
+    json: Option<PathBuf>,
+) -> Result<Ending> {
+    match result {
+        Ok(report) => publish(&report, json),
+        Err(failure) if is_stop(&failure) => {
+            eprintln!("berth: {failure}");
+            Ok(Ending::Interrupted)
+        }
+        Err(failure) => Err(failure.into()),
+    }
 }
 
 fn publish(report: &Report, json: Option<PathBuf>) -> Result<Ending> {

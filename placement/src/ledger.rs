@@ -299,12 +299,19 @@ impl Ledger {
         allocations.iter().for_each(|allocation| self.give_back(allocation));
     }
 
-    /// Takes room from one account; returns the sequence that the verdict is good for.
+    /// Where the class of the row is accounted for, and what guards it.
     #[inline]
-    fn take(&self, &Allocation { row, class, amount }: &Allocation) -> Result<u32, Refusal> {
+    fn account_of(&self, row: Row, class: ClassId) -> Result<(&Head, &Account), Refusal> {
         let no_inventory = Refusal::NoInventory { row, class };
         let head = self.heads.get(row.index()).ok_or(no_inventory)?;
         let account = self.account(head, row, class).ok_or(no_inventory)?;
+        Ok((head, account))
+    }
+
+    /// Takes room from one account; returns the sequence that the verdict is good for.
+    #[inline]
+    fn take(&self, &Allocation { row, class, amount }: &Allocation) -> Result<u32, Refusal> {
+        let (head, account) = self.account_of(row, class)?;
         loop {
             let sequence = stable_sequence(head);
             let used = account.used.load(Ordering::Relaxed);
@@ -335,9 +342,7 @@ impl Ledger {
 
     #[inline]
     fn look_at(&self, &Allocation { row, class, amount }: &Allocation) -> Result<(), Refusal> {
-        let no_inventory = Refusal::NoInventory { row, class };
-        let head = self.heads.get(row.index()).ok_or(no_inventory)?;
-        let account = self.account(head, row, class).ok_or(no_inventory)?;
+        let (head, account) = self.account_of(row, class)?;
         loop {
             let sequence = stable_sequence(head);
             let used = account.used.load(Ordering::Relaxed);

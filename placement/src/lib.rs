@@ -23,6 +23,7 @@ mod names;
 mod records;
 mod row_set;
 mod segment;
+pub mod standard;
 mod sync;
 mod topology;
 mod transfer;

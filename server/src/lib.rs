@@ -20,7 +20,7 @@ mod query;
 mod rest;
 mod server;
 mod service;
-pub mod standard;
+mod standard;
 mod store;
 mod utc;
 

@@ -7,9 +7,8 @@ use berth_benches::memory::{self, Failure};
 use berth_benches::suite::{Goal, Options};
 use clap::Args;
 
-use super::{Status, publish, unique};
+use super::{measured, unique};
 use crate::Ending;
-use crate::interrupt::Interrupt;
 
 #[derive(Args)]
 pub(super) struct Memory {
@@ -29,22 +28,10 @@ pub(super) struct Memory {
 
 impl Memory {
     pub(super) fn run(self) -> Result<Ending> {
-        let interrupt = Interrupt::listen()?;
-        let mut status = Status::new();
-        let mut progress = |what: &str| {
-            status.show(what);
-            !interrupt.requested()
-        };
         let options = memory::Options { hosts: self.hosts, vms: self.vms, goals: unique(&self.objective) };
-        let result = memory::run(&options, std::env::args().collect(), &mut progress);
-        status.clear();
-        match result {
-            Ok(report) => publish(&report, self.json),
-            Err(failure @ Failure::Stopped) => {
-                eprintln!("berth: {failure}");
-                Ok(Ending::Interrupted)
-            }
-            Err(failure) => Err(failure.into()),
-        }
+        let run = |progress: &mut dyn FnMut(&str) -> bool| {
+            memory::run(&options, std::env::args().collect(), progress)
+        };
+        measured(run, |failure| matches!(failure, Failure::Stopped), self.json)
     }
 }

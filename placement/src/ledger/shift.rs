@@ -58,9 +58,7 @@ impl Ledger {
         if shift.amounts.is_empty() {
             return Ok(0);
         }
-        let no_inventory = Refusal::NoInventory { row, class };
-        let head = self.heads.get(row.index()).ok_or(no_inventory)?;
-        let account = self.account(head, row, class).ok_or(no_inventory)?;
+        let (head, account) = self.account_of(row, class)?;
         loop {
             let sequence = stable_sequence(head);
             let used = account.used.load(Ordering::Relaxed);

@@ -1,11 +1,11 @@
 //! What a Placement service holds, in one number.
 
+use berth_placement::standard::CUSTOM_PREFIX;
 use std::fmt;
 
 use berth_placement::{Record, Timestamp};
 use sha2::{Digest as _, Sha256};
 
-use crate::standard::CUSTOM_PREFIX;
 use crate::store::{hex, record_text};
 
 /// How much there is of everything.

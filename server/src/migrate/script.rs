@@ -1,5 +1,6 @@
 //! The way back: a script that makes a Placement database hold what the records say.
 
+use berth_placement::standard::{CLASSES, CUSTOM_PREFIX};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -8,7 +9,6 @@ use berth_placement::{ConsumerRecord, NameRecord, Owner, ProviderRecord, Record,
 use uuid::Uuid;
 
 use super::query::Dialect;
-use crate::standard::{CLASSES, CUSTOM_PREFIX};
 use crate::utc;
 
 /// Rows in one statement.

@@ -1,6 +1,7 @@
 //! `/resource_classes`: kinds of things that providers have.
 
 use axum::http::StatusCode;
+use berth_placement::standard::CUSTOM_PREFIX;
 use berth_placement::{ClassId, TopologyError};
 
 use super::call::Call;
@@ -9,7 +10,6 @@ use crate::error::Failure;
 use crate::http::reply::Reply;
 use crate::json::Writer;
 use crate::policy::rules;
-use crate::standard::CUSTOM_PREFIX;
 
 pub(super) fn list(call: &Call<'_>) -> Result<Reply, Failure> {
     call.since(2)?;

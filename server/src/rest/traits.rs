@@ -1,6 +1,7 @@
 //! `/traits` and `/resource_providers/{uuid}/traits`: what providers can do.
 
 use axum::http::StatusCode;
+use berth_placement::standard::CUSTOM_PREFIX;
 use berth_placement::{Timestamp, Topology, TopologyError, TraitId};
 
 use super::call::{Call, no_provider};
@@ -10,7 +11,6 @@ use crate::http::reply::Reply;
 use crate::json::patterns;
 use crate::json::schema::integer_of;
 use crate::policy::rules;
-use crate::standard::CUSTOM_PREFIX;
 
 pub(super) fn list(call: &Call<'_>) -> Result<Reply, Failure> {
     call.since(6)?;

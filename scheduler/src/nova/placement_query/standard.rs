@@ -1,44 +1,15 @@
-//! The standard names of resource classes and traits: those of os-resource-classes 1.1 and os-traits 3.9.
+//! What names of resource classes and traits mean: standard ones, or custom ones in any spelling.
 
-use std::sync::LazyLock;
-
-const RESOURCE_CLASSES: [&str; 21] = [
-    "VCPU",
-    "MEMORY_MB",
-    "DISK_GB",
-    "PCI_DEVICE",
-    "SRIOV_NET_VF",
-    "NUMA_SOCKET",
-    "NUMA_CORE",
-    "NUMA_THREAD",
-    "NUMA_MEMORY_MB",
-    "IPV4_ADDRESS",
-    "VGPU",
-    "VGPU_DISPLAY_HEAD",
-    "NET_BW_EGR_KILOBIT_PER_SEC",
-    "NET_BW_IGR_KILOBIT_PER_SEC",
-    "PCPU",
-    "MEM_ENCRYPTION_CONTEXT",
-    "FPGA",
-    "PGPU",
-    "NET_PACKET_RATE_KILOPACKET_PER_SEC",
-    "NET_PACKET_RATE_EGR_KILOPACKET_PER_SEC",
-    "NET_PACKET_RATE_IGR_KILOPACKET_PER_SEC",
-];
-
-/// In order, for binary search.
-static TRAITS: LazyLock<Vec<&str>> = LazyLock::new(|| include_str!("standard_traits.txt").lines().collect());
-
-const CUSTOM: &str = "CUSTOM_";
+use berth_placement::standard::{CLASSES, CUSTOM_PREFIX, TRAITS};
 
 /// Whether the name is a standard resource class or says that it is a custom one.
 pub(super) fn is_resource_class(name: &str) -> bool {
-    name.starts_with(CUSTOM) || is_standard_class(name)
+    name.starts_with(CUSTOM_PREFIX) || is_standard_class(name)
 }
 
 /// Whether the name is a standard resource class.
 pub(super) fn is_standard_class(name: &str) -> bool {
-    RESOURCE_CLASSES.contains(&name)
+    CLASSES.contains(&name)
 }
 
 /// Whether the name is a standard trait.
@@ -58,12 +29,12 @@ pub(super) fn trait_name(name: &str) -> String {
         return name.to_owned();
     }
     let name = name.to_uppercase();
-    if name.starts_with(CUSTOM) { name } else { custom(&name) }
+    if name.starts_with(CUSTOM_PREFIX) { name } else { custom(&name) }
 }
 
 /// A custom name: upper case, with `_` for every run of other characters than letters and digits.
 pub(super) fn custom(name: &str) -> String {
-    let mut out = String::from(CUSTOM);
+    let mut out = String::from(CUSTOM_PREFIX);
     let mut gap = false;
     for c in name.chars() {
         if c.is_ascii_alphanumeric() {

@@ -3,7 +3,7 @@
 //! The names that os-traits 3.9.0 registers. They are shared facts of all OpenStack services; a newer release is taken in by
 //! adding its names.
 
-/// All standard traits, in order.
+/// All standard traits, in order, for binary search.
 pub const TRAITS: [&str; 377] = [
     "COMPUTE_ACCELERATORS",
     "COMPUTE_ADDRESS_SPACE_EMULATED",
