@@ -74,10 +74,21 @@ impl Consumer {
         self.group.as_ref().filter(|group| group.roster().is_some()).map(|group| group.id())
     }
 
+    /// A consumer that is in no group.
+    #[must_use]
+    pub const fn new(
+        allocations: Allocations,
+        owner: Option<Arc<Owner>>,
+        generation: u64,
+        written_at: Timestamp,
+    ) -> Self {
+        Self { allocations, owner, generation, written_at, group: None }
+    }
+
     /// A consumer that was just given the allocations, of which nothing else is known.
     pub(crate) fn holding(allocations: &[Allocation]) -> Self {
         let allocations = SmallVec::from_slice(allocations);
-        Self { allocations, owner: None, generation: 1, written_at: Timestamp::default(), group: None }
+        Self::new(allocations, None, 1, Timestamp::default())
     }
 }
 

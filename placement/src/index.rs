@@ -16,6 +16,7 @@ use crate::inventory::Inventory;
 use crate::journal::Journal;
 use crate::kernel::CLASSES;
 use crate::ledger::{Ledger, Refusal};
+use crate::recorder::{Recorder, consumer_changes};
 use crate::topology::Topology;
 use crate::writer::Writer;
 
@@ -34,6 +35,7 @@ pub struct Index {
     pub(crate) holders: Option<Holders>,
     pub(crate) groups: Groups,
     journal: Journal,
+    pub(crate) recorder: Option<Arc<dyn Recorder>>,
     writer: Mutex<()>,
     pub(crate) by_uuid: Lookup<Uuid>,
     pub(crate) by_name: Lookup<Arc<str>>,
@@ -141,6 +143,7 @@ impl Index {
     /// # Errors
     /// A consumer that has allocations already, or the first provider that refuses.
     pub fn claim(&self, consumer: ConsumerId, allocations: &[Allocation]) -> Result<(), ClaimError> {
+        let recording = self.recording();
         let mut held = false;
         let reserved = self.consumers.add(consumer, allocations, || {
             self.ledger.look(allocations)?;
@@ -149,8 +152,11 @@ impl Index {
             if let Some(holders) = &self.holders {
                 holders.replace(consumer, None, &Consumer::holding(allocations));
             }
+            recording
+                .record(|| consumer_changes(consumer, Some(Consumer::holding(allocations)), allocations));
             Ok::<_, Refusal>(())
         });
+        drop(recording);
         if held {
             // Even when refused: others may have seen the room it held for a moment, and have to look again.
             self.journal_rows(allocations);
@@ -163,8 +169,11 @@ impl Index {
     /// # Errors
     /// A consumer without allocations.
     pub fn release(&self, consumer: ConsumerId) -> Result<Allocations, UnknownConsumer> {
+        let recording = self.recording();
         let mut locked = self.consumers.lock([consumer]);
         let held = locked.remove(consumer).ok_or(UnknownConsumer(consumer))?;
+        self.ledger.bump_generations(&held.allocations);
+        recording.record(|| consumer_changes(consumer, None, &held.allocations));
         if let Some(holders) = &self.holders {
             holders.remove(consumer, &held);
         }
@@ -172,7 +181,8 @@ impl Index {
             group.leave(consumer);
         }
         drop(locked);
-        self.ledger.release(&held.allocations);
+        drop(recording);
+        self.ledger.give_back_all(&held.allocations);
         self.journal_rows(&held.allocations);
         Ok(held.allocations)
     }
@@ -207,6 +217,7 @@ impl Index {
         self.ledger.changed_at(row)
     }
 
+    /// The topology's next version, for everybody.
     pub(crate) fn publish(&self, topology: &mut Topology) {
         topology.version += 1;
         self.topology.store(Arc::new(topology.clone()));

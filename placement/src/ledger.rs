@@ -290,8 +290,8 @@ impl Ledger {
 
     /// Gives back what [`Self::reserve`] took.
     pub fn release(&self, allocations: &[Allocation]) {
-        self.give_back_all(allocations);
         self.bump_generations(allocations);
+        self.give_back_all(allocations);
     }
 
     /// Gives back without counting a change of the providers.
@@ -389,7 +389,8 @@ impl Ledger {
         debug_assert!(before >= i64::from(amount), "more given back than taken");
     }
 
-    fn bump_generations(&self, allocations: &[Allocation]) {
+    /// Counts a change of each provider of the allocations.
+    pub(crate) fn bump_generations(&self, allocations: &[Allocation]) {
         for (i, allocation) in allocations.iter().enumerate() {
             if allocations[..i].iter().all(|earlier| earlier.row != allocation.row) {
                 self.bump_generation(allocation.row);

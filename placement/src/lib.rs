@@ -20,6 +20,8 @@ pub mod kernel;
 mod ledger;
 mod members;
 mod names;
+mod rebuild;
+mod recorder;
 mod records;
 mod row_set;
 mod segment;
@@ -40,6 +42,8 @@ pub use journal::{Entry as JournalEntry, Journal, Read as JournalRead};
 pub use ledger::{InventoryError, InventoryInUse, Ledger, Refusal, ReshapeRefusal, Rewrite};
 pub use members::Members;
 pub use names::Names;
+pub use rebuild::{Rebuild, RebuildError};
+pub use recorder::{ProviderState, Recorder, StateChange, Ticket};
 pub use records::{
     AllocationRecord, ConsumerRecord, Mark, NameRecord, ProviderRecord, Record, RestoreError, Snapshot,
 };

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::ids::Timestamp;
+use crate::records::NameRecord;
 
 /// Names in the order they were first seen. A name's position is its number; the number of a name that was removed is
 /// retired, and the same name gets another when it comes back.
@@ -41,6 +42,11 @@ impl Names {
     #[must_use]
     pub fn since(&self, number: u32) -> Option<Timestamp> {
         self.entry(number).map(|entry| entry.since)
+    }
+
+    /// What is kept of the name with this number.
+    pub(crate) fn record(&self, number: u32) -> Option<NameRecord> {
+        self.entry(number).map(|entry| NameRecord { name: Arc::clone(&entry.name), since: entry.since })
     }
 
     /// All names with their numbers, in order of number.
@@ -85,6 +91,18 @@ impl Names {
         if let Some(entry) = self.by_number[number as usize].take() {
             self.numbers.remove(&entry.name);
         }
+    }
+
+    /// Puts back a name with the number that it had. Numbers below it that are not put back are retired.
+    pub(crate) fn put_back(&mut self, number: u32, record: NameRecord) {
+        let place = number as usize;
+        if place >= self.by_number.len() {
+            self.by_number.resize(place + 1, None);
+        }
+        self.remove(number);
+        let NameRecord { name, since } = record;
+        self.by_number[place] = Some(Entry { name: Arc::clone(&name), since });
+        self.numbers.insert(name, number);
     }
 
     fn entry(&self, number: u32) -> Option<&Entry> {

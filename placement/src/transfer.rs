@@ -10,6 +10,7 @@ use crate::groups::{GroupError, Joining, Regrouping};
 use crate::ids::{ClassId, Row, Timestamp};
 use crate::index::Index;
 use crate::ledger::{InventoryError, Refusal, ReshapeRefusal, Rewrite, Shift};
+use crate::recorder::{StateChange, consumer_changes};
 use crate::writer::TopologyError;
 
 /// What one consumer shall hold afterwards.
@@ -117,22 +118,29 @@ impl Index {
         now: Timestamp,
         joining: Option<&Joining>,
     ) -> Result<(), TransferError> {
+        let recording = self.recording();
         let mut locked = self.consumers.lock(writes.iter().map(|write| write.consumer));
         check_consumers(&locked, writes)?;
         let groups = Regrouping::groups(&locked, writes, joining);
         let regrouping = Regrouping::prepare(&groups, &locked, writes, joining, self)?;
         let shifts = shifts(&locked, writes);
         let counted = counted(&locked, writes);
-        let outcome = self.ledger.shift(&shifts, &counted);
+        let mut entries = Vec::new();
+        let outcome = self.ledger.shift(&shifts, &counted, || {
+            self.stamp(&shifts, &counted, now);
+            entries = self.entries(&locked, writes, now);
+            recording.record(|| written(&entries, touched(&shifts, &counted)));
+        });
         if outcome.is_ok() {
-            self.enter(&mut locked, writes, now);
+            self.enter(&mut locked, entries);
             regrouping.publish(&mut locked);
         } else {
             drop(regrouping);
         }
         drop(locked);
+        drop(recording);
         // Even when refused: others may have seen the room it held for a moment, and have to look again.
-        self.journal_shifts(&shifts, &counted, now);
+        self.journal_shifts(&shifts, &counted);
         Ok(outcome?)
     }
 
@@ -162,24 +170,34 @@ impl Index {
             counted.extend(std::iter::repeat_n(rewrite.row, times));
         }
         let classes = writer.topology().classes().len();
-        self.ledger.reshape(rewrites, &shifts, &counted, classes)?;
-        self.enter(&mut locked, writes, now);
+        let mut entries = Vec::new();
+        self.ledger.reshape(rewrites, &shifts, &counted, classes, || {
+            self.stamp(&shifts, &counted, now);
+            entries = self.entries(&locked, writes, now);
+            writer.record(|| {
+                let inventories = rewrites.iter().map(StateChange::inventories);
+                inventories.chain(written(&entries, touched(&shifts, &counted))).collect()
+            });
+        })?;
+        self.enter(&mut locked, entries);
         regrouping.publish(&mut locked);
         drop(locked);
         rewrites.iter().for_each(|rewrite| writer.inventories_written(rewrite));
         drop(writer);
-        self.journal_shifts(&shifts, &counted, now);
+        self.journal_shifts(&shifts, &counted);
         Ok(())
     }
 
     /// Takes everything back from a consumer and forgets it, without counting a change of its providers (Placement does
     /// not); `None` when it holds nothing.
     pub fn remove_consumer(&self, consumer: ConsumerId) -> Option<Consumer> {
+        let recording = self.recording();
         let mut locked = self.consumers.lock([consumer]);
         if locked.get(consumer)?.allocations.is_empty() {
             return None;
         }
         let held = locked.remove(consumer)?;
+        recording.record(|| consumer_changes(consumer, None, &[]));
         if let Some(holders) = &self.holders {
             holders.remove(consumer, &held);
         }
@@ -187,6 +205,7 @@ impl Index {
             group.leave(consumer);
         }
         drop(locked);
+        drop(recording);
         self.ledger.give_back_all(&held.allocations);
         self.journal_rows(&held.allocations);
         Some(held)
@@ -204,21 +223,27 @@ impl Index {
         self.holders.as_ref().map(|holders| holders.of_project(project)).unwrap_or_default()
     }
 
-    /// Enters into the table what the writes say.
-    fn enter(&self, locked: &mut Locked<'_>, writes: &[Write], now: Timestamp) {
-        for write in writes {
-            let before = locked.remove(write.consumer);
-            if before.is_some() && write.allocations.is_empty() {
-                if let (Some(holders), Some(before)) = (&self.holders, &before) {
-                    holders.remove(write.consumer, before);
-                }
-                continue;
+    /// What the table will say of the consumers: nothing of those that give everything back.
+    fn entries(&self, locked: &Locked<'_>, writes: &[Write], now: Timestamp) -> Vec<Entry> {
+        let entry = |write: &Write| {
+            let before = locked.get(write.consumer);
+            let leaves = before.is_some() && write.allocations.is_empty();
+            (write.consumer, (!leaves).then(|| self.entry(write, before, now)))
+        };
+        writes.iter().map(entry).collect()
+    }
+
+    fn enter(&self, locked: &mut Locked<'_>, entries: Vec<Entry>) {
+        for (consumer, after) in entries {
+            let before = locked.remove(consumer);
+            match (&self.holders, &before, &after) {
+                (Some(holders), Some(before), None) => holders.remove(consumer, before),
+                (Some(holders), before, Some(after)) => holders.replace(consumer, before.as_ref(), after),
+                _ => {}
             }
-            let after = self.entry(write, before.as_ref(), now);
-            if let Some(holders) = &self.holders {
-                holders.replace(write.consumer, before.as_ref(), &after);
+            if let Some(after) = after {
+                locked.insert(consumer, after);
             }
-            locked.insert(write.consumer, after);
         }
     }
 
@@ -242,16 +267,31 @@ impl Index {
         }
     }
 
-    fn journal_shifts(&self, shifts: &[Shift], counted: &[Row], now: Timestamp) {
-        let mut rows: Vec<Row> =
-            shifts.iter().map(|shift| shift.row).chain(counted.iter().copied()).collect();
-        rows.sort_unstable();
-        rows.dedup();
-        for row in rows {
-            self.ledger.set_changed_at(row, now);
-            self.journal().push(row, false);
-        }
+    /// Notes when the providers were changed.
+    fn stamp(&self, shifts: &[Shift], counted: &[Row], now: Timestamp) {
+        touched(shifts, counted).for_each(|row| self.ledger.set_changed_at(row, now));
     }
+
+    fn journal_shifts(&self, shifts: &[Shift], counted: &[Row]) {
+        touched(shifts, counted).for_each(|row| self.journal().push(row, false));
+    }
+}
+
+/// What the table will say of a consumer.
+type Entry = (ConsumerId, Option<Consumer>);
+
+/// What is recorded of a transfer.
+fn written(entries: &[Entry], touched: impl Iterator<Item = Row>) -> Vec<StateChange> {
+    let consumers = entries.iter().map(|(consumer, after)| StateChange::Consumer(*consumer, after.clone()));
+    consumers.chain(touched.map(StateChange::Counted)).collect()
+}
+
+/// The rows, each once.
+fn touched(shifts: &[Shift], counted: &[Row]) -> impl Iterator<Item = Row> + use<> {
+    let mut rows: Vec<Row> = shifts.iter().map(|shift| shift.row).chain(counted.iter().copied()).collect();
+    rows.sort_unstable();
+    rows.dedup();
+    rows.into_iter()
 }
 
 fn check_consumers(locked: &Locked<'_>, writes: &[Write]) -> Result<(), TransferError> {

@@ -10,6 +10,8 @@ use crate::index::Index;
 use crate::inventory::{InvalidInventory, Inventory};
 use crate::ledger::{InventoryError, InventoryInUse, Ledger, Rewrite};
 use crate::members::Members;
+use crate::recorder::{Recording, StateChange, Unrecorded};
+use crate::records::NameRecord;
 use crate::topology::{Provider, Topology};
 
 /// A change of topology that was refused; nothing was changed.
@@ -72,7 +74,8 @@ pub enum TopologyError {
 /// The one writer of an index's topology; writers wait for each other, readers and claims do not.
 ///
 /// Inventories, and the lookups by UUID and name, change at once. Everything else is prepared here and published as one
-/// snapshot when the writer is dropped, so a batch of changes costs one copy of what it touches. An existing provider's
+/// snapshot when the writer is dropped, so a batch of changes costs one copy of what it touches. (A recorder is told the same
+/// way: inventories at once, with all that was prepared before them, the rest in the end.) An existing provider's
 /// generation goes up once per batch that changes its inventories, traits or aggregates. As in Placement, its name and
 /// its place in the tree are no part of what the generation guards.
 pub struct Writer<'index> {
@@ -83,6 +86,8 @@ pub struct Writer<'index> {
     seen: FxHashSet<Row>,
     counted: FxHashSet<Row>,
     now: Timestamp,
+    unrecorded: Unrecorded,
+    recording: Recording<'index>,
     _one_at_a_time: MutexGuard<'index, ()>,
 }
 
@@ -91,7 +96,19 @@ impl<'index> Writer<'index> {
         let topology = Topology::clone(&index.topology());
         let published_rows = topology.rows();
         let (changed, seen, counted) = (Vec::new(), FxHashSet::default(), FxHashSet::default());
-        Self { index, topology, published_rows, changed, seen, counted, now, _one_at_a_time: guard }
+        let (unrecorded, recording) = (Unrecorded::default(), index.recording());
+        Self {
+            index,
+            topology,
+            published_rows,
+            changed,
+            seen,
+            counted,
+            now,
+            unrecorded,
+            recording,
+            _one_at_a_time: guard,
+        }
     }
 
     /// The topology as it will be published.
@@ -122,16 +139,44 @@ impl<'index> Writer<'index> {
         if self.index.by_name.contains_key(name) {
             return Err(TopologyError::DuplicateName(name.to_owned()));
         }
-        let parent_root =
-            parent.map(|parent| self.known(parent).map(|provider| provider.root)).transpose()?;
+        let root = self.root_of(parent)?;
         let row = self.take_row()?;
-        let name: Arc<str> = name.into();
-        self.index.by_uuid.insert(uuid, row);
-        self.index.by_name.insert(Arc::clone(&name), row);
-        let root = parent_root.unwrap_or(row);
-        self.topology.plant(row, Provider::new(uuid, name, parent, root));
-        self.touch(row);
+        self.plant(row, Provider::new(uuid, name.into(), parent, root.unwrap_or(row)));
         Ok(row)
+    }
+
+    /// Adds a provider in the row that it had.
+    pub(crate) fn put_back_provider(
+        &mut self,
+        row: Row,
+        uuid: Uuid,
+        name: &Arc<str>,
+        parent: Option<Row>,
+    ) -> Result<(), TopologyError> {
+        if row.index() >= Ledger::MAX_ROWS {
+            return Err(full_of_providers());
+        }
+        if self.index.by_uuid.contains_key(&uuid) || self.topology.provider(row).is_some() {
+            return Err(TopologyError::DuplicateUuid(uuid));
+        }
+        if self.index.by_name.contains_key(name) {
+            return Err(TopologyError::DuplicateName(name.to_string()));
+        }
+        let root = self.root_of(parent)?;
+        self.topology.rows = self.topology.rows.max(row.index() + 1);
+        self.plant(row, Provider::new(uuid, Arc::clone(name), parent, root.unwrap_or(row)));
+        Ok(())
+    }
+
+    fn root_of(&self, parent: Option<Row>) -> Result<Option<Row>, TopologyError> {
+        parent.map(|parent| self.known(parent).map(|provider| provider.root)).transpose()
+    }
+
+    fn plant(&mut self, row: Row, provider: Provider) {
+        self.index.by_uuid.insert(provider.uuid, row);
+        self.index.by_name.insert(Arc::clone(&provider.name), row);
+        self.topology.plant(row, provider);
+        self.touch(row);
     }
 
     /// Gives a provider another name.
@@ -182,12 +227,16 @@ impl<'index> Writer<'index> {
             return Err(TopologyError::HasChildren(row));
         }
         let nothing = Rewrite { row, generation: None, inventories: Vec::new() };
-        self.index.ledger.rewrite(&nothing, self.topology.classes.len())?;
+        let classes = self.topology.classes.len();
+        self.index.ledger.rewrite_then(&nothing, classes, || {
+            let removal = || self.unrecorded.take_and(&self.topology, [StateChange::Provider(row, None)]);
+            self.recording.record(removal);
+        })?;
         self.topology.strip(row);
         self.topology.uproot(row);
         self.index.by_uuid.remove(&uuid);
         self.index.by_name.remove(&name);
-        self.touch(row);
+        self.note(row);
         Ok(())
     }
 
@@ -204,9 +253,19 @@ impl<'index> Writer<'index> {
     ) -> Result<u64, TopologyError> {
         let rewrite = Rewrite { row, generation, inventories };
         self.check(&rewrite)?;
-        let generation = self.index.ledger.rewrite(&rewrite, self.topology.classes.len())?;
+        let (ledger, classes) = (&self.index.ledger, self.topology.classes.len());
+        let generation = ledger.rewrite_then(&rewrite, classes, || {
+            ledger.set_changed_at(row, self.now);
+            let written = || [StateChange::inventories(&rewrite), StateChange::Counted(row)];
+            self.recording.record(|| self.unrecorded.take_and(&self.topology, written()));
+        })?;
         self.inventories_written(&rewrite);
         Ok(generation)
+    }
+
+    /// Records what was prepared, and other changes with it.
+    pub(crate) fn record(&mut self, others: impl FnOnce() -> Vec<StateChange>) {
+        self.recording.record(|| self.unrecorded.take_and(&self.topology, others()));
     }
 
     /// Whether everything the rewrite names is known and keeps the rules.
@@ -224,7 +283,7 @@ impl<'index> Writer<'index> {
         let row = rewrite.row;
         let present: Vec<ClassId> = rewrite.inventories.iter().map(|(class, _)| *class).collect();
         self.topology.set_classes(row, &present);
-        self.touch(row);
+        self.note(row);
         if row.index() < self.published_rows {
             self.index.journal().push(row, true); // it holds from now on, however long this batch takes
         }
@@ -243,13 +302,31 @@ impl<'index> Writer<'index> {
         self.known(row)?;
         self.known_class(class)?;
         inventory.map_or(Ok(()), Inventory::validate)?;
-        self.index.ledger.set_inventory(row, class, inventory)?;
+        let after = self.recording.is_on().then(|| self.inventories_with(row, class, inventory));
+        self.index.ledger.set_inventory_then(row, class, inventory, || {
+            let written = || after.map(|inventories| StateChange::Inventories(row, inventories));
+            self.recording.record(|| self.unrecorded.take_and(&self.topology, written()));
+        })?;
         self.topology.set_class(row, class, inventory.is_some());
         self.count(row);
         if row.index() < self.published_rows {
             self.index.journal().push(row, true); // it holds from now on, however long this batch takes
         }
         Ok(())
+    }
+
+    /// All inventories of the provider after one of them was put or removed. Only writers change them.
+    fn inventories_with(
+        &self,
+        row: Row,
+        class: ClassId,
+        inventory: Option<&Inventory>,
+    ) -> Vec<(ClassId, Inventory)> {
+        let (_, mut inventories) = self.index.inventories(row);
+        inventories.retain(|(other, _)| *other != class);
+        let place = inventories.partition_point(|(other, _)| *other < class);
+        inventories.splice(place..place, inventory.map(|&inventory| (class, inventory)));
+        inventories
     }
 
     /// The number of the resource class called `name`, which is added if it is new.
@@ -265,7 +342,9 @@ impl<'index> Writer<'index> {
         }
         Arc::make_mut(&mut self.topology.classes).intern(name, self.now);
         self.topology.with_class.push(Members::default());
-        Ok(self.topology.class(name).expect("added just now"))
+        let class = self.topology.class(name).expect("added just now");
+        self.unrecorded.class(class);
+        Ok(class)
     }
 
     /// The number of the trait called `name`, which is added if it is new.
@@ -274,7 +353,9 @@ impl<'index> Writer<'index> {
             return known;
         }
         self.topology.with_trait.push(Members::default());
-        TraitId(Arc::make_mut(&mut self.topology.traits).intern(name, self.now))
+        let id = TraitId(Arc::make_mut(&mut self.topology.traits).intern(name, self.now));
+        self.unrecorded.of_trait(id);
+        id
     }
 
     /// Gives a resource class another name.
@@ -288,6 +369,7 @@ impl<'index> Writer<'index> {
             Some(_) => Err(TopologyError::NameTaken(name.to_owned())),
             None => {
                 Arc::make_mut(&mut self.topology.classes).rename(class.0.into(), name, self.now);
+                self.unrecorded.class(class);
                 Ok(())
             }
         }
@@ -303,6 +385,7 @@ impl<'index> Writer<'index> {
             return Err(TopologyError::ClassInUse(class));
         }
         Arc::make_mut(&mut self.topology.classes).remove(class.0.into());
+        self.unrecorded.class(class);
         Ok(())
     }
 
@@ -316,6 +399,27 @@ impl<'index> Writer<'index> {
             return Err(TopologyError::TraitInUse(id));
         }
         Arc::make_mut(&mut self.topology.traits).remove(id.0);
+        self.unrecorded.of_trait(id);
+        Ok(())
+    }
+
+    /// Puts back a class with the number that it had; fails with its name if another class has that.
+    pub(crate) fn put_back_class(&mut self, id: ClassId, record: NameRecord) -> Result<(), Arc<str>> {
+        if self.topology.class(&record.name).is_some_and(|other| other != id) {
+            return Err(record.name);
+        }
+        Arc::make_mut(&mut self.topology.classes).put_back(id.0.into(), record);
+        self.topology.with_class.resize(self.topology.classes.len(), Members::default());
+        Ok(())
+    }
+
+    /// Puts back a trait with the number that it had; fails with its name if another trait has that.
+    pub(crate) fn put_back_trait(&mut self, id: TraitId, record: NameRecord) -> Result<(), Arc<str>> {
+        if self.topology.find_trait(&record.name).is_some_and(|other| other != id) {
+            return Err(record.name);
+        }
+        Arc::make_mut(&mut self.topology.traits).put_back(id.0, record);
+        self.topology.with_trait.resize(self.topology.traits.len(), Members::default());
         Ok(())
     }
 
@@ -327,6 +431,7 @@ impl<'index> Writer<'index> {
         self.known(row)?;
         traits.iter().try_for_each(|&id| self.known_trait(id))?;
         self.topology.set_traits(row, traits.to_vec());
+        self.touch(row);
         self.count(row);
         Ok(())
     }
@@ -374,7 +479,7 @@ impl<'index> Writer<'index> {
     /// A row that no provider ever had: a decision about a removed provider can never claim from its successor.
     fn take_row(&mut self) -> Result<Row, TopologyError> {
         if self.topology.rows >= Ledger::MAX_ROWS {
-            return Err(TopologyError::Full { what: "resource providers", limit: Ledger::MAX_ROWS });
+            return Err(full_of_providers());
         }
         let row = Row(u32::try_from(self.topology.rows).expect("bounded by the ledger"));
         self.topology.rows += 1;
@@ -394,14 +499,25 @@ impl<'index> Writer<'index> {
         if row.index() < self.published_rows {
             self.counted.insert(row);
         }
-        self.touch(row);
+        self.note(row);
     }
 
+    /// What is kept of the provider itself changed.
     fn touch(&mut self, row: Row) {
+        self.unrecorded.provider(row);
+        self.note(row);
+    }
+
+    /// Something of the provider changed.
+    fn note(&mut self, row: Row) {
         if self.seen.insert(row) {
             self.changed.push(row);
         }
     }
+}
+
+fn full_of_providers() -> TopologyError {
+    TopologyError::Full { what: "resource providers", limit: Ledger::MAX_ROWS }
 }
 
 impl Drop for Writer<'_> {
@@ -414,6 +530,10 @@ impl Drop for Writer<'_> {
             self.index.ledger.set_changed_at(row, self.now);
             self.index.journal().push(row, true);
         }
+        let Self { topology, changed, unrecorded, .. } = self;
+        let here = changed.iter().filter(|&&row| topology.provider(row).is_some());
+        let counted = here.map(|&row| StateChange::Counted(row));
+        self.recording.record(|| unrecorded.take_and(topology, counted));
     }
 }
 

@@ -81,12 +81,24 @@ impl Ledger {
         class: ClassId,
         inventory: Option<&Inventory>,
     ) -> Result<(), InventoryInUse> {
+        self.set_inventory_then(row, class, inventory, || ())
+    }
+
+    /// [`Self::set_inventory`]; `written` is called while claims on the provider still wait.
+    pub(crate) fn set_inventory_then(
+        &self,
+        row: Row,
+        class: ClassId,
+        inventory: Option<&Inventory>,
+        written: impl FnOnce(),
+    ) -> Result<(), InventoryInUse> {
         self.grow(row, class);
         self.with_rows_closed(&[row], || {
             if inventory.is_none() && self.used(row, class) != 0 {
                 return Err(InventoryInUse { row, class });
             }
             self.store(row, class, inventory);
+            written();
             Ok(())
         })
     }
@@ -97,18 +109,30 @@ impl Ledger {
     /// # Errors
     /// Another generation than expected, or the removal of an inventory in use; see [`Self::set_inventory`].
     pub fn rewrite(&self, rewrite: &Rewrite, classes: usize) -> Result<u64, InventoryError> {
+        self.rewrite_then(rewrite, classes, || ())
+    }
+
+    /// [`Self::rewrite`]; `written` is called while claims on the provider still wait.
+    pub(crate) fn rewrite_then(
+        &self,
+        rewrite: &Rewrite,
+        classes: usize,
+        written: impl FnOnce(),
+    ) -> Result<u64, InventoryError> {
         rewrite.inventories.iter().for_each(|&(class, _)| self.grow(rewrite.row, class));
         self.with_rows_closed(&[rewrite.row], || {
             self.check_generation(rewrite)?;
             self.check_removals(rewrite, classes, &[])?;
             self.store_all(rewrite, classes);
             self.bump_generation(rewrite.row);
+            written();
             Ok(self.generation(rewrite.row))
         })
     }
 
     /// Replaces the inventories of several providers and shifts the use of accounts, as one change; counts a change of
-    /// each row as often as `counted` names it. The caller serialises writers.
+    /// each row as often as `counted` names it. `written` is called while claims on the rows still wait. The caller serialises
+    /// writers.
     ///
     /// # Errors
     /// Another generation than expected, allocations that do not fit the inventories to be, or the removal of an
@@ -119,6 +143,7 @@ impl Ledger {
         shifts: &[Shift],
         counted: &[Row],
         classes: usize,
+        written: impl FnOnce(),
     ) -> Result<(), ReshapeRefusal> {
         for rewrite in rewrites {
             rewrite.inventories.iter().for_each(|&(class, _)| self.grow(rewrite.row, class));
@@ -134,6 +159,7 @@ impl Ledger {
             rewrites.iter().for_each(|rewrite| self.store_all(rewrite, classes));
             shifts.iter().filter(|shift| shift.delta != 0).for_each(|shift| self.add_used(shift));
             counted.iter().for_each(|&row| self.bump_generation(row));
+            written();
             Ok(())
         })
     }

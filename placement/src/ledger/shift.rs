@@ -22,11 +22,17 @@ pub(crate) struct Shift {
 impl Ledger {
     /// Makes all of the shifts, or none, and counts a change of each row in `counted`.
     ///
-    /// More is taken first, and given back last, so nobody else gets room that this change may still need.
+    /// More is taken first, and given back last, so nobody else gets room that this change may still need. In between,
+    /// when nothing can go wrong any more, `granted` is called.
     ///
     /// # Errors
     /// The first refusal; see [`Ledger::reserve`] on premature ones.
-    pub(crate) fn shift(&self, shifts: &[Shift], counted: &[Row]) -> Result<(), Refusal> {
+    pub(crate) fn shift(
+        &self,
+        shifts: &[Shift],
+        counted: &[Row],
+        granted: impl FnOnce(),
+    ) -> Result<(), Refusal> {
         shifts.iter().try_for_each(|shift| self.judge_shift(shift, false).map(|_| ()))?;
         loop {
             let mut sequences = 0;
@@ -47,6 +53,7 @@ impl Ledger {
             }
             shifts.iter().for_each(|shift| self.undo(shift));
         }
+        granted();
         shifts.iter().filter(|shift| shift.delta < 0).for_each(|shift| self.add_used(shift));
         Ok(())
     }

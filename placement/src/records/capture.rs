@@ -127,8 +127,5 @@ impl Snapshot {
 }
 
 fn names(names: &Names) -> impl Iterator<Item = NameRecord> {
-    names.iter().map(|(number, _)| NameRecord {
-        name: names.shared(number).expect("it was listed"),
-        since: names.since(number).expect("it was listed"),
-    })
+    names.iter().map(|(number, _)| names.record(number).expect("it was listed"))
 }

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::consumers::{Allocation, Allocations, Consumer, ConsumerId};
+use crate::consumers::{Allocation, Allocations, Consumer};
 use crate::ids::{Row, Timestamp};
 use crate::index::Index;
 use crate::inventory::InvalidInventory;
@@ -87,19 +87,10 @@ impl Index {
     fn restore_consumer(&self, record: ConsumerRecord) -> Result<(), RestoreError> {
         let allocations = record.allocations.iter().map(|allocation| self.find_account(&record, allocation));
         let allocations: Allocations = allocations.collect::<Result<_, _>>()?;
-        let holders = self.holders.as_ref().expect("made with them");
-        let id = ConsumerId::from(record.uuid);
-        let mut locked = self.consumers.lock([id]);
-        if locked.get(id).is_some() {
-            return Err(RestoreError::ConsumerTwice(record.uuid));
-        }
-        self.ledger.take_unasked(&allocations);
-        let owner = record.owner.map(|owner| holders.share(&owner));
-        let (generation, written_at) = (record.generation, record.written_at);
-        let consumer = Consumer { allocations, owner, generation, written_at, group: None };
-        holders.replace(id, None, &consumer);
-        locked.insert(id, consumer);
-        Ok(())
+        let ConsumerRecord { uuid, owner, generation, written_at, .. } = record;
+        let consumer = Consumer::new(allocations, owner, generation, written_at);
+        // The accounts are known to be there.
+        self.readmit(uuid.into(), consumer).map_err(|_| RestoreError::ConsumerTwice(uuid))
     }
 
     /// The account that an allocation is taken from. There has to be an inventory.
