@@ -125,7 +125,7 @@ fn save(data: &Path, replace: bool, index: &Index) -> Result<()> {
     if !replace && folder.has_state()? {
         bail!("{}: there is a state already; --replace puts this one in its place", data.display());
     }
-    folder.save(&index.snapshot())?;
+    folder.save(index)?;
     Ok(())
 }
 

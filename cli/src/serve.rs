@@ -3,13 +3,14 @@
 use std::fs;
 use std::io::Write;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use berth_server::{
-    Auth, Cors, DataDir, Keeper, Keystone, KeystoneSettings, Limits, Options, Policy, Secret, Server, Service,
+    Auth, Cors, DataDir, DurabilityMode, Keeper, Keystone, KeystoneSettings, Limits, Options, Policy, Secret,
+    Server, Service,
 };
 use clap::Args;
 use tokio::runtime::Builder;
@@ -22,8 +23,8 @@ use crate::config::{AuthChoice, KeystoneTable, LogFormat, ServeSettings, Sources
 /// Serves the OpenStack Placement API, microversions 1.0 to 1.39.
 #[derive(Args)]
 #[command(after_help = "\
-Every option is also a setting of the configuration, below [serve]: docs/configuration.md. The state is held in memory;
-with --data it is saved every save_interval seconds and when the service stops, and read when it starts.")]
+Every option is also a setting of the configuration, below [serve]: docs/configuration.md. With --data, what was answered is
+on disk and outlives the process and the machine: docs/durability.md. Without, the state ends with the process.")]
 pub(crate) struct Serve {
     /// Address to listen on [default: 127.0.0.1:8778]
     #[arg(long, value_name = "ADDR")]
@@ -31,6 +32,9 @@ pub(crate) struct Serve {
     /// Folder to keep the state in; without, it ends with the process
     #[arg(long, value_name = "DIR")]
     data: Option<String>,
+    /// What an answer waits for: until what it tells is on disk, or not at all [default: strict]
+    #[arg(long, value_name = "strict|relaxed")]
+    durability: Option<String>,
     /// How to find out who is asking; noauth2 believes what requests say [default: noauth2]
     #[arg(long, value_name = "noauth2|keystone")]
     auth: Option<String>,
@@ -67,17 +71,16 @@ impl Serve {
             candidates: settings.candidates.options(),
             public_url: settings.public_url.clone(),
         };
-        let (service, keeper) = load(settings.data.as_deref(), options)?;
+        let (service, keeper) = load(&settings, options)?;
         let runtime = Builder::new_multi_thread().enable_all().build().context("cannot start the threads")?;
-        let served = runtime.block_on(serve(&settings, service, keeper.clone()));
+        let served = runtime.block_on(serve(&settings, service));
         // Requests that were not finished in time end here. One that is being computed gets a second more: what it
-        // changes after that is lost, as in a crash.
+        // changes after that is not told to anybody.
         runtime.shutdown_timeout(Duration::from_secs(1));
-        let saved = keeper.map_or(Ok(()), |keeper| keeper.save()).context("cannot save the state");
-        match (served, saved) {
-            (Err(served), Err(saved)) => Err(anyhow!("{served:#}; and {saved:#}")),
-            (served, saved) => served.and(saved).map(|()| Ending::Complete),
+        if let Some(keeper) = keeper {
+            keeper.stop();
         }
+        served.map(|()| Ending::Complete)
     }
 
     /// The settings in effect.
@@ -86,6 +89,7 @@ impl Serve {
         let options = [
             ("--listen", "serve.listen", self.listen),
             ("--data", "serve.data", self.data),
+            ("--durability", "serve.durability", self.durability),
             ("--auth", "serve.auth", self.auth),
             ("--policy", "serve.policy", self.policy),
             ("--cors-origin", "serve.cors_origins", cors),
@@ -156,22 +160,22 @@ fn keystone(table: &KeystoneTable) -> Result<KeystoneSettings> {
 }
 
 /// The service, with the state of the folder if one is given.
-fn load(data: Option<&Path>, options: Options) -> Result<(Arc<Service>, Option<Arc<Keeper>>)> {
-    let Some(data) = data else {
+fn load(settings: &ServeSettings, options: Options) -> Result<(Arc<Service>, Option<Keeper>)> {
+    let Some(data) = &settings.data else {
         tracing::warn!("no serve.data is given: the state ends with this process");
         return Ok((Arc::new(Service::new(options)), None));
     };
     let start = Instant::now();
+    let mode = DurabilityMode::from(settings.durability);
+    if mode == DurabilityMode::Relaxed {
+        tracing::warn!("serve.durability is relaxed: a crash may take back the last of what was answered");
+    }
     let folder = DataDir::open(data).context("serve.data")?;
-    let service = match folder.load().context("serve.data")? {
-        Some(index) => Service::over(index, options).context("serve.data")?,
-        None => Service::new(options),
-    };
+    let (service, keeper) = Keeper::start(folder, options, mode).context("serve.data")?;
     let (index, took) = (service.index(), start.elapsed().as_secs_f64());
     let (providers, consumers) = (index.topology().providers().count(), index.consumers());
     tracing::info!(folder = %data.display(), providers, consumers, took, "loaded the state");
-    let service = Arc::new(service);
-    Ok((Arc::clone(&service), Some(Arc::new(Keeper::new(service, folder)))))
+    Ok((service, Some(keeper)))
 }
 
 fn print(policy: &Policy) -> Result<Ending> {
@@ -182,7 +186,7 @@ fn print(policy: &Policy) -> Result<Ending> {
     Ok(Ending::Complete)
 }
 
-async fn serve(settings: &ServeSettings, service: Arc<Service>, keeper: Option<Arc<Keeper>>) -> Result<()> {
+async fn serve(settings: &ServeSettings, service: Arc<Service>) -> Result<()> {
     let address = settings.listen;
     let server = Server::bind(address, service).await;
     let server = server.with_context(|| format!("serve.listen: cannot listen on {address}"))?;
@@ -191,14 +195,6 @@ async fn serve(settings: &ServeSettings, service: Arc<Service>, keeper: Option<A
     tracing::info!(address = %server.address()?, auth = ?settings.auth, "serving the Placement API");
     if settings.auth == AuthChoice::Noauth2 && !address.ip().is_loopback() {
         tracing::warn!("serve.auth is noauth2: whoever reaches this address may be an administrator");
-    }
-    if let Some(keeper) = keeper {
-        let seconds = settings.save_interval;
-        tracing::warn!(
-            seconds,
-            "the state is saved every so many seconds and at the end: a crash loses what came after the last time"
-        );
-        tokio::spawn(keeper.run(Duration::from_secs(seconds)));
     }
     let stop = async move {
         tokio::select! {

@@ -26,6 +26,7 @@ mod records;
 mod row_set;
 mod segment;
 pub mod standard;
+pub mod store;
 mod sync;
 mod topology;
 mod transfer;

@@ -21,7 +21,7 @@ mod rest;
 mod server;
 mod service;
 mod standard;
-mod store;
+pub mod store;
 mod utc;
 
 pub use auth::{Auth, Identity, InvalidKeystone, Keystone, KeystoneSettings, Secret, Unauthenticated};
@@ -32,4 +32,6 @@ pub use microversion::{InvalidMicroversion, Microversion};
 pub use policy::{InvalidCheck, InvalidFile, InvalidPolicy, Policy};
 pub use server::Server;
 pub use service::{CandidateOptions, Options, Service};
-pub use store::{DataDir, DataError, Keeper, StateError, StateReader, Written, write_state};
+pub use store::{
+    DataDir, DataError, DurabilityMode, Keeper, StartError, StateFileError, StateReader, Written, write_state,
+};

@@ -1,7 +1,6 @@
 //! What operators watch, in the text format of Prometheus.
 
 use std::fmt::Write;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use berth_placement::Index;
@@ -9,7 +8,6 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
@@ -34,6 +32,9 @@ pub(crate) struct Kind {
 const LATENCIES: [f64; 14] =
     [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0];
 
+/// Upper bounds of the buckets for the sizes of commits, in records.
+const GROUPS: [f64; 9] = [1.0, 2.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0, 16384.0];
+
 type Latencies = Family<Kind, Histogram, fn() -> Histogram>;
 
 /// Counters and histograms of a service.
@@ -42,14 +43,9 @@ pub(crate) struct Metrics {
     requests: Family<Outcome, Counter>,
     latencies: Latencies,
     conflicts: Family<Kind, Counter>,
-    saves: Family<Save, Counter>,
-    save_seconds: Gauge<f64, AtomicU64>,
-}
-
-/// How saving the state ended.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Save {
-    outcome: &'static str,
+    commit_seconds: Histogram,
+    commit_records: Histogram,
+    store_failures: Counter,
 }
 
 impl Default for Metrics {
@@ -61,11 +57,17 @@ impl Default for Metrics {
         registry.register("requests", "Requests by route and status", requests.clone());
         registry.register("request_seconds", "Time to serve a request", latencies.clone());
         registry.register("conflicts", "Requests answered by 409: a generation was old, a name taken, something in use, or there was no room", conflicts.clone());
-        let (saves, save_seconds) = Default::default();
-        registry.register("saves", "Times the state was written to disk, by outcome", Family::clone(&saves));
-        let help = "Time it took to write the state to disk, the last time";
-        registry.register("save_seconds", help, Gauge::clone(&save_seconds));
-        Self { registry, requests, latencies, conflicts, saves, save_seconds }
+        let (commit_seconds, commit_records) = (Histogram::new(LATENCIES), Histogram::new(GROUPS));
+        registry.register(
+            "commit_seconds",
+            "Time to make a group of changes durable",
+            commit_seconds.clone(),
+        );
+        registry.register("commit_records", "Records in a group of changes", commit_records.clone());
+        let store_failures = Counter::default();
+        let help = "Times the store failed: what had not been told by then was taken back";
+        registry.register("store_failures", help, store_failures.clone());
+        Self { registry, requests, latencies, conflicts, commit_seconds, commit_records, store_failures }
     }
 }
 
@@ -88,11 +90,16 @@ impl Metrics {
         self.latencies.get_or_create(&kind).observe(seconds);
     }
 
-    /// Notes that the state was saved, or could not be.
-    pub(crate) fn note_save(&self, succeeded: bool, took: Duration) {
-        let outcome = if succeeded { "saved" } else { "failed" };
-        self.saves.get_or_create(&Save { outcome }).inc();
-        self.save_seconds.set(took.as_secs_f64());
+    /// Notes that changes were made durable.
+    #[expect(clippy::cast_precision_loss, reason = "a histogram needs no more")]
+    pub(crate) fn note_commit(&self, records: usize, took: Duration) {
+        self.commit_records.observe(records as f64);
+        self.commit_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Notes that the store failed.
+    pub(crate) fn note_store_failure(&self) {
+        self.store_failures.inc();
     }
 
     /// Everything as text, with the sizes that the index has now.

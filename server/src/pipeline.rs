@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::{Body, HttpBody, to_bytes};
 use axum::extract::{Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -22,7 +23,7 @@ use crate::metrics::Outcome;
 use crate::microversion::{self, InvalidMicroversion, Microversion};
 use crate::query::Query;
 use crate::rest::{Call, Route};
-use crate::service::{Service, now};
+use crate::service::{Access, Epoch, Service, now};
 
 const REQUEST_ID: &str = "x-openstack-request-id";
 
@@ -45,8 +46,13 @@ pub(crate) async fn answer(State(service): State<Arc<Service>>, request: Request
             Ok(Bytes::new())
         }
     };
-    let Exchange { mut response, version } =
-        exchange(&service, &parts.method, &parts.uri, &parts.headers, body, identity, &request_id);
+    let epoch = service.epoch();
+    let asked = Asked { service: &service, parts: &parts, request_id: &request_id };
+    let mut exchange = asked.exchange(&epoch, body, identity);
+    if let Err(reason) = settle(&epoch, &parts).await {
+        exchange.response = asked.fail(&undone(&reason), exchange.version).response;
+    }
+    let Exchange { mut response, version } = exchange;
     finish(&service, &parts.method, &parts.headers, &mut response, &request_id);
     if is_unread {
         close(&mut response);
@@ -75,47 +81,115 @@ struct Exchange {
     version: Option<Microversion>,
 }
 
-/// Everything between a request that is there as a whole and its answer.
-fn exchange(
-    service: &Service,
-    method: &Method,
-    uri: &Uri,
-    headers: &HeaderMap,
-    body: Result<Bytes, Failure>,
-    identity: Result<Arc<Identity>, Failure>,
-    request_id: &str,
-) -> Exchange {
-    let form = ErrorForm::of(headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()));
-    let fail = |failure: &Failure, version| Exchange {
-        response: reply::failure(failure, version, form, request_id),
-        version,
-    };
-    if service.options.cors.is_on() && cors::is_preflight(method) {
-        let mut response = Response::new(Body::empty());
-        response.headers_mut().extend(service.options.cors.preflight(headers));
-        return Exchange { response, version: None };
+/// A request whose head is there.
+struct Asked<'a> {
+    service: &'a Service,
+    parts: &'a Parts,
+    request_id: &'a str,
+}
+
+impl Asked<'_> {
+    /// Everything between a request that is there as a whole and its answer.
+    fn exchange(
+        &self,
+        epoch: &Epoch,
+        body: Result<Bytes, Failure>,
+        identity: Result<Arc<Identity>, Failure>,
+    ) -> Exchange {
+        let Self { service, parts: Parts { method, headers, .. }, .. } = *self;
+        if service.options.cors.is_on() && cors::is_preflight(method) {
+            let mut response = Response::new(Body::empty());
+            response.headers_mut().extend(service.options.cors.preflight(headers));
+            return Exchange { response, version: None };
+        }
+        let identity = match identity {
+            Ok(identity) => identity,
+            Err(failure) => return self.fail(&failure, None),
+        };
+        let version = match Microversion::of(headers) {
+            Ok(version) => version,
+            Err(error) => return self.fail(&invalid_version(&error), None),
+        };
+        match self.serve(epoch, body, &identity, version) {
+            Ok(reply) => {
+                let mut response = reply.into_response(version, &base_url(service, headers));
+                speak(&mut response, version);
+                Exchange { response, version: Some(version) }
+            }
+            Err(failure) => self.fail(&failure, Some(version)),
+        }
     }
-    let identity = match identity {
-        Ok(identity) => identity,
-        Err(failure) => return fail(&failure, None),
-    };
-    let version = match Microversion::of(headers) {
-        Ok(version) => version,
-        Err(error) => return fail(&invalid_version(&error), None),
-    };
-    let served = serve(service, method, uri, headers, body, &identity, version);
-    let mut exchange = match served {
-        Ok(reply) => Exchange {
-            response: reply.into_response(version, &base_url(service, headers)),
-            version: Some(version),
-        },
-        Err(failure) => fail(&failure, Some(version)),
-    };
+
+    /// The answer that says why there is no other.
+    fn fail(&self, failure: &Failure, version: Option<Microversion>) -> Exchange {
+        let accept = self.parts.headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+        let mut response = reply::failure(failure, version, ErrorForm::of(accept), self.request_id);
+        if let Some(version) = version {
+            speak(&mut response, version);
+        }
+        Exchange { response, version }
+    }
+
+    fn serve(
+        &self,
+        epoch: &Epoch,
+        body: Result<Bytes, Failure>,
+        identity: &Identity,
+        version: Microversion,
+    ) -> Result<reply::Reply, Failure> {
+        let Self { service, parts: Parts { method, uri, headers, .. }, .. } = *self;
+        if headers.contains_key(BROKEN_LENGTH) {
+            return Err(Failure::bad_request("content-length header must be an integer"));
+        }
+        let limits = &service.options.limits;
+        let body = body?;
+        if !body.is_empty() && !headers.contains_key(header::CONTENT_TYPE) {
+            return Err(Failure::bad_request("content-type header required when content-length > 0"));
+        }
+        let route = Route::of(uri.path()).ok_or_else(Failure::no_such_resource)?;
+        check_access(epoch, &route, method)?;
+        let query = Query::parse(uri.query().unwrap_or_default(), limits)?;
+        let call = Call { service, index: &epoch.index, version, identity, headers, query, body, now: now() };
+        route.serve(method, &call)
+    }
+}
+
+/// Says which microversion an answer is of.
+fn speak(response: &mut Response<Body>, version: Microversion) {
+    let headers = response.headers_mut();
     let spoken = format!("placement {version}");
-    let answer = exchange.response.headers_mut();
-    reply::insert(answer, header::HeaderName::from_static(microversion::HEADER), &spoken);
-    answer.append(header::VARY, HeaderValue::from_static(microversion::HEADER));
-    exchange
+    reply::insert(headers, header::HeaderName::from_static(microversion::HEADER), &spoken);
+    headers.append(header::VARY, HeaderValue::from_static(microversion::HEADER));
+}
+
+/// Whether the index may be used so.
+fn check_access(epoch: &Epoch, route: &Route<'_>, method: &Method) -> Result<(), Failure> {
+    let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(method);
+    match &epoch.access {
+        Access::Down(reason) if *route != Route::Root => {
+            Err(Failure::unavailable(format!("The state is being read again, because {reason}.")))
+        }
+        Access::ReadOnly(reason) if !reads => Err(Failure::unavailable(format!(
+            "Nothing can be changed for the moment: it would not be durable, because {reason}."
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Waits until what was seen in the index may be told. Candidates are advice, which a claim checks again.
+async fn settle(epoch: &Epoch, parts: &Parts) -> Result<(), Arc<str>> {
+    match &epoch.access {
+        Access::Durable(durability) if Route::of(parts.uri.path()) != Some(Route::Candidates) => {
+            durability.settled().await
+        }
+        _ => Ok(()),
+    }
+}
+
+fn undone(reason: &str) -> Failure {
+    Failure::unavailable(format!(
+        "The state of this moment could not be made durable, because {reason}. What was asked for may have been taken back."
+    ))
 }
 
 async fn identify(service: &Service, uri: &Uri, headers: &HeaderMap) -> Result<Arc<Identity>, Failure> {
@@ -135,29 +209,6 @@ fn invalid_version(error: &InvalidMicroversion) -> Failure {
         InvalidMicroversion::Unacceptable(_) => Failure::not_acceptable(reason),
         InvalidMicroversion::Malformed(_) => Failure::bad_request(reason),
     }
-}
-
-fn serve(
-    service: &Service,
-    method: &Method,
-    uri: &Uri,
-    headers: &HeaderMap,
-    body: Result<Bytes, Failure>,
-    identity: &Identity,
-    version: Microversion,
-) -> Result<reply::Reply, Failure> {
-    if headers.contains_key(BROKEN_LENGTH) {
-        return Err(Failure::bad_request("content-length header must be an integer"));
-    }
-    let limits = &service.options.limits;
-    let body = body?;
-    if !body.is_empty() && !headers.contains_key(header::CONTENT_TYPE) {
-        return Err(Failure::bad_request("content-type header required when content-length > 0"));
-    }
-    let route = Route::of(uri.path()).ok_or_else(Failure::no_such_resource)?;
-    let query = Query::parse(uri.query().unwrap_or_default(), limits)?;
-    let call = Call { service, version, identity, headers, query, body, now: now() };
-    route.serve(method, &call)
 }
 
 /// The body as a whole, when it arrives in time and there is not too much of it.

@@ -105,5 +105,5 @@ fn connect(stream: TcpStream, write_time: Duration, router: Router, connections:
 
 async fn metrics(State(service): State<Arc<Service>>) -> impl IntoResponse {
     const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, MEDIA_TYPE)], service.metrics.text(&service.index))
+    ([(header::CONTENT_TYPE, MEDIA_TYPE)], service.metrics.text(&service.index()))
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use arc_swap::ArcSwap;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::Response;
@@ -14,6 +15,7 @@ use crate::http::cors::Cors;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::policy::Policy;
+use crate::store::Durability;
 use crate::{pipeline, standard};
 
 /// How the service behaves.
@@ -47,9 +49,27 @@ pub struct CandidateOptions {
 
 /// The Placement service over an index.
 pub struct Service {
-    pub(crate) index: Index,
+    epoch: ArcSwap<Epoch>,
     pub(crate) options: Options,
     pub(crate) metrics: Metrics,
+}
+
+/// An index and what may be done with it: from the time it was loaded until its store fails.
+pub(crate) struct Epoch {
+    pub(crate) index: Arc<Index>,
+    pub(crate) access: Access,
+}
+
+/// What may be done with an index.
+pub(crate) enum Access {
+    /// Everything. It ends with the process.
+    Volatile,
+    /// Everything; answers wait until what they tell is durable.
+    Durable(Durability),
+    /// It is durable and may be read. What was changed now would not be durable, for this reason.
+    ReadOnly(Arc<str>),
+    /// Nothing: for this reason, it is not what is durable.
+    Down(Arc<str>),
 }
 
 impl Service {
@@ -65,11 +85,25 @@ impl Service {
     /// An index without room for the standard classes.
     pub fn over(index: Index, options: Options) -> Result<Self, TopologyError> {
         standard::add_to(&mut index.write_at(now()))?;
+        Ok(Self::at(Epoch { index: Arc::new(index), access: Access::Volatile }, options))
+    }
+
+    pub(crate) fn at(epoch: Epoch, options: Options) -> Self {
         let mut metrics = Metrics::default();
         if let Auth::Keystone(keystone) = &options.auth {
             metrics.watch_keystone(&keystone.counters);
         }
-        Ok(Self { index, options, metrics })
+        Self { epoch: ArcSwap::from_pointee(epoch), options, metrics }
+    }
+
+    /// What requests that begin now work with.
+    pub(crate) fn epoch(&self) -> Arc<Epoch> {
+        self.epoch.load_full()
+    }
+
+    /// Requests that begin from now on work with this.
+    pub(crate) fn enter(&self, epoch: Epoch) {
+        self.epoch.store(Arc::new(epoch));
     }
 
     /// Answers a request without a socket. To be called on a Tokio runtime of several threads that has timers.
@@ -77,10 +111,10 @@ impl Service {
         pipeline::answer(State(Arc::clone(self)), request).await
     }
 
-    /// The index that it serves.
+    /// The index that it serves now.
     #[must_use]
-    pub const fn index(&self) -> &Index {
-        &self.index
+    pub fn index(&self) -> Arc<Index> {
+        Arc::clone(&self.epoch.load().index)
     }
 }
 

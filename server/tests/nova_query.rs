@@ -38,7 +38,7 @@ fn service(fleet: &Fleet) -> Service {
         public_url: None,
     };
     let service = Service::new(options);
-    planting::plant(service.index(), fleet);
+    planting::plant(&service.index(), fleet);
     service
 }
 
@@ -145,7 +145,7 @@ async fn structure_and_text_are_one_query() {
         let running = tokio::spawn(server.run(async { drop(stopped.await) }, Duration::from_secs(10)));
         let requests = requests_of(&fleet, random);
         let found = tokio::task::spawn_blocking(move || {
-            let found = requests.iter().map(|request| compare(index.index(), address, request));
+            let found = requests.iter().map(|request| compare(&index.index(), address, request));
             found.collect::<Vec<_>>()
         });
         for found in found.await.unwrap() {

@@ -4,11 +4,11 @@ use std::fs;
 use std::sync::Arc;
 
 use berth_placement::{
-    Allocation, ClassId, ConsumerId, ExpectedGeneration, Index, Inventory, Owner, Timestamp, Write,
+    Allocation, ClassId, ConsumerId, ExpectedGeneration, Index, Inventory, Owner, Record, Timestamp, Write,
 };
 use berth_server::{
-    Auth, CandidateOptions, Cors, DataDir, DataError, Keeper, Limits, Options, Policy, Service, StateError,
-    StateReader, write_state,
+    Auth, CandidateOptions, Cors, DataDir, DataError, DurabilityMode, Keeper, Limits, Options, Policy,
+    StateFileError, StateReader, write_state,
 };
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -39,7 +39,7 @@ fn written(index: &Index) -> Vec<u8> {
     state
 }
 
-fn read(state: &[u8]) -> Result<Index, StateError> {
+fn read(state: &[u8]) -> Result<Index, StateFileError> {
     Index::restore(StateReader::new(state))
 }
 
@@ -119,29 +119,44 @@ fn a_folder_belongs_to_one_process() {
     assert!(!nowhere.exists());
 }
 
+fn records(index: &Index) -> Vec<Record> {
+    index.snapshot().records().collect()
+}
+
 #[test]
-fn a_keeper_saves_what_has_changed() {
+fn a_keeper_keeps_every_change() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("deep/data");
     let data = DataDir::open(&path).unwrap();
     assert!(data.load().unwrap().is_none() && !data.has_state().unwrap());
-    let service = Arc::new(Service::over(fleet(), options()).unwrap());
-    let keeper = Keeper::new(Arc::clone(&service), data);
-    let state = path.join("state.jsonl");
-    keeper.save().unwrap();
-    let first = fs::read(&state).unwrap();
-    fs::remove_file(&state).unwrap();
-    keeper.save().unwrap();
-    assert!(!state.exists(), "nothing has changed");
-    service.index().remove_consumer(ConsumerId(10)).unwrap();
-    keeper.save().unwrap();
-    let second = fs::read(&state).unwrap();
-    assert_ne!(first, second);
-    drop(keeper);
-    let data = DataDir::open_existing(&path).unwrap();
+    data.save(&fleet()).unwrap();
     assert!(data.has_state().unwrap());
-    assert_eq!(data.load().unwrap().unwrap().consumers(), 0);
-    assert_eq!(fs::read_dir(&path).unwrap().count(), 2, "the state and the lock");
+    let (service, keeper) = Keeper::start(data, options(), DurabilityMode::Strict).unwrap();
+    let index = service.index();
+    index.remove_consumer(ConsumerId(10)).unwrap();
+    index
+        .write_at(Timestamp(11))
+        .rename_provider(index.find(Uuid::from_u128(2)).unwrap(), "renamed")
+        .unwrap();
+    let before = records(&index);
+    keeper.stop();
+    let data = DataDir::open_existing(&path).unwrap();
+    assert_eq!(records(&data.load().unwrap().unwrap()), before);
+    assert_eq!(fs::read_dir(&path).unwrap().count(), 2, "the store and the lock");
+}
+
+#[test]
+fn what_earlier_releases_saved_is_carried_over() {
+    let folder = TempDir::new().unwrap();
+    let old = folder.path().join("state.jsonl");
+    fs::write(&old, written(&fleet())).unwrap();
+    let data = DataDir::open(folder.path()).unwrap();
+    assert!(data.has_state().unwrap());
+    let (service, keeper) = Keeper::start(data, options(), DurabilityMode::Strict).unwrap();
+    assert_eq!(service.index().consumers(), 1);
+    keeper.stop();
+    assert!(!old.exists());
+    assert_eq!(DataDir::open(folder.path()).unwrap().load().unwrap().unwrap().consumers(), 1);
 }
 
 /// A process that was killed while it wrote leaves a file beside the state.
@@ -149,10 +164,10 @@ fn a_keeper_saves_what_has_changed() {
 fn an_unfinished_file_does_not_matter() {
     let folder = TempDir::new().unwrap();
     let data = DataDir::open(folder.path()).unwrap();
-    data.save(&fleet().snapshot()).unwrap();
-    fs::write(folder.path().join("state.jsonl.new"), "{\"berth_st").unwrap();
+    data.save(&fleet()).unwrap();
+    fs::write(folder.path().join("state.redb.new"), "rubbish").unwrap();
     assert_eq!(data.load().unwrap().unwrap().consumers(), 1);
-    data.save(&Index::with_holders().snapshot()).unwrap();
+    data.save(&Index::with_holders()).unwrap();
     assert_eq!(data.load().unwrap().unwrap().consumers(), 0);
 }
 
@@ -160,7 +175,11 @@ fn an_unfinished_file_does_not_matter() {
 fn a_damaged_folder_is_an_error_that_names_the_file() {
     let folder = TempDir::new().unwrap();
     let data = DataDir::open(folder.path()).unwrap();
-    fs::write(folder.path().join("state.jsonl"), "rubbish\n").unwrap();
-    let error = data.load().err().expect("it is damaged").to_string();
-    assert!(error.contains("state.jsonl: line 1"), "{error}");
+    for (file, named) in
+        [("state.jsonl", "state.jsonl: line 1"), ("state.redb", "state.redb: cannot open the store")]
+    {
+        fs::write(folder.path().join(file), "rubbish\n".repeat(1000)).unwrap();
+        let error = data.load().err().expect("it is damaged").to_string();
+        assert!(error.contains(named), "{error}");
+    }
 }

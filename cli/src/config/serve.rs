@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use berth_placement::candidates::Strategy;
-use berth_server::CandidateOptions;
+use berth_server::{CandidateOptions, DurabilityMode};
 use serde::{Deserialize, Serialize};
 
 /// The settings of `berth serve`; the catalogue says what each means.
@@ -18,7 +18,7 @@ pub(crate) struct ServeSettings {
     pub(crate) policy: String,
     pub(crate) cors_origins: Vec<String>,
     pub(crate) data: Option<PathBuf>,
-    pub(crate) save_interval: u64,
+    pub(crate) durability: DurabilityChoice,
     pub(crate) shutdown_timeout: u64,
     pub(crate) log: String,
     pub(crate) log_format: LogFormat,
@@ -32,6 +32,23 @@ pub(crate) struct ServeSettings {
 pub(crate) enum AuthChoice {
     Noauth2,
     Keystone,
+}
+
+/// What an answer waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum DurabilityChoice {
+    Strict,
+    Relaxed,
+}
+
+impl From<DurabilityChoice> for DurabilityMode {
+    fn from(choice: DurabilityChoice) -> Self {
+        match choice {
+            DurabilityChoice::Strict => Self::Strict,
+            DurabilityChoice::Relaxed => Self::Relaxed,
+        }
+    }
 }
 
 /// What the log looks like.
@@ -86,7 +103,7 @@ impl Default for ServeSettings {
             policy: "legacy".to_owned(),
             cors_origins: Vec::new(),
             data: None,
-            save_interval: 60,
+            durability: DurabilityChoice::Strict,
             shutdown_timeout: 30,
             log: "info".to_owned(),
             log_format: LogFormat::Text,
@@ -128,7 +145,6 @@ impl ServeSettings {
     /// Whether every setting is in its range.
     pub(super) fn validate(&self) -> Result<(), &'static str> {
         let positive = [
-            self.save_interval,
             self.shutdown_timeout,
             self.keystone.timeout,
             self.keystone.token_cache_time,

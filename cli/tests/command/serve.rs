@@ -50,7 +50,7 @@ impl Serving {
     }
 
     fn on(data: &Path) -> Self {
-        Self::start(&["--data", data.to_str().unwrap(), "--set", "serve.save_interval=3600"])
+        Self::start(&["--data", data.to_str().unwrap()])
     }
 
     fn send(&self, text: &str) -> TcpStream {
@@ -155,24 +155,18 @@ fn state_outlives_the_process() {
     assert!(providers.contains(PROVIDER) && providers.contains(ANOTHER), "{providers}");
 }
 
-/// What the documentation says about `kill -9`: the last save is there, what came after is not.
+/// What was answered is there, however the process ended.
 #[test]
-fn a_killed_process_leaves_its_last_save() {
+fn a_killed_process_has_lost_nothing() {
     let folder = TempDir::new().unwrap();
-    let data = folder.path().to_str().unwrap();
-    let serving = Serving::start(&["--data", data, "--set", "serve.save_interval=1"]);
-    serving.add_provider(PROVIDER);
-    let state = folder.path().join("state.jsonl");
-    wait("it is saved", || fs::read_to_string(&state).is_ok_and(|state| state.contains(PROVIDER)));
-    serving.signal("-KILL");
-    drop(serving.end());
-    let serving = Serving::on(folder.path()); // which saves once an hour
-    assert!(serving.get("/resource_providers").contains(PROVIDER));
-    serving.add_provider(ANOTHER);
-    serving.signal("-KILL");
-    drop(serving.end());
+    for provider in [PROVIDER, ANOTHER] {
+        let serving = Serving::on(folder.path());
+        serving.add_provider(provider);
+        serving.signal("-KILL");
+        drop(serving.end());
+    }
     let providers = Serving::on(folder.path()).get("/resource_providers");
-    assert!(providers.contains(PROVIDER) && !providers.contains(ANOTHER), "{providers}");
+    assert!(providers.contains(PROVIDER) && providers.contains(ANOTHER), "{providers}");
 }
 
 #[test]
@@ -290,7 +284,7 @@ fn what_is_wrong_with_a_setting_is_said_with_its_name() {
     let file = folder.path().join("berth.toml");
     fs::write(
         &file,
-        "[serve]\nlisten = 'here'\nauth = 'magic'\nsave_interval = 0\ncors = []\npublic_url = 'x'\n",
+        "[serve]\nlisten = 'here'\nauth = 'magic'\ndurability = 'lax'\ncors = []\npublic_url = 'x'\n",
     )
     .unwrap();
     let (output, error) = done(&["serve", "--config", file.to_str().unwrap(), "--log-format", "xml"]);
@@ -300,7 +294,7 @@ fn what_is_wrong_with_a_setting_is_said_with_its_name() {
         ["serve.cors: no such setting", "berth.toml"],
         ["serve.listen: ", "berth.toml"],
         ["serve.log_format: 'xml' is none of text, json", "--log-format"],
-        ["serve.save_interval: is less than 1", "berth.toml"],
+        ["serve.durability: 'lax' is none of strict, relaxed", "berth.toml"],
         ["serve.public_url: is not a URL", "berth.toml"],
     ] {
         assert!(error.lines().any(|line| words.iter().all(|word| line.contains(word))), "{words:?}: {error}");

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use crate::consumers::{Allocation, Consumer, ConsumerId};
-use crate::ids::{ClassId, Row, Timestamp};
+use crate::ids::{ClassId, Row, Timestamp, TraitId};
 use crate::index::Index;
 use crate::inventory::Inventory;
 use crate::names::Names;
+use crate::recorder::{ProviderState, StateChange};
 use crate::records::{AllocationRecord, ConsumerRecord, NameRecord, ProviderRecord, Record};
 use crate::topology::{Provider, Topology};
 
@@ -83,6 +84,25 @@ impl Snapshot {
         let traits = names(self.topology.traits()).map(Record::Trait);
         let providers = self.providers.iter().map(|amounts| Record::Provider(self.provider(amounts)));
         let consumers = self.consumers.iter().map(|(id, entry)| Record::Consumer(self.consumer(*id, entry)));
+        classes.chain(traits).chain(providers).chain(consumers)
+    }
+
+    /// The same as a recorder would have been told it, in numbers.
+    pub fn changes(&self) -> impl Iterator<Item = StateChange> {
+        let topology = &self.topology;
+        let classes = topology.classes();
+        let class = |number: u32| ClassId(u16::try_from(number).expect("bounded by the ledger"));
+        let classes = classes.iter().map(move |(id, _)| StateChange::Class(class(id), classes.record(id)));
+        let traits = topology.traits();
+        let traits = traits.iter().map(|(id, _)| StateChange::Trait(TraitId(id), traits.record(id)));
+        let providers = self.providers.iter().flat_map(|amounts| {
+            let &Amounts { row, ref inventories, .. } = amounts;
+            let state = ProviderState::from(self.known(row));
+            let inventories = StateChange::Inventories(row, inventories.clone());
+            [StateChange::Provider(row, Some(state)), inventories, StateChange::Counted(row)]
+        });
+        let consumers = self.consumers.iter();
+        let consumers = consumers.map(|(id, entry)| StateChange::Consumer(*id, Some(entry.clone())));
         classes.chain(traits).chain(providers).chain(consumers)
     }
 

@@ -20,6 +20,7 @@ use crate::service::Service;
 /// A request whose sender and microversion are known.
 pub(crate) struct Call<'a> {
     pub(crate) service: &'a Service,
+    pub(crate) index: &'a Index,
     pub(crate) version: Microversion,
     pub(crate) identity: &'a Identity,
     pub(crate) headers: &'a HeaderMap,
@@ -42,7 +43,7 @@ impl Found {
 
 impl Call<'_> {
     pub(crate) fn index(&self) -> &Index {
-        &self.service.index
+        self.index
     }
 
     /// What came with a later microversion is not there before.

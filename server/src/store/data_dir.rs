@@ -1,17 +1,27 @@
 //! The folder with a service's state.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, BufReader, BufWriter, Write};
+use std::io::{self, BufReader};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use berth_placement::{Index, Snapshot};
+use berth_placement::store::{Batch, Changes, CommitError, Store};
+use berth_placement::{Index, StateChange};
 
-use super::state_file::{StateError, StateReader, Written, write_state};
+use super::embedded::{EmbeddedStore, OpenError};
+use super::load::{StateError, load};
+use super::record;
+use super::state_file::{StateFileError, StateReader};
 
-const STATE: &str = "state.jsonl";
-const UNFINISHED: &str = "state.jsonl.new";
+const STORE: &str = "state.redb";
+const UNFINISHED: &str = "state.redb.new";
 const LOCK: &str = "lock";
+
+/// Where releases before the store kept the state. It is read when there is no store yet.
+const OLD_STATE: &str = "state.jsonl";
+
+/// Changes that are committed at a time when a whole state is written.
+const CHUNK: usize = 50_000;
 
 /// A folder with one state, held by one process.
 #[derive(Debug)]
@@ -35,13 +45,37 @@ pub enum DataError {
         /// The system's word.
         error: io::Error,
     },
-    /// The state cannot be read.
+    /// The store cannot be opened.
+    #[error("{path}: {error}")]
+    Open {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: Box<OpenError>,
+    },
+    /// The store takes no records.
+    #[error("{path}: {error}")]
+    Commit {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: Box<CommitError>,
+    },
+    /// What the store has is no state.
     #[error("{path}: {error}")]
     State {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: Box<StateError>,
+    },
+    /// A state file cannot be read.
+    #[error("{path}: {error}")]
+    StateFile {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        error: StateError,
+        error: Box<StateFileError>,
     },
 }
 
@@ -71,41 +105,113 @@ impl DataDir {
         }
     }
 
-    /// Whether a state was written already.
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Whether there is a state already.
     ///
     /// # Errors
     /// When the system cannot tell.
     pub fn has_state(&self) -> Result<bool, DataError> {
-        let path = self.folder.join(STATE);
-        path.try_exists().map_err(at(&path))
+        Ok(self.has(STORE)? || self.has(OLD_STATE)?)
     }
 
-    /// The state; `None` when none was written yet.
+    /// The state; `None` when there is none yet.
     ///
     /// # Errors
     /// A state that cannot be read, or that is not as it was written.
     pub fn load(&self) -> Result<Option<Index>, DataError> {
-        let path = self.folder.join(STATE);
+        if !self.has(STORE)? {
+            return self.load_old();
+        }
+        let (_, index) = self.open_store()?;
+        Ok(index)
+    }
+
+    /// Puts the state of an index that nobody changes in the place of the one before. After a crash at any moment there is the
+    /// one or the other.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn save(&self, index: &Index) -> Result<(), DataError> {
+        let unfinished = self.folder.join(UNFINISHED);
+        remove_if_there(&unfinished)?;
+        fill(&unfinished, index)?;
+        self.replace_store(&unfinished)
+    }
+
+    /// The store and the index it keeps. A new store is given what an earlier release kept here, or an empty index.
+    ///
+    /// # Errors
+    /// A state that cannot be read, or that is not as it was written; a file that cannot be written.
+    pub(super) fn open_for_service(&self) -> Result<(EmbeddedStore, Index), DataError> {
+        if !self.has(STORE)? {
+            let old = self.load_old()?;
+            if old.is_some() {
+                tracing::info!(folder = %self.folder.display(), "carrying the state over into the store");
+            }
+            self.save(&old.unwrap_or_else(Index::with_holders))?;
+        }
+        let (store, index) = self.open_store()?;
+        Ok((store, index.unwrap_or_else(Index::with_holders)))
+    }
+
+    /// The store, and the index it keeps.
+    fn open_store(&self) -> Result<(EmbeddedStore, Option<Index>), DataError> {
+        let path = self.folder.join(STORE);
+        let store = open(&path)?;
+        let (index, _) = load(&store).map_err(|error| DataError::State { path, error: error.into() })?;
+        Ok((store, index))
+    }
+
+    fn load_old(&self) -> Result<Option<Index>, DataError> {
+        let path = self.folder.join(OLD_STATE);
         let file = match File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(at(&path)(error)),
         };
         let index = Index::restore(StateReader::new(BufReader::with_capacity(1 << 20, file)));
-        index.map(Some).map_err(|error| DataError::State { path, error })
+        index.map(Some).map_err(|error| DataError::StateFile { path, error: error.into() })
     }
 
-    /// Puts a state in the place of the one before. After a crash at any moment there is the one or the other.
-    ///
-    /// # Errors
-    /// A file that cannot be written.
-    pub fn save(&self, snapshot: &Snapshot) -> Result<Written, DataError> {
-        let (state, unfinished) = (self.folder.join(STATE), self.folder.join(UNFINISHED));
-        let written = write_through(&unfinished, snapshot).map_err(at(&unfinished))?;
-        fs::rename(&unfinished, &state).map_err(at(&state))?;
-        sync(&self.folder)?;
-        Ok(written)
+    fn replace_store(&self, with: &Path) -> Result<(), DataError> {
+        let path = self.folder.join(STORE);
+        fs::rename(with, &path).map_err(at(&path))?;
+        remove_if_there(&self.folder.join(OLD_STATE))?;
+        sync(&self.folder)
     }
+
+    fn has(&self, file: &str) -> Result<bool, DataError> {
+        let path = self.folder.join(file);
+        path.try_exists().map_err(at(&path))
+    }
+}
+
+fn open(path: &Path) -> Result<EmbeddedStore, DataError> {
+    // redb makes files that everybody may read.
+    OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path).map_err(at(path))?;
+    EmbeddedStore::open(path).map_err(|error| DataError::Open { path: path.to_owned(), error: error.into() })
+}
+
+/// Writes a state into a new store.
+fn fill(path: &Path, index: &Index) -> Result<(), DataError> {
+    let store = open(path)?;
+    let failed = |error| DataError::Commit { path: path.to_owned(), error: Box::new(error) };
+    let snapshot = index.snapshot();
+    let changes: Vec<StateChange> = snapshot.changes().collect();
+    for chunk in changes.chunks(CHUNK) {
+        let mut batch = Changes::new();
+        chunk.iter().for_each(|change| record::enter(&mut batch, change.clone(), index));
+        store.commit(Batch { expected: Vec::new(), changes: batch }).map_err(failed)?;
+    }
+    // Last: without it, the rest is no state.
+    let (key, value) = record::format_record();
+    let changes = Changes::from([(key, Some(value))]);
+    store.commit(Batch { expected: Vec::new(), changes }).map(|_| ()).map_err(failed)
 }
 
 /// Makes the folder and those above it that are missing, down to the disk.
@@ -119,19 +225,16 @@ fn make(folder: &Path) -> Result<(), DataError> {
         .try_for_each(sync)
 }
 
+fn remove_if_there(path: &Path) -> Result<(), DataError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(path)(error)),
+        _ => Ok(()),
+    }
+}
+
 /// Brings a folder's list of files down to the disk.
 fn sync(folder: &Path) -> Result<(), DataError> {
     File::open(folder).and_then(|open| open.sync_all()).map_err(at(folder))
-}
-
-/// Writes the file, down to the disk.
-fn write_through(path: &Path, snapshot: &Snapshot) -> io::Result<Written> {
-    let file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path)?;
-    let mut out = BufWriter::with_capacity(1 << 20, file);
-    let written = write_state(&mut out, snapshot.records())?;
-    out.flush()?;
-    out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-    Ok(written)
 }
 
 fn at(path: &Path) -> impl FnOnce(io::Error) -> DataError {

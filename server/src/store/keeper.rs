@@ -1,63 +1,200 @@
-//! Saving the state of a running service, now and then and in the end.
+//! Keeping the state of a running service in a store, also through the store's failures.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use std::{io, thread};
 
-use berth_placement::Mark;
+use berth_placement::store::{Batch, Changes, CommitError, Store};
+use berth_placement::{Index, TopologyError};
 
+use super::committer::Committer;
 use super::data_dir::{DataDir, DataError};
-use crate::service::Service;
+use super::durability::{Durability, DurabilityMode};
+use super::embedded::EmbeddedStore;
+use super::queue::Queue;
+use super::record;
+use crate::service::{Access, Epoch, Options, Service, now};
+use crate::standard;
 
-/// Saves a service's state in a folder.
+/// How long to wait before a store that failed is opened again: at first, and at most.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+
+/// Keeps a service's state in a folder.
+///
+/// When the store fails (a full disk, most often), nothing that was not durable is told any more, and requests that wait for it
+/// fail. The store is opened again, and the service goes on with what it has. While it can be read but not written,
+/// reading requests are answered.
 pub struct Keeper {
-    service: Arc<Service>,
-    folder: DataDir,
-    /// How far the index had changed when it was last saved. Locked while it is being saved.
-    saved: Mutex<Option<Mark>>,
+    stop: Arc<Stop>,
+    thread: JoinHandle<()>,
+}
+
+/// A service that cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The folder or what is in it.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// There is no room for the standard names.
+    #[error(transparent)]
+    Full(#[from] TopologyError),
+    /// The system gives no thread.
+    #[error("cannot start the thread that keeps the state: {0}")]
+    Thread(io::Error),
+}
+
+/// The wish to stop.
+#[derive(Default)]
+struct Stop {
+    state: Mutex<Stopping>,
+    wished: Condvar,
+}
+
+#[derive(Default)]
+struct Stopping {
+    wished: bool,
+    /// What the changes pass through now.
+    queue: Option<Arc<Queue>>,
 }
 
 impl Keeper {
-    /// A keeper that has saved nothing yet.
-    #[must_use]
-    pub fn new(service: Arc<Service>, folder: DataDir) -> Self {
-        Self { service, folder, saved: Mutex::new(None) }
+    /// A service over the state of the folder.
+    ///
+    /// # Errors
+    /// A folder that holds no readable state, or cannot be written.
+    pub fn start(
+        folder: DataDir,
+        options: Options,
+        mode: DurabilityMode,
+    ) -> Result<(Arc<Service>, Self), StartError> {
+        let stop = Arc::new(Stop::default());
+        let (store, index) = folder.open_for_service()?;
+        let (epoch, committer) = begin(store, index, mode, &stop)?;
+        let service = Arc::new(Service::at(epoch, options));
+        let keeping = Keeping { folder, service: Arc::clone(&service), mode, stop: Arc::clone(&stop) };
+        let thread = thread::Builder::new().name("store".into()).spawn(move || keeping.run(committer));
+        Ok((service, Self { stop, thread: thread.map_err(StartError::Thread)? }))
     }
 
-    /// Saves every so often, for ever. What fails is logged and tried again the next time.
-    pub async fn run(self: Arc<Self>, every: Duration) {
+    /// Commits what is left, and closes the store.
+    pub fn stop(self) {
+        self.stop.wish();
+        if self.thread.join().is_err() {
+            tracing::error!("the thread that keeps the state panicked");
+        }
+    }
+}
+
+impl Stop {
+    fn wish(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.wished = true;
+        if let Some(queue) = &state.queue {
+            queue.close();
+        }
+        self.wished.notify_all();
+    }
+
+    /// This is what to close.
+    fn watch(&self, queue: &Arc<Queue>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.wished {
+            queue.close();
+        }
+        state.queue = Some(Arc::clone(queue));
+    }
+
+    /// Waits; returns whether it is time to stop.
+    fn pause(&self, time: Duration) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.wished.wait_timeout_while(state, time, |state| !state.wished);
+        waited.unwrap_or_else(PoisonError::into_inner).0.wished
+    }
+}
+
+/// An index whose changes go to the store from now on.
+fn begin(
+    store: EmbeddedStore,
+    index: Index,
+    mode: DurabilityMode,
+    stop: &Stop,
+) -> Result<(Epoch, Committer), TopologyError> {
+    let queue = Arc::new(Queue::default());
+    let index = Arc::new(index.recorded_by(Arc::<Queue>::clone(&queue)));
+    standard::add_to(&mut index.write_at(now()))?;
+    stop.watch(&queue);
+    let committer = Committer::new(Arc::clone(&index), Arc::clone(&queue), Arc::new(store));
+    let durability = Durability::new(queue, committer.progress(), mode);
+    Ok((Epoch { index, access: Access::Durable(durability) }, committer))
+}
+
+struct Keeping {
+    folder: DataDir,
+    service: Arc<Service>,
+    mode: DurabilityMode,
+    stop: Arc<Stop>,
+}
+
+impl Keeping {
+    fn run(self, mut committer: Committer) {
         loop {
-            tokio::time::sleep(every).await;
-            let keeper = Arc::clone(&self);
-            let saving = tokio::task::spawn_blocking(move || keeper.save());
-            match saving.await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::error!(%error, "the state could not be saved"),
-                Err(error) => tracing::error!(%error, "saving the state broke off"),
+            let note = |records, took| self.service.metrics.note_commit(records, took);
+            let ended = catch_unwind(AssertUnwindSafe(|| committer.run(note)));
+            let reason = match ended {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "the store panicked".to_owned(),
+            };
+            tracing::error!(
+                reason,
+                "changes cannot be made durable; those that were not told are taken back"
+            );
+            self.service.metrics.note_store_failure();
+            let index = Arc::clone(&self.service.epoch().index);
+            self.service.enter(Epoch { index, access: Access::Down(reason.as_str().into()) });
+            committer.fail(&reason);
+            drop(committer);
+            match self.begin_again() {
+                Some(next) => committer = next,
+                None => return,
             }
         }
     }
 
-    /// Saves what there is, if anything has changed since the last time.
-    ///
-    /// # Errors
-    /// A file that cannot be written.
-    pub fn save(&self) -> Result<(), DataError> {
-        let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
-        let mark = self.service.index.mark();
-        if *saved == Some(mark) {
-            return Ok(());
+    /// Opens the store again, as often as it takes; nothing when it is time to stop.
+    fn begin_again(&self) -> Option<Committer> {
+        let (mut pause, longest) = PAUSE;
+        while !self.stop.pause(pause) {
+            match self.try_again() {
+                Ok((epoch, committer)) => {
+                    self.service.enter(epoch);
+                    tracing::info!("the store works again");
+                    return Some(committer);
+                }
+                Err(reason) => tracing::warn!(reason, "the store does not work yet"),
+            }
+            pause = (2 * pause).min(longest);
         }
-        #[expect(clippy::disallowed_methods, reason = "for the log only")]
-        let start = Instant::now();
-        let snapshot = self.service.index.snapshot();
-        let held_up = start.elapsed();
-        let outcome = self.folder.save(&snapshot);
-        self.service.metrics.note_save(outcome.is_ok(), start.elapsed());
-        let written = outcome?;
-        *saved = Some(mark);
-        let (took, held_up) = (start.elapsed().as_secs_f64(), held_up.as_secs_f64());
-        let (providers, consumers) = (snapshot.providers(), snapshot.consumers());
-        tracing::info!(providers, consumers, bytes = written.bytes, took, held_up, "saved the state");
-        Ok(())
+        None
     }
+
+    fn try_again(&self) -> Result<(Epoch, Committer), String> {
+        let (store, index) = self.folder.open_for_service().map_err(|error| error.to_string())?;
+        if let Err(error) = probe(&store) {
+            let reason = error.to_string();
+            let access = Access::ReadOnly(reason.as_str().into());
+            self.service.enter(Epoch { index: Arc::new(index), access });
+            return Err(reason);
+        }
+        begin(store, index, self.mode, &self.stop).map_err(|error| error.to_string())
+    }
+}
+
+/// Writes what is there already.
+fn probe(store: &dyn Store) -> Result<(), CommitError> {
+    let (key, value) = record::format_record();
+    let changes = Changes::from([(key, Some(value))]);
+    store.commit(Batch { expected: Vec::new(), changes }).map(|_| ())
 }

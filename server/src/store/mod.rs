@@ -1,11 +1,26 @@
-//! State that outlives the process: one file that holds everything, written anew as a whole.
+//! State that outlives the process.
+//!
+//! Every change of the index goes through a queue to a thread that makes whatever waits durable as one commit of the store
+//! (group commit). Answers wait for it. docs/durability.md says what that promises.
 
+mod committer;
 mod data_dir;
+mod durability;
+mod embedded;
 mod keeper;
 mod line;
+mod load;
+mod message;
+mod queue;
+mod record;
 mod state_file;
 
+pub use committer::{Committer, Progress};
 pub use data_dir::{DataDir, DataError};
-pub use keeper::Keeper;
-pub use state_file::{StateError, StateReader, Written, write_state};
+pub use durability::{Durability, DurabilityMode};
+pub use embedded::{EmbeddedStore, OpenError};
+pub use keeper::{Keeper, StartError};
+pub use load::{StateError, load};
+pub use queue::{Group, Queue};
+pub use state_file::{StateFileError, StateReader, Written, write_state};
 pub(crate) use state_file::{hex, record_text};

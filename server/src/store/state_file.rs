@@ -21,7 +21,7 @@ pub struct Written {
 
 /// A state file that cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub enum StateError {
+pub enum StateFileError {
     /// The system's word.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -109,12 +109,12 @@ impl<R: BufRead> StateReader<R> {
     }
 
     /// The next record; `None` after the last line, when everything before it is as it was written.
-    fn read(&mut self) -> Result<Option<Record>, StateError> {
+    fn read(&mut self) -> Result<Option<Record>, StateFileError> {
         loop {
             let line = self.read_line()?;
             match &line {
                 Line::BerthState(Header { version }) if *version != VERSION => {
-                    return Err(StateError::Version(*version));
+                    return Err(StateFileError::Version(*version));
                 }
                 Line::BerthState(_) if self.line == 1 => {}
                 _ if self.line == 1 => return Err(self.problem("this is no state of Berth")),
@@ -129,21 +129,21 @@ impl<R: BufRead> StateReader<R> {
         }
     }
 
-    fn read_line(&mut self) -> Result<Line, StateError> {
+    fn read_line(&mut self) -> Result<Line, StateFileError> {
         self.text.clear();
         self.line += 1;
         self.input.read_until(b'\n', &mut self.text)?;
         if !self.text.ends_with(b"\n") {
-            return Err(StateError::Incomplete);
+            return Err(StateFileError::Incomplete);
         }
         serde_json::from_slice(&self.text).map_err(|error| self.problem(&error.to_string()))
     }
 
-    fn finish(&mut self, end: &End) -> Result<(), StateError> {
+    fn finish(&mut self, end: &End) -> Result<(), StateFileError> {
         // The first line and this one tell no record.
         let is_whole = end.records + 2 == self.line && end.sha256 == hex(&self.sha256.finalize_reset());
         if !is_whole {
-            return Err(StateError::Damaged);
+            return Err(StateFileError::Damaged);
         }
         match self.input.fill_buf()? {
             [] => Ok(()),
@@ -151,13 +151,13 @@ impl<R: BufRead> StateReader<R> {
         }
     }
 
-    fn problem(&self, problem: &str) -> StateError {
-        StateError::Line { line: self.line, problem: problem.to_owned() }
+    fn problem(&self, problem: &str) -> StateFileError {
+        StateFileError::Line { line: self.line, problem: problem.to_owned() }
     }
 }
 
 impl<R: BufRead> Iterator for StateReader<R> {
-    type Item = Result<Record, StateError>;
+    type Item = Result<Record, StateFileError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.ended {

@@ -113,7 +113,8 @@ fn the_body_of_a_stranger_is_not_waited_for() {
 fn names_are_bounded() {
     let server = Running::new();
     let mut client = server.client();
-    let mut writer = server.service.index().write();
+    let index = server.service.index();
+    let mut writer = index.write();
     for number in writer.topology().traits().len()..(1 << 16) - 1 {
         writer.trait_named(&format!("CUSTOM_{number}"));
     }

@@ -1,0 +1,57 @@
+//! Answers wait until what they tell is durable.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::committer::Progress;
+use super::queue::Queue;
+
+/// What an acknowledged change has survived.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DurabilityMode {
+    /// It is on disk: nothing that was told is ever lost.
+    #[default]
+    Strict,
+    /// It is on its way to the disk: a crash of the process or the machine may lose the last of what was told, at most
+    /// [`BEHIND`] changes. What is left is a state that was.
+    Relaxed,
+}
+
+/// Changes that may be on their way when answers do not wait for the disk.
+pub(super) const BEHIND: u64 = 10_000;
+
+/// How far an index is durable, for the answers that are made of it.
+pub struct Durability {
+    queue: Arc<Queue>,
+    progress: watch::Receiver<Progress>,
+    mode: DurabilityMode,
+}
+
+impl Durability {
+    /// For an index whose changes pass through the queue.
+    #[must_use]
+    pub const fn new(queue: Arc<Queue>, progress: watch::Receiver<Progress>, mode: DurabilityMode) -> Self {
+        Self { queue, progress, mode }
+    }
+
+    /// Waits until everything that can be seen in the index by now may be told.
+    ///
+    /// # Errors
+    /// Why it never will be durable.
+    pub async fn settled(&self) -> Result<(), Arc<str>> {
+        let needed = match self.mode {
+            DurabilityMode::Strict => self.queue.begun(),
+            DurabilityMode::Relaxed => self.queue.begun().saturating_sub(BEHIND),
+        };
+        if self.progress.borrow().reached() >= needed {
+            return Ok(());
+        }
+        let settles = |progress: &Progress| progress.is_failed() || progress.reached() >= needed;
+        match self.progress.clone().wait_for(settles).await.as_deref() {
+            Ok(Progress::Failed(reached, reason)) if *reached < needed => Err(Arc::clone(reason)),
+            Ok(_) => Ok(()),
+            Err(_) => Err("the service has ended".into()),
+        }
+    }
+}

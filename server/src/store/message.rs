@@ -1,0 +1,116 @@
+//! The values of records, as protobuf messages. This is format 1.
+//!
+//! Rules for who changes them:
+//! - A field keeps its number and its meaning for ever. The number of a field that is gone is not used again.
+//! - A new field gets a new number, and its absence means what was so before there was the field. Older releases do not see
+//!   it, and lose it when they write the record anew. Where that may not be, the change is a new format.
+//! - A new format gets a new number and a migration from the one before (`migrations.rs`). A release reads formats up to its
+//!   own, and no later ones.
+
+/// What a store says of itself.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Format {
+    #[prost(uint32, tag = "1")]
+    pub(super) version: u32,
+    /// The release that wrote it: for people.
+    #[prost(string, tag = "2")]
+    pub(super) written_by: String,
+}
+
+/// A resource class or a trait.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Name {
+    #[prost(string, tag = "1")]
+    pub(super) name: String,
+    /// Microseconds since 1970, as all times here.
+    #[prost(uint64, tag = "2")]
+    pub(super) since: u64,
+}
+
+/// A resource provider beside what it has.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Provider {
+    /// 16 bytes, as all UUIDs here.
+    #[prost(bytes = "vec", tag = "1")]
+    pub(super) uuid: Vec<u8>,
+    #[prost(string, tag = "2")]
+    pub(super) name: String,
+    /// The row of the provider it stands below.
+    #[prost(uint32, optional, tag = "3")]
+    pub(super) parent: Option<u32>,
+    /// Numbers of traits.
+    #[prost(uint32, repeated, tag = "4")]
+    pub(super) traits: Vec<u32>,
+    #[prost(bytes = "vec", repeated, tag = "5")]
+    pub(super) aggregates: Vec<Vec<u8>>,
+}
+
+/// All that a provider has.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Inventories {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) inventories: Vec<Inventory>,
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub(super) struct Inventory {
+    /// The number of the class.
+    #[prost(uint32, tag = "1")]
+    pub(super) class: u32,
+    #[prost(uint32, tag = "2")]
+    pub(super) total: u32,
+    #[prost(uint32, tag = "3")]
+    pub(super) reserved: u32,
+    #[prost(uint32, tag = "4")]
+    pub(super) min_unit: u32,
+    #[prost(uint32, tag = "5")]
+    pub(super) max_unit: u32,
+    #[prost(uint32, tag = "6")]
+    pub(super) step_size: u32,
+    #[prost(double, tag = "7")]
+    pub(super) allocation_ratio: f64,
+}
+
+/// How often a provider was changed.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub(super) struct Count {
+    #[prost(uint64, tag = "1")]
+    pub(super) generation: u64,
+    #[prost(uint64, tag = "2")]
+    pub(super) changed_at: u64,
+}
+
+/// A consumer and what it holds.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Consumer {
+    #[prost(uint64, tag = "1")]
+    pub(super) generation: u64,
+    #[prost(uint64, tag = "2")]
+    pub(super) written_at: u64,
+    #[prost(message, optional, tag = "3")]
+    pub(super) owner: Option<Owner>,
+    #[prost(message, repeated, tag = "4")]
+    pub(super) allocations: Vec<Allocation>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Owner {
+    #[prost(string, tag = "1")]
+    pub(super) project: String,
+    #[prost(string, tag = "2")]
+    pub(super) user: String,
+    #[prost(string, optional, tag = "3")]
+    pub(super) consumer_type: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub(super) struct Allocation {
+    /// The row of the provider.
+    #[prost(uint32, tag = "1")]
+    pub(super) row: u32,
+    /// The number of the class.
+    #[prost(uint32, tag = "2")]
+    pub(super) class: u32,
+    #[prost(uint32, tag = "3")]
+    pub(super) amount: u32,
+}

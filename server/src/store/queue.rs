@@ -1,0 +1,141 @@
+//! Changes on their way to the store.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use berth_placement::{Recorder, StateChange, Ticket};
+
+/// The changes of an index that no group has taken yet, in order.
+#[derive(Default)]
+pub struct Queue {
+    state: Mutex<State>,
+    /// Signalled when there is something to take, or nobody will add to it.
+    grown: Condvar,
+    begun: AtomicU64,
+}
+
+#[derive(Default)]
+struct State {
+    changes: Vec<StateChange>,
+    /// Changes below have ended.
+    low: u64,
+    /// Of the changes from `low` on, whether they have ended.
+    ended: VecDeque<bool>,
+    /// What a group was told last.
+    told: u64,
+    closed: bool,
+}
+
+/// What is committed as one.
+#[derive(Debug, Default, PartialEq)]
+pub struct Group {
+    /// In order.
+    pub changes: Vec<StateChange>,
+    /// With these, all changes that had begun before this one will have been committed as a whole.
+    pub complete: u64,
+}
+
+impl Queue {
+    /// How many changes have begun. Whoever has seen something of a change, sees it counted here.
+    #[must_use]
+    pub fn begun(&self) -> u64 {
+        self.begun.load(Ordering::Acquire)
+    }
+
+    /// What there is to commit; nothing when all is told.
+    #[must_use]
+    pub fn take(&self) -> Option<Group> {
+        self.state().take()
+    }
+
+    /// [`Self::take`], as soon as there is something; nothing when there is none and the queue is closed.
+    #[must_use]
+    pub fn wait(&self) -> Option<Group> {
+        let mut state = self.state();
+        loop {
+            let group = state.take();
+            if group.is_some() || state.closed {
+                return group;
+            }
+            state = self.grown.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// No more will come.
+    pub fn close(&self) {
+        self.state().closed = true;
+        self.grown.notify_all();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing in here panics halfway.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn take(&mut self) -> Option<Group> {
+        if self.changes.is_empty() && self.told == self.low {
+            return None;
+        }
+        self.told = self.low;
+        Some(Group { changes: std::mem::take(&mut self.changes), complete: self.low })
+    }
+}
+
+impl Recorder for Queue {
+    fn begin(&self) -> Ticket {
+        let mut state = self.state();
+        let ticket = state.low + state.ended.len() as u64;
+        state.ended.push_back(false);
+        self.begun.store(ticket + 1, Ordering::Release);
+        Ticket(ticket)
+    }
+
+    fn record(&self, changes: Vec<StateChange>) {
+        self.state().changes.extend(changes);
+    }
+
+    fn end(&self, ticket: Ticket) {
+        let mut state = self.state();
+        let place = usize::try_from(ticket.0 - state.low).expect("few changes are under way");
+        state.ended[place] = true;
+        while state.ended.front() == Some(&true) {
+            state.ended.pop_front();
+            state.low += 1;
+        }
+        drop(state);
+        self.grown.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use berth_placement::Row;
+
+    use super::*;
+
+    #[test]
+    fn a_group_is_complete_up_to_the_first_change_under_way() {
+        let queue = Queue::default();
+        let (first, second) = (queue.begin(), queue.begin());
+        assert_eq!((queue.begun(), queue.take()), (2, None));
+        queue.record(vec![StateChange::Counted(Row(2))]);
+        queue.end(second);
+        let group = queue.take().unwrap();
+        assert_eq!(group, Group { changes: vec![StateChange::Counted(Row(2))], complete: 0 });
+        assert_eq!(queue.take(), None);
+        queue.end(first);
+        assert_eq!(queue.take(), Some(Group { changes: vec![], complete: 2 }));
+    }
+
+    #[test]
+    fn a_closed_queue_is_emptied_first() {
+        let queue = Queue::default();
+        queue.end(queue.begin());
+        queue.close();
+        assert_eq!(queue.wait().map(|group| group.complete), Some(1));
+        assert_eq!(queue.wait(), None);
+    }
+}
