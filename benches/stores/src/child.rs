@@ -13,6 +13,8 @@ pub struct Read {
     pub open: Duration,
     pub total: Duration,
     pub memory: u64,
+    /// Processor seconds: what the time would be on an idle machine whose disk costs nothing.
+    pub processor: f64,
 }
 
 /// Commits batches until it is killed and prints the number of each when the store says it is there.
@@ -38,7 +40,14 @@ pub fn read(setup: &Setup) -> Result<()> {
     store.stream(&mut |key, value| digest.add(key, value))?;
     let total = start.elapsed();
     let memory = crate::machine::peak_memory()?;
-    println!("{} {} {} {} {memory}", digest.records, digest.sum, open.as_nanos(), total.as_nanos());
+    let processor = (crate::machine::processor_seconds()? * 1e9) as u64;
+    println!(
+        "{} {} {} {} {memory} {processor}",
+        digest.records,
+        digest.sum,
+        open.as_nanos(),
+        total.as_nanos()
+    );
     store.close()
 }
 
@@ -62,18 +71,21 @@ pub fn read_apart(setup: &Setup) -> Result<Read> {
     let output = command("read", setup)?.output()?;
     if !output.status.success() {
         let errors = String::from_utf8_lossy(&output.stderr);
-        let panic = errors.lines().find(|line| line.contains("panicked")).map(str::to_owned);
-        bail!(
-            "{}; {}",
-            output.status,
-            panic.or(errors.lines().last().map(str::to_owned)).unwrap_or_default()
-        );
+        let panic = errors.lines().find(|line| line.contains("panicked"));
+        let last = errors.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+        match (panic, output.status.code()) {
+            (Some(_), _) => bail!("PANICKED"),
+            (None, None) => bail!("DIED: {}", output.status),
+            (None, Some(_)) => bail!("refused: {}", last.trim()),
+        }
     }
     let text = String::from_utf8(output.stdout)?;
     let numbers: Vec<u64> = text.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
-    let [records, sum, open, total, memory] = numbers[..] else { bail!("the reader said {text:?}") };
+    let [records, sum, open, total, memory, processor] = numbers[..] else {
+        bail!("the reader said {text:?}")
+    };
     let (open, total) = (Duration::from_nanos(open), Duration::from_nanos(total));
-    Ok(Read { digest: Digest { records, sum }, open, total, memory })
+    Ok(Read { digest: Digest { records, sum }, open, total, memory, processor: processor as f64 / 1e9 })
 }
 
 fn command(name: &str, setup: &Setup) -> Result<Command> {

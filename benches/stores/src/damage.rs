@@ -24,10 +24,12 @@ enum Damage {
     Flip(f64),
 }
 
-/// The store's states batch by batch, and its files after the last.
+/// The store's states batch by batch, from empty on, and its files after the last.
 struct Specimen {
     states: Vec<Digest>,
     directory: PathBuf,
+    newest: PathBuf,
+    largest: PathBuf,
 }
 
 /// Damages copies of a store whose writer was killed, and of one that was closed, and counts how each was taken.
@@ -42,7 +44,11 @@ pub fn damage(setup: &Setup, flips: u32) -> Result<()> {
             println!("| {} | {left_by} | {what} | {outcomes} |", setup.store.name());
             Ok(())
         };
-        report("nothing", &[Damage::Cut(0)], true)?;
+        report(
+            &format!("none (newest {}, largest {})", specimen.newest.display(), specimen.largest.display()),
+            &[Damage::Cut(0)],
+            true,
+        )?;
         report("newest file cut by 1, 100 B, 1, 4, 16 blocks", &tail.map(Damage::Cut), true)?;
         report("newest file's last 1, 100 B, 1, 4, 16 blocks zero", &tail.map(Damage::Zero), true)?;
         let places: Vec<Damage> =
@@ -57,13 +63,12 @@ impl Specimen {
     fn make(setup: &Setup, killed: bool) -> Result<Self> {
         setup.clear()?;
         let mut store = setup.open()?;
-        Fleet::preload(&mut *store, 2_000, 50_000)?;
+        let mut states = Fleet::preload(&mut *store, 2_000, 50_000)?;
         store.close()?;
         let store = setup.open()?;
         let mut fleet = Fleet::load(&*store, SEED)?;
         store.close()?;
         let promised = child::write_and_kill(setup, SEED, BATCH, Duration::from_millis(700))?;
-        let mut states = vec![fleet.digest()];
         for _ in 0..=promised {
             fleet.batch(BATCH);
             states.push(fleet.digest());
@@ -71,17 +76,20 @@ impl Specimen {
         if !killed {
             setup.open()?.close()?;
         }
+        let relative = |file: PathBuf| file.strip_prefix(&setup.directory).map(Path::to_owned);
+        let newest = relative(pick(&setup.directory, |file| Ok(fs::metadata(file)?.modified()?))?)?;
+        let largest = relative(pick(&setup.directory, |file| Ok(fs::metadata(file)?.len()))?)?;
         let directory = setup.directory.with_extension("specimen");
         machine::copy(&setup.directory, &directory)?;
-        Ok(Self { states, directory })
+        Ok(Self { states, directory, newest, largest })
     }
 
     fn outcomes(&self, setup: &Setup, damages: &[Damage], newest: bool) -> Result<String> {
         let mut counts: BTreeMap<String, u32> = BTreeMap::new();
         for &damage in damages {
             machine::copy(&self.directory, &setup.directory)?;
-            let target = if newest { newest_file(&self.directory)? } else { largest_file(&self.directory)? };
-            damage.inflict(&setup.directory.join(target.strip_prefix(&self.directory)?))?;
+            let target = if newest { &self.newest } else { &self.largest };
+            damage.inflict(&setup.directory.join(target))?;
             *counts.entry(self.judge(setup)).or_default() += 1;
         }
         Ok(counts
@@ -94,7 +102,7 @@ impl Specimen {
     /// The last state is of a batch that may have been under way when the writer was killed.
     fn judge(&self, setup: &Setup) -> String {
         let read = match child::read_apart(setup) {
-            Err(error) => return format!("refused ({error:#})"),
+            Err(error) => return without_numbers(&format!("{error:#}")),
             Ok(read) => read.digest,
         };
         let acknowledged = self.states.len() - 2;
@@ -102,7 +110,7 @@ impl Specimen {
             Some(state) if state >= acknowledged => "intact".to_owned(),
             Some(state) if acknowledged - state <= 2 => "SILENTLY without the last 1 or 2 batches".to_owned(),
             Some(_) => "SILENTLY without more of the last batches".to_owned(),
-            None => "SILENTLY WRONG".to_owned(),
+            None => "SILENTLY WRONG: a state that never was".to_owned(),
         }
     }
 }
@@ -110,8 +118,9 @@ impl Specimen {
 impl Damage {
     fn inflict(self, path: &Path) -> Result<()> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
-        let length = file.metadata()?.len();
+        let length = written_length(path)?;
         match self {
+            Damage::Cut(0) => {}
             Damage::Cut(bytes) => file.set_len(length.saturating_sub(bytes))?,
             Damage::Zero(bytes) => {
                 let bytes = bytes.min(length);
@@ -128,12 +137,15 @@ impl Damage {
     }
 }
 
-fn newest_file(directory: &Path) -> Result<PathBuf> {
-    pick(directory, |path| Ok(fs::metadata(path)?.modified()?))
+/// Files are made longer in advance; damage to what was never written would prove nothing.
+fn written_length(path: &Path) -> Result<u64> {
+    let bytes = fs::read(path)?;
+    Ok(bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1))
 }
 
-fn largest_file(directory: &Path) -> Result<PathBuf> {
-    pick(directory, |path| Ok(fs::metadata(path)?.len()))
+/// Messages that differ only in numbers count as one.
+fn without_numbers(text: &str) -> String {
+    text.replace(|character: char| character.is_ascii_digit(), "").replace("()", "")
 }
 
 fn pick<K: Ord>(directory: &Path, key: impl Fn(&Path) -> Result<K>) -> Result<PathBuf> {

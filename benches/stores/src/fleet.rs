@@ -29,22 +29,29 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Writes providers with their generations, and consumers on random hosts, into an empty store.
-    pub fn preload(store: &mut dyn Store, providers: u32, consumers: u32) -> Result<()> {
-        let mut fleet =
-            Self { generations: Vec::new(), live: Vec::new(), digest: Digest::default(), drawn: 0, seed: PRELOAD_SEED };
-        let mut changes = Vec::new();
+    /// Writes providers with their generations, and consumers on random hosts, into an empty store. What it holds
+    /// after each batch.
+    pub fn preload(store: &mut dyn Store, providers: u32, consumers: u32) -> Result<Vec<Digest>> {
+        let mut fleet = Self {
+            generations: Vec::new(),
+            live: Vec::new(),
+            digest: Digest::default(),
+            drawn: 0,
+            seed: PRELOAD_SEED,
+        };
+        let (mut changes, mut states) = (Vec::new(), vec![Digest::default()]);
         for row in 0..providers {
             fleet.generations.push(0);
             changes.push(Change::Put(uuid_key(PROVIDER, row.into()), filler(row.into(), PROVIDER_BYTES)));
             changes.push(fleet.generation(row));
-            commit_when(&mut changes, PRELOAD_BATCH, store)?;
+            write_when(&mut changes, PRELOAD_BATCH, store, &mut states)?;
         }
         for _ in 0..consumers {
             changes.push(fleet.claim()[0].clone());
-            commit_when(&mut changes, PRELOAD_BATCH, store)?;
+            write_when(&mut changes, PRELOAD_BATCH, store, &mut states)?;
         }
-        commit_when(&mut changes, 1, store)
+        write_when(&mut changes, 1, store, &mut states)?;
+        Ok(states)
     }
 
     /// The fleet that a store holds.
@@ -137,11 +144,24 @@ impl Consumer {
     }
 }
 
-fn commit_when(changes: &mut Vec<Change>, length: usize, store: &mut dyn Store) -> Result<()> {
-    if changes.len() >= length {
-        store.commit(&std::mem::take(changes))?;
+/// Commits puts of new keys when there are enough of them.
+fn write_when(
+    changes: &mut Vec<Change>,
+    length: usize,
+    store: &mut dyn Store,
+    states: &mut Vec<Digest>,
+) -> Result<()> {
+    if changes.len() < length {
+        return Ok(());
     }
-    Ok(())
+    let mut digest = states.last().copied().unwrap_or_default();
+    for change in changes.iter() {
+        if let Change::Put(key, value) = change {
+            digest.add(key, value);
+        }
+    }
+    states.push(digest);
+    store.commit(&std::mem::take(changes))
 }
 
 /// Kind and 16 bytes that look random; the last eight are the id.

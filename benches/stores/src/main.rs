@@ -59,6 +59,9 @@ enum Command {
         /// For each size of batch
         #[arg(long, default_value_t = 4.0)]
         seconds: f64,
+        /// How often to try again for a lap in which nobody else used the processors
+        #[arg(long, default_value_t = 6)]
+        attempts: u32,
     },
     /// Size and time of a restart: after a clean close, after kill -9, after compaction
     Restarts {
@@ -127,8 +130,8 @@ fn main() -> Result<()> {
             println!("{} a second, p50 {p50:?}, p99 {p99:?}", times.len() / 5);
             Ok(())
         }
-        Command::Commits { setup, size, seconds } => {
-            rates::commits(&setup, size.providers, size.consumers, seconds)
+        Command::Commits { setup, size, seconds, attempts } => {
+            rates::commits(&setup, size.providers, size.consumers, seconds, attempts)
         }
         Command::Restarts { setup, size, cycles } => {
             rates::restarts(&setup, size.providers, size.consumers, cycles)
