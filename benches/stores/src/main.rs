@@ -1,4 +1,6 @@
 //! Embedded stores held against each other under Berth's load. See README.md.
+#![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock, and waits")]
+
 mod child;
 mod damage;
 mod digest;
