@@ -74,7 +74,7 @@ impl Fleet {
 
     /// The next claims and releases, half and half, each with its host's new generation.
     pub fn batch(&mut self, operations: usize) -> Vec<Change> {
-        let claim_next = |fleet: &mut Self| fleet.live.is_empty() || fleet.draw() % 2 == 0;
+        let claim_next = |fleet: &mut Self| fleet.live.is_empty() || fleet.draw().is_multiple_of(2);
         (0..operations).flat_map(|_| if claim_next(self) { self.claim() } else { self.release() }).collect()
     }
 
