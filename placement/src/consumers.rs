@@ -63,6 +63,8 @@ pub struct Consumer {
     pub generation: u64,
     /// When its allocations were written.
     pub written_at: Timestamp,
+    /// The number of this entry among all that were ever made, if a recorder is told of them; 0 else.
+    pub serial: u64,
     /// The server group it joined. That may have been removed since.
     pub(crate) group: Option<Arc<Group>>,
 }
@@ -82,7 +84,7 @@ impl Consumer {
         generation: u64,
         written_at: Timestamp,
     ) -> Self {
-        Self { allocations, owner, generation, written_at, group: None }
+        Self { allocations, owner, generation, written_at, serial: 0, group: None }
     }
 
     /// A consumer that was just given the allocations, of which nothing else is known.
@@ -119,14 +121,13 @@ impl Consumers {
     pub(crate) fn add<E>(
         &self,
         consumer: ConsumerId,
-        allocations: &[Allocation],
-        reserve: impl FnOnce() -> Result<(), E>,
+        reserve: impl FnOnce() -> Result<Consumer, E>,
     ) -> Option<Result<(), E>> {
         use std::collections::hash_map::Entry;
         match self.write(shard_of(consumer)).entry(consumer) {
             Entry::Occupied(_) => None,
-            Entry::Vacant(entry) => Some(reserve().map(|()| {
-                entry.insert(Consumer::holding(allocations));
+            Entry::Vacant(entry) => Some(reserve().map(|consumer| {
+                entry.insert(consumer);
             })),
         }
     }

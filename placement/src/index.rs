@@ -1,6 +1,7 @@
 //! The index: ledger, topology, consumers and change journal as one.
 
 use std::hash::BuildHasherDefault;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -36,6 +37,8 @@ pub struct Index {
     pub(crate) groups: Groups,
     journal: Journal,
     pub(crate) recorder: Option<Arc<dyn Recorder>>,
+    /// The serial of the latest entry of a consumer.
+    pub(crate) serials: AtomicU64,
     writer: Mutex<()>,
     pub(crate) by_uuid: Lookup<Uuid>,
     pub(crate) by_name: Lookup<Arc<str>>,
@@ -145,16 +148,19 @@ impl Index {
     pub fn claim(&self, consumer: ConsumerId, allocations: &[Allocation]) -> Result<(), ClaimError> {
         let recording = self.recording();
         let mut held = false;
-        let reserved = self.consumers.add(consumer, allocations, || {
+        let reserved = self.consumers.add(consumer, || {
             self.ledger.look(allocations)?;
             held = true;
             self.ledger.reserve(allocations)?;
+            let mut entry = Consumer::holding(allocations);
             if let Some(holders) = &self.holders {
-                holders.replace(consumer, None, &Consumer::holding(allocations));
+                holders.replace(consumer, None, &entry);
             }
-            recording
-                .record(|| consumer_changes(consumer, Some(Consumer::holding(allocations)), allocations));
-            Ok::<_, Refusal>(())
+            recording.record(|| {
+                entry.serial = self.next_serial();
+                consumer_changes(consumer, None, Some(&entry), allocations)
+            });
+            Ok::<_, Refusal>(entry)
         });
         drop(recording);
         if held {
@@ -173,7 +179,7 @@ impl Index {
         let mut locked = self.consumers.lock([consumer]);
         let held = locked.remove(consumer).ok_or(UnknownConsumer(consumer))?;
         self.ledger.bump_generations(&held.allocations);
-        recording.record(|| consumer_changes(consumer, None, &held.allocations));
+        recording.record(|| consumer_changes(consumer, Some(&held), None, &held.allocations));
         if let Some(holders) = &self.holders {
             holders.remove(consumer, &held);
         }
@@ -215,6 +221,11 @@ impl Index {
     #[must_use]
     pub fn changed_at(&self, row: Row) -> Timestamp {
         self.ledger.changed_at(row)
+    }
+
+    /// The serial of one more entry of a consumer.
+    pub(crate) fn next_serial(&self) -> u64 {
+        self.serials.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// The topology's next version, for everybody.

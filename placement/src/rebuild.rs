@@ -1,10 +1,11 @@
 //! Making an index again of what a [`Recorder`](crate::Recorder) took down, with every number as it was.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use uuid::Uuid;
 
-use crate::consumers::{Consumer, ConsumerId};
+use crate::consumers::{Consumer, ConsumerId, Owner};
 use crate::ids::{ClassId, Row, Timestamp, TraitId};
 use crate::index::Index;
 use crate::inventory::Inventory;
@@ -73,7 +74,7 @@ impl Index {
     }
 
     /// Puts back a consumer with what it holds, also where that is more than the capacity, as it can be after an
-    /// inventory shrank. Several threads may do so at once.
+    /// inventory shrank. Several threads may do so at once. Consumers of one owner should share it ([`Index::share`]).
     ///
     /// # Errors
     /// A consumer that is there already, or that holds something of which there is no inventory.
@@ -83,22 +84,25 @@ impl Index {
             let (row, class) = (held.row, held.class);
             return Err(RebuildError::NoInventory { consumer: id.into(), row, class });
         }
+        self.serials.fetch_max(consumer.serial, Ordering::Relaxed);
         let mut locked = self.consumers.lock([id]);
         if locked.get(id).is_some() {
             return Err(RebuildError::ConsumerTwice(id.into()));
         }
         self.ledger.take_unasked(&consumer.allocations);
-        let owner = consumer.owner;
-        let owner = match &self.holders {
-            Some(holders) => owner.map(|owner| holders.share(&owner)),
-            None => owner,
-        };
-        let consumer = Consumer { owner, ..consumer };
         if let Some(holders) = &self.holders {
             holders.replace(id, None, &consumer);
         }
         locked.insert(id, consumer);
         Ok(())
+    }
+}
+
+impl Index {
+    /// The one copy of an owner that consumers of an index with holders share.
+    #[must_use]
+    pub fn share(&self, owner: &Arc<Owner>) -> Arc<Owner> {
+        self.holders.as_ref().map_or_else(|| Arc::clone(owner), |holders| holders.share(owner))
     }
 }
 
@@ -153,7 +157,20 @@ impl Rebuild<'_> {
         outcome.map(|_| ()).map_err(|error| RebuildError::Provider { row, error })
     }
 
-    /// Puts back how often a provider was changed, and when the last time.
+    /// Puts back how many rows were ever used, so that none is given to another provider.
+    ///
+    /// # Errors
+    /// A number beyond the limit.
+    pub fn rows(&mut self, rows: u32) -> Result<(), RebuildError> {
+        if rows as usize > Ledger::MAX_ROWS {
+            return Err(RebuildError::Beyond { what: "row", number: rows.into() });
+        }
+        self.writer.put_back_rows(rows as usize);
+        Ok(())
+    }
+
+    /// Puts back how often a provider was changed, and when the last time. Of several such, the largest numbers count; one
+    /// of a provider that is not there does not.
     pub fn counted(&mut self, row: Row, generation: u64, changed_at: Timestamp) {
         self.counted.push((row, generation, changed_at));
     }
@@ -171,12 +188,10 @@ impl Rebuild<'_> {
         drop(self.writer);
         let topology = index.topology();
         for (row, generation, changed_at) in self.counted {
-            if topology.provider(row).is_none() {
-                let error = TopologyError::UnknownProvider(row);
-                return Err(RebuildError::Provider { row, error });
+            if topology.provider(row).is_some() {
+                index.ledger.raise_generation(row, generation);
+                index.ledger.set_changed_at(row, changed_at);
             }
-            index.ledger.set_generation(row, generation);
-            index.ledger.set_changed_at(row, changed_at);
         }
         Ok(())
     }

@@ -37,7 +37,14 @@ pub enum StateChange {
     /// ([`Index::generation`], [`Index::changed_at`]): neither ever goes back.
     Counted(Row),
     /// A consumer and what it holds.
-    Consumer(ConsumerId, Option<Consumer>),
+    Consumer {
+        /// Whose entry it is.
+        id: ConsumerId,
+        /// The serial of the entry before; `None` when there was none.
+        replaces: Option<u64>,
+        /// The entry, with a serial that is larger than those of all entries before.
+        after: Option<Consumer>,
+    },
 }
 
 impl StateChange {
@@ -133,17 +140,20 @@ impl Index {
     }
 }
 
-/// A consumer that is `after` from now on, and the providers that were counted for it.
+/// A consumer that was `before` and is `after`, and the providers that were counted for it.
 pub(crate) fn consumer_changes(
-    consumer: ConsumerId,
-    after: Option<Consumer>,
+    id: ConsumerId,
+    before: Option<&Consumer>,
+    after: Option<&Consumer>,
     counted: &[Allocation],
 ) -> Vec<StateChange> {
     let mut rows: SmallVec<[Row; 4]> = counted.iter().map(|allocation| allocation.row).collect();
     rows.sort_unstable();
     rows.dedup();
     let counted = rows.into_iter().map(StateChange::Counted);
-    std::iter::once(StateChange::Consumer(consumer, after)).chain(counted).collect()
+    let replaces = before.map(|before| before.serial);
+    let consumer = StateChange::Consumer { id, replaces, after: after.cloned() };
+    std::iter::once(consumer).chain(counted).collect()
 }
 
 /// Classes, traits and providers that a writer changed and has not recorded.

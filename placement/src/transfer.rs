@@ -129,7 +129,7 @@ impl Index {
         let outcome = self.ledger.shift(&shifts, &counted, || {
             self.stamp(&shifts, &counted, now);
             entries = self.entries(&locked, writes, now);
-            recording.record(|| written(&entries, touched(&shifts, &counted)));
+            recording.record(|| self.written(&locked, &mut entries, touched(&shifts, &counted)));
         });
         if outcome.is_ok() {
             self.enter(&mut locked, entries);
@@ -176,7 +176,7 @@ impl Index {
             entries = self.entries(&locked, writes, now);
             writer.record(|| {
                 let inventories = rewrites.iter().map(StateChange::inventories);
-                inventories.chain(written(&entries, touched(&shifts, &counted))).collect()
+                inventories.chain(self.written(&locked, &mut entries, touched(&shifts, &counted))).collect()
             });
         })?;
         self.enter(&mut locked, entries);
@@ -197,7 +197,7 @@ impl Index {
             return None;
         }
         let held = locked.remove(consumer)?;
-        recording.record(|| consumer_changes(consumer, None, &[]));
+        recording.record(|| consumer_changes(consumer, Some(&held), None, &[]));
         if let Some(holders) = &self.holders {
             holders.remove(consumer, &held);
         }
@@ -255,7 +255,7 @@ impl Index {
             }
             _ => Arc::clone(&write.owner),
         };
-        let owner = self.holders.as_ref().map_or_else(|| Arc::clone(&owner), |holders| holders.share(&owner));
+        let owner = self.share(&owner);
         Consumer {
             allocations: write.allocations.clone(),
             owner: Some(owner),
@@ -263,8 +263,26 @@ impl Index {
             generation: before.map_or(0, |before| before.generation)
                 + u64::from(!write.allocations.is_empty()),
             written_at: now,
+            serial: 0,
             group: before.and_then(|before| before.group.clone()),
         }
+    }
+
+    /// What is recorded of a transfer. The entries get their serials.
+    fn written(
+        &self,
+        locked: &Locked<'_>,
+        entries: &mut [Entry],
+        touched: impl Iterator<Item = Row>,
+    ) -> Vec<StateChange> {
+        let consumers = entries.iter_mut().map(|(id, after)| {
+            if let Some(after) = after {
+                after.serial = self.next_serial();
+            }
+            let replaces = locked.get(*id).map(|before| before.serial);
+            StateChange::Consumer { id: *id, replaces, after: after.clone() }
+        });
+        consumers.chain(touched.map(StateChange::Counted)).collect()
     }
 
     /// Notes when the providers were changed.
@@ -279,12 +297,6 @@ impl Index {
 
 /// What the table will say of a consumer.
 type Entry = (ConsumerId, Option<Consumer>);
-
-/// What is recorded of a transfer.
-fn written(entries: &[Entry], touched: impl Iterator<Item = Row>) -> Vec<StateChange> {
-    let consumers = entries.iter().map(|(consumer, after)| StateChange::Consumer(*consumer, after.clone()));
-    consumers.chain(touched.map(StateChange::Counted)).collect()
-}
 
 /// The rows, each once.
 fn touched(shifts: &[Shift], counted: &[Row]) -> impl Iterator<Item = Row> + use<> {

@@ -163,9 +163,14 @@ impl<'index> Writer<'index> {
             return Err(TopologyError::DuplicateName(name.to_string()));
         }
         let root = self.root_of(parent)?;
-        self.topology.rows = self.topology.rows.max(row.index() + 1);
+        self.put_back_rows(row.index() + 1);
         self.plant(row, Provider::new(uuid, Arc::clone(name), parent, root.unwrap_or(row)));
         Ok(())
+    }
+
+    /// Rows below are not given to new providers.
+    pub(crate) fn put_back_rows(&mut self, rows: usize) {
+        self.topology.rows = self.topology.rows.max(rows);
     }
 
     fn root_of(&self, parent: Option<Row>) -> Result<Option<Row>, TopologyError> {

@@ -74,7 +74,12 @@ impl Kept {
                 assert!(self.providers.contains_key(&row), "nobody was counted");
                 self.counted.insert(row, (index.generation(row), index.changed_at(row)));
             }
-            StateChange::Consumer(id, consumer) => set(&mut self.consumers, id, consumer),
+            StateChange::Consumer { id, replaces, after } => {
+                let before = self.consumers.get(&id).map(|before| before.serial);
+                assert_eq!(replaces, before);
+                assert!(after.as_ref().is_none_or(|after| after.serial > before.unwrap_or(0)));
+                set(&mut self.consumers, id, after);
+            }
         }
     }
 

@@ -87,7 +87,7 @@ impl Snapshot {
         classes.chain(traits).chain(providers).chain(consumers)
     }
 
-    /// The same as a recorder would have been told it, in numbers.
+    /// The same as a recorder would have been told it, in numbers. The consumers' entries get new serials.
     pub fn changes(&self) -> impl Iterator<Item = StateChange> {
         let topology = &self.topology;
         let classes = topology.classes();
@@ -101,8 +101,10 @@ impl Snapshot {
             let inventories = StateChange::Inventories(row, inventories.clone());
             [StateChange::Provider(row, Some(state)), inventories, StateChange::Counted(row)]
         });
-        let consumers = self.consumers.iter();
-        let consumers = consumers.map(|(id, entry)| StateChange::Consumer(*id, Some(entry.clone())));
+        let consumers = self.consumers.iter().zip(1..).map(|((id, entry), serial)| {
+            let after = Some(Consumer { serial, ..entry.clone() });
+            StateChange::Consumer { id: *id, replaces: None, after }
+        });
         classes.chain(traits).chain(providers).chain(consumers)
     }
 

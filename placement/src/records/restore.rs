@@ -88,6 +88,7 @@ impl Index {
         let allocations = record.allocations.iter().map(|allocation| self.find_account(&record, allocation));
         let allocations: Allocations = allocations.collect::<Result<_, _>>()?;
         let ConsumerRecord { uuid, owner, generation, written_at, .. } = record;
+        let owner = owner.map(|owner| self.share(&owner));
         let consumer = Consumer::new(allocations, owner, generation, written_at);
         // The accounts are known to be there.
         self.readmit(uuid.into(), consumer).map_err(|_| RestoreError::ConsumerTwice(uuid))

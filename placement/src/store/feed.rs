@@ -10,7 +10,7 @@ use super::{Changes, Committed, Compacted, Revision};
 const KEPT_CHANGES: usize = 1 << 16;
 
 /// How many commits a watcher may be behind.
-const BEHIND: usize = 1 << 12;
+const BEHIND: usize = 1 << 10;
 
 /// The latest commits of a store and who watches it: for those who write stores.
 #[derive(Debug)]

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use berth_placement::Index;
-use berth_placement::store::{Batch, Changes, CommitError, Store};
+use berth_placement::store::{Batch, CommitError, Store};
 use tokio::sync::watch;
 
+use super::encoder::Encoder;
 use super::queue::{Group, Queue};
-use super::record;
 
 /// How far the changes of an index are durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,15 +23,16 @@ pub enum Progress {
 pub struct Committer {
     index: Arc<Index>,
     queue: Arc<Queue>,
-    store: Arc<dyn Store>,
+    store: Box<dyn Store>,
+    encoder: Encoder,
     progress: watch::Sender<Progress>,
 }
 
 impl Committer {
     /// A committer that has committed nothing yet.
     #[must_use]
-    pub fn new(index: Arc<Index>, queue: Arc<Queue>, store: Arc<dyn Store>) -> Self {
-        Self { index, queue, store, progress: watch::Sender::new(Progress::Durable(0)) }
+    pub fn new(index: Arc<Index>, queue: Arc<Queue>, store: Box<dyn Store>, encoder: Encoder) -> Self {
+        Self { index, queue, store, encoder, progress: watch::Sender::new(Progress::Durable(0)) }
     }
 
     /// How far it has come, from now on.
@@ -45,7 +46,7 @@ impl Committer {
     ///
     /// # Errors
     /// The store's. Nothing else will be committed then, see [`Self::fail`].
-    pub fn run(&self, note: impl Fn(usize, Duration)) -> Result<(), CommitError> {
+    pub fn run(&mut self, note: impl Fn(usize, Duration)) -> Result<(), CommitError> {
         while let Some(group) = self.queue.wait() {
             #[expect(clippy::disallowed_methods, reason = "for the metrics only")]
             let start = Instant::now();
@@ -66,18 +67,17 @@ impl Committer {
     ///
     /// # Errors
     /// The store's.
-    pub fn step(&self) -> Result<bool, CommitError> {
+    pub fn step(&mut self) -> Result<bool, CommitError> {
         let group = self.queue.take();
         group.map_or(Ok(false), |group| self.commit(group).map(|_| true))
     }
 
     /// Commits the group; returns the number of its records.
-    fn commit(&self, Group { changes, complete }: Group) -> Result<usize, CommitError> {
-        let mut batch = Changes::new();
-        changes.into_iter().for_each(|change| record::enter(&mut batch, change, &self.index));
-        let records = batch.len();
+    fn commit(&mut self, Group { changes, complete }: Group) -> Result<usize, CommitError> {
+        let changes = self.encoder.encode(changes, &self.index);
+        let records = changes.len();
         if records > 0 {
-            self.store.commit(Batch { expected: Vec::new(), changes: batch })?;
+            self.store.commit(Batch { expected: Vec::new(), changes })?;
         }
         self.progress.send_replace(Progress::Durable(complete));
         Ok(records)

@@ -5,12 +5,13 @@ use std::io::{self, BufReader};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use berth_placement::Index;
 use berth_placement::store::{Batch, Changes, CommitError, Store};
-use berth_placement::{Index, StateChange};
 
 use super::embedded::{EmbeddedStore, OpenError};
-use super::load::{StateError, load};
-use super::record;
+use super::encoder::Encoder;
+use super::load::{Loaded, StateError, load};
+use super::record::{self, Key};
 use super::state_file::{StateFileError, StateReader};
 
 const STORE: &str = "state.redb";
@@ -69,6 +70,9 @@ pub enum DataError {
         /// What is wrong with it.
         error: Box<StateError>,
     },
+    /// The store has no records, not even of its format.
+    #[error("{0}: the store is empty")]
+    Empty(PathBuf),
     /// A state file cannot be read.
     #[error("{path}: {error}")]
     StateFile {
@@ -127,8 +131,7 @@ impl DataDir {
         if !self.has(STORE)? {
             return self.load_old();
         }
-        let (_, index) = self.open_store()?;
-        Ok(index)
+        Ok(self.open_store()?.1.map(|loaded| loaded.index))
     }
 
     /// Puts the state of an index that nobody changes in the place of the one before. After a crash at any moment there is the
@@ -147,7 +150,7 @@ impl DataDir {
     ///
     /// # Errors
     /// A state that cannot be read, or that is not as it was written; a file that cannot be written.
-    pub(super) fn open_for_service(&self) -> Result<(EmbeddedStore, Index), DataError> {
+    pub(super) fn open_for_service(&self) -> Result<(EmbeddedStore, Loaded), DataError> {
         if !self.has(STORE)? {
             let old = self.load_old()?;
             if old.is_some() {
@@ -155,16 +158,17 @@ impl DataDir {
             }
             self.save(&old.unwrap_or_else(Index::with_holders))?;
         }
-        let (store, index) = self.open_store()?;
-        Ok((store, index.unwrap_or_else(Index::with_holders)))
+        let (store, loaded) = self.open_store()?;
+        let path = self.folder.join(STORE);
+        Ok((store, loaded.ok_or(DataError::Empty(path))?))
     }
 
-    /// The store, and the index it keeps.
-    fn open_store(&self) -> Result<(EmbeddedStore, Option<Index>), DataError> {
+    /// The store, and what it keeps.
+    fn open_store(&self) -> Result<(EmbeddedStore, Option<Loaded>), DataError> {
         let path = self.folder.join(STORE);
         let store = open(&path)?;
-        let (index, _) = load(&store).map_err(|error| DataError::State { path, error: error.into() })?;
-        Ok((store, index))
+        let loaded = load(&store).map_err(|error| DataError::State { path, error: error.into() })?;
+        Ok((store, loaded))
     }
 
     fn load_old(&self) -> Result<Option<Index>, DataError> {
@@ -201,16 +205,16 @@ fn open(path: &Path) -> Result<EmbeddedStore, DataError> {
 fn fill(path: &Path, index: &Index) -> Result<(), DataError> {
     let store = open(path)?;
     let failed = |error| DataError::Commit { path: path.to_owned(), error: Box::new(error) };
-    let snapshot = index.snapshot();
-    let changes: Vec<StateChange> = snapshot.changes().collect();
-    for chunk in changes.chunks(CHUNK) {
-        let mut batch = Changes::new();
-        chunk.iter().for_each(|change| record::enter(&mut batch, change.clone(), index));
-        store.commit(Batch { expected: Vec::new(), changes: batch }).map_err(failed)?;
+    let (snapshot, mut encoder) = (index.snapshot(), Encoder::default());
+    let mut changes = snapshot.changes().peekable();
+    while changes.peek().is_some() {
+        let chunk = changes.by_ref().take(CHUNK).collect();
+        let changes = encoder.encode(chunk, index);
+        store.commit(Batch { expected: Vec::new(), changes }).map_err(failed)?;
     }
     // Last: without it, the rest is no state.
-    let (key, value) = record::format_record();
-    let changes = Changes::from([(key, Some(value))]);
+    let mut changes = Changes::new();
+    record::put(&mut changes, Key::Format, &record::format());
     store.commit(Batch { expected: Vec::new(), changes }).map(|_| ()).map_err(failed)
 }
 

@@ -6,15 +6,16 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use std::{io, thread};
 
+use berth_placement::TopologyError;
 use berth_placement::store::{Batch, Changes, CommitError, Store};
-use berth_placement::{Index, TopologyError};
 
 use super::committer::Committer;
 use super::data_dir::{DataDir, DataError};
 use super::durability::{Durability, DurabilityMode};
 use super::embedded::EmbeddedStore;
+use super::load::Loaded;
 use super::queue::Queue;
-use super::record;
+use super::record::{self, Key};
 use crate::service::{Access, Epoch, Options, Service, now};
 use crate::standard;
 
@@ -70,8 +71,8 @@ impl Keeper {
         mode: DurabilityMode,
     ) -> Result<(Arc<Service>, Self), StartError> {
         let stop = Arc::new(Stop::default());
-        let (store, index) = folder.open_for_service()?;
-        let (epoch, committer) = begin(store, index, mode, &stop)?;
+        let (store, loaded) = folder.open_for_service()?;
+        let (epoch, committer) = begin(store, loaded, mode, &stop)?;
         let service = Arc::new(Service::at(epoch, options));
         let keeping = Keeping { folder, service: Arc::clone(&service), mode, stop: Arc::clone(&stop) };
         let thread = thread::Builder::new().name("store".into()).spawn(move || keeping.run(committer));
@@ -117,7 +118,7 @@ impl Stop {
 /// An index whose changes go to the store from now on.
 fn begin(
     store: EmbeddedStore,
-    index: Index,
+    Loaded { index, encoder, .. }: Loaded,
     mode: DurabilityMode,
     stop: &Stop,
 ) -> Result<(Epoch, Committer), TopologyError> {
@@ -125,7 +126,7 @@ fn begin(
     let index = Arc::new(index.recorded_by(Arc::<Queue>::clone(&queue)));
     standard::add_to(&mut index.write_at(now()))?;
     stop.watch(&queue);
-    let committer = Committer::new(Arc::clone(&index), Arc::clone(&queue), Arc::new(store));
+    let committer = Committer::new(Arc::clone(&index), Arc::clone(&queue), Box::new(store), encoder);
     let durability = Durability::new(queue, committer.progress(), mode);
     Ok((Epoch { index, access: Access::Durable(durability) }, committer))
 }
@@ -181,20 +182,20 @@ impl Keeping {
     }
 
     fn try_again(&self) -> Result<(Epoch, Committer), String> {
-        let (store, index) = self.folder.open_for_service().map_err(|error| error.to_string())?;
+        let (store, loaded) = self.folder.open_for_service().map_err(|error| error.to_string())?;
         if let Err(error) = probe(&store) {
             let reason = error.to_string();
             let access = Access::ReadOnly(reason.as_str().into());
-            self.service.enter(Epoch { index: Arc::new(index), access });
+            self.service.enter(Epoch { index: Arc::new(loaded.index), access });
             return Err(reason);
         }
-        begin(store, index, self.mode, &self.stop).map_err(|error| error.to_string())
+        begin(store, loaded, self.mode, &self.stop).map_err(|error| error.to_string())
     }
 }
 
 /// Writes what is there already.
 fn probe(store: &dyn Store) -> Result<(), CommitError> {
-    let (key, value) = record::format_record();
-    let changes = Changes::from([(key, Some(value))]);
+    let mut changes = Changes::new();
+    record::put(&mut changes, Key::Format, &record::format());
     store.commit(Batch { expected: Vec::new(), changes }).map(|_| ())
 }

@@ -1,16 +1,22 @@
 //! Making an index of what a store keeps.
 
+use std::num::NonZeroUsize;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Mutex, PoisonError};
-use std::{num::NonZeroUsize, thread};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 
-use berth_placement::store::{Entry, LoadError, Revision, Store};
-use berth_placement::{Inconsistency, Index, Rebuild, RebuildError};
+use berth_placement::store::{LoadError, Revision, Store};
+use berth_placement::{Inconsistency, Index, Owner, Rebuild, RebuildError};
 
-use super::record::{CONSUMER, FORMAT, FORMAT_KEY, Kept};
+use super::encoder::Encoder;
+use super::record::{self, FORMAT, Key, Unreadable};
+use super::state_file::hex;
 
 /// Records that a worker gets at a time.
 const CHUNK: usize = 4096;
+
+/// Numbers of owners may be missing, but not so many that a wrong one takes all memory.
+const MISSING_OWNERS: usize = 1 << 20;
 
 /// A store that no index can be made of.
 #[derive(Debug, thiserror::Error)]
@@ -23,118 +29,181 @@ pub enum StateError {
     Inconsistent(#[from] Inconsistency),
 }
 
-/// Records that cannot be understood as a whole.
+/// A record that cannot stand where it does.
 #[derive(Debug, thiserror::Error)]
 enum Unfit {
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    #[error(transparent)]
+    Impossible(#[from] RebuildError),
     #[error("the store is of format {0}; this release of Berth reads format {FORMAT}")]
     Format(u32),
     #[error("the store does not say of which format it is")]
     NoFormat,
-    #[error("records of providers stand behind those of consumers")]
+    #[error("it stands where no such record can")]
     Order,
 }
 
-/// The index that a store keeps, and how far that is; no index when the store is new.
+/// What a store keeps.
+#[derive(Default)]
+pub struct Loaded {
+    /// The index, with holders.
+    pub index: Index,
+    /// What makes records of its changes.
+    pub encoder: Encoder,
+    /// The latest commit.
+    pub revision: Revision,
+}
+
+/// What a store keeps; nothing when it is new.
 ///
 /// # Errors
 /// A store that cannot be read, or records that do not belong together.
-pub fn load(store: &dyn Store) -> Result<(Option<Index>, Revision), StateError> {
+pub fn load(store: &dyn Store) -> Result<Option<Loaded>, StateError> {
     let index = Index::with_holders();
-    let (revision, has_format) = fill(&index, store)?;
-    if !has_format {
-        return Ok((None, revision)); // there was no other record either
-    }
+    let Some((encoder, revision)) = fill(&index, store)? else { return Ok(None) };
     index.check()?;
-    Ok((Some(index), revision))
+    Ok(Some(Loaded { index, encoder, revision }))
 }
 
-/// Puts everything back, consumers on several threads; returns whether there was anything.
-fn fill(index: &Index, store: &dyn Store) -> Result<(Revision, bool), LoadError> {
+/// Puts everything into an empty index; nothing when there is nothing.
+fn fill(index: &Index, store: &dyn Store) -> Result<Option<(Encoder, Revision)>, LoadError> {
     let (sender, receiver) = sync_channel(2 * workers());
-    let receiver = Mutex::new(receiver);
     let mut loading = Loading::new(index, sender);
-    thread::scope(|scope| {
-        let admitting: Vec<_> = (0..workers()).map(|_| scope.spawn(|| admit(index, &receiver))).collect();
-        let visited = store.load(&mut |entry| loading.visit(&entry));
-        let has_format = loading.has_format;
-        let rest = loading.finish();
-        let admitted = admitting.into_iter().try_for_each(|worker| worker.join().expect("it does not panic"));
-        let revision = visited?;
-        rest.and(admitted).map_err(LoadError::Refused)?;
-        Ok((revision, has_format))
-    })
+    let revision = loading.run(store, &Mutex::new(receiver))?;
+    let Loading { encoder, has_format, .. } = loading;
+    Ok(has_format.then_some((encoder, revision)))
 }
 
 fn workers() -> usize {
     thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
-type Chunk = Vec<(Vec<u8>, Vec<u8>)>;
+type Owners = Vec<Option<Arc<Owner>>>;
+
+/// Records of consumers, by serial, and who they can belong to.
+struct Chunk {
+    owners: Arc<Owners>,
+    records: Vec<(u64, Vec<u8>)>,
+}
 
 struct Loading<'index> {
+    index: &'index Index,
+    encoder: Encoder,
     has_format: bool,
     /// Until the first consumer.
     rebuild: Option<Rebuild<'index>>,
-    chunk: Chunk,
-    admitting: SyncSender<Chunk>,
+    owners: Arc<Owners>,
+    records: Vec<(u64, Vec<u8>)>,
+    admitting: Option<SyncSender<Chunk>>,
 }
 
 impl<'index> Loading<'index> {
     fn new(index: &'index Index, admitting: SyncSender<Chunk>) -> Self {
-        Self { has_format: false, rebuild: Some(index.rebuild()), chunk: Chunk::new(), admitting }
+        let (rebuild, admitting) = (Some(index.rebuild()), Some(admitting));
+        let (encoder, owners, records) = Default::default();
+        Self { index, encoder, has_format: false, rebuild, owners, records, admitting }
     }
 
-    fn visit(&mut self, entry: &Entry<'_>) -> Result<(), String> {
-        if entry.key == FORMAT_KEY {
-            return self.check_format(&read(entry.key, entry.value)?);
-        }
-        if !self.has_format {
-            return Err(Unfit::NoFormat.to_string());
-        }
-        if entry.key.first() != Some(&CONSUMER) {
-            let rebuild = self.rebuild.as_mut().ok_or_else(|| Unfit::Order.to_string())?;
-            return put_back(rebuild, read(entry.key, entry.value)?).map_err(|error| error.to_string());
-        }
-        self.finish_rebuild()?;
-        self.chunk.push((entry.key.to_vec(), entry.value.to_vec()));
-        if self.chunk.len() < CHUNK { Ok(()) } else { self.send() }
+    /// Puts everything back, consumers on several threads.
+    fn run(&mut self, store: &dyn Store, chunks: &Mutex<Receiver<Chunk>>) -> Result<Revision, LoadError> {
+        let index = self.index;
+        thread::scope(|scope| {
+            let admitting: Vec<_> = (0..workers()).map(|_| scope.spawn(|| admit(index, chunks))).collect();
+            let visited = store.load(&mut |entry| {
+                let put_back = self.visit(entry.key, entry.value);
+                put_back.map_err(|error| format!("the record {}: {error}", hex(entry.key)))
+            });
+            let rest = self.finish();
+            let mut admitted = admitting.into_iter().map(|worker| worker.join().expect("it does not panic"));
+            let admitted = admitted.try_for_each(|outcome| outcome);
+            let revision = visited?;
+            rest.map_err(|error| LoadError::Refused(error.to_string()))?;
+            admitted.map_err(LoadError::Refused)?;
+            Ok(revision)
+        })
     }
 
-    fn check_format(&mut self, kept: &Kept) -> Result<(), String> {
+    fn visit(&mut self, key: &[u8], value: &[u8]) -> Result<(), Unfit> {
+        let key = Key::read(key)?;
+        if !self.has_format && key != Key::Format {
+            return Err(Unfit::NoFormat);
+        }
+        match key {
+            Key::Format => self.check_format(record::read_format(value)?),
+            Key::Owner(number) => self.put_back_owner(number, record::read_owner(value)?),
+            Key::Consumer(serial) => self.put_back_consumer(serial, value),
+            _ => self.put_back(key, value),
+        }
+    }
+
+    fn check_format(&mut self, format: u32) -> Result<(), Unfit> {
         self.has_format = true;
-        match kept {
-            Kept::Format(format) if *format != FORMAT => Err(Unfit::Format(*format).to_string()),
-            _ => Ok(()),
+        if format == FORMAT { Ok(()) } else { Err(Unfit::Format(format)) }
+    }
+
+    fn put_back(&mut self, key: Key, value: &[u8]) -> Result<(), Unfit> {
+        let rebuild = self.rebuild.as_mut().ok_or(Unfit::Order)?;
+        match key {
+            Key::Rows => {
+                let rows = record::read_rows(value)?;
+                self.encoder.know_rows(rows);
+                rebuild.rows(rows)?;
+            }
+            Key::Class(id) => rebuild.class(id, record::read_name(value)?)?,
+            Key::Trait(id) => rebuild.of_trait(id, record::read_name(value)?)?,
+            Key::Provider(row) => rebuild.provider(row, &record::read_provider(value)?)?,
+            Key::Inventories(row) => rebuild.inventories(row, record::read_inventories(value)?)?,
+            Key::CountBlock(_) | Key::CountDelta(_) => {
+                if let Key::CountDelta(number) = key {
+                    self.encoder.know_delta(number);
+                }
+                let counts = record::read_counts(value)?.into_iter();
+                counts.for_each(|(row, generation, at)| rebuild.counted(row, generation, at));
+            }
+            Key::Format | Key::Owner(_) | Key::Consumer(_) => return Err(Unfit::Order),
+        }
+        Ok(())
+    }
+
+    fn put_back_owner(&mut self, number: u32, owner: Owner) -> Result<(), Unfit> {
+        let owner = self.index.share(&Arc::new(owner));
+        let owners = Arc::get_mut(&mut self.owners).ok_or(Unfit::Order)?;
+        let place = number as usize;
+        if place > owners.len() + MISSING_OWNERS {
+            return Err(Unfit::Order);
+        }
+        owners.resize(owners.len().max(place + 1), None);
+        owners[place] = Some(Arc::clone(&owner));
+        self.encoder.know_owner(owner, number);
+        Ok(())
+    }
+
+    fn put_back_consumer(&mut self, serial: u64, value: &[u8]) -> Result<(), Unfit> {
+        self.finish_rebuild()?;
+        self.records.push((serial, value.to_vec()));
+        if self.records.len() == CHUNK {
+            self.send();
+        }
+        Ok(())
+    }
+
+    fn finish_rebuild(&mut self) -> Result<(), Unfit> {
+        Ok(self.rebuild.take().map_or(Ok(()), Rebuild::finish)?)
+    }
+
+    fn send(&mut self) {
+        let chunk = Chunk { owners: Arc::clone(&self.owners), records: std::mem::take(&mut self.records) };
+        if let Some(admitting) = &self.admitting {
+            admitting.send(chunk).expect("the receiver outlives the workers");
         }
     }
 
-    fn finish_rebuild(&mut self) -> Result<(), String> {
-        let rebuild = self.rebuild.take().map(Rebuild::finish);
-        rebuild.unwrap_or(Ok(())).map_err(|error| error.to_string())
-    }
-
-    fn send(&mut self) -> Result<(), String> {
-        let chunk = std::mem::take(&mut self.chunk);
-        self.admitting.send(chunk).map_err(|_| "nobody admits consumers".to_owned())
-    }
-
-    /// The end: the workers are told by this being dropped.
-    fn finish(mut self) -> Result<(), String> {
-        self.finish_rebuild().and_then(|()| self.send())
-    }
-}
-
-fn put_back(rebuild: &mut Rebuild<'_>, kept: Kept) -> Result<(), RebuildError> {
-    match kept {
-        Kept::Class(id, record) => rebuild.class(id, record),
-        Kept::Trait(id, record) => rebuild.of_trait(id, record),
-        Kept::Provider(row, state) => rebuild.provider(row, &state),
-        Kept::Inventories(row, inventories) => rebuild.inventories(row, inventories),
-        Kept::Count(row, generation, changed_at) => {
-            rebuild.counted(row, generation, changed_at);
-            Ok(())
-        }
-        Kept::Format(_) | Kept::Consumer(..) => unreachable!("done by others"),
+    /// There are no more records: the workers are told by the sender being dropped.
+    fn finish(&mut self) -> Result<(), Unfit> {
+        self.send();
+        self.admitting = None;
+        self.finish_rebuild()
     }
 }
 
@@ -143,22 +212,17 @@ fn admit(index: &Index, chunks: &Mutex<Receiver<Chunk>>) -> Result<(), String> {
     let mut outcome = Ok(());
     loop {
         let chunk = chunks.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(chunk) = chunk else { return outcome };
-        outcome =
-            outcome.and_then(|()| chunk.iter().try_for_each(|(key, value)| admit_one(index, key, value)));
+        let Ok(Chunk { owners, records }) = chunk else { return outcome };
+        outcome = outcome.and_then(|()| {
+            records.iter().try_for_each(|(serial, value)| {
+                let admitted = admit_one(index, *serial, value, &owners);
+                admitted.map_err(|error| format!("the consumer with serial {serial}: {error}"))
+            })
+        });
     }
 }
 
-fn admit_one(index: &Index, key: &[u8], value: &[u8]) -> Result<(), String> {
-    match read(key, value)? {
-        Kept::Consumer(id, consumer) => index.readmit(id, consumer).map_err(|error| error.to_string()),
-        _ => Err(Unfit::Order.to_string()),
-    }
-}
-
-fn read(key: &[u8], value: &[u8]) -> Result<Kept, String> {
-    Kept::read(key, value).map_err(|error| {
-        let key: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("the record {key}: {error}")
-    })
+fn admit_one(index: &Index, serial: u64, value: &[u8], owners: &[Option<Arc<Owner>>]) -> Result<(), Unfit> {
+    let (id, consumer) = record::read_consumer(serial, value, owners)?;
+    Ok(index.readmit(id, consumer)?)
 }

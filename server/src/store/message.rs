@@ -17,6 +17,13 @@ pub(super) struct Format {
     pub(super) written_by: String,
 }
 
+/// How many rows were given to providers.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub(super) struct Rows {
+    #[prost(uint32, tag = "1")]
+    pub(super) rows: u32,
+}
+
 /// A resource class or a trait.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Name {
@@ -71,28 +78,34 @@ pub(super) struct Inventory {
     pub(super) allocation_ratio: f64,
 }
 
-/// How often a provider was changed.
-#[derive(Clone, Copy, PartialEq, prost::Message)]
-pub(super) struct Count {
-    #[prost(uint64, tag = "1")]
-    pub(super) generation: u64,
-    #[prost(uint64, tag = "2")]
-    pub(super) changed_at: u64,
+/// How often providers were changed, and when the last time: as many of each as there are rows.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Counts {
+    #[prost(uint32, repeated, tag = "1")]
+    pub(super) rows: Vec<u32>,
+    #[prost(uint64, repeated, tag = "2")]
+    pub(super) generations: Vec<u64>,
+    #[prost(uint64, repeated, tag = "3")]
+    pub(super) changed_at: Vec<u64>,
 }
 
 /// A consumer and what it holds.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Consumer {
-    #[prost(uint64, tag = "1")]
-    pub(super) generation: u64,
+    #[prost(bytes = "vec", tag = "1")]
+    pub(super) uuid: Vec<u8>,
     #[prost(uint64, tag = "2")]
+    pub(super) generation: u64,
+    #[prost(uint64, tag = "3")]
     pub(super) written_at: u64,
-    #[prost(message, optional, tag = "3")]
-    pub(super) owner: Option<Owner>,
-    #[prost(message, repeated, tag = "4")]
+    /// The number of its owner.
+    #[prost(uint32, optional, tag = "4")]
+    pub(super) owner: Option<u32>,
+    #[prost(message, repeated, tag = "5")]
     pub(super) allocations: Vec<Allocation>,
 }
 
+/// To whom consumers belong.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Owner {
     #[prost(string, tag = "1")]

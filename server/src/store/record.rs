@@ -1,14 +1,15 @@
 //! What the service keeps, as records of a store: keys, values, and back.
 //!
-//! A key is a letter for the kind and the number or UUID, in big-endian order. The letters are in the order in which an index
-//! is made again: what is named comes before what names it.
+//! A key is a letter for the kind and a number in big-endian order. The letters are in the order in which an index is made
+//! again: what is named comes before what names it. Consumers have the serials of their entries for numbers, not their
+//! UUIDs, so that new ones stand side by side: a tree on disk then writes one page for many of them.
 
 use std::sync::Arc;
 
 use berth_placement::store::Changes;
 use berth_placement::{
-    Allocation, ClassId, Consumer, ConsumerId, Index, Inventory, NameRecord, Owner, ProviderState, Row,
-    StateChange, Timestamp, TraitId, Units,
+    Allocation, ClassId, Consumer, ConsumerId, Inventory, NameRecord, Owner, ProviderState, Row, Timestamp,
+    TraitId, Units,
 };
 use prost::Message;
 use uuid::Uuid;
@@ -18,27 +19,25 @@ use super::message;
 /// The format that is written.
 pub(super) const FORMAT: u32 = 1;
 
-/// The key of the record that says which format the others have.
-pub(super) const FORMAT_KEY: &[u8] = b"a";
-
-const CLASS: u8 = b'b';
-const TRAIT: u8 = b'c';
-const PROVIDER: u8 = b'd';
-const INVENTORIES: u8 = b'e';
-const COUNT: u8 = b'f';
-/// The only kind of which there are very many.
-pub(super) const CONSUMER: u8 = b'g';
-
-/// What a record says.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Kept {
-    Format(u32),
-    Class(ClassId, NameRecord),
-    Trait(TraitId, NameRecord),
-    Provider(Row, ProviderState),
-    Inventories(Row, Vec<(ClassId, Inventory)>),
-    Count(Row, u64, Timestamp),
-    Consumer(ConsumerId, Consumer),
+/// The key of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Key {
+    /// Of which format the others are.
+    Format,
+    /// How many rows were ever given to providers.
+    Rows,
+    Class(ClassId),
+    Trait(TraitId),
+    Provider(Row),
+    /// All inventories of a provider.
+    Inventories(Row),
+    /// The counts of a block of providers.
+    CountBlock(u32),
+    /// Counts that went up in one commit. The largest of a row, here and in its block, is what it is.
+    CountDelta(u64),
+    Owner(u32),
+    /// By serial.
+    Consumer(u64),
 }
 
 /// A record that cannot be understood.
@@ -52,59 +51,62 @@ pub(super) enum Unreadable {
     Field(&'static str),
 }
 
-/// The record of this format.
-pub(super) fn format_record() -> (Vec<u8>, Vec<u8>) {
-    let message = message::Format { version: FORMAT, written_by: env!("CARGO_PKG_VERSION").to_owned() };
-    (FORMAT_KEY.to_vec(), message.encode_to_vec())
-}
+impl Key {
+    pub(super) fn bytes(self) -> Vec<u8> {
+        let key = |kind: u8, number: &[u8]| [&[kind], number].concat();
+        match self {
+            Self::Format => key(b'a', &[]),
+            Self::Rows => key(b'b', &[]),
+            Self::Class(id) => key(b'c', &id.0.to_be_bytes()),
+            Self::Trait(id) => key(b'd', &id.0.to_be_bytes()),
+            Self::Provider(row) => key(b'e', &row.0.to_be_bytes()),
+            Self::Inventories(row) => key(b'f', &row.0.to_be_bytes()),
+            Self::CountBlock(block) => key(b'g', &block.to_be_bytes()),
+            Self::CountDelta(number) => key(b'h', &number.to_be_bytes()),
+            Self::Owner(number) => key(b'i', &number.to_be_bytes()),
+            Self::Consumer(serial) => key(b'j', &serial.to_be_bytes()),
+        }
+    }
 
-/// Puts a change with those before it. A provider's count is what the index says now, so it never goes back.
-pub(super) fn enter(changes: &mut Changes, change: StateChange, index: &Index) {
-    match change {
-        StateChange::Class(id, record) => {
-            put(changes, key(CLASS, &id.0.to_be_bytes()), record.as_ref().map(name))
-        }
-        StateChange::Trait(id, record) => {
-            put(changes, key(TRAIT, &id.0.to_be_bytes()), record.as_ref().map(name))
-        }
-        StateChange::Provider(row, state) => {
-            if state.is_none() {
-                changes.insert(row_key(INVENTORIES, row), None);
-                changes.insert(row_key(COUNT, row), None);
-            }
-            put(changes, row_key(PROVIDER, row), state.as_ref().map(provider));
-        }
-        StateChange::Inventories(row, inventories) => {
-            let inventories = inventories.into_iter().map(inventory).collect();
-            put(changes, row_key(INVENTORIES, row), Some(message::Inventories { inventories }));
-        }
-        StateChange::Counted(row) => {
-            let (generation, changed_at) = (index.generation(row), index.changed_at(row).0);
-            put(changes, row_key(COUNT, row), Some(message::Count { generation, changed_at }));
-        }
-        StateChange::Consumer(id, entry) => {
-            put(changes, key(CONSUMER, &id.0.to_be_bytes()), entry.as_ref().map(consumer));
-        }
+    pub(super) fn read(bytes: &[u8]) -> Result<Self, Unreadable> {
+        let (&kind, number) = bytes.split_first().ok_or(Unreadable::Key)?;
+        Ok(match kind {
+            b'a' if number.is_empty() => Self::Format,
+            b'b' if number.is_empty() => Self::Rows,
+            b'c' => Self::Class(ClassId(u16::from_be_bytes(array(number)?))),
+            b'd' => Self::Trait(TraitId(u32::from_be_bytes(array(number)?))),
+            b'e' => Self::Provider(Row(u32::from_be_bytes(array(number)?))),
+            b'f' => Self::Inventories(Row(u32::from_be_bytes(array(number)?))),
+            b'g' => Self::CountBlock(u32::from_be_bytes(array(number)?)),
+            b'h' => Self::CountDelta(u64::from_be_bytes(array(number)?)),
+            b'i' => Self::Owner(u32::from_be_bytes(array(number)?)),
+            b'j' => Self::Consumer(u64::from_be_bytes(array(number)?)),
+            _ => return Err(Unreadable::Key),
+        })
     }
 }
 
-fn put(changes: &mut Changes, key: Vec<u8>, message: Option<impl Message>) {
-    changes.insert(key, message.map(|message| message.encode_to_vec()));
+fn array<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Unreadable> {
+    bytes.try_into().map_err(|_| Unreadable::Key)
 }
 
-fn key(kind: u8, id: &[u8]) -> Vec<u8> {
-    [&[kind], id].concat()
+pub(super) fn put(changes: &mut Changes, key: Key, message: &impl Message) {
+    changes.insert(key.bytes(), Some(message.encode_to_vec()));
 }
 
-fn row_key(kind: u8, row: Row) -> Vec<u8> {
-    key(kind, &row.0.to_be_bytes())
+pub(super) fn remove(changes: &mut Changes, key: Key) {
+    changes.insert(key.bytes(), None);
 }
 
-fn name(record: &NameRecord) -> message::Name {
+pub(super) fn format() -> message::Format {
+    message::Format { version: FORMAT, written_by: env!("CARGO_PKG_VERSION").to_owned() }
+}
+
+pub(super) fn name(record: &NameRecord) -> message::Name {
     message::Name { name: record.name.to_string(), since: record.since.0 }
 }
 
-fn provider(state: &ProviderState) -> message::Provider {
+pub(super) fn provider(state: &ProviderState) -> message::Provider {
     message::Provider {
         uuid: state.uuid.into_bytes().to_vec(),
         name: state.name.to_string(),
@@ -114,32 +116,32 @@ fn provider(state: &ProviderState) -> message::Provider {
     }
 }
 
-fn inventory((class, inventory): (ClassId, Inventory)) -> message::Inventory {
-    let Inventory { total, reserved, units, allocation_ratio } = inventory;
-    let Units { min_unit, max_unit, step_size } = units;
-    message::Inventory {
-        class: class.0.into(),
-        total,
-        reserved,
-        min_unit,
-        max_unit,
-        step_size,
-        allocation_ratio,
-    }
+pub(super) fn inventories(inventories: &[(ClassId, Inventory)]) -> message::Inventories {
+    let inventory = |&(class, inventory): &(ClassId, Inventory)| {
+        let Inventory { total, reserved, units, allocation_ratio } = inventory;
+        let Units { min_unit, max_unit, step_size } = units;
+        let class = class.0.into();
+        message::Inventory { class, total, reserved, min_unit, max_unit, step_size, allocation_ratio }
+    };
+    message::Inventories { inventories: inventories.iter().map(inventory).collect() }
 }
 
-fn consumer(entry: &Consumer) -> message::Consumer {
-    let owner = entry.owner.as_ref().map(|owner| message::Owner {
+pub(super) fn owner(owner: &Owner) -> message::Owner {
+    message::Owner {
         project: owner.project.to_string(),
         user: owner.user.to_string(),
         consumer_type: owner.consumer_type.as_ref().map(ToString::to_string),
-    });
+    }
+}
+
+pub(super) fn consumer(id: ConsumerId, entry: &Consumer, owner: Option<u32>) -> message::Consumer {
     let allocation = |&Allocation { row, class, amount }: &Allocation| message::Allocation {
         row: row.0,
         class: class.0.into(),
         amount,
     };
     message::Consumer {
+        uuid: id.0.to_be_bytes().to_vec(),
         generation: entry.generation,
         written_at: entry.written_at.0,
         owner,
@@ -147,47 +149,24 @@ fn consumer(entry: &Consumer) -> message::Consumer {
     }
 }
 
-impl Kept {
-    /// What a record says.
-    pub(super) fn read(key: &[u8], value: &[u8]) -> Result<Self, Unreadable> {
-        let (&kind, id) = key.split_first().ok_or(Unreadable::Key)?;
-        let row = || number(id).map(Row);
-        Ok(match kind {
-            b'a' if id.is_empty() => Self::Format(message::Format::decode(value)?.version),
-            CLASS => {
-                let id: [u8; 2] = id.try_into().map_err(|_| Unreadable::Key)?;
-                Self::Class(ClassId(u16::from_be_bytes(id)), read_name(value)?)
-            }
-            TRAIT => Self::Trait(TraitId(number(id)?), read_name(value)?),
-            PROVIDER => Self::Provider(row()?, read_provider(value)?),
-            INVENTORIES => Self::Inventories(row()?, read_inventories(value)?),
-            COUNT => {
-                let message::Count { generation, changed_at } = message::Count::decode(value)?;
-                Self::Count(row()?, generation, Timestamp(changed_at))
-            }
-            CONSUMER => {
-                let id: [u8; 16] = id.try_into().map_err(|_| Unreadable::Key)?;
-                Self::Consumer(ConsumerId(u128::from_be_bytes(id)), read_consumer(value)?)
-            }
-            _ => return Err(Unreadable::Key),
-        })
-    }
+pub(super) fn read_format(value: &[u8]) -> Result<u32, Unreadable> {
+    Ok(message::Format::decode(value)?.version)
 }
 
-fn number(id: &[u8]) -> Result<u32, Unreadable> {
-    id.try_into().map(u32::from_be_bytes).map_err(|_| Unreadable::Key)
+pub(super) fn read_rows(value: &[u8]) -> Result<u32, Unreadable> {
+    Ok(message::Rows::decode(value)?.rows)
 }
 
-fn read_name(value: &[u8]) -> Result<NameRecord, Unreadable> {
+pub(super) fn read_name(value: &[u8]) -> Result<NameRecord, Unreadable> {
     let message::Name { name, since } = message::Name::decode(value)?;
     Ok(NameRecord { name: name.into(), since: Timestamp(since) })
 }
 
-fn read_provider(value: &[u8]) -> Result<ProviderState, Unreadable> {
+pub(super) fn read_provider(value: &[u8]) -> Result<ProviderState, Unreadable> {
     let message = message::Provider::decode(value)?;
-    let aggregates = message.aggregates.iter().map(|bytes| uuid("aggregates", bytes));
+    let aggregates = message.aggregates.iter().map(|bytes| read_uuid("aggregates", bytes));
     Ok(ProviderState {
-        uuid: uuid("uuid", &message.uuid)?,
+        uuid: read_uuid("uuid", &message.uuid)?,
         name: message.name.into(),
         parent: message.parent.map(Row),
         traits: message.traits.into_iter().map(TraitId).collect(),
@@ -195,37 +174,55 @@ fn read_provider(value: &[u8]) -> Result<ProviderState, Unreadable> {
     })
 }
 
-fn uuid(field: &'static str, bytes: &[u8]) -> Result<Uuid, Unreadable> {
-    Uuid::from_slice(bytes).map_err(|_| Unreadable::Field(field))
-}
-
-fn read_inventories(value: &[u8]) -> Result<Vec<(ClassId, Inventory)>, Unreadable> {
+pub(super) fn read_inventories(value: &[u8]) -> Result<Vec<(ClassId, Inventory)>, Unreadable> {
     let read = |stored: message::Inventory| {
         let message::Inventory { total, reserved, min_unit, max_unit, step_size, allocation_ratio, .. } =
             stored;
         let units = Units { min_unit, max_unit, step_size };
-        Ok((class(stored.class)?, Inventory { total, reserved, units, allocation_ratio }))
+        Ok((read_class(stored.class)?, Inventory { total, reserved, units, allocation_ratio }))
     };
     message::Inventories::decode(value)?.inventories.into_iter().map(read).collect()
 }
 
-fn read_consumer(value: &[u8]) -> Result<Consumer, Unreadable> {
-    let message = message::Consumer::decode(value)?;
-    let allocation = |held: message::Allocation| {
-        Ok(Allocation { row: Row(held.row), class: class(held.class)?, amount: held.amount })
-    };
-    let allocations = message.allocations.into_iter().map(allocation).collect::<Result<_, Unreadable>>()?;
-    let owner = message.owner.map(|owner| {
-        let message::Owner { project, user, consumer_type } = owner;
-        Arc::new(Owner {
-            project: project.into(),
-            user: user.into(),
-            consumer_type: consumer_type.map(Into::into),
-        })
-    });
-    Ok(Consumer::new(allocations, owner, message.generation, Timestamp(message.written_at)))
+/// Rows with their generations and times of change.
+pub(super) fn read_counts(value: &[u8]) -> Result<Vec<(Row, u64, Timestamp)>, Unreadable> {
+    let message::Counts { rows, generations, changed_at } = message::Counts::decode(value)?;
+    if generations.len() != rows.len() || changed_at.len() != rows.len() {
+        return Err(Unreadable::Field("rows"));
+    }
+    let counts = rows.into_iter().zip(generations).zip(changed_at);
+    Ok(counts.map(|((row, generation), at)| (Row(row), generation, Timestamp(at))).collect())
 }
 
-fn class(number: u32) -> Result<ClassId, Unreadable> {
+pub(super) fn read_owner(value: &[u8]) -> Result<Owner, Unreadable> {
+    let message::Owner { project, user, consumer_type } = message::Owner::decode(value)?;
+    let consumer_type = consumer_type.map(Into::into);
+    Ok(Owner { project: project.into(), user: user.into(), consumer_type })
+}
+
+/// The consumer with this serial, whose owner is one of these.
+pub(super) fn read_consumer(
+    serial: u64,
+    value: &[u8],
+    owners: &[Option<Arc<Owner>>],
+) -> Result<(ConsumerId, Consumer), Unreadable> {
+    let message = message::Consumer::decode(value)?;
+    let allocation = |held: message::Allocation| {
+        Ok(Allocation { row: Row(held.row), class: read_class(held.class)?, amount: held.amount })
+    };
+    let allocations = message.allocations.into_iter().map(allocation).collect::<Result<_, Unreadable>>()?;
+    let owner =
+        |number: u32| owners.get(number as usize).cloned().flatten().ok_or(Unreadable::Field("owner"));
+    let owner = message.owner.map(owner).transpose()?;
+    let mut entry = Consumer::new(allocations, owner, message.generation, Timestamp(message.written_at));
+    entry.serial = serial;
+    Ok((read_uuid("uuid", &message.uuid)?.into(), entry))
+}
+
+fn read_uuid(field: &'static str, bytes: &[u8]) -> Result<Uuid, Unreadable> {
+    Uuid::from_slice(bytes).map_err(|_| Unreadable::Field(field))
+}
+
+fn read_class(number: u32) -> Result<ClassId, Unreadable> {
     u16::try_from(number).map(ClassId).map_err(|_| Unreadable::Field("class"))
 }
