@@ -7,11 +7,11 @@
 
 use berth_placement::{
     Allocation, ClassId, ConsumerId, ExpectedGeneration, GroupError, GroupId, GroupPolicy, Index, Inventory,
-    Journal, JournalRead, Ledger, Member, Owner, Refusal, Rewrite, Row, Timestamp, TransferError, Units,
-    Write,
+    Journal, JournalRead, Ledger, Member, Owner, Recorder, Refusal, Rewrite, Row, StateChange, Ticket,
+    Timestamp, TransferError, Units, Write,
 };
-use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU32, Ordering};
+use loom::sync::{Arc, Mutex};
 use loom::thread;
 
 const HOST: Row = Row(0);
@@ -266,5 +266,77 @@ fn who_comes_again_is_a_member() {
         ]);
         assert!(outcomes[0]);
         assert_eq!(settled(&index).len(), usize::from(outcomes[1]));
+    });
+}
+
+/// What it was told, in order.
+#[derive(Default)]
+struct Tape(Mutex<Vec<StateChange>>);
+
+impl Recorder for Tape {
+    fn begin(&self) -> Ticket {
+        Ticket(0)
+    }
+
+    fn record(&self, changes: Vec<StateChange>) {
+        self.0.lock().unwrap().extend(changes);
+    }
+
+    fn end(&self, _: Ticket) {}
+}
+
+impl Tape {
+    /// After no change is more than the one unit held, or anything without its inventory, if `held` consumers did before.
+    fn check(&self, mut held: u32) {
+        let mut has_inventory = true;
+        for change in &*self.0.lock().unwrap() {
+            match change {
+                StateChange::Consumer { after: Some(_), .. } => held += 1,
+                StateChange::Consumer { after: None, .. } => held -= 1,
+                StateChange::Inventories(_, inventories) => has_inventory = !inventories.is_empty(),
+                _ => {}
+            }
+            assert!(held <= 1 && (has_inventory || held == 0), "{held} are held");
+        }
+    }
+}
+
+/// A host with room for one, which somebody holds.
+fn recorded() -> (Arc<Index>, std::sync::Arc<Tape>) {
+    let tape = std::sync::Arc::new(Tape::default());
+    let index = Index::default();
+    let mut writer = index.write();
+    writer.add_provider(uuid::Uuid::nil(), "host", None).unwrap();
+    writer.set_inventory(HOST, CPU, Some(&Inventory::of(1))).unwrap();
+    drop(writer);
+    index.claim(VM, &[take(CPU, 1)]).unwrap();
+    (Arc::new(index.recorded_by(tape.clone())), tape)
+}
+
+#[test]
+fn who_gives_room_back_is_recorded_before_who_takes_it() {
+    model(|| {
+        let (index, tape) = recorded();
+        let (releaser, claimer) = (index.clone(), index.clone());
+        race::<()>(vec![
+            Box::new(move || drop(releaser.release(VM))),
+            Box::new(move || drop(claimer.claim(OTHER, &[take(CPU, 1)]))),
+        ]);
+        tape.check(1);
+    });
+}
+
+#[test]
+fn an_inventory_is_recorded_while_nobody_can_claim_from_it() {
+    model(|| {
+        let (index, tape) = recorded();
+        index.release(VM).unwrap();
+        tape.0.lock().unwrap().clear();
+        let (writer, claimer) = (index.clone(), index.clone());
+        race::<()>(vec![
+            Box::new(move || drop(writer.write().set_inventory(HOST, CPU, None))),
+            Box::new(move || drop(claimer.claim(OTHER, &[take(CPU, 1)]))),
+        ]);
+        tape.check(0);
     });
 }
