@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use berth_server::{
-    Auth, Cors, DataDir, DurabilityMode, Keeper, Keystone, KeystoneSettings, Limits, Options, Policy, Secret,
-    Server, Service,
+    Auth, Cors, DataDir, DurabilityMode, DurabilityOptions, Keeper, Keystone, KeystoneSettings, Limits,
+    Options, Policy, Secret, Server, Service,
 };
 use clap::Args;
 use tokio::runtime::Builder;
@@ -171,7 +171,9 @@ fn load(settings: &ServeSettings, options: Options) -> Result<(Arc<Service>, Opt
         tracing::warn!("serve.durability is relaxed: a crash may take back the last of what was answered");
     }
     let folder = DataDir::open(data).context("serve.data")?;
-    let (service, keeper) = Keeper::start(folder, options, mode).context("serve.data")?;
+    let commit_delay = Duration::from_micros(settings.commit_delay);
+    let durability = DurabilityOptions { mode, commit_delay };
+    let (service, keeper) = Keeper::start(folder, options, durability).context("serve.data")?;
     let (index, took) = (service.index(), start.elapsed().as_secs_f64());
     let (providers, consumers) = (index.topology().providers().count(), index.consumers());
     tracing::info!(folder = %data.display(), providers, consumers, took, "loaded the state");

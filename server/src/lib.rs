@@ -33,5 +33,6 @@ pub use policy::{InvalidCheck, InvalidFile, InvalidPolicy, Policy};
 pub use server::Server;
 pub use service::{CandidateOptions, Options, Service};
 pub use store::{
-    DataDir, DataError, DurabilityMode, Keeper, StartError, StateFileError, StateReader, Written, write_state,
+    DataDir, DataError, DurabilityMode, DurabilityOptions, Keeper, StartError, StateFileError, StateReader,
+    Written, write_state,
 };

@@ -7,7 +7,7 @@ use berth_placement::{
     Allocation, ClassId, ConsumerId, ExpectedGeneration, Index, Inventory, Owner, Record, Timestamp, Write,
 };
 use berth_server::{
-    Auth, CandidateOptions, Cors, DataDir, DataError, DurabilityMode, Keeper, Limits, Options, Policy,
+    Auth, CandidateOptions, Cors, DataDir, DataError, DurabilityOptions, Keeper, Limits, Options, Policy,
     StateFileError, StateReader, write_state,
 };
 use tempfile::TempDir;
@@ -131,7 +131,7 @@ fn a_keeper_keeps_every_change() {
     assert!(data.load().unwrap().is_none() && !data.has_state().unwrap());
     data.save(&fleet()).unwrap();
     assert!(data.has_state().unwrap());
-    let (service, keeper) = Keeper::start(data, options(), DurabilityMode::Strict).unwrap();
+    let (service, keeper) = Keeper::start(data, options(), DurabilityOptions::default()).unwrap();
     let index = service.index();
     index.remove_consumer(ConsumerId(10)).unwrap();
     index
@@ -152,7 +152,7 @@ fn what_earlier_releases_saved_is_carried_over() {
     fs::write(&old, written(&fleet())).unwrap();
     let data = DataDir::open(folder.path()).unwrap();
     assert!(data.has_state().unwrap());
-    let (service, keeper) = Keeper::start(data, options(), DurabilityMode::Strict).unwrap();
+    let (service, keeper) = Keeper::start(data, options(), DurabilityOptions::default()).unwrap();
     assert_eq!(service.index().consumers(), 1);
     keeper.stop();
     assert!(!old.exists());

@@ -71,6 +71,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting(SERVE, "cors_origins", Kind::List, "", "other origins whose pages may call, such as `https://dashboard.example.com`", &[]),
     setting(SERVE, "data", Kind::Text, "folder", "where the state is kept; without, it ends with the process", &[]),
     setting(SERVE, "durability", Kind::Text, "", "what an answer waits for: `strict` until what it tells is on disk, so that no crash takes it back; `relaxed` not at all, so that a crash may take back the last of what was told, at most 10,000 changes", &[]),
+    setting(SERVE, "commit_delay", Kind::Integer, "microseconds", "that a commit waits for more changes to share its fsync; while one commit is written, the changes of the next gather anyway", &[]),
     setting(SERVE, "shutdown_timeout", Kind::Integer, "seconds", "that requests which have begun may take when the service stops; at least 1", &[]),
     setting(SERVE, "log", Kind::Text, "", "what is logged: `error`, `warn`, `info`, `debug`, or a list such as `warn,berth_server=debug`; the variable `BERTH_LOG` goes before it", &[]),
     setting(SERVE, "log_format", Kind::Text, "", "`text` for people, `json` for machines, one object a line", &[]),

@@ -41,13 +41,13 @@ impl Committer {
         self.progress.subscribe()
     }
 
-    /// Commits until the queue is closed and empty, or the store fails. `note` is told the number of records of each commit
-    /// and how long it took.
+    /// Commits until the queue is closed and empty, or the store fails. Before each commit it waits for the time of `delay`, so
+    /// that more changes share it. `note` is told the number of records of each commit and how long it took.
     ///
     /// # Errors
     /// The store's. Nothing else will be committed then, see [`Self::fail`].
-    pub fn run(&mut self, note: impl Fn(usize, Duration)) -> Result<(), CommitError> {
-        while let Some(group) = self.queue.wait() {
+    pub fn run(&mut self, delay: Duration, note: impl Fn(usize, Duration)) -> Result<(), CommitError> {
+        while let Some(group) = self.queue.wait(delay) {
             #[expect(clippy::disallowed_methods, reason = "for the metrics only")]
             let start = Instant::now();
             let records = self.commit(group)?;

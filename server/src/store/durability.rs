@@ -1,6 +1,7 @@
 //! Answers wait until what they tell is durable.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -16,6 +17,16 @@ pub enum DurabilityMode {
     /// It is on its way to the disk: a crash of the process or the machine may lose the last of what was told, at most
     /// [`BEHIND`] changes. What is left is a state that was.
     Relaxed,
+}
+
+/// How changes are made durable.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DurabilityOptions {
+    /// What answers wait for.
+    pub mode: DurabilityMode,
+    /// How long a commit waits for more changes to share it. While one commit is written, the changes of the next gather
+    /// anyway.
+    pub commit_delay: Duration,
 }
 
 /// Changes that may be on their way when answers do not wait for the disk.

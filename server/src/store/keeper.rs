@@ -11,7 +11,7 @@ use berth_placement::store::{Batch, Changes, CommitError, Store};
 
 use super::committer::Committer;
 use super::data_dir::{DataDir, DataError};
-use super::durability::{Durability, DurabilityMode};
+use super::durability::{Durability, DurabilityMode, DurabilityOptions};
 use super::embedded::EmbeddedStore;
 use super::load::Loaded;
 use super::queue::Queue;
@@ -68,13 +68,13 @@ impl Keeper {
     pub fn start(
         folder: DataDir,
         options: Options,
-        mode: DurabilityMode,
+        durability: DurabilityOptions,
     ) -> Result<(Arc<Service>, Self), StartError> {
         let stop = Arc::new(Stop::default());
         let (store, loaded) = folder.open_for_service()?;
-        let (epoch, committer) = begin(store, loaded, mode, &stop)?;
+        let (epoch, committer) = begin(store, loaded, durability.mode, &stop)?;
         let service = Arc::new(Service::at(epoch, options));
-        let keeping = Keeping { folder, service: Arc::clone(&service), mode, stop: Arc::clone(&stop) };
+        let keeping = Keeping { folder, service: Arc::clone(&service), durability, stop: Arc::clone(&stop) };
         let thread = thread::Builder::new().name("store".into()).spawn(move || keeping.run(committer));
         Ok((service, Self { stop, thread: thread.map_err(StartError::Thread)? }))
     }
@@ -134,7 +134,7 @@ fn begin(
 struct Keeping {
     folder: DataDir,
     service: Arc<Service>,
-    mode: DurabilityMode,
+    durability: DurabilityOptions,
     stop: Arc<Stop>,
 }
 
@@ -142,7 +142,7 @@ impl Keeping {
     fn run(self, mut committer: Committer) {
         loop {
             let note = |records, took| self.service.metrics.note_commit(records, took);
-            let ended = catch_unwind(AssertUnwindSafe(|| committer.run(note)));
+            let ended = catch_unwind(AssertUnwindSafe(|| committer.run(self.durability.commit_delay, note)));
             let reason = match ended {
                 Ok(Ok(())) => return,
                 Ok(Err(error)) => error.to_string(),
@@ -189,7 +189,7 @@ impl Keeping {
             self.service.enter(Epoch { index: Arc::new(loaded.index), access });
             return Err(reason);
         }
-        begin(store, loaded, self.mode, &self.stop).map_err(|error| error.to_string())
+        begin(store, loaded, self.durability.mode, &self.stop).map_err(|error| error.to_string())
     }
 }
 

@@ -18,7 +18,7 @@ mod state_file;
 
 pub use committer::{Committer, Progress};
 pub use data_dir::{DataDir, DataError};
-pub use durability::{Durability, DurabilityMode};
+pub use durability::{Durability, DurabilityMode, DurabilityOptions};
 pub use embedded::{EmbeddedStore, OpenError};
 pub use encoder::Encoder;
 pub use keeper::{Keeper, StartError};

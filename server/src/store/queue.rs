@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use berth_placement::{Recorder, StateChange, Ticket};
 
@@ -49,17 +51,20 @@ impl Queue {
         self.state().take()
     }
 
-    /// [`Self::take`], as soon as there is something; nothing when there is none and the queue is closed.
+    /// [`Self::take`], as soon as there has been something for the time of `delay`; nothing when there is none and the queue
+    /// is closed.
     #[must_use]
-    pub fn wait(&self) -> Option<Group> {
+    pub fn wait(&self, delay: Duration) -> Option<Group> {
         let mut state = self.state();
-        loop {
-            let group = state.take();
-            if group.is_some() || state.closed {
-                return group;
-            }
+        while !state.has_news() && !state.closed {
             state = self.grown.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+        if !delay.is_zero() && !state.closed {
+            drop(state);
+            thread::sleep(delay);
+            state = self.state();
+        }
+        state.take()
     }
 
     /// No more will come.
@@ -75,8 +80,12 @@ impl Queue {
 }
 
 impl State {
+    fn has_news(&self) -> bool {
+        !self.changes.is_empty() || self.told != self.low
+    }
+
     fn take(&mut self) -> Option<Group> {
-        if self.changes.is_empty() && self.told == self.low {
+        if !self.has_news() {
             return None;
         }
         self.told = self.low;
@@ -135,7 +144,7 @@ mod tests {
         let queue = Queue::default();
         queue.end(queue.begin());
         queue.close();
-        assert_eq!(queue.wait().map(|group| group.complete), Some(1));
-        assert_eq!(queue.wait(), None);
+        let wait = || queue.wait(Duration::ZERO).map(|group| group.complete);
+        assert_eq!((wait(), wait()), (Some(1), None));
     }
 }
