@@ -32,6 +32,7 @@ use crate::kinds::HostKind;
 use crate::objective::{Extremes, Goal, Low, Weighing};
 use crate::order::{Coefficients, Order};
 use crate::tuning::Tuning;
+use crate::witnesses::Testimony;
 
 use classes::Classes;
 use grid::Grid;
@@ -154,14 +155,17 @@ impl RankedHosts {
         }
         request.open_in(&self.forest, self.epoch, scene.hosts, &among);
         let (judge, mut state) = (request.judge(scene), RequestState::default());
+        let (verdicts, open, witnesses) = request.parts();
         let acceptable = |row| {
             among.admits(row)
-                && request.passes_class(scene.hosts, row)
+                && verdicts.pass(scene.hosts, row)
                 && judge.passes(row, &mut state)
                 && among.accepts(row)
         };
-        let ask = Ask { need: among.need, open: request.open(), acceptable };
-        let found = self.forest.highest(ask, &self.weighing, most);
+        let ask = Ask { need: among.need, open, acceptable };
+        let amounts = |row: Row| self.amounts.get(row.index()).copied();
+        let testimony = Testimony { witnesses, amounts };
+        let found = self.forest.highest(ask, &self.weighing, testimony, most);
         if let Some(order) = found.ideal
             && self.tuning.is_due(found.effort, self.amounts.len().div_ceil(64))
         {

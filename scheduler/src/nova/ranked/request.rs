@@ -3,12 +3,14 @@
 use berth_placement::Row;
 use smallvec::SmallVec;
 
+use super::COLUMNS;
 use super::among::Among;
 use super::classes::Classes;
 use crate::forest::{Forest, Open};
 use crate::nova::filters::{Filter, FilterName, RequestState, Scene, Scope, Step, steps};
 use crate::nova::hosts::HostTable;
 use crate::nova::weighers::WeigherName;
+use crate::witnesses::Witnesses;
 
 /// What a class of hosts has been found to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +20,18 @@ enum Verdict {
     Refused,
 }
 
+/// What the classes of hosts have been found to be, by number.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Verdicts(Vec<Verdict>);
+
+impl Verdicts {
+    /// Whether the host's class passes.
+    #[inline]
+    pub(super) fn pass(&self, hosts: &HostTable, row: Row) -> bool {
+        self.0.get(hosts.class_ids()[row.index()].0 as usize) == Some(&Verdict::Passes)
+    }
+}
+
 /// A request for one instance, worked out once for many decisions.
 ///
 /// It holds for the request, the options and the table it was made for; the hosts in it may change.
@@ -25,13 +39,13 @@ enum Verdict {
 pub struct RankedRequest {
     /// The constraints that judge each host.
     by_host: SmallVec<[Step; 2]>,
-    /// By class.
-    verdicts: Vec<Verdict>,
+    verdicts: Verdicts,
     /// Of how many classes the verdicts are known.
     known: usize,
     /// Rankings that may hold hosts, and what this is true to.
     open: Open,
     open_at: Option<OpenAt>,
+    witnesses: Box<Witnesses<COLUMNS>>,
 }
 
 /// Forest and layout, and the version of what is eligible.
@@ -52,8 +66,8 @@ impl RankedRequest {
             }
         }
         let quick = by_host.iter().all(|step| is_quick(*step));
-        let (verdicts, open) = (Vec::new(), Open::new());
-        quick.then_some(Self { by_host, verdicts, known: 0, open, open_at: None })
+        let (verdicts, open) = (Verdicts::default(), Open::new());
+        quick.then_some(Self { by_host, verdicts, known: 0, open, open_at: None, witnesses: Box::default() })
     }
 
     /// Judges the classes that are not known yet; false if one cannot be judged.
@@ -66,8 +80,8 @@ impl RankedRequest {
         let steps = steps(scene, 0);
         let filters: Vec<_> = steps.iter().map(|step| step.prepare(scene)).collect();
         let by_class: Vec<_> = filters.iter().filter(|filter| filter.scope() == Scope::Class).collect();
-        self.verdicts.resize(classes.representatives().len(), Verdict::Unknown);
-        for (verdict, row) in self.verdicts.iter_mut().zip(classes.representatives()) {
+        self.verdicts.0.resize(classes.representatives().len(), Verdict::Unknown);
+        for (verdict, row) in self.verdicts.0.iter_mut().zip(classes.representatives()) {
             if let (Verdict::Unknown, Some(row)) = (*verdict, row) {
                 let mut state = RequestState::default();
                 let mut judged = by_class.iter().map(|filter| filter.judge(*row, &mut state));
@@ -80,12 +94,6 @@ impl RankedRequest {
         }
         self.known = classes.known();
         true
-    }
-
-    /// Whether the host's class passes.
-    #[inline]
-    pub(super) fn passes_class(&self, hosts: &HostTable, row: Row) -> bool {
-        self.verdicts.get(hosts.class_ids()[row.index()].0 as usize) == Some(&Verdict::Passes)
     }
 
     /// The constraints that judge each host, for one decision.
@@ -106,15 +114,16 @@ impl RankedRequest {
         if self.open_at != at {
             let eligible = among.classes(hosts);
             let is_eligible = |row: Row| eligible[hosts.class_ids()[row.index()].0 as usize];
-            self.open = forest.open(|row| is_eligible(row) && self.passes_class(hosts, row));
+            self.open = forest.open(|row| is_eligible(row) && self.verdicts.pass(hosts, row));
             self.open_at = at;
         }
     }
 
-    /// The rankings found by [`Self::open_in`].
+    /// What a search needs: the classes that pass, the rankings found by [`Self::open_in`], and who had the extremes when the
+    /// request was last decided.
     #[inline]
-    pub(super) fn open(&self) -> &[u64] {
-        &self.open
+    pub(super) fn parts(&mut self) -> (&Verdicts, &[u64], &mut Witnesses<COLUMNS>) {
+        (&self.verdicts, &self.open, &mut self.witnesses)
     }
 }
 
