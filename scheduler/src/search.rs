@@ -15,7 +15,7 @@ use crate::objective::{Extremes, Goal, Weighing};
 use crate::order::{Coefficients, Order};
 use crate::ranking::{FANOUT, Ranking};
 use crate::spans::Spans;
-use crate::summary::Summaries;
+use crate::summary::{Summaries, highest};
 use crate::witnesses::Testimony;
 
 /// What a search asks of hosts.
@@ -175,15 +175,15 @@ impl<A: FnMut(Row) -> bool, const N: usize> Hunt<'_, A, N> {
         if fitting == 0 {
             return;
         }
-        let estimates = estimates(self.goal, leaf);
-        if self.best.bar() == f64::NEG_INFINITY {
-            // One good host first, so that the others are measured against it; of hosts that are alike, the one that wins.
-            let at = |lane: u32| Scored { score: estimates[lane as usize], row: leaf.rows[lane as usize] };
-            let better = |a: u32, b: u32| if at(b).beats(&at(a)) { b } else { a };
-            if let Some(likely) = lanes(fitting).reduce(better) {
-                self.look_at(leaf, likely as usize);
-                fitting &= !(1 << likely);
-            }
+        let mut estimates = estimates(self.goal, leaf);
+        lanes(!fitting).for_each(|lane| estimates[lane as usize] = f64::NEG_INFINITY);
+        // Good hosts first, so that the others are measured against them; of hosts that are alike, the one that wins.
+        while fitting != 0 && self.best.bar() == f64::NEG_INFINITY {
+            let likely = lanes(fitting & reach(&estimates, highest(&estimates)));
+            let Some(likely) = likely.min_by_key(|&lane| leaf.rows[lane as usize]) else { break };
+            self.look_at(leaf, likely as usize);
+            fitting &= !(1 << likely);
+            estimates[likely as usize] = f64::NEG_INFINITY;
         }
         for lane in lanes(fitting & reach(&estimates, self.best.bar() - self.goal.error())) {
             self.look_at(leaf, lane as usize);
