@@ -173,6 +173,9 @@ pub struct Term {
 }
 
 impl Term {
+    /// Every amount counts nothing.
+    pub const NOTHING: Self = Self { multiplier: 0.0, low: 0.0, range: 0.0 };
+
     /// The term's share of a score. In double precision, each step rounded: the order of steps is part of the result.
     #[must_use]
     #[inline(always)]

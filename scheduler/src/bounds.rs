@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 use crate::objective::{Extremes, Goal};
 use crate::order::Order;
 use crate::ranking::FANOUT;
+use crate::spans::Spans;
 use crate::summary::{Summaries, Summary};
 
 /// Nodes whose bounds are computed at a time.
@@ -77,6 +78,7 @@ impl Bounds {
         goal: &Goal<N>,
         extremes: &Extremes<N>,
         order: &Order<N>,
+        spans: &Spans<N>,
     ) -> Self {
         let costs =
             if let Order::Linear(coefficients) = order { *coefficients.of_columns() } else { [0.0; N] };
@@ -103,8 +105,10 @@ impl Bounds {
         let (mut bounded, free): (SmallVec<[Item; 4]>, SmallVec<[Item; 4]>) =
             items.into_iter().partition(|item| agrees && item.cost > 0.0);
         bounded.sort_unstable_by(|one, other| other.score_per_cost().total_cmp(&one.score_per_cost()));
-        // A sum's terms are below cost·2³¹ each, and a double's steps 2⁻⁵² of that: this is a thousand times as much.
-        let slack = bounded.iter().map(|item| item.cost).sum::<f64>() * 1e-3;
+        // What rounding can make of a sum, a few hundred times over. No more: where one column costs much more than another,
+        // it would hide what the other can add.
+        let magnitude = |item: &Item| item.cost * f64::from(spans.magnitude(item.column));
+        let slack = bounded.iter().map(magnitude).sum::<f64>() * 1e-13;
         Self { free, bounded, error: goal.error(), slack }
     }
 
@@ -127,7 +131,7 @@ impl Bounds {
     /// The score of the node's best corner, computed as scores are: every step rounds monotonically, so it holds without an
     /// error, and tells ties from better scores.
     pub(crate) fn corner<const N: usize>(goal: &Goal<N>, need: [i32; CLASSES], summary: &Summary<N>) -> f64 {
-        goal.score(std::array::from_fn(|column| {
+        goal.score(|column| {
             let need = need.get(column).copied();
             let upwards = goal.terms[column].multiplier >= 0.0;
             match (upwards, need) {
@@ -137,7 +141,7 @@ impl Bounds {
                 (true, _) => summary.largest[column],
                 (false, need) => summary.smallest[column].max(need.unwrap_or(i32::MIN)),
             }
-        }))
+        })
     }
 
     /// Bounds of a few nodes, in plain loops over lanes, for vector code.

@@ -17,7 +17,9 @@ use crate::order::Order;
 use crate::policy::Rank;
 use crate::ranking::{FANOUT, Ranking};
 use crate::search::{Found, Joint, Query};
+use crate::spans::Spans;
 use crate::summary::Summaries;
+use crate::witnesses::Testimony;
 
 /// Kinds with a ranking of their own, besides the shared one. In a policy's order none has: there a search ends at the first
 /// leaf with a host that fits, and asking each host costs less than searching dozens of rankings (measured at 100,000 hosts
@@ -58,6 +60,7 @@ pub(crate) struct Forest<const N: usize> {
     tops: Vec<Summaries<N>>,
     ranking_of_kind: BTreeMap<HostKind, u8>,
     ranking_of_row: Vec<u8>,
+    spans: Spans<N>,
     /// Hosts in the shared ranking, and how many of them make it worth dividing the kinds anew.
     shared: usize,
     shared_limit: usize,
@@ -79,8 +82,9 @@ impl<const N: usize> Forest<N> {
         let ranking_of_kind: BTreeMap<HostKind, u8> =
             large.iter().map(|&(_, kind)| kind).zip(SHARED + 1..).collect();
         let mut members = vec![Vec::new(); ranking_of_kind.len() + 1];
-        let mut ranking_of_row = vec![SHARED; rows];
+        let (mut ranking_of_row, mut spans) = (vec![SHARED; rows], Spans::NONE);
         for (row, kind, free) in hosts {
+            spans.widen(&free);
             let ranking = ranking_of_kind.get(&kind).copied().unwrap_or(SHARED);
             ranking_of_row[row.index()] = ranking;
             members[ranking as usize].push((order.rank(free, row), free));
@@ -92,7 +96,7 @@ impl<const N: usize> Forest<N> {
             tops[number / FANOUT].set(number % FANOUT, ranking.summary());
         }
         let shared_limit = 2 * (shared + LARGE);
-        Self { order, rankings, tops, ranking_of_kind, ranking_of_row, shared, shared_limit }
+        Self { order, rankings, tops, ranking_of_kind, ranking_of_row, spans, shared, shared_limit }
     }
 
     /// Whether the best host is the one with the lowest row, wherever it stands in the order.
@@ -113,6 +117,7 @@ impl<const N: usize> Forest<N> {
         if row.index() >= self.ranking_of_row.len() {
             self.ranking_of_row.resize(row.index() + 1, SHARED);
         }
+        after.iter().for_each(|after| self.spans.widen(after));
         let known = self.ranking_of_row[row.index()];
         let Some(kind) = new_kind else {
             return self.update_in(known, row, before, after);
@@ -179,9 +184,10 @@ impl<const N: usize> Forest<N> {
         &self,
         ask: Ask<'_, impl FnMut(Row) -> bool>,
         weighing: &Weighing<N>,
+        testimony: Testimony<'_, N, impl Fn(Row) -> Option<[i32; N]>>,
         most: usize,
     ) -> Found<N> {
-        self.joint(ask.open).highest(ask.query(), weighing, most)
+        self.joint(ask.open).highest(ask.query(), weighing, testimony, most)
     }
 
     /// The `most` lowest rows for the query.
@@ -190,7 +196,8 @@ impl<const N: usize> Forest<N> {
     }
 
     fn joint<'a>(&'a self, open: &'a [u64]) -> Joint<'a, N> {
-        Joint { order: &self.order, rankings: &self.rankings, tops: &self.tops, open }
+        let Self { order, rankings, tops, spans, .. } = self;
+        Joint { order, rankings, tops, open, spans }
     }
 
     #[inline]

@@ -32,9 +32,11 @@ mod request;
 mod scheduler;
 mod search;
 mod select;
+mod spans;
 mod summary;
 mod tuning;
 mod weigh;
+mod witnesses;
 
 pub use filter::{Capacity, Eligible, Filter, OtherClasses};
 pub use mask::HostMask;

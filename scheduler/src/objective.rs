@@ -106,6 +106,9 @@ impl<const N: usize> Extremes<N> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Goal<const N: usize> {
     pub(crate) terms: [Term; N],
+    /// The columns that make a difference, in order, and their terms; the first `count` are meant.
+    counting: [(usize, Term); N],
+    count: usize,
     /// What a unit of each column adds to the score.
     rates: [f64; N],
     error: f64,
@@ -114,14 +117,20 @@ pub(crate) struct Goal<const N: usize> {
 impl<const N: usize> Goal<N> {
     /// Every host scores the same.
     pub(crate) fn indifferent() -> Self {
-        Self::of([Term { multiplier: 0.0, low: 0.0, range: 0.0 }; N])
+        Self::of([Term::NOTHING; N])
     }
 
     fn of(terms: [Term; N]) -> Self {
         let rates = terms.map(|term| if term.range == 0.0 { 0.0 } else { term.multiplier / term.range });
-        let counting = terms.iter().filter(|term| term.range != 0.0);
-        let error = 1e-12 * counting.map(|term| term.multiplier.abs()).sum::<f64>() + 1e-300;
-        Self { terms, rates, error }
+        let (mut counting, mut count, mut multipliers) = ([(0, Term::NOTHING); N], 0, 0.0);
+        for (column, term) in terms.iter().enumerate() {
+            if term.range != 0.0 && term.multiplier != 0.0 {
+                counting[count] = (column, *term);
+                count += 1;
+                multipliers += term.multiplier.abs();
+            }
+        }
+        Self { terms, counting, count, rates, error: 1e-12 * multipliers + 1e-300 }
     }
 
     pub(crate) fn new(weighing: &Weighing<N>, extremes: &Extremes<N>) -> Self {
@@ -143,9 +152,11 @@ impl<const N: usize> Goal<N> {
         self.error
     }
 
-    /// The score of a host.
+    /// The score of a host, whose amount in a column `amount` tells. Columns that make no difference are left out: adding a
+    /// zero changes no bit of a sum that began at 0.
     #[inline]
-    pub(crate) fn score(&self, free: [i32; N]) -> f64 {
-        self.terms.iter().zip(free).fold(0.0, |score, (term, amount)| score + term.of(weighed(amount)))
+    pub(crate) fn score(&self, amount: impl Fn(usize) -> i32) -> f64 {
+        let counting = self.counting[..self.count].iter();
+        counting.fold(0.0, |score, (column, term)| score + term.of(weighed(amount(*column))))
     }
 }

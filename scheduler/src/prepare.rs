@@ -11,6 +11,7 @@ use crate::forest::{Forest, Open};
 use crate::kinds::Kinds;
 use crate::mask::HostMask;
 use crate::request::Request;
+use crate::witnesses::Witnesses;
 
 /// A request in the terms of one view: what every decision on it shares. It follows the view's layout changes row by row,
 /// and is of no use to any decider but the one that prepared it.
@@ -29,6 +30,8 @@ pub struct Prepared {
     open: Open,
     open_at: Option<(u64, u64)>,
     pub(crate) decided: Decided,
+    /// Who had the extremes when it was last decided.
+    pub(crate) witnesses: Witnesses<CLASSES>,
 }
 
 /// The last decision, and the view's counts it was made at.
@@ -56,6 +59,7 @@ impl Prepared {
             open: Open::new(),
             open_at: None,
             decided: Decided::Nothing,
+            witnesses: Witnesses::default(),
             request,
         };
         for &(class, amount) in prepared.request.resources.iter().filter(|(_, amount)| *amount > 0) {

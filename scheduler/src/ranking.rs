@@ -82,6 +82,9 @@ impl<const N: usize> Ranking<N> {
 
     /// What there is in the ranking as a whole.
     pub(crate) fn summary(&self) -> Summary<N> {
+        if let [_] = self.groups[..] {
+            return self.tops[0].get(0);
+        }
         self.tops.iter().map(Summaries::summary).fold(Summary::NOTHING, Summary::join)
     }
 

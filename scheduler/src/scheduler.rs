@@ -21,6 +21,7 @@ use crate::policy::{Policy, Rank};
 use crate::prepare::{Decided, Prepared};
 use crate::request::Request;
 use crate::tuning::Tuning;
+use crate::witnesses::{Testimony, Witnesses};
 
 /// How often a placement looks for another host after losing one.
 ///
@@ -352,7 +353,18 @@ impl Core {
             return SmallVec::new();
         }
         prepared.open_in(&self.forest, self.epoch, &self.kinds, &self.view);
-        let prepared = &*prepared;
+        let mut witnesses = prepared.witnesses;
+        let found = self.search_in_open(prepared, &mut witnesses, most);
+        prepared.witnesses = witnesses;
+        found
+    }
+
+    fn search_in_open(
+        &mut self,
+        prepared: &Prepared,
+        witnesses: &mut Witnesses<CLASSES>,
+        most: usize,
+    ) -> SmallVec<[Row; 4]> {
         match (self.search, self.objective) {
             (Search::Ranked, Objective::Policy(_)) if self.forest.finds_by_row() => {
                 self.forest.lowest_rows(ask(&self.index, prepared), most).into_rows()
@@ -361,7 +373,9 @@ impl Core {
                 self.forest.first(ask(&self.index, prepared), most).into_iter().map(Rank::row).collect()
             }
             (Search::Ranked, Objective::Weigh(weights)) => {
-                let found = self.forest.highest(ask(&self.index, prepared), &weights.into(), most);
+                let testimony = Testimony { witnesses, amounts: |row| self.view.host(row) };
+                let ask = ask(&self.index, prepared);
+                let found = self.forest.highest(ask, &weights.into(), testimony, most);
                 self.statistics.searches += 1;
                 self.statistics.leaves_opened += found.effort as u64;
                 self.statistics.bytes_looked_at += found.bytes as u64;

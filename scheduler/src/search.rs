@@ -14,7 +14,9 @@ use crate::mask::{first_lanes, lanes};
 use crate::objective::{Extremes, Goal, Weighing};
 use crate::order::{Coefficients, Order};
 use crate::ranking::{FANOUT, Ranking};
-use crate::summary::Summaries;
+use crate::spans::Spans;
+use crate::summary::{Summaries, highest};
+use crate::witnesses::Testimony;
 
 /// What a search asks of hosts.
 pub(crate) struct Query<A> {
@@ -55,17 +57,19 @@ pub(crate) struct Joint<'a, const N: usize> {
     pub(crate) tops: &'a [Summaries<N>],
     /// The rankings that are searched, as bits.
     pub(crate) open: &'a [u64],
+    pub(crate) spans: &'a Spans<N>,
 }
 
 impl<const N: usize> Joint<'_, N> {
     /// The hosts with the highest scores that satisfy the query, best first.
-    pub(crate) fn highest<A: FnMut(Row) -> bool>(
+    pub(crate) fn highest<A: FnMut(Row) -> bool, F: Fn(Row) -> Option<[i32; N]>>(
         &self,
         mut query: Query<A>,
         weighing: &Weighing<N>,
+        mut testimony: Testimony<'_, N, F>,
         most: usize,
     ) -> Found<N> {
-        let Some(extremes) = self.extremes(weighing, &mut query) else {
+        let Some(extremes) = self.extremes(weighing, &mut query, &mut testimony) else {
             let Query { opened: effort, bytes, .. } = query;
             return Found { best: Best::new(most), ideal: None, effort, bytes };
         };
@@ -104,7 +108,7 @@ impl<const N: usize> Joint<'_, N> {
         extremes: &Extremes<N>,
         most: usize,
     ) -> (Best, Query<A>) {
-        let bounds = Bounds::new(query.need, goal, extremes, self.order);
+        let bounds = Bounds::new(query.need, goal, extremes, self.order, self.spans);
         let mut hunt = Hunt { query, goal, bounds, best: Best::new(most) };
         if let [only] = self.rankings {
             hunt.open_ranking(only);
@@ -171,14 +175,15 @@ impl<A: FnMut(Row) -> bool, const N: usize> Hunt<'_, A, N> {
         if fitting == 0 {
             return;
         }
-        let estimates = estimates(self.goal, leaf);
-        if self.best.bar() == f64::NEG_INFINITY {
-            // One good host first, so that the others are measured against it.
-            let better = |a: u32, b: u32| if estimates[b as usize] > estimates[a as usize] { b } else { a };
-            if let Some(likely) = lanes(fitting).reduce(better) {
-                self.look_at(leaf, likely as usize);
-                fitting &= !(1 << likely);
-            }
+        let mut estimates = estimates(self.goal, leaf);
+        lanes(!fitting).for_each(|lane| estimates[lane as usize] = f64::NEG_INFINITY);
+        // Good hosts first, so that the others are measured against them; of hosts that are alike, the one that wins.
+        while fitting != 0 && self.best.bar() == f64::NEG_INFINITY {
+            let likely = lanes(fitting & reach(&estimates, highest(&estimates)));
+            let Some(likely) = likely.min_by_key(|&lane| leaf.rows[lane as usize]) else { break };
+            self.look_at(leaf, likely as usize);
+            fitting &= !(1 << likely);
+            estimates[likely as usize] = f64::NEG_INFINITY;
         }
         for lane in lanes(fitting & reach(&estimates, self.best.bar() - self.goal.error())) {
             self.look_at(leaf, lane as usize);
@@ -188,8 +193,9 @@ impl<A: FnMut(Row) -> bool, const N: usize> Hunt<'_, A, N> {
     #[inline]
     fn look_at(&mut self, leaf: &Leaf<N>, lane: usize) {
         let row = leaf.rows[lane];
-        if (self.query.acceptable)(row) {
-            self.best.offer(Scored { score: self.goal.score(lane_of(&leaf.free, lane)), row });
+        let host = Scored { score: self.goal.score(|column| leaf.free[column].0[lane]), row };
+        if self.best.admits(&host) && (self.query.acceptable)(row) {
+            self.best.offer(host);
         }
     }
 }

@@ -9,6 +9,7 @@ mod fleets;
 #[path = "../nova/replay/lines.rs"]
 mod lines;
 mod placement;
+mod units;
 
 use std::path::Path;
 

@@ -8,3 +8,4 @@ mod naive;
 mod numbers;
 mod planting;
 mod requests;
+mod updates;

@@ -16,6 +16,7 @@ mod placement;
 mod question;
 mod relax;
 mod shape;
+mod sizes;
 mod standing;
 mod tenant;
 

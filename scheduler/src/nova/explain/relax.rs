@@ -1,8 +1,9 @@
 //! The smallest changes that find a host.
 //!
 //! Each change is tried with the filters and weighers that decide. First every change by itself; if none helps, pairs.
-//! An amount is first taken as far as it goes; if that helps, bisection finds how little of a change is enough. The
-//! order is fixed and the work bounded, whatever the request says.
+//! An amount is first taken as far as it goes; if that helps, bisection finds how little of a change is enough: among
+//! hosts with the same unit rules, since those tell which amounts there are. The order is fixed and the work bounded,
+//! whatever the request says.
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,7 @@ use super::explanation::{Relaxation, Relaxations};
 use super::placement::Providers;
 use super::question::Question;
 use super::shape::Shape;
+use super::sizes::{Moving, Rule, Sizes};
 use crate::nova::filters::{RequestState, Scene, Survivors};
 use crate::nova::hosts::{ClassId, HostTable, Outage};
 use crate::nova::weighers::weigh;
@@ -23,6 +25,8 @@ const MOST_SINGLES: usize = 64;
 const MOST_PAIRS: usize = 496;
 /// Kinds of hosts of which one more is tried.
 const MOST_SHAPES: usize = 16;
+/// Sets of unit rules under which a change is tried.
+const MOST_RULES: usize = 16;
 
 /// What would find a host for a question that finds none.
 pub(super) fn relaxations(question: &Question<'_>) -> Relaxations {
@@ -37,7 +41,7 @@ pub(super) fn relaxations(question: &Question<'_>) -> Relaxations {
         cut_short |= pairs.len() > MOST_PAIRS;
         found = trial.all_that_help(pairs.into_iter().take(MOST_PAIRS));
     }
-    cut_short |= question.scene.hosts.class_count() > MOST_SHAPES;
+    cut_short |= trial.cut_short || question.scene.hosts.class_count() > MOST_SHAPES;
     found.extend(trial.more_hosts());
     Relaxations { found, cut_short }
 }
@@ -58,7 +62,18 @@ struct Trial<'a> {
     hosts: HostTable,
     state: RequestState,
     providers: Option<Providers>,
+    /// Whether hosts had more unit rules than were tried.
+    cut_short: bool,
 }
+
+/// Hosts with the same unit rules, and the amounts that these allow each change; none for a change of no amount.
+struct Alike {
+    sizes: Vec<Option<Sizes>>,
+    rows: Vec<Row>,
+}
+
+/// Changes with amounts, and the hosts that they open.
+type Trying = (Vec<Change>, Vec<Row>);
 
 impl<'a> Trial<'a> {
     fn new(question: &Question<'a>) -> Self {
@@ -67,6 +82,7 @@ impl<'a> Trial<'a> {
             hosts: question.scene.hosts.clone(),
             state: question.state.clone(),
             providers: question.providers.cloned(),
+            cut_short: false,
         }
     }
 
@@ -75,28 +91,67 @@ impl<'a> Trial<'a> {
     }
 
     /// The changes with the amounts that are enough; none if they do not help.
-    fn relaxation(&mut self, mut changes: Vec<Change>) -> Option<Relaxation> {
-        let mut opened = self.destinations(&changes, Survivors::all(&self.hosts));
-        if opened.is_empty() {
-            return None;
-        }
-        for at in 0..changes.len() {
-            opened = self.bisect(&mut changes, at, opened);
+    fn relaxation(&mut self, changes: Vec<Change>) -> Option<Relaxation> {
+        let alike = self.alike(&changes);
+        let closest = alike.iter().filter_map(|alike| self.closest(&changes, alike));
+        let (changes, mut opened) = closest.min_by_key(|(changes, _)| distances(changes))?;
+        if alike.len() > 1 {
+            opened = self.destinations(&changes, Survivors::all(&self.hosts));
         }
         let example = self.question.name(*opened.first()?);
         let changes = changes.into_iter().map(|change| self.with_reasons(change, &opened)).collect();
         Some(Relaxation { changes, opens: opened.len(), example })
     }
 
-    /// Brings an amount as close as possible to what was asked; returns the hosts that are open then.
-    fn bisect(&mut self, changes: &mut [Change], at: usize, mut opened: Vec<Row>) -> Vec<Row> {
-        let Some((mut fails, mut works)) = changes[at].amounts() else { return opened };
-        loop {
-            let middle = i64::midpoint(works, fails);
-            if middle == works || middle == fails {
-                return opened;
+    /// All hosts, parted by the unit rules that the changes meet.
+    fn alike(&mut self, changes: &[Change]) -> Vec<Alike> {
+        let (scene, providers) = (&self.question.scene, self.providers.as_ref());
+        let moving = |change| providers.and_then(|known| Moving::of(change, changes, scene, known));
+        let moving: Vec<Option<Moving>> = changes.iter().map(moving).collect();
+        let rule = |row: Row, moving: &Option<Moving>| {
+            moving.as_ref().zip(providers).map_or(Rule::ANY, |(moving, known)| moving.rule(row, known))
+        };
+        let mut rows_of: BTreeMap<Vec<Rule>, Vec<Row>> = BTreeMap::new();
+        for row in self.hosts.rows() {
+            rows_of.entry(moving.iter().map(|moving| rule(row, moving)).collect()).or_default().push(row);
+        }
+        self.cut_short |= rows_of.len() > MOST_RULES;
+        let sizes = |rules: Vec<Rule>| {
+            let sizes = changes.iter().zip(rules).map(|(change, rule)| match change.amounts() {
+                Some(_) => Sizes::of(change, rule).map(Some),
+                None => Some(None),
+            });
+            sizes.collect::<Option<Vec<_>>>()
+        };
+        let first = rows_of.into_iter().take(MOST_RULES);
+        first.filter_map(|(rules, rows)| Some(Alike { sizes: sizes(rules)?, rows })).collect()
+    }
+
+    /// The changes with amounts as close as possible to what was asked; none if they do not help these hosts.
+    fn closest(&mut self, changes: &[Change], alike: &Alike) -> Option<Trying> {
+        let farthest = changes.iter().zip(&alike.sizes).map(|(change, sizes)| match sizes {
+            Some(sizes) => change.with_amount(sizes.at(0)),
+            None => change.clone(),
+        });
+        let mut changes: Vec<Change> = farthest.collect();
+        let mut opened = self.destinations(&changes, Survivors::ordered(alike.rows.clone()));
+        if opened.is_empty() {
+            return None;
+        }
+        for (at, sizes) in alike.sizes.iter().enumerate() {
+            if let Some(sizes) = sizes {
+                opened = self.bisect(&mut changes, at, sizes, opened);
             }
-            let closer = changes[at].with_amount(middle);
+        }
+        Some((changes, opened))
+    }
+
+    /// Brings an amount as close as possible to what was asked; returns the hosts that are open then.
+    fn bisect(&mut self, changes: &mut [Change], at: usize, sizes: &Sizes, mut opened: Vec<Row>) -> Vec<Row> {
+        let (mut works, mut fails) = (0, sizes.count());
+        while fails - works > 1 {
+            let middle = i64::midpoint(works, fails);
+            let closer = changes[at].with_amount(sizes.at(middle));
             let former = std::mem::replace(&mut changes[at], closer);
             let mut entering = opened.clone();
             entering.sort_unstable();
@@ -109,6 +164,7 @@ impl<'a> Trial<'a> {
                 opened = still_open;
             }
         }
+        opened
     }
 
     /// The hosts that can be claimed under the changes, best first. None if the request cannot be judged.
@@ -173,6 +229,11 @@ impl<'a> Trial<'a> {
             example,
         })
     }
+}
+
+/// How far amounts are from what was asked.
+fn distances(changes: &[Change]) -> Vec<u64> {
+    changes.iter().filter_map(Change::amounts).map(|(asked, enough)| asked.abs_diff(enough)).collect()
 }
 
 const fn outage(change: &Change) -> Option<Outage> {

@@ -34,6 +34,8 @@ pub(super) struct Eligible {
     /// The topology's version and the position in the view's layout changes that this is true to.
     version: u64,
     position: u64,
+    /// Which providers are whose.
+    moves: u64,
     /// How often the mask was made or changed.
     changes: u64,
 }
@@ -43,9 +45,9 @@ impl Eligible {
         let version = index.topology().version();
         let asked = asked(query, index);
         let (need, is_exact) = (need(&asked), is_exact(&asked));
-        let position = view.layout_position();
-        let mut eligible =
-            Self { asked, mask: HostMask::default(), need, is_exact, version, position, changes: 0 };
+        let (position, moves) = (view.layout_position(), places.moves());
+        let mask = HostMask::default();
+        let mut eligible = Self { asked, mask, need, is_exact, version, position, moves, changes: 0 };
         for (host, place) in places.iter() {
             let admits = eligible.admits(index, place);
             eligible.mask.set(host, admits);
@@ -56,11 +58,12 @@ impl Eligible {
     /// Takes in changes of the topology. Where each host can be judged by itself, only those that changed are.
     pub(super) fn renew(&mut self, query: &PlacementQuery, index: &Index, view: &View, places: &Places) {
         let version = index.topology().version();
-        if (version, view.layout_position()) == (self.version, self.position) {
+        if (version, view.layout_position(), places.moves()) == (self.version, self.position, self.moves) {
             return;
         }
         let asked = asked(query, index);
-        let is_alike = self.is_exact && is_exact(&asked) && need(&asked) == self.need;
+        let is_alike =
+            self.is_exact && is_exact(&asked) && need(&asked) == self.need && places.moves() == self.moves;
         let Some(rows) = view.relayouts_since(self.position).filter(|_| is_alike) else {
             *self = Self { changes: self.changes + 1, ..Self::new(query, index, view, places) };
             return;

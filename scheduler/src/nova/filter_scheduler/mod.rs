@@ -16,11 +16,11 @@ use berth_placement::kernel::NOTHING;
 use berth_placement::{Index, Row, View, candidates};
 
 use super::filters::{RequestState, Scene};
-use super::hosts::HostTable;
+use super::hosts::{HostRecord, HostTable, UpdateError};
 use super::options::Driver;
 use super::placement_query::{Known, QueryError, placement_query};
 use super::select::{Chooser, Claims, Decision};
-use super::{Options, RankedHosts, RankedRequest, RequestSpec, SelectDestinations};
+use super::{Aggregate, Options, RankedHosts, RankedRequest, RequestSpec, SelectDestinations};
 
 use eligible::Eligible;
 use order::Best;
@@ -82,6 +82,28 @@ impl FilterScheduler {
         let rows: Vec<Row> = decision.changes.iter().map(|change| change.row()).collect();
         decision.undo(&mut self.hosts);
         rows.into_iter().for_each(|row| self.ranked.follow(&self.hosts, &self.options, row));
+    }
+
+    /// Makes hosts what these records say, as [`HostTable::update`] does. Decisions of before cannot be undone then, except by
+    /// releasing their claims: the hosts report what has become of them.
+    ///
+    /// # Errors
+    /// [`UpdateError`]; then nothing has changed.
+    pub fn update_hosts(&mut self, records: &[HostRecord], now: i64) -> Result<(), UpdateError> {
+        let rows = self.hosts.update(records, &self.options.general, now)?;
+        self.ranked.follow_all(&self.hosts, &self.options, &rows);
+        if self.places.are_outdated(&self.hosts) {
+            self.places = Places::new(&self.hosts, &self.view);
+            self.set_all_free();
+        }
+        Ok(())
+    }
+
+    /// Puts the hosts into these aggregates and no others. A request that names a zone, or whose pre-filters look at
+    /// aggregates, has to be prepared anew.
+    pub fn replace_aggregates(&mut self, aggregates: &[Aggregate]) {
+        let rows = self.hosts.replace_aggregates(aggregates);
+        self.ranked.follow_all(&self.hosts, &self.options, &rows);
     }
 
     /// Runs the pre-filters and works out what the request needs, once for many decisions.

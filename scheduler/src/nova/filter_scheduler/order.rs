@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::eligible::{Eligible, Offer};
 use super::places::Places;
-use crate::nova::filters::{RequestState, Scene, Survivors};
+use crate::nova::filters::{RequestState, Scene, Step, Survivors};
 use crate::nova::hosts::HostTable;
 use crate::nova::ranked::Among;
 use crate::nova::select::{Chooser, HostOrder, SelectError, Sorted, by_driver, draw};
@@ -40,14 +40,24 @@ impl<'a> Best<'a> {
         let request = self.request.as_deref_mut().filter(|_| self.left.is_none())?;
         let eligible = self.offers.eligible;
         let is_host = |row| self.offers.is_host(row);
-        let among = Among {
-            need: eligible.need(),
-            eligible: Some(eligible.mask()),
-            version: eligible.changes(),
-            accepts: if eligible.is_exact() { None } else { Some(&is_host) },
-        };
+        let accepts: Option<&dyn Fn(Row) -> bool> = if eligible.is_exact() { None } else { Some(&is_host) };
+        let among = Among { accepts, ..among(eligible) };
         Some(self.ranked.best_among(among, scene, request, most).ok()?.into_vec())
     }
+
+    /// How many of the eligible hosts with room each constraint removes; nothing where only the index can tell which those are.
+    fn removed(&mut self, scene: &Scene<'_>) -> Vec<(Step, usize)> {
+        let eligible = self.offers.eligible;
+        let request = self.request.as_deref_mut().filter(|_| eligible.is_exact());
+        let removed = request.map(|request| self.ranked.removed_among(&among(eligible), scene, request));
+        removed.and_then(Result::ok).unwrap_or_default()
+    }
+}
+
+/// The eligible hosts with room, as far as one provider each tells.
+const fn among(eligible: &Eligible) -> Among<'_> {
+    let (need, version) = (eligible.need(), eligible.changes());
+    Among { need, eligible: Some(eligible.mask()), version, accepts: None }
 }
 
 impl HostOrder for Best<'_> {
@@ -65,7 +75,7 @@ impl HostOrder for Best<'_> {
                 draw(&mut rows, scene.options.filter_scheduler.host_subset_size, chooser);
             }
             rows.iter().for_each(|&row| self.offers.give(row, state));
-            return Ok(Sorted { rows, removed: Vec::new(), complete });
+            return Ok(Sorted { rows, removed: self.removed(scene), complete });
         }
         let rows = self.left.take().unwrap_or_else(|| self.offers.hosts(scene.hosts));
         let mut sorted = by_driver(scene, Survivors::ordered(rows), index, state, chooser)?;

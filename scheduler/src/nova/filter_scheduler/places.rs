@@ -19,6 +19,8 @@ pub(super) struct Places {
     nested: BTreeSet<Row>,
     /// Whether a provider in the tree of some host shares what it has.
     shares: bool,
+    /// How often hosts had become other providers'.
+    moves: u64,
 }
 
 impl Places {
@@ -28,6 +30,7 @@ impl Places {
             hosts: FxHashMap::default(),
             nested: BTreeSet::new(),
             shares: false,
+            moves: hosts.provider_moves(),
         };
         for (place, provider) in view.topology().providers() {
             if let Some(host) = host_of(hosts, provider.uuid) {
@@ -53,6 +56,16 @@ impl Places {
     #[inline]
     pub(super) fn host_at(&self, place: Row) -> Option<Row> {
         self.hosts.get(&place).copied()
+    }
+
+    /// Whether some host has become another provider's since.
+    pub(super) const fn are_outdated(&self, hosts: &HostTable) -> bool {
+        self.moves != hosts.provider_moves()
+    }
+
+    /// How often hosts had become other providers'.
+    pub(super) const fn moves(&self) -> u64 {
+        self.moves
     }
 
     /// Whether a host can appear in candidates of other trees than its own.

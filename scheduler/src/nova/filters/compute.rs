@@ -20,6 +20,21 @@ impl<'a> ComputeFilter<'a> {
     }
 }
 
+/// The first and the last time at which the row's service is heard of as it is now. No other filter looks at the clock.
+pub(crate) fn steady(scene: &Scene<'_>, row: Row) -> (i64, i64) {
+    let (seen, limit) =
+        (scene.hosts.service(row).last_seen, scene.options.general.down_time().saturating_mul(SECOND));
+    if limit < 0 {
+        return (i64::MIN, i64::MAX);
+    }
+    let (first, last) = (seen.saturating_sub(limit), seen.saturating_add(limit));
+    match scene.now {
+        now if now < first => (i64::MIN, first - 1),
+        now if now > last => (last + 1, i64::MAX),
+        _ => (first, last),
+    }
+}
+
 impl Filter for ComputeFilter<'_> {
     fn judge(&self, row: Row, _: &mut RequestState) -> Verdict {
         let service = self.scene.hosts.service(row);

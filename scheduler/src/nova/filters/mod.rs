@@ -48,6 +48,7 @@ pub use reason::{FilterError, Reason};
 pub use scene::{NumaLimits, RequestState, Scene};
 pub use survivors::Survivors;
 
+pub(crate) use compute::steady;
 pub(crate) use numa_topology::cell_allocation;
 
 /// What a filter says of one host: it may stay, or the reason why not. An error fails the whole request, as in Nova.

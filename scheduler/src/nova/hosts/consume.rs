@@ -85,7 +85,7 @@ impl HostTable {
         }
     }
 
-    fn remove_instance(&mut self, service: u32, uuid: &str) {
+    pub(super) fn remove_instance(&mut self, service: u32, uuid: &str) {
         self.services[service as usize].instances.remove(uuid);
         if let Some(hosts) = self.hosts_by_instance.get_mut(uuid) {
             hosts.retain(|host| *host != service);

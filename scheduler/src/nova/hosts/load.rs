@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use berth_placement::Row;
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 use super::class::{ClassReport, HostClass, Ratio, Ratios};
 use super::record::{HostRecord, MetricRecord, ServiceRecord};
@@ -31,7 +32,7 @@ pub struct LoadError {
 }
 
 /// What is wrong with a field.
-struct FieldError {
+pub(super) struct FieldError {
     field: String,
     problem: String,
 }
@@ -39,6 +40,11 @@ struct FieldError {
 impl FieldError {
     fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
         Self { field: field.into(), problem: problem.into() }
+    }
+
+    pub(super) fn of(self, record: &HostRecord) -> LoadError {
+        let (host, node) = (record.host.clone(), record.node.clone());
+        LoadError { host, node, field: self.field, problem: self.problem }
     }
 }
 
@@ -59,12 +65,7 @@ impl HostTable {
         let mut table = Self::default();
         let mut metadata = MetadataByHost::new(aggregates);
         for record in records {
-            table.push(record, metadata.of(&record.host), options, now).map_err(|error| LoadError {
-                host: record.host.clone(),
-                node: record.node.clone(),
-                field: error.field,
-                problem: error.problem,
-            })?;
+            table.push(record, metadata.of(&record.host), options, now).map_err(|error| error.of(record))?;
         }
         Ok(table)
     }
@@ -87,6 +88,7 @@ impl HostTable {
         }
         self.class.push(self.classes.intern(class));
         self.service.push(service);
+        self.rows_of_service[service as usize].push(row);
         self.usage.push(usage);
         self.nodes.push(node);
         Ok(())
@@ -103,6 +105,7 @@ impl HostTable {
             *known = service;
         } else {
             self.services.push(service);
+            self.rows_of_service.push(SmallVec::new());
         }
         for instance in &record.instances {
             self.add_instance(id, instance.uuid.clone(), instance.image_properties.clone());
@@ -112,14 +115,14 @@ impl HostTable {
 }
 
 /// Merged metadata, once for each combination of aggregates.
-struct MetadataByHost<'a> {
+pub(super) struct MetadataByHost<'a> {
     aggregates: &'a [Aggregate],
     of_host: FxHashMap<&'a str, Vec<usize>>,
     merged: BTreeMap<Vec<usize>, Arc<AggregateMetadata>>,
 }
 
 impl<'a> MetadataByHost<'a> {
-    fn new(aggregates: &'a [Aggregate]) -> Self {
+    pub(super) fn new(aggregates: &'a [Aggregate]) -> Self {
         let mut of_host: FxHashMap<&str, Vec<usize>> = FxHashMap::default();
         for (at, host) in
             aggregates.iter().enumerate().flat_map(|(at, one)| one.hosts.iter().map(move |host| (at, host)))
@@ -132,7 +135,7 @@ impl<'a> MetadataByHost<'a> {
         Self { aggregates, of_host, merged: BTreeMap::new() }
     }
 
-    fn of(&mut self, host: &str) -> Arc<AggregateMetadata> {
+    pub(super) fn of(&mut self, host: &str) -> Arc<AggregateMetadata> {
         let list = self.of_host.get(host).cloned().unwrap_or_default();
         let aggregates = self.aggregates;
         let merge =
@@ -141,7 +144,7 @@ impl<'a> MetadataByHost<'a> {
     }
 }
 
-fn service_host(name: &str, record: &ServiceRecord, now: i64) -> Result<ServiceHost, FieldError> {
+pub(super) fn service_host(name: &str, record: &ServiceRecord, now: i64) -> Result<ServiceHost, FieldError> {
     let time = |field: &str, text: &str| {
         micros(text).ok_or_else(|| {
             FieldError::new(field, format!("'{text}' is not a time such as 2026-06-01T00:00:00"))
@@ -163,7 +166,7 @@ fn service_host(name: &str, record: &ServiceRecord, now: i64) -> Result<ServiceH
     })
 }
 
-fn node_and_usage(record: &HostRecord) -> Result<(Node, UsageRow), FieldError> {
+pub(super) fn node_and_usage(record: &HostRecord) -> Result<(Node, UsageRow), FieldError> {
     let Some(free_gb) = record.free_disk_gb else {
         let name = record.node.clone();
         let silent =
@@ -251,7 +254,7 @@ fn metric(record: &MetricRecord) -> Result<Option<i64>, FieldError> {
     }
 }
 
-fn class_report(record: &HostRecord, options: &GeneralOptions) -> ClassReport {
+pub(super) fn class_report(record: &HostRecord, options: &GeneralOptions) -> ClassReport {
     ClassReport {
         hypervisor_type: record.hypervisor_type.clone(),
         hypervisor_version: record.hypervisor_version,

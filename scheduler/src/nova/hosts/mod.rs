@@ -13,12 +13,14 @@ mod outage;
 mod record;
 mod service;
 mod twin;
+mod update;
 mod usage;
 
 use std::collections::BTreeMap;
 
 use berth_placement::Row;
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 use super::numa::HostTopology;
 use super::pci::Pools;
@@ -32,6 +34,7 @@ pub use load::LoadError;
 pub use outage::{Mended, Outage};
 pub use record::{HostRecord, InstanceRecord, MetricRecord, ServiceRecord};
 pub use service::{InstanceImage, ServiceHost, stored_properties};
+pub use update::UpdateError;
 pub use usage::{Usage, UsageRow};
 
 use class::Classes;
@@ -45,9 +48,13 @@ pub struct HostTable {
     service: Vec<u32>,
     services: Vec<ServiceHost>,
     service_by_name: FxHashMap<String, u32>,
+    /// By service.
+    rows_of_service: Vec<SmallVec<[Row; 2]>>,
     nodes: Vec<Node>,
     /// Rows of a provider.
     row_by_uuid: FxHashMap<String, Row>,
+    /// How often a row became another provider's.
+    provider_moves: u64,
     /// Service hosts of an instance; more than one while it moves.
     hosts_by_instance: FxHashMap<String, Vec<u32>>,
 }
@@ -145,6 +152,18 @@ impl HostTable {
         &self.services
     }
 
+    /// The row of a compute node.
+    #[must_use]
+    pub fn row_of_node(&self, host: &str, node: &str) -> Option<Row> {
+        let service = *self.service_by_name.get(host)?;
+        self.rows_of_service[service as usize].iter().copied().find(|row| self.node(*row) == node)
+    }
+
+    /// All rows of a row's service.
+    pub(in crate::nova) fn rows_of_service_of(&self, row: Row) -> &[Row] {
+        &self.rows_of_service[self.service_id(row) as usize]
+    }
+
     /// Service host of a row.
     #[must_use]
     pub fn host(&self, row: Row) -> &str {
@@ -167,6 +186,11 @@ impl HostTable {
     #[must_use]
     pub fn row_of(&self, uuid: &str) -> Option<Row> {
         self.row_by_uuid.get(uuid).copied()
+    }
+
+    /// How often a row has become another provider's.
+    pub(in crate::nova) const fn provider_moves(&self) -> u64 {
+        self.provider_moves
     }
 
     /// Address of a row's host.

@@ -1,6 +1,7 @@
 //! One more host like another.
 
 use berth_placement::Row;
+use smallvec::smallvec;
 
 use super::{HostTable, ServiceHost, UsageRow, index};
 
@@ -31,6 +32,7 @@ impl HostTable {
         self.class.push(self.class[index(row)]);
         self.service.push(service_id);
         self.services.push(service);
+        self.rows_of_service.push(smallvec![twin]);
         self.usage.push(usage);
         self.nodes.push(node);
         Some(twin)

@@ -4,11 +4,10 @@ use berth_placement::Row;
 
 use crate::nova::hosts::HostTable;
 
-/// The first known row of each class.
+/// The first row of each class.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Classes {
     representatives: Vec<Option<Row>>,
-    known: usize,
 }
 
 impl Classes {
@@ -18,23 +17,12 @@ impl Classes {
         classes
     }
 
-    pub(super) fn add(&mut self, hosts: &HostTable, row: Row) {
+    fn add(&mut self, hosts: &HostTable, row: Row) {
         let class = hosts.class_ids()[row.index()].0 as usize;
         if class >= self.representatives.len() {
             self.representatives.resize(class + 1, None);
         }
-        let representative = &mut self.representatives[class];
-        // What it was may have become another class since.
-        if representative.is_none_or(|row| hosts.class_ids()[row.index()].0 as usize != class) {
-            self.known += usize::from(representative.is_none());
-            *representative = Some(row);
-        }
-    }
-
-    /// How many classes have been seen; their answers never change.
-    #[inline]
-    pub(super) const fn known(&self) -> usize {
-        self.known
+        self.representatives[class].get_or_insert(row);
     }
 
     /// By class.

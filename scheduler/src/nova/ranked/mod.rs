@@ -13,6 +13,7 @@
 
 mod among;
 mod classes;
+mod counts;
 mod grid;
 mod request;
 
@@ -22,8 +23,8 @@ use berth_placement::{HostFree, Row};
 use smallvec::SmallVec;
 
 use super::aggregates::AggregateMetadata;
-use super::filters::{RequestState, Scene};
-use super::hosts::HostTable;
+use super::filters::{RequestState, Scene, Step};
+use super::hosts::{HostClass, HostTable};
 use super::options::Options;
 use super::request_spec::RequestSpec;
 use super::weighers::{RawColumns, WeigherName};
@@ -32,8 +33,10 @@ use crate::kinds::HostKind;
 use crate::objective::{Extremes, Goal, Low, Weighing};
 use crate::order::{Coefficients, Order};
 use crate::tuning::Tuning;
+use crate::witnesses::Testimony;
 
 use classes::Classes;
+use counts::{Changed, Fleet};
 use grid::Grid;
 
 pub use among::Among;
@@ -58,6 +61,9 @@ pub struct RankedHosts {
     amounts: Vec<Amounts>,
     kinds: Vec<HostKind>,
     classes: Classes,
+    /// How often hosts came or became of another class.
+    layout: u64,
+    changed: Changed,
     weighing: Weighing<COLUMNS>,
     /// Whether all weights are on grids and all hosts have the same multipliers.
     sound: bool,
@@ -79,6 +85,8 @@ impl RankedHosts {
             amounts: vec![NOTHING_KNOWN; hosts.len()],
             kinds: hosts.rows().map(|row| kind_of(hosts, row)).collect(),
             classes: Classes::new(hosts),
+            layout: 0,
+            changed: Changed::default(),
             sound: weighing.is_some(),
             weighing: weighing.unwrap_or(NOTHING_COUNTS),
             forest: Forest::new(Order::Linear(Coefficients::of(&Goal::indifferent())), std::iter::empty()),
@@ -91,14 +99,24 @@ impl RankedHosts {
     }
 
     /// Takes in what changed about a host: its use, or its service. Where the rankings could not be made, they are not
-    /// tried again.
+    /// tried again until a host changes in what hosts have in common with others: then all are ranked anew.
     pub fn follow(&mut self, hosts: &HostTable, options: &Options, row: Row) {
-        if hosts.len() != self.amounts.len() {
+        self.follow_all(hosts, options, &[row]);
+    }
+
+    /// Takes in what changed about some hosts.
+    pub fn follow_all(&mut self, hosts: &HostTable, options: &Options, rows: &[Row]) {
+        let has_its_class = |row: &Row| kind_of(hosts, *row).0 >> 1 == self.kinds[row.index()].0 >> 1;
+        if hosts.len() == self.amounts.len() && rows.iter().all(has_its_class) {
+            rows.iter().for_each(|row| self.follow_one(hosts, options, *row));
+        } else {
             self.start_anew(hosts, options);
-            return;
         }
+    }
+
+    fn follow_one(&mut self, hosts: &HostTable, options: &Options, row: Row) {
         self.raw.update(hosts, options, &[row]);
-        self.classes.add(hosts, row);
+        self.changed.note(row);
         let kind = kind_of(hosts, row);
         let new_kind = (std::mem::replace(&mut self.kinds[row.index()], kind) != kind).then_some(kind);
         self.epoch.1 += u64::from(new_kind.is_some());
@@ -116,6 +134,7 @@ impl RankedHosts {
     pub fn set_free(&mut self, row: Row, free: HostFree) {
         let Some(mut after) = self.amounts.get(row.index()).copied() else { return };
         after[..CLASSES].copy_from_slice(&free);
+        self.changed.note(row);
         self.replace(row, after, None);
     }
 
@@ -149,25 +168,47 @@ impl RankedHosts {
         request: &mut RankedRequest,
         most: usize,
     ) -> Result<SmallVec<[Row; 4]>, LookAtAll> {
-        if !self.sound || !request.judge_classes(scene, &self.classes) {
+        if !self.sound || !request.judge_classes(scene, &self.classes, self.layout) {
             return Err(LookAtAll);
         }
         request.open_in(&self.forest, self.epoch, scene.hosts, &among);
         let (judge, mut state) = (request.judge(scene), RequestState::default());
+        let (verdicts, open, witnesses) = request.parts();
         let acceptable = |row| {
             among.admits(row)
-                && request.passes_class(scene.hosts, row)
+                && verdicts.pass(scene.hosts, row)
                 && judge.passes(row, &mut state)
                 && among.accepts(row)
         };
-        let ask = Ask { need: among.need, open: request.open(), acceptable };
-        let found = self.forest.highest(ask, &self.weighing, most);
+        let ask = Ask { need: among.need, open, acceptable };
+        let amounts = |row: Row| self.amounts.get(row.index()).copied();
+        let testimony = Testimony { witnesses, amounts };
+        let found = self.forest.highest(ask, &self.weighing, testimony, most);
         if let Some(order) = found.ideal
             && self.tuning.is_due(found.effort, self.amounts.len().div_ceil(64))
         {
             self.rank_anew(order);
         }
         Ok(found.best.into_rows())
+    }
+
+    /// How many of these hosts each constraint removes, in order, until none is left: the counts of a pass of all filters over
+    /// them. They are kept with the request, and only hosts that have changed are judged again.
+    ///
+    /// # Errors
+    /// [`LookAtAll`]: run the pass.
+    pub fn removed_among(
+        &self,
+        among: &Among<'_>,
+        scene: &Scene<'_>,
+        request: &mut RankedRequest,
+    ) -> Result<Vec<(Step, usize)>, LookAtAll> {
+        if among.accepts.is_some() || !request.judge_classes(scene, &self.classes, self.layout) {
+            return Err(LookAtAll);
+        }
+        let judge = request.judge(scene);
+        let (free, changed, layout) = (&|row| self.free(row), &self.changed, self.layout);
+        Ok(request.counts().renewed(&Fleet { scene, among, judge, free, changed, layout }))
     }
 
     /// Compares what is kept with the table. For tests, and for operators in doubt.
@@ -191,10 +232,10 @@ impl RankedHosts {
         }
     }
 
-    /// For another number of hosts. What is free on those that stay is kept.
+    /// For another number of hosts, or other classes. What is free on those that stay is kept.
     fn start_anew(&mut self, hosts: &HostTable, options: &Options) {
-        let epoch = (self.epoch.0 + 1, 0);
-        let before = std::mem::replace(self, Self { epoch, ..Self::new(hosts, options) }).amounts;
+        let (epoch, layout) = ((self.epoch.0 + 1, 0), self.layout + 1);
+        let before = std::mem::replace(self, Self { epoch, layout, ..Self::new(hosts, options) }).amounts;
         for (row, amounts) in (0..).map(Row).zip(before) {
             self.set_free(row, std::array::from_fn(|class| amounts[class]));
         }
@@ -253,13 +294,13 @@ impl RankedHosts {
 
     /// Of all hosts, in columns that count.
     fn extremes(&self) -> Extremes<COLUMNS> {
-        let column = |column: usize| self.amounts.iter().map(move |amounts| amounts[column]);
-        let low = |at: usize| if self.weighing.lows[at] == Low::Smallest { column(at).min() } else { None };
-        let high = |at: usize| if self.weighing.multipliers[at] == 0.0 { None } else { column(at).max() };
-        Extremes {
-            low: std::array::from_fn(|at| low(at).unwrap_or(0)),
-            high: std::array::from_fn(|at| high(at).unwrap_or(0)),
+        let mut extremes = Extremes { low: [0; COLUMNS], high: [0; COLUMNS] };
+        for at in (0..COLUMNS).filter(|&at| self.weighing.multipliers[at] != 0.0) {
+            let column = self.amounts.iter().map(|amounts| amounts[at]);
+            let low = if self.weighing.lows[at] == Low::Smallest { column.clone().min() } else { None };
+            (extremes.low[at], extremes.high[at]) = (low.unwrap_or(0), column.max().unwrap_or(0));
         }
+        extremes
     }
 }
 
@@ -287,7 +328,7 @@ fn weighing(hosts: &HostTable, options: &Options, weighers: &[WeigherName]) -> O
         let multiplier = weigher.multiplier();
         let configured = multiplier.of(&AggregateMetadata::default());
         if !configured.is_finite()
-            || hosts.classes().any(|class| multiplier.of(&class.aggregates) != configured)
+            || in_use(hosts).any(|class| multiplier.of(&class.aggregates) != configured)
         {
             return None;
         }
@@ -296,6 +337,13 @@ fn weighing(hosts: &HostTable, options: &Options, weighers: &[WeigherName]) -> O
         weighing.lows[CLASSES + at] = if weigher.least().is_some() { Low::Zero } else { Low::Smallest };
     }
     Some(weighing)
+}
+
+/// The classes that some host has.
+fn in_use(hosts: &HostTable) -> impl Iterator<Item = &HostClass> {
+    let mut used = vec![false; hosts.class_count()];
+    hosts.class_ids().iter().for_each(|id| used[id.0 as usize] = true);
+    hosts.classes().zip(used).filter(|(_, used)| *used).map(|(class, _)| class)
 }
 
 /// Hosts of one class pass filters alike; disabled ones are kept apart, since most of them are empty and would rank first.

@@ -3,12 +3,15 @@
 use berth_placement::Row;
 use smallvec::SmallVec;
 
+use super::COLUMNS;
 use super::among::Among;
 use super::classes::Classes;
+use super::counts::Counts;
 use crate::forest::{Forest, Open};
 use crate::nova::filters::{Filter, FilterName, RequestState, Scene, Scope, Step, steps};
 use crate::nova::hosts::HostTable;
 use crate::nova::weighers::WeigherName;
+use crate::witnesses::Witnesses;
 
 /// What a class of hosts has been found to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,20 +21,33 @@ enum Verdict {
     Refused,
 }
 
+/// What the classes of hosts have been found to be, by number.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Verdicts(Vec<Verdict>);
+
+impl Verdicts {
+    /// Whether the host's class passes.
+    #[inline]
+    pub(super) fn pass(&self, hosts: &HostTable, row: Row) -> bool {
+        self.0.get(hosts.class_ids()[row.index()].0 as usize) == Some(&Verdict::Passes)
+    }
+}
+
 /// A request for one instance, worked out once for many decisions.
 ///
 /// It holds for the request, the options and the table it was made for; the hosts in it may change.
 #[derive(Debug, Clone)]
 pub struct RankedRequest {
-    /// The constraints that judge each host.
-    by_host: SmallVec<[Step; 2]>,
-    /// By class.
-    verdicts: Vec<Verdict>,
-    /// Of how many classes the verdicts are known.
-    known: usize,
+    /// The constraints that judge each host, and their places among all.
+    by_host: SmallVec<[(u16, Step); 2]>,
+    verdicts: Verdicts,
+    /// The layout of the hosts that the verdicts are true to.
+    judged_at: Option<u64>,
     /// Rankings that may hold hosts, and what this is true to.
     open: Open,
     open_at: Option<OpenAt>,
+    witnesses: Box<Witnesses<COLUMNS>>,
+    counts: Counts,
 }
 
 /// Forest and layout, and the version of what is eligible.
@@ -46,51 +62,39 @@ impl RankedRequest {
             return None;
         }
         let mut by_host = SmallVec::new();
-        for step in steps(scene, 0) {
+        for (number, step) in steps(scene, 0).into_iter().enumerate() {
             if step.prepare(scene).scope() == Scope::Host {
-                by_host.push(step);
+                by_host.push((u16::try_from(number).ok()?, step));
             }
         }
-        let quick = by_host.iter().all(|step| is_quick(*step));
-        let (verdicts, open) = (Vec::new(), Open::new());
-        quick.then_some(Self { by_host, verdicts, known: 0, open, open_at: None })
+        let quick = by_host.iter().all(|(_, step)| is_quick(*step));
+        let (verdicts, open) = (Verdicts::default(), Open::new());
+        quick.then_some(Self {
+            by_host,
+            verdicts,
+            judged_at: None,
+            open,
+            open_at: None,
+            witnesses: Box::default(),
+            counts: Counts::default(),
+        })
     }
 
-    /// Judges the classes that are not known yet; false if one cannot be judged.
+    /// Judges the classes, once for each layout of the hosts; false if one cannot be judged.
     #[inline]
-    pub(super) fn judge_classes(&mut self, scene: &Scene<'_>, classes: &Classes) -> bool {
-        self.known == classes.known() || self.judge_more(scene, classes)
-    }
-
-    fn judge_more(&mut self, scene: &Scene<'_>, classes: &Classes) -> bool {
-        let steps = steps(scene, 0);
-        let filters: Vec<_> = steps.iter().map(|step| step.prepare(scene)).collect();
-        let by_class: Vec<_> = filters.iter().filter(|filter| filter.scope() == Scope::Class).collect();
-        self.verdicts.resize(classes.representatives().len(), Verdict::Unknown);
-        for (verdict, row) in self.verdicts.iter_mut().zip(classes.representatives()) {
-            if let (Verdict::Unknown, Some(row)) = (*verdict, row) {
-                let mut state = RequestState::default();
-                let mut judged = by_class.iter().map(|filter| filter.judge(*row, &mut state));
-                match judged.find(|verdict| !matches!(verdict, Ok(Ok(())))) {
-                    None => *verdict = Verdict::Passes,
-                    Some(Ok(_)) => *verdict = Verdict::Refused,
-                    Some(Err(_)) => return false,
-                }
-            }
+    pub(super) fn judge_classes(&mut self, scene: &Scene<'_>, classes: &Classes, layout: u64) -> bool {
+        if self.judged_at != Some(layout) {
+            // What depends on a host alone may be something else, too, now.
+            let Some(fresh) = Self::new(scene) else { return false };
+            let Some(verdicts) = verdicts(scene, classes) else { return false };
+            *self = Self { verdicts, judged_at: Some(layout), ..fresh };
         }
-        self.known = classes.known();
         true
-    }
-
-    /// Whether the host's class passes.
-    #[inline]
-    pub(super) fn passes_class(&self, hosts: &HostTable, row: Row) -> bool {
-        self.verdicts.get(hosts.class_ids()[row.index()].0 as usize) == Some(&Verdict::Passes)
     }
 
     /// The constraints that judge each host, for one decision.
     pub(super) fn judge<'a>(&self, scene: &'a Scene<'a>) -> Judge<'a> {
-        Judge(self.by_host.iter().map(|step| step.prepare(scene)).collect())
+        Judge(self.by_host.iter().map(|(number, step)| (*number, step.prepare(scene))).collect())
     }
 
     /// Finds the rankings that may hold hosts: of classes that pass, and that some eligible host has.
@@ -106,16 +110,40 @@ impl RankedRequest {
         if self.open_at != at {
             let eligible = among.classes(hosts);
             let is_eligible = |row: Row| eligible[hosts.class_ids()[row.index()].0 as usize];
-            self.open = forest.open(|row| is_eligible(row) && self.passes_class(hosts, row));
+            self.open = forest.open(|row| is_eligible(row) && self.verdicts.pass(hosts, row));
             self.open_at = at;
         }
     }
 
-    /// The rankings found by [`Self::open_in`].
-    #[inline]
-    pub(super) fn open(&self) -> &[u64] {
-        &self.open
+    /// How many hosts each constraint removed.
+    pub(super) const fn counts(&mut self) -> &mut Counts {
+        &mut self.counts
     }
+
+    /// What a search needs: the classes that pass, the rankings found by [`Self::open_in`], and who had the extremes when the
+    /// request was last decided.
+    #[inline]
+    pub(super) fn parts(&mut self) -> (&Verdicts, &[u64], &mut Witnesses<COLUMNS>) {
+        (&self.verdicts, &self.open, &mut self.witnesses)
+    }
+}
+
+/// What the classes are, by what judges all hosts of one alike; none if one cannot be judged.
+fn verdicts(scene: &Scene<'_>, classes: &Classes) -> Option<Verdicts> {
+    let steps = steps(scene, 0);
+    let filters: Vec<_> = steps.iter().map(|step| step.prepare(scene)).collect();
+    let by_class: Vec<_> = filters.iter().filter(|filter| filter.scope() == Scope::Class).collect();
+    let judge = |row: &Option<Row>| {
+        let Some(row) = row else { return Some(Verdict::Unknown) };
+        let mut state = RequestState::default();
+        let mut judged = by_class.iter().map(|filter| filter.judge(*row, &mut state));
+        match judged.find(|verdict| !matches!(verdict, Ok(Ok(())))) {
+            None => Some(Verdict::Passes),
+            Some(Ok(_)) => Some(Verdict::Refused),
+            Some(Err(_)) => None,
+        }
+    };
+    classes.representatives().iter().map(judge).collect::<Option<_>>().map(Verdicts)
 }
 
 /// Whether the weigher says of each host what it says for any request, or the same of all hosts.
@@ -159,12 +187,20 @@ fn has_proper_rules(scene: &Scene<'_>) -> bool {
 }
 
 /// Constraints that judge each host.
-pub(super) struct Judge<'a>(SmallVec<[Box<dyn Filter + 'a>; 2]>);
+pub(super) struct Judge<'a>(SmallVec<[(u16, Box<dyn Filter + 'a>); 2]>);
 
 impl Judge<'_> {
     /// Whether the host passes them all.
     #[inline]
     pub(super) fn passes(&self, row: Row, state: &mut RequestState) -> bool {
-        self.0.iter().all(|filter| matches!(filter.judge(row, state), Ok(Ok(()))))
+        self.first_objection(row, state).is_none()
+    }
+
+    /// The place of the first that the host does not pass.
+    #[inline]
+    pub(super) fn first_objection(&self, row: Row, state: &mut RequestState) -> Option<u16> {
+        let mut refusing =
+            self.0.iter().filter(|(_, filter)| !matches!(filter.judge(row, state), Ok(Ok(()))));
+        refusing.next().map(|(number, _)| *number)
     }
 }

@@ -30,8 +30,8 @@ pub struct SelectDestinations<'a> {
 pub struct Decision {
     /// For each instance the chosen host and its alternates.
     pub result: Result<Vec<Vec<Selection>>, SelectError>,
-    /// Hosts removed by each constraint, for each instance that was tried. A ranked search does not look at hosts that cannot
-    /// win, and counts none.
+    /// Hosts removed by each constraint, for each instance that was tried. Nothing where a ranked search decided among hosts
+    /// whose candidates take from more than one provider: it does not look at those that cannot win.
     pub removed: Vec<Vec<(Step, usize)>>,
     /// What the decision changed in the table, in order.
     pub changes: Vec<Undo>,

@@ -11,7 +11,8 @@ use crate::nova::request_spec::RequestSpec;
 /// The columns of raw weights that are the same for every request. They are those of the exhaustive pass to the bit.
 #[derive(Debug, Clone)]
 pub struct RawColumns {
-    columns: Vec<(WeigherName, Vec<f64>)>,
+    /// By weigher; none if it is not kept.
+    columns: [Option<Vec<f64>>; WeigherName::ALL.len()],
     /// A request for nothing: the weighers kept here do not look at it.
     request: RequestSpec,
 }
@@ -20,9 +21,11 @@ impl RawColumns {
     /// The columns of the enabled weighers.
     #[must_use]
     pub fn new(hosts: &HostTable, options: &Options) -> Self {
-        let enabled = options.filter_scheduler.weight_classes.iter().copied();
-        let kept = enabled.filter(|name| name.depends_on_host_only());
-        let columns = kept.map(|name| (name, vec![f64::NAN; hosts.len()])).collect();
+        let mut columns = [const { None }; WeigherName::ALL.len()];
+        let enabled = options.filter_scheduler.weight_classes.iter();
+        for name in enabled.filter(|name| name.depends_on_host_only()) {
+            columns[*name as usize] = Some(vec![f64::NAN; hosts.len()]);
+        }
         let mut columns = Self { columns, request: RequestSpec::default() };
         columns.update(hosts, options, &hosts.rows().collect::<Vec<_>>());
         columns
@@ -31,11 +34,13 @@ impl RawColumns {
     /// Follows changes of these hosts.
     pub fn update(&mut self, hosts: &HostTable, options: &Options, rows: &[Row]) {
         let scene = Scene { hosts, options, request: &self.request, now: 0 };
-        for (name, column) in &mut self.columns {
-            let weigher = name.prepare(&scene);
-            for &row in rows {
-                column[row.0 as usize] = weigher.raised(row).unwrap_or(f64::NAN);
-            }
+        for (name, column) in WeigherName::ALL.iter().zip(&mut self.columns) {
+            let Some(column) = column else { continue };
+            name.with(&scene, |weigher| {
+                for &row in rows {
+                    column[row.index()] = weigher.raised(row).unwrap_or(f64::NAN);
+                }
+            });
         }
     }
 
@@ -43,6 +48,6 @@ impl RawColumns {
     /// weights differ from request to request.
     #[must_use]
     pub fn column(&self, weigher: WeigherName) -> Option<&[f64]> {
-        self.columns.iter().find(|(name, _)| *name == weigher).map(|(_, column)| column.as_slice())
+        self.columns[weigher as usize].as_deref()
     }
 }

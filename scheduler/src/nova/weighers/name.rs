@@ -61,6 +61,27 @@ impl fmt::Display for WeigherName {
     }
 }
 
+/// Gives the weigher of a name to a function.
+macro_rules! prepared {
+    ($name:expr, $scene:expr, $give:expr) => {
+        match $name {
+            WeigherName::ServerGroupSoftAffinityWeigher => $give(SoftAffinityWeigher::together($scene)),
+            WeigherName::ServerGroupSoftAntiAffinityWeigher => $give(SoftAffinityWeigher::apart($scene)),
+            WeigherName::BuildFailureWeigher => $give(BuildFailureWeigher($scene)),
+            WeigherName::CPUWeigher => $give(CpuWeigher($scene)),
+            WeigherName::CrossCellWeigher => $give(CrossCellWeigher($scene)),
+            WeigherName::DiskWeigher => $give(DiskWeigher($scene)),
+            WeigherName::HypervisorVersionWeigher => $give(HypervisorVersionWeigher($scene)),
+            WeigherName::ImagePropertiesWeigher => $give(ImagePropertiesWeigher::new($scene)),
+            WeigherName::IoOpsWeigher => $give(IoOpsWeigher($scene)),
+            WeigherName::MetricsWeigher => $give(MetricsWeigher::new($scene)),
+            WeigherName::NumInstancesWeigher => $give(NumInstancesWeigher($scene)),
+            WeigherName::PCIWeigher => $give(PciWeigher($scene)),
+            WeigherName::RAMWeigher => $give(RamWeigher($scene)),
+        }
+    };
+}
+
 impl WeigherName {
     /// All of them, in alphabetical order of Nova's modules. Nova's own order is that of its files on disk.
     pub const ALL: [Self; 13] = [
@@ -94,21 +115,12 @@ impl WeigherName {
     /// The weigher for a request.
     #[must_use]
     pub fn prepare<'a>(self, scene: &'a Scene<'a>) -> Box<dyn Weigher + 'a> {
-        match self {
-            Self::ServerGroupSoftAffinityWeigher => Box::new(SoftAffinityWeigher::together(scene)),
-            Self::ServerGroupSoftAntiAffinityWeigher => Box::new(SoftAffinityWeigher::apart(scene)),
-            Self::BuildFailureWeigher => Box::new(BuildFailureWeigher(scene)),
-            Self::CPUWeigher => Box::new(CpuWeigher(scene)),
-            Self::CrossCellWeigher => Box::new(CrossCellWeigher(scene)),
-            Self::DiskWeigher => Box::new(DiskWeigher(scene)),
-            Self::HypervisorVersionWeigher => Box::new(HypervisorVersionWeigher(scene)),
-            Self::ImagePropertiesWeigher => Box::new(ImagePropertiesWeigher::new(scene)),
-            Self::IoOpsWeigher => Box::new(IoOpsWeigher(scene)),
-            Self::MetricsWeigher => Box::new(MetricsWeigher::new(scene)),
-            Self::NumInstancesWeigher => Box::new(NumInstancesWeigher(scene)),
-            Self::PCIWeigher => Box::new(PciWeigher(scene)),
-            Self::RAMWeigher => Box::new(RamWeigher(scene)),
-        }
+        prepared!(self, scene, Box::new)
+    }
+
+    /// Lends the weigher for a request, for a moment in which it is not worth a box.
+    pub(super) fn with<'a, R>(self, scene: &'a Scene<'a>, use_it: impl FnOnce(&dyn Weigher) -> R) -> R {
+        prepared!(self, scene, |weigher| use_it(&weigher))
     }
 }
 

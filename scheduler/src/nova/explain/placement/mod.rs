@@ -8,7 +8,7 @@ mod demand;
 mod offer;
 mod providers;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use uuid::Uuid;
@@ -92,6 +92,15 @@ impl Demands {
             format!("group {suffix}: {}", amounts.collect::<Vec<_>>().join(", "))
         }));
         Ok(Self { constraints, not_judged })
+    }
+
+    /// How much is asked of each resource class of the host itself.
+    pub(super) fn amounts(&self) -> BTreeMap<String, u64> {
+        let amounts = self.constraints.iter().filter_map(|constraint| match constraint {
+            PlacementConstraint::Resource { class, amount } => Some((class.clone(), *amount)),
+            _ => None,
+        });
+        amounts.collect()
     }
 }
 
