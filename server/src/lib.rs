@@ -11,6 +11,7 @@ mod error;
 mod http;
 mod json;
 mod limits;
+mod memory;
 mod metrics;
 mod microversion;
 pub mod migrate;
@@ -28,6 +29,7 @@ pub use auth::{Auth, Identity, InvalidKeystone, Keystone, KeystoneSettings, Secr
 pub use error::{Code, Failure};
 pub use http::cors::Cors;
 pub use limits::Limits;
+pub use memory::keep_freed_memory;
 pub use microversion::{InvalidMicroversion, Microversion};
 pub use policy::{InvalidCheck, InvalidFile, InvalidPolicy, Policy};
 pub use server::Server;

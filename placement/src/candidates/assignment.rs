@@ -21,16 +21,22 @@ pub(super) struct Providers {
     pub(super) roots: SmallVec<[Row; 4]>,
     /// Those that other trees may see, too.
     pub(super) sharing: Bits,
-    /// What each may give to all variables together: pool by pool, a number for each provider.
-    pub(super) room: Vec<i64>,
+    /// What each may give to all variables together.
+    pub(super) room: Room,
 }
+
+/// Amounts, pool by pool a number for each provider; those of small trees take no heap.
+pub(super) type Room = SmallVec<[i64; 9]>;
+
+/// Numbers of variables or of providers.
+pub(super) type Numbers = SmallVec<[usize; 3]>;
 
 /// What is being chosen from, and how much is left of it.
 #[derive(Debug)]
 pub(super) struct Stock {
     pub(super) domains: Domains,
     /// As [`Providers::room`], less what has been chosen.
-    pub(super) room: Vec<i64>,
+    pub(super) room: Room,
     pub(super) len: usize,
 }
 
@@ -54,9 +60,9 @@ pub(super) struct Assignment {
     stock: Stock,
     matchings: Vec<Matching>,
     /// Variables in the order in which they choose: those with the fewest providers first.
-    order: Vec<usize>,
+    order: Numbers,
     /// What has been chosen, in that order.
-    chosen: Vec<usize>,
+    chosen: Numbers,
     /// The next provider that the variable at the end may choose.
     next: usize,
 }
@@ -69,7 +75,7 @@ impl Assignment {
         domains: Domains,
         work: &mut Work,
     ) -> Result<Option<Self>, WorkExceeded> {
-        let mut order: Vec<usize> = (0..domains.len()).collect();
+        let mut order: Numbers = (0..domains.len()).collect();
         order.sort_by_key(|&variable| domains[variable].len());
         let stock = Stock { domains, room: providers.room.clone(), len: providers.rows.len() };
         let mut matchings = Vec::with_capacity(plan.contentions.len());
@@ -78,7 +84,7 @@ impl Assignment {
             let Some(matching) = Matching::new(terms, work)? else { return Ok(None) };
             matchings.push(matching);
         }
-        let chosen = Vec::with_capacity(order.len());
+        let chosen = Numbers::with_capacity(order.len());
         Ok(Some(Self { stock, matchings, order, chosen, next: 0 }))
     }
 

@@ -46,17 +46,22 @@ impl Bits {
 
     /// The first member from `start` on.
     pub(super) fn next(&self, start: usize) -> Option<usize> {
-        let (first, lane) = (start / 64, start % 64);
-        let masks = [u64::MAX << lane].into_iter().chain(std::iter::repeat(u64::MAX));
-        let mut words = (first..).zip(self.0.get(first..)?).zip(masks);
-        words.find_map(|((block, word), mask)| {
-            let left = word & mask;
-            (left != 0).then(|| block * 64 + left.trailing_zeros() as usize)
-        })
+        let (mut block, lane) = (start / 64, start % 64);
+        let mut left = self.0.get(block)? & (u64::MAX << lane);
+        while left == 0 {
+            block += 1;
+            left = *self.0.get(block)?;
+        }
+        Some(block * 64 + left.trailing_zeros() as usize)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = usize> {
-        std::iter::successors(self.next(0), |&last| self.next(last + 1))
+        let mut start = 0;
+        std::iter::from_fn(move || {
+            let member = self.next(start)?;
+            start = member + 1;
+            Some(member)
+        })
     }
 
     pub(super) fn keep(&mut self, others: &Self) {

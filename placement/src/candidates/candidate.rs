@@ -21,6 +21,8 @@ pub type Mappings = SmallVec<[(u32, Row); 3]>;
 impl Candidate {
     /// The providers that serve the group at this position.
     pub fn providers(&self, group: usize) -> impl Iterator<Item = Row> {
-        self.mappings.iter().filter(move |(of, _)| *of as usize == group).map(|&(_, row)| row)
+        let of_group = move |&&(of, _): &&(u32, Row)| of as usize == group;
+        let first = self.mappings.partition_point(|&(of, _)| (of as usize) < group);
+        self.mappings[first..].iter().take_while(of_group).map(|&(_, row)| row)
     }
 }

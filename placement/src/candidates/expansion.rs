@@ -1,7 +1,5 @@
 //! The candidates of one tree, one at a time.
 
-use smallvec::SmallVec;
-
 use crate::consumers::{Allocation, Allocations};
 use crate::ids::Row;
 use crate::index::Index;
@@ -92,9 +90,8 @@ impl Expansion {
 }
 
 fn conditions(plan: &Plan, scope: &Scope<'_>) -> Vec<Condition> {
-    let loose: Vec<usize> = plan.loose().collect();
-    let covers =
-        scope.covers().into_iter().map(|providers| Condition::Cover { variables: loose.clone(), providers });
+    let covers = scope.covers();
+    let covers = covers.map(|providers| Condition::Cover { variables: plan.loose().collect(), providers });
     let subtrees = plan.subtrees.iter().map(|variables| {
         let (variables, below) = (variables.clone(), scope.subtrees());
         Condition::Subtree { variables, below }
@@ -104,8 +101,8 @@ fn conditions(plan: &Plan, scope: &Scope<'_>) -> Vec<Condition> {
 
 /// The candidate in which each variable has its row.
 pub(super) fn candidate(plan: &Plan, choices: impl Iterator<Item = (usize, Row)>) -> Candidate {
-    let mut allocations = Allocations::new();
-    let mut mappings: Mappings = SmallVec::new();
+    let mut allocations = Allocations::with_capacity(choices.size_hint().0);
+    let mut mappings = Mappings::with_capacity(choices.size_hint().0);
     for (variable, row) in choices {
         let variable = &plan.variables[variable];
         allocations.extend(variable.takes.iter().map(|&(class, amount)| Allocation { row, class, amount }));

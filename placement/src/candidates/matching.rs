@@ -3,7 +3,9 @@
 //! A provider takes as many of the variables as fit if each asked for as little as the most modest one. So a matching is
 //! necessary for the variables to fit, and sufficient when they all ask for the same.
 
-use super::assignment::Stock;
+use smallvec::{SmallVec, smallvec};
+
+use super::assignment::{Numbers, Stock};
 use super::bits::Bits;
 use super::plan::{Contention, Plan};
 use super::query::WorkExceeded;
@@ -16,11 +18,11 @@ const NOWHERE: usize = usize::MAX;
 #[derive(Debug)]
 pub(super) struct Matching {
     /// For each variable of the plan, its provider.
-    at: Vec<usize>,
+    at: Numbers,
     /// For each provider, its variables.
-    with: Vec<Vec<usize>>,
+    with: SmallVec<[Bits; 3]>,
     /// Variables that the latest choice left without provider.
-    homeless: Vec<usize>,
+    homeless: Numbers,
 }
 
 /// What a matching is judged by.
@@ -43,20 +45,21 @@ impl Terms<'_> {
         self.contention.pools.iter().all(|&(pool, _)| need(pool) <= self.room(pool, place))
     }
 
-    /// How many of the contention's variables the provider has room for, at most.
-    fn capacity(&self, place: usize) -> usize {
-        let of_pool = |&(pool, smallest): &(usize, u32)| {
-            usize::try_from(self.room(pool, place).max(0) / i64::from(smallest)).unwrap_or(usize::MAX)
-        };
-        self.contention.pools.iter().map(of_pool).min().unwrap_or(usize::MAX)
+    /// Whether the provider has room for so many of the contention's variables, if they are modest.
+    fn holds(&self, count: usize, place: usize) -> bool {
+        let least =
+            |smallest: u32| i64::from(smallest).saturating_mul(i64::try_from(count).unwrap_or(i64::MAX));
+        self.contention.pools.iter().all(|&(pool, smallest)| least(smallest) <= self.room(pool, place))
     }
 }
 
 impl Matching {
     /// `None` when there is none.
     pub(super) fn new(terms: Terms<'_>, work: &mut Work) -> Result<Option<Self>, WorkExceeded> {
-        let (at, with) = (vec![NOWHERE; terms.plan.variables.len()], vec![Vec::new(); terms.stock.len]);
-        let mut matching = Self { at, with, homeless: terms.contention.variables.clone() };
+        let variables = terms.plan.variables.len();
+        let (at, with) = (smallvec![NOWHERE; variables], smallvec![Bits::none(variables); terms.stock.len]);
+        let homeless = Numbers::from_slice(&terms.contention.variables);
+        let mut matching = Self { at, with, homeless };
         Ok(matching.house(terms, work)?.then_some(matching))
     }
 
@@ -72,13 +75,14 @@ impl Matching {
             return Ok(true);
         }
         self.remove(variable);
-        let too_large = |other: &usize| !terms.fits(*other, place);
-        self.homeless.extend(self.with[place].iter().copied().filter(too_large));
-        let kept = self.with[place].len() - self.homeless.len();
-        let fitting = self.with[place].iter().copied().filter(|other| terms.fits(*other, place));
-        self.homeless.extend(fitting.take(kept.saturating_sub(terms.capacity(place))));
-        for other in self.homeless.clone() {
-            self.remove(other);
+        let here = &self.with[place];
+        self.homeless.extend(here.iter().filter(|&other| !terms.fits(other, place)));
+        let kept = here.len() - self.homeless.len();
+        let fitting = here.iter().filter(|&other| terms.fits(other, place));
+        let too_many = (0..kept).take_while(|gone| !terms.holds(kept - gone, place));
+        self.homeless.extend(fitting.zip(too_many).map(|(other, _)| other));
+        for left in 0..self.homeless.len() {
+            self.remove(self.homeless[left]);
         }
         self.house(terms, work)
     }
@@ -122,9 +126,8 @@ impl Matching {
         work.spend()?;
         let domain = &terms.stock.domains[variable];
         let open = |place: &usize| terms.fits(variable, *place);
-        if let Some(place) =
-            domain.iter().filter(open).find(|&place| self.with[place].len() < terms.capacity(place))
-        {
+        let has_place = |place: &usize| terms.holds(self.with[*place].len() + 1, *place);
+        if let Some(place) = domain.iter().filter(open).find(has_place) {
             self.put(variable, place);
             return Ok(true);
         }
@@ -133,7 +136,7 @@ impl Matching {
                 continue;
             }
             seen.insert(place);
-            for other in self.with[place].clone() {
+            for other in self.with[place].clone().iter() {
                 if self.augment(terms, other, seen, work)? {
                     self.put(variable, place);
                     return Ok(true);
@@ -148,11 +151,11 @@ impl Matching {
             self.remove(variable);
         }
         self.at[variable] = place;
-        self.with[place].push(variable);
+        self.with[place].insert(variable);
     }
 
     fn remove(&mut self, variable: usize) {
         let place = std::mem::replace(&mut self.at[variable], NOWHERE);
-        self.with[place].retain(|&other| other != variable);
+        self.with[place].remove(variable);
     }
 }

@@ -13,6 +13,7 @@ mod order;
 mod plan;
 mod query;
 mod restrictions;
+mod rows;
 mod scope;
 mod search;
 mod summaries;

@@ -10,7 +10,7 @@ use crate::topology::Provider;
 pub(super) type Amounts = SmallVec<[(ClassId, u32); 3]>;
 
 /// A request group whose names have been looked up.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Need {
     pub(super) granular: bool,
     pub(super) resources: Amounts,

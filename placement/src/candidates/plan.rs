@@ -17,6 +17,8 @@ pub(super) struct Variable {
     /// Position in [`Plan::needs`].
     pub(super) group: usize,
     pub(super) takes: Amounts,
+    /// An earlier one that asks for the same, and so can choose from the same providers.
+    pub(super) like: Option<usize>,
 }
 
 /// What several variables take from one provider has to fit together.
@@ -26,6 +28,13 @@ pub(super) struct Pool {
     pub(super) class: Option<ClassId>,
     /// How much each variable takes.
     pub(super) needs: Vec<u32>,
+}
+
+impl Pool {
+    /// How much the variables take together; when it is more than any inventory gives at once, some number that is more, too.
+    pub(super) fn total(&self) -> u32 {
+        self.needs.iter().fold(0, |total, need| total.saturating_add(*need))
+    }
 }
 
 /// Pools that the same variables take from.
@@ -94,9 +103,10 @@ fn variables(needs: &[Need]) -> Vec<Variable> {
     let mut variables = Vec::new();
     for (group, need) in needs.iter().enumerate() {
         if need.granular {
-            variables.push(Variable { group, takes: need.resources.clone() });
+            let like = variables.iter().position(|earlier: &Variable| needs[earlier.group] == *need);
+            variables.push(Variable { group, takes: need.resources.clone(), like });
         } else {
-            let one = |&take| Variable { group, takes: Amounts::from_slice(&[take]) };
+            let one = |&take| Variable { group, takes: Amounts::from_slice(&[take]), like: None };
             variables.extend(need.resources.iter().map(one));
         }
     }
@@ -120,6 +130,9 @@ fn pools(needs: &[Need], variables: &[Variable], isolate: bool) -> Vec<Pool> {
     pools.filter(|pool| pool.needs.iter().filter(|&&need| need > 0).count() > 1).collect()
 }
 
+/// What has to be looked ahead for. Two variables that meet nobody else need no care: the one with fewer providers chooses
+/// first, and if it has one only, the other just passes that over; if it has more, so has the other, and the choice takes at
+/// most one of them away.
 fn contentions(pools: &[Pool]) -> Vec<Contention> {
     let mut contentions: Vec<Contention> = Vec::new();
     for (number, pool) in pools.iter().enumerate() {
@@ -131,7 +144,10 @@ fn contentions(pools: &[Pool]) -> Vec<Contention> {
             None => contentions.push(Contention { variables, pools: vec![(number, smallest)] }),
         }
     }
-    contentions
+    match &contentions[..] {
+        [only] if only.variables.len() == 2 => Vec::new(),
+        _ => contentions,
+    }
 }
 
 /// What the root of a candidate's tree has and has not.

@@ -1,12 +1,14 @@
 //! Conditions that one of several variables has to meet, whichever. They are taken apart into cases that exclude each
 //! other: in each case it is said which variable meets the condition first, and what remains are domains.
 
+use smallvec::{SmallVec, smallvec};
+
 use super::bits::Bits;
 use super::query::WorkExceeded;
 use super::work::Work;
 
 /// For each variable, the providers it may choose.
-pub(super) type Domains = Vec<Bits>;
+pub(super) type Domains = SmallVec<[Bits; 3]>;
 
 /// A condition on several variables.
 #[derive(Debug)]
@@ -63,13 +65,13 @@ impl Condition {
 pub(super) struct Restrictions {
     conditions: Vec<Condition>,
     /// For each condition that has been entered, the domains before it and its next case.
-    entered: Vec<(Domains, usize)>,
+    entered: SmallVec<[(Domains, usize); 1]>,
 }
 
 impl Restrictions {
     pub(super) fn new(domains: Domains, mut conditions: Vec<Condition>) -> Self {
         conditions.retain(|condition| !condition.is_met(&domains));
-        Self { conditions, entered: vec![(domains, 0)] }
+        Self { conditions, entered: smallvec![(domains, 0)] }
     }
 
     /// The next case: domains that meet all conditions, whatever is chosen from them.

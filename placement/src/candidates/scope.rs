@@ -3,15 +3,16 @@
 use smallvec::SmallVec;
 
 use crate::consumers::Allocation;
-use crate::ids::Row;
+use crate::ids::{ClassId, Row};
 use crate::index::Index;
 use crate::topology::{Provider, Topology};
 
-use super::assignment::Providers;
+use super::assignment::{Providers, Room};
 use super::bits::Bits;
 use super::need::has_any;
 use super::order::mix;
-use super::plan::{Plan, Pool};
+use super::plan::{Plan, Pool, Variable};
+use super::restrictions::Domains;
 
 /// Providers that variables may choose, numbered from 0: the tree's own and those that share with it.
 pub(super) struct Scope<'a> {
@@ -19,7 +20,8 @@ pub(super) struct Scope<'a> {
     topology: &'a Topology,
     plan: &'a Plan,
     root: &'a Provider,
-    pub(super) rows: SmallVec<[Row; 4]>,
+    rows: SmallVec<[Row; 4]>,
+    providers: SmallVec<[&'a Provider; 4]>,
 }
 
 impl<'a> Scope<'a> {
@@ -38,39 +40,53 @@ impl<'a> Scope<'a> {
             rows.sort_unstable_by_key(|row| mix(seed, row.0.into()));
         }
         let root = topology.provider(root)?;
-        Some(Self { index, topology, plan, root, rows })
-    }
-
-    fn provider(&self, place: usize) -> &'a Provider {
-        self.topology.provider(self.rows[place]).expect("rows of one snapshot")
+        let provider = |row: &Row| topology.provider(*row).expect("rows of one snapshot");
+        let providers = rows.iter().map(provider).collect();
+        Some(Self { index, topology, plan, root, rows, providers })
     }
 
     /// For each variable, the providers that may serve it by themselves; `None` when there is none for one.
-    pub(super) fn domains(&self) -> Option<Vec<Bits>> {
-        (0..self.plan.variables.len()).map(|variable| self.domain(variable)).collect()
+    pub(super) fn domains(&self) -> Option<Domains> {
+        let mut domains = Domains::with_capacity(self.plan.variables.len());
+        for variable in &self.plan.variables {
+            let domain = match variable.like {
+                Some(earlier) => domains[earlier].clone(),
+                None => self.filled(|row, provider| self.may_serve(variable, row, provider)),
+            };
+            if domain.is_empty() {
+                return None;
+            }
+            domains.push(domain);
+        }
+        Some(domains)
     }
 
-    fn domain(&self, variable: usize) -> Option<Bits> {
-        let domain = Bits::filled(self.rows.len(), |place| self.may_serve(variable, place));
-        (!domain.is_empty()).then_some(domain)
+    /// The places of the providers that belong.
+    fn filled(&self, belongs: impl Fn(Row, &Provider) -> bool) -> Bits {
+        let mut bits = Bits::none(self.rows.len());
+        for (place, (&row, provider)) in self.rows.iter().zip(&self.providers).enumerate() {
+            if belongs(row, provider) {
+                bits.insert(place);
+            }
+        }
+        bits
     }
 
-    fn may_serve(&self, variable: usize, place: usize) -> bool {
-        let variable = &self.plan.variables[variable];
-        let (provider, row) = (self.provider(place), self.rows[place]);
-        let has = |&(class, amount)| {
-            provider.classes.binary_search(&class).is_ok()
-                && self.index.ledger.look(&[Allocation { row, class, amount }]).is_ok()
-        };
-        variable.takes.iter().all(has) && self.plan.needs[variable.group].suits(provider, self.root)
+    fn may_serve(&self, variable: &Variable, row: Row, provider: &Provider) -> bool {
+        variable.takes.iter().all(|(class, _)| provider.classes.contains(class))
+            && self.plan.needs[variable.group].suits(provider, self.root)
+            && variable.takes.iter().all(|&(class, amount)| self.has(row, class, amount))
+    }
+
+    fn has(&self, row: Row, class: ClassId, amount: u32) -> bool {
+        self.index.ledger.look(&[Allocation { row, class, amount }]).is_ok()
     }
 
     /// The providers with any of the traits that the group without suffix requires, list by list.
-    pub(super) fn covers(&self) -> Vec<Bits> {
+    pub(super) fn covers(&self) -> impl Iterator<Item = Bits> {
         let loose = self.plan.needs.iter().filter(|need| !need.granular);
         let lists = loose.flat_map(|need| &need.required);
-        let having = |any| Bits::filled(self.rows.len(), |place| has_any(&self.provider(place).traits, any));
-        lists.map(|any| having(any)).collect()
+        lists.map(|any| self.filled(|_, provider| has_any(&provider.traits, any)))
     }
 
     /// For each provider, those below it, and itself.
@@ -85,26 +101,37 @@ impl<'a> Scope<'a> {
     }
 
     /// How much each provider may give to all variables together, pool by pool.
-    fn room(&self) -> Vec<i64> {
-        let rooms = |pool: &'a Pool| (0..self.rows.len()).map(move |place| self.room_of(pool, place));
-        self.plan.pools.iter().flat_map(rooms).collect()
+    fn room(&self) -> Room {
+        let mut room = Room::with_capacity(self.plan.pools.len() * self.rows.len());
+        for pool in &self.plan.pools {
+            let total = pool.total();
+            let rows = self.rows.iter().zip(&self.providers);
+            room.extend(rows.map(|(&row, provider)| self.room_of(pool, total, row, provider)));
+        }
+        room
     }
 
-    fn room_of(&self, pool: &Pool, place: usize) -> i64 {
+    fn room_of(&self, pool: &Pool, total: u32, row: Row, provider: &Provider) -> i64 {
         let Some(class) = pool.class else { return 1 };
-        let row = self.rows[place];
+        if !provider.classes.contains(&class) {
+            return 0;
+        }
+        if self.has(row, class, total) {
+            return total.into(); // more is never asked for
+        }
         let units = self.index.inventory(row, class).map_or(0, |inventory| inventory.units.max_unit);
         self.index.free(row, class).map_or(0, |free| free.min(units.into()))
     }
 
     /// What the search for choices needs to know of them.
     pub(super) fn providers(&self) -> Providers {
-        let shares = self.topology.sharing();
-        let is_sharing = |place: usize| shares.is_some_and(|shares| shares.contains(self.rows[place].0));
+        // Without any in an aggregate, no tree sees another's.
+        let shares = if self.topology.sharing.is_empty() { None } else { self.topology.sharing() };
+        let is_sharing = |row: Row, _: &Provider| shares.is_some_and(|shares| shares.contains(row.0));
         Providers {
             rows: self.rows.clone(),
-            roots: (0..self.rows.len()).map(|place| self.provider(place).root).collect(),
-            sharing: Bits::filled(self.rows.len(), is_sharing),
+            roots: self.providers.iter().map(|provider| provider.root).collect(),
+            sharing: self.filled(is_sharing),
             room: self.room(),
         }
     }

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use roaring::RoaringBitmap;
 use rustc_hash::FxHashSet;
 
 use crate::index::Index;
@@ -14,6 +13,7 @@ use super::candidate::Candidate;
 use super::expansion::{Expansion, Found};
 use super::plan::{Plan, Resolved, resolve};
 use super::query::{Options, Query, Strategy, UnknownName, WorkExceeded};
+use super::rows::Rows;
 use super::work::Work;
 
 /// Allocation candidates, each worked out when it is asked for. Ends after the first error.
@@ -24,14 +24,14 @@ pub struct Candidates<'index> {
     pub(super) options: Options,
     anchors: Option<Anchors>,
     /// Trees that may have more candidates; the next one comes from the first.
-    opened: VecDeque<Expansion>,
+    opened: VecDeque<Box<Expansion>>,
     work: Work,
     /// How many candidates may still be given out.
     left: usize,
     /// Given out already, and may be met again in another tree.
     repeating: FxHashSet<Candidate>,
     /// The rows that candidates took from.
-    pub(super) used: RoaringBitmap,
+    pub(super) used: Rows,
     /// Whether all candidates there are have been given out.
     pub(super) complete: bool,
     pub(super) all_resources: bool,
@@ -79,7 +79,7 @@ impl<'index> Candidates<'index> {
             work: Work::new(options.work),
             left: options.max_candidates.unwrap_or(usize::MAX),
             repeating: FxHashSet::default(),
-            used: RoaringBitmap::new(),
+            used: Rows::default(),
             complete: false,
             all_resources: true,
         }
@@ -105,10 +105,8 @@ impl<'index> Candidates<'index> {
                 Strategy::BreadthFirst => true,
                 Strategy::DepthFirst => self.opened.is_empty(),
             };
-            if fresh && let Some(expansion) = self.open()? {
-                self.opened.push_front(expansion);
-            }
-            let Some(mut expansion) = self.opened.pop_front() else { return Ok(None) };
+            let opened = if fresh { self.open()? } else { None };
+            let Some(mut expansion) = opened.or_else(|| self.opened.pop_front()) else { return Ok(None) };
             if let Some(found) = expansion.next(&self.plan, &mut self.work)? {
                 match self.options.strategy {
                     _ if expansion.is_done() => {}
@@ -121,7 +119,7 @@ impl<'index> Candidates<'index> {
     }
 
     /// Opens the next tree in which every variable finds a provider.
-    fn open(&mut self) -> Result<Option<Expansion>, WorkExceeded> {
+    fn open(&mut self) -> Result<Option<Box<Expansion>>, WorkExceeded> {
         let Some(anchors) = &mut self.anchors else { return Ok(None) };
         let lone = !self.topology.has_children() && self.topology.sharing.is_empty();
         for root in anchors.by_ref() {
@@ -132,7 +130,7 @@ impl<'index> Candidates<'index> {
             if let Some(expansion) =
                 Expansion::open(self.index, &self.topology, &self.plan, root, self.options.seed)
             {
-                return Ok(Some(expansion));
+                return Ok(Some(Box::new(expansion)));
             }
         }
         self.anchors = None;
@@ -158,7 +156,7 @@ impl Iterator for Candidates<'_> {
             match self.find() {
                 Ok(Some(found)) if self.is_new(&found) => {
                     self.left -= 1;
-                    self.used.extend(found.0.allocations.iter().map(|allocation| allocation.row.0));
+                    self.used.extend(found.0.allocations.iter().map(|allocation| allocation.row));
                     return Some(Ok(found.0));
                 }
                 Ok(Some(_)) => {}

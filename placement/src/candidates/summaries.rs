@@ -1,6 +1,5 @@
 //! What a client may want to know of the providers in the trees that candidates take from.
 
-use roaring::RoaringBitmap;
 use smallvec::SmallVec;
 
 use crate::ids::{ClassId, Row};
@@ -9,6 +8,7 @@ use crate::topology::Provider;
 use super::anchors::Anchors;
 use super::expansion::Expansion;
 use super::query::WorkExceeded;
+use super::rows::Rows;
 use super::search::Candidates;
 use super::work::Work;
 
@@ -43,30 +43,30 @@ impl Candidates<'_> {
     /// # Errors
     /// Telling whether some candidate takes from a provider needs more work than [`Options::work`](super::Options::work).
     pub fn summaries(&self) -> Result<impl Iterator<Item = ProviderSummary<'_>>, WorkExceeded> {
-        let root_of = |row: u32| self.topology.provider(Row(row)).map(|provider| provider.root.0);
-        let roots: RoaringBitmap = self.used.iter().filter_map(root_of).collect();
-        let hidden = if self.plan.flat { Some(self.taken_from(&roots)?) } else { None };
-        let rows: RoaringBitmap =
-            roots.iter().flat_map(|root| self.topology.tree(Row(root))).map(|row| row.0).collect();
-        let told = move |row: &u32| hidden.as_ref().is_none_or(|taken| taken.contains(*row));
-        Ok(rows.into_iter().filter(told).filter_map(|row| self.summary(Row(row))))
+        let mut roots = Rows::default();
+        roots.extend(self.used.iter().filter_map(|row| Some(self.topology.provider(row)?.root)));
+        let mut rows = Rows::default();
+        rows.extend(roots.iter().flat_map(|root| self.topology.tree(root)).copied());
+        let hidden = if self.plan.flat { Some(self.taken_from(&roots, &rows)?) } else { None };
+        let told = move |row: &Row| hidden.as_ref().is_none_or(|taken| taken.contains(*row));
+        Ok(rows.into_iter().filter(told).filter_map(|row| self.summary(row)))
     }
 
-    /// The providers of these trees that candidates take from.
-    fn taken_from(&self, roots: &RoaringBitmap) -> Result<RoaringBitmap, WorkExceeded> {
+    /// Those that candidates take from among these rows, which are the trees below these roots.
+    fn taken_from(&self, roots: &Rows, rows: &Rows) -> Result<Rows, WorkExceeded> {
         let mut taken = self.used.clone();
-        let rows: RoaringBitmap =
-            roots.iter().flat_map(|root| self.topology.tree(Row(root))).map(|row| row.0).collect();
         let mut work = Work::new(self.options.work);
-        let is_decided = |taken: &RoaringBitmap| self.complete || rows.is_subset(taken);
+        let is_decided = |taken: &Rows| self.complete || rows.is_subset(taken);
         // Only a provider that shares can be taken from in another tree.
-        let untaken_share =
-            self.topology.sharing().is_some_and(|sharing| !(&rows - &taken).is_disjoint(sharing));
+        let untaken_share = self
+            .topology
+            .sharing()
+            .is_some_and(|sharing| rows.iter().any(|row| sharing.contains(row.0) && !taken.contains(row)));
         let anchors = Anchors::new(&self.topology, &self.plan, None);
         let anchors: Box<dyn Iterator<Item = Row> + '_> = if untaken_share {
             Box::new(anchors)
         } else {
-            Box::new(roots.iter().map(Row).filter(move |&root| anchors.admit(root)))
+            Box::new(roots.iter().filter(move |&root| anchors.admit(root)))
         };
         for root in anchors {
             if is_decided(&taken) {
@@ -78,7 +78,7 @@ impl Candidates<'_> {
             while !is_decided(&taken)
                 && let Some((candidate, _)) = expansion.next(&self.plan, &mut work)?
             {
-                taken.extend(candidate.allocations.iter().map(|allocation| allocation.row.0));
+                taken.extend(candidate.allocations.iter().map(|allocation| allocation.row));
             }
         }
         Ok(taken)

@@ -4,6 +4,7 @@ pub(crate) mod patterns;
 mod python;
 pub(crate) mod reader;
 pub(crate) mod schema;
+mod uuid_text;
 mod writer;
 
 pub(crate) use schema::Schema;

@@ -1,6 +1,10 @@
 //! Writes JSON text piece by piece; commas come by themselves.
 
+use std::ops::Range;
+
 use uuid::Uuid;
+
+use super::uuid_text;
 
 /// JSON text in the making. Objects and arrays are closures, so they always end.
 #[derive(Debug, Default)]
@@ -17,6 +21,13 @@ impl Writer {
     pub(crate) fn document(members: impl FnOnce(&mut Self)) -> Vec<u8> {
         let mut writer = Self::with_capacity(256);
         writer.object(members);
+        writer.out
+    }
+
+    /// A piece of text, to be written several times with [`Self::begin`].
+    pub(crate) fn text(write: impl FnOnce(&mut Self) -> &mut Self) -> Vec<u8> {
+        let mut writer = Self::default();
+        write(&mut writer);
         writer.out
     }
 
@@ -88,10 +99,7 @@ impl Writer {
 
     pub(crate) fn uuid(&mut self, uuid: Uuid) {
         self.separate();
-        self.out.push(b'"');
-        let mut text = Uuid::encode_buffer();
-        self.out.extend_from_slice(uuid.hyphenated().encode_lower(&mut text).as_bytes());
-        self.out.push(b'"');
+        self.out.extend_from_slice(&uuid_text::quoted(uuid));
     }
 
     pub(crate) fn uuid_or_null(&mut self, uuid: Option<Uuid>) {
@@ -111,6 +119,23 @@ impl Writer {
         debug_assert!(number.is_finite());
         self.separate();
         self.out.extend_from_slice(ryu::Buffer::new().format_finite(number).as_bytes());
+    }
+
+    /// A value, member or element whose text, or the beginning of it, is there already.
+    pub(crate) fn begin(&mut self, text: &[u8]) -> &mut Self {
+        self.separate();
+        self.ready(text)
+    }
+
+    /// What follows, as it is.
+    pub(crate) fn ready(&mut self, text: &[u8]) -> &mut Self {
+        self.out.extend_from_slice(text);
+        self
+    }
+
+    /// What was written in that place once more, as it is.
+    pub(crate) fn repeat(&mut self, place: Range<usize>) {
+        self.out.extend_from_within(place);
     }
 
     pub(crate) fn null(&mut self) {

@@ -1,0 +1,54 @@
+//! Names that come again and again in one answer, as JSON text that was written once.
+
+use std::ops::Range;
+
+use berth_placement::{ClassId, Topology, TraitId};
+use rustc_hash::FxHashMap;
+
+use crate::json::Writer;
+use crate::rest::refusals::class_name;
+
+/// The names of resource classes.
+#[derive(Default)]
+pub(super) struct ClassNames {
+    /// By number; empty as long as the class was not named.
+    texts: Vec<Vec<u8>>,
+}
+
+impl ClassNames {
+    /// Begins the member that is called like the class.
+    pub(super) fn key<'w>(
+        &mut self,
+        w: &'w mut Writer,
+        topology: &Topology,
+        class: ClassId,
+    ) -> &'w mut Writer {
+        if class.index() >= self.texts.len() {
+            self.texts.resize(class.index() + 1, Vec::new());
+        }
+        let text = &mut self.texts[class.index()];
+        if text.is_empty() {
+            *text = Writer::text(|w| w.key(class_name(topology, class)));
+        }
+        w.begin(text)
+    }
+}
+
+/// Lists of traits. Many providers have the same.
+#[derive(Default)]
+pub(super) struct TraitLists<'a> {
+    /// Where in the answer a list stands already.
+    written: FxHashMap<&'a [TraitId], Range<usize>>,
+}
+
+impl<'a> TraitLists<'a> {
+    pub(super) fn write(&mut self, w: &mut Writer, topology: &Topology, traits: &'a [TraitId]) {
+        if let Some(place) = self.written.get(traits) {
+            return w.repeat(place.clone());
+        }
+        let start = w.len();
+        let names = traits.iter().filter_map(|id| topology.traits().name(id.0));
+        w.array(|w| names.for_each(|name| w.string(name)));
+        self.written.insert(traits, start..w.len());
+    }
+}
