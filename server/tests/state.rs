@@ -110,8 +110,8 @@ fn what_is_wrong_is_said() {
 fn a_folder_belongs_to_one_process() {
     let folder = TempDir::new().unwrap();
     let held = DataDir::open(folder.path()).unwrap();
-    assert!(matches!(DataDir::open(folder.path()), Err(DataError::InUse(_))));
-    assert!(matches!(DataDir::open_existing(folder.path()), Err(DataError::InUse(_))));
+    assert!(matches!(DataDir::open(folder.path()), Err(DataError::InUse { process: Some(_), .. })));
+    assert!(matches!(DataDir::open_existing(folder.path()), Err(DataError::InUse { process: Some(_), .. })));
     drop(held);
     assert!(DataDir::open(folder.path()).is_ok());
     let nowhere = folder.path().join("nowhere");

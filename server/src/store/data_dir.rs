@@ -1,8 +1,8 @@
 //! The folder with a service's state.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, BufReader};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io::{self, BufReader, Read};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use berth_placement::Index;
@@ -28,16 +28,22 @@ const CHUNK: usize = 50_000;
 #[derive(Debug)]
 pub struct DataDir {
     folder: PathBuf,
-    /// Locked as long as it is open; the system lets go of it however the process ends.
-    _lock: File,
+    /// Locked as long as it is open; the system lets go of it however the process ends. It holds the number of the process,
+    /// until that lets go of the folder by itself.
+    lock: File,
 }
 
 /// A folder that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     /// Another process has it.
-    #[error("{0}: another process is using this folder")]
-    InUse(PathBuf),
+    #[error("{folder}: another process is using this folder{}", .process.as_ref().map(|id| format!(": {id}")).unwrap_or_default())]
+    InUse {
+        /// Which.
+        folder: PathBuf,
+        /// The process's number, if it has told.
+        process: Option<String>,
+    },
     /// A file or folder cannot be read or written.
     #[error("{path}: {error}")]
     Io {
@@ -100,13 +106,28 @@ impl DataDir {
     pub fn open_existing(folder: &Path) -> Result<Self, DataError> {
         let path = folder.join(LOCK);
         let mut options = OpenOptions::new();
-        let lock =
-            options.create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(at(&path))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { folder: folder.to_owned(), _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(DataError::InUse(folder.to_owned())),
-            Err(TryLockError::Error(error)) => Err(at(&path)(error)),
+        options.create(true).truncate(false).read(true).write(true).mode(0o600);
+        let mut lock = options.open(&path).map_err(at(&path))?;
+        let held = lock.try_lock();
+        let mut process = String::new();
+        lock.read_to_string(&mut process).map_err(at(&path))?;
+        let process = (!process.is_empty()).then_some(process);
+        match held {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(DataError::InUse { folder: folder.to_owned(), process });
+            }
+            Err(TryLockError::Error(error)) => return Err(at(&path)(error)),
         }
+        if let Some(process) = process {
+            tracing::warn!(process, folder = %folder.display(), "the process before this one did not end by itself: its last whole commit counts");
+        }
+        let number = std::process::id().to_string();
+        if let Err(error) = lock.set_len(0).and_then(|()| lock.write_all_at(number.as_bytes(), 0)) {
+            // The disk may be full. What is there can be read all the same.
+            tracing::warn!(%error, path = %path.display(), "cannot write");
+        }
+        Ok(Self { folder: folder.to_owned(), lock })
     }
 
     /// Where it is.
@@ -192,6 +213,13 @@ impl DataDir {
     fn has(&self, file: &str) -> Result<bool, DataError> {
         let path = self.folder.join(file);
         path.try_exists().map_err(at(&path))
+    }
+}
+
+impl Drop for DataDir {
+    fn drop(&mut self) {
+        // If it fails, the next process says more than it needs to.
+        drop(self.lock.set_len(0));
     }
 }
 

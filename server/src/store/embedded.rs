@@ -45,17 +45,7 @@ impl EmbeddedStore {
     /// # Errors
     /// A file that cannot be read or written, is not a store, or is damaged elsewhere than in what a crash leaves unfinished.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        let path_for_log = path.display().to_string();
-        let mut builder = builder();
-        builder.set_repair_callback(move |repair| {
-            if repair.progress() == 0.0 {
-                tracing::warn!(
-                    store = path_for_log,
-                    "it was not closed: going back to its last whole commit"
-                );
-            }
-        });
-        Self::with_database(builder.create(path).map_err(redb::Error::from)?)
+        Self::with_database(builder().create(path).map_err(redb::Error::from)?)
     }
 
     /// A store on something else than a file: for tests that make it fail.

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use berth_placement::{Recorder, StateChange, Ticket};
@@ -59,10 +58,9 @@ impl Queue {
         while !state.has_news() && !state.closed {
             state = self.grown.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        if !delay.is_zero() && !state.closed {
-            drop(state);
-            thread::sleep(delay);
-            state = self.state();
+        if !delay.is_zero() {
+            let waited = self.grown.wait_timeout_while(state, delay, |state| !state.closed);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         state.take()
     }
