@@ -3,7 +3,7 @@
 use berth_placement::kernel::{CLASSES, NOT_ASKED, NOTHING};
 use berth_placement::{HostFree, Row};
 use berth_scheduler::HostMask;
-use berth_scheduler::nova::filters::{RequestState, Scene, Survivors, run};
+use berth_scheduler::nova::filters::{RequestState, Scene, Step, Survivors, run};
 use berth_scheduler::nova::hosts::{HostRecord, HostTable, Undo};
 use berth_scheduler::nova::numa::{CellAllocation, Consumer};
 use berth_scheduler::nova::ranked::Among;
@@ -14,6 +14,9 @@ use serde_json::{Value, json};
 
 const SECOND: i64 = 1_000_000;
 const NOW: i64 = 1_780_272_000 * SECOND; // 2026-06-01
+
+/// Hosts that each constraint removed.
+type Removed = Vec<(Step, usize)>;
 
 /// Numbers that look random (Knuth's linear congruential generator, upper bits).
 struct Lcg(u64);
@@ -171,16 +174,17 @@ impl World {
         self.ranked.set_free(row, free);
     }
 
-    /// The hosts that pass, best first; none if the request fails.
-    fn exhaustive(&self, request: &RequestSpec, among: &Among<'_>) -> Option<Vec<Row>> {
-        let scene = Scene { hosts: &self.hosts, options: &self.options, request, now: NOW };
+    /// The hosts that pass, best first, and how many each constraint removed; none if the request fails.
+    fn exhaustive(&self, request: &RequestSpec, now: i64, among: &Among<'_>) -> Option<(Vec<Row>, Removed)> {
+        let scene = Scene { hosts: &self.hosts, options: &self.options, request, now };
         let is_among = |row: &Row| {
             has_room(self.free[row.index()], among.need)
                 && among.eligible.is_none_or(|mask| mask.contains(*row))
         };
         let hosts = Survivors::ordered(self.hosts.rows().filter(is_among).collect());
         let outcome = run(&scene, hosts, 0, &mut RequestState::default()).ok()?;
-        Some(weigh(&scene, &outcome.survivors.rows()).ok()?.into_iter().map(|host| host.row).collect())
+        let weighed = weigh(&scene, &outcome.survivors.rows()).ok()?;
+        Some((weighed.into_iter().map(|host| host.row).collect(), outcome.removed))
     }
 
     fn place(&mut self, row: Row, flavor: &Flavor) {
@@ -226,13 +230,18 @@ fn compare(len: usize, steps: usize, random: &mut Lcg) -> usize {
             1 => Among { need: need(random), ..Among::default() },
             _ => Among::default(),
         };
-        let expected = world.exhaustive(spec, &among);
+        // In 45 seconds all services will have been silent for too long, and the clock may go back.
+        let now = NOW + random.pick(&[0, 0, 0, 10, 45]) * SECOND;
+        let (expected, removed) = world.exhaustive(spec, now, &among).unzip();
         if let Some(ranked) = ranked {
-            let scene = Scene { hosts: &world.hosts, options: &world.options, request: spec, now: NOW };
+            let scene = Scene { hosts: &world.hosts, options: &world.options, request: spec, now };
+            if let Ok(found) = world.ranked.removed_among(&among, &scene, ranked) {
+                assert_eq!(Some(found), removed, "of {len}, step {step}: {spec:?}");
+            }
             for most in [1, 3, 10_000] {
                 let Ok(found) = world.ranked.best_among(among, &scene, ranked, most) else { continue };
                 decided += 1;
-                let expected = expected.as_ref().expect("a request that fails is not ranked");
+                let expected: &Vec<Row> = expected.as_ref().expect("a request that fails is not ranked");
                 assert_eq!(
                     found[..],
                     expected[..most.min(expected.len())],

@@ -11,4 +11,4 @@ mod world;
 
 pub use case::{case, case_with_answer};
 pub use variant::Variant;
-pub use world::{World, Wrong};
+pub use world::{Removed, World, Wrong};

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use berth_placement::Row;
-use berth_scheduler::nova::filters::{Outcome, RequestState, Scene, Survivors, run};
+use berth_scheduler::nova::filters::{Outcome, RequestState, Scene, Step, Survivors, run};
 use berth_scheduler::nova::hosts::{HostRecord, HostTable, Undo};
 use berth_scheduler::nova::numa::{CellAllocation, Consumer, Limits};
 use berth_scheduler::nova::pci::ProviderMapping;
+use berth_scheduler::nova::ranked::Among;
 use berth_scheduler::nova::select::{AllocationCandidate, ProviderAllocation};
 use berth_scheduler::nova::weighers::{Weighed, weigh};
 use berth_scheduler::nova::{Options, RankedHosts, RankedRequest, RequestSpec, time};
@@ -21,6 +22,9 @@ use super::request::request;
 /// VMs that stay before one leaves.
 const STAY: usize = 64;
 
+/// Hosts that each filter removed, in order.
+pub type Removed = Vec<(Step, usize)>;
+
 /// Berth did not decide as it should.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Wrong {
@@ -31,6 +35,14 @@ pub enum Wrong {
         ranked: Option<Row>,
         /// By the exhaustive search.
         exhaustive: Option<Row>,
+    },
+    /// The counts that are kept are not those of a pass over all hosts.
+    #[error("kept are the counts {kept:?}, a pass over all hosts gives {expected:?}")]
+    Removed {
+        /// Kept with the request.
+        kept: Removed,
+        /// By the pass.
+        expected: Removed,
     },
     /// A fleet was to be ranked and is not.
     #[error("the ranked search passes the decision on to the exhaustive one")]
@@ -102,6 +114,26 @@ impl World {
         let scene = Scene { hosts, options, request, now: *now };
         let best = ranked.best(&scene, ranked_request, 1).map_err(|_| Wrong::NotRanked)?;
         Ok(best.first().copied())
+    }
+
+    /// How many hosts each filter removes, as it is kept with the ranked request.
+    ///
+    /// # Errors
+    /// [`Wrong::NotRanked`].
+    pub fn count_removed(&mut self) -> Result<Removed, Wrong> {
+        let Self { options, hosts, request, now, ranked, ranked_request, .. } = self;
+        let ranked_request = ranked_request.as_mut().ok_or(Wrong::NotRanked)?;
+        let scene = Scene { hosts, options, request, now: *now };
+        ranked.removed_among(&Among::default(), &scene, ranked_request).map_err(|_| Wrong::NotRanked)
+    }
+
+    /// Holds counts against a pass over all hosts.
+    ///
+    /// # Errors
+    /// [`Wrong`] if that counts otherwise.
+    pub fn check_removed(&self, counted: &Removed) -> Result<(), Wrong> {
+        let expected = self.filter(&mut self.candidates())?.removed;
+        if *counted == expected { Ok(()) } else { Err(Wrong::Removed { kept: counted.clone(), expected }) }
     }
 
     /// The hosts that pass all filters, best first, by looking at every host; how many each filter removed comes with it.

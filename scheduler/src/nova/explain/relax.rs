@@ -87,13 +87,13 @@ impl<'a> Trial<'a> {
     }
 
     fn all_that_help(&mut self, sets: impl Iterator<Item = Vec<Change>>) -> Vec<Relaxation> {
-        sets.filter_map(|changes| self.relaxation(changes)).collect()
+        sets.filter_map(|changes| self.relaxation(&changes)).collect()
     }
 
     /// The changes with the amounts that are enough; none if they do not help.
-    fn relaxation(&mut self, changes: Vec<Change>) -> Option<Relaxation> {
-        let alike = self.alike(&changes);
-        let closest = alike.iter().filter_map(|alike| self.closest(&changes, alike));
+    fn relaxation(&mut self, changes: &[Change]) -> Option<Relaxation> {
+        let alike = self.alike(changes);
+        let closest = alike.iter().filter_map(|alike| self.closest(changes, alike));
         let (changes, mut opened) = closest.min_by_key(|(changes, _)| distances(changes))?;
         if alike.len() > 1 {
             opened = self.destinations(&changes, Survivors::all(&self.hosts));

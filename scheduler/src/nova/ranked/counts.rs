@@ -170,15 +170,16 @@ fn common(one: (i64, i64), other: (i64, i64)) -> (i64, i64) {
 /// For each class the first constraint that refuses all its hosts. The classes are known to be judged without fail.
 fn of_class(scene: &Scene<'_>, steps: &[Step]) -> Vec<Remover> {
     let filters: Vec<_> = steps.iter().map(|step| step.prepare(scene)).collect();
-    let by_class = |filter: &Box<dyn Filter + '_>| filter.scope() == Scope::Class;
+    let by_class: Vec<(Remover, &dyn Filter)> = (0..)
+        .zip(filters.iter().map(AsRef::as_ref))
+        .filter(|(_, filter): &(_, &dyn Filter)| filter.scope() == Scope::Class)
+        .collect();
     let mut removers = vec![None; scene.hosts.class_count()];
     for row in scene.hosts.rows() {
         removers[scene.hosts.class_ids()[row.index()].0 as usize].get_or_insert_with(|| {
-            let mut numbered = (0..).zip(&filters).filter(|(_, filter)| by_class(filter));
-            let refuses = |filter: &Box<dyn Filter + '_>| {
-                !matches!(filter.judge(row, &mut RequestState::default()), Ok(Ok(())))
-            };
-            numbered.find(|(_, filter)| refuses(filter)).map_or(NOTHING, |(number, _)| number)
+            let refuses =
+                |filter: &dyn Filter| !matches!(filter.judge(row, &mut RequestState::default()), Ok(Ok(())));
+            by_class.iter().find(|(_, filter)| refuses(*filter)).map_or(NOTHING, |(number, _)| *number)
         });
     }
     removers.into_iter().map(|remover| remover.unwrap_or(NOTHING)).collect()
