@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use berth_server::{
-    Auth, Cors, DataDir, DurabilityMode, DurabilityOptions, Keeper, Keystone, KeystoneSettings, Limits,
-    Options, Policy, Secret, Server, Service,
+    Auth, Cors, DataDir, DurabilityMode, DurabilityOptions, Keeper, Keystone, KeystoneSettings, Options,
+    Policy, Secret, Server, Service, keep_freed_memory,
 };
 use clap::Args;
 use tokio::runtime::Builder;
@@ -63,11 +63,12 @@ impl Serve {
             return print(&policy);
         }
         start_log(&settings)?;
+        keep_freed_memory();
         let options = Options {
             auth: auth(&settings)?,
             policy,
             cors: Cors { allowed_origins: settings.cors_origins.clone() },
-            limits: Limits::default(),
+            limits: settings.limits.limits(),
             candidates: settings.candidates.options(),
             public_url: settings.public_url.clone(),
         };

@@ -7,6 +7,8 @@ use berth_placement::candidates;
 /// How much one request may ask for; beyond, it is refused with the limit's name and value. `docs/limits.md` lists them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
+    /// How long the head of a request may take to arrive. Idle connections end then, too.
+    pub head_time: Duration,
     /// Bytes of a body.
     pub body_bytes: usize,
     /// How long a body may take to arrive.
@@ -35,6 +37,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            head_time: Duration::from_secs(75),
             body_bytes: 8 << 20,
             body_time: Duration::from_secs(30),
             write_time: Duration::from_secs(30),

@@ -19,11 +19,9 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::http::head_guard::HeadGuard;
 use crate::http::stall_guard::StallGuard;
+use crate::limits::Limits;
 use crate::pipeline;
 use crate::service::Service;
-
-/// How long a client may take to send a head. Idle connections end then, too.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 
 /// How long to wait after a connection could not be accepted: most often, too many files are open.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -53,7 +51,7 @@ impl Server {
 
     /// Serves until `stop` is done, then finishes the requests that have begun, for at most the time of `grace`.
     pub async fn run(self, stop: impl Future<Output = ()>, grace: Duration) {
-        let write_time = self.service.options.limits.write_time;
+        let limits = self.service.options.limits;
         let router =
             Router::new().route("/metrics", get(metrics)).fallback(pipeline::answer).with_state(self.service);
         let connections = GracefulShutdown::new();
@@ -62,7 +60,7 @@ impl Server {
             tokio::select! {
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, _)) => {
-                        connect(nodelay(stream), write_time, router.clone(), &connections);
+                        connect(nodelay(stream), &limits, router.clone(), &connections);
                     }
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept a connection");
@@ -89,11 +87,11 @@ fn nodelay(stream: TcpStream) -> TcpStream {
 
 /// Serves a connection beside the others. It ends when the client sends no head, no body, or takes no answer for too
 /// long, so one whose client is gone without a word needs no probes.
-fn connect(stream: TcpStream, write_time: Duration, router: Router, connections: &GracefulShutdown) {
-    let stream = HeadGuard::new(StallGuard::new(stream, write_time));
+fn connect(stream: TcpStream, limits: &Limits, router: Router, connections: &GracefulShutdown) {
+    let stream = HeadGuard::new(StallGuard::new(stream, limits.write_time));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        .header_read_timeout(limits.head_time)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let connection = connections.watch(connection);
     tokio::spawn(async move {

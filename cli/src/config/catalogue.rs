@@ -30,7 +30,7 @@ pub(super) enum Kind {
 impl Setting {
     /// Whether it is about `berth serve`, and unknown to Nova.
     pub(super) fn is_own(&self) -> bool {
-        matches!(self.group, SERVE | CANDIDATES | KEYSTONE)
+        matches!(self.group, SERVE | CANDIDATES | LIMITS | KEYSTONE)
     }
 
     /// The table of Berth's file that it stands in.
@@ -59,6 +59,7 @@ const FS: &str = "filter_scheduler";
 const D: &str = "DEFAULT";
 const SERVE: &str = "serve";
 const CANDIDATES: &str = "serve.candidates";
+const LIMITS: &str = "serve.limits";
 const KEYSTONE: &str = "serve.keystone";
 
 /// All of them, in the order of the documentation.
@@ -78,6 +79,18 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting(CANDIDATES, "strategy", Kind::Text, "", "in which order hosts are visited: `breadth-first` gives one candidate of each in turn, `depth-first` all of a host before the next; Placement's `allocation_candidates_generation_strategy`", &[]),
     setting(CANDIDATES, "max", Kind::Integer, "candidates", "that are made at most, before a query's `limit`; unset for all of them; Placement's `max_allocation_candidates`", &[]),
     setting(CANDIDATES, "randomize", Kind::Flag, "", "whether each answer has an order of its own, so that clients do not all begin with the same host; Placement's `randomize_allocation_candidates`", &[]),
+    setting(LIMITS, "head_time", Kind::Integer, "seconds", "that the head of a request may take to arrive, and that an idle connection is kept", &[]),
+    setting(LIMITS, "body_bytes", Kind::Integer, "bytes", "of a body", &[]),
+    setting(LIMITS, "body_time", Kind::Integer, "seconds", "that a body may take to arrive", &[]),
+    setting(LIMITS, "write_time", Kind::Integer, "seconds", "that a client may take none of its answer", &[]),
+    setting(LIMITS, "body_values", Kind::Integer, "values", "in a body, those in lists and objects included", &[]),
+    setting(LIMITS, "list_length", Kind::Integer, "elements", "of one list, or members of one object", &[]),
+    setting(LIMITS, "query_bytes", Kind::Integer, "bytes", "of a URL's query; a URL has at most 65536", &[]),
+    setting(LIMITS, "query_parameters", Kind::Integer, "parameters", "of a query", &[]),
+    setting(LIMITS, "query_list_length", Kind::Integer, "values", "in one parameter, with commas between them", &[]),
+    setting(LIMITS, "request_groups", Kind::Integer, "groups", "of a query for allocation candidates", &[]),
+    setting(LIMITS, "candidate_work", Kind::Integer, "steps", "to find the allocation candidates of one query: trees looked at, providers tried; 20 million take about a second", &[]),
+    setting(LIMITS, "candidate_bytes", Kind::Integer, "bytes", "of an answer with allocation candidates", &[]),
     setting(KEYSTONE, "auth_url", Kind::Text, "URL", "Keystone, as seen from here; needed with `auth = \"keystone\"`", &[]),
     setting(KEYSTONE, "www_authenticate_uri", Kind::Text, "URL", "Keystone, as seen from clients; `auth_url` if unset", &[]),
     setting(KEYSTONE, "username", Kind::Text, "", "the user as whom tokens are validated", &[]),

@@ -3,6 +3,7 @@
 mod catalogue;
 mod import;
 mod layers;
+mod limits;
 mod nova_conf;
 mod serve;
 #[cfg(test)]

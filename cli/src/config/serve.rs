@@ -8,6 +8,8 @@ use berth_placement::candidates::Strategy;
 use berth_server::{CandidateOptions, DurabilityMode};
 use serde::{Deserialize, Serialize};
 
+use super::limits::LimitsTable;
+
 /// The settings of `berth serve`; the catalogue says what each means.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -24,6 +26,7 @@ pub(crate) struct ServeSettings {
     pub(crate) log: String,
     pub(crate) log_format: LogFormat,
     pub(crate) candidates: CandidatesTable,
+    pub(crate) limits: LimitsTable,
     pub(crate) keystone: KeystoneTable,
 }
 
@@ -110,6 +113,7 @@ impl Default for ServeSettings {
             log: "info".to_owned(),
             log_format: LogFormat::Text,
             candidates: CandidatesTable::default(),
+            limits: LimitsTable::default(),
             keystone: KeystoneTable::default(),
         }
     }
@@ -156,6 +160,9 @@ impl ServeSettings {
         if !self.public_url.as_ref().is_none_or(is_url) {
             return Err("is not a URL that begins with http:// or https://");
         }
-        if positive.contains(&0) { Err("is less than 1") } else { Ok(()) }
+        if positive.contains(&0) {
+            return Err("is less than 1");
+        }
+        self.limits.validate()
     }
 }

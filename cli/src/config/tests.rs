@@ -1,6 +1,9 @@
 //! The catalogue against the options themselves, the layers, and the documentation.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
+
+use berth_server::Limits;
 
 use super::catalogue::{self, SETTINGS};
 use super::layers::{Layers, Problem, Settings};
@@ -103,6 +106,41 @@ fn every_problem_is_named_with_its_source() {
             problem.starts_with(words[0]) && words.iter().all(|word| problem.contains(word)),
             "{problem}"
         );
+    }
+}
+
+#[test]
+fn limits_are_set_one_by_one() {
+    let environment = [("BERTH_SERVE__LIMITS__BODY_TIME", "5")];
+    let (_, settings) =
+        read("[serve.limits]\nbody_bytes = 1000\n", &environment, &["serve.limits.candidate_work=7"])
+            .unwrap();
+    let expected = Limits {
+        body_bytes: 1_000,
+        body_time: Duration::from_secs(5),
+        candidate_work: 7,
+        ..Limits::default()
+    };
+    assert_eq!(settings.serve.limits.limits(), expected);
+}
+
+#[test]
+fn limits_out_of_range_are_named() {
+    let file = "[serve.limits]\nbody_bytes = 0\nbody_time = 90000\nlist_length = -1\nquery_bytes = 70000\nwork = 3\n";
+    let environment = [("BERTH_SERVE__LIMITS__CANDIDATE_WORK", "much")];
+    let found = problems(file, &environment, &["serve.limits.head_time=0"]);
+    let expected = [
+        ("serve.limits.body_bytes: ", "is less than 1"),
+        ("serve.limits.body_time: ", "is more than 86400"),
+        ("serve.limits.candidate_work: ", "\"much\" is not a whole number"),
+        ("serve.limits.head_time: ", "is less than 1"),
+        ("serve.limits.list_length: ", "is out of range for a whole number"),
+        ("serve.limits.query_bytes: ", "is more than 65536"),
+        ("serve.limits.work: ", "no such setting"),
+    ];
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    for (problem, (setting, words)) in found.iter().zip(expected) {
+        assert!(problem.starts_with(setting) && problem.contains(words), "{problem}");
     }
 }
 

@@ -268,6 +268,14 @@ fn location_begins_with_the_public_url() {
 }
 
 #[test]
+fn limits_are_what_was_set() {
+    let serving = Serving::start(&["--set", "serve.limits.query_parameters=1"]);
+    let query = |parameters: &str| serving.get(&format!("/resource_providers?{parameters}"));
+    assert!(query("name=a").starts_with("HTTP/1.1 200"));
+    assert!(query("name=a&name=b").contains("A query may have at most 1 parameters."));
+}
+
+#[test]
 fn every_request_is_logged_with_the_id_of_its_answer() {
     let serving = Serving::start(&[]);
     let text = serving.get("/traits/CUSTOM_NONE");

@@ -7,4 +7,5 @@ mod races;
 mod reshapes;
 mod rubbish;
 mod server;
+mod summaries;
 mod wide;
