@@ -59,7 +59,8 @@ fn main() {
     let runtime = Runtime::new().expect("threads can be had");
     let (mut bytes, uri, query) = (0, question.uri(), question.query());
     let search = times(repetitions, || {
-        let found = service.index().candidates(&query, &SearchOptions::default()).expect("known names");
+        let index = service.index();
+        let found = index.candidates(&query, &SearchOptions::default()).expect("known names");
         assert_eq!(found.count(), LIMIT);
     });
     let answer = times(repetitions, || bytes = runtime.block_on(ask(&service, &uri)));
@@ -94,7 +95,8 @@ async fn ask(service: &Arc<Service>, uri: &str) -> usize {
 
 impl Question {
     fn build(&self, service: &Service) {
-        let mut writer = service.index().write();
+        let index = service.index();
+        let mut writer = index.write();
         for host in 0..self.hosts {
             let root = self.provider(&mut writer, (host, 0), None);
             for child in 1..=self.children {

@@ -125,7 +125,9 @@ fn what_is_no_longer_kept_is_said(store: &impl Store) {
 
 fn a_slow_watcher_is_let_go(store: &impl Store) {
     let slow = store.watch(Revision(0)).unwrap();
-    (0..1100).for_each(|_| drop(commit(store, [])));
+    for _ in 0..1100 {
+        commit(store, []);
+    }
     let quick = store.watch(Revision(1100)).unwrap();
     commit(store, []);
     assert_eq!(drain(&quick).len(), 1);
@@ -139,7 +141,9 @@ fn commits_of_many_threads_have_one_order(store: &impl Store) {
     thread::scope(|scope| {
         for thread in 0..4 {
             scope.spawn(move || {
-                (0..25).for_each(|turn| drop(commit(store, [put("shared", &format!("{thread} {turn}"))])));
+                for turn in 0..25 {
+                    commit(store, [put("shared", &format!("{thread} {turn}"))]);
+                }
             });
         }
     });
