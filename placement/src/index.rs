@@ -187,8 +187,8 @@ impl Index {
             group.leave(consumer);
         }
         drop(locked);
-        drop(recording);
         self.ledger.give_back_all(&held.allocations);
+        drop(recording);
         self.journal_rows(&held.allocations);
         Ok(held.allocations)
     }

@@ -6,8 +6,8 @@
 //! allocation without its inventory, no room twice. A store that loses the end of it loses the latest changes, nothing else.
 //!
 //! What a reader sees may not be recorded yet. A change is announced before any of it can be seen ([`Recorder::begin`]) and
-//! ended when all of it has been recorded, so a reader who waits for the changes that had begun when it looked tells
-//! nothing that could still be lost. The order is argued in `docs/claim-protocol.md`.
+//! ended when all of it has been recorded and can be seen, so a reader who waits for the changes that had begun when it
+//! looked tells nothing that could still be lost, and what is asked after that sees those changes as a whole. The order is argued in `docs/claim-protocol.md`.
 
 use std::sync::Arc;
 
@@ -86,7 +86,7 @@ pub trait Recorder: Send + Sync {
     /// Takes down changes that stand or fall together. They come after all that was recorded before.
     fn record(&self, changes: Vec<StateChange>);
 
-    /// The change has been recorded as a whole, or changed nothing.
+    /// The change has been recorded and can be seen as a whole, or changed nothing.
     fn end(&self, ticket: Ticket);
 }
 

@@ -229,7 +229,8 @@ impl Topology {
 
     pub(crate) fn set_provider(&mut self, row: Row, provider: Option<Provider>) {
         let (chunk, place) = (row.index() / CHUNK, row.index() % CHUNK);
-        if chunk == self.chunks.len() {
+        // A topology that is made again may have no provider in all the rows of a chunk.
+        while chunk >= self.chunks.len() {
             self.chunks.push(Arc::new(vec![None; CHUNK]));
         }
         Arc::make_mut(&mut self.chunks[chunk])[place] = provider;

@@ -205,8 +205,8 @@ impl Index {
             group.leave(consumer);
         }
         drop(locked);
-        drop(recording);
         self.ledger.give_back_all(&held.allocations);
+        drop(recording);
         self.journal_rows(&held.allocations);
         Some(held)
     }

@@ -214,11 +214,11 @@ fn what_a_service_holds_is_exported_when_it_has_stopped() {
 fn a_damaged_state_is_not_served() {
     let folder = TempDir::new().unwrap();
     Serving::on(folder.path()).stop();
-    fs::write(folder.path().join("state.jsonl"), "{\"berth_state\":{\"version\":1}}\n").unwrap();
+    fs::write(folder.path().join("state.redb"), "no store\n".repeat(1000)).unwrap();
     let (output, error) =
         done(&["serve", "--listen", "127.0.0.1:0", "--data", folder.path().to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(error.contains("state.jsonl: the state is not complete"), "{error}");
+    assert!(error.contains("state.redb: cannot open the store"), "{error}");
 }
 
 /// A request whose body is still on its way when SIGTERM comes is answered, and what it did is saved.
@@ -241,7 +241,7 @@ fn a_request_that_has_begun_is_finished() {
     let text = answer(request);
     assert!(text.starts_with("HTTP/1.1 200") && text.contains(PROVIDER), "{text}");
     assert_eq!(serving.end().0, Some(0));
-    assert!(fs::read_to_string(folder.path().join("state.jsonl")).unwrap().contains(PROVIDER));
+    assert!(Serving::on(folder.path()).get("/resource_providers").contains(PROVIDER));
 }
 
 /// A client that never sends the rest of its request cannot keep the process from ending.

@@ -6,12 +6,11 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use berth_placement::Index;
-use berth_placement::store::{Batch, Changes, CommitError, Store};
+use berth_placement::store::CommitError;
 
 use super::embedded::{EmbeddedStore, OpenError};
-use super::encoder::Encoder;
+use super::fill::fill;
 use super::load::{Loaded, StateError, load};
-use super::record::{self, Key};
 use super::state_file::{StateFileError, StateReader};
 
 const STORE: &str = "state.redb";
@@ -20,9 +19,6 @@ const LOCK: &str = "lock";
 
 /// Where releases before the store kept the state. It is read when there is no store yet.
 const OLD_STATE: &str = "state.jsonl";
-
-/// Changes that are committed at a time when a whole state is written.
-const CHUNK: usize = 50_000;
 
 /// A folder with one state, held by one process.
 #[derive(Debug)]
@@ -119,9 +115,6 @@ impl DataDir {
             }
             Err(TryLockError::Error(error)) => return Err(at(&path)(error)),
         }
-        if let Some(process) = process {
-            tracing::warn!(process, folder = %folder.display(), "the process before this one did not end by itself: its last whole commit counts");
-        }
         let number = std::process::id().to_string();
         if let Err(error) = lock.set_len(0).and_then(|()| lock.write_all_at(number.as_bytes(), 0)) {
             // The disk may be full. What is there can be read all the same.
@@ -163,7 +156,8 @@ impl DataDir {
     pub fn save(&self, index: &Index) -> Result<(), DataError> {
         let unfinished = self.folder.join(UNFINISHED);
         remove_if_there(&unfinished)?;
-        fill(&unfinished, index)?;
+        let failed = |error| DataError::Commit { path: unfinished.clone(), error: Box::new(error) };
+        fill(&open(&unfinished)?, index).map_err(failed)?;
         self.replace_store(&unfinished)
     }
 
@@ -227,23 +221,6 @@ fn open(path: &Path) -> Result<EmbeddedStore, DataError> {
     // redb makes files that everybody may read.
     OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path).map_err(at(path))?;
     EmbeddedStore::open(path).map_err(|error| DataError::Open { path: path.to_owned(), error: error.into() })
-}
-
-/// Writes a state into a new store.
-fn fill(path: &Path, index: &Index) -> Result<(), DataError> {
-    let store = open(path)?;
-    let failed = |error| DataError::Commit { path: path.to_owned(), error: Box::new(error) };
-    let (snapshot, mut encoder) = (index.snapshot(), Encoder::default());
-    let mut changes = snapshot.changes().peekable();
-    while changes.peek().is_some() {
-        let chunk = changes.by_ref().take(CHUNK).collect();
-        let changes = encoder.encode(chunk, index);
-        store.commit(Batch { expected: Vec::new(), changes }).map_err(failed)?;
-    }
-    // Last: without it, the rest is no state.
-    let mut changes = Changes::new();
-    record::put(&mut changes, Key::Format, &record::format());
-    store.commit(Batch { expected: Vec::new(), changes }).map(|_| ()).map_err(failed)
 }
 
 /// Makes the folder and those above it that are missing, down to the disk.

@@ -4,6 +4,7 @@
 //! names the new root and its checksum. After a crash the file is at the last commit whose pages all arrived; what is behind
 //! that is cut off. On opening, the checksum of every page is verified.
 
+use std::fs::OpenOptions;
 use std::path::Path;
 use std::sync::mpsc::Receiver;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,7 +12,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use berth_placement::store::{
     Batch, Changes, CommitError, Committed, Compacted, Entry, Feed, LoadError, Revision, Store,
 };
+use redb::backends::FileBackend;
 use redb::{Builder, Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
+
+use super::unclosed::{bring_down, was_closed};
 
 /// Records by key. A value has a [`HEAD`] before it.
 const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
@@ -45,7 +49,13 @@ impl EmbeddedStore {
     /// # Errors
     /// A file that cannot be read or written, is not a store, or is damaged elsewhere than in what a crash leaves unfinished.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        Self::with_database(builder().create(path).map_err(redb::Error::from)?)
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+        let backend = FileBackend::new(file.map_err(redb::Error::from)?).map_err(redb::Error::from)?;
+        if !was_closed(&backend).map_err(redb::Error::from)? {
+            let store = path.display().to_string();
+            tracing::warn!(store, "it was not closed: going back to its last whole commit");
+        }
+        Self::on(backend)
     }
 
     /// A store on something else than a file: for tests that make it fail.
@@ -53,6 +63,7 @@ impl EmbeddedStore {
     /// # Errors
     /// As [`Self::open`].
     pub fn on(backend: impl StorageBackend) -> Result<Self, OpenError> {
+        bring_down(&backend).map_err(redb::Error::from)?;
         Self::with_database(builder().create_with_backend(backend).map_err(redb::Error::from)?)
     }
 

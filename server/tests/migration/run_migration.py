@@ -95,8 +95,7 @@ def original(folder):
 
 def berth(binary, data):
     port = free_port()
-    return Service([binary, 'serve', '--listen', '127.0.0.1:%d' % port, '--data', str(data),
-                    '--set', 'serve.save_interval=3600'], port)
+    return Service([binary, 'serve', '--listen', '127.0.0.1:%d' % port, '--data', str(data)], port)
 
 
 def fill(service, seed, steps):

@@ -1,0 +1,65 @@
+//! The store, the index and their clients on a machine that fails, all of it from one seed.
+//!
+//! `cargo xtask fault-simulation` runs many seeds; docs/reliability.md says what is checked and what it has found.
+
+mod clients;
+mod cuts;
+mod dice;
+mod disk;
+mod history;
+mod kept;
+mod machine;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+
+use crate::dice::Dice;
+use crate::machine::Machine;
+
+/// Seeds of a run that was not asked for more.
+const FEW: u64 = 300;
+
+#[test]
+fn nothing_told_is_lost_whatever_fails() {
+    let (from, seeds, trace) =
+        (asked("FROM").unwrap_or(0), asked("SEEDS").unwrap_or(FEW), asked("TRACE") == Some(1));
+    let (next, has_failed) = (AtomicU64::new(from), AtomicBool::new(false));
+    let workers = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                while !has_failed.load(Ordering::Relaxed) {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= from + seeds {
+                        return;
+                    }
+                    if seed % 1000 == 999 {
+                        eprintln!("{} of {seeds} seeds", seed + 1 - from);
+                    }
+                    if catch_unwind(AssertUnwindSafe(|| live(seed, trace))).is_err() {
+                        has_failed.store(true, Ordering::Relaxed);
+                        eprintln!("seed {seed} fails; again, with all that happens:");
+                        eprintln!("cargo xtask fault-simulation --seeds 1 --from {seed} --trace");
+                    }
+                }
+            });
+        }
+    });
+    assert!(!has_failed.into_inner(), "a seed fails");
+}
+
+/// One history from its beginning to its end.
+fn live(seed: u64, trace: bool) {
+    let events = 5 + Dice::new(seed, 2).below(60);
+    let machine = Machine::new(seed, true, trace);
+    (0..events).for_each(|_| machine.happen());
+    machine.settle();
+}
+
+/// A number from the environment.
+fn asked(what: &str) -> Option<u64> {
+    #[expect(clippy::disallowed_methods, reason = "`cargo xtask fault-simulation` says so what to run")]
+    let value = std::env::var(format!("BERTH_SIMULATION_{what}")).ok()?;
+    Some(value.parse().unwrap_or_else(|_| panic!("BERTH_SIMULATION_{what} is no number: {value}")))
+}
