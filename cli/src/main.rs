@@ -4,6 +4,7 @@
 // This is the edge: it measures wall-clock time, for people and for `berth bench`.
 #![allow(clippy::disallowed_methods)]
 
+mod audit;
 mod bench;
 mod completions;
 mod config;
@@ -16,6 +17,7 @@ mod placements;
 mod progress;
 mod replay;
 mod serve;
+mod store;
 mod summary;
 
 use std::process::ExitCode;
@@ -32,6 +34,8 @@ enum Ending {
     Regressed,
     /// There is no host for the request.
     NoHost,
+    /// The audit found something.
+    Found,
     /// Wrong usage that only the command itself could tell; it said what.
     WrongUsage,
 }
@@ -46,7 +50,7 @@ struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed (the message says why) or regressed (bench compare), 2 wrong usage, 3 no host
-(explain), 130 ended by Ctrl-C.";
+(explain), 4 something found (audit), 130 ended by Ctrl-C.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -54,6 +58,10 @@ enum Command {
     Replay(replay::Replay),
     /// Serve the OpenStack Placement API over HTTP
     Serve(serve::Serve),
+    /// Verify, back up, restore and repair the folder of a service
+    Store(store::Store),
+    /// Find allocations of consumers that are gone, wrong use, and providers over capacity
+    Audit(audit::Audit),
     /// Carry everything over from another Placement's database
     ImportPlacement(placement_database::ImportPlacement),
     /// Write a script that gives a Placement database what Berth holds
@@ -74,6 +82,8 @@ fn main() -> ExitCode {
     let ending = match Cli::parse().command {
         Command::Replay(command) => command.run(),
         Command::Serve(command) => command.run(),
+        Command::Store(command) => command.run(),
+        Command::Audit(command) => command.run(),
         Command::ImportPlacement(command) => command.run(),
         Command::ExportPlacement(command) => command.run(),
         Command::Bench(command) => command.run(),
@@ -87,6 +97,7 @@ fn main() -> ExitCode {
         Ok(Ending::Interrupted) => ExitCode::from(130),
         Ok(Ending::Regressed) => ExitCode::FAILURE,
         Ok(Ending::NoHost) => ExitCode::from(3),
+        Ok(Ending::Found) => ExitCode::from(4),
         Ok(Ending::WrongUsage) => ExitCode::from(2),
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS, // the reader has seen enough
         Err(error) => {

@@ -3,22 +3,23 @@
 use std::fs;
 use std::io::Write;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
+use berth_server::store::Control;
 use berth_server::{
     Auth, Cors, DataDir, DurabilityMode, DurabilityOptions, Keeper, Keystone, KeystoneSettings, Options,
-    Policy, Secret, Server, Service, keep_freed_memory,
+    Policy, Secret, Server, Service, StartError, keep_freed_memory,
 };
 use clap::Args;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use crate::Ending;
 use crate::config::{AuthChoice, KeystoneTable, LogFormat, ServeSettings, Sources};
+use crate::{Ending, store};
 
 /// Serves the OpenStack Placement API, microversions 1.0 to 1.39.
 #[derive(Args)]
@@ -174,11 +175,20 @@ fn load(settings: &ServeSettings, options: Options) -> Result<(Arc<Service>, Opt
     let folder = DataDir::open(data).context("serve.data")?;
     let commit_delay = Duration::from_micros(settings.commit_delay);
     let durability = DurabilityOptions { mode, commit_delay };
-    let (service, keeper) = Keeper::start(folder, options, durability).context("serve.data")?;
+    let started = Keeper::start(folder, options, durability);
+    let (service, keeper) = started.map_err(|error| advised(error, data)).context("serve.data")?;
     let (index, took) = (service.index(), start.elapsed().as_secs_f64());
     let (providers, consumers) = (index.topology().providers().count(), index.consumers());
     tracing::info!(folder = %data.display(), providers, consumers, took, "loaded the state");
     Ok((service, Some(keeper)))
+}
+
+/// A service that does not start because of damage says what to do about it.
+fn advised(error: StartError, folder: &Path) -> anyhow::Error {
+    match &error {
+        StartError::Data(damage) if damage.is_damage() => anyhow!("{error}\n{}", store::advice(folder)),
+        _ => error.into(),
+    }
 }
 
 fn print(policy: &Policy) -> Result<Ending> {
@@ -191,10 +201,20 @@ fn print(policy: &Policy) -> Result<Ending> {
 
 async fn serve(settings: &ServeSettings, service: Arc<Service>) -> Result<()> {
     let address = settings.listen;
+    let control = Arc::clone(&service);
     let server = Server::bind(address, service).await;
     let server = server.with_context(|| format!("serve.listen: cannot listen on {address}"))?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut hang_up = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
+    // It ends with the runtime at the latest: a backup does not keep the service from ending.
+    if let Some(data) = &settings.data {
+        match Control::bind(data, control) {
+            Ok(control) => drop(tokio::spawn(control.run())),
+            Err(error) => {
+                tracing::warn!(%error, "there is no control socket: no backup while the service runs");
+            }
+        }
+    }
     tracing::info!(address = %server.address()?, auth = ?settings.auth, "serving the Placement API");
     if settings.auth == AuthChoice::Noauth2 && !address.ip().is_loopback() {
         tracing::warn!("serve.auth is noauth2: whoever reaches this address may be an administrator");

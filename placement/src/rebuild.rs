@@ -153,6 +153,10 @@ impl Rebuild<'_> {
         row: Row,
         inventories: Vec<(ClassId, Inventory)>,
     ) -> Result<(), RebuildError> {
+        // Setting none where there are none would count as a change.
+        if inventories.is_empty() {
+            return Ok(());
+        }
         let outcome = self.writer.set_inventories(row, None, inventories);
         outcome.map(|_| ()).map_err(|error| RebuildError::Provider { row, error })
     }

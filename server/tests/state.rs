@@ -145,6 +145,17 @@ fn a_keeper_keeps_every_change() {
     assert_eq!(fs::read_dir(&path).unwrap().count(), 2, "the store and the lock");
 }
 
+/// A provider without inventories came back with a generation that nobody had been told.
+#[test]
+fn a_provider_that_never_changed_has_the_generation_it_had() {
+    let folder = TempDir::new().unwrap();
+    let data = DataDir::open(folder.path()).unwrap();
+    let index = Index::with_holders();
+    index.write_at(Timestamp(7)).add_provider(Uuid::from_u128(1), "host", None).unwrap();
+    data.save(&index).unwrap();
+    assert_eq!(records(&data.load().unwrap().unwrap()), records(&index));
+}
+
 #[test]
 fn what_earlier_releases_saved_is_carried_over() {
     let folder = TempDir::new().unwrap();

@@ -1,12 +1,14 @@
 //! The `berth` command as its users meet it: the real binary, its files, its messages, its exit codes.
 #![allow(clippy::disallowed_methods, reason = "waits for a process, which takes real time")]
 
+mod audit;
 mod config;
 mod errors;
 mod explain;
 mod interrupt;
 mod replay;
 mod serve;
+mod store;
 
 use std::ffi::OsStr;
 use std::path::Path;

@@ -25,14 +25,14 @@ fn done(arguments: &[&str]) -> (Output, String) {
 }
 
 /// A service on a free port.
-struct Serving {
+pub(super) struct Serving {
     process: Child,
-    address: String,
+    pub(super) address: String,
     log: Option<BufReader<ChildStderr>>,
 }
 
 impl Serving {
-    fn start(arguments: &[&str]) -> Self {
+    pub(super) fn start(arguments: &[&str]) -> Self {
         let mut arguments = arguments.to_vec();
         let first = ["serve", "--config", NO_SETTINGS, "--listen", "127.0.0.1:0", "--log-format", "json"];
         arguments.splice(0..0, first);
@@ -49,7 +49,7 @@ impl Serving {
         Self { process, address, log: Some(log) }
     }
 
-    fn on(data: &Path) -> Self {
+    pub(super) fn on(data: &Path) -> Self {
         Self::start(&["--data", data.to_str().unwrap()])
     }
 
@@ -59,11 +59,11 @@ impl Serving {
         stream
     }
 
-    fn get(&self, path: &str) -> String {
+    pub(super) fn get(&self, path: &str) -> String {
         answer(self.send(&format!("GET {path} HTTP/1.1\r\n{HEADERS}Connection: close\r\n\r\n")))
     }
 
-    fn add_provider(&self, uuid: &str) -> String {
+    pub(super) fn add_provider(&self, uuid: &str) -> String {
         let body = format!("{{\"name\": \"host {uuid}\", \"uuid\": \"{uuid}\"}}");
         let length = body.len();
         let request = format!(
@@ -86,7 +86,7 @@ impl Serving {
         (self.process.wait().unwrap().code(), rest)
     }
 
-    fn stop(self) -> String {
+    pub(super) fn stop(self) -> String {
         self.signal("-TERM");
         let (code, log) = self.end();
         assert_eq!(code, Some(0), "{log}");
@@ -143,8 +143,7 @@ fn state_outlives_the_process() {
     let folder = TempDir::new().unwrap();
     let serving = Serving::on(folder.path());
     serving.add_provider(PROVIDER);
-    let log = serving.stop();
-    assert!(log.contains("saved the state"), "{log}");
+    serving.stop();
     let serving = Serving::on(folder.path());
     assert!(serving.get("/resource_providers").contains(PROVIDER));
     serving.add_provider(ANOTHER);
@@ -214,11 +213,17 @@ fn what_a_service_holds_is_exported_when_it_has_stopped() {
 fn a_damaged_state_is_not_served() {
     let folder = TempDir::new().unwrap();
     Serving::on(folder.path()).stop();
-    fs::write(folder.path().join("state.redb"), "no store\n".repeat(1000)).unwrap();
-    let (output, error) =
-        done(&["serve", "--listen", "127.0.0.1:0", "--data", folder.path().to_str().unwrap()]);
+    let store = folder.path().join("state.redb");
+    let length = fs::metadata(&store).unwrap().len();
+    fs::OpenOptions::new().write(true).open(&store).unwrap().set_len(length / 2).unwrap();
+    let data = folder.path().to_str().unwrap();
+    let (output, error) = done(&["serve", "--listen", "127.0.0.1:0", "--data", data]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(error.contains("state.redb: cannot open the store"), "{error}");
+    for told in
+        ["serve.data", "state.redb: cannot open the store", "berth store verify", "berth store restore"]
+    {
+        assert!(error.contains(told), "{told}: {error}");
+    }
 }
 
 /// A request whose body is still on its way when SIGTERM comes is answered, and what it did is saved.
@@ -241,7 +246,8 @@ fn a_request_that_has_begun_is_finished() {
     let text = answer(request);
     assert!(text.starts_with("HTTP/1.1 200") && text.contains(PROVIDER), "{text}");
     assert_eq!(serving.end().0, Some(0));
-    assert!(Serving::on(folder.path()).get("/resource_providers").contains(PROVIDER));
+    let state = super::succeed(folder.path(), "store dump .");
+    assert!(state.contains(PROVIDER), "{state}");
 }
 
 /// A client that never sends the rest of its request cannot keep the process from ending.

@@ -3,6 +3,7 @@
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, BufReader, Read};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use berth_placement::Index;
@@ -11,10 +12,12 @@ use berth_placement::store::CommitError;
 use super::embedded::{EmbeddedStore, OpenError};
 use super::fill::fill;
 use super::load::{Loaded, StateError, load};
+use super::migrations::{MigrationError, migrate};
+use super::overlay::Overlay;
 use super::state_file::{StateFileError, StateReader};
 
-const STORE: &str = "state.redb";
-const UNFINISHED: &str = "state.redb.new";
+pub(super) const STORE: &str = "state.redb";
+pub(super) const UNFINISHED: &str = "state.redb.new";
 const LOCK: &str = "lock";
 
 /// Where releases before the store kept the state. It is read when there is no store yet.
@@ -23,7 +26,7 @@ const OLD_STATE: &str = "state.jsonl";
 /// A folder with one state, held by one process.
 #[derive(Debug)]
 pub struct DataDir {
-    folder: PathBuf,
+    pub(super) folder: PathBuf,
     /// Locked as long as it is open; the system lets go of it however the process ends. It holds the number of the process,
     /// until that lets go of the folder by itself.
     lock: File,
@@ -72,6 +75,12 @@ pub enum DataError {
         /// What is wrong with it.
         error: Box<StateError>,
     },
+    /// There is no store in the folder.
+    #[error("{0}: there is no store in this folder")]
+    NoStore(PathBuf),
+    /// A store that was just written keeps something else.
+    #[error("{0}: what was written is not what is read")]
+    Different(PathBuf),
     /// The store has no records, not even of its format.
     #[error("{0}: the store is empty")]
     Empty(PathBuf),
@@ -83,6 +92,26 @@ pub enum DataError {
         /// What is wrong with it.
         error: Box<StateFileError>,
     },
+}
+
+impl DataError {
+    /// Whether what is kept is not what was written: then it takes a backup or a repair.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Open { error, .. } => error.is_damage(),
+            Self::State { error, .. } => !matches!(**error, StateError::Later(_)),
+            Self::StateFile { error, .. } => {
+                !matches!(**error, StateFileError::Io(_) | StateFileError::Version(_))
+            }
+            Self::Empty(_) => true,
+            Self::InUse { .. }
+            | Self::NoStore(_)
+            | Self::Different(_)
+            | Self::Io { .. }
+            | Self::Commit { .. } => false,
+        }
+    }
 }
 
 impl DataDir {
@@ -145,7 +174,12 @@ impl DataDir {
         if !self.has(STORE)? {
             return self.load_old();
         }
-        Ok(self.open_store()?.1.map(|loaded| loaded.index))
+        Ok(self.look()?.map(|loaded| loaded.index))
+    }
+
+    /// What the store keeps. Nothing is written.
+    pub(super) fn look(&self) -> Result<Option<Loaded>, DataError> {
+        look_at(&self.folder.join(STORE))
     }
 
     /// Puts the state of an index that nobody changes in the place of the one before. After a crash at any moment there is the
@@ -156,8 +190,7 @@ impl DataDir {
     pub fn save(&self, index: &Index) -> Result<(), DataError> {
         let unfinished = self.folder.join(UNFINISHED);
         remove_if_there(&unfinished)?;
-        let failed = |error| DataError::Commit { path: unfinished.clone(), error: Box::new(error) };
-        fill(&open(&unfinished)?, index).map_err(failed)?;
+        write_whole(&unfinished, index)?;
         self.replace_store(&unfinished)
     }
 
@@ -181,9 +214,7 @@ impl DataDir {
     /// The store, and what it keeps.
     fn open_store(&self) -> Result<(EmbeddedStore, Option<Loaded>), DataError> {
         let path = self.folder.join(STORE);
-        let store = open(&path)?;
-        let loaded = load(&store).map_err(|error| DataError::State { path, error: error.into() })?;
-        Ok((store, loaded))
+        guarded(&path, || read(open(&path)?, &path))
     }
 
     fn load_old(&self) -> Result<Option<Index>, DataError> {
@@ -197,14 +228,14 @@ impl DataDir {
         index.map(Some).map_err(|error| DataError::StateFile { path, error: error.into() })
     }
 
-    fn replace_store(&self, with: &Path) -> Result<(), DataError> {
+    pub(super) fn replace_store(&self, with: &Path) -> Result<(), DataError> {
         let path = self.folder.join(STORE);
         fs::rename(with, &path).map_err(at(&path))?;
         remove_if_there(&self.folder.join(OLD_STATE))?;
         sync(&self.folder)
     }
 
-    fn has(&self, file: &str) -> Result<bool, DataError> {
+    pub(super) fn has(&self, file: &str) -> Result<bool, DataError> {
         let path = self.folder.join(file);
         path.try_exists().map_err(at(&path))
     }
@@ -217,10 +248,44 @@ impl Drop for DataDir {
     }
 }
 
-fn open(path: &Path) -> Result<EmbeddedStore, DataError> {
+/// What a store keeps. Nothing is written.
+pub(super) fn look_at(path: &Path) -> Result<Option<Loaded>, DataError> {
+    let overlay = Overlay::over(path).map_err(at(path))?;
+    guarded(path, || Ok(read(EmbeddedStore::on(overlay).map_err(unopened(path))?, path)?.1))
+}
+
+/// What a store keeps, in the format of this release.
+fn read(store: EmbeddedStore, path: &Path) -> Result<(EmbeddedStore, Option<Loaded>), DataError> {
+    let unfit = |error| DataError::State { path: path.to_owned(), error: Box::new(error) };
+    migrate(&store).map_err(|error| match error {
+        MigrationError::Load(error) => unfit(error.into()),
+        MigrationError::Commit(error) => DataError::Commit { path: path.to_owned(), error: error.into() },
+    })?;
+    let loaded = load(&store).map_err(unfit)?;
+    Ok((store, loaded))
+}
+
+/// Damage that redb panics at is an error as any other.
+pub(super) fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T, DataError>) -> Result<T, DataError> {
+    let outcome = catch_unwind(AssertUnwindSafe(read));
+    outcome.unwrap_or_else(|_| Err(unopened(path)(OpenError::panicked())))
+}
+
+pub(super) fn unopened(path: &Path) -> impl FnOnce(OpenError) -> DataError {
+    let path = path.to_owned();
+    |error| DataError::Open { path, error: error.into() }
+}
+
+pub(super) fn open(path: &Path) -> Result<EmbeddedStore, DataError> {
     // redb makes files that everybody may read.
     OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path).map_err(at(path))?;
-    EmbeddedStore::open(path).map_err(|error| DataError::Open { path: path.to_owned(), error: error.into() })
+    EmbeddedStore::open(path).map_err(unopened(path))
+}
+
+/// Writes a state into a new store.
+pub(super) fn write_whole(path: &Path, index: &Index) -> Result<(), DataError> {
+    let failed = |error| DataError::Commit { path: path.to_owned(), error: Box::new(error) };
+    fill(&open(path)?, index).map_err(failed)
 }
 
 /// Makes the folder and those above it that are missing, down to the disk.
@@ -234,7 +299,7 @@ fn make(folder: &Path) -> Result<(), DataError> {
         .try_for_each(sync)
 }
 
-fn remove_if_there(path: &Path) -> Result<(), DataError> {
+pub(super) fn remove_if_there(path: &Path) -> Result<(), DataError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(path)(error)),
         _ => Ok(()),
@@ -246,7 +311,7 @@ fn sync(folder: &Path) -> Result<(), DataError> {
     File::open(folder).and_then(|open| open.sync_all()).map_err(at(folder))
 }
 
-fn at(path: &Path) -> impl FnOnce(io::Error) -> DataError {
+pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> DataError {
     let path = path.to_owned();
     |error| DataError::Io { path, error }
 }

@@ -51,10 +51,30 @@ impl Durability {
     /// # Errors
     /// Why it never will be durable.
     pub async fn settled(&self) -> Result<(), Arc<str>> {
-        let needed = match self.mode {
-            DurabilityMode::Strict => self.queue.begun(),
-            DurabilityMode::Relaxed => self.queue.begun().saturating_sub(BEHIND),
-        };
+        let begun = self.queue.begun();
+        self.wait(match self.mode {
+            DurabilityMode::Strict => begun,
+            DurabilityMode::Relaxed => begun.saturating_sub(BEHIND),
+        })
+        .await
+    }
+
+    /// Waits until everything that can be seen in the index by now is on disk, whatever may be told before.
+    ///
+    /// # Errors
+    /// Why it never will be.
+    pub async fn on_disk(&self) -> Result<(), Arc<str>> {
+        self.wait(self.queue.begun()).await
+    }
+
+    /// Changes that have begun, and how many of them are on disk.
+    #[must_use]
+    pub fn behind(&self) -> (u64, u64) {
+        let reached = self.progress.borrow().reached();
+        (self.queue.begun().max(reached), reached)
+    }
+
+    async fn wait(&self, needed: u64) -> Result<(), Arc<str>> {
         if self.progress.borrow().reached() >= needed {
             return Ok(());
         }

@@ -43,6 +43,24 @@ pub struct EmbeddedStore {
 #[error("cannot open the store: {0}")]
 pub struct OpenError(#[from] redb::Error);
 
+impl OpenError {
+    /// For a store on whose pages redb panicked.
+    pub(super) fn panicked() -> Self {
+        Self(redb::Error::Corrupted("a page is not what it has to be".to_owned()))
+    }
+
+    /// Whether the file is not what was written, rather than out of reach.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match &self.0 {
+            // What does not come from the system is redb's: this is no store, or it ends too early.
+            redb::Error::Io(error) => error.raw_os_error().is_none(),
+            redb::Error::DatabaseAlreadyOpen => false,
+            _ => true,
+        }
+    }
+}
+
 impl EmbeddedStore {
     /// Opens the file, which is made if it is not there. After a crash it is brought to the last commit.
     ///
@@ -153,7 +171,7 @@ fn revision_of(stored: &[u8]) -> Option<Revision> {
 }
 
 /// The record, if it is as it was written.
-fn entry<'a>(key: &'a [u8], stored: &'a [u8]) -> Result<Entry<'a>, LoadError> {
+pub(super) fn entry<'a>(key: &'a [u8], stored: &'a [u8]) -> Result<Entry<'a>, LoadError> {
     let damaged = |what: &str| LoadError::Damaged { key: key.to_vec(), what: what.to_owned() };
     let (Some(revision), Some((head, value))) = (revision_of(stored), stored.split_at_checked(HEAD)) else {
         return Err(damaged("it is cut off"));

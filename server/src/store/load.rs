@@ -9,8 +9,7 @@ use berth_placement::store::{LoadError, Revision, Store};
 use berth_placement::{Inconsistency, Index, Owner, Rebuild, RebuildError};
 
 use super::encoder::Encoder;
-use super::record::{self, FORMAT, Key, Unreadable};
-use super::state_file::hex;
+use super::record::{self, FORMAT, Key, Unreadable, words};
 
 /// Records that a worker gets at a time.
 const CHUNK: usize = 4096;
@@ -22,11 +21,27 @@ const MISSING_OWNERS: usize = 1 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// The store cannot be read, or a record says what cannot be.
-    #[error(transparent)]
-    Load(#[from] LoadError),
+    #[error("{}", told(.0))]
+    Load(LoadError),
+    /// A later release has written it.
+    #[error("the store is of format {0}; this release of Berth reads formats up to {FORMAT}")]
+    Later(u32),
     /// The records do not belong together.
     #[error("the records do not belong together: {0}")]
     Inconsistent(#[from] Inconsistency),
+}
+
+impl From<LoadError> for StateError {
+    fn from(error: LoadError) -> Self {
+        Self::Load(error)
+    }
+}
+
+fn told(error: &LoadError) -> String {
+    match error {
+        LoadError::Damaged { key, what } => format!("{} is damaged: {what}", words(key)),
+        error => error.to_string(),
+    }
 }
 
 /// A record that cannot stand where it does.
@@ -36,7 +51,7 @@ enum Unfit {
     Unreadable(#[from] Unreadable),
     #[error(transparent)]
     Impossible(#[from] RebuildError),
-    #[error("the store is of format {0}; this release of Berth reads format {FORMAT}")]
+    #[error("the store is of format {0}")]
     Format(u32),
     #[error("the store does not say of which format it is")]
     NoFormat,
@@ -67,12 +82,17 @@ pub fn load(store: &dyn Store) -> Result<Option<Loaded>, StateError> {
 }
 
 /// Puts everything into an empty index; nothing when there is nothing.
-fn fill(index: &Index, store: &dyn Store) -> Result<Option<(Encoder, Revision)>, LoadError> {
+fn fill(index: &Index, store: &dyn Store) -> Result<Option<(Encoder, Revision)>, StateError> {
     let (sender, receiver) = sync_channel(2 * workers());
     let mut loading = Loading::new(index, sender);
-    let revision = loading.run(store, &Mutex::new(receiver))?;
-    let Loading { encoder, has_format, .. } = loading;
-    Ok(has_format.then_some((encoder, revision)))
+    let outcome = loading.run(store, &Mutex::new(receiver));
+    match loading {
+        Loading { format: Some(later), .. } if later > FORMAT => Err(StateError::Later(later)),
+        Loading { encoder, format, .. } => {
+            let revision = outcome?;
+            Ok(format.map(|_| (encoder, revision)))
+        }
+    }
 }
 
 fn workers() -> usize {
@@ -90,7 +110,7 @@ struct Chunk {
 struct Loading<'index> {
     index: &'index Index,
     encoder: Encoder,
-    has_format: bool,
+    format: Option<u32>,
     /// Until the first consumer.
     rebuild: Option<Rebuild<'index>>,
     owners: Arc<Owners>,
@@ -102,7 +122,7 @@ impl<'index> Loading<'index> {
     fn new(index: &'index Index, admitting: SyncSender<Chunk>) -> Self {
         let (rebuild, admitting) = (Some(index.rebuild()), Some(admitting));
         let (encoder, owners, records) = Default::default();
-        Self { index, encoder, has_format: false, rebuild, owners, records, admitting }
+        Self { index, encoder, format: None, rebuild, owners, records, admitting }
     }
 
     /// Puts everything back, consumers on several threads.
@@ -112,7 +132,7 @@ impl<'index> Loading<'index> {
             let admitting: Vec<_> = (0..workers()).map(|_| scope.spawn(|| admit(index, chunks))).collect();
             let visited = store.load(&mut |entry| {
                 let put_back = self.visit(entry.key, entry.value);
-                put_back.map_err(|error| format!("the record {}: {error}", hex(entry.key)))
+                put_back.map_err(|error| format!("{}: {error}", words(entry.key)))
             });
             let rest = self.finish();
             let mut admitted = admitting.into_iter().map(|worker| worker.join().expect("it does not panic"));
@@ -126,7 +146,7 @@ impl<'index> Loading<'index> {
 
     fn visit(&mut self, key: &[u8], value: &[u8]) -> Result<(), Unfit> {
         let key = Key::read(key)?;
-        if !self.has_format && key != Key::Format {
+        if self.format.is_none() && key != Key::Format {
             return Err(Unfit::NoFormat);
         }
         match key {
@@ -138,7 +158,7 @@ impl<'index> Loading<'index> {
     }
 
     fn check_format(&mut self, format: u32) -> Result<(), Unfit> {
-        self.has_format = true;
+        self.format = Some(format);
         if format == FORMAT { Ok(()) } else { Err(Unfit::Format(format)) }
     }
 

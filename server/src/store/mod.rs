@@ -4,21 +4,29 @@
 //! (group commit). Answers wait for it. docs/durability.md says what that promises.
 
 mod committer;
+mod control;
 mod data_dir;
 mod durability;
 mod embedded;
 mod encoder;
 mod fill;
+mod fit;
 mod keeper;
 mod line;
 mod load;
 mod message;
+mod migrations;
+mod overlay;
+mod pages;
 mod queue;
 mod record;
+mod salvage;
 mod state_file;
 mod unclosed;
+mod upkeep;
 
 pub use committer::{Committer, Progress};
+pub use control::{Control, ControlError, backup_online};
 pub use data_dir::{DataDir, DataError};
 pub use durability::{Durability, DurabilityMode, DurabilityOptions};
 pub use embedded::{EmbeddedStore, OpenError};
@@ -27,5 +35,7 @@ pub use fill::fill;
 pub use keeper::{Keeper, StartError};
 pub use load::{Loaded, StateError, load};
 pub use queue::{Group, Queue};
+pub use salvage::Damage;
 pub use state_file::{StateFileError, StateReader, Written, write_state};
 pub(crate) use state_file::{hex, record_text};
+pub use upkeep::{Inspection, Repair, digest};

@@ -15,6 +15,7 @@ use prost::Message;
 use uuid::Uuid;
 
 use super::message;
+use super::state_file::hex;
 
 /// The format that is written.
 pub(super) const FORMAT: u32 = 1;
@@ -84,6 +85,29 @@ impl Key {
             _ => return Err(Unreadable::Key),
         })
     }
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Format => write!(f, "the format"),
+            Self::Rows => write!(f, "the number of rows"),
+            Self::Class(ClassId(number)) => write!(f, "the resource class with number {number}"),
+            Self::Trait(TraitId(number)) => write!(f, "the trait with number {number}"),
+            Self::Provider(Row(row)) => write!(f, "the resource provider in row {row}"),
+            Self::Inventories(Row(row)) => write!(f, "the inventories of row {row}"),
+            Self::CountBlock(block) => write!(f, "the counts of block {block}"),
+            Self::CountDelta(number) => write!(f, "the counts of commit {number}"),
+            Self::Owner(number) => write!(f, "the owner with number {number}"),
+            Self::Consumer(serial) => write!(f, "the consumer with serial {serial}"),
+        }
+    }
+}
+
+/// A key for people, also one that is none.
+pub(super) fn words(key: &[u8]) -> String {
+    Key::read(key)
+        .map_or_else(|_| format!("a record with the unknown key {}", hex(key)), |key| key.to_string())
 }
 
 fn array<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Unreadable> {
@@ -207,13 +231,35 @@ pub(super) fn read_consumer(
     owners: &[Option<Arc<Owner>>],
 ) -> Result<(ConsumerId, Consumer), Unreadable> {
     let message = message::Consumer::decode(value)?;
+    let owner =
+        |number: u32| owners.get(number as usize).cloned().flatten().ok_or(Unreadable::Field("owner"));
+    let owner = message.owner.map(owner).transpose()?;
+    consumer_of(serial, message, owner)
+}
+
+/// The number of the owner of a consumer.
+pub(super) fn read_owner_number(value: &[u8]) -> Result<Option<u32>, Unreadable> {
+    Ok(message::Consumer::decode(value)?.owner)
+}
+
+/// The consumer with this serial and this owner.
+pub(super) fn read_consumer_of(
+    serial: u64,
+    value: &[u8],
+    owner: Option<Arc<Owner>>,
+) -> Result<(ConsumerId, Consumer), Unreadable> {
+    consumer_of(serial, message::Consumer::decode(value)?, owner)
+}
+
+fn consumer_of(
+    serial: u64,
+    message: message::Consumer,
+    owner: Option<Arc<Owner>>,
+) -> Result<(ConsumerId, Consumer), Unreadable> {
     let allocation = |held: message::Allocation| {
         Ok(Allocation { row: Row(held.row), class: read_class(held.class)?, amount: held.amount })
     };
     let allocations = message.allocations.into_iter().map(allocation).collect::<Result<_, Unreadable>>()?;
-    let owner =
-        |number: u32| owners.get(number as usize).cloned().flatten().ok_or(Unreadable::Field("owner"));
-    let owner = message.owner.map(owner).transpose()?;
     let mut entry = Consumer::new(allocations, owner, message.generation, Timestamp(message.written_at));
     entry.serial = serial;
     Ok((read_uuid("uuid", &message.uuid)?.into(), entry))

@@ -1,0 +1,176 @@
+//! Mending what was found, where it is still as it was found.
+
+use anyhow::Result;
+use berth_placement::Inventory;
+use clap::ValueEnum;
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::findings::{Findings, Leaked};
+use super::fleet::{About, Fleet};
+
+/// What can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Heal {
+    /// Delete the allocations of consumers that do not exist any more
+    Leaked,
+    /// Raise allocation ratios to what is used
+    OverCapacity,
+    /// Say how to have use counted anew
+    Usage,
+}
+
+/// Where things are changed.
+pub(super) trait Healer {
+    /// Takes everything from a consumer that is as it is known here.
+    fn remove(&mut self, consumer: Uuid, about: &About) -> Result<Outcome>;
+
+    /// Gives an inventory that is as it was found another allocation ratio.
+    fn set_ratio(&mut self, provider: Uuid, class: &str, found: &Inventory, ratio: f64) -> Result<Outcome>;
+}
+
+/// What became of one change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Outcome {
+    Done,
+    /// It would have been done with --write.
+    WouldBeDone,
+    /// It is not as it was found any more: it was left alone.
+    Changed,
+    /// It was written lately, or it is not known when: it was left alone.
+    TooYoung,
+    /// It cannot be done from here.
+    Impossible(String),
+    /// The service does not do it.
+    Refused(String),
+}
+
+/// A change and what became of it.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Step {
+    pub(super) what: String,
+    pub(super) outcome: Outcome,
+}
+
+/// What is wanted.
+pub(super) struct Wish<'a> {
+    pub(super) kinds: &'a [Heal],
+    /// Consumers that were written since, in seconds since 1970, are left alone.
+    pub(super) before: u64,
+    /// Else nothing is changed.
+    pub(super) write: bool,
+}
+
+/// Does what was asked for.
+pub(super) fn heal(
+    healer: &mut dyn Healer,
+    fleet: &Fleet,
+    findings: &Findings,
+    wish: &Wish<'_>,
+) -> Result<Vec<Step>> {
+    let mut steps = Vec::new();
+    if wish.kinds.contains(&Heal::Leaked) {
+        for leaked in findings.leaked.iter().flatten() {
+            let what = format!("delete the allocations of consumer {}", leaked.consumer);
+            steps.push(Step { what, outcome: remove(healer, leaked, wish)? });
+        }
+    }
+    if wish.kinds.contains(&Heal::OverCapacity) {
+        raise_ratios(healer, fleet, findings, wish, &mut steps)?;
+    }
+    if wish.kinds.contains(&Heal::Usage) {
+        for usage in &findings.usage {
+            let what = format!("count anew what is used of {} on {}", usage.class, usage.name);
+            let how = "the API cannot; a Berth counts anew from the allocations whenever it starts";
+            steps.push(Step { what, outcome: Outcome::Impossible(how.to_owned()) });
+        }
+    }
+    Ok(steps)
+}
+
+fn remove(healer: &mut dyn Healer, leaked: &Leaked, wish: &Wish<'_>) -> Result<Outcome> {
+    if leaked.about.since.is_none_or(|since| since >= wish.before) {
+        return Ok(Outcome::TooYoung);
+    }
+    if !wish.write {
+        return Ok(Outcome::WouldBeDone);
+    }
+    let about = About {
+        generation: leaked.about.generation,
+        project: leaked.about.project.clone(),
+        user: leaked.about.user.clone(),
+        kind: leaked.about.consumer_type.clone(),
+        written_at: leaked.about.since,
+    };
+    healer.remove(leaked.consumer, &about)
+}
+
+fn raise_ratios(
+    healer: &mut dyn Healer,
+    fleet: &Fleet,
+    findings: &Findings,
+    wish: &Wish<'_>,
+    steps: &mut Vec<Step>,
+) -> Result<()> {
+    for over in &findings.over_capacity {
+        for excess in &over.classes {
+            let found = fleet.providers[&over.provider].inventories[&excess.class];
+            let (class, name, before) = (&excess.class, &over.name, excess.allocation_ratio);
+            let (what, outcome) = match enough(&found, excess.used) {
+                None => {
+                    let why = "no ratio is enough: all of it is reserved".to_owned();
+                    (format!("raise the allocation ratio of {class} on {name}"), Outcome::Impossible(why))
+                }
+                Some(ratio) => {
+                    let outcome = if wish.write {
+                        healer.set_ratio(over.provider, class, &found, ratio)?
+                    } else {
+                        Outcome::WouldBeDone
+                    };
+                    (
+                        format!("raise the allocation ratio of {class} on {name} from {before} to {ratio}"),
+                        outcome,
+                    )
+                }
+            };
+            steps.push(Step { what, outcome });
+        }
+    }
+    Ok(())
+}
+
+/// The smallest ratio of four decimals with which what is used fits.
+fn enough(inventory: &Inventory, used: i64) -> Option<f64> {
+    let offered = i64::from(inventory.total) - i64::from(inventory.reserved);
+    if offered <= 0 {
+        return None;
+    }
+    let tenthousandths = (used * 10_000 + offered - 1) / offered;
+    #[allow(clippy::cast_precision_loss, reason = "amounts are far below 2^53")]
+    let ratio = |number: i64| number as f64 / 10_000.0;
+    let fits = |ratio: &f64| Inventory { allocation_ratio: *ratio, ..*inventory }.capacity() >= used;
+    (tenthousandths..tenthousandths + 3).map(ratio).find(fits)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_ratio_is_just_enough(total in 1_u32..2_000_000, reserved in 0_u32..2_000_000, used in 1_i64..20_000_000) {
+            let inventory = Inventory { reserved: reserved.min(total), ..Inventory::of(total) };
+            let Some(ratio) = enough(&inventory, used) else {
+                return Err(TestCaseError::fail("no ratio")).or_else(|error| {
+                    if inventory.reserved == total { Ok(()) } else { Err(error) }
+                });
+            };
+            let capacity = |ratio| Inventory { allocation_ratio: ratio, ..inventory }.capacity();
+            prop_assert!(capacity(ratio) >= used);
+            prop_assert!(capacity(ratio - 0.000_3) < used);
+        }
+    }
+}

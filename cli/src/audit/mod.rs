@@ -1,0 +1,199 @@
+//! `berth audit`.
+
+mod findings;
+mod fleet;
+mod heal;
+mod leave;
+mod offline;
+mod online;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::io::{Read, stdin};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use serde::Serialize;
+use uuid::Uuid;
+
+use self::findings::{Findings, Known};
+use self::fleet::{About, Fleet, Holdings};
+use self::heal::{Heal, Step, Wish};
+use self::offline::Offline;
+use self::online::Online;
+use crate::{Ending, output};
+
+/// Find allocations of consumers that are gone, wrong use, and providers over capacity
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  openstack server list --all-projects --limit -1 -c ID -f value > instances
+  berth audit --url http://placement:8778 --token $TOKEN --instances instances
+  berth audit --data /var/lib/berth --instances instances --json          the folder of a service that does not run
+  berth audit --url http://placement:8778 --instances instances --heal leaked --write
+
+Take the list of instances after a look at the migrations that run: they hold allocations under UUIDs of their own, see
+--migrations and docs/operations.md. Exit codes: 0 nothing found, 4 something found, 1 failed, 2 wrong usage.")]
+pub(crate) struct Audit {
+    /// A Placement service, Berth or the original
+    #[arg(long, value_name = "URL", required_unless_present = "data", conflicts_with = "data")]
+    url: Option<String>,
+    /// The token to ask with [default: the environment's OS_TOKEN, or admin]
+    #[arg(long, value_name = "TOKEN", requires = "url")]
+    token: Option<String>,
+    /// The folder of a Berth that does not run (berth serve --data)
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// The UUIDs of all instances there are, one a line; - for standard input
+    #[arg(long, value_name = "FILE")]
+    instances: Option<PathBuf>,
+    /// The UUIDs of all migrations that have not ended, one a line; without, consumers of type MIGRATION are not judged
+    #[arg(long, value_name = "FILE", requires = "instances")]
+    migrations: Option<PathBuf>,
+    /// Mend this, too (may be repeated); without --write, only say what would be done
+    #[arg(long, value_name = "KIND")]
+    heal: Vec<Heal>,
+    /// Leave consumers alone that were written in the last so many seconds: their instances may be in no list yet
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    older_than: u64,
+    /// Do what --heal asks for
+    #[arg(long, requires = "heal")]
+    write: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    #[serde(flatten)]
+    findings: &'a Findings,
+    healing: &'a [Step],
+}
+
+impl Audit {
+    pub(crate) fn run(self) -> Result<Ending> {
+        if self.heal.contains(&Heal::Leaked) && self.instances.is_none() {
+            bail!("--heal leaked: --instances has to say who exists");
+        }
+        let known = self.known()?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+        let wish = Wish { kinds: &self.heal, before: now.saturating_sub(self.older_than), write: self.write };
+        let (findings, steps) = match &self.data {
+            Some(folder) => {
+                let mut offline = Offline::open(folder, now)?;
+                let fleet = offline.fleet();
+                let findings = look(&fleet, known.as_ref());
+                let steps = heal::heal(&mut offline, &fleet, &findings, &wish)?;
+                if let Some(aside) = offline.write()? {
+                    eprintln!("The store before is now {}", aside.display());
+                }
+                (findings, steps)
+            }
+            None => {
+                let mut online = Online::new(&self.url.clone().unwrap_or_default(), self.token())?;
+                let (fleet, findings) = look_online(&online, known.as_ref())?;
+                let steps = heal::heal(&mut online, &fleet, &findings, &wish)?;
+                (findings, steps)
+            }
+        };
+        self.show(&findings, &steps, now)?;
+        Ok(if findings.is_empty() { Ending::Complete } else { Ending::Found })
+    }
+
+    fn token(&self) -> String {
+        self.token.clone().or_else(|| std::env::var("OS_TOKEN").ok()).unwrap_or_else(|| "admin".to_owned())
+    }
+
+    fn known(&self) -> Result<Option<Known>> {
+        let Some(instances) = &self.instances else { return Ok(None) };
+        let found = read_uuids(instances).context("--instances")?;
+        if found.is_empty() {
+            bail!("--instances: {}: no instances at all: everything would be leaked", instances.display());
+        }
+        let migrations = self.migrations.as_deref().map(read_uuids).transpose().context("--migrations")?;
+        Ok(Some(Known { instances: found, migrations }))
+    }
+
+    fn show(&self, findings: &Findings, steps: &[Step], now: u64) -> Result<()> {
+        if self.json {
+            let report = Report { findings, healing: steps };
+            return output::print(&(serde_json::to_string_pretty(&report)? + "\n"));
+        }
+        output::print(&text::shown(findings, steps, now))
+    }
+}
+
+fn look(fleet: &Fleet, known: Option<&Known>) -> Findings {
+    Findings {
+        leaked: known.map(|known| findings::leaked(fleet, known, &findings::unknown(fleet, known))),
+        usage: findings::usage(fleet),
+        over_capacity: findings::over_capacity(fleet),
+        restless: fleet.restless.clone(),
+    }
+}
+
+/// As [`look`], but asks more about those who are found only when it is known who they are.
+fn look_online(online: &Online, known: Option<&Known>) -> Result<(Fleet, Findings)> {
+    let mut fleet = online.read_fleet()?;
+    let leaving = findings::over_capacity(&fleet);
+    let leaving = leaving.iter().flat_map(|over| over.leaving.iter().map(|leaving| leaving.consumer));
+    let interesting: BTreeSet<Uuid> = known
+        .map(|known| findings::unknown(&fleet, known))
+        .unwrap_or_default()
+        .into_iter()
+        .chain(leaving)
+        .collect();
+    let mut now: Vec<(Uuid, (Holdings, About))> = Vec::new();
+    for consumer in interesting {
+        now.push((consumer, online.read_consumer(consumer)?));
+    }
+    let mut judged = Fleet::default();
+    for (consumer, (holds, about)) in now {
+        if let Some(entry) = fleet.consumers.get_mut(&consumer) {
+            entry.about = Some(about.clone());
+        }
+        let about = Some(about);
+        judged.consumers.insert(consumer, fleet::Consumer { holds, about });
+    }
+    let findings = Findings {
+        leaked: known.map(|known| {
+            // What they hold now, with the generation that goes with it.
+            let unknown = findings::unknown(&judged, known);
+            let mut found = findings::leaked(&judged, known, &unknown);
+            found
+                .iter_mut()
+                .flat_map(|leaked| &mut leaked.holds)
+                .for_each(|held| held.name = fleet.name(held.provider));
+            found
+        }),
+        usage: findings::usage(&fleet),
+        over_capacity: findings::over_capacity(&fleet),
+        restless: fleet.restless.clone(),
+    };
+    Ok((fleet, findings))
+}
+
+fn read_uuids(file: &Path) -> Result<BTreeSet<Uuid>> {
+    let named = || file.display().to_string();
+    let text = match file.to_str() {
+        Some("-") => {
+            let mut text = String::new();
+            stdin().read_to_string(&mut text).map(|_| text)
+        }
+        _ => std::fs::read_to_string(file),
+    };
+    let text = text.with_context(named)?;
+    let lines = text.lines().enumerate().map(|(number, line)| (number + 1, line.trim()));
+    let lines = lines.filter(|(_, line)| !line.is_empty());
+    let read = |(number, line): (usize, &str)| {
+        Uuid::parse_str(line)
+            .with_context(|| format!("{}: line {number}: '{line}' is no UUID", file.display()))
+    };
+    lines.map(read).collect()
+}

@@ -1,0 +1,95 @@
+//! The folder of a service that does not run.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use berth_placement::{ConsumerId, Index, Inventory, Record, Timestamp};
+use berth_server::DataDir;
+use uuid::Uuid;
+
+use super::fleet::{About, Consumer, Fleet, Provider};
+use super::heal::{Healer, Outcome};
+
+const SECOND: u64 = 1_000_000;
+
+pub(super) struct Offline {
+    data: DataDir,
+    index: Index,
+    now: u64,
+    is_changed: bool,
+}
+
+impl Offline {
+    /// `now` is in seconds since 1970.
+    pub(super) fn open(folder: &Path, now: u64) -> Result<Self> {
+        let data = DataDir::open_existing(folder)?;
+        let index = data.load()?.with_context(|| format!("{}: there is no state", folder.display()))?;
+        Ok(Self { data, index, now, is_changed: false })
+    }
+
+    pub(super) fn fleet(&self) -> Fleet {
+        let mut fleet = Fleet::default();
+        for record in self.index.snapshot().records() {
+            match record {
+                Record::Class(_) | Record::Trait(_) => {}
+                Record::Provider(provider) => {
+                    let used = provider.inventories.iter().map(|(class, _)| {
+                        (class.to_string(), self.used(provider.uuid, class).unwrap_or_default())
+                    });
+                    let used = used.collect();
+                    let inventories = provider.inventories.into_iter();
+                    let inventories = inventories.map(|(class, inventory)| (class.to_string(), inventory));
+                    let (name, changed_at) =
+                        (provider.name.to_string(), Some(provider.changed_at.0 / SECOND));
+                    let inventories = inventories.collect();
+                    fleet.providers.insert(provider.uuid, Provider { name, changed_at, inventories, used });
+                }
+                Record::Consumer(consumer) => {
+                    let held = consumer.allocations.iter();
+                    let holds =
+                        held.map(|held| ((held.provider, held.class.to_string()), held.amount)).collect();
+                    let owner = consumer.owner.as_ref();
+                    let about = About {
+                        generation: Some(consumer.generation),
+                        project: owner.map(|owner| owner.project.to_string()),
+                        user: owner.map(|owner| owner.user.to_string()),
+                        kind: owner.and_then(|owner| owner.consumer_type.as_ref()).map(ToString::to_string),
+                        written_at: Some(consumer.written_at.0 / SECOND),
+                    };
+                    fleet.consumers.insert(consumer.uuid, Consumer { holds, about: Some(about) });
+                }
+            }
+        }
+        fleet
+    }
+
+    fn used(&self, provider: Uuid, class: &str) -> Option<i64> {
+        Some(self.index.used(self.index.find(provider)?, self.index.topology().class(class)?))
+    }
+
+    /// Puts what was healed in the place of the state; returns where the one before is now.
+    pub(super) fn write(self) -> Result<Option<PathBuf>> {
+        if !self.is_changed {
+            return Ok(None);
+        }
+        Ok(self.data.replace(&self.index, &self.now.to_string())?)
+    }
+}
+
+/// The folder is held, so nothing changes between finding and healing.
+impl Healer for Offline {
+    fn remove(&mut self, consumer: Uuid, _: &About) -> Result<Outcome> {
+        let is_there = self.index.remove_consumer(ConsumerId::from(consumer)).is_some();
+        self.is_changed |= is_there;
+        Ok(if is_there { Outcome::Done } else { Outcome::Changed })
+    }
+
+    fn set_ratio(&mut self, provider: Uuid, class: &str, found: &Inventory, ratio: f64) -> Result<Outcome> {
+        let place = self.index.find(provider).zip(self.index.topology().class(class));
+        let Some((row, class)) = place else { return Ok(Outcome::Changed) };
+        let inventory = Inventory { allocation_ratio: ratio, ..*found };
+        self.index.write_at(Timestamp(self.now * SECOND)).set_inventory(row, class, Some(&inventory))?;
+        self.is_changed = true;
+        Ok(Outcome::Done)
+    }
+}

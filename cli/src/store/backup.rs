@@ -1,0 +1,138 @@
+//! `berth store backup`, `dump` and `restore`.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufReader, BufWriter, Write, stdout};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use berth_placement::{Index, Record};
+use berth_server::migrate::{Digest, Summary};
+use berth_server::store::{backup_online, digest};
+use berth_server::{DataDir, DataError, StateFileError, StateReader, write_state};
+
+use super::upkeep::time;
+use crate::{Ending, output};
+
+pub(super) fn dump(folder: &Path, file: Option<&Path>) -> Result<Ending> {
+    let index = load(&DataDir::open_existing(folder)?)?;
+    match file {
+        Some(file) => {
+            output::print(&told(&write_whole(file, |out| write_index(out, &index))?))?;
+        }
+        None => {
+            write_index(&mut BufWriter::new(stdout().lock()), &index)
+                .context("cannot write to standard output")?;
+        }
+    }
+    Ok(Ending::Complete)
+}
+
+pub(super) fn backup(folder: &Path, file: &Path) -> Result<Ending> {
+    let digest = match DataDir::open_existing(folder) {
+        Ok(data) => {
+            let index = load(&data)?;
+            write_whole(file, |out| write_index(out, &index))?
+        }
+        Err(DataError::InUse { .. }) => write_whole(file, |out| {
+            backup_online(folder, out).context("the process that is using this folder cannot be asked")
+        })?,
+        Err(error) => return Err(error.into()),
+    };
+    output::print(&told(&digest))?;
+    Ok(Ending::Complete)
+}
+
+pub(super) fn restore(file: &Path, folder: &Path, replace: bool) -> Result<Ending> {
+    let named = || file.display().to_string();
+    let input = BufReader::with_capacity(1 << 20, File::open(file).with_context(named)?);
+    let mut expected = Digest::default();
+    let records = StateReader::new(input).inspect(|record| {
+        if let Ok(record) = record {
+            expected.add(record);
+        }
+    });
+    let index = Index::restore(records).with_context(named)?;
+    let expected = expected.finish();
+    if digest(&index) != expected {
+        bail!("{}: the index is not what the file says", file.display());
+    }
+    let data = DataDir::open(folder)?;
+    if !replace && data.has_state()? {
+        bail!("{}: there is a state already; --replace puts this one in its place", folder.display());
+    }
+    let aside = data.replace(&index, &time()?)?;
+    let mut text = told(&expected);
+    if let Some(aside) = aside {
+        text += &format!("The store before is now {}\n", aside.display());
+    }
+    output::print(&text)?;
+    Ok(Ending::Complete)
+}
+
+fn load(data: &DataDir) -> Result<Index> {
+    let index = data.load().map_err(|error| {
+        let advice = error.is_damage().then(|| super::advice(data.path()));
+        let error = anyhow::Error::from(error);
+        match advice {
+            Some(advice) => anyhow::anyhow!("{error}\n{advice}"),
+            None => error,
+        }
+    })?;
+    index.with_context(|| format!("{}: there is no state", data.path().display()))
+}
+
+fn write_index(out: &mut impl Write, index: &Index) -> Result<()> {
+    write_state(out, index.snapshot().records())?;
+    Ok(())
+}
+
+/// Writes a state file under another name, down to the disk, reads it back, and then gives it its name; returns what it holds.
+fn write_whole(
+    file: &Path,
+    write: impl FnOnce(&mut BufWriter<File>) -> Result<()>,
+) -> Result<(Summary, String)> {
+    let unfinished = beside(file)?;
+    let written = write_and_read(&unfinished, write).and_then(|digest| {
+        fs::rename(&unfinished, file).with_context(|| file.display().to_string())?;
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all())?;
+        Ok(digest)
+    });
+    if written.is_err() {
+        drop(fs::remove_file(&unfinished));
+    }
+    written.with_context(|| format!("{} was not written", file.display()))
+}
+
+fn beside(file: &Path) -> Result<PathBuf> {
+    let name = file.file_name().with_context(|| format!("{} is not the name of a file", file.display()))?;
+    let mut unfinished = name.to_owned();
+    unfinished.push(".unfinished");
+    Ok(file.with_file_name(unfinished))
+}
+
+fn write_and_read(
+    file: &Path,
+    write: impl FnOnce(&mut BufWriter<File>) -> Result<()>,
+) -> Result<(Summary, String)> {
+    let named = || file.display().to_string();
+    let mut options = OpenOptions::new();
+    let opened =
+        options.write(true).create(true).truncate(true).mode(0o600).open(file).with_context(named)?;
+    let mut out = BufWriter::with_capacity(1 << 16, opened);
+    write(&mut out)?;
+    let written = out.into_inner().map_err(io::IntoInnerError::into_error).with_context(named)?;
+    written.sync_all().with_context(named)?;
+    let mut digest = Digest::default();
+    let input = BufReader::with_capacity(1 << 16, File::open(file).with_context(named)?);
+    for record in StateReader::new(input) {
+        let record: Result<Record, StateFileError> = record;
+        digest.add(&record.with_context(named)?);
+    }
+    Ok(digest.finish())
+}
+
+fn told((summary, digest): &(Summary, String)) -> String {
+    format!("{summary}digest               {digest}\n")
+}

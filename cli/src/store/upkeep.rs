@@ -1,0 +1,98 @@
+//! `berth store verify`, `repair` and `compact`.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Result, anyhow, bail};
+use berth_server::store::{Damage, Inspection};
+use berth_server::{DataDir, DataError};
+
+use super::advice;
+use crate::{Ending, output};
+
+pub(super) fn verify(folder: &Path) -> Result<Ending> {
+    quietly();
+    let data = DataDir::open_existing(folder)?;
+    let inspection = match data.inspect() {
+        Ok(inspection) => inspection,
+        Err(error) => return Err(explained(&data, error)),
+    };
+    let Inspection { format, revision, bytes, summary, digest } = inspection;
+    let mut text = format!("{:20} {format:>10}\n{:20} {:>10}\n", "format", "revision", revision.0);
+    writeln!(text, "{:20} {bytes:>10}", "bytes")?;
+    output::print(&format!("{text}{summary}digest               {digest}\nThe store is whole.\n"))?;
+    Ok(Ending::Complete)
+}
+
+/// What is wrong with a store, where, and what to do.
+fn explained(data: &DataDir, error: DataError) -> anyhow::Error {
+    if !error.is_damage() {
+        return error.into();
+    }
+    let damages = data.damages().unwrap_or_default();
+    let advice = advice(data.path());
+    anyhow!("{error}{}\n{advice}", told(&damages))
+}
+
+fn told(damages: &[Damage]) -> String {
+    damages.iter().map(|damage| format!("\n  damaged: {damage}")).collect()
+}
+
+pub(super) fn repair(folder: &Path, write: bool) -> Result<Ending> {
+    quietly();
+    let data = DataDir::open_existing(folder)?;
+    if let Ok(inspection) = data.inspect() {
+        output::print(&format!(
+            "The store is whole, there is nothing to repair.\ndigest {}\n",
+            inspection.digest
+        ))?;
+        return Ok(Ending::Complete);
+    }
+    let repair = data.repair()?;
+    let mut text = String::new();
+    for damage in &repair.damages {
+        writeln!(text, "damaged: {damage}")?;
+    }
+    for note in &repair.notes {
+        writeln!(text, "{note}")?;
+    }
+    writeln!(text, "What is left:\n{}digest               {}", repair.summary, repair.digest)?;
+    if repair.summary.providers == 0 && !repair.damages.is_empty() {
+        output::print(&text)?;
+        bail!("{}: nothing can be saved; only a backup helps", folder.display());
+    }
+    if write {
+        let aside = data.write_repair(&repair, &time()?)?;
+        writeln!(text, "Written. The damaged store is now {}", aside.display())?;
+        writeln!(
+            text,
+            "Compare it with what runs: berth audit --data {} --instances FILE",
+            folder.display()
+        )?;
+    } else {
+        writeln!(text, "Nothing was written: --write puts this in the place of the damaged store.")?;
+    }
+    output::print(&text)?;
+    Ok(Ending::Complete)
+}
+
+pub(super) fn compact(folder: &Path) -> Result<Ending> {
+    let data = DataDir::open_existing(folder)?;
+    let (before, after) = match data.compact() {
+        Ok(sizes) => sizes,
+        Err(error) => return Err(explained(&data, error)),
+    };
+    output::print(&format!("{before} bytes before, {after} bytes after\n"))?;
+    Ok(Ending::Complete)
+}
+
+/// A panic in the pages of a damaged store is caught and told as damage: its own message would only confuse.
+fn quietly() {
+    std::panic::set_hook(Box::new(|_| {}));
+}
+
+/// Now, as part of a file's name: seconds since 1970.
+pub(super) fn time() -> Result<String> {
+    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs().to_string())
+}

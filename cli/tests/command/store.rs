@@ -1,0 +1,204 @@
+//! `berth store`: backups of services that run, restored; damage told and repaired; bad arguments.
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use tempfile::TempDir;
+
+use super::serve::Serving;
+use super::{fail, run, stderr, succeed};
+
+fn uuid(number: usize) -> String {
+    format!("00000000-0000-4000-8000-{number:012}")
+}
+
+/// A folder with a state of some providers.
+fn folder(providers: usize) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    let serving = Serving::on(&folder.path().join("data"));
+    (0..providers).for_each(|number| drop(serving.add_provider(&uuid(number))));
+    serving.stop();
+    folder
+}
+
+fn digest(text: &str) -> &str {
+    text.lines().find_map(|line| line.strip_prefix("digest ")).expect("a digest").trim()
+}
+
+#[test]
+fn what_was_backed_up_is_restored() {
+    let folder = folder(3);
+    let place = folder.path();
+    let whole = succeed(place, "store verify data");
+    assert!(
+        whole.contains("providers                     3") && whole.contains("The store is whole."),
+        "{whole}"
+    );
+    let backup = succeed(place, "store backup data backup");
+    assert_eq!(digest(&backup), digest(&whole));
+    assert_eq!(fs::read(place.join("backup")).unwrap(), succeed(place, "store dump data").into_bytes());
+    succeed(place, "store dump data --output dump");
+    assert_eq!(fs::read(place.join("backup")).unwrap(), fs::read(place.join("dump")).unwrap());
+    let mode = fs::metadata(place.join("backup")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let restored = succeed(place, "store restore backup other");
+    assert_eq!(digest(&restored), digest(&whole));
+    assert_eq!(digest(&succeed(place, "store verify other")), digest(&whole));
+    let error = fail(place, 1, "store restore backup other");
+    assert!(error.contains("other: there is a state already; --replace"), "{error}");
+    let replaced = succeed(place, "store restore backup other --replace");
+    assert!(replaced.contains("state.redb.replaced-"), "{replaced}");
+    assert_eq!(digest(&succeed(place, "store verify other")), digest(&whole));
+    let compacted = succeed(place, "store compact other");
+    assert!(compacted.contains("bytes before"), "{compacted}");
+    assert_eq!(digest(&succeed(place, "store verify other")), digest(&whole));
+}
+
+/// Every provider that was there before the backup began is in it, and it is a state that was.
+#[test]
+fn a_service_is_backed_up_while_clients_write() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    let serving = Serving::on(&data);
+    let socket = fs::metadata(data.join("control.sock")).unwrap().permissions().mode();
+    assert_eq!(socket & 0o777, 0o600);
+    let (written, stop) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0..20_000 {
+                if stop.load(Ordering::SeqCst) == 1 {
+                    break;
+                }
+                serving.add_provider(&uuid(number));
+                written.store(number + 1, Ordering::SeqCst);
+            }
+        });
+        for turn in 0..5 {
+            let before = written.load(Ordering::SeqCst);
+            let backup = succeed(folder.path(), &format!("store backup data backup{turn}"));
+            let after = written.load(Ordering::SeqCst) + 1;
+            let state = fs::read_to_string(folder.path().join(format!("backup{turn}"))).unwrap();
+            let inside = (0..=after)
+                .filter(|&number| state.contains(&format!("\"uuid\":\"{}\"", uuid(number))))
+                .count();
+            assert!((before..=after).contains(&inside), "{before} {inside} {after}");
+            assert!((0..inside).all(|number| state.contains(&uuid(number))), "it has a gap");
+            let restored = succeed(folder.path(), &format!("store restore backup{turn} data{turn}"));
+            assert_eq!(digest(&restored), digest(&backup));
+        }
+        stop.store(1, Ordering::SeqCst);
+    });
+    let error = fail(folder.path(), 1, "store verify data");
+    assert!(error.contains("another process is using this folder"), "{error}");
+    serving.stop();
+    assert!(!data.join("control.sock").exists());
+}
+
+fn zero_pages(store: &Path, pages: std::ops::Range<u64>) {
+    let file = OpenOptions::new().write(true).open(store).unwrap();
+    pages.for_each(|page| file.write_all_at(&[0; 4096], page * 4096).unwrap());
+}
+
+#[test]
+fn damage_is_told_and_repaired() {
+    let folder = folder(5);
+    let place = folder.path();
+    succeed(place, "store backup data backup");
+    let whole = succeed(place, "store verify data");
+    zero_pages(&place.join("data/state.redb"), 0..1);
+    let error = fail(place, 1, "store verify data");
+    for told in ["state.redb: cannot open the store", "damaged: ", "berth store repair data"] {
+        assert!(error.contains(told), "{told}: {error}");
+    }
+    assert!(!error.contains("panicked"), "{error}");
+    let error = fail(place, 1, "store backup data another");
+    assert!(error.contains("berth store restore") && !place.join("another").exists(), "{error}");
+    let before = fs::read(place.join("data/state.redb")).unwrap();
+    let told = succeed(place, "store repair data");
+    assert!(
+        told.contains("Nothing was written") && told.contains("providers                     5"),
+        "{told}"
+    );
+    assert_eq!(fs::read(place.join("data/state.redb")).unwrap(), before);
+    let written = succeed(place, "store repair data --write");
+    assert!(written.contains("state.redb.damaged-"), "{written}");
+    succeed(place, "store verify data");
+    let again = succeed(place, "store repair data");
+    assert!(again.contains("nothing to repair"), "{again}");
+    let restored = succeed(place, "store restore backup data --replace");
+    assert_eq!(digest(&restored), digest(&whole));
+}
+
+#[test]
+fn a_store_of_which_nothing_is_left_is_not_written() {
+    let folder = folder(2);
+    let store = folder.path().join("data/state.redb");
+    let pages = fs::metadata(&store).unwrap().len() / 4096;
+    zero_pages(&store, 0..pages);
+    let error = fail(folder.path(), 1, "store repair data --write");
+    assert!(error.contains("only a backup helps"), "{error}");
+    assert!(
+        fs::read_dir(folder.path().join("data"))
+            .unwrap()
+            .all(|file| { !file.unwrap().file_name().to_string_lossy().contains("damaged") })
+    );
+}
+
+#[test]
+fn what_is_wrong_with_the_arguments_is_said() {
+    let folder = folder(1);
+    let place = folder.path();
+    fs::create_dir(place.join("empty")).unwrap();
+    fs::write(place.join("rubbish"), "rubbish\n").unwrap();
+    for action in
+        ["verify nowhere", "dump nowhere", "repair nowhere", "compact nowhere", "backup nowhere out"]
+    {
+        let error = fail(place, 1, &format!("store {action}"));
+        assert!(error.contains("nowhere") && !place.join("nowhere").exists(), "{action}: {error}");
+    }
+    for action in ["verify", "repair", "compact"] {
+        let error = fail(place, 1, &format!("store {action} empty"));
+        assert!(error.contains("empty: there is no store"), "{action}: {error}");
+    }
+    let error = fail(place, 1, "store backup empty out");
+    assert!(error.contains("empty: there is no state") && !place.join("out").exists(), "{error}");
+    let error = fail(place, 1, "store backup data /nowhere/out");
+    assert!(error.contains("/nowhere/out was not written"), "{error}");
+    let error = fail(place, 1, "store restore rubbish other");
+    assert!(error.contains("rubbish: line 1") && !place.join("other/state.redb").exists(), "{error}");
+    let error = fail(place, 1, "store restore nowhere other");
+    assert!(error.contains("nowhere"), "{error}");
+    succeed(place, "store backup data backup");
+    let backup = fs::read(place.join("backup")).unwrap();
+    fs::write(place.join("cut"), &backup[..backup.len() - 10]).unwrap();
+    let error = fail(place, 1, "store restore cut data --replace");
+    assert!(error.contains("cut: the state is not complete"), "{error}");
+    succeed(place, "store verify data");
+    fail(place, 2, "store");
+    fail(place, 2, "store restore backup");
+}
+
+#[test]
+fn a_full_disk_is_said() {
+    let folder = folder(1);
+    let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut dump = super::berth(folder.path());
+    let output = dump.args(["store", "dump", "data"]).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("cannot write to standard output"), "{}", stderr(&output));
+    let limited = std::process::Command::new("sh")
+        .current_dir(folder.path())
+        .args([
+            "-c",
+            "ulimit -f 0; trap '' XFSZ; exec \"$0\" store backup data backup",
+            env!("CARGO_BIN_EXE_berth"),
+        ])
+        .output()
+        .unwrap();
+    assert_eq!(limited.status.code(), Some(1), "{}", stderr(&limited));
+    assert!(!folder.path().join("backup").exists() && !folder.path().join("backup.unfinished").exists());
+    assert!(run(folder.path(), ["store", "verify", "data"]).status.success());
+}

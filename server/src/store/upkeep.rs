@@ -1,0 +1,160 @@
+//! What an operator does to a store that is not in use: look whether it is whole, shrink it, save what can be saved of it, put
+//! another in its place.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use berth_placement::Index;
+use berth_placement::store::Revision;
+
+use super::data_dir::{
+    DataDir, DataError, STORE, UNFINISHED, at, guarded, look_at, open, remove_if_there, unopened, write_whole,
+};
+use super::fit::fit;
+use super::load::StateError;
+use super::record::{FORMAT, Key, read_format};
+use super::salvage::{Damage, Salvage, salvage};
+use crate::migrate::{Digest, Summary};
+
+/// A store that was read as a whole and found right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inspection {
+    /// The format it is read as.
+    pub format: u32,
+    /// Its latest commit.
+    pub revision: Revision,
+    /// Of its file.
+    pub bytes: u64,
+    /// How much there is of everything.
+    pub summary: Summary,
+    /// The same for stores that keep the same.
+    pub digest: String,
+}
+
+/// What can be saved of a damaged store.
+pub struct Repair {
+    /// What cannot be read where it should be.
+    pub damages: Vec<Damage>,
+    /// What was dropped or made up so that the rest belongs together.
+    pub notes: Vec<String>,
+    /// How much is left of everything.
+    pub summary: Summary,
+    /// Of what is left.
+    pub digest: String,
+    /// What is left.
+    index: Index,
+}
+
+/// Of all that an index holds.
+#[must_use]
+pub fn digest(index: &Index) -> (Summary, String) {
+    let mut digest = Digest::default();
+    index.snapshot().records().for_each(|record| digest.add(&record));
+    digest.finish()
+}
+
+impl DataDir {
+    /// Reads everything and verifies all checksums, and that the records belong together. Nothing is written.
+    ///
+    /// # Errors
+    /// No store; one that is not as it was written.
+    pub fn inspect(&self) -> Result<Inspection, DataError> {
+        let path = self.store()?;
+        let loaded = self.look()?.ok_or_else(|| DataError::Empty(path.clone()))?;
+        let bytes = size(&path)?;
+        let (summary, digest) = digest(&loaded.index);
+        Ok(Inspection { format: FORMAT, revision: loaded.revision, bytes, summary, digest })
+    }
+
+    /// Where a store is damaged. Nothing is written.
+    ///
+    /// # Errors
+    /// No store; one that cannot be read at all.
+    pub fn damages(&self) -> Result<Vec<Damage>, DataError> {
+        Ok(self.salvage()?.damages)
+    }
+
+    /// Gives back the room in the file that is not needed; returns its size before and after, in bytes.
+    ///
+    /// # Errors
+    /// No store; one that is damaged or cannot be written.
+    pub fn compact(&self) -> Result<(u64, u64), DataError> {
+        let path = self.store()?;
+        let before = size(&path)?;
+        guarded(&path, || {
+            let mut store = open(&path)?;
+            // A pass moves what is at the end; what that frees is given back by the next.
+            while store.compact().map_err(unopened(&path))? {}
+            Ok(())
+        })?;
+        Ok((before, size(&path)?))
+    }
+
+    /// Reads what can be read of a damaged store. Nothing is written.
+    ///
+    /// # Errors
+    /// No store; one that cannot be read at all, or of a later format.
+    pub fn repair(&self) -> Result<Repair, DataError> {
+        let salvage = self.salvage()?;
+        let format =
+            salvage.records.get(&Key::Format.bytes()).and_then(|stored| read_format(&stored.value).ok());
+        if let Some(later) = format.filter(|&format| format > FORMAT) {
+            let error = Box::new(StateError::Later(later));
+            return Err(DataError::State { path: self.folder.join(STORE), error });
+        }
+        let (index, notes) = fit(&salvage);
+        let (summary, digest) = digest(&index);
+        Ok(Repair { damages: salvage.damages, notes, summary, digest, index })
+    }
+
+    /// Puts what was saved in the place of the damaged store, which is kept as `state.redb.damaged-<time>`; returns where.
+    ///
+    /// # Errors
+    /// A file that cannot be written; a store that does not keep what it was given.
+    pub fn write_repair(&self, repair: &Repair, time: &str) -> Result<PathBuf, DataError> {
+        let aside = self.folder.join(format!("{STORE}.damaged-{time}"));
+        self.put_in_place(&repair.index, Some(&aside))?;
+        Ok(aside)
+    }
+
+    /// Puts the state of an index that nobody changes in the place of the one before, once it was read back and found the same. A
+    /// store that is there is kept as `state.redb.replaced-<time>`; returns where.
+    ///
+    /// # Errors
+    /// A file that cannot be written; a store that does not keep what it was given.
+    pub fn replace(&self, index: &Index, time: &str) -> Result<Option<PathBuf>, DataError> {
+        let aside = self.folder.join(format!("{STORE}.replaced-{time}"));
+        let aside = self.has(STORE)?.then_some(aside);
+        self.put_in_place(index, aside.as_deref())?;
+        Ok(aside)
+    }
+
+    fn put_in_place(&self, index: &Index, aside: Option<&Path>) -> Result<(), DataError> {
+        let (path, unfinished) = (self.folder.join(STORE), self.folder.join(UNFINISHED));
+        remove_if_there(&unfinished)?;
+        write_whole(&unfinished, index)?;
+        let kept = look_at(&unfinished)?.ok_or_else(|| DataError::Empty(unfinished.clone()))?;
+        if digest(&kept.index) != digest(index) {
+            return Err(DataError::Different(unfinished));
+        }
+        if let Some(aside) = aside {
+            fs::hard_link(&path, aside).map_err(at(aside))?;
+        }
+        self.replace_store(&unfinished)
+    }
+
+    fn salvage(&self) -> Result<Salvage, DataError> {
+        let path = self.store()?;
+        salvage(&path).map_err(at(&path))
+    }
+
+    /// The file of the store that is there.
+    fn store(&self) -> Result<PathBuf, DataError> {
+        let path = self.folder.join(STORE);
+        if self.has(STORE)? { Ok(path) } else { Err(DataError::NoStore(self.folder.clone())) }
+    }
+}
+
+fn size(path: &Path) -> Result<u64, DataError> {
+    Ok(fs::metadata(path).map_err(at(path))?.len())
+}
