@@ -145,12 +145,12 @@ impl Cell {
             let named = if leaves { before } else { amounts };
             (0..PROVIDERS).for_each(|provider| counted[provider] |= named[provider] > 0);
         }
-        for provider in 0..PROVIDERS {
+        for (provider, is_counted) in counted.into_iter().enumerate() {
             let used = after.used(provider);
             if used > self.used(provider) && used > self.providers[provider].total {
                 return None;
             }
-            after.providers[provider].generation += u64::from(counted[provider]);
+            after.providers[provider].generation += u64::from(is_counted);
         }
         Some(after)
     }
