@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::thread;
 
 use berth_placement::{
@@ -315,4 +315,60 @@ fn every_beginning_is_a_state_that_can_be() {
 
 fn take(row: Row, amount: u32) -> Allocation {
     Allocation { row, class: ClassId::VCPU, amount }
+}
+
+/// What is used when each change has ended.
+#[derive(Default)]
+struct AtTheEnd {
+    index: OnceLock<Weak<Index>>,
+    used: Mutex<Vec<i64>>,
+}
+
+impl Recorder for AtTheEnd {
+    fn begin(&self) -> Ticket {
+        Ticket(0)
+    }
+
+    fn record(&self, _: Vec<StateChange>) {}
+
+    fn end(&self, _: Ticket) {
+        if let Some(index) = self.index.get().and_then(Weak::upgrade) {
+            self.used.lock().unwrap().push(index.used(Row(0), ClassId::VCPU));
+        }
+    }
+}
+
+/// A release once ended before its room was given back: who had been told that the consumer was gone could be refused.
+#[test]
+fn when_a_release_has_ended_its_room_is_there() {
+    let recorder = Arc::new(AtTheEnd::default());
+    let index = Arc::new(Index::with_holders().recorded_by(recorder.clone()));
+    let mut writer = index.write();
+    let row = writer.add_provider(Uuid::from_u128(1), "host", None).unwrap();
+    writer.set_inventory(row, ClassId::VCPU, Some(&Inventory::of(4))).unwrap();
+    drop(writer);
+    recorder.index.set(Arc::downgrade(&index)).unwrap();
+    index.claim(ConsumerId(1), &[take(row, 4)]).unwrap();
+    index.release(ConsumerId(1)).unwrap();
+    index.claim(ConsumerId(2), &[take(row, 3)]).unwrap();
+    index.remove_consumer(ConsumerId(2)).unwrap();
+    assert_eq!(*recorder.used.lock().unwrap(), [4, 0, 3, 0]);
+}
+
+/// When all providers of 256 rows in a line were gone and others stood behind them, putting those back panicked.
+#[test]
+fn rows_far_from_each_other_are_put_back() {
+    let index = Index::with_holders();
+    let mut rebuild = index.rebuild();
+    for row in [3, 1700] {
+        let (name, parent) = (row.to_string().into(), None);
+        let (traits, aggregates) = ([].into(), [].into());
+        let state = ProviderState { uuid: Uuid::from_u128(row.into()), name, parent, traits, aggregates };
+        rebuild.provider(Row(row), &state).unwrap();
+    }
+    rebuild.rows(5000).unwrap();
+    rebuild.finish().unwrap();
+    let added = index.write().add_provider(Uuid::from_u128(1), "new", None).unwrap();
+    assert_eq!(added, Row(5000));
+    index.check().unwrap();
 }

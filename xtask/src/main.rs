@@ -2,7 +2,7 @@
 //! `cargo xtask ci` every check and then both.
 //!
 //! Each task is a list of steps; the first one that fails ends it. `step` runs and times them,
-//! `test`, `conformance`, `original`, `check`, `deny` and `vector` say what they are.
+//! `test`, `conformance`, `original`, `check`, `deny`, `faults` and `vector` say what they are.
 
 #![allow(
     clippy::disallowed_methods,
@@ -13,6 +13,7 @@
 mod check;
 mod conformance;
 mod deny;
+mod faults;
 mod original;
 mod python;
 mod step;
@@ -24,6 +25,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::faults::{Crashes, Simulation};
 use crate::step::Steps;
 
 #[derive(Parser)]
@@ -51,6 +53,30 @@ enum Task {
     Keystone,
     /// Carries a real Placement's state over to Berth and back; needs Python 3.11 with venv
     Migration,
+    /// Runs store, index and clients on a machine that fails, all from one seed at a time
+    FaultSimulation {
+        /// How many seeds
+        #[arg(long, default_value_t = 10_000)]
+        seeds: u64,
+        /// The first of them
+        #[arg(long, default_value_t = 0)]
+        from: u64,
+        /// Prints everything that happens
+        #[arg(long)]
+        trace: bool,
+    },
+    /// Kills `berth serve` again and again while clients are at it, and checks what they were told
+    CrashTest {
+        /// How often it is killed
+        #[arg(long, default_value_t = 25)]
+        cycles: u64,
+        /// What decides what clients do; the time if not given
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Also with a full disk, a folder that cannot be written and a clock that jumps; needs root, and libfaketime
+        #[arg(long)]
+        faults: bool,
+    },
     /// Runs what CI runs: formatting, lints, docs, dependencies, `test`, then `conformance`
     Ci,
     /// Checks that the passes over 64 rows are vector code (x86-64; needs objdump)
@@ -65,6 +91,12 @@ fn main() -> ExitCode {
         Task::Conformance { osc } => conformance::run(&mut steps, osc),
         Task::Keystone => original::keystone(&mut steps),
         Task::Migration => original::migration(&mut steps),
+        Task::FaultSimulation { seeds, from, trace } => {
+            faults::simulate(&mut steps, &Simulation { seeds, from, trace })
+        }
+        Task::CrashTest { cycles, seed, faults } => {
+            faults::crash(&mut steps, &Crashes { cycles, seed, faults })
+        }
         Task::Ci => check::run(&mut steps)
             .and_then(|()| deny::run(&mut steps))
             .and_then(|()| test::run(&mut steps, false))

@@ -234,14 +234,15 @@ impl Draw<'_> {
         ConsumerId(u128::from(self.dice.below(CONSUMERS)) + 100)
     }
 
-    /// Of a provider that is there, most often.
+    /// Of a provider that is there, most often one of few, so that there is little room.
     fn row(&self) -> Row {
-        self.index.find(uuid(self.dice.below(PROVIDERS))).unwrap_or(Row(self.dice.below(800)))
+        let number = if self.dice.one_in(2) { self.dice.below(2) } else { self.dice.below(PROVIDERS) };
+        self.index.find(uuid(number)).unwrap_or(Row(self.dice.below(800)))
     }
 
     fn allocation(&self) -> Allocation {
-        let class = if self.dice.one_in(4) { ClassId::DISK_GB } else { ClassId::VCPU };
-        Allocation { row: self.row(), class, amount: 1 + self.dice.below(5) }
+        let class = if self.dice.one_in(6) { ClassId::DISK_GB } else { ClassId::VCPU };
+        Allocation { row: self.row(), class, amount: 1 + self.dice.below(8) }
     }
 
     fn writes(&self) -> Vec<Write> {

@@ -1,0 +1,127 @@
+//! `berth serve --data` is killed again and again while clients are at it. What they were told has to be so afterwards, and
+//! everything they saw has to be linearizable, across the kill too.
+//!
+//! `cargo xtask crash-test` runs many cycles, and with `--faults` those of `faults.rs`. docs/reliability.md says what is
+//! checked and what it has found.
+#![allow(clippy::disallowed_methods, reason = "kills real processes at real times")]
+
+mod cell;
+mod clients;
+mod faults;
+mod fleet;
+mod http;
+mod linearizability;
+mod names;
+mod service;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tempfile::TempDir;
+
+use crate::cell::Cell;
+use crate::clients::{CLIENTS, Histories};
+use crate::fleet::CELLS;
+use crate::names::Names;
+use crate::service::Service;
+
+/// Cycles of a run that was not asked for more.
+const FEW: u64 = 6;
+
+/// The longest that a service lives, in milliseconds.
+const LIFE: u64 = 400;
+
+#[test]
+fn nothing_told_is_lost_when_the_service_is_killed() {
+    let cycles = asked("CYCLES").unwrap_or(FEW);
+    let seed = asked("SEED").unwrap_or_else(|| {
+        let time = std::time::UNIX_EPOCH.elapsed().expect("it is after 1970");
+        u64::from(time.subsec_nanos()) ^ time.as_secs()
+    });
+    eprintln!("{cycles} cycles, seed {seed}");
+    let folder = TempDir::new().expect("a folder");
+    let mut crashes = Crashes::begin(folder.path(), seed);
+    let mut answered = 0;
+    for cycle in 1..=cycles {
+        answered += crashes.cycle();
+        if cycle % 25 == 0 || cycle == cycles {
+            eprintln!("{cycle} of {cycles} cycles: {answered} answers checked");
+        }
+    }
+    assert!(answered > 0, "somebody was answered");
+}
+
+/// A folder, and what is known of the state in it.
+pub(crate) struct Crashes<'a> {
+    data: &'a Path,
+    dice: ChaCha8Rng,
+    start: Instant,
+    pub(crate) service: Service,
+    cells: [Cell; CELLS],
+    names: Vec<Names>,
+}
+
+impl<'a> Crashes<'a> {
+    /// Makes a fleet in a new folder.
+    pub(crate) fn begin(data: &'a Path, seed: u64) -> Self {
+        let service = Service::start(data).expect("it starts");
+        let mut client = service.client();
+        fleet::create(&mut client).expect("it runs");
+        let (start, dice) = (Instant::now(), ChaCha8Rng::seed_from_u64(seed));
+        let (_, cells) = clients::audit(&mut client, start);
+        let names = (1..=CLIENTS as u64).map(Names::of).collect();
+        Self { data, dice, start, service, cells, names }
+    }
+
+    /// Clients ask until the service is killed, and it is started again; returns how many answers were checked.
+    fn cycle(&mut self) -> usize {
+        let life = Duration::from_millis(self.dice.random_range(1..LIFE));
+        let happened = self.have_asked(|service| {
+            thread::sleep(life);
+            service.kill();
+        });
+        self.service = Service::start(self.data).unwrap_or_else(|said| panic!("it does not start: {said}"));
+        self.check(happened)
+    }
+
+    /// Has clients ask while something is done to the service.
+    pub(crate) fn have_asked(&mut self, meanwhile: impl FnOnce(&mut Service)) -> Histories {
+        let (seed, address) = (self.dice.random(), self.service.address.clone());
+        let Self { cells, names, start, service, .. } = self;
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let asking = scope.spawn(|| clients::run(&address, seed, cells, names, *start, &stop));
+            meanwhile(service);
+            stop.store(true, Ordering::Relaxed);
+            asking.join().unwrap_or_else(|_| panic!("a client saw what cannot be; {:?}", service.log()))
+        })
+    }
+
+    /// Whether the service says what the clients were told; returns how many answers they had.
+    pub(crate) fn check(&mut self, mut happened: Histories) -> usize {
+        let mut client = self.service.client();
+        let (audited, cells) = clients::audit(&mut client, self.start);
+        let mut answered = 0;
+        for (cell, (events, audited)) in happened.iter_mut().zip(audited).enumerate() {
+            answered += events.iter().filter(|event| event.ended.is_some()).count();
+            events.extend(audited);
+            if let Err(violation) = linearizability::check(&self.cells[cell], events) {
+                panic!("cell {cell} was {:?}, and {violation}", self.cells[cell]);
+            }
+        }
+        self.cells = cells;
+        let found = names::all(&mut client).expect("it runs");
+        self.names.iter_mut().for_each(|names| names.check(&found));
+        answered
+    }
+}
+
+/// A number from the environment.
+pub(crate) fn asked(what: &str) -> Option<u64> {
+    let value = std::env::var(format!("BERTH_CRASH_{what}")).ok()?;
+    Some(value.parse().unwrap_or_else(|_| panic!("BERTH_CRASH_{what} is no number: {value}")))
+}

@@ -1,0 +1,39 @@
+//! Tests of what is promised of the state, for as long as one wants: the same as CI runs, with more seeds and cycles.
+
+use anyhow::Result;
+
+use crate::step::Steps;
+
+/// Seeds of the simulation of store, index and clients.
+pub(crate) struct Simulation {
+    pub(crate) seeds: u64,
+    pub(crate) from: u64,
+    pub(crate) trace: bool,
+}
+
+/// Cycles of clients, SIGKILL and checks.
+pub(crate) struct Crashes {
+    pub(crate) cycles: u64,
+    pub(crate) seed: Option<u64>,
+    pub(crate) faults: bool,
+}
+
+pub(crate) fn simulate(steps: &mut Steps, simulation: &Simulation) -> Result<()> {
+    let mut test = steps.cargo(&["test", "--release", "-p", "berth-server", "--test", "fault_simulation"]);
+    test.args(["--", "--nocapture", "--exact", "nothing_told_is_lost_whatever_fails"]);
+    test.env("BERTH_SIMULATION_SEEDS", simulation.seeds.to_string());
+    test.env("BERTH_SIMULATION_FROM", simulation.from.to_string());
+    test.env("BERTH_SIMULATION_TRACE", u8::from(simulation.trace).to_string());
+    steps.run_tests("fault simulation", &mut test)
+}
+
+pub(crate) fn crash(steps: &mut Steps, crashes: &Crashes) -> Result<()> {
+    let mut test = steps.cargo(&["test", "--release", "-p", "berth", "--test", "crash", "--", "--nocapture"]);
+    test.arg("--test-threads=1");
+    test.env("BERTH_CRASH_CYCLES", crashes.cycles.to_string());
+    test.env("BERTH_CRASH_FAULTS", u8::from(crashes.faults).to_string());
+    if let Some(seed) = crashes.seed {
+        test.env("BERTH_CRASH_SEED", seed.to_string());
+    }
+    steps.run_tests("crash test", &mut test)
+}
