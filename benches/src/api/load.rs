@@ -71,7 +71,7 @@ impl Case {
             operation,
             connections,
             latency: Series::new(operation.name(), &named, Unit::Ns),
-            second: Series::new("api/allocations/delete", &named, Unit::Ns),
+            second: Series::new(operation.second_name(), &named, Unit::Ns),
             rate: Series::new(&operation.rate_name(), &named, Unit::PerSecond),
         }
     }
@@ -116,7 +116,7 @@ impl Case {
             }
         }
         if requests > 0 {
-            self.rate.rate(requests, longest);
+            self.rate.rate(requests * self.operation.consumers(), longest);
         }
         [&mut self.latency, &mut self.second, &mut self.rate].into_iter().for_each(Series::end_round);
         Ok(())

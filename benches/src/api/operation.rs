@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::RequestError;
 use super::client::Client;
@@ -17,11 +17,22 @@ pub(super) enum Operation {
     InAggregate,
     /// Allocations of a new consumer, and their removal: two rows.
     Allocate,
+    /// Allocations of many new consumers in one request, and their removal in another: two rows.
+    AllocateMany,
 }
 
+/// Consumers in a request of [`Operation::AllocateMany`].
+const MANY: u64 = 50;
+
 impl Operation {
-    pub(super) const ALL: [Self; 5] =
-        [Self::OneCandidate, Self::ThousandCandidates, Self::WithTrait, Self::InAggregate, Self::Allocate];
+    pub(super) const ALL: [Self; 6] = [
+        Self::OneCandidate,
+        Self::ThousandCandidates,
+        Self::WithTrait,
+        Self::InAggregate,
+        Self::Allocate,
+        Self::AllocateMany,
+    ];
 
     /// The row it fills.
     pub(super) const fn name(self) -> &'static str {
@@ -31,13 +42,31 @@ impl Operation {
             Self::WithTrait => "api/allocation_candidates/required",
             Self::InAggregate => "api/allocation_candidates/member_of",
             Self::Allocate => "api/allocations/put",
+            Self::AllocateMany => "api/allocations/post-50",
         }
     }
 
-    /// The row of requests per second; both requests of a pair count.
+    /// The row of the second request of a pair.
+    pub(super) const fn second_name(self) -> &'static str {
+        match self {
+            Self::AllocateMany => "api/allocations/post-50-gone",
+            _ => "api/allocations/delete",
+        }
+    }
+
+    /// The row of requests per second, or of consumers where a request has many; both requests of a pair count.
     pub(super) fn rate_name(self) -> String {
-        let name = if self == Self::Allocate { "api/allocations" } else { self.name() };
+        let name = match self {
+            Self::Allocate => "api/allocations",
+            Self::AllocateMany => "api/allocations/post-50/consumers",
+            _ => self.name(),
+        };
         format!("{name}/rate")
+    }
+
+    /// What one request counts for in that row.
+    pub(super) const fn consumers(self) -> u64 {
+        if matches!(self, Self::AllocateMany) { MANY } else { 1 }
     }
 
     /// The query of a request for candidates; `None` for another kind of request.
@@ -47,7 +76,7 @@ impl Operation {
             Self::ThousandCandidates => "&limit=1000".to_owned(),
             Self::WithTrait => format!("&limit=1&required={TRAIT}"),
             Self::InAggregate => format!("&limit=1&member_of={}", providers.aggregate()),
-            Self::Allocate => return None,
+            Self::Allocate | Self::AllocateMany => return None,
         })
     }
 }
@@ -56,6 +85,7 @@ impl Operation {
 pub(super) struct Sender<'a> {
     client: Client,
     providers: &'a Providers<'a>,
+    operation: Operation,
     /// Of a request for candidates.
     path: Option<String>,
     /// Numbers of consumers that no other sender uses.
@@ -77,6 +107,7 @@ impl<'a> Sender<'a> {
             client: providers.client.another(),
             path: operation.query(providers).map(|query| format!("{resources}{query}")),
             providers,
+            operation,
             next: 1 << 41 | u64::from(number),
             step: of.into(),
         }
@@ -88,17 +119,11 @@ impl<'a> Sender<'a> {
             self.client.get(path)?;
             return Ok(Sent { first: started.elapsed(), second: None });
         }
-        let uuids = self.providers.uuids();
-        self.next += self.step;
-        #[allow(clippy::cast_possible_truncation)] // any provider will do
-        let provider = uuids[scattered(self.next) as usize % uuids.len()];
-        let path = format!("/allocations/{}", self.providers.uuid(self.next));
-        let body = json!({
-            "allocations": { provider.to_string(): { "resources": { "VCPU": 2, "MEMORY_MB": 4096, "DISK_GB": 40 } } },
-            "consumer_generation": null,
-            "project_id": "berth-bench",
-            "user_id": "berth-bench",
-        });
+        if self.operation == Operation::AllocateMany {
+            return self.send_many();
+        }
+        let (consumer, body) = self.consumer();
+        let path = format!("/allocations/{consumer}");
         let started = Instant::now();
         self.client.put(&path, &body)?;
         let between = Instant::now();
@@ -106,6 +131,37 @@ impl<'a> Sender<'a> {
         let removed = self.client.delete(&path).or_else(|_| self.client.delete(&path));
         removed?;
         Ok(Sent { first: between - started, second: Some(between.elapsed()) })
+    }
+
+    fn send_many(&mut self) -> Result<Sent, RequestError> {
+        let mut bodies: Map<String, Value> = (0..MANY).map(|_| self.consumer()).collect();
+        let claims = Value::Object(bodies.clone());
+        for body in bodies.values_mut() {
+            body["allocations"] = json!({});
+            body["consumer_generation"] = json!(1);
+        }
+        let removals = Value::Object(bodies);
+        let started = Instant::now();
+        self.client.post("/allocations", &claims)?;
+        let between = Instant::now();
+        let removed = self.client.post("/allocations", &removals);
+        removed.or_else(|_| self.client.post("/allocations", &removals))?;
+        Ok(Sent { first: between - started, second: Some(between.elapsed()) })
+    }
+
+    /// A new consumer, and what it asks for on some provider.
+    fn consumer(&mut self) -> (String, Value) {
+        let uuids = self.providers.uuids();
+        self.next += self.step;
+        #[allow(clippy::cast_possible_truncation)] // any provider will do
+        let provider = uuids[scattered(self.next) as usize % uuids.len()];
+        let body = json!({
+            "allocations": { provider.to_string(): { "resources": { "VCPU": 2, "MEMORY_MB": 4096, "DISK_GB": 40 } } },
+            "consumer_generation": null,
+            "project_id": "berth-bench",
+            "user_id": "berth-bench",
+        });
+        (self.providers.uuid(self.next).to_string(), body)
     }
 }
 

@@ -99,6 +99,15 @@ impl Server {
             ("GET", ["allocation_candidates", _]) if !self.broken => ("200 OK", "{}".to_owned()),
             ("PUT", ["allocations", uuid]) if self.consumers.insert((*uuid).to_owned()) => done,
             ("DELETE", ["allocations", uuid]) if self.consumers.remove(*uuid) => done,
+            ("POST", ["allocations"]) => {
+                let body: BTreeMap<String, serde_json::Value> = serde_json::from_slice(body).unwrap();
+                assert_eq!(body.len(), 50);
+                for (uuid, consumer) in body {
+                    let leaves = consumer["allocations"].as_object().unwrap().is_empty();
+                    assert!(if leaves { self.consumers.remove(&uuid) } else { self.consumers.insert(uuid) });
+                }
+                done
+            }
             ("PUT" | "DELETE", ["traits", "CUSTOM_BERTH_BENCH"]) => done,
             _ => ("404 Not Found", "no such thing".to_owned()),
         }
@@ -134,6 +143,8 @@ fn every_kind_of_request_fills_rows_and_nothing_stays_behind() {
             "api/allocation_candidates/member_of",
             "api/allocations/put",
             "api/allocations/delete",
+            "api/allocations/post-50",
+            "api/allocations/post-50/consumers/rate",
         ] {
             let row = row(&report, name, connections);
             assert!(row.n > 0 && row.rounds.len() == 2, "{row:?}");

@@ -15,7 +15,7 @@ pub enum DurabilityMode {
     #[default]
     Strict,
     /// It is on its way to the disk: a crash of the process or the machine may lose the last of what was told, at most
-    /// [`BEHIND`] changes. What is left is a state that was.
+    /// 10,000 changes. What is left is a state that was.
     Relaxed,
 }
 
