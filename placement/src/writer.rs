@@ -1,5 +1,8 @@
 //! Changing the fleet: providers, inventories, traits and aggregates.
 
+mod inventories;
+mod names;
+
 use std::sync::{Arc, MutexGuard};
 
 use rustc_hash::FxHashSet;
@@ -7,11 +10,9 @@ use uuid::Uuid;
 
 use crate::ids::{ClassId, Row, Timestamp, TraitId};
 use crate::index::Index;
-use crate::inventory::{InvalidInventory, Inventory};
+use crate::inventory::InvalidInventory;
 use crate::ledger::{InventoryError, InventoryInUse, Ledger, Rewrite};
-use crate::members::Members;
 use crate::recorder::{Recording, StateChange, Unrecorded};
-use crate::records::NameRecord;
 use crate::topology::{Provider, Topology};
 
 /// A change of topology that was refused; nothing was changed.
@@ -242,189 +243,6 @@ impl<'index> Writer<'index> {
         self.index.by_uuid.remove(&uuid);
         self.index.by_name.remove(&name);
         self.note(row);
-        Ok(())
-    }
-
-    /// Replaces all inventories of a provider, at once and as one change; returns the new generation.
-    ///
-    /// # Errors
-    /// An unknown provider or class, a field out of bounds, another generation than the one given, or the removal of an
-    /// inventory in use.
-    pub fn set_inventories(
-        &mut self,
-        row: Row,
-        generation: Option<u64>,
-        inventories: Vec<(ClassId, Inventory)>,
-    ) -> Result<u64, TopologyError> {
-        let rewrite = Rewrite { row, generation, inventories };
-        self.check(&rewrite)?;
-        let (ledger, classes) = (&self.index.ledger, self.topology.classes.len());
-        let generation = ledger.rewrite_then(&rewrite, classes, || {
-            ledger.set_changed_at(row, self.now);
-            let written = || [StateChange::inventories(&rewrite), StateChange::Counted(row)];
-            self.recording.record(|| self.unrecorded.take_and(&self.topology, written()));
-        })?;
-        self.inventories_written(&rewrite);
-        Ok(generation)
-    }
-
-    /// Records what was prepared, and other changes with it.
-    pub(crate) fn record(&mut self, others: impl FnOnce() -> Vec<StateChange>) {
-        self.recording.record(|| self.unrecorded.take_and(&self.topology, others()));
-    }
-
-    /// Whether everything the rewrite names is known and keeps the rules.
-    pub(crate) fn check(&self, rewrite: &Rewrite) -> Result<(), TopologyError> {
-        self.known(rewrite.row)?;
-        for (class, inventory) in &rewrite.inventories {
-            self.known_class(*class)?;
-            inventory.validate()?;
-        }
-        Ok(())
-    }
-
-    /// The ledger has taken in the rewrite.
-    pub(crate) fn inventories_written(&mut self, rewrite: &Rewrite) {
-        let row = rewrite.row;
-        let present: Vec<ClassId> = rewrite.inventories.iter().map(|(class, _)| *class).collect();
-        self.topology.set_classes(row, &present);
-        self.note(row);
-        if row.index() < self.published_rows {
-            self.index.journal().push(row, true); // it holds from now on, however long this batch takes
-        }
-    }
-
-    /// Puts, replaces or (with `None`) removes an inventory, at once.
-    ///
-    /// # Errors
-    /// An unknown provider or class, a field out of bounds, or the removal of an inventory in use.
-    pub fn set_inventory(
-        &mut self,
-        row: Row,
-        class: ClassId,
-        inventory: Option<&Inventory>,
-    ) -> Result<(), TopologyError> {
-        self.known(row)?;
-        self.known_class(class)?;
-        inventory.map_or(Ok(()), Inventory::validate)?;
-        let after = self.recording.is_on().then(|| self.inventories_with(row, class, inventory));
-        self.index.ledger.set_inventory_then(row, class, inventory, || {
-            let written = || after.map(|inventories| StateChange::Inventories(row, inventories));
-            self.recording.record(|| self.unrecorded.take_and(&self.topology, written()));
-        })?;
-        self.topology.set_class(row, class, inventory.is_some());
-        self.count(row);
-        if row.index() < self.published_rows {
-            self.index.journal().push(row, true); // it holds from now on, however long this batch takes
-        }
-        Ok(())
-    }
-
-    /// All inventories of the provider after one of them was put or removed. Only writers change them.
-    fn inventories_with(
-        &self,
-        row: Row,
-        class: ClassId,
-        inventory: Option<&Inventory>,
-    ) -> Vec<(ClassId, Inventory)> {
-        let (_, mut inventories) = self.index.inventories(row);
-        inventories.retain(|(other, _)| *other != class);
-        let place = inventories.partition_point(|(other, _)| *other < class);
-        inventories.splice(place..place, inventory.map(|&inventory| (class, inventory)));
-        inventories
-    }
-
-    /// The number of the resource class called `name`, which is added if it is new.
-    ///
-    /// # Errors
-    /// A full index.
-    pub fn resource_class(&mut self, name: &str) -> Result<ClassId, TopologyError> {
-        if let Some(class) = self.topology.class(name) {
-            return Ok(class);
-        }
-        if self.topology.classes.len() >= Ledger::MAX_CLASSES {
-            return Err(TopologyError::Full { what: "resource classes", limit: Ledger::MAX_CLASSES });
-        }
-        Arc::make_mut(&mut self.topology.classes).intern(name, self.now);
-        self.topology.with_class.push(Members::default());
-        let class = self.topology.class(name).expect("added just now");
-        self.unrecorded.class(class);
-        Ok(class)
-    }
-
-    /// The number of the trait called `name`, which is added if it is new.
-    pub fn trait_named(&mut self, name: &str) -> TraitId {
-        if let Some(known) = self.topology.find_trait(name) {
-            return known;
-        }
-        self.topology.with_trait.push(Members::default());
-        let id = TraitId(Arc::make_mut(&mut self.topology.traits).intern(name, self.now));
-        self.unrecorded.of_trait(id);
-        id
-    }
-
-    /// Gives a resource class another name.
-    ///
-    /// # Errors
-    /// An unknown class, or a name that another class has.
-    pub fn rename_class(&mut self, class: ClassId, name: &str) -> Result<(), TopologyError> {
-        self.known_class(class)?;
-        match self.topology.class(name) {
-            Some(same) if same == class => Ok(()),
-            Some(_) => Err(TopologyError::NameTaken(name.to_owned())),
-            None => {
-                Arc::make_mut(&mut self.topology.classes).rename(class.0.into(), name, self.now);
-                self.unrecorded.class(class);
-                Ok(())
-            }
-        }
-    }
-
-    /// Removes a resource class; its number is not used again.
-    ///
-    /// # Errors
-    /// An unknown class, or one that some provider has an inventory of.
-    pub fn remove_class(&mut self, class: ClassId) -> Result<(), TopologyError> {
-        self.known_class(class)?;
-        if self.topology.with_class(class).is_some_and(|members| !members.rows().is_empty()) {
-            return Err(TopologyError::ClassInUse(class));
-        }
-        Arc::make_mut(&mut self.topology.classes).remove(class.0.into());
-        self.unrecorded.class(class);
-        Ok(())
-    }
-
-    /// Removes a trait; its number is not used again.
-    ///
-    /// # Errors
-    /// An unknown trait, or one that some provider has.
-    pub fn remove_trait(&mut self, id: TraitId) -> Result<(), TopologyError> {
-        self.known_trait(id)?;
-        if self.topology.rows_with_trait(id).is_some_and(|rows| !rows.is_empty()) {
-            return Err(TopologyError::TraitInUse(id));
-        }
-        Arc::make_mut(&mut self.topology.traits).remove(id.0);
-        self.unrecorded.of_trait(id);
-        Ok(())
-    }
-
-    /// Puts back a class with the number that it had; fails with its name if another class has that.
-    pub(crate) fn put_back_class(&mut self, id: ClassId, record: NameRecord) -> Result<(), Arc<str>> {
-        if self.topology.class(&record.name).is_some_and(|other| other != id) {
-            return Err(record.name);
-        }
-        Arc::make_mut(&mut self.topology.classes).put_back(id.0.into(), record);
-        self.topology.with_class.resize(self.topology.classes.len(), Members::default());
-        Ok(())
-    }
-
-    /// Puts back a trait with the number that it had; fails with its name if another trait has that.
-    pub(crate) fn put_back_trait(&mut self, id: TraitId, record: NameRecord) -> Result<(), Arc<str>> {
-        if self.topology.find_trait(&record.name).is_some_and(|other| other != id) {
-            return Err(record.name);
-        }
-        Arc::make_mut(&mut self.topology.traits).put_back(id.0, record);
-        self.topology.with_trait.resize(self.topology.traits.len(), Members::default());
         Ok(())
     }
 

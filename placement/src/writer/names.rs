@@ -1,0 +1,105 @@
+//! Resource classes and traits: names that get numbers.
+
+use std::sync::Arc;
+
+use super::{TopologyError, Writer};
+use crate::ids::{ClassId, TraitId};
+use crate::ledger::Ledger;
+use crate::members::Members;
+use crate::records::NameRecord;
+
+impl Writer<'_> {
+    /// The number of the resource class called `name`, which is added if it is new.
+    ///
+    /// # Errors
+    /// A full index.
+    pub fn resource_class(&mut self, name: &str) -> Result<ClassId, TopologyError> {
+        if let Some(class) = self.topology.class(name) {
+            return Ok(class);
+        }
+        if self.topology.classes.len() >= Ledger::MAX_CLASSES {
+            return Err(TopologyError::Full { what: "resource classes", limit: Ledger::MAX_CLASSES });
+        }
+        Arc::make_mut(&mut self.topology.classes).intern(name, self.now);
+        self.topology.with_class.push(Members::default());
+        let class = self.topology.class(name).expect("added just now");
+        self.unrecorded.class(class);
+        Ok(class)
+    }
+
+    /// The number of the trait called `name`, which is added if it is new.
+    pub fn trait_named(&mut self, name: &str) -> TraitId {
+        if let Some(known) = self.topology.find_trait(name) {
+            return known;
+        }
+        self.topology.with_trait.push(Members::default());
+        let id = TraitId(Arc::make_mut(&mut self.topology.traits).intern(name, self.now));
+        self.unrecorded.of_trait(id);
+        id
+    }
+
+    /// Gives a resource class another name.
+    ///
+    /// # Errors
+    /// An unknown class, or a name that another class has.
+    pub fn rename_class(&mut self, class: ClassId, name: &str) -> Result<(), TopologyError> {
+        self.known_class(class)?;
+        match self.topology.class(name) {
+            Some(same) if same == class => Ok(()),
+            Some(_) => Err(TopologyError::NameTaken(name.to_owned())),
+            None => {
+                Arc::make_mut(&mut self.topology.classes).rename(class.0.into(), name, self.now);
+                self.unrecorded.class(class);
+                Ok(())
+            }
+        }
+    }
+
+    /// Removes a resource class; its number is not used again.
+    ///
+    /// # Errors
+    /// An unknown class, or one that some provider has an inventory of.
+    pub fn remove_class(&mut self, class: ClassId) -> Result<(), TopologyError> {
+        self.known_class(class)?;
+        if self.topology.with_class(class).is_some_and(|members| !members.rows().is_empty()) {
+            return Err(TopologyError::ClassInUse(class));
+        }
+        Arc::make_mut(&mut self.topology.classes).remove(class.0.into());
+        self.unrecorded.class(class);
+        Ok(())
+    }
+
+    /// Removes a trait; its number is not used again.
+    ///
+    /// # Errors
+    /// An unknown trait, or one that some provider has.
+    pub fn remove_trait(&mut self, id: TraitId) -> Result<(), TopologyError> {
+        self.known_trait(id)?;
+        if self.topology.rows_with_trait(id).is_some_and(|rows| !rows.is_empty()) {
+            return Err(TopologyError::TraitInUse(id));
+        }
+        Arc::make_mut(&mut self.topology.traits).remove(id.0);
+        self.unrecorded.of_trait(id);
+        Ok(())
+    }
+
+    /// Puts back a class with the number that it had; fails with its name if another class has that.
+    pub(crate) fn put_back_class(&mut self, id: ClassId, record: NameRecord) -> Result<(), Arc<str>> {
+        if self.topology.class(&record.name).is_some_and(|other| other != id) {
+            return Err(record.name);
+        }
+        Arc::make_mut(&mut self.topology.classes).put_back(id.0.into(), record);
+        self.topology.with_class.resize(self.topology.classes.len(), Members::default());
+        Ok(())
+    }
+
+    /// Puts back a trait with the number that it had; fails with its name if another trait has that.
+    pub(crate) fn put_back_trait(&mut self, id: TraitId, record: NameRecord) -> Result<(), Arc<str>> {
+        if self.topology.find_trait(&record.name).is_some_and(|other| other != id) {
+            return Err(record.name);
+        }
+        Arc::make_mut(&mut self.topology.traits).put_back(id.0, record);
+        self.topology.with_trait.resize(self.topology.traits.len(), Members::default());
+        Ok(())
+    }
+}
