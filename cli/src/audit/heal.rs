@@ -68,16 +68,16 @@ pub(super) fn heal(
     fleet: &Fleet,
     findings: &Findings,
     wish: &Wish<'_>,
-) -> Result<Vec<Step>> {
+) -> Vec<Step> {
     let mut steps = Vec::new();
     if wish.kinds.contains(&Heal::Leaked) {
         for leaked in findings.leaked.iter().flatten() {
             let what = format!("delete the allocations of consumer {}", leaked.consumer);
-            steps.push(Step { what, outcome: remove(healer, leaked, wish)? });
+            steps.push(Step { what, outcome: settled(remove(healer, leaked, wish)) });
         }
     }
     if wish.kinds.contains(&Heal::OverCapacity) {
-        raise_ratios(healer, fleet, findings, wish, &mut steps)?;
+        raise_ratios(healer, fleet, findings, wish, &mut steps);
     }
     if wish.kinds.contains(&Heal::Usage) {
         for usage in &findings.usage {
@@ -86,7 +86,12 @@ pub(super) fn heal(
             steps.push(Step { what, outcome: Outcome::Impossible(how.to_owned()) });
         }
     }
-    Ok(steps)
+    steps
+}
+
+/// One change that failed is told beside those that were made.
+fn settled(outcome: Result<Outcome>) -> Outcome {
+    outcome.unwrap_or_else(|error| Outcome::Refused(format!("{error:#}")))
 }
 
 fn remove(healer: &mut dyn Healer, leaked: &Leaked, wish: &Wish<'_>) -> Result<Outcome> {
@@ -112,7 +117,7 @@ fn raise_ratios(
     findings: &Findings,
     wish: &Wish<'_>,
     steps: &mut Vec<Step>,
-) -> Result<()> {
+) {
     for over in &findings.over_capacity {
         for excess in &over.classes {
             let found = fleet.providers[&over.provider].inventories[&excess.class];
@@ -124,7 +129,7 @@ fn raise_ratios(
                 }
                 Some(ratio) => {
                     let outcome = if wish.write {
-                        healer.set_ratio(over.provider, class, &found, ratio)?
+                        settled(healer.set_ratio(over.provider, class, &found, ratio))
                     } else {
                         Outcome::WouldBeDone
                     };
@@ -137,7 +142,6 @@ fn raise_ratios(
             steps.push(Step { what, outcome });
         }
     }
-    Ok(())
 }
 
 /// The smallest ratio of four decimals with which what is used fits.

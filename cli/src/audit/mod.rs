@@ -35,7 +35,7 @@ Examples:
   openstack server list --all-projects --limit -1 -c ID -f value > instances
   berth audit --url http://placement:8778 --token $TOKEN --instances instances
   berth audit --data /var/lib/berth --instances instances --json          the folder of a service that does not run
-  berth audit --url http://placement:8778 --instances instances --heal leaked --write
+  berth audit --url http://placement:8778 --instances instances --migrations migrations --heal leaked --write
 
 Take the list of instances after a look at the migrations that run: they hold allocations under UUIDs of their own, see
 --migrations and docs/operations.md. Exit codes: 0 nothing found, 4 something found, 1 failed, 2 wrong usage.")]
@@ -52,7 +52,7 @@ pub(crate) struct Audit {
     /// The UUIDs of all instances there are, one a line; - for standard input
     #[arg(long, value_name = "FILE")]
     instances: Option<PathBuf>,
-    /// The UUIDs of all migrations that have not ended, one a line; without, consumers of type MIGRATION are not judged
+    /// The UUIDs of all migrations that have not ended, one a line; without, only consumers of type MIGRATION are not judged, and nothing is healed as leaked
     #[arg(long, value_name = "FILE", requires = "instances")]
     migrations: Option<PathBuf>,
     /// Mend this, too (may be repeated); without --write, only say what would be done
@@ -81,6 +81,17 @@ impl Audit {
         if self.heal.contains(&Heal::Leaked) && self.instances.is_none() {
             bail!("--heal leaked: --instances has to say who exists");
         }
+        if self.heal.contains(&Heal::Leaked) && self.migrations.is_none() {
+            // Nova does not tell Placement which consumers are migrations: without the list, each would be leaked.
+            bail!(
+                "--heal leaked: --migrations has to say which migrations have not ended; an empty file if none"
+            );
+        }
+        if self.write && self.heal.contains(&Heal::Leaked) && self.heal.contains(&Heal::OverCapacity) {
+            bail!(
+                "--heal over-capacity: heal leaked consumers first and look again: that may leave nothing over capacity"
+            );
+        }
         let known = self.known()?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
         let wish = Wish { kinds: &self.heal, before: now.saturating_sub(self.older_than), write: self.write };
@@ -89,7 +100,7 @@ impl Audit {
                 let mut offline = Offline::open(folder, now)?;
                 let fleet = offline.fleet();
                 let findings = look(&fleet, known.as_ref());
-                let steps = heal::heal(&mut offline, &fleet, &findings, &wish)?;
+                let steps = heal::heal(&mut offline, &fleet, &findings, &wish);
                 if let Some(aside) = offline.write()? {
                     eprintln!("The store before is now {}", aside.display());
                 }
@@ -98,7 +109,7 @@ impl Audit {
             None => {
                 let mut online = Online::new(&self.url.clone().unwrap_or_default(), self.token())?;
                 let (fleet, findings) = look_online(&online, known.as_ref())?;
-                let steps = heal::heal(&mut online, &fleet, &findings, &wish)?;
+                let steps = heal::heal(&mut online, &fleet, &findings, &wish);
                 (findings, steps)
             }
         };

@@ -32,6 +32,7 @@ pub(super) fn backup(folder: &Path, file: &Path) -> Result<Ending> {
     let digest = match DataDir::open_existing(folder) {
         Ok(data) => {
             let index = load(&data)?;
+            drop(data); // a service may start meanwhile
             write_whole(file, |out| write_index(out, &index))?
         }
         Err(DataError::InUse { .. }) => write_whole(file, |out| {
@@ -118,8 +119,7 @@ fn write_and_read(
 ) -> Result<(Summary, String)> {
     let named = || file.display().to_string();
     let mut options = OpenOptions::new();
-    let opened =
-        options.write(true).create(true).truncate(true).mode(0o600).open(file).with_context(named)?;
+    let opened = options.write(true).create_new(true).mode(0o600).open(file).with_context(named)?;
     let mut out = BufWriter::with_capacity(1 << 16, opened);
     write(&mut out)?;
     let written = out.into_inner().map_err(io::IntoInnerError::into_error).with_context(named)?;

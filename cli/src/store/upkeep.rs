@@ -42,12 +42,15 @@ fn told(damages: &[Damage]) -> String {
 pub(super) fn repair(folder: &Path, write: bool) -> Result<Ending> {
     quietly();
     let data = DataDir::open_existing(folder)?;
-    if let Ok(inspection) = data.inspect() {
-        output::print(&format!(
-            "The store is whole, there is nothing to repair.\ndigest {}\n",
-            inspection.digest
-        ))?;
-        return Ok(Ending::Complete);
+    match data.inspect() {
+        Ok(inspection) => {
+            let whole = "The store is whole, there is nothing to repair.";
+            output::print(&format!("{whole}\ndigest {}\n", inspection.digest))?;
+            return Ok(Ending::Complete);
+        }
+        // A store that cannot be read for the moment is not damaged.
+        Err(error) if !error.is_damage() => return Err(error.into()),
+        Err(_) => {}
     }
     let repair = data.repair()?;
     let mut text = String::new();
@@ -58,7 +61,7 @@ pub(super) fn repair(folder: &Path, write: bool) -> Result<Ending> {
         writeln!(text, "{note}")?;
     }
     writeln!(text, "What is left:\n{}digest               {}", repair.summary, repair.digest)?;
-    if repair.summary.providers == 0 && !repair.damages.is_empty() {
+    if repair.summary.providers == 0 {
         output::print(&text)?;
         bail!("{}: nothing can be saved; only a backup helps", folder.display());
     }

@@ -55,7 +55,8 @@ fn leaked_allocations_are_found_and_deleted() {
     fill(&serving);
     fs::write(place.join("instances"), format!("{ALIVE}\n\n")).unwrap();
     let url = format!("http://{}", serving.address);
-    let audit = format!("audit --url {url} --instances instances");
+    fs::write(place.join("migrations"), "").unwrap();
+    let audit = format!("audit --url {url} --instances instances --migrations migrations");
     let output = run(place, audit.split(' '));
     let text = stdout(&output);
     assert_eq!(output.status.code(), Some(4), "{text}{}", stderr(&output));
@@ -116,6 +117,8 @@ fn what_is_wrong_with_the_arguments_is_said() {
     assert!(said("audit --data data --instances none").contains("no instances at all"));
     assert!(said("audit --data nowhere").contains("nowhere"));
     assert!(said("audit --data data --heal leaked").contains("--instances has to say"));
+    let unsafe_heal = said("audit --data data --instances instances --heal leaked");
+    assert!(unsafe_heal.contains("--migrations has to say"), "{unsafe_heal}");
     assert!(said("audit --url http://127.0.0.1:1").contains("http://127.0.0.1:1"));
     fail(place, 2, "audit");
     fail(place, 2, "audit --data data --write");

@@ -23,6 +23,9 @@ const LOCK: &str = "lock";
 /// Where releases before the store kept the state. It is read when there is no store yet.
 const OLD_STATE: &str = "state.jsonl";
 
+/// What it is called when a store has taken its place.
+const OLD_STATE_ASIDE: &str = "state.jsonl.replaced";
+
 /// A folder with one state, held by one process.
 #[derive(Debug)]
 pub struct DataDir {
@@ -231,8 +234,13 @@ impl DataDir {
     pub(super) fn replace_store(&self, with: &Path) -> Result<(), DataError> {
         let path = self.folder.join(STORE);
         fs::rename(with, &path).map_err(at(&path))?;
-        remove_if_there(&self.folder.join(OLD_STATE))?;
-        sync(&self.folder)
+        sync(&self.folder)?;
+        if self.has(OLD_STATE)? {
+            let old = self.folder.join(OLD_STATE);
+            fs::rename(&old, self.folder.join(OLD_STATE_ASIDE)).map_err(at(&old))?;
+            sync(&self.folder)?;
+        }
+        Ok(())
     }
 
     pub(super) fn has(&self, file: &str) -> Result<bool, DataError> {
@@ -251,7 +259,7 @@ impl Drop for DataDir {
 /// What a store keeps. Nothing is written.
 pub(super) fn look_at(path: &Path) -> Result<Option<Loaded>, DataError> {
     let overlay = Overlay::over(path).map_err(at(path))?;
-    guarded(path, || Ok(read(EmbeddedStore::on(overlay).map_err(unopened(path))?, path)?.1))
+    guarded(path, || Ok(read(EmbeddedStore::over(overlay).map_err(unopened(path))?, path)?.1))
 }
 
 /// What a store keeps, in the format of this release.

@@ -82,6 +82,14 @@ impl EmbeddedStore {
     /// As [`Self::open`].
     pub fn on(backend: impl StorageBackend) -> Result<Self, OpenError> {
         bring_down(&backend).map_err(redb::Error::from)?;
+        Self::over(backend)
+    }
+
+    /// A store on something that nobody will rely on: to look at what is in it.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub(super) fn over(backend: impl StorageBackend) -> Result<Self, OpenError> {
         Self::with_database(builder().create_with_backend(backend).map_err(redb::Error::from)?)
     }
 
