@@ -172,11 +172,8 @@ impl Ledger {
         }
         // Either this writer sees a claim's room and its count, or that claim sees the odd sequence: see reserve.
         fence(Ordering::SeqCst);
-        let outcome = change();
-        for head in &heads {
-            head.sequence.fetch_add(1, Ordering::Release);
-        }
-        outcome
+        let _closed = Closed(&heads);
+        change()
     }
 
     fn check_generation(&self, rewrite: &Rewrite) -> Result<(), InventoryError> {
@@ -260,6 +257,17 @@ impl Ledger {
         self.records[class.index()].get_or_init(Segmented::new).get_or_grow(row.index());
         if class.index() >= head.accounts.len() {
             self.others[class.index()].get_or_init(Segmented::new).get_or_grow(row.index());
+        }
+    }
+}
+
+/// Rows whose sequences are odd; even again when this is dropped.
+struct Closed<'a>(&'a [&'a Head]);
+
+impl Drop for Closed<'_> {
+    fn drop(&mut self) {
+        for head in self.0 {
+            head.sequence.fetch_add(1, Ordering::Release);
         }
     }
 }

@@ -209,6 +209,17 @@ impl DataDir {
             }
             self.save(&old.unwrap_or_else(Index::with_holders))?;
         }
+        self.open_again()
+    }
+
+    /// The store that is there, and the index it keeps.
+    ///
+    /// # Errors
+    /// As [`Self::open_for_service`], or a store that is not there any more.
+    pub(super) fn open_again(&self) -> Result<(EmbeddedStore, Loaded), DataError> {
+        if !self.has(STORE)? {
+            return Err(DataError::NoStore(self.folder.clone()));
+        }
         let (store, loaded) = self.open_store()?;
         let path = self.folder.join(STORE);
         Ok((store, loaded.ok_or(DataError::Empty(path))?))

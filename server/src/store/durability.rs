@@ -75,8 +75,13 @@ impl Durability {
     }
 
     async fn wait(&self, needed: u64) -> Result<(), Arc<str>> {
-        if self.progress.borrow().reached() >= needed {
-            return Ok(());
+        match &*self.progress.borrow() {
+            // What is not on disk by now is taken back, also from those who did not wait for it.
+            Progress::Failed(reached, reason) if *reached < self.queue.begun() => {
+                return Err(Arc::clone(reason));
+            }
+            progress if progress.reached() >= needed => return Ok(()),
+            _ => {}
         }
         let settles = |progress: &Progress| progress.is_failed() || progress.reached() >= needed;
         match self.progress.clone().wait_for(settles).await.as_deref() {

@@ -72,9 +72,8 @@ impl Encoder {
         put(out, Key::CountDelta(self.deltas.end), &counts(counted, index));
         self.deltas.end += 1;
         let block = self.next_block;
-        let topology = index.topology();
-        let rows = (block * BLOCK..(block + 1) * BLOCK).map(Row);
-        let rows = rows.filter(|&row| topology.provider(row).is_some());
+        // All rows: a provider that is gone by now may be back, if its removal is not in this commit and the next one fails.
+        let rows = (block * BLOCK..self.rows.min((block + 1) * BLOCK)).map(Row);
         put(out, Key::CountBlock(block), &counts(rows, index));
         self.next_block += 1;
         if self.next_block * BLOCK >= self.rows {
@@ -164,5 +163,32 @@ impl Encoding<'_> {
         put(&mut self.out, Key::Owner(number), &record::owner(owner));
         self.encoder.know_owner(Arc::clone(owner), number);
         number
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use berth_placement::{ClassId, Inventory};
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// Its removal may be taken back when the next commit fails.
+    #[test]
+    fn the_count_of_a_provider_outlives_a_removal_that_is_not_committed() {
+        let index = Index::with_holders();
+        let mut writer = index.write();
+        let row = writer.add_provider(Uuid::from_u128(1), "host", None).unwrap();
+        drop(writer);
+        for total in 1..8 {
+            let inventories = vec![(ClassId::VCPU, Inventory::of(total))];
+            index.write().set_inventories(row, None, inventories).unwrap();
+        }
+        let state: Vec<StateChange> = index.snapshot().changes().collect();
+        index.write().remove_provider(row).unwrap();
+        let changes = Encoder::default().encode(state, &index);
+        let block = changes[&Key::CountBlock(0).bytes()].as_ref().unwrap();
+        let counts = record::read_counts(block).unwrap();
+        assert!(counts.iter().any(|&(of, generation, _)| of == row && generation >= 7), "{counts:?}");
     }
 }

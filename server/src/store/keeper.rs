@@ -156,7 +156,8 @@ impl Keeping {
             let index = Arc::clone(&self.service.epoch().index);
             self.service.enter(Epoch { index, access: Access::Down(reason.as_str().into()) });
             committer.fail(&reason);
-            drop(committer);
+            // A store that panicked may panic once more.
+            drop(catch_unwind(AssertUnwindSafe(|| drop(committer))));
             match self.begin_again() {
                 Some(next) => committer = next,
                 None => return,
@@ -168,7 +169,8 @@ impl Keeping {
     fn begin_again(&self) -> Option<Committer> {
         let (mut pause, longest) = PAUSE;
         while !self.stop.pause(pause) {
-            match self.try_again() {
+            let outcome = catch_unwind(AssertUnwindSafe(|| self.try_again()));
+            match outcome.unwrap_or_else(|_| Err("the store panicked".to_owned())) {
                 Ok((epoch, committer)) => {
                     self.service.enter(epoch);
                     tracing::info!("the store works again");
@@ -182,7 +184,7 @@ impl Keeping {
     }
 
     fn try_again(&self) -> Result<(Epoch, Committer), String> {
-        let (store, loaded) = self.folder.open_for_service().map_err(|error| error.to_string())?;
+        let (store, loaded) = self.folder.open_again().map_err(|error| error.to_string())?;
         if let Err(error) = probe(&store) {
             let reason = error.to_string();
             let access = Access::ReadOnly(reason.as_str().into());
