@@ -5,6 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use berth_server::migrate::Summary;
 
 /// Prints to standard output; a closed pipe is an error, not a panic.
 pub(crate) fn print(text: &str) -> Result<()> {
@@ -34,4 +35,9 @@ pub(crate) fn write_file(path: &Path, contents: &str) -> Result<()> {
     file.write_all(contents.as_bytes())
         .and_then(|()| file.flush())
         .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// How much there is of everything, and the digest of it.
+pub(crate) fn told((summary, digest): &(Summary, String)) -> String {
+    format!("{summary}digest               {digest}\n")
 }

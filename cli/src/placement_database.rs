@@ -89,7 +89,7 @@ impl ImportPlacement {
         if let Some(data) = &self.data {
             save(data, self.replace, &index)?;
         }
-        output::print(&told(&after))?;
+        output::print(&output::told(&after))?;
         Ok(Ending::Complete)
     }
 }
@@ -107,7 +107,7 @@ impl ExportPlacement {
         let place =
             || self.output.as_ref().map_or("standard output".into(), |file| file.display().to_string());
         written.and_then(|()| out.flush()).with_context(|| format!("cannot write to {}", place()))?;
-        eprint!("{}", told(&digest(&snapshot.records().collect::<Vec<_>>())));
+        eprint!("{}", output::told(&digest(&snapshot.records().collect::<Vec<_>>())));
         Ok(Ending::Complete)
     }
 }
@@ -133,8 +133,4 @@ fn digest<'a>(records: impl IntoIterator<Item = &'a Record>) -> (Summary, String
     let mut digest = Digest::default();
     records.into_iter().for_each(|record| digest.add(record));
     digest.finish()
-}
-
-fn told((summary, digest): &(Summary, String)) -> String {
-    format!("{summary}digest               {digest}\n")
 }

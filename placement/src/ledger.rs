@@ -250,11 +250,6 @@ impl Ledger {
         self.heads.get_or_grow(row.index()).generation.store(generation, Ordering::Release);
     }
 
-    /// Raises the generation of a provider that nobody else knows yet.
-    pub(crate) fn raise_generation(&self, row: Row, generation: u64) {
-        self.heads.get_or_grow(row.index()).generation.fetch_max(generation, Ordering::AcqRel);
-    }
-
     /// Takes the allocations' room, whether it is there or not. The inventories have to exist.
     pub(crate) fn take_unasked(&self, allocations: &[Allocation]) {
         for &Allocation { row, class, amount } in allocations {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use rustc_hash::FxHashMap;
 use uuid::Uuid;
 
 use crate::consumers::{Consumer, ConsumerId, Owner};
@@ -63,14 +64,14 @@ pub struct Rebuild<'index> {
     writer: Writer<'index>,
     /// Providers that came before their parents.
     orphans: Vec<(Row, Row)>,
-    counted: Vec<(Row, u64, Timestamp)>,
+    counted: FxHashMap<Row, (u64, Timestamp)>,
 }
 
 impl Index {
     /// Starts to make an empty index what another one was.
     #[must_use]
     pub fn rebuild(&self) -> Rebuild<'_> {
-        Rebuild { index: self, writer: self.write(), orphans: Vec::new(), counted: Vec::new() }
+        Rebuild { index: self, writer: self.write(), orphans: Vec::new(), counted: FxHashMap::default() }
     }
 
     /// Puts back a consumer with what it holds, also where that is more than the capacity, as it can be after an
@@ -153,10 +154,6 @@ impl Rebuild<'_> {
         row: Row,
         inventories: Vec<(ClassId, Inventory)>,
     ) -> Result<(), RebuildError> {
-        // Setting none where there are none would count as a change.
-        if inventories.is_empty() {
-            return Ok(());
-        }
         let outcome = self.writer.set_inventories(row, None, inventories);
         outcome.map(|_| ()).map_err(|error| RebuildError::Provider { row, error })
     }
@@ -176,7 +173,8 @@ impl Rebuild<'_> {
     /// Puts back how often a provider was changed, and when the last time. Of several such, the largest numbers count; one
     /// of a provider that is not there does not.
     pub fn counted(&mut self, row: Row, generation: u64, changed_at: Timestamp) {
-        self.counted.push((row, generation, changed_at));
+        let (highest, latest) = self.counted.entry(row).or_default();
+        (*highest, *latest) = ((*highest).max(generation), (*latest).max(changed_at));
     }
 
     /// Publishes what was put back.
@@ -191,11 +189,11 @@ impl Rebuild<'_> {
         let index = self.index;
         drop(self.writer);
         let topology = index.topology();
-        for (row, generation, changed_at) in self.counted {
-            if topology.provider(row).is_some() {
-                index.ledger.raise_generation(row, generation);
-                index.ledger.set_changed_at(row, changed_at);
-            }
+        for (row, _) in topology.providers() {
+            // Putting it back counted changes that were none.
+            let (generation, changed_at) = self.counted.get(&row).copied().unwrap_or_default();
+            index.ledger.set_generation(row, generation);
+            index.ledger.set_changed_at(row, changed_at);
         }
         Ok(())
     }

@@ -155,6 +155,28 @@ fn a_rewrite_never_overlooks_a_claim() {
     });
 }
 
+/// A rewrite answers with the generation that it made itself. If a release could be counted in that, who was answered would
+/// take it for seen.
+#[test]
+fn a_rewrite_tells_the_very_next_generation() {
+    model(|| {
+        let ledger = ledger(&[(CPU, 4)]);
+        ledger.reserve(&[take(CPU, 2)]).unwrap();
+        let before = ledger.generation(HOST);
+        let rewrite =
+            Rewrite { row: HOST, generation: Some(before), inventories: vec![(CPU, Inventory::of(3))] };
+        let (writer, releaser) = (ledger.clone(), ledger.clone());
+        let told: Vec<Option<u64>> = race(vec![
+            Box::new(move || writer.rewrite(&rewrite, 1).ok()),
+            Box::new(move || {
+                releaser.release(&[take(CPU, 2)]);
+                None
+            }),
+        ]);
+        assert!(told[0].is_none_or(|told| told == before + 1), "{told:?} after {before}");
+    });
+}
+
 /// A reader that sees a journal entry sees the change it is about; two writers never cover each other's entries.
 #[test]
 fn a_journal_entry_follows_its_change() {

@@ -18,7 +18,7 @@ pub(super) fn dump(folder: &Path, file: Option<&Path>) -> Result<Ending> {
     let index = load(&DataDir::open_existing(folder)?)?;
     match file {
         Some(file) => {
-            output::print(&told(&write_whole(file, |out| write_index(out, &index))?))?;
+            output::print(&output::told(&write_whole(file, |out| write_index(out, &index))?))?;
         }
         None => {
             write_index(&mut BufWriter::new(stdout().lock()), &index)
@@ -40,7 +40,7 @@ pub(super) fn backup(folder: &Path, file: &Path) -> Result<Ending> {
         })?,
         Err(error) => return Err(error.into()),
     };
-    output::print(&told(&digest))?;
+    output::print(&output::told(&digest))?;
     Ok(Ending::Complete)
 }
 
@@ -63,7 +63,7 @@ pub(super) fn restore(file: &Path, folder: &Path, replace: bool) -> Result<Endin
         bail!("{}: there is a state already; --replace puts this one in its place", folder.display());
     }
     let aside = data.replace(&index, &time()?)?;
-    let mut text = told(&expected);
+    let mut text = output::told(&expected);
     if let Some(aside) = aside {
         text += &format!("The store before is now {}\n", aside.display());
     }
@@ -118,6 +118,11 @@ fn write_and_read(
     write: impl FnOnce(&mut BufWriter<File>) -> Result<()>,
 ) -> Result<(Summary, String)> {
     let named = || file.display().to_string();
+    // What a backup that was killed has left; never through a link that somebody else made there.
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error).with_context(named),
+        _ => {}
+    }
     let mut options = OpenOptions::new();
     let opened = options.write(true).create_new(true).mode(0o600).open(file).with_context(named)?;
     let mut out = BufWriter::with_capacity(1 << 16, opened);
@@ -131,8 +136,4 @@ fn write_and_read(
         digest.add(&record.with_context(named)?);
     }
     Ok(digest.finish())
-}
-
-fn told((summary, digest): &(Summary, String)) -> String {
-    format!("{summary}digest               {digest}\n")
 }

@@ -123,11 +123,27 @@ impl Ledger {
         self.with_rows_closed(&[rewrite.row], || {
             self.check_generation(rewrite)?;
             self.check_removals(rewrite, classes, &[])?;
+            let generation = self.advance_generation(rewrite)?;
             self.store_all(rewrite, classes);
-            self.bump_generation(rewrite.row);
             written();
-            Ok(self.generation(rewrite.row))
+            Ok(generation)
         })
+    }
+
+    /// Counts the rewrite; returns the generation that it makes. One that expects a generation makes the very next: a release,
+    /// which waits for nobody, must not be counted in between unseen.
+    fn advance_generation(&self, rewrite: &Rewrite) -> Result<u64, InventoryError> {
+        let word = &self.heads.get_or_grow(rewrite.row.index()).generation;
+        let advanced = match rewrite.generation {
+            None => Ok(word.fetch_add(1, Ordering::AcqRel)),
+            Some(given) => word.compare_exchange(given, given + 1, Ordering::AcqRel, Ordering::Acquire),
+        };
+        let conflict = |found| InventoryError::Generation {
+            row: rewrite.row,
+            given: rewrite.generation.unwrap_or(found),
+            found,
+        };
+        advanced.map(|before| before + 1).map_err(conflict)
     }
 
     /// Replaces the inventories of several providers and shifts the use of accounts, as one change; counts a change of

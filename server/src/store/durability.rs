@@ -75,19 +75,24 @@ impl Durability {
     }
 
     async fn wait(&self, needed: u64) -> Result<(), Arc<str>> {
-        match &*self.progress.borrow() {
+        if let Some(verdict) = self.verdict(&self.progress.borrow(), needed) {
+            return verdict;
+        }
+        let settles = |progress: &Progress| self.verdict(progress, needed).is_some();
+        match self.progress.clone().wait_for(settles).await.as_deref() {
+            Ok(progress) => self.verdict(progress, needed).expect("it has settled"),
+            Err(_) => Err("the service has ended".into()),
+        }
+    }
+
+    /// Whether the changes below `needed` may be told; nothing as long as that is not known.
+    fn verdict(&self, progress: &Progress, needed: u64) -> Option<Result<(), Arc<str>>> {
+        match progress {
             // What is not on disk by now is taken back, also from those who did not wait for it.
             Progress::Failed(reached, reason) if *reached < self.queue.begun() => {
-                return Err(Arc::clone(reason));
+                Some(Err(Arc::clone(reason)))
             }
-            progress if progress.reached() >= needed => return Ok(()),
-            _ => {}
-        }
-        let settles = |progress: &Progress| progress.is_failed() || progress.reached() >= needed;
-        match self.progress.clone().wait_for(settles).await.as_deref() {
-            Ok(Progress::Failed(reached, reason)) if *reached < needed => Err(Arc::clone(reason)),
-            Ok(_) => Ok(()),
-            Err(_) => Err("the service has ended".into()),
+            progress => (progress.reached() >= needed).then_some(Ok(())),
         }
     }
 }

@@ -17,8 +17,11 @@ use redb::{Builder, Database, ReadableDatabase, ReadableTable, StorageBackend, T
 
 use super::unclosed::{bring_down, was_closed};
 
+/// The name of the table with the records.
+pub(super) const TABLE: &str = "records";
+
 /// Records by key. A value has a [`HEAD`] before it.
-const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
+const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new(TABLE);
 
 /// What is known of the store as a whole.
 const ABOUT: TableDefinition<'_, &str, u64> = TableDefinition::new("about");

@@ -11,12 +11,9 @@ use std::path::Path;
 
 use berth_placement::store::Revision;
 
-use super::embedded::entry;
+use super::embedded::{TABLE, entry};
 use super::pages::{Node, PageNumber, Pages, Pairs, table_root};
 use super::record::words;
-
-/// The name of the table with the records.
-const TABLE: &[u8] = b"records";
 
 /// What was read.
 pub(super) struct Salvage {
@@ -114,7 +111,8 @@ impl Tree {
         let (mut definition, mut is_whole) = (None, true);
         walk(pages, root, |_, leaf| match leaf {
             Some(pairs) => {
-                definition = definition.take().or(pairs.into_iter().find(|(name, _)| name == TABLE));
+                definition =
+                    definition.take().or(pairs.into_iter().find(|(name, _)| name == TABLE.as_bytes()));
             }
             None => is_whole = false,
         });

@@ -1,0 +1,14 @@
+//! What a process takes is measured from outside: here, where no other test gives back memory that would be taken again unseen.
+
+use berth_benches::memory::{Options, run};
+use berth_benches::suite::Goal;
+
+#[test]
+fn every_part_has_its_bytes() {
+    let options = Options { hosts: 2_000, vms: 20_000, goals: vec![Goal::Nova] };
+    let report = run(&options, Vec::new(), &mut |_| true).unwrap();
+    let bytes = |name: &str| report.rows.iter().find(|row| row.name == name).unwrap().p50;
+    assert!((200.0..20_000.0).contains(&bytes("memory/host")), "{report:?}");
+    assert!((60.0..2_000.0).contains(&bytes("memory/vm")), "{report:?}");
+    assert!(bytes("memory/peak") >= bytes("memory/process"), "{report:?}");
+}
