@@ -1,0 +1,19 @@
+//! Makes Rust of the protobuf files, without a protoc on the system.
+
+use std::error::Error;
+use std::path::Path;
+use std::{env, fs};
+
+use prost::Message;
+
+const FILES: [&str; 5] = ["placement", "scheduler", "fleet", "instances", "agents"];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-changed=proto");
+    let files = FILES.map(|name| format!("berth/v1/{name}.proto"));
+    let descriptors = protox::compile(&files, ["proto"])?;
+    let descriptor_file = Path::new(&env::var("OUT_DIR")?).join("berth.v1.bin");
+    fs::write(&descriptor_file, descriptors.encode_to_vec())?;
+    tonic_prost_build::configure().bytes(".berth.v1").compile_fds(descriptors)?;
+    Ok(())
+}

@@ -1,0 +1,14 @@
+//! The gRPC API of Berth.
+//!
+//! Everything here is generated from `proto/berth/v1`, which says what each field means.
+
+#![forbid(unsafe_code)]
+
+/// Version 1: messages, clients and servers.
+#[allow(clippy::all, missing_docs, unreachable_pub, unused_qualifications, reason = "generated")]
+pub mod v1 {
+    tonic::include_proto!("berth.v1");
+
+    /// All of it as a descriptor set, for server reflection.
+    pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/berth.v1.bin"));
+}
