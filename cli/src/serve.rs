@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use berth_server::store::Control;
 use berth_server::{
-    Auth, Cors, DataDir, DurabilityMode, DurabilityOptions, Keeper, Keystone, KeystoneSettings, Options,
+    Auth, Cors, DataDir, DurabilityMode, DurabilityOptions, FleetOptions, Keeper, Keystone, KeystoneSettings, Options,
     Policy, Secret, Server, Service, StartError, keep_freed_memory,
 };
 use clap::Args;
@@ -72,6 +72,7 @@ impl Serve {
             limits: settings.limits.limits(),
             candidates: settings.candidates.options(),
             public_url: settings.public_url.clone(),
+            fleet: FleetOptions::default(),
         };
         let (service, keeper) = load(&settings, options)?;
         let runtime = Builder::new_multi_thread().enable_all().build().context("cannot start the threads")?;

@@ -8,6 +8,7 @@
 
 mod auth;
 mod error;
+mod fleet;
 mod http;
 mod json;
 mod limits;
@@ -27,6 +28,7 @@ mod utc;
 
 pub use auth::{Auth, Identity, InvalidKeystone, Keystone, KeystoneSettings, Secret, Unauthenticated};
 pub use error::{Code, Failure};
+pub use fleet::FleetOptions;
 pub use http::cors::Cors;
 pub use limits::Limits;
 pub use memory::keep_freed_memory;

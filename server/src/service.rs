@@ -11,6 +11,7 @@ use berth_placement::candidates::Strategy;
 use berth_placement::{Index, Timestamp, TopologyError};
 
 use crate::auth::Auth;
+use crate::fleet::{Fleet, FleetOptions, State as FleetState};
 use crate::http::cors::Cors;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
@@ -33,6 +34,24 @@ pub struct Options {
     pub candidates: CandidateOptions,
     /// The URL by which clients reach the service, for `Location`; `http://` and the request's `Host` if not given.
     pub public_url: Option<String>,
+    /// How the fleet is looked after.
+    pub fleet: FleetOptions,
+}
+
+impl Options {
+    /// Whoever asks is believed, and everything else is as it is by default: for development and tests.
+    #[must_use]
+    pub fn noauth2() -> Self {
+        Self {
+            auth: Auth::Noauth2,
+            policy: Policy::legacy(),
+            cors: Cors::default(),
+            limits: Limits::default(),
+            candidates: CandidateOptions::default(),
+            public_url: None,
+            fleet: FleetOptions::default(),
+        }
+    }
 }
 
 /// Which of the allocation candidates of a query are found, and in which order. The names are those of Placement's
@@ -57,7 +76,21 @@ pub struct Service {
 /// An index and what may be done with it: from the time it was loaded until its store fails.
 pub(crate) struct Epoch {
     pub(crate) index: Arc<Index>,
+    pub(crate) fleet: Arc<Fleet>,
     pub(crate) access: Access,
+}
+
+impl Epoch {
+    /// Waits until what can be seen by now may be told.
+    ///
+    /// # Errors
+    /// Why it never will be durable.
+    pub(crate) async fn settled(&self) -> Result<(), Arc<str>> {
+        match &self.access {
+            Access::Durable(durability) => durability.settled().await,
+            Access::Volatile | Access::ReadOnly(_) | Access::Down(_) => Ok(()),
+        }
+    }
 }
 
 /// What may be done with an index.
@@ -85,7 +118,9 @@ impl Service {
     /// An index without room for the standard classes.
     pub fn over(index: Index, options: Options) -> Result<Self, TopologyError> {
         standard::add_to(&mut index.write_at(now()))?;
-        Ok(Self::at(Epoch { index: Arc::new(index), access: Access::Volatile }, options))
+        let index = Arc::new(index);
+        let fleet = Fleet::new(Arc::clone(&index), None, FleetState::default(), options.fleet.clone());
+        Ok(Self::at(Epoch { index, fleet: Arc::new(fleet), access: Access::Volatile }, options))
     }
 
     pub(crate) fn at(epoch: Epoch, options: Options) -> Self {

@@ -29,14 +29,7 @@ use numbers::Numbers;
 type Written = (BTreeMap<(String, String), u64>, BTreeMap<String, BTreeSet<String>>);
 
 fn service(fleet: &Fleet) -> Service {
-    let options = Options {
-        auth: Auth::Noauth2,
-        policy: Policy::secure(),
-        cors: Cors::default(),
-        limits: Limits::default(),
-        candidates: berth_server::CandidateOptions::default(),
-        public_url: None,
-    };
+    let options = Options { policy: Policy::secure(), candidates: berth_server::CandidateOptions::default(), ..Options::noauth2() };
     let service = Service::new(options);
     planting::plant(&service.index(), fleet);
     service

@@ -44,14 +44,7 @@ fn read(state: &[u8]) -> Result<Index, StateFileError> {
 }
 
 fn options() -> Options {
-    Options {
-        auth: Auth::Noauth2,
-        policy: Policy::legacy(),
-        cors: Cors::default(),
-        limits: Limits::default(),
-        candidates: CandidateOptions::default(),
-        public_url: None,
-    }
+    Options::noauth2()
 }
 
 #[test]

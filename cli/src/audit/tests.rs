@@ -30,14 +30,7 @@ fn owner() -> Arc<Owner> {
 
 impl Cloud {
     fn start() -> Self {
-        let options = Options {
-            auth: Auth::Noauth2,
-            policy: Policy::legacy(),
-            cors: Cors::default(),
-            limits: Limits::default(),
-            candidates: CandidateOptions::default(),
-            public_url: None,
-        };
+        let options = Options::noauth2();
         let service = Arc::new(Service::new(options));
         let index = service.index();
         let mut writer = index.write_at(Timestamp(7));

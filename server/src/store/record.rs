@@ -39,6 +39,8 @@ pub(super) enum Key {
     Owner(u32),
     /// By serial.
     Consumer(u64),
+    /// Of a fleet, see [`crate::fleet`]. Its letter; the rest of the key is the fleet's business.
+    Fleet(u8),
 }
 
 /// A record that cannot be understood.
@@ -66,6 +68,7 @@ impl Key {
             Self::CountDelta(number) => key(b'h', &number.to_be_bytes()),
             Self::Owner(number) => key(b'i', &number.to_be_bytes()),
             Self::Consumer(serial) => key(b'j', &serial.to_be_bytes()),
+            Self::Fleet(kind) => key(kind, &[]),
         }
     }
 
@@ -82,6 +85,7 @@ impl Key {
             b'h' => Self::CountDelta(u64::from_be_bytes(array(number)?)),
             b'i' => Self::Owner(u32::from_be_bytes(array(number)?)),
             b'j' => Self::Consumer(u64::from_be_bytes(array(number)?)),
+            b'k'..=b'z' => Self::Fleet(kind),
             _ => return Err(Unreadable::Key),
         })
     }
@@ -100,6 +104,7 @@ impl std::fmt::Display for Key {
             Self::CountDelta(number) => write!(f, "the counts of commit {number}"),
             Self::Owner(number) => write!(f, "the owner with number {number}"),
             Self::Consumer(serial) => write!(f, "the consumer with serial {serial}"),
+            Self::Fleet(kind) => write!(f, "a record of the fleet of kind {:?}", char::from(*kind)),
         }
     }
 }

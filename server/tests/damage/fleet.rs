@@ -68,12 +68,5 @@ pub(crate) fn use_it(index: &Index) {
 }
 
 pub(crate) fn options() -> Options {
-    Options {
-        auth: Auth::Noauth2,
-        policy: Policy::legacy(),
-        cors: Cors::default(),
-        limits: Limits::default(),
-        candidates: CandidateOptions::default(),
-        public_url: None,
-    }
+    Options::noauth2()
 }

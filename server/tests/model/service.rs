@@ -19,14 +19,7 @@ pub(crate) struct InProcess {
 
 impl InProcess {
     pub(crate) fn new() -> Self {
-        let options = Options {
-            auth: Auth::Noauth2,
-            policy: Policy::legacy(),
-            cors: Cors::default(),
-            limits: Limits::default(),
-            candidates: CandidateOptions::default(),
-            public_url: None,
-        };
+        let options = Options::noauth2();
         // As in production: some handlers hand their thread's other work to another one.
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
         Self { service: Arc::new(Service::new(options)), runtime }

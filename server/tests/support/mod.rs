@@ -27,14 +27,7 @@ pub(crate) struct Answer {
 
 impl Berth {
     pub(crate) fn start(auth: Auth, policy: Policy) -> Self {
-        let options = Options {
-            auth,
-            policy,
-            cors: Cors::default(),
-            limits: Limits::default(),
-            candidates: CandidateOptions::default(),
-            public_url: None,
-        };
+        let options = Options { auth, policy, ..Options::noauth2() };
         let service = Arc::new(Service::new(options));
         let (stop, stopped) = oneshot::channel();
         let (tell, told) = std::sync::mpsc::channel();
