@@ -105,7 +105,7 @@ fn group_record(group: &GroupView) -> Value {
 }
 
 /// Nova's word for it.
-pub(crate) const fn policy_name(policy: Policy) -> &'static str {
+const fn policy_name(policy: Policy) -> &'static str {
     match policy {
         Policy::Affinity => "affinity",
         Policy::AntiAffinity => "anti-affinity",

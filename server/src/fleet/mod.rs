@@ -33,11 +33,13 @@ use tokio::sync::{broadcast, mpsc};
 use uuid::Uuid;
 
 pub(crate) use agents::Session;
-pub(crate) use ask::{Ask, policy_name};
+pub(crate) use aggregates::AggregateChange;
+pub(crate) use ask::Ask;
 pub(crate) use decider::{Place, Placed};
 pub(crate) use error::FleetError;
 pub(crate) use hosts::HostState;
 pub(crate) use quotas::QuotaState;
+pub(crate) use schedule::MAX_INSTANCES;
 pub(crate) use state::{State, UnreadableEntry};
 
 use agents::Agents;

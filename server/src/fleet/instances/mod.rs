@@ -70,6 +70,18 @@ impl Fleet {
         found
     }
 
+    /// The zone of its host; before it has one, the one that was asked for.
+    pub(crate) fn zone_of_instance(&self, instance: &Instance) -> String {
+        if instance.host.is_empty() {
+            return instance.availability_zone.split(':').next().unwrap_or_default().to_owned();
+        }
+        self.zone_of(&self.state(), &instance.host)
+    }
+
+    pub(crate) fn group_of_instance(&self, uuid: Uuid) -> Option<Uuid> {
+        self.state().memberships.get(&uuid).copied()
+    }
+
     /// Instances as they change. Who lags too far behind is told so, and has to look at all of them.
     pub(crate) fn watch(&self) -> tokio::sync::broadcast::Receiver<Uuid> {
         self.told.subscribe()
