@@ -6,6 +6,7 @@
 
 mod audit;
 mod bench;
+mod certs;
 mod completions;
 mod config;
 mod explain;
@@ -56,8 +57,10 @@ Exit codes: 0 done, 1 failed (the message says why) or regressed (bench compare)
 enum Command {
     /// Replay a trace of VMs on a fleet of hosts and show how well they fit
     Replay(replay::Replay),
-    /// Serve the OpenStack Placement API over HTTP
+    /// Serve the OpenStack Placement API over HTTP, and gRPC
     Serve(serve::Serve),
+    /// Make the certificates that gRPC's clients, agents and service know each other by
+    Certs(certs::Certs),
     /// Verify, back up, restore and repair the folder of a service
     Store(store::Store),
     /// Find allocations of consumers that are gone, wrong use, and providers over capacity
@@ -82,6 +85,7 @@ fn main() -> ExitCode {
     let ending = match Cli::parse().command {
         Command::Replay(command) => command.run(),
         Command::Serve(command) => command.run(),
+        Command::Certs(command) => command.run(),
         Command::Store(command) => command.run(),
         Command::Audit(command) => command.run(),
         Command::ImportPlacement(command) => command.run(),

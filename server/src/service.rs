@@ -9,6 +9,7 @@ use axum::extract::{Request, State};
 use axum::http::Response;
 use berth_placement::candidates::Strategy;
 use berth_placement::{Index, Timestamp, TopologyError};
+use tokio::sync::watch;
 
 use crate::auth::Auth;
 use crate::fleet::{Fleet, FleetOptions, State as FleetState};
@@ -69,6 +70,8 @@ pub struct CandidateOptions {
 /// The Placement service over an index.
 pub struct Service {
     epoch: ArcSwap<Epoch>,
+    /// Whether requests are served at all.
+    serving: watch::Sender<bool>,
     pub(crate) options: Options,
     pub(crate) metrics: Metrics,
 }
@@ -105,6 +108,13 @@ pub(crate) enum Access {
     Down(Arc<str>),
 }
 
+impl Access {
+    /// Whether requests are served at all.
+    const fn serves(&self) -> bool {
+        !matches!(self, Self::Down(_))
+    }
+}
+
 impl Service {
     /// A service over an empty index that knows the standard traits and resource classes.
     #[must_use]
@@ -128,7 +138,8 @@ impl Service {
         if let Auth::Keystone(keystone) = &options.auth {
             metrics.watch_keystone(&keystone.counters);
         }
-        Self { epoch: ArcSwap::from_pointee(epoch), options, metrics }
+        let serving = watch::Sender::new(epoch.access.serves());
+        Self { epoch: ArcSwap::from_pointee(epoch), serving, options, metrics }
     }
 
     /// What requests that begin now work with.
@@ -138,7 +149,14 @@ impl Service {
 
     /// Requests that begin from now on work with this.
     pub(crate) fn enter(&self, epoch: Epoch) {
+        let serves = epoch.access.serves();
         self.epoch.store(Arc::new(epoch));
+        self.serving.send_replace(serves);
+    }
+
+    /// Follows whether requests are served at all.
+    pub(crate) fn serving(&self) -> watch::Receiver<bool> {
+        self.serving.subscribe()
     }
 
     /// Answers a request without a socket. To be called on a Tokio runtime of several threads that has timers.

@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "waits for a process, which takes real time")]
 
 mod audit;
+mod certs;
 mod config;
 mod errors;
 mod explain;

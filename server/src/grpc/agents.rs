@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use berth_api::v1;
 use berth_api::v1::agent_message::Message;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
@@ -24,11 +24,12 @@ const INTRODUCTION: Duration = Duration::from_secs(10);
 /// What compute hosts tell and are told.
 pub(crate) struct Agents {
     service: Arc<Service>,
+    stopping: watch::Receiver<bool>,
 }
 
 impl Agents {
-    pub(crate) fn new(service: Arc<Service>) -> Self {
-        Self { service }
+    pub(crate) fn new(service: Arc<Service>, stopping: watch::Receiver<bool>) -> Self {
+        Self { service, stopping }
     }
 }
 
@@ -55,7 +56,8 @@ impl v1::agents_server::Agents for Agents {
         epoch.fleet.welcome(&sender);
         let connection =
             Connection { service: Arc::clone(&self.service), epoch, host: hello.host, session };
-        tokio::spawn(connection.run(messages));
+        let stopping = self.stopping.clone();
+        tokio::spawn(connection.run(messages, stopping));
         Ok(Response::new(Box::pin(UnboundedReceiverStream::new(receiver).map(Ok))))
     }
 }
@@ -78,10 +80,13 @@ struct Connection {
 }
 
 impl Connection {
-    async fn run(self, mut messages: Streaming<v1::AgentMessage>) {
+    async fn run(self, mut messages: Streaming<v1::AgentMessage>, mut stopping: watch::Receiver<bool>) {
         let mut on_purpose = false;
         while self.is_current() {
-            let next = tokio::time::timeout(LOOK, messages.message()).await;
+            let next = tokio::select! {
+                next = tokio::time::timeout(LOOK, messages.message()) => next,
+                _ = stopping.wait_for(|stopping| *stopping) => break,
+            };
             match next {
                 Err(_) => {} // silent for a while
                 Ok(Ok(Some(message))) => match message.message {

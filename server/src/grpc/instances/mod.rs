@@ -1,11 +1,12 @@
 //! The Instances service: from a request to a running guest, and back.
 
 mod message;
-mod watch;
+mod watching;
 
 use std::sync::Arc;
 
 use berth_api::v1;
+use tokio::sync::watch;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
@@ -20,13 +21,14 @@ use crate::service::Service;
 /// Instances and what can be done with them.
 pub(crate) struct Instances {
     service: Arc<Service>,
+    stopping: watch::Receiver<bool>,
 }
 
 type Answer<T> = Result<Response<T>, Status>;
 
 impl Instances {
-    pub(crate) fn new(service: Arc<Service>) -> Self {
-        Self { service }
+    pub(crate) fn new(service: Arc<Service>, stopping: watch::Receiver<bool>) -> Self {
+        Self { service, stopping }
     }
 
     async fn act(&self, request: Request<v1::InstanceRequest>, action: Action) -> Answer<v1::Instance> {
@@ -147,7 +149,7 @@ impl v1::instances_server::Instances for Instances {
     type WatchStream = ReceiverStream<Result<v1::Instance, Status>>;
 
     async fn watch(&self, request: Request<v1::WatchInstancesRequest>) -> Answer<Self::WatchStream> {
-        watch::serve(Arc::clone(&self.service), request.into_inner()).map(Response::new)
+        watching::serve(Arc::clone(&self.service), self.stopping.clone(), request.into_inner()).map(Response::new)
     }
 }
 

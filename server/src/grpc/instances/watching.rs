@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use berth_api::v1;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 use uuid::Uuid;
@@ -27,11 +27,12 @@ type Told = Result<v1::Instance, Status>;
 
 pub(super) fn serve(
     service: Arc<Service>,
+    stopping: watch::Receiver<bool>,
     wanted: v1::WatchInstancesRequest,
 ) -> Result<ReceiverStream<Told>, Status> {
     let instances = field::uuids("instances", &wanted.instances, 10_000)?;
     let (sender, receiver) = mpsc::channel(BEHIND);
-    let watch = Watch { project: wanted.project, instances, told: BTreeMap::new(), sender };
+    let watch = Watch { project: wanted.project, instances, told: BTreeMap::new(), sender, stopping };
     tokio::spawn(watch.run(service));
     Ok(ReceiverStream::new(receiver))
 }
@@ -42,6 +43,7 @@ struct Watch {
     /// What each instance was when it was told last.
     told: BTreeMap<Uuid, v1::Instance>,
     sender: mpsc::Sender<Told>,
+    stopping: watch::Receiver<bool>,
 }
 
 impl Watch {
@@ -63,7 +65,7 @@ impl Watch {
 
     /// The instances that changed next; nothing when the client is gone, or the state is another.
     async fn next(
-        &self,
+        &mut self,
         service: &Service,
         epoch: &Arc<Epoch>,
         changes: &mut broadcast::Receiver<Uuid>,
@@ -83,6 +85,7 @@ impl Watch {
                     Err(RecvError::Closed) => return None,
                 },
                 () = self.sender.closed() => return None,
+                _ = self.stopping.wait_for(|stopping| *stopping) => return None,
                 () = tokio::time::sleep(LOOK) => {
                     if !Arc::ptr_eq(epoch, &service.epoch()) {
                         let ended = Status::unavailable("the state was read again; begin anew");
