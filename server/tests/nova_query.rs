@@ -29,7 +29,11 @@ use numbers::Numbers;
 type Written = (BTreeMap<(String, String), u64>, BTreeMap<String, BTreeSet<String>>);
 
 fn service(fleet: &Fleet) -> Service {
-    let options = Options { policy: Policy::secure(), candidates: berth_server::CandidateOptions::default(), ..Options::noauth2() };
+    let options = Options {
+        policy: Policy::secure(),
+        candidates: berth_server::CandidateOptions::default(),
+        ..Options::noauth2()
+    };
     let service = Service::new(options);
     planting::plant(&service.index(), fleet);
     service

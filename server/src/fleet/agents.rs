@@ -26,6 +26,8 @@ struct Known {
     since: Timestamp,
     /// Guests that it has told of in this session.
     reported: BTreeSet<Uuid>,
+    /// Whether these are all.
+    has_reported_all: bool,
     disk_available_gb: u32,
 }
 
@@ -65,6 +67,7 @@ impl Agents {
             is_up,
             since,
             reported: BTreeSet::new(),
+            has_reported_all: false,
             disk_available_gb: u32::MAX,
         };
         hosts.insert(host.to_owned(), known);
@@ -136,11 +139,21 @@ impl Agents {
         })
     }
 
-    /// Sends a message; returns whether there is somebody to take it.
-    pub(super) fn send(&self, host: &str, message: ServiceMessage) -> bool {
+    /// Sends a wish to an agent that has told of all its guests. Before that, nobody knows whether a guest that is wished for is
+    /// still to be made or was lost.
+    pub(super) fn send(&self, host: &str, message: ServiceMessage) {
         let hosts = self.hosts();
-        let sender = hosts.get(host).and_then(|known| known.sender.as_ref());
-        sender.is_some_and(|sender| sender.send(message).is_ok())
+        let known = hosts.get(host).filter(|known| known.has_reported_all);
+        if let Some(sender) = known.and_then(|known| known.sender.as_ref()) {
+            let _ = sender.send(message); // it may be gone since
+        }
+    }
+
+    /// The agent has told of all its guests; returns whether it is connected by this session.
+    pub(super) fn note_all_reported(&self, host: &str, session: Session) -> bool {
+        let mut hosts = self.hosts();
+        let known = hosts.get_mut(host).filter(|known| known.session == session);
+        known.map(|known| known.has_reported_all = true).is_some()
     }
 
     /// The agent has told of the guest.

@@ -27,6 +27,8 @@ pub(crate) struct AggregateChange {
 pub(crate) struct ZoneState {
     pub(crate) hosts: Vec<String>,
     pub(crate) is_available: bool,
+    /// Whether it is the zone of hosts that no aggregate puts into one.
+    pub(crate) is_default: bool,
 }
 
 impl Fleet {
@@ -58,13 +60,23 @@ impl Fleet {
         })
     }
 
-    pub(crate) fn update_aggregate(&self, name: &str, change: AggregateChange) -> Result<Aggregate, FleetError> {
+    pub(crate) fn update_aggregate(
+        &self,
+        name: &str,
+        change: AggregateChange,
+    ) -> Result<Aggregate, FleetError> {
         check_zone(&change.set)?;
         let (aggregate, moved) = self.transact(|fleet| {
-            let before = fleet.state.aggregates.get(name).ok_or_else(|| FleetError::not_found("aggregate", name))?;
+            let before =
+                fleet.state.aggregates.get(name).ok_or_else(|| FleetError::not_found("aggregate", name))?;
             let after = change.applied(before, fleet.state)?;
-            let moved: BTreeSet<String> =
-                before.hosts.iter().chain(&after.hosts).filter(|host| before.has(host) != after.has(host)).cloned().collect();
+            let moved: BTreeSet<String> = before
+                .hosts
+                .iter()
+                .chain(&after.hosts)
+                .filter(|host| before.has(host) != after.has(host))
+                .cloned()
+                .collect();
             fleet.put_aggregate(after.clone());
             self.note_layout();
             Ok((after, moved))
@@ -75,10 +87,14 @@ impl Fleet {
 
     pub(crate) fn delete_aggregate(&self, name: &str) -> Result<(), FleetError> {
         self.transact(|fleet| {
-            let aggregate = fleet.state.aggregates.get(name).ok_or_else(|| FleetError::not_found("aggregate", name))?;
+            let aggregate =
+                fleet.state.aggregates.get(name).ok_or_else(|| FleetError::not_found("aggregate", name))?;
             if !aggregate.hosts.is_empty() {
                 let hosts = aggregate.hosts.len();
-                return Err(FleetError::precondition(IN_USE, format!("{hosts} hosts are in the aggregate {name:?}")));
+                return Err(FleetError::precondition(
+                    IN_USE,
+                    format!("{hosts} hosts are in the aggregate {name:?}"),
+                ));
             }
             fleet.remove_aggregate(name);
             self.note_layout();
@@ -93,6 +109,7 @@ impl Fleet {
         for host in state.hosts.values() {
             let zone = zones.entry(self.zone_of(&state, &host.name)).or_default();
             zone.hosts.push(host.name.clone());
+            zone.is_default |= state.aggregates.values().all(|of| of.zone().is_none() || !of.has(&host.name));
             zone.is_available |= host.status() == HostStatus::Enabled && self.agents.is_up(&host.name);
         }
         zones
@@ -100,7 +117,8 @@ impl Fleet {
 
     /// The zone of a host.
     pub(super) fn zone_of(&self, state: &State, host: &str) -> String {
-        let zone = state.aggregates.values().filter(|aggregate| aggregate.has(host)).find_map(Aggregate::zone);
+        let zone =
+            state.aggregates.values().filter(|aggregate| aggregate.has(host)).find_map(Aggregate::zone);
         zone.unwrap_or(&self.options.scheduler.general.default_availability_zone).to_owned()
     }
 
@@ -112,7 +130,9 @@ impl Fleet {
         let uuid_of = |aggregate: &Aggregate| Uuid::from_slice(&aggregate.uuid).ok();
         let ours: BTreeSet<Uuid> = state.aggregates.values().filter_map(uuid_of).collect();
         let wanted = state.aggregates.values().filter(|aggregate| aggregate.has(host)).filter_map(uuid_of);
-        let Some(uuid) = state.hosts.get(host).and_then(|host| Uuid::from_slice(&host.uuid).ok()) else { return };
+        let Some(uuid) = state.hosts.get(host).and_then(|host| Uuid::from_slice(&host.uuid).ok()) else {
+            return;
+        };
         let Some(row) = self.index.find(uuid) else { return };
         let Some(provider) = writer.topology().provider(row) else { return };
         let before: BTreeSet<Uuid> = provider.aggregates.iter().copied().collect();
@@ -146,7 +166,10 @@ impl AggregateChange {
         let mut hosts: BTreeSet<String> = before.hosts.iter().cloned().collect();
         for host in &self.remove_hosts {
             if !hosts.remove(host) {
-                return Err(FleetError::field("remove_hosts", format!("host {host:?} is not in the aggregate")));
+                return Err(FleetError::field(
+                    "remove_hosts",
+                    format!("host {host:?} is not in the aggregate"),
+                ));
             }
         }
         for host in &self.add_hosts {
@@ -176,9 +199,10 @@ fn check_one_zone(after: &Aggregate, state: &State) -> Result<(), FleetError> {
 
 fn check_zone(metadata: &BTreeMap<String, String>) -> Result<(), FleetError> {
     match metadata.get(ZONE) {
-        Some(zone) if zone.is_empty() || zone.contains([':', ',']) => {
-            Err(FleetError::field("metadata.availability_zone", format!("{zone:?} is no name of a zone: no ':' or ','")))
-        }
+        Some(zone) if zone.is_empty() || zone.contains([':', ',']) => Err(FleetError::field(
+            "metadata.availability_zone",
+            format!("{zone:?} is no name of a zone: no ':' or ','"),
+        )),
         _ => Ok(()),
     }
 }

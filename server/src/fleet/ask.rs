@@ -41,15 +41,15 @@ impl Ask {
     pub(super) fn group(&self) -> Result<Option<Uuid>, FleetError> {
         let Some(hint) = self.hints.get("group") else { return Ok(None) };
         match hint.values.as_slice() {
-            [uuid] => Uuid::try_parse(uuid)
-                .map(Some)
-                .map_err(|_| FleetError::field("hints.group", format!("{uuid:?} is no UUID of a server group"))),
+            [uuid] => Uuid::try_parse(uuid).map(Some).map_err(|_| {
+                FleetError::field("hints.group", format!("{uuid:?} is no UUID of a server group"))
+            }),
             _ => Err(FleetError::field("hints.group", "needs exactly one value")),
         }
     }
 
     /// The zone that is asked for; empty for any.
-    fn zone(&self) -> &str {
+    pub(super) fn zone(&self) -> &str {
         self.availability_zone.split(':').next().unwrap_or_default()
     }
 
@@ -142,10 +142,14 @@ mod tests {
                 extra_specs: [("trait:CUSTOM_GOLD".to_owned(), "required".to_owned())].into(),
                 ..Flavor::default()
             },
-            image: Some(Image { name: "i".to_owned(), properties: [("hw_cpu_cores".to_owned(), "2".to_owned())].into() }),
+            image: Some(Image {
+                name: "i".to_owned(),
+                properties: [("hw_cpu_cores".to_owned(), "2".to_owned())].into(),
+            }),
             project: "p".to_owned(),
             availability_zone: "east:h7".to_owned(),
-            hints: [("group".to_owned(), hint(&uuid.to_string())), ("same_host".to_owned(), hint("x"))].into(),
+            hints: [("group".to_owned(), hint(&uuid.to_string())), ("same_host".to_owned(), hint("x"))]
+                .into(),
             ignore_hosts: vec!["h9".to_owned()],
             ..Ask::default()
         };
@@ -160,7 +164,10 @@ mod tests {
         let spec = ask.spec(Some(&group)).unwrap();
         assert_eq!((spec.num_instances, spec.flavor.vcpus, spec.flavor.swap), (2, 2, 64));
         assert_eq!(spec.flavor.extra_specs.get("trait:CUSTOM_GOLD"), Some("required"));
-        assert_eq!((spec.availability_zone.as_deref(), &*spec.force_hosts), (Some("east"), &["h7".to_owned()][..]));
+        assert_eq!(
+            (spec.availability_zone.as_deref(), &*spec.force_hosts),
+            (Some("east"), &["h7".to_owned()][..])
+        );
         assert_eq!(spec.group_policy(), Some("anti-affinity"));
         assert_eq!(spec.instance_group.unwrap().rules.max_server_per_host.as_deref(), Some("2"));
         assert!(spec.scheduler_hints.contains("same_host") && spec.image.is_some());

@@ -130,7 +130,11 @@ impl Decider {
     }
 
     /// Where the instances are that hold their room already; nothing if one of them holds none.
-    pub(super) fn held(&self, instances: &[Uuid], host_name: impl Fn(Uuid) -> Option<String>) -> Option<Vec<Placed>> {
+    pub(super) fn held(
+        &self,
+        instances: &[Uuid],
+        host_name: impl Fn(Uuid) -> Option<String>,
+    ) -> Option<Vec<Placed>> {
         let topology = self.index.topology();
         let held = |&instance: &Uuid| {
             let Consumer { allocations, .. } = self.index.consumer(ConsumerId(instance.as_u128()))?;
@@ -141,8 +145,11 @@ impl Decider {
                 let class = topology.classes().name(allocation.class.0.into())?.to_string();
                 by_provider.entry(provider).or_default().insert(class, allocation.amount.into());
             }
-            let place =
-                Place { host: host_name(root.uuid)?, provider: root.uuid.to_string(), allocations: by_provider };
+            let place = Place {
+                host: host_name(root.uuid)?,
+                provider: root.uuid.to_string(),
+                allocations: by_provider,
+            };
             Some(Placed { instance, place, alternates: Vec::new() })
         };
         instances.iter().map(held).collect()
@@ -158,7 +165,8 @@ fn follow<'a>(
     now: i64,
 ) -> Result<&'a mut KnownFleet, FleetError> {
     let mut news = fleet.news();
-    let unreadable = |error: String| FleetError::precondition("HOSTS", format!("the hosts cannot be read: {error}"));
+    let unreadable =
+        |error: String| FleetError::precondition("HOSTS", format!("the hosts cannot be read: {error}"));
     match known {
         Some(before) if !news.layout => {
             if before.read_journal(index, &mut news.hosts) && !news.hosts.is_empty() {
@@ -176,7 +184,8 @@ impl KnownFleet {
     fn load(index: &Arc<Index>, options: &Options, fleet: &dyn FleetView, now: i64) -> Result<Self, String> {
         let cursor = index.journal().end();
         let (records, aggregates) = fleet.all();
-        let table = HostTable::load(&records, &aggregates, &options.general, now).map_err(|error| error.to_string())?;
+        let table = HostTable::load(&records, &aggregates, &options.general, now)
+            .map_err(|error| error.to_string())?;
         let mut names = BTreeMap::new();
         let mut computes = Vec::new();
         for record in &records {
@@ -240,7 +249,9 @@ fn refusal(error: &SelectError, decision: &Decision, hosts: usize) -> FleetError
     match error {
         SelectError::NoValidHost { placed, wanted } => FleetError::exhausted(
             NO_VALID_HOST,
-            format!("No valid host was found: {placed} of {wanted} instances could be placed on {hosts} hosts{detail}"),
+            format!(
+                "No valid host was found: {placed} of {wanted} instances could be placed on {hosts} hosts{detail}"
+            ),
         ),
         other => FleetError::exhausted(NO_VALID_HOST, format!("No valid host was found: {other}{detail}")),
     }

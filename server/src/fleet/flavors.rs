@@ -50,9 +50,10 @@ pub(super) fn check_amounts(field: &str, flavor: &Flavor) -> Result<(), FleetErr
         ("swap_mb", 0, flavor.swap_mb),
     ];
     match amounts.into_iter().find(|&(_, least, amount)| !(least..=MOST).contains(&amount)) {
-        Some((name, least, amount)) => {
-            Err(FleetError::field(format!("{field}.{name}"), format!("is {amount}; {least} to {MOST} are allowed")))
-        }
+        Some((name, least, amount)) => Err(FleetError::field(
+            format!("{field}.{name}"),
+            format!("is {amount}; {least} to {MOST} are allowed"),
+        )),
         None => Ok(()),
     }
 }

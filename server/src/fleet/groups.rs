@@ -37,21 +37,30 @@ impl Fleet {
     /// By UUID, or by a name that only one has.
     pub(crate) fn group(&self, named: &str) -> Result<(Uuid, Group), FleetError> {
         let state = self.state();
-        if let Some((uuid, group)) = Uuid::try_parse(named).ok().and_then(|uuid| state.groups.get_key_value(&uuid)) {
+        if let Some((uuid, group)) =
+            Uuid::try_parse(named).ok().and_then(|uuid| state.groups.get_key_value(&uuid))
+        {
             return Ok((*uuid, group.clone()));
         }
         let mut named_so = state.groups.iter().filter(|(_, group)| group.name == named);
         match (named_so.next(), named_so.next()) {
             (Some((&uuid, group)), None) => Ok((uuid, group.clone())),
             (None, _) => Err(FleetError::not_found("server group", named)),
-            _ => Err(FleetError::field("group", format!("several server groups have the name {named:?}; give a UUID"))),
+            _ => Err(FleetError::field(
+                "group",
+                format!("several server groups have the name {named:?}; give a UUID"),
+            )),
         }
     }
 
     /// Who is in it now.
     pub(crate) fn group_members(&self, uuid: Uuid) -> Vec<Uuid> {
         let roster = self.index.group(GroupId::from(uuid)).and_then(|group| group.roster());
-        roster.iter().flat_map(|roster| roster.members()).map(|member| Uuid::from_u128(member.consumer.0)).collect()
+        roster
+            .iter()
+            .flat_map(|roster| roster.members())
+            .map(|member| Uuid::from_u128(member.consumer.0))
+            .collect()
     }
 
     pub(crate) fn create_group(&self, group: Group) -> Result<(Uuid, Group), FleetError> {
@@ -60,8 +69,11 @@ impl Fleet {
             return Err(FleetError::field("max_server_per_host", "is for the policy ANTI_AFFINITY only"));
         }
         self.transact(|fleet| {
-            let same = |known: &Group| known.idempotency_key == group.idempotency_key && known.project == group.project;
-            let earlier = fleet.state.groups.iter().find(|(_, known)| !group.idempotency_key.is_empty() && same(known));
+            let same = |known: &Group| {
+                known.idempotency_key == group.idempotency_key && known.project == group.project
+            };
+            let earlier =
+                fleet.state.groups.iter().find(|(_, known)| !group.idempotency_key.is_empty() && same(known));
             if let Some((&uuid, known)) = earlier {
                 return Ok((uuid, known.clone()));
             }
@@ -79,7 +91,10 @@ impl Fleet {
         let (uuid, _) = self.group(named)?;
         let members = self.group_members(uuid).len();
         if members > 0 {
-            return Err(FleetError::precondition(IN_USE, format!("{members} instances are in the server group {named:?}")));
+            return Err(FleetError::precondition(
+                IN_USE,
+                format!("{members} instances are in the server group {named:?}"),
+            ));
         }
         self.transact(|fleet| {
             // Whoever joined a moment ago is told that there is no such group, or is no member of any.
@@ -94,7 +109,8 @@ impl Fleet {
         let Some(uuid) = ask.group()? else { return Ok(None) };
         let unknown = || FleetError::not_found("server group", uuid.to_string());
         let (_, group) = self.group(&uuid.to_string()).map_err(|_| unknown())?;
-        let roster = self.index.group(GroupId::from(uuid)).and_then(|group| group.roster()).ok_or_else(unknown)?;
+        let roster =
+            self.index.group(GroupId::from(uuid)).and_then(|group| group.roster()).ok_or_else(unknown)?;
         let topology = self.index.topology();
         let state = self.state();
         let name_of = |row| {

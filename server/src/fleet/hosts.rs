@@ -78,7 +78,12 @@ impl Fleet {
     }
 
     /// An operator's wish.
-    pub(crate) fn set_host(&self, name: &str, status: HostStatus, reason: &str) -> Result<HostState, FleetError> {
+    pub(crate) fn set_host(
+        &self,
+        name: &str,
+        status: HostStatus,
+        reason: &str,
+    ) -> Result<HostState, FleetError> {
         if reason.chars().count() > 255 {
             return Err(FleetError::field("reason", "has more than 255 characters"));
         }
@@ -103,7 +108,11 @@ impl Fleet {
             writer.topology().provider(row).map(|provider| provider.traits.to_vec()).unwrap_or_default();
         let is_told = traits.contains(&disabled);
         if is_told != (host.status() != HostStatus::Enabled) {
-            if is_told { traits.retain(|&id| id != disabled) } else { traits.push(disabled) }
+            if is_told {
+                traits.retain(|&id| id != disabled)
+            } else {
+                traits.push(disabled)
+            }
             if let Err(error) = writer.set_traits(row, &traits) {
                 tracing::error!(host = host.name, %error, "a host's status cannot be told to the scheduler");
             }
@@ -114,13 +123,19 @@ impl Fleet {
     pub(crate) fn delete_host(&self, name: &str) -> Result<(), FleetError> {
         let state = self.host(name)?;
         if state.liveness.is_connected {
-            return Err(FleetError::precondition("AGENT_CONNECTED", format!("the agent of host {name:?} is connected")));
+            return Err(FleetError::precondition(
+                "AGENT_CONNECTED",
+                format!("the agent of host {name:?} is connected"),
+            ));
         }
         let there: Vec<Uuid> = self.state().by_host.get(name).into_iter().flatten().copied().collect();
         let stays = |instance: &Instance| instance.host == name && instance.task() != Task::Deleting;
         let staying = there.iter().filter_map(|&uuid| self.instance_by_uuid(uuid)).filter(stays).count();
         if staying > 0 {
-            return Err(FleetError::precondition(IN_USE, format!("{staying} instances are on host {name:?}")));
+            return Err(FleetError::precondition(
+                IN_USE,
+                format!("{staying} instances are on host {name:?}"),
+            ));
         }
         // Whoever deletes a host says that nothing on it will ever run again.
         for uuid in there {
@@ -131,7 +146,8 @@ impl Fleet {
         }
         self.remove_providers(&state.host)?;
         self.transact(|fleet| {
-            let aggregates: Vec<_> = fleet.state.aggregates.values().filter(|known| known.has(name)).cloned().collect();
+            let aggregates: Vec<_> =
+                fleet.state.aggregates.values().filter(|known| known.has(name)).cloned().collect();
             for mut aggregate in aggregates {
                 aggregate.hosts.retain(|host| host != name);
                 fleet.put_aggregate(aggregate);
@@ -174,7 +190,12 @@ impl Fleet {
                 return Err(FleetError::precondition("OTHER_HOST", message));
             }
             let before = known.cloned().unwrap_or_default();
-            let host = Host { name: hello.host.clone(), uuid: uuid.as_bytes().to_vec(), hypervisor, ..before.clone() };
+            let host = Host {
+                name: hello.host.clone(),
+                uuid: uuid.as_bytes().to_vec(),
+                hypervisor,
+                ..before.clone()
+            };
             if host != before {
                 fleet.put_host(host);
             }
@@ -185,7 +206,8 @@ impl Fleet {
 
     /// Makes the providers of a host what its agent told. Traits and providers that are not the agent's stay.
     pub(crate) fn set_providers(&self, host: &str, tree: &v1::ProviderTree) -> Result<(), FleetError> {
-        let known = self.state().hosts.get(host).cloned().ok_or_else(|| FleetError::not_found("host", host))?;
+        let known =
+            self.state().hosts.get(host).cloned().ok_or_else(|| FleetError::not_found("host", host))?;
         let told = read_tree(tree, &known)?;
         {
             let mut writer = self.index.write_at(now());
@@ -202,7 +224,11 @@ impl Fleet {
         });
         self.tell_status(&known);
         self.tell_aggregates(host);
-        if is_new { self.note_layout() } else { self.note_hosts([host]) }
+        if is_new {
+            self.note_layout()
+        } else {
+            self.note_hosts([host])
+        }
         Ok(())
     }
 
@@ -271,7 +297,8 @@ fn read_tree(tree: &v1::ProviderTree, host: &Host) -> Result<Vec<Told>, FleetErr
             (_, Some(parent)) => known.contains(&parent),
         };
         if !is_in_order || !known.insert(provider.uuid) {
-            let problem = "the root comes first and has the host's UUID; others come once, after their parents";
+            let problem =
+                "the root comes first and has the host's UUID; others come once, after their parents";
             return Err(FleetError::field(format!("providers[{place}]"), problem));
         }
     }
@@ -287,7 +314,9 @@ impl Told {
         let parent = (!provider.parent.is_empty()).then(|| parse_uuid("providers.parent", &provider.parent));
         let inventories = provider.inventories.iter().map(|(class, record)| {
             let inventory = inventory(record);
-            inventory.validate().map_err(|error| FleetError::field(format!("providers.inventories.{class}"), error.to_string()))?;
+            inventory.validate().map_err(|error| {
+                FleetError::field(format!("providers.inventories.{class}"), error.to_string())
+            })?;
             Ok((class.clone(), inventory))
         });
         Ok(Self {
@@ -305,7 +334,9 @@ impl Told {
 
     /// Makes the provider so. An agent may write its own tree only.
     fn write(&self, index: &Index, writer: &mut Writer<'_>, host: &Host) -> Result<(), FleetError> {
-        let refuse = |error: TopologyError| FleetError::precondition("PROVIDER", format!("provider {}: {error}", self.uuid));
+        let refuse = |error: TopologyError| {
+            FleetError::precondition("PROVIDER", format!("provider {}: {error}", self.uuid))
+        };
         let parent = self.parent.and_then(|parent| index.find(parent));
         let row = match index.find(self.uuid) {
             Some(row) => {
@@ -331,14 +362,19 @@ impl Told {
         Ok(())
     }
 
-    fn inventories(&self, writer: &mut Writer<'_>) -> Result<Vec<(berth_placement::ClassId, Inventory)>, FleetError> {
+    fn inventories(
+        &self,
+        writer: &mut Writer<'_>,
+    ) -> Result<Vec<(berth_placement::ClassId, Inventory)>, FleetError> {
         let mut inventories = Vec::new();
         for (name, inventory) in &self.inventories {
-            let class = writer.topology().class(name).or_else(|| {
-                name.starts_with("CUSTOM_").then(|| writer.resource_class(name).ok()).flatten()
-            });
-            let class = class
-                .ok_or_else(|| FleetError::field("providers.inventories", format!("there is no resource class {name:?}")))?;
+            let class = writer
+                .topology()
+                .class(name)
+                .or_else(|| name.starts_with("CUSTOM_").then(|| writer.resource_class(name).ok()).flatten());
+            let class = class.ok_or_else(|| {
+                FleetError::field("providers.inventories", format!("there is no resource class {name:?}"))
+            })?;
             inventories.push((class, *inventory));
         }
         inventories.sort_unstable_by_key(|(class, _)| *class);
@@ -361,7 +397,9 @@ impl Told {
         for name in &self.traits {
             let known = writer.topology().find_trait(name);
             let id = known.or_else(|| name.starts_with("CUSTOM_").then(|| writer.trait_named(name)));
-            traits.push(id.ok_or_else(|| FleetError::field("providers.traits", format!("there is no trait {name:?}")))?);
+            traits.push(id.ok_or_else(|| {
+                FleetError::field("providers.traits", format!("there is no trait {name:?}"))
+            })?);
         }
         traits.sort_unstable();
         traits.dedup();
@@ -371,7 +409,11 @@ impl Told {
 
 /// Removes providers that the agent told before and tells no more, as far as nothing is used of them.
 fn remove_gone(index: &Index, writer: &mut Writer<'_>, host: &Host, told: &[Told]) {
-    let gone = host.providers.iter().rev().filter(|known| !told.iter().any(|told| told.uuid.as_bytes() == &*known.uuid));
+    let gone = host
+        .providers
+        .iter()
+        .rev()
+        .filter(|known| !told.iter().any(|told| told.uuid.as_bytes() == &*known.uuid));
     for provider in gone {
         let Some(row) = find(index, &provider.uuid) else { continue };
         if let Err(error) = writer.remove_provider(row) {
@@ -405,6 +447,15 @@ impl From<v1::Hypervisor> for Hypervisor {
             address,
             agent_version,
         } = told;
-        Self { kind, version, libvirt_version, is_accelerated, architecture, cpu_model, address, agent_version }
+        Self {
+            kind,
+            version,
+            libvirt_version,
+            is_accelerated,
+            architecture,
+            cpu_model,
+            address,
+            agent_version,
+        }
     }
 }

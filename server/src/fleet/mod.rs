@@ -93,7 +93,12 @@ const WATCHED: usize = 1 << 12;
 
 impl Fleet {
     /// A fleet that was kept beside the index, and whose changes go to the queue from now on.
-    pub(crate) fn new(index: Arc<Index>, queue: Option<Arc<Queue>>, mut state: State, options: FleetOptions) -> Self {
+    pub(crate) fn new(
+        index: Arc<Index>,
+        queue: Option<Arc<Queue>>,
+        mut state: State,
+        options: FleetOptions,
+    ) -> Self {
         restore_groups(&index, &mut state);
         #[expect(clippy::disallowed_methods, reason = "the seed of lots has to differ from start to start")]
         let seed = Uuid::new_v4().as_u64_pair().0;
@@ -112,10 +117,6 @@ impl Fleet {
             due,
             due_receiver: Mutex::new(Some(due_receiver)),
         }
-    }
-
-    pub(crate) const fn options(&self) -> &FleetOptions {
-        &self.options
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -1,5 +1,6 @@
 //! Decisions: which hosts instances go to, and why.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use berth_scheduler::nova::explain::{self, Case, CaseRecord, Explanation, Wanted};
@@ -20,6 +21,7 @@ impl Fleet {
     /// their room already, tells where.
     pub(crate) fn schedule(&self, ask: &Ask, dry: bool) -> Result<Vec<Placed>, FleetError> {
         check(ask)?;
+        let ask = &*self.in_zone(ask)?;
         let group = self.group_view(ask)?;
         let mut decider = self.decider.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if !dry && let Some(held) = decider.held(&ask.instances, |uuid| self.host_of_provider(uuid)) {
@@ -35,16 +37,46 @@ impl Fleet {
         placed
     }
 
+    /// Checks the zone that is asked for. No aggregate makes the default zone, and Nova would look for hosts in all zones then; so
+    /// hosts of other zones are ruled out by name.
+    fn in_zone<'a>(&self, ask: &'a Ask) -> Result<Cow<'a, Ask>, FleetError> {
+        let zone = ask.zone();
+        if zone.is_empty() {
+            return Ok(Cow::Borrowed(ask));
+        }
+        let mut zones = self.zones();
+        let Some(own) = zones.remove(zone) else {
+            let known: Vec<String> = zones.into_keys().collect();
+            let problem = format!("there is no zone {zone:?}; there are: {}", known.join(", "));
+            return Err(FleetError::field("availability_zone", problem));
+        };
+        if own.is_default {
+            let mut ask = ask.clone();
+            ask.ignore_hosts.extend(zones.into_values().flat_map(|zone| zone.hosts));
+            return Ok(Cow::Owned(ask));
+        }
+        Ok(Cow::Borrowed(ask))
+    }
+
     fn set_memberships(&self, instances: &[Uuid], group: Option<Uuid>) {
-        let knows = |state: &super::State| instances.iter().any(|instance| state.memberships.contains_key(instance));
+        let knows =
+            |state: &super::State| instances.iter().any(|instance| state.memberships.contains_key(instance));
         if group.is_some() || knows(&self.state()) {
-            self.transact(|fleet| instances.iter().for_each(|&instance| fleet.set_membership(instance, group)));
+            self.transact(|fleet| {
+                instances.iter().for_each(|&instance| fleet.set_membership(instance, group))
+            });
         }
     }
 
     /// Why the request finds its hosts, or none. `hosts` are explained one by one.
-    pub(crate) fn explain(&self, ask: &Ask, hosts: &[String], standings: usize) -> Result<Explanation, FleetError> {
+    pub(crate) fn explain(
+        &self,
+        ask: &Ask,
+        hosts: &[String],
+        standings: usize,
+    ) -> Result<Explanation, FleetError> {
         check(ask)?;
+        let ask = &*self.in_zone(ask)?;
         let group = self.group_view(ask)?;
         let spec = ask.spec(group.as_ref())?;
         let (records, aggregates) = {
@@ -57,8 +89,8 @@ impl Fleet {
         let names: Vec<String> = records.iter().map(|record| record.host.clone()).collect();
         let mut config = self.options.scheduler.clone();
         config.general.service_down_time = i64::MAX / 4;
-        let mut case: CaseRecord = serde_json::from_value(serde_json::json!({"hosts": []}))
-            .expect("a case without hosts is one");
+        let mut case: CaseRecord =
+            serde_json::from_value(serde_json::json!({"hosts": []})).expect("a case without hosts is one");
         (case.config, case.hosts, case.aggregates, case.request) = (config, records, aggregates, Some(spec));
         case.now = crate::utc::for_database(now()).replace(' ', "T");
         let case = Case::load(case, true).map_err(|error| FleetError::field("request", chain(&error)))?;
@@ -90,7 +122,10 @@ fn chain(error: &dyn std::error::Error) -> String {
 fn check(ask: &Ask) -> Result<(), FleetError> {
     let instances = ask.instances.len();
     if !(1..=MAX_INSTANCES).contains(&instances) {
-        return Err(FleetError::field("instances", format!("{instances} are given; 1 to {MAX_INSTANCES} are allowed")));
+        return Err(FleetError::field(
+            "instances",
+            format!("{instances} are given; 1 to {MAX_INSTANCES} are allowed"),
+        ));
     }
     if ask.instances.iter().collect::<BTreeSet<_>>().len() < instances {
         return Err(FleetError::field("instances", "one is given twice"));

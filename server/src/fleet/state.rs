@@ -213,7 +213,11 @@ mod tests {
         let mut all = Transaction { state: &mut state, records: Changes::new() };
         let uuid = Uuid::from_u128(7);
         all.put_host(Host { name: "h".to_owned(), reason: "why".to_owned(), ..Host::default() });
-        all.put_aggregate(Aggregate { name: "a".to_owned(), hosts: vec!["h".to_owned()], ..Aggregate::default() });
+        all.put_aggregate(Aggregate {
+            name: "a".to_owned(),
+            hosts: vec!["h".to_owned()],
+            ..Aggregate::default()
+        });
         all.put_flavor(Flavor { name: "f".to_owned(), vcpus: 3, ..Flavor::default() });
         all.put_group(uuid, Group { name: "g".to_owned(), ..Group::default() });
         all.set_membership(Uuid::from_u128(9), Some(uuid));
@@ -238,8 +242,13 @@ mod tests {
         change.put_instance(uuid, instance("h", 3));
         change.put_instance(uuid, instance("i", 3));
         assert_eq!(change.state.usage["p"], Usage { instances: 1, vcpus: 3, memory_mb: 512 });
-        let places: Vec<_> =
-            change.state.by_host.iter().filter(|(_, there)| !there.is_empty()).map(|(host, _)| host.as_str()).collect();
+        let places: Vec<_> = change
+            .state
+            .by_host
+            .iter()
+            .filter(|(_, there)| !there.is_empty())
+            .map(|(host, _)| host.as_str())
+            .collect();
         assert_eq!(places, ["i", "old"]);
         let deleted = Instance { vm_state: VmState::Deleted.into(), ..instance("i", 3) };
         change.put_instance(uuid, deleted);

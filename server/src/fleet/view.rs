@@ -44,8 +44,9 @@ impl Fleet {
     /// The host with what it has, uses and runs.
     pub(super) fn record(&self, state: &State, host: &Host) -> HostRecord {
         let uuid = Uuid::from_slice(&host.uuid).unwrap_or_default().to_string();
-        let mut record: HostRecord = serde_json::from_value(json!({"host": host.name, "node": host.name, "uuid": uuid}))
-            .expect("a name and a UUID make a record");
+        let mut record: HostRecord =
+            serde_json::from_value(json!({"host": host.name, "node": host.name, "uuid": uuid}))
+                .expect("a name and a UUID make a record");
         let stock = self.stock(host);
         let of = |class: &str| {
             stock.get(class).map_or((0, 0, 1.0), |(inventory, used)| {
@@ -58,8 +59,10 @@ impl Fleet {
         let (memory, memory_used, memory_ratio) = of("MEMORY_MB");
         let (disk, disk_used, disk_ratio) = of("DISK_GB");
         (record.vcpus, record.vcpus_used, record.cpu_allocation_ratio) = (vcpus, vcpus_used, Some(cpu_ratio));
-        (record.memory_mb, record.memory_mb_used, record.free_ram_mb) = (memory, memory_used, memory - memory_used);
-        (record.local_gb, record.local_gb_used, record.free_disk_gb) = (disk, disk_used, Some(disk - disk_used));
+        (record.memory_mb, record.memory_mb_used, record.free_ram_mb) =
+            (memory, memory_used, memory - memory_used);
+        (record.local_gb, record.local_gb_used, record.free_disk_gb) =
+            (disk, disk_used, Some(disk - disk_used));
         (record.ram_allocation_ratio, record.disk_allocation_ratio) = (Some(memory_ratio), Some(disk_ratio));
         record.disk_available_least = self.agents.disk_available(&host.name).map(i64::from);
         record.service.disabled = host.status() != HostStatus::Enabled;
@@ -76,11 +79,14 @@ impl Fleet {
         record.hypervisor_version = hypervisor.version.into();
         record.host_ip.clone_from(&hypervisor.address);
         record.cpu_info = Some(
-            json!({"arch": hypervisor.architecture, "model": hypervisor.cpu_model, "topology": {}}).to_string(),
+            json!({"arch": hypervisor.architecture, "model": hypervisor.cpu_model, "topology": {}})
+                .to_string(),
         );
         let kinds = if hypervisor.is_accelerated { &["kvm", "qemu"][..] } else { &["qemu"] };
-        record.supported_instances =
-            kinds.iter().map(|kind| [hypervisor.architecture.clone(), (*kind).to_owned(), "hvm".to_owned()]).collect();
+        record.supported_instances = kinds
+            .iter()
+            .map(|kind| [hypervisor.architecture.clone(), (*kind).to_owned(), "hvm".to_owned()])
+            .collect();
     }
 
     /// The host with its traits and inventories too, as explanations want them.
@@ -89,7 +95,8 @@ impl Fleet {
         let topology = self.index.topology();
         let row = Uuid::from_slice(&host.uuid).ok().and_then(|uuid| self.index.find(uuid));
         let traits = row.and_then(|row| topology.provider(row)).map(|provider| provider.traits.clone());
-        let names = traits.iter().flat_map(|traits| traits.iter()).filter_map(|id| topology.traits().name(id.0));
+        let names =
+            traits.iter().flat_map(|traits| traits.iter()).filter_map(|id| topology.traits().name(id.0));
         record.traits = Some(names.map(ToString::to_string).collect());
         let stock = self.stock(host);
         let inventories: Value = stock
@@ -118,7 +125,8 @@ fn describe_instances(record: &mut HostRecord, state: &State, host: &Host) {
     let stats = json!({"num_instances": instances.len().to_string(), "io_workload": working.to_string()});
     record.stats = serde_json::from_value::<Stat>(stats).unwrap_or_default();
     let described = instances.into_iter().map(|(uuid, instance)| {
-        let properties = instance.image.as_ref().map(|image| json!(image.properties)).unwrap_or_else(|| json!({}));
+        let properties =
+            instance.image.as_ref().map(|image| json!(image.properties)).unwrap_or_else(|| json!({}));
         json!({"uuid": uuid.to_string(), "image_properties": properties})
     });
     record.instances = serde_json::from_value(Value::Array(described.collect())).unwrap_or_default();

@@ -1,5 +1,6 @@
 //! The Agents service: one stream for each compute host.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::identity::Caller;
 use super::status::bad_field;
+use super::stopped;
 use crate::fleet::{FleetError, Session};
 use crate::service::{Access, Epoch, Service};
 
@@ -44,18 +46,22 @@ impl v1::agents_server::Agents for Agents {
         let mut messages = request.into_inner();
         let hello = introduction(&mut messages).await?;
         if !caller.may_join(&hello.host) {
-            return Err(Status::permission_denied(format!("the certificate is not that of host {:?}", hello.host)));
+            return Err(Status::permission_denied(format!(
+                "the certificate is not that of host {:?}",
+                hello.host
+            )));
         }
         let epoch = self.service.epoch();
         if let Access::Down(reason) | Access::ReadOnly(reason) = &epoch.access {
-            return Err(Status::unavailable(format!("agents cannot be served for the moment, because {reason}")));
+            return Err(Status::unavailable(format!(
+                "agents cannot be served for the moment, because {reason}"
+            )));
         }
         let (sender, receiver) = mpsc::unbounded_channel();
         let session = epoch.fleet.join(&hello, sender.clone())?;
         epoch.settled().await.map_err(|reason| Status::unavailable(reason.to_string()))?;
         epoch.fleet.welcome(&sender);
-        let connection =
-            Connection { service: Arc::clone(&self.service), epoch, host: hello.host, session };
+        let connection = Connection { service: Arc::clone(&self.service), epoch, host: hello.host, session };
         let stopping = self.stopping.clone();
         tokio::spawn(connection.run(messages, stopping));
         Ok(Response::new(Box::pin(UnboundedReceiverStream::new(receiver).map(Ok))))
@@ -80,12 +86,13 @@ struct Connection {
 }
 
 impl Connection {
-    async fn run(self, mut messages: Streaming<v1::AgentMessage>, mut stopping: watch::Receiver<bool>) {
+    async fn run(self, mut messages: Streaming<v1::AgentMessage>, stopping: watch::Receiver<bool>) {
+        let mut stopping = pin!(stopped(stopping));
         let mut on_purpose = false;
         while self.is_current() {
             let next = tokio::select! {
                 next = tokio::time::timeout(LOOK, messages.message()) => next,
-                _ = stopping.wait_for(|stopping| *stopping) => break,
+                () = &mut stopping => break,
             };
             match next {
                 Err(_) => {} // silent for a while

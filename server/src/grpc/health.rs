@@ -4,17 +4,22 @@ use std::sync::Arc;
 
 use berth_api::v1;
 use tokio::sync::watch;
-use tonic::server::NamedService;
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_health::server::{HealthReporter, HealthService};
 
-use super::placement::Placement;
 use super::stopped;
 use crate::service::Service;
 
 /// What may be asked for: the whole, and each service by its name.
-const NAMES: [&str; 2] = ["", <v1::placement_server::PlacementServer<Placement> as NamedService>::NAME];
+const NAMES: [&str; 6] = [
+    "",
+    v1::placement_server::SERVICE_NAME,
+    v1::scheduler_server::SERVICE_NAME,
+    v1::fleet_server::SERVICE_NAME,
+    v1::instances_server::SERVICE_NAME,
+    v1::agents_server::SERVICE_NAME,
+];
 
 /// A health service that tells how it is until it is time to stop.
 pub(super) async fn serve(

@@ -32,6 +32,7 @@ use std::time::Duration;
 use berth_api::v1;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tower::Layer;
@@ -100,7 +101,9 @@ impl Grpc {
         let (stopping, has_stopped) = watch::channel(false);
         let routes = Guard::new(Arc::clone(&self.service)).layer(routes(&self.service, &has_stopped).await);
         let incoming = incoming::connections(self.listener);
-        let looking_after = tokio::spawn(reconcile::look_after(Arc::clone(&self.service)));
+        // Ends with this function.
+        let mut looking_after = JoinSet::new();
+        looking_after.spawn(reconcile::look_after(Arc::clone(&self.service)));
         let serving = self.server.serve_with_incoming_shutdown(routes, incoming, stopped(has_stopped));
         let mut serving = std::pin::pin!(serving);
         tokio::select! {
@@ -132,7 +135,8 @@ async fn routes(service: &Arc<Service>, stopping: &watch::Receiver<bool>) -> Rou
     let placement = v1::placement_server::PlacementServer::new(Placement::new(Arc::clone(service)));
     let scheduler = v1::scheduler_server::SchedulerServer::new(Scheduler::new(Arc::clone(service)));
     let fleet = v1::fleet_server::FleetServer::new(Fleet::new(Arc::clone(service)));
-    let instances = v1::instances_server::InstancesServer::new(Instances::new(Arc::clone(service), stopping.clone()));
+    let instances =
+        v1::instances_server::InstancesServer::new(Instances::new(Arc::clone(service), stopping.clone()));
     let agents = v1::agents_server::AgentsServer::new(Agents::new(Arc::clone(service), stopping.clone()));
     Routes::new(placement.max_decoding_message_size(most))
         .add_service(scheduler.max_decoding_message_size(most))

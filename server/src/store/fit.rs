@@ -76,7 +76,7 @@ impl Fitting {
             }
             Key::Owner(number) => drop(self.owners.insert(number, record::read_owner(value)?.into())),
             Key::Consumer(serial) => self.put_consumer(serial, value)?,
-            Key::Fleet(_) => {},
+            Key::Fleet(_) => {}
         }
         Ok(())
     }

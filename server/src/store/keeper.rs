@@ -195,11 +195,13 @@ impl Keeping {
             let reason = error.to_string();
             let access = Access::ReadOnly(reason.as_str().into());
             let index = Arc::new(loaded.index);
-            let fleet = Fleet::new(Arc::clone(&index), None, loaded.fleet, self.service.options.fleet.clone());
+            let fleet =
+                Fleet::new(Arc::clone(&index), None, loaded.fleet, self.service.options.fleet.clone());
             self.service.enter(Epoch { index, fleet: Arc::new(fleet), access });
             return Err(reason);
         }
-        begin(store, loaded, self.durability.mode, &self.service.options.fleet, &self.stop).map_err(|error| error.to_string())
+        begin(store, loaded, self.durability.mode, &self.service.options.fleet, &self.stop)
+            .map_err(|error| error.to_string())
     }
 }
 

@@ -9,8 +9,8 @@ use berth_placement::store::{LoadError, Revision, Store};
 use berth_placement::{Inconsistency, Index, Owner, Rebuild, RebuildError};
 
 use super::encoder::Encoder;
-use crate::fleet::{State as FleetState, UnreadableEntry};
 use super::record::{self, FORMAT, Key, Unreadable, words};
+use crate::fleet::{State as FleetState, UnreadableEntry};
 
 /// Records that a worker gets at a time.
 const CHUNK: usize = 4096;

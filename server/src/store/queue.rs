@@ -145,7 +145,10 @@ mod tests {
         queue.record(vec![StateChange::Counted(Row(2))]);
         queue.end(second);
         let group = queue.take().unwrap();
-        assert_eq!(group, Group { changes: vec![StateChange::Counted(Row(2))], complete: 0, ..Group::default() });
+        assert_eq!(
+            group,
+            Group { changes: vec![StateChange::Counted(Row(2))], complete: 0, ..Group::default() }
+        );
         assert_eq!(queue.take(), None);
         queue.end(first);
         assert_eq!(queue.take(), Some(Group { complete: 2, ..Group::default() }));

@@ -3,7 +3,7 @@
 use berth_api::v1;
 use tonic::Code;
 
-use crate::service::{Cloud, creation, reason};
+use crate::service::{Cloud, creation, fields, reason};
 
 async fn aggregate(cloud: &mut Cloud, name: &str, host: &str, metadata: &[(&str, &str)]) {
     let metadata = metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
@@ -17,7 +17,7 @@ async fn aggregate(cloud: &mut Cloud, name: &str, host: &str, metadata: &[(&str,
     cloud.fleet.update_aggregate(wanted).await.unwrap();
 }
 
-#[tokio::test(flavor_multi_thread)]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_extra_spec_leads_to_the_aggregate() {
     let mut cloud = Cloud::new().await;
     let hosts = cloud.hosts(["h1", "h2", "h3"]).await;
@@ -34,21 +34,35 @@ async fn an_extra_spec_leads_to_the_aggregate() {
     assert!(hosts[0].guests().is_empty() && hosts[2].guests().is_empty());
 }
 
-#[tokio::test(flavor_multi_thread)]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_zone_binds_and_a_host_can_be_forced() {
     let mut cloud = Cloud::new().await;
     let _hosts = cloud.hosts(["h1", "h2", "h3"]).await;
     cloud.flavor("small", 1, &[]).await;
     aggregate(&mut cloud, "east", "h3", &[("availability_zone", "east")]).await;
-    let in_zone = |zone: &str| v1::CreateInstancesRequest { availability_zone: zone.to_owned(), ..creation("i", "small") };
+    let in_zone = |zone: &str| v1::CreateInstancesRequest {
+        availability_zone: zone.to_owned(),
+        ..creation("i", "small")
+    };
     for zone in ["east", "east:h3"] {
         let made = cloud.instances.create(in_zone(zone)).await.unwrap().into_inner();
-        assert_eq!((made.instances[0].host.as_str(), made.instances[0].availability_zone.as_str()), ("h3", "east"));
+        assert_eq!(
+            (made.instances[0].host.as_str(), made.instances[0].availability_zone.as_str()),
+            ("h3", "east")
+        );
     }
     let forced = cloud.instances.create(in_zone(":h2")).await.unwrap().into_inner();
     assert_eq!(forced.instances[0].host, "h2");
+    // Who asks for the default zone does not get into another.
+    let wanted = v1::CreateInstancesRequest { min_count: 9, max_count: 20, ..in_zone("nova") };
+    let made = cloud.instances.create(wanted).await.unwrap().into_inner().instances;
+    assert!(made.len() == 15 && made.iter().all(|one| one.host != "h3"), "{made:?}");
     let nowhere = cloud.instances.create(in_zone("west")).await.unwrap_err();
-    assert_eq!((nowhere.code(), reason(&nowhere).as_str()), (Code::ResourceExhausted, "NO_VALID_HOST"));
+    assert_eq!(
+        (nowhere.code(), fields(&nowhere)),
+        (Code::InvalidArgument, vec!["availability_zone".to_owned()])
+    );
+    assert!(nowhere.message().contains("east, nova"), "{nowhere}");
 
     // No host is in two zones.
     let wanted = v1::CreateAggregateRequest {

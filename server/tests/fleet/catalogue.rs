@@ -5,7 +5,7 @@ use tonic::Code;
 
 use crate::service::{Cloud, creation, fields, reason};
 
-#[tokio::test(flavor_multi_thread)]
+#[tokio::test(flavor = "multi_thread")]
 async fn flavors_are_made_listed_and_removed() {
     let mut cloud = Cloud::new().await;
     cloud.flavor("small", 1, &[("trait:HW_CPU_X86_AVX2", "required")]).await;
@@ -29,12 +29,13 @@ async fn flavors_are_made_listed_and_removed() {
     assert_eq!(cloud.fleet.delete_flavor(gone()).await.unwrap_err().code(), Code::NotFound);
 }
 
-#[tokio::test(flavor_multi_thread)]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_quota_is_never_exceeded_whoever_asks_at_once() {
     let mut cloud = Cloud::new().await;
     let _hosts = cloud.hosts(["h1", "h2"]).await;
     cloud.flavor("small", 1, &[]).await;
-    let quota = v1::SetQuotaRequest { project: "p".to_owned(), vcpus: Some(5), ..v1::SetQuotaRequest::default() };
+    let quota =
+        v1::SetQuotaRequest { project: "p".to_owned(), vcpus: Some(5), ..v1::SetQuotaRequest::default() };
     cloud.fleet.set_quota(quota).await.unwrap();
     let ask = |number: usize| {
         let mut client = cloud.instances.clone();
@@ -53,11 +54,12 @@ async fn a_quota_is_never_exceeded_whoever_asks_at_once() {
     assert_eq!((granted, quota.used_vcpus, quota.used_instances), (5, 5, 5));
 
     // At least two do not fit, at most two and at least none more than there is room for do.
-    let refused = cloud.instances.create(v1::CreateInstancesRequest { min_count: 2, ..creation("m", "small") }).await;
+    let refused =
+        cloud.instances.create(v1::CreateInstancesRequest { min_count: 2, ..creation("m", "small") }).await;
     assert_eq!(reason(&refused.unwrap_err()), "QUOTA_EXCEEDED");
 }
 
-#[tokio::test(flavor_multi_thread)]
+#[tokio::test(flavor = "multi_thread")]
 async fn bad_requests_name_the_field() {
     let mut cloud = Cloud::new().await;
     cloud.flavor("small", 1, &[]).await;
@@ -69,7 +71,8 @@ async fn bad_requests_name_the_field() {
     let unknown = cloud.instances.create(creation("i", "huge")).await.unwrap_err();
     assert_eq!((unknown.code(), unknown.message()), (Code::NotFound, "there is no flavor huge"));
     let hints = [("group".to_owned(), v1::Hints { values: vec!["x".to_owned()] })].into();
-    let refused = cloud.instances.create(v1::CreateInstancesRequest { hints, ..creation("i", "small") }).await;
+    let refused =
+        cloud.instances.create(v1::CreateInstancesRequest { hints, ..creation("i", "small") }).await;
     assert_eq!(fields(&refused.unwrap_err()), ["hints.group"]);
     let set = v1::SetHostRequest { name: "h".to_owned(), ..v1::SetHostRequest::default() };
     assert_eq!(fields(&cloud.fleet.set_host(set).await.unwrap_err()), ["status"]);

@@ -7,14 +7,17 @@ use tonic::Code;
 
 use crate::service::{Cloud, creation, named, reason};
 
-#[tokio::test(flavor_multi_thread)]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_instance_lives_through_all_its_states() {
     let mut cloud = Cloud::new().await;
     let [host] = cloud.hosts(["h1"]).await;
     cloud.flavor("small", 2, &[]).await;
     let it = cloud.create("it", "small").await;
     let active = cloud.until_status(&it, "ACTIVE").await;
-    assert_eq!((active.vm_state.as_str(), active.power_state.as_str(), active.host.as_str()), ("active", "RUNNING", "h1"));
+    assert_eq!(
+        (active.vm_state.as_str(), active.power_state.as_str(), active.host.as_str()),
+        ("active", "RUNNING", "h1")
+    );
     assert_eq!((cloud.used("h1").await, host.guests()), (2, vec![it.clone()]));
 
     cloud.instances.stop(named(&it)).await.unwrap();
@@ -50,7 +53,7 @@ async fn an_instance_lives_through_all_its_states() {
     cloud.service.index().check().unwrap();
 }
 
-#[tokio::test(flavor_multi_thread)]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_locked_instance_tells_why() {
     let mut cloud = Cloud::new().await;
     let _hosts = cloud.hosts(["h1"]).await;
@@ -62,7 +65,7 @@ async fn a_locked_instance_tells_why() {
     assert!(!cloud.instances.unlock(named(&it)).await.unwrap().get_ref().locked);
 }
 
-#[tokio::test(flavor_multi_thread)]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_build_that_fails_is_tried_elsewhere_and_leaves_nothing() {
     let mut cloud = Cloud::new().await;
     let hosts = cloud.hosts(["h1", "h2", "h3"]).await;
@@ -90,7 +93,7 @@ async fn a_build_that_fails_is_tried_elsewhere_and_leaves_nothing() {
     cloud.until_gone(&it).await;
 }
 
-#[tokio::test(flavor_multi_thread)]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_guest_does_by_itself_is_noticed() {
     let mut cloud = Cloud::new().await;
     let [host] = cloud.hosts(["h1"]).await;
@@ -105,7 +108,8 @@ async fn what_a_guest_does_by_itself_is_noticed() {
 
     // A guest that nobody knows is left alone.
     let stranger = "00000000-0000-4000-8000-00000000abcd";
-    let mut report = v1::GuestReport { instance: stranger.to_owned(), generation: 1, ..v1::GuestReport::default() };
+    let mut report =
+        v1::GuestReport { instance: stranger.to_owned(), generation: 1, ..v1::GuestReport::default() };
     report.set_state(State::Running);
     host.say(Message::Guest(report));
     cloud.instances.stop(named(&it)).await.unwrap();
@@ -113,7 +117,7 @@ async fn what_a_guest_does_by_itself_is_noticed() {
     assert!(host.machine.lock().unwrap().wishes.iter().all(|wish| wish.instance != stranger));
 }
 
-#[tokio::test(flavor_multi_thread)]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_same_key_makes_nothing_twice() {
     let mut cloud = Cloud::new().await;
     let _hosts = cloud.hosts(["h1"]).await;
@@ -124,7 +128,8 @@ async fn the_same_key_makes_nothing_twice() {
         ..creation("it", "small")
     };
     let uuids = |response: tonic::Response<v1::CreateInstancesResponse>| {
-        let mut uuids: Vec<String> = response.into_inner().instances.into_iter().map(|made| made.uuid).collect();
+        let mut uuids: Vec<String> =
+            response.into_inner().instances.into_iter().map(|made| made.uuid).collect();
         uuids.sort();
         uuids
     };
@@ -133,12 +138,13 @@ async fn the_same_key_makes_nothing_twice() {
     assert_eq!(cloud.used("h1").await, 2);
 }
 
-#[tokio::test(flavor_multi_thread)]
+#[tokio::test(flavor = "multi_thread")]
 async fn as_many_are_made_as_find_room_but_at_least_the_least() {
     let mut cloud = Cloud::new().await;
     let _hosts = cloud.hosts(["h1", "h2"]).await;
     cloud.flavor("large", 3, &[]).await;
-    let wanted = |min_count, max_count| v1::CreateInstancesRequest { min_count, max_count, ..creation("it", "large") };
+    let wanted =
+        |min_count, max_count| v1::CreateInstancesRequest { min_count, max_count, ..creation("it", "large") };
     let refused = cloud.instances.create(wanted(5, 6)).await.unwrap_err();
     assert_eq!(reason(&refused), "NO_VALID_HOST");
     assert_eq!(cloud.used("h1").await + cloud.used("h2").await, 0);
@@ -149,7 +155,7 @@ async fn as_many_are_made_as_find_room_but_at_least_the_least() {
     cloud.service.index().check().unwrap();
 }
 
-#[tokio::test(flavor_multi_thread)]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_watcher_is_told_every_state_it_can_tell_apart() {
     let mut cloud = Cloud::new().await;
     let _hosts = cloud.hosts(["h1"]).await;

@@ -28,7 +28,6 @@ pub(crate) struct Machine {
 }
 
 pub(crate) struct Puppet {
-    pub(crate) name: String,
     pub(crate) machine: Arc<Mutex<Machine>>,
     sender: mpsc::UnboundedSender<v1::AgentMessage>,
     task: JoinHandle<()>,
@@ -76,9 +75,13 @@ impl Puppet {
             say(&sender, Message::Guest(guest.clone()));
         }
         say(&sender, Message::AllReported(v1::AllReported {}));
-        let told = AgentsClient::new(channel).join(UnboundedReceiverStream::new(receiver)).await.unwrap().into_inner();
+        let told = AgentsClient::new(channel)
+            .join(UnboundedReceiverStream::new(receiver))
+            .await
+            .unwrap()
+            .into_inner();
         let task = tokio::spawn(serve(told, sender.clone(), Arc::clone(&machine)));
-        Self { name: name.to_owned(), machine, sender, task }
+        Self { machine, sender, task }
     }
 
     /// Ends without a word, as a host that lost its power.

@@ -5,7 +5,7 @@ use berth_api::v1;
 use crate::puppet::{Puppet, tree};
 use crate::service::{Cloud, creation, named, reason};
 
-#[tokio::test(flavor_multi_thread)]
+#[tokio::test(flavor = "multi_thread")]
 async fn everything_is_there_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let mut cloud = Cloud::at(folder.path()).await;
@@ -38,7 +38,10 @@ async fn everything_is_there_after_a_restart() {
     let after = cloud.instances.list(v1::ListInstancesRequest::default()).await.unwrap().into_inner();
     assert_eq!(after.instances, before.instances);
     let known = cloud.until_host("h2", |_| true).await;
-    assert_eq!((known.status(), known.reason.as_str(), known.is_up), (v1::host::Status::Maintenance, "memory", false));
+    assert_eq!(
+        (known.status(), known.reason.as_str(), known.is_up),
+        (v1::host::Status::Maintenance, "memory", false)
+    );
     let known = v1::GetServerGroupRequest { group: group.uuid.clone() };
     assert_eq!(cloud.fleet.get_server_group(known).await.unwrap().get_ref().members.len(), 2);
     // The group's policy holds on: both hosts are taken.
@@ -49,7 +52,7 @@ async fn everything_is_there_after_a_restart() {
     cloud.stop().await;
 }
 
-#[tokio::test(flavor_multi_thread)]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_build_goes_on_where_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let mut cloud = Cloud::at(folder.path()).await;
@@ -81,7 +84,7 @@ async fn a_build_goes_on_where_it_was() {
     cloud.stop().await;
 }
 
-#[tokio::test(flavor_multi_thread)]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_guest_that_is_lost_is_an_error() {
     let mut cloud = Cloud::new().await;
     let [host] = cloud.hosts(["h1"]).await;
@@ -95,7 +98,7 @@ async fn a_guest_that_is_lost_is_an_error() {
     assert_eq!(lost.fault, "the guest is gone from h1");
 }
 
-#[tokio::test(flavor_multi_thread)]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_host_is_not_taken_by_another_and_goes_only_when_empty() {
     let mut cloud = Cloud::new().await;
     let [host] = cloud.hosts(["h1"]).await;

@@ -25,7 +25,7 @@ fn hosts(response: tonic::Response<v1::ScheduleResponse>) -> Vec<String> {
     response.into_inner().selections.into_iter().map(|one| one.place.unwrap().host).collect()
 }
 
-#[tokio::test(flavor_multi_thread)]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_dry_run_claims_nothing_and_a_repeated_request_tells_the_same() {
     let mut cloud = Cloud::new().await;
     let _hosts = cloud.hosts(["h1", "h2"]).await;
@@ -46,7 +46,7 @@ async fn a_dry_run_claims_nothing_and_a_repeated_request_tells_the_same() {
     assert_ne!(with[0].alternates[0].host, with[0].place.as_ref().unwrap().host);
 }
 
-#[tokio::test(flavor_multi_thread)]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_disabled_host_gets_nothing_new_and_a_silent_one_neither() {
     let mut cloud = Cloud::new().await;
     let [_one, two] = cloud.hosts(["h1", "h2"]).await;
@@ -66,7 +66,7 @@ async fn a_disabled_host_gets_nothing_new_and_a_silent_one_neither() {
     drop(machine);
 }
 
-#[tokio::test(flavor_multi_thread)]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_group_is_kept_apart_whoever_asks_at_once() {
     let mut cloud = Cloud::new().await;
     let _hosts = cloud.hosts(["h1", "h2", "h3"]).await;
@@ -81,7 +81,8 @@ async fn a_group_is_kept_apart_whoever_asks_at_once() {
     let hints = || [("group".to_owned(), v1::Hints { values: vec![group.uuid.clone()] })].into();
     let ask = |number: usize| {
         let mut client = cloud.instances.clone();
-        let wanted = v1::CreateInstancesRequest { hints: hints(), ..creation(&format!("i{number}"), "small") };
+        let wanted =
+            v1::CreateInstancesRequest { hints: hints(), ..creation(&format!("i{number}"), "small") };
         tokio::spawn(async move { client.create(wanted).await })
     };
     let asked: Vec<_> = (0..6).map(ask).collect();
@@ -100,7 +101,7 @@ async fn a_group_is_kept_apart_whoever_asks_at_once() {
     assert_eq!(reason(&cloud.fleet.delete_server_group(gone).await.unwrap_err()), "IN_USE");
 }
 
-#[tokio::test(flavor_multi_thread)]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stream_answers_each_request_by_its_tag() {
     let mut cloud = Cloud::new().await;
     let _hosts = cloud.hosts(["h1", "h2"]).await;
@@ -109,14 +110,18 @@ async fn a_stream_answers_each_request_by_its_tag() {
         tag,
         request: Some(request(u128::from(tag)..u128::from(tag) + 1)),
     });
-    let mut answers = cloud.scheduler.schedule_stream(tokio_stream::iter(requests)).await.unwrap().into_inner();
+    let mut answers =
+        cloud.scheduler.schedule_stream(tokio_stream::iter(requests)).await.unwrap().into_inner();
     let (mut granted, mut refused, mut tags) = (0, 0, Vec::new());
     while let Some(answer) = answers.message().await.unwrap() {
         tags.push(answer.tag);
         match answer.outcome.unwrap() {
             Outcome::Response(_) => granted += 1,
             Outcome::Failure(failure) => {
-                assert_eq!((failure.code, failure.reason.as_str()), (Code::ResourceExhausted as i32, "NO_VALID_HOST"));
+                assert_eq!(
+                    (failure.code, failure.reason.as_str()),
+                    (Code::ResourceExhausted as i32, "NO_VALID_HOST")
+                );
                 refused += 1;
             }
         }
@@ -125,7 +130,7 @@ async fn a_stream_answers_each_request_by_its_tag() {
     assert_eq!((granted, refused, tags), (16, 4, (0..20).collect()));
 }
 
-#[tokio::test(flavor_multi_thread)]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_explanation_counts_what_removed_hosts() {
     let mut cloud = Cloud::new().await;
     let _hosts = cloud.hosts(["h1", "h2"]).await;

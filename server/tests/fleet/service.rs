@@ -9,6 +9,7 @@ use berth_api::v1;
 use berth_api::v1::fleet_client::FleetClient;
 use berth_api::v1::instances_client::InstancesClient;
 use berth_api::v1::scheduler_client::SchedulerClient;
+use berth_scheduler::nova::FilterName;
 use berth_server::{DataDir, DurabilityOptions, FleetOptions, Grpc, Keeper, Options, Service};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -31,7 +32,8 @@ pub(crate) struct Cloud {
 
 fn options() -> Options {
     let second = Duration::from_secs(1);
-    let fleet = FleetOptions { heartbeat: second / 5, down_after: second, ..FleetOptions::default() };
+    let mut fleet = FleetOptions { heartbeat: second / 5, down_after: second, ..FleetOptions::default() };
+    fleet.scheduler.filter_scheduler.enabled_filters.push(FilterName::AggregateInstanceExtraSpecsFilter);
     Options { fleet, ..Options::noauth2() }
 }
 
@@ -101,7 +103,11 @@ impl Cloud {
         panic!("host {name} does not become so")
     }
 
-    pub(crate) async fn until(&mut self, instance: &str, is_so: impl Fn(&v1::Instance) -> bool) -> v1::Instance {
+    pub(crate) async fn until(
+        &mut self,
+        instance: &str,
+        is_so: impl Fn(&v1::Instance) -> bool,
+    ) -> v1::Instance {
         let mut last = None;
         for _ in 0..1000 {
             last = self.instance(instance).await.ok();
@@ -132,7 +138,8 @@ impl Cloud {
     }
 
     pub(crate) async fn flavor(&mut self, name: &str, vcpus: u32, extra_specs: &[(&str, &str)]) {
-        let extra_specs = extra_specs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let extra_specs =
+            extra_specs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         let flavor = v1::Flavor {
             name: name.to_owned(),
             vcpus,

@@ -70,7 +70,8 @@ pub(crate) fn policy(data: &[u8]) {
 
 /// A service with one provider that has something of everything.
 fn fleet() -> Arc<Service> {
-    let options = Options { limits: Limits { candidate_work: 10_000, ..Limits::default() }, ..Options::noauth2() };
+    let options =
+        Options { limits: Limits { candidate_work: 10_000, ..Limits::default() }, ..Options::noauth2() };
     let service = Arc::new(Service::new(options));
     let setup: [(Method, &str, String); 3] = [
         (Method::POST, "", format!("{{\"name\":\"p\",\"uuid\":\"{PROVIDER}\"}}")),

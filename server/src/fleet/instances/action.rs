@@ -95,7 +95,8 @@ impl Fleet {
             instance.note(now(), action.name(), user, "");
             Ok(instance.clone())
         });
-        let outcome = changed.map_or_else(|| Err(FleetError::not_found("instance", named)), |(_, outcome)| outcome);
+        let outcome =
+            changed.map_or_else(|| Err(FleetError::not_found("instance", named)), |(_, outcome)| outcome);
         if outcome.is_err() && action == Action::Unshelve {
             self.give_back(uuid);
         }
@@ -104,11 +105,20 @@ impl Fleet {
 
     fn check_now(&self, uuid: Uuid, action: Action, may_override: bool) -> Result<(), FleetError> {
         let instance = self.instance_by_uuid(uuid);
-        check(&instance.ok_or_else(|| FleetError::not_found("instance", uuid.to_string()))?, action, may_override)
+        check(
+            &instance.ok_or_else(|| FleetError::not_found("instance", uuid.to_string()))?,
+            action,
+            may_override,
+        )
     }
 
     /// Removes an instance, whatever it is doing. One that is gone already is no error.
-    pub(crate) fn delete_instance(&self, named: &str, user: &str, may_override: bool) -> Result<(), FleetError> {
+    pub(crate) fn delete_instance(
+        &self,
+        named: &str,
+        user: &str,
+        may_override: bool,
+    ) -> Result<(), FleetError> {
         let uuid = match self.instance_uuid(named) {
             Err(FleetError::NotFound { .. }) => return Ok(()),
             uuid => uuid?,
@@ -126,7 +136,13 @@ impl Fleet {
     }
 
     /// Locks an instance, or unlocks it.
-    pub(crate) fn lock_instance(&self, named: &str, locked: bool, reason: &str, user: &str) -> Result<Instance, FleetError> {
+    pub(crate) fn lock_instance(
+        &self,
+        named: &str,
+        locked: bool,
+        reason: &str,
+        user: &str,
+    ) -> Result<Instance, FleetError> {
         if reason.chars().count() > 255 {
             return Err(FleetError::field("reason", "has more than 255 characters"));
         }

@@ -54,7 +54,10 @@ impl Fleet {
             Ok(placed) => {
                 let (placed, spare) = (&placed[..], &uuids[placed.len()..]);
                 self.forget_new(spare);
-                Ok(placed.iter().filter_map(|placed| self.spawn(placed.instance, &placed.place.host)).collect())
+                Ok(placed
+                    .iter()
+                    .filter_map(|placed| self.spawn(placed.instance, &placed.place.host))
+                    .collect())
             }
             Err(error) => {
                 self.forget_new(&uuids);
@@ -64,7 +67,12 @@ impl Fleet {
     }
 
     /// Hosts for all of the instances, or for the first of them: as many as find room.
-    fn place_new(&self, creation: &Creation, flavor: &Flavor, uuids: &[Uuid]) -> Result<Vec<Placed>, FleetError> {
+    fn place_new(
+        &self,
+        creation: &Creation,
+        flavor: &Flavor,
+        uuids: &[Uuid],
+    ) -> Result<Vec<Placed>, FleetError> {
         let place = |count: usize| self.schedule(&creation.ask(flavor, &uuids[..count]), false);
         let least = creation.least();
         match place(uuids.len()) {
@@ -124,7 +132,10 @@ impl Creation {
         check_project(&self.project)?;
         if self.max_count > 0 && self.max_count < self.min_count {
             let (least, most) = (self.min_count, self.max_count);
-            return Err(FleetError::field("max_count", format!("is {most}, less than min_count, which is {least}")));
+            return Err(FleetError::field(
+                "max_count",
+                format!("is {most}, less than min_count, which is {least}"),
+            ));
         }
         if self.most() > MAX_INSTANCES {
             return Err(FleetError::field("max_count", format!("is more than {MAX_INSTANCES}")));
@@ -149,7 +160,11 @@ impl Creation {
     }
 
     /// Records the instances, or finds those of an earlier request.
-    fn record(&self, fleet: &mut Transaction<'_>, flavor: &Flavor) -> Result<(Vec<Instance>, bool), FleetError> {
+    fn record(
+        &self,
+        fleet: &mut Transaction<'_>,
+        flavor: &Flavor,
+    ) -> Result<(Vec<Instance>, bool), FleetError> {
         if !self.idempotency_key.is_empty() {
             let same = |known: &&Instance| {
                 known.idempotency_key == self.idempotency_key && known.project == self.project

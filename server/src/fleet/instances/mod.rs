@@ -57,14 +57,18 @@ impl Fleet {
         match (named_so.next(), named_so.next()) {
             (Some((&uuid, _)), None) => Ok(uuid),
             (None, _) => Err(FleetError::not_found("instance", named)),
-            _ => Err(FleetError::field("instance", format!("several instances have the name {named:?}; give a UUID"))),
+            _ => Err(FleetError::field(
+                "instance",
+                format!("several instances have the name {named:?}; give a UUID"),
+            )),
         }
     }
 
     /// All that `wanted` takes, by name and UUID.
     pub(crate) fn instances(&self, wanted: impl Fn(&Instance) -> bool) -> Vec<Instance> {
         let state = self.state();
-        let mut found: Vec<Instance> = state.instances.values().filter(|instance| wanted(instance)).cloned().collect();
+        let mut found: Vec<Instance> =
+            state.instances.values().filter(|instance| wanted(instance)).cloned().collect();
         drop(state);
         found.sort_by(|a, b| (&a.name, &a.uuid).cmp(&(&b.name, &b.uuid)));
         found

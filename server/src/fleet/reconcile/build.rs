@@ -24,7 +24,8 @@ impl Fleet {
     fn release_failed(&self, instance: &Instance) {
         let topology = self.index.topology();
         let held = self.index.allocations(ConsumerId(instance.uuid().as_u128()));
-        let host = held.and_then(|held| topology.provider(topology.host_of(&held)?).map(|provider| provider.uuid));
+        let host =
+            held.and_then(|held| topology.provider(topology.host_of(&held)?).map(|provider| provider.uuid));
         let state = self.state();
         let is_failed = |uuid: Uuid| {
             let of = |name: &String| state.hosts.get(name).is_some_and(|host| host.uuid == uuid.as_bytes());
@@ -63,7 +64,8 @@ impl Fleet {
         self.change_instance(uuid, |instance| {
             let failures: Vec<String> =
                 instance.failures.iter().map(|(host, error)| format!("{host}: {error}")).collect();
-            let detail = if failures.is_empty() { String::new() } else { format!(" ({})", failures.join("; ")) };
+            let detail =
+                if failures.is_empty() { String::new() } else { format!(" ({})", failures.join("; ")) };
             instance.fault = format!("{why}{detail}");
             instance.set_vm_state(VmState::Error);
             instance.set_task(Task::None);
@@ -74,7 +76,8 @@ impl Fleet {
 
     /// Claims room for a shelved instance, on the host that has its disk.
     pub(in crate::fleet) fn claim_again(&self, uuid: Uuid) -> Result<(), FleetError> {
-        let instance = self.instance_by_uuid(uuid).ok_or_else(|| FleetError::not_found("instance", uuid.to_string()))?;
+        let instance =
+            self.instance_by_uuid(uuid).ok_or_else(|| FleetError::not_found("instance", uuid.to_string()))?;
         let others = self.host_names().into_iter().filter(|host| *host != instance.host).collect();
         let mut ask = instance.ask();
         // Its own host alone, and with every filter: a host that is down or disabled gets nothing new.

@@ -87,10 +87,15 @@ async fn look_after_one(service: &Service, epoch: &Arc<Epoch>) {
 impl Fleet {
     /// All instances of which something is wished that is not so yet.
     fn note_unfinished(&self) {
-        let is_unfinished = |instance: &Instance| instance.task() != Task::None || !instance.leftovers.is_empty();
+        let is_unfinished =
+            |instance: &Instance| instance.task() != Task::None || !instance.leftovers.is_empty();
         let state = self.state();
-        let unfinished: Vec<Uuid> =
-            state.instances.iter().filter(|(_, instance)| is_unfinished(instance)).map(|(&uuid, _)| uuid).collect();
+        let unfinished: Vec<Uuid> = state
+            .instances
+            .iter()
+            .filter(|(_, instance)| is_unfinished(instance))
+            .map(|(&uuid, _)| uuid)
+            .collect();
         drop(state);
         for uuid in unfinished {
             let _ = self.due.send(uuid); // the loop may have ended
@@ -134,7 +139,8 @@ impl Fleet {
             .filter_map(|of_provider| {
                 let provider = topology.provider(of_provider[0].row)?.uuid.to_string();
                 let name = |class: berth_placement::ClassId| topology.classes().name(class.0.into());
-                let resources = of_provider.iter().filter_map(|one| Some((name(one.class)?.to_string(), one.amount)));
+                let resources =
+                    of_provider.iter().filter_map(|one| Some((name(one.class)?.to_string(), one.amount)));
                 Some(v1::Allocation { provider, resources: resources.collect() })
             })
             .collect()
@@ -142,7 +148,7 @@ impl Fleet {
 
     /// The agent has told of all guests that it knows: what is wished of the others, it has to be told.
     pub(crate) fn all_reported(&self, host: &str, session: Session) {
-        if !self.agents.is_current(host, session) {
+        if !self.agents.note_all_reported(host, session) {
             return;
         }
         let there: Vec<Uuid> = {

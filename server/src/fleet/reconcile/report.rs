@@ -13,7 +13,12 @@ use crate::service::now;
 
 impl Fleet {
     /// An agent tells how a guest is.
-    pub(crate) fn report(&self, host: &str, session: Session, report: &GuestReport) -> Result<(), FleetError> {
+    pub(crate) fn report(
+        &self,
+        host: &str,
+        session: Session,
+        report: &GuestReport,
+    ) -> Result<(), FleetError> {
         let uuid = parse_uuid("guest.instance", &report.instance)?;
         if !self.agents.is_current(host, session) {
             return Ok(());
@@ -133,7 +138,12 @@ impl Instance {
         if found != self.vm_state() && self.vm_state() != VmState::Building {
             self.set_vm_state(found);
             self.generation += 1;
-            self.note(now(), "guest", "", format!("is {} by itself", super::super::instances::vm_state(found)));
+            self.note(
+                now(),
+                "guest",
+                "",
+                format!("is {} by itself", super::super::instances::vm_state(found)),
+            );
         }
     }
 }

@@ -49,7 +49,8 @@ pub(super) fn delete(
 
 pub(super) fn zones(call: &Call<'_>, _: &v1::ListZonesRequest) -> Result<v1::ListZonesResponse, Status> {
     let zones = call.fleet.zones().into_iter();
-    let zones = zones.map(|(name, zone)| v1::Zone { name, hosts: zone.hosts, is_available: zone.is_available });
+    let zones =
+        zones.map(|(name, zone)| v1::Zone { name, hosts: zone.hosts, is_available: zone.is_available });
     Ok(v1::ListZonesResponse { zones: zones.collect() })
 }
 

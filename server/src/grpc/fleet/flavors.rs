@@ -7,7 +7,10 @@ use crate::grpc::call::Call;
 use crate::grpc::page::Page;
 use crate::grpc::status::bad_field;
 
-pub(super) fn list(call: &Call<'_>, wanted: &v1::ListFlavorsRequest) -> Result<v1::ListFlavorsResponse, Status> {
+pub(super) fn list(
+    call: &Call<'_>,
+    wanted: &v1::ListFlavorsRequest,
+) -> Result<v1::ListFlavorsResponse, Status> {
     let page = Page::of_names(wanted.page_size, &wanted.page_token)?;
     let all = call.fleet.flavors().into_iter().map(|flavor| (flavor.name.clone(), flavor));
     let (flavors, next_page_token) = page.take(all);

@@ -16,7 +16,8 @@ pub(super) fn list(
 ) -> Result<v1::ListServerGroupsResponse, Status> {
     let page = Page::of_names(wanted.page_size, &wanted.page_token)?;
     let all = call.fleet.groups(&wanted.project).into_iter();
-    let (groups, next_page_token) = page.take(all.map(|(uuid, group)| (format!("{}/{uuid}", group.name), (uuid, group))));
+    let (groups, next_page_token) =
+        page.take(all.map(|(uuid, group)| (format!("{}/{uuid}", group.name), (uuid, group))));
     let groups = groups.into_iter().map(|found| message(call, found)).collect();
     Ok(v1::ListServerGroupsResponse { groups, next_page_token })
 }
@@ -25,7 +26,10 @@ pub(super) fn get(call: &Call<'_>, wanted: &v1::GetServerGroupRequest) -> Result
     Ok(message(call, call.fleet.group(&wanted.group)?))
 }
 
-pub(super) fn create(call: &Call<'_>, wanted: &v1::CreateServerGroupRequest) -> Result<v1::ServerGroup, Status> {
+pub(super) fn create(
+    call: &Call<'_>,
+    wanted: &v1::CreateServerGroupRequest,
+) -> Result<v1::ServerGroup, Status> {
     let policy = match wanted.policy() {
         Wanted::Affinity => Policy::Affinity,
         Wanted::AntiAffinity => Policy::AntiAffinity,

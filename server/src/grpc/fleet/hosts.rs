@@ -35,7 +35,10 @@ pub(super) fn set(call: &Call<'_>, wanted: &v1::SetHostRequest) -> Result<v1::Ho
     Ok(host(call.fleet.set_host(&wanted.name, status, &wanted.reason)?))
 }
 
-pub(super) fn delete(call: &Call<'_>, wanted: &v1::DeleteHostRequest) -> Result<v1::DeleteHostResponse, Status> {
+pub(super) fn delete(
+    call: &Call<'_>,
+    wanted: &v1::DeleteHostRequest,
+) -> Result<v1::DeleteHostResponse, Status> {
     call.fleet.delete_host(&wanted.name)?;
     Ok(v1::DeleteHostResponse {})
 }

@@ -80,7 +80,10 @@ impl v1::fleet_server::Fleet for Fleet {
         read(&self.service, request, aggregates::zones).await
     }
 
-    async fn list_flavors(&self, request: Request<v1::ListFlavorsRequest>) -> Answer<v1::ListFlavorsResponse> {
+    async fn list_flavors(
+        &self,
+        request: Request<v1::ListFlavorsRequest>,
+    ) -> Answer<v1::ListFlavorsResponse> {
         read(&self.service, request, flavors::list).await
     }
 
@@ -92,7 +95,10 @@ impl v1::fleet_server::Fleet for Fleet {
         write(&self.service, request, flavors::create).await
     }
 
-    async fn delete_flavor(&self, request: Request<v1::DeleteFlavorRequest>) -> Answer<v1::DeleteFlavorResponse> {
+    async fn delete_flavor(
+        &self,
+        request: Request<v1::DeleteFlavorRequest>,
+    ) -> Answer<v1::DeleteFlavorResponse> {
         write(&self.service, request, flavors::delete).await
     }
 
@@ -107,7 +113,10 @@ impl v1::fleet_server::Fleet for Fleet {
         read(&self.service, request, groups::get).await
     }
 
-    async fn create_server_group(&self, request: Request<v1::CreateServerGroupRequest>) -> Answer<v1::ServerGroup> {
+    async fn create_server_group(
+        &self,
+        request: Request<v1::CreateServerGroupRequest>,
+    ) -> Answer<v1::ServerGroup> {
         write(&self.service, request, groups::create).await
     }
 

@@ -11,7 +11,9 @@ impl From<FleetError> for Status {
             FleetError::Field { field, problem } => bad_field(field, problem),
             FleetError::NotFound { kind, name } => not_found(kind, &name),
             FleetError::Exists { kind, name } => already_exists(kind, &name),
-            FleetError::Precondition { reason, message } => refused(Code::FailedPrecondition, reason, message),
+            FleetError::Precondition { reason, message } => {
+                refused(Code::FailedPrecondition, reason, message)
+            }
             FleetError::Exhausted { reason, message } => refused(Code::ResourceExhausted, reason, message),
         }
     }

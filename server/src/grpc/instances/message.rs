@@ -3,9 +3,9 @@
 use berth_api::v1;
 use uuid::Uuid;
 
+use crate::fleet::Fleet;
 use crate::fleet::entry::{Event, Instance};
 use crate::fleet::instances::{power_state, status, task_state, vm_state};
-use crate::fleet::Fleet;
 
 pub(super) fn instance(fleet: &Fleet, known: Instance) -> v1::Instance {
     let uuid = Uuid::from_slice(&known.uuid).unwrap_or_default();

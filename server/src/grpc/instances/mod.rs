@@ -58,7 +58,10 @@ impl Who {
 
 #[tonic::async_trait]
 impl v1::instances_server::Instances for Instances {
-    async fn create(&self, request: Request<v1::CreateInstancesRequest>) -> Answer<v1::CreateInstancesResponse> {
+    async fn create(
+        &self,
+        request: Request<v1::CreateInstancesRequest>,
+    ) -> Answer<v1::CreateInstancesResponse> {
         let forces = request.get_ref().availability_zone.contains(':');
         if forces && !Who::of(&request).may_override {
             return Err(Status::permission_denied("availability_zone: only operators may insist on a host"));
@@ -85,7 +88,8 @@ impl v1::instances_server::Instances for Instances {
 
     async fn reboot(&self, request: Request<v1::RebootRequest>) -> Answer<v1::Instance> {
         let action = Action::Reboot { hard: request.get_ref().hard };
-        self.act(request.map(|v1::RebootRequest { instance, .. }| v1::InstanceRequest { instance }), action).await
+        self.act(request.map(|v1::RebootRequest { instance, .. }| v1::InstanceRequest { instance }), action)
+            .await
     }
 
     async fn pause(&self, request: Request<v1::InstanceRequest>) -> Answer<v1::Instance> {
@@ -131,7 +135,10 @@ impl v1::instances_server::Instances for Instances {
     }
 
     async fn get(&self, request: Request<v1::InstanceRequest>) -> Answer<v1::Instance> {
-        read(&self.service, request, |call, wanted| Ok(instance(call.fleet, call.fleet.instance(&wanted.instance)?))).await
+        read(&self.service, request, |call, wanted| {
+            Ok(instance(call.fleet, call.fleet.instance(&wanted.instance)?))
+        })
+        .await
     }
 
     async fn list(&self, request: Request<v1::ListInstancesRequest>) -> Answer<v1::ListInstancesResponse> {
@@ -149,11 +156,15 @@ impl v1::instances_server::Instances for Instances {
     type WatchStream = ReceiverStream<Result<v1::Instance, Status>>;
 
     async fn watch(&self, request: Request<v1::WatchInstancesRequest>) -> Answer<Self::WatchStream> {
-        watching::serve(Arc::clone(&self.service), self.stopping.clone(), request.into_inner()).map(Response::new)
+        watching::serve(Arc::clone(&self.service), self.stopping.clone(), request.into_inner())
+            .map(Response::new)
     }
 }
 
-fn create(call: &Call<'_>, wanted: &v1::CreateInstancesRequest) -> Result<v1::CreateInstancesResponse, Status> {
+fn create(
+    call: &Call<'_>,
+    wanted: &v1::CreateInstancesRequest,
+) -> Result<v1::CreateInstancesResponse, Status> {
     let creation = Creation {
         name: wanted.name.clone(),
         flavor: wanted.flavor.clone(),
@@ -178,7 +189,9 @@ fn list(call: &Call<'_>, wanted: &v1::ListInstancesRequest) -> Result<v1::ListIn
     let page = Page::of_names(wanted.page_size, &wanted.page_token)?;
     let is_so = |wanted: &str, found: &str| wanted.is_empty() || wanted == found;
     let found = call.fleet.instances(|found| {
-        is_so(&wanted.project, &found.project) && is_so(&wanted.host, &found.host) && is_so(&wanted.status, status(found))
+        is_so(&wanted.project, &found.project)
+            && is_so(&wanted.host, &found.host)
+            && is_so(&wanted.status, status(found))
     });
     let keyed = found.into_iter().map(|found| (format!("{}/{:?}", found.name, found.uuid), found));
     let (page, next_page_token) = page.take(keyed);

@@ -1,6 +1,7 @@
 //! Telling instances whenever they change.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use uuid::Uuid;
 use super::message::instance;
 use crate::fleet::Fleet;
 use crate::fleet::entry::Instance;
-use crate::grpc::field;
+use crate::grpc::{field, stopped};
 use crate::service::{Epoch, Service};
 
 /// Instances that a client may be behind before changes wait for it.
@@ -65,11 +66,12 @@ impl Watch {
 
     /// The instances that changed next; nothing when the client is gone, or the state is another.
     async fn next(
-        &mut self,
+        &self,
         service: &Service,
         epoch: &Arc<Epoch>,
         changes: &mut broadcast::Receiver<Uuid>,
     ) -> Option<Vec<Uuid>> {
+        let mut stopping = pin!(stopped(self.stopping.clone()));
         loop {
             tokio::select! {
                 changed = changes.recv() => match changed {
@@ -85,7 +87,7 @@ impl Watch {
                     Err(RecvError::Closed) => return None,
                 },
                 () = self.sender.closed() => return None,
-                _ = self.stopping.wait_for(|stopping| *stopping) => return None,
+                () = &mut stopping => return None,
                 () = tokio::time::sleep(LOOK) => {
                     if !Arc::ptr_eq(epoch, &service.epoch()) {
                         let ended = Status::unavailable("the state was read again; begin anew");

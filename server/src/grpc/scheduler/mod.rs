@@ -56,7 +56,11 @@ impl v1::scheduler_server::Scheduler for Scheduler {
 /// Instances that are decided beside other calls of the thread, at most.
 const QUICK: usize = 16;
 
-fn schedule(call: &Call<'_>, wanted: &v1::ScheduleRequest, dry: bool) -> Result<v1::ScheduleResponse, Status> {
+fn schedule(
+    call: &Call<'_>,
+    wanted: &v1::ScheduleRequest,
+    dry: bool,
+) -> Result<v1::ScheduleResponse, Status> {
     let ask = request::ask(call, wanted)?;
     let decide = || call.fleet.schedule(&ask, dry);
     let placed = if ask.instances.len() > QUICK { tokio::task::block_in_place(decide) } else { decide() }?;

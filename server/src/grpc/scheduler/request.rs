@@ -1,6 +1,6 @@
 //! Requests as the fleet takes them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use berth_api::v1;
 use berth_api::v1::schedule_request::Size;
@@ -32,11 +32,6 @@ pub(super) fn ask(call: &Call<'_>, wanted: &v1::ScheduleRequest) -> Result<Ask, 
     })
 }
 
-#[expect(clippy::iter_over_hash_type, reason = "the order is that of the map that is made")]
-pub(crate) fn hints(hints: &HashMap<String, v1::Hints>) -> BTreeMap<String, Hints> {
-    let mut ordered = BTreeMap::new();
-    for (name, hint) in hints {
-        ordered.insert(name.clone(), Hints { values: hint.values.clone() });
-    }
-    ordered
+pub(crate) fn hints(hints: &BTreeMap<String, v1::Hints>) -> BTreeMap<String, Hints> {
+    hints.iter().map(|(name, hint)| (name.clone(), Hints { values: hint.values.clone() })).collect()
 }
