@@ -63,7 +63,7 @@ impl Fleet {
     pub(crate) fn update_aggregate(
         &self,
         name: &str,
-        change: AggregateChange,
+        change: &AggregateChange,
     ) -> Result<Aggregate, FleetError> {
         check_zone(&change.set)?;
         let (aggregate, moved) = self.transact(|fleet| {

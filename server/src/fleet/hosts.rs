@@ -109,9 +109,9 @@ impl Fleet {
         let is_told = traits.contains(&disabled);
         if is_told != (host.status() != HostStatus::Enabled) {
             if is_told {
-                traits.retain(|&id| id != disabled)
+                traits.retain(|&id| id != disabled);
             } else {
-                traits.push(disabled)
+                traits.push(disabled);
             }
             if let Err(error) = writer.set_traits(row, &traits) {
                 tracing::error!(host = host.name, %error, "a host's status cannot be told to the scheduler");
@@ -225,9 +225,9 @@ impl Fleet {
         self.tell_status(&known);
         self.tell_aggregates(host);
         if is_new {
-            self.note_layout()
+            self.note_layout();
         } else {
-            self.note_hosts([host])
+            self.note_hosts([host]);
         }
         Ok(())
     }
@@ -430,7 +430,7 @@ pub(crate) fn inventory(record: &v1::Inventory) -> Inventory {
         max_unit: or(record.max_unit, Inventory::MAX_AMOUNT),
         step_size: or(record.step_size, 1),
     };
-    #[expect(clippy::float_cmp, reason = "zero is what an absent field reads as")]
+    // Zero is what an absent field reads as.
     let allocation_ratio = if record.allocation_ratio == 0.0 { 1.0 } else { record.allocation_ratio };
     Inventory { total: record.total, reserved: record.reserved, units, allocation_ratio }
 }

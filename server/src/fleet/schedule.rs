@@ -63,7 +63,7 @@ impl Fleet {
             |state: &super::State| instances.iter().any(|instance| state.memberships.contains_key(instance));
         if group.is_some() || knows(&self.state()) {
             self.transact(|fleet| {
-                instances.iter().for_each(|&instance| fleet.set_membership(instance, group))
+                instances.iter().for_each(|&instance| fleet.set_membership(instance, group));
             });
         }
     }

@@ -86,10 +86,10 @@ fn admit(access: &Access, kind: Kind) -> Result<(), Status> {
 
 /// Waits until what was seen in the index may be told; what was refused is told of what was seen, too.
 async fn settle(epoch: &Epoch, kind: Kind) -> Result<(), Status> {
-    if kind == Kind::Advises { Ok(()) } else { epoch.settled().await.map_err(undone) }
+    if kind == Kind::Advises { Ok(()) } else { epoch.settled().await.map_err(|reason| undone(&reason)) }
 }
 
-fn undone(reason: Arc<str>) -> Status {
+fn undone(reason: &Arc<str>) -> Status {
     status::refused(
         tonic::Code::Unavailable,
         "OUTCOME_UNKNOWN",

@@ -36,7 +36,7 @@ pub(super) fn update(call: &Call<'_>, wanted: &v1::UpdateAggregateRequest) -> Re
         set: wanted.set_metadata.clone().into_iter().collect(),
         unset: wanted.unset_metadata.clone(),
     };
-    Ok(message(call.fleet.update_aggregate(&wanted.name, change)?))
+    Ok(message(call.fleet.update_aggregate(&wanted.name, &change)?))
 }
 
 pub(super) fn delete(

@@ -52,7 +52,7 @@ impl Watch {
         let epoch = service.epoch();
         let mut changes = epoch.fleet.watch();
         let all = |watch: &Self, known: &Instance| watch.wants(known);
-        let mut due: Vec<Uuid> = uuids(epoch.fleet.instances(|known| all(&self, known)));
+        let mut due: Vec<Uuid> = uuids(&epoch.fleet.instances(|known| all(&self, known)));
         loop {
             if self.tell(&epoch, &due).await.is_none() {
                 return;
@@ -81,7 +81,7 @@ impl Watch {
                         return Some(due);
                     }
                     Err(RecvError::Lagged(_)) => {
-                        let known = uuids(epoch.fleet.instances(|known| self.wants(known)));
+                        let known = uuids(&epoch.fleet.instances(|known| self.wants(known)));
                         return Some(self.told.keys().copied().chain(known).collect());
                     }
                     Err(RecvError::Closed) => return None,
@@ -133,7 +133,7 @@ impl Watch {
     }
 }
 
-fn uuids(instances: Vec<Instance>) -> Vec<Uuid> {
+fn uuids(instances: &[Instance]) -> Vec<Uuid> {
     instances.iter().filter_map(|known| Uuid::from_slice(&known.uuid).ok()).collect()
 }
 
