@@ -1,0 +1,123 @@
+//! A host with an agent, a service that plays with it, and an image that proves that it runs.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use berth_api::v1::agent_message::Message;
+use berth_api::v1::{Flavor, GuestSpec, Image};
+use berth_compute_agent::libvirt::{Config, CpuMode, Libvirt};
+use uuid::Uuid;
+
+use crate::host::{Host, pause};
+use crate::support::{Agent, Service};
+
+pub const CANARY: &str = "canary.bin";
+
+pub struct Lab {
+    pub host: Host,
+    pub service: Service,
+    name: &'static str,
+    agent: Option<Agent>,
+}
+
+impl Lab {
+    pub async fn new(name: &'static str) -> Self {
+        let host = Host::start(name, Uuid::from_u128(u128::from(std::process::id())));
+        for folder in ["images", "state"] {
+            fs::create_dir(host.path(folder)).expect("a folder");
+        }
+        build_canary(&host.path("images"));
+        let mut lab = Self { host, service: Service::start().await, name, agent: None };
+        lab.start_agent().await;
+        lab.say_what_guests_run_on();
+        lab
+    }
+
+    pub async fn start_agent(&mut self) {
+        let config = Config {
+            uri: self.host.uri(),
+            host_uuid: None,
+            images: self.host.path("images"),
+            instances: self.host.path("instances"),
+            state: self.host.path("state"),
+            cpu_mode: CpuMode::HostModel,
+        };
+        let libvirt = Libvirt::open(config).expect("the driver opens");
+        self.service.known().heard.clear();
+        self.agent = Some(Agent::start(self.name, Arc::new(libvirt), &self.service));
+        self.service.joined(self.name).await;
+    }
+
+    /// Ends the agent as a crash does.
+    pub async fn kill_agent(&mut self) {
+        self.agent.take().expect("it runs").kill().await;
+        self.service.part().await;
+    }
+
+    pub async fn end(mut self) {
+        self.agent.take().expect("it runs").stop().await;
+    }
+
+    /// What a guest has said on its serial port.
+    pub fn console(&self, instance: Uuid) -> String {
+        let log = self.host.path("instances").join(instance.to_string()).join("console.log");
+        String::from_utf8_lossy(&fs::read(log).unwrap_or_default()).into_owned()
+    }
+
+    /// How often it said something.
+    pub fn said(&self, instance: Uuid, what: &str) -> usize {
+        self.console(instance).matches(what).count()
+    }
+
+    /// Waits until it has said something so many times.
+    pub async fn wait_for(&self, instance: Uuid, what: &str, times: usize) {
+        for _ in 0..600 {
+            if self.said(instance, what) >= times {
+                return;
+            }
+            tokio::task::spawn_blocking(pause).await.expect("paused");
+        }
+        panic!("{what:?} was not said {times} times: {}", self.console(instance));
+    }
+
+    /// The seconds that the guest has counted.
+    pub fn ticks(&self, instance: Uuid) -> Vec<u32> {
+        let console = self.console(instance);
+        let count = |line: &str| u32::from_str_radix(line.strip_prefix("TICK ")?.get(..8)?, 16).ok();
+        console.lines().filter_map(count).collect()
+    }
+
+    fn say_what_guests_run_on(&self) {
+        let known = self.service.known();
+        let Some((_, Message::Hello(hello))) = known.heard.first() else { panic!("no hello") };
+        let facts = hello.hypervisor.as_ref().expect("told");
+        let on = if facts.is_accelerated { "KVM" } else { "software emulation (TCG): there is no usable /dev/kvm" };
+        println!("{}: guests run on {on}; libvirt {}", self.name, facts.libvirt_version);
+    }
+}
+
+pub fn canary() -> GuestSpec {
+    let image = Image { name: CANARY.into(), properties: [("firmware".to_owned(), CANARY.to_owned())].into() };
+    let flavor = Flavor { name: "tiny".into(), vcpus: 1, memory_mb: 16, ..Flavor::default() };
+    GuestSpec { name: "canary".into(), flavor: Some(flavor), image: Some(image), ..GuestSpec::default() }
+}
+
+/// How the canary writes its UUID.
+pub fn introduction(instance: Uuid) -> String {
+    format!("CANARY up uuid={}", instance.simple())
+}
+
+fn build_canary(images: &Path) {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kvm/canary.S");
+    let object = images.join("canary.o");
+    let run = |command: &mut Command| {
+        let status = command.status().expect("binutils are there");
+        assert!(status.success(), "{command:?}");
+    };
+    run(Command::new("as").arg("--32").arg("-o").arg(&object).arg(source));
+    let mut link = Command::new("ld");
+    link.args(["-m", "elf_i386", "-Ttext", "0", "--oformat", "binary", "-e", "_start", "-o"]);
+    run(link.arg(images.join(CANARY)).arg(object));
+}
