@@ -109,7 +109,7 @@ struct Agent<H> {
 
 enum Finished {
     Step(Uuid, Outcome),
-    Survey(Result<(Facts, Vec<Found>), Fault>),
+    Survey(Result<Box<(Facts, Vec<Found>)>, Fault>),
     Forgotten,
 }
 
@@ -161,11 +161,13 @@ impl<H: Hypervisor> Agent<H> {
                 self.link = None;
                 self.times.no_heartbeats();
             }
-            Event::Message(service_message::Message::Welcome(welcome)) => {
-                tracing::info!(host = self.settings.host, "joined the service");
-                self.times.welcome(&welcome);
-            }
-            Event::Message(service_message::Message::Wish(wish)) => self.take_wish(wish),
+            Event::Message(message) => match *message {
+                service_message::Message::Welcome(welcome) => {
+                    tracing::info!(host = self.settings.host, "joined the service");
+                    self.times.welcome(&welcome);
+                }
+                service_message::Message::Wish(wish) => self.take_wish(wish),
+            },
         }
     }
 
@@ -196,7 +198,8 @@ impl<H: Hypervisor> Agent<H> {
                 let now = self.times.now();
                 self.with_guest(instance, |guest| guest.done(outcome, now));
             }
-            Ok(Finished::Survey(Ok((facts, found)))) => {
+            Ok(Finished::Survey(Ok(survey))) => {
+                let (facts, found) = *survey;
                 self.take_facts(facts);
                 self.compare(found);
             }
@@ -318,7 +321,7 @@ impl<H: Hypervisor> Agent<H> {
 
     fn begin_survey(&mut self) {
         let hypervisor = Arc::clone(&self.hypervisor);
-        self.tasks.spawn(async move { Finished::Survey(survey(&*hypervisor).await) });
+        self.tasks.spawn(async move { Finished::Survey(survey(&*hypervisor).await.map(Box::new)) });
     }
 
     fn say(&mut self, permit: OwnedPermit<AgentMessage>) {

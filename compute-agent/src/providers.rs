@@ -158,7 +158,7 @@ impl Tree<'_> {
         let memory = inventory(memory_mb, share(offer.reserved_memory_mb), offer.memory_ratio);
         let traits = vec!["HW_NUMA_ROOT".to_owned()];
         let name = self.name(&Part::Cell(cell.id));
-        self.add_child(name, self.host.to_owned(), vec![("VCPU", cpus), ("MEMORY_MB", memory)], traits);
+        self.add_child(name, self.host, vec![("VCPU", cpus), ("MEMORY_MB", memory)], traits);
     }
 
     fn add_pages(&mut self, cell: &Cell) {
@@ -166,7 +166,7 @@ impl Tree<'_> {
             let name = self.name(&Part::Pages { cell: cell.id, size_kib: pages.size_kib });
             let class = format!("CUSTOM_PAGES_{}_KIB", pages.size_kib);
             let parent = self.parent_in(Some(cell.id));
-            self.add_child(name, parent, vec![(&class, inventory(pages.total, 0, 1.0))], Vec::new());
+            self.add_child(name, &parent, vec![(&class, inventory(pages.total, 0, 1.0))], Vec::new());
         }
     }
 
@@ -175,7 +175,7 @@ impl Tree<'_> {
         let class = format!("CUSTOM_PCI_{:04X}_{:04X}", device.vendor, device.product);
         let parent = self.parent_in(device.cell);
         let traits = vec!["COMPUTE_MANAGED_PCI_DEVICE".to_owned()];
-        self.add_child(name, parent, vec![(&class, inventory(1, 0, 1.0))], traits);
+        self.add_child(name, &parent, vec![(&class, inventory(1, 0, 1.0))], traits);
     }
 
     /// The provider of what lies in a cell.
@@ -200,11 +200,11 @@ impl Tree<'_> {
     fn add_child(
         &mut self,
         name: String,
-        parent: String,
+        parent: &str,
         inventories: Vec<(&str, Option<v1::Inventory>)>,
         traits: Vec<String>,
     ) {
-        let parent = if parent == self.host { self.facts.host_uuid } else { self.child_uuid(&parent) };
+        let parent = if parent == self.host { self.facts.host_uuid } else { self.child_uuid(parent) };
         let uuid = self.child_uuid(&name);
         self.providers.push(provider(uuid, name, parent.to_string(), inventories, traits));
     }

@@ -22,7 +22,7 @@ const JOIN_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) enum Event {
     /// A new one begins: what is sent here goes to the service.
     Joined(Sender<AgentMessage>),
-    Message(service_message::Message),
+    Message(Box<service_message::Message>),
     /// It has ended.
     Parted,
 }
@@ -57,7 +57,7 @@ async fn stay(channel: &Channel, events: &Sender<Event>, backoff: &mut Backoff) 
     while let Some(message) = messages.message().await? {
         backoff.reset();
         if let Some(message) = message.message {
-            events.send(Event::Message(message)).await.map_err(is_over)?;
+            events.send(Event::Message(Box::new(message))).await.map_err(is_over)?;
         }
     }
     Ok(())

@@ -148,8 +148,8 @@ impl Blueprint {
     }
 }
 
+#[expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "protobuf's maps, put in order")]
 fn sorted(map: &std::collections::HashMap<String, String>) -> BTreeMap<&str, &str> {
-    #[expect(clippy::disallowed_methods, reason = "collected into an ordered map")]
     map.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect()
 }
 

@@ -1,5 +1,7 @@
 //! What libvirt tells of a host, read from its XML.
 
+use std::collections::BTreeSet;
+
 use roxmltree::{Document, Node};
 use uuid::Uuid;
 
@@ -19,6 +21,8 @@ pub(super) struct Capabilities {
     pub(super) cells: Vec<Cell>,
     /// The program that runs guests of the host's own architecture.
     pub(super) emulator: Option<String>,
+    /// The machine types that it can be.
+    pub(super) machines: BTreeSet<String>,
     /// Whether guests can be run on KVM.
     pub(super) has_kvm: bool,
 }
@@ -33,12 +37,14 @@ impl Capabilities {
         let architecture = child_text(cpu, "arch").to_owned();
         let guest = guest_of(root, &architecture);
         let domain_types = || guest.into_iter().flat_map(|guest| children(guest, "domain"));
+        let machines = guest.into_iter().flat_map(|guest| children(guest, "machine"));
         Ok(Self {
             host_uuid: uuid.map_err(|_| unreadable("host/uuid is not a UUID"))?,
             cpu_model: child_text(cpu, "model").to_owned(),
             cpu: text[cpu.range()].to_owned(),
             cells: child(host, "topology").map(cells).unwrap_or_default(),
             emulator: guest.and_then(|guest| child(guest, "emulator")?.text()).map(str::to_owned),
+            machines: machines.filter_map(|machine| machine.text().map(str::to_owned)).collect(),
             has_kvm: domain_types().any(|domain| domain.attribute("type") == Some("kvm")),
             architecture,
         })
@@ -137,7 +143,7 @@ mod tests {
       </host>
       <guest><os_type>hvm</os_type><arch name="i686"><emulator>/bin/i386</emulator></arch></guest>
       <guest><os_type>hvm</os_type>
-        <arch name="x86_64"><emulator>/bin/qemu</emulator><domain type="qemu"/><domain type="kvm"/></arch></guest>
+        <arch name="x86_64"><emulator>/bin/qemu</emulator><machine>pc</machine><domain type="qemu"/><domain type="kvm"/></arch></guest>
     </capabilities>"#;
 
     #[test]
@@ -147,6 +153,7 @@ mod tests {
         assert_eq!((host.architecture.as_str(), host.cpu_model.as_str()), ("x86_64", "EPYC"));
         assert_eq!(host.cpu, "<cpu><arch>x86_64</arch><model>EPYC</model></cpu>");
         assert_eq!(host.emulator.as_deref(), Some("/bin/qemu"));
+        assert_eq!(host.machines, BTreeSet::from(["pc".to_owned()]));
         assert!(host.has_kvm);
         assert_eq!(host.threads(), 3);
         let huge_pages = vec![HugePages { size_kib: 2048, total: 512 }];

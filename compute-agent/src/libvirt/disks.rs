@@ -129,7 +129,7 @@ impl Disks {
 fn make(files: &Files, blueprint: &Blueprint, spec: &GuestSpec) -> Result<(), Fault> {
     match &blueprint.root {
         Root::Image { path, format, size_gb } => {
-            images::create_overlay(&files.root(), path, *format, *size_gb)?
+            images::create_overlay(&files.root(), path, *format, *size_gb)?;
         }
         Root::Empty { size_gb } => images::create_empty(&files.root(), u64::from(*size_gb) * GIB)?,
         Root::None => {}

@@ -124,7 +124,14 @@ impl Inner {
     fn define(&self, job: &Job) -> Result<(), Fault> {
         let connect = self.connection.get()?;
         let (blueprint, _) = self.blueprint(job)?;
-        let platform = self.platform(&survey::capabilities(&connect)?)?;
+        let capabilities = survey::capabilities(&connect)?;
+        if !capabilities.machines.contains(&blueprint.machine) {
+            let machine = &blueprint.machine;
+            return Err(Fault::permanent(format!(
+                "image.properties[hw_machine_type]: QEMU on this host has no {machine:?}"
+            )));
+        }
+        let platform = self.platform(&capabilities)?;
         let files = self.disks.files(job.instance);
         let description = domain::describe(&platform, &blueprint, &files, self.records.get(job.instance));
         connect

@@ -19,15 +19,17 @@ const MOUNTS: [(&str, &str); 5] = [
 ];
 
 /// A compute host. Dropping it pulls the plug: libvirtd and all guests die at once.
-pub struct Host {
-    pub folder: tempfile::TempDir,
-    pub uuid: Uuid,
+pub(crate) struct Host {
+    pub(crate) folder: tempfile::TempDir,
     process: Child,
 }
 
 impl Host {
-    pub fn start(name: &str, uuid: Uuid) -> Self {
-        assert!(Path::new("/usr/sbin/libvirtd").exists(), "libvirtd is missing: run compute-agent/install-libvirt.sh");
+    pub(crate) fn start(name: &str, uuid: Uuid) -> Self {
+        assert!(
+            Path::new("/usr/sbin/libvirtd").exists(),
+            "libvirtd is missing: run compute-agent/install-libvirt.sh"
+        );
         let folder = tempfile::Builder::new().prefix("berth-kvm-").tempdir().expect("a folder");
         configure(folder.path(), name, uuid);
         let log = fs::File::create(folder.path().join("log/stdout")).expect("a log");
@@ -40,29 +42,31 @@ impl Host {
             .stdout(log)
             .spawn()
             .expect("unshare runs; it needs root");
-        let host = Self { folder, uuid, process };
+        let host = Self { folder, process };
         host.wait_for_libvirtd();
         host
     }
 
-    pub fn uri(&self) -> String {
+    pub(crate) fn uri(&self) -> String {
         format!("qemu+unix:///system?socket={}", self.path("sock/libvirt-sock").display())
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// What `virsh` says.
-    pub fn virsh(&self, arguments: &[&str]) -> String {
-        let output = Command::new("virsh").args(["-q", "-c", &self.uri()]).args(arguments).output().expect("virsh");
+    pub(crate) fn virsh(&self, arguments: &[&str]) -> String {
+        let output =
+            Command::new("virsh").args(["-q", "-c", &self.uri()]).args(arguments).output().expect("virsh");
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
     /// Kills libvirtd; the host's init starts another. Guests live on.
-    pub fn restart_libvirtd(&self) {
+    pub(crate) fn restart_libvirtd(&self) {
         let init = children(self.process.id());
-        let libvirtd = children(init[0]).into_iter().find(|pid| name_of(*pid) == "libvirtd").expect("libvirtd runs");
+        let libvirtd =
+            children(init[0]).into_iter().find(|pid| name_of(*pid) == "libvirtd").expect("libvirtd runs");
         let killed = Command::new("kill").args(["-KILL", &libvirtd.to_string()]).status().expect("kill");
         assert!(killed.success());
         while Path::new(&format!("/proc/{libvirtd}/exe")).exists() {
@@ -90,7 +94,7 @@ impl Drop for Host {
 }
 
 #[expect(clippy::disallowed_methods, reason = "waiting for a real program")]
-pub fn pause() {
+pub(crate) fn pause() {
     std::thread::sleep(Duration::from_millis(50));
 }
 
@@ -119,7 +123,9 @@ fn configure(folder: &Path, name: &str, uuid: Uuid) {
 /// The first program of the host: it starts libvirtd whenever that has ended, and reaps guests that have.
 fn boot_script(folder: &Path, name: &str) -> String {
     let here = folder.display();
-    let mounts = MOUNTS.map(|(part, place)| format!("mkdir -p {place}\nmount --bind {here}/{part} {place}\n")).concat();
+    let mounts = MOUNTS
+        .map(|(part, place)| format!("mkdir -p {place}\nmount --bind {here}/{part} {place}\n"))
+        .concat();
     format!(
         "set -e\nhostname {name}\n{mounts}set +e\nexport LIBVIRT_DRIVER_DIR={here}/drivers\nwhile true; do\n  \
          /usr/sbin/libvirtd -f {here}/etc/libvirtd.conf -p {here}/libvirtd.pid &\n  wait $!\n  sleep 0.2 & wait $!\ndone\n"

@@ -13,17 +13,17 @@ use uuid::Uuid;
 use crate::host::{Host, pause};
 use crate::support::{Agent, Service};
 
-pub const CANARY: &str = "canary.bin";
+pub(crate) const CANARY: &str = "canary.bin";
 
-pub struct Lab {
-    pub host: Host,
-    pub service: Service,
+pub(crate) struct Lab {
+    pub(crate) host: Host,
+    pub(crate) service: Service,
     name: &'static str,
     agent: Option<Agent>,
 }
 
 impl Lab {
-    pub async fn new(name: &'static str) -> Self {
+    pub(crate) async fn new(name: &'static str) -> Self {
         let host = Host::start(name, Uuid::from_u128(u128::from(std::process::id())));
         for folder in ["images", "state"] {
             fs::create_dir(host.path(folder)).expect("a folder");
@@ -35,7 +35,7 @@ impl Lab {
         lab
     }
 
-    pub async fn start_agent(&mut self) {
+    pub(crate) async fn start_agent(&mut self) {
         let config = Config {
             uri: self.host.uri(),
             host_uuid: None,
@@ -51,28 +51,28 @@ impl Lab {
     }
 
     /// Ends the agent as a crash does.
-    pub async fn kill_agent(&mut self) {
+    pub(crate) async fn kill_agent(&mut self) {
         self.agent.take().expect("it runs").kill().await;
         self.service.part().await;
     }
 
-    pub async fn end(mut self) {
+    pub(crate) async fn end(mut self) {
         self.agent.take().expect("it runs").stop().await;
     }
 
     /// What a guest has said on its serial port.
-    pub fn console(&self, instance: Uuid) -> String {
+    pub(crate) fn console(&self, instance: Uuid) -> String {
         let log = self.host.path("instances").join(instance.to_string()).join("console.log");
         String::from_utf8_lossy(&fs::read(log).unwrap_or_default()).into_owned()
     }
 
     /// How often it said something.
-    pub fn said(&self, instance: Uuid, what: &str) -> usize {
+    pub(crate) fn said(&self, instance: Uuid, what: &str) -> usize {
         self.console(instance).matches(what).count()
     }
 
     /// Waits until it has said something so many times.
-    pub async fn wait_for(&self, instance: Uuid, what: &str, times: usize) {
+    pub(crate) async fn wait_for(&self, instance: Uuid, what: &str, times: usize) {
         for _ in 0..600 {
             if self.said(instance, what) >= times {
                 return;
@@ -83,7 +83,7 @@ impl Lab {
     }
 
     /// The seconds that the guest has counted.
-    pub fn ticks(&self, instance: Uuid) -> Vec<u32> {
+    pub(crate) fn ticks(&self, instance: Uuid) -> Vec<u32> {
         let console = self.console(instance);
         let count = |line: &str| u32::from_str_radix(line.strip_prefix("TICK ")?.get(..8)?, 16).ok();
         console.lines().filter_map(count).collect()
@@ -93,19 +93,24 @@ impl Lab {
         let known = self.service.known();
         let Some((_, Message::Hello(hello))) = known.heard.first() else { panic!("no hello") };
         let facts = hello.hypervisor.as_ref().expect("told");
-        let on = if facts.is_accelerated { "KVM" } else { "software emulation (TCG): there is no usable /dev/kvm" };
+        let on = if facts.is_accelerated {
+            "KVM"
+        } else {
+            "software emulation (TCG): there is no usable /dev/kvm"
+        };
         println!("{}: guests run on {on}; libvirt {}", self.name, facts.libvirt_version);
     }
 }
 
-pub fn canary() -> GuestSpec {
-    let image = Image { name: CANARY.into(), properties: [("firmware".to_owned(), CANARY.to_owned())].into() };
+pub(crate) fn canary() -> GuestSpec {
+    let image =
+        Image { name: CANARY.into(), properties: [("firmware".to_owned(), CANARY.to_owned())].into() };
     let flavor = Flavor { name: "tiny".into(), vcpus: 1, memory_mb: 16, ..Flavor::default() };
     GuestSpec { name: "canary".into(), flavor: Some(flavor), image: Some(image), ..GuestSpec::default() }
 }
 
 /// How the canary writes its UUID.
-pub fn introduction(instance: Uuid) -> String {
+pub(crate) fn introduction(instance: Uuid) -> String {
     format!("CANARY up uuid={}", instance.simple())
 }
 

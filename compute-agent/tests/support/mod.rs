@@ -19,24 +19,24 @@ use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
 
-pub const HEARTBEAT_MS: u32 = 50;
+pub(crate) const HEARTBEAT_MS: u32 = 50;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 type Outgoing = mpsc::Sender<Result<ServiceMessage, Status>>;
 
 /// What the service knows.
 #[derive(Default)]
-pub struct Known {
+pub(crate) struct Known {
     /// Everything heard, in order, with the number of the stream.
-    pub heard: Vec<(usize, Message)>,
+    pub(crate) heard: Vec<(usize, Message)>,
     /// The latest report of each guest.
-    pub guests: BTreeMap<Uuid, GuestReport>,
+    pub(crate) guests: BTreeMap<Uuid, GuestReport>,
     streams: usize,
     hosts: BTreeMap<String, Outgoing>,
 }
 
 impl Known {
-    pub fn count(&self, is_meant: impl Fn(&Message) -> bool) -> usize {
+    pub(crate) fn count(&self, is_meant: impl Fn(&Message) -> bool) -> usize {
         self.heard.iter().filter(|(_, message)| is_meant(message)).count()
     }
 
@@ -52,14 +52,14 @@ impl Known {
 }
 
 #[derive(Clone, Default)]
-pub struct Service {
+pub(crate) struct Service {
     known: Arc<Mutex<Known>>,
     changed: Arc<Notify>,
     url: String,
 }
 
 impl Service {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
         let service = Self { url, ..Self::default() };
@@ -68,12 +68,12 @@ impl Service {
         service
     }
 
-    pub fn known(&self) -> MutexGuard<'_, Known> {
+    pub(crate) fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().expect("no test panicked with it")
     }
 
     /// Waits until what is known answers a question.
-    pub async fn wait<T>(&self, what: &str, answer: impl Fn(&Known) -> Option<T>) -> T {
+    pub(crate) async fn wait<T>(&self, what: &str, answer: impl Fn(&Known) -> Option<T>) -> T {
         let waiting = async {
             loop {
                 let changed = self.changed.notified();
@@ -88,20 +88,20 @@ impl Service {
     }
 
     /// Waits for a report of the generation, or a later one.
-    pub async fn settled(&self, instance: Uuid, generation: u64) -> GuestReport {
+    pub(crate) async fn settled(&self, instance: Uuid, generation: u64) -> GuestReport {
         let settled = |known: &Known| {
             known.guests.get(&instance).filter(|report| report.generation >= generation).cloned()
         };
         self.wait("a report", settled).await
     }
 
-    pub async fn wait_for_state(&self, instance: Uuid, state: State) -> GuestReport {
+    pub(crate) async fn wait_for_state(&self, instance: Uuid, state: State) -> GuestReport {
         let is_so =
             |known: &Known| known.guests.get(&instance).filter(|report| report.state() == state).cloned();
         self.wait(&format!("{state:?}"), is_so).await
     }
 
-    pub async fn joined(&self, host: &str) {
+    pub(crate) async fn joined(&self, host: &str) {
         let is_there = |known: &Known| {
             let is_there = known.hosts.contains_key(host);
             (is_there && known.count(|message| matches!(message, Message::AllReported(_))) > 0).then_some(())
@@ -109,21 +109,21 @@ impl Service {
         self.wait("an agent", is_there).await;
     }
 
-    pub async fn wish(&self, host: &str, wish: GuestWish) {
+    pub(crate) async fn wish(&self, host: &str, wish: GuestWish) {
         let outgoing = self.known().hosts.get(host).cloned().expect("the agent has joined");
         let message = Some(service_message::Message::Wish(wish));
         outgoing.send(Ok(ServiceMessage { message })).await.expect("the agent listens");
     }
 
     /// Wishes, and waits until that is settled.
-    pub async fn bring(&self, host: &str, wish: GuestWish) -> GuestReport {
+    pub(crate) async fn bring(&self, host: &str, wish: GuestWish) -> GuestReport {
         let (instance, generation) = (wish.instance.parse().expect("a UUID"), wish.generation);
         self.wish(host, wish).await;
         self.settled(instance, generation).await
     }
 
     /// Ends all streams.
-    pub async fn part(&self) {
+    pub(crate) async fn part(&self) {
         let hosts = std::mem::take(&mut self.known().hosts);
         for outgoing in hosts.into_values() {
             let _ = outgoing.send(Err(Status::unavailable("the test ends the stream"))).await;
@@ -155,19 +155,20 @@ impl Agents for Service {
                 service.known().hear(stream, message, &outgoing);
                 service.changed.notify_waiters();
             }
+            service.known().hosts.retain(|_, other| !other.same_channel(&outgoing));
         });
         Ok(Response::new(ReceiverStream::new(receiver)))
     }
 }
 
 /// An agent in this process.
-pub struct Agent {
+pub(crate) struct Agent {
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
 impl Agent {
-    pub fn start<H: Hypervisor>(host: &str, hypervisor: Arc<H>, service: &Service) -> Self {
+    pub(crate) fn start<H: Hypervisor>(host: &str, hypervisor: Arc<H>, service: &Service) -> Self {
         let settings = Settings {
             host: host.to_owned(),
             address: "127.0.0.1".to_owned(),
@@ -184,19 +185,25 @@ impl Agent {
     }
 
     /// Ends it as SIGTERM does.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         let _ = self.stop.send(());
         self.task.await.expect("it ended well");
     }
 
     /// Ends it as a crash does.
-    pub async fn kill(self) {
+    pub(crate) async fn kill(self) {
         self.task.abort();
         let _ = self.task.await;
     }
 }
 
-pub fn wish(instance: Uuid, generation: u64, goal: Goal, boot: u32, spec: &v1::GuestSpec) -> GuestWish {
+pub(crate) fn wish(
+    instance: Uuid,
+    generation: u64,
+    goal: Goal,
+    boot: u32,
+    spec: &v1::GuestSpec,
+) -> GuestWish {
     GuestWish {
         instance: instance.to_string(),
         generation,
