@@ -4,7 +4,7 @@
 
 mod options;
 
-use std::io::stderr;
+use std::io::{IsTerminal, stderr};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -22,7 +22,11 @@ use options::Options;
 async fn main() -> Result<()> {
     let options = Options::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(stderr().is_terminal())
+        .with_writer(stderr)
+        .init();
     let settings = options.settings(seed())?;
     let channel = service::channel(&options.service, options.certificates()?).context("--service")?;
     let hypervisor = Arc::new(Libvirt::open(options.config())?);

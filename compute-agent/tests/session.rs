@@ -21,7 +21,7 @@ fn hypervisor() -> Arc<FakeHypervisor> {
 }
 
 async fn start() -> (Service, Arc<FakeHypervisor>, Agent) {
-    let (service, hypervisor) = (Service::start().await, hypervisor());
+    let (service, hypervisor) = (Service::start(100).await, hypervisor());
     let agent = Agent::start(HOST, Arc::clone(&hypervisor), &service);
     service.joined(HOST).await;
     (service, hypervisor, agent)

@@ -241,6 +241,17 @@ fn what_can_never_work_is_reported_at_once() {
 }
 
 #[test]
+fn what_happens_while_a_step_is_under_way_is_looked_at_after_it() {
+    let mut world = World::new();
+    world.reach(1, Goal::Running, 1, false);
+    world.wish(wish(2, Goal::Paused, 1, false));
+    assert!(matches!(world.step, Some(Step::Remember(_))));
+    assert_eq!(world.guest.disturbed(), Reaction::default());
+    let seen_before = Outcome { result: Ok(()), power: Some(Power::Running) };
+    assert_eq!(world.guest.done(seen_before, 0).step, Some(Step::Look));
+}
+
+#[test]
 fn a_hypervisor_that_is_away_uses_up_no_tries() {
     let mut world = World::new();
     world.wish(wish(1, Goal::Running, 1, false));

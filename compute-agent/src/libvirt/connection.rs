@@ -17,8 +17,15 @@ const KEEPALIVE: (i32, u32) = (5, 3);
 /// A connection to libvirtd.
 pub(super) struct Connection {
     uri: String,
-    open: Mutex<Option<Open>>,
+    link: Mutex<Link>,
     notices: Mutex<Option<UnboundedSender<Notice>>>,
+}
+
+enum Link {
+    /// Not yet made.
+    New,
+    Open(Open),
+    Lost,
 }
 
 struct Open {
@@ -30,7 +37,7 @@ impl Connection {
     /// Nothing is connected yet.
     pub(super) fn new(uri: String) -> Self {
         run_event_loop();
-        Self { uri, open: Mutex::new(None), notices: Mutex::new(None) }
+        Self { uri, link: Mutex::new(Link::New), notices: Mutex::new(None) }
     }
 
     /// Who is to be told of events from now on.
@@ -40,18 +47,19 @@ impl Connection {
 
     /// The connection, opened if there is none. Blocks.
     pub(super) fn get(&self) -> Result<Connect, Fault> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(open) = open.as_ref().filter(|open| is_alive(&open.connect)) {
-            return Ok(open.connect.clone());
-        }
-        let was_lost = open.take().is_some();
-        if was_lost {
+        let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Link::Open(open) = &*link {
+            if is_alive(&open.connect) {
+                return Ok(open.connect.clone());
+            }
+            *link = Link::Lost;
             self.tell(Notice::Lost);
         }
-        let opened = self.open()?;
-        let connect = opened.connect.clone();
-        *open = Some(opened);
-        self.tell(Notice::Back);
+        let open = self.open()?;
+        let connect = open.connect.clone();
+        if matches!(std::mem::replace(&mut *link, Link::Open(open)), Link::Lost) {
+            self.tell(Notice::Back);
+        }
         Ok(connect)
     }
 

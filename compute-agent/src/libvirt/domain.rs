@@ -8,7 +8,7 @@ use super::disks::Files;
 use super::records::NAMESPACE;
 use super::xml::Element;
 use super::{CpuMode, records};
-use crate::Record;
+use crate::{Cell, Record};
 
 /// What all domains of a host have in common.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -16,6 +16,8 @@ pub(super) struct Platform {
     pub(super) is_accelerated: bool,
     pub(super) emulator: String,
     pub(super) cpu_mode: CpuMode,
+    /// The host's NUMA cells.
+    pub(super) cells: Vec<Cell>,
 }
 
 /// Describes a domain to libvirt.
@@ -29,8 +31,8 @@ pub(super) fn describe(platform: &Platform, blueprint: &Blueprint, files: &Files
         .child(Element::new("metadata").child(metadata(record)))
         .child(text("memory", blueprint.memory_mb).attribute("unit", "MiB"))
         .children(blueprint.page_kib.map(memory_backing))
-        .child(text("vcpu", blueprint.vcpus))
-        .children(cells(blueprint))
+        .child(vcpus(platform, blueprint))
+        .children(memory_of_cells(blueprint))
         .child(os(blueprint))
         .child(Element::new("features").child(Element::new("acpi")).child(Element::new("apic")))
         .children(cpu(platform))
@@ -53,8 +55,17 @@ fn memory_backing(page_kib: u32) -> Element {
     Element::new("memoryBacking").child(Element::new("hugepages").child(page))
 }
 
-/// Memory from the cells it was granted; libvirt keeps the vCPUs near it.
-fn cells(blueprint: &Blueprint) -> Option<Element> {
+/// On the threads of the cells it was granted.
+fn vcpus(platform: &Platform, blueprint: &Blueprint) -> Element {
+    let is_granted = |cell: &&Cell| blueprint.cells.contains(&cell.id);
+    let threads = platform.cells.iter().filter(is_granted).flat_map(|cell| &cell.cpus);
+    let threads: Vec<_> = threads.map(u32::to_string).collect();
+    let vcpus = text("vcpu", blueprint.vcpus);
+    if threads.is_empty() { vcpus } else { vcpus.attribute("cpuset", threads.join(",")) }
+}
+
+/// Memory from the cells it was granted.
+fn memory_of_cells(blueprint: &Blueprint) -> Option<Element> {
     let cells: Vec<_> = blueprint.cells.iter().map(u32::to_string).collect();
     let memory = Element::new("memory").attribute("mode", "strict").attribute("nodeset", cells.join(","));
     (!cells.is_empty()).then(|| Element::new("numatune").child(memory))
@@ -143,4 +154,121 @@ fn host_device(address: &str) -> Option<Element> {
 
 fn text(name: &'static str, text: impl Display) -> Element {
     Element::new(name).text(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::PathBuf;
+
+    use roxmltree::Document;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::libvirt::disks::Disks;
+    use crate::libvirt::images::Format;
+
+    fn blueprint() -> Blueprint {
+        let root = Root::Image { path: "/images/a.qcow2".into(), format: Format::Qcow2, size_gb: 1 };
+        Blueprint {
+            instance: Uuid::from_u128(7),
+            title: "<b>\n&".into(),
+            vcpus: 2,
+            memory_mb: 64,
+            machine: "q35".into(),
+            boot: Boot::Disk,
+            bus: Bus::Virtio,
+            root,
+            ephemeral_gb: 0,
+            swap_mb: 64,
+            cells: BTreeSet::new(),
+            page_kib: None,
+            devices: Vec::new(),
+        }
+    }
+
+    fn described(blueprint: &Blueprint, is_accelerated: bool) -> String {
+        let folder = tempfile::tempdir().expect("a folder");
+        let cell = |id| Cell { id, cpus: vec![id, id + 2], memory_mb: 0, huge_pages: Vec::new() };
+        let platform = Platform {
+            is_accelerated,
+            emulator: "/bin/qemu".into(),
+            cpu_mode: CpuMode::HostModel,
+            cells: vec![cell(0), cell(1)],
+        };
+        let files = Disks::open(folder.path().to_owned()).expect("opens").files(blueprint.instance);
+        describe(&platform, blueprint, &files, Record { known: 5, fulfilled: 4, boot: 2 }).to_string()
+    }
+
+    /// The attribute of the first element of that name, or its text.
+    fn value(xml: &str, name: &str, attribute: &str) -> Option<String> {
+        let document = Document::parse(xml).expect("well-formed");
+        let element = document.descendants().find(|node| node.tag_name().name() == name)?;
+        let value = if attribute.is_empty() { element.text() } else { element.attribute(attribute) };
+        value.map(str::to_owned)
+    }
+
+    #[test]
+    fn a_domain_says_what_the_guest_is_made_of() {
+        let xml = described(&blueprint(), true);
+        let check = |name, attribute, expected: &str| {
+            assert_eq!(value(&xml, name, attribute).as_deref(), Some(expected), "{name} {attribute}: {xml}");
+        };
+        check("domain", "type", "kvm");
+        check("uuid", "", "00000000-0000-0000-0000-000000000007");
+        check("title", "", "<b> &");
+        check("vcpu", "", "2");
+        check("memory", "", "64");
+        check("cpu", "mode", "host-model");
+        check("record", "known", "5");
+        check("type", "machine", "q35");
+        let document = Document::parse(&xml).expect("well-formed");
+        let disks = document.descendants().filter(|node| node.has_tag_name("disk"));
+        let files: Vec<_> = disks
+            .map(|disk| {
+                let child = |name| disk.children().find(|node| node.has_tag_name(name)).expect("there");
+                let file = PathBuf::from(child("source").attribute("file").expect("there"));
+                let name = file.file_name().expect("a file").to_string_lossy().into_owned();
+                (child("target").attribute("dev").expect("there").to_owned(), name)
+            })
+            .collect();
+        let expected = [("vda", "disk.qcow2"), ("vdb", "swap.qcow2"), ("vdc", "config.img")];
+        assert_eq!(files, expected.map(|(target, file)| (target.to_owned(), file.to_owned())));
+    }
+
+    #[test]
+    fn software_emulation_has_a_cpu_of_its_own() {
+        let xml = described(&blueprint(), false);
+        assert_eq!(value(&xml, "domain", "type").as_deref(), Some("qemu"));
+        assert_eq!(value(&xml, "cpu", "mode"), None);
+    }
+
+    #[test]
+    fn a_guest_stays_in_the_cells_and_gets_the_devices_it_was_granted() {
+        let granted = Blueprint {
+            cells: BTreeSet::from([1]),
+            page_kib: Some(2048),
+            devices: vec!["0000:81:00.1".into()],
+            ..blueprint()
+        };
+        let xml = described(&granted, true);
+        assert_eq!(value(&xml, "vcpu", "cpuset").as_deref(), Some("1,3"));
+        assert!(xml.contains(r#"<numatune><memory mode="strict" nodeset="1"/></numatune>"#));
+        assert_eq!(value(&xml, "page", "size").as_deref(), Some("2048"));
+        assert!(xml.contains(r#"<address domain="0x0000" bus="0x81" slot="0x00" function="0x1"/>"#));
+    }
+
+    #[test]
+    fn a_kernel_and_a_firmware_are_named() {
+        let kernel = Boot::Kernel {
+            kernel: "/images/vmlinuz".into(),
+            initrd: Some("/images/initrd".into()),
+            command_line: Some("console=ttyS0 quiet".into()),
+        };
+        let xml = described(&Blueprint { boot: kernel, ..blueprint() }, true);
+        assert_eq!(value(&xml, "kernel", "").as_deref(), Some("/images/vmlinuz"));
+        assert_eq!(value(&xml, "cmdline", "").as_deref(), Some("console=ttyS0 quiet"));
+        let xml = described(&Blueprint { boot: Boot::Firmware("/images/rom".into()), ..blueprint() }, true);
+        assert_eq!(value(&xml, "loader", "type").as_deref(), Some("rom"));
+    }
 }

@@ -48,6 +48,7 @@ impl Inner {
             is_accelerated: self.has_kvm && capabilities.has_kvm,
             emulator: capabilities.emulator.clone().ok_or_else(missing)?,
             cpu_mode: self.config.cpu_mode,
+            cells: capabilities.cells.clone(),
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command};
 use std::sync::Arc;
 
 use berth_api::v1::agent_message::Message;
@@ -29,9 +29,9 @@ impl Lab {
             fs::create_dir(host.path(folder)).expect("a folder");
         }
         build_canary(&host.path("images"));
-        let mut lab = Self { host, service: Service::start().await, name, agent: None };
+        let mut lab = Self { host, service: Service::start(0).await, name, agent: None };
         lab.start_agent().await;
-        lab.say_what_guests_run_on();
+        lab.check_facts();
         lab
     }
 
@@ -89,10 +89,42 @@ impl Lab {
         console.lines().filter_map(count).collect()
     }
 
-    fn say_what_guests_run_on(&self) {
+    /// The agent as a program of its own.
+    pub(crate) fn spawn_agent(&self) -> Child {
+        let mut agent = Command::new(env!("CARGO_BIN_EXE_berth-agent"));
+        for folder in ["images", "instances", "state"] {
+            agent.arg(format!("--{folder}")).arg(self.host.path(folder));
+        }
+        agent.args([
+            "--service",
+            &self.service.url,
+            "--libvirt-uri",
+            &self.host.uri(),
+            "--host-name",
+            self.name,
+        ]);
+        self.service.known().heard.clear();
+        agent.spawn().expect("it starts")
+    }
+
+    /// What the agent tells of the host is what the kernel tells.
+    fn check_facts(&self) {
         let known = self.service.known();
-        let Some((_, Message::Hello(hello))) = known.heard.first() else { panic!("no hello") };
+        let [(_, Message::Hello(hello)), (_, Message::Providers(tree)), ..] = &known.heard[..] else {
+            panic!("no hello")
+        };
         let facts = hello.hypervisor.as_ref().expect("told");
+        let [root] = &tree.providers[..] else { panic!("{tree:?}") };
+        assert_eq!(root.uuid, hello.host_uuid);
+        let memory = fs::read_to_string("/proc/meminfo").expect("there");
+        let total_kib: u32 =
+            memory.split_whitespace().nth(1).and_then(|total| total.parse().ok()).expect("a number");
+        assert_eq!(root.inventories["MEMORY_MB"].total, total_kib / 1024);
+        let threads = fs::read_to_string("/proc/cpuinfo").expect("there").matches("processor\t:").count();
+        assert_eq!(root.inventories["VCPU"].total as usize, threads);
+        assert!(root.inventories["DISK_GB"].total > 0);
+        let has_sse2 = root.traits.iter().any(|name| name == "HW_CPU_X86_SSE2");
+        assert_eq!(has_sse2, facts.is_accelerated, "{:?}", root.traits);
         let on = if facts.is_accelerated {
             "KVM"
         } else {

@@ -10,8 +10,10 @@ mod lab;
 #[path = "../support/mod.rs"]
 mod support;
 
+use std::process::{Child, Command};
 use std::time::Duration;
 
+use berth_api::v1::agent_message::Message;
 use berth_api::v1::guest_report::State;
 use berth_api::v1::guest_wish::Goal;
 use berth_api::v1::{GuestReport, GuestSpec, GuestWish};
@@ -110,8 +112,19 @@ async fn guests_survive_restarts_of_the_agent_and_of_libvirtd() {
     let adopted = lab.service.settled(id, 3).await;
     assert_eq!((adopted.generation, adopted.state(), adopted.boot), (3, State::Running, 1));
 
-    // The record is in the domain too.
+    // The program itself, ended by SIGTERM.
     lab.kill_agent().await;
+    lab.service.known().guests.clear();
+    let mut program = lab.spawn_agent();
+    assert_eq!(lab.service.settled(id, 3).await.state(), State::Running);
+    terminate(&program);
+    assert!(program.wait().expect("it ends").success());
+    let is_goodbye =
+        |known: &support::Known| matches!(known.heard.last(), Some((_, Message::Goodbye(_)))).then_some(());
+    lab.service.wait("goodbye", is_goodbye).await;
+    assert_eq!(lab.host.virsh(&["domstate", &id.to_string()]), "running");
+
+    // The record is in the domain too.
     std::fs::remove_dir_all(lab.host.path("state/guests")).expect("removed");
     lab.service.known().guests.clear();
     lab.start_agent().await;
@@ -132,6 +145,11 @@ async fn guests_survive_restarts_of_the_agent_and_of_libvirtd() {
     let report = lab.service.wait_for_state(id, State::ShutDown).await;
     assert_eq!((report.generation, report.error.as_str()), (5, ""));
     lab.end().await;
+}
+
+fn terminate(program: &Child) {
+    let told = Command::new("kill").args(["-TERM", &program.id().to_string()]).status().expect("kill");
+    assert!(told.success());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

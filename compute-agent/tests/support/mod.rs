@@ -55,14 +55,16 @@ impl Known {
 pub(crate) struct Service {
     known: Arc<Mutex<Known>>,
     changed: Arc<Notify>,
-    url: String,
+    pub(crate) url: String,
+    refresh_ms: u32,
 }
 
 impl Service {
-    pub(crate) async fn start() -> Self {
+    /// Agents are to look at everything anew that often; 0 for never.
+    pub(crate) async fn start(refresh_ms: u32) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
-        let service = Self { url, ..Self::default() };
+        let service = Self { url, refresh_ms, ..Self::default() };
         let server = tonic::transport::Server::builder().add_service(AgentsServer::new(service.clone()));
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
         service
@@ -146,7 +148,7 @@ impl Agents for Service {
             known.streams += 1;
             known.streams
         };
-        let welcome = v1::Welcome { heartbeat_ms: HEARTBEAT_MS, refresh_ms: 100 };
+        let welcome = v1::Welcome { heartbeat_ms: HEARTBEAT_MS, refresh_ms: self.refresh_ms };
         let message = Some(service_message::Message::Welcome(welcome));
         outgoing.send(Ok(ServiceMessage { message })).await.expect("room");
         let service = self.clone();
