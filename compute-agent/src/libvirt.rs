@@ -10,15 +10,16 @@ mod fault;
 mod guests;
 mod images;
 mod records;
+mod supported;
 mod survey;
 mod sys;
 mod traits;
 mod xml;
 
-use std::fs::File;
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -31,6 +32,7 @@ use connection::Connection;
 use disks::Disks;
 use images::Images;
 use records::Records;
+use survey::Surveyed;
 
 /// Steps that are done at the same time.
 const STEPS: usize = 16;
@@ -78,6 +80,9 @@ pub enum OpenError {
         /// Why.
         source: io::Error,
     },
+    /// Another agent uses the state folder.
+    #[error("--state {0:?} is used by another agent")]
+    InUse(PathBuf),
     /// The UUID given differs from the one that this host has had so far.
     #[error("--host-uuid {given} is not this host's, which is {kept} by {file:?}")]
     OtherHost {
@@ -103,6 +108,10 @@ struct Inner {
     disks: Disks,
     records: Records,
     has_kvm: bool,
+    /// The latest survey of the host.
+    surveyed: Mutex<Option<Arc<Surveyed>>>,
+    /// Held as long as the agent lives.
+    _lock: File,
 }
 
 impl Libvirt {
@@ -113,6 +122,7 @@ impl Libvirt {
     pub fn open(config: Config) -> Result<Self, OpenError> {
         let Config { images, instances, state, .. } = &config;
         images.read_dir().map_err(|source| unusable("--images", images, source))?;
+        let lock = lock(state)?;
         // Domains name these files; libvirtd has another working directory.
         let [images, instances] = [("--images", images), ("--instances", instances)].map(absolute);
         let disks =
@@ -126,6 +136,8 @@ impl Libvirt {
             disks,
             records,
             has_kvm,
+            surveyed: Mutex::new(None),
+            _lock: lock,
             config,
         };
         Ok(Self { inner: Arc::new(inner), steps: Arc::new(Semaphore::new(STEPS)) })
@@ -146,6 +158,18 @@ fn unusable(option: &'static str, path: &Path, source: io::Error) -> OpenError {
 
 fn absolute((option, path): (&'static str, &PathBuf)) -> Result<PathBuf, OpenError> {
     std::path::absolute(path).map_err(|source| unusable(option, path, source))
+}
+
+/// Two agents on one folder would undo each other's work.
+fn lock(state: &Path) -> Result<File, OpenError> {
+    let failed = |source| unusable("--state", state, source);
+    fs::create_dir_all(state).map_err(failed)?;
+    let file = File::create(state.join("lock")).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(state.to_owned())),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
 }
 
 fn is_kvm_usable() -> bool {

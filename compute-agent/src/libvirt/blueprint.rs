@@ -7,19 +7,8 @@ use berth_api::v1::GuestSpec;
 use uuid::Uuid;
 
 use super::images::{Format, Images};
+use super::supported;
 use crate::{Fault, Part};
-
-/// Extra specs that speak to the scheduler alone.
-const FOR_THE_SCHEDULER: [&str; 6] =
-    ["trait", "resources", "group_policy", "same_subtree", "aggregate_instance_extra_specs", "capabilities"];
-/// Image properties beginning with `hw_` that are followed, and the values that can be. None: any.
-const HARDWARE: [(&str, Option<&[&str]>); 5] = [
-    ("hw_architecture", Some(&["x86_64"])),
-    ("hw_disk_bus", Some(&["virtio", "sata", "ide"])),
-    ("hw_firmware_type", Some(&["bios"])),
-    ("hw_machine_type", None),
-    ("hw_video_model", Some(&["none"])),
-];
 
 /// What a guest is made of.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -92,8 +81,8 @@ impl Blueprint {
         let image = spec.image.as_ref().ok_or_else(|| Fault::permanent("spec.image: missing"))?;
         let extra_specs = sorted(&flavor.extra_specs);
         let properties = sorted(&image.properties);
-        check_extra_specs(&extra_specs)?;
-        check_properties(&properties)?;
+        supported::check_extra_specs(&extra_specs)?;
+        supported::check_properties(&properties)?;
         if flavor.vcpus == 0 || flavor.memory_mb == 0 {
             return Err(Fault::permanent("flavor: vcpus and memory_mb have to be at least 1"));
         }
@@ -151,39 +140,6 @@ impl Blueprint {
 #[expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "protobuf's maps, put in order")]
 fn sorted(map: &std::collections::HashMap<String, String>) -> BTreeMap<&str, &str> {
     map.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect()
-}
-
-fn check_extra_specs(extra_specs: &BTreeMap<&str, &str>) -> Result<(), Fault> {
-    for (&key, &value) in extra_specs {
-        let scope = key.split(':').next().unwrap_or(key).trim_end_matches(|c: char| c.is_ascii_digit());
-        let is_heeded = match key {
-            "hw:cpu_policy" => value == "shared",
-            "hw:mem_page_size" => matches!(value, "any" | "small"),
-            _ => FOR_THE_SCHEDULER.contains(&scope) || !key.contains(':'),
-        };
-        if !is_heeded {
-            return Err(Fault::permanent(format!(
-                "flavor.extra_specs[{key}]: {value:?} is not supported by this agent"
-            )));
-        }
-    }
-    Ok(())
-}
-
-fn check_properties(properties: &BTreeMap<&str, &str>) -> Result<(), Fault> {
-    for (&key, &value) in properties {
-        let heeded = HARDWARE.iter().find(|(name, _)| *name == key);
-        let is_heeded = match heeded {
-            Some((_, values)) => values.is_none_or(|values| values.contains(&value)),
-            None => !key.starts_with("hw_") && key != "os_secure_boot",
-        };
-        if !is_heeded {
-            return Err(Fault::permanent(format!(
-                "image.properties[{key}]: {value:?} is not supported by this agent"
-            )));
-        }
-    }
-    Ok(())
 }
 
 fn boot(properties: &BTreeMap<&str, &str>, images: &Images) -> Result<Boot, Fault> {

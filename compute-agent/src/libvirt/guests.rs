@@ -11,8 +11,8 @@ use virt::sys;
 use super::blueprint::Blueprint;
 use super::fault::{fault, known};
 use super::records::{self, NAMESPACE};
-use super::{Inner, domain, survey};
-use crate::{Fault, Found, Job, Outcome, Part, Power, Record, Step};
+use super::{Inner, domain};
+use crate::{Fault, Found, Job, Outcome, Power, Record, Step};
 
 impl Inner {
     pub(super) fn perform(&self, job: &Job) -> Outcome {
@@ -124,16 +124,16 @@ impl Inner {
     fn define(&self, job: &Job) -> Result<(), Fault> {
         let connect = self.connection.get()?;
         let (blueprint, _) = self.blueprint(job)?;
-        let capabilities = survey::capabilities(&connect)?;
-        if !capabilities.machines.contains(&blueprint.machine) {
+        let surveyed = self.surveyed()?;
+        if !surveyed.capabilities.machines.contains(&blueprint.machine) {
             let machine = &blueprint.machine;
             return Err(Fault::permanent(format!(
                 "image.properties[hw_machine_type]: QEMU on this host has no {machine:?}"
             )));
         }
-        let platform = self.platform(&capabilities)?;
         let files = self.disks.files(job.instance);
-        let description = domain::describe(&platform, &blueprint, &files, self.records.get(job.instance));
+        let description =
+            domain::describe(&surveyed.platform, &blueprint, &files, self.records.get(job.instance));
         connect
             .define_domain_xml(&description.to_string())
             .map(drop)
@@ -142,8 +142,7 @@ impl Inner {
 
     fn blueprint<'a>(&self, job: &'a Job) -> Result<(Blueprint, &'a berth_api::v1::GuestSpec), Fault> {
         let spec = job.spec.as_deref().ok_or_else(|| Fault::permanent("wish.spec: missing"))?;
-        let parts = if spec.allocations.is_empty() { BTreeMap::new() } else { Part::all(&self.facts()?) };
-        Ok((Blueprint::read(job.instance, spec, &self.images, &parts)?, spec))
+        Ok((Blueprint::read(job.instance, spec, &self.images, &self.surveyed()?.parts)?, spec))
     }
 
     /// The domain of a guest, if there is one.

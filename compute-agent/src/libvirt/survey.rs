@@ -1,7 +1,9 @@
 //! What the host has.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::sync::{Arc, PoisonError};
 
 use berth_api::v1;
 use uuid::Uuid;
@@ -12,9 +14,17 @@ use super::capabilities::{self, Capabilities};
 use super::domain::Platform;
 use super::fault::fault;
 use super::{Config, Inner, OpenError, records, sys, traits, unusable};
-use crate::{Facts, Fault, PciDevice};
+use crate::{Facts, Fault, Part, PciDevice};
 
 const HOST_UUID: &str = "host-uuid";
+
+/// What steps have to know of the host.
+pub(super) struct Surveyed {
+    pub(super) capabilities: Capabilities,
+    pub(super) platform: Platform,
+    /// Its parts, by the UUIDs of their providers.
+    pub(super) parts: BTreeMap<Uuid, Part>,
+}
 
 impl Inner {
     pub(super) fn facts(&self) -> Result<Facts, Fault> {
@@ -26,7 +36,7 @@ impl Inner {
         let (disk_gb, _) =
             self.disks.room_gb().map_err(|error| Fault::transient(format!("--instances: {error}")))?;
         let features = if platform.is_accelerated { features(&connect, &capabilities) } else { Vec::new() };
-        Ok(Facts {
+        let facts = Facts {
             host_uuid: self.host_uuid(&capabilities)?,
             hypervisor: hypervisor(&connect, &capabilities, &platform)?,
             cpus: u32::try_from(capabilities.threads()).unwrap_or(u32::MAX),
@@ -34,11 +44,20 @@ impl Inner {
             disk_gb,
             traits: traits::traits(&features),
             pci_devices: pci_devices(&connect),
-            cells: capabilities.cells,
-        })
+            cells: capabilities.cells.clone(),
+        };
+        let surveyed = Surveyed { capabilities, platform, parts: Part::all(&facts) };
+        *self.surveyed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(surveyed));
+        Ok(facts)
     }
 
-    pub(super) fn platform(&self, capabilities: &Capabilities) -> Result<Platform, Fault> {
+    /// The latest survey; surveying takes too long to be done for each step.
+    pub(super) fn surveyed(&self) -> Result<Arc<Surveyed>, Fault> {
+        let latest = self.surveyed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        latest.ok_or_else(|| Fault::transient("the host was not looked at yet"))
+    }
+
+    fn platform(&self, capabilities: &Capabilities) -> Result<Platform, Fault> {
         if capabilities.architecture != "x86_64" {
             let other = &capabilities.architecture;
             return Err(Fault::permanent(format!("the host is {other}; this agent knows x86_64 alone")));
@@ -71,7 +90,7 @@ impl Inner {
     }
 }
 
-pub(super) fn capabilities(connect: &Connect) -> Result<Capabilities, Fault> {
+fn capabilities(connect: &Connect) -> Result<Capabilities, Fault> {
     let text = connect.capabilities().map_err(|error| fault("reading the host's capabilities", &error))?;
     Capabilities::parse(&text)
 }

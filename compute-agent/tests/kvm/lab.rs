@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use berth_api::v1::agent_message::Message;
 use berth_api::v1::{Flavor, GuestSpec, Image};
-use berth_compute_agent::libvirt::{Config, CpuMode, Libvirt};
+use berth_compute_agent::libvirt::{Config, CpuMode, Libvirt, OpenError};
 use uuid::Uuid;
 
 use crate::host::{Host, pause};
@@ -44,7 +44,13 @@ impl Lab {
             state: self.host.path("state"),
             cpu_mode: CpuMode::HostModel,
         };
-        let libvirt = Libvirt::open(config).expect("the driver opens");
+        // The agent before it may still be in a call of libvirt.
+        let libvirt = loop {
+            match Libvirt::open(config.clone()) {
+                Err(OpenError::InUse(_)) => tokio::task::spawn_blocking(pause).await.expect("paused"),
+                opened => break opened.expect("the driver opens"),
+            }
+        };
         self.service.known().heard.clear();
         self.agent = Some(Agent::start(self.name, Arc::new(libvirt), &self.service));
         self.service.joined(self.name).await;
