@@ -20,7 +20,7 @@
 //!                                            └─────────┘
 //! ```
 //!
-//! Which step is next follows from how the guest is and how it shall be ([`plan`]). Whatever the goal, the way is along these
+//! Which step is next follows from how the guest is and how it shall be (`guest/plan.rs`). Whatever the goal, the way is along these
 //! arrows:
 //!
 //! ```text

@@ -24,7 +24,7 @@ pub(crate) struct Lab {
 
 impl Lab {
     pub(crate) async fn new(name: &'static str) -> Self {
-        let host = Host::start(name, Uuid::from_u128(u128::from(std::process::id())));
+        let host = Host::start(name, Uuid::new_v5(&Uuid::NAMESPACE_DNS, name.as_bytes()));
         for folder in ["images", "state"] {
             fs::create_dir(host.path(folder)).expect("a folder");
         }

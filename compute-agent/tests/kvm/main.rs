@@ -211,6 +211,25 @@ async fn what_cannot_be_built_is_reported_and_leaves_nothing() {
     lab.end().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs root and libvirt"]
+async fn two_hosts_on_one_machine_are_apart() {
+    let _turn = TURN.lock().await;
+    let (one, two) = (Lab::new("one").await, Lab::new("two").await);
+    let (here, there) = (guest(5), guest(6));
+    reach(&one, "one", wish(here, 1, Goal::Running, 1), State::Running).await;
+    reach(&two, "two", wish(there, 1, Goal::Running, 1), State::Running).await;
+    assert_eq!(one.host.virsh(&["list", "--uuid"]), here.to_string());
+    assert_eq!(two.host.virsh(&["list", "--uuid"]), there.to_string());
+    two.wait_for(there, "TICK", 1).await;
+    let ticks = two.ticks(there).len();
+    // Its plug is pulled.
+    one.end().await;
+    two.wait_for(there, "TICK", ticks + 2).await;
+    assert_eq!(two.said(there, &introduction(there)), 1);
+    two.end().await;
+}
+
 fn with_property(key: &str, value: &str) -> GuestSpec {
     let mut spec = canary();
     spec.image.as_mut().expect("there").properties.insert(key.to_owned(), value.to_owned());
