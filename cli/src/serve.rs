@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
+use berth_scheduler::nova;
 use berth_server::store::Control;
 use berth_server::{
     Auth, Cors, DataDir, DurabilityMode, DurabilityOptions, FleetOptions, Grpc, Keeper, Keystone,
@@ -21,14 +22,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{AuthChoice, KeystoneTable, LogFormat, ServeSettings, Sources};
+use crate::config::{AuthChoice, KeystoneTable, LogFormat, ServeSettings, Settings, Sources};
 use crate::{Ending, store};
 
 /// Serves the OpenStack Placement API, microversions 1.0 to 1.39, and gRPC.
 #[derive(Args)]
 #[command(after_help = "\
-Every option is also a setting of the configuration, below [serve]: docs/configuration.md. With --data, what was answered is
-on disk and outlives the process and the machine: docs/durability.md. Without, the state ends with the process.")]
+Every option is also a setting of the configuration, below [serve]: docs/configuration.md. What was answered is
+on disk and outlives the process and the machine: docs/durability.md.")]
 pub(crate) struct Serve {
     /// Address to listen on [default: 127.0.0.1:8778]
     #[arg(long, value_name = "ADDR")]
@@ -45,7 +46,7 @@ pub(crate) struct Serve {
     /// Certificates of the authorities whose gRPC clients are let in, in PEM
     #[arg(long, value_name = "FILE")]
     tls_client_ca: Option<String>,
-    /// Folder to keep the state in; without, it ends with the process
+    /// Folder to keep the state in, or `none` if it shall end with the process [default: ~/.local/state/berth]
     #[arg(long, value_name = "DIR")]
     data: Option<String>,
     /// What an answer waits for: until what it tells is on disk, or not at all [default: strict]
@@ -73,7 +74,7 @@ pub(crate) struct Serve {
 impl Serve {
     pub(crate) fn run(self) -> Result<Ending> {
         let is_question = self.print_policy;
-        let settings = self.settings()?;
+        let Settings { serve: settings, nova } = self.settings()?;
         let policy = policy(&settings.policy)?;
         if is_question {
             return print(&policy);
@@ -87,7 +88,7 @@ impl Serve {
             limits: settings.limits.limits(),
             candidates: settings.candidates.options(),
             public_url: settings.public_url.clone(),
-            fleet: FleetOptions::default(),
+            fleet: fleet_options(nova),
         };
         let tls = tls::read(&settings.tls)?;
         let (service, keeper) = load(&settings, options)?;
@@ -103,7 +104,7 @@ impl Serve {
     }
 
     /// The settings in effect.
-    fn settings(self) -> Result<ServeSettings> {
+    fn settings(self) -> Result<Settings> {
         let cors = (!self.cors_origin.is_empty()).then(|| self.cors_origin.join(","));
         let options = [
             ("--listen", "serve.listen", self.listen),
@@ -119,7 +120,7 @@ impl Serve {
             ("--log-format", "serve.log_format", self.log_format),
         ];
         let given = options.into_iter().filter_map(|(option, path, text)| Some((option, path, text?)));
-        Ok(self.sources.settings(given.collect())?.serve)
+        self.sources.settings(given.collect())
     }
 }
 
@@ -182,10 +183,33 @@ fn keystone(table: &KeystoneTable) -> Result<KeystoneSettings> {
     })
 }
 
-/// The service, with the state of the folder if one is given.
+/// How agents are looked after follows from what Nova has for its compute services.
+fn fleet_options(scheduler: nova::Options) -> FleetOptions {
+    let seconds = |seconds: i64| Duration::from_secs(u64::try_from(seconds).unwrap_or(0).max(1));
+    let (heartbeat, down_after) =
+        (seconds(scheduler.general.report_interval), seconds(scheduler.general.down_time()));
+    FleetOptions { scheduler, heartbeat, down_after, ..FleetOptions::default() }
+}
+
+/// Where the state is kept; nothing if it is not to be.
+fn folder(settings: &ServeSettings) -> Result<Option<PathBuf>> {
+    match &settings.data {
+        Some(data) if data.as_os_str() == "none" => Ok(None),
+        Some(data) => Ok(Some(data.clone())),
+        None => {
+            let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+            let states = set("XDG_STATE_HOME").or_else(|| Some(set("HOME")?.join(".local/state")));
+            let states =
+                states.context("serve.data: is needed where neither XDG_STATE_HOME nor HOME is set")?;
+            Ok(Some(states.join("berth")))
+        }
+    }
+}
+
+/// The service, with the state of the folder if there is one.
 fn load(settings: &ServeSettings, options: Options) -> Result<(Arc<Service>, Option<Keeper>)> {
-    let Some(data) = &settings.data else {
-        tracing::warn!("no serve.data is given: the state ends with this process");
+    let Some(data) = &folder(settings)? else {
+        tracing::warn!("serve.data is none: the state ends with this process");
         return Ok((Arc::new(Service::new(options)), None));
     };
     let start = Instant::now();
@@ -228,8 +252,8 @@ async fn serve(settings: &ServeSettings, tls: Option<&Tls>, service: Arc<Service
     let grpc = grpc.map_err(|error| tls::advised(error, &settings.tls))?;
     let stop = stop()?;
     // It ends with the runtime at the latest: a backup does not keep the service from ending.
-    if let Some(data) = &settings.data {
-        match Control::bind(data, service) {
+    if let Some(data) = folder(settings)? {
+        match Control::bind(&data, service) {
             Ok(control) => drop(tokio::spawn(control.run())),
             Err(error) => {
                 tracing::warn!(%error, "there is no control socket: no backup while the service runs");

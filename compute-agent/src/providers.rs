@@ -255,7 +255,6 @@ mod tests {
     }
 
     fn inventories(provider: &v1::AgentProvider) -> BTreeMap<&str, (u32, u32)> {
-        #[expect(clippy::disallowed_methods, reason = "collected into an ordered map")]
         provider.inventories.iter().map(|(class, i)| (class.as_str(), (i.total, i.reserved))).collect()
     }
 

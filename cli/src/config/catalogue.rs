@@ -72,7 +72,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting(SERVE, "auth", Kind::Text, "", "how to find out who is asking: `keystone`, or `noauth2`, which believes what requests say, for development and tests", &[]),
     setting(SERVE, "policy", Kind::Text, "", "who may do what: the defaults `legacy` or `secure`, or a policy file that overrides rules of `legacy`", &[]),
     setting(SERVE, "cors_origins", Kind::List, "", "other origins whose pages may call, such as `https://dashboard.example.com`", &[]),
-    setting(SERVE, "data", Kind::Text, "folder", "where the state is kept; without, it ends with the process", &[]),
+    setting(SERVE, "data", Kind::Text, "folder", "where the state is kept; `none` if it shall end with the process; if unset, `$XDG_STATE_HOME/berth` or `~/.local/state/berth`", &[]),
     setting(SERVE, "durability", Kind::Text, "", "what an answer waits for: `strict` until what it tells is on disk, so that no crash takes it back; `relaxed` not at all, so that a crash may take back the last of what was told, at most 10,000 changes", &[]),
     setting(SERVE, "commit_delay", Kind::Integer, "microseconds", "that a commit waits for more changes to share its fsync; while one commit is written, the changes of the next gather anyway", &[]),
     setting(SERVE, "shutdown_timeout", Kind::Integer, "seconds", "that requests which have begun may take when the service stops; at least 1", &[]),

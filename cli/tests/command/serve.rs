@@ -62,6 +62,9 @@ impl Serving {
             "--log-format",
             "json",
         ];
+        if !arguments.contains(&"--data") {
+            arguments.extend(["--data", "none"]);
+        }
         arguments.splice(0..0, first);
         let mut process = super::berth(Path::new("."));
         let mut process = process.args(arguments).stderr(Stdio::piped()).spawn().unwrap();
@@ -372,7 +375,8 @@ fn what_is_wrong_with_a_setting_is_said_with_its_name() {
         ),
         (vec!["--data", "/proc/berth"], "serve.data: /proc/berth"),
     ] {
-        let (output, error) = done(&[&["serve"], &arguments[..]].concat());
+        let data: &[&str] = if arguments.contains(&"--data") { &[] } else { &["--data", "none"] };
+        let (output, error) = done(&[&["serve"], data, &arguments[..]].concat());
         assert!(output.status.code() == Some(1) && error.contains(said), "{arguments:?}: {error}");
     }
 }

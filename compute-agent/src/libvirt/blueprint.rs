@@ -117,7 +117,6 @@ impl Blueprint {
                 }
                 Some(Part::Device(address)) => self.devices.push(address.clone()),
                 Some(Part::Pages { cell, size_kib }) => {
-                    #[expect(clippy::disallowed_methods, reason = "a sum is the same in any order")]
                     let pages: u64 = allocation.resources.values().copied().map(u64::from).sum();
                     paged_kib += pages * u64::from(*size_kib);
                     self.cells.insert(*cell);

@@ -57,7 +57,6 @@ fn fill(volume: &FileSystem<&File>, instance: Uuid, spec: &GuestSpec) -> io::Res
 }
 
 fn meta_data(instance: Uuid, spec: &GuestSpec) -> MetaData<'_> {
-    #[expect(clippy::disallowed_methods, reason = "collected into an ordered map")]
     let meta = spec.metadata.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
     MetaData {
         uuid: instance.to_string(),

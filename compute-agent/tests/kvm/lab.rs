@@ -152,7 +152,7 @@ pub(crate) fn introduction(instance: Uuid) -> String {
     format!("CANARY up uuid={}", instance.simple())
 }
 
-fn build_canary(images: &Path) {
+pub(crate) fn build_canary(images: &Path) {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kvm/canary.S");
     let object = images.join("canary.o");
     let run = |command: &mut Command| {

@@ -5,8 +5,10 @@
 
 #![expect(clippy::print_stdout, reason = "says whether guests run on KVM")]
 
+mod cloud;
 mod host;
 mod lab;
+mod service;
 #[path = "../support/mod.rs"]
 mod support;
 
