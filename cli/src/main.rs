@@ -142,10 +142,42 @@ fn main() -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::{CommandFactory, Parser};
 
     #[test]
     fn the_command_line_is_well_formed() {
         super::Cli::command().debug_assert();
+    }
+
+    /// The words of a line of a shell; quotes keep words together.
+    fn words(line: &str) -> Vec<String> {
+        let (mut words, mut quoted) = (vec![String::new()], false);
+        for letter in line.chars() {
+            match letter {
+                '\'' => quoted = !quoted,
+                ' ' if !quoted => words.push(String::new()),
+                letter => words.last_mut().expect("there is one").push(letter),
+            }
+        }
+        words.retain(|word| !word.is_empty());
+        words
+    }
+
+    #[test]
+    fn the_page_for_operators_shows_commands_that_there_are() {
+        let page = include_str!("../../docs/operator.md");
+        let commands = page.lines().filter(|line| line.trim_start().starts_with("berth "));
+        let mut count = 0;
+        for command in commands {
+            let command = command.split("  #").next().unwrap_or(command);
+            let parsed = super::Cli::try_parse_from(words(command));
+            assert!(
+                parsed.is_ok(),
+                "{command}: {}",
+                parsed.err().map(|error| error.to_string()).unwrap_or_default()
+            );
+            count += 1;
+        }
+        assert!(count > 30, "{count} commands were found");
     }
 }

@@ -40,7 +40,7 @@ pub(crate) struct Explain {
     )]
     case: Option<PathBuf>,
     /// The request as JSON, instead of that of the case
-    #[arg(long, value_name = "FILE", requires = "case")]
+    #[arg(long, value_name = "FILE", conflicts_with = "flavor")]
     request: Option<PathBuf>,
     /// The size of the server: the name of a flavor
     #[arg(long, value_name = "NAME")]
@@ -54,7 +54,7 @@ pub(crate) struct Explain {
     #[arg(long, value_name = "N", default_value_t = 3)]
     top: u32,
     /// Explain Placement's part of a case, too: room, traits, aggregates, zone [default: if hosts have traits]
-    #[arg(long, requires = "case")]
+    #[arg(long, conflicts_with = "flavor")]
     placement: bool,
     /// Show what the tenant may know: counts only
     #[arg(long)]

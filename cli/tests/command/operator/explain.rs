@@ -21,7 +21,7 @@ fn of_the_example(options: &str) -> String {
 fn the_service_is_asked_and_its_answer_printed_as_that_of_a_case() {
     let fake = Fake::start();
     for options in ["--host rack1-1 --top 2", "--tenant", "--tenant --json", "--json --top 0"] {
-        let json = of_the_example(&format!("{options} --json"));
+        let json = of_the_example(&format!("{} --json", options.replace("--json", "")));
         fake.answers("Explain", ExplainResponse { json, ..Default::default() });
         let output = fake.run(&format!("explain --flavor m1.small {options}"));
         assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
@@ -63,7 +63,8 @@ fn what_cannot_be_explained_is_said() {
         ("explain", "--case"),
         ("explain --case c.json --flavor f", "--flavor"),
         ("explain --case c.json --hint a=b", "--hint"),
-        ("explain --flavor f --placement", "--case"),
+        ("explain --flavor f --placement", "--placement"),
+        ("explain --flavor f --request r.json", "--request"),
         ("explain --flavor f --tenant --host h", "--host"),
     ] {
         let message = fail(Path::new("."), 2, line);

@@ -129,8 +129,8 @@ impl Fake {
 
 impl Drop for Fake {
     fn drop(&mut self) {
-        drop(self.stop.take().map(|stop| stop.send(())));
-        drop(self.thread.take().map(JoinHandle::join));
+        let _ = self.stop.take().map(|stop| stop.send(())); // it may have ended by itself
+        let _ = self.thread.take().map(JoinHandle::join);
     }
 }
 
