@@ -38,7 +38,7 @@ impl Hypervisors {
         let format = self.common.format;
         run(&self.common.connection, async |client| match self.action {
             Action::List => {
-                let records: Vec<_> = hosts(&client).await?.into_iter().map(record).collect();
+                let records: Vec<_> = hosts(&client).await?.iter().map(record).collect();
                 print_list(format, &COLUMNS, &records)
             }
             Action::Stats => {
@@ -64,8 +64,8 @@ const COLUMNS: [&str; 12] = [
     "instances",
 ];
 
-fn record(host: Host) -> Record {
-    let state = state(&host);
+fn record(host: &Host) -> Record {
+    let state = state(host);
     let total = |class: &str| host.inventories.get(class).map(|inventory| inventory.total);
     let used = |class: &str| host.usages.get(class).copied();
     let facts = host.hypervisor.clone().unwrap_or_default();

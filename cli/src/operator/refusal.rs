@@ -70,7 +70,7 @@ fn what(status: &Status, details: &ErrorDetails) -> String {
 
 #[expect(clippy::disallowed_types, reason = "the type of the details; its entries are put in order")]
 fn facts(metadata: &std::collections::HashMap<String, String>) -> String {
-    let facts: BTreeMap<_, _> = metadata.into_iter().collect();
+    let facts: BTreeMap<_, _> = metadata.iter().collect();
     facts.into_iter().map(|(name, value)| format!("\n  {name}: {value}")).collect()
 }
 

@@ -43,7 +43,7 @@ pub(crate) struct Servers {
 #[derive(Subcommand)]
 enum Action {
     /// Make a server, or several of a kind
-    Create(Create),
+    Create(Box<Create>),
     /// List the servers of the project
     List(List),
     /// Show all that is known of a server
