@@ -7,7 +7,7 @@
 /// Version 1: messages, clients and servers.
 #[allow(
     clippy::all,
-    clippy::must_use_candidate,
+    clippy::pedantic,
     missing_docs,
     unreachable_pub,
     unused_qualifications,

@@ -7,6 +7,7 @@ mod config;
 mod errors;
 mod explain;
 mod interrupt;
+mod operator;
 mod replay;
 mod serve;
 mod store;

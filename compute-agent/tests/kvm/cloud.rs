@@ -56,6 +56,8 @@ impl Machine {
         }
         let url = format!("http://{service}");
         agent.args(["--service", &url, "--libvirt-uri", &self.host.uri(), "--host-name", self.name]);
+        // Twenty guests on a machine with two cores.
+        agent.args(["--cpu-allocation-ratio", "16"]);
         self.agent = Some(agent.spawn().expect("it starts"));
     }
 
