@@ -7,8 +7,8 @@ use berth_placement::{
     Allocation, ClassId, ConsumerId, ExpectedGeneration, Index, Inventory, Owner, Record, Timestamp, Write,
 };
 use berth_server::{
-    Auth, CandidateOptions, Cors, DataDir, DataError, DurabilityOptions, FleetState, Keeper, Limits, Options,
-    Policy, StateFileError, StateReader, write_state,
+    DataDir, DataError, DurabilityOptions, FleetState, Keeper, Options, StateFileError, StateReader,
+    write_state,
 };
 use tempfile::TempDir;
 use uuid::Uuid;

@@ -2,6 +2,7 @@
 
 mod fleet;
 mod formats;
+mod hosts;
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
