@@ -31,7 +31,7 @@ mod utc;
 
 pub use auth::{Auth, Identity, InvalidKeystone, Keystone, KeystoneSettings, Secret, Unauthenticated};
 pub use error::{Code, Failure};
-pub use fleet::FleetOptions;
+pub use fleet::{FleetOptions, State as FleetState};
 pub use grpc::{BindError, Grpc, InvalidTls, Tls};
 pub use http::cors::Cors;
 pub use limits::Limits;
@@ -41,6 +41,6 @@ pub use policy::{InvalidCheck, InvalidFile, InvalidPolicy, Policy};
 pub use server::Server;
 pub use service::{CandidateOptions, Options, Service};
 pub use store::{
-    DataDir, DataError, DurabilityMode, DurabilityOptions, Keeper, StartError, StateFileError, StateReader,
-    Written, write_state,
+    Contents, DataDir, DataError, DurabilityMode, DurabilityOptions, Keeper, StartError, StateFileError,
+    StateReader, Written, write_state,
 };

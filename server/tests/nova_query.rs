@@ -9,7 +9,7 @@ use berth_placement::candidates::{Candidate, Options as CandidateOptions, Query}
 use berth_placement::{Index, Topology};
 use berth_scheduler::nova::placement_query::{ComputeNode, Known, ResourceRequest, placement_query};
 use berth_scheduler::nova::{Options as NovaOptions, RequestSpec};
-use berth_server::{Auth, Cors, Limits, Options, Policy, Server, Service};
+use berth_server::{Options, Policy, Server, Service};
 use serde_json::Value;
 
 #[path = "../../scheduler/tests/nova_on_index/fleet.rs"]

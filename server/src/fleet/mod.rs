@@ -4,7 +4,8 @@
 //! records are committed together, in order with the changes of the index. Instances are brought to what is wished of them
 //! by a loop that looks at the record only ([`reconcile`]), so it goes on after a restart where it was.
 //!
-//! Locks are taken in this order: decider, state, news, agents. None is held while anything is waited for.
+//! Locks are taken in this order: decider, the index's writer, state, those of consumers, news, agents. None is held while anything
+//! is waited for.
 
 mod agents;
 mod aggregates;
@@ -27,7 +28,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use berth_placement::store::Changes;
-use berth_placement::{ConsumerId, GroupId, Index};
+use berth_placement::{ConsumerId, GroupId, Index, Snapshot};
 use berth_scheduler::nova;
 use tokio::sync::{broadcast, mpsc};
 use uuid::Uuid;
@@ -40,7 +41,8 @@ pub(crate) use error::FleetError;
 pub(crate) use hosts::HostState;
 pub(crate) use quotas::QuotaState;
 pub(crate) use schedule::MAX_INSTANCES;
-pub(crate) use state::{State, UnreadableEntry};
+pub use state::State;
+pub(crate) use state::{UnreadableEntry, words};
 
 use agents::Agents;
 use decider::{Decider, News};
@@ -122,6 +124,15 @@ impl Fleet {
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing panics between two parts of a change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The index and the fleet as they were at one moment: what a crash at that moment would have left, which is a state that the
+    /// loops go on from. Of two moments, an instance made or deleted in between would have a record without room, or
+    /// room without a record.
+    pub(crate) fn moment(&self) -> (Snapshot, State) {
+        // The writer's lock comes before the fleet's, as it does for those who tell the index of aggregates.
+        let (snapshot, state) = self.index.snapshot_with(|| self.state());
+        (snapshot, state.clone())
     }
 
     /// Changes the fleet, as one. `change` looks before it writes: what it has written when it fails stays.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use berth_placement::store::Changes;
+use berth_placement::{ConsumerId, Index};
 use prost::Message;
 use uuid::Uuid;
 
@@ -19,8 +20,8 @@ pub(crate) enum UnreadableEntry {
 }
 
 /// Everything a fleet has. Maps are changed by [`Transaction`] only.
-#[derive(Debug, Default)]
-pub(crate) struct State {
+#[derive(Debug, Clone, Default)]
+pub struct State {
     pub(super) hosts: BTreeMap<String, Host>,
     pub(super) aggregates: BTreeMap<String, Aggregate>,
     pub(super) flavors: BTreeMap<String, Flavor>,
@@ -48,6 +49,31 @@ fn key(kind: u8, name: &[u8]) -> Vec<u8> {
     [&[kind], name].concat()
 }
 
+fn record(kind: u8, name: &[u8], message: &impl Message) -> (Vec<u8>, Vec<u8>) {
+    (key(kind, name), message.encode_to_vec())
+}
+
+fn member_of(group: Uuid) -> Membership {
+    Membership { group: group.into_bytes().to_vec() }
+}
+
+/// A key for people; nothing for one of no known kind.
+pub(crate) fn words(key: &[u8]) -> Option<String> {
+    let (kind, name) = key.split_first()?;
+    let text = || String::from_utf8(name.to_vec()).ok();
+    let uuid = || Uuid::from_slice(name).ok();
+    Some(match *kind {
+        HOST => format!("the host {}", text()?),
+        AGGREGATE => format!("the host aggregate {}", text()?),
+        FLAVOR => format!("the flavor {}", text()?),
+        GROUP => format!("the server group {}", uuid()?),
+        QUOTA => format!("the quotas of project {}", text()?),
+        INSTANCE => format!("the instance {}", uuid()?),
+        MEMBERSHIP => format!("the membership of instance {} in a server group", uuid()?),
+        _ => return None,
+    })
+}
+
 impl State {
     /// Takes in a record that a transaction wrote.
     pub(crate) fn put_back(&mut self, key: &[u8], value: &[u8]) -> Result<(), UnreadableEntry> {
@@ -70,17 +96,34 @@ impl State {
         Ok(())
     }
 
-    /// All of it as records.
-    pub(crate) fn records(&self) -> Changes {
-        let mut all = Transaction { state: &mut Self::default(), records: Changes::new() };
-        self.hosts.values().for_each(|host| all.put_host(host.clone()));
-        self.aggregates.values().for_each(|aggregate| all.put_aggregate(aggregate.clone()));
-        self.flavors.values().for_each(|flavor| all.put_flavor(flavor.clone()));
-        self.groups.iter().for_each(|(&uuid, group)| all.put_group(uuid, group.clone()));
-        self.memberships.iter().for_each(|(&consumer, &group)| all.set_membership(consumer, Some(group)));
-        self.quotas.iter().for_each(|(project, quota)| all.put_quota(project, quota.clone()));
-        self.instances.iter().for_each(|(&uuid, instance)| all.put_instance(uuid, instance.clone()));
-        all.records
+    /// All of it as records: keys, in order, and values.
+    pub(crate) fn records(&self) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
+        let hosts = self.hosts.iter().map(|(name, host)| record(HOST, name.as_bytes(), host));
+        let aggregates = self.aggregates.iter().map(|(name, of)| record(AGGREGATE, name.as_bytes(), of));
+        let flavors = self.flavors.iter().map(|(name, flavor)| record(FLAVOR, name.as_bytes(), flavor));
+        let groups = self.groups.iter().map(|(uuid, group)| record(GROUP, uuid.as_bytes(), group));
+        let quotas = self.quotas.iter().map(|(project, quota)| record(QUOTA, project.as_bytes(), quota));
+        let instances = self.instances.iter().map(|(uuid, of)| record(INSTANCE, uuid.as_bytes(), of));
+        let memberships = self.memberships.iter();
+        let memberships =
+            memberships.map(|(uuid, group)| record(MEMBERSHIP, uuid.as_bytes(), &member_of(*group)));
+        hosts.chain(aggregates).chain(flavors).chain(groups).chain(quotas).chain(instances).chain(memberships)
+    }
+
+    /// Whether there is nothing at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.records().next().is_none()
+    }
+
+    /// Instances that have a host and should hold room there, but hold none in the index.
+    pub(crate) fn without_room(&self, index: &Index) -> impl Iterator<Item = (Uuid, &str)> {
+        let placed = self.instances.iter().filter(|(_, instance)| {
+            !instance.host.is_empty() && instance.vm_state() != VmState::ShelvedOffloaded
+        });
+        placed
+            .filter(|(uuid, _)| index.consumer(ConsumerId(uuid.as_u128())).is_none())
+            .map(|(&uuid, instance)| (uuid, instance.host.as_str()))
     }
 
     /// The hosts on which something of the instance is, or may be.
@@ -124,7 +167,8 @@ pub(super) struct Transaction<'a> {
 
 impl Transaction<'_> {
     fn put(&mut self, kind: u8, name: &[u8], message: &impl Message) {
-        self.records.insert(key(kind, name), Some(message.encode_to_vec()));
+        let (key, value) = record(kind, name, message);
+        self.records.insert(key, Some(value));
     }
 
     fn remove(&mut self, kind: u8, name: &[u8]) {
@@ -173,7 +217,7 @@ impl Transaction<'_> {
 
     pub(super) fn set_membership(&mut self, consumer: Uuid, group: Option<Uuid>) {
         if let Some(group) = group {
-            self.put(MEMBERSHIP, consumer.as_bytes(), &Membership { group: group.into_bytes().to_vec() });
+            self.put(MEMBERSHIP, consumer.as_bytes(), &member_of(group));
             self.state.memberships.insert(consumer, group);
         } else if self.state.memberships.remove(&consumer).is_some() {
             self.remove(MEMBERSHIP, consumer.as_bytes());
@@ -223,15 +267,27 @@ mod tests {
         all.set_membership(Uuid::from_u128(9), Some(uuid));
         all.put_quota("p", Quota { vcpus: Some(4), ..Quota::default() });
         all.put_instance(uuid, instance("h", 3));
-        let records = all.records.clone();
-        assert_eq!(records, state.records());
+        let written = all.records.into_iter().map(|(key, value)| (key, value.unwrap()));
+        let records: Vec<_> = state.records().collect();
+        assert!(written.eq(records.clone()));
         let mut read = State::default();
         for (key, value) in &records {
-            read.put_back(key, value.as_ref().unwrap()).unwrap();
+            read.put_back(key, value).unwrap();
         }
-        assert_eq!(read.records(), records);
+        assert!(read.records().eq(records));
         assert_eq!((&read.by_host, &read.usage), (&state.by_host, &state.usage));
         assert!(read.put_back(b"z", b"").is_err() && read.put_back(b"p", b"").is_err());
+    }
+
+    #[test]
+    fn an_instance_on_a_host_holds_room() {
+        let shelved = Instance { vm_state: VmState::ShelvedOffloaded.into(), ..instance("h", 3) };
+        let mut state = State::default();
+        state.set_instance(Uuid::from_u128(1), Some(instance("h", 3)));
+        state.set_instance(Uuid::from_u128(2), Some(instance("", 3)));
+        state.set_instance(Uuid::from_u128(3), Some(shelved));
+        let index = Index::with_holders();
+        assert_eq!(state.without_room(&index).collect::<Vec<_>>(), [(Uuid::from_u128(1), "h")]);
     }
 
     #[test]

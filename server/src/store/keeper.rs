@@ -10,6 +10,7 @@ use berth_placement::TopologyError;
 use berth_placement::store::{Batch, Changes, CommitError, Store};
 
 use super::committer::Committer;
+use super::contents::Contents;
 use super::data_dir::{DataDir, DataError};
 use super::durability::{Durability, DurabilityMode, DurabilityOptions};
 use super::embedded::EmbeddedStore;
@@ -119,7 +120,7 @@ impl Stop {
 /// An index whose changes go to the store from now on.
 fn begin(
     store: EmbeddedStore,
-    Loaded { index, encoder, fleet, .. }: Loaded,
+    Loaded { contents: Contents { index, fleet }, encoder, .. }: Loaded,
     mode: DurabilityMode,
     options: &FleetOptions,
     stop: &Stop,
@@ -194,9 +195,9 @@ impl Keeping {
         if let Err(error) = probe(&store) {
             let reason = error.to_string();
             let access = Access::ReadOnly(reason.as_str().into());
-            let index = Arc::new(loaded.index);
-            let fleet =
-                Fleet::new(Arc::clone(&index), None, loaded.fleet, self.service.options.fleet.clone());
+            let Contents { index, fleet } = loaded.contents;
+            let index = Arc::new(index);
+            let fleet = Fleet::new(Arc::clone(&index), None, fleet, self.service.options.fleet.clone());
             self.service.enter(Epoch { index, fleet: Arc::new(fleet), access });
             return Err(reason);
         }

@@ -8,9 +8,10 @@ use std::thread;
 use berth_placement::store::{LoadError, Revision, Store};
 use berth_placement::{Inconsistency, Index, Owner, Rebuild, RebuildError};
 
+use super::contents::Contents;
 use super::encoder::Encoder;
 use super::record::{self, FORMAT, Key, Unreadable, words};
-use crate::fleet::{State as FleetState, UnreadableEntry};
+use crate::fleet::State as FleetState;
 
 /// Records that a worker gets at a time.
 const CHUNK: usize = 4096;
@@ -58,19 +59,14 @@ enum Unfit {
     NoFormat,
     #[error("it stands where no such record can")]
     Order,
-    #[error("{0}")]
-    Fleet(#[from] UnreadableEntry),
 }
 
 /// What a store keeps.
-#[derive(Default)]
 pub struct Loaded {
-    /// The index, with holders.
-    pub index: Index,
-    /// What makes records of its changes.
+    /// The index and the fleet.
+    pub contents: Contents,
+    /// What makes records of the index's changes.
     pub encoder: Encoder,
-    /// The fleet beside it.
-    pub(crate) fleet: FleetState,
     /// The latest commit.
     pub revision: Revision,
 }
@@ -83,7 +79,7 @@ pub fn load(store: &dyn Store) -> Result<Option<Loaded>, StateError> {
     let index = Index::with_holders();
     let Some((encoder, fleet, revision)) = fill(&index, store)? else { return Ok(None) };
     index.check()?;
-    Ok(Some(Loaded { index, encoder, fleet, revision }))
+    Ok(Some(Loaded { contents: Contents { index, fleet }, encoder, revision }))
 }
 
 /// Puts everything into an empty index; nothing when there is nothing.
@@ -160,7 +156,7 @@ impl<'index> Loading<'index> {
             Key::Format => self.check_format(record::read_format(value)?),
             Key::Owner(number) => self.put_back_owner(number, record::read_owner(value)?),
             Key::Consumer(serial) => self.put_back_consumer(serial, value),
-            Key::Fleet(_) => Ok(self.fleet.put_back(bytes, value)?),
+            Key::Fleet(_) => Ok(self.fleet.put_back(bytes, value).map_err(Unreadable::from)?),
             _ => self.put_back(key, value),
         }
     }

@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::message;
 use super::state_file::hex;
+use crate::fleet::{self, UnreadableEntry};
 
 /// The format that is written.
 pub(super) const FORMAT: u32 = 1;
@@ -52,6 +53,8 @@ pub(super) enum Unreadable {
     Value(#[from] prost::DecodeError),
     #[error("its field {0} is out of bounds")]
     Field(&'static str),
+    #[error(transparent)]
+    Fleet(#[from] UnreadableEntry),
 }
 
 impl Key {
@@ -111,8 +114,9 @@ impl std::fmt::Display for Key {
 
 /// A key for people, also one that is none.
 pub(super) fn words(key: &[u8]) -> String {
-    Key::read(key)
-        .map_or_else(|_| format!("a record with the unknown key {}", hex(key)), |key| key.to_string())
+    let of_index = || Key::read(key).ok().map(|key| key.to_string());
+    let known = fleet::words(key).or_else(of_index);
+    known.unwrap_or_else(|| format!("a record with the unknown key {}", hex(key)))
 }
 
 fn array<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Unreadable> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use berth_placement::{
     Allocation, ClassId, ConsumerId, ExpectedGeneration, Index, Inventory, Owner, Row, Timestamp, Write,
 };
-use berth_server::{Auth, CandidateOptions, Cors, Limits, Options, Policy};
+use berth_server::Options;
 use uuid::Uuid;
 
 pub(crate) const PROVIDERS: usize = 200;

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
-use berth_server::{Auth, CandidateOptions, Cors, Limits, Microversion, Options, Policy, Service};
+use berth_server::{Limits, Microversion, Options, Policy, Service};
 use tokio::runtime::{Builder, Runtime};
 
 const VERSIONS: u8 = 40;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use berth_server::{Auth, CandidateOptions, Cors, Limits, Options, Policy, Server, Service};
+use berth_server::{CandidateOptions, Cors, Limits, Options, Policy, Server, Service};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
 use axum::http::Request as HttpRequest;
-use berth_server::{Auth, CandidateOptions, Cors, Limits, Options, Policy, Service};
+use berth_server::{Options, Service};
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use berth_server::{Auth, CandidateOptions, Cors, Limits, Options, Policy, Server, Service};
+use berth_server::{Auth, Options, Policy, Server, Service};
 use tokio::sync::oneshot;
 use ureq::Agent;
 

@@ -28,10 +28,26 @@ impl Fleet {
             None if report.state() == State::Gone => {}
             // It may be there for a good reason, such as a state that was restored from a backup.
             None => tracing::warn!(host, instance = %uuid, "a guest of no known instance is left alone"),
-            Some(instance) if instance.host != host => self.hear_of_leftover(host, &instance, report),
-            Some(instance) => self.hear_of_guest(host, &instance, report),
+            Some(instance) => {
+                self.outrank(&instance, report);
+                if instance.host == host {
+                    self.hear_of_guest(host, &instance, report);
+                } else {
+                    self.hear_of_leftover(host, &instance, report);
+                }
+            }
         }
         Ok(())
+    }
+
+    /// An agent that has heard later wishes than were ever made: the state was restored from a backup. What is wished from now on
+    /// has to be new to it.
+    fn outrank(&self, instance: &Instance, report: &GuestReport) {
+        if report.generation > instance.generation {
+            self.change_instance(instance.uuid(), |instance| {
+                instance.generation = instance.generation.max(report.generation.saturating_add(1));
+            });
+        }
     }
 
     /// The agent has told of all its guests, and this is none of them.
