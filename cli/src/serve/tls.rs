@@ -19,7 +19,7 @@ pub(super) fn read(table: &TlsTable) -> Result<Option<Tls>> {
     };
     let [certificate, key, client_ca] = files;
     let (certificate, key, client_ca) = (read(certificate)?, read(key)?, read(client_ca)?);
-    Tls::new(&certificate, &key, &client_ca).map(Some).map_err(|error| invalid(error, table))
+    Tls::new(&certificate, &key, &client_ca).map(Some).map_err(|error| invalid(&error, table))
 }
 
 /// Why there is no gRPC, with the setting to look at.
@@ -29,12 +29,12 @@ pub(super) fn advised(error: BindError, table: &TlsTable) -> anyhow::Error {
             "serve.grpc_listen: {error}, so it needs certificates: serve.tls.certificate, serve.tls.key and \
              serve.tls.client_ca"
         ),
-        BindError::Tls(error) => invalid(error, table),
+        BindError::Tls(error) => invalid(&error, table),
         BindError::Listen(..) => anyhow::Error::new(error).context("serve.grpc_listen"),
     }
 }
 
-fn invalid(error: InvalidTls, table: &TlsTable) -> anyhow::Error {
+fn invalid(error: &InvalidTls, table: &TlsTable) -> anyhow::Error {
     let (setting, file) = match error {
         InvalidTls::Certificate(_) => ("certificate", &table.certificate),
         InvalidTls::Key(_) => ("key", &table.key),
