@@ -6,7 +6,7 @@ use std::sync::Arc;
 use berth_placement::{
     Allocation, ClassId, ConsumerId, ExpectedGeneration, Index, Inventory, Owner, Timestamp, Write,
 };
-use berth_server::{Auth, CandidateOptions, Cors, Limits, Options, Policy, Server, Service};
+use berth_server::{Options, Server, Service};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 

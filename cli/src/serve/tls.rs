@@ -19,7 +19,7 @@ pub(super) fn read(table: &TlsTable) -> Result<Option<Tls>> {
     };
     let [certificate, key, client_ca] = files;
     let (certificate, key, client_ca) = (read(certificate)?, read(key)?, read(client_ca)?);
-    Tls::new(&certificate, &key, &client_ca).map(Some).map_err(|error| invalid(error, table))
+    Tls::new(&certificate, &key, &client_ca).map(Some).map_err(|error| invalid(&error, table))
 }
 
 /// Why there is no gRPC, with the setting to look at.
