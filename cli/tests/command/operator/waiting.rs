@@ -68,7 +68,7 @@ fn an_action_that_comes_to_nothing_is_told() {
 fn a_service_that_goes_away_for_a_moment_is_waited_for() {
     let fake = Fake::start();
     let building = busy(instance(UUID, "web", "BUILD"), "spawning");
-    fake.answers("Create", made(&[building.clone()])).answers("Get", building.clone());
+    fake.answers("Create", made(std::slice::from_ref(&building))).answers("Get", building.clone());
     fake.answers("Watch", Watched { told: vec![building], ends: true });
     fake.refuses("Watch", Status::unavailable("starting"));
     fake.answers("Watch", watched(&[])).answers("Get", instance(UUID, "web", "ACTIVE"));
