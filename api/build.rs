@@ -8,12 +8,13 @@ use prost::Message;
 
 const FILES: [&str; 5] = ["placement", "scheduler", "fleet", "instances", "agents"];
 
+#[expect(clippy::disallowed_methods, reason = "cargo tells build scripts where to write by a variable")]
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
     let files = FILES.map(|name| format!("berth/v1/{name}.proto"));
     let descriptors = protox::compile(&files, ["proto"])?;
     let descriptor_file = Path::new(&env::var("OUT_DIR")?).join("berth.v1.bin");
     fs::write(&descriptor_file, descriptors.encode_to_vec())?;
-    tonic_prost_build::configure().bytes(".berth.v1").compile_fds(descriptors)?;
+    tonic_prost_build::configure().btree_map(".berth.v1").bytes(".berth.v1").compile_fds(descriptors)?;
     Ok(())
 }

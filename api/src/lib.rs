@@ -5,7 +5,14 @@
 #![forbid(unsafe_code)]
 
 /// Version 1: messages, clients and servers.
-#[allow(clippy::all, missing_docs, unreachable_pub, unused_qualifications, reason = "generated")]
+#[allow(
+    clippy::all,
+    clippy::pedantic,
+    missing_docs,
+    unreachable_pub,
+    unused_qualifications,
+    reason = "generated"
+)]
 pub mod v1 {
     tonic::include_proto!("berth.v1");
 

@@ -6,11 +6,13 @@
 
 mod audit;
 mod bench;
+mod certs;
 mod completions;
 mod config;
 mod explain;
 mod generate;
 mod interrupt;
+mod operator;
 mod output;
 mod placement_database;
 mod placements;
@@ -19,6 +21,7 @@ mod replay;
 mod serve;
 mod store;
 mod summary;
+mod table;
 
 use std::process::ExitCode;
 
@@ -50,14 +53,16 @@ struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed (the message says why) or regressed (bench compare), 2 wrong usage, 3 no host
-(explain), 4 something found (audit), 130 ended by Ctrl-C.";
+(explain, server create), 4 something found (audit), 130 ended by Ctrl-C.";
 
 #[derive(Subcommand)]
 enum Command {
     /// Replay a trace of VMs on a fleet of hosts and show how well they fit
     Replay(replay::Replay),
-    /// Serve the OpenStack Placement API over HTTP
+    /// Serve the OpenStack Placement API over HTTP, and gRPC
     Serve(serve::Serve),
+    /// Make the certificates that gRPC's clients, agents and service know each other by
+    Certs(certs::Certs),
     /// Verify, back up, restore and repair the folder of a service
     Store(store::Store),
     /// Find allocations of consumers that are gone, wrong use, and providers over capacity
@@ -74,6 +79,24 @@ enum Command {
     Config(config::Config),
     /// Say why a request finds its host, or none, and what would find one
     Explain(explain::Explain),
+    /// Compute hosts: look at them, and say whether new instances may go there
+    Host(operator::host::Hosts),
+    /// Host aggregates: hosts with something in common, such as a zone
+    Aggregate(operator::aggregate::Aggregates),
+    /// Availability zones and their hosts
+    Zone(operator::zone::Zones),
+    /// Flavors: the sizes of servers
+    Flavor(operator::flavor::Flavors),
+    /// Server groups: servers that belong together, or apart
+    ServerGroup(operator::server_group::ServerGroups),
+    /// Servers: make them, act on them, look at them
+    Server(Box<operator::server::Servers>),
+    /// Hypervisors: what they are, what they have and how much of it is taken
+    Hypervisor(operator::hypervisor::Hypervisors),
+    /// The agents on the hosts: who is up, and since when
+    Service(operator::Agents),
+    /// Quotas: what a project may have, and has
+    Quota(operator::quota::Quotas),
     /// Print a completion script for a shell
     Completions(completions::Completions),
 }
@@ -82,6 +105,7 @@ fn main() -> ExitCode {
     let ending = match Cli::parse().command {
         Command::Replay(command) => command.run(),
         Command::Serve(command) => command.run(),
+        Command::Certs(command) => command.run(),
         Command::Store(command) => command.run(),
         Command::Audit(command) => command.run(),
         Command::ImportPlacement(command) => command.run(),
@@ -90,6 +114,15 @@ fn main() -> ExitCode {
         Command::Generate(command) => command.run(),
         Command::Config(command) => command.run(),
         Command::Explain(command) => command.run(),
+        Command::Host(command) => command.run(),
+        Command::Aggregate(command) => command.run(),
+        Command::Zone(command) => command.run(),
+        Command::Flavor(command) => command.run(),
+        Command::ServerGroup(command) => command.run(),
+        Command::Server(command) => command.run(),
+        Command::Hypervisor(command) => command.run(),
+        Command::Service(command) => command.run(),
+        Command::Quota(command) => command.run(),
         Command::Completions(command) => command.run(),
     };
     match ending {
@@ -109,10 +142,42 @@ fn main() -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::{CommandFactory, Parser};
 
     #[test]
     fn the_command_line_is_well_formed() {
         super::Cli::command().debug_assert();
+    }
+
+    /// The words of a line of a shell; quotes keep words together.
+    fn words(line: &str) -> Vec<String> {
+        let (mut words, mut quoted) = (vec![String::new()], false);
+        for letter in line.chars() {
+            match letter {
+                '\'' => quoted = !quoted,
+                ' ' if !quoted => words.push(String::new()),
+                letter => words.last_mut().expect("there is one").push(letter),
+            }
+        }
+        words.retain(|word| !word.is_empty());
+        words
+    }
+
+    #[test]
+    fn the_page_for_operators_shows_commands_that_there_are() {
+        let page = include_str!("../../docs/operator.md");
+        let commands = page.lines().filter(|line| line.trim_start().starts_with("berth "));
+        let mut count = 0;
+        for command in commands {
+            let command = command.split("  #").next().unwrap_or(command);
+            let parsed = super::Cli::try_parse_from(words(command));
+            assert!(
+                parsed.is_ok(),
+                "{command}: {}",
+                parsed.err().map(|error| error.to_string()).unwrap_or_default()
+            );
+            count += 1;
+        }
+        assert!(count > 30, "{count} commands were found");
     }
 }

@@ -37,6 +37,11 @@ pub(crate) fn write_file(path: &Path, contents: &str) -> Result<()> {
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// Where a store is that another has taken the place of, if there was one.
+pub(crate) fn put_aside(store: Option<&Path>) -> String {
+    store.map_or_else(String::new, |store| format!("The store before is now {}\n", store.display()))
+}
+
 /// How much there is of everything, and the digest of it.
 pub(crate) fn told((summary, digest): &(Summary, String)) -> String {
     format!("{summary}digest               {digest}\n")

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use berth_placement::{Index, Record, RestoreError};
-use berth_server::DataDir;
 use berth_server::migrate::{Dialect, Digest, Summary, read_dump, write_script};
+use berth_server::{Contents, DataDir};
 use clap::{Args, ValueEnum};
 
-use crate::{Ending, output};
+use crate::{Ending, output, store};
 
 /// Carry everything over from another Placement's database
 #[derive(Args)]
@@ -27,7 +27,7 @@ pub(crate) struct ImportPlacement {
     /// The folder of the service that shall have it (berth serve --data); without, only the digest is printed
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Replace the state that is in the folder already
+    /// Put it in the place of a store that is there, fleet and all, which is kept beside
     #[arg(long, requires = "data")]
     replace: bool,
     /// Print the query for this kind of database and stop
@@ -86,18 +86,20 @@ impl ImportPlacement {
         if before != after {
             bail!("the index is not what the dump says: {} and {}", before.1, after.1);
         }
-        if let Some(data) = &self.data {
-            save(data, self.replace, &index)?;
-        }
-        output::print(&output::told(&after))?;
+        let aside = match &self.data {
+            Some(data) => save(data, self.replace, index)?,
+            None => None,
+        };
+        output::print(&(output::told(&after) + &output::put_aside(aside.as_deref())))?;
         Ok(Ending::Complete)
     }
 }
 
 impl ExportPlacement {
     pub(crate) fn run(self) -> Result<Ending> {
-        let index = DataDir::open_existing(&self.data)?.load()?;
-        let index = index.with_context(|| format!("{}: there is no state", self.data.display()))?;
+        let contents = DataDir::open_existing(&self.data)?.load()?;
+        let Contents { index, fleet } =
+            contents.with_context(|| format!("{}: there is no state", self.data.display()))?;
         let snapshot = index.snapshot();
         let mut out: Box<dyn Write> = match &self.output {
             Some(file) => Box::new(output::create(file)?),
@@ -108,6 +110,9 @@ impl ExportPlacement {
             || self.output.as_ref().map_or("standard output".into(), |file| file.display().to_string());
         written.and_then(|()| out.flush()).with_context(|| format!("cannot write to {}", place()))?;
         eprint!("{}", output::told(&digest(&snapshot.records().collect::<Vec<_>>())));
+        if !fleet.is_empty() {
+            eprintln!("Placement has no place for the fleet: it is not in the script.");
+        }
         Ok(Ending::Complete)
     }
 }
@@ -120,13 +125,13 @@ fn read(dump: &Path) -> Result<Vec<Record>> {
     Ok(read_dump(BufReader::new(input))?)
 }
 
-fn save(data: &Path, replace: bool, index: &Index) -> Result<()> {
+/// Returns where the store before is now, if there was one.
+fn save(data: &Path, replace: bool, index: Index) -> Result<Option<PathBuf>> {
     let folder = DataDir::open(data)?;
     if !replace && folder.has_state()? {
         bail!("{}: there is a state already; --replace puts this one in its place", data.display());
     }
-    folder.save(index)?;
-    Ok(())
+    Ok(folder.replace(&index.into(), &store::time()?)?)
 }
 
 fn digest<'a>(records: impl IntoIterator<Item = &'a Record>) -> (Summary, String) {

@@ -1,4 +1,6 @@
-//! `berth serve`: the Placement API over HTTP.
+//! `berth serve`: the Placement API over HTTP, and the services of `berth.v1` over gRPC.
+
+mod tls;
 
 use std::fs;
 use std::io::Write;
@@ -8,29 +10,43 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
+use berth_scheduler::nova;
 use berth_server::store::Control;
 use berth_server::{
-    Auth, Cors, DataDir, DurabilityMode, DurabilityOptions, Keeper, Keystone, KeystoneSettings, Options,
-    Policy, Secret, Server, Service, StartError, keep_freed_memory,
+    Auth, Cors, DataDir, DurabilityMode, DurabilityOptions, FleetOptions, Grpc, Keeper, Keystone,
+    KeystoneSettings, Options, Policy, Secret, Server, Service, StartError, Tls, keep_freed_memory,
 };
 use clap::Args;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{AuthChoice, KeystoneTable, LogFormat, ServeSettings, Sources};
+use crate::config::{AuthChoice, KeystoneTable, LogFormat, ServeSettings, Settings, Sources};
 use crate::{Ending, store};
 
-/// Serves the OpenStack Placement API, microversions 1.0 to 1.39.
+/// Serves the OpenStack Placement API, microversions 1.0 to 1.39, and gRPC.
 #[derive(Args)]
 #[command(after_help = "\
-Every option is also a setting of the configuration, below [serve]: docs/configuration.md. With --data, what was answered is
-on disk and outlives the process and the machine: docs/durability.md. Without, the state ends with the process.")]
+Every option is also a setting of the configuration, below [serve]: docs/configuration.md. What was answered is
+on disk and outlives the process and the machine: docs/durability.md.")]
 pub(crate) struct Serve {
     /// Address to listen on [default: 127.0.0.1:8778]
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
-    /// Folder to keep the state in; without, it ends with the process
+    /// Address to take gRPC calls on [default: 127.0.0.1:8779]
+    #[arg(long, value_name = "ADDR")]
+    grpc_listen: Option<String>,
+    /// Certificate for gRPC, in PEM; with it, --tls-key and --tls-client-ca
+    #[arg(long, value_name = "FILE")]
+    tls_certificate: Option<String>,
+    /// Key of that certificate, in PEM
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<String>,
+    /// Certificates of the authorities whose gRPC clients are let in, in PEM
+    #[arg(long, value_name = "FILE")]
+    tls_client_ca: Option<String>,
+    /// Folder to keep the state in, or `none` if it shall end with the process [default: ~/.local/state/berth]
     #[arg(long, value_name = "DIR")]
     data: Option<String>,
     /// What an answer waits for: until what it tells is on disk, or not at all [default: strict]
@@ -58,7 +74,7 @@ pub(crate) struct Serve {
 impl Serve {
     pub(crate) fn run(self) -> Result<Ending> {
         let is_question = self.print_policy;
-        let settings = self.settings()?;
+        let Settings { serve: settings, nova } = self.settings()?;
         let policy = policy(&settings.policy)?;
         if is_question {
             return print(&policy);
@@ -72,10 +88,12 @@ impl Serve {
             limits: settings.limits.limits(),
             candidates: settings.candidates.options(),
             public_url: settings.public_url.clone(),
+            fleet: fleet_options(nova),
         };
+        let tls = tls::read(&settings.tls)?;
         let (service, keeper) = load(&settings, options)?;
         let runtime = Builder::new_multi_thread().enable_all().build().context("cannot start the threads")?;
-        let served = runtime.block_on(serve(&settings, service));
+        let served = runtime.block_on(serve(&settings, tls.as_ref(), service));
         // Requests that were not finished in time end here. One that is being computed gets a second more: what it
         // changes after that is not told to anybody.
         runtime.shutdown_timeout(Duration::from_secs(1));
@@ -86,10 +104,14 @@ impl Serve {
     }
 
     /// The settings in effect.
-    fn settings(self) -> Result<ServeSettings> {
+    fn settings(self) -> Result<Settings> {
         let cors = (!self.cors_origin.is_empty()).then(|| self.cors_origin.join(","));
         let options = [
             ("--listen", "serve.listen", self.listen),
+            ("--grpc-listen", "serve.grpc_listen", self.grpc_listen),
+            ("--tls-certificate", "serve.tls.certificate", self.tls_certificate),
+            ("--tls-key", "serve.tls.key", self.tls_key),
+            ("--tls-client-ca", "serve.tls.client_ca", self.tls_client_ca),
             ("--data", "serve.data", self.data),
             ("--durability", "serve.durability", self.durability),
             ("--auth", "serve.auth", self.auth),
@@ -98,7 +120,7 @@ impl Serve {
             ("--log-format", "serve.log_format", self.log_format),
         ];
         let given = options.into_iter().filter_map(|(option, path, text)| Some((option, path, text?)));
-        Ok(self.sources.settings(given.collect())?.serve)
+        self.sources.settings(given.collect())
     }
 }
 
@@ -161,10 +183,33 @@ fn keystone(table: &KeystoneTable) -> Result<KeystoneSettings> {
     })
 }
 
-/// The service, with the state of the folder if one is given.
+/// How agents are looked after follows from what Nova has for its compute services.
+fn fleet_options(scheduler: nova::Options) -> FleetOptions {
+    let seconds = |seconds: i64| Duration::from_secs(u64::try_from(seconds).unwrap_or(0).max(1));
+    let (heartbeat, down_after) =
+        (seconds(scheduler.general.report_interval), seconds(scheduler.general.down_time()));
+    FleetOptions { scheduler, heartbeat, down_after, ..FleetOptions::default() }
+}
+
+/// Where the state is kept; nothing if it is not to be.
+fn folder(settings: &ServeSettings) -> Result<Option<PathBuf>> {
+    match &settings.data {
+        Some(data) if data.as_os_str() == "none" => Ok(None),
+        Some(data) => Ok(Some(data.clone())),
+        None => {
+            let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+            let states = set("XDG_STATE_HOME").or_else(|| Some(set("HOME")?.join(".local/state")));
+            let states =
+                states.context("serve.data: is needed where neither XDG_STATE_HOME nor HOME is set")?;
+            Ok(Some(states.join("berth")))
+        }
+    }
+}
+
+/// The service, with the state of the folder if there is one.
 fn load(settings: &ServeSettings, options: Options) -> Result<(Arc<Service>, Option<Keeper>)> {
-    let Some(data) = &settings.data else {
-        tracing::warn!("no serve.data is given: the state ends with this process");
+    let Some(data) = &folder(settings)? else {
+        tracing::warn!("serve.data is none: the state ends with this process");
         return Ok((Arc::new(Service::new(options)), None));
     };
     let start = Instant::now();
@@ -199,34 +244,49 @@ fn print(policy: &Policy) -> Result<Ending> {
     Ok(Ending::Complete)
 }
 
-async fn serve(settings: &ServeSettings, service: Arc<Service>) -> Result<()> {
+async fn serve(settings: &ServeSettings, tls: Option<&Tls>, service: Arc<Service>) -> Result<()> {
     let address = settings.listen;
-    let control = Arc::clone(&service);
-    let server = Server::bind(address, service).await;
+    let server = Server::bind(address, Arc::clone(&service)).await;
     let server = server.with_context(|| format!("serve.listen: cannot listen on {address}"))?;
-    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
-    let mut hang_up = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
+    let grpc = Grpc::bind(settings.grpc_listen, tls, Arc::clone(&service)).await;
+    let grpc = grpc.map_err(|error| tls::advised(error, &settings.tls))?;
+    let stop = stop()?;
     // It ends with the runtime at the latest: a backup does not keep the service from ending.
-    if let Some(data) = &settings.data {
-        match Control::bind(data, control) {
+    if let Some(data) = folder(settings)? {
+        match Control::bind(&data, service) {
             Ok(control) => drop(tokio::spawn(control.run())),
             Err(error) => {
                 tracing::warn!(%error, "there is no control socket: no backup while the service runs");
             }
         }
     }
+    tracing::info!(address = %grpc.address()?, tls = tls.is_some(), "serving gRPC");
     tracing::info!(address = %server.address()?, auth = ?settings.auth, "serving the Placement API");
     if settings.auth == AuthChoice::Noauth2 && !address.ip().is_loopback() {
         tracing::warn!("serve.auth is noauth2: whoever reaches this address may be an administrator");
     }
-    let stop = async move {
+    let grace = Duration::from_secs(settings.shutdown_timeout);
+    tokio::join!(server.run(wished(stop.clone()), grace), grpc.run(wished(stop), grace));
+    Ok(())
+}
+
+/// Turns true when the process is told to stop.
+fn stop() -> Result<watch::Receiver<bool>> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut hang_up = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
+    let (wish, stop) = watch::channel(false);
+    tokio::spawn(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = hang_up.recv() => {} // the terminal is gone; the settings are not read again
             Ok(()) = tokio::signal::ctrl_c() => {}
         }
         tracing::info!("finishing the requests that have begun");
-    };
-    server.run(stop, Duration::from_secs(settings.shutdown_timeout)).await;
-    Ok(())
+        wish.send_replace(true);
+    });
+    Ok(stop)
+}
+
+async fn wished(mut stop: watch::Receiver<bool>) {
+    drop(stop.wait_for(|wished| *wished).await); // a sender that is gone means the same
 }

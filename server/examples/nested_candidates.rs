@@ -46,14 +46,7 @@ fn main() {
     let question = if arguments.iter().any(|argument| argument == "wide") { WIDE } else { PAIRS };
     let repetitions = arguments.iter().find_map(|argument| argument.parse().ok()).unwrap_or(200);
     keep_freed_memory();
-    let options = Options {
-        auth: Auth::Noauth2,
-        policy: Policy::legacy(),
-        cors: Cors::default(),
-        limits: Limits::default(),
-        candidates: CandidateOptions::default(),
-        public_url: None,
-    };
+    let options = Options::noauth2();
     let service = Arc::new(Service::new(options));
     question.build(&service);
     let runtime = Runtime::new().expect("threads can be had");

@@ -28,6 +28,20 @@ pub(crate) struct Kind {
     pub(crate) route: &'static str,
 }
 
+/// One gRPC method and how a call of it ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Called {
+    pub(crate) path: String,
+    /// The number of the status code; 0 for success.
+    pub(crate) code: i32,
+}
+
+/// One gRPC method.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Path {
+    path: String,
+}
+
 /// Upper bounds of the latency histogram's buckets, in seconds.
 const LATENCIES: [f64; 14] =
     [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0];
@@ -43,6 +57,9 @@ pub(crate) struct Metrics {
     requests: Family<Outcome, Counter>,
     latencies: Latencies,
     conflicts: Family<Kind, Counter>,
+    calls: Family<Called, Counter>,
+    call_latencies: Family<Path, Histogram, fn() -> Histogram>,
+    refused_calls: Counter,
     commit_seconds: Histogram,
     commit_records: Histogram,
     store_failures: Counter,
@@ -57,6 +74,18 @@ impl Default for Metrics {
         registry.register("requests", "Requests by route and status", requests.clone());
         registry.register("request_seconds", "Time to serve a request", latencies.clone());
         registry.register("conflicts", "Requests answered by 409: a generation was old, a name taken, something in use, or there was no room", conflicts.clone());
+        let calls = Family::default();
+        let call_latencies: Family<Path, Histogram, fn() -> Histogram> =
+            Family::new_with_constructor(|| Histogram::new(LATENCIES));
+        let refused_calls = Counter::default();
+        registry.register("calls", "gRPC calls by method and status code", calls.clone());
+        registry.register(
+            "call_seconds",
+            "Time until the answer to a gRPC call begins",
+            call_latencies.clone(),
+        );
+        let help = "gRPC calls by nobody who is known, by somebody who may not, or of no method there is";
+        registry.register("refused_calls", help, refused_calls.clone());
         let (commit_seconds, commit_records) = (Histogram::new(LATENCIES), Histogram::new(GROUPS));
         registry.register(
             "commit_seconds",
@@ -67,7 +96,18 @@ impl Default for Metrics {
         let store_failures = Counter::default();
         let help = "Times the store failed: what had not been told by then was taken back";
         registry.register("store_failures", help, store_failures.clone());
-        Self { registry, requests, latencies, conflicts, commit_seconds, commit_records, store_failures }
+        Self {
+            registry,
+            requests,
+            latencies,
+            conflicts,
+            calls,
+            call_latencies,
+            refused_calls,
+            commit_seconds,
+            commit_records,
+            store_failures,
+        }
     }
 }
 
@@ -88,6 +128,17 @@ impl Metrics {
             self.conflicts.get_or_create(&kind).inc();
         }
         self.latencies.get_or_create(&kind).observe(seconds);
+    }
+
+    /// Notes a gRPC call whose answer begins.
+    pub(crate) fn note_call(&self, called: Called, seconds: f64) {
+        self.calls.get_or_create(&called).inc();
+        self.call_latencies.get_or_create(&Path { path: called.path }).observe(seconds);
+    }
+
+    /// Notes a gRPC call that came to no service.
+    pub(crate) fn note_refused_call(&self) {
+        self.refused_calls.inc();
     }
 
     /// Notes that changes were made durable.

@@ -24,7 +24,7 @@ use crate::pipeline;
 use crate::service::Service;
 
 /// How long to wait after a connection could not be accepted: most often, too many files are open.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A service and the socket it listens on.
 pub struct Server {
@@ -78,7 +78,7 @@ impl Server {
 }
 
 /// Answers are written as a whole: waiting for more would only delay them.
-fn nodelay(stream: TcpStream) -> TcpStream {
+pub(crate) fn nodelay(stream: TcpStream) -> TcpStream {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot switch off Nagle's algorithm");
     }

@@ -9,8 +9,10 @@ use axum::extract::{Request, State};
 use axum::http::Response;
 use berth_placement::candidates::Strategy;
 use berth_placement::{Index, Timestamp, TopologyError};
+use tokio::sync::watch;
 
 use crate::auth::Auth;
+use crate::fleet::{Fleet, FleetOptions, State as FleetState};
 use crate::http::cors::Cors;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
@@ -33,6 +35,24 @@ pub struct Options {
     pub candidates: CandidateOptions,
     /// The URL by which clients reach the service, for `Location`; `http://` and the request's `Host` if not given.
     pub public_url: Option<String>,
+    /// How the fleet is looked after.
+    pub fleet: FleetOptions,
+}
+
+impl Options {
+    /// Whoever asks is believed, and everything else is as it is by default: for development and tests.
+    #[must_use]
+    pub fn noauth2() -> Self {
+        Self {
+            auth: Auth::Noauth2,
+            policy: Policy::legacy(),
+            cors: Cors::default(),
+            limits: Limits::default(),
+            candidates: CandidateOptions::default(),
+            public_url: None,
+            fleet: FleetOptions::default(),
+        }
+    }
 }
 
 /// Which of the allocation candidates of a query are found, and in which order. The names are those of Placement's
@@ -50,6 +70,8 @@ pub struct CandidateOptions {
 /// The Placement service over an index.
 pub struct Service {
     epoch: ArcSwap<Epoch>,
+    /// Whether requests are served at all.
+    serving: watch::Sender<bool>,
     pub(crate) options: Options,
     pub(crate) metrics: Metrics,
 }
@@ -57,7 +79,21 @@ pub struct Service {
 /// An index and what may be done with it: from the time it was loaded until its store fails.
 pub(crate) struct Epoch {
     pub(crate) index: Arc<Index>,
+    pub(crate) fleet: Arc<Fleet>,
     pub(crate) access: Access,
+}
+
+impl Epoch {
+    /// Waits until what can be seen by now may be told.
+    ///
+    /// # Errors
+    /// Why it never will be durable.
+    pub(crate) async fn settled(&self) -> Result<(), Arc<str>> {
+        match &self.access {
+            Access::Durable(durability) => durability.settled().await,
+            Access::Volatile | Access::ReadOnly(_) | Access::Down(_) => Ok(()),
+        }
+    }
 }
 
 /// What may be done with an index.
@@ -70,6 +106,13 @@ pub(crate) enum Access {
     ReadOnly(Arc<str>),
     /// Nothing: for this reason, it is not what is durable.
     Down(Arc<str>),
+}
+
+impl Access {
+    /// Whether requests are served at all.
+    const fn serves(&self) -> bool {
+        !matches!(self, Self::Down(_))
+    }
 }
 
 impl Service {
@@ -85,7 +128,9 @@ impl Service {
     /// An index without room for the standard classes.
     pub fn over(index: Index, options: Options) -> Result<Self, TopologyError> {
         standard::add_to(&mut index.write_at(now()))?;
-        Ok(Self::at(Epoch { index: Arc::new(index), access: Access::Volatile }, options))
+        let index = Arc::new(index);
+        let fleet = Fleet::new(Arc::clone(&index), None, FleetState::default(), options.fleet.clone());
+        Ok(Self::at(Epoch { index, fleet: Arc::new(fleet), access: Access::Volatile }, options))
     }
 
     pub(crate) fn at(epoch: Epoch, options: Options) -> Self {
@@ -93,7 +138,8 @@ impl Service {
         if let Auth::Keystone(keystone) = &options.auth {
             metrics.watch_keystone(&keystone.counters);
         }
-        Self { epoch: ArcSwap::from_pointee(epoch), options, metrics }
+        let serving = watch::Sender::new(epoch.access.serves());
+        Self { epoch: ArcSwap::from_pointee(epoch), serving, options, metrics }
     }
 
     /// What requests that begin now work with.
@@ -103,7 +149,14 @@ impl Service {
 
     /// Requests that begin from now on work with this.
     pub(crate) fn enter(&self, epoch: Epoch) {
+        let serves = epoch.access.serves();
         self.epoch.store(Arc::new(epoch));
+        self.serving.send_replace(serves);
+    }
+
+    /// Follows whether requests are served at all.
+    pub(crate) fn serving(&self) -> watch::Receiver<bool> {
+        self.serving.subscribe()
     }
 
     /// Answers a request without a socket. To be called on a Tokio runtime of several threads that has timers.

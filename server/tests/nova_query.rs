@@ -9,7 +9,7 @@ use berth_placement::candidates::{Candidate, Options as CandidateOptions, Query}
 use berth_placement::{Index, Topology};
 use berth_scheduler::nova::placement_query::{ComputeNode, Known, ResourceRequest, placement_query};
 use berth_scheduler::nova::{Options as NovaOptions, RequestSpec};
-use berth_server::{Auth, Cors, Limits, Options, Policy, Server, Service};
+use berth_server::{Options, Policy, Server, Service};
 use serde_json::Value;
 
 #[path = "../../scheduler/tests/nova_on_index/fleet.rs"]
@@ -30,12 +30,9 @@ type Written = (BTreeMap<(String, String), u64>, BTreeMap<String, BTreeSet<Strin
 
 fn service(fleet: &Fleet) -> Service {
     let options = Options {
-        auth: Auth::Noauth2,
         policy: Policy::secure(),
-        cors: Cors::default(),
-        limits: Limits::default(),
         candidates: berth_server::CandidateOptions::default(),
-        public_url: None,
+        ..Options::noauth2()
     };
     let service = Service::new(options);
     planting::plant(&service.index(), fleet);

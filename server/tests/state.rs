@@ -7,8 +7,8 @@ use berth_placement::{
     Allocation, ClassId, ConsumerId, ExpectedGeneration, Index, Inventory, Owner, Record, Timestamp, Write,
 };
 use berth_server::{
-    Auth, CandidateOptions, Cors, DataDir, DataError, DurabilityOptions, Keeper, Limits, Options, Policy,
-    StateFileError, StateReader, write_state,
+    DataDir, DataError, DurabilityOptions, FleetState, Keeper, Options, StateFileError, StateReader,
+    write_state,
 };
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -35,7 +35,7 @@ fn fleet() -> Index {
 
 fn written(index: &Index) -> Vec<u8> {
     let mut state = Vec::new();
-    write_state(&mut state, index.snapshot().records()).unwrap();
+    write_state(&mut state, index.snapshot().records(), &FleetState::default()).unwrap();
     state
 }
 
@@ -44,14 +44,7 @@ fn read(state: &[u8]) -> Result<Index, StateFileError> {
 }
 
 fn options() -> Options {
-    Options {
-        auth: Auth::Noauth2,
-        policy: Policy::legacy(),
-        cors: Cors::default(),
-        limits: Limits::default(),
-        candidates: CandidateOptions::default(),
-        public_url: None,
-    }
+    Options::noauth2()
 }
 
 #[test]
@@ -97,7 +90,7 @@ fn what_is_wrong_is_said() {
     let text = String::from_utf8(state.clone()).unwrap();
     assert!(error(b"").contains("not complete"));
     assert!(error(b"{}\n").contains("line 1"));
-    assert!(error(text.replacen("\"version\":1", "\"version\":2", 1).as_bytes()).contains("format 2"));
+    assert!(error(text.replacen("\"version\":1", "\"version\":3", 1).as_bytes()).contains("format 3"));
     assert!(error(text.replacen("CUSTOM_FAST", "CUSTOM_FAXT", 2).as_bytes()).contains("damaged"));
     assert!(
         error(text.lines().skip(1).collect::<Vec<_>>().join("\n").as_bytes()).contains("no state of Berth")
@@ -129,7 +122,7 @@ fn a_keeper_keeps_every_change() {
     let path = folder.path().join("deep/data");
     let data = DataDir::open(&path).unwrap();
     assert!(data.load().unwrap().is_none() && !data.has_state().unwrap());
-    data.save(&fleet()).unwrap();
+    data.save(&fleet().into()).unwrap();
     assert!(data.has_state().unwrap());
     let (service, keeper) = Keeper::start(data, options(), DurabilityOptions::default()).unwrap();
     let index = service.index();
@@ -141,7 +134,7 @@ fn a_keeper_keeps_every_change() {
     let before = records(&index);
     keeper.stop();
     let data = DataDir::open_existing(&path).unwrap();
-    assert_eq!(records(&data.load().unwrap().unwrap()), before);
+    assert_eq!(records(&data.load().unwrap().unwrap().index), before);
     assert_eq!(fs::read_dir(&path).unwrap().count(), 2, "the store and the lock");
 }
 
@@ -152,8 +145,9 @@ fn a_provider_that_never_changed_has_the_generation_it_had() {
     let data = DataDir::open(folder.path()).unwrap();
     let index = Index::with_holders();
     index.write_at(Timestamp(7)).add_provider(Uuid::from_u128(1), "host", None).unwrap();
-    data.save(&index).unwrap();
-    assert_eq!(records(&data.load().unwrap().unwrap()), records(&index));
+    let before = records(&index);
+    data.save(&index.into()).unwrap();
+    assert_eq!(records(&data.load().unwrap().unwrap().index), before);
 }
 
 #[test]
@@ -167,7 +161,7 @@ fn what_earlier_releases_saved_is_carried_over() {
     assert_eq!(service.index().consumers(), 1);
     keeper.stop();
     assert!(!old.exists());
-    assert_eq!(DataDir::open(folder.path()).unwrap().load().unwrap().unwrap().consumers(), 1);
+    assert_eq!(DataDir::open(folder.path()).unwrap().load().unwrap().unwrap().index.consumers(), 1);
 }
 
 /// A process that was killed while it wrote leaves a file beside the state.
@@ -175,11 +169,11 @@ fn what_earlier_releases_saved_is_carried_over() {
 fn an_unfinished_file_does_not_matter() {
     let folder = TempDir::new().unwrap();
     let data = DataDir::open(folder.path()).unwrap();
-    data.save(&fleet()).unwrap();
+    data.save(&fleet().into()).unwrap();
     fs::write(folder.path().join("state.redb.new"), "rubbish").unwrap();
-    assert_eq!(data.load().unwrap().unwrap().consumers(), 1);
-    data.save(&Index::with_holders()).unwrap();
-    assert_eq!(data.load().unwrap().unwrap().consumers(), 0);
+    assert_eq!(data.load().unwrap().unwrap().index.consumers(), 1);
+    data.save(&Index::with_holders().into()).unwrap();
+    assert_eq!(data.load().unwrap().unwrap().index.consumers(), 0);
 }
 
 #[test]

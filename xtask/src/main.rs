@@ -2,7 +2,7 @@
 //! `cargo xtask ci` every check and then both.
 //!
 //! Each task is a list of steps; the first one that fails ends it. `step` runs and times them,
-//! `test`, `conformance`, `original`, `check`, `deny`, `faults` and `vector` say what they are.
+//! `test`, `kvm`, `conformance`, `original`, `check`, `deny`, `faults` and `vector` say what they are.
 
 #![allow(
     clippy::disallowed_methods,
@@ -14,6 +14,7 @@ mod check;
 mod conformance;
 mod deny;
 mod faults;
+mod kvm;
 mod original;
 mod python;
 mod step;
@@ -43,6 +44,8 @@ enum Task {
         #[arg(long)]
         ignored: bool,
     },
+    /// Runs the agent on a libvirtd of its own with real guests, on KVM where there is one; needs root
+    KvmTest,
     /// Runs Placement's own functional tests against the release server; needs Python 3.11 with venv
     Conformance {
         /// Also runs the tests of its command line client
@@ -77,7 +80,7 @@ enum Task {
         #[arg(long)]
         faults: bool,
     },
-    /// Runs what CI runs: formatting, lints, docs, dependencies, `test`, then `conformance`
+    /// Runs what CI runs: formatting, lints, docs, dependencies, `test`, `kvm-test`, then `conformance`
     Ci,
     /// Checks that the passes over 64 rows are vector code (x86-64; needs objdump)
     Vector,
@@ -88,6 +91,7 @@ fn main() -> ExitCode {
     let mut steps = Steps::new(workspace_root());
     let outcome = match task {
         Task::Test { ignored } => test::run(&mut steps, ignored),
+        Task::KvmTest => kvm::test(&mut steps),
         Task::Conformance { osc } => conformance::run(&mut steps, osc),
         Task::Keystone => original::keystone(&mut steps),
         Task::Migration => original::migration(&mut steps),
@@ -97,9 +101,11 @@ fn main() -> ExitCode {
         Task::CrashTest { cycles, seed, faults } => {
             faults::crash(&mut steps, &Crashes { cycles, seed, faults })
         }
-        Task::Ci => check::run(&mut steps)
+        Task::Ci => kvm::install(&mut steps)
+            .and_then(|()| check::run(&mut steps))
             .and_then(|()| deny::run(&mut steps))
             .and_then(|()| test::run(&mut steps, false))
+            .and_then(|()| kvm::test(&mut steps))
             .and_then(|()| conformance::run(&mut steps, false)),
         Task::Vector => vector::run(&mut steps),
     };

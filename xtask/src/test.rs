@@ -1,11 +1,13 @@
-//! Every test there is. They need nothing but cargo and a C linker; a test that comes to need more
-//! installs it in a step here, so that this one command stays enough.
+//! Every test there is. They need nothing but cargo and a C linker; what tests need more is installed by a step here, so that this
+//! one command stays enough.
 
 use anyhow::Result;
 
+use crate::kvm;
 use crate::step::Steps;
 
 pub(crate) fn run(steps: &mut Steps, ignored: bool) -> Result<()> {
+    kvm::install(steps)?;
     // Without a choice of targets, cargo runs unit, integration and doc tests.
     let mut all = steps.cargo(&["test", "--workspace"]);
     steps.run_tests("tests", &mut all)?;

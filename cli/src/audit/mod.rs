@@ -101,9 +101,7 @@ impl Audit {
                 let fleet = offline.fleet();
                 let findings = look(&fleet, known.as_ref());
                 let steps = heal::heal(&mut offline, &fleet, &findings, &wish);
-                if let Some(aside) = offline.write()? {
-                    eprintln!("The store before is now {}", aside.display());
-                }
+                eprint!("{}", output::put_aside(offline.write()?.as_deref()));
                 (findings, steps)
             }
             None => {

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use berth_placement::{ConsumerId, Index, Inventory, Record, Timestamp};
-use berth_server::DataDir;
+use berth_placement::{ConsumerId, Inventory, Record, Timestamp};
+use berth_server::{Contents, DataDir};
 use uuid::Uuid;
 
 use super::fleet::{About, Consumer, Fleet, Provider};
@@ -14,7 +14,7 @@ const SECOND: u64 = 1_000_000;
 
 pub(super) struct Offline {
     data: DataDir,
-    index: Index,
+    contents: Contents,
     now: u64,
     is_changed: bool,
 }
@@ -23,13 +23,13 @@ impl Offline {
     /// `now` is in seconds since 1970.
     pub(super) fn open(folder: &Path, now: u64) -> Result<Self> {
         let data = DataDir::open_existing(folder)?;
-        let index = data.load()?.with_context(|| format!("{}: there is no state", folder.display()))?;
-        Ok(Self { data, index, now, is_changed: false })
+        let contents = data.load()?.with_context(|| format!("{}: there is no state", folder.display()))?;
+        Ok(Self { data, contents, now, is_changed: false })
     }
 
     pub(super) fn fleet(&self) -> Fleet {
         let mut fleet = Fleet::default();
-        for record in self.index.snapshot().records() {
+        for record in self.contents.index.snapshot().records() {
             match record {
                 Record::Class(_) | Record::Trait(_) => {}
                 Record::Provider(provider) => {
@@ -64,7 +64,11 @@ impl Offline {
     }
 
     fn used(&self, provider: Uuid, class: &str) -> Option<i64> {
-        Some(self.index.used(self.index.find(provider)?, self.index.topology().class(class)?))
+        Some(
+            self.contents
+                .index
+                .used(self.contents.index.find(provider)?, self.contents.index.topology().class(class)?),
+        )
     }
 
     /// Puts what was healed in the place of the state; returns where the one before is now.
@@ -72,23 +76,27 @@ impl Offline {
         if !self.is_changed {
             return Ok(None);
         }
-        Ok(self.data.replace(&self.index, &self.now.to_string())?)
+        Ok(self.data.replace(&self.contents, &self.now.to_string())?)
     }
 }
 
 /// The folder is held, so nothing changes between finding and healing.
 impl Healer for Offline {
     fn remove(&mut self, consumer: Uuid, _: &About) -> Result<Outcome> {
-        let is_there = self.index.remove_consumer(ConsumerId::from(consumer)).is_some();
+        let is_there = self.contents.index.remove_consumer(ConsumerId::from(consumer)).is_some();
         self.is_changed |= is_there;
         Ok(if is_there { Outcome::Done } else { Outcome::Changed })
     }
 
     fn set_ratio(&mut self, provider: Uuid, class: &str, found: &Inventory, ratio: f64) -> Result<Outcome> {
-        let place = self.index.find(provider).zip(self.index.topology().class(class));
+        let place = self.contents.index.find(provider).zip(self.contents.index.topology().class(class));
         let Some((row, class)) = place else { return Ok(Outcome::Changed) };
         let inventory = Inventory { allocation_ratio: ratio, ..*found };
-        self.index.write_at(Timestamp(self.now * SECOND)).set_inventory(row, class, Some(&inventory))?;
+        self.contents.index.write_at(Timestamp(self.now * SECOND)).set_inventory(
+            row,
+            class,
+            Some(&inventory),
+        )?;
         self.is_changed = true;
         Ok(Outcome::Done)
     }

@@ -30,7 +30,7 @@ pub(super) enum Kind {
 impl Setting {
     /// Whether it is about `berth serve`, and unknown to Nova.
     pub(super) fn is_own(&self) -> bool {
-        matches!(self.group, SERVE | CANDIDATES | LIMITS | KEYSTONE)
+        matches!(self.group, SERVE | CANDIDATES | LIMITS | TLS | KEYSTONE)
     }
 
     /// The table of Berth's file that it stands in.
@@ -60,17 +60,19 @@ const D: &str = "DEFAULT";
 const SERVE: &str = "serve";
 const CANDIDATES: &str = "serve.candidates";
 const LIMITS: &str = "serve.limits";
+const TLS: &str = "serve.tls";
 const KEYSTONE: &str = "serve.keystone";
 
 /// All of them, in the order of the documentation.
 #[rustfmt::skip] // a table
 pub(super) const SETTINGS: &[Setting] = &[
     setting(SERVE, "listen", Kind::Text, "address:port", "where requests are taken", &[]),
+    setting(SERVE, "grpc_listen", Kind::Text, "address:port", "where gRPC calls are taken; a loopback address, unless `[serve.tls]` is given", &[]),
     setting(SERVE, "public_url", Kind::Text, "", "the URL by which clients reach the service, such as `https://placement.example.com`: `Location` begins with it; if unset, with `http://` and the request's `Host`", &[]),
     setting(SERVE, "auth", Kind::Text, "", "how to find out who is asking: `keystone`, or `noauth2`, which believes what requests say, for development and tests", &[]),
     setting(SERVE, "policy", Kind::Text, "", "who may do what: the defaults `legacy` or `secure`, or a policy file that overrides rules of `legacy`", &[]),
     setting(SERVE, "cors_origins", Kind::List, "", "other origins whose pages may call, such as `https://dashboard.example.com`", &[]),
-    setting(SERVE, "data", Kind::Text, "folder", "where the state is kept; without, it ends with the process", &[]),
+    setting(SERVE, "data", Kind::Text, "folder", "where the state is kept; `none` if it shall end with the process; if unset, `$XDG_STATE_HOME/berth` or `~/.local/state/berth`", &[]),
     setting(SERVE, "durability", Kind::Text, "", "what an answer waits for: `strict` until what it tells is on disk, so that no crash takes it back; `relaxed` not at all, so that a crash may take back the last of what was told, at most 10,000 changes", &[]),
     setting(SERVE, "commit_delay", Kind::Integer, "microseconds", "that a commit waits for more changes to share its fsync; while one commit is written, the changes of the next gather anyway", &[]),
     setting(SERVE, "shutdown_timeout", Kind::Integer, "seconds", "that requests which have begun may take when the service stops; at least 1", &[]),
@@ -91,6 +93,9 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting(LIMITS, "request_groups", Kind::Integer, "groups", "of a query for allocation candidates", &[]),
     setting(LIMITS, "candidate_work", Kind::Integer, "steps", "to find the allocation candidates of one query: trees looked at, providers tried; 20 million take about a second", &[]),
     setting(LIMITS, "candidate_bytes", Kind::Integer, "bytes", "of an answer with allocation candidates", &[]),
+    setting(TLS, "certificate", Kind::Text, "file", "the service's certificate for gRPC, and those between it and its authority, in PEM; needs `key` and `client_ca` beside it; [tls.md](tls.md)", &[]),
+    setting(TLS, "key", Kind::Text, "file", "the key of that certificate, in PEM", &[]),
+    setting(TLS, "client_ca", Kind::Text, "file", "certificates of the authorities whose clients and agents are let in, in PEM", &[]),
     setting(KEYSTONE, "auth_url", Kind::Text, "URL", "Keystone, as seen from here; needed with `auth = \"keystone\"`", &[]),
     setting(KEYSTONE, "www_authenticate_uri", Kind::Text, "URL", "Keystone, as seen from clients; `auth_url` if unset", &[]),
     setting(KEYSTONE, "username", Kind::Text, "", "the user as whom tokens are validated", &[]),

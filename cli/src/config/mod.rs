@@ -23,7 +23,7 @@ use layers::{Layers, Problem};
 use nova_conf::NovaConf;
 
 pub(crate) use layers::Settings;
-pub(crate) use serve::{AuthChoice, KeystoneTable, LogFormat, ServeSettings};
+pub(crate) use serve::{AuthChoice, KeystoneTable, LogFormat, ServeSettings, TlsTable};
 
 /// Check, show or import the configuration
 #[derive(Args)]

@@ -15,6 +15,7 @@ use super::limits::LimitsTable;
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ServeSettings {
     pub(crate) listen: SocketAddr,
+    pub(crate) grpc_listen: SocketAddr,
     pub(crate) public_url: Option<String>,
     pub(crate) auth: AuthChoice,
     pub(crate) policy: String,
@@ -27,6 +28,7 @@ pub(crate) struct ServeSettings {
     pub(crate) log_format: LogFormat,
     pub(crate) candidates: CandidatesTable,
     pub(crate) limits: LimitsTable,
+    pub(crate) tls: TlsTable,
     pub(crate) keystone: KeystoneTable,
 }
 
@@ -81,6 +83,15 @@ pub(crate) enum StrategyChoice {
     DepthFirst,
 }
 
+/// Certificates, as files in PEM: all of them, or none.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct TlsTable {
+    pub(crate) certificate: Option<PathBuf>,
+    pub(crate) key: Option<PathBuf>,
+    pub(crate) client_ca: Option<PathBuf>,
+}
+
 /// Where Keystone is, and as whom to ask it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -102,6 +113,7 @@ impl Default for ServeSettings {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8778)),
+            grpc_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8779)),
             public_url: None,
             auth: AuthChoice::Noauth2,
             policy: "legacy".to_owned(),
@@ -114,6 +126,7 @@ impl Default for ServeSettings {
             log_format: LogFormat::Text,
             candidates: CandidatesTable::default(),
             limits: LimitsTable::default(),
+            tls: TlsTable::default(),
             keystone: KeystoneTable::default(),
         }
     }

@@ -1,43 +1,60 @@
 //! `berth explain`.
 
 mod input;
+mod service;
 mod text;
+mod told;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use berth_scheduler::nova::explain::{self, Case, Explanation, Question, Wanted};
+use berth_scheduler::nova::explain::{self, Case, Question};
 use clap::Args;
 use serde::Serialize;
 
-use crate::output;
+use crate::operator::Project;
+use crate::operator::connection::Connection;
+use crate::operator::server::Wanted;
+use crate::{Ending, output};
+use told::{TenantTold, Told, told};
 
 /// Say why a request finds its host, or none, and what would find one.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  berth explain --case case.json                       why, and what would find a host
-  berth explain --case case.json --host compute-7      what stands against this host
+  berth explain --flavor m1.small --image debian.qcow2 --host compute-7   what the running service says
+  berth explain --flavor m1.small --availability-zone az1 --tenant        what the tenant may know
+  berth explain --case case.json                       the same of a fleet in a file
   berth explain --case fleet.json --request vm.json    a request to a fleet that is in another file
   berth explain --case - --tenant --json < case.json   what the tenant may know, for scripts
 
 Exit codes: 0 there is a host, 3 there is none, 1 the input is bad (the message names the field), 2 wrong usage.
 docs/explain.md describes the input and reads an explanation line by line.")]
 pub(crate) struct Explain {
-    /// Fleet, configuration and request as JSON; - reads standard input
-    #[arg(long, value_name = "FILE")]
-    case: PathBuf,
+    /// Fleet, configuration and request as JSON, instead of those of the service; - reads standard input
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present = "flavor",
+        conflicts_with_all = ["flavor", "image", "image_property", "availability_zone", "hint"]
+    )]
+    case: Option<PathBuf>,
     /// The request as JSON, instead of that of the case
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "flavor")]
     request: Option<PathBuf>,
+    /// The size of the server: the name of a flavor
+    #[arg(long, value_name = "NAME")]
+    flavor: Option<String>,
+    #[command(flatten)]
+    wanted: Wanted,
     /// A host to explain; may be given several times
     #[arg(long, value_name = "NAME", conflicts_with = "tenant")]
     host: Vec<String>,
     /// How many of the best hosts to show with their weights
     #[arg(long, value_name = "N", default_value_t = 3)]
-    top: usize,
-    /// Explain Placement's part, too: room, traits, aggregates, zone [default: if hosts have traits]
-    #[arg(long)]
+    top: u32,
+    /// Explain Placement's part of a case, too: room, traits, aggregates, zone [default: if hosts have traits]
+    #[arg(long, conflicts_with = "flavor")]
     placement: bool,
     /// Show what the tenant may know: counts only
     #[arg(long)]
@@ -45,35 +62,59 @@ pub(crate) struct Explain {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    connection: Connection,
+    #[command(flatten)]
+    project: Project,
+}
+
+/// An explanation as it is printed.
+struct Shown {
+    table: String,
+    json: String,
+    /// Whether there is a host.
+    found: bool,
 }
 
 impl Explain {
-    pub(crate) fn run(self) -> Result<crate::Ending> {
-        let mut record = input::case(&self.case)?;
+    pub(crate) fn run(self) -> Result<Ending> {
+        let shown = match &self.case {
+            Some(case) => self.worked_out(case)?,
+            None => self.asked()?,
+        };
+        output::print(if self.json { &shown.json } else { &shown.table })?;
+        Ok(if shown.found { Ending::Complete } else { Ending::NoHost })
+    }
+
+    /// Explains a case.
+    fn worked_out(&self, file: &Path) -> Result<Shown> {
+        let mut record = input::case(file)?;
         if let Some(path) = &self.request {
             record.request = Some(input::request(path)?);
         }
-        let case = Case::load(record, self.placement).with_context(|| input::name(&self.case))?;
+        let case = Case::load(record, self.placement).with_context(|| input::name(file))?;
         let question = case.question();
-        let wanted = Wanted { hosts: rows(&question, &self.host)?, standings: self.top };
+        let wanted = explain::Wanted { hosts: rows(&question, &self.host)?, standings: self.top as usize };
         let explanation = explain::explain(&question, &wanted);
-        output::print(&self.shown(&explanation)?)?;
-        let found = matches!(explanation.ending, explain::Ending::Found { .. });
-        Ok(if found { crate::Ending::Complete } else { crate::Ending::NoHost })
-    }
-
-    fn shown(&self, explanation: &Explanation) -> Result<String> {
-        Ok(match (self.tenant, self.json) {
-            (false, false) => text::for_operator(explanation),
-            (true, false) => text::for_tenant(&explanation.for_tenant()),
-            (false, true) => json(explanation)?,
-            (true, true) => json(&explanation.for_tenant())?,
-        })
+        if self.tenant { Shown::of(&explanation.for_tenant(), true) } else { Shown::of(&explanation, false) }
     }
 }
 
-fn json(value: &impl Serialize) -> Result<String> {
-    Ok(serde_json::to_string_pretty(value).context("cannot write JSON")? + "\n")
+impl Shown {
+    fn of(explanation: &impl Serialize, tenant: bool) -> Result<Self> {
+        let json = serde_json::to_string_pretty(explanation).context("cannot write JSON")? + "\n";
+        Ok(if tenant {
+            let told: TenantTold = told(explanation)?;
+            Self { table: text::for_tenant(&told), json, found: told.result == "found" }
+        } else {
+            let told: Told = told(explanation)?;
+            Self {
+                table: text::for_operator(&told),
+                json,
+                found: matches!(told.ending, told::Ending::Found { .. }),
+            }
+        })
+    }
 }
 
 /// The nodes of the named hosts.

@@ -2,16 +2,16 @@
 
 use std::fmt::Write;
 
-use berth_scheduler::nova::explain::{
-    Change, Ending, Explanation, HostVerdict, Relaxations, Standing, TenantExplanation,
-};
-use comfy_table::{CellAlignment, Table, presets};
+use berth_scheduler::nova::explain::Change;
+use comfy_table::Table;
+
+use super::told::{Ending, Relaxation, Relaxations, Removed, Standing, TenantTold, Told, Verdict, Weight};
+use crate::table::{self, align_right, grid};
 
 /// The operator's view.
-pub(super) fn for_operator(explanation: &Explanation) -> String {
+pub(super) fn for_operator(explanation: &Told) -> String {
     let mut text = ending(&explanation.ending) + "\n";
-    let counts = explanation.removed.iter().map(|one| (one.constraint.to_string(), one.removed));
-    removals(&mut text, explanation.hosts, counts);
+    removals(&mut text, explanation.hosts, &explanation.removed);
     if !explanation.not_judged.is_empty() {
         line(
             &mut text,
@@ -31,14 +31,13 @@ pub(super) fn for_operator(explanation: &Explanation) -> String {
 }
 
 /// The tenant's view.
-pub(super) fn for_tenant(explanation: &TenantExplanation) -> String {
-    let mut text = match (explanation.result, &explanation.blocked_by) {
+pub(super) fn for_tenant(explanation: &TenantTold) -> String {
+    let mut text = match (explanation.result.as_str(), &explanation.blocked_by) {
         ("found", _) => "There is a host for the request.\n".to_owned(),
         (_, Some(by)) => format!("The request cannot be judged by {by}.\n"),
         _ => format!("{NO_HOST}\n"),
     };
-    let counts = explanation.removed.iter().map(|one| (one.constraint.clone(), one.removed));
-    removals(&mut text, explanation.hosts, counts);
+    removals(&mut text, explanation.hosts, &explanation.removed);
     if explanation.result != "found" {
         let rows =
             explanation.relaxations.iter().map(|one| vec![joined(&one.changes), one.opens.to_string()]);
@@ -53,34 +52,34 @@ fn ending(ending: &Ending) -> String {
     match ending {
         Ending::Found { host } => format!("The request finds host {host}."),
         Ending::NoHost => NO_HOST.to_owned(),
-        Ending::Blocked(blocked) => format!("{} cannot judge the request: {}.", blocked.by, blocked.error),
+        Ending::Blocked { by, error } => format!("{by} cannot judge the request: {error}."),
     }
 }
 
 /// Hosts removed by each constraint, from the whole fleet to those that are left. What no host came to is only named.
-fn removals(text: &mut String, fleet: usize, removed: impl Iterator<Item = (String, usize)>) {
-    let mut table = grid(&["constraint", "removed", "left"]);
+fn removals(text: &mut String, fleet: usize, removed: &[Removed]) {
+    let mut table = grid(["constraint", "removed", "left"]);
     table.add_row(["(fleet)".to_owned(), String::new(), fleet.to_string()]);
     let (mut left, mut not_reached) = (fleet, Vec::new());
-    for (constraint, count) in removed {
+    for Removed { constraint, removed } in removed {
         if left == 0 {
-            not_reached.push(constraint);
+            not_reached.push(constraint.as_str());
             continue;
         }
-        left -= count;
-        table.add_row([constraint, count.to_string(), left.to_string()]);
+        left = left.saturating_sub(*removed);
+        table.add_row([constraint.clone(), removed.to_string(), left.to_string()]);
     }
-    align_right(&mut table, 1..);
+    align_right(&mut table, 1..3);
     section(text, &table);
     if !not_reached.is_empty() {
         line(text, &format!("Not reached: {}", not_reached.join(", ")));
     }
 }
 
-fn verdicts(verdicts: &[HostVerdict]) -> Table {
-    let mut table = grid(&["host", "removed by", "because"]);
+fn verdicts(verdicts: &[Verdict]) -> Table {
+    let mut table = grid(["host", "removed by", "because"]);
     for verdict in verdicts {
-        let by = verdict.constraint.as_ref().map_or_else(|| "–".to_owned(), ToString::to_string);
+        let by = verdict.constraint.clone().unwrap_or_else(|| "–".to_owned());
         let rank = verdict.rank.map_or_else(String::new, |rank| format!(", number {rank} by weight"));
         table.add_row([verdict.host.clone(), by, format!("{}{rank}", verdict.text)]);
     }
@@ -91,18 +90,18 @@ fn verdicts(verdicts: &[HostVerdict]) -> Table {
 fn standings(text: &mut String, standings: &[Standing]) {
     let mut header = vec!["weigher"];
     header.extend(standings.iter().map(|standing| standing.host.as_str()));
-    let mut table = grid(&header);
+    let mut table = grid(header);
     let weighers = standings.first().map_or(&[][..], |first| &first.scores);
     for (at, weigher) in weighers.iter().enumerate() {
-        let scores = standings.iter().map(|standing| standing.scores[at].score);
-        if scores.clone().any(|score| score != 0.0) {
-            table.add_row([weigher.weigher.to_string()].into_iter().chain(scores.map(number)));
+        let scores = standings.iter().filter_map(|standing| standing.scores.get(at)).map(|one| one.score);
+        if scores.clone().any(|score| score != Weight(Some(0.0))) {
+            table.add_row([weigher.weigher.clone()].into_iter().chain(scores.map(|score| score.to_string())));
         }
     }
     let hidden = weighers.len() - table.row_count();
-    let sums = standings.iter().map(|standing| number(standing.weight));
+    let sums = standings.iter().map(|standing| standing.weight.to_string());
     table.add_row(["sum".to_owned()].into_iter().chain(sums));
-    align_right(&mut table, 1..);
+    align_right(&mut table, 1..=standings.len());
     section(text, &table);
     if weighers.is_empty() {
         line(text, "A single host is not weighed.");
@@ -111,15 +110,8 @@ fn standings(text: &mut String, standings: &[Standing]) {
     }
 }
 
-/// Six decimals tell hosts apart; JSON has them all.
-fn number(number: f64) -> String {
-    format!("{number:.6}")
-}
-
 fn found(text: &mut String, found: &Relaxations) {
-    let row = |one: &berth_scheduler::nova::explain::Relaxation| {
-        vec![joined(&one.changes), one.opens.to_string(), one.example.clone()]
-    };
+    let row = |one: &Relaxation| vec![joined(&one.changes), one.opens.to_string(), one.example.clone()];
     relaxations(text, &["what would find a host", "opens", "such as"], found.found.iter().map(row).collect());
     if found.cut_short {
         line(text, "There is more that could be changed than was tried.");
@@ -132,7 +124,7 @@ fn relaxations(text: &mut String, header: &[&str], rows: Vec<Vec<String>>) {
         line(text, "No one or two changes would find a host.");
         return;
     }
-    let mut table = grid(header);
+    let mut table = grid(header.iter().copied());
     table.add_rows(rows);
     align_right(&mut table, 1..2);
     section(text, &table);
@@ -147,25 +139,5 @@ fn line(text: &mut String, line: &str) {
 }
 
 fn section(text: &mut String, table: &Table) {
-    let lines: String = table.lines().map(|line| format!("{}\n", line.trim_end())).collect();
-    let _ = write!(text, "\n{lines}");
-}
-
-/// An empty table without lines.
-fn grid(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(header);
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    table
-}
-
-fn align_right(table: &mut Table, columns: impl std::slice::SliceIndex<[usize], Output = [usize]>) {
-    let all: Vec<usize> = (0..table.column_count()).collect();
-    for column in &all[columns] {
-        if let Some(column) = table.column_mut(*column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
+    let _ = write!(text, "\n{}", table::text(table));
 }

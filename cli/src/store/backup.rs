@@ -6,22 +6,22 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use berth_placement::{Index, Record};
+use berth_placement::Index;
 use berth_server::migrate::{Digest, Summary};
-use berth_server::store::{backup_online, digest};
-use berth_server::{DataDir, DataError, StateFileError, StateReader, write_state};
+use berth_server::store::backup_online;
+use berth_server::{Contents, DataDir, DataError, StateReader};
 
 use super::upkeep::time;
 use crate::{Ending, output};
 
 pub(super) fn dump(folder: &Path, file: Option<&Path>) -> Result<Ending> {
-    let index = load(&DataDir::open_existing(folder)?)?;
+    let contents = load(&DataDir::open_existing(folder)?)?;
     match file {
         Some(file) => {
-            output::print(&output::told(&write_whole(file, |out| write_index(out, &index))?))?;
+            output::print(&output::told(&write_whole(file, |out| write_contents(out, &contents))?))?;
         }
         None => {
-            write_index(&mut BufWriter::new(stdout().lock()), &index)
+            write_contents(&mut BufWriter::new(stdout().lock()), &contents)
                 .context("cannot write to standard output")?;
         }
     }
@@ -31,9 +31,9 @@ pub(super) fn dump(folder: &Path, file: Option<&Path>) -> Result<Ending> {
 pub(super) fn backup(folder: &Path, file: &Path) -> Result<Ending> {
     let digest = match DataDir::open_existing(folder) {
         Ok(data) => {
-            let index = load(&data)?;
+            let contents = load(&data)?;
             drop(data); // a service may start meanwhile
-            write_whole(file, |out| write_index(out, &index))?
+            write_whole(file, |out| write_contents(out, &contents))?
         }
         Err(DataError::InUse { .. }) => write_whole(file, |out| {
             backup_online(folder, out).context("the process that is using this folder cannot be asked")
@@ -48,31 +48,30 @@ pub(super) fn restore(file: &Path, folder: &Path, replace: bool) -> Result<Endin
     let named = || file.display().to_string();
     let input = BufReader::with_capacity(1 << 20, File::open(file).with_context(named)?);
     let mut expected = Digest::default();
-    let records = StateReader::new(input).inspect(|record| {
+    let mut reader = StateReader::new(input);
+    let records = reader.by_ref().inspect(|record| {
         if let Ok(record) = record {
             expected.add(record);
         }
     });
     let index = Index::restore(records).with_context(named)?;
+    let contents = Contents { index, fleet: reader.into_fleet() };
+    expected.add_fleet(&contents.fleet);
     let expected = expected.finish();
-    if digest(&index) != expected {
+    if contents.digest() != expected {
         bail!("{}: the index is not what the file says", file.display());
     }
     let data = DataDir::open(folder)?;
     if !replace && data.has_state()? {
         bail!("{}: there is a state already; --replace puts this one in its place", folder.display());
     }
-    let aside = data.replace(&index, &time()?)?;
-    let mut text = output::told(&expected);
-    if let Some(aside) = aside {
-        text += &format!("The store before is now {}\n", aside.display());
-    }
-    output::print(&text)?;
+    let aside = data.replace(&contents, &time()?)?;
+    output::print(&(output::told(&expected) + &output::put_aside(aside.as_deref())))?;
     Ok(Ending::Complete)
 }
 
-fn load(data: &DataDir) -> Result<Index> {
-    let index = data.load().map_err(|error| {
+fn load(data: &DataDir) -> Result<Contents> {
+    let contents = data.load().map_err(|error| {
         let advice = error.is_damage().then(|| super::advice(data.path()));
         let error = anyhow::Error::from(error);
         match advice {
@@ -80,11 +79,11 @@ fn load(data: &DataDir) -> Result<Index> {
             None => error,
         }
     })?;
-    index.with_context(|| format!("{}: there is no state", data.path().display()))
+    contents.with_context(|| format!("{}: there is no state", data.path().display()))
 }
 
-fn write_index(out: &mut impl Write, index: &Index) -> Result<()> {
-    write_state(out, index.snapshot().records())?;
+fn write_contents(out: &mut impl Write, contents: &Contents) -> Result<()> {
+    contents.write(out)?;
     Ok(())
 }
 
@@ -131,9 +130,10 @@ fn write_and_read(
     written.sync_all().with_context(named)?;
     let mut digest = Digest::default();
     let input = BufReader::with_capacity(1 << 16, File::open(file).with_context(named)?);
-    for record in StateReader::new(input) {
-        let record: Result<Record, StateFileError> = record;
+    let mut reader = StateReader::new(input);
+    for record in reader.by_ref() {
         digest.add(&record.with_context(named)?);
     }
+    digest.add_fleet(&reader.into_fleet());
     Ok(digest.finish())
 }

@@ -3,6 +3,8 @@
 mod backup;
 mod upkeep;
 
+pub(crate) use upkeep::time;
+
 use std::path::PathBuf;
 
 use anyhow::Result;

@@ -61,7 +61,7 @@ pub(super) fn repair(folder: &Path, write: bool) -> Result<Ending> {
         writeln!(text, "{note}")?;
     }
     writeln!(text, "What is left:\n{}digest               {}", repair.summary, repair.digest)?;
-    if repair.summary.providers == 0 {
+    if repair.summary.providers == 0 && repair.summary.fleet_records == 0 {
         output::print(&text)?;
         bail!("{}: nothing can be saved; only a backup helps", folder.display());
     }
@@ -96,6 +96,6 @@ fn quietly() {
 }
 
 /// Now, as part of a file's name: seconds since 1970.
-pub(super) fn time() -> Result<String> {
+pub(crate) fn time() -> Result<String> {
     Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs().to_string())
 }

@@ -2,10 +2,12 @@
 #![allow(clippy::disallowed_methods, reason = "waits for a process, which takes real time")]
 
 mod audit;
+mod certs;
 mod config;
 mod errors;
 mod explain;
 mod interrupt;
+mod operator;
 mod replay;
 mod serve;
 mod store;

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::thread;
@@ -24,29 +24,54 @@ fn done(arguments: &[&str]) -> (Output, String) {
     (output, text)
 }
 
+/// The next line of the log with these words.
+fn line_with(log: &mut impl BufRead, words: &str) -> String {
+    let mut line = String::new();
+    while !line.contains(words) {
+        line.clear();
+        assert_ne!(log.read_line(&mut line).unwrap(), 0, "it has ended");
+    }
+    line
+}
+
+fn address(line: &str) -> String {
+    let fields: serde_json::Value = serde_json::from_str(line).expect("the log is JSON");
+    fields["address"].as_str().unwrap().to_owned()
+}
+
 /// A service on a free port.
 pub(super) struct Serving {
     process: Child,
     pub(super) address: String,
+    /// Where it takes gRPC calls.
+    pub(super) grpc: String,
     log: Option<BufReader<ChildStderr>>,
 }
 
 impl Serving {
     pub(super) fn start(arguments: &[&str]) -> Self {
         let mut arguments = arguments.to_vec();
-        let first = ["serve", "--config", NO_SETTINGS, "--listen", "127.0.0.1:0", "--log-format", "json"];
+        let first = [
+            "serve",
+            "--config",
+            NO_SETTINGS,
+            "--listen",
+            "127.0.0.1:0",
+            "--grpc-listen",
+            "127.0.0.1:0",
+            "--log-format",
+            "json",
+        ];
+        if !arguments.contains(&"--data") {
+            arguments.extend(["--data", "none"]);
+        }
         arguments.splice(0..0, first);
         let mut process = super::berth(Path::new("."));
         let mut process = process.args(arguments).stderr(Stdio::piped()).spawn().unwrap();
         let mut log = BufReader::new(process.stderr.take().unwrap());
-        let mut line = String::new();
-        while !line.contains("serving the Placement API") {
-            line.clear();
-            assert_ne!(log.read_line(&mut line).unwrap(), 0, "it has ended");
-        }
-        let fields: serde_json::Value = serde_json::from_str(&line).expect("the log is JSON");
-        let address = fields["address"].as_str().unwrap().to_owned();
-        Self { process, address, log: Some(log) }
+        let grpc = address(&line_with(&mut log, "serving gRPC"));
+        let address = address(&line_with(&mut log, "serving the Placement API"));
+        Self { process, address, grpc, log: Some(log) }
     }
 
     pub(super) fn on(data: &Path) -> Self {
@@ -172,8 +197,15 @@ fn a_killed_process_has_lost_nothing() {
 fn a_folder_is_served_by_one_process() {
     let folder = TempDir::new().unwrap();
     let _serving = Serving::on(folder.path());
-    let (output, error) =
-        done(&["serve", "--listen", "127.0.0.1:0", "--data", folder.path().to_str().unwrap()]);
+    let (output, error) = done(&[
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--grpc-listen",
+        "127.0.0.1:0",
+        "--data",
+        folder.path().to_str().unwrap(),
+    ]);
     assert_eq!(output.status.code(), Some(1));
     assert!(
         error.contains("serve.data") && error.contains("another process is using this folder"),
@@ -217,7 +249,8 @@ fn a_damaged_state_is_not_served() {
     let length = fs::metadata(&store).unwrap().len();
     fs::OpenOptions::new().write(true).open(&store).unwrap().set_len(length / 2).unwrap();
     let data = folder.path().to_str().unwrap();
-    let (output, error) = done(&["serve", "--listen", "127.0.0.1:0", "--data", data]);
+    let (output, error) =
+        done(&["serve", "--listen", "127.0.0.1:0", "--grpc-listen", "127.0.0.1:0", "--data", data]);
     assert_eq!(output.status.code(), Some(1));
     for told in
         ["serve.data", "state.redb: cannot open the store", "berth store verify", "berth store restore"]
@@ -313,6 +346,8 @@ fn what_is_wrong_with_a_setting_is_said_with_its_name() {
     ] {
         assert!(error.lines().any(|line| words.iter().all(|word| line.contains(word))), "{words:?}: {error}");
     }
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = listener.local_addr().unwrap().to_string();
     for (arguments, said) in [
         (vec!["--auth", "keystone"], "serve.keystone.password_file: is needed"),
         (
@@ -321,9 +356,27 @@ fn what_is_wrong_with_a_setting_is_said_with_its_name() {
         ),
         (vec!["--policy", "/nowhere"], "serve.policy: cannot read /nowhere"),
         (vec!["--listen", "192.0.2.1:1"], "serve.listen: cannot listen on 192.0.2.1:1"),
+        (
+            vec!["--listen", "127.0.0.1:0", "--grpc-listen", &taken],
+            "serve.grpc_listen: cannot listen on 127.0.0.1:",
+        ),
+        (
+            vec!["--listen", "127.0.0.1:0", "--grpc-listen", "0.0.0.0:0"],
+            "serve.grpc_listen: 0.0.0.0:0 is not a loopback address, so it needs certificates: serve.tls.certificate",
+        ),
+        (vec!["--tls-key", "/nowhere"], "serve.tls.certificate: is needed with serve.tls.key"),
+        (
+            vec!["--tls-certificate", "/nowhere", "--tls-key", "/x", "--tls-client-ca", "/x"],
+            "serve.tls.certificate: cannot read /nowhere",
+        ),
+        (
+            vec!["--tls-certificate", "/dev/null", "--tls-key", "/dev/null", "--tls-client-ca", "/dev/null"],
+            "serve.tls.certificate: /dev/null: the certificate cannot be used: there is no certificate in it",
+        ),
         (vec!["--data", "/proc/berth"], "serve.data: /proc/berth"),
     ] {
-        let (output, error) = done(&[&["serve"], &arguments[..]].concat());
+        let data: &[&str] = if arguments.contains(&"--data") { &[] } else { &["--data", "none"] };
+        let (output, error) = done(&[&["serve"], data, &arguments[..]].concat());
         assert!(output.status.code() == Some(1) && error.contains(said), "{arguments:?}: {error}");
     }
 }

@@ -57,6 +57,44 @@ fn what_was_backed_up_is_restored() {
     assert_eq!(digest(&succeed(place, "store verify other")), digest(&whole));
 }
 
+/// A state with a fleet: a host, an aggregate, a flavor, a server group and its member, a quota and an instance.
+const WITH_FLEET: &[u8] = include_bytes!("../../../server/tests/state/version-2.jsonl");
+
+#[test]
+fn a_fleet_is_backed_up_and_restored() {
+    let folder = TempDir::new().unwrap();
+    let place = folder.path();
+    fs::write(place.join("given"), WITH_FLEET).unwrap();
+    let restored = succeed(place, "store restore given data");
+    assert!(restored.contains("fleet records                 7"), "{restored}");
+    let backup = succeed(place, "store backup data backup");
+    assert_eq!(digest(&backup), digest(&restored));
+    assert_eq!(fs::read(place.join("backup")).unwrap(), WITH_FLEET);
+    succeed(place, "store compact data");
+    let serving = Serving::on(&place.join("data"));
+    let online = succeed(place, "store backup data online");
+    assert!(online.contains("fleet records                 7"), "{online}");
+    serving.stop();
+    assert_eq!(digest(&succeed(place, "store verify data")), digest(&online));
+    let instance = fleet_of(place, "online");
+    assert_eq!(instance, fleet_of(place, "given"));
+    // An audit that heals puts another store in the place of this one.
+    fs::write(place.join("instances"), uuid(1)).unwrap();
+    fs::write(place.join("migrations"), "").unwrap();
+    let audit = "audit --data data --instances instances --migrations migrations --heal leaked --older-than 0 --write";
+    let healed = run(place, audit.split(' '));
+    assert!(stderr(&healed).contains("The store before is now "), "{}", stderr(&healed));
+    succeed(place, "store dump data --output healed");
+    assert_eq!(fleet_of(place, "healed"), instance);
+}
+
+/// The lines of a state file that tell of the fleet.
+fn fleet_of(place: &Path, file: &str) -> Vec<String> {
+    let text = fs::read_to_string(place.join(file)).unwrap();
+    let lines = text.lines().filter(|line| line.starts_with("{\"fleet\":"));
+    lines.map(str::to_owned).collect()
+}
+
 /// Every provider that was there before the backup began is in it, and it is a state that was.
 #[test]
 fn a_service_is_backed_up_while_clients_write() {

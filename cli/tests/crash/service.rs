@@ -82,6 +82,8 @@ pub(crate) fn command(data: &Path) -> Command {
         "/dev/null",
         "--listen",
         "127.0.0.1:0",
+        "--grpc-listen",
+        "127.0.0.1:0",
         "--log-format",
         "json",
         "--data",

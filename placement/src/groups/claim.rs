@@ -37,6 +37,30 @@ impl Index {
     }
 }
 
+impl Index {
+    /// Makes a consumer that was put back a member of a group again, on the host where its allocations are. Nobody may claim
+    /// meanwhile: the policy is not asked, and nothing is counted or recorded. Returns whether it holds anything; if not, it is
+    /// no member.
+    ///
+    /// # Errors
+    /// An unknown group.
+    pub fn rejoin(&self, group: GroupId, consumer: ConsumerId) -> Result<bool, GroupError> {
+        let group = self.group(group).ok_or(GroupError::Unknown(group))?;
+        let mut locked = self.consumers.lock([consumer]);
+        let held = locked.get(consumer).map(|entry| entry.allocations.clone());
+        let Some(host) = held.and_then(|allocations| self.topology().host_of(&allocations)) else {
+            return Ok(false);
+        };
+        let _alone = group.lock();
+        let roster = group.roster().ok_or(GroupError::Unknown(group.id()))?;
+        group.publish(roster.with(&[(consumer, Some(Member::new(consumer, host)))]));
+        if let Some(entry) = locked.get_mut(consumer) {
+            entry.group = Some(Arc::clone(&group));
+        }
+        Ok(true)
+    }
+}
+
 /// Who joins a group, or moves within it.
 pub(crate) struct Joining {
     group: Arc<Group>,

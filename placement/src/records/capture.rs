@@ -45,7 +45,14 @@ impl Index {
     /// The state of this moment. Claims and writers wait while it is copied.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
+        self.snapshot_with(|| ()).0
+    }
+
+    /// [`Self::snapshot`], of one moment with something beside the index: `hold` locks that, and what it returns is held while
+    /// the index is copied. It is called with the writer's lock, and before any of consumers.
+    pub fn snapshot_with<T>(&self, hold: impl FnOnce() -> T) -> (Snapshot, T) {
         let no_writer = self.only_writer();
+        let held = hold();
         let locked = self.consumers.lock_all();
         let topology = self.topology();
         let providers = topology.providers().map(|(row, _)| self.amounts(row)).collect();
@@ -55,7 +62,7 @@ impl Index {
         drop(locked);
         drop(no_writer);
         consumers.sort_unstable_by_key(|(consumer, _)| *consumer);
-        Snapshot { topology, providers, consumers }
+        (Snapshot { topology, providers, consumers }, held)
     }
 
     fn amounts(&self, row: Row) -> Amounts {

@@ -6,7 +6,8 @@ use std::fmt;
 use berth_placement::{Record, Timestamp};
 use sha2::{Digest as _, Sha256};
 
-use crate::store::{hex, record_text};
+use crate::fleet::State as FleetState;
+use crate::store::{entry_text, hex, record_text};
 
 /// How much there is of everything.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -27,11 +28,13 @@ pub struct Summary {
     pub consumers: usize,
     /// Allocations of all consumers.
     pub allocations: usize,
+    /// Records of the fleet: hosts, aggregates, flavors, server groups and their members, quotas and instances.
+    pub fleet_records: usize,
 }
 
 /// The same for two services if, and only if, they hold the same: custom classes and traits, providers, consumers and all
 /// that is theirs, generations included. Times do not count, since databases keep them less precisely, nor do standard
-/// names that nobody uses, which every version has others of, nor consumers that hold nothing.
+/// names that nobody uses, which every version has others of, nor consumers that hold nothing. Of a fleet, everything counts.
 #[derive(Default)]
 pub struct Digest {
     summary: Summary,
@@ -65,6 +68,14 @@ impl Digest {
             }
         }
         self.hashes.push(Sha256::digest(record_text(record)).into());
+    }
+
+    /// Takes a fleet in.
+    pub fn add_fleet(&mut self, fleet: &FleetState) {
+        for (key, value) in fleet.records() {
+            self.summary.fleet_records += 1;
+            self.hashes.push(Sha256::digest(entry_text(&key, &value)).into());
+        }
     }
 
     fn count(&mut self, record: &Record) {
@@ -104,6 +115,7 @@ impl fmt::Display for Summary {
             ("provider aggregates", self.provider_aggregates),
             ("consumers", self.consumers),
             ("allocations", self.allocations),
+            ("fleet records", self.fleet_records),
         ];
         lines.iter().try_for_each(|(what, count)| writeln!(f, "{what:20} {count:>10}"))
     }

@@ -1,6 +1,6 @@
 //! `/allocations` and `/resource_providers/{uuid}/allocations`: who holds what.
 
-use berth_placement::{Allocation, Consumer, ConsumerId, Index, Refusal, Topology, TransferError, Write};
+use berth_placement::{Allocation, Consumer, ConsumerId, Topology, Write};
 use uuid::Uuid;
 
 use super::call::Call;
@@ -138,31 +138,9 @@ pub(super) fn read_many(
     writes.collect()
 }
 
-/// How often a write is tried.
-const ATTEMPTS: usize = 10;
-
-/// Writes, and tries again when what stood in the way is gone already: somebody who was refused as well held it for a moment.
 fn transfer(call: &Call<'_>, topology: &Topology, writes: &[Write]) -> Result<Reply, Failure> {
-    let index = call.index();
-    let mut outcome = index.transfer(writes, call.now);
-    for _ in 1..ATTEMPTS {
-        if !outcome.is_err_and(|error| is_premature(index, &error)) {
-            break;
-        }
-        outcome = index.transfer(writes, call.now);
-    }
-    outcome.map_err(|error| refused(&error, topology))?;
+    crate::transfer::transfer(call.index(), writes, call.now).map_err(|error| refused(&error, topology))?;
     Ok(Reply::no_content())
-}
-
-/// Whether there is room now for what was refused for want of it.
-fn is_premature(index: &Index, error: &TransferError) -> bool {
-    match *error {
-        TransferError::Refused(Refusal::Capacity { row, class, amount, .. }) => {
-            index.free(row, class).is_some_and(|free| free >= i64::from(amount))
-        }
-        _ => false,
-    }
 }
 
 pub(super) fn delete(call: &Call<'_>, uuid: &str) -> Result<Reply, Failure> {

@@ -3,7 +3,7 @@
 mod aggregates;
 mod allocations;
 mod call;
-mod candidates;
+pub(crate) mod candidates;
 mod classes;
 mod consumers;
 mod filters;
@@ -11,7 +11,7 @@ mod groups;
 mod inventories;
 mod provider_filter;
 mod providers;
-mod refusals;
+pub(crate) mod refusals;
 mod reshaper;
 mod root;
 mod route;
@@ -19,5 +19,5 @@ mod schemas;
 mod traits;
 mod usages;
 
-pub(crate) use call::Call;
+pub(crate) use call::{Call, Found};
 pub(crate) use route::Route;

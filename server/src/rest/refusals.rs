@@ -33,7 +33,7 @@ pub(super) fn expect_generation(writer: &Writer<'_>, row: Row, given: i64) -> Re
     ))
 }
 
-pub(super) fn no_such_class(name: &str) -> String {
+pub(crate) fn no_such_class(name: &str) -> String {
     format!("No such resource class {name}.")
 }
 
@@ -42,7 +42,7 @@ pub(super) fn no_such_trait(name: &str) -> String {
 }
 
 /// Why an allocation was refused.
-pub(super) fn allocation(refusal: &Refusal, topology: &Topology) -> String {
+pub(crate) fn allocation(refusal: &Refusal, topology: &Topology) -> String {
     let (row, class, what) = match *refusal {
         Refusal::NoInventory { row, class } => {
             return format!(
@@ -61,10 +61,10 @@ pub(super) fn allocation(refusal: &Refusal, topology: &Topology) -> String {
     )
 }
 
-pub(super) fn class_name(topology: &Topology, class: ClassId) -> &str {
+pub(crate) fn class_name(topology: &Topology, class: ClassId) -> &str {
     topology.classes().name(class.0.into()).unwrap_or("(deleted)")
 }
 
-pub(super) fn provider_uuid(topology: &Topology, row: Row) -> String {
+pub(crate) fn provider_uuid(topology: &Topology, row: Row) -> String {
     topology.provider(row).map_or_else(|| "(deleted)".to_owned(), |provider| provider.uuid.to_string())
 }

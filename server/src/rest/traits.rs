@@ -6,9 +6,9 @@ use berth_placement::{Timestamp, Topology, TopologyError, TraitId};
 
 use super::call::{Call, no_provider};
 use super::{refusals, schemas};
+use crate::custom;
 use crate::error::Failure;
 use crate::http::reply::Reply;
-use crate::json::patterns;
 use crate::json::schema::integer_of;
 use crate::policy::rules;
 
@@ -79,7 +79,7 @@ pub(super) fn show(call: &Call<'_>, name: &str) -> Result<Reply, Failure> {
 pub(super) fn create(call: &Call<'_>, name: &str) -> Result<Reply, Failure> {
     call.since(6)?;
     call.may(rules::TRAITS_UPDATE)?;
-    if name.len() > 255 || !(patterns::CUSTOM.matches)(name) {
+    if !custom::is_name(name) {
         return Err(Failure::bad_request(
             "The trait is invalid. A valid trait must be no longer than 255 characters, start with the prefix \
              \"CUSTOM_\" and use following characters: \"A\"-\"Z\", \"0\"-\"9\" and \"_\"",
@@ -92,18 +92,12 @@ pub(super) fn create(call: &Call<'_>, name: &str) -> Result<Reply, Failure> {
     Ok(Reply::status(status).at(format!("/traits/{name}")).modified(since))
 }
 
-/// How many numbers traits may have, removed ones included: every change of the fleet copies a table that long.
-const MAX_TRAITS: usize = 1 << 16;
-
 fn ensure(call: &Call<'_>, name: &str) -> Result<(StatusCode, Timestamp), Failure> {
     let mut writer = call.index().write_at(call.now);
     if let Some(since) = known_since(writer.topology(), name) {
         return Ok((StatusCode::NO_CONTENT, since));
     }
-    if writer.topology().traits().len() >= MAX_TRAITS {
-        return Err(refusals::unexpected(TopologyError::Full { what: "traits", limit: MAX_TRAITS }));
-    }
-    writer.trait_named(name);
+    custom::trait_named(&mut writer, name).map_err(refusals::unexpected)?;
     Ok((StatusCode::CREATED, call.now))
 }
 

@@ -73,8 +73,9 @@ impl Committer {
     }
 
     /// Commits the group; returns the number of its records.
-    fn commit(&mut self, Group { changes, complete }: Group) -> Result<usize, CommitError> {
-        let changes = self.encoder.encode(changes, &self.index);
+    fn commit(&mut self, Group { changes, records, complete }: Group) -> Result<usize, CommitError> {
+        let mut changes = self.encoder.encode(changes, &self.index);
+        changes.extend(records);
         let records = changes.len();
         if records > 0 {
             self.store.commit(Batch { expected: Vec::new(), changes })?;

@@ -31,6 +31,7 @@ use tokio::net::UnixListener;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::state_file::write_state;
+use crate::fleet::State as FleetState;
 use crate::service::{Access, Epoch, Service};
 
 const SOCKET: &str = "control.sock";
@@ -137,10 +138,10 @@ async fn status(State(service): State<Arc<Service>>) -> impl IntoResponse {
 }
 
 async fn backup(State(service): State<Arc<Service>>) -> Response {
-    match durable_snapshot(&service.epoch()).await {
-        Ok(snapshot) => {
+    match durable_moment(&service.epoch()).await {
+        Ok((snapshot, fleet)) => {
             let (sender, pieces) = channel(4);
-            tokio::task::spawn_blocking(move || send(&snapshot, sender));
+            tokio::task::spawn_blocking(move || send(&snapshot, &fleet, sender));
             tracing::info!("sending a backup");
             Body::new(Pieces(pieces)).into_response()
         }
@@ -149,26 +150,26 @@ async fn backup(State(service): State<Arc<Service>>) -> Response {
 }
 
 /// The state of one moment, when it is on disk.
-async fn durable_snapshot(epoch: &Epoch) -> Result<Snapshot, String> {
-    let index = Arc::clone(&epoch.index);
-    let snapshot = || async move {
-        tokio::task::spawn_blocking(move || index.snapshot()).await.map_err(|error| error.to_string())
+async fn durable_moment(epoch: &Epoch) -> Result<(Snapshot, FleetState), String> {
+    let fleet = Arc::clone(&epoch.fleet);
+    let moment = || async move {
+        tokio::task::spawn_blocking(move || fleet.moment()).await.map_err(|error| error.to_string())
     };
     match &epoch.access {
         Access::Durable(durability) => {
-            let snapshot = snapshot().await?;
+            let moment = moment().await?;
             durability.on_disk().await.map_err(|reason| reason.to_string())?;
-            Ok(snapshot)
+            Ok(moment)
         }
-        Access::ReadOnly(_) => snapshot().await,
+        Access::ReadOnly(_) => moment().await,
         Access::Down(reason) => Err(format!("the state is being read again, because {reason}")),
         Access::Volatile => Err("the state of this service is on no disk".to_owned()),
     }
 }
 
-fn send(snapshot: &Snapshot, pieces: Sender<Bytes>) {
+fn send(snapshot: &Snapshot, fleet: &FleetState, pieces: Sender<Bytes>) {
     let out = io::BufWriter::with_capacity(PIECE, Sending(pieces));
-    if let Err(error) = write_state(out, snapshot.records()) {
+    if let Err(error) = write_state(out, snapshot.records(), fleet) {
         tracing::warn!(%error, "a backup broke off");
     }
 }

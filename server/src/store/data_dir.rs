@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use berth_placement::Index;
 use berth_placement::store::CommitError;
 
+use super::contents::Contents;
 use super::embedded::{EmbeddedStore, OpenError};
 use super::fill::fill;
 use super::load::{Loaded, StateError, load};
@@ -173,11 +174,11 @@ impl DataDir {
     ///
     /// # Errors
     /// A state that cannot be read, or that is not as it was written.
-    pub fn load(&self) -> Result<Option<Index>, DataError> {
+    pub fn load(&self) -> Result<Option<Contents>, DataError> {
         if !self.has(STORE)? {
             return self.load_old();
         }
-        Ok(self.look()?.map(|loaded| loaded.index))
+        Ok(self.look()?.map(|loaded| loaded.contents))
     }
 
     /// What the store keeps. Nothing is written.
@@ -185,19 +186,19 @@ impl DataDir {
         look_at(&self.folder.join(STORE))
     }
 
-    /// Puts the state of an index that nobody changes in the place of the one before. After a crash at any moment there is the
-    /// one or the other.
+    /// Puts a state that nobody changes in the place of the one before. After a crash at any moment there is the one or the
+    /// other.
     ///
     /// # Errors
     /// A file that cannot be written.
-    pub fn save(&self, index: &Index) -> Result<(), DataError> {
+    pub fn save(&self, contents: &Contents) -> Result<(), DataError> {
         let unfinished = self.folder.join(UNFINISHED);
         remove_if_there(&unfinished)?;
-        write_whole(&unfinished, index)?;
+        write_whole(&unfinished, contents)?;
         self.replace_store(&unfinished)
     }
 
-    /// The store and the index it keeps. A new store is given what an earlier release kept here, or an empty index.
+    /// The store and what it keeps. A new store is given what an earlier release kept here, or an empty index.
     ///
     /// # Errors
     /// A state that cannot be read, or that is not as it was written; a file that cannot be written.
@@ -207,12 +208,12 @@ impl DataDir {
             if old.is_some() {
                 tracing::info!(folder = %self.folder.display(), "carrying the state over into the store");
             }
-            self.save(&old.unwrap_or_else(Index::with_holders))?;
+            self.save(&old.unwrap_or_else(|| Index::with_holders().into()))?;
         }
         self.open_again()
     }
 
-    /// The store that is there, and the index it keeps.
+    /// The store that is there, and what it keeps.
     ///
     /// # Errors
     /// As [`Self::open_for_service`], or a store that is not there any more.
@@ -231,15 +232,15 @@ impl DataDir {
         guarded(&path, || read(open(&path)?, &path))
     }
 
-    fn load_old(&self) -> Result<Option<Index>, DataError> {
+    fn load_old(&self) -> Result<Option<Contents>, DataError> {
         let path = self.folder.join(OLD_STATE);
         let file = match File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(at(&path)(error)),
         };
-        let index = Index::restore(StateReader::new(BufReader::with_capacity(1 << 20, file)));
-        index.map(Some).map_err(|error| DataError::StateFile { path, error: error.into() })
+        let contents = StateReader::new(BufReader::with_capacity(1 << 20, file)).contents();
+        contents.map(Some).map_err(|error| DataError::StateFile { path, error: error.into() })
     }
 
     pub(super) fn replace_store(&self, with: &Path) -> Result<(), DataError> {
@@ -302,9 +303,9 @@ pub(super) fn open(path: &Path) -> Result<EmbeddedStore, DataError> {
 }
 
 /// Writes a state into a new store.
-pub(super) fn write_whole(path: &Path, index: &Index) -> Result<(), DataError> {
+pub(super) fn write_whole(path: &Path, contents: &Contents) -> Result<(), DataError> {
     let failed = |error| DataError::Commit { path: path.to_owned(), error: Box::new(error) };
-    fill(&open(path)?, index).map_err(failed)
+    fill(&open(path)?, contents).map_err(failed)
 }
 
 /// Makes the folder and those above it that are missing, down to the disk.

@@ -1,4 +1,4 @@
-//! Salvaged records as an index: what does not belong together any more is dropped, and said.
+//! Salvaged records as a state: what does not belong together any more is dropped, and said.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -9,15 +9,17 @@ use berth_placement::{
     TraitId,
 };
 
+use super::contents::Contents;
 use super::record::{self, Key, Unreadable};
 use super::salvage::Salvage;
+use crate::fleet::State as FleetState;
 
 /// What generations are raised by where counts were lost: more than clients can be behind. They are told of a conflict and
 /// read again.
 const LEAP: u64 = 1 << 20;
 
-/// Makes an index of what there is; returns also what had to be dropped or made up, a line each.
-pub(super) fn fit(salvage: &Salvage) -> (Index, Vec<String>) {
+/// Makes a state of what there is; returns also what had to be dropped or made up, a line each.
+pub(super) fn fit(salvage: &Salvage) -> (Contents, Vec<String>) {
     let mut fitting = Fitting::default();
     for (key, stored) in &salvage.records {
         fitting.enter(key, &stored.value);
@@ -43,6 +45,7 @@ struct Fitting {
     owners: BTreeMap<u32, Arc<Owner>>,
     /// By serial.
     consumers: BTreeMap<u64, (ConsumerId, Consumer)>,
+    fleet: FleetState,
     notes: Vec<String>,
 }
 
@@ -52,14 +55,13 @@ impl Fitting {
     }
 
     fn enter(&mut self, key: &[u8], value: &[u8]) {
-        let entered = Key::read(key).and_then(|key| self.put(key, value));
-        if let Err(error) = entered {
+        if let Err(error) = self.put(key, value) {
             self.note(format_args!("dropped {}: {error}", record::words(key)));
         }
     }
 
-    fn put(&mut self, key: Key, value: &[u8]) -> Result<(), Unreadable> {
-        match key {
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), Unreadable> {
+        match Key::read(key)? {
             Key::Format => {}
             Key::Rows => self.rows = self.rows.max(record::read_rows(value)?),
             Key::Class(id) => drop(self.classes.insert(id, record::read_name(value)?)),
@@ -76,6 +78,7 @@ impl Fitting {
             }
             Key::Owner(number) => drop(self.owners.insert(number, record::read_owner(value)?.into())),
             Key::Consumer(serial) => self.put_consumer(serial, value)?,
+            Key::Fleet(_) => self.fleet.put_back(key, value)?,
         }
         Ok(())
     }
@@ -272,11 +275,11 @@ impl Fitting {
         }
     }
 
-    fn finish(mut self, counts_are_whole: bool) -> (Index, Vec<String>) {
+    fn finish(mut self, counts_are_whole: bool) -> (Contents, Vec<String>) {
         let index = Index::with_holders();
         if let Err(error) = self.rebuild(&index, counts_are_whole) {
             self.note(format_args!("no state can be made of what is left: {error}"));
-            return (Index::with_holders(), self.notes);
+            return (Index::with_holders().into(), self.notes);
         }
         for (serial, (id, mut consumer)) in std::mem::take(&mut self.consumers) {
             consumer.owner = consumer.owner.map(|owner| index.share(&owner));
@@ -284,7 +287,13 @@ impl Fitting {
                 self.note(format_args!("dropped the consumer with serial {serial}: {error}"));
             }
         }
-        (index, self.notes)
+        let fleet = std::mem::take(&mut self.fleet);
+        for (instance, host) in fleet.without_room(&index) {
+            self.note(format_args!(
+                "instance {instance} on host {host} holds no room any more: delete it, or make it anew"
+            ));
+        }
+        (Contents { index, fleet }, self.notes)
     }
 
     fn rebuild(

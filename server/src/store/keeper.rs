@@ -10,12 +10,14 @@ use berth_placement::TopologyError;
 use berth_placement::store::{Batch, Changes, CommitError, Store};
 
 use super::committer::Committer;
+use super::contents::Contents;
 use super::data_dir::{DataDir, DataError};
 use super::durability::{Durability, DurabilityMode, DurabilityOptions};
 use super::embedded::EmbeddedStore;
 use super::load::Loaded;
 use super::queue::Queue;
 use super::record::{self, Key};
+use crate::fleet::{Fleet, FleetOptions};
 use crate::service::{Access, Epoch, Options, Service, now};
 use crate::standard;
 
@@ -72,7 +74,7 @@ impl Keeper {
     ) -> Result<(Arc<Service>, Self), StartError> {
         let stop = Arc::new(Stop::default());
         let (store, loaded) = folder.open_for_service()?;
-        let (epoch, committer) = begin(store, loaded, durability.mode, &stop)?;
+        let (epoch, committer) = begin(store, loaded, durability.mode, &options.fleet, &stop)?;
         let service = Arc::new(Service::at(epoch, options));
         let keeping = Keeping { folder, service: Arc::clone(&service), durability, stop: Arc::clone(&stop) };
         let thread = thread::Builder::new().name("store".into()).spawn(move || keeping.run(committer));
@@ -118,8 +120,9 @@ impl Stop {
 /// An index whose changes go to the store from now on.
 fn begin(
     store: EmbeddedStore,
-    Loaded { index, encoder, .. }: Loaded,
+    Loaded { contents: Contents { index, fleet }, encoder, .. }: Loaded,
     mode: DurabilityMode,
+    options: &FleetOptions,
     stop: &Stop,
 ) -> Result<(Epoch, Committer), TopologyError> {
     let queue = Arc::new(Queue::default());
@@ -127,8 +130,9 @@ fn begin(
     standard::add_to(&mut index.write_at(now()))?;
     stop.watch(&queue);
     let committer = Committer::new(Arc::clone(&index), Arc::clone(&queue), Box::new(store), encoder);
+    let fleet = Fleet::new(Arc::clone(&index), Some(Arc::clone(&queue)), fleet, options.clone());
     let durability = Durability::new(queue, committer.progress(), mode);
-    Ok((Epoch { index, access: Access::Durable(durability) }, committer))
+    Ok((Epoch { index, fleet: Arc::new(fleet), access: Access::Durable(durability) }, committer))
 }
 
 struct Keeping {
@@ -153,8 +157,11 @@ impl Keeping {
                 "changes cannot be made durable; those that were not told are taken back"
             );
             self.service.metrics.note_store_failure();
-            let index = Arc::clone(&self.service.epoch().index);
-            self.service.enter(Epoch { index, access: Access::Down(reason.as_str().into()) });
+            let (index, fleet) = {
+                let epoch = self.service.epoch();
+                (Arc::clone(&epoch.index), Arc::clone(&epoch.fleet))
+            };
+            self.service.enter(Epoch { index, fleet, access: Access::Down(reason.as_str().into()) });
             committer.fail(&reason);
             // A store that panicked may panic once more.
             drop(catch_unwind(AssertUnwindSafe(|| drop(committer))));
@@ -188,10 +195,14 @@ impl Keeping {
         if let Err(error) = probe(&store) {
             let reason = error.to_string();
             let access = Access::ReadOnly(reason.as_str().into());
-            self.service.enter(Epoch { index: Arc::new(loaded.index), access });
+            let Contents { index, fleet } = loaded.contents;
+            let index = Arc::new(index);
+            let fleet = Fleet::new(Arc::clone(&index), None, fleet, self.service.options.fleet.clone());
+            self.service.enter(Epoch { index, fleet: Arc::new(fleet), access });
             return Err(reason);
         }
-        begin(store, loaded, self.durability.mode, &self.stop).map_err(|error| error.to_string())
+        begin(store, loaded, self.durability.mode, &self.service.options.fleet, &self.stop)
+            .map_err(|error| error.to_string())
     }
 }
 

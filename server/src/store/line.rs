@@ -1,4 +1,4 @@
-//! The lines of a state file, version 1: JSON, one object with one member a line.
+//! The lines of a state file, versions 1 and 2: JSON, one object with one member a line.
 
 use std::sync::Arc;
 
@@ -18,6 +18,8 @@ pub(super) enum Line {
     Trait(Name),
     Provider(Provider),
     Consumer(Consumer),
+    /// Since version 2.
+    Fleet(Entry),
     /// The last.
     End(End),
 }
@@ -91,6 +93,14 @@ struct Belongs {
     consumer_type: Option<Arc<str>>,
 }
 
+/// A record of a fleet as the store keeps it; key and value in hexadecimal digits.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Entry {
+    pub(super) key: String,
+    pub(super) value: String,
+}
+
 impl From<Record> for Line {
     fn from(record: Record) -> Self {
         match record {
@@ -103,14 +113,14 @@ impl From<Record> for Line {
 }
 
 impl Line {
-    /// The record that the line tells; `None` for the first and the last line.
+    /// The record of the index that the line tells, if it tells one.
     pub(super) fn into_record(self) -> Option<Record> {
         match self {
             Self::Class(name) => Some(Record::Class(name.into())),
             Self::Trait(name) => Some(Record::Trait(name.into())),
             Self::Provider(provider) => Some(Record::Provider(provider.into())),
             Self::Consumer(consumer) => Some(Record::Consumer(consumer.into())),
-            Self::BerthState(_) | Self::End(_) => None,
+            Self::BerthState(_) | Self::Fleet(_) | Self::End(_) => None,
         }
     }
 }

@@ -8,8 +8,10 @@ use std::thread;
 use berth_placement::store::{LoadError, Revision, Store};
 use berth_placement::{Inconsistency, Index, Owner, Rebuild, RebuildError};
 
+use super::contents::Contents;
 use super::encoder::Encoder;
 use super::record::{self, FORMAT, Key, Unreadable, words};
+use crate::fleet::State as FleetState;
 
 /// Records that a worker gets at a time.
 const CHUNK: usize = 4096;
@@ -60,11 +62,10 @@ enum Unfit {
 }
 
 /// What a store keeps.
-#[derive(Default)]
 pub struct Loaded {
-    /// The index, with holders.
-    pub index: Index,
-    /// What makes records of its changes.
+    /// The index and the fleet.
+    pub contents: Contents,
+    /// What makes records of the index's changes.
     pub encoder: Encoder,
     /// The latest commit.
     pub revision: Revision,
@@ -76,21 +77,21 @@ pub struct Loaded {
 /// A store that cannot be read, or records that do not belong together.
 pub fn load(store: &dyn Store) -> Result<Option<Loaded>, StateError> {
     let index = Index::with_holders();
-    let Some((encoder, revision)) = fill(&index, store)? else { return Ok(None) };
+    let Some((encoder, fleet, revision)) = fill(&index, store)? else { return Ok(None) };
     index.check()?;
-    Ok(Some(Loaded { index, encoder, revision }))
+    Ok(Some(Loaded { contents: Contents { index, fleet }, encoder, revision }))
 }
 
 /// Puts everything into an empty index; nothing when there is nothing.
-fn fill(index: &Index, store: &dyn Store) -> Result<Option<(Encoder, Revision)>, StateError> {
+fn fill(index: &Index, store: &dyn Store) -> Result<Option<(Encoder, FleetState, Revision)>, StateError> {
     let (sender, receiver) = sync_channel(2 * workers());
     let mut loading = Loading::new(index, sender);
     let outcome = loading.run(store, &Mutex::new(receiver));
     match loading {
         Loading { format: Some(later), .. } if later > FORMAT => Err(StateError::Later(later)),
-        Loading { encoder, format, .. } => {
+        Loading { encoder, fleet, format, .. } => {
             let revision = outcome?;
-            Ok(format.map(|_| (encoder, revision)))
+            Ok(format.map(|_| (encoder, fleet, revision)))
         }
     }
 }
@@ -110,6 +111,7 @@ struct Chunk {
 struct Loading<'index> {
     index: &'index Index,
     encoder: Encoder,
+    fleet: FleetState,
     format: Option<u32>,
     /// Until the first consumer.
     rebuild: Option<Rebuild<'index>>,
@@ -121,8 +123,8 @@ struct Loading<'index> {
 impl<'index> Loading<'index> {
     fn new(index: &'index Index, admitting: SyncSender<Chunk>) -> Self {
         let (rebuild, admitting) = (Some(index.rebuild()), Some(admitting));
-        let (encoder, owners, records) = Default::default();
-        Self { index, encoder, format: None, rebuild, owners, records, admitting }
+        let (encoder, fleet, owners, records) = Default::default();
+        Self { index, encoder, fleet, format: None, rebuild, owners, records, admitting }
     }
 
     /// Puts everything back, consumers on several threads.
@@ -145,7 +147,8 @@ impl<'index> Loading<'index> {
     }
 
     fn visit(&mut self, key: &[u8], value: &[u8]) -> Result<(), Unfit> {
-        let key = Key::read(key)?;
+        let bytes = key;
+        let key = Key::read(bytes)?;
         if self.format.is_none() && key != Key::Format {
             return Err(Unfit::NoFormat);
         }
@@ -153,6 +156,7 @@ impl<'index> Loading<'index> {
             Key::Format => self.check_format(record::read_format(value)?),
             Key::Owner(number) => self.put_back_owner(number, record::read_owner(value)?),
             Key::Consumer(serial) => self.put_back_consumer(serial, value),
+            Key::Fleet(_) => Ok(self.fleet.put_back(bytes, value).map_err(Unreadable::from)?),
             _ => self.put_back(key, value),
         }
     }
@@ -181,7 +185,7 @@ impl<'index> Loading<'index> {
                 let counts = record::read_counts(value)?.into_iter();
                 counts.for_each(|(row, generation, at)| rebuild.counted(row, generation, at));
             }
-            Key::Format | Key::Owner(_) | Key::Consumer(_) => return Err(Unfit::Order),
+            Key::Format | Key::Owner(_) | Key::Consumer(_) | Key::Fleet(_) => return Err(Unfit::Order),
         }
         Ok(())
     }

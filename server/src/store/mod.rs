@@ -4,6 +4,7 @@
 //! (group commit). Answers wait for it. docs/durability.md says what that promises.
 
 mod committer;
+mod contents;
 mod control;
 mod data_dir;
 mod durability;
@@ -26,6 +27,7 @@ mod unclosed;
 mod upkeep;
 
 pub use committer::{Committer, Progress};
+pub use contents::Contents;
 pub use control::{Control, ControlError, backup_online};
 pub use data_dir::{DataDir, DataError};
 pub use durability::{Durability, DurabilityMode, DurabilityOptions};
@@ -37,5 +39,5 @@ pub use load::{Loaded, StateError, load};
 pub use queue::{Group, Queue};
 pub use salvage::Damage;
 pub use state_file::{StateFileError, StateReader, Written, write_state};
-pub(crate) use state_file::{hex, record_text};
-pub use upkeep::{Inspection, Repair, digest};
+pub(crate) use state_file::{entry_text, hex, record_text};
+pub use upkeep::{Inspection, Repair};

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use berth_placement::store::Changes;
 use berth_placement::{Recorder, StateChange, Ticket};
 
 /// The changes of an index that no group has taken yet, in order.
@@ -19,6 +20,7 @@ pub struct Queue {
 #[derive(Default)]
 struct State {
     changes: Vec<StateChange>,
+    records: Changes,
     /// Changes below have ended.
     low: u64,
     /// Of the changes from `low` on, whether they have ended.
@@ -31,8 +33,10 @@ struct State {
 /// What is committed as one.
 #[derive(Debug, Default, PartialEq)]
 pub struct Group {
-    /// In order.
+    /// Of the index, in order.
     pub changes: Vec<StateChange>,
+    /// Of records beside the index, as they are in the end.
+    pub records: Changes,
     /// With these, all changes that had begun before this one will have been committed as a whole.
     pub complete: u64,
 }
@@ -65,6 +69,15 @@ impl Queue {
         state.take()
     }
 
+    /// Takes down changes of records beside the index, which stand or fall together. `change` makes them where they can be seen.
+    pub(crate) fn record_beside<T>(&self, change: impl FnOnce() -> (T, Changes)) -> T {
+        let ticket = self.begin();
+        let (outcome, records) = change();
+        self.state().records.extend(records);
+        self.end(ticket);
+        outcome
+    }
+
     /// No more will come.
     pub fn close(&self) {
         self.state().closed = true;
@@ -79,7 +92,7 @@ impl Queue {
 
 impl State {
     fn has_news(&self) -> bool {
-        !self.changes.is_empty() || self.told != self.low
+        !self.changes.is_empty() || !self.records.is_empty() || self.told != self.low
     }
 
     fn take(&mut self) -> Option<Group> {
@@ -87,7 +100,8 @@ impl State {
             return None;
         }
         self.told = self.low;
-        Some(Group { changes: std::mem::take(&mut self.changes), complete: self.low })
+        let (changes, records) = (std::mem::take(&mut self.changes), std::mem::take(&mut self.records));
+        Some(Group { changes, records, complete: self.low })
     }
 }
 
@@ -131,10 +145,13 @@ mod tests {
         queue.record(vec![StateChange::Counted(Row(2))]);
         queue.end(second);
         let group = queue.take().unwrap();
-        assert_eq!(group, Group { changes: vec![StateChange::Counted(Row(2))], complete: 0 });
+        assert_eq!(
+            group,
+            Group { changes: vec![StateChange::Counted(Row(2))], complete: 0, ..Group::default() }
+        );
         assert_eq!(queue.take(), None);
         queue.end(first);
-        assert_eq!(queue.take(), Some(Group { changes: vec![], complete: 2 }));
+        assert_eq!(queue.take(), Some(Group { complete: 2, ..Group::default() }));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::message;
 use super::state_file::hex;
+use crate::fleet::{self, UnreadableEntry};
 
 /// The format that is written.
 pub(super) const FORMAT: u32 = 1;
@@ -39,6 +40,8 @@ pub(super) enum Key {
     Owner(u32),
     /// By serial.
     Consumer(u64),
+    /// Of a fleet, see [`crate::fleet`]. Its letter; the rest of the key is the fleet's business.
+    Fleet(u8),
 }
 
 /// A record that cannot be understood.
@@ -50,6 +53,8 @@ pub(super) enum Unreadable {
     Value(#[from] prost::DecodeError),
     #[error("its field {0} is out of bounds")]
     Field(&'static str),
+    #[error(transparent)]
+    Fleet(#[from] UnreadableEntry),
 }
 
 impl Key {
@@ -66,6 +71,7 @@ impl Key {
             Self::CountDelta(number) => key(b'h', &number.to_be_bytes()),
             Self::Owner(number) => key(b'i', &number.to_be_bytes()),
             Self::Consumer(serial) => key(b'j', &serial.to_be_bytes()),
+            Self::Fleet(kind) => key(kind, &[]),
         }
     }
 
@@ -82,6 +88,7 @@ impl Key {
             b'h' => Self::CountDelta(u64::from_be_bytes(array(number)?)),
             b'i' => Self::Owner(u32::from_be_bytes(array(number)?)),
             b'j' => Self::Consumer(u64::from_be_bytes(array(number)?)),
+            b'k'..=b'z' => Self::Fleet(kind),
             _ => return Err(Unreadable::Key),
         })
     }
@@ -100,14 +107,16 @@ impl std::fmt::Display for Key {
             Self::CountDelta(number) => write!(f, "the counts of commit {number}"),
             Self::Owner(number) => write!(f, "the owner with number {number}"),
             Self::Consumer(serial) => write!(f, "the consumer with serial {serial}"),
+            Self::Fleet(kind) => write!(f, "a record of the fleet of kind {:?}", char::from(*kind)),
         }
     }
 }
 
 /// A key for people, also one that is none.
 pub(super) fn words(key: &[u8]) -> String {
-    Key::read(key)
-        .map_or_else(|_| format!("a record with the unknown key {}", hex(key)), |key| key.to_string())
+    let of_index = || Key::read(key).ok().map(|key| key.to_string());
+    let known = fleet::words(key).or_else(of_index);
+    known.unwrap_or_else(|| format!("a record with the unknown key {}", hex(key)))
 }
 
 fn array<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Unreadable> {

@@ -2,13 +2,18 @@
 
 use std::io::{self, BufRead, Write};
 
-use berth_placement::{Record, RestoreError};
+use berth_placement::{Index, Record, RestoreError};
 use sha2::{Digest, Sha256};
 
-use super::line::{End, Header, Line};
+use super::contents::Contents;
+use super::line::{End, Entry, Header, Line};
+use crate::fleet::State as FleetState;
 
-/// The format that is written, and the only one that is read.
-const VERSION: u32 = 1;
+/// The format that is written, and the last that is read.
+const VERSION: u32 = 2;
+
+/// What is written when there is no fleet: the format before, which earlier releases can read.
+const WITHOUT_FLEET: u32 = 1;
 
 /// What was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +39,7 @@ pub enum StateFileError {
         problem: String,
     },
     /// Another version of Berth has written it.
-    #[error("the state is of format {0}, and only format {VERSION} can be read")]
+    #[error("the state is of format {0}, and only formats 1 to {VERSION} can be read")]
     Version(u32),
     /// It is cut off.
     #[error("the state is not complete: its last line is missing")]
@@ -47,16 +52,22 @@ pub enum StateFileError {
     Restore(#[from] RestoreError),
 }
 
-/// Writes records as a state file.
+/// Writes the records of an index, and a fleet, as a state file.
 ///
 /// # Errors
 /// What `out` says.
-pub fn write_state(out: impl Write, records: impl IntoIterator<Item = Record>) -> io::Result<Written> {
+pub fn write_state(
+    out: impl Write,
+    records: impl IntoIterator<Item = Record>,
+    fleet: &FleetState,
+) -> io::Result<Written> {
     let mut out = Hashing { out, sha256: Sha256::new(), bytes: 0 };
-    out.line(&Line::BerthState(Header { version: VERSION }))?;
+    let mut entries = fleet.records().map(|(key, value)| entry(&key, &value)).peekable();
+    let version = if entries.peek().is_some() { VERSION } else { WITHOUT_FLEET };
+    out.line(&Line::BerthState(Header { version }))?;
     let mut count = 0;
-    for record in records {
-        out.line(&record.into())?;
+    for line in records.into_iter().map(Line::from).chain(entries) {
+        out.line(&line)?;
         count += 1;
     }
     let sha256 = hex(&out.sha256.clone().finalize());
@@ -93,19 +104,42 @@ impl<W: Write> Write for Hashing<W> {
     }
 }
 
-/// The records of a state file, one after the other. Only when the last was good is the file known to be whole.
+/// The records of the index in a state file, one after the other; those of the fleet are gathered. Only when the last was good is
+/// the file known to be whole.
 pub struct StateReader<R> {
     input: R,
     sha256: Sha256,
     text: Vec<u8>,
     line: u64,
+    fleet: FleetState,
     ended: bool,
 }
 
 impl<R: BufRead> StateReader<R> {
     /// Reads from the start of a file.
     pub fn new(input: R) -> Self {
-        Self { input, sha256: Sha256::new(), text: Vec::new(), line: 0, ended: false }
+        Self {
+            input,
+            sha256: Sha256::new(),
+            text: Vec::new(),
+            line: 0,
+            fleet: FleetState::default(),
+            ended: false,
+        }
+    }
+
+    /// All that the file tells.
+    ///
+    /// # Errors
+    /// A file that is not as it was written, or makes no sense.
+    pub fn contents(mut self) -> Result<Contents, StateFileError> {
+        let index = Index::restore(self.by_ref())?;
+        Ok(Contents { index, fleet: self.fleet })
+    }
+
+    /// The fleet, when all records have been read.
+    pub fn into_fleet(self) -> FleetState {
+        self.fleet
     }
 
     /// The next record; `None` after the last line, when everything before it is as it was written.
@@ -113,13 +147,14 @@ impl<R: BufRead> StateReader<R> {
         loop {
             let line = self.read_line()?;
             match &line {
-                Line::BerthState(Header { version }) if *version != VERSION => {
+                Line::BerthState(Header { version }) if !(1..=VERSION).contains(version) => {
                     return Err(StateFileError::Version(*version));
                 }
                 Line::BerthState(_) if self.line == 1 => {}
                 _ if self.line == 1 => return Err(self.problem("this is no state of Berth")),
                 Line::BerthState(_) => return Err(self.problem("a state begins in the middle of another")),
                 Line::End(end) => return self.finish(end).map(|()| None),
+                Line::Fleet(entry) => self.put_back(entry)?,
                 Line::Class(_) | Line::Trait(_) | Line::Provider(_) | Line::Consumer(_) => {}
             }
             self.sha256.update(&self.text);
@@ -127,6 +162,14 @@ impl<R: BufRead> StateReader<R> {
                 return Ok(Some(record));
             }
         }
+    }
+
+    fn put_back(&mut self, Entry { key, value }: &Entry) -> Result<(), StateFileError> {
+        let digits = |field, text| {
+            unhex(text).ok_or_else(|| self.problem(&format!("{field} is not in hexadecimal digits")))
+        };
+        let (key, value) = (digits("key", key)?, digits("value", value)?);
+        self.fleet.put_back(&key, &value).map_err(|error| self.problem(&error.to_string()))
     }
 
     fn read_line(&mut self) -> Result<Line, StateFileError> {
@@ -174,10 +217,26 @@ pub(crate) fn record_text(record: Record) -> Vec<u8> {
     serde_json::to_vec(&Line::from(record)).expect("names and numbers can always be written")
 }
 
+/// A record of a fleet as the text of its line.
+pub(crate) fn entry_text(key: &[u8], value: &[u8]) -> Vec<u8> {
+    serde_json::to_vec(&entry(key, value)).expect("digits can always be written")
+}
+
+fn entry(key: &[u8], value: &[u8]) -> Line {
+    Line::Fleet(Entry { key: hex(key), value: hex(value) })
+}
+
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
         write!(text, "{byte:02x}").expect("a string takes everything");
         text
     })
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digits = text.chars().map(|digit| digit.to_digit(16)?.try_into().ok());
+    let digits: Vec<u8> = digits.collect::<Option<_>>()?;
+    let bytes = digits.chunks(2).map(|pair| <[u8; 2]>::try_from(pair).ok());
+    bytes.map(|pair| pair.map(|[high, low]| high << 4 | low)).collect()
 }

@@ -4,9 +4,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use berth_placement::Index;
 use berth_placement::store::Revision;
 
+use super::contents::Contents;
 use super::data_dir::{
     DataDir, DataError, STORE, UNFINISHED, at, guarded, look_at, open, remove_if_there, unopened, write_whole,
 };
@@ -14,7 +14,7 @@ use super::fit::fit;
 use super::load::StateError;
 use super::record::{FORMAT, Key, read_format};
 use super::salvage::{Damage, Salvage, salvage};
-use crate::migrate::{Digest, Summary};
+use crate::migrate::Summary;
 
 /// A store that was read as a whole and found right.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,15 +42,7 @@ pub struct Repair {
     /// Of what is left.
     pub digest: String,
     /// What is left.
-    index: Index,
-}
-
-/// Of all that an index holds.
-#[must_use]
-pub fn digest(index: &Index) -> (Summary, String) {
-    let mut digest = Digest::default();
-    index.snapshot().records().for_each(|record| digest.add(&record));
-    digest.finish()
+    contents: Contents,
 }
 
 impl DataDir {
@@ -62,7 +54,7 @@ impl DataDir {
         let path = self.store()?;
         let loaded = self.look()?.ok_or_else(|| DataError::Empty(path.clone()))?;
         let bytes = size(&path)?;
-        let (summary, digest) = digest(&loaded.index);
+        let (summary, digest) = loaded.contents.digest();
         Ok(Inspection { format: FORMAT, revision: loaded.revision, bytes, summary, digest })
     }
 
@@ -102,9 +94,9 @@ impl DataDir {
             let error = Box::new(StateError::Later(later));
             return Err(DataError::State { path: self.folder.join(STORE), error });
         }
-        let (index, notes) = fit(&salvage);
-        let (summary, digest) = digest(&index);
-        Ok(Repair { damages: salvage.damages, notes, summary, digest, index })
+        let (contents, notes) = fit(&salvage);
+        let (summary, digest) = contents.digest();
+        Ok(Repair { damages: salvage.damages, notes, summary, digest, contents })
     }
 
     /// Puts what was saved in the place of the damaged store, which is kept as `state.redb.damaged-<time>`; returns where.
@@ -113,28 +105,28 @@ impl DataDir {
     /// A file that cannot be written; a store that does not keep what it was given.
     pub fn write_repair(&self, repair: &Repair, time: &str) -> Result<PathBuf, DataError> {
         let aside = self.folder.join(format!("{STORE}.damaged-{time}"));
-        self.put_in_place(&repair.index, Some(&aside))?;
+        self.put_in_place(&repair.contents, Some(&aside))?;
         Ok(aside)
     }
 
-    /// Puts the state of an index that nobody changes in the place of the one before, once it was read back and found the same. A
-    /// store that is there is kept as `state.redb.replaced-<time>`; returns where.
+    /// Puts a state that nobody changes in the place of the one before, once it was read back and found the same. A store that is
+    /// there is kept as `state.redb.replaced-<time>`; returns where.
     ///
     /// # Errors
     /// A file that cannot be written; a store that does not keep what it was given.
-    pub fn replace(&self, index: &Index, time: &str) -> Result<Option<PathBuf>, DataError> {
+    pub fn replace(&self, contents: &Contents, time: &str) -> Result<Option<PathBuf>, DataError> {
         let aside = self.folder.join(format!("{STORE}.replaced-{time}"));
         let aside = self.has(STORE)?.then_some(aside);
-        self.put_in_place(index, aside.as_deref())?;
+        self.put_in_place(contents, aside.as_deref())?;
         Ok(aside)
     }
 
-    fn put_in_place(&self, index: &Index, aside: Option<&Path>) -> Result<(), DataError> {
+    fn put_in_place(&self, contents: &Contents, aside: Option<&Path>) -> Result<(), DataError> {
         let (path, unfinished) = (self.folder.join(STORE), self.folder.join(UNFINISHED));
         remove_if_there(&unfinished)?;
-        write_whole(&unfinished, index)?;
+        write_whole(&unfinished, contents)?;
         let kept = look_at(&unfinished)?.ok_or_else(|| DataError::Empty(unfinished.clone()))?;
-        if digest(&kept.index) != digest(index) {
+        if kept.contents.digest() != contents.digest() {
             return Err(DataError::Different(unfinished));
         }
         if let Some(aside) = aside {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use berth_placement::{
     Allocation, ClassId, ConsumerId, ExpectedGeneration, Index, Inventory, Owner, Row, Timestamp, Write,
 };
-use berth_server::{Auth, CandidateOptions, Cors, Limits, Options, Policy};
+use berth_server::Options;
 use uuid::Uuid;
 
 pub(crate) const PROVIDERS: usize = 200;
@@ -68,12 +68,5 @@ pub(crate) fn use_it(index: &Index) {
 }
 
 pub(crate) fn options() -> Options {
-    Options {
-        auth: Auth::Noauth2,
-        policy: Policy::legacy(),
-        cors: Cors::default(),
-        limits: Limits::default(),
-        candidates: CandidateOptions::default(),
-        public_url: None,
-    }
+    Options::noauth2()
 }

@@ -4,10 +4,9 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
 
-use berth_placement::Index;
 use berth_placement::store::{Batch, Changes, Store};
-use berth_server::store::{EmbeddedStore, digest};
-use berth_server::{DataDir, write_state};
+use berth_server::store::EmbeddedStore;
+use berth_server::{Contents, DataDir};
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
@@ -19,8 +18,8 @@ use crate::{fleet, store};
 const FORMAT_1: &[u8] = include_bytes!("format-1.redb.gz");
 const FORMAT_1_STATE: &[u8] = include_bytes!("format-1.jsonl.gz");
 
-fn small() -> Index {
-    fleet::of(5, 25)
+fn small() -> Contents {
+    fleet::of(5, 25).into()
 }
 
 fn unpacked(packed: &[u8]) -> Vec<u8> {
@@ -39,9 +38,9 @@ fn folder_with(store_bytes: &[u8]) -> TempDir {
 fn format_1_is_read() {
     let folder = folder_with(&unpacked(FORMAT_1));
     let data = DataDir::open(folder.path()).unwrap();
-    assert_eq!(data.inspect().unwrap().digest, digest(&small()).1);
+    assert_eq!(data.inspect().unwrap().digest, small().digest().1);
     let mut state = Vec::new();
-    write_state(&mut state, data.load().unwrap().unwrap().snapshot().records()).unwrap();
+    data.load().unwrap().unwrap().write(&mut state).unwrap();
     assert_eq!(state, unpacked(FORMAT_1_STATE), "times and all");
 }
 
@@ -62,7 +61,7 @@ fn write_the_files_of_this_format() {
     let format = data.inspect().unwrap().format;
     pack(&format!("format-{format}.redb.gz"), &fs::read(store(folder.path())).unwrap());
     let mut state = Vec::new();
-    write_state(&mut state, data.load().unwrap().unwrap().snapshot().records()).unwrap();
+    data.load().unwrap().unwrap().write(&mut state).unwrap();
     pack(&format!("format-{format}.jsonl.gz"), &state);
 }
 
@@ -90,7 +89,7 @@ fn unknown_fields_are_passed_over() {
     let unknown = [0x98, 0x06, 0x2A, 0xA2, 0x06, 0x02, 0x68, 0x69];
     let folder = changed(|_, value| Some(Some([value, &unknown].concat())));
     let data = DataDir::open(folder.path()).unwrap();
-    assert_eq!(data.inspect().unwrap().digest, digest(&small()).1);
+    assert_eq!(data.inspect().unwrap().digest, small().digest().1);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod fleet;
 mod formats;
+mod hosts;
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -10,8 +11,7 @@ use std::panic;
 use std::path::{Path, PathBuf};
 
 use berth_placement::{Index, Record};
-use berth_server::store::digest;
-use berth_server::{DataDir, DurabilityOptions, Keeper};
+use berth_server::{Contents, DataDir, DurabilityOptions, Keeper};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -105,9 +105,9 @@ fn a_damaged_store_is_refused_or_intact_and_saved_but_for_a_page() {
     quietly();
     let original = TempDir::new().unwrap();
     let data = DataDir::open(original.path()).unwrap();
-    data.save(&fleet::made()).unwrap();
+    data.save(&fleet::made().into()).unwrap();
     let intact = data.inspect().unwrap();
-    let before = consumers(&data.load().unwrap().unwrap());
+    let before = consumers(&data.load().unwrap().unwrap().index);
     let (mut refused, mut whole) = (0, 0);
     for damage in damages(&store(original.path())) {
         let copy = copy_of(original.path());
@@ -138,7 +138,7 @@ fn a_damaged_store_is_refused_or_intact_and_saved_but_for_a_page() {
         assert_eq!(data.inspect().unwrap().digest, repair.digest, "{damage:?}");
         let kept = fs::read(copy.path().join("state.redb.damaged-now")).unwrap();
         assert_eq!(kept, bytes, "{damage:?}: the damaged store is kept");
-        for (consumer, held) in consumers(&data.load().unwrap().unwrap()) {
+        for (consumer, held) in consumers(&data.load().unwrap().unwrap().index) {
             let was = &before[&consumer];
             let is_part = |part: &(Uuid, String, u32)| {
                 let is_renamed = part.1.starts_with("CUSTOM_LOST_") && part.2 == 7 && part.0 == was[0].0;
@@ -156,7 +156,7 @@ fn what_is_saved_of_a_store_in_use_belongs_together() {
     quietly();
     let original = TempDir::new().unwrap();
     let data = DataDir::open(original.path()).unwrap();
-    data.save(&fleet::made()).unwrap();
+    data.save(&fleet::made().into()).unwrap();
     let (service, keeper) = Keeper::start(data, fleet::options(), DurabilityOptions::default()).unwrap();
     fleet::use_it(&service.index());
     keeper.stop();
@@ -182,8 +182,8 @@ fn a_damaged_store_is_not_served() {
     quietly();
     let original = TempDir::new().unwrap();
     let data = DataDir::open(original.path()).unwrap();
-    data.save(&fleet::made()).unwrap();
-    let intact = consumers(&data.load().unwrap().unwrap());
+    data.save(&fleet::made().into()).unwrap();
+    let intact = consumers(&data.load().unwrap().unwrap().index);
     for damage in damages(&store(original.path())).into_iter().step_by(4) {
         let copy = copy_of(original.path());
         damage.befall(&store(copy.path()));
@@ -199,7 +199,7 @@ fn a_damaged_store_is_not_served() {
 fn the_place_of_damage_is_told_in_words() {
     let folder = TempDir::new().unwrap();
     let data = DataDir::open(folder.path()).unwrap();
-    data.save(&fleet::made()).unwrap();
+    data.save(&fleet::made().into()).unwrap();
     let bytes = fs::read(store(folder.path())).unwrap();
     let uuid = fleet::consumer(700);
     let places = bytes.windows(16).enumerate().filter(|(_, window)| window == uuid.as_bytes());
@@ -218,19 +218,19 @@ fn the_place_of_damage_is_told_in_words() {
 fn a_store_is_put_in_the_place_of_another() {
     let folder = TempDir::new().unwrap();
     let data = DataDir::open(folder.path()).unwrap();
-    data.save(&Index::with_holders()).unwrap();
+    data.save(&Index::with_holders().into()).unwrap();
     let before = fs::read(store(folder.path())).unwrap();
-    let index = fleet::made();
-    let aside = data.replace(&index, "now").unwrap().unwrap();
+    let contents = Contents::from(fleet::made());
+    let aside = data.replace(&contents, "now").unwrap().unwrap();
     assert_eq!(fs::read(aside).unwrap(), before);
-    assert_eq!(data.inspect().unwrap().digest, digest(&index).1);
+    assert_eq!(data.inspect().unwrap().digest, contents.digest().1);
 }
 
 #[test]
 fn compaction_keeps_everything() {
     let folder = TempDir::new().unwrap();
     let data = DataDir::open(folder.path()).unwrap();
-    data.save(&fleet::made()).unwrap();
+    data.save(&fleet::made().into()).unwrap();
     let intact = data.inspect().unwrap();
     let (before, after) = data.compact().unwrap();
     assert_eq!(before, intact.bytes);

@@ -45,7 +45,7 @@ class Berth:
             free.bind(('127.0.0.1', 0))
             self.port = free.getsockname()[1]
         self.process = subprocess.Popen(
-            [binary, 'serve', '--listen', '127.0.0.1:%d' % self.port], stderr=subprocess.DEVNULL)
+            [binary, 'serve', '--listen', '127.0.0.1:%d' % self.port, '--grpc-listen', '127.0.0.1:0', '--data', 'none'], stderr=subprocess.DEVNULL)
         for _ in range(200):
             try:
                 self.connection = http.client.HTTPConnection('127.0.0.1', self.port, timeout=30)

@@ -13,7 +13,7 @@ use berth_placement::{
     ClassId, Index, Inventory, ProviderState, Recorder, Row, StateChange, Ticket, Timestamp,
 };
 use berth_server::DurabilityMode;
-use berth_server::store::{Committer, Durability, EmbeddedStore, Loaded, Queue, fill, load};
+use berth_server::store::{Committer, Contents, Durability, EmbeddedStore, Loaded, Queue, fill, load};
 
 use crate::clients::{Draw, Locks, Operation, uuid};
 use crate::dice::Dice;
@@ -71,8 +71,10 @@ impl Machine {
     pub(crate) fn new(seed: u64, is_interrupted: bool, trace: bool) -> Arc<Self> {
         let (dice, disk) = (Dice::new(seed, 0), Disk::new(Dice::new(seed, 1)));
         let index = first_fleet(&dice, is_interrupted);
-        fill(&EmbeddedStore::on(disk.handle()).expect("an empty disk"), &index).expect("no fault yet");
         let history = Mutex::new(History::beginning_with(&index));
+        let store = EmbeddedStore::on(disk.handle()).expect("an empty disk");
+        fill(&store, &index.into()).expect("no fault yet");
+        drop(store);
         let (run, answers, under_way, now) = Default::default();
         let machine =
             Arc::new(Self { dice, disk, history, run, answers, under_way, is_interrupted, now, trace });
@@ -350,7 +352,8 @@ impl Machine {
         Ok((store, loaded.expect("it was filled")))
     }
 
-    fn resume(self: &Arc<Self>, life: u64, store: EmbeddedStore, Loaded { index, encoder, .. }: Loaded) {
+    fn resume(self: &Arc<Self>, life: u64, store: EmbeddedStore, loaded: Loaded) {
+        let Loaded { contents: Contents { index, .. }, encoder, .. } = loaded;
         self.log(|| "opened".into());
         locked(&self.history).resume(&index);
         let queue = Arc::new(Queue::default());

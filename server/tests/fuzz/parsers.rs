@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
-use berth_server::{Auth, CandidateOptions, Cors, Limits, Microversion, Options, Policy, Service};
+use berth_server::{Limits, Microversion, Options, Policy, Service};
 use tokio::runtime::{Builder, Runtime};
 
 const VERSIONS: u8 = 40;
@@ -70,14 +70,8 @@ pub(crate) fn policy(data: &[u8]) {
 
 /// A service with one provider that has something of everything.
 fn fleet() -> Arc<Service> {
-    let options = Options {
-        auth: Auth::Noauth2,
-        policy: Policy::legacy(),
-        cors: Cors::default(),
-        limits: Limits { candidate_work: 10_000, ..Limits::default() },
-        candidates: CandidateOptions::default(),
-        public_url: None,
-    };
+    let options =
+        Options { limits: Limits { candidate_work: 10_000, ..Limits::default() }, ..Options::noauth2() };
     let service = Arc::new(Service::new(options));
     let setup: [(Method, &str, String); 3] = [
         (Method::POST, "", format!("{{\"name\":\"p\",\"uuid\":\"{PROVIDER}\"}}")),

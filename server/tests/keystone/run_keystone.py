@@ -151,7 +151,7 @@ class Berth:
         self.url = 'http://127.0.0.1:%d' % port
         (folder / 'password').write_text(password + '\n')
         (folder / 'berth.toml').write_text(
-            '[serve]\nlisten = "127.0.0.1:%d"\nauth = "keystone"\nlog = "debug"\npolicy = "secure"\n'
+            '[serve]\nlisten = "127.0.0.1:%d"\ngrpc_listen = "127.0.0.1:0"\ndata = "none"\nauth = "keystone"\nlog = "debug"\npolicy = "secure"\n'
             '[serve.keystone]\nauth_url = "%s"\nwww_authenticate_uri = "https://identity.example"\n'
             'password_file = "%s/password"\ntoken_cache_time = %d\n'
             % (port, keystone.url, folder, CACHE_SECONDS))

@@ -95,7 +95,7 @@ def original(folder):
 
 def berth(binary, data):
     port = free_port()
-    return Service([binary, 'serve', '--listen', '127.0.0.1:%d' % port, '--data', str(data)], port)
+    return Service([binary, 'serve', '--listen', '127.0.0.1:%d' % port, '--grpc-listen', '127.0.0.1:0', '--data', str(data)], port)
 
 
 def fill(service, seed, steps):

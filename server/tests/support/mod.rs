@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use berth_server::{Auth, CandidateOptions, Cors, Limits, Options, Policy, Server, Service};
+use berth_server::{Auth, Options, Policy, Server, Service};
 use tokio::sync::oneshot;
 use ureq::Agent;
 
@@ -27,14 +27,7 @@ pub(crate) struct Answer {
 
 impl Berth {
     pub(crate) fn start(auth: Auth, policy: Policy) -> Self {
-        let options = Options {
-            auth,
-            policy,
-            cors: Cors::default(),
-            limits: Limits::default(),
-            candidates: CandidateOptions::default(),
-            public_url: None,
-        };
+        let options = Options { auth, policy, ..Options::noauth2() };
         let service = Arc::new(Service::new(options));
         let (stop, stopped) = oneshot::channel();
         let (tell, told) = std::sync::mpsc::channel();

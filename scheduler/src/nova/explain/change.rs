@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::shape::Shape;
 use crate::nova::aggregates::AVAILABILITY_ZONE;
@@ -13,7 +13,7 @@ use crate::nova::options::Options;
 use crate::nova::request_spec::{ImageProperties, RequestSpec};
 
 /// One thing to ask for, or to have, differently.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(tag = "change", rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the message says what each field is")]
 pub enum Change {

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use berth_placement::Row;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::nova::hosts::HostTable;
 
 /// What a kind of hosts looks like.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Shape {
     /// Such as `QEMU`.
     pub hypervisor_type: String,

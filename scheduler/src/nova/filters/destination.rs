@@ -3,12 +3,14 @@
 use std::fmt;
 
 use berth_placement::Row;
+use serde::Deserialize;
 
 use super::{Filter, Reason, RequestState, Scene, Verdict, pass_if};
 use crate::nova::request_spec::RequestSpec;
 
 /// A part of the request that names hosts or nodes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Restriction {
     /// `requested_destination`: this host, and this node if one is named.
     RequestedDestination,

@@ -1,11 +1,11 @@
 //! Services that take no instances, and what if they did.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::HostTable;
 
 /// Why a service takes no instances.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outage {
     /// An operator disabled it.

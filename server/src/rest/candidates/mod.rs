@@ -9,8 +9,10 @@ use super::call::Call;
 use super::{groups, refusals, schemas};
 use crate::error::Failure;
 use crate::http::reply::Reply;
+use crate::microversion::Microversion;
 use crate::policy::rules;
-use crate::service::CandidateOptions;
+use crate::query::Query as Parameters;
+use crate::service::{CandidateOptions, Service};
 
 mod document;
 mod text;
@@ -19,16 +21,24 @@ pub(super) fn list(call: &Call<'_>) -> Result<Reply, Failure> {
     call.since(10)?;
     call.takes_json()?;
     call.may(rules::CANDIDATES_LIST)?;
-    call.query.check(&schemas::candidate_query(call.version))?;
-    let limits = &call.service.options.limits;
-    let query = groups::read(&call.query, call.version, limits.request_groups)?;
+    let query = read(&call.query, call.version, call.service.options.limits.request_groups)?;
     // The search can take as long as `Options::work` allows: other requests go on meanwhile.
     let body = tokio::task::block_in_place(|| answer(call, &query))?;
     Ok(Reply { body: Bytes::from(body), ..Reply::status(axum::http::StatusCode::OK) }.modified(call.now))
 }
 
+/// What the parameters of a query ask for, in at most so many groups.
+pub(crate) fn read(
+    parameters: &Parameters,
+    version: Microversion,
+    most_groups: usize,
+) -> Result<Query, Failure> {
+    parameters.check(&schemas::candidate_query(version))?;
+    groups::read(parameters, version, most_groups)
+}
+
 fn answer(call: &Call<'_>, query: &Query) -> Result<Vec<u8>, Failure> {
-    let options = options(call);
+    let options = options(call.service);
     let mut candidates =
         call.index().candidates(query, &options).map_err(|unknown| unknown_name(&unknown))?;
     let most = call.service.options.limits.candidate_bytes;
@@ -36,11 +46,12 @@ fn answer(call: &Call<'_>, query: &Query) -> Result<Vec<u8>, Failure> {
     answer.map_err(|too_much| Failure::bad_request(too_much.to_string()))
 }
 
-fn options(call: &Call<'_>) -> Options {
-    let CandidateOptions { strategy, max, randomize } = call.service.options.candidates;
+/// How candidates are searched for.
+pub(crate) fn options(service: &Service) -> Options {
+    let CandidateOptions { strategy, max, randomize } = service.options.candidates;
     #[expect(clippy::disallowed_methods, reason = "answers in a random order are what was asked for")]
     let seed = randomize.then(|| Uuid::new_v4().as_u64_pair().0);
-    Options { strategy, max_candidates: max, work: call.service.options.limits.candidate_work, seed }
+    Options { strategy, max_candidates: max, work: service.options.limits.candidate_work, seed }
 }
 
 /// Why an answer is not finished: the request has to be narrower.
@@ -52,7 +63,7 @@ enum TooMuch {
     Bytes(usize),
 }
 
-fn unknown_name(unknown: &UnknownName) -> Failure {
+pub(crate) fn unknown_name(unknown: &UnknownName) -> Failure {
     Failure::bad_request(match unknown {
         UnknownName::Class(name) => {
             format!("Invalid resource class in resources parameter: {}", refusals::no_such_class(name))

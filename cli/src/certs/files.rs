@@ -1,0 +1,57 @@
+//! Certificates and keys as files.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::output;
+
+/// A certificate and its key, in PEM.
+pub(super) struct Certified {
+    pub(super) certificate: String,
+    pub(super) key: String,
+}
+
+/// The two files of a name.
+pub(super) struct Pair {
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+impl Pair {
+    pub(super) fn in_folder(folder: &Path, name: &str) -> Self {
+        Self { certificate: folder.join(format!("{name}.pem")), key: folder.join(format!("{name}-key.pem")) }
+    }
+
+    pub(super) fn read(&self) -> Result<Certified> {
+        let read = |file: &Path| {
+            fs::read_to_string(file).with_context(|| {
+                format!("cannot read {}; `berth certs init` makes an authority", file.display())
+            })
+        };
+        Ok(Certified { certificate: read(&self.certificate)?, key: read(&self.key)? })
+    }
+
+    /// Writes both files, if neither is there, and says so.
+    pub(super) fn write(&self, certified: &Certified) -> Result<()> {
+        let files = [(&self.key, &certified.key, 0o600), (&self.certificate, &certified.certificate, 0o644)];
+        if let Some((there, ..)) = files.iter().find(|(file, ..)| file.exists()) {
+            bail!("{} is there already; it is not overwritten", there.display());
+        }
+        for (file, text, mode) in files {
+            let made = OpenOptions::new().write(true).create_new(true).mode(mode).open(file);
+            made.and_then(|mut made| made.write_all(text.as_bytes()))
+                .with_context(|| format!("cannot write {}", file.display()))?;
+        }
+        output::print(&format!("made {} and {}\n", self.certificate.display(), self.key.display()))
+    }
+}
+
+/// Makes the folder, if it is not there, for its owner alone.
+pub(super) fn make_folder(folder: &Path) -> Result<()> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.with_context(|| format!("cannot make {}", folder.display()))
+}

@@ -1,0 +1,53 @@
+//! What a certificate says of its owner.
+
+use anyhow::{Context, Result, ensure};
+use rcgen::{ExtendedKeyUsagePurpose, SanType};
+
+use super::{Issue, Role};
+
+/// The certificate of somebody who issues none.
+pub(super) struct Leaf {
+    pub(super) name: String,
+    pub(super) alternative_names: Vec<SanType>,
+    pub(super) usage: ExtendedKeyUsagePurpose,
+    pub(super) days: u32,
+}
+
+impl Leaf {
+    pub(super) fn of(issue: &Issue) -> Result<Self> {
+        let Issue { role, name, .. } = issue;
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+        ensure!(
+            !name.is_empty() && !name.starts_with('.') && name.len() <= 64 && name.bytes().all(is_plain),
+            "--name: has to be 1 to 64 letters, digits, dots, hyphens and underscores, not {name:?}"
+        );
+        let usage = match role {
+            Role::Server => ExtendedKeyUsagePurpose::ServerAuth,
+            _ => ExtendedKeyUsagePurpose::ClientAuth,
+        };
+        Ok(Self { name: name.clone(), alternative_names: alternative_names(issue)?, usage, days: issue.days })
+    }
+}
+
+fn alternative_names(issue: &Issue) -> Result<Vec<SanType>> {
+    let is_unreachable = issue.role == Role::Server && issue.dns.is_empty() && issue.ip.is_empty();
+    let own = is_unreachable.then_some(&issue.name);
+    let dns = issue.dns.iter().chain(own).map(|name| {
+        let text = (&**name).try_into().with_context(|| format!("--dns: {name:?} is no DNS name"))?;
+        Ok(SanType::DnsName(text))
+    });
+    let ip = issue.ip.iter().map(|address| Ok(SanType::IpAddress(*address)));
+    let uri = uri(issue.role, &issue.name).map(|uri| Ok(SanType::URI(uri.as_str().try_into()?)));
+    dns.chain(ip).chain(uri).collect()
+}
+
+/// By which the service knows what a client may do.
+fn uri(role: Role, name: &str) -> Option<String> {
+    match role {
+        Role::Operator => Some("berth://role/operator".to_owned()),
+        Role::Service => Some("berth://role/service".to_owned()),
+        Role::Reader => Some("berth://role/reader".to_owned()),
+        Role::Agent => Some(format!("berth://agent/{name}")),
+        Role::Server => None,
+    }
+}

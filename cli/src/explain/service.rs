@@ -1,0 +1,48 @@
+//! Explanations by a running service.
+
+use anyhow::{Context, Result, bail};
+use berth_api::v1::schedule_request::Size;
+use berth_api::v1::{ExplainRequest, ScheduleRequest};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{Explain, Shown};
+use crate::operator;
+use crate::operator::connection::{Client, request};
+use crate::operator::refusal::Answer;
+
+impl Explain {
+    /// Asks the service.
+    pub(super) fn asked(&self) -> Result<Shown> {
+        let json = operator::ask(&self.connection, async |client| {
+            let wanted = self.question(&client).await?;
+            Ok(client.scheduler().explain(request(wanted)).await.told()?.json)
+        })?;
+        let mut explanation: Value =
+            serde_json::from_str(&json).context("the service's explanation is no JSON")?;
+        if let Some(standings) = explanation.get_mut("standings").and_then(Value::as_array_mut) {
+            standings.truncate(self.top as usize); // the service shows some for 0
+        }
+        Shown::of(&explanation, self.tenant)
+    }
+
+    async fn question(&self, client: &Client) -> Result<ExplainRequest> {
+        let Some(flavor) = self.flavor.clone() else { bail!("--flavor: needed without --case") };
+        let request = ScheduleRequest {
+            // Nothing is claimed: it stands for any.
+            instances: vec![Uuid::nil().to_string()],
+            size: Some(Size::FlavorName(flavor)),
+            image: self.wanted.image()?,
+            project: self.project.project.clone(),
+            availability_zone: self.wanted.availability_zone.clone(),
+            hints: self.wanted.hints(client).await?,
+            ..ScheduleRequest::default()
+        };
+        Ok(ExplainRequest {
+            request: Some(request),
+            hosts: self.host.clone(),
+            standings: self.top,
+            tenant_view: self.tenant,
+        })
+    }
+}

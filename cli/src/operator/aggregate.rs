@@ -1,0 +1,162 @@
+//! `berth aggregate`.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, bail};
+use berth_api::v1::{
+    Aggregate, CreateAggregateRequest, DeleteAggregateRequest, GetAggregateRequest, ListAggregatesRequest,
+    UpdateAggregateRequest as Change,
+};
+use clap::{Args, Subcommand};
+
+use super::connection::{Client, PAGE, all, request};
+use super::pairs::{map, pair};
+use super::record::{Format, Record, print_list};
+use super::refusal::Answer;
+use super::{Common, run};
+use crate::Ending;
+
+/// Host aggregates: hosts with something in common, such as a zone
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  berth aggregate create rack1 --zone az1
+  berth aggregate add-host rack1 compute-1 compute-2
+  berth aggregate set rack1 --property ssd=true
+  berth aggregate unset rack1 --property ssd")]
+pub(crate) struct Aggregates {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// List all aggregates
+    List,
+    /// Make an aggregate
+    Create {
+        name: String,
+        #[command(flatten)]
+        says: Says,
+    },
+    /// Show an aggregate
+    Show { name: String },
+    /// Put hosts into an aggregate
+    AddHost(OfHosts),
+    /// Take hosts out of an aggregate
+    RemoveHost(OfHosts),
+    /// Set what an aggregate says of its hosts
+    Set {
+        name: String,
+        #[command(flatten)]
+        says: Says,
+    },
+    /// Unset what an aggregate says of its hosts
+    Unset {
+        name: String,
+        /// The key to unset (may be repeated)
+        #[arg(long, value_name = "KEY", required = true)]
+        property: Vec<String>,
+    },
+    /// Delete aggregates without hosts
+    Delete {
+        #[arg(required = true)]
+        name: Vec<String>,
+    },
+}
+
+/// What an aggregate says of its hosts.
+#[derive(Args)]
+struct Says {
+    /// The availability zone that its hosts are in
+    #[arg(long, value_name = "ZONE")]
+    zone: Option<String>,
+    /// What it says of its hosts, for filters to read (may be repeated)
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    property: Vec<(String, String)>,
+}
+
+#[derive(Args)]
+struct OfHosts {
+    name: String,
+    #[arg(required = true)]
+    host: Vec<String>,
+}
+
+/// The key by which an aggregate is a zone.
+const ZONE: &str = "availability_zone";
+
+impl Says {
+    fn metadata(self) -> Result<BTreeMap<String, String>> {
+        let zone = self.zone.map(|zone| (ZONE.to_owned(), zone));
+        map("--zone, --property", zone.into_iter().chain(self.property).collect())
+    }
+
+    fn something(self) -> Result<BTreeMap<String, String>> {
+        let metadata = self.metadata()?;
+        if metadata.is_empty() {
+            bail!("--property or --zone: needed, else there is nothing to set");
+        }
+        Ok(metadata)
+    }
+}
+
+impl Aggregates {
+    pub(crate) fn run(self) -> Result<Ending> {
+        let Self { common, action } = self;
+        run(&common.connection, async |client| act(&client, action, common.format).await)
+    }
+}
+
+async fn act(client: &Client, action: Action, format: Format) -> Result<()> {
+    let mut fleet = client.fleet();
+    let wanted = match action {
+        Action::List => return list(client, format).await,
+        Action::Delete { name } => return delete(client, name).await,
+        Action::Show { name } => {
+            let shown = fleet.get_aggregate(request(GetAggregateRequest { name })).await.told()?;
+            return record(shown).print(format);
+        }
+        Action::Create { name, says } => {
+            let wanted = CreateAggregateRequest { name, metadata: says.metadata()? };
+            return record(fleet.create_aggregate(request(wanted)).await.told()?).print(format);
+        }
+        Action::AddHost(OfHosts { name, host }) => Change { name, add_hosts: host, ..Change::default() },
+        Action::RemoveHost(OfHosts { name, host }) => {
+            Change { name, remove_hosts: host, ..Change::default() }
+        }
+        Action::Set { name, says } => Change { name, set_metadata: says.something()?, ..Change::default() },
+        Action::Unset { name, property } => Change { name, unset_metadata: property, ..Change::default() },
+    };
+    record(fleet.update_aggregate(request(wanted)).await.told()?).print(format)
+}
+
+async fn list(client: &Client, format: Format) -> Result<()> {
+    let aggregates = all(async |page_token| {
+        let wanted = ListAggregatesRequest { page_size: PAGE, page_token };
+        let page = client.fleet().list_aggregates(request(wanted)).await.told()?;
+        Ok((page.aggregates, page.next_page_token))
+    });
+    let records: Vec<_> = aggregates.await?.into_iter().map(record).collect();
+    print_list(format, &["name", ZONE, "hosts", "properties"], &records)
+}
+
+async fn delete(client: &Client, names: Vec<String>) -> Result<()> {
+    for name in names {
+        client.fleet().delete_aggregate(request(DeleteAggregateRequest { name })).await.told()?;
+    }
+    Ok(())
+}
+
+fn record(aggregate: Aggregate) -> Record {
+    let Aggregate { name, uuid, hosts, mut metadata } = aggregate;
+    let zone = metadata.remove(ZONE);
+    Record::new()
+        .with("name", name)
+        .with("uuid", uuid)
+        .with(ZONE, zone)
+        .with("hosts", hosts)
+        .map("properties", metadata)
+}

@@ -1,0 +1,158 @@
+//! `berth host`.
+
+use anyhow::Result;
+use berth_api::v1::host::Status;
+use berth_api::v1::{DeleteHostRequest, GetHostRequest, Host, Inventory, ListHostsRequest, SetHostRequest};
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::connection::{Client, PAGE, all, request};
+use super::record::{Record, print_list};
+use super::refusal::Answer;
+use super::{Common, run};
+use crate::Ending;
+
+/// Compute hosts: look at them, and say whether new instances may go there
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  berth host list
+  berth host show compute-7 -f json
+  berth host set compute-7 --disable --reason 'memory errors'     it keeps its instances and gets no new ones
+  berth host set compute-7 --maintenance --reason 'new kernel'    its agent may go away, too
+  berth host set compute-7 --enable")]
+pub(crate) struct Hosts {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// List all hosts
+    List,
+    /// Show all that is known of a host
+    Show { name: String },
+    /// Enable or disable a host for new instances, or take it into maintenance
+    Set(Set),
+    /// Forget a host whose agent is gone for good, and that has no instances
+    Delete { name: String },
+}
+
+#[derive(Args)]
+struct Set {
+    name: String,
+    #[command(flatten)]
+    status: Wanted,
+    /// Why, for others to read
+    #[arg(long, value_name = "TEXT", default_value = "", conflicts_with = "enable")]
+    reason: String,
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct Wanted {
+    /// New instances may go there
+    #[arg(long)]
+    enable: bool,
+    /// It keeps what it has and gets nothing new
+    #[arg(long)]
+    disable: bool,
+    /// As --disable; its agent may be away without being reported down
+    #[arg(long)]
+    maintenance: bool,
+}
+
+impl Wanted {
+    const fn status(&self) -> Status {
+        match (self.disable, self.maintenance) {
+            (true, _) => Status::Disabled,
+            (_, true) => Status::Maintenance,
+            _ => Status::Enabled,
+        }
+    }
+}
+
+impl Hosts {
+    pub(crate) fn run(self) -> Result<Ending> {
+        let Self { common, action } = self;
+        let format = common.format;
+        run(&common.connection, async |client| {
+            let mut fleet = client.fleet();
+            match action {
+                Action::List => print_list(format, &COLUMNS, &records(hosts(&client).await?)),
+                Action::Show { name } => {
+                    record(fleet.get_host(request(GetHostRequest { name })).await.told()?).print(format)
+                }
+                Action::Set(Set { name, status, reason }) => {
+                    let wanted = SetHostRequest { name, status: status.status().into(), reason };
+                    record(fleet.set_host(request(wanted)).await.told()?).print(format)
+                }
+                Action::Delete { name } => {
+                    fleet.delete_host(request(DeleteHostRequest { name })).await.told()?;
+                    Ok(())
+                }
+            }
+        })
+    }
+}
+
+const COLUMNS: [&str; 7] =
+    ["name", "status", "state", "availability_zone", "aggregates", "instances", "reason"];
+
+/// All hosts.
+pub(super) async fn hosts(client: &Client) -> Result<Vec<Host>> {
+    all(async |page_token| {
+        let wanted = ListHostsRequest { page_size: PAGE, page_token };
+        let page = client.fleet().list_hosts(request(wanted)).await.told()?;
+        Ok((page.hosts, page.next_page_token))
+    })
+    .await
+}
+
+/// Whether its agent is heard of.
+pub(super) const fn state(host: &Host) -> &'static str {
+    if host.is_up { "up" } else { "down" }
+}
+
+/// Whether new instances may go there.
+pub(super) fn status(host: &Host) -> &'static str {
+    match host.status() {
+        Status::Enabled => "enabled",
+        Status::Disabled => "disabled",
+        Status::Maintenance => "maintenance",
+        Status::Unspecified => "unknown",
+    }
+}
+
+fn records(hosts: Vec<Host>) -> Vec<Record> {
+    hosts.into_iter().map(record).collect()
+}
+
+fn record(host: Host) -> Record {
+    let (status, state) = (status(&host), state(&host));
+    let facts = host.hypervisor.as_ref().map(super::hypervisor::facts);
+    Record::new()
+        .with("name", host.name)
+        .with("provider", host.provider)
+        .with("status", status)
+        .text("reason", host.reason)
+        .with("state", state)
+        .time("last_seen", host.last_seen)
+        .time("since", host.since)
+        .with("availability_zone", host.availability_zone)
+        .with("aggregates", host.aggregates)
+        .with("instances", host.instances)
+        .with("hypervisor", facts)
+        .map("inventories", host.inventories.into_iter().map(|(class, of)| (class, inventory(&of))))
+        .map("usages", host.usages)
+}
+
+fn inventory(of: &Inventory) -> Value {
+    let Inventory { total, reserved, min_unit, max_unit, step_size, allocation_ratio } = of;
+    json!({
+        "total": total, "reserved": reserved, "min_unit": min_unit, "max_unit": max_unit, "step_size": step_size,
+        "allocation_ratio": allocation_ratio,
+    })
+}

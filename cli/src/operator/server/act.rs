@@ -1,0 +1,139 @@
+//! What can be done with servers.
+
+use anyhow::{Result, bail};
+use berth_api::v1::{Instance, InstanceRequest, LockRequest, RebootRequest};
+use clap::Args;
+
+use super::view::{COLUMNS, record};
+use super::wait::{Goal, wait};
+use crate::operator::connection::{Client, request};
+use crate::operator::record::{Format, print_list};
+use crate::operator::refusal::{Answer, Refusal};
+
+/// Servers to act on.
+#[derive(Args)]
+pub(super) struct Named {
+    #[arg(value_name = "SERVER", required = true)]
+    server: Vec<String>,
+    /// Wait until it is done; fail if one ends otherwise
+    #[arg(long)]
+    wait: bool,
+}
+
+#[derive(Args)]
+pub(super) struct Reboot {
+    #[command(flatten)]
+    pub(super) named: Named,
+    /// By force, not by the guest's own doing
+    #[arg(long)]
+    pub(super) hard: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Deed {
+    Start,
+    Stop,
+    Reboot { hard: bool },
+    Pause,
+    Unpause,
+    Suspend,
+    Resume,
+    Shelve,
+    Unshelve,
+}
+
+impl Deed {
+    /// The status that the server has when it is done.
+    const fn goal(self) -> Goal {
+        Goal::Status(match self {
+            Self::Stop => "SHUTOFF",
+            Self::Pause => "PAUSED",
+            Self::Suspend => "SUSPENDED",
+            Self::Shelve => "SHELVED_OFFLOADED",
+            Self::Start | Self::Reboot { .. } | Self::Unpause | Self::Resume | Self::Unshelve => "ACTIVE",
+        })
+    }
+
+    async fn ask(self, client: &Client, instance: String) -> Result<Instance, Refusal> {
+        let mut instances = client.instances();
+        if let Self::Reboot { hard } = self {
+            return instances.reboot(request(RebootRequest { instance, hard })).await.told();
+        }
+        let wanted = request(InstanceRequest { instance });
+        match self {
+            Self::Start | Self::Reboot { .. } => instances.start(wanted).await,
+            Self::Stop => instances.stop(wanted).await,
+            Self::Pause => instances.pause(wanted).await,
+            Self::Unpause => instances.unpause(wanted).await,
+            Self::Suspend => instances.suspend(wanted).await,
+            Self::Resume => instances.resume(wanted).await,
+            Self::Shelve => instances.shelve(wanted).await,
+            Self::Unshelve => instances.unshelve(wanted).await,
+        }
+        .told()
+    }
+}
+
+impl Named {
+    /// Asks for the deed on each; one that refuses does not keep the others from it.
+    pub(super) async fn act(self, client: &Client, deed: Deed, format: Format) -> Result<()> {
+        let (mut acted, mut failures) = (Vec::new(), Vec::new());
+        for server in self.server {
+            match deed.ask(client, server.clone()).await {
+                Ok(instance) => acted.push(instance),
+                Err(refusal) => failures.push(format!("{server}: {refusal}")),
+            }
+        }
+        if self.wait {
+            let settled = wait(client, acted, deed.goal()).await?;
+            failures.extend(settled.failures);
+            acted = settled.instances;
+        }
+        let records: Vec<_> = acted.into_iter().map(record).collect();
+        print_list(format, &COLUMNS, &records)?;
+        verdict(&failures)
+    }
+
+    pub(super) async fn delete(self, client: &Client) -> Result<()> {
+        let (mut going, mut failures) = (Vec::new(), Vec::new());
+        for server in self.server {
+            match delete(client, server.clone(), self.wait).await {
+                Ok(known) => going.extend(known),
+                Err(refusal) => failures.push(format!("{server}: {refusal}")),
+            }
+        }
+        failures.extend(wait(client, going, Goal::Gone).await?.failures);
+        verdict(&failures)
+    }
+}
+
+/// Asks for the deletion. Whoever is to follow it has to know the server as it was: `follow`.
+async fn delete(client: &Client, instance: String, follow: bool) -> Result<Option<Instance>, Refusal> {
+    let mut instances = client.instances();
+    let mut wanted = InstanceRequest { instance };
+    let mut known = None;
+    if follow {
+        let found = instances.get(request(wanted.clone())).await.told()?;
+        wanted.instance.clone_from(&found.uuid);
+        known = Some(found);
+    }
+    instances.delete(request(wanted)).await.told()?;
+    Ok(known)
+}
+
+pub(super) fn verdict(failures: &[String]) -> Result<()> {
+    if failures.is_empty() {
+        return Ok(());
+    }
+    bail!("{}", failures.join("\n"))
+}
+
+pub(super) async fn lock(client: &Client, instance: String, reason: String, format: Format) -> Result<()> {
+    let wanted = LockRequest { instance, reason };
+    record(client.instances().lock(request(wanted)).await.told()?).print(format)
+}
+
+pub(super) async fn unlock(client: &Client, instance: String, format: Format) -> Result<()> {
+    let wanted = InstanceRequest { instance };
+    record(client.instances().unlock(request(wanted)).await.told()?).print(format)
+}

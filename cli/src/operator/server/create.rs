@@ -1,0 +1,116 @@
+//! `berth server create`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use berth_api::v1::{CreateInstancesRequest, Instance};
+use clap::Args;
+
+use super::request::Wanted;
+use super::view::{COLUMNS, record};
+use super::wait::{Goal, wait};
+use crate::operator::connection::{Client, request};
+use crate::operator::pairs::{map, pair};
+use crate::operator::record::{Format, print_list};
+use crate::operator::refusal::Answer;
+
+#[derive(Args)]
+pub(super) struct Create {
+    /// Its name; of several, each gets a number behind it
+    name: String,
+    /// Its size: the name of a flavor
+    #[arg(long, value_name = "NAME")]
+    flavor: String,
+    #[command(flatten)]
+    wanted: Wanted,
+    /// Make at least so many, or none [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    min: Option<u32>,
+    /// Make at most so many [default: as --min]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    max: Option<u32>,
+    /// A file of user data for cloud-init, at most 64 KiB
+    #[arg(long, value_name = "FILE")]
+    user_data: Option<PathBuf>,
+    /// Metadata of the server (may be repeated)
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    property: Vec<(String, String)>,
+    /// Who it is for, as its events tell it
+    #[arg(long, value_name = "NAME", env = "BERTH_USER", default_value = "", hide_default_value = true)]
+    user: String,
+    /// With the key of an earlier request of the project, that one's servers are told again and nothing is made
+    #[arg(long, value_name = "KEY", default_value = "", hide_default_value = true)]
+    idempotency_key: String,
+    /// Wait until they are ACTIVE; fail if one ends in ERROR
+    #[arg(long)]
+    wait: bool,
+}
+
+/// As much user data as the service takes.
+const MOST_USER_DATA: usize = 64 << 10;
+
+impl Create {
+    pub(super) async fn run(self, client: &Client, project: String, format: Format) -> Result<()> {
+        let (waits, asked) = (self.wait, self.counts()?);
+        let wanted = self.request(client, project).await?;
+        let made = client.instances().create(request(wanted)).await.told()?.instances;
+        if !waits {
+            return print(made, asked, format);
+        }
+        let settled = wait(client, made, Goal::Status("ACTIVE")).await?;
+        print(settled.instances.clone(), asked, format)?;
+        settled.verdict()
+    }
+
+    fn counts(&self) -> Result<(u32, u32)> {
+        let min = self.min.unwrap_or(1);
+        let max = self.max.unwrap_or(min);
+        if max < min {
+            bail!("--max: {max} is less than --min {min}");
+        }
+        Ok((min, max))
+    }
+
+    async fn request(self, client: &Client, project: String) -> Result<CreateInstancesRequest> {
+        let (min_count, max_count) = self.counts()?;
+        let user_data = self.user_data.as_deref().map(user_data).transpose()?;
+        Ok(CreateInstancesRequest {
+            image: self.wanted.image()?,
+            hints: self.wanted.hints(client).await?,
+            name: self.name,
+            flavor: self.flavor,
+            project,
+            user: self.user,
+            availability_zone: self.wanted.availability_zone,
+            min_count,
+            max_count,
+            user_data: user_data.unwrap_or_default().into(),
+            metadata: map("--property", self.property)?,
+            idempotency_key: self.idempotency_key,
+        })
+    }
+}
+
+fn user_data(file: &Path) -> Result<Vec<u8>> {
+    let data = fs::read(file).with_context(|| format!("--user-data: cannot read {}", file.display()))?;
+    if data.len() > MOST_USER_DATA {
+        bail!(
+            "--user-data: {} has {} bytes, and may have at most {MOST_USER_DATA}",
+            file.display(),
+            data.len()
+        );
+    }
+    Ok(data)
+}
+
+/// One server if one was asked for, else a list, however many there are.
+fn print(mut made: Vec<Instance>, (_, most): (u32, u32), format: Format) -> Result<()> {
+    match made.pop() {
+        Some(only) if most == 1 && made.is_empty() => record(only).print(format),
+        last => {
+            let records: Vec<_> = made.into_iter().chain(last).map(record).collect();
+            print_list(format, &COLUMNS, &records)
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! `berth server`.
+
+mod act;
+mod create;
+mod request;
+mod view;
+mod wait;
+
+use anyhow::Result;
+use berth_api::v1::{InstanceRequest, ListInstancesRequest};
+use clap::{Args, Subcommand};
+
+use super::connection::{Client, PAGE, all, request as timed};
+use super::record::{Format, print_list};
+use super::refusal::Answer;
+use super::{Common, Project, run};
+use crate::Ending;
+use act::{Deed, Named, Reboot};
+use create::Create;
+pub(crate) use request::Wanted;
+
+/// Servers: make them, act on them, look at them
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  berth server create web-1 --flavor m1.small --image debian.qcow2 --wait
+  berth server create web --flavor m1.small --image debian.qcow2 --min 2 --max 5 --hint group=web
+  berth server create here --flavor m1.small --image debian.qcow2 --availability-zone az1:compute-7
+  berth server list --host compute-7
+  berth server stop web-1 web-2 --wait
+  berth server event list web-1
+
+SERVER is a server's UUID, or its name if only one has it.")]
+pub(crate) struct Servers {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    project: Project,
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Make a server, or several of a kind
+    Create(Box<Create>),
+    /// List the servers of the project
+    List(List),
+    /// Show all that is known of a server
+    Show {
+        #[arg(value_name = "SERVER")]
+        server: String,
+    },
+    /// Delete servers, whatever state they are in
+    Delete(Named),
+    /// Start servers that are shut off
+    Start(Named),
+    /// Shut servers off: by the guest's own doing if it obeys in time, else by force
+    Stop(Named),
+    /// Reboot servers
+    Reboot(Reboot),
+    /// Hold servers where they are, in memory
+    Pause(Named),
+    /// Let paused servers go on
+    Unpause(Named),
+    /// Save servers' memory to disk and free it
+    Suspend(Named),
+    /// Let suspended servers go on
+    Resume(Named),
+    /// Stop servers and give their room back; their disks stay
+    Shelve(Named),
+    /// Find room for shelved servers again, and start them
+    Unshelve(Named),
+    /// Lock a server: only operators can act on it then
+    Lock {
+        #[arg(value_name = "SERVER")]
+        server: String,
+        /// Why, for others to read
+        #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+        reason: String,
+    },
+    /// Unlock a server
+    Unlock {
+        #[arg(value_name = "SERVER")]
+        server: String,
+    },
+    /// What happened to a server
+    #[command(subcommand)]
+    Event(Event),
+}
+
+#[derive(Args)]
+struct List {
+    /// Only those on the host
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    host: String,
+    /// Only those with the status
+    #[arg(long, value_name = "STATUS", ignore_case = true, value_parser = view::STATUSES)]
+    status: Option<String>,
+    /// Those of all projects
+    #[arg(long)]
+    all_projects: bool,
+}
+
+#[derive(Subcommand)]
+enum Event {
+    /// List what happened to a server, oldest first
+    List {
+        #[arg(value_name = "SERVER")]
+        server: String,
+    },
+}
+
+impl Servers {
+    pub(crate) fn run(self) -> Result<Ending> {
+        let Self { common, project: Project { project }, action } = self;
+        run(&common.connection, async |client| act(&client, action, project, common.format).await)
+    }
+}
+
+async fn act(client: &Client, action: Action, project: String, format: Format) -> Result<()> {
+    let (deed, named) = match action {
+        Action::Create(create) => return create.run(client, project, format).await,
+        Action::List(list) => return list.run(client, project, format).await,
+        Action::Show { server } => {
+            let wanted = InstanceRequest { instance: server };
+            return view::record(client.instances().get(timed(wanted)).await.told()?).print(format);
+        }
+        Action::Lock { server, reason } => return act::lock(client, server, reason, format).await,
+        Action::Unlock { server } => return act::unlock(client, server, format).await,
+        Action::Event(Event::List { server }) => return events(client, server, format).await,
+        Action::Delete(named) => return named.delete(client).await,
+        Action::Reboot(Reboot { named, hard }) => (Deed::Reboot { hard }, named),
+        Action::Start(named) => (Deed::Start, named),
+        Action::Stop(named) => (Deed::Stop, named),
+        Action::Pause(named) => (Deed::Pause, named),
+        Action::Unpause(named) => (Deed::Unpause, named),
+        Action::Suspend(named) => (Deed::Suspend, named),
+        Action::Resume(named) => (Deed::Resume, named),
+        Action::Shelve(named) => (Deed::Shelve, named),
+        Action::Unshelve(named) => (Deed::Unshelve, named),
+    };
+    named.act(client, deed, format).await
+}
+
+impl List {
+    async fn run(self, client: &Client, project: String, format: Format) -> Result<()> {
+        let wanted = ListInstancesRequest {
+            page_size: PAGE,
+            page_token: String::new(),
+            project: if self.all_projects { String::new() } else { project },
+            host: self.host,
+            status: self.status.map(|status| status.to_uppercase()).unwrap_or_default(),
+        };
+        let instances = all(async |page_token| {
+            let wanted = ListInstancesRequest { page_token, ..wanted.clone() };
+            let page = client.instances().list(timed(wanted)).await.told()?;
+            Ok((page.instances, page.next_page_token))
+        });
+        let records: Vec<_> = instances.await?.into_iter().map(view::record).collect();
+        let columns = if self.all_projects { &view::COLUMNS_OF_ALL[..] } else { &view::COLUMNS };
+        print_list(format, columns, &records)
+    }
+}
+
+async fn events(client: &Client, server: String, format: Format) -> Result<()> {
+    let wanted = InstanceRequest { instance: server };
+    let told = client.instances().list_events(timed(wanted)).await.told()?;
+    let records: Vec<_> = told.events.into_iter().map(view::event).collect();
+    print_list(format, &["at", "action", "user", "message"], &records)
+}

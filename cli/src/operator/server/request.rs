@@ -1,0 +1,45 @@
+//! What a server shall be: options that `berth server create` and `berth explain` share.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, bail};
+use berth_api::v1::{Hints, Image};
+use clap::Args;
+
+use crate::operator::connection::Client;
+use crate::operator::pairs::{hints, map, pair};
+use crate::operator::server_group;
+
+/// What decides where a server goes, besides its flavor.
+#[derive(Args)]
+pub(crate) struct Wanted {
+    /// The image to boot from: the name of a file in the agents' image folder
+    #[arg(long, value_name = "NAME")]
+    image: Option<String>,
+    /// A property of the image, such as hw_machine_type=q35 (may be repeated)
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair, requires = "image")]
+    image_property: Vec<(String, String)>,
+    /// The zone it has to be in; with a host, exactly there
+    #[arg(long, value_name = "ZONE[:HOST]", default_value = "", hide_default_value = true)]
+    pub(crate) availability_zone: String,
+    /// A scheduler hint, such as group=GROUP (may be repeated, also with the same key)
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    hint: Vec<(String, String)>,
+}
+
+impl Wanted {
+    pub(crate) fn image(&self) -> Result<Option<Image>> {
+        let Some(name) = self.image.clone() else { return Ok(None) };
+        let properties = map("--image-property", self.image_property.clone())?;
+        Ok(Some(Image { name, properties }))
+    }
+
+    /// The hints. A server group may be named as people call it: the service is told its UUID.
+    pub(crate) async fn hints(&self, client: &Client) -> Result<BTreeMap<String, Hints>> {
+        let mut hints = hints(self.hint.clone());
+        let Some(group) = hints.get_mut("group") else { return Ok(hints) };
+        let [named] = &mut group.values[..] else { bail!("--hint: group is given twice") };
+        *named = server_group::uuid(client, named.clone()).await?;
+        Ok(hints)
+    }
+}

@@ -1,0 +1,188 @@
+//! Waiting until servers are as they shall be.
+//!
+//! Watch tells what happens. What it cannot tell (a server that was gone before it began, changes while the service was
+//! away) is asked for when it begins, and whenever it has been silent for a while.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use berth_api::v1::{Instance, InstanceRequest, WatchInstancesRequest};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::time::{sleep, timeout};
+use tonic::{Code, Status};
+
+use super::act::verdict;
+use crate::operator::connection::{Client, request};
+use crate::operator::refusal::Refusal;
+
+/// What is waited for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Goal {
+    /// The server has this status and nothing is being done with it.
+    Status(&'static str),
+    /// The server is gone.
+    Gone,
+}
+
+/// How it went.
+pub(super) struct Settled {
+    /// The servers as they are now, in the order in which they were given.
+    pub(super) instances: Vec<Instance>,
+    /// What went wrong, one for each server.
+    pub(super) failures: Vec<String>,
+}
+
+impl Settled {
+    pub(super) fn verdict(&self) -> Result<()> {
+        verdict(&self.failures)
+    }
+}
+
+/// How long Watch may be silent before servers are asked for.
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// How long the service may be away, and how often it is tried.
+const AWAY: Duration = Duration::from_secs(60);
+const RETRY: Duration = Duration::from_millis(500);
+
+/// Waits until each is at the goal, or has failed.
+pub(super) async fn wait(client: &Client, instances: Vec<Instance>, goal: Goal) -> Result<Settled> {
+    let mut waiting = Waiting::new(instances, goal);
+    let mut heard = Instant::now();
+    while !waiting.is_over() {
+        match waiting.follow(client, &mut heard).await {
+            Ok(()) => {}
+            Err(status) if is_passing(&status) && heard.elapsed() < AWAY => sleep(RETRY).await,
+            Err(status) => {
+                waiting.bar.finish_and_clear();
+                return Err(Refusal::from(&status).into());
+            }
+        }
+    }
+    Ok(waiting.settled())
+}
+
+/// Whether the service may be there again soon.
+fn is_passing(status: &Status) -> bool {
+    matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled)
+}
+
+struct Waiting {
+    goal: Goal,
+    order: Vec<String>,
+    known: BTreeMap<String, Instance>,
+    /// Those that are not settled are missing.
+    outcomes: BTreeMap<String, Option<String>>,
+    bar: ProgressBar,
+}
+
+impl Waiting {
+    fn new(instances: Vec<Instance>, goal: Goal) -> Self {
+        let order: Vec<_> = instances.iter().map(|instance| instance.uuid.clone()).collect();
+        let known: BTreeMap<_, _> =
+            instances.into_iter().map(|instance| (instance.uuid.clone(), instance)).collect();
+        let bar = bar(known.len());
+        Self { goal, order, known, outcomes: BTreeMap::new(), bar }
+    }
+
+    fn is_over(&self) -> bool {
+        self.outcomes.len() == self.known.len()
+    }
+
+    /// The UUIDs of those that are not settled.
+    fn due(&self) -> Vec<String> {
+        self.known.keys().filter(|uuid| !self.outcomes.contains_key(*uuid)).cloned().collect()
+    }
+
+    /// Follows the servers until all are settled, or Watch ends.
+    async fn follow(&mut self, client: &Client, heard: &mut Instant) -> Result<(), Status> {
+        let wanted = WatchInstancesRequest { project: String::new(), instances: self.due() };
+        let mut changes = client.instances().watch(wanted).await?.into_inner();
+        self.look(client).await?;
+        while !self.is_over() {
+            *heard = Instant::now();
+            match timeout(SILENCE, changes.message()).await {
+                Ok(Ok(Some(instance))) => self.note(instance),
+                Ok(Ok(None)) => return Err(Status::unavailable("the service ended the watch")),
+                Ok(Err(status)) => return Err(status),
+                Err(_) => self.look(client).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for those that are not settled.
+    async fn look(&mut self, client: &Client) -> Result<(), Status> {
+        for uuid in self.due() {
+            match client.instances().get(request(InstanceRequest { instance: uuid.clone() })).await {
+                Ok(instance) => self.note(instance.into_inner()),
+                Err(status) if status.code() == Code::NotFound => self.note_gone(&uuid),
+                Err(status) => return Err(status),
+            }
+        }
+        Ok(())
+    }
+
+    fn note_gone(&mut self, uuid: &str) {
+        if let Some(known) = self.known.get(uuid).cloned() {
+            self.note(Instance { status: "DELETED".to_owned(), task_state: String::new(), ..known });
+        }
+    }
+
+    fn note(&mut self, instance: Instance) {
+        let uuid = instance.uuid.clone();
+        if !self.known.contains_key(&uuid) || self.outcomes.contains_key(&uuid) {
+            return;
+        }
+        self.bar.set_message(format!("{} {}", instance.name, doing(&instance)));
+        if let Some(failure) = self.goal.outcome(&instance) {
+            self.outcomes.insert(uuid.clone(), failure);
+            self.bar.inc(1);
+        }
+        self.known.insert(uuid, instance);
+    }
+
+    fn settled(mut self) -> Settled {
+        self.bar.finish_and_clear();
+        let instances = self.order.iter().filter_map(|uuid| self.known.remove(uuid)).collect();
+        let failures = self.order.iter().filter_map(|uuid| self.outcomes.remove(uuid).flatten()).collect();
+        Settled { instances, failures }
+    }
+}
+
+impl Goal {
+    /// Nothing while it has to be waited; else what went wrong, if anything did.
+    fn outcome(self, instance: &Instance) -> Option<Option<String>> {
+        let Instance { name, uuid, status, vm_state, task_state, fault, .. } = instance;
+        match self {
+            Self::Gone => (status == "DELETED").then_some(None),
+            Self::Status(_) if status == "DELETED" => Some(Some(format!("{name} ({uuid}) was deleted"))),
+            Self::Status(_) if !task_state.is_empty() || vm_state == "building" => None,
+            Self::Status(wanted) if status == wanted => Some(None),
+            Self::Status(_) if status == "ERROR" => {
+                let fault = if fault.is_empty() { "the service does not say why" } else { fault };
+                Some(Some(format!("{name} ({uuid}) is in ERROR: {fault}")))
+            }
+            Self::Status(wanted) => {
+                let fault = if fault.is_empty() { String::new() } else { format!(": {fault}") };
+                Some(Some(format!("{name} ({uuid}) is {status}, not {wanted}{fault}")))
+            }
+        }
+    }
+}
+
+/// What is being done with a server, for people.
+fn doing(instance: &Instance) -> &str {
+    if instance.task_state.is_empty() { &instance.status } else { &instance.task_state }
+}
+
+/// On a terminal only.
+fn bar(servers: usize) -> ProgressBar {
+    let total = u64::try_from(servers).ok();
+    let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr_with_hz(10));
+    let style = ProgressStyle::with_template("{spinner} {pos}/{len} done, {elapsed}  {msg}");
+    bar.set_style(style.expect("a fixed template"));
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
+}

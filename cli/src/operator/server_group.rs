@@ -1,0 +1,161 @@
+//! `berth server-group`.
+
+use anyhow::Result;
+use berth_api::v1::server_group::Policy;
+use berth_api::v1::{
+    CreateServerGroupRequest, DeleteServerGroupRequest, GetServerGroupRequest, ListServerGroupsRequest,
+    ServerGroup,
+};
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::connection::{Client, PAGE, all, request};
+use super::record::{Format, Record, print_list};
+use super::refusal::Answer;
+use super::{Common, Project, run};
+use crate::Ending;
+
+/// Server groups: servers that belong together, or apart
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  berth server-group create web --policy anti-affinity
+  berth server-group create web --policy anti-affinity --max-per-host 2
+  berth server create web --flavor m1.small --image debian.qcow2 --hint group=web --min 3
+
+GROUP is a group's UUID, or its name if only one has it.")]
+pub(crate) struct ServerGroups {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    project: Project,
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// List the groups of the project
+    List {
+        /// Those of all projects
+        #[arg(long)]
+        all_projects: bool,
+    },
+    /// Make a group
+    Create(Create),
+    /// Show a group and who is in it
+    Show { group: String },
+    /// Delete groups without servers
+    Delete {
+        #[arg(required = true)]
+        group: Vec<String>,
+    },
+}
+
+#[derive(Args)]
+struct Create {
+    name: String,
+    /// How its servers lie to each other
+    #[arg(long)]
+    policy: Wanted,
+    /// For anti-affinity: how many may be on one host [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_per_host: Option<u32>,
+    /// With the key of an earlier request, that one's group is told again and nothing is made
+    #[arg(long, value_name = "KEY", default_value = "", hide_default_value = true)]
+    idempotency_key: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Wanted {
+    /// All on one host
+    Affinity,
+    /// Each on a host of its own
+    AntiAffinity,
+    /// On one host if possible
+    SoftAffinity,
+    /// Apart as far as possible
+    SoftAntiAffinity,
+}
+
+impl From<Wanted> for Policy {
+    fn from(wanted: Wanted) -> Self {
+        match wanted {
+            Wanted::Affinity => Self::Affinity,
+            Wanted::AntiAffinity => Self::AntiAffinity,
+            Wanted::SoftAffinity => Self::SoftAffinity,
+            Wanted::SoftAntiAffinity => Self::SoftAntiAffinity,
+        }
+    }
+}
+
+impl ServerGroups {
+    pub(crate) fn run(self) -> Result<Ending> {
+        let Self { common, project: Project { project }, action } = self;
+        run(&common.connection, async |client| act(&client, action, project, common.format).await)
+    }
+}
+
+async fn act(client: &Client, action: Action, project: String, format: Format) -> Result<()> {
+    let mut fleet = client.fleet();
+    let shown = match action {
+        Action::List { all_projects } => {
+            return list(client, if all_projects { String::new() } else { project }, format).await;
+        }
+        Action::Create(create) => fleet.create_server_group(request(creation(create, project))).await,
+        Action::Show { group } => fleet.get_server_group(request(GetServerGroupRequest { group })).await,
+        Action::Delete { group: groups } => {
+            for group in groups {
+                fleet.delete_server_group(request(DeleteServerGroupRequest { group })).await.told()?;
+            }
+            return Ok(());
+        }
+    };
+    record(shown.told()?).print(format)
+}
+
+fn creation(create: Create, project: String) -> CreateServerGroupRequest {
+    CreateServerGroupRequest {
+        name: create.name,
+        policy: Policy::from(create.policy).into(),
+        max_server_per_host: create.max_per_host.unwrap_or_default(),
+        project,
+        idempotency_key: create.idempotency_key,
+    }
+}
+
+async fn list(client: &Client, project: String, format: Format) -> Result<()> {
+    let groups = all(async |page_token| {
+        let wanted = ListServerGroupsRequest { page_size: PAGE, page_token, project: project.clone() };
+        let page = client.fleet().list_server_groups(request(wanted)).await.told()?;
+        Ok((page.groups, page.next_page_token))
+    });
+    let records: Vec<_> = groups.await?.into_iter().map(record).collect();
+    print_list(format, &["uuid", "name", "policy", "max_per_host", "project"], &records)
+}
+
+/// The group's UUID for its UUID or name: hints name groups by UUID.
+pub(super) async fn uuid(client: &Client, group: String) -> Result<String> {
+    let known = client.fleet().get_server_group(request(GetServerGroupRequest { group })).await.told()?;
+    Ok(known.uuid)
+}
+
+fn record(group: ServerGroup) -> Record {
+    let policy = policy(group.policy());
+    Record::new()
+        .with("uuid", group.uuid)
+        .with("name", group.name)
+        .with("policy", policy)
+        .with("max_per_host", (group.max_server_per_host > 0).then_some(group.max_server_per_host))
+        .with("project", group.project)
+        .with("members", group.members)
+}
+
+const fn policy(policy: Policy) -> &'static str {
+    match policy {
+        Policy::Affinity => "affinity",
+        Policy::AntiAffinity => "anti-affinity",
+        Policy::SoftAffinity => "soft-affinity",
+        Policy::SoftAntiAffinity => "soft-anti-affinity",
+        Policy::Unspecified => "unknown",
+    }
+}

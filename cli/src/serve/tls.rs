@@ -1,0 +1,45 @@
+//! The certificates of `berth serve`.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, anyhow};
+use berth_server::{BindError, InvalidTls, Tls};
+
+use crate::config::TlsTable;
+
+/// The certificates of the files that are given; nothing if none is.
+pub(super) fn read(table: &TlsTable) -> Result<Option<Tls>> {
+    let files = [("certificate", &table.certificate), ("key", &table.key), ("client_ca", &table.client_ca)];
+    let Some((given, _)) = files.iter().find(|(_, file)| file.is_some()) else { return Ok(None) };
+    let read = |(setting, file): (&str, &Option<PathBuf>)| {
+        let file = file.as_ref();
+        let file = file.with_context(|| format!("serve.tls.{setting}: is needed with serve.tls.{given}"))?;
+        fs::read(file).with_context(|| format!("serve.tls.{setting}: cannot read {}", file.display()))
+    };
+    let [certificate, key, client_ca] = files;
+    let (certificate, key, client_ca) = (read(certificate)?, read(key)?, read(client_ca)?);
+    Tls::new(&certificate, &key, &client_ca).map(Some).map_err(|error| invalid(&error, table))
+}
+
+/// Why there is no gRPC, with the setting to look at.
+pub(super) fn advised(error: BindError, table: &TlsTable) -> anyhow::Error {
+    match error {
+        BindError::Open(_) => anyhow!(
+            "serve.grpc_listen: {error}, so it needs certificates: serve.tls.certificate, serve.tls.key and \
+             serve.tls.client_ca"
+        ),
+        BindError::Tls(error) => invalid(&error, table),
+        BindError::Listen(..) => anyhow::Error::new(error).context("serve.grpc_listen"),
+    }
+}
+
+fn invalid(error: &InvalidTls, table: &TlsTable) -> anyhow::Error {
+    let (setting, file) = match error {
+        InvalidTls::Certificate(_) => ("certificate", &table.certificate),
+        InvalidTls::Key(_) => ("key", &table.key),
+        InvalidTls::ClientCa(_) => ("client_ca", &table.client_ca),
+    };
+    let file = file.as_deref().unwrap_or_else(|| "".as_ref());
+    anyhow!("serve.tls.{setting}: {}: {error}", file.display())
+}

@@ -1,0 +1,106 @@
+//! `berth certs`: an authority, certificates, and a service that lets in who has one.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use berth_api::v1::ListProvidersRequest;
+use berth_api::v1::placement_client::PlacementClient;
+use tempfile::TempDir;
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
+use tonic::{Code, Status};
+
+use super::serve::Serving;
+use super::{fail, succeed};
+
+fn mode(file: &Path) -> u32 {
+    fs::metadata(file).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn an_authority_is_made_once() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    assert_eq!(succeed(here, "certs init --dir pki"), "made pki/ca.pem and pki/ca-key.pem\n");
+    let (certificate, key) = (here.join("pki/ca.pem"), here.join("pki/ca-key.pem"));
+    assert_eq!((mode(&key), mode(&here.join("pki"))), (0o600, 0o700));
+    let made = (fs::read(&certificate).unwrap(), fs::read(&key).unwrap());
+    let error = fail(here, 1, "certs init --dir pki");
+    assert!(error.contains("pki/ca-key.pem is there already; it is not overwritten"), "{error}");
+    assert_eq!(made, (fs::read(certificate).unwrap(), fs::read(key).unwrap()));
+}
+
+#[test]
+fn what_cannot_be_issued_is_said() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    let error = fail(here, 1, "certs issue --dir pki --role reader --name x");
+    assert!(error.contains("cannot read pki/ca.pem") && error.contains("berth certs init"), "{error}");
+    succeed(here, "certs init --dir pki --name Ours --days 1");
+    assert_eq!(
+        succeed(here, "certs issue --dir pki --role agent --name host-1"),
+        "made pki/host-1.pem and pki/host-1-key.pem\n"
+    );
+    assert_eq!(mode(&here.join("pki/host-1-key.pem")), 0o600);
+    for (line, code, words) in [
+        ("--role agent --name host-1", 1, "pki/host-1-key.pem is there already"),
+        ("--role agent --name ca", 1, "is there already"),
+        ("--role agent --name ../x", 1, "--name: has to be 1 to 64 letters"),
+        ("--role server --name s --dns b\u{fc}cher", 1, "--dns: \"b\u{fc}cher\" is no DNS name"),
+        ("--role root --name x", 2, "operator, service, reader, server, agent"),
+        ("--role server --name s --ip 1.2.3", 2, "--ip"),
+        ("--role reader --name x --days 0", 2, "--days"),
+    ] {
+        let error = fail(here, code, &format!("certs issue --dir pki {line}"));
+        assert!(error.contains(words), "{line}: {error}");
+    }
+}
+
+/// What listing providers comes to for the owner of this certificate.
+async fn list(pki: &Path, address: &str, name: &str) -> Result<(), Status> {
+    let read = |file: String| fs::read(pki.join(file)).unwrap();
+    let tls = ClientTlsConfig::new()
+        .domain_name("localhost")
+        .ca_certificate(Certificate::from_pem(read("ca.pem".into())))
+        .identity(Identity::from_pem(read(format!("{name}.pem")), read(format!("{name}-key.pem"))));
+    let endpoint = Endpoint::new(format!("https://{address}")).unwrap().tls_config(tls).unwrap();
+    let mut client = PlacementClient::new(endpoint.connect_lazy());
+    client.list_providers(ListProvidersRequest::default()).await.map(|_| ())
+}
+
+#[test]
+fn a_service_lets_in_who_has_a_certificate() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    for line in [
+        "certs init --dir pki",
+        "certs init --dir other",
+        "certs issue --dir pki --role server --name berth --dns localhost --ip 127.0.0.1",
+        "certs issue --dir pki --role reader --name alice",
+        "certs issue --dir pki --role agent --name host1",
+        "certs issue --dir other --role operator --name mallory",
+    ] {
+        succeed(here, line);
+    }
+    let file = |name: &str| here.join(name).to_str().unwrap().to_owned();
+    let serving = Serving::start(&[
+        "--tls-certificate",
+        &file("pki/berth.pem"),
+        "--tls-key",
+        &file("pki/berth-key.pem"),
+        "--tls-client-ca",
+        &file("pki/ca.pem"),
+    ]);
+    for name in ["mallory.pem", "mallory-key.pem"] {
+        fs::copy(here.join("other").join(name), here.join("pki").join(name)).unwrap();
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let pki = here.join("pki");
+        list(&pki, &serving.grpc, "alice").await.unwrap();
+        assert_eq!(list(&pki, &serving.grpc, "host1").await.unwrap_err().code(), Code::PermissionDenied);
+        list(&pki, &serving.grpc, "mallory").await.unwrap_err();
+        // The service's own certificate is none for clients.
+        list(&pki, &serving.grpc, "berth").await.unwrap_err();
+    });
+}

@@ -1,0 +1,294 @@
+//! The agent: one task that owns the guests, and the stream to the service beside it.
+//!
+//! ```text
+//!     service ◄────── outbox ◄──────── ┌───────┐ ◄── notices ─── hypervisor
+//!             ─────── wishes ────────► │ agent │ ── jobs ──────►
+//!                                      └───────┘ ◄── outcomes ──
+//!                           guests, alarms, heartbeats
+//! ```
+//!
+//! Guests are brought to what is wished whether or not the service can be reached. On a new stream the agent says everything it
+//! knows. While the hypervisor is away it sends no heartbeats: a host on which nothing can be done is not up.
+
+mod backoff;
+mod drain;
+mod guests;
+mod messages;
+mod outbox;
+mod session;
+mod times;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use berth_api::v1::agent_message::Message;
+use berth_api::v1::{self, AgentMessage, service_message};
+use tokio::sync::mpsc::{self, OwnedPermit, Receiver, Sender, UnboundedReceiver};
+use tokio::task::JoinSet;
+use tonic::transport::Channel;
+use uuid::Uuid;
+
+use crate::guest::Guest;
+use crate::{Facts, Fault, Found, Hypervisor, Notice, Offer, Outcome, Power, Record, Wish, provider_tree};
+use outbox::{Item, Outbox};
+use session::Event;
+use times::Times;
+
+/// How many guests that are gone are remembered, so that older wishes for them are still refused.
+const REMEMBERED: usize = 1024;
+/// The pause before asking again a hypervisor that is away when the agent starts.
+const STARTING_PAUSE: Duration = Duration::from_secs(1);
+
+/// What an agent is told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Name of the host; unique in the fleet.
+    pub host: String,
+    /// Address by which other hosts reach it.
+    pub address: String,
+    /// What of the host is offered.
+    pub offer: Offer,
+    /// How long guests may take to turn themselves off.
+    pub shutdown_grace: Duration,
+    /// For the jitter of pauses; different for each agent.
+    pub seed: u64,
+}
+
+/// Serves until `stop` resolves. Then steps under way are finished, the service is told, and guests go on.
+pub async fn run<H: Hypervisor>(
+    hypervisor: Arc<H>,
+    settings: Settings,
+    channel: Channel,
+    stop: impl Future<Output = ()>,
+) {
+    let mut stop = std::pin::pin!(stop);
+    let mut notices = hypervisor.notices();
+    let (facts, found) = tokio::select! {
+        survey = first_survey(&*hypervisor) => survey,
+        () = &mut stop => return,
+    };
+    let (sender, mut events) = mpsc::channel(1);
+    let session = tokio::spawn(session::keep(channel, settings.seed, sender));
+    let mut agent = Agent::new(hypervisor, settings, facts);
+    agent.adopt(found);
+    while agent.turn(&mut events, &mut notices, stop.as_mut()).await {}
+    agent.drain(&mut events).await;
+    session.abort();
+}
+
+async fn first_survey<H: Hypervisor>(hypervisor: &H) -> (Facts, Vec<Found>) {
+    loop {
+        match survey(hypervisor).await {
+            Ok(survey) => return survey,
+            Err(fault) => tracing::warn!("the hypervisor does not answer: {fault}"),
+        }
+        tokio::time::sleep(STARTING_PAUSE).await;
+    }
+}
+
+async fn survey<H: Hypervisor>(hypervisor: &H) -> Result<(Facts, Vec<Found>), Fault> {
+    Ok((hypervisor.facts().await?, hypervisor.guests().await?))
+}
+
+struct Agent<H> {
+    hypervisor: Arc<H>,
+    settings: Settings,
+    facts: Facts,
+    providers: v1::ProviderTree,
+    guests: BTreeMap<Uuid, Guest>,
+    /// Guests that are gone, those first that have been so for longest.
+    gone: VecDeque<Uuid>,
+    tasks: JoinSet<Finished>,
+    times: Times,
+    outbox: Outbox,
+    link: Option<Sender<AgentMessage>>,
+    is_away: bool,
+}
+
+enum Finished {
+    Step(Uuid, Outcome),
+    Survey(Result<Box<(Facts, Vec<Found>)>, Fault>),
+    Forgotten,
+}
+
+impl<H: Hypervisor> Agent<H> {
+    fn new(hypervisor: Arc<H>, settings: Settings, facts: Facts) -> Self {
+        Self {
+            providers: provider_tree(&settings.host, &facts, &settings.offer),
+            hypervisor,
+            settings,
+            facts,
+            guests: BTreeMap::new(),
+            gone: VecDeque::new(),
+            tasks: JoinSet::new(),
+            times: Times::new(),
+            outbox: Outbox::default(),
+            link: None,
+            is_away: false,
+        }
+    }
+
+    /// Waits for one thing to happen and deals with it. Says whether to go on.
+    async fn turn(
+        &mut self,
+        events: &mut Receiver<Event>,
+        notices: &mut UnboundedReceiver<Notice>,
+        stop: impl Future<Output = ()>,
+    ) -> bool {
+        let link = self.link.clone().filter(|_| !self.outbox.is_empty());
+        tokio::select! {
+            () = stop => return false,
+            Some(event) = events.recv() => self.take_event(event),
+            Some(done) = self.tasks.join_next() => self.take_finished(done),
+            Some(notice) = notices.recv() => self.take_notice(notice),
+            Some(permit) = room(link) => self.say(permit),
+            () = self.times.next() => self.take_time(),
+        }
+        true
+    }
+
+    fn take_event(&mut self, event: Event) {
+        match event {
+            Event::Joined(link) => {
+                self.link = Some(link);
+                let is_told = |(_, guest): &(&Uuid, &Guest)| !guest.is_over();
+                let guests = self.guests.iter().filter(is_told).map(|(&instance, _)| instance);
+                self.outbox = Outbox::everything(guests.collect());
+            }
+            Event::Parted => {
+                self.link = None;
+                self.times.no_heartbeats();
+            }
+            Event::Message(message) => match *message {
+                service_message::Message::Welcome(welcome) => {
+                    tracing::info!(host = self.settings.host, "joined the service");
+                    self.times.welcome(&welcome);
+                }
+                service_message::Message::Wish(wish) => self.take_wish(wish),
+            },
+        }
+    }
+
+    fn take_wish(&mut self, message: v1::GuestWish) {
+        let instance = match Wish::instance(&message) {
+            Ok(instance) => instance,
+            // There is no guest to report on.
+            Err(error) => return tracing::warn!("{error}"),
+        };
+        let now = self.times.now();
+        let grace = self.grace();
+        let unknown = || Guest::new(Power::Gone, Record::default(), grace);
+        let guest = self.guests.entry(instance).or_insert_with(unknown);
+        let generation = message.generation;
+        let reaction = match Wish::read(message) {
+            Ok(wish) => guest.wish(wish, now),
+            Err(error) => guest.refuse(generation, Fault::permanent(error.to_string())),
+        };
+        self.react(instance, reaction);
+    }
+
+    fn take_finished(&mut self, done: Result<Finished, tokio::task::JoinError>) {
+        match done {
+            Ok(Finished::Step(instance, outcome)) => {
+                if let Err(fault) = &outcome.result {
+                    tracing::warn!(%instance, "{fault}");
+                }
+                let now = self.times.now();
+                self.with_guest(instance, |guest| guest.done(outcome, now));
+            }
+            Ok(Finished::Survey(Ok(survey))) => {
+                let (facts, found) = *survey;
+                self.take_facts(facts);
+                self.compare(found);
+            }
+            Ok(Finished::Survey(Err(fault))) => tracing::warn!("the hypervisor does not answer: {fault}"),
+            Ok(Finished::Forgotten) => {}
+            // A bug: whatever the guest's state is now, a new start of the agent finds it out.
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+
+    fn take_notice(&mut self, notice: Notice) {
+        match notice {
+            Notice::Disturbed(instance) => self.with_guest(instance, Guest::disturbed),
+            Notice::Lost => {
+                tracing::warn!("the hypervisor is away");
+                self.is_away = true;
+            }
+            Notice::Back => {
+                tracing::info!("the hypervisor is back");
+                self.is_away = false;
+                self.begin_survey();
+            }
+        }
+    }
+
+    fn take_time(&mut self) {
+        let due = self.times.take_due();
+        if due.heartbeat && !self.is_away {
+            self.outbox.add_heartbeat();
+        }
+        if due.refresh && !self.is_away {
+            self.begin_survey();
+        }
+        let now = self.times.now();
+        for instance in due.guests {
+            self.with_guest(instance, |guest| guest.wake(now));
+        }
+    }
+
+    fn take_facts(&mut self, facts: Facts) {
+        let providers = provider_tree(&self.settings.host, &facts, &self.settings.offer);
+        if providers != self.providers {
+            self.providers = providers;
+            self.outbox.add_providers();
+        }
+        self.facts = facts;
+    }
+
+    fn begin_survey(&mut self) {
+        let hypervisor = Arc::clone(&self.hypervisor);
+        self.tasks.spawn(async move { Finished::Survey(survey(&*hypervisor).await.map(Box::new)) });
+    }
+
+    fn say(&mut self, permit: OwnedPermit<AgentMessage>) {
+        let message = match self.outbox.take() {
+            Some(Item::Hello) => Message::Hello(self.hello()),
+            Some(Item::Providers) => Message::Providers(self.providers.clone()),
+            Some(Item::AllReported) => Message::AllReported(v1::AllReported {}),
+            Some(Item::Heartbeat) => {
+                let disk_available_gb = self.hypervisor.disk_available_gb();
+                Message::Heartbeat(v1::Heartbeat { disk_available_gb })
+            }
+            Some(Item::Guest(instance)) => match self.guests.get(&instance) {
+                Some(guest) => messages::report(instance, guest),
+                None => return,
+            },
+            None => return,
+        };
+        permit.send(messages::message(message));
+    }
+
+    fn hello(&self) -> v1::Hello {
+        let hypervisor = v1::Hypervisor {
+            address: self.settings.address.clone(),
+            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+            ..self.facts.hypervisor.clone()
+        };
+        v1::Hello {
+            host: self.settings.host.clone(),
+            host_uuid: self.facts.host_uuid.to_string(),
+            hypervisor: Some(hypervisor),
+        }
+    }
+
+    fn grace(&self) -> u64 {
+        u64::try_from(self.settings.shutdown_grace.as_micros()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Room for one message. Never, if there is no stream or nothing to say.
+async fn room(link: Option<Sender<AgentMessage>>) -> Option<OwnedPermit<AgentMessage>> {
+    link?.reserve_owned().await.ok()
+}

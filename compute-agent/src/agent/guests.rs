@@ -1,0 +1,83 @@
+//! The guests of an agent.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::{Agent, Finished, REMEMBERED};
+use crate::guest::{Guest, Reaction};
+use crate::{Found, Hypervisor, Job, Power};
+
+impl<H: Hypervisor> Agent<H> {
+    pub(super) fn adopt(&mut self, found: Vec<Found>) {
+        for Found { instance, power, record } in found {
+            let guest = Guest::new(power, record, self.grace());
+            self.guests.insert(instance, guest);
+            if power == Power::Gone {
+                self.bury(instance);
+            }
+        }
+    }
+
+    /// What was found is a hint only: it may be older than what a step has done since. Each guest that seems to differ is
+    /// looked at in its turn.
+    pub(super) fn compare(&mut self, found: Vec<Found>) {
+        let mut found: BTreeMap<_, _> = found.into_iter().map(|found| (found.instance, found)).collect();
+        let known: Vec<_> = self.guests.iter().map(|(&instance, guest)| (instance, guest.power())).collect();
+        for (instance, power) in known {
+            let seen = found.remove(&instance).map_or(Power::Gone, |found| found.power);
+            if seen != power {
+                self.with_guest(instance, Guest::disturbed);
+            }
+        }
+        for (instance, found) in found {
+            self.adopt(vec![found]);
+            self.outbox.add_guest(instance);
+        }
+    }
+
+    pub(super) fn with_guest(&mut self, instance: Uuid, act: impl FnOnce(&mut Guest) -> Reaction) {
+        if let Some(guest) = self.guests.get_mut(&instance) {
+            let reaction = act(guest);
+            self.react(instance, reaction);
+        }
+    }
+
+    pub(super) fn react(&mut self, instance: Uuid, reaction: Reaction) {
+        let Some(guest) = self.guests.get(&instance) else { return };
+        if let Some(step) = reaction.step {
+            tracing::debug!(%instance, ?step);
+            let spec = guest.wished().and_then(|wish| wish.spec.clone());
+            let hypervisor = Arc::clone(&self.hypervisor);
+            let job = Job { instance, step, spec };
+            self.tasks.spawn(async move { Finished::Step(instance, hypervisor.perform(job).await) });
+        }
+        if let Some(at) = reaction.wake_at {
+            self.times.wake_guest(instance, at);
+        }
+        if reaction.tell {
+            let is_over = guest.is_over();
+            self.outbox.add_guest(instance);
+            if is_over {
+                self.bury(instance);
+            }
+        }
+    }
+
+    fn bury(&mut self, instance: Uuid) {
+        self.gone.push_back(instance);
+        if self.gone.len() <= REMEMBERED {
+            return;
+        }
+        let Some(oldest) = self.gone.pop_front() else { return };
+        if self.guests.get(&oldest).is_some_and(Guest::is_over) {
+            self.guests.remove(&oldest);
+            let hypervisor = Arc::clone(&self.hypervisor);
+            self.tasks.spawn(async move {
+                hypervisor.forget(oldest).await;
+                Finished::Forgotten
+            });
+        }
+    }
+}

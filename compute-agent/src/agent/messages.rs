@@ -1,0 +1,37 @@
+//! What an agent says, in the words of the protocol.
+
+use berth_api::v1::agent_message::Message;
+use berth_api::v1::guest_report::State;
+use berth_api::v1::{self, AgentMessage};
+use uuid::Uuid;
+
+use crate::guest::Guest;
+use crate::{FaultKind, Power};
+
+pub(super) fn message(message: Message) -> AgentMessage {
+    AgentMessage { message: Some(message) }
+}
+
+pub(super) fn report(instance: Uuid, guest: &Guest) -> Message {
+    let fault = guest.fault();
+    Message::Guest(v1::GuestReport {
+        instance: instance.to_string(),
+        generation: guest.settled_generation(),
+        state: state(guest.power()).into(),
+        boot: guest.record().boot,
+        error: fault.map(ToString::to_string).unwrap_or_default(),
+        is_transient: fault.is_some_and(|fault| fault.kind == FaultKind::Transient),
+    })
+}
+
+fn state(power: Power) -> State {
+    match power {
+        Power::Gone => State::Gone,
+        Power::Kept => State::Kept,
+        Power::ShutDown => State::ShutDown,
+        Power::Crashed => State::Crashed,
+        Power::Saved => State::Saved,
+        Power::Running => State::Running,
+        Power::Paused => State::Paused,
+    }
+}

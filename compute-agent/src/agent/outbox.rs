@@ -1,0 +1,93 @@
+//! What the service has yet to hear.
+
+use std::collections::BTreeSet;
+
+use uuid::Uuid;
+
+/// What the service has yet to hear. Not a queue of messages: a guest that changes twice before there is room on the stream is
+/// told once, as it is then. So it never grows beyond the number of guests.
+#[derive(Default, Debug)]
+pub(super) struct Outbox {
+    hello: bool,
+    providers: bool,
+    guests: BTreeSet<Uuid>,
+    all_reported: bool,
+    heartbeat: bool,
+}
+
+/// One thing to say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Item {
+    Hello,
+    Providers,
+    Guest(Uuid),
+    AllReported,
+    Heartbeat,
+}
+
+impl Outbox {
+    /// To a service that knows nothing: everything.
+    pub(super) fn everything(guests: BTreeSet<Uuid>) -> Self {
+        Self { hello: true, providers: true, guests, all_reported: true, heartbeat: false }
+    }
+
+    pub(super) fn add_providers(&mut self) {
+        self.providers = true;
+    }
+
+    pub(super) fn add_guest(&mut self, instance: Uuid) {
+        self.guests.insert(instance);
+    }
+
+    pub(super) fn add_heartbeat(&mut self) {
+        self.heartbeat = true;
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        !(self.hello || self.providers || self.all_reported || self.heartbeat) && self.guests.is_empty()
+    }
+
+    /// Takes what is to be said next. A heartbeat waits only for what a new stream begins with.
+    pub(super) fn take(&mut self) -> Option<Item> {
+        let take = std::mem::take::<bool>;
+        if take(&mut self.hello) {
+            return Some(Item::Hello);
+        }
+        if take(&mut self.providers) {
+            return Some(Item::Providers);
+        }
+        if take(&mut self.heartbeat) {
+            return Some(Item::Heartbeat);
+        }
+        if let Some(instance) = self.guests.pop_first() {
+            return Some(Item::Guest(instance));
+        }
+        take(&mut self.all_reported).then_some(Item::AllReported)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_stream_begins_with_hello_and_ends_its_inventory_with_all_reported() {
+        let guests = [2, 1].map(Uuid::from_u128);
+        let mut outbox = Outbox::everything(guests.into());
+        outbox.add_guest(guests[0]);
+        let said: Vec<_> = std::iter::from_fn(|| outbox.take()).collect();
+        let [second, first] = guests.map(Item::Guest);
+        assert_eq!(said, [Item::Hello, Item::Providers, first, second, Item::AllReported]);
+        assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn heartbeats_do_not_wait_for_reports() {
+        let mut outbox = Outbox::default();
+        outbox.add_guest(Uuid::from_u128(1));
+        outbox.add_heartbeat();
+        outbox.add_heartbeat();
+        let said: Vec<_> = std::iter::from_fn(|| outbox.take()).collect();
+        assert_eq!(said, [Item::Heartbeat, Item::Guest(Uuid::from_u128(1))]);
+    }
+}

@@ -1,0 +1,64 @@
+//! The stream to the service, made again whenever it ends.
+
+use std::time::Duration;
+
+use berth_api::v1::agents_client::AgentsClient;
+use berth_api::v1::{AgentMessage, service_message};
+use tokio::sync::mpsc::{self, Sender};
+use tokio::time::{sleep, timeout};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+use tonic::transport::Channel;
+
+use super::backoff::Backoff;
+
+/// Messages that may wait in a stream, each way.
+const WAITING: usize = 32;
+/// How long the service may take to answer a new stream.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What happens to the stream.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// A new one begins: what is sent here goes to the service.
+    Joined(Sender<AgentMessage>),
+    Message(Box<service_message::Message>),
+    /// It has ended.
+    Parted,
+}
+
+/// Keeps a stream until nobody takes the events any more.
+pub(super) async fn keep(channel: Channel, seed: u64, events: Sender<Event>) {
+    let mut backoff = Backoff::new(seed);
+    loop {
+        match stay(&channel, &events, &mut backoff).await {
+            Ok(()) => tracing::info!("the service ended the stream"),
+            Err(status) => {
+                tracing::warn!(code = ?status.code(), "no stream to the service: {}", status.message());
+            }
+        }
+        if events.send(Event::Parted).await.is_err() {
+            return;
+        }
+        sleep(backoff.pause()).await;
+    }
+}
+
+/// One stream, from beginning to end.
+async fn stay(channel: &Channel, events: &Sender<Event>, backoff: &mut Backoff) -> Result<(), Status> {
+    let (sender, receiver) = mpsc::channel(WAITING);
+    // The service may wait for the first message before it answers.
+    let is_over = |_| Status::cancelled("the agent ends");
+    events.send(Event::Joined(sender)).await.map_err(is_over)?;
+    let mut client = AgentsClient::new(channel.clone());
+    let joining = timeout(JOIN_TIMEOUT, client.join(ReceiverStream::new(receiver)));
+    let answer = joining.await.map_err(|_| Status::deadline_exceeded("the service does not answer"))??;
+    let mut messages = answer.into_inner();
+    while let Some(message) = messages.message().await? {
+        backoff.reset();
+        if let Some(message) = message.message {
+            events.send(Event::Message(Box::new(message))).await.map_err(is_over)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,219 @@
+//! A hypervisor in memory.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::mem::discriminant;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use uuid::Uuid;
+
+use crate::{Facts, Fault, Found, Hypervisor, Job, Notice, Outcome, Power, Record, Step};
+
+/// A hypervisor in memory: guests are entries of a map, and do at once what they are told.
+///
+/// What a real one could do wrong can be arranged: steps that fail or take long, guests that end by themselves or do not obey, a
+/// hypervisor that is away. It outlives the agent that uses it, so an agent can be restarted on it.
+#[derive(Debug)]
+pub struct FakeHypervisor {
+    world: Mutex<World>,
+}
+
+#[derive(Debug)]
+struct World {
+    facts: Facts,
+    guests: BTreeMap<Uuid, Entry>,
+    faults: VecDeque<(Step, Fault)>,
+    delay: Duration,
+    is_away: bool,
+    is_deaf: bool,
+    steps: Vec<(Uuid, Step)>,
+    keeps_steps: bool,
+    notices: Option<UnboundedSender<Notice>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    power: Power,
+    record: Record,
+}
+
+impl FakeHypervisor {
+    /// One without guests.
+    #[must_use]
+    pub fn new(facts: Facts) -> Self {
+        let world = World {
+            facts,
+            guests: BTreeMap::new(),
+            faults: VecDeque::new(),
+            delay: Duration::ZERO,
+            is_away: false,
+            is_deaf: false,
+            steps: Vec::new(),
+            keeps_steps: false,
+            notices: None,
+        };
+        Self { world: Mutex::new(world) }
+    }
+
+    /// The next step of this kind fails; several such wishes queue up. What a step carries does not matter.
+    pub fn fail_next(&self, step: Step, fault: Fault) {
+        self.world().faults.push_back((step, fault));
+    }
+
+    /// From now on each step takes so long.
+    pub fn set_delay(&self, delay: Duration) {
+        self.world().delay = delay;
+    }
+
+    /// From now on guests do not turn themselves off when asked.
+    pub fn ignore_shutdown(&self) {
+        self.world().is_deaf = true;
+    }
+
+    /// Changes what the host has.
+    pub fn set_facts(&self, facts: Facts) {
+        self.world().facts = facts;
+    }
+
+    /// A guest changes by itself, and the hypervisor tells.
+    pub fn disturb(&self, instance: Uuid, power: Power) {
+        let mut world = self.world();
+        world.entry(instance).power = power;
+        world.tell(Notice::Disturbed(instance));
+    }
+
+    /// The hypervisor is away, or back. Guests go on.
+    pub fn set_away(&self, is_away: bool) {
+        let mut world = self.world();
+        world.is_away = is_away;
+        world.tell(if is_away { Notice::Lost } else { Notice::Back });
+    }
+
+    /// How a guest is, and what is remembered of it.
+    #[must_use]
+    pub fn guest(&self, instance: Uuid) -> (Power, Record) {
+        let entry = self.world().guests.get(&instance).copied().unwrap_or(Entry::NONE);
+        (entry.power, entry.record)
+    }
+
+    /// From now on, keeps the steps that change a guest, for [`Self::steps`].
+    pub fn keep_steps(&self) {
+        self.world().keeps_steps = true;
+    }
+
+    /// The steps done or failed since [`Self::keep_steps`], oldest first, without looks and records.
+    #[must_use]
+    pub fn steps(&self) -> Vec<(Uuid, Step)> {
+        self.world().steps.clone()
+    }
+
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    const NONE: Self = Self { power: Power::Gone, record: Record { known: 0, fulfilled: 0, boot: 0 } };
+}
+
+impl World {
+    fn entry(&mut self, instance: Uuid) -> &mut Entry {
+        self.guests.entry(instance).or_insert(Entry::NONE)
+    }
+
+    fn tell(&self, notice: Notice) {
+        if let Some(notices) = &self.notices {
+            // Nobody listens while the agent is restarted.
+            let _ = notices.send(notice);
+        }
+    }
+
+    fn check(&self) -> Result<(), Fault> {
+        if self.is_away { Err(Fault::lost("the hypervisor is away")) } else { Ok(()) }
+    }
+
+    fn perform(&mut self, job: &Job) -> Result<(), Fault> {
+        self.check()?;
+        if self.keeps_steps && !matches!(job.step, Step::Look | Step::Remember(_)) {
+            self.steps.push((job.instance, job.step));
+        }
+        let is_this = |(step, _): &(Step, Fault)| discriminant(step) == discriminant(&job.step);
+        if let Some(at) = self.faults.iter().position(is_this) {
+            return self.faults.remove(at).map_or(Ok(()), |(_, fault)| Err(fault));
+        }
+        let is_deaf = self.is_deaf;
+        let entry = self.entry(job.instance);
+        if let Step::Remember(record) = job.step {
+            entry.record = record;
+        } else if !(is_deaf && job.step == Step::Shutdown) {
+            entry.power = after(job.step, entry.power).ok_or_else(|| {
+                Fault::transient(format!("{:?} of a guest that is {:?}", job.step, entry.power))
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// How a guest is after a step; None if the step cannot be done to such a guest.
+pub(crate) fn after(step: Step, power: Power) -> Option<Power> {
+    use Power::{Crashed, Gone, Kept, Paused, Running, Saved, ShutDown};
+    Some(match (step, power) {
+        (Step::Look, _) => power,
+        (Step::Prepare, Gone) => Kept,
+        (Step::Define, Kept) => ShutDown,
+        (Step::Start, ShutDown | Crashed) | (Step::Resume, Paused) | (Step::Restore, Saved) => Running,
+        (Step::Shutdown, Running) | (Step::Destroy, Running | Paused) | (Step::DiscardSave, Saved) => {
+            ShutDown
+        }
+        (Step::Pause, Running) => Paused,
+        (Step::Save, Running | Paused) => Saved,
+        (Step::Undefine, ShutDown | Crashed | Saved) => Kept,
+        (Step::RemoveDisks, Kept) => Gone,
+        _ => return None,
+    })
+}
+
+impl Hypervisor for FakeHypervisor {
+    async fn facts(&self) -> Result<Facts, Fault> {
+        let world = self.world();
+        world.check()?;
+        Ok(world.facts.clone())
+    }
+
+    async fn guests(&self) -> Result<Vec<Found>, Fault> {
+        let world = self.world();
+        world.check()?;
+        let found = |(&instance, entry): (&Uuid, &Entry)| Found {
+            instance,
+            power: entry.power,
+            record: entry.record,
+        };
+        Ok(world.guests.iter().map(found).collect())
+    }
+
+    async fn perform(&self, job: Job) -> Outcome {
+        let delay = self.world().delay;
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+        let mut world = self.world();
+        let result = world.perform(&job);
+        let power = world.check().is_ok().then(|| world.entry(job.instance).power);
+        Outcome { result, power }
+    }
+
+    async fn forget(&self, instance: Uuid) {
+        self.world().guests.remove(&instance);
+    }
+
+    fn disk_available_gb(&self) -> u32 {
+        self.world().facts.disk_gb
+    }
+
+    fn notices(&self) -> UnboundedReceiver<Notice> {
+        let (sender, receiver) = unbounded_channel();
+        self.world().notices = Some(sender);
+        receiver
+    }
+}

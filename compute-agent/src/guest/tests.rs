@@ -1,0 +1,381 @@
+//! The machine against a small world that does what it is told, or does not.
+
+use std::sync::Arc;
+
+use berth_api::v1;
+use proptest::prelude::*;
+
+use super::{Guest, Phase, Reaction, TRIES};
+use crate::fake::after;
+use crate::{Fault, Goal, Micros, Outcome, Power, Record, Step, Wish};
+
+const GRACE: Micros = 60_000_000;
+
+fn wish(generation: u64, goal: Goal, boot: u32, hard: bool) -> Wish {
+    Wish { generation, goal, boot, hard, spec: Some(Arc::new(v1::GuestSpec::default())) }
+}
+
+/// A guest, its machine, and the step under way.
+struct World {
+    guest: Guest,
+    power: Power,
+    record: Record,
+    step: Option<Step>,
+    wake_at: Option<Micros>,
+    now: Micros,
+    /// The highest generation that this machine can know of.
+    latest: u64,
+    has_told: bool,
+    /// Steps that changed the guest.
+    done: Vec<Step>,
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            guest: Guest::new(Power::Gone, Record::default(), GRACE),
+            power: Power::Gone,
+            record: Record::default(),
+            step: None,
+            wake_at: None,
+            now: 0,
+            latest: 0,
+            has_told: false,
+            done: Vec::new(),
+        }
+    }
+
+    fn take(&mut self, reaction: Reaction) {
+        self.has_told |= reaction.tell;
+        if let Some(at) = reaction.wake_at {
+            assert_eq!(self.guest.phase, Phase::Waiting);
+            self.wake_at = Some(at);
+        }
+        let Some(step) = reaction.step else { return };
+        assert_eq!(self.step, None, "two steps at once");
+        if step != Step::Look {
+            let generation = self.guest.wished().expect("no step without a wish").generation;
+            assert_eq!(generation, self.latest, "a step for a stale wish");
+            if !matches!(step, Step::Remember(_)) {
+                assert_eq!(self.record.known, generation, "a step for what is not remembered");
+            }
+        }
+        self.step = Some(step);
+    }
+
+    fn wish(&mut self, wish: Wish) {
+        let is_stale = wish.generation < self.latest;
+        self.latest = self.latest.max(wish.generation);
+        let reaction = self.guest.wish(wish, self.now);
+        assert!(!is_stale || reaction.step.is_none(), "a stale wish leads to nothing");
+        self.take(reaction);
+    }
+
+    fn disturb(&mut self, power: Power) {
+        self.power = power;
+        let reaction = self.guest.disturbed();
+        self.take(reaction);
+    }
+
+    /// Does the step under way, unless there is a fault that keeps it from being done.
+    fn complete(&mut self, fault: Option<Fault>, is_done: bool, obeys: bool) {
+        let Some(step) = self.step.take() else { return };
+        let mut result = fault.map_or(Ok(()), Err);
+        if is_done {
+            match self.apply(step, obeys) {
+                Some(()) => {}
+                None => result = result.and(Err(Fault::transient("wrong state"))),
+            }
+        }
+        let is_lost = result.as_ref().is_err_and(|fault| fault.kind == crate::FaultKind::Lost);
+        let outcome = Outcome { result, power: (!is_lost).then_some(self.power) };
+        let reaction = self.guest.done(outcome, self.now);
+        self.take(reaction);
+    }
+
+    fn apply(&mut self, step: Step, obeys: bool) -> Option<()> {
+        match step {
+            Step::Look => return Some(()),
+            Step::Remember(record) => {
+                self.record = record;
+                return Some(());
+            }
+            _ => {}
+        }
+        self.done.push(step);
+        if step != Step::Shutdown || obeys {
+            self.power = after(step, self.power)?;
+        }
+        Some(())
+    }
+
+    fn advance(&mut self, by: Micros) {
+        self.now += by;
+        let reaction = self.guest.wake(self.now);
+        self.take(reaction);
+    }
+
+    fn restart(&mut self) {
+        self.step = None;
+        self.latest = self.record.known;
+        self.guest = Guest::new(self.power, self.record, GRACE);
+    }
+
+    /// Lets everything work until nothing is left to do.
+    fn settle(&mut self, obeys: bool) {
+        for _ in 0..100 {
+            if self.step.is_some() {
+                self.complete(None, true, obeys);
+            } else if self.guest.phase == Phase::Waiting {
+                let until = self.wake_at.expect("waiting has an end");
+                self.advance(until.saturating_sub(self.now));
+            } else {
+                return;
+            }
+        }
+        panic!("no end of it: {:?}", self.guest);
+    }
+
+    fn reach(&mut self, generation: u64, goal: Goal, boot: u32, hard: bool) -> Vec<Step> {
+        self.done.clear();
+        self.wish(wish(generation, goal, boot, hard));
+        self.settle(true);
+        self.done.clone()
+    }
+}
+
+#[test]
+fn the_ways_of_a_guest() {
+    let mut world = World::new();
+    assert_eq!(world.reach(1, Goal::Running, 1, false), [Step::Prepare, Step::Define, Step::Start]);
+    assert_eq!(world.record, Record { known: 1, fulfilled: 1, boot: 1 });
+    assert_eq!(world.reach(2, Goal::Paused, 1, false), [Step::Pause]);
+    assert_eq!(world.reach(3, Goal::Running, 1, false), [Step::Resume]);
+    assert_eq!(world.reach(4, Goal::Running, 2, false), [Step::Shutdown, Step::Start]);
+    assert_eq!(world.reach(5, Goal::Running, 3, true), [Step::Destroy, Step::Start]);
+    assert_eq!(world.record.boot, 3);
+    assert_eq!(world.reach(6, Goal::Suspended, 3, false), [Step::Save]);
+    assert_eq!(world.reach(7, Goal::Running, 3, false), [Step::Restore]);
+    assert_eq!(world.reach(8, Goal::Stopped, 3, false), [Step::Shutdown]);
+    assert_eq!(world.reach(9, Goal::Running, 4, false), [Step::Start]);
+    assert_eq!(world.reach(10, Goal::Shelved, 4, false), [Step::Shutdown, Step::Undefine]);
+    assert_eq!(world.reach(11, Goal::Running, 5, false), [Step::Define, Step::Start]);
+    assert_eq!(world.reach(12, Goal::Absent, 5, false), [Step::Destroy, Step::Undefine, Step::RemoveDisks]);
+    assert!(world.guest.is_over());
+}
+
+#[test]
+fn a_guest_that_does_not_obey_is_given_time_and_then_turned_off() {
+    let mut world = World::new();
+    world.reach(1, Goal::Running, 1, false);
+    world.done.clear();
+    world.wish(wish(2, Goal::Stopped, 1, false));
+    let begin = world.now;
+    world.settle(false);
+    assert_eq!(world.done, [Step::Shutdown, Step::Destroy]);
+    assert_eq!(world.now - begin, GRACE);
+}
+
+#[test]
+fn a_guest_that_is_turning_off_is_removed_at_once() {
+    let mut world = World::new();
+    world.reach(1, Goal::Running, 1, false);
+    world.wish(wish(2, Goal::Stopped, 1, false));
+    while world.step.is_some() {
+        world.complete(None, true, false);
+    }
+    let begin = world.now;
+    assert_eq!(world.reach(3, Goal::Absent, 1, false), [Step::Destroy, Step::Undefine, Step::RemoveDisks]);
+    assert_eq!(world.now, begin);
+}
+
+#[test]
+fn a_guest_that_ends_by_itself_is_told_and_not_started_again() {
+    let mut world = World::new();
+    world.reach(1, Goal::Running, 1, false);
+    world.has_told = false;
+    world.disturb(Power::ShutDown);
+    world.settle(true);
+    assert!(world.has_told);
+    assert_eq!((world.guest.power(), world.guest.settled_generation()), (Power::ShutDown, 1));
+    world.wish(wish(1, Goal::Running, 1, false));
+    world.settle(true);
+    world.restart();
+    world.wish(wish(1, Goal::Running, 1, false));
+    world.settle(true);
+    assert_eq!(world.power, Power::ShutDown);
+}
+
+#[test]
+fn what_fails_for_the_time_being_is_tried_again_and_then_reported() {
+    let mut world = World::new();
+    world.wish(wish(1, Goal::Running, 1, false));
+    let mut tries = 0;
+    while world.guest.fault().is_none() {
+        if world.step == Some(Step::Prepare) {
+            tries += 1;
+            world.complete(Some(Fault::transient("disk full")), false, true);
+        } else if world.step.is_some() {
+            world.complete(None, true, true);
+        } else {
+            world.advance(1_000_000);
+        }
+    }
+    assert_eq!(tries, TRIES);
+    assert_eq!(world.guest.settled_generation(), 1);
+    assert_eq!(world.record.fulfilled, 0);
+    assert!(world.has_told);
+    assert_eq!(world.reach(2, Goal::Absent, 1, false), []);
+    assert!(world.guest.is_over());
+}
+
+#[test]
+fn what_can_never_work_is_reported_at_once() {
+    let mut world = World::new();
+    world.wish(wish(1, Goal::Running, 1, false));
+    world.complete(None, true, true);
+    assert_eq!(world.step, Some(Step::Prepare));
+    world.complete(Some(Fault::permanent("no such image")), false, true);
+    assert_eq!((world.step, world.has_told), (None, true));
+    assert_eq!(world.guest.fault(), Some(&Fault::permanent("no such image")));
+}
+
+#[test]
+fn what_happens_while_a_step_is_under_way_is_looked_at_after_it() {
+    let mut world = World::new();
+    world.reach(1, Goal::Running, 1, false);
+    world.wish(wish(2, Goal::Paused, 1, false));
+    assert!(matches!(world.step, Some(Step::Remember(_))));
+    assert_eq!(world.guest.disturbed(), Reaction::default());
+    let seen_before = Outcome { result: Ok(()), power: Some(Power::Running) };
+    assert_eq!(world.guest.done(seen_before, 0).step, Some(Step::Look));
+}
+
+#[test]
+fn a_hypervisor_that_is_away_uses_up_no_tries() {
+    let mut world = World::new();
+    world.wish(wish(1, Goal::Running, 1, false));
+    for _ in 0..3 * TRIES {
+        world.complete(Some(Fault::lost("away")), false, true);
+        world.advance(1_000_000);
+    }
+    world.settle(true);
+    assert_eq!(world.power, Power::Running);
+}
+
+#[test]
+fn a_shelved_guest_without_a_disk_is_an_error() {
+    let mut world = World::new();
+    world.reach(1, Goal::Shelved, 1, false);
+    assert!(world.guest.fault().is_some_and(|fault| fault.message.contains("no disk to keep")));
+}
+
+#[derive(Clone, Debug)]
+enum Action {
+    NewWish { goal: Goal, boots: bool, hard: bool },
+    OldWish { back: u64, goal: Goal },
+    Complete { fault: Option<Fault>, is_done: bool, obeys: bool },
+    Disturb(usize),
+    Advance(Micros),
+    Restart,
+}
+
+fn goals() -> impl Strategy<Value = Goal> {
+    use Goal::{Absent, Paused, Running, Shelved, Stopped, Suspended};
+    prop::sample::select(vec![Running, Stopped, Paused, Suspended, Absent, Shelved])
+}
+
+fn faults() -> impl Strategy<Value = Option<Fault>> {
+    let faults = vec![Fault::transient("t"), Fault::permanent("p"), Fault::lost("l")];
+    prop_oneof![3 => Just(None), 1 => prop::sample::select(faults).prop_map(Some)]
+}
+
+fn actions() -> impl Strategy<Value = Action> {
+    prop_oneof![
+        3 => (goals(), any::<bool>(), any::<bool>())
+            .prop_map(|(goal, boots, hard)| Action::NewWish { goal, boots, hard }),
+        1 => (0_u64..4, goals()).prop_map(|(back, goal)| Action::OldWish { back, goal }),
+        8 => (faults(), any::<bool>(), any::<bool>())
+            .prop_map(|(fault, is_done, obeys)| Action::Complete { is_done: is_done || fault.is_none(), fault, obeys }),
+        2 => (0_usize..3).prop_map(Action::Disturb),
+        2 => (0..2 * GRACE).prop_map(Action::Advance),
+        1 => Just(Action::Restart),
+    ]
+}
+
+/// What a guest may become by itself.
+fn by_itself(power: Power, choice: usize) -> Power {
+    match power {
+        Power::Running | Power::Paused => [
+            Power::ShutDown,
+            Power::Crashed,
+            if power == Power::Running { Power::Paused } else { Power::Running },
+        ][choice],
+        _ => power,
+    }
+}
+
+fn is_reached(goal: Goal, power: Power) -> bool {
+    match goal {
+        Goal::Running => power == Power::Running,
+        Goal::Stopped => matches!(power, Power::ShutDown | Power::Crashed),
+        Goal::Paused => power == Power::Paused,
+        Goal::Suspended => power == Power::Saved,
+        Goal::Absent => power == Power::Gone,
+        Goal::Shelved => power == Power::Kept,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    /// Whatever happened before, the latest wish is fulfilled once things work.
+    #[test]
+    fn the_latest_wish_is_fulfilled(
+        history in prop::collection::vec(actions(), 0..60),
+        goal in goals(),
+        boots in any::<bool>(),
+        hard in any::<bool>(),
+        obeys in any::<bool>(),
+    ) {
+        let mut world = World::new();
+        let (mut generation, mut boot) = (0, 1);
+        for action in history {
+            match action {
+                Action::NewWish { goal, boots, hard } => {
+                    generation += 1;
+                    boot += u32::from(boots);
+                    world.wish(wish(generation, goal, boot, hard));
+                }
+                Action::OldWish { back, goal } if generation > back => {
+                    world.wish(wish(generation - back, goal, boot, false));
+                }
+                Action::OldWish { .. } => {}
+                Action::Complete { fault, is_done, obeys } => world.complete(fault, is_done, obeys),
+                Action::Disturb(choice) => world.disturb(by_itself(world.power, choice)),
+                Action::Advance(by) => world.advance(by),
+                Action::Restart => world.restart(),
+            }
+        }
+        world.has_told = false;
+        generation += 1;
+        boot += u32::from(boots);
+        world.disturb(world.power);
+        world.wish(wish(generation, goal, boot, hard));
+        world.settle(obeys);
+
+        prop_assert!(world.has_told);
+        prop_assert_eq!(world.guest.settled_generation(), generation);
+        prop_assert_eq!(world.guest.power(), world.power);
+        if goal == Goal::Shelved && world.power == Power::Gone {
+            prop_assert!(world.guest.fault().is_some());
+        } else {
+            prop_assert!(is_reached(goal, world.power), "{:?}", world.guest);
+            prop_assert_eq!(world.record.fulfilled, generation);
+            prop_assert_eq!(world.record, world.guest.record());
+        }
+        if goal == Goal::Running {
+            prop_assert_eq!(world.record.boot, boot);
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Guests as libvirt domains, on QEMU with KVM or, where there is none, with software emulation.
+
+mod blueprint;
+mod capabilities;
+mod config_drive;
+mod connection;
+mod disks;
+mod domain;
+mod fault;
+mod guests;
+mod images;
+mod records;
+mod supported;
+mod survey;
+mod sys;
+mod traits;
+mod xml;
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::task::spawn_blocking;
+use uuid::Uuid;
+
+use crate::{Facts, Fault, Found, Hypervisor, Job, Notice, Outcome};
+use connection::Connection;
+use disks::Disks;
+use images::Images;
+use records::Records;
+use survey::Surveyed;
+
+/// Steps that are done at the same time.
+const STEPS: usize = 16;
+/// How often it is looked whether libvirtd is still there.
+const WATCH: Duration = Duration::from_millis(500);
+
+/// What CPU guests see, on KVM. Software emulation has its own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CpuMode {
+    /// What QEMU gives by itself.
+    HypervisorDefault,
+    /// The model nearest to the host's.
+    HostModel,
+    /// The host's.
+    HostPassthrough,
+}
+
+/// Where things are.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// libvirt's URI; it has to be a libvirtd of this machine.
+    pub uri: String,
+    /// The host's UUID; None for the one kept in the state folder or, at the first start, libvirt's.
+    pub host_uuid: Option<Uuid>,
+    /// The folder of images.
+    pub images: PathBuf,
+    /// The folder of the guests' disks.
+    pub instances: PathBuf,
+    /// The folder of what must not be forgotten.
+    pub state: PathBuf,
+    /// What CPU guests see.
+    pub cpu_mode: CpuMode,
+}
+
+/// Why the driver cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A folder cannot be used.
+    #[error("{option} {path:?} cannot be used")]
+    Folder {
+        /// The option that names it.
+        option: &'static str,
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another agent uses the state folder.
+    #[error("--state {0:?} is used by another agent")]
+    InUse(PathBuf),
+    /// The UUID given differs from the one that this host has had so far.
+    #[error("--host-uuid {given} is not this host's, which is {kept} by {file:?}")]
+    OtherHost {
+        /// The option.
+        given: Uuid,
+        /// What the state folder says.
+        kept: String,
+        /// Where it says so.
+        file: PathBuf,
+    },
+}
+
+/// The driver.
+pub struct Libvirt {
+    inner: Arc<Inner>,
+    steps: Arc<Semaphore>,
+}
+
+struct Inner {
+    config: Config,
+    connection: Connection,
+    images: Images,
+    disks: Disks,
+    records: Records,
+    has_kvm: bool,
+    /// The latest survey of the host.
+    surveyed: Mutex<Option<Arc<Surveyed>>>,
+    /// Held as long as the agent lives.
+    _lock: File,
+}
+
+impl Libvirt {
+    /// Opens the folders. libvirtd need not be there yet.
+    ///
+    /// # Errors
+    /// A folder cannot be used, or the host's UUID is another than before.
+    pub fn open(config: Config) -> Result<Self, OpenError> {
+        let Config { images, instances, state, .. } = &config;
+        images.read_dir().map_err(|source| unusable("--images", images, source))?;
+        let lock = lock(state)?;
+        // Domains name these files; libvirtd has another working directory.
+        let [images, instances] = [("--images", images), ("--instances", instances)].map(absolute);
+        let disks =
+            Disks::open(instances?).map_err(|source| unusable("--instances", &config.instances, source))?;
+        let records = Records::open(state).map_err(|source| unusable("--state", state, source))?;
+        survey::check_host_uuid(&config)?;
+        let has_kvm = is_kvm_usable();
+        let inner = Inner {
+            connection: Connection::new(config.uri.clone()),
+            images: Images::new(images?),
+            disks,
+            records,
+            has_kvm,
+            surveyed: Mutex::new(None),
+            _lock: lock,
+            config,
+        };
+        Ok(Self { inner: Arc::new(inner), steps: Arc::new(Semaphore::new(STEPS)) })
+    }
+
+    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Inner) -> T + Send + 'static) -> T {
+        let inner = Arc::clone(&self.inner);
+        match spawn_blocking(move || work(&inner)).await {
+            Ok(value) => value,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+}
+
+fn unusable(option: &'static str, path: &Path, source: io::Error) -> OpenError {
+    OpenError::Folder { option, path: path.to_owned(), source }
+}
+
+fn absolute((option, path): (&'static str, &PathBuf)) -> Result<PathBuf, OpenError> {
+    std::path::absolute(path).map_err(|source| unusable(option, path, source))
+}
+
+/// Two agents on one folder would undo each other's work.
+fn lock(state: &Path) -> Result<File, OpenError> {
+    let failed = |source| unusable("--state", state, source);
+    fs::create_dir_all(state).map_err(failed)?;
+    let file = File::create(state.join("lock")).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(state.to_owned())),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+fn is_kvm_usable() -> bool {
+    match File::options().read(true).write(true).open("/dev/kvm") {
+        Ok(_) => true,
+        Err(error) => {
+            tracing::warn!("/dev/kvm: {error}: guests run by software emulation (TCG), which is slow");
+            false
+        }
+    }
+}
+
+impl Hypervisor for Libvirt {
+    async fn facts(&self) -> Result<Facts, Fault> {
+        self.blocking(Inner::facts).await
+    }
+
+    async fn guests(&self) -> Result<Vec<Found>, Fault> {
+        self.blocking(Inner::guests).await
+    }
+
+    async fn perform(&self, job: Job) -> Outcome {
+        // The semaphore is never closed.
+        let _turn = self.steps.acquire().await;
+        self.blocking(move |inner| inner.perform(&job)).await
+    }
+
+    async fn forget(&self, instance: Uuid) {
+        let removed = self.blocking(move |inner| inner.records.remove(instance)).await;
+        if let Err(error) = removed {
+            tracing::warn!(%instance, "its record stays: {error}");
+        }
+    }
+
+    fn disk_available_gb(&self) -> u32 {
+        self.inner.disks.room_gb().map_or(0, |(_, available)| available)
+    }
+
+    fn notices(&self) -> UnboundedReceiver<Notice> {
+        let (sender, receiver) = unbounded_channel();
+        self.inner.connection.set_notices(sender);
+        tokio::spawn(watch(Arc::downgrade(&self.inner)));
+        receiver
+    }
+}
+
+/// Keeps the connection, so that its loss and its return are noticed without anything to do.
+async fn watch(inner: Weak<Inner>) {
+    let mut ticks = tokio::time::interval(WATCH);
+    let mut was_lost = false;
+    loop {
+        ticks.tick().await;
+        let Some(inner) = inner.upgrade() else { return };
+        let got = spawn_blocking(move || inner.connection.get().map(drop)).await;
+        let lost = got.ok().and_then(Result::err);
+        if let Some(fault) = lost.as_ref().filter(|_| !was_lost) {
+            tracing::warn!("{fault}");
+        }
+        was_lost = lost.is_some();
+    }
+}

@@ -1,0 +1,188 @@
+//! What libvirt tells of a host, read from its XML.
+
+use std::collections::BTreeSet;
+
+use roxmltree::{Document, Node};
+use uuid::Uuid;
+
+use crate::{Cell, Fault, HugePages, PciDevice};
+
+/// The pages that every program has.
+const PLAIN_PAGE_KIB: u32 = 4;
+
+/// The capabilities of a host.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Capabilities {
+    pub(super) host_uuid: Uuid,
+    pub(super) architecture: String,
+    pub(super) cpu_model: String,
+    /// The host's CPU as libvirt describes it, to be asked about.
+    pub(super) cpu: String,
+    pub(super) cells: Vec<Cell>,
+    /// The program that runs guests of the host's own architecture.
+    pub(super) emulator: Option<String>,
+    /// The machine types that it can be.
+    pub(super) machines: BTreeSet<String>,
+    /// Whether guests can be run on KVM.
+    pub(super) has_kvm: bool,
+}
+
+impl Capabilities {
+    pub(super) fn parse(text: &str) -> Result<Self, Fault> {
+        let document = Document::parse(text).map_err(|error| unreadable(&error.to_string()))?;
+        let root = document.root_element();
+        let host = child(root, "host").ok_or_else(|| unreadable("no host"))?;
+        let cpu = child(host, "cpu").ok_or_else(|| unreadable("no host/cpu"))?;
+        let uuid = child_text(host, "uuid").parse();
+        let architecture = child_text(cpu, "arch").to_owned();
+        let guest = guest_of(root, &architecture);
+        let domain_types = || guest.into_iter().flat_map(|guest| children(guest, "domain"));
+        let machines = guest.into_iter().flat_map(|guest| children(guest, "machine"));
+        Ok(Self {
+            host_uuid: uuid.map_err(|_| unreadable("host/uuid is not a UUID"))?,
+            cpu_model: child_text(cpu, "model").to_owned(),
+            cpu: text[cpu.range()].to_owned(),
+            cells: child(host, "topology").map(cells).unwrap_or_default(),
+            emulator: guest.and_then(|guest| child(guest, "emulator")?.text()).map(str::to_owned),
+            machines: machines.filter_map(|machine| machine.text().map(str::to_owned)).collect(),
+            has_kvm: domain_types().any(|domain| domain.attribute("type") == Some("kvm")),
+            architecture,
+        })
+    }
+
+    /// Threads in all cells.
+    pub(super) fn threads(&self) -> usize {
+        self.cells.iter().map(|cell| cell.cpus.len()).sum()
+    }
+}
+
+/// Names of the features in a description of a CPU.
+pub(super) fn features(cpu: &str) -> Result<Vec<String>, Fault> {
+    let document = Document::parse(cpu).map_err(|error| unreadable(&error.to_string()))?;
+    let is_there = |feature: &Node<'_, '_>| feature.attribute("policy") != Some("disable");
+    let present = children(document.root_element(), "feature").filter(is_there);
+    Ok(present.filter_map(|feature| feature.attribute("name").map(str::to_owned)).collect())
+}
+
+/// Reads the description of a PCI device; None if it is not one that can be given to a guest.
+pub(super) fn pci_device(text: &str) -> Option<PciDevice> {
+    let document = Document::parse(text).ok()?;
+    let capability =
+        children(document.root_element(), "capability").find(|c| c.attribute("type") == Some("pci"))?;
+    let number = |name| child_text(capability, name).parse::<u32>().ok();
+    let id = |name| {
+        let id = child(capability, name)?.attribute("id")?;
+        u16::from_str_radix(id.strip_prefix("0x")?, 16).ok()
+    };
+    let is_bridge = children(capability, "capability").any(|c| c.attribute("type") == Some("pci-bridge"));
+    if is_bridge {
+        return None;
+    }
+    let [domain, bus, slot, function] = ["domain", "bus", "slot", "function"].map(number);
+    let address = format!("{:04x}:{:02x}:{:02x}.{:x}", domain?, bus?, slot?, function?);
+    let node = child(capability, "numa").and_then(|numa| numa.attribute("node")?.parse().ok());
+    Some(PciDevice { address, vendor: id("vendor")?, product: id("product")?, cell: node })
+}
+
+fn guest_of<'a>(root: Node<'a, 'a>, architecture: &str) -> Option<Node<'a, 'a>> {
+    let hvm = children(root, "guest").filter(|guest| child_text(*guest, "os_type") == "hvm");
+    hvm.filter_map(|guest| child(guest, "arch")).find(|arch| arch.attribute("name") == Some(architecture))
+}
+
+fn cells(topology: Node<'_, '_>) -> Vec<Cell> {
+    let cells = child(topology, "cells").into_iter().flat_map(|cells| children(cells, "cell"));
+    cells.filter_map(cell).collect()
+}
+
+fn cell(cell: Node<'_, '_>) -> Option<Cell> {
+    let id = cell.attribute("id")?.parse().ok()?;
+    let threads = child(cell, "cpus").into_iter().flat_map(|cpus| children(cpus, "cpu"));
+    let cpus = threads.filter_map(|cpu| cpu.attribute("id")?.parse().ok()).collect();
+    let memory_kib: u64 = child_text(cell, "memory").parse().unwrap_or(0);
+    let memory_mb = u32::try_from(memory_kib / 1024).unwrap_or(u32::MAX);
+    let huge_pages = children(cell, "pages").filter_map(pages).collect();
+    Some(Cell { id, cpus, memory_mb, huge_pages })
+}
+
+fn pages(pages: Node<'_, '_>) -> Option<HugePages> {
+    let size_kib = pages.attribute("size")?.parse().ok()?;
+    let total = pages.text()?.parse().ok()?;
+    (size_kib > PLAIN_PAGE_KIB && total > 0).then_some(HugePages { size_kib, total })
+}
+
+fn child<'a>(node: Node<'a, 'a>, name: &str) -> Option<Node<'a, 'a>> {
+    node.children().find(|child| child.has_tag_name(name))
+}
+
+fn children<'a>(node: Node<'a, 'a>, name: &'a str) -> impl Iterator<Item = Node<'a, 'a>> {
+    node.children().filter(move |child| child.has_tag_name(name))
+}
+
+fn child_text<'a>(node: Node<'a, 'a>, name: &str) -> &'a str {
+    child(node, name).and_then(|child| child.text()).unwrap_or_default()
+}
+
+fn unreadable(why: &str) -> Fault {
+    Fault::permanent(format!("libvirt describes the host in a way that this agent cannot read: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOST: &str = r#"<capabilities>
+      <host>
+        <uuid>00000000-0000-0000-0000-00000000000a</uuid>
+        <cpu><arch>x86_64</arch><model>EPYC</model></cpu>
+        <topology><cells num="2">
+          <cell id="0"><memory unit="KiB">4194304</memory>
+            <pages unit="KiB" size="4">1000</pages><pages unit="KiB" size="2048">512</pages><pages unit="KiB" size="1048576">0</pages>
+            <cpus num="2"><cpu id="0"/><cpu id="2"/></cpus></cell>
+          <cell id="1"><memory unit="KiB">2097152</memory><cpus num="1"><cpu id="1"/></cpus></cell>
+        </cells></topology>
+      </host>
+      <guest><os_type>hvm</os_type><arch name="i686"><emulator>/bin/i386</emulator></arch></guest>
+      <guest><os_type>hvm</os_type>
+        <arch name="x86_64"><emulator>/bin/qemu</emulator><machine>pc</machine><domain type="qemu"/><domain type="kvm"/></arch></guest>
+    </capabilities>"#;
+
+    #[test]
+    fn a_host_is_read() {
+        let host = Capabilities::parse(HOST).expect("readable");
+        assert_eq!(host.host_uuid, Uuid::from_u128(10));
+        assert_eq!((host.architecture.as_str(), host.cpu_model.as_str()), ("x86_64", "EPYC"));
+        assert_eq!(host.cpu, "<cpu><arch>x86_64</arch><model>EPYC</model></cpu>");
+        assert_eq!(host.emulator.as_deref(), Some("/bin/qemu"));
+        assert_eq!(host.machines, BTreeSet::from(["pc".to_owned()]));
+        assert!(host.has_kvm);
+        assert_eq!(host.threads(), 3);
+        let huge_pages = vec![HugePages { size_kib: 2048, total: 512 }];
+        assert_eq!(host.cells[0], Cell { id: 0, cpus: vec![0, 2], memory_mb: 4096, huge_pages });
+        assert_eq!(host.cells[1].memory_mb, 2048);
+    }
+
+    #[test]
+    fn without_kvm_it_says_so() {
+        let text = HOST.replace(r#"<domain type="kvm"/>"#, "");
+        assert!(!Capabilities::parse(&text).expect("readable").has_kvm);
+        assert!(Capabilities::parse("<capabilities/>").is_err());
+    }
+
+    #[test]
+    fn features_are_read_but_for_those_disabled() {
+        let cpu = "<cpu><feature policy='require' name='aes'/><feature policy='disable' name='hle'/></cpu>";
+        assert_eq!(features(cpu), Ok(vec!["aes".to_owned()]));
+    }
+
+    #[test]
+    fn a_pci_device_is_read_and_a_bridge_is_none() {
+        let device = r#"<device><name>pci_0000_81_00_0</name><capability type="pci"><class>0x020000</class>
+          <domain>0</domain><bus>129</bus><slot>0</slot><function>1</function>
+          <product id="0x1572">X710</product><vendor id="0x8086">Intel</vendor><numa node="1"/></capability></device>"#;
+        let read = pci_device(device).expect("readable");
+        assert_eq!((read.address.as_str(), read.cell), ("0000:81:00.1", Some(1)));
+        assert_eq!((read.vendor, read.product), (0x8086, 0x1572));
+        let bridge = device.replace("<numa", "<capability type='pci-bridge'/><numa");
+        assert_eq!(pci_device(&bridge), None);
+    }
+}

@@ -1,0 +1,209 @@
+//! Steps of guests, done by libvirt.
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+use virt::domain::{Domain, DomainShutoffReason, DomainState, DomainStateReason};
+use virt::enumutil::Enum;
+use virt::error::{Error, ErrorNumber};
+use virt::sys;
+
+use super::blueprint::Blueprint;
+use super::fault::{fault, known};
+use super::records::{self, NAMESPACE};
+use super::{Inner, domain};
+use crate::{Fault, Found, Job, Outcome, Power, Record, Step};
+
+impl Inner {
+    pub(super) fn perform(&self, job: &Job) -> Outcome {
+        let result = self.step(job);
+        match self.power(job.instance) {
+            Ok(power) => Outcome { result, power: Some(power) },
+            Err(fault) => Outcome { result: result.and(Err(fault)), power: None },
+        }
+    }
+
+    /// Guests that have a domain, disks or a record.
+    pub(super) fn guests(&self) -> Result<Vec<Found>, Fault> {
+        let folder = |error: std::io::Error| Fault::transient(format!("listing guests: {error}"));
+        let mut all: BTreeMap<Uuid, Found> = BTreeMap::new();
+        for (instance, record) in self.records.all().map_err(folder)? {
+            all.insert(instance, Found { instance, power: Power::Gone, record });
+        }
+        for instance in self.disks.all().map_err(folder)? {
+            let record = self.records.get(instance);
+            all.insert(instance, Found { instance, power: Power::Kept, record });
+        }
+        let connect = self.connection.get()?;
+        let domains = connect.list_all_domains(0).map_err(|error| fault("listing domains", &error))?;
+        for domain in &domains {
+            if let Some(found) = self.found(domain)? {
+                all.insert(found.instance, found);
+            }
+        }
+        Ok(all.into_values().collect())
+    }
+
+    /// None for a domain that is not Berth's, or that has gone since.
+    fn found(&self, domain: &Domain) -> Result<Option<Found>, Fault> {
+        let Some(marked) = record_of(domain)? else { return Ok(None) };
+        let asked = |error| fault("reading the UUID of a domain", &error);
+        let instance = Uuid::from_bytes(domain.uuid().map_err(asked)?.into_bytes());
+        let record = records::later(marked, self.records.get(instance));
+        Ok(Some(Found { instance, power: power_of(domain)?, record }))
+    }
+
+    fn power(&self, instance: Uuid) -> Result<Power, Fault> {
+        match self.domain(instance)? {
+            Some(domain) => power_of(&domain),
+            None if self.disks.has(instance) => Ok(Power::Kept),
+            None => Ok(Power::Gone),
+        }
+    }
+
+    fn step(&self, job: &Job) -> Result<(), Fault> {
+        let instance = job.instance;
+        match job.step {
+            Step::Look => Ok(()),
+            Step::Remember(record) => self.remember(instance, record),
+            Step::Prepare => self.prepare(job),
+            Step::Define => self.define(job),
+            Step::RemoveDisks => self.disks.remove(instance),
+            Step::Start => self.on(instance, "starting", |domain| domain.create().map(drop)),
+            Step::Restore => self.on(instance, "restoring", |domain| domain.create().map(drop)),
+            Step::Shutdown => self.on(instance, "asking to turn off", |domain| {
+                domain.shutdown_flags(sys::VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN).map(drop)
+            }),
+            Step::Destroy => self.on(instance, "turning off", Domain::destroy),
+            Step::Pause => self.on(instance, "pausing", |domain| domain.suspend().map(drop)),
+            Step::Resume => self.on(instance, "resuming", |domain| domain.resume().map(drop)),
+            Step::Save => {
+                self.on(instance, "saving", |domain| domain.managed_save(sys::VIR_DOMAIN_SAVE_RUNNING))
+            }
+            Step::DiscardSave => {
+                self.on(instance, "discarding the saved memory", |domain| domain.managed_save_remove(0))
+            }
+            Step::Undefine => self.on(instance, "undefining", undefine),
+        }
+    }
+
+    fn on(
+        &self,
+        instance: Uuid,
+        doing: &str,
+        act: impl FnOnce(&Domain) -> Result<(), Error>,
+    ) -> Result<(), Fault> {
+        let gone = || Fault::transient(format!("{doing}: there is no such domain"));
+        let domain = self.domain(instance)?.ok_or_else(gone)?;
+        act(&domain).map_err(|error| fault(doing, &error))
+    }
+
+    /// In the state folder, and with the domain if there is one.
+    fn remember(&self, instance: Uuid, record: Record) -> Result<(), Fault> {
+        self.records.put(instance, record)?;
+        let Some(domain) = self.domain(instance)? else { return Ok(()) };
+        let element = records::element("record", record).to_string();
+        let is_active = domain.is_active().map_err(|error| fault("looking at a domain", &error))?;
+        let live = if is_active { sys::VIR_DOMAIN_AFFECT_LIVE } else { 0 };
+        domain
+            .set_metadata(
+                METADATA,
+                Some(&element),
+                Some("berth"),
+                Some(NAMESPACE),
+                live | sys::VIR_DOMAIN_AFFECT_CONFIG,
+            )
+            .map_err(|error| fault("writing the metadata of a domain", &error))
+    }
+
+    fn prepare(&self, job: &Job) -> Result<(), Fault> {
+        let (blueprint, spec) = self.blueprint(job)?;
+        self.disks.prepare(&blueprint, spec)
+    }
+
+    fn define(&self, job: &Job) -> Result<(), Fault> {
+        let connect = self.connection.get()?;
+        let (blueprint, _) = self.blueprint(job)?;
+        let surveyed = self.surveyed()?;
+        if !surveyed.capabilities.machines.contains(&blueprint.machine) {
+            let machine = &blueprint.machine;
+            return Err(Fault::permanent(format!(
+                "image.properties[hw_machine_type]: QEMU on this host has no {machine:?}"
+            )));
+        }
+        let files = self.disks.files(job.instance);
+        let description =
+            domain::describe(&surveyed.platform, &blueprint, &files, self.records.get(job.instance));
+        connect
+            .define_domain_xml(&description.to_string())
+            .map(drop)
+            .map_err(|error| fault("defining", &error))
+    }
+
+    fn blueprint<'a>(&self, job: &'a Job) -> Result<(Blueprint, &'a berth_api::v1::GuestSpec), Fault> {
+        let spec = job.spec.as_deref().ok_or_else(|| Fault::permanent("wish.spec: missing"))?;
+        Ok((Blueprint::read(job.instance, spec, &self.images, &self.surveyed()?.parts)?, spec))
+    }
+
+    /// The domain of a guest, if there is one.
+    fn domain(&self, instance: Uuid) -> Result<Option<Domain>, Fault> {
+        let connect = self.connection.get()?;
+        let domain = match connect.lookup_domain_by_uuid_string(&instance.to_string()) {
+            Ok(domain) => domain,
+            Err(error) if known(&error) == Some(ErrorNumber::NoDomain) => return Ok(None),
+            Err(error) => return Err(fault("looking for a domain", &error)),
+        };
+        match record_of(&domain)? {
+            Some(_) => Ok(Some(domain)),
+            None => Err(Fault::permanent("a domain with this UUID is on the host, and it is not Berth's")),
+        }
+    }
+}
+
+const METADATA: i32 = sys::VIR_DOMAIN_METADATA_ELEMENT.cast_signed();
+
+/// What a domain says of itself; None if it is not Berth's.
+fn record_of(domain: &Domain) -> Result<Option<Record>, Fault> {
+    match domain.metadata(METADATA, Some(NAMESPACE), sys::VIR_DOMAIN_AFFECT_CONFIG) {
+        Ok(metadata) => Ok(Some(records::parse(&metadata))),
+        Err(error) => match known(&error) {
+            // A domain that is not defined for good, or has gone meanwhile, is not Berth's either.
+            Some(ErrorNumber::NoDomainMetadata | ErrorNumber::NoDomain | ErrorNumber::OperationInvalid) => {
+                Ok(None)
+            }
+            _ => Err(fault("reading the metadata of a domain", &error)),
+        },
+    }
+}
+
+fn power_of(domain: &Domain) -> Result<Power, Fault> {
+    let asked = |error: Error| fault("reading the state of a domain", &error);
+    let (state, reason) = domain.state().map_err(asked)?;
+    Ok(match state.known() {
+        Some(DomainState::Shutoff | DomainState::NoState) | None => {
+            let is_crashed = matches!(
+                reason,
+                Enum::Known(DomainStateReason::Shutoff(reason)) if reason.is(DomainShutoffReason::Crashed)
+            );
+            match domain.has_managed_save(0).map_err(asked)? {
+                true => Power::Saved,
+                false if is_crashed => Power::Crashed,
+                false => Power::ShutDown,
+            }
+        }
+        Some(DomainState::Crashed) => Power::Crashed,
+        Some(DomainState::Paused) => Power::Paused,
+        // One that is shutting down, or asleep by its own doing, still holds its memory.
+        Some(
+            DomainState::Running | DomainState::Blocked | DomainState::Shutdown | DomainState::PMSuspended,
+        ) => Power::Running,
+    })
+}
+
+fn undefine(domain: &Domain) -> Result<(), Error> {
+    domain.undefine_flags(
+        sys::VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+            | sys::VIR_DOMAIN_UNDEFINE_NVRAM
+            | sys::VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA,
+    )
+}

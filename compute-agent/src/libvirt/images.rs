@@ -1,0 +1,203 @@
+//! The folder of images, and `qemu-img`.
+
+use std::io;
+use std::path::{Component, Path, PathBuf};
+use std::process::Command;
+
+use serde::Deserialize;
+
+use crate::Fault;
+
+const GIB: u64 = 1 << 30;
+
+/// A folder of images that guests boot from.
+#[derive(Debug)]
+pub(super) struct Images {
+    folder: PathBuf,
+}
+
+/// How the content of an image is laid out. Never found out from the content: a guest that wrote a header of its own to a raw
+/// disk could otherwise have any file of the host opened as its backing file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Format {
+    Qcow2,
+    Raw,
+}
+
+impl Format {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Qcow2 => "qcow2",
+            Self::Raw => "raw",
+        }
+    }
+
+    /// By the property `disk_format`, else by the ending of the file's name.
+    pub(super) fn of(image: &str, disk_format: Option<&str>) -> Result<Self, Fault> {
+        let ending = || Path::new(image).extension().and_then(|ending| ending.to_str());
+        match disk_format.or_else(ending) {
+            Some("qcow2") => Ok(Self::Qcow2),
+            Some("raw" | "img") => Ok(Self::Raw),
+            _ => Err(Fault::permanent(format!(
+                "image.name: {image:?} does not end in .qcow2, .raw or .img, and the property disk_format is not qcow2 or raw"
+            ))),
+        }
+    }
+}
+
+/// What `qemu-img info` says.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Info {
+    virtual_size: u64,
+    backing_filename: Option<String>,
+    #[serde(default)]
+    format_specific: Specific,
+}
+
+#[derive(Deserialize, Default)]
+struct Specific {
+    #[serde(default)]
+    data: SpecificData,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "kebab-case")]
+struct SpecificData {
+    data_file: Option<String>,
+}
+
+impl Images {
+    pub(super) fn new(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    /// The file of that name. `field` says where the name stands in the wish.
+    pub(super) fn file(&self, field: &str, name: &str) -> Result<PathBuf, Fault> {
+        let mut parts = Path::new(name).components();
+        let is_plain =
+            matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name);
+        if !is_plain || name.contains(['\0', '\n']) {
+            return Err(Fault::permanent(format!(
+                "{field}: {name:?} is not the name of a file without a path"
+            )));
+        }
+        let path = self.folder.join(name);
+        match path.metadata() {
+            Ok(metadata) if metadata.is_file() => Ok(path),
+            Ok(_) => Err(Fault::permanent(format!("{field}: {name:?} in the image folder is not a file"))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(Fault::permanent(format!("{field}: there is no {name:?} in the image folder")))
+            }
+            Err(error) => Err(Fault::transient(format!("{field}: {name:?} in the image folder: {error}"))),
+        }
+    }
+}
+
+/// Makes a disk over an image, which is not changed by what the guest writes. `size_gb` 0: as large as the image.
+pub(super) fn create_overlay(disk: &Path, image: &Path, format: Format, size_gb: u32) -> Result<(), Fault> {
+    let info = info(image, format)?;
+    let name = image.file_name().unwrap_or_default().to_string_lossy();
+    if info.backing_filename.is_some() || info.format_specific.data.data_file.is_some() {
+        return Err(Fault::permanent(format!("image.name: {name:?} stands on another file")));
+    }
+    let size = u64::from(size_gb) * GIB;
+    if size > 0 && info.virtual_size > size {
+        let needed = info.virtual_size.div_ceil(GIB);
+        return Err(Fault::permanent(format!(
+            "flavor.root_gb: {size_gb} is too little for {name:?}, which needs {needed}"
+        )));
+    }
+    let mut create = qemu_img("create");
+    create.args(["-f", "qcow2", "-F", format.name(), "-b"]).arg(image).arg(disk);
+    if size > 0 {
+        create.arg(size.to_string());
+    }
+    run(create).map(drop)
+}
+
+/// Makes an empty disk.
+pub(super) fn create_empty(disk: &Path, bytes: u64) -> Result<(), Fault> {
+    let mut create = qemu_img("create");
+    create.args(["-f", "qcow2"]).arg(disk).arg(bytes.to_string());
+    run(create).map(drop)
+}
+
+fn info(image: &Path, format: Format) -> Result<Info, Fault> {
+    let mut info = qemu_img("info");
+    // Guests may be using it.
+    info.args(["--force-share", "--output=json", "-f", format.name()]).arg(image);
+    let told = run(info)?;
+    serde_json::from_slice(&told).map_err(|error| Fault::transient(format!("qemu-img info: {error}")))
+}
+
+fn qemu_img(command: &str) -> Command {
+    let mut qemu_img = Command::new("qemu-img");
+    qemu_img.arg(command);
+    qemu_img
+}
+
+fn run(mut command: Command) -> Result<Vec<u8>, Fault> {
+    let output = command.output().map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Fault::permanent("qemu-img is not installed on this host"),
+        _ => Fault::transient(format!("qemu-img: {error}")),
+    })?;
+    if output.status.success() {
+        return Ok(output.stdout);
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(Fault::transient(said.trim().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn error<T: std::fmt::Debug>(result: Result<T, Fault>) -> String {
+        result.expect_err("refused").to_string()
+    }
+
+    #[test]
+    fn names_with_a_path_are_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::create_dir(folder.path().join("sub")).expect("made");
+        fs::write(folder.path().join("sub/x.raw"), "").expect("written");
+        let images = Images::new(folder.path().to_owned());
+        for name in
+            ["", ".", "..", "../x", "/etc/passwd", "sub/x.raw", "sub/../x.raw", "x.raw/", "./x.raw", "a\0b"]
+        {
+            assert!(error(images.file("image.name", name)).contains("without a path"), "{name}");
+        }
+        assert!(error(images.file("image.name", "sub")).contains("is not a file"));
+        let absent = error(images.file("image.properties[kernel]", "vmlinuz"));
+        assert_eq!(absent, "image.properties[kernel]: there is no \"vmlinuz\" in the image folder");
+    }
+
+    #[test]
+    fn the_format_is_told_and_never_guessed() {
+        assert_eq!(Format::of("a.qcow2", None), Ok(Format::Qcow2));
+        assert_eq!(Format::of("a.img", None), Ok(Format::Raw));
+        assert_eq!(Format::of("a.qcow2", Some("raw")), Ok(Format::Raw));
+        assert!(error(Format::of("a", None)).contains("image.name"));
+        assert!(error(Format::of("a.vmdk", None)).contains("image.name"));
+    }
+
+    #[test]
+    fn an_overlay_is_as_large_as_the_flavor_says_and_not_smaller_than_the_image() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let image = folder.path().join("base.qcow2");
+        create_empty(&image, 2 * GIB).expect("made");
+        let disk = folder.path().join("disk.qcow2");
+        create_overlay(&disk, &image, Format::Qcow2, 3).expect("made");
+        let made = info(&disk, Format::Qcow2).expect("readable");
+        assert_eq!(made.virtual_size, 3 * GIB);
+        assert_eq!(made.backing_filename, Some(image.display().to_string()));
+
+        let too_small = error(create_overlay(&folder.path().join("small"), &image, Format::Qcow2, 1));
+        assert_eq!(too_small, "flavor.root_gb: 1 is too little for \"base.qcow2\", which needs 2");
+        let on_another = error(create_overlay(&folder.path().join("chain"), &disk, Format::Qcow2, 0));
+        assert!(on_another.contains("stands on another file"));
+    }
+}

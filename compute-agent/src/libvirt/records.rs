@@ -1,0 +1,164 @@
+//! What must not be forgotten of guests: in the state folder, and in the metadata of domains.
+//!
+//! Both hold the same. A domain's metadata survives the loss of the state folder, and goes where the domain goes; the folder
+//! holds what is remembered of guests that have no domain.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::xml::Element;
+use crate::{Fault, Record};
+
+/// The namespace of Berth's element in the metadata of domains, by which they are recognised.
+pub(super) const NAMESPACE: &str = "urn:berth:guest:1";
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    known: u64,
+    fulfilled: u64,
+    boot: u32,
+}
+
+/// A folder with a file for each guest.
+#[derive(Debug)]
+pub(super) struct Records {
+    folder: PathBuf,
+}
+
+impl Records {
+    pub(super) fn open(state: &Path) -> io::Result<Self> {
+        let folder = state.join("guests");
+        fs::create_dir_all(&folder)?;
+        Ok(Self { folder })
+    }
+
+    /// What is remembered of all guests, in order. Files that cannot be read are passed over, with a warning.
+    pub(super) fn all(&self) -> io::Result<Vec<(Uuid, Record)>> {
+        let mut records = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let name = entry?.file_name();
+            let Some(instance) = name.to_str().and_then(|name| name.strip_suffix(".json")?.parse().ok())
+            else {
+                continue;
+            };
+            records.push((instance, self.get(instance)));
+        }
+        records.sort_by_key(|(instance, _)| *instance);
+        Ok(records)
+    }
+
+    /// What is remembered of a guest.
+    pub(super) fn get(&self, instance: Uuid) -> Record {
+        let path = self.path(instance);
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Record::default(),
+            Err(error) => {
+                tracing::warn!("{}: {error}", path.display());
+                return Record::default();
+            }
+        };
+        match serde_json::from_slice(&text) {
+            Ok(Stored { known, fulfilled, boot }) => Record { known, fulfilled, boot },
+            Err(error) => {
+                tracing::warn!("{}: {error}", path.display());
+                Record::default()
+            }
+        }
+    }
+
+    /// Remembers, as a whole or not at all.
+    pub(super) fn put(&self, instance: Uuid, record: Record) -> Result<(), Fault> {
+        let Record { known, fulfilled, boot } = record;
+        let path = self.path(instance);
+        let fault = |error: &dyn std::fmt::Display| Fault::transient(format!("{}: {error}", path.display()));
+        let text = serde_json::to_vec(&Stored { known, fulfilled, boot }).map_err(|error| fault(&error))?;
+        replace(&path, &text).map_err(|error| fault(&error))
+    }
+
+    pub(super) fn remove(&self, instance: Uuid) -> io::Result<()> {
+        match fs::remove_file(self.path(instance)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn path(&self, instance: Uuid) -> PathBuf {
+        self.folder.join(format!("{instance}.json"))
+    }
+}
+
+/// Replaces a file so that it has either the old content or the new, whatever happens.
+pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let new = path.with_extension("new");
+    let mut file = File::create(&new)?;
+    file.write_all(content)?;
+    file.sync_data()?;
+    fs::rename(new, path)
+}
+
+/// A record as an element.
+pub(super) fn element(name: &'static str, record: Record) -> Element {
+    Element::new(name)
+        .attribute("known", record.known)
+        .attribute("fulfilled", record.fulfilled)
+        .attribute("boot", record.boot)
+}
+
+/// Reads the metadata of a domain. What cannot be read counts as nothing known.
+pub(super) fn parse(metadata: &str) -> Record {
+    let Ok(document) = roxmltree::Document::parse(metadata) else { return Record::default() };
+    let root = document.root_element();
+    let number = |name| root.attribute(name).and_then(|text| text.parse().ok()).unwrap_or(0);
+    let boot = u32::try_from(number("boot")).unwrap_or(0);
+    Record { known: number("known"), fulfilled: number("fulfilled"), boot }
+}
+
+/// The later of two.
+pub(super) fn later(one: Record, other: Record) -> Record {
+    let age = |record: &Record| (record.known, record.fulfilled, record.boot);
+    std::cmp::max_by_key(one, other, age)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RECORD: Record = Record { known: 5, fulfilled: 4, boot: 2 };
+
+    #[test]
+    fn a_record_survives_in_its_folder() {
+        let state = tempfile::tempdir().expect("a folder");
+        let [one, other] = [1, 2].map(Uuid::from_u128);
+        let records = Records::open(state.path()).expect("opens");
+        records.put(one, RECORD).expect("written");
+        records.put(other, Record::default()).expect("written");
+        let records = Records::open(state.path()).expect("opens");
+        assert_eq!(records.all().expect("read"), [(one, RECORD), (other, Record::default())]);
+        records.remove(one).expect("removed");
+        records.remove(one).expect("gone is no error");
+        assert_eq!(records.get(one), Record::default());
+    }
+
+    #[test]
+    fn a_damaged_file_counts_as_nothing_known() {
+        let state = tempfile::tempdir().expect("a folder");
+        let records = Records::open(state.path()).expect("opens");
+        let instance = Uuid::from_u128(1);
+        fs::write(records.path(instance), "{").expect("written");
+        assert_eq!(records.get(instance), Record::default());
+    }
+
+    #[test]
+    fn metadata_tells_what_was_remembered() {
+        assert_eq!(parse(&element("record", RECORD).to_string()), RECORD);
+        assert_eq!(parse("<record known='-1'/>"), Record::default());
+        assert_eq!(parse("rubbish"), Record::default());
+        assert_eq!(later(RECORD, Record { known: 6, ..Record::default() }).known, 6);
+    }
+}

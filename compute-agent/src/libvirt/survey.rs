@@ -1,0 +1,144 @@
+//! What the host has.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::sync::{Arc, PoisonError};
+
+use berth_api::v1;
+use uuid::Uuid;
+use virt::connect::Connect;
+use virt::sys::{VIR_CONNECT_BASELINE_CPU_EXPAND_FEATURES, VIR_CONNECT_LIST_NODE_DEVICES_CAP_PCI_DEV};
+
+use super::capabilities::{self, Capabilities};
+use super::domain::Platform;
+use super::fault::fault;
+use super::{Config, Inner, OpenError, records, sys, traits, unusable};
+use crate::{Facts, Fault, Part, PciDevice};
+
+const HOST_UUID: &str = "host-uuid";
+
+/// What steps have to know of the host.
+pub(super) struct Surveyed {
+    pub(super) capabilities: Capabilities,
+    pub(super) platform: Platform,
+    /// Its parts, by the UUIDs of their providers.
+    pub(super) parts: BTreeMap<Uuid, Part>,
+}
+
+impl Inner {
+    pub(super) fn facts(&self) -> Result<Facts, Fault> {
+        let connect = self.connection.get()?;
+        let capabilities = capabilities(&connect)?;
+        let platform = self.platform(&capabilities)?;
+        let memory_kib =
+            sys::memory_total_kib(&connect).map_err(|error| fault("reading the host's memory", &error))?;
+        let (disk_gb, _) =
+            self.disks.room_gb().map_err(|error| Fault::transient(format!("--instances: {error}")))?;
+        let features = if platform.is_accelerated { features(&connect, &capabilities) } else { Vec::new() };
+        let facts = Facts {
+            host_uuid: self.host_uuid(&capabilities)?,
+            hypervisor: hypervisor(&connect, &capabilities, &platform)?,
+            cpus: u32::try_from(capabilities.threads()).unwrap_or(u32::MAX),
+            memory_mb: u32::try_from(memory_kib / 1024).unwrap_or(u32::MAX),
+            disk_gb,
+            traits: traits::traits(&features),
+            pci_devices: pci_devices(&connect),
+            cells: capabilities.cells.clone(),
+        };
+        let surveyed = Surveyed { capabilities, platform, parts: Part::all(&facts) };
+        *self.surveyed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(surveyed));
+        Ok(facts)
+    }
+
+    /// The latest survey; surveying takes too long to be done for each step.
+    pub(super) fn surveyed(&self) -> Result<Arc<Surveyed>, Fault> {
+        let latest = self.surveyed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        latest.ok_or_else(|| Fault::transient("the host was not looked at yet"))
+    }
+
+    fn platform(&self, capabilities: &Capabilities) -> Result<Platform, Fault> {
+        if capabilities.architecture != "x86_64" {
+            let other = &capabilities.architecture;
+            return Err(Fault::permanent(format!("the host is {other}; this agent knows x86_64 alone")));
+        }
+        let missing = || Fault::permanent("QEMU for x86_64 is not installed on this host");
+        Ok(Platform {
+            is_accelerated: self.has_kvm && capabilities.has_kvm,
+            emulator: capabilities.emulator.clone().ok_or_else(missing)?,
+            cpu_mode: self.config.cpu_mode,
+            cells: capabilities.cells.clone(),
+        })
+    }
+
+    /// The UUID that the host was given, had so far, or has by libvirt; kept from now on.
+    fn host_uuid(&self, capabilities: &Capabilities) -> Result<Uuid, Fault> {
+        let path = self.config.state.join(HOST_UUID);
+        let failed = |error: io::Error| Fault::transient(format!("{}: {error}", path.display()));
+        match fs::read_to_string(&path) {
+            Ok(text) => {
+                let unreadable = |_| Fault::permanent(format!("{}: {text:?} is not a UUID", path.display()));
+                text.trim().parse().map_err(unreadable)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let uuid = self.config.host_uuid.unwrap_or(capabilities.host_uuid);
+                records::replace(&path, format!("{uuid}\n").as_bytes()).map_err(failed)?;
+                Ok(uuid)
+            }
+            Err(error) => Err(failed(error)),
+        }
+    }
+}
+
+fn capabilities(connect: &Connect) -> Result<Capabilities, Fault> {
+    let text = connect.capabilities().map_err(|error| fault("reading the host's capabilities", &error))?;
+    Capabilities::parse(&text)
+}
+
+/// A host keeps its UUID: under another it would be another host, and its guests nobody's.
+pub(super) fn check_host_uuid(config: &Config) -> Result<(), OpenError> {
+    let Some(given) = config.host_uuid else { return Ok(()) };
+    let file = config.state.join(HOST_UUID);
+    match fs::read_to_string(&file) {
+        Ok(text) if text.trim() == given.to_string() => Ok(()),
+        Ok(text) => Err(OpenError::OtherHost { given, kept: text.trim().to_owned(), file }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(unusable("--state", &config.state, error)),
+    }
+}
+
+fn hypervisor(
+    connect: &Connect,
+    capabilities: &Capabilities,
+    platform: &Platform,
+) -> Result<v1::Hypervisor, Fault> {
+    let asked = |error| fault("reading the hypervisor's version", &error);
+    Ok(v1::Hypervisor {
+        kind: connect.driver_type().map_err(asked)?,
+        version: connect.hyp_version().map_err(asked)?,
+        libvirt_version: connect.lib_version().map_err(asked)?,
+        is_accelerated: platform.is_accelerated,
+        architecture: capabilities.architecture.clone(),
+        cpu_model: capabilities.cpu_model.clone(),
+        ..v1::Hypervisor::default()
+    })
+}
+
+/// All features of the host's CPU. What they come to is not what guests can do alone, so the model that libvirt finds is expanded.
+fn features(connect: &Connect, capabilities: &Capabilities) -> Vec<String> {
+    let expanded = connect.baseline_cpu(&[&capabilities.cpu], VIR_CONNECT_BASELINE_CPU_EXPAND_FEATURES);
+    let expanded = expanded.map_err(|error| fault("reading the features of the CPU", &error));
+    expanded.and_then(|cpu| capabilities::features(&cpu)).unwrap_or_else(|fault| {
+        tracing::warn!("the host shows no traits of its CPU: {fault}");
+        Vec::new()
+    })
+}
+
+/// None where libvirt has no driver for the devices of hosts.
+fn pci_devices(connect: &Connect) -> Vec<PciDevice> {
+    let listed = connect.list_all_node_devices(VIR_CONNECT_LIST_NODE_DEVICES_CAP_PCI_DEV);
+    let texts = listed.into_iter().flatten().filter_map(|device| device.xml_desc(0).ok());
+    let mut devices: Vec<_> = texts.filter_map(|text| capabilities::pci_device(&text)).collect();
+    devices.sort_by(|one, other| one.address.cmp(&other.address));
+    devices
+}

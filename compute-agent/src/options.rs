@@ -1,0 +1,219 @@
+//! The command line of `berth-agent`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use berth_compute_agent::Offer;
+use berth_compute_agent::agent::Settings;
+use berth_compute_agent::libvirt::{Config, CpuMode};
+use berth_compute_agent::service::Certificates;
+use clap::{Args, Parser, ValueEnum};
+use uuid::Uuid;
+
+/// Brings guests on this host to be as Berth wishes them, through libvirt.
+#[derive(Parser, Debug)]
+#[command(name = "berth-agent", version)]
+pub(crate) struct Options {
+    /// URL of the service.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8779")]
+    pub(crate) service: String,
+    /// Name of this host, unique in the fleet [default: the machine's].
+    #[arg(long, value_name = "NAME")]
+    host_name: Option<String>,
+    /// UUID of this host; kept in the state folder from the first start on [default: libvirt's].
+    #[arg(long, value_name = "UUID")]
+    host_uuid: Option<Uuid>,
+    /// Address by which other hosts reach this one [default: its name].
+    #[arg(long, value_name = "ADDRESS")]
+    address: Option<String>,
+    /// libvirt's URI, of a libvirtd on this machine.
+    #[arg(long, value_name = "URI", default_value = "qemu:///system")]
+    libvirt_uri: String,
+    /// Folder of images that guests boot from.
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/berth-agent/images")]
+    images: PathBuf,
+    /// Folder of the guests' disks.
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/berth-agent/instances")]
+    instances: PathBuf,
+    /// Folder of what must not be forgotten.
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/berth-agent/state")]
+    state: PathBuf,
+    /// What CPU guests see where there is KVM.
+    #[arg(long, value_name = "MODE", value_enum, default_value_t = CpuModeOption::HostModel)]
+    cpu_mode: CpuModeOption,
+    /// Seconds that guests have to turn themselves off before they are turned off.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(0..=3600))]
+    shutdown_timeout: u64,
+    #[command(flatten)]
+    certificates: CertificateOptions,
+    #[command(flatten)]
+    offer: OfferOptions,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Certificates (without them, only a service on this machine is accepted)")]
+struct CertificateOptions {
+    /// File with the certificate of the authority that issued the service's, as PEM.
+    #[arg(long, value_name = "FILE", requires_all = ["cert", "key"])]
+    ca: Option<PathBuf>,
+    /// File with this agent's certificate, as PEM.
+    #[arg(long, value_name = "FILE", requires_all = ["ca", "key"])]
+    cert: Option<PathBuf>,
+    /// File with its key, as PEM.
+    #[arg(long, value_name = "FILE", requires_all = ["ca", "cert"])]
+    key: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "What is offered to guests")]
+struct OfferOptions {
+    /// How many times over vCPUs are given away.
+    #[arg(long, value_name = "RATIO", default_value_t = 4.0, value_parser = ratio)]
+    cpu_allocation_ratio: f64,
+    /// How many times over memory is given away.
+    #[arg(long, value_name = "RATIO", default_value_t = 1.0, value_parser = ratio)]
+    ram_allocation_ratio: f64,
+    /// How many times over disk is given away.
+    #[arg(long, value_name = "RATIO", default_value_t = 1.0, value_parser = ratio)]
+    disk_allocation_ratio: f64,
+    /// Threads kept for the host.
+    #[arg(long, value_name = "THREADS", default_value_t = 0)]
+    reserved_host_cpus: u32,
+    /// MiB of memory kept for the host.
+    #[arg(long, value_name = "MIB", default_value_t = 512)]
+    reserved_host_memory_mb: u32,
+    /// GiB of disk kept for the host.
+    #[arg(long, value_name = "GIB", default_value_t = 0)]
+    reserved_host_disk_gb: u32,
+    /// Make NUMA cells providers of their own, if there are several.
+    #[arg(long)]
+    numa_cells: bool,
+    /// Make large pages providers of their own.
+    #[arg(long)]
+    huge_pages: bool,
+    /// Make PCI devices of this kind providers of their own, such as 8086:1572; can be repeated.
+    #[arg(long = "pci-device", value_name = "VENDOR:PRODUCT", value_parser = pci_device)]
+    pci_devices: Vec<(u16, u16)>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum CpuModeOption {
+    /// What QEMU gives by itself.
+    Default,
+    /// The model nearest to the host's.
+    HostModel,
+    /// The host's.
+    HostPassthrough,
+}
+
+impl Options {
+    pub(crate) fn settings(&self, seed: u64) -> Result<Settings> {
+        let host = self.host_name()?;
+        Ok(Settings {
+            address: self.address.clone().unwrap_or_else(|| host.clone()),
+            host,
+            offer: self.offer.offer(),
+            shutdown_grace: Duration::from_secs(self.shutdown_timeout),
+            seed,
+        })
+    }
+
+    pub(crate) fn config(&self) -> Config {
+        Config {
+            uri: self.libvirt_uri.clone(),
+            host_uuid: self.host_uuid,
+            images: self.images.clone(),
+            instances: self.instances.clone(),
+            state: self.state.clone(),
+            cpu_mode: match self.cpu_mode {
+                CpuModeOption::Default => CpuMode::HypervisorDefault,
+                CpuModeOption::HostModel => CpuMode::HostModel,
+                CpuModeOption::HostPassthrough => CpuMode::HostPassthrough,
+            },
+        }
+    }
+
+    pub(crate) fn certificates(&self) -> Result<Option<Certificates>> {
+        let CertificateOptions { ca, cert, key } = &self.certificates;
+        let (Some(ca), Some(cert), Some(key)) = (ca, cert, key) else { return Ok(None) };
+        let authority = read("--ca", ca)?;
+        Ok(Some(Certificates { authority, certificate: read("--cert", cert)?, key: read("--key", key)? }))
+    }
+
+    fn host_name(&self) -> Result<String> {
+        let name = match &self.host_name {
+            Some(name) => name.clone(),
+            None => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        };
+        if name.is_empty() || name.len() > 255 || name.contains(|c: char| c.is_whitespace() || c.is_control())
+        {
+            bail!("--host-name {name:?}: a name has 1 to 255 bytes and no blanks");
+        }
+        Ok(name)
+    }
+}
+
+impl OfferOptions {
+    fn offer(&self) -> Offer {
+        Offer {
+            cpu_ratio: self.cpu_allocation_ratio,
+            memory_ratio: self.ram_allocation_ratio,
+            disk_ratio: self.disk_allocation_ratio,
+            reserved_cpus: self.reserved_host_cpus,
+            reserved_memory_mb: self.reserved_host_memory_mb,
+            reserved_disk_gb: self.reserved_host_disk_gb,
+            numa_cells: self.numa_cells,
+            huge_pages: self.huge_pages,
+            pci_devices: self.pci_devices.clone(),
+        }
+    }
+}
+
+fn read(option: &str, path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("{option} {}: cannot be read", path.display()))
+}
+
+fn ratio(text: &str) -> Result<f64, String> {
+    let ratio: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if ratio.is_finite() && ratio > 0.0 { Ok(ratio) } else { Err("a ratio is above 0".to_owned()) }
+}
+
+fn pci_device(text: &str) -> Result<(u16, u16), String> {
+    let id = |digits: &str| u16::from_str_radix(digits, 16).ok().filter(|_| digits.len() == 4);
+    let both = text.split_once(':').and_then(|(vendor, product)| Some((id(vendor)?, id(product)?)));
+    both.ok_or_else(|| "not of the form 8086:1572".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Options, clap::Error> {
+        Options::try_parse_from([&["berth-agent"], arguments].concat())
+    }
+
+    #[test]
+    fn without_options_a_host_is_offered_as_nova_would() {
+        let options = parse(&["--host-name", "h1"]).expect("valid");
+        let settings = options.settings(1).expect("valid");
+        assert_eq!((settings.host.as_str(), settings.address.as_str()), ("h1", "h1"));
+        assert_eq!(settings.offer, Offer::default());
+        assert!(options.certificates().expect("none").is_none());
+    }
+
+    #[test]
+    fn errors_name_the_option() {
+        let message = |arguments: &[&str]| parse(arguments).expect_err("refused").to_string();
+        assert!(message(&["--cpu-allocation-ratio", "0"]).contains("--cpu-allocation-ratio"));
+        assert!(message(&["--ram-allocation-ratio", "nan"]).contains("a ratio is above 0"));
+        assert!(message(&["--pci-device", "8086"]).contains("not of the form 8086:1572"));
+        assert!(message(&["--cert", "c.pem"]).contains("--key"));
+        assert!(message(&["--host-uuid", "7"]).contains("--host-uuid"));
+        let name = parse(&["--host-name", "a b"]).expect("parsed").settings(1).expect_err("refused");
+        assert!(name.to_string().contains("--host-name"));
+        let absent = parse(&["--ca", "/none", "--cert", "/none", "--key", "/none"]).expect("parsed");
+        assert!(absent.certificates().expect_err("refused").to_string().starts_with("--ca /none"));
+    }
+}

@@ -1,0 +1,247 @@
+//! The agent against a service, on a hypervisor in memory.
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use berth_api::v1::agent_message::Message;
+use berth_api::v1::guest_report::State;
+use berth_api::v1::guest_wish::Goal;
+use berth_api::v1::{GuestReport, GuestSpec, GuestWish};
+use berth_compute_agent::{Facts, FakeHypervisor, Fault, Power, Record, Step};
+use support::{Agent, HEARTBEAT_MS, Known, Service};
+use uuid::Uuid;
+
+const HOST: &str = "h1";
+const GUEST: Uuid = Uuid::from_u128(0xa);
+
+fn hypervisor() -> Arc<FakeHypervisor> {
+    Arc::new(FakeHypervisor::new(Facts::plain(Uuid::from_u128(1), 8, 16384, 100)))
+}
+
+async fn start() -> (Service, Arc<FakeHypervisor>, Agent) {
+    let (service, hypervisor) = (Service::start(100).await, hypervisor());
+    let agent = Agent::start(HOST, Arc::clone(&hypervisor), &service);
+    service.joined(HOST).await;
+    (service, hypervisor, agent)
+}
+
+fn wish(generation: u64, goal: Goal, boot: u32) -> GuestWish {
+    support::wish(GUEST, generation, goal, boot, &GuestSpec::default())
+}
+
+fn told(report: &GuestReport) -> (u64, State, u32, &str) {
+    (report.generation, report.state(), report.boot, &report.error)
+}
+
+fn is_heartbeat(message: &Message) -> bool {
+    matches!(message, Message::Heartbeat(_))
+}
+
+#[tokio::test]
+async fn an_agent_introduces_itself_and_stays_in_touch() {
+    let (service, _, agent) = start().await;
+    service.wait("heartbeats", |known| (known.count(is_heartbeat) >= 3).then_some(())).await;
+    agent.stop().await;
+    service
+        .wait("goodbye", |known| matches!(known.heard.last(), Some((_, Message::Goodbye(_)))).then_some(()))
+        .await;
+
+    let known = service.known();
+    let messages: Vec<_> = known.heard.iter().map(|(_, message)| message).collect();
+    let [Message::Hello(hello), Message::Providers(tree), ..] = messages[..] else { panic!("{messages:?}") };
+    assert_eq!((hello.host.as_str(), hello.host_uuid.parse()), (HOST, Ok(Uuid::from_u128(1))));
+    assert_eq!(tree.providers[0].inventories["VCPU"].total, 8);
+    let facts = hello.hypervisor.as_ref().expect("told");
+    assert_eq!(
+        (facts.address.as_str(), facts.agent_version.as_str()),
+        ("127.0.0.1", env!("CARGO_PKG_VERSION"))
+    );
+    let Some(Message::Heartbeat(heartbeat)) = messages.into_iter().find(|message| is_heartbeat(message))
+    else {
+        panic!()
+    };
+    assert_eq!(heartbeat.disk_available_gb, 100);
+}
+
+#[tokio::test]
+async fn a_guest_is_brought_to_each_goal() {
+    let (service, hypervisor, agent) = start().await;
+    hypervisor.keep_steps();
+    let goals = [
+        (Goal::Running, 1, State::Running),
+        (Goal::Paused, 1, State::Paused),
+        (Goal::Running, 1, State::Running),
+        (Goal::Suspended, 1, State::Saved),
+        (Goal::Running, 1, State::Running),
+        (Goal::Running, 2, State::Running),
+        (Goal::Stopped, 2, State::ShutDown),
+        (Goal::Shelved, 2, State::Kept),
+        (Goal::Running, 3, State::Running),
+        (Goal::Absent, 3, State::Gone),
+    ];
+    for (generation, (goal, boot, state)) in (1..).zip(goals) {
+        let report = service.bring(HOST, wish(generation, goal, boot)).await;
+        assert_eq!(told(&report), (generation, state, boot, ""), "{goal:?}");
+    }
+    let steps: Vec<_> = hypervisor.steps().into_iter().map(|(_, step)| step).collect();
+    let [first, second, third, ..] = steps[..] else { panic!("{steps:?}") };
+    assert_eq!([first, second, third], [Step::Prepare, Step::Define, Step::Start]);
+    assert_eq!(steps.iter().filter(|step| **step == Step::Start).count(), 3, "{steps:?}");
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_stale_wish_is_refused_before_and_after_a_restart_of_the_agent() {
+    let (service, hypervisor, agent) = start().await;
+    service.bring(HOST, wish(5, Goal::Running, 1)).await;
+    hypervisor.keep_steps();
+    service.known().guests.clear();
+    service.wish(HOST, wish(4, Goal::Absent, 1)).await;
+    let report = service.wait_for_state(GUEST, State::Running).await;
+    assert_eq!(report.generation, 5);
+    agent.kill().await;
+
+    let agent = restart(&service, &hypervisor).await;
+    assert_eq!(told(&service.settled(GUEST, 5).await), (5, State::Running, 1, ""));
+    service.known().guests.clear();
+    service.wish(HOST, wish(4, Goal::Absent, 1)).await;
+    service.wait_for_state(GUEST, State::Running).await;
+    assert_eq!(hypervisor.steps(), []);
+    agent.stop().await;
+}
+
+async fn restart(service: &Service, hypervisor: &Arc<FakeHypervisor>) -> Agent {
+    service.part().await;
+    service.known().heard.clear();
+    let agent = Agent::start(HOST, Arc::clone(hypervisor), service);
+    service.joined(HOST).await;
+    agent
+}
+
+#[tokio::test]
+async fn a_new_stream_hears_everything_again() {
+    let (service, _, agent) = start().await;
+    service.bring(HOST, wish(1, Goal::Running, 1)).await;
+    service.known().heard.clear();
+    service.part().await;
+    let all =
+        |known: &Known| known.heard.iter().any(|(_, m)| matches!(m, Message::AllReported(_))).then_some(());
+    service.wait("everything", all).await;
+    check_last_stream(&service.known());
+    agent.stop().await;
+}
+
+fn check_last_stream(known: &Known) {
+    let last = known.heard.last().expect("heard").0;
+    let messages: Vec<_> =
+        known.heard.iter().filter(|(stream, m)| *stream == last && !is_heartbeat(m)).collect();
+    let [(_, Message::Hello(_)), (_, Message::Providers(_)), (_, Message::Guest(report)), ..] = messages[..]
+    else {
+        panic!("{messages:?}")
+    };
+    assert_eq!(told(report), (1, State::Running, 1, ""));
+}
+
+#[tokio::test]
+async fn a_wish_goes_on_while_the_service_is_away() {
+    let (service, hypervisor, agent) = start().await;
+    hypervisor.set_delay(Duration::from_millis(30));
+    service.wish(HOST, wish(1, Goal::Running, 1)).await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    service.part().await;
+    let report = service.settled(GUEST, 1).await;
+    assert_eq!(told(&report), (1, State::Running, 1, ""));
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn failures_are_reported_with_what_to_think_of_them() {
+    let (service, hypervisor, agent) = start().await;
+    hypervisor.fail_next(Step::Prepare, Fault::permanent("image.name: there is none"));
+    let report = service.bring(HOST, wish(1, Goal::Running, 1)).await;
+    assert_eq!(told(&report), (1, State::Gone, 0, "image.name: there is none"));
+    assert!(!report.is_transient);
+    assert_eq!(service.bring(HOST, wish(2, Goal::Absent, 1)).await.error, "");
+
+    hypervisor.fail_next(Step::Start, Fault::transient("no memory just now"));
+    let report = service.bring(HOST, wish(3, Goal::Running, 1)).await;
+    assert_eq!(told(&report), (3, State::Running, 1, ""), "tried again");
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_wish_that_makes_no_sense_is_an_error_of_its_guest() {
+    let (service, _, agent) = start().await;
+    let without_spec = GuestWish { spec: None, ..wish(1, Goal::Running, 1) };
+    assert_eq!(service.bring(HOST, without_spec).await.error, "wish.spec: missing; only ABSENT goes without");
+    let unknown_goal = GuestWish { goal: 99, ..wish(2, Goal::Running, 1) };
+    assert!(service.bring(HOST, unknown_goal).await.error.starts_with("wish.goal: 99"));
+    service.wish(HOST, GuestWish { instance: "x".into(), ..wish(1, Goal::Running, 1) }).await;
+    assert_eq!(service.bring(HOST, wish(3, Goal::Running, 1)).await.error, "");
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn what_happens_by_itself_is_told() {
+    let (service, hypervisor, agent) = start().await;
+    service.bring(HOST, wish(1, Goal::Running, 1)).await;
+    hypervisor.disturb(GUEST, Power::Crashed);
+    let report = service.wait_for_state(GUEST, State::Crashed).await;
+    assert_eq!(told(&report), (1, State::Crashed, 1, ""));
+
+    let richer = Facts::plain(Uuid::from_u128(1), 16, 16384, 100);
+    hypervisor.set_facts(richer);
+    let is_richer = |message: &Message| matches!(message, Message::Providers(tree) if tree.providers[0].inventories["VCPU"].total == 16);
+    service.wait("the new tree", |known| (known.count(is_richer) == 1).then_some(())).await;
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn without_its_hypervisor_an_agent_is_silent_and_then_goes_on() {
+    let (service, hypervisor, agent) = start().await;
+    service.bring(HOST, wish(1, Goal::Running, 1)).await;
+    hypervisor.set_away(true);
+    service.wish(HOST, wish(2, Goal::Stopped, 1)).await;
+    tokio::time::sleep(Duration::from_millis(u64::from(2 * HEARTBEAT_MS))).await;
+    let before = service.known().count(is_heartbeat);
+    tokio::time::sleep(Duration::from_millis(u64::from(4 * HEARTBEAT_MS))).await;
+    assert_eq!(service.known().count(is_heartbeat), before);
+    hypervisor.set_away(false);
+    assert_eq!(told(&service.settled(GUEST, 2).await), (2, State::ShutDown, 1, ""));
+    service.wait("heartbeats", |known| (known.count(is_heartbeat) > before).then_some(())).await;
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn an_agent_that_is_told_to_end_finishes_its_step_and_begins_none() {
+    let (service, hypervisor, agent) = start().await;
+    hypervisor.keep_steps();
+    hypervisor.set_delay(Duration::from_millis(100));
+    service.wish(HOST, wish(1, Goal::Running, 1)).await;
+    // The first step remembers the wish, the second prepares the disks.
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    agent.stop().await;
+    assert_eq!(hypervisor.steps(), [(GUEST, Step::Prepare)]);
+    assert_eq!(hypervisor.guest(GUEST), (Power::Kept, Record { known: 1, fulfilled: 0, boot: 0 }));
+
+    let agent = restart(&service, &hypervisor).await;
+    let report = service.bring(HOST, wish(1, Goal::Running, 1)).await;
+    assert_eq!(told(&report), (1, State::Running, 1, ""));
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_guest_that_is_gone_is_remembered_only_for_so_long() {
+    let (service, hypervisor, agent) = start().await;
+    for id in 1..=1100 {
+        let instance = Uuid::from_u128(id);
+        service.wish(HOST, support::wish(instance, 1, Goal::Absent, 0, &GuestSpec::default())).await;
+    }
+    service.settled(Uuid::from_u128(1100), 1).await;
+    service.wait("all of them", |known| (known.guests.len() == 1100).then_some(())).await;
+    agent.stop().await;
+    assert_eq!(hypervisor.guest(Uuid::from_u128(1)).1, Record::default());
+    assert_eq!(hypervisor.guest(Uuid::from_u128(1100)).1.known, 1);
+}

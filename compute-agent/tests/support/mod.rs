@@ -1,0 +1,217 @@
+//! A service that plays the other side of `Agents.Join`: it hears everything and wishes what a test tells it to.
+#![allow(dead_code, reason = "each test program uses its own part")]
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use berth_api::v1::agent_message::Message;
+use berth_api::v1::agents_server::{Agents, AgentsServer};
+use berth_api::v1::guest_report::State;
+use berth_api::v1::guest_wish::Goal;
+use berth_api::v1::{self, AgentMessage, GuestReport, GuestWish, ServiceMessage, service_message};
+use berth_compute_agent::agent::{self, Settings};
+use berth_compute_agent::{Hypervisor, Offer, service};
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tonic::{Request, Response, Status, Streaming};
+use uuid::Uuid;
+
+pub(crate) const HEARTBEAT_MS: u32 = 50;
+const PATIENCE: Duration = Duration::from_secs(60);
+
+type Outgoing = mpsc::Sender<Result<ServiceMessage, Status>>;
+
+/// What the service knows.
+#[derive(Default)]
+pub(crate) struct Known {
+    /// Everything heard, in order, with the number of the stream.
+    pub(crate) heard: Vec<(usize, Message)>,
+    /// The latest report of each guest.
+    pub(crate) guests: BTreeMap<Uuid, GuestReport>,
+    streams: usize,
+    hosts: BTreeMap<String, Outgoing>,
+}
+
+impl Known {
+    pub(crate) fn count(&self, is_meant: impl Fn(&Message) -> bool) -> usize {
+        self.heard.iter().filter(|(_, message)| is_meant(message)).count()
+    }
+
+    fn hear(&mut self, stream: usize, message: Message, outgoing: &Outgoing) {
+        if let Message::Hello(hello) = &message {
+            self.hosts.insert(hello.host.clone(), outgoing.clone());
+        }
+        if let Message::Guest(report) = &message {
+            self.guests.insert(report.instance.parse().expect("a UUID"), report.clone());
+        }
+        self.heard.push((stream, message));
+    }
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct Service {
+    known: Arc<Mutex<Known>>,
+    changed: Arc<Notify>,
+    pub(crate) url: String,
+    refresh_ms: u32,
+}
+
+impl Service {
+    /// Agents are to look at everything anew that often; 0 for never.
+    pub(crate) async fn start(refresh_ms: u32) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("bound"));
+        let service = Self { url, refresh_ms, ..Self::default() };
+        let server = tonic::transport::Server::builder().add_service(AgentsServer::new(service.clone()));
+        tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+        service
+    }
+
+    pub(crate) fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().expect("no test panicked with it")
+    }
+
+    /// Waits until what is known answers a question.
+    pub(crate) async fn wait<T>(&self, what: &str, answer: impl Fn(&Known) -> Option<T>) -> T {
+        let waiting = async {
+            loop {
+                let changed = self.changed.notified();
+                if let Some(value) = answer(&self.known()) {
+                    return value;
+                }
+                changed.await;
+            }
+        };
+        let waited = tokio::time::timeout(PATIENCE, waiting).await;
+        waited.unwrap_or_else(|_| panic!("waited in vain for {what}; guests: {:?}", self.known().guests))
+    }
+
+    /// Waits for a report of the generation, or a later one.
+    pub(crate) async fn settled(&self, instance: Uuid, generation: u64) -> GuestReport {
+        let settled = |known: &Known| {
+            known.guests.get(&instance).filter(|report| report.generation >= generation).cloned()
+        };
+        self.wait("a report", settled).await
+    }
+
+    pub(crate) async fn wait_for_state(&self, instance: Uuid, state: State) -> GuestReport {
+        let is_so =
+            |known: &Known| known.guests.get(&instance).filter(|report| report.state() == state).cloned();
+        self.wait(&format!("{state:?}"), is_so).await
+    }
+
+    pub(crate) async fn joined(&self, host: &str) {
+        let is_there = |known: &Known| {
+            let is_there = known.hosts.contains_key(host);
+            (is_there && known.count(|message| matches!(message, Message::AllReported(_))) > 0).then_some(())
+        };
+        self.wait("an agent", is_there).await;
+    }
+
+    pub(crate) async fn wish(&self, host: &str, wish: GuestWish) {
+        let outgoing = self.known().hosts.get(host).cloned().expect("the agent has joined");
+        let message = Some(service_message::Message::Wish(wish));
+        outgoing.send(Ok(ServiceMessage { message })).await.expect("the agent listens");
+    }
+
+    /// Wishes, and waits until that is settled.
+    pub(crate) async fn bring(&self, host: &str, wish: GuestWish) -> GuestReport {
+        let (instance, generation) = (wish.instance.parse().expect("a UUID"), wish.generation);
+        self.wish(host, wish).await;
+        self.settled(instance, generation).await
+    }
+
+    /// Ends all streams.
+    pub(crate) async fn part(&self) {
+        let hosts = std::mem::take(&mut self.known().hosts);
+        for outgoing in hosts.into_values() {
+            let _ = outgoing.send(Err(Status::unavailable("the test ends the stream"))).await;
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl Agents for Service {
+    type JoinStream = ReceiverStream<Result<ServiceMessage, Status>>;
+
+    async fn join(
+        &self,
+        request: Request<Streaming<AgentMessage>>,
+    ) -> Result<Response<Self::JoinStream>, Status> {
+        let mut messages = request.into_inner();
+        let (outgoing, receiver) = mpsc::channel(16);
+        let stream = {
+            let mut known = self.known();
+            known.streams += 1;
+            known.streams
+        };
+        let welcome = v1::Welcome { heartbeat_ms: HEARTBEAT_MS, refresh_ms: self.refresh_ms };
+        let message = Some(service_message::Message::Welcome(welcome));
+        outgoing.send(Ok(ServiceMessage { message })).await.expect("room");
+        let service = self.clone();
+        tokio::spawn(async move {
+            while let Ok(Some(AgentMessage { message: Some(message) })) = messages.message().await {
+                service.known().hear(stream, message, &outgoing);
+                service.changed.notify_waiters();
+            }
+            service.known().hosts.retain(|_, other| !other.same_channel(&outgoing));
+        });
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+}
+
+/// An agent in this process.
+pub(crate) struct Agent {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Agent {
+    pub(crate) fn start<H: Hypervisor>(host: &str, hypervisor: Arc<H>, service: &Service) -> Self {
+        let settings = Settings {
+            host: host.to_owned(),
+            address: "127.0.0.1".to_owned(),
+            offer: Offer::default(),
+            shutdown_grace: Duration::from_secs(3),
+            seed: 1,
+        };
+        let channel = service::channel(&service.url, None).expect("loopback");
+        let (stop, stopped) = oneshot::channel();
+        let stopped = async {
+            let _ = stopped.await;
+        };
+        Self { stop, task: tokio::spawn(agent::run(hypervisor, settings, channel, stopped)) }
+    }
+
+    /// Ends it as SIGTERM does.
+    pub(crate) async fn stop(self) {
+        let _ = self.stop.send(());
+        self.task.await.expect("it ended well");
+    }
+
+    /// Ends it as a crash does.
+    pub(crate) async fn kill(self) {
+        self.task.abort();
+        let _ = self.task.await;
+    }
+}
+
+pub(crate) fn wish(
+    instance: Uuid,
+    generation: u64,
+    goal: Goal,
+    boot: u32,
+    spec: &v1::GuestSpec,
+) -> GuestWish {
+    GuestWish {
+        instance: instance.to_string(),
+        generation,
+        goal: goal.into(),
+        boot,
+        hard: false,
+        spec: (goal != Goal::Absent).then(|| spec.clone()),
+    }
+}

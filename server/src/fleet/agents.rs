@@ -1,0 +1,210 @@
+//! The agents that are connected, and which hosts are up.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use berth_api::v1::ServiceMessage;
+use berth_placement::Timestamp;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+/// Hosts that were heard of since the service started.
+#[derive(Default)]
+pub(super) struct Agents {
+    hosts: Mutex<BTreeMap<String, Known>>,
+}
+
+/// What is known of a host beside its record.
+#[derive(Debug)]
+struct Known {
+    session: Session,
+    /// To its agent, as long as it is connected.
+    sender: Option<mpsc::UnboundedSender<ServiceMessage>>,
+    last_seen: Timestamp,
+    is_up: bool,
+    since: Timestamp,
+    /// Guests that it has told of in this session.
+    reported: BTreeSet<Uuid>,
+    /// Whether these are all.
+    has_reported_all: bool,
+    disk_available_gb: u32,
+}
+
+/// One connection of an agent. A later one of the same host has a larger number, and ends it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Session(u64);
+
+/// Whether a host is up, and since when.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Liveness {
+    pub(crate) is_up: bool,
+    pub(crate) is_connected: bool,
+    pub(crate) last_seen: Timestamp,
+    pub(crate) since: Timestamp,
+}
+
+impl Agents {
+    fn hosts(&self) -> MutexGuard<'_, BTreeMap<String, Known>> {
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An agent has connected; the session before, if there was one, is over.
+    pub(super) fn connect(
+        &self,
+        host: &str,
+        sender: mpsc::UnboundedSender<ServiceMessage>,
+        now: Timestamp,
+    ) -> Session {
+        let mut hosts = self.hosts();
+        let before = hosts.remove(host);
+        let session = Session(before.as_ref().map_or(0, |known| known.session.0) + 1);
+        let (is_up, since) = before.map_or((false, now), |known| (known.is_up, known.since));
+        let known = Known {
+            session,
+            sender: Some(sender),
+            last_seen: now,
+            is_up,
+            since,
+            reported: BTreeSet::new(),
+            has_reported_all: false,
+            disk_available_gb: u32::MAX,
+        };
+        hosts.insert(host.to_owned(), known);
+        session
+    }
+
+    /// The agent was heard of; returns whether the host is up only since now. A session that is over changes nothing.
+    pub(super) fn hear(&self, host: &str, session: Session, now: Timestamp) -> bool {
+        let mut hosts = self.hosts();
+        let Some(known) = hosts.get_mut(host).filter(|known| known.session == session) else { return false };
+        known.last_seen = now;
+        let rises = !known.is_up;
+        if rises {
+            (known.is_up, known.since) = (true, now);
+        }
+        rises
+    }
+
+    pub(super) fn set_disk_available(&self, host: &str, session: Session, gb: u32) {
+        if let Some(known) = self.hosts().get_mut(host).filter(|known| known.session == session) {
+            known.disk_available_gb = gb;
+        }
+    }
+
+    pub(super) fn disk_available(&self, host: &str) -> Option<u32> {
+        self.hosts().get(host).map(|known| known.disk_available_gb).filter(|&gb| gb != u32::MAX)
+    }
+
+    /// The connection has ended. The host stays up until it is silent for too long, unless the agent ended on purpose.
+    /// Returns whether it is down only since now.
+    pub(super) fn disconnect(&self, host: &str, session: Session, on_purpose: bool, now: Timestamp) -> bool {
+        let mut hosts = self.hosts();
+        let Some(known) = hosts.get_mut(host).filter(|known| known.session == session) else { return false };
+        known.sender = None;
+        let falls = on_purpose && known.is_up;
+        if falls {
+            (known.is_up, known.since) = (false, now);
+        }
+        falls
+    }
+
+    pub(super) fn is_current(&self, host: &str, session: Session) -> bool {
+        self.hosts().get(host).is_some_and(|known| known.session == session)
+    }
+
+    /// The hosts that have been silent for too long only since now.
+    pub(super) fn silent(&self, limit: Duration, now: Timestamp) -> Vec<String> {
+        let limit = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
+        let mut silent = Vec::new();
+        for (host, known) in self.hosts().iter_mut() {
+            if known.is_up && now.0.saturating_sub(known.last_seen.0) > limit {
+                (known.is_up, known.since) = (false, now);
+                silent.push(host.clone());
+            }
+        }
+        silent
+    }
+
+    pub(super) fn is_up(&self, host: &str) -> bool {
+        self.hosts().get(host).is_some_and(|known| known.is_up)
+    }
+
+    pub(super) fn liveness(&self, host: &str) -> Liveness {
+        self.hosts().get(host).map_or_else(Liveness::default, |known| Liveness {
+            is_up: known.is_up,
+            is_connected: known.sender.is_some(),
+            last_seen: known.last_seen,
+            since: known.since,
+        })
+    }
+
+    /// Sends a wish to an agent that has told of all its guests. Before that, nobody knows whether a guest that is wished for is
+    /// still to be made or was lost.
+    pub(super) fn send(&self, host: &str, message: ServiceMessage) {
+        let hosts = self.hosts();
+        let known = hosts.get(host).filter(|known| known.has_reported_all);
+        if let Some(sender) = known.and_then(|known| known.sender.as_ref()) {
+            let _ = sender.send(message); // it may be gone since
+        }
+    }
+
+    /// The agent has told of all its guests; returns whether it is connected by this session.
+    pub(super) fn note_all_reported(&self, host: &str, session: Session) -> bool {
+        let mut hosts = self.hosts();
+        let known = hosts.get_mut(host).filter(|known| known.session == session);
+        known.map(|known| known.has_reported_all = true).is_some()
+    }
+
+    /// The agent has told of the guest.
+    pub(super) fn note_report(&self, host: &str, session: Session, guest: Uuid) {
+        if let Some(known) = self.hosts().get_mut(host).filter(|known| known.session == session) {
+            known.reported.insert(guest);
+        }
+    }
+
+    pub(super) fn has_reported(&self, host: &str, guest: Uuid) -> bool {
+        self.hosts().get(host).is_some_and(|known| known.reported.contains(&guest))
+    }
+
+    pub(super) fn forget(&self, host: &str) {
+        self.hosts().remove(host);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000;
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp(seconds * SECOND)
+    }
+
+    #[test]
+    fn a_host_is_up_from_its_first_word_until_it_is_silent() {
+        let agents = Agents::default();
+        let (sender, _receiver) = mpsc::unbounded_channel();
+        let session = agents.connect("h", sender, at(1));
+        assert!(!agents.is_up("h"));
+        assert!(agents.hear("h", session, at(2)) && !agents.hear("h", session, at(3)));
+        assert!(agents.silent(Duration::from_secs(5), at(8)).is_empty() && agents.is_up("h"));
+        assert_eq!(agents.silent(Duration::from_secs(5), at(9)), ["h"]);
+        assert!(agents.silent(Duration::from_secs(5), at(20)).is_empty() && !agents.is_up("h"));
+        assert!(agents.hear("h", session, at(21)));
+    }
+
+    #[test]
+    fn a_session_that_is_over_changes_nothing() {
+        let agents = Agents::default();
+        let (first, mut gone) = mpsc::unbounded_channel();
+        let (second, _receiver) = mpsc::unbounded_channel();
+        let old = agents.connect("h", first, at(1));
+        let new = agents.connect("h", second, at(2));
+        assert!(gone.try_recv().is_err() && !agents.is_current("h", old));
+        assert!(!agents.hear("h", old, at(3)) && agents.hear("h", new, at(3)));
+        assert!(!agents.disconnect("h", old, true, at(4)) && agents.is_up("h"));
+        assert!(agents.disconnect("h", new, true, at(4)) && !agents.is_up("h"));
+    }
+}

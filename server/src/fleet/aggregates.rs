@@ -1,0 +1,208 @@
+//! Host aggregates and availability zones.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use uuid::Uuid;
+
+use super::entry::{Aggregate, HostStatus};
+use super::error::{FleetError, IN_USE};
+use super::state::State;
+use super::{Fleet, check_name};
+use crate::service::now;
+
+/// The key that makes an aggregate a zone.
+const ZONE: &str = "availability_zone";
+
+/// A change of an aggregate, made as one.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct AggregateChange {
+    pub(crate) add_hosts: Vec<String>,
+    pub(crate) remove_hosts: Vec<String>,
+    pub(crate) set: BTreeMap<String, String>,
+    pub(crate) unset: Vec<String>,
+}
+
+/// A zone, and whether a host of it can take instances.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct ZoneState {
+    pub(crate) hosts: Vec<String>,
+    pub(crate) is_available: bool,
+    /// Whether it is the zone of hosts that no aggregate puts into one.
+    pub(crate) is_default: bool,
+}
+
+impl Fleet {
+    pub(crate) fn aggregates(&self) -> Vec<Aggregate> {
+        self.state().aggregates.values().cloned().collect()
+    }
+
+    pub(crate) fn aggregate(&self, name: &str) -> Result<Aggregate, FleetError> {
+        self.state().aggregates.get(name).cloned().ok_or_else(|| FleetError::not_found("aggregate", name))
+    }
+
+    pub(crate) fn create_aggregate(
+        &self,
+        name: &str,
+        metadata: BTreeMap<String, String>,
+    ) -> Result<Aggregate, FleetError> {
+        check_name("name", name, 255)?;
+        check_zone(&metadata)?;
+        self.transact(|fleet| {
+            if fleet.state.aggregates.contains_key(name) {
+                return Err(FleetError::exists("aggregate", name));
+            }
+            #[expect(clippy::disallowed_methods, reason = "a new UUID has to be unlike all others")]
+            let uuid = Uuid::new_v4().into_bytes().to_vec();
+            let aggregate = Aggregate { name: name.to_owned(), uuid, metadata, ..Aggregate::default() };
+            fleet.put_aggregate(aggregate.clone());
+            self.note_layout();
+            Ok(aggregate)
+        })
+    }
+
+    pub(crate) fn update_aggregate(
+        &self,
+        name: &str,
+        change: &AggregateChange,
+    ) -> Result<Aggregate, FleetError> {
+        check_zone(&change.set)?;
+        let (aggregate, moved) = self.transact(|fleet| {
+            let before =
+                fleet.state.aggregates.get(name).ok_or_else(|| FleetError::not_found("aggregate", name))?;
+            let after = change.applied(before, fleet.state)?;
+            let moved: BTreeSet<String> = before
+                .hosts
+                .iter()
+                .chain(&after.hosts)
+                .filter(|host| before.has(host) != after.has(host))
+                .cloned()
+                .collect();
+            fleet.put_aggregate(after.clone());
+            self.note_layout();
+            Ok((after, moved))
+        })?;
+        moved.iter().for_each(|host| self.tell_aggregates(host));
+        Ok(aggregate)
+    }
+
+    pub(crate) fn delete_aggregate(&self, name: &str) -> Result<(), FleetError> {
+        self.transact(|fleet| {
+            let aggregate =
+                fleet.state.aggregates.get(name).ok_or_else(|| FleetError::not_found("aggregate", name))?;
+            if !aggregate.hosts.is_empty() {
+                let hosts = aggregate.hosts.len();
+                return Err(FleetError::precondition(
+                    IN_USE,
+                    format!("{hosts} hosts are in the aggregate {name:?}"),
+                ));
+            }
+            fleet.remove_aggregate(name);
+            self.note_layout();
+            Ok(())
+        })
+    }
+
+    /// Zones with their hosts, by name.
+    pub(crate) fn zones(&self) -> BTreeMap<String, ZoneState> {
+        let state = self.state();
+        let mut zones: BTreeMap<String, ZoneState> = BTreeMap::new();
+        for host in state.hosts.values() {
+            let zone = zones.entry(self.zone_of(&state, &host.name)).or_default();
+            zone.hosts.push(host.name.clone());
+            zone.is_default |= state.aggregates.values().all(|of| of.zone().is_none() || !of.has(&host.name));
+            zone.is_available |= host.status() == HostStatus::Enabled && self.agents.is_up(&host.name);
+        }
+        zones
+    }
+
+    /// The zone of a host.
+    pub(super) fn zone_of(&self, state: &State, host: &str) -> String {
+        let zone =
+            state.aggregates.values().filter(|aggregate| aggregate.has(host)).find_map(Aggregate::zone);
+        zone.unwrap_or(&self.options.scheduler.general.default_availability_zone).to_owned()
+    }
+
+    /// Puts the host's provider into the aggregates that the host is in. Those that are not the fleet's stay.
+    pub(super) fn tell_aggregates(&self, host: &str) {
+        // With the writer, so that of two changes the later one is told last.
+        let mut writer = self.index.write_at(now());
+        let state = self.state();
+        let uuid_of = |aggregate: &Aggregate| Uuid::from_slice(&aggregate.uuid).ok();
+        let ours: BTreeSet<Uuid> = state.aggregates.values().filter_map(uuid_of).collect();
+        let wanted = state.aggregates.values().filter(|aggregate| aggregate.has(host)).filter_map(uuid_of);
+        let Some(uuid) = state.hosts.get(host).and_then(|host| Uuid::from_slice(&host.uuid).ok()) else {
+            return;
+        };
+        let Some(row) = self.index.find(uuid) else { return };
+        let Some(provider) = writer.topology().provider(row) else { return };
+        let before: BTreeSet<Uuid> = provider.aggregates.iter().copied().collect();
+        let after: BTreeSet<Uuid> = before.difference(&ours).copied().chain(wanted).collect();
+        drop(state);
+        if after != before {
+            let after: Vec<Uuid> = after.into_iter().collect();
+            if let Err(error) = writer.set_aggregates(row, &after) {
+                tracing::error!(host, %error, "a host's provider cannot be put into its aggregates");
+            }
+        }
+    }
+}
+
+impl Aggregate {
+    pub(crate) fn has(&self, host: &str) -> bool {
+        self.hosts.binary_search_by(|known| known.as_str().cmp(host)).is_ok()
+    }
+
+    /// The zone that it makes.
+    pub(crate) fn zone(&self) -> Option<&str> {
+        self.metadata.get(ZONE).map(String::as_str)
+    }
+}
+
+impl AggregateChange {
+    fn applied(&self, before: &Aggregate, state: &State) -> Result<Aggregate, FleetError> {
+        let mut after = before.clone();
+        after.metadata.retain(|key, _| !self.unset.contains(key));
+        after.metadata.extend(self.set.clone());
+        let mut hosts: BTreeSet<String> = before.hosts.iter().cloned().collect();
+        for host in &self.remove_hosts {
+            if !hosts.remove(host) {
+                return Err(FleetError::field(
+                    "remove_hosts",
+                    format!("host {host:?} is not in the aggregate"),
+                ));
+            }
+        }
+        for host in &self.add_hosts {
+            if !state.hosts.contains_key(host) {
+                return Err(FleetError::not_found("host", host));
+            }
+            hosts.insert(host.clone());
+        }
+        after.hosts = hosts.into_iter().collect();
+        check_one_zone(&after, state)?;
+        Ok(after)
+    }
+}
+
+/// No host may be in two zones.
+fn check_one_zone(after: &Aggregate, state: &State) -> Result<(), FleetError> {
+    let Some(zone) = after.zone() else { return Ok(()) };
+    for other in state.aggregates.values().filter(|other| other.name != after.name) {
+        let Some(elsewhere) = other.zone().filter(|elsewhere| *elsewhere != zone) else { continue };
+        if let Some(host) = after.hosts.iter().find(|host| other.has(host)) {
+            let message = format!("host {host:?} is in zone {elsewhere:?} by the aggregate {:?}", other.name);
+            return Err(FleetError::precondition("OTHER_ZONE", message));
+        }
+    }
+    Ok(())
+}
+
+fn check_zone(metadata: &BTreeMap<String, String>) -> Result<(), FleetError> {
+    match metadata.get(ZONE) {
+        Some(zone) if zone.is_empty() || zone.contains([':', ',']) => Err(FleetError::field(
+            "metadata.availability_zone",
+            format!("{zone:?} is no name of a zone: no ':' or ','"),
+        )),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,129 @@
+//! Server groups.
+
+use std::num::NonZeroU32;
+
+use berth_placement::{ConsumerId, GroupId, GroupPolicy};
+use uuid::Uuid;
+
+use super::ask::{Ask, GroupView};
+use super::entry::{Group, Policy};
+use super::error::{FleetError, IN_USE};
+use super::{Fleet, check_name};
+
+/// What the index is to hold members to.
+pub(super) fn policy_of(group: &Group) -> GroupPolicy {
+    match group.policy() {
+        Policy::Affinity => GroupPolicy::Affinity,
+        Policy::AntiAffinity => {
+            let max_per_host = NonZeroU32::new(group.max_server_per_host).unwrap_or(NonZeroU32::MIN);
+            GroupPolicy::AntiAffinity { max_per_host }
+        }
+        Policy::SoftAffinity => GroupPolicy::SoftAffinity,
+        Policy::SoftAntiAffinity => GroupPolicy::SoftAntiAffinity,
+    }
+}
+
+impl Fleet {
+    /// All of a project, or of all; each with its UUID.
+    pub(crate) fn groups(&self, project: &str) -> Vec<(Uuid, Group)> {
+        let state = self.state();
+        let of_project = |group: &Group| project.is_empty() || group.project == project;
+        let groups = state.groups.iter().filter(|(_, group)| of_project(group));
+        let mut groups: Vec<_> = groups.map(|(&uuid, group)| (uuid, group.clone())).collect();
+        groups.sort_by(|a, b| (&a.1.name, a.0).cmp(&(&b.1.name, b.0)));
+        groups
+    }
+
+    /// By UUID, or by a name that only one has.
+    pub(crate) fn group(&self, named: &str) -> Result<(Uuid, Group), FleetError> {
+        let state = self.state();
+        if let Some((uuid, group)) =
+            Uuid::try_parse(named).ok().and_then(|uuid| state.groups.get_key_value(&uuid))
+        {
+            return Ok((*uuid, group.clone()));
+        }
+        let mut named_so = state.groups.iter().filter(|(_, group)| group.name == named);
+        match (named_so.next(), named_so.next()) {
+            (Some((&uuid, group)), None) => Ok((uuid, group.clone())),
+            (None, _) => Err(FleetError::not_found("server group", named)),
+            _ => Err(FleetError::field(
+                "group",
+                format!("several server groups have the name {named:?}; give a UUID"),
+            )),
+        }
+    }
+
+    /// Who is in it now.
+    pub(crate) fn group_members(&self, uuid: Uuid) -> Vec<Uuid> {
+        let roster = self.index.group(GroupId::from(uuid)).and_then(|group| group.roster());
+        roster
+            .iter()
+            .flat_map(|roster| roster.members())
+            .map(|member| Uuid::from_u128(member.consumer.0))
+            .collect()
+    }
+
+    pub(crate) fn create_group(&self, group: Group) -> Result<(Uuid, Group), FleetError> {
+        check_name("name", &group.name, 255)?;
+        if group.max_server_per_host > 1 && group.policy() != Policy::AntiAffinity {
+            return Err(FleetError::field("max_server_per_host", "is for the policy ANTI_AFFINITY only"));
+        }
+        self.transact(|fleet| {
+            let same = |known: &Group| {
+                known.idempotency_key == group.idempotency_key && known.project == group.project
+            };
+            let earlier =
+                fleet.state.groups.iter().find(|(_, known)| !group.idempotency_key.is_empty() && same(known));
+            if let Some((&uuid, known)) = earlier {
+                return Ok((uuid, known.clone()));
+            }
+            #[expect(clippy::disallowed_methods, reason = "a new UUID has to be unlike all others")]
+            let uuid = Uuid::new_v4();
+            let group = Group { uuid: uuid.into_bytes().to_vec(), ..group };
+            let added = self.index.add_group(GroupId::from(uuid), policy_of(&group));
+            added.map_err(|error| FleetError::precondition("GROUP", error.to_string()))?;
+            fleet.put_group(uuid, group.clone());
+            Ok((uuid, group))
+        })
+    }
+
+    pub(crate) fn delete_group(&self, named: &str) -> Result<(), FleetError> {
+        let (uuid, _) = self.group(named)?;
+        let members = self.group_members(uuid).len();
+        if members > 0 {
+            return Err(FleetError::precondition(
+                IN_USE,
+                format!("{members} instances are in the server group {named:?}"),
+            ));
+        }
+        self.transact(|fleet| {
+            // Whoever joined a moment ago is told that there is no such group, or is no member of any.
+            let _ = self.index.remove_group(GroupId::from(uuid));
+            fleet.remove_group(uuid);
+        });
+        Ok(())
+    }
+
+    /// The group that is asked for, with those who are in it.
+    pub(super) fn group_view(&self, ask: &Ask) -> Result<Option<GroupView>, FleetError> {
+        let Some(uuid) = ask.group()? else { return Ok(None) };
+        let unknown = || FleetError::not_found("server group", uuid.to_string());
+        let (_, group) = self.group(&uuid.to_string()).map_err(|_| unknown())?;
+        let roster =
+            self.index.group(GroupId::from(uuid)).and_then(|group| group.roster()).ok_or_else(unknown)?;
+        let topology = self.index.topology();
+        let state = self.state();
+        let name_of = |row| {
+            let uuid = topology.provider(row)?.uuid;
+            state.hosts.values().find(|host| host.uuid == uuid.as_bytes()).map(|host| host.name.clone())
+        };
+        let member = |consumer: ConsumerId| Uuid::from_u128(consumer.0).to_string();
+        Ok(Some(GroupView {
+            uuid,
+            policy: group.policy(),
+            max_server_per_host: group.max_server_per_host,
+            members: roster.members().iter().map(|of| member(of.consumer)).collect(),
+            hosts: roster.hosts().into_iter().filter_map(name_of).collect(),
+        }))
+    }
+}

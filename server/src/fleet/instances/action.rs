@@ -1,0 +1,190 @@
+//! What can be done with an instance, and when.
+
+use uuid::Uuid;
+
+use super::words::{task_state, vm_state};
+use crate::fleet::Fleet;
+use crate::fleet::entry::{Instance, Task, VmState};
+use crate::fleet::error::FleetError;
+use crate::service::now;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Action {
+    Start,
+    Stop,
+    Reboot { hard: bool },
+    Pause,
+    Unpause,
+    Suspend,
+    Resume,
+    Shelve,
+    Unshelve,
+}
+
+impl Action {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Reboot { .. } => "reboot",
+            Self::Pause => "pause",
+            Self::Unpause => "unpause",
+            Self::Suspend => "suspend",
+            Self::Resume => "resume",
+            Self::Shelve => "shelve",
+            Self::Unshelve => "unshelve",
+        }
+    }
+
+    /// The states in which it can be done, as in Nova.
+    const fn from(self) -> &'static [VmState] {
+        use VmState::{Active, Error, Paused, ShelvedOffloaded, Stopped, Suspended};
+        match self {
+            Self::Start => &[Stopped],
+            Self::Stop => &[Active, Error],
+            Self::Reboot { hard: false } | Self::Pause | Self::Suspend => &[Active],
+            Self::Reboot { hard: true } => &[Active, Stopped, Paused, Suspended, Error],
+            Self::Unpause => &[Paused],
+            Self::Resume => &[Suspended],
+            Self::Shelve => &[Active, Stopped, Paused, Suspended],
+            Self::Unshelve => &[ShelvedOffloaded],
+        }
+    }
+
+    const fn task(self) -> Task {
+        match self {
+            Self::Start => Task::PoweringOn,
+            Self::Stop => Task::PoweringOff,
+            Self::Reboot { hard: false } => Task::Rebooting,
+            Self::Reboot { hard: true } => Task::RebootingHard,
+            Self::Pause => Task::Pausing,
+            Self::Unpause => Task::Unpausing,
+            Self::Suspend => Task::Suspending,
+            Self::Resume => Task::Resuming,
+            Self::Shelve => Task::ShelvingOffloading,
+            Self::Unshelve => Task::Unshelving,
+        }
+    }
+
+    /// Whether the guest boots by it.
+    const fn boots(self) -> bool {
+        matches!(self, Self::Start | Self::Reboot { .. } | Self::Unshelve)
+    }
+}
+
+impl Fleet {
+    /// Notes the wish; the agent of its host is told afterwards. `may_override`: also if the instance is locked.
+    pub(crate) fn act(
+        &self,
+        named: &str,
+        action: Action,
+        user: &str,
+        may_override: bool,
+    ) -> Result<Instance, FleetError> {
+        let uuid = self.instance_uuid(named)?;
+        self.check_now(uuid, action, may_override)?;
+        if action == Action::Unshelve {
+            self.claim_again(uuid)?;
+        }
+        let changed = self.change_instance(uuid, |instance| {
+            check(instance, action, may_override)?;
+            instance.set_task(action.task());
+            instance.generation += 1;
+            instance.boot += u32::from(action.boots());
+            instance.hard = matches!(action, Action::Reboot { hard: true });
+            instance.note(now(), action.name(), user, "");
+            Ok(instance.clone())
+        });
+        let outcome =
+            changed.map_or_else(|| Err(FleetError::not_found("instance", named)), |(_, outcome)| outcome);
+        if outcome.is_err() && action == Action::Unshelve {
+            self.give_back(uuid);
+        }
+        outcome
+    }
+
+    fn check_now(&self, uuid: Uuid, action: Action, may_override: bool) -> Result<(), FleetError> {
+        let instance = self.instance_by_uuid(uuid);
+        check(
+            &instance.ok_or_else(|| FleetError::not_found("instance", uuid.to_string()))?,
+            action,
+            may_override,
+        )
+    }
+
+    /// Removes an instance, whatever it is doing. One that is gone already is no error.
+    pub(crate) fn delete_instance(
+        &self,
+        named: &str,
+        user: &str,
+        may_override: bool,
+    ) -> Result<(), FleetError> {
+        let uuid = match self.instance_uuid(named) {
+            Err(FleetError::NotFound { .. }) => return Ok(()),
+            uuid => uuid?,
+        };
+        let changed = self.change_instance(uuid, |instance| {
+            check_lock(instance, may_override)?;
+            if instance.task() != Task::Deleting {
+                instance.set_task(Task::Deleting);
+                instance.generation += 1;
+                instance.note(now(), "delete", user, "");
+            }
+            Ok(())
+        });
+        changed.map_or(Ok(()), |(_, outcome)| outcome)
+    }
+
+    /// Locks an instance, or unlocks it.
+    pub(crate) fn lock_instance(
+        &self,
+        named: &str,
+        locked: bool,
+        reason: &str,
+        user: &str,
+    ) -> Result<Instance, FleetError> {
+        if reason.chars().count() > 255 {
+            return Err(FleetError::field("reason", "has more than 255 characters"));
+        }
+        let uuid = self.instance_uuid(named)?;
+        let changed = self.change_instance(uuid, |instance| {
+            instance.locked = locked;
+            instance.locked_reason = reason.to_owned();
+            instance.note(now(), if locked { "lock" } else { "unlock" }, user, reason);
+            instance.clone()
+        });
+        changed.map(|(_, instance)| instance).ok_or_else(|| FleetError::not_found("instance", named))
+    }
+}
+
+fn check_lock(instance: &Instance, may_override: bool) -> Result<(), FleetError> {
+    if instance.locked && !may_override {
+        let message = format!("instance {} is locked: {}", instance.uuid(), instance.locked_reason);
+        return Err(FleetError::precondition("LOCKED", message));
+    }
+    Ok(())
+}
+
+fn check(instance: &Instance, action: Action, may_override: bool) -> Result<(), FleetError> {
+    check_lock(instance, may_override)?;
+    let (state, task) = (instance.vm_state(), instance.task());
+    // A reboot that hangs can be made a hard one.
+    let is_free = task == Task::None || (task == Task::Rebooting && action == Action::Reboot { hard: true });
+    let is_somewhere = !instance.host.is_empty();
+    if is_free && is_somewhere && action.from().contains(&state) {
+        return Ok(());
+    }
+    let doing = match task_state(task) {
+        "" => String::new(),
+        task => format!(" and {task}"),
+    };
+    let place = if is_somewhere { "" } else { ", on no host" };
+    let message = format!(
+        "instance {} is {}{doing}{place}; {} can be done when it is {}",
+        instance.uuid(),
+        vm_state(state),
+        action.name(),
+        action.from().iter().map(|&state| vm_state(state)).collect::<Vec<_>>().join(" or "),
+    );
+    Err(FleetError::precondition("WRONG_STATE", message))
+}

@@ -1,0 +1,209 @@
+//! New instances: recorded, then given hosts, then built.
+
+use std::collections::BTreeMap;
+
+use berth_placement::ConsumerId;
+use uuid::Uuid;
+
+use crate::fleet::ask::Ask;
+use crate::fleet::decider::Placed;
+use crate::fleet::entry::{Flavor, Hints, Image, Instance, Task, VmState};
+use crate::fleet::error::FleetError;
+use crate::fleet::quotas::{check_project, granted};
+use crate::fleet::schedule::MAX_INSTANCES;
+use crate::fleet::state::Transaction;
+use crate::fleet::{Fleet, check_name};
+use crate::service::now;
+
+/// cloud-init's user data, at most.
+const MAX_USER_DATA: usize = 64 * 1024;
+
+/// What is asked for.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Creation {
+    pub(crate) name: String,
+    /// The name of a flavor.
+    pub(crate) flavor: String,
+    pub(crate) image: Option<Image>,
+    pub(crate) project: String,
+    pub(crate) user: String,
+    pub(crate) availability_zone: String,
+    pub(crate) hints: BTreeMap<String, Hints>,
+    pub(crate) min_count: usize,
+    pub(crate) max_count: usize,
+    pub(crate) user_data: Vec<u8>,
+    pub(crate) metadata: BTreeMap<String, String>,
+    pub(crate) idempotency_key: String,
+}
+
+impl Fleet {
+    /// Makes instances and gives them hosts, as many as find room, but at least the least; else none is made. Agents are told
+    /// to build them afterwards.
+    ///
+    /// The instances are recorded before their room is claimed: what a crash leaves without a host is given one at the next
+    /// start.
+    pub(crate) fn create_instances(&self, creation: &Creation) -> Result<Vec<Instance>, FleetError> {
+        creation.check()?;
+        let flavor = self.flavor(&creation.flavor)?;
+        let (instances, is_repeated) = self.transact(|fleet| creation.record(fleet, &flavor))?;
+        if is_repeated {
+            return Ok(instances);
+        }
+        let uuids: Vec<Uuid> = instances.iter().map(Instance::uuid).collect();
+        match self.place_new(creation, &flavor, &uuids) {
+            Ok(placed) => {
+                let (placed, spare) = (&placed[..], &uuids[placed.len()..]);
+                self.forget_new(spare);
+                Ok(placed
+                    .iter()
+                    .filter_map(|placed| self.spawn(placed.instance, &placed.place.host))
+                    .collect())
+            }
+            Err(error) => {
+                self.forget_new(&uuids);
+                Err(error)
+            }
+        }
+    }
+
+    /// Hosts for all of the instances, or for the first of them: as many as find room.
+    fn place_new(
+        &self,
+        creation: &Creation,
+        flavor: &Flavor,
+        uuids: &[Uuid],
+    ) -> Result<Vec<Placed>, FleetError> {
+        let place = |count: usize| self.schedule(&creation.ask(flavor, &uuids[..count]), false);
+        let least = creation.least();
+        match place(uuids.len()) {
+            Err(error) if error.is_no_valid_host() && least < uuids.len() => {
+                let mut placed = place(least)?;
+                for uuid in &uuids[least..] {
+                    match self.schedule(&creation.ask(flavor, &[*uuid]), false) {
+                        Ok(one) => placed.extend(one),
+                        Err(_) => break,
+                    }
+                }
+                Ok(placed)
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn forget_new(&self, uuids: &[Uuid]) {
+        for &uuid in uuids {
+            self.give_back(uuid);
+        }
+        self.transact(|fleet| uuids.iter().for_each(|&uuid| fleet.remove_instance(uuid)));
+    }
+
+    /// The instance has room on the host: it is to be built there.
+    pub(in crate::fleet) fn spawn(&self, uuid: Uuid, host: &str) -> Option<Instance> {
+        let changed = self.change_instance(uuid, |instance| {
+            instance.host = host.to_owned();
+            instance.leftovers.retain(|left| left != host);
+            instance.set_task(Task::Spawning);
+            instance.generation += 1;
+            instance.boot += 1;
+            instance.note(now(), "schedule", "", format!("to be built on {host}"));
+            instance.clone()
+        });
+        changed.map(|(_, instance)| instance)
+    }
+
+    /// Releases what the instance holds.
+    pub(in crate::fleet) fn give_back(&self, uuid: Uuid) {
+        // It may hold nothing.
+        let _ = self.index.release(ConsumerId(uuid.as_u128()));
+    }
+}
+
+impl Creation {
+    fn least(&self) -> usize {
+        self.min_count.max(1)
+    }
+
+    fn most(&self) -> usize {
+        self.max_count.max(self.least())
+    }
+
+    fn check(&self) -> Result<(), FleetError> {
+        check_name("name", &self.name, 255)?;
+        check_project(&self.project)?;
+        if self.max_count > 0 && self.max_count < self.min_count {
+            let (least, most) = (self.min_count, self.max_count);
+            return Err(FleetError::field(
+                "max_count",
+                format!("is {most}, less than min_count, which is {least}"),
+            ));
+        }
+        if self.most() > MAX_INSTANCES {
+            return Err(FleetError::field("max_count", format!("is more than {MAX_INSTANCES}")));
+        }
+        if self.user_data.len() > MAX_USER_DATA {
+            return Err(FleetError::field("user_data", format!("has more than {MAX_USER_DATA} bytes")));
+        }
+        Ok(())
+    }
+
+    fn ask(&self, flavor: &Flavor, instances: &[Uuid]) -> Ask {
+        Ask {
+            instances: instances.to_vec(),
+            flavor: flavor.clone(),
+            image: self.image.clone(),
+            project: self.project.clone(),
+            user: self.user.clone(),
+            availability_zone: self.availability_zone.clone(),
+            hints: self.hints.clone(),
+            ..Ask::default()
+        }
+    }
+
+    /// Records the instances, or finds those of an earlier request.
+    fn record(
+        &self,
+        fleet: &mut Transaction<'_>,
+        flavor: &Flavor,
+    ) -> Result<(Vec<Instance>, bool), FleetError> {
+        if !self.idempotency_key.is_empty() {
+            let same = |known: &&Instance| {
+                known.idempotency_key == self.idempotency_key && known.project == self.project
+            };
+            let earlier: Vec<Instance> = fleet.state.instances.values().filter(same).cloned().collect();
+            if !earlier.is_empty() {
+                return Ok((earlier, true));
+            }
+        }
+        let wanted = (self.least() as u64, self.most() as u64);
+        let count = granted(fleet.state, &self.project, flavor, wanted)?;
+        let instances: Vec<Instance> = (1..=count).map(|number| self.instance(flavor, number)).collect();
+        instances.iter().for_each(|instance| fleet.put_instance(instance.uuid(), instance.clone()));
+        Ok((instances, false))
+    }
+
+    fn instance(&self, flavor: &Flavor, number: u64) -> Instance {
+        #[expect(clippy::disallowed_methods, reason = "a new UUID has to be unlike all others")]
+        let uuid = Uuid::new_v4();
+        let name = if self.most() > 1 { format!("{}-{number}", self.name) } else { self.name.clone() };
+        let now = now();
+        let mut instance = Instance {
+            uuid: uuid.into_bytes().to_vec(),
+            name,
+            project: self.project.clone(),
+            user: self.user.clone(),
+            flavor: flavor.clone(),
+            image: self.image.clone(),
+            availability_zone: self.availability_zone.clone(),
+            hints: self.hints.clone(),
+            user_data: self.user_data.clone(),
+            metadata: self.metadata.clone(),
+            idempotency_key: self.idempotency_key.clone(),
+            created_at: now.0,
+            vm_state: VmState::Building.into(),
+            task: Task::Scheduling.into(),
+            ..Instance::default()
+        };
+        instance.note(now, "create", &self.user, "");
+        instance
+    }
+}

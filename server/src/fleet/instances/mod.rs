@@ -1,0 +1,117 @@
+//! Instances: what users ask of them.
+
+mod action;
+mod create;
+mod wish;
+mod words;
+
+use std::collections::BTreeSet;
+
+use berth_placement::Timestamp;
+use uuid::Uuid;
+
+use super::Fleet;
+use super::entry::{Event, Instance};
+use super::error::FleetError;
+
+pub(crate) use action::Action;
+pub(crate) use create::Creation;
+pub(crate) use words::{power_state, status, task_state, vm_state};
+
+/// Events of an instance that are kept.
+const EVENTS: usize = 100;
+
+impl Instance {
+    pub(super) fn uuid(&self) -> Uuid {
+        Uuid::from_slice(&self.uuid).unwrap_or_default()
+    }
+
+    /// Notes what happened.
+    pub(super) fn note(&mut self, at: Timestamp, action: &str, user: &str, message: impl Into<String>) {
+        if self.events.len() >= EVENTS {
+            self.events.remove(0);
+        }
+        self.updated_at = at.0;
+        let (action, user) = (action.to_owned(), user.to_owned());
+        self.events.push(Event { at: at.0, action, user, message: message.into() });
+    }
+}
+
+impl Fleet {
+    /// By UUID, or by a name that only one has.
+    pub(crate) fn instance(&self, named: &str) -> Result<Instance, FleetError> {
+        let uuid = self.instance_uuid(named)?;
+        self.instance_by_uuid(uuid).ok_or_else(|| FleetError::not_found("instance", named))
+    }
+
+    pub(crate) fn instance_by_uuid(&self, uuid: Uuid) -> Option<Instance> {
+        self.state().instances.get(&uuid).cloned()
+    }
+
+    pub(super) fn instance_uuid(&self, named: &str) -> Result<Uuid, FleetError> {
+        let state = self.state();
+        if let Some(uuid) = Uuid::try_parse(named).ok().filter(|uuid| state.instances.contains_key(uuid)) {
+            return Ok(uuid);
+        }
+        let mut named_so = state.instances.iter().filter(|(_, instance)| instance.name == named);
+        match (named_so.next(), named_so.next()) {
+            (Some((&uuid, _)), None) => Ok(uuid),
+            (None, _) => Err(FleetError::not_found("instance", named)),
+            _ => Err(FleetError::field(
+                "instance",
+                format!("several instances have the name {named:?}; give a UUID"),
+            )),
+        }
+    }
+
+    /// All that `wanted` takes, by name and UUID.
+    pub(crate) fn instances(&self, wanted: impl Fn(&Instance) -> bool) -> Vec<Instance> {
+        let state = self.state();
+        let mut found: Vec<Instance> =
+            state.instances.values().filter(|instance| wanted(instance)).cloned().collect();
+        drop(state);
+        found.sort_by(|a, b| (&a.name, &a.uuid).cmp(&(&b.name, &b.uuid)));
+        found
+    }
+
+    /// The zone of its host; before it has one, the one that was asked for.
+    pub(crate) fn zone_of_instance(&self, instance: &Instance) -> String {
+        if instance.host.is_empty() {
+            return instance.availability_zone.split(':').next().unwrap_or_default().to_owned();
+        }
+        self.zone_of(&self.state(), &instance.host)
+    }
+
+    pub(crate) fn group_of_instance(&self, uuid: Uuid) -> Option<Uuid> {
+        self.state().memberships.get(&uuid).copied()
+    }
+
+    /// Instances as they change. Who lags too far behind is told so, and has to look at all of them.
+    pub(crate) fn watch(&self) -> tokio::sync::broadcast::Receiver<Uuid> {
+        self.told.subscribe()
+    }
+
+    /// Changes an instance if it is there; returns what it was before.
+    pub(super) fn change_instance<T>(
+        &self,
+        uuid: Uuid,
+        change: impl FnOnce(&mut Instance) -> T,
+    ) -> Option<(Instance, T)> {
+        let changed = self.transact(|fleet| {
+            let before = fleet.state.instances.get(&uuid)?.clone();
+            let mut after = before.clone();
+            let outcome = change(&mut after);
+            if after != before {
+                fleet.put_instance(uuid, after);
+            }
+            Some((before, outcome))
+        });
+        if let Some((before, _)) = &changed {
+            let host = self.state().instances.get(&uuid).map(|after| after.host.clone()).unwrap_or_default();
+            let hosts: BTreeSet<&str> = [before.host.as_str(), &host].into();
+            self.note_hosts(hosts);
+            self.note_instance(uuid);
+        }
+        changed
+    }
+}

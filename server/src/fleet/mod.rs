@@ -1,0 +1,193 @@
+//! A fleet of compute hosts: what operators arrange, what agents tell, and the instances that run there.
+//!
+//! All of it is kept in memory and, as records beside those of the index, in the store. Every change is a transaction whose
+//! records are committed together, in order with the changes of the index. Instances are brought to what is wished of them
+//! by a loop that looks at the record only ([`reconcile`]), so it goes on after a restart where it was.
+//!
+//! Locks are taken in this order: decider, the index's writer, state, those of consumers, news, agents. None is held while anything
+//! is waited for.
+
+mod agents;
+mod aggregates;
+mod ask;
+mod decider;
+pub(crate) mod entry;
+mod error;
+mod flavors;
+mod groups;
+mod hosts;
+pub(crate) mod instances;
+mod quotas;
+pub(crate) mod reconcile;
+mod schedule;
+mod state;
+mod usage;
+mod view;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use berth_placement::store::Changes;
+use berth_placement::{ConsumerId, GroupId, Index, Snapshot};
+use berth_scheduler::nova;
+use tokio::sync::{broadcast, mpsc};
+use uuid::Uuid;
+
+pub(crate) use agents::Session;
+pub(crate) use aggregates::AggregateChange;
+pub(crate) use ask::Ask;
+pub(crate) use decider::{Place, Placed};
+pub(crate) use error::FleetError;
+pub(crate) use hosts::HostState;
+pub(crate) use quotas::QuotaState;
+pub(crate) use schedule::MAX_INSTANCES;
+pub use state::State;
+pub(crate) use state::{UnreadableEntry, words};
+
+use agents::Agents;
+use decider::{Decider, News};
+use state::Transaction;
+
+use crate::store::Queue;
+
+/// How a fleet is looked after.
+#[derive(Debug, Clone)]
+pub struct FleetOptions {
+    /// The scheduler's options; `max_attempts` counts the hosts on which a build is tried.
+    pub scheduler: nova::Options,
+    /// How often agents say that they are there.
+    pub heartbeat: Duration,
+    /// How long an agent may be silent before its host counts as down.
+    pub down_after: Duration,
+    /// How often agents look at their resources and guests anew.
+    pub refresh: Duration,
+}
+
+impl Default for FleetOptions {
+    fn default() -> Self {
+        Self {
+            scheduler: nova::Options::default(),
+            heartbeat: Duration::from_secs(10),
+            down_after: Duration::from_secs(60),
+            refresh: Duration::from_secs(60),
+        }
+    }
+}
+
+/// A fleet.
+pub(crate) struct Fleet {
+    index: Arc<Index>,
+    queue: Option<Arc<Queue>>,
+    options: FleetOptions,
+    state: Mutex<State>,
+    news: Mutex<News>,
+    decider: Mutex<Decider>,
+    agents: Agents,
+    /// Instances that have changed, for those who watch.
+    told: broadcast::Sender<Uuid>,
+    /// Instances that want to be looked at.
+    due: mpsc::UnboundedSender<Uuid>,
+    due_receiver: Mutex<Option<mpsc::UnboundedReceiver<Uuid>>>,
+}
+
+/// Changes that a watcher may be behind before it is told everything anew.
+const WATCHED: usize = 1 << 12;
+
+impl Fleet {
+    /// A fleet that was kept beside the index, and whose changes go to the queue from now on.
+    pub(crate) fn new(
+        index: Arc<Index>,
+        queue: Option<Arc<Queue>>,
+        mut state: State,
+        options: FleetOptions,
+    ) -> Self {
+        restore_groups(&index, &mut state);
+        #[expect(clippy::disallowed_methods, reason = "the seed of lots has to differ from start to start")]
+        let seed = Uuid::new_v4().as_u64_pair().0;
+        let decider = Decider::new(Arc::clone(&index), options.scheduler.clone(), seed);
+        let (due, due_receiver) = mpsc::unbounded_channel();
+        let news = News { layout: true, ..News::default() };
+        Self {
+            index,
+            queue,
+            options,
+            state: Mutex::new(state),
+            news: Mutex::new(news),
+            decider: Mutex::new(decider),
+            agents: Agents::default(),
+            told: broadcast::Sender::new(WATCHED),
+            due,
+            due_receiver: Mutex::new(Some(due_receiver)),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing panics between two parts of a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The index and the fleet as they were at one moment: what a crash at that moment would have left, which is a state that the
+    /// loops go on from. Of two moments, an instance made or deleted in between would have a record without room, or
+    /// room without a record.
+    pub(crate) fn moment(&self) -> (Snapshot, State) {
+        // The writer's lock comes before the fleet's, as it does for those who tell the index of aggregates.
+        let (snapshot, state) = self.index.snapshot_with(|| self.state());
+        (snapshot, state.clone())
+    }
+
+    /// Changes the fleet, as one. `change` looks before it writes: what it has written when it fails stays.
+    fn transact<T>(&self, change: impl FnOnce(&mut Transaction<'_>) -> T) -> T {
+        let mut state = self.state();
+        let transact = || {
+            let mut transaction = Transaction { state: &mut state, records: Changes::new() };
+            let outcome = change(&mut transaction);
+            (outcome, transaction.records)
+        };
+        match &self.queue {
+            Some(queue) => queue.record_beside(transact),
+            None => transact().0,
+        }
+    }
+
+    /// The decider has to look at these hosts again.
+    fn note_hosts<'a>(&self, hosts: impl IntoIterator<Item = &'a str>) {
+        let mut news = self.news.lock().unwrap_or_else(PoisonError::into_inner);
+        news.hosts.extend(hosts.into_iter().filter(|host| !host.is_empty()).map(str::to_owned));
+    }
+
+    /// The decider has to look at everything again.
+    fn note_layout(&self) {
+        self.news.lock().unwrap_or_else(PoisonError::into_inner).layout = true;
+    }
+
+    /// The instance has changed; whoever looks after it should.
+    fn note_instance(&self, uuid: Uuid) {
+        // Nobody may be watching, and the loop may have ended.
+        let _ = self.told.send(uuid);
+        let _ = self.due.send(uuid);
+    }
+}
+
+/// Makes groups in the index again, with those of their members that hold something. Others are forgotten.
+fn restore_groups(index: &Index, state: &mut State) {
+    for (&uuid, group) in &state.groups {
+        if let Err(error) = index.add_group(GroupId::from(uuid), groups::policy_of(group)) {
+            tracing::error!(%uuid, %error, "a server group cannot be made again");
+        }
+    }
+    state.memberships.retain(|consumer, group| {
+        index.rejoin(GroupId::from(*group), ConsumerId(consumer.as_u128())).unwrap_or(false)
+    });
+}
+
+/// A text of 1 to `most` characters without control characters.
+fn check_name(field: &str, name: &str, most: usize) -> Result<(), FleetError> {
+    let length = name.chars().count();
+    if length == 0 || length > most {
+        return Err(FleetError::field(field, format!("has {length} characters; 1 to {most} are allowed")));
+    }
+    if name.chars().any(char::is_control) || name.trim() != name {
+        return Err(FleetError::field(field, "has control characters, or blanks at an end"));
+    }
+    Ok(())
+}

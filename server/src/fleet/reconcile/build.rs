@@ -1,0 +1,104 @@
+//! Giving an instance a host, again if its build failed.
+
+use berth_placement::ConsumerId;
+use uuid::Uuid;
+
+use crate::fleet::Fleet;
+use crate::fleet::ask::Ask;
+use crate::fleet::entry::{Instance, Task, VmState};
+use crate::fleet::error::FleetError;
+use crate::service::now;
+
+impl Fleet {
+    /// Claims room for an instance that has none, and has it built there.
+    pub(super) fn build(&self, uuid: Uuid) {
+        let Some(instance) = self.instance_by_uuid(uuid) else { return };
+        self.release_failed(&instance);
+        match self.schedule(&instance.ask(), false) {
+            Ok(placed) => placed.first().map_or((), |placed| drop(self.spawn(uuid, &placed.place.host))),
+            Err(error) => self.give_up(uuid, &error.to_string()),
+        }
+    }
+
+    /// Releases room on a host on which the build failed: a crash may have come before that.
+    fn release_failed(&self, instance: &Instance) {
+        let topology = self.index.topology();
+        let held = self.index.allocations(ConsumerId(instance.uuid().as_u128()));
+        let host =
+            held.and_then(|held| topology.provider(topology.host_of(&held)?).map(|provider| provider.uuid));
+        let state = self.state();
+        let is_failed = |uuid: Uuid| {
+            let of = |name: &String| state.hosts.get(name).is_some_and(|host| host.uuid == uuid.as_bytes());
+            instance.failures.keys().any(of)
+        };
+        let is_failed = host.is_some_and(is_failed);
+        drop(state);
+        if is_failed {
+            self.give_back(instance.uuid());
+        }
+    }
+
+    /// The build failed on its host: it is tried on another, or given up.
+    pub(super) fn build_failed(&self, uuid: Uuid, host: &str, error: &str) {
+        let attempts = self.options.scheduler.scheduler.max_attempts as usize;
+        let changed = self.change_instance(uuid, |instance| {
+            instance.failures.insert(host.to_owned(), error.to_owned());
+            instance.leftovers.retain(|left| left != host);
+            instance.leftovers.push(host.to_owned());
+            instance.host.clear();
+            instance.generation += 1;
+            instance.note(now(), "build", "", format!("failed on {host}: {error}"));
+            let is_over = instance.failures.len() >= attempts;
+            if !is_over {
+                instance.set_task(Task::Scheduling);
+            }
+            is_over
+        });
+        self.give_back(uuid);
+        if changed.is_some_and(|(_, is_over)| is_over) {
+            self.give_up(uuid, &format!("the build failed on {attempts} hosts"));
+        }
+    }
+
+    fn give_up(&self, uuid: Uuid, why: &str) {
+        self.change_instance(uuid, |instance| {
+            let failures: Vec<String> =
+                instance.failures.iter().map(|(host, error)| format!("{host}: {error}")).collect();
+            let detail =
+                if failures.is_empty() { String::new() } else { format!(" ({})", failures.join("; ")) };
+            instance.fault = format!("{why}{detail}");
+            instance.set_vm_state(VmState::Error);
+            instance.set_task(Task::None);
+            let fault = instance.fault.clone();
+            instance.note(now(), "create", "", fault);
+        });
+    }
+
+    /// Claims room for a shelved instance, on the host that has its disk.
+    pub(in crate::fleet) fn claim_again(&self, uuid: Uuid) -> Result<(), FleetError> {
+        let instance =
+            self.instance_by_uuid(uuid).ok_or_else(|| FleetError::not_found("instance", uuid.to_string()))?;
+        let others = self.host_names().into_iter().filter(|host| *host != instance.host).collect();
+        let mut ask = instance.ask();
+        // Its own host alone, and with every filter: a host that is down or disabled gets nothing new.
+        ask.ignore_hosts = others;
+        ask.availability_zone.clear();
+        self.schedule(&ask, false).map(|_| ())
+    }
+}
+
+impl Instance {
+    fn ask(&self) -> Ask {
+        Ask {
+            instances: vec![self.uuid()],
+            flavor: self.flavor.clone(),
+            image: self.image.clone(),
+            project: self.project.clone(),
+            user: self.user.clone(),
+            availability_zone: self.availability_zone.clone(),
+            hints: self.hints.clone(),
+            ignore_hosts: self.failures.keys().cloned().collect(),
+            alternates: 0,
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Decisions: which hosts instances go to, and why.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use berth_scheduler::nova::explain::{self, Case, CaseRecord, Explanation, Wanted};
+use uuid::Uuid;
+
+use super::ask::Ask;
+use super::decider::Placed;
+use super::error::FleetError;
+use super::quotas::check_project;
+use super::{Fleet, flavors};
+use crate::service::now;
+
+/// Instances of one request, at most.
+pub(crate) const MAX_INSTANCES: usize = 1_000;
+
+impl Fleet {
+    /// Picks hosts for the instances. Unless it is a `dry` run, claims the room for all of them, or for none; when they hold
+    /// their room already, tells where.
+    pub(crate) fn schedule(&self, ask: &Ask, dry: bool) -> Result<Vec<Placed>, FleetError> {
+        check(ask)?;
+        let ask = &*self.in_zone(ask)?;
+        let group = self.group_view(ask)?;
+        let mut decider = self.decider.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if !dry && let Some(held) = decider.held(&ask.instances, |uuid| self.host_of_provider(uuid)) {
+            return Ok(held);
+        }
+        let joined = group.as_ref().filter(|_| !dry).map(|group| group.uuid);
+        // Recorded before the claim: a membership without one is forgotten at the next start.
+        self.set_memberships(&ask.instances, joined);
+        let placed = decider.decide(self, ask, group.as_ref(), now(), dry);
+        if placed.is_err() && joined.is_some() {
+            self.set_memberships(&ask.instances, None);
+        }
+        placed
+    }
+
+    /// Checks the zone that is asked for. No aggregate makes the default zone, and Nova would look for hosts in all zones then; so
+    /// hosts of other zones are ruled out by name.
+    fn in_zone<'a>(&self, ask: &'a Ask) -> Result<Cow<'a, Ask>, FleetError> {
+        let zone = ask.zone();
+        if zone.is_empty() {
+            return Ok(Cow::Borrowed(ask));
+        }
+        let mut zones = self.zones();
+        let Some(own) = zones.remove(zone) else {
+            let known: Vec<String> = zones.into_keys().collect();
+            let problem = format!("there is no zone {zone:?}; there are: {}", known.join(", "));
+            return Err(FleetError::field("availability_zone", problem));
+        };
+        if own.is_default {
+            let mut ask = ask.clone();
+            ask.ignore_hosts.extend(zones.into_values().flat_map(|zone| zone.hosts));
+            return Ok(Cow::Owned(ask));
+        }
+        Ok(Cow::Borrowed(ask))
+    }
+
+    fn set_memberships(&self, instances: &[Uuid], group: Option<Uuid>) {
+        let knows =
+            |state: &super::State| instances.iter().any(|instance| state.memberships.contains_key(instance));
+        if group.is_some() || knows(&self.state()) {
+            self.transact(|fleet| {
+                instances.iter().for_each(|&instance| fleet.set_membership(instance, group));
+            });
+        }
+    }
+
+    /// Why the request finds its hosts, or none. `hosts` are explained one by one.
+    pub(crate) fn explain(
+        &self,
+        ask: &Ask,
+        hosts: &[String],
+        standings: usize,
+    ) -> Result<Explanation, FleetError> {
+        check(ask)?;
+        let ask = &*self.in_zone(ask)?;
+        let group = self.group_view(ask)?;
+        let spec = ask.spec(group.as_ref())?;
+        let (records, aggregates) = {
+            let state = self.state();
+            let told = state.hosts.values().filter(|host| !host.providers.is_empty());
+            let records: Vec<_> = told.map(|host| self.full_record(&state, host)).collect();
+            drop(state);
+            (records, super::decider::FleetView::all(self).1)
+        };
+        let names: Vec<String> = records.iter().map(|record| record.host.clone()).collect();
+        let mut config = self.options.scheduler.clone();
+        config.general.service_down_time = i64::MAX / 4;
+        let mut case: CaseRecord =
+            serde_json::from_value(serde_json::json!({"hosts": []})).expect("a case without hosts is one");
+        (case.config, case.hosts, case.aggregates, case.request) = (config, records, aggregates, Some(spec));
+        case.now = crate::utc::for_database(now()).replace(' ', "T");
+        let case = Case::load(case, true).map_err(|error| FleetError::field("request", chain(&error)))?;
+        let rows = hosts.iter().map(|name| {
+            let row = names.iter().position(|known| known == name);
+            let row = row.ok_or_else(|| FleetError::not_found("host", name))?;
+            Ok(explain::Row(u32::try_from(row).unwrap_or(u32::MAX)))
+        });
+        let wanted = Wanted { hosts: rows.collect::<Result<_, FleetError>>()?, standings };
+        Ok(explain::explain(&case.question(), &wanted))
+    }
+
+    fn host_of_provider(&self, uuid: Uuid) -> Option<String> {
+        let state = self.state();
+        state.hosts.values().find(|host| host.uuid == uuid.as_bytes()).map(|host| host.name.clone())
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+fn check(ask: &Ask) -> Result<(), FleetError> {
+    let instances = ask.instances.len();
+    if !(1..=MAX_INSTANCES).contains(&instances) {
+        return Err(FleetError::field(
+            "instances",
+            format!("{instances} are given; 1 to {MAX_INSTANCES} are allowed"),
+        ));
+    }
+    if ask.instances.iter().collect::<BTreeSet<_>>().len() < instances {
+        return Err(FleetError::field("instances", "one is given twice"));
+    }
+    check_project(&ask.project)?;
+    flavors::check_amounts("flavor", &ask.flavor)
+}

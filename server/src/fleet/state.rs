@@ -1,0 +1,315 @@
+//! A fleet in memory, and each change of it as records.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use berth_placement::store::Changes;
+use berth_placement::{ConsumerId, Index};
+use prost::Message;
+use uuid::Uuid;
+
+use super::entry::{Aggregate, Flavor, Group, Host, Instance, Membership, Quota, VmState};
+use super::usage::Usage;
+
+/// A record that is of no fleet.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UnreadableEntry {
+    #[error("its key is of no kind that is known")]
+    Key,
+    #[error("its value is not of the format: {0}")]
+    Value(#[from] prost::DecodeError),
+}
+
+/// Everything a fleet has. Maps are changed by [`Transaction`] only.
+#[derive(Debug, Clone, Default)]
+pub struct State {
+    pub(super) hosts: BTreeMap<String, Host>,
+    pub(super) aggregates: BTreeMap<String, Aggregate>,
+    pub(super) flavors: BTreeMap<String, Flavor>,
+    pub(super) groups: BTreeMap<Uuid, Group>,
+    /// The group of each consumer that is in one.
+    pub(super) memberships: BTreeMap<Uuid, Uuid>,
+    pub(super) quotas: BTreeMap<String, Quota>,
+    pub(super) instances: BTreeMap<Uuid, Instance>,
+    /// The instances that are on a host, or may have left something there.
+    pub(super) by_host: BTreeMap<String, BTreeSet<Uuid>>,
+    /// What the instances of each project amount to.
+    pub(super) usage: BTreeMap<String, Usage>,
+}
+
+/// The letters of keys; those of the index go up to `j`.
+const HOST: u8 = b'k';
+const AGGREGATE: u8 = b'l';
+const FLAVOR: u8 = b'm';
+const GROUP: u8 = b'n';
+const QUOTA: u8 = b'o';
+const INSTANCE: u8 = b'p';
+const MEMBERSHIP: u8 = b'q';
+
+fn key(kind: u8, name: &[u8]) -> Vec<u8> {
+    [&[kind], name].concat()
+}
+
+fn record(kind: u8, name: &[u8], message: &impl Message) -> (Vec<u8>, Vec<u8>) {
+    (key(kind, name), message.encode_to_vec())
+}
+
+fn member_of(group: Uuid) -> Membership {
+    Membership { group: group.into_bytes().to_vec() }
+}
+
+/// A key for people; nothing for one of no known kind.
+pub(crate) fn words(key: &[u8]) -> Option<String> {
+    let (kind, name) = key.split_first()?;
+    let text = || String::from_utf8(name.to_vec()).ok();
+    let uuid = || Uuid::from_slice(name).ok();
+    Some(match *kind {
+        HOST => format!("the host {}", text()?),
+        AGGREGATE => format!("the host aggregate {}", text()?),
+        FLAVOR => format!("the flavor {}", text()?),
+        GROUP => format!("the server group {}", uuid()?),
+        QUOTA => format!("the quotas of project {}", text()?),
+        INSTANCE => format!("the instance {}", uuid()?),
+        MEMBERSHIP => format!("the membership of instance {} in a server group", uuid()?),
+        _ => return None,
+    })
+}
+
+impl State {
+    /// Takes in a record that a transaction wrote.
+    pub(crate) fn put_back(&mut self, key: &[u8], value: &[u8]) -> Result<(), UnreadableEntry> {
+        let (&kind, name) = key.split_first().ok_or(UnreadableEntry::Key)?;
+        let text = || String::from_utf8(name.to_vec()).map_err(|_| UnreadableEntry::Key);
+        let uuid = || Uuid::from_slice(name).map_err(|_| UnreadableEntry::Key);
+        match kind {
+            HOST => drop(self.hosts.insert(text()?, Host::decode(value)?)),
+            AGGREGATE => drop(self.aggregates.insert(text()?, Aggregate::decode(value)?)),
+            FLAVOR => drop(self.flavors.insert(text()?, Flavor::decode(value)?)),
+            GROUP => drop(self.groups.insert(uuid()?, Group::decode(value)?)),
+            QUOTA => drop(self.quotas.insert(text()?, Quota::decode(value)?)),
+            INSTANCE => self.set_instance(uuid()?, Some(Instance::decode(value)?)),
+            MEMBERSHIP => {
+                let group = Uuid::from_slice(&Membership::decode(value)?.group);
+                self.memberships.insert(uuid()?, group.map_err(|_| UnreadableEntry::Key)?);
+            }
+            _ => return Err(UnreadableEntry::Key),
+        }
+        Ok(())
+    }
+
+    /// All of it as records: keys, in order, and values.
+    pub(crate) fn records(&self) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
+        let hosts = self.hosts.iter().map(|(name, host)| record(HOST, name.as_bytes(), host));
+        let aggregates = self.aggregates.iter().map(|(name, of)| record(AGGREGATE, name.as_bytes(), of));
+        let flavors = self.flavors.iter().map(|(name, flavor)| record(FLAVOR, name.as_bytes(), flavor));
+        let groups = self.groups.iter().map(|(uuid, group)| record(GROUP, uuid.as_bytes(), group));
+        let quotas = self.quotas.iter().map(|(project, quota)| record(QUOTA, project.as_bytes(), quota));
+        let instances = self.instances.iter().map(|(uuid, of)| record(INSTANCE, uuid.as_bytes(), of));
+        let memberships = self.memberships.iter();
+        let memberships =
+            memberships.map(|(uuid, group)| record(MEMBERSHIP, uuid.as_bytes(), &member_of(*group)));
+        hosts.chain(aggregates).chain(flavors).chain(groups).chain(quotas).chain(instances).chain(memberships)
+    }
+
+    /// Whether there is nothing at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.records().next().is_none()
+    }
+
+    /// Instances that have a host and should hold room there, but hold none in the index.
+    pub(crate) fn without_room(&self, index: &Index) -> impl Iterator<Item = (Uuid, &str)> {
+        let placed = self.instances.iter().filter(|(_, instance)| {
+            !instance.host.is_empty() && instance.vm_state() != VmState::ShelvedOffloaded
+        });
+        placed
+            .filter(|(uuid, _)| index.consumer(ConsumerId(uuid.as_u128())).is_none())
+            .map(|(&uuid, instance)| (uuid, instance.host.as_str()))
+    }
+
+    /// The hosts on which something of the instance is, or may be.
+    pub(super) fn places(instance: &Instance) -> impl Iterator<Item = &String> {
+        instance.leftovers.iter().chain((!instance.host.is_empty()).then_some(&instance.host))
+    }
+
+    fn set_instance(&mut self, uuid: Uuid, after: Option<Instance>) {
+        let before = match &after {
+            Some(after) => self.instances.insert(uuid, after.clone()),
+            None => self.instances.remove(&uuid),
+        };
+        if let Some(before) = before {
+            for host in Self::places(&before) {
+                if let Some(there) = self.by_host.get_mut(host) {
+                    there.remove(&uuid);
+                }
+            }
+            self.count(&before, Usage::subtract);
+        }
+        if let Some(after) = after {
+            for host in Self::places(&after) {
+                self.by_host.entry(host.clone()).or_default().insert(uuid);
+            }
+            self.count(&after, Usage::add);
+        }
+    }
+
+    fn count(&mut self, instance: &Instance, by: fn(&mut Usage, &Flavor)) {
+        if instance.vm_state() != VmState::Deleted {
+            by(self.usage.entry(instance.project.clone()).or_default(), &instance.flavor);
+        }
+    }
+}
+
+/// Changes that stand or fall together.
+pub(super) struct Transaction<'a> {
+    pub(super) state: &'a mut State,
+    pub(super) records: Changes,
+}
+
+impl Transaction<'_> {
+    fn put(&mut self, kind: u8, name: &[u8], message: &impl Message) {
+        let (key, value) = record(kind, name, message);
+        self.records.insert(key, Some(value));
+    }
+
+    fn remove(&mut self, kind: u8, name: &[u8]) {
+        self.records.insert(key(kind, name), None);
+    }
+
+    pub(super) fn put_host(&mut self, host: Host) {
+        self.put(HOST, host.name.as_bytes(), &host);
+        self.state.hosts.insert(host.name.clone(), host);
+    }
+
+    pub(super) fn remove_host(&mut self, name: &str) {
+        self.remove(HOST, name.as_bytes());
+        self.state.hosts.remove(name);
+    }
+
+    pub(super) fn put_aggregate(&mut self, aggregate: Aggregate) {
+        self.put(AGGREGATE, aggregate.name.as_bytes(), &aggregate);
+        self.state.aggregates.insert(aggregate.name.clone(), aggregate);
+    }
+
+    pub(super) fn remove_aggregate(&mut self, name: &str) {
+        self.remove(AGGREGATE, name.as_bytes());
+        self.state.aggregates.remove(name);
+    }
+
+    pub(super) fn put_flavor(&mut self, flavor: Flavor) {
+        self.put(FLAVOR, flavor.name.as_bytes(), &flavor);
+        self.state.flavors.insert(flavor.name.clone(), flavor);
+    }
+
+    pub(super) fn remove_flavor(&mut self, name: &str) {
+        self.remove(FLAVOR, name.as_bytes());
+        self.state.flavors.remove(name);
+    }
+
+    pub(super) fn put_group(&mut self, uuid: Uuid, group: Group) {
+        self.put(GROUP, uuid.as_bytes(), &group);
+        self.state.groups.insert(uuid, group);
+    }
+
+    pub(super) fn remove_group(&mut self, uuid: Uuid) {
+        self.remove(GROUP, uuid.as_bytes());
+        self.state.groups.remove(&uuid);
+    }
+
+    pub(super) fn set_membership(&mut self, consumer: Uuid, group: Option<Uuid>) {
+        if let Some(group) = group {
+            self.put(MEMBERSHIP, consumer.as_bytes(), &member_of(group));
+            self.state.memberships.insert(consumer, group);
+        } else if self.state.memberships.remove(&consumer).is_some() {
+            self.remove(MEMBERSHIP, consumer.as_bytes());
+        }
+    }
+
+    pub(super) fn put_quota(&mut self, project: &str, quota: Quota) {
+        self.put(QUOTA, project.as_bytes(), &quota);
+        self.state.quotas.insert(project.to_owned(), quota);
+    }
+
+    pub(super) fn put_instance(&mut self, uuid: Uuid, instance: Instance) {
+        self.put(INSTANCE, uuid.as_bytes(), &instance);
+        self.state.set_instance(uuid, Some(instance));
+    }
+
+    pub(super) fn remove_instance(&mut self, uuid: Uuid) {
+        self.remove(INSTANCE, uuid.as_bytes());
+        self.state.set_instance(uuid, None);
+        self.set_membership(uuid, None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn instance(host: &str, vcpus: u32) -> Instance {
+        let flavor = Flavor { vcpus, memory_mb: 512, ..Flavor::default() };
+        let (project, host) = ("p".to_owned(), host.to_owned());
+        Instance { project, host, flavor, leftovers: vec!["old".to_owned()], ..Instance::default() }
+    }
+
+    #[test]
+    fn what_was_written_reads_back() {
+        let mut state = State::default();
+        let mut all = Transaction { state: &mut state, records: Changes::new() };
+        let uuid = Uuid::from_u128(7);
+        all.put_host(Host { name: "h".to_owned(), reason: "why".to_owned(), ..Host::default() });
+        all.put_aggregate(Aggregate {
+            name: "a".to_owned(),
+            hosts: vec!["h".to_owned()],
+            ..Aggregate::default()
+        });
+        all.put_flavor(Flavor { name: "f".to_owned(), vcpus: 3, ..Flavor::default() });
+        all.put_group(uuid, Group { name: "g".to_owned(), ..Group::default() });
+        all.set_membership(Uuid::from_u128(9), Some(uuid));
+        all.put_quota("p", Quota { vcpus: Some(4), ..Quota::default() });
+        all.put_instance(uuid, instance("h", 3));
+        let written = all.records.into_iter().map(|(key, value)| (key, value.unwrap()));
+        let records: Vec<_> = state.records().collect();
+        assert!(written.eq(records.clone()));
+        let mut read = State::default();
+        for (key, value) in &records {
+            read.put_back(key, value).unwrap();
+        }
+        assert!(read.records().eq(records));
+        assert_eq!((&read.by_host, &read.usage), (&state.by_host, &state.usage));
+        assert!(read.put_back(b"z", b"").is_err() && read.put_back(b"p", b"").is_err());
+    }
+
+    #[test]
+    fn an_instance_on_a_host_holds_room() {
+        let shelved = Instance { vm_state: VmState::ShelvedOffloaded.into(), ..instance("h", 3) };
+        let mut state = State::default();
+        state.set_instance(Uuid::from_u128(1), Some(instance("h", 3)));
+        state.set_instance(Uuid::from_u128(2), Some(instance("", 3)));
+        state.set_instance(Uuid::from_u128(3), Some(shelved));
+        let index = Index::with_holders();
+        assert_eq!(state.without_room(&index).collect::<Vec<_>>(), [(Uuid::from_u128(1), "h")]);
+    }
+
+    #[test]
+    fn sums_follow_instances() {
+        let mut state = State::default();
+        let mut change = Transaction { state: &mut state, records: Changes::new() };
+        let uuid = Uuid::from_u128(7);
+        change.put_instance(uuid, instance("h", 3));
+        change.put_instance(uuid, instance("i", 3));
+        assert_eq!(change.state.usage["p"], Usage { instances: 1, vcpus: 3, memory_mb: 512 });
+        let places: Vec<_> = change
+            .state
+            .by_host
+            .iter()
+            .filter(|(_, there)| !there.is_empty())
+            .map(|(host, _)| host.as_str())
+            .collect();
+        assert_eq!(places, ["i", "old"]);
+        let deleted = Instance { vm_state: VmState::Deleted.into(), ..instance("i", 3) };
+        change.put_instance(uuid, deleted);
+        assert_eq!(change.state.usage["p"], Usage::default());
+        change.remove_instance(uuid);
+        assert!(change.state.by_host.values().all(BTreeSet::is_empty));
+    }
+}

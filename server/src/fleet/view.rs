@@ -1,0 +1,133 @@
+//! The fleet as the scheduler sees it: hosts as Nova's database would describe them.
+
+use std::collections::BTreeSet;
+
+use berth_placement::Inventory;
+use berth_scheduler::nova::Aggregate;
+use berth_scheduler::nova::hosts::HostRecord;
+use berth_scheduler::nova::python::Value as Stat;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::Fleet;
+use super::decider::{FleetView, News};
+use super::entry::{Host, HostStatus, Task};
+use super::state::State;
+
+impl FleetView for Fleet {
+    fn news(&self) -> News {
+        std::mem::take(&mut *self.news.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    fn all(&self) -> (Vec<HostRecord>, Vec<Aggregate>) {
+        let state = self.state();
+        let hosts = state.hosts.values().filter(|host| !host.providers.is_empty());
+        let records = hosts.map(|host| self.record(&state, host)).collect();
+        let aggregates = (1..).zip(state.aggregates.values()).map(|(id, aggregate)| Aggregate {
+            id,
+            uuid: Uuid::from_slice(&aggregate.uuid).ok().map(|uuid| uuid.to_string()),
+            name: Some(aggregate.name.clone()),
+            hosts: aggregate.hosts.clone(),
+            metadata: aggregate.metadata.clone(),
+        });
+        (records, aggregates.collect())
+    }
+
+    fn some(&self, hosts: &BTreeSet<String>) -> Vec<HostRecord> {
+        let state = self.state();
+        let known = hosts.iter().filter_map(|name| state.hosts.get(name));
+        known.filter(|host| !host.providers.is_empty()).map(|host| self.record(&state, host)).collect()
+    }
+}
+
+impl Fleet {
+    /// The host with what it has, uses and runs.
+    pub(super) fn record(&self, state: &State, host: &Host) -> HostRecord {
+        let uuid = Uuid::from_slice(&host.uuid).unwrap_or_default().to_string();
+        let mut record: HostRecord =
+            serde_json::from_value(json!({"host": host.name, "node": host.name, "uuid": uuid}))
+                .expect("a name and a UUID make a record");
+        let stock = self.stock(host);
+        let of = |class: &str| {
+            stock.get(class).map_or((0, 0, 1.0), |(inventory, used)| {
+                let Inventory { total, reserved, allocation_ratio, .. } = *inventory;
+                let used = i64::try_from(*used).unwrap_or(i64::MAX).saturating_add(reserved.into());
+                (i64::from(total), used, allocation_ratio)
+            })
+        };
+        let (vcpus, vcpus_used, cpu_ratio) = of("VCPU");
+        let (memory, memory_used, memory_ratio) = of("MEMORY_MB");
+        let (disk, disk_used, disk_ratio) = of("DISK_GB");
+        (record.vcpus, record.vcpus_used, record.cpu_allocation_ratio) = (vcpus, vcpus_used, Some(cpu_ratio));
+        (record.memory_mb, record.memory_mb_used, record.free_ram_mb) =
+            (memory, memory_used, memory - memory_used);
+        (record.local_gb, record.local_gb_used, record.free_disk_gb) =
+            (disk, disk_used, Some(disk - disk_used));
+        (record.ram_allocation_ratio, record.disk_allocation_ratio) = (Some(memory_ratio), Some(disk_ratio));
+        record.disk_available_least = self.agents.disk_available(&host.name).map(i64::from);
+        record.service.disabled = host.status() != HostStatus::Enabled;
+        record.service.disabled_reason = (!host.reason.is_empty()).then(|| host.reason.clone());
+        record.service.forced_down = !self.agents.is_up(&host.name);
+        self.describe_hypervisor(&mut record, host);
+        describe_instances(&mut record, state, host);
+        record
+    }
+
+    fn describe_hypervisor(&self, record: &mut HostRecord, host: &Host) {
+        let Some(hypervisor) = &host.hypervisor else { return };
+        record.hypervisor_type.clone_from(&hypervisor.kind);
+        record.hypervisor_version = hypervisor.version.into();
+        record.host_ip.clone_from(&hypervisor.address);
+        record.cpu_info = Some(
+            json!({"arch": hypervisor.architecture, "model": hypervisor.cpu_model, "topology": {}})
+                .to_string(),
+        );
+        let kinds = if hypervisor.is_accelerated { &["kvm", "qemu"][..] } else { &["qemu"] };
+        record.supported_instances = kinds
+            .iter()
+            .map(|kind| [hypervisor.architecture.clone(), (*kind).to_owned(), "hvm".to_owned()])
+            .collect();
+    }
+
+    /// The host with its traits and inventories too, as explanations want them.
+    pub(super) fn full_record(&self, state: &State, host: &Host) -> HostRecord {
+        let mut record = self.record(state, host);
+        let topology = self.index.topology();
+        let row = Uuid::from_slice(&host.uuid).ok().and_then(|uuid| self.index.find(uuid));
+        let traits = row.and_then(|row| topology.provider(row)).map(|provider| provider.traits.clone());
+        let names =
+            traits.iter().flat_map(|traits| traits.iter()).filter_map(|id| topology.traits().name(id.0));
+        record.traits = Some(names.map(ToString::to_string).collect());
+        let stock = self.stock(host);
+        let inventories: Value = stock
+            .iter()
+            .map(|(class, (inventory, _))| {
+                let Inventory { total, reserved, units, allocation_ratio } = inventory;
+                let (min_unit, max_unit, step_size) = (units.min_unit, units.max_unit, units.step_size);
+                let record = json!({
+                    "total": total, "reserved": reserved, "min_unit": min_unit, "max_unit": max_unit,
+                    "step_size": step_size, "allocation_ratio": allocation_ratio,
+                });
+                (class.clone(), record)
+            })
+            .collect::<serde_json::Map<_, _>>()
+            .into();
+        record.inventories = serde_json::from_value(inventories).ok();
+        record.usages = stock.into_iter().map(|(class, (_, used))| (class, used)).collect();
+        record
+    }
+}
+
+fn describe_instances(record: &mut HostRecord, state: &State, host: &Host) {
+    let there = state.by_host.get(&host.name).into_iter().flatten();
+    let instances: Vec<_> = there.filter_map(|uuid| Some((uuid, state.instances.get(uuid)?))).collect();
+    let working = instances.iter().filter(|(_, instance)| instance.task() != Task::None).count();
+    let stats = json!({"num_instances": instances.len().to_string(), "io_workload": working.to_string()});
+    record.stats = serde_json::from_value::<Stat>(stats).unwrap_or_default();
+    let described = instances.into_iter().map(|(uuid, instance)| {
+        let properties =
+            instance.image.as_ref().map(|image| json!(image.properties)).unwrap_or_else(|| json!({}));
+        json!({"uuid": uuid.to_string(), "image_properties": properties})
+    });
+    record.instances = serde_json::from_value(Value::Array(described.collect())).unwrap_or_default();
+}

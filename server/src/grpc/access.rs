@@ -1,0 +1,69 @@
+//! Who may call what: one table for all services.
+
+use super::identity::Caller;
+
+/// What a method does, as far as it matters for who may call it. Operators may call all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// It shows something: for services and readers.
+    Read,
+    /// It places instances or acts on them: for services.
+    Use,
+    /// It changes the fleet or its rules: for operators alone.
+    Operate,
+    /// It speaks for a host: for the host's agent.
+    Join,
+}
+
+impl Access {
+    /// What the method at this path asks for; nothing if there is no such method.
+    #[rustfmt::skip] // a table
+    pub(super) fn of(path: &str) -> Option<Self> {
+        Some(match path.strip_prefix('/')?.split_once('/')? {
+            ("berth.v1.Placement", method) => match method {
+                "ListProviders" | "GetProvider" | "GetConsumer" | "ListConsumers" | "FindCandidates" => Self::Read,
+                "PutProvider" | "DeleteProvider" | "SetInventories" | "SetTraits" | "SetAggregates" => Self::Use,
+                "Claim" | "Release" => Self::Use,
+                _ => return None,
+            },
+            ("berth.v1.Scheduler", method) => match method {
+                "Select" | "Explain" => Self::Read,
+                "Schedule" | "ScheduleStream" => Self::Use,
+                _ => return None,
+            },
+            ("berth.v1.Fleet", method) => match method {
+                "ListHosts" | "GetHost" | "GetStatistics" => Self::Read,
+                "SetHost" | "DeleteHost" => Self::Operate,
+                "ListAggregates" | "GetAggregate" | "ListZones" => Self::Read,
+                "CreateAggregate" | "UpdateAggregate" | "DeleteAggregate" => Self::Operate,
+                "ListFlavors" | "GetFlavor" => Self::Read,
+                "CreateFlavor" | "DeleteFlavor" => Self::Operate,
+                "ListServerGroups" | "GetServerGroup" => Self::Read,
+                "CreateServerGroup" | "DeleteServerGroup" => Self::Operate,
+                "GetQuota" => Self::Read,
+                "SetQuota" => Self::Operate,
+                _ => return None,
+            },
+            ("berth.v1.Instances", method) => match method {
+                "Get" | "List" | "ListEvents" | "Watch" => Self::Read,
+                "Create" | "Delete" | "Start" | "Stop" | "Reboot" | "Pause" | "Unpause" | "Suspend" | "Resume" => Self::Use,
+                "Shelve" | "Unshelve" | "Lock" | "Unlock" => Self::Use,
+                _ => return None,
+            },
+            ("berth.v1.Agents", "Join") => Self::Join,
+            ("grpc.health.v1.Health", "Check" | "Watch") => Self::Read,
+            ("grpc.reflection.v1.ServerReflection", "ServerReflectionInfo") => Self::Read,
+            _ => return None,
+        })
+    }
+
+    /// Whether they may.
+    pub(super) fn allows(self, caller: &Caller) -> bool {
+        match caller {
+            Caller::Local | Caller::Operator => true,
+            Caller::Service => matches!(self, Self::Read | Self::Use),
+            Caller::Reader => self == Self::Read,
+            Caller::Agent(_) => self == Self::Join,
+        }
+    }
+}

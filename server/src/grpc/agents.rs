@@ -1,0 +1,148 @@
+//! The Agents service: one stream for each compute host.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use berth_api::v1;
+use berth_api::v1::agent_message::Message;
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tokio_stream::{Stream, StreamExt};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::identity::Caller;
+use super::status::bad_field;
+use super::stopped;
+use crate::fleet::{FleetError, Session};
+use crate::service::{Access, Epoch, Service};
+
+/// How often to look whether there is a later connection, or another state.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// How long an agent may take to say who it is.
+const INTRODUCTION: Duration = Duration::from_secs(10);
+
+/// What compute hosts tell and are told.
+pub(crate) struct Agents {
+    service: Arc<Service>,
+    stopping: watch::Receiver<bool>,
+}
+
+impl Agents {
+    pub(crate) fn new(service: Arc<Service>, stopping: watch::Receiver<bool>) -> Self {
+        Self { service, stopping }
+    }
+}
+
+type Told = std::pin::Pin<Box<dyn Stream<Item = Result<v1::ServiceMessage, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl v1::agents_server::Agents for Agents {
+    type JoinStream = Told;
+
+    async fn join(&self, request: Request<Streaming<v1::AgentMessage>>) -> Result<Response<Told>, Status> {
+        let caller = request.extensions().get::<Caller>().cloned().unwrap_or(Caller::Local);
+        let mut messages = request.into_inner();
+        let hello = introduction(&mut messages).await?;
+        if !caller.may_join(&hello.host) {
+            return Err(Status::permission_denied(format!(
+                "the certificate is not that of host {:?}",
+                hello.host
+            )));
+        }
+        let epoch = self.service.epoch();
+        if let Access::Down(reason) | Access::ReadOnly(reason) = &epoch.access {
+            return Err(Status::unavailable(format!(
+                "agents cannot be served for the moment, because {reason}"
+            )));
+        }
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let session = epoch.fleet.join(&hello, sender.clone())?;
+        epoch.settled().await.map_err(|reason| Status::unavailable(reason.to_string()))?;
+        epoch.fleet.welcome(&sender);
+        let connection = Connection { service: Arc::clone(&self.service), epoch, host: hello.host, session };
+        let stopping = self.stopping.clone();
+        tokio::spawn(connection.run(messages, stopping));
+        Ok(Response::new(Box::pin(UnboundedReceiverStream::new(receiver).map(Ok))))
+    }
+}
+
+async fn introduction(messages: &mut Streaming<v1::AgentMessage>) -> Result<v1::Hello, Status> {
+    let first = tokio::time::timeout(INTRODUCTION, messages.message()).await;
+    let first = first.map_err(|_| Status::deadline_exceeded("the agent did not say who it is"))??;
+    match first.and_then(|first| first.message) {
+        Some(Message::Hello(hello)) => Ok(hello),
+        _ => Err(bad_field("message", "the first has to be a Hello")),
+    }
+}
+
+/// An agent that is connected.
+struct Connection {
+    service: Arc<Service>,
+    epoch: Arc<Epoch>,
+    host: String,
+    session: Session,
+}
+
+impl Connection {
+    async fn run(self, mut messages: Streaming<v1::AgentMessage>, stopping: watch::Receiver<bool>) {
+        let mut stopping = pin!(stopped(stopping));
+        let mut on_purpose = false;
+        while self.is_current() {
+            let next = tokio::select! {
+                next = tokio::time::timeout(LOOK, messages.message()) => next,
+                () = &mut stopping => break,
+            };
+            match next {
+                Err(_) => {} // silent for a while
+                Ok(Ok(Some(message))) => match message.message {
+                    Some(Message::Goodbye(_)) => {
+                        on_purpose = true;
+                        break;
+                    }
+                    Some(message) => self.hear(&message),
+                    None => {}
+                },
+                Ok(Ok(None) | Err(_)) => break,
+            }
+        }
+        // Its sender goes with it, which ends the stream of the other direction.
+        self.epoch.fleet.leave(&self.host, self.session, on_purpose);
+    }
+
+    fn is_current(&self) -> bool {
+        Arc::ptr_eq(&self.epoch, &self.service.epoch())
+            && self.epoch.fleet.is_current(&self.host, self.session)
+    }
+
+    fn hear(&self, message: &Message) {
+        let (fleet, host, session) = (&self.epoch.fleet, &self.host, self.session);
+        let outcome = match message {
+            Message::Providers(tree) => {
+                let told = fleet.set_providers(host, tree);
+                if told.is_ok() {
+                    fleet.hear(host, session);
+                }
+                told
+            }
+            Message::Heartbeat(beat) => {
+                fleet.heartbeat(host, session, beat.disk_available_gb);
+                Ok(())
+            }
+            Message::Guest(report) => {
+                fleet.hear(host, session);
+                fleet.report(host, session, report)
+            }
+            Message::AllReported(_) => {
+                fleet.all_reported(host, session);
+                Ok(())
+            }
+            Message::Hello(_) => Err(FleetError::field("hello", "was said already")),
+            Message::Goodbye(_) => Ok(()),
+        };
+        if let Err(error) = outcome {
+            tracing::warn!(host, %error, "what the agent says is not taken");
+        }
+    }
+}

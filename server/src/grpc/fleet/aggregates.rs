@@ -1,0 +1,61 @@
+//! Host aggregates and zones.
+
+use berth_api::v1;
+use tonic::Status;
+use uuid::Uuid;
+
+use crate::fleet::AggregateChange;
+use crate::fleet::entry::Aggregate;
+use crate::grpc::call::Call;
+use crate::grpc::page::Page;
+
+pub(super) fn list(
+    call: &Call<'_>,
+    wanted: &v1::ListAggregatesRequest,
+) -> Result<v1::ListAggregatesResponse, Status> {
+    let page = Page::of_names(wanted.page_size, &wanted.page_token)?;
+    let all = call.fleet.aggregates().into_iter().map(|aggregate| (aggregate.name.clone(), aggregate));
+    let (aggregates, next_page_token) = page.take(all);
+    let aggregates = aggregates.into_iter().map(message).collect();
+    Ok(v1::ListAggregatesResponse { aggregates, next_page_token })
+}
+
+pub(super) fn get(call: &Call<'_>, wanted: &v1::GetAggregateRequest) -> Result<v1::Aggregate, Status> {
+    Ok(message(call.fleet.aggregate(&wanted.name)?))
+}
+
+pub(super) fn create(call: &Call<'_>, wanted: &v1::CreateAggregateRequest) -> Result<v1::Aggregate, Status> {
+    let metadata = wanted.metadata.clone().into_iter().collect();
+    Ok(message(call.fleet.create_aggregate(&wanted.name, metadata)?))
+}
+
+pub(super) fn update(call: &Call<'_>, wanted: &v1::UpdateAggregateRequest) -> Result<v1::Aggregate, Status> {
+    let change = AggregateChange {
+        add_hosts: wanted.add_hosts.clone(),
+        remove_hosts: wanted.remove_hosts.clone(),
+        set: wanted.set_metadata.clone().into_iter().collect(),
+        unset: wanted.unset_metadata.clone(),
+    };
+    Ok(message(call.fleet.update_aggregate(&wanted.name, &change)?))
+}
+
+pub(super) fn delete(
+    call: &Call<'_>,
+    wanted: &v1::DeleteAggregateRequest,
+) -> Result<v1::DeleteAggregateResponse, Status> {
+    call.fleet.delete_aggregate(&wanted.name)?;
+    Ok(v1::DeleteAggregateResponse {})
+}
+
+pub(super) fn zones(call: &Call<'_>, _: &v1::ListZonesRequest) -> Result<v1::ListZonesResponse, Status> {
+    let zones = call.fleet.zones().into_iter();
+    let zones =
+        zones.map(|(name, zone)| v1::Zone { name, hosts: zone.hosts, is_available: zone.is_available });
+    Ok(v1::ListZonesResponse { zones: zones.collect() })
+}
+
+fn message(aggregate: Aggregate) -> v1::Aggregate {
+    let Aggregate { name, uuid, hosts, metadata } = aggregate;
+    let uuid = Uuid::from_slice(&uuid).unwrap_or_default().to_string();
+    v1::Aggregate { name, uuid, hosts, metadata: metadata.into_iter().collect() }
+}

@@ -1,0 +1,77 @@
+//! Server groups.
+
+use berth_api::v1;
+use berth_api::v1::server_group::Policy as Wanted;
+use tonic::Status;
+use uuid::Uuid;
+
+use crate::fleet::entry::{Group, Policy};
+use crate::grpc::call::Call;
+use crate::grpc::page::Page;
+use crate::grpc::status::bad_field;
+
+pub(super) fn list(
+    call: &Call<'_>,
+    wanted: &v1::ListServerGroupsRequest,
+) -> Result<v1::ListServerGroupsResponse, Status> {
+    let page = Page::of_names(wanted.page_size, &wanted.page_token)?;
+    let all = call.fleet.groups(&wanted.project).into_iter();
+    let (groups, next_page_token) =
+        page.take(all.map(|(uuid, group)| (format!("{}/{uuid}", group.name), (uuid, group))));
+    let groups = groups.into_iter().map(|found| message(call, found)).collect();
+    Ok(v1::ListServerGroupsResponse { groups, next_page_token })
+}
+
+pub(super) fn get(call: &Call<'_>, wanted: &v1::GetServerGroupRequest) -> Result<v1::ServerGroup, Status> {
+    Ok(message(call, call.fleet.group(&wanted.group)?))
+}
+
+pub(super) fn create(
+    call: &Call<'_>,
+    wanted: &v1::CreateServerGroupRequest,
+) -> Result<v1::ServerGroup, Status> {
+    let policy = match wanted.policy() {
+        Wanted::Affinity => Policy::Affinity,
+        Wanted::AntiAffinity => Policy::AntiAffinity,
+        Wanted::SoftAffinity => Policy::SoftAffinity,
+        Wanted::SoftAntiAffinity => Policy::SoftAntiAffinity,
+        Wanted::Unspecified => {
+            let policies = "AFFINITY, ANTI_AFFINITY, SOFT_AFFINITY or SOFT_ANTI_AFFINITY";
+            return Err(bad_field("policy", format!("has to be {policies}")));
+        }
+    };
+    let group = Group {
+        name: wanted.name.clone(),
+        policy: policy.into(),
+        max_server_per_host: wanted.max_server_per_host,
+        project: wanted.project.clone(),
+        idempotency_key: wanted.idempotency_key.clone(),
+        ..Group::default()
+    };
+    Ok(message(call, call.fleet.create_group(group)?))
+}
+
+pub(super) fn delete(
+    call: &Call<'_>,
+    wanted: &v1::DeleteServerGroupRequest,
+) -> Result<v1::DeleteServerGroupResponse, Status> {
+    call.fleet.delete_group(&wanted.group)?;
+    Ok(v1::DeleteServerGroupResponse {})
+}
+
+fn message(call: &Call<'_>, (uuid, group): (Uuid, Group)) -> v1::ServerGroup {
+    let policy = match group.policy() {
+        Policy::Affinity => Wanted::Affinity,
+        Policy::AntiAffinity => Wanted::AntiAffinity,
+        Policy::SoftAffinity => Wanted::SoftAffinity,
+        Policy::SoftAntiAffinity => Wanted::SoftAntiAffinity,
+    };
+    v1::ServerGroup {
+        uuid: uuid.to_string(),
+        name: group.name,
+        policy: policy.into(),
+        max_server_per_host: group.max_server_per_host,
+        project: group.project,
+        members: call.fleet.group_members(uuid).iter().map(Uuid::to_string).collect(),
+    }
+}

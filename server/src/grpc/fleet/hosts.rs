@@ -1,0 +1,114 @@
+//! Compute hosts.
+
+use berth_api::v1;
+use berth_placement::Inventory;
+use tonic::Status;
+use uuid::Uuid;
+
+use crate::fleet::HostState;
+use crate::fleet::entry::{HostStatus, Hypervisor};
+use crate::grpc::call::Call;
+use crate::grpc::page::Page;
+use crate::grpc::status::bad_field;
+
+pub(super) fn list(call: &Call<'_>, wanted: &v1::ListHostsRequest) -> Result<v1::ListHostsResponse, Status> {
+    let page = Page::of_names(wanted.page_size, &wanted.page_token)?;
+    let names = call.fleet.host_names().into_iter().map(|name| (name.clone(), name));
+    let (names, next_page_token) = page.take(names);
+    let hosts = names.iter().filter_map(|name| call.fleet.host(name).ok()).map(host).collect();
+    Ok(v1::ListHostsResponse { hosts, next_page_token })
+}
+
+pub(super) fn get(call: &Call<'_>, wanted: &v1::GetHostRequest) -> Result<v1::Host, Status> {
+    Ok(host(call.fleet.host(&wanted.name)?))
+}
+
+pub(super) fn set(call: &Call<'_>, wanted: &v1::SetHostRequest) -> Result<v1::Host, Status> {
+    let status = match wanted.status() {
+        v1::host::Status::Enabled => HostStatus::Enabled,
+        v1::host::Status::Disabled => HostStatus::Disabled,
+        v1::host::Status::Maintenance => HostStatus::Maintenance,
+        v1::host::Status::Unspecified => {
+            return Err(bad_field("status", "has to be ENABLED, DISABLED or MAINTENANCE"));
+        }
+    };
+    Ok(host(call.fleet.set_host(&wanted.name, status, &wanted.reason)?))
+}
+
+pub(super) fn delete(
+    call: &Call<'_>,
+    wanted: &v1::DeleteHostRequest,
+) -> Result<v1::DeleteHostResponse, Status> {
+    call.fleet.delete_host(&wanted.name)?;
+    Ok(v1::DeleteHostResponse {})
+}
+
+pub(super) fn statistics(call: &Call<'_>, _: &v1::GetStatisticsRequest) -> Result<v1::Statistics, Status> {
+    let mut sums = v1::Statistics::default();
+    for state in call.fleet.hosts() {
+        sums.hosts += 1;
+        sums.hosts_up += u32::from(state.liveness.is_up);
+        sums.hosts_enabled += u32::from(state.host.status() == HostStatus::Enabled);
+        sums.instances += u32::try_from(state.instances).unwrap_or(u32::MAX);
+        for (class, (inventory, used)) in state.stock {
+            let capacity = u64::try_from(inventory.capacity()).unwrap_or(0);
+            *sums.capacity.entry(class.clone()).or_default() += capacity;
+            *sums.used.entry(class).or_default() += used;
+        }
+    }
+    Ok(sums)
+}
+
+fn host(state: HostState) -> v1::Host {
+    let HostState { host, liveness, zone, aggregates, instances, stock } = state;
+    let status = match host.status() {
+        HostStatus::Enabled => v1::host::Status::Enabled,
+        HostStatus::Disabled => v1::host::Status::Disabled,
+        HostStatus::Maintenance => v1::host::Status::Maintenance,
+    };
+    let usages = stock.iter().map(|(class, (_, used))| (class.clone(), *used)).collect();
+    v1::Host {
+        name: host.name,
+        provider: Uuid::from_slice(&host.uuid).unwrap_or_default().to_string(),
+        status: status.into(),
+        reason: host.reason,
+        is_up: liveness.is_up,
+        last_seen: liveness.last_seen.0,
+        since: liveness.since.0,
+        availability_zone: zone,
+        aggregates,
+        hypervisor: host.hypervisor.map(hypervisor),
+        inventories: stock.into_iter().map(|(class, (stock, _))| (class, inventory(stock))).collect(),
+        usages,
+        instances: u32::try_from(instances).unwrap_or(u32::MAX),
+    }
+}
+
+fn inventory(inventory: Inventory) -> v1::Inventory {
+    let Inventory { total, reserved, units, allocation_ratio } = inventory;
+    let (min_unit, max_unit, step_size) = (units.min_unit, units.max_unit, units.step_size);
+    v1::Inventory { total, reserved, min_unit, max_unit, step_size, allocation_ratio }
+}
+
+fn hypervisor(known: Hypervisor) -> v1::Hypervisor {
+    let Hypervisor {
+        kind,
+        version,
+        libvirt_version,
+        is_accelerated,
+        architecture,
+        cpu_model,
+        address,
+        agent_version,
+    } = known;
+    v1::Hypervisor {
+        kind,
+        version,
+        libvirt_version,
+        is_accelerated,
+        architecture,
+        cpu_model,
+        address,
+        agent_version,
+    }
+}

@@ -1,0 +1,137 @@
+//! The Fleet service: what operators arrange.
+
+mod aggregates;
+mod flavors;
+mod groups;
+mod hosts;
+mod quotas;
+mod refusals;
+
+use std::sync::Arc;
+
+use berth_api::v1;
+use tonic::{Request, Response, Status};
+
+use super::call::{read, write};
+use crate::service::Service;
+
+/// Hosts, aggregates, zones, flavors, server groups, quotas.
+pub(crate) struct Fleet {
+    service: Arc<Service>,
+}
+
+impl Fleet {
+    pub(crate) fn new(service: Arc<Service>) -> Self {
+        Self { service }
+    }
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl v1::fleet_server::Fleet for Fleet {
+    async fn list_hosts(&self, request: Request<v1::ListHostsRequest>) -> Answer<v1::ListHostsResponse> {
+        read(&self.service, request, hosts::list).await
+    }
+
+    async fn get_host(&self, request: Request<v1::GetHostRequest>) -> Answer<v1::Host> {
+        read(&self.service, request, hosts::get).await
+    }
+
+    async fn set_host(&self, request: Request<v1::SetHostRequest>) -> Answer<v1::Host> {
+        write(&self.service, request, hosts::set).await
+    }
+
+    async fn delete_host(&self, request: Request<v1::DeleteHostRequest>) -> Answer<v1::DeleteHostResponse> {
+        write(&self.service, request, hosts::delete).await
+    }
+
+    async fn get_statistics(&self, request: Request<v1::GetStatisticsRequest>) -> Answer<v1::Statistics> {
+        read(&self.service, request, hosts::statistics).await
+    }
+
+    async fn list_aggregates(
+        &self,
+        request: Request<v1::ListAggregatesRequest>,
+    ) -> Answer<v1::ListAggregatesResponse> {
+        read(&self.service, request, aggregates::list).await
+    }
+
+    async fn get_aggregate(&self, request: Request<v1::GetAggregateRequest>) -> Answer<v1::Aggregate> {
+        read(&self.service, request, aggregates::get).await
+    }
+
+    async fn create_aggregate(&self, request: Request<v1::CreateAggregateRequest>) -> Answer<v1::Aggregate> {
+        write(&self.service, request, aggregates::create).await
+    }
+
+    async fn update_aggregate(&self, request: Request<v1::UpdateAggregateRequest>) -> Answer<v1::Aggregate> {
+        write(&self.service, request, aggregates::update).await
+    }
+
+    async fn delete_aggregate(
+        &self,
+        request: Request<v1::DeleteAggregateRequest>,
+    ) -> Answer<v1::DeleteAggregateResponse> {
+        write(&self.service, request, aggregates::delete).await
+    }
+
+    async fn list_zones(&self, request: Request<v1::ListZonesRequest>) -> Answer<v1::ListZonesResponse> {
+        read(&self.service, request, aggregates::zones).await
+    }
+
+    async fn list_flavors(
+        &self,
+        request: Request<v1::ListFlavorsRequest>,
+    ) -> Answer<v1::ListFlavorsResponse> {
+        read(&self.service, request, flavors::list).await
+    }
+
+    async fn get_flavor(&self, request: Request<v1::GetFlavorRequest>) -> Answer<v1::Flavor> {
+        read(&self.service, request, flavors::get).await
+    }
+
+    async fn create_flavor(&self, request: Request<v1::CreateFlavorRequest>) -> Answer<v1::Flavor> {
+        write(&self.service, request, flavors::create).await
+    }
+
+    async fn delete_flavor(
+        &self,
+        request: Request<v1::DeleteFlavorRequest>,
+    ) -> Answer<v1::DeleteFlavorResponse> {
+        write(&self.service, request, flavors::delete).await
+    }
+
+    async fn list_server_groups(
+        &self,
+        request: Request<v1::ListServerGroupsRequest>,
+    ) -> Answer<v1::ListServerGroupsResponse> {
+        read(&self.service, request, groups::list).await
+    }
+
+    async fn get_server_group(&self, request: Request<v1::GetServerGroupRequest>) -> Answer<v1::ServerGroup> {
+        read(&self.service, request, groups::get).await
+    }
+
+    async fn create_server_group(
+        &self,
+        request: Request<v1::CreateServerGroupRequest>,
+    ) -> Answer<v1::ServerGroup> {
+        write(&self.service, request, groups::create).await
+    }
+
+    async fn delete_server_group(
+        &self,
+        request: Request<v1::DeleteServerGroupRequest>,
+    ) -> Answer<v1::DeleteServerGroupResponse> {
+        write(&self.service, request, groups::delete).await
+    }
+
+    async fn get_quota(&self, request: Request<v1::GetQuotaRequest>) -> Answer<v1::Quota> {
+        read(&self.service, request, quotas::get).await
+    }
+
+    async fn set_quota(&self, request: Request<v1::SetQuotaRequest>) -> Answer<v1::Quota> {
+        write(&self.service, request, quotas::set).await
+    }
+}

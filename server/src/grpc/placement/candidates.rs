@@ -1,0 +1,59 @@
+//! Where a request would fit.
+
+use berth_api::v1;
+use berth_placement::candidates::{Candidates, Query};
+use prost::Message;
+use tonic::{Code, Status};
+
+use super::consumers::by_provider;
+use crate::grpc::call::Call;
+use crate::grpc::status::{bad_field, refused_with};
+use crate::microversion::Microversion;
+use crate::query::Query as Parameters;
+use crate::rest::candidates;
+
+pub(super) fn find(
+    call: &Call<'_>,
+    wanted: &v1::FindCandidatesRequest,
+) -> Result<v1::FindCandidatesResponse, Status> {
+    let query = read(call, &wanted.query)?;
+    // The search can take as long as the limit on its work allows: other calls go on meanwhile.
+    tokio::task::block_in_place(|| search(call, &query))
+}
+
+fn read(call: &Call<'_>, text: &str) -> Result<Query, Status> {
+    let limits = &call.service.options.limits;
+    let query = Parameters::parse(text, limits)
+        .and_then(|parameters| candidates::read(&parameters, Microversion::MAX, limits.request_groups));
+    query.map_err(|failure| bad_field("query", failure.detail))
+}
+
+fn search(call: &Call<'_>, query: &Query) -> Result<v1::FindCandidatesResponse, Status> {
+    let options = candidates::options(call.service);
+    let found = call.index.candidates(query, &options);
+    let found = found.map_err(|unknown| bad_field("query", candidates::unknown_name(&unknown).detail))?;
+    let candidates = collect(found, call.service.options.limits.candidate_bytes)?;
+    Ok(v1::FindCandidatesResponse { candidates })
+}
+
+/// All of them, in about `most` bytes.
+fn collect(mut found: Candidates<'_>, most: usize) -> Result<Vec<v1::Candidate>, Status> {
+    let (mut messages, mut bytes) = (Vec::new(), 0);
+    while let Some(candidate) = found.next() {
+        let candidate = candidate
+            .map_err(|error| too_much("CANDIDATE_WORK", error.to_string(), error.limit.to_string()))?;
+        let allocations = by_provider(found.topology(), candidate.allocations.to_vec());
+        let message = v1::Candidate { allocations };
+        bytes += message.encoded_len();
+        if bytes > most {
+            let reason = format!("the answer would have more than {most} bytes; a smaller limit needs fewer");
+            return Err(too_much("CANDIDATE_BYTES", reason, most.to_string()));
+        }
+        messages.push(message);
+    }
+    Ok(messages)
+}
+
+fn too_much(reason: &str, message: String, limit: String) -> Status {
+    refused_with(Code::ResourceExhausted, reason, message, [("limit", limit)])
+}

@@ -1,0 +1,72 @@
+//! What providers have.
+
+use berth_api::v1;
+use berth_placement::{ClassId, Inventory, TopologyError, Units, Writer};
+use tonic::Status;
+
+use super::{providers, refusals};
+use crate::custom;
+use crate::grpc::call::Call;
+use crate::grpc::status::bad_field;
+
+pub(super) fn set(call: &Call<'_>, wanted: &v1::SetInventoriesRequest) -> Result<v1::Provider, Status> {
+    let found = providers::find(call, "uuid", &wanted.uuid)?;
+    let records = wanted.inventories.iter().map(|(class, record)| Ok((&**class, read(class, record)?)));
+    let records: Vec<(&str, Inventory)> = records.collect::<Result<_, Status>>()?;
+    let mut writer = call.index.write_at(call.now);
+    providers::expect_generation(&writer, &found, wanted.generation, &wanted.uuid)?;
+    check_classes(&writer, &records)?;
+    write(&mut writer, &found, wanted.generation, &records)
+        .map_err(|error| refusals::of_topology(&error, &wanted.uuid))?;
+    providers::finish(call, writer, found.row, &wanted.uuid)
+}
+
+fn write(
+    writer: &mut Writer<'_>,
+    found: &crate::rest::Found,
+    generation: u64,
+    records: &[(&str, Inventory)],
+) -> Result<(), TopologyError> {
+    let resolved = records.iter().map(|&(class, inventory)| Ok((writer.resource_class(class)?, inventory)));
+    let resolved: Vec<(ClassId, Inventory)> = resolved.collect::<Result<_, TopologyError>>()?;
+    writer.set_inventories(found.row, Some(generation), resolved).map(|_| ())
+}
+
+/// Each class is known, or can be made.
+fn check_classes(writer: &Writer<'_>, records: &[(&str, Inventory)]) -> Result<(), Status> {
+    let is_good = |class: &str| writer.topology().class(class).is_some() || custom::is_name(class);
+    match records.iter().find(|(class, _)| !is_good(class)) {
+        Some((class, _)) => Err(providers::unknown_name(place(class))),
+        None => Ok(()),
+    }
+}
+
+fn place(class: &str) -> String {
+    format!("inventories[{class}]")
+}
+
+/// One inventory of a request; what is 0 has its default.
+fn read(class: &str, record: &v1::Inventory) -> Result<Inventory, Status> {
+    let or = |amount: u32, default: u32| if amount == 0 { default } else { amount };
+    let inventory = Inventory {
+        total: record.total,
+        reserved: record.reserved,
+        units: Units {
+            min_unit: or(record.min_unit, 1),
+            max_unit: or(record.max_unit, Inventory::MAX_AMOUNT),
+            step_size: or(record.step_size, 1),
+        },
+        allocation_ratio: if record.allocation_ratio == 0.0 { 1.0 } else { record.allocation_ratio },
+    };
+    let checked = inventory.validate().map(|()| inventory);
+    checked.map_err(|error| {
+        let field = format!("{}.{}", place(class), error.field);
+        bad_field(field, format!("{} is not allowed, {}", error.value, error.rule))
+    })
+}
+
+pub(super) fn describe(inventory: &Inventory) -> v1::Inventory {
+    let Inventory { total, reserved, units, allocation_ratio } = *inventory;
+    let Units { min_unit, max_unit, step_size } = units;
+    v1::Inventory { total, reserved, min_unit, max_unit, step_size, allocation_ratio }
+}

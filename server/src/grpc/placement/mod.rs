@@ -1,0 +1,105 @@
+//! The Placement service.
+
+mod candidates;
+mod claims;
+mod consumers;
+mod inventories;
+mod providers;
+mod refusals;
+mod sets;
+mod wanted;
+
+use std::sync::Arc;
+
+use berth_api::v1;
+use tonic::{Request, Response, Status};
+
+use super::call::{advise, read, write};
+use crate::service::Service;
+
+/// The most consumers that one call may be about.
+const MOST_CONSUMERS: usize = 10_000;
+
+/// Calls about more consumers than this leave the thread's other calls to other threads.
+const QUICK: usize = 64;
+
+/// Resource providers, what they have, who holds it, and where a request would fit.
+pub(crate) struct Placement {
+    service: Arc<Service>,
+}
+
+impl Placement {
+    pub(crate) fn new(service: Arc<Service>) -> Self {
+        Self { service }
+    }
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl v1::placement_server::Placement for Placement {
+    async fn list_providers(
+        &self,
+        request: Request<v1::ListProvidersRequest>,
+    ) -> Answer<v1::ListProvidersResponse> {
+        read(&self.service, request, providers::list).await
+    }
+
+    async fn get_provider(&self, request: Request<v1::GetProviderRequest>) -> Answer<v1::Provider> {
+        read(&self.service, request, providers::get).await
+    }
+
+    async fn put_provider(&self, request: Request<v1::PutProviderRequest>) -> Answer<v1::Provider> {
+        write(&self.service, request, providers::put).await
+    }
+
+    async fn delete_provider(
+        &self,
+        request: Request<v1::DeleteProviderRequest>,
+    ) -> Answer<v1::DeleteProviderResponse> {
+        write(&self.service, request, providers::delete).await
+    }
+
+    async fn set_inventories(&self, request: Request<v1::SetInventoriesRequest>) -> Answer<v1::Provider> {
+        write(&self.service, request, inventories::set).await
+    }
+
+    async fn set_traits(&self, request: Request<v1::SetTraitsRequest>) -> Answer<v1::Provider> {
+        write(&self.service, request, sets::set_traits).await
+    }
+
+    async fn set_aggregates(&self, request: Request<v1::SetAggregatesRequest>) -> Answer<v1::Provider> {
+        write(&self.service, request, sets::set_aggregates).await
+    }
+
+    async fn get_consumer(&self, request: Request<v1::GetConsumerRequest>) -> Answer<v1::Consumer> {
+        read(&self.service, request, consumers::get).await
+    }
+
+    async fn list_consumers(
+        &self,
+        request: Request<v1::ListConsumersRequest>,
+    ) -> Answer<v1::ListConsumersResponse> {
+        read(&self.service, request, consumers::list).await
+    }
+
+    async fn claim(&self, request: Request<v1::ClaimRequest>) -> Answer<v1::ClaimResponse> {
+        write(&self.service, request, claims::claim).await
+    }
+
+    async fn release(&self, request: Request<v1::ReleaseRequest>) -> Answer<v1::ReleaseResponse> {
+        write(&self.service, request, consumers::release).await
+    }
+
+    async fn find_candidates(
+        &self,
+        request: Request<v1::FindCandidatesRequest>,
+    ) -> Answer<v1::FindCandidatesResponse> {
+        advise(&self.service, request, candidates::find).await
+    }
+}
+
+/// Does what may take long, so that other calls go on meanwhile.
+fn at_length<T>(elements: usize, work: impl FnOnce() -> T) -> T {
+    if elements > QUICK { tokio::task::block_in_place(work) } else { work() }
+}

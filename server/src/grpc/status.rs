@@ -1,0 +1,47 @@
+//! Refusals as gRPC tells them, with details that programs can read.
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, ErrorInfo, StatusExt};
+
+/// The domain of all reasons.
+const DOMAIN: &str = "berth";
+
+/// A field of the request is wrong; `what` says how, as in `has to be a UUID`.
+pub(crate) fn bad_field(field: impl Into<String>, what: impl Into<String>) -> Status {
+    let (field, what) = (field.into(), what.into());
+    let message = format!("{field}: {what}");
+    let details = ErrorDetails::with_bad_request_violation(field, what);
+    Status::with_error_details(Code::InvalidArgument, message, details)
+}
+
+/// There is no such thing; `kind` is its type, as in `resource provider`.
+pub(crate) fn not_found(kind: &str, name: &str) -> Status {
+    about(Code::NotFound, kind, name, format!("there is no {kind} {name}"))
+}
+
+/// There is such a thing already.
+pub(crate) fn already_exists(kind: &str, name: &str) -> Status {
+    about(Code::AlreadyExists, kind, name, format!("there is a {kind} {name} already"))
+}
+
+fn about(code: Code, kind: &str, name: &str, message: String) -> Status {
+    let details = ErrorDetails::with_resource_info(kind, name, "", &message);
+    Status::with_error_details(code, message, details)
+}
+
+/// The state of things is against it. Programs tell reasons apart by `reason`, such as `IN_USE`.
+pub(crate) fn refused(code: Code, reason: &str, message: impl Into<String>) -> Status {
+    refused_with(code, reason, message, None)
+}
+
+/// [`refused`], with facts that programs may want.
+pub(crate) fn refused_with(
+    code: Code,
+    reason: &str,
+    message: impl Into<String>,
+    facts: impl IntoIterator<Item = (&'static str, String)>,
+) -> Status {
+    let mut info = ErrorInfo::new(reason, DOMAIN, <[(String, String); 0]>::default());
+    info.metadata.extend(facts.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    Status::with_error_details_vec(code, message, vec![info.into()])
+}

@@ -1,0 +1,82 @@
+//! Flavors, server groups, quotas, and what is said of bad requests.
+
+use berth_api::v1;
+use tonic::Code;
+
+use crate::service::{Cloud, creation, fields, reason};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn flavors_are_made_listed_and_removed() {
+    let mut cloud = Cloud::new().await;
+    cloud.flavor("small", 1, &[("trait:HW_CPU_X86_AVX2", "required")]).await;
+    cloud.flavor("large", 4, &[]).await;
+    let mut page = v1::ListFlavorsRequest { page_size: 1, ..v1::ListFlavorsRequest::default() };
+    let first = cloud.fleet.list_flavors(page.clone()).await.unwrap().into_inner();
+    assert_eq!(first.flavors[0].name, "large");
+    page.page_token = first.next_page_token;
+    let second = cloud.fleet.list_flavors(page).await.unwrap().into_inner();
+    assert_eq!((second.flavors[0].name.as_str(), second.next_page_token.as_str()), ("small", ""));
+    assert_eq!(second.flavors[0].extra_specs["trait:HW_CPU_X86_AVX2"], "required");
+
+    let twice = v1::CreateFlavorRequest { flavor: Some(second.flavors[0].clone()) };
+    assert_eq!(cloud.fleet.create_flavor(twice).await.unwrap_err().code(), Code::AlreadyExists);
+    let flavor = Some(v1::Flavor { name: "none".to_owned(), ..v1::Flavor::default() });
+    let refused = cloud.fleet.create_flavor(v1::CreateFlavorRequest { flavor }).await.unwrap_err();
+    assert_eq!((refused.code(), fields(&refused)), (Code::InvalidArgument, vec!["flavor.vcpus".to_owned()]));
+
+    let gone = || v1::DeleteFlavorRequest { name: "small".to_owned() };
+    cloud.fleet.delete_flavor(gone()).await.unwrap();
+    assert_eq!(cloud.fleet.delete_flavor(gone()).await.unwrap_err().code(), Code::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quota_is_never_exceeded_whoever_asks_at_once() {
+    let mut cloud = Cloud::new().await;
+    let _hosts = cloud.hosts(["h1", "h2"]).await;
+    cloud.flavor("small", 1, &[]).await;
+    let quota =
+        v1::SetQuotaRequest { project: "p".to_owned(), vcpus: Some(5), ..v1::SetQuotaRequest::default() };
+    cloud.fleet.set_quota(quota).await.unwrap();
+    let ask = |number: usize| {
+        let mut client = cloud.instances.clone();
+        tokio::spawn(async move { client.create(creation(&format!("i{number}"), "small")).await })
+    };
+    let asked: Vec<_> = (0..12).map(ask).collect();
+    let mut granted = 0;
+    for one in asked {
+        match one.await.unwrap() {
+            Ok(_) => granted += 1,
+            Err(refused) => assert_eq!(reason(&refused), "QUOTA_EXCEEDED", "{refused}"),
+        }
+    }
+    let wanted = v1::GetQuotaRequest { project: "p".to_owned() };
+    let quota = cloud.fleet.get_quota(wanted).await.unwrap().into_inner();
+    assert_eq!((granted, quota.used_vcpus, quota.used_instances), (5, 5, 5));
+
+    // At least two do not fit, at most two and at least none more than there is room for do.
+    let refused =
+        cloud.instances.create(v1::CreateInstancesRequest { min_count: 2, ..creation("m", "small") }).await;
+    assert_eq!(reason(&refused.unwrap_err()), "QUOTA_EXCEEDED");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_requests_name_the_field() {
+    let mut cloud = Cloud::new().await;
+    cloud.flavor("small", 1, &[]).await;
+    let blank = creation("", "small");
+    let refused = cloud.instances.create(blank).await.unwrap_err();
+    assert_eq!(fields(&refused), ["name"]);
+    let counts = v1::CreateInstancesRequest { min_count: 3, max_count: 2, ..creation("i", "small") };
+    assert_eq!(fields(&cloud.instances.create(counts).await.unwrap_err()), ["max_count"]);
+    let unknown = cloud.instances.create(creation("i", "huge")).await.unwrap_err();
+    assert_eq!((unknown.code(), unknown.message()), (Code::NotFound, "there is no flavor huge"));
+    let hints = [("group".to_owned(), v1::Hints { values: vec!["x".to_owned()] })].into();
+    let refused =
+        cloud.instances.create(v1::CreateInstancesRequest { hints, ..creation("i", "small") }).await;
+    assert_eq!(fields(&refused.unwrap_err()), ["hints.group"]);
+    let set = v1::SetHostRequest { name: "h".to_owned(), ..v1::SetHostRequest::default() };
+    assert_eq!(fields(&cloud.fleet.set_host(set).await.unwrap_err()), ["status"]);
+    // Nothing is left of what was refused.
+    let all = cloud.instances.list(v1::ListInstancesRequest::default()).await.unwrap().into_inner();
+    assert_eq!(all.instances, []);
+}

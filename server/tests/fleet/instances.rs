@@ -1,0 +1,176 @@
+//! The life of instances.
+
+use berth_api::v1;
+use berth_api::v1::agent_message::Message;
+use berth_api::v1::guest_report::State;
+use tonic::Code;
+
+use crate::service::{Cloud, creation, named, reason};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_lives_through_all_its_states() {
+    let mut cloud = Cloud::new().await;
+    let [host] = cloud.hosts(["h1"]).await;
+    cloud.flavor("small", 2, &[]).await;
+    let it = cloud.create("it", "small").await;
+    let active = cloud.until_status(&it, "ACTIVE").await;
+    assert_eq!(
+        (active.vm_state.as_str(), active.power_state.as_str(), active.host.as_str()),
+        ("active", "RUNNING", "h1")
+    );
+    assert_eq!((cloud.used("h1").await, host.guests()), (2, vec![it.clone()]));
+
+    cloud.instances.stop(named(&it)).await.unwrap();
+    assert_eq!(cloud.until_status(&it, "SHUTOFF").await.power_state, "SHUTDOWN");
+    cloud.instances.start(named("it")).await.unwrap();
+    cloud.until_status(&it, "ACTIVE").await;
+    cloud.instances.pause(named(&it)).await.unwrap();
+    cloud.until_status(&it, "PAUSED").await;
+    let wrong = cloud.instances.pause(named(&it)).await.unwrap_err();
+    assert_eq!((wrong.code(), reason(&wrong).as_str()), (Code::FailedPrecondition, "WRONG_STATE"));
+    cloud.instances.unpause(named(&it)).await.unwrap();
+    cloud.until_status(&it, "ACTIVE").await;
+    cloud.instances.suspend(named(&it)).await.unwrap();
+    cloud.until_status(&it, "SUSPENDED").await;
+    cloud.instances.resume(named(&it)).await.unwrap();
+    cloud.until_status(&it, "ACTIVE").await;
+    cloud.instances.reboot(v1::RebootRequest { instance: it.clone(), hard: true }).await.unwrap();
+    cloud.until_status(&it, "ACTIVE").await;
+    let boots: Vec<u32> = host.machine.lock().unwrap().wishes.iter().map(|wish| wish.boot).collect();
+    assert!(boots.is_sorted() && boots.last() == Some(&3), "{boots:?}");
+
+    cloud.instances.shelve(named(&it)).await.unwrap();
+    cloud.until_status(&it, "SHELVED_OFFLOADED").await;
+    assert_eq!(cloud.used("h1").await, 0);
+    cloud.instances.unshelve(named(&it)).await.unwrap();
+    cloud.until_status(&it, "ACTIVE").await;
+    assert_eq!(cloud.used("h1").await, 2);
+
+    cloud.instances.delete(named(&it)).await.unwrap();
+    cloud.until_gone(&it).await;
+    assert_eq!((cloud.used("h1").await, host.guests().len()), (0, 0));
+    cloud.instances.delete(named(&it)).await.unwrap();
+    cloud.service.index().check().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_locked_instance_tells_why() {
+    let mut cloud = Cloud::new().await;
+    let _hosts = cloud.hosts(["h1"]).await;
+    cloud.flavor("small", 1, &[]).await;
+    let it = cloud.create("it", "small").await;
+    cloud.until_status(&it, "ACTIVE").await;
+    let lock = v1::LockRequest { instance: it.clone(), reason: "do not touch".to_owned() };
+    assert!(cloud.instances.lock(lock).await.unwrap().get_ref().locked);
+    assert!(!cloud.instances.unlock(named(&it)).await.unwrap().get_ref().locked);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_that_fails_is_tried_elsewhere_and_leaves_nothing() {
+    let mut cloud = Cloud::new().await;
+    let hosts = cloud.hosts(["h1", "h2", "h3"]).await;
+    cloud.flavor("small", 1, &[]).await;
+    hosts[0].break_builds("no space");
+    hosts[1].break_builds("no bridge");
+    let mut built = Vec::new();
+    for number in 0..4 {
+        built.push(cloud.create(&format!("i{number}"), "small").await);
+    }
+    for it in &built {
+        let active = cloud.until_status(it, "ACTIVE").await;
+        assert_eq!((active.host.as_str(), active.fault.as_str()), ("h3", ""));
+    }
+    assert_eq!((cloud.used("h1").await, cloud.used("h2").await, cloud.used("h3").await), (0, 0, 4));
+
+    hosts[2].break_builds("no luck");
+    let it = cloud.create("last", "small").await;
+    let failed = cloud.until_status(&it, "ERROR").await;
+    for why in ["failed on 3 hosts", "h1: no space", "h2: no bridge", "h3: no luck"] {
+        assert!(failed.fault.contains(why), "{}", failed.fault);
+    }
+    assert_eq!(cloud.used("h3").await, 4);
+    cloud.instances.delete(named(&it)).await.unwrap();
+    cloud.until_gone(&it).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_guest_does_by_itself_is_noticed() {
+    let mut cloud = Cloud::new().await;
+    let [host] = cloud.hosts(["h1"]).await;
+    cloud.flavor("small", 1, &[]).await;
+    let it = cloud.create("it", "small").await;
+    cloud.until_status(&it, "ACTIVE").await;
+    host.guest_becomes(&it, State::ShutDown);
+    cloud.until_status(&it, "SHUTOFF").await;
+    assert!(cloud.events(&it).await.iter().any(|(_, message)| message.contains("by itself")));
+    cloud.instances.start(named(&it)).await.unwrap();
+    cloud.until_status(&it, "ACTIVE").await;
+
+    // A guest that nobody knows is left alone.
+    let stranger = "00000000-0000-4000-8000-00000000abcd";
+    let mut report =
+        v1::GuestReport { instance: stranger.to_owned(), generation: 1, ..v1::GuestReport::default() };
+    report.set_state(State::Running);
+    host.say(Message::Guest(report));
+    cloud.instances.stop(named(&it)).await.unwrap();
+    cloud.until_status(&it, "SHUTOFF").await;
+    assert!(host.machine.lock().unwrap().wishes.iter().all(|wish| wish.instance != stranger));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_key_makes_nothing_twice() {
+    let mut cloud = Cloud::new().await;
+    let _hosts = cloud.hosts(["h1"]).await;
+    cloud.flavor("small", 1, &[]).await;
+    let wanted = || v1::CreateInstancesRequest {
+        max_count: 2,
+        idempotency_key: "k".to_owned(),
+        ..creation("it", "small")
+    };
+    let uuids = |response: tonic::Response<v1::CreateInstancesResponse>| {
+        let mut uuids: Vec<String> =
+            response.into_inner().instances.into_iter().map(|made| made.uuid).collect();
+        uuids.sort();
+        uuids
+    };
+    let first = uuids(cloud.instances.create(wanted()).await.unwrap());
+    assert_eq!((first.len(), uuids(cloud.instances.create(wanted()).await.unwrap())), (2, first));
+    assert_eq!(cloud.used("h1").await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn as_many_are_made_as_find_room_but_at_least_the_least() {
+    let mut cloud = Cloud::new().await;
+    let _hosts = cloud.hosts(["h1", "h2"]).await;
+    cloud.flavor("large", 3, &[]).await;
+    let wanted =
+        |min_count, max_count| v1::CreateInstancesRequest { min_count, max_count, ..creation("it", "large") };
+    let refused = cloud.instances.create(wanted(5, 6)).await.unwrap_err();
+    assert_eq!(reason(&refused), "NO_VALID_HOST");
+    assert_eq!(cloud.used("h1").await + cloud.used("h2").await, 0);
+    let made = cloud.instances.create(wanted(2, 10)).await.unwrap().into_inner().instances;
+    assert_eq!(made.len(), 4);
+    let all = cloud.instances.list(v1::ListInstancesRequest::default()).await.unwrap().into_inner().instances;
+    assert_eq!(all.len(), 4);
+    cloud.service.index().check().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watcher_is_told_every_state_it_can_tell_apart() {
+    let mut cloud = Cloud::new().await;
+    let _hosts = cloud.hosts(["h1"]).await;
+    cloud.flavor("small", 1, &[]).await;
+    let mut watch = cloud.instances.watch(v1::WatchInstancesRequest::default()).await.unwrap().into_inner();
+    let it = cloud.create("it", "small").await;
+    let mut seen: Vec<String> = Vec::new();
+    let mut until = async |status: &str| {
+        while seen.last().map(String::as_str) != Some(status) {
+            let told = watch.message().await.unwrap().unwrap();
+            assert_eq!(told.uuid, it);
+            seen.push(told.status);
+        }
+    };
+    until("ACTIVE").await;
+    cloud.instances.delete(named(&it)).await.unwrap();
+    until("DELETED").await;
+}

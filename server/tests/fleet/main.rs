@@ -1,0 +1,10 @@
+//! Fleets over gRPC, with agents that are puppets of the test: they do what they are wished at once, or fail as they are told.
+
+mod aggregates;
+mod backups;
+mod catalogue;
+mod instances;
+mod puppet;
+mod restarts;
+mod scheduling;
+mod service;

@@ -1,0 +1,183 @@
+//! An agent whose guests are a table.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use berth_api::v1;
+use berth_api::v1::agent_message::Message;
+use berth_api::v1::agents_client::AgentsClient;
+use berth_api::v1::guest_report::State;
+use berth_api::v1::guest_wish::Goal;
+use berth_api::v1::service_message::Message as Told;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::transport::Channel;
+use uuid::Uuid;
+
+/// What a host has that outlives its agent.
+#[derive(Debug, Default)]
+pub(crate) struct Machine {
+    pub(crate) guests: BTreeMap<String, v1::GuestReport>,
+    /// Why builds fail, as long as they do.
+    pub(crate) broken: Option<String>,
+    /// Whether wishes are only noted.
+    pub(crate) lazy: bool,
+    pub(crate) wishes: Vec<v1::GuestWish>,
+}
+
+pub(crate) struct Puppet {
+    pub(crate) machine: Arc<Mutex<Machine>>,
+    sender: mpsc::UnboundedSender<v1::AgentMessage>,
+    task: JoinHandle<()>,
+}
+
+pub(crate) fn host_uuid(name: &str) -> Uuid {
+    let number = name.bytes().fold(7_u128, |sum, byte| sum * 257 + u128::from(byte));
+    Uuid::from_u128(0xa << 124 | number)
+}
+
+pub(crate) fn tree(name: &str) -> v1::ProviderTree {
+    let of = |total| v1::Inventory { total, ..v1::Inventory::default() };
+    let amounts = [("VCPU", 8), ("MEMORY_MB", 8192), ("DISK_GB", 100)];
+    let root = v1::AgentProvider {
+        uuid: host_uuid(name).to_string(),
+        name: name.to_owned(),
+        inventories: amounts.into_iter().map(|(class, total)| (class.to_owned(), of(total))).collect(),
+        traits: vec!["HW_CPU_X86_AVX2".to_owned()],
+        ..v1::AgentProvider::default()
+    };
+    v1::ProviderTree { providers: vec![root] }
+}
+
+impl Puppet {
+    pub(crate) async fn join(channel: Channel, name: &str) -> Self {
+        Self::join_with(channel, name, Arc::default()).await
+    }
+
+    pub(crate) async fn join_with(channel: Channel, name: &str, machine: Arc<Mutex<Machine>>) -> Self {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let hypervisor = v1::Hypervisor {
+            kind: "QEMU".to_owned(),
+            version: 7_002_000,
+            architecture: "x86_64".to_owned(),
+            ..v1::Hypervisor::default()
+        };
+        let hello = v1::Hello {
+            host: name.to_owned(),
+            host_uuid: host_uuid(name).to_string(),
+            hypervisor: Some(hypervisor),
+        };
+        say(&sender, Message::Hello(hello));
+        say(&sender, Message::Providers(tree(name)));
+        for guest in machine.lock().unwrap().guests.values() {
+            say(&sender, Message::Guest(guest.clone()));
+        }
+        say(&sender, Message::AllReported(v1::AllReported {}));
+        let told = AgentsClient::new(channel)
+            .join(UnboundedReceiverStream::new(receiver))
+            .await
+            .unwrap()
+            .into_inner();
+        let task = tokio::spawn(serve(told, sender.clone(), Arc::clone(&machine)));
+        Self { machine, sender, task }
+    }
+
+    /// Ends without a word, as a host that lost its power.
+    pub(crate) fn vanish(self) -> Arc<Mutex<Machine>> {
+        self.task.abort();
+        Arc::clone(&self.machine)
+    }
+
+    pub(crate) fn break_builds(&self, why: &str) {
+        self.machine.lock().unwrap().broken = Some(why.to_owned());
+    }
+
+    pub(crate) fn guests(&self) -> Vec<String> {
+        self.machine.lock().unwrap().guests.keys().cloned().collect()
+    }
+
+    /// A guest does something by itself.
+    pub(crate) fn guest_becomes(&self, instance: &str, state: State) {
+        let mut machine = self.machine.lock().unwrap();
+        let guest = machine.guests.get_mut(instance).unwrap();
+        guest.set_state(state);
+        say(&self.sender, Message::Guest(guest.clone()));
+    }
+
+    pub(crate) fn say(&self, message: Message) {
+        say(&self.sender, message);
+    }
+}
+
+impl Drop for Puppet {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn say(sender: &mpsc::UnboundedSender<v1::AgentMessage>, message: Message) {
+    let _ = sender.send(v1::AgentMessage { message: Some(message) });
+}
+
+async fn serve(
+    mut told: tonic::Streaming<v1::ServiceMessage>,
+    sender: mpsc::UnboundedSender<v1::AgentMessage>,
+    machine: Arc<Mutex<Machine>>,
+) {
+    let mut beat = tokio::time::interval(Duration::from_millis(200));
+    loop {
+        tokio::select! {
+            message = told.message() => match message {
+                Ok(Some(v1::ServiceMessage { message: Some(Told::Wish(wish)) })) => {
+                    let report = machine.lock().unwrap().grant(&wish);
+                    report.into_iter().for_each(|report| say(&sender, Message::Guest(report)));
+                }
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => return,
+            },
+            _ = beat.tick() => say(&sender, Message::Heartbeat(v1::Heartbeat { disk_available_gb: 90 })),
+        }
+    }
+}
+
+impl Machine {
+    /// Makes the guest so at once.
+    fn grant(&mut self, wish: &v1::GuestWish) -> Option<v1::GuestReport> {
+        self.wishes.push(wish.clone());
+        if self.lazy {
+            return None;
+        }
+        let known = self.guests.get(&wish.instance);
+        if known.is_some_and(|known| known.generation > wish.generation) {
+            return None;
+        }
+        let mut report = v1::GuestReport {
+            instance: wish.instance.clone(),
+            generation: wish.generation,
+            boot: wish.boot,
+            ..v1::GuestReport::default()
+        };
+        if let (Some(why), Goal::Running) = (&self.broken, wish.goal()) {
+            report.error.clone_from(why);
+            report.set_state(State::Gone);
+            self.guests.remove(&wish.instance);
+            return Some(report);
+        }
+        report.set_state(match wish.goal() {
+            Goal::Running => State::Running,
+            Goal::Stopped => State::ShutDown,
+            Goal::Paused => State::Paused,
+            Goal::Suspended => State::Saved,
+            Goal::Shelved => State::Kept,
+            Goal::Absent | Goal::Unspecified => State::Gone,
+        });
+        if report.state() == State::Gone {
+            self.guests.remove(&wish.instance);
+        } else {
+            self.guests.insert(wish.instance.clone(), report.clone());
+        }
+        Some(report)
+    }
+}

@@ -1,0 +1,153 @@
+//! Schedule, select, explain; and what keeps hosts from getting anything new.
+
+use berth_api::v1;
+use berth_api::v1::schedule_request::Size;
+use berth_api::v1::tagged_schedule_response::Outcome;
+use tonic::Code;
+use uuid::Uuid;
+
+use crate::service::{Cloud, creation, reason};
+
+fn uuid(number: u128) -> String {
+    Uuid::from_u128(0xc << 124 | number).to_string()
+}
+
+fn request(numbers: std::ops::Range<u128>) -> v1::ScheduleRequest {
+    v1::ScheduleRequest {
+        instances: numbers.map(uuid).collect(),
+        size: Some(Size::FlavorName("small".to_owned())),
+        project: "p".to_owned(),
+        ..v1::ScheduleRequest::default()
+    }
+}
+
+fn hosts(response: tonic::Response<v1::ScheduleResponse>) -> Vec<String> {
+    response.into_inner().selections.into_iter().map(|one| one.place.unwrap().host).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_claims_nothing_and_a_repeated_request_tells_the_same() {
+    let mut cloud = Cloud::new().await;
+    let _hosts = cloud.hosts(["h1", "h2"]).await;
+    cloud.flavor("small", 2, &[]).await;
+    let dry = cloud.scheduler.select(request(0..1)).await.unwrap();
+    assert_eq!(hosts(dry).len(), 1);
+    assert_eq!(cloud.used("h1").await + cloud.used("h2").await, 0);
+    let first = hosts(cloud.scheduler.schedule(request(0..4)).await.unwrap());
+    assert_eq!(hosts(cloud.scheduler.schedule(request(0..4)).await.unwrap()), first);
+    assert_eq!(cloud.used("h1").await + cloud.used("h2").await, 8);
+    // All or nothing: there is room for four more.
+    let refused = cloud.scheduler.schedule(request(10..15)).await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::ResourceExhausted, "NO_VALID_HOST"));
+    assert_eq!(cloud.used("h1").await + cloud.used("h2").await, 8);
+    let alternates = v1::ScheduleRequest { alternates: 1, ..request(20..21) };
+    let with = cloud.scheduler.select(alternates).await.unwrap().into_inner().selections;
+    assert_eq!(with[0].alternates.len(), 1);
+    assert_ne!(with[0].alternates[0].host, with[0].place.as_ref().unwrap().host);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disabled_host_gets_nothing_new_and_a_silent_one_neither() {
+    let mut cloud = Cloud::new().await;
+    let [_one, two] = cloud.hosts(["h1", "h2"]).await;
+    cloud.flavor("small", 1, &[]).await;
+    let set = |status: v1::host::Status| v1::SetHostRequest {
+        name: "h1".to_owned(),
+        status: status.into(),
+        reason: "a new fan".to_owned(),
+    };
+    let disabled = cloud.fleet.set_host(set(v1::host::Status::Disabled)).await.unwrap().into_inner();
+    assert_eq!(disabled.reason, "a new fan");
+    assert_eq!(hosts(cloud.scheduler.schedule(request(0..3)).await.unwrap()), ["h2"; 3]);
+    cloud.fleet.set_host(set(v1::host::Status::Enabled)).await.unwrap();
+    let machine = two.vanish();
+    cloud.until_host("h2", |host| !host.is_up).await;
+    assert_eq!(hosts(cloud.scheduler.schedule(request(10..13)).await.unwrap()), ["h1"; 3]);
+    drop(machine);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_is_kept_apart_whoever_asks_at_once() {
+    let mut cloud = Cloud::new().await;
+    let _hosts = cloud.hosts(["h1", "h2", "h3"]).await;
+    cloud.flavor("small", 1, &[]).await;
+    let group = v1::CreateServerGroupRequest {
+        name: "apart".to_owned(),
+        policy: v1::server_group::Policy::AntiAffinity.into(),
+        project: "p".to_owned(),
+        ..v1::CreateServerGroupRequest::default()
+    };
+    let group = cloud.fleet.create_server_group(group).await.unwrap().into_inner();
+    let hints = || [("group".to_owned(), v1::Hints { values: vec![group.uuid.clone()] })].into();
+    let ask = |number: usize| {
+        let mut client = cloud.instances.clone();
+        let wanted =
+            v1::CreateInstancesRequest { hints: hints(), ..creation(&format!("i{number}"), "small") };
+        tokio::spawn(async move { client.create(wanted).await })
+    };
+    let asked: Vec<_> = (0..6).map(ask).collect();
+    let mut used = Vec::new();
+    for one in asked {
+        match one.await.unwrap() {
+            Ok(made) => used.push(made.into_inner().instances[0].host.clone()),
+            Err(refused) => assert_eq!(reason(&refused), "NO_VALID_HOST", "{refused}"),
+        }
+    }
+    used.sort();
+    assert_eq!(used, ["h1", "h2", "h3"]);
+    let wanted = v1::GetServerGroupRequest { group: "apart".to_owned() };
+    assert_eq!(cloud.fleet.get_server_group(wanted).await.unwrap().get_ref().members.len(), 3);
+    let gone = v1::DeleteServerGroupRequest { group: group.uuid.clone() };
+    assert_eq!(reason(&cloud.fleet.delete_server_group(gone).await.unwrap_err()), "IN_USE");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_answers_each_request_by_its_tag() {
+    let mut cloud = Cloud::new().await;
+    let _hosts = cloud.hosts(["h1", "h2"]).await;
+    cloud.flavor("small", 1, &[]).await;
+    let requests = (0..20_u64).map(|tag| v1::TaggedScheduleRequest {
+        tag,
+        request: Some(request(u128::from(tag)..u128::from(tag) + 1)),
+    });
+    let mut answers =
+        cloud.scheduler.schedule_stream(tokio_stream::iter(requests)).await.unwrap().into_inner();
+    let (mut granted, mut refused, mut tags) = (0, 0, Vec::new());
+    while let Some(answer) = answers.message().await.unwrap() {
+        tags.push(answer.tag);
+        match answer.outcome.unwrap() {
+            Outcome::Response(_) => granted += 1,
+            Outcome::Failure(failure) => {
+                assert_eq!(
+                    (failure.code, failure.reason.as_str()),
+                    (Code::ResourceExhausted as i32, "NO_VALID_HOST")
+                );
+                refused += 1;
+            }
+        }
+    }
+    tags.sort_unstable();
+    assert_eq!((granted, refused, tags), (16, 4, (0..20).collect()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_explanation_counts_what_removed_hosts() {
+    let mut cloud = Cloud::new().await;
+    let _hosts = cloud.hosts(["h1", "h2"]).await;
+    cloud.flavor("small", 20, &[]).await;
+    let wanted = v1::ExplainRequest {
+        request: Some(request(0..1)),
+        hosts: vec!["h2".to_owned()],
+        ..v1::ExplainRequest::default()
+    };
+    let told = cloud.scheduler.explain(wanted.clone()).await.unwrap().into_inner();
+    assert_eq!((told.hosts, told.chosen.as_str()), (2, ""));
+    assert_eq!(told.removed.iter().map(|by| by.hosts).sum::<u32>(), 2);
+    assert_eq!(told.verdicts[0].host, "h2");
+    assert!(told.verdicts[0].reason.contains("VCPU"), "{:?}", told.verdicts);
+    let json: serde_json::Value = serde_json::from_str(&told.json).unwrap();
+    assert!(json["relaxations"]["found"].as_array().is_some_and(|found| !found.is_empty()), "{json}");
+    let tenant = v1::ExplainRequest { tenant_view: true, hosts: Vec::new(), ..wanted };
+    let told = cloud.scheduler.explain(tenant).await.unwrap().into_inner();
+    assert!(!told.json.contains("h1") && !told.json.contains("h2"), "{}", told.json);
+}

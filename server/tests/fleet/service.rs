@@ -1,0 +1,201 @@
+//! A service of the test's own, and clients of it.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use berth_api::v1;
+use berth_api::v1::fleet_client::FleetClient;
+use berth_api::v1::instances_client::InstancesClient;
+use berth_api::v1::scheduler_client::SchedulerClient;
+use berth_scheduler::nova::FilterName;
+use berth_server::{DataDir, DurabilityOptions, FleetOptions, Grpc, Keeper, Options, Service};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tonic::Status;
+use tonic::transport::{Channel, Endpoint};
+use tonic_types::StatusExt;
+
+use crate::puppet::Puppet;
+
+pub(crate) struct Cloud {
+    pub(crate) fleet: FleetClient<Channel>,
+    pub(crate) instances: InstancesClient<Channel>,
+    pub(crate) scheduler: SchedulerClient<Channel>,
+    pub(crate) channel: Channel,
+    pub(crate) service: Arc<Service>,
+    keeper: Option<Keeper>,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
+}
+
+fn options() -> Options {
+    let second = Duration::from_secs(1);
+    let mut fleet = FleetOptions { heartbeat: second / 5, down_after: second, ..FleetOptions::default() };
+    fleet.scheduler.filter_scheduler.enabled_filters.push(FilterName::AggregateInstanceExtraSpecsFilter);
+    Options { fleet, ..Options::noauth2() }
+}
+
+impl Cloud {
+    /// A service that keeps nothing.
+    pub(crate) async fn new() -> Self {
+        Self::over(Arc::new(Service::new(options())), None).await
+    }
+
+    /// A service that keeps its state in the folder.
+    pub(crate) async fn at(folder: &Path) -> Self {
+        let data = DataDir::open(folder).unwrap();
+        let (service, keeper) = Keeper::start(data, options(), DurabilityOptions::default()).unwrap();
+        Self::over(service, Some(keeper)).await
+    }
+
+    async fn over(service: Arc<Service>, keeper: Option<Keeper>) -> Self {
+        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+        let grpc = Grpc::bind(any_port, None, Arc::clone(&service)).await.unwrap();
+        let address = grpc.address().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(grpc.run(async { drop(stopped.await) }, Duration::from_secs(5)));
+        let channel = Endpoint::new(format!("http://{address}")).unwrap().connect().await.unwrap();
+        Self {
+            fleet: FleetClient::new(channel.clone()),
+            instances: InstancesClient::new(channel.clone()),
+            scheduler: SchedulerClient::new(channel.clone()),
+            channel,
+            service,
+            keeper,
+            stop: Some(stop),
+            task,
+        }
+    }
+
+    /// Ends the service in order.
+    pub(crate) async fn stop(mut self) {
+        drop(self.stop.take());
+        (&mut self.task).await.unwrap();
+        if let Some(keeper) = self.keeper.take() {
+            tokio::task::spawn_blocking(move || keeper.stop()).await.unwrap();
+        }
+    }
+
+    /// Hosts of 8 vCPUs and 8 GiB each, up and known to the scheduler.
+    pub(crate) async fn hosts<const N: usize>(&mut self, names: [&str; N]) -> [Puppet; N] {
+        let mut puppets = Vec::new();
+        for name in names {
+            puppets.push(Puppet::join(self.channel.clone(), name).await);
+        }
+        for name in names {
+            self.until_host(name, |host| host.is_up && !host.inventories.is_empty()).await;
+        }
+        puppets.try_into().unwrap_or_else(|_| unreachable!())
+    }
+
+    pub(crate) async fn until_host(&mut self, name: &str, is_so: impl Fn(&v1::Host) -> bool) -> v1::Host {
+        for _ in 0..1000 {
+            let wanted = v1::GetHostRequest { name: name.to_owned() };
+            if let Ok(host) = self.fleet.get_host(wanted).await
+                && is_so(host.get_ref())
+            {
+                return host.into_inner();
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("host {name} does not become so")
+    }
+
+    pub(crate) async fn until(
+        &mut self,
+        instance: &str,
+        is_so: impl Fn(&v1::Instance) -> bool,
+    ) -> v1::Instance {
+        let mut last = None;
+        for _ in 0..1000 {
+            last = self.instance(instance).await.ok();
+            if let Some(found) = last.clone().filter(&is_so) {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("instance {instance} does not become so: {last:?}")
+    }
+
+    pub(crate) async fn until_status(&mut self, instance: &str, status: &str) -> v1::Instance {
+        self.until(instance, |found| found.status == status && found.task_state.is_empty()).await
+    }
+
+    pub(crate) async fn until_gone(&mut self, instance: &str) {
+        for _ in 0..1000 {
+            if self.instance(instance).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("instance {instance} stays: {:?}", self.instance(instance).await)
+    }
+
+    pub(crate) async fn instance(&mut self, instance: &str) -> Result<v1::Instance, Status> {
+        self.instances.get(named(instance)).await.map(tonic::Response::into_inner)
+    }
+
+    pub(crate) async fn flavor(&mut self, name: &str, vcpus: u32, extra_specs: &[(&str, &str)]) {
+        let extra_specs =
+            extra_specs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let flavor = v1::Flavor {
+            name: name.to_owned(),
+            vcpus,
+            memory_mb: 512,
+            root_gb: 1,
+            extra_specs,
+            ..v1::Flavor::default()
+        };
+        self.fleet.create_flavor(v1::CreateFlavorRequest { flavor: Some(flavor) }).await.unwrap();
+    }
+
+    /// Makes one instance of a flavor; returns its UUID.
+    pub(crate) async fn create(&mut self, name: &str, flavor: &str) -> String {
+        let made = self.instances.create(creation(name, flavor)).await.unwrap().into_inner().instances;
+        made.into_iter().next().unwrap().uuid
+    }
+
+    pub(crate) async fn events(&mut self, instance: &str) -> Vec<(String, String)> {
+        let events = self.instances.list_events(named(instance)).await.unwrap().into_inner().events;
+        events.into_iter().map(|event| (event.action, event.message)).collect()
+    }
+
+    /// vCPUs in use on the host.
+    pub(crate) async fn used(&mut self, host: &str) -> u64 {
+        let wanted = v1::GetHostRequest { name: host.to_owned() };
+        self.fleet.get_host(wanted).await.unwrap().into_inner().usages["VCPU"]
+    }
+}
+
+impl Drop for Cloud {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+pub(crate) fn creation(name: &str, flavor: &str) -> v1::CreateInstancesRequest {
+    v1::CreateInstancesRequest {
+        name: name.to_owned(),
+        flavor: flavor.to_owned(),
+        project: "p".to_owned(),
+        user: "u".to_owned(),
+        ..v1::CreateInstancesRequest::default()
+    }
+}
+
+pub(crate) fn named(instance: &str) -> v1::InstanceRequest {
+    v1::InstanceRequest { instance: instance.to_owned() }
+}
+
+/// The reason that a refusal gives to programs.
+pub(crate) fn reason(status: &Status) -> String {
+    status.get_details_error_info().map(|info| info.reason).unwrap_or_default()
+}
+
+/// The fields that a refusal names.
+pub(crate) fn fields(status: &Status) -> Vec<String> {
+    let bad = status.get_details_bad_request().map(|bad| bad.field_violations).unwrap_or_default();
+    bad.into_iter().map(|violation| violation.field).collect()
+}
