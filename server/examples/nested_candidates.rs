@@ -15,7 +15,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use berth_placement::candidates::{Group, GroupPolicy, Options as SearchOptions, Query};
 use berth_placement::{Inventory, Row, Writer};
-use berth_server::{Auth, CandidateOptions, Cors, Limits, Options, Policy, Service, keep_freed_memory};
+use berth_server::{Options, Service, keep_freed_memory};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
