@@ -19,7 +19,7 @@ pub(crate) enum UnreadableEntry {
     Value(#[from] prost::DecodeError),
 }
 
-/// Everything a fleet has. Maps are changed by [`Transaction`] only.
+/// Everything a fleet has. Only transactions change it.
 #[derive(Debug, Clone, Default)]
 pub struct State {
     pub(super) hosts: BTreeMap<String, Host>,
