@@ -138,7 +138,8 @@ impl Guest {
     /// Refuses a wish that could not be read: it counts as one that cannot be fulfilled.
     pub fn refuse(&mut self, generation: u64, fault: Fault) -> Reaction {
         if generation >= self.known() {
-            self.wish = Some(Wish { generation, goal: Goal::Absent, boot: 0, hard: false, spec: None });
+            let goal = Goal::Absent;
+            self.wish = Some(Wish { generation, goal, boot: 0, hard: false, must_exist: false, spec: None });
             self.fault = Some(fault);
         }
         Reaction { tell: !self.is_acting(), ..Reaction::default() }

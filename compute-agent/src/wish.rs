@@ -33,6 +33,8 @@ pub struct Wish {
     pub boot: u32,
     /// Whether a guest of an earlier boot is turned off by force.
     pub hard: bool,
+    /// Whether it was built before, so that nothing is made where nothing is left of it.
+    pub must_exist: bool,
     /// What it is made of. None only for [`Goal::Absent`].
     pub spec: Option<Arc<v1::GuestSpec>>,
 }
@@ -75,8 +77,8 @@ impl Wish {
         if message.spec.is_none() && goal != Goal::Absent {
             return Err(InvalidWish::Spec);
         }
-        let v1::GuestWish { generation, boot, hard, spec, .. } = message;
-        Ok(Self { generation, goal, boot, hard, spec: spec.map(Arc::new) })
+        let v1::GuestWish { generation, boot, hard, spec, must_exist, .. } = message;
+        Ok(Self { generation, goal, boot, hard, must_exist, spec: spec.map(Arc::new) })
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) fn next(
     match wish.goal {
         Goal::Absent => absent(power),
         Goal::Shelved => shelved(power, turning_off),
-        Goal::Stopped => stopped(power, turning_off),
+        Goal::Stopped => stopped(wish, power, turning_off),
         Goal::Running | Goal::Paused | Goal::Suspended => {
             alive(wish, power, record, turning_off, has_started)
         }
@@ -64,9 +64,9 @@ fn shelved(power: Power, turning_off: TurningOff) -> Option<Next> {
     }
 }
 
-fn stopped(power: Power, turning_off: TurningOff) -> Option<Next> {
+fn stopped(wish: &Wish, power: Power, turning_off: TurningOff) -> Option<Next> {
     match power {
-        Power::Gone => Some(Next::Do(Step::Prepare)),
+        Power::Gone => Some(make(wish)),
         Power::Kept => Some(Next::Do(Step::Define)),
         Power::ShutDown | Power::Crashed => None,
         Power::Saved => Some(Next::Do(Step::DiscardSave)),
@@ -82,7 +82,7 @@ fn alive(
     has_started: bool,
 ) -> Option<Next> {
     match power {
-        Power::Gone => Some(Next::Do(Step::Prepare)),
+        Power::Gone => Some(make(wish)),
         Power::Kept => Some(Next::Do(Step::Define)),
         // It was started and has ended by itself.
         Power::ShutDown | Power::Crashed if has_started => None,
@@ -92,6 +92,14 @@ fn alive(
         Power::Running if turning_off != TurningOff::No => Some(turn_off(power, turning_off)),
         Power::Running | Power::Paused => settle(wish, power, record),
     }
+}
+
+/// From nothing to disks.
+fn make(wish: &Wish) -> Next {
+    if wish.must_exist {
+        return Next::Impossible("the guest was lost: nothing of it is on this host");
+    }
+    Next::Do(Step::Prepare)
 }
 
 /// The boot is remembered first: were it remembered afterwards, a crash in between would boot the guest twice.

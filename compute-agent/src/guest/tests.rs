@@ -12,7 +12,8 @@ use crate::{Fault, Goal, Micros, Outcome, Power, Record, Step, Wish};
 const GRACE: Micros = 60_000_000;
 
 fn wish(generation: u64, goal: Goal, boot: u32, hard: bool) -> Wish {
-    Wish { generation, goal, boot, hard, spec: Some(Arc::new(v1::GuestSpec::default())) }
+    let spec = Some(Arc::new(v1::GuestSpec::default()));
+    Wish { generation, goal, boot, hard, must_exist: false, spec }
 }
 
 /// A guest, its machine, and the step under way.

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use uuid::Uuid;
+
 /// A compute host.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Host {
@@ -22,6 +24,13 @@ pub(crate) struct Host {
     /// What its agent told last.
     #[prost(message, repeated, tag = "6")]
     pub(crate) providers: Vec<AgentProvider>,
+}
+
+impl Host {
+    /// Of the root of its provider tree. It was checked when the host joined, and never changes.
+    pub(crate) fn uuid(&self) -> Uuid {
+        Uuid::from_slice(&self.uuid).unwrap_or_default()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, prost::Enumeration)]
@@ -207,6 +216,9 @@ pub(crate) struct Instance {
     /// The last of them, oldest first.
     #[prost(message, repeated, tag = "26")]
     pub(crate) events: Vec<Event>,
+    /// Whether an operator locked it.
+    #[prost(bool, tag = "27")]
+    pub(crate) locked_by_operator: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, prost::Message)]

@@ -115,7 +115,7 @@ impl Fleet {
         let state = self.state();
         let name_of = |row| {
             let uuid = topology.provider(row)?.uuid;
-            state.hosts.values().find(|host| host.uuid == uuid.as_bytes()).map(|host| host.name.clone())
+            state.host_name(uuid).map(str::to_owned)
         };
         let member = |consumer: ConsumerId| Uuid::from_u128(consumer.0).to_string();
         Ok(Some(GroupView {

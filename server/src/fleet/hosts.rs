@@ -94,14 +94,16 @@ impl Fleet {
             fleet.put_host(host.clone());
             Ok(host)
         })?;
-        self.tell_status(&host);
+        self.tell_status(&host.name);
         self.note_hosts([name]);
         self.host(name)
     }
 
     /// Gives the host's provider the trait of disabled hosts, or takes it.
-    fn tell_status(&self, host: &Host) {
+    fn tell_status(&self, name: &str) {
+        // With the writer, so that of two changes the later one is told last.
         let mut writer = self.index.write_at(now());
+        let Some(host) = self.state().hosts.get(name).cloned() else { return };
         let Some(row) = find(&self.index, &host.uuid) else { return };
         let disabled = writer.trait_named(DISABLED_TRAIT);
         let mut traits: Vec<TraitId> =
@@ -184,9 +186,8 @@ impl Fleet {
                 let message = format!("host {:?} has the UUID {other}, not {uuid}", hello.host);
                 return Err(FleetError::precondition("OTHER_HOST", message));
             }
-            let mut same = fleet.state.hosts.values().filter(|other| other.uuid == uuid.as_bytes());
-            if let Some(other) = same.find(|other| other.name != hello.host) {
-                let message = format!("the UUID {uuid} is that of host {:?}", other.name);
+            if let Some(other) = fleet.state.host_name(uuid).filter(|other| *other != hello.host) {
+                let message = format!("the UUID {uuid} is that of host {other:?}");
                 return Err(FleetError::precondition("OTHER_HOST", message));
             }
             let before = known.cloned().unwrap_or_default();
@@ -222,7 +223,7 @@ impl Fleet {
                 fleet.put_host(host);
             }
         });
-        self.tell_status(&known);
+        self.tell_status(host);
         self.tell_aggregates(host);
         if is_new {
             self.note_layout();

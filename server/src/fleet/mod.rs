@@ -24,11 +24,12 @@ mod state;
 mod usage;
 mod view;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use berth_placement::store::Changes;
-use berth_placement::{ConsumerId, GroupId, Index, Snapshot};
+use berth_placement::{ConsumerId, GroupId, Index, Snapshot, Timestamp};
 use berth_scheduler::nova;
 use tokio::sync::{broadcast, mpsc};
 use uuid::Uuid;
@@ -48,6 +49,7 @@ use agents::Agents;
 use decider::{Decider, News};
 use state::Transaction;
 
+use crate::service::now;
 use crate::store::Queue;
 
 /// How a fleet is looked after.
@@ -83,6 +85,9 @@ pub(crate) struct Fleet {
     news: Mutex<News>,
     decider: Mutex<Decider>,
     agents: Agents,
+    /// New instances to which a request is giving hosts: the loop leaves them alone.
+    placing: Mutex<BTreeSet<Uuid>>,
+    started: Timestamp,
     /// Instances that have changed, for those who watch.
     told: broadcast::Sender<Uuid>,
     /// Instances that want to be looked at.
@@ -98,16 +103,16 @@ impl Fleet {
     pub(crate) fn new(
         index: Arc<Index>,
         queue: Option<Arc<Queue>>,
-        mut state: State,
+        state: State,
         options: FleetOptions,
     ) -> Self {
-        restore_groups(&index, &mut state);
+        let strangers = restore_groups(&index, &state);
         #[expect(clippy::disallowed_methods, reason = "the seed of lots has to differ from start to start")]
         let seed = Uuid::new_v4().as_u64_pair().0;
         let decider = Decider::new(Arc::clone(&index), options.scheduler.clone(), seed);
         let (due, due_receiver) = mpsc::unbounded_channel();
         let news = News { layout: true, ..News::default() };
-        Self {
+        let fleet = Self {
             index,
             queue,
             options,
@@ -115,10 +120,20 @@ impl Fleet {
             news: Mutex::new(news),
             decider: Mutex::new(decider),
             agents: Agents::default(),
+            placing: Mutex::default(),
+            started: now(),
             told: broadcast::Sender::new(WATCHED),
             due,
             due_receiver: Mutex::new(Some(due_receiver)),
+        };
+        if !strangers.is_empty() {
+            fleet.transact(|change| strangers.iter().for_each(|&one| change.set_membership(one, None)));
         }
+        fleet
+    }
+
+    fn placing(&self) -> MutexGuard<'_, BTreeSet<Uuid>> {
+        self.placing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -168,16 +183,17 @@ impl Fleet {
     }
 }
 
-/// Makes groups in the index again, with those of their members that hold something. Others are forgotten.
-fn restore_groups(index: &Index, state: &mut State) {
+/// Makes groups in the index again, with those of their members that hold something; returns the others.
+fn restore_groups(index: &Index, state: &State) -> Vec<Uuid> {
     for (&uuid, group) in &state.groups {
         if let Err(error) = index.add_group(GroupId::from(uuid), groups::policy_of(group)) {
             tracing::error!(%uuid, %error, "a server group cannot be made again");
         }
     }
-    state.memberships.retain(|consumer, group| {
+    let rejoins = |(consumer, group): (&Uuid, &Uuid)| {
         index.rejoin(GroupId::from(*group), ConsumerId(consumer.as_u128())).unwrap_or(false)
-    });
+    };
+    state.memberships.iter().filter(|&member| !rejoins(member)).map(|(&consumer, _)| consumer).collect()
 }
 
 /// A text of 1 to `most` characters without control characters.

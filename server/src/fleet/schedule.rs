@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
+use berth_placement::ConsumerId;
 use berth_scheduler::nova::explain::{self, Case, CaseRecord, Explanation, Wanted};
 use uuid::Uuid;
 
@@ -27,14 +28,35 @@ impl Fleet {
         if !dry && let Some(held) = decider.held(&ask.instances, |uuid| self.host_of_provider(uuid)) {
             return Ok(held);
         }
-        let joined = group.as_ref().filter(|_| !dry).map(|group| group.uuid);
+        if dry {
+            return decider.decide(self, ask, group.as_ref(), now(), true);
+        }
         // Recorded before the claim: a membership without one is forgotten at the next start.
-        self.set_memberships(&ask.instances, joined);
-        let placed = decider.decide(self, ask, group.as_ref(), now(), dry);
-        if placed.is_err() && joined.is_some() {
-            self.set_memberships(&ask.instances, None);
+        let joining = self.join_group(ask, group.as_ref().map(|group| group.uuid));
+        let placed = decider.decide(self, ask, group.as_ref(), now(), false);
+        if placed.is_err() {
+            self.transact(|fleet| {
+                joining.iter().for_each(|&(one, before)| fleet.set_membership(one, before))
+            });
         }
         placed
+    }
+
+    /// Records those of the instances that hold nothing yet as members of the group; returns what they were before.
+    fn join_group(&self, ask: &Ask, group: Option<Uuid>) -> Vec<(Uuid, Option<Uuid>)> {
+        let holds = |uuid: &Uuid| {
+            self.index.allocations(ConsumerId(uuid.as_u128())).is_some_and(|held| !held.is_empty())
+        };
+        let before: Vec<_> = {
+            let state = self.state();
+            let new = ask.instances.iter().filter(|uuid| !holds(uuid));
+            new.map(|&uuid| (uuid, state.memberships.get(&uuid).copied())).collect()
+        };
+        let changed: Vec<_> = before.into_iter().filter(|(_, before)| *before != group).collect();
+        if !changed.is_empty() {
+            self.transact(|fleet| changed.iter().for_each(|&(one, _)| fleet.set_membership(one, group)));
+        }
+        changed
     }
 
     /// Checks the zone that is asked for. No aggregate makes the default zone, and Nova would look for hosts in all zones then; so
@@ -56,16 +78,6 @@ impl Fleet {
             return Ok(Cow::Owned(ask));
         }
         Ok(Cow::Borrowed(ask))
-    }
-
-    fn set_memberships(&self, instances: &[Uuid], group: Option<Uuid>) {
-        let knows =
-            |state: &super::State| instances.iter().any(|instance| state.memberships.contains_key(instance));
-        if group.is_some() || knows(&self.state()) {
-            self.transact(|fleet| {
-                instances.iter().for_each(|&instance| fleet.set_membership(instance, group));
-            });
-        }
     }
 
     /// Why the request finds its hosts, or none. `hosts` are explained one by one.
@@ -104,8 +116,7 @@ impl Fleet {
     }
 
     fn host_of_provider(&self, uuid: Uuid) -> Option<String> {
-        let state = self.state();
-        state.hosts.values().find(|host| host.uuid == uuid.as_bytes()).map(|host| host.name.clone())
+        self.state().host_name(uuid).map(str::to_owned)
     }
 }
 

@@ -30,6 +30,8 @@ pub struct State {
     pub(super) memberships: BTreeMap<Uuid, Uuid>,
     pub(super) quotas: BTreeMap<String, Quota>,
     pub(super) instances: BTreeMap<Uuid, Instance>,
+    /// Names of hosts by the UUID of their root provider.
+    names: BTreeMap<Uuid, String>,
     /// The instances that are on a host, or may have left something there.
     pub(super) by_host: BTreeMap<String, BTreeSet<Uuid>>,
     /// What the instances of each project amount to.
@@ -81,7 +83,7 @@ impl State {
         let text = || String::from_utf8(name.to_vec()).map_err(|_| UnreadableEntry::Key);
         let uuid = || Uuid::from_slice(name).map_err(|_| UnreadableEntry::Key);
         match kind {
-            HOST => drop(self.hosts.insert(text()?, Host::decode(value)?)),
+            HOST => self.set_host(Host::decode(value)?),
             AGGREGATE => drop(self.aggregates.insert(text()?, Aggregate::decode(value)?)),
             FLAVOR => drop(self.flavors.insert(text()?, Flavor::decode(value)?)),
             GROUP => drop(self.groups.insert(uuid()?, Group::decode(value)?)),
@@ -131,6 +133,16 @@ impl State {
         instance.leftovers.iter().chain((!instance.host.is_empty()).then_some(&instance.host))
     }
 
+    /// The name of the host whose root provider this is.
+    pub(super) fn host_name(&self, provider: Uuid) -> Option<&str> {
+        self.names.get(&provider).map(String::as_str)
+    }
+
+    fn set_host(&mut self, host: Host) {
+        self.names.insert(host.uuid(), host.name.clone());
+        self.hosts.insert(host.name.clone(), host);
+    }
+
     fn set_instance(&mut self, uuid: Uuid, after: Option<Instance>) {
         let before = match &after {
             Some(after) => self.instances.insert(uuid, after.clone()),
@@ -177,12 +189,14 @@ impl Transaction<'_> {
 
     pub(super) fn put_host(&mut self, host: Host) {
         self.put(HOST, host.name.as_bytes(), &host);
-        self.state.hosts.insert(host.name.clone(), host);
+        self.state.set_host(host);
     }
 
     pub(super) fn remove_host(&mut self, name: &str) {
         self.remove(HOST, name.as_bytes());
-        self.state.hosts.remove(name);
+        if let Some(host) = self.state.hosts.remove(name) {
+            self.state.names.remove(&host.uuid());
+        }
     }
 
     pub(super) fn put_aggregate(&mut self, aggregate: Aggregate) {

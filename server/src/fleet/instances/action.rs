@@ -83,9 +83,7 @@ impl Fleet {
     ) -> Result<Instance, FleetError> {
         let uuid = self.instance_uuid(named)?;
         self.check_now(uuid, action, may_override)?;
-        if action == Action::Unshelve {
-            self.claim_again(uuid)?;
-        }
+        let has_claimed = action == Action::Unshelve && self.claim_again(uuid)?;
         let changed = self.change_instance(uuid, |instance| {
             check(instance, action, may_override)?;
             instance.set_task(action.task());
@@ -97,7 +95,7 @@ impl Fleet {
         });
         let outcome =
             changed.map_or_else(|| Err(FleetError::not_found("instance", named)), |(_, outcome)| outcome);
-        if outcome.is_err() && action == Action::Unshelve {
+        if outcome.is_err() && has_claimed {
             self.give_back(uuid);
         }
         outcome
@@ -141,19 +139,23 @@ impl Fleet {
         named: &str,
         locked: bool,
         reason: &str,
-        user: &str,
+        (user, is_operator): (&str, bool),
     ) -> Result<Instance, FleetError> {
         if reason.chars().count() > 255 {
             return Err(FleetError::field("reason", "has more than 255 characters"));
         }
         let uuid = self.instance_uuid(named)?;
         let changed = self.change_instance(uuid, |instance| {
+            if instance.locked_by_operator && !is_operator {
+                return check_lock(instance, false).map(|()| instance.clone());
+            }
             instance.locked = locked;
+            instance.locked_by_operator = locked && is_operator;
             instance.locked_reason = reason.to_owned();
             instance.note(now(), if locked { "lock" } else { "unlock" }, user, reason);
-            instance.clone()
+            Ok(instance.clone())
         });
-        changed.map(|(_, instance)| instance).ok_or_else(|| FleetError::not_found("instance", named))
+        changed.map_or_else(|| Err(FleetError::not_found("instance", named)), |(_, outcome)| outcome)
     }
 }
 

@@ -18,6 +18,10 @@ use crate::service::now;
 /// cloud-init's user data, at most.
 const MAX_USER_DATA: usize = 64 * 1024;
 
+/// Entries of a map, and characters of a text, at most.
+const MAX_ENTRIES: usize = 128;
+const MAX_TEXT: usize = 255;
+
 /// What is asked for.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Creation {
@@ -45,12 +49,28 @@ impl Fleet {
     pub(crate) fn create_instances(&self, creation: &Creation) -> Result<Vec<Instance>, FleetError> {
         creation.check()?;
         let flavor = self.flavor(&creation.flavor)?;
-        let (instances, is_repeated) = self.transact(|fleet| creation.record(fleet, &flavor))?;
+        let (instances, is_repeated) = self.transact(|fleet| {
+            let recorded = creation.record(fleet, &flavor)?;
+            self.placing().extend(recorded.0.iter().map(Instance::uuid).filter(|_| !recorded.1));
+            Ok::<_, FleetError>(recorded)
+        })?;
         if is_repeated {
             return Ok(instances);
         }
         let uuids: Vec<Uuid> = instances.iter().map(Instance::uuid).collect();
-        match self.place_new(creation, &flavor, &uuids) {
+        let outcome = self.give_hosts(creation, &flavor, &uuids);
+        self.placing().retain(|uuid| !uuids.contains(uuid));
+        outcome
+    }
+
+    /// Has the instances built on hosts with room; those that find none are forgotten.
+    fn give_hosts(
+        &self,
+        creation: &Creation,
+        flavor: &Flavor,
+        uuids: &[Uuid],
+    ) -> Result<Vec<Instance>, FleetError> {
+        match self.place_new(creation, flavor, uuids) {
             Ok(placed) => {
                 let (placed, spare) = (&placed[..], &uuids[placed.len()..]);
                 self.forget_new(spare);
@@ -60,7 +80,7 @@ impl Fleet {
                     .collect())
             }
             Err(error) => {
-                self.forget_new(&uuids);
+                self.forget_new(uuids);
                 Err(error)
             }
         }
@@ -100,15 +120,21 @@ impl Fleet {
     /// The instance has room on the host: it is to be built there.
     pub(in crate::fleet) fn spawn(&self, uuid: Uuid, host: &str) -> Option<Instance> {
         let changed = self.change_instance(uuid, |instance| {
+            if instance.task() != Task::Scheduling {
+                return None; // it shall go
+            }
             instance.host = host.to_owned();
             instance.leftovers.retain(|left| left != host);
             instance.set_task(Task::Spawning);
             instance.generation += 1;
             instance.boot += 1;
             instance.note(now(), "schedule", "", format!("to be built on {host}"));
-            instance.clone()
+            Some(instance.clone())
         });
-        changed.map(|(_, instance)| instance)
+        if changed.is_none() {
+            self.give_back(uuid); // it is gone already
+        }
+        changed.and_then(|(_, instance)| instance)
     }
 
     /// Releases what the instance holds.
@@ -140,10 +166,41 @@ impl Creation {
         if self.most() > MAX_INSTANCES {
             return Err(FleetError::field("max_count", format!("is more than {MAX_INSTANCES}")));
         }
+        self.check_sizes()?;
         if self.user_data.len() > MAX_USER_DATA {
             return Err(FleetError::field("user_data", format!("has more than {MAX_USER_DATA} bytes")));
         }
         Ok(())
+    }
+
+    /// Bounds as Nova has them: each instance keeps a copy.
+    fn check_sizes(&self) -> Result<(), FleetError> {
+        let too_long = |text: &String| text.chars().count() > MAX_TEXT;
+        let properties = self.image.as_ref().map(|image| &image.properties);
+        for (field, map) in [("metadata", Some(&self.metadata)), ("image.properties", properties)] {
+            let Some(map) = map else { continue };
+            if map.len() > MAX_ENTRIES || map.iter().any(|(key, value)| too_long(key) || too_long(value)) {
+                let problem = format!(
+                    "has more than {MAX_ENTRIES} entries, or texts of more than {MAX_TEXT} characters"
+                );
+                return Err(FleetError::field(field, problem));
+            }
+        }
+        let hints = self.hints.values().map(|hint| hint.values.len()).sum::<usize>();
+        if hints + self.hints.len() > MAX_ENTRIES
+            || self.hints.values().flat_map(|hint| &hint.values).any(too_long)
+        {
+            return Err(FleetError::field("hints", format!("more than {MAX_ENTRIES}, or too long")));
+        }
+        let texts = [
+            ("user", &self.user),
+            ("idempotency_key", &self.idempotency_key),
+            ("availability_zone", &self.availability_zone),
+        ];
+        match texts.into_iter().find(|(_, text)| too_long(text)) {
+            Some((field, _)) => Err(FleetError::field(field, format!("has more than {MAX_TEXT} characters"))),
+            None => Ok(()),
+        }
     }
 
     fn ask(&self, flavor: &Flavor, instances: &[Uuid]) -> Ask {

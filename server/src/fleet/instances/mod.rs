@@ -5,14 +5,13 @@ mod create;
 mod wish;
 mod words;
 
-use std::collections::BTreeSet;
-
 use berth_placement::Timestamp;
 use uuid::Uuid;
 
 use super::Fleet;
 use super::entry::{Event, Instance};
 use super::error::FleetError;
+use super::state::State;
 
 pub(crate) use action::Action;
 pub(crate) use create::Creation;
@@ -91,6 +90,11 @@ impl Fleet {
         self.told.subscribe()
     }
 
+    /// The hosts on which something of the instance is, or may be.
+    pub(super) fn places(instance: &Instance) -> impl Iterator<Item = &String> {
+        State::places(instance)
+    }
+
     /// Changes an instance if it is there; returns what it was before.
     pub(super) fn change_instance<T>(
         &self,
@@ -101,17 +105,17 @@ impl Fleet {
             let before = fleet.state.instances.get(&uuid)?.clone();
             let mut after = before.clone();
             let outcome = change(&mut after);
-            if after != before {
+            let news = (after != before).then(|| [before.host.clone(), after.host.clone()]);
+            if news.is_some() {
                 fleet.put_instance(uuid, after);
             }
-            Some((before, outcome))
+            Some((before, outcome, news))
         });
-        if let Some((before, _)) = &changed {
-            let host = self.state().instances.get(&uuid).map(|after| after.host.clone()).unwrap_or_default();
-            let hosts: BTreeSet<&str> = [before.host.as_str(), &host].into();
-            self.note_hosts(hosts);
+        let (before, outcome, news) = changed?;
+        if let Some(hosts) = news {
+            self.note_hosts(hosts.iter().map(String::as_str));
             self.note_instance(uuid);
         }
-        changed
+        Some((before, outcome))
     }
 }

@@ -45,6 +45,7 @@ impl Instance {
             goal: goal.into(),
             boot: self.boot,
             hard: self.hard,
+            must_exist: self.task() != Task::Spawning,
             spec,
         })
     }

@@ -16,8 +16,16 @@ impl Fleet {
         self.release_failed(&instance);
         match self.schedule(&instance.ask(), false) {
             Ok(placed) => placed.first().map_or((), |placed| drop(self.spawn(uuid, &placed.place.host))),
+            // Agents may not have come back yet.
+            Err(error) if error.is_no_valid_host() && self.is_young() => {}
             Err(error) => self.give_up(uuid, &error.to_string()),
         }
+    }
+
+    /// Whether hosts that are up may not have been heard of since the start.
+    fn is_young(&self) -> bool {
+        let limit = u64::try_from(self.options.down_after.as_micros()).unwrap_or(u64::MAX);
+        now().0.saturating_sub(self.started.0) < limit
     }
 
     /// Releases room on a host on which the build failed: a crash may have come before that.
@@ -41,41 +49,37 @@ impl Fleet {
     /// The build failed on its host: it is tried on another, or given up.
     pub(super) fn build_failed(&self, uuid: Uuid, host: &str, error: &str) {
         let attempts = self.options.scheduler.scheduler.max_attempts as usize;
-        let changed = self.change_instance(uuid, |instance| {
+        self.change_instance(uuid, |instance| {
+            if instance.task() != Task::Spawning || instance.host != host {
+                return;
+            }
             instance.failures.insert(host.to_owned(), error.to_owned());
             instance.leftovers.retain(|left| left != host);
             instance.leftovers.push(host.to_owned());
             instance.host.clear();
             instance.generation += 1;
             instance.note(now(), "build", "", format!("failed on {host}: {error}"));
-            let is_over = instance.failures.len() >= attempts;
-            if !is_over {
-                instance.set_task(Task::Scheduling);
+            instance.set_task(Task::Scheduling);
+            if instance.failures.len() >= attempts {
+                instance.give_up(&format!("the build failed on {attempts} hosts"));
+                // Nobody else knows of it any more, so its room goes first.
+                self.give_back(uuid);
             }
-            is_over
         });
-        self.give_back(uuid);
-        if changed.is_some_and(|(_, is_over)| is_over) {
-            self.give_up(uuid, &format!("the build failed on {attempts} hosts"));
-        }
     }
 
     fn give_up(&self, uuid: Uuid, why: &str) {
         self.change_instance(uuid, |instance| {
-            let failures: Vec<String> =
-                instance.failures.iter().map(|(host, error)| format!("{host}: {error}")).collect();
-            let detail =
-                if failures.is_empty() { String::new() } else { format!(" ({})", failures.join("; ")) };
-            instance.fault = format!("{why}{detail}");
-            instance.set_vm_state(VmState::Error);
-            instance.set_task(Task::None);
-            let fault = instance.fault.clone();
-            instance.note(now(), "create", "", fault);
+            if instance.task() == Task::Scheduling {
+                instance.give_up(why);
+            }
         });
     }
 
     /// Claims room for a shelved instance, on the host that has its disk.
-    pub(in crate::fleet) fn claim_again(&self, uuid: Uuid) -> Result<(), FleetError> {
+    ///
+    /// Returns whether it held none before.
+    pub(in crate::fleet) fn claim_again(&self, uuid: Uuid) -> Result<bool, FleetError> {
         let instance =
             self.instance_by_uuid(uuid).ok_or_else(|| FleetError::not_found("instance", uuid.to_string()))?;
         let others = self.host_names().into_iter().filter(|host| *host != instance.host).collect();
@@ -83,11 +87,27 @@ impl Fleet {
         // Its own host alone, and with every filter: a host that is down or disabled gets nothing new.
         ask.ignore_hosts = others;
         ask.availability_zone.clear();
-        self.schedule(&ask, false).map(|_| ())
+        let held_none = self.index.allocations(ConsumerId(uuid.as_u128())).is_none_or(|held| held.is_empty());
+        let placed = self.schedule(&ask, false)?;
+        match placed.first() {
+            Some(placed) if placed.place.host == instance.host => Ok(held_none),
+            _ => Err(FleetError::precondition("ELSEWHERE", "the instance holds room on another host")),
+        }
     }
 }
 
 impl Instance {
+    /// It finds no host.
+    fn give_up(&mut self, why: &str) {
+        let failures: Vec<String> =
+            self.failures.iter().map(|(host, error)| format!("{host}: {error}")).collect();
+        let detail = if failures.is_empty() { String::new() } else { format!(" ({})", failures.join("; ")) };
+        self.fault = format!("{why}{detail}");
+        self.set_vm_state(VmState::Error);
+        self.set_task(Task::None);
+        self.note(now(), "create", "", self.fault.clone());
+    }
+
     fn ask(&self) -> Ask {
         Ask {
             instances: vec![self.uuid()],

@@ -104,6 +104,9 @@ impl Fleet {
 
     async fn reconcile(&self, epoch: &Epoch, instances: BTreeSet<Uuid>) {
         for &uuid in &instances {
+            if self.placing().contains(&uuid) {
+                continue;
+            }
             match self.instance_by_uuid(uuid).map(|instance| instance.task()) {
                 Some(Task::Scheduling) => self.build(uuid),
                 Some(Task::Deleting) => self.finish_deletion(uuid),

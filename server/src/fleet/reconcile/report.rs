@@ -23,18 +23,27 @@ impl Fleet {
         if !self.agents.is_current(host, session) {
             return Ok(());
         }
-        self.agents.note_report(host, session, uuid);
-        match self.instance_by_uuid(uuid) {
+        if report.generation > MAX_GENERATION {
+            return Err(FleetError::field("guest.generation", "is larger than any that was ever wished"));
+        }
+        let known = self.instance_by_uuid(uuid);
+        if known.is_some() {
+            self.agents.note_report(host, session, uuid);
+        }
+        match known {
             None if report.state() == State::Gone => {}
             // It may be there for a good reason, such as a state that was restored from a backup.
             None => tracing::warn!(host, instance = %uuid, "a guest of no known instance is left alone"),
-            Some(instance) => {
+            Some(instance) if Fleet::places(&instance).any(|place| place == host) => {
                 self.outrank(&instance, report);
                 if instance.host == host {
                     self.hear_of_guest(host, &instance, report);
-                } else {
-                    self.hear_of_leftover(host, &instance, report);
+                } else if report.state() == State::Gone {
+                    self.is_gone_from(uuid, host);
                 }
+            }
+            Some(_) => {
+                tracing::warn!(host, instance = %uuid, "a guest of an instance that is elsewhere is left alone")
             }
         }
         Ok(())
@@ -55,26 +64,23 @@ impl Fleet {
         let Some(instance) = self.instance_by_uuid(uuid) else { return };
         if instance.host != host || instance.task() == Task::Deleting {
             self.is_gone_from(uuid, host);
-        } else if instance.task() == Task::None && instance.goal().is_some() {
-            self.change_instance(uuid, |instance| {
-                instance.fault = format!("the guest is gone from {host}");
-                instance.set_vm_state(VmState::Error);
-                instance.set_power(Power::NoState);
-                let fault = instance.fault.clone();
-                instance.note(now(), "guest lost", "", fault);
-            });
+        } else if instance.task() != Task::Spawning && instance.goal().is_some() {
+            self.lose(host, uuid);
         } else {
             let _ = self.due.send(uuid); // its agent never heard the wish
         }
     }
 
-    /// The instance is elsewhere by now: what is left of it here has to go.
-    fn hear_of_leftover(&self, host: &str, instance: &Instance, report: &GuestReport) {
-        if report.state() == State::Gone {
-            self.is_gone_from(instance.uuid(), host);
-        } else if !instance.leftovers.iter().any(|left| left == host) {
-            self.change_instance(instance.uuid(), |instance| instance.leftovers.push(host.to_owned()));
-        }
+    /// Nothing is left of an instance that was built. What it holds stays until it is deleted.
+    fn lose(&self, host: &str, uuid: Uuid) {
+        self.change_instance(uuid, |instance| {
+            instance.fault = format!("the guest is gone from {host}");
+            instance.set_vm_state(VmState::Error);
+            instance.set_task(Task::None);
+            instance.set_power(Power::NoState);
+            let fault = instance.fault.clone();
+            instance.note(now(), "guest lost", "", fault);
+        });
     }
 
     fn hear_of_guest(&self, host: &str, instance: &Instance, report: &GuestReport) {
@@ -82,6 +88,7 @@ impl Fleet {
         if report.generation < instance.generation {
             // It speaks of an earlier wish; it is told this one again if it has not heard it.
             self.change_instance(uuid, |instance| instance.set_power(power(report.state())));
+            let _ = self.due.send(uuid); // the loop may have ended
             return;
         }
         if !report.error.is_empty() {
@@ -89,6 +96,9 @@ impl Fleet {
         }
         if instance.task() == Task::Deleting && report.state() == State::Gone {
             return self.is_gone_from(uuid, host);
+        }
+        if report.state() == State::Gone && instance.task() == Task::None && instance.goal().is_some() {
+            return self.lose(host, uuid);
         }
         if instance.task() == Task::ShelvingOffloading && report.state() == State::Kept {
             self.give_back(uuid);
@@ -103,7 +113,9 @@ impl Fleet {
         let uuid = instance.uuid();
         match instance.task() {
             Task::Spawning => return self.build_failed(uuid, host, &report.error),
-            Task::Unshelving => self.give_back(uuid),
+            Task::Unshelving if report.state() == State::Kept => self.give_back(uuid),
+            Task::Deleting => {}
+            _ if report.state() == State::Gone => return self.lose(host, uuid),
             _ => {}
         }
         self.change_instance(uuid, |instance| {
@@ -115,7 +127,11 @@ impl Fleet {
             }
             // What shall go is tried again; anything else is as it is.
             if instance.task() != Task::Deleting {
+                let was_shelved = instance.task() == Task::Unshelving;
                 instance.set_task(Task::None);
+                if was_shelved && report.state() != State::Kept {
+                    instance.set_vm_state(VmState::Stopped); // it holds its room again
+                }
                 instance.follow(report.state());
             }
         });
@@ -151,7 +167,8 @@ impl Instance {
     /// The guest does something else than it was wished to: that is how it is from now on.
     fn follow(&mut self, state: State) {
         let Some(found) = natural(state) else { return };
-        if found != self.vm_state() && self.vm_state() != VmState::Building {
+        // A shelved instance holds no room: somebody else's doing makes it nothing else.
+        if found != self.vm_state() && self.vm_state() != VmState::ShelvedOffloaded {
             self.set_vm_state(found);
             self.generation += 1;
             self.note(
@@ -163,6 +180,9 @@ impl Instance {
         }
     }
 }
+
+/// Larger than any generation that counts changes.
+const MAX_GENERATION: u64 = 1 << 62;
 
 /// What an instance is whose guest is so.
 const fn natural(state: State) -> Option<VmState> {

@@ -9,6 +9,7 @@ use berth_api::v1;
 use tokio::sync::watch;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
+use uuid::Uuid;
 
 use self::message::{event, instance};
 use super::call::{Call, read, write};
@@ -119,7 +120,12 @@ impl v1::instances_server::Instances for Instances {
     async fn lock(&self, request: Request<v1::LockRequest>) -> Answer<v1::Instance> {
         let who = Who::of(&request);
         write(&self.service, request, |call, wanted| {
-            let locked = call.fleet.lock_instance(&wanted.instance, true, &wanted.reason, &who.name)?;
+            let locked = call.fleet.lock_instance(
+                &wanted.instance,
+                true,
+                &wanted.reason,
+                (&who.name, who.may_override),
+            )?;
             Ok(instance(call.fleet, locked))
         })
         .await
@@ -128,7 +134,8 @@ impl v1::instances_server::Instances for Instances {
     async fn unlock(&self, request: Request<v1::InstanceRequest>) -> Answer<v1::Instance> {
         let who = Who::of(&request);
         write(&self.service, request, |call, wanted| {
-            let unlocked = call.fleet.lock_instance(&wanted.instance, false, "", &who.name)?;
+            let unlocked =
+                call.fleet.lock_instance(&wanted.instance, false, "", (&who.name, who.may_override))?;
             Ok(instance(call.fleet, unlocked))
         })
         .await
@@ -193,7 +200,9 @@ fn list(call: &Call<'_>, wanted: &v1::ListInstancesRequest) -> Result<v1::ListIn
             && is_so(&wanted.host, &found.host)
             && is_so(&wanted.status, status(found))
     });
-    let keyed = found.into_iter().map(|found| (format!("{}/{:?}", found.name, found.uuid), found));
+    let keyed = found.into_iter().map(|found| {
+        (format!("{}\0{}", found.name, Uuid::from_slice(&found.uuid).unwrap_or_default()), found)
+    });
     let (page, next_page_token) = page.take(keyed);
     let instances = page.into_iter().map(|found| instance(call.fleet, found)).collect();
     Ok(v1::ListInstancesResponse { instances, next_page_token })

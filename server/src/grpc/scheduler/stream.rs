@@ -20,7 +20,11 @@ const UNDER_WAY: usize = 256;
 type Answers = ReceiverStream<Result<v1::TaggedScheduleResponse, Status>>;
 
 /// Answers each request, in any order, until the client has no more or is gone.
-pub(super) fn serve(service: Arc<Service>, mut requests: Streaming<v1::TaggedScheduleRequest>) -> Answers {
+pub(super) fn serve(
+    service: Arc<Service>,
+    may_force: bool,
+    mut requests: Streaming<v1::TaggedScheduleRequest>,
+) -> Answers {
     let (sender, receiver) = mpsc::channel(UNDER_WAY);
     tokio::spawn(async move {
         let places = Arc::new(Semaphore::new(UNDER_WAY));
@@ -29,7 +33,7 @@ pub(super) fn serve(service: Arc<Service>, mut requests: Streaming<v1::TaggedSch
             let Ok(Some(request)) = requests.message().await else { break };
             let (service, sender) = (Arc::clone(&service), sender.clone());
             tokio::spawn(async move {
-                let answer = answer(&service, request).await;
+                let answer = answer(&service, may_force, request).await;
                 let _ = sender.send(Ok(answer)).await; // the client may be gone
                 drop(place);
             });
@@ -38,11 +42,18 @@ pub(super) fn serve(service: Arc<Service>, mut requests: Streaming<v1::TaggedSch
     ReceiverStream::new(receiver)
 }
 
-async fn answer(service: &Service, tagged: v1::TaggedScheduleRequest) -> v1::TaggedScheduleResponse {
+async fn answer(
+    service: &Service,
+    may_force: bool,
+    tagged: v1::TaggedScheduleRequest,
+) -> v1::TaggedScheduleResponse {
     let v1::TaggedScheduleRequest { tag, request } = tagged;
     let outcome = match request {
         Some(request) => {
-            write(service, Request::new(request), |call, wanted| super::schedule(call, wanted, false)).await
+            write(service, Request::new(request), |call, wanted| {
+                super::schedule(call, wanted, may_force, false)
+            })
+            .await
         }
         None => Err(bad_field("request", "is required")),
     };
