@@ -36,7 +36,7 @@ impl Fleet {
         let placed = decider.decide(self, ask, group.as_ref(), now(), false);
         if placed.is_err() {
             self.transact(|fleet| {
-                joining.iter().for_each(|&(one, before)| fleet.set_membership(one, before))
+                joining.iter().for_each(|&(one, before)| fleet.set_membership(one, before));
             });
         }
         placed

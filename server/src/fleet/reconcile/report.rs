@@ -43,7 +43,7 @@ impl Fleet {
                 }
             }
             Some(_) => {
-                tracing::warn!(host, instance = %uuid, "a guest of an instance that is elsewhere is left alone")
+                tracing::warn!(host, instance = %uuid, "a guest of an instance that is elsewhere is left alone");
             }
         }
         Ok(())
