@@ -213,5 +213,6 @@ pub(crate) fn wish(
         boot,
         hard: false,
         spec: (goal != Goal::Absent).then(|| spec.clone()),
+        must_exist: false,
     }
 }
