@@ -165,6 +165,26 @@ fn the_ways_of_a_guest() {
     assert!(world.guest.is_over());
 }
 
+/// Its disks are gone, and with them what was on them: an empty guest would hide that.
+#[test]
+fn nothing_is_made_in_the_place_of_a_guest_that_was_lost() {
+    for goal in [Goal::Running, Goal::Paused, Goal::Suspended, Goal::Stopped] {
+        let mut world = World::new();
+        world.wish(Wish { must_exist: true, ..wish(1, goal, 1, false) });
+        world.settle(true);
+        assert_eq!((&*world.done, world.power), (&[][..], Power::Gone));
+        assert!(world.guest.fault().is_some_and(|fault| fault.message.contains("lost")), "{:?}", world.guest);
+    }
+    let mut world = World::new();
+    world.reach(1, Goal::Shelved, 1, false);
+    world.power = Power::Kept;
+    world.disturb(Power::Kept);
+    world.settle(true);
+    world.wish(Wish { must_exist: true, ..wish(2, Goal::Running, 1, false) });
+    world.settle(true);
+    assert_eq!(world.power, Power::Running);
+}
+
 #[test]
 fn a_guest_that_does_not_obey_is_given_time_and_then_turned_off() {
     let mut world = World::new();

@@ -54,6 +54,36 @@ async fn an_instance_lives_through_all_its_states() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_two_who_unshelve_neither_takes_the_room_of_the_other() {
+    let mut cloud = Cloud::new().await;
+    let _hosts = cloud.hosts(["h1"]).await;
+    cloud.flavor("small", 2, &[]).await;
+    let it = cloud.create("it", "small").await;
+    cloud.until_status(&it, "ACTIVE").await;
+    for _ in 0..20 {
+        cloud.instances.shelve(named(&it)).await.unwrap();
+        cloud.until_status(&it, "SHELVED_OFFLOADED").await;
+        let (mut one, mut other) = (cloud.instances.clone(), cloud.instances.clone());
+        let outcomes = tokio::join!(one.unshelve(named(&it)), other.unshelve(named(&it)));
+        assert!(outcomes.0.is_ok() || outcomes.1.is_ok());
+        cloud.until_status(&it, "ACTIVE").await;
+        assert_eq!(cloud.used("h1").await, 2);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_steady_instance_makes_no_noise() {
+    let mut cloud = Cloud::new().await;
+    let [host] = cloud.hosts(["h1"]).await;
+    cloud.flavor("small", 2, &[]).await;
+    let it = cloud.create("it", "small").await;
+    cloud.until_status(&it, "ACTIVE").await;
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    let wishes = host.machine.lock().unwrap().wishes.len();
+    assert!(wishes < 6, "{wishes} wishes for one instance");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_locked_instance_tells_why() {
     let mut cloud = Cloud::new().await;
     let _hosts = cloud.hosts(["h1"]).await;

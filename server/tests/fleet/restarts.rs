@@ -30,6 +30,14 @@ async fn everything_is_there_after_a_restart() {
         reason: "memory".to_owned(),
     };
     cloud.fleet.set_host(disable).await.unwrap();
+    // Asking where they would go changes nothing.
+    let asked = v1::ScheduleRequest {
+        instances: made.iter().map(|it| it.uuid.clone()).collect(),
+        size: Some(v1::schedule_request::Size::FlavorName("small".to_owned())),
+        project: "p".to_owned(),
+        ..v1::ScheduleRequest::default()
+    };
+    cloud.scheduler.select(asked).await.unwrap();
     let before = cloud.instances.list(v1::ListInstancesRequest::default()).await.unwrap().into_inner();
     let machine = host.vanish();
     cloud.stop().await;
