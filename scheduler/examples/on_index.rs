@@ -73,7 +73,12 @@ fn decide(
     instances: &[String],
     alternates: bool,
 ) -> Decision {
-    scheduler.select(prepared, Wanted { instances, alternates, now: 0 }, &mut claims(index), &mut First)
+    scheduler.select(
+        prepared,
+        Wanted { instances, alternates, each_alone: false, now: 0 },
+        &mut claims(index),
+        &mut First,
+    )
 }
 
 fn claims(index: &Index) -> IndexClaims<'_> {

@@ -99,7 +99,7 @@ impl ShortWay {
         rival: &mut dyn FnMut(&Index, &AllocationCandidate),
     ) -> Decision {
         let mut claims = Contested::new(&self.index, rival);
-        let wanted = Wanted { instances, alternates: true, now: NOW };
+        let wanted = Wanted { instances, alternates: true, each_alone: false, now: NOW };
         self.scheduler.select(prepared, wanted, &mut claims, &mut Last)
     }
 }
@@ -131,7 +131,7 @@ impl Claims for Contested<'_> {
 }
 
 /// The last of whatever may be drawn.
-struct Last;
+pub(crate) struct Last;
 
 impl Chooser for Last {
     fn choose(&mut self, len: usize) -> usize {

@@ -1,5 +1,6 @@
 //! Nova's decision on the index: query, eligible hosts, filters, weighers and claims, without Placement's API between them.
 
+mod batches;
 mod cloud;
 mod decisions;
 mod eligible;

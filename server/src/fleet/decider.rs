@@ -7,9 +7,7 @@ use berth_placement::{Consumer, ConsumerId, GroupId, Index, JournalRead, Owner, 
 use berth_scheduler::nova::filter_scheduler::Wanted;
 use berth_scheduler::nova::hosts::HostRecord;
 use berth_scheduler::nova::placement_query::{ComputeNode, Known};
-use berth_scheduler::nova::select::{
-    AllocationCandidate, Chooser, Claimant, Claims, Decision, IndexClaims, SelectError, Selection,
-};
+use berth_scheduler::nova::select::{Chooser, Claimant, Decision, SelectError, Selection};
 use berth_scheduler::nova::{Aggregate, FilterScheduler, HostTable, Options};
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
@@ -18,6 +16,7 @@ use uuid::Uuid;
 
 use super::ask::{Ask, GroupView};
 use super::error::{FleetError, NO_VALID_HOST};
+use super::prepared::Prepared;
 
 /// Compute services of this release and later, as Nova counts them: every pre-filter may be used.
 const OLDEST_COMPUTE: u32 = 68;
@@ -75,6 +74,7 @@ struct KnownFleet {
     computes: Vec<ComputeNode>,
     /// Names of hosts, by the row of their root provider.
     names: BTreeMap<Row, String>,
+    prepared: Prepared,
     /// Where the journal was read to.
     cursor: u64,
 }
@@ -95,29 +95,34 @@ impl Decider {
         now: Timestamp,
         dry: bool,
     ) -> Result<Vec<Placed>, FleetError> {
-        let spec = ask.spec(group)?;
         let micros = i64::try_from(now.0).unwrap_or(i64::MAX);
         let Self { index, options, known, dice } = self;
         let known = follow(known, index, options, fleet, micros)?;
-        let facts = Known {
-            aggregates: &known.aggregates,
-            computes: &known.computes,
-            oldest_compute: OLDEST_COMPUTE,
-            networks: None,
+        let KnownFleet { scheduler, aggregates, computes, prepared, .. } = known;
+        let mut prepare = || {
+            let facts = Known { aggregates, computes, oldest_compute: OLDEST_COMPUTE, networks: None };
+            let prepared = scheduler.prepare(ask.spec(group)?, &facts, micros);
+            prepared.map_err(|error| FleetError::exhausted(NO_VALID_HOST, error.to_string()))
         };
-        let mut prepared = known
-            .scheduler
-            .prepare(spec, &facts, micros)
-            .map_err(|error| FleetError::exhausted(NO_VALID_HOST, error.to_string()))?;
+        let mut for_group;
+        let request = if group.is_some() {
+            for_group = prepare()?;
+            &mut for_group
+        } else {
+            prepared.request(ask, prepare)?
+        };
         let instances: Vec<String> = ask.instances.iter().map(Uuid::to_string).collect();
-        let wanted = Wanted { instances: &instances, alternates: ask.alternates > 0, now: micros };
-        let mut claims = IndexClaims::new(index, claimant(ask, group, now));
-        let mut pretended = Pretend;
-        let claims: &mut dyn Claims = if dry { &mut pretended } else { &mut claims };
-        let mut decision = known.scheduler.select(&mut prepared, wanted, claims, dice);
+        let wanted =
+            Wanted { instances: &instances, alternates: ask.alternates > 0, each_alone: true, now: micros };
+        let claimant = claimant(ask, group, now);
+        let mut decision = if dry {
+            scheduler.select_dry(request, wanted, &claimant, dice)
+        } else {
+            scheduler.select_as_one(request, wanted, &claimant, dice).decision
+        };
         // Hosts are what the index and the instances on them say; the claim is in the journal.
-        known.scheduler.undo(&mut decision);
-        let hosts = known.scheduler.hosts();
+        scheduler.undo(&mut decision);
+        let hosts = scheduler.hosts();
         match &decision.result {
             Ok(selections) => Ok(ask
                 .instances
@@ -197,7 +202,7 @@ impl KnownFleet {
             computes.push(ComputeNode { host, node, uuid, cell_uuid: Some(record.cell_uuid.clone()) });
         }
         let scheduler = FilterScheduler::new(Arc::clone(index), table, options.clone());
-        Ok(Self { scheduler, aggregates, computes, names, cursor })
+        Ok(Self { scheduler, aggregates, computes, names, prepared: Prepared::default(), cursor })
     }
 
     /// Adds hosts that others have claimed from; returns whether that is all there is to know.
@@ -268,15 +273,4 @@ impl Chooser for Dice {
     fn shuffle(&mut self, positions: &mut [usize]) {
         positions.shuffle(&mut self.0);
     }
-}
-
-/// Claims that take nothing: for dry runs.
-struct Pretend;
-
-impl Claims for Pretend {
-    fn claim(&mut self, _: &str, _: Row, _: &AllocationCandidate) -> bool {
-        true
-    }
-
-    fn release(&mut self, _: &str) {}
 }

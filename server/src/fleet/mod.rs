@@ -17,6 +17,7 @@ mod flavors;
 mod groups;
 mod hosts;
 pub(crate) mod instances;
+mod prepared;
 mod quotas;
 pub(crate) mod reconcile;
 mod schedule;
@@ -87,6 +88,8 @@ pub(crate) struct Fleet {
     agents: Agents,
     /// New instances to which a request is giving hosts: the loop leaves them alone.
     placing: Mutex<BTreeSet<Uuid>>,
+    /// Held from a claim for a shelved instance until the instance says so, or the room is given back.
+    unshelving: Mutex<()>,
     started: Timestamp,
     /// Instances that have changed, for those who watch.
     told: broadcast::Sender<Uuid>,
@@ -121,6 +124,7 @@ impl Fleet {
             decider: Mutex::new(decider),
             agents: Agents::default(),
             placing: Mutex::default(),
+            unshelving: Mutex::default(),
             started: now(),
             told: broadcast::Sender::new(WATCHED),
             due,

@@ -19,7 +19,7 @@ use super::filters::{RequestState, Scene};
 use super::hosts::{HostRecord, HostTable, UpdateError};
 use super::options::Driver;
 use super::placement_query::{Known, QueryError, placement_query};
-use super::select::{Chooser, Claims, Decision};
+use super::select::{Chooser, Claimant, Claims, Decision, DecisionAsOne, Plan, claim_as_one};
 use super::{Aggregate, Options, RankedHosts, RankedRequest, RequestSpec, SelectDestinations};
 
 use eligible::Eligible;
@@ -35,13 +35,17 @@ pub struct Wanted<'a> {
     pub instances: &'a [String],
     /// Whether alternates are wanted: `max_attempts` less one for each instance.
     pub alternates: bool,
+    /// Whether each instance gets the host that it would get if it was asked for alone, after those before it. If not, hosts that
+    /// are alike for an instance keep the order that they had for the one before, as in Nova: that takes a look at all of them.
+    /// (So they do either way where instances may take from more than one provider each.)
+    pub each_alone: bool,
     /// The time in microseconds since 1970.
     pub now: i64,
 }
 
 impl<'a> Wanted<'a> {
     const fn with(self, options: &'a Options) -> SelectDestinations<'a> {
-        let Self { instances, alternates: return_alternates, now } = self;
+        let Self { instances, alternates: return_alternates, now, .. } = self;
         SelectDestinations { options, instances, return_alternates, now }
     }
 }
@@ -142,6 +146,36 @@ impl FilterScheduler {
         }
     }
 
+    /// [`Self::select`], but all instances are claimed together once each has its host, as
+    /// [`SelectDestinations::decide_as_one`] does.
+    pub fn select_as_one(
+        &mut self,
+        prepared: &mut PreparedRequest,
+        wanted: Wanted<'_>,
+        claimant: &Claimant,
+        chooser: &mut dyn Chooser,
+    ) -> DecisionAsOne {
+        let index = Arc::clone(&self.index);
+        claim_as_one((&index, claimant), |plan, outrun| {
+            if let Some(mut outrun) = outrun {
+                self.undo(&mut outrun);
+            }
+            self.select(prepared, wanted, plan, chooser)
+        })
+    }
+
+    /// What [`Self::select_as_one`] would decide. Nothing is claimed.
+    pub fn select_dry(
+        &mut self,
+        prepared: &mut PreparedRequest,
+        wanted: Wanted<'_>,
+        claimant: &Claimant,
+        chooser: &mut dyn Chooser,
+    ) -> Decision {
+        let index = Arc::clone(&self.index);
+        self.select(prepared, wanted, &mut Plan::new((&index, claimant)), chooser)
+    }
+
     /// Makes candidates only for hosts that filters and weighers put first.
     fn select_the_best(
         &mut self,
@@ -152,13 +186,16 @@ impl FilterScheduler {
     ) -> Decision {
         let (mut spec, mut state) = (prepared.spec().clone(), RequestState::default());
         let (request, eligible) = prepared.parts();
-        // Where hosts are alike for a further instance, those come first that came first for the one before: an order that
-        // only looking at all of them can tell.
-        let request = request.filter(|_| wanted.instances.len() == 1);
-        let index = (&*self.index, &self.view, &self.places);
-        let mut best = Best::new(index, (&mut self.ranked, request), eligible);
+        let each_alone = wanted.each_alone || wanted.instances.len() == 1;
+        let request = request.filter(|_| each_alone);
+        let index = (&*self.index, &self.places);
+        let mut best = Best::new(index, (&mut self.ranked, request), eligible, each_alone);
         let what = wanted.with(&self.options);
-        what.decide_by(&mut best, &mut self.hosts, &mut spec, &mut state, claims, chooser)
+        let decision = what.decide_by(&mut best, &mut self.hosts, &mut spec, &mut state, claims, chooser);
+        if each_alone {
+            decision.changes.iter().for_each(|change| self.set_free(change.row()));
+        }
+        decision
     }
 
     /// Begins with the candidates of all hosts.
@@ -231,10 +268,13 @@ impl FilterScheduler {
     }
 
     fn set_all_free(&mut self) {
-        for row in self.hosts.rows() {
-            let free = self.places.of(row).and_then(|place| self.view.host(place));
-            self.ranked.set_free(row, free.unwrap_or(NOTHING));
-        }
+        self.hosts.rows().for_each(|row| self.set_free(row));
+    }
+
+    /// As the view of the index says.
+    fn set_free(&mut self, row: Row) {
+        let free = self.places.of(row).and_then(|place| self.view.host(place));
+        self.ranked.set_free(row, free.unwrap_or(NOTHING));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use berth_placement::{Index, Row, View};
+use berth_placement::{Index, Row};
 use rustc_hash::FxHashMap;
 
 use super::eligible::{Eligible, Offer};
@@ -21,18 +21,20 @@ pub(super) struct Best<'a> {
     offers: Offers<'a>,
     ranked: &'a mut RankedHosts,
     request: Option<&'a mut RankedRequest>,
+    each_alone: bool,
     /// What was left for the instance before, once all have been looked at.
     left: Option<Vec<Row>>,
 }
 
 impl<'a> Best<'a> {
     pub(super) fn new(
-        (index, view, places): (&'a Index, &'a View, &'a Places),
+        (index, places): (&'a Index, &'a Places),
         (ranked, request): (&'a mut RankedHosts, Option<&'a mut RankedRequest>),
         eligible: &'a Eligible,
+        each_alone: bool,
     ) -> Self {
-        let known = RefCell::default();
-        Self { offers: Offers { index, view, places, eligible, known }, ranked, request, left: None }
+        let offers = Offers { index, places, eligible, known: RefCell::default() };
+        Self { offers, ranked, request, each_alone, left: None }
     }
 
     /// The `most` best hosts; none if only looking at all of them can tell.
@@ -77,10 +79,12 @@ impl HostOrder for Best<'_> {
             rows.iter().for_each(|&row| self.offers.give(row, state));
             return Ok(Sorted { rows, removed: self.removed(scene), complete });
         }
-        let rows = self.left.take().unwrap_or_else(|| self.offers.hosts(scene.hosts));
+        // Filters that judge a request once rely on what they have left.
+        let (index, left) = if self.each_alone { (0, None) } else { (index, self.left.take()) };
+        let rows = left.unwrap_or_else(|| self.offers.hosts(scene.hosts, self.ranked));
         let mut sorted = by_driver(scene, Survivors::ordered(rows), index, state, chooser)?;
         self.left = Some(sorted.rows.clone());
-        let offered = most.min(sorted.rows.len());
+        let offered = (most + index).min(sorted.rows.len()); // those before may have filled as many
         sorted.complete = offered == sorted.rows.len();
         sorted.rows.truncate(offered);
         sorted.rows.iter().for_each(|&row| self.offers.give(row, state));
@@ -103,13 +107,16 @@ impl HostOrder for Best<'_> {
 
     fn follow(&mut self, hosts: &HostTable, options: &Options, row: Row) {
         self.ranked.follow(hosts, options, row);
+        if self.each_alone && self.offers.eligible.is_exact() {
+            let need = self.offers.eligible.need();
+            self.ranked.take(row, need); // before the next instance looks
+        }
     }
 }
 
 /// What the index offers of hosts, each asked once.
 struct Offers<'a> {
     index: &'a Index,
-    view: &'a View,
     places: &'a Places,
     eligible: &'a Eligible,
     known: RefCell<FxHashMap<Row, Offer>>,
@@ -117,10 +124,11 @@ struct Offers<'a> {
 
 impl Offers<'_> {
     /// All eligible hosts, in order of row.
-    fn hosts(&self, hosts: &HostTable) -> Vec<Row> {
+    fn hosts(&self, hosts: &HostTable, ranked: &RankedHosts) -> Vec<Row> {
         let has_room = |row: &Row| {
-            let free = self.places.of(*row).and_then(|place| self.view.host(place));
-            free.is_some_and(|free| free.iter().zip(self.eligible.need()).all(|(free, need)| *free >= need))
+            let free = ranked.free(*row);
+            self.places.of(*row).is_some()
+                && free.iter().zip(self.eligible.need()).all(|(free, need)| *free >= need)
         };
         let may = |row: &Row| self.eligible.mask().contains(*row) && has_room(row);
         let is_host = |row: &Row| self.eligible.is_exact() || self.is_host(*row);

@@ -17,7 +17,7 @@ mod counts;
 mod grid;
 mod request;
 
-use berth_placement::kernel::{CLASSES, NOTHING};
+use berth_placement::kernel::{CLASSES, NOT_ASKED, NOTHING};
 use berth_placement::{HostFree, Row};
 
 use smallvec::SmallVec;
@@ -136,6 +136,14 @@ impl RankedHosts {
         after[..CLASSES].copy_from_slice(&free);
         self.changed.note(row);
         self.replace(row, after, None);
+    }
+
+    /// Takes from what is free on the host's provider, until [`Self::set_free`] says what is.
+    pub(super) fn take(&mut self, row: Row, need: HostFree) {
+        let free = self.free(row);
+        let less =
+            |class: usize| if need[class] == NOT_ASKED { free[class] } else { free[class] - need[class] };
+        self.set_free(row, std::array::from_fn(less));
     }
 
     /// What is known to be free on the host's provider.

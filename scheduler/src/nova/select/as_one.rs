@@ -38,27 +38,44 @@ impl SelectDestinations<'_> {
         on: (&Index, &Claimant),
         chooser: &mut dyn Chooser,
     ) -> DecisionAsOne {
-        let mut plan = Plan::new(on);
-        let mut attempts = 0;
-        let decision = loop {
-            attempts += 1;
-            let (mut asked, mut known) = (request.clone(), state.clone());
-            let mut decision = self.decide(hosts, &mut asked, &mut known, &mut plan, chooser);
-            if decision.result.is_ok()
-                && let Err(error) = plan.commit()
-            {
-                if is_passing(&error) && attempts < ATTEMPTS {
-                    decision.undo(hosts);
-                    continue;
-                }
-                decision.result =
-                    Err(if is_passing(&error) { SelectError::Outrun { attempts } } else { error.into() });
+        let mut left = None;
+        let decided = claim_as_one(on, |plan, outrun| {
+            if let Some(mut outrun) = outrun {
+                outrun.undo(hosts);
             }
-            (*request, *state) = (asked, known);
-            break decision;
-        };
-        DecisionAsOne { decision, attempts, refused: plan.refused }
+            let (mut asked, mut known) = (request.clone(), state.clone());
+            let decision = self.decide(hosts, &mut asked, &mut known, plan, chooser);
+            left = Some((asked, known));
+            decision
+        });
+        (*request, *state) = left.expect("it was decided once at least");
+        decided
     }
+}
+
+/// Decides until what was planned could be claimed. `decide` is given the decision before, which was outrun and is to be undone.
+pub(crate) fn claim_as_one(
+    on: (&Index, &Claimant),
+    mut decide: impl FnMut(&mut Plan<'_>, Option<Decision>) -> Decision,
+) -> DecisionAsOne {
+    let mut plan = Plan::new(on);
+    let (mut attempts, mut outrun) = (0, None);
+    let decision = loop {
+        attempts += 1;
+        let mut decision = decide(&mut plan, outrun.take());
+        if decision.result.is_ok()
+            && let Err(error) = plan.commit()
+        {
+            if is_passing(&error) && attempts < ATTEMPTS {
+                outrun = Some(decision);
+                continue;
+            }
+            decision.result =
+                Err(if is_passing(&error) { SelectError::Outrun { attempts } } else { error.into() });
+        }
+        break decision;
+    };
+    DecisionAsOne { decision, attempts, refused: plan.refused }
 }
 
 /// Whether the same instances may be granted elsewhere, or later.
@@ -71,7 +88,7 @@ const fn is_passing(error: &TransferError) -> bool {
 }
 
 /// Claims that are to be made.
-struct Plan<'a> {
+pub(crate) struct Plan<'a> {
     index: &'a Index,
     claimant: &'a Claimant,
     planned: Vec<(String, Translated)>,
@@ -81,7 +98,7 @@ struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    const fn new((index, claimant): (&'a Index, &'a Claimant)) -> Self {
+    pub(crate) const fn new((index, claimant): (&'a Index, &'a Claimant)) -> Self {
         Self { index, claimant, planned: Vec::new(), useless: Vec::new(), refused: Vec::new() }
     }
 

@@ -137,7 +137,7 @@ impl Selecting<'_> {
     /// The hosts for an instance, of those that were left for the instance before it.
     fn sorted(&mut self, index: usize) -> Result<Sorted, SelectError> {
         let subset = self.what.options.filter_scheduler.host_subset_size;
-        let most = subset.max(1 + self.alternates()) + self.chosen.len();
+        let most = subset.max(1 + self.alternates());
         let Self { what, hosts, request, state, order, chooser, .. } = self;
         let scene = Scene { hosts, options: what.options, request, now: what.now };
         let mut sorted = order.sort(&scene, index, most, state, *chooser)?;

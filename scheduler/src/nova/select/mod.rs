@@ -18,6 +18,7 @@ mod sorted;
 mod translate;
 
 pub use as_one::{ATTEMPTS, DecisionAsOne};
+pub(crate) use as_one::{Plan, claim_as_one};
 pub use candidate::{AllocationCandidate, ProviderAllocation};
 pub use chooser::Chooser;
 pub use claims::Claims;

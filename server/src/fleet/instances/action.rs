@@ -82,6 +82,8 @@ impl Fleet {
         may_override: bool,
     ) -> Result<Instance, FleetError> {
         let uuid = self.instance_uuid(named)?;
+        let _claiming = (action == Action::Unshelve)
+            .then(|| self.unshelving.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
         self.check_now(uuid, action, may_override)?;
         let has_claimed = action == Action::Unshelve && self.claim_again(uuid)?;
         let changed = self.change_instance(uuid, |instance| {
