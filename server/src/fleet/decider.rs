@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use berth_placement::{Consumer, ConsumerId, GroupId, Index, JournalRead, Owner, Row, Timestamp};
+use berth_placement::{Consumer, GroupId, Index, JournalRead, Owner, Row, Timestamp};
 use berth_scheduler::nova::filter_scheduler::Wanted;
 use berth_scheduler::nova::hosts::HostRecord;
 use berth_scheduler::nova::placement_query::{ComputeNode, Known};
@@ -137,7 +137,7 @@ impl Decider {
     ) -> Option<Vec<Placed>> {
         let topology = self.index.topology();
         let held = |&instance: &Uuid| {
-            let Consumer { allocations, .. } = self.index.consumer(ConsumerId(instance.as_u128()))?;
+            let Consumer { allocations, .. } = self.index.consumer(instance.into())?;
             let root = topology.provider(topology.host_of(&allocations)?)?;
             let mut by_provider: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
             for allocation in &allocations {

@@ -56,11 +56,7 @@ impl Fleet {
     /// Who is in it now.
     pub(crate) fn group_members(&self, uuid: Uuid) -> Vec<Uuid> {
         let roster = self.index.group(GroupId::from(uuid)).and_then(|group| group.roster());
-        roster
-            .iter()
-            .flat_map(|roster| roster.members())
-            .map(|member| Uuid::from_u128(member.consumer.0))
-            .collect()
+        roster.iter().flat_map(|roster| roster.members()).map(|member| member.consumer.into()).collect()
     }
 
     pub(crate) fn create_group(&self, group: Group) -> Result<(Uuid, Group), FleetError> {
@@ -117,7 +113,7 @@ impl Fleet {
             let uuid = topology.provider(row)?.uuid;
             state.host_name(uuid).map(str::to_owned)
         };
-        let member = |consumer: ConsumerId| Uuid::from_u128(consumer.0).to_string();
+        let member = |consumer: ConsumerId| Uuid::from(consumer).to_string();
         Ok(Some(GroupView {
             uuid,
             policy: group.policy(),

@@ -29,7 +29,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use berth_placement::store::Changes;
-use berth_placement::{ConsumerId, GroupId, Index, Snapshot, Timestamp};
+use berth_placement::{GroupId, Index, Snapshot, Timestamp};
 use berth_scheduler::nova;
 use tokio::sync::{broadcast, mpsc};
 use uuid::Uuid;
@@ -179,7 +179,17 @@ impl Fleet {
     fn note_instance(&self, uuid: Uuid) {
         // Nobody may be watching, and the loop may have ended.
         let _ = self.told.send(uuid);
-        let _ = self.due.send(uuid);
+        self.note_due(uuid);
+    }
+
+    /// Whoever looks after the instance should look at it again.
+    fn note_due(&self, uuid: Uuid) {
+        let _ = self.due.send(uuid); // the loop may have ended
+    }
+
+    /// Whether the consumer holds anything.
+    fn holds(&self, uuid: Uuid) -> bool {
+        self.index.allocations(uuid.into()).is_some_and(|held| !held.is_empty())
     }
 }
 
@@ -191,7 +201,7 @@ fn restore_groups(index: &Index, state: &State) -> Vec<Uuid> {
         }
     }
     let rejoins = |(consumer, group): (&Uuid, &Uuid)| {
-        index.rejoin(GroupId::from(*group), ConsumerId(consumer.as_u128())).unwrap_or(false)
+        index.rejoin(GroupId::from(*group), (*consumer).into()).unwrap_or(false)
     };
     state.memberships.iter().filter(|&member| !rejoins(member)).map(|(&consumer, _)| consumer).collect()
 }

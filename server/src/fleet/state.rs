@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use berth_placement::Index;
 use berth_placement::store::Changes;
-use berth_placement::{ConsumerId, Index};
 use prost::Message;
 use uuid::Uuid;
 
@@ -124,13 +124,8 @@ impl State {
             !instance.host.is_empty() && instance.vm_state() != VmState::ShelvedOffloaded
         });
         placed
-            .filter(|(uuid, _)| index.consumer(ConsumerId(uuid.as_u128())).is_none())
+            .filter(|(uuid, _)| index.consumer((**uuid).into()).is_none())
             .map(|(&uuid, instance)| (uuid, instance.host.as_str()))
-    }
-
-    /// The hosts on which something of the instance is, or may be.
-    pub(super) fn places(instance: &Instance) -> impl Iterator<Item = &String> {
-        instance.leftovers.iter().chain((!instance.host.is_empty()).then_some(&instance.host))
     }
 
     /// The name of the host whose root provider this is.
@@ -149,7 +144,7 @@ impl State {
             None => self.instances.remove(&uuid),
         };
         if let Some(before) = before {
-            for host in Self::places(&before) {
+            for host in before.places() {
                 if let Some(there) = self.by_host.get_mut(host) {
                     there.remove(&uuid);
                 }
@@ -157,7 +152,7 @@ impl State {
             self.count(&before, Usage::subtract);
         }
         if let Some(after) = after {
-            for host in Self::places(&after) {
+            for host in after.places() {
                 self.by_host.entry(host.clone()).or_default().insert(uuid);
             }
             self.count(&after, Usage::add);

@@ -11,11 +11,12 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
+use super::call::{self, Kind};
 use super::identity::Caller;
 use super::status::bad_field;
 use super::stopped;
 use crate::fleet::{FleetError, Session};
-use crate::service::{Access, Epoch, Service};
+use crate::service::{Epoch, Service};
 
 /// How often to look whether there is a later connection, or another state.
 const LOOK: Duration = Duration::from_secs(5);
@@ -42,8 +43,8 @@ impl v1::agents_server::Agents for Agents {
     type JoinStream = Told;
 
     async fn join(&self, request: Request<Streaming<v1::AgentMessage>>) -> Result<Response<Told>, Status> {
-        let caller = request.extensions().get::<Caller>().cloned().unwrap_or(Caller::Local);
-        let mut messages = request.into_inner();
+        let caller = Caller::behind(&request);
+        let (_, extensions, mut messages) = request.into_parts();
         let hello = introduction(&mut messages).await?;
         if !caller.may_join(&hello.host) {
             return Err(Status::permission_denied(format!(
@@ -51,15 +52,10 @@ impl v1::agents_server::Agents for Agents {
                 hello.host
             )));
         }
-        let epoch = self.service.epoch();
-        if let Access::Down(reason) | Access::ReadOnly(reason) = &epoch.access {
-            return Err(Status::unavailable(format!(
-                "agents cannot be served for the moment, because {reason}"
-            )));
-        }
+        let epoch = call::begin(&self.service, &extensions, Kind::Writes)?;
         let (sender, receiver) = mpsc::unbounded_channel();
         let session = epoch.fleet.join(&hello, sender.clone())?;
-        epoch.settled().await.map_err(|reason| Status::unavailable(reason.to_string()))?;
+        epoch.settled().await.map_err(|reason| call::undone(&reason))?;
         epoch.fleet.welcome(&sender);
         let connection = Connection { service: Arc::clone(&self.service), epoch, host: hello.host, session };
         let stopping = self.stopping.clone();

@@ -82,8 +82,10 @@ impl Fleet {
         may_override: bool,
     ) -> Result<Instance, FleetError> {
         let uuid = self.instance_uuid(named)?;
-        self.check_now(uuid, action, may_override)?;
-        let has_claimed = action == Action::Unshelve && self.claim_again(uuid)?;
+        let has_claimed = action == Action::Unshelve && {
+            self.check_now(uuid, action, may_override)?;
+            self.claim_again(uuid)?
+        };
         let changed = self.change_instance(uuid, |instance| {
             check(instance, action, may_override)?;
             instance.set_task(action.task());
@@ -93,8 +95,7 @@ impl Fleet {
             instance.note(now(), action.name(), user, "");
             Ok(instance.clone())
         });
-        let outcome =
-            changed.map_or_else(|| Err(FleetError::not_found("instance", named)), |(_, outcome)| outcome);
+        let outcome = changed.unwrap_or_else(|| Err(FleetError::not_found("instance", named)));
         if outcome.is_err() && has_claimed {
             self.give_back(uuid);
         }
@@ -130,7 +131,7 @@ impl Fleet {
             }
             Ok(())
         });
-        changed.map_or(Ok(()), |(_, outcome)| outcome)
+        changed.unwrap_or(Ok(()))
     }
 
     /// Locks an instance, or unlocks it.
@@ -155,7 +156,7 @@ impl Fleet {
             instance.note(now(), if locked { "lock" } else { "unlock" }, user, reason);
             Ok(instance.clone())
         });
-        changed.map_or_else(|| Err(FleetError::not_found("instance", named)), |(_, outcome)| outcome)
+        changed.unwrap_or_else(|| Err(FleetError::not_found("instance", named)))
     }
 }
 

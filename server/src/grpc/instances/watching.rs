@@ -128,13 +128,13 @@ impl Watch {
     }
 
     fn wants(&self, known: &Instance) -> bool {
-        let named = || Uuid::from_slice(&known.uuid).is_ok_and(|uuid| self.instances.contains(&uuid));
+        let named = || self.instances.contains(&known.uuid());
         (self.project.is_empty() || self.project == known.project) && (self.instances.is_empty() || named())
     }
 }
 
 fn uuids(instances: &[Instance]) -> Vec<Uuid> {
-    instances.iter().filter_map(|known| Uuid::from_slice(&known.uuid).ok()).collect()
+    instances.iter().map(Instance::uuid).collect()
 }
 
 fn deleted(last: v1::Instance) -> v1::Instance {

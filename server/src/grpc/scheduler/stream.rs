@@ -10,6 +10,7 @@ use tonic::{Request, Status, Streaming};
 use tonic_types::StatusExt;
 
 use crate::grpc::call::write;
+use crate::grpc::identity::Caller;
 use crate::grpc::status::bad_field;
 use crate::service::Service;
 
@@ -22,7 +23,7 @@ type Answers = ReceiverStream<Result<v1::TaggedScheduleResponse, Status>>;
 /// Answers each request, in any order, until the client has no more or is gone.
 pub(super) fn serve(
     service: Arc<Service>,
-    may_force: bool,
+    caller: Caller,
     mut requests: Streaming<v1::TaggedScheduleRequest>,
 ) -> Answers {
     let (sender, receiver) = mpsc::channel(UNDER_WAY);
@@ -31,9 +32,9 @@ pub(super) fn serve(
         while let Ok(place) = Arc::clone(&places).acquire_owned().await {
             // A client that broke off has no use for an answer.
             let Ok(Some(request)) = requests.message().await else { break };
-            let (service, sender) = (Arc::clone(&service), sender.clone());
+            let (service, caller, sender) = (Arc::clone(&service), caller.clone(), sender.clone());
             tokio::spawn(async move {
-                let answer = answer(&service, may_force, request).await;
+                let answer = answer(&service, &caller, request).await;
                 let _ = sender.send(Ok(answer)).await; // the client may be gone
                 drop(place);
             });
@@ -44,16 +45,14 @@ pub(super) fn serve(
 
 async fn answer(
     service: &Service,
-    may_force: bool,
+    caller: &Caller,
     tagged: v1::TaggedScheduleRequest,
 ) -> v1::TaggedScheduleResponse {
     let v1::TaggedScheduleRequest { tag, request } = tagged;
     let outcome = match request {
         Some(request) => {
-            write(service, Request::new(request), |call, wanted| {
-                super::schedule(call, wanted, may_force, false)
-            })
-            .await
+            write(service, Request::new(request), |call, wanted| super::schedule(call, wanted, caller, false))
+                .await
         }
         None => Err(bad_field("request", "is required")),
     };
