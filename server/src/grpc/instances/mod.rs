@@ -150,8 +150,7 @@ impl v1::instances_server::Instances for Instances {
     type WatchStream = ReceiverStream<Result<v1::Instance, Status>>;
 
     async fn watch(&self, request: Request<v1::WatchInstancesRequest>) -> Answer<Self::WatchStream> {
-        watching::serve(Arc::clone(&self.service), self.stopping.clone(), request.into_inner())
-            .map(Response::new)
+        watching::serve(Arc::clone(&self.service), self.stopping.clone(), request).map(Response::new)
     }
 }
 
