@@ -4,7 +4,7 @@
 //! records are committed together, in order with the changes of the index. Instances are brought to what is wished of them
 //! by a loop that looks at the record only ([`reconcile`]), so it goes on after a restart where it was.
 //!
-//! Locks are taken in this order: decider, the index's writer, state, those of consumers, news, agents. None is held while anything
+//! Locks are taken in this order: that of unshelving, decider, the index's writer, state, those of consumers, news, agents, outboxes. None is held while anything
 //! is waited for.
 
 mod agents;
@@ -17,6 +17,7 @@ mod flavors;
 mod groups;
 mod hosts;
 pub(crate) mod instances;
+pub(crate) mod outbox;
 mod quotas;
 pub(crate) mod reconcile;
 mod schedule;
@@ -87,6 +88,9 @@ pub(crate) struct Fleet {
     agents: Agents,
     /// New instances to which a request is giving hosts: the loop leaves them alone.
     placing: Mutex<BTreeSet<Uuid>>,
+    /// Held from the claim of a shelved instance until its wish is noted: of two who unshelve it, neither gives back what the other
+    /// claimed.
+    unshelving: Mutex<()>,
     started: Timestamp,
     /// Instances that have changed, for those who watch.
     told: broadcast::Sender<Uuid>,
@@ -121,6 +125,7 @@ impl Fleet {
             decider: Mutex::new(decider),
             agents: Agents::default(),
             placing: Mutex::default(),
+            unshelving: Mutex::default(),
             started: now(),
             told: broadcast::Sender::new(WATCHED),
             due,
@@ -193,17 +198,19 @@ impl Fleet {
     }
 }
 
-/// Makes groups in the index again, with those of their members that hold something; returns the others.
+/// Makes groups in the index again, with those of their members that hold something; returns those that are members no more. An
+/// instance stays one, whatever it holds.
 fn restore_groups(index: &Index, state: &State) -> Vec<Uuid> {
     for (&uuid, group) in &state.groups {
         if let Err(error) = index.add_group(GroupId::from(uuid), groups::policy_of(group)) {
             tracing::error!(%uuid, %error, "a server group cannot be made again");
         }
     }
-    let rejoins = |(consumer, group): (&Uuid, &Uuid)| {
+    let is_member = |(consumer, group): (&Uuid, &Uuid)| {
         index.rejoin(GroupId::from(*group), (*consumer).into()).unwrap_or(false)
+            || (state.groups.contains_key(group) && state.instances.contains_key(consumer))
     };
-    state.memberships.iter().filter(|&member| !rejoins(member)).map(|(&consumer, _)| consumer).collect()
+    state.memberships.iter().filter(|&member| !is_member(member)).map(|(&consumer, _)| consumer).collect()
 }
 
 /// A text of 1 to `most` characters without control characters.

@@ -1,22 +1,21 @@
 //! The agents of hosts: when they come and go, and which hosts are up.
 
+use std::time::Duration;
+
 use berth_api::v1;
-use tokio::sync::mpsc;
+use berth_api::v1::service_message::Message;
 
 use super::parse_uuid;
 use crate::fleet::agents::Session;
 use crate::fleet::entry::{Host, Hypervisor};
 use crate::fleet::error::FleetError;
+use crate::fleet::outbox::Sender;
 use crate::fleet::{Fleet, check_name};
 use crate::service::now;
 
 impl Fleet {
-    /// An agent has introduced itself.
-    pub(crate) fn join(
-        &self,
-        hello: &v1::Hello,
-        sender: mpsc::UnboundedSender<v1::ServiceMessage>,
-    ) -> Result<Session, FleetError> {
+    /// An agent has introduced itself. It is connected until it leaves ([`Self::leave`]).
+    pub(crate) fn join(&self, hello: &v1::Hello, sender: Sender) -> Result<Session, FleetError> {
         check_name("hello.host", &hello.host, 255)?;
         let uuid = parse_uuid("hello.host_uuid", &hello.host_uuid)?;
         let hypervisor = hello.hypervisor.clone().map(Hypervisor::from);
@@ -43,6 +42,21 @@ impl Fleet {
             Ok(())
         })?;
         Ok(self.agents.connect(&hello.host, sender, now()))
+    }
+
+    /// A message to the agent of a connection that has just been made.
+    pub(crate) fn welcome(&self, host: &str, session: Session) {
+        let millis = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+        let welcome = v1::Welcome {
+            heartbeat_ms: millis(self.options.heartbeat),
+            refresh_ms: millis(self.options.refresh),
+        };
+        self.agents.tell(host, session, Message::Welcome(welcome));
+    }
+
+    /// The host's tree was not taken: its agent is told why.
+    pub(crate) fn refuse_providers(&self, host: &str, session: Session, failure: v1::Failure) {
+        self.agents.tell(host, session, Message::ProvidersRefused(failure));
     }
 
     /// The agent was heard of.

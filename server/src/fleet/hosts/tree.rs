@@ -7,14 +7,17 @@ use berth_placement::{ClassId, Index, Inventory, Row, TopologyError, TraitId, Wr
 use uuid::Uuid;
 
 use super::parse_uuid;
-use crate::amounts;
 use crate::fleet::entry::{AgentProvider, Host};
 use crate::fleet::error::FleetError;
 use crate::fleet::{Fleet, check_name};
 use crate::service::now;
+use crate::{amounts, custom};
 
 /// Providers of one host, at most.
 const MAX_PROVIDERS: usize = 4096;
+
+/// Different resource classes and traits of one host, at most.
+const MAX_NAMES: usize = 1024;
 
 impl Fleet {
     /// Makes the providers of a host what its agent told. Traits and providers that are not the agent's stay.
@@ -24,6 +27,7 @@ impl Fleet {
         let told = read_tree(tree, &known)?;
         {
             let mut writer = self.index.write_at(now());
+            check_names(&writer, &told)?;
             told.iter().try_for_each(|provider| provider.write(&self.index, &mut writer, &known))?;
             remove_gone(&self.index, &mut writer, &known, &told);
         }
@@ -46,7 +50,7 @@ impl Fleet {
     }
 }
 
-/// A provider as an agent told it, checked.
+/// A provider as an agent told it, checked but for its names.
 struct Told {
     uuid: Uuid,
     name: String,
@@ -59,7 +63,7 @@ fn read_tree(tree: &v1::ProviderTree, host: &Host) -> Result<Vec<Told>, FleetErr
     if tree.providers.len() > MAX_PROVIDERS {
         return Err(FleetError::field("providers", format!("more than {MAX_PROVIDERS}")));
     }
-    let told: Vec<Told> = tree.providers.iter().map(Told::read).collect::<Result<_, _>>()?;
+    let told: Vec<Told> = tree.providers.iter().enumerate().map(Told::read).collect::<Result<_, _>>()?;
     let mut known = BTreeSet::new();
     for (place, provider) in told.iter().enumerate() {
         let is_in_order = match (place, provider.parent) {
@@ -80,18 +84,19 @@ fn read_tree(tree: &v1::ProviderTree, host: &Host) -> Result<Vec<Told>, FleetErr
 }
 
 impl Told {
-    fn read(provider: &v1::AgentProvider) -> Result<Self, FleetError> {
-        check_name("providers.name", &provider.name, 200)?;
-        let parent = (!provider.parent.is_empty()).then(|| parse_uuid("providers.parent", &provider.parent));
+    fn read((place, provider): (usize, &v1::AgentProvider)) -> Result<Self, FleetError> {
+        let field = |name: &str| format!("providers[{place}].{name}");
+        check_name(&field("name"), &provider.name, 200)?;
+        let parent = (!provider.parent.is_empty()).then(|| parse_uuid(&field("parent"), &provider.parent));
         let inventories = provider.inventories.iter().map(|(class, record)| {
             let inventory = amounts::read_inventory(record);
             inventory.validate().map_err(|error| {
-                FleetError::field(format!("providers.inventories.{class}"), error.to_string())
+                FleetError::field(field(&format!("inventories[{class}]")), error.to_string())
             })?;
             Ok((class.clone(), inventory))
         });
         Ok(Self {
-            uuid: parse_uuid("providers.uuid", &provider.uuid)?,
+            uuid: parse_uuid(&field("uuid"), &provider.uuid)?,
             name: provider.name.clone(),
             parent: parent.transpose()?,
             inventories: inventories.collect::<Result<_, FleetError>>()?,
@@ -120,37 +125,29 @@ impl Told {
             }
             None => writer.add_provider(self.uuid, &self.name, parent).map_err(refuse)?,
         };
-        let inventories = self.inventories(writer)?;
+        let inventories = self.inventories(writer).map_err(refuse)?;
         let (_, mut known) = index.inventories(row);
         known.sort_unstable_by_key(|(class, _)| *class);
         if known != inventories {
             writer.set_inventories(row, None, inventories).map_err(refuse)?;
         }
-        let traits = self.traits(writer, row, host)?;
+        let traits = self.traits(writer, row, host).map_err(refuse)?;
         if writer.topology().provider(row).is_some_and(|provider| *provider.traits != *traits) {
             writer.set_traits(row, &traits).map_err(refuse)?;
         }
         Ok(())
     }
 
-    fn inventories(&self, writer: &mut Writer<'_>) -> Result<Vec<(ClassId, Inventory)>, FleetError> {
-        let mut inventories = Vec::new();
-        for (name, inventory) in &self.inventories {
-            let class = writer
-                .topology()
-                .class(name)
-                .or_else(|| name.starts_with("CUSTOM_").then(|| writer.resource_class(name).ok()).flatten());
-            let class = class.ok_or_else(|| {
-                FleetError::field("providers.inventories", format!("there is no resource class {name:?}"))
-            })?;
-            inventories.push((class, *inventory));
-        }
+    fn inventories(&self, writer: &mut Writer<'_>) -> Result<Vec<(ClassId, Inventory)>, TopologyError> {
+        let inventories = self.inventories.iter();
+        let inventories = inventories.map(|(name, of)| Ok((writer.resource_class(name)?, *of)));
+        let mut inventories: Vec<(ClassId, Inventory)> = inventories.collect::<Result<_, TopologyError>>()?;
         inventories.sort_unstable_by_key(|(class, _)| *class);
         Ok(inventories)
     }
 
     /// The agent's traits, and those that are on the provider and never were the agent's.
-    fn traits(&self, writer: &mut Writer<'_>, row: Row, host: &Host) -> Result<Vec<TraitId>, FleetError> {
+    fn traits(&self, writer: &mut Writer<'_>, row: Row, host: &Host) -> Result<Vec<TraitId>, TopologyError> {
         let before: BTreeSet<&str> = host
             .providers
             .iter()
@@ -163,16 +160,41 @@ impl Told {
         let is_others = |id: &TraitId| topology.traits().name(id.0).is_none_or(|name| !before.contains(name));
         let mut traits: Vec<TraitId> = kept.into_iter().filter(is_others).collect();
         for name in &self.traits {
-            let known = writer.topology().find_trait(name);
-            let id = known.or_else(|| name.starts_with("CUSTOM_").then(|| writer.trait_named(name)));
-            traits.push(id.ok_or_else(|| {
-                FleetError::field("providers.traits", format!("there is no trait {name:?}"))
-            })?);
+            traits.push(custom::trait_named(writer, name)?);
         }
         traits.sort_unstable();
         traits.dedup();
         Ok(traits)
     }
+}
+
+/// Each name is known, or one that clients may make up; and there are not too many.
+fn check_names(writer: &Writer<'_>, told: &[Told]) -> Result<(), FleetError> {
+    let topology = writer.topology();
+    let unknown = |place: usize, field: String| {
+        let problem = format!("is not known, and no custom name: that {}", custom::RULE);
+        Err(FleetError::field(format!("providers[{place}].{field}"), problem))
+    };
+    let mut names = BTreeSet::new();
+    for (place, provider) in told.iter().enumerate() {
+        for (class, _) in &provider.inventories {
+            if topology.class(class).is_none() && !custom::is_name(class) {
+                return unknown(place, format!("inventories[{class}]"));
+            }
+            names.insert(("class", class));
+        }
+        for (number, name) in provider.traits.iter().enumerate() {
+            if topology.find_trait(name).is_none() && !custom::is_name(name) {
+                return unknown(place, format!("traits[{number}]"));
+            }
+            names.insert(("trait", name));
+        }
+    }
+    if names.len() > MAX_NAMES {
+        let problem = format!("{} resource classes and traits; at most {MAX_NAMES} are allowed", names.len());
+        return Err(FleetError::field("providers", problem));
+    }
+    Ok(())
 }
 
 /// Removes providers that the agent told before and tells no more, as far as nothing is used of them.

@@ -1,5 +1,7 @@
 //! What can be done with an instance, and when.
 
+use std::sync::PoisonError;
+
 use uuid::Uuid;
 
 use super::words::{task_state, vm_state};
@@ -82,7 +84,9 @@ impl Fleet {
         may_override: bool,
     ) -> Result<Instance, FleetError> {
         let uuid = self.instance_uuid(named)?;
-        let has_claimed = action == Action::Unshelve && {
+        let unshelving = (action == Action::Unshelve)
+            .then(|| self.unshelving.lock().unwrap_or_else(PoisonError::into_inner));
+        let has_claimed = unshelving.is_some() && {
             self.check_now(uuid, action, may_override)?;
             self.claim_again(uuid)?
         };

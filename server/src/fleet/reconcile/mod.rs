@@ -21,8 +21,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use berth_api::v1::{self, ServiceMessage, service_message::Message};
-use tokio::sync::mpsc;
+use berth_api::v1::{self, service_message::Message};
 use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
 
@@ -78,6 +77,7 @@ async fn look_after_one(service: &Service, epoch: &Arc<Epoch>) {
                 ticks = ticks.wrapping_add(1);
                 if ticks.is_multiple_of(ROUND) {
                     fleet.note_unfinished();
+                    fleet.forget_released();
                 }
             }
         }
@@ -118,7 +118,7 @@ impl Fleet {
             return;
         }
         for (host, message) in told {
-            self.agents.send(&host, ServiceMessage { message: Some(message) });
+            self.agents.send(&host, message);
         }
     }
 
@@ -157,16 +157,5 @@ impl Fleet {
                 self.miss(host, uuid);
             }
         }
-    }
-
-    /// A message to the agent of a connection that has just been made.
-    pub(crate) fn welcome(&self, sender: &mpsc::UnboundedSender<ServiceMessage>) {
-        let millis = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
-        let welcome = v1::Welcome {
-            heartbeat_ms: millis(self.options.heartbeat),
-            refresh_ms: millis(self.options.refresh),
-        };
-        // Its receiver is the connection itself.
-        let _ = sender.send(ServiceMessage { message: Some(Message::Welcome(welcome)) });
     }
 }

@@ -7,11 +7,10 @@ use berth_api::v1::tagged_schedule_response::Outcome;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Status, Streaming};
-use tonic_types::StatusExt;
 
 use crate::grpc::call::write;
 use crate::grpc::identity::Caller;
-use crate::grpc::status::bad_field;
+use crate::grpc::status::{bad_field, failure};
 use crate::service::Service;
 
 /// Requests of one stream that are worked on at the same time: they share commits of the store. The client is not read
@@ -61,9 +60,4 @@ async fn answer(
         Err(status) => Outcome::Failure(failure(&status)),
     };
     v1::TaggedScheduleResponse { tag, outcome: Some(outcome) }
-}
-
-fn failure(status: &Status) -> v1::Failure {
-    let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
-    v1::Failure { code: status.code().into(), message: status.message().to_owned(), reason }
 }
