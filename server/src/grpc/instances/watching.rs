@@ -173,7 +173,8 @@ mod tests {
     }
 
     async fn end(mut watched: ReceiverStream<Told>) -> Code {
-        watched.next().await.unwrap().unwrap_err().code()
+        let told = tokio::time::timeout(Duration::from_secs(20), watched.next()).await;
+        told.expect("it ends").unwrap().unwrap_err().code()
     }
 
     #[tokio::test]
