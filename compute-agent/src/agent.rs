@@ -104,6 +104,8 @@ struct Agent<H> {
     outbox: Outbox,
     link: Option<Sender<AgentMessage>>,
     is_away: bool,
+    /// The service did not take the provider tree that it was told last.
+    is_refused: bool,
 }
 
 enum Finished {
@@ -126,6 +128,7 @@ impl<H: Hypervisor> Agent<H> {
             outbox: Outbox::default(),
             link: None,
             is_away: false,
+            is_refused: false,
         }
     }
 
@@ -166,6 +169,10 @@ impl<H: Hypervisor> Agent<H> {
                     self.times.welcome(&welcome);
                 }
                 service_message::Message::Wish(wish) => self.take_wish(wish),
+                service_message::Message::ProvidersRefused(failure) => {
+                    tracing::error!("the service does not take what the host has: {}", failure.message);
+                    self.is_refused = true;
+                }
             },
         }
     }
@@ -240,7 +247,8 @@ impl<H: Hypervisor> Agent<H> {
 
     fn take_facts(&mut self, facts: Facts) {
         let providers = provider_tree(&self.settings.host, &facts, &self.settings.offer);
-        if providers != self.providers {
+        // What others have in the way of a tree that was refused may be gone by now.
+        if std::mem::take(&mut self.is_refused) || providers != self.providers {
             self.providers = providers;
             self.outbox.add_providers();
         }

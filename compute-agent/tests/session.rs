@@ -8,7 +8,7 @@ use std::time::Duration;
 use berth_api::v1::agent_message::Message;
 use berth_api::v1::guest_report::State;
 use berth_api::v1::guest_wish::Goal;
-use berth_api::v1::{GuestReport, GuestSpec, GuestWish};
+use berth_api::v1::{Failure, GuestReport, GuestSpec, GuestWish, service_message};
 use berth_compute_agent::{Facts, FakeHypervisor, Fault, Power, Record, Step};
 use support::{Agent, HEARTBEAT_MS, Known, Service};
 use uuid::Uuid;
@@ -195,6 +195,20 @@ async fn what_happens_by_itself_is_told() {
     hypervisor.set_facts(richer);
     let is_richer = |message: &Message| matches!(message, Message::Providers(tree) if tree.providers[0].inventories["VCPU"].total == 16);
     service.wait("the new tree", |known| (known.count(is_richer) == 1).then_some(())).await;
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_tree_that_is_refused_is_told_again() {
+    let (service, _, agent) = start().await;
+    let is_tree = |message: &Message| matches!(message, Message::Providers(_));
+    assert_eq!(service.known().count(is_tree), 1);
+    let failure = Failure { message: "providers[0].name: is taken".to_owned(), ..Failure::default() };
+    service.tell(HOST, service_message::Message::ProvidersRefused(failure)).await;
+    service.wait("the tree again", |known| (known.count(is_tree) == 2).then_some(())).await;
+    // It was taken now: nothing is to be said.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(service.known().count(is_tree), 2);
     agent.stop().await;
 }
 

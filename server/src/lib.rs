@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod amounts;
 mod auth;
 mod custom;
 mod error;

@@ -112,8 +112,12 @@ impl Service {
     }
 
     pub(crate) async fn wish(&self, host: &str, wish: GuestWish) {
+        self.tell(host, service_message::Message::Wish(wish)).await;
+    }
+
+    pub(crate) async fn tell(&self, host: &str, message: service_message::Message) {
         let outgoing = self.known().hosts.get(host).cloned().expect("the agent has joined");
-        let message = Some(service_message::Message::Wish(wish));
+        let message = Some(message);
         outgoing.send(Ok(ServiceMessage { message })).await.expect("the agent listens");
     }
 

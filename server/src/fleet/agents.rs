@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use berth_api::v1::ServiceMessage;
+use berth_api::v1::service_message::Message;
 use berth_placement::Timestamp;
-use tokio::sync::mpsc;
 use uuid::Uuid;
+
+use super::outbox::Sender;
 
 /// Hosts that were heard of since the service started.
 #[derive(Default)]
@@ -20,7 +21,7 @@ pub(super) struct Agents {
 struct Known {
     session: Session,
     /// To its agent, as long as it is connected.
-    sender: Option<mpsc::UnboundedSender<ServiceMessage>>,
+    sender: Option<Sender>,
     last_seen: Timestamp,
     is_up: bool,
     since: Timestamp,
@@ -50,12 +51,7 @@ impl Agents {
     }
 
     /// An agent has connected; the session before, if there was one, is over.
-    pub(super) fn connect(
-        &self,
-        host: &str,
-        sender: mpsc::UnboundedSender<ServiceMessage>,
-        now: Timestamp,
-    ) -> Session {
+    pub(super) fn connect(&self, host: &str, sender: Sender, now: Timestamp) -> Session {
         let mut hosts = self.hosts();
         let before = hosts.remove(host);
         let session = Session(before.as_ref().map_or(0, |known| known.session.0) + 1);
@@ -141,11 +137,20 @@ impl Agents {
 
     /// Sends a wish to an agent that has told of all its guests. Before that, nobody knows whether a guest that is wished for is
     /// still to be made or was lost.
-    pub(super) fn send(&self, host: &str, message: ServiceMessage) {
+    pub(super) fn send(&self, host: &str, message: Message) {
         let hosts = self.hosts();
         let known = hosts.get(host).filter(|known| known.has_reported_all);
         if let Some(sender) = known.and_then(|known| known.sender.as_ref()) {
-            let _ = sender.send(message); // it may be gone since
+            sender.send(message);
+        }
+    }
+
+    /// Tells the agent of this session something that is no wish.
+    pub(super) fn tell(&self, host: &str, session: Session, message: Message) {
+        let hosts = self.hosts();
+        let known = hosts.get(host).filter(|known| known.session == session);
+        if let Some(sender) = known.and_then(|known| known.sender.as_ref()) {
+            sender.send(message);
         }
     }
 
@@ -174,7 +179,10 @@ impl Agents {
 
 #[cfg(test)]
 mod tests {
+    use tokio_stream::StreamExt;
+
     use super::*;
+    use crate::fleet::outbox::channel;
 
     const SECOND: u64 = 1_000_000;
 
@@ -185,7 +193,7 @@ mod tests {
     #[test]
     fn a_host_is_up_from_its_first_word_until_it_is_silent() {
         let agents = Agents::default();
-        let (sender, _receiver) = mpsc::unbounded_channel();
+        let (sender, _receiver) = channel();
         let session = agents.connect("h", sender, at(1));
         assert!(!agents.is_up("h"));
         assert!(agents.hear("h", session, at(2)) && !agents.hear("h", session, at(3)));
@@ -195,14 +203,14 @@ mod tests {
         assert!(agents.hear("h", session, at(21)));
     }
 
-    #[test]
-    fn a_session_that_is_over_changes_nothing() {
+    #[tokio::test]
+    async fn a_session_that_is_over_changes_nothing() {
         let agents = Agents::default();
-        let (first, mut gone) = mpsc::unbounded_channel();
-        let (second, _receiver) = mpsc::unbounded_channel();
+        let (first, mut gone) = channel();
+        let (second, _receiver) = channel();
         let old = agents.connect("h", first, at(1));
         let new = agents.connect("h", second, at(2));
-        assert!(gone.try_recv().is_err() && !agents.is_current("h", old));
+        assert!(gone.next().await.is_none() && !agents.is_current("h", old));
         assert!(!agents.hear("h", old, at(3)) && agents.hear("h", new, at(3)));
         assert!(!agents.disconnect("h", old, true, at(4)) && agents.is_up("h"));
         assert!(agents.disconnect("h", new, true, at(4)) && !agents.is_up("h"));

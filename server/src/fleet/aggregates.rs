@@ -127,13 +127,9 @@ impl Fleet {
         // With the writer, so that of two changes the later one is told last.
         let mut writer = self.index.write_at(now());
         let state = self.state();
-        let uuid_of = |aggregate: &Aggregate| Uuid::from_slice(&aggregate.uuid).ok();
-        let ours: BTreeSet<Uuid> = state.aggregates.values().filter_map(uuid_of).collect();
-        let wanted = state.aggregates.values().filter(|aggregate| aggregate.has(host)).filter_map(uuid_of);
-        let Some(uuid) = state.hosts.get(host).and_then(|host| Uuid::from_slice(&host.uuid).ok()) else {
-            return;
-        };
-        let Some(row) = self.index.find(uuid) else { return };
+        let ours: BTreeSet<Uuid> = state.aggregates.values().map(Aggregate::uuid).collect();
+        let wanted = state.aggregates.values().filter(|aggregate| aggregate.has(host)).map(Aggregate::uuid);
+        let Some(row) = state.hosts.get(host).and_then(|host| self.index.find(host.uuid())) else { return };
         let Some(provider) = writer.topology().provider(row) else { return };
         let before: BTreeSet<Uuid> = provider.aggregates.iter().copied().collect();
         let after: BTreeSet<Uuid> = before.difference(&ours).copied().chain(wanted).collect();

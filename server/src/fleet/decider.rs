@@ -1,22 +1,25 @@
 //! The scheduler over a fleet: it follows what hosts and aggregates become, decides, and claims.
 
+mod known;
+mod prepared;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use berth_placement::{Consumer, ConsumerId, GroupId, Index, JournalRead, Owner, Row, Timestamp};
+use berth_placement::{Consumer, GroupId, Index, Owner, Timestamp};
 use berth_scheduler::nova::filter_scheduler::Wanted;
 use berth_scheduler::nova::hosts::HostRecord;
-use berth_scheduler::nova::placement_query::{ComputeNode, Known};
+use berth_scheduler::nova::placement_query::Known;
 use berth_scheduler::nova::select::{Chooser, Claimant, Decision, SelectError, Selection};
-use berth_scheduler::nova::{Aggregate, FilterScheduler, HostTable, Options};
+use berth_scheduler::nova::{Aggregate, HostTable, Options};
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use uuid::Uuid;
 
+use self::known::KnownFleet;
 use super::ask::{Ask, GroupView};
 use super::error::{FleetError, NO_VALID_HOST};
-use super::prepared::Prepared;
 
 /// Compute services of this release and later, as Nova counts them: every pre-filter may be used.
 const OLDEST_COMPUTE: u32 = 68;
@@ -64,26 +67,22 @@ pub(super) struct Decider {
     index: Arc<Index>,
     options: Options,
     known: Option<KnownFleet>,
+    /// What is new since then: also what could not be taken in.
+    news: News,
     dice: Dice,
-}
-
-/// The fleet as it was when the decider looked.
-struct KnownFleet {
-    scheduler: FilterScheduler,
-    aggregates: Vec<Aggregate>,
-    computes: Vec<ComputeNode>,
-    /// Names of hosts, by the row of their root provider.
-    names: BTreeMap<Row, String>,
-    prepared: Prepared,
-    /// Where the journal was read to.
-    cursor: u64,
 }
 
 impl Decider {
     pub(super) fn new(index: Arc<Index>, mut options: Options, seed: u64) -> Self {
         // Whether a host is up is judged by its agent's heartbeats, and told with its record.
         options.general.service_down_time = i64::MAX / 4;
-        Self { index, options, known: None, dice: Dice(ChaCha8Rng::seed_from_u64(seed)) }
+        Self {
+            index,
+            options,
+            known: None,
+            news: News::default(),
+            dice: Dice(ChaCha8Rng::seed_from_u64(seed)),
+        }
     }
 
     /// Picks hosts, and claims the room on them for all instances, or for none. With `dry`, nothing is claimed.
@@ -96,8 +95,9 @@ impl Decider {
         dry: bool,
     ) -> Result<Vec<Placed>, FleetError> {
         let micros = i64::try_from(now.0).unwrap_or(i64::MAX);
-        let Self { index, options, known, dice } = self;
-        let known = follow(known, index, options, fleet, micros)?;
+        self.follow(fleet, micros)?;
+        let Self { known, dice, .. } = self;
+        let known = known.as_mut().expect("it was loaded");
         let KnownFleet { scheduler, aggregates, computes, prepared, .. } = known;
         let mut prepare = || {
             let facts = Known { aggregates, computes, oldest_compute: OLDEST_COMPUTE, networks: None };
@@ -134,6 +134,28 @@ impl Decider {
         }
     }
 
+    /// Takes in what is new. What cannot be taken in by itself is loaded with everything else.
+    fn follow(&mut self, fleet: &dyn FleetView, now: i64) -> Result<(), FleetError> {
+        let News { layout, hosts } = fleet.news();
+        self.news.layout |= layout;
+        self.news.hosts.extend(hosts);
+        let is_known = match &mut self.known {
+            Some(known) if !self.news.layout => {
+                known.read_journal(&self.index, &mut self.news.hosts);
+                self.news.hosts.is_empty() || known.update(fleet, &self.news.hosts, now)
+            }
+            _ => false,
+        };
+        if !is_known {
+            let loaded = KnownFleet::load(&self.index, &self.options, fleet, now);
+            self.known = Some(loaded.map_err(|error| {
+                FleetError::precondition("HOSTS", format!("the hosts cannot be read: {error}"))
+            })?);
+        }
+        self.news = News::default();
+        Ok(())
+    }
+
     /// Where the instances are that hold their room already; nothing if one of them holds none.
     pub(super) fn held(
         &self,
@@ -142,7 +164,7 @@ impl Decider {
     ) -> Option<Vec<Placed>> {
         let topology = self.index.topology();
         let held = |&instance: &Uuid| {
-            let Consumer { allocations, .. } = self.index.consumer(ConsumerId(instance.as_u128()))?;
+            let Consumer { allocations, .. } = self.index.consumer(instance.into())?;
             let root = topology.provider(topology.host_of(&allocations)?)?;
             let mut by_provider: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
             for allocation in &allocations {
@@ -158,66 +180,6 @@ impl Decider {
             Some(Placed { instance, place, alternates: Vec::new() })
         };
         instances.iter().map(held).collect()
-    }
-}
-
-/// The fleet as it is now.
-fn follow<'a>(
-    known: &'a mut Option<KnownFleet>,
-    index: &Arc<Index>,
-    options: &Options,
-    fleet: &dyn FleetView,
-    now: i64,
-) -> Result<&'a mut KnownFleet, FleetError> {
-    let mut news = fleet.news();
-    let unreadable =
-        |error: String| FleetError::precondition("HOSTS", format!("the hosts cannot be read: {error}"));
-    match known {
-        Some(before) if !news.layout => {
-            if before.read_journal(index, &mut news.hosts) && !news.hosts.is_empty() {
-                let records = fleet.some(&news.hosts);
-                let updated = before.scheduler.update_hosts(&records, now);
-                updated.map_err(|error| unreadable(error.to_string()))?;
-            }
-        }
-        _ => *known = Some(KnownFleet::load(index, options, fleet, now).map_err(unreadable)?),
-    }
-    Ok(known.as_mut().expect("it was loaded"))
-}
-
-impl KnownFleet {
-    fn load(index: &Arc<Index>, options: &Options, fleet: &dyn FleetView, now: i64) -> Result<Self, String> {
-        let cursor = index.journal().end();
-        let (records, aggregates) = fleet.all();
-        let table = HostTable::load(&records, &aggregates, &options.general, now)
-            .map_err(|error| error.to_string())?;
-        let mut names = BTreeMap::new();
-        let mut computes = Vec::new();
-        for record in &records {
-            let uuid = Uuid::try_parse(&record.uuid).map_err(|error| error.to_string())?;
-            if let Some(row) = index.find(uuid) {
-                names.insert(row, record.host.clone());
-            }
-            let (host, node) = (record.host.clone(), record.node.clone());
-            computes.push(ComputeNode { host, node, uuid, cell_uuid: Some(record.cell_uuid.clone()) });
-        }
-        let scheduler = FilterScheduler::new(Arc::clone(index), table, options.clone());
-        Ok(Self { scheduler, aggregates, computes, names, prepared: Prepared::default(), cursor })
-    }
-
-    /// Adds hosts that others have claimed from; returns whether that is all there is to know.
-    fn read_journal(&mut self, index: &Index, hosts: &mut BTreeSet<String>) -> bool {
-        let topology = index.topology();
-        loop {
-            match index.journal().read(&mut self.cursor) {
-                JournalRead::Changed(entry) => {
-                    let root = topology.provider(entry.row).map(|provider| provider.root);
-                    hosts.extend(root.and_then(|root| self.names.get(&root)).cloned());
-                }
-                JournalRead::UpToDate => return true,
-                JournalRead::Overrun => hosts.extend(self.names.values().cloned()),
-            }
-        }
     }
 }
 
@@ -272,5 +234,80 @@ impl Chooser for Dice {
 
     fn shuffle(&mut self, positions: &mut [usize]) {
         positions.shuffle(&mut self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use serde_json::json;
+
+    use super::*;
+
+    /// A fleet of hosts without anything.
+    #[derive(Default)]
+    struct Hosts {
+        /// Names and UUIDs.
+        there: RefCell<Vec<(&'static str, String)>>,
+        news: RefCell<News>,
+    }
+
+    fn host(name: &'static str, number: u128) -> (&'static str, String) {
+        (name, Uuid::from_u128(number).to_string())
+    }
+
+    impl Hosts {
+        fn record((name, uuid): &(&'static str, String)) -> HostRecord {
+            serde_json::from_value(json!({"host": name, "node": name, "uuid": uuid})).unwrap()
+        }
+    }
+
+    impl FleetView for Hosts {
+        fn news(&self) -> News {
+            self.news.take()
+        }
+
+        fn all(&self) -> (Vec<HostRecord>, Vec<Aggregate>) {
+            (self.there.borrow().iter().map(Self::record).collect(), Vec::new())
+        }
+
+        fn some(&self, hosts: &BTreeSet<String>) -> Vec<HostRecord> {
+            self.there.borrow().iter().filter(|(name, _)| hosts.contains(*name)).map(Self::record).collect()
+        }
+    }
+
+    fn decider(fleet: &Hosts) -> Decider {
+        fleet.there.borrow_mut().push(host("h1", 1));
+        let mut decider = Decider::new(Arc::new(Index::with_holders()), Options::default(), 1);
+        decider.follow(fleet, 0).unwrap();
+        decider
+    }
+
+    fn known(decider: &Decider) -> usize {
+        decider.known.as_ref().map_or(0, |known| known.scheduler.hosts().len())
+    }
+
+    #[test]
+    fn what_could_not_be_taken_in_is_not_forgotten() {
+        let fleet = Hosts::default();
+        let mut decider = decider(&fleet);
+        fleet.news.borrow_mut().layout = true;
+        fleet.there.borrow_mut().push(("h2", "no UUID".to_owned()));
+        decider.follow(&fleet, 0).unwrap_err();
+        assert_eq!(known(&decider), 1);
+        fleet.there.borrow_mut()[1] = host("h2", 2);
+        decider.follow(&fleet, 0).unwrap();
+        assert_eq!(known(&decider), 2);
+    }
+
+    #[test]
+    fn a_host_that_is_not_known_is_found_by_reading_all_of_them() {
+        let fleet = Hosts::default();
+        let mut decider = decider(&fleet);
+        fleet.news.borrow_mut().hosts.insert("h2".to_owned());
+        fleet.there.borrow_mut().push(host("h2", 2));
+        decider.follow(&fleet, 0).unwrap();
+        assert_eq!(known(&decider), 2);
     }
 }

@@ -7,6 +7,11 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
+/// The UUID of a record. It was checked when the record was made.
+fn uuid(bytes: &[u8]) -> Uuid {
+    Uuid::from_slice(bytes).unwrap_or_default()
+}
+
 /// A compute host.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Host {
@@ -27,9 +32,9 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// Of the root of its provider tree. It was checked when the host joined, and never changes.
+    /// Of the root of its provider tree. It never changes.
     pub(crate) fn uuid(&self) -> Uuid {
-        Uuid::from_slice(&self.uuid).unwrap_or_default()
+        uuid(&self.uuid)
     }
 }
 
@@ -70,6 +75,12 @@ pub(crate) struct AgentProvider {
     pub(crate) traits: Vec<String>,
 }
 
+impl AgentProvider {
+    pub(crate) fn uuid(&self) -> Uuid {
+        uuid(&self.uuid)
+    }
+}
+
 /// A host aggregate.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Aggregate {
@@ -82,6 +93,13 @@ pub(crate) struct Aggregate {
     pub(crate) hosts: Vec<String>,
     #[prost(btree_map = "string, string", tag = "4")]
     pub(crate) metadata: BTreeMap<String, String>,
+}
+
+impl Aggregate {
+    /// Of the aggregate in the index.
+    pub(crate) fn uuid(&self) -> Uuid {
+        uuid(&self.uuid)
+    }
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -219,6 +237,17 @@ pub(crate) struct Instance {
     /// Whether an operator locked it.
     #[prost(bool, tag = "27")]
     pub(crate) locked_by_operator: bool,
+}
+
+impl Instance {
+    pub(crate) fn uuid(&self) -> Uuid {
+        uuid(&self.uuid)
+    }
+
+    /// The hosts on which something of it is, or may be.
+    pub(crate) fn places(&self) -> impl Iterator<Item = &String> {
+        self.leftovers.iter().chain((!self.host.is_empty()).then_some(&self.host))
+    }
 }
 
 #[derive(Clone, PartialEq, Eq, prost::Message)]

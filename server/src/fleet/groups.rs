@@ -1,6 +1,7 @@
 //! Server groups.
 
 use std::num::NonZeroU32;
+use std::sync::PoisonError;
 
 use berth_placement::{ConsumerId, GroupId, GroupPolicy};
 use uuid::Uuid;
@@ -8,6 +9,7 @@ use uuid::Uuid;
 use super::ask::{Ask, GroupView};
 use super::entry::{Group, Policy};
 use super::error::{FleetError, IN_USE};
+use super::state::State;
 use super::{Fleet, check_name};
 
 /// What the index is to hold members to.
@@ -53,14 +55,43 @@ impl Fleet {
         }
     }
 
-    /// Who is in it now.
+    /// Who is in it now: instances, and consumers of others that hold something.
     pub(crate) fn group_members(&self, uuid: Uuid) -> Vec<Uuid> {
-        let roster = self.index.group(GroupId::from(uuid)).and_then(|group| group.roster());
-        roster
-            .iter()
-            .flat_map(|roster| roster.members())
-            .map(|member| Uuid::from_u128(member.consumer.0))
-            .collect()
+        let state = self.state();
+        state.members(uuid).filter(|&member| self.is_there(&state, member, uuid)).collect()
+    }
+
+    /// Whether a member is an instance, or holds what it claimed with the group. Of others, room was released through Placement.
+    fn is_there(&self, state: &State, member: Uuid, group: Uuid) -> bool {
+        let roster = || self.index.group(GroupId::from(group))?.roster();
+        state.instances.contains_key(&member)
+            || roster().is_some_and(|roster| roster.get(member.into()).is_some())
+    }
+
+    /// Forgets the memberships of consumers that are there no more.
+    pub(super) fn forget_released(&self) {
+        if self.released(&self.state()).is_empty() {
+            return;
+        }
+        // Nobody is between joining a group and claiming room while the decider is held.
+        let _decider = self.decider.lock().unwrap_or_else(PoisonError::into_inner);
+        self.transact(|fleet| {
+            let released = self.released(fleet.state);
+            released.iter().for_each(|&member| fleet.set_membership(member, None));
+        });
+    }
+
+    /// Members that are there no more.
+    fn released(&self, state: &State) -> Vec<Uuid> {
+        // A group that has lost nobody has as many members as its roster: most of them are passed over.
+        let roster_len = |group: &Uuid| {
+            let roster = self.index.group(GroupId::from(*group)).and_then(|group| group.roster());
+            roster.map_or(0, |roster| roster.members().len())
+        };
+        let groups = state.members.iter().filter(|(group, members)| members.len() > roster_len(group));
+        let members = groups.flat_map(|(&group, members)| members.iter().map(move |&member| (member, group)));
+        let gone = members.filter(|&(member, group)| !self.is_there(state, member, group));
+        gone.map(|(member, _)| member).collect()
     }
 
     pub(crate) fn create_group(&self, group: Group) -> Result<(Uuid, Group), FleetError> {
@@ -89,19 +120,18 @@ impl Fleet {
 
     pub(crate) fn delete_group(&self, named: &str) -> Result<(), FleetError> {
         let (uuid, _) = self.group(named)?;
-        let members = self.group_members(uuid).len();
-        if members > 0 {
-            return Err(FleetError::precondition(
-                IN_USE,
-                format!("{members} instances are in the server group {named:?}"),
-            ));
-        }
+        self.forget_released();
         self.transact(|fleet| {
+            let members = fleet.state.members(uuid).len();
+            if members > 0 {
+                let message = format!("{members} instances are in the server group {named:?}");
+                return Err(FleetError::precondition(IN_USE, message));
+            }
             // Whoever joined a moment ago is told that there is no such group, or is no member of any.
             let _ = self.index.remove_group(GroupId::from(uuid));
             fleet.remove_group(uuid);
-        });
-        Ok(())
+            Ok(())
+        })
     }
 
     /// The group that is asked for, with those who are in it.
@@ -117,7 +147,7 @@ impl Fleet {
             let uuid = topology.provider(row)?.uuid;
             state.host_name(uuid).map(str::to_owned)
         };
-        let member = |consumer: ConsumerId| Uuid::from_u128(consumer.0).to_string();
+        let member = |consumer: ConsumerId| Uuid::from(consumer).to_string();
         Ok(Some(GroupView {
             uuid,
             policy: group.policy(),
@@ -125,5 +155,54 @@ impl Fleet {
             members: roster.members().iter().map(|of| member(of.consumer)).collect(),
             hosts: roster.hosts().into_iter().filter_map(name_of).collect(),
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use berth_placement::{Allocation, Index, Inventory, Timestamp};
+
+    use super::*;
+    use crate::fleet::FleetOptions;
+
+    /// A fleet over one provider.
+    fn fleet() -> Fleet {
+        let index = Index::with_holders();
+        let mut writer = index.write_at(Timestamp(0));
+        let row = writer.add_provider(Uuid::from_u128(1), "h1", None).unwrap();
+        let class = writer.resource_class("CUSTOM_X").unwrap();
+        writer.set_inventories(row, None, vec![(class, Inventory::of(10))]).unwrap();
+        drop(writer);
+        Fleet::new(Arc::new(index), None, State::default(), FleetOptions::default())
+    }
+
+    #[test]
+    fn a_member_that_was_released_is_one_no_more() {
+        let fleet = fleet();
+        let group = Group { name: "g".to_owned(), ..Group::default() };
+        let (group, _) = fleet.create_group(group).unwrap();
+        let [holds, released] = [2, 3].map(Uuid::from_u128);
+        let row = fleet.index.find(Uuid::from_u128(1)).unwrap();
+        let class = fleet.index.topology().class("CUSTOM_X").unwrap();
+        let allocation = Allocation { row, class, amount: 1 };
+        for member in [holds, released] {
+            fleet.index.claim(member.into(), &[allocation]).unwrap();
+            fleet.transact(|fleet| fleet.set_membership(member, Some(group)));
+            fleet.index.rejoin(group.into(), member.into()).unwrap();
+        }
+        fleet.forget_released();
+        assert_eq!(fleet.group_members(group), [holds, released]);
+        fleet.index.remove_consumer(released.into()).unwrap();
+        // It is somebody else's now, and in no group.
+        fleet.index.claim(released.into(), &[allocation]).unwrap();
+        assert_eq!(fleet.group_members(group), [holds]);
+        fleet.forget_released();
+        assert_eq!(fleet.state().memberships, [(holds, group)].into());
+        assert!(matches!(fleet.delete_group("g"), Err(FleetError::Precondition { reason: IN_USE, .. })));
+        fleet.index.remove_consumer(holds.into()).unwrap();
+        fleet.delete_group("g").unwrap();
+        assert!(fleet.state().is_empty());
     }
 }

@@ -4,7 +4,7 @@
 //! records are committed together, in order with the changes of the index. Instances are brought to what is wished of them
 //! by a loop that looks at the record only ([`reconcile`]), so it goes on after a restart where it was.
 //!
-//! Locks are taken in this order: decider, the index's writer, state, those of consumers, news, agents. None is held while anything
+//! Locks are taken in this order: that of unshelving, decider, the index's writer, state, those of consumers, news, agents, outboxes. None is held while anything
 //! is waited for.
 
 mod agents;
@@ -17,7 +17,7 @@ mod flavors;
 mod groups;
 mod hosts;
 pub(crate) mod instances;
-mod prepared;
+pub(crate) mod outbox;
 mod quotas;
 pub(crate) mod reconcile;
 mod schedule;
@@ -30,7 +30,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use berth_placement::store::Changes;
-use berth_placement::{ConsumerId, GroupId, Index, Snapshot, Timestamp};
+use berth_placement::{GroupId, Index, Snapshot, Timestamp};
 use berth_scheduler::nova;
 use tokio::sync::{broadcast, mpsc};
 use uuid::Uuid;
@@ -88,7 +88,8 @@ pub(crate) struct Fleet {
     agents: Agents,
     /// New instances to which a request is giving hosts: the loop leaves them alone.
     placing: Mutex<BTreeSet<Uuid>>,
-    /// Held from a claim for a shelved instance until the instance says so, or the room is given back.
+    /// Held from the claim of a shelved instance until its wish is noted: of two who unshelve it, neither gives back what the other
+    /// claimed.
     unshelving: Mutex<()>,
     started: Timestamp,
     /// Instances that have changed, for those who watch.
@@ -183,21 +184,33 @@ impl Fleet {
     fn note_instance(&self, uuid: Uuid) {
         // Nobody may be watching, and the loop may have ended.
         let _ = self.told.send(uuid);
-        let _ = self.due.send(uuid);
+        self.note_due(uuid);
+    }
+
+    /// Whoever looks after the instance should look at it again.
+    fn note_due(&self, uuid: Uuid) {
+        let _ = self.due.send(uuid); // the loop may have ended
+    }
+
+    /// Whether the consumer holds anything.
+    fn holds(&self, uuid: Uuid) -> bool {
+        self.index.allocations(uuid.into()).is_some_and(|held| !held.is_empty())
     }
 }
 
-/// Makes groups in the index again, with those of their members that hold something; returns the others.
+/// Makes groups in the index again, with those of their members that hold something; returns those that are members no more. An
+/// instance stays one, whatever it holds.
 fn restore_groups(index: &Index, state: &State) -> Vec<Uuid> {
     for (&uuid, group) in &state.groups {
         if let Err(error) = index.add_group(GroupId::from(uuid), groups::policy_of(group)) {
             tracing::error!(%uuid, %error, "a server group cannot be made again");
         }
     }
-    let rejoins = |(consumer, group): (&Uuid, &Uuid)| {
-        index.rejoin(GroupId::from(*group), ConsumerId(consumer.as_u128())).unwrap_or(false)
+    let is_member = |(consumer, group): (&Uuid, &Uuid)| {
+        index.rejoin(GroupId::from(*group), (*consumer).into()).unwrap_or(false)
+            || (state.groups.contains_key(group) && state.instances.contains_key(consumer))
     };
-    state.memberships.iter().filter(|&member| !rejoins(member)).map(|(&consumer, _)| consumer).collect()
+    state.memberships.iter().filter(|&member| !is_member(member)).map(|(&consumer, _)| consumer).collect()
 }
 
 /// A text of 1 to `most` characters without control characters.

@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use berth_placement::ConsumerId;
 use berth_scheduler::nova::explain::{self, Case, CaseRecord, Explanation, Wanted};
 use uuid::Uuid;
 
@@ -44,12 +43,9 @@ impl Fleet {
 
     /// Records those of the instances that hold nothing yet as members of the group; returns what they were before.
     fn join_group(&self, ask: &Ask, group: Option<Uuid>) -> Vec<(Uuid, Option<Uuid>)> {
-        let holds = |uuid: &Uuid| {
-            self.index.allocations(ConsumerId(uuid.as_u128())).is_some_and(|held| !held.is_empty())
-        };
         let before: Vec<_> = {
             let state = self.state();
-            let new = ask.instances.iter().filter(|uuid| !holds(uuid));
+            let new = ask.instances.iter().filter(|&&uuid| !self.holds(uuid));
             new.map(|&uuid| (uuid, state.memberships.get(&uuid).copied())).collect()
         };
         let changed: Vec<_> = before.into_iter().filter(|(_, before)| *before != group).collect();
@@ -115,7 +111,7 @@ impl Fleet {
         Ok(explain::explain(&case.question(), &wanted))
     }
 
-    fn host_of_provider(&self, uuid: Uuid) -> Option<String> {
+    pub(super) fn host_of_provider(&self, uuid: Uuid) -> Option<String> {
         self.state().host_name(uuid).map(str::to_owned)
     }
 }

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use berth_placement::Index;
 use berth_placement::store::Changes;
-use berth_placement::{ConsumerId, Index};
 use prost::Message;
 use uuid::Uuid;
 
@@ -28,6 +28,8 @@ pub struct State {
     pub(super) groups: BTreeMap<Uuid, Group>,
     /// The group of each consumer that is in one.
     pub(super) memberships: BTreeMap<Uuid, Uuid>,
+    /// The same the other way round.
+    pub(super) members: BTreeMap<Uuid, BTreeSet<Uuid>>,
     pub(super) quotas: BTreeMap<String, Quota>,
     pub(super) instances: BTreeMap<Uuid, Instance>,
     /// Names of hosts by the UUID of their root provider.
@@ -91,7 +93,7 @@ impl State {
             INSTANCE => self.set_instance(uuid()?, Some(Instance::decode(value)?)),
             MEMBERSHIP => {
                 let group = Uuid::from_slice(&Membership::decode(value)?.group);
-                self.memberships.insert(uuid()?, group.map_err(|_| UnreadableEntry::Key)?);
+                self.set_membership(uuid()?, Some(group.map_err(|_| UnreadableEntry::Key)?));
             }
             _ => return Err(UnreadableEntry::Key),
         }
@@ -124,18 +126,39 @@ impl State {
             !instance.host.is_empty() && instance.vm_state() != VmState::ShelvedOffloaded
         });
         placed
-            .filter(|(uuid, _)| index.consumer(ConsumerId(uuid.as_u128())).is_none())
+            .filter(|(uuid, _)| index.consumer((**uuid).into()).is_none())
             .map(|(&uuid, instance)| (uuid, instance.host.as_str()))
-    }
-
-    /// The hosts on which something of the instance is, or may be.
-    pub(super) fn places(instance: &Instance) -> impl Iterator<Item = &String> {
-        instance.leftovers.iter().chain((!instance.host.is_empty()).then_some(&instance.host))
     }
 
     /// The name of the host whose root provider this is.
     pub(super) fn host_name(&self, provider: Uuid) -> Option<&str> {
         self.names.get(&provider).map(String::as_str)
+    }
+
+    /// The consumers that are recorded as members of the group.
+    pub(super) fn members(&self, group: Uuid) -> impl ExactSizeIterator<Item = Uuid> {
+        static NONE: BTreeSet<Uuid> = BTreeSet::new();
+        self.members.get(&group).unwrap_or(&NONE).iter().copied()
+    }
+
+    /// Returns whether the consumer was a member of a group.
+    fn set_membership(&mut self, consumer: Uuid, group: Option<Uuid>) -> bool {
+        let before = match group {
+            Some(group) => self.memberships.insert(consumer, group),
+            None => self.memberships.remove(&consumer),
+        };
+        if let Some(before) = before
+            && let Some(members) = self.members.get_mut(&before)
+        {
+            members.remove(&consumer);
+            if members.is_empty() {
+                self.members.remove(&before);
+            }
+        }
+        if let Some(group) = group {
+            self.members.entry(group).or_default().insert(consumer);
+        }
+        before.is_some()
     }
 
     fn set_host(&mut self, host: Host) {
@@ -149,7 +172,7 @@ impl State {
             None => self.instances.remove(&uuid),
         };
         if let Some(before) = before {
-            for host in Self::places(&before) {
+            for host in before.places() {
                 if let Some(there) = self.by_host.get_mut(host) {
                     there.remove(&uuid);
                 }
@@ -157,7 +180,7 @@ impl State {
             self.count(&before, Usage::subtract);
         }
         if let Some(after) = after {
-            for host in Self::places(&after) {
+            for host in after.places() {
                 self.by_host.entry(host.clone()).or_default().insert(uuid);
             }
             self.count(&after, Usage::add);
@@ -230,11 +253,11 @@ impl Transaction<'_> {
     }
 
     pub(super) fn set_membership(&mut self, consumer: Uuid, group: Option<Uuid>) {
-        if let Some(group) = group {
-            self.put(MEMBERSHIP, consumer.as_bytes(), &member_of(group));
-            self.state.memberships.insert(consumer, group);
-        } else if self.state.memberships.remove(&consumer).is_some() {
-            self.remove(MEMBERSHIP, consumer.as_bytes());
+        let was_member = self.state.set_membership(consumer, group);
+        match group {
+            Some(group) => self.put(MEMBERSHIP, consumer.as_bytes(), &member_of(group)),
+            None if was_member => self.remove(MEMBERSHIP, consumer.as_bytes()),
+            None => {}
         }
     }
 
@@ -256,74 +279,4 @@ impl Transaction<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn instance(host: &str, vcpus: u32) -> Instance {
-        let flavor = Flavor { vcpus, memory_mb: 512, ..Flavor::default() };
-        let (project, host) = ("p".to_owned(), host.to_owned());
-        Instance { project, host, flavor, leftovers: vec!["old".to_owned()], ..Instance::default() }
-    }
-
-    #[test]
-    fn what_was_written_reads_back() {
-        let mut state = State::default();
-        let mut all = Transaction { state: &mut state, records: Changes::new() };
-        let uuid = Uuid::from_u128(7);
-        all.put_host(Host { name: "h".to_owned(), reason: "why".to_owned(), ..Host::default() });
-        all.put_aggregate(Aggregate {
-            name: "a".to_owned(),
-            hosts: vec!["h".to_owned()],
-            ..Aggregate::default()
-        });
-        all.put_flavor(Flavor { name: "f".to_owned(), vcpus: 3, ..Flavor::default() });
-        all.put_group(uuid, Group { name: "g".to_owned(), ..Group::default() });
-        all.set_membership(Uuid::from_u128(9), Some(uuid));
-        all.put_quota("p", Quota { vcpus: Some(4), ..Quota::default() });
-        all.put_instance(uuid, instance("h", 3));
-        let written = all.records.into_iter().map(|(key, value)| (key, value.unwrap()));
-        let records: Vec<_> = state.records().collect();
-        assert!(written.eq(records.clone()));
-        let mut read = State::default();
-        for (key, value) in &records {
-            read.put_back(key, value).unwrap();
-        }
-        assert!(read.records().eq(records));
-        assert_eq!((&read.by_host, &read.usage), (&state.by_host, &state.usage));
-        assert!(read.put_back(b"z", b"").is_err() && read.put_back(b"p", b"").is_err());
-    }
-
-    #[test]
-    fn an_instance_on_a_host_holds_room() {
-        let shelved = Instance { vm_state: VmState::ShelvedOffloaded.into(), ..instance("h", 3) };
-        let mut state = State::default();
-        state.set_instance(Uuid::from_u128(1), Some(instance("h", 3)));
-        state.set_instance(Uuid::from_u128(2), Some(instance("", 3)));
-        state.set_instance(Uuid::from_u128(3), Some(shelved));
-        let index = Index::with_holders();
-        assert_eq!(state.without_room(&index).collect::<Vec<_>>(), [(Uuid::from_u128(1), "h")]);
-    }
-
-    #[test]
-    fn sums_follow_instances() {
-        let mut state = State::default();
-        let mut change = Transaction { state: &mut state, records: Changes::new() };
-        let uuid = Uuid::from_u128(7);
-        change.put_instance(uuid, instance("h", 3));
-        change.put_instance(uuid, instance("i", 3));
-        assert_eq!(change.state.usage["p"], Usage { instances: 1, vcpus: 3, memory_mb: 512 });
-        let places: Vec<_> = change
-            .state
-            .by_host
-            .iter()
-            .filter(|(_, there)| !there.is_empty())
-            .map(|(host, _)| host.as_str())
-            .collect();
-        assert_eq!(places, ["i", "old"]);
-        let deleted = Instance { vm_state: VmState::Deleted.into(), ..instance("i", 3) };
-        change.put_instance(uuid, deleted);
-        assert_eq!(change.state.usage["p"], Usage::default());
-        change.remove_instance(uuid);
-        assert!(change.state.by_host.values().all(BTreeSet::is_empty));
-    }
-}
+mod tests;

@@ -7,7 +7,6 @@ use berth_scheduler::nova::Aggregate;
 use berth_scheduler::nova::hosts::HostRecord;
 use berth_scheduler::nova::python::Value as Stat;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use super::Fleet;
 use super::decider::{FleetView, News};
@@ -25,7 +24,7 @@ impl FleetView for Fleet {
         let records = hosts.map(|host| self.record(&state, host)).collect();
         let aggregates = (1..).zip(state.aggregates.values()).map(|(id, aggregate)| Aggregate {
             id,
-            uuid: Uuid::from_slice(&aggregate.uuid).ok().map(|uuid| uuid.to_string()),
+            uuid: Some(aggregate.uuid().to_string()),
             name: Some(aggregate.name.clone()),
             hosts: aggregate.hosts.clone(),
             metadata: aggregate.metadata.clone(),
@@ -43,7 +42,7 @@ impl FleetView for Fleet {
 impl Fleet {
     /// The host with what it has, uses and runs.
     pub(super) fn record(&self, state: &State, host: &Host) -> HostRecord {
-        let uuid = Uuid::from_slice(&host.uuid).unwrap_or_default().to_string();
+        let uuid = host.uuid().to_string();
         let mut record: HostRecord =
             serde_json::from_value(json!({"host": host.name, "node": host.name, "uuid": uuid}))
                 .expect("a name and a UUID make a record");
@@ -93,7 +92,7 @@ impl Fleet {
     pub(super) fn full_record(&self, state: &State, host: &Host) -> HostRecord {
         let mut record = self.record(state, host);
         let topology = self.index.topology();
-        let row = Uuid::from_slice(&host.uuid).ok().and_then(|uuid| self.index.find(uuid));
+        let row = self.index.find(host.uuid());
         let traits = row.and_then(|row| topology.provider(row)).map(|provider| provider.traits.clone());
         let names =
             traits.iter().flat_map(|traits| traits.iter()).filter_map(|id| topology.traits().name(id.0));

@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use berth_api::v1;
 use berth_api::v1::agent_message::Message;
-use tokio::sync::{mpsc, watch};
-use tokio_stream::wrappers::UnboundedReceiverStream;
+use tokio::sync::watch;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
+use super::call::{self, Kind};
 use super::identity::Caller;
-use super::status::bad_field;
+use super::status::{bad_field, failure};
 use super::stopped;
-use crate::fleet::{FleetError, Session};
-use crate::service::{Access, Epoch, Service};
+use crate::fleet::{FleetError, Session, outbox};
+use crate::service::{Epoch, Service};
 
 /// How often to look whether there is a later connection, or another state.
 const LOOK: Duration = Duration::from_secs(5);
@@ -42,8 +42,8 @@ impl v1::agents_server::Agents for Agents {
     type JoinStream = Told;
 
     async fn join(&self, request: Request<Streaming<v1::AgentMessage>>) -> Result<Response<Told>, Status> {
-        let caller = request.extensions().get::<Caller>().cloned().unwrap_or(Caller::Local);
-        let mut messages = request.into_inner();
+        let caller = Caller::behind(&request);
+        let (_, extensions, mut messages) = request.into_parts();
         let hello = introduction(&mut messages).await?;
         if !caller.may_join(&hello.host) {
             return Err(Status::permission_denied(format!(
@@ -51,20 +51,15 @@ impl v1::agents_server::Agents for Agents {
                 hello.host
             )));
         }
-        let epoch = self.service.epoch();
-        if let Access::Down(reason) | Access::ReadOnly(reason) = &epoch.access {
-            return Err(Status::unavailable(format!(
-                "agents cannot be served for the moment, because {reason}"
-            )));
-        }
-        let (sender, receiver) = mpsc::unbounded_channel();
-        let session = epoch.fleet.join(&hello, sender.clone())?;
-        epoch.settled().await.map_err(|reason| Status::unavailable(reason.to_string()))?;
-        epoch.fleet.welcome(&sender);
-        let connection = Connection { service: Arc::clone(&self.service), epoch, host: hello.host, session };
-        let stopping = self.stopping.clone();
-        tokio::spawn(connection.run(messages, stopping));
-        Ok(Response::new(Box::pin(UnboundedReceiverStream::new(receiver).map(Ok))))
+        let epoch = call::begin(&self.service, &extensions, Kind::Writes)?;
+        let (sender, receiver) = outbox::channel();
+        let session = epoch.fleet.join(&hello, sender)?;
+        let service = Arc::clone(&self.service);
+        let connection = Connection { service, epoch, host: hello.host, session, ends_on_purpose: false };
+        connection.epoch.settled().await.map_err(|reason| call::undone(&reason))?;
+        connection.epoch.fleet.welcome(&connection.host, session);
+        tokio::spawn(connection.run(messages, self.stopping.clone()));
+        Ok(Response::new(Box::pin(receiver.map(Ok))))
     }
 }
 
@@ -77,18 +72,25 @@ async fn introduction(messages: &mut Streaming<v1::AgentMessage>) -> Result<v1::
     }
 }
 
-/// An agent that is connected.
+/// An agent that is connected: until this is dropped, be it that the agent goes away before it is let in.
 struct Connection {
     service: Arc<Service>,
     epoch: Arc<Epoch>,
     host: String,
     session: Session,
+    ends_on_purpose: bool,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // Its sender goes with it, which ends the stream of the other direction.
+        self.epoch.fleet.leave(&self.host, self.session, self.ends_on_purpose);
+    }
 }
 
 impl Connection {
-    async fn run(self, mut messages: Streaming<v1::AgentMessage>, stopping: watch::Receiver<bool>) {
+    async fn run(mut self, mut messages: Streaming<v1::AgentMessage>, stopping: watch::Receiver<bool>) {
         let mut stopping = pin!(stopped(stopping));
-        let mut on_purpose = false;
         while self.is_current() {
             let next = tokio::select! {
                 next = tokio::time::timeout(LOOK, messages.message()) => next,
@@ -98,7 +100,7 @@ impl Connection {
                 Err(_) => {} // silent for a while
                 Ok(Ok(Some(message))) => match message.message {
                     Some(Message::Goodbye(_)) => {
-                        on_purpose = true;
+                        self.ends_on_purpose = true;
                         break;
                     }
                     Some(message) => self.hear(&message),
@@ -107,8 +109,6 @@ impl Connection {
                 Ok(Ok(None) | Err(_)) => break,
             }
         }
-        // Its sender goes with it, which ends the stream of the other direction.
-        self.epoch.fleet.leave(&self.host, self.session, on_purpose);
     }
 
     fn is_current(&self) -> bool {
@@ -120,11 +120,12 @@ impl Connection {
         let (fleet, host, session) = (&self.epoch.fleet, &self.host, self.session);
         let outcome = match message {
             Message::Providers(tree) => {
-                let told = fleet.set_providers(host, tree);
-                if told.is_ok() {
-                    fleet.hear(host, session);
+                let taken = fleet.set_providers(host, tree);
+                match &taken {
+                    Ok(()) => fleet.hear(host, session),
+                    Err(error) => fleet.refuse_providers(host, session, failure(&error.clone().into())),
                 }
-                told
+                taken
             }
             Message::Heartbeat(beat) => {
                 fleet.heartbeat(host, session, beat.disk_available_gb);

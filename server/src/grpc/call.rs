@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use berth_placement::{Index, Timestamp};
-use tonic::{Request, Response, Status};
+use tonic::{Extensions, Request, Response, Status};
 
 use super::deadline::Deadline;
 use super::status;
@@ -20,7 +20,7 @@ pub(crate) struct Call<'a> {
 
 /// What a call may do to the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     Reads,
     Writes,
     /// It reads, and is advice that need not be durable.
@@ -60,16 +60,22 @@ async fn answer<Q, A>(
     kind: Kind,
     work: impl FnOnce(&Call<'_>, &Q) -> Result<A, Status>,
 ) -> Result<Response<A>, Status> {
-    let deadline = request.extensions().get::<Deadline>().copied();
+    let epoch = begin(service, request.extensions(), kind)?;
+    let call = Call { service, index: &epoch.index, fleet: &epoch.fleet, now: now() };
+    let answer = work(&call, request.get_ref());
+    settle(&epoch, kind).await?;
+    answer.map(Response::new)
+}
+
+/// What a call of any kind works with, if there is time left for it and the store works.
+pub(crate) fn begin(service: &Service, extensions: &Extensions, kind: Kind) -> Result<Arc<Epoch>, Status> {
+    let deadline = extensions.get::<Deadline>().copied();
     if deadline.is_some_and(Deadline::has_passed) {
         return Err(Status::deadline_exceeded("the time was up before the call began; nothing was done"));
     }
     let epoch = service.epoch();
     admit(&epoch.access, kind)?;
-    let call = Call { service, index: &epoch.index, fleet: &epoch.fleet, now: now() };
-    let answer = work(&call, request.get_ref());
-    settle(&epoch, kind).await?;
-    answer.map(Response::new)
+    Ok(epoch)
 }
 
 fn admit(access: &Access, kind: Kind) -> Result<(), Status> {
@@ -89,7 +95,7 @@ async fn settle(epoch: &Epoch, kind: Kind) -> Result<(), Status> {
     if kind == Kind::Advises { Ok(()) } else { epoch.settled().await.map_err(|reason| undone(&reason)) }
 }
 
-fn undone(reason: &Arc<str>) -> Status {
+pub(crate) fn undone(reason: &Arc<str>) -> Status {
     status::refused(
         tonic::Code::Unavailable,
         "OUTCOME_UNKNOWN",

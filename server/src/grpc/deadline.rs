@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use axum::http::HeaderMap;
 
 /// When the client stops waiting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Deadline(Option<Instant>);
 
 impl Deadline {
@@ -17,6 +17,14 @@ impl Deadline {
 
     pub(super) fn has_passed(self) -> bool {
         self.0.is_some_and(|deadline| deadline <= now())
+    }
+
+    /// Done when it has passed: never, if there is none.
+    pub(super) async fn passed(self) {
+        match self.0 {
+            Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+            None => std::future::pending().await,
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use axum::http::Extensions;
 use rustls_pki_types::CertificateDer;
 use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
+use tonic::{Request, Status};
 use webpki::EndEntityCert;
 
 /// Who is calling.
@@ -69,6 +70,24 @@ impl Caller {
             ("agent", host) if is_host_name(host) => Some(Self::Agent(host.into())),
             _ => None,
         }
+    }
+
+    /// Whoever the guard let through.
+    pub(crate) fn behind<T>(request: &Request<T>) -> Self {
+        request.extensions().get().cloned().unwrap_or(Self::Local)
+    }
+
+    /// Whether locks and the scheduler's choice do not bind them.
+    pub(crate) fn is_operator(&self) -> bool {
+        matches!(self, Self::Local | Self::Operator)
+    }
+
+    /// Only operators may insist on a host.
+    pub(crate) fn check_zone(&self, availability_zone: &str) -> Result<(), Status> {
+        if availability_zone.contains(':') && !self.is_operator() {
+            return Err(Status::permission_denied("availability_zone: only operators may insist on a host"));
+        }
+        Ok(())
     }
 
     /// As events of instances tell it.

@@ -1,5 +1,6 @@
 //! Refusals as gRPC tells them, with details that programs can read.
 
+use berth_api::v1;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, ErrorInfo, StatusExt};
 
@@ -44,4 +45,10 @@ pub(crate) fn refused_with(
     let mut info = ErrorInfo::new(reason, DOMAIN, <[(String, String); 0]>::default());
     info.metadata.extend(facts.into_iter().map(|(name, value)| (name.to_owned(), value)));
     Status::with_error_details_vec(code, message, vec![info.into()])
+}
+
+/// A refusal, as streams tell it of one of their messages.
+pub(crate) fn failure(status: &Status) -> v1::Failure {
+    let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
+    v1::Failure { code: status.code().into(), message: status.message().to_owned(), reason }
 }

@@ -71,10 +71,9 @@ impl Queue {
 
     /// Takes down changes of records beside the index, which stand or fall together. `change` makes them where they can be seen.
     pub(crate) fn record_beside<T>(&self, change: impl FnOnce() -> (T, Changes)) -> T {
-        let ticket = self.begin();
+        let _under_way = UnderWay { queue: self, ticket: self.begin() };
         let (outcome, records) = change();
         self.state().records.extend(records);
-        self.end(ticket);
         outcome
     }
 
@@ -87,6 +86,18 @@ impl Queue {
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing in here panics halfway.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A change that has begun, until this is dropped: also one that panics ends, or nobody would ever be answered again.
+struct UnderWay<'a> {
+    queue: &'a Queue,
+    ticket: Ticket,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.queue.end(self.ticket);
     }
 }
 
@@ -151,6 +162,15 @@ mod tests {
         );
         assert_eq!(queue.take(), None);
         queue.end(first);
+        assert_eq!(queue.take(), Some(Group { complete: 2, ..Group::default() }));
+    }
+
+    #[test]
+    fn a_change_that_panics_holds_up_nobody() {
+        let queue = Queue::default();
+        let breaks = || queue.record_beside(|| -> ((), Changes) { panic!("halfway") });
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(breaks)).unwrap_err();
+        queue.end(queue.begin());
         assert_eq!(queue.take(), Some(Group { complete: 2, ..Group::default() }));
     }
 

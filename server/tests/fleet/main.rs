@@ -1,5 +1,6 @@
 //! Fleets over gRPC, with agents that are puppets of the test: they do what they are wished at once, or fail as they are told.
 
+mod agents;
 mod aggregates;
 mod backups;
 mod catalogue;

@@ -25,6 +25,7 @@ pub(crate) struct Machine {
     /// Whether wishes are only noted.
     pub(crate) lazy: bool,
     pub(crate) wishes: Vec<v1::GuestWish>,
+    pub(crate) refusals: Vec<v1::Failure>,
 }
 
 pub(crate) struct Puppet {
@@ -133,6 +134,9 @@ async fn serve(
                 Ok(Some(v1::ServiceMessage { message: Some(Told::Wish(wish)) })) => {
                     let report = machine.lock().unwrap().grant(&wish);
                     report.into_iter().for_each(|report| say(&sender, Message::Guest(report)));
+                }
+                Ok(Some(v1::ServiceMessage { message: Some(Told::ProvidersRefused(failure)) })) => {
+                    machine.lock().unwrap().refusals.push(failure);
                 }
                 Ok(Some(_)) => {}
                 Ok(None) | Err(_) => return,

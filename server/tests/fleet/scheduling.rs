@@ -1,12 +1,13 @@
 //! Schedule, select, explain; and what keeps hosts from getting anything new.
 
 use berth_api::v1;
+use berth_api::v1::placement_client::PlacementClient;
 use berth_api::v1::schedule_request::Size;
 use berth_api::v1::tagged_schedule_response::Outcome;
 use tonic::Code;
 use uuid::Uuid;
 
-use crate::service::{Cloud, creation, reason};
+use crate::service::{Cloud, creation, named, reason};
 
 fn uuid(number: u128) -> String {
     Uuid::from_u128(0xc << 124 | number).to_string()
@@ -99,6 +100,45 @@ async fn a_group_is_kept_apart_whoever_asks_at_once() {
     assert_eq!(cloud.fleet.get_server_group(wanted).await.unwrap().get_ref().members.len(), 3);
     let gone = v1::DeleteServerGroupRequest { group: group.uuid.clone() };
     assert_eq!(reason(&cloud.fleet.delete_server_group(gone).await.unwrap_err()), "IN_USE");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_has_its_instances_until_they_are_deleted_and_others_until_they_are_released() {
+    let mut cloud = Cloud::new().await;
+    let _hosts = cloud.hosts(["h1", "h2"]).await;
+    cloud.flavor("small", 1, &[]).await;
+    let group = v1::CreateServerGroupRequest {
+        name: "apart".to_owned(),
+        policy: v1::server_group::Policy::AntiAffinity.into(),
+        project: "p".to_owned(),
+        ..v1::CreateServerGroupRequest::default()
+    };
+    let group = cloud.fleet.create_server_group(group).await.unwrap().into_inner();
+    let hints = || [("group".to_owned(), v1::Hints { values: vec![group.uuid.clone()] })].into();
+    let known = || v1::GetServerGroupRequest { group: group.uuid.clone() };
+    let gone = || v1::DeleteServerGroupRequest { group: group.uuid.clone() };
+
+    let wanted = v1::CreateInstancesRequest { hints: hints(), ..creation("it", "small") };
+    let it = cloud.instances.create(wanted).await.unwrap().into_inner().instances[0].uuid.clone();
+    cloud.until_status(&it, "ACTIVE").await;
+    cloud.instances.shelve(named(&it)).await.unwrap();
+    cloud.until_status(&it, "SHELVED_OFFLOADED").await;
+    assert_eq!(
+        cloud.fleet.get_server_group(known()).await.unwrap().get_ref().members,
+        std::slice::from_ref(&it)
+    );
+    assert_eq!(reason(&cloud.fleet.delete_server_group(gone()).await.unwrap_err()), "IN_USE");
+    cloud.instances.delete(named(&it)).await.unwrap();
+    cloud.until_gone(&it).await;
+
+    let claimed = v1::ScheduleRequest { hints: hints(), ..request(0..2) };
+    cloud.scheduler.schedule(claimed).await.unwrap();
+    let mut placement = PlacementClient::new(cloud.channel.clone());
+    placement.release(v1::ReleaseRequest { consumers: vec![uuid(0)] }).await.unwrap();
+    assert_eq!(cloud.fleet.get_server_group(known()).await.unwrap().get_ref().members, [uuid(1)]);
+    assert_eq!(reason(&cloud.fleet.delete_server_group(gone()).await.unwrap_err()), "IN_USE");
+    placement.release(v1::ReleaseRequest { consumers: vec![uuid(1)] }).await.unwrap();
+    cloud.fleet.delete_server_group(gone()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -45,8 +45,12 @@ impl Cloud {
 
     /// A service that keeps its state in the folder.
     pub(crate) async fn at(folder: &Path) -> Self {
+        Self::at_with(folder, DurabilityOptions::default()).await
+    }
+
+    pub(crate) async fn at_with(folder: &Path, durability: DurabilityOptions) -> Self {
         let data = DataDir::open(folder).unwrap();
-        let (service, keeper) = Keeper::start(data, options(), DurabilityOptions::default()).unwrap();
+        let (service, keeper) = Keeper::start(data, options(), durability).unwrap();
         Self::over(service, Some(keeper)).await
     }
 

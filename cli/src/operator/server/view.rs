@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use crate::operator::flavor;
 use crate::operator::record::Record;
 
-/// The words for `status`.
-pub(super) const STATUSES: [&str; 11] = [
+/// The words for `status` that a server in a list can have.
+pub(super) const STATUSES: [&str; 9] = [
     "BUILD",
     "ACTIVE",
     "SHUTOFF",
@@ -17,8 +17,6 @@ pub(super) const STATUSES: [&str; 11] = [
     "REBOOT",
     "HARD_REBOOT",
     "ERROR",
-    "DELETED",
-    "UNKNOWN",
 ];
 
 pub(super) const COLUMNS: [&str; 7] =

@@ -112,6 +112,9 @@ fn servers_are_listed_by_project_host_and_status() {
     assert!(table.contains("project"), "{table}");
     assert_eq!(fake.asked::<ListInstancesRequest>("List").project, "");
     assert!(fake.fail(2, "server list --status busy").contains("SHELVED_OFFLOADED"));
+    for no_server_has_it in ["UNKNOWN", "DELETED"] {
+        assert!(fake.fail(2, &format!("server list --status {no_server_has_it}")).contains("invalid value"));
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What can be done with an instance, and when.
 
+use std::sync::PoisonError;
+
 use uuid::Uuid;
 
 use super::words::{task_state, vm_state};
@@ -82,10 +84,12 @@ impl Fleet {
         may_override: bool,
     ) -> Result<Instance, FleetError> {
         let uuid = self.instance_uuid(named)?;
-        let _claiming = (action == Action::Unshelve)
-            .then(|| self.unshelving.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
-        self.check_now(uuid, action, may_override)?;
-        let has_claimed = action == Action::Unshelve && self.claim_again(uuid)?;
+        let unshelving = (action == Action::Unshelve)
+            .then(|| self.unshelving.lock().unwrap_or_else(PoisonError::into_inner));
+        let has_claimed = unshelving.is_some() && {
+            self.check_now(uuid, action, may_override)?;
+            self.claim_again(uuid)?
+        };
         let changed = self.change_instance(uuid, |instance| {
             check(instance, action, may_override)?;
             instance.set_task(action.task());
@@ -95,8 +99,7 @@ impl Fleet {
             instance.note(now(), action.name(), user, "");
             Ok(instance.clone())
         });
-        let outcome =
-            changed.map_or_else(|| Err(FleetError::not_found("instance", named)), |(_, outcome)| outcome);
+        let outcome = changed.unwrap_or_else(|| Err(FleetError::not_found("instance", named)));
         if outcome.is_err() && has_claimed {
             self.give_back(uuid);
         }
@@ -132,7 +135,7 @@ impl Fleet {
             }
             Ok(())
         });
-        changed.map_or(Ok(()), |(_, outcome)| outcome)
+        changed.unwrap_or(Ok(()))
     }
 
     /// Locks an instance, or unlocks it.
@@ -157,7 +160,7 @@ impl Fleet {
             instance.note(now(), if locked { "lock" } else { "unlock" }, user, reason);
             Ok(instance.clone())
         });
-        changed.map_or_else(|| Err(FleetError::not_found("instance", named)), |(_, outcome)| outcome)
+        changed.unwrap_or_else(|| Err(FleetError::not_found("instance", named)))
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use berth_placement::ConsumerId;
 use uuid::Uuid;
 
 use crate::fleet::ask::Ask;
@@ -58,19 +57,14 @@ impl Fleet {
             return Ok(instances);
         }
         let uuids: Vec<Uuid> = instances.iter().map(Instance::uuid).collect();
-        let outcome = self.give_hosts(creation, &flavor, &uuids);
+        let outcome = self.give_hosts(creation.least(), &instances[0].ask(), &uuids);
         self.placing().retain(|uuid| !uuids.contains(uuid));
         outcome
     }
 
     /// Has the instances built on hosts with room; those that find none are forgotten.
-    fn give_hosts(
-        &self,
-        creation: &Creation,
-        flavor: &Flavor,
-        uuids: &[Uuid],
-    ) -> Result<Vec<Instance>, FleetError> {
-        match self.place_new(creation, flavor, uuids) {
+    fn give_hosts(&self, least: usize, ask: &Ask, uuids: &[Uuid]) -> Result<Vec<Instance>, FleetError> {
+        match self.place_new(least, ask, uuids) {
             Ok(placed) => {
                 let (placed, spare) = (&placed[..], &uuids[placed.len()..]);
                 self.forget_new(spare);
@@ -87,23 +81,13 @@ impl Fleet {
     }
 
     /// Hosts for all of the instances, or for the first of them: as many as find room.
-    fn place_new(
-        &self,
-        creation: &Creation,
-        flavor: &Flavor,
-        uuids: &[Uuid],
-    ) -> Result<Vec<Placed>, FleetError> {
-        let place = |count: usize| self.schedule(&creation.ask(flavor, &uuids[..count]), false);
-        let least = creation.least();
-        match place(uuids.len()) {
+    fn place_new(&self, least: usize, ask: &Ask, uuids: &[Uuid]) -> Result<Vec<Placed>, FleetError> {
+        let place = |uuids: &[Uuid]| self.schedule(&Ask { instances: uuids.to_vec(), ..ask.clone() }, false);
+        match place(uuids) {
             Err(error) if error.is_no_valid_host() && least < uuids.len() => {
-                let mut placed = place(least)?;
-                for uuid in &uuids[least..] {
-                    match self.schedule(&creation.ask(flavor, &[*uuid]), false) {
-                        Ok(one) => placed.extend(one),
-                        Err(_) => break,
-                    }
-                }
+                let mut placed = place(&uuids[..least])?;
+                let others = uuids[least..].iter().map_while(|&uuid| place(&[uuid]).ok());
+                placed.extend(others.flatten());
                 Ok(placed)
             }
             outcome => outcome,
@@ -134,13 +118,13 @@ impl Fleet {
         if changed.is_none() {
             self.give_back(uuid); // it is gone already
         }
-        changed.and_then(|(_, instance)| instance)
+        changed.flatten()
     }
 
     /// Releases what the instance holds.
     pub(in crate::fleet) fn give_back(&self, uuid: Uuid) {
         // It may hold nothing.
-        let _ = self.index.release(ConsumerId(uuid.as_u128()));
+        let _ = self.index.release(uuid.into());
     }
 }
 
@@ -200,19 +184,6 @@ impl Creation {
         match texts.into_iter().find(|(_, text)| too_long(text)) {
             Some((field, _)) => Err(FleetError::field(field, format!("has more than {MAX_TEXT} characters"))),
             None => Ok(()),
-        }
-    }
-
-    fn ask(&self, flavor: &Flavor, instances: &[Uuid]) -> Ask {
-        Ask {
-            instances: instances.to_vec(),
-            flavor: flavor.clone(),
-            image: self.image.clone(),
-            project: self.project.clone(),
-            user: self.user.clone(),
-            availability_zone: self.availability_zone.clone(),
-            hints: self.hints.clone(),
-            ..Ask::default()
         }
     }
 

@@ -11,7 +11,6 @@ use uuid::Uuid;
 use super::Fleet;
 use super::entry::{Event, Instance};
 use super::error::FleetError;
-use super::state::State;
 
 pub(crate) use action::Action;
 pub(crate) use create::Creation;
@@ -21,10 +20,6 @@ pub(crate) use words::{power_state, status, task_state, vm_state};
 const EVENTS: usize = 100;
 
 impl Instance {
-    pub(super) fn uuid(&self) -> Uuid {
-        Uuid::from_slice(&self.uuid).unwrap_or_default()
-    }
-
     /// Notes what happened.
     pub(super) fn note(&mut self, at: Timestamp, action: &str, user: &str, message: impl Into<String>) {
         if self.events.len() >= EVENTS {
@@ -90,32 +85,27 @@ impl Fleet {
         self.told.subscribe()
     }
 
-    /// The hosts on which something of the instance is, or may be.
-    pub(super) fn places(instance: &Instance) -> impl Iterator<Item = &String> {
-        State::places(instance)
-    }
-
-    /// Changes an instance if it is there; returns what it was before.
+    /// Changes an instance if it is there.
     pub(super) fn change_instance<T>(
         &self,
         uuid: Uuid,
         change: impl FnOnce(&mut Instance) -> T,
-    ) -> Option<(Instance, T)> {
+    ) -> Option<T> {
         let changed = self.transact(|fleet| {
-            let before = fleet.state.instances.get(&uuid)?.clone();
+            let before = fleet.state.instances.get(&uuid)?;
             let mut after = before.clone();
             let outcome = change(&mut after);
-            let news = (after != before).then(|| [before.host.clone(), after.host.clone()]);
+            let news = (after != *before).then(|| [before.host.clone(), after.host.clone()]);
             if news.is_some() {
                 fleet.put_instance(uuid, after);
             }
-            Some((before, outcome, news))
+            Some((outcome, news))
         });
-        let (before, outcome, news) = changed?;
+        let (outcome, news) = changed?;
         if let Some(hosts) = news {
             self.note_hosts(hosts.iter().map(String::as_str));
             self.note_instance(uuid);
         }
-        Some((before, outcome))
+        Some(outcome)
     }
 }

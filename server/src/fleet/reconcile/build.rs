@@ -1,6 +1,5 @@
 //! Giving an instance a host, again if its build failed.
 
-use berth_placement::ConsumerId;
 use uuid::Uuid;
 
 use crate::fleet::Fleet;
@@ -31,17 +30,10 @@ impl Fleet {
     /// Releases room on a host on which the build failed: a crash may have come before that.
     fn release_failed(&self, instance: &Instance) {
         let topology = self.index.topology();
-        let held = self.index.allocations(ConsumerId(instance.uuid().as_u128()));
-        let host =
-            held.and_then(|held| topology.provider(topology.host_of(&held)?).map(|provider| provider.uuid));
-        let state = self.state();
-        let is_failed = |uuid: Uuid| {
-            let of = |name: &String| state.hosts.get(name).is_some_and(|host| host.uuid == uuid.as_bytes());
-            instance.failures.keys().any(of)
-        };
-        let is_failed = host.is_some_and(is_failed);
-        drop(state);
-        if is_failed {
+        let held = self.index.allocations(instance.uuid().into());
+        let provider = held.and_then(|held| topology.provider(topology.host_of(&held)?));
+        let host = provider.and_then(|provider| self.host_of_provider(provider.uuid));
+        if host.is_some_and(|host| instance.failures.contains_key(&host)) {
             self.give_back(instance.uuid());
         }
     }
@@ -87,7 +79,7 @@ impl Fleet {
         // Its own host alone, and with every filter: a host that is down or disabled gets nothing new.
         ask.ignore_hosts = others;
         ask.availability_zone.clear();
-        let held_none = self.index.allocations(ConsumerId(uuid.as_u128())).is_none_or(|held| held.is_empty());
+        let held_none = !self.holds(uuid);
         let placed = self.schedule(&ask, false)?;
         match placed.first() {
             Some(placed) if placed.place.host == instance.host => Ok(held_none),
@@ -108,7 +100,8 @@ impl Instance {
         self.note(now(), "create", "", self.fault.clone());
     }
 
-    fn ask(&self) -> Ask {
+    /// What it asks the scheduler for.
+    pub(in crate::fleet) fn ask(&self) -> Ask {
         Ask {
             instances: vec![self.uuid()],
             flavor: self.flavor.clone(),

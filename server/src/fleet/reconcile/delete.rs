@@ -1,6 +1,5 @@
 //! Ending an instance: its room is given back when nothing of it is left on any host.
 
-use berth_placement::ConsumerId;
 use uuid::Uuid;
 
 use crate::fleet::Fleet;
@@ -16,7 +15,7 @@ impl Fleet {
         // First the room: a record without room is taken up again after a crash, room without a record would be lost.
         self.give_back(uuid);
         self.transact(|fleet| fleet.remove_instance(uuid));
-        debug_assert!(self.index.consumer(ConsumerId(uuid.as_u128())).is_none());
+        debug_assert!(self.index.consumer(uuid.into()).is_none());
         let _ = self.told.send(uuid); // nobody may be watching
     }
 

@@ -21,9 +21,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use berth_api::v1::{self, ServiceMessage, service_message::Message};
-use berth_placement::ConsumerId;
-use tokio::sync::mpsc;
+use berth_api::v1::{self, service_message::Message};
 use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
 
@@ -31,6 +29,7 @@ use super::Fleet;
 use super::agents::Session;
 use super::entry::{Instance, Task};
 use super::state::State;
+use crate::amounts;
 use crate::service::{Access, Epoch, Service};
 
 /// How often hosts are judged.
@@ -78,6 +77,7 @@ async fn look_after_one(service: &Service, epoch: &Arc<Epoch>) {
                 ticks = ticks.wrapping_add(1);
                 if ticks.is_multiple_of(ROUND) {
                     fleet.note_unfinished();
+                    fleet.forget_released();
                 }
             }
         }
@@ -98,7 +98,7 @@ impl Fleet {
             .collect();
         drop(state);
         for uuid in unfinished {
-            let _ = self.due.send(uuid); // the loop may have ended
+            self.note_due(uuid);
         }
     }
 
@@ -118,7 +118,7 @@ impl Fleet {
             return;
         }
         for (host, message) in told {
-            self.agents.send(&host, ServiceMessage { message: Some(message) });
+            self.agents.send(&host, message);
         }
     }
 
@@ -136,17 +136,9 @@ impl Fleet {
     }
 
     fn held_by(&self, uuid: Uuid) -> Vec<v1::Allocation> {
-        let topology = self.index.topology();
-        let held = self.index.allocations(ConsumerId(uuid.as_u128())).unwrap_or_default();
-        held.chunk_by(|a, b| a.row == b.row)
-            .filter_map(|of_provider| {
-                let provider = topology.provider(of_provider[0].row)?.uuid.to_string();
-                let name = |class: berth_placement::ClassId| topology.classes().name(class.0.into());
-                let resources =
-                    of_provider.iter().filter_map(|one| Some((name(one.class)?.to_string(), one.amount)));
-                Some(v1::Allocation { provider, resources: resources.collect() })
-            })
-            .collect()
+        let held = self.index.allocations(uuid.into()).unwrap_or_default();
+        let topology = self.index.topology(); // after the allocations: it has their providers
+        amounts::allocations(&topology, held.to_vec())
     }
 
     /// The agent has told of all guests that it knows: what is wished of the others, it has to be told.
@@ -160,21 +152,10 @@ impl Fleet {
         };
         for uuid in there {
             if self.agents.has_reported(host, uuid) {
-                let _ = self.due.send(uuid); // the loop may have ended
+                self.note_due(uuid);
             } else {
                 self.miss(host, uuid);
             }
         }
-    }
-
-    /// A message to the agent of a connection that has just been made.
-    pub(crate) fn welcome(&self, sender: &mpsc::UnboundedSender<ServiceMessage>) {
-        let millis = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
-        let welcome = v1::Welcome {
-            heartbeat_ms: millis(self.options.heartbeat),
-            refresh_ms: millis(self.options.refresh),
-        };
-        // Its receiver is the connection itself.
-        let _ = sender.send(ServiceMessage { message: Some(Message::Welcome(welcome)) });
     }
 }

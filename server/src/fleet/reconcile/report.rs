@@ -9,6 +9,7 @@ use crate::fleet::agents::Session;
 use crate::fleet::entry::{Instance, Power, Task, VmState};
 use crate::fleet::error::FleetError;
 use crate::fleet::hosts::parse_uuid;
+use crate::fleet::instances::{task_state, vm_state};
 use crate::service::now;
 
 impl Fleet {
@@ -34,7 +35,7 @@ impl Fleet {
             None if report.state() == State::Gone => {}
             // It may be there for a good reason, such as a state that was restored from a backup.
             None => tracing::warn!(host, instance = %uuid, "a guest of no known instance is left alone"),
-            Some(instance) if Fleet::places(&instance).any(|place| place == host) => {
+            Some(instance) if instance.places().any(|place| place == host) => {
                 self.outrank(&instance, report);
                 if instance.host == host {
                     self.hear_of_guest(host, &instance, report);
@@ -67,7 +68,7 @@ impl Fleet {
         } else if instance.task() != Task::Spawning && instance.goal().is_some() {
             self.lose(host, uuid);
         } else {
-            let _ = self.due.send(uuid); // its agent never heard the wish
+            self.note_due(uuid); // its agent never heard the wish
         }
     }
 
@@ -88,7 +89,7 @@ impl Fleet {
         if report.generation < instance.generation {
             // It speaks of an earlier wish; it is told this one again if it has not heard it.
             self.change_instance(uuid, |instance| instance.set_power(power(report.state())));
-            let _ = self.due.send(uuid); // the loop may have ended
+            self.note_due(uuid);
             return;
         }
         if !report.error.is_empty() {
@@ -122,7 +123,7 @@ impl Fleet {
             instance.set_power(power(report.state()));
             if instance.fault != report.error || instance.task() != Task::None {
                 instance.fault.clone_from(&report.error);
-                let action = super::super::instances::task_state(instance.task()).to_owned();
+                let action = task_state(instance.task()).to_owned();
                 instance.note(now(), &action, "", format!("failed on {host}: {}", report.error));
             }
             // What shall go is tried again; anything else is as it is.
@@ -151,7 +152,7 @@ impl Instance {
             _ => report.state() == State::Running && report.boot >= self.boot,
         };
         if is_fulfilled {
-            let done = super::super::instances::task_state(self.task());
+            let done = task_state(self.task());
             self.set_vm_state(natural(report.state()).unwrap_or(self.vm_state()));
             self.fault.clear();
             self.failures.clear();
@@ -171,12 +172,7 @@ impl Instance {
         if found != self.vm_state() && self.vm_state() != VmState::ShelvedOffloaded {
             self.set_vm_state(found);
             self.generation += 1;
-            self.note(
-                now(),
-                "guest",
-                "",
-                format!("is {} by itself", super::super::instances::vm_state(found)),
-            );
+            self.note(now(), "guest", "", format!("is {} by itself", vm_state(found)));
         }
     }
 }

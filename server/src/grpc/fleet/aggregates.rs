@@ -2,7 +2,6 @@
 
 use berth_api::v1;
 use tonic::Status;
-use uuid::Uuid;
 
 use crate::fleet::AggregateChange;
 use crate::fleet::entry::Aggregate;
@@ -55,7 +54,7 @@ pub(super) fn zones(call: &Call<'_>, _: &v1::ListZonesRequest) -> Result<v1::Lis
 }
 
 fn message(aggregate: Aggregate) -> v1::Aggregate {
-    let Aggregate { name, uuid, hosts, metadata } = aggregate;
-    let uuid = Uuid::from_slice(&uuid).unwrap_or_default().to_string();
+    let uuid = aggregate.uuid().to_string();
+    let Aggregate { name, hosts, metadata, .. } = aggregate;
     v1::Aggregate { name, uuid, hosts, metadata: metadata.into_iter().collect() }
 }

@@ -1,10 +1,9 @@
 //! Compute hosts.
 
 use berth_api::v1;
-use berth_placement::Inventory;
 use tonic::Status;
-use uuid::Uuid;
 
+use crate::amounts;
 use crate::fleet::HostState;
 use crate::fleet::entry::{HostStatus, Hypervisor};
 use crate::grpc::call::Call;
@@ -68,8 +67,8 @@ fn host(state: HostState) -> v1::Host {
     };
     let usages = stock.iter().map(|(class, (_, used))| (class.clone(), *used)).collect();
     v1::Host {
+        provider: host.uuid().to_string(),
         name: host.name,
-        provider: Uuid::from_slice(&host.uuid).unwrap_or_default().to_string(),
         status: status.into(),
         reason: host.reason,
         is_up: liveness.is_up,
@@ -78,16 +77,13 @@ fn host(state: HostState) -> v1::Host {
         availability_zone: zone,
         aggregates,
         hypervisor: host.hypervisor.map(hypervisor),
-        inventories: stock.into_iter().map(|(class, (stock, _))| (class, inventory(stock))).collect(),
+        inventories: stock
+            .into_iter()
+            .map(|(class, (stock, _))| (class, amounts::inventory(&stock)))
+            .collect(),
         usages,
         instances: u32::try_from(instances).unwrap_or(u32::MAX),
     }
-}
-
-fn inventory(inventory: Inventory) -> v1::Inventory {
-    let Inventory { total, reserved, units, allocation_ratio } = inventory;
-    let (min_unit, max_unit, step_size) = (units.min_unit, units.max_unit, units.step_size);
-    v1::Inventory { total, reserved, min_unit, max_unit, step_size, allocation_ratio }
 }
 
 fn hypervisor(known: Hypervisor) -> v1::Hypervisor {

@@ -1,14 +1,13 @@
 //! Instances as messages.
 
 use berth_api::v1;
-use uuid::Uuid;
 
 use crate::fleet::Fleet;
 use crate::fleet::entry::{Event, Instance};
 use crate::fleet::instances::{power_state, status, task_state, vm_state};
 
 pub(super) fn instance(fleet: &Fleet, known: Instance) -> v1::Instance {
-    let uuid = Uuid::from_slice(&known.uuid).unwrap_or_default();
+    let uuid = known.uuid();
     v1::Instance {
         uuid: uuid.to_string(),
         status: status(&known).to_owned(),

@@ -9,7 +9,6 @@ use berth_api::v1;
 use tokio::sync::watch;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
-use uuid::Uuid;
 
 use self::message::{event, instance};
 use super::call::{Call, read, write};
@@ -33,27 +32,14 @@ impl Instances {
     }
 
     async fn act(&self, request: Request<v1::InstanceRequest>, action: Action) -> Answer<v1::Instance> {
-        let who = Who::of(&request);
+        let caller = Caller::behind(&request);
         write(&self.service, request, |call, wanted| {
-            Ok(instance(call.fleet, call.fleet.act(&wanted.instance, action, &who.name, who.may_override)?))
+            Ok(instance(
+                call.fleet,
+                call.fleet.act(&wanted.instance, action, caller.role(), caller.is_operator())?,
+            ))
         })
         .await
-    }
-}
-
-/// Who acts.
-struct Who {
-    /// As events tell it.
-    name: String,
-    /// Whether locks do not bind them.
-    may_override: bool,
-}
-
-impl Who {
-    fn of<T>(request: &Request<T>) -> Self {
-        let caller = request.extensions().get::<Caller>();
-        let name = caller.map_or("local", Caller::role).to_owned();
-        Self { name, may_override: matches!(caller, Some(Caller::Operator | Caller::Local) | None) }
     }
 }
 
@@ -63,17 +49,14 @@ impl v1::instances_server::Instances for Instances {
         &self,
         request: Request<v1::CreateInstancesRequest>,
     ) -> Answer<v1::CreateInstancesResponse> {
-        let forces = request.get_ref().availability_zone.contains(':');
-        if forces && !Who::of(&request).may_override {
-            return Err(Status::permission_denied("availability_zone: only operators may insist on a host"));
-        }
+        Caller::behind(&request).check_zone(&request.get_ref().availability_zone)?;
         write(&self.service, request, create).await
     }
 
     async fn delete(&self, request: Request<v1::InstanceRequest>) -> Answer<v1::DeleteInstanceResponse> {
-        let who = Who::of(&request);
+        let caller = Caller::behind(&request);
         write(&self.service, request, |call, wanted| {
-            call.fleet.delete_instance(&wanted.instance, &who.name, who.may_override)?;
+            call.fleet.delete_instance(&wanted.instance, caller.role(), caller.is_operator())?;
             Ok(v1::DeleteInstanceResponse {})
         })
         .await
@@ -118,13 +101,13 @@ impl v1::instances_server::Instances for Instances {
     }
 
     async fn lock(&self, request: Request<v1::LockRequest>) -> Answer<v1::Instance> {
-        let who = Who::of(&request);
+        let caller = Caller::behind(&request);
         write(&self.service, request, |call, wanted| {
             let locked = call.fleet.lock_instance(
                 &wanted.instance,
                 true,
                 &wanted.reason,
-                (&who.name, who.may_override),
+                (caller.role(), caller.is_operator()),
             )?;
             Ok(instance(call.fleet, locked))
         })
@@ -132,10 +115,14 @@ impl v1::instances_server::Instances for Instances {
     }
 
     async fn unlock(&self, request: Request<v1::InstanceRequest>) -> Answer<v1::Instance> {
-        let who = Who::of(&request);
+        let caller = Caller::behind(&request);
         write(&self.service, request, |call, wanted| {
-            let unlocked =
-                call.fleet.lock_instance(&wanted.instance, false, "", (&who.name, who.may_override))?;
+            let unlocked = call.fleet.lock_instance(
+                &wanted.instance,
+                false,
+                "",
+                (caller.role(), caller.is_operator()),
+            )?;
             Ok(instance(call.fleet, unlocked))
         })
         .await
@@ -163,8 +150,7 @@ impl v1::instances_server::Instances for Instances {
     type WatchStream = ReceiverStream<Result<v1::Instance, Status>>;
 
     async fn watch(&self, request: Request<v1::WatchInstancesRequest>) -> Answer<Self::WatchStream> {
-        watching::serve(Arc::clone(&self.service), self.stopping.clone(), request.into_inner())
-            .map(Response::new)
+        watching::serve(Arc::clone(&self.service), self.stopping.clone(), request).map(Response::new)
     }
 }
 
@@ -200,9 +186,7 @@ fn list(call: &Call<'_>, wanted: &v1::ListInstancesRequest) -> Result<v1::ListIn
             && is_so(&wanted.host, &found.host)
             && is_so(&wanted.status, status(found))
     });
-    let keyed = found.into_iter().map(|found| {
-        (format!("{}\0{}", found.name, Uuid::from_slice(&found.uuid).unwrap_or_default()), found)
-    });
+    let keyed = found.into_iter().map(|found| (format!("{}\0{}", found.name, found.uuid()), found));
     let (page, next_page_token) = page.take(keyed);
     let instances = page.into_iter().map(|found| instance(call.fleet, found)).collect();
     Ok(v1::ListInstancesResponse { instances, next_page_token })

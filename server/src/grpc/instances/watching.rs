@@ -1,20 +1,21 @@
 //! Telling instances whenever they change.
 
 use std::collections::BTreeMap;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use berth_api::v1;
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Status;
+use tonic::{Request, Status};
 use uuid::Uuid;
 
 use super::message::instance;
 use crate::fleet::Fleet;
 use crate::fleet::entry::Instance;
+use crate::grpc::call::{self, Kind};
+use crate::grpc::deadline::Deadline;
 use crate::grpc::{field, stopped};
 use crate::service::{Epoch, Service};
 
@@ -26,15 +27,26 @@ const LOOK: Duration = Duration::from_secs(1);
 
 type Told = Result<v1::Instance, Status>;
 
+/// Why a stream ends when the state is another.
+const ANEW: &str = "the state was read again; begin anew";
+
 pub(super) fn serve(
     service: Arc<Service>,
     stopping: watch::Receiver<bool>,
-    wanted: v1::WatchInstancesRequest,
+    request: Request<v1::WatchInstancesRequest>,
 ) -> Result<ReceiverStream<Told>, Status> {
+    let epoch = call::begin(&service, request.extensions(), Kind::Reads)?;
+    let deadline = request.extensions().get().copied().unwrap_or_default();
+    let wanted = request.into_inner();
     let instances = field::uuids("instances", &wanted.instances, 10_000)?;
     let (sender, receiver) = mpsc::channel(BEHIND);
-    let watch = Watch { project: wanted.project, instances, told: BTreeMap::new(), sender, stopping };
-    tokio::spawn(watch.run(service));
+    let watch = Watch { project: wanted.project, instances, told: BTreeMap::new(), sender };
+    tokio::spawn(async move {
+        tokio::select! {
+            () = watch.run(&service, &epoch, deadline) => {}
+            () = stopped(stopping) => {}
+        }
+    });
     Ok(ReceiverStream::new(receiver))
 }
 
@@ -44,82 +56,61 @@ struct Watch {
     /// What each instance was when it was told last.
     told: BTreeMap<Uuid, v1::Instance>,
     sender: mpsc::Sender<Told>,
-    stopping: watch::Receiver<bool>,
 }
 
 impl Watch {
-    async fn run(mut self, service: Arc<Service>) {
-        let epoch = service.epoch();
+    /// Tells what changes, and in the end why no more is told.
+    async fn run(mut self, service: &Service, epoch: &Arc<Epoch>, deadline: Deadline) {
+        let sender = self.sender.clone();
+        let ended = tokio::select! {
+            ended = self.follow(epoch) => ended,
+            () = sender.closed() => return,
+            () = replaced(service, epoch) => Status::unavailable(ANEW),
+            () = deadline.passed() => Status::deadline_exceeded("the time is up"),
+        };
+        let _ = sender.send(Err(ended)).await; // the client may be gone
+    }
+
+    /// Tells what changes, for as long as that can be told.
+    async fn follow(&mut self, epoch: &Epoch) -> Status {
         let mut changes = epoch.fleet.watch();
-        let all = |watch: &Self, known: &Instance| watch.wants(known);
-        let mut due: Vec<Uuid> = uuids(&epoch.fleet.instances(|known| all(&self, known)));
+        let mut due = self.wanted(&epoch.fleet);
         loop {
-            if self.tell(&epoch, &due).await.is_none() {
-                return;
+            if let Err(ended) = self.tell(epoch, &due).await {
+                return ended;
             }
-            due = match self.next(&service, &epoch, &mut changes).await {
-                Some(due) => due,
-                None => return,
+            due = match next(&mut changes).await {
+                Ok(due) => due,
+                Err(RecvError::Lagged(_)) => {
+                    self.told.keys().copied().chain(self.wanted(&epoch.fleet)).collect()
+                }
+                Err(RecvError::Closed) => return Status::unavailable(ANEW),
             };
         }
     }
 
-    /// The instances that changed next; nothing when the client is gone, or the state is another.
-    async fn next(
-        &self,
-        service: &Service,
-        epoch: &Arc<Epoch>,
-        changes: &mut broadcast::Receiver<Uuid>,
-    ) -> Option<Vec<Uuid>> {
-        let mut stopping = pin!(stopped(self.stopping.clone()));
-        loop {
-            tokio::select! {
-                changed = changes.recv() => match changed {
-                    Ok(uuid) => {
-                        let mut due = vec![uuid];
-                        due.extend(std::iter::from_fn(|| changes.try_recv().ok()));
-                        return Some(due);
-                    }
-                    Err(RecvError::Lagged(_)) => {
-                        let known = uuids(&epoch.fleet.instances(|known| self.wants(known)));
-                        return Some(self.told.keys().copied().chain(known).collect());
-                    }
-                    Err(RecvError::Closed) => return None,
-                },
-                () = self.sender.closed() => return None,
-                () = &mut stopping => return None,
-                () = tokio::time::sleep(LOOK) => {
-                    if !Arc::ptr_eq(epoch, &service.epoch()) {
-                        let ended = Status::unavailable("the state was read again; begin anew");
-                        let _ = self.sender.send(Err(ended)).await; // the client may be gone
-                        return None;
-                    }
-                }
-            }
-        }
-    }
-
     /// Tells those of the instances that are not as they were told last.
-    async fn tell(&mut self, epoch: &Epoch, due: &[Uuid]) -> Option<()> {
+    async fn tell(&mut self, epoch: &Epoch, due: &[Uuid]) -> Result<(), Status> {
         let mut news: BTreeMap<Uuid, Option<v1::Instance>> = BTreeMap::new();
         for &uuid in due {
             news.insert(uuid, self.look(&epoch.fleet, uuid));
         }
-        epoch.settled().await.ok()?;
+        epoch.settled().await.map_err(|reason| call::undone(&reason))?;
         for (uuid, now) in news {
-            match (self.told.get(&uuid), now) {
+            let told = match (self.told.get(&uuid), now) {
                 (before, Some(now)) if before != Some(&now) => {
                     self.told.insert(uuid, now.clone());
-                    self.sender.send(Ok(now)).await.ok()?;
+                    now
                 }
-                (Some(_), None) => {
-                    let last = self.told.remove(&uuid)?;
-                    self.sender.send(Ok(deleted(last))).await.ok()?;
-                }
-                _ => {}
-            }
+                (Some(_), None) => match self.told.remove(&uuid) {
+                    Some(last) => deleted(last),
+                    None => continue,
+                },
+                _ => continue,
+            };
+            self.sender.send(Ok(told)).await.map_err(|_| Status::cancelled("the client is gone"))?;
         }
-        Some(())
+        Ok(())
     }
 
     fn look(&self, fleet: &Fleet, uuid: Uuid) -> Option<v1::Instance> {
@@ -127,17 +118,81 @@ impl Watch {
         Some(instance(fleet, known))
     }
 
+    fn wanted(&self, fleet: &Fleet) -> Vec<Uuid> {
+        fleet.instances(|known| self.wants(known)).iter().map(Instance::uuid).collect()
+    }
+
     fn wants(&self, known: &Instance) -> bool {
-        let named = || Uuid::from_slice(&known.uuid).is_ok_and(|uuid| self.instances.contains(&uuid));
+        let named = || self.instances.contains(&known.uuid());
         (self.project.is_empty() || self.project == known.project) && (self.instances.is_empty() || named())
     }
 }
 
-fn uuids(instances: &[Instance]) -> Vec<Uuid> {
-    instances.iter().filter_map(|known| Uuid::from_slice(&known.uuid).ok()).collect()
+/// The instances that changed next.
+async fn next(changes: &mut broadcast::Receiver<Uuid>) -> Result<Vec<Uuid>, RecvError> {
+    let mut due = vec![changes.recv().await?];
+    loop {
+        match changes.try_recv() {
+            Ok(uuid) => due.push(uuid),
+            Err(TryRecvError::Lagged(missed)) => return Err(RecvError::Lagged(missed)),
+            Err(TryRecvError::Empty | TryRecvError::Closed) => return Ok(due),
+        }
+    }
+}
+
+/// Done when the service works with another state, or with none.
+async fn replaced(service: &Service, epoch: &Arc<Epoch>) {
+    while Arc::ptr_eq(epoch, &service.epoch()) {
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 fn deleted(last: v1::Instance) -> v1::Instance {
     let (status, vm_state) = ("DELETED".to_owned(), "deleted".to_owned());
     v1::Instance { status, vm_state, task_state: String::new(), power_state: "NOSTATE".to_owned(), ..last }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
+
+    use axum::http::HeaderMap;
+    use tokio_stream::StreamExt;
+    use tonic::Code;
+
+    use super::*;
+    use crate::service::{Access, Options};
+
+    /// A stream of a service that goes on, for a client with so much patience.
+    fn watch(service: &Arc<Service>, patience: &'static str) -> Result<ReceiverStream<Told>, Status> {
+        static STOPPING: LazyLock<watch::Sender<bool>> = LazyLock::new(|| watch::Sender::new(false));
+        let mut request = Request::new(v1::WatchInstancesRequest::default());
+        let headers = HeaderMap::from_iter([("grpc-timeout".parse().unwrap(), patience.parse().unwrap())]);
+        request.extensions_mut().insert(Deadline::of(&headers));
+        serve(Arc::clone(service), STOPPING.subscribe(), request)
+    }
+
+    async fn end(mut watched: ReceiverStream<Told>) -> Code {
+        let told = tokio::time::timeout(Duration::from_secs(20), watched.next()).await;
+        told.expect("it ends").unwrap().unwrap_err().code()
+    }
+
+    #[tokio::test]
+    async fn a_stream_ends_with_the_state_that_it_tells() {
+        let service = Arc::new(Service::new(Options::noauth2()));
+        let watched = watch(&service, "1H").unwrap();
+        let epoch = service.epoch();
+        let (index, fleet) = (Arc::clone(&epoch.index), Arc::clone(&epoch.fleet));
+        service.enter(Epoch { index, fleet, access: Access::Down("the disk is gone".into()) });
+        assert_eq!(end(watched).await, Code::Unavailable);
+        let refused = watch(&service, "1H").unwrap_err();
+        assert_eq!(refused.message(), "the state is being read again, because the disk is gone");
+    }
+
+    #[tokio::test]
+    async fn a_stream_ends_with_its_deadline() {
+        let service = Arc::new(Service::new(Options::noauth2()));
+        assert_eq!(watch(&service, "0m").unwrap_err().code(), Code::DeadlineExceeded);
+        assert_eq!(end(watch(&service, "50m").unwrap()).await, Code::DeadlineExceeded);
+    }
 }

@@ -5,7 +5,7 @@ use berth_placement::candidates::{Candidates, Query};
 use prost::Message;
 use tonic::{Code, Status};
 
-use super::consumers::by_provider;
+use crate::amounts;
 use crate::grpc::call::Call;
 use crate::grpc::status::{bad_field, refused_with};
 use crate::microversion::Microversion;
@@ -42,7 +42,7 @@ fn collect(mut found: Candidates<'_>, most: usize) -> Result<Vec<v1::Candidate>,
     while let Some(candidate) = found.next() {
         let candidate = candidate
             .map_err(|error| too_much("CANDIDATE_WORK", error.to_string(), error.limit.to_string()))?;
-        let allocations = by_provider(found.topology(), candidate.allocations.to_vec());
+        let allocations = amounts::allocations(found.topology(), candidate.allocations.to_vec());
         let message = v1::Candidate { allocations };
         bytes += message.encoded_len();
         if bytes > most {

@@ -1,16 +1,16 @@
 //! Who holds something.
 
 use berth_api::v1;
-use berth_placement::{Allocation, Consumer, ConsumerId, Topology};
+use berth_placement::{Consumer, ConsumerId};
 use tonic::Status;
 use uuid::Uuid;
 
 use super::{MOST_CONSUMERS, at_length, providers};
+use crate::amounts;
 use crate::grpc::call::Call;
 use crate::grpc::field;
 use crate::grpc::page::Page;
 use crate::grpc::status::not_found;
-use crate::rest::refusals::{class_name, provider_uuid};
 
 pub(super) fn get(call: &Call<'_>, wanted: &v1::GetConsumerRequest) -> Result<v1::Consumer, Status> {
     let uuid = field::uuid("uuid", &wanted.uuid)?;
@@ -51,20 +51,6 @@ fn describe(call: &Call<'_>, id: ConsumerId) -> Option<v1::Consumer> {
         project: owner.map(|owner| owner.project.to_string()).unwrap_or_default(),
         user: owner.map(|owner| owner.user.to_string()).unwrap_or_default(),
         consumer_type: owner.and_then(|owner| owner.consumer_type.as_deref()).unwrap_or_default().to_owned(),
-        allocations: by_provider(&topology, allocations.to_vec()),
+        allocations: amounts::allocations(&topology, allocations.to_vec()),
     })
-}
-
-/// Allocations as they are told: one message for each provider.
-pub(super) fn by_provider(topology: &Topology, mut allocations: Vec<Allocation>) -> Vec<v1::Allocation> {
-    allocations.sort_unstable();
-    let of_providers = allocations.chunk_by(|a, b| a.row == b.row);
-    let message = |of_provider: &[Allocation]| v1::Allocation {
-        provider: provider_uuid(topology, of_provider[0].row),
-        resources: of_provider
-            .iter()
-            .map(|held| (class_name(topology, held.class).to_owned(), held.amount))
-            .collect(),
-    };
-    of_providers.map(message).collect()
 }

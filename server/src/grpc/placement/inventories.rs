@@ -1,13 +1,13 @@
 //! What providers have.
 
 use berth_api::v1;
-use berth_placement::{ClassId, Inventory, TopologyError, Units, Writer};
+use berth_placement::{ClassId, Inventory, TopologyError, Writer};
 use tonic::Status;
 
 use super::{providers, refusals};
-use crate::custom;
 use crate::grpc::call::Call;
 use crate::grpc::status::bad_field;
+use crate::{amounts, custom};
 
 pub(super) fn set(call: &Call<'_>, wanted: &v1::SetInventoriesRequest) -> Result<v1::Provider, Status> {
     let found = providers::find(call, "uuid", &wanted.uuid)?;
@@ -45,28 +45,12 @@ fn place(class: &str) -> String {
     format!("inventories[{class}]")
 }
 
-/// One inventory of a request; what is 0 has its default.
+/// One inventory of a request.
 fn read(class: &str, record: &v1::Inventory) -> Result<Inventory, Status> {
-    let or = |amount: u32, default: u32| if amount == 0 { default } else { amount };
-    let inventory = Inventory {
-        total: record.total,
-        reserved: record.reserved,
-        units: Units {
-            min_unit: or(record.min_unit, 1),
-            max_unit: or(record.max_unit, Inventory::MAX_AMOUNT),
-            step_size: or(record.step_size, 1),
-        },
-        allocation_ratio: if record.allocation_ratio == 0.0 { 1.0 } else { record.allocation_ratio },
-    };
+    let inventory = amounts::read_inventory(record);
     let checked = inventory.validate().map(|()| inventory);
     checked.map_err(|error| {
         let field = format!("{}.{}", place(class), error.field);
         bad_field(field, format!("{} is not allowed, {}", error.value, error.rule))
     })
-}
-
-pub(super) fn describe(inventory: &Inventory) -> v1::Inventory {
-    let Inventory { total, reserved, units, allocation_ratio } = *inventory;
-    let Units { min_unit, max_unit, step_size } = units;
-    v1::Inventory { total, reserved, min_unit, max_unit, step_size, allocation_ratio }
 }

@@ -5,7 +5,8 @@ use berth_placement::{Index, Row, Topology, Writer};
 use tonic::Status;
 use uuid::Uuid;
 
-use super::{inventories, refusals};
+use super::refusals;
+use crate::amounts;
 use crate::grpc::call::Call;
 use crate::grpc::field;
 use crate::grpc::page::Page;
@@ -147,7 +148,7 @@ fn describe(index: &Index, topology: &Topology, row: Row) -> Option<v1::Provider
         usages: inventories.iter().map(|&(class, _)| (name_of(class), used(class))).collect(),
         inventories: inventories
             .iter()
-            .map(|(class, inventory)| (name_of(*class), inventories::describe(inventory)))
+            .map(|(class, inventory)| (name_of(*class), amounts::inventory(inventory)))
             .collect(),
         traits,
         aggregates: provider.aggregates.iter().map(Uuid::to_string).collect(),

@@ -33,13 +33,13 @@ type Answer<T> = Result<Response<T>, Status>;
 #[tonic::async_trait]
 impl v1::scheduler_server::Scheduler for Scheduler {
     async fn select(&self, request: Request<v1::ScheduleRequest>) -> Answer<v1::ScheduleResponse> {
-        let may_force = may_force(&request);
-        advise(&self.service, request, |call, wanted| schedule(call, wanted, may_force, true)).await
+        let caller = Caller::behind(&request);
+        advise(&self.service, request, |call, wanted| schedule(call, wanted, &caller, true)).await
     }
 
     async fn schedule(&self, request: Request<v1::ScheduleRequest>) -> Answer<v1::ScheduleResponse> {
-        let may_force = may_force(&request);
-        write(&self.service, request, |call, wanted| schedule(call, wanted, may_force, false)).await
+        let caller = Caller::behind(&request);
+        write(&self.service, request, |call, wanted| schedule(call, wanted, &caller, false)).await
     }
 
     type ScheduleStreamStream = ReceiverStream<Result<v1::TaggedScheduleResponse, Status>>;
@@ -48,8 +48,8 @@ impl v1::scheduler_server::Scheduler for Scheduler {
         &self,
         request: Request<Streaming<v1::TaggedScheduleRequest>>,
     ) -> Answer<Self::ScheduleStreamStream> {
-        let may_force = may_force(&request);
-        Ok(Response::new(stream::serve(Arc::clone(&self.service), may_force, request.into_inner())))
+        let caller = Caller::behind(&request);
+        Ok(Response::new(stream::serve(Arc::clone(&self.service), caller, request.into_inner())))
     }
 
     async fn explain(&self, request: Request<v1::ExplainRequest>) -> Answer<v1::ExplainResponse> {
@@ -60,20 +60,13 @@ impl v1::scheduler_server::Scheduler for Scheduler {
 /// Instances that are decided beside other calls of the thread, at most.
 const QUICK: usize = 16;
 
-/// Whether the caller may insist on a host.
-fn may_force<T>(request: &Request<T>) -> bool {
-    matches!(request.extensions().get::<Caller>(), None | Some(Caller::Local | Caller::Operator))
-}
-
 fn schedule(
     call: &Call<'_>,
     wanted: &v1::ScheduleRequest,
-    may_force: bool,
+    caller: &Caller,
     dry: bool,
 ) -> Result<v1::ScheduleResponse, Status> {
-    if wanted.availability_zone.contains(':') && !may_force {
-        return Err(Status::permission_denied("availability_zone: only operators may insist on a host"));
-    }
+    caller.check_zone(&wanted.availability_zone)?;
     let ask = request::ask(call, wanted)?;
     let decide = || call.fleet.schedule(&ask, dry);
     let placed = if ask.instances.len() > QUICK { tokio::task::block_in_place(decide) } else { decide() }?;

@@ -7,10 +7,10 @@ use berth_api::v1::tagged_schedule_response::Outcome;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Status, Streaming};
-use tonic_types::StatusExt;
 
 use crate::grpc::call::write;
-use crate::grpc::status::bad_field;
+use crate::grpc::identity::Caller;
+use crate::grpc::status::{bad_field, failure};
 use crate::service::Service;
 
 /// Requests of one stream that are worked on at the same time: they share commits of the store. The client is not read
@@ -22,7 +22,7 @@ type Answers = ReceiverStream<Result<v1::TaggedScheduleResponse, Status>>;
 /// Answers each request, in any order, until the client has no more or is gone.
 pub(super) fn serve(
     service: Arc<Service>,
-    may_force: bool,
+    caller: Caller,
     mut requests: Streaming<v1::TaggedScheduleRequest>,
 ) -> Answers {
     let (sender, receiver) = mpsc::channel(UNDER_WAY);
@@ -31,9 +31,9 @@ pub(super) fn serve(
         while let Ok(place) = Arc::clone(&places).acquire_owned().await {
             // A client that broke off has no use for an answer.
             let Ok(Some(request)) = requests.message().await else { break };
-            let (service, sender) = (Arc::clone(&service), sender.clone());
+            let (service, caller, sender) = (Arc::clone(&service), caller.clone(), sender.clone());
             tokio::spawn(async move {
-                let answer = answer(&service, may_force, request).await;
+                let answer = answer(&service, &caller, request).await;
                 let _ = sender.send(Ok(answer)).await; // the client may be gone
                 drop(place);
             });
@@ -44,16 +44,14 @@ pub(super) fn serve(
 
 async fn answer(
     service: &Service,
-    may_force: bool,
+    caller: &Caller,
     tagged: v1::TaggedScheduleRequest,
 ) -> v1::TaggedScheduleResponse {
     let v1::TaggedScheduleRequest { tag, request } = tagged;
     let outcome = match request {
         Some(request) => {
-            write(service, Request::new(request), |call, wanted| {
-                super::schedule(call, wanted, may_force, false)
-            })
-            .await
+            write(service, Request::new(request), |call, wanted| super::schedule(call, wanted, caller, false))
+                .await
         }
         None => Err(bad_field("request", "is required")),
     };
@@ -62,9 +60,4 @@ async fn answer(
         Err(status) => Outcome::Failure(failure(&status)),
     };
     v1::TaggedScheduleResponse { tag, outcome: Some(outcome) }
-}
-
-fn failure(status: &Status) -> v1::Failure {
-    let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
-    v1::Failure { code: status.code().into(), message: status.message().to_owned(), reason }
 }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use berth_scheduler::nova::filter_scheduler::PreparedRequest;
 
-use super::ask::Ask;
+use crate::fleet::ask::Ask;
 
 /// Requests that were worked out, the latest first. All for the same hosts and aggregates, and for no server group: members
 /// come and go.

@@ -1,0 +1,120 @@
+//! The agents of hosts: when they come and go, and which hosts are up.
+
+use std::time::Duration;
+
+use berth_api::v1;
+use berth_api::v1::service_message::Message;
+
+use super::parse_uuid;
+use crate::fleet::agents::Session;
+use crate::fleet::entry::{Host, Hypervisor};
+use crate::fleet::error::FleetError;
+use crate::fleet::outbox::Sender;
+use crate::fleet::{Fleet, check_name};
+use crate::service::now;
+
+impl Fleet {
+    /// An agent has introduced itself. It is connected until it leaves ([`Self::leave`]).
+    pub(crate) fn join(&self, hello: &v1::Hello, sender: Sender) -> Result<Session, FleetError> {
+        check_name("hello.host", &hello.host, 255)?;
+        let uuid = parse_uuid("hello.host_uuid", &hello.host_uuid)?;
+        let hypervisor = hello.hypervisor.clone().map(Hypervisor::from);
+        self.transact(|fleet| {
+            let known = fleet.state.hosts.get(&hello.host);
+            if let Some(known) = known.filter(|known| known.uuid() != uuid) {
+                let message = format!("host {:?} has the UUID {}, not {uuid}", hello.host, known.uuid());
+                return Err(FleetError::precondition("OTHER_HOST", message));
+            }
+            if let Some(other) = fleet.state.host_name(uuid).filter(|other| *other != hello.host) {
+                let message = format!("the UUID {uuid} is that of host {other:?}");
+                return Err(FleetError::precondition("OTHER_HOST", message));
+            }
+            let before = known.cloned().unwrap_or_default();
+            let host = Host {
+                name: hello.host.clone(),
+                uuid: uuid.as_bytes().to_vec(),
+                hypervisor,
+                ..before.clone()
+            };
+            if host != before {
+                fleet.put_host(host);
+            }
+            Ok(())
+        })?;
+        Ok(self.agents.connect(&hello.host, sender, now()))
+    }
+
+    /// A message to the agent of a connection that has just been made.
+    pub(crate) fn welcome(&self, host: &str, session: Session) {
+        let millis = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+        let welcome = v1::Welcome {
+            heartbeat_ms: millis(self.options.heartbeat),
+            refresh_ms: millis(self.options.refresh),
+        };
+        self.agents.tell(host, session, Message::Welcome(welcome));
+    }
+
+    /// The host's tree was not taken: its agent is told why.
+    pub(crate) fn refuse_providers(&self, host: &str, session: Session, failure: v1::Failure) {
+        self.agents.tell(host, session, Message::ProvidersRefused(failure));
+    }
+
+    /// The agent was heard of.
+    pub(crate) fn hear(&self, host: &str, session: Session) {
+        if self.agents.hear(host, session, now()) {
+            tracing::info!(host, "the host is up");
+            self.note_hosts([host]);
+        }
+    }
+
+    pub(crate) fn heartbeat(&self, host: &str, session: Session, disk_available_gb: u32) {
+        self.agents.set_disk_available(host, session, disk_available_gb);
+        self.hear(host, session);
+    }
+
+    /// Whether no other connection of the host has come since.
+    pub(crate) fn is_current(&self, host: &str, session: Session) -> bool {
+        self.agents.is_current(host, session)
+    }
+
+    pub(crate) fn leave(&self, host: &str, session: Session, on_purpose: bool) {
+        if self.agents.disconnect(host, session, on_purpose, now()) {
+            tracing::info!(host, "the agent has ended");
+            self.note_hosts([host]);
+        }
+    }
+
+    /// Hosts that were silent for too long are down.
+    pub(in crate::fleet) fn judge_liveness(&self) {
+        let silent = self.agents.silent(self.options.down_after, now());
+        for host in &silent {
+            tracing::warn!(host, "the host is down: nothing was heard of its agent");
+        }
+        self.note_hosts(silent.iter().map(String::as_str));
+    }
+}
+
+impl From<v1::Hypervisor> for Hypervisor {
+    fn from(told: v1::Hypervisor) -> Self {
+        let v1::Hypervisor {
+            kind,
+            version,
+            libvirt_version,
+            is_accelerated,
+            architecture,
+            cpu_model,
+            address,
+            agent_version,
+        } = told;
+        Self {
+            kind,
+            version,
+            libvirt_version,
+            is_accelerated,
+            architecture,
+            cpu_model,
+            address,
+            agent_version,
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Agents that go away, and agents whose hosts cannot be so.
+
+use std::time::Duration;
+
+use berth_api::v1;
+use berth_api::v1::agent_message::Message;
+use berth_api::v1::agents_client::AgentsClient;
+use berth_server::DurabilityOptions;
+use tonic::Code;
+
+use crate::puppet::{Puppet, host_uuid, tree};
+use crate::service::Cloud;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_goes_away_while_it_is_let_in_is_not_connected() {
+    let folder = tempfile::tempdir().unwrap();
+    let commit_delay = Duration::from_millis(500);
+    let durability = DurabilityOptions { commit_delay, ..DurabilityOptions::default() };
+    let mut cloud = Cloud::at_with(folder.path(), durability).await;
+    let hello = v1::Hello { host: "h1".to_owned(), host_uuid: host_uuid("h1").to_string(), hypervisor: None };
+    let hello = v1::AgentMessage { message: Some(Message::Hello(hello)) };
+    // It is let in when its host is durable.
+    let mut agents = AgentsClient::new(cloud.channel.clone());
+    let joining = agents.join(tokio_stream::iter([hello]));
+    assert!(tokio::time::timeout(commit_delay / 5, joining).await.is_err());
+    cloud.until_host("h1", |_| true).await;
+    let gone = v1::DeleteHostRequest { name: "h1".to_owned() };
+    cloud.fleet.delete_host(gone).await.unwrap();
+    cloud.stop().await;
+}
+
+/// What the service says of a tree.
+async fn refusal(host: &Puppet, tree: v1::ProviderTree) -> (Code, String) {
+    host.say(Message::Providers(tree));
+    for _ in 0..1000 {
+        if let Some(failure) = host.machine.lock().unwrap().refusals.pop() {
+            return (failure.code.into(), failure.message);
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("nothing is refused")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_is_told_which_of_its_names_are_none() {
+    let mut cloud = Cloud::new().await;
+    let [host] = cloud.hosts(["h1"]).await;
+    let with_class = |class: &str| {
+        let mut tree = tree("h1");
+        let inventory = v1::Inventory { total: 1, ..v1::Inventory::default() };
+        tree.providers[0].inventories.insert(class.to_owned(), inventory);
+        tree
+    };
+    let with_traits = |traits: &[String]| {
+        let mut tree = tree("h1");
+        tree.providers[0].traits.extend_from_slice(traits);
+        tree
+    };
+    for class in ["VCPUS", "CUSTOM_", "CUSTOM_gold", "CUSTOM_A-B"] {
+        let (code, message) = refusal(&host, with_class(class)).await;
+        assert_eq!(code, Code::InvalidArgument);
+        assert!(
+            message.starts_with(&format!("providers[0].inventories[{class}]: is not known")),
+            "{message}"
+        );
+    }
+    for name in ["HW_CPU_X86_NONE", "CUSTOM_GOLD ", "custom_gold"] {
+        let (code, message) = refusal(&host, with_traits(&[name.to_owned()])).await;
+        assert_eq!(code, Code::InvalidArgument);
+        assert!(message.starts_with("providers[0].traits[1]: is not known"), "{message}");
+    }
+    let many: Vec<String> = (0..1100).map(|number| format!("CUSTOM_{number}")).collect();
+    let (code, message) = refusal(&host, with_traits(&many)).await;
+    assert_eq!(code, Code::InvalidArgument);
+    assert!(message.starts_with("providers: 1104 resource classes and traits"), "{message}");
+    let topology = cloud.service.index().topology();
+    assert!(topology.traits().iter().all(|(_, name)| !name.starts_with("CUSTOM")));
+    assert!(topology.classes().iter().all(|(_, name)| !name.starts_with("CUSTOM")));
+
+    host.say(Message::Providers(with_class("CUSTOM_GOLD_2")));
+    cloud.until_host("h1", |host| host.inventories.contains_key("CUSTOM_GOLD_2")).await;
+    // Another host's provider is none of its business.
+    let mut taken = tree("h1");
+    let name = "h2".to_owned();
+    let other = v1::AgentProvider { uuid: host_uuid("h2").to_string(), name, ..v1::AgentProvider::default() };
+    let parent = taken.providers[0].uuid.clone();
+    taken.providers.push(v1::AgentProvider { parent, ..other });
+    let _other = cloud.hosts(["h2"]).await;
+    let (code, message) = refusal(&host, taken).await;
+    assert_eq!(code, Code::FailedPrecondition);
+    assert!(message.contains("is in the tree of another host"), "{message}");
+}
