@@ -1,6 +1,7 @@
 //! Compute hosts: what their agents tell, and what operators set.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 
 use berth_api::v1;
 use berth_placement::{Index, Inventory, Row, TopologyError, TraitId, Units, Writer};
@@ -238,6 +239,7 @@ impl Fleet {
         if self.agents.hear(host, session, now()) {
             tracing::info!(host, "the host is up");
             self.note_hosts([host]);
+            self.has_risen.store(true, Ordering::Relaxed);
         }
     }
 

@@ -25,6 +25,7 @@ mod usage;
 mod view;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -88,6 +89,8 @@ pub(crate) struct Fleet {
     /// New instances to which a request is giving hosts: the loop leaves them alone.
     placing: Mutex<BTreeSet<Uuid>>,
     started: Timestamp,
+    /// Whether a host is up that was not when unfinished instances were looked at.
+    has_risen: AtomicBool,
     /// Instances that have changed, for those who watch.
     told: broadcast::Sender<Uuid>,
     /// Instances that want to be looked at.
@@ -122,12 +125,16 @@ impl Fleet {
             agents: Agents::default(),
             placing: Mutex::default(),
             started: now(),
+            has_risen: AtomicBool::new(false),
             told: broadcast::Sender::new(WATCHED),
             due,
             due_receiver: Mutex::new(Some(due_receiver)),
         };
         if !strangers.is_empty() {
             fleet.transact(|change| strangers.iter().for_each(|&one| change.set_membership(one, None)));
+        }
+        if fleet.queue.is_some() {
+            fleet.mend();
         }
         fleet
     }

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::support::{Running, claim, claims, options, provider, used, uuid};
 
 fn start(folder: &Path, commit_delay: Duration) -> (Arc<Service>, Keeper) {
-    let durability = DurabilityOptions { mode: DurabilityMode::Strict, commit_delay };
+    let durability = DurabilityOptions { commit_delay, ..DurabilityOptions::default() };
     Keeper::start(DataDir::open(folder).unwrap(), options(), durability).unwrap()
 }
 
