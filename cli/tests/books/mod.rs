@@ -100,7 +100,7 @@ impl Books {
             Some(power) if places != [(host.as_str(), power)] => wrong.push(format!("has guests {places:?}")),
             // One that was never built is nowhere; one whose guest failed is at most on its host.
             None if places.iter().any(|(place, _)| place != host) => {
-                wrong.push(format!("has guests {places:?}"))
+                wrong.push(format!("has guests {places:?}"));
             }
             _ => {}
         }

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use berth_compute_agent::agent::{self, Settings};
 use berth_compute_agent::{Facts, FakeHypervisor, Found, Hypervisor, Offer, service};
 use berth_server::{DataDir, DurabilityOptions, FleetOptions, Grpc, Keeper, Options};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::Instant;
 use tonic::transport::{Channel, Endpoint};
 use uuid::Uuid;
 
