@@ -86,7 +86,7 @@ pub(crate) struct Fleet {
     news: Mutex<News>,
     decider: Mutex<Decider>,
     agents: Agents,
-    /// New instances to which a request is giving hosts: the loop leaves them alone.
+    /// Instances to which a request is giving room: the loop leaves them alone.
     placing: Mutex<BTreeSet<Uuid>>,
     started: Timestamp,
     /// Whether a host is up that was not when unfinished instances were looked at.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use berth_api::v1;
-use berth_server::{DataDir, DurabilityMode, DurabilityOptions, Keeper, Service};
+use berth_server::{DataDir, DurabilityOptions, Keeper, Service};
 use tempfile::TempDir;
 
 use crate::support::{Running, claim, claims, options, provider, used, uuid};

@@ -83,7 +83,43 @@ impl Fleet {
     ) -> Result<Instance, FleetError> {
         let uuid = self.instance_uuid(named)?;
         self.check_now(uuid, action, may_override)?;
-        let has_claimed = action == Action::Unshelve && self.claim_again(uuid)?;
+        if action != Action::Unshelve {
+            return self.note_action(named, uuid, action, user, may_override);
+        }
+        // Of two who unshelve at the same time, one would give back the room that the other has claimed.
+        if !self.placing().insert(uuid) {
+            let message = format!("instance {uuid} is being unshelved by somebody else");
+            return Err(FleetError::precondition("WRONG_STATE", message));
+        }
+        let outcome = self.unshelve(named, uuid, user, may_override);
+        self.placing().remove(&uuid);
+        outcome
+    }
+
+    /// Claims room, then notes the wish; gives the room back if the instance may not be unshelved any more.
+    fn unshelve(
+        &self,
+        named: &str,
+        uuid: Uuid,
+        user: &str,
+        may_override: bool,
+    ) -> Result<Instance, FleetError> {
+        let has_claimed = self.claim_again(uuid)?;
+        let outcome = self.note_action(named, uuid, Action::Unshelve, user, may_override);
+        if outcome.is_err() && has_claimed {
+            self.give_back(uuid);
+        }
+        outcome
+    }
+
+    fn note_action(
+        &self,
+        named: &str,
+        uuid: Uuid,
+        action: Action,
+        user: &str,
+        may_override: bool,
+    ) -> Result<Instance, FleetError> {
         let changed = self.change_instance(uuid, |instance| {
             check(instance, action, may_override)?;
             instance.set_task(action.task());
@@ -93,12 +129,7 @@ impl Fleet {
             instance.note(now(), action.name(), user, "");
             Ok(instance.clone())
         });
-        let outcome =
-            changed.map_or_else(|| Err(FleetError::not_found("instance", named)), |(_, outcome)| outcome);
-        if outcome.is_err() && has_claimed {
-            self.give_back(uuid);
-        }
-        outcome
+        changed.map_or_else(|| Err(FleetError::not_found("instance", named)), |(_, outcome)| outcome)
     }
 
     fn check_now(&self, uuid: Uuid, action: Action, may_override: bool) -> Result<(), FleetError> {
