@@ -219,7 +219,7 @@ fn load(settings: &ServeSettings, options: Options) -> Result<(Arc<Service>, Opt
     }
     let folder = DataDir::open(data).context("serve.data")?;
     let commit_delay = Duration::from_micros(settings.commit_delay);
-    let durability = DurabilityOptions { mode, commit_delay };
+    let durability = DurabilityOptions { mode, commit_delay, ..DurabilityOptions::default() };
     let started = Keeper::start(folder, options, durability);
     let (service, keeper) = started.map_err(|error| advised(error, data)).context("serve.data")?;
     let (index, took) = (service.index(), start.elapsed().as_secs_f64());

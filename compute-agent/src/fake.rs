@@ -1,7 +1,11 @@
 //! A hypervisor in memory.
 
+mod folder;
+
 use std::collections::{BTreeMap, VecDeque};
+use std::io;
 use std::mem::discriminant;
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +27,8 @@ pub struct FakeHypervisor {
 struct World {
     facts: Facts,
     guests: BTreeMap<Uuid, Entry>,
+    /// Where guests are written down, if anywhere.
+    folder: Option<PathBuf>,
     faults: VecDeque<(Step, Fault)>,
     delay: Duration,
     is_away: bool,
@@ -42,9 +48,23 @@ impl FakeHypervisor {
     /// One without guests.
     #[must_use]
     pub fn new(facts: Facts) -> Self {
+        Self::with(facts, BTreeMap::new(), None)
+    }
+
+    /// One whose guests are files in a folder, so that they outlive its process, too.
+    ///
+    /// # Errors
+    /// The folder cannot be made or read, or has a file with the name of a guest that is none.
+    pub fn kept_in(folder: PathBuf, facts: Facts) -> io::Result<Self> {
+        let guests = folder::read(&folder)?;
+        Ok(Self::with(facts, guests, Some(folder)))
+    }
+
+    fn with(facts: Facts, guests: BTreeMap<Uuid, Entry>, folder: Option<PathBuf>) -> Self {
         let world = World {
             facts,
-            guests: BTreeMap::new(),
+            guests,
+            folder,
             faults: VecDeque::new(),
             delay: Duration::ZERO,
             is_away: false,
@@ -79,7 +99,8 @@ impl FakeHypervisor {
     /// A guest changes by itself, and the hypervisor tells.
     pub fn disturb(&self, instance: Uuid, power: Power) {
         let mut world = self.world();
-        world.entry(instance).power = power;
+        let entry = Entry { power, ..world.entry(instance) };
+        world.guests.insert(instance, entry);
         world.tell(Notice::Disturbed(instance));
     }
 
@@ -93,7 +114,7 @@ impl FakeHypervisor {
     /// How a guest is, and what is remembered of it.
     #[must_use]
     pub fn guest(&self, instance: Uuid) -> (Power, Record) {
-        let entry = self.world().guests.get(&instance).copied().unwrap_or(Entry::NONE);
+        let entry = self.world().entry(instance);
         (entry.power, entry.record)
     }
 
@@ -118,8 +139,16 @@ impl Entry {
 }
 
 impl World {
-    fn entry(&mut self, instance: Uuid) -> &mut Entry {
-        self.guests.entry(instance).or_insert(Entry::NONE)
+    fn entry(&self, instance: Uuid) -> Entry {
+        self.guests.get(&instance).copied().unwrap_or(Entry::NONE)
+    }
+
+    fn put(&mut self, instance: Uuid, entry: Entry) -> Result<(), Fault> {
+        if let Some(folder) = &self.folder {
+            folder::write(folder, instance, &entry).map_err(|error| Fault::transient(error.to_string()))?;
+        }
+        self.guests.insert(instance, entry);
+        Ok(())
     }
 
     fn tell(&self, notice: Notice) {
@@ -142,16 +171,15 @@ impl World {
         if let Some(at) = self.faults.iter().position(is_this) {
             return self.faults.remove(at).map_or(Ok(()), |(_, fault)| Err(fault));
         }
-        let is_deaf = self.is_deaf;
-        let entry = self.entry(job.instance);
+        let mut entry = self.entry(job.instance);
         if let Step::Remember(record) = job.step {
             entry.record = record;
-        } else if !(is_deaf && job.step == Step::Shutdown) {
+        } else if !(self.is_deaf && job.step == Step::Shutdown) {
             entry.power = after(job.step, entry.power).ok_or_else(|| {
                 Fault::transient(format!("{:?} of a guest that is {:?}", job.step, entry.power))
             })?;
         }
-        Ok(())
+        self.put(job.instance, entry)
     }
 }
 
@@ -204,7 +232,11 @@ impl Hypervisor for FakeHypervisor {
     }
 
     async fn forget(&self, instance: Uuid) {
-        self.world().guests.remove(&instance);
+        let mut world = self.world();
+        world.guests.remove(&instance);
+        if let Some(folder) = &world.folder {
+            let _ = folder::remove(folder, instance); // it may never have been written down
+        }
     }
 
     fn disk_available_gb(&self) -> u32 {

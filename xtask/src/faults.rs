@@ -16,6 +16,8 @@ pub(crate) struct Crashes {
     pub(crate) cycles: u64,
     pub(crate) seed: Option<u64>,
     pub(crate) faults: bool,
+    /// Agents are killed too.
+    pub(crate) agents: bool,
 }
 
 pub(crate) fn simulate(steps: &mut Steps, simulation: &Simulation) -> Result<()> {
@@ -28,7 +30,8 @@ pub(crate) fn simulate(steps: &mut Steps, simulation: &Simulation) -> Result<()>
 }
 
 pub(crate) fn crash(steps: &mut Steps, crashes: &Crashes) -> Result<()> {
-    let mut test = steps.cargo(&["test", "--release", "-p", "berth", "--test", "crash", "--", "--nocapture"]);
+    let program = if crashes.agents { "kills" } else { "crash" };
+    let mut test = steps.cargo(&["test", "--release", "-p", "berth", "--test", program, "--", "--nocapture"]);
     test.arg("--test-threads=1");
     test.env("BERTH_CRASH_CYCLES", crashes.cycles.to_string());
     test.env("BERTH_CRASH_FAULTS", u8::from(crashes.faults).to_string());

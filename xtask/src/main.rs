@@ -79,6 +79,9 @@ enum Task {
         /// Also with a full disk, a folder that cannot be written and a clock that jumps; needs root, and libfaketime
         #[arg(long)]
         faults: bool,
+        /// Instead: kills the service and agents, while clients make, change and delete instances
+        #[arg(long, conflicts_with = "faults")]
+        agents: bool,
     },
     /// Runs what CI runs: formatting, lints, docs, dependencies, `test`, `kvm-test`, then `conformance`
     Ci,
@@ -98,8 +101,8 @@ fn main() -> ExitCode {
         Task::FaultSimulation { seeds, from, trace } => {
             faults::simulate(&mut steps, &Simulation { seeds, from, trace })
         }
-        Task::CrashTest { cycles, seed, faults } => {
-            faults::crash(&mut steps, &Crashes { cycles, seed, faults })
+        Task::CrashTest { cycles, seed, faults, agents } => {
+            faults::crash(&mut steps, &Crashes { cycles, seed, faults, agents })
         }
         Task::Ci => kvm::install(&mut steps)
             .and_then(|()| check::run(&mut steps))

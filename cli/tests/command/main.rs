@@ -1,6 +1,7 @@
 //! The `berth` command as its users meet it: the real binary, its files, its messages, its exit codes.
 #![allow(clippy::disallowed_methods, reason = "waits for a process, which takes real time")]
 
+mod agents;
 mod audit;
 mod certs;
 mod config;

@@ -34,7 +34,7 @@ pub(super) async fn keep(channel: Channel, seed: u64, events: Sender<Event>) {
         match stay(&channel, &events, &mut backoff).await {
             Ok(()) => tracing::info!("the service ended the stream"),
             Err(status) => {
-                tracing::warn!(code = ?status.code(), "no stream to the service: {}", status.message());
+                tracing::warn!(code = ?status.code(), "no stream to the service: {}", reasons(&status));
             }
         }
         if events.send(Event::Parted).await.is_err() {
@@ -42,6 +42,20 @@ pub(super) async fn keep(channel: Channel, seed: u64, events: Sender<Event>) {
         }
         sleep(backoff.pause()).await;
     }
+}
+
+/// What was said, and what led to it: of a connection that cannot be made, the first says nothing.
+fn reasons(status: &Status) -> String {
+    let mut text = status.message().to_owned();
+    let mut cause = std::error::Error::source(status);
+    while let Some(error) = cause {
+        let error_text = error.to_string();
+        if !text.contains(&error_text) {
+            text = format!("{text}: {error_text}");
+        }
+        cause = error.source();
+    }
+    text
 }
 
 /// One stream, from beginning to end.

@@ -26,6 +26,7 @@ mod usage;
 mod view;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -86,12 +87,14 @@ pub(crate) struct Fleet {
     news: Mutex<News>,
     decider: Mutex<Decider>,
     agents: Agents,
-    /// New instances to which a request is giving hosts: the loop leaves them alone.
+    /// Instances to which a request is giving room: the loop leaves them alone.
     placing: Mutex<BTreeSet<Uuid>>,
     /// Held from the claim of a shelved instance until its wish is noted: of two who unshelve it, neither gives back what the other
     /// claimed.
     unshelving: Mutex<()>,
     started: Timestamp,
+    /// Whether a host is up that was not when unfinished instances were looked at.
+    has_risen: AtomicBool,
     /// Instances that have changed, for those who watch.
     told: broadcast::Sender<Uuid>,
     /// Instances that want to be looked at.
@@ -127,12 +130,16 @@ impl Fleet {
             placing: Mutex::default(),
             unshelving: Mutex::default(),
             started: now(),
+            has_risen: AtomicBool::new(false),
             told: broadcast::Sender::new(WATCHED),
             due,
             due_receiver: Mutex::new(Some(due_receiver)),
         };
         if !strangers.is_empty() {
             fleet.transact(|change| strangers.iter().for_each(|&one| change.set_membership(one, None)));
+        }
+        if fleet.queue.is_some() {
+            fleet.mend();
         }
         fleet
     }

@@ -27,6 +27,8 @@ pub struct DurabilityOptions {
     /// How long a commit waits for more changes to share it. While one commit is written, the changes of the next gather
     /// anyway.
     pub commit_delay: Duration,
+    /// Whether no commit takes two changes, unless they are made at the same time: for tests that cut between any two.
+    pub stepwise: bool,
 }
 
 /// Changes that may be on their way when answers do not wait for the disk.

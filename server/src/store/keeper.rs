@@ -12,7 +12,7 @@ use berth_placement::store::{Batch, Changes, CommitError, Store};
 use super::committer::Committer;
 use super::contents::Contents;
 use super::data_dir::{DataDir, DataError};
-use super::durability::{Durability, DurabilityMode, DurabilityOptions};
+use super::durability::{Durability, DurabilityOptions};
 use super::embedded::EmbeddedStore;
 use super::load::Loaded;
 use super::queue::Queue;
@@ -72,11 +72,25 @@ impl Keeper {
         options: Options,
         durability: DurabilityOptions,
     ) -> Result<(Arc<Service>, Self), StartError> {
+        Self::start_through(folder, options, durability, |store| Box::new(store))
+    }
+
+    /// As [`Self::start`], with something between the service and each store that is opened: for tests that make it fail.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_through(
+        folder: DataDir,
+        options: Options,
+        durability: DurabilityOptions,
+        through: impl Fn(EmbeddedStore) -> Box<dyn Store> + Send + 'static,
+    ) -> Result<(Arc<Service>, Self), StartError> {
         let stop = Arc::new(Stop::default());
         let (store, loaded) = folder.open_for_service()?;
-        let (epoch, committer) = begin(store, loaded, durability.mode, &options.fleet, &stop)?;
+        let (epoch, committer) = begin(through(store), loaded, durability, &options.fleet, &stop)?;
         let service = Arc::new(Service::at(epoch, options));
-        let keeping = Keeping { folder, service: Arc::clone(&service), durability, stop: Arc::clone(&stop) };
+        let (through, keeps) = (Box::new(through), Arc::clone(&service));
+        let keeping = Keeping { folder, through, service: keeps, durability, stop: Arc::clone(&stop) };
         let thread = thread::Builder::new().name("store".into()).spawn(move || keeping.run(committer));
         Ok((service, Self { stop, thread: thread.map_err(StartError::Thread)? }))
     }
@@ -119,9 +133,9 @@ impl Stop {
 
 /// An index whose changes go to the store from now on.
 fn begin(
-    store: EmbeddedStore,
+    store: Box<dyn Store>,
     Loaded { contents: Contents { index, fleet }, encoder, .. }: Loaded,
-    mode: DurabilityMode,
+    durability: DurabilityOptions,
     options: &FleetOptions,
     stop: &Stop,
 ) -> Result<(Epoch, Committer), TopologyError> {
@@ -129,14 +143,18 @@ fn begin(
     let index = Arc::new(index.recorded_by(Arc::<Queue>::clone(&queue)));
     standard::add_to(&mut index.write_at(now()))?;
     stop.watch(&queue);
-    let committer = Committer::new(Arc::clone(&index), Arc::clone(&queue), Box::new(store), encoder);
+    let committer = Committer::new(Arc::clone(&index), Arc::clone(&queue), store, encoder);
     let fleet = Fleet::new(Arc::clone(&index), Some(Arc::clone(&queue)), fleet, options.clone());
-    let durability = Durability::new(queue, committer.progress(), mode);
+    if durability.stepwise {
+        queue.go_stepwise();
+    }
+    let durability = Durability::new(queue, committer.progress(), durability.mode);
     Ok((Epoch { index, fleet: Arc::new(fleet), access: Access::Durable(durability) }, committer))
 }
 
 struct Keeping {
     folder: DataDir,
+    through: Box<dyn Fn(EmbeddedStore) -> Box<dyn Store> + Send>,
     service: Arc<Service>,
     durability: DurabilityOptions,
     stop: Arc<Stop>,
@@ -192,7 +210,8 @@ impl Keeping {
 
     fn try_again(&self) -> Result<(Epoch, Committer), String> {
         let (store, loaded) = self.folder.open_again().map_err(|error| error.to_string())?;
-        if let Err(error) = probe(&store) {
+        let store = (self.through)(store);
+        if let Err(error) = probe(&*store) {
             let reason = error.to_string();
             let access = Access::ReadOnly(reason.as_str().into());
             let Contents { index, fleet } = loaded.contents;
@@ -201,7 +220,7 @@ impl Keeping {
             self.service.enter(Epoch { index, fleet: Arc::new(fleet), access });
             return Err(reason);
         }
-        begin(store, loaded, self.durability.mode, &self.service.options.fleet, &self.stop)
+        begin(store, loaded, self.durability, &self.service.options.fleet, &self.stop)
             .map_err(|error| error.to_string())
     }
 }

@@ -15,6 +15,8 @@ pub struct Queue {
     /// Signalled when there is something to take, or nobody will add to it.
     grown: Condvar,
     begun: AtomicU64,
+    /// Signalled when everything was taken, or nobody will take it.
+    emptied: Condvar,
 }
 
 #[derive(Default)]
@@ -28,6 +30,8 @@ struct State {
     /// What a group was told last.
     told: u64,
     closed: bool,
+    /// Whether a change ends only when everything recorded was taken.
+    stepwise: bool,
 }
 
 /// What is committed as one.
@@ -42,6 +46,12 @@ pub struct Group {
 }
 
 impl Queue {
+    /// From now on no group takes two changes, unless they are made at the same time: for tests that cut between any two.
+    /// There has to be somebody who takes.
+    pub(crate) fn go_stepwise(&self) {
+        self.state().stepwise = true;
+    }
+
     /// How many changes have begun. Whoever has seen something of a change, sees it counted here.
     #[must_use]
     pub fn begun(&self) -> u64 {
@@ -51,7 +61,9 @@ impl Queue {
     /// What there is to commit; nothing when all is told.
     #[must_use]
     pub fn take(&self) -> Option<Group> {
-        self.state().take()
+        let group = self.state().take();
+        self.emptied.notify_all();
+        group
     }
 
     /// [`Self::take`], as soon as there has been something for the time of `delay`; nothing when there is none and the queue
@@ -66,7 +78,9 @@ impl Queue {
             let waited = self.grown.wait_timeout_while(state, delay, |state| !state.closed);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        state.take()
+        let group = state.take();
+        self.emptied.notify_all();
+        group
     }
 
     /// Takes down changes of records beside the index, which stand or fall together. `change` makes them where they can be seen.
@@ -81,6 +95,11 @@ impl Queue {
     pub fn close(&self) {
         self.state().closed = true;
         self.grown.notify_all();
+        self.emptied.notify_all();
+    }
+
+    fn wait_until_taken(&self) {
+        drop(self.emptied.wait_while(self.state(), |state| state.has_content() && !state.closed));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -103,7 +122,11 @@ impl Drop for UnderWay<'_> {
 
 impl State {
     fn has_news(&self) -> bool {
-        !self.changes.is_empty() || !self.records.is_empty() || self.told != self.low
+        self.has_content() || self.told != self.low
+    }
+
+    fn has_content(&self) -> bool {
+        !self.changes.is_empty() || !self.records.is_empty()
     }
 
     fn take(&mut self) -> Option<Group> {
@@ -137,8 +160,12 @@ impl Recorder for Queue {
             state.ended.pop_front();
             state.low += 1;
         }
+        let is_stepwise = state.stepwise;
         drop(state);
         self.grown.notify_one();
+        if is_stepwise {
+            self.wait_until_taken();
+        }
     }
 }
 

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use berth_api::v1;
-use berth_server::{DataDir, DurabilityMode, DurabilityOptions, Keeper, Service};
+use berth_server::{DataDir, DurabilityOptions, Keeper, Service};
 use tempfile::TempDir;
 
 use crate::support::{Running, claim, claims, options, provider, used, uuid};
 
 fn start(folder: &Path, commit_delay: Duration) -> (Arc<Service>, Keeper) {
-    let durability = DurabilityOptions { mode: DurabilityMode::Strict, commit_delay };
+    let durability = DurabilityOptions { commit_delay, ..DurabilityOptions::default() };
     Keeper::start(DataDir::open(folder).unwrap(), options(), durability).unwrap()
 }
 

@@ -1,5 +1,6 @@
 //! The agents of hosts: when they come and go, and which hosts are up.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use berth_api::v1;
@@ -64,6 +65,7 @@ impl Fleet {
         if self.agents.hear(host, session, now()) {
             tracing::info!(host, "the host is up");
             self.note_hosts([host]);
+            self.has_risen.store(true, Ordering::Relaxed);
         }
     }
 

@@ -13,6 +13,10 @@ impl Fleet {
     pub(super) fn build(&self, uuid: Uuid) {
         let Some(instance) = self.instance_by_uuid(uuid) else { return };
         self.release_failed(&instance);
+        let attempts = self.attempts();
+        if instance.failures.len() >= attempts {
+            return self.give_up(uuid, &format!("the build failed on {attempts} hosts"));
+        }
         match self.schedule(&instance.ask(), false) {
             Ok(placed) => placed.first().map_or((), |placed| drop(self.spawn(uuid, &placed.place.host))),
             // Agents may not have come back yet.
@@ -38,9 +42,8 @@ impl Fleet {
         }
     }
 
-    /// The build failed on its host: it is tried on another, or given up.
+    /// The build failed on its host: it is to be tried on another, or given up.
     pub(super) fn build_failed(&self, uuid: Uuid, host: &str, error: &str) {
-        let attempts = self.options.scheduler.scheduler.max_attempts as usize;
         self.change_instance(uuid, |instance| {
             if instance.task() != Task::Spawning || instance.host != host {
                 return;
@@ -52,12 +55,12 @@ impl Fleet {
             instance.generation += 1;
             instance.note(now(), "build", "", format!("failed on {host}: {error}"));
             instance.set_task(Task::Scheduling);
-            if instance.failures.len() >= attempts {
-                instance.give_up(&format!("the build failed on {attempts} hosts"));
-                // Nobody else knows of it any more, so its room goes first.
-                self.give_back(uuid);
-            }
         });
+    }
+
+    /// Hosts on which a build is tried.
+    fn attempts(&self) -> usize {
+        self.options.scheduler.scheduler.max_attempts as usize
     }
 
     fn give_up(&self, uuid: Uuid, why: &str) {

@@ -16,8 +16,10 @@
 mod build;
 mod delete;
 mod report;
+mod restart;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -75,7 +77,8 @@ async fn look_after_one(service: &Service, epoch: &Arc<Epoch>) {
             _ = tick.tick() => {
                 fleet.judge_liveness();
                 ticks = ticks.wrapping_add(1);
-                if ticks.is_multiple_of(ROUND) {
+                // What found no host may have waited for this one.
+                if fleet.has_risen.swap(false, Ordering::Relaxed) || ticks.is_multiple_of(ROUND) {
                     fleet.note_unfinished();
                     fleet.forget_released();
                 }

@@ -1,0 +1,126 @@
+//! Every step of a workflow is the last one of its process once.
+//!
+//! A workflow runs against the real service on a real store, with agents on hypervisors in memory. The service dies at its first
+//! commit, at its second, and so on, until the workflow ends before it would: each time once before the commit is durable,
+//! and once after it, before anything follows from it. An agent dies in the same way at each call by which something is
+//! done to a guest. What died starts again from what was left, everything comes to rest, and then the books have to agree: those of
+//! instances, those of room, and the guests that are really there ([`books`]). At last the client, which asks again for
+//! what was not answered, has to get all that it wished.
+
+#[path = "../books/mod.rs"]
+mod books;
+mod client;
+mod cut;
+mod hypervisor;
+mod store;
+mod world;
+
+use berth_compute_agent::{Fault, Step};
+
+use crate::client::Client;
+use crate::client::Deed::{
+    self, Create, Delete, Pause, Reboot, Resume, Shelve, Start, Stop, Suspend, Unpause, Unshelve,
+};
+use crate::cut::Side;
+use crate::world::World;
+
+/// Who dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mortal {
+    Service,
+    Agent,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Workflow<'a> {
+    hosts: u32,
+    /// Whether builds fail on the host that is chosen first.
+    first_host_fails: bool,
+    /// Done before anybody may die.
+    before: &'a [Deed],
+    deeds: &'a [Deed],
+    /// Commits and calls that there are at least.
+    least: (u64, u64),
+}
+
+#[test]
+fn a_build_that_fails_is_cut() {
+    let deeds = &[Create(1)];
+    live_all(&Workflow { hosts: 2, first_host_fails: true, deeds, least: (7, 10), ..Workflow::default() });
+}
+
+#[test]
+fn a_group_that_is_made_is_cut() {
+    live_all(&Workflow { hosts: 4, deeds: &[Create(3)], least: (4, 15), ..Workflow::default() });
+}
+
+#[test]
+fn a_deletion_is_cut() {
+    let (before, deeds) = (&[Create(2)], &[Delete]);
+    live_all(&Workflow { hosts: 2, before, deeds, least: (4, 8), ..Workflow::default() });
+}
+
+#[test]
+fn stopping_and_starting_is_cut() {
+    let (before, deeds) = (&[Create(1)], &[Stop, Start, Reboot]);
+    live_all(&Workflow { hosts: 1, before, deeds, least: (6, 9), ..Workflow::default() });
+}
+
+#[test]
+fn pausing_and_suspending_is_cut() {
+    let (before, deeds) = (&[Create(1)], &[Pause, Unpause, Suspend, Resume]);
+    live_all(&Workflow { hosts: 1, before, deeds, least: (8, 12), ..Workflow::default() });
+}
+
+#[test]
+fn shelving_is_cut() {
+    let (before, deeds) = (&[Create(1)], &[Shelve, Unshelve]);
+    live_all(&Workflow { hosts: 2, before, deeds, least: (5, 8), ..Workflow::default() });
+}
+
+/// Cuts the workflow everywhere.
+fn live_all(workflow: &Workflow<'_>) {
+    for (mortal, least) in [(Mortal::Service, workflow.least.0), (Mortal::Agent, workflow.least.1)] {
+        for side in [Side::Before, Side::After] {
+            let cuts = (1..).take_while(|&number| live(workflow, mortal, side, number)).count() as u64;
+            eprintln!("{mortal:?} {side:?}: {cuts} cuts");
+            assert!(cuts >= least, "it has fewer steps than it needs");
+        }
+    }
+}
+
+/// Lives with one cut; returns whether there was one before the end.
+#[tokio::main(flavor = "current_thread")]
+async fn live(workflow: &Workflow<'_>, mortal: Mortal, side: Side, number: u64) -> bool {
+    eprintln!("{mortal:?} dies {side:?} step {number}");
+    let mut world = World::new(workflow.hosts).await;
+    let mut client = Client::new(&world.channel).await;
+    if workflow.first_host_fails {
+        let fail = |_| world.machines[0].hypervisor.fail_next(Step::Start, Fault::permanent("no bridge"));
+        (0..100).for_each(fail);
+    }
+    client.add(workflow.before);
+    world.rest().await;
+    client.go_on().await;
+    world.rest().await;
+
+    let cut = if mortal == Mortal::Service { &world.commits } else { &world.calls };
+    cut.arm(number, side);
+    client.add(workflow.deeds);
+    tokio::select! {
+        () = cut.death() => {}
+        () = go_to_the_end(&mut client, &world) => return false,
+    }
+    match mortal {
+        Mortal::Service => world.restart_service(),
+        Mortal::Agent => world.restart_dead_agent(),
+    }
+    client.check(&world.rest().await);
+    go_to_the_end(&mut client, &world).await;
+    true
+}
+
+async fn go_to_the_end(client: &mut Client, world: &World) {
+    client.go_on().await;
+    client.check(&world.rest().await);
+}

@@ -1,0 +1,48 @@
+//! A store whose process dies at a commit.
+
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+
+use berth_placement::store::{Batch, CommitError, Committed, Compacted, Entry, LoadError, Revision, Store};
+use berth_server::store::EmbeddedStore;
+
+use crate::cut::{Cut, Side, Step};
+
+pub(crate) struct MortalStore {
+    store: EmbeddedStore,
+    cut: Arc<Cut>,
+}
+
+impl MortalStore {
+    pub(crate) fn new(store: EmbeddedStore, cut: Arc<Cut>) -> Self {
+        Self { store, cut }
+    }
+}
+
+impl Store for MortalStore {
+    fn load(&self, visit: &mut dyn FnMut(Entry<'_>) -> Result<(), String>) -> Result<Revision, LoadError> {
+        self.store.load(visit)
+    }
+
+    fn commit(&self, batch: Batch) -> Result<Revision, CommitError> {
+        if self.cut.has_died() {
+            return Err(dead());
+        }
+        let Step::IsLast(side) = self.cut.step() else { return self.store.commit(batch) };
+        if side == Side::After {
+            self.store.commit(batch)?;
+        }
+        // Nobody has heard of this commit, and nobody will: when this returns, the process is gone.
+        self.cut.die();
+        self.cut.wait_for_end();
+        Err(dead())
+    }
+
+    fn watch(&self, after: Revision) -> Result<Receiver<Committed>, Compacted> {
+        self.store.watch(after)
+    }
+}
+
+fn dead() -> CommitError {
+    CommitError::Failed("the process is dead".to_owned())
+}

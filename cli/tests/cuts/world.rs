@@ -1,0 +1,190 @@
+//! A service with its store, and agents on hypervisors that outlive them. Each is a process of its own, as far as a runtime of its own
+//! can be one: when it is killed, nothing of it happens any more, and only the store and the hypervisors are left.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use berth_compute_agent::agent::{self, Settings};
+use berth_compute_agent::{Facts, FakeHypervisor, Found, Hypervisor, Offer, service};
+use berth_server::{DataDir, DurabilityOptions, FleetOptions, Grpc, Keeper, Options};
+use tempfile::TempDir;
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::Instant;
+use tonic::transport::{Channel, Endpoint};
+use uuid::Uuid;
+
+use crate::books::Books;
+use crate::cut::Cut;
+use crate::hypervisor::MortalAgent;
+use crate::store::MortalStore;
+
+/// How long anything may take. It all happens at once, so whoever waits longer waits in vain.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long the threads of a process that is killed may take to notice.
+const END: Duration = Duration::from_secs(10);
+
+pub(crate) struct World {
+    pub(crate) channel: Channel,
+    pub(crate) commits: Arc<Cut>,
+    pub(crate) calls: Arc<Cut>,
+    pub(crate) machines: Vec<Machine>,
+    data: TempDir,
+    address: SocketAddr,
+    serving: Option<Serving>,
+}
+
+struct Serving {
+    runtime: Runtime,
+    keeper: Keeper,
+    cut: Arc<Cut>,
+}
+
+/// A host: what is on it, and its agent.
+pub(crate) struct Machine {
+    pub(crate) hypervisor: Arc<FakeHypervisor>,
+    name: String,
+    running: Option<(Arc<MortalAgent>, Runtime)>,
+}
+
+impl World {
+    /// As many hosts, the first of them the largest. To be called on a runtime.
+    pub(crate) async fn new(hosts: u32) -> Self {
+        static WORLDS: AtomicU16 = AtomicU16::new(1);
+        // An address of its own: no other program takes the port while the service is away.
+        let [high, low] = WORLDS.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        let data = tempfile::tempdir().expect("a folder");
+        let (commits, calls) = (Arc::new(Cut::new()), Arc::new(Cut::new()));
+        let any_port = SocketAddr::from((Ipv4Addr::new(127, 77, high, low), 0));
+        let (serving, address) = Serving::start(&data, any_port, Arc::clone(&commits));
+        let channel = Endpoint::new(format!("http://{address}")).expect("a URL").connect_lazy();
+        let mut machines: Vec<_> = (1..=hosts).map(Machine::new).collect();
+        machines.iter_mut().for_each(|machine| machine.start(address, Arc::clone(&calls)));
+        Self { channel, commits, calls, machines, data, address, serving: Some(serving) }
+    }
+
+    /// The service that died at a commit starts again from what is durable.
+    pub(crate) fn restart_service(&mut self) {
+        self.serving.take().expect("it ran").kill();
+        let (serving, _) = Serving::start(&self.data, self.address, Arc::new(Cut::new()));
+        self.serving = Some(serving);
+    }
+
+    /// The agent that died at a call starts again on what the hypervisor has.
+    pub(crate) fn restart_dead_agent(&mut self) {
+        let is_dead =
+            |machine: &&mut Machine| machine.running.as_ref().is_some_and(|(agent, _)| agent.is_dead());
+        let machine = self.machines.iter_mut().find(is_dead).expect("one has died");
+        machine.kill();
+        machine.start(self.address, Arc::new(Cut::new()));
+    }
+
+    /// Waits until everything is at rest and all that is written down fits together.
+    pub(crate) async fn rest(&self) -> Books {
+        let start = Instant::now();
+        loop {
+            let wrong = match Books::read(&self.channel, self.guests().await).await {
+                Ok(books) => match books.contradictions() {
+                    wrong if wrong.is_empty() => return books,
+                    wrong => wrong,
+                },
+                Err(status) => vec![status.to_string()],
+            };
+            assert!(start.elapsed() < PATIENCE, "it does not come to rest: {wrong:#?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    async fn guests(&self) -> BTreeMap<String, Vec<Found>> {
+        let mut guests = BTreeMap::new();
+        for Machine { name, hypervisor, .. } in &self.machines {
+            guests.insert(name.clone(), hypervisor.guests().await.expect("it is there"));
+        }
+        guests
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.machines.iter_mut().for_each(Machine::kill);
+        self.serving.take().into_iter().for_each(Serving::kill);
+    }
+}
+
+fn options() -> Options {
+    // Nobody is away for long, and nothing shall hinge on how long that is.
+    let fleet = FleetOptions { down_after: PATIENCE, ..FleetOptions::default() };
+    Options { fleet, ..Options::noauth2() }
+}
+
+fn process(threads: usize) -> Runtime {
+    Builder::new_multi_thread().worker_threads(threads).enable_all().build().expect("threads")
+}
+
+impl Serving {
+    fn start(data: &TempDir, address: SocketAddr, cut: Arc<Cut>) -> (Self, SocketAddr) {
+        let store_cut = Arc::clone(&cut);
+        let mortal = move |store| Box::new(MortalStore::new(store, Arc::clone(&store_cut))) as _;
+        let folder = DataDir::open(data.path()).expect("nobody else has it");
+        let durability = DurabilityOptions { stepwise: true, ..DurabilityOptions::default() };
+        let started = Keeper::start_through(folder, options(), durability, mortal);
+        let (service, keeper) = started.expect("what is durable is a state");
+        let runtime = process(2);
+        let (ready, bound) = std::sync::mpsc::channel();
+        runtime.spawn(async move {
+            let grpc = Grpc::bind(address, None, service).await.expect("the port is free");
+            ready.send(grpc.address().expect("it listens")).expect("somebody waits");
+            grpc.run(std::future::pending(), Duration::ZERO).await;
+        });
+        let address = bound.recv_timeout(PATIENCE).expect("it listens");
+        (Self { runtime, keeper, cut }, address)
+    }
+
+    /// What is dead tells nobody anything any more. It is let go of first, as its threads may wait for the next commit.
+    fn kill(self) {
+        self.cut.end();
+        self.keeper.stop();
+        kill(self.runtime);
+    }
+}
+
+impl Machine {
+    fn new(number: u32) -> Self {
+        // Weighers prefer the larger ones.
+        let memory_mb = 32_768 - 4096 * number;
+        let facts = Facts::plain(Uuid::from_u128(0xa << 64 | u128::from(number)), 8, memory_mb, 100);
+        Self { name: format!("h{number}"), hypervisor: Arc::new(FakeHypervisor::new(facts)), running: None }
+    }
+
+    fn start(&mut self, service: SocketAddr, cut: Arc<Cut>) {
+        let settings = Settings {
+            host: self.name.clone(),
+            address: "127.0.0.1".to_owned(),
+            offer: Offer::default(),
+            shutdown_grace: PATIENCE,
+            seed: 1,
+        };
+        let agent = Arc::new(MortalAgent::new(Arc::clone(&self.hypervisor), cut));
+        let (runtime, mortal, url) = (process(1), Arc::clone(&agent), format!("http://{service}"));
+        runtime.spawn(async move {
+            let channel = service::channel(&url, None).expect("loopback");
+            agent::run(mortal, settings, channel, std::future::pending()).await;
+        });
+        self.running = Some((agent, runtime));
+    }
+
+    fn kill(&mut self) {
+        if let Some((_, runtime)) = self.running.take() {
+            kill(runtime);
+        }
+    }
+}
+
+/// Ends all tasks of a process where they are. That blocks, so it is done on a thread that may.
+fn kill(process: Runtime) {
+    let ended = std::thread::spawn(move || process.shutdown_timeout(END)).join();
+    ended.expect("no task panics when it is dropped");
+}

@@ -1,0 +1,78 @@
+//! What a client knows of what it asked for, and what there has to be therefore.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::books::Books;
+
+/// Instances that were asked for in one request.
+#[derive(Debug, Clone)]
+pub(crate) struct Order {
+    /// Unlike all others; the request's idempotency key as well.
+    pub(crate) name: String,
+    pub(crate) count: u32,
+    pub(crate) apart: bool,
+}
+
+/// What may have become of an instance.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Fate {
+    /// In which status it may come to rest.
+    pub(crate) statuses: BTreeSet<&'static str>,
+    /// Whether its deletion was asked for, and whether that was answered.
+    pub(crate) deletion: Deletion,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Deletion {
+    #[default]
+    None,
+    Asked,
+    Answered,
+}
+
+/// What one client knows.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    /// Not answered yet.
+    pub(crate) order: Option<Order>,
+    pub(crate) instances: BTreeMap<String, Fate>,
+    pub(crate) answers: u64,
+}
+
+pub(crate) const STATUSES: [&str; 6] =
+    ["ACTIVE", "SHUTOFF", "PAUSED", "SUSPENDED", "SHELVED_OFFLOADED", "ERROR"];
+
+impl Tally {
+    pub(crate) fn add(&mut self, uuid: String) {
+        let statuses = ["ACTIVE", "ERROR"].into();
+        self.instances.insert(uuid, Fate { statuses, deletion: Deletion::None });
+    }
+
+    /// What is not as the client was told; takes what it is instead of what it might have been.
+    pub(crate) fn settle(&mut self, books: &Books) -> Vec<String> {
+        let found: BTreeMap<&str, &str> =
+            books.instances.iter().map(|one| (one.uuid.as_str(), one.status.as_str())).collect();
+        let mut wrong = Vec::new();
+        self.instances.retain(|uuid, fate| match (found.get(uuid.as_str()), fate.deletion) {
+            (None, Deletion::None) => {
+                wrong.push(format!("{uuid} was answered and is not there: {fate:?}"));
+                false
+            }
+            (None, _) => false,
+            (Some(_), Deletion::Answered) => {
+                wrong.push(format!("{uuid} was deleted and is there"));
+                true
+            }
+            (Some(status), _) => {
+                let known = STATUSES.into_iter().find(|known| known == status);
+                match known.filter(|known| fate.statuses.contains(known)) {
+                    Some(known) => fate.statuses = [known].into(),
+                    None => wrong.push(format!("{uuid} is {status}, not {fate:?}")),
+                }
+                fate.deletion = Deletion::None;
+                true
+            }
+        });
+        wrong
+    }
+}
