@@ -44,6 +44,7 @@
 //! 3. That a wish is fulfilled is remembered before it is told.
 //! 4. A fulfilled wish is not enforced again. A guest that turns itself off stays off and the service is told: what it means is
 //!    the service's to decide.
+//! 5. What shall go and cannot is tried again as long as it is wished away.
 
 mod plan;
 #[cfg(test)]
@@ -56,6 +57,8 @@ use plan::{Next, TurningOff};
 const TRIES: u32 = 5;
 /// The pause before the second try; it doubles with each.
 const FIRST_PAUSE: Micros = 500_000;
+/// The pause after all of them, if what shall go is wished away once more.
+const NEXT_ROUND_PAUSE: Micros = 10_000_000;
 /// The pause before looking again for a hypervisor that is away.
 const LOST_PAUSE: Micros = 1_000_000;
 
@@ -122,6 +125,9 @@ impl Guest {
     /// Takes a wish, which may be older than the one known, or the same again.
     pub fn wish(&mut self, wish: Wish, now: Micros) -> Reaction {
         let is_repeated = self.wish.as_ref().is_some_and(|known| known.generation == wish.generation);
+        if is_repeated && self.fault.is_some() && wish.goal == Goal::Absent && !self.is_acting() {
+            return self.try_again(now);
+        }
         if wish.generation < self.known() || is_repeated {
             return Reaction { tell: self.phase == Phase::Idle, ..Reaction::default() };
         }
@@ -133,6 +139,14 @@ impl Guest {
             return Reaction::default();
         }
         self.proceed(now, true)
+    }
+
+    /// What shall go and could not is still wished away: somebody may have mended what stood in the way.
+    fn try_again(&mut self, now: Micros) -> Reaction {
+        self.fault = None;
+        self.tries = 0;
+        self.retry_at = now + NEXT_ROUND_PAUSE;
+        self.proceed(now, false)
     }
 
     /// Refuses a wish that could not be read: it counts as one that cannot be fulfilled.
@@ -224,7 +238,8 @@ impl Guest {
     }
 
     /// The highest generation heard of.
-    fn known(&self) -> u64 {
+    #[must_use]
+    pub fn known(&self) -> u64 {
         self.wish.as_ref().map_or(0, |wish| wish.generation).max(self.record.known)
     }
 

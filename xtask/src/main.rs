@@ -44,6 +44,8 @@ enum Task {
         #[arg(long)]
         ignored: bool,
     },
+    /// Makes this machine a compute host of the service on it, with one image to boot, until Ctrl-C; needs root or sudo
+    ComputeHost,
     /// Runs the agent on a libvirtd of its own with real guests, on KVM where there is one; needs root
     KvmTest,
     /// Runs Placement's own functional tests against the release server; needs Python 3.11 with venv
@@ -94,6 +96,7 @@ fn main() -> ExitCode {
     let mut steps = Steps::new(workspace_root());
     let outcome = match task {
         Task::Test { ignored } => test::run(&mut steps, ignored),
+        Task::ComputeHost => kvm::host(&mut steps),
         Task::KvmTest => kvm::test(&mut steps),
         Task::Conformance { osc } => conformance::run(&mut steps, osc),
         Task::Keystone => original::keystone(&mut steps),

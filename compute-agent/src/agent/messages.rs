@@ -21,6 +21,7 @@ pub(super) fn report(instance: Uuid, guest: &Guest) -> Message {
         boot: guest.record().boot,
         error: fault.map(ToString::to_string).unwrap_or_default(),
         is_transient: fault.is_some_and(|fault| fault.kind == FaultKind::Transient),
+        known_generation: guest.known(),
     })
 }
 

@@ -262,6 +262,24 @@ fn what_can_never_work_is_reported_at_once() {
 }
 
 #[test]
+fn what_shall_go_and_cannot_is_tried_again() {
+    let mut world = World::new();
+    world.reach(1, Goal::Running, 1, false);
+    world.wish(wish(2, Goal::Absent, 1, false));
+    while world.guest.fault().is_none() {
+        let is_stuck = world.step == Some(Step::Destroy);
+        let fault = is_stuck.then(|| Fault::permanent("the process does not end"));
+        world.complete(fault, !is_stuck, true);
+    }
+    world.has_told = false;
+    world.wish(wish(2, Goal::Absent, 1, false));
+    assert_eq!((world.step, world.guest.phase), (None, Phase::Waiting), "not at once");
+    world.settle(true);
+    assert!(world.has_told);
+    assert_eq!((world.power, world.guest.settled_generation()), (Power::Gone, 2));
+}
+
+#[test]
 fn what_happens_while_a_step_is_under_way_is_looked_at_after_it() {
     let mut world = World::new();
     world.reach(1, Goal::Running, 1, false);

@@ -154,7 +154,7 @@ impl Machine {
             return None;
         }
         let known = self.guests.get(&wish.instance);
-        if known.is_some_and(|known| known.generation > wish.generation) {
+        if known.is_some_and(|known| known.generation.max(known.known_generation) > wish.generation) {
             return None;
         }
         let mut report = v1::GuestReport {

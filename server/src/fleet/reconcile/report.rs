@@ -24,8 +24,12 @@ impl Fleet {
         if !self.agents.is_current(host, session) {
             return Ok(());
         }
-        if report.generation > MAX_GENERATION {
-            return Err(FleetError::field("guest.generation", "is larger than any that was ever wished"));
+        for (field, generation) in
+            [("guest.generation", report.generation), ("guest.known_generation", report.known_generation)]
+        {
+            if generation > MAX_GENERATION {
+                return Err(FleetError::field(field, "is larger than any that was ever wished"));
+            }
         }
         let known = self.instance_by_uuid(uuid);
         if known.is_some() {
@@ -53,9 +57,10 @@ impl Fleet {
     /// An agent that has heard later wishes than were ever made: the state was restored from a backup. What is wished from now on
     /// has to be new to it.
     fn outrank(&self, instance: &Instance, report: &GuestReport) {
-        if report.generation > instance.generation {
+        let heard = report.generation.max(report.known_generation);
+        if heard > instance.generation {
             self.change_instance(instance.uuid(), |instance| {
-                instance.generation = instance.generation.max(report.generation.saturating_add(1));
+                instance.generation = instance.generation.max(heard + 1);
             });
         }
     }
