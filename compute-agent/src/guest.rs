@@ -10,7 +10,7 @@
 //!      │  Idle  │                             │ Acting │   disturbance: looked at when the step is done
 //!      │        │ ◄────────────────────────── │  step  │
 //!      └────────┘   done: fulfilled, failed   └────────┘
-//!          tell                                ▲  │  ▲│
+//!          tell                                ▲  │  ▲│     (Idle also waits, before it tries again what shall go and could not.)
 //!                                       plan,  │  │  ││ done: plan the next step
 //!                                  newer wish, │  │  └┘
 //!                                  disturbance │  │ done: a guest that was asked to turn itself off is given time,

@@ -27,7 +27,9 @@ pub(crate) fn host(steps: &mut Steps) -> Result<()> {
     let mut build = steps.cargo(&["build", "--release", "-p", "berth-compute-agent"]);
     steps.run("the agent", &mut build)?;
     if !succeeds(as_root("virsh").args(["-c", "qemu:///system", "version"])) {
-        steps.run("libvirtd", as_root("libvirtd").arg("--daemon"))?;
+        // Where no service manager starts them. The first keeps what guests say on their consoles.
+        steps.run("virtlogd", as_root("/usr/sbin/virtlogd").arg("--daemon"))?;
+        steps.run("libvirtd", as_root("/usr/sbin/libvirtd").arg("--daemon"))?;
     }
     image(steps)?;
     let agent = steps.target_dir().join("release/berth-agent");
@@ -69,7 +71,9 @@ fn has_headers() -> bool {
 }
 
 fn is_there(program: &str) -> bool {
+    // What daemons are is not in everybody's PATH.
     succeeds(Command::new(program).arg("--version"))
+        || succeeds(Command::new(Path::new("/usr/sbin").join(program)).arg("--version"))
 }
 
 fn succeeds(command: &mut Command) -> bool {

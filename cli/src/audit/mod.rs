@@ -26,6 +26,8 @@ use self::fleet::{About, Fleet, Holdings};
 use self::heal::{Heal, Step, Wish};
 use self::offline::Offline;
 use self::online::Online;
+use crate::operator::connection::Connection;
+use crate::operator::{self, server};
 use crate::{Ending, output};
 
 /// Find allocations of consumers that are gone, wrong use, and providers over capacity
@@ -34,6 +36,7 @@ use crate::{Ending, output};
 Examples:
   openstack server list --all-projects --limit -1 -c ID -f value > instances
   berth audit --url http://placement:8778 --token $TOKEN --instances instances
+  berth audit --url http://placement:8778 --servers        where Berth alone makes instances: its own are all there are
   berth audit --data /var/lib/berth --instances instances --json          the folder of a service that does not run
   berth audit --url http://placement:8778 --instances instances --migrations migrations --heal leaked --write
 
@@ -52,8 +55,13 @@ pub(crate) struct Audit {
     /// The UUIDs of all instances there are, one a line; - for standard input
     #[arg(long, value_name = "FILE")]
     instances: Option<PathBuf>,
+    /// The servers of this Berth (`berth server list`) are instances, too: --service is asked for them. With --data, they always are
+    #[arg(long, requires = "url")]
+    servers: bool,
+    #[command(flatten)]
+    connection: Connection,
     /// The UUIDs of all migrations that have not ended, one a line; without, only consumers of type MIGRATION are not judged, and nothing is healed as leaked
-    #[arg(long, value_name = "FILE", requires = "instances")]
+    #[arg(long, value_name = "FILE")]
     migrations: Option<PathBuf>,
     /// Mend this, too (may be repeated); without --write, only say what would be done
     #[arg(long, value_name = "KIND")]
@@ -78,8 +86,10 @@ struct Report<'a> {
 
 impl Audit {
     pub(crate) fn run(self) -> Result<Ending> {
-        if self.heal.contains(&Heal::Leaked) && self.instances.is_none() {
-            bail!("--heal leaked: --instances has to say who exists");
+        if self.heal.contains(&Heal::Leaked) && self.instances.is_none() && !self.servers {
+            bail!(
+                "--heal leaked: --instances has to say who exists, or --servers where Berth alone makes instances"
+            );
         }
         if self.heal.contains(&Heal::Leaked) && self.migrations.is_none() {
             // Nova does not tell Placement which consumers are migrations: without the list, each would be leaked.
@@ -92,13 +102,16 @@ impl Audit {
                 "--heal over-capacity: heal leaked consumers first and look again: that may leave nothing over capacity"
             );
         }
-        let known = self.known()?;
+        let mut known = self.known()?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
         let wish = Wish { kinds: &self.heal, before: now.saturating_sub(self.older_than), write: self.write };
         let (findings, steps) = match &self.data {
             Some(folder) => {
                 let mut offline = Offline::open(folder, now)?;
                 let fleet = offline.fleet();
+                if let Some(known) = &mut known {
+                    known.instances.extend(offline.instances());
+                }
                 let findings = look(&fleet, known.as_ref());
                 let steps = heal::heal(&mut offline, &fleet, &findings, &wish);
                 eprint!("{}", output::put_aside(offline.write()?.as_deref()));
@@ -120,10 +133,21 @@ impl Audit {
     }
 
     fn known(&self) -> Result<Option<Known>> {
-        let Some(instances) = &self.instances else { return Ok(None) };
-        let found = read_uuids(instances).context("--instances")?;
-        if found.is_empty() {
-            bail!("--instances: {}: no instances at all: everything would be leaked", instances.display());
+        if self.instances.is_none() && !self.servers {
+            return Ok(None);
+        }
+        let mut found = BTreeSet::new();
+        if let Some(instances) = &self.instances {
+            found = read_uuids(instances).context("--instances")?;
+            if found.is_empty() {
+                bail!(
+                    "--instances: {}: no instances at all: everything would be leaked",
+                    instances.display()
+                );
+            }
+        }
+        if self.servers {
+            found.extend(operator::ask(&self.connection, async |client| server::uuids(&client).await)?);
         }
         let migrations = self.migrations.as_deref().map(read_uuids).transpose().context("--migrations")?;
         Ok(Some(Known { instances: found, migrations }))

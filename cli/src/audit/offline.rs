@@ -27,6 +27,11 @@ impl Offline {
         Ok(Self { data, contents, now, is_changed: false })
     }
 
+    /// The servers that Berth made itself.
+    pub(super) fn instances(&self) -> impl Iterator<Item = Uuid> {
+        self.contents.instances()
+    }
+
     pub(super) fn fleet(&self) -> Fleet {
         let mut fleet = Fleet::default();
         for record in self.contents.index.snapshot().records() {

@@ -175,6 +175,41 @@ async fn an_agent_joins_with_its_certificate_and_builds() {
 }
 
 #[test]
+fn the_servers_of_a_fleet_are_not_leaked() {
+    let folder = TempDir::new().unwrap();
+    let place = folder.path();
+    let serving = Serving::on(&place.join("data"));
+    let (url, grpc) = (format!("http://{}", serving.address), format!("http://{}", serving.grpc));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.spawn(async move {
+        let channel = service::channel(&grpc, None).unwrap();
+        agent::run(hypervisor(), settings("host1"), channel, std::future::pending()).await;
+    });
+    let service = format!("--service http://{}", serving.grpc);
+    while !succeed(place, &format!("host list {service}")).contains("up") {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    succeed(place, &format!("flavor create small --vcpus 1 --ram 512 {service}"));
+    succeed(place, &format!("server create it --flavor small --wait {service}"));
+
+    let stranger = Uuid::from_u128(0x5).to_string();
+    fs::write(place.join("instances"), &stranger).unwrap();
+    fs::write(place.join("migrations"), "").unwrap();
+    let audit = format!("audit --url {url} --migrations migrations --older-than 0 --heal leaked --write");
+    assert!(succeed(place, &format!("{audit} --servers {service}")).contains("Leaked consumers: 0"));
+    drop(runtime);
+    drop(serving);
+    succeed(place, "audit --data data --instances instances");
+    let serving = Serving::on(&place.join("data"));
+    let found = format!("audit --url http://{} --instances instances", serving.address);
+    let output = super::run(place, found.split(' '));
+    assert!(
+        super::stdout(&output).contains("Leaked consumers: 1"),
+        "those of a fleet are, if nobody tells of them"
+    );
+}
+
+#[test]
 fn agents_that_may_not_join_are_told_why() {
     let (folder, serving) = service();
     let here = folder.path();

@@ -10,6 +10,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use crate::books::Books;
+use crate::world::PATIENCE;
 
 /// What a client wishes of all its instances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +91,9 @@ impl Client {
                 self.ask(deed).await;
                 self.answered = true;
             }
+            let until = tokio::time::Instant::now() + PATIENCE;
             while !self.is_done(deed).await {
+                assert!(tokio::time::Instant::now() < until, "{deed:?} is never done");
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             (self.done, self.answered) = (self.done + 1, false);

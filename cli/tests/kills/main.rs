@@ -63,6 +63,8 @@ async fn cycles() {
             eprintln!("{cycle} of {cycles} cycles: {}", cloud.figures());
         }
     }
+    assert!(cloud.clients.iter().all(|client| client.tally.answers > 0), "somebody was never answered");
+    assert!(cloud.clients.iter().any(|client| client.tally.running > 0), "no guest has ever run");
 }
 
 struct Cloud {

@@ -37,6 +37,8 @@ pub(crate) struct Tally {
     pub(crate) order: Option<Order>,
     pub(crate) instances: BTreeMap<String, Fate>,
     pub(crate) answers: u64,
+    /// How often an instance came to rest as a guest that runs.
+    pub(crate) running: u64,
 }
 
 pub(crate) const STATUSES: [&str; 6] =
@@ -70,6 +72,7 @@ impl Tally {
                     None => wrong.push(format!("{uuid} is {status}, not {fate:?}")),
                 }
                 fate.deletion = Deletion::None;
+                self.running += u64::from(*status == "ACTIVE");
                 true
             }
         });

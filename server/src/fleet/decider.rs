@@ -104,10 +104,12 @@ impl Decider {
             let prepared = scheduler.prepare(ask.spec(group)?, &facts, micros);
             prepared.map_err(|error| FleetError::exhausted(NO_VALID_HOST, error.to_string()))
         };
-        let mut for_group;
-        let request = if group.is_some() {
-            for_group = prepare()?;
-            &mut for_group
+        let mut for_once;
+        // Builds that are tried again, and shelved instances, rule out hosts of their own.
+        let is_singular = ask.zone().is_empty() && !ask.ignore_hosts.is_empty();
+        let request = if group.is_some() || is_singular {
+            for_once = prepare()?;
+            &mut for_once
         } else {
             prepared.request(ask, prepare)?
         };

@@ -4,8 +4,8 @@
 //! records are committed together, in order with the changes of the index. Instances are brought to what is wished of them
 //! by a loop that looks at the record only ([`reconcile`]), so it goes on after a restart where it was.
 //!
-//! Locks are taken in this order: that of unshelving, decider, the index's writer, state, those of consumers, news, agents, outboxes. None is held while anything
-//! is waited for.
+//! Locks are taken in this order: that of unshelving, decider, the index's writer, state, placing, those of consumers, news, agents,
+//! outboxes. None is held while anything but the next of them is waited for.
 
 mod agents;
 mod aggregates;
@@ -87,7 +87,7 @@ pub(crate) struct Fleet {
     news: Mutex<News>,
     decider: Mutex<Decider>,
     agents: Agents,
-    /// Instances to which a request is giving room: the loop leaves them alone.
+    /// New instances to which a request is giving hosts: the loop leaves them alone.
     placing: Mutex<BTreeSet<Uuid>>,
     /// Held from the claim of a shelved instance until its wish is noted: of two who unshelve it, neither gives back what the other
     /// claimed.

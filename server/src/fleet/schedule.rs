@@ -111,6 +111,14 @@ impl Fleet {
         Ok(explain::explain(&case.question(), &wanted))
     }
 
+    /// The host on which the instance holds its room.
+    pub(super) fn host_of_room(&self, uuid: Uuid) -> Option<String> {
+        let held = self.index.allocations(uuid.into())?;
+        let topology = self.index.topology();
+        let root = topology.provider(topology.host_of(&held)?)?;
+        self.host_of_provider(root.uuid)
+    }
+
     pub(super) fn host_of_provider(&self, uuid: Uuid) -> Option<String> {
         self.state().host_name(uuid).map(str::to_owned)
     }

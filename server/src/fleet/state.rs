@@ -79,6 +79,10 @@ pub(crate) fn words(key: &[u8]) -> Option<String> {
 }
 
 impl State {
+    pub(crate) fn instance_uuids(&self) -> impl Iterator<Item = Uuid> {
+        self.instances.keys().copied()
+    }
+
     /// Takes in a record that a transaction wrote.
     pub(crate) fn put_back(&mut self, key: &[u8], value: &[u8]) -> Result<(), UnreadableEntry> {
         let (&kind, name) = key.split_first().ok_or(UnreadableEntry::Key)?;

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use berth_placement::Index;
+use uuid::Uuid;
 
 use super::state_file::{Written, write_state};
 use crate::fleet::State as FleetState;
@@ -31,6 +32,11 @@ impl Contents {
         self.index.snapshot().records().for_each(|record| digest.add(&record));
         digest.add_fleet(&self.fleet);
         digest.finish()
+    }
+
+    /// The UUIDs of the fleet's instances.
+    pub fn instances(&self) -> impl Iterator<Item = Uuid> {
+        self.fleet.instance_uuids()
     }
 
     /// Writes everything as a state file.

@@ -6,9 +6,12 @@ mod request;
 mod view;
 mod wait;
 
-use anyhow::Result;
-use berth_api::v1::{InstanceRequest, ListInstancesRequest};
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result};
+use berth_api::v1::{Instance, InstanceRequest, ListInstancesRequest};
 use clap::{Args, Subcommand};
+use uuid::Uuid;
 
 use super::connection::{Client, PAGE, all, request as timed};
 use super::record::{Format, print_list};
@@ -152,15 +155,32 @@ impl List {
             host: self.host,
             status: self.status.map(|status| status.to_uppercase()).unwrap_or_default(),
         };
-        let instances = all(async |page_token| {
-            let wanted = ListInstancesRequest { page_token, ..wanted.clone() };
-            let page = client.instances().list(timed(wanted)).await.told()?;
-            Ok((page.instances, page.next_page_token))
-        });
-        let records: Vec<_> = instances.await?.into_iter().map(view::record).collect();
+        let records: Vec<_> = instances(client, &wanted).await?.into_iter().map(view::record).collect();
         let columns = if self.all_projects { &view::COLUMNS_OF_ALL[..] } else { &view::COLUMNS };
         print_list(format, columns, &records)
     }
+}
+
+/// All pages of a list.
+async fn instances(client: &Client, wanted: &ListInstancesRequest) -> Result<Vec<Instance>> {
+    all(async |page_token| {
+        let wanted = ListInstancesRequest { page_token, ..wanted.clone() };
+        let page = client.instances().list(timed(wanted)).await.told()?;
+        Ok((page.instances, page.next_page_token))
+    })
+    .await
+}
+
+/// The UUIDs of all servers there are.
+pub(crate) async fn uuids(client: &Client) -> Result<BTreeSet<Uuid>> {
+    let wanted = ListInstancesRequest { page_size: PAGE, ..ListInstancesRequest::default() };
+    let instances = instances(client, &wanted).await?;
+    instances
+        .iter()
+        .map(|instance| {
+            Uuid::parse_str(&instance.uuid).with_context(|| format!("server {}: no UUID", instance.uuid))
+        })
+        .collect()
 }
 
 async fn events(client: &Client, server: String, format: Format) -> Result<()> {

@@ -136,7 +136,10 @@ impl<'a> Plan<'a> {
     fn commit(&mut self) -> Result<(), TransferError> {
         let (names, instances): (Vec<_>, Vec<_>) = self.planned.drain(..).unzip();
         self.claimant.claim(self.index, &instances).inspect_err(|&error| {
-            if let TransferError::Refused(refusal) = error {
+            // Where others were faster, there may still be room for fewer: the next plan looks again.
+            if let TransferError::Refused(refusal) = error
+                && !matches!(refusal, Refusal::Capacity { .. })
+            {
                 self.useless.push(refusal.row());
             }
             let instance = names.join(", ");

@@ -52,14 +52,14 @@ impl Kept {
             flavor,
             image,
             project,
-            user,
+            user: _, // no part of what Placement and the filters are asked
             availability_zone,
             hints,
             ignore_hosts,
-            alternates: _, // no part of what Placement and the filters are asked
+            alternates: _, // nor this
         } = ask;
         (self.instances, &self.ask.flavor, &self.ask.image) == (instances.len(), flavor, image)
-            && (&self.ask.project, &self.ask.user) == (project, user)
+            && &self.ask.project == project
             && &self.ask.availability_zone == availability_zone
             && (&self.ask.hints, &self.ask.ignore_hosts) == (hints, ignore_hosts)
     }

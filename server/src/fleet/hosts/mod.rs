@@ -137,10 +137,20 @@ impl Fleet {
                 format!("{staying} instances are on host {name:?}"),
             ));
         }
+        let others = self.holders_beside(&state.host, &there);
+        if others > 0 {
+            return Err(FleetError::precondition(
+                IN_USE,
+                format!("{others} consumers that are no instances hold room on host {name:?}"),
+            ));
+        }
         // Whoever deletes a host says that nothing on it will ever run again.
         for uuid in there {
+            let is_here = self.host_of_room(uuid).is_some_and(|host| host == name);
             self.is_gone_from(uuid, name);
-            if self.instance_by_uuid(uuid).is_some_and(|instance| instance.task() == Task::Deleting) {
+            if is_here
+                && self.instance_by_uuid(uuid).is_some_and(|instance| instance.task() == Task::Deleting)
+            {
                 self.give_back(uuid);
             }
         }
@@ -157,6 +167,14 @@ impl Fleet {
         self.agents.forget(name);
         self.note_layout();
         Ok(())
+    }
+
+    /// How many consumers besides these hold room on the host.
+    fn holders_beside(&self, host: &Host, instances: &[Uuid]) -> usize {
+        let topology = self.index.topology();
+        let rows = self.index.find(host.uuid()).map(|root| topology.tree(root)).unwrap_or_default();
+        let holders: BTreeSet<_> = rows.iter().flat_map(|&row| self.index.holders(row)).collect();
+        holders.into_iter().filter(|&holder| instances.iter().all(|&uuid| holder != uuid.into())).count()
     }
 
     fn remove_providers(&self, host: &Host) -> Result<(), FleetError> {

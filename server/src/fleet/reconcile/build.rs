@@ -33,10 +33,7 @@ impl Fleet {
 
     /// Releases room on a host on which the build failed: a crash may have come before that.
     fn release_failed(&self, instance: &Instance) {
-        let topology = self.index.topology();
-        let held = self.index.allocations(instance.uuid().into());
-        let provider = held.and_then(|held| topology.provider(topology.host_of(&held)?));
-        let host = provider.and_then(|provider| self.host_of_provider(provider.uuid));
+        let host = self.host_of_room(instance.uuid());
         if host.is_some_and(|host| instance.failures.contains_key(&host)) {
             self.give_back(instance.uuid());
         }
@@ -86,7 +83,13 @@ impl Fleet {
         let placed = self.schedule(&ask, false)?;
         match placed.first() {
             Some(placed) if placed.place.host == instance.host => Ok(held_none),
-            _ => Err(FleetError::precondition("ELSEWHERE", "the instance holds room on another host")),
+            _ => {
+                // On a host that has joined since they were listed.
+                if held_none {
+                    self.give_back(uuid);
+                }
+                Err(FleetError::precondition("ELSEWHERE", "the instance holds room on another host"))
+            }
         }
     }
 }

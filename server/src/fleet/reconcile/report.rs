@@ -79,14 +79,22 @@ impl Fleet {
 
     /// Nothing is left of an instance that was built. What it holds stays until it is deleted.
     fn lose(&self, host: &str, uuid: Uuid) {
-        self.change_instance(uuid, |instance| {
+        let is_going = self.change_instance(uuid, |instance| {
+            // Somebody may have deleted it since it was looked at.
+            if instance.task() == Task::Deleting || instance.host != host {
+                return true;
+            }
             instance.fault = format!("the guest is gone from {host}");
             instance.set_vm_state(VmState::Error);
             instance.set_task(Task::None);
             instance.set_power(Power::NoState);
             let fault = instance.fault.clone();
             instance.note(now(), "guest lost", "", fault);
+            false
         });
+        if is_going == Some(true) {
+            self.is_gone_from(uuid, host);
+        }
     }
 
     fn hear_of_guest(&self, host: &str, instance: &Instance, report: &GuestReport) {
