@@ -14,3 +14,7 @@ apt-get install -y -qq --no-install-recommends --allow-downgrades \
 getent group libvirt-qemu >/dev/null || groupadd --system libvirt-qemu
 getent passwd libvirt-qemu >/dev/null ||
   useradd --system --gid libvirt-qemu --no-create-home --home-dir /var/lib/libvirt --shell /usr/sbin/nologin libvirt-qemu
+# Guests open /dev/kvm as this user.
+if getent group kvm >/dev/null; then
+  usermod --append --groups kvm libvirt-qemu
+fi

@@ -29,7 +29,7 @@ fn ask(serving: &Serving, method: &str, path: &str, body: &str) -> String {
 }
 
 /// Eight vCPUs, of which one consumer that is alive holds two and one that is gone holds four.
-fn fill(serving: &Serving) {
+pub(super) fn fill(serving: &Serving) {
     serving.add_provider(HOST);
     let inventory = r#"{"resource_provider_generation": 0, "inventories": {"VCPU": {"total": 8}}}"#;
     ask(serving, "PUT", &format!("/resource_providers/{HOST}/inventories"), inventory);

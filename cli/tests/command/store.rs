@@ -79,6 +79,9 @@ fn a_fleet_is_backed_up_and_restored() {
     let instance = fleet_of(place, "online");
     assert_eq!(instance, fleet_of(place, "given"));
     // An audit that heals puts another store in the place of this one.
+    let serving = Serving::on(&place.join("data"));
+    super::audit::fill(&serving);
+    serving.stop();
     fs::write(place.join("instances"), uuid(1)).unwrap();
     fs::write(place.join("migrations"), "").unwrap();
     let audit = "audit --data data --instances instances --migrations migrations --heal leaked --older-than 0 --write";
