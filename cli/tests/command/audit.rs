@@ -42,7 +42,7 @@ pub(super) fn fill(serving: &Serving) {
     }
 }
 
-fn shrink(serving: &Serving) {
+pub(super) fn shrink(serving: &Serving) {
     let inventory = r#"{"resource_provider_generation": 3, "inventories": {"VCPU": {"total": 3}}}"#;
     ask(serving, "PUT", &format!("/resource_providers/{HOST}/inventories"), inventory);
 }

@@ -81,10 +81,9 @@ fn a_fleet_is_backed_up_and_restored() {
     // An audit that heals puts another store in the place of this one.
     let serving = Serving::on(&place.join("data"));
     super::audit::fill(&serving);
+    super::audit::shrink(&serving);
     serving.stop();
-    fs::write(place.join("instances"), uuid(1)).unwrap();
-    fs::write(place.join("migrations"), "").unwrap();
-    let audit = "audit --data data --instances instances --migrations migrations --heal leaked --older-than 0 --write";
+    let audit = "audit --data data --heal over-capacity --write";
     let healed = run(place, audit.split(' '));
     assert!(stderr(&healed).contains("The store before is now "), "{}", stderr(&healed));
     succeed(place, "store dump data --output healed");
