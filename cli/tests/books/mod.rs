@@ -1,5 +1,7 @@
 //! What the service and the hosts say of the same instances, and where they contradict each other.
 
+pub(crate) mod deed;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use berth_api::v1;
@@ -10,6 +12,8 @@ use berth_api::v1::server_group::Policy;
 use berth_compute_agent::{Found, Power};
 use tonic::Status;
 use tonic::transport::Channel;
+
+pub(crate) use deed::Deed;
 
 /// More than any of these tests makes of anything.
 const ALL: u32 = 1000;

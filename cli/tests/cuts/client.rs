@@ -6,44 +6,12 @@ use std::time::Duration;
 use berth_api::v1;
 use berth_api::v1::fleet_client::FleetClient;
 use berth_api::v1::instances_client::InstancesClient;
+use tonic::Code;
 use tonic::transport::Channel;
-use tonic::{Code, Status};
 
-use crate::books::Books;
+use crate::books::deed::named;
+use crate::books::{Books, Deed};
 use crate::world::PATIENCE;
-
-/// What a client wishes of all its instances.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Deed {
-    /// So many, all at once, each on a host of its own.
-    Create(u32),
-    Stop,
-    Start,
-    Pause,
-    Unpause,
-    Suspend,
-    Resume,
-    Reboot,
-    Shelve,
-    Unshelve,
-    Delete,
-}
-
-impl Deed {
-    /// The status it leads to; nothing if no instance is left.
-    const fn leads_to(self) -> Option<&'static str> {
-        Some(match self {
-            Self::Stop => "SHUTOFF",
-            Self::Pause => "PAUSED",
-            Self::Suspend => "SUSPENDED",
-            Self::Shelve => "SHELVED_OFFLOADED",
-            Self::Create(_) | Self::Start | Self::Unpause | Self::Resume | Self::Reboot | Self::Unshelve => {
-                "ACTIVE"
-            }
-            Self::Delete => return None,
-        })
-    }
-}
 
 pub(crate) struct Client {
     instances: InstancesClient<Channel>,
@@ -156,7 +124,7 @@ impl Client {
             assert_eq!(self.uuids.len(), count as usize);
         }
         for uuid in self.uuids.clone() {
-            match self.ask_of(deed, &uuid).await {
+            match deed.ask(&mut self.instances, &uuid).await {
                 // It was asked for before, without an answer.
                 Err(status) if status.code() == Code::FailedPrecondition => {}
                 asked => asked.expect("it can be done"),
@@ -176,27 +144,4 @@ impl Client {
             ..v1::CreateInstancesRequest::default()
         }
     }
-
-    async fn ask_of(&mut self, deed: Deed, uuid: &str) -> Result<(), Status> {
-        let (all, it) = (&mut self.instances, named(uuid));
-        match deed {
-            Deed::Create(_) => Ok(()),
-            Deed::Stop => all.stop(it).await.map(drop),
-            Deed::Start => all.start(it).await.map(drop),
-            Deed::Pause => all.pause(it).await.map(drop),
-            Deed::Unpause => all.unpause(it).await.map(drop),
-            Deed::Suspend => all.suspend(it).await.map(drop),
-            Deed::Resume => all.resume(it).await.map(drop),
-            Deed::Reboot => {
-                all.reboot(v1::RebootRequest { instance: it.instance, hard: true }).await.map(drop)
-            }
-            Deed::Shelve => all.shelve(it).await.map(drop),
-            Deed::Unshelve => all.unshelve(it).await.map(drop),
-            Deed::Delete => all.delete(it).await.map(drop),
-        }
-    }
-}
-
-fn named(uuid: &str) -> v1::InstanceRequest {
-    v1::InstanceRequest { instance: uuid.to_owned() }
 }

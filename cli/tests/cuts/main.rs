@@ -17,10 +17,10 @@ mod world;
 
 use berth_compute_agent::{Fault, Step};
 
-use crate::client::Client;
-use crate::client::Deed::{
+use crate::books::Deed::{
     self, Create, Delete, Pause, Reboot, Resume, Shelve, Start, Stop, Suspend, Unpause, Unshelve,
 };
+use crate::client::Client;
 use crate::cut::Side;
 use crate::world::World;
 

@@ -12,6 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
+use crate::books::Deed;
 use crate::tally::{Deletion, Order, Tally};
 
 /// Instances of one client, about.
@@ -29,40 +30,15 @@ pub(crate) struct Client {
     orders: u64,
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Action {
-    Start,
-    Stop,
-    Pause,
-    Unpause,
-    Suspend,
-    Resume,
-    Reboot,
-    Shelve,
-    Unshelve,
-}
-
-impl Action {
-    /// What can be done to an instance with this status.
-    fn of(status: &str) -> &'static [Self] {
-        match status {
-            "ACTIVE" => &[Self::Stop, Self::Pause, Self::Suspend, Self::Reboot, Self::Shelve],
-            "SHUTOFF" => &[Self::Start, Self::Shelve],
-            "PAUSED" => &[Self::Unpause],
-            "SUSPENDED" => &[Self::Resume],
-            "SHELVED_OFFLOADED" => &[Self::Unshelve],
-            _ => &[],
-        }
-    }
-
-    const fn leads_to(self) -> &'static str {
-        match self {
-            Self::Stop => "SHUTOFF",
-            Self::Pause => "PAUSED",
-            Self::Suspend => "SUSPENDED",
-            Self::Shelve => "SHELVED_OFFLOADED",
-            Self::Start | Self::Unpause | Self::Resume | Self::Reboot | Self::Unshelve => "ACTIVE",
-        }
+/// What can be done to an instance with this status.
+fn possible(status: &str) -> &'static [Deed] {
+    match status {
+        "ACTIVE" => &[Deed::Stop, Deed::Pause, Deed::Suspend, Deed::Reboot, Deed::Shelve],
+        "SHUTOFF" => &[Deed::Start, Deed::Shelve],
+        "PAUSED" => &[Deed::Unpause],
+        "SUSPENDED" => &[Deed::Resume],
+        "SHELVED_OFFLOADED" => &[Deed::Unshelve],
+        _ => &[],
     }
 }
 
@@ -173,7 +149,7 @@ impl Client {
     }
 
     async fn delete(&mut self, uuid: &str) {
-        let answer = self.instances.delete(named(uuid)).await;
+        let answer = Deed::Delete.ask(&mut self.instances, uuid).await;
         let outcome = Outcome::of(&answer);
         let fate = self.tally.instances.get_mut(uuid).expect("it is known");
         match outcome {
@@ -192,36 +168,17 @@ impl Client {
         let known: Vec<&str> = fate.statuses.iter().copied().collect();
         // Of one that may be this or that, it is not known what can be done.
         let ([status], Deletion::None) = (&known[..], fate.deletion) else { return };
-        let Some(&action) = Action::of(status).choose(&mut self.dice) else { return };
-        let answer = self.perform(action, uuid).await;
+        let Some(&deed) = possible(status).choose(&mut self.dice) else { return };
+        let goal = deed.leads_to().expect("the instance stays");
+        let answer = deed.ask(&mut self.instances, uuid).await;
         let fate = self.tally.instances.get_mut(uuid).expect("it is known");
         match Outcome::of(&answer) {
             Outcome::Done => {
-                fate.statuses = [action.leads_to()].into();
+                fate.statuses = [goal].into();
                 self.tally.answers += 1;
             }
-            Outcome::Unknown => drop(fate.statuses.insert(action.leads_to())),
+            Outcome::Unknown => drop(fate.statuses.insert(goal)),
             Outcome::Refused => self.tally.answers += 1, // it is busy, or there is no room
         }
     }
-
-    async fn perform(&mut self, action: Action, uuid: &str) -> Result<(), Status> {
-        let (all, it) = (&mut self.instances, named(uuid));
-        match action {
-            Action::Start => all.start(it).await,
-            Action::Stop => all.stop(it).await,
-            Action::Pause => all.pause(it).await,
-            Action::Unpause => all.unpause(it).await,
-            Action::Suspend => all.suspend(it).await,
-            Action::Resume => all.resume(it).await,
-            Action::Reboot => all.reboot(v1::RebootRequest { instance: it.instance, hard: true }).await,
-            Action::Shelve => all.shelve(it).await,
-            Action::Unshelve => all.unshelve(it).await,
-        }
-        .map(drop)
-    }
-}
-
-fn named(uuid: &str) -> v1::InstanceRequest {
-    v1::InstanceRequest { instance: uuid.to_owned() }
 }
