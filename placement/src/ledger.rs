@@ -207,6 +207,15 @@ impl Ledger {
         account.map_or(0, |account| account.used.load(Ordering::Acquire))
     }
 
+    /// What consumers may hold in all, and what they hold; `None` without inventory.
+    ///
+    /// Advisory, like [`Self::free`].
+    #[inline]
+    #[must_use]
+    pub fn capacity_and_used(&self, row: Row, class: ClassId) -> Option<(i64, i64)> {
+        self.account(self.heads.get(row.index())?, row, class)?.capacity_and_used()
+    }
+
     /// The inventory record, all fields of the same version.
     #[must_use]
     pub fn inventory(&self, row: Row, class: ClassId) -> Option<Inventory> {
@@ -421,9 +430,14 @@ impl Account {
     }
 
     #[inline]
-    fn free(&self) -> Option<i64> {
+    fn capacity_and_used(&self) -> Option<(i64, i64)> {
         let capacity = self.capacity.load(Ordering::Relaxed);
-        (capacity != ABSENT).then(|| capacity.saturating_sub(self.used.load(Ordering::Relaxed)))
+        (capacity != ABSENT).then(|| (capacity, self.used.load(Ordering::Relaxed)))
+    }
+
+    #[inline]
+    fn free(&self) -> Option<i64> {
+        self.capacity_and_used().map(|(capacity, used)| capacity.saturating_sub(used))
     }
 }
 

@@ -18,15 +18,14 @@ use super::work::Work;
 #[derive(Debug)]
 pub(super) struct Providers {
     pub(super) rows: SmallVec<[Row; 4]>,
+    /// The root of each, if no candidate may take from two of one tree.
     pub(super) roots: SmallVec<[Row; 4]>,
     /// Those that other trees may see, too.
     pub(super) sharing: Bits,
-    /// What each may give to all variables together.
-    pub(super) room: Room,
 }
 
 /// Amounts, pool by pool a number for each provider; those of small trees take no heap.
-pub(super) type Room = SmallVec<[i64; 9]>;
+pub(super) type Room = SmallVec<[i64; 6]>;
 
 /// Numbers of variables or of providers.
 pub(super) type Numbers = SmallVec<[usize; 3]>;
@@ -35,8 +34,9 @@ pub(super) type Numbers = SmallVec<[usize; 3]>;
 #[derive(Debug)]
 pub(super) struct Stock {
     pub(super) domains: Domains,
-    /// As [`Providers::room`], less what has been chosen.
+    /// What each provider may give to all variables together, less what has been chosen.
     pub(super) room: Room,
+    /// How many providers there are.
     pub(super) len: usize,
 }
 
@@ -57,7 +57,6 @@ impl Stock {
 /// The choices being tried.
 #[derive(Debug)]
 pub(super) struct Assignment {
-    stock: Stock,
     matchings: Vec<Matching>,
     /// Variables in the order in which they choose: those with the fewest providers first.
     order: Numbers,
@@ -68,24 +67,18 @@ pub(super) struct Assignment {
 }
 
 impl Assignment {
-    /// `None` when the variables cannot all have a provider.
-    pub(super) fn new(
-        plan: &Plan,
-        providers: &Providers,
-        domains: Domains,
-        work: &mut Work,
-    ) -> Result<Option<Self>, WorkExceeded> {
-        let mut order: Numbers = (0..domains.len()).collect();
-        order.sort_by_key(|&variable| domains[variable].len());
-        let stock = Stock { domains, room: providers.room.clone(), len: providers.rows.len() };
+    /// `None` when the variables cannot all have a provider. When all choices are done with, the stock is as it was.
+    pub(super) fn new(plan: &Plan, stock: &Stock, work: &mut Work) -> Result<Option<Self>, WorkExceeded> {
+        let mut order: Numbers = (0..stock.domains.len()).collect();
+        order.sort_by_key(|&variable| stock.domains[variable].len());
         let mut matchings = Vec::with_capacity(plan.contentions.len());
         for contention in &plan.contentions {
-            let terms = Terms { plan, contention, stock: &stock };
+            let terms = Terms { plan, contention, stock };
             let Some(matching) = Matching::new(terms, work)? else { return Ok(None) };
             matchings.push(matching);
         }
         let chosen = Numbers::with_capacity(order.len());
-        Ok(Some(Self { stock, matchings, order, chosen, next: 0 }))
+        Ok(Some(Self { matchings, order, chosen, next: 0 }))
     }
 
     /// The next choice for every variable, by variable.
@@ -93,16 +86,17 @@ impl Assignment {
         &mut self,
         plan: &Plan,
         providers: &Providers,
+        stock: &mut Stock,
         work: &mut Work,
     ) -> Result<bool, WorkExceeded> {
-        if self.chosen.len() == self.order.len() && !self.step_back(plan, work)? {
+        if self.chosen.len() == self.order.len() && !self.step_back(plan, stock, work)? {
             return Ok(false);
         }
         while self.chosen.len() < self.order.len() {
             let variable = self.order[self.chosen.len()];
-            let domain = &self.stock.domains[variable];
+            let domain = &stock.domains[variable];
             let Some(place) = domain.next(self.next) else {
-                if !self.step_back(plan, work)? {
+                if !self.step_back(plan, stock, work)? {
                     return Ok(false);
                 }
                 continue;
@@ -110,8 +104,8 @@ impl Assignment {
             self.next = place + 1;
             work.spend()?;
             let keeps_flat = !plan.flat || self.keeps_flat(plan, providers, variable, place);
-            if keeps_flat && self.stock.fits(plan, variable, place) {
-                self.choose(plan, variable, place, work)?;
+            if keeps_flat && stock.fits(plan, variable, place) {
+                self.choose(plan, stock, (variable, place), work)?;
             }
         }
         Ok(true)
@@ -133,17 +127,17 @@ impl Assignment {
     fn choose(
         &mut self,
         plan: &Plan,
-        variable: usize,
-        place: usize,
+        stock: &mut Stock,
+        (variable, place): (usize, usize),
         work: &mut Work,
     ) -> Result<(), WorkExceeded> {
-        self.stock.take(plan, variable, place, 1);
+        stock.take(plan, variable, place, 1);
         self.chosen.push(place);
         self.next = 0;
         for (contention, matching) in plan.contentions.iter().zip(&mut self.matchings) {
-            let terms = Terms { plan, contention, stock: &self.stock };
+            let terms = Terms { plan, contention, stock };
             if !matching.settle(terms, variable, place, work)? {
-                self.step_back(plan, work)?;
+                self.step_back(plan, stock, work)?;
                 break;
             }
         }
@@ -151,12 +145,12 @@ impl Assignment {
     }
 
     /// Takes the last choice back; whether there was one.
-    fn step_back(&mut self, plan: &Plan, work: &mut Work) -> Result<bool, WorkExceeded> {
+    fn step_back(&mut self, plan: &Plan, stock: &mut Stock, work: &mut Work) -> Result<bool, WorkExceeded> {
         let Some(place) = self.chosen.pop() else { return Ok(false) };
         let variable = self.order[self.chosen.len()];
-        self.stock.take(plan, variable, place, -1);
+        stock.take(plan, variable, place, -1);
         for (contention, matching) in plan.contentions.iter().zip(&mut self.matchings) {
-            let terms = Terms { plan, contention, stock: &self.stock };
+            let terms = Terms { plan, contention, stock };
             matching.unsettle(terms, variable, place, work)?;
         }
         self.next = place + 1;

@@ -6,7 +6,7 @@ use crate::consumers::Allocations;
 use crate::ids::Row;
 
 /// A set of allocations that satisfies a query.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Candidate {
     /// What would be taken, each (provider, class) once, in order of row and class.
     pub allocations: Allocations,

@@ -1,32 +1,44 @@
 //! The candidates of one tree, one at a time.
 
-use crate::consumers::{Allocation, Allocations};
+use crate::consumers::Allocation;
 use crate::ids::Row;
 use crate::index::Index;
 use crate::topology::Topology;
 
-use super::assignment::{Assignment, Providers};
-use super::candidate::{Candidate, Mappings};
+use super::assignment::{Assignment, Providers, Stock};
+use super::candidate::Candidate;
 use super::plan::Plan;
 use super::query::WorkExceeded;
-use super::restrictions::{Condition, Domains, Restrictions};
+use super::restrictions::{Condition, Restrictions};
 use super::scope::Scope;
 use super::work::Work;
 
 /// A tree that has been opened.
+///
+/// A search that visits trees in turn keeps many of them, so it is small and in one piece.
 #[derive(Debug)]
 pub(super) struct Expansion {
     providers: Providers,
-    restrictions: Restrictions,
-    assignment: Option<Assignment>,
+    stock: Stock,
+    /// The cases to distinguish, if conditions make it necessary.
+    restrictions: Option<Box<Restrictions>>,
+    stage: Stage,
     /// How many candidates there can be at most is one.
     single: bool,
-    /// All candidates have been found.
-    done: bool,
 }
 
-/// A candidate, and whether other trees may have the same.
-pub(super) type Found = (Candidate, bool);
+/// How far an expansion has come.
+#[derive(Debug)]
+enum Stage {
+    /// Nothing has been looked for.
+    Fresh,
+    /// Choices from the stock's domains are tried.
+    Choosing(Assignment),
+    /// There are no more choices from these domains.
+    Exhausted,
+    /// All candidates have been found.
+    Done,
+}
 
 impl Expansion {
     /// `None` when a variable finds no provider in the tree, nor one that shares with it.
@@ -36,56 +48,62 @@ impl Expansion {
         plan: &Plan,
         root: Row,
         seed: Option<u64>,
-    ) -> Option<Self> {
+    ) -> Option<Box<Self>> {
         let scope = Scope::new(index, topology, plan, root, seed)?;
         let domains = scope.domains()?;
-        let conditions = conditions(plan, &scope);
-        let single = domains.iter().all(|domain| domain.len() == 1);
-        Some(Self {
+        let restrictions = Restrictions::new(&domains, conditions(plan, &scope));
+        Some(Box::new(Self {
             providers: scope.providers(),
-            restrictions: Restrictions::new(domains, conditions),
-            assignment: None,
-            single,
-            done: false,
-        })
+            single: domains.iter().all(|domain| domain.len() == 1),
+            stage: Stage::Fresh,
+            restrictions: restrictions.map(Box::new),
+            stock: Stock { domains, room: scope.room(), len: scope.len() },
+        }))
     }
 
-    /// The next candidate.
-    pub(super) fn next(&mut self, plan: &Plan, work: &mut Work) -> Result<Option<Found>, WorkExceeded> {
-        loop {
-            if let Some(assignment) = &mut self.assignment {
-                if assignment.next(plan, &self.providers, work)? {
-                    self.done = self.single;
-                    return Ok(Some(self.found(plan)));
+    /// Puts the next candidate into `candidate`, if there is one, and tells whether other trees may have the same.
+    pub(super) fn next(
+        &mut self,
+        plan: &Plan,
+        work: &mut Work,
+        candidate: &mut Candidate,
+    ) -> Result<Option<bool>, WorkExceeded> {
+        while !self.is_done() {
+            if let Stage::Choosing(assignment) = &mut self.stage {
+                if assignment.next(plan, &self.providers, &mut self.stock, work)? {
+                    let repeats =
+                        assignment.choices().all(|(_, place)| self.providers.sharing.contains(place));
+                    let rows = &self.providers.rows;
+                    fill(candidate, plan, assignment.choices().map(|(v, place)| (v, rows[place])));
+                    if self.single {
+                        self.stage = Stage::Done;
+                    }
+                    return Ok(Some(repeats));
                 }
-                self.assignment = None;
+                self.stage = Stage::Exhausted;
             }
-            let Some(domains) = self.restrictions.next(work)? else {
-                self.done = true;
-                return Ok(None);
-            };
-            self.assignment = self.assign(plan, domains, work)?;
+            if self.next_domains(work)? {
+                let assignment = Assignment::new(plan, &self.stock, work)?;
+                self.stage = assignment.map_or(Stage::Exhausted, Stage::Choosing);
+            } else {
+                self.stage = Stage::Done;
+            }
         }
+        Ok(None)
     }
 
     /// Whether it is known to have no more candidates.
     pub(super) const fn is_done(&self) -> bool {
-        self.done
+        matches!(self.stage, Stage::Done)
     }
 
-    fn assign(
-        &self,
-        plan: &Plan,
-        domains: Domains,
-        work: &mut Work,
-    ) -> Result<Option<Assignment>, WorkExceeded> {
-        Assignment::new(plan, &self.providers, domains, work)
-    }
-
-    fn found(&self, plan: &Plan) -> Found {
-        let assignment = self.assignment.as_ref().expect("it has just found choices");
-        let repeats = assignment.choices().all(|(_, place)| self.providers.sharing.contains(place));
-        (candidate(plan, assignment.choices().map(|(v, place)| (v, self.providers.rows[place]))), repeats)
+    /// Goes on to the next domains to choose from, if there are any.
+    fn next_domains(&mut self, work: &mut Work) -> Result<bool, WorkExceeded> {
+        let Some(restrictions) = &mut self.restrictions else {
+            return Ok(matches!(self.stage, Stage::Fresh));
+        };
+        let next = restrictions.next(work)?;
+        Ok(next.map(|domains| self.stock.domains = domains).is_some())
     }
 }
 
@@ -99,10 +117,11 @@ fn conditions(plan: &Plan, scope: &Scope<'_>) -> Vec<Condition> {
     covers.chain(subtrees).collect()
 }
 
-/// The candidate in which each variable has its row.
-pub(super) fn candidate(plan: &Plan, choices: impl Iterator<Item = (usize, Row)>) -> Candidate {
-    let mut allocations = Allocations::with_capacity(choices.size_hint().0);
-    let mut mappings = Mappings::with_capacity(choices.size_hint().0);
+/// Makes it the candidate in which each variable has its row.
+fn fill(candidate: &mut Candidate, plan: &Plan, choices: impl Iterator<Item = (usize, Row)>) {
+    let Candidate { allocations, mappings } = candidate;
+    allocations.clear();
+    mappings.clear();
     for (variable, row) in choices {
         let variable = &plan.variables[variable];
         allocations.extend(variable.takes.iter().map(|&(class, amount)| Allocation { row, class, amount }));
@@ -118,5 +137,4 @@ pub(super) fn candidate(plan: &Plan, choices: impl Iterator<Item = (usize, Row)>
         }
         same
     });
-    Candidate { allocations, mappings }
 }

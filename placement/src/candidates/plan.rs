@@ -1,5 +1,7 @@
 //! A query worked out once: what has to be chosen, and what the choices have in common.
 
+use std::iter::zip;
+
 use uuid::Uuid;
 
 use crate::consumers::Allocation;
@@ -126,8 +128,15 @@ fn pools(needs: &[Need], variables: &[Variable], isolate: bool) -> Vec<Pool> {
         class: None,
         needs: variables.iter().map(|v| u32::from(isolate && needs[v.group].granular)).collect(),
     };
-    let pools = classes.into_iter().map(of_class).chain([slots]);
-    pools.filter(|pool| pool.needs.iter().filter(|&&need| need > 0).count() > 1).collect()
+    // Variables that never meet at a provider have nothing to share there.
+    let meet = |pool: &Pool| {
+        let takes = || pool.needs.iter().filter(|&&need| need > 0).count();
+        let apart = || zip(&pool.needs, &slots.needs).all(|(&need, &slot)| need == 0 || slot > 0);
+        takes() > 1 && (pool.class.is_none() || !apart())
+    };
+    let mut pools: Vec<Pool> = classes.into_iter().map(of_class).filter(meet).collect();
+    pools.extend(Some(slots.clone()).filter(meet));
+    pools
 }
 
 /// What has to be looked ahead for. Two variables that meet nobody else need no care: the one with fewer providers chooses

@@ -1,7 +1,7 @@
 //! Conditions that one of several variables has to meet, whichever. They are taken apart into cases that exclude each
 //! other: in each case it is said which variable meets the condition first, and what remains are domains.
 
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 
 use super::bits::Bits;
 use super::query::WorkExceeded;
@@ -65,13 +65,17 @@ impl Condition {
 pub(super) struct Restrictions {
     conditions: Vec<Condition>,
     /// For each condition that has been entered, the domains before it and its next case.
-    entered: SmallVec<[(Domains, usize); 1]>,
+    entered: Vec<(Domains, usize)>,
 }
 
 impl Restrictions {
-    pub(super) fn new(domains: Domains, mut conditions: Vec<Condition>) -> Self {
-        conditions.retain(|condition| !condition.is_met(&domains));
-        Self { conditions, entered: smallvec![(domains, 0)] }
+    /// `None` when the conditions are met whatever is chosen.
+    pub(super) fn new(domains: &Domains, mut conditions: Vec<Condition>) -> Option<Self> {
+        conditions.retain(|condition| !condition.is_met(domains));
+        if conditions.is_empty() {
+            return None;
+        }
+        Some(Self { conditions, entered: vec![(domains.clone(), 0)] })
     }
 
     /// The next case: domains that meet all conditions, whatever is chosen from them.

@@ -45,6 +45,11 @@ impl<'a> Scope<'a> {
         Some(Self { index, topology, plan, root, rows, providers })
     }
 
+    /// How many providers there are.
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
     /// For each variable, the providers that may serve it by themselves; `None` when there is none for one.
     pub(super) fn domains(&self) -> Option<Domains> {
         let mut domains = Domains::with_capacity(self.plan.variables.len());
@@ -101,7 +106,7 @@ impl<'a> Scope<'a> {
     }
 
     /// How much each provider may give to all variables together, pool by pool.
-    fn room(&self) -> Room {
+    pub(super) fn room(&self) -> Room {
         let mut room = Room::with_capacity(self.plan.pools.len() * self.rows.len());
         for pool in &self.plan.pools {
             let total = pool.total();
@@ -123,6 +128,10 @@ impl<'a> Scope<'a> {
         self.index.free(row, class).map_or(0, |free| free.min(units.into()))
     }
 
+    fn roots(&self) -> SmallVec<[Row; 4]> {
+        self.providers.iter().map(|provider| provider.root).collect()
+    }
+
     /// What the search for choices needs to know of them.
     pub(super) fn providers(&self) -> Providers {
         // Without any in an aggregate, no tree sees another's.
@@ -130,9 +139,8 @@ impl<'a> Scope<'a> {
         let is_sharing = |row: Row, _: &Provider| shares.is_some_and(|shares| shares.contains(row.0));
         Providers {
             rows: self.rows.clone(),
-            roots: self.providers.iter().map(|provider| provider.root).collect(),
+            roots: if self.plan.flat { self.roots() } else { SmallVec::new() },
             sharing: self.filled(is_sharing),
-            room: self.room(),
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::topology::Topology;
 
 use super::anchors::Anchors;
 use super::candidate::Candidate;
-use super::expansion::{Expansion, Found};
+use super::expansion::Expansion;
 use super::plan::{Plan, Resolved, resolve};
 use super::query::{Options, Query, Strategy, UnknownName, WorkExceeded};
 use super::rows::Rows;
@@ -98,8 +98,34 @@ impl<'index> Candidates<'index> {
         self.anchors.is_none()
     }
 
-    /// The next candidate, which may be one that another tree had before.
-    fn find(&mut self) -> Result<Option<Found>, WorkExceeded> {
+    /// Puts the next candidate into the place of the one given, whose memory serves again; whether there was one.
+    ///
+    /// # Errors
+    /// Like the iterator's; after the first there are no more.
+    pub fn next_into(&mut self, candidate: &mut Candidate) -> Result<bool, WorkExceeded> {
+        while self.left > 0 {
+            match self.find(candidate) {
+                Ok(Some(repeats)) if !repeats || self.repeating.insert(candidate.clone()) => {
+                    self.left -= 1;
+                    self.used.extend(candidate.allocations.iter().map(|allocation| allocation.row));
+                    return Ok(true);
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => {
+                    self.complete = true;
+                    self.end();
+                }
+                Err(exceeded) => {
+                    self.end();
+                    return Err(exceeded);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// The next candidate, and whether it may be one that another tree had before.
+    fn find(&mut self, candidate: &mut Candidate) -> Result<Option<bool>, WorkExceeded> {
         loop {
             let fresh = match self.options.strategy {
                 Strategy::BreadthFirst => true,
@@ -107,13 +133,13 @@ impl<'index> Candidates<'index> {
             };
             let opened = if fresh { self.open()? } else { None };
             let Some(mut expansion) = opened.or_else(|| self.opened.pop_front()) else { return Ok(None) };
-            if let Some(found) = expansion.next(&self.plan, &mut self.work)? {
+            if let Some(repeats) = expansion.next(&self.plan, &mut self.work, candidate)? {
                 match self.options.strategy {
                     _ if expansion.is_done() => {}
                     Strategy::BreadthFirst => self.opened.push_back(expansion),
                     Strategy::DepthFirst => self.opened.push_front(expansion),
                 }
-                return Ok(Some(found));
+                return Ok(Some(repeats));
             }
         }
     }
@@ -127,18 +153,13 @@ impl<'index> Candidates<'index> {
             if lone && !self.plan.has_room(self.index, root) {
                 continue; // seen without opening it
             }
-            if let Some(expansion) =
-                Expansion::open(self.index, &self.topology, &self.plan, root, self.options.seed)
-            {
-                return Ok(Some(Box::new(expansion)));
+            let opened = Expansion::open(self.index, &self.topology, &self.plan, root, self.options.seed);
+            if opened.is_some() {
+                return Ok(opened);
             }
         }
         self.anchors = None;
         Ok(None)
-    }
-
-    fn is_new(&mut self, (candidate, repeats): &Found) -> bool {
-        !repeats || self.repeating.insert(candidate.clone())
     }
 
     fn end(&mut self) {
@@ -152,24 +173,7 @@ impl Iterator for Candidates<'_> {
     type Item = Result<Candidate, WorkExceeded>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        while self.left > 0 {
-            match self.find() {
-                Ok(Some(found)) if self.is_new(&found) => {
-                    self.left -= 1;
-                    self.used.extend(found.0.allocations.iter().map(|allocation| allocation.row));
-                    return Some(Ok(found.0));
-                }
-                Ok(Some(_)) => {}
-                Ok(None) => {
-                    self.complete = true;
-                    self.end();
-                }
-                Err(exceeded) => {
-                    self.end();
-                    return Some(Err(exceeded));
-                }
-            }
-        }
-        None
+        let mut candidate = Candidate::default();
+        self.next_into(&mut candidate).map(|found| found.then_some(candidate)).transpose()
     }
 }

@@ -6,6 +6,7 @@ use crate::ids::{ClassId, Row};
 use crate::topology::Provider;
 
 use super::anchors::Anchors;
+use super::candidate::Candidate;
 use super::expansion::Expansion;
 use super::query::WorkExceeded;
 use super::rows::Rows;
@@ -55,7 +56,7 @@ impl Candidates<'_> {
     /// Those that candidates take from among these rows, which are the trees below these roots.
     fn taken_from(&self, roots: &Rows, rows: &Rows) -> Result<Rows, WorkExceeded> {
         let mut taken = self.used.clone();
-        let mut work = Work::new(self.options.work);
+        let (mut work, mut candidate) = (Work::new(self.options.work), Candidate::default());
         let is_decided = |taken: &Rows| self.complete || rows.is_subset(taken);
         // Only a provider that shares can be taken from in another tree.
         let untaken_share = self
@@ -75,9 +76,7 @@ impl Candidates<'_> {
             work.spend()?;
             let opened = Expansion::open(self.index, &self.topology, &self.plan, root, None);
             let Some(mut expansion) = opened else { continue };
-            while !is_decided(&taken)
-                && let Some((candidate, _)) = expansion.next(&self.plan, &mut work)?
-            {
+            while !is_decided(&taken) && expansion.next(&self.plan, &mut work, &mut candidate)?.is_some() {
                 taken.extend(candidate.allocations.iter().map(|allocation| allocation.row));
             }
         }
@@ -88,8 +87,8 @@ impl Candidates<'_> {
         let provider = self.topology.provider(row)?;
         let asked_for = |class: &ClassId| self.all_resources || self.plan.asks_for(*class);
         let of_class = |&class: &ClassId| {
-            let capacity = self.index.inventory(row, class)?.capacity();
-            Some(ClassSummary { class, capacity, used: self.index.used(row, class) })
+            let (capacity, used) = self.index.ledger.capacity_and_used(row, class)?;
+            Some(ClassSummary { class, capacity, used })
         };
         let resources =
             provider.classes.iter().filter(|class| asked_for(class)).filter_map(of_class).collect();

@@ -97,7 +97,7 @@ impl TreeQuery {
 
 /// The candidates of one tree, each worked out when it is asked for. Ends after the first error.
 pub struct TreeCandidates<'a> {
-    opened: Option<(&'a Plan, Expansion)>,
+    opened: Option<(&'a Plan, Box<Expansion>)>,
     work: Work,
 }
 
@@ -106,18 +106,12 @@ impl Iterator for TreeCandidates<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let (plan, expansion) = self.opened.as_mut()?;
-        let found = if expansion.is_done() { Ok(None) } else { expansion.next(plan, &mut self.work) };
-        match found {
-            Ok(Some((candidate, _))) => Some(Ok(candidate)),
-            Ok(None) => {
-                self.opened = None;
-                None
-            }
-            Err(exceeded) => {
-                self.opened = None;
-                Some(Err(exceeded))
-            }
+        let mut candidate = Candidate::default();
+        let found = expansion.next(plan, &mut self.work, &mut candidate);
+        if !matches!(found, Ok(Some(_))) {
+            self.opened = None;
         }
+        found.map(|found| found.map(|_| candidate)).transpose()
     }
 }
 

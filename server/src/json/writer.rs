@@ -98,8 +98,24 @@ impl Writer {
     }
 
     pub(crate) fn uuid(&mut self, uuid: Uuid) {
+        self.placed_uuid(uuid);
+    }
+
+    /// Where it stands, for [`Self::overwrite_uuid`].
+    #[inline]
+    pub(crate) fn placed_uuid(&mut self, uuid: Uuid) -> usize {
         self.separate();
-        self.out.extend_from_slice(&uuid_text::quoted(uuid));
+        let place = self.out.len();
+        self.out.extend_from_slice(&[0; uuid_text::QUOTED]);
+        self.overwrite_uuid(place, uuid);
+        place
+    }
+
+    /// Puts another UUID where one was written.
+    #[inline]
+    pub(crate) fn overwrite_uuid(&mut self, place: usize, uuid: Uuid) {
+        let text = self.out[place..].first_chunk_mut().expect("a UUID was written there");
+        uuid_text::quote(uuid, text);
     }
 
     pub(crate) fn uuid_or_null(&mut self, uuid: Option<Uuid>) {
@@ -136,6 +152,19 @@ impl Writer {
     /// What was written in that place once more, as it is.
     pub(crate) fn repeat(&mut self, place: Range<usize>) {
         self.out.extend_from_within(place);
+    }
+
+    /// What was written in that place once more, as the next value, member or element: where that begins.
+    pub(crate) fn begin_again(&mut self, place: Range<usize>) -> usize {
+        self.separate();
+        let start = self.out.len();
+        self.repeat(place);
+        start
+    }
+
+    /// Makes room for so many more bytes at once.
+    pub(crate) fn reserve(&mut self, bytes: usize) {
+        self.out.reserve(bytes);
     }
 
     pub(crate) fn null(&mut self) {

@@ -15,6 +15,7 @@ use crate::query::Query as Parameters;
 use crate::service::{CandidateOptions, Service};
 
 mod document;
+mod request;
 mod text;
 
 pub(super) fn list(call: &Call<'_>) -> Result<Reply, Failure> {

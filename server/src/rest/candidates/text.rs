@@ -8,16 +8,16 @@ use rustc_hash::FxHashMap;
 use crate::json::Writer;
 use crate::rest::refusals::class_name;
 
-/// The names of resource classes.
+/// What a summary begins a resource class with.
 #[derive(Default)]
-pub(super) struct ClassNames {
+pub(super) struct Classes {
     /// By number; empty as long as the class was not named.
     texts: Vec<Vec<u8>>,
 }
 
-impl ClassNames {
-    /// Begins the member that is called like the class.
-    pub(super) fn key<'w>(
+impl Classes {
+    /// Begins the member for the class, up to its capacity.
+    pub(super) fn begin<'w>(
         &mut self,
         w: &'w mut Writer,
         topology: &Topology,
@@ -28,7 +28,7 @@ impl ClassNames {
         }
         let text = &mut self.texts[class.index()];
         if text.is_empty() {
-            *text = Writer::text(|w| w.key(class_name(topology, class)));
+            *text = Writer::text(|w| w.key(class_name(topology, class)).ready(br#"{"capacity":"#));
         }
         w.begin(text)
     }

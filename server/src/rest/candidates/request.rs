@@ -1,0 +1,162 @@
+//! What a client can send back to claim a candidate.
+//!
+//! Candidates of one query are much alike: they take the same from other providers. What was written for one is copied
+//! for those like it, and the providers' UUIDs are put in.
+
+use std::iter::zip;
+use std::ops::Range;
+
+use berth_placement::candidates::{Candidate, Query};
+use berth_placement::{Allocation, Row, Topology};
+use uuid::Uuid;
+
+use crate::json::Writer;
+use crate::microversion::Microversion;
+use crate::rest::refusals::class_name;
+
+/// More kinds of candidates are not remembered: comparing would take longer than writing.
+const MOST_PATTERNS: usize = 8;
+
+/// Writes requests.
+pub(super) struct Requests<'a> {
+    version: Microversion,
+    query: &'a Query,
+    patterns: Vec<Pattern>,
+}
+
+/// What was written for a candidate.
+struct Pattern {
+    candidate: Candidate,
+    text: Range<usize>,
+    /// Where the UUIDs stand, counted from the beginning of the text, in order.
+    uuids: Vec<usize>,
+}
+
+impl<'a> Requests<'a> {
+    pub(super) const fn new(version: Microversion, query: &'a Query) -> Self {
+        Self { version, query, patterns: Vec::new() }
+    }
+
+    pub(super) fn write(&mut self, w: &mut Writer, topology: &Topology, candidate: &Candidate) {
+        match self.patterns.iter().find(|pattern| pattern.is_like(candidate)) {
+            Some(pattern) => pattern.write(w, topology, candidate),
+            None => self.write_first(w, topology, candidate),
+        }
+    }
+
+    /// Writes a request and remembers it.
+    fn write_first(&mut self, w: &mut Writer, topology: &Topology, candidate: &Candidate) {
+        w.begin(b"{");
+        let start = w.len() - 1;
+        let mut draft = Draft { w, topology, start, uuids: Vec::new() };
+        self.members(&mut draft, candidate);
+        let uuids = draft.uuids;
+        w.ready(b"}");
+        if self.patterns.len() < MOST_PATTERNS {
+            self.patterns.push(Pattern { candidate: candidate.clone(), text: start..w.len(), uuids });
+        }
+    }
+
+    fn members(&self, draft: &mut Draft<'_>, candidate: &Candidate) {
+        let by_provider = candidate.allocations.chunk_by(|a, b| a.row == b.row);
+        draft.w.ready(br#""allocations":"#);
+        if self.version.at_least(12) {
+            draft.w.ready(b"{");
+            by_provider.for_each(|of_provider| draft.allocations(of_provider));
+            draft.w.ready(b"}");
+        } else {
+            draft.w.ready(b"[");
+            by_provider.for_each(|of_provider| draft.listed_allocations(of_provider));
+            draft.w.ready(b"]");
+        }
+        if self.version.at_least(34) {
+            self.mappings(draft, candidate);
+        }
+    }
+
+    /// Which providers serve which group.
+    fn mappings(&self, draft: &mut Draft<'_>, candidate: &Candidate) {
+        draft.w.ready(br#","mappings":{"#);
+        for of_group in candidate.mappings.chunk_by(|a, b| a.0 == b.0) {
+            draft.w.key(&self.query.groups[of_group[0].0 as usize].suffix).ready(b"[");
+            of_group.iter().for_each(|&(_, row)| draft.uuid(row));
+            draft.w.ready(b"]");
+        }
+        draft.w.ready(b"}");
+    }
+}
+
+/// The text of a request in the making, and where in it the providers are named.
+struct Draft<'a> {
+    w: &'a mut Writer,
+    topology: &'a Topology,
+    start: usize,
+    uuids: Vec<usize>,
+}
+
+impl Draft<'_> {
+    fn allocations(&mut self, of_provider: &[Allocation]) {
+        self.uuid(of_provider[0].row);
+        self.w.ready(br#":{"resources":{"#);
+        self.amounts(of_provider);
+        self.w.ready(b"}}");
+    }
+
+    fn listed_allocations(&mut self, of_provider: &[Allocation]) {
+        self.w.begin(br#"{"resource_provider":{"uuid":"#);
+        self.uuid(of_provider[0].row);
+        self.w.ready(br#"},"resources":{"#);
+        self.amounts(of_provider);
+        self.w.ready(b"}}");
+    }
+
+    fn amounts(&mut self, of_provider: &[Allocation]) {
+        for allocation in of_provider {
+            self.w.key(class_name(self.topology, allocation.class)).integer(allocation.amount);
+        }
+    }
+
+    fn uuid(&mut self, row: Row) {
+        let place = self.w.placed_uuid(uuid_of(self.topology, row));
+        self.uuids.push(place - self.start);
+    }
+}
+
+impl Pattern {
+    /// Whether the texts of both differ in UUIDs only.
+    fn is_like(&self, other: &Candidate) -> bool {
+        let Candidate { allocations, mappings } = &self.candidate;
+        let same_amounts = || {
+            zip(allocations, &other.allocations)
+                .all(|(own, other)| own.class == other.class && own.amount == other.amount)
+        };
+        let same_groups = || zip(mappings, &other.mappings).all(|(own, other)| own.0 == other.0);
+        let same_split = || {
+            zip(allocations.windows(2), other.allocations.windows(2))
+                .all(|(own, other)| (own[0].row == own[1].row) == (other[0].row == other[1].row))
+        };
+        allocations.len() == other.allocations.len()
+            && mappings.len() == other.mappings.len()
+            && same_amounts()
+            && same_groups()
+            && same_split()
+    }
+
+    /// Writes the request for a candidate like this one.
+    fn write(&self, w: &mut Writer, topology: &Topology, candidate: &Candidate) {
+        let start = w.begin_again(self.text.clone());
+        for (&place, row) in zip(&self.uuids, named(candidate)) {
+            w.overwrite_uuid(start + place, uuid_of(topology, row));
+        }
+    }
+}
+
+/// The providers in the order in which a request names them; older versions end before the mappings.
+fn named(candidate: &Candidate) -> impl Iterator<Item = Row> {
+    let by_provider = candidate.allocations.chunk_by(|a, b| a.row == b.row);
+    by_provider.map(|of_provider| of_provider[0].row).chain(candidate.mappings.iter().map(|&(_, row)| row))
+}
+
+pub(super) fn uuid_of(topology: &Topology, row: Row) -> Uuid {
+    topology.provider(row).expect("candidates take from providers of their snapshot").uuid
+}
