@@ -226,6 +226,7 @@ impl<H: Hypervisor> Agent<H> {
             Notice::Back => {
                 tracing::info!("the hypervisor is back");
                 self.is_away = false;
+                self.times.hasten_heartbeat();
                 self.begin_survey();
             }
         }

@@ -229,6 +229,24 @@ async fn without_its_hypervisor_an_agent_is_silent_and_then_goes_on() {
 }
 
 #[tokio::test]
+async fn a_stream_that_begins_without_the_hypervisor_has_no_heartbeats_until_it_is_back() {
+    let (service, hypervisor, agent) = start().await;
+    let begun = service.known().streams;
+    let has_beaten = move |known: &Known| {
+        known.heard.iter().any(|(stream, message)| *stream > begun && is_heartbeat(message)).then_some(())
+    };
+    hypervisor.set_away(true);
+    service.part().await;
+    service.known().heard.clear();
+    service.joined(HOST).await;
+    tokio::time::sleep(Duration::from_millis(u64::from(4 * HEARTBEAT_MS))).await;
+    assert_eq!(has_beaten(&service.known()), None);
+    hypervisor.set_away(false);
+    service.wait("heartbeats", has_beaten).await;
+    agent.stop().await;
+}
+
+#[tokio::test]
 async fn an_agent_that_is_told_to_end_finishes_its_step_and_begins_none() {
     let (service, hypervisor, agent) = start().await;
     hypervisor.keep_steps();

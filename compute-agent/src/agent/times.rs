@@ -42,11 +42,20 @@ impl Times {
         u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
-    /// Takes up the rhythm that the service asks for; 0 asks for none.
+    /// Takes up the rhythm that the service asks for; 0 asks for none. The first heartbeat is due at once: with it the host is
+    /// up.
     pub(super) fn welcome(&mut self, welcome: &Welcome) {
         let now = self.now();
         self.heartbeat = Beat::new(welcome.heartbeat_ms, now);
-        self.refresh = Beat::new(welcome.refresh_ms, now);
+        self.refresh = Beat::new(welcome.refresh_ms, now + u64::from(welcome.refresh_ms) * 1000);
+    }
+
+    /// The next heartbeat is due at once.
+    pub(super) fn hasten_heartbeat(&mut self) {
+        let now = self.now();
+        if let Some(beat) = &mut self.heartbeat {
+            beat.at = now;
+        }
     }
 
     pub(super) fn no_heartbeats(&mut self) {
@@ -84,9 +93,10 @@ impl Times {
 }
 
 impl Beat {
-    fn new(every_ms: u32, now: Micros) -> Option<Self> {
+    /// First due at that moment.
+    fn new(every_ms: u32, at: Micros) -> Option<Self> {
         let every = u64::from(every_ms) * 1000;
-        (every > 0).then_some(Self { every, at: now + every })
+        (every > 0).then_some(Self { every, at })
     }
 
     /// Says whether it is due; if so, the next is one period from now, so none are made up for.

@@ -31,7 +31,7 @@ pub(crate) struct Known {
     pub(crate) heard: Vec<(usize, Message)>,
     /// The latest report of each guest.
     pub(crate) guests: BTreeMap<Uuid, GuestReport>,
-    streams: usize,
+    pub(crate) streams: usize,
     hosts: BTreeMap<String, Outgoing>,
 }
 

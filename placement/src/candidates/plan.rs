@@ -128,14 +128,12 @@ fn pools(needs: &[Need], variables: &[Variable], isolate: bool) -> Vec<Pool> {
         class: None,
         needs: variables.iter().map(|v| u32::from(isolate && needs[v.group].granular)).collect(),
     };
+    let is_shared = |pool: &Pool| pool.needs.iter().filter(|&&need| need > 0).count() > 1;
     // Variables that never meet at a provider have nothing to share there.
-    let meet = |pool: &Pool| {
-        let takes = || pool.needs.iter().filter(|&&need| need > 0).count();
-        let apart = || zip(&pool.needs, &slots.needs).all(|(&need, &slot)| need == 0 || slot > 0);
-        takes() > 1 && (pool.class.is_none() || !apart())
-    };
-    let mut pools: Vec<Pool> = classes.into_iter().map(of_class).filter(meet).collect();
-    pools.extend(Some(slots.clone()).filter(meet));
+    let is_apart = |pool: &Pool| zip(&pool.needs, &slots.needs).all(|(&need, &slot)| need == 0 || slot > 0);
+    let classes = classes.into_iter().map(of_class).filter(|pool| !is_apart(pool));
+    let mut pools: Vec<Pool> = classes.chain([slots.clone()]).collect();
+    pools.retain(is_shared);
     pools
 }
 

@@ -70,22 +70,17 @@ impl Agents {
         session
     }
 
-    /// The agent was heard of; returns whether the host is up only since now. A session that is over changes nothing.
-    pub(super) fn hear(&self, host: &str, session: Session, now: Timestamp) -> bool {
+    /// The agent says that the host is there; returns whether it is up only since now. A session that is over changes
+    /// nothing.
+    pub(super) fn beat(&self, host: &str, session: Session, disk_available_gb: u32, now: Timestamp) -> bool {
         let mut hosts = self.hosts();
         let Some(known) = hosts.get_mut(host).filter(|known| known.session == session) else { return false };
-        known.last_seen = now;
+        (known.last_seen, known.disk_available_gb) = (now, disk_available_gb);
         let rises = !known.is_up;
         if rises {
             (known.is_up, known.since) = (true, now);
         }
         rises
-    }
-
-    pub(super) fn set_disk_available(&self, host: &str, session: Session, gb: u32) {
-        if let Some(known) = self.hosts().get_mut(host).filter(|known| known.session == session) {
-            known.disk_available_gb = gb;
-        }
     }
 
     pub(super) fn disk_available(&self, host: &str) -> Option<u32> {
@@ -109,7 +104,7 @@ impl Agents {
         self.hosts().get(host).is_some_and(|known| known.session == session)
     }
 
-    /// The hosts that have been silent for too long only since now.
+    /// The hosts without heartbeats for too long only since now.
     pub(super) fn silent(&self, limit: Duration, now: Timestamp) -> Vec<String> {
         let limit = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
         let mut silent = Vec::new();
@@ -191,16 +186,16 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_up_from_its_first_word_until_it_is_silent() {
+    fn a_host_is_up_from_its_first_heartbeat_until_they_stop() {
         let agents = Agents::default();
         let (sender, _receiver) = channel();
         let session = agents.connect("h", sender, at(1));
         assert!(!agents.is_up("h"));
-        assert!(agents.hear("h", session, at(2)) && !agents.hear("h", session, at(3)));
+        assert!(agents.beat("h", session, 9, at(2)) && !agents.beat("h", session, 9, at(3)));
         assert!(agents.silent(Duration::from_secs(5), at(8)).is_empty() && agents.is_up("h"));
         assert_eq!(agents.silent(Duration::from_secs(5), at(9)), ["h"]);
         assert!(agents.silent(Duration::from_secs(5), at(20)).is_empty() && !agents.is_up("h"));
-        assert!(agents.hear("h", session, at(21)));
+        assert!(agents.beat("h", session, 9, at(21)));
     }
 
     #[tokio::test]
@@ -211,7 +206,7 @@ mod tests {
         let old = agents.connect("h", first, at(1));
         let new = agents.connect("h", second, at(2));
         assert!(gone.next().await.is_none() && !agents.is_current("h", old));
-        assert!(!agents.hear("h", old, at(3)) && agents.hear("h", new, at(3)));
+        assert!(!agents.beat("h", old, 9, at(3)) && agents.beat("h", new, 9, at(3)));
         assert!(!agents.disconnect("h", old, true, at(4)) && agents.is_up("h"));
         assert!(agents.disconnect("h", new, true, at(4)) && !agents.is_up("h"));
     }

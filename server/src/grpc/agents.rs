@@ -121,9 +121,8 @@ impl Connection {
         let outcome = match message {
             Message::Providers(tree) => {
                 let taken = fleet.set_providers(host, tree);
-                match &taken {
-                    Ok(()) => fleet.hear(host, session),
-                    Err(error) => fleet.refuse_providers(host, session, failure(&error.clone().into())),
+                if let Err(error) = &taken {
+                    fleet.refuse_providers(host, session, failure(&error.clone().into()));
                 }
                 taken
             }
@@ -131,10 +130,7 @@ impl Connection {
                 fleet.heartbeat(host, session, beat.disk_available_gb);
                 Ok(())
             }
-            Message::Guest(report) => {
-                fleet.hear(host, session);
-                fleet.report(host, session, report)
-            }
+            Message::Guest(report) => fleet.report(host, session, report),
             Message::AllReported(_) => {
                 fleet.all_reported(host, session);
                 Ok(())

@@ -1,15 +1,17 @@
 //! Agents that go away, and agents whose hosts cannot be so.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use berth_api::v1;
 use berth_api::v1::agent_message::Message;
 use berth_api::v1::agents_client::AgentsClient;
+use berth_api::v1::guest_report::State;
 use berth_server::DurabilityOptions;
 use tonic::Code;
 
-use crate::puppet::{Puppet, host_uuid, tree};
-use crate::service::Cloud;
+use crate::puppet::{Machine, Puppet, host_uuid, tree};
+use crate::service::{Cloud, creation, reason};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_goes_away_while_it_is_let_in_is_not_connected() {
@@ -27,6 +29,43 @@ async fn an_agent_that_goes_away_while_it_is_let_in_is_not_connected() {
     let gone = v1::DeleteHostRequest { name: "h1".to_owned() };
     cloud.fleet.delete_host(gone).await.unwrap();
     cloud.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_is_up_by_heartbeats_alone() {
+    let mut cloud = Cloud::new().await;
+    cloud.flavor("small", 2, &[]).await;
+    let machine = Arc::new(Mutex::new(Machine { is_faint: true, ..Machine::default() }));
+    let host = Puppet::join_with(cloud.channel.clone(), "h1", machine).await;
+    // Whatever else it says: its tree, its guests, a tree that is not taken.
+    cloud.until_host("h1", |host| !host.inventories.is_empty()).await;
+    let mut other = tree("h1");
+    other.providers[0].traits.push("NO_TRAIT".to_owned());
+    refusal(&host, other).await;
+    let known = cloud.until_host("h1", |_| true).await;
+    assert!(!known.is_up, "{known:?}");
+    let refused = cloud.instances.create(creation("it", "small")).await.unwrap_err();
+    assert_eq!(reason(&refused), "NO_VALID_HOST");
+
+    host.machine.lock().unwrap().is_faint = false;
+    cloud.until_host("h1", |host| host.is_up).await;
+    let it = cloud.create("it", "small").await;
+    cloud.until_status(&it, "ACTIVE").await;
+
+    // With a guest that goes on to change, but no heartbeats, it is down in the end.
+    host.machine.lock().unwrap().is_faint = true;
+    let changes = async {
+        loop {
+            for state in [State::Paused, State::Running] {
+                host.guest_becomes(&it, state);
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    };
+    tokio::select! {
+        _ = cloud.until_host("h1", |host| !host.is_up) => {}
+        () = changes => unreachable!("it goes on and on"),
+    }
 }
 
 /// What the service says of a tree.

@@ -24,6 +24,8 @@ pub(crate) struct Machine {
     pub(crate) broken: Option<String>,
     /// Whether wishes are only noted.
     pub(crate) lazy: bool,
+    /// Whether there are no heartbeats.
+    pub(crate) is_faint: bool,
     pub(crate) wishes: Vec<v1::GuestWish>,
     pub(crate) refusals: Vec<v1::Failure>,
 }
@@ -141,7 +143,11 @@ async fn serve(
                 Ok(Some(_)) => {}
                 Ok(None) | Err(_) => return,
             },
-            _ = beat.tick() => say(&sender, Message::Heartbeat(v1::Heartbeat { disk_available_gb: 90 })),
+            _ = beat.tick() => {
+                if !machine.lock().unwrap().is_faint {
+                    say(&sender, Message::Heartbeat(v1::Heartbeat { disk_available_gb: 90 }));
+                }
+            }
         }
     }
 }

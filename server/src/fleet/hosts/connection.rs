@@ -60,18 +60,14 @@ impl Fleet {
         self.agents.tell(host, session, Message::ProvidersRefused(failure));
     }
 
-    /// The agent was heard of.
-    pub(crate) fn hear(&self, host: &str, session: Session) {
-        if self.agents.hear(host, session, now()) {
+    /// The host is there, and so much of its disks is really free. Nothing else that an agent says makes its host be up: without
+    /// its hypervisor an agent goes on to talk, but has no heartbeats.
+    pub(crate) fn heartbeat(&self, host: &str, session: Session, disk_available_gb: u32) {
+        if self.agents.beat(host, session, disk_available_gb, now()) {
             tracing::info!(host, "the host is up");
             self.note_hosts([host]);
             self.has_risen.store(true, Ordering::Relaxed);
         }
-    }
-
-    pub(crate) fn heartbeat(&self, host: &str, session: Session, disk_available_gb: u32) {
-        self.agents.set_disk_available(host, session, disk_available_gb);
-        self.hear(host, session);
     }
 
     /// Whether no other connection of the host has come since.
@@ -86,11 +82,11 @@ impl Fleet {
         }
     }
 
-    /// Hosts that were silent for too long are down.
+    /// Hosts without heartbeats for too long are down.
     pub(in crate::fleet) fn judge_liveness(&self) {
         let silent = self.agents.silent(self.options.down_after, now());
         for host in &silent {
-            tracing::warn!(host, "the host is down: nothing was heard of its agent");
+            tracing::warn!(host, "the host is down: its agent sends no heartbeats");
         }
         self.note_hosts(silent.iter().map(String::as_str));
     }

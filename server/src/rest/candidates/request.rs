@@ -160,3 +160,90 @@ fn named(candidate: &Candidate) -> impl Iterator<Item = Row> {
 pub(super) fn uuid_of(topology: &Topology, row: Row) -> Uuid {
     topology.provider(row).expect("candidates take from providers of their snapshot").uuid
 }
+
+#[cfg(test)]
+mod tests {
+    use berth_placement::candidates::Group;
+    use berth_placement::{ClassId, Index};
+    use proptest::collection::{btree_map, btree_set, vec};
+    use proptest::prelude::*;
+    use serde_json::{Map, Value, json};
+
+    use super::*;
+
+    const PROVIDERS: u32 = 6;
+    const CLASSES: u16 = 3;
+    const GROUPS: [&str; 3] = ["", "1", "_NET"];
+
+    fn topology() -> std::sync::Arc<Topology> {
+        let index = Index::default();
+        let mut writer = index.write();
+        for number in 0..PROVIDERS {
+            let uuid = Uuid::from_u128(u128::from(number + 1) * 0x0123_4567_89ab_cdef);
+            writer.add_provider(uuid, &number.to_string(), None).unwrap();
+        }
+        drop(writer);
+        index.topology()
+    }
+
+    /// Few shapes with few amounts, so that many are alike, and yet more than are remembered.
+    fn candidate() -> impl Strategy<Value = Candidate> {
+        let row = || (0..PROVIDERS).prop_map(Row);
+        let class = (0..CLASSES).prop_map(ClassId);
+        let allocations = btree_map((row(), class), 1..3_u32, 0..4);
+        let mappings = btree_set((0..3_u32, row()), 0..4);
+        (allocations, mappings).prop_map(|(allocations, mappings)| Candidate {
+            allocations: allocations
+                .into_iter()
+                .map(|((row, class), amount)| Allocation { row, class, amount })
+                .collect(),
+            mappings: mappings.into_iter().collect(),
+        })
+    }
+
+    /// The request as JSON, put together without regard to others.
+    fn plain(version: Microversion, topology: &Topology, candidate: &Candidate) -> Value {
+        let uuid = |row| uuid_of(topology, row).to_string();
+        let resources = |of_provider: &[Allocation]| -> Map<String, Value> {
+            let name = |class| class_name(topology, class).to_owned();
+            of_provider.iter().map(|one| (name(one.class), json!(one.amount))).collect()
+        };
+        let by_provider = candidate.allocations.chunk_by(|a, b| a.row == b.row);
+        let mut request = Map::new();
+        let allocations = if version.at_least(12) {
+            let one = |of: &[Allocation]| (uuid(of[0].row), json!({ "resources": resources(of) }));
+            Value::Object(by_provider.map(one).collect())
+        } else {
+            let one = |of: &[Allocation]| json!({ "resource_provider": { "uuid": uuid(of[0].row) }, "resources": resources(of) });
+            by_provider.map(one).collect()
+        };
+        request.insert("allocations".to_owned(), allocations);
+        if version.at_least(34) {
+            let one = |of: &[(u32, Row)]| {
+                let rows: Vec<String> = of.iter().map(|&(_, row)| uuid(row)).collect();
+                (GROUPS[of[0].0 as usize].to_owned(), json!(rows))
+            };
+            let mappings = candidate.mappings.chunk_by(|a, b| a.0 == b.0).map(one).collect();
+            request.insert("mappings".to_owned(), Value::Object(mappings));
+        }
+        Value::Object(request)
+    }
+
+    proptest! {
+        #[test]
+        fn requests_that_repeat_others_read_as_if_they_were_alone(
+            candidates in vec(candidate(), 0..60),
+            minor in prop::sample::select(&[10_u16, 12, 34, 39][..]),
+        ) {
+            let (version, topology) = (Microversion(minor), topology());
+            let groups = GROUPS.map(|suffix| Group { suffix: suffix.into(), ..Group::default() });
+            let query = Query { groups: groups.into(), ..Query::default() };
+            let (mut requests, mut w) = (Requests::new(version, &query), Writer::default());
+            w.array(|w| candidates.iter().for_each(|candidate| requests.write(w, &topology, candidate)));
+            let read: Vec<Value> = serde_json::from_slice(&w.finish()).unwrap();
+            let expected: Vec<Value> =
+                candidates.iter().map(|candidate| plain(version, &topology, candidate)).collect();
+            prop_assert_eq!(read, expected);
+        }
+    }
+}
