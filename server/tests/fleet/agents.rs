@@ -7,6 +7,7 @@ use berth_api::v1;
 use berth_api::v1::agent_message::Message;
 use berth_api::v1::agents_client::AgentsClient;
 use berth_api::v1::guest_report::State;
+use berth_placement::{Allocation, ConsumerId};
 use berth_server::DurabilityOptions;
 use tonic::Code;
 
@@ -128,4 +129,62 @@ async fn an_agent_is_told_which_of_its_names_are_none() {
     let (code, message) = refusal(&host, taken).await;
     assert_eq!(code, Code::FailedPrecondition);
     assert!(message.contains("is in the tree of another host"), "{message}");
+}
+
+/// A child of h1's root with so many of a class; none is no inventory.
+fn child(name: &str, gold: u32) -> v1::AgentProvider {
+    let inventory = v1::Inventory { total: gold, ..v1::Inventory::default() };
+    v1::AgentProvider {
+        uuid: host_uuid(name).to_string(),
+        name: name.to_owned(),
+        parent: host_uuid("h1").to_string(),
+        inventories: (gold > 0).then(|| ("CUSTOM_GOLD".to_owned(), inventory)).into_iter().collect(),
+        ..v1::AgentProvider::default()
+    }
+}
+
+fn with_children(children: impl IntoIterator<Item = v1::AgentProvider>) -> v1::ProviderTree {
+    let mut tree = tree("h1");
+    tree.providers.extend(children);
+    tree
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_a_tree_that_is_refused_stays() {
+    let mut cloud = Cloud::new().await;
+    let [host, _other] = cloud.hosts(["h1", "h2"]).await;
+    let service = Arc::clone(&cloud.service);
+    let is_there = |name: &str| service.index().find(host_uuid(name)).is_some();
+    // What another host has, and a name that is taken, is seen before anything is written.
+    let others = v1::AgentProvider { uuid: host_uuid("h2").to_string(), ..child("c", 0) };
+    let (code, message) = refusal(&host, with_children([child("a", 1), others])).await;
+    assert_eq!(code, Code::FailedPrecondition);
+    assert!(message.starts_with("providers[2]: ") && message.contains("another host"), "{message}");
+    for children in [
+        [child("a", 1), v1::AgentProvider { name: "h2".to_owned(), ..child("b", 1) }],
+        [child("a", 1), v1::AgentProvider { name: "a".to_owned(), ..child("b", 1) }],
+    ] {
+        let (_, message) = refusal(&host, with_children(children)).await;
+        assert!(message.starts_with("providers[2].name: another provider is named"), "{message}");
+    }
+    assert!(!is_there("a") && !is_there("b"));
+
+    // What is used is seen on the way.
+    host.say(Message::Providers(with_children([child("a", 1)])));
+    cloud.until_host("h1", |host| host.inventories.contains_key("CUSTOM_GOLD")).await;
+    let index = service.index();
+    let row = index.find(host_uuid("a")).unwrap();
+    let class = index.topology().class("CUSTOM_GOLD").unwrap();
+    index.claim(ConsumerId(7), &[Allocation { row, class, amount: 1 }]).unwrap();
+    let (_, message) = refusal(&host, with_children([child("b", 1), child("a", 0)])).await;
+    assert!(message.contains("in use"), "{message}");
+    assert!(is_there("a") && is_there("b"));
+    host.say(Message::Providers(with_children([child("a", 2)])));
+    for _ in 0..1000 {
+        if !is_there("b") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(is_there("a") && !is_there("b"));
 }

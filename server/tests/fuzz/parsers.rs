@@ -3,7 +3,7 @@
 //! Each function panics when the service does, when it answers with an error of its own, or when the index is not whole
 //! afterwards. libFuzzer calls them from `fuzz/`, the tests beside this file with mutated examples.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
@@ -25,8 +25,9 @@ pub(crate) fn query(data: &[u8]) {
         _ => format!("%{byte:02x}"),
     });
     let path = format!("{path}?{}", escaped.collect::<String>());
-    let service = fleet();
-    send(&service, Method::GET, &path, *version, &[]);
+    // Nothing that is read changes it.
+    static FLEET: OnceLock<Arc<Service>> = OnceLock::new();
+    send(FLEET.get_or_init(fleet), Method::GET, &path, *version, &[]);
 }
 
 /// Two bytes that choose microversion and route, then a body.
@@ -46,9 +47,15 @@ pub(crate) fn body(data: &[u8]) {
         9 => (Method::POST, "/reshaper".to_owned()),
         _ => (Method::POST, "/resource_classes".to_owned()),
     };
-    let service = fleet();
-    send(&service, method, &path, *version, body);
+    // What is refused leaves nothing behind; what is taken is for one service only.
+    static FLEET: Mutex<Option<Arc<Service>>> = Mutex::new(None);
+    let mut kept = FLEET.lock().unwrap_or_else(PoisonError::into_inner);
+    let service = kept.take().unwrap_or_else(fleet);
+    let status = send(&service, method, &path, *version, body);
     service.index().check().expect("the index is whole");
+    if !status.is_success() {
+        *kept = Some(service);
+    }
 }
 
 /// The value of the header that asks for a microversion.

@@ -25,20 +25,29 @@ impl Fleet {
         let known =
             self.state().hosts.get(host).cloned().ok_or_else(|| FleetError::not_found("host", host))?;
         let told = read_tree(tree, &known)?;
-        {
+        let written = {
             let mut writer = self.index.write_at(now());
             check_names(&writer, &told)?;
-            told.iter().try_for_each(|provider| provider.write(&self.index, &mut writer, &known))?;
-            remove_gone(&self.index, &mut writer, &known, &told);
-        }
+            check_places(&self.index, &writer, &told, &known)?;
+            let written =
+                told.iter().try_for_each(|provider| provider.write(&self.index, &mut writer, &known));
+            if written.is_ok() {
+                remove_gone(&self.index, &mut writer, &known, &told);
+            }
+            written
+        };
         let is_new = known.providers.is_empty();
-        let providers: Vec<AgentProvider> = told.into_iter().map(Told::into_entry).collect();
+        let providers = match &written {
+            Ok(()) => told.into_iter().map(Told::into_entry).collect(),
+            Err(_) => self.with_begun(&known.providers, told),
+        };
         self.transact(|fleet| {
             if let Some(host) = fleet.state.hosts.get(host).filter(|host| host.providers != providers) {
                 let host = Host { providers, ..host.clone() };
                 fleet.put_host(host);
             }
         });
+        written?;
         self.tell_status(host);
         self.tell_aggregates(host);
         if is_new {
@@ -47,6 +56,24 @@ impl Fleet {
             self.note_hosts([host]);
         }
         Ok(())
+    }
+
+    /// The agent's providers when one of those it told now could not be written: what was written before it is the agent's,
+    /// too, so that it goes when the agent tells it no more.
+    fn with_begun(&self, known: &[AgentProvider], told: Vec<Told>) -> Vec<AgentProvider> {
+        let mut providers = known.to_vec();
+        for told in told.into_iter().map(Told::into_entry) {
+            match providers.iter_mut().find(|known| known.uuid == told.uuid) {
+                Some(known) => {
+                    known.traits.extend(told.traits);
+                    known.traits.sort_unstable();
+                    known.traits.dedup();
+                }
+                None if self.index.find(told.uuid()).is_some() => providers.push(told),
+                None => {}
+            }
+        }
+        providers
     }
 }
 
@@ -108,21 +135,14 @@ impl Told {
         AgentProvider { uuid: self.uuid.into_bytes().to_vec(), traits: self.traits }
     }
 
-    /// Makes the provider so. An agent may write its own tree only.
+    /// Makes the provider so.
     fn write(&self, index: &Index, writer: &mut Writer<'_>, host: &Host) -> Result<(), FleetError> {
         let refuse = |error: TopologyError| {
             FleetError::precondition("PROVIDER", format!("provider {}: {error}", self.uuid))
         };
         let parent = self.parent.and_then(|parent| index.find(parent));
         let row = match index.find(self.uuid) {
-            Some(row) => {
-                let root = writer.topology().provider(row).map(|provider| provider.root);
-                if root != index.find(host.uuid()) {
-                    let message = format!("provider {} is in the tree of another host", self.uuid);
-                    return Err(FleetError::precondition("OTHER_HOST", message));
-                }
-                row
-            }
+            Some(row) => row,
             None => writer.add_provider(self.uuid, &self.name, parent).map_err(refuse)?,
         };
         let inventories = self.inventories(writer).map_err(refuse)?;
@@ -193,6 +213,28 @@ fn check_names(writer: &Writer<'_>, told: &[Told]) -> Result<(), FleetError> {
     if names.len() > MAX_NAMES {
         let problem = format!("{} resource classes and traits; at most {MAX_NAMES} are allowed", names.len());
         return Err(FleetError::field("providers", problem));
+    }
+    Ok(())
+}
+
+/// An agent may write its own tree only, and its new providers need names that nobody has.
+fn check_places(index: &Index, writer: &Writer<'_>, told: &[Told], host: &Host) -> Result<(), FleetError> {
+    let mut names = BTreeSet::new();
+    for (place, provider) in told.iter().enumerate() {
+        let Some(row) = index.find(provider.uuid) else {
+            if index.find_named(&provider.name).is_some() || !names.insert(&provider.name) {
+                let name = &provider.name;
+                let message = format!("providers[{place}].name: another provider is named {name:?}");
+                return Err(FleetError::precondition("PROVIDER", message));
+            }
+            continue;
+        };
+        let root = writer.topology().provider(row).map(|provider| provider.root);
+        if root != index.find(host.uuid()) {
+            let uuid = provider.uuid;
+            let message = format!("providers[{place}]: {uuid} is in the tree of another host");
+            return Err(FleetError::precondition("OTHER_HOST", message));
+        }
     }
     Ok(())
 }

@@ -230,6 +230,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn requests_that_repeat_others_read_as_if_they_were_alone(
             candidates in vec(candidate(), 0..60),

@@ -1,0 +1,22 @@
+//! Writes the examples of `server/tests/fuzz` to `corpus/`, one folder for each target, where libFuzzer begins with them.
+
+#[path = "../../../server/tests/fuzz/examples.rs"]
+mod examples;
+
+use std::path::Path;
+
+use examples::{BODIES, MICROVERSIONS, POLICIES, QUERIES};
+
+fn main() -> std::io::Result<()> {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    let targets: [(&str, &[&[u8]]); 4] =
+        [("query", &QUERIES), ("body", &BODIES), ("microversion", &MICROVERSIONS), ("policy", &POLICIES)];
+    for (target, examples) in targets {
+        let folder = corpus.join(target);
+        std::fs::create_dir_all(&folder)?;
+        for (number, example) in examples.iter().enumerate() {
+            std::fs::write(folder.join(format!("example-{number}")), example)?;
+        }
+    }
+    Ok(())
+}
