@@ -247,6 +247,19 @@ async fn a_stream_that_begins_without_the_hypervisor_has_no_heartbeats_until_it_
 }
 
 #[tokio::test]
+async fn a_host_need_not_wait_for_its_first_heartbeat() {
+    const HOUR_MS: u32 = 3_600_000;
+    let (service, hypervisor) = (Service::start_with(0, HOUR_MS).await, hypervisor());
+    let agent = Agent::start(HOST, Arc::clone(&hypervisor), &service);
+    let beats = |count: usize| move |known: &Known| (known.count(is_heartbeat) == count).then_some(());
+    service.wait("the first heartbeat", beats(1)).await;
+    hypervisor.set_away(true);
+    hypervisor.set_away(false);
+    service.wait("another when the hypervisor is back", beats(2)).await;
+    agent.stop().await;
+}
+
+#[tokio::test]
 async fn an_agent_that_is_told_to_end_finishes_its_step_and_begins_none() {
     let (service, hypervisor, agent) = start().await;
     hypervisor.keep_steps();

@@ -57,14 +57,19 @@ pub(crate) struct Service {
     changed: Arc<Notify>,
     pub(crate) url: String,
     refresh_ms: u32,
+    heartbeat_ms: u32,
 }
 
 impl Service {
     /// Agents are to look at everything anew that often; 0 for never.
     pub(crate) async fn start(refresh_ms: u32) -> Self {
+        Self::start_with(refresh_ms, HEARTBEAT_MS).await
+    }
+
+    pub(crate) async fn start_with(refresh_ms: u32, heartbeat_ms: u32) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
-        let service = Self { url, refresh_ms, ..Self::default() };
+        let service = Self { url, refresh_ms, heartbeat_ms, ..Self::default() };
         let server = tonic::transport::Server::builder().add_service(AgentsServer::new(service.clone()));
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
         service
@@ -152,7 +157,7 @@ impl Agents for Service {
             known.streams += 1;
             known.streams
         };
-        let welcome = v1::Welcome { heartbeat_ms: HEARTBEAT_MS, refresh_ms: self.refresh_ms };
+        let welcome = v1::Welcome { heartbeat_ms: self.heartbeat_ms, refresh_ms: self.refresh_ms };
         let message = Some(service_message::Message::Welcome(welcome));
         outgoing.send(Ok(ServiceMessage { message })).await.expect("room");
         let service = self.clone();

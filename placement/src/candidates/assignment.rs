@@ -14,7 +14,7 @@ use super::query::WorkExceeded;
 use super::restrictions::Domains;
 use super::work::Work;
 
-/// What the providers of a tree's search can give, and which trees they are of.
+/// The providers of a tree's search, and which trees they are of.
 #[derive(Debug)]
 pub(super) struct Providers {
     pub(super) rows: SmallVec<[Row; 4]>,

@@ -55,11 +55,13 @@ impl Agents {
         let mut hosts = self.hosts();
         let before = hosts.remove(host);
         let session = Session(before.as_ref().map_or(0, |known| known.session.0) + 1);
-        let (is_up, since) = before.map_or((false, now), |known| (known.is_up, known.since));
+        // A connection by itself is no sign that the host is there.
+        let (last_seen, is_up, since) =
+            before.map_or((now, false, now), |known| (known.last_seen, known.is_up, known.since));
         let known = Known {
             session,
             sender: Some(sender),
-            last_seen: now,
+            last_seen,
             is_up,
             since,
             reported: BTreeSet::new(),
@@ -87,7 +89,7 @@ impl Agents {
         self.hosts().get(host).map(|known| known.disk_available_gb).filter(|&gb| gb != u32::MAX)
     }
 
-    /// The connection has ended. The host stays up until it is silent for too long, unless the agent ended on purpose.
+    /// The connection has ended. The host stays up until heartbeats are missing for too long, unless the agent ended on purpose.
     /// Returns whether it is down only since now.
     pub(super) fn disconnect(&self, host: &str, session: Session, on_purpose: bool, now: Timestamp) -> bool {
         let mut hosts = self.hosts();
@@ -196,6 +198,18 @@ mod tests {
         assert_eq!(agents.silent(Duration::from_secs(5), at(9)), ["h"]);
         assert!(agents.silent(Duration::from_secs(5), at(20)).is_empty() && !agents.is_up("h"));
         assert!(agents.beat("h", session, 9, at(21)));
+    }
+
+    #[test]
+    fn to_connect_again_and_again_keeps_no_host_up() {
+        let agents = Agents::default();
+        let (first, _receiver) = channel();
+        let session = agents.connect("h", first, at(1));
+        assert!(agents.beat("h", session, 9, at(1)));
+        let (second, _receiver) = channel();
+        agents.connect("h", second, at(5));
+        assert!(agents.is_up("h"));
+        assert_eq!(agents.silent(Duration::from_secs(5), at(7)), ["h"]);
     }
 
     #[tokio::test]

@@ -59,9 +59,9 @@ use crate::store::Queue;
 pub struct FleetOptions {
     /// The scheduler's options; `max_attempts` counts the hosts on which a build is tried.
     pub scheduler: nova::Options,
-    /// How often agents say that they are there.
+    /// How often agents send heartbeats.
     pub heartbeat: Duration,
-    /// How long an agent may be silent before its host counts as down.
+    /// How long an agent may send no heartbeat before its host counts as down.
     pub down_after: Duration,
     /// How often agents look at their resources and guests anew.
     pub refresh: Duration,

@@ -150,7 +150,7 @@ fn with_children(children: impl IntoIterator<Item = v1::AgentProvider>) -> v1::P
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_of_a_tree_that_is_refused_stays() {
+async fn what_was_written_of_a_tree_that_is_refused_goes_with_the_next() {
     let mut cloud = Cloud::new().await;
     let [host, _other] = cloud.hosts(["h1", "h2"]).await;
     let service = Arc::clone(&cloud.service);

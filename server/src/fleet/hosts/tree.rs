@@ -29,8 +29,9 @@ impl Fleet {
             let mut writer = self.index.write_at(now());
             check_names(&writer, &told)?;
             check_places(&self.index, &writer, &told, &known)?;
-            let written =
-                told.iter().try_for_each(|provider| provider.write(&self.index, &mut writer, &known));
+            let written = told.iter().zip(0..).try_for_each(|(provider, place)| {
+                provider.write(&self.index, &mut writer, &known).map_err(|error| (error, place))
+            });
             if written.is_ok() {
                 remove_gone(&self.index, &mut writer, &known, &told);
             }
@@ -39,7 +40,7 @@ impl Fleet {
         let is_new = known.providers.is_empty();
         let providers = match &written {
             Ok(()) => told.into_iter().map(Told::into_entry).collect(),
-            Err(_) => self.with_begun(&known.providers, told),
+            Err((_, place)) => self.with_begun(&known.providers, told, *place),
         };
         self.transact(|fleet| {
             if let Some(host) = fleet.state.hosts.get(host).filter(|host| host.providers != providers) {
@@ -47,7 +48,7 @@ impl Fleet {
                 fleet.put_host(host);
             }
         });
-        written?;
+        written.map_err(|(error, _)| error)?;
         self.tell_status(host);
         self.tell_aggregates(host);
         if is_new {
@@ -58,10 +59,12 @@ impl Fleet {
         Ok(())
     }
 
-    /// The agent's providers when one of those it told now could not be written: what was written before it is the agent's,
-    /// too, so that it goes when the agent tells it no more.
-    fn with_begun(&self, known: &[AgentProvider], told: Vec<Told>) -> Vec<AgentProvider> {
+    /// The agent's providers when the one in this place of those told now could not be written: what was written until then is
+    /// the agent's, too, so that it goes when the agent tells it no more.
+    fn with_begun(&self, known: &[AgentProvider], mut told: Vec<Told>, place: usize) -> Vec<AgentProvider> {
         let mut providers = known.to_vec();
+        told.truncate(place + 1);
+        told[place].traits.clear(); // they are written last
         for told in told.into_iter().map(Told::into_entry) {
             match providers.iter_mut().find(|known| known.uuid == told.uuid) {
                 Some(known) => {

@@ -1,7 +1,7 @@
 //! The answer as JSON text.
 //!
 //! One answer may hold thousands of candidates and providers: what they have in common is written once and copied from then
-//! on, and nothing is allocated for any of them.
+//! on, and hardly anything is allocated for any of them.
 
 use berth_placement::Topology;
 use berth_placement::candidates::{Candidate, Candidates, ProviderSummary, Query};
@@ -55,12 +55,12 @@ impl Document {
     }
 
     /// About how many bytes will follow the first candidate, if each tree has one and as many are wanted. Memory that is not
-    /// written to costs nothing; to move a long answer, whenever it outgrows its place, does.
+    /// written to costs next to nothing; to move a long answer, whenever it outgrows its place, does.
     fn expected(&self, query: &Query, topology: &Topology) -> usize {
         let with_summaries = 3 * self.w.len();
         let trees = usize::try_from(topology.roots().len()).unwrap_or(usize::MAX);
         let candidates = query.limit.unwrap_or(usize::MAX).min(trees);
-        candidates.saturating_mul(with_summaries).min(MOST_EXPECTED)
+        candidates.saturating_mul(with_summaries).min(MOST_EXPECTED).min(self.most)
     }
 
     fn summaries(&mut self, candidates: &Candidates<'_>) -> Result<(), TooMuch> {

@@ -15,9 +15,9 @@ use crate::microversion::Microversion;
 use crate::rest::refusals::class_name;
 
 /// More kinds of candidates are not remembered: comparing would take longer than writing.
-const MOST_PATTERNS: usize = 8;
+const MOST_PATTERNS: usize = 32;
 
-/// Writes requests.
+/// Writes requests, all with one writer.
 pub(super) struct Requests<'a> {
     version: Microversion,
     query: &'a Query,
