@@ -13,7 +13,7 @@ use crate::json::Writer;
 use crate::microversion::Microversion;
 
 /// Bytes that memory is made ready for at once, at most.
-const MOST_EXPECTED: usize = 8 << 20;
+const MOST_EXPECTED: usize = 4 << 20;
 
 /// An answer in the making.
 pub(super) struct Document {
@@ -48,19 +48,18 @@ impl Document {
                 return Err(TooMuch::Bytes(self.most));
             }
             if std::mem::take(&mut is_first) {
-                self.w.reserve(self.expected(query, candidates.topology()));
+                self.w.reserve(self.expected(query));
             }
         }
         Ok(())
     }
 
-    /// About how many bytes will follow the first candidate, if each tree has one and as many are wanted. Memory that is not
-    /// written to costs next to nothing; to move a long answer, whenever it outgrows its place, does.
-    fn expected(&self, query: &Query, topology: &Topology) -> usize {
+    /// About how many bytes will follow the first candidate, if there are as many as are wanted. Memory that is not written to
+    /// costs next to nothing; to move a long answer, whenever it outgrows its place, does.
+    fn expected(&self, query: &Query) -> usize {
         let with_summaries = 3 * self.w.len();
-        let trees = usize::try_from(topology.roots().len()).unwrap_or(usize::MAX);
-        let candidates = query.limit.unwrap_or(usize::MAX).min(trees);
-        candidates.saturating_mul(with_summaries).min(MOST_EXPECTED).min(self.most)
+        let expected = query.limit.map_or(0, |limit| limit.saturating_mul(with_summaries));
+        expected.min(MOST_EXPECTED).min(self.most)
     }
 
     fn summaries(&mut self, candidates: &Candidates<'_>) -> Result<(), TooMuch> {
