@@ -47,7 +47,8 @@ impl Times {
     pub(super) fn welcome(&mut self, welcome: &Welcome) {
         let now = self.now();
         self.heartbeat = Beat::new(welcome.heartbeat_ms, now);
-        self.refresh = Beat::new(welcome.refresh_ms, now + u64::from(welcome.refresh_ms) * 1000);
+        self.refresh = Beat::new(welcome.refresh_ms, now);
+        self.hasten_heartbeat();
     }
 
     /// The next heartbeat is due at once.
@@ -93,10 +94,9 @@ impl Times {
 }
 
 impl Beat {
-    /// First due at that moment.
-    fn new(every_ms: u32, at: Micros) -> Option<Self> {
+    fn new(every_ms: u32, now: Micros) -> Option<Self> {
         let every = u64::from(every_ms) * 1000;
-        (every > 0).then_some(Self { every, at })
+        (every > 0).then_some(Self { every, at: now + every })
     }
 
     /// Says whether it is due; if so, the next is one period from now, so none are made up for.

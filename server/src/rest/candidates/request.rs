@@ -157,7 +157,7 @@ fn named(candidate: &Candidate) -> impl Iterator<Item = Row> {
     by_provider.map(|of_provider| of_provider[0].row).chain(candidate.mappings.iter().map(|&(_, row)| row))
 }
 
-pub(super) fn uuid_of(topology: &Topology, row: Row) -> Uuid {
+fn uuid_of(topology: &Topology, row: Row) -> Uuid {
     topology.provider(row).expect("candidates take from providers of their snapshot").uuid
 }
 
