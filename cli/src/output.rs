@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use berth_server::migrate::Summary;
+use berth_store::Summary;
 
 /// Prints to standard output; a closed pipe is an error, not a panic.
 pub(crate) fn print(text: &str) -> Result<()> {

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use berth_placement::{Index, Record, RestoreError};
-use berth_server::migrate::{Dialect, Digest, Summary, read_dump, write_script};
+use berth_server::migrate::{Dialect, read_dump, write_script};
 use berth_server::{Contents, DataDir};
+use berth_store::{Digest, Summary};
 use clap::{Args, ValueEnum};
 
 use crate::{Ending, output, store};

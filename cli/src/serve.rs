@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use berth_scheduler::nova;
-use berth_server::store::Control;
 use berth_server::{
-    Auth, Cors, DataDir, DurabilityMode, DurabilityOptions, FleetOptions, Grpc, Keeper, Keystone,
-    KeystoneSettings, Options, Policy, Secret, Server, Service, StartError, Tls, keep_freed_memory,
+    Auth, Control, Cors, DataDir, FleetOptions, Grpc, Keeper, Keystone, KeystoneSettings, Options, Policy,
+    Secret, Server, Service, StartError, Tls, keep_freed_memory,
 };
+use berth_store::{DurabilityMode, DurabilityOptions};
 use clap::Args;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};

@@ -26,7 +26,6 @@ mod records;
 mod row_set;
 mod segment;
 pub mod standard;
-pub mod store;
 mod sync;
 mod topology;
 mod transfer;

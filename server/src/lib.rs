@@ -8,12 +8,14 @@
 
 mod amounts;
 mod auth;
+mod control;
 mod custom;
 mod error;
 mod fleet;
 mod grpc;
 mod http;
 mod json;
+mod keeper;
 mod limits;
 mod memory;
 mod metrics;
@@ -26,22 +28,31 @@ mod rest;
 mod server;
 mod service;
 mod standard;
-pub mod store;
 mod transfer;
 mod utc;
 
 pub use auth::{Auth, Identity, InvalidKeystone, Keystone, KeystoneSettings, Secret, Unauthenticated};
+pub use control::{Control, ControlError, backup_online};
 pub use error::{Code, Failure};
 pub use fleet::{FleetOptions, State as FleetState};
 pub use grpc::{BindError, Grpc, InvalidTls, Tls};
 pub use http::cors::Cors;
+pub use keeper::{Keeper, StartError};
 pub use limits::Limits;
 pub use memory::keep_freed_memory;
 pub use microversion::{InvalidMicroversion, Microversion};
 pub use policy::{InvalidCheck, InvalidFile, InvalidPolicy, Policy};
 pub use server::Server;
 pub use service::{CandidateOptions, Options, Service};
-pub use store::{
-    Contents, DataDir, DataError, DurabilityMode, DurabilityOptions, Keeper, StartError, StateFileError,
-    StateReader, Written, write_state,
-};
+
+/// What [`Keeper`] takes and refuses.
+pub use berth_store::{DataError, DurabilityMode, DurabilityOptions};
+
+/// The state of a service: an index and a fleet.
+pub type Contents = berth_store::Contents<FleetState>;
+
+/// The directory with the state of a service.
+pub type DataDir = berth_store::DataDir<FleetState>;
+
+/// A reader of state files.
+pub type StateReader<R> = berth_store::StateReader<R, FleetState>;

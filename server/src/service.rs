@@ -9,6 +9,7 @@ use axum::extract::{Request, State};
 use axum::http::Response;
 use berth_placement::candidates::Strategy;
 use berth_placement::{Index, Timestamp, TopologyError};
+use berth_store::Durability;
 use tokio::sync::watch;
 
 use crate::auth::Auth;
@@ -17,7 +18,6 @@ use crate::http::cors::Cors;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::policy::Policy;
-use crate::store::Durability;
 use crate::{pipeline, standard};
 
 /// How the service behaves.

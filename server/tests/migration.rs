@@ -5,7 +5,8 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use berth_placement::{Index, Record, RestoreError};
-use berth_server::migrate::{Dialect, Digest, Summary, read_dump, write_script};
+use berth_server::migrate::{Dialect, read_dump, write_script};
+use berth_store::{Digest, Summary};
 use tempfile::TempDir;
 
 /// Made by `run_migration.py --record server/tests/migration --steps 60`.

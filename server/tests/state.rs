@@ -6,10 +6,8 @@ use std::sync::Arc;
 use berth_placement::{
     Allocation, ClassId, ConsumerId, ExpectedGeneration, Index, Inventory, Owner, Record, Timestamp, Write,
 };
-use berth_server::{
-    DataDir, DataError, DurabilityOptions, FleetState, Keeper, Options, StateFileError, StateReader,
-    write_state,
-};
+use berth_server::{DataDir, FleetState, Keeper, Options, StateReader};
+use berth_store::{DataError, DurabilityOptions, StateFileError, write_state};
 use tempfile::TempDir;
 use uuid::Uuid;
 

@@ -21,7 +21,7 @@ pub(crate) struct Crashes {
 }
 
 pub(crate) fn simulate(steps: &mut Steps, simulation: &Simulation) -> Result<()> {
-    let mut test = steps.cargo(&["test", "--release", "-p", "berth-server", "--test", "fault_simulation"]);
+    let mut test = steps.cargo(&["test", "--release", "-p", "berth-store", "--test", "fault_simulation"]);
     test.args(["--", "--nocapture", "--exact", "nothing_told_is_lost_whatever_fails"]);
     test.env("BERTH_SIMULATION_SEEDS", simulation.seeds.to_string());
     test.env("BERTH_SIMULATION_FROM", simulation.from.to_string());

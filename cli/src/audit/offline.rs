@@ -29,7 +29,7 @@ impl Offline {
 
     /// The servers that Berth made itself.
     pub(super) fn instances(&self) -> impl Iterator<Item = Uuid> {
-        self.contents.instances()
+        self.contents.fleet.instance_uuids()
     }
 
     pub(super) fn fleet(&self) -> Fleet {

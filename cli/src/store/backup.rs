@@ -7,9 +7,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use berth_placement::Index;
-use berth_server::migrate::{Digest, Summary};
-use berth_server::store::backup_online;
-use berth_server::{Contents, DataDir, DataError, StateReader};
+use berth_server::{Contents, DataDir, StateReader, backup_online};
+use berth_store::{DataError, Digest, Summary};
 
 use super::upkeep::time;
 use crate::{Ending, output};

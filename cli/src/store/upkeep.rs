@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, anyhow, bail};
-use berth_server::store::{Damage, Inspection};
-use berth_server::{DataDir, DataError};
+use berth_server::DataDir;
+use berth_store::{Damage, DataError, Inspection};
 
 use super::advice;
 use crate::{Ending, output};

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use berth_placement::store::{Batch, CommitError, Committed, Compacted, Entry, LoadError, Revision, Store};
-use berth_server::store::EmbeddedStore;
+use berth_store::{
+    Batch, CommitError, Committed, Compacted, EmbeddedStore, Entry, LoadError, Revision, Store,
+};
 
 use crate::cut::{Cut, Side, Step};
 

@@ -1,6 +1,6 @@
 //! What a fleet keeps, as protobuf messages: what is in memory is what is on disk.
 //!
-//! The rules for changes are those of `store/message.rs`: a field keeps its number and meaning for ever, a new one means by
+//! The rules for changes are those of `message.rs` in the crate `store`: a field keeps its number and meaning for ever, a new one means by
 //! its absence what was so before. Times are microseconds since 1970, UUIDs 16 bytes.
 
 use std::collections::BTreeMap;

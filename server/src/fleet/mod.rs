@@ -22,6 +22,7 @@ mod quotas;
 pub(crate) mod reconcile;
 mod schedule;
 mod state;
+mod stored;
 mod usage;
 mod view;
 
@@ -30,9 +31,9 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use berth_placement::store::Changes;
 use berth_placement::{GroupId, Index, Snapshot, Timestamp};
 use berth_scheduler::nova;
+use berth_store::{Changes, Queue};
 use tokio::sync::{broadcast, mpsc};
 use uuid::Uuid;
 
@@ -45,14 +46,12 @@ pub(crate) use hosts::HostState;
 pub(crate) use quotas::QuotaState;
 pub(crate) use schedule::MAX_INSTANCES;
 pub use state::State;
-pub(crate) use state::{UnreadableEntry, words};
 
 use agents::Agents;
 use decider::{Decider, News};
 use state::Transaction;
 
 use crate::service::now;
-use crate::store::Queue;
 
 /// How a fleet is looked after.
 #[derive(Debug, Clone)]

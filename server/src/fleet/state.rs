@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use berth_placement::Index;
-use berth_placement::store::Changes;
+use berth_store::Changes;
 use prost::Message;
 use uuid::Uuid;
 
@@ -79,7 +79,8 @@ pub(crate) fn words(key: &[u8]) -> Option<String> {
 }
 
 impl State {
-    pub(crate) fn instance_uuids(&self) -> impl Iterator<Item = Uuid> {
+    /// The UUIDs of all instances.
+    pub fn instance_uuids(&self) -> impl Iterator<Item = Uuid> {
         self.instances.keys().copied()
     }
 

@@ -4,9 +4,8 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
 
-use berth_placement::store::{Batch, Changes, Store};
-use berth_server::store::EmbeddedStore;
 use berth_server::{Contents, DataDir};
+use berth_store::{Batch, Changes, EmbeddedStore, Store};
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;

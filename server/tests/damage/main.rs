@@ -11,7 +11,8 @@ use std::panic;
 use std::path::{Path, PathBuf};
 
 use berth_placement::{Index, Record};
-use berth_server::{Contents, DataDir, DurabilityOptions, Keeper};
+use berth_server::{Contents, DataDir, Keeper};
+use berth_store::DurabilityOptions;
 use tempfile::TempDir;
 use uuid::Uuid;
 

@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use berth_api::v1;
 use berth_placement::Record;
-use berth_server::store::{Control, backup_online};
-use berth_server::{Contents, DataDir, StateReader};
+use berth_server::{Contents, Control, DataDir, StateReader, backup_online};
 use tempfile::TempDir;
 use tokio::task::{JoinHandle, spawn_blocking};
 

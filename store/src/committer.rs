@@ -1,0 +1,102 @@
+//! Group commit: whatever waits is made durable together.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use berth_placement::Index;
+use tokio::sync::watch;
+
+use crate::encoder::Encoder;
+use crate::queue::{Group, Queue};
+use crate::store::{Batch, CommitError, Store};
+
+/// How far the changes of an index are durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// All changes that had begun before this one.
+    Durable(u64),
+    /// That far, and no further.
+    Failed(u64, Arc<str>),
+}
+
+/// Takes the changes of an index to a store.
+pub struct Committer {
+    index: Arc<Index>,
+    queue: Arc<Queue>,
+    store: Box<dyn Store>,
+    encoder: Encoder,
+    progress: watch::Sender<Progress>,
+}
+
+impl Committer {
+    /// A committer that has committed nothing yet.
+    #[must_use]
+    pub fn new(index: Arc<Index>, queue: Arc<Queue>, store: Box<dyn Store>, encoder: Encoder) -> Self {
+        Self { index, queue, store, encoder, progress: watch::Sender::new(Progress::Durable(0)) }
+    }
+
+    /// How far it has come, from now on.
+    #[must_use]
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
+    }
+
+    /// Commits until the queue is closed and empty, or the store fails. Before each commit it waits for the time of `delay`, so
+    /// that more changes share it. `note` is told the number of records of each commit and how long it took.
+    ///
+    /// # Errors
+    /// The store's. Nothing else will be committed then, see [`Self::fail`].
+    pub fn run(&mut self, delay: Duration, note: impl Fn(usize, Duration)) -> Result<(), CommitError> {
+        while let Some(group) = self.queue.wait(delay) {
+            #[expect(clippy::disallowed_methods, reason = "for the metrics only")]
+            let start = Instant::now();
+            let records = self.commit(group)?;
+            note(records, start.elapsed());
+        }
+        Ok(())
+    }
+
+    /// Tells all who wait that it will not be.
+    pub fn fail(&self, reason: &str) {
+        self.progress.send_modify(|progress| {
+            *progress = Progress::Failed(progress.reached(), reason.into());
+        });
+    }
+
+    /// Commits what waits now, if anything does.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn step(&mut self) -> Result<bool, CommitError> {
+        let group = self.queue.take();
+        group.map_or(Ok(false), |group| self.commit(group).map(|_| true))
+    }
+
+    /// Commits the group; returns the number of its records.
+    fn commit(&mut self, Group { changes, records, complete }: Group) -> Result<usize, CommitError> {
+        let mut changes = self.encoder.encode(changes, &self.index);
+        changes.extend(records);
+        let records = changes.len();
+        if records > 0 {
+            self.store.commit(Batch { expected: Vec::new(), changes })?;
+        }
+        self.progress.send_replace(Progress::Durable(complete));
+        Ok(records)
+    }
+}
+
+impl Progress {
+    /// Whether it goes no further.
+    #[must_use]
+    pub const fn is_failed(&self) -> bool {
+        matches!(self, Self::Failed(..))
+    }
+
+    /// All changes that had begun before this one are durable.
+    #[must_use]
+    pub const fn reached(&self) -> u64 {
+        match *self {
+            Self::Durable(reached) | Self::Failed(reached, _) => reached,
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Changes of an index as changes of records.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::Arc;
+
+use berth_placement::{ConsumerId, Index, Owner, Row, StateChange};
+use rustc_hash::FxHashMap;
+
+use crate::message;
+use crate::record::{self, Key, put, remove};
+use crate::store::Changes;
+
+/// Rows whose counts are kept in one record: it fills about a page.
+const BLOCK: u32 = 256;
+
+/// Makes records of changes, and knows of the records that there are what that takes.
+///
+/// **Counts.** A claim counts a change of its provider, and most providers of a commit are far from each other. Rather than
+/// the blocks of all of them, a commit writes one record with what it counted (a *delta*), and one block more, in turn. When
+/// all blocks were written once since a delta, the delta is not needed any more.
+#[derive(Debug, Default)]
+pub struct Encoder {
+    owners: FxHashMap<Arc<Owner>, u32>,
+    /// Owners that ever had a number.
+    owner_numbers: u32,
+    /// Rows that were ever given to providers.
+    rows: u32,
+    /// Numbers of the deltas there are; the end is that of the next.
+    deltas: Range<u64>,
+    /// The block that is written next.
+    next_block: u32,
+    /// Deltas below were there when the first block was written the last time.
+    before_round: u64,
+}
+
+impl Encoder {
+    /// Notes an owner there is a record of.
+    pub(crate) fn know_owner(&mut self, owner: Arc<Owner>, number: u32) {
+        self.owner_numbers = self.owner_numbers.max(number.saturating_add(1));
+        self.owners.insert(owner, number);
+    }
+
+    /// Notes how many rows were used.
+    pub(crate) fn know_rows(&mut self, rows: u32) {
+        self.rows = self.rows.max(rows);
+    }
+
+    /// Notes a delta there is. They come in order.
+    pub(crate) fn know_delta(&mut self, number: u64) {
+        if self.deltas.is_empty() {
+            self.deltas.start = number;
+        }
+        self.deltas.end = number + 1;
+        self.before_round = self.deltas.end;
+    }
+
+    /// What is to be written so that the changes, in this order, stand in the store. Counts are what the index says now, so
+    /// they never go back.
+    pub(crate) fn encode(&mut self, changes: Vec<StateChange>, index: &Index) -> Changes {
+        let mut encoding = Encoding { encoder: self, out: Changes::new(), counted: BTreeSet::new() };
+        changes.into_iter().for_each(|change| encoding.enter(change));
+        let Encoding { mut out, counted, .. } = encoding;
+        if !counted.is_empty() {
+            self.count(&mut out, counted, index);
+        }
+        out
+    }
+
+    /// Writes a delta, one block, and removes what is not needed any more.
+    fn count(&mut self, out: &mut Changes, counted: BTreeSet<Row>, index: &Index) {
+        put(out, Key::CountDelta(self.deltas.end), &counts(counted, index));
+        self.deltas.end += 1;
+        let block = self.next_block;
+        // All rows: a provider that is gone by now may be back, if its removal is not in this commit and the next one fails.
+        let rows = (block * BLOCK..self.rows.min((block + 1) * BLOCK)).map(Row);
+        put(out, Key::CountBlock(block), &counts(rows, index));
+        self.next_block += 1;
+        if self.next_block * BLOCK >= self.rows {
+            let old = self.deltas.start..self.before_round;
+            old.clone().for_each(|number| remove(out, Key::CountDelta(number)));
+            self.deltas.start = self.deltas.start.max(old.end);
+            self.before_round = self.deltas.end;
+            self.next_block = 0;
+        }
+    }
+}
+
+fn counts(rows: impl IntoIterator<Item = Row>, index: &Index) -> message::Counts {
+    let mut counts = message::Counts::default();
+    for row in rows {
+        counts.rows.push(row.0);
+        counts.generations.push(index.generation(row));
+        counts.changed_at.push(index.changed_at(row).0);
+    }
+    counts
+}
+
+/// The changes of one commit.
+struct Encoding<'a> {
+    encoder: &'a mut Encoder,
+    out: Changes,
+    counted: BTreeSet<Row>,
+}
+
+impl Encoding<'_> {
+    fn enter(&mut self, change: StateChange) {
+        match change {
+            StateChange::Class(id, record) => self.set(Key::Class(id), record.as_ref().map(record::name)),
+            StateChange::Trait(id, record) => self.set(Key::Trait(id), record.as_ref().map(record::name)),
+            StateChange::Provider(row, Some(state)) => {
+                self.use_row(row);
+                put(&mut self.out, Key::Provider(row), &record::provider(&state));
+            }
+            StateChange::Provider(row, None) => {
+                self.counted.remove(&row);
+                remove(&mut self.out, Key::Provider(row));
+                remove(&mut self.out, Key::Inventories(row));
+            }
+            StateChange::Inventories(row, inventories) => {
+                put(&mut self.out, Key::Inventories(row), &record::inventories(&inventories));
+            }
+            StateChange::Counted(row) => {
+                self.counted.insert(row);
+            }
+            StateChange::Consumer { id, replaces, after } => self.consumer(id, replaces, after),
+        }
+    }
+
+    fn set(&mut self, key: Key, message: Option<message::Name>) {
+        match message {
+            Some(message) => put(&mut self.out, key, &message),
+            None => remove(&mut self.out, key),
+        }
+    }
+
+    fn use_row(&mut self, row: Row) {
+        if row.0 >= self.encoder.rows {
+            self.encoder.rows = row.0 + 1;
+            put(&mut self.out, Key::Rows, &message::Rows { rows: row.0 + 1 });
+        }
+    }
+
+    fn consumer(&mut self, id: ConsumerId, replaces: Option<u64>, after: Option<berth_placement::Consumer>) {
+        if let Some(serial) = replaces {
+            let key = Key::Consumer(serial).bytes();
+            // What came and went in one commit leaves no trace.
+            if self.out.remove(&key).is_none() {
+                self.out.insert(key, None);
+            }
+        }
+        if let Some(after) = after {
+            let owner = after.owner.as_ref().map(|owner| self.owner(owner));
+            put(&mut self.out, Key::Consumer(after.serial), &record::consumer(id, &after, owner));
+        }
+    }
+
+    fn owner(&mut self, owner: &Arc<Owner>) -> u32 {
+        if let Some(&number) = self.encoder.owners.get(owner) {
+            return number;
+        }
+        let number = self.encoder.owner_numbers;
+        put(&mut self.out, Key::Owner(number), &record::owner(owner));
+        self.encoder.know_owner(Arc::clone(owner), number);
+        number
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use berth_placement::{ClassId, Inventory};
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// Its removal may be taken back when the next commit fails.
+    #[test]
+    fn the_count_of_a_provider_outlives_a_removal_that_is_not_committed() {
+        let index = Index::with_holders();
+        let mut writer = index.write();
+        let row = writer.add_provider(Uuid::from_u128(1), "host", None).unwrap();
+        drop(writer);
+        for total in 1..8 {
+            let inventories = vec![(ClassId::VCPU, Inventory::of(total))];
+            index.write().set_inventories(row, None, inventories).unwrap();
+        }
+        let state: Vec<StateChange> = index.snapshot().changes().collect();
+        index.write().remove_provider(row).unwrap();
+        let changes = Encoder::default().encode(state, &index);
+        let block = changes[&Key::CountBlock(0).bytes()].as_ref().unwrap();
+        let counts = record::read_counts(block).unwrap();
+        assert!(counts.iter().any(|&(of, generation, _)| of == row && generation >= 7), "{counts:?}");
+    }
+}

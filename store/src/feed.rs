@@ -1,0 +1,69 @@
+//! The latest commits, for those who watch.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use crate::store::{Changes, Committed, Compacted, Revision};
+
+/// How many changes of the past are kept, in whole commits.
+const KEPT_CHANGES: usize = 1 << 16;
+
+/// How many commits a watcher may be behind.
+const BEHIND: usize = 1 << 10;
+
+/// The latest commits of a store and who watches it: for those who write stores.
+#[derive(Debug)]
+pub struct Feed {
+    /// In order, without a gap.
+    kept: VecDeque<Committed>,
+    kept_changes: usize,
+    latest: Revision,
+    watchers: Vec<SyncSender<Committed>>,
+}
+
+impl Feed {
+    /// A feed that begins after that revision.
+    #[must_use]
+    pub const fn after(revision: Revision) -> Self {
+        Self { kept: VecDeque::new(), kept_changes: 0, latest: revision, watchers: Vec::new() }
+    }
+
+    /// The latest commit.
+    #[must_use]
+    pub const fn latest(&self) -> Revision {
+        self.latest
+    }
+
+    /// Tells of the next commit; returns its revision.
+    pub fn publish(&mut self, changes: Changes) -> Revision {
+        self.latest.0 += 1;
+        let committed = Committed { revision: self.latest, changes: Arc::new(changes) };
+        // A watcher that is gone or too slow is not waited for.
+        self.watchers.retain(|watcher| watcher.try_send(committed.clone()).is_ok());
+        self.kept_changes += committed.changes.len();
+        self.kept.push_back(committed);
+        while self.kept_changes > KEPT_CHANGES || self.kept.len() > BEHIND / 2 {
+            let oldest = self.kept.pop_front().expect("changes are kept in commits");
+            self.kept_changes -= oldest.changes.len();
+        }
+        self.latest
+    }
+
+    /// See [`Store::watch`](crate::Store::watch).
+    ///
+    /// # Errors
+    /// A revision from which on not all commits are kept.
+    pub fn watch(&mut self, after: Revision) -> Result<Receiver<Committed>, Compacted> {
+        let oldest = self.kept.front().map_or(Revision(self.latest.0 + 1), |committed| committed.revision);
+        if after.0 + 1 < oldest.0 {
+            return Err(Compacted { oldest });
+        }
+        let (sender, receiver) = sync_channel(BEHIND);
+        for committed in self.kept.iter().filter(|committed| committed.revision > after) {
+            sender.try_send(committed.clone()).expect("fewer are kept than it takes");
+        }
+        self.watchers.push(sender);
+        Ok(receiver)
+    }
+}

@@ -1,0 +1,46 @@
+//! Writing a whole state into a new store.
+
+use crate::contents::Contents;
+use crate::encoder::Encoder;
+use crate::fleet_records::FleetRecords;
+use crate::record::{self, Key};
+use crate::store::{Batch, Changes, CommitError, Store};
+
+/// Changes that are committed at a time.
+const CHUNK: usize = 50_000;
+
+/// Writes a state that nobody changes into a new store. Until it returns, the store holds no state.
+///
+/// # Errors
+/// The store's.
+pub fn fill<F: FleetRecords>(
+    store: &dyn Store,
+    Contents { index, fleet }: &Contents<F>,
+) -> Result<(), CommitError> {
+    let (snapshot, mut encoder) = (index.snapshot(), Encoder::default());
+    let mut changes = snapshot.changes().peekable();
+    while changes.peek().is_some() {
+        let chunk = changes.by_ref().take(CHUNK).collect();
+        let changes = encoder.encode(chunk, index);
+        store.commit(Batch { expected: Vec::new(), changes })?;
+    }
+    let mut records = fleet.records().peekable();
+    while records.peek().is_some() {
+        let changes = records.by_ref().take(CHUNK).map(|(key, value)| (key, Some(value))).collect();
+        store.commit(Batch { expected: Vec::new(), changes })?;
+    }
+    // Last: without it, the rest is no state.
+    let mut changes = Changes::new();
+    record::put(&mut changes, Key::Format, &record::format());
+    store.commit(Batch { expected: Vec::new(), changes }).map(|_| ())
+}
+
+/// Commits a record that is stored already, to learn whether the store can be written.
+///
+/// # Errors
+/// The store's.
+pub fn probe(store: &dyn Store) -> Result<(), CommitError> {
+    let mut changes = Changes::new();
+    record::put(&mut changes, Key::Format, &record::format());
+    store.commit(Batch { expected: Vec::new(), changes }).map(|_| ())
+}

@@ -1,0 +1,64 @@
+//! A store that ends with its process: for simulations, and to compare others with.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::Receiver;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::feed::Feed;
+use crate::store::{Batch, CommitError, Committed, Compacted, Entry, LoadError, Revision, Store};
+
+/// Keeps records in memory.
+#[derive(Debug)]
+pub struct MemoryStore {
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    records: BTreeMap<Vec<u8>, (Vec<u8>, Revision)>,
+    feed: Feed,
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self { state: Mutex::new(State { records: BTreeMap::new(), feed: Feed::after(Revision(0)) }) }
+    }
+}
+
+impl MemoryStore {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store for MemoryStore {
+    fn load(&self, visit: &mut dyn FnMut(Entry<'_>) -> Result<(), String>) -> Result<Revision, LoadError> {
+        let state = self.state();
+        for (key, (value, revision)) in &state.records {
+            visit(Entry { key, value, revision: *revision }).map_err(LoadError::Refused)?;
+        }
+        Ok(state.feed.latest())
+    }
+
+    fn commit(&self, batch: Batch) -> Result<Revision, CommitError> {
+        let mut state = self.state();
+        for (key, expected) in batch.expected {
+            let found = state.records.get(&key).map(|(_, revision)| *revision);
+            if found != expected {
+                return Err(CommitError::Conflict { key, expected, found });
+            }
+        }
+        let revision = Revision(state.feed.latest().0 + 1);
+        for (key, value) in &batch.changes {
+            match value {
+                Some(value) => drop(state.records.insert(key.clone(), (value.clone(), revision))),
+                None => drop(state.records.remove(key)),
+            }
+        }
+        Ok(state.feed.publish(batch.changes))
+    }
+
+    fn watch(&self, after: Revision) -> Result<Receiver<Committed>, Compacted> {
+        self.state().feed.watch(after)
+    }
+}

@@ -1,0 +1,129 @@
+//! The values of records, as protobuf messages. This is format 1.
+//!
+//! Rules for who changes them:
+//! - A field keeps its number and its meaning for ever. The number of a field that is gone is not used again.
+//! - A new field gets a new number, and its absence means what was so before there was the field. Older releases do not see
+//!   it, and lose it when they write the record anew. Where that may not be, the change is a new format.
+//! - A new format gets a new number and a migration from the one before (`migrations.rs`). A release reads formats up to its
+//!   own, and no later ones.
+
+/// What a store says of itself.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Format {
+    #[prost(uint32, tag = "1")]
+    pub(crate) version: u32,
+    /// The release that wrote it: for people.
+    #[prost(string, tag = "2")]
+    pub(crate) written_by: String,
+}
+
+/// How many rows were given to providers.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub(crate) struct Rows {
+    #[prost(uint32, tag = "1")]
+    pub(crate) rows: u32,
+}
+
+/// A resource class or a trait.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Name {
+    #[prost(string, tag = "1")]
+    pub(crate) name: String,
+    /// Microseconds since 1970, as all times here.
+    #[prost(uint64, tag = "2")]
+    pub(crate) since: u64,
+}
+
+/// A resource provider beside what it has.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Provider {
+    /// 16 bytes, as all UUIDs here.
+    #[prost(bytes = "vec", tag = "1")]
+    pub(crate) uuid: Vec<u8>,
+    #[prost(string, tag = "2")]
+    pub(crate) name: String,
+    /// The row of the provider it stands below.
+    #[prost(uint32, optional, tag = "3")]
+    pub(crate) parent: Option<u32>,
+    /// Numbers of traits.
+    #[prost(uint32, repeated, tag = "4")]
+    pub(crate) traits: Vec<u32>,
+    #[prost(bytes = "vec", repeated, tag = "5")]
+    pub(crate) aggregates: Vec<Vec<u8>>,
+}
+
+/// All that a provider has.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Inventories {
+    #[prost(message, repeated, tag = "1")]
+    pub(crate) inventories: Vec<Inventory>,
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub(crate) struct Inventory {
+    /// The number of the class.
+    #[prost(uint32, tag = "1")]
+    pub(crate) class: u32,
+    #[prost(uint32, tag = "2")]
+    pub(crate) total: u32,
+    #[prost(uint32, tag = "3")]
+    pub(crate) reserved: u32,
+    #[prost(uint32, tag = "4")]
+    pub(crate) min_unit: u32,
+    #[prost(uint32, tag = "5")]
+    pub(crate) max_unit: u32,
+    #[prost(uint32, tag = "6")]
+    pub(crate) step_size: u32,
+    #[prost(double, tag = "7")]
+    pub(crate) allocation_ratio: f64,
+}
+
+/// How often providers were changed, and when the last time: as many of each as there are rows.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Counts {
+    #[prost(uint32, repeated, tag = "1")]
+    pub(crate) rows: Vec<u32>,
+    #[prost(uint64, repeated, tag = "2")]
+    pub(crate) generations: Vec<u64>,
+    #[prost(uint64, repeated, tag = "3")]
+    pub(crate) changed_at: Vec<u64>,
+}
+
+/// A consumer and what it holds.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Consumer {
+    #[prost(bytes = "vec", tag = "1")]
+    pub(crate) uuid: Vec<u8>,
+    #[prost(uint64, tag = "2")]
+    pub(crate) generation: u64,
+    #[prost(uint64, tag = "3")]
+    pub(crate) written_at: u64,
+    /// The number of its owner.
+    #[prost(uint32, optional, tag = "4")]
+    pub(crate) owner: Option<u32>,
+    #[prost(message, repeated, tag = "5")]
+    pub(crate) allocations: Vec<Allocation>,
+}
+
+/// To whom consumers belong.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Owner {
+    #[prost(string, tag = "1")]
+    pub(crate) project: String,
+    #[prost(string, tag = "2")]
+    pub(crate) user: String,
+    #[prost(string, optional, tag = "3")]
+    pub(crate) consumer_type: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub(crate) struct Allocation {
+    /// The row of the provider.
+    #[prost(uint32, tag = "1")]
+    pub(crate) row: u32,
+    /// The number of the class.
+    #[prost(uint32, tag = "2")]
+    pub(crate) class: u32,
+    #[prost(uint32, tag = "3")]
+    pub(crate) amount: u32,
+}

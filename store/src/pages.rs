@@ -1,0 +1,177 @@
+//! The pages of a redb file (its file format 3), read without redb: for files that redb refuses as a whole.
+//!
+//! A file is one page of header and then *regions* of pages. The header has two slots, each with the root of a tree that maps
+//! the names of tables to their roots. A tree is made of branches and leaves. Here nothing of that is believed: a page that
+//! cannot be what it should be is no page.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+pub(crate) const PAGE: u64 = 4096;
+
+/// The largest page that is read. redb's pages grow with the record in them, and those here are small.
+const MOST_BYTES: u64 = 64 << 20;
+
+const HEADER: usize = 320;
+const PRIMARY: u8 = 1;
+const RECOVERY_REQUIRED: u8 = 2;
+
+/// A file and where its pages lie.
+pub(crate) struct Pages {
+    file: File,
+    bytes: u64,
+    region_bytes: u64,
+    region_header: u64,
+    /// What the slots of the header say, the one in use first.
+    pub(crate) roots: Vec<PageNumber>,
+    /// Whether the writer has not closed the file.
+    pub(crate) is_open: bool,
+}
+
+/// Where a page is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct PageNumber(u64);
+
+/// Keys and values.
+pub(crate) type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// A page of a tree.
+pub(crate) enum Node {
+    Leaf(Pairs),
+    /// Pages, and between each two of them a key: at least as large as all before it, smaller than all after it.
+    Branch {
+        children: Vec<PageNumber>,
+        separators: Vec<Vec<u8>>,
+    },
+}
+
+impl Pages {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let bytes = file.metadata()?.len();
+        let mut header = [0; HEADER];
+        let there = usize::try_from(bytes).unwrap_or(HEADER).min(HEADER);
+        file.read_exact_at(&mut header[..there], 0)?;
+        let number = |place: usize| u64::from(u32_at(&header, place).unwrap_or_default());
+        let region_header = number(16) * PAGE;
+        let (region_bytes, flags) = (region_header + number(20) * PAGE, header[9]);
+        let is_open = flags & RECOVERY_REQUIRED != 0;
+        let mut slots = [slot(&header[64..192]), slot(&header[192..320])];
+        let is_second = if is_open { slots[1].0 > slots[0].0 } else { flags & PRIMARY != 0 };
+        if is_second {
+            slots.reverse();
+        }
+        let roots = slots.into_iter().filter_map(|(_, root)| root).collect();
+        Ok(Self { file, bytes, region_bytes, region_header, roots, is_open })
+    }
+
+    /// The page, if it is one and can be read.
+    pub(crate) fn node(&self, PageNumber(number): PageNumber) -> Option<Node> {
+        let (order, region) = (number >> 59, (number >> 20) & 0xF_FFFF);
+        let index = number & (0xF_FFFF_u64 >> order.min(20));
+        let size = PAGE << order.min(20);
+        let start = region.saturating_mul(self.region_bytes).saturating_add(self.region_header + PAGE);
+        let start = start.saturating_add(index * size);
+        let bytes = self.read(start, size)?;
+        match bytes.first()? {
+            1 => leaf(&bytes).map(Node::Leaf),
+            2 => branch(&bytes),
+            _ => None,
+        }
+    }
+
+    /// Every leaf in the file, whether it is in use or not.
+    pub(crate) fn leaves(&self) -> impl Iterator<Item = Pairs> {
+        (1..self.bytes.div_ceil(PAGE)).filter_map(|page| self.leaf_at(page * PAGE))
+    }
+
+    fn leaf_at(&self, start: u64) -> Option<Pairs> {
+        let bytes = self.read(start, PAGE)?;
+        if bytes.first() != Some(&1) {
+            return None;
+        }
+        let needed = leaf_bytes(&bytes)?;
+        if needed > PAGE { leaf(&self.read(start, needed)?) } else { leaf(&bytes) }
+    }
+
+    /// What there is of it, if the disk gives it.
+    fn read(&self, start: u64, size: u64) -> Option<Vec<u8>> {
+        let there = self.bytes.saturating_sub(start).min(size).min(MOST_BYTES);
+        let mut bytes = vec![0; usize::try_from(there).ok()?];
+        self.file.read_exact_at(&mut bytes, start).ok()?;
+        Some(bytes)
+    }
+}
+
+/// The number of the commit of a slot, and the root it names.
+fn slot(bytes: &[u8]) -> (u64, Option<PageNumber>) {
+    let root = (bytes[1] != 0).then(|| page_number(bytes, 8)).flatten();
+    (u64_at(bytes, 104).unwrap_or_default(), root)
+}
+
+/// The root of a table, from what the tree of tables says of it; `None` for an empty or unreadable one.
+pub(crate) fn table_root(definition: &[u8]) -> Option<PageNumber> {
+    let is_there = *definition.get(9)? != 0;
+    is_there.then(|| page_number(definition, 10)).flatten()
+}
+
+fn u32_at(bytes: &[u8], place: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(*bytes.get(place..)?.first_chunk()?))
+}
+
+fn u64_at(bytes: &[u8], place: usize) -> Option<u64> {
+    Some(u64::from_le_bytes(*bytes.get(place..)?.first_chunk()?))
+}
+
+fn page_number(bytes: &[u8], place: usize) -> Option<PageNumber> {
+    u64_at(bytes, place).map(PageNumber)
+}
+
+fn count(bytes: &[u8]) -> Option<usize> {
+    Some(u16::from_le_bytes(*bytes.get(2..)?.first_chunk()?).into())
+}
+
+fn end(bytes: &[u8], place: usize) -> Option<usize> {
+    usize::try_from(u32_at(bytes, place)?).ok()
+}
+
+/// How long a leaf is by its own word.
+fn leaf_bytes(bytes: &[u8]) -> Option<u64> {
+    let last_value = 4 * (2 * count(bytes)?).checked_sub(1)? + 4;
+    u32_at(bytes, last_value).map(u64::from)
+}
+
+/// Type, number of pairs, ends of the keys, ends of the values, keys, values. A pair whose place makes no sense is empty.
+fn leaf(bytes: &[u8]) -> Option<Pairs> {
+    let pairs = count(bytes)?;
+    let start = 4 + 8 * pairs;
+    let (mut key, mut value) = (start, end(bytes, 4 * pairs)?);
+    bytes.get(..start)?;
+    let part = |from: usize, to: usize| bytes.get(from..to).unwrap_or_default().to_vec();
+    let pair = |pair: usize| {
+        let (key_end, value_end) = (end(bytes, 4 + 4 * pair)?, end(bytes, 4 + 4 * (pairs + pair))?);
+        let read = (part(key, key_end), part(value, value_end));
+        (key, value) = (key_end, value_end);
+        Some(read)
+    };
+    (0..pairs).map(pair).collect()
+}
+
+/// Type, number of keys, checksums of the children, their numbers, ends of the keys, keys.
+fn branch(bytes: &[u8]) -> Option<Node> {
+    let keys = count(bytes)?;
+    let numbers = 8 + 16 * (keys + 1);
+    let children = (0..=keys).map(|child| page_number(bytes, numbers + 8 * child));
+    let children = children.collect::<Option<_>>()?;
+    let ends = numbers + 8 * (keys + 1);
+    let mut start = ends + 4 * keys;
+    let mut separators = Vec::with_capacity(keys);
+    for key in 0..keys {
+        let end = end(bytes, ends + 4 * key)?;
+        separators.push(bytes.get(start..end)?.to_vec());
+        start = end;
+    }
+    Some(Node::Branch { children, separators })
+}
