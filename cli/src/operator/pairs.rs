@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
 use berth_api::v1::Hints;
+use berth_scheduler::nova::request_spec::SchedulerHints;
 
 /// Splits one of them.
 pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
@@ -23,6 +24,15 @@ pub(crate) fn map(option: &str, pairs: Vec<(String, String)>) -> Result<BTreeMap
         map.insert(key, value);
     }
     Ok(map)
+}
+
+/// Splits a hint. Names that begin with `_` are internal: the service drops such hints, so the user learns of it here.
+pub(crate) fn hint(text: &str) -> Result<(String, String), String> {
+    let (name, value) = pair(text)?;
+    if SchedulerHints::is_internal(&name) {
+        return Err(format!("{name}: names that begin with _ are internal to the scheduler"));
+    }
+    Ok((name, value))
 }
 
 /// Hints: a key that is given several times has several values.

@@ -199,3 +199,18 @@ fn what_cannot_be_read_is_named() {
     fail(directory.path(), 2, "explain --case case.json --tenant --host a");
     fail(directory.path(), 2, "explain");
 }
+
+/// Hint `_nova_check_type` is Nova's conductor's: a request that has it is judged as one that does not.
+#[test]
+fn internal_hints_of_a_request_change_nothing() {
+    let explained = |hints: Value| {
+        let directory = case_with(|case| {
+            case["request"]["flavor"] = json!({ "vcpus": 64, "memory_mb": 1024 });
+            case["request"]["scheduler_hints"] = hints;
+        });
+        let output = run(directory.path(), "explain --case case.json --placement --json".split(' '));
+        assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+        stdout(&output)
+    };
+    assert_eq!(explained(json!({ "_nova_check_type": ["rebuild"], "_x": ["y"] })), explained(json!({})));
+}

@@ -4,6 +4,8 @@
 //! The checks run over the recorded cases of the comparison with Nova and over random fleets.
 
 mod checks;
+#[path = "../nova/replay/conductor.rs"]
+mod conductor;
 mod decision;
 mod fleets;
 #[path = "../nova/replay/lines.rs"]
@@ -47,7 +49,10 @@ impl Seen {
 fn check_file(path: &Path) -> Seen {
     let mut seen = Seen::default();
     for line in lines::lines(path).expect("readable") {
-        let recorded: Recorded = serde_json::from_str(&line).expect("a case");
+        let mut recorded: Recorded = serde_json::from_str(&line).expect("a case");
+        if let Some(request) = &mut recorded.input.request {
+            request.check_type = conductor::check_type(&line).expect("a case");
+        }
         seen.check(&recorded.id, &recorded.input);
     }
     seen

@@ -190,6 +190,7 @@ pub(crate) struct Instance {
     /// As it was asked for.
     #[prost(string, tag = "7")]
     pub(crate) availability_zone: String,
+    /// Those of the user: names do not begin with `_`.
     #[prost(btree_map = "string, message", tag = "8")]
     pub(crate) hints: BTreeMap<String, Hints>,
     #[prost(bytes = "vec", tag = "9")]

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use berth_placement::Index;
+use berth_scheduler::nova::request_spec::SchedulerHints;
 use berth_store::Changes;
 use prost::Message;
 use uuid::Uuid;
@@ -95,7 +96,12 @@ impl State {
             FLAVOR => drop(self.flavors.insert(text()?, Flavor::decode(value)?)),
             GROUP => drop(self.groups.insert(uuid()?, Group::decode(value)?)),
             QUOTA => drop(self.quotas.insert(text()?, Quota::decode(value)?)),
-            INSTANCE => self.set_instance(uuid()?, Some(Instance::decode(value)?)),
+            INSTANCE => {
+                let mut instance = Instance::decode(value)?;
+                // Earlier versions recorded internal hints with those of the user.
+                instance.hints.retain(|name, _| !SchedulerHints::is_internal(name));
+                self.set_instance(uuid()?, Some(instance));
+            }
             MEMBERSHIP => {
                 let group = Uuid::from_slice(&Membership::decode(value)?.group);
                 self.set_membership(uuid()?, Some(group.map_err(|_| UnreadableEntry::Key)?));

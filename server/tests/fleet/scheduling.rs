@@ -191,3 +191,112 @@ async fn an_explanation_counts_what_removed_hosts() {
     let told = cloud.scheduler.explain(tenant).await.unwrap().into_inner();
     assert!(!told.json.contains("h1") && !told.json.contains("h2"), "{}", told.json);
 }
+
+/// Everything that a request with an internal hint must not pass: capacity, traits, status, zones and groups.
+mod internal_hints {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::service::fields;
+
+    fn internal(others: &[(&str, &str)]) -> BTreeMap<String, v1::Hints> {
+        let internal = [("_nova_check_type", "rebuild"), ("_other", "x")];
+        let all = internal.iter().chain(others);
+        all.map(|(name, value)| ((*name).to_owned(), v1::Hints { values: vec![(*value).to_owned()] }))
+            .collect()
+    }
+
+    /// The reason of a refusal is the same with and without internal hints, whichever way the request takes.
+    async fn is_refused(cloud: &mut Cloud, flavor: &str, zone: &str, others: &[(&str, &str)]) {
+        for hints in [
+            internal(others),
+            internal(others).into_iter().filter(|(name, _)| !name.starts_with('_')).collect(),
+        ] {
+            let wanted = v1::ScheduleRequest {
+                size: Some(Size::FlavorName(flavor.to_owned())),
+                availability_zone: zone.to_owned(),
+                hints: hints.clone(),
+                ..request(0..1)
+            };
+            let case = format!("{flavor} in {zone:?} with {hints:?}");
+            let selected = cloud.scheduler.select(wanted.clone()).await.unwrap_err();
+            let scheduled = cloud.scheduler.schedule(wanted.clone()).await.unwrap_err();
+            let wanted = v1::ExplainRequest { request: Some(wanted), ..v1::ExplainRequest::default() };
+            let explained = cloud.scheduler.explain(wanted).await.unwrap().into_inner();
+            assert_eq!(explained.chosen, "", "{case}");
+            let creation = v1::CreateInstancesRequest {
+                availability_zone: zone.to_owned(),
+                hints,
+                ..creation("it", flavor)
+            };
+            let created = cloud.instances.create(creation).await.unwrap_err();
+            for refused in [selected, scheduled, created] {
+                assert_eq!(reason(&refused), "NO_VALID_HOST", "{case}: {refused} {:?}", fields(&refused));
+            }
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn pass_nothing() {
+        let mut cloud = Cloud::new().await;
+        let _hosts = cloud.hosts(["h1", "h2"]).await;
+        cloud.flavor("huge", 64, &[]).await;
+        cloud.flavor("avoiding", 1, &[("trait:HW_CPU_X86_AVX2", "forbidden")]).await;
+        cloud.flavor("small", 1, &[]).await;
+        is_refused(&mut cloud, "huge", "", &[]).await;
+        is_refused(&mut cloud, "avoiding", "", &[]).await;
+
+        let group = v1::CreateServerGroupRequest {
+            name: "apart".to_owned(),
+            policy: v1::server_group::Policy::AntiAffinity.into(),
+            project: "p".to_owned(),
+            ..v1::CreateServerGroupRequest::default()
+        };
+        let group = cloud.fleet.create_server_group(group).await.unwrap().into_inner().uuid;
+        let hints = internal(&[("group", &group)]);
+        let both = v1::CreateInstancesRequest { hints, min_count: 2, ..creation("both", "small") };
+        let both = cloud.instances.create(both).await.unwrap().into_inner().instances;
+        assert_ne!(both[0].host, both[1].host);
+        assert_eq!(cloud.used("h1").await + cloud.used("h2").await, 2, "capacity is claimed");
+        is_refused(&mut cloud, "small", "", &[("group", &group)]).await;
+
+        let status = v1::SetHostRequest {
+            name: "h1".to_owned(),
+            status: v1::host::Status::Disabled.into(),
+            ..v1::SetHostRequest::default()
+        };
+        cloud.fleet.set_host(status).await.unwrap();
+        let zone = v1::CreateAggregateRequest {
+            name: "east".to_owned(),
+            metadata: [("availability_zone".to_owned(), "east".to_owned())].into(),
+        };
+        cloud.fleet.create_aggregate(zone).await.unwrap();
+        let zone = v1::UpdateAggregateRequest {
+            name: "east".to_owned(),
+            add_hosts: vec!["h1".to_owned()],
+            ..v1::UpdateAggregateRequest::default()
+        };
+        cloud.fleet.update_aggregate(zone).await.unwrap();
+        // Only a disabled host is in the zone.
+        is_refused(&mut cloud, "small", "east", &[]).await;
+        is_refused(&mut cloud, "huge", "nova", &[]).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn are_not_kept_with_the_instance() {
+        let mut cloud = Cloud::new().await;
+        let _hosts = cloud.hosts(["h1", "h2"]).await;
+        cloud.flavor("half", 5, &[]).await;
+        let wanted = v1::CreateInstancesRequest { hints: internal(&[]), ..creation("it", "half") };
+        let it = cloud.instances.create(wanted).await.unwrap().into_inner().instances[0].uuid.clone();
+        cloud.until_status(&it, "ACTIVE").await;
+        cloud.instances.shelve(named(&it)).await.unwrap();
+        cloud.until_status(&it, "SHELVED_OFFLOADED").await;
+        cloud.create("first", "half").await;
+        cloud.create("second", "half").await;
+        // Both hosts are full.
+        let refused = cloud.instances.unshelve(named(&it)).await.unwrap_err();
+        assert_eq!(reason(&refused), "NO_VALID_HOST", "{refused}");
+        assert_eq!(cloud.used("h1").await + cloud.used("h2").await, 10);
+    }
+}

@@ -7,7 +7,7 @@ use berth_api::v1::{Hints, Image};
 use clap::Args;
 
 use crate::operator::connection::Client;
-use crate::operator::pairs::{hints, map, pair};
+use crate::operator::pairs::{hint, hints, map, pair};
 use crate::operator::server_group;
 
 /// What decides where a server goes, besides its flavor.
@@ -23,7 +23,7 @@ pub(crate) struct Wanted {
     #[arg(long, value_name = "ZONE[:HOST]", default_value = "", hide_default_value = true)]
     pub(crate) availability_zone: String,
     /// A scheduler hint, such as group=GROUP (may be repeated, also with the same key)
-    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = hint)]
     hint: Vec<(String, String)>,
 }
 

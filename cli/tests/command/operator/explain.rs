@@ -63,6 +63,7 @@ fn what_cannot_be_explained_is_said() {
         ("explain", "--case"),
         ("explain --case c.json --flavor f", "--flavor"),
         ("explain --case c.json --hint a=b", "--hint"),
+        ("explain --flavor f --hint _nova_check_type=rebuild", "names that begin with _ are internal"),
         ("explain --flavor f --placement", "--placement"),
         ("explain --flavor f --request r.json", "--request"),
         ("explain --flavor f --tenant --host h", "--host"),

@@ -80,6 +80,11 @@ fn what_cannot_be_made_is_said_before_the_service_is_asked() {
         ("--flavor f --min 0", 2, "--min"),
         ("--flavor f --image-property a=b", 2, "--image"),
         ("--flavor f --hint group", 2, "has to be KEY=VALUE"),
+        (
+            "--flavor f --hint _nova_check_type=rebuild",
+            2,
+            "_nova_check_type: names that begin with _ are internal",
+        ),
         ("--flavor f --hint group=a --hint group=b", 1, "--hint: group is given twice"),
         ("--flavor f --user-data none", 1, "--user-data: cannot read none"),
         ("--flavor f --user-data large", 1, "--user-data: large has 65537 bytes, and may have at most 65536"),

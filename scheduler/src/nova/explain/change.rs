@@ -181,9 +181,7 @@ fn zones(scene: &Scene<'_>) -> Vec<Change> {
 fn omissions(request: &RequestSpec) -> Vec<Change> {
     let mut all: Vec<Change> = Vec::new();
     all.extend(request.flavor.extra_specs.iter().map(|(key, _)| Change::ExtraSpec { key: key.to_owned() }));
-    // Hints that begin with an underscore are Nova's own.
-    let hints = request.scheduler_hints.names().filter(|name| !name.starts_with('_'));
-    all.extend(hints.map(|name| Change::Hint { name: name.to_owned() }));
+    all.extend(request.scheduler_hints.names().map(|name| Change::Hint { name: name.to_owned() }));
     if let Some(image) = request.image_properties() {
         let properties = image.iter().map(|(name, _)| name).filter(|name| *name != ImageProperties::TRAITS);
         all.extend(properties.map(|name| Change::ImageProperty { name: name.to_owned() }));

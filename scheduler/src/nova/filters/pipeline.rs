@@ -45,7 +45,7 @@ pub struct Failure {
 
 /// The constraints that the `index`-th instance of the request has to pass, in order.
 ///
-/// Hosts that are forced skip the filters, unless hint `_nova_check_type` asks for them.
+/// Hosts that are forced skip the filters, unless a service of the control plane asks for a check.
 #[must_use]
 pub fn steps(scene: &Scene<'_>, index: usize) -> Vec<Step> {
     let mut steps: Vec<Step> = Restriction::of(scene.request).map(Step::Restriction).collect();

@@ -2,12 +2,27 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
-/// Hints by name. Each is a list, as Nova stores them.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(transparent)]
+/// Hints of users by name. Each is a list, as Nova stores them.
+///
+/// **Invariant:** no name begins with `_`. Such names are internal to Nova, which lets them switch checks off; hints come
+/// from users, so every way to make this type drops them. What Nova's services say in such a hint is
+/// [`RequestSpec::check_type`](super::RequestSpec::check_type).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SchedulerHints(BTreeMap<String, Vec<String>>);
+
+impl FromIterator<(String, Vec<String>)> for SchedulerHints {
+    fn from_iter<I: IntoIterator<Item = (String, Vec<String>)>>(hints: I) -> Self {
+        Self(hints.into_iter().filter(|(name, _)| !Self::is_internal(name)).collect())
+    }
+}
+
+impl<'de> Deserialize<'de> for SchedulerHints {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        BTreeMap::<String, Vec<String>>::deserialize(deserializer).map(Self::from_iter)
+    }
+}
 
 /// What a filter makes of a hint: a list of exactly one item is the item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +54,12 @@ impl Hint<'_> {
 }
 
 impl SchedulerHints {
+    /// Whether hints of this name are internal to Nova: users cannot set them.
+    #[must_use]
+    pub fn is_internal(name: &str) -> bool {
+        name.starts_with('_')
+    }
+
     /// A hint as filters see it.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Hint<'_>> {
@@ -74,5 +95,20 @@ impl SchedulerHints {
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
         self.0.contains_key(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn internal_names_are_dropped_however_hints_are_made() {
+        let given = [("_nova_check_type", "rebuild"), ("_", "x"), ("__a", "x"), ("same_host", "a")];
+        let given = given.map(|(name, value)| (name.to_owned(), vec![value.to_owned()]));
+        let json = serde_json::to_string(&BTreeMap::from(given.clone())).expect("JSON");
+        let read: SchedulerHints = serde_json::from_str(&json).expect("hints");
+        assert_eq!(read, given.into_iter().collect());
+        assert_eq!(read.names().collect::<Vec<_>>(), ["same_host"]);
     }
 }

@@ -1,9 +1,10 @@
 //! What is asked for: one or several instances of a flavor, and everything that narrows where they may go.
 //!
-//! [`RequestSpec`] reads the JSON of Nova's own test vectors. Read it through `serde_path_to_error`, and an error
+//! [`RequestSpec`] reads the JSON of Nova's own test vectors, but for what only Nova's services may say in it. Read it through `serde_path_to_error`, and an error
 //! names the field it is about.
 
 mod canonical;
+mod check_type;
 mod cpu_spec;
 mod destination;
 mod flavor;
@@ -21,6 +22,7 @@ use super::numa::{InstanceTopology, NetworkMetadata};
 use super::pci::PciRequest;
 
 pub use canonical::{architecture, hypervisor_type, vm_mode};
+pub use check_type::CheckType;
 pub use cpu_spec::{InvalidCpuSpec, cpu_spec};
 pub use destination::Destination;
 pub use flavor::{ExtraSpecs, Flavor};
@@ -52,7 +54,7 @@ pub struct RequestSpec {
     pub image: Option<Image>,
     /// Whether the root disk is a volume.
     pub is_bfv: bool,
-    /// Hints given by the user, and Nova's own.
+    /// Hints of the user.
     #[serde(deserialize_with = "or_default")]
     pub scheduler_hints: SchedulerHints,
     /// The server group of the instance.
@@ -82,6 +84,9 @@ pub struct RequestSpec {
     pub request_level_params: RequestLevelParams,
     /// Networks whose NUMA affinity counts.
     pub network_metadata: Option<NetworkMetadata>,
+    /// The check that a service of the control plane asks for. It is never read from a request.
+    #[serde(skip)]
+    pub check_type: Option<CheckType>,
 }
 
 impl Default for RequestSpec {
@@ -107,21 +112,22 @@ impl Default for RequestSpec {
             requested_resources: Vec::new(),
             request_level_params: RequestLevelParams::default(),
             network_metadata: None,
+            check_type: None,
         }
     }
 }
 
 impl RequestSpec {
-    /// Whether the request asks if an instance may be rebuilt where it is: hint `_nova_check_type` is `["rebuild"]`.
+    /// Whether the request asks if an instance may be rebuilt where it is.
     #[must_use]
     pub fn is_rebuild(&self) -> bool {
-        self.scheduler_hints.list(CHECK_TYPE).is_some_and(|types| types == ["rebuild"])
+        self.check_type == Some(CheckType::Rebuild)
     }
 
-    /// Whether hint `_nova_check_type` is given: then forced hosts have to pass the filters.
+    /// Whether forced hosts have to pass the filters, too.
     #[must_use]
-    pub fn has_check_type(&self) -> bool {
-        self.scheduler_hints.list(CHECK_TYPE).is_some_and(|types| !types.is_empty())
+    pub const fn has_check_type(&self) -> bool {
+        self.check_type.is_some()
     }
 
     /// The properties of the image, if there is an image.
@@ -136,8 +142,6 @@ impl RequestSpec {
         self.instance_group.as_ref()?.policy.as_deref()
     }
 }
-
-const CHECK_TYPE: &str = "_nova_check_type";
 
 /// `null` means the default, as an absent field does.
 fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
@@ -175,12 +179,13 @@ mod tests {
     }
 
     #[test]
-    fn only_exactly_rebuild_is_a_rebuild() {
-        let hinted = |types: &str| {
-            read(&format!(r#"{{"scheduler_hints": {{"_nova_check_type": {types}}}}}"#)).expect("reads")
-        };
-        assert!(hinted(r#"["rebuild"]"#).is_rebuild());
-        assert!(!hinted(r#"["rebuild", "x"]"#).is_rebuild());
-        assert!(hinted(r#"["other"]"#).has_check_type() && !hinted("[]").has_check_type());
+    fn no_request_can_set_a_check() {
+        let spec = read(
+            r#"{"scheduler_hints": {"_nova_check_type": ["rebuild"], "x": ["1"]}, "check_type": "Rebuild",
+                "force_hosts": ["h"]}"#,
+        )
+        .expect("reads");
+        assert!(!spec.is_rebuild() && !spec.has_check_type());
+        assert_eq!(spec.scheduler_hints.names().collect::<Vec<_>>(), ["x"]);
     }
 }

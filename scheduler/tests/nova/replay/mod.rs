@@ -4,6 +4,7 @@
 //! name share this module.
 
 mod case;
+mod conductor;
 mod difference;
 mod filtering;
 mod lines;
@@ -87,6 +88,10 @@ fn replay_scheduling(header: Header, line: &str) -> Verdict {
         Err(error) => return unreadable(id, kind, error),
     };
     let (mut case, expected) = (record.input.prepared(), record.expected);
+    case.request.check_type = match conductor::check_type(line) {
+        Ok(check_type) => check_type,
+        Err(error) => return unreadable(id, kind, error),
+    };
     let parts = case.parts();
     let mut differences = Differences::default();
     match case.hosts() {

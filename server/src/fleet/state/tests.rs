@@ -1,6 +1,7 @@
 //! Records written and read back, and what is derived of them.
 
 use super::*;
+use crate::fleet::entry::Hints;
 
 fn instance(host: &str, vcpus: u32) -> Instance {
     let flavor = Flavor { vcpus, memory_mb: 512, ..Flavor::default() };
@@ -60,6 +61,18 @@ fn members_follow_memberships() {
     change.set_membership(one, None);
     change.remove_instance(two);
     assert!(change.state.members.is_empty() && change.state.memberships.is_empty());
+}
+
+#[test]
+fn internal_hints_of_earlier_releases_are_dropped() {
+    let hint = |value: &str| Hints { values: vec![value.to_owned()] };
+    let hints = [("_nova_check_type", "rebuild"), ("same_host", "x")];
+    let hints = hints.map(|(name, value)| (name.to_owned(), hint(value))).into();
+    let kept = Instance { hints, ..instance("h", 3) };
+    let mut state = State::default();
+    let uuid = Uuid::from_u128(7);
+    state.put_back(&key(INSTANCE, uuid.as_bytes()), &kept.encode_to_vec()).unwrap();
+    assert_eq!(state.instances[&uuid].hints, [("same_host".to_owned(), hint("x"))].into());
 }
 
 #[test]

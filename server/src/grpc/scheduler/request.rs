@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use berth_api::v1;
 use berth_api::v1::schedule_request::Size;
+use berth_scheduler::nova::request_spec::SchedulerHints;
 use tonic::Status;
 
 use crate::fleet::Ask;
@@ -32,6 +33,8 @@ pub(super) fn ask(call: &Call<'_>, wanted: &v1::ScheduleRequest) -> Result<Ask, 
     })
 }
 
+/// The hints that users may give; internal ones are dropped, as if the client had not sent them.
 pub(crate) fn hints(hints: &BTreeMap<String, v1::Hints>) -> BTreeMap<String, Hints> {
-    hints.iter().map(|(name, hint)| (name.clone(), Hints { values: hint.values.clone() })).collect()
+    let given = hints.iter().filter(|(name, _)| !SchedulerHints::is_internal(name));
+    given.map(|(name, hint)| (name.clone(), Hints { values: hint.values.clone() })).collect()
 }
