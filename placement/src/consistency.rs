@@ -1,4 +1,4 @@
-//! Rebuilding what can be derived, to compare it with what is kept.
+//! Rebuilds all derived state and compares it with the stored state.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::index::Index;
 use crate::members::Members;
 use crate::topology::{Provider, SHARES_VIA_AGGREGATE, Topology};
 
-/// Something [`Index::check`] found wrong.
+/// A difference that [`Index::check`] found.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Inconsistency {
     /// The used amount is not the sum of the consumers' allocations.
@@ -20,43 +20,44 @@ pub enum Inconsistency {
         row: Row,
         /// The class.
         class: ClassId,
-        /// What the ledger says.
+        /// The ledger's amount.
         used: i64,
-        /// What the consumers hold.
+        /// The sum of the consumers' allocations.
         allocated: i64,
     },
-    /// A provider's root or its place among the roots is not what its parents say.
+    /// A provider's root, or its membership in the set of roots, does not match its parents.
     #[error("{0} has a wrong root")]
     Root(Row),
-    /// The list of a tree's rows is not what the roots of its providers say.
+    /// A tree's list of rows does not match the roots of its providers.
     #[error("the tree of {0} has wrong rows")]
     Tree(Row),
-    /// A provider's list of classes is not what the ledger has inventories of.
+    /// A provider's list of classes does not match its inventories in the ledger.
     #[error("{0} has a wrong list of classes")]
     Classes(Row),
-    /// A lookup names another row.
-    #[error("{row} is named in {place} wrongly")]
+    /// A lookup returns another row.
+    #[error("{place} return another row than {row}")]
     Membership {
         /// The row.
         row: Row,
-        /// Where.
+        /// The lookup.
         place: String,
     },
-    /// A server group's roster is not what its members say, or breaks its policy.
+    /// A server group's roster does not match its members, or violates its policy.
     #[error("server group {:032x}: {what}", group.0)]
     Group {
         /// The group.
         group: GroupId,
-        /// What is wrong.
+        /// The violation.
         what: String,
     },
-    /// The members of traits, aggregates or classes, or those that share, are not what the providers' lists say.
-    #[error("the members of {0} are not what the providers say")]
+    /// The members of traits, aggregates or classes, or the sharing providers, do not match the
+    /// providers' lists.
+    #[error("the members of {0} do not match the providers")]
     Members(&'static str),
 }
 
 impl Index {
-    /// Rebuilds what can be derived and compares it with what is kept. For a moment without writers and claims.
+    /// Rebuilds all derived state and compares it. Call it only while no writer and no claim runs.
     ///
     /// # Errors
     /// The first difference found.

@@ -1,4 +1,4 @@
-//! Who holds what: the consumers and their allocations.
+//! The table of consumers and their allocations.
 
 use std::hash::{BuildHasher, BuildHasherDefault};
 use std::sync::{Arc, PoisonError};
@@ -11,7 +11,8 @@ use crate::groups::{Group, GroupId};
 use crate::ids::{ClassId, Row, Timestamp};
 use crate::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// The UUID of a consumer: a VM, or a migration that holds its old place.
+/// The UUID of a consumer: an instance, or a migration that holds the allocations on the source
+/// host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConsumerId(pub u128);
 
@@ -38,34 +39,34 @@ pub struct Allocation {
     pub amount: u32,
 }
 
-/// A consumer's allocations; those of a plain VM fit without a heap allocation.
+/// A consumer's allocations; those of a plain VM need no heap allocation.
 pub type Allocations = SmallVec<[Allocation; 3]>;
 
-/// To whom a consumer belongs, and what kind of consumer it is.
+/// The project, user and type of a consumer.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Owner {
-    /// The project that is charged.
+    /// The project that owns it.
     pub project: Arc<str>,
-    /// The user who asked for it.
+    /// The user that requested it.
     pub user: Arc<str>,
-    /// Such as `INSTANCE` or `MIGRATION`; `None` when the client did not tell.
+    /// For example `INSTANCE` or `MIGRATION`; `None` when the client sent none.
     pub consumer_type: Option<Arc<str>>,
 }
 
-/// What is kept of a consumer.
+/// The entry of a consumer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Consumer {
-    /// What it holds.
+    /// Its allocations.
     pub allocations: Allocations,
-    /// To whom it belongs; `None` for a consumer that was not written through the Placement API.
+    /// Its owner; `None` for a consumer that was not written through the Placement API.
     pub owner: Option<Arc<Owner>>,
-    /// Counts the writes of its allocations.
+    /// The number of writes of its allocations.
     pub generation: u64,
-    /// When its allocations were written.
+    /// The time when its allocations were last written.
     pub written_at: Timestamp,
-    /// The number of this entry among all that were ever made, if a recorder is told of them; 0 else.
+    /// The serial number of this entry, if a recorder is attached; otherwise 0.
     pub serial: u64,
-    /// The server group it joined. That may have been removed since.
+    /// The server group that it joined, which may have been removed since.
     pub(crate) group: Option<Arc<Group>>,
 }
 
@@ -76,7 +77,7 @@ impl Consumer {
         self.group.as_ref().filter(|group| group.roster().is_some()).map(|group| group.id())
     }
 
-    /// A consumer that is in no group.
+    /// A consumer outside any group.
     #[must_use]
     pub const fn new(
         allocations: Allocations,
@@ -87,14 +88,14 @@ impl Consumer {
         Self { allocations, owner, generation, written_at, serial: 0, group: None }
     }
 
-    /// A consumer that was just given the allocations, of which nothing else is known.
+    /// A consumer with these allocations and no other properties.
     pub(crate) fn holding(allocations: &[Allocation]) -> Self {
         let allocations = SmallVec::from_slice(allocations);
         Self::new(allocations, None, 1, Timestamp::default())
     }
 }
 
-/// Shards of the table.
+/// The number of shards.
 #[cfg(not(loom))]
 const SHARDS: usize = 128;
 #[cfg(loom)]
@@ -103,8 +104,8 @@ const SHARDS: usize = 2;
 /// One shard of the table.
 pub(crate) type Shard = FxHashMap<ConsumerId, Consumer>;
 
-/// The table of consumers, sharded. A shard is locked while its entries and the room they hold change; who needs several
-/// locks them in ascending order ([`Self::lock`]).
+/// The sharded table of consumers. A shard is locked while its entries and the amounts they hold
+/// change. A caller that needs several shards locks them in ascending order ([`Self::lock`]).
 pub(crate) struct Consumers {
     shards: Box<[RwLock<Shard>]>,
 }
@@ -116,8 +117,8 @@ impl Default for Consumers {
 }
 
 impl Consumers {
-    /// Adds a consumer whose room `reserve` takes; `None` when it already exists. Nothing is added when
-    /// `reserve` fails.
+    /// Adds a consumer whose allocations `reserve` takes; returns `None` when it already exists.
+    /// Adds nothing when `reserve` fails.
     pub(crate) fn add<E>(
         &self,
         consumer: ConsumerId,
@@ -132,12 +133,12 @@ impl Consumers {
         }
     }
 
-    /// What `look` sees in the consumer's entry.
+    /// Returns what `look` reads from the consumer's entry.
     pub(crate) fn get<T>(&self, consumer: ConsumerId, look: impl FnOnce(&Consumer) -> T) -> Option<T> {
         self.read(shard_of(consumer)).get(&consumer).map(look)
     }
 
-    /// Locks the shards of all of these consumers, so that what is done to them is seen as one change.
+    /// Locks the shards of all these consumers, so that other threads observe the changes as one.
     pub(crate) fn lock(&self, consumers: impl IntoIterator<Item = ConsumerId>) -> Locked<'_> {
         let mut shards: Vec<usize> = consumers.into_iter().map(shard_of).collect();
         shards.sort_unstable();
@@ -164,7 +165,7 @@ impl Consumers {
         }
     }
 
-    // A thread that panicked with a shard locked had changed the shard as a whole or not at all.
+    // A thread that panicked with a shard locked had changed the whole shard or nothing.
 
     fn read(&self, shard: usize) -> RwLockReadGuard<'_, Shard> {
         self.shards[shard].read().unwrap_or_else(PoisonError::into_inner)
@@ -175,7 +176,7 @@ impl Consumers {
     }
 }
 
-/// Shards that are locked together.
+/// Shards locked together.
 pub(crate) struct Locked<'table> {
     shards: SmallVec<[(usize, RwLockWriteGuard<'table, Shard>); 1]>,
 }

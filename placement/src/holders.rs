@@ -1,4 +1,4 @@
-//! The consumers' table the other way round: who holds something of a provider, and who belongs to a project.
+//! Reverse lookups of the consumers' table: the consumers of a provider and of a project.
 
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use crate::ids::Row;
 
 type Sets<K> = DashMap<K, FxHashSet<ConsumerId>, BuildHasherDefault<FxHasher>>;
 
-/// Consumers by provider and by project. Changed while the consumer's shard is locked; a set is never locked while another
-/// lock is waited for.
+/// Consumers by provider and by project, changed under the lock of the consumer's shard. No thread
+/// waits for another lock while it holds the lock of a set.
 #[derive(Default)]
 pub(crate) struct Holders {
     by_row: Sets<Row>,
@@ -22,7 +22,7 @@ pub(crate) struct Holders {
 }
 
 impl Holders {
-    /// The consumer was `before` and is `after`.
+    /// Updates the sets for a consumer whose entry changed from `before` to `after`.
     pub(crate) fn replace(&self, consumer: ConsumerId, before: Option<&Consumer>, after: &Consumer) {
         if let Some(before) = before {
             self.remove(consumer, before);
@@ -35,7 +35,7 @@ impl Holders {
         }
     }
 
-    /// The consumer was `before` and is gone.
+    /// Removes a consumer whose entry was `before`.
     pub(crate) fn remove(&self, consumer: ConsumerId, before: &Consumer) {
         for allocation in &before.allocations {
             forget(&self.by_row, &allocation.row, consumer);
@@ -50,12 +50,12 @@ impl Holders {
         Arc::clone(self.owners.entry(Arc::clone(owner)).or_default().key())
     }
 
-    /// Who holds something of the provider, in order.
+    /// The consumers with allocations on the provider, in order.
     pub(crate) fn of_row(&self, row: Row) -> Vec<ConsumerId> {
         sorted(&self.by_row, &row)
     }
 
-    /// Who belongs to the project, in order.
+    /// The consumers of the project, in order.
     pub(crate) fn of_project(&self, project: &str) -> Vec<ConsumerId> {
         sorted(&self.by_project, &Arc::from(project))
     }
@@ -69,7 +69,7 @@ fn forget<K: Eq + std::hash::Hash>(sets: &Sets<K>, key: &K, consumer: ConsumerId
 }
 
 fn sorted<K: Eq + std::hash::Hash>(sets: &Sets<K>, key: &K) -> Vec<ConsumerId> {
-    #[expect(clippy::disallowed_methods, reason = "sorted right away")]
+    #[expect(clippy::disallowed_methods, reason = "sorted in the next statement")]
     let mut consumers: Vec<_> = sets.get(key).map(|set| set.iter().copied().collect()).unwrap_or_default();
     consumers.sort_unstable();
     consumers

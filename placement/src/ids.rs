@@ -1,8 +1,8 @@
-//! Dense ordinals used inside; names and UUIDs stay at the edge.
+//! Dense ordinals, used inside; names and UUIDs stay at the edge.
 
 use std::fmt;
 
-/// The dense number of a resource provider, never given to another.
+/// The dense number of a resource provider. No other provider ever gets the same number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Row(pub u32);
 
@@ -49,6 +49,6 @@ impl ClassId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TraitId(pub u32);
 
-/// A moment: microseconds since the Unix epoch, as the caller's clock has it.
+/// A time in microseconds since the Unix epoch, by the caller's clock.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub u64);

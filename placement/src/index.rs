@@ -1,4 +1,4 @@
-//! The index: ledger, topology, consumers and change journal as one.
+//! The index: ledger, topology, consumers and change journal together.
 
 use std::hash::BuildHasherDefault;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,9 +25,10 @@ type Lookup<K> = DashMap<K, Row, BuildHasherDefault<FxHasher>>;
 
 /// The in-memory placement index.
 ///
-/// Shared by reference between any number of threads. Reading amounts and topology takes no lock. A claim or release takes
-/// the lock of its consumer's shard, and otherwise shares with those on other hosts only the change journal; members of a
-/// server group also share the group, and an index [`with_holders`](Self::with_holders) who is where.
+/// Any number of threads share it by reference. Reading amounts and topology takes no lock. A claim
+/// or release locks its consumer's shard, and shares only the change journal with claims on other
+/// hosts. Members of a server group also share the group's lock, and an index made
+/// [`with_holders`](Self::with_holders) shares the sets of holders.
 #[derive(Default)]
 pub struct Index {
     pub(crate) ledger: Ledger,
@@ -37,14 +38,14 @@ pub struct Index {
     pub(crate) groups: Groups,
     journal: Journal,
     pub(crate) recorder: Option<Arc<dyn Recorder>>,
-    /// The serial of the latest entry of a consumer.
+    /// The serial number of the latest consumer entry.
     pub(crate) serials: AtomicU64,
     writer: Mutex<()>,
     pub(crate) by_uuid: Lookup<Uuid>,
     pub(crate) by_name: Lookup<Arc<str>>,
 }
 
-/// Why a claim was not granted; nothing was taken.
+/// Why a claim was refused; nothing has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ClaimError {
     /// The consumer has allocations already.
@@ -61,27 +62,27 @@ pub enum ClaimError {
 pub struct UnknownConsumer(pub ConsumerId);
 
 impl Index {
-    /// An empty index that can also tell who holds something of a provider ([`Self::holders`]) and which consumers a
-    /// project has ([`Self::project_consumers`]). Claims cost a little more for it.
+    /// An empty index with reverse lookups: the consumers of a provider ([`Self::holders`]) and of
+    /// a project ([`Self::project_consumers`]). They make claims slightly slower.
     #[must_use]
     pub fn with_holders() -> Self {
         Self { holders: Some(Holders::default()), ..Self::default() }
     }
 
-    /// Starts a batch of topology changes; waits for the writer before it.
+    /// Starts a batch of topology changes; waits until the previous writer is dropped.
     #[must_use]
     pub fn write(&self) -> Writer<'_> {
         self.write_at(Timestamp::default())
     }
 
-    /// [`Self::write`] by somebody with a clock: what is changed will say when.
+    /// [`Self::write`] with the current time, which is stored as the time of each change.
     #[must_use]
     pub fn write_at(&self, now: Timestamp) -> Writer<'_> {
         Writer::new(self, self.only_writer(), now)
     }
 
     pub(crate) fn only_writer(&self) -> MutexGuard<'_, ()> {
-        // A writer that panicked published what it had prepared: the snapshot is whole.
+        // A writer that panicked published what it had prepared: the snapshot is consistent.
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -109,7 +110,7 @@ impl Index {
         self.by_name.get(name).map(|row| *row)
     }
 
-    /// What consumers may still take of a class; see [`Ledger::free`].
+    /// The free capacity of a class; see [`Ledger::free`].
     #[inline]
     #[must_use]
     pub fn free(&self, row: Row, class: ClassId) -> Option<i64> {
@@ -141,7 +142,7 @@ impl Index {
         self.ledger.generation(row)
     }
 
-    /// Gives `consumer` all of the allocations, or none.
+    /// Allocates all of `allocations` to `consumer`, or none.
     ///
     /// # Errors
     /// A consumer that has allocations already, or the first provider that refuses.
@@ -164,13 +165,14 @@ impl Index {
         });
         drop(recording);
         if held {
-            // Even when refused: others may have seen the room it held for a moment, and have to look again.
+            // Also after a refusal: other threads may have observed the amounts that it held
+            // briefly, and have to look again.
             self.journal_rows(allocations);
         }
         Ok(reserved.ok_or(ClaimError::ConsumerExists(consumer))??)
     }
 
-    /// Takes everything back from `consumer`; returns what it had.
+    /// Releases everything that `consumer` holds, and returns it.
     ///
     /// # Errors
     /// A consumer without allocations.
@@ -187,19 +189,19 @@ impl Index {
             group.leave(consumer);
         }
         drop(locked);
-        self.ledger.give_back_all(&held.allocations);
+        self.ledger.release_uncounted(&held.allocations);
         drop(recording);
         self.journal_rows(&held.allocations);
         Ok(held.allocations)
     }
 
-    /// What `consumer` holds.
+    /// The allocations of `consumer`.
     #[must_use]
     pub fn allocations(&self, consumer: ConsumerId) -> Option<Allocations> {
         self.consumers.get(consumer, |entry| entry.allocations.clone())
     }
 
-    /// Everything that is kept of `consumer`.
+    /// The whole entry of `consumer`.
     #[must_use]
     pub fn consumer(&self, consumer: ConsumerId) -> Option<Consumer> {
         self.consumers.get(consumer, Clone::clone)
@@ -211,24 +213,24 @@ impl Index {
         self.consumers.len()
     }
 
-    /// All inventories of a provider and its generation, as they stood at one moment.
+    /// All inventories of a provider and its generation, as of one moment.
     #[must_use]
     pub fn inventories(&self, row: Row) -> (u64, Vec<(ClassId, Inventory)>) {
         self.ledger.inventories(row, self.topology.load().classes().len())
     }
 
-    /// When the provider was last changed by somebody with a clock.
+    /// The time of the provider's last change by a caller with a clock.
     #[must_use]
     pub fn changed_at(&self, row: Row) -> Timestamp {
         self.ledger.changed_at(row)
     }
 
-    /// The serial of one more entry of a consumer.
+    /// The next serial number for a consumer entry.
     pub(crate) fn next_serial(&self) -> u64 {
         self.serials.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// The topology's next version, for everybody.
+    /// Publishes the next version of the topology.
     pub(crate) fn publish(&self, topology: &mut Topology) {
         topology.version += 1;
         self.topology.store(Arc::new(topology.clone()));

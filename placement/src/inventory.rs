@@ -1,4 +1,4 @@
-//! What a provider has of one resource class.
+//! The inventory of one resource class on a provider.
 
 /// The unit rules of an inventory: which amounts one allocation may take.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,9 +25,9 @@ impl Units {
 /// An inventory record, as in the Placement API: amounts in the class's own unit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Inventory {
-    /// Everything the provider has.
+    /// The total amount.
     pub total: u32,
-    /// Kept back from consumers.
+    /// The amount withheld from consumers.
     pub reserved: u32,
     /// Unit rules.
     pub units: Units,
@@ -35,7 +35,7 @@ pub struct Inventory {
     pub allocation_ratio: f64,
 }
 
-/// An inventory that breaks a rule; names the field and its value.
+/// An inventory field out of bounds, with its value.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("inventory field {field}: {value} is not allowed, {rule}")]
 pub struct InvalidInventory {
@@ -43,7 +43,7 @@ pub struct InvalidInventory {
     pub field: &'static str,
     /// Its value as text.
     pub value: String,
-    /// What would be allowed.
+    /// The allowed values.
     pub rule: &'static str,
 }
 
@@ -51,7 +51,8 @@ impl Inventory {
     /// Placement stores amounts as signed 32-bit integers.
     pub const MAX_AMOUNT: u32 = i32::MAX as u32;
 
-    /// A plain inventory: nothing reserved, any amount up to `total` at a time, no overcommitment.
+    /// A plain inventory: nothing reserved, any amount up to `total` per allocation, no
+    /// overcommitment.
     #[must_use]
     pub const fn of(total: u32) -> Self {
         Self {
@@ -62,9 +63,10 @@ impl Inventory {
         }
     }
 
-    /// How much consumers may hold in all: `(total - reserved) * allocation_ratio`, rounded down.
+    /// The amount that consumers may hold in total: `(total - reserved) * allocation_ratio`,
+    /// rounded down.
     ///
-    /// Computed in double precision like the original; a ratio that would overflow is capped at `i64::MAX`.
+    /// Computed in double precision, as Placement does; an overflow is capped at `i64::MAX`.
     #[must_use]
     #[allow(clippy::cast_possible_truncation)] // a float cast saturates, which is the documented cap
     pub fn capacity(&self) -> i64 {
@@ -74,7 +76,7 @@ impl Inventory {
         capacity.floor() as i64
     }
 
-    /// Whether every positive amount up to the capacity is allowed by the unit rules.
+    /// Whether the unit rules allow every positive amount up to the capacity.
     #[must_use]
     pub fn capacity_implies_units(&self) -> bool {
         let Units { min_unit, max_unit, step_size } = self.units;
@@ -84,8 +86,8 @@ impl Inventory {
     /// Checks every field.
     ///
     /// # Errors
-    /// The first field out of bounds: `total`, `min_unit`, `max_unit` and `step_size` from 1 and `reserved` from 0
-    /// to `total`, all at most 2³¹−1; `allocation_ratio` positive and finite.
+    /// The first field out of bounds: `total`, `min_unit`, `max_unit` and `step_size` from 1 and
+    /// `reserved` from 0 to `total`, all at most 2³¹−1; `allocation_ratio` positive and finite.
     pub fn validate(&self) -> Result<(), InvalidInventory> {
         let bounded = |field, value: u32, low: u32, high: u32, rule| {
             if (low..=high).contains(&value) {

@@ -1,8 +1,8 @@
 //! The change journal: which rows changed, in order, in a bounded lock-free ring.
 //!
-//! Writers never wait; a reader that falls a whole ring behind is told so and looks at every row instead.
-//! An entry says only *that* a row changed: the reader then reads the row's current state, so an entry that
-//! is read late or twice does no harm.
+//! Writers never wait. A reader that falls a whole ring behind receives [`Read::Overrun`] and reads
+//! every row instead. An entry says only *that* a row changed: the reader then reads the row's
+//! current state, so an entry that is read late or twice is harmless.
 
 use std::cmp;
 
@@ -20,8 +20,8 @@ const CAPACITY: u64 = 2;
 /// bit  24      layout: more than the used amounts may have changed
 /// bits 23..0   row
 /// ```
-/// Later laps compare greater, so storing the maximum keeps a writer that was held up for a whole lap from
-/// covering its successor's entry. Laps last for 2^55 entries.
+/// Later laps compare greater, so storing the maximum prevents a writer that was delayed for a
+/// whole lap from overwriting its successor's entry. Laps last for 2^55 entries.
 #[derive(Clone, Copy)]
 struct Slot(u64);
 
@@ -55,16 +55,16 @@ impl Slot {
 pub struct Entry {
     /// The row that changed.
     pub row: Row,
-    /// Whether its inventories, traits, aggregates or place in the tree may have changed too.
+    /// Whether its inventories, traits, aggregates or position in the tree may have changed too.
     pub layout: bool,
 }
 
-/// What a reader finds.
+/// The result of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Read {
     /// The next change.
     Changed(Entry),
-    /// Nothing more for now.
+    /// No further entry yet.
     UpToDate,
     /// Entries were overwritten before they were read: every row may have changed.
     Overrun,
@@ -83,23 +83,23 @@ impl Default for Journal {
 }
 
 impl Journal {
-    /// Says that `row` changed. Called after the change itself, so that who reads the entry sees the change, and so does
-    /// who starts reading behind it.
+    /// Appends that `row` changed. Call it after the change itself: a reader of the entry, and a
+    /// reader that starts after the entry, then observes the change.
     #[inline]
     pub fn push(&self, row: Row, layout: bool) {
         let sequence = self.next.fetch_add(1, Ordering::Release);
         self.slot(sequence).fetch_max(Slot::new(sequence, row, layout).0, Ordering::Release);
     }
 
-    /// The position behind the newest entry, to start reading from.
+    /// The position after the newest entry, where a new reader starts.
     pub fn end(&self) -> u64 {
         self.next.load(Ordering::Acquire)
     }
 
-    /// Reads the entry at `cursor` and moves the cursor on.
+    /// Reads the entry at `cursor` and advances the cursor.
     ///
-    /// An entry whose writer has taken its number but not yet stored it ends the reading for now: it and those
-    /// behind it are read next time. After [`Read::Overrun`] the cursor stands at the end.
+    /// Reading stops at an entry whose writer has taken its number but has not stored it yet; the
+    /// next read continues there. After [`Read::Overrun`] the cursor is at the end.
     #[inline]
     pub fn read(&self, cursor: &mut u64) -> Read {
         let slot = Slot(self.slot(*cursor).load(Ordering::Acquire));
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_falls_a_ring_behind_is_told() {
+    fn a_reader_that_falls_a_ring_behind_sees_an_overrun() {
         let journal = Journal::default();
         let mut cursor = 0;
         for row in 0..=CAPACITY {

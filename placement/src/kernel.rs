@@ -1,31 +1,31 @@
 //! Column kernels: 64 rows in, one mask word out.
 //!
-//! The only module of the workspace with `unsafe`: the vector forms, chosen at run time by what the processor has.
-//! Each has the scalar form as its twin, and a property test that they agree.
+//! The only module of the workspace with `unsafe`: the vector forms, selected at run time by the
+//! processor's features. Each has a scalar twin and a property test that both agree.
 
-/// Classes compared at once: the ones every VM asks for.
+/// The number of classes compared at once: those that every VM requests.
 pub const CLASSES: usize = 3;
 
-/// Amounts that every 64-row comparison passes: "this class is not asked for".
+/// An amount that every row satisfies: the class is not requested.
 pub const NOT_ASKED: i32 = i32::MIN;
 
-/// One column's values for 64 rows, on cache lines of their own.
+/// One column's values for 64 rows, aligned to cache lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[repr(C, align(64))]
 pub struct Lanes(pub [i32; 64]);
 
 impl Lanes {
-    /// All lanes alike.
+    /// Every lane has this value.
     #[must_use]
     pub const fn splat(value: i32) -> Self {
         Self([value; 64])
     }
 }
 
-/// The free amounts of a lane that stands for nothing.
+/// The free amounts of an unused lane.
 pub const NOTHING: [i32; CLASSES] = [i32::MIN; CLASSES];
 
-/// A block in which every lane stands for nothing.
+/// A block of unused lanes.
 pub const EMPTY: [Lanes; CLASSES] = [const { Lanes::splat(i32::MIN) }; CLASSES];
 
 /// One lane of a block.
@@ -43,7 +43,8 @@ pub fn set_lane<const N: usize>(block: &mut [Lanes; N], lane: usize, values: [i3
     }
 }
 
-/// Keeps `summary`'s lane the largest values of `block`, in which one lane went from `old` to `new`.
+/// Updates `summary`'s lane, the largest values of `block`, after one lane changed from `old` to
+/// `new`.
 #[inline]
 pub fn summarise<const N: usize>(
     summary: &mut [Lanes; N],
@@ -62,8 +63,8 @@ pub fn summarise<const N: usize>(
     }
 }
 
-/// The rows where all of the classes, which are the first columns, reach what is needed of them, as a mask word (lane 0 is
-/// bit 0).
+/// The rows whose first columns, one per class, all reach the needed amounts, as a mask word (lane
+/// 0 is bit 0).
 #[must_use]
 #[inline]
 pub fn fits<const N: usize>(values: &[Lanes; N], need: [i32; CLASSES]) -> u64 {
@@ -90,7 +91,7 @@ pub fn at_least(values: &Lanes, need: i32) -> u64 {
     scalar::at_least(values, need)
 }
 
-/// The lanes whose value is at least `bar`, as a mask word; no lane that is no number.
+/// The lanes whose value is at least `bar`, as a mask word. A NaN never is.
 #[must_use]
 #[inline]
 pub fn reach(values: &[f64; 64], bar: f64) -> u64 {
@@ -116,7 +117,7 @@ pub fn largest(values: &Lanes) -> i32 {
     scalar::largest(values)
 }
 
-/// The smallest of 64 values, leaving out lanes that stand for nothing; `i32::MAX` when all do.
+/// The smallest of 64 values, ignoring unused lanes; `i32::MAX` when all lanes are unused.
 #[must_use]
 #[inline]
 pub fn smallest(values: &Lanes) -> i32 {
@@ -129,7 +130,8 @@ pub fn smallest(values: &Lanes) -> i32 {
     scalar::smallest(values)
 }
 
-/// The smallest and the largest [`weighed`] value of the lanes of `mask`; `(i32::MAX, i32::MIN)` of none.
+/// The smallest and the largest [`weighed`] value of the lanes in `mask`; `(i32::MAX, i32::MIN)` of
+/// an empty mask.
 #[must_use]
 #[inline]
 pub fn range(values: &Lanes, mask: u64) -> (i32, i32) {
@@ -142,7 +144,7 @@ pub fn range(values: &Lanes, mask: u64) -> (i32, i32) {
     scalar::range(values, mask)
 }
 
-/// Keeps `summary`'s lane the smallest values of `block`, as [`summarise`] keeps the largest.
+/// Updates `summary`'s lane, the smallest values of `block`, as [`summarise`] does for the largest.
 #[inline]
 pub fn summarise_smallest<const N: usize>(
     summary: &mut [Lanes; N],
@@ -164,19 +166,20 @@ pub fn summarise_smallest<const N: usize>(
 /// A linear term of a weighted score: `multiplier * (amount - low) / range`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Term {
-    /// What the normalised amount counts.
+    /// The weight of the normalised amount.
     pub multiplier: f64,
     /// The amount that normalises to 0.
     pub low: f64,
-    /// How far above `low` the amount that normalises to 1 is; 0 makes every amount 0.
+    /// The distance from `low` to the amount that normalises to 1; 0 makes every amount 0.
     pub range: f64,
 }
 
 impl Term {
-    /// Every amount counts nothing.
+    /// A term that is 0 for every amount.
     pub const NOTHING: Self = Self { multiplier: 0.0, low: 0.0, range: 0.0 };
 
-    /// The term's share of a score. In double precision, each step rounded: the order of steps is part of the result.
+    /// The term's share of a score, in double precision. Each step rounds, so the order of steps is
+    /// part of the result.
     #[must_use]
     #[inline(always)]
     pub fn of(&self, amount: i32) -> f64 {
@@ -184,7 +187,7 @@ impl Term {
     }
 }
 
-/// An amount for weighing: what stands for nothing weighs as 0.
+/// An amount for weighing: an unused lane weighs as 0.
 #[must_use]
 #[inline(always)]
 pub const fn weighed(amount: i32) -> i32 {
@@ -203,8 +206,8 @@ pub fn scores<const N: usize>(values: &[Lanes; N], terms: &[Term; N], out: &mut 
     scalar::scores(values, terms, out);
 }
 
-/// Runs `loops` compiled for the widest registers this module uses. For plain loops over lanes elsewhere, which have to be
-/// inlined into the closure.
+/// Runs `loops` compiled for the widest registers that this module uses. For plain loops over lanes
+/// in other modules; they have to be inlined into the closure.
 #[inline]
 pub fn wide<R>(loops: impl FnOnce() -> R) -> R {
     #[cfg(target_arch = "x86_64")]
@@ -216,7 +219,7 @@ pub fn wide<R>(loops: impl FnOnce() -> R) -> R {
     loops()
 }
 
-/// The plain forms: what the vector forms must equal.
+/// The scalar forms, which the vector forms must equal.
 pub mod scalar {
     use super::{CLASSES, Lanes, Term, weighed};
 
@@ -235,7 +238,8 @@ pub mod scalar {
     #[must_use]
     #[inline(always)]
     pub fn smallest(values: &Lanes) -> i32 {
-        // One less makes nothing the largest number there is. (Compilers turn no choice of values into vector code here.)
+        // Subtracting one turns an unused lane into the largest number. (Compilers do not vectorise
+        // a selection here.)
         let least = values.0.iter().fold(i32::MAX, |least, value| least.min(value.wrapping_sub(1)));
         if least == i32::MAX { i32::MAX } else { least + 1 }
     }
@@ -286,7 +290,7 @@ mod avx2 {
 
     use super::{CLASSES, Lanes, Term};
 
-    /// Rows a register holds.
+    /// The number of rows in a register.
     const WIDTH: usize = 8;
 
     /// # Safety
@@ -406,11 +410,12 @@ mod avx2 {
     #[allow(unsafe_code)]
     fn load(values: &Lanes, part: usize) -> __m256i {
         let lanes = &values.0[part * WIDTH..(part + 1) * WIDTH];
-        // SAFETY: the slice has WIDTH lanes of 4 bytes, and starts a multiple of 32 bytes into a 64-aligned array.
+        // SAFETY: the slice has WIDTH lanes of 4 bytes, and starts a multiple of 32 bytes into a
+        // 64-aligned array.
         unsafe { _mm256_load_si256(lanes.as_ptr().cast()) }
     }
 
-    /// The lanes that are not short, as bits.
+    /// The lanes that are not `short`, as bits.
     #[target_feature(enable = "avx2")]
     #[inline]
     fn passed(short: __m256i) -> u64 {

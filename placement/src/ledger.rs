@@ -1,9 +1,10 @@
 //! The ledger: capacity and use of every (provider, resource class), claimed by compare-and-swap.
 //!
-//! The protocol, its race and why it is right are written down in `docs/claim-protocol.md`; `tests/loom.rs`
-//! checks small cases of it under every interleaving of up to three preemptions. In short: a claim looks at every
-//! account first, then takes room account by account and gives all of it back on the first refusal; at the end it looks
-//! whether an inventory that it was judged by changed meanwhile, and if so gives all of it back and tries again.
+//! `docs/claim-protocol.md` describes the protocol, its race and why it is correct; `tests/loom.rs`
+//! checks small cases under every interleaving of up to three preemptions. In short: a claim checks
+//! every account first, then reserves account by account and releases everything on the first
+//! refusal. In the end it checks whether an inventory that it was judged by has changed; if so, it
+//! releases everything and retries.
 
 use std::sync::OnceLock;
 
@@ -20,7 +21,7 @@ mod shift;
 pub use rewrite::{InventoryError, ReshapeRefusal, Rewrite};
 pub(crate) use shift::Shift;
 
-/// Resource classes the ledger can hold.
+/// The number of resource classes that the ledger can hold.
 #[cfg(not(loom))]
 const MAX_CLASSES: usize = 4096;
 #[cfg(loom)]
@@ -29,7 +30,7 @@ const MAX_CLASSES: usize = 3;
 /// The capacity of an account without inventory: no amount fits.
 const ABSENT: i64 = i64::MIN;
 
-/// What one provider has and gave of one class.
+/// The capacity and use of one class on one provider.
 struct Account {
     used: AtomicI64,
     capacity: AtomicI64,
@@ -41,7 +42,8 @@ impl Default for Account {
     }
 }
 
-/// Everything a claim on a host needs, on one cache line: the accounts of the [`HOST_CLASSES`](crate::HOST_CLASSES) and what guards them.
+/// Everything that a claim on a host needs, on one cache line: the accounts of the
+/// [`HOST_CLASSES`](crate::HOST_CLASSES) and the words that guard them.
 #[derive(Default)]
 #[repr(align(64))]
 struct Head {
@@ -49,7 +51,8 @@ struct Head {
     generation: AtomicU64,
     /// Counts inventory rewrites twice: odd while one is under way.
     sequence: AtomicU32,
-    /// Bit `c`: host class `c` has no unit rule that free capacity does not imply, so claims need not look.
+    /// Bit `c`: free capacity implies every unit rule of host class `c`, so claims need not check
+    /// them.
     plain: AtomicU32,
     accounts: [Account; CLASSES],
 }
@@ -57,7 +60,7 @@ struct Head {
 #[cfg(not(loom))]
 const _: () = assert!(size_of::<Head>() == 64, "a head fills one cache line");
 
-/// The fields of an inventory record, as they were written.
+/// The fields of an inventory record.
 #[derive(Default)]
 struct Record {
     ratio_bits: AtomicU64,
@@ -96,7 +99,7 @@ impl Record {
     }
 }
 
-/// Why a claim got nothing.
+/// Why a claim was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The provider has no inventory of the class.
@@ -104,7 +107,7 @@ pub enum Refusal {
     NoInventory {
         /// The provider.
         row: Row,
-        /// The class asked for.
+        /// The requested class.
         class: ClassId,
     },
     /// The amount breaks the inventory's unit rules.
@@ -112,23 +115,23 @@ pub enum Refusal {
     Units {
         /// The provider.
         row: Row,
-        /// The class asked for.
+        /// The requested class.
         class: ClassId,
-        /// The amount asked for.
+        /// The requested amount.
         amount: u32,
         /// The rules it breaks.
         units: Units,
     },
-    /// Not enough is free.
-    #[error("{row} has {free} of class {} free, {amount} asked for", class.0)]
+    /// The free capacity is too small.
+    #[error("{row} has {free} of class {} free, {amount} requested", class.0)]
     Capacity {
         /// The provider.
         row: Row,
-        /// The class asked for.
+        /// The requested class.
         class: ClassId,
-        /// The amount asked for.
+        /// The requested amount.
         amount: u32,
-        /// What was free at that moment; negative when an inventory shrank below its use.
+        /// The amount that was free; negative when an inventory shrank below its use.
         free: i64,
     },
 }
@@ -182,9 +185,11 @@ impl Ledger {
     /// The number of resource classes a ledger can hold.
     pub const MAX_CLASSES: usize = MAX_CLASSES;
 
-    /// What consumers may still take, `None` without inventory; negative when over-committed.
+    /// The amount that consumers may still claim: `None` without inventory, negative when
+    /// over-committed.
     ///
-    /// Advisory: while the inventory is being rewritten the two numbers it is made of may not belong together.
+    /// Advisory: while the inventory is being rewritten, capacity and use may be of different
+    /// versions.
     #[inline]
     #[must_use]
     pub fn free(&self, row: Row, class: ClassId) -> Option<i64> {
@@ -207,7 +212,8 @@ impl Ledger {
         account.map_or(0, |account| account.used.load(Ordering::Acquire))
     }
 
-    /// What consumers may hold in all, and what they hold; `None` without inventory.
+    /// The amount that consumers may hold in total, and the amount that they hold; `None` without
+    /// inventory.
     ///
     /// Advisory, like [`Self::free`].
     #[inline]
@@ -216,7 +222,7 @@ impl Ledger {
         self.account(self.heads.get(row.index())?, row, class)?.capacity_and_used()
     }
 
-    /// The inventory record, all fields of the same version.
+    /// The inventory record, with all fields of the same version.
     #[must_use]
     pub fn inventory(&self, row: Row, class: ClassId) -> Option<Inventory> {
         let head = self.heads.get(row.index())?;
@@ -231,13 +237,14 @@ impl Ledger {
         }
     }
 
-    /// The provider's generation: every change of its inventories, traits, aggregates or allocations adds one.
+    /// The provider's generation: every change of its inventories, traits, aggregates or
+    /// allocations increments it.
     #[must_use]
     pub fn generation(&self, row: Row) -> u64 {
         self.heads.get(row.index()).map_or(0, |head| head.generation.load(Ordering::Acquire))
     }
 
-    /// When the provider was last changed by a writer with a clock.
+    /// The time of the provider's last change by a writer with a clock.
     #[must_use]
     pub fn changed_at(&self, row: Row) -> Timestamp {
         Timestamp(self.changed_at.get(row.index()).map_or(0, |at| at.load(Ordering::Relaxed)))
@@ -254,61 +261,63 @@ impl Ledger {
         self.heads.get_or_grow(row.index()).generation.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Sets the generation of a provider that nobody else knows yet.
+    /// Sets the generation of a provider that no other thread can see yet.
     pub(crate) fn set_generation(&self, row: Row, generation: u64) {
         self.heads.get_or_grow(row.index()).generation.store(generation, Ordering::Release);
     }
 
-    /// Takes the allocations' room, whether it is there or not. The inventories have to exist.
-    pub(crate) fn take_unasked(&self, allocations: &[Allocation]) {
+    /// Adds the allocations to the use of their accounts without a check of capacity. The
+    /// inventories have to exist.
+    pub(crate) fn reserve_unchecked(&self, allocations: &[Allocation]) {
         for &Allocation { row, class, amount } in allocations {
             let account = self.heads.get(row.index()).and_then(|head| self.account(head, row, class));
             account.expect("it has an inventory").used.fetch_add(i64::from(amount), Ordering::AcqRel);
         }
     }
 
-    /// Takes all of the allocations' room, or none.
+    /// Reserves all of the allocations, or none.
     ///
     /// # Errors
-    /// The first refusal. While another claim that will itself be refused holds some of the room for that moment,
-    /// a refusal can be premature; the caller decides whether to look again. [`Self::look`] first makes that rare.
+    /// The first refusal. It can be premature while another claim, which will itself be refused,
+    /// briefly holds some of the capacity; the caller decides whether to retry. A call of
+    /// [`Self::look`] before makes that rare.
     pub fn reserve(&self, allocations: &[Allocation]) -> Result<(), Refusal> {
         loop {
-            // Sequences never go down, so their sum stands still only if each of them does.
+            // Sequences never decrease, so their sum is unchanged only if each of them is.
             let mut sequences = 0;
             for (taken, allocation) in allocations.iter().enumerate() {
                 match self.take(allocation) {
                     Ok(sequence) => sequences += u64::from(sequence),
                     Err(refusal) => {
-                        allocations[..taken].iter().for_each(|allocation| self.give_back(allocation));
+                        allocations[..taken].iter().for_each(|allocation| self.release_one(allocation));
                         return Err(refusal);
                     }
                 }
             }
-            // Counted before the look at the sequences: either a rewrite that compares generations sees this claim
-            // counted, or this claim sees the rewrite.
+            // Counted before the sequences are read: either a rewrite that compares generations
+            // observes this claim's count, or this claim observes the rewrite.
             self.bump_generations(allocations);
             fence(Ordering::SeqCst);
             if self.sequences_of(allocations.iter().map(|allocation| allocation.row)) == sequences {
                 return Ok(());
             }
-            // An inventory was rewritten under our eyes: what we judged by is void.
-            self.give_back_all(allocations);
+            // An inventory was rewritten meanwhile, so the verdict no longer holds.
+            self.release_uncounted(allocations);
         }
     }
 
-    /// Gives back what [`Self::reserve`] took.
+    /// Releases what [`Self::reserve`] took.
     pub fn release(&self, allocations: &[Allocation]) {
         self.bump_generations(allocations);
-        self.give_back_all(allocations);
+        self.release_uncounted(allocations);
     }
 
-    /// Gives back without counting a change of the providers.
-    pub(crate) fn give_back_all(&self, allocations: &[Allocation]) {
-        allocations.iter().for_each(|allocation| self.give_back(allocation));
+    /// Releases the allocations without counting a change of the providers.
+    pub(crate) fn release_uncounted(&self, allocations: &[Allocation]) {
+        allocations.iter().for_each(|allocation| self.release_one(allocation));
     }
 
-    /// Where the class of the row is accounted for, and what guards it.
+    /// The account of a class on a row, and the head that guards it.
     #[inline]
     fn account_of(&self, row: Row, class: ClassId) -> Result<(&Head, &Account), Refusal> {
         let no_inventory = Refusal::NoInventory { row, class };
@@ -317,7 +326,7 @@ impl Ledger {
         Ok((head, account))
     }
 
-    /// Takes room from one account; returns the sequence that the verdict is good for.
+    /// Reserves an amount from one account; returns the sequence for which the verdict is valid.
     #[inline]
     fn take(&self, &Allocation { row, class, amount }: &Allocation) -> Result<u32, Refusal> {
         let (head, account) = self.account_of(row, class)?;
@@ -333,14 +342,14 @@ impl Ledger {
         }
     }
 
-    /// The sum of the rows' sequences now.
+    /// The sum of the rows' current sequences.
     #[inline]
     fn sequences_of(&self, rows: impl Iterator<Item = Row>) -> u64 {
-        let heads = rows.map(|row| self.heads.get(row.index()).expect("room was taken from it"));
+        let heads = rows.map(|row| self.heads.get(row.index()).expect("the claim reserved from it"));
         heads.map(|head| u64::from(head.sequence.load(Ordering::Relaxed))).sum()
     }
 
-    /// Whether each of the allocations by itself would be granted now. Takes nothing.
+    /// Checks whether each of the allocations by itself would be granted now. Reserves nothing.
     ///
     /// # Errors
     /// The first refusal.
@@ -391,11 +400,11 @@ impl Ledger {
     }
 
     #[inline]
-    fn give_back(&self, &Allocation { row, class, amount }: &Allocation) {
+    fn release_one(&self, &Allocation { row, class, amount }: &Allocation) {
         let account = self.heads.get(row.index()).and_then(|head| self.account(head, row, class));
         let account = account.expect("an allocation's account exists");
         let before = account.used.fetch_sub(i64::from(amount), Ordering::AcqRel);
-        debug_assert!(before >= i64::from(amount), "more given back than taken");
+        debug_assert!(before >= i64::from(amount), "a release exceeds the reservations");
     }
 
     /// Counts a change of each provider of the allocations.
@@ -422,7 +431,7 @@ impl Ledger {
 }
 
 impl Account {
-    /// Takes room on top of `used`, if that is still what is used.
+    /// Adds `amount` to `used`, if `used` is still current.
     #[inline]
     fn take(&self, used: i64, amount: i64) -> bool {
         let (success, failure) = (Ordering::AcqRel, Ordering::Relaxed);
@@ -456,7 +465,7 @@ impl Head {
     }
 }
 
-/// The inventories' sequence at a moment when nobody rewrites them: a writer is there for a few stores only.
+/// The inventories' sequence at a moment without a rewrite: a rewrite lasts for a few stores only.
 #[inline]
 fn stable_sequence(head: &Head) -> u32 {
     loop {
@@ -468,7 +477,7 @@ fn stable_sequence(head: &Head) -> u32 {
     }
 }
 
-/// Whether what was read since `sequence` was loaded belongs together.
+/// Whether everything that was read since `sequence` was loaded is of one version.
 #[inline]
 fn unchanged(head: &Head, sequence: u32) -> bool {
     fence(Ordering::Acquire);

@@ -1,11 +1,11 @@
-//! Who has a trait, is in an aggregate or has inventory of a class: rows, and the trees they stand in.
+//! The members of a trait, an aggregate or a class: their rows, and the trees that contain them.
 
 use std::sync::Arc;
 
 use crate::ids::Row;
 use crate::row_set::RowSet;
 
-/// The rows that have something, and the roots of the trees in which some row has it.
+/// The rows that have a property, and the roots of the trees in which some row has it.
 #[derive(Debug, Clone, Default)]
 pub struct Members {
     rows: Arc<RowSet>,
@@ -33,13 +33,13 @@ impl Members {
         Arc::clone(&self.trees)
     }
 
-    /// Makes `row` of the tree below `root` a member.
+    /// Adds `row` of the tree below `root`.
     pub(crate) fn add(&mut self, row: Row, root: Row) {
         set_member(&mut self.rows, row, true);
         set_member(&mut self.trees, root, true);
     }
 
-    /// Makes `row` no member; `tree` has all rows of its tree.
+    /// Removes `row`; `tree` has all rows of its tree.
     pub(crate) fn remove(&mut self, row: Row, root: Row, tree: &[Row]) {
         set_member(&mut self.rows, row, false);
         if !tree.iter().any(|other| self.rows.contains(other.0)) {
@@ -54,7 +54,7 @@ impl PartialEq for Members {
     }
 }
 
-/// Makes `row` a member of `rows` or not, copying the shared set only when that changes it.
+/// Adds or removes `row`, copying the shared set only when it changes.
 pub(crate) fn set_member(rows: &mut Arc<RowSet>, row: Row, member: bool) {
     if rows.contains(row.0) != member {
         Arc::make_mut(rows).set(row, member);

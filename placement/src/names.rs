@@ -1,4 +1,4 @@
-//! Registries that give names dense numbers.
+//! Registries that map names to dense numbers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::ids::Timestamp;
 use crate::records::NameRecord;
 
-/// Names in the order they were first seen. A name's position is its number; the number of a name that was removed is
-/// retired, and the same name gets another when it comes back.
+/// Names in the order in which they were added; a name's position is its number. Removing a name
+/// retires its number: when the same name is added again, it gets another number.
 #[derive(Debug, Clone, Default)]
 pub struct Names {
     by_number: Vec<Option<Entry>>,
@@ -33,18 +33,18 @@ impl Names {
         self.entry(number).map(|entry| &*entry.name)
     }
 
-    /// The name with this number, to keep.
+    /// The name with this number, as a shared string.
     pub(crate) fn shared(&self, number: u32) -> Option<Arc<str>> {
         self.entry(number).map(|entry| Arc::clone(&entry.name))
     }
 
-    /// When the name with this number was added or last changed.
+    /// The time when the name with this number was added or last changed.
     #[must_use]
     pub fn since(&self, number: u32) -> Option<Timestamp> {
         self.entry(number).map(|entry| entry.since)
     }
 
-    /// What is kept of the name with this number.
+    /// The record of the name with this number.
     pub(crate) fn record(&self, number: u32) -> Option<NameRecord> {
         self.entry(number).map(|entry| NameRecord { name: Arc::clone(&entry.name), since: entry.since })
     }
@@ -54,13 +54,13 @@ impl Names {
         (0..).zip(&self.by_number).filter_map(|(number, entry)| Some((number, &*entry.as_ref()?.name)))
     }
 
-    /// How many numbers were given out, retired ones included; numbers run from 0 to this.
+    /// The count of numbers assigned, including retired ones; numbers run from 0 to this.
     #[must_use]
     pub fn len(&self) -> usize {
         self.by_number.len()
     }
 
-    /// Whether there are none.
+    /// Whether no number was assigned.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.by_number.is_empty()
@@ -93,7 +93,7 @@ impl Names {
         }
     }
 
-    /// Puts back a name with the number that it had. Numbers below it that are not put back are retired.
+    /// Restores a name with its former number. Lower numbers that are not restored are retired.
     pub(crate) fn put_back(&mut self, number: u32, record: NameRecord) {
         let place = number as usize;
         if place >= self.by_number.len() {

@@ -1,4 +1,5 @@
-//! Making an index again of what a [`Recorder`](crate::Recorder) took down, with every number as it was.
+//! Rebuilds an index from the changes that a [`Recorder`](crate::Recorder) recorded, with every
+//! number as before.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,10 +16,10 @@ use crate::recorder::ProviderState;
 use crate::records::NameRecord;
 use crate::writer::{TopologyError, Writer};
 
-/// A state that no index can have been in.
+/// A recorded state that no index can have.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum RebuildError {
-    /// A provider that cannot be.
+    /// An invalid provider.
     #[error("the resource provider in {row}: {error}")]
     Provider {
         /// The provider.
@@ -26,24 +27,24 @@ pub enum RebuildError {
         /// What is wrong.
         error: TopologyError,
     },
-    /// A number beyond what an index holds.
-    #[error("{what} number {number} is beyond the limit")]
+    /// A number above the limit of an index.
+    #[error("{what} number {number} is above the limit")]
     Beyond {
-        /// What it is the number of.
+        /// The kind of number.
         what: &'static str,
         /// The number.
         number: u64,
     },
-    /// A name that two numbers have.
-    #[error("there are two of {what} {name}")]
+    /// Two numbers with the same name.
+    #[error("{what} {name} exists twice")]
     NameTwice {
-        /// What it names.
+        /// The kind of name.
         what: &'static str,
         /// The name.
         name: Arc<str>,
     },
-    /// Allocations of something that is not there.
-    #[error("consumer {consumer} holds something of class {} on {row}, of which there is no inventory", class.0)]
+    /// Allocations without an inventory.
+    #[error("consumer {consumer} has an allocation of class {} on {row}, which has no inventory of it", class.0)]
     NoInventory {
         /// The consumer.
         consumer: Uuid,
@@ -53,32 +54,33 @@ pub enum RebuildError {
         class: ClassId,
     },
     /// Two entries of one consumer.
-    #[error("consumer {0} is there twice")]
+    #[error("consumer {0} has two entries")]
     ConsumerTwice(Uuid),
 }
 
-/// An index that is being made again: classes and traits first, then providers, then what they have. Consumers come when
-/// that is finished ([`Index::readmit`]).
+/// An index under reconstruction: classes and traits come first, then providers, then their
+/// inventories. Consumers follow after [`Self::finish`], through [`Index::readmit`].
 pub struct Rebuild<'index> {
     index: &'index Index,
     writer: Writer<'index>,
-    /// Providers that came before their parents.
+    /// Providers that arrived before their parents.
     orphans: Vec<(Row, Row)>,
     counted: FxHashMap<Row, (u64, Timestamp)>,
 }
 
 impl Index {
-    /// Starts to make an empty index what another one was.
+    /// Starts the reconstruction of a recorded index in this empty one.
     #[must_use]
     pub fn rebuild(&self) -> Rebuild<'_> {
         Rebuild { index: self, writer: self.write(), orphans: Vec::new(), counted: FxHashMap::default() }
     }
 
-    /// Puts back a consumer with what it holds, also where that is more than the capacity, as it can be after an
-    /// inventory shrank. Several threads may do so at once. Consumers of one owner should share it ([`Index::share`]).
+    /// Restores a consumer and its allocations, even where they exceed the capacity, which happens
+    /// after an inventory shrank. Several threads may restore consumers at once. Consumers of one
+    /// owner should share it ([`Index::share`]).
     ///
     /// # Errors
-    /// A consumer that is there already, or that holds something of which there is no inventory.
+    /// A consumer that exists already, or an allocation without an inventory.
     pub fn readmit(&self, id: ConsumerId, consumer: Consumer) -> Result<(), RebuildError> {
         let unknown = consumer.allocations.iter().find(|held| self.free(held.row, held.class).is_none());
         if let Some(held) = unknown {
@@ -90,7 +92,7 @@ impl Index {
         if locked.get(id).is_some() {
             return Err(RebuildError::ConsumerTwice(id.into()));
         }
-        self.ledger.take_unasked(&consumer.allocations);
+        self.ledger.reserve_unchecked(&consumer.allocations);
         if let Some(holders) = &self.holders {
             holders.replace(id, None, &consumer);
         }
@@ -100,7 +102,7 @@ impl Index {
 }
 
 impl Index {
-    /// The one copy of an owner that consumers of an index with holders share.
+    /// The shared copy of an owner, in an index with holders.
     #[must_use]
     pub fn share(&self, owner: &Arc<Owner>) -> Arc<Owner> {
         self.holders.as_ref().map_or_else(|| Arc::clone(owner), |holders| holders.share(owner))
@@ -108,10 +110,10 @@ impl Index {
 }
 
 impl Rebuild<'_> {
-    /// Puts back a resource class.
+    /// Restores a resource class.
     ///
     /// # Errors
-    /// A number beyond the limit, or a name that another class has.
+    /// A number above the limit, or a name that another class has.
     pub fn class(&mut self, id: ClassId, record: NameRecord) -> Result<(), RebuildError> {
         if id.index() >= Ledger::MAX_CLASSES {
             return Err(RebuildError::Beyond { what: "resource class", number: id.0.into() });
@@ -119,10 +121,10 @@ impl Rebuild<'_> {
         self.writer.put_back_class(id, record).map_err(|name| twice("resource class", name))
     }
 
-    /// Puts back a trait.
+    /// Restores a trait.
     ///
     /// # Errors
-    /// A number beyond the limit, or a name that another trait has.
+    /// A number above the limit, or a name that another trait has.
     pub fn of_trait(&mut self, id: TraitId, record: NameRecord) -> Result<(), RebuildError> {
         if id.0 >= MAX_TRAITS {
             return Err(RebuildError::Beyond { what: "trait", number: id.0.into() });
@@ -130,10 +132,10 @@ impl Rebuild<'_> {
         self.writer.put_back_trait(id, record).map_err(|name| twice("trait", name))
     }
 
-    /// Puts back a provider. Its parent may come later.
+    /// Restores a provider. Its parent may follow later.
     ///
     /// # Errors
-    /// A row beyond the limit or that another provider has, a UUID or name that is taken, or an unknown trait.
+    /// A row above the limit or in use, a UUID or name that is taken, or an unknown trait.
     pub fn provider(&mut self, row: Row, state: &ProviderState) -> Result<(), RebuildError> {
         let fail = |error| RebuildError::Provider { row, error };
         let parent = state.parent.filter(|&parent| self.writer.topology().provider(parent).is_some());
@@ -145,7 +147,7 @@ impl Rebuild<'_> {
         self.writer.associate(row, &state.aggregates).map_err(fail)
     }
 
-    /// Puts back what a provider has.
+    /// Restores the inventories of a provider.
     ///
     /// # Errors
     /// An unknown provider or class, or an inventory that breaks a rule.
@@ -158,10 +160,10 @@ impl Rebuild<'_> {
         outcome.map(|_| ()).map_err(|error| RebuildError::Provider { row, error })
     }
 
-    /// Puts back how many rows were ever used, so that none is given to another provider.
+    /// Restores the number of rows ever used, so that no row is reused for another provider.
     ///
     /// # Errors
-    /// A number beyond the limit.
+    /// A number above the limit.
     pub fn rows(&mut self, rows: u32) -> Result<(), RebuildError> {
         if rows as usize > Ledger::MAX_ROWS {
             return Err(RebuildError::Beyond { what: "row", number: rows.into() });
@@ -170,17 +172,17 @@ impl Rebuild<'_> {
         Ok(())
     }
 
-    /// Puts back how often a provider was changed, and when the last time. Of several such, the largest numbers count; one
-    /// of a provider that is not there does not.
+    /// Restores a provider's generation and the time of its last change. The largest of several
+    /// values counts; values of an unknown provider are ignored.
     pub fn counted(&mut self, row: Row, generation: u64, changed_at: Timestamp) {
         let (highest, latest) = self.counted.entry(row).or_default();
         (*highest, *latest) = ((*highest).max(generation), (*latest).max(changed_at));
     }
 
-    /// Publishes what was put back.
+    /// Publishes the restored state.
     ///
     /// # Errors
-    /// A provider whose parent is not there, or stands below it.
+    /// A provider whose parent is missing, or is one of its descendants.
     pub fn finish(mut self) -> Result<(), RebuildError> {
         for (row, parent) in self.orphans {
             let moved = self.writer.move_provider(row, Some(parent));
@@ -190,7 +192,7 @@ impl Rebuild<'_> {
         drop(self.writer);
         let topology = index.topology();
         for (row, _) in topology.providers() {
-            // Putting it back counted changes that were none.
+            // Restoring the providers counted changes that did not happen.
             let (generation, changed_at) = self.counted.get(&row).copied().unwrap_or_default();
             index.ledger.set_generation(row, generation);
             index.ledger.set_changed_at(row, changed_at);
@@ -199,7 +201,7 @@ impl Rebuild<'_> {
     }
 }
 
-/// More than anybody has, and few enough that a wrong number does no harm.
+/// More traits than any fleet has, and few enough that a wrong number is harmless.
 const MAX_TRAITS: u32 = 1 << 24;
 
 fn twice(what: &'static str, name: Arc<str>) -> RebuildError {

@@ -1,13 +1,16 @@
-//! Telling every change of an index to whoever makes it durable.
+//! Reports every change of an index to a recorder, which makes it durable.
 //!
-//! An index can have a [`Recorder`]. It is told each change at the moment at which nobody can yet build on it: room that is
-//! taken before its consumer is entered, room that is given back before it can be taken again, an inventory while claims on
-//! its provider wait. So **every beginning of what was recorded is a state that the index could have been in**: no
-//! allocation without its inventory, no room twice. A store that loses the end of it loses the latest changes, nothing else.
+//! The index calls its [`Recorder`] at a moment when no other operation can depend on the change
+//! yet: a reservation before its consumer is entered, a release before the capacity can be claimed
+//! again, an inventory while claims on its provider wait. So **every prefix of the recorded changes
+//! is a state that the index could have been in**: no allocation without its inventory, no capacity
+//! allocated twice. A store that loses the tail loses the latest changes, and nothing else.
 //!
-//! What a reader sees may not be recorded yet. A change is announced before any of it can be seen ([`Recorder::begin`]) and
-//! ended when all of it has been recorded and can be seen, so a reader who waits for the changes that had begun when it
-//! looked tells nothing that could still be lost, and what is asked after that sees those changes as a whole. The order is argued in `docs/claim-protocol.md`.
+//! A reader may observe a change that is not recorded yet. The index calls [`Recorder::begin`]
+//! before any part of a change is visible, and [`Recorder::end`] after all of it is recorded and
+//! visible. A reader that waits for the changes begun before its read therefore returns nothing
+//! that a crash could lose, and later reads observe those changes completely.
+//! `docs/claim-protocol.md` argues the order.
 
 use std::sync::Arc;
 
@@ -22,33 +25,34 @@ use crate::ledger::Rewrite;
 use crate::records::NameRecord;
 use crate::topology::{Provider, Topology};
 
-/// One thing of an index as it is from now on. `None` stands for: it is gone.
+/// One part of an index after a change. `None` means removed.
 #[derive(Debug, Clone, PartialEq)]
 pub enum StateChange {
     /// A resource class.
     Class(ClassId, Option<NameRecord>),
     /// A trait.
     Trait(TraitId, Option<NameRecord>),
-    /// A provider, without its inventories. One that is gone has none, and no generation.
+    /// A provider, without its inventories. A removed provider has no inventory and no generation.
     Provider(Row, Option<ProviderState>),
     /// All inventories of a provider.
     Inventories(Row, Vec<(ClassId, Inventory)>),
-    /// A provider's generation has gone up, or the time of its last change. What they are now is asked of the index
-    /// ([`Index::generation`], [`Index::changed_at`]): neither ever goes back.
+    /// A provider's generation increased, or the time of its last change. The recorder reads the
+    /// current values from the index ([`Index::generation`], [`Index::changed_at`]): neither ever
+    /// decreases.
     Counted(Row),
-    /// A consumer and what it holds.
+    /// A consumer and its allocations.
     Consumer {
-        /// Whose entry it is.
+        /// The consumer.
         id: ConsumerId,
-        /// The serial of the entry before; `None` when there was none.
+        /// The serial number of the previous entry; `None` when there was none.
         replaces: Option<u64>,
-        /// The entry, with a serial that is larger than those of all entries before.
+        /// The entry, with a serial number above those of all earlier entries.
         after: Option<Consumer>,
     },
 }
 
 impl StateChange {
-    /// What a rewrite makes of a provider's inventories.
+    /// The inventories of a provider after a rewrite.
     pub(crate) fn inventories(rewrite: &Rewrite) -> Self {
         let mut inventories = rewrite.inventories.clone();
         inventories.sort_unstable_by_key(|(class, _)| *class);
@@ -56,18 +60,18 @@ impl StateChange {
     }
 }
 
-/// What is kept of a provider beside its inventories, generation and time of change.
+/// A provider without its inventories, generation and time of change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProviderState {
     /// Its UUID.
     pub uuid: Uuid,
     /// Its name.
     pub name: Arc<str>,
-    /// The provider that it stands below; `None` for a root.
+    /// Its parent; `None` for a root.
     pub parent: Option<Row>,
     /// Its traits, in order.
     pub traits: Arc<[TraitId]>,
-    /// The aggregates it is in, in order.
+    /// Its aggregates, in order.
     pub aggregates: Arc<[Uuid]>,
 }
 
@@ -78,23 +82,24 @@ impl From<&Provider> for ProviderState {
     }
 }
 
-/// Who is told every change of an index. Called with locks held: all three are to be quick, and must not call the index.
+/// Receives every change of an index. The index calls it with locks held: the methods must be fast
+/// and must not call the index.
 pub trait Recorder: Send + Sync {
-    /// A change begins. Nothing of it can be seen yet.
+    /// Begins a change. No part of it is visible yet.
     fn begin(&self) -> Ticket;
 
-    /// Takes down changes that stand or fall together. They come after all that was recorded before.
+    /// Records changes that are atomic together. They follow everything recorded before.
     fn record(&self, changes: Vec<StateChange>);
 
-    /// The change has been recorded and can be seen as a whole, or changed nothing.
+    /// Ends a change: it is recorded and completely visible, or it changed nothing.
     fn end(&self, ticket: Ticket);
 }
 
-/// The number of a change that has begun.
+/// The number of a begun change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ticket(pub u64);
 
-/// A change that has begun, until it is dropped. Without a recorder, it costs a branch.
+/// A begun change, until it is dropped. Without a recorder, it costs one branch.
 pub(crate) struct Recording<'index> {
     recorder: Option<(&'index dyn Recorder, Ticket)>,
 }
@@ -104,7 +109,7 @@ impl<'index> Recording<'index> {
         Self { recorder: recorder.map(|recorder| (recorder, recorder.begin())) }
     }
 
-    /// Whether anybody wants to know.
+    /// Whether a recorder is attached.
     pub(crate) fn is_on(&self) -> bool {
         self.recorder.is_some()
     }
@@ -128,7 +133,7 @@ impl Drop for Recording<'_> {
 }
 
 impl Index {
-    /// Has every change from now on told to `recorder`. What the index holds already is not told.
+    /// Attaches `recorder`, which receives every later change. The current content is not reported.
     #[must_use]
     pub fn recorded_by(mut self, recorder: Arc<dyn Recorder>) -> Self {
         self.recorder = Some(recorder);
@@ -140,7 +145,8 @@ impl Index {
     }
 }
 
-/// A consumer that was `before` and is `after`, and the providers that were counted for it.
+/// The record of a consumer that changed from `before` to `after`, and of the providers counted for
+/// it.
 pub(crate) fn consumer_changes(
     id: ConsumerId,
     before: Option<&Consumer>,
@@ -156,7 +162,7 @@ pub(crate) fn consumer_changes(
     std::iter::once(consumer).chain(counted).collect()
 }
 
-/// Classes, traits and providers that a writer changed and has not recorded.
+/// Classes, traits and providers that a writer changed and has not recorded yet.
 #[derive(Default)]
 pub(crate) struct Unrecorded {
     classes: Vec<ClassId>,
@@ -177,7 +183,7 @@ impl Unrecorded {
         self.rows.push(row);
     }
 
-    /// All of them as they are in the topology to be, and others after them. They are forgotten here.
+    /// Takes the unrecorded changes, as they are in the new topology, followed by `others`.
     pub(crate) fn take_and(
         &mut self,
         topology: &Topology,

@@ -1,4 +1,5 @@
-//! Sets of rows in both forms that are needed: compressed to keep and combine, plain words to intersect quickly.
+//! Row sets in two forms: compressed for storage and set operations, plain words for fast
+//! intersection.
 
 use std::ops::Deref;
 use std::sync::OnceLock;
@@ -7,7 +8,8 @@ use roaring::RoaringBitmap;
 
 use crate::ids::Row;
 
-/// A set of rows: a roaring bitmap, and its bits as words, 64 rows each, made when first asked for and kept true from then on.
+/// A set of rows: a roaring bitmap, plus its bits as 64-row words, created on first use and updated
+/// from then on.
 #[derive(Debug, Clone, Default)]
 pub struct RowSet {
     rows: RoaringBitmap,
@@ -15,7 +17,7 @@ pub struct RowSet {
 }
 
 impl RowSet {
-    /// The bits, row `r` at bit `r % 64` of word `r / 64`; rows beyond the words are no members.
+    /// The bits: row `r` is bit `r % 64` of word `r / 64`. Rows beyond the words are not members.
     #[must_use]
     pub fn words(&self) -> &[u64] {
         self.words.get_or_init(|| {
@@ -27,7 +29,7 @@ impl RowSet {
         })
     }
 
-    /// Makes the row a member or not.
+    /// Adds or removes the row.
     pub(crate) fn set(&mut self, row: Row, member: bool) {
         if let Some(words) = self.words.take() {
             let mut words = words.into_vec();

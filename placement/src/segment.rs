@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-/// Rows per segment: small enough that a class which few providers have costs little.
+/// Rows per segment: few enough that a class of few providers stays small.
 #[cfg(not(loom))]
 const SEGMENT: usize = 1024;
 #[cfg(loom)]
@@ -15,9 +15,10 @@ const PAGES: usize = 64;
 type Segment<T> = OnceLock<Box<[T]>>;
 type Page<T> = OnceLock<Box<[Segment<T>]>>;
 
-/// Elements in segments that are allocated once, on first use, and stay where they are.
+/// Elements in segments that are allocated on first use and never move.
 ///
-/// Two directory levels keep an empty column at 1.5 KiB and a sparse one at 6 KiB a page plus its segments.
+/// Two directory levels keep an empty column at 1.5 KiB and a sparse one at 6 KiB a page plus its
+/// segments.
 pub(crate) struct Segmented<T> {
     pages: Box<[Page<T>]>,
 }

@@ -1,4 +1,4 @@
-//! The atomics of the lock-free core and the locks around it: `std`'s, or `loom`'s when its models run (`--cfg loom`).
+//! Atomics and locks: `std`'s, or `loom`'s when its models run (`--cfg loom`).
 
 #[cfg(loom)]
 pub(crate) use loom::{

@@ -1,4 +1,5 @@
-//! Everything that is not an amount: providers, their trees, traits and aggregates, as one immutable snapshot.
+//! Everything that is not an amount: providers, their trees, traits and aggregates, as one
+//! immutable snapshot.
 
 use std::collections::BTreeMap;
 use std::slice;
@@ -14,7 +15,7 @@ use crate::row_set::RowSet;
 /// Providers per shared chunk: a change copies one chunk, not the fleet.
 const CHUNK: usize = 256;
 
-/// The trait of providers whose inventories are there for every tree that has an aggregate with them.
+/// The trait of providers that share their inventories with every tree in one of their aggregates.
 pub const SHARES_VIA_AGGREGATE: &str = "MISC_SHARES_VIA_AGGREGATE";
 
 /// A resource provider.
@@ -30,11 +31,11 @@ pub struct Provider {
     pub root: Row,
     /// Its traits, in order.
     pub traits: Arc<[TraitId]>,
-    /// The aggregates it is in, in order.
+    /// Its aggregates, in order.
     pub aggregates: Arc<[Uuid]>,
-    /// The classes it has inventory of, in order.
+    /// The classes of its inventories, in order.
     pub classes: Arc<[ClassId]>,
-    /// Of a root with children: all rows of the tree, in order. Empty for others.
+    /// For a root with children: all rows of the tree, in order. Otherwise empty.
     pub(crate) tree: Arc<[Row]>,
 }
 
@@ -47,7 +48,7 @@ impl Provider {
 
 type Chunk = Arc<Vec<Option<Provider>>>;
 
-/// A snapshot of the fleet's topology. Cheap to clone: everything large is shared until it is changed.
+/// A snapshot of the fleet's topology. Cheap to clone: large parts are shared until they change.
 #[derive(Debug, Clone)]
 pub struct Topology {
     pub(crate) version: u64,
@@ -56,12 +57,12 @@ pub struct Topology {
     pub(crate) chunks: Vec<Chunk>,
     pub(crate) rows: usize,
     pub(crate) roots: Arc<RowSet>,
-    /// Providers that have a parent.
+    /// The number of providers that have a parent.
     pub(crate) children: usize,
     pub(crate) with_class: Vec<Members>,
     pub(crate) with_trait: Vec<Members>,
     pub(crate) in_aggregate: BTreeMap<Uuid, Members>,
-    /// For each aggregate with any, its members that share their inventories.
+    /// For each aggregate with sharing providers, their rows.
     pub(crate) sharing: Arc<BTreeMap<Uuid, Arc<RowSet>>>,
 }
 
@@ -91,13 +92,13 @@ impl Default for Topology {
 }
 
 impl Topology {
-    /// Goes up by one with every published change.
+    /// The version, which every published change increments.
     #[must_use]
     pub const fn version(&self) -> u64 {
         self.version
     }
 
-    /// Rows ever used: every row is below this.
+    /// The number of rows ever used: every row is below this.
     #[must_use]
     pub const fn rows(&self) -> usize {
         self.rows
@@ -115,7 +116,7 @@ impl Topology {
         numbered.filter_map(|(row, provider)| Some((row, provider.as_ref()?)))
     }
 
-    /// The rows that are roots of a tree: the hosts.
+    /// The rows that are roots of trees: the hosts.
     #[must_use]
     pub fn roots(&self) -> &RowSet {
         &self.roots
@@ -131,7 +132,7 @@ impl Topology {
         self.children > 0
     }
 
-    /// All rows of the tree below `root`, itself too, in order; none when it is not a root.
+    /// All rows of the tree below `root`, including `root`, in order; empty when it is not a root.
     #[must_use]
     pub fn tree(&self, root: Row) -> &[Row] {
         match self.provider(root) {
@@ -142,7 +143,7 @@ impl Topology {
         }
     }
 
-    /// The provider in `row` and all below it, parents before their children.
+    /// The provider in `row` and all its descendants, parents before children.
     #[must_use]
     pub fn subtree(&self, row: Row) -> Vec<Row> {
         let Some(root) = self.provider(row).map(|provider| provider.root) else { return Vec::new() };
@@ -167,13 +168,13 @@ impl Topology {
         &self.classes
     }
 
-    /// The class called `name`.
+    /// The class with this name.
     #[must_use]
     pub fn class(&self, name: &str) -> Option<ClassId> {
         self.classes.find(name).map(|number| ClassId(u16::try_from(number).expect("bounded by the ledger")))
     }
 
-    /// Who has inventory of the class.
+    /// The providers with inventory of the class.
     #[must_use]
     pub fn with_class(&self, class: ClassId) -> Option<&Members> {
         self.with_class.get(class.index())
@@ -185,13 +186,13 @@ impl Topology {
         &self.traits
     }
 
-    /// The trait called `name`.
+    /// The trait with this name.
     #[must_use]
     pub fn find_trait(&self, name: &str) -> Option<TraitId> {
         self.traits.find(name).map(TraitId)
     }
 
-    /// Who has the trait.
+    /// The providers with the trait.
     #[must_use]
     pub fn with_trait(&self, wanted: TraitId) -> Option<&Members> {
         self.with_trait.get(wanted.0 as usize)
@@ -203,7 +204,7 @@ impl Topology {
         self.with_trait(wanted).map(Members::rows)
     }
 
-    /// Who is in the aggregate.
+    /// The providers in the aggregate.
     #[must_use]
     pub fn in_aggregate(&self, aggregate: Uuid) -> Option<&Members> {
         self.in_aggregate.get(&aggregate)
@@ -215,7 +216,7 @@ impl Topology {
         self.in_aggregate(aggregate).map(Members::rows)
     }
 
-    /// The rows in the aggregate that share their inventories with all others there.
+    /// The rows in the aggregate that share their inventories with all its other members.
     #[must_use]
     pub fn sharing_in_aggregate(&self, aggregate: Uuid) -> Option<&RowSet> {
         self.sharing.get(&aggregate).map(AsRef::as_ref)
@@ -229,7 +230,7 @@ impl Topology {
 
     pub(crate) fn set_provider(&mut self, row: Row, provider: Option<Provider>) {
         let (chunk, place) = (row.index() / CHUNK, row.index() % CHUNK);
-        // A topology that is made again may have no provider in all the rows of a chunk.
+        // A rebuilt topology may have no provider in all the rows of a chunk.
         while chunk >= self.chunks.len() {
             self.chunks.push(Arc::new(vec![None; CHUNK]));
         }
@@ -242,7 +243,7 @@ impl Topology {
     }
 
     /// Adds a new provider to its tree.
-    pub(crate) fn plant(&mut self, row: Row, provider: Provider) {
+    pub(crate) fn insert_provider(&mut self, row: Row, provider: Provider) {
         let root = provider.root;
         let is_root = provider.parent.is_none();
         self.set_provider(row, Some(provider));
@@ -256,8 +257,8 @@ impl Topology {
         self.provider_mut(root).tree = tree.into();
     }
 
-    /// Removes a provider that has nothing and no children.
-    pub(crate) fn uproot(&mut self, row: Row) {
+    /// Removes a provider without properties and children.
+    pub(crate) fn remove_provider(&mut self, row: Row) {
         let root = self.provider_mut(row).root;
         if root == row {
             set_member(&mut self.roots, row, false);
@@ -269,26 +270,27 @@ impl Topology {
         self.set_provider(row, None);
     }
 
-    /// Moves a known provider and all below it under `parent`, which is not among them, or makes it a root.
-    pub(crate) fn transplant(&mut self, row: Row, parent: Option<Row>) {
+    /// Moves a known provider and its descendants below `parent`, which is not one of them, or
+    /// makes it a root.
+    pub(crate) fn move_provider(&mut self, row: Row, parent: Option<Row>) {
         let moved = self.subtree(row);
         let root = parent.map_or(row, |parent| self.provider_mut(parent).root);
         let before: Vec<Provider> = moved.iter().map(|&row| self.provider_mut(row).clone()).collect();
         for &row in moved.iter().rev() {
-            self.strip(row);
-            self.uproot(row);
+            self.clear_provider(row);
+            self.remove_provider(row);
         }
         for (&place, provider) in moved.iter().zip(before) {
             let parent = if place == row { parent } else { provider.parent };
-            self.plant(place, Provider::new(provider.uuid, provider.name, parent, root));
+            self.insert_provider(place, Provider::new(provider.uuid, provider.name, parent, root));
             self.set_traits(place, provider.traits.to_vec());
             self.set_aggregates(place, provider.aggregates.to_vec());
             provider.classes.iter().for_each(|&class| self.set_class(place, class, true));
         }
     }
 
-    /// Takes traits, aggregates and classes from a known provider.
-    pub(crate) fn strip(&mut self, row: Row) {
+    /// Removes the traits, aggregates and classes of a known provider.
+    pub(crate) fn clear_provider(&mut self, row: Row) {
         self.set_traits(row, Vec::new());
         self.set_aggregates(row, Vec::new());
         self.set_classes(row, &[]);
@@ -299,7 +301,7 @@ impl Topology {
         self.provider_mut(row).name = name;
     }
 
-    /// Notes the classes that a known provider has inventory of.
+    /// Sets the classes of which a known provider has inventory.
     pub(crate) fn set_classes(&mut self, row: Row, present: &[ClassId]) {
         let before = Arc::clone(&self.provider_mut(row).classes);
         before
@@ -322,7 +324,7 @@ impl Topology {
             self.with_trait[new.0 as usize].add(row, before.root);
         }
         self.provider_mut(row).traits = traits.into();
-        self.share_anew(row, &before);
+        self.update_sharing(row, &before);
     }
 
     /// Replaces the aggregates of a known provider.
@@ -342,10 +344,10 @@ impl Topology {
             self.in_aggregate.entry(new).or_default().add(row, before.root);
         }
         self.provider_mut(row).aggregates = aggregates.into();
-        self.share_anew(row, &before);
+        self.update_sharing(row, &before);
     }
 
-    /// Notes whether a known provider has inventory of a known class.
+    /// Sets whether a known provider has inventory of a known class.
     pub(crate) fn set_class(&mut self, row: Row, class: ClassId, present: bool) {
         let Provider { classes, root, .. } = self.provider(row).expect("a known provider");
         let (root, before) = (*root, Arc::clone(classes));
@@ -364,8 +366,8 @@ impl Topology {
         self.provider_mut(row).classes = after.into();
     }
 
-    /// Brings the sharing rows of every aggregate up to date with a provider that was `before`.
-    fn share_anew(&mut self, row: Row, before: &Provider) {
+    /// Updates the sharing rows of every aggregate after a provider changed from `before`.
+    fn update_sharing(&mut self, row: Row, before: &Provider) {
         let Some(shares) = self.find_trait(SHARES_VIA_AGGREGATE) else { return };
         let is_sharing = |provider: &Provider| provider.traits.binary_search(&shares).is_ok();
         let after = self.provider(row).expect("a known provider").clone();
@@ -386,7 +388,7 @@ impl Topology {
     }
 }
 
-/// [`Topology::tree`] of a known root, for when other parts of the topology are being changed.
+/// [`Topology::tree`] of a known root, for use while other parts of the topology are borrowed.
 fn tree_in(chunks: &[Chunk], root: Row) -> &[Row] {
     let provider = chunks[root.index() / CHUNK][root.index() % CHUNK].as_ref().expect("a known root");
     if provider.tree.is_empty() { slice::from_ref(&provider.root) } else { &provider.tree }

@@ -1,4 +1,4 @@
-//! Writing what consumers hold, as the Placement API does: several consumers at once, all or nothing.
+//! Writes the allocations of several consumers at once, all or nothing, as the Placement API does.
 
 use std::sync::Arc;
 
@@ -13,48 +13,49 @@ use crate::ledger::{InventoryError, Refusal, ReshapeRefusal, Rewrite, Shift};
 use crate::recorder::{StateChange, consumer_changes};
 use crate::writer::TopologyError;
 
-/// What one consumer shall hold afterwards.
+/// The desired allocations of one consumer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Write {
     /// The consumer.
     pub consumer: ConsumerId,
-    /// What it has to be like before.
+    /// The generation that the consumer must have.
     pub generation: ExpectedGeneration,
-    /// To whom it belongs afterwards. A type that is not told stays as it was.
+    /// Its owner afterwards. Without a consumer type, the former type stays.
     pub owner: Arc<Owner>,
-    /// What it holds afterwards, each (provider, class) once. A consumer that gives everything back is forgotten; one
-    /// that is new and holds nothing is kept with generation 0, as in Placement.
+    /// Its allocations afterwards, each (provider, class) once. Writing an empty list removes an
+    /// existing consumer; a new consumer with an empty list is kept with generation 0, as in
+    /// Placement.
     pub allocations: Allocations,
 }
 
-/// What a consumer's generation has to be for a write.
+/// The generation that a write expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExpectedGeneration {
-    /// Anything.
+    /// Any generation, or no consumer.
     Any,
-    /// There is no such consumer yet.
+    /// The consumer must not exist.
     New,
-    /// This one.
+    /// Exactly this generation.
     Exactly(u64),
 }
 
 /// Why a transfer changed nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TransferError {
-    /// A consumer is not what the write expects.
+    /// A consumer has another generation than expected.
     #[error("consumer {:032x} has generation {found:?}, not {expected:?}", consumer.0)]
     ConsumerGeneration {
         /// The consumer.
         consumer: ConsumerId,
         /// What was expected.
         expected: ExpectedGeneration,
-        /// The generation it has; `None` when it does not exist.
+        /// The current generation; `None` when the consumer does not exist.
         found: Option<u64>,
     },
-    /// Two of the writes are about the same consumer.
+    /// Two of the writes are for the same consumer.
     #[error("consumer {:032x} is written twice", .0.0)]
     WrittenTwice(ConsumerId),
-    /// A server group is against it.
+    /// A server group refused.
     #[error(transparent)]
     Group(#[from] GroupError),
     /// A provider refused.
@@ -65,13 +66,13 @@ pub enum TransferError {
 /// Why a reshape changed nothing.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ReshapeError {
-    /// The consumers' side of it failed.
+    /// The consumers could not be written.
     #[error(transparent)]
     Transfer(#[from] TransferError),
-    /// The inventories' side of it failed.
+    /// The inventories could not be written.
     #[error(transparent)]
     Inventory(#[from] InventoryError),
-    /// A provider or a class is not known, or an inventory breaks a rule.
+    /// An unknown provider or class, or an inventory field out of bounds.
     #[error(transparent)]
     Topology(#[from] TopologyError),
 }
@@ -86,7 +87,7 @@ impl From<ReshapeRefusal> for ReshapeError {
 }
 
 impl ExpectedGeneration {
-    /// Whether a consumer that has generation `found`, or does not exist, is what was expected.
+    /// Whether a consumer with generation `found` (`None`: no consumer) satisfies the expectation.
     #[must_use]
     pub fn met_by(self, found: Option<u64>) -> bool {
         match self {
@@ -98,20 +99,21 @@ impl ExpectedGeneration {
 }
 
 impl Index {
-    /// Replaces what several consumers hold, as one change.
+    /// Replaces the allocations of several consumers, as one change.
     ///
-    /// The generation of every provider in the new allocations goes up by one, and that of every provider of a consumer
-    /// that gives everything back. (Placement counts them so.) A consumer in a server group stays in it: on its host as
-    /// long as it holds something there, else where its allocations are.
+    /// Increments the generation of every provider in the new allocations, and of every provider of
+    /// a consumer whose new list is empty. (Placement counts the same way.) A member of a server
+    /// group stays in it: on its host as long as it has an allocation there, otherwise on the host
+    /// of its allocations.
     ///
     /// # Errors
-    /// A consumer that is not as expected, a server group's policy that would be broken, or the first provider that
-    /// refuses. Nothing was changed then.
+    /// A consumer with another generation, a violated group policy, or the first provider that
+    /// refuses. Nothing has changed then.
     pub fn transfer(&self, writes: &[Write], now: Timestamp) -> Result<(), TransferError> {
         self.transfer_joining(writes, now, None)
     }
 
-    /// [`Self::transfer`], by which consumers join a group.
+    /// [`Self::transfer`] that also lets consumers join a group.
     pub(crate) fn transfer_joining(
         &self,
         writes: &[Write],
@@ -139,16 +141,17 @@ impl Index {
         }
         drop(locked);
         drop(recording);
-        // Even when refused: others may have seen the room it held for a moment, and have to look again.
+        // Also after a refusal: other threads may have observed the amounts that it held briefly,
+        // and have to look again.
         self.journal_shifts(&shifts, &counted);
         Ok(outcome?)
     }
 
-    /// Replaces the inventories of providers and what consumers hold, as one change.
+    /// Replaces the inventories of providers and the allocations of consumers, as one change.
     ///
     /// # Errors
-    /// A consumer or a provider that is not as expected, allocations that do not fit the inventories to be, or the
-    /// removal of an inventory that will still be in use. Nothing was changed then.
+    /// A consumer or a provider with another generation, allocations that do not fit the new
+    /// inventories, or the removal of an inventory that remains in use. Nothing has changed then.
     pub fn reshape(
         &self,
         rewrites: &[Rewrite],
@@ -165,7 +168,8 @@ impl Index {
         let shifts = shifts(&locked, writes);
         let mut counted = counted(&locked, writes);
         for rewrite in rewrites {
-            // Placement writes inventories that are not empty twice: before the allocations change, and after.
+            // Placement writes inventories that are not empty twice: before the allocations change,
+            // and after.
             let times = if rewrite.inventories.is_empty() { 1 } else { 2 };
             counted.extend(std::iter::repeat_n(rewrite.row, times));
         }
@@ -188,8 +192,8 @@ impl Index {
         Ok(())
     }
 
-    /// Takes everything back from a consumer and forgets it, without counting a change of its providers (Placement does
-    /// not); `None` when it holds nothing.
+    /// Releases everything that a consumer holds and removes it. Does not count a change of its
+    /// providers, as in Placement. Returns `None` when the consumer holds nothing.
     pub fn remove_consumer(&self, consumer: ConsumerId) -> Option<Consumer> {
         let recording = self.recording();
         let mut locked = self.consumers.lock([consumer]);
@@ -205,25 +209,27 @@ impl Index {
             group.leave(consumer);
         }
         drop(locked);
-        self.ledger.give_back_all(&held.allocations);
+        self.ledger.release_uncounted(&held.allocations);
         drop(recording);
         self.journal_rows(&held.allocations);
         Some(held)
     }
 
-    /// Who holds something of the provider, in order. Empty unless the index was made [`Self::with_holders`].
+    /// The consumers with allocations on the provider, in order. Empty unless the index was made
+    /// [`Self::with_holders`].
     #[must_use]
     pub fn holders(&self, row: Row) -> Vec<ConsumerId> {
         self.holders.as_ref().map(|holders| holders.of_row(row)).unwrap_or_default()
     }
 
-    /// Who belongs to the project, in order. Empty unless the index was made [`Self::with_holders`].
+    /// The consumers of the project, in order. Empty unless the index was made
+    /// [`Self::with_holders`].
     #[must_use]
     pub fn project_consumers(&self, project: &str) -> Vec<ConsumerId> {
         self.holders.as_ref().map(|holders| holders.of_project(project)).unwrap_or_default()
     }
 
-    /// What the table will say of the consumers: nothing of those that give everything back.
+    /// The consumers' entries after the writes; `None` for a consumer that releases everything.
     fn entries(&self, locked: &Locked<'_>, writes: &[Write], now: Timestamp) -> Vec<Entry> {
         let entry = |write: &Write| {
             let before = locked.get(write.consumer);
@@ -259,7 +265,7 @@ impl Index {
         Consumer {
             allocations: write.allocations.clone(),
             owner: Some(owner),
-            // A consumer that comes without allocations was not written yet.
+            // A new consumer without allocations does not count as written.
             generation: before.map_or(0, |before| before.generation)
                 + u64::from(!write.allocations.is_empty()),
             written_at: now,
@@ -268,7 +274,7 @@ impl Index {
         }
     }
 
-    /// What is recorded of a transfer. The entries get their serials.
+    /// The record of a transfer. Assigns the entries' serial numbers.
     fn written(
         &self,
         locked: &Locked<'_>,
@@ -285,7 +291,7 @@ impl Index {
         consumers.chain(touched.map(StateChange::Counted)).collect()
     }
 
-    /// Notes when the providers were changed.
+    /// Stores the time of change of the providers.
     fn stamp(&self, shifts: &[Shift], counted: &[Row], now: Timestamp) {
         touched(shifts, counted).for_each(|row| self.ledger.set_changed_at(row, now));
     }
@@ -295,7 +301,7 @@ impl Index {
     }
 }
 
-/// What the table will say of a consumer.
+/// A consumer and its entry after a write.
 type Entry = (ConsumerId, Option<Consumer>);
 
 /// The rows, each once.
@@ -320,7 +326,7 @@ fn check_consumers(locked: &Locked<'_>, writes: &[Write]) -> Result<(), Transfer
     Ok(())
 }
 
-/// The net change of every account: what will be held there less what is held now.
+/// The net change of every account: the sum of the new allocations less that of the old ones.
 fn shifts(locked: &Locked<'_>, writes: &[Write]) -> Vec<Shift> {
     let mut shifts = Shifts::default();
     for &allocation in writes.iter().flat_map(|write| &write.allocations) {
@@ -335,7 +341,7 @@ fn shifts(locked: &Locked<'_>, writes: &[Write]) -> Vec<Shift> {
     shifts.in_order
 }
 
-/// Shifts in the order in which their accounts were first named.
+/// Shifts in the order in which their accounts first appear.
 #[derive(Default)]
 struct Shifts {
     in_order: Vec<Shift>,
@@ -352,7 +358,7 @@ impl Shifts {
     }
 }
 
-/// The providers whose generations go up, each once.
+/// The providers whose generations increase, each once.
 fn counted(locked: &Locked<'_>, writes: &[Write]) -> Vec<Row> {
     let mut rows: SmallVec<[Row; 4]> = SmallVec::new();
     for write in writes {

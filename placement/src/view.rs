@@ -1,8 +1,8 @@
 //! A decider's private copy of the free amounts, in plain memory.
 //!
-//! Decisions scan millions of values, and a compiler cannot turn a scan of atomics into vector code. So each decider
-//! keeps a copy, brings it up to date from the change journal (a few rows between two decisions) and scans that. The
-//! copy is advisory by nature: the claim decides.
+//! A decision scans millions of values, and compilers do not vectorise a scan of atomics. So each
+//! decider keeps a copy, refreshes it from the change journal (a few rows between two decisions)
+//! and scans that. The copy is advisory: the claim checks again.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,35 +16,36 @@ use crate::journal::Read;
 use crate::kernel::{CLASSES, EMPTY, Lanes, NOTHING, lane_of, largest, set_lane, summarise};
 use crate::topology::Topology;
 
-/// The classes every VM asks for, in the order of [`HostFree`].
+/// The classes that every VM requests, in the order of [`HostFree`].
 pub const HOST_CLASSES: [ClassId; CLASSES] = [ClassId::VCPU, ClassId::MEMORY_MB, ClassId::DISK_GB];
 
-/// A host's free amounts of the [`HOST_CLASSES`], held to the range of `i32`; `i32::MIN` without inventory.
+/// A host's free amounts of the [`HOST_CLASSES`], clamped to `i32`; `i32::MIN` without inventory.
 ///
-/// Comparing with an amount stays exact, because no allocation exceeds `i32::MAX`.
+/// Comparisons with a requested amount stay exact, because no allocation exceeds `i32::MAX`.
 pub type HostFree = [i32; CLASSES];
 
 /// The dense number of a host shape, private to one view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShapeId(pub u32);
 
-/// What hosts have in common that no claim changes: unit rules of the [`HOST_CLASSES`].
+/// The properties of hosts that no claim changes: unit rules of the [`HOST_CLASSES`].
 type Shape = [Option<Units>; CLASSES];
 
-/// A host that changed; `None` stands for "not a host", before or after.
+/// A host that changed; `None` means "not a host", before or after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Change {
     /// The host.
     pub row: Row,
-    /// What the view said before.
+    /// The view's amounts before.
     pub before: Option<HostFree>,
-    /// What it says now.
+    /// The view's amounts now.
     pub after: Option<HostFree>,
     /// Whether its unit rules, traits or aggregates may have changed too.
     pub layout: bool,
 }
 
-/// The free amounts of every host, in blocks of 64 rows, with the largest free amounts of every block.
+/// The free amounts of every host, in blocks of 64 rows, with the largest free amounts of every
+/// block.
 #[derive(Clone)]
 pub struct View {
     cursor: u64,
@@ -56,20 +57,21 @@ pub struct View {
     shape_of: Vec<ShapeId>,
     shapes: Vec<Shape>,
     shape_ids: FxHashMap<Shape, ShapeId>,
-    /// How many hosts have each shape.
+    /// The number of hosts of each shape.
     shape_hosts: Vec<u32>,
-    /// The rows whose layout was read again lately, oldest first, and how many were forgotten before them.
+    /// The rows whose layout was read again recently, oldest first, and the number of rows dropped
+    /// before them.
     relayouts: VecDeque<Row>,
     forgotten: u64,
     changes: u64,
     gains: u64,
 }
 
-/// Rows whose change of layout is remembered one by one.
+/// The number of recent layout changes that are remembered by row.
 const REMEMBERED: usize = 1024;
 
 impl View {
-    /// A copy of the index as it is now.
+    /// A copy of the index's current state.
     #[must_use]
     pub fn new(index: &Index) -> Self {
         let mut view = Self {
@@ -91,7 +93,8 @@ impl View {
         view
     }
 
-    /// Takes in what changed since the last time, telling `on_change` of every host once the view has it.
+    /// Applies the changes since the last call; calls `on_change` for each host after the view has
+    /// it.
     #[inline]
     pub fn refresh(&mut self, index: &Index, mut on_change: impl FnMut(&Self, Change)) {
         loop {
@@ -111,36 +114,36 @@ impl View {
         }
     }
 
-    /// Looks at one row again, whatever the journal says.
+    /// Reads one row again, whether the journal has an entry for it or not.
     pub fn touch(&mut self, index: &Index, row: Row, mut on_change: impl FnMut(&Self, Change)) {
         self.reread(index, row, &mut on_change);
     }
 
-    /// The topology the view was last brought up to.
+    /// The topology of the last refresh.
     #[must_use]
     pub fn topology(&self) -> &Arc<Topology> {
         &self.topology
     }
 
-    /// The free amounts, in blocks of 64 rows; rows that are no hosts have none.
+    /// The free amounts, in blocks of 64 rows; rows that are not hosts have none.
     #[must_use]
     pub fn blocks(&self) -> &[[Lanes; CLASSES]] {
         &self.blocks
     }
 
-    /// The largest free amounts of the blocks, 64 blocks a value.
+    /// The largest free amounts of each block, 64 blocks per element.
     #[must_use]
     pub fn summaries(&self) -> &[[Lanes; CLASSES]] {
         &self.summaries
     }
 
-    /// The rows that are hosts, 64 a word.
+    /// The rows that are hosts, 64 per word.
     #[must_use]
     pub fn hosts(&self) -> &[u64] {
         &self.hosts
     }
 
-    /// The host's free amounts; `None` when the row is no host.
+    /// The host's free amounts; `None` when the row is not a host.
     #[inline]
     #[must_use]
     pub fn host(&self, row: Row) -> Option<HostFree> {
@@ -154,13 +157,14 @@ impl View {
         (0..).map(Row).take(self.blocks.len() * 64).filter_map(|row| Some((row, self.host(row)?)))
     }
 
-    /// The shape of every row; rows that are no hosts have some shape too.
+    /// The shape of every row; rows that are not hosts have a shape too.
     #[must_use]
     pub fn shape_of(&self) -> &[ShapeId] {
         &self.shape_of
     }
 
-    /// The unit rules of every shape, by [`ShapeId`]; [`Units::ANY`] where free capacity implies them.
+    /// The unit rules of every shape, by [`ShapeId`]; [`Units::ANY`] where free capacity implies
+    /// them.
     #[must_use]
     pub fn shapes(&self) -> &[[Option<Units>; CLASSES]] {
         &self.shapes
@@ -172,14 +176,15 @@ impl View {
         self.shape_hosts[shape.0 as usize] > 0
     }
 
-    /// How often free amounts changed; while this stands still, so does every decision.
+    /// The number of changes of free amounts. While it is unchanged, so is every decision.
     #[inline]
     #[must_use]
     pub const fn changes(&self) -> u64 {
         self.changes
     }
 
-    /// How often some host got more of something free; while this stands still, no request that found no host finds one.
+    /// The number of times that a host's free amounts grew. While it is unchanged, a request that
+    /// found no host finds none.
     #[inline]
     #[must_use]
     pub const fn gains(&self) -> u64 {
@@ -193,15 +198,16 @@ impl View {
         self.forgotten + self.relayouts.len() as u64
     }
 
-    /// The rows whose inventories, traits, aggregates or place in the tree may have changed since `position`; `None` when
-    /// there were too many to remember.
+    /// The rows whose inventories, traits, aggregates or position in the tree may have changed
+    /// since `position`; `None` when there were too many to remember.
     #[must_use]
     pub fn relayouts_since(&self, position: u64) -> Option<impl Iterator<Item = Row>> {
         let skip = usize::try_from(position.checked_sub(self.forgotten)?).ok()?;
         Some(self.relayouts.iter().copied().skip(skip))
     }
 
-    /// Compares the copy with the index, and the summaries with the blocks. For a moment without changes.
+    /// Compares the copy with the index, and the summaries with the blocks. Call it only while
+    /// nothing changes.
     ///
     /// # Errors
     /// The first row or block that differs.
@@ -240,7 +246,7 @@ impl View {
         }
     }
 
-    /// The row's use may have changed.
+    /// Reads a row whose use may have changed.
     #[inline]
     fn reread(&mut self, index: &Index, row: Row, on_change: &mut impl FnMut(&Self, Change)) {
         if let Some(before) = self.host(row) {
@@ -248,12 +254,12 @@ impl View {
         }
     }
 
-    /// Anything about the row may have changed.
+    /// Reads a row of which anything may have changed.
     fn reread_layout(&mut self, index: &Index, row: Row, on_change: &mut impl FnMut(&Self, Change)) {
         if row.index() >= self.shape_of.len() {
             return; // published after this view's topology; another entry follows
         }
-        // Rules that free capacity implies make no difference between hosts, whatever their sizes.
+        // Unit rules that free capacity implies do not distinguish hosts, whatever their sizes.
         let shape = HOST_CLASSES.map(|class| {
             let inventory = index.inventory(row, class)?;
             Some(if inventory.capacity_implies_units() { Units::ANY } else { inventory.units })
@@ -309,13 +315,13 @@ impl View {
     }
 }
 
-/// Free amounts as the index has them, held to the range of `i32`.
+/// The index's free amounts, clamped to `i32`.
 #[inline]
 fn free_of(index: &Index, row: Row) -> HostFree {
     index.host_free(row).map(|free| match free {
         None => i32::MIN,
         #[allow(clippy::cast_possible_truncation)]
-        // clamped; the smallest value stays free for "no inventory"
+        // clamped; the smallest value is reserved for "no inventory"
         Some(free) => free.clamp(i64::from(i32::MIN) + 1, i64::from(i32::MAX)) as i32,
     })
 }

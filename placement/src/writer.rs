@@ -1,4 +1,4 @@
-//! Changing the fleet: providers, inventories, traits and aggregates.
+//! Changes the fleet: providers, inventories, traits and aggregates.
 
 mod inventories;
 mod names;
@@ -15,7 +15,7 @@ use crate::ledger::{InventoryError, InventoryInUse, Ledger, Rewrite};
 use crate::recorder::{Recording, StateChange, Unrecorded};
 use crate::topology::{Provider, Topology};
 
-/// A change of topology that was refused; nothing was changed.
+/// A refused change of topology; nothing has changed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum TopologyError {
     /// A provider with this UUID exists.
@@ -27,22 +27,22 @@ pub enum TopologyError {
     /// No such provider.
     #[error("there is no resource provider in {0}")]
     UnknownProvider(Row),
-    /// The provider cannot be removed while others stand below it.
+    /// A provider with children cannot be removed.
     #[error("the resource provider in {0} has child providers")]
     HasChildren(Row),
     /// The provider or one of its inventories has allocations.
     #[error(transparent)]
     InUse(#[from] InventoryInUse),
-    /// The provider has changed meanwhile.
+    /// The provider has another generation.
     #[error("the resource provider has generation {found}, not {given}")]
     Generation {
-        /// The generation that was given.
+        /// The expected generation.
         given: u64,
-        /// The one it has.
+        /// The current generation.
         found: u64,
     },
-    /// A provider cannot stand below itself.
-    #[error("the resource provider in {0} would stand below itself")]
+    /// A provider cannot be its own descendant.
+    #[error("the resource provider in {0} would be its own descendant")]
     Loop(Row),
     /// Another class or trait has this name.
     #[error("the name {0} is taken")]
@@ -53,7 +53,7 @@ pub enum TopologyError {
     /// Some provider has the trait.
     #[error("trait {} is in use", .0.0)]
     TraitInUse(TraitId),
-    /// An inventory breaks a rule.
+    /// An inventory field is out of bounds.
     #[error(transparent)]
     Inventory(#[from] InvalidInventory),
     /// No such resource class.
@@ -65,20 +65,22 @@ pub enum TopologyError {
     /// The index is full.
     #[error("the index holds at most {limit} {what}")]
     Full {
-        /// What there are too many of.
+        /// What exceeds the limit.
         what: &'static str,
         /// The limit.
         limit: usize,
     },
 }
 
-/// The one writer of an index's topology; writers wait for each other, readers and claims do not.
+/// The only writer of an index's topology. Writers wait for each other; readers and claims do not
+/// wait.
 ///
-/// Inventories, and the lookups by UUID and name, change at once. Everything else is prepared here and published as one
-/// snapshot when the writer is dropped, so a batch of changes costs one copy of what it touches. (A recorder is told the same
-/// way: inventories at once, with all that was prepared before them, the rest in the end.) An existing provider's
-/// generation goes up once per batch that changes its inventories, traits or aggregates. As in Placement, its name and
-/// its place in the tree are no part of what the generation guards.
+/// Inventories, and the lookups by UUID and name, change immediately. Everything else is prepared
+/// here and published as one snapshot when the writer is dropped, so a batch of changes costs one
+/// copy of what it touches. (A recorder receives the changes the same way: inventories immediately,
+/// with everything prepared before them, the rest in the end.) An existing provider's generation
+/// increases once per batch that changes its inventories, traits or aggregates. As in Placement,
+/// the generation does not guard its name and its position in the tree.
 pub struct Writer<'index> {
     index: &'index Index,
     topology: Topology,
@@ -112,13 +114,13 @@ impl<'index> Writer<'index> {
         }
     }
 
-    /// The topology as it will be published.
+    /// The topology to be published.
     #[must_use]
     pub fn topology(&self) -> &Topology {
         &self.topology
     }
 
-    /// The sum of all allocations of a class on a provider, now.
+    /// The current sum of all allocations of a class on a provider.
     #[must_use]
     pub fn used(&self, row: Row, class: ClassId) -> i64 {
         self.index.used(row, class)
@@ -142,11 +144,11 @@ impl<'index> Writer<'index> {
         }
         let root = self.root_of(parent)?;
         let row = self.take_row()?;
-        self.plant(row, Provider::new(uuid, name.into(), parent, root.unwrap_or(row)));
+        self.insert_provider(row, Provider::new(uuid, name.into(), parent, root.unwrap_or(row)));
         Ok(row)
     }
 
-    /// Adds a provider in the row that it had.
+    /// Restores a provider in its former row.
     pub(crate) fn put_back_provider(
         &mut self,
         row: Row,
@@ -165,11 +167,11 @@ impl<'index> Writer<'index> {
         }
         let root = self.root_of(parent)?;
         self.put_back_rows(row.index() + 1);
-        self.plant(row, Provider::new(uuid, Arc::clone(name), parent, root.unwrap_or(row)));
+        self.insert_provider(row, Provider::new(uuid, Arc::clone(name), parent, root.unwrap_or(row)));
         Ok(())
     }
 
-    /// Rows below are not given to new providers.
+    /// Reserves all rows below `rows`: new providers do not get them.
     pub(crate) fn put_back_rows(&mut self, rows: usize) {
         self.topology.rows = self.topology.rows.max(rows);
     }
@@ -178,14 +180,14 @@ impl<'index> Writer<'index> {
         parent.map(|parent| self.known(parent).map(|provider| provider.root)).transpose()
     }
 
-    fn plant(&mut self, row: Row, provider: Provider) {
+    fn insert_provider(&mut self, row: Row, provider: Provider) {
         self.index.by_uuid.insert(provider.uuid, row);
         self.index.by_name.insert(Arc::clone(&provider.name), row);
-        self.topology.plant(row, provider);
+        self.topology.insert_provider(row, provider);
         self.touch(row);
     }
 
-    /// Gives a provider another name.
+    /// Renames a provider.
     ///
     /// # Errors
     /// An unknown provider, or a name that another provider has.
@@ -205,10 +207,10 @@ impl<'index> Writer<'index> {
         Ok(())
     }
 
-    /// Moves a provider with all below it under `parent`, or makes it a root.
+    /// Moves a provider and its descendants below `parent`, or makes it a root.
     ///
     /// # Errors
-    /// An unknown provider, or a parent that is the provider itself or stands below it.
+    /// An unknown provider, or a parent that is the provider itself or its descendant.
     pub fn move_provider(&mut self, row: Row, parent: Option<Row>) -> Result<(), TopologyError> {
         let old = self.known(row)?.parent;
         parent.map_or(Ok(()), |parent| self.known(parent).map(|_| ()))?;
@@ -217,7 +219,7 @@ impl<'index> Writer<'index> {
             return Err(TopologyError::Loop(row));
         }
         if old != parent {
-            self.topology.transplant(row, parent);
+            self.topology.move_provider(row, parent);
             moved.into_iter().for_each(|row| self.touch(row));
         }
         Ok(())
@@ -238,8 +240,8 @@ impl<'index> Writer<'index> {
             let removal = || self.unrecorded.take_and(&self.topology, [StateChange::Provider(row, None)]);
             self.recording.record(removal);
         })?;
-        self.topology.strip(row);
-        self.topology.uproot(row);
+        self.topology.clear_provider(row);
+        self.topology.remove_provider(row);
         self.index.by_uuid.remove(&uuid);
         self.index.by_name.remove(&name);
         self.note(row);
@@ -259,7 +261,7 @@ impl<'index> Writer<'index> {
         Ok(())
     }
 
-    /// Replaces the aggregates the provider is in.
+    /// Replaces the provider's aggregates.
     ///
     /// # Errors
     /// An unknown provider.
@@ -269,7 +271,7 @@ impl<'index> Writer<'index> {
         Ok(())
     }
 
-    /// [`Self::set_aggregates`], without counting it as a change: what Placement did before it knew better.
+    /// [`Self::set_aggregates`] without counting a change, as early microversions of Placement do.
     ///
     /// # Errors
     /// An unknown provider.
@@ -280,17 +282,17 @@ impl<'index> Writer<'index> {
         Ok(())
     }
 
-    /// Checks the generation of a provider before its traits or aggregates are set. (Inventories are guarded more
-    /// strictly: [`Self::set_inventories`].)
+    /// Checks the generation of a provider before its traits or aggregates are set.
+    /// ([`Self::set_inventories`] guards inventories more strictly.)
     ///
     /// # Errors
-    /// Another generation than the one given.
+    /// Another generation than the given one.
     pub fn expect_generation(&self, row: Row, given: u64) -> Result<(), TopologyError> {
         let found = self.index.generation(row);
         if found == given { Ok(()) } else { Err(TopologyError::Generation { given, found }) }
     }
 
-    /// What is changed from here on happened then.
+    /// Sets the time of the changes that follow.
     pub(crate) fn set_now(&mut self, now: Timestamp) {
         self.now = now;
     }
@@ -299,7 +301,8 @@ impl<'index> Writer<'index> {
         self.topology.provider(row).ok_or(TopologyError::UnknownProvider(row))
     }
 
-    /// A row that no provider ever had: a decision about a removed provider can never claim from its successor.
+    /// A new row. Rows are never reused, so a decision about a removed provider cannot claim from
+    /// its successor.
     fn take_row(&mut self) -> Result<Row, TopologyError> {
         if self.topology.rows >= Ledger::MAX_ROWS {
             return Err(full_of_providers());
@@ -317,7 +320,7 @@ impl<'index> Writer<'index> {
         self.topology.traits.name(id.0).map(|_| ()).ok_or(TopologyError::UnknownTrait(id))
     }
 
-    /// The provider changed in what its generation guards.
+    /// Counts a change that the provider's generation guards.
     fn count(&mut self, row: Row) {
         if row.index() < self.published_rows {
             self.counted.insert(row);
@@ -325,13 +328,13 @@ impl<'index> Writer<'index> {
         self.note(row);
     }
 
-    /// What is kept of the provider itself changed.
+    /// Marks a change of the provider's own record.
     fn touch(&mut self, row: Row) {
         self.unrecorded.provider(row);
         self.note(row);
     }
 
-    /// Something of the provider changed.
+    /// Marks any change of the provider.
     fn note(&mut self, row: Row) {
         if self.seen.insert(row) {
             self.changed.push(row);

@@ -1,5 +1,6 @@
-//! Columns grow in segments of 1,024 rows, behind cells that are written once, while other threads read them and claim
-//! from them. What a reader holds must neither move nor change, and what it was told of must be there.
+//! Columns grow in segments of 1,024 rows, behind cells that are written once, while other threads
+//! read them and claim from them. An element that a reader holds must neither move nor change, and
+//! every published row must be readable.
 
 #![cfg(not(loom))]
 
@@ -10,14 +11,14 @@ use std::thread;
 use berth_placement::{Allocation, ClassId, ConsumerId, Index, Inventory, Row, View};
 use uuid::Uuid;
 
-/// Rows of a segment.
+/// Rows per segment.
 const SEGMENT: u32 = 1_024;
-/// Several segments, the last one in part.
+/// Several segments, the last one incomplete.
 const HOSTS: u32 = 12 * SEGMENT + 100;
-/// Hosts of one batch: a segment fills up in the middle of some.
+/// Hosts per batch, so that some batches cross a segment boundary.
 const BATCH: u32 = 100;
 
-/// What host `row` has of vCPUs: no two neighbours the same.
+/// The vCPUs of host `row`; neighbours differ.
 const fn vcpus(row: u32) -> u32 {
     16 + row % 97
 }
@@ -32,7 +33,8 @@ fn grow(index: &Index) {
     }
 }
 
-/// Reads every host that is published, again and again, until all are there; how often a reader saw some but not all.
+/// Reads every published host repeatedly until all hosts are published; returns how often it saw
+/// only a part of them.
 fn read(index: &Index, done: &AtomicBool) -> u32 {
     let mut halfway = 0;
     loop {
@@ -40,7 +42,7 @@ fn read(index: &Index, done: &AtomicBool) -> u32 {
         let rows = u32::try_from(index.topology().rows()).unwrap();
         for row in 0..rows {
             let free = index.free(Row(row), ClassId::VCPU);
-            let least = i64::from(vcpus(row)) - 1; // claims take one at most
+            let least = i64::from(vcpus(row)) - 1; // a host has at most one claim
             assert!(free.is_some_and(|free| free >= least && free <= least + 1), "row {row}: {free:?}");
         }
         halfway += u32::from(rows > 0 && rows < HOSTS);
@@ -50,7 +52,7 @@ fn read(index: &Index, done: &AtomicBool) -> u32 {
     }
 }
 
-/// Claims one vCPU on every host as soon as it is there.
+/// Claims one vCPU on every host as soon as it is published.
 fn claim(index: &Index) {
     let mut row = 0;
     while row < HOSTS {
@@ -81,7 +83,7 @@ fn readers_claims_and_views_go_on_while_columns_grow() {
         follower.join().unwrap();
         readers.map(|reader| reader.join().unwrap()).into_iter().sum::<u32>()
     });
-    assert!(halfway > 0, "nobody read while the columns grew");
+    assert!(halfway > 0, "no reader ran while the columns grew");
     view.refresh(&index, |_, _| ());
     assert_eq!(view.check(&index), Ok(()));
     assert_eq!(index.check(), Ok(()));

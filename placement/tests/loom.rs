@@ -1,7 +1,7 @@
-//! All interleavings of small claims, releases and inventory changes.
+//! Every interleaving of small claims, releases and inventory changes.
 //!
-//! Run with `RUSTFLAGS="--cfg loom" cargo test --release -p berth-placement --test loom`. Each model names the race it
-//! is about; `docs/claim-protocol.md` has the argument in words.
+//! Run with `RUSTFLAGS="--cfg loom" cargo test --release -p berth-placement --test loom`. Each
+//! model states the race that it covers; `docs/claim-protocol.md` has the argument in prose.
 
 #![cfg(loom)]
 
@@ -30,14 +30,15 @@ fn take(class: ClassId, amount: u32) -> Allocation {
     Allocation { row: HOST, class, amount }
 }
 
-/// Explores every interleaving with up to three preemptions: more find nothing new here and take hours.
+/// Explores every interleaving with up to three preemptions: more find nothing further here and
+/// take hours.
 fn model(check: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(3);
     builder.check(check);
 }
 
-/// Runs the closures side by side and returns what they returned.
+/// Runs the closures concurrently and returns their results.
 fn race<T: Send + 'static>(parties: Vec<Box<dyn FnOnce() -> T + Send>>) -> Vec<T> {
     let threads: Vec<_> = parties.into_iter().map(|party| thread::spawn(party)).collect();
     threads.into_iter().map(|thread| thread.join().unwrap()).collect()
@@ -64,13 +65,17 @@ fn a_refused_claim_leaves_nothing_behind() {
             Box::new(move || ledger.reserve(&[take(CPU, 1), take(MEMORY, 1)]).is_ok())
         };
         let granted = race(vec![claim(ledger.clone()), claim(ledger.clone())]);
-        assert_eq!(granted.iter().filter(|&&granted| granted).count(), 1, "both classes have room for one");
+        assert_eq!(
+            granted.iter().filter(|&&granted| granted).count(),
+            1,
+            "both classes have capacity for one"
+        );
         assert_eq!((ledger.used(HOST, CPU), ledger.used(HOST, MEMORY)), (1, 1));
     });
 }
 
 #[test]
-fn room_given_back_can_be_taken_again() {
+fn released_capacity_can_be_claimed_again() {
     model(|| {
         let ledger = ledger(&[(CPU, 1)]);
         ledger.reserve(&[take(CPU, 1)]).unwrap();
@@ -87,7 +92,7 @@ fn room_given_back_can_be_taken_again() {
     });
 }
 
-/// The inventory is removed while a claim takes from it: one of the two must notice the other.
+/// The inventory is removed while a claim reserves from it: one of the two must observe the other.
 #[test]
 fn no_claim_survives_on_a_removed_inventory() {
     model(|| {
@@ -104,7 +109,8 @@ fn no_claim_survives_on_a_removed_inventory() {
     });
 }
 
-/// The inventory shrinks while a claim takes from it: the claim is judged by the old record or by the new one.
+/// The inventory shrinks while a claim reserves from it: the claim is judged by the old record or
+/// by the new one.
 #[test]
 fn a_claim_is_judged_by_one_version_of_the_inventory() {
     model(|| {
@@ -127,15 +133,16 @@ fn a_claim_is_judged_by_one_version_of_the_inventory() {
         ]);
         let (after, verdict) = verdicts[1].unwrap();
         match verdict {
-            Ok(()) => assert!(!after, "granted by a record that was gone"),
+            Ok(()) => assert!(!after, "granted by a removed record"),
             Err(Refusal::Units { units, .. }) => assert_eq!(units, smaller.units),
-            Err(other) => panic!("neither version says {other}"),
+            Err(other) => panic!("no version of the inventory gives {other}"),
         }
     });
 }
 
-/// The inventories are rewritten for whoever knows the newest generation, while a claim takes from them: either the claim is
-/// counted before, and the rewrite refused, or it is judged by the new inventory, which does not allow it.
+/// A rewrite that expects the newest generation runs while a claim reserves: either the claim is
+/// counted first and the rewrite is refused, or the new inventory, which does not allow the claim,
+/// judges it.
 #[test]
 fn a_rewrite_never_overlooks_a_claim() {
     model(|| {
@@ -150,15 +157,15 @@ fn a_rewrite_never_overlooks_a_claim() {
             Box::new(move || claimer.reserve(&[take(CPU, 1)]).is_ok()),
         ]);
         let (rewritten, granted) = (done[0], done[1]);
-        assert!(!(rewritten && granted), "the rewrite was for a state without the claim");
+        assert!(!(rewritten && granted), "the rewrite expected a state without the claim");
         assert_eq!(ledger.used(HOST, CPU), i64::from(granted));
     });
 }
 
-/// A rewrite answers with the generation that it made itself. If a release could be counted in that, who was answered would
-/// take it for seen.
+/// A rewrite returns the generation that it made itself. If that could include a concurrent
+/// release, the caller would wrongly assume that it has seen the release.
 #[test]
-fn a_rewrite_tells_the_very_next_generation() {
+fn a_rewrite_returns_the_very_next_generation() {
     model(|| {
         let ledger = ledger(&[(CPU, 4)]);
         ledger.reserve(&[take(CPU, 2)]).unwrap();
@@ -166,18 +173,22 @@ fn a_rewrite_tells_the_very_next_generation() {
         let rewrite =
             Rewrite { row: HOST, generation: Some(before), inventories: vec![(CPU, Inventory::of(3))] };
         let (writer, releaser) = (ledger.clone(), ledger.clone());
-        let told: Vec<Option<u64>> = race(vec![
+        let generations: Vec<Option<u64>> = race(vec![
             Box::new(move || writer.rewrite(&rewrite, 1).ok()),
             Box::new(move || {
                 releaser.release(&[take(CPU, 2)]);
                 None
             }),
         ]);
-        assert!(told[0].is_none_or(|told| told == before + 1), "{told:?} after {before}");
+        assert!(
+            generations[0].is_none_or(|generations| generations == before + 1),
+            "{generations:?} after {before}"
+        );
     });
 }
 
-/// A reader that sees a journal entry sees the change it is about; two writers never cover each other's entries.
+/// A reader of a journal entry observes its change; two writers never overwrite each other's
+/// entries.
 #[test]
 fn a_journal_entry_follows_its_change() {
     model(|| {
@@ -214,7 +225,7 @@ const GROUP: GroupId = GroupId(1);
 const VM: ConsumerId = ConsumerId(1);
 const OTHER: ConsumerId = ConsumerId(2);
 
-/// A host and an anti-affinity group: one instance may be there.
+/// A host and an anti-affinity group that allows one instance on it.
 fn grouped() -> Arc<Index> {
     let index = Index::default();
     let mut writer = index.write();
@@ -232,7 +243,7 @@ fn join(index: &Index, consumer: ConsumerId) -> Result<(), TransferError> {
     index.claim_group(GROUP, &[Member::new(consumer, HOST)], &[write], Timestamp::default())
 }
 
-/// What the group says is what consumers hold.
+/// The group's roster, checked against the consumers' allocations.
 fn settled(index: &Index) -> Vec<ConsumerId> {
     assert_eq!(index.check(), Ok(()));
     let roster = index.group(GROUP).unwrap().roster().unwrap();
@@ -241,7 +252,7 @@ fn settled(index: &Index) -> Vec<ConsumerId> {
     members
 }
 
-/// There is room for both, but the group wants one on the host.
+/// The capacity suffices for both, but the group allows one instance on the host.
 #[test]
 fn the_last_place_of_a_group_goes_to_exactly_one() {
     model(|| {
@@ -258,9 +269,10 @@ fn the_last_place_of_a_group_goes_to_exactly_one() {
     });
 }
 
-/// A member leaves while another wants its place: the place is free or taken, never both and never lost.
+/// A member leaves while another consumer claims its place: the place is free or taken, never both
+/// and never lost.
 #[test]
-fn a_place_in_a_group_that_is_given_up_can_be_taken() {
+fn a_released_place_in_a_group_can_be_claimed() {
     model(|| {
         let index = grouped();
         join(&index, VM).unwrap();
@@ -275,9 +287,9 @@ fn a_place_in_a_group_that_is_given_up_can_be_taken() {
     });
 }
 
-/// An instance leaves and comes again: its leaving does not strike out the one that came.
+/// An instance leaves and joins again: its leaving does not remove the new membership.
 #[test]
-fn who_comes_again_is_a_member() {
+fn a_consumer_that_joins_again_is_a_member() {
     model(|| {
         let index = grouped();
         join(&index, VM).unwrap();
@@ -291,7 +303,7 @@ fn who_comes_again_is_a_member() {
     });
 }
 
-/// What it was told, in order.
+/// The recorded changes, in order.
 #[derive(Default)]
 struct Tape(Mutex<Vec<StateChange>>);
 
@@ -308,7 +320,8 @@ impl Recorder for Tape {
 }
 
 impl Tape {
-    /// After no change is more than the one unit held, or anything without its inventory, if `held` consumers did before.
+    /// Checks that after each change at most the one unit is held, and nothing without its
+    /// inventory; `held` units were held before.
     fn check(&self, mut held: u32) {
         let mut has_inventory = true;
         for change in &*self.0.lock().unwrap() {
@@ -323,7 +336,7 @@ impl Tape {
     }
 }
 
-/// A host with room for one, which somebody holds.
+/// A host with capacity for one unit, which a consumer holds.
 fn recorded() -> (Arc<Index>, std::sync::Arc<Tape>) {
     let tape = std::sync::Arc::new(Tape::default());
     let index = Index::default();
@@ -336,7 +349,7 @@ fn recorded() -> (Arc<Index>, std::sync::Arc<Tape>) {
 }
 
 #[test]
-fn who_gives_room_back_is_recorded_before_who_takes_it() {
+fn a_release_is_recorded_before_the_claim_that_reuses_it() {
     model(|| {
         let (index, tape) = recorded();
         let (releaser, claimer) = (index.clone(), index.clone());
@@ -349,7 +362,7 @@ fn who_gives_room_back_is_recorded_before_who_takes_it() {
 }
 
 #[test]
-fn an_inventory_is_recorded_while_nobody_can_claim_from_it() {
+fn an_inventory_is_recorded_while_no_claim_can_reserve_from_it() {
     model(|| {
         let (index, tape) = recorded();
         index.release(VM).unwrap();

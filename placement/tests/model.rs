@@ -1,6 +1,8 @@
-//! The index against a naive model of it: ordered maps, no atomics, nothing derived that is kept.
+//! The index compared with a naive model: ordered maps, without atomics and without stored derived
+//! state.
 //!
-//! Every step is done to both; they must give the same answer (which error, too) and be in the same state afterwards.
+//! Every step runs on both. They must give the same answer, including the same error, and be in the
+//! same state afterwards.
 #![cfg(not(loom))]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +19,7 @@ use uuid::Uuid;
 const CONSUMERS: u8 = 12;
 const UUIDS: u8 = 16;
 
-/// An inventory whose ratio is a whole number of quarters, so that the model needs no floating point.
+/// An inventory whose ratio is a multiple of a quarter, so that the model needs no floating point.
 #[derive(Debug, Clone, Copy)]
 struct Offer {
     total: u32,
@@ -36,7 +38,7 @@ impl Offer {
         i64::from(self.total - self.reserved) * i64::from(self.quarters) / 4
     }
 
-    /// The first field that is out of bounds.
+    /// The first field out of bounds.
     fn bad_field(&self) -> Option<&'static str> {
         let Units { min_unit, max_unit, step_size } = self.units;
         let fields = [
@@ -56,7 +58,7 @@ impl Offer {
     }
 }
 
-/// Numbers pick rows, classes and traits modulo one more than there are, so that some are unknown.
+/// Numbers select rows, classes and traits modulo their count plus one, so that some are unknown.
 #[derive(Debug, Clone)]
 enum Edit {
     Add { uuid: u8, name: u8, parent: Option<u8> },
@@ -240,20 +242,20 @@ impl Model {
     }
 }
 
-/// The index and the model side by side, with a view that is refreshed now and then.
+/// The index and the model, with a view that is refreshed from time to time.
 struct Pair {
     index: Index,
     model: Model,
     view: View,
-    /// What the view's changes add up to.
-    told: BTreeMap<Row, HostFree>,
+    /// The state that the view's reported changes add up to.
+    reported: BTreeMap<Row, HostFree>,
 }
 
 impl Pair {
     fn new() -> Self {
         let index = Index::default();
         let view = View::new(&index);
-        Self { index, model: Model::new(), view, told: BTreeMap::new() }
+        Self { index, model: Model::new(), view, reported: BTreeMap::new() }
     }
 
     fn step(&mut self, step: Step) {
@@ -280,7 +282,8 @@ impl Pair {
         let (found, expected) =
             (self.index.claim(consumer, &allocations), self.model.claim(consumer, &allocations));
         let places: BTreeSet<_> = allocations.iter().map(|a| (a.row, a.class)).collect();
-        // Which refusal is met first is not promised when one amount breaks two rules, or the same is asked for twice.
+        // When one amount breaks two rules, or a class is requested twice, any of the refusals may
+        // come first.
         if places.len() < allocations.len() || self.breaks_two_rules(expected) {
             assert_eq!(found.is_ok(), expected.is_ok(), "claim of {allocations:?}: {found:?}, {expected:?}");
         } else {
@@ -290,7 +293,7 @@ impl Pair {
         if found.is_ok() { rows.collect() } else { BTreeSet::new() }
     }
 
-    /// An amount that the unit rules refuse, and that is not free either.
+    /// Whether an amount breaks the unit rules and also exceeds the free capacity.
     fn breaks_two_rules(&self, verdict: Result<(), ClaimError>) -> bool {
         let Err(ClaimError::Refused(Refusal::Units { row, class, amount, .. })) = verdict else {
             return false;
@@ -306,10 +309,13 @@ impl Pair {
     }
 
     fn look(&mut self) {
-        let told = &mut self.told;
-        self.view.refresh(&self.index, |_, change| tell(told, change));
+        let reported = &mut self.reported;
+        self.view.refresh(&self.index, |_, change| apply_change(reported, change));
         assert_same_view(&self.view, &self.index);
-        assert!(self.told.iter().map(|(&row, &free)| (row, free)).eq(self.view.iter()), "untold changes");
+        assert!(
+            self.reported.iter().map(|(&row, &free)| (row, free)).eq(self.view.iter()),
+            "unreported changes"
+        );
     }
 
     fn write(&mut self, edits: Vec<Edit>) {
@@ -319,7 +325,7 @@ impl Pair {
         let mut changed = BTreeSet::new();
         for edit in edits {
             changed.extend(apply(&mut writer, &mut self.model, edit));
-            assert_eq!(self.index.topology().version(), published, "an unfinished batch is seen by readers");
+            assert_eq!(self.index.topology().version(), published, "readers see an unfinished batch");
         }
         drop(writer);
         self.assert_generations(&before, &changed);
@@ -402,7 +408,7 @@ impl Pair {
     }
 }
 
-/// Does one edit to both; returns the row that it changed.
+/// Applies one edit to both; returns the row that it changed.
 fn apply(writer: &mut Writer<'_>, model: &mut Model, edit: Edit) -> BTreeSet<Row> {
     let (found, expected, row) = match edit {
         Edit::Class { name } => {
@@ -431,7 +437,7 @@ fn apply(writer: &mut Writer<'_>, model: &mut Model, edit: Edit) -> BTreeSet<Row
                 (writer.add_provider(uuid, &name, parent), model.add(uuid, &name, parent));
             let row = *found.as_ref().unwrap_or(&Row(0));
             if let Ok(expected) = expected {
-                assert_eq!(row, expected, "a row that was used before");
+                assert_eq!(row, expected, "a row was reused");
             }
             (found.map(drop), expected.map(drop), row)
         }
@@ -471,7 +477,7 @@ fn apply(writer: &mut Writer<'_>, model: &mut Model, edit: Edit) -> BTreeSet<Row
     if found.is_ok() { BTreeSet::from([row]) } else { BTreeSet::new() }
 }
 
-/// The error, but of a bad inventory only which field it is about.
+/// The error, reduced to the field for an invalid inventory.
 fn kind(result: &Result<(), TopologyError>) -> Result<(), TopologyError> {
     match result {
         Err(TopologyError::Inventory(InvalidInventory { field, .. })) => {
@@ -501,7 +507,8 @@ fn generations(index: &Index, rows: u32) -> Vec<u64> {
     (0..rows).map(|row| index.generation(Row(row))).collect()
 }
 
-/// Generations went up where something changed, and nowhere else. New rows may begin with any.
+/// Checks that generations increased exactly where something changed. New rows may begin with any
+/// generation.
 fn assert_changed(before: &[u64], after: &[u64], changed: &BTreeSet<Row>) {
     for (row, (before, after)) in (0..).map(Row).zip(before.iter().zip(after)) {
         if changed.contains(&row) {
@@ -512,15 +519,15 @@ fn assert_changed(before: &[u64], after: &[u64], changed: &BTreeSet<Row>) {
     }
 }
 
-fn tell(told: &mut BTreeMap<Row, HostFree>, change: Change) {
+fn apply_change(reported: &mut BTreeMap<Row, HostFree>, change: Change) {
     let before = match change.after {
-        Some(free) => told.insert(change.row, free),
-        None => told.remove(&change.row),
+        Some(free) => reported.insert(change.row, free),
+        None => reported.remove(&change.row),
     };
-    assert_eq!(change.before, before, "{} is told to have been otherwise", change.row);
+    assert_eq!(change.before, before, "{} is reported with another former state", change.row);
 }
 
-/// A refreshed view is as good as a new one.
+/// Checks that a refreshed view equals a new one.
 fn assert_same_view(view: &View, index: &Index) {
     let fresh = View::new(index);
     assert_eq!(view.check(index), Ok(()));
@@ -529,7 +536,7 @@ fn assert_same_view(view: &View, index: &Index) {
     let rules = |view: &View, row: Row| view.shapes()[view.shape_of()[row.index()].0 as usize];
     for (row, _) in fresh.iter() {
         assert_eq!(rules(view, row), rules(&fresh, row), "unit rules of {row}");
-        // Rules that free capacity implies are the same for all.
+        // Unit rules that free capacity implies are equal for all hosts.
         let units = HOST_CLASSES.map(|class| {
             let inventory = index.inventory(row, class)?;
             Some(if inventory.capacity_implies_units() { Units::ANY } else { inventory.units })
@@ -572,13 +579,13 @@ fn vcpus(row: u32, amount: u32) -> [Allocation; 1] {
     [Allocation { row: Row(row), class: ClassId::VCPU, amount }]
 }
 
-/// The journal holds 65536 entries; more than that happens between two looks.
+/// The journal holds 65,536 entries; more changes than that happen between two refreshes.
 #[test]
 fn a_view_that_fell_a_whole_journal_behind_finds_everything() {
     let index = fleet(200);
-    let mut told = BTreeMap::new();
+    let mut reported = BTreeMap::new();
     let mut view = View::new(&index);
-    told.extend(view.iter());
+    reported.extend(view.iter());
     for turn in 0..35_000_u32 {
         index.claim(ConsumerId(1), &vcpus(turn % 200, 1 + turn % 7)).unwrap();
         index.release(ConsumerId(1)).unwrap();
@@ -593,15 +600,15 @@ fn a_view_that_fell_a_whole_journal_behind_finds_everything() {
         index.claim(ConsumerId(1), &vcpus(turn % 60, 1)).unwrap();
         index.release(ConsumerId(1)).unwrap();
     }
-    view.refresh(&index, |_, change| tell(&mut told, change));
+    view.refresh(&index, |_, change| apply_change(&mut reported, change));
     assert_same_view(&view, &index);
-    assert!(told.into_iter().eq(view.iter()));
+    assert!(reported.into_iter().eq(view.iter()));
     assert_eq!(view.host(Row(3)), Some([40, 100, 100]));
     assert_eq!((view.host(Row(5)).unwrap()[1], view.host(Row(70))), (i32::MIN, None));
 }
 
 #[test]
-fn an_inventory_holds_before_its_batch_is_published() {
+fn an_inventory_is_valid_before_its_batch_is_published() {
     let index = fleet(3);
     let mut view = View::new(&index);
     let mut writer = index.write();
@@ -613,7 +620,7 @@ fn an_inventory_holds_before_its_batch_is_published() {
 }
 
 #[test]
-fn a_claim_on_a_row_that_never_was_is_refused() {
+fn a_claim_on_a_row_that_never_existed_is_refused() {
     let index = fleet(1);
     for row in [1, 5000, u32::MAX] {
         let refusal = Refusal::NoInventory { row: Row(row), class: ClassId::VCPU };
@@ -629,7 +636,7 @@ fn a_removed_provider_leaves_its_name_but_not_its_row() {
     writer.remove_provider(Row(0)).unwrap();
     assert_eq!(writer.add_provider(Uuid::from_u128(0), "host 0", None), Ok(Row(2)));
     drop(writer);
-    assert!(index.claim(ConsumerId(1), &vcpus(0, 1)).is_err(), "granted from a provider that is gone");
+    assert!(index.claim(ConsumerId(1), &vcpus(0, 1)).is_err(), "granted from a removed provider");
     assert!(index.claim(ConsumerId(1), &vcpus(2, 1)).is_err(), "granted from the old provider's inventory");
     assert_eq!(index.check(), Ok(()));
 }

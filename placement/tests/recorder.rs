@@ -1,4 +1,4 @@
-//! What a recorder is told: an index can be made again of all of it, and of every beginning of it.
+//! Recorded changes: an index can be rebuilt from all of them, and from every prefix of them.
 
 #![cfg(not(loom))]
 
@@ -14,7 +14,7 @@ use berth_placement::{
 use proptest::prelude::*;
 use uuid::Uuid;
 
-/// Everything it was told, in order.
+/// The recorded changes, in order.
 #[derive(Default)]
 struct Tape {
     units: Mutex<Vec<Vec<StateChange>>>,
@@ -36,7 +36,7 @@ impl Recorder for Tape {
     }
 }
 
-/// What is kept after some of the changes.
+/// The state after some of the changes.
 #[derive(Default, Clone)]
 struct Kept {
     classes: BTreeMap<ClassId, NameRecord>,
@@ -67,11 +67,11 @@ impl Kept {
                 set(&mut self.providers, row, state);
             }
             StateChange::Inventories(row, inventories) => {
-                assert!(self.providers.contains_key(&row), "inventories of nobody");
+                assert!(self.providers.contains_key(&row), "inventories of an unknown provider");
                 self.inventories.insert(row, inventories);
             }
             StateChange::Counted(row) => {
-                assert!(self.providers.contains_key(&row), "nobody was counted");
+                assert!(self.providers.contains_key(&row), "a count of an unknown provider");
                 self.counted.insert(row, (index.generation(row), index.changed_at(row)));
             }
             StateChange::Consumer { id, replaces, after } => {
@@ -83,7 +83,7 @@ impl Kept {
         }
     }
 
-    /// The index that it is of.
+    /// Rebuilds the index from this state.
     fn rebuilt(&self) -> Index {
         let index = Index::with_holders();
         let mut rebuild = index.rebuild();
@@ -96,13 +96,13 @@ impl Kept {
         self.counted.iter().for_each(|(&row, &(generation, at))| rebuild.counted(row, generation, at));
         rebuild.finish().unwrap();
         for (id, consumer) in &self.consumers {
-            index.readmit(*id, consumer.clone()).expect("nobody holds what is not there");
+            index.readmit(*id, consumer.clone()).expect("every allocation has an inventory");
         }
         index.check().unwrap();
         index
     }
 
-    /// Whether nothing was granted twice, where capacities never shrink.
+    /// Checks that nothing was granted twice, where capacities never shrink.
     fn assert_within_capacity(&self) {
         let mut used: BTreeMap<(Row, ClassId), i64> = BTreeMap::new();
         for held in self.consumers.values().flat_map(|consumer| &consumer.allocations) {
@@ -110,7 +110,7 @@ impl Kept {
         }
         for (&(row, class), &used) in &used {
             let inventory = self.inventories[&row].iter().find(|(of, _)| *of == class);
-            let (_, inventory) = inventory.expect("nobody holds what is not there");
+            let (_, inventory) = inventory.expect("every allocation has an inventory");
             assert!(used <= inventory.capacity(), "{used} of {inventory:?} on {row}");
         }
     }
@@ -175,7 +175,7 @@ fn provider(index: &Index, number: u8) -> Row {
     index.find(Uuid::from_u128(number.into())).unwrap_or(Row(9999))
 }
 
-/// Does it, or is refused: both are well.
+/// Performs the operation; a refusal is fine too.
 fn perform(index: &Index, op: &Op, now: Timestamp) {
     let mut writer = index.write_at(now);
     let _outcome: Option<()> = match *op {
@@ -243,7 +243,7 @@ fn perform_on_consumers(index: &Index, op: &Op, now: Timestamp) {
             let rewrite = Rewrite { row, generation: None, inventories };
             index.reshape(&[rewrite], &[write(c.into(), &[(row, total)])], now).ok();
         }
-        _ => unreachable!("done by the writer"),
+        _ => unreachable!("the writer performs it"),
     }
 }
 
@@ -251,7 +251,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn what_is_recorded_is_what_happened(ops in proptest::collection::vec(op(), 1..60)) {
+    fn the_recorded_state_equals_the_index(ops in proptest::collection::vec(op(), 1..60)) {
         let tape = Arc::new(Tape::default());
         let index = Index::with_holders().recorded_by(tape.clone());
         let mut kept = Kept::default();
@@ -264,10 +264,10 @@ proptest! {
     }
 }
 
-/// Threads that take and give back the same little room, and inventories that grow: after every beginning of what they did,
-/// nothing is held twice.
+/// Threads claim and release the same scarce capacity, and inventories grow. After every prefix of
+/// the recorded changes, nothing is held twice.
 #[test]
-fn every_beginning_is_a_state_that_can_be() {
+fn every_prefix_is_a_possible_state() {
     const HOSTS: u32 = 3;
     let tape = Arc::new(Tape::default());
     let index = Index::with_holders().recorded_by(tape.clone());
@@ -305,7 +305,7 @@ fn every_beginning_is_a_state_that_can_be() {
     });
     let mut kept = Kept::default();
     let units = std::mem::take(&mut *tape.units.lock().unwrap());
-    assert!(units.len() > 1000, "they did something");
+    assert!(units.len() > 1000, "the threads did nothing");
     for unit in units {
         unit.into_iter().for_each(|change| kept.apply(change, &index));
         kept.assert_within_capacity();
@@ -317,7 +317,7 @@ fn take(row: Row, amount: u32) -> Allocation {
     Allocation { row, class: ClassId::VCPU, amount }
 }
 
-/// What is used when each change has ended.
+/// Stores the used amount at the end of each change.
 #[derive(Default)]
 struct AtTheEnd {
     index: OnceLock<Weak<Index>>,
@@ -338,9 +338,10 @@ impl Recorder for AtTheEnd {
     }
 }
 
-/// A release once ended before its room was given back: who had been told that the consumer was gone could be refused.
+/// Regression test: a release ended before its capacity was free, so a client that knew that the
+/// consumer was gone could still be refused.
 #[test]
-fn when_a_release_has_ended_its_room_is_there() {
+fn when_a_release_has_ended_its_capacity_is_free() {
     let recorder = Arc::new(AtTheEnd::default());
     let index = Arc::new(Index::with_holders().recorded_by(recorder.clone()));
     let mut writer = index.write();
@@ -355,9 +356,10 @@ fn when_a_release_has_ended_its_room_is_there() {
     assert_eq!(*recorder.used.lock().unwrap(), [4, 0, 3, 0]);
 }
 
-/// When all providers of 256 rows in a line were gone and others stood behind them, putting those back panicked.
+/// Regression test: when all providers of 256 consecutive rows were gone and others followed,
+/// restoring those panicked.
 #[test]
-fn rows_far_from_each_other_are_put_back() {
+fn rows_far_from_each_other_are_restored() {
     let index = Index::with_holders();
     let mut rebuild = index.rebuild();
     for row in [3, 1700] {

@@ -1,4 +1,4 @@
-//! An index is the same after its records were written down and read back, also while others change it.
+//! An index equals the one restored from its records, even when it changes during the capture.
 
 #![cfg(not(loom))]
 
@@ -34,7 +34,8 @@ fn write(consumer: u128, row: Row, class: ClassId, amount: u32) -> Write {
     }
 }
 
-/// A tree whose root is younger than its child, a provider that shares, and more in use than there is room.
+/// A fleet with a tree whose root is younger than its child, a sharing provider, and more in use
+/// than the capacity.
 fn fleet() -> Index {
     let index = Index::with_holders();
     let mut writer = index.write_at(Timestamp(5));
@@ -68,7 +69,7 @@ fn an_index_is_restored_as_it_was() {
     copy.check().unwrap();
     assert!(index.snapshot().records().eq(copy.snapshot().records()));
     let child = copy.find(Uuid::from_u128(1)).unwrap();
-    assert_eq!(copy.free(child, ClassId::VCPU), Some(-4), "more is in use than there is room");
+    assert_eq!(copy.free(child, ClassId::VCPU), Some(-4), "more is in use than the capacity");
     assert_eq!(copy.generation(child), index.generation(index.find(Uuid::from_u128(1)).unwrap()));
     assert_eq!(copy.project_consumers("p"), [ConsumerId(10), ConsumerId(11)]);
     assert_eq!(copy.holders(child), [ConsumerId(10)]);
@@ -77,7 +78,7 @@ fn an_index_is_restored_as_it_was() {
 }
 
 #[test]
-fn marks_tell_whether_anything_changed() {
+fn marks_show_whether_anything_changed() {
     let index = fleet();
     let mark = index.mark();
     let _ = index.snapshot();
@@ -122,7 +123,7 @@ fn records_that_do_not_fit_together_are_named() {
     let error = |records: Vec<Record>| restored(records).err().expect("they do not fit").to_string();
     assert!(error(vec![class(), plain(), plain()]).contains("00000001"));
     assert!(error(vec![class(), provider(Some(7), Inventory::of(8))]).contains("00000007"));
-    assert!(error(vec![class(), provider(Some(1), Inventory::of(8))]).contains("below itself"));
+    assert!(error(vec![class(), provider(Some(1), Inventory::of(8))]).contains("its own descendant"));
     assert!(
         error(vec![class(), provider(None, Inventory::of(0))]).contains("VCPU: inventory field total: 0")
     );
@@ -133,7 +134,8 @@ fn records_that_do_not_fit_together_are_named() {
     assert_eq!(error(vec![class(), plain(), consumer("VCPU"), class()]), RestoreError::Order.to_string());
 }
 
-/// Two consumers change places, all the time. Every snapshot has to show both, on different providers.
+/// Two consumers swap places repeatedly. Every snapshot has to contain both, on different
+/// providers.
 #[test]
 fn a_snapshot_is_of_one_moment() {
     let index = Index::with_holders();

@@ -1,6 +1,6 @@
-//! Real threads on one index, watched by books that are kept outside it.
+//! Threads on one index, checked against books kept outside it.
 //!
-//! What each thread does follows from its number; how the threads interleave does not.
+//! Each thread's operations follow from its number; the interleaving does not.
 #![cfg(not(loom))]
 
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use std::thread;
 use berth_placement::{Allocation, ClassId, ConsumerId, Index, Inventory, Ledger, Row, Units, View};
 use uuid::Uuid;
 
-/// Few, so that the threads meet.
+/// Few hosts, so that the threads collide.
 const HOSTS: u32 = 2;
 const CAPACITY: u32 = 24;
 /// The host classes and two others.
@@ -53,9 +53,10 @@ fn fleet() -> Index {
     index
 }
 
-/// What has been granted and not been given back, per host and class.
+/// The granted and not yet released amounts, per host and class.
 ///
-/// A grant is entered after the claim and struck out before the release: the books never say more than the index.
+/// A grant is entered after the claim and removed before the release, so the books never exceed the
+/// index.
 #[derive(Default)]
 struct Books([[AtomicI64; CLASSES]; HOSTS as usize]);
 
@@ -71,7 +72,7 @@ impl Books {
     }
 }
 
-/// One thread's claims and releases of consumers of its own.
+/// One thread, with claims and releases of its own consumers.
 struct Worker<'a> {
     index: &'a Index,
     books: &'a Books,
@@ -79,7 +80,7 @@ struct Worker<'a> {
     number: u64,
     held: BTreeMap<ConsumerId, Vec<Allocation>>,
     refused: usize,
-    /// The most that any inventory ever offered.
+    /// The largest capacity that any inventory ever had.
     limit: i64,
 }
 
@@ -119,13 +120,13 @@ impl<'a> Worker<'a> {
         }
         for allocation in &allocations {
             let held = self.books.add(allocation, 1);
-            assert!(held <= self.limit, "{allocation:?} makes {held}, more than there ever was");
+            assert!(held <= self.limit, "{allocation:?} makes {held}, more than any inventory ever had");
         }
         self.held.insert(consumer, allocations);
     }
 }
 
-/// Runs the workers and `beside` them one more thread until all workers are done; returns the workers.
+/// Runs the workers, and `beside` on one more thread until they finish; returns the workers.
 fn run<'a>(
     index: &'a Index,
     books: &'a Books,
@@ -155,7 +156,8 @@ fn run<'a>(
     })
 }
 
-/// What the index says was granted is what the workers were granted; giving it all back leaves nothing.
+/// Checks that the index and the workers agree on what was granted, and that releasing everything
+/// leaves nothing.
 fn settle(index: &Index, books: &Books, workers: &[Worker<'_>]) {
     assert_eq!(index.check(), Ok(()));
     for (row, class) in places() {
@@ -165,7 +167,7 @@ fn settle(index: &Index, books: &Books, workers: &[Worker<'_>]) {
         assert_eq!(index.allocations(*consumer).as_deref(), Some(allocations.as_slice()));
         index.release(*consumer).unwrap();
     }
-    assert!(places().all(|(row, class)| index.used(row, class) == 0), "something is left behind");
+    assert!(places().all(|(row, class)| index.used(row, class) == 0), "something is still allocated");
     assert_eq!((index.consumers(), index.check()), (0, Ok(())));
 }
 
@@ -181,18 +183,18 @@ fn constant_inventories_are_never_exceeded() {
         assert!((0..=capacity).contains(&free), "{free} of {capacity} free");
     };
     let workers = run(&index, &books, CAPACITY, reader);
-    assert!(workers.iter().all(|worker| worker.refused > 0), "too much room to collide");
+    assert!(workers.iter().all(|worker| worker.refused > 0), "too much capacity for collisions");
     settle(&index, &books, &workers);
 }
 
-/// Inventories grow, shrink and go while they are claimed from. None that has allocations goes.
+/// Inventories grow, shrink and disappear under claims. None with allocations disappears.
 #[test]
 fn resizing_loses_no_claim_and_grants_none_from_nothing() {
     let (index, books) = (fleet(), Books::default());
     let resize = |random: &mut Lcg| {
         let (row, class) = (Row(random.below(HOSTS)), class(random.below(5) as usize));
         if index.inventory(row, class).is_none() {
-            assert_eq!(books.held(row, class), 0, "granted from an inventory that is gone");
+            assert_eq!(books.held(row, class), 0, "granted from a removed inventory");
         }
         let total = random.below(2) * random.below(CAPACITY + 1);
         let units = Units { min_unit: 1, max_unit: 1 + random.below(8), step_size: 1 + random.below(2) };
@@ -205,14 +207,14 @@ fn resizing_loses_no_claim_and_grants_none_from_nothing() {
     let workers = run(&index, &books, CAPACITY, resize);
     for (row, class) in places() {
         if index.inventory(row, class).is_none() {
-            assert_eq!(index.used(row, class), 0, "granted from an inventory that is gone");
+            assert_eq!(index.used(row, class), 0, "granted from a removed inventory");
         }
     }
     settle(&index, &books, &workers);
 }
 
 #[test]
-fn a_view_refreshed_meanwhile_ends_up_right() {
+fn a_view_refreshed_during_changes_ends_up_right() {
     let (index, books) = (fleet(), Books::default());
     let view = std::sync::Mutex::new(View::new(&index));
     let refresh = |_: &mut Lcg| view.lock().unwrap().refresh(&index, |_, _| ());
@@ -224,7 +226,8 @@ fn a_view_refreshed_meanwhile_ends_up_right() {
     settle(&index, &books, &workers);
 }
 
-/// The inventory comes and goes as fast as it can; who holds some of it keeps it there.
+/// The inventory is added and removed as fast as possible; a consumer that holds some of it
+/// prevents its removal.
 #[test]
 fn an_inventory_is_never_removed_under_an_allocation() {
     let (ledger, done) = (Ledger::default(), AtomicBool::new(false));
@@ -248,7 +251,7 @@ fn an_inventory_is_never_removed_under_an_allocation() {
         done.store(true, Ordering::Relaxed);
         kept
     });
-    assert!(kept, "granted from an inventory that is gone");
+    assert!(kept, "granted from a removed inventory");
     assert_eq!(ledger.used(row, class), 0);
 }
 

@@ -1,4 +1,4 @@
-//! Transfers and reshapes against a model that does them one after the other, and from many threads at once.
+//! Transfers and reshapes compared with a sequential model, and run from many threads at once.
 
 #![cfg(not(loom))]
 
@@ -51,12 +51,12 @@ fn a_consumer_is_replaced_by_its_net_change() {
     let index = index(2);
     index.transfer(&[write(1, &[(0, CPU, 8)])], NOW).unwrap();
     assert_eq!(index.generation(Row(0)), 2);
-    // 8 + 9 would not fit; 9 in the place of 8 does.
+    // 8 + 9 would not fit; 9 instead of 8 does.
     index.transfer(&[write(1, &[(0, CPU, 9), (1, MEMORY, 1)])], NOW).unwrap();
     assert_eq!((index.used(Row(0), CPU), index.used(Row(1), MEMORY)), (9, 1));
     let consumer = index.consumer(ConsumerId(1)).unwrap();
     assert_eq!((consumer.generation, consumer.written_at), (2, NOW));
-    // Placement counts the providers of the new allocations, not those that are left behind.
+    // Placement counts the providers of the new allocations, not those of the old ones.
     index.transfer(&[write(1, &[(1, CPU, 1)])], NOW).unwrap();
     assert_eq!((index.generation(Row(0)), index.generation(Row(1))), (3, 3));
     index.transfer(&[write(1, &[])], NOW).unwrap();
@@ -68,7 +68,7 @@ fn a_consumer_is_replaced_by_its_net_change() {
 fn all_consumers_change_or_none() {
     let index = index(1);
     index.transfer(&[write(1, &[(0, CPU, 6)])], NOW).unwrap();
-    // The second takes what the first gives back, in one step.
+    // The second consumer takes what the first releases, in one step.
     index.transfer(&[write(2, &[(0, CPU, 9)]), write(1, &[(0, CPU, 1)])], NOW).unwrap();
     let too_much = [write(1, &[(0, CPU, 2)]), write(3, &[(0, MEMORY, 1)])];
     assert!(matches!(
@@ -82,7 +82,7 @@ fn all_consumers_change_or_none() {
 }
 
 #[test]
-fn an_overfull_provider_takes_no_more_but_lets_consumers_shrink() {
+fn an_overcommitted_provider_grants_no_more_but_lets_consumers_shrink() {
     let index = index(1);
     index.transfer(&[write(1, &[(0, CPU, 10)])], NOW).unwrap();
     index
@@ -111,7 +111,7 @@ fn generations_of_consumers_are_compared() {
 }
 
 #[test]
-fn a_removed_consumer_leaves_room_but_no_count() {
+fn a_removed_consumer_frees_capacity_but_counts_no_change() {
     let index = index(1);
     index.transfer(&[write(1, &[(0, CPU, 3)])], NOW).unwrap();
     let before = index.generation(Row(0));
@@ -131,12 +131,12 @@ fn a_reshape_moves_inventory_with_its_allocations() {
         inventories: classes.iter().map(|&class| (class, Inventory::of(20))).collect(),
     };
     let rewrites = [rewrite(0, 2, &[MEMORY]), rewrite(1, 1, &[CPU, MEMORY])];
-    // Consumer 1 still holds what shall go.
+    // Consumer 1 still holds an inventory to be removed.
     assert!(matches!(
         index.reshape(&rewrites, &[], NOW),
         Err(ReshapeError::Inventory(InventoryError::InUse(in_use))) if in_use.class == CPU
     ));
-    // 19 CPUs fit the inventory to be, not the one there is.
+    // 19 CPUs fit the new inventory, not the current one.
     index.reshape(&rewrites, &[write(1, &[(1, CPU, 19)])], NOW).unwrap();
     assert_eq!((index.used(Row(0), CPU), index.used(Row(1), CPU)), (0, 19));
     assert_eq!(index.inventory(Row(0), CPU), None);
@@ -148,7 +148,7 @@ fn a_reshape_moves_inventory_with_its_allocations() {
     assert_eq!(index.check(), Ok(()));
 }
 
-/// What every consumer holds, and nothing else.
+/// The allocations of every consumer.
 type Model = BTreeMap<u128, Vec<(u32, ClassId, u32)>>;
 
 fn fits(model: &Model) -> bool {
@@ -191,7 +191,7 @@ proptest! {
     }
 }
 
-/// Runs the parties side by side.
+/// Runs the parties concurrently.
 fn race(parties: usize, party: impl Fn(usize) + Sync) {
     thread::scope(|scope| {
         for number in 0..parties {
@@ -234,8 +234,8 @@ fn one_of_several_writes_for_a_generation_wins() {
     assert_eq!(index.check(), Ok(()));
 }
 
-/// Inventory moves to and fro between two providers with all that is held of it, while others claim, and swap what they
-/// hold for each other's: nothing is lost, nothing granted twice.
+/// Inventory moves back and forth between two providers with all its allocations, while other
+/// consumers claim, and swap their allocations: nothing is lost, nothing granted twice.
 #[test]
 fn reshapes_transfers_and_claims_leave_the_books_straight() {
     let index = index(4);
@@ -248,7 +248,7 @@ fn reshapes_transfers_and_claims_leave_the_books_straight() {
     assert_eq!(index.check(), Ok(()));
     for row in (0..4).map(Row) {
         let over = |class| index.free(row, class).is_some_and(|free| free < 0);
-        assert!(!over(CPU) && !over(MEMORY), "{row} gave more than it has");
+        assert!(!over(CPU) && !over(MEMORY), "{row} granted more than its capacity");
     }
 }
 
@@ -268,17 +268,18 @@ fn move_to_and_fro(index: &Index) {
             Rewrite { row: to, generation: generation(to), inventories: full.clone() },
         ];
         let writes = [write(1, &[(to.0, CPU, 4)])];
-        // Claims of the others make it fail: it is in use, or has changed meanwhile.
+        // Other claims make it fail: the inventory is in use, or has changed.
         if index.reshape(&rewrites, &writes, NOW).is_ok() {
             assert_eq!(index.inventory(from, CPU), None);
             place = 1 - place;
             moves += 1;
         }
     }
-    panic!("only {moves} reshapes came through");
+    panic!("only {moves} reshapes succeeded");
 }
 
-/// Two consumers that together fill two providers exchange them again and again: that fits as one change only.
+/// Two consumers that together fill two providers swap them repeatedly: that fits only as one
+/// change.
 fn swap(index: &Index) {
     for round in 0..2_000_u32 {
         let (a, b) = (2 + round % 2, 3 - round % 2);

@@ -1,4 +1,4 @@
-//! Which trees can hold a candidate, judged by sets of rows alone: whole words of 64 rows at a time.
+//! The trees that can hold a candidate, judged by row sets alone, 64 rows per machine word.
 
 use std::sync::Arc;
 
@@ -27,16 +27,16 @@ impl Sieve {
     }
 }
 
-/// Roots in order, each one a tree that may hold candidates; what they hold besides rows is not looked at.
+/// Roots in order, each of a tree that may hold candidates. Only row sets are examined, no amounts.
 pub(super) struct Anchors {
     sieves: Vec<Sieve>,
-    /// The only tree there can be, if one was asked for.
+    /// The only tree to search, if the query names one.
     only: Option<Row>,
     blocks: usize,
     order: Option<Permutation>,
     /// The next block, or with an order the next place in it.
     cursor: usize,
-    /// The block that is being given out, and what is left of it.
+    /// The current block, and its rows that are still to be returned.
     current: (usize, u64),
 }
 
@@ -47,7 +47,7 @@ impl Anchors {
         sieving.roots(plan);
         plan.needs.iter().for_each(|need| sieving.need(need));
         let Sieving { mut sieves, mut only, .. } = sieving;
-        // What lets the fewest through comes first: most blocks are done with after one word.
+        // The most selective sieve comes first: most blocks are then rejected after one word.
         sieves.sort_by_key(|sieve| (sieve.negated, sieve.sets.iter().map(|set| set.len()).sum::<u64>()));
         only.dedup();
         let (rows, conflict) = (topology.rows(), only.len() > 1);
@@ -61,7 +61,7 @@ impl Anchors {
         }
     }
 
-    /// Whether the root is one of them.
+    /// Whether the root passes all sieves.
     pub(super) fn admit(&self, root: Row) -> bool {
         let (block, lane) = root.block_and_lane();
         block < self.blocks && self.only.is_none_or(|only| only == root) && self.word(block) >> lane & 1 == 1
@@ -116,7 +116,7 @@ impl Iterator for Anchors {
     }
 }
 
-/// The sieves being collected.
+/// Collects the sieves.
 struct Sieving<'a> {
     topology: &'a Topology,
     sharing: Option<&'a RowSet>,
@@ -146,7 +146,8 @@ impl Sieving<'_> {
         if need.granular { self.granular(need) } else { self.loose(need) }
     }
 
-    /// Unless a sharing provider may serve it, a provider of the tree has everything.
+    /// Requires a provider of the tree that has everything, unless a sharing provider may serve the
+    /// group.
     fn granular(&mut self, need: &Need) {
         let topology = self.topology;
         let classes = || need.resources.iter().map(|take| topology.with_class(take.0));
@@ -164,7 +165,7 @@ impl Sieving<'_> {
         }
     }
 
-    /// Each class, and each trait, comes from the tree or from a sharing provider.
+    /// Requires each class and each trait to come from the tree or from a sharing provider.
     fn loose(&mut self, need: &Need) {
         let topology = self.topology;
         let closed = need.in_tree.is_some(); // to sharing providers

@@ -1,7 +1,8 @@
-//! Every way to choose a provider for each variable, found by backtracking.
+//! Enumerates every way to choose a provider for each variable, by backtracking.
 //!
-//! What several variables take from one provider has to fit together. Before a choice is kept, a matching shows that those
-//! still to choose have somewhere to go ([`Matching`]), so dead ends are left before they are entered.
+//! The amounts that several variables take from one provider have to fit together. Before a choice
+//! is kept, a matching ([`Matching`]) shows that every remaining variable still has a provider, so
+//! the search never enters a dead end.
 
 use smallvec::SmallVec;
 
@@ -14,60 +15,61 @@ use super::query::WorkExceeded;
 use super::restrictions::Domains;
 use super::work::Work;
 
-/// The providers of a tree's search, and which trees they are of.
+/// The providers that one tree's search considers, and the trees they belong to.
 #[derive(Debug)]
 pub(super) struct Providers {
     pub(super) rows: SmallVec<[Row; 4]>,
-    /// The root of each, if no candidate may take from two of one tree.
+    /// The root of each provider, if a candidate may take from only one provider per tree.
     pub(super) roots: SmallVec<[Row; 4]>,
-    /// Those that other trees may see, too.
+    /// Providers that are visible from other trees as well.
     pub(super) sharing: Bits,
 }
 
-/// Amounts, pool by pool a number for each provider; those of small trees take no heap.
-pub(super) type Room = SmallVec<[i64; 6]>;
+/// Free amounts: for each pool, one number per provider. Small trees need no heap allocation.
+pub(super) type FreeAmounts = SmallVec<[i64; 6]>;
 
 /// Numbers of variables or of providers.
 pub(super) type Numbers = SmallVec<[usize; 3]>;
 
-/// What is being chosen from, and how much is left of it.
+/// The providers that variables may choose, and the amounts that are left of them.
 #[derive(Debug)]
 pub(super) struct Stock {
     pub(super) domains: Domains,
-    /// What each provider may give to all variables together, less what has been chosen.
-    pub(super) room: Room,
-    /// How many providers there are.
+    /// What each provider can give to all variables together, less what has been chosen.
+    pub(super) free: FreeAmounts,
+    /// The number of providers.
     pub(super) len: usize,
 }
 
 impl Stock {
-    /// Whether the provider has room for the variable.
+    /// Whether the provider has enough free capacity for the variable.
     pub(super) fn fits(&self, plan: &Plan, variable: usize, place: usize) -> bool {
-        let mut pools = plan.pools.iter().zip(self.room.chunks(self.len));
-        pools.all(|(pool, room)| pool.needs[variable] == 0 || i64::from(pool.needs[variable]) <= room[place])
+        let mut pools = plan.pools.iter().zip(self.free.chunks(self.len));
+        pools.all(|(pool, free)| pool.needs[variable] == 0 || i64::from(pool.needs[variable]) <= free[place])
     }
 
     fn take(&mut self, plan: &Plan, variable: usize, place: usize, sign: i64) {
-        for (pool, room) in plan.pools.iter().zip(self.room.chunks_mut(self.len)) {
-            room[place] -= sign * i64::from(pool.needs[variable]);
+        for (pool, free) in plan.pools.iter().zip(self.free.chunks_mut(self.len)) {
+            free[place] -= sign * i64::from(pool.needs[variable]);
         }
     }
 }
 
-/// The choices being tried.
+/// The state of the backtracking search.
 #[derive(Debug)]
 pub(super) struct Assignment {
     matchings: Vec<Matching>,
-    /// Variables in the order in which they choose: those with the fewest providers first.
+    /// Variables in the order in which they choose: those with the fewest providers choose first.
     order: Numbers,
-    /// What has been chosen, in that order.
+    /// The chosen providers, in that order.
     chosen: Numbers,
-    /// The next provider that the variable at the end may choose.
+    /// The next provider for the last variable to try.
     next: usize,
 }
 
 impl Assignment {
-    /// `None` when the variables cannot all have a provider. When all choices are done with, the stock is as it was.
+    /// Returns `None` when the variables cannot all have a provider. After the last choice, the
+    /// stock is as before.
     pub(super) fn new(plan: &Plan, stock: &Stock, work: &mut Work) -> Result<Option<Self>, WorkExceeded> {
         let mut order: Numbers = (0..stock.domains.len()).collect();
         order.sort_by_key(|&variable| stock.domains[variable].len());
@@ -81,7 +83,7 @@ impl Assignment {
         Ok(Some(Self { matchings, order, chosen, next: 0 }))
     }
 
-    /// The next choice for every variable, by variable.
+    /// Returns the next choice, as a provider for each variable.
     pub(super) fn next(
         &mut self,
         plan: &Plan,
@@ -116,7 +118,7 @@ impl Assignment {
         self.order.iter().copied().zip(self.chosen.iter().copied())
     }
 
-    /// Whether the candidate would still take from one provider of each tree only.
+    /// Whether the candidate still takes from only one provider of each tree.
     fn keeps_flat(&self, plan: &Plan, providers: &Providers, variable: usize, place: usize) -> bool {
         let takes = |variable: usize| !plan.variables[variable].takes.is_empty();
         let root = providers.roots[place];
@@ -144,7 +146,7 @@ impl Assignment {
         Ok(())
     }
 
-    /// Takes the last choice back; whether there was one.
+    /// Reverts the last choice; returns whether there was one.
     fn step_back(&mut self, plan: &Plan, stock: &mut Stock, work: &mut Work) -> Result<bool, WorkExceeded> {
         let Some(place) = self.chosen.pop() else { return Ok(false) };
         let variable = self.order[self.chosen.len()];

@@ -1,8 +1,8 @@
-//! Small sets of positions: the providers that one tree's search deals with, numbered from 0.
+//! Small sets of positions: the providers of one tree's search, numbered from 0.
 
 use smallvec::{SmallVec, smallvec};
 
-/// A set of positions below a number that was given when it was made; up to 64 take no heap.
+/// A set of positions below a fixed length; up to 64 positions need no heap allocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Bits(SmallVec<[u64; 1]>);
 
@@ -17,7 +17,7 @@ impl Bits {
         bits
     }
 
-    /// The positions that `belongs` says yes to.
+    /// The positions for which `belongs` returns true.
     pub(super) fn filled(len: usize, mut belongs: impl FnMut(usize) -> bool) -> Self {
         let mut bits = Self::none(len);
         (0..len).filter(|&member| belongs(member)).for_each(|member| bits.insert(member));

@@ -1,4 +1,4 @@
-//! One answer.
+//! One allocation candidate.
 
 use smallvec::SmallVec;
 
@@ -8,14 +8,14 @@ use crate::ids::Row;
 /// A set of allocations that satisfies a query.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Candidate {
-    /// What would be taken, each (provider, class) once, in order of row and class.
+    /// The amounts to allocate, each (provider, class) once, ordered by row and class.
     pub allocations: Allocations,
-    /// Which providers serve which group: (position in [`Query::groups`](crate::candidates::Query::groups), provider), each
-    /// pair once, in order.
+    /// The providers that serve each group: (position in
+    /// [`Query::groups`](crate::candidates::Query::groups), provider), each pair once, in order.
     pub mappings: Mappings,
 }
 
-/// Pairs of group and provider; those of a plain request fit without a heap allocation.
+/// Pairs of group and provider; those of a plain request need no heap allocation.
 pub type Mappings = SmallVec<[(u32, Row); 3]>;
 
 impl Candidate {

@@ -1,4 +1,4 @@
-//! The candidates of one tree, one at a time.
+//! The candidates of one tree, found one at a time.
 
 use crate::consumers::Allocation;
 use crate::ids::Row;
@@ -13,35 +13,35 @@ use super::restrictions::{Condition, Restrictions};
 use super::scope::Scope;
 use super::work::Work;
 
-/// A tree that has been opened.
+/// An opened tree.
 ///
-/// A search that visits trees in turn keeps many of them, so it is small and in one piece.
+/// A breadth-first search keeps many trees open, so this type is small and holds few allocations.
 #[derive(Debug)]
 pub(super) struct Expansion {
     providers: Providers,
     stock: Stock,
-    /// The cases to distinguish, if conditions make it necessary.
+    /// The cases to distinguish, if conditions require it.
     restrictions: Option<Box<Restrictions>>,
     stage: Stage,
-    /// How many candidates there can be at most is one.
+    /// Whether the tree can have at most one candidate.
     single: bool,
 }
 
-/// How far an expansion has come.
+/// The progress of an expansion.
 #[derive(Debug)]
 enum Stage {
-    /// Nothing has been looked for.
+    /// The search has not started.
     Fresh,
-    /// Choices from the stock's domains are tried.
+    /// Tries choices from the current domains.
     Choosing(Assignment),
-    /// There are no more choices from these domains.
+    /// The current domains have no more choices.
     Exhausted,
     /// All candidates have been found.
     Done,
 }
 
 impl Expansion {
-    /// `None` when a variable finds no provider in the tree, nor one that shares with it.
+    /// Returns `None` when no provider in the tree, or sharing with it, can serve some variable.
     pub(super) fn open(
         index: &Index,
         topology: &Topology,
@@ -57,11 +57,12 @@ impl Expansion {
             single: domains.iter().all(|domain| domain.len() == 1),
             stage: Stage::Fresh,
             restrictions: restrictions.map(Box::new),
-            stock: Stock { domains, room: scope.room(), len: scope.len() },
+            stock: Stock { domains, free: scope.free(), len: scope.len() },
         }))
     }
 
-    /// Puts the next candidate into `candidate`, if there is one, and tells whether other trees may have the same.
+    /// Writes the next candidate into `candidate`, if there is one, and returns whether other trees
+    /// may have the same one.
     pub(super) fn next(
         &mut self,
         plan: &Plan,
@@ -92,12 +93,12 @@ impl Expansion {
         Ok(None)
     }
 
-    /// Whether it is known to have no more candidates.
+    /// Whether the expansion is known to have no more candidates.
     pub(super) const fn is_done(&self) -> bool {
         matches!(self.stage, Stage::Done)
     }
 
-    /// Goes on to the next domains to choose from, if there are any.
+    /// Continues with the next domains, if there are any.
     fn next_domains(&mut self, work: &mut Work) -> Result<bool, WorkExceeded> {
         let Some(restrictions) = &mut self.restrictions else {
             return Ok(matches!(self.stage, Stage::Fresh));
@@ -117,7 +118,7 @@ fn conditions(plan: &Plan, scope: &Scope<'_>) -> Vec<Condition> {
     covers.chain(subtrees).collect()
 }
 
-/// Makes it the candidate in which each variable has its row.
+/// Writes the candidate in which each variable takes from its row.
 fn fill(candidate: &mut Candidate, plan: &Plan, choices: impl Iterator<Item = (usize, Row)>) {
     let Candidate { allocations, mappings } = candidate;
     allocations.clear();

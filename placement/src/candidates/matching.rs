@@ -1,7 +1,7 @@
-//! Somewhere to go for every variable that has not chosen yet: a bipartite matching that is repaired after each choice.
+//! A bipartite matching that gives every remaining variable a provider, repaired after each choice.
 //!
-//! A provider takes as many of the variables as fit if each asked for as little as the most modest one. So a matching is
-//! necessary for the variables to fit, and sufficient when they all ask for the same.
+//! The matching assumes that each variable requests the smallest amount among them. So a matching
+//! is necessary for the variables to fit, and sufficient when all of them request the same amount.
 
 use smallvec::{SmallVec, smallvec};
 
@@ -11,21 +11,21 @@ use super::plan::{Contention, Plan};
 use super::query::WorkExceeded;
 use super::work::Work;
 
-/// The provider of a variable that has chosen, takes no part, or is still to be matched.
-const NOWHERE: usize = usize::MAX;
+/// Stands for the provider of a variable that has chosen, takes no part, or is still to be matched.
+const UNMATCHED: usize = usize::MAX;
 
 /// A matching of one contention's variables with providers.
 #[derive(Debug)]
 pub(super) struct Matching {
-    /// For each variable of the plan, its provider.
+    /// The provider of each variable of the plan.
     at: Numbers,
-    /// For each provider, its variables.
+    /// The variables of each provider.
     with: SmallVec<[Bits; 3]>,
-    /// Variables that the latest choice left without provider.
-    homeless: Numbers,
+    /// Variables that lost their provider to the latest choice.
+    unmatched: Numbers,
 }
 
-/// What a matching is judged by.
+/// The inputs of a matching.
 #[derive(Clone, Copy)]
 pub(super) struct Terms<'a> {
     pub(super) plan: &'a Plan,
@@ -34,36 +34,38 @@ pub(super) struct Terms<'a> {
 }
 
 impl Terms<'_> {
-    fn room(&self, pool: usize, place: usize) -> i64 {
-        self.stock.room[pool * self.stock.len + place]
+    fn free(&self, pool: usize, place: usize) -> i64 {
+        self.stock.free[pool * self.stock.len + place]
     }
 
-    /// Whether the provider has room for the variable in these pools. Other pools are for other matchings: what is taken from
-    /// them by variables that are none of these must not change anything here.
+    /// Whether the provider has enough free capacity for the variable in these pools. Variables
+    /// outside this contention take from other pools only, and so cannot change the result.
     fn fits(&self, variable: usize, place: usize) -> bool {
         let need = |pool: usize| i64::from(self.plan.pools[pool].needs[variable]);
-        self.contention.pools.iter().all(|&(pool, _)| need(pool) <= self.room(pool, place))
+        self.contention.pools.iter().all(|&(pool, _)| need(pool) <= self.free(pool, place))
     }
 
-    /// Whether the provider has room for so many of the contention's variables, if they are modest.
+    /// Whether the provider can serve this many of the contention's variables, each with the
+    /// smallest amount.
     fn holds(&self, count: usize, place: usize) -> bool {
         let least =
             |smallest: u32| i64::from(smallest).saturating_mul(i64::try_from(count).unwrap_or(i64::MAX));
-        self.contention.pools.iter().all(|&(pool, smallest)| least(smallest) <= self.room(pool, place))
+        self.contention.pools.iter().all(|&(pool, smallest)| least(smallest) <= self.free(pool, place))
     }
 }
 
 impl Matching {
-    /// `None` when there is none.
+    /// Returns `None` when no matching exists.
     pub(super) fn new(terms: Terms<'_>, work: &mut Work) -> Result<Option<Self>, WorkExceeded> {
         let variables = terms.plan.variables.len();
-        let (at, with) = (smallvec![NOWHERE; variables], smallvec![Bits::none(variables); terms.stock.len]);
-        let homeless = Numbers::from_slice(&terms.contention.variables);
-        let mut matching = Self { at, with, homeless };
-        Ok(matching.house(terms, work)?.then_some(matching))
+        let (at, with) = (smallvec![UNMATCHED; variables], smallvec![Bits::none(variables); terms.stock.len]);
+        let unmatched = Numbers::from_slice(&terms.contention.variables);
+        let mut matching = Self { at, with, unmatched };
+        Ok(matching.match_all(terms, work)?.then_some(matching))
     }
 
-    /// A variable has chosen a provider: whether the others can still be matched.
+    /// Records that a variable has chosen a provider; returns whether all others can still be
+    /// matched.
     pub(super) fn settle(
         &mut self,
         terms: Terms<'_>,
@@ -71,23 +73,23 @@ impl Matching {
         place: usize,
         work: &mut Work,
     ) -> Result<bool, WorkExceeded> {
-        if self.at[variable] == NOWHERE {
+        if self.at[variable] == UNMATCHED {
             return Ok(true);
         }
         self.remove(variable);
         let here = &self.with[place];
-        self.homeless.extend(here.iter().filter(|&other| !terms.fits(other, place)));
-        let kept = here.len() - self.homeless.len();
+        self.unmatched.extend(here.iter().filter(|&other| !terms.fits(other, place)));
+        let kept = here.len() - self.unmatched.len();
         let fitting = here.iter().filter(|&other| terms.fits(other, place));
         let too_many = (0..kept).take_while(|gone| !terms.holds(kept - gone, place));
-        self.homeless.extend(fitting.zip(too_many).map(|(other, _)| other));
-        for left in 0..self.homeless.len() {
-            self.remove(self.homeless[left]);
+        self.unmatched.extend(fitting.zip(too_many).map(|(other, _)| other));
+        for left in 0..self.unmatched.len() {
+            self.remove(self.unmatched[left]);
         }
-        self.house(terms, work)
+        self.match_all(terms, work)
     }
 
-    /// The variable takes its choice back: what could not be matched because of it can be, now.
+    /// Reverts a variable's choice, and matches the variables that it had left without a provider.
     pub(super) fn unsettle(
         &mut self,
         terms: Terms<'_>,
@@ -95,27 +97,28 @@ impl Matching {
         place: usize,
         work: &mut Work,
     ) -> Result<(), WorkExceeded> {
-        if self.at[variable] == NOWHERE && terms.contention.variables.contains(&variable) {
+        if self.at[variable] == UNMATCHED && terms.contention.variables.contains(&variable) {
             self.put(variable, place);
-            let housed = self.house(terms, work)?;
-            debug_assert!(housed, "they were matched before the choice");
+            let matched = self.match_all(terms, work)?;
+            debug_assert!(matched, "they were matched before the choice");
         }
         Ok(())
     }
 
-    /// Matches the homeless; whether that succeeds for all.
-    fn house(&mut self, terms: Terms<'_>, work: &mut Work) -> Result<bool, WorkExceeded> {
-        while let Some(&variable) = self.homeless.last() {
+    /// Matches the unmatched variables; returns whether all of them have a provider.
+    fn match_all(&mut self, terms: Terms<'_>, work: &mut Work) -> Result<bool, WorkExceeded> {
+        while let Some(&variable) = self.unmatched.last() {
             let mut seen = Bits::none(terms.stock.len);
             if !self.augment(terms, variable, &mut seen, work)? {
                 return Ok(false);
             }
-            self.homeless.pop();
+            self.unmatched.pop();
         }
         Ok(true)
     }
 
-    /// Finds a provider for the variable, others moving on where they have to: an augmenting path.
+    /// Finds a provider for the variable along an augmenting path, which moves other variables if
+    /// necessary.
     fn augment(
         &mut self,
         terms: Terms<'_>,
@@ -147,7 +150,7 @@ impl Matching {
     }
 
     fn put(&mut self, variable: usize, place: usize) {
-        if self.at[variable] != NOWHERE {
+        if self.at[variable] != UNMATCHED {
             self.remove(variable);
         }
         self.at[variable] = place;
@@ -155,7 +158,7 @@ impl Matching {
     }
 
     fn remove(&mut self, variable: usize) {
-        let place = std::mem::replace(&mut self.at[variable], NOWHERE);
+        let place = std::mem::replace(&mut self.at[variable], UNMATCHED);
         self.with[place].remove(variable);
     }
 }

@@ -1,6 +1,7 @@
-//! Allocation candidates: every way in which a query's request groups fit the fleet, found one by one.
+//! Allocation candidates: every way in which a query's request groups fit the fleet, found one at a
+//! time.
 //!
-//! How, and why it never explodes, is written down in `docs/candidates.md`.
+//! `docs/candidates.md` describes the search and argues why its cost stays bounded.
 
 mod anchors;
 mod assignment;

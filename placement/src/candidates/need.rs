@@ -1,4 +1,4 @@
-//! A request group in dense numbers, and which providers suit it.
+//! A request group in dense numbers, and the providers that suit it.
 
 use smallvec::SmallVec;
 use uuid::Uuid;
@@ -14,7 +14,7 @@ pub(super) type Amounts = SmallVec<[(ClassId, u32); 3]>;
 pub(super) struct Need {
     pub(super) granular: bool,
     pub(super) resources: Amounts,
-    /// Of each list, one is required.
+    /// The provider has at least one trait of each list.
     pub(super) required: Vec<Vec<TraitId>>,
     pub(super) forbidden: Vec<TraitId>,
     pub(super) member_of: Vec<Vec<Uuid>>,
@@ -24,8 +24,8 @@ pub(super) struct Need {
 }
 
 impl Need {
-    /// Whether `provider` may serve the group (or part of it, when it is not granular) in the tree below `root`, amounts
-    /// aside.
+    /// Whether `provider` may serve the group in the tree below `root`, or a part of it when the
+    /// group is not granular. Ignores amounts.
     pub(super) fn suits(&self, provider: &Provider, root: &Provider) -> bool {
         let allowed = !has_any(&provider.traits, &self.forbidden);
         allowed && if self.granular { self.suits_alone(provider) } else { self.suits_partly(provider, root) }
@@ -33,7 +33,7 @@ impl Need {
 
     fn suits_alone(&self, provider: &Provider) -> bool {
         let in_tree = self.resources.is_empty() || self.in_tree.is_none_or(|root| root == provider.root);
-        // A group that asks for nothing has to say which provider it means.
+        // A group without resources has to name its provider by other properties.
         let says_something =
             !(self.resources.is_empty() && self.required.is_empty() && self.member_of.is_empty());
         in_tree
@@ -43,7 +43,8 @@ impl Need {
             && !has_any(&provider.aggregates, &self.not_member_of)
     }
 
-    /// An aggregate of the root spans the whole tree. What others share has to be in the aggregate itself.
+    /// An aggregate of the root spans the whole tree. A sharing provider has to be in the aggregate
+    /// itself.
     fn suits_partly(&self, provider: &Provider, root: &Provider) -> bool {
         let own = provider.root == root.root;
         let member = self.is_member(provider) || own && self.is_member(root);
@@ -59,7 +60,7 @@ impl Need {
     }
 }
 
-/// Whether the ordered list has any of the wanted.
+/// Whether the ordered list contains any of the given values.
 pub(super) fn has_any<T: Ord>(ordered: &[T], wanted: &[T]) -> bool {
     wanted.iter().any(|one| ordered.binary_search(one).is_ok())
 }

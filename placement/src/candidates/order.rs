@@ -1,6 +1,7 @@
-//! Pseudo-random orders that a seed determines, without a list of what is ordered.
+//! Pseudo-random orders determined by a seed, computed without a list of the ordered items.
 
-/// A permutation of the numbers below `len`: a Feistel network over the next power of four, walked until it is in range.
+/// A permutation of the numbers below `len`: a Feistel network over the next power of four, with
+/// cycle walking.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Permutation {
     seed: u64,
@@ -14,12 +15,13 @@ impl Permutation {
         Self { seed, len, half_bits: bits.div_ceil(2).max(1) }
     }
 
-    /// The number at this place; `None` beyond the end.
+    /// The number at this position; `None` beyond the end.
     pub(super) fn at(&self, place: usize) -> Option<usize> {
         if place >= self.len {
             return None;
         }
-        // The network permutes a set that `place` is in and that is at most four times as large: the walk comes back.
+        // The network permutes a superset at most four times as large, so the walk returns to the
+        // range.
         let mut number = place;
         loop {
             number = self.network(number);
@@ -33,7 +35,7 @@ impl Permutation {
         let mask = (1 << self.half_bits) - 1;
         let (mut left, mut right) = (number >> self.half_bits & mask, number & mask);
         for round in 0..4 {
-            #[expect(clippy::cast_possible_truncation, reason = "only the low bits are wanted")]
+            #[expect(clippy::cast_possible_truncation, reason = "only the low bits are needed")]
             let noise = mix(self.seed ^ round << 56, right as u64) as usize & mask;
             (left, right) = (right, left ^ noise);
         }
@@ -41,7 +43,7 @@ impl Permutation {
     }
 }
 
-/// A number that looks random, determined by the two (the finaliser of SplitMix64).
+/// A pseudo-random number determined by both arguments (the finaliser of SplitMix64).
 pub(super) const fn mix(seed: u64, number: u64) -> u64 {
     let mut z = (seed ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15)).wrapping_add(0x9E37_79B9_7F4A_7C15);
     z = (z ^ z >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -1,4 +1,4 @@
-//! A query worked out once: what has to be chosen, and what the choices have in common.
+//! A compiled query: the variables to choose providers for, and the amounts that they share.
 
 use std::iter::zip;
 
@@ -13,37 +13,37 @@ use crate::topology::Topology;
 use super::need::{Amounts, Need, has_any};
 use super::query::{Group, GroupPolicy, Query, UnknownName};
 
-/// Something that one provider has to be chosen for: a granular group, or one class of the group without suffix.
+/// One choice of a provider: for a granular group, or for one class of the group without suffix.
 #[derive(Debug, Clone)]
 pub(super) struct Variable {
     /// Position in [`Plan::needs`].
     pub(super) group: usize,
     pub(super) takes: Amounts,
-    /// An earlier one that asks for the same, and so can choose from the same providers.
+    /// An earlier variable with the same requirements, which can choose from the same providers.
     pub(super) like: Option<usize>,
 }
 
-/// What several variables take from one provider has to fit together.
+/// The amounts that several variables take from one provider, which have to fit together.
 #[derive(Debug, Clone)]
 pub(super) struct Pool {
-    /// The class; `None` when each provider serves one variable only.
+    /// The class; `None` for the rule that each provider serves one variable only.
     pub(super) class: Option<ClassId>,
-    /// How much each variable takes.
+    /// The amount that each variable takes.
     pub(super) needs: Vec<u32>,
 }
 
 impl Pool {
-    /// How much the variables take together; when it is more than any inventory gives at once, some number that is more, too.
+    /// The sum of the variables' amounts. A sum beyond the largest possible inventory saturates.
     pub(super) fn total(&self) -> u32 {
         self.needs.iter().fold(0, |total, need| total.saturating_add(*need))
     }
 }
 
-/// Pools that the same variables take from.
+/// Pools from which the same variables take.
 #[derive(Debug, Clone)]
 pub(super) struct Contention {
     pub(super) variables: Vec<usize>,
-    /// With the least that any of the variables takes.
+    /// Each pool with the smallest amount that any of the variables takes from it.
     pub(super) pools: Vec<(usize, u32)>,
 }
 
@@ -54,11 +54,11 @@ pub(super) struct Plan {
     pub(super) variables: Vec<Variable>,
     pub(super) pools: Vec<Pool>,
     pub(super) contentions: Vec<Contention>,
-    /// Sets of variables whose providers stand below one of them.
+    /// Sets of variables of which one's provider is an ancestor of the others' providers.
     pub(super) subtrees: Vec<Vec<usize>>,
     pub(super) root_required: Vec<TraitId>,
     pub(super) root_forbidden: Vec<TraitId>,
-    /// Whether no candidate may take from two providers of one tree.
+    /// Whether a candidate may take from only one provider per tree.
     pub(super) flat: bool,
 }
 
@@ -82,18 +82,18 @@ impl Plan {
         (0..).zip(&self.variables).filter(move |(_, variable)| loose(variable)).map(|(position, _)| position)
     }
 
-    /// Whether the provider by itself has room for each of the variables.
-    pub(super) fn has_room(&self, index: &Index, row: Row) -> bool {
+    /// Whether the provider has enough free capacity for each variable by itself.
+    pub(super) fn has_capacity(&self, index: &Index, row: Row) -> bool {
         let takes = self.variables.iter().flat_map(|variable| &variable.takes);
         takes.copied().all(|(class, amount)| index.ledger.look(&[Allocation { row, class, amount }]).is_ok())
     }
 
-    /// Whether any group asks for the class.
+    /// Whether any group requests the class.
     pub(super) fn asks_for(&self, class: ClassId) -> bool {
         self.needs.iter().any(|need| need.resources.iter().any(|take| take.0 == class))
     }
 
-    /// The plan for one of the groups by itself.
+    /// The plan for one group by itself.
     fn alone(&self, group: usize) -> Self {
         let roots =
             RootTraits { required: self.root_required.clone(), forbidden: self.root_forbidden.clone() };
@@ -129,7 +129,7 @@ fn pools(needs: &[Need], variables: &[Variable], isolate: bool) -> Vec<Pool> {
         needs: variables.iter().map(|v| u32::from(isolate && needs[v.group].granular)).collect(),
     };
     let is_shared = |pool: &Pool| pool.needs.iter().filter(|&&need| need > 0).count() > 1;
-    // Variables that never meet at a provider have nothing to share there.
+    // Variables that never meet at a provider share nothing there.
     let is_apart = |pool: &Pool| zip(&pool.needs, &slots.needs).all(|(&need, &slot)| need == 0 || slot > 0);
     let classes = classes.into_iter().map(of_class).filter(|pool| !is_apart(pool));
     let mut pools: Vec<Pool> = classes.chain([slots.clone()]).collect();
@@ -137,9 +137,9 @@ fn pools(needs: &[Need], variables: &[Variable], isolate: bool) -> Vec<Pool> {
     pools
 }
 
-/// What has to be looked ahead for. Two variables that meet nobody else need no care: the one with fewer providers chooses
-/// first, and if it has one only, the other just passes that over; if it has more, so has the other, and the choice takes at
-/// most one of them away.
+/// The contentions that need look-ahead. A pair of variables that meets no other variable needs
+/// none: the variable with fewer providers chooses first. If it has only one, the other variable
+/// skips that one; if it has several, so has the other, and a choice removes at most one.
 fn contentions(pools: &[Pool]) -> Vec<Contention> {
     let mut contentions: Vec<Contention> = Vec::new();
     for (number, pool) in pools.iter().enumerate() {
@@ -157,7 +157,7 @@ fn contentions(pools: &[Pool]) -> Vec<Contention> {
     }
 }
 
-/// What the root of a candidate's tree has and has not.
+/// The traits that the root of a candidate's tree must have and must not have.
 #[derive(Debug, Clone, Default)]
 pub(super) struct RootTraits {
     required: Vec<TraitId>,
@@ -165,7 +165,7 @@ pub(super) struct RootTraits {
 }
 
 impl RootTraits {
-    /// Whether some root is like that, or it was not asked for.
+    /// Whether some root satisfies the requirement, or none was given.
     fn exist(&self, topology: &Topology) -> bool {
         let suits = |root: u32| {
             topology.provider(Row(root)).is_some_and(|provider| {
@@ -177,24 +177,25 @@ impl RootTraits {
     }
 }
 
-/// A query that has been looked up.
+/// A query after name lookup.
 pub(super) enum Resolved {
-    /// It can be searched for.
+    /// The query can be searched for.
     Plan(Plan),
-    /// Nothing can match.
+    /// No candidate can exist.
     Nothing,
-    /// A name is not known. It matters only when each of these parts of the query by itself has a match: Placement
-    /// answers a query without matches before it looks up what comes later.
+    /// A name is unknown. The error is reported only when each of these parts of the query matches
+    /// by itself: Placement returns an empty result before it looks up later names.
     Unknown(UnknownName, Vec<Plan>),
 }
 
-/// Why looking up ended early.
+/// The reason why name lookup ended early.
 enum Stop {
     Unknown(UnknownName),
     Nothing,
 }
 
-/// Looks up names and UUIDs, in Placement's order: it determines which error is reported, and whether one is.
+/// Looks up names and UUIDs in Placement's order, which determines whether an error is reported,
+/// and which one.
 pub(super) fn resolve(index: &Index, topology: &Topology, query: &Query) -> Resolved {
     let traits = |names: &[Box<str>]| names.iter().map(|name| find_trait(topology, name)).collect();
     let roots = match (traits(&query.root_required), traits(&query.root_forbidden)) {
@@ -233,7 +234,7 @@ fn need(index: &Index, topology: &Topology, group: &Group) -> Result<Need, Stop>
     for (name, amount) in &group.resources {
         let unknown = || Stop::Unknown(UnknownName::Class(name.clone()));
         let class = topology.class(name).ok_or_else(unknown)?;
-        // What is out of range fits nowhere.
+        // An amount out of range fits no inventory.
         let amount = u32::try_from(*amount).unwrap_or(u32::MAX);
         resources.push((class, amount));
     }
@@ -265,7 +266,7 @@ fn need(index: &Index, topology: &Topology, group: &Group) -> Result<Need, Stop>
     })
 }
 
-/// Whether any provider is in an aggregate of every list.
+/// Whether any provider is in at least one aggregate of every list.
 fn member_exists(topology: &Topology, lists: &[Vec<Uuid>]) -> bool {
     let Some((first, others)) = lists.split_first() else { return true };
     let rows_of = |id: &Uuid| topology.rows_in_aggregate(*id);

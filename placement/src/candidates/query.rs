@@ -1,43 +1,46 @@
-//! What is asked for, in the words of the API.
+//! A query for allocation candidates, in the terms of the API.
 
 use uuid::Uuid;
 
-/// A query for allocation candidates, as it was parsed; names and UUIDs are looked up by
-/// [`Index::candidates`](crate::Index::candidates).
+/// A parsed query for allocation candidates. [`Index::candidates`](crate::Index::candidates) looks
+/// up its names and UUIDs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Query {
     /// The request groups, in the order in which they appear in the request.
     pub groups: Vec<Group>,
     /// Whether suffixed groups may share a provider.
     pub group_policy: GroupPolicy,
-    /// Sets of suffixes: one provider of each set is an ancestor of all others of that set, or the only one.
+    /// Sets of suffixes: one provider of each set is an ancestor of all others of that set, or the
+    /// only one.
     pub same_subtrees: Vec<Vec<Box<str>>>,
-    /// Traits that the root of every candidate's tree has.
+    /// Traits that the root of every candidate's tree must have.
     pub root_required: Vec<Box<str>>,
-    /// Traits that the root of every candidate's tree has not.
+    /// Traits that the root of every candidate's tree must not have.
     pub root_forbidden: Vec<Box<str>>,
-    /// How many candidates are wanted at most.
+    /// The largest number of candidates to return.
     pub limit: Option<usize>,
-    /// Whether the client knows provider trees (microversion 1.29): if not, no candidate takes from two providers of one
-    /// tree, and summaries name only providers that candidates take from.
+    /// Whether the client supports provider trees (microversion 1.29). If not, a candidate takes
+    /// from only one provider per tree, and summaries contain only providers that candidates take
+    /// from.
     pub nested: bool,
-    /// Whether summaries tell of all inventories (microversion 1.27) or only of the classes that were asked for.
+    /// Whether summaries contain all inventories (microversion 1.27) or only the requested classes.
     pub all_resources: bool,
 }
 
 /// A request group.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Group {
-    /// Its suffix. The group without one may be served by several providers of a tree and by those that share with it; any
-    /// other is served by one provider.
+    /// Its suffix. Several providers of a tree, and those that share with it, may serve the group
+    /// without suffix; one provider serves any other group.
     pub suffix: Box<str>,
-    /// Amounts by resource class, each class once. A suffixed group may have none: it then only names a provider.
+    /// Amounts by resource class, each class once. A suffixed group without resources only selects
+    /// a provider.
     pub resources: Vec<(Box<str>, u64)>,
-    /// Traits: of each list, one is required.
+    /// Traits: the provider has at least one of each list.
     pub required: Vec<Vec<Box<str>>>,
-    /// Traits no provider may have.
+    /// Traits that no provider may have.
     pub forbidden: Vec<Box<str>>,
-    /// Aggregates: of each list, the provider is in one.
+    /// Aggregates: the provider is in at least one of each list.
     pub member_of: Vec<Vec<Uuid>>,
     /// Aggregates that the provider is not in.
     pub not_member_of: Vec<Uuid>,
@@ -46,38 +49,39 @@ pub struct Group {
 }
 
 impl Group {
-    /// Whether one provider serves all of it.
+    /// Whether one provider serves the whole group.
     #[must_use]
     pub fn is_granular(&self) -> bool {
         !self.suffix.is_empty()
     }
 }
 
-/// How suffixed groups share providers.
+/// Whether suffixed groups may share providers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum GroupPolicy {
-    /// They may.
+    /// Suffixed groups may share a provider.
     #[default]
     None,
-    /// Each has a provider of its own.
+    /// Each suffixed group has a provider of its own.
     Isolate,
 }
 
 /// The operator's settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
-    /// In which order trees are visited.
+    /// The order in which trees are visited.
     pub strategy: Strategy,
-    /// How many candidates are made at most, before [`Query::limit`] applies; `None` for all of them.
+    /// The largest number of candidates to generate, before [`Query::limit`] applies; `None` for no
+    /// limit.
     pub max_candidates: Option<usize>,
-    /// How much is tried at most for one query; see [`WorkExceeded`].
+    /// The largest number of search steps for one query; see [`WorkExceeded`].
     pub work: u64,
-    /// Trees, and providers within them, in a pseudo-random order that this number determines; `None` for order of row.
+    /// Seed of a pseudo-random order of trees, and of providers within them; `None` for row order.
     pub seed: Option<u64>,
 }
 
 impl Options {
-    /// The usual bound: about a second's work.
+    /// The default limit: about one second of work.
     pub const WORK: u64 = 20_000_000;
 }
 
@@ -87,17 +91,17 @@ impl Default for Options {
     }
 }
 
-/// In which order trees are visited.
+/// The order in which trees are visited.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Strategy {
-    /// One candidate of each tree in turn.
+    /// Takes one candidate of each tree in turn.
     #[default]
     BreadthFirst,
-    /// All candidates of a tree before those of the next.
+    /// Takes all candidates of a tree before those of the next.
     DepthFirst,
 }
 
-/// A name in a query that is not known.
+/// An unknown name in a query.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnknownName {
     /// No such resource class.
@@ -108,10 +112,10 @@ pub enum UnknownName {
     Trait(Box<str>),
 }
 
-/// The query asks for more than may be tried. Candidates that came before are right, but not all there are.
+/// The search exceeded its work limit. The candidates returned before are correct but not complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("more than {limit} steps are needed to find the allocation candidates; a smaller limit needs fewer")]
 pub struct WorkExceeded {
-    /// [`Options::work`]: trees looked at and providers tried.
+    /// [`Options::work`]: the number of trees examined and providers tried.
     pub limit: u64,
 }

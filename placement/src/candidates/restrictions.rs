@@ -1,5 +1,6 @@
-//! Conditions that one of several variables has to meet, whichever. They are taken apart into cases that exclude each
-//! other: in each case it is said which variable meets the condition first, and what remains are domains.
+//! Conditions that at least one of several variables has to meet. They are split into mutually
+//! exclusive cases: each case fixes the first variable that meets the condition, which leaves plain
+//! domains.
 
 use smallvec::SmallVec;
 
@@ -7,16 +8,16 @@ use super::bits::Bits;
 use super::query::WorkExceeded;
 use super::work::Work;
 
-/// For each variable, the providers it may choose.
+/// The providers that each variable may choose.
 pub(super) type Domains = SmallVec<[Bits; 3]>;
 
 /// A condition on several variables.
 #[derive(Debug)]
 pub(super) enum Condition {
-    /// One of them chooses one of these providers.
+    /// One of the variables chooses one of these providers.
     Cover { variables: Vec<usize>, providers: Bits },
-    /// One of them chooses a provider that all others' providers stand below, or are. `below` has, for each provider,
-    /// those below it, and itself.
+    /// One of the variables chooses an ancestor of all others' providers, or the same provider.
+    /// `below` has, for each provider, its descendants and itself.
     Subtree { variables: Vec<usize>, below: Vec<Bits> },
 }
 
@@ -28,7 +29,7 @@ impl Condition {
         }
     }
 
-    /// The domains in a case; `None` when a variable has nothing left.
+    /// The domains in a case; `None` when a variable has no provider left.
     fn restrict(&self, domains: &Domains, case: usize) -> Option<Domains> {
         let mut domains = domains.clone();
         let variables = match self {
@@ -49,7 +50,7 @@ impl Condition {
         variables.iter().all(|&variable| !domains[variable].is_empty()).then_some(domains)
     }
 
-    /// Whether it is met whatever is chosen.
+    /// Whether every choice from these domains meets the condition.
     fn is_met(&self, domains: &Domains) -> bool {
         match self {
             Self::Cover { variables, providers } => {
@@ -60,16 +61,16 @@ impl Condition {
     }
 }
 
-/// All cases of several conditions together.
+/// The combined cases of several conditions.
 #[derive(Debug)]
 pub(super) struct Restrictions {
     conditions: Vec<Condition>,
-    /// For each condition that has been entered, the domains before it and its next case.
+    /// For each condition entered, the domains before it and its next case.
     entered: Vec<(Domains, usize)>,
 }
 
 impl Restrictions {
-    /// `None` when the conditions are met whatever is chosen.
+    /// Returns `None` when every choice meets the conditions.
     pub(super) fn new(domains: &Domains, mut conditions: Vec<Condition>) -> Option<Self> {
         conditions.retain(|condition| !condition.is_met(domains));
         if conditions.is_empty() {
@@ -78,7 +79,7 @@ impl Restrictions {
         Some(Self { conditions, entered: vec![(domains.clone(), 0)] })
     }
 
-    /// The next case: domains that meet all conditions, whatever is chosen from them.
+    /// Returns the domains of the next case. Every choice from them meets all conditions.
     pub(super) fn next(&mut self, work: &mut Work) -> Result<Option<Domains>, WorkExceeded> {
         loop {
             let depth = self.entered.len();

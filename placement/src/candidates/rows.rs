@@ -1,8 +1,8 @@
-//! Sets of rows that only grow.
+//! Row sets that only grow.
 
 use crate::ids::Row;
 
-/// A set of rows as words of 64, up to the last row that it ever held.
+/// A row set as 64-row words, up to the highest row inserted.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Rows(Vec<u64>);
 

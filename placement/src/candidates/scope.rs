@@ -1,4 +1,5 @@
-//! What one tree's search deals with: its providers, those that share with it, and what each could serve.
+//! The providers of one tree's search: the tree's own, those that share with it, and what each can
+//! serve.
 
 use smallvec::SmallVec;
 
@@ -7,14 +8,15 @@ use crate::ids::{ClassId, Row};
 use crate::index::Index;
 use crate::topology::{Provider, Topology};
 
-use super::assignment::{Providers, Room};
+use super::assignment::{FreeAmounts, Providers};
 use super::bits::Bits;
 use super::need::has_any;
 use super::order::mix;
 use super::plan::{Plan, Pool, Variable};
 use super::restrictions::Domains;
 
-/// Providers that variables may choose, numbered from 0: the tree's own and those that share with it.
+/// The providers that variables may choose, numbered from 0: the tree's own and those that share
+/// with it.
 pub(super) struct Scope<'a> {
     index: &'a Index,
     topology: &'a Topology,
@@ -45,12 +47,13 @@ impl<'a> Scope<'a> {
         Some(Self { index, topology, plan, root, rows, providers })
     }
 
-    /// How many providers there are.
+    /// The number of providers.
     pub(super) fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// For each variable, the providers that may serve it by themselves; `None` when there is none for one.
+    /// For each variable, the providers that can serve it by themselves; `None` when a variable has
+    /// no provider.
     pub(super) fn domains(&self) -> Option<Domains> {
         let mut domains = Domains::with_capacity(self.plan.variables.len());
         for variable in &self.plan.variables {
@@ -66,7 +69,7 @@ impl<'a> Scope<'a> {
         Some(domains)
     }
 
-    /// The places of the providers that belong.
+    /// The positions of the providers that satisfy the predicate.
     fn filled(&self, belongs: impl Fn(Row, &Provider) -> bool) -> Bits {
         let mut bits = Bits::none(self.rows.len());
         for (place, (&row, provider)) in self.rows.iter().zip(&self.providers).enumerate() {
@@ -87,14 +90,15 @@ impl<'a> Scope<'a> {
         self.index.ledger.look(&[Allocation { row, class, amount }]).is_ok()
     }
 
-    /// The providers with any of the traits that the group without suffix requires, list by list.
+    /// For each list of required traits of the group without suffix, the providers that have any of
+    /// them.
     pub(super) fn covers(&self) -> impl Iterator<Item = Bits> {
         let loose = self.plan.needs.iter().filter(|need| !need.granular);
         let lists = loose.flat_map(|need| &need.required);
         lists.map(|any| self.filled(|_, provider| has_any(&provider.traits, any)))
     }
 
-    /// For each provider, those below it, and itself.
+    /// For each provider, its descendants and itself.
     pub(super) fn subtrees(&self) -> Vec<Bits> {
         let len = self.rows.len();
         (0..len).map(|top| Bits::filled(len, |place| self.is_below(place, self.rows[top]))).collect()
@@ -105,24 +109,24 @@ impl<'a> Scope<'a> {
         std::iter::successors(Some(self.rows[place]), parent).any(|row| row == top)
     }
 
-    /// How much each provider may give to all variables together, pool by pool.
-    pub(super) fn room(&self) -> Room {
-        let mut room = Room::with_capacity(self.plan.pools.len() * self.rows.len());
+    /// The amount that each provider can give to all variables together, pool by pool.
+    pub(super) fn free(&self) -> FreeAmounts {
+        let mut free = FreeAmounts::with_capacity(self.plan.pools.len() * self.rows.len());
         for pool in &self.plan.pools {
             let total = pool.total();
             let rows = self.rows.iter().zip(&self.providers);
-            room.extend(rows.map(|(&row, provider)| self.room_of(pool, total, row, provider)));
+            free.extend(rows.map(|(&row, provider)| self.free_of(pool, total, row, provider)));
         }
-        room
+        free
     }
 
-    fn room_of(&self, pool: &Pool, total: u32, row: Row, provider: &Provider) -> i64 {
+    fn free_of(&self, pool: &Pool, total: u32, row: Row, provider: &Provider) -> i64 {
         let Some(class) = pool.class else { return 1 };
         if !provider.classes.contains(&class) {
             return 0;
         }
         if self.has(row, class, total) {
-            return total.into(); // more is never asked for
+            return total.into(); // no more than this is ever needed
         }
         let units = self.index.inventory(row, class).map_or(0, |inventory| inventory.units.max_unit);
         self.index.free(row, class).map_or(0, |free| free.min(units.into()))
@@ -132,9 +136,9 @@ impl<'a> Scope<'a> {
         self.providers.iter().map(|provider| provider.root).collect()
     }
 
-    /// What the search for choices needs to know of them.
+    /// The properties of the providers that the search for choices needs.
     pub(super) fn providers(&self) -> Providers {
-        // Without any in an aggregate, no tree sees another's.
+        // Without a sharing provider in an aggregate, no tree can use another tree's providers.
         let shares = if self.topology.sharing.is_empty() { None } else { self.topology.sharing() };
         let is_sharing = |row: Row, _: &Provider| shares.is_some_and(|shares| shares.contains(row.0));
         Providers {

@@ -1,4 +1,4 @@
-//! Trees in turn, each opened when its first candidate is wanted.
+//! Visits trees in turn and opens each when its first candidate is needed.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,35 +16,35 @@ use super::query::{Options, Query, Strategy, UnknownName, WorkExceeded};
 use super::rows::Rows;
 use super::work::Work;
 
-/// Allocation candidates, each worked out when it is asked for. Ends after the first error.
+/// An iterator over allocation candidates, computed on demand. Ends after the first error.
 pub struct Candidates<'index> {
     pub(super) index: &'index Index,
     pub(super) topology: Arc<Topology>,
     pub(super) plan: Plan,
     pub(super) options: Options,
     anchors: Option<Anchors>,
-    /// Trees that may have more candidates; the next one comes from the first.
+    /// Trees that may have more candidates; the first one is next.
     opened: VecDeque<Box<Expansion>>,
     work: Work,
-    /// How many candidates may still be given out.
+    /// The number of candidates that may still be returned.
     left: usize,
-    /// Given out already, and may be met again in another tree.
+    /// Returned candidates that another tree may produce again.
     repeating: FxHashSet<Candidate>,
-    /// The rows that candidates took from.
+    /// The rows that returned candidates take from.
     pub(super) used: Rows,
-    /// Whether all candidates there are have been given out.
+    /// Whether every candidate has been returned.
     pub(super) complete: bool,
     pub(super) all_resources: bool,
 }
 
 impl Index {
-    /// The ways in which the query's request groups fit the fleet now, found one by one: those of Placement's
+    /// Finds the ways in which the query's request groups fit the fleet, as in Placement's
     /// `GET /allocation_candidates`.
     ///
-    /// Topology is of this moment, amounts of the moment when a tree is opened.
+    /// The topology is that of the call; amounts are read when a tree is opened.
     ///
     /// # Errors
-    /// A class or trait that is not known.
+    /// An unknown class or trait.
     pub fn candidates(&self, query: &Query, options: &Options) -> Result<Candidates<'_>, UnknownName> {
         let topology = self.topology();
         let plan = match resolve(self, &topology, query) {
@@ -85,23 +85,24 @@ impl<'index> Candidates<'index> {
         }
     }
 
-    /// The names and providers that the candidates' numbers stand for.
+    /// The snapshot that resolves the candidates' rows and numbers.
     #[must_use]
     pub fn topology(&self) -> &Topology {
         &self.topology
     }
 
-    /// Whether no tree is left that has not been opened: with [`Strategy::BreadthFirst`], each tree has given its first
-    /// candidate, and the latest is a further one of its tree.
+    /// Whether every tree has been opened. With [`Strategy::BreadthFirst`], each tree has then
+    /// returned its first candidate, and the latest candidate is a further one of its tree.
     #[must_use]
     pub const fn has_opened_all(&self) -> bool {
         self.anchors.is_none()
     }
 
-    /// Puts the next candidate into the place of the one given, whose memory serves again; whether there was one.
+    /// Overwrites `candidate` with the next one, which reuses its memory; returns whether there was
+    /// one.
     ///
     /// # Errors
-    /// Like the iterator's; after the first there are no more.
+    /// The iterator's errors. No candidate follows an error.
     pub fn next_into(&mut self, candidate: &mut Candidate) -> Result<bool, WorkExceeded> {
         while self.left > 0 {
             match self.find(candidate) {
@@ -124,7 +125,7 @@ impl<'index> Candidates<'index> {
         Ok(false)
     }
 
-    /// The next candidate, and whether it may be one that another tree had before.
+    /// Finds the next candidate, and returns whether another tree may have produced it before.
     fn find(&mut self, candidate: &mut Candidate) -> Result<Option<bool>, WorkExceeded> {
         loop {
             let fresh = match self.options.strategy {
@@ -144,14 +145,14 @@ impl<'index> Candidates<'index> {
         }
     }
 
-    /// Opens the next tree in which every variable finds a provider.
+    /// Opens the next tree in which every variable has a provider.
     fn open(&mut self) -> Result<Option<Box<Expansion>>, WorkExceeded> {
         let Some(anchors) = &mut self.anchors else { return Ok(None) };
         let lone = !self.topology.has_children() && self.topology.sharing.is_empty();
         for root in anchors.by_ref() {
             self.work.spend()?;
-            if lone && !self.plan.has_room(self.index, root) {
-                continue; // seen without opening it
+            if lone && !self.plan.has_capacity(self.index, root) {
+                continue; // rejected without opening it
             }
             let opened = Expansion::open(self.index, &self.topology, &self.plan, root, self.options.seed);
             if opened.is_some() {

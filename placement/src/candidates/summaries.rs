@@ -1,4 +1,4 @@
-//! What a client may want to know of the providers in the trees that candidates take from.
+//! Summaries of the providers in the trees that candidates take from.
 
 use smallvec::SmallVec;
 
@@ -20,45 +20,47 @@ pub struct ProviderSummary<'a> {
     pub row: Row,
     /// Its identity, place in the tree and traits.
     pub provider: &'a Provider,
-    /// What it has, in order of class.
+    /// Its capacity and use, in order of class.
     pub resources: SmallVec<[ClassSummary; 3]>,
 }
 
-/// What a provider has of a class.
+/// A provider's capacity and use of one class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClassSummary {
     /// The class.
     pub class: ClassId,
-    /// What consumers may hold in all.
+    /// The amount that consumers may hold in total.
     pub capacity: i64,
-    /// What they hold.
+    /// The amount that they hold.
     pub used: i64,
 }
 
 impl Candidates<'_> {
-    /// The providers of all trees that the candidates given out so far take from, in order of row, amounts as they are now.
+    /// Summarises the providers of all trees that the returned candidates take from, in row order,
+    /// with current amounts.
     ///
-    /// A client that does not know of trees ([`Query::nested`](super::Query::nested) is false) is told of those providers
-    /// only that some candidate takes from, given out or not.
+    /// For a client without support for trees ([`Query::nested`](super::Query::nested) is false),
+    /// the summaries contain only providers that some candidate takes from, whether it was returned
+    /// or not.
     ///
     /// # Errors
-    /// Telling whether some candidate takes from a provider needs more work than [`Options::work`](super::Options::work).
+    /// The search for candidates of a provider exceeds [`Options::work`](super::Options::work).
     pub fn summaries(&self) -> Result<impl Iterator<Item = ProviderSummary<'_>>, WorkExceeded> {
         let mut roots = Rows::default();
         roots.extend(self.used.iter().filter_map(|row| Some(self.topology.provider(row)?.root)));
         let mut rows = Rows::default();
         rows.extend(roots.iter().flat_map(|root| self.topology.tree(root)).copied());
-        let hidden = if self.plan.flat { Some(self.taken_from(&roots, &rows)?) } else { None };
-        let told = move |row: &Row| hidden.as_ref().is_none_or(|taken| taken.contains(*row));
-        Ok(rows.into_iter().filter(told).filter_map(|row| self.summary(row)))
+        let visible = if self.plan.flat { Some(self.taken_from(&roots, &rows)?) } else { None };
+        let is_visible = move |row: &Row| visible.as_ref().is_none_or(|taken| taken.contains(*row));
+        Ok(rows.into_iter().filter(is_visible).filter_map(|row| self.summary(row)))
     }
 
-    /// Those that candidates take from among these rows, which are the trees below these roots.
+    /// The rows that candidates take from, among the rows of the trees below `roots`.
     fn taken_from(&self, roots: &Rows, rows: &Rows) -> Result<Rows, WorkExceeded> {
         let mut taken = self.used.clone();
         let (mut work, mut candidate) = (Work::new(self.options.work), Candidate::default());
         let is_decided = |taken: &Rows| self.complete || rows.is_subset(taken);
-        // Only a provider that shares can be taken from in another tree.
+        // Only a sharing provider can serve a candidate of another tree.
         let untaken_share = self
             .topology
             .sharing()

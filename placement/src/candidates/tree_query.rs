@@ -1,4 +1,4 @@
-//! A query put to one tree at a time, by who has other reasons to look at a tree first.
+//! A query against one tree at a time, for a caller that chooses the order of trees itself.
 
 use std::sync::Arc;
 
@@ -14,21 +14,21 @@ use super::plan::{Plan, Resolved, resolve};
 use super::query::{Options, Query, UnknownName, WorkExceeded};
 use super::work::Work;
 
-/// A query worked out for one snapshot of the topology. Amounts are always those of the moment.
+/// A query compiled for one snapshot of the topology. Amounts are always current.
 pub struct TreeQuery {
     topology: Arc<Topology>,
     options: Options,
-    /// None when nothing can match.
+    /// `None` when nothing can match.
     search: Option<(Plan, Anchors)>,
     on_root: Amounts,
     is_all_on_root: bool,
 }
 
 impl Index {
-    /// Works out a query for single trees. [`Query::limit`] has no meaning for them.
+    /// Compiles a query for single trees. [`Query::limit`] does not apply to them.
     ///
     /// # Errors
-    /// A class or trait that is not known; then there are no candidates.
+    /// An unknown class or trait: no candidate exists.
     pub fn tree_query(&self, query: &Query, options: &Options) -> Result<TreeQuery, UnknownName> {
         let topology = self.topology();
         let plan = match resolve(self, &topology, query) {
@@ -47,27 +47,27 @@ impl Index {
 }
 
 impl TreeQuery {
-    /// The snapshot that it was worked out for.
+    /// The snapshot for which the query was compiled.
     #[must_use]
     pub const fn topology(&self) -> &Arc<Topology> {
         &self.topology
     }
 
-    /// What any candidate takes from the root of its tree, as no other provider has the class: in all of the fleet only
-    /// roots have it, and none of them shares it.
+    /// The amounts that any candidate takes from the root of its tree, because across the fleet
+    /// only roots have the class and no root shares it.
     #[must_use]
     pub fn on_root(&self) -> &Amounts {
         &self.on_root
     }
 
-    /// Whether [`Self::on_root`] is all there is to take: then a tree that [`Self::admits`] has a candidate whenever its
-    /// root has so much free, and only this one.
+    /// Whether [`Self::on_root`] covers the whole request. A tree that [`Self::admits`] then has
+    /// exactly one candidate whenever its root has these amounts free.
     #[must_use]
     pub const fn is_all_on_root(&self) -> bool {
         self.is_all_on_root
     }
 
-    /// Whether the tree can hold a candidate, as far as no claim changes that.
+    /// Whether the tree can hold a candidate, ignoring what claims can change.
     #[must_use]
     pub fn admits(&self, index: &Index, root: Row) -> bool {
         let Some((plan, anchors)) = &self.search else { return false };
@@ -75,7 +75,7 @@ impl TreeQuery {
         anchors.admit(root) && (!self.is_all_on_root || self.suits(index, plan, (root, provider)))
     }
 
-    /// Whether the root may give all that is asked for, however much of it is free now.
+    /// Whether the root satisfies the request, ignoring how much is free.
     fn suits(&self, index: &Index, plan: &Plan, (row, root): (Row, &Provider)) -> bool {
         let allows = |&(class, amount): &(_, u32)| {
             index.inventory(row, class).is_some_and(|inventory| inventory.units.allow(amount))
@@ -85,7 +85,8 @@ impl TreeQuery {
         self.on_root.iter().all(allows) && plan.needs.iter().all(suits)
     }
 
-    /// The candidates found from this tree's root. Others may have those that take from sharing providers alone.
+    /// The candidates of this root's tree. Candidates that take from sharing providers alone may
+    /// belong to another tree.
     pub fn candidates<'a>(&'a self, index: &Index, root: Row) -> TreeCandidates<'a> {
         let opened = self.search.as_ref().filter(|(_, anchors)| anchors.admit(root)).and_then(|(plan, _)| {
             let expansion = Expansion::open(index, &self.topology, plan, root, self.options.seed)?;
@@ -95,7 +96,7 @@ impl TreeQuery {
     }
 }
 
-/// The candidates of one tree, each worked out when it is asked for. Ends after the first error.
+/// An iterator over the candidates of one tree, computed on demand. Ends after the first error.
 pub struct TreeCandidates<'a> {
     opened: Option<(&'a Plan, Box<Expansion>)>,
     work: Work,
@@ -115,7 +116,7 @@ impl Iterator for TreeCandidates<'_> {
     }
 }
 
-/// The total of each class that only roots have, and do not share.
+/// The total of each class that only roots have and none of them shares.
 fn on_root(topology: &Topology, plan: &Plan) -> Amounts {
     let is_on_roots = |class| {
         let rows = topology.with_class(class).map(|members| members.rows());
@@ -135,7 +136,7 @@ fn on_root(topology: &Topology, plan: &Plan) -> Amounts {
     totals
 }
 
-/// Whether one group without suffix is all that is asked for, and each of its classes is on the root.
+/// Whether the request is one group without suffix, with every class on the root.
 fn is_all_on_root(plan: &Plan, on_root: &Amounts) -> bool {
     matches!(&plan.needs[..], [need] if !need.granular && need.resources.len() == on_root.len())
 }

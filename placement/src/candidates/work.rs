@@ -2,7 +2,7 @@
 
 use super::query::WorkExceeded;
 
-/// How many steps a search may still take.
+/// The number of steps that a search may still take.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Work {
     limit: u64,
@@ -14,7 +14,7 @@ impl Work {
         Self { limit, left: limit }
     }
 
-    /// One step.
+    /// Spends one step.
     #[inline]
     pub(super) fn spend(&mut self) -> Result<(), WorkExceeded> {
         self.left = self.left.checked_sub(1).ok_or(WorkExceeded { limit: self.limit })?;

@@ -1,4 +1,4 @@
-//! Changing what consumers hold and which groups they are in, as one change.
+//! Changes consumers' allocations and group memberships as one change.
 
 use std::sync::Arc;
 
@@ -14,16 +14,18 @@ use crate::topology::Topology;
 use crate::transfer::{TransferError, Write};
 
 impl Index {
-    /// [`Self::transfer`] by members of a group: those named in `members` join it, or move within it. The policy is judged
-    /// with all members, those of claims side by side too, and holds afterwards.
+    /// Runs [`Self::transfer`] for members of a group: those in `members` join it, or move within
+    /// it. The policy is checked against all members, including those of concurrent claims, and
+    /// holds afterwards.
     ///
-    /// A multi-create names each new instance. A move names the instance on its new host and the migration that
-    /// [keeps](Member::kept) the old place. Under anti-affinity nobody can come there meanwhile who would be in the way of
-    /// going back. Under affinity whoever joins the instance where it is now binds it there.
+    /// A multi-create lists each new instance. A move lists the instance on its new host and the
+    /// migration that [keeps](Member::kept) the old place. Under anti-affinity, no other member can
+    /// take a host that the instance may have to return to. Under affinity, a member that joins on
+    /// the instance's current host binds it to that host.
     ///
     /// # Errors
-    /// What [`Self::transfer`] refuses; an unknown group; a member that is in another group, is not written or is not on
-    /// its host; a policy that would be broken. Nothing was changed then.
+    /// The errors of [`Self::transfer`]; an unknown group; a member that is in another group, has
+    /// no write or is not on its host; a policy violation. Nothing has changed then.
     pub fn claim_group(
         &self,
         group: GroupId,
@@ -38,9 +40,9 @@ impl Index {
 }
 
 impl Index {
-    /// Makes a consumer that was put back a member of a group again, on the host where its allocations are. Nobody may claim
-    /// meanwhile: the policy is not asked, and nothing is counted or recorded. Returns whether it holds anything; if not, it is
-    /// no member.
+    /// Makes a restored consumer a member of a group again, on the host of its allocations. Only
+    /// for a restore without concurrent claims: the policy is not checked, and nothing is counted
+    /// or recorded. Returns whether the consumer holds any allocation; if not, it is not a member.
     ///
     /// # Errors
     /// An unknown group.
@@ -61,7 +63,7 @@ impl Index {
     }
 }
 
-/// Who joins a group, or moves within it.
+/// The consumers that join a group or move within it.
 pub(crate) struct Joining {
     group: Arc<Group>,
     /// In order of their consumers.
@@ -91,22 +93,22 @@ impl Joining {
     }
 }
 
-/// A group that is locked, and its roster after the change.
+/// A locked group and its roster after the change.
 struct Regrouped<'g> {
     group: &'g Arc<Group>,
-    /// None when the group has been removed: then there is nothing to keep.
+    /// `None` when the group has been removed: no policy applies then.
     roster: Option<Roster>,
     _alone: MutexGuard<'g, ()>,
 }
 
-/// The groups of written consumers, locked until the change stands or has been refused.
+/// The groups of written consumers, locked until the change is applied or refused.
 pub(crate) struct Regrouping<'g> {
     groups: SmallVec<[Regrouped<'g>; 1]>,
     joining: Option<&'g Joining>,
 }
 
 impl<'g> Regrouping<'g> {
-    /// The groups that writes are about, in the order in which they are locked.
+    /// The groups that the writes affect, in locking order.
     pub(crate) fn groups(
         locked: &Locked<'_>,
         writes: &[Write],
@@ -120,10 +122,10 @@ impl<'g> Regrouping<'g> {
         groups
     }
 
-    /// Locks the groups and judges their policies as they will be.
+    /// Locks the groups and checks their policies against the rosters after the change.
     ///
     /// # Errors
-    /// A member that cannot be one, or a policy that would be broken.
+    /// An invalid member, or a policy violation.
     pub(crate) fn prepare(
         groups: &'g [Arc<Group>],
         locked: &Locked<'_>,
@@ -147,7 +149,7 @@ impl<'g> Regrouping<'g> {
         Ok(regrouping)
     }
 
-    /// Makes the new rosters public, and tells consumers which group they are in.
+    /// Publishes the new rosters and sets the consumers' groups.
     pub(crate) fn publish(self, locked: &mut Locked<'_>) {
         if let Some(joining) = self.joining {
             for member in &joining.members {
@@ -162,7 +164,7 @@ impl<'g> Regrouping<'g> {
     }
 }
 
-/// What writes change in one group, which is locked.
+/// The changes of the writes in one locked group.
 struct Changes<'a, 'table> {
     group: &'a Arc<Group>,
     locked: &'a Locked<'table>,
@@ -171,7 +173,8 @@ struct Changes<'a, 'table> {
 }
 
 impl Changes<'_, '_> {
-    /// The roster afterwards, by which the policy holds; none when the group has been removed.
+    /// The roster after the change, for which the policy holds; `None` when the group has been
+    /// removed.
     fn roster(&self, writes: &[Write]) -> Result<Option<Roster>, GroupError> {
         let joined = self.joining.filter(|joining| Arc::ptr_eq(&joining.group, self.group));
         let Some(roster) = self.group.roster() else {
@@ -214,8 +217,8 @@ impl Changes<'_, '_> {
         Ok(member)
     }
 
-    /// A member that is written without being named stays where it is, or goes with its allocations. Without any, it
-    /// leaves.
+    /// A written member that is not listed stays on its host, or follows its allocations. Without
+    /// allocations, it leaves the group.
     fn follow(&self, member: Member, allocations: &[Allocation]) -> Option<Member> {
         if self.topology.is_on(member.host, allocations) {
             return Some(member);

@@ -1,4 +1,4 @@
-//! Groups compared with what consumers hold.
+//! Compares groups with the consumers' allocations.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,9 +10,10 @@ use crate::ids::Row;
 use crate::index::Index;
 
 impl Index {
-    /// Every policy holds, every member is on its host, and rosters and consumers name each other.
+    /// Checks that every policy holds, every member is on its host, and rosters and consumers refer
+    /// to each other.
     pub(crate) fn check_groups(&self) -> Result<(), Inconsistency> {
-        #[expect(clippy::disallowed_methods, reason = "ordered right away")]
+        #[expect(clippy::disallowed_methods, reason = "the map is ordered")]
         let groups: BTreeMap<GroupId, Arc<Group>> =
             self.groups.iter().map(|entry| (*entry.key(), Arc::clone(entry.value()))).collect();
         let mut named: BTreeMap<GroupId, Vec<ConsumerId>> = BTreeMap::new();
@@ -27,9 +28,9 @@ impl Index {
             consumers.sort_unstable();
             let wrong = |what: String| Inconsistency::Group { group: id, what };
             if !roster.members().iter().map(|member| member.consumer).eq(consumers) {
-                return Err(wrong("the roster is not what the consumers say".to_owned()));
+                return Err(wrong("the roster does not match the consumers".to_owned()));
             }
-            if let Some(member) = roster.members().iter().find(|member| !self.is_there(member)) {
+            if let Some(member) = roster.members().iter().find(|member| !self.is_on_host(member)) {
                 return Err(wrong(format!("{:032x} is not on {}", member.consumer.0, member.host)));
             }
             group
@@ -37,17 +38,18 @@ impl Index {
                 .judge(id, &roster, &all_hosts(&roster))
                 .map_err(|error| wrong(error.to_string()))?;
         }
-        let unknown = |(group, _)| Inconsistency::Group { group, what: "it is not in the index".to_owned() };
+        let unknown =
+            |(group, _)| Inconsistency::Group { group, what: "the index does not have it".to_owned() };
         named.pop_first().map_or(Ok(()), |stray| Err(unknown(stray)))
     }
 
-    fn is_there(&self, member: &Member) -> bool {
+    fn is_on_host(&self, member: &Member) -> bool {
         let allocations = self.allocations(member.consumer).unwrap_or_default();
         self.topology().is_on(member.host, &allocations)
     }
 }
 
-/// Hosts of kept places, too.
+/// All hosts of the roster, including kept places.
 fn all_hosts(roster: &Roster) -> Vec<Row> {
     roster.members().iter().map(|member| member.host).collect()
 }

@@ -1,12 +1,12 @@
-//! Which host allocations are on.
+//! The host of a set of allocations.
 
 use crate::consumers::Allocation;
 use crate::ids::Row;
 use crate::topology::Topology;
 
 impl Topology {
-    /// The host that allocations are on: the root of the first provider that shares with nobody. If all share, the root of
-    /// the first one.
+    /// The host of the allocations: the root of the first provider that does not share. If all
+    /// share, the root of the first one.
     #[must_use]
     pub fn host_of(&self, allocations: &[Allocation]) -> Option<Row> {
         let shares = |row: Row| self.sharing().is_some_and(|sharing| sharing.contains(row.0));
@@ -14,7 +14,7 @@ impl Topology {
         self.provider(own.row).map(|provider| provider.root)
     }
 
-    /// Whether some of the allocations are in the tree of `host`.
+    /// Whether any of the allocations is in the tree of `host`.
     #[must_use]
     pub fn is_on(&self, host: Row, allocations: &[Allocation]) -> bool {
         let root = |allocation: &Allocation| self.provider(allocation.row).map(|provider| provider.root);

@@ -1,6 +1,7 @@
-//! Server groups: consumers that shall be together or apart, whatever is claimed side by side.
+//! Server groups: consumers that must be together or apart, whatever is claimed concurrently.
 //!
-//! A group's policy is judged inside the claim, with the group locked. `docs/claim-protocol.md` has the argument.
+//! The claim itself checks a group's policy, with the group locked. `docs/claim-protocol.md` has
+//! the argument.
 
 mod claim;
 mod consistency;

@@ -1,4 +1,4 @@
-//! What a server group wants, and why it refuses.
+//! The policy of a server group, and the reasons for which it refuses a change.
 
 use std::num::NonZeroU32;
 
@@ -19,23 +19,23 @@ impl From<Uuid> for GroupId {
     }
 }
 
-/// What the members of a group want of each other.
+/// The placement rule for the members of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GroupPolicy {
     /// All instances on one host.
     Affinity,
-    /// Few instances on each host.
+    /// At most a given number of instances on each host.
     AntiAffinity {
-        /// How many at most: Nova's rule `max_server_per_host`.
+        /// The limit: Nova's rule `max_server_per_host`.
         max_per_host: NonZeroU32,
     },
-    /// Rather on one host. Refuses nothing: it is for weighers.
+    /// Preferably on one host. Refuses nothing; weighers use it.
     SoftAffinity,
-    /// Rather on different hosts. Refuses nothing: it is for weighers.
+    /// Preferably on different hosts. Refuses nothing; weighers use it.
     SoftAntiAffinity,
 }
 
-/// Why a group does not let something happen; nothing was changed.
+/// Why a group refuses a change; nothing has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum GroupError {
     /// A group with this UUID exists.
@@ -44,13 +44,13 @@ pub enum GroupError {
     /// No such group.
     #[error("there is no server group {:032x}", .0.0)]
     Unknown(GroupId),
-    /// A consumer is named as a member, but the claim does not say what it holds.
-    #[error("member {:032x} is not written", .0.0)]
+    /// A consumer is listed as a member, but the claim does not write its allocations.
+    #[error("the claim does not write the allocations of member {:032x}", .0.0)]
     NotWritten(ConsumerId),
-    /// A consumer is named as a member twice.
-    #[error("member {:032x} is named twice", .0.0)]
+    /// A consumer is listed as a member twice.
+    #[error("member {:032x} is listed twice", .0.0)]
     NamedTwice(ConsumerId),
-    /// A member would hold nothing in the tree of the host that it is said to be on.
+    /// A member would have no allocation in the tree of its host.
     #[error("consumer {:032x} has no allocation in the tree of {host}", consumer.0)]
     NotOnHost {
         /// The consumer.
@@ -76,25 +76,25 @@ pub enum GroupError {
         /// Another one.
         other: Row,
     },
-    /// Anti-affinity: too many instances would be on one host.
+    /// Anti-affinity: a host would have more instances than the limit.
     #[error("server group {:032x} would have {found} instances on {host}, {limit} are allowed", group.0)]
     Crowded {
         /// The group.
         group: GroupId,
         /// The host.
         host: Row,
-        /// Instances that would be there.
+        /// The number of instances on the host after the change.
         found: usize,
-        /// How many may be there.
+        /// The largest allowed number.
         limit: u32,
     },
 }
 
 impl GroupPolicy {
-    /// Anti-affinity as it is without a rule: one instance on each host.
+    /// Anti-affinity without a rule: one instance on each host.
     pub const ANTI_AFFINITY: Self = Self::AntiAffinity { max_per_host: NonZeroU32::MIN };
 
-    /// Whether the members may be where they are. Crowding is looked for on `hosts` only.
+    /// Checks the members' hosts against the policy. The limit per host is checked on `hosts` only.
     pub(crate) fn judge(self, group: GroupId, roster: &Roster, hosts: &[Row]) -> Result<(), GroupError> {
         match self {
             Self::Affinity => together(group, roster),
@@ -104,7 +104,7 @@ impl GroupPolicy {
     }
 }
 
-/// A place that is kept for an instance on its way does not count: the instance itself does.
+/// Ignores the place kept for a moving instance, because the instance itself counts.
 fn together(group: GroupId, roster: &Roster) -> Result<(), GroupError> {
     let mut hosts = roster.members().iter().filter(|member| !member.is_kept()).map(|member| member.host);
     let Some(host) = hosts.next() else { return Ok(()) };
@@ -114,7 +114,7 @@ fn together(group: GroupId, roster: &Roster) -> Result<(), GroupError> {
     }
 }
 
-/// An instance counts once on a host, also where it has another place kept there.
+/// Counts an instance once on a host, even where it has another place kept on the same host.
 fn not_crowded(group: GroupId, roster: &Roster, hosts: &[Row], limit: u32) -> Result<(), GroupError> {
     let there = roster.members().iter().filter(|member| hosts.contains(&member.host));
     let mut places: SmallVec<[(Row, ConsumerId); 8]> =

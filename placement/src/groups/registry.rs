@@ -13,12 +13,12 @@ use crate::groups::{GroupError, GroupId, GroupPolicy, Roster};
 use crate::index::Index;
 use crate::sync::{Mutex, MutexGuard};
 
-/// A server group. Its roster is replaced as a whole, by whoever has it locked.
+/// A server group. The holder of its lock replaces the roster as a whole.
 pub struct Group {
     id: GroupId,
     policy: GroupPolicy,
     changing: Mutex<()>,
-    /// None once the group has been removed.
+    /// `None` after the group has been removed.
     roster: ArcSwapOption<Roster>,
 }
 
@@ -34,23 +34,23 @@ impl Group {
         self.id
     }
 
-    /// What its members want.
+    /// Its policy.
     #[must_use]
     pub const fn policy(&self) -> GroupPolicy {
         self.policy
     }
 
-    /// The members now; none when the group has been removed. Waits for nobody, so what it says is advice: a claim may be
-    /// about to change it.
+    /// The current members; `None` after the group has been removed. Takes no lock, so the result
+    /// is advisory: a concurrent claim may be about to change it.
     #[must_use]
     pub fn roster(&self) -> Option<Arc<Roster>> {
         self.roster.load_full()
     }
 
-    /// Whether the instances may be where the roster with them would have them. Advice, like the roster.
+    /// Whether the policy allows the roster with these instances added. Advisory, like the roster.
     ///
     /// # Errors
-    /// An unknown group, or what breaks its policy.
+    /// An unknown group, or the policy violation.
     pub fn look(&self, instances: &[super::Member]) -> Result<(), GroupError> {
         let roster = self.roster().ok_or(GroupError::Unknown(self.id))?;
         let mut changes: Vec<_> = instances.iter().map(|member| (member.consumer, Some(*member))).collect();
@@ -60,14 +60,15 @@ impl Group {
         self.policy.judge(self.id, &roster.with(&changes), &hosts)
     }
 
-    /// Keeps all others from changing the group. Who locks several does so in their [order](Self::precedence), after
-    /// the consumers' shards.
+    /// Locks the group against other changes. A caller that locks several groups does so in their
+    /// [order](Self::precedence), after the consumers' shards.
     pub(super) fn lock(&self) -> MutexGuard<'_, ()> {
-        // Who panicked with the group locked had published a whole roster, or none.
+        // A thread that panicked with the group locked had published a whole roster, or none.
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Groups are locked in this order. A removed group may have been followed by another of the same UUID.
+    /// The locking order of groups. Another group with the same UUID may have followed a removed
+    /// one.
     pub(super) fn precedence(self: &Arc<Self>) -> (GroupId, *const Self) {
         (self.id, Arc::as_ptr(self))
     }
@@ -76,7 +77,7 @@ impl Group {
         self.roster.store(Some(Arc::new(roster)));
     }
 
-    /// Strikes out a consumer whose shard is locked.
+    /// Removes a consumer whose shard is locked.
     pub(crate) fn leave(&self, consumer: ConsumerId) {
         let _alone = self.lock();
         if let Some(roster) = self.roster() {
@@ -103,10 +104,10 @@ impl Eq for Group {}
 pub(crate) type Groups = DashMap<GroupId, Arc<Group>, BuildHasherDefault<FxHasher>>;
 
 impl Index {
-    /// Adds a group without members. Its policy stays what it is.
+    /// Adds a group without members. Its policy never changes.
     ///
     /// # Errors
-    /// A group that exists.
+    /// The group exists already.
     pub fn add_group(&self, id: GroupId, policy: GroupPolicy) -> Result<(), GroupError> {
         match self.groups.entry(id) {
             Entry::Occupied(_) => Err(GroupError::Exists(id)),
@@ -117,7 +118,7 @@ impl Index {
         }
     }
 
-    /// Removes a group. Its members keep what they hold and are members no more.
+    /// Removes a group. Its former members keep their allocations.
     ///
     /// # Errors
     /// An unknown group.

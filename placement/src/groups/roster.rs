@@ -1,4 +1,4 @@
-//! Who is in a group, and where.
+//! The members of a group and their hosts.
 
 use crate::consumers::ConsumerId;
 use crate::ids::Row;
@@ -6,11 +6,11 @@ use crate::ids::Row;
 /// A consumer in a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Member {
-    /// Who holds the room.
+    /// The consumer that holds the allocations.
     pub consumer: ConsumerId,
-    /// On which host: the root of a provider tree in which the consumer has allocations.
+    /// Its host: the root of a provider tree in which the consumer has allocations.
     pub host: Row,
-    /// For which instance: the consumer itself, unless it is a migration.
+    /// The instance that it stands for: the consumer itself, unless it is a migration.
     pub instance: ConsumerId,
 }
 
@@ -21,13 +21,13 @@ impl Member {
         Self { consumer: instance, host, instance }
     }
 
-    /// The place that a migration keeps for an instance: where it was, or where it is to go.
+    /// The place that a migration keeps for an instance: its source or its destination.
     #[must_use]
     pub const fn kept(migration: ConsumerId, host: Row, instance: ConsumerId) -> Self {
         Self { consumer: migration, host, instance }
     }
 
-    /// Whether it is a place kept for an instance that may be elsewhere.
+    /// Whether this is a place kept for an instance that may be on another host.
     #[must_use]
     pub fn is_kept(&self) -> bool {
         self.consumer != self.instance
@@ -41,7 +41,7 @@ pub struct Roster {
     members: Vec<Member>,
 }
 
-/// A consumer, and as what it is a member from now on.
+/// A consumer and its membership after a change; `None` when it leaves.
 pub(super) type Change = (ConsumerId, Option<Member>);
 
 impl Roster {

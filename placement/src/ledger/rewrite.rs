@@ -1,4 +1,4 @@
-//! Writing inventories: the only code that makes a row's sequence odd.
+//! Writes inventories: the only code that makes a row's sequence odd.
 
 use super::{
     ABSENT, Head, InventoryInUse, Ledger, Record, Refusal, Shift, fence, stable_sequence, unchanged,
@@ -8,31 +8,31 @@ use crate::inventory::{Inventory, Units};
 use crate::segment::Segmented;
 use crate::sync::Ordering;
 
-/// What the inventories of one provider shall be.
+/// The inventories that one provider gets.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rewrite {
     /// The provider.
     pub row: Row,
-    /// The generation the provider has to have; `None` for any.
+    /// The generation that the provider must have; `None` for any.
     pub generation: Option<u64>,
-    /// Its inventories afterwards, each class once; classes that are not named are removed.
+    /// Its inventories afterwards, each class once. Other classes are removed.
     pub inventories: Vec<(ClassId, Inventory)>,
 }
 
 /// Why the inventories of a provider were not written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InventoryError {
-    /// The provider has changed meanwhile.
+    /// The provider has another generation.
     #[error("{row} has generation {found}, not {given}")]
     Generation {
         /// The provider.
         row: Row,
-        /// The generation that was given.
+        /// The expected generation.
         given: u64,
-        /// The one it has.
+        /// The current generation.
         found: u64,
     },
-    /// An inventory that shall go has allocations.
+    /// An inventory to be removed has allocations.
     #[error(transparent)]
     InUse(#[from] InventoryInUse),
 }
@@ -40,16 +40,16 @@ pub enum InventoryError {
 /// Why a reshape changed nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ReshapeRefusal {
-    /// The inventories cannot become what they shall.
+    /// The inventories cannot be written.
     #[error(transparent)]
     Inventory(#[from] InventoryError),
-    /// An allocation does not fit the inventories.
+    /// An allocation does not fit the new inventories.
     #[error(transparent)]
     Refused(#[from] Refusal),
 }
 
 impl Ledger {
-    /// All inventories of a provider and its generation, as they stood at one moment.
+    /// All inventories of a provider and its generation, as of one moment.
     #[must_use]
     pub fn inventories(&self, row: Row, classes: usize) -> (u64, Vec<(ClassId, Inventory)>) {
         let Some(head) = self.heads.get(row.index()) else { return (0, Vec::new()) };
@@ -69,12 +69,13 @@ impl Ledger {
         }
     }
 
-    /// Puts, replaces or (with `None`) removes an inventory. The caller serialises writers of one provider.
+    /// Adds, replaces or (with `None`) removes an inventory. The caller serialises writers of one
+    /// provider.
     ///
     /// # Errors
-    /// Removing an inventory that has allocations, or from which a claim that will be refused holds room for this
-    /// moment. Shrinking below the used amount is allowed, as in Placement:
-    /// nothing more fits until consumers leave.
+    /// The inventory to be removed has allocations, or a claim that will be refused briefly holds
+    /// some of it. Shrinking below the used amount is allowed, as in Placement: no claim fits until
+    /// consumers release enough.
     pub fn set_inventory(
         &self,
         row: Row,
@@ -84,7 +85,7 @@ impl Ledger {
         self.set_inventory_then(row, class, inventory, || ())
     }
 
-    /// [`Self::set_inventory`]; `written` is called while claims on the provider still wait.
+    /// [`Self::set_inventory`] that calls `written` while claims on the provider still wait.
     pub(crate) fn set_inventory_then(
         &self,
         row: Row,
@@ -103,16 +104,17 @@ impl Ledger {
         })
     }
 
-    /// Replaces all inventories of a provider and counts the change. The caller serialises writers of one provider.
-    /// Returns the new generation.
+    /// Replaces all inventories of a provider and counts the change. The caller serialises writers
+    /// of one provider. Returns the new generation.
     ///
     /// # Errors
-    /// Another generation than expected, or the removal of an inventory in use; see [`Self::set_inventory`].
+    /// Another generation than expected, or the removal of an inventory in use; see
+    /// [`Self::set_inventory`].
     pub fn rewrite(&self, rewrite: &Rewrite, classes: usize) -> Result<u64, InventoryError> {
         self.rewrite_then(rewrite, classes, || ())
     }
 
-    /// [`Self::rewrite`]; `written` is called while claims on the provider still wait.
+    /// [`Self::rewrite`] that calls `written` while claims on the provider still wait.
     pub(crate) fn rewrite_then(
         &self,
         rewrite: &Rewrite,
@@ -130,8 +132,9 @@ impl Ledger {
         })
     }
 
-    /// Counts the rewrite; returns the generation that it makes. One that expects a generation makes the very next: a release,
-    /// which waits for nobody, must not be counted in between unseen.
+    /// Counts the rewrite; returns the new generation. A rewrite that expects a generation makes
+    /// exactly the next one: a release, which waits for no lock, must not be counted in between
+    /// unnoticed.
     fn advance_generation(&self, rewrite: &Rewrite) -> Result<u64, InventoryError> {
         let word = &self.heads.get_or_grow(rewrite.row.index()).generation;
         let advanced = match rewrite.generation {
@@ -146,13 +149,13 @@ impl Ledger {
         advanced.map(|before| before + 1).map_err(conflict)
     }
 
-    /// Replaces the inventories of several providers and shifts the use of accounts, as one change; counts a change of
-    /// each row as often as `counted` names it. `written` is called while claims on the rows still wait. The caller serialises
-    /// writers.
+    /// Replaces the inventories of several providers and shifts the use of accounts, as one change.
+    /// Counts a change of each row as often as `counted` contains it. Calls `written` while claims
+    /// on the rows still wait. The caller serialises writers.
     ///
     /// # Errors
-    /// Another generation than expected, allocations that do not fit the inventories to be, or the removal of an
-    /// inventory that will still be in use. Nothing was changed then.
+    /// Another generation than expected, allocations that do not fit the new inventories, or the
+    /// removal of an inventory that remains in use. Nothing has changed then.
     pub(crate) fn reshape(
         &self,
         rewrites: &[Rewrite],
@@ -180,13 +183,14 @@ impl Ledger {
         })
     }
 
-    /// Runs `change` while claims on the rows wait: their sequences are odd meanwhile.
+    /// Runs `change` while claims on the rows wait: their sequences are odd during the call.
     fn with_rows_closed<T>(&self, rows: &[Row], change: impl FnOnce() -> T) -> T {
         let heads: Vec<&Head> = rows.iter().map(|row| self.heads.get_or_grow(row.index())).collect();
         for head in &heads {
             head.sequence.fetch_add(1, Ordering::Relaxed);
         }
-        // Either this writer sees a claim's room and its count, or that claim sees the odd sequence: see reserve.
+        // Either this writer observes a claim's reservation and count, or that claim observes the
+        // odd sequence: see reserve.
         fence(Ordering::SeqCst);
         let _closed = Closed(&heads);
         change()
@@ -202,7 +206,7 @@ impl Ledger {
         }
     }
 
-    /// Whether nothing will be used of the inventories that go.
+    /// Checks that nothing remains in use of the removed inventories.
     fn check_removals(
         &self,
         rewrite: &Rewrite,
@@ -225,8 +229,8 @@ impl Ledger {
         }
     }
 
-    /// Judges a shift by the inventory to be, or, when that goes, by the one there is: then only
-    /// [`Self::check_removals`] refuses it.
+    /// Judges a shift by the new inventory. For a removed inventory it uses the old one, and only
+    /// [`Self::check_removals`] refuses the shift.
     fn judge_against(&self, rewrites: &[Rewrite], shift: &Shift) -> Result<(), Refusal> {
         let used = self.used(shift.row, shift.class);
         if shift.amounts.is_empty() {
@@ -254,7 +258,7 @@ impl Ledger {
         }
     }
 
-    /// Writes an inventory whose cells exist; a missing one stays missing.
+    /// Writes an inventory whose cells exist; an absent one stays absent.
     fn store(&self, row: Row, class: ClassId, inventory: Option<&Inventory>) {
         let head = self.heads.get_or_grow(row.index());
         let (Some(account), Some(record)) = (self.account(head, row, class), self.record(row, class)) else {
@@ -267,7 +271,7 @@ impl Ledger {
         head.set_plain(class, inventory.is_some_and(Inventory::capacity_implies_units));
     }
 
-    /// Makes the cells of an inventory.
+    /// Allocates the cells of an inventory.
     fn grow(&self, row: Row, class: ClassId) {
         let head = self.heads.get_or_grow(row.index());
         self.records[class.index()].get_or_init(Segmented::new).get_or_grow(row.index());
@@ -277,7 +281,7 @@ impl Ledger {
     }
 }
 
-/// Rows whose sequences are odd; even again when this is dropped.
+/// Rows with odd sequences, which become even again on drop.
 struct Closed<'a>(&'a [&'a Head]);
 
 impl Drop for Closed<'_> {

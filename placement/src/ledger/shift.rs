@@ -1,29 +1,30 @@
-//! Moving the use of several accounts at once: what the consumers of one request take more, and what they give back.
+//! Changes the use of several accounts at once: what the consumers of one request reserve, and what
+//! they release.
 
 use super::{ABSENT, Ledger, Record, Refusal, fence, stable_sequence, unchanged};
 use crate::ids::{ClassId, Row};
 use crate::inventory::Units;
 use crate::sync::Ordering;
 
-/// How the use of one account changes.
+/// A change of the use of one account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Shift {
     /// The provider.
     pub(crate) row: Row,
     /// The class.
     pub(crate) class: ClassId,
-    /// By how much more is used in the end.
+    /// The net increase of the use.
     pub(crate) delta: i64,
-    /// The amounts of the allocations that will stand; each has to keep the unit rules. Without any, the inventory is not
-    /// looked at.
+    /// The amounts of the allocations after the change; each has to satisfy the unit rules. When
+    /// empty, the inventory is not checked.
     pub(crate) amounts: Vec<u32>,
 }
 
 impl Ledger {
-    /// Makes all of the shifts, or none, and counts a change of each row in `counted`.
+    /// Applies all of the shifts, or none, and counts a change of each row in `counted`.
     ///
-    /// More is taken first, and given back last, so nobody else gets room that this change may still need. In between,
-    /// when nothing can go wrong any more, `granted` is called.
+    /// Reservations come first and releases last, so no other claim takes capacity that this change
+    /// may still need. In between, when the change can no longer fail, `granted` is called.
     ///
     /// # Errors
     /// The first refusal; see [`Ledger::reserve`] on premature ones.
@@ -58,8 +59,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Judges a shift, and with `take` takes what it needs more; returns the sequence that the verdict is good for, or 0
-    /// when nothing was judged.
+    /// Judges a shift and, with `take`, reserves its increase; returns the sequence for which the
+    /// verdict is valid, or 0 when there was nothing to judge.
     fn judge_shift(&self, shift: &Shift, take: bool) -> Result<u32, Refusal> {
         let &Shift { row, class, delta, .. } = shift;
         if shift.amounts.is_empty() {
@@ -97,8 +98,8 @@ impl Ledger {
 }
 
 impl Shift {
-    /// Whether the allocations that will stand keep the unit rules, and what is needed more is free. Room that was held
-    /// already may be kept even where an inventory shrank below its use.
+    /// Checks the remaining allocations against the unit rules, and the increase against the free
+    /// capacity. Amounts held before may be kept even where an inventory shrank below its use.
     pub(super) fn judge(&self, units: Units, capacity: i64, used: i64) -> Result<(), Refusal> {
         let &Self { row, class, delta, .. } = self;
         if capacity == ABSENT {

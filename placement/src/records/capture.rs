@@ -1,4 +1,4 @@
-//! Taking an index's state down.
+//! Captures an index's state.
 
 use std::sync::Arc;
 
@@ -11,7 +11,8 @@ use crate::recorder::{ProviderState, StateChange};
 use crate::records::{AllocationRecord, ConsumerRecord, NameRecord, ProviderRecord, Record};
 use crate::topology::{Provider, Topology};
 
-/// The state of an index at one moment. Much smaller than its records, which are made one by one.
+/// The state of an index at one moment. Much smaller than its records, which are created one at a
+/// time.
 pub struct Snapshot {
     topology: Arc<Topology>,
     /// In order of row.
@@ -20,7 +21,7 @@ pub struct Snapshot {
     consumers: Vec<(ConsumerId, Consumer)>,
 }
 
-/// What the topology does not know of a provider.
+/// The properties of a provider that are not part of the topology.
 struct Amounts {
     row: Row,
     generation: u64,
@@ -28,7 +29,7 @@ struct Amounts {
     inventories: Vec<(ClassId, Inventory)>,
 }
 
-/// How far an index had changed at some time. Another mark means that something has changed since.
+/// A point in the history of an index. A different mark means that something has changed since.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark {
     topology: u64,
@@ -36,20 +37,21 @@ pub struct Mark {
 }
 
 impl Index {
-    /// How far the index has changed by now.
+    /// The current point in the index's history.
     #[must_use]
     pub fn mark(&self) -> Mark {
         Mark { topology: self.topology().version, journal: self.journal().end() }
     }
 
-    /// The state of this moment. Claims and writers wait while it is copied.
+    /// The current state. Claims and writers wait while it is copied.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         self.snapshot_with(|| ()).0
     }
 
-    /// [`Self::snapshot`], of one moment with something beside the index: `hold` locks that, and what it returns is held while
-    /// the index is copied. It is called with the writer's lock, and before any of consumers.
+    /// [`Self::snapshot`] together with state outside the index: `hold` locks that state, and its
+    /// return value is held while the index is copied. `hold` runs under the writer's lock, before
+    /// the locks of consumers.
     pub fn snapshot_with<T>(&self, hold: impl FnOnce() -> T) -> (Snapshot, T) {
         let no_writer = self.only_writer();
         let held = hold();
@@ -84,8 +86,8 @@ impl Snapshot {
         self.consumers.len()
     }
 
-    /// Everything, in the order in which it can be restored: classes, traits, providers in order of row, consumers in
-    /// order of UUID.
+    /// All records in the order in which they can be restored: classes, traits, providers in row
+    /// order, consumers in UUID order.
     pub fn records(&self) -> impl Iterator<Item = Record> {
         let classes = names(self.topology.classes()).map(Record::Class);
         let traits = names(self.topology.traits()).map(Record::Trait);
@@ -94,7 +96,8 @@ impl Snapshot {
         classes.chain(traits).chain(providers).chain(consumers)
     }
 
-    /// The same as a recorder would have been told it, in numbers. The consumers' entries get new serials.
+    /// The same state as changes, as a recorder receives them. The consumers' entries get new
+    /// serial numbers.
     pub fn changes(&self) -> impl Iterator<Item = StateChange> {
         let topology = &self.topology;
         let classes = topology.classes();

@@ -1,7 +1,7 @@
-//! Everything an index holds, as records that say it in UUIDs and names: what stores keep and what is carried from and to
-//! other Placement services.
+//! The content of an index as records in UUIDs and names. Stores keep them, and migrations move
+//! them to and from other Placement services.
 //!
-//! Server groups are not among them: they are as short-lived as the requests that made them.
+//! Server groups are not included: they live only as long as the requests that create them.
 
 mod capture;
 mod restore;
@@ -17,16 +17,16 @@ use crate::inventory::Inventory;
 pub use capture::{Mark, Snapshot};
 pub use restore::RestoreError;
 
-/// One thing that an index holds.
+/// One item of an index.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Record {
     /// A resource class.
     Class(NameRecord),
     /// A trait.
     Trait(NameRecord),
-    /// A resource provider, with all that is its own.
+    /// A resource provider with its inventories, traits and aggregates.
     Provider(ProviderRecord),
-    /// A consumer and what it holds.
+    /// A consumer and its allocations.
     Consumer(ConsumerRecord),
 }
 
@@ -35,7 +35,7 @@ pub enum Record {
 pub struct NameRecord {
     /// Its name.
     pub name: Arc<str>,
-    /// When it was added or last renamed.
+    /// The time when it was added or last renamed.
     pub since: Timestamp,
 }
 
@@ -46,17 +46,17 @@ pub struct ProviderRecord {
     pub uuid: Uuid,
     /// Its name.
     pub name: Arc<str>,
-    /// The provider that it stands below; `None` for a root.
+    /// Its parent; `None` for a root.
     pub parent: Option<Uuid>,
-    /// How often it was changed.
+    /// Its generation.
     pub generation: u64,
-    /// When it was last changed.
+    /// The time of its last change.
     pub changed_at: Timestamp,
-    /// What it has, by class.
+    /// Its inventories, by class.
     pub inventories: Vec<(Arc<str>, Inventory)>,
     /// Its traits.
     pub traits: Vec<Arc<str>>,
-    /// The aggregates it is in.
+    /// Its aggregates.
     pub aggregates: Vec<Uuid>,
 }
 
@@ -65,13 +65,13 @@ pub struct ProviderRecord {
 pub struct ConsumerRecord {
     /// Its UUID.
     pub uuid: Uuid,
-    /// To whom it belongs, if that was told.
+    /// Its owner, if known.
     pub owner: Option<Arc<Owner>>,
-    /// How often its allocations were written.
+    /// Its generation: the number of writes of its allocations.
     pub generation: u64,
-    /// When they were last written.
+    /// The time of the last write.
     pub written_at: Timestamp,
-    /// What it holds.
+    /// Its allocations.
     pub allocations: Vec<AllocationRecord>,
 }
 
@@ -82,6 +82,6 @@ pub struct AllocationRecord {
     pub provider: Uuid,
     /// The resource class.
     pub class: Arc<str>,
-    /// How much.
+    /// The amount.
     pub amount: u32,
 }

@@ -1,4 +1,4 @@
-//! Making an index of records.
+//! Restores an index from records.
 
 use uuid::Uuid;
 
@@ -12,7 +12,7 @@ use crate::writer::{TopologyError, Writer};
 /// Records that no index can hold.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum RestoreError {
-    /// A provider that cannot be.
+    /// An invalid provider.
     #[error("resource provider {provider}: {error}")]
     Provider {
         /// The provider.
@@ -33,54 +33,55 @@ pub enum RestoreError {
     /// More names than an index holds.
     #[error(transparent)]
     Full(TopologyError),
-    /// A name that no record before has introduced.
-    #[error("{of} names {kind} {name}, which is not there")]
+    /// A name that no earlier record introduced.
+    #[error("{of} refers to {kind} {name}, which is missing")]
     Missing {
         /// The provider or consumer.
         of: Uuid,
-        /// What it names.
+        /// The kind of the name.
         kind: &'static str,
-        /// By what.
+        /// The name.
         name: String,
     },
     /// Two records of one consumer.
     #[error("there are two records of consumer {0}")]
     ConsumerTwice(Uuid),
-    /// A consumer's record stands before those of other things.
-    #[error("classes, traits and providers have to come before consumers")]
+    /// A consumer's record precedes a record of another kind.
+    #[error("records of classes, traits and providers have to precede those of consumers")]
     Order,
 }
 
 impl Index {
-    /// Makes an index, with holders, of the records: classes, traits and providers, then consumers. Consumers get what
-    /// they hold even where that is more than the capacity, as it can be after an inventory shrank.
+    /// Creates an index with holders from records: classes, traits and providers, then consumers.
+    /// Consumers keep their allocations even where they exceed the capacity, which happens after an
+    /// inventory shrank.
     ///
     /// # Errors
-    /// The first record that does not fit to those before it, or of the source itself.
+    /// The first record that does not fit the earlier ones, or an error of the source.
     pub fn restore<E: From<RestoreError>>(
         records: impl IntoIterator<Item = Result<Record, E>>,
     ) -> Result<Self, E> {
         let index = Self::with_holders();
-        let mut planting = Some(Planting::new(&index));
+        let mut restoring = Some(Restoring::new(&index));
         for record in records {
-            match (record?, &mut planting) {
-                (Record::Consumer(consumer), planting) => {
-                    planting.take().map_or(Ok(()), Planting::finish)?;
+            match (record?, &mut restoring) {
+                (Record::Consumer(consumer), restoring) => {
+                    restoring.take().map_or(Ok(()), Restoring::finish)?;
                     index.restore_consumer(consumer)?;
                 }
                 (_, None) => return Err(RestoreError::Order.into()),
-                (Record::Class(class), Some(planting)) => {
-                    planting.writer.set_now(class.since);
-                    planting.writer.resource_class(&class.name).map_err(RestoreError::Full)?;
+                (Record::Class(class), Some(restoring)) => {
+                    restoring.writer.set_now(class.since);
+                    restoring.writer.resource_class(&class.name).map_err(RestoreError::Full)?;
                 }
-                (Record::Trait(of), Some(planting)) => {
-                    planting.writer.set_now(of.since);
-                    planting.writer.trait_named(&of.name);
+                (Record::Trait(of), Some(restoring)) => {
+                    restoring.writer.set_now(of.since);
+                    restoring.writer.trait_named(&of.name);
                 }
-                (Record::Provider(provider), Some(planting)) => planting.add(&provider)?,
+                (Record::Provider(provider), Some(restoring)) => restoring.add(&provider)?,
             }
         }
-        planting.map_or(Ok(()), Planting::finish)?;
+        restoring.map_or(Ok(()), Restoring::finish)?;
         Ok(index)
     }
 
@@ -90,11 +91,11 @@ impl Index {
         let ConsumerRecord { uuid, owner, generation, written_at, .. } = record;
         let owner = owner.map(|owner| self.share(&owner));
         let consumer = Consumer::new(allocations, owner, generation, written_at);
-        // The accounts are known to be there.
+        // The accounts were just found.
         self.readmit(uuid.into(), consumer).map_err(|_| RestoreError::ConsumerTwice(uuid))
     }
 
-    /// The account that an allocation is taken from. There has to be an inventory.
+    /// The account of an allocation. Its inventory has to exist.
     fn find_account(
         &self,
         of: &ConsumerRecord,
@@ -109,15 +110,15 @@ impl Index {
     }
 }
 
-/// The part that is done as one batch of the topology.
-struct Planting<'index> {
+/// The part of a restore that is one topology batch.
+struct Restoring<'index> {
     index: &'index Index,
     writer: Writer<'index>,
-    planted: Vec<Planted>,
+    providers: Vec<RestoredProvider>,
 }
 
-/// What can be set only when all providers are there.
-struct Planted {
+/// What can be set only after all providers exist.
+struct RestoredProvider {
     row: Row,
     uuid: Uuid,
     parent: Option<Uuid>,
@@ -125,18 +126,18 @@ struct Planted {
     changed_at: Timestamp,
 }
 
-impl<'index> Planting<'index> {
+impl<'index> Restoring<'index> {
     fn new(index: &'index Index) -> Self {
-        Self { index, writer: index.write(), planted: Vec::new() }
+        Self { index, writer: index.write(), providers: Vec::new() }
     }
 
     fn add(&mut self, record: &ProviderRecord) -> Result<(), RestoreError> {
         let &ProviderRecord { uuid, parent, generation, changed_at, .. } = record;
         let fail = |error| RestoreError::Provider { provider: uuid, error };
-        // A parent that comes later is found in the end.
+        // A parent that follows later is resolved in `finish`.
         let known_parent = parent.and_then(|parent| self.index.find(parent));
         let row = self.writer.add_provider(uuid, &record.name, known_parent).map_err(fail)?;
-        self.stock(row, record)?;
+        self.set_inventories(row, record)?;
         let traits = record.traits.iter().map(|name| {
             let missing = || RestoreError::Missing { of: uuid, kind: "trait", name: name.to_string() };
             self.writer.topology().find_trait(name).ok_or_else(missing)
@@ -144,12 +145,12 @@ impl<'index> Planting<'index> {
         let traits = traits.collect::<Result<Vec<_>, _>>()?;
         self.writer.set_traits(row, &traits).map_err(fail)?;
         self.writer.set_aggregates(row, &record.aggregates).map_err(fail)?;
-        self.planted.push(Planted { row, uuid, parent, generation, changed_at });
+        self.providers.push(RestoredProvider { row, uuid, parent, generation, changed_at });
         Ok(())
     }
 
-    /// Gives the provider its inventories.
-    fn stock(&mut self, row: Row, record: &ProviderRecord) -> Result<(), RestoreError> {
+    /// Sets the provider's inventories.
+    fn set_inventories(&mut self, row: Row, record: &ProviderRecord) -> Result<(), RestoreError> {
         let provider = record.uuid;
         for (name, inventory) in &record.inventories {
             let missing =
@@ -159,14 +160,14 @@ impl<'index> Planting<'index> {
                 let class = name.to_string();
                 RestoreError::Inventory { provider, class, error }
             })?;
-            let stocked = self.writer.set_inventory(row, class, Some(inventory));
-            stocked.map_err(|error| RestoreError::Provider { provider, error })?;
+            let written = self.writer.set_inventory(row, class, Some(inventory));
+            written.map_err(|error| RestoreError::Provider { provider, error })?;
         }
         Ok(())
     }
 
     fn finish(mut self) -> Result<(), RestoreError> {
-        for &Planted { row, uuid, parent, .. } in &self.planted {
+        for &RestoredProvider { row, uuid, parent, .. } in &self.providers {
             let Some(parent) = parent else { continue };
             let missing =
                 || RestoreError::Missing { of: uuid, kind: "resource provider", name: parent.to_string() };
@@ -176,7 +177,7 @@ impl<'index> Planting<'index> {
         }
         self.writer.set_now(Timestamp::default());
         drop(self.writer);
-        for Planted { row, generation, changed_at, .. } in self.planted {
+        for RestoredProvider { row, generation, changed_at, .. } in self.providers {
             self.index.ledger.set_generation(row, generation);
             self.index.ledger.set_changed_at(row, changed_at);
         }

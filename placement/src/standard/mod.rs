@@ -1,4 +1,4 @@
-//! Names that all OpenStack services know without asking.
+//! Names that all OpenStack services share.
 
 mod classes;
 mod traits;
@@ -6,5 +6,5 @@ mod traits;
 pub use classes::CLASSES;
 pub use traits::TRAITS;
 
-/// What the names of all other resource classes and traits begin with.
+/// The prefix of all other resource classes and traits.
 pub const CUSTOM_PREFIX: &str = "CUSTOM_";

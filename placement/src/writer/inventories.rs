@@ -1,4 +1,4 @@
-//! What providers have. It changes at once, not when the batch is published.
+//! Writes inventories. They change immediately, not when the batch is published.
 
 use super::{TopologyError, Writer};
 use crate::ids::{ClassId, Row};
@@ -7,11 +7,12 @@ use crate::ledger::Rewrite;
 use crate::recorder::StateChange;
 
 impl Writer<'_> {
-    /// Replaces all inventories of a provider, at once and as one change; returns the new generation.
+    /// Replaces all inventories of a provider, immediately and as one change; returns the new
+    /// generation.
     ///
     /// # Errors
-    /// An unknown provider or class, a field out of bounds, another generation than the one given, or the removal of an
-    /// inventory in use.
+    /// An unknown provider or class, a field out of bounds, another generation than the given one,
+    /// or the removal of an inventory in use.
     pub fn set_inventories(
         &mut self,
         row: Row,
@@ -30,12 +31,12 @@ impl Writer<'_> {
         Ok(generation)
     }
 
-    /// Records what was prepared, and other changes with it.
+    /// Records the prepared changes, followed by `others`.
     pub(crate) fn record(&mut self, others: impl FnOnce() -> Vec<StateChange>) {
         self.recording.record(|| self.unrecorded.take_and(&self.topology, others()));
     }
 
-    /// Whether everything the rewrite names is known and keeps the rules.
+    /// Checks that everything in the rewrite is known and within bounds.
     pub(crate) fn check(&self, rewrite: &Rewrite) -> Result<(), TopologyError> {
         self.known(rewrite.row)?;
         for (class, inventory) in &rewrite.inventories {
@@ -45,18 +46,18 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// The ledger has taken in the rewrite.
+    /// Applies to the topology a rewrite that the ledger has written.
     pub(crate) fn inventories_written(&mut self, rewrite: &Rewrite) {
         let row = rewrite.row;
         let present: Vec<ClassId> = rewrite.inventories.iter().map(|(class, _)| *class).collect();
         self.topology.set_classes(row, &present);
         self.note(row);
         if row.index() < self.published_rows {
-            self.index.journal().push(row, true); // it holds from now on, however long this batch takes
+            self.index.journal().push(row, true); // it is valid now, however long this batch takes
         }
     }
 
-    /// Puts, replaces or (with `None`) removes an inventory, at once.
+    /// Adds, replaces or (with `None`) removes an inventory, immediately.
     ///
     /// # Errors
     /// An unknown provider or class, a field out of bounds, or the removal of an inventory in use.
@@ -77,12 +78,12 @@ impl Writer<'_> {
         self.topology.set_class(row, class, inventory.is_some());
         self.count(row);
         if row.index() < self.published_rows {
-            self.index.journal().push(row, true); // it holds from now on, however long this batch takes
+            self.index.journal().push(row, true); // it is valid now, however long this batch takes
         }
         Ok(())
     }
 
-    /// All inventories of the provider after one of them was put or removed. Only writers change them.
+    /// All inventories of the provider after one was added or removed. Only writers change them.
     fn inventories_with(
         &self,
         row: Row,

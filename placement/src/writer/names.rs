@@ -1,4 +1,4 @@
-//! Resource classes and traits: names that get numbers.
+//! Resource classes and traits: names with numbers.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::members::Members;
 use crate::records::NameRecord;
 
 impl Writer<'_> {
-    /// The number of the resource class called `name`, which is added if it is new.
+    /// The number of the resource class `name`, which is added if it is new.
     ///
     /// # Errors
     /// A full index.
@@ -27,7 +27,7 @@ impl Writer<'_> {
         Ok(class)
     }
 
-    /// The number of the trait called `name`, which is added if it is new.
+    /// The number of the trait `name`, which is added if it is new.
     pub fn trait_named(&mut self, name: &str) -> TraitId {
         if let Some(known) = self.topology.find_trait(name) {
             return known;
@@ -38,7 +38,7 @@ impl Writer<'_> {
         id
     }
 
-    /// Gives a resource class another name.
+    /// Renames a resource class.
     ///
     /// # Errors
     /// An unknown class, or a name that another class has.
@@ -58,7 +58,7 @@ impl Writer<'_> {
     /// Removes a resource class; its number is not used again.
     ///
     /// # Errors
-    /// An unknown class, or one that some provider has an inventory of.
+    /// An unknown class, or one of which some provider has an inventory.
     pub fn remove_class(&mut self, class: ClassId) -> Result<(), TopologyError> {
         self.known_class(class)?;
         if self.topology.with_class(class).is_some_and(|members| !members.rows().is_empty()) {
@@ -83,7 +83,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Puts back a class with the number that it had; fails with its name if another class has that.
+    /// Restores a class with its former number; fails with its name if another class has it.
     pub(crate) fn put_back_class(&mut self, id: ClassId, record: NameRecord) -> Result<(), Arc<str>> {
         if self.topology.class(&record.name).is_some_and(|other| other != id) {
             return Err(record.name);
@@ -93,7 +93,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Puts back a trait with the number that it had; fails with its name if another trait has that.
+    /// Restores a trait with its former number; fails with its name if another trait has it.
     pub(crate) fn put_back_trait(&mut self, id: TraitId, record: NameRecord) -> Result<(), Arc<str>> {
         if self.topology.find_trait(&record.name).is_some_and(|other| other != id) {
             return Err(record.name);

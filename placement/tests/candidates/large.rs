@@ -1,4 +1,4 @@
-//! Fleets and queries with too many candidates to try everything.
+//! Fleets and queries with too many combinations for a naive search.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use berth_placement::{ClassId, Index, Inventory, Row, SHARES_VIA_AGGREGATE};
 
 use crate::world::{aggregate, uuid};
 
-/// Hosts with so many children, each of which has so much disk.
+/// A fleet of trees: `hosts` roots with `children` children each, every child with `disk`.
 fn trees(hosts: usize, children: usize, disk: u32) -> Index {
     let index = Index::default();
     let mut writer = index.write();
@@ -42,7 +42,7 @@ fn find(index: &Index, query: &Query, options: &Options) -> Result<Vec<Candidate
     index.candidates(query, options).unwrap().collect()
 }
 
-/// 64! candidates: the first thousand differ, and each is right.
+/// 64! candidates: the first thousand are distinct and valid.
 #[test]
 fn as_many_groups_as_children_are_isolated_at_once() {
     let index = trees(1, 64, 1);
@@ -55,7 +55,8 @@ fn as_many_groups_as_children_are_isolated_at_once() {
     }
 }
 
-/// One child too few, or a little room too little: no order of trying would end, but a matching tells at once.
+/// One child or a little capacity is missing. Trying every order would not end; the matching
+/// detects it at once.
 #[test]
 fn that_groups_cannot_fit_is_found_without_trying() {
     let few = Options { work: 100_000, ..Options::default() };
@@ -116,7 +117,8 @@ fn a_seed_changes_the_order_and_nothing_else() {
     assert_eq!(sorted(one), sorted(two));
 }
 
-/// What only a sharing provider has is one candidate, however many trees see it.
+/// A class that only a sharing provider has gives one candidate, however many trees see the
+/// provider.
 #[test]
 fn a_share_that_all_trees_see_is_found_once() {
     let index = trees(2_000, 0, 1);

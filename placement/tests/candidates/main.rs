@@ -1,4 +1,5 @@
-//! Allocation candidates: the search against a naive one, and against recorded answers of OpenStack Placement.
+//! Allocation candidates: the search compared with a naive one, and with recorded answers of
+//! OpenStack Placement.
 #![cfg(not(loom))]
 
 mod large;

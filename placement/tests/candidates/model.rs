@@ -1,4 +1,4 @@
-//! The search against the naive one, on small fleets of every shape.
+//! The search compared with the naive one, on small fleets of every shape.
 
 use std::collections::BTreeSet;
 
@@ -106,7 +106,7 @@ fn asked() -> impl Strategy<Value = Asked> {
     )
 }
 
-/// What the index gives, in its order.
+/// The index's answers, in its order.
 fn found(asked: &Asked, world: &World, options: &Options) -> Result<Vec<Answer>, UnknownName> {
     let index = world.index();
     let mut candidates = index.candidates(&asked.query(), options)?;
@@ -145,14 +145,14 @@ proptest! {
         for options in orders {
             let found = found(&asked, &world, &options).unwrap();
             let set: BTreeSet<Answer> = found.iter().cloned().collect();
-            prop_assert_eq!(found.len(), set.len(), "some come twice");
+            prop_assert_eq!(found.len(), set.len(), "a candidate is repeated");
             prop_assert_eq!(&set, &expected);
         }
         limited(&world, &asked, &expected)?;
     }
 }
 
-/// With a limit the first so many come, and summaries fit what came.
+/// Checks that a limit returns the first candidates, and that the summaries match them.
 fn limited(world: &World, asked: &Asked, all: &BTreeSet<Answer>) -> Result<(), TestCaseError> {
     let index = world.index();
     for limit in [1, 2, all.len().max(1)] {
@@ -165,7 +165,7 @@ fn limited(world: &World, asked: &Asked, all: &BTreeSet<Answer>) -> Result<(), T
         prop_assert_eq!(given.len(), limit.min(all.len()));
         prop_assert!(given.is_subset(all));
         let summarised: BTreeSet<usize> =
-            candidates.summaries().unwrap().map(|told| told.row.index()).collect();
+            candidates.summaries().unwrap().map(|summary| summary.row.index()).collect();
         let roots: BTreeSet<usize> =
             given.iter().flat_map(|answer| answer.0.keys()).map(|place| world.root(place.0)).collect();
         let expected =

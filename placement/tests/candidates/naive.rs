@@ -1,4 +1,4 @@
-//! Allocation candidates by trying everything.
+//! Finds allocation candidates by trying every combination.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -57,7 +57,7 @@ fn of_tree(world: &World, asked: &Asked, anchor: usize) -> Vec<Answer> {
     choices.into_iter().filter_map(|chosen| together(world, asked, &chosen)).collect()
 }
 
-/// One of each list, in every way.
+/// Every way to choose one item of each list.
 fn product<'a, T>(lists: &'a [Vec<T>]) -> Vec<Vec<&'a T>> {
     lists.iter().fold(vec![Vec::new()], |chosen, list| {
         let with = |one: &[&'a T], more: &'a T| one.iter().copied().chain([more]).collect::<Vec<_>>();
@@ -65,7 +65,7 @@ fn product<'a, T>(lists: &'a [Vec<T>]) -> Vec<Vec<&'a T>> {
     })
 }
 
-/// The candidate that the groups' parts make, unless they do not go together.
+/// The candidate that combines the groups' parts, unless they contradict each other.
 fn together(world: &World, asked: &Asked, chosen: &[&Part]) -> Option<Answer> {
     let granular = || asked.groups.iter().zip(chosen).filter(|(group, _)| !group.suffix.is_empty());
     let distinct: BTreeSet<&BTreeSet<usize>> = granular().map(|(_, part)| &part.1).collect();
@@ -164,7 +164,7 @@ fn loose_parts(world: &World, group: &AskedGroup, anchor: usize) -> Vec<Part> {
     product(&by_class).into_iter().filter(|chosen| !chosen.is_empty()).filter_map(part).collect()
 }
 
-/// Whether `provider` shares an aggregate with some provider of the tree, and what it has.
+/// Whether `provider` shares with the tree: it has an aggregate in common with some provider of it.
 fn is_shared_with(world: &World, provider: usize, anchor: usize) -> bool {
     let sharing = &world.providers[provider];
     let meets = |other: usize| !world.providers[other].aggregates.is_disjoint(&sharing.aggregates);
@@ -181,7 +181,7 @@ fn is_outcast(world: &World, group: &AskedGroup, provider: usize) -> bool {
     group.not_member_of.iter().any(|id| world.providers[provider].aggregates.contains(id))
 }
 
-/// Whether the provider by itself has that much, in the tree that the group wants.
+/// Whether the provider by itself has the amount, in the tree that the group names.
 fn fits(world: &World, group: &AskedGroup, provider: usize, class: &str, amount: u64) -> bool {
     let in_tree = group.in_tree.is_none_or(|wanted| world.root(wanted) == world.root(provider));
     let Some(&(total, reserved, min_unit, max_unit, step_size, ratio, used)) =
@@ -195,7 +195,7 @@ fn fits(world: &World, group: &AskedGroup, provider: usize, class: &str, amount:
         && amount.is_multiple_of(step_size.into())
 }
 
-/// Who is summarised, when all of these candidates are given out.
+/// The providers to summarise when all of these candidates are returned.
 pub(crate) fn summarised(world: &World, asked: &Asked, answers: &BTreeSet<Answer>) -> BTreeSet<usize> {
     let taken: BTreeSet<usize> =
         answers.iter().flat_map(|answer| answer.0.keys()).map(|place| place.0).collect();

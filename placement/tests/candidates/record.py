@@ -37,8 +37,8 @@ VERSIONS = [10, 12, 16, 17, 21, 22, 24, 25, 27, 28, 29, 31, 32, 33, 34, 35, 36, 
 class Placement:
     """The service in this process."""
 
-    def __init__(self, folder):
-        self.path = os.path.join(folder, "placement.sqlite")
+    def __init__(self, directory):
+        self.path = os.path.join(directory, "placement.sqlite")
         config = cfg.ConfigOpts()
         conf.register_opts(config)
         config.set_override("connection", f"sqlite:///{self.path}", group="placement_database")
@@ -92,11 +92,11 @@ class Placement:
         if provider["aggregates"]:
             yield "aggregates", {"aggregates": [aggregate_id(n) for n in provider["aggregates"]]}
         if provider["inventories"]:
-            roomy = {name: {"total": 1_000_000} for name in provider["inventories"]}
-            yield "inventories", {"inventories": roomy}
+            large = {name: {"total": 1_000_000} for name in provider["inventories"]}
+            yield "inventories", {"inventories": large}
 
     def take(self, number, provider):
-        """Consumers come while there is much room, then the inventories become what they are."""
+        """Adds consumers while inventories are large, then sets the real inventories."""
         used = {name: stock[6] for name, stock in provider["inventories"].items() if stock[6]}
         path = f"/resource_providers/{provider_id(number)}"
         if used:
@@ -125,11 +125,12 @@ def number_of(provider):
 
 
 # REPAIRS of what depends on the order of internal ids, and of one failure:
-# 1. Amounts of a class that several groups ask for are summed in an object that other candidates share, unless
-#    group_policy is none. So some candidates carry amounts of others.
-# 2. The same resources at two anchors count as one match of the group without suffix; the granular groups are then
-#    combined with it at one of the anchors only.
-# 3. A sharing provider below the root of a tree that does not match itself is looked up in vain: HTTP 500.
+# 1. Amounts of a class that several groups ask for are summed in an object that other candidates
+#    share, unless group_policy is none. So some candidates carry amounts of others.
+# 2. The same resources at two anchors count as one match of the group without suffix; the granular
+#    groups are then combined with it at one of the anchors only.
+# 3. A sharing provider below the root of a tree that does not match itself is looked up in vain:
+#    HTTP 500.
 
 def same(one, other):
     return (set(one.resource_requests) == set(other.resource_requests) and one.mappings == other.mappings
@@ -324,14 +325,14 @@ def candidate(request, version):
 
 
 def summaries(body, fleet, version):
-    told = []
+    summaries = []
     for provider, summary in body["provider_summaries"].items():
         number = number_of(provider)
         if version >= 17:
             assert sorted(summary["traits"]) == sorted(fleet["providers"][number]["traits"])
         resources = sorted([name, one["capacity"], one["used"]] for name, one in summary["resources"].items())
-        told.append([number, resources])
-    return sorted(told)
+        summaries.append([number, resources])
+    return sorted(summaries)
 
 
 def record(placement, chance, queries):
@@ -347,7 +348,8 @@ def record(placement, chance, queries):
             asked["order_dependent"] = True
         found = asked["answer"].get("candidates")
         kind = "error" if found is None else "some" if found else "none"
-        # Most queries have no answer: a part of them is enough. Long answers say little more than short ones.
+        # Most queries have no answer: a part of them is enough. Long answers say little more than
+        # short ones.
         if kind == "none" and not chance.one_in(6) or found and len(found) > 40:
             continue
         kinds[kind, "order_dependent" in asked] += 1
@@ -363,8 +365,8 @@ def main():
     parser.add_argument("--out", required=True)
     arguments = parser.parse_args()
     chance, kinds = Chance(arguments.seed), collections.Counter()
-    with tempfile.TemporaryDirectory() as folder, open(arguments.out, "wb") as file:
-        placement = Placement(folder)
+    with tempfile.TemporaryDirectory() as directory, open(arguments.out, "wb") as file:
+        placement = Placement(directory)
         with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as out:
             for _ in range(arguments.fleets):
                 document, counted = record(placement, chance, arguments.queries)

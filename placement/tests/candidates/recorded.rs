@@ -1,4 +1,5 @@
-//! The search against answers of OpenStack Placement, which `record.py` asked for on random fleets.
+//! The search compared with answers of OpenStack Placement, which `record.py` recorded for random
+//! fleets.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
@@ -24,7 +25,7 @@ struct Recorded {
 }
 
 /// Amounts by provider and class, and providers by suffix.
-type Told = (Vec<(usize, String, u64)>, Vec<(String, Vec<usize>)>);
+type Mapped = (Vec<(usize, String, u64)>, Vec<(String, Vec<usize>)>);
 
 /// Capacity and use by provider and class.
 type Summaries = Vec<(usize, Vec<(String, i64, i64)>)>;
@@ -32,11 +33,11 @@ type Summaries = Vec<(usize, Vec<(String, i64, i64)>)>;
 #[derive(Debug, PartialEq, Deserialize)]
 #[serde(untagged)]
 enum Answer {
-    Candidates { candidates: Vec<Told>, summaries: Summaries },
+    Candidates { candidates: Vec<Mapped>, summaries: Summaries },
     Error { error: String },
 }
 
-/// What the index says, in the recording's words.
+/// The index's answer, in the format of the recording.
 fn answer(index: &Index, asked: &Asked) -> Answer {
     let error = |kind: &str| Answer::Error { error: kind.to_owned() };
     let mut found = match index.candidates(&asked.query(), &Options::default()) {
@@ -50,8 +51,8 @@ fn answer(index: &Index, asked: &Asked) -> Answer {
         let taken = amounts.into_iter().map(|((provider, class), amount)| (provider, class, amount));
         let served =
             mappings.into_iter().map(|(suffix, providers)| (suffix, providers.into_iter().collect()));
-        let told = asked.version >= 34; // who serves which group
-        candidates.push((taken.collect(), if told { served.collect() } else { Vec::new() }));
+        let is_mapped = asked.version >= 34; // who serves which group
+        candidates.push((taken.collect(), if is_mapped { served.collect() } else { Vec::new() }));
     }
     candidates.sort();
     let name = |class: u16| found.topology().classes().name(class.into()).unwrap().to_owned();

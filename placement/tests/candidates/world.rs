@@ -1,4 +1,4 @@
-//! A small fleet and a query, as plain data that the naive search and recordings share.
+//! A small fleet and a query as plain data, shared by the naive search and the recordings.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ pub(crate) type Stock = (u32, u32, u32, u32, u32, f64, u32);
 
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(crate) struct Provider {
-    /// Position of the parent, which comes before.
+    /// The index of the parent, which precedes it.
     pub(crate) parent: Option<usize>,
     pub(crate) inventories: BTreeMap<String, Stock>,
     pub(crate) traits: BTreeSet<String>,
@@ -36,7 +36,7 @@ pub(crate) struct AskedGroup {
     pub(crate) forbidden: Vec<String>,
     pub(crate) member_of: Vec<Vec<u8>>,
     pub(crate) not_member_of: Vec<u8>,
-    /// Position of a provider; beyond the last, one that does not exist.
+    /// The index of a provider; an index beyond the last names an unknown provider.
     pub(crate) in_tree: Option<usize>,
 }
 
@@ -53,7 +53,7 @@ pub(crate) struct Asked {
     pub(crate) version: u32,
 }
 
-/// A candidate in the world's words: amounts by (provider, class), and providers by suffix.
+/// A candidate: amounts by (provider, class), and providers by suffix.
 pub(crate) type Answer = (BTreeMap<(usize, String), u64>, BTreeMap<String, BTreeSet<usize>>);
 
 impl World {
@@ -61,7 +61,7 @@ impl World {
         self.providers[provider].parent.map_or(provider, |parent| self.root(parent))
     }
 
-    /// The same fleet as an index; positions are rows.
+    /// Builds the same fleet as an index, in which provider `n` has row `n`.
     pub(crate) fn index(&self) -> Index {
         let index = Index::default();
         let mut writer = index.write();
@@ -84,7 +84,7 @@ impl World {
                 let class = writer.resource_class(name).unwrap();
                 let units = Units { min_unit, max_unit, step_size };
                 let inventory = Inventory { total, reserved, units, allocation_ratio };
-                // Roomy while consumers come; later it may be less than they hold.
+                // Large while consumers are added; later it may be below what they hold.
                 writer.set_inventory(row, class, Some(&Inventory::of(1_000_000))).unwrap();
                 held.push((row, class, inventory, used));
             }
@@ -130,7 +130,7 @@ impl Asked {
         }
     }
 
-    /// A candidate in the world's words.
+    /// Translates a candidate of the index.
     pub(crate) fn answer(&self, candidates: &Candidates<'_>, candidate: &Candidate) -> Answer {
         let class = |id: u16| candidates.topology().classes().name(id.into()).unwrap().to_owned();
         let taken = candidate.allocations.iter();

@@ -1,4 +1,4 @@
-//! A small fleet, and words to write claims with.
+//! A small fleet, and helpers that build claims.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use berth_placement::{
 };
 use uuid::Uuid;
 
-/// Hosts in the rows from 0 on, with one class.
+/// A fleet with one class; the hosts are in rows 0 and up.
 pub(crate) fn fleet(hosts: u32, capacity: u32) -> Index {
     let index = Index::default();
     let mut writer = index.write();
@@ -24,7 +24,7 @@ pub(crate) fn owner() -> Arc<Owner> {
     Arc::new(Owner { project: "project".into(), user: "user".into(), consumer_type: None })
 }
 
-/// The consumer holds `amount` on each of the hosts afterwards, whatever it held before.
+/// A write after which the consumer holds `amount` on each of the hosts and nothing else.
 pub(crate) fn write(consumer: ConsumerId, hosts: &[Row], amount: u32) -> Write {
     let allocations: Allocations =
         hosts.iter().map(|&row| Allocation { row, class: ClassId::VCPU, amount }).collect();

@@ -1,4 +1,4 @@
-//! Server groups: single rules, a naive model, and real threads.
+//! Server groups: single rules, a naive model, and concurrent threads.
 #![cfg(not(loom))]
 
 mod fleet;

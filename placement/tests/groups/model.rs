@@ -1,7 +1,7 @@
-//! Groups against a naive model of them: maps of maps, everything counted anew each time.
+//! Groups compared with a naive model: maps of maps that recount everything at each step.
 //!
-//! The model lists all that speaks against a step. The index has to refuse for one of these reasons, or do the step when
-//! there is none, and be in the same state afterwards.
+//! The model lists every reason to refuse a step. The index has to refuse for one of them, or apply
+//! the step when there is none, and be in the same state afterwards.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
@@ -20,7 +20,7 @@ const CAPACITY: u32 = 6;
 const CONSUMERS: u8 = 8;
 const GROUPS: u8 = 3;
 
-/// What a consumer holds: amounts by host.
+/// A consumer's allocations: amounts by host.
 type Held = BTreeMap<u32, u32>;
 
 #[derive(Debug, Clone)]
@@ -45,7 +45,8 @@ fn policy() -> impl Strategy<Value = GroupPolicy> {
     ]
 }
 
-/// Mostly what agrees with itself: members hold something on their hosts, migrations keep a place for another consumer.
+/// Mostly consistent claims: members hold something on their hosts, and migrations keep a place for
+/// another consumer.
 fn claim() -> impl Strategy<Value = Step> {
     let instance = prop_oneof![4 => Just(None), 1 => (0..CONSUMERS).prop_map(Some)];
     let place = (0..CONSUMERS, 0..HOSTS, instance, 1..3_u32, prop::bool::weighted(0.05));
@@ -74,10 +75,11 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A group, and who joins it: consumer, host, and the instance it stands for.
+/// A group and the consumers that join it: consumer, host, and the instance that the consumer
+/// stands for.
 type Joining<'a> = Option<(u8, &'a [(u8, u32, u8)])>;
 
-/// What can speak against a step.
+/// A reason to refuse a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Reason {
     NamedTwice,
@@ -85,7 +87,7 @@ enum Reason {
     UnknownGroup,
     OtherGroup,
     Policy,
-    Room,
+    Capacity,
 }
 
 impl Reason {
@@ -96,8 +98,8 @@ impl Reason {
             TransferError::Group(GroupError::Unknown(_)) => Self::UnknownGroup,
             TransferError::Group(GroupError::InAnotherGroup { .. }) => Self::OtherGroup,
             TransferError::Group(GroupError::Apart { .. } | GroupError::Crowded { .. }) => Self::Policy,
-            TransferError::Refused(_) => Self::Room,
-            other => panic!("nothing of the kind was asked for: {other}"),
+            TransferError::Refused(_) => Self::Capacity,
+            other => panic!("an error that no step can cause: {other}"),
         }
     }
 }
@@ -135,7 +137,7 @@ impl Model {
         }
     }
 
-    /// The state afterwards, and all that speaks against it.
+    /// The state after the step, and every reason to refuse it.
     fn after(&self, joining: Joining<'_>, writes: &BTreeMap<u8, Held>) -> (Self, BTreeSet<Reason>) {
         let (mut after, mut reasons) = (self.clone(), BTreeSet::new());
         for (&consumer, held) in writes {
@@ -164,7 +166,7 @@ impl Model {
         }
         let used = |host| after.held.values().filter_map(|held| held.get(&host)).sum::<u32>();
         if (0..HOSTS).any(|host| used(host) > CAPACITY) {
-            reasons.insert(Reason::Room);
+            reasons.insert(Reason::Capacity);
         }
         (after, reasons)
     }
@@ -262,7 +264,7 @@ impl Both {
         let (after, reasons) = self.model.after(joining, writes);
         match outcome {
             Ok(()) => {
-                assert!(reasons.is_empty(), "done in spite of {reasons:?}");
+                assert!(reasons.is_empty(), "applied despite {reasons:?}");
                 (self.model, self.done) = (after, self.done + 1);
             }
             Err(error) => {
@@ -311,7 +313,7 @@ proptest! {
     }
 }
 
-/// The steps above are worth something: they succeed often enough, and are refused for every reason there is.
+/// Checks that the generated steps succeed often enough and are refused for every reason.
 #[test]
 fn every_reason_is_met() {
     use proptest::strategy::ValueTree;
@@ -325,7 +327,7 @@ fn every_reason_is_met() {
         Reason::UnknownGroup,
         Reason::OtherGroup,
         Reason::Policy,
-        Reason::Room,
+        Reason::Capacity,
     ];
     assert!(both.refused.iter().eq(&all), "{:?}", both.refused);
     assert!(both.done > 200, "{}", both.done);

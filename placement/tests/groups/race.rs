@@ -1,7 +1,8 @@
-//! Hundreds of requests at once want into one group on few hosts. After each round a checker looks from outside.
+//! Hundreds of concurrent requests for one group on few hosts. After each round, a checker inspects
+//! the result.
 //!
-//! The same requests are also made as Nova makes them: look at the group, then claim without it. That breaks the policies,
-//! so the checker can tell.
+//! The same requests also run as Nova makes them: check the group, then claim without it. That
+//! violates the policies, so it proves that the checker detects violations.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -22,13 +23,14 @@ const THREADS: u128 = 8;
 const REQUESTS: u128 = 40;
 const ROUNDS: u128 = if cfg!(miri) { 2 } else { 150 };
 
-/// How a claim treats the group.
+/// How a claim respects the group.
 #[derive(Clone, Copy, PartialEq)]
 enum Way {
-    /// The claim names the group.
+    /// The claim includes the group.
     Claimed,
-    /// The group is looked at before. As it is never told, one request of each thread is enough.
-    LookedAt,
+    /// The caller checks the group before the claim. Members are never added, so one request per
+    /// thread is enough.
+    CheckedBefore,
 }
 
 /// One thread's requests.
@@ -39,7 +41,7 @@ struct Requests<'a> {
     granted: Books,
 }
 
-/// What was granted and not given back: the host of each instance.
+/// The granted and not yet released instances, with their hosts.
 type Books = BTreeMap<ConsumerId, Row>;
 
 impl Requests<'_> {
@@ -49,8 +51,9 @@ impl Requests<'_> {
         u32::try_from((self.random >> 33) % u64::from(bound)).unwrap()
     }
 
-    /// One or two instances; each host is tried once for the first one, the second goes beside or next to it.
-    fn request(&mut self, number: u128, policy: GroupPolicy, all_looked: Option<&Barrier>) {
+    /// Requests one or two instances. Tries each host for the first one; the second goes to the
+    /// same or the next host.
+    fn request(&mut self, number: u128, policy: GroupPolicy, all_checked: Option<&Barrier>) {
         let first = self.below(HOSTS);
         let pair = self.below(3) == 0;
         for turn in 0..HOSTS {
@@ -58,27 +61,28 @@ impl Requests<'_> {
             let other = if policy == GroupPolicy::Affinity { host } else { Row((host.0 + 1) % HOSTS) };
             let mut places = vec![(ConsumerId(number), host)];
             places.extend(pair.then_some((ConsumerId(number + 1), other)));
-            if self.claim(&places, all_looked.filter(|_| turn == 0)) {
+            if self.claim(&places, all_checked.filter(|_| turn == 0)) {
                 self.granted.extend(places);
                 return;
             }
         }
     }
 
-    fn claim(&self, places: &[(ConsumerId, Row)], all_looked: Option<&Barrier>) -> bool {
+    fn claim(&self, places: &[(ConsumerId, Row)], all_checked: Option<&Barrier>) -> bool {
         let (members, writes) = instances(places);
-        let looked = self.index.group(GROUP).unwrap().look(&members);
-        if let Some(barrier) = all_looked {
+        let checked = self.index.group(GROUP).unwrap().look(&members);
+        if let Some(barrier) = all_checked {
             barrier.wait();
         }
         match self.way {
-            // The look is advice; it is not followed here, so that claims meet as often as they can.
+            // The check is advisory; its result is ignored here, so that claims collide as often as
+            // possible.
             Way::Claimed => self.index.claim_group(GROUP, &members, &writes, NOW).is_ok(),
-            Way::LookedAt => looked.is_ok() && self.index.transfer(&writes, NOW).is_ok(),
+            Way::CheckedBefore => checked.is_ok() && self.index.transfer(&writes, NOW).is_ok(),
         }
     }
 
-    /// Gives an instance back, or moves it and confirms or reverts the move.
+    /// Releases an instance, or moves it and confirms or reverts the move.
     fn disturb(&mut self, policy: GroupPolicy) {
         let Some((&instance, &host)) = self.granted.first_key_value() else { return };
         if self.below(2) == 0 {
@@ -98,21 +102,21 @@ impl Requests<'_> {
         } else {
             let back = [write(migration, &[], 1), write(instance, &[host], 1)];
             let reverted = self.index.claim_group(GROUP, &[Member::new(instance, host)], &back, NOW);
-            // Under affinity, others may have joined it where it was; then it stays there.
+            // Under affinity, others may have joined it on its new host; then it stays there.
             let is_bound = matches!(reverted, Err(TransferError::Group(GroupError::Apart { .. })));
             if policy == GroupPolicy::Affinity && is_bound {
                 self.index.release(migration).expect("it was granted");
                 self.granted.insert(instance, to);
                 return;
             }
-            assert_eq!(reverted, Ok(()), "the way back was not kept free");
+            assert_eq!(reverted, Ok(()), "the old place was not kept free");
         }
     }
 }
 
-/// All threads' requests; what was granted in all.
+/// Runs all threads' requests; returns everything that was granted.
 fn round(index: &Index, way: Way, policy: GroupPolicy, seed: u128, disturb: bool) -> Books {
-    let count = if way == Way::LookedAt { 1 } else { REQUESTS };
+    let count = if way == Way::CheckedBefore { 1 } else { REQUESTS };
     let barrier = Barrier::new(usize::try_from(THREADS).unwrap());
     let work = |thread: u128| {
         let random = u64::try_from(seed * THREADS + thread).unwrap();
@@ -150,7 +154,7 @@ fn keeps(policy: GroupPolicy, books: &Books) -> bool {
     }
 }
 
-/// Nothing is over capacity, and the index holds what was granted and no more.
+/// Checks that nothing exceeds its capacity, and that the index holds exactly what was granted.
 fn nothing_lost(index: &Index, books: &Books) {
     assert_eq!(index.check(), Ok(()));
     assert_eq!(index.consumers(), books.len());
@@ -190,7 +194,8 @@ fn no_policy_is_ever_broken() {
     }
 }
 
-/// Nobody gives anything back, and single requests try every host: the group ends up as large as it may be.
+/// Without releases, and with requests that try every host, the group grows to its largest allowed
+/// size.
 #[test]
 fn no_place_is_left_over() {
     for seed in 0..ROUNDS {
@@ -200,13 +205,14 @@ fn no_place_is_left_over() {
     }
 }
 
-/// Nova's way: the policy is looked at before the claim. The checker finds that out in most rounds.
+/// Nova's order, a check before the claim, violates policies. The checker detects it in most
+/// rounds.
 #[test]
-fn looking_before_claiming_breaks_policies() {
+fn checking_before_claiming_breaks_policies() {
     for policy in [GroupPolicy::Affinity, at_most(1), at_most(2)] {
         let broken = (0..ROUNDS).filter(|&seed| {
             let index = grouped(policy);
-            let books = round(&index, Way::LookedAt, policy, seed, false);
+            let books = round(&index, Way::CheckedBefore, policy, seed, false);
             nothing_lost(&index, &books);
             !keeps(policy, &books)
         });
@@ -215,7 +221,7 @@ fn looking_before_claiming_breaks_policies() {
     }
 }
 
-/// A claim that is refused by a provider leaves no member behind, also while others claim.
+/// A claim that a provider refuses leaves no member behind, even among concurrent claims.
 #[test]
 fn a_full_host_refuses_without_a_trace() {
     let index = &fleet(1, 3);

@@ -1,4 +1,4 @@
-//! One rule in each test.
+//! One rule per test.
 
 use std::num::NonZeroU32;
 
@@ -37,7 +37,7 @@ fn claim(index: &Index, places: &[(ConsumerId, Row)]) -> Result<(), TransferErro
     outcome
 }
 
-/// The instance goes to `to`; a migration keeps its place on `from`.
+/// Moves the instance to `to`, while a migration keeps its place on `from`.
 fn start_move(index: &Index, from: Row, to: Row) -> Result<(), TransferError> {
     let members = [Member::new(VM, to), Member::kept(MIGRATION, from, VM)];
     index.claim_group(GROUP, &members, &[write(VM, &[to], 1), write(MIGRATION, &[from], 1)], NOW)
@@ -65,7 +65,7 @@ fn a_multi_create_is_placed_as_a_whole_or_not_at_all() {
 }
 
 #[test]
-fn a_provider_without_room_refuses_the_whole_group() {
+fn a_provider_without_capacity_refuses_the_whole_group() {
     let index = index(GroupPolicy::SoftAffinity);
     let (members, mut writes) = instances(&[(VM, A), (OTHER, B)]);
     writes[1].allocations[0].amount = 5;
@@ -105,7 +105,7 @@ fn soft_policies_refuse_nothing_and_remember_all() {
 }
 
 #[test]
-fn who_is_released_removed_or_left_with_nothing_leaves_the_group() {
+fn a_consumer_that_is_released_removed_or_emptied_leaves_the_group() {
     let index = index(at_most(1));
     claim(&index, &[(VM, A), (OTHER, B), (THIRD, C)]).unwrap();
     index.release(VM).unwrap();
@@ -139,7 +139,7 @@ fn a_move_keeps_the_way_back_free() {
 }
 
 #[test]
-fn a_confirmed_move_gives_the_old_place_up() {
+fn a_confirmed_move_releases_the_old_place() {
     let index = index(at_most(1));
     claim(&index, &[(VM, A)]).unwrap();
     start_move(&index, A, B).unwrap();
@@ -156,14 +156,14 @@ fn the_only_instance_of_an_affinity_group_may_move() {
     assert_eq!(claim(&index, &[(OTHER, B)]), Ok(()));
 }
 
-/// The Placement API knows no groups: who is written through it is judged all the same.
+/// The Placement API has no groups, but a write through it is checked against them all the same.
 #[test]
 fn a_plain_transfer_takes_the_member_along() {
     let index = index(at_most(1));
     claim(&index, &[(VM, A), (OTHER, B)]).unwrap();
     assert_eq!(index.transfer(&[write(VM, &[B], 1)], NOW), crowded(B, 2, 1));
     index.transfer(&[write(VM, &[C, A], 1)], NOW).unwrap();
-    assert_eq!(members(&index)[0].host, A, "it still has something there");
+    assert_eq!(members(&index)[0].host, A, "it still has an allocation there");
     index.transfer(&[write(VM, &[C], 2)], NOW).unwrap();
     assert_eq!((members(&index)[0].host, index.check()), (C, Ok(())));
     assert_eq!(index.consumer(VM).unwrap().group(), Some(GROUP));
@@ -193,7 +193,7 @@ fn a_host_is_its_whole_tree() {
 }
 
 #[test]
-fn members_are_named_once_written_and_where_they_are_said_to_be() {
+fn members_are_listed_once_written_and_on_their_hosts() {
     let index = index(at_most(1));
     let (_, writes) = instances(&[(VM, A)]);
     let claim = |members: &[Member]| index.claim_group(GROUP, members, &writes, NOW);
@@ -224,9 +224,10 @@ fn a_consumer_is_in_one_group_at_most() {
     assert_eq!((join(), index.check()), (Ok(()), Ok(())));
 }
 
-/// A group may be made anew under its old UUID. Who was in the old one is not in the new one.
+/// A group may be recreated under its old UUID. Members of the old group are not members of the new
+/// one.
 #[test]
-fn a_new_group_of_an_old_name_starts_empty() {
+fn a_new_group_of_an_old_uuid_starts_empty() {
     let index = index(at_most(1));
     claim(&index, &[(VM, A)]).unwrap();
     index.remove_group(GROUP).unwrap();
