@@ -1,21 +1,21 @@
-//! VMs that will leave, in order of (time, sequence): a radix heap.
+//! The queue of departing VMs, in order of (time, sequence): a radix heap.
 //!
-//! Time only moves forward, so a planned departure can wait in a bucket chosen by the highest bit in which its time
-//! differs from the last departure's. Only the lowest bucket is ever looked through, to be dealt out to those below it.
-//! Every step reads and writes memory in order, where a binary heap of a million VMs misses the cache at every level.
-//! (Ahuja, Mehlhorn, Orlin, Tarjan: Faster algorithms for the shortest path problem, JACM 1990.)
+//! Time only moves forward, so a planned departure can wait in a bucket chosen by the highest bit
+//! in which its time differs from that of the last departure. Only the lowest bucket is searched,
+//! and distributed to the buckets below it. Every step reads and writes memory in order, while a
+//! binary heap of a million VMs misses the cache at every level.
 
 use berth_traces::Micros;
 
-/// One per possible highest differing bit, and one for the present.
+/// One bucket for each possible highest differing bit, and one for the current time.
 const BUCKETS: usize = 65;
 
-/// A VM that will leave.
+/// A planned departure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Departure {
-    /// When.
+    /// The time.
     pub(crate) at: Micros,
-    /// Its place in the trace.
+    /// The VM's position in the trace.
     pub(crate) sequence: u64,
     /// The host it leaves.
     pub(crate) host: u32,
@@ -24,9 +24,9 @@ pub(crate) struct Departure {
 /// The queue of departures. VMs that leave together leave in order of arrival.
 #[derive(Debug)]
 pub(crate) struct Departures {
-    /// The time of the last bucket dealt out: nothing earlier is planned.
+    /// The time of the last distributed bucket: no departure is planned before it.
     last: Micros,
-    /// Bucket 0 holds the departures at `last`, by falling sequence.
+    /// Bucket 0 holds the departures at `last`, in descending sequence.
     buckets: [Vec<Departure>; BUCKETS],
 }
 
@@ -37,7 +37,7 @@ impl Default for Departures {
 }
 
 impl Departures {
-    /// Plans a departure, not before those taken so far.
+    /// Plans a departure. It must not be before the departures taken so far.
     #[inline]
     pub(crate) fn plan(&mut self, departure: Departure) {
         debug_assert!(departure.at >= self.last, "time moves forward");
@@ -48,32 +48,35 @@ impl Departures {
         }
     }
 
-    /// The next VM to leave no later than `now`.
+    /// The next departure no later than `now`.
     #[inline]
     pub(crate) fn next_until(&mut self, now: Micros) -> Option<Departure> {
         while self.buckets[0].is_empty() {
             let lowest = self.buckets.iter().position(|bucket| !bucket.is_empty())?;
-            // Bucket `b` begins where bit `b - 1` of the last time turns to 1: later than `now`, it can wait unseen.
+            // Bucket `b` starts where bit `b - 1` of the last time becomes 1. When that is after
+            // `now`, it need not be searched.
             let begins = (self.last.0 | 1 << (lowest - 1)) >> (lowest - 1) << (lowest - 1);
             if begins > now.0 {
                 return None;
             }
-            // Even if none of it is due yet: nothing is planned before `now`, and dealt out it is not looked at again.
+            // Distributes the bucket even if none of it is due yet: nothing is planned before
+            // `now`, so it is searched only once.
             let earliest = self.buckets[lowest].iter().map(|departure| departure.at).min()?;
-            self.deal_out(lowest, earliest.min(now));
+            self.distribute(lowest, earliest.min(now));
         }
         if self.last <= now { self.buckets[0].pop() } else { None }
     }
 
-    /// Moves the present to `present` and a bucket's departures to the buckets below it.
-    fn deal_out(&mut self, bucket: usize, present: Micros) {
+    /// Advances the current time to `present` and distributes a bucket's departures to the buckets
+    /// below it.
+    fn distribute(&mut self, bucket: usize, present: Micros) {
         self.last = present;
-        let mut dealt = std::mem::take(&mut self.buckets[bucket]);
-        for departure in dealt.drain(..) {
+        let mut departures = std::mem::take(&mut self.buckets[bucket]);
+        for departure in departures.drain(..) {
             let lower = self.bucket_of(departure.at);
             self.buckets[lower].push(departure);
         }
-        self.buckets[bucket] = dealt; // keeps its memory
+        self.buckets[bucket] = departures; // keeps its allocation
         self.order_present();
     }
 
@@ -98,7 +101,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Against a binary heap: plans and takes in any order, as far as time allows.
+        /// Compares with a binary heap under random plans and takes.
         #[test]
         fn leaves_like_a_binary_heap(steps in proptest::collection::vec((0..40_u64, 0..60_u64), 1..400)) {
             let (mut departures, mut model, mut now) = (Departures::default(), BinaryHeap::new(), 0);

@@ -1,10 +1,23 @@
 //! A trace-driven simulator: the real index and the real scheduler on a virtual clock.
 //!
-//! [`simulate`] replays a trace of VMs on a fleet of hosts and returns an [`Outcome`]: totals and time series of how
-//! full and how well packed the fleet was. [`report`] turns that into one self-contained HTML page. The same trace and
-//! the same options give the same bytes, on any machine.
+//! [`simulate`] replays a trace of VMs on a fleet of hosts and returns an [`Outcome`]: totals and
+//! time series of utilisation and packing density. [`report`] renders it as one self-contained HTML
+//! page. The same trace and options give the same bytes on any machine.
 //!
-//! This crate reads no clock and draws no random number; it writes nothing itself.
+//! This crate reads no clock, draws no random number and writes no file.
+//!
+//! | file | content |
+//! |---|---|
+//! | `simulation.rs` | the run: arrivals, departures, decisions, final checks |
+//! | `departures.rs` | the queue of departing VMs: a radix heap |
+//! | `fleet.rs` | builds the index of a fleet |
+//! | `meter.rs` | sums, means, peaks and samples from events alone, independent of the index |
+//! | `outcome.rs` | the result of a run |
+//! | `report/` | the result as one HTML page and as JSON: `series.rs` defines the charts, `chart.rs` draws them, `page.rs` assembles the page |
+//!
+//! Invariants: the simulator has no scheduler of its own; it measures the code in `placement` and
+//! `scheduler`. It writes no file and prints nothing: it calls an [`Observer`], and returns an
+//! [`Outcome`] and texts.
 
 #![forbid(unsafe_code)]
 

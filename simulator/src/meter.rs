@@ -1,17 +1,18 @@
-//! What the fleet looks like from outside: kept beside the simulated world, from its events alone.
+//! Measures the fleet from arrival and departure events alone, independently of the index.
 
 use berth_traces::{Host, Micros, Resources};
 
 use crate::outcome::{Outcome, Sample, Share, Totals};
 
-/// Samples kept of a run: enough for any chart. When there are twice as many, every other one is dropped.
+/// The number of samples kept per run, enough for any chart. At twice as many, every other sample
+/// is dropped.
 const SAMPLES: usize = 512;
-/// The first distance between samples; it doubles whenever samples are dropped.
+/// The initial distance between samples; it doubles whenever samples are dropped.
 const FIRST_INTERVAL: Micros = Micros::from_secs(1);
 
-/// One host as the meter sees it.
+/// The free capacity and VMs of one host.
 #[derive(Clone, Copy)]
-struct Room {
+struct HostState {
     free: Resources,
     vms: u32,
 }
@@ -26,12 +27,13 @@ struct Sums {
     stranded: Share,
 }
 
-/// Follows arrivals and departures and keeps sums, means, peaks and samples.
+/// Tracks arrivals and departures, and computes sums, means, peaks and samples.
 pub(crate) struct Meter {
-    rooms: Vec<Room>,
+    host_states: Vec<HostState>,
     capacities: Vec<Resources>,
     capacity: Share,
-    /// The smallest amounts any VM asked for so far: room below them is of no use to this trace.
+    /// The smallest amounts that any VM requested so far. Free capacity below them is unusable for
+    /// this trace.
     smallest: Resources,
     now: Micros,
     started: Option<Micros>,
@@ -52,7 +54,7 @@ impl Meter {
         let mut capacity = Share::default();
         capacities.iter().for_each(|host| capacity.add(host));
         Self {
-            rooms: capacities.iter().map(|&free| Room { free, vms: 0 }).collect(),
+            host_states: capacities.iter().map(|&free| HostState { free, vms: 0 }).collect(),
             capacities,
             capacity,
             smallest: Resources { vcpus: u32::MAX, memory_mb: u32::MAX, disk_gb: u32::MAX },
@@ -69,7 +71,7 @@ impl Meter {
         }
     }
 
-    /// The clock moves on to `now`, nothing having changed since the last event.
+    /// Advances the clock to `now`. Nothing has changed since the last event.
     #[inline]
     pub(crate) fn advance(&mut self, now: Micros) {
         if now == self.now && self.started.is_some() {
@@ -88,7 +90,7 @@ impl Meter {
         self.now = now;
     }
 
-    /// A VM arrived and got the host, or none.
+    /// Records that a VM arrived and got the host, or none.
     #[inline]
     pub(crate) fn arrived(&mut self, asked: &Resources, host: Option<usize>) {
         self.lower_smallest(asked);
@@ -99,11 +101,11 @@ impl Meter {
             return;
         };
         self.totals.placed += 1;
-        self.change(host, |room| {
-            room.free.vcpus -= asked.vcpus;
-            room.free.memory_mb -= asked.memory_mb;
-            room.free.disk_gb -= asked.disk_gb;
-            room.vms += 1;
+        self.change(host, |host_state| {
+            host_state.free.vcpus -= asked.vcpus;
+            host_state.free.memory_mb -= asked.memory_mb;
+            host_state.free.disk_gb -= asked.disk_gb;
+            host_state.vms += 1;
         });
         self.sums.running_vms += 1;
         self.sums.used.add(asked);
@@ -112,23 +114,23 @@ impl Meter {
         self.peak_running_vms = self.peak_running_vms.max(self.sums.running_vms);
     }
 
-    /// A VM left its host.
+    /// Records that a VM left its host.
     #[inline]
     pub(crate) fn departed(&mut self, held: &Resources, host: usize) {
         self.totals.departed += 1;
-        self.change(host, |room| {
-            room.free.vcpus += held.vcpus;
-            room.free.memory_mb += held.memory_mb;
-            room.free.disk_gb += held.disk_gb;
-            room.vms -= 1;
+        self.change(host, |host_state| {
+            host_state.free.vcpus += held.vcpus;
+            host_state.free.memory_mb += held.memory_mb;
+            host_state.free.disk_gb += held.disk_gb;
+            host_state.vms -= 1;
         });
         self.sums.running_vms -= 1;
         self.sums.used.subtract(held);
     }
 
-    /// What each host has free, for comparing with the index.
+    /// The free amounts of each host, for comparison with the index.
     pub(crate) fn free(&self) -> impl Iterator<Item = Resources> {
-        self.rooms.iter().map(|room| room.free)
+        self.host_states.iter().map(|host_state| host_state.free)
     }
 
     pub(crate) fn finish(mut self, policy: &str, complete: bool) -> Outcome {
@@ -141,7 +143,7 @@ impl Meter {
         Outcome {
             policy: policy.to_owned(),
             complete,
-            hosts: self.rooms.len() as u64,
+            hosts: self.host_states.len() as u64,
             capacity: self.capacity,
             started_us: started.0,
             ended_us: self.now.0,
@@ -156,11 +158,11 @@ impl Meter {
     }
 
     #[inline]
-    fn change(&mut self, host: usize, apply: impl FnOnce(&mut Room)) {
-        let room = &mut self.rooms[host];
-        let before = *room;
-        apply(room);
-        let after = *room;
+    fn change(&mut self, host: usize, apply: impl FnOnce(&mut HostState)) {
+        let host_state = &mut self.host_states[host];
+        let before = *host_state;
+        apply(host_state);
+        let after = *host_state;
         self.count_stranded(before.free, after.free);
         if (before.vms == 0) != (after.vms == 0) {
             let vcpus = u64::from(self.capacities[host].vcpus);
@@ -191,7 +193,9 @@ impl Meter {
         if smallest != known {
             self.smallest = smallest;
             self.sums.stranded = Share::default();
-            self.rooms.iter().for_each(|room| self.sums.stranded.add(&stranded(room.free, &smallest)));
+            self.host_states
+                .iter()
+                .for_each(|host_state| self.sums.stranded.add(&stranded(host_state.free, &smallest)));
         }
     }
 
@@ -231,7 +235,8 @@ impl Meter {
     }
 }
 
-/// The free amounts of a host that no VM of the trace so far can use, because the host is short of another class.
+/// The free amounts of a host that no VM of the trace so far can use, because another class is
+/// exhausted.
 #[inline]
 fn stranded(free: Resources, smallest: &Resources) -> Resources {
     let short =

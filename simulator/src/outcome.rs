@@ -1,4 +1,4 @@
-//! What a run shows.
+//! The result of a run.
 
 use berth_traces::Resources;
 use serde::Serialize;
@@ -58,24 +58,24 @@ pub struct Totals {
     pub rejected: u64,
     /// Placed VMs that left before the end.
     pub departed: u64,
-    /// What the rejected VMs asked for.
+    /// The amounts that the rejected VMs requested.
     pub rejected_amounts: Share,
 }
 
 /// The fleet at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Sample {
-    /// When, in microseconds of the trace's clock.
+    /// The time, in microseconds of the trace's clock.
     pub at_us: u64,
-    /// Held by VMs.
+    /// Amounts held by VMs.
     pub used: Share,
-    /// Free, but of no use to any VM seen so far: the host is short of another class.
+    /// Free amounts that no VM seen so far can use, because another class of the host is exhausted.
     pub stranded: Share,
-    /// VMs that are running.
+    /// Running VMs.
     pub running_vms: u64,
     /// Hosts with at least one VM.
     pub busy_hosts: u64,
-    /// vCPUs those hosts have.
+    /// vCPUs of those hosts.
     pub busy_vcpus: u64,
     /// VMs placed so far.
     pub placed: u64,
@@ -88,29 +88,30 @@ pub struct Sample {
 pub struct Outcome {
     /// The placement policy.
     pub policy: String,
-    /// Whether the whole trace was replayed; otherwise this is what had happened when the run was ended.
+    /// Whether the whole trace was replayed; otherwise the outcome covers the time until the run
+    /// was stopped.
     pub complete: bool,
     /// Hosts of the fleet.
     pub hosts: u64,
-    /// What they have in all.
+    /// Their total capacity.
     pub capacity: Share,
-    /// When the first VM arrived, in microseconds of the trace's clock.
+    /// The arrival of the first VM, in microseconds of the trace's clock.
     pub started_us: u64,
-    /// When the last VM arrived.
+    /// The arrival of the last VM.
     pub ended_us: u64,
     /// Counts.
     pub totals: Totals,
-    /// Used amounts, mean over time, rounded down.
+    /// Mean used amounts over time, rounded down.
     pub mean_used: Share,
-    /// Largest used amounts, each at its own moment.
+    /// Largest used amounts, each at its own time.
     pub peak_used: Share,
-    /// The most hosts that had a VM at the same time.
+    /// The largest number of hosts with VMs at one time.
     pub peak_busy_hosts: u64,
-    /// The most VMs that ran at the same time.
+    /// The largest number of VMs running at one time.
     pub peak_running_vms: u64,
-    /// The SHA-256 of the placements file, if whoever ran the simulation made one.
+    /// The SHA-256 of the placements file, if the caller wrote one.
     pub placements_sha256: Option<String>,
-    /// The fleet over time, the last sample right after the last arrival.
+    /// The fleet over time; the last sample is right after the last arrival.
     pub samples: Vec<Sample>,
 }
 
@@ -122,7 +123,7 @@ impl Outcome {
     }
 }
 
-/// `part` of `whole` between 0 and 1; 0 of nothing.
+/// `part` of `whole` between 0 and 1; 0 when `whole` is 0.
 #[must_use]
 #[allow(clippy::cast_precision_loss)] // for charts and tables
 pub(crate) fn ratio(part: u64, whole: u64) -> f64 {

@@ -1,5 +1,5 @@
-//! The placements of the reference workloads, by the first digits of their SHA-256: the same bytes as the reference
-//! oracle's. Other seeds are compared with the naive simulator.
+//! Compares the placements of the reference workloads, by the first digits of their SHA-256, with
+//! those of the reference oracle. Other seeds are compared with the naive simulator.
 
 mod naive;
 
@@ -17,7 +17,7 @@ fn vms_of(set: &reference::ReferenceSet) -> Vec<Vm> {
     set.vms().collect::<Result<_, _>>().expect("generated")
 }
 
-/// How many VMs were placed and rejected, and the digest of the placements file.
+/// The numbers of placed and rejected VMs, and the digest of the placements file.
 fn result_of(set: &str, options: Options) -> (u64, u64, String) {
     let set = reference::set(set).expect("a known set");
     let (recorder, outcome) = simulated(&set.hosts(), set.vms().map(Result::unwrap), options);
@@ -26,7 +26,8 @@ fn result_of(set: &str, options: Options) -> (u64, u64, String) {
     (outcome.totals.placed, outcome.totals.rejected, start)
 }
 
-/// `(placed, rejected, digest)` for policies in the order of `Policy::ALL`, or the first of them.
+/// `(placed, rejected, digest)` for policies in the order of `Policy::ALL`, or for the first of
+/// them.
 fn assert_golden(set: &str, search: Search, expected: &[(u64, u64, &str)]) {
     for (policy, &(placed, rejected, digest)) in Policy::ALL.into_iter().zip(expected) {
         let expected = (placed, rejected, digest.to_owned());
@@ -76,10 +77,10 @@ fn s100k_is_placed_as_by_the_reference() {
     assert_golden("s100k", Search::Ranked, &["078ac0ea", "eaedbbdd", "3dbfc488"].map(placed));
 }
 
-/// The big set also through the exhaustive search, which is what the ranked one must equal.
+/// Places the big set with the exhaustive search too, which the ranked search must equal.
 #[test]
 #[ignore = "minutes"]
-fn s1k_is_placed_as_by_the_reference_when_every_host_is_looked_at() {
+fn s1k_is_placed_as_by_the_reference_with_exhaustive_search() {
     assert_golden("s1k", Search::Exhaustive, &S1K);
 }
 

@@ -1,4 +1,4 @@
-//! The simulator against a naive one, on random small workloads with many ties.
+//! Compares the simulator with a naive one, on random small workloads with many ties.
 
 mod naive;
 
@@ -18,7 +18,7 @@ fn capacity() -> impl Strategy<Value = Resources> {
     })
 }
 
-/// Of one shape, so that nearly all ranks tie, or each host as it comes.
+/// Hosts of one shape, so that nearly all ranks tie, or hosts of random shapes.
 fn hosts() -> impl Strategy<Value = Vec<Host>> {
     let uniform = (capacity(), 1..80_usize).prop_map(|(capacity, count)| vec![capacity; count]);
     prop_oneof![uniform, vec(capacity(), 0..120)].prop_map(|capacities| {
@@ -27,7 +27,7 @@ fn hosts() -> impl Strategy<Value = Vec<Host>> {
     })
 }
 
-/// Time goes on in steps of 0 to 2 units; a VM stays 0 to 40 units or for good.
+/// VMs that arrive 0 to 2 units apart and stay for 0 to 40 units or forever.
 fn vms() -> impl Strategy<Value = Vec<Vm>> {
     let asked = prop_oneof![
         12 => (0..9_u32, 0..17_u32, 0..12_u32),
@@ -105,13 +105,13 @@ fn hosts_of(vms: Vec<Vm>, hosts: &[Host]) -> Vec<Option<usize>> {
 }
 
 #[test]
-fn room_given_back_at_a_moment_is_there_for_arrivals_of_that_moment() {
+fn capacity_released_at_a_moment_is_free_for_arrivals_of_that_moment() {
     let vms = vec![vm(0, 0..5, 4), vm(1, 4..9, 4), vm(2, 5..6, 4), vm(3, 5..6, 1)];
     assert_eq!(hosts_of(vms, &[host(0, 4)]), [Some(0), None, Some(0), None]);
 }
 
 #[test]
-fn a_vm_that_leaves_when_it_comes_makes_room_for_the_next() {
+fn a_vm_that_leaves_on_arrival_frees_its_capacity_for_the_next() {
     let vms = vec![vm(0, 3..3, 4), vm(1, 3..3, 4), vm(2, 3..4, 4), vm(3, 3..4, 1)];
     assert_eq!(hosts_of(vms, &[host(0, 4)]), [Some(0), Some(0), Some(0), None]);
 }
@@ -123,7 +123,7 @@ fn equally_good_hosts_go_to_the_lowest_number() {
 }
 
 #[test]
-fn a_vm_that_asks_for_nothing_comes_and_leaves_like_any_other() {
+fn a_vm_that_requests_nothing_arrives_and_leaves_like_any_other() {
     let nothing = Vm { resources: Resources::default(), ..vm(0, 0..1, 0) };
     let (recorder, outcome) = simulated(&[host(0, 4)], [nothing, vm(1, 2..3, 1)], Options::default());
     assert_eq!(recorder.placements, [Some(0), Some(0)]);

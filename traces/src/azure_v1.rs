@@ -6,10 +6,10 @@
 //! `dur_lo_s,dur_hi_s,censored,split`.
 //!
 //! - Times stay the trace's own seconds, which do not start at 0 and lie on a 300 s grid.
-//! - About 3% of the VMs leave in the very grid step they came in: their departure **equals** their
+//! - About 3% of the VMs leave in the grid step of their arrival: their departure **equals** their
 //!   arrival. A departure before the arrival is an error.
 //! - `vcpus` is written `8.0` and must be whole and positive; memory is in GiB and rounded up to
-//!   MiB; the trace has no disk, so VMs ask for none.
+//!   MiB; the trace has no disk, so VMs request none.
 
 use crate::rows::{Columns, Field, Rows};
 use crate::{Micros, Reason, Resources, TraceError, Vm};
@@ -66,7 +66,7 @@ fn whole_positive(field: Field<'_>) -> Result<u32, TraceError> {
     }
 }
 
-/// Rounded up: a VM never gets less than it asked for.
+/// Rounds up, so that a VM never gets less than it requested.
 fn gib_to_mib(field: Field<'_>) -> Result<u32, TraceError> {
     const PLACES: u32 = 6;
     let mib = u128::from(field.decimal(PLACES)?) * 1024;

@@ -14,7 +14,7 @@ pub enum TraceError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         source: io::Error,
     },
     /// The gzip data ends early or fails its checks: the rows so far are not the whole trace.
@@ -22,10 +22,10 @@ pub enum TraceError {
     Gzip {
         /// The file.
         path: PathBuf,
-        /// What the decoder said.
+        /// The decoder's error.
         source: io::Error,
     },
-    /// There is not even a header line.
+    /// The file has no header line.
     #[error("{}: empty, expected a header line", path.display())]
     Empty {
         /// The file.
@@ -74,10 +74,10 @@ pub enum TraceError {
         path: PathBuf,
         /// The row's line.
         line: u64,
-        /// The most bytes a row may have.
+        /// The limit in bytes.
         limit: usize,
     },
-    /// A field holds what it must not.
+    /// A field has an invalid value.
     #[error("{}:{line}: {column} {value:?}: {reason}", path.display())]
     BadValue {
         /// The file.
@@ -93,10 +93,10 @@ pub enum TraceError {
     },
 }
 
-/// What is wrong with a field.
+/// Why a field is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
-    /// No number, or not one that the column can hold.
+    /// Not a number, or out of the column's range.
     #[error(transparent)]
     Number(#[from] NumberError),
     /// The bytes are not UTF-8.
@@ -108,22 +108,22 @@ pub enum Reason {
     /// Identifiers count from 0 in file order.
     #[error("identifiers count from 0 in file order, expected {expected}")]
     NotInSequence {
-        /// The identifier that belongs here.
+        /// The expected identifier.
         expected: u64,
     },
-    /// A count of things that only come whole.
+    /// A count that is not a whole number.
     #[error("not a whole number")]
     NotWhole,
-    /// None of what there must be at least one of.
+    /// Zero, where at least one is required.
     #[error("must be positive")]
     Zero,
     /// Rows are sorted by arrival; this one is not.
     #[error("earlier than the arrival of the row before")]
     OutOfOrder,
-    /// The format wants every VM to live for a while.
+    /// The format requires a departure after the arrival.
     #[error("not after the arrival")]
     NotAfterArrival,
-    /// A VM leaves before it comes.
+    /// The departure is before the arrival.
     #[error("before the arrival")]
     BeforeArrival,
 }
@@ -136,23 +136,23 @@ pub enum WriteError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         source: io::Error,
     },
     /// The trace being copied cannot be read.
     #[error("the trace being written cannot be read")]
     Trace(#[from] TraceError),
-    /// The format has no way to say this.
+    /// The format cannot represent this.
     #[error("VM {id:?}: the neutral format cannot hold {what}")]
     Inexpressible {
         /// The VM's identifier in the trace.
         id: String,
-        /// What it cannot hold.
+        /// The property that it cannot hold.
         what: &'static str,
     },
 }
 
-/// A value as it is shown in messages: lossy where it is not UTF-8, cut where it is long.
+/// A value as shown in messages: lossy where it is not UTF-8, truncated where it is long.
 pub(crate) fn shown(value: &[u8]) -> String {
     const LONGEST: usize = 60;
     let text = String::from_utf8_lossy(value);

@@ -1,4 +1,4 @@
-//! The one event type every reader and generator yields.
+//! The event types that every reader and generator yields.
 
 use compact_str::CompactString;
 
@@ -16,7 +16,7 @@ impl Micros {
         Self(seconds * Self::PER_SECOND)
     }
 
-    /// Seconds, for charts and people: a float loses no microsecond below 285 years.
+    /// Seconds, for charts and display: a float loses no microsecond below 285 years.
     #[must_use]
     #[allow(clippy::cast_precision_loss)]
     pub fn as_secs_f64(self) -> f64 {
@@ -24,7 +24,7 @@ impl Micros {
     }
 }
 
-/// What a VM asks for, or what a host offers.
+/// The amounts that a VM requests or a host offers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Resources {
     /// Virtual CPUs.
@@ -35,18 +35,19 @@ pub struct Resources {
     pub disk_gb: u32,
 }
 
-/// One VM of a trace: it asks for room at `arrival` and gives it back at `departure`.
+/// One VM of a trace: it requests capacity at `arrival` and releases it at `departure`.
 ///
-/// Every reader yields VMs in order of arrival; VMs that arrive together keep the order of the file.
+/// Every reader yields VMs in order of arrival; VMs that arrive together keep the order of the
+/// file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vm {
     /// The trace's own identifier, as written there.
     pub id: CompactString,
-    /// When the VM asks for a host.
+    /// The time when the VM requests a host.
     pub arrival: Micros,
-    /// When it leaves; `None` when it outlives the trace. Never before `arrival`.
+    /// The time when it leaves; `None` when it outlives the trace. Never before `arrival`.
     pub departure: Option<Micros>,
-    /// What it asks for.
+    /// The requested amounts.
     pub resources: Resources,
     /// The trace's name of the shape; a label only.
     pub flavor: CompactString,
@@ -59,6 +60,6 @@ pub struct Vm {
 pub struct Host {
     /// The file's own identifier.
     pub id: CompactString,
-    /// What it can hold, overcommitment included.
+    /// Its capacity, with overcommitment applied.
     pub capacity: Resources,
 }

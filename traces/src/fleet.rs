@@ -1,4 +1,4 @@
-//! Fleets in a few words: `64x256x3840:1000`.
+//! Fleets in a short notation: `64x256x3840:1000`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,15 +8,15 @@ use compact_str::ToCompactString;
 use crate::error::shown;
 use crate::{Host, Resources};
 
-/// So many hosts of one shape.
+/// A number of hosts of one shape.
 ///
 /// Written `<vCPU>x<memory in GiB>x<disk in GB>:<count>`, or without the disk, which then never
 /// binds: `64x256x3840:1000`, `64x256:1000`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HostShape {
-    /// What each host holds.
+    /// The capacity of each host.
     pub capacity: Resources,
-    /// How many there are.
+    /// The number of hosts.
     pub count: u32,
 }
 
@@ -33,11 +33,11 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// The most hosts a fleet can be written with: enough for any cloud, too few to run out of
-    /// memory on a slip of the keyboard.
+    /// The largest number of hosts that the notation accepts: enough for any cloud, and few enough
+    /// that a typing error does not exhaust memory.
     pub const MOST_HOSTS: u32 = 10_000_000;
 
-    /// All hosts, shape after shape; identifiers count from 0.
+    /// All hosts, in the order of the shapes; identifiers count from 0.
     #[must_use]
     pub fn hosts(&self) -> Vec<Host> {
         let capacities = self.shapes.iter().flat_map(|s| (0..s.count).map(|_| s.capacity));
@@ -45,24 +45,24 @@ impl Fleet {
     }
 }
 
-/// Why a fleet cannot be understood.
+/// Why a fleet cannot be parsed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FleetError {
-    /// Not of the form.
+    /// The text does not have the required form.
     #[error("host shape {0:?} is not of the form <vCPU>x<GiB>[x<disk GB>]:<count>, like 64x256x3840:1000")]
     Form(String),
-    /// One of the numbers is no number, or too large.
+    /// A number is invalid or too large.
     #[error("host shape {shape:?}: {what} {value:?} is not a whole number from {least} to {most}")]
     Number {
         /// The shape as written, shortened.
         shape: String,
-        /// Which number.
+        /// The name of the number.
         what: &'static str,
         /// The number as written, shortened.
         value: String,
-        /// The least it can be.
+        /// The smallest allowed value.
         least: u32,
-        /// The most it can be.
+        /// The largest allowed value.
         most: u32,
     },
     /// The shapes together have too many hosts.

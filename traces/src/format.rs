@@ -31,10 +31,10 @@ impl Format {
         }
     }
 
-    /// The format of a file, plain or gzip, told by its header line.
+    /// The format of a file, plain or gzip, detected from its header line.
     ///
     /// # Errors
-    /// When the file cannot be read, or its header has no format's own column.
+    /// The file cannot be read, or its header has no column that identifies a format.
     pub fn detect(path: impl AsRef<Path>) -> Result<Self, TraceError> {
         Self::of_header(&Rows::start(Source::open(path.as_ref())?)?)
     }
@@ -45,8 +45,8 @@ impl Format {
         })
     }
 
-    /// A column that no other format has. One is enough: a header that is nearly right is better
-    /// refused for what it lacks than as unknown.
+    /// A column that no other format has. One is enough: a nearly correct header then gets an error
+    /// about the missing column instead of "unknown format".
     const fn own_column(self) -> &'static str {
         match self {
             Self::Neutral => "ram_mb",

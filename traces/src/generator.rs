@@ -7,14 +7,14 @@
 //! | batch (VMs one tenant starts together; measured) | p50 1, p90 7, p99 62, mean 4.95 | quantiles |
 //! | VM | 2.4 vCPU and 5.8 GiB on average, 15 shapes | the shapes' frequencies |
 //!
-//! No lognormal fits the lifetimes (p50 and p90 ask for a sigma of 2.5, p50 and p99 for 1.9), so
-//! they are drawn from the quantile function itself. The peak hour is no parameter: it follows from
-//! the wave and from batches of hundreds.
+//! No lognormal fits the lifetimes (p50 and p90 require a sigma of 2.5, p50 and p99 one of 1.9), so
+//! they are drawn from the quantile function itself. The peak hour is not a parameter: it follows
+//! from the wave and from batches of hundreds.
 //!
-//! What the statistics do not say: VMs of one batch have one flavor, and with the trace's own
-//! frequency they leave together. The trace has no disk; a VM asks for 16 GB and 16 GB more per vCPU.
-//! As in the trace, the cloud starts empty. VMs that outlive the trace's window are not in the
-//! published lifetimes, so the generated cloud fills less far than the trace's does.
+//! Assumptions beyond the statistics: VMs of one batch have one flavor, and leave together with the
+//! frequency measured in the trace. The trace has no disk; a VM requests 16 GB and 16 GB more per
+//! vCPU. As in the trace, the cloud starts empty. The published lifetimes exclude VMs that outlive
+//! the trace's window, so the generated cloud stays emptier than the trace's.
 
 use std::f64::consts::TAU;
 
@@ -24,8 +24,8 @@ use crate::quantiles::Quantiles;
 use crate::rng::{Stream, exponential, stream, unit};
 use crate::{Micros, Progress, Resources, Trace, TraceError, Unit, Vm};
 
-/// Seconds that a share of the VMs lives at most: p50, p90 and p99 as published, the rest measured on
-/// the trace (whose grid hides what happens below five minutes).
+/// Upper bounds, in seconds, of the lifetimes of a share of the VMs: p50, p90 and p99 as published,
+/// the others measured on the trace (whose grid hides lifetimes below five minutes).
 const LIFETIME: [(f64, f64); 10] = [
     (0.0, 60.0),
     (0.1, 300.0),
@@ -39,7 +39,7 @@ const LIFETIME: [(f64, f64); 10] = [
     (1.0, 475_200.0),
 ];
 
-/// VMs that a share of the batches has fewer than, measured on the trace.
+/// Upper bounds of the batch sizes of a share of the batches, measured on the trace.
 const BATCH_SIZE: [(f64, f64); 19] = [
     (0.0, 1.0),
     (0.567, 2.0),
@@ -62,7 +62,7 @@ const BATCH_SIZE: [(f64, f64); 19] = [
     (1.0, 1_404.0),
 ];
 
-/// 3,006 VMs an hour in batches of 4.99.
+/// 3,006 VMs per hour in batches of 4.99.
 const BATCHES_PER_HOUR: f64 = 602.0;
 
 /// The daily wave's amplitude, relative to the mean rate.
@@ -70,10 +70,10 @@ const WAVE: f64 = 0.41;
 
 const DAY: f64 = 86_400.0;
 
-/// The share of batches whose VMs all leave at once.
+/// The share of batches whose VMs all leave together.
 const LEAVE_TOGETHER: f64 = 0.45;
 
-/// VMs of 100,000, vCPUs, memory in MiB, name.
+/// VMs per 100,000, vCPUs, memory in MiB, name.
 const FLAVORS: [(u32, u32, u32, &str); 15] = [
     (54_489, 1, 1_792, "1x1.75"),
     (20_180, 2, 3_584, "2x3.5"),
@@ -92,10 +92,10 @@ const FLAVORS: [(u32, u32, u32, &str); 15] = [
     (1, 4, 8_192, "4x8"),
 ];
 
-/// How much a [`Generator`] makes.
+/// The size of a generated trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
-    /// So many VMs.
+    /// A number of VMs.
     Vms(u64),
     /// All VMs that arrive before this time.
     Duration(Micros),
@@ -127,8 +127,8 @@ impl Generator {
         self
     }
 
-    /// The VMs, made as they are asked for. Times are whole milliseconds from 0; identifiers count
-    /// from 0; every VM has a departure and a batch.
+    /// The VMs, generated on demand. Times are whole milliseconds from 0; identifiers count from 0;
+    /// every VM has a departure and a batch.
     #[must_use]
     pub fn trace(&self) -> Trace {
         let progress = match self.extent {
@@ -178,7 +178,8 @@ impl Vms {
             self.progress.set(self.progress.total());
             return None;
         }
-        // Every VM draws, whether it uses its draw or not: no draw depends on another's outcome.
+        // Every VM draws, whether it uses the number or not, so no draw depends on another's
+        // outcome.
         let own = unit(&mut self.lifetimes);
         let lifetime = self.lifetime.at(self.batch.shared_lifetime.unwrap_or(own));
         let id = self.made.to_compact_string();
@@ -214,7 +215,7 @@ struct Batch {
     arrival: Micros,
     flavor: usize,
     remaining: u64,
-    /// The place in the lifetime distribution of all its VMs, if they leave together.
+    /// The quantile of the lifetime of all its VMs, if they leave together.
     shared_lifetime: Option<f64>,
 }
 
@@ -269,7 +270,7 @@ impl Batches {
     }
 }
 
-/// The flavor that a number in [0, 1) falls on.
+/// The flavor for a number in [0, 1).
 fn flavor(draw: f64) -> usize {
     let mut ticket = (draw * 100_000.0) as u32;
     FLAVORS
@@ -279,7 +280,7 @@ fn flavor(draw: f64) -> usize {
             ticket = ticket.saturating_sub(tickets);
             found
         })
-        .expect("the flavors have 100,000 tickets")
+        .expect("the frequencies of the flavors sum to 100,000")
 }
 
 fn whole_millis(seconds: f64) -> Micros {
@@ -291,7 +292,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn flavors_share_all_tickets() {
+    fn frequencies_of_flavors_sum_to_a_hundred_thousand() {
         assert_eq!(FLAVORS.iter().map(|flavor| flavor.0).sum::<u32>(), 100_000);
         assert_eq!(flavor(0.0), 0);
         assert_eq!(flavor(0.544_885), 0);

@@ -20,7 +20,7 @@ const VM_COLUMNS: [&str; 7] = ["vm_id", "arrival_s", "departure_s", "vcpus", "ra
 /// Reads a host file, plain or gzip.
 ///
 /// # Errors
-/// When the file cannot be read or breaks the format; the message names the line.
+/// The file cannot be read or violates the format; the message names the line.
 pub fn read_hosts(path: impl AsRef<Path>) -> Result<Vec<Host>, TraceError> {
     let rows = Rows::start(Source::open(path.as_ref())?)?;
     let mut columns = Columns::find(rows, HOST_COLUMNS, &[])?;
@@ -74,10 +74,10 @@ impl Iterator for VmRows {
     }
 }
 
-/// Writes a host file. Identifiers are the hosts' positions.
+/// Writes a host file. Identifiers are the hosts' indexes.
 ///
 /// # Errors
-/// When the file cannot be written.
+/// The file cannot be written.
 pub fn write_hosts(path: impl AsRef<Path>, hosts: &[Host]) -> Result<(), WriteError> {
     let path = path.as_ref();
     let failed = |source| WriteError::Io { path: path.to_owned(), source };
@@ -90,13 +90,13 @@ pub fn write_hosts(path: impl AsRef<Path>, hosts: &[Host]) -> Result<(), WriteEr
     out.flush().map_err(failed)
 }
 
-/// Writes a VM file and returns how many VMs it holds. Identifiers are the VMs' positions; batches
-/// are lost, the format has none.
+/// Writes a VM file and returns the number of VMs. Identifiers are the VMs' indexes. The format has
+/// no batches, so they are lost.
 ///
 /// # Errors
-/// When the file cannot be written, the trace ends in an error, or a VM does not fit the format:
-/// times finer than a millisecond, a departure no later than its arrival, a comma, quote or line
-/// end in a flavor.
+/// The file cannot be written, the trace ends in an error, or a VM does not fit the format: times
+/// finer than a millisecond, a departure no later than its arrival, a comma, quote or line end in a
+/// flavor.
 pub fn write_vms(
     path: impl AsRef<Path>,
     vms: impl IntoIterator<Item = Result<Vm, TraceError>>,
@@ -142,7 +142,7 @@ fn write_vm(out: &mut impl Write, id: u64, vm: &Vm) -> std::io::Result<()> {
     writeln!(out, ",{vcpus},{memory_mb},{disk_gb},{}", vm.flavor)
 }
 
-/// Seconds with as many decimals as they need, at most 3.
+/// Seconds with as many decimals as necessary, at most 3.
 fn write_seconds(out: &mut impl Write, time: Micros) -> std::io::Result<()> {
     let (seconds, millis) = (time.0 / Micros::PER_SECOND, time.0 % Micros::PER_SECOND / 1000);
     if millis == 0 {

@@ -1,15 +1,15 @@
-//! Exact decimal numbers: no float ever holds a time or a size.
+//! Exact decimal numbers: times and sizes never pass through a float.
 
-/// Why a field is not the number its column wants.
+/// Why a field is not a valid number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NumberError {
-    /// Something other than digits (and, where fractions are allowed, one point between digits).
+    /// Characters other than digits (and, where fractions are allowed, one point between digits).
     #[error("not a number")]
     NotANumber,
     /// More decimals than the format's resolution.
     #[error("more than {places} decimals")]
     TooPrecise {
-        /// Decimals allowed.
+        /// The number of decimals allowed.
         places: u32,
     },
     /// Beyond the column's range.
@@ -58,7 +58,7 @@ fn digits(mut value: u64, text: &[u8]) -> Result<u64, NumberError> {
         }
         value = match value.checked_mul(10).and_then(|v| v.checked_add(u64::from(digit))) {
             Some(value) => value,
-            // Too long to hold: but is it a number at all?
+            // Too large to hold, but the rest has to consist of digits too.
             None if text[i..].iter().all(u8::is_ascii_digit) => return Err(NumberError::OutOfRange),
             None => return Err(NumberError::NotANumber),
         };

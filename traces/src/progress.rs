@@ -1,9 +1,9 @@
-//! How far a trace has been read.
+//! The progress of reading a trace.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What a [`Progress`] counts.
+/// The unit of a [`Progress`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// Bytes of the source file, as stored (compressed bytes of a gzip file).
@@ -14,8 +14,8 @@ pub enum Unit {
     Seconds,
 }
 
-/// A handle on how far a trace has been read. Clones are cheap and watch the same trace, from any
-/// thread.
+/// A handle on the progress of reading a trace. Clones are cheap and observe the same trace from
+/// any thread.
 #[derive(Debug, Clone)]
 pub struct Progress {
     done: Arc<AtomicU64>,
@@ -24,37 +24,37 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Nothing done yet of `total`.
+    /// Progress with nothing of `total` done yet.
     #[must_use]
     pub fn new(total: u64, unit: Unit) -> Self {
         Self { done: Arc::default(), total, unit }
     }
 
-    /// How much has been read so far, in [`unit`](Self::unit)s.
+    /// The amount read so far, in [`unit`](Self::unit)s.
     #[must_use]
     pub fn done(&self) -> u64 {
         self.done.load(Ordering::Relaxed)
     }
 
-    /// How much there is; 0 when nobody can know (a pipe).
+    /// The total amount; 0 when it is unknown (a pipe).
     #[must_use]
     pub fn total(&self) -> u64 {
         self.total
     }
 
-    /// What is counted.
+    /// The unit.
     #[must_use]
     pub fn unit(&self) -> Unit {
         self.unit
     }
 
-    /// The part read so far, from 0 to 1; `None` when the total is not known.
+    /// The share read so far, from 0 to 1; `None` when the total is unknown.
     #[must_use]
     pub fn fraction(&self) -> Option<f64> {
         (self.total > 0).then(|| (self.done() as f64 / self.total as f64).min(1.0))
     }
 
-    /// Reports that `done` units have been read in all.
+    /// Sets the amount read so far to `done` units.
     pub fn set(&self, done: u64) {
         self.done.store(done, Ordering::Relaxed);
     }

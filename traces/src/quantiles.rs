@@ -1,8 +1,8 @@
 //! A distribution given by its quantiles.
 
-/// A positive distribution through published quantiles, log-linear between them: over the decades
-/// from minutes to days that keeps every decade's share, where a straight line would give nearly
-/// all of a segment to its long end.
+/// A positive distribution through published quantiles, log-linear between them. Over the decades
+/// from minutes to days this preserves every decade's share, where linear interpolation would give
+/// nearly all of a segment to its long end.
 #[derive(Debug, Clone)]
 pub(crate) struct Quantiles {
     /// (probability, logarithm of the value), both ascending, from probability 0 to 1.
@@ -10,13 +10,14 @@ pub(crate) struct Quantiles {
 }
 
 impl Quantiles {
-    /// Through (probability, value) points, both ascending, from probability 0 to 1.
+    /// The distribution through (probability, value) points, both ascending, from probability 0 to
+    /// 1.
     pub(crate) fn through(points: &[(f64, f64)]) -> Self {
         debug_assert!(points.is_sorted() && points[0].0 == 0.0 && points[points.len() - 1].0 == 1.0);
         Self { points: points.iter().map(|&(p, value)| (p, libm::log(value))).collect() }
     }
 
-    /// The value that a share `p` of the distribution is below, for `p` in [0, 1).
+    /// The value below which a share `p` of the distribution lies, for `p` in [0, 1).
     pub(crate) fn at(&self, p: f64) -> f64 {
         let above = self.points.partition_point(|point| point.0 <= p).clamp(1, self.points.len() - 1);
         let ((p0, log0), (p1, log1)) = (self.points[above - 1], self.points[above]);

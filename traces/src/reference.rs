@@ -1,19 +1,21 @@
-//! The reference workloads that simulators are compared on: `tiny`, `mixed`, `s1k`, `s10k`, `s100k`.
+//! The reference workloads that serve to compare simulators: `tiny`, `mixed`, `s1k`, `s10k`,
+//! `s100k`.
 //!
 //! The model:
-//! - flavors of 1 to 32 vCPU, each with little (2 GiB per vCPU), usual (4) or much (8) memory; those
-//!   larger than the largest host are left out; disk is 16 GB and 16 GB per vCPU;
+//! - flavors of 1 to 32 vCPU, each with small (2 GiB per vCPU), usual (4) or large (8) memory;
+//!   flavors larger than the largest host are omitted; disk is 16 GB and 16 GB per vCPU;
 //! - lifetimes are lognormal with a median of one hour and a sigma of 2;
-//! - an initial population with stationary residual lifetimes lands in the first ten minutes, then
-//!   VMs arrive as a Poisson process with a daily wave of 20%, at the rate that offers the fleet
-//!   `load` times its vCPUs;
-//! - arrivals have even milliseconds and departures odd ones, so that none tie, but in `tiny`, where
-//!   every ten minutes are squeezed into one whole second so that many do.
+//! - an initial population with stationary residual lifetimes arrives in the first ten minutes;
+//!   after that, VMs arrive as a Poisson process with a daily wave of 20%, at the rate that offers
+//!   the fleet `load` times its vCPUs;
+//! - arrivals have even milliseconds and departures odd ones, so that none tie, except in `tiny`,
+//!   which compresses every ten minutes into one whole second so that many do.
 //!
-//! The files equal those of the Python script that defines the sets byte for byte: the random numbers are Python's own
-//! (MT19937, 53 bits a draw), drawn in its order, and every floating-point expression is evaluated
-//! in its order. Where this crate's `exp`, `ln`, `sin` and `cos` and the C library's differ by a last
-//! bit, a time could in principle round to another millisecond; in 120 sets of a million VMs none did.
+//! The files equal those of the Python script that defines the sets byte for byte: the random
+//! numbers are Python's (MT19937, 53 bits per draw), drawn in its order, and every floating-point
+//! expression is evaluated in its order. Where this crate's `exp`, `ln`, `sin` and `cos` differ
+//! from the C library's in the last bit, a time could in principle round to another millisecond; in
+//! 120 sets of a million VMs none did.
 
 mod mersenne;
 mod model;
@@ -24,13 +26,13 @@ use crate::{Fleet, Host, HostShape, Progress, Resources, Trace, Unit, WriteError
 use mersenne::Mersenne;
 use model::{Flavors, Vms};
 
-/// The names that [`set`] knows.
+/// The names that [`set`] accepts.
 pub const NAMES: [&str; 5] = ["tiny", "mixed", "s1k", "s10k", "s100k"];
 
 const LARGE: Resources = Resources { vcpus: 64, memory_mb: 262_144, disk_gb: 3840 };
 const SMALL: Resources = Resources { vcpus: 16, memory_mb: 65_536, disk_gb: 960 };
 
-/// One reference workload: a fleet and the VMs it is offered.
+/// One reference workload: a fleet and its VMs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReferenceSet {
     name: String,
@@ -41,11 +43,11 @@ pub struct ReferenceSet {
     ties: bool,
 }
 
-/// Why there is no such workload.
+/// Why a workload cannot be created.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 pub enum ReferenceError {
-    /// No host has room for even the smallest VM.
-    #[error("no host of the fleet has room for the smallest VM: 1 vCPU and 1792 MiB")]
+    /// Even the smallest VM fits no host.
+    #[error("no host of the fleet fits the smallest VM: 1 vCPU and 1792 MiB")]
     HostsTooSmall,
     /// The load is not a positive number.
     #[error("the offered load must be a positive number, not {0}")]
@@ -80,11 +82,11 @@ pub fn set(name: &str) -> Option<ReferenceSet> {
 }
 
 impl ReferenceSet {
-    /// A workload of the same model with another fleet, size, load (1 offers the fleet as many vCPUs
-    /// as it has) and seed.
+    /// A workload of the same model with another fleet, size, load (1 offers the fleet as many
+    /// vCPUs as it has) and seed.
     ///
     /// # Errors
-    /// When the model has no such workload.
+    /// Parameters that the model does not allow.
     pub fn new(
         name: impl Into<String>,
         fleet: Fleet,
@@ -102,15 +104,15 @@ impl ReferenceSet {
         Ok(Self { name: name.into(), fleet, vms, load, seed, ties: false })
     }
 
-    /// The same workload from another seed.
+    /// The same workload with another seed.
     #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// The same workload with every ten minutes squeezed into one whole second, so that many
-    /// arrivals and departures tie, as `tiny` has them.
+    /// The same workload with every ten minutes compressed into one whole second, so that many
+    /// arrivals and departures tie, as in `tiny`.
     #[must_use]
     pub fn with_ties(mut self) -> Self {
         self.ties = true;
@@ -123,7 +125,7 @@ impl ReferenceSet {
         &self.name
     }
 
-    /// The fleet; the shapes of a mixed one are shuffled.
+    /// The fleet; the hosts of a mixed one are shuffled.
     #[must_use]
     pub fn hosts(&self) -> Vec<Host> {
         model::shuffled_hosts(&self.fleet, &mut Mersenne::new(self.seed))
@@ -141,7 +143,7 @@ impl ReferenceSet {
     /// [`neutral`] format, and returns their paths.
     ///
     /// # Errors
-    /// When a file cannot be written.
+    /// A file cannot be written.
     pub fn write_csv(&self, directory: impl AsRef<Path>) -> Result<[PathBuf; 2], WriteError> {
         let file = |what| directory.as_ref().join(format!("{}.{what}.csv", self.name));
         let [hosts, vms] = [file("hosts"), file("vms")];

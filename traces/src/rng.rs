@@ -1,4 +1,4 @@
-//! Random number streams by label: drawing more from one never shifts another.
+//! Random number streams by label: drawing more numbers from one never shifts another.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -6,10 +6,10 @@ use rand_chacha::ChaCha8Rng;
 /// A stream of random numbers, the same on every machine.
 pub type Stream = ChaCha8Rng;
 
-/// The stream of `seed` that is called `label`. Other labels and other seeds give unrelated streams.
+/// The stream with this `seed` and `label`. Other labels and other seeds give unrelated streams.
 ///
 /// # Panics
-/// When the label is longer than 24 bytes: it is the part of the cipher's key beside the seed.
+/// The label is longer than 24 bytes: it fills the part of the cipher's key beside the seed.
 #[must_use]
 pub fn stream(seed: u64, label: &str) -> Stream {
     let mut key = [0; 32];
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn seeds_and_labels_give_streams_of_their_own() {
+    fn each_seed_and_label_gives_its_own_stream() {
         let first = |seed, label| stream(seed, label).random::<u64>();
         assert_eq!(first(1, "lifetimes"), first(1, "lifetimes"));
         assert_ne!(first(1, "lifetimes"), first(2, "lifetimes"));

@@ -12,7 +12,7 @@ use crate::number::{NumberError, decimal, integer};
 use crate::source::Source;
 use crate::{Micros, Progress};
 
-/// No row of any format comes near; binary data without line ends stops here.
+/// No row of any format is nearly as long; binary data without line ends stops here.
 const LONGEST_ROW: usize = 64 * 1024;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -75,19 +75,19 @@ impl Rows {
     }
 }
 
-/// The columns that a reader uses, in the order it wants them.
+/// The columns of a reader, in the order of its names.
 pub(crate) struct Columns<const N: usize> {
     rows: Rows,
     names: [&'static str; N],
-    /// Where each column stands in the file.
+    /// The position of each column in the file.
     places: [usize; N],
-    /// Where each field of the row last read ends, in file order.
+    /// The end of each field of the current row, in file order.
     ends: Vec<usize>,
     width: usize,
 }
 
 impl<const N: usize> Columns<N> {
-    /// Finds the columns `names` in the header, in any order; the header may also have those of
+    /// Finds the columns `names` in the header, in any order. The header may also have the columns
     /// `unused`, and no other.
     pub(crate) fn find(rows: Rows, names: [&'static str; N], unused: &[&str]) -> Result<Self, TraceError> {
         let header: Vec<&[u8]> = rows.header.split(|&b| b == b',').collect();
@@ -111,7 +111,7 @@ impl<const N: usize> Columns<N> {
         Ok(Self { rows, names, places, ends: Vec::with_capacity(width), width })
     }
 
-    /// The fields of the next row, in the order the names were given; `None` at the end of the file.
+    /// The fields of the next row, in the order of the names; `None` at the end of the file.
     pub(crate) fn next(&mut self) -> Result<Option<[Field<'_>; N]>, TraceError> {
         if !self.rows.advance()? {
             return Ok(None);
@@ -146,7 +146,7 @@ pub(crate) struct Field<'a> {
 }
 
 impl Field<'_> {
-    /// The error that the field is wrong.
+    /// An error for this field.
     #[cold]
     pub(crate) fn bad(&self, reason: impl Into<Reason>) -> TraceError {
         TraceError::BadValue {
@@ -181,7 +181,7 @@ impl Field<'_> {
         micros.map(Micros).ok_or_else(|| self.bad(NumberError::OutOfRange))
     }
 
-    /// What `parse` makes of the field, or `None` if it is empty.
+    /// The parsed field, or `None` if it is empty.
     pub(crate) fn optional<T>(
         &self,
         parse: impl Fn(&Self) -> Result<T, TraceError>,
@@ -189,7 +189,7 @@ impl Field<'_> {
         if self.value.is_empty() { Ok(None) } else { parse(self).map(Some) }
     }
 
-    /// A value computed from the field, as the 32 bits that resources have.
+    /// A value computed from the field, checked to fit 32 bits.
     pub(crate) fn narrow(&self, value: u64) -> Result<u32, TraceError> {
         u32::try_from(value).map_err(|_| self.bad(NumberError::OutOfRange))
     }
@@ -202,7 +202,7 @@ impl Field<'_> {
         self.text()
     }
 
-    /// The field as the arrival of a row that follows one that arrived at `before`.
+    /// The field as an arrival, which must not be earlier than the previous one, `before`.
     pub(crate) fn arrival(&self, before: Micros) -> Result<Micros, TraceError> {
         let arrival = self.seconds()?;
         if arrival < before { Err(self.bad(Reason::OutOfOrder)) } else { Ok(arrival) }

@@ -8,7 +8,7 @@ use flate2::bufread::MultiGzDecoder;
 
 use crate::{Progress, TraceError, Unit};
 
-/// Large enough that system calls vanish, small enough to stay in the L2 cache.
+/// Large enough that the cost of system calls is negligible, small enough for the L2 cache.
 const BUFFER: usize = 128 * 1024;
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -46,8 +46,8 @@ impl Source {
         self.progress.clone()
     }
 
-    /// Replaces `line` by the next line, its end included, but by no more than `limit` bytes of it.
-    /// An empty `line` is the end of the file.
+    /// Replaces `line` with the next line including its end, or its first `limit` bytes. An empty
+    /// `line` means the end of the file.
     pub(crate) fn read_line(&mut self, line: &mut Vec<u8>, limit: usize) -> Result<(), TraceError> {
         line.clear();
         match self.bytes.as_mut().take(limit as u64).read_until(b'\n', line) {
@@ -59,7 +59,7 @@ impl Source {
     fn failed(&self, source: io::Error) -> TraceError {
         use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
         let path = self.path.clone();
-        // The decoder reports its own findings with these kinds, and passes on what the file said.
+        // The decoder reports corruption with these kinds, and passes on the file's own errors.
         if self.gzip && matches!(source.kind(), InvalidData | InvalidInput | UnexpectedEof) {
             TraceError::Gzip { path, source }
         } else {

@@ -1,4 +1,4 @@
-//! The one stream of VMs that everything replays.
+//! A stream of VMs.
 
 use std::fmt;
 use std::path::Path;
@@ -11,7 +11,7 @@ type Vms = Box<dyn Iterator<Item = Result<Vm, TraceError>> + Send>;
 
 /// A stream of VMs in order of arrival, from a file, a generator or memory.
 ///
-/// The first error ends it: what follows a damaged row is not to be trusted.
+/// Ends after the first error, because the rows after a damaged one cannot be trusted.
 pub struct Trace {
     name: String,
     progress: Progress,
@@ -20,7 +20,7 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// A trace of any VMs, which must come in order of arrival. The maker reports to `progress`.
+    /// A trace of any VMs, which must be in order of arrival. The source updates `progress`.
     pub fn new(
         name: impl Into<String>,
         progress: Progress,
@@ -29,7 +29,7 @@ impl Trace {
         Self { name: name.into(), progress, vms: Box::new(vms), ended: false }
     }
 
-    /// A trace of VMs in memory, which must come in order of arrival.
+    /// A trace of VMs in memory, which must be in order of arrival.
     #[must_use]
     pub fn from_vms(name: impl Into<String>, vms: Vec<Vm>) -> Self {
         let progress = Progress::new(vms.len() as u64, Unit::Vms);
@@ -41,12 +41,12 @@ impl Trace {
         Self::new(name, progress, vms)
     }
 
-    /// Opens a trace file, plain or gzip (told by its first bytes, not its name). Without a
-    /// `format`, the header decides, as in [`Format::detect`].
+    /// Opens a trace file, plain or gzip (detected from its first bytes, not its name). Without a
+    /// `format`, the header determines it, as in [`Format::detect`].
     ///
     /// # Errors
-    /// When the file cannot be read or its header does not fit; errors in rows come from the
-    /// iterator, in their place.
+    /// The file cannot be read or its header does not fit. The iterator returns errors in rows, in
+    /// their place.
     pub fn open(path: impl AsRef<Path>, format: Option<Format>) -> Result<Self, TraceError> {
         let path = path.as_ref();
         let rows = Rows::start(Source::open(path)?)?;
@@ -68,7 +68,7 @@ impl Trace {
         &self.name
     }
 
-    /// A handle that tells how far the trace has been read.
+    /// A handle on the reading progress.
     #[must_use]
     pub fn progress(&self) -> Progress {
         self.progress.clone()

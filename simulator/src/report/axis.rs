@@ -1,14 +1,15 @@
-//! Where the axes end and what their ticks say.
+//! The ranges and tick labels of the axes.
 
 use std::ops::Range;
 
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 
-/// Most steps between ticks along the time axis.
+/// The largest number of steps between ticks on the time axis.
 const TIME_STEPS: f64 = 8.0;
-/// Most steps between ticks along the value axis.
+/// The largest number of steps between ticks on the value axis.
 const VALUE_STEPS: f64 = 5.0;
-/// A percentage axis ends at 100 % unless that would press the lines into its lowest part, below this.
+/// A percentage axis ends at 100 % unless all values are below this, which would squeeze the lines
+/// at the bottom.
 const SQUEEZED: f64 = 40.0;
 
 /// The unit of the time axis.
@@ -16,7 +17,7 @@ const SQUEEZED: f64 = 40.0;
 pub(super) struct TimeUnit {
     pub(super) name: &'static str,
     microseconds: f64,
-    /// Distances between ticks that people expect, before tens take over.
+    /// Usual distances between ticks; above them, powers of ten.
     steps: &'static [f64],
 }
 
@@ -31,7 +32,7 @@ const DAYS: TimeUnit =
     TimeUnit { name: "days", microseconds: 86_400.0 * SECOND, steps: &[1.0, 2.0, 7.0, 14.0, 28.0] };
 
 impl TimeUnit {
-    /// The unit that suits a run of this length.
+    /// The unit for a run of this length.
     pub(super) fn for_span(span_us: u64) -> Self {
         match span_us / 1_000_000 {
             0..=120 => SECONDS,
@@ -47,7 +48,7 @@ impl TimeUnit {
     }
 }
 
-/// What a chart measures.
+/// The quantity of a chart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Measure {
     Percent,
@@ -62,13 +63,13 @@ pub(super) struct Axis {
 }
 
 impl Axis {
-    /// Ends with the run.
+    /// An axis that ends with the run.
     pub(super) fn time(unit: TimeUnit, end: f64) -> Self {
         let expected = unit.steps.iter().copied().find(|step| end <= step * TIME_STEPS);
         Self { end, step: expected.unwrap_or_else(|| round_step(end, 10.0, TIME_STEPS)) }
     }
 
-    /// Ends with the first tick at or above the largest value.
+    /// An axis that ends with the first tick at or above the largest value.
     pub(super) fn value(measure: Measure, largest: f64) -> Self {
         let (least, largest) = match measure {
             Measure::Percent if largest > SQUEEZED && largest <= 100.0 => {
@@ -82,12 +83,12 @@ impl Axis {
     }
 
     pub(super) fn ticks(&self) -> Vec<f64> {
-        // Half a thousandth of a step makes up for the rounding of the division.
+        // Half a thousandth of a step compensates for the rounding of the division.
         let steps = (self.end / self.step + 0.000_5).floor() as u32;
         (0..=steps).map(|number| f64::from(number) * self.step).collect()
     }
 
-    /// A tick as it is written: short, with the digits that this axis needs.
+    /// A tick's label, with only the digits that this axis needs.
     pub(super) fn label(&self, value: f64) -> String {
         let (divisor, suffix) = match self.step {
             step if step >= 1e9 => (1e9, "G"),

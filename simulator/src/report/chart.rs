@@ -1,6 +1,6 @@
 //! Draws a chart as SVG.
 //!
-//! The words around it (title, legend, caption) are HTML: they wrap on a phone and never cover a line.
+//! Title, legend and caption are HTML: they wrap on a small screen and never cover a line.
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -11,25 +11,26 @@ use super::axis::Axis;
 use super::ink::Ink;
 use super::series::{Chart, Point, Series, Shape, Timeline};
 
-/// Plotters rounds to whole units: with several of them to a pixel, slopes stay smooth.
+/// Plotters rounds to whole units; several units per pixel keep slopes smooth.
 const SCALE: i32 = 4;
 const WIDTH: i32 = 600 * SCALE;
 const HEIGHT: i32 = 290 * SCALE;
-/// Room for the unit of the values, the labels of both axes, and half of the last label of the time axis.
+/// Margins for the unit of the values, the labels of both axes, and half of the last label of the
+/// time axis.
 const TOP: i32 = 40 * SCALE;
 const LEFT: i32 = 58 * SCALE;
 const BOTTOM: i32 = 54 * SCALE;
 const RIGHT: i32 = 20 * SCALE;
 const LINE: i32 = 2 * SCALE;
 const FONT: i32 = 14 * SCALE;
-/// How much of its colour an area has.
+/// The opacity of an area.
 const TINT: f64 = 0.16;
 
 type Canvas<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Plot<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Axis, Axis>>;
 type DrawingError = DrawingAreaErrorKind<std::io::Error>;
 
-/// The chart as an SVG element; none if no two neighbouring points have values.
+/// The chart as an SVG element; `None` if no two adjacent points have values.
 pub(super) fn svg(chart: &Chart, timeline: &Timeline<'_>) -> Result<Option<String>, ReportError> {
     let lines = chart.series.iter().flat_map(|series| runs(&series.points));
     if timeline.end <= 0.0 || lines.flatten().next().is_none() {
@@ -71,7 +72,8 @@ fn draw_axes(plot: &mut Plot<'_, '_>) -> Result<(), DrawingError> {
         .draw()
 }
 
-/// The unit of the values above their axis, where it is read without turning the head, and that of time below its own.
+/// Writes the unit of the values above their axis, horizontally, and the unit of time below its
+/// axis.
 fn write_units(canvas: &Canvas<'_>, values: &str, time: &str) -> Result<(), DrawingError> {
     let above = font().pos(Pos::new(HPos::Left, VPos::Top));
     canvas.draw_text(values, &above, (2 * SCALE, 4 * SCALE))?;
@@ -101,7 +103,7 @@ fn largest(series: &[Series]) -> f64 {
     series.iter().flat_map(|series| &series.points).filter_map(|point| point.1).fold(0.0, f64::max)
 }
 
-/// The stretches of at least two points in a row that have values.
+/// The runs of at least two consecutive points with values.
 fn runs(points: &[Point]) -> impl Iterator<Item = Vec<(f64, f64)>> {
     points
         .split(|point| point.1.is_none())

@@ -1,11 +1,11 @@
-//! Numbers and texts as people read them.
+//! Formats numbers and texts for readers.
 
 use std::fmt::{self, Display, Write};
 
-/// What stands where there is no value.
+/// The placeholder for a missing value.
 pub(super) const NONE: &str = "–";
 
-/// A text that is safe between HTML tags and in quoted attributes.
+/// A text escaped for HTML content and quoted attributes.
 pub(super) struct Escaped<'a>(pub(super) &'a str);
 
 impl Display for Escaped<'_> {
@@ -21,7 +21,7 @@ impl Display for Escaped<'_> {
     }
 }
 
-/// With a comma before every three digits.
+/// A number with a comma before every three digits.
 pub(super) fn number(value: u64) -> String {
     let digits = value.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
@@ -34,7 +34,7 @@ pub(super) fn number(value: u64) -> String {
     text
 }
 
-/// A ratio in per cent. Only nothing is 0 % and only everything 100 %.
+/// A ratio in per cent. Only 0 is shown as 0 % and only 1 as 100 %.
 pub(super) fn percent(ratio: f64) -> String {
     match ratio {
         0.0 => "0 %".to_owned(),
@@ -51,7 +51,7 @@ pub(super) fn percent_or_none(ratio: Option<f64>) -> String {
     ratio.map_or_else(|| NONE.to_owned(), percent)
 }
 
-/// Mebibytes in the largest unit that leaves at least ten of it.
+/// Mebibytes in the largest unit in which the value is at least ten.
 pub(super) fn memory(mebibytes: u64) -> String {
     const UNITS: [&str; 4] = ["MiB", "GiB", "TiB", "PiB"];
     let mut size = 0;
@@ -64,7 +64,7 @@ pub(super) fn memory(mebibytes: u64) -> String {
     if size == 0 { format!("{} {unit}", number(mebibytes)) } else { format!("{} {unit}", decimal(value)) }
 }
 
-/// One digit after the point where it says something.
+/// One decimal, unless it would be 0.
 fn decimal(value: f64) -> String {
     let tenths = (value * 10.0).round() as u64;
     if tenths >= 10_000 || tenths.is_multiple_of(10) {
@@ -74,7 +74,7 @@ fn decimal(value: f64) -> String {
     }
 }
 
-/// A length of time in its two largest units.
+/// A duration in its two largest units.
 pub(super) fn duration(microseconds: u64) -> String {
     const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")];
     if microseconds < 10_000_000 {
@@ -92,7 +92,7 @@ pub(super) fn duration(microseconds: u64) -> String {
     text
 }
 
-/// A short length of time in seconds, with the digits it has.
+/// A short duration in seconds, with all its digits.
 fn seconds(microseconds: u64) -> String {
     let text = format!("{}.{:06}", microseconds / 1_000_000, microseconds % 1_000_000);
     format!("{} s", text.trim_end_matches('0').trim_end_matches('.'))
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_in_the_unit_that_reads_best() {
+    fn memory_is_in_a_readable_unit() {
         let mebibytes = [0, 512, 10_240, 15_872, 52_428_800, u64::MAX];
         assert_eq!(
             mebibytes.map(memory),

@@ -1,14 +1,15 @@
 //! The colours of the charts, in both colour schemes.
 //!
-//! A chart is drawn in the light colours, which the SVG has as attributes. The style sheet of the page replaces each
-//! by its variable, so one drawing serves both schemes. The data colours follow Okabe and Ito's palette, which stays
-//! apart for every common form of colour blindness; a third line is dashed as well, for prints without colour.
+//! A chart is drawn in the light colours, which are attributes of the SVG. The style sheet of the
+//! page maps each of them to a variable, so one drawing serves both schemes. The data colours are
+//! Okabe and Ito's palette, which is distinguishable under every common form of colour blindness; a
+//! third line is also dashed, for prints without colour.
 
 use std::fmt::Write;
 
 use plotters::style::RGBColor;
 
-/// What a colour is for.
+/// The purpose of a colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ink {
     First,
@@ -25,7 +26,7 @@ const ALL: [Ink; 8] =
     [Ink::First, Ink::Second, Ink::Third, Ink::Fourth, Ink::Reference, Ink::Grid, Ink::Axis, Ink::Text];
 
 impl Ink {
-    /// As the style sheet calls it.
+    /// Its name in the style sheet.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::First => "first",
@@ -39,7 +40,7 @@ impl Ink {
         }
     }
 
-    /// On white. No two are equal: the style sheet tells them apart by it.
+    /// The colour on white. All differ, because the style sheet identifies them by value.
     const fn light(self) -> u32 {
         match self {
             Self::First => 0x0072B2,
@@ -53,7 +54,7 @@ impl Ink {
         }
     }
 
-    /// On near black.
+    /// The colour on near black.
     const fn dark(self) -> u32 {
         match self {
             Self::First => 0x56B4E9,
@@ -67,14 +68,14 @@ impl Ink {
         }
     }
 
-    /// For drawing.
+    /// The colour for drawing.
     pub(super) const fn color(self) -> RGBColor {
         let [_, red, green, blue] = self.light().to_be_bytes();
         RGBColor(red, green, blue)
     }
 }
 
-/// The part of the style sheet that dresses the charts.
+/// The chart rules of the style sheet.
 pub(super) fn style() -> String {
     let mut css = String::new();
     let _ = writeln!(css, ":root{{{}}}", variables(Ink::light));

@@ -1,4 +1,5 @@
-//! The JSON report. Its shape is a contract with scripts: `version` grows when a field changes its meaning.
+//! The JSON report. Its schema is a contract with scripts: `version` increases when a field changes
+//! its meaning.
 
 use serde::Serialize;
 

@@ -1,8 +1,8 @@
-//! What an operator reads of a run: one HTML page with charts, and the same numbers as JSON.
+//! The report of a run: one HTML page with charts, and the same numbers as JSON.
 //!
-//! Both are functions of the [`Outcome`] and the [`Heading`] alone, so that the same run gives the same bytes. The page
-//! is one file without scripts or links to anything outside it; `series` says what is drawn, `chart` draws it, and
-//! `page` puts it together.
+//! Both depend on the [`Outcome`] and the [`Heading`] alone, so the same run gives the same bytes.
+//! The page is one file without scripts or external links. `series` defines the charts, `chart`
+//! draws them, and `page` assembles the page.
 
 mod axis;
 mod chart;
@@ -19,18 +19,18 @@ use std::error::Error;
 
 use crate::outcome::Outcome;
 
-/// What the report says about the run besides its outcome. Any text will do: the page escapes it.
+/// The description of the run in the report. Any text is allowed: the page escapes it.
 #[derive(Debug, Clone, Copy)]
 pub struct Heading<'a> {
     /// The title of the page.
     pub title: &'a str,
-    /// Which trace was replayed.
+    /// The replayed trace.
     pub trace: &'a str,
-    /// Which hosts it was replayed on.
+    /// The hosts.
     pub fleet: &'a str,
 }
 
-/// Why there is no report.
+/// Why a report cannot be rendered.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
     /// A chart could not be drawn.
@@ -38,7 +38,7 @@ pub enum ReportError {
     Chart {
         /// The title of the chart.
         chart: &'static str,
-        /// What the drawing library found.
+        /// The error of the drawing library.
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
@@ -50,7 +50,7 @@ pub enum ReportError {
 /// A chart cannot be drawn.
 ///
 /// # Panics
-/// The outcome has no samples, which a run never returns.
+/// The outcome has no samples. A run never returns such an outcome.
 pub fn html(outcome: &Outcome, heading: &Heading<'_>) -> Result<String, ReportError> {
     page::page(outcome, heading)
 }
@@ -60,7 +60,7 @@ pub fn html(outcome: &Outcome, heading: &Heading<'_>) -> Result<String, ReportEr
 /// A ratio is between 0 and 1, or `null` where there is nothing to divide by.
 ///
 /// # Panics
-/// The outcome has no samples, which a run never returns.
+/// The outcome has no samples. A run never returns such an outcome.
 #[must_use]
 pub fn json(outcome: &Outcome) -> String {
     json::json(outcome)

@@ -72,7 +72,7 @@ fn tile(name: &str, value: &str, detail: &str) -> String {
     )
 }
 
-/// The rows of the table of capacity and use, one column for each class.
+/// The rows of the table of capacity and use, one column per class.
 fn rows(outcome: &Outcome, summary: &Summary) -> String {
     let utilisation = |part: fn(&Utilisation) -> f64| {
         summary.utilisation.map(|class| class.map_or_else(|| NONE.to_owned(), |class| percent(part(&class))))
@@ -85,7 +85,7 @@ fn rows(outcome: &Outcome, summary: &Summary) -> String {
         row("Used, peak", &utilisation(|class| class.peak)),
         row("Used at the end", &utilisation(|class| class.last)),
         row("Stranded at the end", &stranded),
-        row("Asked for by rejected VMs", &amounts(&outcome.totals.rejected_amounts)),
+        row("Requested by rejected VMs", &amounts(&outcome.totals.rejected_amounts)),
     ]
     .concat()
 }
@@ -105,7 +105,7 @@ fn row(name: &str, cells: &[String; 3]) -> String {
     format!("<tr><th scope=\"row\">{name}</th>{cells}</tr>\n")
 }
 
-/// A chart with its title, legend and caption, or a word on why there is nothing to show.
+/// A chart with its title, legend and caption, or the reason why it is empty.
 fn figure(chart: &Chart, timeline: &Timeline<'_>) -> Result<String, ReportError> {
     let Chart { title, caption, .. } = chart;
     let body = match svg(chart, timeline)? {
@@ -136,7 +136,7 @@ fn legend(chart: &Chart) -> String {
     format!("<ul class=\"legend\">{}</ul>\n", items.collect::<String>())
 }
 
-/// The chart in words, for those who do not see it.
+/// A text description of the chart, for screen readers.
 fn description(chart: &Chart, timeline: &Timeline<'_>) -> String {
     let Chart { title, unit, .. } = chart;
     let lines: Vec<String> =

@@ -1,4 +1,4 @@
-//! What the charts show: the samples of a run as lines, with the words that explain them.
+//! The data of the charts: the samples of a run as lines, with titles and captions.
 
 use super::axis::{Measure, TimeUnit};
 use super::format::{duration, number, percent, percent_or_none};
@@ -6,17 +6,18 @@ use super::ink::Ink;
 use super::summary::{Summary, packing_density, share};
 use crate::outcome::{Outcome, Sample, Share};
 
-/// Most bars of the chart of the rejection rate: fewer are too coarse, more too noisy.
+/// The largest number of intervals in the chart of the rejection rate: fewer are too coarse, more
+/// too noisy.
 const BARS: usize = 60;
 
 /// The classes of a host, in the order of [`Share::amounts`].
 pub(super) const CLASSES: [(&str, Ink); 3] =
     [("vCPU", Ink::First), ("Memory", Ink::Second), ("Disk", Ink::Third)];
 
-/// A value at a time in units of the time axis; none where it is not defined.
+/// A value at a time in units of the time axis; `None` where it is undefined.
 pub(super) type Point = (f64, Option<f64>);
 
-/// How a series is drawn.
+/// The drawing style of a series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
     Line,
@@ -27,27 +28,27 @@ pub(super) enum Shape {
 /// One line of a chart.
 pub(super) struct Series {
     pub(super) name: &'static str,
-    /// Its value at the end, or what else the legend says about it.
+    /// Its value at the end, or another note for the legend.
     pub(super) note: String,
     pub(super) ink: Ink,
     pub(super) shape: Shape,
     pub(super) points: Vec<Point>,
 }
 
-/// One chart with its words.
+/// A chart with its texts.
 pub(super) struct Chart {
     pub(super) title: &'static str,
     /// The unit of the value axis.
     pub(super) unit: &'static str,
     pub(super) measure: Measure,
     pub(super) series: Vec<Series>,
-    /// Defines in a sentence what is drawn.
+    /// A sentence that defines the quantity.
     pub(super) caption: String,
-    /// What to say if there is nothing to draw.
+    /// The reason to show when the chart is empty.
     pub(super) nothing: &'static str,
 }
 
-/// The run as seen by the charts.
+/// The samples of a run in the unit of the time axis.
 pub(super) struct Timeline<'a> {
     pub(super) outcome: &'a Outcome,
     pub(super) unit: TimeUnit,
@@ -102,8 +103,9 @@ impl<'a> Timeline<'a> {
             unit: "% of capacity",
             measure: Measure::Percent,
             series: self.classes(&[0, 1, 2], |sample| sample.used),
-            caption: "Utilisation: what running VMs hold, as a part of what all hosts of the fleet have."
-                .to_owned(),
+            caption:
+                "Utilisation: what running VMs hold, as a share of the capacity of all hosts of the fleet."
+                    .to_owned(),
             nothing: "the fleet has no capacity",
         }
     }
@@ -130,7 +132,7 @@ impl<'a> Timeline<'a> {
             unit: "hosts",
             measure: Measure::Count,
             series: if hosts > 0 { vec![in_use, all] } else { Vec::new() },
-            caption: "In use: the host has at least one VM; the others are empty and could be switched off."
+            caption: "In use: the host has at least one VM. The others are empty and could be switched off."
                 .to_owned(),
             nothing: "the fleet has no hosts",
         }
@@ -167,7 +169,7 @@ impl<'a> Timeline<'a> {
             unit: "% of the vCPUs of hosts in use",
             measure: Measure::Percent,
             series: vec![density],
-            caption: "Packing density: used vCPUs as a part of the vCPUs that the hosts in use have; \
+            caption: "Packing density: used vCPUs as a share of the vCPUs of the hosts in use; \
                       at 100 % no host in use has a vCPU to spare."
                 .to_owned(),
             nothing: "no host was in use",
@@ -180,7 +182,7 @@ impl<'a> Timeline<'a> {
             unit: "% of capacity",
             measure: Measure::Percent,
             series: self.classes(&[0, 1], |sample| sample.stranded),
-            caption: "Stranded: free, but of no use to any VM seen so far, because the host is short of another class."
+            caption: "Stranded: free, but unusable for any VM seen so far, because another class of the host is exhausted."
                 .to_owned(),
             nothing: "the fleet has no capacity",
         }
@@ -204,7 +206,7 @@ impl<'a> Timeline<'a> {
             measure: Measure::Percent,
             series: self.if_rejected(rate),
             caption: format!(
-                "Rejection rate: of the VMs that arrived within each {}, the part that found no host.",
+                "Rejection rate: the share of the VMs that arrived within each {} and found no host.",
                 if interval > 0 {
                     format!("interval of {}", duration(interval))
                 } else {
@@ -228,7 +230,7 @@ impl<'a> Timeline<'a> {
             unit: "VMs since the start",
             measure: Measure::Count,
             series: self.if_rejected(rejected),
-            caption: "Rejected: no host had room for the VM when it arrived; it does not try again."
+            caption: "Rejected: no host had enough free capacity when the VM arrived. It does not retry."
                 .to_owned(),
             nothing: "no VM was rejected",
         }
@@ -238,7 +240,7 @@ impl<'a> Timeline<'a> {
         if self.outcome.totals.rejected > 0 { vec![series] } else { Vec::new() }
     }
 
-    /// A level stretch for each interval, which ends with the last of its samples.
+    /// A flat line for each interval, up to the interval's last sample.
     fn rates<'s>(&self, intervals: impl Iterator<Item = &'s [Sample]>) -> Vec<Point> {
         let (mut start, mut placed, mut rejected) = (0.0, 0, 0);
         let mut points = Vec::new();

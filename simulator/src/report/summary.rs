@@ -4,28 +4,28 @@ use serde::Serialize;
 
 use crate::outcome::{Outcome, Sample, ratio};
 
-/// How full the fleet was in one resource class, as parts of its capacity.
+/// The utilisation of the fleet in one resource class, as shares of its capacity.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(super) struct Utilisation {
     /// Mean over time.
     pub(super) mean: f64,
-    /// At its fullest.
+    /// The peak.
     pub(super) peak: f64,
     /// Right after the last arrival.
     #[serde(rename = "final")]
     pub(super) last: f64,
 }
 
-/// What follows from an outcome.
+/// The ratios of an outcome.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Summary {
     /// From the first arrival to the last, in microseconds.
     pub(super) span_us: u64,
-    /// Of vCPUs, memory and disk; none for a class that the fleet has nothing of.
+    /// The utilisation of vCPUs, memory and disk; `None` for a class of which the fleet has none.
     pub(super) utilisation: [Option<Utilisation>; 3],
-    /// Rejected VMs of those that arrived; none if none arrived.
+    /// The share of arrived VMs that were rejected; `None` if none arrived.
     pub(super) rejection_rate: Option<f64>,
-    /// Right after the last arrival; none if no host is in use.
+    /// The packing density right after the last arrival; `None` if no host is in use.
     pub(super) packing_density: Option<f64>,
 }
 
@@ -50,12 +50,13 @@ impl Summary {
     }
 }
 
-/// How full the hosts in use are: their used vCPUs as a part of those they have; none if no host is in use.
+/// Packing density: used vCPUs as a share of the vCPUs of hosts in use; `None` if no host is in
+/// use.
 pub(super) fn packing_density(sample: &Sample) -> Option<f64> {
     share(sample.used.vcpus, sample.busy_vcpus)
 }
 
-/// `part` of `whole` between 0 and 1; none of nothing.
+/// `part` of `whole` between 0 and 1; `None` when `whole` is 0.
 pub(super) fn share(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| ratio(part, whole))
 }

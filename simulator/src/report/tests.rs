@@ -1,4 +1,4 @@
-//! The report as its readers get it: whole pages and whole JSON texts.
+//! Tests of whole pages and whole JSON documents.
 
 use serde_json::Value;
 
@@ -14,7 +14,7 @@ const fn share(vcpus: u64, memory_mb: u64, disk_gb: u64) -> Share {
     Share { vcpus, memory_mb, disk_gb }
 }
 
-/// Ten hosts filling up: with every hour 10 VMs more, one of which is rejected.
+/// Ten hosts filling up: 10 more VMs every hour, one of which is rejected.
 fn sample(hour: u64) -> Sample {
     Sample {
         at_us: 7 * HOUR + hour * HOUR,
@@ -64,7 +64,7 @@ fn parsed(outcome: &Outcome) -> Value {
     serde_json::from_str(&json(outcome)).expect("valid JSON")
 }
 
-/// Runs that leave something out. Each must give a page, with no number that is none.
+/// Runs with something missing. Each must give a page, without NaN.
 fn edge_cases() -> Vec<(&'static str, Outcome)> {
     let nothing = Sample { used: share(0, 0, 0), stranded: share(0, 0, 0), running_vms: 0, ..sample(0) };
     let rejecting = |hour| Sample { at_us: hour * HOUR, rejected: 5 * hour, ..nothing };
@@ -84,7 +84,7 @@ fn edge_cases() -> Vec<(&'static str, Outcome)> {
     ]
 }
 
-/// The first fault of an XML fragment: quotes, tags that do not close each other, a bare `&`.
+/// The first error of an XML fragment: quotes, tags that are not closed, a bare `&`.
 fn xml_fault(text: &str) -> Option<String> {
     let mut open: Vec<&str> = Vec::new();
     for piece in text.split('<').skip(1) {
@@ -130,7 +130,7 @@ fn a_full_run_has_every_chart_as_well_formed_svg() {
 }
 
 #[test]
-fn the_page_needs_nothing_else() {
+fn the_page_is_self_contained() {
     let page = page(&two_days()).replace("http://www.w3.org/2000/svg", "");
     for outside in ["<script", "<link", "<img", "src=", "href=", "http:", "https:", "@import", "url("] {
         assert!(!page.contains(outside), "{outside}");
@@ -155,7 +155,7 @@ fn a_partial_result_says_so_and_when_it_ended() {
 }
 
 #[test]
-fn key_figures_stand_on_the_page() {
+fn the_page_shows_key_figures() {
     let page = page(&two_days());
     for (name, value) in [("VMs arrived", "480"), ("VMs placed", "90.0 %"), ("VMs rejected", "10.0 %")] {
         assert!(page.contains(&format!("{name}</p><p class=\"value\">{value}</p>")), "{name}");

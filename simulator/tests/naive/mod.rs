@@ -1,8 +1,8 @@
-//! A simulator that looks at every host for every VM: what `simulate` must equal.
+//! A simulator that checks every host for every VM; `simulate` must equal it.
 //!
-//! Written from the semantics of the reference workloads alone: events in order of time; at equal times every
-//! departure comes before every arrival, and arrivals keep their order; a VM without room is rejected for good;
-//! equally good hosts go to the lowest number.
+//! Written from the semantics of the reference workloads alone: events are ordered by time; at
+//! equal times, departures precede arrivals, and arrivals keep their order; a VM that fits no host
+//! is rejected for good; among equally good hosts, the lowest number wins.
 
 use std::cmp::Reverse;
 
@@ -13,7 +13,7 @@ use berth_traces::{Host, Micros, Resources, Vm};
 /// The host of every VM, `None` for a rejected one.
 pub(crate) type Placements = Vec<Option<usize>>;
 
-/// The books of a naive run after the last arrival.
+/// The final state of a naive run, right after the last arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ending {
     pub(crate) placed: u64,
@@ -84,7 +84,7 @@ fn best(free: &[[i64; 3]], asked: &[i64; 3], policy: Policy) -> Option<usize> {
     }
 }
 
-/// Writes down what `simulate` decides.
+/// Records the decisions of `simulate`.
 #[derive(Default)]
 pub(crate) struct Recorder {
     pub(crate) csv: Vec<u8>,
@@ -107,7 +107,7 @@ impl Observer for Recorder {
     }
 }
 
-/// What `simulate` makes of the VMs, with the placements.
+/// Runs `simulate` on the VMs; returns its outcome and placements.
 pub(crate) fn simulated(
     hosts: &[Host],
     vms: impl IntoIterator<Item = Vm>,

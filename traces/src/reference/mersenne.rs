@@ -1,18 +1,18 @@
-//! Python's `random.Random`, as far as the workloads use it.
+//! The parts of Python's `random.Random` that the workloads use.
 
 use rand_mt::Mt;
 
-/// MT19937 as `random.Random(seed)` seeds and reads it.
+/// MT19937 with the seeding and output of `random.Random(seed)`.
 pub(super) struct Mersenne(Mt);
 
 impl Mersenne {
     pub(super) fn new(seed: u64) -> Self {
-        // The key is the seed in words, lowest first, without leading zeros.
+        // The key is the seed in 32-bit words, lowest first, without leading zeros.
         let (low, high) = (seed as u32, (seed >> 32) as u32);
         Self(if high == 0 { Mt::new_with_key([low]) } else { Mt::new_with_key([low, high]) })
     }
 
-    /// A number in [0, 1): 53 bits of two draws.
+    /// A number in [0, 1): 53 bits from two draws.
     pub(super) fn unit(&mut self) -> f64 {
         let high = f64::from(self.0.next_u32() >> 5);
         let low = f64::from(self.0.next_u32() >> 6);

@@ -10,10 +10,10 @@ use super::ReferenceSet;
 use super::mersenne::Mersenne;
 use crate::{Fleet, Host, Micros, Progress, Resources, TraceError, Vm};
 
-/// vCPUs and their share.
+/// vCPUs and their frequency.
 const CORES: [(u32, f64); 6] = [(1, 0.44), (2, 0.30), (4, 0.18), (8, 0.055), (16, 0.02), (32, 0.005)];
 
-/// Family, its share, memory per vCPU in MiB.
+/// Family, its frequency, memory per vCPU in MiB.
 const FAMILIES: [(&str, f64, u32); 3] = [("c", 0.45, 2048), ("d", 0.40, 4096), ("e", 0.15, 8192)];
 
 /// The smallest flavor has less memory than its family: 1.75 GiB.
@@ -21,20 +21,20 @@ const SMALLEST_MEMORY: u32 = 1792;
 
 const MEDIAN_LIFETIME: f64 = 3600.0;
 const SIGMA: f64 = 2.0;
-/// The initial population lands in so many seconds.
+/// The time in which the initial population arrives, in seconds.
 const RAMP: f64 = 600.0;
 const DAY: f64 = 86_400.0;
 
-/// The flavors that fit the largest host, with their shares.
+/// The flavors that fit the largest host, with their frequencies.
 pub(super) struct Flavors {
     flavors: Vec<(f64, Resources, CompactString)>,
-    /// The sum of the shares up to and including each flavor.
+    /// The sum of the frequencies up to and including each flavor.
     cumulative: Vec<f64>,
     mean_vcpus: f64,
 }
 
 impl Flavors {
-    /// `None` when not even the smallest fits.
+    /// Returns `None` when not even the smallest flavor fits.
     pub(super) fn that_fit(fleet: &Fleet) -> Option<Self> {
         let most = |of: fn(&Resources) -> u32| fleet.shapes.iter().map(|s| of(&s.capacity)).max();
         let (most_vcpus, most_memory) = (most(|r| r.vcpus)?, most(|r| r.memory_mb)?);
@@ -73,7 +73,7 @@ impl Flavors {
     }
 }
 
-/// The hosts. The order of a uniform fleet draws nothing.
+/// The hosts. A uniform fleet draws no random number.
 pub(super) fn shuffled_hosts(fleet: &Fleet, random: &mut Mersenne) -> Vec<Host> {
     let mut hosts = fleet.hosts();
     if fleet.shapes.len() > 1 {
@@ -86,13 +86,13 @@ pub(super) fn shuffled_hosts(fleet: &Fleet, random: &mut Mersenne) -> Vec<Host> 
     hosts
 }
 
-/// How many VMs run in the stationary state that the workload starts in.
+/// The number of VMs in the stationary state with which the workload starts.
 pub(super) fn initial_population(fleet: &Fleet, flavors: &Flavors, load: f64, vms: u64) -> u64 {
     let vcpus: u64 = fleet.shapes.iter().map(|s| u64::from(s.count) * u64::from(s.capacity.vcpus)).sum();
     ((load * vcpus as f64 / flavors.mean_vcpus) as u64).min(vms)
 }
 
-/// The VMs of a set, flavors drawn as they are asked for.
+/// The VMs of a set, with flavors drawn on demand.
 pub(super) struct Vms {
     spans: vec::IntoIter<(u64, u64)>,
     last_arrival: u64,
@@ -107,7 +107,7 @@ impl Vms {
         let mut random = Mersenne::new(set.seed);
         // The same stream shuffles the hosts first.
         drop(shuffled_hosts(&set.fleet, &mut random));
-        let flavors = Flavors::that_fit(&set.fleet).expect("a set is only made with flavors that fit");
+        let flavors = Flavors::that_fit(&set.fleet).expect("a set has only flavors that fit");
         let spans = spans(set, &flavors, &mut random);
         let last_arrival = spans.last().map_or(0, |span| span.0);
         Self { spans: spans.into_iter(), last_arrival, flavors, random, progress, made: 0 }
@@ -142,7 +142,7 @@ fn spans(set: &ReferenceSet, flavors: &Flavors, random: &mut Mersenne) -> Vec<(u
     let rate = initial as f64 / mean_lifetime;
     let mut spans = Vec::with_capacity(set.vms as usize);
     for _ in 0..initial {
-        // A VM found running is length-biased, and somewhere within its life.
+        // The lifetime of a running VM is length-biased, and its start lies somewhere within it.
         let lifetime = MEDIAN_LIFETIME * exp(SIGMA * SIGMA + SIGMA * normal(random)) * random.unit();
         let arrival = random.unit() * RAMP;
         spans.push(span(arrival, lifetime, set.ties));
@@ -159,13 +159,13 @@ fn spans(set: &ReferenceSet, flavors: &Flavors, random: &mut Mersenne) -> Vec<(u
     spans
 }
 
-/// Box and Muller's, half of each pair.
+/// The Box-Muller transform, using half of each pair.
 fn normal(random: &mut Mersenne) -> f64 {
     let radius = (-2.0 * log(1.0 - random.unit())).sqrt();
     radius * cos(2.0 * PI * random.unit())
 }
 
-/// Seconds to milliseconds: arrivals even, departures odd; or all on whole seconds.
+/// Converts seconds to milliseconds: arrivals even, departures odd; or all on whole seconds.
 fn span(arrival: f64, lifetime: f64, ties: bool) -> (u64, u64) {
     let departure = arrival + lifetime.max(1.0);
     let (arrival, departure) = ((arrival * 500.0) as u64 * 2, (departure * 500.0) as u64 * 2 + 1);

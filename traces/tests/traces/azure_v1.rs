@@ -13,7 +13,7 @@ a-2,2100300,,1,0.7501,a,18446744073709551615,300,300,1,test
     let second = 1_000_000;
     let expected = [
         vm("a-0", (2_100_000 * second, Some(2_100_900 * second)), (8, 14_336, 0), "m", Some(0)),
-        // Gone within the grid step it came in.
+        // Departs within the grid step of its arrival.
         vm("a-1", (2_100_000 * second, Some(2_100_000 * second)), (1, 1792, 0), "b", Some(0)),
         // 768.1 MiB, rounded up.
         vm("a-2", (2_100_300 * second, None), (1, 769, 0), "a", Some(u64::MAX)),

@@ -1,4 +1,4 @@
-//! The generator against the published statistics of the trace it imitates.
+//! Compares the generator with the published statistics of the trace that it imitates.
 
 use std::iter;
 
@@ -12,8 +12,8 @@ fn vms(generator: Generator) -> Vec<Vm> {
     drain(Ok(generator.trace())).0
 }
 
-/// Batches of hundreds share flavor and lifetime, so that it takes many VMs for averages to settle:
-/// eight clouds of as many days as the trace has.
+/// Batches of hundreds share flavor and lifetime, so averages converge only over many VMs: eight
+/// clouds of as many days as the trace has.
 fn clouds() -> Vec<Vec<Vm>> {
     let window = Extent::Duration(Micros(137 * HOUR));
     (0..8).map(|seed| vms(Generator::azure_like(seed, window).scaled(4.0))).collect()
@@ -80,7 +80,7 @@ fn a_seed_gives_the_same_vms_and_another_seed_others() {
     let cloud = |seed| Generator::azure_like(seed, Extent::Vms(1000));
     assert_eq!(vms(cloud(1)), vms(cloud(1)));
     assert_ne!(vms(cloud(1)), vms(cloud(2)));
-    // A pinned VM: a change of stream or of arithmetic is a change of every published result.
+    // A pinned VM: a change of stream or of arithmetic would change every published result.
     let last = vms(cloud(1)).pop().unwrap();
     let span = (1_106_977_000, Some(25_805_895_000));
     assert_eq!(last, vm("999", span, (1, 1792, 32), "1x1.75", Some(196)));

@@ -22,7 +22,7 @@ fn member(text: &str) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// Named without `.gz`: the first bytes decide, not the name.
+/// Reads a file without the suffix `.gz`: the first bytes determine the format, not the name.
 fn read(bytes: &[u8]) -> (Vec<Vm>, Option<TraceError>) {
     let (_directory, path) = file("vms.csv", bytes);
     drain(Trace::open(&path, Some(Format::Neutral)))
@@ -51,11 +51,11 @@ fn a_truncated_file_is_an_error_wherever_it_is_cut() {
     let cuts = [2, 3, 9, 10, 11, 100, whole.len() / 2, whole.len() - 9, whole.len() - 8, whole.len() - 1];
     for cut in cuts {
         let (_, error) = read(&whole[..cut]);
-        let error = error.unwrap_or_else(|| panic!("a short trace when cut at {cut}"));
+        let error = error.unwrap_or_else(|| panic!("a truncated trace was accepted, cut at {cut}"));
         assert!(matches!(error, TraceError::Gzip { .. }), "{error:?}");
         assert!(message(&error).starts_with("vms.csv: truncated or corrupt gzip data: "));
     }
-    // In the second member, its header included.
+    // Cuts within the second member, including its header.
     let rows = second.split_once('\n').unwrap().1;
     let (first, whole) = (member(first), member(rows));
     for cut in cuts {
@@ -67,7 +67,8 @@ fn a_truncated_file_is_an_error_wherever_it_is_cut() {
 #[test]
 fn a_damaged_file_is_an_error() {
     let whole = member(&text());
-    // A flipped bit is found by the decoder, by the checksum at the end, or by the row it spoils.
+    // The decoder finds a flipped bit, or the checksum at the end, or the reader of the damaged
+    // row.
     for at in [whole.len() / 3, whole.len() / 2, whole.len() - 6, whole.len() - 2] {
         let mut damaged = whole.clone();
         damaged[at] ^= 0x10;

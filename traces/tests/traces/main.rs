@@ -1,4 +1,4 @@
-//! The crate as its users see it: files in, VMs or messages out.
+//! The public interface of the crate: files in, VMs or messages out.
 
 mod azure_v1;
 mod generator;
@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use berth_traces::{Format, Micros, Resources, Trace, TraceError, Vm};
 use tempfile::TempDir;
 
-/// A directory with one file, called `name`.
+/// A directory with one file called `name`.
 fn file(name: &str, bytes: impl AsRef<[u8]>) -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join(name);
@@ -40,26 +40,26 @@ fn drain(trace: Result<Trace, TraceError>) -> (Vec<Vm>, Option<TraceError>) {
     (vms, failed)
 }
 
-/// What [`drain`] makes of a file with these bytes.
+/// The result of [`drain`] for a file with these bytes.
 fn read(bytes: impl AsRef<[u8]>, format: Option<Format>) -> (Vec<Vm>, Option<TraceError>) {
     let (_directory, path) = file("vms.csv", bytes);
     drain(Trace::open(&path, format))
 }
 
-/// The VMs of a good file.
+/// The VMs of a valid file.
 fn read_good(bytes: impl AsRef<[u8]>) -> Vec<Vm> {
     let (vms, error) = read(bytes, None);
     assert!(error.is_none(), "{error:?}");
     vms
 }
 
-/// The number of good rows, and the message, of a bad file called `vms.csv`.
+/// The number of good rows, and the message, of an invalid file called `vms.csv`.
 fn read_bad(bytes: impl AsRef<[u8]>) -> (usize, String) {
     let (vms, error) = read(bytes, None);
-    (vms.len(), message(&error.expect("the file is bad")))
+    (vms.len(), message(&error.expect("the file is invalid")))
 }
 
-/// The message with its sources, and with the directory of the file cut off.
+/// The message with its sources, without the directory of the file.
 fn message(error: &dyn Error) -> String {
     let mut message = error.to_string();
     if let Some(at) = message.find("vms.csv") {

@@ -6,7 +6,7 @@ const NEUTRAL: &str = "vm_id,arrival_s,departure_s,vcpus,ram_mb,disk_gb,flavor\n
 const AZURE: &str = "vm_id,arrival_s,departure_s,vcpus,mem_gib,flavor,batch\na,1,2,3.0,4.0,f,6\n";
 
 #[test]
-fn the_header_tells_the_format() {
+fn the_header_determines_the_format() {
     for (text, format) in [(NEUTRAL, Format::Neutral), (AZURE, Format::AzureV1)] {
         let (_directory, path) = file("vms.csv", text);
         assert_eq!(Format::detect(&path).unwrap(), format);
@@ -16,7 +16,7 @@ fn the_header_tells_the_format() {
 }
 
 #[test]
-fn a_named_format_is_held_to() {
+fn a_named_format_is_enforced() {
     let (_, error) = read(AZURE, Some(Format::Neutral));
     assert_eq!(message(&error.unwrap()), "vms.csv: the header lacks the column \"ram_mb\"");
     let (_, error) = read(NEUTRAL, Some(Format::AzureV1));

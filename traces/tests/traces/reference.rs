@@ -84,14 +84,14 @@ fn files_and_memory_hold_the_same() {
 }
 
 #[test]
-fn a_set_spelled_out_is_the_named_one() {
+fn a_set_built_from_its_parameters_equals_the_named_one() {
     let fleet: Fleet = "64x256x3840:1000".parse().unwrap();
     let set = ReferenceSet::new("s1k", fleet, 100_000, 0.80, 1).unwrap();
     assert_eq!(Some(set), reference::set("s1k"));
 }
 
 #[test]
-fn sets_that_cannot_be() {
+fn impossible_sets_are_refused() {
     let new = |fleet: &str, vms, load| {
         ReferenceSet::new("x", fleet.parse().unwrap(), vms, load, 1).map(|set| drain(Ok(set.vms())).0.len())
     };

@@ -1,4 +1,4 @@
-//! Whatever the bytes, a reader answers with VMs in order or with an error.
+//! For any bytes, a reader returns VMs in order or an error.
 
 use berth_traces::{Format, neutral};
 use flate2::Compression;
@@ -35,7 +35,7 @@ fn zipped(bytes: &[u8]) -> Vec<u8> {
     zipped
 }
 
-/// A byte changed, removed or put in.
+/// The bytes with some changed, removed or inserted.
 fn edited(mut bytes: Vec<u8>, edits: &[(Index, u8, u8)]) -> Vec<u8> {
     for (at, kind, byte) in edits {
         let at = at.index(bytes.len());
