@@ -1,4 +1,4 @@
-//! Allocation candidates: whole queries.
+//! Benchmarks of allocation candidates: whole queries.
 
 #![allow(missing_docs, reason = "criterion's macros write public functions")]
 #![allow(clippy::disallowed_methods, reason = "a bench reads the clock")]

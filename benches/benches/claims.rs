@@ -11,10 +11,10 @@ use berth_placement::ConsumerId;
 use common::{criterion, on_every_bed, time, timed};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 
-/// VMs of a group.
+/// The number of VMs in a group.
 const GROUP: u32 = 16;
 
-/// Room on one host is taken, by compare-and-swap on three classes.
+/// Claims capacity on one host: compare-and-swap on three classes.
 fn claim(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("claim");
     on_every_bed(|bed, name| {
@@ -33,7 +33,7 @@ fn claim(criterion: &mut Criterion) {
     });
 }
 
-/// And given back.
+/// Releases it.
 fn release(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("release");
     on_every_bed(|bed, name| {
@@ -43,7 +43,7 @@ fn release(criterion: &mut Criterion) {
             bencher.iter_custom(|iterations| {
                 timed(iterations, || {
                     let consumer = bed.consumer();
-                    bed.fleet.index.claim(consumer, &allocations).expect("there was room before");
+                    bed.fleet.index.claim(consumer, &allocations).expect("the capacity was free before");
                     time(|| bed.fleet.index.release(consumer))
                 })
             });
@@ -51,7 +51,7 @@ fn release(criterion: &mut Criterion) {
     });
 }
 
-/// Select, claim and release.
+/// Selects a host, claims and releases.
 fn cycle(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("select, claim and release");
     on_every_bed(|bed, name| {
@@ -59,7 +59,7 @@ fn cycle(criterion: &mut Criterion) {
     });
 }
 
-/// Sixteen VMs are placed one after the other, as of one request, and leave again.
+/// Places sixteen VMs of one request one after the other, and releases them.
 fn group_of_claims(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("group of 16 claims");
     on_every_bed(|bed, name| {
@@ -82,7 +82,7 @@ fn group_of_claims(criterion: &mut Criterion) {
     });
 }
 
-/// Instances of one server group take room on hosts of their own, as one.
+/// Claims capacity for the instances of one server group, each on its own host, as one change.
 fn group_claim(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("group claim");
     for hosts in [1_000, 100_000] {
@@ -90,7 +90,7 @@ fn group_claim(criterion: &mut Criterion) {
         let index = &bed.fleet.index;
         for instances in [1, 4, 16, 64] {
             let made = GroupClaim::new(index, instances as u64, instances).expect("a group of its own");
-            let claim = made.expect("a fleet that is not full has hosts with room");
+            let claim = made.expect("a fleet that is not full has hosts with free capacity");
             let name = format!("{instances} members, {hosts} hosts");
             group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
                 bencher.iter_custom(|iterations| {

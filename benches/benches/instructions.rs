@@ -1,4 +1,4 @@
-//! Instruction counts under callgrind: the same on every run, so CI can compare them. See README.md.
+//! Instruction counts under callgrind: equal on every run, so CI can compare them. See README.md.
 
 #![allow(missing_docs, reason = "gungraun's macros write public items")]
 #![allow(unused_qualifications, reason = "gungraun writes qualified names")]
@@ -9,7 +9,7 @@ use berth_benches::bed::Bed;
 use berth_placement::{ConsumerId, Row, View};
 use gungraun::prelude::*;
 
-/// A bed with changes that the decider has not taken in: one VM came, one left.
+/// A bed with changes that the decider has not applied yet: one VM arrived, one left.
 fn changed(hosts: u32) -> Bed {
     let mut bed = Bed::nova(hosts, 80);
     (0..10).for_each(|_| {
@@ -18,7 +18,7 @@ fn changed(hosts: u32) -> Bed {
     bed
 }
 
-/// A bed, a host that has room, and a consumer.
+/// A bed, a host with free capacity, and a consumer.
 fn with_host(hosts: u32) -> (Bed, Row, ConsumerId) {
     let mut bed = changed(hosts);
     let (row, consumer) = (bed.change(), bed.consumer());
@@ -43,7 +43,7 @@ fn claim_and_release((bed, row, consumer): (Bed, Row, ConsumerId)) -> Bed {
     bed
 }
 
-/// A copy of the free amounts that is one claim behind.
+/// A view that is one claim behind.
 fn one_behind(hosts: u32) -> (Bed, View) {
     let mut bed = Bed::nova(hosts, 80);
     let view = View::new(&bed.fleet.index);

@@ -1,4 +1,4 @@
-//! The stages of a decision: mask build, capacity pass, weigh and select, and the whole of it.
+//! The stages of a decision: mask build, capacity pass, weigh and select, and the whole decision.
 
 #![allow(missing_docs, reason = "criterion's macros write public functions")]
 #![allow(clippy::disallowed_methods, reason = "a bench reads the clock")]
@@ -14,7 +14,8 @@ use berth_scheduler::{Capacity, Eligible, Filter, HostMask, Policy, Prepared, Sc
 use common::{criterion, on_every_bed, time, timed};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 
-/// Traits, zone, status and unit rules become a mask of hosts: what a request costs that never came before.
+/// Builds a mask of hosts from traits, zone, status and unit rules: the cost of the first decision
+/// for a request.
 fn mask_build(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("mask build");
     on_every_bed(|bed, name| {
@@ -25,7 +26,7 @@ fn mask_build(criterion: &mut Criterion) {
     });
 }
 
-/// The columns of free amounts narrow the mask.
+/// Narrows the mask by the columns of free amounts.
 fn capacity_pass(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("capacity pass");
     on_every_bed(|bed, name| {
@@ -41,7 +42,7 @@ fn capacity_pass(criterion: &mut Criterion) {
     });
 }
 
-/// The ranges of the free amounts: the first of the two passes of weighing.
+/// Computes the ranges of the free amounts, the first of the two passes of weighing.
 fn extremes_pass(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("extremes pass");
     on_every_bed(|bed, name| {
@@ -56,7 +57,7 @@ fn extremes_pass(criterion: &mut Criterion) {
     });
 }
 
-/// A score for every host, and the hosts that reach the highest so far: the second.
+/// Scores every host and collects the hosts with the highest score, the second pass.
 fn weigh_and_select(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("weigh and select");
     on_every_bed(|bed, name| {
@@ -77,7 +78,7 @@ fn weigh_and_select(criterion: &mut Criterion) {
     });
 }
 
-/// Every filter and weigher over every host, and the best one.
+/// Runs every filter and weigher over every host, and selects the best one.
 fn exhaustive_decide(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("exhaustive decide");
     on_every_bed(|bed, name| {
@@ -95,7 +96,7 @@ fn exhaustive_decide(criterion: &mut Criterion) {
     });
 }
 
-/// The best host by branch and bound, after a change of one host.
+/// Finds the best host by branch and bound, after a change of one host.
 fn ranked_decide(criterion: &mut Criterion) {
     for (name, objective) in [("nova", None), ("bestfit", Some(Policy::BestFit))] {
         let mut group = criterion.benchmark_group(format!("ranked decide, {name}"));
@@ -118,7 +119,7 @@ fn ranked_decide(criterion: &mut Criterion) {
     }
 }
 
-/// The eight best hosts, as for alternates.
+/// Finds the eight best hosts, as for alternates.
 fn eight_best(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("eight best hosts");
     on_every_bed(|bed, name| {
@@ -129,7 +130,7 @@ fn eight_best(criterion: &mut Criterion) {
     });
 }
 
-/// Only the filters that read the mask of the request.
+/// Runs only the filters that read the mask of the request.
 fn eligible_pass(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("eligible pass");
     on_every_bed(|bed, name| {

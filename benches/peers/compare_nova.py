@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Berth and the real Nova in turn on the same cases.
+"""Measures Berth and the real Nova alternately on the same cases.
 
     nova/bin/python benches/peers/compare_nova.py --oracle oracle.py plain:1000 plain:10000 group:1000 numa:1000
 
@@ -25,7 +25,7 @@ def run(command):
 
 
 def berth(arguments, variant, hosts, directory):
-    """Median nanoseconds of each search."""
+    """Returns the median nanoseconds of each search."""
     result = directory / 'berth.json'
     run([arguments.berth, 'bench', 'run', '--suite', 'nova', '--variant', variant, '--hosts', hosts,
          '--rounds', '1', '--json', str(result)])
@@ -34,13 +34,13 @@ def berth(arguments, variant, hosts, directory):
 
 
 def nova(arguments, case):
-    """Median nanoseconds of filtering and weighing together."""
+    """Returns the median nanoseconds of filtering and weighing together."""
     line = run([sys.executable, str(NOVA), '--oracle', arguments.oracle, '--samples', str(arguments.samples), str(case)])
     return 1e6 * json.loads(line)['decision_ms']
 
 
 def compare(arguments, variant, hosts, directory):
-    """A row of the table."""
+    """Returns a row of the table."""
     case = directory / 'case.json'
     case.write_text(run([arguments.berth, 'bench', 'nova-case', '--variant', variant, '--hosts', hosts]), encoding='utf-8')
     rounds = [(berth(arguments, variant, hosts, directory), nova(arguments, case)) for _ in range(arguments.rounds)]

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The real Nova on cases of `berth bench nova-case`.
+"""Runs the real Nova on cases of `berth bench nova-case`.
 
     python3 -m venv nova && nova/bin/pip install nova==34.0.0
     berth bench nova-case --variant plain --hosts 1000 > plain.json
@@ -36,7 +36,7 @@ def timed(work):
 
 
 def decide(oracle, env, request):
-    """One decision: seconds of filtering and of weighing, and the hosts, best first."""
+    """Makes one decision; returns the seconds of filtering and of weighing, and the hosts, best first."""
     states = env.host_states()
     spec = oracle.build_request(request)
     filtering, left = timed(lambda: list(env.hm.get_filtered_hosts(states, spec, 0)))
@@ -46,7 +46,7 @@ def decide(oracle, env, request):
 
 
 def difference(order, berth):
-    """What Berth answered otherwise, or None."""
+    """Returns the first difference to Berth's answer, or None."""
     if len(order) != berth['left']:
         return f"{len(order)} hosts are left, Berth has {berth['left']}"
     for place, (here, there) in enumerate(zip(order, berth['order'], strict=True), 1):

@@ -1,4 +1,5 @@
-//! What the criterion and instruction-count benches stand on: a filled fleet and one decider on it.
+//! The common setup of the criterion and instruction-count benches: a filled fleet and one decider
+//! on it.
 
 use std::sync::Arc;
 
@@ -7,34 +8,34 @@ use berth_scheduler::{Objective, Prepared, Request, Scheduler, Search, Weights};
 
 use crate::fleet::{DISABLED, Fleet, FleetSpec, zone};
 
-/// A decider on a filled fleet, with the request that the benches ask for.
+/// A decider on a filled fleet, with the request of the benches.
 pub struct Bed {
     /// The fleet.
     pub fleet: Fleet,
     /// The decider.
     pub scheduler: Scheduler,
-    /// The request, worked out.
+    /// The prepared request.
     pub prepared: Prepared,
-    /// What comes in turn with `prepared`, twice as large.
+    /// A request twice as large, which alternates with `prepared`.
     larger: Prepared,
     next: u128,
     staying: Option<ConsumerId>,
 }
 
 impl Bed {
-    /// A fleet of so many hosts, filled to so many percent, with Nova's weighers.
+    /// A fleet of `hosts` hosts, filled to `fill` percent, with Nova's weighers.
     ///
     /// # Panics
-    /// With more hosts than an index holds.
+    /// More hosts than an index holds.
     #[must_use]
     pub fn nova(hosts: u32, fill: u32) -> Self {
         Self::new(hosts, fill, Weights::default())
     }
 
-    /// The same with another objective.
+    /// The same fleet with another objective.
     ///
     /// # Panics
-    /// With more hosts than an index holds.
+    /// More hosts than an index holds.
     #[must_use]
     pub fn new(hosts: u32, fill: u32, objective: impl Into<Objective>) -> Self {
         let fleet = Fleet::build(FleetSpec { hosts, fill, seed: 1 }).expect("an index holds that many hosts");
@@ -46,17 +47,18 @@ impl Bed {
         Self { fleet, scheduler, prepared, larger, next: 0, staying: None }
     }
 
-    /// A consumer that has nothing.
+    /// A consumer without allocations.
     pub fn consumer(&mut self) -> ConsumerId {
         self.next += 1;
         ConsumerId(1 << 103 | self.next)
     }
 
-    /// A VM comes to the best host and the one before it leaves: deciders have changes to take in. The two differ in
-    /// size, or they would cancel each other out on one host and the next decision would be answered from memory.
+    /// Places a VM on the best host and removes the previous one, so that deciders have changes to
+    /// apply. The two differ in size: otherwise they would cancel each other on one host, and a
+    /// cached result would answer the next decision.
     ///
     /// # Panics
-    /// When there is no host.
+    /// No host fits.
     pub fn change(&mut self) -> Row {
         let consumer = self.consumer();
         let request = if self.next.is_multiple_of(2) { &mut self.prepared } else { &mut self.larger };

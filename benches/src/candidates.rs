@@ -1,4 +1,4 @@
-//! Queries for allocation candidates that the harness and the criterion benches ask.
+//! The queries for allocation candidates that the harness and the criterion benches measure.
 
 use std::sync::Arc;
 
@@ -8,12 +8,12 @@ use uuid::Uuid;
 
 use crate::fleet::{DISABLED, Fleet, zone};
 
-/// The class that children of nested fleets have.
+/// The resource class of the children in nested fleets.
 const FUNCTION: &str = "SRIOV_NET_VF";
 
-/// A query, and the fleet it is asked of.
+/// A query and the fleet that it runs on.
 pub struct Question {
-    /// What is special about it.
+    /// The name of the query.
     pub name: &'static str,
     /// The fleet.
     pub index: Arc<Index>,
@@ -22,13 +22,13 @@ pub struct Question {
 }
 
 impl Question {
-    /// Finds the candidates; how many there are.
+    /// Finds the candidates; returns their number.
     ///
     /// # Errors
-    /// More work than the default allows.
+    /// More work than the default limit.
     ///
     /// # Panics
-    /// When the fleet does not know a name of the query.
+    /// The fleet does not have a name in the query.
     pub fn ask(&self) -> Result<usize, WorkExceeded> {
         let found = self.index.candidates(&self.query, &Options::default()).expect("all names are known");
         let mut count = 0;
@@ -40,7 +40,7 @@ impl Question {
     }
 }
 
-/// Queries of a fleet without trees.
+/// Queries on a fleet without trees.
 #[must_use]
 pub fn flat(fleet: &Fleet) -> Vec<Question> {
     let loose = Group {
@@ -68,7 +68,7 @@ pub fn flat(fleet: &Fleet) -> Vec<Question> {
     ]
 }
 
-/// Queries of hosts with four network cards each: `providers` in all.
+/// Queries on hosts with four network cards each, with `providers` in total.
 ///
 /// # Errors
 /// More providers than an index holds.
@@ -89,10 +89,10 @@ pub fn nested(providers: u32) -> Result<Vec<Question>, TopologyError> {
     Ok(vec![question("one nested isolated", 1), question("thousand nested isolated", 1_000)])
 }
 
-/// 64 groups that want a child each, of one host with 64 children: 64! candidates.
+/// 64 groups that each need a child of one host with 64 children: 64! candidates.
 ///
 /// # Errors
-/// None: an index holds that many.
+/// None: an index holds that many providers.
 pub fn wide() -> Result<Vec<Question>, TopologyError> {
     let index = Arc::new(trees(1, 64, 1)?);
     let lacking = Arc::new(trees(1, 63, 1)?);

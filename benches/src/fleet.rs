@@ -1,4 +1,5 @@
-//! Seeded fleets: several kinds of hosts, zones, traits, disabled hosts, filled to a wanted share of their vCPUs.
+//! Seeded fleets: several kinds of hosts, zones, traits, disabled hosts, filled to a given share of
+//! their vCPUs.
 
 use std::sync::Arc;
 
@@ -11,10 +12,10 @@ use uuid::Uuid;
 
 use crate::requests::{Flavor, Flavors, SMALLEST};
 
-/// Hosts with this trait take no new VMs.
+/// The trait of hosts that accept no new VMs.
 pub const DISABLED: &str = "COMPUTE_STATUS_DISABLED";
 
-/// Traits, and the share of the hosts that have each.
+/// Traits, with the share of the hosts that have each.
 pub const TRAITS: [(&str, f64); 7] = [
     ("HW_CPU_X86_AVX2", 0.95),
     ("STORAGE_DISK_SSD", 0.70),
@@ -25,7 +26,7 @@ pub const TRAITS: [(&str, f64); 7] = [
     (DISABLED, 0.01),
 ];
 
-/// Availability zones of every fleet.
+/// The number of availability zones of every fleet.
 pub const ZONES: u32 = 4;
 
 /// The aggregate of an availability zone.
@@ -34,7 +35,7 @@ pub const fn zone(number: u32) -> Uuid {
     Uuid::from_u128(0x5a6f_6e65 << 64 | (number % ZONES) as u128)
 }
 
-/// vCPUs, memory in MiB and disk in GB: what a kind of host has, keeps back and overcommits.
+/// A kind of host: total, reserved and overcommitted vCPUs, memory in MiB and disk in GB.
 struct Kind {
     share: f64,
     total: [u32; 3],
@@ -45,11 +46,11 @@ struct Kind {
 const KINDS: [Kind; 4] = [
     // General purpose, overcommitted.
     Kind { share: 0.55, total: [48, 1_048_576, 7_680], reserved: [0, 8_192, 100], ratio: [4.0, 1.0, 1.0] },
-    // A vCPU is a CPU.
+    // Dedicated CPUs.
     Kind { share: 0.20, total: [64, 262_144, 1_920], reserved: [0, 8_192, 100], ratio: [1.0, 1.0, 1.0] },
-    // Much memory.
+    // Large memory.
     Kind { share: 0.15, total: [96, 1_572_864, 7_680], reserved: [0, 16_384, 100], ratio: [2.0, 1.0, 1.0] },
-    // The generation before.
+    // The previous hardware generation.
     Kind { share: 0.10, total: [16, 262_144, 2_000], reserved: [0, 4_096, 50], ratio: [4.0, 1.0, 1.0] },
 ];
 
@@ -69,12 +70,12 @@ impl Kind {
     }
 }
 
-/// Which fleet to build.
+/// The parameters of a fleet.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct FleetSpec {
-    /// Hosts.
+    /// The number of hosts.
     pub hosts: u32,
-    /// The percentage of all vCPUs that VMs hold.
+    /// The percentage of all vCPUs held by VMs.
     pub fill: u32,
     /// The seed.
     pub seed: u64,
@@ -84,12 +85,13 @@ pub struct FleetSpec {
 pub struct Fleet {
     /// The index, shared by every decider.
     pub index: Arc<Index>,
-    /// What was asked for.
+    /// The parameters.
     pub spec: FleetSpec,
 }
 
 impl Fleet {
-    /// Builds the fleet. The VMs go to random hosts with room, as many years of coming and going leave them.
+    /// Builds the fleet. VMs go to random hosts that fit them, which resembles a fleet after years
+    /// of churn.
     ///
     /// # Errors
     /// More hosts than an index holds.
@@ -107,7 +109,7 @@ impl Fleet {
         Ok(Self { index: Arc::new(index), spec })
     }
 
-    /// Takes every VM that [`build`](Self::build) put on a host away again.
+    /// Releases every VM that [`build`](Self::build) placed on a host.
     pub fn empty_host(&self, row: Row) {
         let mut number = 0;
         while self.index.release(resident(row, number)).is_ok() {
@@ -115,9 +117,9 @@ impl Fleet {
         }
     }
 
-    /// The share of all vCPUs that is held.
+    /// The share of all vCPUs that is used.
     #[must_use]
-    #[allow(clippy::cast_precision_loss)] // for people
+    #[allow(clippy::cast_precision_loss)] // for display
     pub fn share_used(&self) -> f64 {
         let vcpu = HOST_CLASSES[0];
         let rows = (0..self.spec.hosts).map(Row);
@@ -160,19 +162,21 @@ fn pick_kind(random: &mut Stream) -> &'static Kind {
     picked
 }
 
-/// The consumer that holds part of what VMs take on a host. Several VMs share one: a million hosts have fifty million VMs.
+/// A consumer that holds part of the VMs' use of a host. Several VMs share one: a million hosts
+/// have fifty million VMs.
 const fn resident(row: Row, number: u32) -> ConsumerId {
     ConsumerId(1 << 120 | (row.0 as u128) << 32 | number as u128)
 }
 
-/// How often in a row no random host may have room for a random VM before the smallest ones fill the rest up.
+/// The number of consecutive failures to place a random VM after which the smallest ones fill the
+/// rest.
 const PATIENCE: u32 = 64;
 
 struct Filler<'a> {
     index: &'a Index,
     kinds: &'a [&'static Kind],
     free: Vec<[u32; 3]>,
-    /// What the host's VMs hold that no claim was made for so far, and how many claims there were.
+    /// For each host, the amounts of its VMs that are not claimed yet, and the number of claims.
     held: Vec<([u32; 3], u32)>,
 }
 
@@ -204,7 +208,7 @@ impl<'a> Filler<'a> {
         }
     }
 
-    /// Puts the smallest VM on every host that has room for it, and again, until enough is used.
+    /// Puts the smallest VM on every host that fits it, repeatedly, until enough is used.
     fn top_up(&mut self, mut wanted: u64) {
         let mut progress = true;
         while wanted > 0 && progress {
@@ -245,7 +249,7 @@ impl<'a> Filler<'a> {
         self.held[host] = ([0; 3], number + 1);
         let allocations =
             [0, 1, 2].map(|class| Allocation { row, class: HOST_CLASSES[class], amount: held[class] });
-        self.index.claim(resident(row, number), &allocations).expect("the books say there is room");
+        self.index.claim(resident(row, number), &allocations).expect("the host has enough free");
     }
 }
 
@@ -258,7 +262,7 @@ mod tests {
         for fill in [0, 30, 80, 98, 99, 100] {
             let fleet = Fleet::build(FleetSpec { hosts: 500, fill, seed: 1 }).unwrap();
             let used = fleet.share_used() * 100.0;
-            // In a full fleet some vCPUs are left on hosts without memory: no VM can have those.
+            // In a full fleet, some vCPUs remain on hosts without free memory, which no VM can use.
             let off = if fill == 100 { 0.5 } else { 0.1 };
             assert!((used - f64::from(fill)).abs() < off, "wanted {fill} %, got {used} %");
             assert_eq!(fleet.index.check(), Ok(()));
@@ -266,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn every_trait_and_zone_is_there_with_its_share() {
+    fn every_trait_and_zone_has_its_share() {
         let fleet = Fleet::build(FleetSpec { hosts: 5_000, fill: 0, seed: 1 }).unwrap();
         let topology = fleet.index.topology();
         for (name, share) in TRAITS {

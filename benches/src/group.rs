@@ -1,14 +1,14 @@
-//! Instances of one server group that are claimed together.
+//! Claims the instances of one server group together.
 
 use berth_placement::{
     Allocation, ConsumerId, ExpectedGeneration, GroupError, GroupId, GroupPolicy, HOST_CLASSES, Index,
     Member, Owner, Row, Timestamp, TransferError, Write,
 };
 
-/// What each instance takes: vCPUs, MiB and GiB.
+/// The amounts of each instance: vCPUs, MiB and GiB.
 const SIZE: [u32; HOST_CLASSES.len()] = [2, 4_096, 20];
 
-/// A multi-create: each instance on a host of its own.
+/// A multi-create with each instance on its own host.
 pub struct GroupClaim {
     group: GroupId,
     members: Vec<Member>,
@@ -16,17 +16,18 @@ pub struct GroupClaim {
 }
 
 impl GroupClaim {
-    /// New instances on hosts that have room, in an anti-affinity group of their own; `None` when there are too few hosts.
+    /// New instances on hosts with free capacity, in their own anti-affinity group; `None` when
+    /// there are too few hosts.
     ///
     /// # Errors
-    /// A group that exists: the number was given out before.
+    /// A group that exists: the number was used before.
     pub fn new(index: &Index, number: u64, instances: usize) -> Result<Option<Self>, GroupError> {
-        let has_room = |row: &Row| {
+        let has_capacity = |row: &Row| {
             let free = index.host_free(*row).into_iter().zip(SIZE);
             free.into_iter().all(|(free, amount)| free.is_some_and(|free| free >= i64::from(amount)))
         };
         let hosts: Vec<Row> =
-            index.topology().roots().iter().map(Row).filter(has_room).take(instances).collect();
+            index.topology().roots().iter().map(Row).filter(has_capacity).take(instances).collect();
         if hosts.len() < instances {
             return Ok(None);
         }
@@ -43,7 +44,7 @@ impl GroupClaim {
     /// Claims all instances as members of their group.
     ///
     /// # Errors
-    /// Somebody else took the room, or the instances are there already.
+    /// The capacity was taken, or the instances exist already.
     pub fn claim(&self, index: &Index) -> Result<(), TransferError> {
         index.claim_group(self.group, &self.members, &self.writes, Timestamp::default())
     }
@@ -56,10 +57,10 @@ impl GroupClaim {
         index.transfer(&self.writes, Timestamp::default())
     }
 
-    /// Gives everything back.
+    /// Releases everything.
     ///
     /// # Panics
-    /// When it is not claimed.
+    /// Nothing is claimed.
     pub fn release(&self, index: &Index) {
         for member in &self.members {
             index.release(member.consumer).expect("it was claimed");

@@ -1,13 +1,16 @@
 //! The performance-regression harness of Berth.
 //!
-//! A [`suite`] measures rows: a name, parameters, percentiles, and the median of every round. Rounds go over all rows
-//! in turn, so that a drifting machine drifts under all of them. A [`Report`] is the result as JSON; [`compare`] tells
-//! from two of them which rows became slower, with confidence intervals; [`api`] fills the same rows from any server that
-//! speaks the Placement API. The criterion and instruction-count benches of `benches/` stand on the same [`fleet`] and
-//! [`requests`].
+//! A [`suite`] measures rows: a name, parameters, percentiles, and the median of every round.
+//! Rounds visit all rows in turn, so that drift of the machine affects all of them. A [`Report`] is
+//! the result as JSON. [`compare`] finds the rows of two reports that became slower, with
+//! confidence intervals. [`api`] produces the same rows from any server of the Placement API. The
+//! criterion and instruction-count benches in `benches/` use the same [`fleet`] and [`requests`].
 
 #![forbid(unsafe_code)]
-#![allow(clippy::disallowed_methods, reason = "a harness reads clocks; everything it measures is seeded")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a harness reads clocks; everything that it measures is seeded"
+)]
 
 pub mod api;
 pub mod bed;

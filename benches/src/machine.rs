@@ -6,25 +6,26 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-/// What a comparison of two runs should know about the machine.
+/// The properties of a machine that matter for a comparison.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
 pub struct Machine {
     /// The CPU's model name.
     pub cpu: String,
-    /// Logical CPUs this process may use.
+    /// The number of logical CPUs that this process may use.
     pub cores: usize,
     /// The kernel's name and release.
     pub kernel: String,
     /// Memory in MiB.
     pub memory_mb: u64,
-    /// Runnable processes over the last minute when the run began: noise by others.
+    /// The number of runnable processes over the last minute when the run started: noise from other
+    /// processes.
     pub load: f64,
-    /// Nanoseconds that reading the clock takes. Every latency has about one of them in it.
+    /// The time of reading the clock, in nanoseconds. Every latency includes about one such read.
     pub clock_ns: f64,
 }
 
 impl Machine {
-    /// This machine. What cannot be found out is empty or 0.
+    /// Describes this machine. Unknown properties are empty or 0.
     #[must_use]
     pub fn here() -> Self {
         let kernel = ["ostype", "osrelease"].map(|name| first_line(&format!("/proc/sys/kernel/{name}")));
@@ -60,7 +61,7 @@ fn clock_ns() -> f64 {
     started.elapsed().as_secs_f64() * 1e9 / f64::from(READS)
 }
 
-/// The commit: what the build was told in `BERTH_COMMIT`, or what git says of the checkout it was built in.
+/// The commit: `BERTH_COMMIT` at build time, or the commit of the git checkout that was built.
 #[must_use]
 pub fn commit() -> Option<String> {
     if let Some(commit) = option_env!("BERTH_COMMIT") {
@@ -73,21 +74,22 @@ pub fn commit() -> Option<String> {
     (!commit.is_empty()).then_some(commit)
 }
 
-/// The time now in UTC, as in RFC 3339.
+/// The current time in UTC, in the format of RFC 3339.
 #[must_use]
 pub fn date() -> String {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     rfc3339(since.as_secs())
 }
 
-/// A number that no run before had.
+/// A number that no earlier run had.
 #[must_use]
 #[allow(clippy::cast_possible_truncation)] // 64 bits of nanoseconds last until 2554
 pub fn nonce() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64
 }
 
-/// Seconds since 1970 as a date: the civil calendar in eras of 400 years that begin on the first of March.
+/// Seconds since 1970 as a date, by the civil calendar in eras of 400 years that start on the first
+/// of March.
 fn rfc3339(seconds: u64) -> String {
     let (days, second) = (seconds / 86_400 + 719_468, seconds % 86_400);
     let (era, day) = (days / 146_097, days % 146_097);
@@ -106,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dates_are_those_of_the_calendar() {
+    fn dates_match_the_calendar() {
         for (seconds, date) in [
             (0, "1970-01-01T00:00:00Z"),
             (951_782_400, "2000-02-29T00:00:00Z"),

@@ -1,7 +1,8 @@
-//! What hosts, VMs and deciders take of a process's memory.
+//! Measures the memory of hosts, VMs and deciders.
 //!
-//! Measured from outside: what the kernel says is resident, before and after each of them is built, in a process that
-//! did nothing else before. So what the allocator keeps for itself, and tables that doubled a moment ago, are in.
+//! Measured from outside: the resident memory that the kernel reports, before and after each of
+//! them is built, in a process that did nothing else before. So it includes the memory that the
+//! allocator retains, and tables that have just doubled.
 
 use std::fs;
 use std::sync::Arc;
@@ -16,33 +17,33 @@ use crate::requests::{self, SMALLEST};
 use crate::series::{Series, parameters};
 use crate::suite::Goal;
 
-/// What to build.
+/// The options of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
-    /// Hosts.
+    /// The number of hosts.
     pub hosts: u32,
-    /// VMs on them, each with an allocation of vCPUs, memory and disk.
+    /// The number of VMs on them, each with an allocation of vCPUs, memory and disk.
     pub vms: u32,
-    /// A decider for each of these.
+    /// The goals; each gets a decider.
     pub goals: Vec<Goal>,
 }
 
-/// Why there is no result.
+/// Why a run has no result.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// The run was asked to end.
+    /// The run was stopped.
     #[error("ended early; nothing was written")]
     Stopped,
-    /// The system does not say how much memory a process has.
+    /// The system does not report the memory of a process.
     #[error("cannot read {field} of /proc/self/status")]
     Unknown {
-        /// The line that is missing.
+        /// The missing line.
         field: &'static str,
     },
     /// A fleet cannot be built.
     #[error("hosts: cannot build {hosts}: {reason}")]
     Fleet {
-        /// How many.
+        /// The number of hosts.
         hosts: u32,
         /// Why.
         reason: String,
@@ -50,14 +51,15 @@ pub enum Failure {
     /// The VMs do not fit on the hosts.
     #[error("vms: {vms} do not fit on {hosts} hosts")]
     TooManyVms {
-        /// How many.
+        /// The number of VMs.
         vms: u32,
-        /// On how many.
+        /// The number of hosts.
         hosts: u32,
     },
 }
 
-/// Builds hosts, VMs and deciders one after the other. `progress` hears what is done next and says whether to go on.
+/// Builds hosts, VMs and deciders one after the other. `progress` receives the next step and
+/// returns whether to continue.
 ///
 /// # Errors
 /// See [`Failure`].
@@ -83,7 +85,7 @@ pub fn run(
     place(&fleet, vms)?;
     rows.extend(each("memory/vm", &named, resident()?.saturating_sub(before), vms));
 
-    let mut deciders = Vec::new(); // what one of them gave back, the next would take unseen
+    let mut deciders = Vec::new(); // keeps them alive, so that a later one cannot reuse their memory unmeasured
     for goal in &options.goals {
         go_on(&format!("making a decider by {goal}"))?;
         let mut named = named.clone();
@@ -103,7 +105,7 @@ pub fn run(
     Ok(Report { schema: SCHEMA, commit: commit(), command, date, machine, rows })
 }
 
-/// Puts VMs on the hosts in turn.
+/// Places VMs on the hosts round robin.
 fn place(fleet: &Fleet, vms: u32) -> Result<(), Failure> {
     let hosts = fleet.spec.hosts;
     let amounts = [SMALLEST.vcpus, SMALLEST.memory_mb, SMALLEST.disk_gb];
@@ -111,7 +113,7 @@ fn place(fleet: &Fleet, vms: u32) -> Result<(), Failure> {
         let row = HostRow(number % hosts);
         let allocations =
             [0, 1, 2].map(|class| Allocation { row, class: HOST_CLASSES[class], amount: amounts[class] });
-        // Spread over the numbers as random UUIDs are.
+        // Spreads the numbers as random UUIDs would be.
         let consumer =
             ConsumerId(u128::from(number + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835));
         fleet.index.claim(consumer, &allocations).map_err(|_| Failure::TooManyVms { vms, hosts })?;
@@ -119,7 +121,7 @@ fn place(fleet: &Fleet, vms: u32) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Bytes in all, and bytes for each of `count`.
+/// Rows of the total bytes and of the bytes for each of `count`.
 fn each(name: &str, named: &Parameters, bytes: u64, count: u32) -> impl Iterator<Item = Row> {
     let all = one(&format!("{name}s"), named, bytes);
     one(name, named, bytes / u64::from(count.max(1))).into_iter().chain(all)
@@ -131,7 +133,7 @@ fn one(name: &str, named: &Parameters, bytes: u64) -> Option<Row> {
     series.finish()
 }
 
-/// Bytes of this process that are in memory.
+/// The resident bytes of this process.
 fn resident() -> Result<u64, Failure> {
     of_process("VmRSS")
 }

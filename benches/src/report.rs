@@ -1,4 +1,4 @@
-//! The result of a run as it is written to disk: JSON with a schema version.
+//! The result of a run: JSON with a schema version.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,34 +8,34 @@ use serde::{Deserialize, Serialize};
 
 use crate::machine::Machine;
 
-/// The schema version this program writes, and the only one it reads.
+/// The schema version that this program writes, and the only one that it reads.
 pub const SCHEMA: u32 = 1;
 
-/// What was measured, where and when.
+/// A measurement with its machine, command and date.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// [`SCHEMA`].
     pub schema: u32,
-    /// The commit the program was built from, with `-dirty` when files were changed; absent outside a checkout.
+    /// The commit of the program, with `-dirty` when files were changed; absent outside a checkout.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
     /// The command line.
     pub command: Vec<String>,
-    /// When the run began, UTC, as in RFC 3339.
+    /// The start of the run in UTC, in the format of RFC 3339.
     pub date: String,
     /// The machine.
     pub machine: Machine,
-    /// What was measured.
+    /// The measured rows.
     pub rows: Vec<Row>,
 }
 
-/// What a row's numbers are.
+/// The unit of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
     /// Nanoseconds: less is better.
     Ns,
-    /// How many a second: more is better.
+    /// Operations per second: more is better.
     PerSecond,
     /// Bytes: less is better.
     Bytes,
@@ -54,21 +54,23 @@ pub enum Parameter {
 /// Parameters by name.
 pub type Parameters = BTreeMap<String, Parameter>;
 
-/// One measured quantity. Rows of two reports with the same name and parameters are compared with each other.
+/// One measured quantity. Rows of two reports with the same name and parameters are compared with
+/// each other.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Row {
-    /// What was measured, such as `decisions/recurrent`.
+    /// The name of the measurement, for example `decisions/recurrent`.
     pub name: String,
-    /// Under which circumstances.
+    /// The parameters of the measurement.
     #[serde(default)]
     pub parameters: Parameters,
-    /// What the numbers are.
+    /// The unit of the numbers.
     pub unit: Unit,
-    /// How many measurements there are in all rounds together.
+    /// The number of measurements in all rounds together.
     pub n: u64,
     /// Median of all measurements.
     pub p50: f64,
-    /// 90th percentile; of a rate, as all that follow, of its distribution from slow to fast.
+    /// 90th percentile. For a rate, this and the following percentiles are of its distribution from
+    /// slow to fast.
     pub p90: f64,
     /// 99th percentile.
     pub p99: f64,
@@ -78,14 +80,14 @@ pub struct Row {
     pub max: f64,
     /// The mean.
     pub mean: f64,
-    /// The median of every round, in order: what comparisons are made of.
+    /// The median of every round, in order. Comparisons use these.
     pub rounds: Vec<f64>,
-    /// What was counted on the way, such as conflicts. Not compared.
+    /// Other counts, for example of conflicts. Not compared.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub counters: BTreeMap<String, u64>,
 }
 
-/// A report that cannot be used; every message names the file.
+/// An invalid report; every message names the file.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
     /// The file cannot be read.
@@ -96,14 +98,14 @@ pub enum ReportError {
         /// Why.
         source: std::io::Error,
     },
-    /// Not JSON, or not of this form.
+    /// Not JSON, or not of this schema.
     #[error("{}: {field}: {problem}", .path.display())]
     Field {
         /// The file.
         path: PathBuf,
-        /// The field, such as `rows[3].p50`.
+        /// The field, for example `rows[3].p50`.
         field: String,
-        /// What is wrong with it.
+        /// The problem with it.
         problem: String,
     },
 }
@@ -112,7 +114,7 @@ impl Report {
     /// Reads a report from a file.
     ///
     /// # Errors
-    /// The file, and the field that is wrong.
+    /// The file, and the invalid field.
     pub fn read(path: &Path) -> Result<Self, ReportError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ReportError::Read { path: path.to_owned(), source })?;
@@ -126,16 +128,15 @@ impl Report {
     /// The report as JSON text.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let mut text =
-            serde_json::to_string_pretty(self).expect("a report has no maps with other keys than text");
+        let mut text = serde_json::to_string_pretty(self).expect("a report has only maps with text keys");
         text.push('\n');
         text
     }
 
-    /// Reads a report; the error is the field and what is wrong with it.
+    /// Parses a report; the error is the field and its problem.
     fn parse(text: &str) -> Result<Self, (String, String)> {
         let mut json = serde_json::Deserializer::from_str(text);
-        // Another version is named as such, not by the first field that it has changed.
+        // Reports another version by its number, instead of the first changed field.
         let version: VersionOnly = serde_path_to_error::deserialize(&mut json).map_err(field_of)?;
         json.end().map_err(|error| ("the end".to_owned(), error.to_string()))?;
         if version.schema != SCHEMA {
@@ -179,7 +180,7 @@ fn field_of(error: serde_path_to_error::Error<serde_json::Error>) -> (String, St
 }
 
 impl Row {
-    /// What the row is matched by.
+    /// The key that matches rows of two reports.
     #[must_use]
     pub fn key(&self) -> (&str, &Parameters) {
         (&self.name, &self.parameters)
@@ -266,7 +267,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_with_file_and_field() {
+    fn an_error_names_file_and_field() {
         let good = report(&[("a", &[1.0, 2.0])]).to_json();
         assert!(error_of("").starts_with("/new.json: the document: EOF"), "{}", error_of(""));
         let text = error_of(&good.replace("\"p50\": 1.0", "\"p50\": \"fast\""));

@@ -1,4 +1,5 @@
-//! What is asked for: a cloud's 24 flavors, 1,700 request types of which few are frequent, and requests nobody can serve.
+//! Requests: a cloud's 24 flavors, 1,700 request types of which few are frequent, and requests that
+//! no host satisfies.
 
 use berth_scheduler::Request;
 use berth_traces::rng::{Stream, stream};
@@ -6,7 +7,7 @@ use rand::Rng;
 
 use crate::fleet::{DISABLED, TRAITS, zone};
 
-/// What a VM takes.
+/// The amounts of a VM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Flavor {
     /// vCPUs.
@@ -17,19 +18,19 @@ pub struct Flavor {
     pub disk_gb: u32,
 }
 
-/// The smallest flavor: it fills the gaps of a full fleet.
+/// The smallest flavor, which fills the gaps of a full fleet.
 pub const SMALLEST: Flavor = Flavor { vcpus: 1, memory_mb: 1_024, disk_gb: 12 };
 
-/// vCPUs and their share.
+/// vCPUs and their frequency.
 const SIZES: [(u32, f64); 6] = [(1, 0.42), (2, 0.30), (4, 0.18), (8, 0.07), (16, 0.02), (32, 0.01)];
 
-/// MiB of memory per vCPU and their share: burstable, compute, general, memory.
+/// MiB of memory per vCPU and their frequency: burstable, compute, general, memory.
 const FAMILIES: [(u32, f64); 4] = [(1_024, 0.10), (2_048, 0.35), (4_096, 0.40), (8_192, 0.15)];
 
-/// Request types of a large cloud.
+/// The number of request types of a large cloud.
 pub const TYPES: usize = 1_700;
 
-/// Things drawn with their weights.
+/// Items that are drawn by their weights.
 #[derive(Debug, Clone)]
 pub struct Weighted<T> {
     items: Vec<T>,
@@ -49,19 +50,19 @@ impl<T> Weighted<T> {
         Self { items, cumulative: weights.into_iter().map(add).collect() }
     }
 
-    /// The things, in a fixed order.
+    /// The items, in a fixed order.
     #[must_use]
     pub fn items(&self) -> &[T] {
         &self.items
     }
 
-    /// Draws the position of one.
+    /// Draws the index of an item.
     pub fn draw(&self, random: &mut Stream) -> usize {
         let draw: f64 = random.random();
         self.cumulative.partition_point(|&sum| sum <= draw).min(self.items.len() - 1)
     }
 
-    /// Draws one.
+    /// Draws an item.
     pub fn pick(&self, random: &mut Stream) -> &T {
         &self.items[self.draw(random)]
     }
@@ -89,8 +90,8 @@ impl Flavors {
     }
 }
 
-/// The recurrent requests: one for every flavor. None goes to a disabled host, three in four name an availability zone,
-/// every third wants a trait.
+/// The recurrent requests: one for every flavor. None goes to a disabled host, three in four name
+/// an availability zone, and every third requires a trait.
 #[must_use]
 pub fn recurrent() -> Weighted<Request> {
     let Flavors(Weighted { items, cumulative }) = Flavors::default();
@@ -98,14 +99,14 @@ pub fn recurrent() -> Weighted<Request> {
     Weighted { items, cumulative }
 }
 
-/// Nothing but requests for this flavor, without constraints.
+/// Requests for this flavor only, without constraints.
 #[must_use]
 pub fn only(flavor: Flavor) -> Weighted<Request> {
     Weighted::new([(Request::of(flavor.vcpus, flavor.memory_mb, flavor.disk_gb), 1.0)])
 }
 
-/// The types of a large cloud: other flavors, traits and zones, the most frequent one 1,700 times as
-/// frequent as the rarest (Zipf).
+/// The types of a large cloud: other flavors, traits and zones, the most frequent one 1,700 times
+/// as frequent as the rarest (Zipf).
 #[must_use]
 pub fn types(seed: u64) -> Weighted<Request> {
     let mut random = stream(seed, "types");
@@ -119,23 +120,23 @@ pub fn types(seed: u64) -> Weighted<Request> {
     }))
 }
 
-/// A request like no other of the first 64,000: no decider has anything prepared for it.
+/// A request that differs from the other first 64,000: no decider has prepared it.
 #[must_use]
 pub fn unique(number: u32) -> Request {
     let flavors = Flavors::default();
     let mut flavor = flavors.0.items[number as usize % 24];
-    // Less than a VM more of memory, in amounts that nobody else asks for.
+    // The additional memory is less than that of a VM, in amounts that no other request has.
     flavor.memory_mb += 1 + number % 1_000;
     flavor.disk_gb += number / 1_000 % 64;
     constrained(flavor, number)
 }
 
-/// Requests that nobody can serve, or nearly so, with a word on the reason. Who measures them keeps those that no
-/// host of the fleet takes.
+/// Requests that no host, or almost none, satisfies, each with a short reason. The caller measures
+/// those that no host of the fleet satisfies.
 #[must_use]
 pub fn hopeless() -> Vec<(&'static str, Request)> {
     let large = Flavor { vcpus: 96, memory_mb: 1_500_000, disk_gb: 7_000 };
-    // Plenty of each amount is free somewhere, never together: blocks look promising and are not.
+    // Each amount is free somewhere, but never together, so the bounds of blocks are misleading.
     let apart = Flavor { vcpus: 32, memory_mb: 900_000, disk_gb: 6_000 };
     let mut nowhere = constrained(SMALLEST, 1);
     nowhere.required_traits.push("CUSTOM_NOWHERE".to_owned());

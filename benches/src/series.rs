@@ -1,4 +1,4 @@
-//! Measurements of one row: a histogram of all, and the median of every round.
+//! The measurements of one row: a histogram of all, and the median of every round.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,10 +7,10 @@ use hdrhistogram::Histogram;
 
 use crate::report::{Parameter, Parameters, Row, Unit};
 
-/// Histograms keep this many significant digits: values are off by 0.1% at most.
+/// The number of significant digits in histograms: values are off by 0.1% at most.
 const DIGITS: u8 = 3;
 
-/// A row in the making.
+/// A row under construction.
 pub struct Series {
     name: String,
     parameters: Parameters,
@@ -30,24 +30,24 @@ impl Series {
         Self { name: name.to_owned(), parameters: parameters.clone(), unit, all, round, rounds, counters }
     }
 
-    /// Notes how long something took.
+    /// Records a duration.
     pub fn took(&mut self, duration: Duration) {
         record(&mut self.round, duration);
     }
 
-    /// Notes that `count` things took `duration` together.
+    /// Records that `count` operations took `duration` together.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)] // a rate is positive and small
     pub fn rate(&mut self, count: u64, duration: Duration) {
         let rate = (count as f64 / duration.as_secs_f64().max(1e-9)).round() as u64;
         add(&mut self.round, rate);
     }
 
-    /// Notes an amount in the row's own unit.
+    /// Records an amount in the row's own unit.
     pub fn is(&mut self, amount: u64) {
         add(&mut self.round, amount);
     }
 
-    /// Notes measurements that a thread made on its own.
+    /// Adds the measurements of a thread.
     pub fn merge(&mut self, values: &Histogram<u64>) {
         self.round.add(values).expect("the histogram grows as needed");
     }
@@ -57,7 +57,7 @@ impl Series {
         *self.counters.entry(counter.to_owned()).or_default() += more;
     }
 
-    /// Ends the round. A round without measurements leaves no median.
+    /// Ends the round. A round without measurements has no median.
     #[allow(clippy::cast_precision_loss)] // nanoseconds
     pub fn end_round(&mut self) {
         if !self.round.is_empty() {
@@ -94,17 +94,17 @@ impl Series {
 /// An empty histogram that grows as needed.
 #[must_use]
 pub fn histogram() -> Histogram<u64> {
-    Histogram::new(DIGITS).expect("a precision that the library has")
+    Histogram::new(DIGITS).expect("the library supports this precision")
 }
 
-/// Notes in a histogram how long something took.
+/// Records a duration in a histogram.
 pub fn record(histogram: &mut Histogram<u64>, duration: Duration) {
     add(histogram, u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
 }
 
-/// Not `saturating_record`: that never grows the histogram.
+/// Records a value. `saturating_record` would never grow the histogram.
 fn add(histogram: &mut Histogram<u64>, value: u64) {
-    // A ratio to 0 would say nothing; what is longer than a day is one.
+    // A ratio to 0 is meaningless; anything longer than a day counts as a day.
     histogram.record(value.clamp(1, 1 << 47)).expect("the histogram grows as needed");
 }
 
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_measured_is_no_row() {
+    fn an_empty_series_is_no_row() {
         assert_eq!(Series::new("a", &Parameters::new(), Unit::Ns).finish(), None);
     }
 }

@@ -1,10 +1,10 @@
-//! A report as a table for people.
+//! A report as a text table.
 
 use comfy_table::{CellAlignment, Table, presets};
 
 use crate::report::{Report, Row, Unit};
 
-/// The rows as a table, under a line on the machine.
+/// The rows as a table, below a line about the machine.
 #[must_use]
 pub fn table(report: &Report) -> String {
     let mut table = grid(&["what", "parameters", "n", "p50", "p90", "p99", "p99.9", "max", "counted"]);
@@ -44,7 +44,7 @@ pub(crate) fn align_numbers(table: &mut Table, columns: std::ops::Range<usize>) 
 
 const GIB: f64 = 1024.0 * 1024.0 * 1024.0;
 
-/// An amount with three or so digits and its unit.
+/// An amount with about three digits and its unit.
 pub(crate) fn amount(unit: Unit, value: f64) -> String {
     let scaled = |steps: [(f64, &str); 3], base: &str| {
         let step = steps.into_iter().find(|(factor, _)| value >= *factor);

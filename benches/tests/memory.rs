@@ -1,4 +1,5 @@
-//! What a process takes is measured from outside: here, where no other test gives back memory that would be taken again unseen.
+//! Measures a process's memory in its own test binary: no other test can release memory that would
+//! be reused unmeasured.
 
 use berth_benches::memory::{Options, run};
 use berth_benches::suite::Goal;

@@ -1,11 +1,11 @@
-//! Sizes, fills and times that the criterion benches share.
+//! Sizes, fills and times shared by the criterion benches.
 
 use std::time::{Duration, Instant};
 
 use berth_benches::bed::Bed;
 use criterion::Criterion;
 
-/// Short times: the whole set has to stay below ten minutes.
+/// Short measurement times: the whole set has to stay below ten minutes.
 pub(crate) fn criterion() -> Criterion {
     Criterion::default()
         .warm_up_time(Duration::from_millis(200))
@@ -14,12 +14,12 @@ pub(crate) fn criterion() -> Criterion {
         .configure_from_args()
 }
 
-/// Sizes of the fleets; `BERTH_BENCH_HOSTS=1000,1000000` asks for others.
+/// Sizes of the fleets; `BERTH_BENCH_HOSTS=1000,1000000` selects others.
 fn sizes() -> Vec<u32> {
     numbers("BERTH_BENCH_HOSTS").unwrap_or_else(|| vec![1_000, 10_000, 100_000])
 }
 
-/// Fills in percent; `BERTH_BENCH_FILL=80` asks for others.
+/// Fills in percent; `BERTH_BENCH_FILL=80` selects others.
 fn fills() -> Vec<u32> {
     numbers("BERTH_BENCH_FILL").unwrap_or_else(|| vec![30, 80, 98])
 }
@@ -40,7 +40,7 @@ pub(crate) fn on_every_bed(mut bench: impl FnMut(&mut Bed, &str)) {
     }
 }
 
-/// The time of `work` alone, so many times, with something done before each.
+/// Measures `work` alone, `iterations` times; the preparation before each is not measured.
 pub(crate) fn timed<T>(iterations: u64, mut work: impl FnMut() -> (Duration, T)) -> Duration {
     (0..iterations).map(|_| work().0).sum()
 }

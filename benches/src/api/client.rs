@@ -1,4 +1,5 @@
-//! HTTP with a Placement server. Every thread has a client, and so a connection, of its own.
+//! An HTTP client of a Placement server. Every thread has its own client, and so its own
+//! connection.
 
 use std::time::Duration;
 
@@ -7,17 +8,18 @@ use serde_json::Value;
 use ureq::Agent;
 use ureq::http::StatusCode;
 
-/// Has candidates with `member_of`, required traits and `limit`, and allocations without consumer types.
+/// Supports candidates with `member_of`, required traits and `limit`, and allocations without
+/// consumer types.
 const VERSION: &str = "placement 1.36";
-/// Longer than any answer should take; then the request counts as failed.
+/// Longer than any response should take; after that, the request counts as failed.
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// Bytes of a body that are read: far more than a thousand candidates take.
+/// The limit of a response body in bytes: far more than a thousand candidates take.
 const MOST_BYTES: u64 = 256 << 20;
 
 /// A request that did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
-    /// No answer.
+    /// There was no response.
     #[error("{method} {url}: {}", .source)]
     Transport {
         /// The method.
@@ -27,7 +29,7 @@ pub enum RequestError {
         /// Why.
         source: Box<ureq::Error>,
     },
-    /// An answer other than success.
+    /// The response has an error status.
     #[error("{method} {url}: status {status}: {body}")]
     Status {
         /// The method.
@@ -39,7 +41,7 @@ pub enum RequestError {
         /// The beginning of the body.
         body: String,
     },
-    /// An answer that is not what the API says.
+    /// The response does not follow the API.
     #[error("{method} {url}: not an answer of the Placement API: {source}")]
     Body {
         /// The method.
@@ -52,12 +54,12 @@ pub enum RequestError {
 }
 
 impl RequestError {
-    /// Whether the server said that something else changed the same thing first.
+    /// Whether the server reported a conflicting change.
     pub(super) fn is_conflict(&self) -> bool {
         matches!(self, Self::Status { status, .. } if *status == StatusCode::CONFLICT)
     }
 
-    /// Whether the server said that there is no such thing.
+    /// Whether the server reported that the resource does not exist.
     pub(super) fn is_missing(&self) -> bool {
         matches!(self, Self::Status { status, .. } if *status == StatusCode::NOT_FOUND)
     }
@@ -92,19 +94,19 @@ impl Client {
         Self { agent: config.into(), root, token: token.to_owned() }
     }
 
-    /// A client with a connection of its own.
+    /// A client with the same settings and its own connection.
     pub(super) fn another(&self) -> Self {
         Self::new(&self.root, &self.token)
     }
 
-    /// Whether there is any resource provider.
+    /// Whether the server has any resource provider.
     pub(super) fn has_providers(&self) -> Result<bool, RequestError> {
         let path = "/resource_providers";
         let list: ProviderList = self.parse("GET", path, &self.get(path)?)?;
         Ok(!list.resource_providers.is_empty())
     }
 
-    /// Puts something that belongs to a provider; returns the provider's new generation.
+    /// Writes a subresource of a provider; returns the provider's new generation.
     pub(super) fn put_of_provider(&self, path: &str, body: &Value) -> Result<u64, RequestError> {
         let answer: Generation = self.parse("PUT", path, &self.put(path, body)?)?;
         Ok(answer.resource_provider_generation)

@@ -1,4 +1,4 @@
-//! The providers that are created, and removed at the end.
+//! The resource providers of a run, which are removed at the end.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -6,17 +6,17 @@ use uuid::Uuid;
 use super::client::Client;
 use super::{Failure, Progress, RequestError};
 
-/// Every fourth provider has this trait, which is created too.
+/// A trait that the run creates and gives to every fourth provider.
 pub(super) const TRAIT: &str = "CUSTOM_BERTH_BENCH";
-/// Aggregates the providers are spread over.
+/// The number of aggregates that the providers are spread over.
 const AGGREGATES: u32 = 4;
-/// Providers between two lines of progress.
+/// The number of providers between two progress messages.
 const STEP: u32 = 100;
 
-/// What was created so far.
+/// The providers created so far.
 pub(super) struct Providers<'a> {
     pub(super) client: &'a Client,
-    /// Of this run alone, so that an earlier run's leftovers are not in the way.
+    /// Unique per run, so that leftovers of an earlier run do not interfere.
     nonce: u64,
     created: Vec<Uuid>,
 }
@@ -36,7 +36,7 @@ impl<'a> Providers<'a> {
         &self.created
     }
 
-    /// The UUID of the run's thing with this number.
+    /// The UUID of the run's object with this number.
     pub(super) const fn uuid(&self, number: u64) -> Uuid {
         let bytes = ((self.nonce as u128) << 64 | number as u128).to_be_bytes();
         uuid::Builder::from_custom_bytes(bytes).into_uuid()
@@ -61,7 +61,7 @@ impl<'a> Providers<'a> {
     fn create_one(&mut self, number: u32) -> Result<(), RequestError> {
         let uuid = self.uuid(number.into());
         let name = format!("{}{number}", self.prefix());
-        // Before the request: an answer that never comes may stand for a provider that did.
+        // Recorded before the request, because a provider may exist even when no response arrives.
         self.created.push(uuid);
         self.client.post("/resource_providers", &json!({ "name": name, "uuid": uuid.to_string() }))?;
         let inventory = |total: u32, reserved: u32, ratio: f64| {
@@ -86,7 +86,7 @@ impl<'a> Providers<'a> {
         Ok(())
     }
 
-    /// Removes what was created, even if asked to end.
+    /// Removes everything that was created, even after a request to stop.
     pub(super) fn remove(self, progress: &Progress<'_>) -> Result<(), Failure> {
         let (count, prefix) = (self.created.len(), self.prefix());
         let mut failed: Vec<RequestError> = Vec::new();
@@ -97,7 +97,7 @@ impl<'a> Providers<'a> {
             let removed = self.client.delete(&format!("/resource_providers/{uuid}"));
             failed.extend(removed.err().filter(|error| !error.is_missing()));
         }
-        // Others may use the trait by now: then it stays.
+        // The trait stays if other providers use it.
         let _ = self.client.delete(&format!("/traits/{TRAIT}"));
         let count = failed.len();
         failed.pop().map_or(Ok(()), |source| Err(Failure::NotCleaned { count, prefix, source }))

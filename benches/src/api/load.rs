@@ -1,4 +1,4 @@
-//! Sending every kind of request on several connections at once.
+//! Sends every kind of request on several connections concurrently.
 
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
@@ -11,9 +11,11 @@ use super::{Failure, Options, Progress, RequestError};
 use crate::report::{Row, Unit};
 use crate::series::{Series, histogram, parameters, record};
 
-/// Requests of one kind, connection and round, at most: memory and time stay bounded on any server.
+/// The largest number of requests per kind, connection and round: memory and time stay bounded on
+/// any server.
 const MOST_REQUESTS: u32 = 100_000;
-/// Failed requests of one kind, connection and round after which the run ends: a server that is down is not measured.
+/// The number of failed requests per kind, connection and round that ends the run: a server that is
+/// down is not measured.
 const MOST_ERRORS: u64 = 100;
 
 /// One kind of request on one number of connections.
@@ -25,7 +27,7 @@ struct Case {
     rate: Series,
 }
 
-/// What one connection saw.
+/// The measurements of one connection.
 struct Seen {
     first: Histogram<u64>,
     second: Histogram<u64>,
@@ -35,7 +37,7 @@ struct Seen {
     took: Duration,
 }
 
-/// Runs everything in rounds.
+/// Runs every case in rounds.
 pub(super) fn rows(
     options: &Options,
     providers: &Providers<'_>,
@@ -133,7 +135,7 @@ impl Seen {
         Self { first, second, conflicts: 0, errors: 0, last_error: None, took: Duration::ZERO }
     }
 
-    /// Sends for `time`, or until the bound on requests or errors.
+    /// Sends requests for `time`, or until the limit of requests or errors.
     fn collect(&mut self, sender: &mut Sender<'_>, time: Duration) {
         let started = Instant::now();
         for _ in 0..MOST_REQUESTS {

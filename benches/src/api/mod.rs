@@ -1,8 +1,8 @@
-//! Load on any server that speaks the Placement API.
+//! Generates load on any server of the Placement API.
 //!
-//! Providers are created over REST and removed again at the end, whatever happens; then every kind of request is sent on
-//! several numbers of connections at once, for a bounded time, in rounds. The rows are like any suite's, so two servers are
-//! compared like two builds.
+//! The run creates providers over REST and always removes them at the end. In between it sends
+//! every kind of request on several numbers of connections concurrently, for a bounded time, in
+//! rounds. The rows have the format of any suite, so two servers can be compared like two builds.
 
 mod client;
 mod fleet;
@@ -18,61 +18,61 @@ use fleet::Providers;
 
 pub use client::RequestError;
 
-/// What to do.
+/// The options of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
     /// The server's root URL.
     pub endpoint: String,
-    /// Resource providers to create.
+    /// The number of resource providers to create.
     pub providers: u32,
-    /// Numbers of connections.
+    /// The numbers of connections.
     pub connections: Vec<u32>,
-    /// For each kind of request and number of connections, all rounds together.
+    /// The duration of each kind of request on each number of connections, all rounds together.
     pub duration: Duration,
-    /// Rounds over everything.
+    /// The number of rounds.
     pub rounds: u32,
     /// The `X-Auth-Token`.
     pub token: String,
-    /// Whether the server may have resource providers of others.
+    /// Whether the server may have other resource providers.
     pub existing: bool,
 }
 
-/// Why there is no result.
+/// Why a run has no result.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// The run was asked to end; what was created is removed.
+    /// The run was stopped; everything that was created is removed.
     #[error("ended early; nothing was written")]
     Stopped,
-    /// The server holds the resource providers of somebody.
+    /// The server has resource providers already.
     #[error(
-        "{endpoint} has resource providers already; say --existing to add more and take only those away again"
+        "{endpoint} has resource providers already; use --existing to add more and remove only those at the end"
     )]
     NotEmpty {
         /// The server.
         endpoint: String,
     },
-    /// A request that has to succeed did not.
+    /// A required request failed.
     #[error(transparent)]
     Request(#[from] RequestError),
     /// Not everything that was created could be removed.
     #[error("{count} resource providers named {prefix}* could not be removed")]
     NotCleaned {
-        /// How many.
+        /// The number of providers.
         count: usize,
-        /// What their names begin with.
+        /// The prefix of their names.
         prefix: String,
         /// The last reason.
         source: RequestError,
     },
 }
 
-/// Hears what is done next and says whether to go on.
+/// A callback that receives the next step and returns whether to continue.
 pub type Progress<'a> = dyn Fn(&str) -> bool + Sync + 'a;
 
 /// Runs the load.
 ///
 /// # Errors
-/// See [`Failure`]. What was created is removed first.
+/// See [`Failure`]. Everything that was created is removed first.
 pub fn run(options: &Options, command: Vec<String>, progress: &Progress<'_>) -> Result<Report, Failure> {
     let (machine, date) = (Machine::here(), machine::date());
     let client = Client::new(&options.endpoint, &options.token);

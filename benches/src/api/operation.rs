@@ -15,13 +15,14 @@ pub(super) enum Operation {
     ThousandCandidates,
     WithTrait,
     InAggregate,
-    /// Allocations of a new consumer, and their removal: two rows.
+    /// Writes allocations of a new consumer, then removes them: two rows.
     Allocate,
-    /// Allocations of many new consumers in one request, and their removal in another: two rows.
+    /// Writes allocations of many new consumers in one request, then removes them in another: two
+    /// rows.
     AllocateMany,
 }
 
-/// Consumers in a request of [`Operation::AllocateMany`].
+/// The number of consumers in a request of [`Operation::AllocateMany`].
 const MANY: u64 = 50;
 
 impl Operation {
@@ -34,7 +35,7 @@ impl Operation {
         Self::AllocateMany,
     ];
 
-    /// The row it fills.
+    /// The name of its row.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::OneCandidate => "api/allocation_candidates/limit-1",
@@ -46,7 +47,7 @@ impl Operation {
         }
     }
 
-    /// The row of the second request of a pair.
+    /// The name of the row of a pair's second request.
     pub(super) const fn second_name(self) -> &'static str {
         match self {
             Self::AllocateMany => "api/allocations/post-50-gone",
@@ -54,7 +55,8 @@ impl Operation {
         }
     }
 
-    /// The row of requests per second, or of consumers where a request has many; both requests of a pair count.
+    /// The name of the row of requests per second, or of consumers per second for requests with
+    /// many. Both requests of a pair count.
     pub(super) fn rate_name(self) -> String {
         let name = match self {
             Self::Allocate => "api/allocations",
@@ -64,7 +66,7 @@ impl Operation {
         format!("{name}/rate")
     }
 
-    /// What one request counts for in that row.
+    /// The number that one request adds to that row.
     pub(super) const fn consumers(self) -> u64 {
         if matches!(self, Self::AllocateMany) { MANY } else { 1 }
     }
@@ -81,26 +83,26 @@ impl Operation {
     }
 }
 
-/// What is sent again and again on one connection.
+/// The repeated requests on one connection.
 pub(super) struct Sender<'a> {
     client: Client,
     providers: &'a Providers<'a>,
     operation: Operation,
-    /// Of a request for candidates.
+    /// The path of a request for candidates.
     path: Option<String>,
-    /// Numbers of consumers that no other sender uses.
+    /// The next consumer number; no other sender uses the same numbers.
     next: u64,
     step: u64,
 }
 
-/// How long a request took, and the second of the pair, if it is one.
+/// The latency of a request, and that of the pair's second request.
 pub(super) struct Sent {
     pub(super) first: Duration,
     pub(super) second: Option<Duration>,
 }
 
 impl<'a> Sender<'a> {
-    /// The sender with this number, of so many.
+    /// The sender with this number, among `of` senders.
     pub(super) fn new(operation: Operation, providers: &'a Providers<'a>, number: u32, of: u32) -> Self {
         let resources = "/allocation_candidates?resources=VCPU:2,MEMORY_MB:4096,DISK_GB:40";
         Self {
@@ -127,7 +129,7 @@ impl<'a> Sender<'a> {
         let started = Instant::now();
         self.client.put(&path, &body)?;
         let between = Instant::now();
-        // What stays behind would keep its provider from being removed.
+        // A leftover consumer would prevent the removal of its provider.
         let removed = self.client.delete(&path).or_else(|_| self.client.delete(&path));
         removed?;
         Ok(Sent { first: between - started, second: Some(between.elapsed()) })
@@ -149,11 +151,11 @@ impl<'a> Sender<'a> {
         Ok(Sent { first: between - started, second: Some(between.elapsed()) })
     }
 
-    /// A new consumer, and what it asks for on some provider.
+    /// A new consumer and its allocations on some provider.
     fn consumer(&mut self) -> (String, Value) {
         let uuids = self.providers.uuids();
         self.next += self.step;
-        #[allow(clippy::cast_possible_truncation)] // any provider will do
+        #[allow(clippy::cast_possible_truncation)] // any provider is fine
         let provider = uuids[scattered(self.next) as usize % uuids.len()];
         let body = json!({
             "allocations": { provider.to_string(): { "resources": { "VCPU": 2, "MEMORY_MB": 4096, "DISK_GB": 40 } } },
@@ -165,7 +167,7 @@ impl<'a> Sender<'a> {
     }
 }
 
-/// Mixes the bits, so that consecutive numbers go to providers far apart.
+/// Mixes the bits, so that consecutive numbers select distant providers.
 const fn scattered(number: u64) -> u64 {
     let mixed = (number ^ number >> 29).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     mixed >> 32

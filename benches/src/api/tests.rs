@@ -1,4 +1,5 @@
-//! The load on a small server in the test: enough of the Placement API to create, ask, claim and remove.
+//! Runs the load against a small server in the test, with enough of the Placement API to create,
+//! query, claim and remove.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -11,10 +12,10 @@ use serde_json::json;
 use super::*;
 use crate::report::Row;
 
-/// What the server holds, and every request line it saw.
+/// The state of the server, and every request line that it received.
 #[derive(Default)]
 struct Server {
-    /// With their generations.
+    /// UUIDs with generations.
     providers: BTreeMap<String, u64>,
     consumers: BTreeSet<String>,
     log: Vec<String>,
@@ -38,7 +39,7 @@ fn serve(server: Server) -> (Shared, String) {
     (shared, endpoint)
 }
 
-/// Answers one connection's requests until it ends.
+/// Serves one connection until it closes.
 fn talk(mut stream: &TcpStream, server: &Shared) {
     let mut reader = BufReader::new(stream);
     loop {
@@ -74,7 +75,7 @@ impl Server {
     fn answer(&mut self, line: &str, body: &[u8]) -> (&'static str, String) {
         let mut words = line.split(' ');
         let (method, target) = (words.next().unwrap(), words.next().unwrap());
-        let path = target.strip_prefix("/placement/").expect("the endpoint's own path is kept");
+        let path = target.strip_prefix("/placement/").expect("the path of the endpoint is preserved");
         self.log.push(format!("{method} {path}"));
         let parts: Vec<&str> = path.split(['/', '?']).collect();
         let done = ("204 No Content", String::new());
@@ -93,7 +94,7 @@ impl Server {
                 let body: serde_json::Value = serde_json::from_slice(body).unwrap();
                 let generation = self.providers.get_mut(*uuid).unwrap();
                 assert_eq!(body["resource_provider_generation"], *generation);
-                *generation += 3; // the server's business
+                *generation += 3; // any increase is allowed
                 ("200 OK", json!({ "resource_provider_generation": *generation }).to_string())
             }
             ("GET", ["allocation_candidates", _]) if !self.broken => ("200 OK", "{}".to_owned()),
@@ -109,7 +110,7 @@ impl Server {
                 done
             }
             ("PUT" | "DELETE", ["traits", "CUSTOM_BERTH_BENCH"]) => done,
-            _ => ("404 Not Found", "no such thing".to_owned()),
+            _ => ("404 Not Found", "no such resource".to_owned()),
         }
     }
 }
@@ -132,7 +133,7 @@ fn row<'a>(report: &'a Report, name: &str, connections: u64) -> &'a Row {
 }
 
 #[test]
-fn every_kind_of_request_fills_rows_and_nothing_stays_behind() {
+fn every_kind_of_request_fills_rows_and_cleans_up() {
     let (server, endpoint) = serve(Server::default());
     let report = run(&options(endpoint), vec!["berth".to_owned()], &|_| true).unwrap();
     for connections in [1, 3] {
@@ -159,7 +160,7 @@ fn every_kind_of_request_fills_rows_and_nothing_stays_behind() {
 }
 
 #[test]
-fn the_providers_of_others_are_left_alone() {
+fn providers_of_other_users_are_not_touched() {
     let theirs = || Server { providers: [("theirs".to_owned(), 0)].into(), ..Server::default() };
     let (server, endpoint) = serve(theirs());
     let failure = run(&options(endpoint.clone()), vec![], &|_| true).unwrap_err();
@@ -182,7 +183,7 @@ fn an_early_end_cleans_up() {
 fn a_server_that_fails_is_not_measured() {
     let (server, endpoint) = serve(Server { broken: true, ..Server::default() });
     let failure = run(&options(endpoint), vec![], &|_| true).unwrap_err().to_string();
-    assert!(failure.ends_with("status 404 Not Found: no such thing"), "{failure}");
+    assert!(failure.ends_with("status 404 Not Found: no such resource"), "{failure}");
     assert!(server.lock().unwrap().providers.is_empty());
     let nobody = run(&options("http://127.0.0.1:1".to_owned()), vec![], &|_| true).unwrap_err().to_string();
     assert!(nobody.starts_with("GET http://127.0.0.1:1/resource_providers: "), "{nobody}");

@@ -3,7 +3,7 @@
 use berth_traces::rng::{Stream, stream};
 use rand::Rng;
 
-/// Resamples: enough that the ends of a 99% interval hardly move with the seed.
+/// The number of resamples: enough that the ends of a 99% interval barely depend on the seed.
 const RESAMPLES: usize = 10_000;
 
 /// An estimate with its confidence interval.
@@ -17,11 +17,11 @@ pub struct Interval {
     pub high: f64,
 }
 
-/// The median of `above` divided by the median of `below`, with the interval in which it lies with this
-/// confidence: percentiles over resamples of both. Equal input gives equal output.
+/// The median of `above` divided by the median of `below`, with a confidence interval from the
+/// percentiles over resamples of both. Equal input gives equal output.
 ///
 /// # Panics
-/// Without values.
+/// An empty slice.
 #[must_use]
 pub fn ratio_interval(above: &[f64], below: &[f64], confidence: f64) -> Interval {
     let mut random = stream(0, "bootstrap");
@@ -31,7 +31,7 @@ pub fn ratio_interval(above: &[f64], below: &[f64], confidence: f64) -> Interval
     ratios.sort_unstable_by(f64::total_cmp);
     let tail = (1.0 - confidence) / 2.0;
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
-    // a place among the resamples
+    // an index into the resamples
     let place = ((tail * RESAMPLES as f64) as usize).min(RESAMPLES / 2 - 1);
     Interval {
         low: ratios[place],

@@ -1,9 +1,10 @@
-//! Which rows of two reports became slower.
+//! Finds the rows of a report that are slower than in another report.
 //!
-//! The time ratio of a row is the median over the new report's rounds divided by the median over the base's (turned
-//! over for rates, so that more than 1 is slower). Its confidence interval comes from a seeded bootstrap over the
-//! rounds. A verdict needs the whole interval on one side of the threshold, and enough rounds that chance alone cannot
-//! be that lopsided at the wanted confidence.
+//! The time ratio of a row is the median over the new report's rounds divided by the median over
+//! the base's; for rates it is inverted, so that more than 1 is slower. Its confidence interval
+//! comes from a seeded bootstrap over the rounds. A verdict requires the whole interval on one side
+//! of the threshold, and enough rounds that chance alone cannot explain the difference at the
+//! requested confidence.
 
 mod bootstrap;
 mod table;
@@ -15,10 +16,10 @@ use crate::report::{Parameters, Report, Row, Unit};
 pub use bootstrap::{Interval, ratio_interval};
 pub use table::table;
 
-/// How to compare.
+/// The options of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
-    /// A change of at most this is none: 0.05 stands for 5%.
+    /// The largest change that counts as none: 0.05 stands for 5%.
     pub threshold: f64,
     /// The confidence of the interval, between 0 and 1.
     pub confidence: f64,
@@ -30,7 +31,7 @@ impl Default for Options {
     }
 }
 
-/// What became of a row.
+/// The verdict on a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// Slower beyond the threshold: a regression.
@@ -39,7 +40,7 @@ pub enum Verdict {
     Faster,
     /// Not changed by more than the threshold.
     Same,
-    /// The interval reaches over the threshold, or there are too few rounds to tell.
+    /// The interval crosses the threshold, or there are too few rounds.
     Unclear,
 }
 
@@ -50,7 +51,7 @@ pub struct Compared {
     pub base: Row,
     /// The row of the new report.
     pub new: Row,
-    /// New time by base time, with its interval.
+    /// The new time divided by the base time, with its interval.
     pub ratio: Interval,
     /// The verdict.
     pub verdict: Verdict,
@@ -61,11 +62,11 @@ pub struct Compared {
 pub struct Comparison {
     /// Rows of both, in the new report's order.
     pub rows: Vec<Compared>,
-    /// Rows that cannot be compared, each with the reason: on one side only, or of another unit.
+    /// Rows that cannot be compared, each with the reason: in one report only, or in another unit.
     pub unmatched: Vec<(Row, &'static str)>,
-    /// What of the machines differs: then a difference need not be the program's.
+    /// Differences of the machines, which may explain a difference of the times.
     pub warnings: Vec<String>,
-    /// How it was compared.
+    /// The options of the comparison.
     pub options: Options,
 }
 
@@ -120,8 +121,8 @@ fn judge(ratio: Interval, base: usize, new: usize, options: Options) -> Verdict 
     }
 }
 
-/// The chance that all rounds of one side lie above all of the other although nothing differs: one of all ways to deal
-/// them out. No test can be surer than that. Five rounds on each side reach 99%.
+/// The probability that all rounds of one side exceed all of the other by chance: one of all ways
+/// to arrange them. No test can be more certain. Five rounds on each side reach 99%.
 #[allow(clippy::cast_precision_loss)] // few rounds
 fn smallest_chance(base: usize, new: usize) -> f64 {
     (1..=new).map(|i| i as f64 / (base + i) as f64).product()

@@ -1,11 +1,12 @@
-//! A comparison as a table for people.
+//! A comparison as a text table.
 
 use super::{Compared, Comparison, Verdict};
 use crate::compare::bootstrap::median;
 use crate::report::Unit;
 use crate::table::{align_numbers, amount, grid};
 
-/// Warnings, the rows with their verdicts (regressions first), the rows of one side only, and a line of totals.
+/// Warnings, the rows with their verdicts (regressions first), the unmatched rows, and a line of
+/// totals.
 #[must_use]
 pub fn table(comparison: &Comparison) -> String {
     let mut text: String =

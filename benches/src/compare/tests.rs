@@ -1,4 +1,4 @@
-//! Verdicts on synthetic rounds whose truth is known.
+//! Verdicts on synthetic rounds with known differences.
 
 use berth_traces::rng::stream;
 use rand::Rng;
@@ -6,7 +6,8 @@ use rand::Rng;
 use super::*;
 use crate::report::tests::report;
 
-/// Rounds around `centre`, off by a sum of uniform draws whose standard deviation is `noise` times the centre.
+/// Rounds around `centre`, each off by a sum of uniform draws whose standard deviation is `noise`
+/// times the centre.
 fn rounds(seed: u64, count: usize, centre: f64, noise: f64) -> Vec<f64> {
     let mut random = stream(seed, "rounds");
     let mut normal = || (0..12).map(|_| random.random::<f64>()).sum::<f64>() - 6.0;
@@ -28,7 +29,7 @@ fn equal_distributions_raise_no_alarm() {
     };
     assert_eq!(alarms(7, 0.02), 0);
     assert_eq!(alarms(30, 0.10), 0);
-    // Rounds that differ by half among themselves: chance is allowed one alarm in a hundred.
+    // These rounds vary by half: chance may raise one alarm in a hundred.
     assert!(alarms(7, 0.20) <= 2, "{} alarms", alarms(7, 0.20));
 }
 
@@ -60,7 +61,7 @@ fn without_variance_the_ratio_alone_decides() {
 }
 
 #[test]
-fn few_rounds_accuse_nobody() {
+fn few_rounds_give_no_verdict() {
     assert_eq!(verdict(&[100.0; 4], &[200.0; 4]), Verdict::Unclear);
     assert_eq!(verdict(&[100.0], &[200.0]), Verdict::Unclear);
     assert_eq!(verdict(&[100.0], &[101.0]), Verdict::Same);

@@ -1,4 +1,4 @@
-//! The JSON document that both sides read.
+//! The JSON document that both Berth and Nova read.
 
 use berth_scheduler::nova::{FilterName, Options, WeigherName};
 use serde_json::{Value, json};
@@ -7,10 +7,10 @@ use super::fleet::Fleet;
 use super::request::request;
 use super::{Variant, World, Wrong};
 
-/// The time at which everything is decided.
+/// The time of every decision.
 pub(super) const NOW: &str = "2026-06-01T00:00:00";
 
-/// Fleet, filters, weighers and request in the form that `docs/performance.md` describes.
+/// Fleet, filters, weighers and request in the format that `docs/performance.md` describes.
 #[must_use]
 pub fn case(variant: Variant, hosts: u32, seed: u64) -> Value {
     let fleet = Fleet { variant, hosts, seed };
@@ -26,8 +26,8 @@ pub fn case(variant: Variant, hosts: u32, seed: u64) -> Value {
     })
 }
 
-/// The case under `input`, and under `berth` what Berth makes of it: how many hosts each filter removes, and those that are
-/// left with their weights, best first.
+/// The case under `input` and Berth's answer under `berth`: the number of hosts that each filter
+/// removes, and the remaining hosts with their weights, best first.
 ///
 /// # Errors
 /// [`Wrong`] if Berth's two searches disagree.
@@ -37,7 +37,8 @@ pub fn case_with_answer(variant: Variant, hosts: u32, seed: u64) -> Result<Value
     Ok(json!({"id": case["id"], "input": case, "berth": answer}))
 }
 
-/// Nova's default filters, and those that look at cells and devices where they are asked for.
+/// Nova's default filters, and the filters of NUMA cells and devices for the variants that request
+/// them.
 pub(super) fn filters(variant: Variant) -> Vec<FilterName> {
     let mut filters = Options::default().filter_scheduler.enabled_filters;
     if variant == Variant::Numa {

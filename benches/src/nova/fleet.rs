@@ -1,4 +1,4 @@
-//! Hosts that differ in shape and use, as Nova's database describes them.
+//! Hosts of different shape and use, in the format of Nova's database.
 
 use berth_traces::rng::{Stream, stream};
 use rand::Rng;
@@ -6,18 +6,18 @@ use serde_json::{Value, json};
 
 use super::Variant;
 
-/// Instances on each host.
+/// The number of instances on each host.
 const INSTANCES: u32 = 5;
-/// CPUs of a NUMA cell.
+/// The number of CPUs of a NUMA cell.
 const CELL_CPUS: u64 = 32;
-/// Memory of a NUMA cell in MiB, of which this much is in pages of 2 MiB.
+/// The memory of a NUMA cell in MiB, and the part of it in pages of 2 MiB.
 const CELL_MEMORY: u64 = 131_072;
 const LARGE_PAGES_MEMORY: u64 = 122_880;
-/// The members of the server group, at most half as many as hosts.
+/// The number of members of the server group, at most half the number of hosts.
 const MEMBERS: u32 = 50;
 const ZONES: usize = 4;
 
-/// What hosts and requests are drawn from.
+/// The parameters from which hosts and requests are drawn.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fleet {
     pub(super) variant: Variant,
@@ -26,7 +26,7 @@ pub(super) struct Fleet {
 }
 
 impl Fleet {
-    /// The hosts, one after the other: a large fleet is never held as JSON.
+    /// The hosts, one at a time: a large fleet is never held as JSON.
     pub(super) fn hosts(self) -> impl Iterator<Item = Value> {
         let mut random = stream(self.seed, "nova hosts");
         let mut cells = stream(self.seed, "nova cells");
@@ -42,7 +42,7 @@ impl Fleet {
         })
     }
 
-    /// One aggregate for each availability zone.
+    /// One aggregate per availability zone.
     pub(super) fn aggregates(self) -> Value {
         let zone = |zone: usize| {
             let hosts: Vec<String> = (0..self.hosts).skip(zone).step_by(ZONES).map(name).collect();
@@ -53,7 +53,8 @@ impl Fleet {
         (0..ZONES).map(zone).collect()
     }
 
-    /// Hosts that have a member of the server group, and the members: one in each equal part of the fleet.
+    /// Hosts with a member of the server group, and the members: one in each equal part of the
+    /// fleet.
     pub(super) fn members(self) -> (Vec<String>, Vec<String>) {
         let mut random = stream(self.seed, "nova group");
         let part = self.hosts / MEMBERS.min(self.hosts / 2).max(1);
@@ -71,8 +72,9 @@ fn instance(host: u32, number: u32) -> String {
     format!("50000000-0000-4000-8000-{:012x}", u64::from(host) * u64::from(INSTANCES) + u64::from(number))
 }
 
-/// A host of one of three shapes with five instances, which always fit. One in a hundred is disabled, as many have not reported for an hour,
-/// and as many have CPUs of another architecture.
+/// A host of one of three shapes with five instances, which always fit. One in a hundred is
+/// disabled, one in a hundred has not reported for an hour, and one in a hundred has CPUs of
+/// another architecture.
 fn host(number: u32, random: &mut Stream) -> Value {
     let (vcpus, memory, disk) =
         pick(random, &[(64, 262_144, 4_000), (64, 524_288, 4_000), (64, 262_144, 8_000)]);
@@ -103,7 +105,7 @@ fn host(number: u32, random: &mut Stream) -> Value {
     })
 }
 
-/// A cell whose first cores and pages are taken by pinned instances.
+/// A cell whose first cores and pages are used by pinned instances.
 fn cell(node: u64, random: &mut Stream) -> Value {
     let cpus: Vec<u64> = (node * CELL_CPUS..(node + 1) * CELL_CPUS).collect();
     let cores: Vec<&[u64]> = cpus.chunks(2).collect();
@@ -119,7 +121,7 @@ fn cell(node: u64, random: &mut Stream) -> Value {
     })
 }
 
-/// Passthrough devices of a cell, some of them taken.
+/// Passthrough devices of a cell, some of them in use.
 fn pool(node: u64, random: &mut Stream) -> Value {
     json!({"vendor_id": "15b3", "product_id": "1018", "numa_node": node, "count": random.random_range(0..=4),
         "dev_type": "type-PCI", "address": format!("0000:{node:02x}:00.0")})
@@ -133,7 +135,8 @@ fn pick<T: Copy>(random: &mut Stream, from: &[T]) -> T {
 mod tests {
     use super::*;
 
-    /// Once hosts of 256 GiB had instances of 320 GiB: a fleet of a thousand could not be built.
+    /// Regression test: hosts of 256 GiB had instances of 320 GiB, so a fleet of a thousand could
+    /// not be built.
     #[test]
     fn no_host_has_more_in_use_than_it_has() {
         for host in (Fleet { variant: Variant::Numa, hosts: 10_000, seed: 1 }).hosts() {

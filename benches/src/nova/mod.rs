@@ -1,7 +1,8 @@
-//! Nova's own work, defined once for Berth and for Nova.
+//! The work of Nova's scheduler, defined once for Berth and for Nova.
 //!
-//! A [`Variant`] and a number of hosts make a [`case`]: fleet, options and request as one JSON document. Berth decides on it
-//! in process ([`World`]); `benches/peers/nova_peer.py` gives the same document to the real Nova.
+//! A [`Variant`] and a number of hosts give a [`case`]: fleet, options and request as one JSON
+//! document. Berth decides on it in process ([`World`]); `benches/peers/nova_peer.py` passes the
+//! same document to the real Nova.
 
 mod case;
 mod fleet;

@@ -1,4 +1,4 @@
-//! What is asked for.
+//! The request of a case.
 
 use serde_json::{Value, json};
 

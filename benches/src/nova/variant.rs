@@ -1,18 +1,18 @@
-//! What a fleet offers and a request asks for.
+//! The variants of fleets and requests.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::suite::{UnknownName, named};
 
-/// How much a request asks of the filters; each has all that the one before has.
+/// The constraints of a request; each variant includes those of the previous one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Variant {
-    /// The default filters and weighers, and an image that names its architecture.
+    /// The default filters and weighers, and an image with an architecture.
     Plain,
-    /// And an anti-affinity group of up to 50 members, and a capability in the extra specs.
+    /// Adds an anti-affinity group of up to 50 members, and a capability in the extra specs.
     Group,
-    /// And two pinned NUMA cells on pages of 2 MiB, and one passthrough device.
+    /// Adds two pinned NUMA cells on pages of 2 MiB, and one passthrough device.
     Numa,
 }
 

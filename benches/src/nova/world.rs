@@ -1,4 +1,4 @@
-//! A fleet on which Berth decides as Nova would, while VMs come and leave.
+//! A fleet on which Berth decides with Nova's filters and weighers, while VMs arrive and leave.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -19,32 +19,32 @@ use super::case::{NOW, filters, weighers};
 use super::fleet::Fleet;
 use super::request::request;
 
-/// VMs that stay before one leaves.
+/// The number of VMs that stay before one leaves.
 const STAY: usize = 64;
 
-/// Hosts that each filter removed, in order.
+/// The number of hosts that each filter removed, in order.
 pub type Removed = Vec<(Step, usize)>;
 
-/// Berth did not decide as it should.
+/// Berth's decision is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Wrong {
-    /// The two searches name different hosts.
+    /// The two searches chose different hosts.
     #[error("the ranked search names {ranked:?}, the exhaustive one {exhaustive:?}")]
     Host {
-        /// By the ranked search.
+        /// The choice of the ranked search.
         ranked: Option<Row>,
-        /// By the exhaustive search.
+        /// The choice of the exhaustive search.
         exhaustive: Option<Row>,
     },
-    /// The counts that are kept are not those of a pass over all hosts.
-    #[error("kept are the counts {kept:?}, a pass over all hosts gives {expected:?}")]
+    /// The cached counts differ from those of a pass over all hosts.
+    #[error("the cached counts are {cached:?}, a pass over all hosts gives {expected:?}")]
     Removed {
-        /// Kept with the request.
-        kept: Removed,
-        /// By the pass.
+        /// Cached with the request.
+        cached: Removed,
+        /// The result of the pass.
         expected: Removed,
     },
-    /// A fleet was to be ranked and is not.
+    /// The ranked search should serve the fleet and does not.
     #[error("the ranked search passes the decision on to the exhaustive one")]
     NotRanked,
     /// A filter or weigher failed.
@@ -52,18 +52,18 @@ pub enum Wrong {
     Failed(String),
 }
 
-/// A fleet, a request, and what is kept for the ranked search.
+/// A fleet, a request, and the state of the ranked search.
 pub struct World {
     options: Options,
     hosts: HostTable,
     request: RequestSpec,
     now: i64,
-    /// The allocation candidates, where a filter looks at them.
+    /// The allocation candidates, if a filter needs them.
     candidates: RequestState,
     ranked: RankedHosts,
     ranked_request: Option<RankedRequest>,
     staying: VecDeque<(Row, Undo)>,
-    /// Rows that the rankings have not taken in yet.
+    /// Rows whose changes the rankings have not applied yet.
     changed: Vec<Row>,
 }
 
@@ -71,7 +71,7 @@ impl World {
     /// The world of a case.
     ///
     /// # Panics
-    /// If a case cannot be read, which would be a mistake in this crate.
+    /// The case is invalid, which would be a bug of this crate.
     #[must_use]
     pub fn new(variant: Variant, hosts: u32, seed: u64) -> Self {
         let fleet = Fleet { variant, hosts, seed };
@@ -81,7 +81,7 @@ impl World {
         let now = time::micros(NOW).expect("a time");
         let records: Vec<HostRecord> = fleet.hosts().map(read).collect();
         let aggregates: Vec<_> = read(fleet.aggregates());
-        let hosts = HostTable::load(&records, &aggregates, &options.general, now).expect("a case of ours");
+        let hosts = HostTable::load(&records, &aggregates, &options.general, now).expect("a valid case");
         let request: RequestSpec = read(request(fleet));
         let ranked = RankedHosts::new(&hosts, &options);
         let ranked_request =
@@ -97,13 +97,13 @@ impl World {
         self.ranked_request.is_some()
     }
 
-    /// Allocation candidates for one decision: filters drop some.
+    /// Allocation candidates for one decision; filters remove some of them.
     #[must_use]
     pub fn candidates(&self) -> RequestState {
         self.candidates.clone()
     }
 
-    /// The best host by the ranked search, which first takes in what has changed since its last decision.
+    /// The best host by the ranked search, which first applies the changes since its last decision.
     ///
     /// # Errors
     /// [`Wrong::NotRanked`].
@@ -116,7 +116,7 @@ impl World {
         Ok(best.first().copied())
     }
 
-    /// How many hosts each filter removes, as it is kept with the ranked request.
+    /// The number of hosts that each filter removes, cached with the ranked request.
     ///
     /// # Errors
     /// [`Wrong::NotRanked`].
@@ -127,16 +127,17 @@ impl World {
         ranked.removed_among(&Among::default(), &scene, ranked_request).map_err(|_| Wrong::NotRanked)
     }
 
-    /// Holds counts against a pass over all hosts.
+    /// Compares counts with a pass over all hosts.
     ///
     /// # Errors
-    /// [`Wrong`] if that counts otherwise.
+    /// [`Wrong`] if the pass gives other counts.
     pub fn check_removed(&self, counted: &Removed) -> Result<(), Wrong> {
         let expected = self.filter(&mut self.candidates())?.removed;
-        if *counted == expected { Ok(()) } else { Err(Wrong::Removed { kept: counted.clone(), expected }) }
+        if *counted == expected { Ok(()) } else { Err(Wrong::Removed { cached: counted.clone(), expected }) }
     }
 
-    /// The hosts that pass all filters, best first, by looking at every host; how many each filter removed comes with it.
+    /// The hosts that pass all filters, best first, from a pass over all hosts, with the number
+    /// that each filter removed.
     ///
     /// # Errors
     /// [`Wrong::Failed`].
@@ -150,7 +151,7 @@ impl World {
         Ok((weighed, outcome))
     }
 
-    /// The hosts that pass all filters, and how many each filter removed.
+    /// The hosts that pass all filters, and the number that each filter removed.
     ///
     /// # Errors
     /// [`Wrong::Failed`].
@@ -159,17 +160,17 @@ impl World {
             .map_err(|failure| Wrong::Failed(failure.to_string()))
     }
 
-    /// Holds a host that was chosen against the exhaustive search.
+    /// Compares a chosen host with the exhaustive search.
     ///
     /// # Errors
-    /// [`Wrong`] if that names another one.
+    /// [`Wrong`] if it chooses another host.
     pub fn check(&self, chosen: Option<Row>) -> Result<(), Wrong> {
         let (weighed, _) = self.decide_exhaustively(&mut self.candidates())?;
         let exhaustive = weighed.first().map(|host| host.row);
         if chosen == exhaustive { Ok(()) } else { Err(Wrong::Host { ranked: chosen, exhaustive }) }
     }
 
-    /// A VM of the request comes to the row, and an earlier one leaves another.
+    /// Places a VM of the request on the row, and removes an earlier one from its host.
     pub fn change(&mut self, row: Row) {
         self.arrive(row);
         if self.staying.len() > STAY {
@@ -177,7 +178,7 @@ impl World {
         }
     }
 
-    /// All VMs that came leave again.
+    /// Removes all VMs that arrived.
     pub fn clear(&mut self) {
         while let Some((row, undo)) = self.staying.pop_back() {
             self.hosts.undo(undo);
@@ -185,13 +186,13 @@ impl World {
         }
     }
 
-    /// Lets the rankings take in what has changed.
+    /// Applies the changes to the rankings.
     pub fn follow(&mut self) {
         let Self { options, hosts, ranked, changed, .. } = self;
         changed.drain(..).for_each(|row| ranked.follow(hosts, options, row));
     }
 
-    /// What Berth makes of the case.
+    /// Berth's answer to the case.
     ///
     /// # Errors
     /// [`Wrong`] if the two searches disagree.
@@ -226,7 +227,8 @@ impl World {
         self.changed.push(row);
     }
 
-    /// The oldest leaves that came to its host last: a host is undone from the latest VM on.
+    /// Removes the latest VM of the host of the oldest one, because a host's state is undone from
+    /// its latest VM on.
     fn leave(&mut self) {
         let is_last = |at: &usize| {
             let row = self.staying[*at].0;
@@ -240,7 +242,7 @@ impl World {
     }
 }
 
-/// One candidate for each host, if cells or devices are asked for: no other filter looks at them.
+/// One candidate per host, if cells or devices are requested: no other filter needs candidates.
 fn candidates(hosts: &HostTable, request: &RequestSpec) -> RequestState {
     let mut state = RequestState::default();
     if request.numa_topology.is_some() || request.pci_requests.is_some() {
@@ -262,7 +264,7 @@ fn candidate(uuid: &str, request: &RequestSpec) -> AllocationCandidate {
 }
 
 fn read<T: DeserializeOwned>(value: Value) -> T {
-    serde_json::from_value(value).expect("a case of ours reads")
+    serde_json::from_value(value).expect("a valid case")
 }
 
 #[cfg(test)]
@@ -270,7 +272,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_searches_agree_while_vms_come_and_leave() {
+    fn both_searches_agree_while_vms_arrive_and_leave() {
         for variant in [Variant::Plain, Variant::Group] {
             let mut world = World::new(variant, 300, 1);
             let before = world.answer().unwrap();
@@ -286,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn cells_are_decided_by_looking_at_every_host() {
+    fn cells_are_decided_by_a_pass_over_all_hosts() {
         let mut world = World::new(Variant::Numa, 100, 1);
         assert!(!world.is_ranked());
         assert_eq!(world.decide_ranked(), Err(Wrong::NotRanked));

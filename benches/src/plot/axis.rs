@@ -1,4 +1,4 @@
-//! Logarithmic axes with ticks where people expect them.
+//! Logarithmic axes with conventional ticks.
 
 use std::ops::Range;
 
@@ -8,12 +8,12 @@ use super::Over;
 use crate::report::Unit;
 use crate::table::amount;
 
-/// What an axis shows.
+/// The quantity on an axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Scale {
     /// Hosts.
     Hosts,
-    /// Percentages: by what is left of a hundred, since the last few percent are what is hard.
+    /// Percentages, scaled by what remains to 100, because the last few percent are the hard ones.
     Left,
     /// A measured quantity.
     Measured(Unit),
@@ -29,7 +29,7 @@ pub(crate) struct Axis {
 }
 
 impl Axis {
-    /// With a tick at every value.
+    /// An axis with a tick at every value.
     pub(crate) fn of_values(over: Over, mut values: Vec<f64>) -> Self {
         values.sort_unstable_by(f64::total_cmp);
         values.dedup();
@@ -37,7 +37,7 @@ impl Axis {
         Self { scale, from: values[0], to: values[values.len() - 1], ticks: values }
     }
 
-    /// With ticks at 1, 2, 5, 10, … around what was measured.
+    /// An axis with ticks at 1, 2, 5, 10, … around the measured values.
     pub(crate) fn around(unit: Unit, values: impl Iterator<Item = f64> + Clone) -> Self {
         let least = values.clone().fold(f64::MAX, f64::min).max(1e-3);
         let most = values.fold(least, f64::max);
@@ -88,7 +88,7 @@ impl ValueFormatter<f64> for Axis {
     }
 }
 
-/// A large number in a few characters.
+/// A large number in a short form.
 pub(crate) fn short(value: f64) -> String {
     match value {
         value if value >= 1e6 => format!("{}M", value / 1e6),

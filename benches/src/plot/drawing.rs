@@ -1,4 +1,4 @@
-//! Lines on two axes, each named at its end.
+//! Draws lines on two axes, each labelled at its end.
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -6,20 +6,21 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::{Axis, Line, Over, quantities, words};
 
-/// Plotters rounds to whole units: with several of them to a pixel, slopes stay smooth.
+/// Plotters rounds to whole units; several units per pixel keep slopes smooth.
 const SCALE: i32 = 2;
 const WIDTH: i32 = 760 * SCALE;
 const HEIGHT: i32 = 400 * SCALE;
 const TOP: i32 = 44 * SCALE;
 const LEFT: i32 = 64 * SCALE;
 const BOTTOM: i32 = 52 * SCALE;
-/// Room for the names of the lines.
+/// The margin for the labels of the lines.
 const RIGHT: i32 = 190 * SCALE;
 const FONT: i32 = 14 * SCALE;
-/// Names of lines are at least this far apart.
+/// The smallest distance between two labels.
 const NAME_HEIGHT: i32 = 18 * SCALE;
 
-/// Okabe and Ito's, darkened for white paper: apart for every common form of colour blindness.
+/// Okabe and Ito's palette, darkened for white paper: distinguishable under every common form of
+/// colour blindness.
 const COLORS: [RGBColor; super::MOST_LINES] = [
     RGBColor(0x00, 0x72, 0xB2),
     RGBColor(0xD5, 0x5E, 0x00),
@@ -110,7 +111,7 @@ fn draw_curve(plot: &mut Plot<'_, '_>, curve: &Curve) -> Result<(), DrawingError
     Ok(())
 }
 
-/// Names each curve beside its last point, one below the other where they are close.
+/// Writes the label of each curve beside its last point, one below the other where they are close.
 fn name_curves(canvas: &Canvas<'_>, plot: &Plot<'_, '_>, curves: &[Curve]) -> Result<(), DrawingError> {
     let ends = curves.iter().filter_map(|curve| Some((plot.backend_coord(curve.points.last()?), curve)));
     let mut ends: Vec<((i32, i32), &Curve)> = ends.collect();
@@ -130,7 +131,7 @@ fn font(color: RGBColor) -> TextStyle<'static> {
     ("sans-serif", f64::from(FONT) * 1.24).into_font().color(&color)
 }
 
-/// Shown at its own size, and as wide as its page where that is less.
+/// Shows the SVG at its own size, or at the width of its page if that is smaller.
 fn scalable(svg: &str) -> String {
     let own = format!("width=\"{WIDTH}\" height=\"{HEIGHT}\"");
     let shown = format!("width=\"{}\" height=\"{}\"", WIDTH / SCALE, HEIGHT / SCALE);

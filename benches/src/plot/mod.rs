@@ -1,5 +1,5 @@
-//! A report's rows as a picture: a quantity over hosts or over fill, one line for each combination of the other
-//! parameters.
+//! Draws the rows of a report: a quantity over hosts or over fill, one line for each combination of
+//! the other parameters.
 
 mod axis;
 mod drawing;
@@ -13,12 +13,12 @@ use crate::suite::{UnknownName, named};
 
 pub(crate) use axis::Axis;
 
-/// What the horizontal axis is.
+/// The horizontal axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Over {
-    /// Hosts of the fleet.
+    /// The number of hosts.
     Hosts,
-    /// The percentage of its vCPUs that is held.
+    /// The percentage of the vCPUs that is used.
     Fill,
 }
 
@@ -44,33 +44,33 @@ impl FromStr for Over {
     }
 }
 
-/// Why there is no picture.
+/// Why a picture cannot be drawn.
 #[derive(Debug, thiserror::Error)]
 pub enum PlotError {
-    /// No two rows of this name differ in the axis alone.
+    /// No two rows with this name differ in the axis alone.
     #[error("rows: none of {row} have two values of {over} and all else equal")]
     Nothing {
-        /// The rows asked for.
+        /// The name of the rows.
         row: String,
-        /// The axis asked for.
+        /// The axis.
         over: Over,
     },
-    /// More lines than can be told apart.
-    #[error("rows: {lines} lines of {row} over {over}; more than {MOST_LINES} cannot be told apart")]
+    /// More lines than colours.
+    #[error("rows: {lines} lines of {row} over {over}; more than {MOST_LINES} cannot be distinguished")]
     TooMany {
-        /// The rows asked for.
+        /// The name of the rows.
         row: String,
-        /// The axis asked for.
+        /// The axis.
         over: Over,
-        /// How many there are.
+        /// The number of lines.
         lines: usize,
     },
-    /// The picture cannot be drawn.
+    /// The drawing library failed.
     #[error("cannot draw")]
     Drawing(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Combinations of parameters that have colours.
+/// The number of distinct colours.
 pub const MOST_LINES: usize = 4;
 
 /// Rows that differ in the axis alone.
@@ -87,7 +87,7 @@ impl Line<'_> {
     }
 }
 
-/// Draws the rows named `row` as SVG: medians, and of latencies the 99th percentile too.
+/// Draws the rows named `row` as SVG: medians, and for latencies also the 99th percentile.
 ///
 /// # Errors
 /// See [`PlotError`].
@@ -125,7 +125,7 @@ fn lines_of<'a>(report: &'a Report, name: &str, over: Over) -> Vec<Line<'a>> {
     several.map(|(parameters, rows)| Line { parameters, rows }).collect()
 }
 
-/// Parameters as people say them.
+/// Parameters in a readable form.
 fn words(parameters: &Parameters) -> String {
     let word = |(name, value): (&String, &Parameter)| match name.as_str() {
         "objective" => value.to_string(),
@@ -133,11 +133,11 @@ fn words(parameters: &Parameters) -> String {
         "hosts" => format!("{} hosts", axis::short(value.to_string().parse().unwrap_or(0.0))),
         _ => format!("{name} {value}"),
     };
-    // The objective last in the map comes first in the name.
+    // The objective is last in the map and comes first in the label.
     parameters.iter().rev().map(word).collect::<Vec<_>>().join(", ")
 }
 
-/// What is drawn of a row with this unit: a name, how to get it, and whether its line is the main one.
+/// A drawn quantity of a row: a name, an accessor, and whether its line is the main one.
 type Quantity = (&'static str, fn(&Row) -> f64, bool);
 
 fn quantities(unit: Unit) -> &'static [Quantity] {

@@ -1,4 +1,4 @@
-//! Finding allocation candidates, in process: a whole query, from names to the last candidate.
+//! Measures allocation candidates in process: a whole query, from names to the last candidate.
 
 use std::time::Instant;
 

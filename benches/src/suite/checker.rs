@@ -1,17 +1,17 @@
-//! Whether every grant was real, and granted once: what the deciders were told, held against the index.
+//! Checks the deciders' grants against the index: every grant is real, and was granted once.
 
 use std::collections::BTreeMap;
 
 use berth_placement::{Allocations, ClassId, ConsumerId, HOST_CLASSES, Index, Row};
 
-/// What a decider was granted and holds.
+/// A claim that was granted to a decider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Grant {
     pub(super) consumer: ConsumerId,
     pub(super) allocations: Allocations,
 }
 
-/// What went wrong.
+/// A violation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Fault {
     #[error("consumer {:032x} was granted to two deciders", .0.0)]
@@ -24,7 +24,7 @@ pub(super) enum Fault {
     OverCommitted { row: Row, class: ClassId, over: i64 },
 }
 
-/// The use of every host before the deciders began.
+/// The use of every host before the deciders start.
 pub(super) struct Checker {
     before: Vec<[i64; 3]>,
 }
@@ -34,7 +34,7 @@ impl Checker {
         Self { before: (0..hosts).map(|row| used(index, Row(row))).collect() }
     }
 
-    /// Compares what is held with the index, at a moment when no decider is at work.
+    /// Compares the grants with the index, while no decider runs.
     pub(super) fn check(&self, index: &Index, held: &[Grant]) -> Result<(), Fault> {
         let mut seen = BTreeMap::new();
         let mut granted: BTreeMap<Row, [i64; 3]> = BTreeMap::new();

@@ -1,4 +1,5 @@
-//! Select, claim and release: a VM comes, the oldest leaves. On one thread here, on many in [`contention`](super::contention).
+//! Measures select, claim and release: a VM arrives, the oldest leaves. On one thread here, on many
+//! in [`contention`](super::contention).
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -18,15 +19,16 @@ use crate::report::{Row, Unit};
 use crate::requests;
 use crate::series::Series;
 
-/// VMs that stay before the oldest leaves.
+/// The number of VMs that stay before the oldest leaves.
 const STAY: usize = 64;
-/// Cycles between two looks at the clock, where a rate is measured.
+/// The number of cycles between two clock reads, where a rate is measured.
 const BATCH: u32 = 500;
-/// Deciders that contend.
+/// The numbers of deciders that contend.
 const THREADS: [u32; 4] = [1, 2, 4, 8];
-/// Contention is about what is left to fight for, not about the size of the fleet: more hosts than this only take longer.
+/// The size limit of fleets with contention. Only the last free hosts matter; more hosts would only
+/// take longer.
 const MOST_CONTENDED_HOSTS: u32 = 100_000;
-/// Percentage of the vCPUs held where deciders contend and there is plenty.
+/// The percentage of used vCPUs where deciders contend and capacity is plentiful.
 const PLENTY: u32 = 80;
 
 pub(super) fn cases(
@@ -82,7 +84,7 @@ impl Cycles {
             label: format!("claims, {} hosts, {} % full, {goal}", fleet.spec.hosts, fleet.spec.fill),
             effort: options.effort,
             prepared: requests.items().iter().map(|request| scheduler.prepare(request.clone())).collect(),
-            // Drawn ahead: the draw is not part of the cycle.
+            // Drawn ahead, so that the draw is not part of the cycle.
             order: (0..4096).map(|_| requests.draw(&mut random)).collect(),
             fleet,
             scheduler,
@@ -93,7 +95,7 @@ impl Cycles {
         }
     }
 
-    /// A VM comes and the oldest leaves; `false` when there was no host.
+    /// Places a VM and removes the oldest; returns `false` when no host fits.
     #[inline]
     fn cycle(&mut self) -> bool {
         self.number += 1;
@@ -112,7 +114,7 @@ impl Cycles {
 
     fn leave(&mut self) {
         if let Some(consumer) = self.staying.pop_front() {
-            self.fleet.index.release(consumer).expect("it was placed and nobody else releases it");
+            self.fleet.index.release(consumer).expect("it was placed and only this decider releases it");
         }
     }
 
@@ -144,7 +146,8 @@ impl Case for Cycles {
     }
 
     fn round(&mut self) -> Result<(), Failure> {
-        // Others changed the fleet since this decider's last round, and the ring of VMs that stay fills first.
+        // Other cases changed the fleet since this decider's last round, and the ring of VMs fills
+        // first.
         (0..2 * STAY).for_each(|_| {
             self.cycle();
         });

@@ -1,5 +1,5 @@
-//! Several deciders on one fleet at the same time: while there is plenty, and on the last free hosts. After every
-//! lap a checker compares what they were told with the index.
+//! Runs several deciders on one fleet concurrently: with plenty of capacity, and on the last free
+//! hosts. After every lap, a checker compares their grants with the index.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -20,20 +20,20 @@ use crate::report::{self, Unit};
 use crate::requests::{self, Flavor, SMALLEST, Weighted};
 use crate::series::{Series, histogram, parameters, record};
 
-/// Hosts that are left to fight for.
+/// The number of hosts that are left to contend for.
 const LAST: u32 = 16;
-/// VMs a decider keeps before its oldest leaves, where there is plenty.
+/// The number of VMs that a decider keeps before its oldest leaves, with plenty of capacity.
 const STAY: usize = 32;
-/// In this many claims one is for a consumer that another decider tries to place as well.
+/// One in this many claims is for a consumer that another decider tries to place as well.
 const SHARED_EVERY: u32 = 16;
-/// Deciders that spread take one of this many best hosts while they lose many claims.
+/// Spreading deciders choose among this many best hosts while they lose many claims.
 const SPREAD: usize = 64;
-/// Laps of a round on the last hosts.
+/// The number of laps per round on the last hosts.
 const LAPS: u32 = 4;
-/// All that come to the last hosts.
+/// The flavor that is placed on the last hosts.
 const LAST_VM: Flavor = SMALLEST;
 
-/// One fleet with plenty, one with nothing but the last hosts free, and deciders for each.
+/// A fleet with plenty of capacity, one with only the last hosts free, and deciders for each.
 pub(super) struct Contention {
     label: String,
     cycles: u32,
@@ -47,7 +47,7 @@ struct Arena {
     deciders: Vec<Decider>,
     place: Series,
     rate: Series,
-    /// Consumers that two deciders try to place, so far.
+    /// The number of consumers so far that two deciders try to place.
     shared: AtomicU64,
 }
 
@@ -59,13 +59,13 @@ struct Decider {
     order: Vec<usize>,
     made: u128,
     held: VecDeque<Grant>,
-    /// Grants of shared consumers: these stay until the lap is checked.
+    /// Grants of shared consumers, which stay until the lap is checked.
     kept: Vec<Grant>,
     took: Histogram<u64>,
     no_host: u64,
 }
 
-/// How deciders work.
+/// The mode of the deciders.
 #[derive(Clone, Copy)]
 pub(super) struct Manner {
     pub(super) threads: u32,
@@ -74,7 +74,7 @@ pub(super) struct Manner {
 }
 
 impl Contention {
-    /// Deciders on a fleet with plenty, and on one where only the last hosts are free.
+    /// Deciders on a fleet with plenty of capacity, and on one with only the last hosts free.
     pub(super) fn new(plenty: &Rc<Fleet>, last: &Rc<Fleet>, manner: Manner, options: &Options) -> Self {
         let Manner { threads, goal, spread } = manner;
         let word = if spread { "spreading" } else { "best host only" };
@@ -88,7 +88,7 @@ impl Contention {
     }
 }
 
-/// A fleet in which only a few hosts have room, each in a block of its own.
+/// A fleet with few free hosts, each in its own block.
 pub(super) fn full_but_for_the_last(hosts: u32, seed: u64) -> Result<Fleet, Failure> {
     let fleet = build(FleetSpec { hosts, fill: 100, seed })?;
     let step = (hosts / LAST).max(1);
@@ -141,7 +141,7 @@ impl Arena {
         }
     }
 
-    /// Lets all deciders work at the same time, checks what they hold, and takes it back.
+    /// Runs all deciders concurrently, checks their grants, and releases them.
     fn lap(&mut self, work: impl Fn(&mut Decider, &Fleet, &AtomicU64) + Sync) -> Result<(), Failure> {
         let before = self.conflicts();
         let barrier = Barrier::new(self.deciders.len());
@@ -188,7 +188,7 @@ impl Arena {
             decider.no_host = 0;
             let held = decider.held.drain(..).chain(decider.kept.drain(..));
             held.for_each(|grant| {
-                self.fleet.index.release(grant.consumer).expect("the checker found it there");
+                self.fleet.index.release(grant.consumer).expect("the checker found it in the index");
             });
         }
         self.rate.rate(grants, took);
@@ -197,7 +197,7 @@ impl Arena {
     }
 }
 
-/// From the first start to the last end.
+/// The time from the first start to the last end.
 fn elapsed(spans: &[(Instant, Instant)]) -> Duration {
     let first = spans.iter().map(|span| span.0).min();
     let last = spans.iter().map(|span| span.1).max();
@@ -208,7 +208,7 @@ impl Decider {
     fn new(number: u32, fleet: &Fleet, mix: &Weighted<Request>, manner: Manner, seed: u64) -> Self {
         let scheduler = Scheduler::new(Arc::clone(&fleet.index), manner.goal.objective(), Search::Ranked);
         let mut scheduler = if manner.spread { scheduler.spreading(SPREAD) } else { scheduler };
-        // All draw the same requests in the same order: they race for the same hosts.
+        // All deciders draw the same requests in the same order, so they race for the same hosts.
         let mut random = stream(seed, "contention");
         Self {
             number: u128::from(number),
@@ -223,17 +223,17 @@ impl Decider {
         }
     }
 
-    /// Takes in what happened since the last lap.
+    /// Applies the changes since the last lap.
     fn catch_up(&mut self) {
         let _ = self.scheduler.decide(&mut self.prepared[0]);
     }
 
-    /// VMs come and go where there is plenty.
+    /// Places and removes VMs, with plenty of capacity.
     fn come_and_go(&mut self, fleet: &Fleet, shared: &AtomicU64, cycles: u32) {
         for cycle in 0..cycles {
             let is_shared = cycle % SHARED_EVERY == 0;
             let consumer = if is_shared {
-                // Two takers for every number.
+                // Every number has two contenders.
                 ConsumerId(1 << 110 | u128::from(shared.fetch_add(1, Ordering::Relaxed) / 2))
             } else {
                 self.next_consumer()
@@ -247,12 +247,15 @@ impl Decider {
             if self.held.len() > STAY
                 && let Some(oldest) = self.held.pop_front()
             {
-                fleet.index.release(oldest.consumer).expect("it was granted and nobody else releases it");
+                fleet
+                    .index
+                    .release(oldest.consumer)
+                    .expect("it was granted and only this decider releases it");
             }
         }
     }
 
-    /// VMs come until there is no host for one.
+    /// Places VMs until none fits.
     fn fill_up(&mut self) {
         loop {
             let consumer = self.next_consumer();

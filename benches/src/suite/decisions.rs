@@ -1,5 +1,6 @@
-//! Finding the best host. Nothing is claimed for it, but between two decisions one VM comes and one leaves, not
-//! measured: a decision has changes to take in, and no answer can be repeated from memory.
+//! Measures the search for the best host. Nothing is claimed for the result, but one VM arrives and
+//! one leaves, unmeasured, between two decisions: a decision has changes to apply, and no cached
+//! result answers it.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -32,9 +33,10 @@ pub(super) fn cases(
     Ok(cases)
 }
 
-/// VMs that stay before the oldest leaves.
+/// The number of VMs that stay before the oldest leaves.
 const STAY: usize = 64;
-/// Decisions before a round's first measured one: others changed the fleet since this decider's last round.
+/// The number of unmeasured decisions at the start of a round, because other cases have changed the
+/// fleet.
 const WARM_UP: u32 = 50;
 
 struct Decisions {
@@ -44,7 +46,7 @@ struct Decisions {
     churn: Churn,
     recurrent: Weighted<Request>,
     types: Weighted<Request>,
-    /// Cold requests made so far.
+    /// The number of cold requests so far.
     unique: u32,
     random: Stream,
     rows: Rows,
@@ -54,7 +56,7 @@ struct Rows {
     recurrent: Series,
     types: Series,
     cold: Series,
-    /// For each kind of request that no host takes.
+    /// One entry for each kind of request that no host satisfies.
     unschedulable: Vec<(Request, Series)>,
 }
 
@@ -107,7 +109,7 @@ impl Decisions {
             let ended = Instant::now();
             let series = which(&mut self.rows);
             if decided.is_err() != expected.is_err() {
-                // Another quantity under this name.
+                // Decisions of the other outcome are another quantity.
                 series.count(if decided.is_err() { "no_host" } else { "some_host" }, 1);
             } else if sample >= WARM_UP {
                 series.took(ended - started);
@@ -118,7 +120,8 @@ impl Decisions {
         }
     }
 
-    /// Counts what weighted searches looked at, those for the VMs that came meanwhile included: they ask for the same.
+    /// Counts what weighted searches examined, including those for the churn VMs, which have the
+    /// same requests.
     fn count_searches(&mut self, before: Statistics) {
         let Statistics { searches, leaves_opened, bytes_looked_at, .. } = self.scheduler.statistics();
         if searches > before.searches {
@@ -174,17 +177,17 @@ impl Rows {
     }
 }
 
-/// VMs that come and leave between decisions.
+/// The VMs that arrive and leave between decisions.
 struct Churn {
     fleet: Rc<Fleet>,
-    /// The recurrent requests. The decider's request classes know nothing of these.
+    /// The recurrent requests, separate from the decider's request classes.
     prepared: Vec<Prepared>,
     staying: VecDeque<ConsumerId>,
     number: u128,
 }
 
 impl Churn {
-    /// One VM comes, and the oldest leaves.
+    /// Places one VM and removes the oldest.
     fn step(&mut self, scheduler: &mut Scheduler, request: usize) {
         self.number += 1;
         let consumer = ConsumerId(1 << 100 | self.number);
@@ -202,7 +205,7 @@ impl Churn {
         }
     }
 
-    /// Leaves the fleet as it was.
+    /// Restores the initial fleet.
     fn clear(&mut self) {
         while !self.staying.is_empty() {
             self.leave();

@@ -1,4 +1,4 @@
-//! Fleets that several cases share.
+//! Fleets shared by several cases.
 
 use std::rc::Rc;
 
@@ -18,7 +18,7 @@ impl Fleets {
         Self { seed, built: Vec::new() }
     }
 
-    /// The fleet with so many hosts, filled so far.
+    /// The fleet with this number of hosts and this fill.
     pub(super) fn get(
         &mut self,
         hosts: u32,
@@ -51,7 +51,7 @@ pub(super) fn build(spec: FleetSpec) -> Result<Fleet, Failure> {
     Fleet::build(spec).map_err(|reason| Failure::Fleet { hosts: spec.hosts, reason: reason.to_string() })
 }
 
-/// The parameters that name a fleet.
+/// The parameters of a fleet.
 pub(super) fn parameters_of(spec: FleetSpec) -> Parameters {
     parameters([("hosts", spec.hosts.into()), ("fill", spec.fill.into())])
 }

@@ -1,4 +1,4 @@
-//! Multi-creates: instances claimed together, as members of a server group and without it.
+//! Measures multi-creates: instances claimed together, with and without a server group.
 
 use std::rc::Rc;
 use std::time::Instant;
@@ -10,7 +10,7 @@ use crate::group::GroupClaim;
 use crate::report::{Row, Unit};
 use crate::series::Series;
 
-/// Instances of a request.
+/// The numbers of instances per request.
 const INSTANCES: [usize; 4] = [1, 4, 16, 64];
 
 /// One size of request on one fleet.
@@ -24,7 +24,7 @@ pub(super) struct Groups {
 }
 
 impl Groups {
-    /// Every size for which the fleet has hosts with room. `number` tells fleets apart.
+    /// Every size for which the fleet has enough free hosts. `number` distinguishes fleets.
     pub(super) fn on(
         fleet: &Rc<Fleet>,
         number: usize,
@@ -68,7 +68,7 @@ impl Case for Groups {
 
     fn round(&mut self) -> Result<(), Failure> {
         let index = &self.fleet.index;
-        // In turn: a machine that slows down does so for both.
+        // Alternates the two, so that drift of the machine affects both.
         for _ in 0..self.effort.samples / 4 {
             for (series, grouped) in [(&mut self.grouped, true), (&mut self.alone, false)] {
                 let started = Instant::now();

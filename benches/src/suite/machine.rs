@@ -1,4 +1,5 @@
-//! How fast this machine reads plain memory, in order and at random: what decisions could be at best.
+//! Measures how fast this machine reads plain memory, in order and at random: the upper bound for
+//! decisions.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -11,11 +12,11 @@ use super::{Case, Failure, Options};
 use crate::report::{Row, Unit};
 use crate::series::{Series, parameters};
 
-/// Bytes that stay in the first cache, the second, the last, and in none.
+/// Sizes that fit the first, second and last cache, and none.
 const SIZES: [u32; 4] = [16 << 10, 256 << 10, 8 << 20, 256 << 20];
-/// Bytes read between two looks at the clock, at least.
+/// The smallest number of bytes read between two clock reads.
 const READ: usize = 64 << 20;
-/// Loads between two looks at the clock.
+/// The number of loads between two clock reads.
 const STEPS: u32 = 100_000;
 
 pub(super) fn cases(options: &Options) -> impl Iterator<Item = Box<dyn Case>> {
@@ -26,7 +27,7 @@ pub(super) fn cases(options: &Options) -> impl Iterator<Item = Box<dyn Case>> {
 struct Memory {
     bytes: u32,
     lanes: Vec<Lanes>,
-    /// On every cache line, the line to look at next: one circle through all.
+    /// The next line to load, on every cache line: one cycle through all lines.
     next: Vec<[u32; 16]>,
     read: Series,
     chase: Series,
@@ -50,7 +51,7 @@ impl Memory {
         }
     }
 
-    /// Bytes a second through the kernel that searches use, in order.
+    /// Measures bytes per second in order, through the kernel that searches use.
     fn read(&mut self) {
         let times = (READ / self.bytes as usize).max(1);
         let started = Instant::now();
@@ -60,7 +61,7 @@ impl Memory {
         self.read.rate(times as u64 * u64::from(self.bytes), started.elapsed());
     }
 
-    /// Nanoseconds of one load whose address the load before it yielded.
+    /// Measures the nanoseconds of a load whose address depends on the previous load.
     fn chase(&mut self) {
         let started = Instant::now();
         let end = (0..STEPS).fold(0, |at: u32, _| self.next[at as usize][0]);

@@ -1,4 +1,4 @@
-//! What is measured, in rounds over everything.
+//! The measurement suites, which run in rounds over all cases.
 
 mod candidates;
 mod checker;
@@ -22,10 +22,10 @@ use crate::nova::Variant;
 use crate::report::{Report, Row, SCHEMA};
 use fleets::Fleets;
 
-/// A set of rows that belong together.
+/// A set of related rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Suite {
-    /// Finding the best host.
+    /// The search for the best host.
     Decisions,
     /// Allocation candidates.
     Candidates,
@@ -33,9 +33,9 @@ pub enum Suite {
     Claims,
     /// Replays of the reference workloads.
     Simulation,
-    /// Finding the best host by all of Nova's filters and weighers.
+    /// The search for the best host with all of Nova's filters and weighers.
     Nova,
-    /// How fast this machine reads memory: what the other figures are to be held against.
+    /// The memory speed of this machine, as a reference for the other figures.
     Machine,
 }
 
@@ -64,7 +64,7 @@ impl fmt::Display for Suite {
     }
 }
 
-/// A name that is none of those known.
+/// An unknown name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("there is no {kind} {name}; it is one of {known}")]
 pub struct UnknownName {
@@ -94,7 +94,7 @@ impl FromStr for Suite {
     }
 }
 
-/// What deciders look for: a policy by its name, or `nova` for the weights Nova has by default.
+/// The objective of deciders: a policy by its name, or `nova` for Nova's default weights.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Goal {
     /// RAM, CPU and disk weighers with min-max normalisation.
@@ -113,7 +113,7 @@ impl Goal {
         Self::Policy(Policy::WorstFit),
     ];
 
-    /// In the scheduler's words.
+    /// The objective as the scheduler's type.
     #[must_use]
     pub fn objective(self) -> Objective {
         match self {
@@ -144,43 +144,43 @@ impl FromStr for Goal {
     }
 }
 
-/// What to run.
+/// The options of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
     /// The suites.
     pub suites: Vec<Suite>,
-    /// Hosts of the fleets.
+    /// The sizes of the fleets, in hosts.
     pub hosts: Vec<u32>,
-    /// Percentages of the vCPUs that are held.
+    /// The percentages of used vCPUs.
     pub fills: Vec<u32>,
-    /// What deciders look for.
+    /// The objectives of deciders.
     pub goals: Vec<Goal>,
-    /// What requests of the suite [`Suite::Nova`] ask for.
+    /// The variants of requests in the suite [`Suite::Nova`].
     pub variants: Vec<Variant>,
-    /// Rounds over everything; a comparison at 99% needs at least five.
+    /// The number of rounds; a comparison at 99% needs at least five.
     pub rounds: u32,
     /// The seed of fleets and requests.
     pub seed: u64,
-    /// How much is measured per row and round.
+    /// The effort per row and round.
     pub effort: Effort,
 }
 
-/// How much is measured per row and round.
+/// Limits on the measurements per row and round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Effort {
-    /// At most so many measurements.
+    /// The largest number of measurements.
     pub samples: u32,
-    /// At most so long.
+    /// The largest duration.
     pub time: Duration,
-    /// VMs of a simulated workload.
+    /// The number of VMs of a simulated workload.
     pub simulated_vms: u64,
 }
 
 impl Effort {
-    /// The usual.
+    /// The default.
     pub const FULL: Self =
         Self { samples: 4_000, time: Duration::from_millis(1_000), simulated_vms: u64::MAX };
-    /// To see that everything works.
+    /// A smoke test.
     pub const QUICK: Self = Self { samples: 400, time: Duration::from_millis(100), simulated_vms: 50_000 };
 }
 
@@ -199,46 +199,46 @@ impl Default for Options {
     }
 }
 
-/// Something that is measured round by round.
+/// A measurement that runs in rounds.
 trait Case {
-    /// For the progress line.
+    /// The label in the progress line.
     fn label(&self) -> String;
 
     /// Measures one round.
     ///
     /// # Errors
-    /// What was measured did something wrong.
+    /// The measured operation gave a wrong result.
     fn round(&mut self) -> Result<(), Failure>;
 
-    /// The rows.
+    /// Returns the rows.
     fn finish(self: Box<Self>) -> Vec<Row>;
 }
 
-/// Why there is no result.
+/// Why a run has no result.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
-    /// The run was asked to end.
+    /// The run was stopped.
     #[error("ended early; nothing was written")]
     Stopped,
     /// A fleet cannot be built.
     #[error("cannot build a fleet of {hosts} hosts: {reason}")]
     Fleet {
-        /// Its size.
+        /// The number of hosts.
         hosts: u32,
         /// Why.
         reason: String,
     },
-    /// The checker found that a claim was lost, doubled or not granted as it was told.
+    /// The checker found a claim that was lost, doubled or wrongly reported as granted.
     #[error("{name}: {found}")]
     Wrong {
-        /// What was measured.
+        /// The measurement.
         name: &'static str,
-        /// What the checker found.
+        /// The checker's finding.
         found: String,
     },
 }
 
-/// Runs the suites. `progress` hears what is done next and says whether to go on.
+/// Runs the suites. `progress` receives the next step and returns whether to continue.
 ///
 /// # Errors
 /// See [`Failure`].

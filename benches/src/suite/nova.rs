@@ -1,5 +1,5 @@
-//! Decisions by Nova's filters and weighers. Between two decisions one VM comes to the chosen host and one leaves another,
-//! not measured.
+//! Measures decisions with Nova's filters and weighers. Between two decisions, unmeasured, one VM
+//! arrives on the chosen host and one leaves another host.
 
 use std::fmt;
 use std::time::Instant;
@@ -26,20 +26,20 @@ pub(super) fn cases(
 }
 
 const NAME: &str = "nova/decision";
-/// Decisions before a round's first measured one.
+/// The number of unmeasured decisions at the start of a round.
 const WARM_UP: u32 = 20;
-/// Of so many decisions one is held against the exhaustive search. That leaves the caches full of other things, so the one
-/// after it is not measured either.
+/// One in this many decisions is compared with the exhaustive search. That displaces the caches, so
+/// the next decision is not measured either.
 const CHECKED: u32 = 100;
 
-/// How the best host is found.
+/// The search for the best host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Search {
-    /// Without looking at all hosts, after taking in what has changed.
+    /// The ranked search, after applying the changes.
     Ranked,
-    /// The same, and how many hosts each filter has removed.
+    /// The ranked search, and the number of hosts that each filter removed.
     Counted,
-    /// All filters and all weighers over all hosts. Hosts removed by each filter are counted here, too.
+    /// All filters and weighers over all hosts, with the number of hosts that each filter removed.
     Exhaustive,
 }
 
@@ -123,10 +123,10 @@ fn measure(world: &mut World, search: Search, effort: Effort, series: &mut Serie
     Ok(())
 }
 
-/// One decision, and when it began and ended.
+/// A decision with its start and end.
 struct Decided {
     chosen: Option<Host>,
-    /// Hosts removed by each filter, where they are counted.
+    /// The number of hosts that each filter removed, if counted.
     removed: Option<Removed>,
     started: Instant,
     ended: Instant,

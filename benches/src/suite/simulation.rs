@@ -1,4 +1,4 @@
-//! Replays of the reference workloads by the simulator, from memory.
+//! Measures replays of the reference workloads by the simulator, from memory.
 
 use std::io;
 use std::time::Instant;
@@ -21,7 +21,7 @@ struct Simulation {
     name: &'static str,
     most: u64,
     hosts: Vec<Host>,
-    /// Generated when first needed: a million take a moment.
+    /// Generated on first use, because a million VMs take a moment.
     vms: Vec<Vm>,
     placements: Series,
 }
@@ -65,7 +65,7 @@ impl Case for Simulation {
     }
 }
 
-/// Watches nothing.
+/// An observer that does nothing.
 struct Nobody;
 
 impl Observer for Nobody {

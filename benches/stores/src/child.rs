@@ -1,4 +1,4 @@
-//! Work in a process of its own: one that can be killed, and one that may die of what it reads.
+//! Runs work in a separate process, which can be killed or may crash on damaged data.
 use crate::Setup;
 use crate::digest::Digest;
 use crate::fleet::Fleet;
@@ -7,17 +7,18 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// What a reader found, and how long it took.
+/// The result of a reader and its duration.
 pub struct Read {
     pub digest: Digest,
     pub open: Duration,
     pub total: Duration,
     pub memory: u64,
-    /// Processor seconds: what the time would be on an idle machine whose disk costs nothing.
+    /// Processor seconds: the duration on an idle machine with a free disk.
     pub processor: f64,
 }
 
-/// Commits batches until it is killed and prints the number of each when the store says it is there.
+/// Commits batches until the process is killed; prints the number of each when the store has
+/// acknowledged it.
 pub fn write(setup: &Setup, seed: u64, batch: usize) -> Result<()> {
     let mut store = setup.open()?;
     let mut fleet = Fleet::load(&*store, seed)?;
@@ -31,7 +32,7 @@ pub fn write(setup: &Setup, seed: u64, batch: usize) -> Result<()> {
     Ok(())
 }
 
-/// Reads everything and prints what it found.
+/// Reads everything and prints the result.
 pub fn read(setup: &Setup) -> Result<()> {
     let start = Instant::now();
     let store = setup.open()?;
@@ -51,7 +52,7 @@ pub fn read(setup: &Setup) -> Result<()> {
     store.close()
 }
 
-/// Starts a writer, lets it commit for a while, kills it with SIGKILL. How many batches it was told are there.
+/// Starts a writer, kills it with SIGKILL after `life`; returns the number of acknowledged batches.
 pub fn write_and_kill(setup: &Setup, seed: u64, batch: usize, life: Duration) -> Result<u64> {
     let mut command = command("write", setup)?;
     command.args(["--seed", &seed.to_string(), "--batch", &batch.to_string()]);
@@ -66,7 +67,7 @@ pub fn write_and_kill(setup: &Setup, seed: u64, batch: usize, life: Duration) ->
     Ok(acknowledged.unwrap_or(0))
 }
 
-/// Reads the store in a process of its own; an error has the last line that process wrote, or its signal.
+/// Reads the store in a separate process; an error has that process's last line, or its signal.
 pub fn read_apart(setup: &Setup) -> Result<Read> {
     let output = command("read", setup)?.output()?;
     if !output.status.success() {
@@ -82,7 +83,7 @@ pub fn read_apart(setup: &Setup) -> Result<Read> {
     let text = String::from_utf8(output.stdout)?;
     let numbers: Vec<u64> = text.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
     let [records, sum, open, total, memory, processor] = numbers[..] else {
-        bail!("the reader said {text:?}")
+        bail!("the reader printed {text:?}")
     };
     let (open, total) = (Duration::from_nanos(open), Duration::from_nanos(total));
     Ok(Read { digest: Digest { records, sum }, open, total, memory, processor: processor as f64 / 1e9 })

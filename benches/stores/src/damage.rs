@@ -1,4 +1,4 @@
-//! Files cut short, zeroed or flipped: what a store says of them.
+//! Truncates, zeroes or flips parts of files, and shows how a store reacts.
 use crate::digest::{Digest, mix};
 use crate::fleet::Fleet;
 use crate::{Setup, child, machine};
@@ -13,18 +13,18 @@ const BATCH: usize = 64;
 const BLOCK: u64 = 4096;
 const SEED: u64 = 5;
 
-/// Something that happens to a file.
+/// A damage to a file.
 #[derive(Clone, Copy)]
 enum Damage {
-    /// The last bytes are gone.
+/// Removes the last bytes.
     Cut(u64),
-    /// The last bytes are zero.
+    /// Zeroes the last bytes.
     Zero(u64),
-    /// One byte is another, this share of the way through the file.
+    /// Flips one byte at this share of the file.
     Flip(f64),
 }
 
-/// The store's states batch by batch, from empty on, and its files after the last.
+/// The store's states after each batch, starting empty, and its files after the last batch.
 struct Specimen {
     states: Vec<Digest>,
     directory: PathBuf,
@@ -32,7 +32,8 @@ struct Specimen {
     largest: PathBuf,
 }
 
-/// Damages copies of a store whose writer was killed, and of one that was closed, and counts how each was taken.
+/// Damages copies of a store whose writer was killed, and of one that was closed, and counts the
+/// outcomes.
 pub fn damage(setup: &Setup, flips: u32) -> Result<()> {
     println!("| store | left by | damage | outcomes |\n|---|---|---|---|");
     for killed in [true, false] {
@@ -99,7 +100,7 @@ impl Specimen {
             .join("; "))
     }
 
-    /// The last state is of a batch that may have been under way when the writer was killed.
+    /// The last state may include a batch that was in flight when the writer was killed.
     fn judge(&self, setup: &Setup) -> String {
         let read = match child::read_apart(setup) {
             Err(error) => return without_numbers(&format!("{error:#}")),
@@ -110,7 +111,7 @@ impl Specimen {
             Some(state) if state >= acknowledged => "intact".to_owned(),
             Some(state) if acknowledged - state <= 2 => "SILENTLY without the last 1 or 2 batches".to_owned(),
             Some(_) => "SILENTLY without more of the last batches".to_owned(),
-            None => "SILENTLY WRONG: a state that never was".to_owned(),
+            None => "SILENTLY WRONG: a state that never existed".to_owned(),
         }
     }
 }
@@ -137,13 +138,14 @@ impl Damage {
     }
 }
 
-/// Files are made longer in advance; damage to what was never written would prove nothing.
+/// The written length of a file. Files are preallocated; damage to unwritten parts would prove
+/// nothing.
 fn written_length(path: &Path) -> Result<u64> {
     let bytes = fs::read(path)?;
     Ok(bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1))
 }
 
-/// Messages that differ only in numbers count as one.
+/// Removes numbers, so that messages that differ only in numbers count as one.
 fn without_numbers(text: &str) -> String {
     text.replace(|character: char| character.is_ascii_digit(), "").replace("()", "")
 }

@@ -1,6 +1,7 @@
-//! A sum over records that does not depend on their order, so that a model can keep it change by change.
+//! A sum over records that is independent of their order, so that a model can update it change by
+//! change.
 
-/// Records and the sum of their hashes.
+/// The number of records and the sum of their hashes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Digest {
     pub records: u64,

@@ -1,4 +1,5 @@
-//! A fleet under load: what Berth would write, and the digest of what must be in the store then.
+//! A fleet under load: the changes that Berth would write, and the digest of the records that the
+//! store must then have.
 use crate::digest::{Digest, mix};
 use crate::stores::{Change, Store};
 use anyhow::{Context, Result, bail, ensure};
@@ -8,7 +9,7 @@ const GENERATION: u8 = 2;
 const CONSUMER: u8 = 3;
 const PROVIDER_BYTES: usize = 600;
 const CONSUMER_BYTES: usize = 150;
-/// No other fleet may have this seed: it would draw the ids of consumers that are there already.
+/// Reserved for the preload: a fleet with the same seed would draw ids of existing consumers.
 const PRELOAD_SEED: u64 = u64::MAX;
 const PRELOAD_BATCH: usize = 10_000;
 
@@ -18,7 +19,8 @@ struct Consumer {
     host: u32,
 }
 
-/// Everything is drawn from the seed: two processes with the same store and seed do the same.
+/// A generator of changes. Everything is drawn from the seed: two processes with the same store and
+/// seed do the same.
 #[derive(Clone)]
 pub struct Fleet {
     generations: Vec<u64>,
@@ -29,8 +31,8 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Writes providers with their generations, and consumers on random hosts, into an empty store. What it holds
-    /// after each batch.
+    /// Writes providers with their generations, and consumers on random hosts, into an empty store.
+    /// Returns the digest after each batch.
     pub fn preload(store: &mut dyn Store, providers: u32, consumers: u32) -> Result<Vec<Digest>> {
         let mut fleet = Self {
             generations: Vec::new(),
@@ -54,7 +56,7 @@ impl Fleet {
         Ok(states)
     }
 
-    /// The fleet that a store holds.
+    /// Loads the fleet of a store.
     pub fn load(store: &dyn Store, seed: u64) -> Result<Self> {
         let mut fleet =
             Self { generations: Vec::new(), live: Vec::new(), digest: Digest::default(), drawn: 0, seed };
@@ -72,7 +74,7 @@ impl Fleet {
         self.digest
     }
 
-    /// The next claims and releases, half and half, each with its host's new generation.
+    /// The next claims and releases, half of each, with each host's new generation.
     pub fn batch(&mut self, operations: usize) -> Vec<Change> {
         let claim_next = |fleet: &mut Self| fleet.live.is_empty() || fleet.draw().is_multiple_of(2);
         (0..operations).flat_map(|_| if claim_next(self) { self.claim() } else { self.release() }).collect()
@@ -164,7 +166,7 @@ fn write_when(
     store.commit(&std::mem::take(changes))
 }
 
-/// Kind and 16 bytes that look random; the last eight are the id.
+/// A key of the kind and 16 pseudo-random bytes, of which the last eight are the id.
 fn uuid_key(kind: u8, id: u64) -> Vec<u8> {
     let mut key = vec![kind];
     key.extend(mix(id).to_be_bytes());
@@ -178,7 +180,7 @@ fn row_key(row: u32) -> Vec<u8> {
     key
 }
 
-/// Bytes that no compression shortens, as most of a record (UUIDs) is.
+/// Incompressible bytes, as most of a record (UUIDs) is.
 fn filler(seed: u64, length: usize) -> Vec<u8> {
     (0..length.div_ceil(8) as u64).flat_map(|word| mix(seed ^ mix(word)).to_le_bytes()).take(length).collect()
 }

@@ -1,4 +1,4 @@
-//! A disk that becomes full: what commit says, and what is there afterwards.
+//! Fills a disk, and shows the commit's error and the records afterwards.
 use crate::Setup;
 use crate::fleet::Fleet;
 use anyhow::{Context, Result, ensure};
@@ -9,7 +9,7 @@ const DISK: &str = "size=128m";
 const BALLAST_BYTES: usize = 48 << 20;
 const BATCH: usize = 512;
 
-/// Fills a small disk of its own with claims until a commit fails, frees space, and goes on.
+/// Fills a small separate disk with claims until a commit fails, frees space, and continues.
 pub fn full(setup: &Setup) -> Result<()> {
     setup.clear()?;
     fs::create_dir_all(&setup.directory)?;

@@ -1,4 +1,5 @@
-//! kill -9 in the middle of commits: nothing acknowledged may be lost, nothing may be half there.
+//! kill -9 in the middle of commits: no acknowledged batch may be lost, and no batch may be
+//! partial.
 use crate::fleet::Fleet;
 use crate::{Setup, child};
 use anyhow::{Result, bail};
@@ -6,7 +7,7 @@ use std::time::Duration;
 
 const BATCHES: [usize; 4] = [1, 16, 128, 1024];
 
-/// Kills a writer again and again on one store; an error tells what the store lost.
+/// Kills a writer repeatedly on one store; an error reports what the store lost.
 pub fn kills(setup: &Setup, rounds: u64) -> Result<()> {
     setup.clear()?;
     let mut store = setup.open()?;
@@ -35,7 +36,7 @@ pub fn kills(setup: &Setup, rounds: u64) -> Result<()> {
         acknowledged += promised;
     }
     println!(
-        "| {} | {rounds} kills | {acknowledged} batches acknowledged, all there | {unannounced} rounds had one more, whole |",
+        "| {} | {rounds} kills | {acknowledged} batches acknowledged, none lost | {unannounced} rounds had one more, whole |",
         setup.store.name()
     );
     Ok(())

@@ -1,11 +1,11 @@
-//! Group commits against the clock.
+//! Measures group commits.
 use crate::fleet::Fleet;
 use crate::machine;
 use crate::stores::{Change, Store};
 use anyhow::Result;
 use std::time::{Duration, Instant};
 
-/// What a lap of commits cost.
+/// The cost of a lap of commits.
 pub struct Lap {
     pub operations: usize,
     pub seconds: f64,
@@ -13,18 +13,20 @@ pub struct Lap {
     pub processor_seconds: f64,
     pub written: u64,
     pub changed: u64,
-    /// Processors that others kept busy meanwhile. While builds run, an fsync waits for the next tick of the scheduler
-    /// (4 ms at 250 Hz), whatever the disk and the store do: such a lap says nothing.
+    /// The number of processors that other processes kept busy. While builds run, an fsync waits
+    /// for the scheduler's next tick (4 ms at 250 Hz), independently of the disk and the store:
+    /// such a lap is not meaningful.
     pub others: f64,
 }
 
-/// When a lap ends.
+/// The end of a lap.
 pub enum Until {
     Elapsed(Duration),
     Operations(usize),
 }
 
-/// Commits batches of so many claims and releases. Only the commits count: making them up is not the store's work.
+/// Commits batches of this many claims and releases. Only the commits are measured, not their
+/// generation.
 pub fn lap(store: &mut dyn Store, fleet: &mut Fleet, batch: usize, until: &Until) -> Result<Lap> {
     let written = machine::bytes_written()?;
     let mut lap = Lap {

@@ -1,11 +1,12 @@
-//! What this process and this disk did.
+//! Counters of this process and this disk.
 use anyhow::{Context, Result};
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Linux counts processor time in hundredths of a second, whatever the kernel's own clock.
+/// The unit of Linux's processor times: hundredths of a second, independent of the kernel's own
+/// clock.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Processor seconds of all threads of this process.
@@ -17,7 +18,7 @@ pub fn processor_seconds() -> Result<f64> {
     Ok(ticks / TICKS_PER_SECOND)
 }
 
-/// Processor seconds of everything on this machine.
+/// Processor seconds of all processes on this machine.
 pub fn busy_seconds() -> Result<f64> {
     let stat = fs::read_to_string("/proc/stat")?;
     let line = stat.lines().next().context("/proc/stat is empty")?;
@@ -28,12 +29,12 @@ pub fn busy_seconds() -> Result<f64> {
     Ok((user + nice + system + irq + softirq + steal) / TICKS_PER_SECOND)
 }
 
-/// Bytes that this process had written to the disk.
+/// Bytes that this process has written to the disk.
 pub fn bytes_written() -> Result<u64> {
     number_after("/proc/self/io", "write_bytes:")
 }
 
-/// The most memory this process held, in bytes.
+/// The peak memory of this process, in bytes.
 pub fn peak_memory() -> Result<u64> {
     Ok(number_after("/proc/self/status", "VmHWM:")? << 10)
 }
@@ -44,7 +45,8 @@ fn number_after(file: &str, label: &str) -> Result<u64> {
     Ok(rest.split_whitespace().next().context("number")?.parse()?)
 }
 
-/// Makes the next reader go to the disk. False if that is not allowed.
+/// Drops the page cache, so that the next reader goes to the disk. Returns false if that is not
+/// permitted.
 pub fn drop_caches() -> bool {
     let synced = std::process::Command::new("sync").status().is_ok_and(|status| status.success());
     synced && fs::write("/proc/sys/vm/drop_caches", "3").is_ok()
@@ -61,13 +63,13 @@ pub fn files(directory: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Bytes that the directory takes on the disk: a file with holes is smaller than it looks.
+/// Bytes that the directory occupies on the disk: a sparse file is smaller than its length.
 pub fn size(directory: &Path) -> Result<u64> {
     use std::os::unix::fs::MetadataExt;
     files(directory)?.iter().map(|file| Ok(fs::metadata(file)?.blocks() * 512)).sum()
 }
 
-/// Replaces `to` by a copy of `from`.
+/// Replaces `to` with a copy of `from`.
 pub fn copy(from: &Path, to: &Path) -> Result<()> {
     if to.exists() {
         fs::remove_dir_all(to)?;
@@ -80,7 +82,7 @@ pub fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The time of each append of 4 KiB with fdatasync.
+/// Measures each append of 4 KiB with fdatasync.
 pub fn fsyncs(directory: &Path, length: Duration) -> Result<Vec<Duration>> {
     let path = directory.join("fsync");
     let mut file: File = OpenOptions::new().create(true).append(true).open(&path)?;
@@ -95,7 +97,7 @@ pub fn fsyncs(directory: &Path, length: Duration) -> Result<Vec<Duration>> {
     Ok(times)
 }
 
-/// The value below which a share of all lies. Sorts.
+/// The value below which a share of all lies. Sorts `times`.
 pub fn percentile(times: &mut [Duration], share: f64) -> Duration {
     times.sort_unstable();
     times

@@ -1,4 +1,4 @@
-//! Embedded stores held against each other under Berth's load. See README.md.
+//! Compares embedded stores under Berth's load. See README.md.
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock, and waits")]
 
 mod child;
@@ -47,25 +47,25 @@ struct Size {
 
 #[derive(Subcommand)]
 enum Command {
-    /// How often this disk can append 4 KiB and fdatasync
+    /// Measures appends of 4 KiB with fdatasync on this disk
     Fsync {
         #[arg(long)]
         directory: PathBuf,
     },
-    /// Group commits of 1 to 4,096 claims and releases
+    /// Measures group commits of 1 to 4,096 claims and releases
     Commits {
         #[command(flatten)]
         setup: Setup,
         #[command(flatten)]
         size: Size,
-        /// For each size of batch
+        /// For each batch size
         #[arg(long, default_value_t = 4.0)]
         seconds: f64,
-        /// How often to try again for a lap in which nobody else used the processors
+        /// Attempts for a lap in which no other process used the processors
         #[arg(long, default_value_t = 6)]
         attempts: u32,
     },
-    /// Size and time of a restart: after a clean close, after kill -9, after compaction
+    /// Measures size and restart time: after a clean close, after kill -9, after compaction
     Restarts {
         #[command(flatten)]
         setup: Setup,
@@ -74,26 +74,26 @@ enum Command {
         #[arg(long, default_value_t = 1_000_000)]
         cycles: usize,
     },
-    /// kill -9 in the middle of commits
+    /// Kills the writer in the middle of commits (kill -9)
     Kills {
         #[command(flatten)]
         setup: Setup,
         #[arg(long, default_value_t = 50)]
         rounds: u64,
     },
-    /// Files that were cut short, zeroed or flipped
+    /// Damages files: truncated, zeroed or flipped
     Damage {
         #[command(flatten)]
         setup: Setup,
         #[arg(long, default_value_t = 40)]
         flips: u32,
     },
-    /// A disk that becomes full (mounts a tmpfs, so only as root)
+    /// Fills a disk (mounts a tmpfs, so only as root)
     Full {
         #[command(flatten)]
         setup: Setup,
     },
-    /// Commits until it is killed
+    /// Commits until the process is killed
     #[command(hide = true)]
     Write {
         #[command(flatten)]

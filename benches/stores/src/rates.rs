@@ -1,4 +1,4 @@
-//! Rates, sizes and restarts on a large fleet.
+//! Measures rates, sizes and restarts on a large fleet.
 use crate::fleet::Fleet;
 use crate::load::{Lap, Until, lap};
 use crate::{Setup, child, machine};
@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 const BATCHES: [usize; 5] = [1, 8, 64, 512, 4096];
 const CYCLE_BATCH: usize = 512;
 const PAUSE: Duration = Duration::from_secs(4);
-/// Processors that others may use. The kernel's own writing for the store is a part of it.
+/// The number of processors that other processes may use. It includes the kernel's writeback for
+/// the store.
 const QUIET: f64 = 0.3;
 const KILLED_AFTER: Duration = Duration::from_secs(3);
 
-/// Group commits of every batch size on a store that holds so many providers and consumers.
+/// Measures group commits of every batch size on a store with this many providers and consumers.
 pub fn commits(setup: &Setup, providers: u32, consumers: u32, seconds: f64, attempts: u32) -> Result<()> {
     fresh(setup, providers, consumers)?;
     println!("{}", Lap::HEADER);
@@ -27,8 +28,8 @@ pub fn commits(setup: &Setup, providers: u32, consumers: u32, seconds: f64, atte
     store.close()
 }
 
-/// The first lap that others left alone, or else the one they disturbed least; its speed has no say. With it the raw
-/// fsync of the moment before.
+/// The first undisturbed lap, or else the least disturbed one, independent of its speed, with the
+/// raw fsync time measured just before.
 fn quietest(setup: &Setup, attempts: u32, lap: &mut dyn FnMut() -> Result<Lap>) -> Result<(Duration, Lap)> {
     let mut best: Option<(Duration, Lap)> = None;
     for tries in 0..attempts.max(1) {
@@ -46,7 +47,8 @@ fn quietest(setup: &Setup, attempts: u32, lap: &mut dyn FnMut() -> Result<Lap>) 
     best.context("no attempt")
 }
 
-/// Size after the preload, after cycles of claims and releases, after compaction; restarts in between.
+/// Measures the size after the preload, after cycles of claims and releases, and after compaction,
+/// with restarts between.
 pub fn restarts(setup: &Setup, providers: u32, consumers: u32, cycles: usize) -> Result<()> {
     println!(
         "| store | step | seconds | MB on disk | of that opening | CPU s | MB of memory | records |\n|---|---|--:|--:|--:|--:|--:|--:|"

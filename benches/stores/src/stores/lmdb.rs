@@ -14,7 +14,8 @@ pub(super) struct Lmdb {
 
 impl Lmdb {
     pub(super) fn open(directory: &Path) -> Result<Self> {
-        // SAFETY: no one else touches the file while this process has it open. (The runs that damage files do it before.)
+        // SAFETY: no one else touches the file while this process has it open. (The runs that
+        // damage files do it before.)
         let env = unsafe { EnvOpenOptions::new().map_size(MAP_BYTES).open(directory)? };
         let mut transaction = env.write_txn()?;
         let records = env.create_database(&mut transaction, None)?;
@@ -44,7 +45,7 @@ impl Store for Lmdb {
         Ok(())
     }
 
-    /// LMDB reuses free pages and cannot give them back but by a copy.
+    /// LMDB reuses free pages but can return them only by a copy.
     fn compact(&mut self) -> Result<()> {
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The stores, behind the five things Berth asks of one: open, commit, stream, compact, close.
+//! The stores, behind the five operations that Berth needs: open, commit, stream, compact, close.
 mod fjall;
 mod lmdb;
 mod redb;
@@ -16,7 +16,7 @@ pub enum Change {
 }
 
 impl Change {
-    /// Bytes of key and value.
+    /// The bytes of key and value.
     pub fn len(&self) -> usize {
         match self {
             Change::Put(key, value) => key.len() + value.len(),
@@ -26,19 +26,19 @@ impl Change {
 }
 
 pub trait Store {
-    /// Writes all changes or none; they are on the disk when it returns.
+    /// Writes all changes or none; they are durable when it returns.
     fn commit(&mut self, changes: &[Change]) -> Result<()>;
 
-    /// Hands every record, ordered by key, to `each`.
+    /// Passes every record to `each`, ordered by key.
     fn stream(&self, each: &mut dyn FnMut(&[u8], &[u8])) -> Result<()>;
 
-    /// Gives back space that is not needed, as far as the store can.
+    /// Returns unused space, as far as the store can.
     fn compact(&mut self) -> Result<()>;
 
     fn close(self: Box<Self>) -> Result<()>;
 }
 
-/// A store and the way it is set up.
+/// A store and its configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Kind {
     /// redb, one fsync a commit

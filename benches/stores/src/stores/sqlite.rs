@@ -3,7 +3,8 @@ use anyhow::Result;
 use rusqlite::Connection;
 use std::path::Path;
 
-/// 64 MiB of pages: with SQLite's own 1,000, most of the time goes into writing the same pages back again and again.
+/// 64 MiB of pages: with SQLite's default of 1,000, most of the time is spent on writing the same
+/// pages repeatedly.
 const CHECKPOINT_PAGES: u32 = 16_384;
 
 pub(super) struct Sqlite {
