@@ -1,4 +1,4 @@
-//! What is checked without running anything: formatting, lints and documentation.
+//! Checks that run no test: formatting, lints and documentation.
 
 use anyhow::Result;
 

@@ -1,7 +1,8 @@
-//! Placement's own functional tests, and those of its command line client, against the release server.
+//! Runs Placement's own functional tests, and those of its command line client, against the release
+//! server.
 //!
-//! They are Python: the first run makes a virtual environment under the target folder, with every package
-//! pinned in `server/tests/conformance/requirements*.txt`.
+//! The tests are Python: the first run creates a virtual environment below the target directory,
+//! with every package pinned in `server/tests/conformance/requirements*.txt`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,10 +12,10 @@ use anyhow::{Context, Result};
 use crate::python;
 use crate::step::Steps;
 
-/// Files of the suite inside the Placement package, below `lib/python3.*/site-packages` of the environment.
+/// The suite inside the Placement package, below `lib/python3.*/site-packages` of the environment.
 const GABBITS: &str = "placement/tests/functional/gabbits";
 
-/// How many tests there are; all pass.
+/// The number of tests; all pass.
 const GABBI_TESTS: &str = "1316";
 
 pub(crate) fn run(steps: &mut Steps, osc: bool) -> Result<()> {
@@ -36,7 +37,7 @@ pub(crate) fn run(steps: &mut Steps, osc: bool) -> Result<()> {
     Ok(())
 }
 
-/// What starts a server, as a shell would read it; the scripts fill in what stands in braces.
+/// The shell command that starts a server; the scripts substitute the names in braces.
 fn serve_command(suite: &Path) -> Result<String> {
     let serve = suite.join("serve");
     let serve = serve.to_str().with_context(|| format!("{} is not UTF-8", serve.display()))?;
@@ -44,10 +45,10 @@ fn serve_command(suite: &Path) -> Result<String> {
     Ok(format!("'{quoted}' {{config}} {{port}} {{dir}}"))
 }
 
-/// The folder of an environment's packages, whatever its Python's version.
+/// The directory of an environment's packages, for any Python version.
 fn packages(environment: &Path) -> Result<PathBuf> {
     let lib = environment.join("lib");
     let pythons = fs::read_dir(&lib).with_context(|| format!("cannot read {}", lib.display()))?;
     let packages = pythons.filter_map(|python| Some(python.ok()?.path().join("site-packages")));
-    packages.into_iter().find(|folder| folder.is_dir()).context("the environment has no packages")
+    packages.into_iter().find(|directory| directory.is_dir()).context("the environment has no packages")
 }

@@ -1,5 +1,5 @@
-//! Dependencies, checked by cargo-deny against `deny.toml`: licences, bans and sources always, known
-//! vulnerabilities when the advisory database can be fetched.
+//! Checks dependencies with cargo-deny against `deny.toml`: licences, bans and sources always,
+//! known vulnerabilities when the advisory database can be fetched.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -9,14 +9,15 @@ use anyhow::Result;
 
 use crate::step::Steps;
 
-/// The version to install. One that is installed already is used as it is.
+/// The version to install. An installed version is used as it is.
 const VERSION: &str = "0.20.2";
 const ADVISORY_DATABASE: &str = "https://github.com/RustSec/advisory-db";
 const REACH_LIMIT: Duration = Duration::from_secs(15);
 
 pub(crate) fn run(steps: &mut Steps) -> Result<()> {
     install(steps)?;
-    // The inclusion graphs of duplicate versions would fill pages; without them it is a line each.
+    // The inclusion graphs of duplicate versions would fill pages; without them, each takes one
+    // line.
     let mut offline =
         steps.cargo(&["deny", "check", "--hide-inclusion-graph", "licenses", "bans", "sources"]);
     steps.run("licences, bans, sources", &mut offline)?;
@@ -33,8 +34,8 @@ fn install(steps: &mut Steps) -> Result<()> {
     steps.run("install cargo-deny", &mut install)
 }
 
-/// Only the fetch may fail without failing the task: on a machine without that network, there is
-/// nothing to check against. An advisory that is hit fails it.
+/// Only a failed fetch does not fail the task: without that network there is no database to check
+/// against. A matching advisory fails it.
 fn advisories(steps: &mut Steps) -> Result<()> {
     if let Err(reason) = fetch(steps) {
         println!("\nadvisories SKIPPED: {reason}");
@@ -45,7 +46,7 @@ fn advisories(steps: &mut Steps) -> Result<()> {
     steps.run("advisories", &mut check)
 }
 
-/// Brings the advisory database up to date, or says why not.
+/// Updates the advisory database; the error says why that failed.
 fn fetch(steps: &Steps) -> Result<(), String> {
     reach(steps.root())?;
     let mut fetch = steps.cargo(&["deny", "fetch", "db"]);
@@ -60,8 +61,8 @@ fn fetch(steps: &Steps) -> Result<(), String> {
     }
 }
 
-/// Asks the database's server for one reference: cargo-deny's own fetch has no time limit, and a
-/// firewall that drops packets would hold it for minutes.
+/// Requests one reference from the database's server: cargo-deny's own fetch has no timeout, and a
+/// firewall that drops packets would block it for minutes.
 fn reach(root: &Path) -> Result<(), String> {
     let mut child = Command::new("git")
         .args(["ls-remote", "--exit-code", ADVISORY_DATABASE, "HEAD"])

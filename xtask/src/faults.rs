@@ -1,22 +1,22 @@
-//! Tests of what is promised of the state, for as long as one wants: the same as CI runs, with more seeds and cycles.
+//! The durability tests that CI runs, with more seeds and cycles.
 
 use anyhow::Result;
 
 use crate::step::Steps;
 
-/// Seeds of the simulation of store, index and clients.
+/// Parameters of the simulation of store, index and clients.
 pub(crate) struct Simulation {
     pub(crate) seeds: u64,
     pub(crate) from: u64,
     pub(crate) trace: bool,
 }
 
-/// Cycles of clients, SIGKILL and checks.
+/// Parameters of the cycles of load, SIGKILL and checks.
 pub(crate) struct Crashes {
     pub(crate) cycles: u64,
     pub(crate) seed: Option<u64>,
     pub(crate) faults: bool,
-    /// Agents are killed too.
+    /// Whether agents are killed too.
     pub(crate) agents: bool,
 }
 

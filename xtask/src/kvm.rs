@@ -1,4 +1,5 @@
-//! The agent on compute hosts: libvirt installed where it is missing, tests with real guests, and this machine as a host to try.
+//! Tasks for the agent on compute hosts: installing libvirt, tests with real guests, and using this
+//! machine as a host.
 
 use std::ffi::OsStr;
 use std::os::unix::fs::MetadataExt;
@@ -9,25 +10,25 @@ use anyhow::Result;
 
 use crate::step::Steps;
 
-/// What the agent is linked with, and what its tests run.
+/// The programs that the agent's build and tests need.
 const PROGRAMS: [&str; 4] = ["libvirtd", "virsh", "qemu-system-x86_64", "qemu-img"];
 
-/// Installs libvirt and QEMU, unless they are there.
+/// Installs libvirt and QEMU, unless they are installed.
 pub(crate) fn install(steps: &mut Steps) -> Result<()> {
-    if has_headers() && PROGRAMS.iter().all(|program| is_there(program)) {
+    if has_headers() && PROGRAMS.iter().all(|program| is_installed(program)) {
         return Ok(());
     }
     let script = steps.root().join("compute-agent/install-libvirt.sh");
     steps.run("libvirt and QEMU (Debian, as root)", as_root("bash").arg(script))
 }
 
-/// Makes this machine a compute host of the service on it, with one image to boot, until Ctrl-C.
+/// Runs an agent on this machine, with one image to boot, until Ctrl-C.
 pub(crate) fn host(steps: &mut Steps) -> Result<()> {
     install(steps)?;
     let mut build = steps.cargo(&["build", "--release", "-p", "berth-compute-agent"]);
     steps.run("the agent", &mut build)?;
     if !succeeds(as_root("virsh").args(["-c", "qemu:///system", "version"])) {
-        // Where no service manager starts them. The first keeps what guests say on their consoles.
+        // No service manager starts them here. virtlogd stores the guests' console output.
         steps.run("virtlogd", as_root("/usr/sbin/virtlogd").arg("--daemon"))?;
         steps.run("libvirtd", as_root("/usr/sbin/libvirtd").arg("--daemon"))?;
     }
@@ -36,19 +37,20 @@ pub(crate) fn host(steps: &mut Steps) -> Result<()> {
     steps.run("berth-agent, until Ctrl-C", &mut as_root(agent))
 }
 
-/// The guest of the tests as an image for `berth server create`.
+/// Installs the tests' guest as an image for `berth server create`.
 fn image(steps: &mut Steps) -> Result<()> {
     let images = Path::new("/var/lib/berth-agent/images");
     let source = steps.root().join("compute-agent/tests/kvm/canary.S");
     let object = steps.target_dir().join("canary.o");
     steps.run("image, assembled", Command::new("as").arg("--32").arg("-o").arg(&object).arg(source))?;
-    steps.run("folder of images", as_root("mkdir").arg("-p").arg(images))?;
+    steps.run("directory of images", as_root("mkdir").arg("-p").arg(images))?;
     let mut link = as_root("ld");
     link.args(["-m", "elf_i386", "-Ttext", "0", "--oformat", "binary", "-e", "_start", "-o"]);
     steps.run("image canary.bin", link.arg(images.join("canary.bin")).arg(object))
 }
 
-/// Runs the agent on a libvirtd of its own, with guests on KVM or, where there is none, on software emulation.
+/// Tests the agent on a libvirtd of its own. Guests run on KVM or, where it is missing, on software
+/// emulation.
 pub(crate) fn test(steps: &mut Steps) -> Result<()> {
     install(steps)?;
     let real = ["test", "-p", "berth-compute-agent", "--test", "kvm", "--", "--ignored", "--show-output"];
@@ -56,7 +58,7 @@ pub(crate) fn test(steps: &mut Steps) -> Result<()> {
     steps.run_tests("tests with real guests (as root)", &mut tests)
 }
 
-/// With sudo, unless this is root already.
+/// Runs the program with sudo, unless this process is root.
 fn as_root(program: impl AsRef<OsStr>) -> Command {
     if std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0) {
         return Command::new(program);
@@ -70,8 +72,8 @@ fn has_headers() -> bool {
     succeeds(Command::new("pkg-config").args(["--exists", "libvirt"]))
 }
 
-fn is_there(program: &str) -> bool {
-    // What daemons are is not in everybody's PATH.
+fn is_installed(program: &str) -> bool {
+    // The directories of daemons are not in every user's PATH.
     succeeds(Command::new(program).arg("--version"))
         || succeeds(Command::new(Path::new("/usr/sbin").join(program)).arg("--version"))
 }

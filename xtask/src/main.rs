@@ -1,12 +1,13 @@
-//! Project tasks. `cargo xtask test` runs every test of ours, `cargo xtask conformance` those of Placement,
-//! `cargo xtask ci` every check and then both.
+//! Project tasks. `cargo xtask test` runs every test of Berth, `cargo xtask conformance` those of
+//! Placement, and `cargo xtask ci` every check and both.
 //!
-//! Each task is a list of steps; the first one that fails ends it. `step` runs and times them,
-//! `test`, `kvm`, `conformance`, `original`, `check`, `deny`, `faults` and `vector` say what they are.
+//! Each task is a list of steps and ends with the first one that fails. `step` runs and times them;
+//! `test`, `kvm`, `conformance`, `original`, `check`, `deny`, `faults`, `language` and `vector`
+//! define them.
 
 #![allow(
     clippy::disallowed_methods,
-    reason = "the outside world starts here: this binary may read the clock and environment"
+    reason = "a binary of the development tools: it may read the clock and the environment"
 )]
 #![allow(clippy::print_stdout, reason = "a task reports on the terminal")]
 
@@ -15,6 +16,7 @@ mod conformance;
 mod deny;
 mod faults;
 mod kvm;
+mod language;
 mod original;
 mod python;
 mod step;
@@ -44,50 +46,56 @@ enum Task {
         #[arg(long)]
         ignored: bool,
     },
-    /// Makes this machine a compute host of the service on it, with one image to boot, until Ctrl-C; needs root or sudo
+    /// Runs an agent on this machine for the local service, with one image to boot, until Ctrl-C;
+    /// needs root or sudo
     ComputeHost,
-    /// Runs the agent on a libvirtd of its own with real guests, on KVM where there is one; needs root
+    /// Tests the agent on a libvirtd of its own with real guests, on KVM if available; needs root
     KvmTest,
-    /// Runs Placement's own functional tests against the release server; needs Python 3.11 with venv
+    /// Runs Placement's own functional tests against the release server; needs Python 3.11 with
+    /// venv
     Conformance {
         /// Also runs the tests of its command line client
         #[arg(long)]
         osc: bool,
     },
-    /// Lets Berth authenticate against a real Keystone; needs Python 3.11 with venv
+    /// Tests authentication against a real Keystone; needs Python 3.11 with venv
     Keystone,
-    /// Carries a real Placement's state over to Berth and back; needs Python 3.11 with venv
+    /// Migrates a real Placement's state to Berth and back; needs Python 3.11 with venv
     Migration,
-    /// Runs store, index and clients on a machine that fails, all from one seed at a time
+    /// Simulates store, index and clients on a machine with faults, one seed at a time
     FaultSimulation {
-        /// How many seeds
+        /// The number of seeds
         #[arg(long, default_value_t = 10_000)]
         seeds: u64,
-        /// The first of them
+        /// The first seed
         #[arg(long, default_value_t = 0)]
         from: u64,
-        /// Prints everything that happens
+        /// Prints every event
         #[arg(long)]
         trace: bool,
     },
-    /// Kills `berth serve` again and again while clients are at it, and checks what they were told
+    /// Kills `berth serve` repeatedly under load and checks the acknowledged changes
     CrashTest {
-        /// How often it is killed
+        /// The number of kills
         #[arg(long, default_value_t = 25)]
         cycles: u64,
-        /// What decides what clients do; the time if not given
+        /// The seed of the clients' requests; by default, the current time
         #[arg(long)]
         seed: Option<u64>,
-        /// Also with a full disk, a folder that cannot be written and a clock that jumps; needs root, and libfaketime
+        /// Also injects a full disk, a read-only directory and clock jumps; needs root and
+        /// libfaketime
         #[arg(long)]
         faults: bool,
-        /// Instead: kills the service and agents, while clients make, change and delete instances
+        /// Kills the service and agents instead, while clients create, change and delete instances
         #[arg(long, conflicts_with = "faults")]
         agents: bool,
     },
-    /// Runs what CI runs: formatting, lints, docs, dependencies, `test`, `kvm-test`, then `conformance`
+    /// Runs what CI runs: formatting, lints, docs, language, dependencies, `test`, `kvm-test`, then
+    /// `conformance`
     Ci,
-    /// Checks that the passes over 64 rows are vector code (x86-64; needs objdump)
+    /// Checks that the text avoids the words that `CONTRIBUTING.md` lists, and counts them
+    Language,
+    /// Checks that the kernels over 64 rows are vector code (x86-64; needs objdump)
     Vector,
 }
 
@@ -109,10 +117,12 @@ fn main() -> ExitCode {
         }
         Task::Ci => kvm::install(&mut steps)
             .and_then(|()| check::run(&mut steps))
+            .and_then(|()| language::run(&mut steps))
             .and_then(|()| deny::run(&mut steps))
             .and_then(|()| test::run(&mut steps, false))
             .and_then(|()| kvm::test(&mut steps))
             .and_then(|()| conformance::run(&mut steps, false)),
+        Task::Language => language::run(&mut steps),
         Task::Vector => vector::run(&mut steps),
     };
     steps.print_summary();
@@ -126,5 +136,5 @@ fn main() -> ExitCode {
 }
 
 fn workspace_root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a folder of the workspace")
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a directory of the workspace")
 }

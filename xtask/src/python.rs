@@ -1,4 +1,4 @@
-//! Virtual environments for tests that are written in Python, made under the target folder.
+//! Virtual environments for tests written in Python, below the target directory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,25 +8,25 @@ use anyhow::{Context, Result};
 
 use crate::step::Steps;
 
-/// A virtual environment with the packages, made anew when their list has changed.
+/// Creates a virtual environment with the packages, or recreates it when their list has changed.
 pub(crate) fn environment(steps: &mut Steps, name: &str, requirements: &Path) -> Result<PathBuf> {
-    let folder = steps.target_dir().join("conformance").join(name);
-    let stamp = folder.join("requirements.txt");
+    let directory = steps.target_dir().join("conformance").join(name);
+    let stamp = directory.join("requirements.txt");
     let wanted = fs::read(requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
     if fs::read(&stamp).is_ok_and(|installed| installed == wanted) {
-        return Ok(folder);
+        return Ok(directory);
     }
     let mut make = Command::new("python3");
-    make.args(["-m", "venv", "--clear"]).arg(&folder);
+    make.args(["-m", "venv", "--clear"]).arg(&directory);
     steps.run("Python environment (Debian: python3-venv)", &mut make)?;
-    let mut install = Command::new(folder.join("bin/pip"));
+    let mut install = Command::new(directory.join("bin/pip"));
     install.args(["install", "--quiet", "--disable-pip-version-check", "--no-deps", "-r"]).arg(requirements);
     steps.run("Python packages", &mut install)?;
     fs::write(&stamp, wanted).with_context(|| format!("cannot write {}", stamp.display()))?;
-    Ok(folder)
+    Ok(directory)
 }
 
-/// A script that finds the release binary in the variable `BERTH`.
+/// A command that runs a script, which finds the release binary in the variable `BERTH`.
 pub(crate) fn script(environment: &Path, script: &Path, steps: &Steps) -> Command {
     let mut command = Command::new(environment.join("bin/python"));
     command.arg(script).current_dir(steps.root()).env("BERTH", steps.target_dir().join("release/berth"));

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-/// What ran so far, and where it runs.
+/// The steps that have run, and the directory they run in.
 pub(crate) struct Steps {
     root: &'static Path,
     done: Vec<Done>,
@@ -30,7 +30,7 @@ impl Steps {
         self.root
     }
 
-    /// A `cargo` command in the root of the workspace.
+    /// A `cargo` command that runs in the root of the workspace.
     pub(crate) fn cargo(&self, arguments: &[&str]) -> Command {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
         let mut command = Command::new(cargo);
@@ -38,13 +38,13 @@ impl Steps {
         command
     }
 
-    /// The folder that cargo builds into.
+    /// The directory that cargo builds into.
     pub(crate) fn target_dir(&self) -> PathBuf {
-        // A relative CARGO_TARGET_DIR starts at the root too: that is where the commands run.
+        // A relative CARGO_TARGET_DIR is relative to the root too: the commands run there.
         self.root.join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
     }
 
-    /// Runs a command; an exit status other than 0 is an error.
+    /// Runs a command. An exit status other than 0 is an error.
     pub(crate) fn run(&mut self, name: &str, command: &mut Command) -> Result<()> {
         self.timed(name, command, |_, command| {
             let status = command.status().with_context(|| format!("cannot start {}", shown(command)))?;
@@ -52,7 +52,7 @@ impl Steps {
         })
     }
 
-    /// Runs `cargo test` in one of its forms, passes its output on and adds up its results.
+    /// Runs a form of `cargo test`, passes its output on and sums up its results.
     pub(crate) fn run_tests(&mut self, name: &str, command: &mut Command) -> Result<()> {
         self.timed(name, command, |steps, command| {
             let mut child = command
@@ -80,10 +80,7 @@ impl Steps {
         println!("\n==> {name}: {}", shown(command));
         let start = Instant::now();
         let outcome = run(self, command);
-        let passed = matches!(outcome, Ok(true));
-        let took = start.elapsed();
-        println!("<== {name}: {} in {:.1} s", if passed { "ok" } else { "FAILED" }, took.as_secs_f64());
-        self.done.push(Done { name: name.to_owned(), took, passed });
+        self.finish(name, start, matches!(outcome, Ok(true)));
         match outcome {
             Ok(true) => Ok(()),
             Ok(false) => bail!("step `{name}` failed; to repeat it alone: {}", shown(command)),
@@ -91,7 +88,22 @@ impl Steps {
         }
     }
 
-    /// Prints each step with its time and, where tests ran, how many passed.
+    /// Runs a check inside this process.
+    pub(crate) fn check(&mut self, name: &str, check: impl FnOnce() -> Result<()>) -> Result<()> {
+        println!("\n==> {name}");
+        let start = Instant::now();
+        let outcome = check();
+        self.finish(name, start, outcome.is_ok());
+        outcome.with_context(|| format!("step `{name}`"))
+    }
+
+    fn finish(&mut self, name: &str, start: Instant, passed: bool) {
+        let took = start.elapsed();
+        println!("<== {name}: {} in {:.1} s", if passed { "ok" } else { "FAILED" }, took.as_secs_f64());
+        self.done.push(Done { name: name.to_owned(), took, passed });
+    }
+
+    /// Prints each step with its time, and the counts of tests if any ran.
     pub(crate) fn print_summary(&self) {
         println!();
         for Done { name, took, passed } in &self.done {
@@ -105,7 +117,7 @@ impl Steps {
     }
 }
 
-/// A command as one would type it, with the variables it sets.
+/// A command as a user would type it, with the variables that it sets.
 fn shown(command: &Command) -> String {
     let mut words = Vec::new();
     for (name, value) in command.get_envs() {
@@ -123,7 +135,7 @@ fn quoted(word: &str) -> String {
     if word.contains(' ') { format!("'{word}'") } else { word.to_owned() }
 }
 
-/// Sums over the `test result:` lines of all test binaries.
+/// Sums of the `test result:` lines of all test binaries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct TestCounts {
     passed: u64,
@@ -132,7 +144,7 @@ struct TestCounts {
 }
 
 impl TestCounts {
-    /// Takes in a line such as `test result: ok. 3 passed; 0 failed; 1 ignored; ...`.
+    /// Adds the counts of a line such as `test result: ok. 3 passed; 0 failed; 1 ignored; ...`.
     fn add_line(&mut self, line: &str) {
         let Some(results) = line.trim_start().strip_prefix("test result: ") else { return };
         let results = results.trim_start_matches("ok. ").trim_start_matches("FAILED. ");

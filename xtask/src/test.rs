@@ -1,5 +1,5 @@
-//! Every test there is. They need nothing but cargo and a C linker; what tests need more is installed by a step here, so that this
-//! one command stays enough.
+//! Runs every test. They need only cargo and a C linker. A test that needs more gets it from a step
+//! here, so that this one command always suffices.
 
 use anyhow::Result;
 
@@ -8,20 +8,20 @@ use crate::step::Steps;
 
 pub(crate) fn run(steps: &mut Steps, ignored: bool) -> Result<()> {
     kvm::install(steps)?;
-    // Without a choice of targets, cargo runs unit, integration and doc tests.
+    // Without a selection of targets, cargo runs unit, integration and doc tests.
     let mut all = steps.cargo(&["test", "--workspace"]);
     steps.run_tests("tests", &mut all)?;
     loom(steps)?;
     if ignored {
-        // `--tests` leaves the doc tests out: there, `ignore` marks text that is not meant to compile.
+        // `--tests` excludes doc tests, in which `ignore` marks text that is not meant to compile.
         let mut big = steps.cargo(&["test", "--workspace", "--release", "--tests", "--", "--ignored"]);
         steps.run_tests("ignored tests", &mut big)?;
     }
     Ok(())
 }
 
-/// The models of the lock-free core, explored by loom. `--cfg loom` changes every crate, so they have
-/// their own target folder: otherwise each run would build the whole workspace anew.
+/// Explores the models of the lock-free core with loom. `--cfg loom` affects every crate, so they
+/// have their own target directory: otherwise each run would rebuild the whole workspace.
 fn loom(steps: &mut Steps) -> Result<()> {
     let target = steps.target_dir().join("loom");
     let mut flags = std::env::var("RUSTFLAGS").unwrap_or_default();

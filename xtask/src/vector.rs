@@ -1,5 +1,6 @@
-//! Whether the passes over 64 rows are vector code: the functions of `placement::kernel`'s vector module are taken out of
-//! the `berth` command by `objdump`, and each has to use the 256-bit registers.
+//! Checks that the kernels over 64 rows are vector code: `objdump` disassembles the functions of
+//! `placement::kernel`'s vector module in the `berth` command, and each has to use the 256-bit
+//! registers.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -8,9 +9,9 @@ use anyhow::{Context, Result, ensure};
 
 use crate::step::Steps;
 
-/// What the kernel module's functions for AVX2 are called in the binary, after their hash is taken off.
+/// The prefix of the AVX2 functions' names in the binary, without their hash.
 const MODULE: &str = "berth_placement::kernel::avx2::";
-/// Functions that have to be there; the compiler may make several of each.
+/// The functions that must exist; the compiler may emit several instances of each.
 const KERNELS: [&str; 6] = ["fits", "at_least", "largest", "range", "reach", "scores"];
 
 pub(crate) fn run(steps: &mut Steps) -> Result<()> {
@@ -39,7 +40,7 @@ struct Counts {
     wide: u32,
 }
 
-/// Instructions of each function of the module, all its instances together.
+/// Counts the instructions of each function of the module, over all its instances.
 fn count(disassembly: &str) -> BTreeMap<&str, Counts> {
     let mut counts = BTreeMap::<&str, Counts>::new();
     let mut inside = None;
@@ -55,7 +56,7 @@ fn count(disassembly: &str) -> BTreeMap<&str, Counts> {
     counts
 }
 
-/// The function of the module that a line such as `0000 <berth_placement::kernel::avx2::fits>:` begins.
+/// The module's function that a line such as `0000 <berth_placement::kernel::avx2::fits>:` starts.
 fn function(line: &str) -> Option<&str> {
     let (_, name) = line.split_once(MODULE)?;
     name.split(|c: char| !c.is_alphanumeric() && c != '_').next()

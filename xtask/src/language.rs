@@ -1,0 +1,242 @@
+//! Checks that the text of the repository uses plain language: comments, identifiers, messages and
+//! documentation.
+//!
+//! `CONTRIBUTING.md` lists the words to avoid and what to write instead. The directories in
+//! [`TRANSLATED`] must not contain any of them. All other files together may contain at most
+//! [`ALLOWANCE`], which only ever goes down.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::step::Steps;
+
+/// Words and phrases to avoid. They match whole words in prose and in `snake_case` and `CamelCase`
+/// identifiers.
+const AVOIDED: [&str; 46] = [
+    "anew",
+    "deed",
+    "deeds",
+    "dice",
+    "folder",
+    "folders",
+    "gave back",
+    "give back",
+    "given back",
+    "gives back",
+    "giving back",
+    "hears of",
+    "heard of",
+    "hunt",
+    "hunts",
+    "lately",
+    "made so",
+    "mended",
+    "of late",
+    "outrank",
+    "outranks",
+    "puppet",
+    "puppets",
+    "room",
+    "rooms",
+    "shall",
+    "stranger",
+    "strangers",
+    "take in",
+    "takes in",
+    "tell",
+    "telling",
+    "tells",
+    "testimony",
+    "told",
+    "unheard",
+    "untold",
+    "whoever",
+    "whom",
+    "wish",
+    "wished",
+    "wishes",
+    "wishing",
+    "witness",
+    "witnesses",
+    "worked out",
+];
+
+/// Files and directories that contain none of these words.
+const TRANSLATED: [&str; 23] = [
+    ".ci",
+    "Cargo.toml",
+    "README.md",
+    "benches",
+    "clippy.toml",
+    "docs/agents.md",
+    "docs/candidates.md",
+    "docs/claim-protocol.md",
+    "docs/fleet.md",
+    "docs/glossary.md",
+    "docs/limits.md",
+    "docs/memory.md",
+    "docs/operations.md",
+    "docs/operator.md",
+    "docs/performance.md",
+    "docs/plan-capacity.md",
+    "docs/search.md",
+    "docs/traces.md",
+    "packaging",
+    "placement",
+    "simulator",
+    "traces",
+    "xtask",
+];
+
+/// Files below [`TRANSLATED`] that are not translated yet.
+const PENDING: [&str; 4] =
+    ["placement/src/store", "placement/tests/store", "simulator/src/simulation.rs", "xtask/src/faults.rs"];
+
+/// Files that quote the words, and data.
+const EXEMPT: [&str; 3] = ["CONTRIBUTING.md", "CHANGELOG.md", "xtask/src/language.rs"];
+
+/// The number of occurrences in all files that are not translated. Lower it when you have
+/// translated some.
+const ALLOWANCE: usize = 3016;
+
+const EXTENSIONS: [&str; 8] = ["md", "proto", "py", "rs", "service", "sh", "toml", "txt"];
+
+/// One occurrence of an avoided word.
+#[derive(Debug, PartialEq, Eq)]
+struct Occurrence {
+    line: usize,
+    word: &'static str,
+}
+
+/// Prints the occurrences per directory and word, and checks them against the limits.
+pub(crate) fn run(steps: &mut Steps) -> Result<()> {
+    let root = steps.root();
+    steps.check("language", || {
+        let mut in_translated = Vec::new();
+        let mut counts: BTreeMap<String, BTreeMap<&str, usize>> = BTreeMap::new();
+        for path in files(root)? {
+            // Deleted files stay in the list until they are committed.
+            let Ok(text) = fs::read_to_string(root.join(&path)) else { continue };
+            for Occurrence { line, word } in occurrences(&text) {
+                if is_translated(&path) {
+                    in_translated.push(format!("{path}:{line}: {word}"));
+                } else {
+                    let directory = path.split_once('/').map_or(path.as_str(), |(directory, _)| directory);
+                    *counts.entry(directory.to_owned()).or_default().entry(word).or_default() += 1;
+                }
+            }
+        }
+        let mut total = 0;
+        for (directory, words) in &counts {
+            let sum: usize = words.values().sum();
+            let words: Vec<String> = words.iter().map(|(word, count)| format!("{word} {count}")).collect();
+            println!("{sum:6} {directory}: {}", words.join(", "));
+            total += sum;
+        }
+        println!("{total:6} in all files that are not translated, {ALLOWANCE} allowed");
+        ensure!(
+            in_translated.is_empty(),
+            "words to avoid (see CONTRIBUTING.md) in translated files:\n{}",
+            in_translated.join("\n")
+        );
+        ensure!(
+            total <= ALLOWANCE,
+            "{total} words to avoid (see CONTRIBUTING.md), {ALLOWANCE} are allowed: write the new text without them"
+        );
+        if total < ALLOWANCE {
+            println!("lower ALLOWANCE in xtask/src/language.rs to {total}");
+        }
+        Ok(())
+    })
+}
+
+/// The text files of the repository.
+fn files(root: &std::path::Path) -> Result<Vec<String>> {
+    let output = Command::new("git").args(["ls-files", "-z"]).current_dir(root).output();
+    let output = output.context("cannot start git")?;
+    ensure!(output.status.success(), "git ls-files: {}", String::from_utf8_lossy(&output.stderr).trim());
+    let names = String::from_utf8(output.stdout).context("a file name is not UTF-8")?;
+    let is_text = |name: &&str| {
+        let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
+        (EXTENSIONS.contains(&extension) || name.starts_with(".ci/")) && !EXEMPT.contains(name)
+    };
+    Ok(names.split('\0').filter(is_text).map(str::to_owned).collect())
+}
+
+fn is_translated(path: &str) -> bool {
+    let is_below = |prefix: &&str| {
+        path.strip_prefix(*prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    TRANSLATED.iter().any(is_below) && !PENDING.iter().any(is_below)
+}
+
+/// The avoided words in the text. A phrase is reported on the line of its first word.
+fn occurrences(text: &str) -> Vec<Occurrence> {
+    let mut by_first: BTreeMap<&str, Vec<&'static str>> = BTreeMap::new();
+    for avoided in AVOIDED {
+        by_first.entry(avoided.split(' ').next().unwrap_or(avoided)).or_default().push(avoided);
+    }
+    let words = words(text);
+    let mut found = Vec::new();
+    for (first, (line, word)) in words.iter().enumerate() {
+        for &avoided in by_first.get(word.as_str()).into_iter().flatten() {
+            let mut following = words[first..].iter();
+            if avoided.split(' ').all(|part| following.next().is_some_and(|(_, word)| word == part)) {
+                found.push(Occurrence { line: *line, word: avoided });
+            }
+        }
+    }
+    found
+}
+
+/// The words of a text in lower case, with their lines. `CamelCase` is split into words.
+fn words(text: &str) -> Vec<(usize, String)> {
+    let mut words = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let mut word = String::new();
+        let mut previous = ' ';
+        for character in line.chars().chain([' ']) {
+            let starts_word = character.is_uppercase() && previous.is_lowercase();
+            if (!character.is_alphabetic() || starts_word) && !word.is_empty() {
+                words.push((number + 1, std::mem::take(&mut word)));
+            }
+            if character.is_alphabetic() {
+                word.extend(character.to_lowercase());
+            }
+            previous = character;
+        }
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(text: &str) -> Vec<(usize, &'static str)> {
+        occurrences(text).into_iter().map(|Occurrence { line, word }| (line, word)).collect()
+    }
+
+    #[test]
+    fn words_are_found_in_prose_and_identifiers() {
+        assert_eq!(
+            found("He was Told.\nfn is_told()\nstruct GuestWish;"),
+            [(1, "told"), (2, "told"), (3, "wish")]
+        );
+        assert_eq!(
+            found("takes them; it\ntakes in; given_back, given\n/// back"),
+            [(2, "takes in"), (2, "given back"), (2, "given back")]
+        );
+        assert_eq!(found("roomy stolden inform"), []);
+    }
+
+    #[test]
+    fn a_prefix_covers_whole_path_components() {
+        assert!(is_translated("placement/src/index.rs") && is_translated("xtask/Cargo.toml"));
+        assert!(!is_translated("placement/src/store/mod.rs") && !is_translated("placement_query/x.rs"));
+        assert!(!is_translated("server/src/lib.rs"));
+    }
+}
