@@ -1,4 +1,27 @@
-//! The `berth` command.
+//! The `berth` command: arguments, files, terminal, Ctrl-C, wall-clock time.
+//!
+//! Each command has a file (`replay.rs`, `serve.rs`, `generate.rs`, `bench.rs`,
+//! `placement_database.rs`, `completions.rs`) or a directory (`store/`, `audit/`, `certs/`,
+//! `config/`, `explain/`), and so has each thing that they share (`output.rs`, `table.rs`,
+//! `placements.rs`, `progress.rs`, `interrupt.rs`, `summary.rs`). `operator/` has the commands that
+//! are clients of a running service, one file per noun:
+//!
+//! | file | content |
+//! |---|---|
+//! | `operator/connection.rs` | the address of the service, certificates, deadlines, lists in pages |
+//! | `operator/refusal.rs` | statuses with their details as messages |
+//! | `operator/record.rs` | one object as a row, a table or JSON; units and times |
+//! | `operator/pairs.rs` | options of the form KEY=VALUE |
+//! | `operator/server/request.rs` | the placement options shared by `server create` and `explain` |
+//! | `operator/server/create.rs`, `act.rs`, `wait.rs`, `view.rs` | creating servers, actions on them, `--wait`, output |
+//!
+//! Tests: `tests/command/operator/` runs every command against a stub service; `tests/cuts/`,
+//! `tests/kills/` and `tests/books/` interrupt and kill services and agents at every step and check
+//! that instances, allocations and guests agree afterwards.
+//!
+//! Invariants: output has its own field names (`record` of each noun), so JSON is stable when a
+//! message changes. Wall-clock time goes to the terminal and into the results of `berth bench`,
+//! never into the files of a replay.
 
 #![forbid(unsafe_code)]
 // This is the edge: it measures wall-clock time, for people and for `berth bench`.

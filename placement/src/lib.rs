@@ -61,14 +61,12 @@
 //! | `records/` | the content of an index in UUIDs and names: captured at one moment (`capture.rs`), restored (`restore.rs`) |
 //! | `recorder.rs` | reports every change in an order of which every prefix is a possible state |
 //! | `rebuild.rs` | rebuilds an index from recorded changes, with the same numbers |
-//! | `store/` | the `Store` trait, a store in memory, and the feed of commits |
 //! | `sync.rs` | atomics and locks of `std`, or of `loom` when its models run |
 //!
 //! Tests: all interleavings of small claims (`loom.rs`), the index against a naive model
 //! (`model.rs`), real threads (`stress.rs`), candidates against a naive search and Placement's
 //! answers (`candidates/`), server groups in all three ways (`groups/`, `loom.rs`), transfers,
-//! growing columns, captured and restored state, recorded changes, and the suite that every store
-//! has to pass (`store/suite.rs`).
+//! growing columns, captured and restored state, and recorded changes.
 //!
 //! # Invariants
 //!

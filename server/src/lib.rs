@@ -1,8 +1,51 @@
 //! The OpenStack Placement API, microversions 1.0 to 1.39, over Berth's in-memory index.
 //!
-//! [`Service`] holds the index and the settings; [`Server`] serves it over HTTP, [`Grpc`] over gRPC. A request passes through one pipeline
-//! (request id, CORS, authentication, microversion, route, policy) and is answered by one handler under `rest/`, which
-//! reads the index without a lock or changes it by one atomic command of the core.
+//! [`Service`] holds the index and the settings; [`Server`] serves it over HTTP, [`Grpc`] over
+//! gRPC. A request passes through one pipeline (request id, CORS, authentication, microversion,
+//! route, policy) and is answered by one handler under `rest/`, which reads the index without a
+//! lock or changes it by one atomic command of the core.
+//!
+//! # Files
+//!
+//! | file | content |
+//! |---|---|
+//! | `server.rs` | the socket: connections, graceful shutdown, `/metrics` |
+//! | `pipeline.rs` | the path of a request: identity, body, CORS, microversion, route, response, request id |
+//! | `service.rs` | the state that all requests share: index, options, metrics; `Service::answer` serves without a socket |
+//! | `limits.rs` | limits per request: `docs/limits.md` |
+//! | `memory.rs` | keeps freed memory for the next large response |
+//! | `microversion.rs`, `query.rs`, `error.rs` | microversions, query strings, errors with their codes |
+//! | `rest/` | one file per kind of resource: its URLs, handlers and error responses |
+//! | `rest/route.rs`, `rest/schemas.rs` | the table of URLs and methods; the schemas of bodies and queries by microversion |
+//! | `rest/candidates/` | allocation candidates: the response (`document.rs`), allocation requests copied from equal ones (`request.rs`), cached names (`text.rs`) |
+//! | `json/` | bodies parsed within limits and validated by schema; responses written directly to bytes |
+//! | `http/` | content negotiation, CORS, responses, a guard for invalid heads |
+//! | `auth/` | the identity of clients: `noauth2.rs`, and `keystone/`, which validates each token once |
+//! | `policy/` | permissions: the language of checks, policy files, the defaults |
+//! | `standard.rs` | adds the standard names to an index |
+//! | `keeper.rs`, `control.rs` | the state of a running service in its store, through failures of the store; the socket for commands to the service that uses a directory |
+//! | `grpc/` | the services of `berth.v1` on their own socket: identity and access table (`guard.rs`, `identity.rs`, `access.rs`, `tls.rs`), the path of a unary call (`call.rs`, `deadline.rs`), errors, fields and pages (`status.rs`, `field.rs`, `page.rs`), one directory per service, the stream of each agent (`agents.rs`) |
+//! | `fleet/` | hosts, aggregates, flavors, groups, quotas, instances: `docs/fleet.md` |
+//! | `transfer.rs`, `custom.rs` | shared by REST and gRPC: allocation writes with retries, custom names |
+//! | `amounts.rs` | inventories and allocations as protobuf messages |
+//! | `migrate/` | from a Placement database (`query.rs`, `rows.rs`, `dump.rs`) and back (`script.rs`), with a digest as proof (`digest.rs`) |
+//! | `metrics.rs` | the metrics for operators |
+//!
+//! # Invariants
+//!
+//! - A handler changes state by one call of the core, which applies everything or nothing. The core
+//!   checks again what the handler looked up before, so a handler takes no lock. It retries only an
+//!   allocation write that was refused because of capacity that another claim held briefly.
+//! - A gRPC method that the table in `grpc/access.rs` does not list cannot be called.
+//! - A fleet changes by transactions whose records are committed together. An agent receives a
+//!   desired guest after it is on disk. Capacity is released when no host has any remains of its
+//!   instance.
+//! - A response is written from the index to bytes, without a tree in between. A body becomes a
+//!   tree only within the limits.
+//! - Handlers get the time as a value and do no I/O. The clock, sockets and new UUIDs are at the
+//!   edge, each exception marked. Waiting (for Keystone, for the disk) happens outside of handlers.
+//! - A token is stored and logged as a hash only, and a password comes from a file, so no displayed
+//!   configuration can reveal it.
 
 #![forbid(unsafe_code)]
 

@@ -1,7 +1,34 @@
 //! State that outlives the process: the index and the fleet's records in one local file.
 //!
-//! Every change of the index passes through a [`Queue`] to a [`Committer`], which commits whatever waits as one batch of a
-//! [`Store`] (group commit). Answers wait for it ([`Durability`]). docs/durability.md states what that guarantees.
+//! Every change of the index passes through a [`Queue`] to a [`Committer`], which commits whatever
+//! waits as one batch of a [`Store`] (group commit). Answers wait for it ([`Durability`]).
+//! docs/durability.md states what that guarantees.
+//!
+//! # Files
+//!
+//! | file | content |
+//! |---|---|
+//! | `store.rs`, `memory.rs`, `embedded.rs`, `feed.rs` | the `Store` trait; a store in memory and one on disk (redb); the latest commits for watchers |
+//! | `queue.rs`, `encoder.rs`, `committer.rs`, `durability.rs` | queued changes; changes as records; group commits; responses that wait for commits |
+//! | `record.rs`, `message.rs`, `migrations.rs`, `load.rs`, `fill.rs` | keys and messages of the format, migrations between formats, a store as an index and an index as a store |
+//! | `fleet_records.rs`, `contents.rs` | the fleet's records as a store sees them; an index and a fleet as one state |
+//! | `data_dir.rs`, `overlay.rs`, `unclosed.rs` | the directory of a service; reading a store without writing to it; a file that was not closed |
+//! | `pages.rs`, `salvage.rs`, `fit.rs`, `upkeep.rs` | a damaged file read page by page, its consistent records, commands of operators |
+//! | `line.rs`, `state_file.rs`, `digest.rs` | a state as text: backups and dumps; a digest that compares two states |
+//!
+//! # Keys
+//!
+//! A store is a sorted map of bytes, and `record.rs` chooses the keys by how they are written. A
+//! consumer's key is the serial number of its entry, not its UUID, so that new entries fill a page
+//! together instead of one page each. Owners have numbers. The generations of providers are written as
+//! one record per commit, with one block of all generations in turn (`encoder.rs`).
+//!
+//! Tests: the suite that every store has to pass (`tests/store/`); index, queue, committer and redb
+//! on a simulated disk with faults (`tests/fault_simulation/`).
+//!
+//! Invariants: the store does not interpret the fleet's records ([`FleetRecords`]), and depends on
+//! no service and no protocol. Stored data has its own versioned types (`message.rs` for the store,
+//! `line.rs` for state files), so the records of `placement` can change without the format.
 
 #![forbid(unsafe_code)]
 

@@ -65,8 +65,9 @@ const AVOIDED: [&str; 46] = [
 ];
 
 /// Files and directories that contain none of these words.
-const TRANSLATED: [&str; 23] = [
+const TRANSLATED: [&str; 25] = [
     ".ci",
+    "ARCHITECTURE.md",
     "Cargo.toml",
     "README.md",
     "benches",
@@ -84,6 +85,7 @@ const TRANSLATED: [&str; 23] = [
     "docs/plan-capacity.md",
     "docs/search.md",
     "docs/traces.md",
+    "fuzz",
     "packaging",
     "placement",
     "simulator",
@@ -92,15 +94,14 @@ const TRANSLATED: [&str; 23] = [
 ];
 
 /// Files below [`TRANSLATED`] that are not translated yet.
-const PENDING: [&str; 4] =
-    ["placement/src/store", "placement/tests/store", "simulator/src/simulation.rs", "xtask/src/faults.rs"];
+const PENDING: [&str; 2] = ["simulator/src/simulation.rs", "xtask/src/faults.rs"];
 
 /// Files that quote the words, and data.
 const EXEMPT: [&str; 3] = ["CONTRIBUTING.md", "CHANGELOG.md", "xtask/src/language.rs"];
 
 /// The number of occurrences in all files that are not translated. Lower it when you have
 /// translated some.
-const ALLOWANCE: usize = 3016;
+const ALLOWANCE: usize = 3010;
 
 const EXTENSIONS: [&str; 8] = ["md", "proto", "py", "rs", "service", "sh", "toml", "txt"];
 
@@ -236,7 +237,7 @@ mod tests {
     #[test]
     fn a_prefix_covers_whole_path_components() {
         assert!(is_translated("placement/src/index.rs") && is_translated("xtask/Cargo.toml"));
-        assert!(!is_translated("placement/src/store/mod.rs") && !is_translated("placement_query/x.rs"));
+        assert!(!is_translated("xtask/src/faults.rs") && !is_translated("placement_query/x.rs"));
         assert!(!is_translated("server/src/lib.rs"));
     }
 }

@@ -1,4 +1,5 @@
-//! Writes the examples of `server/tests/fuzz` to `corpus/`, one folder for each target, where libFuzzer begins with them.
+//! Writes the examples of `server/tests/fuzz` to `corpus/`, one directory per target, as
+//! libFuzzer's initial corpus.
 
 #[path = "../../../server/tests/fuzz/examples.rs"]
 mod examples;
@@ -12,10 +13,10 @@ fn main() -> std::io::Result<()> {
     let targets: [(&str, &[&[u8]]); 4] =
         [("query", &QUERIES), ("body", &BODIES), ("microversion", &MICROVERSIONS), ("policy", &POLICIES)];
     for (target, examples) in targets {
-        let folder = corpus.join(target);
-        std::fs::create_dir_all(&folder)?;
+        let directory = corpus.join(target);
+        std::fs::create_dir_all(&directory)?;
         for (number, example) in examples.iter().enumerate() {
-            std::fs::write(folder.join(format!("example-{number}")), example)?;
+            std::fs::write(directory.join(format!("example-{number}")), example)?;
         }
     }
     Ok(())
