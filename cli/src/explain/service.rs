@@ -35,7 +35,7 @@ impl Explain {
             image: self.wanted.image()?,
             project: self.project.project.clone(),
             availability_zone: self.wanted.availability_zone.clone(),
-            hints: self.wanted.hints(client).await?,
+            hints: self.wanted.hints(client, &self.project.project).await?,
             ..ScheduleRequest::default()
         };
         Ok(ExplainRequest {

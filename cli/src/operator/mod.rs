@@ -57,6 +57,21 @@ pub(crate) struct Project {
     pub(crate) project: String,
 }
 
+/// Whose things a command names or lists.
+#[derive(Args)]
+pub(crate) struct Scope {
+    /// Those of all projects, not of one alone
+    #[arg(long)]
+    all_projects: bool,
+}
+
+impl Scope {
+    /// The project as the service takes it: empty for all.
+    fn project(&self, project: &str) -> String {
+        if self.all_projects { String::new() } else { project.to_owned() }
+    }
+}
+
 /// Below which the help lists the options that all these commands have.
 const SERVICE: &str = "Service and output";
 

@@ -11,7 +11,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::connection::{Client, PAGE, all, request};
 use super::record::{Format, Record, print_list};
 use super::refusal::Answer;
-use super::{Common, Project, run};
+use super::{Common, Project, Scope, run};
 use crate::Ending;
 
 /// Server groups: servers that belong together, or apart
@@ -22,7 +22,7 @@ Examples:
   berth server-group create web --policy anti-affinity --max-per-host 2
   berth server create web --flavor m1.small --image debian.qcow2 --hint group=web --min 3
 
-GROUP is a group's UUID, or its name if only one has it.")]
+GROUP is a group's UUID, or its name if only one of the project has it.")]
 pub(crate) struct ServerGroups {
     #[command(flatten)]
     common: Common,
@@ -35,19 +35,21 @@ pub(crate) struct ServerGroups {
 #[derive(Subcommand)]
 enum Action {
     /// List the groups of the project
-    List {
-        /// Those of all projects
-        #[arg(long)]
-        all_projects: bool,
-    },
+    List(Scope),
     /// Make a group
     Create(Create),
     /// Show a group and who is in it
-    Show { group: String },
+    Show {
+        group: String,
+        #[command(flatten)]
+        scope: Scope,
+    },
     /// Delete groups without servers
     Delete {
         #[arg(required = true)]
         group: Vec<String>,
+        #[command(flatten)]
+        scope: Scope,
     },
 }
 
@@ -98,14 +100,17 @@ impl ServerGroups {
 async fn act(client: &Client, action: Action, project: String, format: Format) -> Result<()> {
     let mut fleet = client.fleet();
     let shown = match action {
-        Action::List { all_projects } => {
-            return list(client, if all_projects { String::new() } else { project }, format).await;
-        }
+        Action::List(scope) => return list(client, scope.project(&project), format).await,
         Action::Create(create) => fleet.create_server_group(request(creation(create, project))).await,
-        Action::Show { group } => fleet.get_server_group(request(GetServerGroupRequest { group })).await,
-        Action::Delete { group: groups } => {
+        Action::Show { group, scope } => {
+            let wanted = GetServerGroupRequest { group, project: scope.project(&project) };
+            fleet.get_server_group(request(wanted)).await
+        }
+        Action::Delete { group: groups, scope } => {
+            let project = scope.project(&project);
             for group in groups {
-                fleet.delete_server_group(request(DeleteServerGroupRequest { group })).await.told()?;
+                let wanted = DeleteServerGroupRequest { group, project: project.clone() };
+                fleet.delete_server_group(request(wanted)).await.told()?;
             }
             return Ok(());
         }
@@ -133,9 +138,10 @@ async fn list(client: &Client, project: String, format: Format) -> Result<()> {
     print_list(format, &["uuid", "name", "policy", "max_per_host", "project"], &records)
 }
 
-/// The group's UUID for its UUID or name: hints name groups by UUID.
-pub(super) async fn uuid(client: &Client, group: String) -> Result<String> {
-    let known = client.fleet().get_server_group(request(GetServerGroupRequest { group })).await.told()?;
+/// The UUID of a group of the project, given its UUID or name: hints name groups by UUID.
+pub(super) async fn uuid(client: &Client, group: String, project: &str) -> Result<String> {
+    let wanted = GetServerGroupRequest { group, project: project.to_owned() };
+    let known = client.fleet().get_server_group(request(wanted)).await.told()?;
     Ok(known.uuid)
 }
 

@@ -50,7 +50,7 @@ impl Deed {
             Self::Suspend => all.suspend(it).await.map(drop),
             Self::Resume => all.resume(it).await.map(drop),
             Self::Reboot => {
-                all.reboot(v1::RebootRequest { instance: it.instance, hard: true }).await.map(drop)
+                all.reboot(v1::RebootRequest { instance: it.instance, hard: true, project: it.project }).await.map(drop)
             }
             Self::Shelve => all.shelve(it).await.map(drop),
             Self::Unshelve => all.unshelve(it).await.map(drop),
@@ -60,5 +60,5 @@ impl Deed {
 }
 
 pub(crate) fn named(uuid: &str) -> v1::InstanceRequest {
-    v1::InstanceRequest { instance: uuid.to_owned() }
+    v1::InstanceRequest { instance: uuid.to_owned(), ..v1::InstanceRequest::default() }
 }

@@ -161,7 +161,7 @@ async fn an_agent_joins_with_its_certificate_and_builds() {
         };
         let mut instances = InstancesClient::new(operator.clone());
         let made = instances.create(wanted).await.unwrap().into_inner().instances.remove(0);
-        let it = v1::InstanceRequest { instance: made.uuid.clone() };
+        let it = v1::InstanceRequest { instance: made.uuid.clone(), ..v1::InstanceRequest::default() };
         while instances.get(it.clone()).await.unwrap().get_ref().status != "ACTIVE" {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

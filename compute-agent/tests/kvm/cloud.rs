@@ -243,7 +243,7 @@ pub(crate) fn canary(name: &str, flavor: &str) -> v1::CreateInstancesRequest {
 }
 
 pub(crate) fn named(instance: &str) -> v1::InstanceRequest {
-    v1::InstanceRequest { instance: instance.to_owned() }
+    v1::InstanceRequest { instance: instance.to_owned(), ..v1::InstanceRequest::default() }
 }
 
 pub(crate) async fn rest() {

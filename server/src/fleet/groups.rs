@@ -10,7 +10,8 @@ use super::ask::{Ask, GroupView};
 use super::entry::{Group, Policy};
 use super::error::{FleetError, IN_USE};
 use super::state::State;
-use super::{Fleet, check_name};
+use super::quotas::check_project;
+use super::{Fleet, Named, check_name};
 
 /// What the index is to hold members to.
 pub(super) fn policy_of(group: &Group) -> GroupPolicy {
@@ -36,23 +37,8 @@ impl Fleet {
         groups
     }
 
-    /// By UUID, or by a name that only one has.
-    pub(crate) fn group(&self, named: &str) -> Result<(Uuid, Group), FleetError> {
-        let state = self.state();
-        if let Some((uuid, group)) =
-            Uuid::try_parse(named).ok().and_then(|uuid| state.groups.get_key_value(&uuid))
-        {
-            return Ok((*uuid, group.clone()));
-        }
-        let mut named_so = state.groups.iter().filter(|(_, group)| group.name == named);
-        match (named_so.next(), named_so.next()) {
-            (Some((&uuid, group)), None) => Ok((uuid, group.clone())),
-            (None, _) => Err(FleetError::not_found("server group", named)),
-            _ => Err(FleetError::field(
-                "group",
-                format!("several server groups have the name {named:?}; give a UUID"),
-            )),
-        }
+    pub(crate) fn group(&self, named: Named<'_>) -> Result<(Uuid, Group), FleetError> {
+        named.resolve(&self.state().groups).map(|(uuid, group)| (uuid, group.clone()))
     }
 
     /// Who is in it now: instances, and consumers of others that hold something.
@@ -96,6 +82,7 @@ impl Fleet {
 
     pub(crate) fn create_group(&self, group: Group) -> Result<(Uuid, Group), FleetError> {
         check_name("name", &group.name, 255)?;
+        check_project(&group.project)?;
         if group.max_server_per_host > 1 && group.policy() != Policy::AntiAffinity {
             return Err(FleetError::field("max_server_per_host", "is for the policy ANTI_AFFINITY only"));
         }
@@ -118,13 +105,13 @@ impl Fleet {
         })
     }
 
-    pub(crate) fn delete_group(&self, named: &str) -> Result<(), FleetError> {
+    pub(crate) fn delete_group(&self, named: Named<'_>) -> Result<(), FleetError> {
         let (uuid, _) = self.group(named)?;
         self.forget_released();
         self.transact(|fleet| {
             let members = fleet.state.members(uuid).len();
             if members > 0 {
-                let message = format!("{members} instances are in the server group {named:?}");
+                let message = format!("{members} instances are in the server group {:?}", named.name);
                 return Err(FleetError::precondition(IN_USE, message));
             }
             // Whoever joined a moment ago is told that there is no such group, or is no member of any.
@@ -134,11 +121,12 @@ impl Fleet {
         })
     }
 
-    /// The group that is asked for, with those who are in it.
+    /// The group that is asked for, with those who are in it. It has to be one of the project.
     pub(super) fn group_view(&self, ask: &Ask) -> Result<Option<GroupView>, FleetError> {
         let Some(uuid) = ask.group()? else { return Ok(None) };
-        let unknown = || FleetError::not_found("server group", uuid.to_string());
-        let (_, group) = self.group(&uuid.to_string()).map_err(|_| unknown())?;
+        let name = uuid.to_string();
+        let unknown = || FleetError::not_found("server group", name.as_str());
+        let (_, group) = self.group(Named { name: &name, project: &ask.project })?;
         let roster =
             self.index.group(GroupId::from(uuid)).and_then(|group| group.roster()).ok_or_else(unknown)?;
         let topology = self.index.topology();
@@ -181,8 +169,9 @@ mod tests {
     #[test]
     fn a_member_that_was_released_is_one_no_more() {
         let fleet = fleet();
-        let group = Group { name: "g".to_owned(), ..Group::default() };
+        let group = Group { name: "g".to_owned(), project: "p".to_owned(), ..Group::default() };
         let (group, _) = fleet.create_group(group).unwrap();
+        let named = Named { name: "g", project: "p" };
         let [holds, released] = [2, 3].map(Uuid::from_u128);
         let row = fleet.index.find(Uuid::from_u128(1)).unwrap();
         let class = fleet.index.topology().class("CUSTOM_X").unwrap();
@@ -200,9 +189,9 @@ mod tests {
         assert_eq!(fleet.group_members(group), [holds]);
         fleet.forget_released();
         assert_eq!(fleet.state().memberships, [(holds, group)].into());
-        assert!(matches!(fleet.delete_group("g"), Err(FleetError::Precondition { reason: IN_USE, .. })));
+        assert!(matches!(fleet.delete_group(named), Err(FleetError::Precondition { reason: IN_USE, .. })));
         fleet.index.remove_consumer(holds.into()).unwrap();
-        fleet.delete_group("g").unwrap();
+        fleet.delete_group(named).unwrap();
         assert!(fleet.state().is_empty());
     }
 }

@@ -21,6 +21,7 @@ impl Fleet {
     /// their room already, tells where.
     pub(crate) fn schedule(&self, ask: &Ask, dry: bool) -> Result<Vec<Placed>, FleetError> {
         check(ask)?;
+        self.check_owner(ask)?;
         let ask = &*self.in_zone(ask)?;
         let group = self.group_view(ask)?;
         let mut decider = self.decider.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -39,6 +40,23 @@ impl Fleet {
             });
         }
         placed
+    }
+
+    /// None of the instances may be of another project, be it as an instance or as a consumer that claimed its room by itself:
+    /// whoever names one would be told where it is, or claim room in its name.
+    fn check_owner(&self, ask: &Ask) -> Result<(), FleetError> {
+        let state = self.state();
+        let is_others = |&&uuid: &&Uuid| match state.instances.get(&uuid) {
+            Some(known) => known.project != ask.project,
+            None => {
+                let owner = self.index.consumer(uuid.into()).and_then(|held| held.owner);
+                owner.is_some_and(|owner| *owner.project != *ask.project)
+            }
+        };
+        match ask.instances.iter().find(is_others) {
+            Some(uuid) => Err(FleetError::not_found("instance", uuid.to_string())),
+            None => Ok(()),
+        }
     }
 
     /// Records those of the instances that hold nothing yet as members of the group; returns what they were before.

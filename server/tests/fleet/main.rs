@@ -5,6 +5,7 @@ mod aggregates;
 mod backups;
 mod catalogue;
 mod instances;
+mod projects;
 mod puppet;
 mod restarts;
 mod scheduling;

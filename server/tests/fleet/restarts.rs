@@ -50,7 +50,7 @@ async fn everything_is_there_after_a_restart() {
         (known.status(), known.reason.as_str(), known.is_up),
         (v1::host::Status::Maintenance, "memory", false)
     );
-    let known = v1::GetServerGroupRequest { group: group.uuid.clone() };
+    let known = v1::GetServerGroupRequest { group: group.uuid.clone(), project: "p".to_owned() };
     assert_eq!(cloud.fleet.get_server_group(known).await.unwrap().get_ref().members.len(), 2);
     // The group's policy holds on: both hosts are taken.
     let _host = Puppet::join_with(cloud.channel.clone(), "h1", machine).await;

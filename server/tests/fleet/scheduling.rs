@@ -96,9 +96,9 @@ async fn a_group_is_kept_apart_whoever_asks_at_once() {
     }
     used.sort();
     assert_eq!(used, ["h1", "h2", "h3"]);
-    let wanted = v1::GetServerGroupRequest { group: "apart".to_owned() };
+    let wanted = v1::GetServerGroupRequest { group: "apart".to_owned(), project: "p".to_owned() };
     assert_eq!(cloud.fleet.get_server_group(wanted).await.unwrap().get_ref().members.len(), 3);
-    let gone = v1::DeleteServerGroupRequest { group: group.uuid.clone() };
+    let gone = v1::DeleteServerGroupRequest { group: group.uuid.clone(), project: "p".to_owned() };
     assert_eq!(reason(&cloud.fleet.delete_server_group(gone).await.unwrap_err()), "IN_USE");
 }
 
@@ -115,8 +115,8 @@ async fn a_group_has_its_instances_until_they_are_deleted_and_others_until_they_
     };
     let group = cloud.fleet.create_server_group(group).await.unwrap().into_inner();
     let hints = || [("group".to_owned(), v1::Hints { values: vec![group.uuid.clone()] })].into();
-    let known = || v1::GetServerGroupRequest { group: group.uuid.clone() };
-    let gone = || v1::DeleteServerGroupRequest { group: group.uuid.clone() };
+    let known = || v1::GetServerGroupRequest { group: group.uuid.clone(), project: "p".to_owned() };
+    let gone = || v1::DeleteServerGroupRequest { group: group.uuid.clone(), project: "p".to_owned() };
 
     let wanted = v1::CreateInstancesRequest { hints: hints(), ..creation("it", "small") };
     let it = cloud.instances.create(wanted).await.unwrap().into_inner().instances[0].uuid.clone();

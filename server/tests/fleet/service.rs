@@ -190,7 +190,7 @@ pub(crate) fn creation(name: &str, flavor: &str) -> v1::CreateInstancesRequest {
 }
 
 pub(crate) fn named(instance: &str) -> v1::InstanceRequest {
-    v1::InstanceRequest { instance: instance.to_owned() }
+    v1::InstanceRequest { instance: instance.to_owned(), ..v1::InstanceRequest::default() }
 }
 
 /// The reason that a refusal gives to programs.

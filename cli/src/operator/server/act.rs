@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::view::{COLUMNS, record};
 use super::wait::{Goal, wait};
+use crate::operator::Scope;
 use crate::operator::connection::{Client, request};
 use crate::operator::record::{Format, print_list};
 use crate::operator::refusal::{Answer, Refusal};
@@ -15,6 +16,8 @@ use crate::operator::refusal::{Answer, Refusal};
 pub(super) struct Named {
     #[arg(value_name = "SERVER", required = true)]
     server: Vec<String>,
+    #[command(flatten)]
+    scope: Scope,
     /// Wait until it is done; fail if one ends otherwise
     #[arg(long)]
     wait: bool,
@@ -54,12 +57,13 @@ impl Deed {
         })
     }
 
-    async fn ask(self, client: &Client, instance: String) -> Result<Instance, Refusal> {
+    async fn ask(self, client: &Client, wanted: InstanceRequest) -> Result<Instance, Refusal> {
         let mut instances = client.instances();
         if let Self::Reboot { hard } = self {
-            return instances.reboot(request(RebootRequest { instance, hard })).await.told();
+            let InstanceRequest { instance, project } = wanted;
+            return instances.reboot(request(RebootRequest { instance, hard, project })).await.told();
         }
-        let wanted = request(InstanceRequest { instance });
+        let wanted = request(wanted);
         match self {
             Self::Start | Self::Reboot { .. } => instances.start(wanted).await,
             Self::Stop => instances.stop(wanted).await,
@@ -76,10 +80,12 @@ impl Deed {
 
 impl Named {
     /// Asks for the deed on each; one that refuses does not keep the others from it.
-    pub(super) async fn act(self, client: &Client, deed: Deed, format: Format) -> Result<()> {
+    pub(super) async fn act(self, client: &Client, deed: Deed, project: &str, format: Format) -> Result<()> {
         let (mut acted, mut failures) = (Vec::new(), Vec::new());
+        let project = self.scope.project(project);
         for server in self.server {
-            match deed.ask(client, server.clone()).await {
+            let wanted = InstanceRequest { instance: server.clone(), project: project.clone() };
+            match deed.ask(client, wanted).await {
                 Ok(instance) => acted.push(instance),
                 Err(refusal) => failures.push(format!("{server}: {refusal}")),
             }
@@ -94,10 +100,12 @@ impl Named {
         verdict(&failures)
     }
 
-    pub(super) async fn delete(self, client: &Client) -> Result<()> {
+    pub(super) async fn delete(self, client: &Client, project: &str) -> Result<()> {
         let (mut going, mut failures) = (Vec::new(), Vec::new());
+        let project = self.scope.project(project);
         for server in self.server {
-            match delete(client, server.clone(), self.wait).await {
+            let wanted = InstanceRequest { instance: server.clone(), project: project.clone() };
+            match delete(client, wanted, self.wait).await {
                 Ok(known) => going.extend(known),
                 Err(refusal) => failures.push(format!("{server}: {refusal}")),
             }
@@ -108,9 +116,12 @@ impl Named {
 }
 
 /// Asks for the deletion. Whoever is to follow it has to know the server as it was: `follow`.
-async fn delete(client: &Client, instance: String, follow: bool) -> Result<Option<Instance>, Refusal> {
+async fn delete(
+    client: &Client,
+    mut wanted: InstanceRequest,
+    follow: bool,
+) -> Result<Option<Instance>, Refusal> {
     let mut instances = client.instances();
-    let mut wanted = InstanceRequest { instance };
     let mut known = None;
     if follow {
         let found = instances.get(request(wanted.clone())).await.told()?;
@@ -128,12 +139,10 @@ pub(super) fn verdict(failures: &[String]) -> Result<()> {
     bail!("{}", failures.join("\n"))
 }
 
-pub(super) async fn lock(client: &Client, instance: String, reason: String, format: Format) -> Result<()> {
-    let wanted = LockRequest { instance, reason };
+pub(super) async fn lock(client: &Client, wanted: LockRequest, format: Format) -> Result<()> {
     record(client.instances().lock(request(wanted)).await.told()?).print(format)
 }
 
-pub(super) async fn unlock(client: &Client, instance: String, format: Format) -> Result<()> {
-    let wanted = InstanceRequest { instance };
+pub(super) async fn unlock(client: &Client, wanted: InstanceRequest, format: Format) -> Result<()> {
     record(client.instances().unlock(request(wanted)).await.told()?).print(format)
 }

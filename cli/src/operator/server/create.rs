@@ -77,7 +77,7 @@ impl Create {
         let user_data = self.user_data.as_deref().map(user_data).transpose()?;
         Ok(CreateInstancesRequest {
             image: self.wanted.image()?,
-            hints: self.wanted.hints(client).await?,
+            hints: self.wanted.hints(client, &project).await?,
             name: self.name,
             flavor: self.flavor,
             project,

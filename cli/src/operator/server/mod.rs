@@ -9,14 +9,14 @@ mod wait;
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
-use berth_api::v1::{Instance, InstanceRequest, ListInstancesRequest};
+use berth_api::v1::{Instance, InstanceRequest, ListInstancesRequest, LockRequest};
 use clap::{Args, Subcommand};
 use uuid::Uuid;
 
 use super::connection::{Client, PAGE, all, request as timed};
 use super::record::{Format, print_list};
 use super::refusal::Answer;
-use super::{Common, Project, run};
+use super::{Common, Project, Scope, run};
 use crate::Ending;
 use act::{Deed, Named, Reboot};
 use create::Create;
@@ -33,7 +33,7 @@ Examples:
   berth server stop web-1 web-2 --wait
   berth server event list web-1
 
-SERVER is a server's UUID, or its name if only one has it.")]
+SERVER is a server's UUID, or its name if only one of the project has it.")]
 pub(crate) struct Servers {
     #[command(flatten)]
     common: Common,
@@ -50,10 +50,7 @@ enum Action {
     /// List the servers of the project
     List(List),
     /// Show all that is known of a server
-    Show {
-        #[arg(value_name = "SERVER")]
-        server: String,
-    },
+    Show(One),
     /// Delete servers, whatever state they are in
     Delete(Named),
     /// Start servers that are shut off
@@ -76,17 +73,14 @@ enum Action {
     Unshelve(Named),
     /// Lock a server: only operators can act on it then
     Lock {
-        #[arg(value_name = "SERVER")]
-        server: String,
+        #[command(flatten)]
+        one: One,
         /// Why, for others to read
         #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
         reason: String,
     },
     /// Unlock a server
-    Unlock {
-        #[arg(value_name = "SERVER")]
-        server: String,
-    },
+    Unlock(One),
     /// What happened to a server
     #[command(subcommand)]
     Event(Event),
@@ -100,18 +94,29 @@ struct List {
     /// Only those with the status
     #[arg(long, value_name = "STATUS", ignore_case = true, value_parser = view::STATUSES)]
     status: Option<String>,
-    /// Those of all projects
-    #[arg(long)]
-    all_projects: bool,
+    #[command(flatten)]
+    scope: Scope,
+}
+
+/// One server.
+#[derive(Args)]
+struct One {
+    #[arg(value_name = "SERVER")]
+    server: String,
+    #[command(flatten)]
+    scope: Scope,
+}
+
+impl One {
+    fn request(self, project: &str) -> InstanceRequest {
+        InstanceRequest { instance: self.server, project: self.scope.project(project) }
+    }
 }
 
 #[derive(Subcommand)]
 enum Event {
     /// List what happened to a server, oldest first
-    List {
-        #[arg(value_name = "SERVER")]
-        server: String,
-    },
+    List(One),
 }
 
 impl Servers {
@@ -125,14 +130,17 @@ async fn act(client: &Client, action: Action, project: String, format: Format) -
     let (deed, named) = match action {
         Action::Create(create) => return create.run(client, project, format).await,
         Action::List(list) => return list.run(client, project, format).await,
-        Action::Show { server } => {
-            let wanted = InstanceRequest { instance: server };
+        Action::Show(one) => {
+            let wanted = one.request(&project);
             return view::record(client.instances().get(timed(wanted)).await.told()?).print(format);
         }
-        Action::Lock { server, reason } => return act::lock(client, server, reason, format).await,
-        Action::Unlock { server } => return act::unlock(client, server, format).await,
-        Action::Event(Event::List { server }) => return events(client, server, format).await,
-        Action::Delete(named) => return named.delete(client).await,
+        Action::Lock { one, reason } => {
+            let InstanceRequest { instance, project } = one.request(&project);
+            return act::lock(client, LockRequest { instance, reason, project }, format).await;
+        }
+        Action::Unlock(one) => return act::unlock(client, one.request(&project), format).await,
+        Action::Event(Event::List(one)) => return events(client, one.request(&project), format).await,
+        Action::Delete(named) => return named.delete(client, &project).await,
         Action::Reboot(Reboot { named, hard }) => (Deed::Reboot { hard }, named),
         Action::Start(named) => (Deed::Start, named),
         Action::Stop(named) => (Deed::Stop, named),
@@ -143,7 +151,7 @@ async fn act(client: &Client, action: Action, project: String, format: Format) -
         Action::Shelve(named) => (Deed::Shelve, named),
         Action::Unshelve(named) => (Deed::Unshelve, named),
     };
-    named.act(client, deed, format).await
+    named.act(client, deed, &project, format).await
 }
 
 impl List {
@@ -151,12 +159,12 @@ impl List {
         let wanted = ListInstancesRequest {
             page_size: PAGE,
             page_token: String::new(),
-            project: if self.all_projects { String::new() } else { project },
+            project: self.scope.project(&project),
             host: self.host,
             status: self.status.map(|status| status.to_uppercase()).unwrap_or_default(),
         };
         let records: Vec<_> = instances(client, &wanted).await?.into_iter().map(view::record).collect();
-        let columns = if self.all_projects { &view::COLUMNS_OF_ALL[..] } else { &view::COLUMNS };
+        let columns = if self.scope.all_projects { &view::COLUMNS_OF_ALL[..] } else { &view::COLUMNS };
         print_list(format, columns, &records)
     }
 }
@@ -183,8 +191,7 @@ pub(crate) async fn uuids(client: &Client) -> Result<BTreeSet<Uuid>> {
         .collect()
 }
 
-async fn events(client: &Client, server: String, format: Format) -> Result<()> {
-    let wanted = InstanceRequest { instance: server };
+async fn events(client: &Client, wanted: InstanceRequest, format: Format) -> Result<()> {
     let told = client.instances().list_events(timed(wanted)).await.told()?;
     let records: Vec<_> = told.events.into_iter().map(view::event).collect();
     print_list(format, &["at", "action", "user", "message"], &records)

@@ -35,11 +35,11 @@ impl Wanted {
     }
 
     /// The hints. A server group may be named as people call it: the service is told its UUID.
-    pub(crate) async fn hints(&self, client: &Client) -> Result<BTreeMap<String, Hints>> {
+    pub(crate) async fn hints(&self, client: &Client, project: &str) -> Result<BTreeMap<String, Hints>> {
         let mut hints = hints(self.hint.clone());
         let Some(group) = hints.get_mut("group") else { return Ok(hints) };
         let [named] = &mut group.values[..] else { bail!("--hint: group is given twice") };
-        *named = server_group::uuid(client, named.clone()).await?;
+        *named = server_group::uuid(client, named.clone(), project).await?;
         Ok(hints)
     }
 }

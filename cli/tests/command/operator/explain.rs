@@ -44,6 +44,7 @@ fn the_question_has_all_that_was_asked() {
          --host y --top 5 --project shop",
     );
     assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    assert_eq!(fake.asked::<GetServerGroupRequest>("GetServerGroup").project, "shop");
     let asked: ExplainRequest = fake.asked("Explain");
     assert_eq!((asked.hosts, asked.standings, asked.tenant_view), (texts(&["x", "y"]), 5, false));
     let request = asked.request.unwrap();

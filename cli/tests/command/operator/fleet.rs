@@ -259,10 +259,14 @@ fn server_groups_are_listed_by_project_shown_and_deleted() {
         );
         assert_eq!(fake.asked::<ListServerGroupsRequest>("ListServerGroups").project, project);
     }
-    fake.answers("GetServerGroup", group(Policy::Affinity));
-    fake.succeed("server-group show web");
-    assert_eq!(fake.asked::<GetServerGroupRequest>("GetServerGroup").group, "web");
-    fake.answers("DeleteServerGroup", DeleteServerGroupResponse {});
-    fake.succeed("server-group delete web");
-    assert_eq!(fake.asked::<DeleteServerGroupRequest>("DeleteServerGroup").group, "web");
+    for (option, project) in [("", "default"), ("--project shop", "shop"), ("--all-projects", "")] {
+        fake.answers("GetServerGroup", group(Policy::Affinity));
+        fake.succeed(&format!("server-group show web {option}"));
+        let asked: GetServerGroupRequest = fake.asked("GetServerGroup");
+        assert_eq!((asked.group.as_str(), asked.project.as_str()), ("web", project));
+        fake.answers("DeleteServerGroup", DeleteServerGroupResponse {});
+        fake.succeed(&format!("server-group delete web {option}"));
+        let asked: DeleteServerGroupRequest = fake.asked("DeleteServerGroup");
+        assert_eq!((asked.group.as_str(), asked.project.as_str()), ("web", project));
+    }
 }

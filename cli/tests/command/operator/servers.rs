@@ -31,7 +31,8 @@ fn a_server_is_asked_for_with_all_that_it_shall_be() {
     );
     let output = run(folder.path(), line.split_whitespace());
     assert!(output.status.success(), "{}", stderr(&output));
-    assert_eq!(fake.asked::<GetServerGroupRequest>("GetServerGroup").group, "web");
+    let group: GetServerGroupRequest = fake.asked("GetServerGroup");
+    assert_eq!((group.group.as_str(), group.project.as_str()), ("web", "shop"));
     let hint = |values: &[&str]| Hints { values: texts(values) };
     let expected = CreateInstancesRequest {
         name: "web".into(),
@@ -169,13 +170,52 @@ fn each_action_asks_for_what_it_says() {
     for (line, hard) in [("reboot a", false), ("reboot a --hard", true)] {
         fake.answers("Reboot", instance(UUID, "a", "REBOOT"));
         fake.succeed(&format!("server {line}"));
-        assert_eq!(fake.asked::<RebootRequest>("Reboot"), RebootRequest { instance: "a".into(), hard });
+        let asked: RebootRequest = fake.asked("Reboot");
+        assert_eq!((asked.instance.as_str(), asked.hard), ("a", hard));
     }
     fake.answers("Delete", DeleteInstanceResponse {}).answers("Delete", DeleteInstanceResponse {});
     assert_eq!(fake.succeed("server delete a b"), "");
     let asked: [InstanceRequest; 2] = [fake.asked("Delete"), fake.asked("Delete")];
     assert_eq!(asked.map(|asked| asked.instance), ["a", "b"]);
     fail(Path::new("."), 2, "server stop");
+}
+
+/// `berth server delete bank-vm --project shop` deleted the server of another project: the option never left the command.
+#[test]
+fn whatever_names_a_server_says_of_which_project() {
+    let fake = Fake::start();
+    let shown = || instance(UUID, "a", "ACTIVE");
+    for (option, project) in [("", "default"), ("--project shop", "shop"), ("--all-projects", "")] {
+        for (command, method) in [
+            ("show", "Get"),
+            ("start", "Start"),
+            ("stop", "Stop"),
+            ("pause", "Pause"),
+            ("unpause", "Unpause"),
+            ("suspend", "Suspend"),
+            ("resume", "Resume"),
+            ("shelve", "Shelve"),
+            ("unshelve", "Unshelve"),
+            ("unlock", "Unlock"),
+        ] {
+            fake.answers(method, shown()).succeed(&format!("server {command} a {option}"));
+            assert_eq!(fake.asked::<InstanceRequest>(method).project, project, "{command} {option}");
+        }
+        fake.answers("ListEvents", ListEventsResponse::default());
+        fake.succeed(&format!("server event list a {option}"));
+        assert_eq!(fake.asked::<InstanceRequest>("ListEvents").project, project, "{option}");
+        fake.answers("Lock", shown()).succeed(&format!("server lock a {option}"));
+        assert_eq!(fake.asked::<LockRequest>("Lock").project, project, "{option}");
+        fake.answers("Reboot", shown()).succeed(&format!("server reboot a {option}"));
+        assert_eq!(fake.asked::<RebootRequest>("Reboot").project, project, "{option}");
+        fake.answers("Delete", DeleteInstanceResponse {}).succeed(&format!("server delete a {option}"));
+        assert_eq!(fake.asked::<InstanceRequest>("Delete").project, project, "{option}");
+    }
+    // Whoever waits looks for it first.
+    fake.answers("Get", shown()).refuses("Delete", Status::not_found("gone"));
+    fake.fail(1, "server delete a --wait --project shop");
+    let asked: [InstanceRequest; 2] = [fake.asked("Get"), fake.asked("Delete")];
+    assert_eq!(asked.map(|asked| asked.project), ["shop", "shop"]);
 }
 
 #[test]

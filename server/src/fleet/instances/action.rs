@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 use uuid::Uuid;
 
 use super::words::{task_state, vm_state};
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, Named};
 use crate::fleet::entry::{Instance, Task, VmState};
 use crate::fleet::error::FleetError;
 use crate::service::now;
@@ -78,7 +78,7 @@ impl Fleet {
     /// Notes the wish; the agent of its host is told afterwards. `may_override`: also if the instance is locked.
     pub(crate) fn act(
         &self,
-        named: &str,
+        named: Named<'_>,
         action: Action,
         user: &str,
         may_override: bool,
@@ -99,7 +99,7 @@ impl Fleet {
             instance.note(now(), action.name(), user, "");
             Ok(instance.clone())
         });
-        let outcome = changed.unwrap_or_else(|| Err(FleetError::not_found("instance", named)));
+        let outcome = changed.unwrap_or_else(|| Err(FleetError::not_found("instance", named.name)));
         if outcome.is_err() && has_claimed {
             self.give_back(uuid);
         }
@@ -115,15 +115,15 @@ impl Fleet {
         )
     }
 
-    /// Removes an instance, whatever it is doing. One that is gone already is no error.
+    /// Removes an instance, whatever it is doing. A UUID that no instance has is no error: it is gone already.
     pub(crate) fn delete_instance(
         &self,
-        named: &str,
+        named: Named<'_>,
         user: &str,
         may_override: bool,
     ) -> Result<(), FleetError> {
         let uuid = match self.instance_uuid(named) {
-            Err(FleetError::NotFound { .. }) => return Ok(()),
+            Err(FleetError::NotFound { .. }) if self.is_gone(named.name) => return Ok(()),
             uuid => uuid?,
         };
         let changed = self.change_instance(uuid, |instance| {
@@ -138,10 +138,15 @@ impl Fleet {
         changed.unwrap_or(Ok(()))
     }
 
+    /// Whether this is the UUID of no instance.
+    fn is_gone(&self, uuid: &str) -> bool {
+        Uuid::try_parse(uuid).is_ok_and(|uuid| !self.state().instances.contains_key(&uuid))
+    }
+
     /// Locks an instance, or unlocks it.
     pub(crate) fn lock_instance(
         &self,
-        named: &str,
+        named: Named<'_>,
         locked: bool,
         reason: &str,
         (user, is_operator): (&str, bool),
@@ -160,7 +165,7 @@ impl Fleet {
             instance.note(now(), if locked { "lock" } else { "unlock" }, user, reason);
             Ok(instance.clone())
         });
-        changed.unwrap_or_else(|| Err(FleetError::not_found("instance", named)))
+        changed.unwrap_or_else(|| Err(FleetError::not_found("instance", named.name)))
     }
 }
 

@@ -8,7 +8,7 @@ mod words;
 use berth_placement::Timestamp;
 use uuid::Uuid;
 
-use super::Fleet;
+use super::{Fleet, Named};
 use super::entry::{Event, Instance};
 use super::error::FleetError;
 
@@ -32,30 +32,16 @@ impl Instance {
 }
 
 impl Fleet {
-    /// By UUID, or by a name that only one has.
-    pub(crate) fn instance(&self, named: &str) -> Result<Instance, FleetError> {
-        let uuid = self.instance_uuid(named)?;
-        self.instance_by_uuid(uuid).ok_or_else(|| FleetError::not_found("instance", named))
+    pub(crate) fn instance(&self, named: Named<'_>) -> Result<Instance, FleetError> {
+        named.resolve(&self.state().instances).map(|(_, instance)| instance.clone())
     }
 
     pub(crate) fn instance_by_uuid(&self, uuid: Uuid) -> Option<Instance> {
         self.state().instances.get(&uuid).cloned()
     }
 
-    pub(super) fn instance_uuid(&self, named: &str) -> Result<Uuid, FleetError> {
-        let state = self.state();
-        if let Some(uuid) = Uuid::try_parse(named).ok().filter(|uuid| state.instances.contains_key(uuid)) {
-            return Ok(uuid);
-        }
-        let mut named_so = state.instances.iter().filter(|(_, instance)| instance.name == named);
-        match (named_so.next(), named_so.next()) {
-            (Some((&uuid, _)), None) => Ok(uuid),
-            (None, _) => Err(FleetError::not_found("instance", named)),
-            _ => Err(FleetError::field(
-                "instance",
-                format!("several instances have the name {named:?}; give a UUID"),
-            )),
-        }
+    pub(super) fn instance_uuid(&self, named: Named<'_>) -> Result<Uuid, FleetError> {
+        named.resolve(&self.state().instances).map(|(uuid, _)| uuid)
     }
 
     /// All that `wanted` takes, by name and UUID.

@@ -5,6 +5,7 @@ use berth_api::v1::server_group::Policy as Wanted;
 use tonic::Status;
 use uuid::Uuid;
 
+use crate::fleet::Named;
 use crate::fleet::entry::{Group, Policy};
 use crate::grpc::call::Call;
 use crate::grpc::page::Page;
@@ -23,7 +24,7 @@ pub(super) fn list(
 }
 
 pub(super) fn get(call: &Call<'_>, wanted: &v1::GetServerGroupRequest) -> Result<v1::ServerGroup, Status> {
-    Ok(message(call, call.fleet.group(&wanted.group)?))
+    Ok(message(call, call.fleet.group(Named { name: &wanted.group, project: &wanted.project })?))
 }
 
 pub(super) fn create(
@@ -55,7 +56,7 @@ pub(super) fn delete(
     call: &Call<'_>,
     wanted: &v1::DeleteServerGroupRequest,
 ) -> Result<v1::DeleteServerGroupResponse, Status> {
-    call.fleet.delete_group(&wanted.group)?;
+    call.fleet.delete_group(Named { name: &wanted.group, project: &wanted.project })?;
     Ok(v1::DeleteServerGroupResponse {})
 }
 

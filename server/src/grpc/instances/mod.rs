@@ -15,6 +15,7 @@ use super::call::{Call, read, write};
 use super::identity::Caller;
 use super::page::Page;
 use super::scheduler::hints;
+use crate::fleet::Named;
 use crate::fleet::instances::{Action, Creation, status};
 use crate::service::Service;
 
@@ -36,7 +37,7 @@ impl Instances {
         write(&self.service, request, |call, wanted| {
             Ok(instance(
                 call.fleet,
-                call.fleet.act(&wanted.instance, action, caller.role(), caller.is_operator())?,
+                call.fleet.act(named(wanted), action, caller.role(), caller.is_operator())?,
             ))
         })
         .await
@@ -56,7 +57,7 @@ impl v1::instances_server::Instances for Instances {
     async fn delete(&self, request: Request<v1::InstanceRequest>) -> Answer<v1::DeleteInstanceResponse> {
         let caller = Caller::behind(&request);
         write(&self.service, request, |call, wanted| {
-            call.fleet.delete_instance(&wanted.instance, caller.role(), caller.is_operator())?;
+            call.fleet.delete_instance(named(wanted), caller.role(), caller.is_operator())?;
             Ok(v1::DeleteInstanceResponse {})
         })
         .await
@@ -72,8 +73,9 @@ impl v1::instances_server::Instances for Instances {
 
     async fn reboot(&self, request: Request<v1::RebootRequest>) -> Answer<v1::Instance> {
         let action = Action::Reboot { hard: request.get_ref().hard };
-        self.act(request.map(|v1::RebootRequest { instance, .. }| v1::InstanceRequest { instance }), action)
-            .await
+        let named =
+            |v1::RebootRequest { instance, project, .. }| v1::InstanceRequest { instance, project };
+        self.act(request.map(named), action).await
     }
 
     async fn pause(&self, request: Request<v1::InstanceRequest>) -> Answer<v1::Instance> {
@@ -104,7 +106,7 @@ impl v1::instances_server::Instances for Instances {
         let caller = Caller::behind(&request);
         write(&self.service, request, |call, wanted| {
             let locked = call.fleet.lock_instance(
-                &wanted.instance,
+                Named { name: &wanted.instance, project: &wanted.project },
                 true,
                 &wanted.reason,
                 (caller.role(), caller.is_operator()),
@@ -118,7 +120,7 @@ impl v1::instances_server::Instances for Instances {
         let caller = Caller::behind(&request);
         write(&self.service, request, |call, wanted| {
             let unlocked = call.fleet.lock_instance(
-                &wanted.instance,
+                named(wanted),
                 false,
                 "",
                 (caller.role(), caller.is_operator()),
@@ -130,7 +132,7 @@ impl v1::instances_server::Instances for Instances {
 
     async fn get(&self, request: Request<v1::InstanceRequest>) -> Answer<v1::Instance> {
         read(&self.service, request, |call, wanted| {
-            Ok(instance(call.fleet, call.fleet.instance(&wanted.instance)?))
+            Ok(instance(call.fleet, call.fleet.instance(named(wanted))?))
         })
         .await
     }
@@ -141,7 +143,7 @@ impl v1::instances_server::Instances for Instances {
 
     async fn list_events(&self, request: Request<v1::InstanceRequest>) -> Answer<v1::ListEventsResponse> {
         read(&self.service, request, |call, wanted| {
-            let found = call.fleet.instance(&wanted.instance)?;
+            let found = call.fleet.instance(named(wanted))?;
             Ok(v1::ListEventsResponse { events: found.events.into_iter().map(event).collect() })
         })
         .await
@@ -152,6 +154,10 @@ impl v1::instances_server::Instances for Instances {
     async fn watch(&self, request: Request<v1::WatchInstancesRequest>) -> Answer<Self::WatchStream> {
         watching::serve(Arc::clone(&self.service), self.stopping.clone(), request).map(Response::new)
     }
+}
+
+fn named(wanted: &v1::InstanceRequest) -> Named<'_> {
+    Named { name: &wanted.instance, project: &wanted.project }
 }
 
 fn create(
