@@ -1,8 +1,10 @@
 //! The gRPC API of Berth.
 //!
-//! Everything here is generated from `proto/berth/v1`, which says what each field means.
+//! [`v1`] is generated from `proto/berth/v1`, which says what each field means. [`host_name`] has a rule that protobufs cannot say.
 
 #![forbid(unsafe_code)]
+
+pub mod host_name;
 
 /// Version 1: messages, clients and servers.
 #[allow(

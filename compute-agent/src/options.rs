@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use berth_api::host_name;
 use berth_compute_agent::Offer;
 use berth_compute_agent::agent::Settings;
 use berth_compute_agent::libvirt::{Config, CpuMode};
@@ -147,9 +148,8 @@ impl Options {
             Some(name) => name.clone(),
             None => rustix::system::uname().nodename().to_string_lossy().into_owned(),
         };
-        if name.is_empty() || name.len() > 255 || name.contains(|c: char| c.is_whitespace() || c.is_control())
-        {
-            bail!("--host-name {name:?}: a name has 1 to 255 bytes and no blanks");
+        if let Err(invalid) = host_name::check(&name) {
+            bail!("--host-name {name:?} {invalid}");
         }
         Ok(name)
     }
@@ -211,8 +211,11 @@ mod tests {
         assert!(message(&["--pci-device", "8086"]).contains("not of the form 8086:1572"));
         assert!(message(&["--cert", "c.pem"]).contains("--key"));
         assert!(message(&["--host-uuid", "7"]).contains("--host-uuid"));
-        let name = parse(&["--host-name", "a b"]).expect("parsed").settings(1).expect_err("refused");
-        assert!(name.to_string().contains("--host-name"));
+        for (name, why) in [("a b", "' '"), ("fe80::1", "':'"), ("", "empty"), (&"x".repeat(201), "201")] {
+            let refused = parse(&["--host-name", name]).expect("parsed").settings(1).expect_err("refused");
+            let refused = refused.to_string();
+            assert!(refused.starts_with("--host-name") && refused.contains(why), "{refused}");
+        }
         let absent = parse(&["--ca", "/none", "--cert", "/none", "--key", "/none"]).expect("parsed");
         assert!(absent.certificates().expect_err("refused").to_string().starts_with("--ca /none"));
     }

@@ -7,7 +7,7 @@ use berth_api::v1::{AgentMessage, service_message};
 use tokio::sync::mpsc::{self, Sender};
 use tokio::time::{sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Status;
+use tonic::{Code, Status};
 use tonic::transport::Channel;
 
 use super::backoff::Backoff;
@@ -33,6 +33,9 @@ pub(super) async fn keep(channel: Channel, seed: u64, events: Sender<Event>) {
     loop {
         match stay(&channel, &events, &mut backoff).await {
             Ok(()) => tracing::info!("the service ended the stream"),
+            Err(status) if is_refusal(&status) => {
+                tracing::error!(code = ?status.code(), "no stream to the service, which refuses this host: {}", status.message());
+            }
             Err(status) => {
                 tracing::warn!(code = ?status.code(), "no stream to the service: {}", reasons(&status));
             }
@@ -42,6 +45,13 @@ pub(super) async fn keep(channel: Channel, seed: u64, events: Sender<Event>) {
         }
         sleep(backoff.pause()).await;
     }
+}
+
+/// Whether the service does not want this host, as it is: somebody has to do something about it.
+fn is_refusal(status: &Status) -> bool {
+    // A status with a cause was not sent by anybody.
+    let is_sent = std::error::Error::source(status).is_none();
+    is_sent && matches!(status.code(), Code::InvalidArgument | Code::FailedPrecondition | Code::PermissionDenied)
 }
 
 /// What was said, and what led to it: of a connection that cannot be made, the first says nothing.
@@ -75,4 +85,18 @@ async fn stay(channel: &Channel, events: &Sender<Event>, backoff: &mut Backoff) 
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_what_the_service_sent_and_will_send_again() {
+        for code in [Code::InvalidArgument, Code::FailedPrecondition, Code::PermissionDenied] {
+            assert!(is_refusal(&Status::new(code, "hello.host: has the character ':'")), "{code:?}");
+        }
+        assert!(!is_refusal(&Status::unavailable("the state is being read again")));
+        assert!(!is_refusal(&Status::from_error(Box::new(std::io::Error::from(std::io::ErrorKind::PermissionDenied)))));
+    }
 }

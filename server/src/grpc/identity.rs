@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use axum::http::Extensions;
+use berth_api::host_name;
 use rustls_pki_types::CertificateDer;
 use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
 use tonic::{Request, Status};
@@ -67,7 +68,7 @@ impl Caller {
             ("role", "operator") => Some(Self::Operator),
             ("role", "service") => Some(Self::Service),
             ("role", "reader") => Some(Self::Reader),
-            ("agent", host) if is_host_name(host) => Some(Self::Agent(host.into())),
+            ("agent", host) if host_name::check(host).is_ok() => Some(Self::Agent(host.into())),
             _ => None,
         }
     }
@@ -109,11 +110,6 @@ impl Caller {
             Self::Service | Self::Reader => false,
         }
     }
-}
-
-fn is_host_name(text: &str) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
-    !text.is_empty() && text.len() <= 255 && text.bytes().all(is_plain)
 }
 
 #[cfg(test)]

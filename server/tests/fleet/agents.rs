@@ -9,10 +9,10 @@ use berth_api::v1::agents_client::AgentsClient;
 use berth_api::v1::guest_report::State;
 use berth_placement::{Allocation, ConsumerId};
 use berth_server::DurabilityOptions;
-use tonic::Code;
+use tonic::{Code, Status};
 
 use crate::puppet::{Machine, Puppet, host_uuid, tree};
-use crate::service::{Cloud, creation, reason};
+use crate::service::{Cloud, creation, fields, reason};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_goes_away_while_it_is_let_in_is_not_connected() {
@@ -67,6 +67,48 @@ async fn a_host_is_up_by_heartbeats_alone() {
         _ = cloud.until_host("h1", |host| !host.is_up) => {}
         () = changes => unreachable!("it goes on and on"),
     }
+}
+
+/// Whether a host may join, and the reason and message if not.
+async fn join(cloud: &Cloud, host: &str, uuid: uuid::Uuid) -> Result<(), Status> {
+    let hello = v1::Hello { host: host.to_owned(), host_uuid: uuid.to_string(), hypervisor: None };
+    let hello = v1::AgentMessage { message: Some(Message::Hello(hello)) };
+    AgentsClient::new(cloud.channel.clone()).join(tokio_stream::iter([hello])).await.map(drop)
+}
+
+/// A host with a colon in its name could not be named in `zone:host`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_has_a_name_that_requests_can_write() {
+    let mut cloud = Cloud::new().await;
+    let long = "x".repeat(201);
+    for name in ["", "a:b", "fe80::1", "a b", "a,b", "a/b", "a\0", "a\nb", "\u{1b}[31m", "\u{202e}a", "é", &long] {
+        let refused = join(&cloud, name, host_uuid("h1")).await.unwrap_err();
+        assert_eq!((refused.code(), fields(&refused)), (Code::InvalidArgument, vec!["hello.host".to_owned()]));
+        assert!(!refused.message().contains(char::is_control), "{refused:?}");
+    }
+    let hosts = cloud.fleet.list_hosts(v1::ListHostsRequest::default()).await.unwrap().into_inner().hosts;
+    assert_eq!(hosts, []);
+    let longest = "x".repeat(200);
+    for (name, uuid) in [("a.b-c_D", "h1"), (&longest, "h2")] {
+        join(&cloud, name, host_uuid(uuid)).await.unwrap();
+    }
+}
+
+/// `ignore_hosts` takes `H1` for `h1`, so an instance that was shelved on one of them could never return.
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_do_not_differ_in_case_alone() {
+    let mut cloud = Cloud::new().await;
+    join(&cloud, "Host-1", host_uuid("a")).await.unwrap();
+    for name in ["host-1", "HOST-1"] {
+        let refused = join(&cloud, name, host_uuid("b")).await.unwrap_err();
+        assert_eq!((refused.code(), reason(&refused).as_str()), (Code::FailedPrecondition, "OTHER_HOST"));
+        assert!(refused.message().contains("\"Host-1\""), "{refused}");
+    }
+    join(&cloud, "Host-1", host_uuid("a")).await.unwrap();
+    // Once it is gone, its name is free in any case.
+    let delete = v1::DeleteHostRequest { name: "Host-1".to_owned() };
+    cloud.until_deleted(delete).await;
+    join(&cloud, "host-1", host_uuid("b")).await.unwrap();
 }
 
 /// What the service says of a tree.

@@ -107,6 +107,18 @@ impl Cloud {
         panic!("host {name} does not become so")
     }
 
+    /// Deletes a host as soon as its agent is gone.
+    pub(crate) async fn until_deleted(&mut self, host: v1::DeleteHostRequest) {
+        for _ in 0..1000 {
+            match self.fleet.delete_host(host.clone()).await {
+                Ok(_) => return,
+                Err(refused) => assert_eq!(reason(&refused), "AGENT_CONNECTED"),
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the agent of {} stays connected", host.name)
+    }
+
     pub(crate) async fn until(
         &mut self,
         instance: &str,
