@@ -14,7 +14,9 @@ pub enum InvalidHostName {
     #[error("has {0} characters; at most {MAX_LENGTH} are allowed")]
     TooLong(usize),
     /// Names are letters, digits, dots, hyphens and underscores, as Nova has them.
-    #[error("has the character {0:?}; names of hosts have letters, digits, '.', '-' and '_' only: requests name them as ZONE:HOST")]
+    #[error(
+        "has the character {0:?}; names of hosts have letters, digits, '.', '-' and '_' only: requests name them as ZONE:HOST"
+    )]
     Character(char),
 }
 

@@ -104,7 +104,9 @@ fn list_of(kind: &str) -> Option<&'static str> {
         "host" => "`berth host list` says which there are.",
         "aggregate" => "`berth aggregate list` says which there are.",
         "flavor" => "`berth flavor list` says which there are.",
-        "server group" => "`berth server-group list --all-projects` says which there are, and of which project.",
+        "server group" => {
+            "`berth server-group list --all-projects` says which there are, and of which project."
+        }
         "instance" => "`berth server list --all-projects` says which there are, and of which project.",
         _ => return None,
     })

@@ -49,9 +49,10 @@ impl Deed {
             Self::Unpause => all.unpause(it).await.map(drop),
             Self::Suspend => all.suspend(it).await.map(drop),
             Self::Resume => all.resume(it).await.map(drop),
-            Self::Reboot => {
-                all.reboot(v1::RebootRequest { instance: it.instance, hard: true, project: it.project }).await.map(drop)
-            }
+            Self::Reboot => all
+                .reboot(v1::RebootRequest { instance: it.instance, hard: true, project: it.project })
+                .await
+                .map(drop),
             Self::Shelve => all.shelve(it).await.map(drop),
             Self::Unshelve => all.unshelve(it).await.map(drop),
             Self::Delete => all.delete(it).await.map(drop),

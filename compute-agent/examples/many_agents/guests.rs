@@ -38,7 +38,10 @@ pub(crate) async fn create(channel: Channel, guests: usize) -> Latencies {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     for instance in created {
-        instances.delete(v1::InstanceRequest { instance, ..v1::InstanceRequest::default() }).await.expect("deleted");
+        instances
+            .delete(v1::InstanceRequest { instance, ..v1::InstanceRequest::default() })
+            .await
+            .expect("deleted");
     }
     Latencies::new(latencies)
 }

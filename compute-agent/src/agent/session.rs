@@ -7,8 +7,8 @@ use berth_api::v1::{AgentMessage, service_message};
 use tokio::sync::mpsc::{self, Sender};
 use tokio::time::{sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Status};
 use tonic::transport::Channel;
+use tonic::{Code, Status};
 
 use super::backoff::Backoff;
 
@@ -51,7 +51,8 @@ pub(super) async fn keep(channel: Channel, seed: u64, events: Sender<Event>) {
 fn is_refusal(status: &Status) -> bool {
     // A status with a cause was not sent by anybody.
     let is_sent = std::error::Error::source(status).is_none();
-    is_sent && matches!(status.code(), Code::InvalidArgument | Code::FailedPrecondition | Code::PermissionDenied)
+    is_sent
+        && matches!(status.code(), Code::InvalidArgument | Code::FailedPrecondition | Code::PermissionDenied)
 }
 
 /// What was said, and what led to it: of a connection that cannot be made, the first says nothing.
@@ -97,6 +98,8 @@ mod tests {
             assert!(is_refusal(&Status::new(code, "hello.host: has the character ':'")), "{code:?}");
         }
         assert!(!is_refusal(&Status::unavailable("the state is being read again")));
-        assert!(!is_refusal(&Status::from_error(Box::new(std::io::Error::from(std::io::ErrorKind::PermissionDenied)))));
+        assert!(!is_refusal(&Status::from_error(Box::new(std::io::Error::from(
+            std::io::ErrorKind::PermissionDenied
+        )))));
     }
 }

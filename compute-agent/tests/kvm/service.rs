@@ -37,7 +37,11 @@ async fn a_request_becomes_a_guest_that_lives_and_goes() {
     cloud.until(&it, "SUSPENDED").await;
     cloud.instances.resume(named(&it)).await.expect("wished");
     cloud.until(&it, "ACTIVE").await;
-    cloud.instances.reboot(v1::RebootRequest { instance: it.clone(), hard: true, ..v1::RebootRequest::default() }).await.expect("wished");
+    cloud
+        .instances
+        .reboot(v1::RebootRequest { instance: it.clone(), hard: true, ..v1::RebootRequest::default() })
+        .await
+        .expect("wished");
     cloud.until(&it, "ACTIVE").await;
     cloud.until_said("kvm1", &it, &up(&made), 3).await;
 

@@ -1,6 +1,7 @@
 //! Host aggregates and availability zones.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::PoisonError;
 
 use uuid::Uuid;
 
@@ -66,10 +67,13 @@ impl Fleet {
         change: &AggregateChange,
     ) -> Result<Aggregate, FleetError> {
         check_zone(&change.set)?;
+        // Whoever decides has seen either the zones of before, and holds room that is seen here, or those of afterwards.
+        let _decider = self.decider.lock().unwrap_or_else(PoisonError::into_inner);
         let (aggregate, moved) = self.transact(|fleet| {
             let before =
                 fleet.state.aggregates.get(name).ok_or_else(|| FleetError::not_found("aggregate", name))?;
             let after = change.applied(before, fleet.state)?;
+            self.check_instances_stay(before, &after, fleet.state)?;
             let moved: BTreeSet<String> = before
                 .hosts
                 .iter()
@@ -117,9 +121,36 @@ impl Fleet {
 
     /// The zone of a host.
     pub(super) fn zone_of(&self, state: &State, host: &str) -> String {
-        let zone =
-            state.aggregates.values().filter(|aggregate| aggregate.has(host)).find_map(Aggregate::zone);
-        zone.unwrap_or(&self.options.scheduler.general.default_availability_zone).to_owned()
+        self.or_default(zone_by(state.aggregates.values(), host)).to_owned()
+    }
+
+    fn or_default<'a>(&'a self, zone: Option<&'a str>) -> &'a str {
+        zone.unwrap_or(&self.options.scheduler.general.default_availability_zone)
+    }
+
+    /// No change of an aggregate may take instances to another zone, which they would be in without having moved.
+    fn check_instances_stay<'a>(
+        &self,
+        before: &Aggregate,
+        after: &'a Aggregate,
+        state: &'a State,
+    ) -> Result<(), FleetError> {
+        let afterwards = |known: &'a Aggregate| if known.name == after.name { after } else { known };
+        let hosts: BTreeSet<&String> = before.hosts.iter().chain(&after.hosts).collect();
+        for host in hosts {
+            let from = zone_by(state.aggregates.values(), host);
+            let to = zone_by(state.aggregates.values().map(afterwards), host);
+            let instances = if from == to { 0 } else { self.instances_on(state, host) };
+            if instances > 0 {
+                let (from, to) = (self.or_default(from), self.or_default(to));
+                let message = format!(
+                    "host {host:?} would move from zone {from:?} to {to:?}, and so would {instances} instances on it; \
+                     delete them first"
+                );
+                return Err(FleetError::precondition(IN_USE, message));
+            }
+        }
+        Ok(())
     }
 
     /// Puts the host's provider into the aggregates that the host is in. Those that are not the fleet's stay.
@@ -141,6 +172,11 @@ impl Fleet {
             }
         }
     }
+}
+
+/// The zone that one of the aggregates puts the host into.
+fn zone_by<'a>(mut aggregates: impl Iterator<Item = &'a Aggregate>, host: &str) -> Option<&'a str> {
+    aggregates.find_map(|aggregate| aggregate.zone().filter(|_| aggregate.has(host)))
 }
 
 impl Aggregate {
@@ -194,11 +230,47 @@ fn check_one_zone(after: &Aggregate, state: &State) -> Result<(), FleetError> {
 }
 
 fn check_zone(metadata: &BTreeMap<String, String>) -> Result<(), FleetError> {
-    match metadata.get(ZONE) {
-        Some(zone) if zone.is_empty() || zone.contains([':', ',']) => Err(FleetError::field(
-            "metadata.availability_zone",
-            format!("{zone:?} is no name of a zone: no ':' or ','"),
-        )),
-        _ => Ok(()),
+    const FIELD: &str = "metadata.availability_zone";
+    let Some(zone) = metadata.get(ZONE) else { return Ok(()) };
+    if zone.contains([':', ',']) {
+        return Err(FleetError::field(FIELD, format!("{zone:?} is no name of a zone: no ':' or ','")));
+    }
+    check_name(FIELD, zone, 255)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use berth_placement::{Allocation, Index, Inventory, Timestamp};
+
+    use super::*;
+    use crate::fleet::FleetOptions;
+    use crate::fleet::entry::{Host, Instance};
+
+    /// An instance holds room from the decision on, and says where it is a moment later. In between, its host has to stay, too.
+    #[test]
+    fn an_instance_that_has_just_claimed_its_room_keeps_its_zone() {
+        let [host, instance] = [1, 2].map(Uuid::from_u128);
+        let index = Index::with_holders();
+        let mut writer = index.write_at(Timestamp(0));
+        let row = writer.add_provider(host, "h1", None).unwrap();
+        let class = writer.resource_class("CUSTOM_X").unwrap();
+        writer.set_inventories(row, None, vec![(class, Inventory::of(10))]).unwrap();
+        drop(writer);
+        let fleet = Fleet::new(Arc::new(index), None, State::default(), FleetOptions::default());
+        fleet.transact(|fleet| {
+            let uuid = |uuid: Uuid| uuid.into_bytes().to_vec();
+            fleet.put_host(Host { name: "h1".to_owned(), uuid: uuid(host), ..Host::default() });
+            fleet.put_instance(instance, Instance { uuid: uuid(instance), ..Instance::default() });
+        });
+        let zone = [(ZONE.to_owned(), "east".to_owned())].into();
+        fleet.create_aggregate("east", zone).unwrap();
+        let add = AggregateChange { add_hosts: vec!["h1".to_owned()], ..AggregateChange::default() };
+        fleet.index.claim(instance.into(), &[Allocation { row, class, amount: 1 }]).unwrap();
+        let refused = fleet.update_aggregate("east", &add).unwrap_err();
+        assert!(matches!(refused, FleetError::Precondition { reason: IN_USE, .. }), "{refused}");
+        fleet.index.release(instance.into()).unwrap();
+        fleet.update_aggregate("east", &add).unwrap();
     }
 }

@@ -9,8 +9,8 @@ use uuid::Uuid;
 use super::ask::{Ask, GroupView};
 use super::entry::{Group, Policy};
 use super::error::{FleetError, IN_USE};
-use super::state::State;
 use super::quotas::check_project;
+use super::state::State;
 use super::{Fleet, Named, check_name};
 
 /// What the index is to hold members to.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::ask::Ask;
 use super::decider::Placed;
-use super::error::FleetError;
+use super::error::{FleetError, NO_VALID_HOST};
 use super::quotas::check_project;
 use super::{Fleet, flavors};
 use crate::service::now;
@@ -23,6 +23,7 @@ impl Fleet {
         check(ask)?;
         self.check_owner(ask)?;
         let ask = &*self.in_zone(ask)?;
+        self.check_forced_host(ask)?;
         let group = self.group_view(ask)?;
         let mut decider = self.decider.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if !dry && let Some(held) = decider.held(&ask.instances, |uuid| self.host_of_provider(uuid)) {
@@ -92,6 +93,22 @@ impl Fleet {
             return Ok(Cow::Owned(ask));
         }
         Ok(Cow::Borrowed(ask))
+    }
+
+    /// Whoever insists on a host is told when that cannot be, and why: the counts of a search would not say it.
+    fn check_forced_host(&self, ask: &Ask) -> Result<(), FleetError> {
+        let Some(host) = ask.forced_host() else { return Ok(()) };
+        let state = self.state();
+        let why = if state.hosts.contains_key(host) {
+            let (zone, wanted) = (self.zone_of(&state, host), ask.zone());
+            if wanted.is_empty() || zone == wanted {
+                return Ok(());
+            }
+            format!("host {host:?} is in zone {zone:?}, not in {wanted:?}")
+        } else {
+            format!("there is no host {host:?}")
+        };
+        Err(FleetError::exhausted(NO_VALID_HOST, format!("No valid host was found: {why}")))
     }
 
     /// Why the request finds its hosts, or none. `hosts` are explained one by one.

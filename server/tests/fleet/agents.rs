@@ -81,9 +81,14 @@ async fn join(cloud: &Cloud, host: &str, uuid: uuid::Uuid) -> Result<(), Status>
 async fn a_host_has_a_name_that_requests_can_write() {
     let mut cloud = Cloud::new().await;
     let long = "x".repeat(201);
-    for name in ["", "a:b", "fe80::1", "a b", "a,b", "a/b", "a\0", "a\nb", "\u{1b}[31m", "\u{202e}a", "é", &long] {
+    for name in
+        ["", "a:b", "fe80::1", "a b", "a,b", "a/b", "a\0", "a\nb", "\u{1b}[31m", "\u{202e}a", "é", &long]
+    {
         let refused = join(&cloud, name, host_uuid("h1")).await.unwrap_err();
-        assert_eq!((refused.code(), fields(&refused)), (Code::InvalidArgument, vec!["hello.host".to_owned()]));
+        assert_eq!(
+            (refused.code(), fields(&refused)),
+            (Code::InvalidArgument, vec!["hello.host".to_owned()])
+        );
         assert!(!refused.message().contains(char::is_control), "{refused:?}");
     }
     let hosts = cloud.fleet.list_hosts(v1::ListHostsRequest::default()).await.unwrap().into_inner().hosts;

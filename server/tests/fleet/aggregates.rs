@@ -3,7 +3,7 @@
 use berth_api::v1;
 use tonic::Code;
 
-use crate::service::{Cloud, creation, fields, reason};
+use crate::service::{Cloud, creation, fields, named, reason};
 
 async fn aggregate(cloud: &mut Cloud, name: &str, host: &str, metadata: &[(&str, &str)]) {
     let metadata = metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
@@ -51,6 +51,17 @@ async fn a_zone_binds_and_a_host_can_be_forced() {
             ("h3", "east")
         );
     }
+    // A host that is elsewhere, or nowhere, is no host: and it is said why.
+    for (zone, why) in [
+        ("east:h2", "host \"h2\" is in zone \"nova\", not in \"east\""),
+        ("nova:h3", "host \"h3\" is in zone \"east\", not in \"nova\""),
+        ("east:h9", "there is no host \"h9\""),
+        (":h9", "there is no host \"h9\""),
+    ] {
+        let refused = cloud.instances.create(in_zone(zone)).await.unwrap_err();
+        assert_eq!(reason(&refused), "NO_VALID_HOST", "{zone}");
+        assert!(refused.message().contains(why), "{zone}: {refused}");
+    }
     let forced = cloud.instances.create(in_zone(":h2")).await.unwrap().into_inner();
     assert_eq!(forced.instances[0].host, "h2");
     // Who asks for the default zone does not get into another.
@@ -78,4 +89,87 @@ async fn a_zone_binds_and_a_host_can_be_forced() {
     assert_eq!(reason(&cloud.fleet.update_aggregate(add).await.unwrap_err()), "OTHER_ZONE");
     let gone = v1::DeleteAggregateRequest { name: "east".to_owned() };
     assert_eq!(reason(&cloud.fleet.delete_aggregate(gone).await.unwrap_err()), "IN_USE");
+}
+
+fn change(name: &str) -> v1::UpdateAggregateRequest {
+    v1::UpdateAggregateRequest { name: name.to_owned(), ..v1::UpdateAggregateRequest::default() }
+}
+
+fn metadata(key: &str, value: &str) -> std::collections::BTreeMap<String, String> {
+    [(key.to_owned(), value.to_owned())].into()
+}
+
+/// Nova answers 409; here, instances were silently in another zone.
+#[tokio::test(flavor = "multi_thread")]
+async fn instances_do_not_change_their_zone() {
+    let mut cloud = Cloud::new().await;
+    let _hosts = cloud.hosts(["h1", "h2"]).await;
+    cloud.flavor("small", 1, &[]).await;
+    aggregate(&mut cloud, "east", "h1", &[("availability_zone", "east")]).await;
+    aggregate(&mut cloud, "fast", "h1", &[("ssd", "true")]).await;
+    aggregate(&mut cloud, "west", "h2", &[("availability_zone", "west")]).await;
+    let set = |name: &str, zone: &str| v1::UpdateAggregateRequest {
+        set_metadata: metadata("availability_zone", zone),
+        ..change(name)
+    };
+    let unset =
+        v1::UpdateAggregateRequest { unset_metadata: vec!["availability_zone".to_owned()], ..change("east") };
+    let add = |name: &str, host: &str| v1::UpdateAggregateRequest {
+        add_hosts: vec![host.to_owned()],
+        ..change(name)
+    };
+    let remove = |name: &str, host: &str| v1::UpdateAggregateRequest {
+        remove_hosts: vec![host.to_owned()],
+        ..change(name)
+    };
+
+    let wanted =
+        v1::CreateInstancesRequest { availability_zone: "east".to_owned(), ..creation("it", "small") };
+    let it = cloud.instances.create(wanted).await.unwrap().into_inner().instances[0].uuid.clone();
+    cloud.until_status(&it, "ACTIVE").await;
+    for shelved in [false, true] {
+        if shelved {
+            cloud.instances.shelve(named(&it)).await.unwrap();
+            cloud.until_status(&it, "SHELVED_OFFLOADED").await;
+        }
+        for wanted in [set("east", "south"), unset.clone(), remove("east", "h1")] {
+            let refused = cloud.fleet.update_aggregate(wanted.clone()).await.unwrap_err();
+            assert_eq!((refused.code(), reason(&refused).as_str()), (Code::FailedPrecondition, "IN_USE"));
+            assert!(
+                refused.message().contains("\"h1\"") && refused.message().contains("\"east\""),
+                "{refused}"
+            );
+        }
+        assert_eq!(cloud.instance(&it).await.unwrap().availability_zone, "east");
+    }
+    // Whatever leaves it where it is can be done.
+    for wanted in [
+        set("east", "east"),
+        v1::UpdateAggregateRequest { set_metadata: metadata("power", "b"), ..change("east") },
+        remove("fast", "h1"),
+        add("fast", "h1"),
+        set("fast", "east"),
+        remove("east", "h1"),
+        add("east", "h1"),
+        set("west", "north"),
+    ] {
+        cloud.fleet.update_aggregate(wanted).await.unwrap();
+        assert_eq!(cloud.instance(&it).await.unwrap().availability_zone, "east");
+    }
+    cloud.instances.unshelve(named(&it)).await.unwrap();
+    cloud.until_status(&it, "ACTIVE").await;
+
+    // Nor does one on a host that no aggregate put into a zone.
+    cloud.fleet.update_aggregate(remove("west", "h2")).await.unwrap();
+    let here = cloud.instances.create(v1::CreateInstancesRequest {
+        availability_zone: ":h2".to_owned(),
+        ..creation("here", "small")
+    });
+    let here = here.await.unwrap().into_inner().instances[0].uuid.clone();
+    let refused = cloud.fleet.update_aggregate(add("west", "h2")).await.unwrap_err();
+    assert_eq!(reason(&refused), "IN_USE");
+    assert!(refused.message().contains("from zone \"nova\" to \"north\""), "{refused}");
+    cloud.instances.delete(named(&here)).await.unwrap();
+    cloud.until_gone(&here).await;
+    cloud.fleet.update_aggregate(add("west", "h2")).await.unwrap();
 }

@@ -34,7 +34,11 @@ async fn an_instance_lives_through_all_its_states() {
     cloud.until_status(&it, "SUSPENDED").await;
     cloud.instances.resume(named(&it)).await.unwrap();
     cloud.until_status(&it, "ACTIVE").await;
-    cloud.instances.reboot(v1::RebootRequest { instance: it.clone(), hard: true, ..v1::RebootRequest::default() }).await.unwrap();
+    cloud
+        .instances
+        .reboot(v1::RebootRequest { instance: it.clone(), hard: true, ..v1::RebootRequest::default() })
+        .await
+        .unwrap();
     cloud.until_status(&it, "ACTIVE").await;
     let boots: Vec<u32> = host.machine.lock().unwrap().wishes.iter().map(|wish| wish.boot).collect();
     assert!(boots.is_sorted() && boots.last() == Some(&3), "{boots:?}");
@@ -90,7 +94,8 @@ async fn a_locked_instance_tells_why() {
     cloud.flavor("small", 1, &[]).await;
     let it = cloud.create("it", "small").await;
     cloud.until_status(&it, "ACTIVE").await;
-    let lock = v1::LockRequest { instance: it.clone(), reason: "do not touch".to_owned(), project: "p".to_owned() };
+    let lock =
+        v1::LockRequest { instance: it.clone(), reason: "do not touch".to_owned(), project: "p".to_owned() };
     assert!(cloud.instances.lock(lock).await.unwrap().get_ref().locked);
     assert!(!cloud.instances.unlock(named(&it)).await.unwrap().get_ref().locked);
 }

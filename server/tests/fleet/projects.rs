@@ -63,7 +63,10 @@ async fn nothing_can_be_done_to_the_servers_of_another_project() {
     let untouched = cloud.instance(&vault).await.unwrap();
     assert_eq!((untouched.status.as_str(), untouched.locked), ("ACTIVE", false));
     let events = cloud.events(&vault).await;
-    assert!(events.iter().all(|(action, _)| !["stop", "lock", "delete"].contains(&action.as_str())), "{events:?}");
+    assert!(
+        events.iter().all(|(action, _)| !["stop", "lock", "delete"].contains(&action.as_str())),
+        "{events:?}"
+    );
     // Its own project can.
     cloud.instances.stop(of("bank", "vault")).await.unwrap();
     cloud.until_status(&vault, "SHUTOFF").await;

@@ -115,7 +115,11 @@ impl Waiting {
     /// Asks for those that are not settled.
     async fn look(&mut self, client: &Client) -> Result<(), Status> {
         for uuid in self.due() {
-            match client.instances().get(request(InstanceRequest { instance: uuid.clone(), project: String::new() })).await {
+            match client
+                .instances()
+                .get(request(InstanceRequest { instance: uuid.clone(), project: String::new() }))
+                .await
+            {
                 Ok(instance) => self.note(instance.into_inner()),
                 Err(status) if status.code() == Code::NotFound => self.note_gone(&uuid),
                 Err(status) => return Err(status),

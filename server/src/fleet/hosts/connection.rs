@@ -7,11 +7,11 @@ use berth_api::v1::service_message::Message;
 use berth_api::{host_name, v1};
 
 use super::parse_uuid;
+use crate::fleet::Fleet;
 use crate::fleet::agents::Session;
 use crate::fleet::entry::{Host, Hypervisor};
 use crate::fleet::error::FleetError;
 use crate::fleet::outbox::Sender;
-use crate::fleet::Fleet;
 use crate::fleet::state::State;
 use crate::service::now;
 

@@ -12,6 +12,7 @@ use super::Fleet;
 use super::agents::Liveness;
 use super::entry::{Host, HostStatus, Instance, Task};
 use super::error::{FleetError, IN_USE};
+use super::state::State;
 use crate::service::now;
 
 /// What a host has that operators have disabled.
@@ -171,10 +172,23 @@ impl Fleet {
 
     /// How many consumers besides these hold room on the host.
     fn holders_beside(&self, host: &Host, instances: &[Uuid]) -> usize {
+        self.holders(host).iter().filter(|holder| !instances.contains(holder)).count()
+    }
+
+    /// Who holds room on the host.
+    fn holders(&self, host: &Host) -> BTreeSet<Uuid> {
         let topology = self.index.topology();
         let rows = self.index.find(host.uuid()).map(|root| topology.tree(root)).unwrap_or_default();
-        let holders: BTreeSet<_> = rows.iter().flat_map(|&row| self.index.holders(row)).collect();
-        holders.into_iter().filter(|&holder| instances.iter().all(|&uuid| holder != uuid.into())).count()
+        rows.iter().flat_map(|&row| self.index.holders(row)).map(Uuid::from).collect()
+    }
+
+    /// How many instances are on the host, have their disks there, or hold room there to be built.
+    pub(super) fn instances_on(&self, state: &State, name: &str) -> usize {
+        let is_here = |uuid: &Uuid| state.instances.get(uuid).is_some_and(|instance| instance.host == name);
+        let there = state.by_host.get(name).into_iter().flatten().copied().filter(is_here);
+        let holders = state.hosts.get(name).map(|host| self.holders(host)).unwrap_or_default();
+        let holders = holders.into_iter().filter(|uuid| state.instances.contains_key(uuid));
+        there.chain(holders).collect::<BTreeSet<_>>().len()
     }
 
     fn remove_providers(&self, host: &Host) -> Result<(), FleetError> {

@@ -5,9 +5,9 @@ use std::sync::PoisonError;
 use uuid::Uuid;
 
 use super::words::{task_state, vm_state};
-use crate::fleet::{Fleet, Named};
 use crate::fleet::entry::{Instance, Task, VmState};
 use crate::fleet::error::FleetError;
+use crate::fleet::{Fleet, Named};
 use crate::service::now;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

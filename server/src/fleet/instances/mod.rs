@@ -8,9 +8,9 @@ mod words;
 use berth_placement::Timestamp;
 use uuid::Uuid;
 
-use super::{Fleet, Named};
 use super::entry::{Event, Instance};
 use super::error::FleetError;
+use super::{Fleet, Named};
 
 pub(crate) use action::Action;
 pub(crate) use create::Creation;

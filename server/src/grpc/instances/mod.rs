@@ -73,8 +73,7 @@ impl v1::instances_server::Instances for Instances {
 
     async fn reboot(&self, request: Request<v1::RebootRequest>) -> Answer<v1::Instance> {
         let action = Action::Reboot { hard: request.get_ref().hard };
-        let named =
-            |v1::RebootRequest { instance, project, .. }| v1::InstanceRequest { instance, project };
+        let named = |v1::RebootRequest { instance, project, .. }| v1::InstanceRequest { instance, project };
         self.act(request.map(named), action).await
     }
 
@@ -119,12 +118,8 @@ impl v1::instances_server::Instances for Instances {
     async fn unlock(&self, request: Request<v1::InstanceRequest>) -> Answer<v1::Instance> {
         let caller = Caller::behind(&request);
         write(&self.service, request, |call, wanted| {
-            let unlocked = call.fleet.lock_instance(
-                named(wanted),
-                false,
-                "",
-                (caller.role(), caller.is_operator()),
-            )?;
+            let unlocked =
+                call.fleet.lock_instance(named(wanted), false, "", (caller.role(), caller.is_operator()))?;
             Ok(instance(call.fleet, unlocked))
         })
         .await
