@@ -4,7 +4,7 @@
 //! records are committed together, in order with the changes of the index. Instances are brought to what is wished of them
 //! by a loop that looks at the record only ([`reconcile`]), so it goes on after a restart where it was.
 //!
-//! Locks are taken in this order: that of unshelving, decider, the index's writer, state, placing, those of consumers, news, agents,
+//! Locks are taken in this order: that of a repeated creation, that of unshelving, decider, the index's writer, state, placing, those of consumers, news, agents,
 //! outboxes. None is held while anything but the next of them is waited for.
 
 mod agents;
@@ -51,6 +51,7 @@ pub use state::State;
 
 use agents::Agents;
 use decider::{Decider, News};
+use instances::Repeats;
 use state::Transaction;
 
 use crate::service::now;
@@ -88,6 +89,7 @@ pub(crate) struct Fleet {
     news: Mutex<News>,
     decider: Mutex<Decider>,
     agents: Agents,
+    creating: Repeats,
     /// New instances to which a request is giving hosts: the loop leaves them alone.
     placing: Mutex<BTreeSet<Uuid>>,
     /// Held from the claim of a shelved instance until its wish is noted: of two who unshelve it, neither gives back what the other
@@ -128,6 +130,7 @@ impl Fleet {
             news: Mutex::new(news),
             decider: Mutex::new(decider),
             agents: Agents::default(),
+            creating: Repeats::default(),
             placing: Mutex::default(),
             unshelving: Mutex::default(),
             started: now(),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
+use super::repeats::Key;
 use crate::fleet::ask::Ask;
 use crate::fleet::decider::Placed;
 use crate::fleet::entry::{Flavor, Hints, Image, Instance, Task, VmState};
@@ -47,9 +48,15 @@ impl Fleet {
     /// start.
     pub(crate) fn create_instances(&self, creation: &Creation) -> Result<Vec<Instance>, FleetError> {
         creation.check()?;
-        let flavor = self.flavor(&creation.flavor)?;
+        match creation.key() {
+            Some(key) => self.creating.answer(&key, || self.create(creation)),
+            None => self.create(creation),
+        }
+    }
+
+    fn create(&self, creation: &Creation) -> Result<Vec<Instance>, FleetError> {
         let (instances, is_repeated) = self.transact(|fleet| {
-            let recorded = creation.record(fleet, &flavor)?;
+            let recorded = creation.record(fleet)?;
             self.placing().extend(recorded.0.iter().map(Instance::uuid).filter(|_| !recorded.1));
             Ok::<_, FleetError>(recorded)
         })?;
@@ -187,12 +194,13 @@ impl Creation {
         }
     }
 
+    /// What repeats of the request are known by, if it may be repeated.
+    fn key(&self) -> Option<Key> {
+        (!self.idempotency_key.is_empty()).then(|| (self.project.clone(), self.idempotency_key.clone()))
+    }
+
     /// Records the instances, or finds those of an earlier request.
-    fn record(
-        &self,
-        fleet: &mut Transaction<'_>,
-        flavor: &Flavor,
-    ) -> Result<(Vec<Instance>, bool), FleetError> {
+    fn record(&self, fleet: &mut Transaction<'_>) -> Result<(Vec<Instance>, bool), FleetError> {
         if !self.idempotency_key.is_empty() {
             let same = |known: &&Instance| {
                 known.idempotency_key == self.idempotency_key && known.project == self.project
@@ -202,6 +210,8 @@ impl Creation {
                 return Ok((earlier, true));
             }
         }
+        let flavor = fleet.state.flavors.get(&self.flavor).cloned();
+        let flavor = &flavor.ok_or_else(|| FleetError::not_found("flavor", &self.flavor))?;
         let wanted = (self.least() as u64, self.most() as u64);
         let count = granted(fleet.state, &self.project, flavor, wanted)?;
         let instances: Vec<Instance> = (1..=count).map(|number| self.instance(flavor, number)).collect();
@@ -233,5 +243,55 @@ impl Creation {
         };
         instance.note(now, "create", &self.user, "");
         instance
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, PoisonError};
+    use std::thread;
+    use std::time::Duration;
+
+    use berth_placement::Index;
+
+    use super::*;
+    use crate::fleet::{FleetOptions, State};
+
+    /// The first request was still looking for hosts when its repeat was answered with UUIDs; then it found none, and they were
+    /// nobody's.
+    #[test]
+    fn a_repeat_waits_for_the_first_and_gets_its_answer() {
+        let fleet =
+            Fleet::new(Arc::new(Index::with_holders()), None, State::default(), FleetOptions::default());
+        let flavor = Flavor { name: "small".to_owned(), vcpus: 1, memory_mb: 1, ..Flavor::default() };
+        fleet.transact(|fleet| fleet.put_flavor(flavor));
+        let creation = Creation {
+            name: "it".to_owned(),
+            flavor: "small".to_owned(),
+            project: "p".to_owned(),
+            idempotency_key: "k".to_owned(),
+            ..Creation::default()
+        };
+        thread::scope(|scope| {
+            let deciding = fleet.decider.lock().unwrap_or_else(PoisonError::into_inner);
+            let first = scope.spawn(|| fleet.create_instances(&creation));
+            while fleet.state().instances.is_empty() {
+                thread::yield_now();
+            }
+            let repeat = scope.spawn(|| fleet.create_instances(&creation));
+            for _ in 0..100 {
+                assert!(!repeat.is_finished());
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "long enough for an answer that does not wait"
+                )]
+                thread::sleep(Duration::from_millis(2));
+            }
+            drop(deciding);
+            let (first, repeat) = (first.join().unwrap(), repeat.join().unwrap());
+            assert!(first.as_ref().unwrap_err().is_no_valid_host());
+            assert_eq!(first, repeat);
+        });
+        assert!(fleet.state().instances.is_empty());
     }
 }

@@ -2,6 +2,7 @@
 
 mod action;
 mod create;
+mod repeats;
 mod wish;
 mod words;
 
@@ -14,6 +15,7 @@ use super::{Fleet, Named};
 
 pub(crate) use action::Action;
 pub(crate) use create::Creation;
+pub(super) use repeats::Repeats;
 pub(crate) use words::{power_state, status, task_state, vm_state};
 
 /// Events of an instance that are kept.
