@@ -52,7 +52,7 @@ pub(crate) struct Serve {
     /// What an answer waits for: until what it tells is on disk, or not at all [default: strict]
     #[arg(long, value_name = "strict|relaxed")]
     durability: Option<String>,
-    /// How to find out who is asking; noauth2 believes what requests say [default: noauth2]
+    /// How to find out who is asking; noauth2 believes what requests say, and needs a loopback address [default: noauth2]
     #[arg(long, value_name = "noauth2|keystone")]
     auth: Option<String>,
     /// Who may do what: defaults, or a policy file that overrides rules of `legacy` [default: legacy]
@@ -263,7 +263,9 @@ async fn serve(settings: &ServeSettings, tls: Option<&Tls>, service: Arc<Service
     tracing::info!(address = %grpc.address()?, tls = tls.is_some(), "serving gRPC");
     tracing::info!(address = %server.address()?, auth = ?settings.auth, "serving the Placement API");
     if settings.auth == AuthChoice::Noauth2 && !address.ip().is_loopback() {
-        tracing::warn!("serve.auth is noauth2: whoever reaches this address may be an administrator");
+        tracing::warn!(
+            "serve.dangerous_anybody_is_administrator: whoever reaches this address can do anything"
+        );
     }
     let grace = Duration::from_secs(settings.shutdown_timeout);
     tokio::join!(server.run(wished(stop.clone()), grace), grpc.run(wished(stop), grace));

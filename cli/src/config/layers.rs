@@ -122,7 +122,12 @@ impl Layers {
             return Err(problems);
         }
         let all = Figment::from(Serialized::defaults(Settings::default())).merge(&self.given);
-        all.extract().map_err(|error| vec![self.problem("", &error.kind.to_string())])
+        let settings: Settings =
+            all.extract().map_err(|error| vec![self.problem("", &error.kind.to_string())])?;
+        match settings.serve.conflict() {
+            Some((path, problem)) => Err(vec![self.problem(path, &problem)]),
+            None => Ok(settings),
+        }
     }
 
     /// Where a setting's value comes from.

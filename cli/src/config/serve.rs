@@ -18,6 +18,7 @@ pub(crate) struct ServeSettings {
     pub(crate) grpc_listen: SocketAddr,
     pub(crate) public_url: Option<String>,
     pub(crate) auth: AuthChoice,
+    pub(crate) dangerous_anybody_is_administrator: bool,
     pub(crate) policy: String,
     pub(crate) cors_origins: Vec<String>,
     pub(crate) data: Option<PathBuf>,
@@ -116,6 +117,7 @@ impl Default for ServeSettings {
             grpc_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8779)),
             public_url: None,
             auth: AuthChoice::Noauth2,
+            dangerous_anybody_is_administrator: false,
             policy: "legacy".to_owned(),
             cors_origins: Vec::new(),
             data: None,
@@ -177,5 +179,19 @@ impl ServeSettings {
             return Err("is less than 1");
         }
         self.limits.validate()
+    }
+
+    /// Settings that cannot be together: the one to change, and why.
+    pub(super) fn conflict(&self) -> Option<(&'static str, String)> {
+        let is_open = self.auth == AuthChoice::Noauth2 && !self.listen.ip().is_loopback();
+        (is_open && !self.dangerous_anybody_is_administrator).then(|| {
+            let problem = format!(
+                "{} is not a loopback address, and with serve.auth = \"noauth2\" whoever reaches it is an administrator if they \
+                 say so; use serve.auth = \"keystone\", or a loopback address, or set \
+                 serve.dangerous_anybody_is_administrator = true",
+                self.listen
+            );
+            ("serve.listen", problem)
+        })
     }
 }

@@ -355,7 +355,10 @@ fn what_is_wrong_with_a_setting_is_said_with_its_name() {
             "cannot read /nowhere",
         ),
         (vec!["--policy", "/nowhere"], "serve.policy: cannot read /nowhere"),
-        (vec!["--listen", "192.0.2.1:1"], "serve.listen: cannot listen on 192.0.2.1:1"),
+        (
+            vec!["--listen", "192.0.2.1:1", "--set", "serve.dangerous_anybody_is_administrator=true"],
+            "serve.listen: cannot listen on 192.0.2.1:1",
+        ),
         (
             vec!["--listen", "127.0.0.1:0", "--grpc-listen", &taken],
             "serve.grpc_listen: cannot listen on 127.0.0.1:",
@@ -378,6 +381,33 @@ fn what_is_wrong_with_a_setting_is_said_with_its_name() {
         let data: &[&str] = if arguments.contains(&"--data") { &[] } else { &["--data", "none"] };
         let (output, error) = done(&[&["serve"], data, &arguments[..]].concat());
         assert!(output.status.code() == Some(1) && error.contains(said), "{arguments:?}: {error}");
+    }
+}
+
+/// `noauth2` is the default and takes everybody for whom they say they are: with `--listen 0.0.0.0` that was anybody on the network.
+#[test]
+fn whoever_can_be_anybody_is_let_in_from_this_machine_alone() {
+    for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:1"] {
+        for command in [&["serve", "--data", "none"][..], &["config", "check"], &["config", "show"]] {
+            let listen = format!("serve.listen={address}");
+            let (output, error) = done(&[command, &["--config", "/dev/null", "--set", &listen]].concat());
+            assert_eq!(output.status.code(), Some(1), "{command:?} {address}");
+            assert!(error.contains(&format!("serve.listen: {address} is not a loopback address")), "{error}");
+            assert!(
+                error.contains("serve.dangerous_anybody_is_administrator") && error.contains("--set"),
+                "{error}"
+            );
+        }
+    }
+    for allowed in [
+        ["serve.listen=127.0.0.2:1", "serve.auth=noauth2"],
+        ["serve.listen=[::1]:1", "serve.auth=noauth2"],
+        ["serve.listen=0.0.0.0:1", "serve.auth=keystone"],
+        ["serve.listen=0.0.0.0:1", "serve.dangerous_anybody_is_administrator=true"],
+    ] {
+        let sets = allowed.map(|setting| ["--set", setting]).concat();
+        let (output, error) = done(&[&["config", "check", "--config", "/dev/null"], &sets[..]].concat());
+        assert!(output.status.success(), "{allowed:?}: {error}");
     }
 }
 
