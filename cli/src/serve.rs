@@ -88,7 +88,10 @@ impl Serve {
             limits: settings.limits.limits(),
             candidates: settings.candidates.options(),
             public_url: settings.public_url.clone(),
-            fleet: fleet_options(nova),
+            fleet: FleetOptions {
+                trust_on_first_use: settings.trust_agents_on_first_use,
+                ..fleet_options(nova)
+            },
         };
         let tls = tls::read(&settings.tls)?;
         let (service, keeper) = load(&settings, options)?;

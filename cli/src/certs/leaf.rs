@@ -21,6 +21,10 @@ impl Leaf {
             !name.is_empty() && !name.starts_with('.') && name.len() <= 64 && name.bytes().all(is_plain),
             "--name: has to be 1 to 64 letters, digits, dots, hyphens and underscores, not {name:?}"
         );
+        ensure!(
+            issue.uuid.is_none() || *role == Role::Agent,
+            "--uuid: is for the role agent only, whose hosts have UUIDs"
+        );
         let usage = match role {
             Role::Server => ExtendedKeyUsagePurpose::ServerAuth,
             _ => ExtendedKeyUsagePurpose::ClientAuth,
@@ -37,17 +41,20 @@ fn alternative_names(issue: &Issue) -> Result<Vec<SanType>> {
         Ok(SanType::DnsName(text))
     });
     let ip = issue.ip.iter().map(|address| Ok(SanType::IpAddress(*address)));
-    let uri = uri(issue.role, &issue.name).map(|uri| Ok(SanType::URI(uri.as_str().try_into()?)));
+    let uri = uri(issue).map(|uri| Ok(SanType::URI(uri.as_str().try_into()?)));
     dns.chain(ip).chain(uri).collect()
 }
 
 /// By which the service knows what a client may do.
-fn uri(role: Role, name: &str) -> Option<String> {
+fn uri(Issue { role, name, uuid, .. }: &Issue) -> Option<String> {
     match role {
         Role::Operator => Some("berth://role/operator".to_owned()),
         Role::Service => Some("berth://role/service".to_owned()),
         Role::Reader => Some("berth://role/reader".to_owned()),
-        Role::Agent => Some(format!("berth://agent/{name}")),
+        Role::Agent => Some(match uuid {
+            Some(uuid) => format!("berth://agent/{name}/{uuid}"),
+            None => format!("berth://agent/{name}"),
+        }),
         Role::Server => None,
     }
 }

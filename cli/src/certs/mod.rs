@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
+use uuid::Uuid;
 
 use crate::Ending;
 use authority::Authority;
@@ -55,6 +56,9 @@ struct Issue {
     /// Whose it is; for an agent, the name of its host. The files are called so
     #[arg(long)]
     name: String,
+    /// For an agent: the UUID of its host. With it, the host needs no approval to join
+    #[arg(long)]
+    uuid: Option<Uuid>,
     /// A DNS name that the owner is reached by (may be repeated) [default for a server: its name]
     #[arg(long, value_name = "NAME")]
     dns: Vec<String>,

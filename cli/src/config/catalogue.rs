@@ -71,6 +71,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting(SERVE, "public_url", Kind::Text, "", "the URL by which clients reach the service, such as `https://placement.example.com`: `Location` begins with it; if unset, with `http://` and the request's `Host`", &[]),
     setting(SERVE, "auth", Kind::Text, "", "how to find out who is asking: `keystone`, or `noauth2`, which believes what requests say, for development and tests: on a loopback address only", &[]),
     setting(SERVE, "dangerous_anybody_is_administrator", Kind::Flag, "", "let `noauth2` be used on other addresses than loopback: whoever reaches them can do anything", &[]),
+    setting(SERVE, "trust_agents_on_first_use", Kind::Flag, "", "let a host join that no operator approved and whose certificate does not name its UUID: whoever comes first has the name and the UUID", &[]),
     setting(SERVE, "policy", Kind::Text, "", "who may do what: the defaults `legacy` or `secure`, or a policy file that overrides rules of `legacy`", &[]),
     setting(SERVE, "cors_origins", Kind::List, "", "other origins whose pages may call, such as `https://dashboard.example.com`", &[]),
     setting(SERVE, "data", Kind::Text, "folder", "where the state is kept; `none` if it shall end with the process; if unset, `$XDG_STATE_HOME/berth` or `~/.local/state/berth`", &[]),

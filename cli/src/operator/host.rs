@@ -2,9 +2,12 @@
 
 use anyhow::Result;
 use berth_api::v1::host::Status;
-use berth_api::v1::{DeleteHostRequest, GetHostRequest, Host, Inventory, ListHostsRequest, SetHostRequest};
+use berth_api::v1::{
+    ApproveHostRequest, DeleteHostRequest, GetHostRequest, Host, Inventory, ListHostsRequest, SetHostRequest,
+};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::connection::{Client, PAGE, all, request};
 use super::record::{Record, print_list};
@@ -17,6 +20,7 @@ use crate::Ending;
 #[command(after_help = "\
 Examples:
   berth host list
+  berth host approve compute-7 --uuid 5ff31a3c-7f0f-4c2e-9a39-8c1b0f8a2d11
   berth host show compute-7 -f json
   berth host set compute-7 --disable --reason 'memory errors'     it keeps its instances and gets no new ones
   berth host set compute-7 --maintenance --reason 'new kernel'    its agent may go away, too
@@ -34,6 +38,13 @@ enum Action {
     List,
     /// Show all that is known of a host
     Show { name: String },
+    /// Admit a host: its agent may join from now on
+    Approve {
+        name: String,
+        /// The host's UUID, as its agent's log says it
+        #[arg(long, value_name = "UUID")]
+        uuid: Uuid,
+    },
     /// Enable or disable a host for new instances, or take it into maintenance
     Set(Set),
     /// Forget a host whose agent is gone for good, and that has no instances
@@ -84,6 +95,10 @@ impl Hosts {
                 Action::List => print_list(format, &COLUMNS, &records(hosts(&client).await?)),
                 Action::Show { name } => {
                     record(fleet.get_host(request(GetHostRequest { name })).await.told()?).print(format)
+                }
+                Action::Approve { name, uuid } => {
+                    let wanted = ApproveHostRequest { name, host_uuid: uuid.to_string() };
+                    record(fleet.approve_host(request(wanted)).await.told()?).print(format)
                 }
                 Action::Set(Set { name, status, reason }) => {
                     let wanted = SetHostRequest { name, status: status.status().into(), reason };

@@ -136,6 +136,9 @@ async fn an_agent_joins_with_its_certificate_and_builds() {
     let url = format!("https://{}", serving.grpc);
     let operator = Endpoint::new(url.clone()).unwrap().tls_config(tls).unwrap().connect_lazy();
 
+    let approved =
+        v1::ApproveHostRequest { name: "host1".to_owned(), host_uuid: Uuid::from_u128(0xa).to_string() };
+    FleetClient::new(operator.clone()).approve_host(approved).await.unwrap();
     let hypervisor = hypervisor();
     let channel = service::channel(&url, Some(certificates(folder.path(), "pki", "host1"))).unwrap();
     let agent = agent::run(Arc::clone(&hypervisor), settings("host1"), channel, std::future::pending());
@@ -219,6 +222,10 @@ fn agents_that_may_not_join_are_told_why() {
         move || service::channel(&url, Some(certificates)).unwrap()
     };
     for (certificates, words) in [
+        (
+            certificates(here, "pki", "host1"),
+            "is not approved; an operator approves it with: berth host approve host1",
+        ),
         (certificates(here, "pki", "host2"), "the certificate is not that of host \"host1\""),
         (certificates(here, "pki", "bob"), "PermissionDenied"),
         (certificates(here, "other", "host1"), "received fatal alert: UnknownCA"),

@@ -44,6 +44,12 @@ fn what_cannot_be_issued_is_said() {
     assert_eq!(mode(&here.join("pki/host-1-key.pem")), 0o600);
     for (line, code, words) in [
         ("--role agent --name host-1", 1, "pki/host-1-key.pem is there already"),
+        ("--role agent --name h --uuid x", 2, "--uuid"),
+        (
+            "--role reader --name h --uuid 00000000-0000-4000-8000-000000000001",
+            1,
+            "--uuid: is for the role agent only",
+        ),
         ("--role agent --name ca", 1, "is there already"),
         ("--role agent --name ../x", 1, "--name: has to be 1 to 64 letters"),
         ("--role server --name s --dns b\u{fc}cher", 1, "--dns: \"b\u{fc}cher\" is no DNS name"),

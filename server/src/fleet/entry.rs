@@ -76,6 +76,10 @@ pub(crate) struct AgentProvider {
 }
 
 impl AgentProvider {
+    pub(crate) fn new(uuid: Uuid) -> Self {
+        Self { uuid: uuid.into_bytes().to_vec(), ..Self::default() }
+    }
+
     pub(crate) fn uuid(&self) -> Uuid {
         uuid(&self.uuid)
     }

@@ -67,6 +67,8 @@ pub struct FleetOptions {
     pub down_after: Duration,
     /// How often agents look at their resources and guests anew.
     pub refresh: Duration,
+    /// Whether a host may join of which nobody has vouched that its name and UUID belong together: whoever comes first has them.
+    pub trust_on_first_use: bool,
 }
 
 impl Default for FleetOptions {
@@ -76,6 +78,7 @@ impl Default for FleetOptions {
             heartbeat: Duration::from_secs(10),
             down_after: Duration::from_secs(60),
             refresh: Duration::from_secs(60),
+            trust_on_first_use: false,
         }
     }
 }

@@ -33,7 +33,7 @@ impl Access {
             },
             ("berth.v1.Fleet", method) => match method {
                 "ListHosts" | "GetHost" | "GetStatistics" => Self::Read,
-                "SetHost" | "DeleteHost" => Self::Operate,
+                "ApproveHost" | "SetHost" | "DeleteHost" => Self::Operate,
                 "ListAggregates" | "GetAggregate" | "ListZones" => Self::Read,
                 "CreateAggregate" | "UpdateAggregate" | "DeleteAggregate" => Self::Operate,
                 "ListFlavors" | "GetFlavor" => Self::Read,
@@ -63,7 +63,7 @@ impl Access {
             Caller::Local | Caller::Operator => true,
             Caller::Service => matches!(self, Self::Read | Self::Use),
             Caller::Reader => self == Self::Read,
-            Caller::Agent(_) => self == Self::Join,
+            Caller::Agent(..) => self == Self::Join,
         }
     }
 }

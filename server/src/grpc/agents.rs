@@ -45,15 +45,13 @@ impl v1::agents_server::Agents for Agents {
         let caller = Caller::behind(&request);
         let (_, extensions, mut messages) = request.into_parts();
         let hello = introduction(&mut messages).await?;
-        if !caller.may_join(&hello.host) {
-            return Err(Status::permission_denied(format!(
-                "the certificate is not that of host {:?}",
-                hello.host
-            )));
-        }
+        let has_voucher = caller.speaks_for(&hello)?;
         let epoch = call::begin(&self.service, &extensions, Kind::Writes)?;
         let (sender, receiver) = outbox::channel();
-        let session = epoch.fleet.join(&hello, sender)?;
+        let session = epoch
+            .fleet
+            .join(&hello, has_voucher, sender)
+            .inspect_err(|error| tracing::warn!(host = ?hello.host, %error, "a host may not join"))?;
         let service = Arc::clone(&self.service);
         let connection = Connection { service, epoch, host: hello.host, session, ends_on_purpose: false };
         connection.epoch.settled().await.map_err(|reason| call::undone(&reason))?;

@@ -1,16 +1,18 @@
 //! Who is calling: the role that a client's certificate gives it.
 //!
 //! A certificate has exactly one URI among its names that begins with `berth:`. It is `berth://role/operator`,
-//! `berth://role/service` or `berth://role/reader`, or `berth://agent/` and the name of the agent's host. That the
-//! certificate is genuine, TLS has found out already.
+//! `berth://role/service` or `berth://role/reader`, or `berth://agent/` and the name of the agent's host, with or without the host's
+//! UUID behind another slash. That the certificate is genuine, TLS has found out already.
 
 use std::sync::Arc;
 
 use axum::http::Extensions;
 use berth_api::host_name;
+use berth_api::v1::Hello;
 use rustls_pki_types::CertificateDer;
 use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
 use tonic::{Request, Status};
+use uuid::Uuid;
 use webpki::EndEntityCert;
 
 /// Who is calling.
@@ -24,8 +26,8 @@ pub(crate) enum Caller {
     Service,
     /// Somebody who looks.
     Reader,
-    /// The agent of the host with this name.
-    Agent(Arc<str>),
+    /// The agent of the host with this name, and this UUID if the certificate says it.
+    Agent(Arc<str>, Option<Uuid>),
 }
 
 /// A certificate that does not say who its owner is.
@@ -68,9 +70,17 @@ impl Caller {
             ("role", "operator") => Some(Self::Operator),
             ("role", "service") => Some(Self::Service),
             ("role", "reader") => Some(Self::Reader),
-            ("agent", host) if host_name::check(host).is_ok() => Some(Self::Agent(host.into())),
+            ("agent", host) => Self::parse_agent(host),
             _ => None,
         }
+    }
+
+    fn parse_agent(host: &str) -> Option<Self> {
+        let (host, uuid) = match host.split_once('/') {
+            Some((host, uuid)) => (host, Some(Uuid::try_parse(uuid).ok()?)),
+            None => (host, None),
+        };
+        host_name::check(host).ok().map(|()| Self::Agent(host.into(), uuid))
     }
 
     /// Whoever the guard let through.
@@ -98,16 +108,24 @@ impl Caller {
             Self::Operator => "operator",
             Self::Service => "service",
             Self::Reader => "reader",
-            Self::Agent(_) => "agent",
+            Self::Agent(..) => "agent",
         }
     }
 
-    /// Whether it may speak for the host with this name.
-    pub(crate) fn may_join(&self, host: &str) -> bool {
+    /// Checks that it may speak for a host; returns whether it also vouches for it: operators do, and certificates with the host's
+    /// UUID.
+    pub(crate) fn speaks_for(&self, hello: &Hello) -> Result<bool, Status> {
+        let Hello { host, host_uuid, .. } = hello;
+        let refuse =
+            |what: String| Err(Status::permission_denied(format!("the certificate is not that of {what}")));
         match self {
-            Self::Local | Self::Operator => true,
-            Self::Agent(own) => **own == *host,
-            Self::Service | Self::Reader => false,
+            Self::Local | Self::Operator => Ok(true),
+            Self::Agent(own, _) if **own != **host => refuse(format!("host {host:?}")),
+            Self::Agent(_, Some(uuid)) if Uuid::try_parse(host_uuid) != Ok(*uuid) => {
+                refuse(format!("a host with the UUID {host_uuid:?}, but with {uuid}"))
+            }
+            Self::Agent(_, uuid) => Ok(uuid.is_some()),
+            Self::Service | Self::Reader => refuse(format!("host {host:?}")),
         }
     }
 }
@@ -130,7 +148,9 @@ mod tests {
     fn a_certificate_names_one_role() {
         assert_eq!(named(&["berth://role/operator"]), Ok(Caller::Operator));
         assert_eq!(named(&["https://example.com", "berth://role/service"]), Ok(Caller::Service));
-        assert_eq!(named(&["berth://agent/host-1.rack_2"]), Ok(Caller::Agent("host-1.rack_2".into())));
+        assert_eq!(named(&["berth://agent/host-1.rack_2"]), Ok(Caller::Agent("host-1.rack_2".into(), None)));
+        let uuid = Uuid::from_u128(7);
+        assert_eq!(named(&[&format!("berth://agent/h/{uuid}")]), Ok(Caller::Agent("h".into(), Some(uuid))));
         assert_eq!(named(&[]), Err(Nobody::NoRole));
         assert_eq!(named(&["berth://role/reader", "berth://agent/h"]), Err(Nobody::TwoRoles));
         for name in [
@@ -148,9 +168,15 @@ mod tests {
 
     #[test]
     fn an_agent_joins_as_its_own_host() {
-        assert!(Caller::Agent("a".into()).may_join("a"));
-        assert!(!Caller::Agent("a".into()).may_join("A"));
-        assert!(Caller::Local.may_join("a") && Caller::Operator.may_join("a"));
-        assert!(!Caller::Service.may_join("a") && !Caller::Reader.may_join("a"));
+        let (own, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let hello =
+            |host: &str| Hello { host: host.to_owned(), host_uuid: own.to_string(), hypervisor: None };
+        let speaks_for = |caller: Caller, host: &str| caller.speaks_for(&hello(host)).ok();
+        assert_eq!(speaks_for(Caller::Agent("a".into(), None), "a"), Some(false));
+        assert_eq!(speaks_for(Caller::Agent("a".into(), Some(own)), "a"), Some(true));
+        assert_eq!(speaks_for(Caller::Agent("a".into(), Some(other)), "a"), None);
+        assert_eq!(speaks_for(Caller::Agent("a".into(), Some(own)), "A"), None);
+        assert_eq!([Caller::Local, Caller::Operator].map(|caller| speaks_for(caller, "a")), [Some(true); 2]);
+        assert_eq!([Caller::Service, Caller::Reader].map(|caller| speaks_for(caller, "a")), [None; 2]);
     }
 }

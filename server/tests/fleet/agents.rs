@@ -7,6 +7,7 @@ use berth_api::v1;
 use berth_api::v1::agent_message::Message;
 use berth_api::v1::agents_client::AgentsClient;
 use berth_api::v1::guest_report::State;
+use berth_api::v1::placement_client::PlacementClient;
 use berth_placement::{Allocation, ConsumerId};
 use berth_server::DurabilityOptions;
 use tonic::{Code, Status};
@@ -234,4 +235,109 @@ async fn what_was_written_of_a_tree_that_is_refused_goes_with_the_next() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert!(is_there("a") && !is_there("b"));
+}
+
+/// An agent sent Hello with the UUID of a provider that was made over REST: it joined and gave it a million vCPUs.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_takes_no_provider_that_others_made() {
+    let mut cloud = Cloud::new().await;
+    let mut placement = PlacementClient::new(cloud.channel.clone());
+    let theirs = host_uuid("theirs").to_string();
+    let made =
+        v1::PutProviderRequest { uuid: theirs.clone(), name: "theirs".to_owned(), ..Default::default() };
+    let made = placement.put_provider(made).await.unwrap().into_inner();
+    for (host, uuid) in [("evil", host_uuid("theirs")), ("theirs", host_uuid("evil"))] {
+        let refused = join(&cloud, host, uuid).await.unwrap_err();
+        assert_eq!((refused.code(), reason(&refused).as_str()), (Code::FailedPrecondition, "OTHER_HOST"));
+        assert!(refused.message().contains("that no agent made; delete it first"), "{refused}");
+    }
+    let [evil] = cloud.hosts(["evil"]).await;
+    let child = |uuid: &str, name: &str| {
+        let mut tree = tree("evil");
+        let inventories = tree.providers[0].inventories.clone();
+        let child = v1::AgentProvider {
+            uuid: uuid.to_owned(),
+            name: name.to_owned(),
+            inventories,
+            ..Default::default()
+        };
+        tree.providers.push(v1::AgentProvider { parent: host_uuid("evil").to_string(), ..child });
+        tree
+    };
+    let (code, message) = refusal(&evil, child(&theirs, "evil_1")).await;
+    assert_eq!(code, Code::FailedPrecondition);
+    assert!(message.contains("is in the tree of another host"), "{message}");
+    let (_, message) = refusal(&evil, child(&host_uuid("own").to_string(), "theirs")).await;
+    assert!(message.contains("another provider is named \"theirs\""), "{message}");
+
+    // One that others made below its root, or of its UUID before it told its tree, is none of the agent's either.
+    let below = v1::PutProviderRequest {
+        uuid: host_uuid("below").to_string(),
+        name: "below".to_owned(),
+        parent: host_uuid("evil").to_string(),
+    };
+    placement.put_provider(below).await.unwrap();
+    let (_, message) = refusal(&evil, child(&host_uuid("below").to_string(), "evil_1")).await;
+    assert!(message.contains("was not made by the agent of this host"), "{message}");
+    join(&cloud, "late", host_uuid("late")).await.unwrap();
+    let late = v1::PutProviderRequest {
+        uuid: host_uuid("late").to_string(),
+        name: "l".to_owned(),
+        ..Default::default()
+    };
+    placement.put_provider(late).await.unwrap();
+    let late = Puppet::join(cloud.channel.clone(), "late").await;
+    let (_, message) = refusal(&late, tree("late")).await;
+    assert!(message.contains("was not made by the agent of this host"), "{message}");
+    let wanted = v1::GetProviderRequest { uuid: theirs };
+    assert_eq!(placement.get_provider(wanted).await.unwrap().into_inner(), made);
+}
+
+/// A child named as a host that was yet to come, or with its UUID, kept the real one out.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_keeps_no_host_out() {
+    let mut cloud = Cloud::new().await;
+    let [evil] = cloud.hosts(["evil"]).await;
+    let index = cloud.service.index();
+    let child = |uuid: &str, name: &str| v1::AgentProvider {
+        uuid: host_uuid(uuid).to_string(),
+        name: name.to_owned(),
+        parent: host_uuid("evil").to_string(),
+        ..v1::AgentProvider::default()
+    };
+    let with = |children: &[v1::AgentProvider]| {
+        let mut tree = tree("evil");
+        tree.providers.extend_from_slice(children);
+        tree
+    };
+    let squatters = [child("s1", "h2"), child("h3", "evil_h3"), child("s2", "h4_numa_0")];
+    evil.say(Message::Providers(with(&squatters)));
+    while index.find(host_uuid("s2")).is_none() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // They come with all they have.
+    let _hosts = cloud.hosts(["h2", "h3"]).await;
+    let h4 = Puppet::join(cloud.channel.clone(), "h4").await;
+    let mut cell = child("cell", "h4_numa_0");
+    cell.parent = host_uuid("h4").to_string();
+    let mut tree_of_h4 = tree("h4");
+    tree_of_h4.providers.push(cell);
+    h4.say(Message::Providers(tree_of_h4));
+    while index.find(host_uuid("cell")).is_none() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(index.find_named("h4_numa_0"), index.find(host_uuid("cell")));
+    assert_eq!(index.find_named("h2"), index.find(host_uuid("h2")));
+    // What was taken for a name only is still there, under another.
+    assert_eq!(index.find_named(&host_uuid("s1").to_string()), index.find(host_uuid("s1")));
+    // And who has come once is not displaced.
+    for (children, words) in [
+        (child("h3", "evil_h3"), "it is the UUID of \"h3\""),
+        (child("s3", "h3"), "another provider is named \"h3\""),
+        (child("s3", "h4_numa_0"), "another provider is named \"h4_numa_0\""),
+    ] {
+        let (code, message) = refusal(&evil, with(&[children])).await;
+        assert!(code == Code::FailedPrecondition && message.contains(words), "{message}");
+    }
+    index.check().unwrap();
 }

@@ -55,9 +55,14 @@ impl Authority {
 
     /// A service that lets in whoever has a certificate of this authority.
     pub(crate) async fn service(&self) -> Running {
+        self.service_over(Arc::new(Service::new(options()))).await
+    }
+
+    /// The same with a service of the caller's.
+    pub(crate) async fn service_over(&self, service: Arc<Service>) -> Running {
         let Certified { certificate, key } = self.server();
         let tls = Tls::new(certificate.as_bytes(), key.as_bytes(), self.pem().as_bytes()).unwrap();
-        Running::over(Arc::new(Service::new(options())), Some(&tls)).await
+        Running::over(service, Some(&tls)).await
     }
 
     /// A connection to a service of this authority.

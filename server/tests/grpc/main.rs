@@ -1,6 +1,7 @@
 //! The gRPC services on a socket, through their generated clients.
 
 mod access;
+mod admission;
 mod certificates;
 mod claims;
 mod consumers;

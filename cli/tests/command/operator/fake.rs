@@ -170,6 +170,7 @@ macro_rules! service {
 service!(Fleet {
     list_hosts "ListHosts": ListHostsRequest => ListHostsResponse,
     get_host "GetHost": GetHostRequest => Host,
+    approve_host "ApproveHost": ApproveHostRequest => Host,
     set_host "SetHost": SetHostRequest => Host,
     delete_host "DeleteHost": DeleteHostRequest => DeleteHostResponse,
     get_statistics "GetStatistics": GetStatisticsRequest => Statistics,

@@ -98,6 +98,17 @@ fn aggregate() -> Aggregate {
 }
 
 #[test]
+fn a_host_is_approved_with_its_uuid() {
+    let fake = Fake::start();
+    fake.answers("ApproveHost", host("compute-1"));
+    fake.succeed(&format!("host approve compute-1 --uuid {UUID}"));
+    let asked: ApproveHostRequest = fake.asked("ApproveHost");
+    assert_eq!((asked.name.as_str(), asked.host_uuid.as_str()), ("compute-1", UUID));
+    fake.fail(2, "host approve compute-1");
+    fake.fail(2, "host approve compute-1 --uuid 7");
+}
+
+#[test]
 fn aggregates_are_made_and_changed() {
     let fake = Fake::start();
     fake.answers("CreateAggregate", aggregate());

@@ -3,8 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use berth_api::v1;
 use berth_api::v1::service_message::Message;
-use berth_api::{host_name, v1};
 
 use super::parse_uuid;
 use crate::fleet::Fleet;
@@ -12,35 +12,26 @@ use crate::fleet::agents::Session;
 use crate::fleet::entry::{Host, Hypervisor};
 use crate::fleet::error::FleetError;
 use crate::fleet::outbox::Sender;
-use crate::fleet::state::State;
 use crate::service::now;
 
 impl Fleet {
-    /// An agent has introduced itself. It is connected until it leaves ([`Self::leave`]).
-    pub(crate) fn join(&self, hello: &v1::Hello, sender: Sender) -> Result<Session, FleetError> {
+    /// An agent has introduced itself. It is connected until it leaves ([`Self::leave`]). `has_voucher`: somebody answers for its
+    /// host's name and UUID.
+    pub(crate) fn join(
+        &self,
+        hello: &v1::Hello,
+        has_voucher: bool,
+        sender: Sender,
+    ) -> Result<Session, FleetError> {
         let uuid = parse_uuid("hello.host_uuid", &hello.host_uuid)?;
+        self.admit(&hello.host, uuid, has_voucher)?;
         let hypervisor = hello.hypervisor.clone().map(Hypervisor::from);
         self.transact(|fleet| {
-            let known = fleet.state.hosts.get(&hello.host);
-            if known.is_none() {
-                check_new_name(&hello.host, fleet.state)?;
-            }
-            if let Some(known) = known.filter(|known| known.uuid() != uuid) {
-                let message = format!("host {:?} has the UUID {}, not {uuid}", hello.host, known.uuid());
-                return Err(FleetError::precondition("OTHER_HOST", message));
-            }
-            if let Some(other) = fleet.state.host_name(uuid).filter(|other| *other != hello.host) {
-                let message = format!("the UUID {uuid} is that of host {other:?}");
-                return Err(FleetError::precondition("OTHER_HOST", message));
-            }
-            let before = known.cloned().unwrap_or_default();
-            let host = Host {
-                name: hello.host.clone(),
-                uuid: uuid.as_bytes().to_vec(),
-                hypervisor,
-                ..before.clone()
-            };
-            if host != before {
+            let known = fleet.state.hosts.get(&hello.host).filter(|known| known.uuid() == uuid);
+            // It may have been deleted since.
+            let known = known.ok_or_else(|| FleetError::not_found("host", &hello.host))?;
+            if known.hypervisor != hypervisor {
+                let host = Host { hypervisor, ..known.clone() };
                 fleet.put_host(host);
             }
             Ok(())
@@ -92,19 +83,6 @@ impl Fleet {
             tracing::warn!(host, "the host is down: its agent sends no heartbeats");
         }
         self.note_hosts(silent.iter().map(String::as_str));
-    }
-}
-
-/// Checks the name of a host that has not joined before. One that has may go on: its instances need it.
-fn check_new_name(name: &str, state: &State) -> Result<(), FleetError> {
-    host_name::check(name).map_err(|invalid| FleetError::field("hello.host", invalid.to_string()))?;
-    // `ignore_hosts` takes names for the same that differ only in case, as Nova does.
-    match state.hosts.keys().find(|known| known.eq_ignore_ascii_case(name)) {
-        Some(known) => {
-            let message = format!("host {name:?} differs only in the case of letters from host {known:?}");
-            Err(FleetError::precondition("OTHER_HOST", message))
-        }
-        None => Ok(()),
     }
 }
 

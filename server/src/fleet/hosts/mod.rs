@@ -1,5 +1,7 @@
-//! Compute hosts: what operators see of them and set. What their agents tell: [`connection`] and [`tree`].
+//! Compute hosts: what operators see of them and set. Which may join: [`admission`]. What their agents tell: [`connection`] and
+//! [`tree`].
 
+mod admission;
 mod connection;
 mod tree;
 

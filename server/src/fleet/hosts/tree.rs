@@ -6,9 +6,10 @@ use berth_api::v1;
 use berth_placement::{ClassId, Index, Inventory, Row, TopologyError, TraitId, Writer};
 use uuid::Uuid;
 
-use super::parse_uuid;
+use super::{admission, parse_uuid};
 use crate::fleet::entry::{AgentProvider, Host};
 use crate::fleet::error::FleetError;
+use crate::fleet::state::State;
 use crate::fleet::{Fleet, check_name};
 use crate::service::now;
 use crate::{amounts, custom};
@@ -25,10 +26,13 @@ impl Fleet {
         let known =
             self.state().hosts.get(host).cloned().ok_or_else(|| FleetError::not_found("host", host))?;
         let told = read_tree(tree, &known)?;
+        let mut is_new = known.providers.is_empty();
         let written = {
             let mut writer = self.index.write_at(now());
             check_names(&writer, &told)?;
-            check_places(&self.index, &writer, &told, &known)?;
+            check_places(&self.index, &mut writer, &self.state(), &told, &known)?;
+            is_new |= self.index.find(known.uuid()).is_none();
+            self.note_begun(host, &told);
             let written = told.iter().zip(0..).try_for_each(|(provider, place)| {
                 provider.write(&self.index, &mut writer, &known).map_err(|error| (error, place))
             });
@@ -37,7 +41,6 @@ impl Fleet {
             }
             written
         };
-        let is_new = known.providers.is_empty();
         let providers = match &written {
             Ok(()) => told.into_iter().map(Told::into_entry).collect(),
             Err((_, place)) => self.with_begun(&known.providers, told, *place),
@@ -57,6 +60,21 @@ impl Fleet {
             self.note_hosts([host]);
         }
         Ok(())
+    }
+
+    /// Notes that the agent makes the providers: before they are there, so that a crash leaves none of which nobody knows that they
+    /// are the agent's.
+    fn note_begun(&self, host: &str, told: &[Told]) {
+        self.transact(|fleet| {
+            let Some(known) = fleet.state.hosts.get(host) else { return };
+            let new = told.iter().filter(|told| !known.has_made(told.uuid));
+            let new: Vec<_> = new.map(|told| AgentProvider::new(told.uuid)).collect();
+            if !new.is_empty() {
+                let mut host = known.clone();
+                host.providers.extend(new);
+                fleet.put_host(host);
+            }
+        });
     }
 
     /// The agent's providers when the one in this place of those told now could not be written: what was written until then is
@@ -135,7 +153,7 @@ impl Told {
     }
 
     fn into_entry(self) -> AgentProvider {
-        AgentProvider { uuid: self.uuid.into_bytes().to_vec(), traits: self.traits }
+        AgentProvider { traits: self.traits, ..AgentProvider::new(self.uuid) }
     }
 
     /// Makes the provider so.
@@ -220,24 +238,53 @@ fn check_names(writer: &Writer<'_>, told: &[Told]) -> Result<(), FleetError> {
     Ok(())
 }
 
-/// An agent may write its own tree only, and its new providers need names that nobody has.
-fn check_places(index: &Index, writer: &Writer<'_>, told: &[Told], host: &Host) -> Result<(), FleetError> {
+/// An agent may write what it made itself, and its new providers need names that nobody has.
+fn check_places(
+    index: &Index,
+    writer: &mut Writer<'_>,
+    state: &State,
+    told: &[Told],
+    host: &Host,
+) -> Result<(), FleetError> {
     let mut names = BTreeSet::new();
     for (place, provider) in told.iter().enumerate() {
-        let Some(row) = index.find(provider.uuid) else {
-            if index.find_named(&provider.name).is_some() || !names.insert(&provider.name) {
-                let name = &provider.name;
-                let message = format!("providers[{place}].name: another provider is named {name:?}");
-                return Err(FleetError::precondition("PROVIDER", message));
-            }
+        let uuid = provider.uuid;
+        let others = |whose: String| {
+            let message = format!("providers[{place}]: {uuid} {whose}");
+            Err(FleetError::precondition("OTHER_HOST", message))
+        };
+        if let Some(other) = state.host_name(uuid).filter(|other| *other != host.name) {
+            return others(format!("is in the tree of another host: it is the UUID of {other:?}"));
+        }
+        let Some(row) = index.find(uuid) else {
+            check_new_name(index, writer, state, provider, host, &mut names).map_err(|problem| {
+                FleetError::precondition("PROVIDER", format!("providers[{place}].name: {problem}"))
+            })?;
             continue;
         };
-        let root = writer.topology().provider(row).map(|provider| provider.root);
-        if root != index.find(host.uuid()) {
-            let uuid = provider.uuid;
-            let message = format!("providers[{place}]: {uuid} is in the tree of another host");
-            return Err(FleetError::precondition("OTHER_HOST", message));
+        if writer.topology().provider(row).map(|provider| provider.root) != index.find(host.uuid()) {
+            return others("is in the tree of another host".to_owned());
         }
+        if !host.has_made(uuid) {
+            return others("was not made by the agent of this host".to_owned());
+        }
+    }
+    Ok(())
+}
+
+/// Whether the new provider can have its name.
+fn check_new_name<'a>(
+    index: &Index,
+    writer: &mut Writer<'_>,
+    state: &State,
+    provider: &'a Told,
+    host: &Host,
+    names: &mut BTreeSet<&'a str>,
+) -> Result<(), String> {
+    let name = provider.name.as_str();
+    let is_others = name != host.name && state.hosts.contains_key(name);
+    if is_others || !names.insert(name) || !admission::reclaim(index, writer, state, &host.name, name) {
+        return Err(format!("another provider is named {name:?}"));
     }
     Ok(())
 }

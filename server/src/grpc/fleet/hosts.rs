@@ -7,6 +7,7 @@ use crate::amounts;
 use crate::fleet::HostState;
 use crate::fleet::entry::{HostStatus, Hypervisor};
 use crate::grpc::call::Call;
+use crate::grpc::field;
 use crate::grpc::page::Page;
 use crate::grpc::status::bad_field;
 
@@ -19,6 +20,11 @@ pub(super) fn list(call: &Call<'_>, wanted: &v1::ListHostsRequest) -> Result<v1:
 }
 
 pub(super) fn get(call: &Call<'_>, wanted: &v1::GetHostRequest) -> Result<v1::Host, Status> {
+    Ok(host(call.fleet.host(&wanted.name)?))
+}
+
+pub(super) fn approve(call: &Call<'_>, wanted: &v1::ApproveHostRequest) -> Result<v1::Host, Status> {
+    call.fleet.approve_host(&wanted.name, field::uuid("host_uuid", &wanted.host_uuid)?)?;
     Ok(host(call.fleet.host(&wanted.name)?))
 }
 

@@ -38,6 +38,10 @@ impl v1::fleet_server::Fleet for Fleet {
         read(&self.service, request, hosts::get).await
     }
 
+    async fn approve_host(&self, request: Request<v1::ApproveHostRequest>) -> Answer<v1::Host> {
+        write(&self.service, request, hosts::approve).await
+    }
+
     async fn set_host(&self, request: Request<v1::SetHostRequest>) -> Answer<v1::Host> {
         write(&self.service, request, hosts::set).await
     }
