@@ -51,7 +51,7 @@ pub struct Settings {
     pub offer: Offer,
     /// How long guests may take to turn themselves off.
     pub shutdown_grace: Duration,
-    /// For the jitter of pauses; different for each agent.
+    /// For the jitter of pauses, and for the service to tell agents apart; different at each start of each agent.
     pub seed: u64,
 }
 
@@ -289,6 +289,7 @@ impl<H: Hypervisor> Agent<H> {
             host: self.settings.host.clone(),
             host_uuid: self.facts.host_uuid.to_string(),
             hypervisor: Some(hypervisor),
+            boot_nonce: format!("{:016x}", self.settings.seed),
         }
     }
 

@@ -63,6 +63,7 @@ pub(crate) struct Metrics {
     commit_seconds: Histogram,
     commit_records: Histogram,
     store_failures: Counter,
+    other_agents: Counter,
 }
 
 impl Default for Metrics {
@@ -96,6 +97,9 @@ impl Default for Metrics {
         let store_failures = Counter::default();
         let help = "Times the store failed: what had not been told by then was taken back";
         registry.register("store_failures", help, store_failures.clone());
+        let other_agents = Counter::default();
+        let help = "Agents that were refused because another one speaks for their host: two machines have one name and UUID";
+        registry.register("other_agents", help, other_agents.clone());
         Self {
             registry,
             requests,
@@ -107,6 +111,7 @@ impl Default for Metrics {
             commit_seconds,
             commit_records,
             store_failures,
+            other_agents,
         }
     }
 }
@@ -151,6 +156,11 @@ impl Metrics {
     /// Notes that the store failed.
     pub(crate) fn note_store_failure(&self) {
         self.store_failures.inc();
+    }
+
+    /// Notes that a second agent of a host was refused.
+    pub(crate) fn note_other_agent(&self) {
+        self.other_agents.inc();
     }
 
     /// Everything as text, with the sizes that the index has now.

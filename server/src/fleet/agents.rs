@@ -20,6 +20,10 @@ pub(super) struct Agents {
 #[derive(Debug)]
 struct Known {
     session: Session,
+    /// Which start of which agent it is.
+    boot_nonce: String,
+    /// When its agent connected, or sent its last heartbeat since.
+    last_sign: Timestamp,
     /// To its agent, as long as it is connected.
     sender: Option<Sender>,
     last_seen: Timestamp,
@@ -50,9 +54,25 @@ impl Agents {
         self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An agent has connected; the session before, if there was one, is over.
-    pub(super) fn connect(&self, host: &str, sender: Sender, now: Timestamp) -> Session {
+    /// An agent has connected; the session before, if there was one, is over. While another agent is connected and has given a
+    /// sign of life within the `patience`, nobody takes its place: then this returns how long ago that was.
+    pub(super) fn connect(
+        &self,
+        (host, boot_nonce): (&str, &str),
+        sender: Sender,
+        patience: Duration,
+        now: Timestamp,
+    ) -> Result<Session, Duration> {
         let mut hosts = self.hosts();
+        if let Some(known) = hosts.get(host)
+            && known.sender.is_some()
+            && known.boot_nonce != boot_nonce
+        {
+            let silence = Duration::from_micros(now.0.saturating_sub(known.last_sign.0));
+            if silence < patience {
+                return Err(silence);
+            }
+        }
         let before = hosts.remove(host);
         let session = Session(before.as_ref().map_or(0, |known| known.session.0) + 1);
         // A connection by itself is no sign that the host is there.
@@ -60,6 +80,8 @@ impl Agents {
             before.map_or((now, false, now), |known| (known.last_seen, known.is_up, known.since));
         let known = Known {
             session,
+            boot_nonce: boot_nonce.to_owned(),
+            last_sign: now,
             sender: Some(sender),
             last_seen,
             is_up,
@@ -69,7 +91,7 @@ impl Agents {
             disk_available_gb: u32::MAX,
         };
         hosts.insert(host.to_owned(), known);
-        session
+        Ok(session)
     }
 
     /// The agent says that the host is there; returns whether it is up only since now. A session that is over changes
@@ -77,7 +99,7 @@ impl Agents {
     pub(super) fn beat(&self, host: &str, session: Session, disk_available_gb: u32, now: Timestamp) -> bool {
         let mut hosts = self.hosts();
         let Some(known) = hosts.get_mut(host).filter(|known| known.session == session) else { return false };
-        (known.last_seen, known.disk_available_gb) = (now, disk_available_gb);
+        (known.last_seen, known.last_sign, known.disk_available_gb) = (now, now, disk_available_gb);
         let rises = !known.is_up;
         if rises {
             (known.is_up, known.since) = (true, now);
@@ -182,6 +204,7 @@ mod tests {
     use crate::fleet::outbox::channel;
 
     const SECOND: u64 = 1_000_000;
+    const PATIENCE: Duration = Duration::from_secs(3);
 
     fn at(seconds: u64) -> Timestamp {
         Timestamp(seconds * SECOND)
@@ -191,7 +214,7 @@ mod tests {
     fn a_host_is_up_from_its_first_heartbeat_until_they_stop() {
         let agents = Agents::default();
         let (sender, _receiver) = channel();
-        let session = agents.connect("h", sender, at(1));
+        let session = agents.connect(("h", ""), sender, PATIENCE, at(1)).unwrap();
         assert!(!agents.is_up("h"));
         assert!(agents.beat("h", session, 9, at(2)) && !agents.beat("h", session, 9, at(3)));
         assert!(agents.silent(Duration::from_secs(5), at(8)).is_empty() && agents.is_up("h"));
@@ -204,10 +227,10 @@ mod tests {
     fn to_connect_again_and_again_keeps_no_host_up() {
         let agents = Agents::default();
         let (first, _receiver) = channel();
-        let session = agents.connect("h", first, at(1));
+        let session = agents.connect(("h", ""), first, PATIENCE, at(1)).unwrap();
         assert!(agents.beat("h", session, 9, at(1)));
         let (second, _receiver) = channel();
-        agents.connect("h", second, at(5));
+        agents.connect(("h", ""), second, PATIENCE, at(5)).unwrap();
         assert!(agents.is_up("h"));
         assert_eq!(agents.silent(Duration::from_secs(5), at(7)), ["h"]);
     }
@@ -217,11 +240,34 @@ mod tests {
         let agents = Agents::default();
         let (first, mut gone) = channel();
         let (second, _receiver) = channel();
-        let old = agents.connect("h", first, at(1));
-        let new = agents.connect("h", second, at(2));
+        let old = agents.connect(("h", ""), first, PATIENCE, at(1)).unwrap();
+        let new = agents.connect(("h", ""), second, PATIENCE, at(2)).unwrap();
         assert!(gone.next().await.is_none() && !agents.is_current("h", old));
         assert!(!agents.beat("h", old, 9, at(3)) && agents.beat("h", new, 9, at(3)));
         assert!(!agents.disconnect("h", old, true, at(4)) && agents.is_up("h"));
         assert!(agents.disconnect("h", new, true, at(4)) && !agents.is_up("h"));
+    }
+
+    /// Two clones displaced each other for ever, and guests were started on both.
+    #[test]
+    fn a_second_agent_takes_no_place_while_the_first_gives_signs_of_life() {
+        let agents = Agents::default();
+        let connect = |nonce, seconds| {
+            let (sender, _receiver) = channel();
+            agents.connect(("h", nonce), sender, PATIENCE, at(seconds))
+        };
+        let first = connect("a", 1).unwrap();
+        assert_eq!(connect("b", 3), Err(Duration::from_secs(2)));
+        assert!(agents.beat("h", first, 9, at(3)));
+        assert_eq!(connect("b", 5), Err(Duration::from_secs(2)));
+        assert!(agents.is_current("h", first));
+        // The first may connect again at any time, also when it was not noticed that it is gone.
+        let again = connect("a", 5).unwrap();
+        assert_eq!(connect("", 7), Err(Duration::from_secs(2)));
+        // It is silent for too long, or has gone.
+        let second = connect("b", 8).unwrap();
+        assert!(!agents.is_current("h", again));
+        agents.disconnect("h", second, false, at(8));
+        connect("c", 8).unwrap();
     }
 }

@@ -33,6 +33,15 @@ impl Agents {
     pub(crate) fn new(service: Arc<Service>, stopping: watch::Receiver<bool>) -> Self {
         Self { service, stopping }
     }
+
+    fn note_refused(&self, host: &str, error: &FleetError) {
+        if error.is_other_agent() {
+            tracing::error!(host = ?host, %error, "TWO AGENTS FOR ONE HOST: the second is refused");
+            self.service.metrics.note_other_agent();
+        } else {
+            tracing::warn!(host = ?host, %error, "a host may not join");
+        }
+    }
 }
 
 type Told = std::pin::Pin<Box<dyn Stream<Item = Result<v1::ServiceMessage, Status>> + Send>>;
@@ -48,10 +57,8 @@ impl v1::agents_server::Agents for Agents {
         let has_voucher = caller.speaks_for(&hello)?;
         let epoch = call::begin(&self.service, &extensions, Kind::Writes)?;
         let (sender, receiver) = outbox::channel();
-        let session = epoch
-            .fleet
-            .join(&hello, has_voucher, sender)
-            .inspect_err(|error| tracing::warn!(host = ?hello.host, %error, "a host may not join"))?;
+        let session = epoch.fleet.join(&hello, has_voucher, sender);
+        let session = session.inspect_err(|error| self.note_refused(&hello.host, error))?;
         let service = Arc::clone(&self.service);
         let connection = Connection { service, epoch, host: hello.host, session, ends_on_purpose: false };
         connection.epoch.settled().await.map_err(|reason| call::undone(&reason))?;

@@ -170,7 +170,7 @@ mod tests {
     fn an_agent_joins_as_its_own_host() {
         let (own, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
         let hello =
-            |host: &str| Hello { host: host.to_owned(), host_uuid: own.to_string(), hypervisor: None };
+            |host: &str| Hello { host: host.to_owned(), host_uuid: own.to_string(), ..Default::default() };
         let speaks_for = |caller: Caller, host: &str| caller.speaks_for(&hello(host)).ok();
         assert_eq!(speaks_for(Caller::Agent("a".into(), None), "a"), Some(false));
         assert_eq!(speaks_for(Caller::Agent("a".into(), Some(own)), "a"), Some(true));

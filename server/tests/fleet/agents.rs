@@ -21,7 +21,8 @@ async fn an_agent_that_goes_away_while_it_is_let_in_is_not_connected() {
     let commit_delay = Duration::from_millis(500);
     let durability = DurabilityOptions { commit_delay, ..DurabilityOptions::default() };
     let mut cloud = Cloud::at_with(folder.path(), durability).await;
-    let hello = v1::Hello { host: "h1".to_owned(), host_uuid: host_uuid("h1").to_string(), hypervisor: None };
+    let hello =
+        v1::Hello { host: "h1".to_owned(), host_uuid: host_uuid("h1").to_string(), ..Default::default() };
     let hello = v1::AgentMessage { message: Some(Message::Hello(hello)) };
     // It is let in when its host is durable.
     let mut agents = AgentsClient::new(cloud.channel.clone());
@@ -72,7 +73,7 @@ async fn a_host_is_up_by_heartbeats_alone() {
 
 /// Whether a host may join, and the reason and message if not.
 async fn join(cloud: &Cloud, host: &str, uuid: uuid::Uuid) -> Result<(), Status> {
-    let hello = v1::Hello { host: host.to_owned(), host_uuid: uuid.to_string(), hypervisor: None };
+    let hello = v1::Hello { host: host.to_owned(), host_uuid: uuid.to_string(), ..Default::default() };
     let hello = v1::AgentMessage { message: Some(Message::Hello(hello)) };
     AgentsClient::new(cloud.channel.clone()).join(tokio_stream::iter([hello])).await.map(drop)
 }
@@ -340,4 +341,51 @@ async fn an_agent_keeps_no_host_out() {
         assert!(code == Code::FailedPrecondition && message.contains(words), "{message}");
     }
     index.check().unwrap();
+}
+
+/// Two agents with one name and UUID displaced each other for ever: new guests ran on both, and those that one of them did not
+/// know went to ERROR.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cloned_host_is_refused_while_the_first_is_there() {
+    let mut cloud = Cloud::new().await;
+    cloud.flavor("small", 1, &[]).await;
+    let channel = cloud.channel.clone();
+    let join = |nonce: &'static str| Puppet::join_as(channel.clone(), "h1", nonce, Arc::default());
+    let first = join("first").await.unwrap();
+    cloud.until_host("h1", |host| host.is_up && !host.inventories.is_empty()).await;
+    let mut built = Vec::new();
+    for number in 0..5 {
+        let refused = join("clone").await.err().unwrap();
+        assert_eq!((refused.code(), reason(&refused).as_str()), (Code::FailedPrecondition, "OTHER_AGENT"));
+        let it = cloud.create(&format!("i{number}"), "small").await;
+        assert_eq!(cloud.until_status(&it, "ACTIVE").await.fault, "");
+        built.push(it);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    built.sort();
+    assert_eq!((first.guests(), first.is_parted()), (built, false));
+
+    // The same agent connects again, though it was not noticed that its stream broke.
+    let machine = Arc::clone(&first.machine);
+    let again = Puppet::join_as(cloud.channel.clone(), "h1", "first", machine).await.unwrap();
+    while !first.is_parted() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(reason(&join("clone").await.err().unwrap()), "OTHER_AGENT");
+    // Whoever is silent for long enough, or ends, has its place taken: by a restart of the agent, as a rule.
+    again.machine.lock().unwrap().is_faint = true;
+    let mut next = None;
+    for _ in 0..1000 {
+        next = join("next").await.ok();
+        if next.is_some() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let next = next.expect("it is let in");
+    next.say(Message::Goodbye(v1::Goodbye {}));
+    while !next.is_parted() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    join("last").await.unwrap();
 }

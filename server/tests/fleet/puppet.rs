@@ -13,6 +13,7 @@ use berth_api::v1::service_message::Message as Told;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::Status;
 use tonic::transport::Channel;
 use uuid::Uuid;
 
@@ -60,6 +61,16 @@ impl Puppet {
     }
 
     pub(crate) async fn join_with(channel: Channel, name: &str, machine: Arc<Mutex<Machine>>) -> Self {
+        Self::join_as(channel, name, "", machine).await.unwrap()
+    }
+
+    /// As a start of an agent that has this nonce, if it is let in.
+    pub(crate) async fn join_as(
+        channel: Channel,
+        name: &str,
+        boot_nonce: &str,
+        machine: Arc<Mutex<Machine>>,
+    ) -> Result<Self, Status> {
         let (sender, receiver) = mpsc::unbounded_channel();
         let hypervisor = v1::Hypervisor {
             kind: "QEMU".to_owned(),
@@ -71,6 +82,7 @@ impl Puppet {
             host: name.to_owned(),
             host_uuid: host_uuid(name).to_string(),
             hypervisor: Some(hypervisor),
+            boot_nonce: boot_nonce.to_owned(),
         };
         say(&sender, Message::Hello(hello));
         say(&sender, Message::Providers(tree(name)));
@@ -78,19 +90,21 @@ impl Puppet {
             say(&sender, Message::Guest(guest.clone()));
         }
         say(&sender, Message::AllReported(v1::AllReported {}));
-        let told = AgentsClient::new(channel)
-            .join(UnboundedReceiverStream::new(receiver))
-            .await
-            .unwrap()
-            .into_inner();
+        let told =
+            AgentsClient::new(channel).join(UnboundedReceiverStream::new(receiver)).await?.into_inner();
         let task = tokio::spawn(serve(told, sender.clone(), Arc::clone(&machine)));
-        Self { machine, sender, task }
+        Ok(Self { machine, sender, task })
     }
 
     /// Ends without a word, as a host that lost its power.
     pub(crate) fn vanish(self) -> Arc<Mutex<Machine>> {
         self.task.abort();
         Arc::clone(&self.machine)
+    }
+
+    /// Whether the service has ended its stream.
+    pub(crate) fn is_parted(&self) -> bool {
+        self.task.is_finished()
     }
 
     pub(crate) fn break_builds(&self, why: &str) {

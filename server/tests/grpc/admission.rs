@@ -36,7 +36,7 @@ impl World {
 
     /// Whether the host may join with a certificate of this name.
     async fn join(&self, certificate: &str, host: &str, uuid: Uuid) -> Result<(), Status> {
-        let hello = v1::Hello { host: host.to_owned(), host_uuid: uuid.to_string(), hypervisor: None };
+        let hello = v1::Hello { host: host.to_owned(), host_uuid: uuid.to_string(), ..Default::default() };
         let hello = v1::AgentMessage { message: Some(Message::Hello(hello)) };
         let mut agents = AgentsClient::new(self.channel(certificate).await);
         agents.join(tokio_stream::iter([hello])).await.map(drop)

@@ -14,6 +14,16 @@ use crate::fleet::error::FleetError;
 use crate::fleet::outbox::Sender;
 use crate::service::now;
 
+/// A second agent wants to speak for a host.
+const OTHER_AGENT: &str = "OTHER_AGENT";
+
+impl FleetError {
+    /// Whether there are two agents for one host.
+    pub(crate) fn is_other_agent(&self) -> bool {
+        matches!(self, Self::Precondition { reason: OTHER_AGENT, .. })
+    }
+}
+
 impl Fleet {
     /// An agent has introduced itself. It is connected until it leaves ([`Self::leave`]). `has_voucher`: somebody answers for its
     /// host's name and UUID.
@@ -30,13 +40,27 @@ impl Fleet {
             let known = fleet.state.hosts.get(&hello.host).filter(|known| known.uuid() == uuid);
             // It may have been deleted since.
             let known = known.ok_or_else(|| FleetError::not_found("host", &hello.host))?;
+            // First of all: what the agent of a clone says is not taken.
+            let session = self.connect(hello, sender)?;
             if known.hypervisor != hypervisor {
                 let host = Host { hypervisor, ..known.clone() };
                 fleet.put_host(host);
             }
-            Ok(())
-        })?;
-        Ok(self.agents.connect(&hello.host, sender, now()))
+            Ok(session)
+        })
+    }
+
+    fn connect(&self, hello: &v1::Hello, sender: Sender) -> Result<Session, FleetError> {
+        let agent = (hello.host.as_str(), hello.boot_nonce.as_str());
+        self.agents.connect(agent, sender, self.options.down_after, now()).map_err(|silence| {
+            let message = format!(
+                "another agent speaks for host {:?}: its last sign of life came {:.1} s ago. Are there two machines with this \
+                 name and UUID?",
+                hello.host,
+                silence.as_secs_f64()
+            );
+            FleetError::precondition(OTHER_AGENT, message)
+        })
     }
 
     /// A message to the agent of a connection that has just been made.
