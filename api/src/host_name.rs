@@ -1,5 +1,5 @@
-//! What a compute host may be called: a rule of [`Hello`](crate::v1::Hello) that both of its ends check, and whoever reads a
-//! host's name from a certificate.
+//! The names that compute hosts may have: a rule of [`Hello`](crate::v1::Hello) that the agent, the service and the reader of
+//! certificates check.
 
 /// Characters of a name, at most: the root of the host's provider tree has the same name, and those of providers have no more.
 pub const MAX_LENGTH: usize = 200;

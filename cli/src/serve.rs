@@ -267,7 +267,7 @@ async fn serve(settings: &ServeSettings, tls: Option<&Tls>, service: Arc<Service
     tracing::info!(address = %server.address()?, auth = ?settings.auth, "serving the Placement API");
     if settings.auth == AuthChoice::Noauth2 && !address.ip().is_loopback() {
         tracing::warn!(
-            "serve.dangerous_anybody_is_administrator: whoever reaches this address can do anything"
+            "serve.dangerous_anybody_is_administrator: everybody who reaches this address can do anything"
         );
     }
     let grace = Duration::from_secs(settings.shutdown_timeout);

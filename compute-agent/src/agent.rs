@@ -51,7 +51,7 @@ pub struct Settings {
     pub offer: Offer,
     /// How long guests may take to turn themselves off.
     pub shutdown_grace: Duration,
-    /// For the jitter of pauses, and for the service to tell agents apart; different at each start of each agent.
+    /// For the jitter of pauses, and for the service to distinguish agents; different at each start of each agent.
     pub seed: u64,
 }
 

@@ -188,7 +188,7 @@ impl ServeSettings {
         let is_open = self.auth == AuthChoice::Noauth2 && !self.listen.ip().is_loopback();
         (is_open && !self.dangerous_anybody_is_administrator).then(|| {
             let problem = format!(
-                "{} is not a loopback address, and with serve.auth = \"noauth2\" whoever reaches it is an administrator if they \
+                "{} is not a loopback address, and with serve.auth = \"noauth2\" everybody who reaches it is an administrator if they \
                  say so; use serve.auth = \"keystone\", or a loopback address, or set \
                  serve.dangerous_anybody_is_administrator = true",
                 self.listen

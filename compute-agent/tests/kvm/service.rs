@@ -24,31 +24,31 @@ async fn a_request_becomes_a_guest_that_lives_and_goes() {
     assert_eq!((active.host.as_str(), active.power_state.as_str()), ("kvm1", "RUNNING"));
     cloud.until_said("kvm1", &it, &up(&made), 1).await;
 
-    cloud.instances.stop(named(&it)).await.expect("wished");
+    cloud.instances.stop(named(&it)).await.expect("accepted");
     cloud.until(&it, "SHUTOFF").await;
-    cloud.instances.start(named(&it)).await.expect("wished");
+    cloud.instances.start(named(&it)).await.expect("accepted");
     cloud.until(&it, "ACTIVE").await;
     cloud.until_said("kvm1", &it, &up(&made), 2).await;
-    cloud.instances.pause(named(&it)).await.expect("wished");
+    cloud.instances.pause(named(&it)).await.expect("accepted");
     cloud.until(&it, "PAUSED").await;
-    cloud.instances.unpause(named(&it)).await.expect("wished");
+    cloud.instances.unpause(named(&it)).await.expect("accepted");
     cloud.until(&it, "ACTIVE").await;
-    cloud.instances.suspend(named(&it)).await.expect("wished");
+    cloud.instances.suspend(named(&it)).await.expect("accepted");
     cloud.until(&it, "SUSPENDED").await;
-    cloud.instances.resume(named(&it)).await.expect("wished");
+    cloud.instances.resume(named(&it)).await.expect("accepted");
     cloud.until(&it, "ACTIVE").await;
     cloud
         .instances
         .reboot(v1::RebootRequest { instance: it.clone(), hard: true, ..v1::RebootRequest::default() })
         .await
-        .expect("wished");
+        .expect("accepted");
     cloud.until(&it, "ACTIVE").await;
     cloud.until_said("kvm1", &it, &up(&made), 3).await;
 
-    cloud.instances.shelve(named(&it)).await.expect("wished");
+    cloud.instances.shelve(named(&it)).await.expect("accepted");
     cloud.until(&it, "SHELVED_OFFLOADED").await;
     assert_eq!(cloud.books("kvm1").await, (0, 0));
-    cloud.instances.unshelve(named(&it)).await.expect("wished");
+    cloud.instances.unshelve(named(&it)).await.expect("accepted");
     cloud.until(&it, "ACTIVE").await;
     cloud.until_said("kvm1", &it, &up(&made), 4).await;
     assert_eq!(cloud.books("kvm1").await, (1, 1));
@@ -56,7 +56,7 @@ async fn a_request_becomes_a_guest_that_lives_and_goes() {
     // By its own doing, it is off.
     cloud.machine("kvm1").host.virsh(&["destroy", &it]);
     cloud.until(&it, "SHUTOFF").await;
-    cloud.instances.delete(named(&it)).await.expect("wished");
+    cloud.instances.delete(named(&it)).await.expect("accepted");
     cloud.until_gone(&it).await;
     assert_eq!(cloud.books("kvm1").await, (0, 0));
     cloud.end().await;
@@ -170,7 +170,7 @@ async fn guests_outlive_agents_libvirtd_and_the_service() {
     }
     // A deletion survives a crash of the agent, too.
     for one in &made {
-        cloud.instances.delete(named(&one.uuid)).await.expect("wished");
+        cloud.instances.delete(named(&one.uuid)).await.expect("accepted");
     }
     cloud.machine("kvm1").kill_agent();
     cloud.machine("kvm1").start_agent(address);

@@ -67,7 +67,7 @@ impl Fleet {
         change: &AggregateChange,
     ) -> Result<Aggregate, FleetError> {
         check_zone(&change.set)?;
-        // Whoever decides has seen either the zones of before, and holds room that is seen here, or those of afterwards.
+        // A decision uses either the zones of before, and its claim is visible here, or the zones of afterwards.
         let _decider = self.decider.lock().unwrap_or_else(PoisonError::into_inner);
         let (aggregate, moved) = self.transact(|fleet| {
             let before =
@@ -248,9 +248,9 @@ mod tests {
     use crate::fleet::FleetOptions;
     use crate::fleet::entry::{Host, Instance};
 
-    /// An instance holds room from the decision on, and says where it is a moment later. In between, its host has to stay, too.
+    /// An instance holds capacity from the decision on, and its record names the host a moment later. Its host must not move in between.
     #[test]
-    fn an_instance_that_has_just_claimed_its_room_keeps_its_zone() {
+    fn an_instance_that_has_just_claimed_capacity_keeps_its_zone() {
         let [host, instance] = [1, 2].map(Uuid::from_u128);
         let index = Index::with_holders();
         let mut writer = index.write_at(Timestamp(0));

@@ -67,7 +67,7 @@ pub struct FleetOptions {
     pub down_after: Duration,
     /// How often agents look at their resources and guests anew.
     pub refresh: Duration,
-    /// Whether a host may join of which nobody has vouched that its name and UUID belong together: whoever comes first has them.
+    /// Whether a host may join without a voucher that its name and UUID belong together: the first agent gets them.
     pub trust_on_first_use: bool,
 }
 

@@ -43,8 +43,8 @@ impl Fleet {
         placed
     }
 
-    /// None of the instances may be of another project, be it as an instance or as a consumer that claimed its room by itself:
-    /// whoever names one would be told where it is, or claim room in its name.
+    /// Checks that none of the instances belongs to another project, as an instance or as a consumer with allocations: the
+    /// caller would learn its host, or claim capacity in its name.
     fn check_owner(&self, ask: &Ask) -> Result<(), FleetError> {
         let state = self.state();
         let is_others = |&&uuid: &&Uuid| match state.instances.get(&uuid) {
@@ -95,7 +95,7 @@ impl Fleet {
         Ok(Cow::Borrowed(ask))
     }
 
-    /// Whoever insists on a host is told when that cannot be, and why: the counts of a search would not say it.
+    /// Checks the host of `zone:host`: the counts of a search would not say why it is no candidate.
     fn check_forced_host(&self, ask: &Ask) -> Result<(), FleetError> {
         let Some(host) = ask.forced_host() else { return Ok(()) };
         let state = self.state();

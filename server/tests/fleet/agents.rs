@@ -271,7 +271,7 @@ async fn an_agent_takes_no_provider_that_others_made() {
     let (_, message) = refusal(&evil, child(&host_uuid("own").to_string(), "theirs")).await;
     assert!(message.contains("another provider is named \"theirs\""), "{message}");
 
-    // One that others made below its root, or of its UUID before it told its tree, is none of the agent's either.
+    // Nor one that others made below its root, or with its UUID before its first tree.
     let below = v1::PutProviderRequest {
         uuid: host_uuid("below").to_string(),
         name: "below".to_owned(),
@@ -287,7 +287,7 @@ async fn an_agent_takes_no_provider_that_others_made() {
         ..Default::default()
     };
     placement.put_provider(late).await.unwrap();
-    let late = Puppet::join(cloud.channel.clone(), "late").await;
+    let late = cloud.agent("late").await;
     let (_, message) = refusal(&late, tree("late")).await;
     assert!(message.contains("was not made by the agent of this host"), "{message}");
     let wanted = v1::GetProviderRequest { uuid: theirs };
@@ -318,7 +318,7 @@ async fn an_agent_keeps_no_host_out() {
     }
     // They come with all they have.
     let _hosts = cloud.hosts(["h2", "h3"]).await;
-    let h4 = Puppet::join(cloud.channel.clone(), "h4").await;
+    let h4 = cloud.agent("h4").await;
     let mut cell = child("cell", "h4_numa_0");
     cell.parent = host_uuid("h4").to_string();
     let mut tree_of_h4 = tree("h4");
@@ -372,7 +372,7 @@ async fn a_cloned_host_is_refused_while_the_first_is_there() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert_eq!(reason(&join("clone").await.err().unwrap()), "OTHER_AGENT");
-    // Whoever is silent for long enough, or ends, has its place taken: by a restart of the agent, as a rule.
+    // An agent that is silent for long enough, or shuts down, can be replaced: as a rule by its own restart.
     again.machine.lock().unwrap().is_faint = true;
     let mut next = None;
     for _ in 0..1000 {

@@ -86,7 +86,7 @@ async fn a_name_is_ambiguous_only_within_its_project() {
     cloud.instances.delete(of("shop", "web")).await.unwrap();
     cloud.until_gone(&in_shop).await;
     assert_eq!(cloud.instance("web").await.unwrap().uuid, in_bank);
-    // What is gone already can be deleted again by UUID; by name, nobody could tell what was meant.
+    // What is gone already can be deleted again by UUID; a name could mean anything.
     cloud.instances.delete(of("shop", &in_shop)).await.unwrap();
     not_found(cloud.instances.delete(of("shop", "web")).await);
 }
@@ -133,7 +133,7 @@ async fn server_groups_are_those_of_the_project() {
     assert_eq!(fields(&cloud.fleet.create_server_group(nobodys).await.unwrap_err()), ["project"]);
 }
 
-/// Whoever knew its UUID could put servers into another project's group, and so take its hosts from it.
+/// A caller that knew its UUID could put servers into another project's group, and so take its hosts from it.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_groups_of_another_project_cannot_be_joined() {
     let mut cloud = Cloud::new().await;
@@ -172,7 +172,7 @@ async fn the_groups_of_another_project_cannot_be_joined() {
     cloud.instances.create(wanted("bank")).await.unwrap();
 }
 
-/// Schedule tells where instances are that hold their room, and claims it for those that hold none: of one's own alone.
+/// Schedule returns the hosts of instances with allocations and claims capacity for the others: only for the project's own.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_instances_of_another_project_cannot_be_scheduled() {
     let mut cloud = Cloud::new().await;
@@ -192,7 +192,7 @@ async fn the_instances_of_another_project_cannot_be_scheduled() {
     not_found(cloud.scheduler.schedule(request("shop", &vault)).await);
     assert_eq!(cloud.used("h1").await, 0);
 
-    // What claimed room by itself, too.
+    // The same for consumers that are no instances.
     let consumer = Uuid::from_u128(9).to_string();
     cloud.scheduler.schedule(request("bank", &consumer)).await.unwrap();
     not_found(cloud.scheduler.schedule(request("shop", &consumer)).await);

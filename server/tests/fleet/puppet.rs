@@ -90,9 +90,9 @@ impl Puppet {
             say(&sender, Message::Guest(guest.clone()));
         }
         say(&sender, Message::AllReported(v1::AllReported {}));
-        let told =
+        let messages =
             AgentsClient::new(channel).join(UnboundedReceiverStream::new(receiver)).await?.into_inner();
-        let task = tokio::spawn(serve(told, sender.clone(), Arc::clone(&machine)));
+        let task = tokio::spawn(serve(messages, sender.clone(), Arc::clone(&machine)));
         Ok(Self { machine, sender, task })
     }
 

@@ -82,6 +82,11 @@ impl Cloud {
         }
     }
 
+    /// The agent of a host, which has joined.
+    pub(crate) async fn agent(&self, host: &str) -> Puppet {
+        Puppet::join(self.channel.clone(), host).await
+    }
+
     /// Hosts of 8 vCPUs and 8 GiB each, up and known to the scheduler.
     pub(crate) async fn hosts<const N: usize>(&mut self, names: [&str; N]) -> [Puppet; N] {
         let mut puppets = Vec::new();

@@ -211,7 +211,7 @@ fn whatever_names_a_server_says_of_which_project() {
         fake.answers("Delete", DeleteInstanceResponse {}).succeed(&format!("server delete a {option}"));
         assert_eq!(fake.asked::<InstanceRequest>("Delete").project, project, "{option}");
     }
-    // Whoever waits looks for it first.
+    // With --wait, the server is looked up first.
     fake.answers("Get", shown()).refuses("Delete", Status::not_found("gone"));
     fake.fail(1, "server delete a --wait --project shop");
     let asked: [InstanceRequest; 2] = [fake.asked("Get"), fake.asked("Delete")];

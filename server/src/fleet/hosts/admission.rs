@@ -1,7 +1,7 @@
 //! Which hosts may join, and what belongs to each.
 //!
 //! A host is a name and a UUID that belong together for as long as the host is known. Somebody has to vouch for that when an
-//! agent comes for the first time: an operator who approved the host, or whoever issued a certificate with both in it. After
+//! agent comes for the first time: an operator who approved the host, or the issuer of a certificate with both in it. After
 //! that the agent may write the providers that it made itself, and no others. Its word alone never takes a name or a UUID from
 //! a host that somebody vouched for.
 

@@ -1,5 +1,5 @@
-//! Compute hosts: what operators see of them and set. Which may join: [`admission`]. What their agents tell: [`connection`] and
-//! [`tree`].
+//! Compute hosts: what operators see of them and set. Which may join: [`admission`]. What their agents report: [`connection`]
+//! and [`tree`].
 
 mod admission;
 mod connection;
@@ -177,14 +177,14 @@ impl Fleet {
         self.holders(host).iter().filter(|holder| !instances.contains(holder)).count()
     }
 
-    /// Who holds room on the host.
+    /// The consumers with allocations on the host.
     fn holders(&self, host: &Host) -> BTreeSet<Uuid> {
         let topology = self.index.topology();
         let rows = self.index.find(host.uuid()).map(|root| topology.tree(root)).unwrap_or_default();
         rows.iter().flat_map(|&row| self.index.holders(row)).map(Uuid::from).collect()
     }
 
-    /// How many instances are on the host, have their disks there, or hold room there to be built.
+    /// How many instances are on the host, have their disks there, or have claimed capacity there.
     pub(super) fn instances_on(&self, state: &State, name: &str) -> usize {
         let is_here = |uuid: &Uuid| state.instances.get(uuid).is_some_and(|instance| instance.host == name);
         let there = state.by_host.get(name).into_iter().flatten().copied().filter(is_here);

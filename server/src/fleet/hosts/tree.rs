@@ -64,11 +64,11 @@ impl Fleet {
 
     /// Notes that the agent makes the providers: before they are there, so that a crash leaves none of which nobody knows that they
     /// are the agent's.
-    fn note_begun(&self, host: &str, told: &[Told]) {
+    fn note_begun(&self, host: &str, providers: &[Told]) {
         self.transact(|fleet| {
             let Some(known) = fleet.state.hosts.get(host) else { return };
-            let new = told.iter().filter(|told| !known.has_made(told.uuid));
-            let new: Vec<_> = new.map(|told| AgentProvider::new(told.uuid)).collect();
+            let new = providers.iter().map(|provider| provider.uuid).filter(|&uuid| !known.has_made(uuid));
+            let new: Vec<_> = new.map(AgentProvider::new).collect();
             if !new.is_empty() {
                 let mut host = known.clone();
                 host.providers.extend(new);
@@ -243,11 +243,11 @@ fn check_places(
     index: &Index,
     writer: &mut Writer<'_>,
     state: &State,
-    told: &[Told],
+    tree: &[Told],
     host: &Host,
 ) -> Result<(), FleetError> {
     let mut names = BTreeSet::new();
-    for (place, provider) in told.iter().enumerate() {
+    for (place, provider) in tree.iter().enumerate() {
         let uuid = provider.uuid;
         let others = |whose: String| {
             let message = format!("providers[{place}]: {uuid} {whose}");
