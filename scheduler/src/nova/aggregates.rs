@@ -103,6 +103,7 @@ mod tests {
     fn the_least_number_counts_unless_one_is_none() {
         assert_eq!(metadata(&["7", " +6 "]).least("limit", integer), Some(6));
         assert_eq!(metadata(&["7", "6,5"]).least("limit", integer), None);
+        assert_eq!(metadata(&["5", "\u{663}"]).least("limit", integer), Some(3));
         assert_eq!(metadata(&[]).least("limit", integer), None);
     }
 

@@ -114,7 +114,7 @@ impl<'a> Scanner<'a> {
         let end = self.rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(self.rest.len());
         let (digits, rest) = self.rest.split_at(end);
         self.rest = rest;
-        digits.parse().ok()
+        number(digits)
     }
 
     /// `[-_.]label[-_.][number]`
@@ -149,6 +149,12 @@ fn without_separator(text: &str) -> &str {
     text.strip_prefix(['-', '_', '.']).unwrap_or(text)
 }
 
+/// The number of ASCII digits. A number beyond 64 bits is beyond the versions of hypervisors, too: the largest stands for
+/// it.
+fn number(digits: &str) -> Option<u64> {
+    (!digits.is_empty()).then(|| digits.parse().unwrap_or(u64::MAX))
+}
+
 fn phase(label: &str) -> char {
     match label {
         "alpha" | "a" => 'a',
@@ -161,7 +167,7 @@ fn local_part(text: &str) -> Option<Part<(u64, String)>> {
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_alphanumeric()) {
         return None;
     }
-    let number = text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten();
+    let number = text.bytes().all(|b| b.is_ascii_digit()).then(|| number(text)).flatten();
     Some(
         number
             .map_or_else(|| Part::Given((0, text.to_owned())), |number| Part::Given((number, String::new()))),

@@ -3,7 +3,7 @@
 use berth_placement::Row;
 
 use super::{Filter, Reason, RequestState, Scene, Verdict, pass_if};
-use crate::nova::python::integer;
+use crate::nova::python::integer_64;
 
 /// A limit for every host, or one that the host's aggregates lower or raise.
 struct Limit<'a> {
@@ -16,7 +16,7 @@ struct Limit<'a> {
 impl Limit<'_> {
     fn of(&self, row: Row) -> i64 {
         let aggregates = &self.scene.hosts.class(row).aggregates;
-        self.key.and_then(|key| aggregates.least(key, integer)).unwrap_or(self.configured)
+        self.key.and_then(|key| aggregates.least(key, integer_64)).unwrap_or(self.configured)
     }
 }
 

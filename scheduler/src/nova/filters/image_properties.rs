@@ -4,7 +4,7 @@ use berth_placement::Row;
 
 use super::{Filter, FilterError, PASS, Reason, RequestState, Scene, Scope, Verdict, pass_if};
 use crate::nova::hosts::ClassReport;
-use crate::nova::python::Value;
+use crate::nova::python::{Value, nearest_64};
 use crate::nova::request_spec::architecture;
 use crate::nova::version::{Version, VersionPredicate};
 
@@ -29,8 +29,8 @@ impl<'a> ImagePropertiesFilter<'a> {
         let wanted =
             arch.map(|arch| [arch, text("img_hv_type"), text("hw_vm_mode")].into_iter().flatten().collect());
         let version = text("img_hv_requested_version").and_then(|text| Some((text, text.parse().ok()?)));
-        let address_bits =
-            properties.and_then(|one| one.integer("hw_maxphysaddr_bits")).filter(|bits| *bits != 0);
+        let address_bits = properties.and_then(|one| one.integer("hw_maxphysaddr_bits"));
+        let address_bits = address_bits.filter(|bits| *bits != 0).map(nearest_64);
         Self { scene, wanted, version, address_bits }
     }
 
@@ -74,7 +74,7 @@ impl<'a> ImagePropertiesFilter<'a> {
         let info = report.cpu_info.as_deref().and_then(|text| Value::parse(text).ok());
         match info.and_then(|info| info.get("maxphysaddr")?.get("bits").cloned()) {
             Some(Value::Int(found)) if found != 0 => {
-                let found = i64::try_from(found).unwrap_or(i64::MAX);
+                let found = nearest_64(found);
                 pass_if(found >= asked, || Reason::TooFewAddressBits { asked, found })
             }
             _ => PASS,

@@ -4,7 +4,7 @@ use berth_placement::Row;
 use rustc_hash::FxHashMap;
 
 use super::{Filter, FilterError, PASS, Reason, RequestState, Scene, Scope, Verdict, pass_if};
-use crate::nova::python::{NotANumber, integer};
+use crate::nova::python::{NotANumber, integer_64};
 
 /// Policy `affinity`: passes the hosts of the group; any host as long as the group has none.
 pub(super) struct ServerGroupAffinityFilter<'a> {
@@ -54,7 +54,7 @@ impl<'a> ServerGroupAntiAffinityFilter<'a> {
         let group = group.map(|group| AntiAffinity {
             members: scene.hosts.count_instances(group.members.iter().map(String::as_str)),
             own_hosts: scene.hosts.hosts_of_instance(&scene.request.instance_uuid),
-            limit: group.rules.max_server_per_host.as_deref().map_or(Ok(1), integer),
+            limit: group.rules.max_server_per_host.as_deref().map_or(Ok(1), integer_64),
         });
         Self { scene, group }
     }

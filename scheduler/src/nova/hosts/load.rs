@@ -13,7 +13,7 @@ use super::{HostTable, Node, ServiceHost, UsageRow};
 use crate::nova::aggregates::{Aggregate, AggregateMetadata};
 use crate::nova::options::GeneralOptions;
 use crate::nova::pci::Pools;
-use crate::nova::python::{NotANumber, Value, integer};
+use crate::nova::python::{NotANumber, Value, integer_64, nearest_64};
 use crate::nova::request_spec::{architecture, hypervisor_type, vm_mode};
 use crate::nova::time::micros;
 
@@ -221,7 +221,7 @@ fn counter(stats: &Value, name: &str) -> Result<i64, FieldError> {
     };
     match stats.get(name) {
         None => Ok(0),
-        Some(value) => integer(&value.to_string()).map_err(invalid),
+        Some(value) => integer_64(&value.to_string()).map_err(invalid),
     }
 }
 
@@ -243,13 +243,12 @@ fn metric(record: &MetricRecord) -> Result<Option<i64>, FieldError> {
     match &record.value {
         Value::None => Ok(None),
         Value::Int(number) => {
-            let number = if percent { number.checked_mul(100) } else { Some(*number) };
-            number.and_then(|number| i64::try_from(number).ok()).map(Some).ok_or_else(invalid)
+            Ok(Some(nearest_64(if percent { number.saturating_mul(100) } else { *number })))
         }
         Value::Float(number) if number.is_finite() => {
             Ok(Some(if percent { number * 100.0 } else { *number } as i64))
         }
-        Value::Text(text) if !percent => integer(text).map(Some).map_err(|_| invalid()),
+        Value::Text(text) if !percent => integer_64(text).map(Some).map_err(|_| invalid()),
         _ => Err(invalid()),
     }
 }

@@ -1,6 +1,7 @@
 //! Requests for passthrough devices.
 
 use super::pool::Key;
+use crate::nova::python::truth;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 
@@ -137,8 +138,7 @@ fn split(list: Option<&str>) -> Vec<String> {
 
 /// Whether a tag's text means yes.
 pub(super) fn is_true(text: &str) -> bool {
-    let text = text.trim();
-    ["1", "t", "true", "on", "y", "yes"].iter().any(|yes| text.eq_ignore_ascii_case(yes))
+    truth(text)
 }
 
 impl PciRequest {

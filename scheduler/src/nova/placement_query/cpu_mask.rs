@@ -14,7 +14,7 @@ impl CpuMask {
     /// # Errors
     /// A rule that is no number, no range, or a range that runs backwards.
     pub(super) fn of_flavor(mask: &str, vcpus: u64) -> Result<Self, QueryError> {
-        if mask.trim().starts_with('^') {
+        if python::strip(mask).starts_with('^') {
             Self::parse(&format!("0-{},{mask}", vcpus as i128 - 1))
         } else {
             Self::parse(mask)
@@ -23,7 +23,7 @@ impl CpuMask {
 
     fn parse(text: &str) -> Result<Self, QueryError> {
         let (mut included, mut excluded) = (Vec::new(), Vec::new());
-        for rule in text.split(',').map(str::trim).filter(|rule| !rule.is_empty()) {
+        for rule in text.split(',').map(python::strip).filter(|rule| !rule.is_empty()) {
             let (list, range) = match rule.strip_prefix('^') {
                 Some(rest) => (&mut excluded, rest),
                 None => (&mut included, rule),
@@ -59,7 +59,7 @@ impl CpuMask {
 
 fn parse_range(text: &str) -> Option<(u64, u64)> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
-    let range = (words::whole_number(first)?, words::whole_number(last)?);
+    let range = (words::whole_number(python::strip(first))?, words::whole_number(python::strip(last))?);
     (range.0 <= range.1).then_some(range)
 }
 

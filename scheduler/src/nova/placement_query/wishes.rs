@@ -3,6 +3,7 @@
 use super::error::QueryError;
 use super::words;
 use crate::nova::RequestSpec;
+use crate::nova::python;
 use crate::nova::request_spec::{Flavor, ImageProperties};
 
 /// A flavor and the properties of an image; the flavor's `hw:x` and the image's `hw_x` mean the same.
@@ -28,7 +29,7 @@ impl<'a> Wishes<'a> {
 
     /// An extra spec that means yes or no.
     pub(super) fn spec_flag(&self, key: &str) -> Option<bool> {
-        self.spec(key).map(words::truth)
+        self.spec(key).map(python::truth)
     }
 
     /// Traits that the image requires.
@@ -43,7 +44,7 @@ impl<'a> Wishes<'a> {
 
     /// An image property that means yes or no.
     pub(super) fn property_flag(&self, name: &str) -> Option<bool> {
-        self.property(name).map(|text| words::truth(&text))
+        self.property(name).map(|text| python::truth(&text))
     }
 
     /// The extra spec `prefix:key` and the property `prefix_key`.

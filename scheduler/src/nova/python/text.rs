@@ -12,6 +12,13 @@ pub fn strip(text: &str) -> &str {
     text.trim_matches(is_space)
 }
 
+/// Whether the text means yes, as `strutils.bool_from_string` of oslo reads it: every other text means no. Digits of other
+/// scripts than ASCII are no words for it.
+#[must_use]
+pub fn truth(text: &str) -> bool {
+    matches!(strip(text).to_lowercase().as_str(), "1" | "t" | "true" | "on" | "y" | "yes")
+}
+
 /// The words of the text, as `str.split()` gives them.
 pub fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(is_space).filter(|word| !word.is_empty())

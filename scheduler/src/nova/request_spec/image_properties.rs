@@ -122,7 +122,7 @@ impl ImageProperties {
 
     /// A property's value, if it is a whole number.
     #[must_use]
-    pub fn integer(&self, name: &str) -> Option<i64> {
+    pub fn integer(&self, name: &str) -> Option<i128> {
         match self.get(name) {
             Some(PropertyValue::Integer(number)) => Some(*number),
             _ => None,

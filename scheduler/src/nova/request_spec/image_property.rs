@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::canonical::{architecture, hypervisor_type, vm_mode};
-use crate::nova::python::{Value, integer, strip};
+use crate::nova::python::{Value, integer, truth};
 use crate::nova::version::VersionPredicate;
 
 /// The value of a property. It prints as Python's `str()` prints it, for that is what is compared with aggregates.
@@ -13,13 +13,13 @@ pub enum PropertyValue {
     /// A text.
     Text(String),
     /// A whole number.
-    Integer(i64),
+    Integer(i128),
     /// `True` or `False`.
     Boolean(bool),
     /// Several texts.
     Texts(Vec<String>),
     /// Several whole numbers.
-    Integers(Vec<i64>),
+    Integers(Vec<i128>),
     /// CPUs of each NUMA cell.
     CpuSets(Vec<BTreeSet<u32>>),
     /// Structured data, such as block device mappings.
@@ -52,7 +52,7 @@ impl fmt::Display for PropertyValue {
                 Value::List(items.iter().map(|text| Value::from(text.as_str())).collect()).fmt(out)
             }
             Self::Integers(items) => {
-                Value::List(items.iter().map(|&number| Value::from(number)).collect()).fmt(out)
+                Value::List(items.iter().map(|&number| Value::Int(number)).collect()).fmt(out)
             }
             // A set prints with braces, unless it is empty.
             Self::CpuSets(sets) => {
@@ -110,20 +110,19 @@ fn text(value: &Value) -> Result<String, &'static str> {
     }
 }
 
-pub(super) fn whole(value: &Value) -> Option<i64> {
-    #[expect(clippy::cast_possible_truncation, reason = "int() truncates; numbers beyond 64 bits saturate")]
+pub(super) fn whole(value: &Value) -> Option<i128> {
+    #[expect(clippy::cast_possible_truncation, reason = "int() truncates; numbers beyond 128 bits saturate")]
     match value {
         Value::Text(text) => integer(text).ok(),
-        Value::Int(number) => i64::try_from(*number).ok(),
-        Value::Bool(value) => Some(i64::from(*value)),
-        Value::Float(number) if number.is_finite() => Some(*number as i64),
+        Value::Int(number) => Some(*number),
+        Value::Bool(value) => Some(i128::from(*value)),
+        Value::Float(number) if number.is_finite() => Some(*number as i128),
         _ => None,
     }
 }
 
 fn yes(value: &Value) -> bool {
-    let text = value.to_string().to_lowercase();
-    ["1", "t", "true", "on", "y", "yes"].contains(&strip(&text))
+    truth(&value.to_string())
 }
 
 fn one_of(values: &[&str], text: &str) -> Result<PropertyValue, &'static str> {
