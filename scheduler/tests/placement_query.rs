@@ -1,4 +1,5 @@
-//! The Placement query against recorded answers of Nova: `tests/nova/placement_query.py` makes and asks them.
+//! The Placement query against recorded answers of Nova: `tests/nova/placement_query.py` makes and asks them,
+//! and `tests/nova/number_cases.py` those with numbers of all kinds.
 
 #[path = "nova/replay/placement.rs"]
 mod placement;
@@ -12,10 +13,21 @@ fn lines(path: &str) -> String {
     text
 }
 
+/// Checks a file and returns how many queries it has.
+fn assert_all_pass(name: &str) -> usize {
+    let text = lines(&format!("{}/tests/nova/{name}.jsonl.gz", env!("CARGO_MANIFEST_DIR")));
+    let failed: Vec<_> = text.lines().filter_map(|line| placement::check(line).err()).collect();
+    assert!(failed.is_empty(), "{name}: {} differ, such as\n{}", failed.len(), failed[0]);
+    text.lines().count()
+}
+
 #[test]
 fn queries_are_novas() {
-    let text = lines(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/nova/placement_query.jsonl.gz"));
-    let failed: Vec<_> = text.lines().filter_map(|line| placement::check(line).err()).collect();
-    assert!(text.lines().count() > 300, "few vectors");
-    assert!(failed.is_empty(), "{} differ, such as\n{}", failed.len(), failed[0]);
+    assert!(assert_all_pass("placement_query") > 300, "few vectors");
+}
+
+/// Amounts, masks and flags in any script.
+#[test]
+fn queries_with_numbers_are_novas() {
+    assert!(assert_all_pass("number-queries") > 100, "few vectors");
 }

@@ -52,6 +52,7 @@
 //! gives Nova's results, except for the differences in `docs/nova-differences.md`.
 
 pub mod aggregates;
+pub mod exception;
 pub mod explain;
 pub mod filter_scheduler;
 pub mod filters;

@@ -2,7 +2,7 @@
 
 use berth_placement::Row;
 
-use super::json_query::{Attributes, holds};
+use super::json_query::{Attributes, JsonQueryError, holds};
 use super::{Filter, FilterError, PASS, Reason, RequestState, Scene, Scope, Verdict, pass_if};
 use crate::nova::python::Value;
 use crate::nova::request_spec::Hint;
@@ -10,14 +10,14 @@ use crate::nova::request_spec::Hint;
 /// Hint `query`: passes hosts for which the query in JSON holds.
 pub(super) struct JsonFilter<'a> {
     scene: &'a Scene<'a>,
-    query: Option<Result<Value, FilterError>>,
+    query: Option<Result<Value, JsonQueryError>>,
 }
 
 impl<'a> JsonFilter<'a> {
     pub(super) fn new(scene: &'a Scene<'a>) -> Self {
         let query = scene.request.scheduler_hints.given("query").map(|hint| match hint {
-            Hint::One(text) => Value::parse(text).map_err(|error| FilterError::Query(error.to_string())),
-            Hint::Many(_) => Err(FilterError::Query("more than one".to_owned())),
+            Hint::One(text) => Value::parse(text).map_err(JsonQueryError::Json),
+            Hint::Many(_) => Err(JsonQueryError::Several),
         });
         Self { scene, query }
     }
@@ -41,9 +41,8 @@ impl Filter for JsonFilter<'_> {
 
     fn judge(&self, row: Row, _: &mut RequestState) -> Verdict {
         let Some(query) = &self.query else { return PASS };
-        let query = query.as_ref().map_err(Clone::clone)?;
+        let query = query.as_ref().map_err(|error| FilterError::Query(error.clone()))?;
         let host = HostAttributes { scene: self.scene, row };
-        let answer = holds(query, &host).map_err(|error| FilterError::Query(error.to_string()))?;
-        pass_if(answer, || Reason::QueryIsFalse)
+        pass_if(holds(query, &host)?, || Reason::QueryIsFalse)
     }
 }

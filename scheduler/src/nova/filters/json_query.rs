@@ -2,19 +2,51 @@
 
 use std::cmp::Ordering;
 
-use crate::nova::python::Value;
+use crate::nova::python::{JsonError, Value};
 
-/// A query that cannot be answered.
+/// A query that cannot be answered. Kinds of values have their names in Python.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum QueryError {
-    #[error("'{0}' is not an operator")]
-    Operator(String),
-    #[error("{0} cannot be ordered with {1}")]
-    Unordered(String, String),
-    #[error("{0} is not a query")]
-    NotAQuery(String),
-    #[error("'{0}' has no parts")]
-    NoParts(String),
+pub enum JsonQueryError {
+    /// The hint has several values.
+    #[error("more than one query")]
+    Several,
+    /// The hint is not JSON.
+    #[error(transparent)]
+    Json(JsonError),
+    /// No such operator.
+    #[error("{operator} is not an operator")]
+    Operator {
+        /// The value in its place.
+        operator: String,
+        /// Whether it could be the key of a dictionary.
+        hashable: bool,
+    },
+    /// Two values without an order.
+    #[error("{operator}: {left} and {right} have no order")]
+    Unordered {
+        /// The comparison.
+        operator: String,
+        /// The kind of the left value.
+        left: &'static str,
+        /// The kind of the right value.
+        right: &'static str,
+    },
+    /// Neither a list nor a text.
+    #[error("{value} is not a query")]
+    NotAQuery {
+        /// The value.
+        value: String,
+        /// Its kind.
+        kind: &'static str,
+    },
+    /// A path leads into a value that has no parts.
+    #[error("'{path}' leads into a value without parts")]
+    NoParts {
+        /// The path.
+        path: String,
+        /// The kind of the value.
+        kind: &'static str,
+    },
 }
 
 /// Attributes of one host.
@@ -24,7 +56,7 @@ pub(super) trait Attributes {
 }
 
 /// Whether the query holds for the host. Of a list of answers, one that is true is enough.
-pub(super) fn holds(query: &Value, host: &impl Attributes) -> Result<bool, QueryError> {
+pub(super) fn holds(query: &Value, host: &impl Attributes) -> Result<bool, JsonQueryError> {
     Ok(match answer(query, host)? {
         Value::List(answers) => answers.iter().any(Value::is_truthy),
         other => other.is_truthy(),
@@ -32,7 +64,7 @@ pub(super) fn holds(query: &Value, host: &impl Attributes) -> Result<bool, Query
 }
 
 /// The value of a query: true if it is empty, otherwise what its operator makes of its arguments.
-fn answer(query: &Value, host: &impl Attributes) -> Result<Value, QueryError> {
+fn answer(query: &Value, host: &impl Attributes) -> Result<Value, JsonQueryError> {
     if !query.is_truthy() {
         return Ok(Value::Bool(true));
     }
@@ -40,14 +72,13 @@ fn answer(query: &Value, host: &impl Attributes) -> Result<Value, QueryError> {
     let items = match query {
         Value::List(items) => items.clone(),
         Value::Text(text) => text.chars().map(|c| Value::Text(c.into())).collect(),
-        other => return Err(QueryError::NotAQuery(other.to_string())),
+        other => return Err(not_a_query(other)),
     };
-    let (operator, arguments) =
-        items.split_first().ok_or_else(|| QueryError::NotAQuery(query.to_string()))?;
-    let Value::Text(operator) = operator else { return Err(QueryError::Operator(operator.to_string())) };
-    if !OPERATORS.contains(&operator.as_str()) {
-        return Err(QueryError::Operator(operator.clone()));
-    }
+    let (operator, arguments) = items.split_first().ok_or_else(|| not_a_query(query))?;
+    let operator = match operator {
+        Value::Text(operator) if OPERATORS.contains(&operator.as_str()) => operator,
+        other => return Err(no_operator(other)),
+    };
     let mut values = Vec::with_capacity(arguments.len());
     for argument in arguments {
         values.extend(value(argument, host)?);
@@ -55,10 +86,19 @@ fn answer(query: &Value, host: &impl Attributes) -> Result<Value, QueryError> {
     apply(operator, &values)
 }
 
+fn not_a_query(value: &Value) -> JsonQueryError {
+    JsonQueryError::NotAQuery { value: value.to_string(), kind: value.kind() }
+}
+
+fn no_operator(value: &Value) -> JsonQueryError {
+    let hashable = !matches!(value, Value::List(_) | Value::Map(_));
+    JsonQueryError::Operator { operator: value.repr(), hashable }
+}
+
 const OPERATORS: [&str; 9] = ["=", "<", ">", "in", "<=", ">=", "not", "or", "and"];
 
 /// What an argument stands for; none if it is to be left out.
-fn value(argument: &Value, host: &impl Attributes) -> Result<Option<Value>, QueryError> {
+fn value(argument: &Value, host: &impl Attributes) -> Result<Option<Value>, JsonQueryError> {
     Ok(match argument {
         Value::List(_) => Some(answer(argument, host)?),
         Value::Text(text) => match text.strip_prefix('$') {
@@ -71,20 +111,22 @@ fn value(argument: &Value, host: &impl Attributes) -> Result<Option<Value>, Quer
 }
 
 /// `$stats.key`: an attribute, or a part of one.
-fn attribute(path: &str, host: &impl Attributes) -> Result<Option<Value>, QueryError> {
+fn attribute(path: &str, host: &impl Attributes) -> Result<Option<Value>, JsonQueryError> {
     let mut steps = path.split('.');
     let mut found = steps.next().and_then(|name| host.attribute(name));
     for step in steps {
         found = match found {
             None => None,
             Some(map @ Value::Map(_)) => map.get(step).cloned().filter(|value| *value != Value::None),
-            Some(_) => return Err(QueryError::NoParts(path.to_owned())),
+            Some(other) => {
+                return Err(JsonQueryError::NoParts { path: path.to_owned(), kind: other.kind() });
+            }
         };
     }
     Ok(found)
 }
 
-fn apply(operator: &str, values: &[Value]) -> Result<Value, QueryError> {
+fn apply(operator: &str, values: &[Value]) -> Result<Value, JsonQueryError> {
     let truth = match operator {
         "not" => {
             return Ok(Value::List(values.iter().map(|value| Value::Bool(!value.is_truthy())).collect()));
@@ -97,7 +139,7 @@ fn apply(operator: &str, values: &[Value]) -> Result<Value, QueryError> {
 }
 
 /// The first value against each of the others; fewer than two values are never right.
-fn compare(operator: &str, values: &[Value]) -> Result<bool, QueryError> {
+fn compare(operator: &str, values: &[Value]) -> Result<bool, JsonQueryError> {
     let Some((first, others)) = values.split_first().filter(|(_, others)| !others.is_empty()) else {
         return Ok(false);
     };
@@ -111,7 +153,7 @@ fn compare(operator: &str, values: &[Value]) -> Result<bool, QueryError> {
     };
     let answers: Vec<bool> = others
         .iter()
-        .map(|other| order(first, other).map(|order| order.is_some_and(holds)))
+        .map(|other| order(operator, first, other).map(|order| order.is_some_and(holds)))
         .collect::<Result<_, _>>()?;
     Ok(!answers.contains(&false))
 }
@@ -134,21 +176,23 @@ fn equal(a: &Value, b: &Value) -> bool {
 }
 
 /// Python's order; none between NaN and any number.
-fn order(a: &Value, b: &Value) -> Result<Option<Ordering>, QueryError> {
+fn order(operator: &str, a: &Value, b: &Value) -> Result<Option<Ordering>, JsonQueryError> {
     if let (Some(a), Some(b)) = (number(a), number(b)) {
         return Ok(compare_numbers(a, b));
     }
     match (a, b) {
         (Value::Text(a), Value::Text(b)) => Ok(Some(a.cmp(b))),
-        (Value::List(a), Value::List(b)) => order_lists(a, b),
-        _ => Err(QueryError::Unordered(a.to_string(), b.to_string())),
+        (Value::List(a), Value::List(b)) => order_lists(operator, a, b),
+        _ => {
+            Err(JsonQueryError::Unordered { operator: operator.to_owned(), left: a.kind(), right: b.kind() })
+        }
     }
 }
 
 /// The first items that differ decide, then the lengths.
-fn order_lists(a: &[Value], b: &[Value]) -> Result<Option<Ordering>, QueryError> {
+fn order_lists(operator: &str, a: &[Value], b: &[Value]) -> Result<Option<Ordering>, JsonQueryError> {
     match a.iter().zip(b).find(|(a, b)| !equal(a, b)) {
-        Some((a, b)) => order(a, b),
+        Some((a, b)) => order(operator, a, b),
         None => Ok(Some(a.len().cmp(&b.len()))),
     }
 }
@@ -207,7 +251,7 @@ mod tests {
         }
     }
 
-    fn ask(query: &str) -> Result<bool, QueryError> {
+    fn ask(query: &str) -> Result<bool, JsonQueryError> {
         holds(&Value::parse(query).expect("JSON"), &Host)
     }
 

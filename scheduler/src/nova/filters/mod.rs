@@ -42,6 +42,7 @@ use berth_placement::Row;
 
 pub use destination::Restriction;
 pub use extra_spec_match::{MatchError, matches};
+pub use json_query::JsonQueryError;
 pub use name::{FilterName, UnknownFilter};
 pub use pipeline::{Failure, Outcome, Step, explain, filters_are_skipped, run, steps};
 pub use reason::{FilterError, Reason};

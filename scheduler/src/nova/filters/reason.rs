@@ -7,6 +7,7 @@ use crate::nova::pci::{PciFault, PciMisfit};
 use crate::nova::python::NotANumber;
 
 use super::extra_spec_match::MatchError;
+use super::json_query::JsonQueryError;
 
 /// Why a host is refused.
 #[derive(Debug, Clone, PartialEq, Serialize, thiserror::Error)]
@@ -131,13 +132,19 @@ pub enum FilterError {
     },
     /// Hint `query` is not a query.
     #[error("scheduler hint query: {0}")]
-    Query(String),
+    Query(#[from] JsonQueryError),
     /// Hints `build_near_host_ip` and `cidr` do not make a network.
     #[error("scheduler hints build_near_host_ip and cidr: '{0}' is not a network")]
     Network(String),
-    /// The host has no address, or one that cannot be read.
+    /// Hint `build_near_host_ip` or `cidr` has several values.
+    #[error("scheduler hints build_near_host_ip and cidr: more than one value")]
+    Networks,
+    /// The host's address is none.
     #[error("the host's address '{0}' cannot be read")]
     Address(String),
+    /// The host has reported no address.
+    #[error("the host has no address")]
+    NoAddress,
     /// The limit of a server group is not a number.
     #[error("server group rule max_server_per_host: {0}")]
     GroupRule(NotANumber),

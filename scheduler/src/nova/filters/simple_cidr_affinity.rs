@@ -22,8 +22,7 @@ impl<'a> SimpleCidrAffinityFilter<'a> {
         let network = hints.given("build_near_host_ip").map(|address| {
             let cidr = hints.get("cidr").unwrap_or(Hint::One("/24"));
             let (Hint::One(address), Hint::One(cidr)) = (address, cidr) else {
-                let text = format!("{address:?}, {cidr:?}");
-                return (text.clone(), Err(FilterError::Network(text)));
+                return (format!("{address:?}, {cidr:?}"), Err(FilterError::Networks));
             };
             let text = format!("{address}{cidr}");
             let network = text.parse().map_err(|_| FilterError::Network(text.clone()));
@@ -41,10 +40,13 @@ impl Filter for SimpleCidrAffinityFilter<'_> {
     fn judge(&self, row: Row, _: &mut RequestState) -> Verdict {
         let Some((text, network)) = &self.network else { return PASS };
         let network = network.as_ref().map_err(Clone::clone)?;
-        let address = self.scene.hosts.host_ip(row).unwrap_or_default();
+        let reported = self.scene.hosts.host_ip(row);
+        let address = reported.unwrap_or_default();
         let read: Option<IpAddr> = address.parse().ok();
         if read.is_none() && self.scene.options.keep_nova_faults {
-            return Err(FilterError::Address(address.to_owned()));
+            return Err(
+                reported.map_or(FilterError::NoAddress, |address| FilterError::Address(address.to_owned()))
+            );
         }
         pass_if(read.is_some_and(|address| network.contains(address)), || Reason::OtherNetwork {
             address: address.to_owned(),

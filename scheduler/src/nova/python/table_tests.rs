@@ -8,7 +8,8 @@ use serde::Deserialize;
 use super::digit::ascii_digit;
 use super::{float, integer, is_space, truth};
 
-const TABLE: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/nova/python-numbers.jsonl.gz"));
+const TABLE: &[u8] =
+    include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/nova/python-numbers.jsonl.gz"));
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -69,8 +70,11 @@ fn every_character_is_the_digit_or_the_space_that_it_is_to_python() {
     for c in '\0'..=char::MAX {
         let value = ascii_digit(c).and_then(|c| c.to_digit(10));
         assert_eq!(value, characters.digits.get(&c).copied(), "{c:?}");
-        assert_eq!(integer(&format!("{c}5")) == Ok(5) && value.is_none() && c != '+',
-            characters.numeric_spaces.contains(&c), "{c:?}");
+        assert_eq!(
+            integer(&format!("{c}5")) == Ok(5) && value.is_none() && c != '+',
+            characters.numeric_spaces.contains(&c),
+            "{c:?}"
+        );
         assert_eq!(is_space(c), characters.spaces.contains(&c), "{c:?}");
     }
 }

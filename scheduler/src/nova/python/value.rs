@@ -49,6 +49,29 @@ impl Value {
         }
     }
 
+    /// The name of its type in Python.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::None => "NoneType",
+            Self::Bool(_) => "bool",
+            Self::Int(_) => "int",
+            Self::Float(_) => "float",
+            Self::Text(_) => "str",
+            Self::List(_) => "list",
+            Self::Map(_) => "dict",
+        }
+    }
+
+    /// The value as `repr()` prints it.
+    #[must_use]
+    pub fn repr(&self) -> String {
+        match self {
+            Self::Text(text) => quoted(text),
+            other => other.to_string(),
+        }
+    }
+
     /// A dictionary of these entries. A key that comes again keeps its place and takes the later value.
     #[must_use]
     pub fn map(entries: impl IntoIterator<Item = (String, Self)>) -> Self {

@@ -37,7 +37,10 @@ fn read_rule(rule: &str, cpus: &mut BTreeSet<u32>, excluded: &mut BTreeSet<u32>)
 }
 
 fn number(text: &str) -> Option<u32> {
-    integer(strip(text)).ok().and_then(|number| u32::try_from(number).ok()).filter(|&number| number <= MAX_CPU)
+    integer(strip(text))
+        .ok()
+        .and_then(|number| u32::try_from(number).ok())
+        .filter(|&number| number <= MAX_CPU)
 }
 
 #[cfg(test)]

@@ -28,6 +28,9 @@ pub(crate) struct Case {
     pub(crate) index: usize,
     #[serde(default)]
     pub(crate) select: Option<Select>,
+    /// Whether the recording has the request as it is on the message bus.
+    #[serde(default)]
+    pub(crate) emit_wire: bool,
 }
 
 #[derive(Deserialize)]

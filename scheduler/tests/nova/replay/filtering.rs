@@ -8,32 +8,37 @@ use berth_scheduler::nova::filters::{
     Filter, RequestState, Scene, Step, Survivors, explain, filters_are_skipped, run, steps,
 };
 use berth_scheduler::nova::hosts::HostTable;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
+use super::answer::{Answer, staged};
 use super::case::Case;
 use super::difference::Differences;
 
-/// Compares everything up to the hosts that are left, and returns those; none after an error.
-pub(crate) fn compare(
-    case: &Case,
-    hosts: &HostTable,
-    expected: &Value,
-    out: &mut Differences,
-) -> Option<Vec<Row>> {
-    let states = hosts.rows().map(|row| host_state(hosts, row)).collect();
-    out.expect("hosts", "host_states", &expected["host_states"], &Value::Array(states));
+/// What the filters made of a case.
+pub(crate) struct Filtered {
+    /// The hosts that are left; none after an error.
+    pub(crate) left: Option<Vec<Row>>,
+}
+
+/// Answers every field up to the hosts that are left.
+pub(crate) fn answer(case: &Case, hosts: &HostTable, answer: &mut Answer, out: &mut Differences) -> Filtered {
+    answer.insert("host_states", hosts.rows().map(|row| host_state(hosts, row)).collect());
     let scene = case.scene(hosts);
     let restricted = restricted(&scene);
-    out.expect("preselect", "pre", &expected["pre"], &indices(&restricted.rows()));
+    answer.insert("pre", indices(&restricted.rows()));
     let skipped = filters_are_skipped(&scene);
-    out.expect("preselect", "filters_skipped", &expected["filters_skipped"], &json!(skipped));
-    independent(case, &scene, expected, out);
-    let left =
-        if skipped { Some(restricted.rows()) } else { pipeline(case, &scene, restricted, expected, out) };
-    let found = left.as_deref().map_or(Value::Null, indices);
-    out.expect("pipeline", "filtered", &expected["filtered"], &found);
-    whole(case, &scene, left.as_deref(), out);
-    left
+    answer.insert("filters_skipped", json!(skipped));
+    answer.insert("independent", independent(case, &scene));
+    let mut pipeline = Pipeline { left: Some(restricted.clone()), entries: Vec::new(), error: Value::Null };
+    if !skipped {
+        pipeline.run(case, &scene, restricted);
+    }
+    let left = pipeline.left.map(|survivors| survivors.rows());
+    answer.insert("pipeline", pipeline.entries.into());
+    answer.insert("error", pipeline.error);
+    answer.insert("filtered", left.as_deref().map_or(Value::Null, indices));
+    in_one_go(case, &scene, left.as_deref(), out);
+    Filtered { left }
 }
 
 pub(crate) fn indices(rows: &[Row]) -> Value {
@@ -72,32 +77,35 @@ fn restricted(scene: &Scene<'_>) -> Survivors {
     survivors
 }
 
-fn pipeline(
-    case: &Case,
-    scene: &Scene<'_>,
-    mut survivors: Survivors,
-    expected: &Value,
-    out: &mut Differences,
-) -> Option<Vec<Row>> {
-    let mut state = case.state();
-    let mut entries = expected["pipeline"].as_array().into_iter().flatten();
-    for &name in &scene.options.filter_scheduler.enabled_filters {
-        if survivors.is_empty() {
-            break;
+/// The filters, each on what the one before left.
+struct Pipeline {
+    left: Option<Survivors>,
+    entries: Vec<Value>,
+    error: Value,
+}
+
+impl Pipeline {
+    fn run(&mut self, case: &Case, scene: &Scene<'_>, mut survivors: Survivors) {
+        let mut state = case.state();
+        for &name in &scene.options.filter_scheduler.enabled_filters {
+            if survivors.is_empty() {
+                break;
+            }
+            let ran = case.index == 0 || !name.runs_once();
+            let narrowed =
+                if ran { survivors.narrow(&*name.prepare(scene), scene.hosts, &mut state) } else { Ok(()) };
+            if let Err(error) = narrowed {
+                let exception = error.nova_exception();
+                let entry = json!({"filter": name.to_string(), "ran": ran, "error": exception.class});
+                self.entries.push(entry);
+                self.error = staged("filter", &name.to_string(), &exception);
+                self.left = None;
+                return;
+            }
+            self.entries.push(entry(name, ran, &survivors, &state));
         }
-        let ran = case.index == 0 || !name.runs_once();
-        let narrowed =
-            if ran { survivors.narrow(&*name.prepare(scene), scene.hosts, &mut state).is_ok() } else { true };
-        let found = if narrowed { entry(name, ran, &survivors, &state) } else { failed_entry(name, ran) };
-        let nova = entries.next().map_or(Value::Null, without_error_type);
-        out.expect(&name.to_string(), "pipeline", &nova, &found);
-        if !narrowed {
-            out.expect("pipeline", "error.where", &expected["error"]["where"], &json!(name.to_string()));
-            return None;
-        }
+        self.left = Some(survivors);
     }
-    out.expect("pipeline", "further entries", &json!(0), &json!(entries.count()));
-    Some(survivors.rows())
 }
 
 fn entry(name: FilterName, ran: bool, survivors: &Survivors, state: &RequestState) -> Value {
@@ -121,21 +129,8 @@ fn candidates_left(state: &RequestState, row: Row) -> Value {
         .into()
 }
 
-fn failed_entry(name: FilterName, ran: bool) -> Value {
-    json!({"filter": name.to_string(), "ran": ran, "error": true})
-}
-
-/// The type of an exception is for information only.
-fn without_error_type(entry: &Value) -> Value {
-    let mut entry = entry.clone();
-    if let Some(error) = entry.get_mut("error") {
-        *error = json!(true);
-    }
-    entry
-}
-
 /// The pipeline in one go gives the same hosts, and each host that is gone has a reason.
-fn whole(case: &Case, scene: &Scene<'_>, left: Option<&[Row]>, out: &mut Differences) {
+fn in_one_go(case: &Case, scene: &Scene<'_>, left: Option<&[Row]>, out: &mut Differences) {
     let outcome = run(scene, Survivors::all(scene.hosts), case.index, &mut case.state());
     let found = outcome.as_ref().ok().map_or(Value::Null, |outcome| indices(&outcome.survivors.rows()));
     out.expect("pipeline", "in one go", &left.map_or(Value::Null, indices), &found);
@@ -158,27 +153,26 @@ fn explained(case: &Case, scene: &Scene<'_>) -> BTreeMap<String, usize> {
     counts
 }
 
-fn independent(case: &Case, scene: &Scene<'_>, expected: &Value, out: &mut Differences) {
-    for &name in &scene.options.filter_scheduler.enabled_filters {
-        let nova = &expected["independent"][name.to_string()];
-        let errors: Vec<&String> =
-            nova["errors"].as_object().into_iter().flat_map(|errors| errors.keys()).collect();
+/// Each filter by itself, on every host.
+fn independent(case: &Case, scene: &Scene<'_>) -> Value {
+    let names = scene.options.filter_scheduler.enabled_filters.iter();
+    let judged = names.map(|name| {
         let filter = name.prepare(scene);
-        let (passed, mut failed) = judge_all(&*filter, scene.hosts, &mut case.state());
-        failed.sort();
-        out.expect(&name.to_string(), "passes by itself", &nova["pass"], &indices(&passed));
-        out.expect(&name.to_string(), "errors by itself", &json!(errors), &json!(failed));
-    }
+        (name.to_string(), judge_all(&*filter, scene.hosts, &mut case.state()))
+    });
+    Value::Object(judged.collect())
 }
 
-fn judge_all(filter: &dyn Filter, hosts: &HostTable, state: &mut RequestState) -> (Vec<Row>, Vec<String>) {
-    let (mut passed, mut failed) = (Vec::new(), Vec::new());
+fn judge_all(filter: &dyn Filter, hosts: &HostTable, state: &mut RequestState) -> Value {
+    let (mut passed, mut errors) = (Vec::new(), Map::new());
     for row in hosts.rows() {
         match filter.judge(row, state) {
             Ok(Ok(())) => passed.push(row),
             Ok(Err(_)) => {}
-            Err(_) => failed.push(row.0.to_string()),
+            Err(error) => {
+                errors.insert(row.0.to_string(), json!(error.nova_exception().class));
+            }
         }
     }
-    (passed, failed)
+    json!({"pass": indices(&passed), "errors": errors})
 }

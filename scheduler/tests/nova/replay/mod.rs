@@ -3,6 +3,7 @@
 //! One record is one line of JSON: `{"id", "input", "expected"}`. The test `nova_vectors` and the example of the same
 //! name share this module.
 
+mod answer;
 mod case;
 mod conductor;
 mod difference;
@@ -12,14 +13,19 @@ mod placement;
 mod report;
 mod selecting;
 mod weighing;
+mod wire;
+
+use std::collections::BTreeSet;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 pub(crate) use difference::Difference;
 pub(crate) use lines::lines;
 pub(crate) use report::Report;
 
+use answer::Answer;
+use berth_scheduler::nova::RequestSpec;
 use case::Case;
 use difference::Differences;
 
@@ -52,9 +58,12 @@ struct InputHeader {
 }
 
 #[derive(Deserialize)]
-struct Record<I> {
-    input: I,
-    expected: Value,
+#[serde(deny_unknown_fields)]
+struct Record {
+    #[serde(rename = "id")]
+    _id: Option<String>,
+    input: Case,
+    expected: Map<String, Value>,
 }
 
 /// Replays one record.
@@ -83,31 +92,108 @@ fn replay_scheduling(header: Header, line: &str) -> Verdict {
     if !KINDS.contains(&kind.as_str()) {
         return unreadable(id, kind, "unknown kind".to_owned());
     }
-    let record: Record<Case> = match read(line) {
-        Ok(record) => record,
-        Err(error) => return unreadable(id, kind, error),
-    };
-    let (mut case, expected) = (record.input.prepared(), record.expected);
-    case.request.check_type = match conductor::check_type(line) {
-        Ok(check_type) => check_type,
-        Err(error) => return unreadable(id, kind, error),
-    };
-    let parts = case.parts();
-    let mut differences = Differences::default();
-    match case.hosts() {
-        Ok(mut hosts) => {
-            let filtered = filtering::compare(&case, &hosts, &expected, &mut differences);
-            weighing::compare(&case, &hosts, filtered, &expected, &mut differences);
-            selecting::compare(&mut case, &mut hosts, &expected, &mut differences);
+    match Replayed::new(line) {
+        Ok(replayed) => {
+            let differences = replayed.compare(&replayed.expected);
+            Verdict { id, kind, parts: replayed.parts, differences }
         }
-        Err(error) => differences.push("hosts", error),
+        Err(error) => unreadable(id, kind, error),
     }
-    Verdict { id, kind, parts, differences: differences.found }
 }
+
+/// A record of the scheduler and Berth's answer to it.
+pub(crate) struct Replayed {
+    /// Nova's answer.
+    pub(crate) expected: Map<String, Value>,
+    parts: Vec<String>,
+    request: RequestSpec,
+    has_wire: bool,
+    answer: Answer,
+    /// What is wrong whatever Nova answers.
+    inconsistent: Vec<Difference>,
+}
+
+impl Replayed {
+    /// Answers the case of a record.
+    ///
+    /// # Errors
+    ///
+    /// The record cannot be read, or has fields that nothing reads.
+    pub(crate) fn new(line: &str) -> Result<Self, String> {
+        let Record { input, expected, .. } = read_whole(line)?;
+        let mut case = input.prepared();
+        case.request.check_type = conductor::check_type(line)?;
+        let mut hosts = case.hosts()?;
+        let (mut answer, mut out) = (Answer::default(), Differences::default());
+        let filtered = filtering::answer(&case, &hosts, &mut answer, &mut out);
+        weighing::answer(&case, &hosts, filtered.left, &mut answer, &mut out);
+        selecting::answer(&mut case, &mut hosts, &mut answer, &mut out);
+        let parts = case.parts();
+        let has_wire = case.emit_wire;
+        Ok(Self { expected, parts, request: case.request, has_wire, answer, inconsistent: out.found })
+    }
+
+    /// Whether Berth has a message of its own in this place.
+    #[cfg_attr(not(test), expect(dead_code, reason = "only the test of the harness asks"))]
+    pub(crate) fn has_own_message(&self, place: &str) -> bool {
+        self.answer.has_own_message(place)
+    }
+
+    /// Where Berth's answer differs from this one.
+    pub(crate) fn compare(&self, expected: &Map<String, Value>) -> Vec<Difference> {
+        let mut out = Differences::default();
+        let mut expected = expected.clone();
+        match (expected.remove("request_wire"), self.has_wire) {
+            (Some(primitive), true) => wire::compare(&primitive, &self.request, &mut out),
+            (None, false) => {}
+            _ => out.push("request_wire", "is where nothing asked for it, or is missing"),
+        }
+        self.answer.compare(&expected, &mut out);
+        out.found.extend(self.inconsistent.iter().cloned());
+        out.found
+    }
+}
+
+/// Fields of recordings that Berth has no use for: no filter and no weigher reads them.
+const UNREAD: [&str; 14] = [
+    "input.hosts.?.metrics.?.source",
+    "input.hosts.?.metrics.?.timestamp",
+    "input.id",
+    "input.kind",
+    "input.schema",
+    "input.hosts.?.current_workload",
+    "input.hosts.?.running_vms",
+    "input.request.flavor.flavorid",
+    "input.request.flavor.id",
+    "input.request.image.?.min_disk",
+    "input.request.image.?.min_ram",
+    "input.request.image.?.name",
+    "input.request.image.?.size",
+    "input.request.image.?.status",
+];
 
 fn read<'a, T: Deserialize<'a>>(line: &'a str) -> Result<T, String> {
     serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(line))
         .map_err(|error| error.to_string())
+}
+
+/// Reads a record of which every field has a reader.
+fn read_whole<'a, T: Deserialize<'a>>(line: &'a str) -> Result<T, String> {
+    let mut unread = BTreeSet::new();
+    let mut reader = serde_json::Deserializer::from_str(line);
+    let mut track = serde_path_to_error::Track::new();
+    let reader = serde_path_to_error::Deserializer::new(&mut reader, &mut track);
+    let read = serde_ignored::deserialize(reader, |path| {
+        let path: Vec<String> = path.to_string().split('.').map(without_number).collect();
+        unread.insert(path.join("."));
+    });
+    let read = read.map_err(|error| format!("{}: {error}", track.path()))?;
+    unread.retain(|path| !UNREAD.contains(&path.as_str()));
+    if unread.is_empty() { Ok(read) } else { Err(format!("nothing reads the fields {unread:?}")) }
+}
+
+fn without_number(step: &str) -> String {
+    if step.bytes().all(|b| b.is_ascii_digit()) { "?".to_owned() } else { step.to_owned() }
 }
 
 fn unreadable(id: String, kind: String, error: String) -> Verdict {

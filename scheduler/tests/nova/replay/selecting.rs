@@ -8,6 +8,7 @@ use berth_scheduler::nova::hosts::HostTable;
 use berth_scheduler::nova::select::{AllocationCandidate, Chooser, Claims, SelectError, Selection};
 use serde_json::{Value, json};
 
+use super::answer::{Answer, raised};
 use super::case::{Case, Draws};
 use super::difference::Differences;
 
@@ -63,10 +64,9 @@ impl Claims for ScriptedClaims<'_> {
     }
 }
 
-/// Compares the decision for all instances.
-pub(crate) fn compare(case: &mut Case, hosts: &mut HostTable, expected: &Value, out: &mut Differences) {
+/// Answers the decision for all instances.
+pub(crate) fn answer(case: &mut Case, hosts: &mut HostTable, answer: &mut Answer, out: &mut Differences) {
     let Some(select) = case.select.take() else { return };
-    let nova = &expected["select"];
     let mut request = case.request.clone();
     let mut state = case.state_by_provider(hosts);
     let mut draws = ScriptedDraws { draws: &select.rng, calls: Vec::new() };
@@ -81,38 +81,31 @@ pub(crate) fn compare(case: &mut Case, hosts: &mut HostTable, expected: &Value, 
     };
     let before: Vec<_> = hosts.rows().map(|row| final_state(hosts, row)).collect();
     let mut decision = what.decide(hosts, &mut request, &mut state, &mut claims, &mut draws);
-    compare_result(&decision.result, nova, out);
-    out.expect(PART, "claims", &nova["claims"], &json!(claims.claims));
-    out.expect(PART, "cleanup", &nova["cleanup"], &json!(claims.released));
-    out.expect(PART, "random_calls", &nova["random_calls"], &json!(draws.calls));
     let touched = touched(&claims.claims, &decision.result);
     let finals: BTreeMap<String, Value> =
         touched.iter().map(|&row| (row.to_string(), final_state(hosts, Row(row)))).collect();
-    out.expect(PART, "final_hosts", &nova["final_hosts"], &json!(finals));
-    let group_hosts = request.instance_group.map_or(Value::Null, |group| json!(group.hosts));
-    out.expect(PART, "group_hosts", &nova["group_hosts"], &group_hosts);
+    let rows = |rows: &Vec<Vec<Selection>>| {
+        rows.iter().map(|row| row.iter().map(selection).collect::<Value>()).collect::<Value>()
+    };
+    let mut found = json!({
+        "selections": decision.result.as_ref().map_or(Value::Null, rows),
+        "error": decision.result.as_ref().err().map_or(Value::Null, refusal),
+        "claims": claims.claims,
+        "cleanup": claims.released,
+        "random_calls": draws.calls,
+        "final_hosts": finals,
+    });
+    if let Some(group) = request.instance_group {
+        found["group_hosts"] = json!(group.hosts);
+    }
+    answer.insert(PART, found);
     decision.undo(hosts);
     let after: Vec<_> = hosts.rows().map(|row| final_state(hosts, row)).collect();
     out.expect(PART, "hosts after undoing", &json!(before), &json!(after));
 }
 
-fn compare_result(result: &Result<Vec<Vec<Selection>>, SelectError>, nova: &Value, out: &mut Differences) {
-    let rows = |rows: &Vec<Vec<Selection>>| {
-        rows.iter().map(|row| row.iter().map(selection).collect::<Value>()).collect::<Value>()
-    };
-    out.expect(PART, "selections", &nova["selections"], &result.as_ref().map_or(Value::Null, rows));
-    let is_no_valid_host = |error: &SelectError| json!(matches!(error, SelectError::NoValidHost { .. }));
-    let error = result.as_ref().err().map_or(Value::Null, is_no_valid_host);
-    let nova_error = match &nova["error"] {
-        Value::Null => Value::Null,
-        error => json!(error["type"] == "NoValidHost"),
-    };
-    out.expect(PART, "error is NoValidHost", &nova_error, &error);
-    if let (Some(text), Err(error)) = (nova["error"]["message"].as_str(), result)
-        && nova_error == json!(true)
-    {
-        out.expect(PART, "message", &json!(text), &json!(error.to_string()));
-    }
+fn refusal(error: &SelectError) -> Value {
+    error.nova_exception().map_or_else(|| json!(error.to_string()), |exception| raised(&exception))
 }
 
 fn selection(selection: &Selection) -> Value {

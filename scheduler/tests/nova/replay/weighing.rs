@@ -3,55 +3,55 @@
 use berth_placement::Row;
 use berth_scheduler::nova::hosts::HostTable;
 use berth_scheduler::nova::weighers::{RawColumns, WeigherColumn, weigh_in_detail};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
+use super::answer::{Answer, staged};
 use super::case::Case;
 use super::difference::Differences;
 use super::filtering::indices;
 
-/// Compares what the weighers make of the hosts that are left.
-pub(crate) fn compare(
+/// Answers what the weighers make of the hosts that are left. Nothing is weighed after an error.
+pub(crate) fn answer(
     case: &Case,
     hosts: &HostTable,
     left: Option<Vec<Row>>,
-    expected: &Value,
+    answer: &mut Answer,
     out: &mut Differences,
 ) {
-    let nova = &expected["weighing"];
-    let has_weighers = !case.options().filter_scheduler.weight_classes.is_empty();
-    let Some(rows) = left.filter(|_| has_weighers) else {
-        return out.expect("weighing", "weighing", nova, &Value::Null);
-    };
-    out.expect("weighing", "hosts", &nova["hosts"], &indices(&rows));
-    out.expect("weighing", "skipped", &nova["skipped"], &json!(rows.len() <= 1));
+    let Some(rows) = left else { return };
+    if case.options().filter_scheduler.weight_classes.is_empty() {
+        return answer.insert("weighing", Value::Null);
+    }
     let mut columns = Vec::new();
     let scene = case.scene(hosts);
     let weighed = weigh_in_detail(&scene, &rows, |column| columns.push(column));
-    for (column, nova) in columns.iter().zip(nova["weighers"].as_array().into_iter().flatten()) {
-        compare_column(column, nova, out);
-    }
     kept_columns(case, hosts, &rows, &columns, out);
+    let mut weighers: Vec<Value> = columns.iter().map(entry).collect();
+    let mut weighing = Map::new();
+    weighing.insert("hosts".to_owned(), indices(&rows));
+    weighing.insert("skipped".to_owned(), json!(rows.len() <= 1));
     match weighed {
         Ok(weighed) => {
-            let order: Value = weighed.iter().map(|host| json!([host.row.0, host.weight])).collect();
-            out.expect("weighing", "order", &nova["order"], &order);
+            let order = weighed.iter().map(|host| json!([host.row.0, host.weight])).collect();
+            weighing.insert("order".to_owned(), order);
         }
         Err(failure) => {
-            let failing = nova["weighers"].as_array().and_then(|weighers| weighers.get(columns.len()));
-            let found = failing
-                .filter(|entry| entry.get("error").is_some())
-                .map_or(Value::Null, |one| one["weigher"].clone());
-            out.expect("weighing", "failing weigher", &found, &json!(failure.weigher.to_string()));
+            let (name, exception) = (failure.weigher.to_string(), failure.error.nova_exception());
+            weighers.push(json!({"weigher": name, "error": exception.class}));
+            answer.insert("error", staged("weigh", &name, &exception));
         }
     }
+    weighing.insert("weighers".to_owned(), weighers.into());
+    answer.insert("weighing", weighing.into());
 }
 
-fn compare_column(column: &WeigherColumn, nova: &Value, out: &mut Differences) {
-    let name = column.weigher.to_string();
-    out.expect(&name, "weigher", &nova["weigher"], &json!(name));
-    out.expect(&name, "raw", &nova["raw"], &json!(column.raw));
-    out.expect(&name, "normalized", &nova["normalized"], &json!(column.normalized));
-    out.expect(&name, "multiplier", &nova["multiplier"], &json!(column.multiplier));
+fn entry(column: &WeigherColumn) -> Value {
+    json!({
+        "weigher": column.weigher.to_string(),
+        "raw": column.raw,
+        "normalized": column.normalized,
+        "multiplier": column.multiplier,
+    })
 }
 
 /// Columns that are kept between requests hold what a request finds.
