@@ -33,6 +33,7 @@
 mod best;
 mod bounds;
 mod conflicts;
+pub mod decider;
 mod exhaustive;
 mod extremes;
 mod filter;

@@ -8,7 +8,7 @@ use berth_scheduler::nova::hosts::{HostRecord, HostTable, Undo};
 use berth_scheduler::nova::numa::{CellAllocation, Consumer, Limits};
 use berth_scheduler::nova::pci::ProviderMapping;
 use berth_scheduler::nova::ranked::Among;
-use berth_scheduler::nova::select::{AllocationCandidate, ProviderAllocation};
+use berth_scheduler::nova::select::{AllocationCandidate, CandidateAllocations, ProviderAllocation};
 use berth_scheduler::nova::weighers::{Weighed, weigh};
 use berth_scheduler::nova::{Options, RankedHosts, RankedRequest, RequestSpec, time};
 use serde::de::DeserializeOwned;
@@ -258,7 +258,7 @@ fn candidate(uuid: &str, request: &RequestSpec) -> AllocationCandidate {
     let resources = amounts.map(|(class, amount)| (class.to_owned(), amount.unsigned_abs()));
     let allocation = ProviderAllocation { resources: resources.into() };
     AllocationCandidate {
-        allocations: [(uuid.to_owned(), allocation)].into(),
+        allocations: CandidateAllocations::Named([(uuid.to_owned(), allocation)].into()),
         mappings: ProviderMapping([(String::new(), vec![uuid.to_owned()])].into()),
     }
 }

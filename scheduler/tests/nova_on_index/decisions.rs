@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 
 use berth_placement::{Allocation, ConsumerId, Index, Inventory, Row};
 use berth_scheduler::nova::filter_scheduler::PreparedRequest;
-use berth_scheduler::nova::select::{AllocationCandidate, Decision};
+use berth_scheduler::nova::select::{AllocationCandidate, CandidateAllocations, Decision};
 use berth_scheduler::nova::{FilterName, Options, RequestSpec};
 use serde_json::Value;
-use uuid::Uuid;
 
 use crate::cloud::{LongWay, NOW, ShortWay, computes, consumer, known};
 use crate::fleet::{Fleet, Kind, uuid};
@@ -35,10 +34,10 @@ fn options(random: &mut Numbers) -> Options {
 
 /// Takes all that is left on the provider that the candidate takes from last.
 fn take_all(index: &Index, candidate: &AllocationCandidate, rival: ConsumerId) {
-    let topology = index.topology();
-    let (provider, taken) = candidate.allocations.iter().next_back().unwrap();
-    let row = index.find(provider.parse::<Uuid>().unwrap()).unwrap();
-    let class = topology.class(taken.resources.keys().next().unwrap()).unwrap();
+    let CandidateAllocations::Rows(taken) = &candidate.allocations else {
+        panic!("a candidate of the index is one of rows");
+    };
+    let &Allocation { row, class, .. } = taken.last().unwrap();
     let units = index.inventory(row, class).unwrap().units;
     let free = u32::try_from(index.free(row, class).unwrap_or(0).max(0)).unwrap();
     let amount = free.min(units.max_unit) / units.step_size * units.step_size;

@@ -1,10 +1,14 @@
 //! What is asked of the scheduler, as the request spec it decides on.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
+use berth_placement::GroupPolicy;
 use berth_scheduler::nova::RequestSpec;
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use berth_scheduler::nova::python::Value;
+use berth_scheduler::nova::request_spec::{
+    Flavor as SpecFlavor, Image as SpecImage, ImageProperties, ServerGroup,
+};
 use uuid::Uuid;
 
 use super::entry::{Flavor, Hints, Image, Policy};
@@ -62,66 +66,65 @@ impl Ask {
         self.availability_zone.split(':').nth(2).filter(|node| !node.is_empty())
     }
 
-    /// The request as Nova would have it.
+    /// The request as the decider takes it.
     pub(super) fn spec(&self, group: Option<&GroupView>) -> Result<RequestSpec, FleetError> {
-        let flavor = &self.flavor;
         let zone = self.zone();
-        let mut spec = json!({
-            "instance_uuid": self.instances.first().map(Uuid::to_string),
-            "num_instances": self.instances.len(),
-            "project_id": self.project,
-            "user_id": self.user,
-            "availability_zone": (!zone.is_empty()).then_some(zone),
-            "flavor": {
-                "name": flavor.name, "vcpus": flavor.vcpus, "memory_mb": flavor.memory_mb, "root_gb": flavor.root_gb,
-                "ephemeral_gb": flavor.ephemeral_gb, "swap": flavor.swap_mb, "extra_specs": flavor.extra_specs,
-            },
-            "scheduler_hints": hints(&self.hints),
-            "ignore_hosts": self.ignore_hosts,
-            "force_hosts": self.forced_host().into_iter().collect::<Vec<_>>(),
-            "force_nodes": self.forced_node().into_iter().collect::<Vec<_>>(),
-        });
-        if let Some(image) = &self.image {
-            spec["image"] = json!({"id": image.name, "properties": image.properties});
+        let texts = |text: Option<&str>| text.map(str::to_owned).into_iter().collect::<Vec<_>>();
+        let mut spec = RequestSpec {
+            project_id: self.project.clone(),
+            user_id: self.user.clone(),
+            num_instances: u32::try_from(self.instances.len()).unwrap_or(u32::MAX),
+            availability_zone: (!zone.is_empty()).then(|| zone.to_owned()),
+            flavor: flavor(&self.flavor),
+            image: self.image.as_ref().map(image).transpose()?,
+            scheduler_hints: self
+                .hints
+                .iter()
+                .map(|(name, hint)| (name.clone(), hint.values.clone()))
+                .collect(),
+            instance_group: group.map(server_group),
+            ignore_hosts: self.ignore_hosts.clone(),
+            force_hosts: texts(self.forced_host()),
+            force_nodes: texts(self.forced_node()),
+            ..RequestSpec::default()
+        };
+        if let Some(first) = self.instances.first() {
+            spec.instance_uuid = first.to_string();
         }
-        if let Some(group) = group {
-            spec["instance_group"] = group_record(group);
-        }
-        read(spec)
+        Ok(spec)
     }
 }
 
-fn hints(hints: &BTreeMap<String, Hints>) -> Map<String, Value> {
-    hints.iter().map(|(name, hint)| (name.clone(), json!(hint.values))).collect()
-}
-
-fn group_record(group: &GroupView) -> Value {
-    let most = group.max_server_per_host;
-    let rules = if most > 1 { json!({"max_server_per_host": most.to_string()}) } else { json!({}) };
-    json!({
-        "uuid": group.uuid.to_string(), "policy": policy_name(group.policy), "rules": rules,
-        "members": group.members, "hosts": group.hosts,
-    })
-}
-
-/// Nova's word for it.
-const fn policy_name(policy: Policy) -> &'static str {
-    match policy {
-        Policy::Affinity => "affinity",
-        Policy::AntiAffinity => "anti-affinity",
-        Policy::SoftAffinity => "soft-affinity",
-        Policy::SoftAntiAffinity => "soft-anti-affinity",
+fn flavor(flavor: &Flavor) -> SpecFlavor {
+    SpecFlavor {
+        name: flavor.name.clone(),
+        vcpus: flavor.vcpus.into(),
+        memory_mb: flavor.memory_mb.into(),
+        root_gb: flavor.root_gb.into(),
+        ephemeral_gb: flavor.ephemeral_gb.into(),
+        swap: flavor.swap_mb.into(),
+        extra_specs: flavor.extra_specs.clone().into_iter().collect(),
     }
 }
 
-fn read(spec: Value) -> Result<RequestSpec, FleetError> {
-    serde_path_to_error::deserialize::<_, Wrapped>(spec)
-        .map(|Wrapped(spec)| spec)
-        .map_err(|error| FleetError::field(error.path().to_string(), error.inner().to_string()))
+fn image(image: &Image) -> Result<SpecImage, FleetError> {
+    let raw: Vec<(String, Value)> =
+        image.properties.iter().map(|(name, value)| (name.clone(), Value::Text(value.clone()))).collect();
+    let properties = ImageProperties::from_values(&raw)
+        .map_err(|error| FleetError::field("image.properties", error.to_string()))?;
+    Ok(SpecImage { id: Some(image.name.clone()), properties, ..SpecImage::default() })
 }
 
-#[derive(Deserialize)]
-struct Wrapped(RequestSpec);
+fn server_group(group: &GroupView) -> ServerGroup {
+    let most = NonZeroU32::new(group.max_server_per_host).unwrap_or(NonZeroU32::MIN);
+    let policy = match group.policy {
+        Policy::Affinity => GroupPolicy::Affinity,
+        Policy::AntiAffinity => GroupPolicy::AntiAffinity { max_per_host: most },
+        Policy::SoftAffinity => GroupPolicy::SoftAffinity,
+        Policy::SoftAntiAffinity => GroupPolicy::SoftAntiAffinity,
+    };
+    ServerGroup::new(group.uuid, policy, group.members.clone(), group.hosts.clone())
+}
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,7 @@
 //! records are committed together, in order with the changes of the index. Instances are brought to what is wished of them
 //! by a loop that looks at the record only ([`reconcile`]), so it goes on after a restart where it was.
 //!
-//! Locks are taken in this order: that of a repeated creation, that of unshelving, decider, the index's writer, state, placing, those of consumers, news, agents,
+//! Locks are taken in this order: that of a repeated creation, that of unshelving, decider, the index's writer, state, placing, those of consumers, host changes, agents,
 //! outboxes. None is held while anything but the next of them is waited for.
 
 mod agents;
@@ -50,7 +50,8 @@ pub(crate) use schedule::MAX_INSTANCES;
 pub use state::State;
 
 use agents::Agents;
-use decider::{Decider, News};
+use berth_scheduler::decider::HostChanges;
+use decider::Decider;
 use instances::Repeats;
 use state::Transaction;
 
@@ -89,7 +90,7 @@ pub(crate) struct Fleet {
     queue: Option<Arc<Queue>>,
     options: FleetOptions,
     state: Mutex<State>,
-    news: Mutex<News>,
+    host_changes: Mutex<HostChanges>,
     decider: Mutex<Decider>,
     agents: Agents,
     creating: Repeats,
@@ -124,13 +125,13 @@ impl Fleet {
         let seed = Uuid::new_v4().as_u64_pair().0;
         let decider = Decider::new(Arc::clone(&index), options.scheduler.clone(), seed);
         let (due, due_receiver) = mpsc::unbounded_channel();
-        let news = News { layout: true, ..News::default() };
+        let host_changes = HostChanges { layout: true, ..HostChanges::default() };
         let fleet = Self {
             index,
             queue,
             options,
             state: Mutex::new(state),
-            news: Mutex::new(news),
+            host_changes: Mutex::new(host_changes),
             decider: Mutex::new(decider),
             agents: Agents::default(),
             creating: Repeats::default(),
@@ -185,13 +186,13 @@ impl Fleet {
 
     /// The decider has to look at these hosts again.
     fn note_hosts<'a>(&self, hosts: impl IntoIterator<Item = &'a str>) {
-        let mut news = self.news.lock().unwrap_or_else(PoisonError::into_inner);
-        news.hosts.extend(hosts.into_iter().filter(|host| !host.is_empty()).map(str::to_owned));
+        let mut changes = self.host_changes.lock().unwrap_or_else(PoisonError::into_inner);
+        changes.hosts.extend(hosts.into_iter().filter(|host| !host.is_empty()).map(str::to_owned));
     }
 
     /// The decider has to look at everything again.
     fn note_layout(&self) {
-        self.news.lock().unwrap_or_else(PoisonError::into_inner).layout = true;
+        self.host_changes.lock().unwrap_or_else(PoisonError::into_inner).layout = true;
     }
 
     /// The instance has changed; whoever looks after it should.

@@ -2,12 +2,15 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use berth_placement::Topology;
+use berth_scheduler::decider::HostSource;
 use berth_scheduler::nova::explain::{self, Case, CaseRecord, Explanation, Wanted};
 use uuid::Uuid;
 
 use super::ask::Ask;
-use super::decider::Placed;
+use super::decider::{Placed, placed};
 use super::error::{FleetError, NO_VALID_HOST};
 use super::quotas::check_project;
 use super::{Fleet, flavors};
@@ -26,21 +29,29 @@ impl Fleet {
         self.check_forced_host(ask)?;
         let group = self.group_view(ask)?;
         let mut decider = self.decider.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if !dry && let Some(held) = decider.held(&ask.instances, |uuid| self.host_of_provider(uuid)) {
-            return Ok(held);
-        }
+        let named = |placements| {
+            placed(&self.index.topology(), placements, |provider| self.host_of_provider(provider))
+        };
         if dry {
-            return decider.decide(self, ask, group.as_ref(), now(), true);
+            return decider.decide(self, ask, group.as_ref(), now(), true).map(named);
+        }
+        if let Some(held) = decider.held(&ask.instances) {
+            return Ok(named(held));
         }
         // Recorded before the claim: a membership without one is forgotten at the next start.
         let joining = self.join_group(ask, group.as_ref().map(|group| group.uuid));
-        let placed = decider.decide(self, ask, group.as_ref(), now(), false);
-        if placed.is_err() {
+        let decided = decider.decide(self, ask, group.as_ref(), now(), false);
+        if decided.is_err() {
             self.transact(|fleet| {
                 joining.iter().for_each(|&(one, before)| fleet.set_membership(one, before));
             });
         }
-        placed
+        decided.map(named)
+    }
+
+    /// The providers of hosts and the names of resource classes, as of now.
+    pub(crate) fn topology(&self) -> Arc<Topology> {
+        self.index.topology()
     }
 
     /// Checks that none of the instances belongs to another project, as an instance or as a consumer with allocations: the
@@ -127,15 +138,22 @@ impl Fleet {
             let told = state.hosts.values().filter(|host| !host.providers.is_empty());
             let records: Vec<_> = told.map(|host| self.full_record(&state, host)).collect();
             drop(state);
-            (records, super::decider::FleetView::all(self).1)
+            (records, self.all().1)
         };
         let names: Vec<String> = records.iter().map(|record| record.host.clone()).collect();
         let mut config = self.options.scheduler.clone();
         config.general.service_down_time = i64::MAX / 4;
-        let mut case: CaseRecord =
-            serde_json::from_value(serde_json::json!({"hosts": []})).expect("a case without hosts is one");
-        (case.config, case.hosts, case.aggregates, case.request) = (config, records, aggregates, Some(spec));
-        case.now = crate::utc::for_database(now()).replace(' ', "T");
+        let case = CaseRecord {
+            now: crate::utc::for_database(now()).replace(' ', "T"),
+            config,
+            filters: None,
+            weighers: None,
+            aggregates,
+            oldest_compute: 0,
+            hosts: records,
+            request: Some(spec),
+            index: 0,
+        };
         let case = Case::load(case, true).map_err(|error| FleetError::field("request", chain(&error)))?;
         let rows = hosts.iter().map(|name| {
             let row = names.iter().position(|known| known == name);

@@ -3,19 +3,19 @@
 use std::collections::BTreeSet;
 
 use berth_placement::Inventory;
+use berth_scheduler::decider::{HostChanges, HostSource};
 use berth_scheduler::nova::Aggregate;
-use berth_scheduler::nova::hosts::HostRecord;
-use berth_scheduler::nova::python::Value as Stat;
-use serde_json::{Value, json};
+use berth_scheduler::nova::hosts::{HostRecord, InstanceRecord, InventoryRecord, ReportedAmount};
+use berth_scheduler::nova::python::Value;
+use serde_json::json;
 
 use super::Fleet;
-use super::decider::{FleetView, News};
 use super::entry::{Host, HostStatus, Task};
 use super::state::State;
 
-impl FleetView for Fleet {
-    fn news(&self) -> News {
-        std::mem::take(&mut *self.news.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+impl HostSource for Fleet {
+    fn changes(&self) -> HostChanges {
+        std::mem::take(&mut *self.host_changes.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 
     fn all(&self) -> (Vec<HostRecord>, Vec<Aggregate>) {
@@ -42,27 +42,17 @@ impl FleetView for Fleet {
 impl Fleet {
     /// The host with what it has, uses and runs.
     pub(super) fn record(&self, state: &State, host: &Host) -> HostRecord {
-        let uuid = host.uuid().to_string();
-        let mut record: HostRecord =
-            serde_json::from_value(json!({"host": host.name, "node": host.name, "uuid": uuid}))
-                .expect("a name and a UUID make a record");
+        let mut record = HostRecord::new(&host.name, &host.name, host.uuid());
         let stock = self.stock(host);
         let of = |class: &str| {
-            stock.get(class).map_or((0, 0, 1.0), |(inventory, used)| {
+            let none = ReportedAmount { total: 0, used: 0, allocation_ratio: 1.0 };
+            stock.get(class).map_or(none, |(inventory, used)| {
                 let Inventory { total, reserved, allocation_ratio, .. } = *inventory;
                 let used = i64::try_from(*used).unwrap_or(i64::MAX).saturating_add(reserved.into());
-                (i64::from(total), used, allocation_ratio)
+                ReportedAmount { total: total.into(), used, allocation_ratio }
             })
         };
-        let (vcpus, vcpus_used, cpu_ratio) = of("VCPU");
-        let (memory, memory_used, memory_ratio) = of("MEMORY_MB");
-        let (disk, disk_used, disk_ratio) = of("DISK_GB");
-        (record.vcpus, record.vcpus_used, record.cpu_allocation_ratio) = (vcpus, vcpus_used, Some(cpu_ratio));
-        (record.memory_mb, record.memory_mb_used, record.free_ram_mb) =
-            (memory, memory_used, memory - memory_used);
-        (record.local_gb, record.local_gb_used, record.free_disk_gb) =
-            (disk, disk_used, Some(disk - disk_used));
-        (record.ram_allocation_ratio, record.disk_allocation_ratio) = (Some(memory_ratio), Some(disk_ratio));
+        record.set_amounts(["VCPU", "MEMORY_MB", "DISK_GB"].map(of));
         record.disk_available_least = self.agents.disk_available(&host.name).map(i64::from);
         record.service.disabled = host.status() != HostStatus::Enabled;
         record.service.disabled_reason = (!host.reason.is_empty()).then(|| host.reason.clone());
@@ -98,20 +88,13 @@ impl Fleet {
             traits.iter().flat_map(|traits| traits.iter()).filter_map(|id| topology.traits().name(id.0));
         record.traits = Some(names.map(ToString::to_string).collect());
         let stock = self.stock(host);
-        let inventories: Value = stock
-            .iter()
-            .map(|(class, (inventory, _))| {
-                let Inventory { total, reserved, units, allocation_ratio } = inventory;
-                let (min_unit, max_unit, step_size) = (units.min_unit, units.max_unit, units.step_size);
-                let record = json!({
-                    "total": total, "reserved": reserved, "min_unit": min_unit, "max_unit": max_unit,
-                    "step_size": step_size, "allocation_ratio": allocation_ratio,
-                });
-                (class.clone(), record)
-            })
-            .collect::<serde_json::Map<_, _>>()
-            .into();
-        record.inventories = serde_json::from_value(inventories).ok();
+        let inventory = |(class, (inventory, _)): (&String, &(Inventory, u64))| {
+            let &Inventory { total, reserved, units, allocation_ratio } = inventory;
+            let (min_unit, max_unit, step_size) = (units.min_unit, units.max_unit, units.step_size);
+            let record = InventoryRecord { total, reserved, min_unit, max_unit, step_size, allocation_ratio };
+            (class.clone(), record)
+        };
+        record.inventories = Some(stock.iter().map(inventory).collect());
         record.usages = stock.into_iter().map(|(class, (_, used))| (class, used)).collect();
         record
     }
@@ -121,12 +104,16 @@ fn describe_instances(record: &mut HostRecord, state: &State, host: &Host) {
     let there = state.by_host.get(&host.name).into_iter().flatten();
     let instances: Vec<_> = there.filter_map(|uuid| Some((uuid, state.instances.get(uuid)?))).collect();
     let working = instances.iter().filter(|(_, instance)| instance.task() != Task::None).count();
-    let stats = json!({"num_instances": instances.len().to_string(), "io_workload": working.to_string()});
-    record.stats = serde_json::from_value::<Stat>(stats).unwrap_or_default();
+    let counter = |name: &str, count: usize| (name.to_owned(), Value::Text(count.to_string()));
+    record.stats = Value::map([counter("num_instances", instances.len()), counter("io_workload", working)]);
     let described = instances.into_iter().map(|(uuid, instance)| {
-        let properties =
-            instance.image.as_ref().map(|image| json!(image.properties)).unwrap_or_else(|| json!({}));
-        json!({"uuid": uuid.to_string(), "image_properties": properties})
+        let properties = instance.image.iter().flat_map(|image| &image.properties);
+        InstanceRecord {
+            uuid: uuid.to_string(),
+            image_properties: properties
+                .map(|(name, value)| (name.clone(), Value::Text(value.clone())))
+                .collect(),
+        }
     });
-    record.instances = serde_json::from_value(Value::Array(described.collect())).unwrap_or_default();
+    record.instances = described.collect();
 }

@@ -11,7 +11,7 @@ use crate::nova::hosts::{HostRecord, HostTable, LoadError};
 use crate::nova::options::{InvalidOption, Options};
 use crate::nova::pci::ProviderMapping;
 use crate::nova::request_spec::RequestSpec;
-use crate::nova::select::AllocationCandidate;
+use crate::nova::select::{AllocationCandidate, CandidateAllocations, ProviderAllocation};
 use crate::nova::time::micros;
 use crate::nova::weighers::WeigherName;
 
@@ -126,7 +126,7 @@ impl Case {
 fn candidates(host: &HostRecord) -> Vec<AllocationCandidate> {
     host.allocation_candidates.clone().unwrap_or_else(|| {
         let mappings = ProviderMapping([(String::new(), vec![host.uuid.clone()])].into());
-        let allocations = [(host.uuid.clone(), Default::default())].into();
-        vec![AllocationCandidate { allocations, mappings }]
+        let allocations = [(host.uuid.clone(), ProviderAllocation::default())].into();
+        vec![AllocationCandidate { allocations: CandidateAllocations::Named(allocations), mappings }]
     })
 }

@@ -19,8 +19,8 @@ use super::filters::{RequestState, Scene};
 use super::hosts::{HostRecord, HostTable, UpdateError};
 use super::options::Driver;
 use super::placement_query::{Known, QueryError, placement_query};
-use super::select::{Chooser, Claimant, Claims, Decision, DecisionAsOne, Plan, claim_as_one};
-use super::{Aggregate, Options, RankedHosts, RankedRequest, RequestSpec, SelectDestinations};
+use super::select::{Chooser, Claimant, Claims, Decision, DecisionAsOne, LookAtAll, Plan, claim_as_one};
+use super::{Aggregate, Options, Preference, RankedHosts, RankedRequest, RequestSpec, SelectDestinations};
 
 use eligible::Eligible;
 use order::Best;
@@ -58,6 +58,7 @@ pub struct FilterScheduler {
     position: u64,
     places: Places,
     options: Options,
+    preference: Preference,
     hosts: HostTable,
     ranked: RankedHosts,
 }
@@ -66,11 +67,17 @@ impl FilterScheduler {
     /// A decider on these hosts. Those that have no provider in the index yet wait until they have one.
     #[must_use]
     pub fn new(index: Arc<Index>, hosts: HostTable, options: Options) -> Self {
+        Self::preferring(Preference::Weighers, index, hosts, options)
+    }
+
+    /// A decider that finds the best of the hosts that pass the filters by another objective than Nova's.
+    #[must_use]
+    pub fn preferring(preference: Preference, index: Arc<Index>, hosts: HostTable, options: Options) -> Self {
         let view = View::new(&index);
-        let ranked = RankedHosts::new(&hosts, &options);
+        let ranked = RankedHosts::preferring(preference, &hosts, &options);
         let places = Places::new(&hosts, &view);
-        let mut scheduler =
-            Self { position: view.layout_position(), index, view, places, options, hosts, ranked };
+        let position = view.layout_position();
+        let mut scheduler = Self { index, view, position, places, options, preference, hosts, ranked };
         scheduler.set_all_free();
         scheduler
     }
@@ -189,10 +196,10 @@ impl FilterScheduler {
         let each_alone = wanted.each_alone || wanted.instances.len() == 1;
         let request = request.filter(|_| each_alone);
         let index = (&*self.index, &self.places);
-        let mut best = Best::new(index, (&mut self.ranked, request), eligible, each_alone);
+        let mut best = Best::new(index, (&mut self.ranked, request), eligible, self.preference, each_alone);
         let what = wanted.with(&self.options);
         let decision = what.decide_by(&mut best, &mut self.hosts, &mut spec, &mut state, claims, chooser);
-        if each_alone {
+        if each_alone || self.preference != Preference::Weighers {
             decision.changes.iter().for_each(|change| self.set_free(change.row()));
         }
         decision
@@ -210,7 +217,14 @@ impl FilterScheduler {
         let mut spec = prepared.spec().clone();
         let mut state = query.ask(&self.index, &self.hosts, extent, &candidates::Options::default()).state;
         let what = wanted.with(&self.options);
-        let decision = what.decide(&mut self.hosts, &mut spec, &mut state, claims, chooser);
+        let mut order = match self.preference {
+            Preference::Weighers => LookAtAll::default(),
+            Preference::Policy(policy) => {
+                let free = self.hosts.rows().map(|row| self.ranked.free(row)).collect();
+                LookAtAll::by_policy(policy, free, prepared.need())
+            }
+        };
+        let decision = what.decide_by(&mut order, &mut self.hosts, &mut spec, &mut state, claims, chooser);
         for change in &decision.changes {
             self.ranked.follow(&self.hosts, &self.options, change.row());
         }

@@ -10,8 +10,8 @@ use super::places::Places;
 use crate::nova::filters::{RequestState, Scene, Step, Survivors};
 use crate::nova::hosts::HostTable;
 use crate::nova::ranked::Among;
-use crate::nova::select::{Chooser, HostOrder, SelectError, Sorted, by_driver, draw};
-use crate::nova::{Options, RankedHosts, RankedRequest};
+use crate::nova::select::{By, Chooser, HostOrder, SelectError, Sorted, by_driver, draw};
+use crate::nova::{Options, Preference, RankedHosts, RankedRequest};
 
 /// How many times as many hosts are looked for when those that were found could not be had.
 const GROWTH: usize = 4;
@@ -21,6 +21,7 @@ pub(super) struct Best<'a> {
     offers: Offers<'a>,
     ranked: &'a mut RankedHosts,
     request: Option<&'a mut RankedRequest>,
+    preference: Preference,
     each_alone: bool,
     /// What was left for the instance before, once all have been looked at.
     left: Option<Vec<Row>>,
@@ -31,10 +32,11 @@ impl<'a> Best<'a> {
         (index, places): (&'a Index, &'a Places),
         (ranked, request): (&'a mut RankedHosts, Option<&'a mut RankedRequest>),
         eligible: &'a Eligible,
+        preference: Preference,
         each_alone: bool,
     ) -> Self {
         let offers = Offers { index, places, eligible, known: RefCell::default() };
-        Self { offers, ranked, request, each_alone, left: None }
+        Self { offers, ranked, request, preference, each_alone, left: None }
     }
 
     /// The `most` best hosts; none if only looking at all of them can tell.
@@ -82,7 +84,12 @@ impl HostOrder for Best<'_> {
         // Filters that judge a request once rely on what they have left.
         let (index, left) = if self.each_alone { (0, None) } else { (index, self.left.take()) };
         let rows = left.unwrap_or_else(|| self.offers.hosts(scene.hosts, self.ranked));
-        let mut sorted = by_driver(scene, Survivors::ordered(rows), index, state, chooser)?;
+        let free = |row| self.ranked.free(row);
+        let by = match self.preference {
+            Preference::Weighers => By::Weighers,
+            Preference::Policy(policy) => By::Policy(policy, &free),
+        };
+        let mut sorted = by_driver(by, scene, Survivors::ordered(rows), index, state, chooser)?;
         self.left = Some(sorted.rows.clone());
         let offered = (most + index).min(sorted.rows.len()); // those before may have filled as many
         sorted.complete = offered == sorted.rows.len();
@@ -107,7 +114,9 @@ impl HostOrder for Best<'_> {
 
     fn follow(&mut self, hosts: &HostTable, options: &Options, row: Row) {
         self.ranked.follow(hosts, options, row);
-        if self.each_alone && self.offers.eligible.is_exact() {
+        // A policy ranks by what is free, however little of it is known to be taken.
+        let is_by_free = self.preference != Preference::Weighers;
+        if is_by_free || (self.each_alone && self.offers.eligible.is_exact()) {
             let need = self.offers.eligible.need();
             self.ranked.take(row, need); // before the next instance looks
         }

@@ -1,6 +1,6 @@
 //! A request, worked out once for many decisions.
 
-use berth_placement::{Index, View};
+use berth_placement::{HostFree, Index, View};
 
 use super::eligible::Eligible;
 use super::places::Places;
@@ -41,6 +41,11 @@ impl PreparedRequest {
     #[must_use]
     pub const fn query(&self) -> &PlacementQuery {
         &self.query
+    }
+
+    /// What has to be free on a host itself.
+    pub(super) const fn need(&self) -> HostFree {
+        self.eligible.need()
     }
 
     pub(super) fn renew(&mut self, index: &Index, view: &View, places: &Places) {

@@ -32,7 +32,7 @@ pub use consume::Undo;
 pub use inventory_record::InventoryRecord;
 pub use load::LoadError;
 pub use outage::{Mended, Outage};
-pub use record::{HostRecord, InstanceRecord, MetricRecord, ServiceRecord};
+pub use record::{HostRecord, InstanceRecord, MetricRecord, ReportedAmount, ServiceRecord};
 pub use service::{InstanceImage, ServiceHost, stored_properties};
 pub use update::UpdateError;
 pub use usage::{Usage, UsageRow};

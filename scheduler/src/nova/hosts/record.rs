@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
+use uuid::Uuid;
 
 use super::InventoryRecord;
 use crate::nova::numa::HostTopology;
@@ -105,6 +106,71 @@ pub struct HostRecord {
     pub allocation_candidates: Option<Vec<AllocationCandidate>>,
 }
 
+impl HostRecord {
+    /// A node that has nothing yet, whose service runs nothing else. Fields have the defaults that JSON gives them.
+    #[must_use]
+    pub fn new(host: &str, node: &str, uuid: Uuid) -> Self {
+        Self {
+            host: host.to_owned(),
+            node: node.to_owned(),
+            uuid: uuid.to_string(),
+            cell_uuid: default_cell(),
+            memory_mb: 0,
+            memory_mb_used: 0,
+            free_ram_mb: 0,
+            local_gb: 0,
+            local_gb_used: 0,
+            free_disk_gb: no_disk(),
+            disk_available_least: None,
+            vcpus: 0,
+            vcpus_used: 0,
+            cpu_allocation_ratio: ratio_of_one(),
+            ram_allocation_ratio: ratio_of_one(),
+            disk_allocation_ratio: ratio_of_one(),
+            hypervisor_type: default_hypervisor(),
+            hypervisor_version: 0,
+            host_ip: default_address(),
+            cpu_info: no_cpu_info(),
+            supported_instances: Vec::new(),
+            stats: Value::None,
+            metrics: Vec::new(),
+            numa_topology: None,
+            pci_pools: None,
+            service: ServiceRecord::default(),
+            instances: Vec::new(),
+            traits: None,
+            inventories: None,
+            usages: BTreeMap::new(),
+            allocation_candidates: None,
+        }
+    }
+}
+
+/// What a host has and uses of one class.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ReportedAmount {
+    /// Everything there is.
+    pub total: i64,
+    /// In use or reserved.
+    pub used: i64,
+    /// Overcommitment.
+    pub allocation_ratio: f64,
+}
+
+impl HostRecord {
+    /// Sets what the host reports of vCPUs, memory in MiB and disk in GiB.
+    pub fn set_amounts(&mut self, [vcpus, memory, disk]: [ReportedAmount; 3]) {
+        (self.vcpus, self.vcpus_used) = (vcpus.total, vcpus.used);
+        (self.memory_mb, self.memory_mb_used) = (memory.total, memory.used);
+        self.free_ram_mb = memory.total - memory.used;
+        (self.local_gb, self.local_gb_used) = (disk.total, disk.used);
+        self.free_disk_gb = Some(disk.total - disk.used);
+        self.cpu_allocation_ratio = Some(vcpus.allocation_ratio);
+        self.ram_allocation_ratio = Some(memory.allocation_ratio);
+        self.disk_allocation_ratio = Some(disk.allocation_ratio);
+    }
+}
+
 /// A nova-compute service.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
@@ -186,4 +252,17 @@ fn text_or_json<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D:
         Value::Text(text) => Some(text),
         other => Some(other.to_json()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_record_is_what_json_without_fields_gives() {
+        let uuid = Uuid::from_u128(1);
+        let json = format!(r#"{{"host": "h", "node": "n", "uuid": "{uuid}"}}"#);
+        let read: HostRecord = serde_json::from_str(&json).expect("a record");
+        assert_eq!(format!("{:?}", HostRecord::new("h", "n", uuid)), format!("{read:?}"));
+    }
 }

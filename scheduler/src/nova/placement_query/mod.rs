@@ -29,8 +29,8 @@ use build::Pinning;
 
 pub use error::QueryError;
 pub use index_query::MalformedQuery;
-pub(crate) use on_index::written;
 pub use on_index::{Extent, HostCandidates, Unanswered};
+pub(crate) use on_index::{needs_mappings, taken};
 pub use pci_groups::DeviceRequest;
 pub use resource_request::{GroupPolicy, RequestGroup, ResourceRequest};
 

@@ -12,7 +12,7 @@ use super::{PlacementQuery, standard};
 use crate::nova::filters::RequestState;
 use crate::nova::hosts::HostTable;
 use crate::nova::pci::ProviderMapping;
-use crate::nova::select::AllocationCandidate;
+use crate::nova::select::{AllocationCandidate, CandidateAllocations};
 use crate::nova::{Options, RequestSpec};
 
 /// How many candidates of each host are wanted.
@@ -151,7 +151,8 @@ impl Found<'_> {
         let providers: Vec<&Provider> = rows.iter().filter_map(|&row| topology.provider(row)).collect();
         for provider in &providers {
             if let Some(host) = self.host(provider.uuid) {
-                self.give(host, || written(candidate, query, topology));
+                let with_mappings = needs_mappings(query, self.extent);
+                self.give(host, || taken(candidate, query, topology, with_mappings));
             }
         }
         let children = providers.iter().filter(|provider| provider.parent.is_some());
@@ -194,23 +195,25 @@ fn is_standard(name: &UnknownName) -> bool {
     }
 }
 
-/// The candidate in UUIDs and names. There is none for a row or number that the topology it was found in does not have.
-pub(crate) fn written(
+/// Whether filters, or the claim, look at which provider serves which group.
+pub(crate) fn needs_mappings(query: &Query, extent: Extent) -> bool {
+    extent != Extent::First || query.groups.iter().any(|group| !group.suffix.is_empty())
+}
+
+/// The candidate as decisions take it, with mappings if they are needed. There is none for a row that the topology it was found
+/// in does not have.
+pub(crate) fn taken(
     candidate: &Candidate,
     query: &Query,
     topology: &Topology,
+    with_mappings: bool,
 ) -> Option<AllocationCandidate> {
-    let uuid = |row: Row| topology.provider(row).map(|provider| provider.uuid.to_string());
-    let mut written = AllocationCandidate::default();
-    for allocation in &candidate.allocations {
-        let class = topology.classes().name(u32::from(allocation.class.0))?.to_owned();
-        let resources = &mut written.allocations.entry(uuid(allocation.row)?).or_default().resources;
-        resources.insert(class, u64::from(allocation.amount));
-    }
-    let ProviderMapping(mappings) = &mut written.mappings;
-    for &(group, row) in &candidate.mappings {
+    let mut mappings = ProviderMapping::default();
+    for &(group, row) in candidate.mappings.iter().filter(|_| with_mappings) {
         let suffix = &query.groups.get(group as usize)?.suffix;
-        mappings.entry(suffix.to_string()).or_default().push(uuid(row)?);
+        let uuid = topology.provider(row)?.uuid.to_string();
+        mappings.0.entry(suffix.to_string()).or_default().push(uuid);
     }
-    Some(written)
+    let allocations = candidate.allocations.iter().copied().collect();
+    Some(AllocationCandidate { allocations: CandidateAllocations::Rows(allocations), mappings })
 }

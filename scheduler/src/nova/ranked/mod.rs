@@ -26,12 +26,14 @@ use super::aggregates::AggregateMetadata;
 use super::filters::{RequestState, Scene, Step};
 use super::hosts::{HostClass, HostTable};
 use super::options::Options;
+use super::preference::Preference;
 use super::request_spec::RequestSpec;
 use super::weighers::{RawColumns, WeigherName};
 use crate::forest::{Ask, Forest, Host};
 use crate::kinds::HostKind;
 use crate::objective::{Extremes, Goal, Low, Weighing};
 use crate::order::{Coefficients, Order};
+use crate::policy::Rank;
 use crate::tuning::Tuning;
 use crate::witnesses::Testimony;
 
@@ -54,6 +56,8 @@ pub struct LookAtAll;
 
 /// Hosts of a table in rankings.
 pub struct RankedHosts {
+    preference: Preference,
+    /// None under a policy.
     weighers: Vec<WeigherName>,
     raw: RawColumns,
     /// How each weigher's weights become whole numbers.
@@ -77,9 +81,19 @@ impl RankedHosts {
     /// Ranks all hosts of the table.
     #[must_use]
     pub fn new(hosts: &HostTable, options: &Options) -> Self {
-        let weighers = options.filter_scheduler.weight_classes.clone();
+        Self::preferring(Preference::Weighers, hosts, options)
+    }
+
+    /// Ranks all hosts of the table, under a policy by what is free on them.
+    #[must_use]
+    pub fn preferring(preference: Preference, hosts: &HostTable, options: &Options) -> Self {
+        let weighers = match preference {
+            Preference::Weighers => options.filter_scheduler.weight_classes.clone(),
+            Preference::Policy(_) => Vec::new(),
+        };
         let weighing = weighing(hosts, options, &weighers);
         let mut ranked = Self {
+            preference,
             raw: RawColumns::new(hosts, options),
             grids: Vec::new(),
             amounts: vec![NOTHING_KNOWN; hosts.len()],
@@ -189,6 +203,9 @@ impl RankedHosts {
                 && among.accepts(row)
         };
         let ask = Ask { need: among.need, open, acceptable };
+        if let Preference::Policy(_) = self.preference {
+            return Ok(self.forest.first(ask, most).into_iter().map(Rank::row).collect());
+        }
         let amounts = |row: Row| self.amounts.get(row.index()).copied();
         let testimony = Testimony { witnesses, amounts };
         let found = self.forest.highest(ask, &self.weighing, testimony, most);
@@ -224,7 +241,7 @@ impl RankedHosts {
     /// # Errors
     /// What differs.
     pub fn check(&self, hosts: &HostTable, options: &Options) -> Result<(), String> {
-        let fresh = Self::new(hosts, options);
+        let fresh = Self::preferring(self.preference, hosts, options);
         if self.sound && !fresh.sound {
             return Err("hosts are ranked that cannot be".to_owned());
         }
@@ -243,7 +260,11 @@ impl RankedHosts {
     /// For another number of hosts, or other classes. What is free on those that stay is kept.
     fn start_anew(&mut self, hosts: &HostTable, options: &Options) {
         let (epoch, layout) = ((self.epoch.0 + 1, 0), self.layout + 1);
-        let before = std::mem::replace(self, Self { epoch, layout, ..Self::new(hosts, options) }).amounts;
+        let before = std::mem::replace(
+            self,
+            Self { epoch, layout, ..Self::preferring(self.preference, hosts, options) },
+        )
+        .amounts;
         for (row, amounts) in (0..).map(Row).zip(before) {
             self.set_free(row, std::array::from_fn(|class| amounts[class]));
         }
@@ -272,8 +293,12 @@ impl RankedHosts {
             };
             self.amounts[row.index()] = amounts;
         }
-        let goal = Goal::new(&self.weighing, &self.extremes());
-        self.rank_anew(Order::Linear(Coefficients::of(&goal)));
+        self.rank_anew(match self.preference {
+            Preference::Weighers => {
+                Order::Linear(Coefficients::of(&Goal::new(&self.weighing, &self.extremes())))
+            }
+            Preference::Policy(policy) => Order::Policy(policy),
+        });
     }
 
     fn rank_anew(&mut self, order: Order<COLUMNS>) {

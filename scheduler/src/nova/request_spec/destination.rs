@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 /// A requested destination.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Destination {
     /// Service host; none if any will do.

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::ImageProperties;
 
 /// An image.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Image {
     /// Its id; none if the instance boots from a volume.

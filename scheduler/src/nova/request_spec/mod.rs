@@ -35,7 +35,7 @@ pub use retry::Retry;
 pub use server_group::{GroupRules, ServerGroup};
 
 /// A request to the scheduler.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct RequestSpec {
     /// The instance that is placed now.
@@ -128,6 +128,52 @@ impl RequestSpec {
     #[must_use]
     pub const fn has_check_type(&self) -> bool {
         self.check_type.is_some()
+    }
+
+    /// Whether both ask the same of hosts: they may differ in the instance and the user, which no filter reads.
+    #[must_use]
+    pub fn is_alike(&self, other: &Self) -> bool {
+        let Self {
+            instance_uuid: _,
+            user_id: _,
+            project_id,
+            num_instances,
+            availability_zone,
+            flavor,
+            image,
+            is_bfv,
+            scheduler_hints,
+            instance_group,
+            ignore_hosts,
+            force_hosts,
+            force_nodes,
+            requested_destination,
+            retry,
+            numa_topology,
+            pci_requests,
+            requested_resources,
+            request_level_params,
+            network_metadata,
+            check_type,
+        } = self;
+        *flavor == other.flavor
+            && *image == other.image
+            && *project_id == other.project_id
+            && *num_instances == other.num_instances
+            && *availability_zone == other.availability_zone
+            && *is_bfv == other.is_bfv
+            && *scheduler_hints == other.scheduler_hints
+            && *instance_group == other.instance_group
+            && *ignore_hosts == other.ignore_hosts
+            && (force_hosts, force_nodes) == (&other.force_hosts, &other.force_nodes)
+            && *requested_destination == other.requested_destination
+            && *retry == other.retry
+            && *numa_topology == other.numa_topology
+            && *pci_requests == other.pci_requests
+            && *requested_resources == other.requested_resources
+            && *request_level_params == other.request_level_params
+            && *network_metadata == other.network_metadata
+            && *check_type == other.check_type
     }
 
     /// The properties of the image, if there is an image.

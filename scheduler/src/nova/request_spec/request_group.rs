@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 
 /// A group of resources, as a network port or a device asks for it.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct RequestGroup {
     /// Who asks: the suffix of the group in the query and the key of `mappings` in an allocation candidate.
@@ -25,7 +25,7 @@ pub struct RequestGroup {
 }
 
 /// What is asked of a request's providers together, besides its groups.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct RequestLevelParams {
     /// Traits the root provider must have.

@@ -19,14 +19,15 @@ mod translate;
 
 pub use as_one::{ATTEMPTS, DecisionAsOne};
 pub(crate) use as_one::{Plan, claim_as_one};
-pub use candidate::{AllocationCandidate, ProviderAllocation};
+pub use candidate::{AllocationCandidate, CandidateAllocations, ProviderAllocation};
 pub use chooser::Chooser;
 pub use claims::Claims;
 pub use destinations::{Decision, SelectDestinations};
 pub use error::SelectError;
 pub use index_claims::{Claimant, IndexClaims, RefusedClaim};
-pub(crate) use order::{HostOrder, by_driver};
+pub(crate) use order::{HostOrder, LookAtAll, by_driver};
 pub use selection::Selection;
-pub(crate) use sorted::draw;
+pub(crate) use sorted::{By, draw};
 pub use sorted::{Sorted, sorted_hosts};
 pub use translate::IndexClaimError;
+pub(crate) use translate::allocations;

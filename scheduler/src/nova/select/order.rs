@@ -1,12 +1,15 @@
 //! Who puts the hosts in order for one instance after the other.
 
-use berth_placement::Row;
+use berth_placement::kernel::{NOT_ASKED, NOTHING};
+use berth_placement::{HostFree, Row};
 
 use super::chance::any_host;
-use super::{Chooser, SelectError, Sorted, sorted_hosts};
+use super::sorted::{By, sorted_by};
+use super::{Chooser, SelectError, Sorted};
 use crate::nova::filters::{RequestState, Scene, Survivors};
 use crate::nova::hosts::HostTable;
 use crate::nova::options::{Driver, Options};
+use crate::policy::Policy;
 
 /// Puts hosts in order.
 pub(crate) trait HostOrder {
@@ -14,7 +17,7 @@ pub(crate) trait HostOrder {
     /// their candidates in `state`.
     ///
     /// # Errors
-    /// As [`sorted_hosts`].
+    /// As [`sorted_hosts`](super::sorted_hosts).
     fn sort(
         &mut self,
         scene: &Scene<'_>,
@@ -33,8 +36,26 @@ pub(crate) trait HostOrder {
 
 /// Looks at every host that was left for the instance before.
 #[derive(Debug, Default)]
-pub(super) struct LookAtAll {
+pub(crate) struct LookAtAll {
     left: Option<Vec<Row>>,
+    ranks: Option<PolicyRanks>,
+}
+
+/// What a policy ranks hosts by.
+#[derive(Debug)]
+struct PolicyRanks {
+    policy: Policy,
+    /// Free on each host.
+    free: Vec<HostFree>,
+    /// What an instance takes from its host.
+    need: HostFree,
+}
+
+impl LookAtAll {
+    /// Puts hosts with so much free in a policy's order.
+    pub(crate) const fn by_policy(policy: Policy, free: Vec<HostFree>, need: HostFree) -> Self {
+        Self { left: None, ranks: Some(PolicyRanks { policy, free, need }) }
+    }
 }
 
 impl HostOrder for LookAtAll {
@@ -51,21 +72,30 @@ impl HostOrder for LookAtAll {
             None if scene.request.is_rebuild() => Survivors::all(scene.hosts),
             None => Survivors::ordered(state.hosts()),
         };
-        let sorted = by_driver(scene, survivors, index, state, chooser)?;
+        let ranks = self.ranks.as_ref();
+        let free = |row: Row| ranks.map_or(NOTHING, |ranks| ranks.free[row.index()]);
+        let by = ranks.map_or(By::Weighers, |ranks| By::Policy(ranks.policy, &free));
+        let sorted = by_driver(by, scene, survivors, index, state, chooser)?;
         self.left = Some(sorted.rows.clone());
         Ok(sorted)
     }
 
     fn extend(&mut self, _: &Scene<'_>, _: &mut RequestState, _: &mut Sorted) {}
 
-    fn follow(&mut self, _: &HostTable, _: &Options, _: Row) {}
+    fn follow(&mut self, _: &HostTable, _: &Options, row: Row) {
+        let Some(PolicyRanks { free, need, .. }) = &mut self.ranks else { return };
+        for (free, need) in free[row.index()].iter_mut().zip(need).filter(|(_, need)| **need != NOT_ASKED) {
+            *free -= *need;
+        }
+    }
 }
 
 /// All of these hosts, as the configured driver orders them.
 ///
 /// # Errors
-/// As [`sorted_hosts`].
+/// As [`sorted_hosts`](super::sorted_hosts).
 pub(crate) fn by_driver(
+    by: By<'_>,
     scene: &Scene<'_>,
     hosts: Survivors,
     index: usize,
@@ -75,7 +105,7 @@ pub(crate) fn by_driver(
     match scene.options.scheduler.driver {
         Driver::ChanceScheduler => any_host(scene, hosts, index, state, chooser),
         Driver::FilterScheduler | Driver::CachingScheduler => {
-            sorted_hosts(scene, hosts, index, state, chooser)
+            sorted_by(by, scene, hosts, index, state, chooser)
         }
     }
 }

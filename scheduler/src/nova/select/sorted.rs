@@ -1,10 +1,11 @@
 //! The hosts for one instance, best first.
 
-use berth_placement::Row;
+use berth_placement::{HostFree, Row};
 
 use super::{Chooser, SelectError};
 use crate::nova::filters::{RequestState, Scene, Step, Survivors, run};
 use crate::nova::weighers::{Weighed, weigh};
+use crate::policy::{Policy, Rank};
 
 /// The hosts for one instance, best first, and how many each constraint removed.
 #[derive(Debug, Clone)]
@@ -32,15 +33,45 @@ pub fn sorted_hosts(
     state: &mut RequestState,
     chooser: &mut dyn Chooser,
 ) -> Result<Sorted, SelectError> {
+    sorted_by(By::Weighers, scene, hosts, index, state, chooser)
+}
+
+/// What puts hosts in order that pass the filters.
+#[derive(Clone, Copy)]
+pub(crate) enum By<'a> {
+    /// Nova's weighers.
+    Weighers,
+    /// A policy, and what is free on each host.
+    Policy(Policy, &'a dyn Fn(Row) -> HostFree),
+}
+
+/// [`sorted_hosts`], but in another order where `by` says so. Hosts that a policy ranks are never shuffled: no two rank alike.
+pub(crate) fn sorted_by(
+    by: By<'_>,
+    scene: &Scene<'_>,
+    hosts: Survivors,
+    index: usize,
+    state: &mut RequestState,
+    chooser: &mut dyn Chooser,
+) -> Result<Sorted, SelectError> {
     let outcome = run(scene, hosts, index, state)?;
     let survivors = outcome.survivors.rows();
     let mut rows: Vec<Row> = Vec::new();
     if !survivors.is_empty() {
-        let weighed = weigh(scene, &survivors)?;
-        rows = weighed.iter().map(|host| host.row).collect();
         let options = &scene.options.filter_scheduler;
-        if options.shuffle_best_same_weighed_hosts {
-            shuffle_best(&weighed, &mut rows, chooser);
+        match by {
+            By::Weighers => {
+                let weighed = weigh(scene, &survivors)?;
+                rows = weighed.iter().map(|host| host.row).collect();
+                if options.shuffle_best_same_weighed_hosts {
+                    shuffle_best(&weighed, &mut rows, chooser);
+                }
+            }
+            By::Policy(policy, free) => {
+                let mut ranks: Vec<Rank> = survivors.iter().map(|&row| policy.rank(free(row), row)).collect();
+                ranks.sort_unstable();
+                rows = ranks.into_iter().map(Rank::row).collect();
+            }
         }
         draw(&mut rows, options.host_subset_size, chooser);
     }

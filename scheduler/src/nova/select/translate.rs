@@ -3,7 +3,7 @@
 use berth_placement::{Allocation, Allocations, ConsumerId, Index, Member, Row, Topology, TransferError};
 use uuid::Uuid;
 
-use super::AllocationCandidate;
+use super::{AllocationCandidate, CandidateAllocations};
 
 /// Why the index did not grant a claim.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -61,17 +61,30 @@ pub(super) fn translate(
     candidate: &AllocationCandidate,
 ) -> Result<Translated, IndexClaimError> {
     let consumer = consumer(instance)?;
+    let allocations = allocations(index, candidate)?;
+    let host = index.topology().host_of(&allocations).ok_or(IndexClaimError::Empty)?;
+    Ok(Translated { consumer, host, allocations })
+}
+
+/// What the candidate allocates, in rows and classes of the index.
+pub(crate) fn allocations(
+    index: &Index,
+    candidate: &AllocationCandidate,
+) -> Result<Allocations, IndexClaimError> {
+    let named = match &candidate.allocations {
+        CandidateAllocations::Rows(rows) => return Ok(rows.clone()),
+        CandidateAllocations::Named(named) => named,
+    };
     let topology = index.topology();
     let mut allocations = Allocations::new();
-    for (provider, of_provider) in &candidate.allocations {
+    for (provider, of_provider) in named {
         let row = Uuid::parse_str(provider).ok().and_then(|uuid| index.find(uuid));
         let row = row.ok_or_else(|| IndexClaimError::Provider(provider.clone()))?;
         for (class, &amount) in &of_provider.resources {
             allocations.push(allocation(&topology, (provider, row), class, amount)?);
         }
     }
-    let host = topology.host_of(&allocations).ok_or(IndexClaimError::Empty)?;
-    Ok(Translated { consumer, host, allocations })
+    Ok(allocations)
 }
 
 /// The consumer that an instance is.

@@ -6,7 +6,7 @@ use berth_placement::Row;
 use berth_scheduler::nova::filters::{RequestState, Scene};
 use berth_scheduler::nova::hosts::{HostRecord, HostTable};
 use berth_scheduler::nova::pci::ProviderMapping;
-use berth_scheduler::nova::select::{AllocationCandidate, ProviderAllocation};
+use berth_scheduler::nova::select::{AllocationCandidate, CandidateAllocations, ProviderAllocation};
 use berth_scheduler::nova::{Aggregate, FilterName, Options, RequestSpec, WeigherName, time};
 use serde::Deserialize;
 
@@ -109,8 +109,8 @@ impl Case {
     pub(crate) fn state_by_provider(&self, hosts: &HostTable) -> RequestState {
         let mut by_provider: BTreeMap<String, Vec<AllocationCandidate>> = BTreeMap::new();
         for candidate in self.hosts.iter().flat_map(|host| self.candidates(host)) {
-            for provider in candidate.allocations.keys() {
-                by_provider.entry(provider.clone()).or_default().push(candidate.clone());
+            for provider in candidate.allocations.providers() {
+                by_provider.entry(provider.to_owned()).or_default().push(candidate.clone());
             }
         }
         let mut state = RequestState::default();
@@ -132,7 +132,7 @@ impl Case {
             amounts.map(|(class, amount)| (class.to_owned(), u64::try_from(amount).unwrap_or_default()));
         let allocation = ProviderAllocation { resources: BTreeMap::from(resources) };
         AllocationCandidate {
-            allocations: BTreeMap::from([(uuid.to_owned(), allocation)]),
+            allocations: CandidateAllocations::Named([(uuid.to_owned(), allocation)].into()),
             mappings: ProviderMapping(BTreeMap::from([(String::new(), vec![uuid.to_owned()])])),
         }
     }

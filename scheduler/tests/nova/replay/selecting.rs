@@ -53,7 +53,7 @@ impl Claims for ScriptedClaims<'_> {
     fn claim(&mut self, instance: &str, _: Row, candidate: &AllocationCandidate) -> bool {
         let instance = self.position(instance);
         let host =
-            candidate.allocations.keys().find_map(|uuid| self.case.host_of(uuid)).expect("a known host");
+            candidate.allocations.providers().find_map(|uuid| self.case.host_of(uuid)).expect("a known host");
         let granted = !self.refused.contains(&(instance, host));
         self.claims.push((instance, host, granted));
         granted

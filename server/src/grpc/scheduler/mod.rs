@@ -4,11 +4,14 @@ mod explain;
 mod request;
 mod stream;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use berth_api::v1;
+use berth_placement::Topology;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
+use uuid::Uuid;
 
 use super::call::{Call, advise, read, write};
 use super::identity::Caller;
@@ -70,22 +73,31 @@ fn schedule(
     let ask = request::ask(call, wanted)?;
     let decide = || call.fleet.schedule(&ask, dry);
     let placed = if ask.instances.len() > QUICK { tokio::task::block_in_place(decide) } else { decide() }?;
-    Ok(v1::ScheduleResponse { selections: placed.into_iter().map(selection).collect() })
+    let topology = call.fleet.topology();
+    let selections = placed.into_iter().map(|placed| selection(&topology, placed));
+    Ok(v1::ScheduleResponse { selections: selections.collect() })
 }
 
-fn selection(placed: Placed) -> v1::Selection {
+fn selection(topology: &Topology, placed: Placed) -> v1::Selection {
     v1::Selection {
         instance: placed.instance.to_string(),
-        place: Some(place(placed.place)),
-        alternates: placed.alternates.into_iter().map(place).collect(),
+        place: Some(place(topology, placed.place)),
+        alternates: placed.alternates.into_iter().map(|alternate| place(topology, alternate)).collect(),
     }
 }
 
-fn place(Place { host, provider, allocations }: Place) -> v1::Place {
-    let amount = |(class, amount): (String, u64)| (class, u32::try_from(amount).unwrap_or(u32::MAX));
-    let allocations = allocations.into_iter().map(|(provider, resources)| v1::Allocation {
-        provider,
-        resources: resources.into_iter().map(amount).collect(),
-    });
-    v1::Place { host, provider, allocations: allocations.collect() }
+/// The place in UUIDs and names: rows end here.
+fn place(topology: &Topology, Place { host, provider, allocations }: Place) -> v1::Place {
+    let mut by_provider: BTreeMap<Uuid, v1::Allocation> = BTreeMap::new();
+    for allocation in allocations {
+        let provider = topology.provider(allocation.row).map(|provider| provider.uuid);
+        let class = topology.classes().name(allocation.class.0.into());
+        let (Some(uuid), Some(class)) = (provider, class) else { continue };
+        let entry = by_provider
+            .entry(uuid)
+            .or_insert_with(|| v1::Allocation { provider: uuid.to_string(), ..v1::Allocation::default() });
+        entry.resources.insert(class.to_string(), allocation.amount);
+    }
+    let allocations = by_provider.into_values().collect();
+    v1::Place { host, provider: provider.to_string(), allocations }
 }

@@ -1,0 +1,27 @@
+//! What is known of hosts besides the index.
+
+use std::collections::BTreeSet;
+
+use crate::nova::Aggregate;
+use crate::nova::hosts::HostRecord;
+
+/// Knows hosts: a control plane's records, or the fleet of a simulation.
+pub trait HostSource {
+    /// What changed since the last call.
+    fn changes(&self) -> HostChanges;
+
+    /// All hosts, and the aggregates they are in.
+    fn all(&self) -> (Vec<HostRecord>, Vec<Aggregate>);
+
+    /// These hosts. Those that are unknown are left out.
+    fn some(&self, hosts: &BTreeSet<String>) -> Vec<HostRecord>;
+}
+
+/// What changed about hosts.
+#[derive(Debug, Default)]
+pub struct HostChanges {
+    /// Whether hosts came or went, or aggregates changed.
+    pub layout: bool,
+    /// Hosts whose status, instances or facts changed. Those whose free amounts changed on the index need not be named.
+    pub hosts: BTreeSet<String>,
+}

@@ -1,0 +1,70 @@
+//! What a decider follows, and what it does when it cannot.
+
+use std::cell::RefCell;
+
+use uuid::Uuid;
+
+use super::*;
+use crate::nova::Aggregate;
+use crate::nova::hosts::HostRecord;
+
+/// A fleet of hosts without anything.
+#[derive(Default)]
+struct Hosts {
+    records: RefCell<Vec<HostRecord>>,
+    changes: RefCell<HostChanges>,
+}
+
+fn host(name: &str, number: u128) -> HostRecord {
+    HostRecord::new(name, name, Uuid::from_u128(number))
+}
+
+impl HostSource for Hosts {
+    fn changes(&self) -> HostChanges {
+        self.changes.take()
+    }
+
+    fn all(&self) -> (Vec<HostRecord>, Vec<Aggregate>) {
+        (self.records.borrow().clone(), Vec::new())
+    }
+
+    fn some(&self, hosts: &BTreeSet<String>) -> Vec<HostRecord> {
+        let records = self.records.borrow();
+        records.iter().filter(|record| hosts.contains(&record.host)).cloned().collect()
+    }
+}
+
+fn decider(hosts: &Hosts) -> Decider {
+    hosts.records.borrow_mut().push(host("h1", 1));
+    let mut decider = Decider::new(Arc::new(Index::default()), Options::default(), Preference::Weighers);
+    decider.follow(hosts, 0).unwrap();
+    decider
+}
+
+fn known(decider: &Decider) -> usize {
+    decider.hosts().map_or(0, HostTable::len)
+}
+
+#[test]
+fn changes_that_could_not_be_applied_are_applied_later() {
+    let hosts = Hosts::default();
+    let mut decider = decider(&hosts);
+    hosts.changes.borrow_mut().layout = true;
+    hosts.records.borrow_mut().push(HostRecord { uuid: "no UUID".to_owned(), ..host("h2", 2) });
+    let error = decider.follow(&hosts, 0).unwrap_err().to_string();
+    assert_eq!(error, "host h2: uuid: 'no UUID' is no UUID");
+    assert_eq!(known(&decider), 1);
+    hosts.records.borrow_mut()[1] = host("h2", 2);
+    decider.follow(&hosts, 0).unwrap();
+    assert_eq!(known(&decider), 2);
+}
+
+#[test]
+fn an_unknown_host_makes_the_decider_load_all_hosts() {
+    let hosts = Hosts::default();
+    let mut decider = decider(&hosts);
+    hosts.changes.borrow_mut().hosts.insert("h2".to_owned());
+    hosts.records.borrow_mut().push(host("h2", 2));
+    decider.follow(&hosts, 0).unwrap();
+    assert_eq!(known(&decider), 2);
+}
