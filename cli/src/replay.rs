@@ -1,19 +1,22 @@
 //! `berth replay`.
 
 use std::io;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use berth_placement::GroupPolicy;
+use berth_scheduler::nova::Preference;
 use berth_scheduler::{Policy, Search};
-use berth_simulator::{Observer, Options, Outcome, report, simulate};
+use berth_simulator::{NovaOptions, Observer, Options, Outcome, report, simulate, simulate_nova};
 use berth_traces::{Extent, Fleet, Format, Generator, Host, Micros, Trace, Vm, neutral, reference};
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::interrupt::Interrupt;
 use crate::placements::Placements;
 use crate::progress::Bar;
-use crate::{Ending, output, summary};
+use crate::{Ending, config, output, summary};
 
 /// VMs of the sample trace: two days of the synthetic cloud.
 const SAMPLE_VMS: u64 = 150_000;
@@ -32,7 +35,8 @@ Examples:
   berth replay
   berth replay --trace azure.csv.gz --host-shape 64x256x3840:1000 --out results
   berth replay --hosts wl/s1k.hosts.csv --trace wl/s1k.vms.csv --policy bestfit --placements out.csv
-  berth replay --reference s10k --policy worstfit --json")]
+  berth replay --reference s10k --policy worstfit --json
+  berth replay --hosts hosts.csv --trace vms.csv --scheduler nova --nova-conf /etc/nova/nova.conf")]
 pub(crate) struct Replay {
     /// A trace file, plain or gzip
     #[arg(long, value_name = "PATH", conflicts_with = "reference")]
@@ -49,9 +53,18 @@ pub(crate) struct Replay {
     /// Hosts as vCPUs x GiB of memory x GB of disk : count, more shapes after commas [default: 64x256x3840:1000]
     #[arg(long, value_name = "SHAPE", conflicts_with = "reference")]
     host_shape: Option<Fleet>,
-    /// Which host with enough room gets a VM: bestfit, bestfit-cpu, firstfit or worstfit
-    #[arg(long, value_name = "P", default_value_t = Policy::BestFit)]
-    policy: Policy,
+    /// What decides: a placement policy, which looks at amounts alone, or Nova's filters and weighers
+    #[arg(long, value_name = "S", value_enum, default_value_t = Scheduler::Policy)]
+    scheduler: Scheduler,
+    /// The nova.conf whose scheduler options count [default: Nova's own defaults]
+    #[arg(long, value_name = "FILE")]
+    nova_conf: Option<PathBuf>,
+    /// Make each batch of the trace a server group: affinity, anti-affinity, soft-affinity or soft-anti-affinity
+    #[arg(long, value_name = "P", value_parser = group_policy)]
+    batch_policy: Option<GroupPolicy>,
+    /// Which host gets a VM: bestfit, bestfit-cpu, firstfit or worstfit [default: bestfit, or Nova's weighers]
+    #[arg(long, value_name = "P")]
+    policy: Option<Policy>,
     /// Look at every host for every decision (slow; the answer is the same)
     #[arg(long)]
     exhaustive: bool,
@@ -69,6 +82,23 @@ pub(crate) struct Replay {
     json: bool,
 }
 
+/// What decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Scheduler {
+    Policy,
+    Nova,
+}
+
+fn group_policy(name: &str) -> Result<GroupPolicy, String> {
+    match name {
+        "affinity" => Ok(GroupPolicy::Affinity),
+        "anti-affinity" => Ok(GroupPolicy::AntiAffinity { max_per_host: NonZeroU32::MIN }),
+        "soft-affinity" => Ok(GroupPolicy::SoftAffinity),
+        "soft-anti-affinity" => Ok(GroupPolicy::SoftAntiAffinity),
+        _ => Err("it is one of affinity, anti-affinity, soft-affinity, soft-anti-affinity".to_owned()),
+    }
+}
+
 /// What is replayed on what, with the words for it.
 struct Workload {
     trace: Trace,
@@ -79,19 +109,28 @@ struct Workload {
 
 impl Replay {
     pub(crate) fn run(self) -> Result<Ending> {
+        let nova = self.nova()?;
         let workload = self.workload()?;
         let out = self.out.clone().or_else(|| self.is_sample().then(|| SAMPLE_OUT.into()));
         let placements_path =
             self.placements.clone().or_else(|| out.as_ref().map(|out| out.join("placements.csv")));
         let file = placements_path.as_deref().map(output::create).transpose()?;
-        let search = if self.exhaustive { Search::Exhaustive } else { Search::Ranked };
-        let options = Options { policy: self.policy, search };
-
         let Workload { trace, trace_name, hosts, fleet_name } = workload;
         let bar = Bar::new(trace.progress());
         let mut watch = Watch { placements: Placements::new(file), bar, interrupt: Interrupt::listen()? };
         let started = Instant::now();
-        let outcome = simulate(&hosts, trace, options, &mut watch);
+        let outcome = match nova {
+            Some(options) => simulate_nova(&hosts, trace, options, &mut watch),
+            None => {
+                let search = if self.exhaustive { Search::Exhaustive } else { Search::Ranked };
+                simulate(
+                    &hosts,
+                    trace,
+                    Options { policy: self.policy.unwrap_or_default(), search },
+                    &mut watch,
+                )
+            }
+        };
         watch.bar.finish();
         let mut outcome = outcome.with_context(|| match &placements_path {
             Some(path) => format!("the replay failed; {} is incomplete", path.display()),
@@ -123,6 +162,26 @@ impl Replay {
         }
         eprintln!("berth: ended by Ctrl-C; everything shown and written is partial");
         Ok(Ending::Interrupted)
+    }
+
+    /// How Nova's pipeline decides; nothing for a placement policy.
+    fn nova(&self) -> Result<Option<NovaOptions>> {
+        if self.scheduler == Scheduler::Nova {
+            if self.exhaustive {
+                bail!("--exhaustive: only without --scheduler nova");
+            }
+            let options = self.nova_conf.as_deref().map(config::nova_options).transpose()?;
+            return Ok(Some(NovaOptions {
+                options: options.unwrap_or_default(),
+                preference: self.policy.map_or(Preference::Weighers, Preference::Policy),
+                batch_policy: self.batch_policy,
+                seed: self.seed.unwrap_or(1),
+            }));
+        }
+        if self.nova_conf.is_some() || self.batch_policy.is_some() {
+            bail!("--nova-conf and --batch-policy need --scheduler nova");
+        }
+        Ok(None)
     }
 
     fn is_sample(&self) -> bool {

@@ -3,12 +3,14 @@
 //! [`simulate`] replays a trace of VMs on a fleet of hosts and returns an [`Outcome`]: totals and
 //! time series of utilisation and packing density. [`report`] renders it as one self-contained HTML
 //! page. The same trace and options give the same bytes on any machine.
+//! [`simulate_nova`] does so with the decider of the service.
 //!
-//! This crate reads no clock, draws no random number and writes no file.
+//! This crate reads no clock and writes no file. It draws random numbers only from seeded streams.
 //!
 //! | file | content |
 //! |---|---|
 //! | `simulation.rs` | the run: arrivals, departures, decisions, final checks |
+//! | `nova.rs` | Nova's pipeline on the fleet of a trace, as a `HostSource` of the decider |
 //! | `departures.rs` | the queue of departing VMs: a radix heap |
 //! | `fleet.rs` | builds the index of a fleet |
 //! | `meter.rs` | sums, means, peaks and samples from events alone, independent of the index |
@@ -24,9 +26,11 @@
 mod departures;
 mod fleet;
 mod meter;
+mod nova;
 mod outcome;
 pub mod report;
 mod simulation;
 
+pub use nova::NovaOptions;
 pub use outcome::{Outcome, Sample, Share, Totals};
-pub use simulation::{Observer, Options, SimulationError, simulate};
+pub use simulation::{Observer, Options, SimulationError, simulate, simulate_nova};

@@ -23,7 +23,7 @@ fn hosts() -> impl Strategy<Value = Vec<Host>> {
     let uniform = (capacity(), 1..80_usize).prop_map(|(capacity, count)| vec![capacity; count]);
     prop_oneof![uniform, vec(capacity(), 0..120)].prop_map(|capacities| {
         let numbered = capacities.into_iter().enumerate();
-        numbered.map(|(number, capacity)| Host { id: number.to_string().into(), capacity }).collect()
+        numbered.map(|(number, capacity)| Host::new(number.to_string(), capacity)).collect()
     })
 }
 
@@ -49,6 +49,7 @@ fn vms() -> impl Strategy<Value = Vec<Vm>> {
                     resources: Resources { vcpus, memory_mb, disk_gb },
                     flavor: "".into(),
                     batch: None,
+                    demands: None,
                 }
             })
             .collect()
@@ -86,7 +87,7 @@ proptest! {
 }
 
 fn host(number: u32, vcpus: u32) -> Host {
-    Host { id: number.to_string().into(), capacity: Resources { vcpus, memory_mb: 64, disk_gb: 64 } }
+    Host::new(number.to_string(), Resources { vcpus, memory_mb: 64, disk_gb: 64 })
 }
 
 fn vm(number: u32, seconds: std::ops::Range<u64>, vcpus: u32) -> Vm {
@@ -97,6 +98,7 @@ fn vm(number: u32, seconds: std::ops::Range<u64>, vcpus: u32) -> Vm {
         resources: Resources { vcpus, memory_mb: 1, disk_gb: 1 },
         flavor: "".into(),
         batch: None,
+        demands: None,
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) struct VmRows {
 
 impl VmRows {
     pub(crate) fn new(rows: Rows) -> Result<Self, TraceError> {
-        Ok(Self { columns: Columns::find(rows, COLUMNS, &UNUSED)?, last_arrival: Micros(0) })
+        Ok(Self { columns: Columns::find(rows, COLUMNS, &[], &UNUSED)?, last_arrival: Micros(0) })
     }
 
     fn read(&mut self) -> Result<Option<Vm>, TraceError> {
@@ -46,7 +46,7 @@ impl VmRows {
         let flavor = flavor.text()?;
         let batch = Some(batch.integer()?);
         self.last_arrival = arrival;
-        Ok(Some(Vm { id: name, arrival, departure: leaves, resources, flavor, batch }))
+        Ok(Some(Vm { id: name, arrival, departure: leaves, resources, flavor, batch, demands: None }))
     }
 }
 

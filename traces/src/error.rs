@@ -114,6 +114,9 @@ pub enum Reason {
     /// A count that is not a whole number.
     #[error("not a whole number")]
     NotWhole,
+    /// An item that is not a pair of key and value.
+    #[error("not of the form key=value;key=value")]
+    NotAPair,
     /// Zero, where at least one is required.
     #[error("must be positive")]
     Zero,

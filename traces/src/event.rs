@@ -53,13 +53,41 @@ pub struct Vm {
     pub flavor: CompactString,
     /// VMs that one tenant started together (a multi-create) share this number.
     pub batch: Option<u64>,
+    /// What it asks of its host besides resources; `None` for nothing. Only a scheduler that knows of it looks at it.
+    pub demands: Option<Box<Demands>>,
+}
+
+/// What a VM asks of its host besides resources.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Demands {
+    /// The availability zone it has to be in; empty for any.
+    pub zone: CompactString,
+    /// Extra specs of its flavor, such as `trait:CUSTOM_GOLD` = `required`.
+    pub extra_specs: Vec<Pair>,
 }
 
 /// One host of a fleet.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Host {
     /// The file's own identifier.
     pub id: CompactString,
     /// Its capacity, with overcommitment applied.
     pub capacity: Resources,
+    /// The availability zone it is in; empty for the default zone.
+    pub zone: CompactString,
+    /// Metadata of the host aggregates it is in: hosts with the same pair are in one aggregate.
+    pub aggregates: Vec<Pair>,
+    /// Its traits.
+    pub traits: Vec<CompactString>,
+}
+
+/// A key and its value.
+pub type Pair = (CompactString, CompactString);
+
+impl Host {
+    /// A host that has nothing but its capacity.
+    #[must_use]
+    pub fn new(id: impl Into<CompactString>, capacity: Resources) -> Self {
+        Self { id: id.into(), capacity, ..Self::default() }
+    }
 }

@@ -41,7 +41,7 @@ impl Fleet {
     #[must_use]
     pub fn hosts(&self) -> Vec<Host> {
         let capacities = self.shapes.iter().flat_map(|s| (0..s.count).map(|_| s.capacity));
-        capacities.zip(0_u64..).map(|(capacity, id)| Host { id: id.to_compact_string(), capacity }).collect()
+        capacities.zip(0_u64..).map(|(capacity, id)| Host::new(id.to_compact_string(), capacity)).collect()
     }
 }
 
@@ -150,8 +150,8 @@ mod tests {
         );
         assert_eq!(fleet.to_string(), "64x256x3840:2,96x768:1");
         let hosts = fleet.hosts();
-        assert_eq!(hosts[..2], [Host { id: "0".into(), capacity }, Host { id: "1".into(), capacity }]);
-        assert_eq!(hosts[2], Host { id: "2".into(), capacity: larger });
+        assert_eq!(hosts[..2], [Host::new("0", capacity), Host::new("1", capacity)]);
+        assert_eq!(hosts[2], Host::new("2", larger));
     }
 
     #[test]

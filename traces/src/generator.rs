@@ -197,6 +197,7 @@ impl Vms {
             resources: Resources { vcpus, memory_mb, disk_gb: 16 + 16 * vcpus },
             flavor: CompactString::const_new(flavor),
             batch: Some(self.batch.number),
+            demands: None,
         })
     }
 }

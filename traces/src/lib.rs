@@ -60,7 +60,7 @@ mod source;
 mod trace;
 
 pub use error::{Reason, TraceError, WriteError};
-pub use event::{Host, Micros, Resources, Vm};
+pub use event::{Demands, Host, Micros, Pair, Resources, Vm};
 pub use fleet::{Fleet, FleetError, HostShape};
 pub use format::{Format, UnknownFormatName};
 pub use generator::{Extent, Generator};

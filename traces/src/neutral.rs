@@ -1,7 +1,11 @@
 //! The neutral format: one CSV file of hosts, one of VMs; UTF-8, a header line, no quoting.
 //!
-//! - hosts: `host_id,vcpus,ram_mb,disk_gb`, capacities with any overcommitment applied;
-//! - VMs: `vm_id,arrival_s,departure_s,vcpus,ram_mb,disk_gb,flavor`, sorted by arrival.
+//! - hosts: `host_id,vcpus,ram_mb,disk_gb`, capacities with any overcommitment applied; and, if the header names them,
+//!   `zone`, `aggregates` (metadata of host aggregates) and `traits`;
+//! - VMs: `vm_id,arrival_s,departure_s,vcpus,ram_mb,disk_gb,flavor`, sorted by arrival; and, if the header names them,
+//!   `batch` (a number that VMs share which were started together), `zone` and `extra_specs` (of the flavor).
+//!
+//! Aggregates and extra specs are pairs `key=value`; pairs and traits are separated by `;`.
 //!
 //! Identifiers count from 0 in file order. Times are seconds with at most 3 decimals; a departure
 //! is later than the arrival, or empty for a VM that never leaves. Memory is in MiB, disk in GB.
@@ -10,12 +14,26 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use crate::rows::{Columns, Rows};
+use crate::rows::{Columns, Field, Rows};
 use crate::source::Source;
-use crate::{Host, Micros, Reason, Resources, TraceError, Vm, WriteError};
+use crate::{Demands, Host, Micros, Reason, Resources, TraceError, Vm, WriteError};
 
-const HOST_COLUMNS: [&str; 4] = ["host_id", "vcpus", "ram_mb", "disk_gb"];
-const VM_COLUMNS: [&str; 7] = ["vm_id", "arrival_s", "departure_s", "vcpus", "ram_mb", "disk_gb", "flavor"];
+const HOST_COLUMNS: [&str; 7] =
+    ["host_id", "vcpus", "ram_mb", "disk_gb", HOST_LABELS[0], HOST_LABELS[1], HOST_LABELS[2]];
+const HOST_LABELS: [&str; 3] = ["zone", "aggregates", "traits"];
+const VM_COLUMNS: [&str; 10] = [
+    "vm_id",
+    "arrival_s",
+    "departure_s",
+    "vcpus",
+    "ram_mb",
+    "disk_gb",
+    "flavor",
+    VM_LABELS[0],
+    VM_LABELS[1],
+    VM_LABELS[2],
+];
+const VM_LABELS: [&str; 3] = ["batch", "zone", "extra_specs"];
 
 /// Reads a host file, plain or gzip.
 ///
@@ -23,32 +41,35 @@ const VM_COLUMNS: [&str; 7] = ["vm_id", "arrival_s", "departure_s", "vcpus", "ra
 /// The file cannot be read or violates the format; the message names the line.
 pub fn read_hosts(path: impl AsRef<Path>) -> Result<Vec<Host>, TraceError> {
     let rows = Rows::start(Source::open(path.as_ref())?)?;
-    let mut columns = Columns::find(rows, HOST_COLUMNS, &[])?;
+    let mut columns = Columns::find(rows, HOST_COLUMNS, &HOST_LABELS, &[])?;
     let mut hosts = Vec::new();
-    while let Some([id, vcpus, memory, disk]) = columns.next()? {
+    while let Some([id, vcpus, memory, disk, zone, aggregates, traits]) = columns.next()? {
         let id = id.sequential(hosts.len() as u64)?;
         let capacity =
             Resources { vcpus: vcpus.count()?, memory_mb: memory.count()?, disk_gb: disk.count()? };
-        hosts.push(Host { id, capacity });
+        let (zone, aggregates, traits) = (zone.text()?, aggregates.pairs()?, traits.texts()?);
+        hosts.push(Host { id, capacity, zone, aggregates, traits });
     }
     Ok(hosts)
 }
 
 /// The VMs of a file, as [`Trace::open`](crate::Trace::open) reads them.
 pub(crate) struct VmRows {
-    columns: Columns<7>,
+    columns: Columns<10>,
     read: u64,
     last_arrival: Micros,
 }
 
 impl VmRows {
     pub(crate) fn new(rows: Rows) -> Result<Self, TraceError> {
-        let columns = Columns::find(rows, VM_COLUMNS, &[])?;
+        let columns = Columns::find(rows, VM_COLUMNS, &VM_LABELS, &[])?;
         Ok(Self { columns, read: 0, last_arrival: Micros(0) })
     }
 
     fn read(&mut self) -> Result<Option<Vm>, TraceError> {
-        let Some([id, arrival, departure, vcpus, memory, disk, flavor]) = self.columns.next()? else {
+        let Some([id, arrival, departure, vcpus, memory, disk, flavor, batch, zone, extra_specs]) =
+            self.columns.next()?
+        else {
             return Ok(None);
         };
         let id = id.sequential(self.read)?;
@@ -60,9 +81,12 @@ impl VmRows {
         let resources =
             Resources { vcpus: vcpus.count()?, memory_mb: memory.count()?, disk_gb: disk.count()? };
         let flavor = flavor.text()?;
+        let batch = batch.optional(Field::integer)?;
+        let demands = Demands { zone: zone.text()?, extra_specs: extra_specs.pairs()? };
+        let demands = (demands != Demands::default()).then(|| Box::new(demands));
         self.read += 1;
         self.last_arrival = arrival;
-        Ok(Some(Vm { id, arrival, departure: leaves, resources, flavor, batch: None }))
+        Ok(Some(Vm { id, arrival, departure: leaves, resources, flavor, batch, demands }))
     }
 }
 
@@ -74,7 +98,7 @@ impl Iterator for VmRows {
     }
 }
 
-/// Writes a host file. Identifiers are the hosts' indexes.
+/// Writes a host file with capacities only. Identifiers are the hosts' indexes.
 ///
 /// # Errors
 /// The file cannot be written.
@@ -82,7 +106,7 @@ pub fn write_hosts(path: impl AsRef<Path>, hosts: &[Host]) -> Result<(), WriteEr
     let path = path.as_ref();
     let failed = |source| WriteError::Io { path: path.to_owned(), source };
     let mut out = BufWriter::new(File::create(path).map_err(failed)?);
-    writeln!(out, "{}", HOST_COLUMNS.join(",")).map_err(failed)?;
+    writeln!(out, "{}", HOST_COLUMNS[..4].join(",")).map_err(failed)?;
     for (id, Host { capacity, .. }) in hosts.iter().enumerate() {
         writeln!(out, "{id},{},{},{}", capacity.vcpus, capacity.memory_mb, capacity.disk_gb)
             .map_err(failed)?;
@@ -90,8 +114,8 @@ pub fn write_hosts(path: impl AsRef<Path>, hosts: &[Host]) -> Result<(), WriteEr
     out.flush().map_err(failed)
 }
 
-/// Writes a VM file and returns the number of VMs. Identifiers are the VMs' indexes. The format has
-/// no batches, so they are lost.
+/// Writes a VM file and returns the number of VMs. Identifiers are the VMs' indexes. Batches and
+/// demands are lost.
 ///
 /// # Errors
 /// The file cannot be written, the trace ends in an error, or a VM does not fit the format: times
@@ -104,7 +128,7 @@ pub fn write_vms(
     let path = path.as_ref();
     let failed = |source| WriteError::Io { path: path.to_owned(), source };
     let mut out = BufWriter::new(File::create(path).map_err(failed)?);
-    writeln!(out, "{}", VM_COLUMNS.join(",")).map_err(failed)?;
+    writeln!(out, "{}", VM_COLUMNS[..7].join(",")).map_err(failed)?;
     let mut count = 0;
     for vm in vms {
         let vm = vm?;

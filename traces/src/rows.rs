@@ -10,7 +10,7 @@ use compact_str::CompactString;
 use crate::error::{Reason, TraceError, shown};
 use crate::number::{NumberError, decimal, integer};
 use crate::source::Source;
-use crate::{Micros, Progress};
+use crate::{Micros, Pair, Progress};
 
 /// No row of any format is nearly as long; binary data without line ends stops here.
 const LONGEST_ROW: usize = 64 * 1024;
@@ -79,24 +79,30 @@ impl Rows {
 pub(crate) struct Columns<const N: usize> {
     rows: Rows,
     names: [&'static str; N],
-    /// The position of each column in the file.
-    places: [usize; N],
+    /// The position of each column in the file; none for an optional one that is missing.
+    places: [Option<usize>; N],
     /// The end of each field of the current row, in file order.
     ends: Vec<usize>,
     width: usize,
 }
 
 impl<const N: usize> Columns<N> {
-    /// Finds the columns `names` in the header, in any order. The header may also have the columns
-    /// `unused`, and no other.
-    pub(crate) fn find(rows: Rows, names: [&'static str; N], unused: &[&str]) -> Result<Self, TraceError> {
+    /// Finds the columns `names` in the header, in any order. Those that are also in `optional` may
+    /// be missing: their fields are empty. The header may also have the columns `unused`, and no
+    /// other.
+    pub(crate) fn find(
+        rows: Rows,
+        names: [&'static str; N],
+        optional: &[&str],
+        unused: &[&str],
+    ) -> Result<Self, TraceError> {
         let header: Vec<&[u8]> = rows.header.split(|&b| b == b',').collect();
-        let mut places = [0; N];
+        let mut places = [None; N];
         for (place, column) in places.iter_mut().zip(names) {
-            *place = header
-                .iter()
-                .position(|name| *name == column.as_bytes())
-                .ok_or_else(|| TraceError::MissingColumn { path: rows.path().to_owned(), column })?;
+            *place = header.iter().position(|name| *name == column.as_bytes());
+            if place.is_none() && !optional.contains(&column) {
+                return Err(TraceError::MissingColumn { path: rows.path().to_owned(), column });
+            }
         }
         for (i, name) in header.iter().enumerate() {
             let known = names.iter().chain(unused).any(|column| column.as_bytes() == *name);
@@ -129,9 +135,11 @@ impl<const N: usize> Columns<N> {
             });
         }
         let field = |column: usize| {
-            let place = self.places[column];
-            let start = if place == 0 { 0 } else { self.ends[place - 1] + 1 };
-            Field { value: &row[start..self.ends[place]], column: self.names[column], rows: &self.rows }
+            let value = self.places[column].map_or(&[][..], |place| {
+                let start = if place == 0 { 0 } else { self.ends[place - 1] + 1 };
+                &row[start..self.ends[place]]
+            });
+            Field { value, column: self.names[column], rows: &self.rows }
         };
         Ok(Some(std::array::from_fn(field)))
     }
@@ -160,6 +168,22 @@ impl Field<'_> {
 
     pub(crate) fn text(&self) -> Result<CompactString, TraceError> {
         CompactString::from_utf8(self.value).map_err(|_| self.bad(Reason::NotUtf8))
+    }
+
+    /// Texts separated by `;`. An empty field has none.
+    pub(crate) fn texts(&self) -> Result<Vec<CompactString>, TraceError> {
+        let text = self.text()?;
+        let texts = text.split(';').map(str::trim).filter(|text| !text.is_empty());
+        Ok(texts.map(CompactString::from).collect())
+    }
+
+    /// Pairs `key=value`, separated by `;`. An empty field has none.
+    pub(crate) fn pairs(&self) -> Result<Vec<Pair>, TraceError> {
+        let pair = |text: &CompactString| match text.split_once('=') {
+            Some((key, value)) if !key.is_empty() => Ok((key.trim().into(), value.trim().into())),
+            _ => Err(self.bad(Reason::NotAPair)),
+        };
+        self.texts()?.iter().map(pair).collect()
     }
 
     pub(crate) fn integer(&self) -> Result<u64, TraceError> {

@@ -135,6 +135,11 @@ impl Import {
         self.dropped.push((Origin { section: section.to_owned(), key: key.to_owned(), line }, why));
     }
 
+    /// How many options, or items of lists, have no counterpart.
+    pub(super) const fn dropped(&self) -> usize {
+        self.dropped.len() + self.notes.len()
+    }
+
     /// Berth's file.
     pub(super) fn to_toml(&self) -> String {
         let mut out = String::from("# Imported from nova.conf by `berth config import`.\n");

@@ -12,6 +12,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
+use berth_scheduler::nova::Options;
 use clap::{Args, Subcommand};
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
@@ -129,6 +130,18 @@ impl ImportFile {
             }
         }
     }
+}
+
+/// The scheduler's options in a nova.conf.
+pub(crate) fn nova_options(file: &Path) -> Result<Options> {
+    let import = Import::of(&read_nova_conf(file)?);
+    let dropped = import.dropped();
+    if dropped > 0 {
+        let file = file.display();
+        eprintln!("berth: {file}: {dropped} options have no effect; `berth config import {file}` lists them");
+    }
+    let settings: Settings = toml::from_str(&import.to_toml()).context("cannot carry the options over")?;
+    Ok(settings.nova)
 }
 
 fn read_nova_conf(file: &Path) -> Result<NovaConf> {

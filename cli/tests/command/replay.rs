@@ -7,7 +7,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use tempfile::tempdir;
 
-use super::{berth, json, sha256, succeed};
+use super::{berth, fail, json, sha256, succeed};
 
 #[test]
 fn a_reference_run_prints_json_and_writes_the_reference_placements() {
@@ -121,5 +121,53 @@ fn completions_know_the_commands() {
             script.contains("berth") && script.contains("replay") && script.contains("policy"),
             "{shell}"
         );
+    }
+}
+
+/// Zones and traits come from the files, weights from `nova.conf`, server groups from batches.
+#[test]
+fn nova_decides_by_its_own_rules() {
+    let directory = tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
+    write(
+        "hosts.csv",
+        "host_id,vcpus,ram_mb,disk_gb,zone,traits\n0,8,8192,100,,\n1,8,8192,100,az1,CUSTOM_GOLD\n2,8,8192,100,az1,\n",
+    );
+    write(
+        "vms.csv",
+        "vm_id,arrival_s,departure_s,vcpus,ram_mb,disk_gb,flavor,batch,zone,extra_specs\n\
+         0,0,,1,512,1,f,,az1,\n1,1,,1,512,1,f,,az1,\n2,2,,1,512,1,f,,az1,trait:CUSTOM_GOLD=required\n\
+         3,3,,1,512,1,f,,az2,\n4,4,,1,512,1,f,7,,\n5,5,,1,512,1,f,7,,\n",
+    );
+    write(
+        "nova.conf",
+        "[filter_scheduler]\nram_weight_multiplier = -1\ncpu_weight_multiplier = -1\ndisk_weight_multiplier = -1\n",
+    );
+    let replay = |options: &str| {
+        let line =
+            format!("replay --hosts hosts.csv --trace vms.csv --placements p.csv --scheduler nova {options}");
+        let printed = succeed(directory.path(), &line);
+        assert!(printed.contains("nova") || options.contains("--policy"), "{printed}");
+        let placements = fs::read_to_string(directory.path().join("p.csv")).unwrap();
+        let hosts = placements.lines().skip(1).map(|line| line.split(',').nth(1).unwrap().to_owned());
+        hosts.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(replay(""), "1 2 1 rejected 0 0");
+    assert_eq!(replay("--nova-conf nova.conf"), "1 1 1 rejected 1 1");
+    assert_eq!(replay("--nova-conf nova.conf --batch-policy anti-affinity"), "1 1 1 rejected 1 0");
+    assert_eq!(replay("--policy firstfit"), "1 1 1 rejected 0 0");
+}
+
+#[test]
+fn options_of_novas_pipeline_need_it() {
+    let directory = tempdir().unwrap();
+    for (options, words) in [
+        ("--nova-conf nova.conf", "--scheduler nova"),
+        ("--batch-policy affinity", "--scheduler nova"),
+        ("--scheduler nova --exhaustive", "--exhaustive"),
+        ("--scheduler nova --nova-conf none", "cannot read none"),
+    ] {
+        let message = fail(directory.path(), 1, &format!("replay --reference tiny {options}"));
+        assert!(message.contains(words), "{options}: {message}");
     }
 }

@@ -4,6 +4,7 @@ mod agents;
 mod aggregates;
 mod backups;
 mod catalogue;
+mod decision_hash;
 mod instances;
 mod projects;
 mod puppet;

@@ -20,6 +20,8 @@ use uuid::Uuid;
 /// What a host has that outlives its agent.
 #[derive(Debug, Default)]
 pub(crate) struct Machine {
+    /// What it offers, unless it is [`tree`].
+    pub(crate) providers: Option<v1::ProviderTree>,
     pub(crate) guests: BTreeMap<String, v1::GuestReport>,
     /// Why builds fail, as long as they do.
     pub(crate) broken: Option<String>,
@@ -85,7 +87,8 @@ impl Puppet {
             boot_nonce: boot_nonce.to_owned(),
         };
         say(&sender, Message::Hello(hello));
-        say(&sender, Message::Providers(tree(name)));
+        let providers = machine.lock().unwrap().providers.clone();
+        say(&sender, Message::Providers(providers.unwrap_or_else(|| tree(name))));
         for guest in machine.lock().unwrap().guests.values() {
             say(&sender, Message::Guest(guest.clone()));
         }

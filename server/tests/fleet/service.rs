@@ -9,7 +9,7 @@ use berth_api::v1;
 use berth_api::v1::fleet_client::FleetClient;
 use berth_api::v1::instances_client::InstancesClient;
 use berth_api::v1::scheduler_client::SchedulerClient;
-use berth_scheduler::nova::FilterName;
+use berth_scheduler::nova::{self, FilterName};
 use berth_server::{DataDir, DurabilityOptions, FleetOptions, Grpc, Keeper, Options, Service};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -32,15 +32,30 @@ pub(crate) struct Cloud {
 
 fn options() -> Options {
     let second = Duration::from_secs(1);
-    let mut fleet = FleetOptions { heartbeat: second / 5, down_after: second, ..FleetOptions::default() };
-    fleet.scheduler.filter_scheduler.enabled_filters.push(FilterName::AggregateInstanceExtraSpecsFilter);
+    let scheduler = scheduler_options();
+    let fleet =
+        FleetOptions { heartbeat: second / 5, down_after: second, scheduler, ..FleetOptions::default() };
     Options { fleet, ..Options::noauth2() }
+}
+
+/// Nova's defaults, and a filter that looks at aggregates.
+pub(crate) fn scheduler_options() -> nova::Options {
+    let mut options = nova::Options::default();
+    options.filter_scheduler.enabled_filters.push(FilterName::AggregateInstanceExtraSpecsFilter);
+    options
 }
 
 impl Cloud {
     /// A service that keeps nothing.
     pub(crate) async fn new() -> Self {
-        Self::over(Arc::new(Service::new(options())), None).await
+        Self::with(|_| ()).await
+    }
+
+    /// A service that keeps nothing, with other options for its fleet.
+    pub(crate) async fn with(change: impl FnOnce(&mut FleetOptions)) -> Self {
+        let mut options = options();
+        change(&mut options.fleet);
+        Self::over(Arc::new(Service::new(options)), None).await
     }
 
     /// A service that keeps its state in the folder.

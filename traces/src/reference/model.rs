@@ -131,6 +131,7 @@ impl Iterator for Vms {
             resources: *resources,
             flavor: flavor.clone(),
             batch: None,
+            demands: None,
         }))
     }
 }

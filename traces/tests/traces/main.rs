@@ -80,5 +80,6 @@ fn vm(id: &str, span: (u64, Option<u64>), sizes: (u32, u32, u32), flavor: &str, 
         resources: Resources { vcpus, memory_mb, disk_gb },
         flavor: flavor.into(),
         batch,
+        demands: None,
     }
 }

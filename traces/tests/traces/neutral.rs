@@ -113,10 +113,7 @@ fn hosts() {
         let (_directory, path) = file("vms.csv", text);
         neutral::read_hosts(path).map_err(|error| message(&error))
     };
-    let host = |id: &str, vcpus, memory_mb, disk_gb| Host {
-        id: id.into(),
-        capacity: Resources { vcpus, memory_mb, disk_gb },
-    };
+    let host = |id: &str, vcpus, memory_mb, disk_gb| Host::new(id, Resources { vcpus, memory_mb, disk_gb });
     assert_eq!(
         read("host_id,vcpus,ram_mb,disk_gb\n0,64,262144,3840\n1,16,32768,0\n"),
         Ok(vec![host("0", 64, 262_144, 3840), host("1", 16, 32_768, 0)])
@@ -193,10 +190,36 @@ proptest! {
     #[test]
     fn hosts_that_are_written_are_read(capacities: Vec<[u32; 3]>) {
         let hosts: Vec<Host> = capacities.iter().enumerate().map(|(id, &[vcpus, memory_mb, disk_gb])| {
-            Host { id: id.to_string().into(), capacity: Resources { vcpus, memory_mb, disk_gb } }
+            Host::new(id.to_string(), Resources { vcpus, memory_mb, disk_gb })
         }).collect();
         let (_directory, path) = file("hosts.csv", "");
         neutral::write_hosts(&path, &hosts).unwrap();
         prop_assert_eq!(neutral::read_hosts(&path).unwrap(), hosts);
     }
+}
+
+/// Zones, aggregates, traits, batches and extra specs come in columns of their own, which may be missing.
+#[test]
+fn labels_and_demands() {
+    let hosts = "host_id,vcpus,ram_mb,disk_gb,traits,zone,aggregates\n0,1,2,3,HW_A; CUSTOM_B,az1,ssd=true;rack=7\n1,1,2,3,,,\n";
+    let (_directory, path) = file("hosts.csv", hosts);
+    let hosts = neutral::read_hosts(path).unwrap();
+    let pair = |key: &str, value: &str| (key.into(), value.into());
+    assert_eq!(hosts[0].zone, "az1");
+    assert_eq!(hosts[0].traits, ["HW_A", "CUSTOM_B"]);
+    assert_eq!(hosts[0].aggregates, [pair("ssd", "true"), pair("rack", "7")]);
+    assert_eq!(hosts[1], Host::new("1", Resources { vcpus: 1, memory_mb: 2, disk_gb: 3 }));
+
+    let header = "vm_id,arrival_s,departure_s,vcpus,ram_mb,disk_gb,flavor,batch,zone,extra_specs\n";
+    let vms = format!("{header}0,1,,1,1,1,f,7,az1,trait:X=required\n1,1,,1,1,1,f,,,\n");
+    let (_directory, path) = file("vms.csv", &vms);
+    let vms: Vec<Vm> = Trace::open(path, None).unwrap().map(Result::unwrap).collect();
+    let demands = vms[0].demands.as_deref().unwrap();
+    assert_eq!((vms[0].batch, demands.zone.as_str()), (Some(7), "az1"));
+    assert_eq!(demands.extra_specs, [pair("trait:X", "required")]);
+    assert_eq!((vms[1].batch, &vms[1].demands), (None, &None));
+
+    let (_directory, path) = file("hosts.csv", "host_id,vcpus,ram_mb,disk_gb,aggregates\n0,1,2,3,ssd\n");
+    let error = message(&neutral::read_hosts(path).unwrap_err());
+    assert!(error.contains("aggregates") && error.contains("key=value"), "{error}");
 }

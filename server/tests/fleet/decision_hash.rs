@@ -1,0 +1,234 @@
+//! A live service and the simulator decide alike: 10,000 requests through `Schedule` get the hosts that a replay of them gets.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use berth_api::v1;
+use berth_api::v1::placement_client::PlacementClient;
+use berth_api::v1::schedule_request::Size;
+use berth_placement::GroupPolicy;
+use berth_scheduler::nova::Preference;
+use berth_simulator::{NovaOptions, Observer, simulate_nova};
+use berth_traces::{Demands, Host, Micros, Resources, Vm};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::puppet::{Machine, Puppet, tree};
+use crate::service::{Cloud, reason, scheduler_options};
+
+const HOSTS: u32 = 48;
+const REQUESTS: u64 = 10_000;
+/// The first VM of a batch comes with every so many requests.
+const BATCHES: u64 = 40;
+const BATCH: u64 = 3;
+
+/// The fleet: a zone, an aggregate and a trait on some of its hosts each. All have the capacity of [`tree`].
+fn hosts() -> Vec<Host> {
+    let host = |number: u32| {
+        let capacity = Resources { vcpus: 8, memory_mb: 8192, disk_gb: 100 };
+        let mut host = Host::new(format!("host-{number:03}"), capacity);
+        if number.is_multiple_of(2) {
+            host.zone = "east".into();
+        }
+        if number.is_multiple_of(3) {
+            host.aggregates.push(("ssd".into(), "true".into()));
+        }
+        if number.is_multiple_of(5) {
+            host.traits.push("CUSTOM_GOLD".into());
+        }
+        host
+    };
+    (0..HOSTS).map(host).collect()
+}
+
+/// A sequence of numbers that look random.
+fn mixed(sequence: u64, salt: u64) -> u64 {
+    let mut value = sequence.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ salt.wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    value = (value ^ value >> 29).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ value >> 32
+}
+
+/// One request each second; VMs stay for a while, so that the fleet is nearly full and some are refused.
+fn vms() -> Vec<Vm> {
+    let vm = |sequence: u64| {
+        let pair = |key: &str, value: &str| (key.into(), value.into());
+        let mut demands = Demands::default();
+        match mixed(sequence, 1) % 8 {
+            0 => demands.zone = "east".into(),
+            1 => demands.zone = "nova".into(),
+            2 => demands.extra_specs.push(pair("trait:CUSTOM_GOLD", "required")),
+            3 => demands.extra_specs.push(pair("trait:CUSTOM_GOLD", "forbidden")),
+            4 => demands.extra_specs.push(pair("aggregate_instance_extra_specs:ssd", "true")),
+            _ => {}
+        }
+        let vcpus = 1 + (mixed(sequence, 2) % 4) as u32;
+        Vm {
+            id: sequence.to_string().into(),
+            arrival: Micros::from_secs(sequence),
+            departure: Some(Micros::from_secs(sequence + 1 + mixed(sequence, 3) % 300)),
+            resources: Resources {
+                vcpus,
+                memory_mb: 512 + 512 * (mixed(sequence, 4) % 4) as u32,
+                disk_gb: 0,
+            },
+            flavor: format!("f{vcpus}").into(),
+            batch: (sequence % BATCHES < BATCH).then_some(sequence / BATCHES),
+            demands: Some(Box::new(demands)),
+        }
+    };
+    (0..REQUESTS).map(vm).collect()
+}
+
+type Decisions = Vec<Option<String>>;
+
+struct Recorder(Decisions);
+
+impl Observer for Recorder {
+    fn decided(&mut self, _: &Vm, host: Option<&Host>) -> std::io::Result<()> {
+        self.0.push(host.map(|host| host.id.to_string()));
+        Ok(())
+    }
+
+    fn proceed(&mut self, _: u64, _: Micros) -> bool {
+        true
+    }
+}
+
+fn simulated() -> Decisions {
+    let options = NovaOptions {
+        options: scheduler_options(),
+        preference: Preference::Weighers,
+        batch_policy: Some(GroupPolicy::AntiAffinity { max_per_host: NonZeroU32::MIN }),
+        seed: 1,
+    };
+    let mut recorder = Recorder(Vec::new());
+    simulate_nova(&hosts(), vms().into_iter().map(Ok), options, &mut recorder).expect("a sound run");
+    recorder.0
+}
+
+/// The fleet of [`hosts`] as a service with agents.
+async fn live(cloud: &mut Cloud) -> Vec<Puppet> {
+    let hosts = hosts();
+    for (name, key, value) in [("east", "availability_zone", "east"), ("fast", "ssd", "true")] {
+        let metadata = [(key.to_owned(), value.to_owned())].into();
+        let wanted = v1::CreateAggregateRequest { name: name.to_owned(), metadata };
+        cloud.fleet.create_aggregate(wanted).await.unwrap();
+    }
+    let mut puppets = Vec::new();
+    for host in &hosts {
+        let mut providers = tree(&host.id);
+        providers.providers[0].traits = host.traits.iter().map(ToString::to_string).collect();
+        let machine = Machine { providers: Some(providers), ..Machine::default() };
+        let machine = Arc::new(Mutex::new(machine));
+        puppets.push(Puppet::join_with(cloud.channel.clone(), &host.id, machine).await);
+    }
+    for host in &hosts {
+        cloud.until_host(&host.id, |found| found.is_up && !found.inventories.is_empty()).await;
+    }
+    let members = |is_member: &dyn Fn(&Host) -> bool| {
+        hosts.iter().filter(|host| is_member(host)).map(|host| host.id.to_string()).collect()
+    };
+    let (east, fast) = (members(&|host| !host.zone.is_empty()), members(&|host| !host.aggregates.is_empty()));
+    for (name, add_hosts) in [("east", east), ("fast", fast)] {
+        let wanted = v1::UpdateAggregateRequest {
+            name: name.to_owned(),
+            add_hosts,
+            ..v1::UpdateAggregateRequest::default()
+        };
+        cloud.fleet.update_aggregate(wanted).await.unwrap();
+    }
+    puppets
+}
+
+fn consumer(sequence: u64) -> String {
+    Uuid::from_u128(0xc << 124 | u128::from(sequence)).to_string()
+}
+
+async fn group(cloud: &mut Cloud, batch: u64) -> String {
+    let wanted = v1::CreateServerGroupRequest {
+        name: format!("batch-{batch}"),
+        policy: v1::server_group::Policy::AntiAffinity.into(),
+        project: "p".to_owned(),
+        ..v1::CreateServerGroupRequest::default()
+    };
+    cloud.fleet.create_server_group(wanted).await.unwrap().into_inner().uuid
+}
+
+fn request(sequence: u64, vm: &Vm, group: Option<String>) -> v1::ScheduleRequest {
+    let demands = vm.demands.as_deref().unwrap();
+    let extra_specs = demands.extra_specs.iter().map(|(key, value)| (key.to_string(), value.to_string()));
+    let flavor = v1::Flavor {
+        name: vm.flavor.to_string(),
+        vcpus: vm.resources.vcpus,
+        memory_mb: vm.resources.memory_mb,
+        root_gb: vm.resources.disk_gb,
+        extra_specs: extra_specs.collect(),
+        ..v1::Flavor::default()
+    };
+    v1::ScheduleRequest {
+        instances: vec![consumer(sequence)],
+        size: Some(Size::Flavor(flavor)),
+        project: "p".to_owned(),
+        availability_zone: demands.zone.to_string(),
+        hints: group
+            .into_iter()
+            .map(|group| ("group".to_owned(), v1::Hints { values: vec![group] }))
+            .collect(),
+        ..v1::ScheduleRequest::default()
+    }
+}
+
+async fn scheduled(cloud: &mut Cloud) -> Decisions {
+    let mut placement = PlacementClient::new(cloud.channel.clone());
+    let mut leaving: BTreeMap<Micros, Vec<u64>> = BTreeMap::new();
+    let (mut decisions, mut current) = (Vec::new(), None);
+    for (sequence, vm) in (0..).zip(vms()) {
+        let staying = leaving.split_off(&Micros(vm.arrival.0 + 1));
+        for consumers in std::mem::replace(&mut leaving, staying).into_values() {
+            let consumers = consumers.into_iter().map(consumer).collect();
+            placement.release(v1::ReleaseRequest { consumers }).await.unwrap();
+        }
+        if let Some(batch) = vm.batch
+            && current.as_ref().is_none_or(|(known, _)| *known != batch)
+        {
+            current = Some((batch, group(cloud, batch).await));
+        }
+        let group = vm.batch.and_then(|_| current.clone()).map(|(_, group)| group);
+        let host = match cloud.scheduler.schedule(request(sequence, &vm, group)).await {
+            Ok(found) => {
+                leaving.entry(vm.departure.unwrap()).or_default().push(sequence);
+                Some(found.into_inner().selections[0].place.clone().unwrap().host)
+            }
+            Err(refused) => {
+                assert_eq!(reason(&refused), "NO_VALID_HOST", "{refused}");
+                None
+            }
+        };
+        decisions.push(host);
+    }
+    decisions
+}
+
+fn hash(decisions: &Decisions) -> String {
+    let mut hash = Sha256::new();
+    for host in decisions {
+        hash.update(host.as_deref().unwrap_or("none").as_bytes());
+        hash.update(b"\n");
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_live_service_and_the_simulator_choose_the_same_hosts() {
+    // On a busy machine heartbeats come late: no host may go down for that.
+    let mut cloud = Cloud::with(|fleet| fleet.down_after = Duration::from_secs(3600)).await;
+    let _puppets = live(&mut cloud).await;
+    let (live, replayed) = (scheduled(&mut cloud).await, simulated());
+    let differs = live.iter().zip(&replayed).position(|(live, replayed)| live != replayed);
+    assert_eq!(differs.map(|at| (at, &live[at], &replayed[at])), None, "the first decision that differs");
+    assert_eq!(hash(&live), hash(&replayed));
+    let placed = live.iter().flatten().count();
+    assert!((REQUESTS / 2..REQUESTS - 100).contains(&(placed as u64)), "{placed} were placed");
+}

@@ -1,0 +1,261 @@
+//! Nova's whole pipeline on the fleet of a trace: zones, aggregates, traits, extra specs and server groups.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use berth_placement::{ConsumerId, GroupId, GroupPolicy, HOST_CLASSES, Index, Owner, Row, Timestamp};
+use berth_scheduler::decider::{DecideError, Decider, DecisionRequest, HostChanges, HostSource};
+use berth_scheduler::nova::hosts::{HostRecord, InstanceRecord, ReportedAmount};
+use berth_scheduler::nova::python::Value;
+use berth_scheduler::nova::request_spec::{Flavor, ServerGroup};
+use berth_scheduler::nova::select::{Chooser, Claimant, SelectError};
+use berth_scheduler::nova::{self, Aggregate, Preference, RequestSpec};
+use berth_traces::{Demands, Host, Vm, rng};
+use rand::Rng;
+use rand::seq::SliceRandom;
+use uuid::Uuid;
+
+use crate::fleet::{aggregates_of, host_uuid};
+use crate::simulation::{Placer, SimulationError, consumer_of};
+
+/// How Nova's pipeline decides.
+#[derive(Debug, Clone, Default)]
+pub struct NovaOptions {
+    /// The options of `nova.conf`.
+    pub options: nova::Options,
+    /// Which of the hosts that pass the filters gets a VM.
+    pub preference: Preference,
+    /// The policy of the server group that each batch of the trace makes; `None` makes none.
+    pub batch_policy: Option<GroupPolicy>,
+    /// The seed of what is drawn: ties, and one of the best hosts where the options ask for it.
+    pub seed: u64,
+}
+
+/// Places VMs by Nova's filters and weighers.
+pub(crate) struct NovaPlacer {
+    index: Arc<Index>,
+    decider: Decider,
+    fleet: Fleet,
+    owner: Arc<Owner>,
+    batch_policy: Option<GroupPolicy>,
+    default_zone: String,
+    tie_breaker: TieBreaker,
+}
+
+impl NovaPlacer {
+    pub(crate) fn new(index: Arc<Index>, hosts: &[Host], nova: NovaOptions) -> Self {
+        let NovaOptions { mut options, preference, batch_policy, seed } = nova;
+        // The trace's clock is not that of heartbeats: every host is up.
+        options.general.service_down_time = i64::MAX / 4;
+        let owner =
+            Owner { project: "trace".into(), user: "trace".into(), consumer_type: Some("INSTANCE".into()) };
+        Self {
+            fleet: Fleet::new(Arc::clone(&index), hosts),
+            default_zone: options.general.default_availability_zone.clone(),
+            decider: Decider::new(Arc::clone(&index), options, preference),
+            index,
+            owner: Arc::new(owner),
+            batch_policy,
+            tie_breaker: TieBreaker(rng::stream(seed, "ties")),
+        }
+    }
+
+    /// The request of the VM; nothing if it asks for a zone that no host is in.
+    fn spec(&self, vm: &Vm) -> Option<RequestSpec> {
+        let none = Demands::default();
+        let demands = vm.demands.as_deref().unwrap_or(&none);
+        let mut spec = RequestSpec {
+            project_id: "trace".to_owned(),
+            user_id: "trace".to_owned(),
+            flavor: Flavor {
+                name: vm.flavor.to_string(),
+                vcpus: vm.resources.vcpus.into(),
+                memory_mb: vm.resources.memory_mb.into(),
+                root_gb: vm.resources.disk_gb.into(),
+                extra_specs: demands
+                    .extra_specs
+                    .iter()
+                    .map(|(key, value)| (key.to_string(), value.to_string()))
+                    .collect(),
+                ..Flavor::default()
+            },
+            ..RequestSpec::default()
+        };
+        if demands.zone.is_empty() {
+            return Some(spec);
+        }
+        if demands.zone == self.default_zone {
+            // No aggregate makes the default zone: the hosts of all others are ruled out.
+            spec.ignore_hosts.clone_from(&self.fleet.zoned);
+        } else if !self.fleet.zones.contains(demands.zone.as_str()) {
+            return None;
+        }
+        spec.availability_zone = Some(demands.zone.to_string());
+        Some(spec)
+    }
+
+    /// The server group of the VM's batch with its members.
+    fn group(&self, vm: &Vm) -> Option<(GroupId, ServerGroup)> {
+        let (policy, batch) = (self.batch_policy?, vm.batch?);
+        let uuid = group_uuid(batch);
+        let id = GroupId::from(uuid);
+        // It exists from its second member on.
+        let _ = self.index.add_group(id, policy);
+        let roster = self.index.group(id)?.roster()?;
+        let members = roster.members().iter().map(|member| Uuid::from(member.consumer).to_string());
+        let hosts = roster.hosts().into_iter().map(|row| self.fleet.name(row).to_owned());
+        Some((id, ServerGroup::new(uuid, policy, members.collect(), hosts.collect())))
+    }
+}
+
+impl Placer for NovaPlacer {
+    fn place(&mut self, sequence: u64, vm: &Vm) -> Result<Option<Row>, SimulationError> {
+        let Some(mut spec) = self.spec(vm) else { return Ok(None) };
+        let consumer = consumer_of(sequence);
+        let group = self.group(vm);
+        let group_id = group.as_ref().map(|(id, _)| *id);
+        spec.instance_group = group.map(|(_, group)| group);
+        let claimant =
+            Claimant { owner: Arc::clone(&self.owner), group: group_id, now: Timestamp(vm.arrival.0) };
+        let request = DecisionRequest {
+            spec: &spec,
+            instances: &[consumer],
+            alternates: 0,
+            claimant: &claimant,
+            is_dry_run: false,
+        };
+        match self.decider.decide(&self.fleet, &request, &mut self.tie_breaker) {
+            Ok(placements) => {
+                let host = placements.first().map(|placement| placement.place.provider);
+                host.into_iter().for_each(|row| self.fleet.add(row, consumer, group_id.is_some()));
+                Ok(host)
+            }
+            Err(DecideError::NoHost(none)) if matches!(none.error, SelectError::NoValidHost { .. }) => {
+                Ok(None)
+            }
+            Err(reason) => Err(SimulationError::Nova { vm: vm.id.to_string(), reason: Box::new(reason) }),
+        }
+    }
+
+    fn departed(&mut self, sequence: u64, host: Row) {
+        self.fleet.remove(host, consumer_of(sequence));
+    }
+
+    fn check(&mut self) -> Result<(), String> {
+        self.decider.check()
+    }
+}
+
+/// The trace's hosts as Nova's database would describe them.
+struct Fleet {
+    index: Arc<Index>,
+    records: Vec<HostRecord>,
+    aggregates: Vec<Aggregate>,
+    rows: BTreeMap<String, Row>,
+    zones: BTreeSet<String>,
+    /// Hosts that are in a zone.
+    zoned: Vec<String>,
+    /// VMs by host; those of server groups by name, too.
+    counts: Vec<usize>,
+    members: Vec<BTreeSet<ConsumerId>>,
+    changes: RefCell<HostChanges>,
+}
+
+impl Fleet {
+    fn new(index: Arc<Index>, hosts: &[Host]) -> Self {
+        let records: Vec<HostRecord> = (0_u32..)
+            .zip(hosts)
+            .map(|(row, host)| HostRecord::new(&host.id, &host.id, host_uuid(row)))
+            .collect();
+        let aggregates = (1_u32..).zip(aggregates_of(hosts)).map(|(id, aggregate)| {
+            let members = aggregate.hosts.iter().map(|&host| hosts[host].id.to_string());
+            let (key, value) = aggregate.metadata;
+            Aggregate {
+                id: id.into(),
+                uuid: Some(aggregate.uuid.to_string()),
+                name: Some(format!("{key}={value}")),
+                hosts: members.collect(),
+                metadata: [(key, value)].into(),
+            }
+        });
+        let zoned = hosts.iter().filter(|host| !host.zone.is_empty());
+        Self {
+            aggregates: aggregates.collect(),
+            rows: records.iter().map(|record| record.host.clone()).zip((0..).map(Row)).collect(),
+            zones: zoned.clone().map(|host| host.zone.to_string()).collect(),
+            zoned: zoned.map(|host| host.id.to_string()).collect(),
+            counts: vec![0; hosts.len()],
+            members: vec![BTreeSet::new(); hosts.len()],
+            changes: RefCell::new(HostChanges { layout: true, ..HostChanges::default() }),
+            records,
+            index,
+        }
+    }
+
+    fn name(&self, row: Row) -> &str {
+        &self.records[row.index()].host
+    }
+
+    fn add(&mut self, row: Row, consumer: ConsumerId, is_member: bool) {
+        self.counts[row.index()] += 1;
+        if is_member {
+            self.members[row.index()].insert(consumer);
+        }
+    }
+
+    fn remove(&mut self, row: Row, consumer: ConsumerId) {
+        self.counts[row.index()] -= 1;
+        self.members[row.index()].remove(&consumer);
+    }
+
+    /// The host with what it has, uses and runs.
+    fn record(&self, row: Row) -> HostRecord {
+        let mut record = self.records[row.index()].clone();
+        record.set_amounts(HOST_CLASSES.map(|class| {
+            let total = self.index.inventory(row, class).map_or(0, |inventory| inventory.total.into());
+            ReportedAmount { total, used: self.index.used(row, class), allocation_ratio: 1.0 }
+        }));
+        let count = Value::Text(self.counts[row.index()].to_string());
+        record.stats = Value::map([("num_instances".to_owned(), count)]);
+        let instance = |&consumer: &ConsumerId| InstanceRecord {
+            uuid: Uuid::from(consumer).to_string(),
+            image_properties: BTreeMap::new(),
+        };
+        record.instances = self.members[row.index()].iter().map(instance).collect();
+        record
+    }
+}
+
+impl HostSource for Fleet {
+    fn changes(&self) -> HostChanges {
+        self.changes.take()
+    }
+
+    fn all(&self) -> (Vec<HostRecord>, Vec<Aggregate>) {
+        let rows = (0..).map(Row).take(self.records.len());
+        (rows.map(|row| self.record(row)).collect(), self.aggregates.clone())
+    }
+
+    fn some(&self, hosts: &BTreeSet<String>) -> Vec<HostRecord> {
+        hosts.iter().filter_map(|host| self.rows.get(host)).map(|&row| self.record(row)).collect()
+    }
+}
+
+/// The server group of a batch.
+fn group_uuid(batch: u64) -> Uuid {
+    Uuid::from_u128(2 << 64 | u128::from(batch))
+}
+
+/// Breaks ties by a seeded stream.
+struct TieBreaker(rng::Stream);
+
+impl Chooser for TieBreaker {
+    fn choose(&mut self, len: usize) -> usize {
+        self.0.random_range(0..len)
+    }
+
+    fn shuffle(&mut self, positions: &mut [usize]) {
+        positions.shuffle(&mut self.0);
+    }
+}

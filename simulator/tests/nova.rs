@@ -1,0 +1,127 @@
+//! Replays by Nova's whole pipeline: what the fleet file and the trace say about zones, aggregates, traits and batches.
+
+use std::io;
+use std::num::NonZeroU32;
+
+use berth_placement::GroupPolicy;
+use berth_scheduler::nova::{FilterName, Preference};
+use berth_scheduler::{Policy, Search};
+use berth_simulator::{NovaOptions, Observer, Options, simulate, simulate_nova};
+use berth_traces::{Demands, Host, Micros, Resources, Vm, reference};
+
+#[derive(Default)]
+struct Recorder(Vec<Option<String>>);
+
+impl Observer for Recorder {
+    fn decided(&mut self, _: &Vm, host: Option<&Host>) -> io::Result<()> {
+        self.0.push(host.map(|host| host.id.to_string()));
+        Ok(())
+    }
+
+    fn proceed(&mut self, _: u64, _: Micros) -> bool {
+        true
+    }
+}
+
+fn host(id: &str, vcpus: u32) -> Host {
+    Host::new(id, Resources { vcpus, memory_mb: 4096, disk_gb: 40 })
+}
+
+fn vm(second: u64, demands: Demands, batch: Option<u64>) -> Vm {
+    Vm {
+        id: second.to_string().into(),
+        arrival: Micros::from_secs(second),
+        departure: None,
+        resources: Resources { vcpus: 1, memory_mb: 256, disk_gb: 1 },
+        flavor: "f".into(),
+        batch,
+        demands: Some(Box::new(demands)),
+    }
+}
+
+fn in_zone(zone: &str) -> Demands {
+    Demands { zone: zone.into(), ..Demands::default() }
+}
+
+fn with_spec(key: &str, value: &str) -> Demands {
+    Demands { extra_specs: vec![(key.into(), value.into())], ..Demands::default() }
+}
+
+/// The hosts that VMs get which arrive one after the other and stay.
+fn hosts_of(hosts: &[Host], demands: Vec<(Demands, Option<u64>)>, options: NovaOptions) -> Vec<String> {
+    let vms = (0..).zip(demands).map(|(second, (demands, batch))| Ok(vm(second, demands, batch)));
+    let mut recorder = Recorder::default();
+    simulate_nova(hosts, vms, options, &mut recorder).expect("a sound run");
+    recorder.0.into_iter().map(|host| host.unwrap_or_else(|| "none".to_owned())).collect()
+}
+
+fn options() -> NovaOptions {
+    let mut options = NovaOptions::default();
+    options.options.filter_scheduler.enabled_filters.push(FilterName::AggregateInstanceExtraSpecsFilter);
+    options
+}
+
+#[test]
+fn zones_aggregates_and_traits_narrow_the_hosts() {
+    let hosts = [
+        Host { zone: "az1".into(), ..host("a", 8) },
+        Host { aggregates: vec![("ssd".into(), "true".into())], ..host("b", 8) },
+        Host { traits: vec!["CUSTOM_GOLD".into()], ..host("c", 8) },
+    ];
+    let ssd = "aggregate_instance_extra_specs:ssd";
+    let demands = [
+        in_zone("az1"),
+        in_zone("az1"),
+        with_spec(ssd, "true"),
+        with_spec("trait:CUSTOM_GOLD", "required"),
+        Demands { zone: "nova".into(), ..with_spec("trait:CUSTOM_GOLD", "forbidden") },
+        in_zone("elsewhere"),
+        Demands { zone: "az1".into(), ..with_spec(ssd, "true") },
+    ];
+    let demands = demands.map(|demands| (demands, None)).to_vec();
+    assert_eq!(hosts_of(&hosts, demands, options()), ["a", "a", "b", "c", "b", "none", "none"]);
+}
+
+/// Nova spreads where a policy would pack; its options say so.
+#[test]
+fn weights_and_filters_come_from_the_options() {
+    let hosts = [host("a", 8), host("b", 8)];
+    let two = || vec![(Demands::default(), None), (Demands::default(), None)];
+    assert_eq!(hosts_of(&hosts, two(), options()), ["a", "b"]);
+    let mut packing = options();
+    packing.options.filter_scheduler.cpu_weight_multiplier = -1.0;
+    packing.options.filter_scheduler.ram_weight_multiplier = -1.0;
+    packing.options.filter_scheduler.disk_weight_multiplier = -1.0;
+    assert_eq!(hosts_of(&hosts, two(), packing), ["a", "a"]);
+}
+
+#[test]
+fn a_batch_is_a_server_group() {
+    let hosts = [host("a", 8), host("b", 8)];
+    let three = || vec![(Demands::default(), Some(7)); 3];
+    let with = |policy| NovaOptions { batch_policy: Some(policy), ..options() };
+    let apart = with(GroupPolicy::AntiAffinity { max_per_host: NonZeroU32::MIN });
+    assert_eq!(hosts_of(&hosts, three(), apart), ["a", "b", "none"]);
+    assert_eq!(hosts_of(&hosts, three(), with(GroupPolicy::Affinity)), ["a"; 3]);
+    assert_eq!(hosts_of(&hosts, three(), with(GroupPolicy::SoftAffinity)), ["a"; 3]);
+}
+
+/// The objective is a choice: under a policy, the pipeline places as the decider does that looks at amounts alone.
+#[test]
+fn a_policy_places_as_it_does_without_filters() {
+    for (name, most) in [("tiny", 600), ("mixed", 3000)] {
+        let set = reference::set(name).unwrap();
+        let hosts = set.hosts();
+        let vms = || set.vms().take(most);
+        for policy in Policy::ALL {
+            let (mut alone, mut piped) = (Recorder::default(), Recorder::default());
+            let options = Options { policy, search: Search::Ranked };
+            simulate(&hosts, vms(), options, &mut alone).expect("a sound run");
+            let options = NovaOptions { preference: Preference::Policy(policy), ..NovaOptions::default() };
+            let outcome = simulate_nova(&hosts, vms(), options, &mut piped).expect("a sound run");
+            assert_eq!(outcome.policy, policy.name());
+            assert!(alone.0 == piped.0, "{name} {policy}");
+            assert!(alone.0.iter().any(Option::is_none) || name == "mixed", "{name}: nothing was rejected");
+        }
+    }
+}
