@@ -68,7 +68,8 @@ async fn a_host_that_nobody_vouches_for_is_not_let_in() {
     assert_eq!(world.approve("h1", UUID).await.unwrap().name, "h1");
     refused(world.approve("h1", OTHER).await.map(drop), Code::FailedPrecondition, "OTHER_HOST");
     refused(world.approve("h2", UUID).await.map(drop), Code::FailedPrecondition, "OTHER_HOST");
-    refused(world.approve("a:b", OTHER).await.map(drop), Code::InvalidArgument, "");
+    let why = refused(world.approve("a:b", OTHER).await.map(drop), Code::InvalidArgument, "");
+    assert!(why.starts_with("name: has the character ':'"), "{why}");
 
     world.join("berth://agent/h1", "h1", UUID).await.unwrap();
     refused(world.join("berth://agent/h1", "h1", OTHER).await, Code::FailedPrecondition, "OTHER_HOST");

@@ -26,7 +26,7 @@ impl Fleet {
             if is_known(fleet.state, name, uuid)? {
                 return Ok(());
             }
-            check_new_name(name, fleet.state)?;
+            check_new_name("name", name, fleet.state)?;
             make_way(&self.index, &mut writer, fleet.state, (name, uuid))?;
             let host = Host { name: name.to_owned(), uuid: uuid.into_bytes().to_vec(), ..Host::default() };
             fleet.put_host(host);
@@ -39,7 +39,7 @@ impl Fleet {
         if is_known(&self.state(), name, uuid)? {
             return Ok(());
         }
-        check_new_name(name, &self.state())?;
+        check_new_name("hello.host", name, &self.state())?;
         if has_voucher || self.options.trust_on_first_use {
             return self.approve_host(name, uuid);
         }
@@ -64,8 +64,8 @@ fn is_known(state: &State, name: &str, uuid: Uuid) -> Result<bool, FleetError> {
 }
 
 /// Checks the name of a host that is not known. One that is known goes on, whatever its name: its instances need it.
-fn check_new_name(name: &str, state: &State) -> Result<(), FleetError> {
-    host_name::check(name).map_err(|invalid| FleetError::field("hello.host", invalid.to_string()))?;
+fn check_new_name(field: &str, name: &str, state: &State) -> Result<(), FleetError> {
+    host_name::check(name).map_err(|invalid| FleetError::field(field, invalid.to_string()))?;
     // `ignore_hosts` takes names for the same that differ only in case, as Nova does.
     match state.hosts.keys().find(|known| known.eq_ignore_ascii_case(name)) {
         Some(known) => {
