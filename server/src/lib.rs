@@ -73,6 +73,7 @@ mod service;
 mod standard;
 mod transfer;
 mod utc;
+mod uuids;
 
 pub use auth::{Auth, Identity, InvalidKeystone, Keystone, KeystoneSettings, Secret, Unauthenticated};
 pub use control::{Control, ControlError, backup_online};

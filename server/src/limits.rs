@@ -7,8 +7,11 @@ use berth_placement::candidates;
 /// How much one request may ask for; beyond, it is refused with the limit's name and value. `docs/limits.md` lists them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// How long the head of a request may take to arrive. Idle connections end then, too.
+    /// How long the head of a request may take to arrive; a connection that never sends one ends then, too.
     pub head_time: Duration,
+    /// How long a connection is kept open after an answer, when no other request comes. Clients that fork with an open
+    /// connection, as nova-scheduler does, mix up their answers unless it ends soon.
+    pub idle_time: Duration,
     /// Bytes of a body.
     pub body_bytes: usize,
     /// How long a body may take to arrive.
@@ -38,6 +41,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             head_time: Duration::from_secs(75),
+            idle_time: Duration::from_secs(5),
             body_bytes: 8 << 20,
             body_time: Duration::from_secs(30),
             write_time: Duration::from_secs(30),

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, HttpBody, to_bytes};
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::timeout;
@@ -16,8 +16,7 @@ use uuid::Uuid;
 use crate::auth::{Identity, Unauthenticated};
 use crate::error::Failure;
 use crate::http::accept::ErrorForm;
-use crate::http::head_guard::BROKEN_LENGTH;
-use crate::http::{cors, reply};
+use crate::http::{cors, guard, reply};
 use crate::limits::Limits;
 use crate::metrics::Outcome;
 use crate::microversion::{self, InvalidMicroversion, Microversion};
@@ -30,36 +29,27 @@ const REQUEST_ID: &str = "x-openstack-request-id";
 /// How long a client that was refused already may go on sending.
 const REFUSED_BODY_TIME: Duration = Duration::from_secs(2);
 
+/// A body that nobody needs is still read when it is this short, so that the connection can go on.
+const SHORT_BODY: u64 = 16 << 10;
+
 /// Answers one request.
-pub(crate) async fn answer(State(service): State<Arc<Service>>, request: Request) -> Response<Body> {
+pub(crate) async fn answer(service: &Service, request: Request) -> Response<Body> {
     #[expect(clippy::disallowed_methods, reason = "latencies are measured here, and nothing depends on them")]
     let start = Instant::now();
     #[expect(clippy::disallowed_methods, reason = "a request id has to be new, and nothing depends on it")]
     let request_id = format!("req-{}", Uuid::new_v4());
     let (parts, body) = request.into_parts();
-    let identity = identify(&service, &parts.uri, &parts.headers).await;
-    let is_unread = identity.is_err() && !body.is_end_stream();
-    let body = match identity {
-        Ok(_) => read(body, &service.options.limits).await,
-        Err(_) => {
-            discard(body, &service.options.limits);
-            Ok(Bytes::new())
-        }
-    };
-    let epoch = service.epoch();
-    let asked = Asked { service: &service, parts: &parts, request_id: &request_id };
-    let mut exchange = asked.exchange(&epoch, body, identity);
-    if let Err(reason) = settle(&epoch, &parts).await {
-        exchange.response = asked.fail(&undone(&reason), exchange.version).response;
-    }
-    let Exchange { mut response, version } = exchange;
-    finish(&service, &parts.method, &parts.headers, &mut response, &request_id);
+    let path = service.mount.path(parts.uri.path());
+    let asked =
+        Asked { service, parts: &parts, path: &path, route: Route::of(&path), request_id: &request_id };
+    let Exchange { mut response, version, is_unread } = asked.answer(body).await;
+    asked.finish(&mut response);
     if is_unread {
         close(&mut response);
     }
     let outcome = Outcome {
         method: method_name(&parts.method),
-        route: Route::of(parts.uri.path()).map_or("(none)", |route| route.template()),
+        route: asked.route.map_or("(none)", |route| route.template()),
         status: response.status().as_u16(),
     };
     let seconds = start.elapsed().as_secs_f64();
@@ -76,45 +66,97 @@ pub(crate) async fn answer(State(service): State<Arc<Service>>, request: Request
     response
 }
 
+/// An answer, and what is known of its request.
 struct Exchange {
     response: Response<Body>,
     version: Option<Microversion>,
+    /// Whether some of the request is still to come: the connection cannot go on then.
+    is_unread: bool,
 }
 
-/// A request whose head is there.
+/// A request whose head has arrived.
 struct Asked<'a> {
     service: &'a Service,
     parts: &'a Parts,
+    /// The path below that of the public URL.
+    path: &'a str,
+    route: Option<Route<'a>>,
     request_id: &'a str,
 }
 
 impl Asked<'_> {
-    /// Everything between a request that is there as a whole and its answer.
-    fn exchange(
-        &self,
-        epoch: &Epoch,
-        body: Result<Bytes, Failure>,
-        identity: Result<Arc<Identity>, Failure>,
-    ) -> Exchange {
+    async fn answer(&self, body: Body) -> Exchange {
         let Self { service, parts: Parts { method, headers, .. }, .. } = *self;
+        if let Some(violation) = guard::violation(headers) {
+            let version = Microversion::of(headers).ok();
+            let exchange = self.fail(&Failure::bad_request(violation.to_string()), version);
+            return Exchange { is_unread: true, ..exchange };
+        }
         if service.options.cors.is_on() && cors::is_preflight(method) {
             let mut response = Response::new(Body::empty());
             response.headers_mut().extend(service.options.cors.preflight(headers));
-            return Exchange { response, version: None };
+            return Exchange { response, version: None, is_unread: !body.is_end_stream() };
         }
-        let identity = match identity {
-            Ok(identity) => identity,
-            Err(failure) => return self.fail(&failure, None),
+        let admitted = self.admit().await;
+        let (body, is_unread) = match &admitted {
+            Ok((identity, _)) => self.take(body, identity).await,
+            Err(_) => (Ok(Bytes::new()), discard(body, &service.options.limits)),
         };
-        let version = match Microversion::of(headers) {
-            Ok(version) => version,
-            Err(error) => return self.fail(&invalid_version(&error), None),
+        let exchange = match admitted {
+            Ok((identity, version)) => self.exchange(body, &identity, version).await,
+            Err(failure) => self.fail(&failure, None),
         };
-        match self.serve(epoch, body, &identity, version) {
+        Exchange { is_unread, ..exchange }
+    }
+
+    /// Who is asking, in which version; needs the head only.
+    async fn admit(&self) -> Result<(Arc<Identity>, Microversion), Failure> {
+        let identity = self.identify().await?;
+        let version = Microversion::of(&self.parts.headers).map_err(|error| invalid_version(&error))?;
+        Ok((identity, version))
+    }
+
+    /// The body, when a handler is going to read it; and whether some of it is still to come.
+    async fn take(&self, body: Body, identity: &Identity) -> (Result<Bytes, Failure>, bool) {
+        let Self { service, parts, route, .. } = *self;
+        let limits = &service.options.limits;
+        if body.is_end_stream() {
+            return (Ok(Bytes::new()), false);
+        }
+        if !parts.headers.contains_key(header::CONTENT_TYPE) {
+            let reason = "content-type header required when content-length > 0";
+            return (Err(Failure::bad_request(reason)), discard(body, limits));
+        }
+        let rule = route.and_then(|route| route.body_rule(&parts.method));
+        let project = identity.project_id.as_deref();
+        let is_wanted = rule.is_some_and(|rule| service.options.policy.allows(rule, identity, project));
+        let is_short = body.size_hint().upper().is_some_and(|bytes| bytes <= SHORT_BODY);
+        if !is_wanted && !is_short {
+            return (Ok(Bytes::new()), discard(body, limits));
+        }
+        let read = read(body, limits).await;
+        let is_unread = read.is_err();
+        (read, is_unread)
+    }
+
+    /// Everything between a request that has arrived as a whole and its answer.
+    async fn exchange(
+        &self,
+        body: Result<Bytes, Failure>,
+        identity: &Identity,
+        version: Microversion,
+    ) -> Exchange {
+        let epoch = self.service.epoch();
+        let answer = self.serve(&epoch, body, identity, version);
+        if let Err(reason) = self.settle(&epoch).await {
+            return self.fail(&undone(&reason), Some(version));
+        }
+        match answer {
             Ok(reply) => {
-                let mut response = reply.into_response(version, &base_url(service, headers));
+                let base = self.service.mount.base_url(&self.parts.headers);
+                let mut response = reply.into_response(version, &base);
                 speak(&mut response, version);
-                Exchange { response, version: Some(version) }
+                Exchange { response, version: Some(version), is_unread: false }
             }
             Err(failure) => self.fail(&failure, Some(version)),
         }
@@ -122,12 +164,18 @@ impl Asked<'_> {
 
     /// The answer that says why there is no other.
     fn fail(&self, failure: &Failure, version: Option<Microversion>) -> Exchange {
-        let accept = self.parts.headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
-        let mut response = reply::failure(failure, version, ErrorForm::of(accept), self.request_id);
+        let form = ErrorForm::of(joined(&self.parts.headers, &header::ACCEPT).as_deref());
+        let mut response = match failure.status {
+            StatusCode::UNAUTHORIZED => {
+                let by_keystone = self.service.options.auth.challenge().is_some();
+                reply::unauthorized(failure, form, by_keystone)
+            }
+            _ => reply::failure(failure, version, form, self.request_id),
+        };
         if let Some(version) = version {
             speak(&mut response, version);
         }
-        Exchange { response, version }
+        Exchange { response, version, is_unread: false }
     }
 
     fn serve(
@@ -138,20 +186,54 @@ impl Asked<'_> {
         version: Microversion,
     ) -> Result<reply::Reply, Failure> {
         let Self { service, parts: Parts { method, uri, headers, .. }, .. } = *self;
-        if headers.contains_key(BROKEN_LENGTH) {
-            return Err(Failure::bad_request("content-length header must be an integer"));
-        }
-        let limits = &service.options.limits;
         let body = body?;
-        if !body.is_empty() && !headers.contains_key(header::CONTENT_TYPE) {
-            return Err(Failure::bad_request("content-type header required when content-length > 0"));
-        }
-        let route = Route::of(uri.path()).ok_or_else(Failure::no_such_resource)?;
+        let route = self.route.ok_or_else(Failure::no_such_resource)?;
         check_access(epoch, &route, method)?;
-        let query = Query::parse(uri.query().unwrap_or_default(), limits)?;
+        let query = Query::parse(uri.query().unwrap_or_default(), &service.options.limits)?;
         let call = Call { service, index: &epoch.index, version, identity, headers, query, body, now: now() };
         route.serve(method, &call)
     }
+
+    /// Waits until the state that the answer shows is durable. Candidates are advice, which a claim checks again.
+    async fn settle(&self, epoch: &Epoch) -> Result<(), Arc<str>> {
+        match self.route {
+            Some(Route::Candidates) => Ok(()),
+            _ => epoch.settled().await,
+        }
+    }
+
+    async fn identify(&self) -> Result<Arc<Identity>, Failure> {
+        if self.path == "/" {
+            return Ok(Arc::default()); // anybody may ask for the versions
+        }
+        let identity = self.service.options.auth.identify(&self.parts.headers).await;
+        identity.map_err(|error| match error {
+            Unauthenticated::NoToken | Unauthenticated::Rejected => Failure::unauthorized(error.to_string()),
+            Unauthenticated::Unavailable => Failure::unavailable(error.to_string()),
+        })
+    }
+
+    /// What all answers have.
+    fn finish(&self, response: &mut Response<Body>) {
+        let Self { service, parts: Parts { method, headers: request, .. }, .. } = *self;
+        let status = response.status();
+        let headers = response.headers_mut();
+        reply::insert(headers, header::HeaderName::from_static(REQUEST_ID), self.request_id);
+        if service.options.cors.is_on() && !cors::is_preflight(method) {
+            service.options.cors.decorate(request, headers);
+        }
+        if status == StatusCode::UNAUTHORIZED
+            && let Some(challenge) = service.options.auth.challenge()
+        {
+            reply::insert(headers, header::WWW_AUTHENTICATE, &challenge);
+        }
+    }
+}
+
+/// All values of a header as one list, as RFC 9110, section 5.3, has it.
+pub(crate) fn joined(headers: &HeaderMap, name: &header::HeaderName) -> Option<String> {
+    let values: Vec<&str> = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
+    (!values.is_empty()).then(|| values.join(","))
 }
 
 /// Says which microversion an answer is of.
@@ -176,29 +258,10 @@ fn check_access(epoch: &Epoch, route: &Route<'_>, method: &Method) -> Result<(),
     }
 }
 
-/// Waits until what was seen in the index may be told. Candidates are advice, which a claim checks again.
-async fn settle(epoch: &Epoch, parts: &Parts) -> Result<(), Arc<str>> {
-    if Route::of(parts.uri.path()) == Some(Route::Candidates) {
-        return Ok(());
-    }
-    epoch.settled().await
-}
-
 fn undone(reason: &str) -> Failure {
     Failure::unavailable(format!(
         "The state of this moment could not be made durable, because {reason}. What was asked for may have been taken back."
     ))
-}
-
-async fn identify(service: &Service, uri: &Uri, headers: &HeaderMap) -> Result<Arc<Identity>, Failure> {
-    if uri.path() == "/" {
-        return Ok(Arc::default()); // anybody may ask for the versions
-    }
-    let identity = service.options.auth.identify(headers).await;
-    identity.map_err(|error| match error {
-        Unauthenticated::NoToken | Unauthenticated::Rejected => Failure::unauthorized(error.to_string()),
-        Unauthenticated::Unavailable => Failure::unavailable(error.to_string()),
-    })
 }
 
 fn invalid_version(error: &InvalidMicroversion) -> Failure {
@@ -226,54 +289,20 @@ async fn read(body: Body, limits: &Limits) -> Result<Bytes, Failure> {
     })
 }
 
-/// Takes in a body that nobody will look at, while the answer is on its way: were the connection closed on a client that
-/// is still sending, it might never see the answer.
-fn discard(body: Body, limits: &Limits) {
+/// Reads a body without keeping it, while the answer is on its way: were the connection closed on a client that
+/// is still sending, it might never see the answer. Returns whether there is a body.
+fn discard(body: Body, limits: &Limits) -> bool {
     if body.is_end_stream() {
-        return;
+        return false;
     }
     let mut body = Limited::new(body, limits.body_bytes);
     tokio::spawn(timeout(REFUSED_BODY_TIME, async move { while let Some(Ok(_)) = body.frame().await {} }));
+    true
 }
 
 /// Ends the connection after this answer: what follows on it may be a rest of the request.
 fn close(response: &mut Response<Body>) {
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-}
-
-/// What all answers have.
-fn finish(
-    service: &Service,
-    method: &Method,
-    request: &HeaderMap,
-    response: &mut Response<Body>,
-    request_id: &str,
-) {
-    let unread = [StatusCode::PAYLOAD_TOO_LARGE, StatusCode::REQUEST_TIMEOUT];
-    let status = response.status();
-    let is_broken = request.contains_key(BROKEN_LENGTH) || unread.contains(&status);
-    let headers = response.headers_mut();
-    reply::insert(headers, header::HeaderName::from_static(REQUEST_ID), request_id);
-    if service.options.cors.is_on() && !cors::is_preflight(method) {
-        service.options.cors.decorate(request, headers);
-    }
-    if status == StatusCode::UNAUTHORIZED
-        && let Some(challenge) = service.options.auth.challenge()
-    {
-        reply::insert(headers, header::WWW_AUTHENTICATE, &challenge);
-    }
-    if is_broken {
-        close(response);
-    }
-}
-
-/// Where the service is, as the client sees it.
-fn base_url(service: &Service, headers: &HeaderMap) -> String {
-    if let Some(url) = &service.options.public_url {
-        return url.trim_end_matches('/').to_owned();
-    }
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    host.map_or_else(String::new, |host| format!("http://{host}"))
 }
 
 /// The method, if it is one that counts by itself.

@@ -23,7 +23,8 @@ impl Query {
         if text.len() > query_bytes {
             return Err(Failure::uri_too_long(format!("A query may have at most {query_bytes} bytes.")));
         }
-        let parts = || text.split('&').filter(|part| !part.is_empty());
+        // The original's framework takes both for separators.
+        let parts = || text.split(['&', ';']).filter(|part| !part.is_empty());
         if parts().count() > query_parameters {
             let reason = format!("A query may have at most {query_parameters} parameters.");
             return Err(Failure::bad_request(reason));
@@ -88,6 +89,13 @@ mod tests {
         let found: Vec<_> = query.iter().collect();
         assert_eq!(found, [("name", "☃ x"), ("a", "1"), ("a", "2"), ("flag", "")]);
         assert_eq!(query.get("a"), Some("2"));
+    }
+
+    #[test]
+    fn a_semicolon_separates_unless_it_is_encoded() {
+        let query = Query::parse("a=1;b=2%3B3&c=4;;d", &Limits::default()).unwrap();
+        let found: Vec<_> = query.iter().collect();
+        assert_eq!(found, [("a", "1"), ("b", "2;3"), ("c", "4"), ("d", "")]);
     }
 
     #[test]

@@ -1,25 +1,24 @@
 //! The service on a socket.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::State;
-use axum::http::header;
-use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::body::Body;
+use axum::http::{HeaderValue, Method, Request, Response, header};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::http::head_guard::HeadGuard;
+use crate::http::guard::{self, Busy, Guard};
+use crate::http::reply;
 use crate::http::stall_guard::StallGuard;
-use crate::limits::Limits;
 use crate::pipeline;
 use crate::service::Service;
 
@@ -51,16 +50,13 @@ impl Server {
 
     /// Serves until `stop` is done, then finishes the requests that have begun, for at most the time of `grace`.
     pub async fn run(self, stop: impl Future<Output = ()>, grace: Duration) {
-        let limits = self.service.options.limits;
-        let router =
-            Router::new().route("/metrics", get(metrics)).fallback(pipeline::answer).with_state(self.service);
         let connections = GracefulShutdown::new();
         let mut stop = std::pin::pin!(stop);
         loop {
             tokio::select! {
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, _)) => {
-                        connect(nodelay(stream), &limits, router.clone(), &connections);
+                        connect(nodelay(stream), &self.service, &connections);
                     }
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept a connection");
@@ -85,14 +81,27 @@ pub(crate) fn nodelay(stream: TcpStream) -> TcpStream {
     stream
 }
 
-/// Serves a connection beside the others. It ends when the client sends no head, no body, or takes no answer for too
-/// long, so one whose client is gone without a word needs no probes.
-fn connect(stream: TcpStream, limits: &Limits, router: Router, connections: &GracefulShutdown) {
-    let stream = HeadGuard::new(StallGuard::new(stream, limits.write_time));
+/// Serves a connection beside the others. It ends when it is idle, or when the client sends no head, no body, or takes no
+/// answer for too long, so one whose client is gone without a word needs no probes.
+fn connect(stream: TcpStream, service: &Arc<Service>, connections: &GracefulShutdown) {
+    let limits = &service.options.limits;
+    let busy = Busy::default();
+    let stream = Guard::new(StallGuard::new(stream, limits.write_time), limits.idle_time, busy.clone());
+    let service = Arc::clone(service);
+    let respond = service_fn(move |request: Request<Incoming>| {
+        let (service, answering) = (Arc::clone(&service), busy.begin());
+        async move {
+            let response = respond(&service, request.map(Body::new)).await;
+            drop(answering);
+            Ok::<_, Infallible>(response)
+        }
+    });
+    // A client that has sent its request and says that it will send no more still waits for the answer.
     let connection = http1::Builder::new()
+        .half_close(true)
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_time)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), respond);
     let connection = connections.watch(connection);
     tokio::spawn(async move {
         if let Err(error) = connection.await {
@@ -101,7 +110,21 @@ fn connect(stream: TcpStream, limits: &Limits, router: Router, connections: &Gra
     });
 }
 
-async fn metrics(State(service): State<Arc<Service>>) -> impl IntoResponse {
+/// Answers a request that has passed the guard of its connection: of the API, or for the metrics.
+async fn respond(service: &Service, request: Request<Body>) -> Response<Body> {
+    let is_refused = guard::violation(request.headers()).is_some();
+    if is_refused || service.mount.path(request.uri().path()) != "/metrics" {
+        return pipeline::answer(service, request).await;
+    }
+    match *request.method() {
+        Method::GET | Method::HEAD => metrics(service),
+        _ => reply::not_allowed("GET, HEAD"),
+    }
+}
+
+fn metrics(service: &Service) -> Response<Body> {
     const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, MEDIA_TYPE)], service.metrics.text(&service.index()))
+    let mut response = Response::new(Body::from(service.metrics.text(&service.index())));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+    response
 }

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::Response;
 use berth_placement::candidates::Strategy;
 use berth_placement::{Index, Timestamp, TopologyError};
@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use crate::auth::Auth;
 use crate::fleet::{Fleet, FleetOptions, State as FleetState};
 use crate::http::cors::Cors;
+use crate::http::mount::Mount;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::policy::Policy;
@@ -33,7 +34,8 @@ pub struct Options {
     pub limits: Limits,
     /// Which allocation candidates are found, and in which order.
     pub candidates: CandidateOptions,
-    /// The URL by which clients reach the service, for `Location`; `http://` and the request's `Host` if not given.
+    /// The URL by which clients reach the service, for `Location`; `http://` and the request's `Host` if not given. Where
+    /// it has a path, requests are served below that path, too, and links begin with it.
     pub public_url: Option<String>,
     /// How the fleet is looked after.
     pub fleet: FleetOptions,
@@ -73,6 +75,7 @@ pub struct Service {
     /// Whether requests are served at all.
     serving: watch::Sender<bool>,
     pub(crate) options: Options,
+    pub(crate) mount: Mount,
     pub(crate) metrics: Metrics,
 }
 
@@ -139,7 +142,8 @@ impl Service {
             metrics.watch_keystone(&keystone.counters);
         }
         let serving = watch::Sender::new(epoch.access.serves());
-        Self { epoch: ArcSwap::from_pointee(epoch), serving, options, metrics }
+        let mount = Mount::of(options.public_url.as_deref());
+        Self { epoch: ArcSwap::from_pointee(epoch), serving, options, mount, metrics }
     }
 
     /// What requests that begin now work with.
@@ -161,7 +165,7 @@ impl Service {
 
     /// Answers a request without a socket. To be called on a Tokio runtime of several threads that has timers.
     pub async fn answer(self: &Arc<Self>, request: Request) -> Response<Body> {
-        pipeline::answer(State(Arc::clone(self)), request).await
+        pipeline::answer(self, request).await
     }
 
     /// The index that it serves now.

@@ -60,6 +60,8 @@ enum Task {
     },
     /// Tests authentication against a real Keystone; needs Python 3.11 with venv
     Keystone,
+    /// Runs Nova's own functional tests with Berth in place of Placement; needs Python 3.11 with venv
+    NovaFunctional,
     /// Migrates a real Placement's state to Berth and back; needs Python 3.11 with venv
     Migration,
     /// Simulates store, index and clients on a machine with faults, one seed at a time
@@ -108,6 +110,7 @@ fn main() -> ExitCode {
         Task::KvmTest => kvm::test(&mut steps),
         Task::Conformance { osc } => conformance::run(&mut steps, osc),
         Task::Keystone => original::keystone(&mut steps),
+        Task::NovaFunctional => original::nova_functional(&mut steps),
         Task::Migration => original::migration(&mut steps),
         Task::FaultSimulation { seeds, from, trace } => {
             faults::simulate(&mut steps, &Simulation { seeds, from, trace })

@@ -11,6 +11,11 @@ pub(crate) fn keystone(steps: &mut Steps) -> Result<()> {
     run(steps, "keystone", "run_keystone.py", "Berth and a real Keystone")
 }
 
+/// Nova's own functional tests with Berth in place of Placement.
+pub(crate) fn nova_functional(steps: &mut Steps) -> Result<()> {
+    run(steps, "nova_functional", "run_nova.py", "Nova's functional tests")
+}
+
 /// Tests the migration from a real Placement to Berth and back.
 pub(crate) fn migration(steps: &mut Steps) -> Result<()> {
     run(steps, "migration", "run_migration.py", "from a real Placement to Berth and back")

@@ -68,7 +68,7 @@ const KEYSTONE: &str = "serve.keystone";
 pub(super) const SETTINGS: &[Setting] = &[
     setting(SERVE, "listen", Kind::Text, "address:port", "where requests are taken", &[]),
     setting(SERVE, "grpc_listen", Kind::Text, "address:port", "where gRPC calls are taken; a loopback address, unless `[serve.tls]` is given", &[]),
-    setting(SERVE, "public_url", Kind::Text, "", "the URL by which clients reach the service, such as `https://placement.example.com`: `Location` begins with it; if unset, with `http://` and the request's `Host`", &[]),
+    setting(SERVE, "public_url", Kind::Text, "", "the URL by which clients reach the service, such as `https://placement.example.com` or `https://cloud.example.com/placement`: `Location` begins with it; if unset, with `http://` and the request's `Host`. If it has a path, links in responses begin with that path, and requests are accepted below it as well as at the root", &[]),
     setting(SERVE, "auth", Kind::Text, "", "how to find out who is asking: `keystone`, or `noauth2`, which believes what requests say, for development and tests: on a loopback address only", &[]),
     setting(SERVE, "dangerous_anybody_is_administrator", Kind::Flag, "", "allow `noauth2` on addresses other than loopback: everybody who reaches them can do anything", &[]),
     setting(SERVE, "trust_agents_on_first_use", Kind::Flag, "", "let a host join that no operator approved and whose certificate does not contain its UUID: the first agent gets the name and the UUID", &[]),
@@ -83,7 +83,8 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting(CANDIDATES, "strategy", Kind::Text, "", "in which order hosts are visited: `breadth-first` gives one candidate of each in turn, `depth-first` all of a host before the next; Placement's `allocation_candidates_generation_strategy`", &[]),
     setting(CANDIDATES, "max", Kind::Integer, "candidates", "that are made at most, before a query's `limit`; unset for all of them; Placement's `max_allocation_candidates`", &[]),
     setting(CANDIDATES, "randomize", Kind::Flag, "", "whether each answer has an order of its own, so that clients do not all begin with the same host; Placement's `randomize_allocation_candidates`", &[]),
-    setting(LIMITS, "head_time", Kind::Integer, "seconds", "that the head of a request may take to arrive, and that an idle connection is kept", &[]),
+    setting(LIMITS, "head_time", Kind::Integer, "seconds", "for the head of a request to arrive; also closes connections that never send one", &[]),
+    setting(LIMITS, "idle_time", Kind::Integer, "seconds", "between a response and the next request on the same connection", &[]),
     setting(LIMITS, "body_bytes", Kind::Integer, "bytes", "of a body", &[]),
     setting(LIMITS, "body_time", Kind::Integer, "seconds", "that a body may take to arrive", &[]),
     setting(LIMITS, "write_time", Kind::Integer, "seconds", "that a client may take none of its answer", &[]),

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct LimitsTable {
     pub(crate) head_time: u64,
+    pub(crate) idle_time: u64,
     pub(crate) body_bytes: usize,
     pub(crate) body_time: u64,
     pub(crate) write_time: u64,
@@ -27,6 +28,7 @@ impl Default for LimitsTable {
     fn default() -> Self {
         let Limits {
             head_time,
+            idle_time,
             body_bytes,
             body_time,
             write_time,
@@ -39,10 +41,11 @@ impl Default for LimitsTable {
             candidate_work,
             candidate_bytes,
         } = Limits::default();
-        let [head_time, body_time, write_time] =
-            [head_time, body_time, write_time].map(|time| time.as_secs());
+        let [head_time, idle_time, body_time, write_time] =
+            [head_time, idle_time, body_time, write_time].map(|time| time.as_secs());
         Self {
             head_time,
+            idle_time,
             body_bytes,
             body_time,
             write_time,
@@ -67,6 +70,7 @@ impl LimitsTable {
     pub(crate) fn limits(&self) -> Limits {
         Limits {
             head_time: Duration::from_secs(self.head_time),
+            idle_time: Duration::from_secs(self.idle_time),
             body_bytes: self.body_bytes,
             body_time: Duration::from_secs(self.body_time),
             write_time: Duration::from_secs(self.write_time),
@@ -83,7 +87,7 @@ impl LimitsTable {
 
     /// Whether every limit is in its range.
     pub(super) fn validate(&self) -> Result<(), &'static str> {
-        let times = [self.head_time, self.body_time, self.write_time];
+        let times = [self.head_time, self.idle_time, self.body_time, self.write_time];
         let counts = [
             self.body_bytes,
             self.body_values,

@@ -2,6 +2,7 @@
 
 pub(crate) mod accept;
 pub(crate) mod cors;
-pub(crate) mod head_guard;
+pub(crate) mod guard;
+pub(crate) mod mount;
 pub(crate) mod reply;
 pub(crate) mod stall_guard;

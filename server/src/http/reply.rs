@@ -11,6 +11,15 @@ use crate::error::Failure;
 use crate::json::Writer;
 use crate::microversion::Microversion;
 
+/// When what an answer shows was last changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Changed {
+    /// Then.
+    At(Timestamp),
+    /// There is nothing that could have been.
+    Never,
+}
+
 /// The answer to a request that was served.
 #[derive(Debug, Clone)]
 pub(crate) struct Reply {
@@ -20,7 +29,7 @@ pub(crate) struct Reply {
     /// The path of what was made or changed.
     pub(crate) location: Option<String>,
     /// When what is shown was last changed; sent from microversion 1.15 on.
-    pub(crate) last_modified: Option<Timestamp>,
+    pub(crate) last_modified: Option<Changed>,
 }
 
 impl Reply {
@@ -53,7 +62,12 @@ impl Reply {
     }
 
     pub(crate) fn modified(self, at: Timestamp) -> Self {
-        Self { last_modified: Some(at), ..self }
+        Self { last_modified: Some(Changed::At(at)), ..self }
+    }
+
+    /// An answer that must not be cached, and that shows nothing.
+    pub(crate) fn never_modified(self) -> Self {
+        Self { last_modified: Some(Changed::Never), ..self }
     }
 
     /// The response; `base` makes the location a whole URL.
@@ -68,9 +82,11 @@ impl Reply {
         if let Some(path) = self.location {
             insert(headers, header::LOCATION, &format!("{base}{path}"));
         }
-        if let Some(at) = self.last_modified.filter(|_| version.at_least(15)) {
-            let at = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_micros(at.0));
-            insert(headers, header::LAST_MODIFIED, &at);
+        if let Some(changed) = self.last_modified.filter(|_| version.at_least(15)) {
+            if let Changed::At(at) = changed {
+                let at = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_micros(at.0));
+                insert(headers, header::LAST_MODIFIED, &at);
+            }
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         }
         response
@@ -106,6 +122,40 @@ pub(crate) fn failure(
         headers.insert(header::ALLOW, HeaderValue::from_static(allow));
     }
     response
+}
+
+/// The response to a method that a path outside the API does not know.
+pub(crate) fn not_allowed(methods: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(methods));
+    response
+}
+
+/// The response to a request without a good token. It is made before the API has a say, by the middleware that asks
+/// Keystone, or by that which asks nobody.
+pub(crate) fn unauthorized(failure: &Failure, form: ErrorForm, by_keystone: bool) -> Response<Body> {
+    if by_keystone || form == ErrorForm::Json {
+        let title = failure.status.canonical_reason().unwrap_or_default();
+        let document = Writer::document(|w| {
+            if by_keystone {
+                w.key("error").object(|w| {
+                    w.key("code").integer(failure.status.as_u16());
+                    w.key("title").string(title);
+                    w.key("message").string(&failure.detail);
+                });
+            } else {
+                w.key("message").string(&failure.detail);
+                w.key("code").string(&failure.status.to_string());
+                w.key("title").string(title);
+            }
+        });
+        let mut response = Response::new(Body::from(document));
+        *response.status_mut() = failure.status;
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        return response;
+    }
+    self::failure(failure, None, form, "")
 }
 
 fn error_document(failure: &Failure, version: Option<Microversion>, request_id: &str) -> Vec<u8> {

@@ -5,9 +5,9 @@
 use std::borrow::Cow;
 
 use serde_json::{Map, Value};
-use uuid::Uuid;
 
 use super::python::{quoted, shown};
+use crate::uuids;
 
 /// What a value has to be like.
 #[derive(Debug, Clone)]
@@ -27,8 +27,26 @@ pub(crate) struct Text {
     pub(crate) pattern: Option<Pattern>,
     pub(crate) at_least_one: bool,
     pub(crate) longest: Option<usize>,
-    pub(crate) is_uuid: bool,
+    pub(crate) uuid: Option<UuidForm>,
     pub(crate) one_of: Option<&'static [&'static str]>,
+}
+
+/// How a UUID has to be spelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum UuidForm {
+    /// In any way.
+    Any,
+    /// With its dashes.
+    Dashed,
+}
+
+impl UuidForm {
+    fn takes(self, text: &str) -> bool {
+        match self {
+            Self::Any => uuids::read(text).is_some(),
+            Self::Dashed => uuids::read_dashed(text).is_some(),
+        }
+    }
 }
 
 /// What an object has to be like.
@@ -69,7 +87,11 @@ impl Schema {
     }
 
     pub(crate) fn uuid() -> Self {
-        Self::String(Text { is_uuid: true, ..Text::default() })
+        Self::String(Text { uuid: Some(UuidForm::Any), ..Text::default() })
+    }
+
+    pub(crate) fn dashed_uuid() -> Self {
+        Self::String(Text { uuid: Some(UuidForm::Dashed), ..Text::default() })
     }
 
     /// Checks the value.
@@ -125,7 +147,7 @@ impl Checker {
                 None => self.wrong_type("string", value),
             },
             Schema::UuidOrNull => {
-                if !value.is_null() && !value.as_str().is_some_and(is_uuid_like) {
+                if !value.is_null() && !value.as_str().is_some_and(|text| UuidForm::Any.takes(text)) {
                     self.fail(
                         "anyOf",
                         format!("{} is not valid under any of the given schemas", shown(value)),
@@ -170,7 +192,7 @@ impl Checker {
         if text.longest.is_some_and(|longest| string.chars().count() > longest) {
             self.fail("maxLength", format!("{} is too long", shown(value)));
         }
-        if text.is_uuid && !is_uuid_like(string) {
+        if text.uuid.is_some_and(|form| !form.takes(string)) {
             self.fail("format", format!("{} is not a 'uuid'", shown(value)));
         }
         if let Some(choices) = text.one_of.filter(|choices| !choices.contains(&string)) {
@@ -269,9 +291,4 @@ pub(crate) fn integer_of(value: &Value) -> i64 {
         (None, Some(_)) => i64::MAX,
         (None, None) => value.as_f64().map_or(0, |number| number as i64),
     }
-}
-
-/// Whether the text is a UUID in one of the usual spellings.
-pub(crate) fn is_uuid_like(text: &str) -> bool {
-    Uuid::try_parse(text).is_ok()
 }

@@ -1,5 +1,6 @@
 //! `/resource_providers/{uuid}/aggregates`: groups of providers.
 
+use rustc_hash::FxHashSet;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -9,6 +10,7 @@ use crate::error::Failure;
 use crate::http::reply::Reply;
 use crate::json::schema::integer_of;
 use crate::policy::rules;
+use crate::uuids;
 
 /// From this microversion on, a provider's generation guards its aggregates.
 const GUARDED: u16 = 19;
@@ -30,7 +32,7 @@ pub(super) fn replace(call: &Call<'_>, uuid: &str) -> Result<Reply, Failure> {
     let is_guarded = call.version.at_least(GUARDED);
     let body = call.json(&if is_guarded { schemas::guarded_aggregates() } else { schemas::aggregates() })?;
     let list = if is_guarded { &body["aggregates"] } else { &body };
-    let aggregates: Vec<Uuid> = uuids(list).collect();
+    let aggregates = each_once(list);
     let given = integer_of(&body["resource_provider_generation"]);
     let mut writer = call.index().write_at(call.now);
     if writer.topology().provider(row).is_none() {
@@ -46,9 +48,11 @@ pub(super) fn replace(call: &Call<'_>, uuid: &str) -> Result<Reply, Failure> {
     Ok(answer(call, &aggregates, u64::try_from(given).unwrap_or_default() + 1))
 }
 
-fn uuids(list: &Value) -> impl Iterator<Item = Uuid> {
+/// The UUIDs of a list. One that it has in two spellings is one aggregate.
+fn each_once(list: &Value) -> Vec<Uuid> {
     let texts = list.as_array().into_iter().flatten().filter_map(Value::as_str);
-    texts.filter_map(|text| Uuid::try_parse(text).ok())
+    let mut known = FxHashSet::default();
+    texts.filter_map(uuids::read).filter(|&uuid| known.insert(uuid)).collect()
 }
 
 fn answer(call: &Call<'_>, aggregates: &[Uuid], generation: u64) -> Reply {

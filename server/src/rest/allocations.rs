@@ -8,8 +8,8 @@ use super::consumers::{INCOMPLETE, Wanted, refused};
 use super::{refusals, schemas};
 use crate::error::Failure;
 use crate::http::reply::Reply;
-use crate::json;
 use crate::policy::rules;
+use crate::{json, uuids};
 
 /// How consumers without a type are called.
 pub(super) const UNKNOWN_TYPE: &str = "unknown";
@@ -17,7 +17,7 @@ pub(super) const UNKNOWN_TYPE: &str = "unknown";
 pub(super) fn of_consumer(call: &Call<'_>, uuid: &str) -> Result<Reply, Failure> {
     call.takes_json()?;
     call.may(rules::ALLOCATIONS_LIST)?;
-    let id = super::call::canonical(uuid).map(ConsumerId::from);
+    let id = uuids::read(uuid).map(ConsumerId::from);
     let consumer = id.and_then(|id| call.index().consumer(id)).filter(|found| !found.allocations.is_empty());
     let topology = call.index().topology();
     let allocations = consumer.as_ref().map(|consumer| consumer.allocations.clone()).unwrap_or_default();
@@ -93,8 +93,7 @@ pub(super) fn of_provider(call: &Call<'_>, uuid: &str) -> Result<Reply, Failure>
 pub(super) fn write_one(call: &Call<'_>, uuid: &str) -> Result<Reply, Failure> {
     call.sends_json()?;
     call.may(rules::ALLOCATIONS_UPDATE)?;
-    let malformed = || Failure::bad_request(format!("Malformed consumer_uuid: {uuid}"));
-    let consumer = Uuid::try_parse(uuid).map_err(|_| malformed())?;
+    let consumer = consumer_of(uuid)?;
     let body = call.json(&schemas::allocations(call.version))?;
     let wanted = Wanted::read(call, consumer, &body);
     let generation = wanted.expect(call.index())?;
@@ -126,8 +125,7 @@ pub(super) fn read_many(
 ) -> Result<Vec<Write>, Failure> {
     let mut wanted = Vec::new();
     for (uuid, part) in body.as_object().into_iter().flatten() {
-        let consumer = Uuid::try_parse(uuid)
-            .map_err(|_| Failure::bad_request(format!("Malformed consumer_uuid: {uuid}")))?;
+        let consumer = consumer_of(uuid)?;
         let one = Wanted::read(call, consumer, part);
         let generation = one.expect(call.index())?;
         wanted.push((one, generation));
@@ -138,6 +136,10 @@ pub(super) fn read_many(
     writes.collect()
 }
 
+fn consumer_of(text: &str) -> Result<Uuid, Failure> {
+    uuids::read(text).ok_or_else(|| Failure::bad_request(format!("Malformed consumer_uuid: {text}")))
+}
+
 fn transfer(call: &Call<'_>, topology: &Topology, writes: &[Write]) -> Result<Reply, Failure> {
     crate::transfer::transfer(call.index(), writes, call.now).map_err(|error| refused(&error, topology))?;
     Ok(Reply::no_content())
@@ -145,7 +147,7 @@ fn transfer(call: &Call<'_>, topology: &Topology, writes: &[Write]) -> Result<Re
 
 pub(super) fn delete(call: &Call<'_>, uuid: &str) -> Result<Reply, Failure> {
     call.may(rules::ALLOCATIONS_DELETE)?;
-    let id = super::call::canonical(uuid).map(ConsumerId::from);
+    let id = uuids::read(uuid).map(ConsumerId::from);
     match id.and_then(|id| call.index().remove_consumer(id)) {
         Some(_) => Ok(Reply::no_content()),
         None => Err(Failure::not_found(format!("No allocations for consumer '{uuid}'"))),

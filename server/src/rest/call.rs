@@ -6,7 +6,6 @@ use axum::http::{HeaderMap, header};
 use berth_placement::{Index, Provider, Row, Timestamp, Topology};
 use bytes::Bytes;
 use serde_json::Value;
-use uuid::Uuid;
 
 use crate::auth::Identity;
 use crate::error::Failure;
@@ -14,8 +13,10 @@ use crate::http::accept::takes_json;
 use crate::json::Schema;
 use crate::json::reader::{self, Bounds};
 use crate::microversion::Microversion;
+use crate::pipeline::joined;
 use crate::query::Query;
 use crate::service::Service;
+use crate::uuids;
 
 /// A request whose sender and microversion are known.
 pub(crate) struct Call<'a> {
@@ -64,8 +65,7 @@ impl Call<'_> {
 
     /// The client must take JSON.
     pub(crate) fn takes_json(&self) -> Result<(), Failure> {
-        let accept = self.headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
-        if takes_json(accept) {
+        if takes_json(joined(self.headers, &header::ACCEPT).as_deref()) {
             Ok(())
         } else {
             Err(Failure::not_acceptable("Only application/json is provided"))
@@ -75,7 +75,8 @@ impl Call<'_> {
     /// The body must be said to be JSON.
     pub(crate) fn sends_json(&self) -> Result<(), Failure> {
         let given = self.headers.get(header::CONTENT_TYPE).and_then(|given| given.to_str().ok());
-        let media_type = given.map_or("", |given| given.split(';').next().unwrap_or_default().trim());
+        // As the original: white space before the semicolon makes it another type.
+        let media_type = given.map_or("", |given| given.split(';').next().unwrap_or_default());
         match media_type {
             "application/json" => Ok(()),
             "" => Err(Failure::unsupported_media_type("None")),
@@ -101,7 +102,7 @@ impl Call<'_> {
     }
 
     pub(crate) fn find(&self, uuid: &str) -> Option<Found> {
-        let row = self.index().find(canonical(uuid)?)?;
+        let row = self.index().find(uuids::read(uuid)?)?;
         let topology = self.index().topology();
         topology.provider(row)?;
         Some(Found { topology, row })
@@ -111,11 +112,4 @@ impl Call<'_> {
 /// What is said when there is no such provider.
 pub(crate) fn no_provider(uuid: &str) -> String {
     format!("No resource provider with uuid {uuid} found")
-}
-
-/// A UUID in the spelling in which the API itself writes it.
-pub(crate) fn canonical(text: &str) -> Option<Uuid> {
-    let uuid = Uuid::try_parse(text).ok()?;
-    let mut buffer = Uuid::encode_buffer();
-    (*uuid.hyphenated().encode_lower(&mut buffer) == *text).then_some(uuid)
 }

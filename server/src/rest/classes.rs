@@ -19,7 +19,7 @@ pub(super) fn list(call: &Call<'_>) -> Result<Reply, Failure> {
     let classes = topology.classes();
     let reply = Reply::object(|w| {
         w.key("resource_classes")
-            .array(|w| classes.iter().for_each(|(_, name)| w.object(|w| describe(w, name))));
+            .array(|w| classes.iter().for_each(|(_, name)| w.object(|w| describe(w, call, name))));
     });
     let last = classes.iter().filter_map(|(number, _)| classes.since(number)).max();
     Ok(reply.modified(last.unwrap_or(call.now)))
@@ -46,7 +46,7 @@ pub(super) fn show(call: &Call<'_>, name: &str) -> Result<Reply, Failure> {
     let topology = call.index().topology();
     let class = topology.class(name).ok_or_else(|| unknown(name))?;
     let since = topology.classes().since(class.0.into());
-    Ok(Reply::object(|w| describe(w, name)).modified(since.unwrap_or(call.now)))
+    Ok(Reply::object(|w| describe(w, call, name)).modified(since.unwrap_or(call.now)))
 }
 
 /// Until 1.6 this renames; from 1.7 on it makes sure that there is such a class.
@@ -71,7 +71,7 @@ fn rename(call: &Call<'_>, old: &str) -> Result<Reply, Failure> {
         other => refusals::unexpected(other),
     })?;
     drop(writer);
-    Ok(Reply::object(|w| describe(w, new)))
+    Ok(Reply::object(|w| describe(w, call, new)))
 }
 
 fn ensure(call: &Call<'_>, name: &str) -> Result<Reply, Failure> {
@@ -109,12 +109,12 @@ fn unknown(name: &str) -> Failure {
     Failure::not_found(refusals::no_such_class(name))
 }
 
-fn describe(w: &mut Writer, name: &str) {
+fn describe(w: &mut Writer, call: &Call<'_>, name: &str) {
     w.key("name").string(name);
     w.key("links").array(|w| {
         w.object(|w| {
             w.key("rel").string("self");
-            w.key("href").string(&path(name));
+            w.key("href").string(&format!("{}{}", call.service.mount.prefix(), path(name)));
         });
     });
 }

@@ -6,6 +6,7 @@ use berth_placement::{
     Allocation, Allocations, ClassId, ConsumerId, ExpectedGeneration, Index, Owner, Row, Topology,
     TransferError, Write,
 };
+use rustc_hash::FxHashSet;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -13,6 +14,7 @@ use super::call::Call;
 use super::refusals;
 use crate::error::Failure;
 use crate::json::schema::integer_of;
+use crate::uuids;
 
 /// Who owns the consumers of clients that are too old to tell.
 pub(super) const INCOMPLETE: &str = "00000000-0000-0000-0000-000000000000";
@@ -34,7 +36,7 @@ impl<'body> Wanted<'body> {
         let owner = Owner { project: text("project_id"), user: text("user_id"), consumer_type };
         let generation = call.version.at_least(28).then(|| expected(&body["consumer_generation"])).flatten();
         let allocations = match &body["allocations"] {
-            Value::Array(list) => list.iter().filter_map(|entry| by_list(entry)).collect(),
+            Value::Array(list) => last_of_each_provider(list),
             Value::Object(providers) => {
                 providers.iter().filter_map(|(uuid, entry)| by_provider(uuid, entry)).collect()
             }
@@ -95,7 +97,7 @@ impl Unresolved {
 }
 
 fn row_of(call: &Call<'_>, topology: &Topology, uuid: &str) -> Result<Row, Unresolved> {
-    let row = super::call::canonical(uuid).and_then(|uuid| call.index().find(uuid));
+    let row = uuids::read(uuid).and_then(|uuid| call.index().find(uuid));
     row.filter(|&row| topology.provider(row).is_some()).ok_or_else(|| Unresolved::Provider(uuid.to_owned()))
 }
 
@@ -112,6 +114,15 @@ fn last_of_each(mut allocations: Allocations) -> Allocations {
     allocations.sort_by_key(|allocation| (allocation.row, allocation.class));
     allocations.dedup_by_key(|allocation| (allocation.row, allocation.class));
     allocations
+}
+
+/// The entries of a list, of several for one provider the last, as in the original.
+fn last_of_each_provider(list: &[Value]) -> Vec<(&str, &Map<String, Value>)> {
+    let mut known = FxHashSet::default();
+    let entries = list.iter().rev().filter_map(by_list);
+    let mut kept: Vec<_> = entries.filter(|(uuid, _)| known.insert(uuids::read(uuid))).collect();
+    kept.reverse();
+    kept
 }
 
 fn by_list(entry: &Value) -> Option<(&str, &Map<String, Value>)> {

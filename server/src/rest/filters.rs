@@ -5,6 +5,7 @@ use uuid::Uuid;
 use crate::error::Failure;
 use crate::microversion::Microversion;
 use crate::query::{Query, bad};
+use crate::uuids;
 
 /// Traits that are wanted and not wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -163,7 +164,7 @@ fn aggregate(value: &str) -> Result<(bool, Vec<Uuid>), Failure> {
         )));
     }
     let uuids = list.unwrap_or(rest).split(',').map(|text| {
-        Uuid::try_parse(text).map_err(|_| {
+        uuids::read(text).ok_or_else(|| {
             bad(&format!("Expected 'member_of' parameter to contain valid UUID(s). Got: {text}"))
         })
     });

@@ -8,6 +8,7 @@ use crate::error::{Code, Failure};
 use crate::json::patterns;
 use crate::microversion::Microversion;
 use crate::query::{Query as Parameters, bad};
+use crate::uuids;
 
 /// From this microversion on, groups may be tied to a subtree, and then may come without resources.
 const SAME_SUBTREE: u16 = 36;
@@ -136,8 +137,8 @@ fn split(key: &str, version: Microversion) -> Option<(What, &str)> {
 }
 
 fn tree(value: &str) -> Result<Uuid, Failure> {
-    let refused = |_| bad(&format!("Expected 'in_tree' parameter to be a format of uuid. Got: {value}"));
-    Uuid::try_parse(value.trim()).map_err(refused)
+    let refused = || bad(&format!("Expected 'in_tree' parameter to be a format of uuid. Got: {value}"));
+    uuids::read(value.trim()).ok_or_else(refused)
 }
 
 fn check_subtrees(query: &Query) -> Result<(), Failure> {

@@ -1,7 +1,7 @@
 //! `/resource_providers/{uuid}/inventories`: what providers have.
 
 use axum::http::StatusCode;
-use berth_placement::{ClassId, Inventory, Row, Topology, TopologyError, Units, Writer};
+use berth_placement::{ClassId, Inventory, Row, Timestamp, Topology, TopologyError, Units, Writer};
 use serde_json::Value;
 
 use super::call::{Call, no_provider};
@@ -18,7 +18,7 @@ pub(super) fn list(call: &Call<'_>, uuid: &str) -> Result<Reply, Failure> {
     call.may(rules::INVENTORIES_LIST)?;
     let found = call.provider(uuid)?;
     let (generation, inventories) = call.index().inventories(found.row);
-    Ok(answer(&found.topology, generation, &inventories).modified(call.index().changed_at(found.row)))
+    Ok(answer(&found.topology, generation, &inventories, call.index().changed_at(found.row)))
 }
 
 pub(super) fn show(call: &Call<'_>, uuid: &str, class: &str) -> Result<Reply, Failure> {
@@ -78,7 +78,7 @@ pub(super) fn update(call: &Call<'_>, uuid: &str, name: &str) -> Result<Reply, F
         )));
     };
     *old = inventory;
-    let generation = write(&mut writer, uuid, row, Some(given), inventories)?;
+    let generation = write(&mut writer, uuid, row, Some(given), inventories).map_err(update_conflict)?;
     drop(writer);
     Ok(answer_one(&inventory, generation).modified(call.now))
 }
@@ -98,10 +98,11 @@ pub(super) fn replace(call: &Call<'_>, uuid: &str) -> Result<Reply, Failure> {
             "Unknown resource class in inventory for resource provider {uuid}: {reason}"
         ))
     })?;
-    let generation = write(&mut writer, uuid, row, Some(given), inventories.clone())?;
+    let generation =
+        write(&mut writer, uuid, row, Some(given), inventories.clone()).map_err(update_conflict)?;
     let topology = writer.topology().clone();
     drop(writer);
-    Ok(answer(&topology, generation, &inventories).modified(call.now))
+    Ok(answer(&topology, generation, &inventories, call.now))
 }
 
 pub(super) fn delete_all(call: &Call<'_>, uuid: &str) -> Result<Reply, Failure> {
@@ -145,6 +146,14 @@ fn expected(call: &Call<'_>, row: Row, body: &Value) -> Result<u64, Failure> {
 
 fn conflict(more: &str) -> Failure {
     refusals::concurrent_update(&format!("resource provider generation conflict{more}"))
+}
+
+/// A conflict in the words that Nova looks for.
+fn update_conflict(failure: Failure) -> Failure {
+    match failure.status {
+        StatusCode::CONFLICT => Failure { detail: format!("update conflict: {}", failure.detail), ..failure },
+        _ => failure,
+    }
 }
 
 /// Writes all inventories of a provider; returns its new generation.
@@ -241,15 +250,21 @@ fn read(record: &Value, version: Microversion, class: &str, uuid: &str) -> Resul
     Ok(inventory)
 }
 
-fn answer(topology: &Topology, generation: u64, inventories: &[(ClassId, Inventory)]) -> Reply {
-    Reply::object(|w| {
+fn answer(
+    topology: &Topology,
+    generation: u64,
+    inventories: &[(ClassId, Inventory)],
+    changed_at: Timestamp,
+) -> Reply {
+    let reply = Reply::object(|w| {
         w.key("resource_provider_generation").integer(generation);
         w.key("inventories").object(|w| {
             for (class, inventory) in inventories {
                 w.key(refusals::class_name(topology, *class)).object(|w| describe(w, inventory));
             }
         });
-    })
+    });
+    if inventories.is_empty() { reply.never_modified() } else { reply.modified(changed_at) }
 }
 
 fn answer_one(inventory: &Inventory, generation: u64) -> Reply {

@@ -9,6 +9,7 @@ mod consumers;
 mod filters;
 mod groups;
 mod inventories;
+mod like;
 mod provider_filter;
 mod providers;
 pub(crate) mod refusals;

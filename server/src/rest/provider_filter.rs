@@ -4,15 +4,16 @@ use berth_placement::{ClassId, Index, Provider, Row, RowSet, Topology, TraitId};
 use roaring::RoaringBitmap;
 use uuid::Uuid;
 
-use super::call::{Call, canonical};
+use super::call::Call;
 use super::{filters, refusals};
 use crate::error::Failure;
+use crate::uuids;
 
 /// What a listed provider has to be like.
 #[derive(Default)]
 pub(super) struct Filter<'query> {
     name: Option<&'query str>,
-    uuid: Option<&'query str>,
+    uuid: Option<Uuid>,
     /// The root of its tree.
     root: Option<Row>,
     /// The rows with the required traits and in the required aggregates; `None` when nothing is required.
@@ -31,7 +32,8 @@ impl<'query> Filter<'query> {
         let traits = filters::traits(query, "required", call.version)?;
         let resources = query.get("resources").map(filters::resources).transpose()?.unwrap_or_default();
         let text = |name: &'static str| query.get(name).filter(|text| !text.is_empty());
-        let mut filter = Self { name: text("name"), uuid: text("uuid"), ..Self::default() };
+        let mut filter =
+            Self { name: text("name"), uuid: text("uuid").and_then(uuids::read_dashed), ..Self::default() };
         if let Some(uuid) = text("in_tree") {
             let Some(found) = call.find(uuid) else { return Ok(None) };
             filter.root = Some(found.provider().root);
@@ -60,7 +62,7 @@ impl<'query> Filter<'query> {
         if let Some(name) = self.name {
             index.find_named(name).into_iter().filter(takes).collect()
         } else if let Some(uuid) = self.uuid {
-            canonical(uuid).and_then(|uuid| index.find(uuid)).into_iter().filter(takes).collect()
+            index.find(uuid).into_iter().filter(takes).collect()
         } else if let Some(root) = self.root {
             topology.tree(root).iter().copied().filter(takes).collect()
         } else if let Some(among) = &self.among {
@@ -72,7 +74,7 @@ impl<'query> Filter<'query> {
 
     fn takes(&self, index: &Index, row: Row, provider: &Provider) -> bool {
         self.name.is_none_or(|name| *provider.name == *name)
-            && self.uuid.is_none_or(|uuid| canonical(uuid) == Some(provider.uuid))
+            && self.uuid.is_none_or(|uuid| uuid == provider.uuid)
             && self.root.is_none_or(|root| provider.root == root)
             && self.among.as_ref().is_none_or(|among| among.contains(row.0))
             && !self.without.contains(row.0)

@@ -1,5 +1,7 @@
 //! `/resource_providers`: who has something.
 
+use std::iter::successors;
+
 use axum::http::StatusCode;
 use berth_placement::{Row, Topology, TopologyError, Writer};
 use serde_json::Value;
@@ -12,6 +14,7 @@ use crate::error::{Code, Failure};
 use crate::http::reply::Reply;
 use crate::json;
 use crate::policy::rules;
+use crate::uuids;
 
 pub(super) fn list(call: &Call<'_>) -> Result<Reply, Failure> {
     call.takes_json()?;
@@ -39,7 +42,7 @@ pub(super) fn create(call: &Call<'_>) -> Result<Reply, Failure> {
     let name = body["name"].as_str().unwrap_or_default();
     let uuid = body["uuid"].as_str().filter(|uuid| !uuid.is_empty());
     #[expect(clippy::disallowed_methods, reason = "the API gives UUIDs to providers that come without")]
-    let uuid = uuid.and_then(|text| Uuid::try_parse(text).ok()).unwrap_or_else(Uuid::new_v4);
+    let uuid = uuid.and_then(uuids::read).unwrap_or_else(Uuid::new_v4);
     let cannot = |reason: &str| {
         Failure::bad_request(format!("Unable to create resource provider \"{name}\", {uuid}: {reason}"))
     };
@@ -70,7 +73,7 @@ const NO_PARENT: &str = "Object action create failed because: parent provider UU
 /// The parent that a body names, if it names one.
 fn parent(call: &Call<'_>, body: &Value, child: Uuid) -> Result<Option<Row>, &'static str> {
     let Some(parent) = body["parent_provider_uuid"].as_str() else { return Ok(None) };
-    if Uuid::try_parse(parent) == Ok(child) {
+    if uuids::read(parent) == Some(child) {
         return Err("Object action create failed because: parent provider UUID cannot be same as UUID. \
              Please set parent provider UUID to None if there is no parent.");
     }
@@ -106,32 +109,34 @@ pub(super) fn update(call: &Call<'_>, uuid: &str) -> Result<Reply, Failure> {
     let mut writer = call.index().write_at(call.now);
     let provider = writer.topology().provider(row).ok_or_else(|| Failure::not_found(no_provider(uuid)))?;
     let (old_parent, old_name) = (provider.parent, provider.name.clone());
+    let moves = body.get("parent_provider_uuid").is_some();
+    let parent =
+        if moves { new_parent(call, writer.topology(), row, &body).map_err(cannot)? } else { old_parent };
     if *old_name != *name && call.index().find_named(name).is_some() {
         let reason = format!("Conflicting resource provider {name} already exists.");
         return Err(Failure::conflict(reason).code(Code::DuplicateName));
     }
-    if body.get("parent_provider_uuid").is_some() {
-        move_to(call, &mut writer, row, old_parent, &body).map_err(cannot)?;
-    }
+    writer.move_provider(row, parent).map_err(refusals::unexpected)?;
     writer.rename_provider(row, name).map_err(refusals::unexpected)?;
     let topology = writer.topology().clone();
     drop(writer);
     Ok(answer(call, &topology, row))
 }
 
-/// Gives the provider the parent that the body names.
-fn move_to(
+/// The parent that the body names, when the provider may have it.
+fn new_parent(
     call: &Call<'_>,
-    writer: &mut Writer<'_>,
+    topology: &Topology,
     row: Row,
-    old: Option<Row>,
     body: &Value,
-) -> Result<(), &'static str> {
+) -> Result<Option<Row>, &'static str> {
     let may_move = call.version.at_least(37);
+    let old = topology.provider(row).and_then(|provider| provider.parent);
     let parent = match body["parent_provider_uuid"].as_str() {
         Some(uuid) => Some(call.find(uuid).ok_or(NO_PARENT)?.row),
         None => None,
     };
+    let parent_of = |row: &Row| topology.provider(*row).and_then(|provider| provider.parent);
     match (old, parent) {
         (Some(_), None) if !may_move => {
             Err("Object action update failed because: un-parenting a provider is not currently allowed.")
@@ -139,12 +144,10 @@ fn move_to(
         (Some(old), Some(parent)) if old != parent && !may_move => {
             Err("Object action update failed because: re-parenting a provider is not currently allowed.")
         }
-        _ => writer.move_provider(row, parent).map_err(|error| match error {
-            TopologyError::Loop(_) => {
-                "Object action update failed because: creating loop in the provider tree is not allowed."
-            }
-            _ => NO_PARENT, // removed a moment ago
-        }),
+        _ if successors(parent, parent_of).any(|above| above == row) => {
+            Err("Object action update failed because: creating loop in the provider tree is not allowed.")
+        }
+        _ => Ok(parent),
     }
 }
 
@@ -188,7 +191,7 @@ fn describe(w: &mut json::Writer, call: &Call<'_>, topology: &Topology, row: Row
 
 fn links(w: &mut json::Writer, call: &Call<'_>, uuid: Uuid) {
     let all = [(0, "inventories"), (0, "usages"), (1, "aggregates"), (6, "traits"), (11, "allocations")];
-    let base = path(uuid);
+    let base = format!("{}{}", call.service.mount.prefix(), path(uuid));
     let mut link = |rel: &str, href: &str| {
         w.object(|w| {
             w.key("rel").string(rel);

@@ -1,9 +1,6 @@
 //! Which URL and method is what.
 
-use std::borrow::Cow;
-
 use axum::http::Method;
-use percent_encoding::percent_decode_str;
 
 use super::call::Call;
 use super::{
@@ -11,11 +8,12 @@ use super::{
 };
 use crate::error::Failure;
 use crate::http::reply::Reply;
+use crate::policy::rules;
 
-type Text<'path> = Cow<'path, str>;
+type Text<'path> = &'path str;
 
 /// What a path stands for; names and UUIDs are as the client wrote them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Route<'path> {
     Root,
     Classes,
@@ -38,9 +36,8 @@ pub(crate) enum Route<'path> {
 }
 
 impl<'path> Route<'path> {
-    /// What the path stands for, if anything.
+    /// What a decoded path stands for, if anything.
     pub(crate) fn of(path: &'path str) -> Option<Self> {
-        let text = |text: &'path str| percent_decode_str(text).decode_utf8_lossy();
         let mut parts = path.strip_prefix('/')?.split('/');
         let parts = [parts.next(), parts.next(), parts.next(), parts.next(), parts.next()];
         if parts.contains(&Some("")) && path != "/" {
@@ -49,25 +46,25 @@ impl<'path> Route<'path> {
         Some(match parts {
             [Some(""), None, ..] => Self::Root,
             [Some("resource_classes"), None, ..] => Self::Classes,
-            [Some("resource_classes"), Some(name), None, ..] => Self::Class(text(name)),
+            [Some("resource_classes"), Some(name), None, ..] => Self::Class(name),
             [Some("resource_providers"), None, ..] => Self::Providers,
-            [Some("resource_providers"), Some(uuid), None, ..] => Self::Provider(text(uuid)),
+            [Some("resource_providers"), Some(uuid), None, ..] => Self::Provider(uuid),
             [Some("resource_providers"), Some(uuid), Some("inventories"), Some(class), None] => {
-                Self::Inventory(text(uuid), text(class))
+                Self::Inventory(uuid, class)
             }
             [Some("resource_providers"), Some(uuid), Some(part), None, _] => match part {
-                "inventories" => Self::Inventories(text(uuid)),
-                "usages" => Self::ProviderUsages(text(uuid)),
-                "aggregates" => Self::Aggregates(text(uuid)),
-                "allocations" => Self::ProviderAllocations(text(uuid)),
-                "traits" => Self::ProviderTraits(text(uuid)),
+                "inventories" => Self::Inventories(uuid),
+                "usages" => Self::ProviderUsages(uuid),
+                "aggregates" => Self::Aggregates(uuid),
+                "allocations" => Self::ProviderAllocations(uuid),
+                "traits" => Self::ProviderTraits(uuid),
                 _ => return None,
             },
             [Some("allocations"), None, ..] => Self::Allocations,
-            [Some("allocations"), Some(consumer), None, ..] => Self::ConsumerAllocations(text(consumer)),
+            [Some("allocations"), Some(consumer), None, ..] => Self::ConsumerAllocations(consumer),
             [Some("allocation_candidates"), None, ..] => Self::Candidates,
             [Some("traits"), None, ..] => Self::Traits,
-            [Some("traits"), Some(name), None, ..] => Self::Trait(text(name)),
+            [Some("traits"), Some(name), None, ..] => Self::Trait(name),
             [Some("usages"), None, ..] => Self::Usages,
             [Some("reshaper"), None, ..] => Self::Reshaper,
             _ => return None,
@@ -118,6 +115,24 @@ impl<'path> Route<'path> {
             Self::Usages => "/usages",
             Self::Reshaper => "/reshaper",
         }
+    }
+
+    /// The policy rule of a method whose handler reads the request's body; `None` if no handler does.
+    pub(crate) fn body_rule(&self, method: &Method) -> Option<&'static str> {
+        Some(match (self, method.as_str()) {
+            (Self::Classes, "POST") => rules::CLASSES_CREATE,
+            (Self::Class(_), "PUT") => rules::CLASSES_UPDATE,
+            (Self::Providers, "POST") => rules::PROVIDERS_CREATE,
+            (Self::Provider(_), "PUT") => rules::PROVIDERS_UPDATE,
+            (Self::Inventories(_), "POST") => rules::INVENTORIES_CREATE,
+            (Self::Inventories(_) | Self::Inventory(..), "PUT") => rules::INVENTORIES_UPDATE,
+            (Self::Aggregates(_), "PUT") => rules::AGGREGATES_UPDATE,
+            (Self::ProviderTraits(_), "PUT") => rules::PROVIDER_TRAITS_UPDATE,
+            (Self::Allocations, "POST") => rules::ALLOCATIONS_MANAGE,
+            (Self::ConsumerAllocations(_), "PUT") => rules::ALLOCATIONS_UPDATE,
+            (Self::Reshaper, "POST") => rules::RESHAPE,
+            _ => return None,
+        })
     }
 
     /// Serves a request.
@@ -176,8 +191,8 @@ mod tests {
     fn paths_are_told_apart() {
         assert_eq!(Route::of("/"), Some(Route::Root));
         assert_eq!(Route::of("/traits"), Some(Route::Traits));
-        assert_eq!(Route::of("/traits/%E2%98%83"), Some(Route::Trait("☃".into())));
-        let inventory = Route::Inventory("u".into(), "VCPU".into());
+        assert_eq!(Route::of("/traits/☃"), Some(Route::Trait("☃")));
+        let inventory = Route::Inventory("u", "VCPU");
         assert_eq!(Route::of("/resource_providers/u/inventories/VCPU"), Some(inventory));
         for nothing in
             ["/barnabas", "/traits/", "//", "/resource_providers/u/cows", "/traits/a/b", "/usages/a"]

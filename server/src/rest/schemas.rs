@@ -66,10 +66,10 @@ pub(super) fn provider(version: Microversion, is_new: bool) -> Schema {
 pub(super) fn provider_query(version: Microversion) -> Schema {
     let all = [
         (0, "name", Schema::string()),
-        (0, "uuid", Schema::uuid()),
+        (0, "uuid", Schema::dashed_uuid()),
         (3, "member_of", Schema::string()),
         (4, "resources", Schema::string()),
-        (14, "in_tree", Schema::uuid()),
+        (14, "in_tree", Schema::dashed_uuid()),
         (18, "required", Schema::string()),
     ];
     let known = all.into_iter().filter(|(since, ..)| version.at_least(*since));

@@ -5,6 +5,7 @@ use berth_placement::standard::CUSTOM_PREFIX;
 use berth_placement::{Timestamp, Topology, TopologyError, TraitId};
 
 use super::call::{Call, no_provider};
+use super::like::Like;
 use super::{refusals, schemas};
 use crate::custom;
 use crate::error::Failure;
@@ -29,10 +30,10 @@ pub(super) fn list(call: &Call<'_>) -> Result<Reply, Failure> {
     Ok(answer(call, &topology, chosen.map(|(number, _)| TraitId(number)), None))
 }
 
-/// `in:A,B` or `startswith:A`. Any other word before the colon filters nothing, as in the original.
+/// `in:A,B` or `startswith:A`, where `A` is a pattern of SQL. Any other word before the colon filters nothing, as in the original.
 enum NameFilter<'query> {
     In(Vec<&'query str>),
-    Prefix(&'query str),
+    Prefix(Like<'query>),
     Anything,
 }
 
@@ -40,7 +41,7 @@ impl<'query> NameFilter<'query> {
     fn parse(text: &'query str) -> Result<Self, Failure> {
         match text.split_once(':') {
             Some(("in", names)) => Ok(Self::In(names.split(',').collect())),
-            Some(("startswith", prefix)) => Ok(Self::Prefix(prefix)),
+            Some(("startswith", prefix)) => Ok(Self::Prefix(Like::beginning_with(prefix))),
             Some(_) => Ok(Self::Anything),
             None => Err(Failure::bad_request(format!(
                 "Badly formatted name parameter. Expected name query string parameter in form: \
@@ -52,7 +53,7 @@ impl<'query> NameFilter<'query> {
     fn takes(&self, name: &str) -> bool {
         match self {
             Self::In(names) => names.contains(&name),
-            Self::Prefix(prefix) => name.starts_with(prefix),
+            Self::Prefix(prefix) => prefix.matches(name),
             Self::Anything => true,
         }
     }

@@ -43,8 +43,8 @@ class Run:
         self.options, self.original, self.berth = options, original, berth
         self.statuses, self.known, self.differences, self.candidates = Counter(), Counter(), 0, 0
 
-    def both(self, method, path, body, minor):
-        """The answers of both; a body of bytes is sent as it is."""
+    def both(self, method, path, body, minor, more=None):
+        """The answers of both; a body of bytes is sent as it is, and `more` are headers in place of the usual ones."""
         headers = {'X-Auth-Token': 'admin', 'Accept': 'application/json',
                    'OpenStack-API-Version': 'placement 1.%d' % minor}
         data = body
@@ -53,6 +53,7 @@ class Run:
             if not isinstance(body, bytes):
                 # Objects have no order, and Berth reads them by name.
                 data = json.dumps(body, sort_keys=True).encode()
+        headers.update(more or {})
         return self.berth.call(method, path, headers, data), self.original.call(method, path, headers, data)
 
     def ask(self, path):
@@ -68,7 +69,7 @@ class Run:
         self.known[what] += is_known
         self.differences += bool(what) and not is_known
         if what and (self.options.known or not is_known):
-            method, path, body, minor = request
+            method, path, body, minor = request[:4]
             print('%s: %s differs: 1.%d %s %s %s' % (name, what, minor, method, path, body))
             print('  ours:   %d %s' % (ours[0], ours[1][:1500].decode()))
             print('  theirs: %d %s' % (theirs[0], theirs[1][:1500].decode()))
@@ -79,7 +80,8 @@ class Run:
         for request in requests.start():
             self.step('the start', request)
         for number in range(self.options.steps):
-            request = method, path, body, _ = requests.next()
+            method, path, body, minor = requests.next()
+            request = method, path, body, minor, requests.headers()
             status = self.step('step %d' % number, request)
             if status >= 400 and body and path.startswith(('/allocations', '/reshaper')):
                 requests.retire([path, str(body)])

@@ -24,7 +24,20 @@ PARAMETERS = ['pony=1', 'name', 'uuid=pony', 'in_tree=pony', 'member_of=pony', '
               'resources=VCPU:0', 'resources=VCPU:-1', 'resources=VCPU:1:2', 'resources=PONY:1', 'resources=VCPU:x',
               'limit=0', 'limit=x', 'limit=-1', 'limit=1000000', 'group_policy=pony', 'resources1=VCPU:1&resources2=VCPU:1',
               'same_subtree=1', 'same_subtree=', 'root_required=', 'root_required=CUSTOM_X&root_required=CUSTOM_X',
+              'resources=VCPU:1;limit=1', 'name=p1;uuid=pony', 'associated=true;name=startswith:CUSTOM', ';', 'name=startswith:custom_',
+              'name=startswith:HW_CPU_X86%25512V', 'name=startswith:hw-', 'name=in:custom_x', 'name=startswith:C_STOM%25X',
               'resources_A=VCPU:1', 'required1=CUSTOM_X', 'member_of2=in:', 'resources%21=VCPU:1', 'name=%e2%98%83']
+
+
+# Spellings of a UUID.
+SPELLINGS = [str.upper, lambda uuid: uuid.replace('-', ''), '{{{}}}'.format, 'urn:uuid:{}'.format]
+
+# Headers that are read in more than one way.
+ACCEPTS = ['*', 'pony', 'application/json;q=0', 'application/json;q=2', 'application/json ; q=0.5', 'application/json;version=1',
+           'text/html', 'text/html;q=0.1, application/json;q=0.2', 'application/*', '*/*;q=0, application/json', 'application/json,', '',
+           'text/plain', '"', 'application/json;Q=0.000', 'application/json;q=0.1234', '*/json', 'application/json;q', 'a/b;c="d,e", */*']
+CONTENT_TYPES = ['application/json ;', 'application/json;', 'application/json;charset=utf-8', 'APPLICATION/JSON', 'text/plain',
+                 'application/json, text/plain', 'application/json;charset', 'application/json \t; a=b']
 
 
 class Requests:
@@ -36,7 +49,7 @@ class Requests:
             (self.provider, 9), (self.inventories, 10), (self.inventory, 6), (self.traits, 4), (self.aggregates, 3),
             (self.allocations, 9), (self.claim, 8), (self.many_allocations, 6), (self.release, 3), (self.reshape, 4),
             (self.names, 5), (self.candidates, 8), (self.limited, 2), (self.providers, 4), (self.show, 8),
-            (self.usages, 2), (self.lists, 1), (self.rubbish, 2)])
+            (self.usages, 2), (self.lists, 1), (self.rubbish, 2), (self.spelled, 3)])
 
     def retire(self, body):
         """A request that is refused can leave an empty consumer behind in the original: it is not asked for again."""
@@ -44,6 +57,11 @@ class Requests:
             if consumer in json.dumps(body):
                 self.retired += 1
                 self.consumers[place] = 'd0000000-0000-4000-8000-%012d' % self.retired
+
+    def headers(self):
+        """Headers that a request has instead of the usual ones."""
+        kind, values = self.one([('Accept', ACCEPTS), ('Content-Type', CONTENT_TYPES)])
+        return {} if self.often(0.95) else {kind: self.one(values)}
 
     def next(self):
         """(method, path, body, minor)"""
@@ -204,6 +222,33 @@ class Requests:
         return 'GET', self.one(['/', '/traits?name=startswith:CUSTOM', '/traits?associated=true', '/resource_classes',
                                 '/nothing', '/traits?associated=maybe', '/traits?name=in:CUSTOM_X,CUSTOM_Y',
                                 '/traits?name=pony', '/resource_providers/', '/traits/CUSTOM_X/y']), None
+
+    def spelled(self, minor):
+        """A question or a write in which a UUID or a path is spelled in another way."""
+        spell = self.one(SPELLINGS)
+        provider, consumer, aggregate = self.one(PROVIDERS), self.one(self.consumers), self.one(AGGREGATES)
+        kind = self.one(['path', 'encoded', 'query', 'candidates', 'read', 'list', 'name'])
+        if kind == 'path':
+            return 'GET', '/resource_providers/%s%s' % (spell(provider), self.one(['', '/inventories', '/usages'])), None
+        if kind == 'encoded':
+            path = self.one(['/resource_providers/' + provider, '/traits', '/resource_classes/VCPU', '/allocations/' + consumer])
+            place = self.random.randrange(1, len(path))
+            return 'GET', '%s%%%02x%s' % (path[:place], ord(path[place]), path[place + 1:]), None
+        if kind == 'query':
+            return 'GET', '/resource_providers?' + self.one(['uuid=', 'in_tree=']) + spell(provider), None
+        if kind == 'candidates':
+            more = self.one(['in_tree=' + spell(provider), 'member_of=' + spell(aggregate)])
+            return 'GET', '/allocation_candidates?resources=VCPU:1&' + more, None
+        if kind == 'read':
+            return 'GET', '/allocations/' + spell(consumer), None
+        if kind == 'list' and minor < 12:
+            twice = [provider, self.one(PROVIDERS), provider]
+            body = {'allocations': [{'resource_provider': {'uuid': p}, 'resources': self.resources(p)} for p in twice]}
+            if minor >= 8:
+                body.update(project_id='p1', user_id='u1')
+            return 'PUT', '/allocations/' + spell(consumer), body
+        name = {'name': self.one(['p1', 'p2']), 'parent_provider_uuid': self.one(PROVIDERS + ['d' + PROVIDERS[0][1:]])}
+        return 'PUT', '/resource_providers/' + provider, name
 
     def rubbish(self, minor):
         provider = '/resource_providers/' + self.one(PROVIDERS)

@@ -20,6 +20,9 @@ pub(crate) struct Answer {
     pub(crate) body: Value,
     /// Whether the server ends the connection now.
     pub(crate) closes: bool,
+    /// Names in lower case.
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) text: String,
 }
 
 impl Answer {
@@ -35,6 +38,10 @@ impl Answer {
         self.expect(status)["errors"][0]["detail"].as_str().unwrap().to_owned()
     }
 
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
     /// Whether it says that somebody else was faster.
     pub(crate) fn is_conflict(&self) -> bool {
         self.status == 409 && self.body["errors"][0]["code"] == "placement.concurrent_update"
@@ -45,6 +52,11 @@ impl Client {
     pub(crate) fn new(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_nodelay(true).unwrap();
+        Self::over(stream)
+    }
+
+    /// A client on a connection that there is.
+    pub(crate) fn over(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         Self { stream: BufReader::new(stream) }
     }
@@ -85,18 +97,19 @@ impl Client {
     pub(crate) fn answer(&mut self) -> Option<Answer> {
         let status =
             self.line()?.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status line");
-        let (mut length, mut closes) = (0, false);
+        let mut headers = Vec::new();
         while let Some(line) = self.line().filter(|line| !line.is_empty()) {
-            let line = line.to_ascii_lowercase();
-            match line.split_once(": ") {
-                Some(("content-length", value)) => length = value.parse().unwrap(),
-                Some(("connection", "close")) => closes = true,
-                _ => {}
-            }
+            let (name, value) = line.split_once(": ").unwrap_or((&line, ""));
+            headers.push((name.to_ascii_lowercase(), value.to_owned()));
         }
+        let find = |name: &str| headers.iter().find(|(known, _)| known == name).map(|(_, value)| value);
+        let length = find("content-length").map_or(0, |length| length.parse().unwrap());
+        let closes = find("connection").is_some_and(|value| value == "close");
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body).unwrap();
-        Some(Answer { status, body: serde_json::from_slice(&body).unwrap_or_default(), closes })
+        let json = serde_json::from_slice(&body).unwrap_or_default();
+        let text = String::from_utf8_lossy(&body).into_owned();
+        Some(Answer { status, body: json, closes, headers, text })
     }
 
     fn line(&mut self) -> Option<String> {

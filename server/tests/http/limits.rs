@@ -13,6 +13,7 @@ use crate::server::{Running, inventories, provider, uuid};
 /// Limits that a test can reach.
 const SMALL: Limits = Limits {
     head_time: Duration::from_secs(75),
+    idle_time: Duration::from_secs(75),
     body_bytes: 2_000,
     body_time: Duration::from_secs(30),
     write_time: Duration::from_secs(30),

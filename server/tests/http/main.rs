@@ -2,10 +2,12 @@
 
 mod candidates;
 mod client;
+mod connections;
 mod limits;
 mod races;
 mod reshapes;
 mod rubbish;
 mod server;
+mod spellings;
 mod summaries;
 mod wide;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use berth_server::{CandidateOptions, Cors, Limits, Options, Policy, Server, Service};
+use berth_server::{CandidateOptions, Limits, Options, Server, Service};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
@@ -31,8 +31,10 @@ impl Running {
     }
 
     pub(crate) fn with_options(limits: Limits, candidates: CandidateOptions) -> Self {
-        let (policy, cors) = (Policy::legacy(), Cors::default());
-        let options = Options { policy, cors, limits, candidates, ..Options::noauth2() };
+        Self::of(Options { limits, candidates, ..Options::noauth2() })
+    }
+
+    pub(crate) fn of(options: Options) -> Self {
         let service = Arc::new(Service::new(options));
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
