@@ -1,9 +1,10 @@
 //! From a request to a claimed host: prepare → filter → weigh → select → claim.
 //!
-//! A [`Scheduler`] is one decider: it owns a private view of the fleet and rankings of its hosts,
-//! and any number of deciders may work on one index. [`Search::Ranked`] finds the best host by
-//! skipping blocks that cannot hold it; [`Search::Exhaustive`] runs the same filters and weighs as
-//! column passes over every host. Both give the same answer, and tests compare them.
+//! A [`decider::Decider`] decides by Nova's rules, for the service and for replays. A [`Scheduler`]
+//! decides on amounts alone: it owns a private view of the fleet and rankings of its hosts. Any
+//! number of both may work on one index. [`Search::Ranked`] finds the best host by skipping blocks
+//! that cannot hold it; [`Search::Exhaustive`] runs the same filters and weighs as column passes
+//! over every host. Both give the same answer, and tests compare them.
 //!
 //! This crate performs no I/O, reads no clock, draws no random number and spawns no thread of its
 //! own: passes over large fleets are split over rayon's.
@@ -18,7 +19,8 @@
 //! | `exhaustive.rs`, `weigh.rs`, `select.rs`, `best.rs`, `parts.rs` | the exhaustive search: filter, weigh and select over every host, split over the cores on very large fleets |
 //! | `ranking.rs`, `leaf.rs`, `group.rs`, `summary.rs`, `order.rs`, `forest.rs`, `kinds.rs` | hosts in an order, in leaves and groups with summaries; one ranking per kind of hosts |
 //! | `search.rs`, `bounds.rs`, `extremes.rs`, `spans.rs`, `tuning.rs`, `witnesses.rs` | the ranked search: branch and bound, extremes of the amounts, when to rank again |
-//! | `scheduler.rs`, `conflicts.rs` | the decider: refresh, decide, claim, retry; how often it loses claims |
+//! | `scheduler.rs`, `conflicts.rs` | the decider on amounts alone: refresh, decide, claim, retry; how often it loses claims |
+//! | `decider/` | the decider by Nova's rules: a request spec in, rows and amounts out (`placement.rs`); follows an index and a `HostSource` (`source.rs`, `known.rs`), caches prepared requests (`cache.rs`) |
 //! | `nova/` | Nova's filter scheduler with the same decisions |
 //!
 //! `docs/search.md` describes the search.

@@ -22,6 +22,7 @@
 //! | `hosts/` | hosts as columns; properties shared by many hosts form a *class* |
 //! | `filters/` | filters, verdicts on one host with reasons, the pipeline |
 //! | `weighers/` | weighers, multipliers of aggregates, sums in Nova's order |
+//! | `preference.rs` | the objective: Nova's weighers, or a placement policy among the hosts that pass the filters |
 //! | `select/` | `select_destinations`: instances one after the other, or all as one; claims; alternates |
 //! | `numa/`, `pci/` | NUMA cells and passthrough devices |
 //! | `placement_query/` | pre-filters and the query for allocation candidates, as text or against the index |

@@ -1,7 +1,7 @@
 //! The query put to the index: allocation candidates for the hosts of a table, without a text being made or read.
 
 use berth_placement::candidates::{self, Candidate, Candidates, Query, UnknownName, WorkExceeded};
-use berth_placement::{Index, Provider, Row, Topology};
+use berth_placement::{Allocations, Index, Provider, Row, Topology};
 use rustc_hash::FxHashMap;
 use uuid::Uuid;
 use uuid::fmt::Hyphenated;
@@ -214,6 +214,8 @@ pub(crate) fn taken(
         let uuid = topology.provider(row)?.uuid.to_string();
         mappings.0.entry(suffix.to_string()).or_default().push(uuid);
     }
-    let allocations = candidate.allocations.iter().copied().collect();
+    // However the candidate was searched for, its allocations are in one order.
+    let mut allocations: Allocations = candidate.allocations.iter().copied().collect();
+    allocations.sort_unstable_by_key(|allocation| (allocation.row, allocation.class));
     Some(AllocationCandidate { allocations: CandidateAllocations::Rows(allocations), mappings })
 }

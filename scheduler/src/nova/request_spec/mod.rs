@@ -130,7 +130,8 @@ impl RequestSpec {
         self.check_type.is_some()
     }
 
-    /// Whether both ask the same of hosts: they may differ in the instance and the user, which no filter reads.
+    /// Whether both ask the same of hosts: they may differ in the instance, which each decision sets, and in the
+    /// user, which no filter reads.
     #[must_use]
     pub fn is_alike(&self, other: &Self) -> bool {
         let Self {
