@@ -133,9 +133,9 @@ impl Consumers {
         }
     }
 
-    /// Returns what `look` reads from the consumer's entry.
-    pub(crate) fn get<T>(&self, consumer: ConsumerId, look: impl FnOnce(&Consumer) -> T) -> Option<T> {
-        self.read(shard_of(consumer)).get(&consumer).map(look)
+    /// Returns what `read_entry` reads from the consumer's entry.
+    pub(crate) fn get<T>(&self, consumer: ConsumerId, read_entry: impl FnOnce(&Consumer) -> T) -> Option<T> {
+        self.read(shard_of(consumer)).get(&consumer).map(read_entry)
     }
 
     /// Locks the shards of all these consumers, so that other threads observe the changes as one.

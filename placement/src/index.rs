@@ -150,7 +150,7 @@ impl Index {
         let recording = self.recording();
         let mut held = false;
         let reserved = self.consumers.add(consumer, || {
-            self.ledger.look(allocations)?;
+            self.ledger.check(allocations)?;
             held = true;
             self.ledger.reserve(allocations)?;
             let mut entry = Consumer::holding(allocations);

@@ -280,7 +280,7 @@ impl Ledger {
     /// # Errors
     /// The first refusal. It can be premature while another claim, which will itself be refused,
     /// briefly holds some of the capacity; the caller decides whether to retry. A call of
-    /// [`Self::look`] before makes that rare.
+    /// [`Self::check`] before makes that rare.
     pub fn reserve(&self, allocations: &[Allocation]) -> Result<(), Refusal> {
         loop {
             // Sequences never decrease, so their sum is unchanged only if each of them is.
@@ -354,12 +354,12 @@ impl Ledger {
     /// # Errors
     /// The first refusal.
     #[inline]
-    pub fn look(&self, allocations: &[Allocation]) -> Result<(), Refusal> {
-        allocations.iter().try_for_each(|allocation| self.look_at(allocation))
+    pub fn check(&self, allocations: &[Allocation]) -> Result<(), Refusal> {
+        allocations.iter().try_for_each(|allocation| self.check_one(allocation))
     }
 
     #[inline]
-    fn look_at(&self, &Allocation { row, class, amount }: &Allocation) -> Result<(), Refusal> {
+    fn check_one(&self, &Allocation { row, class, amount }: &Allocation) -> Result<(), Refusal> {
         let (head, account) = self.account_of(row, class)?;
         loop {
             let sequence = stable_sequence(head);

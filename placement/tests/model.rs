@@ -75,7 +75,7 @@ enum Step {
     Write(Vec<Edit>),
     Claim { consumer: u8, takes: Vec<(u8, u8, u32)> },
     Release { consumer: u8 },
-    Look,
+    Refresh,
 }
 
 fn offer() -> impl Strategy<Value = Offer> {
@@ -115,7 +115,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (0..CONSUMERS, vec((any::<u8>(), any::<u8>(), amount), 1..4))
             .prop_map(|(consumer, takes)| Step::Claim { consumer, takes }),
         3 => (0..CONSUMERS).prop_map(|consumer| Step::Release { consumer }),
-        1 => Just(Step::Look),
+        1 => Just(Step::Refresh),
     ]
 }
 
@@ -264,7 +264,7 @@ impl Pair {
             Step::Write(edits) => return self.write(edits),
             Step::Claim { consumer, takes } => self.claim(consumer, &takes),
             Step::Release { consumer } => self.release(consumer),
-            Step::Look => return self.look(),
+            Step::Refresh => return self.refresh(),
         };
         self.assert_generations(&before, &changed);
     }
@@ -308,7 +308,7 @@ impl Pair {
         expected.unwrap_or_default().iter().map(|a| a.row).collect()
     }
 
-    fn look(&mut self) {
+    fn refresh(&mut self) {
         let reported = &mut self.reported;
         self.view.refresh(&self.index, |_, change| apply_change(reported, change));
         assert_same_view(&self.view, &self.index);
@@ -555,7 +555,7 @@ proptest! {
             pair.step(step);
             pair.assert_same_state();
         }
-        pair.look();
+        pair.refresh();
     }
 }
 

@@ -85,7 +85,7 @@ impl Plan {
     /// Whether the provider has enough free capacity for each variable by itself.
     pub(super) fn has_capacity(&self, index: &Index, row: Row) -> bool {
         let takes = self.variables.iter().flat_map(|variable| &variable.takes);
-        takes.copied().all(|(class, amount)| index.ledger.look(&[Allocation { row, class, amount }]).is_ok())
+        takes.copied().all(|(class, amount)| index.ledger.check(&[Allocation { row, class, amount }]).is_ok())
     }
 
     /// Whether any group requests the class.

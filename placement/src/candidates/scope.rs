@@ -87,7 +87,7 @@ impl<'a> Scope<'a> {
     }
 
     fn has(&self, row: Row, class: ClassId, amount: u32) -> bool {
-        self.index.ledger.look(&[Allocation { row, class, amount }]).is_ok()
+        self.index.ledger.check(&[Allocation { row, class, amount }]).is_ok()
     }
 
     /// For each list of required traits of the group without suffix, the providers that have any of

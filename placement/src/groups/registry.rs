@@ -51,7 +51,7 @@ impl Group {
     ///
     /// # Errors
     /// An unknown group, or the policy violation.
-    pub fn look(&self, instances: &[super::Member]) -> Result<(), GroupError> {
+    pub fn check(&self, instances: &[super::Member]) -> Result<(), GroupError> {
         let roster = self.roster().ok_or(GroupError::Unknown(self.id))?;
         let mut changes: Vec<_> = instances.iter().map(|member| (member.consumer, Some(*member))).collect();
         changes.sort_unstable();

@@ -70,7 +70,7 @@ impl Requests<'_> {
 
     fn claim(&self, places: &[(ConsumerId, Row)], all_checked: Option<&Barrier>) -> bool {
         let (members, writes) = instances(places);
-        let checked = self.index.group(GROUP).unwrap().look(&members);
+        let checked = self.index.group(GROUP).unwrap().check(&members);
         if let Some(barrier) = all_checked {
             barrier.wait();
         }

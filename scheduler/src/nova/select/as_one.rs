@@ -110,7 +110,7 @@ impl<'a> Plan<'a> {
             let found = self.index.group(group).ok_or(GroupError::Unknown(group));
             let planned = self.planned.iter().map(|(_, planned)| planned.member());
             let members: Vec<_> = planned.chain([wanted.member()]).collect();
-            found.and_then(|group| group.look(&members)).map_err(TransferError::from)?;
+            found.and_then(|group| group.check(&members)).map_err(TransferError::from)?;
         }
         Ok(wanted)
     }
