@@ -13,6 +13,7 @@
 //! | `pipeline.rs` | the path of a request: identity, body, CORS, microversion, route, response, request id |
 //! | `service.rs` | the state that all requests share: index, options, metrics; `Service::answer` serves without a socket |
 //! | `limits.rs` | limits per request: `docs/limits.md` |
+//! | `clock.rs` | the monotonic clock; which use needs which clock: `docs/clocks.md` |
 //! | `memory.rs` | keeps freed memory for the next large response |
 //! | `microversion.rs`, `query.rs`, `error.rs` | microversions, query strings, errors with their codes |
 //! | `rest/` | one file per kind of resource: its URLs, handlers and error responses |
@@ -51,6 +52,7 @@
 
 mod amounts;
 mod auth;
+mod clock;
 mod control;
 mod custom;
 mod error;

@@ -9,6 +9,7 @@ use berth_placement::Timestamp;
 use uuid::Uuid;
 
 use super::outbox::Sender;
+use crate::clock::Monotonic;
 
 /// Hosts that were heard of since the service started.
 #[derive(Default)]
@@ -23,9 +24,12 @@ struct Known {
     /// Which start of which agent it is.
     boot_nonce: String,
     /// When its agent connected, or sent its last heartbeat since.
-    last_sign: Timestamp,
+    last_sign: Monotonic,
+    /// Its last heartbeat: by this clock, which cannot be set, the host is up or down.
+    last_beat: Monotonic,
     /// To its agent, as long as it is connected.
     sender: Option<Sender>,
+    /// The last heartbeat, and since when the host is up or down, as operators read it.
     last_seen: Timestamp,
     is_up: bool,
     since: Timestamp,
@@ -39,6 +43,13 @@ struct Known {
 /// One connection of an agent. A later one of the same host has a larger number, and ends it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Session(u64);
+
+/// A moment by both clocks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    pub(super) wall: Timestamp,
+    pub(super) monotonic: Monotonic,
+}
 
 /// Whether a host is up, and since when.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -61,14 +72,14 @@ impl Agents {
         (host, boot_nonce): (&str, &str),
         sender: Sender,
         patience: Duration,
-        now: Timestamp,
+        now: Moment,
     ) -> Result<Session, Duration> {
         let mut hosts = self.hosts();
         if let Some(known) = hosts.get(host)
             && known.sender.is_some()
             && known.boot_nonce != boot_nonce
         {
-            let silence = Duration::from_micros(now.0.saturating_sub(known.last_sign.0));
+            let silence = now.monotonic.since(known.last_sign);
             if silence < patience {
                 return Err(silence);
             }
@@ -76,12 +87,14 @@ impl Agents {
         let before = hosts.remove(host);
         let session = Session(before.as_ref().map_or(0, |known| known.session.0) + 1);
         // A connection by itself is no sign that the host is there.
-        let (last_seen, is_up, since) =
-            before.map_or((now, false, now), |known| (known.last_seen, known.is_up, known.since));
+        let liveness = before.map(|known| (known.last_beat, known.last_seen, known.is_up, known.since));
+        let (last_beat, last_seen, is_up, since) =
+            liveness.unwrap_or((now.monotonic, now.wall, false, now.wall));
         let known = Known {
             session,
             boot_nonce: boot_nonce.to_owned(),
-            last_sign: now,
+            last_sign: now.monotonic,
+            last_beat,
             sender: Some(sender),
             last_seen,
             is_up,
@@ -96,13 +109,14 @@ impl Agents {
 
     /// The agent says that the host is there; returns whether it is up only since now. A session that is over changes
     /// nothing.
-    pub(super) fn beat(&self, host: &str, session: Session, disk_available_gb: u32, now: Timestamp) -> bool {
+    pub(super) fn beat(&self, host: &str, session: Session, disk_available_gb: u32, now: Moment) -> bool {
         let mut hosts = self.hosts();
         let Some(known) = hosts.get_mut(host).filter(|known| known.session == session) else { return false };
-        (known.last_seen, known.last_sign, known.disk_available_gb) = (now, now, disk_available_gb);
+        (known.last_sign, known.last_beat, known.last_seen) = (now.monotonic, now.monotonic, now.wall);
+        known.disk_available_gb = disk_available_gb;
         let rises = !known.is_up;
         if rises {
-            (known.is_up, known.since) = (true, now);
+            (known.is_up, known.since) = (true, now.wall);
         }
         rises
     }
@@ -129,12 +143,11 @@ impl Agents {
     }
 
     /// The hosts without heartbeats for too long only since now.
-    pub(super) fn silent(&self, limit: Duration, now: Timestamp) -> Vec<String> {
-        let limit = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
+    pub(super) fn silent(&self, limit: Duration, now: Moment) -> Vec<String> {
         let mut silent = Vec::new();
         for (host, known) in self.hosts().iter_mut() {
-            if known.is_up && now.0.saturating_sub(known.last_seen.0) > limit {
-                (known.is_up, known.since) = (false, now);
+            if known.is_up && now.monotonic.since(known.last_beat) > limit {
+                (known.is_up, known.since) = (false, now.wall);
                 silent.push(host.clone());
             }
         }
@@ -206,8 +219,35 @@ mod tests {
     const SECOND: u64 = 1_000_000;
     const PATIENCE: Duration = Duration::from_secs(3);
 
-    fn at(seconds: u64) -> Timestamp {
-        Timestamp(seconds * SECOND)
+    /// So many seconds after the start, by a wall clock that says an hour of its own.
+    fn at_hour(hour: u64, seconds: u64) -> Moment {
+        let wall = Timestamp((hour * 3600 + seconds) * SECOND);
+        Moment { wall, monotonic: Monotonic(seconds * SECOND) }
+    }
+
+    fn at(seconds: u64) -> Moment {
+        at_hour(12, seconds)
+    }
+
+    /// An operator or NTP sets the clock: no host that sends heartbeats goes down, and none that sends none stays up, or keeps another
+    /// agent out.
+    #[test]
+    fn a_wall_clock_that_is_set_changes_no_liveness() {
+        for hour in [10, 14] {
+            let agents = Agents::default();
+            let connect = |nonce, now| {
+                let (sender, _receiver) = channel();
+                agents.connect(("h", nonce), sender, PATIENCE, now)
+            };
+            let session = connect("a", at(1)).unwrap();
+            assert!(agents.beat("h", session, 9, at(2)));
+            assert!(agents.silent(Duration::from_secs(5), at_hour(hour, 7)).is_empty(), "set to {hour}:00");
+            assert_eq!(agents.silent(Duration::from_secs(5), at_hour(hour, 8)), ["h"], "set to {hour}:00");
+            assert_eq!(agents.liveness("h").since, at_hour(hour, 8).wall);
+            assert!(agents.beat("h", session, 9, at(9)), "set back to 12:00");
+            assert_eq!(connect("b", at_hour(hour, 10)), Err(Duration::from_secs(1)));
+            connect("b", at_hour(hour, 12)).unwrap();
+        }
     }
 
     #[test]
@@ -244,8 +284,8 @@ mod tests {
         let new = agents.connect(("h", ""), second, PATIENCE, at(2)).unwrap();
         assert!(gone.next().await.is_none() && !agents.is_current("h", old));
         assert!(!agents.beat("h", old, 9, at(3)) && agents.beat("h", new, 9, at(3)));
-        assert!(!agents.disconnect("h", old, true, at(4)) && agents.is_up("h"));
-        assert!(agents.disconnect("h", new, true, at(4)) && !agents.is_up("h"));
+        assert!(!agents.disconnect("h", old, true, at(4).wall) && agents.is_up("h"));
+        assert!(agents.disconnect("h", new, true, at(4).wall) && !agents.is_up("h"));
     }
 
     /// Two clones displaced each other for ever, and guests were started on both.
@@ -267,7 +307,7 @@ mod tests {
         // It is silent for too long, or has gone.
         let second = connect("b", 8).unwrap();
         assert!(!agents.is_current("h", again));
-        agents.disconnect("h", second, false, at(8));
+        agents.disconnect("h", second, false, at(8).wall);
         connect("c", 8).unwrap();
     }
 }

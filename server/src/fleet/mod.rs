@@ -32,7 +32,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use berth_placement::{GroupId, Index, Snapshot, Timestamp};
+use berth_placement::{GroupId, Index, Snapshot};
 use berth_scheduler::nova;
 use berth_store::{Changes, Queue};
 use tokio::sync::{broadcast, mpsc};
@@ -55,7 +55,7 @@ use decider::Decider;
 use instances::Repeats;
 use state::Transaction;
 
-use crate::service::now;
+use crate::clock::{Monotonic, monotonic};
 
 /// How a fleet is looked after.
 #[derive(Debug, Clone)]
@@ -99,7 +99,7 @@ pub(crate) struct Fleet {
     /// Held from the claim of a shelved instance until its wish is noted: of two who unshelve it, neither gives back what the other
     /// claimed.
     unshelving: Mutex<()>,
-    started: Timestamp,
+    started: Monotonic,
     /// Whether a host is up that was not when unfinished instances were looked at.
     has_risen: AtomicBool,
     /// Instances that have changed, for those who watch.
@@ -137,7 +137,7 @@ impl Fleet {
             creating: Repeats::default(),
             placing: Mutex::default(),
             unshelving: Mutex::default(),
-            started: now(),
+            started: monotonic(),
             has_risen: AtomicBool::new(false),
             told: broadcast::Sender::new(WATCHED),
             due,

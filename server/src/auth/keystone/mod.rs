@@ -14,7 +14,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::HeaderMap;
-use berth_placement::Timestamp;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -23,6 +22,7 @@ use tokio::task::JoinError;
 use tokio::time::timeout;
 
 use super::{Identity, Unauthenticated};
+use crate::clock::monotonic;
 use crate::service::now;
 use cache::{Cache, Good, TokenHash, Verdict};
 use client::{Answer, Client, Unanswered};
@@ -32,13 +32,11 @@ pub use settings::{InvalidKeystone, KeystoneSettings, Secret};
 /// How many questions to Keystone may be under way. Others wait.
 const QUESTIONS: usize = 16;
 
-const SECOND: u64 = 1_000_000;
+/// How long a rejected token is remembered.
+const REJECTED: Duration = Duration::from_secs(10);
 
-/// How long a rejected token is remembered, in microseconds.
-const REJECTED: u64 = 10 * SECOND;
-
-/// How long Keystone is left in peace about a token after it could not be asked, in microseconds.
-const UNAVAILABLE: u64 = SECOND;
+/// How long Keystone is left in peace about a token after it could not be asked.
+const UNAVAILABLE: Duration = Duration::from_secs(1);
 
 /// What requests with tokens came to.
 #[derive(Debug, Clone, Default)]
@@ -62,7 +60,7 @@ pub struct Keystone {
     questions: Arc<Semaphore>,
     /// How long a request waits for Keystone's word.
     patience: Duration,
-    lifetime: u64,
+    lifetime: Duration,
     public_uri: String,
     pub(crate) counters: Counters,
 }
@@ -84,7 +82,7 @@ impl Keystone {
             cache: Cache::new(settings.cache_entries),
             questions: Arc::new(Semaphore::new(QUESTIONS)),
             patience: settings.timeout,
-            lifetime: u64::try_from(settings.cache_time.as_micros()).unwrap_or(u64::MAX),
+            lifetime: settings.cache_time,
             public_uri: settings.public_uri().to_owned(),
             counters: Counters::default(),
         })
@@ -99,12 +97,12 @@ impl Keystone {
         let token = headers.get("x-auth-token").filter(|token| !token.is_empty());
         let token = token.ok_or(Unauthenticated::NoToken)?.to_str().map_err(|_| Unauthenticated::Rejected)?;
         let hash = TokenHash::of(token);
-        let entry = self.cache.entry(hash, now());
+        let entry = self.cache.entry(hash, monotonic());
         if entry.initialized() {
             self.counters.cached.inc();
         }
         let verdict = entry.get_or_init(|| self.ask(token, hash)).await;
-        let identity = verdict.identity(now());
+        let identity = verdict.identity(monotonic());
         if identity.is_err() {
             self.cache.demote(&hash);
         }
@@ -114,25 +112,25 @@ impl Keystone {
     /// Keystone's word on a token, from now on.
     async fn ask(&self, token: &str, hash: TokenHash) -> Verdict {
         let answer = timeout(self.patience, self.question(token)).await;
-        let since = now();
+        // Keystone says by the wall clock when a token expires: what is left of it is measured once, now.
+        let (now, asked) = (now(), monotonic());
         let error = match answer {
-            Ok(Ok(Ok(Answer::Valid(token)))) if token.expires_at > since => {
-                let until = Timestamp(since.0.saturating_add(self.lifetime)).min(token.expires_at);
-                let good = Good { identity: Arc::new(token.identity), expires_at: token.expires_at };
-                return self.verdict("valid", Ok(good), since, until);
+            Ok(Ok(Ok(Answer::Valid(token)))) if token.expires_at > now => {
+                let left = Duration::from_micros(token.expires_at.0 - now.0);
+                let good = Good { identity: Arc::new(token.identity), expires_at: asked.after(left) };
+                return self.verdict("valid", Ok(good), self.lifetime.min(left));
             }
             Ok(Ok(Ok(_))) => {
                 tracing::debug!(token = %hash, "Keystone does not know the token");
-                let until = Timestamp(since.0 + REJECTED.min(self.lifetime));
-                return self.verdict("rejected", Err(Unauthenticated::Rejected), since, until);
+                let lifetime = REJECTED.min(self.lifetime);
+                return self.verdict("rejected", Err(Unauthenticated::Rejected), lifetime);
             }
             Ok(Ok(Err(error))) => error.to_string(),
             Ok(Err(error)) => format!("the question broke off: {error}"),
             Err(_) => format!("Keystone has not answered within {} seconds", self.patience.as_secs_f64()),
         };
         tracing::error!(token = %hash, error, "a token cannot be validated");
-        let until = Timestamp(since.0 + UNAVAILABLE);
-        self.verdict("unavailable", Err(Unauthenticated::Unavailable), since, until)
+        self.verdict("unavailable", Err(Unauthenticated::Unavailable), UNAVAILABLE)
     }
 
     /// Waits for its turn and asks. A question that nobody waits for any more goes on, and counts as long.
@@ -152,10 +150,9 @@ impl Keystone {
         &self,
         name: &'static str,
         outcome: Result<Good, Unauthenticated>,
-        since: Timestamp,
-        until: Timestamp,
+        lifetime: Duration,
     ) -> Verdict {
         self.counters.asked.get_or_create(&Asked { outcome: name }).inc();
-        Verdict { outcome, since, until }
+        Verdict { outcome, until: monotonic().after(lifetime) }
     }
 }

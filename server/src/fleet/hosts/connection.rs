@@ -7,8 +7,9 @@ use berth_api::v1;
 use berth_api::v1::service_message::Message;
 
 use super::parse_uuid;
+use crate::clock::monotonic;
 use crate::fleet::Fleet;
-use crate::fleet::agents::Session;
+use crate::fleet::agents::{Moment, Session};
 use crate::fleet::entry::{Host, Hypervisor};
 use crate::fleet::error::FleetError;
 use crate::fleet::outbox::Sender;
@@ -52,7 +53,7 @@ impl Fleet {
 
     fn connect(&self, hello: &v1::Hello, sender: Sender) -> Result<Session, FleetError> {
         let agent = (hello.host.as_str(), hello.boot_nonce.as_str());
-        self.agents.connect(agent, sender, self.options.down_after, now()).map_err(|silence| {
+        self.agents.connect(agent, sender, self.options.down_after, moment()).map_err(|silence| {
             let message = format!(
                 "another agent speaks for host {:?}: its last sign of life came {:.1} s ago. Are there two machines with this \
                  name and UUID?",
@@ -81,7 +82,7 @@ impl Fleet {
     /// The host is there, and so much of its disks is really free. Nothing else that an agent says makes its host be up: without
     /// its hypervisor an agent goes on to talk, but has no heartbeats.
     pub(crate) fn heartbeat(&self, host: &str, session: Session, disk_available_gb: u32) {
-        if self.agents.beat(host, session, disk_available_gb, now()) {
+        if self.agents.beat(host, session, disk_available_gb, moment()) {
             tracing::info!(host, "the host is up");
             self.note_hosts([host]);
             self.has_risen.store(true, Ordering::Relaxed);
@@ -102,12 +103,16 @@ impl Fleet {
 
     /// Hosts without heartbeats for too long are down.
     pub(in crate::fleet) fn judge_liveness(&self) {
-        let silent = self.agents.silent(self.options.down_after, now());
+        let silent = self.agents.silent(self.options.down_after, moment());
         for host in &silent {
             tracing::warn!(host, "the host is down: its agent sends no heartbeats");
         }
         self.note_hosts(silent.iter().map(String::as_str));
     }
+}
+
+fn moment() -> Moment {
+    Moment { wall: now(), monotonic: monotonic() }
 }
 
 impl From<v1::Hypervisor> for Hypervisor {

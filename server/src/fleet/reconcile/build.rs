@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use crate::clock::monotonic;
 use crate::fleet::Fleet;
 use crate::fleet::ask::Ask;
 use crate::fleet::entry::{Instance, Task, VmState};
@@ -27,8 +28,7 @@ impl Fleet {
 
     /// Whether hosts that are up may not have been heard of since the start.
     fn is_young(&self) -> bool {
-        let limit = u64::try_from(self.options.down_after.as_micros()).unwrap_or(u64::MAX);
-        now().0.saturating_sub(self.started.0) < limit
+        monotonic().since(self.started) < self.options.down_after
     }
 
     /// Releases room on a host on which the build failed: a crash may have come before that.
