@@ -14,6 +14,7 @@
 //! | `service.rs` | the state that all requests share: index, options, metrics; `Service::answer` serves without a socket |
 //! | `limits.rs` | limits per request: `docs/limits.md` |
 //! | `clock.rs` | the monotonic clock; which use needs which clock: `docs/clocks.md` |
+//! | `topology_message.rs` | refusals of the index with names and UUIDs instead of numbers |
 //! | `memory.rs` | keeps freed memory for the next large response |
 //! | `microversion.rs`, `query.rs`, `error.rs` | microversions, query strings, errors with their codes |
 //! | `rest/` | one file per kind of resource: its URLs, handlers and error responses |
@@ -73,6 +74,7 @@ mod rest;
 mod server;
 mod service;
 mod standard;
+mod topology_message;
 mod transfer;
 mod utc;
 mod uuids;

@@ -73,6 +73,12 @@ pub(crate) struct AgentProvider {
     pub(crate) uuid: Vec<u8>,
     #[prost(string, repeated, tag = "2")]
     pub(crate) traits: Vec<String>,
+    /// Resource classes that the agent reports no more and that are in use: nothing of them is granted.
+    #[prost(string, repeated, tag = "3")]
+    pub(crate) retired_classes: Vec<String>,
+    /// Whether the agent reports none of it any more, and something of it is in use.
+    #[prost(bool, tag = "4")]
+    pub(crate) is_retired: bool,
 }
 
 impl AgentProvider {
@@ -82,6 +88,11 @@ impl AgentProvider {
 
     pub(crate) fn uuid(&self) -> Uuid {
         uuid(&self.uuid)
+    }
+
+    /// Whether something of it has to go as soon as it is free.
+    pub(crate) fn has_retired(&self) -> bool {
+        self.is_retired || !self.retired_classes.is_empty()
     }
 }
 

@@ -8,7 +8,7 @@ use berth_store::Changes;
 use prost::Message;
 use uuid::Uuid;
 
-use super::entry::{Aggregate, Flavor, Group, Host, Instance, Membership, Quota, VmState};
+use super::entry::{AgentProvider, Aggregate, Flavor, Group, Host, Instance, Membership, Quota, VmState};
 use super::usage::Usage;
 
 /// A record that is of no fleet.
@@ -35,6 +35,8 @@ pub struct State {
     pub(super) instances: BTreeMap<Uuid, Instance>,
     /// Names of hosts by the UUID of their root provider.
     names: BTreeMap<Uuid, String>,
+    /// Hosts with providers or resource classes that are to go when they are free.
+    pub(super) retiring: BTreeSet<String>,
     /// The instances that are on a host, or may have left something there.
     pub(super) by_host: BTreeMap<String, BTreeSet<Uuid>>,
     /// What the instances of each project amount to.
@@ -174,6 +176,11 @@ impl State {
 
     fn set_host(&mut self, host: Host) {
         self.names.insert(host.uuid(), host.name.clone());
+        if host.providers.iter().any(AgentProvider::has_retired) {
+            self.retiring.insert(host.name.clone());
+        } else {
+            self.retiring.remove(&host.name);
+        }
         self.hosts.insert(host.name.clone(), host);
     }
 
@@ -230,6 +237,7 @@ impl Transaction<'_> {
         self.remove(HOST, name.as_bytes());
         if let Some(host) = self.state.hosts.remove(name) {
             self.state.names.remove(&host.uuid());
+            self.state.retiring.remove(name);
         }
     }
 

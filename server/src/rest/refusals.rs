@@ -10,7 +10,7 @@ pub(super) fn unexpected(error: TopologyError) -> Failure {
         // The server's own limit, nothing the client can mend.
         TopologyError::Full { .. } => Failure::insufficient_storage(error.to_string()),
         // The provider was removed a moment ago.
-        TopologyError::UnknownProvider(_) => Failure::not_found(error.to_string()),
+        TopologyError::UnknownProvider(_) => Failure::not_found("The resource provider was removed."),
         // Somebody else was faster.
         TopologyError::Generation { .. } => concurrent_update(&error.to_string()),
         other => Failure::bad_request(other.to_string()),

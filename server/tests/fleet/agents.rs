@@ -8,12 +8,11 @@ use berth_api::v1::agent_message::Message;
 use berth_api::v1::agents_client::AgentsClient;
 use berth_api::v1::guest_report::State;
 use berth_api::v1::placement_client::PlacementClient;
-use berth_placement::{Allocation, ConsumerId};
 use berth_server::DurabilityOptions;
 use tonic::{Code, Status};
 
 use crate::puppet::{Machine, Puppet, host_uuid, tree};
-use crate::service::{Cloud, creation, fields, reason};
+use crate::service::{Cloud, creation, fields, named, reason};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_goes_away_while_it_is_let_in_is_not_connected() {
@@ -218,24 +217,117 @@ async fn what_was_written_of_a_tree_that_is_refused_goes_with_the_next() {
     }
     assert!(!is_there("a") && !is_there("b"));
 
-    // What is used is seen on the way.
-    host.say(Message::Providers(with_children([child("a", 1)])));
-    cloud.until_host("h1", |host| host.inventories.contains_key("CUSTOM_GOLD")).await;
-    let index = service.index();
-    let row = index.find(host_uuid("a")).unwrap();
-    let class = index.topology().class("CUSTOM_GOLD").unwrap();
-    index.claim(ConsumerId(7), &[Allocation { row, class, amount: 1 }]).unwrap();
-    let (_, message) = refusal(&host, with_children([child("b", 1), child("a", 0)])).await;
-    assert!(message.contains("in use"), "{message}");
-    assert!(is_there("a") && is_there("b"));
+    host.say(Message::Providers(with_children([child("a", 1), child("b", 1)])));
+    until(|| is_there("b")).await;
     host.say(Message::Providers(with_children([child("a", 2)])));
+    until(|| !is_there("b")).await;
+    assert!(is_there("a"));
+}
+
+async fn until(is_so: impl Fn() -> bool) {
     for _ in 0..1000 {
-        if !is_there("b") {
-            break;
+        if is_so() {
+            return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    assert!(is_there("a") && !is_there("b"));
+    panic!("it does not become so")
+}
+
+/// A card was pulled, or failed, while an instance held it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_vanishes_in_use_is_granted_to_nobody_and_goes_when_it_is_free() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut cloud = Cloud::at(folder.path()).await;
+    let [host] = cloud.hosts(["h1"]).await;
+    host.say(Message::Providers(with_children([child("a", 2)])));
+    cloud.until_host("h1", |host| host.inventories.contains_key("CUSTOM_GOLD")).await;
+    cloud.flavor("gold", 1, &[("resources:CUSTOM_GOLD", "1")]).await;
+    let it = cloud.create("it", "gold").await;
+    cloud.until_status(&it, "ACTIVE").await;
+
+    // What else the tree says is applied: another child, and a trait of the root.
+    let mut without = with_children([child("b", 0)]);
+    without.providers[0].traits.push("CUSTOM_LATER".to_owned());
+    host.say(Message::Providers(without.clone()));
+    let service = Arc::clone(&cloud.service);
+    until(|| service.index().find(host_uuid("b")).is_some()).await;
+    assert!(service.index().topology().find_trait("CUSTOM_LATER").is_some());
+    let known = cloud.until_host("h1", |host| host.inventories["CUSTOM_GOLD"].reserved == 2).await;
+    assert_eq!((known.inventories["CUSTOM_GOLD"].total, known.usages["CUSTOM_GOLD"]), (2, 1));
+    let refused = cloud.instances.create(creation("next", "gold")).await.unwrap_err();
+    assert_eq!(reason(&refused), "NO_VALID_HOST");
+    assert_eq!(cloud.until_status(&it, "ACTIVE").await.fault, "");
+    assert!(host.machine.lock().unwrap().refusals.is_empty());
+
+    // That it is to go is known after a restart, too.
+    let machine = host.vanish();
+    drop(service);
+    cloud.stop().await;
+    let mut cloud = Cloud::at(folder.path()).await;
+    let service = Arc::clone(&cloud.service);
+    let host = Puppet::join_with(cloud.channel.clone(), "h1", machine).await;
+    host.say(Message::Providers(without));
+    cloud.until_host("h1", |host| host.is_up).await;
+    assert!(service.index().find(host_uuid("a")).is_some());
+    cloud.instances.delete(named(&it)).await.unwrap();
+    cloud.until_gone(&it).await;
+    until(|| service.index().find(host_uuid("a")).is_none()).await;
+    assert!(service.index().find(host_uuid("b")).is_some());
+    service.index().check().unwrap();
+    drop(service);
+    cloud.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_comes_back_is_granted_again() {
+    let mut cloud = Cloud::new().await;
+    let [host] = cloud.hosts(["h1"]).await;
+    let both = with_children([child("a", 2)]);
+    host.say(Message::Providers(both.clone()));
+    cloud.until_host("h1", |host| host.inventories.contains_key("CUSTOM_GOLD")).await;
+    cloud.flavor("gold", 1, &[("resources:CUSTOM_GOLD", "1")]).await;
+    let it = cloud.create("it", "gold").await;
+    host.say(Message::Providers(tree("h1")));
+    cloud.until_host("h1", |host| host.inventories["CUSTOM_GOLD"].reserved == 2).await;
+    host.say(Message::Providers(both));
+    cloud.until_host("h1", |host| host.inventories["CUSTOM_GOLD"].reserved == 0).await;
+    let next = cloud.create("next", "gold").await;
+    for it in [it, next] {
+        cloud.instances.delete(named(&it)).await.unwrap();
+        cloud.until_gone(&it).await;
+    }
+    // It is the agent's as before: it stays when it is free.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert!(cloud.service.index().find(host_uuid("a")).is_some());
+}
+
+/// A class of the root, such as huge pages that were turned off.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_class_that_vanishes_in_use_refuses_no_tree() {
+    let mut cloud = Cloud::new().await;
+    let [host] = cloud.hosts(["h1"]).await;
+    let mut with = tree("h1");
+    let inventory = v1::Inventory { total: 4, ..v1::Inventory::default() };
+    with.providers[0].inventories.insert("CUSTOM_GOLD".to_owned(), inventory);
+    host.say(Message::Providers(with));
+    cloud.until_host("h1", |host| host.inventories.contains_key("CUSTOM_GOLD")).await;
+    cloud.flavor("gold", 1, &[("resources:CUSTOM_GOLD", "1")]).await;
+    let it = cloud.create("it", "gold").await;
+    cloud.until_status(&it, "ACTIVE").await;
+
+    let mut without = tree("h1");
+    let vcpus = v1::Inventory { total: 16, ..v1::Inventory::default() };
+    without.providers[0].inventories.insert("VCPU".to_owned(), vcpus);
+    host.say(Message::Providers(without));
+    let known = cloud.until_host("h1", |host| host.inventories["VCPU"].total == 16).await;
+    assert_eq!(known.inventories["CUSTOM_GOLD"].reserved, 4);
+    assert!(host.machine.lock().unwrap().refusals.is_empty());
+    let refused = cloud.instances.create(creation("next", "gold")).await.unwrap_err();
+    assert_eq!(reason(&refused), "NO_VALID_HOST");
+    cloud.instances.delete(named(&it)).await.unwrap();
+    cloud.until_gone(&it).await;
+    cloud.until_host("h1", |host| !host.inventories.contains_key("CUSTOM_GOLD")).await;
 }
 
 /// An agent sent Hello with the UUID of a provider that was made over REST: it joined and gave it a million vCPUs.

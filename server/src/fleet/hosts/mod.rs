@@ -3,11 +3,12 @@
 
 mod admission;
 mod connection;
+mod retired;
 mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use berth_placement::{Inventory, Row, TopologyError, TraitId};
+use berth_placement::{Inventory, Row, TraitId};
 use uuid::Uuid;
 
 use super::Fleet;
@@ -16,6 +17,7 @@ use super::entry::{Host, HostStatus, Instance, Task};
 use super::error::{FleetError, IN_USE};
 use super::state::State;
 use crate::service::now;
+use crate::topology_message::message_of;
 
 /// What a host has that operators have disabled.
 const DISABLED_TRAIT: &str = "COMPUTE_STATUS_DISABLED";
@@ -151,9 +153,8 @@ impl Fleet {
         for uuid in there {
             let is_here = self.host_of_room(uuid).is_some_and(|host| host == name);
             self.is_gone_from(uuid, name);
-            if is_here
-                && self.instance_by_uuid(uuid).is_some_and(|instance| instance.task() == Task::Deleting)
-            {
+            // It is to be deleted, or its build failed here.
+            if is_here && self.instance_by_uuid(uuid).is_some_and(|instance| instance.host != name) {
                 self.give_back(uuid);
             }
         }
@@ -197,9 +198,9 @@ impl Fleet {
         let mut writer = self.index.write_at(now());
         let Some(root) = self.index.find(host.uuid()) else { return Ok(()) };
         let rows: Vec<Row> = writer.topology().tree(root).to_vec();
-        let refuse = |error: TopologyError| FleetError::precondition(IN_USE, error.to_string());
         // Children stand behind their parents.
-        rows.into_iter().rev().try_for_each(|row| writer.remove_provider(row)).map_err(refuse)
+        let removed = rows.into_iter().rev().try_for_each(|row| writer.remove_provider(row));
+        removed.map_err(|error| FleetError::precondition(IN_USE, message_of(writer.topology(), &error)))
     }
 }
 

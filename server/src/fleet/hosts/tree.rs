@@ -6,12 +6,13 @@ use berth_api::v1;
 use berth_placement::{ClassId, Index, Inventory, Row, TopologyError, TraitId, Writer};
 use uuid::Uuid;
 
-use super::{admission, parse_uuid};
+use super::{admission, parse_uuid, retired};
 use crate::fleet::entry::{AgentProvider, Host};
 use crate::fleet::error::FleetError;
 use crate::fleet::state::State;
 use crate::fleet::{Fleet, check_name};
 use crate::service::now;
+use crate::topology_message::message_of;
 use crate::{amounts, custom};
 
 /// Providers of one host, at most.
@@ -21,37 +22,10 @@ const MAX_PROVIDERS: usize = 4096;
 const MAX_NAMES: usize = 1024;
 
 impl Fleet {
-    /// Makes the providers of a host what its agent told. Traits and providers that are not the agent's stay.
+    /// Applies the tree that a host's agent reported. Traits and providers that are not the agent's stay. What the agent
+    /// reports no more and is in use is retired ([`super::retired`]).
     pub(crate) fn set_providers(&self, host: &str, tree: &v1::ProviderTree) -> Result<(), FleetError> {
-        let known =
-            self.state().hosts.get(host).cloned().ok_or_else(|| FleetError::not_found("host", host))?;
-        let told = read_tree(tree, &known)?;
-        let mut is_new = known.providers.is_empty();
-        let written = {
-            let mut writer = self.index.write_at(now());
-            check_names(&writer, &told)?;
-            check_places(&self.index, &mut writer, &self.state(), &told, &known)?;
-            is_new |= self.index.find(known.uuid()).is_none();
-            self.note_begun(host, &told);
-            let written = told.iter().zip(0..).try_for_each(|(provider, place)| {
-                provider.write(&self.index, &mut writer, &known).map_err(|error| (error, place))
-            });
-            if written.is_ok() {
-                remove_gone(&self.index, &mut writer, &known, &told);
-            }
-            written
-        };
-        let providers = match &written {
-            Ok(()) => told.into_iter().map(Told::into_entry).collect(),
-            Err((_, place)) => self.with_begun(&known.providers, told, *place),
-        };
-        self.transact(|fleet| {
-            if let Some(host) = fleet.state.hosts.get(host).filter(|host| host.providers != providers) {
-                let host = Host { providers, ..host.clone() };
-                fleet.put_host(host);
-            }
-        });
-        written.map_err(|(error, _)| error)?;
+        let is_new = self.write_providers(host, tree)?;
         self.tell_status(host);
         self.tell_aggregates(host);
         if is_new {
@@ -62,9 +36,44 @@ impl Fleet {
         Ok(())
     }
 
+    /// Returns whether these are the host's first.
+    fn write_providers(&self, host: &str, tree: &v1::ProviderTree) -> Result<bool, FleetError> {
+        // Until the host's record is written: what is retired may be removed at any other time.
+        let mut writer = self.index.write_at(now());
+        let known =
+            self.state().hosts.get(host).cloned().ok_or_else(|| FleetError::not_found("host", host))?;
+        let reported = read_tree(tree, &known)?;
+        check_names(&writer, &reported)?;
+        check_places(&self.index, &mut writer, &self.state(), &reported, &known)?;
+        let is_new = known.providers.is_empty() || self.index.find(known.uuid()).is_none();
+        self.note_begun(host, &reported);
+        let mut entries = Vec::with_capacity(reported.len());
+        let mut refused = None;
+        for provider in &reported {
+            match provider.write(&self.index, &mut writer, &known) {
+                Ok(retired_classes) => entries.push(provider.entry(retired_classes)),
+                Err(error) => {
+                    entries = self.with_begun(&known.providers, &reported[..=entries.len()]);
+                    refused = Some(error);
+                    break;
+                }
+            }
+        }
+        if refused.is_none() {
+            entries.extend(retire_gone(&self.index, &mut writer, &known, &reported));
+        }
+        self.transact(|fleet| {
+            if let Some(host) = fleet.state.hosts.get(host).filter(|host| host.providers != entries) {
+                let host = Host { providers: entries, ..host.clone() };
+                fleet.put_host(host);
+            }
+        });
+        refused.map_or(Ok(is_new), Err)
+    }
+
     /// Notes that the agent makes the providers: before they are there, so that a crash leaves none of which nobody knows that they
     /// are the agent's.
-    fn note_begun(&self, host: &str, providers: &[Told]) {
+    fn note_begun(&self, host: &str, providers: &[Reported]) {
         self.transact(|fleet| {
             let Some(known) = fleet.state.hosts.get(host) else { return };
             let new = providers.iter().map(|provider| provider.uuid).filter(|&uuid| !known.has_made(uuid));
@@ -77,20 +86,23 @@ impl Fleet {
         });
     }
 
-    /// The agent's providers when the one in this place of those told now could not be written: what was written until then is
-    /// the agent's, too, so that it goes when the agent tells it no more.
-    fn with_begun(&self, known: &[AgentProvider], mut told: Vec<Told>, place: usize) -> Vec<AgentProvider> {
+    /// The agent's providers when the last of `begun` could not be written: what was written until then is the agent's, too, so that it
+    /// goes when the agent reports it no more.
+    fn with_begun(&self, known: &[AgentProvider], begun: &[Reported]) -> Vec<AgentProvider> {
         let mut providers = known.to_vec();
-        told.truncate(place + 1);
-        told[place].traits.clear(); // they are written last
-        for told in told.into_iter().map(Told::into_entry) {
-            match providers.iter_mut().find(|known| known.uuid == told.uuid) {
+        for (reported, place) in begun.iter().zip(1..) {
+            let mut entry = reported.entry(Vec::new());
+            if place == begun.len() {
+                entry.traits.clear(); // they are written last
+            }
+            match providers.iter_mut().find(|known| known.uuid == entry.uuid) {
                 Some(known) => {
-                    known.traits.extend(told.traits);
+                    known.traits.extend(entry.traits);
                     known.traits.sort_unstable();
                     known.traits.dedup();
+                    (known.is_retired, known.retired_classes) = (false, Vec::new());
                 }
-                None if self.index.find(told.uuid()).is_some() => providers.push(told),
+                None if self.index.find(reported.uuid).is_some() => providers.push(entry),
                 None => {}
             }
         }
@@ -98,8 +110,8 @@ impl Fleet {
     }
 }
 
-/// A provider as an agent told it, checked but for its names.
-struct Told {
+/// A provider as an agent reported it, checked but for its names.
+struct Reported {
     uuid: Uuid,
     name: String,
     parent: Option<Uuid>,
@@ -107,13 +119,14 @@ struct Told {
     traits: Vec<String>,
 }
 
-fn read_tree(tree: &v1::ProviderTree, host: &Host) -> Result<Vec<Told>, FleetError> {
+fn read_tree(tree: &v1::ProviderTree, host: &Host) -> Result<Vec<Reported>, FleetError> {
     if tree.providers.len() > MAX_PROVIDERS {
         return Err(FleetError::field("providers", format!("more than {MAX_PROVIDERS}")));
     }
-    let told: Vec<Told> = tree.providers.iter().enumerate().map(Told::read).collect::<Result<_, _>>()?;
+    let reported: Vec<Reported> =
+        tree.providers.iter().enumerate().map(Reported::read).collect::<Result<_, _>>()?;
     let mut known = BTreeSet::new();
-    for (place, provider) in told.iter().enumerate() {
+    for (place, provider) in reported.iter().enumerate() {
         let is_in_order = match (place, provider.parent) {
             (0, None) => provider.uuid == host.uuid(),
             (0, Some(_)) | (_, None) => false,
@@ -125,13 +138,13 @@ fn read_tree(tree: &v1::ProviderTree, host: &Host) -> Result<Vec<Told>, FleetErr
             return Err(FleetError::field(format!("providers[{place}]"), problem));
         }
     }
-    if told.is_empty() {
+    if reported.is_empty() {
         return Err(FleetError::field("providers", "there are none"));
     }
-    Ok(told)
+    Ok(reported)
 }
 
-impl Told {
+impl Reported {
     fn read((place, provider): (usize, &v1::AgentProvider)) -> Result<Self, FleetError> {
         let field = |name: &str| format!("providers[{place}].{name}");
         check_name(&field("name"), &provider.name, 200)?;
@@ -152,31 +165,32 @@ impl Told {
         })
     }
 
-    fn into_entry(self) -> AgentProvider {
-        AgentProvider { traits: self.traits, ..AgentProvider::new(self.uuid) }
+    fn entry(&self, retired_classes: Vec<String>) -> AgentProvider {
+        AgentProvider { traits: self.traits.clone(), retired_classes, ..AgentProvider::new(self.uuid) }
     }
 
-    /// Makes the provider so.
-    fn write(&self, index: &Index, writer: &mut Writer<'_>, host: &Host) -> Result<(), FleetError> {
-        let refuse = |error: TopologyError| {
-            FleetError::precondition("PROVIDER", format!("provider {}: {error}", self.uuid))
+    /// Makes the provider so; returns the resource classes that it has besides, because they are in use.
+    fn write(&self, index: &Index, writer: &mut Writer<'_>, host: &Host) -> Result<Vec<String>, FleetError> {
+        let refuse = |writer: &Writer<'_>, error: TopologyError| {
+            let message = format!("provider {:?}: {}", self.name, message_of(writer.topology(), &error));
+            FleetError::precondition("PROVIDER", message)
         };
         let parent = self.parent.and_then(|parent| index.find(parent));
         let row = match index.find(self.uuid) {
             Some(row) => row,
-            None => writer.add_provider(self.uuid, &self.name, parent).map_err(refuse)?,
+            None => {
+                writer.add_provider(self.uuid, &self.name, parent).map_err(|error| refuse(writer, error))?
+            }
         };
-        let inventories = self.inventories(writer).map_err(refuse)?;
-        let (_, mut known) = index.inventories(row);
-        known.sort_unstable_by_key(|(class, _)| *class);
-        if known != inventories {
-            writer.set_inventories(row, None, inventories).map_err(refuse)?;
-        }
-        let traits = self.traits(writer, row, host).map_err(refuse)?;
+        let inventories = self.inventories(writer).map_err(|error| refuse(writer, error))?;
+        let retired = retired::set_inventories(index, writer, row, &inventories);
+        let retired = retired.map_err(|error| refuse(writer, error))?;
+        let traits = self.traits(writer, row, host).map_err(|error| refuse(writer, error))?;
         if writer.topology().provider(row).is_some_and(|provider| *provider.traits != *traits) {
-            writer.set_traits(row, &traits).map_err(refuse)?;
+            writer.set_traits(row, &traits).map_err(|error| refuse(writer, error))?;
         }
-        Ok(())
+        let classes = writer.topology().classes();
+        Ok(retired.iter().filter_map(|class| classes.name(class.0.into()).map(str::to_owned)).collect())
     }
 
     fn inventories(&self, writer: &mut Writer<'_>) -> Result<Vec<(ClassId, Inventory)>, TopologyError> {
@@ -210,14 +224,14 @@ impl Told {
 }
 
 /// Each name is known, or one that clients may make up; and there are not too many.
-fn check_names(writer: &Writer<'_>, told: &[Told]) -> Result<(), FleetError> {
+fn check_names(writer: &Writer<'_>, reported: &[Reported]) -> Result<(), FleetError> {
     let topology = writer.topology();
     let unknown = |place: usize, field: String| {
         let problem = format!("is not known, and no custom name: that {}", custom::RULE);
         Err(FleetError::field(format!("providers[{place}].{field}"), problem))
     };
     let mut names = BTreeSet::new();
-    for (place, provider) in told.iter().enumerate() {
+    for (place, provider) in reported.iter().enumerate() {
         for (class, _) in &provider.inventories {
             if topology.class(class).is_none() && !custom::is_name(class) {
                 return unknown(place, format!("inventories[{class}]"));
@@ -243,7 +257,7 @@ fn check_places(
     index: &Index,
     writer: &mut Writer<'_>,
     state: &State,
-    tree: &[Told],
+    tree: &[Reported],
     host: &Host,
 ) -> Result<(), FleetError> {
     let mut names = BTreeSet::new();
@@ -277,7 +291,7 @@ fn check_new_name<'a>(
     index: &Index,
     writer: &mut Writer<'_>,
     state: &State,
-    provider: &'a Told,
+    provider: &'a Reported,
     host: &Host,
     names: &mut BTreeSet<&'a str>,
 ) -> Result<(), String> {
@@ -289,13 +303,30 @@ fn check_new_name<'a>(
     Ok(())
 }
 
-/// Removes providers that the agent told before and tells no more, as far as nothing is used of them.
-fn remove_gone(index: &Index, writer: &mut Writer<'_>, host: &Host, told: &[Told]) {
-    let gone = host.providers.iter().rev().filter(|known| !told.iter().any(|told| told.uuid == known.uuid()));
-    for provider in gone {
-        let Some(row) = index.find(provider.uuid()) else { continue };
-        if let Err(error) = writer.remove_provider(row) {
-            tracing::warn!(host = host.name, %error, "a provider that its agent tells no more stays");
+/// Removes providers that the agent reported before and reports no more; returns those of which something is in use.
+fn retire_gone(
+    index: &Index,
+    writer: &mut Writer<'_>,
+    host: &Host,
+    reported: &[Reported],
+) -> Vec<AgentProvider> {
+    let is_gone = |known: &&AgentProvider| !reported.iter().any(|reported| reported.uuid == known.uuid());
+    let mut retired = Vec::new();
+    // Children stand behind their parents.
+    for provider in host.providers.iter().rev().filter(is_gone) {
+        if retired::remove(index, writer, provider.uuid()) {
+            continue;
         }
+        if !provider.is_retired {
+            tracing::warn!(
+                host = host.name,
+                provider = %provider.uuid(),
+                "a provider that its agent reports no more is in use: nothing more of it is granted"
+            );
+        }
+        let classes = Vec::new(); // all that it has is retired
+        retired.push(AgentProvider { is_retired: true, retired_classes: classes, ..provider.clone() });
     }
+    retired.reverse();
+    retired
 }

@@ -76,6 +76,7 @@ async fn look_after_one(service: &Service, epoch: &Arc<Epoch>) {
             }
             _ = tick.tick() => {
                 fleet.judge_liveness();
+                fleet.remove_retired();
                 ticks = ticks.wrapping_add(1);
                 // What found no host may have waited for this one.
                 if fleet.has_risen.swap(false, Ordering::Relaxed) || ticks.is_multiple_of(ROUND) {

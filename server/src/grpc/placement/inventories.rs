@@ -17,7 +17,7 @@ pub(super) fn set(call: &Call<'_>, wanted: &v1::SetInventoriesRequest) -> Result
     providers::expect_generation(&writer, &found, wanted.generation, &wanted.uuid)?;
     check_classes(&writer, &records)?;
     write(&mut writer, &found, wanted.generation, &records)
-        .map_err(|error| refusals::of_topology(&error, &wanted.uuid))?;
+        .map_err(|error| refusals::of_topology(writer.topology(), &error, &wanted.uuid))?;
     providers::finish(call, writer, found.row, &wanted.uuid)
 }
 

@@ -70,7 +70,7 @@ pub(super) fn put(call: &Call<'_>, wanted: &v1::PutProviderRequest) -> Result<v1
         Some(row) => change(&mut writer, row, name, parent).map(|()| row),
         None => writer.add_provider(uuid, name, parent),
     };
-    let row = row.map_err(|error| refusals::of_topology(&error, &wanted.uuid))?;
+    let row = row.map_err(|error| refusals::of_topology(writer.topology(), &error, &wanted.uuid))?;
     finish(call, writer, row, &wanted.uuid)
 }
 
@@ -99,8 +99,10 @@ pub(super) fn delete(
     wanted: &v1::DeleteProviderRequest,
 ) -> Result<v1::DeleteProviderResponse, Status> {
     let row = find(call, "uuid", &wanted.uuid)?.row;
-    let removed = call.index.write_at(call.now).remove_provider(row);
-    removed.map_err(|error| refusals::of_topology(&error, &wanted.uuid))?;
+    let mut writer = call.index.write_at(call.now);
+    writer
+        .remove_provider(row)
+        .map_err(|error| refusals::of_topology(writer.topology(), &error, &wanted.uuid))?;
     Ok(v1::DeleteProviderResponse {})
 }
 
@@ -165,7 +167,9 @@ pub(super) fn expect_generation(
     if writer.topology().provider(found.row).is_none() {
         return Err(not_found("resource provider", uuid)); // removed a moment ago
     }
-    writer.expect_generation(found.row, given).map_err(|error| refusals::of_topology(&error, uuid))
+    writer
+        .expect_generation(found.row, given)
+        .map_err(|error| refusals::of_topology(writer.topology(), &error, uuid))
 }
 
 /// A name that is neither known nor can be made up.

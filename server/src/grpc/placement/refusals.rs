@@ -1,12 +1,13 @@
 //! How refusals of the core are told.
 
-use berth_placement::TopologyError;
+use berth_placement::{Topology, TopologyError};
 use tonic::{Code, Status};
 
 use crate::grpc::status::{already_exists, bad_field, not_found, refused, refused_with};
+use crate::topology_message::message_of;
 
 /// What the writer refused, about the provider with this UUID.
-pub(super) fn of_topology(error: &TopologyError, uuid: &str) -> Status {
+pub(super) fn of_topology(topology: &Topology, error: &TopologyError, uuid: &str) -> Status {
     match error {
         // Somebody else was faster: the client reads again and retries.
         TopologyError::Generation { given, found } => refused_with(
@@ -16,9 +17,7 @@ pub(super) fn of_topology(error: &TopologyError, uuid: &str) -> Status {
             [("expected", given.to_string()), ("found", found.to_string())],
         ),
         // Consumers hold some of what shall go.
-        TopologyError::InUse(_) => {
-            refused(Code::FailedPrecondition, "IN_USE", format!("resource provider {uuid}: {error}"))
-        }
+        TopologyError::InUse(_) => refused(Code::FailedPrecondition, "IN_USE", message_of(topology, error)),
         TopologyError::HasChildren(_) => {
             let message = format!("resource provider {uuid} has child providers");
             refused(Code::FailedPrecondition, "HAS_CHILDREN", message)
@@ -42,7 +41,7 @@ pub(super) fn of_topology(error: &TopologyError, uuid: &str) -> Status {
         TopologyError::ClassInUse(_)
         | TopologyError::TraitInUse(_)
         | TopologyError::UnknownClass(_)
-        | TopologyError::UnknownTrait(_) => Status::internal(error.to_string()),
+        | TopologyError::UnknownTrait(_) => Status::internal(message_of(topology, error)),
     }
 }
 

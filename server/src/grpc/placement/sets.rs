@@ -25,7 +25,7 @@ pub(super) fn set_traits(call: &Call<'_>, wanted: &v1::SetTraitsRequest) -> Resu
         traits.dedup();
         writer.set_traits(found.row, &traits)
     });
-    written.map_err(|error| refusals::of_topology(&error, &wanted.uuid))?;
+    written.map_err(|error| refusals::of_topology(writer.topology(), &error, &wanted.uuid))?;
     providers::finish(call, writer, found.row, &wanted.uuid)
 }
 
@@ -47,6 +47,6 @@ pub(super) fn set_aggregates(
     let mut writer = call.index.write_at(call.now);
     providers::expect_generation(&writer, &found, wanted.generation, &wanted.uuid)?;
     let written = writer.set_aggregates(found.row, &aggregates);
-    written.map_err(|error| refusals::of_topology(&error, &wanted.uuid))?;
+    written.map_err(|error| refusals::of_topology(writer.topology(), &error, &wanted.uuid))?;
     providers::finish(call, writer, found.row, &wanted.uuid)
 }
