@@ -44,7 +44,8 @@
 //! 3. That a wish is fulfilled is remembered before it is told.
 //! 4. A fulfilled wish is not enforced again. A guest that turns itself off stays off and the service is told: what it means is
 //!    the service's to decide.
-//! 5. What shall go and cannot is tried again as long as it is wished away.
+//! 5. A removal that fails is retried as long as the guest is desired to be absent; so is one of a guest that is there again.
+//! 6. No step but a look follows from a state that is older than the last step.
 
 mod plan;
 #[cfg(test)]
@@ -73,6 +74,8 @@ pub struct Guest {
     phase: Phase,
     /// Something happened while a step was under way.
     look_again: bool,
+    /// How the guest is after its last step is not known: `power` is older.
+    is_stale: bool,
     /// The guest was asked to turn itself off, and has time until then.
     off_by: Option<Micros>,
     /// The generation for which it was started last.
@@ -114,6 +117,7 @@ impl Guest {
             fault: None,
             phase: Phase::Idle,
             look_again: false,
+            is_stale: false,
             off_by: None,
             started_for: 0,
             tries: 0,
@@ -125,8 +129,15 @@ impl Guest {
     /// Takes a wish, which may be older than the one known, or the same again.
     pub fn wish(&mut self, wish: Wish, now: Micros) -> Reaction {
         let is_repeated = self.wish.as_ref().is_some_and(|known| known.generation == wish.generation);
-        if is_repeated && self.fault.is_some() && wish.goal == Goal::Absent && !self.is_acting() {
-            return self.try_again(now);
+        if is_repeated && wish.goal == Goal::Absent && !self.is_acting() {
+            if self.fault.is_some() {
+                return self.try_again(now);
+            }
+            if self.power != Power::Gone && self.is_settled() {
+                // It was gone, or seemed so, and is there.
+                self.record.fulfilled = wish.generation.saturating_sub(1);
+                return self.proceed(now, false);
+            }
         }
         if wish.generation < self.known() || is_repeated {
             return Reaction { tell: self.phase == Phase::Idle, ..Reaction::default() };
@@ -250,6 +261,7 @@ impl Guest {
 
     /// Takes how the guest is; says whether that is news.
     fn see(&mut self, power: Option<Power>) -> bool {
+        self.is_stale = power.is_none();
         let Some(power) = power else { return false };
         if power != Power::Running {
             self.off_by = None;
@@ -309,6 +321,9 @@ impl Guest {
 
     fn next(&self, now: Micros) -> Next {
         let Some(wish) = &self.wish else { return Next::Do(Step::Look) };
+        if self.is_stale {
+            return Next::Do(Step::Look);
+        }
         let turning_off = match self.off_by {
             None => TurningOff::No,
             Some(end) if end > now => TurningOff::Asked,

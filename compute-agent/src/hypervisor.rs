@@ -86,7 +86,7 @@ pub struct Job {
     pub instance: Uuid,
     /// What to do.
     pub step: Step,
-    /// What the guest is to be made of, as far as known.
+    /// What the guest is to be made of; none if it is to go.
     pub spec: Option<Arc<v1::GuestSpec>>,
 }
 

@@ -88,6 +88,8 @@ fn alive(
         Power::ShutDown | Power::Crashed if has_started => None,
         Power::ShutDown | Power::Crashed => Some(start(wish, record)),
         Power::Saved if wish.goal == Goal::Suspended => None,
+        // A boot by force forgets the memory, which may be what cannot be restored.
+        Power::Saved if wish.hard && record.boot < wish.boot => Some(Next::Do(Step::DiscardSave)),
         Power::Saved => Some(Next::Do(Step::Restore)),
         Power::Running if turning_off != TurningOff::No => Some(turn_off(power, turning_off)),
         Power::Running | Power::Paused => settle(wish, power, record),

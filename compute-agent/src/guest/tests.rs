@@ -227,6 +227,46 @@ fn a_guest_that_ends_by_itself_is_told_and_not_started_again() {
     assert_eq!(world.power, Power::ShutDown);
 }
 
+/// libvirt-guests saves guests when their host shuts down: the service desires them to run again.
+#[test]
+fn a_guest_that_was_saved_from_outside_is_restored() {
+    let mut world = World::new();
+    world.reach(1, Goal::Running, 1, false);
+    world.has_told = false;
+    world.disturb(Power::Saved);
+    world.settle(true);
+    assert!(world.has_told);
+    assert_eq!(world.reach(2, Goal::Running, 1, false), [Step::Restore]);
+    world.disturb(Power::Saved);
+    world.settle(true);
+    assert_eq!(world.reach(3, Goal::Running, 2, true), [Step::DiscardSave, Step::Start]);
+
+    // Its memory was saved while it was paused.
+    world.disturb(Power::Saved);
+    world.settle(true);
+    world.wish(wish(4, Goal::Running, 2, false));
+    while world.step != Some(Step::Restore) {
+        world.complete(None, true, true);
+    }
+    world.power = Power::Paused;
+    world.step = None;
+    let reaction = world.guest.done(Outcome { result: Ok(()), power: Some(Power::Paused) }, world.now);
+    assert_eq!(reaction.step, Some(Step::Resume));
+}
+
+/// By `virsh undefine`: a hard reboot defines it again.
+#[test]
+fn a_guest_that_was_undefined_from_outside_is_defined_again() {
+    let mut world = World::new();
+    world.reach(1, Goal::Running, 1, false);
+    world.disturb(Power::Kept);
+    world.settle(true);
+    world.done.clear();
+    world.wish(Wish { must_exist: true, ..wish(2, Goal::Running, 2, true) });
+    world.settle(true);
+    assert_eq!(world.done, [Step::Define, Step::Start]);
+}
+
 #[test]
 fn what_fails_for_the_time_being_is_tried_again_and_then_reported() {
     let mut world = World::new();
@@ -290,6 +330,39 @@ fn what_happens_while_a_step_is_under_way_is_looked_at_after_it() {
     assert_eq!(world.guest.done(seen_before, 0).step, Some(Step::Look));
 }
 
+/// libvirtd dies while it starts a guest: whether the guest was started is seen when libvirtd is back.
+#[test]
+fn nothing_follows_from_a_state_that_is_older_than_the_last_step() {
+    let mut world = World::new();
+    world.wish(wish(1, Goal::Running, 1, false));
+    while world.step != Some(Step::Prepare) {
+        world.complete(None, true, true);
+    }
+    // The disks are made, and nobody says so.
+    world.complete(Some(Fault::lost("away")), true, true);
+    world.wish(wish(2, Goal::Absent, 1, false));
+    world.settle(true);
+    assert_eq!((world.power, world.guest.power()), (Power::Gone, Power::Gone));
+    assert!(world.guest.is_over());
+}
+
+/// A guest that is there again after it was removed, such as by a step that libvirtd finished late.
+#[test]
+fn a_guest_that_is_there_again_is_removed_again() {
+    let mut world = World::new();
+    world.reach(1, Goal::Running, 1, false);
+    world.reach(2, Goal::Absent, 1, false);
+    world.disturb(Power::Running);
+    world.settle(true);
+    assert_eq!(world.power, Power::Running, "nobody asked again");
+    world.has_told = false;
+    world.done.clear();
+    world.wish(wish(2, Goal::Absent, 1, false));
+    world.settle(true);
+    assert_eq!(world.done, [Step::Destroy, Step::Undefine, Step::RemoveDisks]);
+    assert!(world.has_told && world.guest.is_over());
+}
+
 #[test]
 fn a_hypervisor_that_is_away_uses_up_no_tries() {
     let mut world = World::new();
@@ -336,22 +409,23 @@ fn actions() -> impl Strategy<Value = Action> {
         1 => (0_u64..4, goals()).prop_map(|(back, goal)| Action::OldWish { back, goal }),
         8 => (faults(), any::<bool>(), any::<bool>())
             .prop_map(|(fault, is_done, obeys)| Action::Complete { is_done: is_done || fault.is_none(), fault, obeys }),
-        2 => (0_usize..3).prop_map(Action::Disturb),
+        2 => (0_usize..20).prop_map(Action::Disturb),
         2 => (0..2 * GRACE).prop_map(Action::Advance),
         1 => Just(Action::Restart),
     ]
 }
 
-/// What a guest may become by itself.
+/// What a guest may become by itself, or by somebody else's doing.
 fn by_itself(power: Power, choice: usize) -> Power {
-    match power {
-        Power::Running | Power::Paused => [
-            Power::ShutDown,
-            Power::Crashed,
-            if power == Power::Running { Power::Paused } else { Power::Running },
-        ][choice],
-        _ => power,
-    }
+    use Power::{Crashed, Kept, Paused, Running, Saved, ShutDown};
+    let choices: &[Power] = match power {
+        Running => &[ShutDown, Crashed, Paused, Saved, Kept],
+        Paused => &[ShutDown, Crashed, Running, Saved, Kept],
+        Saved => &[Running, Paused, ShutDown, Kept],
+        ShutDown | Crashed => &[Running, Paused, Kept],
+        Kept | Power::Gone => &[power],
+    };
+    choices[choice % choices.len()]
 }
 
 fn is_reached(goal: Goal, power: Power) -> bool {

@@ -253,6 +253,9 @@ pub(crate) struct Instance {
     /// Whether an operator locked it.
     #[prost(bool, tag = "27")]
     pub(crate) locked_by_operator: bool,
+    /// Whether it is stopped because its guest went off without its user.
+    #[prost(bool, tag = "28")]
+    pub(crate) stopped_by_itself: bool,
 }
 
 impl Instance {

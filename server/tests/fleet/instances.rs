@@ -128,6 +128,44 @@ async fn a_build_that_fails_is_tried_elsewhere_and_leaves_nothing() {
     cloud.until_gone(&it).await;
 }
 
+/// libvirtd died while it built: nobody knows whether the guest runs. Its capacity is not granted to another until it is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn capacity_of_a_failed_build_is_released_when_nothing_is_left() {
+    for is_host_deleted in [false, true] {
+        let mut cloud = Cloud::new().await;
+        let [host] = cloud.hosts(["h1"]).await;
+        cloud.flavor("small", 2, &[]).await;
+        {
+            let mut machine = host.machine.lock().unwrap();
+            (machine.broken, machine.is_stuck) = (Some("libvirtd died".to_owned()), true);
+        }
+        let it = cloud.create("it", "small").await;
+        cloud.until(&it, |it| it.task_state == "scheduling").await;
+        let _other = cloud.hosts(["h2"]).await;
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        let building = cloud.instance(&it).await.unwrap();
+        assert_eq!((building.status.as_str(), building.task_state.as_str()), ("BUILD", "scheduling"));
+        assert_eq!((cloud.used("h1").await, cloud.used("h2").await), (2, 0));
+
+        if is_host_deleted {
+            drop(host.vanish());
+            cloud.until_host("h1", |host| !host.is_up).await;
+            cloud.fleet.delete_host(v1::DeleteHostRequest { name: "h1".to_owned() }).await.unwrap();
+        } else {
+            let mut gone = host.machine.lock().unwrap().guests.remove(&it).unwrap();
+            gone.error.clear();
+            gone.set_state(State::Gone);
+            host.say(Message::Guest(gone));
+        }
+        assert_eq!(cloud.until_status(&it, "ACTIVE").await.host, "h2");
+        assert_eq!(cloud.used("h2").await, 2);
+        if !is_host_deleted {
+            assert_eq!(cloud.used("h1").await, 0);
+        }
+        cloud.service.index().check().unwrap();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_guest_does_by_itself_is_noticed() {
     let mut cloud = Cloud::new().await;
@@ -150,6 +188,161 @@ async fn what_a_guest_does_by_itself_is_noticed() {
     cloud.instances.stop(named(&it)).await.unwrap();
     cloud.until_status(&it, "SHUTOFF").await;
     assert!(host.machine.lock().unwrap().wishes.iter().all(|wish| wish.instance != stranger));
+}
+
+/// `virsh dump --live` and backups pause a guest for a moment.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_momentary_pause_changes_no_desired_state() {
+    let mut cloud = Cloud::new().await;
+    let [host] = cloud.hosts(["h1"]).await;
+    cloud.flavor("small", 1, &[]).await;
+    let it = cloud.create("it", "small").await;
+    cloud.until_status(&it, "ACTIVE").await;
+    host.guest_becomes(&it, State::Paused);
+    cloud.until(&it, |it| it.power_state == "PAUSED" && it.status == "ACTIVE").await;
+    host.guest_becomes(&it, State::Running);
+    cloud.until(&it, |it| it.power_state == "RUNNING" && it.status == "ACTIVE").await;
+    let goals: Vec<_> = host.machine.lock().unwrap().wishes.iter().map(v1::GuestWish::goal).collect();
+    assert!(goals.iter().all(|goal| *goal == v1::guest_wish::Goal::Running), "{goals:?}");
+
+    // One that stays paused, such as by a full disk, is helped by its user.
+    host.guest_becomes(&it, State::Paused);
+    cloud.until(&it, |it| it.power_state == "PAUSED").await;
+    cloud.instances.unpause(named(&it)).await.unwrap();
+    cloud.until(&it, |it| it.power_state == "RUNNING" && it.task_state.is_empty()).await;
+    let wrong = cloud.instances.unpause(named(&it)).await.unwrap_err();
+    assert_eq!(reason(&wrong), "WRONG_STATE");
+}
+
+/// `virsh managedsave`, as libvirt-guests does when a host shuts down: pausing, then saved.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_is_saved_from_outside_runs_again() {
+    let mut cloud = Cloud::new().await;
+    let [host] = cloud.hosts(["h1"]).await;
+    cloud.flavor("small", 1, &[]).await;
+    let it = cloud.create("it", "small").await;
+    cloud.until_status(&it, "ACTIVE").await;
+    let boot = host.machine.lock().unwrap().guests[&it].boot;
+    host.guest_becomes(&it, State::Paused);
+    host.guest_becomes(&it, State::Saved);
+    cloud.until(&it, |it| it.power_state == "RUNNING" && it.status == "ACTIVE").await;
+    let latest = host.machine.lock().unwrap().wishes.last().cloned().unwrap();
+    assert_eq!((latest.goal(), latest.boot), (v1::guest_wish::Goal::Running, boot));
+    assert!(
+        cloud.events(&it).await.iter().any(|(_, message)| message.contains("SUSPENDED on h1 without Berth"))
+    );
+
+    // What cannot be restored is suspended, with its reason, and can be resumed or started: either brings back its memory.
+    for action in ["resume", "start"] {
+        let mut report = {
+            let mut machine = host.machine.lock().unwrap();
+            machine.lazy = true;
+            machine.guests[&it].clone()
+        };
+        let asked = host.machine.lock().unwrap().wishes.len();
+        report.set_state(State::Saved);
+        host.say(Message::Guest(report.clone()));
+        while host.machine.lock().unwrap().wishes.len() == asked {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        report.generation = host.machine.lock().unwrap().wishes.last().unwrap().generation;
+        report.error = "restoring: no memory".to_owned();
+        host.machine.lock().unwrap().guests.insert(it.clone(), report.clone());
+        host.machine.lock().unwrap().lazy = false;
+        host.say(Message::Guest(report));
+        let suspended = cloud.until_status(&it, "SUSPENDED").await;
+        assert_eq!(suspended.fault, "restoring: no memory");
+        match action {
+            "resume" => cloud.instances.resume(named(&it)).await.unwrap(),
+            _ => cloud.instances.start(named(&it)).await.unwrap(),
+        };
+        let active = cloud.until_status(&it, "ACTIVE").await;
+        assert_eq!((active.fault.as_str(), active.power_state.as_str()), ("", "RUNNING"));
+        assert_eq!(host.machine.lock().unwrap().guests[&it].boot, boot, "{action} boots nothing");
+    }
+}
+
+/// Nova stops such a guest: its user has stopped it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_guest_that_is_started_from_outside_is_stopped_again() {
+    let mut cloud = Cloud::new().await;
+    let [host] = cloud.hosts(["h1"]).await;
+    cloud.flavor("small", 1, &[]).await;
+    let it = cloud.create("it", "small").await;
+    cloud.until_status(&it, "ACTIVE").await;
+    // `virsh save` and `virsh restore`: off without its user, and back.
+    for state in [State::Paused, State::ShutDown] {
+        host.guest_becomes(&it, state);
+    }
+    cloud.until_status(&it, "SHUTOFF").await;
+    for state in [State::Paused, State::Running] {
+        host.guest_becomes(&it, state);
+    }
+    cloud.until_status(&it, "ACTIVE").await;
+
+    cloud.instances.stop(named(&it)).await.unwrap();
+    cloud.until_status(&it, "SHUTOFF").await;
+    host.guest_becomes(&it, State::Running);
+    cloud.until(&it, |it| it.power_state == "SHUTDOWN" && it.status == "SHUTOFF").await;
+    assert_eq!(host.machine.lock().unwrap().guests[&it].state(), State::ShutDown);
+    assert!(
+        cloud.events(&it).await.iter().any(|(_, message)| message.contains("RUNNING on h1 without Berth"))
+    );
+}
+
+/// `virsh destroy` and `virsh undefine`: the disks are there, and the capacity is held for them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_is_undefined_from_outside_is_an_error() {
+    let mut cloud = Cloud::new().await;
+    let [host] = cloud.hosts(["h1"]).await;
+    cloud.flavor("small", 1, &[]).await;
+    let it = cloud.create("it", "small").await;
+    cloud.until_status(&it, "ACTIVE").await;
+    for stop in [false, true] {
+        if stop {
+            cloud.instances.stop(named(&it)).await.unwrap();
+            cloud.until_status(&it, "SHUTOFF").await;
+        }
+        host.guest_becomes(&it, State::ShutDown);
+        host.guest_becomes(&it, State::Kept);
+        let failed = cloud.until_status(&it, "ERROR").await;
+        assert!(failed.fault.starts_with("the guest was undefined on h1 without Berth"), "{}", failed.fault);
+        assert_eq!((failed.power_state.as_str(), cloud.used("h1").await), ("NOSTATE", 1));
+        cloud
+            .instances
+            .reboot(v1::RebootRequest { instance: it.clone(), hard: true, ..Default::default() })
+            .await
+            .unwrap();
+        assert_eq!(cloud.until_status(&it, "ACTIVE").await.fault, "");
+    }
+    host.guest_becomes(&it, State::Kept);
+    cloud.until_status(&it, "ERROR").await;
+    cloud.instances.delete(named(&it)).await.unwrap();
+    cloud.until_gone(&it).await;
+    assert_eq!(cloud.used("h1").await, 0);
+    cloud.service.index().check().unwrap();
+}
+
+/// An agent whose record of a guest is damaged, or older than a backup that was restored.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_generation_that_an_agent_knows_makes_an_instance_undeletable() {
+    for known_generation in [(1 << 62) - 1, 1 << 62] {
+        let mut cloud = Cloud::new().await;
+        let [host] = cloud.hosts(["h1"]).await;
+        cloud.flavor("small", 1, &[]).await;
+        let it = cloud.create("it", "small").await;
+        cloud.until_status(&it, "ACTIVE").await;
+        let report = {
+            let mut machine = host.machine.lock().unwrap();
+            let guest = machine.guests.get_mut(&it).unwrap();
+            guest.known_generation = known_generation;
+            guest.clone()
+        };
+        host.say(Message::Guest(report));
+        cloud.instances.delete(named(&it)).await.unwrap();
+        cloud.until_gone(&it).await;
+        assert_eq!((cloud.used("h1").await, host.guests().len()), (0, 0));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

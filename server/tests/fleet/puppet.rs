@@ -25,6 +25,8 @@ pub(crate) struct Machine {
     pub(crate) guests: BTreeMap<String, v1::GuestReport>,
     /// Why builds fail, as long as they do.
     pub(crate) broken: Option<String>,
+    /// Whether a build that fails leaves a running guest, which does not go when it should.
+    pub(crate) is_stuck: bool,
     /// Whether wishes are only noted.
     pub(crate) lazy: bool,
     /// Whether there are no heartbeats.
@@ -186,8 +188,16 @@ impl Machine {
             boot: wish.boot,
             ..v1::GuestReport::default()
         };
+        if self.is_stuck && wish.goal() == Goal::Absent {
+            return None;
+        }
         if let (Some(why), Goal::Running) = (&self.broken, wish.goal()) {
             report.error.clone_from(why);
+            if self.is_stuck {
+                report.set_state(State::Running);
+                self.guests.insert(wish.instance.clone(), report.clone());
+                return Some(report);
+            }
             report.set_state(State::Gone);
             self.guests.remove(&wish.instance);
             return Some(report);

@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 use uuid::Uuid;
 
 use super::words::{task_state, vm_state};
-use crate::fleet::entry::{Instance, Task, VmState};
+use crate::fleet::entry::{Instance, Power, Task, VmState};
 use crate::fleet::error::FleetError;
 use crate::fleet::{Fleet, Named};
 use crate::service::now;
@@ -38,11 +38,12 @@ impl Action {
         }
     }
 
-    /// The states in which it can be done, as in Nova.
+    /// The states in which it can be done, as in Nova but for what is said below.
     const fn from(self) -> &'static [VmState] {
         use VmState::{Active, Error, Paused, ShelvedOffloaded, Stopped, Suspended};
         match self {
-            Self::Start => &[Stopped],
+            // Nova does not start what is suspended: there, nothing but a user suspends.
+            Self::Start => &[Stopped, Suspended],
             Self::Stop => &[Active, Error],
             Self::Reboot { hard: false } | Self::Pause | Self::Suspend => &[Active],
             Self::Reboot { hard: true } => &[Active, Stopped, Paused, Suspended, Error],
@@ -68,9 +69,18 @@ impl Action {
         }
     }
 
-    /// Whether the guest boots by it.
-    const fn boots(self) -> bool {
-        matches!(self, Self::Start | Self::Reboot { .. } | Self::Unshelve)
+    /// Whether the guest boots by it: a start brings back its memory, where that is saved.
+    fn boots(self, power: Power) -> bool {
+        match self {
+            Self::Start => power != Power::Suspended,
+            Self::Reboot { .. } | Self::Unshelve => true,
+            _ => false,
+        }
+    }
+
+    /// Whether it helps a guest that something outside of Berth has paused.
+    fn helps(self, instance: &Instance) -> bool {
+        self == Self::Unpause && instance.vm_state() == VmState::Active && instance.power() == Power::Paused
     }
 }
 
@@ -94,7 +104,8 @@ impl Fleet {
             check(instance, action, may_override)?;
             instance.set_task(action.task());
             instance.generation += 1;
-            instance.boot += u32::from(action.boots());
+            instance.boot += u32::from(action.boots(instance.power()));
+            instance.stopped_by_itself = false;
             instance.hard = matches!(action, Action::Reboot { hard: true });
             instance.note(now(), action.name(), user, "");
             Ok(instance.clone())
@@ -183,7 +194,7 @@ fn check(instance: &Instance, action: Action, may_override: bool) -> Result<(), 
     // A reboot that hangs can be made a hard one.
     let is_free = task == Task::None || (task == Task::Rebooting && action == Action::Reboot { hard: true });
     let is_somewhere = !instance.host.is_empty();
-    if is_free && is_somewhere && action.from().contains(&state) {
+    if is_free && is_somewhere && (action.from().contains(&state) || action.helps(instance)) {
         return Ok(());
     }
     let doing = match task_state(task) {

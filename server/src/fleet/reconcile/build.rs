@@ -13,7 +13,9 @@ impl Fleet {
     /// Claims room for an instance that has none, and has it built there.
     pub(super) fn build(&self, uuid: Uuid) {
         let Some(instance) = self.instance_by_uuid(uuid) else { return };
-        self.release_failed(&instance);
+        if !self.release_failed(&instance) {
+            return; // its host has still to report that it is gone
+        }
         let attempts = self.attempts();
         if instance.failures.len() >= attempts {
             return self.give_up(uuid, &format!("the build failed on {attempts} hosts"));
@@ -31,12 +33,16 @@ impl Fleet {
         monotonic().since(self.started) < self.options.down_after
     }
 
-    /// Releases room on a host on which the build failed: a crash may have come before that.
-    fn release_failed(&self, instance: &Instance) {
+    /// Releases the capacity on a host on which the build failed, when nothing is left there: until then, the guest may run.
+    /// Returns whether no such capacity is held any more.
+    fn release_failed(&self, instance: &Instance) -> bool {
         let host = self.host_of_room(instance.uuid());
-        if host.is_some_and(|host| instance.failures.contains_key(&host)) {
+        let Some(host) = host.filter(|host| instance.failures.contains_key(host)) else { return true };
+        let is_gone = !instance.leftovers.contains(&host);
+        if is_gone {
             self.give_back(instance.uuid());
         }
+        is_gone
     }
 
     /// The build failed on its host: it is to be tried on another, or given up.

@@ -17,6 +17,7 @@ mod build;
 mod delete;
 mod report;
 mod restart;
+mod unexpected;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
