@@ -1,7 +1,8 @@
 //! Standard output and files, with errors that say which.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -26,6 +27,19 @@ pub(crate) fn create(path: &Path) -> Result<BufWriter<File>> {
             .with_context(|| format!("cannot create {}", directory.display()))?;
     }
     let file = File::create(path).with_context(|| format!("cannot create {}", path.display()))?;
+    Ok(BufWriter::with_capacity(1 << 16, file))
+}
+
+/// Creates a file that only its owner may read, such as an export of what users have; a file that exists becomes one.
+pub(crate) fn create_private(path: &Path) -> Result<BufWriter<File>> {
+    let opened = || {
+        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        if file.metadata()?.is_file() {
+            file.set_permissions(Permissions::from_mode(0o600))?;
+        }
+        io::Result::Ok(file)
+    };
+    let file = opened().with_context(|| format!("cannot create {}", path.display()))?;
     Ok(BufWriter::with_capacity(1 << 16, file))
 }
 

@@ -103,7 +103,7 @@ impl ExportPlacement {
             contents.with_context(|| format!("{}: there is no state", self.data.display()))?;
         let snapshot = index.snapshot();
         let mut out: Box<dyn Write> = match &self.output {
-            Some(file) => Box::new(output::create(file)?),
+            Some(file) => Box::new(output::create_private(file)?),
             None => Box::new(BufWriter::new(stdout().lock())),
         };
         let written = write_script(&mut out, self.to.into(), snapshot.records());

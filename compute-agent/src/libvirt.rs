@@ -16,8 +16,9 @@ mod sys;
 mod traits;
 mod xml;
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{DirBuilder, File, TryLockError};
 use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
@@ -29,7 +30,7 @@ use uuid::Uuid;
 
 use crate::{Facts, Fault, Found, Hypervisor, Job, Notice, Outcome};
 use connection::Connection;
-use disks::Disks;
+use disks::{Disks, NO_FOLLOW};
 use images::Images;
 use records::Records;
 use survey::Surveyed;
@@ -163,8 +164,11 @@ fn absolute((option, path): (&'static str, &PathBuf)) -> Result<PathBuf, OpenErr
 /// Two agents on one folder would undo each other's work.
 fn lock(state: &Path) -> Result<File, OpenError> {
     let failed = |source| unusable("--state", state, source);
-    fs::create_dir_all(state).map_err(failed)?;
-    let file = File::create(state.join("lock")).map_err(failed)?;
+    DirBuilder::new().recursive(true).mode(0o700).create(state).map_err(failed)?;
+    // A link would have any other file emptied and locked.
+    let mut options = File::options();
+    options.write(true).create(true).truncate(false).mode(0o600).custom_flags(NO_FOLLOW);
+    let file = options.open(state.join("lock")).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse(state.to_owned())),
@@ -229,5 +233,24 @@ async fn watch(inner: Weak<Inner>) {
             tracing::warn!("{fault}");
         }
         was_lost = lost.is_some();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_that_is_a_link_is_not_followed() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let state = directory.path().join("state");
+        drop(lock(&state).expect("locked"));
+        let precious = directory.path().join("precious");
+        std::fs::write(&precious, "content").expect("written");
+        std::fs::remove_file(state.join("lock")).expect("there");
+        std::os::unix::fs::symlink(&precious, state.join("lock")).expect("made");
+        let error = lock(&state).expect_err("refused");
+        assert!(error.to_string().starts_with("--state"), "{error}");
+        assert_eq!(std::fs::read_to_string(precious).expect("there"), "content");
     }
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::thread;
@@ -233,6 +234,14 @@ fn what_a_service_holds_is_exported_when_it_has_stopped() {
     serving.stop();
     let script = super::stdout(&export(folder.path()).output().unwrap());
     assert!(script.contains(PROVIDER), "{script}");
+    // Nobody else reads what users have, not even in a file that everybody could read before.
+    let file = folder.path().join("script.sql");
+    for _ in 0..2 {
+        assert!(export(folder.path()).arg("--output").arg(&file).output().unwrap().status.success());
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    assert_eq!(fs::read_to_string(&file).unwrap(), script);
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let error = message(export(folder.path()).stdout(full).output().unwrap());
     assert!(error.contains("cannot write to standard output: No space left"), "{error}");

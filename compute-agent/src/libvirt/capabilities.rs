@@ -25,6 +25,8 @@ pub(super) struct Capabilities {
     pub(super) machines: BTreeSet<String>,
     /// Whether guests can be run on KVM.
     pub(super) has_kvm: bool,
+    /// The user and group as which QEMU runs, if libvirt says so.
+    pub(super) qemu_owner: Option<(u32, u32)>,
 }
 
 impl Capabilities {
@@ -46,6 +48,7 @@ impl Capabilities {
             emulator: guest.and_then(|guest| child(guest, "emulator")?.text()).map(str::to_owned),
             machines: machines.filter_map(|machine| machine.text().map(str::to_owned)).collect(),
             has_kvm: domain_types().any(|domain| domain.attribute("type") == Some("kvm")),
+            qemu_owner: qemu_owner(host),
             architecture,
         })
     }
@@ -82,6 +85,14 @@ pub(super) fn pci_device(text: &str) -> Option<PciDevice> {
     let address = format!("{:04x}:{:02x}:{:02x}.{:x}", domain?, bus?, slot?, function?);
     let node = child(capability, "numa").and_then(|numa| numa.attribute("node")?.parse().ok());
     Some(PciDevice { address, vendor: id("vendor")?, product: id("product")?, cell: node })
+}
+
+/// By the label of libvirt's security model for ownership, such as `+64055:+106`.
+fn qemu_owner(host: Node<'_, '_>) -> Option<(u32, u32)> {
+    let dac = children(host, "secmodel").find(|model| child_text(*model, "model") == "dac")?;
+    let (user, group) = child_text(dac, "baselabel").split_once(':')?;
+    let number = |text: &str| text.strip_prefix('+').unwrap_or(text).parse().ok();
+    Some((number(user)?, number(group)?))
 }
 
 fn guest_of<'a>(root: Node<'a, 'a>, architecture: &str) -> Option<Node<'a, 'a>> {
@@ -140,6 +151,9 @@ mod tests {
             <cpus num="2"><cpu id="0"/><cpu id="2"/></cpus></cell>
           <cell id="1"><memory unit="KiB">2097152</memory><cpus num="1"><cpu id="1"/></cpus></cell>
         </cells></topology>
+        <secmodel><model>apparmor</model><doi>0</doi></secmodel>
+        <secmodel><model>dac</model><doi>0</doi><baselabel type="kvm">+64055:+106</baselabel>
+          <baselabel type="qemu">+64055:+106</baselabel></secmodel>
       </host>
       <guest><os_type>hvm</os_type><arch name="i686"><emulator>/bin/i386</emulator></arch></guest>
       <guest><os_type>hvm</os_type>
@@ -155,6 +169,7 @@ mod tests {
         assert_eq!(host.emulator.as_deref(), Some("/bin/qemu"));
         assert_eq!(host.machines, BTreeSet::from(["pc".to_owned()]));
         assert!(host.has_kvm);
+        assert_eq!(host.qemu_owner, Some((64055, 106)));
         assert_eq!(host.threads(), 3);
         let huge_pages = vec![HugePages { size_kib: 2048, total: 512 }];
         assert_eq!(host.cells[0], Cell { id: 0, cpus: vec![0, 2], memory_mb: 4096, huge_pages });
@@ -165,6 +180,8 @@ mod tests {
     fn without_kvm_it_says_so() {
         let text = HOST.replace(r#"<domain type="kvm"/>"#, "");
         assert!(!Capabilities::parse(&text).expect("readable").has_kvm);
+        let text = HOST.replace("<model>dac</model>", "<model>none</model>");
+        assert_eq!(Capabilities::parse(&text).expect("readable").qemu_owner, None);
         assert!(Capabilities::parse("<capabilities/>").is_err());
     }
 

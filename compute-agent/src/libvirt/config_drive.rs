@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use berth_api::v1::GuestSpec;
@@ -30,7 +31,7 @@ struct MetaData<'a> {
 
 /// Writes the config drive of an instance to a new file.
 pub(super) fn write(path: &Path, instance: Uuid, spec: &GuestSpec) -> io::Result<()> {
-    let file = File::options().read(true).write(true).create_new(true).open(path)?;
+    let file = File::options().read(true).write(true).create_new(true).mode(0o600).open(path)?;
     file.set_len(SIZE)?;
     let options = FormatVolumeOptions::new().volume_label(LABEL).volume_id(volume_id(instance));
     fatfs::format_volume(&file, options)?;

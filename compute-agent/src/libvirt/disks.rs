@@ -1,11 +1,15 @@
-//! The folders of guests: their disks, config drives and console logs.
+//! The directories of guests: their disks, config drives and console logs.
+//!
+//! What guests keep, and the passwords in their user data, are nobody's business on the host: directories have mode 0700 and files 0600,
+//! and belong to the user that QEMU runs as.
 
-use std::fs;
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, fchown, lchown};
 use std::path::{Path, PathBuf};
 
 use berth_api::v1::GuestSpec;
-use rustix::fs::statvfs;
+use rustix::fs::{OFlags, statvfs};
 use uuid::Uuid;
 
 use super::blueprint::{Blueprint, Root};
@@ -14,102 +18,124 @@ use crate::Fault;
 
 const GIB: u64 = 1 << 30;
 const MIB: u64 = 1 << 20;
+/// A file in a directory that QEMU may write is not one elsewhere.
+pub(super) const NO_FOLLOW: i32 = OFlags::NOFOLLOW.bits().cast_signed();
 
-/// A folder with a folder for each guest.
+/// A user and a group.
+type Owner = (u32, u32);
+
+/// A directory with a directory for each guest.
 #[derive(Debug)]
 pub(super) struct Disks {
-    folder: PathBuf,
+    directory: PathBuf,
 }
 
 /// The files of a guest.
 pub(super) struct Files {
-    folder: PathBuf,
+    directory: PathBuf,
 }
 
 impl Files {
     pub(super) fn root(&self) -> PathBuf {
-        self.folder.join("disk.qcow2")
+        self.directory.join("disk.qcow2")
     }
 
     pub(super) fn ephemeral(&self) -> PathBuf {
-        self.folder.join("ephemeral.qcow2")
+        self.directory.join("ephemeral.qcow2")
     }
 
     pub(super) fn swap(&self) -> PathBuf {
-        self.folder.join("swap.qcow2")
+        self.directory.join("swap.qcow2")
     }
 
     pub(super) fn config_drive(&self) -> PathBuf {
-        self.folder.join("config.img")
+        self.directory.join("config.img")
     }
 
     pub(super) fn console(&self) -> PathBuf {
-        self.folder.join("console.log")
+        self.directory.join("console.log")
     }
 }
 
 impl Disks {
-    pub(super) fn open(folder: PathBuf) -> io::Result<Self> {
-        fs::create_dir_all(&folder)?;
-        let disks = Self { folder };
+    pub(super) fn open(directory: PathBuf) -> io::Result<Self> {
+        if !directory.exists() {
+            fs::create_dir_all(&directory)?;
+            // QEMU has to pass through it, whatever the umask says; nobody has to list it.
+            fs::set_permissions(&directory, Permissions::from_mode(0o711))?;
+        }
+        let disks = Self { directory };
         disks.remove_leftovers()?;
         Ok(disks)
     }
 
     pub(super) fn files(&self, instance: Uuid) -> Files {
-        Files { folder: self.folder.join(instance.to_string()) }
+        Files { directory: self.directory.join(instance.to_string()) }
     }
 
     pub(super) fn has(&self, instance: Uuid) -> bool {
-        self.files(instance).folder.is_dir()
+        self.files(instance).directory.is_dir()
     }
 
     /// Instances that have disks, in order.
     pub(super) fn all(&self) -> io::Result<Vec<Uuid>> {
         let mut all = Vec::new();
-        for entry in fs::read_dir(&self.folder)? {
+        for entry in fs::read_dir(&self.directory)? {
             all.extend(entry?.file_name().to_str().and_then(|name| name.parse::<Uuid>().ok()));
         }
         all.sort_unstable();
         Ok(all)
     }
 
-    /// Makes the disks of a guest: all of them or, after a failure or a crash, none.
-    pub(super) fn prepare(&self, blueprint: &Blueprint, spec: &GuestSpec) -> Result<(), Fault> {
-        let new = Files { folder: self.aside(blueprint.instance, "new") };
-        let fault = |error: io::Error| Fault::transient(format!("{}: {error}", new.folder.display()));
-        remove(&new.folder).map_err(fault)?;
-        fs::create_dir(&new.folder).map_err(fault)?;
+    /// Makes the disks of a guest, which belong to `owner`: all of them or, after a failure or a crash, none.
+    pub(super) fn prepare(
+        &self,
+        blueprint: &Blueprint,
+        spec: &GuestSpec,
+        owner: Option<Owner>,
+    ) -> Result<(), Fault> {
+        let new = Files { directory: self.aside(blueprint.instance, "new") };
+        let fault = |error: io::Error| Fault::transient(format!("{}: {error}", new.directory.display()));
+        remove(&new.directory).map_err(fault)?;
+        DirBuilder::new().mode(0o700).create(&new.directory).map_err(fault)?;
         let made = make(&new, blueprint, spec)
-            .and_then(|()| fs::rename(&new.folder, self.files(blueprint.instance).folder).map_err(fault));
+            .and_then(|()| protect(&new.directory, owner).map_err(fault))
+            .and_then(|()| {
+                fs::rename(&new.directory, self.files(blueprint.instance).directory).map_err(fault)
+            });
         if made.is_err() {
-            remove(&new.folder).map_err(fault)?;
+            remove(&new.directory).map_err(fault)?;
         }
         made
     }
 
+    /// Protects the directories of all guests, such as those that an earlier release made.
+    pub(super) fn protect_all(&self, owner: Option<Owner>) -> io::Result<()> {
+        self.all()?.into_iter().try_for_each(|instance| protect(&self.files(instance).directory, owner))
+    }
+
     pub(super) fn remove(&self, instance: Uuid) -> Result<(), Fault> {
-        let folder = self.files(instance).folder;
+        let directory = self.files(instance).directory;
         let old = self.aside(instance, "old");
-        let moved = match fs::rename(&folder, &old) {
+        let moved = match fs::rename(&directory, &old) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             moved => moved,
         };
         moved
             .and_then(|()| remove(&old))
-            .map_err(|error| Fault::transient(format!("{}: {error}", folder.display())))
+            .map_err(|error| Fault::transient(format!("{}: {error}", directory.display())))
     }
 
     /// All room where the disks lie, and what is free of it, in GiB.
     pub(super) fn room_gb(&self) -> io::Result<(u32, u32)> {
-        let stat = statvfs(&self.folder)?;
+        let stat = statvfs(&self.directory)?;
         let gb = |blocks: u64| u32::try_from(blocks.saturating_mul(stat.f_frsize) / GIB).unwrap_or(u32::MAX);
         Ok((gb(stat.f_blocks), gb(stat.f_bavail)))
     }
 
     /// What was begun and not finished before a crash.
     fn remove_leftovers(&self) -> io::Result<()> {
-        for entry in fs::read_dir(&self.folder)? {
+        for entry in fs::read_dir(&self.directory)? {
             let path = entry?.path();
             let ending = path.extension().and_then(|ending| ending.to_str());
             let stem = path.file_stem().and_then(|stem| stem.to_str());
@@ -122,8 +148,23 @@ impl Disks {
     }
 
     fn aside(&self, instance: Uuid, ending: &str) -> PathBuf {
-        self.folder.join(format!("{instance}.{ending}"))
+        self.directory.join(format!("{instance}.{ending}"))
     }
+}
+
+/// Makes a directory and its files those of `owner` alone. Links are left as they are.
+fn protect(directory: &Path, owner: Option<Owner>) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            let mut options = File::options();
+            let file = options.read(true).custom_flags(NO_FOLLOW).open(entry.path())?;
+            file.set_permissions(Permissions::from_mode(0o600))?;
+            owner.map_or(Ok(()), |(user, group)| fchown(&file, Some(user), Some(group)))?;
+        }
+    }
+    owner.map_or(Ok(()), |(user, group)| lchown(directory, Some(user), Some(group)))?;
+    fs::set_permissions(directory, Permissions::from_mode(0o700))
 }
 
 fn make(files: &Files, blueprint: &Blueprint, spec: &GuestSpec) -> Result<(), Fault> {
@@ -145,8 +186,8 @@ fn make(files: &Files, blueprint: &Blueprint, spec: &GuestSpec) -> Result<(), Fa
         .map_err(|error| Fault::transient(format!("{}: {error}", drive.display())))
 }
 
-fn remove(folder: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(folder) {
+fn remove(directory: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(directory) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
@@ -155,6 +196,7 @@ fn remove(folder: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::os::unix::fs::MetadataExt;
 
     use super::super::blueprint::{Boot, Bus};
     use super::super::images::Format;
@@ -180,10 +222,10 @@ mod tests {
 
     #[test]
     fn disks_are_made_and_removed() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let disks = Disks::open(folder.path().join("instances")).expect("opens");
+        let directory = tempfile::tempdir().expect("a directory");
+        let disks = Disks::open(directory.path().join("instances")).expect("opens");
         let plan = blueprint(Root::Empty { size_gb: 1 });
-        disks.prepare(&plan, &GuestSpec::default()).expect("made");
+        disks.prepare(&plan, &GuestSpec::default(), None).expect("made");
         let files = disks.files(plan.instance);
         for file in [files.root(), files.ephemeral(), files.swap(), files.config_drive()] {
             assert!(file.is_file(), "{}", file.display());
@@ -194,16 +236,46 @@ mod tests {
         assert!(!disks.has(plan.instance));
     }
 
+    fn mode(path: &Path) -> u32 {
+        path.symlink_metadata().expect("there").permissions().mode() & 0o777
+    }
+
+    /// User data has passwords, and disks have everything.
+    #[test]
+    fn nobody_else_reads_what_guests_keep() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let outer = directory.path().join("instances");
+        let disks = Disks::open(outer.clone()).expect("opens");
+        let plan = blueprint(Root::Empty { size_gb: 1 });
+        let made = directory.path().metadata().expect("there");
+        let owner = Some((made.uid(), made.gid()));
+        disks.prepare(&plan, &GuestSpec::default(), owner).expect("made");
+        let files = disks.files(plan.instance);
+        let all = [files.root(), files.ephemeral(), files.swap(), files.config_drive()];
+        assert_eq!((mode(&outer), mode(&files.directory)), (0o711, 0o700));
+        assert!(all.iter().all(|file| mode(file) == 0o600), "{all:?}");
+
+        // What an earlier release made; a link leads nowhere.
+        let elsewhere = directory.path().join("elsewhere");
+        fs::write(&elsewhere, "").expect("written");
+        std::os::unix::fs::symlink(&elsewhere, files.console()).expect("made");
+        for path in [&files.directory, &files.root(), &elsewhere] {
+            fs::set_permissions(path, Permissions::from_mode(0o755)).expect("set");
+        }
+        disks.protect_all(owner).expect("protected");
+        assert_eq!((mode(&files.directory), mode(&files.root()), mode(&elsewhere)), (0o700, 0o600, 0o755));
+    }
+
     #[test]
     fn what_fails_or_was_interrupted_leaves_nothing() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let disks = Disks::open(folder.path().to_owned()).expect("opens");
-        let path = folder.path().join("none.qcow2");
+        let directory = tempfile::tempdir().expect("a directory");
+        let disks = Disks::open(directory.path().to_owned()).expect("opens");
+        let path = directory.path().join("none.qcow2");
         let plan = blueprint(Root::Image { path, format: Format::Qcow2, size_gb: 1 });
-        assert!(disks.prepare(&plan, &GuestSpec::default()).is_err());
+        assert!(disks.prepare(&plan, &GuestSpec::default(), None).is_err());
         fs::create_dir(disks.aside(plan.instance, "new")).expect("made");
-        let disks = Disks::open(folder.path().to_owned()).expect("opens");
-        assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 0);
+        let disks = Disks::open(directory.path().to_owned()).expect("opens");
+        assert_eq!(fs::read_dir(directory.path()).expect("listed").count(), 0);
         assert!(disks.all().expect("listed").is_empty());
     }
 }

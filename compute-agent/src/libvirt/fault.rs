@@ -1,6 +1,6 @@
 //! What to think of libvirt's errors.
 
-use virt::error::{Error, ErrorNumber};
+use virt::error::{Error, ErrorDomain, ErrorNumber};
 
 use crate::Fault;
 
@@ -8,6 +8,8 @@ use crate::Fault;
 pub(super) fn fault(doing: &str, error: &Error) -> Fault {
     let message = format!("{doing}: {}", error.message());
     match known(error) {
+        // Whatever breaks the connection: what was asked for may have been done or not.
+        _ if error.domain().known() == Some(ErrorDomain::Rpc) => Fault::lost(message),
         Some(number) if is_lost(number) => Fault::lost(message),
         Some(number) if is_permanent(number) => Fault::permanent(message),
         _ => Fault::transient(message),

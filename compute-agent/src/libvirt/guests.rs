@@ -65,6 +65,8 @@ impl Inner {
         let instance = job.instance;
         match job.step {
             Step::Look => Ok(()),
+            // What is to go needs no record in its domain, and the domain of a guest that hangs is locked.
+            Step::Remember(record) if job.spec.is_none() => self.records.put(instance, record),
             Step::Remember(record) => self.remember(instance, record),
             Step::Prepare => self.prepare(job),
             Step::Define => self.define(job),
@@ -103,22 +105,19 @@ impl Inner {
         self.records.put(instance, record)?;
         let Some(domain) = self.domain(instance)? else { return Ok(()) };
         let element = records::element("record", record).to_string();
-        let is_active = domain.is_active().map_err(|error| fault("looking at a domain", &error))?;
-        let live = if is_active { sys::VIR_DOMAIN_AFFECT_LIVE } else { 0 };
+        let asked = |error| fault("looking at a domain", &error);
+        let live = if domain.is_active().map_err(asked)? { sys::VIR_DOMAIN_AFFECT_LIVE } else { 0 };
+        // One that was undefined while it runs has no other metadata than that of the running guest.
+        let is_defined = domain.is_persistent().map_err(asked)?;
+        let config = if is_defined { sys::VIR_DOMAIN_AFFECT_CONFIG } else { 0 };
         domain
-            .set_metadata(
-                METADATA,
-                Some(&element),
-                Some("berth"),
-                Some(NAMESPACE),
-                live | sys::VIR_DOMAIN_AFFECT_CONFIG,
-            )
+            .set_metadata(METADATA, Some(&element), Some("berth"), Some(NAMESPACE), live | config)
             .map_err(|error| fault("writing the metadata of a domain", &error))
     }
 
     fn prepare(&self, job: &Job) -> Result<(), Fault> {
         let (blueprint, spec) = self.blueprint(job)?;
-        self.disks.prepare(&blueprint, spec)
+        self.disks.prepare(&blueprint, spec, self.surveyed()?.capabilities.qemu_owner)
     }
 
     fn define(&self, job: &Job) -> Result<(), Fault> {
@@ -162,18 +161,20 @@ impl Inner {
 
 const METADATA: i32 = sys::VIR_DOMAIN_METADATA_ELEMENT.cast_signed();
 
-/// What a domain says of itself; None if it is not Berth's.
+/// What a domain says of itself; None if it is not Berth's. One that was undefined while it runs says it only of the running guest.
 fn record_of(domain: &Domain) -> Result<Option<Record>, Fault> {
-    match domain.metadata(METADATA, Some(NAMESPACE), sys::VIR_DOMAIN_AFFECT_CONFIG) {
-        Ok(metadata) => Ok(Some(records::parse(&metadata))),
-        Err(error) => match known(&error) {
-            // A domain that is not defined for good, or has gone meanwhile, is not Berth's either.
-            Some(ErrorNumber::NoDomainMetadata | ErrorNumber::NoDomain | ErrorNumber::OperationInvalid) => {
-                Ok(None)
-            }
-            _ => Err(fault("reading the metadata of a domain", &error)),
-        },
+    for flags in [sys::VIR_DOMAIN_AFFECT_CONFIG, sys::VIR_DOMAIN_AFFECT_LIVE] {
+        match domain.metadata(METADATA, Some(NAMESPACE), flags) {
+            Ok(metadata) => return Ok(Some(records::parse(&metadata))),
+            Err(error) => match known(&error) {
+                // It is not defined for good, or does not run.
+                Some(ErrorNumber::OperationInvalid) => {}
+                Some(ErrorNumber::NoDomainMetadata | ErrorNumber::NoDomain) => return Ok(None),
+                _ => return Err(fault("reading the metadata of a domain", &error)),
+            },
+        }
     }
+    Ok(None)
 }
 
 fn power_of(domain: &Domain) -> Result<Power, Fault> {

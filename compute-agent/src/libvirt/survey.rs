@@ -46,9 +46,19 @@ impl Inner {
             pci_devices: pci_devices(&connect),
             cells: capabilities.cells.clone(),
         };
+        self.protect_disks(&capabilities);
         let surveyed = Surveyed { capabilities, platform, parts: Part::all(&facts) };
         *self.surveyed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(surveyed));
         Ok(facts)
+    }
+
+    /// Once, when libvirt has named the user that QEMU runs as.
+    fn protect_disks(&self, capabilities: &Capabilities) {
+        if self.surveyed().is_err()
+            && let Err(error) = self.disks.protect_all(capabilities.qemu_owner)
+        {
+            tracing::error!("--instances: others on this host may read the disks of guests: {error}");
+        }
     }
 
     /// The latest survey; surveying takes too long to be done for each step.

@@ -179,6 +179,23 @@ impl Cloud {
         panic!("instance {instance} does not become {status}: {last:?}")
     }
 
+    /// Waits until the instance has the status and its guest the power state.
+    pub(crate) async fn until_power(&mut self, instance: &str, status: &str, power: &str) -> v1::Instance {
+        let mut last = None;
+        for _ in 0..1200 {
+            last = self.instances.get(named(instance)).await.ok().map(tonic::Response::into_inner);
+            let is_so = |found: &v1::Instance| {
+                (found.status.as_str(), found.power_state.as_str()) == (status, power)
+                    && found.task_state.is_empty()
+            };
+            if let Some(found) = last.clone().filter(is_so) {
+                return found;
+            }
+            rest().await;
+        }
+        panic!("instance {instance} does not become {status} and {power}: {last:?}")
+    }
+
     pub(crate) async fn until_gone(&mut self, instance: &str) {
         for _ in 0..1200 {
             if self.instances.get(named(instance)).await.is_err() {

@@ -62,6 +62,26 @@ impl Host {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
+    /// Stops the process of a guest, as a hanging disk does.
+    pub(crate) fn freeze_guest(&self, instance: &str) {
+        let is_guest = |pid: &u32| {
+            let command = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            command.contains(&format!("guest=berth-{instance}"))
+        };
+        let processes = fs::read_dir("/proc").expect("there").flatten();
+        let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        let guest = pids.filter(is_guest).max().expect("it runs");
+        let stopped = Command::new("kill").args(["-STOP", &guest.to_string()]).status().expect("kill");
+        assert!(stopped.success());
+    }
+
+    /// Begins what `virsh` may not finish.
+    pub(crate) fn begin_virsh(&self, arguments: &[&str]) -> Child {
+        let mut virsh = Command::new("virsh");
+        virsh.args(["-q", "-c", &self.uri()]).args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
+        virsh.spawn().expect("virsh")
+    }
+
     /// Kills libvirtd; the host's init starts another. Guests live on.
     pub(crate) fn restart_libvirtd(&self) {
         let init = children(self.process.id());

@@ -8,10 +8,12 @@
 mod cloud;
 mod host;
 mod lab;
+mod outside;
 mod service;
 #[path = "../support/mod.rs"]
 mod support;
 
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command};
 use std::time::Duration;
 
@@ -199,7 +201,7 @@ async fn what_cannot_be_built_is_reported_and_leaves_nothing() {
     assert!(!report.is_transient);
     reach(&lab, "failures", wish(id, 3, Goal::Absent, 1), State::Gone).await;
 
-    // A guest with all kinds of disks, which does not obey the power button because it has no ROM that would.
+    // A guest with all kinds of disks, which nobody else may read, and which does not obey the power button because it has no ROM that would.
     let disks = with_disks();
     lab.service.bring("failures", support::wish(id, 4, Goal::Running, 1, &disks)).await;
     let attached = lab.host.virsh(&["domblklist", &id.to_string()]);
@@ -207,6 +209,12 @@ async fn what_cannot_be_built_is_reported_and_leaves_nothing() {
         [("sda", "disk.qcow2"), ("sdb", "ephemeral.qcow2"), ("sdc", "swap.qcow2"), ("sdd", "config.img")]
     {
         assert!(attached.lines().any(|line| line.contains(target) && line.ends_with(file)), "{attached}");
+    }
+    let directory = lab.host.path("instances").join(id.to_string());
+    let mode = |path: &std::path::Path| path.metadata().expect("there").permissions().mode() & 0o777;
+    assert_eq!(mode(&directory), 0o700);
+    for file in ["disk.qcow2", "ephemeral.qcow2", "swap.qcow2", "config.img"] {
+        assert_eq!(mode(&directory.join(file)), 0o600, "{file}");
     }
     let stopped = lab.service.bring("failures", support::wish(id, 5, Goal::Stopped, 1, &disks)).await;
     assert_eq!((stopped.error.as_str(), stopped.state()), ("", State::ShutDown));
