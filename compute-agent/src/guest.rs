@@ -133,7 +133,8 @@ impl Guest {
             if self.fault.is_some() {
                 return self.try_again(now);
             }
-            if self.power != Power::Gone && self.is_settled() {
+            let is_to_go = self.wish.as_ref().is_some_and(|known| known.goal == Goal::Absent);
+            if is_to_go && self.power != Power::Gone && self.is_settled() {
                 // It was gone, or seemed so, and is there.
                 self.record.fulfilled = wish.generation.saturating_sub(1);
                 return self.proceed(now, false);

@@ -153,8 +153,14 @@ async fn what_others_start_stop_and_undefine() {
     acted.virsh(&["start", &it]);
     let up = acted.up.clone();
     acted.cloud.until_said(HOST, &it, &up, 2).await;
-    acted.becomes("SHUTOFF", "SHUTDOWN").await;
+    for _ in 0..600 {
+        if acted.virsh(&["domstate", &it]) == "shut off" {
+            break;
+        }
+        rest().await;
+    }
     assert_eq!(acted.virsh(&["domstate", &it]), "shut off", "its user has stopped it");
+    acted.becomes("SHUTOFF", "SHUTDOWN").await;
     acted.cloud.instances.start(named(&it)).await.expect("it is off");
     acted.becomes("ACTIVE", "RUNNING").await;
     acted.cloud.until_said(HOST, &it, &up, 3).await;

@@ -5,6 +5,7 @@ use berth_api::v1::agent_message::Message;
 use berth_api::v1::guest_report::State;
 use tonic::Code;
 
+use crate::puppet::Puppet;
 use crate::service::{Cloud, creation, named, reason};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -214,6 +215,31 @@ async fn a_momentary_pause_changes_no_desired_state() {
     assert_eq!(reason(&wrong), "WRONG_STATE");
 }
 
+async fn until_event(cloud: &mut Cloud, it: &str, message: &str) {
+    for _ in 0..1000 {
+        if cloud.events(it).await.iter().any(|(_, text)| text.contains(message)) {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("no event says {message:?}: {:?}", cloud.events(it).await)
+}
+
+/// Waits until the agent has applied the latest desired state, which has this goal.
+async fn until_applied(host: &Puppet, it: &str, goal: v1::guest_wish::Goal) {
+    for _ in 0..1000 {
+        {
+            let machine = host.machine.lock().unwrap();
+            let latest = machine.wishes.last().unwrap();
+            if latest.goal() == goal && machine.guests[it].generation == latest.generation {
+                return;
+            }
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("the agent does not apply {goal:?}")
+}
+
 /// `virsh managedsave`, as libvirt-guests does when a host shuts down: pausing, then saved.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_that_is_saved_from_outside_runs_again() {
@@ -225,12 +251,10 @@ async fn a_guest_that_is_saved_from_outside_runs_again() {
     let boot = host.machine.lock().unwrap().guests[&it].boot;
     host.guest_becomes(&it, State::Paused);
     host.guest_becomes(&it, State::Saved);
+    until_event(&mut cloud, &it, "SUSPENDED on h1 without Berth").await;
     cloud.until(&it, |it| it.power_state == "RUNNING" && it.status == "ACTIVE").await;
     let latest = host.machine.lock().unwrap().wishes.last().cloned().unwrap();
     assert_eq!((latest.goal(), latest.boot), (v1::guest_wish::Goal::Running, boot));
-    assert!(
-        cloud.events(&it).await.iter().any(|(_, message)| message.contains("SUSPENDED on h1 without Berth"))
-    );
 
     // What cannot be restored is suspended, with its reason, and can be resumed or started: either brings back its memory.
     for action in ["resume", "start"] {
@@ -275,6 +299,7 @@ async fn a_stopped_guest_that_is_started_from_outside_is_stopped_again() {
         host.guest_becomes(&it, state);
     }
     cloud.until_status(&it, "SHUTOFF").await;
+    until_applied(&host, &it, v1::guest_wish::Goal::Stopped).await;
     for state in [State::Paused, State::Running] {
         host.guest_becomes(&it, state);
     }
@@ -283,11 +308,9 @@ async fn a_stopped_guest_that_is_started_from_outside_is_stopped_again() {
     cloud.instances.stop(named(&it)).await.unwrap();
     cloud.until_status(&it, "SHUTOFF").await;
     host.guest_becomes(&it, State::Running);
+    until_event(&mut cloud, &it, "RUNNING on h1 without Berth").await;
     cloud.until(&it, |it| it.power_state == "SHUTDOWN" && it.status == "SHUTOFF").await;
     assert_eq!(host.machine.lock().unwrap().guests[&it].state(), State::ShutDown);
-    assert!(
-        cloud.events(&it).await.iter().any(|(_, message)| message.contains("RUNNING on h1 without Berth"))
-    );
 }
 
 /// `virsh destroy` and `virsh undefine`: the disks are there, and the capacity is held for them.
@@ -304,6 +327,8 @@ async fn a_guest_that_is_undefined_from_outside_is_an_error() {
             cloud.until_status(&it, "SHUTOFF").await;
         }
         host.guest_becomes(&it, State::ShutDown);
+        cloud.until_status(&it, "SHUTOFF").await;
+        until_applied(&host, &it, v1::guest_wish::Goal::Stopped).await;
         host.guest_becomes(&it, State::Kept);
         let failed = cloud.until_status(&it, "ERROR").await;
         assert!(failed.fault.starts_with("the guest was undefined on h1 without Berth"), "{}", failed.fault);

@@ -151,12 +151,11 @@ impl Fleet {
         }
         // Whoever deletes a host says that nothing on it will ever run again.
         for uuid in there {
-            let is_here = self.host_of_room(uuid).is_some_and(|host| host == name);
-            self.is_gone_from(uuid, name);
-            // It is to be deleted, or its build failed here.
-            if is_here && self.instance_by_uuid(uuid).is_some_and(|instance| instance.host != name) {
+            // First its capacity: as soon as the host is no place of it, it may be scheduled elsewhere.
+            if self.host_of_room(uuid).is_some_and(|host| host == name) {
                 self.give_back(uuid);
             }
+            self.is_gone_from(uuid, name);
         }
         self.remove_providers(&state.host)?;
         self.transact(|fleet| {
