@@ -14,7 +14,8 @@
 use crate::rows::{Columns, Field, Rows};
 use crate::{Micros, Reason, Resources, TraceError, Vm};
 
-const COLUMNS: [&str; 7] = ["vm_id", "arrival_s", "departure_s", "vcpus", "mem_gib", "flavor", "batch"];
+pub(crate) const COLUMNS: [&str; 7] =
+    ["vm_id", "arrival_s", "departure_s", "vcpus", "mem_gib", "flavor", "batch"];
 const UNUSED: [&str; 4] = ["dur_lo_s", "dur_hi_s", "censored", "split"];
 
 /// The VMs of a file, as [`Trace::open`](crate::Trace::open) reads them.

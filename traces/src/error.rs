@@ -25,6 +25,14 @@ pub enum TraceError {
         /// The decoder's error.
         source: io::Error,
     },
+    /// The file is neither text nor gzip.
+    #[error("{}: {what}; it has to be text (UTF-8), plain or compressed with gzip", path.display())]
+    NoText {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
     /// The file has no header line.
     #[error("{}: empty, expected a header line", path.display())]
     Empty {
@@ -32,12 +40,14 @@ pub enum TraceError {
         path: PathBuf,
     },
     /// The header is of no known format.
-    #[error("{}: no known trace format has the header {header:?}", path.display())]
+    #[error("{}: no known trace format has the header {header:?}: {hint}", path.display())]
     UnknownFormat {
         /// The file.
         path: PathBuf,
         /// The header line, shortened.
         header: String,
+        /// What it may be, or what it lacks.
+        hint: String,
     },
     /// The header lacks a column.
     #[error("{}: the header lacks the column {column:?}", path.display())]

@@ -4,10 +4,10 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
-use crate::TraceError;
 use crate::error::shown;
 use crate::rows::Rows;
 use crate::source::Source;
+use crate::{TraceError, azure_v1, neutral};
 
 /// A trace format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -34,24 +34,44 @@ impl Format {
     /// The format of a file, plain or gzip, detected from its header line.
     ///
     /// # Errors
-    /// The file cannot be read, or its header has no column that identifies a format.
+    /// The file cannot be read, or its header lacks columns of every format.
     pub fn detect(path: impl AsRef<Path>) -> Result<Self, TraceError> {
         Self::of_header(&Rows::start(Source::open(path.as_ref())?)?)
     }
 
     pub(crate) fn of_header(rows: &Rows) -> Result<Self, TraceError> {
-        Self::ALL.into_iter().find(|format| rows.has_column(format.own_column())).ok_or_else(|| {
-            TraceError::UnknownFormat { path: rows.path().to_owned(), header: shown(rows.header()) }
+        let lacks = |format: &Self| -> Vec<&'static str> {
+            format.columns().iter().copied().filter(|column| !rows.has_column(column)).collect()
+        };
+        Self::ALL.into_iter().find(|format| lacks(format).is_empty()).ok_or_else(|| {
+            let nearest = Self::ALL.into_iter().min_by_key(|format| lacks(format).len());
+            let lacking = nearest.map(|format| format!("{format} has also {}", lacks(&format).join(", ")));
+            let hint = odd(rows).map(ToOwned::to_owned).or(lacking).unwrap_or_default();
+            TraceError::UnknownFormat { path: rows.path().to_owned(), header: shown(rows.header()), hint }
         })
     }
 
-    /// A column that no other format has. One is enough: a nearly correct header then gets an error
-    /// about the missing column instead of "unknown format".
-    const fn own_column(self) -> &'static str {
+    /// The columns that a file of the format has, all of them: a header that is nearly right belongs to another format
+    /// more often than to a damaged file.
+    const fn columns(self) -> &'static [&'static str] {
         match self {
-            Self::Neutral => "ram_mb",
-            Self::AzureV1 => "mem_gib",
+            Self::Neutral => &neutral::VM_REQUIRED,
+            Self::AzureV1 => &azure_v1::COLUMNS,
         }
+    }
+}
+
+/// What else the file may be.
+fn odd(rows: &Rows) -> Option<&'static str> {
+    let has = |byte: u8| rows.header().contains(&byte);
+    if neutral::HOST_REQUIRED.iter().all(|column| rows.has_column(column)) {
+        Some("it is a file of hosts, which --hosts takes")
+    } else if has(b'"') {
+        Some("quoted fields are not supported")
+    } else if !has(b',') && (has(b';') || has(b'\t')) {
+        Some("there have to be commas between the columns")
+    } else {
+        None
     }
 }
 

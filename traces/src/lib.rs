@@ -52,6 +52,7 @@ mod error;
 mod event;
 mod fleet;
 mod format;
+mod gzip;
 mod number;
 mod progress;
 mod quantiles;

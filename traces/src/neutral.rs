@@ -18,6 +18,11 @@ use crate::rows::{Columns, Field, Rows};
 use crate::source::Source;
 use crate::{Demands, Host, Micros, Reason, Resources, TraceError, Vm, WriteError};
 
+/// The columns that every file of VMs has.
+pub(crate) const VM_REQUIRED: [&str; 7] =
+    ["vm_id", "arrival_s", "departure_s", "vcpus", "ram_mb", "disk_gb", "flavor"];
+/// The columns that every file of hosts has.
+pub(crate) const HOST_REQUIRED: [&str; 4] = ["host_id", "vcpus", "ram_mb", "disk_gb"];
 const HOST_COLUMNS: [&str; 7] =
     ["host_id", "vcpus", "ram_mb", "disk_gb", HOST_LABELS[0], HOST_LABELS[1], HOST_LABELS[2]];
 const HOST_LABELS: [&str; 3] = ["zone", "aggregates", "traits"];
@@ -106,7 +111,7 @@ pub fn write_hosts(path: impl AsRef<Path>, hosts: &[Host]) -> Result<(), WriteEr
     let path = path.as_ref();
     let failed = |source| WriteError::Io { path: path.to_owned(), source };
     let mut out = BufWriter::new(File::create(path).map_err(failed)?);
-    writeln!(out, "{}", HOST_COLUMNS[..4].join(",")).map_err(failed)?;
+    writeln!(out, "{}", HOST_REQUIRED.join(",")).map_err(failed)?;
     for (id, Host { capacity, .. }) in hosts.iter().enumerate() {
         writeln!(out, "{id},{},{},{}", capacity.vcpus, capacity.memory_mb, capacity.disk_gb)
             .map_err(failed)?;
@@ -128,7 +133,7 @@ pub fn write_vms(
     let path = path.as_ref();
     let failed = |source| WriteError::Io { path: path.to_owned(), source };
     let mut out = BufWriter::new(File::create(path).map_err(failed)?);
-    writeln!(out, "{}", VM_COLUMNS[..7].join(",")).map_err(failed)?;
+    writeln!(out, "{}", VM_REQUIRED.join(",")).map_err(failed)?;
     let mut count = 0;
     for vm in vms {
         let vm = vm?;

@@ -4,8 +4,14 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NumberError {
     /// Characters other than digits (and, where fractions are allowed, one point between digits).
-    #[error("not a number")]
+    #[error("not a number in plain digits")]
     NotANumber,
+    /// A decimal where only whole numbers are allowed.
+    #[error("not a whole number, which is written without a decimal point")]
+    Fraction,
+    /// A minus before a number.
+    #[error("negative")]
+    Negative,
     /// More decimals than the format's resolution.
     #[error("more than {places} decimals")]
     TooPrecise {
@@ -19,6 +25,29 @@ pub enum NumberError {
 
 /// An unsigned integer: digits only.
 pub(crate) fn integer(text: &[u8]) -> Result<u64, NumberError> {
+    digits_of(text).map_err(|error| match error {
+        NumberError::NotANumber if is_decimal(text) => NumberError::Fraction,
+        NumberError::NotANumber => not_a_number(text),
+        error => error,
+    })
+}
+
+/// Digits with a point between them.
+fn is_decimal(text: &[u8]) -> bool {
+    let is_digits = |part: &[u8]| !part.is_empty() && part.iter().all(u8::is_ascii_digit);
+    let point = text.iter().position(|&byte| byte == b'.');
+    point.is_some_and(|point| is_digits(&text[..point]) && is_digits(&text[point + 1..]))
+}
+
+/// Why a text that is no number is none.
+fn not_a_number(text: &[u8]) -> NumberError {
+    match text.split_first() {
+        Some((b'-', rest)) if is_decimal(rest) || digits_of(rest).is_ok() => NumberError::Negative,
+        _ => NumberError::NotANumber,
+    }
+}
+
+fn digits_of(text: &[u8]) -> Result<u64, NumberError> {
     if text.is_empty() {
         return Err(NumberError::NotANumber);
     }
@@ -31,7 +60,8 @@ pub(crate) fn decimal(text: &[u8], places: u32) -> Result<u64, NumberError> {
         None => (text, None),
         Some(point) => (&text[..point], Some(&text[point + 1..])),
     };
-    let mut value = integer(whole)?;
+    let mut value = digits_of(whole)
+        .map_err(|error| if error == NumberError::NotANumber { not_a_number(text) } else { error })?;
     let mut decimals = 0;
     if let Some(fraction) = fraction {
         if fraction.is_empty() || !fraction.iter().all(u8::is_ascii_digit) {
@@ -68,7 +98,7 @@ fn digits(mut value: u64, text: &[u8]) -> Result<u64, NumberError> {
 
 #[cfg(test)]
 mod tests {
-    use super::NumberError::{NotANumber, OutOfRange, TooPrecise};
+    use super::NumberError::{Fraction, Negative, NotANumber, OutOfRange, TooPrecise};
     use super::*;
 
     #[test]
@@ -80,10 +110,15 @@ mod tests {
             ("99999999999999999999999", Err(OutOfRange)),
             ("9999999999999999999999x", Err(NotANumber)),
             ("", Err(NotANumber)),
-            ("-1", Err(NotANumber)),
+            ("-1", Err(Negative)),
+            ("-1.5", Err(Negative)),
+            ("--1", Err(NotANumber)),
             ("+1", Err(NotANumber)),
             (" 1", Err(NotANumber)),
-            ("1.0", Err(NotANumber)),
+            ("1.0", Err(Fraction)),
+            ("0.5", Err(Fraction)),
+            ("1.", Err(NotANumber)),
+            ("1.2.3", Err(NotANumber)),
             ("１", Err(NotANumber)),
         ] {
             assert_eq!(integer(text.as_bytes()), expected, "{text:?}");
@@ -108,7 +143,8 @@ mod tests {
             (".", Err(NotANumber)),
             ("1.2.3", Err(NotANumber)),
             ("1e3", Err(NotANumber)),
-            ("-0.5", Err(NotANumber)),
+            ("-0.5", Err(Negative)),
+            ("-.5", Err(NotANumber)),
             ("nan", Err(NotANumber)),
         ] {
             assert_eq!(decimal(text.as_bytes(), 3), expected, "{text:?}");

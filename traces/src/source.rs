@@ -4,14 +4,23 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use flate2::bufread::MultiGzDecoder;
-
+use crate::gzip::{self, Members};
 use crate::{Progress, TraceError, Unit};
 
 /// Large enough that the cost of system calls is negligible, small enough for the L2 cache.
 const BUFFER: usize = 128 * 1024;
 
-const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+/// How files begin that are no text, and what they are.
+const OTHER_MAGIC: [(&[u8], &str); 8] = [
+    (b"\x28\xb5\x2f\xfd", "compressed with zstd"),
+    (b"\xfd7zXZ\0", "compressed with xz"),
+    (b"BZh", "compressed with bzip2"),
+    (b"\x04\x22\x4d\x18", "compressed with lz4"),
+    (b"PK\x03\x04", "a zip archive or a spreadsheet"),
+    (b"PAR1", "a Parquet file"),
+    (b"\xff\xfe", "UTF-16"),
+    (b"\xfe\xff", "UTF-16"),
+];
 
 /// An open file, decompressed as it is read.
 pub(crate) struct Source {
@@ -29,9 +38,13 @@ impl Source {
         let progress = Progress::new(size, Unit::Bytes);
         let counted = Counted { file, read: 0, progress: progress.clone() };
         let mut stored = BufReader::with_capacity(BUFFER, counted);
-        let gzip = stored.fill_buf().map_err(failed)?.starts_with(&GZIP_MAGIC);
+        let start = stored.fill_buf().map_err(failed)?;
+        if let Some((_, what)) = OTHER_MAGIC.iter().find(|(magic, _)| start.starts_with(magic)) {
+            return Err(TraceError::NoText { path: path.to_owned(), what });
+        }
+        let gzip = start.starts_with(&gzip::MAGIC);
         let bytes: Box<dyn BufRead + Send> = if gzip {
-            Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(stored)))
+            Box::new(BufReader::with_capacity(BUFFER, Members::new(stored)))
         } else {
             Box::new(stored)
         };

@@ -44,6 +44,14 @@ fn gzip_reads_like_plain_text() {
     assert_eq!(zipped, plain);
 }
 
+/// As tapes and block devices leave it; gzip and Python read it.
+#[test]
+fn zeros_behind_the_end_are_ignored() {
+    let text = text();
+    let (zipped, error) = read(&[member(&text), vec![0; 200_000]].concat());
+    assert!(error.is_none() && zipped.len() == 20_000, "{error:?}");
+}
+
 #[test]
 fn a_truncated_file_is_an_error_wherever_it_is_cut() {
     let (first, second) = ("vm_id,arrival_s,departure_s,vcpus,ram_mb,disk_gb,flavor\n", text());

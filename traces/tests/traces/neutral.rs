@@ -36,13 +36,26 @@ fn header_only_is_a_trace_without_vms() {
 fn bad_headers() {
     for (text, expected) in [
         ("", "vms.csv: empty, expected a header line"),
-        ("vm_id,arrival_s\n", "vms.csv: no known trace format has the header \"vm_id,arrival_s\""),
-        ("\n", "vms.csv: no known trace format has the header \"\""),
+        (
+            "vm_id,arrival_s\n",
+            "vms.csv: no known trace format has the header \"vm_id,arrival_s\": neutral has also departure_s, vcpus, \
+             ram_mb, disk_gb, flavor",
+        ),
+        (
+            "\n",
+            "vms.csv: no known trace format has the header \"\": neutral has also vm_id, arrival_s, departure_s, \
+             vcpus, ram_mb, disk_gb, flavor",
+        ),
         (
             "vm_id,arrival_s,vcpus,ram_mb,disk_gb,flavor\n",
-            "vms.csv: the header lacks the column \"departure_s\"",
+            "vms.csv: no known trace format has the header \"vm_id,arrival_s,vcpus,ram_mb,disk_gb,flavor\": \
+             neutral has also departure_s",
         ),
-        ("host_id,vcpus,ram_mb,disk_gb\n", "vms.csv: the header lacks the column \"vm_id\""),
+        (
+            "host_id,vcpus,ram_mb,disk_gb\n",
+            "vms.csv: no known trace format has the header \"host_id,vcpus,ram_mb,disk_gb\": it is a file of \
+             hosts, which --hosts takes",
+        ),
         (
             "vm_id,arrival_s,departure_s,vcpus,ram_mb,disk_gb,flavor,gpus\n",
             "vms.csv: the header has an unknown or repeated column \"gpus\"",
@@ -60,24 +73,25 @@ fn bad_headers() {
 fn bad_rows_name_line_column_and_value() {
     let long = "9".repeat(100);
     for (row, expected) in [
-        ("x,5,6,1,1,1,f", "vm_id \"x\": not a number"),
+        ("x,5,6,1,1,1,f", "vm_id \"x\": not a number in plain digits"),
         ("0,5,6,1,1,1,f", "vm_id \"0\": identifiers count from 0 in file order, expected 1"),
         ("2,5,6,1,1,1,f", "vm_id \"2\": identifiers count from 0 in file order, expected 1"),
-        (",5,6,1,1,1,f", "vm_id \"\": not a number"),
+        (",5,6,1,1,1,f", "vm_id \"\": not a number in plain digits"),
         ("1,4.999,6,1,1,1,f", "arrival_s \"4.999\": earlier than the arrival of the row before"),
-        ("1,-5,6,1,1,1,f", "arrival_s \"-5\": not a number"),
-        ("1,,6,1,1,1,f", "arrival_s \"\": not a number"),
-        ("1,5e3,6,1,1,1,f", "arrival_s \"5e3\": not a number"),
+        ("1,-5,6,1,1,1,f", "arrival_s \"-5\": negative"),
+        ("1,,6,1,1,1,f", "arrival_s \"\": not a number in plain digits"),
+        ("1,5e3,6,1,1,1,f", "arrival_s \"5e3\": not a number in plain digits"),
         ("1,5.0001,6,1,1,1,f", "arrival_s \"5.0001\": more than 3 decimals"),
         ("1,18446744073710,,1,1,1,f", "arrival_s \"18446744073710\": out of range"),
         ("1,5,5,1,1,1,f", "departure_s \"5\": not after the arrival"),
         ("1,5,4,1,1,1,f", "departure_s \"4\": not after the arrival"),
-        ("1,5,never,1,1,1,f", "departure_s \"never\": not a number"),
-        ("1,5,6,1.0,1,1,f", "vcpus \"1.0\": not a number"),
-        ("1,5,6,,1,1,f", "vcpus \"\": not a number"),
+        ("1,5,never,1,1,1,f", "departure_s \"never\": not a number in plain digits"),
+        ("1,5,6,1.0,1,1,f", "vcpus \"1.0\": not a whole number, which is written without a decimal point"),
+        ("1,5,6,0.5,1,1,f", "vcpus \"0.5\": not a whole number, which is written without a decimal point"),
+        ("1,5,6,,1,1,f", "vcpus \"\": not a number in plain digits"),
         ("1,5,6,1,4294967296,1,f", "ram_mb \"4294967296\": out of range"),
-        ("1,5,6,1,1,-1,f", "disk_gb \"-1\": not a number"),
-        ("1,5,6,1, 1,1,f", "ram_mb \" 1\": not a number"),
+        ("1,5,6,1,1,-1,f", "disk_gb \"-1\": negative"),
+        ("1,5,6,1, 1,1,f", "ram_mb \" 1\": not a number in plain digits"),
         (&format!("1,5,6,{long},1,1,f"), &format!("vcpus \"{}…\": out of range", "9".repeat(60))),
     ] {
         let text = format!("{HEADER}0,5,6,1,1,1,f\n{row}\n");
@@ -132,7 +146,7 @@ fn hosts() {
             "vms.csv:2: host_id \"1\": identifiers count from 0 in file order, expected 0",
         ),
         ("host_id,vcpus,ram_mb,disk_gb\n0,2,3\n", "vms.csv:2: expected 4 fields, found 3"),
-        ("host_id,vcpus,ram_mb,disk_gb\n0,2,x,4\n", "vms.csv:2: ram_mb \"x\": not a number"),
+        ("host_id,vcpus,ram_mb,disk_gb\n0,2,x,4\n", "vms.csv:2: ram_mb \"x\": not a number in plain digits"),
     ] {
         assert_eq!(read(text), Err(expected.to_owned()));
     }

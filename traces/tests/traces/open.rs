@@ -23,6 +23,42 @@ fn a_named_format_is_enforced() {
     assert_eq!(message(&error.unwrap()), "vms.csv: the header lacks the column \"mem_gib\"");
 }
 
+/// An Alibaba trace (openb, 2023) was taken for Azure's, because it has `mem_gib`: it "lacks the column flavor".
+#[test]
+fn a_format_that_nobody_knows_is_not_guessed() {
+    const OPENB: &str = "vm_id,arrival_s,departure_s,vcpus,mem_gib,gpus,gpu_milli\n";
+    for (text, words) in [
+        (OPENB.to_owned(), "azure-v1-2017 has also flavor, batch"),
+        (NEUTRAL.replace(',', ";"), "there have to be commas between the columns"),
+        (NEUTRAL.replace(',', "\t"), "there have to be commas between the columns"),
+        (NEUTRAL.replace("vm_id", "\"vm_id\""), "quoted fields are not supported"),
+    ] {
+        let (_directory, path) = file("vms.csv", &text);
+        let error = message(&Trace::open(&path, None).unwrap_err());
+        assert!(error.starts_with("vms.csv: no known trace format has the header "), "{error}");
+        assert!(error.ends_with(words), "{error}");
+        assert_eq!(message(&Format::detect(&path).unwrap_err()), error);
+    }
+}
+
+#[test]
+fn files_that_are_no_text_are_called_what_they_are() {
+    let utf16: Vec<u8> =
+        [0xfeff].into_iter().chain(NEUTRAL.encode_utf16()).flat_map(u16::to_le_bytes).collect();
+    for (bytes, words) in [
+        (&b"\x28\xb5\x2f\xfd\x04\x00"[..], "compressed with zstd"),
+        (b"\xfd7zXZ\0\0", "compressed with xz"),
+        (b"BZh91AY", "compressed with bzip2"),
+        (b"PK\x03\x04\x14", "a zip archive"),
+        (b"PAR1\x15", "a Parquet file"),
+        (&utf16, "UTF-16"),
+    ] {
+        let (_directory, path) = file("vms.csv", bytes);
+        let error = message(&Trace::open(&path, None).unwrap_err());
+        assert!(error.contains(words) && error.contains("plain or compressed with gzip"), "{error}");
+    }
+}
+
 #[test]
 fn files_that_cannot_be_read() {
     let directory = tempfile::tempdir().unwrap();
