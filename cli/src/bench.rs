@@ -12,6 +12,7 @@ use berth_benches::compare::{self, compare};
 use berth_benches::nova::{self, Variant};
 use berth_benches::suite::{self, Effort, Failure, Goal, Options, Suite};
 use berth_benches::{Report, api, table};
+use berth_process::log::Terminal;
 use clap::{Args, Subcommand};
 
 use crate::interrupt::Interrupt;
@@ -137,7 +138,7 @@ impl Compare {
         let (base, new) = match (Report::read(&self.base), Report::read(&self.new)) {
             (Ok(base), Ok(new)) => (base, new),
             (Err(error), _) | (_, Err(error)) => {
-                eprintln!("berth: {:#}", anyhow::Error::from(error));
+                output::complain(&error.into());
                 return Ok(Ending::WrongUsage);
             }
         };
@@ -219,7 +220,7 @@ struct NovaCase {
 impl NovaCase {
     fn run(self) -> Result<Ending> {
         let case = nova::case_with_answer(self.variant, self.hosts, self.seed)?;
-        output::print(&format!("{case}\n"))?;
+        output::print_json_text(&format!("{case}\n"))?;
         Ok(Ending::Complete)
     }
 }
@@ -254,7 +255,7 @@ fn measured<F: std::error::Error + Send + Sync + 'static>(
     conclude(result, is_stop, json)
 }
 
-/// Publishes a result. A failure that `is_stop` tells from others only says that the run was asked to end.
+/// Publishes a result. A failure that `is_stop` recognizes only means that the user stopped the run.
 fn conclude<F: std::error::Error + Send + Sync + 'static>(
     result: Result<Report, F>,
     is_stop: impl FnOnce(&F) -> bool,
@@ -263,7 +264,7 @@ fn conclude<F: std::error::Error + Send + Sync + 'static>(
     match result {
         Ok(report) => publish(&report, json),
         Err(failure) if is_stop(&failure) => {
-            eprintln!("berth: {failure}");
+            output::complain(&failure.into());
             Ok(Ending::Interrupted)
         }
         Err(failure) => Err(failure.into()),
@@ -278,28 +279,24 @@ fn publish(report: &Report, json: Option<PathBuf>) -> Result<Ending> {
     Ok(Ending::Complete)
 }
 
-/// What is being done, on one line of a terminal, or one line each.
+/// What is being done, on one line of a terminal, or one line each. Where it cannot be written, the measurement goes on.
 struct Status {
-    terminal: bool,
+    moves_cursor: bool,
 }
 
 impl Status {
     fn new() -> Self {
-        Self { terminal: std::io::stderr().is_terminal() }
+        Self { moves_cursor: Terminal::of_environment().moves_cursor(std::io::stderr().is_terminal()) }
     }
 
     fn show(&mut self, what: &str) {
-        if self.terminal {
-            eprint!("\r\x1b[K{what}");
-            let _ = std::io::stderr().flush();
-        } else {
-            eprintln!("{what}");
-        }
+        let mut stderr = std::io::stderr();
+        let _ = if self.moves_cursor { write!(stderr, "\r\x1b[K{what}") } else { writeln!(stderr, "{what}") };
     }
 
     fn clear(&mut self) {
-        if self.terminal {
-            eprint!("\r\x1b[K");
+        if self.moves_cursor {
+            let _ = write!(std::io::stderr(), "\r\x1b[K");
         }
     }
 }

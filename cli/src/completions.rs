@@ -18,7 +18,7 @@ impl Completions {
     pub(crate) fn run(self) -> Result<Ending> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Cli::command(), "berth", &mut script);
-        output::print(&String::from_utf8_lossy(&script))?;
+        output::print_document(&String::from_utf8_lossy(&script))?;
         Ok(Ending::Complete)
     }
 }

@@ -32,6 +32,7 @@ mod bench;
 mod certs;
 mod completions;
 mod config;
+mod environment;
 mod explain;
 mod generate;
 mod interrupt;
@@ -48,21 +49,22 @@ mod table;
 
 use std::process::ExitCode;
 
+use berth_process::command_line;
 use clap::{Parser, Subcommand};
 
-/// How a command ended, when not with an error.
+/// How a command ended without an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ending {
     Complete,
-    /// Ended by Ctrl-C; what was written is marked as partial.
+    /// Ctrl-C ended it; its output is marked as partial.
     Interrupted,
-    /// Something measured became slower.
+    /// A measurement regressed.
     Regressed,
     /// There is no host for the request.
     NoHost,
     /// The audit found something.
     Found,
-    /// Wrong usage that only the command itself could tell; it said what.
+    /// Wrong usage that the command itself detected and reported.
     WrongUsage,
 }
 
@@ -84,70 +86,93 @@ enum Command {
     Replay(replay::Replay),
     /// Serve the OpenStack Placement API over HTTP, and gRPC
     Serve(serve::Serve),
-    /// Make the certificates that gRPC's clients, agents and service know each other by
+    /// Create the certificates of the gRPC service, its clients and agents
     Certs(certs::Certs),
-    /// Verify, back up, restore and repair the folder of a service
+    /// Verify, back up, restore and repair the data directory of a service
     Store(store::Store),
-    /// Find allocations of consumers that are gone, wrong use, and providers over capacity
+    /// Find allocations of deleted consumers, wrong usage, and providers over capacity
     Audit(audit::Audit),
-    /// Carry everything over from another Placement's database
+    /// Import the database of another Placement service
     ImportPlacement(placement_database::ImportPlacement),
-    /// Write a script that gives a Placement database what Berth holds
+    /// Write an SQL script that exports the state to a Placement database
     ExportPlacement(placement_database::ExportPlacement),
-    /// Measure, compare measurements, and put load on a Placement server
+    /// Run benchmarks, compare results, and load a Placement server
     Bench(bench::Bench),
-    /// Write a workload as hosts and vms CSV files
+    /// Write a workload as CSV files of hosts and VMs
     Generate(generate::Generate),
     /// Check, show or import the configuration
     Config(config::Config),
-    /// Say why a request finds its host, or none, and what would find one
+    /// Explain why a request finds a host or none, and which change would find one
     Explain(explain::Explain),
-    /// Compute hosts: look at them, and say whether new instances may go there
+    /// Manage compute hosts
     Host(operator::host::Hosts),
-    /// Host aggregates: hosts with something in common, such as a zone
+    /// Manage host aggregates
     Aggregate(operator::aggregate::Aggregates),
-    /// Availability zones and their hosts
+    /// List availability zones and their hosts
     Zone(operator::zone::Zones),
-    /// Flavors: the sizes of servers
+    /// Manage flavors
     Flavor(operator::flavor::Flavors),
-    /// Server groups: servers that belong together, or apart
+    /// Manage server groups
     ServerGroup(operator::server_group::ServerGroups),
-    /// Servers: make them, act on them, look at them
+    /// Manage servers
     Server(Box<operator::server::Servers>),
-    /// Hypervisors: what they are, what they have and how much of it is taken
+    /// Show hypervisors, their capacity and usage
     Hypervisor(operator::hypervisor::Hypervisors),
-    /// The agents on the hosts: who is up, and since when
+    /// List the agents of the hosts and whether they are up
     Service(operator::Agents),
-    /// Quotas: what a project may have, and has
+    /// Manage the quotas of projects
     Quota(operator::quota::Quotas),
     /// Print a completion script for a shell
     Completions(completions::Completions),
 }
 
 fn main() -> ExitCode {
-    let ending = match Cli::parse().command {
-        Command::Replay(command) => command.run(),
-        Command::Serve(command) => command.run(),
-        Command::Certs(command) => command.run(),
-        Command::Store(command) => command.run(),
-        Command::Audit(command) => command.run(),
-        Command::ImportPlacement(command) => command.run(),
-        Command::ExportPlacement(command) => command.run(),
-        Command::Bench(command) => command.run(),
-        Command::Generate(command) => command.run(),
-        Command::Config(command) => command.run(),
-        Command::Explain(command) => command.run(),
-        Command::Host(command) => command.run(),
-        Command::Aggregate(command) => command.run(),
-        Command::Zone(command) => command.run(),
-        Command::Flavor(command) => command.run(),
-        Command::ServerGroup(command) => command.run(),
-        Command::Server(command) => command.run(),
-        Command::Hypervisor(command) => command.run(),
-        Command::Service(command) => command.run(),
-        Command::Quota(command) => command.run(),
-        Command::Completions(command) => command.run(),
-    };
+    let parsed = Cli::try_parse();
+    if let Err(answer) = &parsed
+        && !answer.use_stderr()
+    {
+        return command_line::print_answer("berth", answer);
+    }
+    // Checked before wrong usage is reported: a variable can cause it, and the message would name only its option.
+    if let Err(error) = environment::check() {
+        output::complain(&error);
+        return ExitCode::FAILURE;
+    }
+    match parsed {
+        Ok(Cli { command }) => end(command.run()),
+        Err(usage) => command_line::refuse(&usage),
+    }
+}
+
+impl Command {
+    fn run(self) -> anyhow::Result<Ending> {
+        match self {
+            Self::Replay(command) => command.run(),
+            Self::Serve(command) => command.run(),
+            Self::Certs(command) => command.run(),
+            Self::Store(command) => command.run(),
+            Self::Audit(command) => command.run(),
+            Self::ImportPlacement(command) => command.run(),
+            Self::ExportPlacement(command) => command.run(),
+            Self::Bench(command) => command.run(),
+            Self::Generate(command) => command.run(),
+            Self::Config(command) => command.run(),
+            Self::Explain(command) => command.run(),
+            Self::Host(command) => command.run(),
+            Self::Aggregate(command) => command.run(),
+            Self::Zone(command) => command.run(),
+            Self::Flavor(command) => command.run(),
+            Self::ServerGroup(command) => command.run(),
+            Self::Server(command) => command.run(),
+            Self::Hypervisor(command) => command.run(),
+            Self::Service(command) => command.run(),
+            Self::Quota(command) => command.run(),
+            Self::Completions(command) => command.run(),
+        }
+    }
+}
+
+fn end(ending: anyhow::Result<Ending>) -> ExitCode {
     match ending {
         Ok(Ending::Complete) => ExitCode::SUCCESS,
         Ok(Ending::Interrupted) => ExitCode::from(130),
@@ -157,7 +182,7 @@ fn main() -> ExitCode {
         Ok(Ending::WrongUsage) => ExitCode::from(2),
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS, // the reader has seen enough
         Err(error) => {
-            eprintln!("berth: {error:#}");
+            output::complain(&error);
             ExitCode::FAILURE
         }
     }
@@ -172,7 +197,7 @@ mod tests {
         super::Cli::command().debug_assert();
     }
 
-    /// The words of a line of a shell; quotes keep words together.
+    /// Splits a shell line into words; quotes group words.
     fn words(line: &str) -> Vec<String> {
         let (mut words, mut quoted) = (vec![String::new()], false);
         for letter in line.chars() {

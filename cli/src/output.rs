@@ -1,4 +1,4 @@
-//! Standard output and files, with errors that say which.
+//! Standard output, standard error and files, with errors that say which. Text for people cannot act on their terminal.
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, BufWriter, Write};
@@ -6,12 +6,42 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use berth_process::printable;
 use berth_store::Summary;
+use serde::Serialize;
 
-/// Prints to standard output; a closed pipe is an error, not a panic.
+/// Prints text for people. A closed pipe is an error, not a panic.
 pub(crate) fn print(text: &str) -> Result<()> {
+    print_document(&printable::lines(text))
+}
+
+/// Prints JSON, over several lines.
+pub(crate) fn print_json(value: &impl Serialize) -> Result<()> {
+    print_json_text(&(serde_json::to_string_pretty(value).context("cannot write JSON")? + "\n"))
+}
+
+/// Prints JSON that is a text already.
+pub(crate) fn print_json_text(document: &str) -> Result<()> {
+    print_document(&printable::json(document))
+}
+
+/// Prints what is for programs, as it is: configuration, scripts, queries.
+pub(crate) fn print_document(document: &str) -> Result<()> {
     let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).context("cannot write to standard output")
+    stdout
+        .write_all(document.as_bytes())
+        .and_then(|()| stdout.flush())
+        .context("cannot write to standard output")
+}
+
+/// Prints something for people beside a document that goes to standard output.
+pub(crate) fn note(text: &str) -> Result<()> {
+    io::stderr().write_all(printable::lines(text).as_bytes()).context("cannot write to standard error")
+}
+
+/// Says why the command fails. If even that cannot be written, the exit code has to do.
+pub(crate) fn complain(error: &anyhow::Error) {
+    let _ = note(&format!("berth: {error:#}\n"));
 }
 
 /// Whether an error comes from a reader that went away, as `head` does.
@@ -51,12 +81,12 @@ pub(crate) fn write_file(path: &Path, contents: &str) -> Result<()> {
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Where a store is that another has taken the place of, if there was one.
+/// Names the place of a store that another one has replaced, if there was one.
 pub(crate) fn put_aside(store: Option<&Path>) -> String {
     store.map_or_else(String::new, |store| format!("The store before is now {}\n", store.display()))
 }
 
-/// How much there is of everything, and the digest of it.
-pub(crate) fn told((summary, digest): &(Summary, String)) -> String {
+/// The counts of all kinds of records, and the digest.
+pub(crate) fn counts((summary, digest): &(Summary, String)) -> String {
     format!("{summary}digest               {digest}\n")
 }

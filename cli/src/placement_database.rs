@@ -13,7 +13,7 @@ use clap::{Args, ValueEnum};
 
 use crate::{Ending, output, store};
 
-/// Carry everything over from another Placement's database
+/// Import the database of another Placement service
 #[derive(Args)]
 #[command(after_help = "\
 Berth speaks to no database: its own client prints what there is. For MySQL or MariaDB:
@@ -22,33 +22,33 @@ Berth speaks to no database: its own client prints what there is. For MySQL or M
   berth import-placement placement.jsonl --data /var/lib/berth
 PostgreSQL: psql -qAt -f placement.sql DATABASE. SQLite: sqlite3 FILE < placement.sql. See docs/operations.md.")]
 pub(crate) struct ImportPlacement {
-    /// What the query has printed; - for standard input
+    /// The output of the query; - reads standard input
     #[arg(value_name = "DUMP", required_unless_present = "print_query")]
     dump: Option<PathBuf>,
-    /// The folder of the service that shall have it (berth serve --data); without, only the digest is printed
+    /// The data directory to import into (berth serve --data); without it, only the digest is printed
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Put it in the place of a store that is there, fleet and all, which is kept beside
+    /// Replace an existing store with its fleet, which is kept beside the new one
     #[arg(long, requires = "data")]
     replace: bool,
-    /// Print the query for this kind of database and stop
+    /// Print the query for this kind of database and exit
     #[arg(long, value_name = "DATABASE", conflicts_with_all = ["dump", "data"])]
     print_query: Option<Database>,
 }
 
-/// Write a script that gives a Placement database what Berth holds
+/// Write an SQL script that exports the state to a Placement database
 #[derive(Args)]
 #[command(after_help = "\
 The script replaces what the database holds, in one transaction. Stop both services first, and restart Placement after:
   berth export-placement --data /var/lib/berth --to mysql --output back.sql && mysql placement < back.sql")]
 pub(crate) struct ExportPlacement {
-    /// The folder of the service (berth serve --data)
+    /// The data directory of the service (berth serve --data)
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
     /// The kind of database
     #[arg(long, value_name = "DATABASE")]
     to: Database,
-    /// Where to write the script; standard output if not given
+    /// The file to write [default: standard output]
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -76,7 +76,7 @@ impl From<Database> for Dialect {
 impl ImportPlacement {
     pub(crate) fn run(self) -> Result<Ending> {
         if let Some(database) = self.print_query {
-            output::print(&Dialect::from(database).query())?;
+            output::print_document(&Dialect::from(database).query())?;
             return Ok(Ending::Complete);
         }
         let dump = self.dump.context("DUMP is missing")?;
@@ -91,7 +91,7 @@ impl ImportPlacement {
             Some(data) => save(data, self.replace, index)?,
             None => None,
         };
-        output::print(&(output::told(&after) + &output::put_aside(aside.as_deref())))?;
+        output::print(&(output::counts(&after) + &output::put_aside(aside.as_deref())))?;
         Ok(Ending::Complete)
     }
 }
@@ -110,9 +110,9 @@ impl ExportPlacement {
         let place =
             || self.output.as_ref().map_or("standard output".into(), |file| file.display().to_string());
         written.and_then(|()| out.flush()).with_context(|| format!("cannot write to {}", place()))?;
-        eprint!("{}", output::told(&digest(&snapshot.records().collect::<Vec<_>>())));
+        output::note(&output::counts(&digest(&snapshot.records().collect::<Vec<_>>())))?;
         if !fleet.is_empty() {
-            eprintln!("Placement has no place for the fleet: it is not in the script.");
+            output::note("Placement has no place for the fleet: it is not in the script.\n")?;
         }
         Ok(Ending::Complete)
     }
@@ -126,13 +126,13 @@ fn read(dump: &Path) -> Result<Vec<Record>> {
     Ok(read_dump(BufReader::new(input))?)
 }
 
-/// Returns where the store before is now, if there was one.
+/// Returns the new place of the previous store, if there was one.
 fn save(data: &Path, replace: bool, index: Index) -> Result<Option<PathBuf>> {
-    let folder = DataDir::open(data)?;
-    if !replace && folder.has_state()? {
+    let directory = DataDir::open(data)?;
+    if !replace && directory.has_state()? {
         bail!("{}: there is a state already; --replace puts this one in its place", data.display());
     }
-    Ok(folder.replace(&index.into(), &store::time()?)?)
+    Ok(directory.replace(&index.into(), &store::time()?)?)
 }
 
 fn digest<'a>(records: impl IntoIterator<Item = &'a Record>) -> (Summary, String) {

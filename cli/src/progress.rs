@@ -1,7 +1,9 @@
 //! The live progress bar: part done, rate, time left. On a terminal only.
 
+use std::io::IsTerminal;
 use std::time::Duration;
 
+use berth_process::log::Terminal;
 use berth_traces::Progress;
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -14,7 +16,10 @@ pub(crate) struct Bar {
 impl Bar {
     pub(crate) fn new(progress: Progress) -> Self {
         let total = (progress.total() > 0).then(|| progress.total());
-        let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr_with_hz(10));
+        let draws = Terminal::of_environment().moves_cursor(std::io::stderr().is_terminal());
+        let target =
+            if draws { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(total, target);
         let template = if total.is_some() { "{bar:32} {percent:>3}%  {msg}" } else { "{spinner}  {msg}" };
         bar.set_style(ProgressStyle::with_template(template).expect("a fixed template"));
         Self { bar, progress }

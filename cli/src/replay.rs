@@ -41,7 +41,7 @@ pub(crate) struct Replay {
     /// A trace file, plain or gzip
     #[arg(long, value_name = "PATH", conflicts_with = "reference")]
     trace: Option<PathBuf>,
-    /// The trace's format: neutral or azure-v1-2017 [default: told by its header]
+    /// The format of the trace: neutral or azure-v1-2017 [default: detected from its header]
     #[arg(long, value_name = "F", requires = "trace")]
     format: Option<Format>,
     /// A reference workload with its own hosts, instead of a trace file
@@ -53,19 +53,19 @@ pub(crate) struct Replay {
     /// Hosts as vCPUs x GiB of memory x GB of disk : count, more shapes after commas [default: 64x256x3840:1000]
     #[arg(long, value_name = "SHAPE", conflicts_with = "reference")]
     host_shape: Option<Fleet>,
-    /// What decides: a placement policy, which looks at amounts alone, or Nova's filters and weighers
+    /// The scheduler: a placement policy, which considers amounts only, or Nova's filters and weighers
     #[arg(long, value_name = "S", value_enum, default_value_t = Scheduler::Policy)]
     scheduler: Scheduler,
-    /// The nova.conf whose scheduler options count [default: Nova's own defaults]
+    /// The nova.conf with the scheduler's options [default: Nova's own defaults]
     #[arg(long, value_name = "FILE")]
     nova_conf: Option<PathBuf>,
     /// Make each batch of the trace a server group: affinity, anti-affinity, soft-affinity or soft-anti-affinity
     #[arg(long, value_name = "P", value_parser = group_policy)]
     batch_policy: Option<GroupPolicy>,
-    /// Which host gets a VM: bestfit, bestfit-cpu, firstfit or worstfit [default: bestfit, or Nova's weighers]
+    /// The placement policy: bestfit, bestfit-cpu, firstfit or worstfit [default: bestfit, or Nova's weighers]
     #[arg(long, value_name = "P")]
     policy: Option<Policy>,
-    /// Look at every host for every decision (slow; the answer is the same)
+    /// Evaluate every host for every decision (slow; the result is the same)
     #[arg(long)]
     exhaustive: bool,
     /// The seed of the sample trace, or of the reference workload instead of its own
@@ -82,7 +82,7 @@ pub(crate) struct Replay {
     json: bool,
 }
 
-/// What decides.
+/// The scheduler of a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Scheduler {
     Policy,
@@ -99,7 +99,7 @@ fn group_policy(name: &str) -> Result<GroupPolicy, String> {
     }
 }
 
-/// What is replayed on what, with the words for it.
+/// The trace and the fleet, with their names.
 struct Workload {
     trace: Trace,
     trace_name: String,
@@ -150,7 +150,7 @@ impl Replay {
             write_report(&out.join("report.html"), &outcome, &trace_name, &fleet_name)?;
         }
         if self.json {
-            output::print(&summary)?;
+            output::print_json_text(&summary)?;
         } else {
             output::print(&summary::table(&outcome, &trace_name, &fleet_name, took))?;
             if let Some(out) = &out {
@@ -160,7 +160,7 @@ impl Replay {
         if outcome.complete {
             return Ok(Ending::Complete);
         }
-        eprintln!("berth: ended by Ctrl-C; everything shown and written is partial");
+        output::note("berth: ended by Ctrl-C; everything shown and written is partial\n")?;
         Ok(Ending::Interrupted)
     }
 

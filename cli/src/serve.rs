@@ -3,13 +3,13 @@
 mod tls;
 
 use std::fs;
-use std::io::Write;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
+use berth_process::log::{self, Terminal};
 use berth_scheduler::nova;
 use berth_server::{
     Auth, Control, Cors, DataDir, FleetOptions, Grpc, Keeper, Keystone, KeystoneSettings, Options, Policy,
@@ -20,51 +20,50 @@ use clap::Args;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tracing_subscriber::EnvFilter;
 
 use crate::config::{AuthChoice, KeystoneTable, LogFormat, ServeSettings, Settings, Sources};
-use crate::{Ending, store};
+use crate::{Ending, environment, output, store};
 
-/// Serves the OpenStack Placement API, microversions 1.0 to 1.39, and gRPC.
+/// Serve the OpenStack Placement API, microversions 1.0 to 1.39, and gRPC.
 #[derive(Args)]
 #[command(after_help = "\
-Every option is also a setting of the configuration, below [serve]: docs/configuration.md. What was answered is
-on disk and outlives the process and the machine: docs/durability.md.")]
+Every option is also a setting of the configuration, below [serve]: docs/configuration.md. Acknowledged changes are
+on disk and survive crashes of the process and the machine: docs/durability.md.")]
 pub(crate) struct Serve {
     /// Address to listen on [default: 127.0.0.1:8778]
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
-    /// Address to take gRPC calls on [default: 127.0.0.1:8779]
+    /// Address to listen on for gRPC [default: 127.0.0.1:8779]
     #[arg(long, value_name = "ADDR")]
     grpc_listen: Option<String>,
-    /// Certificate for gRPC, in PEM; with it, --tls-key and --tls-client-ca
+    /// Certificate for gRPC in PEM; requires --tls-key and --tls-client-ca
     #[arg(long, value_name = "FILE")]
     tls_certificate: Option<String>,
     /// Key of that certificate, in PEM
     #[arg(long, value_name = "FILE")]
     tls_key: Option<String>,
-    /// Certificates of the authorities whose gRPC clients are let in, in PEM
+    /// Certificates of the authorities whose gRPC clients are accepted, in PEM
     #[arg(long, value_name = "FILE")]
     tls_client_ca: Option<String>,
-    /// Folder to keep the state in, or `none` if it shall end with the process [default: ~/.local/state/berth]
+    /// Data directory, or `none` to keep the state in memory only [default: ~/.local/state/berth]
     #[arg(long, value_name = "DIR")]
     data: Option<String>,
-    /// What an answer waits for: until what it tells is on disk, or not at all [default: strict]
+    /// Whether a response waits until its changes are on disk [default: strict]
     #[arg(long, value_name = "strict|relaxed")]
     durability: Option<String>,
-    /// How to find out who is asking; noauth2 believes what requests say, and needs a loopback address [default: noauth2]
+    /// How to authenticate requests; noauth2 trusts their headers, and needs a loopback address [default: noauth2]
     #[arg(long, value_name = "noauth2|keystone")]
     auth: Option<String>,
-    /// Who may do what: defaults, or a policy file that overrides rules of `legacy` [default: legacy]
+    /// The policy: a default, or a policy file that overrides rules of `legacy` [default: legacy]
     #[arg(long, value_name = "legacy|secure|FILE")]
     policy: Option<String>,
-    /// Another origin whose pages may call, as scheme://host (may be repeated)
+    /// An origin whose pages may call the API, as scheme://host (may be repeated)
     #[arg(long, value_name = "ORIGIN")]
     cors_origin: Vec<String>,
-    /// What the log looks like [default: text]
+    /// The format of the log [default: text]
     #[arg(long, value_name = "text|json")]
     log_format: Option<String>,
-    /// Print the rules of the policy as a policy file and stop
+    /// Print the rules of the policy as a policy file and exit
     #[arg(long)]
     print_policy: bool,
     #[command(flatten)]
@@ -97,8 +96,8 @@ impl Serve {
         let (service, keeper) = load(&settings, options)?;
         let runtime = Builder::new_multi_thread().enable_all().build().context("cannot start the threads")?;
         let served = runtime.block_on(serve(&settings, tls.as_ref(), service));
-        // Requests that were not finished in time end here. One that is being computed gets a second more: what it
-        // changes after that is not told to anybody.
+        // Requests that did not finish in time end here. A computation gets one more second: no client sees what it
+        // changes after that.
         runtime.shutdown_timeout(Duration::from_secs(1));
         if let Some(keeper) = keeper {
             keeper.stop();
@@ -128,15 +127,15 @@ impl Serve {
 }
 
 fn start_log(settings: &ServeSettings) -> Result<()> {
-    let filter = match std::env::var("BERTH_LOG") {
-        Ok(filter) => EnvFilter::try_new(filter).context("BERTH_LOG")?,
-        Err(_) => EnvFilter::try_new(&settings.log).context("serve.log")?,
+    let filter = match std::env::var(environment::LOG) {
+        Ok(filter) => filter.parse().context(environment::LOG)?,
+        Err(_) => settings.log.parse().context("serve.log")?,
     };
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match settings.log_format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().flatten_event(true).init(),
-    }
+    let format = match settings.log_format {
+        LogFormat::Text => log::Format::Text,
+        LogFormat::Json => log::Format::Json,
+    };
+    log::start(filter, format, &Terminal::of_environment());
     Ok(())
 }
 
@@ -186,7 +185,7 @@ fn keystone(table: &KeystoneTable) -> Result<KeystoneSettings> {
     })
 }
 
-/// How agents are looked after follows from what Nova has for its compute services.
+/// The heartbeat interval and the down time of agents are those of Nova's compute services.
 fn fleet_options(scheduler: nova::Options) -> FleetOptions {
     let seconds = |seconds: i64| Duration::from_secs(u64::try_from(seconds).unwrap_or(0).max(1));
     let (heartbeat, down_after) =
@@ -194,8 +193,8 @@ fn fleet_options(scheduler: nova::Options) -> FleetOptions {
     FleetOptions { scheduler, heartbeat, down_after, ..FleetOptions::default() }
 }
 
-/// Where the state is kept; nothing if it is not to be.
-fn folder(settings: &ServeSettings) -> Result<Option<PathBuf>> {
+/// The data directory; none if the state stays in memory.
+fn directory(settings: &ServeSettings) -> Result<Option<PathBuf>> {
     match &settings.data {
         Some(data) if data.as_os_str() == "none" => Ok(None),
         Some(data) => Ok(Some(data.clone())),
@@ -209,9 +208,9 @@ fn folder(settings: &ServeSettings) -> Result<Option<PathBuf>> {
     }
 }
 
-/// The service, with the state of the folder if there is one.
+/// The service, with the state of its data directory if it has one.
 fn load(settings: &ServeSettings, options: Options) -> Result<(Arc<Service>, Option<Keeper>)> {
-    let Some(data) = &folder(settings)? else {
+    let Some(data) = &directory(settings)? else {
         tracing::warn!("serve.data is none: the state ends with this process");
         return Ok((Arc::new(Service::new(options)), None));
     };
@@ -220,30 +219,28 @@ fn load(settings: &ServeSettings, options: Options) -> Result<(Arc<Service>, Opt
     if mode == DurabilityMode::Relaxed {
         tracing::warn!("serve.durability is relaxed: a crash may take back the last of what was answered");
     }
-    let folder = DataDir::open(data).context("serve.data")?;
+    let directory = DataDir::open(data).context("serve.data")?;
     let commit_delay = Duration::from_micros(settings.commit_delay);
     let durability = DurabilityOptions { mode, commit_delay, ..DurabilityOptions::default() };
-    let started = Keeper::start(folder, options, durability);
+    let started = Keeper::start(directory, options, durability);
     let (service, keeper) = started.map_err(|error| advised(error, data)).context("serve.data")?;
     let (index, took) = (service.index(), start.elapsed().as_secs_f64());
     let (providers, consumers) = (index.topology().providers().count(), index.consumers());
-    tracing::info!(folder = %data.display(), providers, consumers, took, "loaded the state");
+    tracing::info!(directory = %data.display(), providers, consumers, took, "loaded the state");
     Ok((service, Some(keeper)))
 }
 
-/// A service that does not start because of damage says what to do about it.
-fn advised(error: StartError, folder: &Path) -> anyhow::Error {
+/// Adds advice to the error of a damaged store.
+fn advised(error: StartError, directory: &Path) -> anyhow::Error {
     match &error {
-        StartError::Data(damage) if damage.is_damage() => anyhow!("{error}\n{}", store::advice(folder)),
+        StartError::Data(damage) if damage.is_damage() => anyhow!("{error}\n{}", store::advice(directory)),
         _ => error.into(),
     }
 }
 
 fn print(policy: &Policy) -> Result<Ending> {
-    let mut out = std::io::stdout().lock();
-    for (rule, check) in policy.rules() {
-        writeln!(out, "\"{rule}\": \"{check}\"")?;
-    }
+    let rules: String = policy.rules().map(|(rule, check)| format!("\"{rule}\": \"{check}\"\n")).collect();
+    output::print_document(&rules)?;
     Ok(Ending::Complete)
 }
 
@@ -254,8 +251,8 @@ async fn serve(settings: &ServeSettings, tls: Option<&Tls>, service: Arc<Service
     let grpc = Grpc::bind(settings.grpc_listen, tls, Arc::clone(&service)).await;
     let grpc = grpc.map_err(|error| tls::advised(error, &settings.tls))?;
     let stop = stop()?;
-    // It ends with the runtime at the latest: a backup does not keep the service from ending.
-    if let Some(data) = folder(settings)? {
+    // It ends with the runtime at the latest: a backup does not delay the shutdown.
+    if let Some(data) = directory(settings)? {
         match Control::bind(&data, service) {
             Ok(control) => drop(tokio::spawn(control.run())),
             Err(error) => {
@@ -271,15 +268,15 @@ async fn serve(settings: &ServeSettings, tls: Option<&Tls>, service: Arc<Service
         );
     }
     let grace = Duration::from_secs(settings.shutdown_timeout);
-    tokio::join!(server.run(wished(stop.clone()), grace), grpc.run(wished(stop), grace));
+    tokio::join!(server.run(stopped(stop.clone()), grace), grpc.run(stopped(stop), grace));
     Ok(())
 }
 
-/// Turns true when the process is told to stop.
+/// Turns true when a signal asks the process to stop.
 fn stop() -> Result<watch::Receiver<bool>> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut hang_up = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
-    let (wish, stop) = watch::channel(false);
+    let (sender, stop) = watch::channel(false);
     tokio::spawn(async move {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -287,11 +284,11 @@ fn stop() -> Result<watch::Receiver<bool>> {
             Ok(()) = tokio::signal::ctrl_c() => {}
         }
         tracing::info!("finishing the requests that have begun");
-        wish.send_replace(true);
+        sender.send_replace(true);
     });
     Ok(stop)
 }
 
-async fn wished(mut stop: watch::Receiver<bool>) {
-    drop(stop.wait_for(|wished| *wished).await); // a sender that is gone means the same
+async fn stopped(mut stop: watch::Receiver<bool>) {
+    drop(stop.wait_for(|stops| *stops).await); // a sender that is gone means the same
 }

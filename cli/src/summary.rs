@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use berth_simulator::Outcome;
-use comfy_table::{CellAlignment, Table, presets};
+
+use crate::table::Grid;
 
 /// The table, with how long the run took.
 #[allow(clippy::cast_precision_loss)] // for people
@@ -11,8 +12,8 @@ pub(crate) fn table(outcome: &Outcome, trace: &str, fleet: &str, took: Duration)
     let totals = &outcome.totals;
     let seconds = took.as_secs_f64();
     let partial = if outcome.complete { "" } else { " (partial: ended early)" };
-    let mut facts = grid();
-    facts.add_rows([
+    let mut facts = Grid::indented::<&str>([]);
+    let rows = [
         ["trace".to_owned(), format!("{trace}{partial}")],
         ["fleet".to_owned(), fleet.to_owned()],
         ["policy".to_owned(), outcome.policy.clone()],
@@ -26,22 +27,22 @@ pub(crate) fn table(outcome: &Outcome, trace: &str, fleet: &str, took: Duration)
             "took".to_owned(),
             format!("{seconds:.2} s, {} VMs/s", count((totals.vms as f64 / seconds.max(1e-6)) as u64)),
         ],
-    ]);
-    let mut use_table = grid();
-    use_table.set_header(["used", "mean", "peak", "at the end"]);
+    ];
+    rows.into_iter().for_each(|row| facts.row(row));
+    let mut use_table = Grid::indented(["used", "mean", "peak", "at the end"]);
     let rows = [("vCPU", 0), ("memory", 1), ("disk", 2)];
     for (name, class) in rows {
         let of_capacity = |used: u64| percent(used, outcome.capacity.amounts()[class]);
         let at = |share: &berth_simulator::Share| of_capacity(share.amounts()[class]);
-        use_table.add_row([
+        use_table.row([
             name.to_owned(),
             at(&outcome.mean_used),
             at(&outcome.peak_used),
             at(&outcome.end().used),
         ]);
     }
-    use_table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
-    format!("{facts}\n\n{use_table}\n")
+    use_table.align_right(1..4);
+    format!("{}\n{}", facts.text(), use_table.text())
 }
 
 fn hosts_in_use(outcome: &Outcome) -> String {
@@ -53,12 +54,6 @@ fn hosts_in_use(outcome: &Outcome) -> String {
         count(end.busy_hosts),
         percent(end.used.vcpus, end.busy_vcpus)
     )
-}
-
-fn grid() -> Table {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
-    table
 }
 
 fn count(number: u64) -> String {

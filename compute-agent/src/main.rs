@@ -2,31 +2,45 @@
 
 #![forbid(unsafe_code)]
 
+mod environment;
 mod options;
 
-use std::io::{IsTerminal, stderr};
+use std::io::{self, Write};
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use berth_compute_agent::libvirt::Libvirt;
 use berth_compute_agent::{agent, service};
+use berth_process::log::{self, Filter, Terminal};
+use berth_process::{command_line, printable};
 use clap::Parser;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 use options::Options;
 
+fn main() -> ExitCode {
+    let parsed = Options::try_parse();
+    if let Err(text) = &parsed
+        && !text.use_stderr()
+    {
+        return command_line::print_answer("berth-agent", text);
+    }
+    let done = environment::check().and_then(|()| match parsed {
+        Ok(options) => serve(options).map(|()| ExitCode::SUCCESS),
+        Err(usage) => Ok(command_line::refuse(&usage)),
+    });
+    done.unwrap_or_else(|error| {
+        let _ = writeln!(io::stderr(), "berth-agent: {}", printable::lines(&format!("{error:#}")));
+        ExitCode::FAILURE
+    })
+}
+
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
-async fn main() -> Result<()> {
-    let options = Options::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(stderr().is_terminal())
-        .with_writer(stderr)
-        .init();
+async fn serve(options: Options) -> Result<()> {
+    log::start(filter()?, log::Format::Text, &Terminal::of_environment());
     let settings = options.settings(seed())?;
     let channel = service::channel(&options.service, options.certificates()?).context("--service")?;
     let hypervisor = Arc::new(Libvirt::open(options.config())?);
@@ -36,10 +50,16 @@ async fn main() -> Result<()> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        tracing::info!("ending; guests go on");
+        tracing::info!("shutting down; guests continue");
     };
     agent::run(hypervisor, settings, channel, stop).await;
     Ok(())
+}
+
+fn filter() -> Result<Filter> {
+    #[expect(clippy::disallowed_methods, reason = "the log is set up before anything else")]
+    let text = std::env::var(environment::LOG).unwrap_or_else(|_| "info".to_owned()); // it is UTF-8: environment::check
+    text.parse().context(environment::LOG)
 }
 
 fn seed() -> u64 {

@@ -1,7 +1,6 @@
 //! The command line of `berth-agent`.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -10,6 +9,7 @@ use berth_compute_agent::Offer;
 use berth_compute_agent::agent::Settings;
 use berth_compute_agent::libvirt::{Config, CpuMode};
 use berth_compute_agent::service::Certificates;
+use berth_process::certificates::{self, Identity};
 use clap::{Args, Parser, ValueEnum};
 use uuid::Uuid;
 
@@ -18,7 +18,7 @@ use uuid::Uuid;
 #[command(name = "berth-agent", version)]
 pub(crate) struct Options {
     /// URL of the service.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8779")]
+    #[arg(long, value_name = "URL", env = "BERTH_SERVICE", default_value = "http://127.0.0.1:8779")]
     pub(crate) service: String,
     /// Name of this host, unique in the fleet [default: the machine's].
     #[arg(long, value_name = "NAME")]
@@ -57,28 +57,28 @@ pub(crate) struct Options {
 #[command(next_help_heading = "Certificates (without them, only a service on this machine is accepted)")]
 struct CertificateOptions {
     /// File with the certificate of the authority that issued the service's, as PEM.
-    #[arg(long, value_name = "FILE", requires_all = ["cert", "key"])]
+    #[arg(long, value_name = "FILE", env = "BERTH_CA", requires_all = ["cert", "key"])]
     ca: Option<PathBuf>,
     /// File with this agent's certificate, as PEM.
-    #[arg(long, value_name = "FILE", requires_all = ["ca", "key"])]
+    #[arg(long, value_name = "FILE", env = "BERTH_CERT", requires_all = ["ca", "key"])]
     cert: Option<PathBuf>,
     /// File with its key, as PEM.
-    #[arg(long, value_name = "FILE", requires_all = ["ca", "cert"])]
+    #[arg(long, value_name = "FILE", env = "BERTH_KEY", requires_all = ["ca", "cert"])]
     key: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]
 #[command(next_help_heading = "What is offered to guests")]
 struct OfferOptions {
-    /// How many times over vCPUs are given away.
-    #[arg(long, value_name = "RATIO", default_value_t = 4.0, value_parser = ratio)]
-    cpu_allocation_ratio: f64,
-    /// How many times over memory is given away.
-    #[arg(long, value_name = "RATIO", default_value_t = 1.0, value_parser = ratio)]
-    ram_allocation_ratio: f64,
-    /// How many times over disk is given away.
-    #[arg(long, value_name = "RATIO", default_value_t = 1.0, value_parser = ratio)]
-    disk_allocation_ratio: f64,
+    /// vCPUs for each thread [default: the service's configuration decides].
+    #[arg(long, value_name = "RATIO", value_parser = ratio)]
+    cpu_allocation_ratio: Option<f64>,
+    /// How many times over memory is granted [default: the service's configuration decides].
+    #[arg(long, value_name = "RATIO", value_parser = ratio)]
+    ram_allocation_ratio: Option<f64>,
+    /// How many times over disk is granted [default: the service's configuration decides].
+    #[arg(long, value_name = "RATIO", value_parser = ratio)]
+    disk_allocation_ratio: Option<f64>,
     /// Threads kept for the host.
     #[arg(long, value_name = "THREADS", default_value_t = 0)]
     reserved_host_cpus: u32,
@@ -139,8 +139,9 @@ impl Options {
     pub(crate) fn certificates(&self) -> Result<Option<Certificates>> {
         let CertificateOptions { ca, cert, key } = &self.certificates;
         let (Some(ca), Some(cert), Some(key)) = (ca, cert, key) else { return Ok(None) };
-        let authority = read("--ca", ca)?;
-        Ok(Some(Certificates { authority, certificate: read("--cert", cert)?, key: read("--key", key)? }))
+        let authority = certificates::read_authorities(ca).context("--ca")?;
+        let Identity { certificate, key } = Identity::read(cert, key).context("--cert, --key")?;
+        Ok(Some(Certificates { authority, certificate, key }))
     }
 
     fn host_name(&self) -> Result<String> {
@@ -169,10 +170,6 @@ impl OfferOptions {
             pci_devices: self.pci_devices.clone(),
         }
     }
-}
-
-fn read(option: &str, path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).with_context(|| format!("{option} {}: cannot be read", path.display()))
 }
 
 fn ratio(text: &str) -> Result<f64, String> {
@@ -217,6 +214,7 @@ mod tests {
             assert!(refused.starts_with("--host-name") && refused.contains(why), "{refused}");
         }
         let absent = parse(&["--ca", "/none", "--cert", "/none", "--key", "/none"]).expect("parsed");
-        assert!(absent.certificates().expect_err("refused").to_string().starts_with("--ca /none"));
+        let absent = absent.certificates().expect_err("refused");
+        assert!(format!("{absent:#}").starts_with("--ca: /none: cannot be read"), "{absent:#}");
     }
 }

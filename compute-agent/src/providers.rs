@@ -18,15 +18,15 @@ use uuid::Uuid;
 
 use crate::{Cell, Facts, HugePages, PciDevice};
 
-/// What of a host is offered to guests, and how many times over. The defaults are Nova's.
+/// What of a host is offered to guests, and how many times over. The defaults are Nova's; ratios are left to the service.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Offer {
-    /// How many times over vCPUs are given away.
-    pub cpu_ratio: f64,
-    /// How many times over memory is given away.
-    pub memory_ratio: f64,
-    /// How many times over disk is given away.
-    pub disk_ratio: f64,
+    /// Allocation ratio of vCPUs; none leaves it to the service.
+    pub cpu_ratio: Option<f64>,
+    /// Allocation ratio of memory; none leaves it to the service.
+    pub memory_ratio: Option<f64>,
+    /// Allocation ratio of disk; none leaves it to the service.
+    pub disk_ratio: Option<f64>,
     /// Threads kept for the host.
     pub reserved_cpus: u32,
     /// MiB kept for the host.
@@ -44,9 +44,9 @@ pub struct Offer {
 impl Default for Offer {
     fn default() -> Self {
         Self {
-            cpu_ratio: 4.0,
-            memory_ratio: 1.0,
-            disk_ratio: 1.0,
+            cpu_ratio: None,
+            memory_ratio: None,
+            disk_ratio: None,
             reserved_cpus: 0,
             reserved_memory_mb: 512,
             reserved_disk_gb: 0,
@@ -166,7 +166,7 @@ impl Tree<'_> {
             let name = self.name(&Part::Pages { cell: cell.id, size_kib: pages.size_kib });
             let class = format!("CUSTOM_PAGES_{}_KIB", pages.size_kib);
             let parent = self.parent_in(Some(cell.id));
-            self.add_child(name, &parent, vec![(&class, inventory(pages.total, 0, 1.0))], Vec::new());
+            self.add_child(name, &parent, vec![(&class, inventory(pages.total, 0, Some(1.0)))], Vec::new());
         }
     }
 
@@ -175,7 +175,7 @@ impl Tree<'_> {
         let class = format!("CUSTOM_PCI_{:04X}_{:04X}", device.vendor, device.product);
         let parent = self.parent_in(device.cell);
         let traits = vec!["COMPUTE_MANAGED_PCI_DEVICE".to_owned()];
-        self.add_child(name, &parent, vec![(&class, inventory(1, 0, 1.0))], traits);
+        self.add_child(name, &parent, vec![(&class, inventory(1, 0, Some(1.0)))], traits);
     }
 
     /// The provider of what lies in a cell.
@@ -227,8 +227,9 @@ fn provider(
 }
 
 /// None if there is nothing: an inventory holds at least 1.
-fn inventory(total: u32, reserved: u32, allocation_ratio: f64) -> Option<v1::Inventory> {
+fn inventory(total: u32, reserved: u32, ratio: Option<f64>) -> Option<v1::Inventory> {
     let reserved = reserved.min(total);
+    let allocation_ratio = ratio.unwrap_or(0.0); // 0 leaves it to the service
     let whole =
         v1::Inventory { total, reserved, min_unit: 1, max_unit: total, step_size: 1, allocation_ratio };
     (total > 0).then_some(whole)
@@ -266,7 +267,7 @@ mod tests {
         assert_eq!(root.uuid, Uuid::from_u128(7).to_string());
         let expected = [("DISK_GB", (100, 0)), ("MEMORY_MB", (8192, 512)), ("VCPU", (4, 0))];
         assert_eq!(inventories(root), BTreeMap::from(expected));
-        assert_eq!(root.inventories["VCPU"].allocation_ratio, 4.0);
+        assert_eq!(root.inventories["VCPU"].allocation_ratio, 0.0);
         assert_eq!(root.inventories["VCPU"].max_unit, 4);
     }
 

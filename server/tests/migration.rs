@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use berth_placement::{Index, Record, RestoreError};
 use berth_server::migrate::{Dialect, read_dump, write_script};
 use berth_store::{Digest, Summary};
+use berth_test_support::skip::skip;
 use tempfile::TempDir;
 
 /// Made by `run_migration.py --record server/tests/migration --steps 60`.
@@ -125,8 +126,7 @@ fn queries_and_scripts_are_whole() {
 #[test]
 fn the_way_back_ends_where_it_began() {
     if Command::new("sqlite3").arg("--version").stdout(Stdio::null()).status().is_err() {
-        eprintln!("skipped: there is no sqlite3 here; cargo xtask migration does not need it");
-        return;
+        return skip("there is no sqlite3 here; `cargo xtask migration` does not need it");
     }
     let folder = TempDir::new().unwrap();
     let database = folder.path().join("placement.db");

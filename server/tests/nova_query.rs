@@ -10,20 +10,10 @@ use berth_placement::{Index, Topology};
 use berth_scheduler::nova::placement_query::{ComputeNode, Known, ResourceRequest, placement_query};
 use berth_scheduler::nova::{Options as NovaOptions, RequestSpec};
 use berth_server::{Options, Policy, Server, Service};
+use berth_test_support::nova::fleet::{Fleet, Kind};
+use berth_test_support::nova::numbers::Numbers;
+use berth_test_support::nova::{planting, requests};
 use serde_json::Value;
-
-#[path = "../../scheduler/tests/nova_on_index/fleet.rs"]
-#[allow(dead_code, reason = "shared with the scheduler's tests, which use more of it")]
-mod fleet;
-#[path = "../../scheduler/tests/nova_on_index/numbers.rs"]
-mod numbers;
-#[path = "../../scheduler/tests/nova_on_index/planting.rs"]
-mod planting;
-#[path = "../../scheduler/tests/nova_on_index/requests.rs"]
-mod requests;
-
-use fleet::{Fleet, Kind};
-use numbers::Numbers;
 
 /// A candidate in names: what it takes from whom, and who serves which group.
 type Written = (BTreeMap<(String, String), u64>, BTreeMap<String, BTreeSet<String>>);

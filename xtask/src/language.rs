@@ -65,7 +65,7 @@ const AVOIDED: [&str; 46] = [
 ];
 
 /// Files and directories that contain none of these words.
-const TRANSLATED: [&str; 25] = [
+const TRANSLATED: [&str; 27] = [
     ".ci",
     "ARCHITECTURE.md",
     "Cargo.toml",
@@ -88,7 +88,9 @@ const TRANSLATED: [&str; 25] = [
     "fuzz",
     "packaging",
     "placement",
+    "process",
     "simulator",
+    "test-support",
     "traces",
     "xtask",
 ];

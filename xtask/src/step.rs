@@ -1,5 +1,6 @@
 //! A step is one command with a name; `Steps` runs them in order, times them and counts tests.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -52,8 +53,33 @@ impl Steps {
         })
     }
 
-    /// Runs a form of `cargo test`, passes its output on and sums up its results.
+    /// Prints which tests did not run, or ended early because the machine lacks something, grouped by the reason.
+    fn print_skipped(&self) {
+        let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        let noted = std::fs::read_to_string(self.skipped_file()).unwrap_or_default();
+        let noted = noted.lines().filter_map(|line| line.split_once(": "));
+        let ignored = self.tests.ignored_tests.iter().map(|(test, reason)| (test.as_str(), reason.as_str()));
+        for (test, reason) in ignored.chain(noted) {
+            reasons.entry(reason).or_default().push(test);
+        }
+        for (reason, tests) in reasons {
+            println!("\nskipped, {reason}:");
+            tests.iter().for_each(|test| println!("    {test}"));
+        }
+    }
+
+    /// The file in which tests note that they cannot run (`berth_test_support::skip`).
+    fn skipped_file(&self) -> PathBuf {
+        self.target_dir().join("skipped-tests")
+    }
+
+    /// Runs `cargo test` in one of its forms, passes its output on and adds up its results.
     pub(crate) fn run_tests(&mut self, name: &str, command: &mut Command) -> Result<()> {
+        let skipped = self.skipped_file();
+        if self.tests == TestCounts::default() {
+            drop(std::fs::remove_file(&skipped)); // of an earlier run
+        }
+        command.env("BERTH_SKIPPED", skipped);
         self.timed(name, command, |steps, command| {
             let mut child = command
                 .stdout(Stdio::piped())
@@ -110,10 +136,11 @@ impl Steps {
             let mark = if *passed { "ok" } else { "FAILED" };
             println!("{mark:>6} {:8.1} s  {name}", took.as_secs_f64());
         }
-        let TestCounts { passed, failed, ignored } = self.tests;
+        let TestCounts { passed, failed, ignored, .. } = &self.tests;
         if passed + failed + ignored > 0 {
-            println!("\n{passed} passed, {failed} failed, {ignored} skipped");
+            println!("\n{passed} passed, {failed} failed, {ignored} ignored");
         }
+        self.print_skipped();
     }
 }
 
@@ -135,17 +162,28 @@ fn quoted(word: &str) -> String {
     if word.contains(' ') { format!("'{word}'") } else { word.to_owned() }
 }
 
-/// Sums of the `test result:` lines of all test binaries.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Sums over the `test result:` lines of all test binaries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct TestCounts {
     passed: u64,
     failed: u64,
     ignored: u64,
+    /// Tests that are marked `#[ignore]`, with the reasons.
+    ignored_tests: Vec<(String, String)>,
 }
 
 impl TestCounts {
-    /// Adds the counts of a line such as `test result: ok. 3 passed; 0 failed; 1 ignored; ...`.
+    /// Adds a line such as `test a::b ... ignored, needs root`. A doc test without a reason is text that is not meant to run.
+    fn add_ignored(&mut self, line: &str) {
+        let ignored = line.strip_prefix("test ").and_then(|test| test.split_once(" ... ignored, "));
+        if let Some((test, reason)) = ignored {
+            self.ignored_tests.push((test.to_owned(), reason.to_owned()));
+        }
+    }
+
+    /// Adds a line such as `test result: ok. 3 passed; 0 failed; 1 ignored; ...`.
     fn add_line(&mut self, line: &str) {
+        self.add_ignored(line.trim_start());
         let Some(results) = line.trim_start().strip_prefix("test result: ") else { return };
         let results = results.trim_start_matches("ok. ").trim_start_matches("FAILED. ");
         for result in results.split("; ") {
@@ -169,13 +207,16 @@ mod tests {
     fn results_of_several_binaries_add_up() {
         let mut counts = TestCounts::default();
         counts.add_line("running 4 tests");
+        counts.add_line("test kvm::a_guest_boots ... ignored, needs root and libvirt");
+        counts.add_line("test src/lib.rs - (line 3) ... ignored");
         counts.add_line(
             "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s",
         );
         counts.add_line(
             "test result: FAILED. 5 passed; 2 failed; 0 ignored; 0 measured; 9 filtered out; finished in 1.50s",
         );
-        assert_eq!(counts, TestCounts { passed: 8, failed: 2, ignored: 1 });
+        let ignored_tests = vec![("kvm::a_guest_boots".to_owned(), "needs root and libvirt".to_owned())];
+        assert_eq!(counts, TestCounts { passed: 8, failed: 2, ignored: 1, ignored_tests });
     }
 
     #[test]

@@ -8,20 +8,20 @@ use uuid::Uuid;
 use super::fleet::{About, Consumer, Fleet, Provider};
 use super::leave::Problem;
 
-/// Who may hold something.
+/// The consumers that may hold allocations.
 pub(super) struct Known {
     pub(super) instances: BTreeSet<Uuid>,
-    /// `None` when they were not given: then consumers that are told to be migrations are not judged.
+    /// `None` if they were not given: then consumers of type MIGRATION are not checked.
     pub(super) migrations: Option<BTreeSet<Uuid>>,
 }
 
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Findings {
-    /// `None` when it was not asked for.
+    /// `None` if it was not requested.
     pub(super) leaked: Option<Vec<Leaked>>,
     pub(super) usage: Vec<Usage>,
     pub(super) over_capacity: Vec<OverCapacity>,
-    /// Providers that changed all the time while they were read, so that nothing can be said of their usage.
+    /// Providers that kept changing while they were read, so that their usage is unknown.
     pub(super) restless: Vec<Uuid>,
 }
 
@@ -34,7 +34,7 @@ pub(super) struct Leaked {
     pub(super) holds: Vec<Held>,
 }
 
-/// To whom a consumer belongs, and since when it holds what it holds.
+/// The owner of a consumer, and the age of its allocations.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Who {
     pub(super) project: Option<String>,
@@ -63,7 +63,7 @@ pub(super) struct Usage {
     pub(super) allocated: i64,
 }
 
-/// A provider of which more is held than it has.
+/// A provider whose allocations exceed its capacity.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct OverCapacity {
     pub(super) provider: Uuid,
@@ -103,7 +103,7 @@ impl Findings {
     }
 }
 
-/// Consumers that are in none of the lists. More has to be asked about them ([`leaked`]).
+/// Consumers that are in none of the lists. [`leaked`] needs more details of them.
 pub(super) fn unknown(fleet: &Fleet, known: &Known) -> Vec<Uuid> {
     let is_known = |consumer: &Uuid| {
         let migrations = known.migrations.as_ref();
@@ -175,7 +175,7 @@ pub(super) fn usage(fleet: &Fleet) -> Vec<Usage> {
     found
 }
 
-/// Providers of which more is held than they have, and who would have to leave.
+/// Providers whose allocations exceed their capacity, and the consumers that would have to leave.
 pub(super) fn over_capacity(fleet: &Fleet) -> Vec<OverCapacity> {
     let mut holders: BTreeMap<Uuid, Vec<Uuid>> = BTreeMap::new();
     for (&consumer, entry) in &fleet.consumers {

@@ -1,4 +1,4 @@
-//! What an audit looks at: providers and who holds what of them.
+//! The input of an audit: providers and the allocations of consumers.
 
 use std::collections::BTreeMap;
 
@@ -10,13 +10,13 @@ use uuid::Uuid;
 pub(super) struct Fleet {
     pub(super) providers: BTreeMap<Uuid, Provider>,
     pub(super) consumers: BTreeMap<Uuid, Consumer>,
-    /// Providers that changed all the time while they were read.
+    /// Providers that kept changing while they were read.
     pub(super) restless: Vec<Uuid>,
 }
 
 pub(super) struct Provider {
     pub(super) name: String,
-    /// When it was last changed, in seconds since 1970, if that can be known.
+    /// Time of the last change in seconds since 1970, if known.
     pub(super) changed_at: Option<u64>,
     pub(super) inventories: BTreeMap<String, Inventory>,
     /// What the service counts as used.
@@ -29,24 +29,24 @@ pub(super) type Holdings = BTreeMap<(Uuid, String), u32>;
 #[derive(Default)]
 pub(super) struct Consumer {
     pub(super) holds: Holdings,
-    /// What is asked for only when there is something to tell of the consumer.
+    /// Details that are requested only for consumers in a finding.
     pub(super) about: Option<About>,
 }
 
-/// What is known of a consumer beside what it holds.
+/// What is known of a consumer besides its allocations.
 #[derive(Debug, Clone, Default)]
 pub(super) struct About {
-    /// Changes with every write; `None` for one that was never told.
+    /// Changes with every write; `None` if unknown.
     pub(super) generation: Option<u64>,
     pub(super) project: Option<String>,
     pub(super) user: Option<String>,
     pub(super) kind: Option<String>,
-    /// When its allocations were written, in seconds since 1970, if that can be known.
+    /// Time at which its allocations were written, in seconds since 1970, if known.
     pub(super) written_at: Option<u64>,
 }
 
 impl Fleet {
-    /// The name of a provider, or what else there is of it.
+    /// The name of a provider, or its UUID.
     pub(super) fn name(&self, provider: Uuid) -> String {
         self.providers.get(&provider).map_or_else(|| provider.to_string(), |provider| provider.name.clone())
     }

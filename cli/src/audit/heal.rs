@@ -1,4 +1,4 @@
-//! Mending what was found, where it is still as it was found.
+//! Healing of findings that have not changed since they were found.
 
 use anyhow::Result;
 use berth_placement::Inventory;
@@ -9,96 +9,96 @@ use uuid::Uuid;
 use super::findings::{Findings, Leaked};
 use super::fleet::{About, Fleet};
 
-/// What can be asked for.
+/// The kinds of findings that can be healed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Heal {
-    /// Delete the allocations of consumers that do not exist any more
+    /// Delete the allocations of consumers that no longer exist
     Leaked,
-    /// Raise allocation ratios to what is used
+    /// Raise allocation ratios to cover the usage
     OverCapacity,
-    /// Say how to have use counted anew
+    /// Report how to recount the usage
     Usage,
 }
 
-/// Where things are changed.
+/// The state that is healed.
 pub(super) trait Healer {
-    /// Takes everything from a consumer that is as it is known here.
+    /// Deletes all allocations of a consumer that has not changed.
     fn remove(&mut self, consumer: Uuid, about: &About) -> Result<Outcome>;
 
-    /// Gives an inventory that is as it was found another allocation ratio.
+    /// Sets the allocation ratio of an inventory that has not changed.
     fn set_ratio(&mut self, provider: Uuid, class: &str, found: &Inventory, ratio: f64) -> Result<Outcome>;
 }
 
-/// What became of one change.
+/// The outcome of one change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Outcome {
     Done,
-    /// It would have been done with --write.
+    /// Not applied, because --write is missing.
     WouldBeDone,
-    /// It is not as it was found any more: it was left alone.
+    /// Skipped: it changed after it was found.
     Changed,
-    /// It was written lately, or it is not known when: it was left alone.
+    /// Skipped: it was written recently, or at an unknown time.
     TooYoung,
-    /// It cannot be done from here.
+    /// Impossible from here.
     Impossible(String),
-    /// The service does not do it.
+    /// The service refused it.
     Refused(String),
 }
 
-/// A change and what became of it.
+/// A change and its outcome.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Step {
     pub(super) what: String,
     pub(super) outcome: Outcome,
 }
 
-/// What is wanted.
-pub(super) struct Wish<'a> {
+/// What to heal, and how.
+pub(super) struct HealOptions<'a> {
     pub(super) kinds: &'a [Heal],
-    /// Consumers that were written since, in seconds since 1970, are left alone.
+    /// Consumers written at this time or later, in seconds since 1970, are skipped.
     pub(super) before: u64,
-    /// Else nothing is changed.
+    /// Whether changes are applied.
     pub(super) write: bool,
 }
 
-/// Does what was asked for.
+/// Heals the findings of the selected kinds.
 pub(super) fn heal(
     healer: &mut dyn Healer,
     fleet: &Fleet,
     findings: &Findings,
-    wish: &Wish<'_>,
+    options: &HealOptions<'_>,
 ) -> Vec<Step> {
     let mut steps = Vec::new();
-    if wish.kinds.contains(&Heal::Leaked) {
+    if options.kinds.contains(&Heal::Leaked) {
         for leaked in findings.leaked.iter().flatten() {
             let what = format!("delete the allocations of consumer {}", leaked.consumer);
-            steps.push(Step { what, outcome: settled(remove(healer, leaked, wish)) });
+            steps.push(Step { what, outcome: settled(remove(healer, leaked, options)) });
         }
     }
-    if wish.kinds.contains(&Heal::OverCapacity) {
-        raise_ratios(healer, fleet, findings, wish, &mut steps);
+    if options.kinds.contains(&Heal::OverCapacity) {
+        raise_ratios(healer, fleet, findings, options, &mut steps);
     }
-    if wish.kinds.contains(&Heal::Usage) {
+    if options.kinds.contains(&Heal::Usage) {
         for usage in &findings.usage {
-            let what = format!("count anew what is used of {} on {}", usage.class, usage.name);
-            let how = "the API cannot; a Berth counts anew from the allocations whenever it starts";
+            let what = format!("recount the usage of {} on {}", usage.class, usage.name);
+            let how = "the API cannot; Berth recounts from the allocations whenever it starts";
             steps.push(Step { what, outcome: Outcome::Impossible(how.to_owned()) });
         }
     }
     steps
 }
 
-/// One change that failed is told beside those that were made.
+/// A change that failed is reported beside those that were applied.
 fn settled(outcome: Result<Outcome>) -> Outcome {
     outcome.unwrap_or_else(|error| Outcome::Refused(format!("{error:#}")))
 }
 
-fn remove(healer: &mut dyn Healer, leaked: &Leaked, wish: &Wish<'_>) -> Result<Outcome> {
-    if leaked.about.since.is_none_or(|since| since >= wish.before) {
+fn remove(healer: &mut dyn Healer, leaked: &Leaked, options: &HealOptions<'_>) -> Result<Outcome> {
+    if leaked.about.since.is_none_or(|since| since >= options.before) {
         return Ok(Outcome::TooYoung);
     }
-    if !wish.write {
+    if !options.write {
         return Ok(Outcome::WouldBeDone);
     }
     let about = About {
@@ -115,7 +115,7 @@ fn raise_ratios(
     healer: &mut dyn Healer,
     fleet: &Fleet,
     findings: &Findings,
-    wish: &Wish<'_>,
+    options: &HealOptions<'_>,
     steps: &mut Vec<Step>,
 ) {
     for over in &findings.over_capacity {
@@ -128,7 +128,7 @@ fn raise_ratios(
                     (format!("raise the allocation ratio of {class} on {name}"), Outcome::Impossible(why))
                 }
                 Some(ratio) => {
-                    let outcome = if wish.write {
+                    let outcome = if options.write {
                         settled(healer.set_ratio(over.provider, class, &found, ratio))
                     } else {
                         Outcome::WouldBeDone
@@ -144,7 +144,7 @@ fn raise_ratios(
     }
 }
 
-/// The smallest ratio of four decimals with which what is used fits.
+/// The smallest ratio with four decimals that covers the usage.
 fn enough(inventory: &Inventory, used: i64) -> Option<f64> {
     let offered = i64::from(inventory.total) - i64::from(inventory.reserved);
     if offered <= 0 {

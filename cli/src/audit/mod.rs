@@ -12,6 +12,7 @@ mod text;
 mod tests;
 
 use std::collections::BTreeSet;
+use std::env::VarError;
 use std::io::{Read, stdin};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -23,21 +24,21 @@ use uuid::Uuid;
 
 use self::findings::{Findings, Known};
 use self::fleet::{About, Fleet, Holdings};
-use self::heal::{Heal, Step, Wish};
+use self::heal::{Heal, HealOptions, Step};
 use self::offline::Offline;
 use self::online::Online;
 use crate::operator::connection::Connection;
 use crate::operator::{self, server};
 use crate::{Ending, output};
 
-/// Find allocations of consumers that are gone, wrong use, and providers over capacity
+/// Find allocations of deleted consumers, wrong usage, and providers over capacity
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   openstack server list --all-projects --limit -1 -c ID -f value > instances
   berth audit --url http://placement:8778 --token $TOKEN --instances instances
   berth audit --url http://placement:8778 --servers        where Berth alone makes instances: its own are all there are
-  berth audit --data /var/lib/berth --instances instances --json          the folder of a service that does not run
+  berth audit --data /var/lib/berth --instances instances --json          the directory of a service that does not run
   berth audit --url http://placement:8778 --instances instances --migrations migrations --heal leaked --write
 
 Take the list of instances after a look at the migrations that run: they hold allocations under UUIDs of their own, see
@@ -46,30 +47,30 @@ pub(crate) struct Audit {
     /// A Placement service, Berth or the original
     #[arg(long, value_name = "URL", required_unless_present = "data", conflicts_with = "data")]
     url: Option<String>,
-    /// The token to ask with [default: the environment's OS_TOKEN, or admin]
+    /// The token for requests [default: the environment variable OS_TOKEN, or admin]
     #[arg(long, value_name = "TOKEN", requires = "url")]
     token: Option<String>,
-    /// The folder of a Berth that does not run (berth serve --data)
+    /// The data directory of a service that does not run (berth serve --data)
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// The UUIDs of all instances there are, one a line; - for standard input
+    /// The UUIDs of all existing instances, one per line; - reads standard input
     #[arg(long, value_name = "FILE")]
     instances: Option<PathBuf>,
-    /// The servers of this Berth (`berth server list`) are instances, too: --service is asked for them. With --data, they always are
+    /// Also count the servers of this service (`berth server list`, read from --service) as instances. With --data, they always count
     #[arg(long, requires = "url")]
     servers: bool,
     #[command(flatten)]
     connection: Connection,
-    /// The UUIDs of all migrations that have not ended, one a line; without, only consumers of type MIGRATION are not judged, and nothing is healed as leaked
+    /// The UUIDs of all migrations in progress, one per line. Without it, consumers of type MIGRATION are not checked, and no leaked consumer is healed
     #[arg(long, value_name = "FILE")]
     migrations: Option<PathBuf>,
-    /// Mend this, too (may be repeated); without --write, only say what would be done
+    /// Heal this kind of finding (may be repeated); without --write, only report what would be done
     #[arg(long, value_name = "KIND")]
     heal: Vec<Heal>,
-    /// Leave consumers alone that were written in the last so many seconds: their instances may be in no list yet
+    /// Skip consumers that were written within this many seconds: the lists may not have their instances yet
     #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
     older_than: u64,
-    /// Do what --heal asks for
+    /// Apply what --heal selects
     #[arg(long, requires = "heal")]
     write: bool,
     /// Print JSON
@@ -92,7 +93,7 @@ impl Audit {
             );
         }
         if self.heal.contains(&Heal::Leaked) && self.migrations.is_none() {
-            // Nova does not tell Placement which consumers are migrations: without the list, each would be leaked.
+            // Nova does not report to Placement which consumers are migrations: without the list, each would count as leaked.
             bail!(
                 "--heal leaked: --migrations has to say which migrations have not ended; an empty file if none"
             );
@@ -104,23 +105,24 @@ impl Audit {
         }
         let mut known = self.known()?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-        let wish = Wish { kinds: &self.heal, before: now.saturating_sub(self.older_than), write: self.write };
+        let options =
+            HealOptions { kinds: &self.heal, before: now.saturating_sub(self.older_than), write: self.write };
         let (findings, steps) = match &self.data {
-            Some(folder) => {
-                let mut offline = Offline::open(folder, now)?;
+            Some(directory) => {
+                let mut offline = Offline::open(directory, now)?;
                 let fleet = offline.fleet();
                 if let Some(known) = &mut known {
                     known.instances.extend(offline.instances());
                 }
                 let findings = look(&fleet, known.as_ref());
-                let steps = heal::heal(&mut offline, &fleet, &findings, &wish);
-                eprint!("{}", output::put_aside(offline.write()?.as_deref()));
+                let steps = heal::heal(&mut offline, &fleet, &findings, &options);
+                output::note(&output::put_aside(offline.write()?.as_deref()))?;
                 (findings, steps)
             }
             None => {
-                let mut online = Online::new(&self.url.clone().unwrap_or_default(), self.token())?;
+                let mut online = Online::new(&self.url.clone().unwrap_or_default(), self.token()?)?;
                 let (fleet, findings) = look_online(&online, known.as_ref())?;
-                let steps = heal::heal(&mut online, &fleet, &findings, &wish);
+                let steps = heal::heal(&mut online, &fleet, &findings, &options);
                 (findings, steps)
             }
         };
@@ -128,8 +130,13 @@ impl Audit {
         Ok(if findings.is_empty() { Ending::Complete } else { Ending::Found })
     }
 
-    fn token(&self) -> String {
-        self.token.clone().or_else(|| std::env::var("OS_TOKEN").ok()).unwrap_or_else(|| "admin".to_owned())
+    fn token(&self) -> Result<String> {
+        match (&self.token, std::env::var("OS_TOKEN")) {
+            (Some(token), _) => Ok(token.clone()),
+            (None, Ok(token)) => Ok(token),
+            (None, Err(VarError::NotPresent)) => Ok("admin".to_owned()),
+            (None, Err(error)) => Err(error).context("OS_TOKEN"),
+        }
     }
 
     fn known(&self) -> Result<Option<Known>> {
@@ -156,7 +163,7 @@ impl Audit {
     fn show(&self, findings: &Findings, steps: &[Step], now: u64) -> Result<()> {
         if self.json {
             let report = Report { findings, healing: steps };
-            return output::print(&(serde_json::to_string_pretty(&report)? + "\n"));
+            return output::print_json(&report);
         }
         output::print(&text::shown(findings, steps, now))
     }
@@ -171,7 +178,7 @@ fn look(fleet: &Fleet, known: Option<&Known>) -> Findings {
     }
 }
 
-/// As [`look`], but asks more about those who are found only when it is known who they are.
+/// As [`look`], but requests details only for the consumers that are found.
 fn look_online(online: &Online, known: Option<&Known>) -> Result<(Fleet, Findings)> {
     let mut fleet = online.read_fleet()?;
     let leaving = findings::over_capacity(&fleet);

@@ -1,4 +1,4 @@
-//! The folder of a service that does not run.
+//! The data directory of a service that does not run.
 
 use std::path::{Path, PathBuf};
 
@@ -21,13 +21,13 @@ pub(super) struct Offline {
 
 impl Offline {
     /// `now` is in seconds since 1970.
-    pub(super) fn open(folder: &Path, now: u64) -> Result<Self> {
-        let data = DataDir::open_existing(folder)?;
-        let contents = data.load()?.with_context(|| format!("{}: there is no state", folder.display()))?;
+    pub(super) fn open(directory: &Path, now: u64) -> Result<Self> {
+        let data = DataDir::open_existing(directory)?;
+        let contents = data.load()?.with_context(|| format!("{}: there is no state", directory.display()))?;
         Ok(Self { data, contents, now, is_changed: false })
     }
 
-    /// The servers that Berth made itself.
+    /// The servers of this service.
     pub(super) fn instances(&self) -> impl Iterator<Item = Uuid> {
         self.contents.fleet.instance_uuids()
     }
@@ -76,7 +76,7 @@ impl Offline {
         )
     }
 
-    /// Puts what was healed in the place of the state; returns where the one before is now.
+    /// Replaces the state by the healed one; returns where the previous state was moved.
     pub(super) fn write(self) -> Result<Option<PathBuf>> {
         if !self.is_changed {
             return Ok(None);
@@ -85,7 +85,7 @@ impl Offline {
     }
 }
 
-/// The folder is held, so nothing changes between finding and healing.
+/// The directory is locked, so nothing changes between finding and healing.
 impl Healer for Offline {
     fn remove(&mut self, consumer: Uuid, _: &About) -> Result<Outcome> {
         let is_there = self.contents.index.remove_consumer(ConsumerId::from(consumer)).is_some();

@@ -1,4 +1,4 @@
-//! A Placement service, Berth or the original, asked over its API.
+//! A Placement service, Berth or the original, read through its API.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -15,16 +15,16 @@ use uuid::Uuid;
 use super::fleet::{About, Fleet, Holdings, Provider};
 use super::heal::{Healer, Outcome};
 
-/// The version that is spoken where the service speaks it; below the first, consumers have no generations.
+/// The microversions in use, the last if the service has it; below the first, consumers have no generations.
 const VERSIONS: (u32, u32) = (28, 38);
 
 /// Requests at a time.
 const WORKERS: usize = 8;
 
-/// How often a provider is read that changes meanwhile.
+/// How often a provider is read again that changes meanwhile.
 const ATTEMPTS: usize = 5;
 
-/// How long an answer may take.
+/// The timeout of a response.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 pub(super) struct Online {
@@ -154,7 +154,7 @@ impl Online {
         Ok(fleet)
     }
 
-    /// A provider at one moment, as its generation tells; `None` for one that is gone.
+    /// A consistent view of a provider, by its generation; `None` if it was deleted.
     fn read_provider(&self, entry: &ProviderEntry) -> Result<Option<(Provider, Held, bool)>> {
         let path = |what: &str| format!("/resource_providers/{}/{what}", entry.uuid);
         for attempt in 1..=ATTEMPTS {
@@ -179,7 +179,7 @@ impl Online {
         Ok(None)
     }
 
-    /// What a consumer holds now and what else is known of it.
+    /// The current allocations of a consumer and its details.
     pub(super) fn read_consumer(&self, consumer: Uuid) -> Result<(Holdings, About)> {
         let path = format!("/allocations/{consumer}");
         let answer = self.get(&path)?;

@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 use uuid::Uuid;
 
 use super::findings::Known;
-use super::heal::{Heal, Outcome, Wish, heal};
+use super::heal::{Heal, HealOptions, Outcome, heal};
 use super::online::Online;
 use super::*;
 
@@ -68,8 +68,8 @@ fn known(instances: impl IntoIterator<Item = u128>) -> Known {
     Known { instances: instances.into_iter().map(Uuid::from_u128).collect(), migrations: None }
 }
 
-fn wish(kinds: &[Heal]) -> Wish<'_> {
-    Wish { kinds, before: 100, write: true }
+fn options(kinds: &[Heal]) -> HealOptions<'_> {
+    HealOptions { kinds, before: 100, write: true }
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn a_consumer_that_came_back_is_left_alone() {
     // Someone gives consumer 11 another amount before it is healed.
     let generation = cloud.index.consumer(ConsumerId(11)).unwrap().generation;
     cloud.write(11, ExpectedGeneration::Exactly(generation), 1);
-    let steps = heal(&mut online, &fleet, &found, &wish(&[Heal::Leaked]));
+    let steps = heal(&mut online, &fleet, &found, &options(&[Heal::Leaked]));
     let outcomes: Vec<&Outcome> = steps.iter().map(|step| &step.outcome).collect();
     assert_eq!(outcomes, [&Outcome::Changed, &Outcome::Done]);
     assert_eq!(cloud.held(), BTreeMap::from([(10, 2), (11, 1)]));
@@ -94,7 +94,7 @@ fn a_consumer_that_is_young_is_left_alone() {
     let mut online = Online::new(&cloud.url, "admin".to_owned()).unwrap();
     let (fleet, found) = look_online(&online, Some(&known([10, 11]))).unwrap();
     assert_eq!(found.leaked.as_ref().unwrap()[0].about.since, Some(9));
-    let steps = heal(&mut online, &fleet, &found, &Wish { before: 9, ..wish(&[Heal::Leaked]) });
+    let steps = heal(&mut online, &fleet, &found, &HealOptions { before: 9, ..options(&[Heal::Leaked]) });
     assert_eq!(steps[0].outcome, Outcome::TooYoung);
     assert_eq!(cloud.held().len(), 3);
 }
@@ -107,10 +107,10 @@ fn an_inventory_that_was_reported_anew_is_left_alone() {
     let (fleet, found) = look_online(&online, None).unwrap();
     assert_eq!(found.over_capacity[0].leaving.len(), 1);
     cloud.shrink(5);
-    let steps = heal(&mut online, &fleet, &found, &wish(&[Heal::OverCapacity]));
+    let steps = heal(&mut online, &fleet, &found, &options(&[Heal::OverCapacity]));
     assert_eq!(steps[0].outcome, Outcome::Changed);
     let (fleet, found) = look_online(&online, None).unwrap();
-    let steps = heal(&mut online, &fleet, &found, &wish(&[Heal::OverCapacity]));
+    let steps = heal(&mut online, &fleet, &found, &options(&[Heal::OverCapacity]));
     assert_eq!(steps[0].outcome, Outcome::Done);
     let row = cloud.index.find(HOST).unwrap();
     assert_eq!(cloud.index.free(row, ClassId::VCPU), Some(0));

@@ -2,13 +2,13 @@
 
 use std::fmt::Write;
 
-use comfy_table::presets::NOTHING;
-use comfy_table::{CellAlignment, Table};
+use berth_process::printable;
 
 use super::findings::{Findings, Held, Leaked, OverCapacity, Usage, Who};
 use super::heal::{Outcome, Step};
+use crate::table::Grid;
 
-/// What was found, and what was done about it. `now` is in seconds since 1970.
+/// The findings and what was done about them. `now` is in seconds since 1970.
 pub(super) fn shown(findings: &Findings, steps: &[Step], now: u64) -> String {
     let mut text = String::new();
     match &findings.leaked {
@@ -24,21 +24,13 @@ pub(super) fn shown(findings: &Findings, steps: &[Step], now: u64) -> String {
         text.push_str("\nHealing\n");
     }
     for Step { what, outcome } in steps {
-        let _infallible = writeln!(text, "  {what}: {}", told(outcome));
+        let _infallible = writeln!(text, "  {what}: {}", outcome_text(outcome));
     }
     text
 }
 
-fn table<const N: usize>(heads: [&str; N]) -> Table {
-    let mut table = Table::new();
-    table.load_preset(NOTHING).set_header(heads);
-    table
-}
-
-fn put(text: &mut String, table: &Table) {
-    text.extend(
-        table.lines().flat_map(|line| ["  ".to_owned(), line.trim_end().to_owned(), "\n".to_owned()]),
-    );
+fn put(text: &mut String, table: &Grid) {
+    text.extend(table.lines().flat_map(|line| ["  ".to_owned(), line, "\n".to_owned()]));
 }
 
 fn show_leaked(text: &mut String, leaked: &[Leaked], now: u64) {
@@ -46,11 +38,11 @@ fn show_leaked(text: &mut String, leaked: &[Leaked], now: u64) {
     if leaked.is_empty() {
         return;
     }
-    let mut table = table(["consumer", "project", "type", "held for", "holds"]);
+    let mut table = Grid::indented(["consumer", "project", "type", "held for", "holds"]);
     for Leaked { consumer, about, holds } in leaked {
         let kind = about.consumer_type.clone().unwrap_or_default();
         let project = about.project.clone().unwrap_or_default();
-        table.add_row([consumer.to_string(), project, kind, age(about.since, now), held(holds)]);
+        table.row([consumer.to_string(), project, kind, age(about.since, now), held(holds)]);
     }
     put(text, &table);
 }
@@ -60,14 +52,12 @@ fn show_usage(text: &mut String, usage: &[Usage]) {
     if usage.is_empty() {
         return;
     }
-    let mut table = table(["provider", "class", "used", "allocated"]);
+    let mut table = Grid::indented(["provider", "class", "used", "allocated"]);
     for found in usage {
         let Usage { name, class, used, allocated, .. } = found;
-        table.add_row([name.clone(), class.clone(), used.to_string(), allocated.to_string()]);
+        table.row([name.clone(), class.clone(), used.to_string(), allocated.to_string()]);
     }
-    for column in table.column_iter_mut().skip(2) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
+    table.align_right(2..4);
     put(text, &table);
 }
 
@@ -75,8 +65,8 @@ fn show_over_capacity(text: &mut String, over: &[OverCapacity], now: u64) {
     let _infallible = writeln!(text, "Providers over capacity: {}", over.len());
     for provider in over {
         let since = age(provider.changed, now);
-        let _infallible =
-            writeln!(text, "  {} ({}), last changed {since} ago", provider.name, provider.provider);
+        let name = printable::line(&provider.name);
+        let _infallible = writeln!(text, "  {name} ({}), last changed {since} ago", provider.provider);
         for excess in &provider.classes {
             let _infallible = writeln!(
                 text,
@@ -91,12 +81,12 @@ fn show_over_capacity(text: &mut String, over: &[OverCapacity], now: u64) {
         }
         let what = if provider.is_smallest { "the smallest set" } else { "a small set" };
         let _infallible = writeln!(text, "    would have to leave ({what}): {}", provider.leaving.len());
-        let mut table = table(["  consumer", "project", "held for", "holds"]);
+        let mut table = Grid::indented(["  consumer", "project", "held for", "holds"]);
         for leaving in &provider.leaving {
             let project =
                 leaving.about.as_ref().and_then(|about: &Who| about.project.clone()).unwrap_or_default();
             let since = age(leaving.about.as_ref().and_then(|about| about.since), now);
-            table.add_row([format!("  {}", leaving.consumer), project, since, amounts(&leaving.holds)]);
+            table.row([format!("  {}", leaving.consumer), project, since, amounts(&leaving.holds)]);
         }
         put(text, &table);
     }
@@ -125,13 +115,13 @@ fn age(since: Option<u64>, now: u64) -> String {
     }
 }
 
-fn told(outcome: &Outcome) -> String {
+fn outcome_text(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Done => "done".to_owned(),
         Outcome::WouldBeDone => "would be done with --write".to_owned(),
-        Outcome::Changed => "left alone: it has changed since it was looked at".to_owned(),
+        Outcome::Changed => "skipped: it has changed since it was found".to_owned(),
         Outcome::TooYoung => {
-            "left alone: it was written lately (--older-than), or it is not known when".to_owned()
+            "skipped: it was written recently (--older-than), or at an unknown time".to_owned()
         }
         Outcome::Impossible(why) => format!("not done: {why}"),
         Outcome::Refused(why) => format!("refused: {why}"),

@@ -29,7 +29,7 @@ impl Plot {
         let report = match Report::read(&self.result) {
             Ok(report) => report,
             Err(error) => {
-                eprintln!("berth: {:#}", anyhow::Error::from(error));
+                output::complain(&error.into());
                 return Ok(Ending::WrongUsage);
             }
         };

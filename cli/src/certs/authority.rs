@@ -10,7 +10,7 @@ use rcgen::{
 use super::files::{Certified, Pair};
 use super::leaf::Leaf;
 
-/// Clocks of other machines may be late: what is made now was valid an hour ago.
+/// Tolerance for the clocks of other machines: a certificate is valid from an hour before its creation.
 const EARLIER: Duration = Duration::from_secs(3600);
 
 const DAY: Duration = Duration::from_secs(86_400);

@@ -22,8 +22,11 @@ pub(super) struct Pair {
 }
 
 impl Pair {
-    pub(super) fn in_folder(folder: &Path, name: &str) -> Self {
-        Self { certificate: folder.join(format!("{name}.pem")), key: folder.join(format!("{name}-key.pem")) }
+    pub(super) fn in_directory(directory: &Path, name: &str) -> Self {
+        Self {
+            certificate: directory.join(format!("{name}.pem")),
+            key: directory.join(format!("{name}-key.pem")),
+        }
     }
 
     pub(super) fn read(&self) -> Result<Certified> {
@@ -35,7 +38,7 @@ impl Pair {
         Ok(Certified { certificate: read(&self.certificate)?, key: read(&self.key)? })
     }
 
-    /// Writes both files, if neither is there, and says so.
+    /// Writes both files if neither exists, and prints their names.
     pub(super) fn write(&self, certified: &Certified) -> Result<()> {
         let files = [(&self.key, &certified.key, 0o600), (&self.certificate, &certified.certificate, 0o644)];
         if let Some((there, ..)) = files.iter().find(|(file, ..)| file.exists()) {
@@ -50,8 +53,8 @@ impl Pair {
     }
 }
 
-/// Makes the folder, if it is not there, for its owner alone.
-pub(super) fn make_folder(folder: &Path) -> Result<()> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.with_context(|| format!("cannot make {}", folder.display()))
+/// Creates the directory if it is missing, for its owner only.
+pub(super) fn create_directory(directory: &Path) -> Result<()> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
+    made.with_context(|| format!("cannot make {}", directory.display()))
 }

@@ -1,11 +1,11 @@
-//! What a certificate says of its owner.
+//! The owner's names and usage in a certificate.
 
 use anyhow::{Context, Result, ensure};
 use rcgen::{ExtendedKeyUsagePurpose, SanType};
 
 use super::{Issue, Role};
 
-/// The certificate of somebody who issues none.
+/// The certificate of an owner that issues none.
 pub(super) struct Leaf {
     pub(super) name: String,
     pub(super) alternative_names: Vec<SanType>,
@@ -45,7 +45,7 @@ fn alternative_names(issue: &Issue) -> Result<Vec<SanType>> {
     dns.chain(ip).chain(uri).collect()
 }
 
-/// By which the service knows what a client may do.
+/// The URI that gives a client its role.
 fn uri(Issue { role, name, uuid, .. }: &Issue) -> Option<String> {
     match role {
         Role::Operator => Some("berth://role/operator".to_owned()),

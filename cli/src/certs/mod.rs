@@ -1,4 +1,4 @@
-//! `berth certs`: a certificate authority of one's own, and certificates by it.
+//! `berth certs`: a certificate authority, and certificates issued by it.
 
 mod authority;
 mod files;
@@ -16,7 +16,7 @@ use authority::Authority;
 use files::Pair;
 use leaf::Leaf;
 
-/// Makes the certificates that gRPC's clients, agents and service know each other by
+/// Create the certificates of the gRPC service, its clients and agents
 #[derive(Args)]
 #[command(after_help = "docs/tls.md walks through it.")]
 pub(crate) struct Certs {
@@ -26,46 +26,46 @@ pub(crate) struct Certs {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Make a certificate authority: ca.pem, which everybody gets, and ca-key.pem, which nobody does
+    /// Create a certificate authority: ca.pem, which is public, and ca-key.pem, which stays secret
     Init(Init),
-    /// Make a certificate and its key, by the authority in the folder
+    /// Issue a certificate with a key of its own
     Issue(Issue),
 }
 
 #[derive(Args)]
 struct Init {
-    /// The folder to make it in
+    /// The directory to create it in
     #[arg(long, value_name = "DIR")]
     dir: PathBuf,
-    /// What the authority is called
+    /// The name of the authority
     #[arg(long, default_value = "Berth CA")]
     name: String,
-    /// How long it is valid, in days
+    /// Validity in days
     #[arg(long, value_name = "N", default_value_t = 3650, value_parser = clap::value_parser!(u32).range(1..=36_500))]
     days: u32,
 }
 
 #[derive(Args)]
 struct Issue {
-    /// The folder of the authority; the new files go there, too
+    /// The directory of the authority, which also receives the new files
     #[arg(long, value_name = "DIR")]
     dir: PathBuf,
-    /// What its owner may do
+    /// The role of its owner
     #[arg(long)]
     role: Role,
-    /// Whose it is; for an agent, the name of its host. The files are called so
+    /// The name of the owner and of the files; for an agent, the name of its host
     #[arg(long)]
     name: String,
     /// For an agent: the UUID of its host. With it, the host needs no approval to join
     #[arg(long)]
     uuid: Option<Uuid>,
-    /// A DNS name that the owner is reached by (may be repeated) [default for a server: its name]
+    /// A DNS name of the owner (may be repeated) [default for a server: its name]
     #[arg(long, value_name = "NAME")]
     dns: Vec<String>,
-    /// An IP address that the owner is reached by (may be repeated)
+    /// An IP address of the owner (may be repeated)
     #[arg(long, value_name = "ADDRESS")]
     ip: Vec<IpAddr>,
-    /// How long it is valid, in days
+    /// Validity in days
     #[arg(long, value_name = "N", default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=36_500))]
     days: u32,
 }
@@ -75,13 +75,13 @@ struct Issue {
 enum Role {
     /// Everything
     Operator,
-    /// Place instances, act on them, and read
+    /// Schedule instances, operate them, and read
     Service,
     /// Read
     Reader,
-    /// Be the service
+    /// Authenticate as the service
     Server,
-    /// Speak for the host that has the certificate's name
+    /// Report for the host with the certificate's name
     Agent,
 }
 
@@ -89,14 +89,14 @@ impl Certs {
     pub(crate) fn run(self) -> Result<Ending> {
         match self.action {
             Action::Init(init) => {
-                let pair = Pair::in_folder(&init.dir, "ca");
-                files::make_folder(&init.dir)?;
+                let pair = Pair::in_directory(&init.dir, "ca");
+                files::create_directory(&init.dir)?;
                 pair.write(&Authority::make(&init.name, init.days)?)?;
             }
             Action::Issue(issue) => {
                 let leaf = Leaf::of(&issue)?;
-                let authority = Authority::read(&Pair::in_folder(&issue.dir, "ca"))?;
-                Pair::in_folder(&issue.dir, &issue.name).write(&authority.issue(leaf)?)?;
+                let authority = Authority::read(&Pair::in_directory(&issue.dir, "ca"))?;
+                Pair::in_directory(&issue.dir, &issue.name).write(&authority.issue(leaf)?)?;
             }
         }
         Ok(Ending::Complete)

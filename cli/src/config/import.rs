@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use figment::value::Value;
 
-use super::catalogue::{FORMER_FILTERS, Kind, SETTINGS, Setting, WITHOUT_SETTING};
+use super::catalogue::{FORMER_FILTERS, Kind, REMARKS, SETTINGS, Setting, WITHOUT_SETTING};
 use super::layers;
 use super::nova_conf::{Assignment, NovaConf};
 
@@ -113,6 +113,12 @@ impl Import {
     }
 
     fn report_unknown(&mut self, conf: &NovaConf) {
+        for section in std::iter::once("DEFAULT").chain(OWN_SECTIONS) {
+            let why = format!("Nova reads [{section}] only, and nothing in this section");
+            for (name, line) in conf.mistaken(section) {
+                self.drop(name, "*", line, why.clone());
+            }
+        }
         for (section, key, why) in WITHOUT_SETTING {
             for assignment in conf.all(section, key) {
                 self.drop(section, key, assignment.line, (*why).to_owned());
@@ -159,7 +165,10 @@ impl Import {
         let mut out = String::new();
         let _ = writeln!(out, "Carried over: {}", self.carried.len());
         for (setting, value, origin) in &self.carried {
-            let _ = writeln!(out, "  {} = {}, from {origin}", setting.path(), toml_text(value));
+            let remark =
+                REMARKS.iter().find(|(group, name, _)| (*group, *name) == (setting.group, setting.name));
+            let remark = remark.map(|(_, _, remark)| format!("; {remark}")).unwrap_or_default();
+            let _ = writeln!(out, "  {} = {}, from {origin}{remark}", setting.path(), toml_text(value));
         }
         let _ = writeln!(out, "Left out of lists: {}", self.notes.len());
         for (origin, note) in &self.notes {
@@ -186,6 +195,9 @@ fn flag(text: &str) -> Result<bool, String> {
 }
 
 fn number<T: std::str::FromStr>(text: &str, kind: &str) -> Result<T, String> {
+    if text.trim().is_empty() {
+        return Err("it is empty, so its default holds".to_owned());
+    }
     text.trim().parse().map_err(|_| format!("'{text}' is not {kind}"))
 }
 

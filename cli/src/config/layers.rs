@@ -22,7 +22,7 @@ pub(super) const DEFAULT_FILE: &str = "/etc/berth/berth.toml";
 pub(crate) struct Settings {
     /// Options of the scheduler, by the names that `nova.conf` has for them.
     pub(crate) nova: Options,
-    /// What `berth serve` can be told.
+    /// The settings of `berth serve`.
     pub(crate) serve: ServeSettings,
 }
 
@@ -162,7 +162,7 @@ pub(super) fn check(path: &str, value: Value) -> Result<(), String> {
     let single = Figment::from(Serialized::globals(nested));
     let settings: Settings = single.extract().map_err(|error| message(&error.kind))?;
     settings.nova.validate().map_err(|invalid| invalid.problem.to_owned())?;
-    settings.serve.validate().map_err(ToOwned::to_owned)
+    settings.serve.validate()
 }
 
 /// The error in words that do not name Rust's types.
@@ -202,6 +202,11 @@ fn problem_of_file(file: &Path, problem: &str) -> Problem {
     Problem { setting: String::new(), problem: problem.to_owned(), source: file.display().to_string() }
 }
 
+/// The environment variable of a setting.
+pub(super) fn variable(path: &str) -> String {
+    format!("BERTH_{}", path.replace('.', "__").to_uppercase())
+}
+
 /// `BERTH_NOVA__FILTER_SCHEDULER__HOST_SUBSET_SIZE` is `nova.filter_scheduler.host_subset_size`.
 fn path_of_variable(name: &str) -> Option<String> {
     let path = name.strip_prefix("BERTH_").filter(|path| {
@@ -236,11 +241,11 @@ fn collect_leaves(prefix: &str, dict: Dict, leaves: &mut Vec<(String, Value)>) {
     }
 }
 
-/// The file to read: the one that was named, or the usual one if it is there.
+/// The file to read: the given one, or the usual one if it exists.
 ///
 /// # Errors
 ///
-/// The system cannot tell whether the usual one is there: going on without it might serve with other settings.
+/// It is unknown whether the usual file exists: without it, the service might run with other settings.
 pub(super) fn file(named: Option<PathBuf>) -> Result<Option<PathBuf>, Problem> {
     if named.is_some() {
         return Ok(named);

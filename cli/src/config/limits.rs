@@ -1,11 +1,11 @@
-//! How much one request to `berth serve` may ask for.
+//! Limits of one request to `berth serve`.
 
 use std::time::Duration;
 
 use berth_server::Limits;
 use serde::{Deserialize, Serialize};
 
-/// The limits; the catalogue says what each means. Times are in seconds.
+/// The limits; the catalogue documents each. Times are in seconds.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct LimitsTable {
@@ -62,7 +62,7 @@ impl Default for LimitsTable {
 }
 
 impl LimitsTable {
-    /// A day, in seconds: who has more patience wants no limit.
+    /// A day, in seconds: a longer time would be no limit.
     const LONGEST: u64 = 86_400;
     /// Bytes that a URL can have at most, whatever is configured.
     const URL_BYTES: usize = 64 << 10;

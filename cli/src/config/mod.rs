@@ -8,15 +8,15 @@ mod nova_conf;
 mod serve;
 #[cfg(test)]
 mod tests;
+mod url;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use berth_scheduler::nova::Options;
 use clap::{Args, Subcommand};
-use comfy_table::Table;
-use comfy_table::presets::NOTHING;
 
+use crate::table::Grid;
 use crate::{Ending, output};
 use catalogue::SETTINGS;
 use import::Import;
@@ -38,13 +38,13 @@ pub(crate) struct Config {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Say where each setting comes from, or what is wrong with it
+    /// Show the value and source of each setting, or every error
     Check(Sources),
     /// Print the configuration in effect as TOML
     Show(Sources),
     /// Print every setting with its meaning, unit and default, as Markdown
     Reference,
-    /// Make a configuration of the scheduler's options in a nova.conf
+    /// Convert the scheduler's options of a nova.conf
     Import(ImportFile),
 }
 
@@ -54,7 +54,7 @@ pub(crate) struct Sources {
     /// The configuration file [default: /etc/berth/berth.toml, if it exists]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// A setting that goes before file and environment
+    /// A setting that overrides file and environment (may be repeated)
     #[arg(long, value_name = "SETTING=VALUE")]
     set: Vec<String>,
 }
@@ -64,7 +64,7 @@ struct ImportFile {
     /// The nova.conf to read
     #[arg(value_name = "NOVA_CONF")]
     file: PathBuf,
-    /// Where to write the configuration; standard output if not given
+    /// The file to write [default: standard output]
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -73,8 +73,10 @@ impl Config {
     pub(crate) fn run(self) -> Result<Ending> {
         match self.action {
             Action::Check(sources) => output::print(&sources.table()?)?,
-            Action::Show(sources) => output::print(&toml::to_string_pretty(&sources.read(Vec::new())?.1)?)?,
-            Action::Reference => output::print(&catalogue::reference())?,
+            Action::Show(sources) => {
+                output::print_document(&toml::to_string_pretty(&sources.read(Vec::new())?.1)?)?;
+            }
+            Action::Reference => output::print_document(&catalogue::reference())?,
             Action::Import(import) => import.run()?,
         }
         Ok(Ending::Complete)
@@ -89,6 +91,7 @@ impl Sources {
 
     fn read(self, options: Vec<(&str, &str, String)>) -> Result<(Layers, Settings)> {
         let file = layers::file(self.config).map_err(|problem| anyhow!("{problem}"))?;
+        // All variables of settings are UTF-8: environment::check.
         let environment = std::env::vars_os()
             .filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)));
         let layers =
@@ -101,14 +104,18 @@ impl Sources {
 
     fn table(self) -> Result<String> {
         let (layers, settings) = self.read(Vec::new())?;
-        let mut table = Table::new();
-        table.load_preset(NOTHING).set_header(["setting", "value", "from"]);
+        let mut table = Grid::new(["setting", "value", "from"]);
         for setting in SETTINGS {
             let value = layers::value_text(&settings, setting).unwrap_or_else(|| "(unset)".to_owned());
-            table.add_row([setting.path(), value, layers.source(&setting.path())]);
+            table.row([setting.path(), value, layers.source(&setting.path())]);
         }
-        Ok(format!("{}\n", table.trim_fmt()))
+        Ok(table.text())
     }
+}
+
+/// The environment variables of all settings.
+pub(crate) fn variables() -> impl Iterator<Item = String> {
+    SETTINGS.iter().map(|setting| layers::variable(&setting.path()))
 }
 
 fn listed(problems: &[Problem]) -> String {
@@ -125,8 +132,8 @@ impl ImportFile {
                 output::print(&import.report())
             }
             None => {
-                eprint!("{}", import.report());
-                output::print(&import.to_toml())
+                output::note(&import.report())?;
+                output::print_document(&import.to_toml())
             }
         }
     }

@@ -1,6 +1,6 @@
 //! `nova.conf`: the dialect of oslo.config.
 //!
-//! `key = value` or `key: value` in `[sections]`; a line that begins with white space goes on with the value above it;
+//! `key = value` or `key: value` in `[sections]`, whose names may be in capitals but for `[DEFAULT]`, which has to be; a line that begins with white space goes on with the value above it;
 //! `#` and `;` begin a comment only at the start of a line. A key may come again: lists of values keep all, other
 //! options the last. `$name`, `${name}` and `$section.name` stand for other values, `$$` for a dollar sign.
 
@@ -37,6 +37,16 @@ impl NovaConf {
             reader.line(line.trim_end(), at + 1)?;
         }
         Ok(reader.conf)
+    }
+
+    /// Sections that have this name but for blanks and capitals, and that oslo.config takes for others.
+    pub(super) fn mistaken<'a>(&'a self, section: &'a str) -> impl Iterator<Item = (&'a str, usize)> {
+        let is_mistaken = move |name: &str| name != section && name.trim().eq_ignore_ascii_case(section);
+        let first_line = |keys: &BTreeMap<String, Vec<Assignment>>| {
+            keys.values().flatten().map(|assignment| assignment.line).min().unwrap_or(0)
+        };
+        let mistaken = self.sections.iter().filter(move |(name, _)| is_mistaken(name));
+        mistaken.map(move |(name, keys)| (name.as_str(), first_line(keys)))
     }
 
     /// The last value of a key.
@@ -138,7 +148,7 @@ impl Reader {
             self.extend(&key, line.trim_start());
         } else if let Some(rest) = line.strip_prefix('[') {
             let name = rest.strip_suffix(']').ok_or_else(|| error("the section does not end with ]"))?;
-            self.section = Some(name.to_owned()).filter(|name| !name.is_empty());
+            self.section = Some(normalized(name)).filter(|name| !name.is_empty());
             self.open = None;
             self.section.as_ref().ok_or_else(|| error("the section has no name"))?;
         } else if line.starts_with(['#', ';']) {
@@ -149,13 +159,14 @@ impl Reader {
                 .ok_or_else(|| error("neither section, nor key = value, nor comment"))?;
             let key = line[..at].trim();
             (!key.is_empty()).then_some(()).ok_or_else(|| error("the key is missing"))?;
+            self.section.as_ref().ok_or_else(|| error("an option before the first [section]"))?;
             self.assign(key, unquote(line[at + 1..].trim()), number);
         }
         Ok(())
     }
 
     fn values(&mut self, key: &str) -> &mut Vec<Assignment> {
-        let section = self.section.clone().unwrap_or_else(|| "DEFAULT".to_owned());
+        let section = self.section.clone().unwrap_or_default();
         self.conf.sections.entry(section).or_default().entry(key.to_owned()).or_default()
     }
 
@@ -172,10 +183,15 @@ impl Reader {
     }
 }
 
-/// The text without quotes around all of it.
+/// The name that oslo.config gives a section: small letters, but for `[DEFAULT]`. `[default]` is another section.
+fn normalized(name: &str) -> String {
+    if name == "DEFAULT" { name.to_owned() } else { name.to_lowercase() }
+}
+
+/// The text without quotes around all of it. A quote alone is around nothing.
 fn unquote(text: &str) -> &str {
-    let inner = |quote| text.strip_prefix(quote)?.strip_suffix(quote);
-    inner('"').or_else(|| inner('\'')).unwrap_or(text)
+    let inner = |quote| if text == quote { Some("") } else { text.strip_prefix(quote)?.strip_suffix(quote) };
+    inner("\"").or_else(|| inner("'")).unwrap_or(text)
 }
 
 #[cfg(test)]
@@ -186,12 +202,12 @@ mod tests {
     #[test]
     fn the_dialect() {
         let conf = NovaConf::parse(
-            "before = 1\n[a]\nx : y = z\nq = \"two words\"\nlist = a,\n  b,\n\tc\n\n# comment\n;x = 2\nlist2=\n  d\nx = 3\n",
+            "[DEFAULT]\nbefore = 1\n[a]\nx : y = z\nq = \"two words\"\nlist = a,\n  b,\n\tc\n\n# comment\n;x = 2\nlist2=\n  d\nx = 3\n",
         )
         .unwrap();
         assert_eq!(conf.get("DEFAULT", "before").unwrap().value, "1");
         let values: Vec<_> = conf.all("a", "x").iter().map(|a| (a.value.as_str(), a.line)).collect();
-        assert_eq!(values, [("y = z", 3), ("3", 13)]);
+        assert_eq!(values, [("y = z", 4), ("3", 14)]);
         assert_eq!(conf.get("a", "q").unwrap().value, "two words");
         assert_eq!(conf.get("a", "list").unwrap().value, "a,\nb,\nc");
         assert_eq!(conf.get("a", "list2").unwrap().value, "\nd");
@@ -200,20 +216,39 @@ mod tests {
     #[test]
     fn bad_lines_are_named() {
         for (text, line) in [
-            ("x = 1\nnonsense\n", 2),
+            ("[a]\nx = 1\nnonsense\n", 3),
+            ("x = 1\n[a]\n", 1), // as oslo.config: before any section
+            ("\n# c\nx = 1\n", 3),
+            ("\u{feff}[a]\n", 1),
             ("[open\n", 1),
             ("[]\n", 1),
             ("  x\n", 1),
-            ("= 1\n", 1),
-            ("a=1\n\n b\n", 3),
+            ("[a]\n= 1\n", 2),
+            ("[a]\na=1\n\n b\n", 4),
         ] {
             assert_eq!(NovaConf::parse(text).unwrap_err().line, line, "{text}");
         }
     }
 
+    /// `[FILTER_SCHEDULER]` was read by Nova and dropped here. Recorded of oslo.config 10.
+    #[test]
+    fn sections_may_be_in_capitals() {
+        let conf = NovaConf::parse("[Filter_Scheduler]\nx = 1\n[filter_scheduler]\nx = 2\n").unwrap();
+        let values: Vec<_> = conf.all("filter_scheduler", "x").iter().map(|a| a.value.as_str()).collect();
+        assert_eq!(values, ["1", "2"]);
+        let conf = NovaConf::parse("[filter_scheduler]\nx = 2\n[FILTER_SCHEDULER]\nx = 1\n").unwrap();
+        assert_eq!(conf.get("filter_scheduler", "x").unwrap().value, "1");
+        let conf = NovaConf::parse("[default]\nx = 1\n[ DEFAULT ]\nx = 2\n[DEFAULT]\ny = \"\n").unwrap();
+        assert_eq!(conf.get("DEFAULT", "x"), None);
+        assert_eq!(conf.get("DEFAULT", "y").unwrap().value, "");
+        assert_eq!(conf.mistaken("DEFAULT").collect::<Vec<_>>(), [(" default ", 4), ("default", 2)]);
+    }
+
     #[test]
     fn references() {
-        let conf = NovaConf::parse("ip = 10.0.0.1\nloop = $loop\n[a]\nn = 2\nip = $DEFAULT.ip:$n\n").unwrap();
+        let conf =
+            NovaConf::parse("[DEFAULT]\nip = 10.0.0.1\nloop = $loop\n[a]\nn = 2\nip = $DEFAULT.ip:$n\n")
+                .unwrap();
         let expand = |text| conf.expand("a", text);
         assert_eq!(expand("$ip/${n}/$$n/$/${a.n}x").unwrap(), "10.0.0.1:2/2/$n/$/2x");
         assert_eq!(expand("$nothing").unwrap_err(), "nothing");

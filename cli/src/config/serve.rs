@@ -1,16 +1,18 @@
-//! What `berth serve` can be told.
+//! The settings of `berth serve`.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use berth_placement::candidates::Strategy;
+use berth_process::log::Filter;
 use berth_server::{CandidateOptions, DurabilityMode};
 use serde::{Deserialize, Serialize};
 
 use super::limits::LimitsTable;
+use super::url;
 
-/// The settings of `berth serve`; the catalogue says what each means.
+/// The settings of `berth serve`; the catalogue documents each.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ServeSettings {
@@ -34,7 +36,7 @@ pub(crate) struct ServeSettings {
     pub(crate) keystone: KeystoneTable,
 }
 
-/// How to find out who is asking.
+/// How requests are authenticated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum AuthChoice {
@@ -42,7 +44,7 @@ pub(crate) enum AuthChoice {
     Keystone,
 }
 
-/// What an answer waits for.
+/// Whether responses wait for the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum DurabilityChoice {
@@ -59,7 +61,7 @@ impl From<DurabilityChoice> for DurabilityMode {
     }
 }
 
-/// What the log looks like.
+/// The format of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum LogFormat {
@@ -67,7 +69,7 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// Which allocation candidates are found.
+/// How allocation candidates are generated.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct CandidatesTable {
@@ -94,7 +96,7 @@ pub(crate) struct TlsTable {
     pub(crate) client_ca: Option<PathBuf>,
 }
 
-/// Where Keystone is, and as whom to ask it.
+/// The address of Keystone, and the credentials for it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct KeystoneTable {
@@ -166,21 +168,21 @@ impl CandidatesTable {
 
 impl ServeSettings {
     /// Whether every setting is in its range.
-    pub(super) fn validate(&self) -> Result<(), &'static str> {
+    pub(super) fn validate(&self) -> Result<(), String> {
         let positive = [
             self.shutdown_timeout,
             self.keystone.timeout,
             self.keystone.token_cache_time,
             self.keystone.token_cache_entries as u64,
         ];
-        let is_url = |url: &String| url.starts_with("http://") || url.starts_with("https://");
-        if !self.public_url.as_ref().is_none_or(is_url) {
-            return Err("is not a URL that begins with http:// or https://");
-        }
+        let bases = [&self.public_url, &self.keystone.auth_url, &self.keystone.www_authenticate_uri];
+        bases.into_iter().flatten().try_for_each(|base| url::check_base(base))?;
+        self.cors_origins.iter().try_for_each(|origin| url::check_origin(origin))?;
         if positive.contains(&0) {
-            return Err("is less than 1");
+            return Err("is less than 1".to_owned());
         }
-        self.limits.validate()
+        self.log.parse::<Filter>().map_err(|error| error.to_string())?;
+        self.limits.validate().map_err(ToOwned::to_owned)
     }
 
     /// Settings that cannot be together: the one to change, and why.

@@ -3,7 +3,7 @@
 mod input;
 mod service;
 mod text;
-mod told;
+mod view;
 
 use std::path::{Path, PathBuf};
 
@@ -16,22 +16,22 @@ use crate::operator::Project;
 use crate::operator::connection::Connection;
 use crate::operator::server::Wanted;
 use crate::{Ending, output};
-use told::{TenantTold, Told, told};
+use view::{OperatorView, TenantView, view};
 
-/// Say why a request finds its host, or none, and what would find one.
+/// Explain why a request finds a host or none, and which change would find one.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  berth explain --flavor m1.small --image debian.qcow2 --host compute-7   what the running service says
-  berth explain --flavor m1.small --availability-zone az1 --tenant        what the tenant may know
+  berth explain --flavor m1.small --image debian.qcow2 --host compute-7   ask the running service
+  berth explain --flavor m1.small --availability-zone az1 --tenant        the tenant's view
   berth explain --case case.json                       the same of a fleet in a file
   berth explain --case fleet.json --request vm.json    a request to a fleet that is in another file
-  berth explain --case - --tenant --json < case.json   what the tenant may know, for scripts
+  berth explain --case - --tenant --json < case.json   the tenant's view, for scripts
 
 Exit codes: 0 there is a host, 3 there is none, 1 the input is bad (the message names the field), 2 wrong usage.
 docs/explain.md describes the input and reads an explanation line by line.")]
 pub(crate) struct Explain {
-    /// Fleet, configuration and request as JSON, instead of those of the service; - reads standard input
+    /// Explain a case (fleet, configuration and request as JSON) instead of the service's fleet; - reads standard input
     #[arg(
         long,
         value_name = "FILE",
@@ -39,10 +39,10 @@ pub(crate) struct Explain {
         conflicts_with_all = ["flavor", "image", "image_property", "availability_zone", "hint"]
     )]
     case: Option<PathBuf>,
-    /// The request as JSON, instead of that of the case
+    /// A request as JSON that replaces that of the case
     #[arg(long, value_name = "FILE", conflicts_with = "flavor")]
     request: Option<PathBuf>,
-    /// The size of the server: the name of a flavor
+    /// The name of the flavor
     #[arg(long, value_name = "NAME")]
     flavor: Option<String>,
     #[command(flatten)]
@@ -53,10 +53,10 @@ pub(crate) struct Explain {
     /// How many of the best hosts to show with their weights
     #[arg(long, value_name = "N", default_value_t = 3)]
     top: u32,
-    /// Explain Placement's part of a case, too: room, traits, aggregates, zone [default: if hosts have traits]
+    /// Also explain Placement's part of a case: capacity, traits, aggregates, zone [default: if hosts have traits]
     #[arg(long, conflicts_with = "flavor")]
     placement: bool,
-    /// Show what the tenant may know: counts only
+    /// Show the tenant's view: counts only
     #[arg(long)]
     tenant: bool,
     /// Print JSON
@@ -82,7 +82,11 @@ impl Explain {
             Some(case) => self.worked_out(case)?,
             None => self.asked()?,
         };
-        output::print(if self.json { &shown.json } else { &shown.table })?;
+        if self.json {
+            output::print_json_text(&shown.json)?;
+        } else {
+            output::print(&shown.table)?;
+        }
         Ok(if shown.found { Ending::Complete } else { Ending::NoHost })
     }
 
@@ -104,14 +108,14 @@ impl Shown {
     fn of(explanation: &impl Serialize, tenant: bool) -> Result<Self> {
         let json = serde_json::to_string_pretty(explanation).context("cannot write JSON")? + "\n";
         Ok(if tenant {
-            let told: TenantTold = told(explanation)?;
-            Self { table: text::for_tenant(&told), json, found: told.result == "found" }
+            let shown: TenantView = view(explanation)?;
+            Self { table: text::for_tenant(&shown), json, found: shown.result == "found" }
         } else {
-            let told: Told = told(explanation)?;
+            let shown: OperatorView = view(explanation)?;
             Self {
-                table: text::for_operator(&told),
+                table: text::for_operator(&shown),
                 json,
-                found: matches!(told.ending, told::Ending::Found { .. }),
+                found: matches!(shown.ending, view::Ending::Found { .. }),
             }
         })
     }

@@ -16,7 +16,7 @@ impl Explain {
     pub(super) fn asked(&self) -> Result<Shown> {
         let json = operator::ask(&self.connection, async |client| {
             let wanted = self.question(&client).await?;
-            Ok(client.scheduler().explain(request(wanted)).await.told()?.json)
+            Ok(client.scheduler().explain(request(wanted)).await.answer()?.json)
         })?;
         let mut explanation: Value =
             serde_json::from_str(&json).context("the service's explanation is no JSON")?;

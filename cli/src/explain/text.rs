@@ -3,19 +3,23 @@
 use std::fmt::Write;
 
 use berth_scheduler::nova::explain::Change;
-use comfy_table::Table;
 
-use super::told::{Ending, Relaxation, Relaxations, Removed, Standing, TenantTold, Told, Verdict, Weight};
-use crate::table::{self, align_right, grid};
+use super::view::{
+    Ending, OperatorView, Relaxation, Relaxations, Removed, Standing, TenantView, Verdict, Weight,
+};
+use crate::table::Grid;
 
 /// The operator's view.
-pub(super) fn for_operator(explanation: &Told) -> String {
+pub(super) fn for_operator(explanation: &OperatorView) -> String {
     let mut text = ending(&explanation.ending) + "\n";
     removals(&mut text, explanation.hosts, &explanation.removed);
     if !explanation.not_judged.is_empty() {
         line(
             &mut text,
-            &format!("Not judged, the case does not tell of it: {}", explanation.not_judged.join("; ")),
+            &format!(
+                "Not evaluated, because the case does not contain it: {}",
+                explanation.not_judged.join("; ")
+            ),
         );
     }
     if !explanation.verdicts.is_empty() {
@@ -31,7 +35,7 @@ pub(super) fn for_operator(explanation: &Told) -> String {
 }
 
 /// The tenant's view.
-pub(super) fn for_tenant(explanation: &TenantTold) -> String {
+pub(super) fn for_tenant(explanation: &TenantView) -> String {
     let mut text = match (explanation.result.as_str(), &explanation.blocked_by) {
         ("found", _) => "There is a host for the request.\n".to_owned(),
         (_, Some(by)) => format!("The request cannot be judged by {by}.\n"),
@@ -56,10 +60,10 @@ fn ending(ending: &Ending) -> String {
     }
 }
 
-/// Hosts removed by each constraint, from the whole fleet to those that are left. What no host came to is only named.
+/// The number of hosts that each constraint removed, from the whole fleet on. Constraints that no host reached are only named.
 fn removals(text: &mut String, fleet: usize, removed: &[Removed]) {
-    let mut table = grid(["constraint", "removed", "left"]);
-    table.add_row(["(fleet)".to_owned(), String::new(), fleet.to_string()]);
+    let mut table = Grid::new(["constraint", "removed", "left"]);
+    table.row(["(fleet)".to_owned(), String::new(), fleet.to_string()]);
     let (mut left, mut not_reached) = (fleet, Vec::new());
     for Removed { constraint, removed } in removed {
         if left == 0 {
@@ -67,41 +71,41 @@ fn removals(text: &mut String, fleet: usize, removed: &[Removed]) {
             continue;
         }
         left = left.saturating_sub(*removed);
-        table.add_row([constraint.clone(), removed.to_string(), left.to_string()]);
+        table.row([constraint.clone(), removed.to_string(), left.to_string()]);
     }
-    align_right(&mut table, 1..3);
+    table.align_right(1..3);
     section(text, &table);
     if !not_reached.is_empty() {
         line(text, &format!("Not reached: {}", not_reached.join(", ")));
     }
 }
 
-fn verdicts(verdicts: &[Verdict]) -> Table {
-    let mut table = grid(["host", "removed by", "because"]);
+fn verdicts(verdicts: &[Verdict]) -> Grid {
+    let mut table = Grid::new(["host", "removed by", "because"]);
     for verdict in verdicts {
         let by = verdict.constraint.clone().unwrap_or_else(|| "–".to_owned());
         let rank = verdict.rank.map_or_else(String::new, |rank| format!(", number {rank} by weight"));
-        table.add_row([verdict.host.clone(), by, format!("{}{rank}", verdict.text)]);
+        table.row([verdict.host.clone(), by, format!("{}{rank}", verdict.text)]);
     }
     table
 }
 
-/// A column for each host and a row for each weigher that gives one of them anything: a column adds up to its sum.
+/// A column for each host and a row for each weigher with a score: a column adds up to its sum.
 fn standings(text: &mut String, standings: &[Standing]) {
     let mut header = vec!["weigher"];
     header.extend(standings.iter().map(|standing| standing.host.as_str()));
-    let mut table = grid(header);
+    let mut table = Grid::new(header);
     let weighers = standings.first().map_or(&[][..], |first| &first.scores);
     for (at, weigher) in weighers.iter().enumerate() {
         let scores = standings.iter().filter_map(|standing| standing.scores.get(at)).map(|one| one.score);
         if scores.clone().any(|score| score != Weight(Some(0.0))) {
-            table.add_row([weigher.weigher.clone()].into_iter().chain(scores.map(|score| score.to_string())));
+            table.row([weigher.weigher.clone()].into_iter().chain(scores.map(|score| score.to_string())));
         }
     }
-    let hidden = weighers.len() - table.row_count();
+    let hidden = weighers.len() - table.len();
     let sums = standings.iter().map(|standing| standing.weight.to_string());
-    table.add_row(["sum".to_owned()].into_iter().chain(sums));
-    align_right(&mut table, 1..=standings.len());
+    table.row(["sum".to_owned()].into_iter().chain(sums));
+    table.align_right(1..=standings.len());
     section(text, &table);
     if weighers.is_empty() {
         line(text, "A single host is not weighed.");
@@ -124,9 +128,9 @@ fn relaxations(text: &mut String, header: &[&str], rows: Vec<Vec<String>>) {
         line(text, "No one or two changes would find a host.");
         return;
     }
-    let mut table = grid(header.iter().copied());
-    table.add_rows(rows);
-    align_right(&mut table, 1..2);
+    let mut table = Grid::new(header.iter().copied());
+    rows.into_iter().for_each(|row| table.row(row));
+    table.align_right(1..2);
     section(text, &table);
 }
 
@@ -138,6 +142,6 @@ fn line(text: &mut String, line: &str) {
     let _ = writeln!(text, "{line}");
 }
 
-fn section(text: &mut String, table: &Table) {
-    let _ = write!(text, "\n{}", table::text(table));
+fn section(text: &mut String, table: &Grid) {
+    let _ = write!(text, "\n{}", table.text());
 }

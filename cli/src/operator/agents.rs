@@ -9,7 +9,7 @@ use super::record::{Record, print_list};
 use super::{Common, run};
 use crate::Ending;
 
-/// The agents on the hosts: who is up, and since when
+/// List the agents of the hosts and whether they are up
 #[derive(Args)]
 #[command(after_help = "Example: berth service list")]
 pub(crate) struct Agents {

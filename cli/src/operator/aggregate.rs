@@ -16,7 +16,7 @@ use super::refusal::Answer;
 use super::{Common, run};
 use crate::Ending;
 
-/// Host aggregates: hosts with something in common, such as a zone
+/// Manage host aggregates
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -35,7 +35,7 @@ pub(crate) struct Aggregates {
 enum Action {
     /// List all aggregates
     List,
-    /// Make an aggregate
+    /// Create an aggregate
     Create {
         name: String,
         #[command(flatten)]
@@ -43,17 +43,17 @@ enum Action {
     },
     /// Show an aggregate
     Show { name: String },
-    /// Put hosts into an aggregate
+    /// Add hosts to an aggregate
     AddHost(OfHosts),
-    /// Take hosts out of an aggregate
+    /// Remove hosts from an aggregate
     RemoveHost(OfHosts),
-    /// Set what an aggregate says of its hosts
+    /// Set metadata of an aggregate
     Set {
         name: String,
         #[command(flatten)]
         says: Says,
     },
-    /// Unset what an aggregate says of its hosts
+    /// Unset metadata of an aggregate
     Unset {
         name: String,
         /// The key to unset (may be repeated)
@@ -67,13 +67,13 @@ enum Action {
     },
 }
 
-/// What an aggregate says of its hosts.
+/// The metadata of an aggregate.
 #[derive(Args)]
 struct Says {
-    /// The availability zone that its hosts are in
+    /// The availability zone of its hosts
     #[arg(long, value_name = "ZONE")]
     zone: Option<String>,
-    /// What it says of its hosts, for filters to read (may be repeated)
+    /// Metadata that filters read (may be repeated)
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     property: Vec<(String, String)>,
 }
@@ -85,7 +85,7 @@ struct OfHosts {
     host: Vec<String>,
 }
 
-/// The key by which an aggregate is a zone.
+/// The key that makes an aggregate an availability zone.
 const ZONE: &str = "availability_zone";
 
 impl Says {
@@ -116,12 +116,12 @@ async fn act(client: &Client, action: Action, format: Format) -> Result<()> {
         Action::List => return list(client, format).await,
         Action::Delete { name } => return delete(client, name).await,
         Action::Show { name } => {
-            let shown = fleet.get_aggregate(request(GetAggregateRequest { name })).await.told()?;
+            let shown = fleet.get_aggregate(request(GetAggregateRequest { name })).await.answer()?;
             return record(shown).print(format);
         }
         Action::Create { name, says } => {
             let wanted = CreateAggregateRequest { name, metadata: says.metadata()? };
-            return record(fleet.create_aggregate(request(wanted)).await.told()?).print(format);
+            return record(fleet.create_aggregate(request(wanted)).await.answer()?).print(format);
         }
         Action::AddHost(OfHosts { name, host }) => Change { name, add_hosts: host, ..Change::default() },
         Action::RemoveHost(OfHosts { name, host }) => {
@@ -130,13 +130,13 @@ async fn act(client: &Client, action: Action, format: Format) -> Result<()> {
         Action::Set { name, says } => Change { name, set_metadata: says.something()?, ..Change::default() },
         Action::Unset { name, property } => Change { name, unset_metadata: property, ..Change::default() },
     };
-    record(fleet.update_aggregate(request(wanted)).await.told()?).print(format)
+    record(fleet.update_aggregate(request(wanted)).await.answer()?).print(format)
 }
 
 async fn list(client: &Client, format: Format) -> Result<()> {
     let aggregates = all(async |page_token| {
         let wanted = ListAggregatesRequest { page_size: PAGE, page_token };
-        let page = client.fleet().list_aggregates(request(wanted)).await.told()?;
+        let page = client.fleet().list_aggregates(request(wanted)).await.answer()?;
         Ok((page.aggregates, page.next_page_token))
     });
     let records: Vec<_> = aggregates.await?.into_iter().map(record).collect();
@@ -145,7 +145,7 @@ async fn list(client: &Client, format: Format) -> Result<()> {
 
 async fn delete(client: &Client, names: Vec<String>) -> Result<()> {
     for name in names {
-        client.fleet().delete_aggregate(request(DeleteAggregateRequest { name })).await.told()?;
+        client.fleet().delete_aggregate(request(DeleteAggregateRequest { name })).await.answer()?;
     }
     Ok(())
 }

@@ -1,24 +1,25 @@
 //! The connection to the service.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use berth_api::v1::fleet_client::FleetClient;
 use berth_api::v1::instances_client::InstancesClient;
 use berth_api::v1::scheduler_client::SchedulerClient;
+use berth_process::certificates::peer::{self, Credentials};
+use berth_process::certificates::{self, Identity};
 use clap::Args;
 use tonic::Request;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::transport::{self, Certificate, Channel, ClientTlsConfig, Endpoint};
 
 use super::SERVICE;
 use super::refusal::root_cause;
 
-/// Where the service is, and who asks.
+/// The address of the service and the credentials of the client.
 #[derive(Args)]
 pub(crate) struct Connection {
-    /// Where the service takes gRPC calls
+    /// URL of the service's gRPC address
     #[arg(
         long,
         value_name = "URL",
@@ -28,7 +29,7 @@ pub(crate) struct Connection {
         help_heading = SERVICE
     )]
     service: String,
-    /// Certificate of the authority that issued the service's (PEM); for https
+    /// Certificate of the authority that issued the service's certificate (PEM); for https
     #[arg(long, value_name = "FILE", env = "BERTH_CA", global = true, help_heading = SERVICE)]
     ca: Option<PathBuf>,
     /// Your certificate (PEM); for https
@@ -39,11 +40,11 @@ pub(crate) struct Connection {
     key: Option<PathBuf>,
 }
 
-/// How long a service may take to answer a connection, and a call.
+/// Timeouts of a connection and of a call.
 const CONNECT: Duration = Duration::from_secs(10);
 const ANSWER: Duration = Duration::from_secs(60);
 
-/// The largest answer that is taken: a page of a thousand instances with all that belongs to them.
+/// The largest accepted response: a page of a thousand instances with all their details.
 const LARGEST: usize = 64 << 20;
 
 /// The services of `berth.v1`, on one connection.
@@ -54,10 +55,15 @@ pub(crate) struct Client {
 impl Client {
     pub(super) async fn connect(connection: &Connection) -> Result<Self> {
         let service = &connection.service;
-        let endpoint = connection.endpoint()?.connect_timeout(CONNECT);
-        let channel = endpoint.connect().await.map_err(|error| {
-            let cause = root_cause(&error);
-            anyhow::anyhow!("cannot reach the service at {service}: {cause}\n{}", connection.what_to_check())
+        let (endpoint, credentials) = connection.endpoint()?;
+        let channel = endpoint.connect_timeout(CONNECT).connect().await.map_err(|error| match credentials
+            .and_then(|credentials| peer::explain(&error, &credentials))
+        {
+            Some(reason) => anyhow!("cannot reach the service at {service}: {reason}"),
+            None => {
+                let cause = root_cause(&error);
+                anyhow!("cannot reach the service at {service}: {cause}\n{}", connection.what_to_check())
+            }
         })?;
         Ok(Self { channel })
     }
@@ -76,20 +82,32 @@ impl Client {
 }
 
 impl Connection {
-    fn endpoint(&self) -> Result<Endpoint> {
+    /// Why the service refuses connections of this client, when it does: see [`peer`].
+    pub(super) fn refusal(&self) -> Option<String> {
+        let (endpoint, credentials) = self.endpoint().ok()?;
+        let uri = endpoint.uri();
+        peer::refusal(uri.host()?, uri.port_u16().unwrap_or(443), &credentials?)
+    }
+
+    fn endpoint(&self) -> Result<(Endpoint, Option<Credentials>)> {
         let service = &self.service;
         let endpoint = Endpoint::from_shared(service.clone())
             .ok()
             .filter(|endpoint| endpoint.uri().host().is_some())
             .with_context(|| format!("--service: {service:?} is no URL, such as http://127.0.0.1:8779"))?;
         match endpoint.uri().scheme_str() {
-            Some("https") => endpoint.tls_config(self.tls()?).context("--ca, --cert, --key: cannot be used"),
+            Some("https") => {
+                let credentials = self.credentials()?;
+                let endpoint =
+                    endpoint.tls_config(tls(&credentials)).context("--ca, --cert, --key: cannot be used")?;
+                Ok((endpoint, Some(credentials)))
+            }
             Some("http") if self.has_certificates() => {
                 bail!(
                     "--service: {service} is not encrypted; with --ca, --cert or --key it has to begin with https://"
                 )
             }
-            Some("http") => Ok(endpoint),
+            Some("http") => Ok((endpoint, None)),
             _ => bail!("--service: {service} has to begin with http:// or https://"),
         }
     }
@@ -98,19 +116,20 @@ impl Connection {
         self.ca.is_some() || self.cert.is_some() || self.key.is_some()
     }
 
-    fn tls(&self) -> Result<ClientTlsConfig> {
+    fn credentials(&self) -> Result<Credentials> {
         let Some(ca) = &self.ca else {
-            bail!("--ca: needed for {}, to know the service by; docs/tls.md tells how", self.service)
+            bail!("--ca: needed for {}, to verify the service; see docs/tls.md", self.service)
         };
-        let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read("--ca", ca)?));
-        match (&self.cert, &self.key) {
+        let authorities = certificates::read_authorities(ca).context("--ca")?;
+        let identity = match (&self.cert, &self.key) {
             (Some(cert), Some(key)) => {
-                Ok(tls.identity(Identity::from_pem(read("--cert", cert)?, read("--key", key)?)))
+                Some((cert.clone(), Identity::read(cert, key).context("--cert, --key")?))
             }
-            (None, None) => Ok(tls),
+            (None, None) => None,
             (Some(_), None) => bail!("--key: needed with --cert"),
             (None, Some(_)) => bail!("--cert: needed with --key"),
-        }
+        };
+        Ok(Credentials { authorities: (ca.clone(), authorities), identity })
     }
 
     fn what_to_check(&self) -> &'static str {
@@ -123,18 +142,25 @@ impl Connection {
     }
 }
 
-fn read(option: &str, file: &Path) -> Result<Vec<u8>> {
-    fs::read(file).with_context(|| format!("{option}: cannot read {}", file.display()))
+fn tls(credentials: &Credentials) -> ClientTlsConfig {
+    let authorities = Certificate::from_pem(&credentials.authorities.1);
+    let tls = ClientTlsConfig::new().ca_certificate(authorities);
+    match &credentials.identity {
+        Some((_, Identity { certificate, key })) => {
+            tls.identity(transport::Identity::from_pem(certificate, key))
+        }
+        None => tls,
+    }
 }
 
-/// A request that the service need not begin any more once nobody waits for its answer.
+/// A request with a deadline, after which the service does not begin it.
 pub(crate) fn request<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(ANSWER);
     request
 }
 
-/// All of a list that comes in pages: `page` gets the token of each and tells that of the next.
+/// Collects all pages of a list: `page` takes the token of a page and returns that of the next.
 pub(super) async fn all<T>(mut page: impl AsyncFnMut(String) -> Result<(Vec<T>, String)>) -> Result<Vec<T>> {
     let (mut all, mut token) = page(String::new()).await?;
     while !token.is_empty() {
@@ -145,5 +171,5 @@ pub(super) async fn all<T>(mut page: impl AsyncFnMut(String) -> Result<(Vec<T>, 
     Ok(all)
 }
 
-/// The size of pages: the most that the service gives.
+/// The page size: the maximum of the service.
 pub(super) const PAGE: u32 = 1000;

@@ -12,7 +12,7 @@ use super::refusal::Answer;
 use super::{Common, run};
 use crate::Ending;
 
-/// Flavors: the sizes of servers
+/// Manage flavors
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -30,11 +30,11 @@ pub(crate) struct Flavors {
 enum Action {
     /// List all flavors
     List,
-    /// Make a flavor; it never changes
+    /// Create a flavor; it never changes
     Create(Create),
     /// Show a flavor
     Show { name: String },
-    /// Delete flavors; servers keep what theirs said
+    /// Delete flavors; existing servers keep their sizes
     Delete {
         #[arg(required = true)]
         name: Vec<String>,
@@ -91,14 +91,14 @@ impl Flavors {
                 }
                 Action::Create(create) => {
                     let wanted = CreateFlavorRequest { flavor: Some(create.flavor()?) };
-                    record(fleet.create_flavor(request(wanted)).await.told()?).print(format)
+                    record(fleet.create_flavor(request(wanted)).await.answer()?).print(format)
                 }
                 Action::Show { name } => {
-                    record(fleet.get_flavor(request(GetFlavorRequest { name })).await.told()?).print(format)
+                    record(fleet.get_flavor(request(GetFlavorRequest { name })).await.answer()?).print(format)
                 }
                 Action::Delete { name: names } => {
                     for name in names {
-                        fleet.delete_flavor(request(DeleteFlavorRequest { name })).await.told()?;
+                        fleet.delete_flavor(request(DeleteFlavorRequest { name })).await.answer()?;
                     }
                     Ok(())
                 }
@@ -113,7 +113,7 @@ const COLUMNS: [&str; 7] =
 async fn flavors(client: &Client) -> Result<Vec<Flavor>> {
     all(async |page_token| {
         let wanted = ListFlavorsRequest { page_size: PAGE, page_token };
-        let page = client.fleet().list_flavors(request(wanted)).await.told()?;
+        let page = client.fleet().list_flavors(request(wanted)).await.answer()?;
         Ok((page.flavors, page.next_page_token))
     })
     .await

@@ -15,7 +15,7 @@ use super::refusal::Answer;
 use super::{Common, run};
 use crate::Ending;
 
-/// Compute hosts: look at them, and say whether new instances may go there
+/// Manage compute hosts
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -36,18 +36,18 @@ pub(crate) struct Hosts {
 enum Action {
     /// List all hosts
     List,
-    /// Show all that is known of a host
+    /// Show a host
     Show { name: String },
-    /// Admit a host: its agent may join from now on
+    /// Approve a host, so that its agent may join
     Approve {
         name: String,
-        /// The host's UUID, as its agent's log says it
+        /// The host's UUID, as in its agent's log
         #[arg(long, value_name = "UUID")]
         uuid: Uuid,
     },
-    /// Enable or disable a host for new instances, or take it into maintenance
+    /// Enable or disable a host for new instances, or set it to maintenance
     Set(Set),
-    /// Forget a host whose agent is gone for good, and that has no instances
+    /// Delete a host that has no agent and no instances
     Delete { name: String },
 }
 
@@ -56,7 +56,7 @@ struct Set {
     name: String,
     #[command(flatten)]
     status: Wanted,
-    /// Why, for others to read
+    /// The reason, for other people
     #[arg(long, value_name = "TEXT", default_value = "", conflicts_with = "enable")]
     reason: String,
 }
@@ -64,13 +64,13 @@ struct Set {
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 struct Wanted {
-    /// New instances may go there
+    /// Schedule new instances to the host
     #[arg(long)]
     enable: bool,
-    /// It keeps what it has and gets nothing new
+    /// Keep its instances, and schedule no new ones to it
     #[arg(long)]
     disable: bool,
-    /// As --disable; its agent may be away without being reported down
+    /// As --disable; its agent may be disconnected without being reported down
     #[arg(long)]
     maintenance: bool,
 }
@@ -94,18 +94,18 @@ impl Hosts {
             match action {
                 Action::List => print_list(format, &COLUMNS, &records(hosts(&client).await?)),
                 Action::Show { name } => {
-                    record(fleet.get_host(request(GetHostRequest { name })).await.told()?).print(format)
+                    record(fleet.get_host(request(GetHostRequest { name })).await.answer()?).print(format)
                 }
                 Action::Approve { name, uuid } => {
                     let wanted = ApproveHostRequest { name, host_uuid: uuid.to_string() };
-                    record(fleet.approve_host(request(wanted)).await.told()?).print(format)
+                    record(fleet.approve_host(request(wanted)).await.answer()?).print(format)
                 }
                 Action::Set(Set { name, status, reason }) => {
                     let wanted = SetHostRequest { name, status: status.status().into(), reason };
-                    record(fleet.set_host(request(wanted)).await.told()?).print(format)
+                    record(fleet.set_host(request(wanted)).await.answer()?).print(format)
                 }
                 Action::Delete { name } => {
-                    fleet.delete_host(request(DeleteHostRequest { name })).await.told()?;
+                    fleet.delete_host(request(DeleteHostRequest { name })).await.answer()?;
                     Ok(())
                 }
             }
@@ -120,18 +120,18 @@ const COLUMNS: [&str; 7] =
 pub(super) async fn hosts(client: &Client) -> Result<Vec<Host>> {
     all(async |page_token| {
         let wanted = ListHostsRequest { page_size: PAGE, page_token };
-        let page = client.fleet().list_hosts(request(wanted)).await.told()?;
+        let page = client.fleet().list_hosts(request(wanted)).await.answer()?;
         Ok((page.hosts, page.next_page_token))
     })
     .await
 }
 
-/// Whether its agent is heard of.
+/// Whether its agent sends heartbeats.
 pub(super) const fn state(host: &Host) -> &'static str {
     if host.is_up { "up" } else { "down" }
 }
 
-/// Whether new instances may go there.
+/// Whether it accepts new instances.
 pub(super) fn status(host: &Host) -> &'static str {
     match host.status() {
         Status::Enabled => "enabled",

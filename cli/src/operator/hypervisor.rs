@@ -12,7 +12,7 @@ use super::refusal::Answer;
 use super::{Common, run};
 use crate::Ending;
 
-/// Hypervisors: what they are, what they have and how much of it is taken
+/// Show hypervisors, their capacity and usage
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -42,7 +42,7 @@ impl Hypervisors {
                 print_list(format, &COLUMNS, &records)
             }
             Action::Stats => {
-                let sums = client.fleet().get_statistics(request(GetStatisticsRequest {})).await.told()?;
+                let sums = client.fleet().get_statistics(request(GetStatisticsRequest {})).await.answer()?;
                 statistics(sums).print(format)
             }
         })
@@ -99,7 +99,7 @@ fn statistics(sums: Statistics) -> Record {
         .map("used", sums.used)
 }
 
-/// What an agent told of its hypervisor.
+/// The hypervisor as its agent reports it.
 pub(super) fn facts(facts: &Hypervisor) -> Value {
     json!({
         "kind": facts.kind,

@@ -1,4 +1,4 @@
-//! What operators do with a running service: clients of its gRPC services, one file for each noun.
+//! Commands for a running service: clients of its gRPC services, one file for each noun.
 
 mod agents;
 pub(crate) mod aggregate;
@@ -16,15 +16,15 @@ pub(crate) mod zone;
 
 pub(crate) use agents::Agents;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use tokio::runtime::Builder;
 
-use crate::Ending;
+use crate::{Ending, output};
 use connection::{Client, Connection};
 use record::Format;
 
-/// Options of every command that asks the service and prints what it says.
+/// Options of every command that prints what the service returns.
 #[derive(Args)]
 struct Common {
     #[command(flatten)]
@@ -42,10 +42,10 @@ struct Common {
     format: Format,
 }
 
-/// For whom something is done.
+/// The project that a command acts for.
 #[derive(Args)]
 pub(crate) struct Project {
-    /// The project that it belongs to
+    /// The project
     #[arg(
         long,
         value_name = "PROJECT",
@@ -57,10 +57,10 @@ pub(crate) struct Project {
     pub(crate) project: String,
 }
 
-/// Whose things a command names or lists.
+/// The projects that a command names or lists things of.
 #[derive(Args)]
 pub(crate) struct Scope {
-    /// Those of all projects, not of one alone
+    /// All projects instead of one
     #[arg(long)]
     all_projects: bool,
 }
@@ -72,14 +72,14 @@ impl Scope {
     }
 }
 
-/// Below which the help lists the options that all these commands have.
+/// The heading in the help of the options that all these commands have.
 const SERVICE: &str = "Service and output";
 
-/// Connects and does the work. That no host was found is an ending of its own; the reason is told.
+/// Connects and does the work. Finding no host is an ending of its own; its reason is printed.
 fn run(connection: &Connection, work: impl AsyncFnOnce(Client) -> Result<()>) -> Result<Ending> {
     match ask(connection, work) {
         Err(error) if refusal::is_no_host(&error) => {
-            eprintln!("berth: {error:#}");
+            output::complain(&error);
             Ok(Ending::NoHost)
         }
         done => done.map(|()| Ending::Complete),
@@ -89,5 +89,13 @@ fn run(connection: &Connection, work: impl AsyncFnOnce(Client) -> Result<()>) ->
 /// Connects and does the work, on this thread.
 pub(crate) fn ask<T>(connection: &Connection, work: impl AsyncFnOnce(Client) -> Result<T>) -> Result<T> {
     let runtime = Builder::new_current_thread().enable_all().build().context("cannot start")?;
-    runtime.block_on(async { work(Client::connect(connection).await?).await })
+    let done = runtime.block_on(async { work(Client::connect(connection).await?).await });
+    match &done {
+        // A service that refuses the certificate closes the connection, and the call does not return the reason.
+        Err(error) if refusal::is_lost_connection(error) => match connection.refusal() {
+            Some(reason) => bail!("the service refuses the connection: {reason}"),
+            None => done,
+        },
+        _ => done,
+    }
 }

@@ -12,7 +12,7 @@ use super::refusal::Answer;
 use super::{Common, Project, run};
 use crate::Ending;
 
-/// Quotas: what a project may have, and has
+/// Manage the quotas of projects
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -30,9 +30,9 @@ pub(crate) struct Quotas {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Show what the project may have, and has
+    /// Show the quota and the usage of the project
     Show,
-    /// Set what the project may have; what is not named stays as it is
+    /// Set limits of the project; others stay unchanged
     Set(Set),
 }
 
@@ -68,7 +68,7 @@ impl FromStr for Limit {
 }
 
 impl Set {
-    /// The limits that are named, and the others as they are.
+    /// The given limits, and the present ones for the rest.
     fn over(&self, quota: Quota) -> SetQuotaRequest {
         let limit = |wanted: Option<Limit>, known| wanted.map_or(known, |limit| limit.0);
         SetQuotaRequest {
@@ -86,12 +86,12 @@ impl Quotas {
         run(&common.connection, async |client| {
             let mut fleet = client.fleet();
             let wanted = GetQuotaRequest { project: project.clone() };
-            let known = fleet.get_quota(request(wanted)).await.told()?;
+            let known = fleet.get_quota(request(wanted)).await.answer()?;
             let quota = match action {
                 Action::Show => known,
                 Action::Set(set) => {
                     let wanted = set.over(Quota { project, ..known });
-                    fleet.set_quota(request(wanted)).await.told()?
+                    fleet.set_quota(request(wanted)).await.answer()?
                 }
             };
             record(quota).print(common.format)
@@ -99,7 +99,7 @@ impl Quotas {
     }
 }
 
-/// A limit that is missing is none.
+/// A missing limit stands for unlimited.
 fn record(quota: Quota) -> Record {
     Record::new()
         .with("project", quota.project)

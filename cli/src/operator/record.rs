@@ -1,12 +1,13 @@
-//! What is known of one thing, as a row of a table, a table of its own, or JSON.
+//! A record as a row of a table, as a table of its own, or as JSON.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::ValueEnum;
 use prost_types::Timestamp;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use crate::{output, table};
+use crate::output;
+use crate::table::{Cell, Grid};
 
 /// How to print.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -32,7 +33,7 @@ impl Record {
         self
     }
 
-    /// A text that may be missing.
+    /// A text; empty for none.
     pub(super) fn text(self, name: &'static str, text: String) -> Self {
         self.with(name, if text.is_empty() { Value::Null } else { text.into() })
     }
@@ -54,16 +55,16 @@ impl Record {
         self.0.iter().find(|(known, _)| *known == name).map_or(&Value::Null, |(_, value)| value)
     }
 
-    /// Prints all that is known of one thing.
+    /// Prints all values of the record.
     pub(super) fn print(&self, format: Format) -> Result<()> {
         if format == Format::Json {
-            return json(self);
+            return output::print_json(self);
         }
-        let mut table = table::grid(["field", "value"]);
+        let mut table = Grid::new(["field", "value"]);
         for (name, value) in &self.0 {
-            table.add_row([header(name), cell(value, "\n")]);
+            table.row([Cell::from(header(name)), Cell::lines(parts(value))]);
         }
-        output::print(&table::text(&table))
+        output::print(&table.text())
     }
 }
 
@@ -73,24 +74,20 @@ impl Serialize for Record {
     }
 }
 
-/// Prints many of a kind: these columns of them, or all as JSON.
+/// Prints a list: these columns as a table, or all values as JSON.
 pub(super) fn print_list(format: Format, columns: &[&'static str], records: &[Record]) -> Result<()> {
     if format == Format::Json {
-        return json(&records);
+        return output::print_json(&records);
     }
-    let mut table = table::grid(columns.iter().map(|name| header(name)));
+    let mut table = Grid::new(columns.iter().map(|name| header(name)));
     for record in records {
-        table.add_row(columns.iter().map(|name| cell(record.get(name), ", ")));
+        table.row(columns.iter().map(|name| parts(record.get(name)).join(", ")));
     }
     let is_number =
         |name: &str| records.iter().all(|record| matches!(record.get(name), Value::Number(_) | Value::Null));
     let numbers = columns.iter().enumerate().filter(|(_, name)| is_number(name)).map(|(at, _)| at);
-    table::align_right(&mut table, numbers);
-    output::print(&table::text(&table))
-}
-
-fn json(value: &impl Serialize) -> Result<()> {
-    output::print(&(serde_json::to_string_pretty(value).context("cannot write JSON")? + "\n"))
+    table.align_right(numbers);
+    output::print(&table.text())
 }
 
 /// `memory_mb` is headed `memory MiB`.
@@ -100,19 +97,23 @@ fn header(name: &str) -> String {
     with_unit.unwrap_or_else(|| name.to_owned()).replace('_', " ")
 }
 
-/// A value for people; `separator` stands between the parts of one.
-fn cell(value: &Value, separator: &str) -> String {
+/// A value for people, in the parts that it has.
+fn parts(value: &Value) -> Vec<String> {
+    match value {
+        Value::Array(parts) => parts.iter().map(text).collect(),
+        Value::Object(parts) => parts.iter().map(|(key, part)| format!("{key}={}", text(part))).collect(),
+        value => vec![text(value)],
+    }
+}
+
+fn text(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::Bool(true) => "yes".to_owned(),
         Value::Bool(false) => "no".to_owned(),
         Value::String(text) => text.clone(),
         Value::Number(number) => number.to_string(),
-        Value::Array(parts) => parts.iter().map(|part| cell(part, ", ")).collect::<Vec<_>>().join(separator),
-        Value::Object(parts) => {
-            let parts = parts.iter().map(|(key, part)| format!("{key}={}", cell(part, ", ")));
-            parts.collect::<Vec<_>>().join(separator)
-        }
+        Value::Array(_) | Value::Object(_) => parts(value).join(", "),
     }
 }
 

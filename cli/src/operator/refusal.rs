@@ -1,9 +1,10 @@
-//! Refusals of the service, in words that say what to mend.
+//! Errors of the service as messages that name what to fix.
 
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
 
+use berth_process::printable;
 use tonic::{Code, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
@@ -11,8 +12,10 @@ use tonic_types::{ErrorDetails, StatusExt};
 #[derive(Debug)]
 pub(crate) struct Refusal {
     message: String,
-    /// The reason by which programs tell refusals apart; empty for none.
+    /// The machine-readable reason; empty for none.
     reason: String,
+    /// Whether it was the connection that failed.
+    is_lost_connection: bool,
 }
 
 impl fmt::Display for Refusal {
@@ -23,20 +26,25 @@ impl fmt::Display for Refusal {
 
 impl Error for Refusal {}
 
-/// An answer without its envelope, or the refusal in words.
+/// Unwraps a response, or turns the status into a message.
 pub(crate) trait Answer<T> {
-    fn told(self) -> Result<T, Refusal>;
+    fn answer(self) -> Result<T, Refusal>;
 }
 
 impl<T> Answer<T> for Result<Response<T>, Status> {
-    fn told(self) -> Result<T, Refusal> {
+    fn answer(self) -> Result<T, Refusal> {
         self.map(Response::into_inner).map_err(|status| Refusal::from(&status))
     }
 }
 
-/// Whether the service found no host for what was asked.
+/// Whether the service found no host for the request.
 pub(crate) fn is_no_host(error: &anyhow::Error) -> bool {
     error.downcast_ref::<Refusal>().is_some_and(|refusal| refusal.reason == "NO_VALID_HOST")
+}
+
+/// Whether the connection to the service failed, rather than the service refused something.
+pub(super) fn is_lost_connection(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<Refusal>().is_some_and(|refusal| refusal.is_lost_connection)
 }
 
 impl From<&Status> for Refusal {
@@ -47,7 +55,7 @@ impl From<&Status> for Refusal {
         if let Some(hint) = hint(status, &details, &reason) {
             message = format!("{message}\n{hint}");
         }
-        Self { message, reason }
+        Self { message, reason, is_lost_connection: status.source().is_some() }
     }
 }
 
@@ -56,25 +64,31 @@ fn what(status: &Status, details: &ErrorDetails) -> String {
     if let Some(cause) = status.source() {
         return format!("the connection to the service failed: {}", root_cause(cause));
     }
+    // A message of another machine stays on one line.
+    let line = |text: &str| printable::line(text).into_owned();
     if let Some(bad) = details.bad_request().filter(|bad| !bad.field_violations.is_empty()) {
         let fields = bad.field_violations.iter();
-        let fields: Vec<_> = fields.map(|one| format!("{}: {}", one.field, one.description)).collect();
+        let fields: Vec<_> =
+            fields.map(|one| format!("{}: {}", line(&one.field), line(&one.description))).collect();
         return fields.join("\n");
     }
     let message = if status.message().is_empty() { status.code().description() } else { status.message() };
     match details.error_info() {
-        Some(info) => format!("{message} ({}){}", info.reason, facts(&info.metadata)),
-        None => message.to_owned(),
+        Some(info) => format!("{} ({}){}", line(message), line(&info.reason), facts(&info.metadata)),
+        None => line(message),
     }
 }
 
 #[expect(clippy::disallowed_types, reason = "the type of the details; its entries are put in order")]
 fn facts(metadata: &std::collections::HashMap<String, String>) -> String {
     let facts: BTreeMap<_, _> = metadata.iter().collect();
-    facts.into_iter().map(|(name, value)| format!("\n  {name}: {value}")).collect()
+    facts
+        .into_iter()
+        .map(|(name, value)| format!("\n  {}: {}", printable::line(name), printable::line(value)))
+        .collect()
 }
 
-/// What would be valid, or what to look at.
+/// The command or page that helps.
 fn hint(status: &Status, details: &ErrorDetails, reason: &str) -> Option<String> {
     let by_reason = match reason {
         "NO_VALID_HOST" => Some("`berth explain`, with the same options, says what would find a host."),
@@ -90,7 +104,7 @@ fn hint(status: &Status, details: &ErrorDetails, reason: &str) -> Option<String>
         }
         Code::Unimplemented => Some("The service is of another version than this command."),
         Code::DeadlineExceeded | Code::Cancelled => {
-            Some("The service did not answer in time; it may be done yet.")
+            Some("The service did not answer in time; it may still do it.")
         }
         Code::Aborted => Some("Somebody else changed it meanwhile: look at it, and try again."),
         _ => None,
@@ -98,7 +112,7 @@ fn hint(status: &Status, details: &ErrorDetails, reason: &str) -> Option<String>
     by_reason.or_else(by_code).map(ToOwned::to_owned)
 }
 
-/// The command that says what there is.
+/// The command that lists what exists.
 fn list_of(kind: &str) -> Option<&'static str> {
     Some(match kind {
         "host" => "`berth host list` says which there are.",
@@ -112,7 +126,7 @@ fn list_of(kind: &str) -> Option<&'static str> {
     })
 }
 
-/// The last of a chain of causes, which says most.
+/// The last of a chain of causes, which is the most specific one.
 pub(super) fn root_cause(error: &dyn Error) -> String {
     let mut cause = error;
     while let Some(next) = cause.source() {

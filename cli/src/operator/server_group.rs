@@ -14,7 +14,7 @@ use super::refusal::Answer;
 use super::{Common, Project, Scope, run};
 use crate::Ending;
 
-/// Server groups: servers that belong together, or apart
+/// Manage server groups
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -36,9 +36,9 @@ pub(crate) struct ServerGroups {
 enum Action {
     /// List the groups of the project
     List(Scope),
-    /// Make a group
+    /// Create a group
     Create(Create),
-    /// Show a group and who is in it
+    /// Show a group and its members
     Show {
         group: String,
         #[command(flatten)]
@@ -56,26 +56,26 @@ enum Action {
 #[derive(Args)]
 struct Create {
     name: String,
-    /// How its servers lie to each other
+    /// The policy of the group
     #[arg(long)]
     policy: Wanted,
-    /// For anti-affinity: how many may be on one host [default: 1]
+    /// For anti-affinity: the maximum on one host [default: 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_per_host: Option<u32>,
-    /// With the key of an earlier request, that one's group is told again and nothing is made
+    /// A key that makes the request idempotent: with the key of an earlier request, its group is returned and none is created
     #[arg(long, value_name = "KEY", default_value = "", hide_default_value = true)]
     idempotency_key: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Wanted {
-    /// All on one host
+    /// All servers on one host
     Affinity,
-    /// Each on a host of its own
+    /// Each server on another host
     AntiAffinity,
     /// On one host if possible
     SoftAffinity,
-    /// Apart as far as possible
+    /// On different hosts if possible
     SoftAntiAffinity,
 }
 
@@ -110,12 +110,12 @@ async fn act(client: &Client, action: Action, project: String, format: Format) -
             let project = scope.project(&project);
             for group in groups {
                 let wanted = DeleteServerGroupRequest { group, project: project.clone() };
-                fleet.delete_server_group(request(wanted)).await.told()?;
+                fleet.delete_server_group(request(wanted)).await.answer()?;
             }
             return Ok(());
         }
     };
-    record(shown.told()?).print(format)
+    record(shown.answer()?).print(format)
 }
 
 fn creation(create: Create, project: String) -> CreateServerGroupRequest {
@@ -131,7 +131,7 @@ fn creation(create: Create, project: String) -> CreateServerGroupRequest {
 async fn list(client: &Client, project: String, format: Format) -> Result<()> {
     let groups = all(async |page_token| {
         let wanted = ListServerGroupsRequest { page_size: PAGE, page_token, project: project.clone() };
-        let page = client.fleet().list_server_groups(request(wanted)).await.told()?;
+        let page = client.fleet().list_server_groups(request(wanted)).await.answer()?;
         Ok((page.groups, page.next_page_token))
     });
     let records: Vec<_> = groups.await?.into_iter().map(record).collect();
@@ -141,7 +141,7 @@ async fn list(client: &Client, project: String, format: Format) -> Result<()> {
 /// The UUID of a group of the project, given its UUID or name: hints name groups by UUID.
 pub(super) async fn uuid(client: &Client, group: String, project: &str) -> Result<String> {
     let wanted = GetServerGroupRequest { group, project: project.to_owned() };
-    let known = client.fleet().get_server_group(request(wanted)).await.told()?;
+    let known = client.fleet().get_server_group(request(wanted)).await.answer()?;
     Ok(known.uuid)
 }
 

@@ -10,7 +10,7 @@ use super::refusal::Answer;
 use super::{Common, run};
 use crate::Ending;
 
-/// Availability zones and their hosts
+/// List availability zones and their hosts
 #[derive(Args)]
 #[command(after_help = "\
 Example: berth zone list
@@ -34,7 +34,7 @@ impl Zones {
         let format = self.common.format;
         run(&self.common.connection, async |client| match self.action {
             Action::List => {
-                let known = client.fleet().list_zones(request(ListZonesRequest {})).await.told()?;
+                let known = client.fleet().list_zones(request(ListZonesRequest {})).await.answer()?;
                 let records: Vec<_> = known.zones.into_iter().map(record).collect();
                 print_list(format, &["name", "available", "hosts"], &records)
             }

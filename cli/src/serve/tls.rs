@@ -37,7 +37,7 @@ pub(super) fn advised(error: BindError, table: &TlsTable) -> anyhow::Error {
 fn invalid(error: &InvalidTls, table: &TlsTable) -> anyhow::Error {
     let (setting, file) = match error {
         InvalidTls::Certificate(_) => ("certificate", &table.certificate),
-        InvalidTls::Key(_) => ("key", &table.key),
+        InvalidTls::Key(_) | InvalidTls::Mismatch(_) => ("key", &table.key),
         InvalidTls::ClientCa(_) => ("client_ca", &table.client_ca),
     };
     let file = file.as_deref().unwrap_or_else(|| "".as_ref());

@@ -13,11 +13,11 @@ use berth_store::{DataError, Digest, Summary};
 use super::upkeep::time;
 use crate::{Ending, output};
 
-pub(super) fn dump(folder: &Path, file: Option<&Path>) -> Result<Ending> {
-    let contents = load(&DataDir::open_existing(folder)?)?;
+pub(super) fn dump(directory: &Path, file: Option<&Path>) -> Result<Ending> {
+    let contents = load(&DataDir::open_existing(directory)?)?;
     match file {
         Some(file) => {
-            output::print(&output::told(&write_whole(file, |out| write_contents(out, &contents))?))?;
+            output::print(&output::counts(&write_whole(file, |out| write_contents(out, &contents))?))?;
         }
         None => {
             write_contents(&mut BufWriter::new(stdout().lock()), &contents)
@@ -27,23 +27,23 @@ pub(super) fn dump(folder: &Path, file: Option<&Path>) -> Result<Ending> {
     Ok(Ending::Complete)
 }
 
-pub(super) fn backup(folder: &Path, file: &Path) -> Result<Ending> {
-    let digest = match DataDir::open_existing(folder) {
+pub(super) fn backup(directory: &Path, file: &Path) -> Result<Ending> {
+    let digest = match DataDir::open_existing(directory) {
         Ok(data) => {
             let contents = load(&data)?;
             drop(data); // a service may start meanwhile
             write_whole(file, |out| write_contents(out, &contents))?
         }
         Err(DataError::InUse { .. }) => write_whole(file, |out| {
-            backup_online(folder, out).context("the process that is using this folder cannot be asked")
+            backup_online(directory, out).context("the process that is using this directory cannot be asked")
         })?,
         Err(error) => return Err(error.into()),
     };
-    output::print(&output::told(&digest))?;
+    output::print(&output::counts(&digest))?;
     Ok(Ending::Complete)
 }
 
-pub(super) fn restore(file: &Path, folder: &Path, replace: bool) -> Result<Ending> {
+pub(super) fn restore(file: &Path, directory: &Path, replace: bool) -> Result<Ending> {
     let named = || file.display().to_string();
     let input = BufReader::with_capacity(1 << 20, File::open(file).with_context(named)?);
     let mut expected = Digest::default();
@@ -60,12 +60,12 @@ pub(super) fn restore(file: &Path, folder: &Path, replace: bool) -> Result<Endin
     if contents.digest() != expected {
         bail!("{}: the index is not what the file says", file.display());
     }
-    let data = DataDir::open(folder)?;
+    let data = DataDir::open(directory)?;
     if !replace && data.has_state()? {
-        bail!("{}: there is a state already; --replace puts this one in its place", folder.display());
+        bail!("{}: there is a state already; --replace puts this one in its place", directory.display());
     }
     let aside = data.replace(&contents, &time()?)?;
-    output::print(&(output::told(&expected) + &output::put_aside(aside.as_deref())))?;
+    output::print(&(output::counts(&expected) + &output::put_aside(aside.as_deref())))?;
     Ok(Ending::Complete)
 }
 
@@ -94,8 +94,8 @@ fn write_whole(
     let unfinished = beside(file)?;
     let written = write_and_read(&unfinished, write).and_then(|digest| {
         fs::rename(&unfinished, file).with_context(|| file.display().to_string())?;
-        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all())?;
+        let directory = file.parent().filter(|directory| !directory.as_os_str().is_empty());
+        File::open(directory.unwrap_or(Path::new("."))).and_then(|directory| directory.sync_all())?;
         Ok(digest)
     });
     if written.is_err() {

@@ -1,4 +1,4 @@
-//! `berth store`: what an operator does to the folder of `berth serve --data`.
+//! `berth store`: maintenance of the data directory of `berth serve`.
 
 mod backup;
 mod upkeep;
@@ -12,10 +12,10 @@ use clap::{Args, Subcommand};
 
 use crate::Ending;
 
-/// Verify, back up, restore and repair the folder of a service
+/// Verify, back up, restore and repair the data directory of a service
 #[derive(Args)]
 #[command(after_help = "\
-Only `backup` works while a service has the folder. Exit codes: 0 done (verify: whole), 1 failed (verify: damaged).
+Only `backup` works while a service has the directory. Exit codes: 0 done (verify: whole), 1 failed (verify: damaged).
 See docs/durability.md.")]
 pub(crate) struct Store {
     #[command(subcommand)]
@@ -24,46 +24,46 @@ pub(crate) struct Store {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Read everything, verify all checksums, and that the records belong together; print what there is and its digest
+    /// Verify all checksums and the consistency of the records; print counts and the digest
     Verify {
-        /// The folder (berth serve --data)
+        /// The data directory (berth serve --data)
         dir: PathBuf,
     },
-    /// Write everything as a state file: text, a line for each record
+    /// Write the state as a state file: text, one line per record
     Dump {
-        /// The folder (berth serve --data)
+        /// The data directory (berth serve --data)
         dir: PathBuf,
-        /// Where to; standard output if not given
+        /// The file to write [default: standard output]
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
-    /// Save what can still be read of a damaged store; without --write, only say what
+    /// Recover the readable part of a damaged store; without --write, only report it
     Repair {
-        /// The folder (berth serve --data)
+        /// The data directory (berth serve --data)
         dir: PathBuf,
-        /// Put what was saved in the place of the damaged store, which is kept beside
+        /// Replace the damaged store by the recovered one; the damaged store is kept beside it
         #[arg(long)]
         write: bool,
     },
-    /// Give back the room in the store's file that is not needed
+    /// Shrink the store's file to the space it needs
     Compact {
-        /// The folder (berth serve --data)
+        /// The data directory (berth serve --data)
         dir: PathBuf,
     },
-    /// Write the state of one moment to a file, also while a service has the folder
+    /// Write a consistent snapshot of the state to a file, also while the service runs
     Backup {
-        /// The folder (berth serve --data)
+        /// The data directory (berth serve --data)
         dir: PathBuf,
-        /// The state file; one that is there is replaced when the new one is whole
+        /// The state file; an existing one is replaced when the new one is complete
         file: PathBuf,
     },
-    /// Make a store of a backup or dump
+    /// Create a store from a backup or dump
     Restore {
         /// A state file
         file: PathBuf,
-        /// The folder (berth serve --data)
+        /// The data directory (berth serve --data)
         dir: PathBuf,
-        /// Put it in the place of a store that is there, which is kept beside
+        /// Replace an existing store, which is kept beside the new one
         #[arg(long)]
         replace: bool,
     },
@@ -82,13 +82,13 @@ impl Store {
     }
 }
 
-/// What helps when a store is damaged.
-pub(crate) fn advice(folder: &std::path::Path) -> String {
-    let folder = folder.display();
+/// Advice for a damaged store.
+pub(crate) fn advice(directory: &std::path::Path) -> String {
+    let directory = directory.display();
     format!(
         "the store is damaged and was left as it is:\n  \
-         berth store verify {folder}                   says where\n  \
-         berth store restore BACKUP {folder} --replace puts a backup in its place\n  \
-         berth store repair {folder}                   says what can be saved without a backup; --write does it"
+         berth store verify {directory}                   says where\n  \
+         berth store restore BACKUP {directory} --replace puts a backup in its place\n  \
+         berth store repair {directory}                   says what can be saved without a backup; --write does it"
     )
 }

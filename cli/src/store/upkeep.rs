@@ -11,9 +11,9 @@ use berth_store::{Damage, DataError, Inspection};
 use super::advice;
 use crate::{Ending, output};
 
-pub(super) fn verify(folder: &Path) -> Result<Ending> {
+pub(super) fn verify(directory: &Path) -> Result<Ending> {
     quietly();
-    let data = DataDir::open_existing(folder)?;
+    let data = DataDir::open_existing(directory)?;
     let inspection = match data.inspect() {
         Ok(inspection) => inspection,
         Err(error) => return Err(explained(&data, error)),
@@ -25,23 +25,23 @@ pub(super) fn verify(folder: &Path) -> Result<Ending> {
     Ok(Ending::Complete)
 }
 
-/// What is wrong with a store, where, and what to do.
+/// What is damaged in a store, where, and what to do.
 fn explained(data: &DataDir, error: DataError) -> anyhow::Error {
     if !error.is_damage() {
         return error.into();
     }
     let damages = data.damages().unwrap_or_default();
     let advice = advice(data.path());
-    anyhow!("{error}{}\n{advice}", told(&damages))
+    anyhow!("{error}{}\n{advice}", damage_lines(&damages))
 }
 
-fn told(damages: &[Damage]) -> String {
+fn damage_lines(damages: &[Damage]) -> String {
     damages.iter().map(|damage| format!("\n  damaged: {damage}")).collect()
 }
 
-pub(super) fn repair(folder: &Path, write: bool) -> Result<Ending> {
+pub(super) fn repair(directory: &Path, write: bool) -> Result<Ending> {
     quietly();
-    let data = DataDir::open_existing(folder)?;
+    let data = DataDir::open_existing(directory)?;
     match data.inspect() {
         Ok(inspection) => {
             let whole = "The store is whole, there is nothing to repair.";
@@ -63,7 +63,7 @@ pub(super) fn repair(folder: &Path, write: bool) -> Result<Ending> {
     writeln!(text, "What is left:\n{}digest               {}", repair.summary, repair.digest)?;
     if repair.summary.providers == 0 && repair.summary.fleet_records == 0 {
         output::print(&text)?;
-        bail!("{}: nothing can be saved; only a backup helps", folder.display());
+        bail!("{}: nothing can be saved; only a backup helps", directory.display());
     }
     if write {
         let aside = data.write_repair(&repair, &time()?)?;
@@ -71,7 +71,7 @@ pub(super) fn repair(folder: &Path, write: bool) -> Result<Ending> {
         writeln!(
             text,
             "Compare it with what runs: berth audit --data {} --instances FILE",
-            folder.display()
+            directory.display()
         )?;
     } else {
         writeln!(text, "Nothing was written: --write puts this in the place of the damaged store.")?;
@@ -80,8 +80,8 @@ pub(super) fn repair(folder: &Path, write: bool) -> Result<Ending> {
     Ok(Ending::Complete)
 }
 
-pub(super) fn compact(folder: &Path) -> Result<Ending> {
-    let data = DataDir::open_existing(folder)?;
+pub(super) fn compact(directory: &Path) -> Result<Ending> {
+    let data = DataDir::open_existing(directory)?;
     let (before, after) = match data.compact() {
         Ok(sizes) => sizes,
         Err(error) => return Err(explained(&data, error)),
@@ -90,7 +90,7 @@ pub(super) fn compact(folder: &Path) -> Result<Ending> {
     Ok(Ending::Complete)
 }
 
-/// A panic in the pages of a damaged store is caught and told as damage: its own message would only confuse.
+/// A panic while reading a damaged store is caught and reported as damage: its own message would only confuse.
 fn quietly() {
     std::panic::set_hook(Box::new(|_| {}));
 }

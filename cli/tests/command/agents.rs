@@ -177,17 +177,24 @@ async fn an_agent_joins_with_its_certificate_and_builds() {
     assert_eq!(hypervisor.guest(built).0, Power::Running);
 }
 
+/// An agent of host1, for as long as its runtime lives.
+fn joined(serving: &Serving) -> tokio::runtime::Runtime {
+    let url = format!("http://{}", serving.grpc);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.spawn(async move {
+        let channel = service::channel(&url, None).unwrap();
+        agent::run(hypervisor(), settings("host1"), channel, std::future::pending()).await;
+    });
+    runtime
+}
+
 #[test]
 fn the_servers_of_a_fleet_are_not_leaked() {
     let folder = TempDir::new().unwrap();
     let place = folder.path();
     let serving = Serving::on(&place.join("data"));
-    let (url, grpc) = (format!("http://{}", serving.address), format!("http://{}", serving.grpc));
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.spawn(async move {
-        let channel = service::channel(&grpc, None).unwrap();
-        agent::run(hypervisor(), settings("host1"), channel, std::future::pending()).await;
-    });
+    let url = format!("http://{}", serving.address);
+    let runtime = joined(&serving);
     let service = format!("--service http://{}", serving.grpc);
     while !succeed(place, &format!("host list {service}")).contains("up") {
         std::thread::sleep(Duration::from_millis(20));

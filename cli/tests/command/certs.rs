@@ -6,6 +6,9 @@ use std::path::Path;
 
 use berth_api::v1::ListProvidersRequest;
 use berth_api::v1::placement_client::PlacementClient;
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType,
+};
 use tempfile::TempDir;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Code, Status};
@@ -109,4 +112,51 @@ fn a_service_lets_in_who_has_a_certificate() {
         // The service's own certificate is none for clients.
         list(&pki, &serving.grpc, "berth").await.unwrap_err();
     });
+}
+
+/// The service "did not answer in time".
+#[test]
+fn an_intermediate_authority_that_is_missing_is_named() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    let authority = |name: &str| {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        (params, KeyPair::generate().unwrap())
+    };
+    let (root, root_key) = authority("root");
+    let root_pem = root.self_signed(&root_key).unwrap().pem();
+    let root = Issuer::new(root, root_key);
+    let (between, between_key) = authority("between");
+    let between_pem = between.signed_by(&between_key, &root).unwrap().pem();
+    let between = Issuer::new(between, between_key);
+    let leaf = |name: &str, usage, issuer: &Issuer<'_, KeyPair>| {
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.subject_alt_names.push(SanType::IpAddress([127, 0, 0, 1].into()));
+        params.subject_alt_names.push(SanType::URI("berth://role/reader".try_into().unwrap()));
+        params.extended_key_usages = vec![usage];
+        let key = KeyPair::generate().unwrap();
+        fs::write(here.join(format!("{name}-key.pem")), key.serialize_pem()).unwrap();
+        let pem = params.signed_by(&key, issuer).unwrap().pem();
+        fs::write(here.join(format!("{name}.pem")), &pem).unwrap();
+        pem
+    };
+    fs::write(here.join("root.pem"), root_pem).unwrap();
+    leaf("berth", ExtendedKeyUsagePurpose::ServerAuth, &root);
+    let alice = leaf("alice", ExtendedKeyUsagePurpose::ClientAuth, &between);
+    fs::write(here.join("whole.pem"), alice + &between_pem).unwrap();
+    let file = |name: &str| here.join(name).to_str().unwrap().to_owned();
+    let (certificate, key, authority) = (file("berth.pem"), file("berth-key.pem"), file("root.pem"));
+    let options = ["--tls-certificate", &certificate, "--tls-key", &key, "--tls-client-ca", &authority];
+    let serving = Serving::start(&options);
+    let line =
+        format!("zone list --service https://{} --ca root.pem --key alice-key.pem --cert", serving.grpc);
+    succeed(here, &format!("{line} whole.pem"));
+    for _ in 0..5 {
+        let message = fail(here, 1, &format!("{line} alice.pem"));
+        assert!(message.contains("it does not accept the certificate in alice.pem (--cert)"), "{message}");
+        assert!(message.contains("append the intermediate's certificate to alice.pem"), "{message}");
+    }
+    serving.stop();
 }

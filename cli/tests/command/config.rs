@@ -109,3 +109,58 @@ fn what_show_prints_is_a_configuration() {
     assert_eq!(succeed(directory.path(), "config show --config b.toml"), shown);
     assert!(shown.contains("max_attempts = 9"));
 }
+
+/// `config check` passed these, and `serve` put them into headers.
+#[test]
+fn urls_that_cannot_be_a_base_are_refused_by_check_and_serve_alike() {
+    let directory = tempdir().unwrap();
+    for (setting, value, words) in [
+        ("serve.public_url", "http://h\nX: y", "serve.public_url: has a blank, a control character"),
+        ("serve.public_url", "http://h/?x=1", "serve.public_url: has a query"),
+        ("serve.public_url", "http://h/#top", "serve.public_url: has a fragment"),
+        ("serve.public_url", "http://me:secret@h", "serve.public_url: names a user"),
+        ("serve.public_url", "http:///placement", "serve.public_url: names no host"),
+        ("serve.public_url", "http://h:99999", "serve.public_url: has a port"),
+        ("serve.public_url", "placement.example.com", "serve.public_url: is not a URL that begins with"),
+        (
+            "serve.keystone.auth_url",
+            "http://h\n",
+            "serve.keystone.auth_url: has a blank, a control character",
+        ),
+        (
+            "serve.keystone.www_authenticate_uri",
+            "http://h?x",
+            "serve.keystone.www_authenticate_uri: has a query",
+        ),
+        ("serve.cors_origins", "*", "serve.cors_origins: is not a URL that begins with"),
+        ("serve.cors_origins", "https://h/dashboard", "serve.cors_origins: has a path"),
+    ] {
+        for command in [&["config", "check"][..], &["serve", "--data", "none"]] {
+            let setting = format!("{setting}={value}");
+            let output = berth(directory.path())
+                .args(command)
+                .args(["--config", "/dev/null", "--set", &setting])
+                .output()
+                .unwrap();
+            let message = stderr(&output);
+            assert!(output.status.code() == Some(1) && message.contains(words), "{setting}: {message}");
+        }
+    }
+    for url in ["https://placement.example.com", "http://h/placement", "http://[::1]:8778/a/b/"] {
+        succeed(directory.path(), &format!("config check --config /dev/null --set serve.public_url={url}"));
+    }
+}
+
+#[test]
+fn sections_are_read_as_nova_reads_them() {
+    let directory = tempdir().unwrap();
+    let file = |text: &str| fs::write(directory.path().join("nova.conf"), text).unwrap();
+    file("[FILTER_SCHEDULER]\nhost_subset_size = 3\n[default]\ncpu_allocation_ratio = 2\n");
+    let report = succeed(directory.path(), "config import nova.conf --output berth.toml");
+    assert!(report.contains("nova.filter_scheduler.host_subset_size = 3"), "{report}");
+    assert!(report.contains("[default] * (line 4): Nova reads [DEFAULT] only"), "{report}");
+    assert!(!fs::read_to_string(directory.path().join("berth.toml")).unwrap().contains("cpu_allocation"));
+    file("host_subset_size = 3\n[filter_scheduler]\n");
+    let message = fail(directory.path(), 1, "config import nova.conf");
+    assert!(message.contains("nova.conf:1: an option before the first [section]"), "{message}");
+}

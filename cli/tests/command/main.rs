@@ -5,10 +5,12 @@ mod agents;
 mod audit;
 mod certs;
 mod config;
+mod environment;
 mod errors;
 mod explain;
 mod interrupt;
 mod operator;
+mod output;
 mod replay;
 mod serve;
 mod store;
@@ -17,15 +19,13 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use berth_test_support::process::without_settings;
 use sha2::{Digest, Sha256};
 
 /// The command in `directory`, without a terminal, and without the settings of whoever runs the tests.
 fn berth(directory: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_berth"));
+    let mut command = without_settings(Command::new(env!("CARGO_BIN_EXE_berth")));
     command.current_dir(directory).stdin(Stdio::null());
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("BERTH_")) {
-        command.env_remove(name);
-    }
     command
 }
 

@@ -383,7 +383,7 @@ fn what_is_wrong_with_a_setting_is_said_with_its_name() {
         ),
         (
             vec!["--tls-certificate", "/dev/null", "--tls-key", "/dev/null", "--tls-client-ca", "/dev/null"],
-            "serve.tls.certificate: /dev/null: the certificate cannot be used: there is no certificate in it",
+            "serve.tls.certificate: /dev/null: the certificate cannot be used: it is empty",
         ),
         (vec!["--data", "/proc/berth"], "serve.data: /proc/berth"),
     ] {

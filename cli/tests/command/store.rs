@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use berth_test_support::process::without_settings;
 use tempfile::TempDir;
 
 use super::serve::Serving;
@@ -229,7 +230,8 @@ fn a_full_disk_is_said() {
     let output = dump.args(["store", "dump", "data"]).stdout(full).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("cannot write to standard output"), "{}", stderr(&output));
-    let limited = std::process::Command::new("sh")
+    let mut shell = without_settings(std::process::Command::new("sh"));
+    let limited = shell
         .current_dir(folder.path())
         .args([
             "-c",

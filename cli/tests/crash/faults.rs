@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use berth_test_support::skip::skip;
 use tempfile::TempDir;
 
 use crate::service::{Service, command};
@@ -29,7 +30,7 @@ const NOBODY: u32 = 65534;
 fn is_wanted() -> bool {
     let is_wanted = asked("FAULTS") == Some(1);
     if !is_wanted {
-        eprintln!("skipped: `cargo xtask crash-test --faults` runs it");
+        skip("`cargo xtask crash-test --faults` runs it");
     }
     is_wanted
 }
@@ -72,7 +73,7 @@ fn a_full_disk_loses_nothing_and_is_got_over() {
         return;
     }
     let Some(disk) = SmallDisk::mount() else {
-        return eprintln!("skipped: this process may not mount a tmpfs");
+        return skip("this process may not mount a tmpfs");
     };
     let data = disk.path().join("data");
     let mut crashes = Crashes::begin(&data, asked("SEED").unwrap_or(1));
@@ -151,7 +152,7 @@ fn a_clock_that_jumps_does_no_harm() {
         return;
     }
     let Some(library) = FAKETIME.iter().find(|path| Path::new(path).exists()) else {
-        return eprintln!("skipped: there is no libfaketime");
+        return skip("there is no libfaketime");
     };
     let folder = TempDir::new().expect("a folder");
     let (data, time) = (folder.path().join("data"), folder.path().join("time"));

@@ -6,6 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
+use berth_test_support::process::without_settings;
+
 use crate::http::Client;
 
 pub(crate) struct Service {
@@ -71,10 +73,7 @@ impl Drop for Service {
 
 /// Serves a folder on a free port of loopback.
 pub(crate) fn command(data: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_berth"));
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("BERTH_")) {
-        command.env_remove(name);
-    }
+    let mut command = without_settings(Command::new(env!("CARGO_BIN_EXE_berth")));
     command.env("BERTH_LOG", "warn,berth::serve=info").stdin(Stdio::null()).stdout(Stdio::null());
     command.args([
         "serve",

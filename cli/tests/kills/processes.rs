@@ -5,6 +5,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use berth_test_support::process::without_settings;
+
 /// A process that is started again whenever it was killed.
 pub(crate) struct Process {
     pub(crate) name: String,
@@ -64,10 +66,7 @@ pub(crate) fn service(folder: &Path, address: SocketAddr) -> Process {
     let config = folder.join("berth.toml");
     // Hosts are up at once when they are back, so that a build which finds none need not wait for long.
     std::fs::write(&config, "[nova.DEFAULT]\nreport_interval = 1\nservice_down_time = 5\n").expect("written");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_berth"));
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("BERTH_")) {
-        command.env_remove(name);
-    }
+    let mut command = without_settings(Command::new(env!("CARGO_BIN_EXE_berth")));
     command.args(["serve", "--listen", "127.0.0.1:0", "--grpc-listen", &address.to_string(), "--config"]);
     command.arg(config).arg("--data").arg(folder.join("data"));
     Process::new("service", command, folder)

@@ -12,6 +12,7 @@ use berth_api::v1::fleet_client::FleetClient;
 use berth_api::v1::instances_client::InstancesClient;
 use berth_scheduler::nova::FilterName;
 use berth_server::{DataDir, DurabilityOptions, FleetOptions, Grpc, Keeper, Options};
+use berth_test_support::process::without_settings;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -50,7 +51,7 @@ impl Machine {
     }
 
     pub(crate) fn start_agent(&mut self, service: SocketAddr) {
-        let mut agent = Command::new(env!("CARGO_BIN_EXE_berth-agent"));
+        let mut agent = without_settings(Command::new(env!("CARGO_BIN_EXE_berth-agent")));
         for folder in ["images", "instances", "state"] {
             agent.arg(format!("--{folder}")).arg(self.path(folder));
         }

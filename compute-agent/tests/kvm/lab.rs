@@ -8,6 +8,7 @@ use std::sync::Arc;
 use berth_api::v1::agent_message::Message;
 use berth_api::v1::{Flavor, GuestSpec, Image};
 use berth_compute_agent::libvirt::{Config, CpuMode, Libvirt, OpenError};
+use berth_test_support::process::without_settings;
 use uuid::Uuid;
 
 use crate::host::{Host, pause};
@@ -97,7 +98,7 @@ impl Lab {
 
     /// The agent as a program of its own.
     pub(crate) fn spawn_agent(&self) -> Child {
-        let mut agent = Command::new(env!("CARGO_BIN_EXE_berth-agent"));
+        let mut agent = without_settings(Command::new(env!("CARGO_BIN_EXE_berth-agent")));
         for folder in ["images", "instances", "state"] {
             agent.arg(format!("--{folder}")).arg(self.host.path(folder));
         }

@@ -1,43 +1,20 @@
-//! Times as Nova writes them, read into microseconds.
+//! Times as OpenStack writes them, read into microseconds.
 
-/// The microseconds since 1970 of a UTC time such as `2026-06-01T00:00:00.5` (a `Z` at the end is allowed).
+use time::PrimitiveDateTime;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
+
+/// `2026-06-01T00:00:00.5`; without the fraction as well.
+const FORMAT: &[BorrowedFormatItem<'_>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second][optional [.[subsecond]]]");
+
+/// The microseconds since 1970 of a UTC time such as `2026-06-01T00:00:00.5`. A blank may stand for the `T`, and a `Z` at the
+/// end. Of a fraction, whole microseconds count.
 #[must_use]
 pub fn micros(text: &str) -> Option<i64> {
-    let (date, time) = text.strip_suffix('Z').unwrap_or(text).split_once(['T', ' '])?;
-    let [year, month, day] = numbers(date, '-')?;
-    let (time, fraction) = time.split_once('.').unwrap_or((time, ""));
-    let [hour, minute, second] = numbers(time, ':')?;
-    let in_range = (1..=9999).contains(&year)
-        && (1..=12).contains(&month)
-        && (1..=31).contains(&day)
-        && hour < 24
-        && minute < 60
-        && second < 60;
-    let seconds = ((days(year, month, day) * 24 + hour) * 60 + minute) * 60 + second;
-    in_range.then_some(seconds * 1_000_000 + fraction_micros(fraction)?)
-}
-
-fn numbers(text: &str, separator: char) -> Option<[i64; 3]> {
-    let mut parts = text.split(separator).map(digits);
-    let numbers = [parts.next()??, parts.next()??, parts.next()??];
-    parts.next().is_none().then_some(numbers)
-}
-
-fn digits(text: &str) -> Option<i64> {
-    let plain = !text.is_empty() && text.len() <= 6 && text.bytes().all(|b| b.is_ascii_digit());
-    plain.then(|| text.parse().ok()).flatten()
-}
-
-fn fraction_micros(fraction: &str) -> Option<i64> {
-    if fraction.is_empty() { Some(0) } else { digits(&format!("{fraction:0<6}")[..6]) }
-}
-
-/// Days from 1970-01-01 in the Gregorian calendar.
-const fn days(year: i64, month: i64, day: i64) -> i64 {
-    // Years begin in March here, so that a leap day is the last of its year.
-    let shifted = if month <= 2 { year - 1 } else { year };
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    shifted * 365 + shifted / 4 - shifted / 100 + shifted / 400 + day_of_year - 719_468
+    let text = text.strip_suffix('Z').unwrap_or(text).replacen(' ', "T", 1);
+    let at = PrimitiveDateTime::parse(&text, FORMAT).ok()?.assume_utc();
+    at.unix_timestamp().checked_mul(1_000_000)?.checked_add(at.microsecond().into())
 }
 
 #[cfg(test)]
@@ -47,9 +24,22 @@ mod tests {
     #[test]
     fn counts_from_1970() {
         assert_eq!(micros("1970-01-01T00:00:00"), Some(0));
+        assert_eq!(micros("1969-12-31T23:59:59.75"), Some(-250_000));
         assert_eq!(micros("2026-06-01T00:00:00.25Z"), Some(1_780_272_000_250_000));
+        assert_eq!(micros("2026-06-01T00:00:00.123456789Z"), Some(1_780_272_000_123_456));
         assert_eq!(micros("2000-03-01 00:00:00"), Some(951_868_800_000_000));
-        for bad in ["", "2026-06-01", "2026-13-01T00:00:00", "2026-06-01T24:00:00", "2026-06-01T00:00:00.x"] {
+        assert_eq!(micros("2000-02-29 00:00:01"), Some(951_782_401_000_000));
+        for bad in [
+            "",
+            "2026-06-01",
+            "2026-13-01T00:00:00",
+            "2026-02-30T00:00:00",
+            "1900-02-29T00:00:00",
+            "2026-06-01T24:00:00",
+            "2026-06-01T00:00:00.x",
+            "2026-06-01T00:00:00.é5555",
+            "2026-06-01T00:00:00ZZ",
+        ] {
             assert_eq!(micros(bad), None, "{bad}");
         }
     }

@@ -4,9 +4,7 @@ mod batches;
 mod cloud;
 mod decisions;
 mod eligible;
-mod fleet;
 mod naive;
-mod numbers;
-mod planting;
-mod requests;
 mod updates;
+
+use berth_test_support::nova::{fleet, numbers, planting, requests};

@@ -134,17 +134,17 @@ fn refusal(error: DecideError) -> FleetError {
 
 fn no_host(NoHost { error, removed, hosts }: &NoHost) -> FleetError {
     let removed = removed.iter().filter(|(_, count)| *count > 0);
-    let removed: Vec<String> = removed.map(|(step, count)| format!("{step} removed {count}")).collect();
-    let detail = if removed.is_empty() { String::new() } else { format!(" ({})", removed.join(", ")) };
-    match error {
-        SelectError::NoValidHost { placed, wanted } => FleetError::exhausted(
-            NO_VALID_HOST,
-            format!(
-                "No valid host was found: {placed} of {wanted} instances could be placed on {hosts} hosts{detail}"
-            ),
-        ),
-        other => FleetError::exhausted(NO_VALID_HOST, format!("No valid host was found: {other}{detail}")),
-    }
+    let counts: Vec<_> = removed.map(|(step, count)| (step.to_string(), *count)).collect();
+    let words: Vec<_> = counts.iter().map(|(step, count)| format!("{step} removed {count}")).collect();
+    let detail = if words.is_empty() { String::new() } else { format!(" ({})", words.join(", ")) };
+    let problem = match error {
+        SelectError::NoValidHost { placed, wanted } => {
+            format!("{placed} of {wanted} instances could be placed on {hosts} hosts")
+        }
+        other => other.to_string(),
+    };
+    let message = format!("No valid host was found: {problem}{detail}");
+    FleetError::Exhausted { reason: NO_VALID_HOST, message, counts }
 }
 
 /// Breaks ties by a seeded stream.

@@ -15,9 +15,9 @@ pub(crate) enum FleetError {
     /// It cannot be done as things are.
     #[error("{message}")]
     Precondition { reason: &'static str, message: String },
-    /// There is not enough.
+    /// There is not enough. `counts` says for programs how many hosts each constraint removed.
     #[error("{message}")]
-    Exhausted { reason: &'static str, message: String },
+    Exhausted { reason: &'static str, message: String, counts: Vec<(String, usize)> },
 }
 
 impl FleetError {
@@ -38,7 +38,7 @@ impl FleetError {
     }
 
     pub(crate) fn exhausted(reason: &'static str, message: impl Into<String>) -> Self {
-        Self::Exhausted { reason, message: message.into() }
+        Self::Exhausted { reason, message: message.into(), counts: Vec::new() }
     }
 
     /// Whether the scheduler found no host.

@@ -32,7 +32,7 @@ fn about(code: Code, kind: &str, name: &str, message: String) -> Status {
 
 /// The state of things is against it. Programs tell reasons apart by `reason`, such as `IN_USE`.
 pub(crate) fn refused(code: Code, reason: &str, message: impl Into<String>) -> Status {
-    refused_with(code, reason, message, None)
+    refused_with(code, reason, message, None::<(String, String)>)
 }
 
 /// [`refused`], with facts that programs may want.
@@ -40,10 +40,10 @@ pub(crate) fn refused_with(
     code: Code,
     reason: &str,
     message: impl Into<String>,
-    facts: impl IntoIterator<Item = (&'static str, String)>,
+    facts: impl IntoIterator<Item = (impl Into<String>, String)>,
 ) -> Status {
     let mut info = ErrorInfo::new(reason, DOMAIN, <[(String, String); 0]>::default());
-    info.metadata.extend(facts.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    info.metadata.extend(facts.into_iter().map(|(name, value)| (name.into(), value)));
     Status::with_error_details_vec(code, message, vec![info.into()])
 }
 

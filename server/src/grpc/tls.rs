@@ -3,8 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use berth_process::certificates::{self, Problem};
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 
 /// How long a client may take to show its certificate.
@@ -21,14 +20,17 @@ pub struct Tls {
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidTls {
     /// The server's certificates.
-    #[error("the certificate cannot be used: {0}")]
-    Certificate(String),
+    #[error("the certificate cannot be used: it {0}")]
+    Certificate(Problem),
     /// The server's key.
     #[error("the key cannot be used: {0}")]
-    Key(String),
+    Key(Problem),
+    /// The server's certificate and key together.
+    #[error("the key does not belong to the certificate: {0}")]
+    Mismatch(String),
     /// The authority of the clients.
-    #[error("the client authority's certificate cannot be used: {0}")]
-    ClientCa(String),
+    #[error("the client authority's certificate cannot be used: it {0}")]
+    ClientCa(Problem),
 }
 
 impl Tls {
@@ -38,12 +40,9 @@ impl Tls {
     /// # Errors
     /// What is wrong, and with which of the three. Whether the key belongs to the certificate is found out later.
     pub fn new(certificate: &[u8], key: &[u8], client_ca: &[u8]) -> Result<Self, InvalidTls> {
-        certificates(certificate).map_err(InvalidTls::Certificate)?;
-        PrivateKeyDer::from_pem_slice(key).map_err(|error| InvalidTls::Key(error.to_string()))?;
-        for authority in certificates(client_ca).map_err(InvalidTls::ClientCa)? {
-            webpki::anchor_from_trusted_cert(&authority)
-                .map_err(|error| InvalidTls::ClientCa(error.to_string()))?;
-        }
+        certificates::chain(certificate).map_err(InvalidTls::Certificate)?;
+        certificates::private_key(key).map_err(InvalidTls::Key)?;
+        certificates::authorities(client_ca).map_err(InvalidTls::ClientCa)?;
         let identity = Identity::from_pem(certificate, key);
         Ok(Self { identity, client_ca: Certificate::from_pem(client_ca) })
     }
@@ -55,22 +54,13 @@ impl Tls {
             .client_ca_root(self.client_ca.clone())
             .timeout(HANDSHAKE_TIME);
         // The parts were read before: what is left is that they do not belong together.
-        server.tls_config(config).map_err(|error| InvalidTls::Key(root_cause(&error)))
+        server.tls_config(config).map_err(|error| InvalidTls::Mismatch(root_cause(&error)))
     }
 }
 
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tls").finish_non_exhaustive() // a key is never logged
-    }
-}
-
-fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    match found {
-        Ok(found) if found.is_empty() => Err("there is no certificate in it".to_owned()),
-        Ok(found) => Ok(found),
-        Err(error) => Err(error.to_string()),
     }
 }
 

@@ -8,6 +8,7 @@ mod decision_hash;
 mod instances;
 mod projects;
 mod puppet;
+mod ratios;
 mod restarts;
 mod scheduling;
 mod service;

@@ -47,7 +47,7 @@ pub(crate) fn host_uuid(name: &str) -> Uuid {
 }
 
 pub(crate) fn tree(name: &str) -> v1::ProviderTree {
-    let of = |total| v1::Inventory { total, ..v1::Inventory::default() };
+    let of = |total| v1::Inventory { total, allocation_ratio: 1.0, ..v1::Inventory::default() };
     let amounts = [("VCPU", 8), ("MEMORY_MB", 8192), ("DISK_GB", 100)];
     let root = v1::AgentProvider {
         uuid: host_uuid(name).to_string(),

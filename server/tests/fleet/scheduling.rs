@@ -5,6 +5,7 @@ use berth_api::v1::placement_client::PlacementClient;
 use berth_api::v1::schedule_request::Size;
 use berth_api::v1::tagged_schedule_response::Outcome;
 use tonic::Code;
+use tonic_types::StatusExt;
 use uuid::Uuid;
 
 use crate::service::{Cloud, creation, named, reason};
@@ -40,6 +41,14 @@ async fn a_dry_run_claims_nothing_and_a_repeated_request_tells_the_same() {
     // All or nothing: there is room for four more.
     let refused = cloud.scheduler.schedule(request(10..15)).await.unwrap_err();
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::ResourceExhausted, "NO_VALID_HOST"));
+    // As scheduler.proto promises: how many hosts each constraint removed. It was in the message alone.
+    let counts: std::collections::BTreeMap<_, _> =
+        refused.get_details_error_info().unwrap().metadata.into_iter().collect();
+    assert!(counts.values().all(|count| count.parse::<usize>().is_ok_and(|hosts| hosts > 0)), "{counts:?}");
+    assert!(
+        !counts.is_empty() && counts.keys().all(|by| refused.message().contains(by)),
+        "{counts:?} {refused}"
+    );
     assert_eq!(cloud.used("h1").await + cloud.used("h2").await, 8);
     let alternates = v1::ScheduleRequest { alternates: 1, ..request(20..21) };
     let with = cloud.scheduler.select(alternates).await.unwrap().into_inner().selections;

@@ -135,5 +135,5 @@ async fn certificates_that_cannot_be_used_are_told_apart() {
     let mixed = tls(&one.certificate, &two.key, &ca).unwrap();
     let service = Arc::new(Service::new(options()));
     let error = Grpc::bind(SocketAddr::from(([127, 0, 0, 1], 0)), Some(&mixed), service).await.err().unwrap();
-    assert!(matches!(error, BindError::Tls(InvalidTls::Key(_))), "{error}");
+    assert!(matches!(error, BindError::Tls(InvalidTls::Mismatch(_))), "{error}");
 }

@@ -1,4 +1,4 @@
-//! What every store has to do. A store runs all of it by `suite::run`.
+//! What every store has to do. A store runs all of it by `run`.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, TryRecvError};
@@ -11,7 +11,7 @@ use proptest::test_runner::TestRunner;
 type Contents = BTreeMap<Vec<u8>, (Vec<u8>, Revision)>;
 
 /// Runs the suite on stores that `new` makes, and that are opened again by `reopen` if that is more than nothing.
-pub(crate) fn run<S: Store>(new: impl Fn() -> S, reopen: impl Fn(S) -> S) {
+pub fn run<S: Store>(new: impl Fn() -> S, reopen: impl Fn(S) -> S) {
     an_empty_store_has_nothing(&new());
     records_come_in_order_of_key(&new());
     a_batch_is_committed_as_a_whole_or_not_at_all(&new());

@@ -1,4 +1,4 @@
-//! What can be done with servers.
+//! Operations on servers.
 
 use anyhow::{Result, bail};
 use berth_api::v1::{Instance, InstanceRequest, LockRequest, RebootRequest};
@@ -18,7 +18,7 @@ pub(super) struct Named {
     server: Vec<String>,
     #[command(flatten)]
     scope: Scope,
-    /// Wait until it is done; fail if one ends otherwise
+    /// Wait for the operation to complete; fail if a server ends in another state
     #[arg(long)]
     wait: bool,
 }
@@ -27,13 +27,13 @@ pub(super) struct Named {
 pub(super) struct Reboot {
     #[command(flatten)]
     pub(super) named: Named,
-    /// By force, not by the guest's own doing
+    /// Reset the guest instead of asking it to reboot
     #[arg(long)]
     pub(super) hard: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Deed {
+pub(super) enum Operation {
     Start,
     Stop,
     Reboot { hard: bool },
@@ -45,8 +45,8 @@ pub(super) enum Deed {
     Unshelve,
 }
 
-impl Deed {
-    /// The status that the server has when it is done.
+impl Operation {
+    /// The status of the server after the operation.
     const fn goal(self) -> Goal {
         Goal::Status(match self {
             Self::Stop => "SHUTOFF",
@@ -61,7 +61,7 @@ impl Deed {
         let mut instances = client.instances();
         if let Self::Reboot { hard } = self {
             let InstanceRequest { instance, project } = wanted;
-            return instances.reboot(request(RebootRequest { instance, hard, project })).await.told();
+            return instances.reboot(request(RebootRequest { instance, hard, project })).await.answer();
         }
         let wanted = request(wanted);
         match self {
@@ -74,24 +74,30 @@ impl Deed {
             Self::Shelve => instances.shelve(wanted).await,
             Self::Unshelve => instances.unshelve(wanted).await,
         }
-        .told()
+        .answer()
     }
 }
 
 impl Named {
-    /// Asks for the deed on each; one that refuses does not keep the others from it.
-    pub(super) async fn act(self, client: &Client, deed: Deed, project: &str, format: Format) -> Result<()> {
+    /// Requests the operation for each server. A refusal for one does not stop the others.
+    pub(super) async fn act(
+        self,
+        client: &Client,
+        operation: Operation,
+        project: &str,
+        format: Format,
+    ) -> Result<()> {
         let (mut acted, mut failures) = (Vec::new(), Vec::new());
         let project = self.scope.project(project);
         for server in self.server {
             let wanted = InstanceRequest { instance: server.clone(), project: project.clone() };
-            match deed.ask(client, wanted).await {
+            match operation.ask(client, wanted).await {
                 Ok(instance) => acted.push(instance),
                 Err(refusal) => failures.push(format!("{server}: {refusal}")),
             }
         }
         if self.wait {
-            let settled = wait(client, acted, deed.goal()).await?;
+            let settled = wait(client, acted, operation.goal()).await?;
             failures.extend(settled.failures);
             acted = settled.instances;
         }
@@ -115,7 +121,7 @@ impl Named {
     }
 }
 
-/// Asks for the deletion. Whoever is to follow it has to know the server as it was: `follow`.
+/// Requests the deletion. To follow it, the caller needs the server as it was: `follow`.
 async fn delete(
     client: &Client,
     mut wanted: InstanceRequest,
@@ -124,11 +130,11 @@ async fn delete(
     let mut instances = client.instances();
     let mut known = None;
     if follow {
-        let found = instances.get(request(wanted.clone())).await.told()?;
+        let found = instances.get(request(wanted.clone())).await.answer()?;
         wanted.instance.clone_from(&found.uuid);
         known = Some(found);
     }
-    instances.delete(request(wanted)).await.told()?;
+    instances.delete(request(wanted)).await.answer()?;
     Ok(known)
 }
 
@@ -140,9 +146,9 @@ pub(super) fn verdict(failures: &[String]) -> Result<()> {
 }
 
 pub(super) async fn lock(client: &Client, wanted: LockRequest, format: Format) -> Result<()> {
-    record(client.instances().lock(request(wanted)).await.told()?).print(format)
+    record(client.instances().lock(request(wanted)).await.answer()?).print(format)
 }
 
 pub(super) async fn unlock(client: &Client, wanted: InstanceRequest, format: Format) -> Result<()> {
-    record(client.instances().unlock(request(wanted)).await.told()?).print(format)
+    record(client.instances().unlock(request(wanted)).await.answer()?).print(format)
 }

@@ -17,17 +17,17 @@ use crate::operator::refusal::Answer;
 
 #[derive(Args)]
 pub(super) struct Create {
-    /// Its name; of several, each gets a number behind it
+    /// The name; with several servers, each gets a number appended
     name: String,
-    /// Its size: the name of a flavor
+    /// The name of the flavor
     #[arg(long, value_name = "NAME")]
     flavor: String,
     #[command(flatten)]
     wanted: Wanted,
-    /// Make at least so many, or none [default: 1]
+    /// Create at least this many, or none [default: 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     min: Option<u32>,
-    /// Make at most so many [default: as --min]
+    /// Create at most this many [default: as --min]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     max: Option<u32>,
     /// A file of user data for cloud-init, at most 64 KiB
@@ -36,10 +36,10 @@ pub(super) struct Create {
     /// Metadata of the server (may be repeated)
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     property: Vec<(String, String)>,
-    /// Who it is for, as its events tell it
+    /// The user to record in its events
     #[arg(long, value_name = "NAME", env = "BERTH_USER", default_value = "", hide_default_value = true)]
     user: String,
-    /// With the key of an earlier request of the project, that one's servers are told again and nothing is made
+    /// A key that makes the request idempotent: with the key of an earlier request of the project, its servers are returned and none is created
     #[arg(long, value_name = "KEY", default_value = "", hide_default_value = true)]
     idempotency_key: String,
     /// Wait until they are ACTIVE; fail if one ends in ERROR
@@ -47,14 +47,14 @@ pub(super) struct Create {
     wait: bool,
 }
 
-/// As much user data as the service takes.
+/// The limit of the service for user data.
 const MOST_USER_DATA: usize = 64 << 10;
 
 impl Create {
     pub(super) async fn run(self, client: &Client, project: String, format: Format) -> Result<()> {
         let (waits, asked) = (self.wait, self.counts()?);
         let wanted = self.request(client, project).await?;
-        let made = client.instances().create(request(wanted)).await.told()?.instances;
+        let made = client.instances().create(request(wanted)).await.answer()?.instances;
         if !waits {
             return print(made, asked, format);
         }
@@ -104,7 +104,7 @@ fn user_data(file: &Path) -> Result<Vec<u8>> {
     Ok(data)
 }
 
-/// One server if one was asked for, else a list, however many there are.
+/// Prints one server if one was requested, else a list.
 fn print(mut made: Vec<Instance>, (_, most): (u32, u32), format: Format) -> Result<()> {
     match made.pop() {
         Some(only) if most == 1 && made.is_empty() => record(only).print(format),

@@ -18,11 +18,11 @@ use super::record::{Format, print_list};
 use super::refusal::Answer;
 use super::{Common, Project, Scope, run};
 use crate::Ending;
-use act::{Deed, Named, Reboot};
+use act::{Named, Operation, Reboot};
 use create::Create;
 pub(crate) use request::Wanted;
 
-/// Servers: make them, act on them, look at them
+/// Manage servers
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -45,43 +45,43 @@ pub(crate) struct Servers {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Make a server, or several of a kind
+    /// Create one or several servers
     Create(Box<Create>),
     /// List the servers of the project
     List(List),
-    /// Show all that is known of a server
+    /// Show a server
     Show(One),
-    /// Delete servers, whatever state they are in
+    /// Delete servers in any state
     Delete(Named),
     /// Start servers that are shut off
     Start(Named),
-    /// Shut servers off: by the guest's own doing if it obeys in time, else by force
+    /// Shut servers down: gracefully if the guest obeys in time, else by force
     Stop(Named),
     /// Reboot servers
     Reboot(Reboot),
-    /// Hold servers where they are, in memory
+    /// Pause servers; they stay in memory
     Pause(Named),
-    /// Let paused servers go on
+    /// Unpause paused servers
     Unpause(Named),
-    /// Save servers' memory to disk and free it
+    /// Suspend servers: save their memory to disk and free it
     Suspend(Named),
-    /// Let suspended servers go on
+    /// Resume suspended servers
     Resume(Named),
-    /// Stop servers and give their room back; their disks stay
+    /// Shelve servers: stop them and release their capacity; their disks stay
     Shelve(Named),
-    /// Find room for shelved servers again, and start them
+    /// Unshelve servers: schedule them again and start them
     Unshelve(Named),
-    /// Lock a server: only operators can act on it then
+    /// Lock a server, so that only operators can act on it
     Lock {
         #[command(flatten)]
         one: One,
-        /// Why, for others to read
+        /// The reason, for other people
         #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
         reason: String,
     },
     /// Unlock a server
     Unlock(One),
-    /// What happened to a server
+    /// List the events of a server
     #[command(subcommand)]
     Event(Event),
 }
@@ -115,7 +115,7 @@ impl One {
 
 #[derive(Subcommand)]
 enum Event {
-    /// List what happened to a server, oldest first
+    /// List the events of a server, oldest first
     List(One),
 }
 
@@ -127,12 +127,12 @@ impl Servers {
 }
 
 async fn act(client: &Client, action: Action, project: String, format: Format) -> Result<()> {
-    let (deed, named) = match action {
+    let (operation, named) = match action {
         Action::Create(create) => return create.run(client, project, format).await,
         Action::List(list) => return list.run(client, project, format).await,
         Action::Show(one) => {
             let wanted = one.request(&project);
-            return view::record(client.instances().get(timed(wanted)).await.told()?).print(format);
+            return view::record(client.instances().get(timed(wanted)).await.answer()?).print(format);
         }
         Action::Lock { one, reason } => {
             let InstanceRequest { instance, project } = one.request(&project);
@@ -141,17 +141,17 @@ async fn act(client: &Client, action: Action, project: String, format: Format) -
         Action::Unlock(one) => return act::unlock(client, one.request(&project), format).await,
         Action::Event(Event::List(one)) => return events(client, one.request(&project), format).await,
         Action::Delete(named) => return named.delete(client, &project).await,
-        Action::Reboot(Reboot { named, hard }) => (Deed::Reboot { hard }, named),
-        Action::Start(named) => (Deed::Start, named),
-        Action::Stop(named) => (Deed::Stop, named),
-        Action::Pause(named) => (Deed::Pause, named),
-        Action::Unpause(named) => (Deed::Unpause, named),
-        Action::Suspend(named) => (Deed::Suspend, named),
-        Action::Resume(named) => (Deed::Resume, named),
-        Action::Shelve(named) => (Deed::Shelve, named),
-        Action::Unshelve(named) => (Deed::Unshelve, named),
+        Action::Reboot(Reboot { named, hard }) => (Operation::Reboot { hard }, named),
+        Action::Start(named) => (Operation::Start, named),
+        Action::Stop(named) => (Operation::Stop, named),
+        Action::Pause(named) => (Operation::Pause, named),
+        Action::Unpause(named) => (Operation::Unpause, named),
+        Action::Suspend(named) => (Operation::Suspend, named),
+        Action::Resume(named) => (Operation::Resume, named),
+        Action::Shelve(named) => (Operation::Shelve, named),
+        Action::Unshelve(named) => (Operation::Unshelve, named),
     };
-    named.act(client, deed, &project, format).await
+    named.act(client, operation, &project, format).await
 }
 
 impl List {
@@ -173,13 +173,13 @@ impl List {
 async fn instances(client: &Client, wanted: &ListInstancesRequest) -> Result<Vec<Instance>> {
     all(async |page_token| {
         let wanted = ListInstancesRequest { page_token, ..wanted.clone() };
-        let page = client.instances().list(timed(wanted)).await.told()?;
+        let page = client.instances().list(timed(wanted)).await.answer()?;
         Ok((page.instances, page.next_page_token))
     })
     .await
 }
 
-/// The UUIDs of all servers there are.
+/// The UUIDs of all servers.
 pub(crate) async fn uuids(client: &Client) -> Result<BTreeSet<Uuid>> {
     let wanted = ListInstancesRequest { page_size: PAGE, ..ListInstancesRequest::default() };
     let instances = instances(client, &wanted).await?;
@@ -192,7 +192,7 @@ pub(crate) async fn uuids(client: &Client) -> Result<BTreeSet<Uuid>> {
 }
 
 async fn events(client: &Client, wanted: InstanceRequest, format: Format) -> Result<()> {
-    let told = client.instances().list_events(timed(wanted)).await.told()?;
-    let records: Vec<_> = told.events.into_iter().map(view::event).collect();
+    let answer = client.instances().list_events(timed(wanted)).await.answer()?;
+    let records: Vec<_> = answer.events.into_iter().map(view::event).collect();
     print_list(format, &["at", "action", "user", "message"], &records)
 }

@@ -1,7 +1,7 @@
-//! Waiting until servers are as they shall be.
+//! Waiting until servers reach their target state.
 //!
-//! Watch tells what happens. What it cannot tell (a server that was gone before it began, changes while the service was
-//! away) is asked for when it begins, and whenever it has been silent for a while.
+//! Watch reports changes. What it cannot report (a server that was deleted before it began, changes while the service was
+//! unavailable) is requested when it begins, and whenever it has been silent for a while.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -16,16 +16,16 @@ use super::act::verdict;
 use crate::operator::connection::{Client, request};
 use crate::operator::refusal::Refusal;
 
-/// What is waited for.
+/// The state to wait for.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Goal {
-    /// The server has this status and nothing is being done with it.
+    /// The server has this status and no operation in progress.
     Status(&'static str),
-    /// The server is gone.
+    /// The server is deleted.
     Gone,
 }
 
-/// How it went.
+/// The outcome of waiting.
 pub(super) struct Settled {
     /// The servers as they are now, in the order in which they were given.
     pub(super) instances: Vec<Instance>,
@@ -39,10 +39,10 @@ impl Settled {
     }
 }
 
-/// How long Watch may be silent before servers are asked for.
+/// How long Watch may be silent before the servers are requested.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// How long the service may be away, and how often it is tried.
+/// How long the service may be unavailable, and the interval of retries.
 const AWAY: Duration = Duration::from_secs(60);
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -63,7 +63,7 @@ pub(super) async fn wait(client: &Client, instances: Vec<Instance>, goal: Goal) 
     Ok(waiting.settled())
 }
 
-/// Whether the service may be there again soon.
+/// Whether the failure may be temporary.
 fn is_passing(status: &Status) -> bool {
     matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled)
 }
@@ -112,7 +112,7 @@ impl Waiting {
         Ok(())
     }
 
-    /// Asks for those that are not settled.
+    /// Requests the servers that are not settled.
     async fn look(&mut self, client: &Client) -> Result<(), Status> {
         for uuid in self.due() {
             match client
@@ -156,7 +156,7 @@ impl Waiting {
 }
 
 impl Goal {
-    /// Nothing while it has to be waited; else what went wrong, if anything did.
+    /// `None` while the server is not settled; else the failure, if any.
     fn outcome(self, instance: &Instance) -> Option<Option<String>> {
         let Instance { name, uuid, status, vm_state, task_state, fault, .. } = instance;
         match self {
@@ -176,7 +176,7 @@ impl Goal {
     }
 }
 
-/// What is being done with a server, for people.
+/// The progress of a server, for people.
 fn doing(instance: &Instance) -> &str {
     if instance.task_state.is_empty() { &instance.status } else { &instance.task_state }
 }

@@ -20,8 +20,8 @@ use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status, Streaming};
 
 /// The service, and what it was asked.
-pub(super) struct Fake {
-    pub(super) url: String,
+pub(crate) struct Fake {
+    pub(crate) url: String,
     book: Book,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -39,12 +39,12 @@ struct Pages {
 }
 
 impl Fake {
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::serve("http", Server::builder())
     }
 
     /// With the certificate `berth` of a folder, for callers with one of its authority.
-    pub(super) fn with_certificates(pki: &Path) -> Self {
+    pub(crate) fn with_certificates(pki: &Path) -> Self {
         let read = |name: &str| std::fs::read(pki.join(name)).unwrap();
         let tls = ServerTlsConfig::new()
             .identity(Identity::from_pem(read("berth.pem"), read("berth-key.pem")))
@@ -78,11 +78,11 @@ impl Fake {
     }
 
     /// Prepares the next answer of a method. Watch answers with a [`Watched`].
-    pub(super) fn answers<A: Send + 'static>(&self, method: &'static str, answer: A) -> &Self {
+    pub(crate) fn answers<A: Send + 'static>(&self, method: &'static str, answer: A) -> &Self {
         self.prepare(method, Ok(Box::new(answer)))
     }
 
-    pub(super) fn refuses(&self, method: &'static str, status: Status) -> &Self {
+    pub(crate) fn refuses(&self, method: &'static str, status: Status) -> &Self {
         self.prepare(method, Err(status))
     }
 
@@ -93,7 +93,7 @@ impl Fake {
 
     /// The next request that a method was called with.
     #[track_caller]
-    pub(super) fn asked<T: 'static>(&self, method: &str) -> T {
+    pub(crate) fn asked<T: 'static>(&self, method: &str) -> T {
         let mut pages = self.book.0.lock().unwrap();
         let request = pages.asked.get_mut(method).and_then(VecDeque::pop_front);
         let request = request.unwrap_or_else(|| panic!("{method} was not called again"));
@@ -101,25 +101,25 @@ impl Fake {
     }
 
     /// Whether a method was called and its request not looked at.
-    pub(super) fn was_asked(&self, method: &str) -> bool {
+    pub(crate) fn was_asked(&self, method: &str) -> bool {
         self.book.0.lock().unwrap().asked.get(method).is_some_and(|asked| !asked.is_empty())
     }
 
     /// Runs a command for this service.
-    pub(super) fn run(&self, line: &str) -> Output {
+    pub(crate) fn run(&self, line: &str) -> Output {
         let arguments = line.split_whitespace().chain(["--service", &self.url]);
         super::super::run(Path::new("."), arguments)
     }
 
     #[track_caller]
-    pub(super) fn succeed(&self, line: &str) -> String {
+    pub(crate) fn succeed(&self, line: &str) -> String {
         let output = self.run(line);
         assert!(output.status.success(), "berth {line}: {}", super::super::stderr(&output));
         super::super::stdout(&output)
     }
 
     #[track_caller]
-    pub(super) fn fail(&self, code: i32, line: &str) -> String {
+    pub(crate) fn fail(&self, code: i32, line: &str) -> String {
         let output = self.run(line);
         let message = super::super::stderr(&output);
         assert_eq!(output.status.code(), Some(code), "berth {line}: {message}");
@@ -150,9 +150,9 @@ impl Book {
 }
 
 /// What a watch tells, and whether it ends then.
-pub(super) struct Watched {
-    pub(super) told: Vec<Instance>,
-    pub(super) ends: bool,
+pub(crate) struct Watched {
+    pub(crate) told: Vec<Instance>,
+    pub(crate) ends: bool,
 }
 
 macro_rules! service {

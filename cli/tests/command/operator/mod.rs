@@ -2,7 +2,7 @@
 
 mod connection;
 mod explain;
-mod fake;
+pub(super) mod fake;
 mod fleet;
 mod refusals;
 mod servers;

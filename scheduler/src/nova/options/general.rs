@@ -12,17 +12,17 @@ pub struct GeneralOptions {
     pub service_down_time: i64,
     /// Seconds between two reports of a host.
     pub report_interval: i64,
-    /// vCPUs for each CPU, over what hosts report.
+    /// vCPUs for each CPU of hosts with agents, whatever they report; `None` and 0 leave it to the host.
     pub cpu_allocation_ratio: Option<f64>,
-    /// Overcommit of memory, over what hosts report.
+    /// Overcommitment of memory, likewise.
     pub ram_allocation_ratio: Option<f64>,
-    /// Overcommit of disk, over what hosts report.
+    /// Overcommitment of disk, likewise.
     pub disk_allocation_ratio: Option<f64>,
-    /// vCPUs for each CPU of hosts that report none.
+    /// vCPUs for each CPU of a new host that reports no ratio.
     pub initial_cpu_allocation_ratio: f64,
-    /// Overcommit of memory of hosts that report none.
+    /// Overcommitment of memory of a new host that reports no ratio.
     pub initial_ram_allocation_ratio: f64,
-    /// Overcommit of disk of hosts that report none.
+    /// Overcommitment of disk of a new host that reports no ratio.
     pub initial_disk_allocation_ratio: f64,
     /// The zone of hosts that are in none.
     pub default_availability_zone: String,
@@ -62,17 +62,23 @@ impl GeneralOptions {
     }
 
     pub(super) fn validate(&self) -> Result<(), InvalidOption> {
-        let ratios = [
+        let forced = [
             ("[DEFAULT] cpu_allocation_ratio", self.cpu_allocation_ratio),
             ("[DEFAULT] ram_allocation_ratio", self.ram_allocation_ratio),
             ("[DEFAULT] disk_allocation_ratio", self.disk_allocation_ratio),
-            ("[DEFAULT] initial_cpu_allocation_ratio", Some(self.initial_cpu_allocation_ratio)),
-            ("[DEFAULT] initial_ram_allocation_ratio", Some(self.initial_ram_allocation_ratio)),
-            ("[DEFAULT] initial_disk_allocation_ratio", Some(self.initial_disk_allocation_ratio)),
         ];
-        let sound = |ratio: f64| ratio.is_finite() && ratio >= 0.0;
-        ratios.into_iter().try_for_each(|(option, ratio)| {
-            require(ratio.is_none_or(sound), option, "is not a number of 0 or more")
+        let is_ratio = |ratio: f64| ratio.is_finite() && ratio >= 0.0;
+        forced.into_iter().try_for_each(|(option, ratio)| {
+            require(ratio.is_none_or(is_ratio), option, "is not a number of 0 or more")
+        })?;
+        let initial = [
+            ("[DEFAULT] initial_cpu_allocation_ratio", self.initial_cpu_allocation_ratio),
+            ("[DEFAULT] initial_ram_allocation_ratio", self.initial_ram_allocation_ratio),
+            ("[DEFAULT] initial_disk_allocation_ratio", self.initial_disk_allocation_ratio),
+        ];
+        // An inventory has a ratio above 0.
+        initial.into_iter().try_for_each(|(option, ratio)| {
+            require(is_ratio(ratio) && ratio > 0.0, option, "is not a number above 0")
         })
     }
 }

@@ -3,6 +3,7 @@
 
 mod admission;
 mod connection;
+mod ratios;
 mod retired;
 mod tree;
 

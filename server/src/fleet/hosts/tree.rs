@@ -6,6 +6,7 @@ use berth_api::v1;
 use berth_placement::{ClassId, Index, Inventory, Row, TopologyError, TraitId, Writer};
 use uuid::Uuid;
 
+use super::ratios::Ratios;
 use super::{admission, parse_uuid, retired};
 use crate::fleet::entry::{AgentProvider, Host};
 use crate::fleet::error::FleetError;
@@ -47,10 +48,11 @@ impl Fleet {
         check_places(&self.index, &mut writer, &self.state(), &reported, &known)?;
         let is_new = known.providers.is_empty() || self.index.find(known.uuid()).is_none();
         self.note_begun(host, &reported);
+        let ratios = Ratios::new(&self.options.scheduler.general);
         let mut entries = Vec::with_capacity(reported.len());
         let mut refused = None;
         for provider in &reported {
-            match provider.write(&self.index, &mut writer, &known) {
+            match provider.write(&self.index, &mut writer, &known, &ratios) {
                 Ok(retired_classes) => entries.push(provider.entry(retired_classes)),
                 Err(error) => {
                     entries = self.with_begun(&known.providers, &reported[..=entries.len()]);
@@ -110,12 +112,20 @@ impl Fleet {
     }
 }
 
+/// An inventory as an agent reports it.
+struct ReportedInventory {
+    class: String,
+    inventory: Inventory,
+    /// Its ratio; none if the agent leaves it to the configuration.
+    ratio: Option<f64>,
+}
+
 /// A provider as an agent reported it, checked but for its names.
 struct Reported {
     uuid: Uuid,
     name: String,
     parent: Option<Uuid>,
-    inventories: Vec<(String, Inventory)>,
+    inventories: Vec<ReportedInventory>,
     traits: Vec<String>,
 }
 
@@ -154,7 +164,8 @@ impl Reported {
             inventory.validate().map_err(|error| {
                 FleetError::field(field(&format!("inventories[{class}]")), error.to_string())
             })?;
-            Ok((class.clone(), inventory))
+            let ratio = (record.allocation_ratio != 0.0).then_some(inventory.allocation_ratio);
+            Ok(ReportedInventory { class: class.clone(), inventory, ratio })
         });
         Ok(Self {
             uuid: parse_uuid(&field("uuid"), &provider.uuid)?,
@@ -170,7 +181,13 @@ impl Reported {
     }
 
     /// Makes the provider so; returns the resource classes that it has besides, because they are in use.
-    fn write(&self, index: &Index, writer: &mut Writer<'_>, host: &Host) -> Result<Vec<String>, FleetError> {
+    fn write(
+        &self,
+        index: &Index,
+        writer: &mut Writer<'_>,
+        host: &Host,
+        ratios: &Ratios,
+    ) -> Result<Vec<String>, FleetError> {
         let refuse = |writer: &Writer<'_>, error: TopologyError| {
             let message = format!("provider {:?}: {}", self.name, message_of(writer.topology(), &error));
             FleetError::precondition("PROVIDER", message)
@@ -182,7 +199,9 @@ impl Reported {
                 writer.add_provider(self.uuid, &self.name, parent).map_err(|error| refuse(writer, error))?
             }
         };
-        let inventories = self.inventories(writer).map_err(|error| refuse(writer, error))?;
+        let (_, present) = index.inventories(row);
+        let inventories =
+            self.inventories(writer, ratios, &present).map_err(|error| refuse(writer, error))?;
         let retired = retired::set_inventories(index, writer, row, &inventories);
         let retired = retired.map_err(|error| refuse(writer, error))?;
         let traits = self.traits(writer, row, host).map_err(|error| refuse(writer, error))?;
@@ -193,9 +212,20 @@ impl Reported {
         Ok(retired.iter().filter_map(|class| classes.name(class.0.into()).map(str::to_owned)).collect())
     }
 
-    fn inventories(&self, writer: &mut Writer<'_>) -> Result<Vec<(ClassId, Inventory)>, TopologyError> {
-        let inventories = self.inventories.iter();
-        let inventories = inventories.map(|(name, of)| Ok((writer.resource_class(name)?, *of)));
+    /// The reported inventories, with the ratios that they get beside the present ones.
+    fn inventories(
+        &self,
+        writer: &mut Writer<'_>,
+        ratios: &Ratios,
+        present: &[(ClassId, Inventory)],
+    ) -> Result<Vec<(ClassId, Inventory)>, TopologyError> {
+        let inventories =
+            self.inventories.iter().map(|ReportedInventory { class: name, inventory, ratio }| {
+                let class = writer.resource_class(name)?;
+                let present =
+                    present.iter().find(|(known, _)| *known == class).map(|(_, of)| of.allocation_ratio);
+                Ok((class, Inventory { allocation_ratio: ratios.ratio(name, *ratio, present), ..*inventory }))
+            });
         let mut inventories: Vec<(ClassId, Inventory)> = inventories.collect::<Result<_, TopologyError>>()?;
         inventories.sort_unstable_by_key(|(class, _)| *class);
         Ok(inventories)
@@ -232,7 +262,7 @@ fn check_names(writer: &Writer<'_>, reported: &[Reported]) -> Result<(), FleetEr
     };
     let mut names = BTreeSet::new();
     for (place, provider) in reported.iter().enumerate() {
-        for (class, _) in &provider.inventories {
+        for ReportedInventory { class, .. } in &provider.inventories {
             if topology.class(class).is_none() && !custom::is_name(class) {
                 return unknown(place, format!("inventories[{class}]"));
             }

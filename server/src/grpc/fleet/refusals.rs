@@ -3,7 +3,7 @@
 use tonic::{Code, Status};
 
 use crate::fleet::FleetError;
-use crate::grpc::status::{already_exists, bad_field, not_found, refused};
+use crate::grpc::status::{already_exists, bad_field, not_found, refused, refused_with};
 
 impl From<FleetError> for Status {
     fn from(error: FleetError) -> Self {
@@ -14,7 +14,10 @@ impl From<FleetError> for Status {
             FleetError::Precondition { reason, message } => {
                 refused(Code::FailedPrecondition, reason, message)
             }
-            FleetError::Exhausted { reason, message } => refused(Code::ResourceExhausted, reason, message),
+            FleetError::Exhausted { reason, message, counts } => {
+                let counts = counts.into_iter().map(|(constraint, hosts)| (constraint, hosts.to_string()));
+                refused_with(Code::ResourceExhausted, reason, message, counts)
+            }
         }
     }
 }

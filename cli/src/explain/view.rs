@@ -1,4 +1,4 @@
-//! Explanations as JSON has them, wherever they come from: made here, or told by a service.
+//! Explanations as read from JSON, whether computed here or returned by a service.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// The operator's view.
 #[derive(Deserialize)]
-pub(super) struct Told {
+pub(super) struct OperatorView {
     pub(super) hosts: usize,
     pub(super) ending: Ending,
     pub(super) removed: Vec<Removed>,
@@ -54,12 +54,12 @@ pub(super) struct Score {
     pub(super) score: Weight,
 }
 
-/// A weight; JSON has none for what is no finite number.
+/// A weight; none for what is no finite number in JSON.
 #[derive(Clone, Copy, PartialEq, Deserialize)]
 pub(super) struct Weight(pub(super) Option<f64>);
 
 impl fmt::Display for Weight {
-    /// Six decimals tell hosts apart; JSON has them all.
+    /// Six decimals distinguish hosts; JSON has all of them.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Some(number) => write!(out, "{number:.6}"),
@@ -84,7 +84,7 @@ pub(super) struct Relaxation {
 
 /// The tenant's view.
 #[derive(Deserialize)]
-pub(super) struct TenantTold {
+pub(super) struct TenantView {
     pub(super) hosts: usize,
     pub(super) result: String,
     pub(super) blocked_by: Option<String>,
@@ -92,8 +92,8 @@ pub(super) struct TenantTold {
     pub(super) relaxations: Vec<Relaxation>,
 }
 
-/// What an explanation says.
-pub(super) fn told<T: DeserializeOwned>(explanation: &impl Serialize) -> Result<T> {
+/// Reads an explanation from its JSON form.
+pub(super) fn view<T: DeserializeOwned>(explanation: &impl Serialize) -> Result<T> {
     let value = serde_json::to_value(explanation).context("cannot write JSON")?;
     serde_json::from_value(value).context("cannot read the explanation")
 }

@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::fleet::{Fleet, GPU, Kind, ZONES, uuid};
-use crate::numbers::Numbers;
+use super::fleet::{Fleet, GPU, Kind, ZONES, uuid};
+use super::numbers::Numbers;
 
 /// A request for instances on the fleet.
-pub(crate) fn request(fleet: &Fleet, random: &mut Numbers) -> Value {
+pub fn request(fleet: &Fleet, random: &mut Numbers) -> Value {
     let size = random.pick(&[1, 1, 1, 2, 4]);
     let mut spec = json!({
         "project_id": random.pick(&["project", "tenant"]),

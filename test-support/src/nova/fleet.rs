@@ -5,17 +5,17 @@ use berth_scheduler::nova::Aggregate;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::numbers::Numbers;
+use super::numbers::Numbers;
 
-pub(crate) const SHARES: &str = "MISC_SHARES_VIA_AGGREGATE";
-pub(crate) const GPU: &str = "CUSTOM_GPU";
-pub(crate) const ZONES: [&str; 3] = ["east", "west", "north"];
+pub const SHARES: &str = "MISC_SHARES_VIA_AGGREGATE";
+pub const GPU: &str = "CUSTOM_GPU";
+pub const ZONES: [&str; 3] = ["east", "west", "north"];
 const TRAITS: [&str; 5] =
     ["CUSTOM_A", "CUSTOM_B", "HW_CPU_X86_AVX2", "COMPUTE_STATUS_DISABLED", "COMPUTE_IMAGE_TYPE_QCOW2"];
 
 /// What makes candidates more than a host and its amounts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// Every provider is a host.
     Plain,
     /// Hosts have devices below them.
@@ -27,28 +27,28 @@ pub(crate) enum Kind {
 }
 
 #[derive(Debug, Clone)]
-pub(crate) struct Provider {
-    pub(crate) uuid: Uuid,
+pub struct Provider {
+    pub uuid: Uuid,
     /// The position of the parent.
-    pub(crate) parent: Option<usize>,
-    pub(crate) inventories: Vec<(&'static str, Inventory)>,
-    pub(crate) traits: Vec<&'static str>,
-    pub(crate) aggregates: Vec<Uuid>,
+    pub parent: Option<usize>,
+    pub inventories: Vec<(&'static str, Inventory)>,
+    pub traits: Vec<&'static str>,
+    pub aggregates: Vec<Uuid>,
 }
 
-pub(crate) struct Fleet {
-    pub(crate) kind: Kind,
-    pub(crate) providers: Vec<Provider>,
+pub struct Fleet {
+    pub kind: Kind,
+    pub providers: Vec<Provider>,
     /// Hosts by the position of their provider, as Nova's database describes them.
-    pub(crate) hosts: Vec<(usize, Value)>,
-    pub(crate) aggregates: Vec<Aggregate>,
+    pub hosts: Vec<(usize, Value)>,
+    pub aggregates: Vec<Aggregate>,
 }
 
-pub(crate) fn uuid(kind: u128, number: usize) -> Uuid {
+pub fn uuid(kind: u128, number: usize) -> Uuid {
     Uuid::from_u128(kind << 64 | number as u128)
 }
 
-pub(crate) fn zone(number: usize) -> Uuid {
+pub fn zone(number: usize) -> Uuid {
     uuid(2, number)
 }
 
@@ -61,7 +61,7 @@ fn storage(number: usize) -> Uuid {
 }
 
 impl Fleet {
-    pub(crate) fn new(kind: Kind, hosts: usize, random: &mut Numbers) -> Self {
+    pub fn new(kind: Kind, hosts: usize, random: &mut Numbers) -> Self {
         let mut fleet = Self { kind, providers: Vec::new(), hosts: Vec::new(), aggregates: aggregates() };
         if matches!(kind, Kind::Pools | Kind::Tangled) {
             for number in 0..2 {
@@ -129,7 +129,7 @@ impl Fleet {
     }
 
     /// A provider and all below it.
-    pub(crate) fn tree(&self, root: usize) -> Vec<usize> {
+    pub fn tree(&self, root: usize) -> Vec<usize> {
         (0..self.providers.len())
             .filter(|&one| one == root || self.providers[one].parent == Some(root))
             .collect()

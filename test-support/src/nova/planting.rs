@@ -2,10 +2,10 @@
 
 use berth_placement::{Index, Row, Writer};
 
-use crate::fleet::{Fleet, Provider};
+use super::fleet::{Fleet, Provider};
 
 /// Adds all providers of the fleet.
-pub(crate) fn plant(index: &Index, fleet: &Fleet) {
+pub fn plant(index: &Index, fleet: &Fleet) {
     let mut writer = index.write();
     let mut rows: Vec<Row> = Vec::new();
     for (number, provider) in fleet.providers.iter().enumerate() {
@@ -16,8 +16,8 @@ pub(crate) fn plant(index: &Index, fleet: &Fleet) {
     }
 }
 
-/// Says everything about a provider anew.
-pub(crate) fn describe(writer: &mut Writer<'_>, row: Row, provider: &Provider) {
+/// Writes all properties of a provider.
+pub fn describe(writer: &mut Writer<'_>, row: Row, provider: &Provider) {
     for (class, inventory) in &provider.inventories {
         let class = writer.resource_class(class).unwrap();
         writer.set_inventory(row, class, Some(inventory)).unwrap();

@@ -1,0 +1,30 @@
+//! What a command prints instead of doing something: its help, its version, or what is wrong with its arguments.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Error;
+
+use crate::printable;
+
+/// Prints help or version. A reader that went away has seen enough; any other failure is one of the command.
+#[must_use]
+pub fn print_answer(command: &str, answer: &Error) -> ExitCode {
+    match answer.print().and_then(|()| io::stdout().flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            let _ = writeln!(io::stderr(), "{command}: cannot write to standard output: {error}");
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+/// Says what is wrong with the arguments. They are printed as they are only if they cannot act on the terminal.
+#[must_use]
+pub fn refuse(usage: &Error) -> ExitCode {
+    let plain = usage.render().to_string();
+    let safe = printable::lines(&plain);
+    // Neither a full disk nor a closed pipe changes how this ends.
+    let _ = if safe == plain { usage.print() } else { io::stderr().write_all(safe.as_bytes()) };
+    ExitCode::from(2)
+}

@@ -1,0 +1,18 @@
+//! What `berth` and `berth-agent` share at their edges: environment variables, the log, printed text, and certificate
+//! files.
+//!
+//! | module | |
+//! |---|---|
+//! | [`command_line`] | prints help, version and wrong usage |
+//! | [`environment`] | checks the variables whose names begin with `BERTH_` |
+//! | [`log`] | sets up the log on standard error |
+//! | [`printable`] | escapes characters that would act on a terminal |
+//! | [`certificates`] | reads certificates and keys, and says what is wrong with a file |
+
+#![forbid(unsafe_code)]
+
+pub mod certificates;
+pub mod command_line;
+pub mod environment;
+pub mod log;
+pub mod printable;
