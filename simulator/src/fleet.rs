@@ -11,15 +11,15 @@ pub(crate) const fn host_uuid(row: u32) -> Uuid {
     Uuid::from_u128(row as u128)
 }
 
-/// A host aggregate: the hosts that have one pair of metadata.
+/// A host aggregate: the hosts with one pair of metadata in common.
 pub(crate) struct HostAggregate {
     pub(crate) uuid: Uuid,
     pub(crate) metadata: (String, String),
-    /// Positions in the fleet, in order.
+    /// Indexes in the fleet, in order.
     pub(crate) hosts: Vec<usize>,
 }
 
-/// The aggregates of a fleet, in order of their metadata. A zone is one of them, as in Nova.
+/// The aggregates of a fleet, in order of their metadata. A zone is an aggregate, as in Nova.
 pub(crate) fn aggregates_of(hosts: &[Host]) -> Vec<HostAggregate> {
     let mut members: BTreeMap<(String, String), Vec<usize>> = BTreeMap::new();
     for (number, host) in hosts.iter().enumerate() {

@@ -2,8 +2,8 @@
 //!
 //! [`simulate`] replays a trace of VMs on a fleet of hosts and returns an [`Outcome`]: totals and
 //! time series of utilisation and packing density. [`report`] renders it as one self-contained HTML
-//! page. The same trace and options give the same bytes on any machine.
-//! [`simulate_nova`] does so with the decider of the service.
+//! page. The same trace and options give the same bytes on any machine. [`simulate_nova`] runs the
+//! decider of the service, with Nova's filters and weighers.
 //!
 //! This crate reads no clock and writes no file. It draws random numbers only from seeded streams.
 //!

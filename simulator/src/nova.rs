@@ -1,4 +1,5 @@
-//! Nova's whole pipeline on the fleet of a trace: zones, aggregates, traits, extra specs and server groups.
+//! Nova's whole pipeline on the fleet of a trace: zones, aggregates, traits, extra specs and server
+//! groups.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,20 +20,20 @@ use uuid::Uuid;
 use crate::fleet::{aggregates_of, host_uuid};
 use crate::simulation::{Placer, SimulationError, consumer_of};
 
-/// How Nova's pipeline decides.
+/// The options of a replay with Nova's pipeline.
 #[derive(Debug, Clone, Default)]
 pub struct NovaOptions {
     /// The options of `nova.conf`.
     pub options: nova::Options,
-    /// Which of the hosts that pass the filters gets a VM.
+    /// The objective that chooses among the hosts that pass the filters.
     pub preference: Preference,
-    /// The policy of the server group that each batch of the trace makes; `None` makes none.
+    /// The policy of the server group for each batch of the trace; `None` creates no groups.
     pub batch_policy: Option<GroupPolicy>,
-    /// The seed of what is drawn: ties, and one of the best hosts where the options ask for it.
+    /// The seed of random choices: ties, and one of the best hosts where the options request it.
     pub seed: u64,
 }
 
-/// Places VMs by Nova's filters and weighers.
+/// Places VMs with Nova's filters and weighers.
 pub(crate) struct NovaPlacer {
     index: Arc<Index>,
     decider: Decider,
@@ -46,7 +47,7 @@ pub(crate) struct NovaPlacer {
 impl NovaPlacer {
     pub(crate) fn new(index: Arc<Index>, hosts: &[Host], nova: NovaOptions) -> Self {
         let NovaOptions { mut options, preference, batch_policy, seed } = nova;
-        // The trace's clock is not that of heartbeats: every host is up.
+        // The trace's clock is unrelated to heartbeats: every host is up.
         options.general.service_down_time = i64::MAX / 4;
         let owner =
             Owner { project: "trace".into(), user: "trace".into(), consumer_type: Some("INSTANCE".into()) };
@@ -61,7 +62,7 @@ impl NovaPlacer {
         }
     }
 
-    /// The request of the VM; nothing if it asks for a zone that no host is in.
+    /// The request of the VM; `None` if it names a zone without hosts.
     fn spec(&self, vm: &Vm) -> Option<RequestSpec> {
         let none = Demands::default();
         let demands = vm.demands.as_deref().unwrap_or(&none);
@@ -86,7 +87,7 @@ impl NovaPlacer {
             return Some(spec);
         }
         if demands.zone == self.default_zone {
-            // No aggregate makes the default zone: the hosts of all others are ruled out.
+            // No aggregate defines the default zone, so the hosts of all other zones are excluded.
             spec.ignore_hosts.clone_from(&self.fleet.zoned);
         } else if !self.fleet.zones.contains(demands.zone.as_str()) {
             return None;
@@ -95,12 +96,12 @@ impl NovaPlacer {
         Some(spec)
     }
 
-    /// The server group of the VM's batch with its members.
+    /// The server group of the VM's batch, with its members.
     fn group(&self, vm: &Vm) -> Option<(GroupId, ServerGroup)> {
         let (policy, batch) = (self.batch_policy?, vm.batch?);
         let uuid = group_uuid(batch);
         let id = GroupId::from(uuid);
-        // It exists from its second member on.
+        // The group exists from its second member on.
         let _ = self.index.add_group(id, policy);
         let roster = self.index.group(id)?.roster()?;
         let members = roster.members().iter().map(|member| Uuid::from(member.consumer).to_string());
@@ -147,16 +148,16 @@ impl Placer for NovaPlacer {
     }
 }
 
-/// The trace's hosts as Nova's database would describe them.
+/// The trace's hosts in the format of Nova's database.
 struct Fleet {
     index: Arc<Index>,
     records: Vec<HostRecord>,
     aggregates: Vec<Aggregate>,
     rows: BTreeMap<String, Row>,
     zones: BTreeSet<String>,
-    /// Hosts that are in a zone.
+    /// Hosts with a zone.
     zoned: Vec<String>,
-    /// VMs by host; those of server groups by name, too.
+    /// The number of VMs per host; members of server groups also by name.
     counts: Vec<usize>,
     members: Vec<BTreeSet<ConsumerId>>,
     changes: RefCell<HostChanges>,
@@ -209,7 +210,7 @@ impl Fleet {
         self.members[row.index()].remove(&consumer);
     }
 
-    /// The host with what it has, uses and runs.
+    /// The host with its resources, use and instances.
     fn record(&self, row: Row) -> HostRecord {
         let mut record = self.records[row.index()].clone();
         record.set_amounts(HOST_CLASSES.map(|class| {

@@ -1,4 +1,4 @@
-//! The run: arrivals from the trace, departures from the queue, decisions from the scheduler.
+//! The run: arrivals from the trace, departures from the queue, decisions from a scheduler.
 
 use std::io;
 use std::sync::Arc;
@@ -15,34 +15,35 @@ use crate::meter::Meter;
 use crate::nova::{NovaOptions, NovaPlacer};
 use crate::outcome::Outcome;
 
-/// VMs between two questions to the observer whether to go on.
+/// The number of VMs between two calls of [`Observer::proceed`].
 const VMS_BETWEEN_PAUSES: u64 = 4096;
 
-/// Sizes of VMs that are remembered; a trace with more begins anew.
+/// The number of VM sizes whose prepared requests are cached; the cache is cleared when a trace has
+/// more.
 const MOST_PREPARED: usize = 1024;
 
-/// How to replay.
+/// The options of a replay under a placement policy.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
-    /// Which of the hosts with enough room gets a VM.
+    /// The policy that chooses among the hosts that fit.
     pub policy: Policy,
-    /// How that host is found.
+    /// The search that finds the host.
     pub search: Search,
 }
 
-/// Who watches a run.
+/// Observes a run.
 pub trait Observer {
     /// A VM arrived and got the host, or none.
     ///
     /// # Errors
-    /// End the run.
+    /// An error ends the run.
     fn decided(&mut self, vm: &Vm, host: Option<&Host>) -> io::Result<()>;
 
-    /// Called every few thousand VMs: `false` ends the run here, with an outcome marked incomplete.
+    /// Called every few thousand VMs. `false` ends the run, with an outcome marked incomplete.
     fn proceed(&mut self, vms: u64, now: Micros) -> bool;
 }
 
-/// Why a run could not go on.
+/// Why a run failed.
 #[derive(Debug, thiserror::Error)]
 pub enum SimulationError {
     /// The trace cannot be read.
@@ -54,31 +55,32 @@ pub enum SimulationError {
     /// The observer failed.
     #[error("the placements cannot be written")]
     Observer(#[source] io::Error),
-    /// The scheduler failed in a way that a single decider on its own index never should.
+    /// The scheduler failed in a way that is impossible for a single decider on its own index.
     #[error("VM {vm}: {reason}")]
     Scheduler {
         /// The trace's name of the VM.
         vm: String,
-        /// What happened.
+        /// The reason.
         reason: PlaceError,
     },
-    /// Nova's pipeline cannot judge the VM.
+    /// Nova's pipeline cannot evaluate the VM.
     #[error("VM {vm}: {reason}")]
     Nova {
         /// The trace's name of the VM.
         vm: String,
-        /// What happened.
+        /// The reason.
         reason: Box<DecideError>,
     },
-    /// The index and the simulator's own books differ.
-    #[error("after the run the index is not what the events make it: {0}")]
+    /// The index differs from the meter.
+    #[error("after the run, the index does not match the events: {0}")]
     Inconsistent(String),
 }
 
-/// Replays `vms` on `hosts` under a placement policy, which looks at nothing but amounts.
+/// Replays `vms` on `hosts` under a placement policy, which considers amounts only.
 ///
-/// Events run in order of (time, sequence). At equal times every departure comes before every arrival, and arrivals keep
-/// their order in the trace. A VM that finds no host is rejected for good. The run ends with the last arrival.
+/// Events run in order of (time, sequence). At equal times, departures precede arrivals, and
+/// arrivals keep their order in the trace. A VM that fits no host is rejected for good. The run
+/// ends with the last arrival.
 ///
 /// # Errors
 /// See [`SimulationError`].
@@ -93,8 +95,8 @@ pub fn simulate(
     Run::new(index, hosts, placer).replay(hosts, vms, options.policy.name(), observer)
 }
 
-/// [`simulate`], but by Nova's whole pipeline: filters and weighers, with the hosts' zones, aggregates and traits and the
-/// VMs' extra specs. It is the decider of the service.
+/// Replays like [`simulate`], but with Nova's whole pipeline, which is the decider of the service:
+/// filters and weighers, with the hosts' zones, aggregates and traits and the VMs' extra specs.
 ///
 /// # Errors
 /// See [`SimulationError`].
@@ -112,17 +114,17 @@ pub fn simulate_nova(
 
 /// Places VMs on the index of a run.
 pub(crate) trait Placer {
-    /// Chooses a host for a VM and claims what it asks for; nothing if no host will do.
+    /// Chooses a host for a VM and claims its resources; returns `None` if no host fits.
     fn place(&mut self, sequence: u64, vm: &Vm) -> Result<Option<Row>, SimulationError>;
 
-    /// The VM has left the host.
+    /// Records that the VM has left the host.
     fn departed(&mut self, sequence: u64, host: Row);
 
-    /// Compares what is kept with the index.
+    /// Compares the placer's state with the index.
     fn check(&mut self) -> Result<(), String>;
 }
 
-/// Places VMs by amounts alone.
+/// Places VMs by a policy, from amounts only.
 struct PolicyPlacer {
     scheduler: Scheduler,
     prepared: FxHashMap<Resources, Prepared>,
@@ -195,7 +197,7 @@ impl<P: Placer> Run<P> {
         Ok(self.meter.finish(name, complete))
     }
 
-    /// Lets every VM leave whose time has come by `now`.
+    /// Processes every departure due by `now`.
     fn depart_until(&mut self, now: Micros) {
         while let Some(Departure { at, sequence, host }) = self.departures.next_until(now) {
             self.meter.advance(at);
@@ -225,7 +227,7 @@ impl<P: Placer> Run<P> {
         Ok(host.map(Row::index))
     }
 
-    /// Compares the index with the meter, which saw the same events.
+    /// Compares the index with the meter, which observed the same events.
     fn check(&mut self) -> Result<(), SimulationError> {
         self.placer.check().map_err(SimulationError::Inconsistent)?;
         self.index.check().map_err(|found| SimulationError::Inconsistent(found.to_string()))?;
@@ -243,7 +245,7 @@ impl<P: Placer> Run<P> {
     }
 }
 
-/// The consumer of the VM with this place in the trace.
+/// The consumer of the VM at this position of the trace.
 pub(crate) const fn consumer_of(sequence: u64) -> ConsumerId {
     ConsumerId(sequence as u128)
 }

@@ -96,14 +96,14 @@ const TRANSLATED: [&str; 27] = [
 ];
 
 /// Files below [`TRANSLATED`] that are not translated yet.
-const PENDING: [&str; 2] = ["simulator/src/simulation.rs", "xtask/src/faults.rs"];
+const PENDING: [&str; 1] = ["xtask/src/faults.rs"];
 
 /// Files that quote the words, and data.
 const EXEMPT: [&str; 3] = ["CONTRIBUTING.md", "CHANGELOG.md", "xtask/src/language.rs"];
 
 /// The number of occurrences in all files that are not translated. Lower it when you have
 /// translated some.
-const ALLOWANCE: usize = 2934;
+const ALLOWANCE: usize = 2932;
 
 const EXTENSIONS: [&str; 8] = ["md", "proto", "py", "rs", "service", "sh", "toml", "txt"];
 
