@@ -10,6 +10,7 @@ mod decision;
 mod fleets;
 #[path = "../nova/replay/lines.rs"]
 mod lines;
+mod nested;
 mod placement;
 mod units;
 
@@ -102,7 +103,7 @@ fn pairs_come_when_no_single_change_helps() {
 #[test]
 fn placement_comes_first_and_says_by_how_much() {
     let record: CaseRecord = serde_json::from_value(serde_json::json!({
-        "aggregates": [{ "id": 1, "uuid": "agg", "hosts": ["b", "c"], "metadata": { "availability_zone": "az2" } },
+        "aggregates": [{ "id": 1, "uuid": uuid(90), "hosts": ["b", "c"], "metadata": { "availability_zone": "az2" } },
                        { "id": 2, "hosts": ["a", "d", "e", "f"], "metadata": { "availability_zone": "az1" } }],
         "hosts": [
             { "host": "a", "node": "a", "uuid": uuid(0), "vcpus": 8, "memory_mb": 4096, "free_ram_mb": 3072,
@@ -119,7 +120,7 @@ fn placement_comes_first_and_says_by_how_much() {
               "local_gb": 10, "traits": ["X"], "service": { "disabled": true, "disabled_reason": "disk" } },
         ],
         "request": { "availability_zone": "az1",
-                     "requested_destination": { "forbidden_aggregates": ["agg"] },
+                     "requested_destination": { "forbidden_aggregates": [uuid(90)] },
                      "flavor": { "memory_mb": 4096, "extra_specs": { "trait:X": "required", "trait:Y": "forbidden" } } },
     }))
     .expect("a case");

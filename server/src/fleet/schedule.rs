@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use berth_placement::Topology;
 use berth_scheduler::decider::HostSource;
-use berth_scheduler::nova::explain::{self, Case, CaseRecord, Explanation, Wanted};
+use berth_scheduler::nova::explain::{self, Case, CaseRecord, Explanation, PlacementFacts, Wanted};
+use berth_scheduler::nova::hosts::HostRecord;
+use berth_scheduler::nova::placement_query::ComputeNode;
 use uuid::Uuid;
 
 use super::ask::Ask;
@@ -136,10 +138,11 @@ impl Fleet {
         let (records, aggregates) = {
             let state = self.state();
             let told = state.hosts.values().filter(|host| !host.providers.is_empty());
-            let records: Vec<_> = told.map(|host| self.full_record(&state, host)).collect();
+            let records: Vec<_> = told.map(|host| self.record(&state, host)).collect();
             drop(state);
             (records, self.all().1)
         };
+        let computes: Vec<ComputeNode> = records.iter().filter_map(compute_node).collect();
         let names: Vec<String> = records.iter().map(|record| record.host.clone()).collect();
         let mut config = self.options.scheduler.clone();
         config.general.service_down_time = i64::MAX / 4;
@@ -154,7 +157,11 @@ impl Fleet {
             request: Some(spec),
             index: 0,
         };
-        let case = Case::load(case, true).map_err(|error| FleetError::field("request", chain(&error)))?;
+        let (aggregates, oldest) = (case.aggregates.clone(), case.oldest_compute);
+        let case = Case::load(case, false).map_err(|error| FleetError::field("request", chain(&error)))?;
+        let placement =
+            PlacementFacts::of_service(&self.index, case.hosts(), aggregates, computes, oldest);
+        let case = case.with_placement(placement);
         let rows = hosts.iter().map(|name| {
             let row = names.iter().position(|known| known == name);
             let row = row.ok_or_else(|| FleetError::not_found("host", name))?;
@@ -175,6 +182,12 @@ impl Fleet {
     pub(super) fn host_of_provider(&self, uuid: Uuid) -> Option<String> {
         self.state().host_name(uuid).map(str::to_owned)
     }
+}
+
+fn compute_node(record: &HostRecord) -> Option<ComputeNode> {
+    let (host, node) = (record.host.clone(), record.node.clone());
+    let uuid = Uuid::try_parse(&record.uuid).ok()?;
+    Some(ComputeNode { host, node, uuid, cell_uuid: Some(record.cell_uuid.clone()) })
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use berth_placement::Inventory;
 use berth_scheduler::decider::{HostChanges, HostSource};
 use berth_scheduler::nova::Aggregate;
-use berth_scheduler::nova::hosts::{HostRecord, InstanceRecord, InventoryRecord, ReportedAmount};
+use berth_scheduler::nova::hosts::{HostRecord, InstanceRecord, ReportedAmount};
 use berth_scheduler::nova::python::Value;
 use serde_json::json;
 
@@ -76,27 +76,6 @@ impl Fleet {
             .iter()
             .map(|kind| [hypervisor.architecture.clone(), (*kind).to_owned(), "hvm".to_owned()])
             .collect();
-    }
-
-    /// The host with its traits and inventories too, as explanations want them.
-    pub(super) fn full_record(&self, state: &State, host: &Host) -> HostRecord {
-        let mut record = self.record(state, host);
-        let topology = self.index.topology();
-        let row = self.index.find(host.uuid());
-        let traits = row.and_then(|row| topology.provider(row)).map(|provider| provider.traits.clone());
-        let names =
-            traits.iter().flat_map(|traits| traits.iter()).filter_map(|id| topology.traits().name(id.0));
-        record.traits = Some(names.map(ToString::to_string).collect());
-        let stock = self.stock(host);
-        let inventory = |(class, (inventory, _)): (&String, &(Inventory, u64))| {
-            let &Inventory { total, reserved, units, allocation_ratio } = inventory;
-            let (min_unit, max_unit, step_size) = (units.min_unit, units.max_unit, units.step_size);
-            let record = InventoryRecord { total, reserved, min_unit, max_unit, step_size, allocation_ratio };
-            (class.clone(), record)
-        };
-        record.inventories = Some(stock.iter().map(inventory).collect());
-        record.usages = stock.into_iter().map(|(class, (_, used))| (class, used)).collect();
-        record
     }
 }
 

@@ -3,7 +3,7 @@
 use berth_placement::Row;
 use serde::Deserialize;
 
-use super::placement::{InvalidProvider, Providers};
+use super::placement::{InvalidProvider, PlacementFacts, RecordedFleet};
 use super::question::Question;
 use crate::nova::aggregates::Aggregate;
 use crate::nova::filters::{FilterName, RequestState, Scene};
@@ -67,13 +67,12 @@ pub enum InvalidCase {
 }
 
 /// A fleet, a configuration and a request, ready to be asked about.
-#[derive(Debug, Clone)]
-pub struct Case {
+pub struct Case<'a> {
     hosts: HostTable,
     options: Options,
     request: RequestSpec,
     state: RequestState,
-    providers: Option<Providers>,
+    placement: Option<PlacementFacts<'a>>,
     now: i64,
     index: usize,
 }
@@ -82,7 +81,7 @@ fn default_now() -> String {
     "2026-06-01T00:00:00".to_owned()
 }
 
-impl Case {
+impl<'p> Case<'p> {
     /// Loads a record. Placement's constraints are part of it if `with_placement` says so, or if a host has traits or
     /// inventories.
     ///
@@ -107,10 +106,23 @@ impl Case {
         }
         let tells = |host: &HostRecord| host.traits.is_some() || host.inventories.is_some();
         let with_placement = with_placement || record.hosts.iter().any(tells);
-        let providers = with_placement
-            .then(|| Providers::load(&record.hosts, record.aggregates, record.oldest_compute))
+        let fleet = with_placement
+            .then(|| RecordedFleet::load(&record.hosts, &hosts, record.aggregates))
             .transpose()?;
-        Ok(Self { hosts, options, request, state, providers, now, index: record.index })
+        let placement = fleet.map(|fleet| PlacementFacts::of_file(fleet, &hosts, record.oldest_compute));
+        Ok(Self { hosts, options, request, state, placement, now, index: record.index })
+    }
+
+    /// The hosts.
+    #[must_use]
+    pub const fn hosts(&self) -> &HostTable {
+        &self.hosts
+    }
+
+    /// The case before the index of a service.
+    #[must_use]
+    pub fn with_placement(self, placement: PlacementFacts<'p>) -> Self {
+        Self { placement: Some(placement), ..self }
     }
 
     /// The question.
@@ -118,7 +130,7 @@ impl Case {
     pub fn question(&self) -> Question<'_> {
         let scene =
             Scene { hosts: &self.hosts, options: &self.options, request: &self.request, now: self.now };
-        Question { scene, index: self.index, state: &self.state, providers: self.providers.as_ref() }
+        Question { scene, index: self.index, state: &self.state, placement: self.placement.as_ref() }
     }
 }
 

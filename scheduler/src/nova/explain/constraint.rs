@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use super::placement::{PlacementConstraint, Providers};
+use super::placement::{Demands, PlacementConstraint, PlacementFacts};
 use crate::nova::filters::{Filter, Reason, RequestState, Scene, Scope, Step, Verdict};
 use berth_placement::Row;
 
@@ -43,10 +43,11 @@ impl Constraint {
     pub(super) fn prepare<'a>(
         &'a self,
         scene: &'a Scene<'a>,
-        providers: Option<&'a Providers>,
+        facts: Option<&'a PlacementFacts<'a>>,
+        demands: &'a Demands,
     ) -> Box<dyn Filter + 'a> {
-        match (self, providers) {
-            (Self::Placement(constraint), Some(providers)) => constraint.prepare(scene, providers),
+        match (self, facts) {
+            (Self::Placement(constraint), Some(facts)) => constraint.prepare(scene, facts, demands),
             (Self::Step(step), _) => step.prepare(scene),
             (Self::Query | Self::Placement(_), _) => Box::new(Nothing),
             (Self::Claim, _) => Box::new(Claimable { is_rebuild: scene.request.is_rebuild() }),

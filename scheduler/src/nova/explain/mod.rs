@@ -26,7 +26,7 @@ pub use case::{Case, CaseRecord, InvalidCase};
 pub use change::Change;
 pub use constraint::Constraint;
 pub use explanation::{Blocked, Ending, Explanation, HostVerdict, Relaxation, Relaxations, Removed};
-pub use placement::{InvalidProvider, Offer, PlacementConstraint, Provider, Providers};
+pub use placement::{InvalidProvider, PlacementConstraint, PlacementFacts};
 pub use question::Question;
 pub use shape::Shape;
 pub use standing::{Score, Standing};

@@ -6,13 +6,13 @@ use berth_placement::Row;
 
 use super::constraint::Constraint;
 use super::explanation::{Blocked, HostVerdict, Removed};
-use super::placement::{Demands, Providers};
+use super::placement::{Demands, PlacementFacts};
 use crate::nova::filters::{Reason, RequestState, Scene, Survivors, steps};
 use crate::nova::placement_query::QueryError;
 use crate::nova::weighers::Weighed;
 
 /// A request before a fleet.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Question<'a> {
     /// The request, the fleet, the configuration and the time.
     pub scene: Scene<'a>,
@@ -20,8 +20,8 @@ pub struct Question<'a> {
     pub index: usize,
     /// The allocation candidates of hosts. What a decision dropped of them counts as there again.
     pub state: &'a RequestState,
-    /// The hosts' providers, if Placement's part is to be explained, too.
-    pub providers: Option<&'a Providers>,
+    /// What Placement knows, if its part is to be explained, too.
+    pub placement: Option<&'a PlacementFacts<'a>>,
 }
 
 /// The way of all hosts through the constraints.
@@ -54,7 +54,7 @@ impl Passage {
 impl Question<'_> {
     /// What Placement is asked; nothing if its part is not to be explained.
     fn demands(&self) -> Result<Demands, QueryError> {
-        self.providers.map_or_else(|| Ok(Demands::default()), |providers| Demands::of(&self.scene, providers))
+        self.placement.map_or_else(|| Ok(Demands::default()), |facts| Demands::of(&self.scene, facts))
     }
 
     /// The constraints on hosts, in the order in which they apply.
@@ -81,7 +81,7 @@ impl Question<'_> {
                 left = hosts.rows();
             }
             let entered = hosts.len();
-            let filter = constraint.prepare(&self.scene, self.providers);
+            let filter = constraint.prepare(&self.scene, self.placement, &demands);
             let narrowed = hosts.narrow(&*filter, self.scene.hosts, state);
             drop(filter);
             if let Err(error) = narrowed {
@@ -116,7 +116,7 @@ impl Question<'_> {
         };
         let mut state = self.fresh_state();
         self.constraints(&demands).into_iter().find_map(|constraint| {
-            let answer = constraint.prepare(&self.scene, self.providers).judge(row, &mut state);
+            let answer = constraint.prepare(&self.scene, self.placement, &demands).judge(row, &mut state);
             match answer {
                 Ok(Ok(())) => None,
                 Ok(Err(reason)) => Some((constraint, reason.to_string(), Some(reason))),

@@ -11,7 +11,7 @@ use berth_placement::Row;
 
 use super::change::Change;
 use super::explanation::{Relaxation, Relaxations};
-use super::placement::Providers;
+use super::placement::PlacementFacts;
 use super::question::Question;
 use super::shape::Shape;
 use super::sizes::{Moving, Rule, Sizes};
@@ -61,7 +61,8 @@ struct Trial<'a> {
     question: Question<'a>,
     hosts: HostTable,
     state: RequestState,
-    providers: Option<Providers>,
+    /// What Placement knows, with one more host while it is tried.
+    placement: Option<PlacementFacts<'a>>,
     /// Whether hosts had more unit rules than were tried.
     cut_short: bool,
 }
@@ -81,7 +82,7 @@ impl<'a> Trial<'a> {
             question: *question,
             hosts: question.scene.hosts.clone(),
             state: question.state.clone(),
-            providers: question.providers.cloned(),
+            placement: question.placement.cloned(),
             cut_short: false,
         }
     }
@@ -105,11 +106,11 @@ impl<'a> Trial<'a> {
 
     /// All hosts, parted by the unit rules that the changes meet.
     fn alike(&mut self, changes: &[Change]) -> Vec<Alike> {
-        let (scene, providers) = (&self.question.scene, self.providers.as_ref());
-        let moving = |change| providers.and_then(|known| Moving::of(change, changes, scene, known));
+        let (scene, placement) = (&self.question.scene, self.placement.as_ref());
+        let moving = |change| placement.and_then(|known| Moving::of(change, changes, scene, known));
         let moving: Vec<Option<Moving>> = changes.iter().map(moving).collect();
         let rule = |row: Row, moving: &Option<Moving>| {
-            moving.as_ref().zip(providers).map_or(Rule::ANY, |(moving, known)| moving.rule(row, known))
+            moving.as_ref().zip(placement).map_or(Rule::ANY, |(moving, known)| moving.rule(row, known))
         };
         let mut rows_of: BTreeMap<Vec<Rule>, Vec<Row>> = BTreeMap::new();
         for row in self.hosts.rows() {
@@ -177,7 +178,7 @@ impl<'a> Trial<'a> {
         let mended: Vec<_> = outages.map(|outage| self.hosts.mend(outage, now)).collect();
         self.state.restore();
         let scene = Scene { hosts: &self.hosts, options: &options, request: &request, now };
-        let question = Question { scene, providers: self.providers.as_ref(), ..self.question };
+        let question = Question { scene, placement: self.placement.as_ref(), ..self.question };
         let passage = question.pass_with(entering, &mut self.state);
         let weighed = if passage.blocked.is_some() { None } else { weigh(&scene, &passage.left).ok() };
         let rows = weighed.unwrap_or_default().into_iter().map(|host| host.row);
@@ -216,9 +217,7 @@ impl<'a> Trial<'a> {
         let shape = Shape::of(self.question.scene.hosts, row)?;
         let twin = self.hosts.add_empty_twin(row, self.question.scene.now)?;
         self.state.give(twin, self.state.candidates(row).to_vec());
-        if let Some(providers) = &mut self.providers {
-            providers.push_twin(row);
-        }
+        self.placement = self.question.placement.map(|placement| placement.with_twin(row));
         // The others enter, too: one that cannot be judged fails the request, however many more there are.
         let fleet = self.question.scene.hosts.rows().chain([twin]).collect();
         let opened = self.destinations(&[], Survivors::ordered(fleet));

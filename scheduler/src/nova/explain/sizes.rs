@@ -7,7 +7,7 @@
 use berth_placement::Row;
 
 use super::change::Change;
-use super::placement::{Demands, Providers};
+use super::placement::{Demands, PlacementFacts};
 use crate::nova::filters::Scene;
 
 /// The resource class of which a change asks for less, unit by unit.
@@ -24,7 +24,7 @@ impl Moving {
         change: &Change,
         all: &[Change],
         scene: &Scene<'_>,
-        providers: &Providers,
+        facts: &PlacementFacts<'_>,
     ) -> Option<Self> {
         let (asked, _) = change.amounts()?;
         let amounts = |amount: i64| {
@@ -32,7 +32,7 @@ impl Moving {
             all.iter().for_each(|other| other.apply(&mut request, &mut options));
             change.with_amount(amount).apply(&mut request, &mut options);
             let scene = Scene { request: &request, options: &options, ..*scene };
-            Demands::of(&scene, providers).ok().map(|demands| demands.amounts())
+            Demands::of(&scene, facts).ok().map(|demands| demands.amounts())
         };
         let (before, after) = (amounts(asked)?, amounts(asked.checked_sub(1)?)?);
         let moved = before
@@ -43,9 +43,8 @@ impl Moving {
     }
 
     /// What one allocation may have on a host, besides the largest unit.
-    pub(super) fn rule(&self, row: Row, providers: &Providers) -> Rule {
-        let offers = providers.get(row).and_then(|provider| provider.offers.as_ref());
-        let units = offers.and_then(|offers| offers.get(&self.class)).map(|offer| offer.units);
+    pub(super) fn rule(&self, row: Row, facts: &PlacementFacts<'_>) -> Rule {
+        let units = facts.units(row, &self.class);
         let (min_unit, step_size) = units.map_or((1, 1), |units| (units.min_unit, units.step_size));
         Rule { more: self.more, min_unit: min_unit.into(), step_size: step_size.into() }
     }

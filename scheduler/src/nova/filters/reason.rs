@@ -110,6 +110,12 @@ pub enum Reason {
         "asked {asked} {class}, one allocation may have {min_unit} to {max_unit} in steps of {step_size}"
     )]
     UnitRules { class: String, asked: u64, min_unit: u32, max_unit: u32, step_size: u32 },
+    #[error("no provider of the host can serve group {group}: {asked}")]
+    NoProviderForGroup { group: String, asked: String },
+    #[error(
+        "each part of the request finds a provider of the host, but no choice of providers serves all of it"
+    )]
+    NoCombination,
     #[error("no allocation candidate is left to claim")]
     NothingToClaim,
 }
