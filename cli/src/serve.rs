@@ -15,7 +15,7 @@ use berth_server::{
     Auth, Control, Cors, DataDir, FleetOptions, Grpc, Keeper, Keystone, KeystoneSettings, Options, Policy,
     Secret, Server, Service, StartError, Tls, keep_freed_memory,
 };
-use berth_store::{DurabilityMode, DurabilityOptions};
+use berth_store::{DataError, DurabilityMode, DurabilityOptions};
 use clap::Args;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
@@ -48,6 +48,9 @@ pub(crate) struct Serve {
     /// Data directory, or `none` to keep the state in memory only [default: ~/.local/state/berth]
     #[arg(long, value_name = "DIR")]
     data: Option<String>,
+    /// Create an empty store where the directory's store is missing
+    #[arg(long)]
+    init: bool,
     /// Whether a response waits until its changes are on disk [default: strict]
     #[arg(long, value_name = "strict|relaxed")]
     durability: Option<String>,
@@ -72,7 +75,7 @@ pub(crate) struct Serve {
 
 impl Serve {
     pub(crate) fn run(self) -> Result<Ending> {
-        let is_question = self.print_policy;
+        let (is_question, init) = (self.print_policy, self.init);
         let Settings { serve: settings, nova } = self.settings()?;
         let policy = policy(&settings.policy)?;
         if is_question {
@@ -93,7 +96,7 @@ impl Serve {
             },
         };
         let tls = tls::read(&settings.tls)?;
-        let (service, keeper) = load(&settings, options)?;
+        let (service, keeper) = load(&settings, options, init)?;
         let runtime = Builder::new_multi_thread().enable_all().build().context("cannot start the threads")?;
         let served = runtime.block_on(serve(&settings, tls.as_ref(), service));
         // Requests that did not finish in time end here. A computation gets one more second: no client sees what it
@@ -209,7 +212,7 @@ fn directory(settings: &ServeSettings) -> Result<Option<PathBuf>> {
 }
 
 /// The service, with the state of its data directory if it has one.
-fn load(settings: &ServeSettings, options: Options) -> Result<(Arc<Service>, Option<Keeper>)> {
+fn load(settings: &ServeSettings, options: Options, init: bool) -> Result<(Arc<Service>, Option<Keeper>)> {
     let Some(data) = &directory(settings)? else {
         tracing::warn!("serve.data is none: the state ends with this process");
         return Ok((Arc::new(Service::new(options)), None));
@@ -219,7 +222,7 @@ fn load(settings: &ServeSettings, options: Options) -> Result<(Arc<Service>, Opt
     if mode == DurabilityMode::Relaxed {
         tracing::warn!("serve.durability is relaxed: a crash may take back the last of what was answered");
     }
-    let directory = DataDir::open(data).context("serve.data")?;
+    let directory = DataDir::open(data).context("serve.data")?.or_init(init);
     let commit_delay = Duration::from_micros(settings.commit_delay);
     let durability = DurabilityOptions { mode, commit_delay, ..DurabilityOptions::default() };
     let started = Keeper::start(directory, options, durability);
@@ -233,6 +236,13 @@ fn load(settings: &ServeSettings, options: Options) -> Result<(Arc<Service>, Opt
 /// Adds advice to the error of a damaged store.
 fn advised(error: StartError, directory: &Path) -> anyhow::Error {
     match &error {
+        StartError::Data(DataError::Missing(_)) => {
+            let directory = directory.display();
+            anyhow!(
+                "{error}\n  berth store restore BACKUP {directory}   puts a backup in its place\n  \
+                 berth serve --init                  starts with an empty store; all that was kept there is lost"
+            )
+        }
         StartError::Data(damage) if damage.is_damage() => anyhow!("{error}\n{}", store::advice(directory)),
         _ => error.into(),
     }

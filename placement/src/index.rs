@@ -207,6 +207,11 @@ impl Index {
         self.consumers.get(consumer, Clone::clone)
     }
 
+    /// Visits every consumer, in no particular order.
+    pub fn for_each_consumer(&self, visit: impl FnMut(ConsumerId, &Consumer)) {
+        self.consumers.for_each(visit);
+    }
+
     /// The number of consumers with allocations.
     #[must_use]
     pub fn consumers(&self) -> usize {

@@ -60,6 +60,7 @@
 //! | `index.rs` | all of these as one: `Index` |
 //! | `records/` | the content of an index in UUIDs and names: captured at one moment (`capture.rs`), restored (`restore.rs`) |
 //! | `recorder.rs` | reports every change in an order of which every prefix is a possible state |
+//! | `follow.rs` | applying the outcome of a batch of changes that another index recorded |
 //! | `rebuild.rs` | rebuilds an index from recorded changes, with the same numbers |
 //! | `sync.rs` | atomics and locks of `std`, or of `loom` when its models run |
 //!
@@ -83,6 +84,7 @@
 pub mod candidates;
 mod consistency;
 mod consumers;
+mod follow;
 mod groups;
 mod holders;
 mod ids;
@@ -107,6 +109,7 @@ mod writer;
 
 pub use consistency::Inconsistency;
 pub use consumers::{Allocation, Allocations, Consumer, ConsumerId, Owner};
+pub use follow::ChangeSet;
 pub use groups::{Group, GroupError, GroupId, GroupPolicy, Member, Roster};
 pub use ids::{ClassId, Row, Timestamp, TraitId};
 pub use index::{ClaimError, Index, UnknownConsumer};
@@ -116,7 +119,7 @@ pub use ledger::{InventoryError, InventoryInUse, Ledger, Refusal, ReshapeRefusal
 pub use members::Members;
 pub use names::Names;
 pub use rebuild::{Rebuild, RebuildError};
-pub use recorder::{ProviderState, Recorder, StateChange, Ticket};
+pub use recorder::{ProviderState, Recorder, Replaced, StateChange, Ticket};
 pub use records::{
     AllocationRecord, ConsumerRecord, Mark, NameRecord, ProviderRecord, Record, RestoreError, Snapshot,
 };

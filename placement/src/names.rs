@@ -93,15 +93,20 @@ impl Names {
         }
     }
 
-    /// Restores a name with its former number. Lower numbers that are not restored are retired.
-    pub(crate) fn put_back(&mut self, number: u32, record: NameRecord) {
+    /// Retires the number, also one that this registry did not assign.
+    pub(crate) fn retire(&mut self, number: u32) {
         let place = number as usize;
         if place >= self.by_number.len() {
             self.by_number.resize(place + 1, None);
         }
         self.remove(number);
+    }
+
+    /// Restores a name with its former number. Lower numbers that are not restored are retired.
+    pub(crate) fn put_back(&mut self, number: u32, record: NameRecord) {
+        self.retire(number);
         let NameRecord { name, since } = record;
-        self.by_number[place] = Some(Entry { name: Arc::clone(&name), since });
+        self.by_number[number as usize] = Some(Entry { name: Arc::clone(&name), since });
         self.numbers.insert(name, number);
     }
 

@@ -126,9 +126,7 @@ impl Rebuild<'_> {
     /// # Errors
     /// A number above the limit, or a name that another trait has.
     pub fn of_trait(&mut self, id: TraitId, record: NameRecord) -> Result<(), RebuildError> {
-        if id.0 >= MAX_TRAITS {
-            return Err(RebuildError::Beyond { what: "trait", number: id.0.into() });
-        }
+        checked_trait(id)?;
         self.writer.put_back_trait(id, record).map_err(|name| twice("trait", name))
     }
 
@@ -203,6 +201,13 @@ impl Rebuild<'_> {
 
 /// More traits than any fleet has, and few enough that a wrong number is harmless.
 const MAX_TRAITS: u32 = 1 << 24;
+
+pub(crate) fn checked_trait(id: TraitId) -> Result<(), RebuildError> {
+    if id.0 < MAX_TRAITS {
+        return Ok(());
+    }
+    Err(RebuildError::Beyond { what: "trait", number: id.0.into() })
+}
 
 fn twice(what: &'static str, name: Arc<str>) -> RebuildError {
     RebuildError::NameTwice { what, name }

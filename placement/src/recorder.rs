@@ -17,7 +17,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 use uuid::Uuid;
 
-use crate::consumers::{Allocation, Consumer, ConsumerId};
+use crate::consumers::{Allocation, Consumer, ConsumerId, Owner};
 use crate::ids::{ClassId, Row, TraitId};
 use crate::index::Index;
 use crate::inventory::Inventory;
@@ -44,8 +44,8 @@ pub enum StateChange {
     Consumer {
         /// The consumer.
         id: ConsumerId,
-        /// The serial number of the previous entry; `None` when there was none.
-        replaces: Option<u64>,
+        /// The previous entry; `None` when there was none.
+        replaces: Option<Replaced>,
         /// The entry, with a serial number above those of all earlier entries.
         after: Option<Consumer>,
     },
@@ -57,6 +57,21 @@ impl StateChange {
         let mut inventories = rewrite.inventories.clone();
         inventories.sort_unstable_by_key(|(class, _)| *class);
         Self::Inventories(rewrite.row, inventories)
+    }
+}
+
+/// What a recorder needs of a removed or replaced entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replaced {
+    /// Its serial number.
+    pub serial: u64,
+    /// Its owner.
+    pub owner: Option<Arc<Owner>>,
+}
+
+impl From<&Consumer> for Replaced {
+    fn from(consumer: &Consumer) -> Self {
+        Self { serial: consumer.serial, owner: consumer.owner.clone() }
     }
 }
 
@@ -157,7 +172,7 @@ pub(crate) fn consumer_changes(
     rows.sort_unstable();
     rows.dedup();
     let counted = rows.into_iter().map(StateChange::Counted);
-    let replaces = before.map(|before| before.serial);
+    let replaces = before.map(Replaced::from);
     let consumer = StateChange::Consumer { id, replaces, after: after.cloned() };
     std::iter::once(consumer).chain(counted).collect()
 }

@@ -10,7 +10,7 @@ use crate::groups::{GroupError, Joining, Regrouping};
 use crate::ids::{ClassId, Row, Timestamp};
 use crate::index::Index;
 use crate::ledger::{InventoryError, Refusal, ReshapeRefusal, Rewrite, Shift};
-use crate::recorder::{StateChange, consumer_changes};
+use crate::recorder::{Replaced, StateChange, consumer_changes};
 use crate::writer::TopologyError;
 
 /// The desired allocations of one consumer.
@@ -285,7 +285,7 @@ impl Index {
             if let Some(after) = after {
                 after.serial = self.next_serial();
             }
-            let replaces = locked.get(*id).map(|before| before.serial);
+            let replaces = locked.get(*id).map(Replaced::from);
             StateChange::Consumer { id: *id, replaces, after: after.clone() }
         });
         consumers.chain(touched.map(StateChange::Counted)).collect()

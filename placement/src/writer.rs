@@ -207,6 +207,31 @@ impl<'index> Writer<'index> {
         Ok(())
     }
 
+    /// Renames known providers, all at once: a name may move from one to another.
+    pub(crate) fn rename_providers(
+        &mut self,
+        names: &[(Row, &Arc<str>)],
+    ) -> Result<(), (Row, TopologyError)> {
+        let is_renamed = |writer: &Self, row, name: &Arc<str>| {
+            writer.topology.provider(row).is_some_and(|known| known.name != *name)
+        };
+        let renamed: Vec<_> = names.iter().filter(|(row, name)| is_renamed(self, *row, name)).collect();
+        for (row, _) in &renamed {
+            if let Some(known) = self.topology.provider(*row) {
+                self.index.by_name.remove(&known.name);
+            }
+        }
+        for &&(row, name) in &renamed {
+            if self.index.by_name.contains_key(name) {
+                return Err((row, TopologyError::DuplicateName(name.to_string())));
+            }
+            self.index.by_name.insert(Arc::clone(name), row);
+            self.topology.rename(row, Arc::clone(name));
+            self.touch(row);
+        }
+        Ok(())
+    }
+
     /// Moves a provider and its descendants below `parent`, or makes it a root.
     ///
     /// # Errors

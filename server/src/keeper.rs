@@ -7,24 +7,22 @@ use std::time::Duration;
 use std::{io, thread};
 
 use berth_placement::TopologyError;
-use berth_store::{
-    Committer, Contents, DataError, Durability, DurabilityOptions, EmbeddedStore, Queue, Store, probe,
-};
+use berth_store::{Committer, DataError, Durability, DurabilityOptions, EmbeddedStore, Queue, Store, probe};
 
 use crate::fleet::{Fleet, FleetOptions, State as FleetState};
 use crate::service::{Access, Epoch, Options, Service, now};
-use crate::{DataDir, standard};
+use crate::{Contents, DataDir, standard};
 
 type Loaded = berth_store::Loaded<FleetState>;
 
 /// How long to wait before a store that failed is opened again: at first, and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
-/// Keeps a service's state in a folder.
+/// Keeps a service's state in a directory.
 ///
-/// When the store fails (a full disk, most often), nothing that was not durable is told any more, and requests that wait for it
-/// fail. The store is opened again, and the service goes on with what it has. While it can be read but not written,
-/// reading requests are answered.
+/// When the store fails (a full disk, most often), nothing that was not durable is reported any more, and requests that wait
+/// for it fail. The store is opened again, and the service goes on with what it has. While it can be read but not written,
+/// reading requests are answered, also from the start.
 pub struct Keeper {
     stop: Arc<Stop>,
     thread: JoinHandle<()>,
@@ -33,42 +31,42 @@ pub struct Keeper {
 /// A service that cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The folder or what is in it.
+    /// The directory or its content.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// There is no room for the standard names.
+    /// The index has no capacity for the standard names.
     #[error(transparent)]
     Full(#[from] TopologyError),
-    /// The system gives no thread.
+    /// The system refuses a thread.
     #[error("cannot start the thread that keeps the state: {0}")]
     Thread(io::Error),
 }
 
-/// The wish to stop.
+/// The request to stop.
 #[derive(Default)]
 struct Stop {
     state: Mutex<Stopping>,
-    wished: Condvar,
+    requested: Condvar,
 }
 
 #[derive(Default)]
 struct Stopping {
-    wished: bool,
-    /// What the changes pass through now.
+    requested: bool,
+    /// The queue of the present changes.
     queue: Option<Arc<Queue>>,
 }
 
 impl Keeper {
-    /// A service over the state of the folder.
+    /// A service over the state of the directory.
     ///
     /// # Errors
-    /// A folder that holds no readable state, or cannot be written.
+    /// A directory that has no readable state, has lost it, or cannot be written for another reason than a full disk.
     pub fn start(
-        folder: DataDir,
+        directory: DataDir,
         options: Options,
         durability: DurabilityOptions,
     ) -> Result<(Arc<Service>, Self), StartError> {
-        Self::start_through(folder, options, durability, |store| Box::new(store))
+        Self::start_through(directory, options, durability, |store| Box::new(store))
     }
 
     /// As [`Self::start`], with something between the service and each store that is opened: for tests that make it fail.
@@ -76,24 +74,36 @@ impl Keeper {
     /// # Errors
     /// As [`Self::start`].
     pub fn start_through(
-        folder: DataDir,
+        directory: DataDir,
         options: Options,
         durability: DurabilityOptions,
         through: impl Fn(EmbeddedStore) -> Box<dyn Store> + Send + 'static,
     ) -> Result<(Arc<Service>, Self), StartError> {
         let stop = Arc::new(Stop::default());
-        let (store, loaded) = folder.open_for_service()?;
-        let (epoch, committer) = begin(through(store), loaded, durability, &options.fleet, &stop)?;
+        let (epoch, committer) = match directory.open_for_service() {
+            Ok((store, loaded)) => {
+                let (epoch, committer) = begin(through(store), loaded, durability, &options.fleet, &stop)?;
+                (epoch, Some(committer))
+            }
+            Err(error) if error.is_unwritable() => {
+                // What cannot be read either is not the reason.
+                let Ok(contents) = directory.load_unwritable() else { return Err(error.into()) };
+                let reason = error.to_string();
+                tracing::error!(reason, "the store cannot be written: only reading requests are answered");
+                (read_only(contents, &reason, &options.fleet), None)
+            }
+            Err(error) => return Err(error.into()),
+        };
         let service = Arc::new(Service::at(epoch, options));
         let (through, keeps) = (Box::new(through), Arc::clone(&service));
-        let keeping = Keeping { folder, through, service: keeps, durability, stop: Arc::clone(&stop) };
+        let keeping = Keeping { directory, through, service: keeps, durability, stop: Arc::clone(&stop) };
         let thread = thread::Builder::new().name("store".into()).spawn(move || keeping.run(committer));
         Ok((service, Self { stop, thread: thread.map_err(StartError::Thread)? }))
     }
 
     /// Commits what is left, and closes the store.
     pub fn stop(self) {
-        self.stop.wish();
+        self.stop.request();
         if self.thread.join().is_err() {
             tracing::error!("the thread that keeps the state panicked");
         }
@@ -101,19 +111,19 @@ impl Keeper {
 }
 
 impl Stop {
-    fn wish(&self) {
+    fn request(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.wished = true;
+        state.requested = true;
         if let Some(queue) = &state.queue {
             queue.close();
         }
-        self.wished.notify_all();
+        self.requested.notify_all();
     }
 
-    /// This is what to close.
+    /// This is the queue to close.
     fn watch(&self, queue: &Arc<Queue>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.wished {
+        if state.requested {
             queue.close();
         }
         state.queue = Some(Arc::clone(queue));
@@ -122,8 +132,8 @@ impl Stop {
     /// Waits; returns whether it is time to stop.
     fn pause(&self, time: Duration) -> bool {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.wished.wait_timeout_while(state, time, |state| !state.wished);
-        waited.unwrap_or_else(PoisonError::into_inner).0.wished
+        let waited = self.requested.wait_timeout_while(state, time, |state| !state.requested);
+        waited.unwrap_or_else(PoisonError::into_inner).0.requested
     }
 }
 
@@ -148,8 +158,15 @@ fn begin(
     Ok((Epoch { index, fleet: Arc::new(fleet), access: Access::Durable(durability) }, committer))
 }
 
+/// The state of a store that cannot be written.
+fn read_only(Contents { index, fleet }: Contents, reason: &str, options: &FleetOptions) -> Epoch {
+    let index = Arc::new(index);
+    let fleet = Fleet::new(Arc::clone(&index), None, fleet, options.clone());
+    Epoch { index, fleet: Arc::new(fleet), access: Access::ReadOnly(reason.into()) }
+}
+
 struct Keeping {
-    folder: DataDir,
+    directory: DataDir,
     through: Box<dyn Fn(EmbeddedStore) -> Box<dyn Store> + Send>,
     service: Arc<Service>,
     durability: DurabilityOptions,
@@ -157,8 +174,9 @@ struct Keeping {
 }
 
 impl Keeping {
-    fn run(self, mut committer: Committer) {
-        loop {
+    fn run(self, committer: Option<Committer>) {
+        let mut next = committer.or_else(|| self.begin_again());
+        while let Some(mut committer) = next {
             let note = |records, took| self.service.metrics.note_commit(records, took);
             let ended = catch_unwind(AssertUnwindSafe(|| committer.run(self.durability.commit_delay, note)));
             let reason = match ended {
@@ -168,7 +186,7 @@ impl Keeping {
             };
             tracing::error!(
                 reason,
-                "changes cannot be made durable; those that were not told are taken back"
+                "changes cannot be made durable; those that were not acknowledged are rolled back"
             );
             self.service.metrics.note_store_failure();
             let (index, fleet) = {
@@ -179,14 +197,11 @@ impl Keeping {
             committer.fail(&reason);
             // A store that panicked may panic once more.
             drop(catch_unwind(AssertUnwindSafe(|| drop(committer))));
-            match self.begin_again() {
-                Some(next) => committer = next,
-                None => return,
-            }
+            next = self.begin_again();
         }
     }
 
-    /// Opens the store again, as often as it takes; nothing when it is time to stop.
+    /// Opens the store again, as often as it takes; `None` when it is time to stop.
     fn begin_again(&self) -> Option<Committer> {
         let (mut pause, longest) = PAUSE;
         while !self.stop.pause(pause) {
@@ -204,16 +219,31 @@ impl Keeping {
         None
     }
 
+    /// Answers reading requests from what is on disk, if that is not done already.
+    fn only_read(&self, reason: &str, load: impl FnOnce() -> Result<Contents, DataError>) {
+        if matches!(self.service.epoch().access, Access::ReadOnly(_)) {
+            return;
+        }
+        match load() {
+            Ok(contents) => {
+                self.service.enter(read_only(contents, reason, &self.service.options.fleet));
+            }
+            Err(error) => tracing::warn!(%error, "the store cannot be read either"),
+        }
+    }
+
     fn try_again(&self) -> Result<(Epoch, Committer), String> {
-        let (store, loaded) = self.folder.open_again().map_err(|error| error.to_string())?;
+        let (store, loaded) = self.directory.open_again().map_err(|error| {
+            let reason = error.to_string();
+            if error.is_unwritable() {
+                self.only_read(&reason, || self.directory.load_unwritable());
+            }
+            reason
+        })?;
         let store = (self.through)(store);
         if let Err(error) = probe(&*store) {
             let reason = error.to_string();
-            let access = Access::ReadOnly(reason.as_str().into());
-            let Contents { index, fleet } = loaded.contents;
-            let index = Arc::new(index);
-            let fleet = Fleet::new(Arc::clone(&index), None, fleet, self.service.options.fleet.clone());
-            self.service.enter(Epoch { index, fleet: Arc::new(fleet), access });
+            self.only_read(&reason, || Ok(loaded.contents));
             return Err(reason);
         }
         begin(store, loaded, self.durability, &self.service.options.fleet, &self.stop)

@@ -133,7 +133,7 @@ fn a_keeper_keeps_every_change() {
     keeper.stop();
     let data = DataDir::open_existing(&path).unwrap();
     assert_eq!(records(&data.load().unwrap().unwrap().index), before);
-    assert_eq!(fs::read_dir(&path).unwrap().count(), 2, "the store and the lock");
+    assert_eq!(fs::read_dir(&path).unwrap().count(), 3, "the store, its mark and the lock");
 }
 
 /// A provider without inventories came back with a generation that nobody had been told.

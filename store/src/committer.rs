@@ -8,7 +8,10 @@ use tokio::sync::watch;
 
 use crate::encoder::Encoder;
 use crate::queue::{Group, Queue};
-use crate::store::{Batch, CommitError, Store};
+use crate::store::{CommitError, Store};
+
+/// How long nothing waits before the store completes what commits left for later.
+const IDLE: Duration = Duration::from_millis(20);
 
 /// How far the changes of an index are durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +22,7 @@ pub enum Progress {
     Failed(u64, Arc<str>),
 }
 
-/// Takes the changes of an index to a store.
+/// Commits the changes of an index to a store.
 pub struct Committer {
     index: Arc<Index>,
     queue: Arc<Queue>,
@@ -42,21 +45,24 @@ impl Committer {
     }
 
     /// Commits until the queue is closed and empty, or the store fails. Before each commit it waits for the time of `delay`, so
-    /// that more changes share it. `note` is told the number of records of each commit and how long it took.
+    /// that more changes share it. `note` receives the number of records of each commit and its duration.
     ///
     /// # Errors
     /// The store's. Nothing else will be committed then, see [`Self::fail`].
     pub fn run(&mut self, delay: Duration, note: impl Fn(usize, Duration)) -> Result<(), CommitError> {
-        while let Some(group) = self.queue.wait(delay) {
+        loop {
+            if !self.queue.has_changes_within(IDLE) {
+                self.store.idle()?;
+            }
+            let Some(group) = self.queue.wait(delay) else { return Ok(()) };
             #[expect(clippy::disallowed_methods, reason = "for the metrics only")]
             let start = Instant::now();
             let records = self.commit(group)?;
             note(records, start.elapsed());
         }
-        Ok(())
     }
 
-    /// Tells all who wait that it will not be.
+    /// Reports to all waiters that their changes will not be durable.
     pub fn fail(&self, reason: &str) {
         self.progress.send_modify(|progress| {
             *progress = Progress::Failed(progress.reached(), reason.into());
@@ -78,7 +84,7 @@ impl Committer {
         changes.extend(records);
         let records = changes.len();
         if records > 0 {
-            self.store.commit(Batch { expected: Vec::new(), changes })?;
+            self.store.commit(changes)?;
         }
         self.progress.send_replace(Progress::Durable(complete));
         Ok(records)

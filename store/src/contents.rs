@@ -8,7 +8,7 @@ use crate::digest::{Digest, Summary};
 use crate::fleet_records::FleetRecords;
 use crate::state_file::{Written, write_state};
 
-/// A state as a whole. Whoever puts one in the place of another cannot forget a part of it.
+/// A whole state, so that no code replaces one part of it without the other.
 pub struct Contents<F> {
     /// The index, with holders.
     pub index: Index,
@@ -24,7 +24,7 @@ impl<F: FleetRecords> From<Index> for Contents<F> {
 }
 
 impl<F: FleetRecords> Contents<F> {
-    /// How much there is of everything, and the digest of it.
+    /// The number of entries of each kind, and the digest.
     #[must_use]
     pub fn digest(&self) -> (Summary, String) {
         let mut digest = Digest::default();
@@ -36,7 +36,7 @@ impl<F: FleetRecords> Contents<F> {
     /// Writes everything as a state file.
     ///
     /// # Errors
-    /// What `out` says.
+    /// Errors of `out`.
     pub fn write(&self, out: impl Write) -> io::Result<Written> {
         write_state(out, self.index.snapshot().records(), &self.fleet)
     }

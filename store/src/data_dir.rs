@@ -1,4 +1,4 @@
-//! The folder with a service's state.
+//! The directory with a service's state.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, BufReader, Read};
@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use berth_placement::Index;
 
@@ -14,43 +15,53 @@ use crate::embedded::{EmbeddedStore, OpenError};
 use crate::fill::fill;
 use crate::fleet_records::FleetRecords;
 use crate::load::{Loaded, StateError, load};
+use crate::locked_file::{LockedFile, is_write_protected};
+use crate::mark::{self, Acknowledged, Mark};
 use crate::migrations::{MigrationError, migrate};
 use crate::overlay::Overlay;
 use crate::state_file::{StateFileError, StateReader};
-use crate::store::CommitError;
+use crate::store::{CommitError, Revision};
+use crate::unclosed::was_closed;
 
 pub(crate) const STORE: &str = "state.redb";
 pub(crate) const UNFINISHED: &str = "state.redb.new";
 const LOCK: &str = "lock";
 
-/// Where releases before the store kept the state. It is read when there is no store yet.
+/// The latest acknowledged commit (`mark.rs`).
+const MARK: &str = "state.mark";
+
+/// The state of releases before the store. It is read where no store exists yet.
 const OLD_STATE: &str = "state.jsonl";
 
 /// What it is called when a store has taken its place.
 const OLD_STATE_ASIDE: &str = "state.jsonl.replaced";
 
-/// A folder with one state, held by one process. `F` is the fleet's part of the state.
+/// A directory with one state, held by one process. `F` is the fleet's part of the state.
 #[derive(Debug)]
 pub struct DataDir<F> {
-    pub(crate) folder: PathBuf,
+    pub(crate) directory: PathBuf,
     /// Locked as long as it is open; the system lets go of it however the process ends. It holds the number of the process,
-    /// until that lets go of the folder by itself.
-    lock: File,
+    /// until that lets go of the directory by itself. `None` where no file can be created.
+    lock: Option<File>,
+    /// The file of the store, locked as well: a lock file can be removed, and is not known to other releases of redb.
+    store: Mutex<Option<LockedFile>>,
+    /// Whether an empty store may take the place of a missing one.
+    init: bool,
     fleet: PhantomData<fn() -> F>,
 }
 
-/// A folder that cannot be used.
+/// A directory that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     /// Another process has it.
-    #[error("{folder}: another process is using this folder{}", .process.as_ref().map(|id| format!(": {id}")).unwrap_or_default())]
+    #[error("{directory}: another process is using this directory{}", .process.as_ref().map(|id| format!(": {id}")).unwrap_or_default())]
     InUse {
         /// Which.
-        folder: PathBuf,
-        /// The process's number, if it has told.
+        directory: PathBuf,
+        /// The process's number, if it is known.
         process: Option<String>,
     },
-    /// A file or folder cannot be read or written.
+    /// A file or directory cannot be read or written.
     #[error("{path}: {error}")]
     Io {
         /// Which.
@@ -82,9 +93,33 @@ pub enum DataError {
         /// What is wrong with it.
         error: Box<StateError>,
     },
-    /// There is no store in the folder.
-    #[error("{0}: there is no store in this folder")]
+    /// The directory has no store.
+    #[error("{0}: this directory has no store")]
     NoStore(PathBuf),
+    /// The directory has no store, and has had one.
+    #[error(
+        "{0}: the store of this directory is missing: the file {STORE} was deleted or moved, or a volume is not mounted"
+    )]
+    Missing(PathBuf),
+    /// Another store stands in the place of the one that was in use.
+    #[error("{0}: this is another store than the one that was in use")]
+    Other(PathBuf),
+    /// The store has lost commits that were acknowledged.
+    #[error(
+        "{path}: revision {} was acknowledged, and the store has only revision {}: its latest commits are damaged, or it is an older copy",
+        .acknowledged.0, .found.0
+    )]
+    Behind {
+        /// Its file.
+        path: PathBuf,
+        /// The latest commit that was acknowledged.
+        acknowledged: Revision,
+        /// The latest commit that the store has.
+        found: Revision,
+    },
+    /// The mark of the latest acknowledged commit cannot be understood.
+    #[error("{0}: the file is damaged")]
+    Mark(PathBuf),
     /// A store that was just written keeps something else.
     #[error("{0}: what was written is not what is read")]
     Different(PathBuf),
@@ -111,69 +146,87 @@ impl DataError {
             Self::StateFile { error, .. } => {
                 !matches!(**error, StateFileError::Io(_) | StateFileError::Version(_))
             }
-            Self::Empty(_) => true,
+            Self::Empty(_) | Self::Behind { .. } | Self::Mark(_) => true,
             Self::InUse { .. }
             | Self::NoStore(_)
+            | Self::Missing(_)
+            | Self::Other(_)
             | Self::Different(_)
             | Self::Io { .. }
             | Self::Commit { .. } => false,
         }
     }
+
+    /// Whether nothing can be written for the moment while the state may be readable: on a full disk, or a file system that was
+    /// remounted as read-only.
+    #[must_use]
+    pub fn is_unwritable(&self) -> bool {
+        use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        let kind = match self {
+            Self::Io { error, .. } => Some(error.kind()),
+            Self::Open { error, .. } => error.io_kind(),
+            _ => None,
+        };
+        matches!(kind, Some(StorageFull | QuotaExceeded | ReadOnlyFilesystem))
+    }
 }
 
 impl<F: FleetRecords> DataDir<F> {
-    /// Takes possession of a folder, which is made if it is not there.
+    /// Opens and locks a directory, which is created if it is missing.
     ///
     /// # Errors
-    /// A folder that cannot be made or written, or that another process holds.
-    pub fn open(folder: &Path) -> Result<Self, DataError> {
-        make(folder)?;
-        Self::open_existing(folder)
+    /// A directory that cannot be made or written, or that another process holds.
+    pub fn open(directory: &Path) -> Result<Self, DataError> {
+        make(directory)?;
+        Self::take(directory, is_full)
     }
 
-    /// Takes possession of a folder that is there.
+    /// Opens and locks an existing directory. Where nothing can be written, it can still be read.
     ///
     /// # Errors
-    /// A folder that is not there or cannot be written, or that another process holds.
-    pub fn open_existing(folder: &Path) -> Result<Self, DataError> {
-        let path = folder.join(LOCK);
-        let mut options = OpenOptions::new();
-        options.create(true).truncate(false).read(true).write(true).mode(0o600);
-        let mut lock = options.open(&path).map_err(at(&path))?;
-        let held = lock.try_lock();
-        let mut process = String::new();
-        lock.read_to_string(&mut process).map_err(at(&path))?;
-        let process = (!process.is_empty()).then_some(process);
-        match held {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(DataError::InUse { folder: folder.to_owned(), process });
-            }
-            Err(TryLockError::Error(error)) => return Err(at(&path)(error)),
+    /// A directory that is missing or cannot be read, or that another process uses.
+    pub fn open_existing(directory: &Path) -> Result<Self, DataError> {
+        Self::take(directory, |error| is_write_protected(error) || is_full(error))
+    }
+
+    fn take(directory: &Path, can_do_without: impl Fn(&io::Error) -> bool) -> Result<Self, DataError> {
+        fs::metadata(directory).map_err(at(directory))?;
+        let lock = lock(directory, can_do_without)?;
+        let data = Self {
+            directory: directory.to_owned(),
+            lock,
+            store: Mutex::default(),
+            init: false,
+            fleet: PhantomData,
+        };
+        if data.has(STORE)? {
+            data.locked_store()?;
         }
-        let number = std::process::id().to_string();
-        if let Err(error) = lock.set_len(0).and_then(|()| lock.write_all_at(number.as_bytes(), 0)) {
-            // The disk may be full. What is there can be read all the same.
-            tracing::warn!(%error, path = %path.display(), "cannot write");
-        }
-        Ok(Self { folder: folder.to_owned(), lock, fleet: PhantomData })
+        Ok(data)
+    }
+
+    /// Lets an empty store take the place of a missing one.
+    #[must_use]
+    pub fn or_init(mut self, init: bool) -> Self {
+        self.init = init;
+        self
     }
 
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.folder
+        &self.directory
     }
 
-    /// Whether there is a state already.
+    /// Whether a state exists.
     ///
     /// # Errors
-    /// When the system cannot tell.
+    /// Errors of the system.
     pub fn has_state(&self) -> Result<bool, DataError> {
         Ok(self.has(STORE)? || self.has(OLD_STATE)?)
     }
 
-    /// The state; `None` when there is none yet.
+    /// The state; `None` if none exists yet.
     ///
     /// # Errors
     /// A state that cannot be read, or that is not as it was written.
@@ -186,57 +239,146 @@ impl<F: FleetRecords> DataDir<F> {
 
     /// What the store keeps. Nothing is written.
     pub(crate) fn look(&self) -> Result<Option<Loaded<F>>, DataError> {
-        look_at(&self.folder.join(STORE))
+        let path = self.directory.join(STORE);
+        look_at(&path, |store| self.standing(store).map(|_| ()))
     }
 
-    /// Puts a state that nobody changes in the place of the one before. After a crash at any moment there is the one or the
-    /// other.
+    /// What is on disk, while it cannot be written.
+    ///
+    /// # Errors
+    /// No store; one that cannot be read.
+    pub fn load_unwritable(&self) -> Result<Contents<F>, DataError> {
+        if !self.has(STORE)? {
+            return Err(DataError::NoStore(self.directory.clone()));
+        }
+        self.locked_store()?.forget_what_is_not_on_disk();
+        let loaded = self.look()?.ok_or_else(|| DataError::Empty(self.directory.join(STORE)))?;
+        Ok(loaded.contents)
+    }
+
+    /// Replaces the state by one that nobody changes. A crash at any moment leaves the one or the other.
     ///
     /// # Errors
     /// A file that cannot be written.
     pub fn save(&self, contents: &Contents<F>) -> Result<(), DataError> {
-        let unfinished = self.folder.join(UNFINISHED);
+        let unfinished = self.directory.join(UNFINISHED);
         remove_if_there(&unfinished)?;
-        write_whole(&unfinished, contents)?;
-        self.replace_store(&unfinished)
+        let mark = write_whole(&unfinished, contents)?;
+        self.replace_store(&unfinished, mark)
     }
 
-    /// The store and what it keeps. A new store is given what an earlier release kept here, or an empty index.
+    /// The store and what it keeps. In a directory that never had one, a store is made of what an earlier release kept here, or of
+    /// an empty index.
     ///
     /// # Errors
-    /// A state that cannot be read, or that is not as it was written; a file that cannot be written.
+    /// A store that is missing or has lost acknowledged commits; a state that cannot be read, or that is not as it was written;
+    /// a file that cannot be written.
     pub fn open_for_service(&self) -> Result<(EmbeddedStore, Loaded<F>), DataError> {
         if !self.has(STORE)? {
+            if !self.init && self.has_had_store()? {
+                return Err(DataError::Missing(self.directory.clone()));
+            }
             let old = self.load_old()?;
             if old.is_some() {
-                tracing::info!(folder = %self.folder.display(), "carrying the state over into the store");
+                tracing::info!(directory = %self.directory.display(), "carrying the state over into the store");
             }
             self.save(&old.unwrap_or_else(|| Index::with_holders().into()))?;
         }
-        self.open_again()
+        self.open_store(Standing::accepted)
     }
 
-    /// The store that is there, and what it keeps.
+    /// The store that was in use, and what it keeps.
     ///
     /// # Errors
-    /// As [`Self::open_for_service`], or a store that is not there any more.
+    /// As [`Self::open_for_service`], or another store in its place.
     pub fn open_again(&self) -> Result<(EmbeddedStore, Loaded<F>), DataError> {
         if !self.has(STORE)? {
-            return Err(DataError::NoStore(self.folder.clone()));
+            return Err(DataError::Missing(self.directory.clone()));
         }
-        let (store, loaded) = self.open_store()?;
-        let path = self.folder.join(STORE);
-        Ok((store, loaded.ok_or(DataError::Empty(path))?))
+        self.open_store(|standing| standing != Standing::Other)
     }
 
-    /// The store, and what it keeps.
-    fn open_store(&self) -> Result<(EmbeddedStore, Option<Loaded<F>>), DataError> {
-        let path = self.folder.join(STORE);
-        guarded(&path, || read(open(&path)?, &path))
+    /// The store, marked from now on, and what it keeps.
+    fn open_store(
+        &self,
+        accepts: impl Fn(Standing) -> bool,
+    ) -> Result<(EmbeddedStore, Loaded<F>), DataError> {
+        let path = self.directory.join(STORE);
+        guarded(&path, || {
+            let file = self.locked_store()?;
+            if !was_closed(&file).map_err(at(&path))? {
+                // Recovery may go back to the commit before and writes to the file. A store that is refused is left as it is.
+                let overlay = Overlay::over(&path).map_err(at(&path))?;
+                self.standing(&EmbeddedStore::over(overlay).map_err(unopened(&path))?)?;
+            }
+            let store = EmbeddedStore::in_file(file).map_err(unopened(&path))?;
+            let standing = self.standing(&store)?;
+            if !accepts(standing) {
+                return Err(DataError::Other(path.clone()));
+            }
+            let (mut store, loaded) = read(store, &path)?;
+            let loaded = loaded.ok_or_else(|| DataError::Empty(path.clone()))?;
+            if standing != Standing::Marked {
+                self.mark(store.identify().map_err(unopened(&path))?)?;
+            }
+            let mark = self.directory.join(MARK);
+            let mark = Mark::open(&mark).map_err(at(&mark))?;
+            Ok((store.marked_by(mark), loaded))
+        })
+    }
+
+    /// The store as the mark knows it.
+    pub(crate) fn standing(&self, store: &EmbeddedStore) -> Result<Standing, DataError> {
+        let path = self.directory.join(MARK);
+        let marked = mark::read(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData => DataError::Mark(path.clone()),
+            _ => at(&path)(error),
+        })?;
+        let (identity, found) = store.latest();
+        match marked {
+            None => Ok(Standing::Unmarked),
+            Some(Acknowledged { store, .. }) if identity.is_some_and(|identity| identity != store) => {
+                Ok(Standing::Other)
+            }
+            Some(Acknowledged { revision: acknowledged, .. }) if found < acknowledged => {
+                Err(DataError::Behind { path: self.directory.join(STORE), acknowledged, found })
+            }
+            Some(_) => Ok(Standing::Marked),
+        }
+    }
+
+    /// Makes the mark state this from now on.
+    fn mark(&self, acknowledged: Acknowledged) -> Result<(), DataError> {
+        let path = self.directory.join(MARK);
+        mark::replace(&path, acknowledged).map_err(at(&path))?;
+        sync(&self.directory)
+    }
+
+    /// Whether there has ever been a store in the directory.
+    fn has_had_store(&self) -> Result<bool, DataError> {
+        Ok(self.has(MARK)? || self.has(OLD_STATE_ASIDE)?)
+    }
+
+    /// The file of the store, which nobody else uses.
+    pub(crate) fn locked_store(&self) -> Result<LockedFile, DataError> {
+        let path = self.directory.join(STORE);
+        let mut held = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = &*held
+            && file.is_in_place().map_err(at(&path))?
+        {
+            return Ok(file.clone());
+        }
+        let opened = LockedFile::open(&path, false).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => {
+                DataError::InUse { directory: self.directory.clone(), process: None }
+            }
+            _ => at(&path)(error),
+        })?;
+        Ok(held.insert(opened).clone())
     }
 
     fn load_old(&self) -> Result<Option<Contents<F>>, DataError> {
-        let path = self.folder.join(OLD_STATE);
+        let path = self.directory.join(OLD_STATE);
         let file = match File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -246,35 +388,102 @@ impl<F: FleetRecords> DataDir<F> {
         contents.map(Some).map_err(|error| DataError::StateFile { path, error: error.into() })
     }
 
-    pub(crate) fn replace_store(&self, with: &Path) -> Result<(), DataError> {
-        let path = self.folder.join(STORE);
+    /// Puts a new store in the place of the one before. After a crash in between, the mark is that of another store.
+    pub(crate) fn replace_store(&self, with: &Path, acknowledged: Acknowledged) -> Result<(), DataError> {
+        let path = self.directory.join(STORE);
         fs::rename(with, &path).map_err(at(&path))?;
-        sync(&self.folder)?;
+        sync(&self.directory)?;
+        self.mark(acknowledged)?;
         if self.has(OLD_STATE)? {
-            let old = self.folder.join(OLD_STATE);
-            fs::rename(&old, self.folder.join(OLD_STATE_ASIDE)).map_err(at(&old))?;
-            sync(&self.folder)?;
+            let old = self.directory.join(OLD_STATE);
+            fs::rename(&old, self.directory.join(OLD_STATE_ASIDE)).map_err(at(&old))?;
+            sync(&self.directory)?;
         }
         Ok(())
     }
 
     pub(crate) fn has(&self, file: &str) -> Result<bool, DataError> {
-        let path = self.folder.join(file);
+        let path = self.directory.join(file);
         path.try_exists().map_err(at(&path))
     }
 }
 
 impl<F> Drop for DataDir<F> {
     fn drop(&mut self) {
-        // If it fails, the next process says more than it needs to.
-        drop(self.lock.set_len(0));
+        // If it fails, the next process reports a number that is out of date.
+        drop(self.lock.as_ref().map(|lock| lock.set_len(0)));
     }
 }
 
-/// What a store keeps. Nothing is written.
-pub(crate) fn look_at<F: FleetRecords>(path: &Path) -> Result<Option<Loaded<F>>, DataError> {
+/// How a store stands to the mark beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It has all that was acknowledged.
+    Marked,
+    /// It has no mark: an earlier release wrote it, or it was copied here.
+    Unmarked,
+    /// The mark is of another store: it was copied here.
+    Other,
+}
+
+impl Standing {
+    /// At a start, an operator may have put a store in place.
+    fn accepted(self) -> bool {
+        if self == Self::Other {
+            tracing::warn!("another store has taken the place of the one that was in use last");
+        }
+        true
+    }
+}
+
+/// Locks a directory, if the file for that can be opened or done without.
+fn lock(directory: &Path, can_do_without: impl Fn(&io::Error) -> bool) -> Result<Option<File>, DataError> {
+    let path = directory.join(LOCK);
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).read(true).write(true).mode(0o600);
+    let mut lock = match options.open(&path) {
+        Ok(lock) => lock,
+        Err(error) if can_do_without(&error) => match File::open(&path) {
+            Ok(lock) => lock,
+            Err(_) => return Ok(None),
+        },
+        Err(error) => return Err(at(&path)(error)),
+    };
+    let held = lock.try_lock();
+    let mut process = String::new();
+    lock.read_to_string(&mut process).map_err(at(&path))?;
+    match held {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let process = (!process.is_empty()).then_some(process);
+            return Err(DataError::InUse { directory: directory.to_owned(), process });
+        }
+        Err(TryLockError::Error(error)) => return Err(at(&path)(error)),
+    }
+    let number = std::process::id().to_string();
+    if let Err(error) = lock.set_len(0).and_then(|()| lock.write_all_at(number.as_bytes(), 0)) {
+        // The disk may be full. The state can be read all the same.
+        tracing::debug!(%error, path = %path.display(), "cannot write");
+    }
+    Ok(Some(lock))
+}
+
+/// Whether an error is caused by a lack of space.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// What a store keeps, if the check passes. Nothing is written.
+pub(crate) fn look_at<F: FleetRecords>(
+    path: &Path,
+    check: impl FnOnce(&EmbeddedStore) -> Result<(), DataError>,
+) -> Result<Option<Loaded<F>>, DataError> {
     let overlay = Overlay::over(path).map_err(at(path))?;
-    guarded(path, || Ok(read(EmbeddedStore::over(overlay).map_err(unopened(path))?, path)?.1))
+    guarded(path, || {
+        let store = EmbeddedStore::over(overlay).map_err(unopened(path))?;
+        check(&store)?;
+        Ok(read(store, path)?.1)
+    })
 }
 
 /// What a store keeps, in the format of this release.
@@ -302,23 +511,22 @@ pub(crate) fn unopened(path: &Path) -> impl FnOnce(OpenError) -> DataError {
     |error| DataError::Open { path, error: error.into() }
 }
 
-pub(crate) fn open(path: &Path) -> Result<EmbeddedStore, DataError> {
-    // redb makes files that everybody may read.
-    OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path).map_err(at(path))?;
-    EmbeddedStore::open(path).map_err(unopened(path))
-}
-
-/// Writes a state into a new store.
-pub(crate) fn write_whole<F: FleetRecords>(path: &Path, contents: &Contents<F>) -> Result<(), DataError> {
+/// Writes a state into a new store; returns what its mark has to state.
+pub(crate) fn write_whole<F: FleetRecords>(
+    path: &Path,
+    contents: &Contents<F>,
+) -> Result<Acknowledged, DataError> {
     let failed = |error| DataError::Commit { path: path.to_owned(), error: Box::new(error) };
-    fill(&open(path)?, contents).map_err(failed)
+    let mut store = EmbeddedStore::open(path).map_err(unopened(path))?;
+    fill(&store, contents).map_err(failed)?;
+    store.identify().map_err(unopened(path))
 }
 
-/// Makes the folder and those above it that are missing, down to the disk.
-fn make(folder: &Path) -> Result<(), DataError> {
-    let is_missing = |folder: &&Path| matches!(folder.try_exists(), Ok(false));
-    let missing: Vec<&Path> = folder.ancestors().take_while(is_missing).collect();
-    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(at(folder))?;
+/// Makes the directory and those above it that are missing, down to the disk.
+fn make(directory: &Path) -> Result<(), DataError> {
+    let is_missing = |directory: &&Path| matches!(directory.try_exists(), Ok(false));
+    let missing: Vec<&Path> = directory.ancestors().take_while(is_missing).collect();
+    DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(at(directory))?;
     let parents = missing.into_iter().filter_map(Path::parent);
     parents
         .map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent })
@@ -332,9 +540,9 @@ pub(crate) fn remove_if_there(path: &Path) -> Result<(), DataError> {
     }
 }
 
-/// Brings a folder's list of files down to the disk.
-fn sync(folder: &Path) -> Result<(), DataError> {
-    File::open(folder).and_then(|open| open.sync_all()).map_err(at(folder))
+/// Brings a directory's list of files down to the disk.
+fn sync(directory: &Path) -> Result<(), DataError> {
+    File::open(directory).and_then(|open| open.sync_all()).map_err(at(directory))
 }
 
 pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> DataError {

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use crate::fleet_records::FleetRecords;
 use crate::state_file::{entry_text, hex, record_text};
 
-/// How much there is of everything.
+/// The number of entries of each kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Summary {
     /// Resource classes that are not standard.

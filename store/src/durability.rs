@@ -1,4 +1,4 @@
-//! Answers wait until what they tell is durable.
+//! Answers wait until the changes that they report are durable.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use crate::queue::Queue;
 /// What an acknowledged change has survived.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum DurabilityMode {
-    /// It is on disk: nothing that was told is ever lost.
+    /// It is on disk: no acknowledged change is ever lost.
     #[default]
     Strict,
-    /// It is on its way to the disk: a crash of the process or the machine may lose the last of what was told, at most
+    /// It is on its way to the disk: a crash of the process or the machine may lose the latest acknowledged changes, at most
     /// 10,000 changes. What is left is a state that was.
     Relaxed,
 }
@@ -48,7 +48,7 @@ impl Durability {
         Self { queue, progress, mode }
     }
 
-    /// Waits until everything that can be seen in the index by now may be told.
+    /// Waits until everything that can be seen in the index by now may be reported.
     ///
     /// # Errors
     /// Why it never will be durable.
@@ -61,7 +61,7 @@ impl Durability {
         .await
     }
 
-    /// Waits until everything that can be seen in the index by now is on disk, whatever may be told before.
+    /// Waits until everything that can be seen in the index by now is on disk, in either mode.
     ///
     /// # Errors
     /// Why it never will be.
@@ -87,10 +87,10 @@ impl Durability {
         }
     }
 
-    /// Whether the changes below `needed` may be told; nothing as long as that is not known.
+    /// Whether the changes below `needed` may be reported; `None` as long as that is not known.
     fn verdict(&self, progress: &Progress, needed: u64) -> Option<Result<(), Arc<str>>> {
         match progress {
-            // What is not on disk by now is taken back, also from those who did not wait for it.
+            // What is not on disk by now is rolled back, also for callers that did not wait for it.
             Progress::Failed(reached, reason) if *reached < self.queue.begun() => {
                 Some(Err(Arc::clone(reason)))
             }

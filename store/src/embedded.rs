@@ -2,18 +2,22 @@
 //!
 //! redb is a copy-on-write B-tree: a commit writes new pages beside those in use, and then, with one fsync, a header that
 //! names the new root and its checksum. After a crash the file is at the last commit whose pages all arrived; what is behind
-//! that is cut off. On opening, the checksum of every page is verified.
+//! that is cut off. On opening, the checksum of every page is verified. Whether the last commit of a file was acknowledged
+//! is known by its mark (`mark.rs`).
 
-use std::fs::OpenOptions;
+use std::io;
 use std::path::Path;
 use std::sync::mpsc::Receiver;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use redb::backends::FileBackend;
 use redb::{Builder, Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
 
+use uuid::Uuid;
+
 use crate::feed::Feed;
-use crate::store::{Batch, Changes, CommitError, Committed, Compacted, Entry, LoadError, Revision, Store};
+use crate::locked_file::LockedFile;
+use crate::mark::{Acknowledged, Mark};
+use crate::store::{Changes, CommitError, Committed, Compacted, Entry, LoadError, Revision, Store};
 use crate::unclosed::{bring_down, was_closed};
 
 /// The name of the table with the records.
@@ -25,19 +29,32 @@ const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new(TABLE);
 /// What is known of the store as a whole.
 const ABOUT: TableDefinition<'_, &str, u64> = TableDefinition::new("about");
 const REVISION: &str = "revision";
+/// A random number that distinguishes the store from others. Stores of earlier releases have none at first.
+const IDENTITY: &str = "identity";
 
 /// Bytes before a value: the revision that wrote it, and the CRC-32 of key, revision and value.
 const HEAD: usize = 12;
 
-/// Of pages read lately. The state is in memory already, so it only has to hold the upper levels of the tree.
+/// The cache of pages. The state is in memory already, so it only has to hold the upper levels of the tree.
 const CACHE_BYTES: usize = 64 << 20;
 
 /// Keeps records in one file.
 #[derive(Debug)]
 pub struct EmbeddedStore {
     database: Database,
-    /// Locked while a batch is committed, so that commits are told of in their order.
-    feed: Mutex<Feed>,
+    /// The file below, unless the store is on something else.
+    file: Option<LockedFile>,
+    identity: Option<u64>,
+    /// Locked while a batch is committed, so that commits are published in their order.
+    commits: Mutex<Commits>,
+}
+
+#[derive(Debug)]
+struct Commits {
+    feed: Feed,
+    mark: Option<Mark>,
+    /// Whether a commit has failed: then it is unknown what the file has.
+    has_failed: bool,
 }
 
 /// A store that cannot be opened.
@@ -49,6 +66,14 @@ impl OpenError {
     /// For a store on whose pages redb panicked.
     pub(crate) fn panicked() -> Self {
         Self(redb::Error::Corrupted("a page is not what it has to be".to_owned()))
+    }
+
+    /// The reason for which the system refused, if it did.
+    pub(crate) fn io_kind(&self) -> Option<io::ErrorKind> {
+        match &self.0 {
+            redb::Error::Io(error) => Some(error.kind()),
+            _ => None,
+        }
     }
 
     /// Whether the file is not what was written, rather than out of reach.
@@ -64,18 +89,25 @@ impl OpenError {
 }
 
 impl EmbeddedStore {
-    /// Opens the file, which is made if it is not there. After a crash it is brought to the last commit.
+    /// Opens the file, which is created if it is missing. After a crash it is recovered to the last commit.
     ///
     /// # Errors
     /// A file that cannot be read or written, is not a store, or is damaged elsewhere than in what a crash leaves unfinished.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
-        let backend = FileBackend::new(file.map_err(redb::Error::from)?).map_err(redb::Error::from)?;
-        if !was_closed(&backend).map_err(redb::Error::from)? {
-            let store = path.display().to_string();
-            tracing::warn!(store, "it was not closed: going back to its last whole commit");
+        Self::in_file(LockedFile::open(path, true).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => redb::Error::DatabaseAlreadyOpen,
+            _ => redb::Error::Io(error),
+        })?)
+    }
+
+    /// [`Self::open`], for a file that is locked already.
+    pub(crate) fn in_file(file: LockedFile) -> Result<Self, OpenError> {
+        if !was_closed(&file).map_err(redb::Error::from)? {
+            tracing::warn!("the store was not closed: it is recovered to its last commit");
         }
-        Self::on(backend)
+        let mut store = Self::on(file.clone())?;
+        store.file = Some(file);
+        Ok(store)
     }
 
     /// A store on something else than a file: for tests that make it fail.
@@ -96,11 +128,45 @@ impl EmbeddedStore {
     }
 
     fn with_database(database: Database) -> Result<Self, OpenError> {
-        let revision = latest(&database)?;
-        Ok(Self { database, feed: Mutex::new(Feed::after(revision)) })
+        let revision = Revision(about(&database, REVISION)?.unwrap_or_default());
+        let identity = about(&database, IDENTITY)?;
+        let commits = Commits { feed: Feed::after(revision), mark: None, has_failed: false };
+        Ok(Self { database, file: None, identity, commits: Mutex::new(commits) })
     }
 
-    /// Gives back the room in the file that is not needed; returns whether there was any.
+    /// The latest commit, and the identity of the store if it has one.
+    pub(crate) fn latest(&self) -> (Option<u64>, Revision) {
+        (self.identity, self.commits().feed.latest())
+    }
+
+    /// Gives the store an identity unless it has one; returns what its mark has to state.
+    pub(crate) fn identify(&mut self) -> Result<Acknowledged, OpenError> {
+        let store = match self.identity {
+            Some(identity) => identity,
+            None => {
+                #[expect(clippy::disallowed_methods, reason = "distinguishes two files, decides nothing")]
+                let (identity, _) = Uuid::new_v4().as_u64_pair();
+                self.set_identity(identity)?;
+                identity
+            }
+        };
+        self.identity = Some(store);
+        Ok(Acknowledged { store, revision: self.commits().feed.latest() })
+    }
+
+    fn set_identity(&self, identity: u64) -> Result<(), redb::Error> {
+        let transaction = self.database.begin_write()?;
+        transaction.open_table(ABOUT)?.insert(IDENTITY, identity)?;
+        Ok(transaction.commit()?)
+    }
+
+    /// Writes every commit from now on to the mark.
+    pub(crate) fn marked_by(self, mark: Mark) -> Self {
+        self.commits().mark = Some(mark);
+        self
+    }
+
+    /// Releases unused space in the file; returns whether any was found.
     ///
     /// # Errors
     /// A file that cannot be written.
@@ -108,27 +174,28 @@ impl EmbeddedStore {
         Ok(self.database.compact().map_err(redb::Error::from)?)
     }
 
-    fn feed(&self) -> MutexGuard<'_, Feed> {
-        self.feed.lock().unwrap_or_else(PoisonError::into_inner)
+    fn commits(&self) -> MutexGuard<'_, Commits> {
+        self.commits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes the batch, or says what is not as it expects.
-    fn write(&self, batch: &Batch, revision: Revision) -> Result<Result<(), CommitError>, redb::Error> {
-        let transaction = self.database.begin_write()?;
+    /// Confirms that a durable commit may be acknowledged, and notes it in the mark.
+    fn acknowledge(&self, mark: Option<&mut Mark>, revision: Revision) -> io::Result<()> {
+        if let Some(file) = &self.file
+            && !file.is_in_place()?
         {
-            let mut records = transaction.open_table(RECORDS)?;
-            for (key, expected) in &batch.expected {
-                let found = records.get(key.as_slice())?.and_then(|stored| revision_of(stored.value()));
-                if found != *expected {
-                    let (key, expected) = (key.clone(), *expected);
-                    return Ok(Err(CommitError::Conflict { key, expected, found }));
-                }
-            }
-            change(&mut records, &batch.changes, revision)?;
-            transaction.open_table(ABOUT)?.insert(REVISION, revision.0)?;
+            return Err(io::Error::other("its file was deleted or replaced while it was in use"));
         }
-        transaction.commit()?;
-        Ok(Ok(()))
+        match (mark, self.identity) {
+            (Some(mark), Some(store)) => mark.write(Acknowledged { store, revision }),
+            _ => Ok(()),
+        }
+    }
+
+    fn write(&self, changes: &Changes, revision: Revision) -> Result<(), redb::Error> {
+        let transaction = self.database.begin_write()?;
+        change(&mut transaction.open_table(RECORDS)?, changes, revision)?;
+        transaction.open_table(ABOUT)?.insert(REVISION, revision.0)?;
+        Ok(transaction.commit()?)
     }
 }
 
@@ -138,11 +205,11 @@ fn builder() -> Builder {
     builder
 }
 
-fn latest(database: &Database) -> Result<Revision, redb::Error> {
+fn about(database: &Database, what: &str) -> Result<Option<u64>, redb::Error> {
     let transaction = database.begin_read()?;
     match transaction.open_table(ABOUT) {
-        Ok(about) => Ok(about.get(REVISION)?.map_or(Revision(0), |revision| Revision(revision.value()))),
-        Err(redb::TableError::TableDoesNotExist(_)) => Ok(Revision(0)),
+        Ok(about) => Ok(about.get(what)?.map(|found| found.value())),
+        Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
@@ -209,15 +276,35 @@ impl Store for EmbeddedStore {
         Ok(Revision(revision))
     }
 
-    fn commit(&self, batch: Batch) -> Result<Revision, CommitError> {
-        let mut feed = self.feed();
+    fn commit(&self, changes: Changes) -> Result<Revision, CommitError> {
+        let Commits { feed, mark, has_failed } = &mut *self.commits();
+        if *has_failed {
+            return Err(CommitError::Failed("a commit before has failed".to_owned()));
+        }
         let revision = Revision(feed.latest().0 + 1);
-        self.write(&batch, revision).map_err(|error| CommitError::Failed(error.to_string()))??;
-        Ok(feed.publish(batch.changes))
+        *has_failed = true;
+        self.write(&changes, revision).map_err(|error| CommitError::Failed(error.to_string()))?;
+        let acknowledged = self.acknowledge(mark.as_mut(), revision);
+        acknowledged.map_err(|error| CommitError::Failed(error.to_string()))?;
+        *has_failed = false;
+        Ok(feed.publish(changes))
+    }
+
+    fn idle(&self) -> Result<(), CommitError> {
+        let synced = self.commits().mark.as_mut().map_or(Ok(()), Mark::sync);
+        synced.map_err(|error| CommitError::Failed(error.to_string()))
     }
 
     fn watch(&self, after: Revision) -> Result<Receiver<Committed>, Compacted> {
-        self.feed().watch(after)
+        self.commits().feed.watch(after)
+    }
+}
+
+impl Drop for EmbeddedStore {
+    fn drop(&mut self) {
+        if let Err(error) = self.idle() {
+            tracing::warn!(%error, "cannot sync the mark of the store");
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use berth_placement::{ConsumerId, Index, Owner, Row, StateChange};
+use berth_placement::{Consumer, ConsumerId, Index, Owner, Replaced, Row, StateChange};
 use rustc_hash::FxHashMap;
 
 use crate::message;
@@ -14,19 +14,23 @@ use crate::store::Changes;
 /// Rows whose counts are kept in one record: it fills about a page.
 const BLOCK: u32 = 256;
 
-/// Makes records of changes, and knows of the records that there are what that takes.
+/// Makes records of changes, and remembers what that takes of the existing records.
 ///
 /// **Counts.** A claim counts a change of its provider, and most providers of a commit are far from each other. Rather than
 /// the blocks of all of them, a commit writes one record with what it counted (a *delta*), and one block more, in turn. When
 /// all blocks were written once since a delta, the delta is not needed any more.
 #[derive(Debug, Default)]
 pub struct Encoder {
-    owners: FxHashMap<Arc<Owner>, u32>,
-    /// Owners that ever had a number.
+    owners: FxHashMap<Arc<Owner>, KnownOwner>,
+    /// Numbers below were given to owners.
     owner_numbers: u32,
+    /// Those of them that are free again.
+    free_numbers: Vec<u32>,
+    /// Owners without consumers, whose records the next commit removes.
+    unused: Vec<Arc<Owner>>,
     /// Rows that were ever given to providers.
     rows: u32,
-    /// Numbers of the deltas there are; the end is that of the next.
+    /// Numbers of the existing deltas; the end is the number of the next.
     deltas: Range<u64>,
     /// The block that is written next.
     next_block: u32,
@@ -34,11 +38,36 @@ pub struct Encoder {
     before_round: u64,
 }
 
+/// An owner with a record.
+#[derive(Debug)]
+struct KnownOwner {
+    number: u32,
+    consumers: u64,
+}
+
 impl Encoder {
-    /// Notes an owner there is a record of.
-    pub(crate) fn know_owner(&mut self, owner: Arc<Owner>, number: u32) {
-        self.owner_numbers = self.owner_numbers.max(number.saturating_add(1));
-        self.owners.insert(owner, number);
+    /// Registers the owners that have records, in order of number, each with the number of its consumers.
+    pub(crate) fn know_owners(&mut self, owners: impl IntoIterator<Item = Option<(Arc<Owner>, u64)>>) {
+        for owner in owners {
+            let number = self.owner_numbers;
+            self.owner_numbers += 1;
+            match owner {
+                Some((owner, consumers)) => {
+                    if consumers == 0 {
+                        self.unused.push(Arc::clone(&owner));
+                    }
+                    let known = self.owners.entry(owner).or_insert(KnownOwner { number, consumers: 0 });
+                    known.consumers += consumers;
+                }
+                None => self.free_numbers.push(number),
+            }
+        }
+    }
+
+    /// The owners that have records, with their numbers, in no particular order.
+    pub(crate) fn owners(&self) -> impl Iterator<Item = (u32, &Arc<Owner>)> {
+        #[expect(clippy::disallowed_methods, reason = "collected into another table")]
+        self.owners.iter().map(|(owner, known)| (known.number, owner))
     }
 
     /// Notes how many rows were used.
@@ -46,7 +75,7 @@ impl Encoder {
         self.rows = self.rows.max(rows);
     }
 
-    /// Notes a delta there is. They come in order.
+    /// Registers an existing delta. They come in order.
     pub(crate) fn know_delta(&mut self, number: u64) {
         if self.deltas.is_empty() {
             self.deltas.start = number;
@@ -55,11 +84,12 @@ impl Encoder {
         self.before_round = self.deltas.end;
     }
 
-    /// What is to be written so that the changes, in this order, stand in the store. Counts are what the index says now, so
+    /// The changes of records for these changes of the index, in this order. Counts are those of the index now, so
     /// they never go back.
     pub(crate) fn encode(&mut self, changes: Vec<StateChange>, index: &Index) -> Changes {
         let mut encoding = Encoding { encoder: self, out: Changes::new(), counted: BTreeSet::new() };
         changes.into_iter().for_each(|change| encoding.enter(change));
+        encoding.remove_unused_owners();
         let Encoding { mut out, counted, .. } = encoding;
         if !counted.is_empty() {
             self.count(&mut out, counted, index);
@@ -141,8 +171,11 @@ impl Encoding<'_> {
         }
     }
 
-    fn consumer(&mut self, id: ConsumerId, replaces: Option<u64>, after: Option<berth_placement::Consumer>) {
-        if let Some(serial) = replaces {
+    fn consumer(&mut self, id: ConsumerId, replaces: Option<Replaced>, after: Option<Consumer>) {
+        if let Some(Replaced { serial, owner }) = replaces {
+            if let Some(owner) = owner {
+                self.leave_owner(owner);
+            }
             let key = Key::Consumer(serial).bytes();
             // What came and went in one commit leaves no trace.
             if self.out.remove(&key).is_none() {
@@ -155,14 +188,40 @@ impl Encoding<'_> {
         }
     }
 
+    /// The number of an owner that has one consumer more.
     fn owner(&mut self, owner: &Arc<Owner>) -> u32 {
-        if let Some(&number) = self.encoder.owners.get(owner) {
-            return number;
+        if let Some(known) = self.encoder.owners.get_mut(owner) {
+            known.consumers += 1;
+            return known.number;
         }
-        let number = self.encoder.owner_numbers;
+        let number = self.encoder.free_numbers.pop().unwrap_or_else(|| {
+            self.encoder.owner_numbers += 1;
+            self.encoder.owner_numbers - 1
+        });
         put(&mut self.out, Key::Owner(number), &record::owner(owner));
-        self.encoder.know_owner(Arc::clone(owner), number);
+        self.encoder.owners.insert(Arc::clone(owner), KnownOwner { number, consumers: 1 });
         number
+    }
+
+    fn leave_owner(&mut self, owner: Arc<Owner>) {
+        if let Some(known) = self.encoder.owners.get_mut(&owner) {
+            known.consumers = known.consumers.saturating_sub(1);
+            if known.consumers == 0 {
+                self.encoder.unused.push(owner);
+            }
+        }
+    }
+
+    /// At the end of a commit, since an owner may have got another consumer in it.
+    fn remove_unused_owners(&mut self) {
+        for owner in std::mem::take(&mut self.encoder.unused) {
+            if let Some(KnownOwner { number, consumers: 0 }) = self.encoder.owners.get(&owner) {
+                let number = *number;
+                remove(&mut self.out, Key::Owner(number));
+                self.encoder.owners.remove(&owner);
+                self.encoder.free_numbers.push(number);
+            }
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The latest commits, for those who watch.
+//! The latest commits, for watchers.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ const KEPT_CHANGES: usize = 1 << 16;
 /// How many commits a watcher may be behind.
 const BEHIND: usize = 1 << 10;
 
-/// The latest commits of a store and who watches it: for those who write stores.
+/// The latest commits of a store and its watchers: a part for implementations of stores.
 #[derive(Debug)]
 pub struct Feed {
     /// In order, without a gap.
@@ -35,7 +35,7 @@ impl Feed {
         self.latest
     }
 
-    /// Tells of the next commit; returns its revision.
+    /// Publishes the next commit; returns its revision.
     pub fn publish(&mut self, changes: Changes) -> Revision {
         self.latest.0 += 1;
         let committed = Committed { revision: self.latest, changes: Arc::new(changes) };

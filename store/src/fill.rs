@@ -4,7 +4,7 @@ use crate::contents::Contents;
 use crate::encoder::Encoder;
 use crate::fleet_records::FleetRecords;
 use crate::record::{self, Key};
-use crate::store::{Batch, Changes, CommitError, Store};
+use crate::store::{Changes, CommitError, Store};
 
 /// Changes that are committed at a time.
 const CHUNK: usize = 50_000;
@@ -22,17 +22,17 @@ pub fn fill<F: FleetRecords>(
     while changes.peek().is_some() {
         let chunk = changes.by_ref().take(CHUNK).collect();
         let changes = encoder.encode(chunk, index);
-        store.commit(Batch { expected: Vec::new(), changes })?;
+        store.commit(changes)?;
     }
     let mut records = fleet.records().peekable();
     while records.peek().is_some() {
         let changes = records.by_ref().take(CHUNK).map(|(key, value)| (key, Some(value))).collect();
-        store.commit(Batch { expected: Vec::new(), changes })?;
+        store.commit(changes)?;
     }
     // Last: without it, the rest is no state.
     let mut changes = Changes::new();
     record::put(&mut changes, Key::Format, &record::format());
-    store.commit(Batch { expected: Vec::new(), changes }).map(|_| ())
+    store.commit(changes).map(|_| ())
 }
 
 /// Commits a record that is stored already, to learn whether the store can be written.
@@ -42,5 +42,5 @@ pub fn fill<F: FleetRecords>(
 pub fn probe(store: &dyn Store) -> Result<(), CommitError> {
     let mut changes = Changes::new();
     record::put(&mut changes, Key::Format, &record::format());
-    store.commit(Batch { expected: Vec::new(), changes }).map(|_| ())
+    store.commit(changes).map(|_| ())
 }

@@ -1,4 +1,4 @@
-//! Salvaged records as a state: what does not belong together any more is dropped, and said.
+//! Salvaged records as a state: what does not fit together any more is dropped, and noted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -14,11 +14,11 @@ use crate::fleet_records::FleetRecords;
 use crate::record::{self, Key, Unreadable};
 use crate::salvage::Salvage;
 
-/// What generations are raised by where counts were lost: more than clients can be behind. They are told of a conflict and
+/// The increase of generations where counts were lost: more than clients can be behind. They receive a conflict and
 /// read again.
 const LEAP: u64 = 1 << 20;
 
-/// Makes a state of what there is; returns also what had to be dropped or made up, a line each.
+/// Makes a state of the records; returns also a line for each thing that had to be dropped or invented.
 pub(crate) fn fit<F: FleetRecords>(salvage: &Salvage) -> (Contents<F>, Vec<String>) {
     let mut fitting = Fitting::default();
     for (key, stored) in &salvage.records {
@@ -112,7 +112,7 @@ impl<F: FleetRecords> Fitting<F> {
         }
     }
 
-    /// A class whose name is lost keeps its number and what is held of it: were that dropped, the room would be given away.
+    /// A class whose name is lost keeps its number and what is held of it: if that were dropped, the capacity would be granted again.
     fn name_lost_classes(&mut self) {
         let had = self.inventories.values().flat_map(|inventories| inventories.keys());
         let held = self.consumers.values().flat_map(|(_, consumer)| &consumer.allocations);
@@ -249,8 +249,8 @@ impl<F: FleetRecords> Fitting<F> {
         self.stand_in();
     }
 
-    /// What is held of an inventory that is lost has no room but itself until the inventory is reported again: were it dropped,
-    /// the room would be given to others.
+    /// Allocations of a lost inventory keep exactly their capacity until the inventory is reported again: if they were dropped,
+    /// others would get the capacity.
     fn stand_in(&mut self) {
         let mut held: BTreeMap<(Row, ClassId), u64> = BTreeMap::new();
         let allocations: Allocations = self

@@ -20,6 +20,12 @@ pub trait FleetRecords: Debug + Default + Send + 'static {
     /// An unknown kind of key, or a value that is not of its format.
     fn insert(&mut self, key: &[u8], value: &[u8]) -> Result<(), InvalidFleetRecord>;
 
+    /// Removes the record with this key, if there is one.
+    ///
+    /// # Errors
+    /// An unknown kind of key.
+    fn remove(&mut self, key: &[u8]) -> Result<(), InvalidFleetRecord>;
+
     /// All records, in the order of their kinds.
     fn records(&self) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)>;
 
@@ -34,6 +40,11 @@ pub trait FleetRecords: Debug + Default + Send + 'static {
 impl FleetRecords for BTreeMap<Vec<u8>, Vec<u8>> {
     fn insert(&mut self, key: &[u8], value: &[u8]) -> Result<(), InvalidFleetRecord> {
         Self::insert(self, key.to_vec(), value.to_vec());
+        Ok(())
+    }
+
+    fn remove(&mut self, key: &[u8]) -> Result<(), InvalidFleetRecord> {
+        Self::remove(self, key);
         Ok(())
     }
 

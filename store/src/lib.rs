@@ -11,6 +11,8 @@
 //! | `store.rs`, `memory.rs`, `embedded.rs`, `feed.rs` | the `Store` trait; a store in memory and one on disk (redb); the latest commits for watchers |
 //! | `queue.rs`, `encoder.rs`, `committer.rs`, `durability.rs` | queued changes; changes as records; group commits; responses that wait for commits |
 //! | `record.rs`, `message.rs`, `migrations.rs`, `load.rs`, `fill.rs` | keys and messages of the format, migrations between formats, a store as an index and an index as a store |
+//! | `follower.rs` | a state that is kept by the commits of a store alone |
+//! | `locked_file.rs`, `mark.rs` | the file of a store, locked before it is read; the latest acknowledged revision beside it |
 //! | `fleet_records.rs`, `contents.rs` | the fleet's records as a store sees them; an index and a fleet as one state |
 //! | `data_dir.rs`, `overlay.rs`, `unclosed.rs` | the directory of a service; reading a store without writing to it; a file that was not closed |
 //! | `pages.rs`, `salvage.rs`, `fit.rs`, `upkeep.rs` | a damaged file read page by page, its consistent records, commands of operators |
@@ -24,7 +26,8 @@
 //! one record per commit, with one block of all generations in turn (`encoder.rs`).
 //!
 //! Tests: the suite that every store has to pass (`tests/store/`); index, queue, committer and redb
-//! on a simulated disk with faults (`tests/fault_simulation/`).
+//! with followers on a simulated disk with faults (`tests/fault_simulation/`); missing, replaced and
+//! damaged stores (`tests/directory.rs`).
 //!
 //! Invariants: the store does not interpret the fleet's records ([`FleetRecords`]), and depends on
 //! no service and no protocol. Stored data has its own versioned types (`message.rs` for the store,
@@ -43,8 +46,11 @@ mod feed;
 mod fill;
 mod fit;
 mod fleet_records;
+mod follower;
 mod line;
 mod load;
+mod locked_file;
+mod mark;
 mod memory;
 mod message;
 mod migrations;
@@ -68,10 +74,11 @@ pub use encoder::Encoder;
 pub use feed::Feed;
 pub use fill::{fill, probe};
 pub use fleet_records::{FleetRecords, InvalidFleetRecord};
+pub use follower::{FollowError, Follower};
 pub use load::{Loaded, StateError, load};
 pub use memory::MemoryStore;
 pub use queue::{Group, Queue};
 pub use salvage::Damage;
 pub use state_file::{StateFileError, StateReader, Written, write_state};
-pub use store::{Batch, Changes, CommitError, Committed, Compacted, Entry, LoadError, Revision, Store};
+pub use store::{Changes, CommitError, Committed, Compacted, Entry, LoadError, Revision, Store};
 pub use upkeep::{Inspection, Repair};

@@ -8,7 +8,7 @@ use berth_placement::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// A line, by what it tells.
+/// A line, by its content.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Line {
@@ -113,7 +113,7 @@ impl From<Record> for Line {
 }
 
 impl Line {
-    /// The record of the index that the line tells, if it tells one.
+    /// The record of the index in the line, if it has one.
     pub(crate) fn into_record(self) -> Option<Record> {
         match self {
             Self::Class(name) => Some(Record::Class(name.into())),

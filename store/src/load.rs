@@ -22,7 +22,7 @@ const MISSING_OWNERS: usize = 1 << 20;
 /// A store that no index can be made of.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
-    /// The store cannot be read, or a record says what cannot be.
+    /// The store cannot be read, or a record states what is impossible.
     #[error(transparent)]
     Load(#[from] LoadError),
     /// A record is not what was written.
@@ -59,7 +59,7 @@ enum Unfit {
     Impossible(#[from] RebuildError),
     #[error("the store is of format {0}")]
     Format(u32),
-    #[error("the store does not say of which format it is")]
+    #[error("the store does not state its format")]
     NoFormat,
     #[error("it stands where no such record can")]
     Order,
@@ -86,7 +86,7 @@ pub fn load<F: FleetRecords>(store: &dyn Store) -> Result<Option<Loaded<F>>, Sta
     Ok(Some(Loaded { contents: Contents { index, fleet }, encoder, revision }))
 }
 
-/// Puts everything into an empty index; nothing when there is nothing.
+/// Puts everything into an empty index; `None` for an empty store.
 fn fill<F: FleetRecords>(
     index: &Index,
     store: &dyn Store,
@@ -109,7 +109,7 @@ fn workers() -> usize {
 
 type Owners = Vec<Option<Arc<Owner>>>;
 
-/// Records of consumers, by serial, and who they can belong to.
+/// Records of consumers, by serial, and their possible owners.
 struct Chunk {
     owners: Arc<Owners>,
     records: Vec<(u64, Vec<u8>)>,
@@ -144,11 +144,11 @@ impl<'index, F: FleetRecords> Loading<'index, F> {
                 put_back.map_err(|error| format!("{}: {error}", words::<F>(entry.key)))
             });
             let rest = self.finish();
-            let mut admitted = admitting.into_iter().map(|worker| worker.join().expect("it does not panic"));
-            let admitted = admitted.try_for_each(|outcome| outcome);
+            let admitted = admitting.into_iter().map(|worker| worker.join().expect("it does not panic"));
+            let admitted = admitted.collect::<Result<Vec<Members>, _>>();
             let revision = visited?;
             rest.map_err(|error| LoadError::Refused(error.to_string()))?;
-            admitted.map_err(LoadError::Refused)?;
+            self.know_owners(&admitted.map_err(LoadError::Refused)?);
             Ok(revision)
         })
     }
@@ -197,16 +197,22 @@ impl<'index, F: FleetRecords> Loading<'index, F> {
         Ok(())
     }
 
+    fn know_owners(&mut self, admitted: &[Members]) {
+        let consumers = |place: usize| admitted.iter().filter_map(|members| members.get(place)).sum();
+        let owners = self.owners.iter().enumerate();
+        let owners = owners.map(|(place, owner)| Some((owner.clone()?, consumers(place))));
+        self.encoder.know_owners(owners);
+    }
+
     fn put_back_owner(&mut self, number: u32, owner: Owner) -> Result<(), Unfit> {
-        let owner = self.index.share(&Arc::new(owner));
+        let owner = Arc::new(owner);
         let owners = Arc::get_mut(&mut self.owners).ok_or(Unfit::Order)?;
         let place = number as usize;
         if place > owners.len() + MISSING_OWNERS {
             return Err(Unfit::Order);
         }
         owners.resize(owners.len().max(place + 1), None);
-        owners[place] = Some(Arc::clone(&owner));
-        self.encoder.know_owner(owner, number);
+        owners[place] = Some(owner);
         Ok(())
     }
 
@@ -230,7 +236,7 @@ impl<'index, F: FleetRecords> Loading<'index, F> {
         }
     }
 
-    /// There are no more records: the workers are told by the sender being dropped.
+    /// Ends the records: the workers see that the sender is dropped.
     fn finish(&mut self) -> Result<(), Unfit> {
         self.send();
         self.admitting = None;
@@ -238,22 +244,38 @@ impl<'index, F: FleetRecords> Loading<'index, F> {
     }
 }
 
-/// Admits consumers until there are no more. After one that cannot be admitted, the rest are only taken in.
-fn admit(index: &Index, chunks: &Mutex<Receiver<Chunk>>) -> Result<(), String> {
-    let mut outcome = Ok(());
+/// How many consumers each owner has, by number.
+type Members = Vec<u64>;
+
+/// Admits consumers until the sender is dropped. After one that cannot be admitted, the rest are only received.
+fn admit(index: &Index, chunks: &Mutex<Receiver<Chunk>>) -> Result<Members, String> {
+    let mut outcome = Ok(Members::new());
     loop {
         let chunk = chunks.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(Chunk { owners, records }) = chunk else { return outcome };
-        outcome = outcome.and_then(|()| {
-            records.iter().try_for_each(|(serial, value)| {
+        outcome = outcome.and_then(|mut members| {
+            members.resize(owners.len(), 0);
+            for (serial, value) in &records {
                 let admitted = admit_one(index, *serial, value, &owners);
-                admitted.map_err(|error| format!("the consumer with serial {serial}: {error}"))
-            })
+                let owner =
+                    admitted.map_err(|error| format!("the consumer with serial {serial}: {error}"))?;
+                if let Some(number) = owner {
+                    members[number as usize] += 1;
+                }
+            }
+            Ok(members)
         });
     }
 }
 
-fn admit_one(index: &Index, serial: u64, value: &[u8], owners: &[Option<Arc<Owner>>]) -> Result<(), Unfit> {
-    let (id, consumer) = record::read_consumer(serial, value, owners)?;
-    Ok(index.readmit(id, consumer)?)
+/// Admits a consumer; returns the number of its owner.
+fn admit_one(
+    index: &Index,
+    serial: u64,
+    value: &[u8],
+    owners: &[Option<Arc<Owner>>],
+) -> Result<Option<u32>, Unfit> {
+    let (id, consumer, owner) = record::read_consumer(serial, value, owners)?;
+    index.readmit(id, consumer)?;
+    Ok(owner)
 }

@@ -5,7 +5,7 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::feed::Feed;
-use crate::store::{Batch, CommitError, Committed, Compacted, Entry, LoadError, Revision, Store};
+use crate::store::{Changes, CommitError, Committed, Compacted, Entry, LoadError, Revision, Store};
 
 /// Keeps records in memory.
 #[derive(Debug)]
@@ -40,22 +40,16 @@ impl Store for MemoryStore {
         Ok(state.feed.latest())
     }
 
-    fn commit(&self, batch: Batch) -> Result<Revision, CommitError> {
+    fn commit(&self, changes: Changes) -> Result<Revision, CommitError> {
         let mut state = self.state();
-        for (key, expected) in batch.expected {
-            let found = state.records.get(&key).map(|(_, revision)| *revision);
-            if found != expected {
-                return Err(CommitError::Conflict { key, expected, found });
-            }
-        }
         let revision = Revision(state.feed.latest().0 + 1);
-        for (key, value) in &batch.changes {
+        for (key, value) in &changes {
             match value {
                 Some(value) => drop(state.records.insert(key.clone(), (value.clone(), revision))),
                 None => drop(state.records.remove(key)),
             }
         }
-        Ok(state.feed.publish(batch.changes))
+        Ok(state.feed.publish(changes))
     }
 
     fn watch(&self, after: Revision) -> Result<Receiver<Committed>, Compacted> {

@@ -1,13 +1,13 @@
 //! The values of records, as protobuf messages. This is format 1.
 //!
-//! Rules for who changes them:
+//! Rules for changes:
 //! - A field keeps its number and its meaning for ever. The number of a field that is gone is not used again.
 //! - A new field gets a new number, and its absence means what was so before there was the field. Older releases do not see
-//!   it, and lose it when they write the record anew. Where that may not be, the change is a new format.
+//!   it, and lose it when they rewrite the record. Where that is not acceptable, the change is a new format.
 //! - A new format gets a new number and a migration from the one before (`migrations.rs`). A release reads formats up to its
 //!   own, and no later ones.
 
-/// What a store says of itself.
+/// The format of a store.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Format {
     #[prost(uint32, tag = "1")]
@@ -78,7 +78,7 @@ pub(crate) struct Inventory {
     pub(crate) allocation_ratio: f64,
 }
 
-/// How often providers were changed, and when the last time: as many of each as there are rows.
+/// Generations of providers and the times of their last changes, one of each per row.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Counts {
     #[prost(uint32, repeated, tag = "1")]
@@ -105,7 +105,7 @@ pub(crate) struct Consumer {
     pub(crate) allocations: Vec<Allocation>,
 }
 
-/// To whom consumers belong.
+/// The owner of consumers.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Owner {
     #[prost(string, tag = "1")]

@@ -6,7 +6,7 @@
 
 use crate::message;
 use crate::record::{self, FORMAT, Key};
-use crate::store::{Batch, Changes, CommitError, LoadError, Store};
+use crate::store::{Changes, CommitError, LoadError, Store};
 
 /// Makes records of the next format of one record: what is to be written or removed. A record that stays is not mentioned.
 type Step = fn(key: &[u8], value: &[u8], changes: &mut Changes) -> Result<(), String>;
@@ -37,7 +37,7 @@ fn through(steps: &[Step], store: &dyn Store) -> Result<(), MigrationError> {
         store.load(&mut |entry| step(entry.key, entry.value, &mut changes))?;
         let format = message::Format { version, ..record::format() };
         record::put(&mut changes, Key::Format, &format);
-        store.commit(Batch { expected: Vec::new(), changes })?;
+        store.commit(changes)?;
     }
     Ok(())
 }
@@ -68,7 +68,7 @@ mod tests {
         let mut changes: Changes =
             records.iter().map(|(key, value)| (key.to_vec(), Some(value.to_vec()))).collect();
         record::put(&mut changes, Key::Format, &record::format());
-        store.commit(Batch { expected: Vec::new(), changes }).unwrap();
+        store.commit(changes).unwrap();
         store
     }
 
@@ -129,7 +129,7 @@ mod tests {
         let later = with(&[(b"x", b"1")]);
         let mut changes = Changes::new();
         record::put(&mut changes, Key::Format, &message::Format { version: 9, ..record::format() });
-        later.commit(Batch { expected: Vec::new(), changes }).unwrap();
+        later.commit(changes).unwrap();
         let before = records(&later);
         through(&[double], &later).unwrap();
         assert_eq!(records(&later), before);

@@ -11,7 +11,7 @@ use redb::StorageBackend;
 
 const PAGE: usize = 4096;
 
-/// Opening a store writes to it, as recovery does. Whoever only looks, and may be looking at a damaged file that is still
+/// Opening a store writes to it, as recovery does. A reader, which may be reading a damaged file that is still
 /// needed as it is, opens it through this.
 #[derive(Debug)]
 pub(crate) struct Overlay {
@@ -132,8 +132,8 @@ mod tests {
 
     #[test]
     fn what_is_written_is_seen_and_not_in_the_file() {
-        let folder = tempfile::TempDir::new().unwrap();
-        let path = folder.path().join("file");
+        let directory = tempfile::TempDir::new().unwrap();
+        let path = directory.path().join("file");
         let bytes: Vec<u8> = (0..10_000_u32).map(|n| n.to_le_bytes()[0]).collect();
         std::fs::write(&path, &bytes).unwrap();
         let overlay = Overlay::over(&path).unwrap();

@@ -3,6 +3,10 @@
 //! A file is one page of header and then *regions* of pages. The header has two slots, each with the root of a tree that maps
 //! the names of tables to their roots. A tree is made of branches and leaves. Here nothing of that is believed: a page that
 //! cannot be what it should be is no page.
+//!
+//! This layout is private to redb. It is read here because redb opens a file as a whole or not at all, and offers no way to the
+//! records of a file that it refuses. So redb's version is pinned in `Cargo.toml`; a test below fails when a new one writes
+//! another layout.
 
 use std::fs::File;
 use std::io;
@@ -24,7 +28,7 @@ pub(crate) struct Pages {
     bytes: u64,
     region_bytes: u64,
     region_header: u64,
-    /// What the slots of the header say, the one in use first.
+    /// The roots in the slots of the header, the one in use first.
     pub(crate) roots: Vec<PageNumber>,
     /// Whether the writer has not closed the file.
     pub(crate) is_open: bool,
@@ -96,7 +100,7 @@ impl Pages {
         if needed > PAGE { leaf(&self.read(start, needed)?) } else { leaf(&bytes) }
     }
 
-    /// What there is of it, if the disk gives it.
+    /// The part of it that exists, if the disk returns it.
     fn read(&self, start: u64, size: u64) -> Option<Vec<u8>> {
         let there = self.bytes.saturating_sub(start).min(size).min(MOST_BYTES);
         let mut bytes = vec![0; usize::try_from(there).ok()?];
@@ -111,7 +115,7 @@ fn slot(bytes: &[u8]) -> (u64, Option<PageNumber>) {
     (u64_at(bytes, 104).unwrap_or_default(), root)
 }
 
-/// The root of a table, from what the tree of tables says of it; `None` for an empty or unreadable one.
+/// The root of a table, from its entry in the tree of tables; `None` for an empty or unreadable one.
 pub(crate) fn table_root(definition: &[u8]) -> Option<PageNumber> {
     let is_there = *definition.get(9)? != 0;
     is_there.then(|| page_number(definition, 10)).flatten()
@@ -174,4 +178,40 @@ fn branch(bytes: &[u8]) -> Option<Node> {
         start = end;
     }
     Some(Node::Branch { children, separators })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::embedded::EmbeddedStore;
+    use crate::salvage::salvage;
+    use crate::store::Store;
+
+    /// Records of all sizes, some of them replaced and removed, on many pages.
+    #[test]
+    fn this_release_of_redb_writes_what_is_read_here() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let path = directory.path().join("store");
+        let store = EmbeddedStore::open(&path).unwrap();
+        for round in 0..3_u32 {
+            let key = |number: u32| [b"k", &number.to_be_bytes()[..]].concat();
+            let value = |number: u32| vec![7; (number * 7919 % 9000) as usize];
+            let changes = (round * 100..1000)
+                .map(|number| (key(number), (number % (round + 2) != 1).then(|| value(number + round))));
+            store.commit(changes.collect()).unwrap();
+        }
+        let mut expected = std::collections::BTreeMap::new();
+        let visit = &mut |entry: crate::store::Entry<'_>| {
+            expected.insert(entry.key.to_vec(), entry.value.to_vec());
+            Ok(())
+        };
+        store.load(visit).unwrap();
+        drop(store);
+        let mut version = [0];
+        File::open(&path).unwrap().read_exact_at(&mut version, 64).unwrap();
+        assert_eq!(version, [3], "redb's file format is another: this module has to be looked at");
+        let read = salvage::<std::collections::BTreeMap<Vec<u8>, Vec<u8>>>(&path, false).unwrap();
+        assert_eq!(read.damages, []);
+        assert!(read.records.into_iter().map(|(key, stored)| (key, stored.value)).eq(expected));
+    }
 }

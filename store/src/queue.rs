@@ -28,8 +28,8 @@ struct State {
     low: u64,
     /// Of the changes from `low` on, whether they have ended.
     ended: VecDeque<bool>,
-    /// What a group was told last.
-    told: u64,
+    /// The value of `low` in the latest group.
+    reported: u64,
     closed: bool,
     /// Whether a change ends only when everything recorded was taken.
     stepwise: bool,
@@ -48,23 +48,31 @@ pub struct Group {
 
 impl Queue {
     /// From now on no group takes two changes, unless they are made at the same time: for tests that cut between any two.
-    /// There has to be somebody who takes.
+    /// A thread has to take groups.
     pub fn go_stepwise(&self) {
         self.state().stepwise = true;
     }
 
-    /// How many changes have begun. Whoever has seen something of a change, sees it counted here.
+    /// The number of changes that have begun. A change that a reader has seen a part of is counted here.
     #[must_use]
     pub fn begun(&self) -> u64 {
         self.begun.load(Ordering::Acquire)
     }
 
-    /// What there is to commit; nothing when all is told.
+    /// Everything to commit; `None` when there is no change and no progress to report.
     #[must_use]
     pub fn take(&self) -> Option<Group> {
         let group = self.state().take();
         self.emptied.notify_all();
         group
+    }
+
+    /// Waits until there is something to commit, or the queue is closed; returns whether that was within the time.
+    #[must_use]
+    pub fn has_changes_within(&self, time: Duration) -> bool {
+        let is_idle = |state: &mut State| !state.has_news() && !state.closed;
+        let waited = self.grown.wait_timeout_while(self.state(), time, is_idle);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
     /// [`Self::take`], as soon as there has been something for the time of `delay`; nothing when there is none and the queue
@@ -123,7 +131,7 @@ impl Drop for UnderWay<'_> {
 
 impl State {
     fn has_news(&self) -> bool {
-        self.has_content() || self.told != self.low
+        self.has_content() || self.reported != self.low
     }
 
     fn has_content(&self) -> bool {
@@ -134,7 +142,7 @@ impl State {
         if !self.has_news() {
             return None;
         }
-        self.told = self.low;
+        self.reported = self.low;
         let (changes, records) = (std::mem::take(&mut self.changes), std::mem::take(&mut self.records));
         Some(Group { changes, records, complete: self.low })
     }

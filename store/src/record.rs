@@ -233,17 +233,19 @@ pub(crate) fn read_owner(value: &[u8]) -> Result<Owner, Unreadable> {
     Ok(Owner { project: project.into(), user: user.into(), consumer_type })
 }
 
-/// The consumer with this serial, whose owner is one of these.
+/// The consumer with this serial, whose owner is one of these, and the number of that owner.
 pub(crate) fn read_consumer(
     serial: u64,
     value: &[u8],
     owners: &[Option<Arc<Owner>>],
-) -> Result<(ConsumerId, Consumer), Unreadable> {
+) -> Result<(ConsumerId, Consumer, Option<u32>), Unreadable> {
     let message = message::Consumer::decode(value)?;
+    let number = message.owner;
     let owner =
         |number: u32| owners.get(number as usize).cloned().flatten().ok_or(Unreadable::Field("owner"));
-    let owner = message.owner.map(owner).transpose()?;
-    consumer_of(serial, message, owner)
+    let owner = number.map(owner).transpose()?;
+    let (id, consumer) = consumer_of(serial, message, owner)?;
+    Ok((id, consumer, number))
 }
 
 /// The number of the owner of a consumer.

@@ -2,7 +2,7 @@
 //!
 //! The tree is followed from the root of the latest commit. Every record has a checksum of its own, so what is read is what
 //! was once written. Where a page of the tree cannot be read, the records that it led to are looked for in all leaves of the
-//! file: those in use are among them, but older versions of them as well, and which is which cannot be told for sure.
+//! file: those in use are among them, but older versions of them as well, and the two cannot be distinguished with certainty.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -30,7 +30,7 @@ pub(crate) struct Stored {
 /// Records that cannot be read where they should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Damage {
-    /// The key of the last record before, in words; `None` when there is none.
+    /// The key of the last record before, in words; `None` at the start.
     pub after: Option<String>,
     /// The key of the last record that can be among them; `None` when nothing follows.
     pub up_to: Option<String>,
@@ -57,21 +57,21 @@ fn contains((after, up_to): &Range, key: &[u8]) -> bool {
         && up_to.as_ref().is_none_or(|up_to| key <= &up_to[..])
 }
 
-/// Reads all that can be read.
+/// Reads all that can be read, of the latest commit if it was acknowledged.
 ///
 /// # Errors
 /// A file that cannot be opened.
-pub(crate) fn salvage<F: FleetRecords>(path: &Path) -> io::Result<Salvage> {
+pub(crate) fn salvage<F: FleetRecords>(path: &Path, is_acknowledged: bool) -> io::Result<Salvage> {
     let pages = Pages::open(path)?;
     let mut trees: Vec<Tree> = pages.roots.iter().map(|&root| Tree::of_records(&pages, root)).collect();
-    // After a crash, the latest commit may not be there as a whole, and the one before is.
+    // After a crash, a commit that was not acknowledged may be there in part, and the one before is whole.
     let latest_is_whole = trees.first().is_some_and(|tree| tree.missing.is_empty());
-    let preferred =
-        trees.iter().position(|tree| tree.missing.is_empty() && pages.is_open && !latest_is_whole);
+    let may_go_back = pages.is_open && !latest_is_whole && !is_acknowledged;
+    let preferred = trees.iter().position(|tree| tree.missing.is_empty() && may_go_back);
     let readable = trees.iter().position(|tree| !tree.records.is_empty() || tree.missing.is_empty());
     let place = preferred.or(readable);
     let mut tree = place.map_or_else(Tree::nowhere, |place| trees.swap_remove(place));
-    let damages = tree.missing.iter().map(Missing::told::<F>).collect();
+    let damages = tree.missing.iter().map(Missing::damage::<F>).collect();
     if !tree.missing.is_empty() {
         tree.complete(&pages);
     }
@@ -85,7 +85,7 @@ struct Missing {
 }
 
 impl Missing {
-    fn told<F: FleetRecords>(&self) -> Damage {
+    fn damage<F: FleetRecords>(&self) -> Damage {
         let place = |key: &Option<Vec<u8>>| key.as_deref().map(words::<F>);
         let known = self.known.iter().map(|key| words::<F>(key)).collect();
         Damage { after: place(&self.range.0), up_to: place(&self.range.1), known }
@@ -169,20 +169,20 @@ impl Tree {
         }
     }
 
-    /// Looks in all leaves of the file for what is missing, the latest first. Where a leaf has told what there is between two
-    /// keys, older ones are not asked.
+    /// Searches all leaves of the file for what is missing, the latest first. Where a leaf covers the keys between two keys,
+    /// older ones are ignored.
     fn complete(&mut self, pages: &Pages) {
         let mut leaves: Vec<Found> = pages.leaves().filter_map(|pairs| self.find(pairs)).collect();
         leaves.sort_by_key(|found| std::cmp::Reverse(found.latest));
-        let mut told = Told::default();
+        let mut covered = Spans::default();
         for Found { records, span, is_whole, .. } in leaves {
             for (key, record) in records {
-                if !told.has(&key) && !self.records.contains_key(&key) {
+                if !covered.has(&key) && !self.records.contains_key(&key) {
                     self.records.insert(key, record);
                 }
             }
             if is_whole {
-                told.add(span);
+                covered.add(span);
             }
         }
     }
@@ -240,9 +240,9 @@ struct Found {
 
 /// Spans of keys, apart from each other, each by its first key.
 #[derive(Default)]
-struct Told(BTreeMap<Vec<u8>, Vec<u8>>);
+struct Spans(BTreeMap<Vec<u8>, Vec<u8>>);
 
-impl Told {
+impl Spans {
     fn has(&self, key: &[u8]) -> bool {
         self.0
             .range::<[u8], _>((Unbounded, Included(key)))

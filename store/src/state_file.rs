@@ -12,7 +12,7 @@ use crate::line::{End, Entry, Header, Line};
 /// The format that is written, and the last that is read.
 const VERSION: u32 = 2;
 
-/// What is written when there is no fleet: the format before, which earlier releases can read.
+/// The format of a file without a fleet: the format before, which earlier releases can read.
 const WITHOUT_FLEET: u32 = 1;
 
 /// What was written.
@@ -55,7 +55,7 @@ pub enum StateFileError {
 /// Writes the records of an index, and a fleet, as a state file.
 ///
 /// # Errors
-/// What `out` says.
+/// Errors of `out`.
 pub fn write_state(
     out: impl Write,
     records: impl IntoIterator<Item = Record>,
@@ -121,7 +121,7 @@ impl<R: BufRead, F: FleetRecords> StateReader<R, F> {
         Self { input, sha256: Sha256::new(), text: Vec::new(), line: 0, fleet: F::default(), ended: false }
     }
 
-    /// All that the file tells.
+    /// The state in the file.
     ///
     /// # Errors
     /// A file that is not as it was written, or makes no sense.
@@ -176,7 +176,7 @@ impl<R: BufRead, F: FleetRecords> StateReader<R, F> {
     }
 
     fn finish(&mut self, end: &End) -> Result<(), StateFileError> {
-        // The first line and this one tell no record.
+        // The first line and this one are no records.
         let is_whole = end.records + 2 == self.line && end.sha256 == hex(&self.sha256.finalize_reset());
         if !is_whole {
             return Err(StateFileError::Damaged);

@@ -1,4 +1,4 @@
-//! What keeps records: a [`Store`] loads everything, commits batches, and tells what was committed.
+//! A [`Store`] keeps records: it loads all of them, commits batches, and publishes what was committed.
 //!
 //! To a store, a record is a key and a value of bytes. What they mean is not its business, so that one on local disk, one in
 //! memory and one in a service for many can stand for each other. All of them pass one suite of tests
@@ -23,17 +23,8 @@ pub struct Entry<'a> {
     pub revision: Revision,
 }
 
-/// Records by key as they shall be; `None` for those that shall go.
+/// The desired records by key; `None` removes a record.
 pub type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
-
-/// Changes that stand or fall together.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Batch {
-    /// What has to be so before: the revision of each of these keys, `None` where there must be no record.
-    pub expected: Vec<(Vec<u8>, Option<Revision>)>,
-    /// What shall be so afterwards.
-    pub changes: Changes,
-}
 
 /// A batch that was committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,16 +38,6 @@ pub struct Committed {
 /// Why a batch was not committed.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
-    /// A record is not as expected. Nothing was changed.
-    #[error("the record {} has revision {found:?}, not {expected:?}", hex(.key))]
-    Conflict {
-        /// Its key.
-        key: Vec<u8>,
-        /// What was expected.
-        expected: Option<Revision>,
-        /// What it is.
-        found: Option<Revision>,
-    },
     /// The store failed. Whether the batch was committed shows when the store is opened again; until then it takes no other.
     #[error("the store failed: {0}")]
     Failed(String),
@@ -101,8 +82,16 @@ pub trait Store: Send + Sync {
     /// A batch without changes is a commit as well.
     ///
     /// # Errors
-    /// A record that is not as expected; a store that fails.
-    fn commit(&self, batch: Batch) -> Result<Revision, CommitError>;
+    /// A store that fails.
+    fn commit(&self, changes: Changes) -> Result<Revision, CommitError>;
+
+    /// Completes what commits leave for later. The committer calls it when no commit waits.
+    ///
+    /// # Errors
+    /// A store that fails.
+    fn idle(&self) -> Result<(), CommitError> {
+        Ok(())
+    }
 
     /// Every commit after that revision, in order, as it is made. The receiver ends when it falls too far behind, or when the
     /// store does.

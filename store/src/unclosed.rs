@@ -1,9 +1,9 @@
-//! What has to be done to a store that was not closed before anybody believes it.
+//! The treatment of a store that was not closed, before its content is trusted.
 //!
 //! When an fsync fails, Linux forgets which pages did not reach the disk: they are marked clean, so that no later fsync
-//! writes them, while whoever reads the file may still see them. To whoever opens it then, the commit that failed looks as if
+//! writes them, while readers of the file may still see them. To a process that opens it then, the commit that failed looks as if
 //! it had succeeded. Were it built on, a loss of power would take its pages away from under everything after it. So a file
-//! that was not closed is written anew, every page as it is read, and synced: what is believed then is on disk.
+//! that was not closed is rewritten, every page as it is read, and synced: what is trusted then is on disk.
 //!
 //! A loss of power meanwhile does no harm: wherever the disk differs from what is read, it has what an unfinished commit
 //! left, and a commit never writes where the one before it lives.

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use crate::contents::Contents;
 use crate::data_dir::{
-    DataDir, DataError, STORE, UNFINISHED, at, guarded, look_at, open, remove_if_there, unopened, write_whole,
+    DataDir, DataError, STORE, UNFINISHED, at, guarded, look_at, remove_if_there, unopened, write_whole,
 };
 use crate::digest::Summary;
+use crate::embedded::EmbeddedStore;
 use crate::fit::fit;
 use crate::fleet_records::FleetRecords;
 use crate::load::StateError;
@@ -25,7 +26,7 @@ pub struct Inspection {
     pub revision: Revision,
     /// Of its file.
     pub bytes: u64,
-    /// How much there is of everything.
+    /// The number of entries of each kind.
     pub summary: Summary,
     /// The same for stores that keep the same.
     pub digest: String,
@@ -66,7 +67,7 @@ impl<F: FleetRecords> DataDir<F> {
         Ok(self.salvage()?.damages)
     }
 
-    /// Gives back the room in the file that is not needed; returns its size before and after, in bytes.
+    /// Releases unused space in the file; returns its size before and after, in bytes.
     ///
     /// # Errors
     /// No store; one that is damaged or cannot be written.
@@ -74,8 +75,9 @@ impl<F: FleetRecords> DataDir<F> {
         let path = self.store()?;
         let before = size(&path)?;
         guarded(&path, || {
-            let mut store = open(&path)?;
-            // A pass moves what is at the end; what that frees is given back by the next.
+            let mut store = EmbeddedStore::in_file(self.locked_store()?).map_err(unopened(&path))?;
+            self.standing(&store)?;
+            // A pass moves what is at the end; the next one releases the space that this frees.
             while store.compact().map_err(unopened(&path))? {}
             Ok(())
         })?;
@@ -92,7 +94,7 @@ impl<F: FleetRecords> DataDir<F> {
             salvage.records.get(&Key::Format.bytes()).and_then(|stored| read_format(&stored.value).ok());
         if let Some(later) = format.filter(|&format| format > FORMAT) {
             let error = Box::new(StateError::Later(later));
-            return Err(DataError::State { path: self.folder.join(STORE), error });
+            return Err(DataError::State { path: self.directory.join(STORE), error });
         }
         let (contents, notes) = fit(&salvage);
         let (summary, digest) = contents.digest();
@@ -104,46 +106,49 @@ impl<F: FleetRecords> DataDir<F> {
     /// # Errors
     /// A file that cannot be written; a store that does not keep what it was given.
     pub fn write_repair(&self, repair: &Repair<F>, time: &str) -> Result<PathBuf, DataError> {
-        let aside = self.folder.join(format!("{STORE}.damaged-{time}"));
+        let aside = self.directory.join(format!("{STORE}.damaged-{time}"));
         self.put_in_place(&repair.contents, Some(&aside))?;
         Ok(aside)
     }
 
-    /// Puts a state that nobody changes in the place of the one before, once it was read back and found the same. A store that is
-    /// there is kept as `state.redb.replaced-<time>`; returns where.
+    /// Replaces the state by one that nobody changes, once it was read back and found equal. An existing store is
+    /// kept as `state.redb.replaced-<time>`; returns where.
     ///
     /// # Errors
     /// A file that cannot be written; a store that does not keep what it was given.
     pub fn replace(&self, contents: &Contents<F>, time: &str) -> Result<Option<PathBuf>, DataError> {
-        let aside = self.folder.join(format!("{STORE}.replaced-{time}"));
+        let aside = self.directory.join(format!("{STORE}.replaced-{time}"));
         let aside = self.has(STORE)?.then_some(aside);
         self.put_in_place(contents, aside.as_deref())?;
         Ok(aside)
     }
 
     fn put_in_place(&self, contents: &Contents<F>, aside: Option<&Path>) -> Result<(), DataError> {
-        let (path, unfinished) = (self.folder.join(STORE), self.folder.join(UNFINISHED));
+        let (path, unfinished) = (self.directory.join(STORE), self.directory.join(UNFINISHED));
         remove_if_there(&unfinished)?;
-        write_whole(&unfinished, contents)?;
-        let kept = look_at::<F>(&unfinished)?.ok_or_else(|| DataError::Empty(unfinished.clone()))?;
+        let mark = write_whole(&unfinished, contents)?;
+        let kept =
+            look_at::<F>(&unfinished, |_| Ok(()))?.ok_or_else(|| DataError::Empty(unfinished.clone()))?;
         if kept.contents.digest() != contents.digest() {
             return Err(DataError::Different(unfinished));
         }
         if let Some(aside) = aside {
             fs::hard_link(&path, aside).map_err(at(aside))?;
         }
-        self.replace_store(&unfinished)
+        self.replace_store(&unfinished, mark)
     }
 
     fn salvage(&self) -> Result<Salvage, DataError> {
         let path = self.store()?;
-        salvage::<F>(&path).map_err(at(&path))
+        // What was acknowledged is complete, so the commit before it is no substitute.
+        let is_acknowledged = matches!(self.look(), Err(DataError::Behind { .. }));
+        salvage::<F>(&path, is_acknowledged).map_err(at(&path))
     }
 
-    /// The file of the store that is there.
+    /// The file of the existing store.
     fn store(&self) -> Result<PathBuf, DataError> {
-        let path = self.folder.join(STORE);
-        if self.has(STORE)? { Ok(path) } else { Err(DataError::NoStore(self.folder.clone())) }
+        let path = self.directory.join(STORE);
+        if self.has(STORE)? { Ok(path) } else { Err(DataError::NoStore(self.directory.clone())) }
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) fn backup(directory: &Path, file: &Path) -> Result<Ending> {
             write_whole(file, |out| write_contents(out, &contents))?
         }
         Err(DataError::InUse { .. }) => write_whole(file, |out| {
-            backup_online(directory, out).context("the process that is using this directory cannot be asked")
+            backup_online(directory, out).context("the process that uses this directory cannot be reached")
         })?,
         Err(error) => return Err(error.into()),
     };

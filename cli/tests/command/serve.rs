@@ -209,7 +209,7 @@ fn a_folder_is_served_by_one_process() {
     ]);
     assert_eq!(output.status.code(), Some(1));
     assert!(
-        error.contains("serve.data") && error.contains("another process is using this folder"),
+        error.contains("serve.data") && error.contains("another process is using this directory"),
         "{error}"
     );
 }
@@ -230,7 +230,7 @@ fn what_a_service_holds_is_exported_when_it_has_stopped() {
     let serving = Serving::on(folder.path());
     serving.add_provider(PROVIDER);
     let error = message(export(folder.path()).output().unwrap());
-    assert!(error.contains("another process is using this folder"), "{error}");
+    assert!(error.contains("another process is using this directory"), "{error}");
     serving.stop();
     let script = super::stdout(&export(folder.path()).output().unwrap());
     assert!(script.contains(PROVIDER), "{script}");

@@ -133,7 +133,7 @@ fn a_service_is_backed_up_while_clients_write() {
         stop.store(1, Ordering::SeqCst);
     });
     let error = fail(folder.path(), 1, "store verify data");
-    assert!(error.contains("another process is using this folder"), "{error}");
+    assert!(error.contains("another process is using this directory"), "{error}");
     serving.stop();
     assert!(!data.join("control.sock").exists());
 }
@@ -202,7 +202,7 @@ fn what_is_wrong_with_the_arguments_is_said() {
     }
     for action in ["verify", "repair", "compact"] {
         let error = fail(place, 1, &format!("store {action} empty"));
-        assert!(error.contains("empty: there is no store"), "{action}: {error}");
+        assert!(error.contains("empty: this directory has no store"), "{action}: {error}");
     }
     let error = fail(place, 1, "store backup empty out");
     assert!(error.contains("empty: there is no state") && !place.join("out").exists(), "{error}");

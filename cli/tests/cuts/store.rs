@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use berth_store::{
-    Batch, CommitError, Committed, Compacted, EmbeddedStore, Entry, LoadError, Revision, Store,
+    Changes, CommitError, Committed, Compacted, EmbeddedStore, Entry, LoadError, Revision, Store,
 };
 
 use crate::cut::{Cut, Side, Step};
@@ -25,13 +25,13 @@ impl Store for MortalStore {
         self.store.load(visit)
     }
 
-    fn commit(&self, batch: Batch) -> Result<Revision, CommitError> {
+    fn commit(&self, changes: Changes) -> Result<Revision, CommitError> {
         if self.cut.has_died() {
             return Err(dead());
         }
-        let Step::IsLast(side) = self.cut.step() else { return self.store.commit(batch) };
+        let Step::IsLast(side) = self.cut.step() else { return self.store.commit(changes) };
         if side == Side::After {
-            self.store.commit(batch)?;
+            self.store.commit(changes)?;
         }
         // Nobody has heard of this commit, and nobody will: when this returns, the process is gone.
         self.cut.die();

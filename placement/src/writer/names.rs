@@ -83,6 +83,18 @@ impl Writer<'_> {
         Ok(())
     }
 
+    /// Removes the name of a class. Its number is retired, unless a name is restored with it.
+    pub(crate) fn forget_class(&mut self, id: ClassId) {
+        Arc::make_mut(&mut self.topology.classes).retire(id.0.into());
+        self.topology.with_class.resize(self.topology.classes.len(), Members::default());
+    }
+
+    /// Removes the name of a trait, in the same way.
+    pub(crate) fn forget_trait(&mut self, id: TraitId) {
+        Arc::make_mut(&mut self.topology.traits).retire(id.0);
+        self.topology.with_trait.resize(self.topology.traits.len(), Members::default());
+    }
+
     /// Restores a class with its former number; fails with its name if another class has it.
     pub(crate) fn put_back_class(&mut self, id: ClassId, record: NameRecord) -> Result<(), Arc<str>> {
         if self.topology.class(&record.name).is_some_and(|other| other != id) {

@@ -113,6 +113,24 @@ impl State {
         Ok(())
     }
 
+    /// Removes the entry of a record that a transaction removed.
+    pub(super) fn take_away(&mut self, key: &[u8]) -> Result<(), UnreadableEntry> {
+        let (&kind, name) = key.split_first().ok_or(UnreadableEntry::Key)?;
+        let text = || String::from_utf8(name.to_vec()).map_err(|_| UnreadableEntry::Key);
+        let uuid = || Uuid::from_slice(name).map_err(|_| UnreadableEntry::Key);
+        match kind {
+            HOST => self.unset_host(&text()?),
+            AGGREGATE => drop(self.aggregates.remove(&text()?)),
+            FLAVOR => drop(self.flavors.remove(&text()?)),
+            GROUP => drop(self.groups.remove(&uuid()?)),
+            QUOTA => drop(self.quotas.remove(&text()?)),
+            INSTANCE => self.set_instance(uuid()?, None),
+            MEMBERSHIP => drop(self.set_membership(uuid()?, None)),
+            _ => return Err(UnreadableEntry::Key),
+        }
+        Ok(())
+    }
+
     /// All of it as records: keys, in order, and values.
     pub(crate) fn records(&self) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
         let hosts = self.hosts.iter().map(|(name, host)| record(HOST, name.as_bytes(), host));
@@ -184,6 +202,13 @@ impl State {
         self.hosts.insert(host.name.clone(), host);
     }
 
+    fn unset_host(&mut self, name: &str) {
+        if let Some(host) = self.hosts.remove(name) {
+            self.names.remove(&host.uuid());
+            self.retiring.remove(name);
+        }
+    }
+
     fn set_instance(&mut self, uuid: Uuid, after: Option<Instance>) {
         let before = match &after {
             Some(after) => self.instances.insert(uuid, after.clone()),
@@ -235,10 +260,7 @@ impl Transaction<'_> {
 
     pub(super) fn remove_host(&mut self, name: &str) {
         self.remove(HOST, name.as_bytes());
-        if let Some(host) = self.state.hosts.remove(name) {
-            self.state.names.remove(&host.uuid());
-            self.state.retiring.remove(name);
-        }
+        self.state.unset_host(name);
     }
 
     pub(super) fn put_aggregate(&mut self, aggregate: Aggregate) {

@@ -11,6 +11,10 @@ impl FleetRecords for State {
         self.put_back(key, value).map_err(|error| InvalidFleetRecord(error.to_string()))
     }
 
+    fn remove(&mut self, key: &[u8]) -> Result<(), InvalidFleetRecord> {
+        self.take_away(key).map_err(|error| InvalidFleetRecord(error.to_string()))
+    }
+
     fn records(&self) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
         self.records()
     }

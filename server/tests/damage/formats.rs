@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use berth_server::{Contents, DataDir};
-use berth_store::{Batch, Changes, EmbeddedStore, Store};
+use berth_store::{Changes, EmbeddedStore, Store};
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
@@ -77,7 +77,7 @@ fn changed(change: impl Fn(&[u8], &[u8]) -> Option<Option<Vec<u8>>>) -> TempDir 
             Ok(())
         })
         .unwrap();
-    store.commit(Batch { expected: Vec::new(), changes }).unwrap();
+    store.commit(changes).unwrap();
     folder
 }
 

@@ -244,7 +244,7 @@ fn a_folder_without_a_store_is_an_error() {
     let folder = TempDir::new().unwrap();
     let data = DataDir::open(folder.path()).unwrap();
     let told = |error: berth_server::DataError| error.to_string();
-    assert!(told(data.inspect().unwrap_err()).contains("there is no store"));
-    assert!(told(data.compact().unwrap_err()).contains("there is no store"));
-    assert!(told(data.repair().err().unwrap()).contains("there is no store"));
+    assert!(told(data.inspect().unwrap_err()).contains("has no store"));
+    assert!(told(data.compact().unwrap_err()).contains("has no store"));
+    assert!(told(data.repair().err().unwrap()).contains("has no store"));
 }

@@ -106,7 +106,9 @@ impl Kept {
                 set(&mut self.inventories, *row, inventories);
             }
             StateChange::Counted(_) => {}
-            StateChange::Consumer { id, replaces, after } => self.consumer(*id, *replaces, after.as_ref()),
+            StateChange::Consumer { id, replaces, after } => {
+                self.consumer(*id, replaces.as_ref().map(|replaced| replaced.serial), after.as_ref());
+            }
         }
     }
 

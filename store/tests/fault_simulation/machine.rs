@@ -18,11 +18,12 @@ use berth_store::{Committer, Contents, Durability, DurabilityMode, EmbeddedStore
 use crate::clients::{Draw, Locks, Operation, uuid};
 use crate::dice::Dice;
 use crate::disk::{Disk, Fault, Survivors, Watcher};
+use crate::followers::Followers;
 use crate::history::{History, Told};
 use crate::kept::Unit;
 
 /// Without a fleet.
-type NoFleet = BTreeMap<Vec<u8>, Vec<u8>>;
+pub(crate) type NoFleet = BTreeMap<Vec<u8>, Vec<u8>>;
 type Loaded = berth_store::Loaded<NoFleet>;
 
 /// How deep operations happen inside of each other.
@@ -63,6 +64,7 @@ struct Run {
     index: Arc<Index>,
     durability: Arc<Durability>,
     committer: Mutex<Option<Committer>>,
+    followers: Mutex<Followers>,
     has_failed: AtomicBool,
 }
 
@@ -128,8 +130,15 @@ impl Machine {
         self.step();
         self.listen();
         assert!(locked(&self.answers).is_empty(), "all is committed, and answers still wait");
+        self.check_followers();
         self.cut_power();
         self.recover_if_ended();
+    }
+
+    /// All is committed: who follows the store has the same.
+    fn check_followers(&self) {
+        let run = self.run();
+        locked(&run.followers).check(&run.index);
     }
 
     fn arm(&self, within: u32) {
@@ -164,6 +173,9 @@ impl Machine {
     fn restart(self: &Arc<Self>) {
         self.log(|| "a restart".into());
         self.step();
+        if !self.has_ended() {
+            self.check_followers();
+        }
         let run = self.run();
         *locked(&run.committer) = None;
         self.listen();
@@ -195,7 +207,10 @@ impl Machine {
         let Some(committer) = committer.as_mut() else { return };
         locked(&self.history).begin_commit();
         match committer.step() {
-            Ok(_) => locked(&self.history).end_commit(),
+            Ok(_) => {
+                locked(&self.history).end_commit();
+                locked(&run.followers).catch_up();
+            }
             Err(error) => {
                 self.log(|| format!("the commit fails: {error}"));
                 run.has_failed.store(true, Ordering::Relaxed);
@@ -368,10 +383,13 @@ impl Machine {
         });
         let index = Arc::new(index.recorded_by(Arc::<Interrupting>::clone(&recorder)));
         recorder.index.set(Arc::downgrade(&index)).expect("it is set once");
+        let (store, followers) = Followers::of(store);
         let committer = Committer::new(Arc::clone(&index), Arc::clone(&queue), Box::new(store), encoder);
         let durability = Arc::new(Durability::new(queue, committer.progress(), DurabilityMode::Strict));
         let (committer, has_failed) = (Mutex::new(Some(committer)), AtomicBool::new(false));
-        *locked(&self.run) = Some(Arc::new(Run { life, index, durability, committer, has_failed }));
+        let followers = Mutex::new(followers);
+        *locked(&self.run) =
+            Some(Arc::new(Run { life, index, durability, committer, followers, has_failed }));
     }
 }
 

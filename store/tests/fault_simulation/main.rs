@@ -6,6 +6,7 @@ mod clients;
 mod cuts;
 mod dice;
 mod disk;
+mod followers;
 mod history;
 mod kept;
 mod machine;

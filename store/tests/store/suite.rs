@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::thread;
 
-use berth_store::{Batch, Changes, CommitError, Committed, Revision, Store};
+use berth_store::{Changes, Committed, Revision, Store};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
@@ -14,7 +14,6 @@ type Contents = BTreeMap<Vec<u8>, (Vec<u8>, Revision)>;
 pub fn run<S: Store>(new: impl Fn() -> S, reopen: impl Fn(S) -> S) {
     an_empty_store_has_nothing(&new());
     records_come_in_order_of_key(&new());
-    a_batch_is_committed_as_a_whole_or_not_at_all(&new());
     watchers_are_told_every_commit(&new());
     what_is_no_longer_kept_is_said(&new());
     a_slow_watcher_is_let_go(&new());
@@ -43,7 +42,7 @@ fn gone(key: &str) -> (Vec<u8>, Option<Vec<u8>>) {
 }
 
 fn commit<const N: usize>(store: &impl Store, changes: [(Vec<u8>, Option<Vec<u8>>); N]) -> Revision {
-    store.commit(Batch { expected: Vec::new(), changes: changes.into() }).unwrap()
+    store.commit(changes.into()).unwrap()
 }
 
 fn an_empty_store_has_nothing(store: &impl Store) {
@@ -67,32 +66,6 @@ fn records_come_in_order_of_key(store: &impl Store) {
     assert_eq!(refused.unwrap_err().to_string(), "enough");
 }
 
-fn a_batch_is_committed_as_a_whole_or_not_at_all(store: &impl Store) {
-    let revision = commit(store, [put("a", "1"), put("b", "1")]);
-    let before = contents(store);
-    let attempt = |expected: Vec<(&str, Option<Revision>)>| {
-        let expected = expected.into_iter().map(|(key, revision)| (key.into(), revision)).collect();
-        let changes: Changes = [put("a", "2"), put("c", "2")].into();
-        store.commit(Batch { expected, changes })
-    };
-    for (wrong, found) in [
-        (("a", None), Some(revision)),
-        (("c", Some(revision)), None),
-        (("b", Some(Revision(9))), Some(revision)),
-    ] {
-        match attempt(vec![("b", Some(revision)), wrong]) {
-            Err(CommitError::Conflict { key, expected, found: told }) => {
-                assert_eq!((&key[..], expected, told), (wrong.0.as_bytes(), wrong.1, found));
-            }
-            other => panic!("{other:?}"),
-        }
-        assert_eq!(contents(store), before);
-    }
-    assert_eq!(attempt(vec![("a", Some(revision)), ("c", None)]).unwrap(), Revision(2));
-    let late = attempt(vec![("a", Some(revision))]);
-    assert!(matches!(late, Err(CommitError::Conflict { found: Some(Revision(2)), .. })), "{late:?}");
-}
-
 fn drain(receiver: &Receiver<Committed>) -> Vec<Committed> {
     receiver.try_iter().collect()
 }
@@ -114,7 +87,7 @@ fn watchers_are_told_every_commit(store: &impl Store) {
 fn what_is_no_longer_kept_is_said(store: &impl Store) {
     for _ in 0..20 {
         let keys = (0..5000).map(|key: u32| (key.to_be_bytes().to_vec(), Some(b"value".to_vec())));
-        store.commit(Batch { expected: Vec::new(), changes: keys.collect() }).unwrap();
+        store.commit(keys.collect()).unwrap();
     }
     let oldest = store.watch(Revision(0)).unwrap_err().oldest;
     assert!(oldest > Revision(1) && oldest <= Revision(21), "{oldest:?}");
@@ -161,28 +134,18 @@ fn it_does_what_a_map_does<S: Store>(new: &impl Fn() -> S, reopen: &impl Fn(S) -
     let key = || proptest::collection::vec(0..3_u8, 0..3);
     let value = proptest::option::of(proptest::collection::vec(any::<u8>(), 0..300));
     let changes = proptest::collection::btree_map(key(), value, 0..6);
-    let expected = proptest::option::weighted(0.3, (key(), proptest::option::of(0..6_u64)));
-    let turns = proptest::collection::vec((changes, expected, any::<bool>()), 1..12);
+    let turns = proptest::collection::vec((changes, any::<bool>()), 1..12);
     let mut runner = TestRunner::new(ProptestConfig::with_cases(40));
     runner
         .run(&turns, |turns| {
             let (mut store, mut model, mut revision) = (new(), Contents::new(), Revision(0));
-            for (changes, expected, again) in turns {
-                let expected: Vec<_> =
-                    expected.into_iter().map(|(key, revision)| (key, revision.map(Revision))).collect();
-                let meets = |(key, expected): &(Vec<u8>, Option<Revision>)| {
-                    model.get(key).map(|(_, revision)| *revision) == *expected
-                };
-                let holds = expected.iter().all(meets);
-                let outcome = store.commit(Batch { expected, changes: changes.clone() });
-                prop_assert_eq!(outcome.is_ok(), holds, "{:?}", outcome);
-                if holds {
-                    revision.0 += 1;
-                    for (key, value) in changes {
-                        match value {
-                            Some(value) => drop(model.insert(key, (value, revision))),
-                            None => drop(model.remove(&key)),
-                        }
+            for (changes, again) in turns {
+                revision.0 += 1;
+                prop_assert_eq!(store.commit(changes.clone()).unwrap(), revision);
+                for (key, value) in changes {
+                    match value {
+                        Some(value) => drop(model.insert(key, (value, revision))),
+                        None => drop(model.remove(&key)),
                     }
                 }
                 if again {

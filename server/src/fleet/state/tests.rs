@@ -32,10 +32,15 @@ fn what_was_written_reads_back() {
     for (key, value) in &records {
         read.put_back(key, value).unwrap();
     }
-    assert!(read.records().eq(records));
+    assert!(read.records().eq(records.clone()));
     assert_eq!((&read.by_host, &read.usage), (&state.by_host, &state.usage));
     assert_eq!(read.members(uuid).collect::<Vec<_>>(), [Uuid::from_u128(9)]);
     assert!(read.put_back(b"z", b"").is_err() && read.put_back(b"p", b"").is_err());
+    for (key, _) in &records {
+        read.take_away(key).unwrap();
+    }
+    assert!(read.is_empty() && read.members(uuid).next().is_none() && read.take_away(b"z").is_err());
+    assert!(read.names.is_empty() && read.by_host.values().all(BTreeSet::is_empty));
 }
 
 #[test]
