@@ -13,7 +13,7 @@ use berth_process::log::{self, Terminal};
 use berth_scheduler::nova;
 use berth_server::{
     Auth, Control, Cors, DataDir, FleetOptions, Grpc, Keeper, Keystone, KeystoneSettings, Options, Policy,
-    Secret, Server, Service, StartError, Tls, keep_freed_memory,
+    Secret, Server, Service, StartError, Tls, keep_freed_memory, raise_file_limit,
 };
 use berth_store::{DataError, DurabilityMode, DurabilityOptions};
 use clap::Args;
@@ -83,6 +83,8 @@ impl Serve {
         }
         start_log(&settings)?;
         keep_freed_memory();
+        let files = raise_file_limit();
+        tracing::debug!(files, "files and connections that may be open");
         let options = Options {
             auth: auth(&settings)?,
             policy,

@@ -33,8 +33,12 @@ pub struct Limits {
     /// Steps that one query for allocation candidates may take; see
     /// [`WorkExceeded`](berth_placement::candidates::WorkExceeded).
     pub candidate_work: u64,
+    /// How long the search of one query for allocation candidates may take, once it is its turn.
+    pub candidate_time: Duration,
     /// Bytes of the answer to one query for allocation candidates.
     pub candidate_bytes: usize,
+    /// Connections to the Placement API; for more, the one that was idle for the longest ends.
+    pub connections: usize,
 }
 
 impl Default for Limits {
@@ -52,7 +56,9 @@ impl Default for Limits {
             query_list_length: 1_000,
             request_groups: 256,
             candidate_work: candidates::Options::WORK,
+            candidate_time: Duration::from_secs(5),
             candidate_bytes: 256 << 20,
+            connections: 10_000,
         }
     }
 }

@@ -8,6 +8,7 @@ use axum::body::{Body, HttpBody, to_bytes};
 use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use berth_placement::candidates::Stop;
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::timeout;
@@ -16,12 +17,14 @@ use uuid::Uuid;
 use crate::auth::{Identity, Unauthenticated};
 use crate::error::Failure;
 use crate::http::accept::ErrorForm;
+use crate::http::socket::Socket;
 use crate::http::{cors, guard, reply};
 use crate::limits::Limits;
 use crate::metrics::Outcome;
 use crate::microversion::{self, InvalidMicroversion, Microversion};
 use crate::query::Query;
 use crate::rest::{Call, Route};
+use crate::searches::{self, Turn, Watch};
 use crate::service::{Access, Epoch, Service, now};
 
 const REQUEST_ID: &str = "x-openstack-request-id";
@@ -146,8 +149,14 @@ impl Asked<'_> {
         identity: &Identity,
         version: Microversion,
     ) -> Exchange {
+        let stop = Stop::default();
+        let searching = match self.search(identity, &stop).await {
+            Ok(searching) => searching,
+            Err(failure) => return self.fail(&failure, Some(version)),
+        };
         let epoch = self.service.epoch();
-        let answer = self.serve(&epoch, body, identity, version);
+        let answer = self.serve(&epoch, body, identity, version, stop);
+        drop(searching);
         if let Err(reason) = self.settle(&epoch).await {
             return self.fail(&undone(&reason), Some(version));
         }
@@ -160,6 +169,21 @@ impl Asked<'_> {
             }
             Err(failure) => self.fail(&failure, Some(version)),
         }
+    }
+
+    /// The turn of a search for candidates, and what ends it in time; nothing for other requests.
+    async fn search(&self, identity: &Identity, stop: &Stop) -> Result<Option<(Turn, Watch)>, Failure> {
+        if self.route != Some(Route::Candidates) || self.parts.method != Method::GET {
+            return Ok(None);
+        }
+        let client = self.parts.extensions.get::<Socket>().cloned();
+        let turn = tokio::select! {
+            turn = self.service.searches.turn(&identity.user_id) => turn,
+            () = searches::gone(client.clone()) => return Err(Failure::unavailable("The client is gone.")),
+        };
+        let turn = turn.map_err(|error| Failure::unavailable(error.to_string()))?;
+        let time = self.service.options.limits.candidate_time;
+        Ok(Some((turn, Watch::begin(stop.clone(), time, client))))
     }
 
     /// The answer that says why there is no other.
@@ -184,13 +208,15 @@ impl Asked<'_> {
         body: Result<Bytes, Failure>,
         identity: &Identity,
         version: Microversion,
+        stop: Stop,
     ) -> Result<reply::Reply, Failure> {
         let Self { service, parts: Parts { method, uri, headers, .. }, .. } = *self;
         let body = body?;
         let route = self.route.ok_or_else(Failure::no_such_resource)?;
         check_access(epoch, &route, method)?;
         let query = Query::parse(uri.query().unwrap_or_default(), &service.options.limits)?;
-        let call = Call { service, index: &epoch.index, version, identity, headers, query, body, now: now() };
+        let index = &epoch.index;
+        let call = Call { service, index, version, identity, headers, query, body, now: now(), stop };
         route.serve(method, &call)
     }
 

@@ -16,8 +16,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::http::guard::{self, Busy, Guard};
+use crate::http::connections::{Connection, Connections};
+use crate::http::guard::{self, Guard};
 use crate::http::reply;
+use crate::http::socket::Socket;
 use crate::http::stall_guard::StallGuard;
 use crate::pipeline;
 use crate::service::Service;
@@ -50,16 +52,21 @@ impl Server {
 
     /// Serves until `stop` is done, then finishes the requests that have begun, for at most the time of `grace`.
     pub async fn run(self, stop: impl Future<Output = ()>, grace: Duration) {
-        let connections = GracefulShutdown::new();
+        let limits = self.service.options.limits;
+        let (open, ending) = (Connections::new(limits.connections), GracefulShutdown::new());
         let mut stop = std::pin::pin!(stop);
         loop {
             tokio::select! {
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, _)) => {
-                        connect(nodelay(stream), &self.service, &connections);
+                        tokio::select! {
+                            place = open.enter() => connect(nodelay(stream), &self.service, place, &ending),
+                            () = &mut stop => break,
+                        }
                     }
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept a connection");
+                        open.end_one(); // too many files are open, most often
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
                 },
@@ -67,7 +74,7 @@ impl Server {
             }
         }
         drop(self.listener);
-        if tokio::time::timeout(grace, connections.shutdown()).await.is_err() {
+        if tokio::time::timeout(grace, ending.shutdown()).await.is_err() {
             tracing::warn!(?grace, "some requests were not finished in time");
         }
     }
@@ -83,13 +90,16 @@ pub(crate) fn nodelay(stream: TcpStream) -> TcpStream {
 
 /// Serves a connection beside the others. It ends when it is idle, or when the client sends no head, no body, or takes no
 /// answer for too long, so one whose client is gone without a word needs no probes.
-fn connect(stream: TcpStream, service: &Arc<Service>, connections: &GracefulShutdown) {
+fn connect(stream: TcpStream, service: &Arc<Service>, place: Connection, ending: &GracefulShutdown) {
     let limits = &service.options.limits;
-    let busy = Busy::default();
-    let stream = Guard::new(StallGuard::new(stream, limits.write_time), limits.idle_time, busy.clone());
+    let activity = place.activity();
+    let socket = Socket::new(stream);
+    let stream = StallGuard::new(socket.clone(), limits.write_time);
+    let stream = Guard::new(stream, limits.idle_time, activity.clone());
     let service = Arc::clone(service);
-    let respond = service_fn(move |request: Request<Incoming>| {
-        let (service, answering) = (Arc::clone(&service), busy.begin());
+    let respond = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(socket.clone());
+        let (service, answering) = (Arc::clone(&service), activity.begin());
         async move {
             let response = respond(&service, request.map(Body::new)).await;
             drop(answering);
@@ -102,9 +112,13 @@ fn connect(stream: TcpStream, service: &Arc<Service>, connections: &GracefulShut
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_time)
         .serve_connection(TokioIo::new(stream), respond);
-    let connection = connections.watch(connection);
+    let connection = ending.watch(connection);
     tokio::spawn(async move {
-        if let Err(error) = connection.await {
+        let ended = tokio::select! {
+            ended = connection => ended,
+            () = place.unwanted() => return tracing::debug!("an idle connection made place for another"),
+        };
+        if let Err(error) = ended {
             tracing::debug!(%error, "a connection ended early");
         }
     });

@@ -19,6 +19,7 @@ use crate::http::mount::Mount;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::policy::Policy;
+use crate::searches::Searches;
 use crate::{pipeline, standard};
 
 /// How the service behaves.
@@ -76,6 +77,7 @@ pub struct Service {
     serving: watch::Sender<bool>,
     pub(crate) options: Options,
     pub(crate) mount: Mount,
+    pub(crate) searches: Arc<Searches>,
     pub(crate) metrics: Metrics,
 }
 
@@ -143,7 +145,14 @@ impl Service {
         }
         let serving = watch::Sender::new(epoch.access.serves());
         let mount = Mount::of(options.public_url.as_deref());
-        Self { epoch: ArcSwap::from_pointee(epoch), serving, options, mount, metrics }
+        Self {
+            epoch: ArcSwap::from_pointee(epoch),
+            serving,
+            options,
+            mount,
+            searches: Searches::for_this_machine(),
+            metrics,
+        }
     }
 
     /// What requests that begin now work with.

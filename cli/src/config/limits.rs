@@ -21,7 +21,9 @@ pub(crate) struct LimitsTable {
     pub(crate) query_list_length: usize,
     pub(crate) request_groups: usize,
     pub(crate) candidate_work: u64,
+    pub(crate) candidate_time: u64,
     pub(crate) candidate_bytes: usize,
+    pub(crate) connections: usize,
 }
 
 impl Default for LimitsTable {
@@ -39,10 +41,12 @@ impl Default for LimitsTable {
             query_list_length,
             request_groups,
             candidate_work,
+            candidate_time,
             candidate_bytes,
+            connections,
         } = Limits::default();
-        let [head_time, idle_time, body_time, write_time] =
-            [head_time, idle_time, body_time, write_time].map(|time| time.as_secs());
+        let [head_time, idle_time, body_time, write_time, candidate_time] =
+            [head_time, idle_time, body_time, write_time, candidate_time].map(|time| time.as_secs());
         Self {
             head_time,
             idle_time,
@@ -56,7 +60,9 @@ impl Default for LimitsTable {
             query_list_length,
             request_groups,
             candidate_work,
+            candidate_time,
             candidate_bytes,
+            connections,
         }
     }
 }
@@ -81,13 +87,15 @@ impl LimitsTable {
             query_list_length: self.query_list_length,
             request_groups: self.request_groups,
             candidate_work: self.candidate_work,
+            candidate_time: Duration::from_secs(self.candidate_time),
             candidate_bytes: self.candidate_bytes,
+            connections: self.connections,
         }
     }
 
     /// Whether every limit is in its range.
     pub(super) fn validate(&self) -> Result<(), &'static str> {
-        let times = [self.head_time, self.idle_time, self.body_time, self.write_time];
+        let times = [self.head_time, self.idle_time, self.body_time, self.write_time, self.candidate_time];
         let counts = [
             self.body_bytes,
             self.body_values,
@@ -97,6 +105,7 @@ impl LimitsTable {
             self.query_list_length,
             self.request_groups,
             self.candidate_bytes,
+            self.connections,
         ];
         if times.contains(&0) || counts.contains(&0) || self.candidate_work == 0 {
             return Err("is less than 1");

@@ -26,3 +26,4 @@ pub use query::{Group, GroupPolicy, Options, Query, Strategy, UnknownName, WorkE
 pub use search::Candidates;
 pub use summaries::{ClassSummary, ProviderSummary};
 pub use tree_query::{TreeCandidates, TreeQuery};
+pub use work::Stop;

@@ -2,6 +2,8 @@
 
 use uuid::Uuid;
 
+use super::work::Stop;
+
 /// A parsed query for allocation candidates. [`Index::candidates`](crate::Index::candidates) looks
 /// up its names and UUIDs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -67,7 +69,7 @@ pub enum GroupPolicy {
 }
 
 /// The operator's settings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// The order in which trees are visited.
     pub strategy: Strategy,
@@ -78,6 +80,8 @@ pub struct Options {
     pub work: u64,
     /// Seed of a pseudo-random order of trees, and of providers within them; `None` for row order.
     pub seed: Option<u64>,
+    /// Ends the search from outside, when it has taken its time or nobody wants its answer any more.
+    pub stop: Stop,
 }
 
 impl Options {
@@ -87,7 +91,13 @@ impl Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { strategy: Strategy::BreadthFirst, max_candidates: None, work: Self::WORK, seed: None }
+        Self {
+            strategy: Strategy::BreadthFirst,
+            max_candidates: None,
+            work: Self::WORK,
+            seed: None,
+            stop: Stop::default(),
+        }
     }
 }
 

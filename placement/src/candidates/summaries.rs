@@ -58,7 +58,7 @@ impl Candidates<'_> {
     /// The rows that candidates take from, among the rows of the trees below `roots`.
     fn taken_from(&self, roots: &Rows, rows: &Rows) -> Result<Rows, WorkExceeded> {
         let mut taken = self.used.clone();
-        let (mut work, mut candidate) = (Work::new(self.options.work), Candidate::default());
+        let (mut work, mut candidate) = (Work::new(&self.options), Candidate::default());
         let is_decided = |taken: &Rows| self.complete || rows.is_subset(taken);
         // Only a sharing provider can serve a candidate of another tree.
         let untaken_share = self

@@ -42,7 +42,7 @@ impl Index {
             let anchors = Anchors::new(&topology, &plan, None);
             (plan, anchors)
         });
-        Ok(TreeQuery { topology, options: *options, search, on_root, is_all_on_root })
+        Ok(TreeQuery { topology, options: options.clone(), search, on_root, is_all_on_root })
     }
 }
 
@@ -92,7 +92,7 @@ impl TreeQuery {
             let expansion = Expansion::open(index, &self.topology, plan, root, self.options.seed)?;
             Some((plan, expansion))
         });
-        TreeCandidates { opened, work: Work::new(self.options.work) }
+        TreeCandidates { opened, work: Work::new(&self.options) }
     }
 }
 

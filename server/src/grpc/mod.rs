@@ -19,6 +19,7 @@ mod incoming;
 mod instances;
 mod page;
 mod placement;
+mod prompt;
 mod scheduler;
 mod status;
 mod tls;

@@ -1,8 +1,10 @@
 //! HTTP beyond what the framework does: connections, content negotiation, CORS, answers.
 
 pub(crate) mod accept;
+pub(crate) mod connections;
 pub(crate) mod cors;
 pub(crate) mod guard;
 pub(crate) mod mount;
 pub(crate) mod reply;
+pub(crate) mod socket;
 pub(crate) mod stall_guard;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::http::{HeaderMap, header};
+use berth_placement::candidates::Stop;
 use berth_placement::{Index, Provider, Row, Timestamp, Topology};
 use bytes::Bytes;
 use serde_json::Value;
@@ -28,6 +29,8 @@ pub(crate) struct Call<'a> {
     pub(crate) query: Query,
     pub(crate) body: Bytes,
     pub(crate) now: Timestamp,
+    /// Ends a search of this request.
+    pub(crate) stop: Stop,
 }
 
 /// A provider that was found, in the snapshot in which it was found.

@@ -24,7 +24,9 @@ const SMALL: Limits = Limits {
     query_list_length: 10,
     request_groups: 3,
     candidate_work: 100,
+    candidate_time: Duration::from_secs(75),
     candidate_bytes: 3_000,
+    connections: 1_000,
 };
 
 #[test]

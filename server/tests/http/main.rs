@@ -7,6 +7,7 @@ mod limits;
 mod races;
 mod reshapes;
 mod rubbish;
+mod searches;
 mod server;
 mod spellings;
 mod summaries;

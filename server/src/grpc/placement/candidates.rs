@@ -1,7 +1,7 @@
 //! Where a request would fit.
 
 use berth_api::v1;
-use berth_placement::candidates::{Candidates, Query};
+use berth_placement::candidates::{Candidates, Query, Stop};
 use prost::Message;
 use tonic::{Code, Status};
 
@@ -15,10 +15,11 @@ use crate::rest::candidates;
 pub(super) fn find(
     call: &Call<'_>,
     wanted: &v1::FindCandidatesRequest,
+    stop: &Stop,
 ) -> Result<v1::FindCandidatesResponse, Status> {
     let query = read(call, &wanted.query)?;
-    // The search can take as long as the limit on its work allows: other calls go on meanwhile.
-    tokio::task::block_in_place(|| search(call, &query))
+    // Other calls go on meanwhile.
+    tokio::task::block_in_place(|| search(call, &query, stop))
 }
 
 fn read(call: &Call<'_>, text: &str) -> Result<Query, Status> {
@@ -28,11 +29,16 @@ fn read(call: &Call<'_>, text: &str) -> Result<Query, Status> {
     query.map_err(|failure| bad_field("query", failure.detail))
 }
 
-fn search(call: &Call<'_>, query: &Query) -> Result<v1::FindCandidatesResponse, Status> {
-    let options = candidates::options(call.service);
+fn search(call: &Call<'_>, query: &Query, stop: &Stop) -> Result<v1::FindCandidatesResponse, Status> {
+    let options = candidates::options(call.service, stop.clone());
     let found = call.index.candidates(query, &options);
     let found = found.map_err(|unknown| bad_field("query", candidates::unknown_name(&unknown).detail))?;
-    let candidates = collect(found, call.service.options.limits.candidate_bytes)?;
+    let candidates = collect(found, call.service.options.limits.candidate_bytes);
+    if candidates.is_err() && stop.is_set() {
+        let time = call.service.options.limits.candidate_time.as_secs().to_string();
+        return Err(too_much("CANDIDATE_TIME", candidates::out_of_time(call.service), time));
+    }
+    let candidates = candidates?;
     Ok(v1::FindCandidatesResponse { candidates })
 }
 

@@ -12,9 +12,11 @@ mod wanted;
 use std::sync::Arc;
 
 use berth_api::v1;
+use berth_placement::candidates::Stop;
 use tonic::{Request, Response, Status};
 
 use super::call::{advise, read, write};
+use crate::searches::Watch;
 use crate::service::Service;
 
 /// The most consumers that one call may be about.
@@ -95,9 +97,19 @@ impl v1::placement_server::Placement for Placement {
         &self,
         request: Request<v1::FindCandidatesRequest>,
     ) -> Answer<v1::FindCandidatesResponse> {
-        advise(&self.service, request, candidates::find).await
+        let (searches, stop) = (&self.service.searches, Stop::default());
+        let turn =
+            searches.turn(GRPC).await.map_err(|error| Status::resource_exhausted(error.to_string()))?;
+        let watch = Watch::begin(stop.clone(), self.service.options.limits.candidate_time, None);
+        let answer =
+            advise(&self.service, request, |call, wanted| candidates::find(call, wanted, &stop)).await;
+        drop((watch, turn));
+        answer
     }
 }
+
+/// The name by which callers over gRPC take turns with users of the REST API.
+const GRPC: &str = "gRPC";
 
 /// Does what may take long, so that other calls go on meanwhile.
 fn at_length<T>(elements: usize, work: impl FnOnce() -> T) -> T {

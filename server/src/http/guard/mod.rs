@@ -10,8 +10,6 @@ mod head;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -22,6 +20,8 @@ use tokio::time::{Sleep, sleep};
 
 use chunks::Chunks;
 use head::Framing;
+
+use super::connections::Activity;
 
 pub(crate) use head::Violation;
 
@@ -38,28 +38,6 @@ const LINGER: Duration = Duration::from_secs(2);
 /// Why the guard has refused the request with these headers, if it has.
 pub(crate) fn violation(headers: &HeaderMap) -> Option<Violation> {
     headers.get(head::MARKER).and_then(|code| Violation::of_code(code.as_bytes()))
-}
-
-/// Whether a request of the connection is being answered. Only the task of the connection reads and writes it, so no
-/// ordering with other memory is needed.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Busy(Arc<AtomicBool>);
-
-impl Busy {
-    /// The connection is busy until what is returned is dropped.
-    pub(crate) fn begin(&self) -> Answering {
-        self.0.store(true, Relaxed);
-        Answering(self.clone())
-    }
-}
-
-/// An answer in the making.
-pub(crate) struct Answering(Busy);
-
-impl Drop for Answering {
-    fn drop(&mut self) {
-        self.0.0.store(false, Relaxed);
-    }
 }
 
 /// A stream whose requests are checked.
@@ -97,7 +75,7 @@ enum State {
 /// When nobody needs the connection.
 struct Idle {
     time: Duration,
-    busy: Busy,
+    activity: Activity,
     /// Whether the connection has had a request.
     is_used: bool,
     /// Whether the client has yet to take some of an answer.
@@ -107,8 +85,8 @@ struct Idle {
 
 impl<S> Guard<S> {
     /// Guards a stream, which ends when it was idle for `idle_time` after a request.
-    pub(crate) fn new(stream: S, idle_time: Duration, busy: Busy) -> Self {
-        let idle = Idle { time: idle_time, busy, is_used: false, is_writing: false, end: None };
+    pub(crate) fn new(stream: S, idle_time: Duration, activity: Activity) -> Self {
+        let idle = Idle { time: idle_time, activity, is_used: false, is_writing: false, end: None };
         let (arrived, checked) = (BytesMut::new(), BytesMut::new());
         Self { stream, state: State::Head { seen: 0 }, arrived, checked, idle, lingering: None }
     }
@@ -205,7 +183,7 @@ impl Idle {
         let is_idle = matches!(state, State::Head { seen: 0 })
             && self.is_used
             && !self.is_writing
-            && !self.busy.0.load(Relaxed);
+            && !self.activity.is_busy();
         if !is_idle {
             self.end = None;
             return Poll::Pending;
@@ -329,7 +307,7 @@ mod tests {
     fn passed_on(bytes: &[u8], part: usize) -> String {
         block_on(async {
             let (mut client, server) = duplex(1 << 20);
-            let mut guard = Guard::new(server, PATIENCE, Busy::default());
+            let mut guard = Guard::new(server, PATIENCE, Activity::default());
             let mut passed = Vec::new();
             for part in bytes.chunks(part) {
                 client.write_all(part).await.unwrap();
@@ -371,8 +349,8 @@ mod tests {
     fn only_a_connection_that_nobody_needs_is_idle() {
         block_on(async {
             let (mut client, server) = duplex(1 << 10);
-            let busy = Busy::default();
-            let mut guard = Guard::new(server, Duration::from_millis(40), busy.clone());
+            let activity = Activity::default();
+            let mut guard = Guard::new(server, Duration::from_millis(40), activity.clone());
             let mut buffer = [0; 100];
             let silence = Duration::from_millis(120);
             // A new connection has the time of a head.
@@ -380,7 +358,7 @@ mod tests {
             client.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
             assert_eq!(guard.read(&mut buffer).await.unwrap(), 18);
             // A request that is being answered keeps it.
-            let answering = busy.begin();
+            let answering = activity.begin();
             assert!(tokio::time::timeout(silence, guard.read(&mut buffer)).await.is_err());
             drop(answering);
             // So does a head that has begun.

@@ -1,6 +1,6 @@
 //! `/allocation_candidates`: where a request would fit.
 
-use berth_placement::candidates::{Options, Query, UnknownName, WorkExceeded};
+use berth_placement::candidates::{Options, Query, Stop, UnknownName, WorkExceeded};
 use bytes::Bytes;
 use uuid::Uuid;
 
@@ -23,7 +23,7 @@ pub(super) fn list(call: &Call<'_>) -> Result<Reply, Failure> {
     call.takes_json()?;
     call.may(rules::CANDIDATES_LIST)?;
     let query = read(&call.query, call.version, call.service.options.limits.request_groups)?;
-    // The search can take as long as `Options::work` allows: other requests go on meanwhile.
+    // Others go on meanwhile.
     let body = tokio::task::block_in_place(|| answer(call, &query))?;
     Ok(Reply { body: Bytes::from(body), ..Reply::status(axum::http::StatusCode::OK) }.modified(call.now))
 }
@@ -39,20 +39,32 @@ pub(crate) fn read(
 }
 
 fn answer(call: &Call<'_>, query: &Query) -> Result<Vec<u8>, Failure> {
-    let options = options(call.service);
+    let options = options(call.service, call.stop.clone());
     let mut candidates =
         call.index().candidates(query, &options).map_err(|unknown| unknown_name(&unknown))?;
     let most = call.service.options.limits.candidate_bytes;
     let answer = Document::of(&mut candidates, query, call.version, most);
-    answer.map_err(|too_much| Failure::bad_request(too_much.to_string()))
+    answer.map_err(|too_much| match call.stop.is_set() {
+        true => Failure::bad_request(out_of_time(call.service)),
+        false => Failure::bad_request(too_much.to_string()),
+    })
 }
 
 /// How candidates are searched for.
-pub(crate) fn options(service: &Service) -> Options {
+pub(crate) fn options(service: &Service, stop: Stop) -> Options {
     let CandidateOptions { strategy, max, randomize } = service.options.candidates;
     #[expect(clippy::disallowed_methods, reason = "answers in a random order are what was asked for")]
     let seed = randomize.then(|| Uuid::new_v4().as_u64_pair().0);
-    Options { strategy, max_candidates: max, work: service.options.limits.candidate_work, seed }
+    Options { strategy, max_candidates: max, work: service.options.limits.candidate_work, seed, stop }
+}
+
+/// What is said of a search that was ended by its time.
+pub(crate) fn out_of_time(service: &Service) -> String {
+    let seconds = service.options.limits.candidate_time.as_secs_f64();
+    format!(
+        "more than {seconds} seconds are needed to find the allocation candidates; a smaller limit or fewer request \
+         groups need less"
+    )
 }
 
 /// Why an answer is not finished: the request has to be narrower.

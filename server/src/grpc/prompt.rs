@@ -1,0 +1,119 @@
+//! A connection that ends when its client does not begin to speak.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep};
+use tonic::transport::server::{Connected, TcpConnectInfo};
+
+/// How long a client has for the first bytes.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The bytes of the preface of HTTP/2. A TLS handshake begins with more.
+const PREFACE: usize = 24;
+
+/// A stream that fails unless its client sends a preface's bytes in time.
+pub(super) struct Prompt<S = TcpStream> {
+    stream: S,
+    /// How many bytes are missing.
+    missing: usize,
+    end: Pin<Box<Sleep>>,
+}
+
+impl<S> Prompt<S> {
+    pub(super) fn new(stream: S) -> Self {
+        Self::within(stream, PATIENCE)
+    }
+
+    fn within(stream: S, patience: Duration) -> Self {
+        Self { stream, missing: PREFACE, end: Box::pin(sleep(patience)) }
+    }
+}
+
+impl Connected for Prompt {
+    type ConnectInfo = TcpConnectInfo;
+
+    fn connect_info(&self) -> TcpConnectInfo {
+        self.stream.connect_info()
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Prompt<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.missing > 0 && self.end.as_mut().poll(context).is_ready() {
+            let silent = io::Error::new(io::ErrorKind::TimedOut, "the client does not begin to speak");
+            return Poll::Ready(Err(silent));
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        self.missing = self.missing.saturating_sub(buffer.filled().len() - before);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Prompt<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    #[test]
+    fn a_client_that_does_not_speak_is_not_waited_for() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let patience = Duration::from_millis(50);
+            let (mut client, server) = duplex(100);
+            let mut slow = Prompt::within(server, patience);
+            client.write_all(b"PRI * HTTP/2.0").await.unwrap();
+            let mut preface = Vec::new();
+            let error = slow.read_to_end(&mut preface).await.unwrap_err();
+            assert_eq!((error.kind(), &preface[..]), (io::ErrorKind::TimedOut, &b"PRI * HTTP/2.0"[..]));
+            let (mut client, server) = duplex(100);
+            let mut prompt = Prompt::within(server, patience);
+            client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+            let mut preface = [0; PREFACE];
+            prompt.read_exact(&mut preface).await.unwrap();
+            let silence = tokio::time::timeout(4 * patience, prompt.read_u8());
+            assert!(silence.await.is_err(), "it may be silent from then on");
+        });
+    }
+}
