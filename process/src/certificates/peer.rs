@@ -106,7 +106,8 @@ fn refused(alert: AlertDescription, credentials: &Credentials) -> String {
              authority, append the intermediate's certificate to {cert}; else the service has to know the issuer \
              (serve.tls.client_ca)"
         ),
-        AlertDescription::UnknownCA => format!(
+        // A bad signature (decrypt_error) is that of another authority with the same name.
+        AlertDescription::UnknownCA | AlertDescription::DecryptError => format!(
             "it does not accept the certificate in {cert} (--cert): its issuer is unknown to the service \
              (serve.tls.client_ca)"
         ),
