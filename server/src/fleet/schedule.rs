@@ -159,8 +159,7 @@ impl Fleet {
         };
         let (aggregates, oldest) = (case.aggregates.clone(), case.oldest_compute);
         let case = Case::load(case, false).map_err(|error| FleetError::field("request", chain(&error)))?;
-        let placement =
-            PlacementFacts::of_service(&self.index, case.hosts(), aggregates, computes, oldest);
+        let placement = PlacementFacts::of_service(&self.index, case.hosts(), aggregates, computes, oldest);
         let case = case.with_placement(placement);
         let rows = hosts.iter().map(|name| {
             let row = names.iter().position(|known| known == name);

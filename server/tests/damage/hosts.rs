@@ -68,7 +68,7 @@ fn a_repair_keeps_what_can_be_read_and_names_the_rest() {
 }
 
 #[test]
-fn an_instance_whose_room_is_lost_is_named() {
+fn an_instance_whose_capacity_is_lost_is_named() {
     quietly();
     let (folder, data) = folder();
     let Contents { index, .. } = made();
@@ -80,6 +80,6 @@ fn an_instance_whose_room_is_lost_is_named() {
     damage(&folder, &[&[0x0A, 16], consumer.unwrap().as_bytes().as_slice(), &[0x10]].concat());
     let repair = data.repair().unwrap();
     assert_eq!((repair.summary.fleet_records, repair.summary.consumers), (7, 0));
-    let named = format!("instance {} on host h1 holds no room any more", consumer.unwrap());
+    let named = format!("instance {} on host h1 holds no capacity any more", consumer.unwrap());
     assert!(repair.notes.iter().any(|note| note.starts_with(&named)), "{:?}", repair.notes);
 }

@@ -42,6 +42,12 @@ async fn a_dry_run_claims_nothing_and_a_repeated_request_tells_the_same() {
     let refused = cloud.scheduler.schedule(request(10..15)).await.unwrap_err();
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::ResourceExhausted, "NO_VALID_HOST"));
     // As scheduler.proto promises: how many hosts each constraint removed. It was in the message alone.
+    cloud.flavor("huge", 64, &[]).await;
+    let huge = v1::ScheduleRequest {
+        size: Some(v1::schedule_request::Size::FlavorName("huge".to_owned())),
+        ..request(30..31)
+    };
+    let refused = cloud.scheduler.schedule(huge).await.unwrap_err();
     let counts: std::collections::BTreeMap<_, _> =
         refused.get_details_error_info().unwrap().metadata.into_iter().collect();
     assert!(counts.values().all(|count| count.parse::<usize>().is_ok_and(|hosts| hosts > 0)), "{counts:?}");
@@ -255,6 +261,19 @@ mod internal_hints {
         is_refused(&mut cloud, "huge", "", &[]).await;
         is_refused(&mut cloud, "avoiding", "", &[]).await;
 
+        // A zone of one host, before anything is on it: a host does not leave its zone under its instances.
+        let zone = v1::CreateAggregateRequest {
+            name: "east".to_owned(),
+            metadata: [("availability_zone".to_owned(), "east".to_owned())].into(),
+        };
+        cloud.fleet.create_aggregate(zone).await.unwrap();
+        let zone = v1::UpdateAggregateRequest {
+            name: "east".to_owned(),
+            add_hosts: vec!["h1".to_owned()],
+            ..v1::UpdateAggregateRequest::default()
+        };
+        cloud.fleet.update_aggregate(zone).await.unwrap();
+
         let group = v1::CreateServerGroupRequest {
             name: "apart".to_owned(),
             policy: v1::server_group::Policy::AntiAffinity.into(),
@@ -275,17 +294,6 @@ mod internal_hints {
             ..v1::SetHostRequest::default()
         };
         cloud.fleet.set_host(status).await.unwrap();
-        let zone = v1::CreateAggregateRequest {
-            name: "east".to_owned(),
-            metadata: [("availability_zone".to_owned(), "east".to_owned())].into(),
-        };
-        cloud.fleet.create_aggregate(zone).await.unwrap();
-        let zone = v1::UpdateAggregateRequest {
-            name: "east".to_owned(),
-            add_hosts: vec!["h1".to_owned()],
-            ..v1::UpdateAggregateRequest::default()
-        };
-        cloud.fleet.update_aggregate(zone).await.unwrap();
         // Only a disabled host is in the zone.
         is_refused(&mut cloud, "small", "east", &[]).await;
         is_refused(&mut cloud, "huge", "nova", &[]).await;

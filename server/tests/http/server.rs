@@ -22,8 +22,9 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// With the default limits, but for idle connections: a test's client may wait while others race.
     pub(crate) fn new() -> Self {
-        Self::with(Limits::default())
+        Self::with(Limits { idle_time: Duration::from_secs(300), ..Limits::default() })
     }
 
     pub(crate) fn with(limits: Limits) -> Self {

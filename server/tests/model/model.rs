@@ -142,13 +142,13 @@ impl Model {
 
     fn change(&mut self, provider: u8, name: u8, parent: Option<u8>) -> Outcome {
         let old = self.known(provider, None)?.name;
-        if name != old && self.has_name(name) {
-            return Err(CONFLICT);
-        }
         if parent.is_some_and(|parent| {
             !self.providers.contains_key(&parent) || self.ancestors(parent).contains(&provider)
         }) {
             return Err(BAD);
+        }
+        if name != old && self.has_name(name) {
+            return Err(CONFLICT);
         }
         let found = self.known(provider, None)?;
         (found.name, found.parent) = (name, parent);
