@@ -182,6 +182,13 @@ impl Machine {
         if known.is_some_and(|known| known.generation.max(known.known_generation) > wish.generation) {
             return None;
         }
+        // As the agent: what was applied is not enforced again, only reported.
+        if let Some(known) =
+            known.filter(|known| known.generation == wish.generation && known.error.is_empty())
+            && wish.goal() != Goal::Absent
+        {
+            return Some(known.clone());
+        }
         let mut report = v1::GuestReport {
             instance: wish.instance.clone(),
             generation: wish.generation,
