@@ -227,7 +227,9 @@ async fn a_live_service_and_the_simulator_choose_the_same_hosts() {
     let _puppets = live(&mut cloud).await;
     let (live, replayed) = (scheduled(&mut cloud).await, simulated());
     let differs = live.iter().zip(&replayed).position(|(live, replayed)| live != replayed);
-    assert_eq!(differs.map(|at| (at, &live[at], &replayed[at])), None, "the first decision that differs");
+    let around = differs.map(|at| &live[at - at % BATCHES as usize..=at]);
+    let differs = differs.map(|at| (at, &live[at], &replayed[at]));
+    assert_eq!(differs, None, "the first decision that differs; the live ones of its batch: {around:?}");
     assert_eq!(hash(&live), hash(&replayed));
     let placed = live.iter().flatten().count();
     assert!((REQUESTS / 2..REQUESTS - 100).contains(&(placed as u64)), "{placed} were placed");
