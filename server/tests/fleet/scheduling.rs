@@ -43,10 +43,7 @@ async fn a_dry_run_claims_nothing_and_a_repeated_request_tells_the_same() {
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::ResourceExhausted, "NO_VALID_HOST"));
     // As scheduler.proto promises: how many hosts each constraint removed. It was in the message alone.
     cloud.flavor("huge", 64, &[]).await;
-    let huge = v1::ScheduleRequest {
-        size: Some(v1::schedule_request::Size::FlavorName("huge".to_owned())),
-        ..request(30..31)
-    };
+    let huge = v1::ScheduleRequest { size: Some(Size::FlavorName("huge".to_owned())), ..request(30..31) };
     let refused = cloud.scheduler.schedule(huge).await.unwrap_err();
     let counts: std::collections::BTreeMap<_, _> =
         refused.get_details_error_info().unwrap().metadata.into_iter().collect();
