@@ -29,7 +29,7 @@ fn main() -> ExitCode {
         return command_line::print_answer("berth-agent", text);
     }
     let done = environment::check().and_then(|()| match parsed {
-        Ok(options) => serve(options).map(|()| ExitCode::SUCCESS),
+        Ok(options) => serve(&options).map(|()| ExitCode::SUCCESS),
         Err(usage) => Ok(command_line::refuse(&usage)),
     });
     done.unwrap_or_else(|error| {
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
 }
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
-async fn serve(options: Options) -> Result<()> {
+async fn serve(options: &Options) -> Result<()> {
     log::start(filter()?, log::Format::Text, &Terminal::of_environment());
     let settings = options.settings(seed())?;
     let channel = service::channel(&options.service, options.certificates()?).context("--service")?;

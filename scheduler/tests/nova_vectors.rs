@@ -77,11 +77,10 @@ fn mistakes(value: &Value) -> Vec<Value> {
         Value::Array(items) if items.is_empty() => vec![json!([1])],
         Value::Array(items) => vec![items[1..].into(), items[..items.len() - 1].into()],
         Value::Number(number) => {
-            let other = match number.as_i64() {
-                // One less is the same number where it is compared as a float.
-                Some(n) if n.unsigned_abs() > 1 << 53 => json!(n / 2),
-                Some(n) => json!(n - 1),
-                None => json!(number.as_f64().unwrap_or(0.0) * 2.0 + 1.0),
+            let other = match (number.as_i64(), number.as_f64().unwrap_or(0.0)) {
+                (Some(n), _) => json!(n - 1),
+                (None, 0.0) => json!(1.0),
+                (None, x) => json!(x / 2.0),
             };
             vec![other, Value::Null]
         }

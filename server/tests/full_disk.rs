@@ -1,5 +1,7 @@
 //! A full disk: reads and starts go on, writes are refused and resume.
 
+#![allow(clippy::disallowed_methods, reason = "these tests wait for a disk, which takes real time")]
+
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;

@@ -175,6 +175,9 @@ impl ServeSettings {
             self.keystone.token_cache_time,
             self.keystone.token_cache_entries as u64,
         ];
+        if self.data.as_ref().is_some_and(|data| data.as_os_str().is_empty()) {
+            return Err("is empty; name a directory, or `none`".to_owned());
+        }
         let bases = [&self.public_url, &self.keystone.auth_url, &self.keystone.www_authenticate_uri];
         bases.into_iter().flatten().try_for_each(|base| url::check_base(base))?;
         self.cors_origins.iter().try_for_each(|origin| url::check_origin(origin))?;

@@ -27,11 +27,20 @@ pub(super) fn check_base(url: &str) -> Result<(), &'static str> {
         Err("names no host")
     } else if !port.is_none_or(is_port) {
         Err("has a port that is not from 1 to 65535")
+    } else if url.contains('%') {
+        Err("has a percent-encoded character, which a base of URLs cannot have")
+    } else if has_odd_segment(&rest[authority.len()..]) {
+        Err("has an empty segment, `.` or `..` in its path")
     } else if url.parse::<Uri>().is_err() {
         Err("is not a URL such as https://placement.example.com")
     } else {
         Ok(())
     }
+}
+
+/// Whether clients read the path as another one, or, behind `//`, as a host.
+fn has_odd_segment(path: &str) -> bool {
+    path.contains("//") || path.split('/').any(|segment| matches!(segment, "." | ".."))
 }
 
 /// Whether the text is an origin as browsers send it.
@@ -68,6 +77,11 @@ mod tests {
         for (url, words) in [
             ("", "begins with http"),
             ("ftp://h", "begins with http"),
+            ("https://h//p", "empty segment"),
+            ("https://h/p//", "empty segment"),
+            ("https://h/..", "`..`"),
+            ("https://h/a/./b", "`.`"),
+            ("https://h/%2e%2e", "percent-encoded"),
             ("placement.example.com", "begins with http"),
             ("http://h\n", "control character"),
             ("http://h\r\nX: y", "control character"),

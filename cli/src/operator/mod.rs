@@ -51,6 +51,8 @@ pub(crate) struct Project {
         value_name = "PROJECT",
         env = "BERTH_PROJECT",
         default_value = "default",
+        // To the service, an empty project is all of them.
+        value_parser = clap::builder::NonEmptyStringValueParser::new(),
         global = true,
         help_heading = SERVICE
     )]

@@ -133,6 +133,7 @@ fn urls_that_cannot_be_a_base_are_refused_by_check_and_serve_alike() {
             "serve.keystone.www_authenticate_uri: has a query",
         ),
         ("serve.cors_origins", "*", "serve.cors_origins: is not a URL that begins with"),
+        ("serve.data", "", "serve.data: is empty; name a directory"),
         ("serve.cors_origins", "https://h/dashboard", "serve.cors_origins: has a path"),
     ] {
         for command in [&["config", "check"][..], &["serve", "--data", "none"]] {

@@ -18,7 +18,7 @@ fn uuid(number: u128) -> Uuid {
 }
 
 impl Cloud {
-    fn new(request: Value) -> Self {
+    fn new(request: &Value) -> Self {
         let hosts: Vec<Value> = [("a", 0_u128), ("b", 100)]
             .map(|(name, first)| {
                 json!({ "host": name, "node": name, "uuid": uuid(first).to_string(), "vcpus": 16,
@@ -66,12 +66,12 @@ impl Cloud {
 
     fn explain(&self) -> Explanation {
         let case = Case::load(self.record.clone(), false).expect("a case");
-        let case = case.with_placement(self.facts(case_hosts(&self.record)));
+        let case = case.with_placement(self.facts(&case_hosts(&self.record)));
         let question = case.question();
         explain(&question, &Wanted { hosts: question.scene.hosts.rows().collect(), standings: 1 })
     }
 
-    fn facts(&self, hosts: HostTable) -> PlacementFacts<'_> {
+    fn facts(&self, hosts: &HostTable) -> PlacementFacts<'_> {
         let compute = |host: &berth_scheduler::nova::hosts::HostRecord| ComputeNode {
             host: host.host.clone(),
             node: host.node.clone(),
@@ -79,7 +79,7 @@ impl Cloud {
             cell_uuid: None,
         };
         let computes = self.record.hosts.iter().map(compute).collect();
-        PlacementFacts::of_service(&self.index, &hosts, Vec::new(), computes, 0)
+        PlacementFacts::of_service(&self.index, hosts, Vec::new(), computes, 0)
     }
 
     /// What removes host a, and why.
@@ -93,14 +93,14 @@ fn case_hosts(record: &CaseRecord) -> HostTable {
     Case::load(record.clone(), false).expect("a case").hosts().clone()
 }
 
-fn flavor(vcpus: u32, specs: Value) -> Value {
+fn flavor(vcpus: u32, specs: &Value) -> Value {
     json!({ "flavor": { "vcpus": vcpus, "memory_mb": 512, "root_gb": 1, "extra_specs": specs } })
 }
 
 /// Sixteen vCPUs are free in the tree, but no provider has more than eight.
 #[test]
 fn amounts_are_not_added_up_over_the_tree() {
-    let verdict = Cloud::new(flavor(12, json!({}))).verdict_on_a();
+    let verdict = Cloud::new(&flavor(12, &json!({}))).verdict_on_a();
     assert_eq!(verdict, ("placement: VCPU 12".into(), "asked 12 VCPU, 8 free".into()));
 }
 
@@ -108,14 +108,14 @@ fn amounts_are_not_added_up_over_the_tree() {
 #[test]
 fn a_trait_of_a_child_counts() {
     let specs = json!({ "resources:VGPU": "1", "trait:CUSTOM_FAST": "required" });
-    let explained = Cloud::new(flavor(2, specs)).explain();
+    let explained = Cloud::new(&flavor(2, &specs)).explain();
     assert_eq!(explained.verdicts[0].text, "passes", "{:?}", explained.removed);
 }
 
 #[test]
 fn a_group_is_served_by_one_provider() {
     let specs = json!({ "resources1:VGPU": "3" });
-    let (by, why) = Cloud::new(flavor(2, specs)).verdict_on_a();
+    let (by, why) = Cloud::new(&flavor(2, &specs)).verdict_on_a();
     assert_eq!(by, "placement: group 1: 3 VGPU");
     assert_eq!(why, "no provider of the host can serve group 1: 3 VGPU");
 }
@@ -124,7 +124,7 @@ fn a_group_is_served_by_one_provider() {
 #[test]
 fn parts_that_do_not_go_together_are_told_apart_from_missing_ones() {
     let specs = json!({ "resources:VGPU": "1", "trait:CUSTOM_FAST": "required" });
-    let cloud = Cloud::new(flavor(2, specs));
+    let cloud = Cloud::new(&flavor(2, &specs));
     cloud.take(10, "VGPU", 2);
     let (by, why) = cloud.verdict_on_a();
     assert_eq!(by, "placement: together");
@@ -135,7 +135,7 @@ fn parts_that_do_not_go_together_are_told_apart_from_missing_ones() {
 #[test]
 fn what_is_left_is_what_the_index_offers() {
     let specs = json!({ "resources1:VGPU": "2", "trait1:CUSTOM_FAST": "required" });
-    let cloud = Cloud::new(flavor(2, specs));
+    let cloud = Cloud::new(&flavor(2, &specs));
     cloud.take(110, "VGPU", 1);
     let removed = cloud.explain().removed;
     let left = removed.iter().fold(2, |left, one| left - one.removed);
@@ -145,7 +145,7 @@ fn what_is_left_is_what_the_index_offers() {
 /// One more empty host like those that are full.
 #[test]
 fn one_more_host_is_copied_with_its_tree() {
-    let cloud = Cloud::new(flavor(2, json!({ "resources1:VGPU": "2" })));
+    let cloud = Cloud::new(&flavor(2, &json!({ "resources1:VGPU": "2" })));
     for device in [10, 11, 110, 111] {
         cloud.take(device, "VGPU", 1);
     }

@@ -211,6 +211,8 @@ fn whatever_names_a_server_says_of_which_project() {
         fake.answers("Delete", DeleteInstanceResponse {}).succeed(&format!("server delete a {option}"));
         assert_eq!(fake.asked::<InstanceRequest>("Delete").project, project, "{option}");
     }
+    // An empty project would be all of them.
+    assert!(fake.fail(2, "server delete a --project=").contains("--project"));
     // With --wait, the server is looked up first.
     fake.answers("Get", shown()).refuses("Delete", Status::not_found("gone"));
     fake.fail(1, "server delete a --wait --project shop");

@@ -59,7 +59,7 @@ fn is_printable(c: char) -> bool {
 fn escaped(code: u32) -> String {
     match code {
         ..0x100 => format!("\\x{code:02x}"),
-        ..0x1_0000 => format!("\\u{code:04x}"),
+        0x100..0x1_0000 => format!("\\u{code:04x}"),
         _ => format!("\\U{code:08x}"),
     }
 }

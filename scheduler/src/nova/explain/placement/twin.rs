@@ -34,7 +34,7 @@ fn copy_provider(tree: &Tree<'_>, row: Row, copy: &Index, rows: &mut FxHashMap<R
     let mut writer = copy.write();
     let Ok(added) = writer.add_provider(provider.uuid, &provider.name, parent) else { return true };
     rows.insert(row, added);
-    let names = provider.traits.iter().filter_map(|id| topology.traits().name(id.0.into()));
+    let names = provider.traits.iter().filter_map(|id| topology.traits().name(id.0));
     let names = names.filter(|name| *name != DISABLED);
     let traits: Vec<_> = names.map(|name| writer.trait_named(name)).collect();
     let _ = writer.set_traits(added, &traits);
