@@ -134,7 +134,12 @@ fn refusal(error: DecideError) -> FleetError {
 
 fn no_host(NoHost { error, removed, hosts }: &NoHost) -> FleetError {
     let removed = removed.iter().filter(|(_, count)| *count > 0);
-    let counts: Vec<_> = removed.map(|(step, count)| (step.to_string(), *count)).collect();
+    let mut counts: Vec<_> = removed.map(|(step, count)| (step.to_string(), *count)).collect();
+    // No host is left, so those that no filter removed have no candidate: Placement's part of the request.
+    let filtered: usize = counts.iter().map(|(_, count)| count).sum();
+    if *hosts > filtered && matches!(error, SelectError::NoValidHost { .. }) {
+        counts.insert(0, ("placement".to_owned(), hosts - filtered));
+    }
     let words: Vec<_> = counts.iter().map(|(step, count)| format!("{step} removed {count}")).collect();
     let detail = if words.is_empty() { String::new() } else { format!(" ({})", words.join(", ")) };
     let problem = match error {

@@ -111,5 +111,5 @@ fn a_store_without_a_format_is_refused() {
     let folder = changed(|key, _| (key == b"a").then_some(None));
     let data = DataDir::open(folder.path()).unwrap();
     let error = data.inspect().unwrap_err();
-    assert!(error.is_damage() && error.to_string().contains("of which format"), "{error}");
+    assert!(error.is_damage() && error.to_string().contains("state its format"), "{error}");
 }
