@@ -13,7 +13,7 @@ pub fn line(text: &str) -> Cow<'_, str> {
     escaped(text, acts_on_terminal, write_rust)
 }
 
-/// Text of several lines: as [`line`], but line ends and tabs stay.
+/// Text of several lines: as [`line()`], but line ends and tabs stay.
 #[must_use]
 pub fn lines(text: &str) -> Cow<'_, str> {
     escaped(text, |letter| acts_on_terminal(letter) && !matches!(letter, '\n' | '\t'), write_rust)

@@ -103,7 +103,7 @@ const EXEMPT: [&str; 3] = ["CONTRIBUTING.md", "CHANGELOG.md", "xtask/src/languag
 
 /// The number of occurrences in all files that are not translated. Lower it when you have
 /// translated some.
-const ALLOWANCE: usize = 2932;
+const ALLOWANCE: usize = 2519;
 
 const EXTENSIONS: [&str; 8] = ["md", "proto", "py", "rs", "service", "sh", "toml", "txt"];
 

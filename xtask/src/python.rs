@@ -29,7 +29,7 @@ pub(crate) fn environment(steps: &mut Steps, name: &str, requirements: &Path) ->
 /// A command that runs a script, which finds the release binary in the variable `BERTH`.
 pub(crate) fn script(environment: &Path, script: &Path, steps: &Steps) -> Command {
     let mut command = Command::new(environment.join("bin/python"));
-    // The server that the script starts is to have no settings of whoever runs it.
+    // The server that the script starts must not see the settings of its caller.
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("BERTH_")) {
         command.env_remove(name);
     }

@@ -61,8 +61,8 @@ fn extra_specs(fleet: &Fleet, random: &mut Numbers) -> Value {
     match random.below(14) {
         0 => drop(add("resources:VCPU", "2")),
         1 => drop(add("hw:cpu_policy", "dedicated")),
-        2 => drop(add("trait:CUSTOM_UNHEARD_OF", random.pick(&["required", "forbidden"]))),
-        3 => drop(add("resources:CUSTOM_UNHEARD_OF", "1")),
+        2 => drop(add("trait:CUSTOM_UNKNOWN_TO_ALL", random.pick(&["required", "forbidden"]))),
+        3 => drop(add("resources:CUSTOM_UNKNOWN_TO_ALL", "1")),
         4 => drop(add("capabilities:hypervisor_version", ">= 7000000")),
         5..9 if fleet.kind != Kind::Plain => match random.below(3) {
             0 => drop(add(&format!("resources:{GPU}"), random.pick(&["1", "2"]))),
