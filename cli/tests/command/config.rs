@@ -133,7 +133,6 @@ fn urls_that_cannot_be_a_base_are_refused_by_check_and_serve_alike() {
             "serve.keystone.www_authenticate_uri: has a query",
         ),
         ("serve.cors_origins", "*", "serve.cors_origins: is not a URL that begins with"),
-        ("serve.data", "", "serve.data: is empty; name a directory"),
         ("serve.cors_origins", "https://h/dashboard", "serve.cors_origins: has a path"),
     ] {
         for command in [&["config", "check"][..], &["serve", "--data", "none"]] {
@@ -147,6 +146,9 @@ fn urls_that_cannot_be_a_base_are_refused_by_check_and_serve_alike() {
             assert!(output.status.code() == Some(1) && message.contains(words), "{setting}: {message}");
         }
     }
+    // An empty directory was the current one.
+    let message = fail(directory.path(), 1, "config check --config /dev/null --set serve.data=");
+    assert!(message.contains("serve.data: is empty; name a directory"), "{message}");
     for url in ["https://placement.example.com", "http://h/placement", "http://[::1]:8778/a/b/"] {
         succeed(directory.path(), &format!("config check --config /dev/null --set serve.public_url={url}"));
     }
