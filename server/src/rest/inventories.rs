@@ -151,7 +151,9 @@ fn conflict(more: &str) -> Failure {
 /// A conflict in the words that Nova looks for.
 fn update_conflict(failure: Failure) -> Failure {
     match failure.status {
-        StatusCode::CONFLICT => Failure { detail: format!("update conflict: {}", failure.detail), ..failure },
+        StatusCode::CONFLICT => {
+            Failure { detail: format!("{}{}", refusals::UPDATE_CONFLICT, failure.detail), ..failure }
+        }
         _ => failure,
     }
 }

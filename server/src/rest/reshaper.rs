@@ -64,7 +64,8 @@ fn refused(error: ReshapeError, topology: &Topology) -> Failure {
         }
         // Consumers would still hold some of what shall go.
         ReshapeError::Inventory(InventoryError::InUse(in_use)) => Failure::conflict(format!(
-            "update conflict: Inventory for '{}' on resource provider '{}' in use.",
+            "{}Inventory for '{}' on resource provider '{}' in use.",
+            refusals::UPDATE_CONFLICT,
             refusals::class_name(topology, in_use.class),
             refusals::provider_uuid(topology, in_use.row)
         ))

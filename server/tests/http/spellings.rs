@@ -244,7 +244,8 @@ fn the_conflict_of_an_inventory_in_use_has_novas_words() {
     let answer = client.send("PUT", &path, &inventories(2, &[]));
     assert_eq!(answer.body["errors"][0]["code"], "placement.inventory.inuse");
     let in_use = format!("Inventory for 'VCPU' on resource provider '{}' in use", uuid('a', 0));
-    assert!(answer.error(409).contains(&format!("update conflict: {in_use}")));
+    let sentence = "There was a conflict when trying to complete your request.\n\n update conflict: ";
+    assert!(answer.error(409).starts_with(&format!("{sentence}{in_use}")));
     let error = client.ask("DELETE", &path).error(409);
     assert!(error.starts_with(&in_use), "{error}");
     let error = client.ask("DELETE", &format!("{path}/VCPU")).error(409);

@@ -66,6 +66,9 @@ class Berth:
 def replace_placement(binary):
     """Makes Nova's fixture one that serves Berth. To be called before Nova's tests are imported."""
     import fixtures
+    from oslo_config import cfg
+    from oslo_config import fixture as config_fixture
+    from placement import conf
     from placement.tests.functional.fixtures import placement
 
     class PlacementFixture(fixtures.Fixture):
@@ -77,6 +80,10 @@ def replace_placement(binary):
 
         def setUp(self):
             super().setUp()
+            if not self.conf_fixture:
+                # Nova's PCI tests set options of Placement on it. Berth needs none of them.
+                self.conf_fixture = self.useFixture(config_fixture.Config(cfg.ConfigOpts()))
+                conf.register_opts(self.conf_fixture.conf)
             berth = Berth(binary)
             self.addCleanup(berth.stop)
             self.endpoint = berth.endpoint
