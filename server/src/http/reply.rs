@@ -165,7 +165,8 @@ fn error_document(failure: &Failure, version: Option<Microversion>, request_id: 
             w.object(|w| {
                 w.key("status").integer(failure.status.as_u16());
                 w.key("title").string(title);
-                w.key("detail").string(&failure.detail.replace('\n', " "));
+                w.key("detail")
+                    .string(&(failure.explanation.to_owned() + &failure.detail.replace('\n', " ")));
                 if version.is_some_and(|version| version.at_least(23)) {
                     w.key("code").string(failure.code.as_str());
                 }

@@ -152,7 +152,8 @@ fn conflict(more: &str) -> Failure {
 fn update_conflict(failure: Failure) -> Failure {
     match failure.status {
         StatusCode::CONFLICT => {
-            Failure { detail: format!("{}{}", refusals::UPDATE_CONFLICT, failure.detail), ..failure }
+            let detail = format!("update conflict: {}", failure.detail);
+            Failure { explanation: refusals::CONFLICT, detail, ..failure }
         }
         _ => failure,
     }

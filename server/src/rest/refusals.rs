@@ -4,9 +4,8 @@ use berth_placement::{ClassId, Refusal, Row, Topology, TopologyError, Writer};
 
 use crate::error::{Code, Failure};
 
-/// The beginning of a conflict over inventories. Nova recognises it, down to the sentence and the line ends before it.
-pub(super) const UPDATE_CONFLICT: &str =
-    "There was a conflict when trying to complete your request.\n\n update conflict: ";
+/// The beginning of a conflict over inventories. Nova's functional tests compare it.
+pub(super) const CONFLICT: &str = "There was a conflict when trying to complete your request.\n\n ";
 
 /// A refusal of the writer that the handler has ruled out before, or that is about the index as a whole.
 pub(super) fn unexpected(error: TopologyError) -> Failure {

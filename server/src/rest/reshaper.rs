@@ -63,12 +63,14 @@ fn refused(error: ReshapeError, topology: &Topology) -> Failure {
             generation_conflict(&refusals::provider_uuid(topology, row), found, given)
         }
         // Consumers would still hold some of what shall go.
-        ReshapeError::Inventory(InventoryError::InUse(in_use)) => Failure::conflict(format!(
-            "{}Inventory for '{}' on resource provider '{}' in use.",
-            refusals::UPDATE_CONFLICT,
-            refusals::class_name(topology, in_use.class),
-            refusals::provider_uuid(topology, in_use.row)
-        ))
+        ReshapeError::Inventory(InventoryError::InUse(in_use)) => Failure {
+            explanation: refusals::CONFLICT,
+            ..Failure::conflict(format!(
+                "update conflict: Inventory for '{}' on resource provider '{}' in use.",
+                refusals::class_name(topology, in_use.class),
+                refusals::provider_uuid(topology, in_use.row)
+            ))
+        }
         .code(Code::InventoryInUse),
         // Removed a moment ago.
         ReshapeError::Topology(TopologyError::UnknownProvider(row)) => {
