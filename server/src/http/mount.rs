@@ -10,7 +10,7 @@ use percent_encoding::percent_decode_str;
 pub(crate) struct Mount {
     /// All of it, without a slash at the end.
     url: Option<String>,
-    /// Its path, such as `/placement`; empty at the root of a host.
+    /// Its path, such as `/placement`, with nothing percent-encoded in it; empty at the root of a host.
     prefix: String,
 }
 
@@ -36,8 +36,7 @@ impl Mount {
         if self.prefix.is_empty() {
             return path;
         }
-        let prefix = percent_decode_str(&self.prefix).decode_utf8_lossy();
-        match path.strip_prefix(&*prefix) {
+        match path.strip_prefix(&self.prefix) {
             Some("") => Cow::Borrowed("/"),
             Some(rest) if rest.starts_with('/') => Cow::Owned(rest.to_owned()),
             _ => path,
