@@ -30,7 +30,9 @@ use tonic::transport::Channel;
 use uuid::Uuid;
 
 use crate::guest::Guest;
-use crate::{Facts, Fault, Found, Hypervisor, Notice, Offer, Outcome, Power, Record, Wish, provider_tree};
+use crate::{
+    DesiredState, Facts, Fault, Found, Hypervisor, Notice, Offer, Outcome, Power, Record, provider_tree,
+};
 use outbox::{Item, Outbox};
 use session::Event;
 use times::Times;
@@ -168,7 +170,7 @@ impl<H: Hypervisor> Agent<H> {
                     tracing::info!(host = self.settings.host, "joined the service");
                     self.times.welcome(&welcome);
                 }
-                service_message::Message::Wish(wish) => self.take_wish(wish),
+                service_message::Message::DesiredGuest(desired) => self.apply_desired(desired),
                 service_message::Message::ProvidersRefused(failure) => {
                     tracing::error!("the service does not take what the host has: {}", failure.message);
                     self.is_refused = true;
@@ -177,8 +179,8 @@ impl<H: Hypervisor> Agent<H> {
         }
     }
 
-    fn take_wish(&mut self, message: v1::GuestWish) {
-        let instance = match Wish::instance(&message) {
+    fn apply_desired(&mut self, message: v1::DesiredGuest) {
+        let instance = match DesiredState::instance(&message) {
             Ok(instance) => instance,
             // There is no guest to report on.
             Err(error) => return tracing::warn!("{error}"),
@@ -188,8 +190,8 @@ impl<H: Hypervisor> Agent<H> {
         let unknown = || Guest::new(Power::Gone, Record::default(), grace);
         let guest = self.guests.entry(instance).or_insert_with(unknown);
         let generation = message.generation;
-        let reaction = match Wish::read(message) {
-            Ok(wish) => guest.wish(wish, now),
+        let reaction = match DesiredState::read(message) {
+            Ok(desired) => guest.apply(desired, now),
             Err(error) => guest.refuse(generation, Fault::permanent(error.to_string())),
         };
         self.react(instance, reaction);

@@ -51,7 +51,7 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
-use crate::{Fault, FaultKind, Goal, Micros, Outcome, Power, Record, Step, Wish};
+use crate::{DesiredState, Fault, FaultKind, Goal, Micros, Outcome, Power, Record, Step};
 use plan::{Next, TurningOff};
 
 /// How often a step that fails for the time being is tried for one wish, in all.
@@ -68,7 +68,7 @@ const LOST_PAUSE: Micros = 1_000_000;
 pub struct Guest {
     power: Power,
     record: Record,
-    wish: Option<Wish>,
+    desired: Option<DesiredState>,
     /// Why the wish could not be fulfilled.
     fault: Option<Fault>,
     phase: Phase,
@@ -113,7 +113,7 @@ impl Guest {
         Self {
             power,
             record,
-            wish: None,
+            desired: None,
             fault: None,
             phase: Phase::Idle,
             look_again: false,
@@ -127,23 +127,23 @@ impl Guest {
     }
 
     /// Takes a wish, which may be older than the one known, or the same again.
-    pub fn wish(&mut self, wish: Wish, now: Micros) -> Reaction {
-        let is_repeated = self.wish.as_ref().is_some_and(|known| known.generation == wish.generation);
-        if is_repeated && wish.goal == Goal::Absent && !self.is_acting() {
+    pub fn apply(&mut self, desired: DesiredState, now: Micros) -> Reaction {
+        let is_repeated = self.desired.as_ref().is_some_and(|known| known.generation == desired.generation);
+        if is_repeated && desired.goal == Goal::Absent && !self.is_acting() {
             if self.fault.is_some() {
                 return self.try_again(now);
             }
-            let is_to_go = self.wish.as_ref().is_some_and(|known| known.goal == Goal::Absent);
+            let is_to_go = self.desired.as_ref().is_some_and(|known| known.goal == Goal::Absent);
             if is_to_go && self.power != Power::Gone && self.is_settled() {
                 // It was gone, or seemed so, and is there.
-                self.record.fulfilled = wish.generation.saturating_sub(1);
+                self.record.fulfilled = desired.generation.saturating_sub(1);
                 return self.proceed(now, false);
             }
         }
-        if wish.generation < self.known() || is_repeated {
+        if desired.generation < self.known() || is_repeated {
             return Reaction { tell: self.phase == Phase::Idle, ..Reaction::default() };
         }
-        self.wish = Some(wish);
+        self.desired = Some(desired);
         self.fault = None;
         self.tries = 0;
         self.retry_at = 0;
@@ -165,7 +165,8 @@ impl Guest {
     pub fn refuse(&mut self, generation: u64, fault: Fault) -> Reaction {
         if generation >= self.known() {
             let goal = Goal::Absent;
-            self.wish = Some(Wish { generation, goal, boot: 0, hard: false, must_exist: false, spec: None });
+            self.desired =
+                Some(DesiredState { generation, goal, boot: 0, hard: false, must_exist: false, spec: None });
             self.fault = Some(fault);
         }
         Reaction { tell: !self.is_acting(), ..Reaction::default() }
@@ -225,16 +226,16 @@ impl Guest {
     /// The generation of the last wish that was fulfilled or could not be.
     #[must_use]
     pub fn settled_generation(&self) -> u64 {
-        match (&self.fault, &self.wish) {
-            (Some(_), Some(wish)) => wish.generation,
+        match (&self.fault, &self.desired) {
+            (Some(_), Some(desired)) => desired.generation,
             _ => self.record.fulfilled,
         }
     }
 
     /// The present wish.
     #[must_use]
-    pub fn wished(&self) -> Option<&Wish> {
-        self.wish.as_ref()
+    pub fn desired(&self) -> Option<&DesiredState> {
+        self.desired.as_ref()
     }
 
     /// Whether a step is under way.
@@ -252,12 +253,12 @@ impl Guest {
     /// The highest generation heard of.
     #[must_use]
     pub fn known(&self) -> u64 {
-        self.wish.as_ref().map_or(0, |wish| wish.generation).max(self.record.known)
+        self.desired.as_ref().map_or(0, |desired| desired.generation).max(self.record.known)
     }
 
     fn is_settled(&self) -> bool {
-        let fulfilled = |wish: &Wish| self.record.fulfilled >= wish.generation;
-        self.fault.is_some() || self.wish.as_ref().is_none_or(fulfilled)
+        let fulfilled = |desired: &DesiredState| self.record.fulfilled >= desired.generation;
+        self.fault.is_some() || self.desired.as_ref().is_none_or(fulfilled)
     }
 
     /// Takes how the guest is; says whether that is news.
@@ -291,7 +292,7 @@ impl Guest {
         } else if step == Step::Shutdown {
             // A guest that cannot be asked has no time to lose.
             self.off_by = Some(now);
-        } else if self.wish.as_ref().is_some_and(|wish| wish.generation == generation) {
+        } else if self.desired.as_ref().is_some_and(|desired| desired.generation == generation) {
             self.tries += 1;
             if fault.kind == FaultKind::Transient && self.tries < TRIES {
                 self.retry_at = now + (FIRST_PAUSE << (self.tries - 1));
@@ -321,7 +322,7 @@ impl Guest {
     }
 
     fn next(&self, now: Micros) -> Next {
-        let Some(wish) = &self.wish else { return Next::Do(Step::Look) };
+        let Some(desired) = &self.desired else { return Next::Do(Step::Look) };
         if self.is_stale {
             return Next::Do(Step::Look);
         }
@@ -330,12 +331,12 @@ impl Guest {
             Some(end) if end > now => TurningOff::Asked,
             Some(_) => TurningOff::Overdue,
         };
-        let has_started = self.started_for == wish.generation;
-        plan::next(wish, self.power, self.record, turning_off, has_started)
+        let has_started = self.started_for == desired.generation;
+        plan::next(desired, self.power, self.record, turning_off, has_started)
     }
 
     fn act(&mut self, step: Step) -> Reaction {
-        let generation = self.wish.as_ref().map_or(0, |wish| wish.generation);
+        let generation = self.desired.as_ref().map_or(0, |desired| desired.generation);
         self.phase = Phase::Acting { step, generation };
         Reaction { step: Some(step), ..Reaction::default() }
     }

@@ -29,6 +29,7 @@
 #![deny(unsafe_code)]
 
 pub mod agent;
+mod desired;
 mod fake;
 pub mod guest;
 mod host;
@@ -37,13 +38,12 @@ mod hypervisor;
 pub mod libvirt;
 mod providers;
 pub mod service;
-mod wish;
 
+pub use desired::{DesiredState, Goal, InvalidDesiredGuest};
 pub use fake::FakeHypervisor;
 pub use host::{Cell, Facts, HugePages, PciDevice};
 pub use hypervisor::{Fault, FaultKind, Found, Hypervisor, Job, Notice, Outcome, Power, Record, Step};
 pub use providers::{Offer, Part, provider_tree};
-pub use wish::{Goal, InvalidWish, Wish};
 
 /// Microseconds since some moment at or before the agent's start.
 pub type Micros = u64;

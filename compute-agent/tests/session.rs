@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use berth_api::v1::agent_message::Message;
+use berth_api::v1::desired_guest::Goal;
 use berth_api::v1::guest_report::State;
-use berth_api::v1::guest_wish::Goal;
-use berth_api::v1::{Failure, GuestReport, GuestSpec, GuestWish, service_message};
+use berth_api::v1::{DesiredGuest, Failure, GuestReport, GuestSpec, service_message};
 use berth_compute_agent::{Facts, FakeHypervisor, Fault, Power, Record, Step};
 use support::{Agent, HEARTBEAT_MS, Known, Service};
 use uuid::Uuid;
@@ -27,8 +27,8 @@ async fn start() -> (Service, Arc<FakeHypervisor>, Agent) {
     (service, hypervisor, agent)
 }
 
-fn wish(generation: u64, goal: Goal, boot: u32) -> GuestWish {
-    support::wish(GUEST, generation, goal, boot, &GuestSpec::default())
+fn desired(generation: u64, goal: Goal, boot: u32) -> DesiredGuest {
+    support::desired(GUEST, generation, goal, boot, &GuestSpec::default())
 }
 
 fn told(report: &GuestReport) -> (u64, State, u32, &str) {
@@ -77,12 +77,12 @@ async fn a_guest_is_brought_to_each_goal() {
         (Goal::Running, 1, State::Running),
         (Goal::Running, 2, State::Running),
         (Goal::Stopped, 2, State::ShutDown),
-        (Goal::Shelved, 2, State::Kept),
+        (Goal::Shelved, 2, State::Shelved),
         (Goal::Running, 3, State::Running),
-        (Goal::Absent, 3, State::Gone),
+        (Goal::Absent, 3, State::Absent),
     ];
     for (generation, (goal, boot, state)) in (1..).zip(goals) {
-        let report = service.bring(HOST, wish(generation, goal, boot)).await;
+        let report = service.bring(HOST, desired(generation, goal, boot)).await;
         assert_eq!(told(&report), (generation, state, boot, ""), "{goal:?}");
     }
     let steps: Vec<_> = hypervisor.steps().into_iter().map(|(_, step)| step).collect();
@@ -93,12 +93,12 @@ async fn a_guest_is_brought_to_each_goal() {
 }
 
 #[tokio::test]
-async fn a_stale_wish_is_refused_before_and_after_a_restart_of_the_agent() {
+async fn a_stale_desired_state_is_refused_before_and_after_a_restart_of_the_agent() {
     let (service, hypervisor, agent) = start().await;
-    service.bring(HOST, wish(5, Goal::Running, 1)).await;
+    service.bring(HOST, desired(5, Goal::Running, 1)).await;
     hypervisor.keep_steps();
     service.known().guests.clear();
-    service.wish(HOST, wish(4, Goal::Absent, 1)).await;
+    service.send_desired(HOST, desired(4, Goal::Absent, 1)).await;
     let report = service.wait_for_state(GUEST, State::Running).await;
     assert_eq!(report.generation, 5);
     agent.kill().await;
@@ -106,7 +106,7 @@ async fn a_stale_wish_is_refused_before_and_after_a_restart_of_the_agent() {
     let agent = restart(&service, &hypervisor).await;
     assert_eq!(told(&service.settled(GUEST, 5).await), (5, State::Running, 1, ""));
     service.known().guests.clear();
-    service.wish(HOST, wish(4, Goal::Absent, 1)).await;
+    service.send_desired(HOST, desired(4, Goal::Absent, 1)).await;
     service.wait_for_state(GUEST, State::Running).await;
     assert_eq!(hypervisor.steps(), []);
     agent.stop().await;
@@ -123,7 +123,7 @@ async fn restart(service: &Service, hypervisor: &Arc<FakeHypervisor>) -> Agent {
 #[tokio::test]
 async fn a_new_stream_hears_everything_again() {
     let (service, _, agent) = start().await;
-    service.bring(HOST, wish(1, Goal::Running, 1)).await;
+    service.bring(HOST, desired(1, Goal::Running, 1)).await;
     service.known().heard.clear();
     service.part().await;
     let all =
@@ -145,10 +145,10 @@ fn check_last_stream(known: &Known) {
 }
 
 #[tokio::test]
-async fn a_wish_goes_on_while_the_service_is_away() {
+async fn reconciling_continues_while_the_service_is_away() {
     let (service, hypervisor, agent) = start().await;
     hypervisor.set_delay(Duration::from_millis(30));
-    service.wish(HOST, wish(1, Goal::Running, 1)).await;
+    service.send_desired(HOST, desired(1, Goal::Running, 1)).await;
     tokio::time::sleep(Duration::from_millis(20)).await;
     service.part().await;
     let report = service.settled(GUEST, 1).await;
@@ -160,33 +160,36 @@ async fn a_wish_goes_on_while_the_service_is_away() {
 async fn failures_are_reported_with_what_to_think_of_them() {
     let (service, hypervisor, agent) = start().await;
     hypervisor.fail_next(Step::Prepare, Fault::permanent("image.name: there is none"));
-    let report = service.bring(HOST, wish(1, Goal::Running, 1)).await;
-    assert_eq!(told(&report), (1, State::Gone, 0, "image.name: there is none"));
+    let report = service.bring(HOST, desired(1, Goal::Running, 1)).await;
+    assert_eq!(told(&report), (1, State::Absent, 0, "image.name: there is none"));
     assert!(!report.is_transient);
-    assert_eq!(service.bring(HOST, wish(2, Goal::Absent, 1)).await.error, "");
+    assert_eq!(service.bring(HOST, desired(2, Goal::Absent, 1)).await.error, "");
 
     hypervisor.fail_next(Step::Start, Fault::transient("no memory just now"));
-    let report = service.bring(HOST, wish(3, Goal::Running, 1)).await;
+    let report = service.bring(HOST, desired(3, Goal::Running, 1)).await;
     assert_eq!(told(&report), (3, State::Running, 1, ""), "tried again");
     agent.stop().await;
 }
 
 #[tokio::test]
-async fn a_wish_that_makes_no_sense_is_an_error_of_its_guest() {
+async fn an_invalid_desired_guest_is_an_error_of_its_guest() {
     let (service, _, agent) = start().await;
-    let without_spec = GuestWish { spec: None, ..wish(1, Goal::Running, 1) };
-    assert_eq!(service.bring(HOST, without_spec).await.error, "wish.spec: missing; only ABSENT goes without");
-    let unknown_goal = GuestWish { goal: 99, ..wish(2, Goal::Running, 1) };
-    assert!(service.bring(HOST, unknown_goal).await.error.starts_with("wish.goal: 99"));
-    service.wish(HOST, GuestWish { instance: "x".into(), ..wish(1, Goal::Running, 1) }).await;
-    assert_eq!(service.bring(HOST, wish(3, Goal::Running, 1)).await.error, "");
+    let without_spec = DesiredGuest { spec: None, ..desired(1, Goal::Running, 1) };
+    assert_eq!(
+        service.bring(HOST, without_spec).await.error,
+        "desired_guest.spec: missing; only ABSENT goes without"
+    );
+    let unknown_goal = DesiredGuest { goal: 99, ..desired(2, Goal::Running, 1) };
+    assert!(service.bring(HOST, unknown_goal).await.error.starts_with("desired_guest.goal: 99"));
+    service.send_desired(HOST, DesiredGuest { instance: "x".into(), ..desired(1, Goal::Running, 1) }).await;
+    assert_eq!(service.bring(HOST, desired(3, Goal::Running, 1)).await.error, "");
     agent.stop().await;
 }
 
 #[tokio::test]
 async fn what_happens_by_itself_is_told() {
     let (service, hypervisor, agent) = start().await;
-    service.bring(HOST, wish(1, Goal::Running, 1)).await;
+    service.bring(HOST, desired(1, Goal::Running, 1)).await;
     hypervisor.disturb(GUEST, Power::Crashed);
     let report = service.wait_for_state(GUEST, State::Crashed).await;
     assert_eq!(told(&report), (1, State::Crashed, 1, ""));
@@ -215,9 +218,9 @@ async fn a_tree_that_is_refused_is_told_again() {
 #[tokio::test]
 async fn without_its_hypervisor_an_agent_is_silent_and_then_goes_on() {
     let (service, hypervisor, agent) = start().await;
-    service.bring(HOST, wish(1, Goal::Running, 1)).await;
+    service.bring(HOST, desired(1, Goal::Running, 1)).await;
     hypervisor.set_away(true);
-    service.wish(HOST, wish(2, Goal::Stopped, 1)).await;
+    service.send_desired(HOST, desired(2, Goal::Stopped, 1)).await;
     tokio::time::sleep(Duration::from_millis(u64::from(2 * HEARTBEAT_MS))).await;
     let before = service.known().count(is_heartbeat);
     tokio::time::sleep(Duration::from_millis(u64::from(4 * HEARTBEAT_MS))).await;
@@ -264,7 +267,7 @@ async fn an_agent_that_is_told_to_end_finishes_its_step_and_begins_none() {
     let (service, hypervisor, agent) = start().await;
     hypervisor.keep_steps();
     hypervisor.set_delay(Duration::from_millis(100));
-    service.wish(HOST, wish(1, Goal::Running, 1)).await;
+    service.send_desired(HOST, desired(1, Goal::Running, 1)).await;
     // The first step remembers the wish, the second prepares the disks.
     tokio::time::sleep(Duration::from_millis(150)).await;
     agent.stop().await;
@@ -272,7 +275,7 @@ async fn an_agent_that_is_told_to_end_finishes_its_step_and_begins_none() {
     assert_eq!(hypervisor.guest(GUEST), (Power::Kept, Record { known: 1, fulfilled: 0, boot: 0 }));
 
     let agent = restart(&service, &hypervisor).await;
-    let report = service.bring(HOST, wish(1, Goal::Running, 1)).await;
+    let report = service.bring(HOST, desired(1, Goal::Running, 1)).await;
     assert_eq!(told(&report), (1, State::Running, 1, ""));
     agent.stop().await;
 }
@@ -282,7 +285,9 @@ async fn a_guest_that_is_gone_is_remembered_only_for_so_long() {
     let (service, hypervisor, agent) = start().await;
     for id in 1..=1100 {
         let instance = Uuid::from_u128(id);
-        service.wish(HOST, support::wish(instance, 1, Goal::Absent, 0, &GuestSpec::default())).await;
+        service
+            .send_desired(HOST, support::desired(instance, 1, Goal::Absent, 0, &GuestSpec::default()))
+            .await;
     }
     service.settled(Uuid::from_u128(1100), 1).await;
     service.wait("all of them", |known| (known.guests.len() == 1100).then_some(())).await;

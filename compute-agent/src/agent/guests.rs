@@ -48,7 +48,7 @@ impl<H: Hypervisor> Agent<H> {
         let Some(guest) = self.guests.get(&instance) else { return };
         if let Some(step) = reaction.step {
             tracing::debug!(%instance, ?step);
-            let spec = guest.wished().and_then(|wish| wish.spec.clone());
+            let spec = guest.desired().and_then(|desired| desired.spec.clone());
             let hypervisor = Arc::clone(&self.hypervisor);
             let job = Job { instance, step, spec };
             self.tasks.spawn(async move { Finished::Step(instance, hypervisor.perform(job).await) });

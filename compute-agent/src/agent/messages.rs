@@ -27,8 +27,8 @@ pub(super) fn report(instance: Uuid, guest: &Guest) -> Message {
 
 fn state(power: Power) -> State {
     match power {
-        Power::Gone => State::Gone,
-        Power::Kept => State::Kept,
+        Power::Gone => State::Absent,
+        Power::Kept => State::Shelved,
         Power::ShutDown => State::ShutDown,
         Power::Crashed => State::Crashed,
         Power::Saved => State::Saved,

@@ -1,6 +1,6 @@
 //! Which step is next: a table of how a guest shall be and how it is.
 
-use crate::{Goal, Power, Record, Step, Wish};
+use crate::{DesiredState, Goal, Power, Record, Step};
 
 /// What is next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,24 +23,24 @@ pub(super) enum TurningOff {
 
 /// What to do for an unfulfilled wish. `has_started`: the guest was started for this very wish.
 pub(super) fn next(
-    wish: &Wish,
+    desired: &DesiredState,
     power: Power,
     record: Record,
     turning_off: TurningOff,
     has_started: bool,
 ) -> Next {
-    if record.known < wish.generation {
-        return Next::Do(Step::Remember(Record { known: wish.generation, ..record }));
+    if record.known < desired.generation {
+        return Next::Do(Step::Remember(Record { known: desired.generation, ..record }));
     }
-    match wish.goal {
+    match desired.goal {
         Goal::Absent => absent(power),
         Goal::Shelved => shelved(power, turning_off),
-        Goal::Stopped => stopped(wish, power, turning_off),
+        Goal::Stopped => stopped(desired, power, turning_off),
         Goal::Running | Goal::Paused | Goal::Suspended => {
-            alive(wish, power, record, turning_off, has_started)
+            alive(desired, power, record, turning_off, has_started)
         }
     }
-    .unwrap_or(Next::Do(Step::Remember(Record { fulfilled: wish.generation, ..record })))
+    .unwrap_or(Next::Do(Step::Remember(Record { fulfilled: desired.generation, ..record })))
 }
 
 /// `None` here and below: the goal is reached.
@@ -64,9 +64,9 @@ fn shelved(power: Power, turning_off: TurningOff) -> Option<Next> {
     }
 }
 
-fn stopped(wish: &Wish, power: Power, turning_off: TurningOff) -> Option<Next> {
+fn stopped(desired: &DesiredState, power: Power, turning_off: TurningOff) -> Option<Next> {
     match power {
-        Power::Gone => Some(make(wish)),
+        Power::Gone => Some(make(desired)),
         Power::Kept => Some(Next::Do(Step::Define)),
         Power::ShutDown | Power::Crashed => None,
         Power::Saved => Some(Next::Do(Step::DiscardSave)),
@@ -75,51 +75,51 @@ fn stopped(wish: &Wish, power: Power, turning_off: TurningOff) -> Option<Next> {
 }
 
 fn alive(
-    wish: &Wish,
+    desired: &DesiredState,
     power: Power,
     record: Record,
     turning_off: TurningOff,
     has_started: bool,
 ) -> Option<Next> {
     match power {
-        Power::Gone => Some(make(wish)),
+        Power::Gone => Some(make(desired)),
         Power::Kept => Some(Next::Do(Step::Define)),
         // It was started and has ended by itself.
         Power::ShutDown | Power::Crashed if has_started => None,
-        Power::ShutDown | Power::Crashed => Some(start(wish, record)),
-        Power::Saved if wish.goal == Goal::Suspended => None,
+        Power::ShutDown | Power::Crashed => Some(start(desired, record)),
+        Power::Saved if desired.goal == Goal::Suspended => None,
         // A boot by force forgets the memory, which may be what cannot be restored.
-        Power::Saved if wish.hard && record.boot < wish.boot => Some(Next::Do(Step::DiscardSave)),
+        Power::Saved if desired.hard && record.boot < desired.boot => Some(Next::Do(Step::DiscardSave)),
         Power::Saved => Some(Next::Do(Step::Restore)),
         Power::Running if turning_off != TurningOff::No => Some(turn_off(power, turning_off)),
-        Power::Running | Power::Paused => settle(wish, power, record),
+        Power::Running | Power::Paused => settle(desired, power, record),
     }
 }
 
 /// From nothing to disks.
-fn make(wish: &Wish) -> Next {
-    if wish.must_exist {
+fn make(desired: &DesiredState) -> Next {
+    if desired.must_exist {
         return Next::Impossible("the guest was lost: nothing of it is on this host");
     }
     Next::Do(Step::Prepare)
 }
 
 /// The boot is remembered first: were it remembered afterwards, a crash in between would boot the guest twice.
-fn start(wish: &Wish, record: Record) -> Next {
-    if record.boot == wish.boot {
+fn start(desired: &DesiredState, record: Record) -> Next {
+    if record.boot == desired.boot {
         return Next::Do(Step::Start);
     }
-    Next::Do(Step::Remember(Record { boot: wish.boot, ..record }))
+    Next::Do(Step::Remember(Record { boot: desired.boot, ..record }))
 }
 
 /// From running and paused to what is wished of these.
-fn settle(wish: &Wish, power: Power, record: Record) -> Option<Next> {
-    match (wish.goal, power) {
+fn settle(desired: &DesiredState, power: Power, record: Record) -> Option<Next> {
+    match (desired.goal, power) {
         (Goal::Suspended, _) => Some(Next::Do(Step::Save)),
         (Goal::Paused, Power::Running) => Some(Next::Do(Step::Pause)),
         (Goal::Running, Power::Paused) => Some(Next::Do(Step::Resume)),
-        (Goal::Running, _) if record.boot < wish.boot => {
-            Some(if wish.hard { Next::Do(Step::Destroy) } else { turn_off(power, TurningOff::No) })
+        (Goal::Running, _) if record.boot < desired.boot => {
+            Some(if desired.hard { Next::Do(Step::Destroy) } else { turn_off(power, TurningOff::No) })
         }
         _ => None,
     }

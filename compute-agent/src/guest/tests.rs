@@ -7,13 +7,13 @@ use proptest::prelude::*;
 
 use super::{Guest, Phase, Reaction, TRIES};
 use crate::fake::after;
-use crate::{Fault, Goal, Micros, Outcome, Power, Record, Step, Wish};
+use crate::{DesiredState, Fault, Goal, Micros, Outcome, Power, Record, Step};
 
 const GRACE: Micros = 60_000_000;
 
-fn wish(generation: u64, goal: Goal, boot: u32, hard: bool) -> Wish {
+fn desired(generation: u64, goal: Goal, boot: u32, hard: bool) -> DesiredState {
     let spec = Some(Arc::new(v1::GuestSpec::default()));
-    Wish { generation, goal, boot, hard, must_exist: false, spec }
+    DesiredState { generation, goal, boot, hard, must_exist: false, spec }
 }
 
 /// A guest, its machine, and the step under way.
@@ -55,8 +55,8 @@ impl World {
         let Some(step) = reaction.step else { return };
         assert_eq!(self.step, None, "two steps at once");
         if step != Step::Look {
-            let generation = self.guest.wished().expect("no step without a wish").generation;
-            assert_eq!(generation, self.latest, "a step for a stale wish");
+            let generation = self.guest.desired().expect("no step without a desired state").generation;
+            assert_eq!(generation, self.latest, "a step for a stale desired state");
             if !matches!(step, Step::Remember(_)) {
                 assert_eq!(self.record.known, generation, "a step for what is not remembered");
             }
@@ -64,11 +64,11 @@ impl World {
         self.step = Some(step);
     }
 
-    fn wish(&mut self, wish: Wish) {
-        let is_stale = wish.generation < self.latest;
-        self.latest = self.latest.max(wish.generation);
-        let reaction = self.guest.wish(wish, self.now);
-        assert!(!is_stale || reaction.step.is_none(), "a stale wish leads to nothing");
+    fn apply(&mut self, desired: DesiredState) {
+        let is_stale = desired.generation < self.latest;
+        self.latest = self.latest.max(desired.generation);
+        let reaction = self.guest.apply(desired, self.now);
+        assert!(!is_stale || reaction.step.is_none(), "a stale desired state has no effect");
         self.take(reaction);
     }
 
@@ -83,7 +83,7 @@ impl World {
         let Some(step) = self.step.take() else { return };
         let mut result = fault.map_or(Ok(()), Err);
         if is_done {
-            match self.apply(step, obeys) {
+            match self.run(step, obeys) {
                 Some(()) => {}
                 None => result = result.and(Err(Fault::transient("wrong state"))),
             }
@@ -94,7 +94,7 @@ impl World {
         self.take(reaction);
     }
 
-    fn apply(&mut self, step: Step, obeys: bool) -> Option<()> {
+    fn run(&mut self, step: Step, obeys: bool) -> Option<()> {
         match step {
             Step::Look => return Some(()),
             Step::Remember(record) => {
@@ -139,7 +139,7 @@ impl World {
 
     fn reach(&mut self, generation: u64, goal: Goal, boot: u32, hard: bool) -> Vec<Step> {
         self.done.clear();
-        self.wish(wish(generation, goal, boot, hard));
+        self.apply(desired(generation, goal, boot, hard));
         self.settle(true);
         self.done.clone()
     }
@@ -170,7 +170,7 @@ fn the_ways_of_a_guest() {
 fn nothing_is_made_in_the_place_of_a_guest_that_was_lost() {
     for goal in [Goal::Running, Goal::Paused, Goal::Suspended, Goal::Stopped] {
         let mut world = World::new();
-        world.wish(Wish { must_exist: true, ..wish(1, goal, 1, false) });
+        world.apply(DesiredState { must_exist: true, ..desired(1, goal, 1, false) });
         world.settle(true);
         assert_eq!((&*world.done, world.power), (&[][..], Power::Gone));
         assert!(world.guest.fault().is_some_and(|fault| fault.message.contains("lost")), "{:?}", world.guest);
@@ -180,7 +180,7 @@ fn nothing_is_made_in_the_place_of_a_guest_that_was_lost() {
     world.power = Power::Kept;
     world.disturb(Power::Kept);
     world.settle(true);
-    world.wish(Wish { must_exist: true, ..wish(2, Goal::Running, 1, false) });
+    world.apply(DesiredState { must_exist: true, ..desired(2, Goal::Running, 1, false) });
     world.settle(true);
     assert_eq!(world.power, Power::Running);
 }
@@ -190,7 +190,7 @@ fn a_guest_that_does_not_obey_is_given_time_and_then_turned_off() {
     let mut world = World::new();
     world.reach(1, Goal::Running, 1, false);
     world.done.clear();
-    world.wish(wish(2, Goal::Stopped, 1, false));
+    world.apply(desired(2, Goal::Stopped, 1, false));
     let begin = world.now;
     world.settle(false);
     assert_eq!(world.done, [Step::Shutdown, Step::Destroy]);
@@ -201,7 +201,7 @@ fn a_guest_that_does_not_obey_is_given_time_and_then_turned_off() {
 fn a_guest_that_is_turning_off_is_removed_at_once() {
     let mut world = World::new();
     world.reach(1, Goal::Running, 1, false);
-    world.wish(wish(2, Goal::Stopped, 1, false));
+    world.apply(desired(2, Goal::Stopped, 1, false));
     while world.step.is_some() {
         world.complete(None, true, false);
     }
@@ -219,10 +219,10 @@ fn a_guest_that_ends_by_itself_is_told_and_not_started_again() {
     world.settle(true);
     assert!(world.has_told);
     assert_eq!((world.guest.power(), world.guest.settled_generation()), (Power::ShutDown, 1));
-    world.wish(wish(1, Goal::Running, 1, false));
+    world.apply(desired(1, Goal::Running, 1, false));
     world.settle(true);
     world.restart();
-    world.wish(wish(1, Goal::Running, 1, false));
+    world.apply(desired(1, Goal::Running, 1, false));
     world.settle(true);
     assert_eq!(world.power, Power::ShutDown);
 }
@@ -244,7 +244,7 @@ fn a_guest_that_was_saved_from_outside_is_restored() {
     // Its memory was saved while it was paused.
     world.disturb(Power::Saved);
     world.settle(true);
-    world.wish(wish(4, Goal::Running, 2, false));
+    world.apply(desired(4, Goal::Running, 2, false));
     while world.step != Some(Step::Restore) {
         world.complete(None, true, true);
     }
@@ -262,7 +262,7 @@ fn a_guest_that_was_undefined_from_outside_is_defined_again() {
     world.disturb(Power::Kept);
     world.settle(true);
     world.done.clear();
-    world.wish(Wish { must_exist: true, ..wish(2, Goal::Running, 2, true) });
+    world.apply(DesiredState { must_exist: true, ..desired(2, Goal::Running, 2, true) });
     world.settle(true);
     assert_eq!(world.done, [Step::Define, Step::Start]);
 }
@@ -270,7 +270,7 @@ fn a_guest_that_was_undefined_from_outside_is_defined_again() {
 #[test]
 fn what_fails_for_the_time_being_is_tried_again_and_then_reported() {
     let mut world = World::new();
-    world.wish(wish(1, Goal::Running, 1, false));
+    world.apply(desired(1, Goal::Running, 1, false));
     let mut tries = 0;
     while world.guest.fault().is_none() {
         if world.step == Some(Step::Prepare) {
@@ -293,7 +293,7 @@ fn what_fails_for_the_time_being_is_tried_again_and_then_reported() {
 #[test]
 fn what_can_never_work_is_reported_at_once() {
     let mut world = World::new();
-    world.wish(wish(1, Goal::Running, 1, false));
+    world.apply(desired(1, Goal::Running, 1, false));
     world.complete(None, true, true);
     assert_eq!(world.step, Some(Step::Prepare));
     world.complete(Some(Fault::permanent("no such image")), false, true);
@@ -305,14 +305,14 @@ fn what_can_never_work_is_reported_at_once() {
 fn what_shall_go_and_cannot_is_tried_again() {
     let mut world = World::new();
     world.reach(1, Goal::Running, 1, false);
-    world.wish(wish(2, Goal::Absent, 1, false));
+    world.apply(desired(2, Goal::Absent, 1, false));
     while world.guest.fault().is_none() {
         let is_stuck = world.step == Some(Step::Destroy);
         let fault = is_stuck.then(|| Fault::permanent("the process does not end"));
         world.complete(fault, !is_stuck, true);
     }
     world.has_told = false;
-    world.wish(wish(2, Goal::Absent, 1, false));
+    world.apply(desired(2, Goal::Absent, 1, false));
     assert_eq!((world.step, world.guest.phase), (None, Phase::Waiting), "not at once");
     world.settle(true);
     assert!(world.has_told);
@@ -323,7 +323,7 @@ fn what_shall_go_and_cannot_is_tried_again() {
 fn what_happens_while_a_step_is_under_way_is_looked_at_after_it() {
     let mut world = World::new();
     world.reach(1, Goal::Running, 1, false);
-    world.wish(wish(2, Goal::Paused, 1, false));
+    world.apply(desired(2, Goal::Paused, 1, false));
     assert!(matches!(world.step, Some(Step::Remember(_))));
     assert_eq!(world.guest.disturbed(), Reaction::default());
     let seen_before = Outcome { result: Ok(()), power: Some(Power::Running) };
@@ -334,13 +334,13 @@ fn what_happens_while_a_step_is_under_way_is_looked_at_after_it() {
 #[test]
 fn nothing_follows_from_a_state_that_is_older_than_the_last_step() {
     let mut world = World::new();
-    world.wish(wish(1, Goal::Running, 1, false));
+    world.apply(desired(1, Goal::Running, 1, false));
     while world.step != Some(Step::Prepare) {
         world.complete(None, true, true);
     }
     // The disks are made, and nobody says so.
     world.complete(Some(Fault::lost("away")), true, true);
-    world.wish(wish(2, Goal::Absent, 1, false));
+    world.apply(desired(2, Goal::Absent, 1, false));
     world.settle(true);
     assert_eq!((world.power, world.guest.power()), (Power::Gone, Power::Gone));
     assert!(world.guest.is_over());
@@ -357,7 +357,7 @@ fn a_guest_that_is_there_again_is_removed_again() {
     assert_eq!(world.power, Power::Running, "nobody asked again");
     world.has_told = false;
     world.done.clear();
-    world.wish(wish(2, Goal::Absent, 1, false));
+    world.apply(desired(2, Goal::Absent, 1, false));
     world.settle(true);
     assert_eq!(world.done, [Step::Destroy, Step::Undefine, Step::RemoveDisks]);
     assert!(world.has_told && world.guest.is_over());
@@ -366,7 +366,7 @@ fn a_guest_that_is_there_again_is_removed_again() {
 #[test]
 fn a_hypervisor_that_is_away_uses_up_no_tries() {
     let mut world = World::new();
-    world.wish(wish(1, Goal::Running, 1, false));
+    world.apply(desired(1, Goal::Running, 1, false));
     for _ in 0..3 * TRIES {
         world.complete(Some(Fault::lost("away")), false, true);
         world.advance(1_000_000);
@@ -384,8 +384,8 @@ fn a_shelved_guest_without_a_disk_is_an_error() {
 
 #[derive(Clone, Debug)]
 enum Action {
-    NewWish { goal: Goal, boots: bool, hard: bool },
-    OldWish { back: u64, goal: Goal },
+    Newer { goal: Goal, boots: bool, hard: bool },
+    Older { back: u64, goal: Goal },
     Complete { fault: Option<Fault>, is_done: bool, obeys: bool },
     Disturb(usize),
     Advance(Micros),
@@ -405,8 +405,8 @@ fn faults() -> impl Strategy<Value = Option<Fault>> {
 fn actions() -> impl Strategy<Value = Action> {
     prop_oneof![
         3 => (goals(), any::<bool>(), any::<bool>())
-            .prop_map(|(goal, boots, hard)| Action::NewWish { goal, boots, hard }),
-        1 => (0_u64..4, goals()).prop_map(|(back, goal)| Action::OldWish { back, goal }),
+            .prop_map(|(goal, boots, hard)| Action::Newer { goal, boots, hard }),
+        1 => (0_u64..4, goals()).prop_map(|(back, goal)| Action::Older { back, goal }),
         8 => (faults(), any::<bool>(), any::<bool>())
             .prop_map(|(fault, is_done, obeys)| Action::Complete { is_done: is_done || fault.is_none(), fault, obeys }),
         2 => (0_usize..20).prop_map(Action::Disturb),
@@ -444,7 +444,7 @@ proptest! {
 
     /// Whatever happened before, the latest wish is fulfilled once things work.
     #[test]
-    fn the_latest_wish_is_fulfilled(
+    fn the_latest_desired_state_is_reached(
         history in prop::collection::vec(actions(), 0..60),
         goal in goals(),
         boots in any::<bool>(),
@@ -455,15 +455,15 @@ proptest! {
         let (mut generation, mut boot) = (0, 1);
         for action in history {
             match action {
-                Action::NewWish { goal, boots, hard } => {
+                Action::Newer { goal, boots, hard } => {
                     generation += 1;
                     boot += u32::from(boots);
-                    world.wish(wish(generation, goal, boot, hard));
+                    world.apply(desired(generation, goal, boot, hard));
                 }
-                Action::OldWish { back, goal } if generation > back => {
-                    world.wish(wish(generation - back, goal, boot, false));
+                Action::Older { back, goal } if generation > back => {
+                    world.apply(desired(generation - back, goal, boot, false));
                 }
-                Action::OldWish { .. } => {}
+                Action::Older { .. } => {}
                 Action::Complete { fault, is_done, obeys } => world.complete(fault, is_done, obeys),
                 Action::Disturb(choice) => world.disturb(by_itself(world.power, choice)),
                 Action::Advance(by) => world.advance(by),
@@ -474,7 +474,7 @@ proptest! {
         generation += 1;
         boot += u32::from(boots);
         world.disturb(world.power);
-        world.wish(wish(generation, goal, boot, hard));
+        world.apply(desired(generation, goal, boot, hard));
         world.settle(obeys);
 
         prop_assert!(world.has_told);

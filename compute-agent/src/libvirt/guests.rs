@@ -140,7 +140,7 @@ impl Inner {
     }
 
     fn blueprint<'a>(&self, job: &'a Job) -> Result<(Blueprint, &'a berth_api::v1::GuestSpec), Fault> {
-        let spec = job.spec.as_deref().ok_or_else(|| Fault::permanent("wish.spec: missing"))?;
+        let spec = job.spec.as_deref().ok_or_else(|| Fault::permanent("desired_guest.spec: missing"))?;
         Ok((Blueprint::read(job.instance, spec, &self.images, &self.surveyed()?.parts)?, spec))
     }
 

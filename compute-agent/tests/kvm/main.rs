@@ -18,9 +18,9 @@ use std::process::{Child, Command};
 use std::time::Duration;
 
 use berth_api::v1::agent_message::Message;
+use berth_api::v1::desired_guest::Goal;
 use berth_api::v1::guest_report::State;
-use berth_api::v1::guest_wish::Goal;
-use berth_api::v1::{GuestReport, GuestSpec, GuestWish};
+use berth_api::v1::{DesiredGuest, GuestReport, GuestSpec};
 use lab::{CANARY, Lab, canary, introduction};
 use tokio::sync::Mutex;
 use uuid::Uuid;
@@ -32,13 +32,13 @@ fn guest(number: u128) -> Uuid {
     Uuid::from_u128((0xbe47_u128 << 112) | number)
 }
 
-fn wish(instance: Uuid, generation: u64, goal: Goal, boot: u32) -> GuestWish {
-    support::wish(instance, generation, goal, boot, &canary())
+fn desired(instance: Uuid, generation: u64, goal: Goal, boot: u32) -> DesiredGuest {
+    support::desired(instance, generation, goal, boot, &canary())
 }
 
 /// Wishes and checks that it was fulfilled.
-async fn reach(lab: &Lab, host: &str, wish: GuestWish, state: State) -> GuestReport {
-    let report = lab.service.bring(host, wish).await;
+async fn reach(lab: &Lab, host: &str, desired: DesiredGuest, state: State) -> GuestReport {
+    let report = lab.service.bring(host, desired).await;
     assert_eq!((report.error.as_str(), report.state()), ("", state));
     report
 }
@@ -50,7 +50,7 @@ async fn a_guest_lives_through_all_its_states() {
     let lab = Lab::new("life").await;
     let id = guest(1);
     let up = introduction(id);
-    let go = |generation, goal, boot, state| reach(&lab, "life", wish(id, generation, goal, boot), state);
+    let go = |generation, goal, boot, state| reach(&lab, "life", desired(id, generation, goal, boot), state);
 
     go(1, Goal::Running, 1, State::Running).await;
     lab.wait_for(id, &up, 1).await;
@@ -85,19 +85,19 @@ async fn a_guest_lives_through_all_its_states() {
     go(9, Goal::Running, 4, State::Running).await;
     lab.wait_for(id, &up, 4).await;
 
-    go(10, Goal::Shelved, 4, State::Kept).await;
+    go(10, Goal::Shelved, 4, State::Shelved).await;
     assert_eq!(lab.host.virsh(&["list", "--all", "--uuid"]), "");
     go(11, Goal::Running, 5, State::Running).await;
     lab.wait_for(id, &up, 5).await;
 
-    go(12, Goal::Absent, 5, State::Gone).await;
+    go(12, Goal::Absent, 5, State::Absent).await;
     assert_eq!(lab.host.virsh(&["list", "--all", "--uuid"]), "");
     assert!(!lab.host.path("instances").join(id.to_string()).exists());
     lab.end().await;
 }
 
 async fn go_hard(lab: &Lab, id: Uuid) {
-    let hard = GuestWish { hard: true, ..wish(id, 7, Goal::Running, 3) };
+    let hard = DesiredGuest { hard: true, ..desired(id, 7, Goal::Running, 3) };
     reach(lab, "life", hard, State::Running).await;
 }
 
@@ -107,7 +107,7 @@ async fn guests_survive_restarts_of_the_agent_and_of_libvirtd() {
     let _turn = TURN.lock().await;
     let mut lab = Lab::new("restarts").await;
     let id = guest(2);
-    reach(&lab, "restarts", wish(id, 3, Goal::Running, 1), State::Running).await;
+    reach(&lab, "restarts", desired(id, 3, Goal::Running, 1), State::Running).await;
     lab.wait_for(id, "TICK", 1).await;
 
     lab.kill_agent().await;
@@ -134,15 +134,15 @@ async fn guests_survive_restarts_of_the_agent_and_of_libvirtd() {
     lab.start_agent().await;
     assert_eq!(lab.service.settled(id, 3).await.generation, 3);
     lab.service.known().guests.clear();
-    lab.service.wish("restarts", wish(id, 2, Goal::Absent, 1)).await;
+    lab.service.send_desired("restarts", desired(id, 2, Goal::Absent, 1)).await;
     lab.service.wait_for_state(id, State::Running).await;
 
     let ticks = lab.ticks(id).len();
     lab.host.restart_libvirtd();
     lab.wait_for(id, "TICK", ticks + 2).await;
     assert_eq!(lab.said(id, &introduction(id)), 1, "it was not booted again");
-    reach(&lab, "restarts", wish(id, 4, Goal::Paused, 1), State::Paused).await;
-    reach(&lab, "restarts", wish(id, 5, Goal::Running, 1), State::Running).await;
+    reach(&lab, "restarts", desired(id, 4, Goal::Paused, 1), State::Paused).await;
+    reach(&lab, "restarts", desired(id, 5, Goal::Running, 1), State::Running).await;
 
     // Events come again: nobody asks how the guest is.
     lab.host.virsh(&["destroy", &id.to_string()]);
@@ -163,7 +163,7 @@ async fn twenty_guests_are_started_at_once() {
     let lab = Lab::new("twenty").await;
     let guests: Vec<_> = (100..120).map(guest).collect();
     for id in &guests {
-        lab.service.wish("twenty", wish(*id, 1, Goal::Running, 1)).await;
+        lab.service.send_desired("twenty", desired(*id, 1, Goal::Running, 1)).await;
     }
     for id in &guests {
         let report = lab.service.settled(*id, 1).await;
@@ -171,10 +171,10 @@ async fn twenty_guests_are_started_at_once() {
         lab.wait_for(*id, &introduction(*id), 1).await;
     }
     for id in &guests {
-        lab.service.wish("twenty", wish(*id, 2, Goal::Absent, 1)).await;
+        lab.service.send_desired("twenty", desired(*id, 2, Goal::Absent, 1)).await;
     }
     for id in &guests {
-        assert_eq!(lab.service.settled(*id, 2).await.state(), State::Gone);
+        assert_eq!(lab.service.settled(*id, 2).await.state(), State::Absent);
     }
     assert_eq!(lab.host.virsh(&["list", "--all", "--uuid"]), "");
     lab.end().await;
@@ -188,22 +188,22 @@ async fn what_cannot_be_built_is_reported_and_leaves_nothing() {
     let mut spec = canary();
     spec.image.as_mut().expect("there").name = "none.qcow2".into();
     let id = guest(4);
-    let report = lab.service.bring("failures", support::wish(id, 1, Goal::Running, 1, &spec)).await;
+    let report = lab.service.bring("failures", support::desired(id, 1, Goal::Running, 1, &spec)).await;
     assert_eq!(report.error, "image.name: there is no \"none.qcow2\" in the image folder");
-    assert_eq!((report.state(), report.is_transient), (State::Gone, false));
+    assert_eq!((report.state(), report.is_transient), (State::Absent, false));
 
     let machine = with_property("hw_machine_type", "no-such-machine");
-    let report = lab.service.bring("failures", support::wish(id, 2, Goal::Running, 1, &machine)).await;
+    let report = lab.service.bring("failures", support::desired(id, 2, Goal::Running, 1, &machine)).await;
     assert_eq!(
         report.error,
         "image.properties[hw_machine_type]: QEMU on this host has no \"no-such-machine\""
     );
     assert!(!report.is_transient);
-    reach(&lab, "failures", wish(id, 3, Goal::Absent, 1), State::Gone).await;
+    reach(&lab, "failures", desired(id, 3, Goal::Absent, 1), State::Absent).await;
 
     // A guest with all kinds of disks, which nobody else may read, and which does not obey the power button because it has no ROM that would.
     let disks = with_disks();
-    lab.service.bring("failures", support::wish(id, 4, Goal::Running, 1, &disks)).await;
+    lab.service.bring("failures", support::desired(id, 4, Goal::Running, 1, &disks)).await;
     let attached = lab.host.virsh(&["domblklist", &id.to_string()]);
     for (target, file) in
         [("sda", "disk.qcow2"), ("sdb", "ephemeral.qcow2"), ("sdc", "swap.qcow2"), ("sdd", "config.img")]
@@ -216,7 +216,7 @@ async fn what_cannot_be_built_is_reported_and_leaves_nothing() {
     for file in ["disk.qcow2", "ephemeral.qcow2", "swap.qcow2", "config.img"] {
         assert_eq!(mode(&directory.join(file)), 0o600, "{file}");
     }
-    let stopped = lab.service.bring("failures", support::wish(id, 5, Goal::Stopped, 1, &disks)).await;
+    let stopped = lab.service.bring("failures", support::desired(id, 5, Goal::Stopped, 1, &disks)).await;
     assert_eq!((stopped.error.as_str(), stopped.state()), ("", State::ShutDown));
     lab.end().await;
 }
@@ -227,8 +227,8 @@ async fn two_hosts_on_one_machine_are_apart() {
     let _turn = TURN.lock().await;
     let (one, two) = (Lab::new("one").await, Lab::new("two").await);
     let (here, there) = (guest(5), guest(6));
-    reach(&one, "one", wish(here, 1, Goal::Running, 1), State::Running).await;
-    reach(&two, "two", wish(there, 1, Goal::Running, 1), State::Running).await;
+    reach(&one, "one", desired(here, 1, Goal::Running, 1), State::Running).await;
+    reach(&two, "two", desired(there, 1, Goal::Running, 1), State::Running).await;
     assert_eq!(one.host.virsh(&["list", "--uuid"]), here.to_string());
     assert_eq!(two.host.virsh(&["list", "--uuid"]), there.to_string());
     two.wait_for(there, "TICK", 1).await;

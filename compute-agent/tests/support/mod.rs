@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use berth_api::v1::agent_message::Message;
 use berth_api::v1::agents_server::{Agents, AgentsServer};
+use berth_api::v1::desired_guest::Goal;
 use berth_api::v1::guest_report::State;
-use berth_api::v1::guest_wish::Goal;
-use berth_api::v1::{self, AgentMessage, GuestReport, GuestWish, ServiceMessage, service_message};
+use berth_api::v1::{self, AgentMessage, DesiredGuest, GuestReport, ServiceMessage, service_message};
 use berth_compute_agent::agent::{self, Settings};
 use berth_compute_agent::{Hypervisor, Offer, service};
 use tokio::net::TcpListener;
@@ -116,8 +116,8 @@ impl Service {
         self.wait("an agent", is_there).await;
     }
 
-    pub(crate) async fn wish(&self, host: &str, wish: GuestWish) {
-        self.tell(host, service_message::Message::Wish(wish)).await;
+    pub(crate) async fn send_desired(&self, host: &str, desired: DesiredGuest) {
+        self.tell(host, service_message::Message::DesiredGuest(desired)).await;
     }
 
     pub(crate) async fn tell(&self, host: &str, message: service_message::Message) {
@@ -127,9 +127,9 @@ impl Service {
     }
 
     /// Wishes, and waits until that is settled.
-    pub(crate) async fn bring(&self, host: &str, wish: GuestWish) -> GuestReport {
-        let (instance, generation) = (wish.instance.parse().expect("a UUID"), wish.generation);
-        self.wish(host, wish).await;
+    pub(crate) async fn bring(&self, host: &str, desired: DesiredGuest) -> GuestReport {
+        let (instance, generation) = (desired.instance.parse().expect("a UUID"), desired.generation);
+        self.send_desired(host, desired).await;
         self.settled(instance, generation).await
     }
 
@@ -208,14 +208,14 @@ impl Agent {
     }
 }
 
-pub(crate) fn wish(
+pub(crate) fn desired(
     instance: Uuid,
     generation: u64,
     goal: Goal,
     boot: u32,
     spec: &v1::GuestSpec,
-) -> GuestWish {
-    GuestWish {
+) -> DesiredGuest {
+    DesiredGuest {
         instance: instance.to_string(),
         generation,
         goal: goal.into(),

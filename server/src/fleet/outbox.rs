@@ -9,7 +9,7 @@ use berth_api::v1::ServiceMessage;
 use berth_api::v1::service_message::Message;
 use tokio_stream::Stream;
 
-/// What an agent has yet to be told. Not a queue of messages: of each guest, only the latest wish waits. So an agent that does
+/// What an agent has yet to be told. Not a queue of messages: of each guest, only the latest desired state waits. So an agent that does
 /// not read makes it no larger than there are guests on its host.
 #[derive(Debug, Default)]
 struct Outbox {
@@ -32,7 +32,7 @@ impl Subject {
         match message {
             Message::Welcome(_) => Self::Welcome,
             Message::ProvidersRefused(_) => Self::Providers,
-            Message::Wish(wish) => Self::Guest(wish.instance.clone()),
+            Message::DesiredGuest(desired) => Self::Guest(desired.instance.clone()),
         }
     }
 }
@@ -108,21 +108,25 @@ impl Drop for Receiver {
 
 #[cfg(test)]
 mod tests {
-    use berth_api::v1::{GuestWish, Welcome};
+    use berth_api::v1::{DesiredGuest, Welcome};
     use tokio_stream::StreamExt;
 
     use super::*;
 
-    fn wish(instance: &str, generation: u64) -> Message {
-        Message::Wish(GuestWish { instance: instance.to_owned(), generation, ..GuestWish::default() })
+    fn desired(instance: &str, generation: u64) -> Message {
+        Message::DesiredGuest(DesiredGuest {
+            instance: instance.to_owned(),
+            generation,
+            ..DesiredGuest::default()
+        })
     }
 
     #[tokio::test]
     async fn an_agent_that_does_not_read_is_told_the_latest_of_each_guest() {
         let (sender, mut receiver) = channel();
         for generation in 1..=1000 {
-            sender.send(wish("b", generation));
-            sender.send(wish("a", generation));
+            sender.send(desired("b", generation));
+            sender.send(desired("a", generation));
         }
         sender.send(Message::Welcome(Welcome::default()));
         assert_eq!(lock(&sender.0).waiting.len(), 3);
@@ -131,7 +135,7 @@ mod tests {
         while let Some(message) = receiver.next().await {
             told.extend(message.message);
         }
-        assert_eq!(told, [Message::Welcome(Welcome::default()), wish("a", 1000), wish("b", 1000)]);
+        assert_eq!(told, [Message::Welcome(Welcome::default()), desired("a", 1000), desired("b", 1000)]);
     }
 
     #[tokio::test]
@@ -139,19 +143,19 @@ mod tests {
         let (sender, mut receiver) = channel();
         let reader = tokio::spawn(async move { (receiver.next().await, receiver.next().await) });
         tokio::task::yield_now().await;
-        sender.send(wish("a", 1));
+        sender.send(desired("a", 1));
         tokio::task::yield_now().await;
         drop(sender);
         let (first, second) = reader.await.unwrap();
-        assert_eq!((first.unwrap().message, second), (Some(wish("a", 1)), None));
+        assert_eq!((first.unwrap().message, second), (Some(desired("a", 1)), None));
     }
 
     #[test]
     fn nothing_waits_for_an_agent_that_is_gone() {
         let (sender, receiver) = channel();
-        sender.send(wish("a", 1));
+        sender.send(desired("a", 1));
         drop(receiver);
-        sender.send(wish("b", 1));
+        sender.send(desired("b", 1));
         assert!(lock(&sender.0).waiting.is_empty());
     }
 }

@@ -41,7 +41,7 @@ async fn an_instance_lives_through_all_its_states() {
         .await
         .unwrap();
     cloud.until_status(&it, "ACTIVE").await;
-    let boots: Vec<u32> = host.machine.lock().unwrap().wishes.iter().map(|wish| wish.boot).collect();
+    let boots: Vec<u32> = host.machine.lock().unwrap().desired.iter().map(|desired| desired.boot).collect();
     assert!(boots.is_sorted() && boots.last() == Some(&3), "{boots:?}");
 
     cloud.instances.shelve(named(&it)).await.unwrap();
@@ -84,8 +84,8 @@ async fn a_steady_instance_makes_no_noise() {
     let it = cloud.create("it", "small").await;
     cloud.until_status(&it, "ACTIVE").await;
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
-    let wishes = host.machine.lock().unwrap().wishes.len();
-    assert!(wishes < 6, "{wishes} wishes for one instance");
+    let sent = host.machine.lock().unwrap().desired.len();
+    assert!(sent < 6, "{sent} messages about one instance");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -155,7 +155,7 @@ async fn capacity_of_a_failed_build_is_released_when_nothing_is_left() {
         } else {
             let mut gone = host.machine.lock().unwrap().guests.remove(&it).unwrap();
             gone.error.clear();
-            gone.set_state(State::Gone);
+            gone.set_state(State::Absent);
             host.say(Message::Guest(gone));
         }
         assert_eq!(cloud.until_status(&it, "ACTIVE").await.host, "h2");
@@ -188,7 +188,7 @@ async fn what_a_guest_does_by_itself_is_noticed() {
     host.say(Message::Guest(report));
     cloud.instances.stop(named(&it)).await.unwrap();
     cloud.until_status(&it, "SHUTOFF").await;
-    assert!(host.machine.lock().unwrap().wishes.iter().all(|wish| wish.instance != stranger));
+    assert!(host.machine.lock().unwrap().desired.iter().all(|desired| desired.instance != stranger));
 }
 
 /// `virsh dump --live` and backups pause a guest for a moment.
@@ -203,8 +203,8 @@ async fn a_momentary_pause_changes_no_desired_state() {
     cloud.until(&it, |it| it.power_state == "PAUSED" && it.status == "ACTIVE").await;
     host.guest_becomes(&it, State::Running);
     cloud.until(&it, |it| it.power_state == "RUNNING" && it.status == "ACTIVE").await;
-    let goals: Vec<_> = host.machine.lock().unwrap().wishes.iter().map(v1::GuestWish::goal).collect();
-    assert!(goals.iter().all(|goal| *goal == v1::guest_wish::Goal::Running), "{goals:?}");
+    let goals: Vec<_> = host.machine.lock().unwrap().desired.iter().map(v1::DesiredGuest::goal).collect();
+    assert!(goals.iter().all(|goal| *goal == v1::desired_guest::Goal::Running), "{goals:?}");
 
     // One that stays paused, such as by a full disk, is helped by its user.
     host.guest_becomes(&it, State::Paused);
@@ -226,11 +226,11 @@ async fn until_event(cloud: &mut Cloud, it: &str, message: &str) {
 }
 
 /// Waits until the agent has applied the latest desired state, which has this goal.
-async fn until_applied(host: &Puppet, it: &str, goal: v1::guest_wish::Goal) {
+async fn until_applied(host: &Puppet, it: &str, goal: v1::desired_guest::Goal) {
     for _ in 0..1000 {
         {
             let machine = host.machine.lock().unwrap();
-            let latest = machine.wishes.last().unwrap();
+            let latest = machine.desired.last().unwrap();
             if latest.goal() == goal && machine.guests[it].generation == latest.generation {
                 return;
             }
@@ -253,8 +253,8 @@ async fn a_guest_that_is_saved_from_outside_runs_again() {
     host.guest_becomes(&it, State::Saved);
     until_event(&mut cloud, &it, "SUSPENDED on h1 without Berth").await;
     cloud.until(&it, |it| it.power_state == "RUNNING" && it.status == "ACTIVE").await;
-    let latest = host.machine.lock().unwrap().wishes.last().cloned().unwrap();
-    assert_eq!((latest.goal(), latest.boot), (v1::guest_wish::Goal::Running, boot));
+    let latest = host.machine.lock().unwrap().desired.last().cloned().unwrap();
+    assert_eq!((latest.goal(), latest.boot), (v1::desired_guest::Goal::Running, boot));
 
     // What cannot be restored is suspended, with its reason, and can be resumed or started: either brings back its memory.
     for action in ["resume", "start"] {
@@ -263,13 +263,13 @@ async fn a_guest_that_is_saved_from_outside_runs_again() {
             machine.lazy = true;
             machine.guests[&it].clone()
         };
-        let asked = host.machine.lock().unwrap().wishes.len();
+        let asked = host.machine.lock().unwrap().desired.len();
         report.set_state(State::Saved);
         host.say(Message::Guest(report.clone()));
-        while host.machine.lock().unwrap().wishes.len() == asked {
+        while host.machine.lock().unwrap().desired.len() == asked {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
-        report.generation = host.machine.lock().unwrap().wishes.last().unwrap().generation;
+        report.generation = host.machine.lock().unwrap().desired.last().unwrap().generation;
         report.error = "restoring: no memory".to_owned();
         host.machine.lock().unwrap().guests.insert(it.clone(), report.clone());
         host.machine.lock().unwrap().lazy = false;
@@ -299,7 +299,7 @@ async fn a_stopped_guest_that_is_started_from_outside_is_stopped_again() {
         host.guest_becomes(&it, state);
     }
     cloud.until_status(&it, "SHUTOFF").await;
-    until_applied(&host, &it, v1::guest_wish::Goal::Stopped).await;
+    until_applied(&host, &it, v1::desired_guest::Goal::Stopped).await;
     for state in [State::Paused, State::Running] {
         host.guest_becomes(&it, state);
     }
@@ -328,8 +328,8 @@ async fn a_guest_that_is_undefined_from_outside_is_an_error() {
         }
         host.guest_becomes(&it, State::ShutDown);
         cloud.until_status(&it, "SHUTOFF").await;
-        until_applied(&host, &it, v1::guest_wish::Goal::Stopped).await;
-        host.guest_becomes(&it, State::Kept);
+        until_applied(&host, &it, v1::desired_guest::Goal::Stopped).await;
+        host.guest_becomes(&it, State::Shelved);
         let failed = cloud.until_status(&it, "ERROR").await;
         assert!(failed.fault.starts_with("the guest was undefined on h1 without Berth"), "{}", failed.fault);
         assert_eq!((failed.power_state.as_str(), cloud.used("h1").await), ("NOSTATE", 1));
@@ -340,7 +340,7 @@ async fn a_guest_that_is_undefined_from_outside_is_an_error() {
             .unwrap();
         assert_eq!(cloud.until_status(&it, "ACTIVE").await.fault, "");
     }
-    host.guest_becomes(&it, State::Kept);
+    host.guest_becomes(&it, State::Shelved);
     cloud.until_status(&it, "ERROR").await;
     cloud.instances.delete(named(&it)).await.unwrap();
     cloud.until_gone(&it).await;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use berth_api::v1;
 use berth_api::v1::agent_message::Message;
 use berth_api::v1::agents_client::AgentsClient;
+use berth_api::v1::desired_guest::Goal;
 use berth_api::v1::guest_report::State;
-use berth_api::v1::guest_wish::Goal;
 use berth_api::v1::service_message::Message as Told;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -27,11 +27,11 @@ pub(crate) struct Machine {
     pub(crate) broken: Option<String>,
     /// Whether a build that fails leaves a running guest, which does not go when it should.
     pub(crate) is_stuck: bool,
-    /// Whether wishes are only noted.
+    /// Whether desired are only noted.
     pub(crate) lazy: bool,
     /// Whether there are no heartbeats.
     pub(crate) is_faint: bool,
-    pub(crate) wishes: Vec<v1::GuestWish>,
+    pub(crate) desired: Vec<v1::DesiredGuest>,
     pub(crate) refusals: Vec<v1::Failure>,
 }
 
@@ -152,8 +152,8 @@ async fn serve(
     loop {
         tokio::select! {
             message = told.message() => match message {
-                Ok(Some(v1::ServiceMessage { message: Some(Told::Wish(wish)) })) => {
-                    let report = machine.lock().unwrap().grant(&wish);
+                Ok(Some(v1::ServiceMessage { message: Some(Told::DesiredGuest(desired)) })) => {
+                    let report = machine.lock().unwrap().grant(&desired);
                     report.into_iter().for_each(|report| say(&sender, Message::Guest(report)));
                 }
                 Ok(Some(v1::ServiceMessage { message: Some(Told::ProvidersRefused(failure)) })) => {
@@ -173,54 +173,54 @@ async fn serve(
 
 impl Machine {
     /// Makes the guest so at once.
-    fn grant(&mut self, wish: &v1::GuestWish) -> Option<v1::GuestReport> {
-        self.wishes.push(wish.clone());
+    fn grant(&mut self, desired: &v1::DesiredGuest) -> Option<v1::GuestReport> {
+        self.desired.push(desired.clone());
         if self.lazy {
             return None;
         }
-        let known = self.guests.get(&wish.instance);
-        if known.is_some_and(|known| known.generation.max(known.known_generation) > wish.generation) {
+        let known = self.guests.get(&desired.instance);
+        if known.is_some_and(|known| known.generation.max(known.known_generation) > desired.generation) {
             return None;
         }
         // As the agent: what was applied is not enforced again, only reported.
         if let Some(known) =
-            known.filter(|known| known.generation == wish.generation && known.error.is_empty())
-            && wish.goal() != Goal::Absent
+            known.filter(|known| known.generation == desired.generation && known.error.is_empty())
+            && desired.goal() != Goal::Absent
         {
             return Some(known.clone());
         }
         let mut report = v1::GuestReport {
-            instance: wish.instance.clone(),
-            generation: wish.generation,
-            boot: wish.boot,
+            instance: desired.instance.clone(),
+            generation: desired.generation,
+            boot: desired.boot,
             ..v1::GuestReport::default()
         };
-        if self.is_stuck && wish.goal() == Goal::Absent {
+        if self.is_stuck && desired.goal() == Goal::Absent {
             return None;
         }
-        if let (Some(why), Goal::Running) = (&self.broken, wish.goal()) {
+        if let (Some(why), Goal::Running) = (&self.broken, desired.goal()) {
             report.error.clone_from(why);
             if self.is_stuck {
                 report.set_state(State::Running);
-                self.guests.insert(wish.instance.clone(), report.clone());
+                self.guests.insert(desired.instance.clone(), report.clone());
                 return Some(report);
             }
-            report.set_state(State::Gone);
-            self.guests.remove(&wish.instance);
+            report.set_state(State::Absent);
+            self.guests.remove(&desired.instance);
             return Some(report);
         }
-        report.set_state(match wish.goal() {
+        report.set_state(match desired.goal() {
             Goal::Running => State::Running,
             Goal::Stopped => State::ShutDown,
             Goal::Paused => State::Paused,
             Goal::Suspended => State::Saved,
-            Goal::Shelved => State::Kept,
-            Goal::Absent | Goal::Unspecified => State::Gone,
+            Goal::Shelved => State::Shelved,
+            Goal::Absent | Goal::Unspecified => State::Absent,
         });
-        if report.state() == State::Gone {
-            self.guests.remove(&wish.instance);
+        if report.state() == State::Absent {
+            self.guests.remove(&desired.instance);
         } else {
-            self.guests.insert(wish.instance.clone(), report.clone());
+            self.guests.insert(desired.instance.clone(), report.clone());
         }
         Some(report)
     }

@@ -2,8 +2,8 @@
 
 mod action;
 mod create;
+mod desired;
 mod repeats;
-mod wish;
 mod words;
 
 use berth_placement::Timestamp;

@@ -118,7 +118,7 @@ impl Fleet {
                 _ => {}
             }
         }
-        let told: Vec<Told> = instances.iter().flat_map(|&uuid| self.wishes(uuid)).collect();
+        let told: Vec<Told> = instances.iter().flat_map(|&uuid| self.desired_guests(uuid)).collect();
         if told.is_empty() || epoch.settled().await.is_err() {
             return;
         }
@@ -128,14 +128,17 @@ impl Fleet {
     }
 
     /// What is wished of the instance, for each host that has something to do with it.
-    fn wishes(&self, uuid: Uuid) -> Vec<Told> {
+    fn desired_guests(&self, uuid: Uuid) -> Vec<Told> {
         let Some(instance) = self.instance_by_uuid(uuid) else { return Vec::new() };
-        let absent = instance.leftovers.iter().map(|host| (host.clone(), Message::Wish(instance.absence())));
+        let absent = instance
+            .leftovers
+            .iter()
+            .map(|host| (host.clone(), Message::DesiredGuest(instance.absent_guest())));
         let mut told: Vec<Told> = absent.collect();
         if !instance.host.is_empty()
-            && let Some(wish) = instance.wish(self.held_by(uuid))
+            && let Some(desired) = instance.desired_guest(self.held_by(uuid))
         {
-            told.push((instance.host.clone(), Message::Wish(wish)));
+            told.push((instance.host.clone(), Message::DesiredGuest(desired)));
         }
         told
     }

@@ -26,7 +26,7 @@ impl Fleet {
             return Ok(());
         }
         let Some(instance) = self.instance_by_uuid(uuid) else {
-            if report.state() != State::Gone {
+            if report.state() != State::Absent {
                 // It may be there for a good reason, such as a state that was restored from a backup.
                 tracing::warn!(host, instance = %uuid, "a guest of no known instance is left alone");
             }
@@ -48,7 +48,7 @@ impl Fleet {
         }
         self.advance_past(&instance, report);
         if instance.host != host {
-            if report.state() == State::Gone {
+            if report.state() == State::Absent {
                 self.is_gone_from(uuid, host);
             }
         } else if report.generation > instance.generation
@@ -77,13 +77,13 @@ impl Fleet {
     fn catch_up(&self, host: &str, instance: &Instance, found: State) {
         let uuid = instance.uuid();
         match found {
-            State::Gone if instance.goal().is_some() => return self.lose(host, uuid),
-            State::Kept => self.give_back(uuid), // it was shelved
+            State::Absent if instance.goal().is_some() => return self.lose(host, uuid),
+            State::Shelved => self.give_back(uuid), // it was shelved
             _ => {}
         }
         self.change_instance(uuid, |instance| {
             instance.set_power(power(found));
-            if found == State::Kept {
+            if found == State::Shelved {
                 instance.set_vm_state(VmState::ShelvedOffloaded);
             } else if let Some(state) = natural(found)
                 && instance.vm_state() != VmState::ShelvedOffloaded
@@ -131,14 +131,14 @@ impl Fleet {
         if !report.error.is_empty() {
             return self.hear_of_failure(host, instance, report);
         }
-        if report.state() == State::Gone {
+        if report.state() == State::Absent {
             return match instance.task() {
                 Task::Deleting => self.is_gone_from(uuid, host),
                 _ if instance.goal().is_some() => self.lose(host, uuid),
                 _ => {}
             };
         }
-        if instance.task() == Task::ShelvingOffloading && report.state() == State::Kept {
+        if instance.task() == Task::ShelvingOffloading && report.state() == State::Shelved {
             self.give_back(uuid);
         }
         self.change_instance(uuid, |instance| {
@@ -151,9 +151,9 @@ impl Fleet {
         let uuid = instance.uuid();
         match (instance.task(), report.state()) {
             (Task::Spawning, _) => return self.build_failed(uuid, host, &report.error),
-            (Task::Unshelving | Task::ShelvingOffloading, State::Kept) => self.give_back(uuid),
+            (Task::Unshelving | Task::ShelvingOffloading, State::Shelved) => self.give_back(uuid),
             (Task::Deleting, _) => {}
-            (_, State::Gone) => return self.lose(host, uuid),
+            (_, State::Absent) => return self.lose(host, uuid),
             _ => {}
         }
         self.change_instance(uuid, |instance| {
@@ -179,7 +179,7 @@ impl Instance {
         let done = match self.task() {
             Task::None => return self.follow(found, host),
             Task::Scheduling | Task::Deleting => return,
-            Task::ShelvingOffloading if found != State::Kept => return,
+            Task::ShelvingOffloading if found != State::Shelved => return,
             Task::ShelvingOffloading => VmState::ShelvedOffloaded,
             Task::PoweringOff => VmState::Stopped,
             Task::Pausing => VmState::Paused,
@@ -228,7 +228,7 @@ impl Instance {
     /// The desired state of `task` could not be applied: the instance is what the guest is.
     fn accept_failure(&mut self, task: Task, found: State) {
         match (task, found) {
-            (Task::Unshelving | Task::ShelvingOffloading, State::Kept) => {
+            (Task::Unshelving | Task::ShelvingOffloading, State::Shelved) => {
                 self.set_vm_state(VmState::ShelvedOffloaded);
             }
             (Task::None, _) => match self.consequence(found) {
@@ -238,7 +238,7 @@ impl Instance {
                 Consequence::Enforce => natural(found).into_iter().for_each(|state| self.adopt(state)),
                 Consequence::Undefined => self.set_vm_state(VmState::Error),
             },
-            (_, State::Kept) => self.set_vm_state(VmState::Error),
+            (_, State::Shelved) => self.set_vm_state(VmState::Error),
             _ => {
                 if task == Task::Unshelving {
                     self.set_vm_state(VmState::Stopped); // it holds its capacity again
@@ -279,6 +279,6 @@ const fn power(state: State) -> Power {
         State::ShutDown => Power::Shutdown,
         State::Crashed => Power::Crashed,
         State::Saved => Power::Suspended,
-        State::Gone | State::Kept | State::Unspecified => Power::NoState,
+        State::Absent | State::Shelved | State::Unspecified => Power::NoState,
     }
 }

@@ -27,9 +27,9 @@ pub(super) const fn consequence(instance: VmState, stopped_by_itself: bool, foun
     use VmState::{Active, Building, Deleted, Error, Paused, ShelvedOffloaded, Stopped, Suspended};
     match (instance, found) {
         // A shelved instance holds no capacity: whatever runs of it, it stays shelved.
-        (Building | Deleted | ShelvedOffloaded, _) | (_, State::Gone | State::Unspecified) => Ignore,
-        (Error, State::Kept | State::Paused) => Ignore,
-        (_, State::Kept) => Undefined,
+        (Building | Deleted | ShelvedOffloaded, _) | (_, State::Absent | State::Unspecified) => Ignore,
+        (Error, State::Shelved | State::Paused) => Ignore,
+        (_, State::Shelved) => Undefined,
 
         // `virsh dump`, backups and migrations pause a guest for a moment, and so does a full disk.
         (Active, State::Paused) => Ignore,
@@ -64,7 +64,7 @@ pub(super) const fn natural(state: State) -> Option<VmState> {
         State::Paused => Some(VmState::Paused),
         State::ShutDown | State::Crashed => Some(VmState::Stopped),
         State::Saved => Some(VmState::Suspended),
-        State::Gone | State::Kept | State::Unspecified => None,
+        State::Absent | State::Shelved | State::Unspecified => None,
     }
 }
 
@@ -86,8 +86,8 @@ mod tests {
         State::ShutDown,
         State::Crashed,
         State::Saved,
-        State::Kept,
-        State::Gone,
+        State::Shelved,
+        State::Absent,
     ];
 
     /// The table of `docs/fleet.md`.

@@ -24,7 +24,7 @@ pub enum Goal {
 
 /// How a guest shall be, as of a generation.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Wish {
+pub struct DesiredState {
     /// Goes up with every change of the wish.
     pub generation: u64,
     /// What shall become of it.
@@ -41,49 +41,49 @@ pub struct Wish {
 
 /// A wish that makes no sense, field by field.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum InvalidWish {
+pub enum InvalidDesiredGuest {
     /// The instance is no UUID.
-    #[error("wish.instance: {0:?} is not a UUID")]
+    #[error("desired_guest.instance: {0:?} is not a UUID")]
     Instance(String),
     /// Generations begin with 1.
-    #[error("wish.generation: 0; generations begin with 1")]
+    #[error("desired_guest.generation: 0; generations begin with 1")]
     Generation,
     /// The goal is none of those known.
-    #[error("wish.goal: {0} is not a goal that this agent knows")]
+    #[error("desired_guest.goal: {0} is not a goal that this agent knows")]
     Goal(i32),
     /// There is no spec.
-    #[error("wish.spec: missing; only ABSENT goes without")]
+    #[error("desired_guest.spec: missing; only ABSENT goes without")]
     Spec,
 }
 
-impl Wish {
+impl DesiredState {
     /// Reads the UUID of the instance that a message is about.
     ///
     /// # Errors
     /// It is no UUID.
-    pub fn instance(message: &v1::GuestWish) -> Result<Uuid, InvalidWish> {
-        message.instance.parse().map_err(|_| InvalidWish::Instance(message.instance.clone()))
+    pub fn instance(message: &v1::DesiredGuest) -> Result<Uuid, InvalidDesiredGuest> {
+        message.instance.parse().map_err(|_| InvalidDesiredGuest::Instance(message.instance.clone()))
     }
 
     /// Reads the rest of a message.
     ///
     /// # Errors
     /// The generation is 0, the goal is unknown, or the spec is missing.
-    pub fn read(message: v1::GuestWish) -> Result<Self, InvalidWish> {
+    pub fn read(message: v1::DesiredGuest) -> Result<Self, InvalidDesiredGuest> {
         if message.generation == 0 {
-            return Err(InvalidWish::Generation);
+            return Err(InvalidDesiredGuest::Generation);
         }
         let goal = goal(message.goal)?;
         if message.spec.is_none() && goal != Goal::Absent {
-            return Err(InvalidWish::Spec);
+            return Err(InvalidDesiredGuest::Spec);
         }
-        let v1::GuestWish { generation, boot, hard, spec, must_exist, .. } = message;
+        let v1::DesiredGuest { generation, boot, hard, spec, must_exist, .. } = message;
         Ok(Self { generation, goal, boot, hard, must_exist, spec: spec.map(Arc::new) })
     }
 }
 
-fn goal(number: i32) -> Result<Goal, InvalidWish> {
-    use v1::guest_wish::Goal as Wire;
+fn goal(number: i32) -> Result<Goal, InvalidDesiredGuest> {
+    use v1::desired_guest::Goal as Wire;
     Ok(match Wire::try_from(number) {
         Ok(Wire::Running) => Goal::Running,
         Ok(Wire::Stopped) => Goal::Stopped,
@@ -91,6 +91,6 @@ fn goal(number: i32) -> Result<Goal, InvalidWish> {
         Ok(Wire::Suspended) => Goal::Suspended,
         Ok(Wire::Absent) => Goal::Absent,
         Ok(Wire::Shelved) => Goal::Shelved,
-        Ok(Wire::Unspecified) | Err(_) => return Err(InvalidWish::Goal(number)),
+        Ok(Wire::Unspecified) | Err(_) => return Err(InvalidDesiredGuest::Goal(number)),
     })
 }

@@ -1,13 +1,13 @@
-//! How the guest of an instance shall be, by the record alone.
+//! The desired guest of an instance, computed from its record alone.
 
 use berth_api::v1;
 
 use crate::fleet::entry::{Flavor, Image, Instance, Task, VmState};
 
 impl Instance {
-    /// What its host's agent is to bring it to; nothing if that is not known, or nothing is wished.
-    pub(crate) fn goal(&self) -> Option<v1::guest_wish::Goal> {
-        use v1::guest_wish::Goal;
+    /// The goal for the agent of its host. None while it has no host, and where no state is desired.
+    pub(crate) fn goal(&self) -> Option<v1::desired_guest::Goal> {
+        use v1::desired_guest::Goal;
         Some(match (self.task(), self.vm_state()) {
             (Task::Scheduling, _) => return None,
             (
@@ -34,12 +34,12 @@ impl Instance {
         })
     }
 
-    /// The wish for its host; `allocations` is what it holds.
-    pub(crate) fn wish(&self, allocations: Vec<v1::Allocation>) -> Option<v1::GuestWish> {
+    /// The desired guest on its host; `allocations` is what the instance holds.
+    pub(crate) fn desired_guest(&self, allocations: Vec<v1::Allocation>) -> Option<v1::DesiredGuest> {
         let goal = self.goal()?;
-        let spec = (goal != v1::guest_wish::Goal::Absent).then(|| self.spec(allocations));
+        let spec = (goal != v1::desired_guest::Goal::Absent).then(|| self.spec(allocations));
         let instance = self.uuid().to_string();
-        Some(v1::GuestWish {
+        Some(v1::DesiredGuest {
             instance,
             generation: self.generation,
             goal: goal.into(),
@@ -50,13 +50,13 @@ impl Instance {
         })
     }
 
-    /// The wish for a host that it is no more on.
-    pub(crate) fn absence(&self) -> v1::GuestWish {
-        v1::GuestWish {
+    /// The desired guest on a host that it has left: none.
+    pub(crate) fn absent_guest(&self) -> v1::DesiredGuest {
+        v1::DesiredGuest {
             instance: self.uuid().to_string(),
             generation: self.generation,
-            goal: v1::guest_wish::Goal::Absent.into(),
-            ..v1::GuestWish::default()
+            goal: v1::desired_guest::Goal::Absent.into(),
+            ..v1::DesiredGuest::default()
         }
     }
 
