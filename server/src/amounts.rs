@@ -3,7 +3,7 @@
 use berth_api::v1;
 use berth_placement::{Allocation, Inventory, Topology, Units};
 
-use crate::rest::refusals::{class_name, provider_uuid};
+use crate::request::message::{class_name, provider_uuid};
 
 /// The inventory that a message stands for: what is 0 has its default. Not checked ([`Inventory::validate`]).
 pub(crate) fn read_inventory(record: &v1::Inventory) -> Inventory {

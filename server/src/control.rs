@@ -32,7 +32,8 @@ use tokio::net::UnixListener;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::fleet::State as FleetState;
-use crate::service::{Access, Epoch, Service};
+use crate::request::{Access, Epoch};
+use crate::service::Service;
 
 const SOCKET: &str = "control.sock";
 

@@ -10,7 +10,8 @@ use berth_placement::TopologyError;
 use berth_store::{Committer, DataError, Durability, DurabilityOptions, EmbeddedStore, Queue, Store, probe};
 
 use crate::fleet::{Fleet, FleetOptions, State as FleetState};
-use crate::service::{Access, Epoch, Options, Service, now};
+use crate::request::{Access, Epoch};
+use crate::service::{Options, Service, now};
 use crate::{Contents, DataDir, standard};
 
 type Loaded = berth_store::Loaded<FleetState>;

@@ -14,7 +14,6 @@
 //! | `service.rs` | the state that all requests share: index, options, metrics; `Service::answer` serves without a socket |
 //! | `limits.rs` | limits per request: `docs/limits.md` |
 //! | `clock.rs` | the monotonic clock; which use needs which clock: `docs/clocks.md` |
-//! | `topology_message.rs` | refusals of the index with names and UUIDs instead of numbers |
 //! | `memory.rs` | keeps freed memory for the next large response |
 //! | `microversion.rs`, `query.rs`, `error.rs` | microversions, query strings, errors with their codes |
 //! | `rest/` | one file per kind of resource: its URLs, handlers and error responses |
@@ -28,7 +27,7 @@
 //! | `keeper.rs`, `control.rs` | the state of a running service in its store, through failures of the store; the socket for commands to the service that uses a directory |
 //! | `grpc/` | the services of `berth.v1` on their own socket: identity and access table (`guard.rs`, `identity.rs`, `access.rs`, `tls.rs`), the path of a unary call (`call.rs`, `deadline.rs`), errors, fields and pages (`status.rs`, `field.rs`, `page.rs`), one directory per service, the stream of each agent (`agents.rs`) |
 //! | `fleet/` | hosts, aggregates, flavors, groups, quotas, instances: `docs/fleet.md` |
-//! | `transfer.rs`, `custom.rs` | shared by REST and gRPC: allocation writes with retries, custom names |
+//! | `request/` | shared by REST and gRPC, which do not import each other: admission, waiting for durability, the query of allocation candidates, messages of the index's errors, allocation writes with retries |
 //! | `amounts.rs` | inventories and allocations as protobuf messages |
 //! | `migrate/` | from a Placement database (`query.rs`, `rows.rs`, `dump.rs`) and back (`script.rs`), with a digest as proof (`digest.rs`) |
 //! | `metrics.rs` | the metrics for operators |
@@ -55,7 +54,6 @@ mod amounts;
 mod auth;
 mod clock;
 mod control;
-mod custom;
 mod error;
 mod files;
 mod fleet;
@@ -71,13 +69,12 @@ pub mod migrate;
 mod pipeline;
 mod policy;
 mod query;
+mod request;
 mod rest;
 mod searches;
 mod server;
 mod service;
 mod standard;
-mod topology_message;
-mod transfer;
 mod utc;
 mod uuids;
 

@@ -23,9 +23,10 @@ use crate::limits::Limits;
 use crate::metrics::Outcome;
 use crate::microversion::{self, InvalidMicroversion, Microversion};
 use crate::query::Query;
+use crate::request::{Epoch, NotAdmitted, OutcomeUnknown, Purpose};
 use crate::rest::{Call, Route};
 use crate::searches::{self, Turn, Watch};
-use crate::service::{Access, Epoch, Service, now};
+use crate::service::{Service, now};
 
 const REQUEST_ID: &str = "x-openstack-request-id";
 
@@ -157,8 +158,8 @@ impl Asked<'_> {
         let epoch = self.service.epoch();
         let answer = self.serve(&epoch, body, identity, version, stop);
         drop(searching);
-        if let Err(reason) = self.settle(&epoch).await {
-            return self.fail(&undone(&reason), Some(version));
+        if let Err(unknown) = epoch.settle(self.purpose()).await {
+            return self.fail(&outcome_unknown(&unknown), Some(version));
         }
         match answer {
             Ok(reply) => {
@@ -213,18 +214,23 @@ impl Asked<'_> {
         let Self { service, parts: Parts { method, uri, headers, .. }, .. } = *self;
         let body = body?;
         let route = self.route.ok_or_else(Failure::no_such_resource)?;
-        check_access(epoch, &route, method)?;
+        // The version document does not depend on the state.
+        if route != Route::Root {
+            epoch.admit(self.purpose()).map_err(not_admitted)?;
+        }
         let query = Query::parse(uri.query().unwrap_or_default(), &service.options.limits)?;
         let index = &epoch.index;
         let call = Call { service, index, version, identity, headers, query, body, now: now(), stop };
         route.serve(method, &call)
     }
 
-    /// Waits until the state that the answer shows is durable. Candidates are advice, which a claim checks again.
-    async fn settle(&self, epoch: &Epoch) -> Result<(), Arc<str>> {
+    /// What the request does with the index. Candidates are advice, which a claim checks again.
+    fn purpose(&self) -> Purpose {
+        let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(&self.parts.method);
         match self.route {
-            Some(Route::Candidates) => Ok(()),
-            _ => epoch.settled().await,
+            Some(Route::Candidates) => Purpose::Advise,
+            _ if reads => Purpose::Read,
+            _ => Purpose::Write,
         }
     }
 
@@ -270,21 +276,16 @@ fn speak(response: &mut Response<Body>, version: Microversion) {
     headers.append(header::VARY, HeaderValue::from_static(microversion::HEADER));
 }
 
-/// Whether the index may be used so.
-fn check_access(epoch: &Epoch, route: &Route<'_>, method: &Method) -> Result<(), Failure> {
-    let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(method);
-    match &epoch.access {
-        Access::Down(reason) if *route != Route::Root => {
-            Err(Failure::unavailable(format!("The state is being read again, because {reason}.")))
+fn not_admitted(error: NotAdmitted) -> Failure {
+    Failure::unavailable(match error {
+        NotAdmitted::Down(reason) => format!("The state is being read again, because {reason}."),
+        NotAdmitted::ReadOnly(reason) => {
+            format!("Nothing can be changed for the moment: it would not be durable, because {reason}.")
         }
-        Access::ReadOnly(reason) if !reads => Err(Failure::unavailable(format!(
-            "Nothing can be changed for the moment: it would not be durable, because {reason}."
-        ))),
-        _ => Ok(()),
-    }
+    })
 }
 
-fn undone(reason: &str) -> Failure {
+fn outcome_unknown(OutcomeUnknown(reason): &OutcomeUnknown) -> Failure {
     Failure::unavailable(format!(
         "The state of this moment could not be made durable, because {reason}. What was asked for may have been taken back."
     ))

@@ -9,7 +9,6 @@ use axum::extract::Request;
 use axum::http::Response;
 use berth_placement::candidates::Strategy;
 use berth_placement::{Index, Timestamp, TopologyError};
-use berth_store::Durability;
 use tokio::sync::watch;
 
 use crate::auth::Auth;
@@ -19,6 +18,7 @@ use crate::http::mount::Mount;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::policy::Policy;
+use crate::request::{Access, Epoch};
 use crate::searches::Searches;
 use crate::{pipeline, standard};
 
@@ -79,45 +79,6 @@ pub struct Service {
     pub(crate) mount: Mount,
     pub(crate) searches: Arc<Searches>,
     pub(crate) metrics: Metrics,
-}
-
-/// An index and what may be done with it: from the time it was loaded until its store fails.
-pub(crate) struct Epoch {
-    pub(crate) index: Arc<Index>,
-    pub(crate) fleet: Arc<Fleet>,
-    pub(crate) access: Access,
-}
-
-impl Epoch {
-    /// Waits until what can be seen by now may be told.
-    ///
-    /// # Errors
-    /// Why it never will be durable.
-    pub(crate) async fn settled(&self) -> Result<(), Arc<str>> {
-        match &self.access {
-            Access::Durable(durability) => durability.settled().await,
-            Access::Volatile | Access::ReadOnly(_) | Access::Down(_) => Ok(()),
-        }
-    }
-}
-
-/// What may be done with an index.
-pub(crate) enum Access {
-    /// Everything. It ends with the process.
-    Volatile,
-    /// Everything; answers wait until what they tell is durable.
-    Durable(Durability),
-    /// It is durable and may be read. What was changed now would not be durable, for this reason.
-    ReadOnly(Arc<str>),
-    /// Nothing: for this reason, it is not what is durable.
-    Down(Arc<str>),
-}
-
-impl Access {
-    /// Whether requests are served at all.
-    const fn serves(&self) -> bool {
-        !matches!(self, Self::Down(_))
-    }
 }
 
 impl Service {

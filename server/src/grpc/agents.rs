@@ -10,12 +10,13 @@ use tokio::sync::watch;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::call::{self, Kind};
+use super::call;
 use super::identity::Caller;
 use super::status::{bad_field, failure};
 use super::stopped;
 use crate::fleet::{FleetError, Session, outbox};
-use crate::service::{Epoch, Service};
+use crate::request::{Epoch, Purpose};
+use crate::service::Service;
 
 /// How often to look whether there is a later connection, or another state.
 const LOOK: Duration = Duration::from_secs(5);
@@ -55,13 +56,13 @@ impl v1::agents_server::Agents for Agents {
         let (_, extensions, mut messages) = request.into_parts();
         let hello = introduction(&mut messages).await?;
         let has_voucher = caller.speaks_for(&hello)?;
-        let epoch = call::begin(&self.service, &extensions, Kind::Writes)?;
+        let epoch = call::begin(&self.service, &extensions, Purpose::Write)?;
         let (sender, receiver) = outbox::channel();
         let session = epoch.fleet.join(&hello, has_voucher, sender);
         let session = session.inspect_err(|error| self.note_refused(&hello.host, error))?;
         let service = Arc::clone(&self.service);
         let connection = Connection { service, epoch, host: hello.host, session, ends_on_purpose: false };
-        connection.epoch.settled().await.map_err(|reason| call::undone(&reason))?;
+        connection.epoch.settled().await.map_err(|unknown| call::outcome_unknown(&unknown))?;
         connection.epoch.fleet.welcome(&connection.host, session);
         tokio::spawn(connection.run(messages, self.stopping.clone()));
         Ok(Response::new(Box::pin(receiver.map(Ok))))

@@ -8,7 +8,8 @@ use tonic::{Extensions, Request, Response, Status};
 use super::deadline::Deadline;
 use super::status;
 use crate::fleet::Fleet;
-use crate::service::{Access, Epoch, Service, now};
+use crate::request::{Epoch, NotAdmitted, OutcomeUnknown, Purpose};
+use crate::service::{Service, now};
 
 /// A call, as what answers it sees it.
 pub(crate) struct Call<'a> {
@@ -18,22 +19,13 @@ pub(crate) struct Call<'a> {
     pub(crate) now: Timestamp,
 }
 
-/// What a call may do to the index.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Reads,
-    Writes,
-    /// It reads, and is advice that need not be durable.
-    Advises,
-}
-
 /// Answers a call that changes nothing.
 pub(crate) async fn read<Q, A>(
     service: &Service,
     request: Request<Q>,
     work: impl FnOnce(&Call<'_>, &Q) -> Result<A, Status>,
 ) -> Result<Response<A>, Status> {
-    answer(service, request, Kind::Reads, work).await
+    answer(service, request, Purpose::Read, work).await
 }
 
 /// Answers a call that may change something. What it changed stays, even if nobody waits for the answer any more.
@@ -42,7 +34,7 @@ pub(crate) async fn write<Q, A>(
     request: Request<Q>,
     work: impl FnOnce(&Call<'_>, &Q) -> Result<A, Status>,
 ) -> Result<Response<A>, Status> {
-    answer(service, request, Kind::Writes, work).await
+    answer(service, request, Purpose::Write, work).await
 }
 
 /// Answers a call that changes nothing and whose answer is checked again by whatever relies on it.
@@ -51,58 +43,43 @@ pub(crate) async fn advise<Q, A>(
     request: Request<Q>,
     work: impl FnOnce(&Call<'_>, &Q) -> Result<A, Status>,
 ) -> Result<Response<A>, Status> {
-    answer(service, request, Kind::Advises, work).await
+    answer(service, request, Purpose::Advise, work).await
 }
 
 async fn answer<Q, A>(
     service: &Service,
     request: Request<Q>,
-    kind: Kind,
+    purpose: Purpose,
     work: impl FnOnce(&Call<'_>, &Q) -> Result<A, Status>,
 ) -> Result<Response<A>, Status> {
-    let epoch = begin(service, request.extensions(), kind)?;
+    let epoch = begin(service, request.extensions(), purpose)?;
     let call = Call { service, index: &epoch.index, fleet: &epoch.fleet, now: now() };
     let answer = work(&call, request.get_ref());
-    settle(&epoch, kind).await?;
+    epoch.settle(purpose).await.map_err(|unknown| outcome_unknown(&unknown))?;
     answer.map(Response::new)
 }
 
 /// What a call of any kind works with, if there is time left for it and the store works.
-pub(crate) fn begin(service: &Service, extensions: &Extensions, kind: Kind) -> Result<Arc<Epoch>, Status> {
+pub(crate) fn begin(
+    service: &Service,
+    extensions: &Extensions,
+    purpose: Purpose,
+) -> Result<Arc<Epoch>, Status> {
     let deadline = extensions.get::<Deadline>().copied();
     if deadline.is_some_and(Deadline::has_passed) {
         return Err(Status::deadline_exceeded("the time was up before the call began; nothing was done"));
     }
     let epoch = service.epoch();
-    admit(&epoch.access, kind)?;
+    epoch.admit(purpose).map_err(|error| not_admitted(&error))?;
     Ok(epoch)
 }
 
-fn admit(access: &Access, kind: Kind) -> Result<(), Status> {
-    match access {
-        Access::Down(reason) => {
-            Err(Status::unavailable(format!("the state is being read again, because {reason}")))
-        }
-        Access::ReadOnly(reason) if kind == Kind::Writes => Err(Status::unavailable(format!(
-            "nothing can be changed for the moment: it would not be durable, because {reason}"
-        ))),
-        _ => Ok(()),
-    }
+fn not_admitted(error: &NotAdmitted) -> Status {
+    Status::unavailable(error.to_string())
 }
 
-/// Waits until what was seen in the index may be told; what was refused is told of what was seen, too.
-async fn settle(epoch: &Epoch, kind: Kind) -> Result<(), Status> {
-    if kind == Kind::Advises { Ok(()) } else { epoch.settled().await.map_err(|reason| undone(&reason)) }
-}
-
-pub(crate) fn undone(reason: &Arc<str>) -> Status {
-    status::refused(
-        tonic::Code::Unavailable,
-        "OUTCOME_UNKNOWN",
-        format!(
-            "the state of this moment could not be made durable, because {reason}; what was asked for may have been taken back"
-        ),
-    )
+pub(crate) fn outcome_unknown(error: &OutcomeUnknown) -> Status {
+    status::refused(tonic::Code::Unavailable, "OUTCOME_UNKNOWN", error.to_string())
 }
 
 #[cfg(test)]
@@ -111,6 +88,7 @@ mod tests {
     use tonic::Code;
 
     use super::*;
+    use crate::request::Access;
     use crate::service::Options;
 
     fn service() -> Service {

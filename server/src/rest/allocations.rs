@@ -5,10 +5,11 @@ use uuid::Uuid;
 
 use super::call::Call;
 use super::consumers::{INCOMPLETE, Wanted, refused};
-use super::{refusals, schemas};
+use super::schemas;
 use crate::error::Failure;
 use crate::http::reply::Reply;
 use crate::policy::rules;
+use crate::request::{self, message};
 use crate::{json, uuids};
 
 /// How consumers without a type are called.
@@ -48,7 +49,7 @@ fn resources<'a>(
     allocations: impl IntoIterator<Item = &'a Allocation>,
 ) {
     for allocation in allocations {
-        w.key(refusals::class_name(topology, allocation.class)).integer(allocation.amount);
+        w.key(message::class_name(topology, allocation.class)).integer(allocation.amount);
     }
 }
 
@@ -141,7 +142,7 @@ fn consumer_of(text: &str) -> Result<Uuid, Failure> {
 }
 
 fn transfer(call: &Call<'_>, topology: &Topology, writes: &[Write]) -> Result<Reply, Failure> {
-    crate::transfer::transfer(call.index(), writes, call.now).map_err(|error| refused(&error, topology))?;
+    request::transfer(call.index(), writes, call.now).map_err(|error| refused(&error, topology))?;
     Ok(Reply::no_content())
 }
 

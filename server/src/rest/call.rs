@@ -1,10 +1,8 @@
 //! One request, as its handler sees it.
 
-use std::sync::Arc;
-
 use axum::http::{HeaderMap, header};
 use berth_placement::candidates::Stop;
-use berth_placement::{Index, Provider, Row, Timestamp, Topology};
+use berth_placement::{Index, Timestamp};
 use bytes::Bytes;
 use serde_json::Value;
 
@@ -16,6 +14,7 @@ use crate::json::reader::{self, Bounds};
 use crate::microversion::Microversion;
 use crate::pipeline::joined;
 use crate::query::Query;
+use crate::request::FoundProvider;
 use crate::service::Service;
 use crate::uuids;
 
@@ -31,18 +30,6 @@ pub(crate) struct Call<'a> {
     pub(crate) now: Timestamp,
     /// Ends a search of this request.
     pub(crate) stop: Stop,
-}
-
-/// A provider that was found, in the snapshot in which it was found.
-pub(crate) struct Found {
-    pub(crate) topology: Arc<Topology>,
-    pub(crate) row: Row,
-}
-
-impl Found {
-    pub(crate) fn provider(&self) -> &Provider {
-        self.topology.provider(self.row).expect("it was found there")
-    }
 }
 
 impl Call<'_> {
@@ -100,15 +87,12 @@ impl Call<'_> {
     }
 
     /// The provider with this UUID.
-    pub(crate) fn provider(&self, uuid: &str) -> Result<Found, Failure> {
+    pub(crate) fn provider(&self, uuid: &str) -> Result<FoundProvider, Failure> {
         self.find(uuid).ok_or_else(|| Failure::not_found(no_provider(uuid)))
     }
 
-    pub(crate) fn find(&self, uuid: &str) -> Option<Found> {
-        let row = self.index().find(uuids::read(uuid)?)?;
-        let topology = self.index().topology();
-        topology.provider(row)?;
-        Some(Found { topology, row })
+    pub(crate) fn find(&self, uuid: &str) -> Option<FoundProvider> {
+        FoundProvider::find(self.index(), uuids::read(uuid)?)
     }
 }
 

@@ -10,6 +10,7 @@ use crate::error::Failure;
 use crate::http::reply::Reply;
 use crate::json::Writer;
 use crate::policy::rules;
+use crate::request::message;
 
 pub(super) fn list(call: &Call<'_>) -> Result<Reply, Failure> {
     call.since(2)?;
@@ -106,7 +107,7 @@ pub(super) fn delete(call: &Call<'_>, name: &str) -> Result<Reply, Failure> {
 }
 
 fn unknown(name: &str) -> Failure {
-    Failure::not_found(refusals::no_such_class(name))
+    Failure::not_found(message::no_such_class(name))
 }
 
 fn describe(w: &mut Writer, call: &Call<'_>, name: &str) {

@@ -14,6 +14,7 @@ use super::call::Call;
 use super::refusals;
 use crate::error::Failure;
 use crate::json::schema::integer_of;
+use crate::request::message;
 use crate::uuids;
 
 /// Who owns the consumers of clients that are too old to tell.
@@ -91,7 +92,7 @@ impl Unresolved {
             Self::Provider(uuid) => Failure::bad_request(format!(
                 "Allocation for resource provider '{uuid}' that does not exist."
             )),
-            Self::Class(name) => Failure::bad_request(class(refusals::no_such_class(&name))),
+            Self::Class(name) => Failure::bad_request(class(message::no_such_class(&name))),
         }
     }
 }
@@ -174,7 +175,7 @@ pub(super) fn refused(error: &TransferError, topology: &Topology) -> Failure {
         // Room or unit rules are against it now.
         TransferError::Refused(ref refusal) => Failure::conflict(format!(
             "Unable to allocate inventory: {}",
-            refusals::allocation(refusal, topology)
+            message::allocation(refusal, topology)
         )),
     }
 }

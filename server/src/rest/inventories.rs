@@ -12,6 +12,7 @@ use crate::json;
 use crate::json::schema::integer_of;
 use crate::microversion::Microversion;
 use crate::policy::rules;
+use crate::request::message;
 
 pub(super) fn list(call: &Call<'_>, uuid: &str) -> Result<Reply, Failure> {
     call.takes_json()?;
@@ -44,7 +45,7 @@ pub(super) fn create(call: &Call<'_>, uuid: &str) -> Result<Reply, Failure> {
     };
     let inventory = read(&body, call.version, name, uuid).map_err(|reason| cannot(&reason))?;
     let mut writer = call.index().write_at(call.now);
-    let class = writer.topology().class(name).ok_or_else(|| cannot(&refusals::no_such_class(name)))?;
+    let class = writer.topology().class(name).ok_or_else(|| cannot(&message::no_such_class(name)))?;
     let (_, mut inventories) = call.index().inventories(row);
     if inventories.iter().any(|(of, _)| *of == class) {
         let reason = format!("Update conflict: there is an inventory of {name} already");
@@ -69,7 +70,7 @@ pub(super) fn update(call: &Call<'_>, uuid: &str, name: &str) -> Result<Reply, F
     let inventory = read(&body, call.version, name, uuid).map_err(|reason| cannot(&reason))?;
     let mut writer = call.index().write_at(call.now);
     let class =
-        writer.topology().class(name).ok_or_else(|| Failure::not_found(refusals::no_such_class(name)))?;
+        writer.topology().class(name).ok_or_else(|| Failure::not_found(message::no_such_class(name)))?;
     let (_, mut inventories) = call.index().inventories(row);
     let Some((_, old)) = inventories.iter_mut().find(|(of, _)| *of == class) else {
         let reason = format!("No inventory of class {name} found.");
@@ -122,7 +123,7 @@ pub(super) fn delete(call: &Call<'_>, uuid: &str, name: &str) -> Result<Reply, F
     let gone =
         |reason: &str| Failure::not_found(format!("No inventory of class {name} found for delete: {reason}"));
     let mut writer = call.index().write_at(call.now);
-    let class = writer.topology().class(name).ok_or_else(|| gone(&refusals::no_such_class(name)))?;
+    let class = writer.topology().class(name).ok_or_else(|| gone(&message::no_such_class(name)))?;
     let (_, mut inventories) = call.index().inventories(row);
     let before = inventories.len();
     inventories.retain(|(of, _)| *of != class);
@@ -195,7 +196,7 @@ fn used_beside(
     let goes = |class: &ClassId| !kept.contains(class) && (*class == first || writer.used(row, *class) != 0);
     let classes = topology.provider(row).map(|provider| provider.classes.clone()).unwrap_or_default();
     let names: Vec<&str> =
-        classes.iter().copied().filter(goes).map(|class| refusals::class_name(topology, class)).collect();
+        classes.iter().copied().filter(goes).map(|class| message::class_name(topology, class)).collect();
     names.join(", ")
 }
 
@@ -215,7 +216,7 @@ pub(super) fn resolve(
     topology: &Topology,
 ) -> Result<Vec<(ClassId, Inventory)>, String> {
     let found = records.into_iter().map(|(name, inventory)| {
-        let class = topology.class(&name).ok_or_else(|| refusals::no_such_class(&name))?;
+        let class = topology.class(&name).ok_or_else(|| message::no_such_class(&name))?;
         Ok((class, inventory))
     });
     found.collect()
@@ -263,7 +264,7 @@ fn answer(
         w.key("resource_provider_generation").integer(generation);
         w.key("inventories").object(|w| {
             for (class, inventory) in inventories {
-                w.key(refusals::class_name(topology, *class)).object(|w| describe(w, inventory));
+                w.key(message::class_name(topology, *class)).object(|w| describe(w, inventory));
             }
         });
     });

@@ -3,16 +3,14 @@
 mod aggregates;
 mod allocations;
 mod call;
-pub(crate) mod candidates;
+mod candidates;
 mod classes;
 mod consumers;
-mod filters;
-mod groups;
 mod inventories;
 mod like;
 mod provider_filter;
 mod providers;
-pub(crate) mod refusals;
+mod refusals;
 mod reshaper;
 mod root;
 mod route;
@@ -20,5 +18,5 @@ mod schemas;
 mod traits;
 mod usages;
 
-pub(crate) use call::{Call, Found};
+pub(crate) use call::Call;
 pub(crate) use route::Route;

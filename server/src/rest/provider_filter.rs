@@ -5,8 +5,8 @@ use roaring::RoaringBitmap;
 use uuid::Uuid;
 
 use super::call::Call;
-use super::{filters, refusals};
 use crate::error::Failure;
+use crate::request::{filters, message};
 use crate::uuids;
 
 /// What a listed provider has to be like.
@@ -86,7 +86,7 @@ impl<'query> Filter<'query> {
 fn rows_with_any(topology: &Topology, names: &[Box<str>]) -> Result<RoaringBitmap, Failure> {
     let find = |name: &str| {
         topology.find_trait(name).ok_or_else(|| {
-            let reason = refusals::no_such_trait(name);
+            let reason = message::no_such_trait(name);
             Failure::bad_request(format!("Invalid trait(s) in \"required\" parameter: {reason}"))
         })
     };
@@ -106,7 +106,7 @@ fn union<'a, T>(keys: &[T], rows: impl Fn(&T) -> Option<&'a RowSet>) -> RoaringB
 fn resolve(resources: Vec<(Box<str>, u64)>, topology: &Topology) -> Result<Vec<(ClassId, u64)>, Failure> {
     let find = |(name, amount): (Box<str>, u64)| {
         let class = topology.class(&name).ok_or_else(|| {
-            let reason = refusals::no_such_class(&name);
+            let reason = message::no_such_class(&name);
             Failure::bad_request(format!("Invalid resource class in resources parameter: {reason}"))
         })?;
         Ok((class, amount))

@@ -10,6 +10,7 @@ use crate::http::reply::Reply;
 use crate::json::schema::integer_of;
 use crate::microversion::Microversion;
 use crate::policy::rules;
+use crate::request::message;
 
 pub(super) fn reshape(call: &Call<'_>) -> Result<Reply, Failure> {
     call.since(30)?;
@@ -60,21 +61,21 @@ fn refused(error: ReshapeError, topology: &Topology) -> Failure {
         ReshapeError::Transfer(error) => consumers::refused(&error, topology),
         // Changed by somebody else since it was looked at.
         ReshapeError::Inventory(InventoryError::Generation { row, given, found }) => {
-            generation_conflict(&refusals::provider_uuid(topology, row), found, given)
+            generation_conflict(&message::provider_uuid(topology, row), found, given)
         }
         // Consumers would still hold some of what shall go.
         ReshapeError::Inventory(InventoryError::InUse(in_use)) => Failure {
             explanation: refusals::CONFLICT,
             ..Failure::conflict(format!(
                 "update conflict: Inventory for '{}' on resource provider '{}' in use.",
-                refusals::class_name(topology, in_use.class),
-                refusals::provider_uuid(topology, in_use.row)
+                message::class_name(topology, in_use.class),
+                message::provider_uuid(topology, in_use.row)
             ))
         }
         .code(Code::InventoryInUse),
         // Removed a moment ago.
         ReshapeError::Topology(TopologyError::UnknownProvider(row)) => {
-            let uuid = refusals::provider_uuid(topology, row);
+            let uuid = message::provider_uuid(topology, row);
             Failure::bad_request(format!("Resource provider {uuid} in inventories not found"))
                 .code(Code::ProviderNotFound)
         }

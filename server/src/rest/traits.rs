@@ -7,11 +7,11 @@ use berth_placement::{Timestamp, Topology, TopologyError, TraitId};
 use super::call::{Call, no_provider};
 use super::like::Like;
 use super::{refusals, schemas};
-use crate::custom;
 use crate::error::Failure;
 use crate::http::reply::Reply;
 use crate::json::schema::integer_of;
 use crate::policy::rules;
+use crate::request::{custom, message};
 
 pub(super) fn list(call: &Call<'_>) -> Result<Reply, Failure> {
     call.since(6)?;
@@ -212,5 +212,5 @@ fn since(topology: &Topology, id: TraitId, call: &Call<'_>) -> Timestamp {
 }
 
 fn unknown(name: &str) -> Failure {
-    Failure::not_found(refusals::no_such_trait(name))
+    Failure::not_found(message::no_such_trait(name))
 }

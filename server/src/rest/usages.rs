@@ -6,11 +6,12 @@ use berth_placement::{ClassId, Consumer, Topology};
 
 use super::allocations::UNKNOWN_TYPE;
 use super::call::Call;
-use super::{refusals, schemas};
+use super::schemas;
 use crate::error::Failure;
 use crate::http::reply::Reply;
 use crate::json;
 use crate::policy::rules;
+use crate::request::message;
 
 type Sums = BTreeMap<ClassId, u64>;
 
@@ -24,7 +25,7 @@ pub(super) fn of_provider(call: &Call<'_>, uuid: &str) -> Result<Reply, Failure>
         w.key("usages").object(|w| {
             for (class, _) in inventories {
                 let used = call.index().used(found.row, class);
-                w.key(refusals::class_name(&found.topology, class)).integer(used);
+                w.key(message::class_name(&found.topology, class)).integer(used);
             }
         });
     });
@@ -88,6 +89,6 @@ fn sums(consumers: &[Consumer]) -> Sums {
 
 fn write_sums(w: &mut json::Writer, topology: &Topology, sums: &Sums) {
     for (&class, &sum) in sums {
-        w.key(refusals::class_name(topology, class)).integer(sum);
+        w.key(message::class_name(topology, class)).integer(sum);
     }
 }

@@ -17,8 +17,8 @@ use super::agents::Liveness;
 use super::entry::{Host, HostStatus, Instance, Task};
 use super::error::{FleetError, IN_USE};
 use super::state::State;
+use crate::request::message::message_of;
 use crate::service::now;
-use crate::topology_message::message_of;
 
 /// What a host has that operators have disabled.
 const DISABLED_TRAIT: &str = "COMPUTE_STATUS_DISABLED";

@@ -8,13 +8,14 @@ use uuid::Uuid;
 
 use super::ratios::Ratios;
 use super::{admission, parse_uuid, retired};
+use crate::amounts;
 use crate::fleet::entry::{AgentProvider, Host};
 use crate::fleet::error::FleetError;
 use crate::fleet::state::State;
 use crate::fleet::{Fleet, check_name};
+use crate::request::custom;
+use crate::request::message::message_of;
 use crate::service::now;
-use crate::topology_message::message_of;
-use crate::{amounts, custom};
 
 /// Providers of one host, at most.
 const MAX_PROVIDERS: usize = 4096;

@@ -33,7 +33,8 @@ use super::agents::Session;
 use super::entry::{Instance, Task};
 use super::state::State;
 use crate::amounts;
-use crate::service::{Access, Epoch, Service};
+use crate::request::{Access, Epoch};
+use crate::service::Service;
 
 /// How often hosts are judged.
 const TICK: Duration = Duration::from_secs(1);

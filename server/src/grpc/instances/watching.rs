@@ -14,10 +14,11 @@ use uuid::Uuid;
 use super::message::instance;
 use crate::fleet::Fleet;
 use crate::fleet::entry::Instance;
-use crate::grpc::call::{self, Kind};
+use crate::grpc::call;
 use crate::grpc::deadline::Deadline;
 use crate::grpc::{field, stopped};
-use crate::service::{Epoch, Service};
+use crate::request::{Epoch, Purpose};
+use crate::service::Service;
 
 /// Instances that a client may be behind before changes wait for it.
 const BEHIND: usize = 64;
@@ -35,7 +36,7 @@ pub(super) fn serve(
     stopping: watch::Receiver<bool>,
     request: Request<v1::WatchInstancesRequest>,
 ) -> Result<ReceiverStream<Told>, Status> {
-    let epoch = call::begin(&service, request.extensions(), Kind::Reads)?;
+    let epoch = call::begin(&service, request.extensions(), Purpose::Read)?;
     let deadline = request.extensions().get().copied().unwrap_or_default();
     let wanted = request.into_inner();
     let instances = field::uuids("instances", &wanted.instances, 10_000)?;
@@ -95,7 +96,7 @@ impl Watch {
         for &uuid in due {
             news.insert(uuid, self.look(&epoch.fleet, uuid));
         }
-        epoch.settled().await.map_err(|reason| call::undone(&reason))?;
+        epoch.settled().await.map_err(|unknown| call::outcome_unknown(&unknown))?;
         for (uuid, now) in news {
             let told = match (self.told.get(&uuid), now) {
                 (before, Some(now)) if before != Some(&now) => {
@@ -161,7 +162,8 @@ mod tests {
     use tonic::Code;
 
     use super::*;
-    use crate::service::{Access, Options};
+    use crate::request::Access;
+    use crate::service::Options;
 
     /// A stream of a service that goes on, for a client with so much patience.
     fn watch(service: &Arc<Service>, patience: &'static str) -> Result<ReceiverStream<Told>, Status> {

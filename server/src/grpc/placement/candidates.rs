@@ -10,7 +10,7 @@ use crate::grpc::call::Call;
 use crate::grpc::status::{bad_field, refused_with};
 use crate::microversion::Microversion;
 use crate::query::Query as Parameters;
-use crate::rest::candidates;
+use crate::request::candidates;
 
 pub(super) fn find(
     call: &Call<'_>,
@@ -30,13 +30,13 @@ fn read(call: &Call<'_>, text: &str) -> Result<Query, Status> {
 }
 
 fn search(call: &Call<'_>, query: &Query, stop: &Stop) -> Result<v1::FindCandidatesResponse, Status> {
-    let options = candidates::options(call.service, stop.clone());
+    let options = candidates::options(&call.service.options, stop.clone());
     let found = call.index.candidates(query, &options);
     let found = found.map_err(|unknown| bad_field("query", candidates::unknown_name(&unknown).detail))?;
     let candidates = collect(found, call.service.options.limits.candidate_bytes);
     if candidates.is_err() && stop.is_set() {
         let time = call.service.options.limits.candidate_time.as_secs().to_string();
-        return Err(too_much("CANDIDATE_TIME", candidates::out_of_time(call.service), time));
+        return Err(too_much("CANDIDATE_TIME", candidates::out_of_time(&call.service.options.limits), time));
     }
     let candidates = candidates?;
     Ok(v1::FindCandidatesResponse { candidates })

@@ -10,8 +10,8 @@ use tonic::Status;
 use super::{MOST_CONSUMERS, at_length, wanted};
 use crate::grpc::call::Call;
 use crate::grpc::field;
-use crate::rest::refusals;
-use crate::transfer::transfer;
+use crate::request::message;
+use crate::request::transfer;
 
 /// Each claim takes time of its own, whatever the others are; all are made durable together.
 pub(super) fn claim(call: &Call<'_>, request: &v1::ClaimRequest) -> Result<v1::ClaimResponse, Status> {
@@ -83,7 +83,7 @@ fn refused(error: &TransferError, topology: &Topology) -> v1::ClaimResult {
         TransferError::Group(_) | TransferError::Refused(_) => Outcome::Refused,
     };
     let reason = match error {
-        TransferError::Refused(refusal) => refusals::allocation(refusal, topology),
+        TransferError::Refused(refusal) => message::allocation(refusal, topology),
         TransferError::ConsumerGeneration { expected, found, .. } => conflict(*expected, *found),
         other => other.to_string(),
     };

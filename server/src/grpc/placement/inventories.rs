@@ -5,9 +5,10 @@ use berth_placement::{ClassId, Inventory, TopologyError, Writer};
 use tonic::Status;
 
 use super::{providers, refusals};
+use crate::amounts;
 use crate::grpc::call::Call;
 use crate::grpc::status::bad_field;
-use crate::{amounts, custom};
+use crate::request::{FoundProvider, custom};
 
 pub(super) fn set(call: &Call<'_>, wanted: &v1::SetInventoriesRequest) -> Result<v1::Provider, Status> {
     let found = providers::find(call, "uuid", &wanted.uuid)?;
@@ -23,7 +24,7 @@ pub(super) fn set(call: &Call<'_>, wanted: &v1::SetInventoriesRequest) -> Result
 
 fn write(
     writer: &mut Writer<'_>,
-    found: &crate::rest::Found,
+    found: &FoundProvider,
     generation: u64,
     records: &[(&str, Inventory)],
 ) -> Result<(), TopologyError> {

@@ -11,8 +11,8 @@ use crate::grpc::call::Call;
 use crate::grpc::field;
 use crate::grpc::page::Page;
 use crate::grpc::status::{already_exists, bad_field, not_found};
-use crate::rest::Found;
-use crate::rest::refusals::class_name;
+use crate::request::FoundProvider;
+use crate::request::message::class_name;
 
 const NAME_LENGTH: usize = 200;
 
@@ -107,13 +107,10 @@ pub(super) fn delete(
 }
 
 /// The provider that a field names.
-pub(super) fn find(call: &Call<'_>, field: &str, text: &str) -> Result<Found, Status> {
+pub(super) fn find(call: &Call<'_>, field: &str, text: &str) -> Result<FoundProvider, Status> {
     let uuid = field::uuid(field, text)?;
-    let gone = || not_found("resource provider", &uuid.to_string());
-    let row = call.index.find(uuid).ok_or_else(gone)?;
-    let topology = call.index.topology();
-    topology.provider(row).ok_or_else(gone)?;
-    Ok(Found { topology, row })
+    let found = FoundProvider::find(call.index, uuid);
+    found.ok_or_else(|| not_found("resource provider", &uuid.to_string()))
 }
 
 /// Publishes what was written, and shows the provider as it is then.
@@ -160,7 +157,7 @@ fn describe(index: &Index, topology: &Topology, row: Row) -> Option<v1::Provider
 /// The generation that the provider has to have. While the writer is held, only claims change it.
 pub(super) fn expect_generation(
     writer: &Writer<'_>,
-    found: &Found,
+    found: &FoundProvider,
     given: u64,
     uuid: &str,
 ) -> Result<(), Status> {
@@ -174,5 +171,5 @@ pub(super) fn expect_generation(
 
 /// A name that is neither known nor can be made up.
 pub(super) fn unknown_name(field: String) -> Status {
-    bad_field(field, format!("is not known, and no custom name: that {}", crate::custom::RULE))
+    bad_field(field, format!("is not known, and no custom name: that {}", crate::request::custom::RULE))
 }

@@ -4,7 +4,7 @@ use berth_placement::{Topology, TopologyError};
 use tonic::{Code, Status};
 
 use crate::grpc::status::{already_exists, bad_field, not_found, refused, refused_with};
-use crate::topology_message::message_of;
+use crate::request::message::message_of;
 
 /// What the writer refused, about the provider with this UUID.
 pub(super) fn of_topology(topology: &Topology, error: &TopologyError, uuid: &str) -> Status {

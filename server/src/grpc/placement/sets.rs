@@ -5,9 +5,9 @@ use berth_placement::{TopologyError, TraitId, Writer};
 use tonic::Status;
 
 use super::{providers, refusals};
-use crate::custom;
 use crate::grpc::call::Call;
 use crate::grpc::field;
+use crate::request::custom;
 
 /// More than any provider has.
 const MOST: usize = 10_000;

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::json::Writer;
 use crate::microversion::Microversion;
-use crate::rest::refusals::class_name;
+use crate::request::message::class_name;
 
 /// More kinds of candidates are not remembered: comparing would take longer than writing.
 const MOST_PATTERNS: usize = 32;

@@ -6,7 +6,7 @@ use berth_placement::{ClassId, Topology, TraitId};
 use rustc_hash::FxHashMap;
 
 use crate::json::Writer;
-use crate::rest::refusals::class_name;
+use crate::request::message::class_name;
 
 /// What a summary begins a resource class with.
 #[derive(Default)]

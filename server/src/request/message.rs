@@ -1,18 +1,18 @@
-//! Refusals of the index's writer, for people: the index numbers its providers, classes and traits, and people name them.
+//! Errors of the index as messages: the index numbers its providers, classes and traits, and a message names them.
 
-use berth_placement::{ClassId, Row, Topology, TopologyError};
+use berth_placement::{ClassId, Refusal, Row, Topology, TopologyError};
 
-/// What a refusal says, with names and UUIDs in the place of numbers.
+/// The message of an error, with names and UUIDs in the place of numbers.
 pub(crate) fn message_of(topology: &Topology, error: &TopologyError) -> String {
     match error {
         TopologyError::InUse(in_use) => {
-            let (class, provider) = (class(topology, in_use.class), provider(topology, in_use.row));
+            let (class, provider) = (class_name(topology, in_use.class), provider(topology, in_use.row));
             format!("the inventory of {class} on {provider} is in use")
         }
         TopologyError::UnknownProvider(_) => "the resource provider was removed".to_owned(),
         TopologyError::HasChildren(row) => format!("{} has child providers", provider(topology, *row)),
         TopologyError::Loop(row) => format!("{} would stand below itself", provider(topology, *row)),
-        TopologyError::ClassInUse(of) => format!("resource class {} is in use", class(topology, *of)),
+        TopologyError::ClassInUse(of) => format!("resource class {} is in use", class_name(topology, *of)),
         TopologyError::UnknownClass(_) => "the resource class was removed".to_owned(),
         TopologyError::TraitInUse(of) => {
             let name = topology.traits().name(of.0).unwrap_or("(deleted)");
@@ -28,8 +28,42 @@ pub(crate) fn message_of(topology: &Topology, error: &TopologyError) -> String {
     }
 }
 
-fn class(topology: &Topology, class: ClassId) -> &str {
+/// The message of a refused allocation, in the words of Placement.
+pub(crate) fn allocation(refusal: &Refusal, topology: &Topology) -> String {
+    let (row, class, what) = match *refusal {
+        Refusal::NoInventory { row, class } => {
+            return format!(
+                "Inventory for '{}' on resource provider '{}' invalid.",
+                class_name(topology, class),
+                provider_uuid(topology, row)
+            );
+        }
+        Refusal::Units { row, class, .. } => (row, class, "violate inventory constraints"),
+        Refusal::Capacity { row, class, .. } => (row, class, "exceed the capacity"),
+    };
+    format!(
+        "Unable to create allocation for '{}' on resource provider '{}'. The requested amount would {what}.",
+        class_name(topology, class),
+        provider_uuid(topology, row)
+    )
+}
+
+/// The name of a resource class.
+pub(crate) fn class_name(topology: &Topology, class: ClassId) -> &str {
     topology.classes().name(class.0.into()).unwrap_or("(deleted)")
+}
+
+/// The UUID of a resource provider.
+pub(crate) fn provider_uuid(topology: &Topology, row: Row) -> String {
+    topology.provider(row).map_or_else(|| "(deleted)".to_owned(), |provider| provider.uuid.to_string())
+}
+
+pub(crate) fn no_such_class(name: &str) -> String {
+    format!("No such resource class {name}.")
+}
+
+pub(crate) fn no_such_trait(name: &str) -> String {
+    format!("No such trait(s): {name}.")
 }
 
 fn provider(topology: &Topology, row: Row) -> String {

@@ -3,11 +3,11 @@
 use berth_placement::candidates::{Group, GroupPolicy, Query};
 use uuid::Uuid;
 
-use super::filters;
 use crate::error::{Code, Failure};
 use crate::json::patterns;
 use crate::microversion::Microversion;
 use crate::query::{Query as Parameters, bad};
+use crate::request::filters;
 use crate::uuids;
 
 /// From this microversion on, groups may be tied to a subtree, and then may come without resources.

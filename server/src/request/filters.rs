@@ -9,22 +9,22 @@ use crate::uuids;
 
 /// Traits that are wanted and not wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct TraitFilter {
+pub(crate) struct TraitFilter {
     /// Of each list, one is required.
-    pub(super) required: Vec<Vec<Box<str>>>,
-    pub(super) forbidden: Vec<Box<str>>,
+    pub(crate) required: Vec<Vec<Box<str>>>,
+    pub(crate) forbidden: Vec<Box<str>>,
 }
 
 /// Aggregates that are wanted and not wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct AggregateFilter {
+pub(crate) struct AggregateFilter {
     /// Of each list, one is required.
-    pub(super) required: Vec<Vec<Uuid>>,
-    pub(super) forbidden: Vec<Uuid>,
+    pub(crate) required: Vec<Vec<Uuid>>,
+    pub(crate) forbidden: Vec<Uuid>,
 }
 
 /// `VCPU:2,MEMORY_MB:1024` as amounts by class; of a class that comes twice, the last.
-pub(super) fn resources(text: &str) -> Result<Vec<(Box<str>, u64)>, Failure> {
+pub(crate) fn resources(text: &str) -> Result<Vec<(Box<str>, u64)>, Failure> {
     let form = |got: &str| {
         Failure::bad_request(format!(
             "Badly formed resources parameter. Expected resources query string parameter in form: \
@@ -63,7 +63,7 @@ fn amount(class: &str, text: &str) -> Result<u64, Failure> {
 }
 
 /// The trait parameter called `name`.
-pub(super) fn traits(query: &Query, name: &str, version: Microversion) -> Result<TraitFilter, Failure> {
+pub(crate) fn traits(query: &Query, name: &str, version: Microversion) -> Result<TraitFilter, Failure> {
     let (may_forbid, may_choose) = (version.at_least(22), version.at_least(39));
     let values: Vec<&str> = query.all(name).collect();
     // Before several were allowed, the last one counted.
@@ -128,7 +128,7 @@ fn choice(choices: &str, value: &str, may_choose: bool) -> Result<Vec<Box<str>>,
 }
 
 /// The aggregate parameter with this suffix.
-pub(super) fn aggregates(
+pub(crate) fn aggregates(
     query: &Query,
     suffix: &str,
     version: Microversion,

@@ -1,0 +1,51 @@
+//! The query of allocation candidates, which both APIs accept, and how its search is bounded.
+
+mod groups;
+mod schema;
+
+use berth_placement::candidates::{self, Query, Stop, UnknownName};
+use uuid::Uuid;
+
+use super::message;
+use crate::error::Failure;
+use crate::limits::Limits;
+use crate::microversion::Microversion;
+use crate::query::Query as Parameters;
+use crate::service::{CandidateOptions, Options};
+
+/// Reads the parameters of a query, of at most `most_groups` groups.
+pub(crate) fn read(
+    parameters: &Parameters,
+    version: Microversion,
+    most_groups: usize,
+) -> Result<Query, Failure> {
+    parameters.check(&schema::of(version))?;
+    groups::read(parameters, version, most_groups)
+}
+
+/// The options of a search.
+pub(crate) fn options(options: &Options, stop: Stop) -> candidates::Options {
+    let CandidateOptions { strategy, max, randomize } = options.candidates;
+    #[expect(clippy::disallowed_methods, reason = "the option asks for responses in a random order")]
+    let seed = randomize.then(|| Uuid::new_v4().as_u64_pair().0);
+    candidates::Options { strategy, max_candidates: max, work: options.limits.candidate_work, seed, stop }
+}
+
+/// The message of a search that took too long.
+pub(crate) fn out_of_time(limits: &Limits) -> String {
+    let seconds = limits.candidate_time.as_secs_f64();
+    format!(
+        "more than {seconds} seconds are needed to find the allocation candidates; a smaller limit or fewer request \
+         groups need less"
+    )
+}
+
+/// The refusal of a query that names an unknown class or trait.
+pub(crate) fn unknown_name(unknown: &UnknownName) -> Failure {
+    Failure::bad_request(match unknown {
+        UnknownName::Class(name) => {
+            format!("Invalid resource class in resources parameter: {}", message::no_such_class(name))
+        }
+        UnknownName::Trait(name) => message::no_such_trait(name),
+    })
+}
