@@ -5,11 +5,11 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use berth_placement::{ConsumerId, GroupId, GroupPolicy, HOST_CLASSES, Index, Owner, Row, Timestamp};
+use berth_placement::{GroupId, GroupPolicy, HOST_CLASSES, Index, Owner, Row, Timestamp};
 use berth_scheduler::decider::{DecideError, Decider, DecisionRequest, HostChanges, HostSource};
-use berth_scheduler::nova::hosts::{HostRecord, InstanceRecord, ReportedAmount};
+use berth_scheduler::nova::hosts::{HostRecord, ReportedAmount};
 use berth_scheduler::nova::python::Value;
-use berth_scheduler::nova::request_spec::{Flavor, ServerGroup};
+use berth_scheduler::nova::request_spec::Flavor;
 use berth_scheduler::nova::select::{Chooser, Claimant, SelectError};
 use berth_scheduler::nova::{self, Aggregate, Preference, RequestSpec};
 use berth_traces::{Demands, Host, Vm, rng};
@@ -96,29 +96,22 @@ impl NovaPlacer {
         Some(spec)
     }
 
-    /// The server group of the VM's batch, with its members.
-    fn group(&self, vm: &Vm) -> Option<(GroupId, ServerGroup)> {
+    /// The server group of the VM's batch.
+    fn group(&self, vm: &Vm) -> Option<GroupId> {
         let (policy, batch) = (self.batch_policy?, vm.batch?);
-        let uuid = group_uuid(batch);
-        let id = GroupId::from(uuid);
+        let id = GroupId::from(group_uuid(batch));
         // The group exists from its second member on.
         let _ = self.index.add_group(id, policy);
-        let roster = self.index.group(id)?.roster()?;
-        let members = roster.members().iter().map(|member| Uuid::from(member.consumer).to_string());
-        let hosts = roster.hosts().into_iter().map(|row| self.fleet.name(row).to_owned());
-        Some((id, ServerGroup::new(uuid, policy, members.collect(), hosts.collect())))
+        Some(id)
     }
 }
 
 impl Placer for NovaPlacer {
     fn place(&mut self, sequence: u64, vm: &Vm) -> Result<Option<Row>, SimulationError> {
-        let Some(mut spec) = self.spec(vm) else { return Ok(None) };
+        let Some(spec) = self.spec(vm) else { return Ok(None) };
         let consumer = consumer_of(sequence);
-        let group = self.group(vm);
-        let group_id = group.as_ref().map(|(id, _)| *id);
-        spec.instance_group = group.map(|(_, group)| group);
-        let claimant =
-            Claimant { owner: Arc::clone(&self.owner), group: group_id, now: Timestamp(vm.arrival.0) };
+        let owner = Arc::clone(&self.owner);
+        let claimant = Claimant { owner, group: self.group(vm), now: Timestamp(vm.arrival.0) };
         let request = DecisionRequest {
             spec: &spec,
             instances: &[consumer],
@@ -129,7 +122,7 @@ impl Placer for NovaPlacer {
         match self.decider.decide(&self.fleet, &request, &mut self.tie_breaker) {
             Ok(placements) => {
                 let host = placements.first().map(|placement| placement.place.provider);
-                host.into_iter().for_each(|row| self.fleet.add(row, consumer, group_id.is_some()));
+                host.into_iter().for_each(|row| self.fleet.counts[row.index()] += 1);
                 Ok(host)
             }
             Err(DecideError::NoHost(none)) if matches!(none.error, SelectError::NoValidHost { .. }) => {
@@ -139,8 +132,8 @@ impl Placer for NovaPlacer {
         }
     }
 
-    fn departed(&mut self, sequence: u64, host: Row) {
-        self.fleet.remove(host, consumer_of(sequence));
+    fn departed(&mut self, _: u64, host: Row) {
+        self.fleet.counts[host.index()] -= 1;
     }
 
     fn check(&mut self) -> Result<(), String> {
@@ -157,9 +150,8 @@ struct Fleet {
     zones: BTreeSet<String>,
     /// Hosts with a zone.
     zoned: Vec<String>,
-    /// The number of VMs per host; members of server groups also by name.
+    /// The number of VMs per host.
     counts: Vec<usize>,
-    members: Vec<BTreeSet<ConsumerId>>,
     changes: RefCell<HostChanges>,
 }
 
@@ -187,30 +179,13 @@ impl Fleet {
             zones: zoned.clone().map(|host| host.zone.to_string()).collect(),
             zoned: zoned.map(|host| host.id.to_string()).collect(),
             counts: vec![0; hosts.len()],
-            members: vec![BTreeSet::new(); hosts.len()],
             changes: RefCell::new(HostChanges { layout: true, ..HostChanges::default() }),
             records,
             index,
         }
     }
 
-    fn name(&self, row: Row) -> &str {
-        &self.records[row.index()].host
-    }
-
-    fn add(&mut self, row: Row, consumer: ConsumerId, is_member: bool) {
-        self.counts[row.index()] += 1;
-        if is_member {
-            self.members[row.index()].insert(consumer);
-        }
-    }
-
-    fn remove(&mut self, row: Row, consumer: ConsumerId) {
-        self.counts[row.index()] -= 1;
-        self.members[row.index()].remove(&consumer);
-    }
-
-    /// The host with its resources, use and instances.
+    /// The host with its resources, use and number of VMs.
     fn record(&self, row: Row) -> HostRecord {
         let mut record = self.records[row.index()].clone();
         record.set_amounts(HOST_CLASSES.map(|class| {
@@ -219,11 +194,6 @@ impl Fleet {
         }));
         let count = Value::Text(self.counts[row.index()].to_string());
         record.stats = Value::map([("num_instances".to_owned(), count)]);
-        let instance = |&consumer: &ConsumerId| InstanceRecord {
-            uuid: Uuid::from(consumer).to_string(),
-            image_properties: BTreeMap::new(),
-        };
-        record.instances = self.members[row.index()].iter().map(instance).collect();
         record
     }
 }

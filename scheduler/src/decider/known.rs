@@ -1,4 +1,4 @@
-//! The hosts as a decider knows them.
+//! The hosts as a decider knows them, and decisions over them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -6,18 +6,24 @@ use std::sync::Arc;
 use berth_placement::{Index, JournalRead, Row};
 use uuid::Uuid;
 
-use super::cache::Cache;
-use super::{HostSource, HostsError};
+use super::cache::{self, Cache};
+use super::placement::{self, Placement};
+use super::{DecideError, DecisionRequest, HostSource, HostsError, NoHost};
+use crate::nova::filter_scheduler::Wanted;
 use crate::nova::hosts::HostRecord;
-use crate::nova::placement_query::ComputeNode;
-use crate::nova::{Aggregate, FilterScheduler, HostTable, Options, Preference};
+use crate::nova::placement_query::{ComputeNode, Known};
+use crate::nova::select::{Chooser, Decision};
+use crate::nova::{Aggregate, FilterScheduler, HostTable, Options, Preference, RequestSpec};
+
+/// Compute services of this release and later, as Nova counts them: every pre-filter may be used.
+const OLDEST_COMPUTE: u32 = 68;
 
 /// The hosts as they were when the decider looked.
 pub(super) struct KnownHosts {
     pub(super) scheduler: FilterScheduler,
-    pub(super) aggregates: Vec<Aggregate>,
-    pub(super) computes: Vec<ComputeNode>,
-    pub(super) cache: Cache,
+    aggregates: Vec<Aggregate>,
+    computes: Vec<ComputeNode>,
+    cache: Cache,
     /// Names of hosts, by the row of their root provider.
     names: BTreeMap<Row, String>,
     /// Where the journal was read to.
@@ -45,6 +51,53 @@ impl KnownHosts {
     /// Applies how these hosts are now; returns whether that was possible.
     pub(super) fn update(&mut self, source: &dyn HostSource, hosts: &BTreeSet<String>, now: i64) -> bool {
         self.scheduler.update_hosts(&source.some(hosts), now).is_ok()
+    }
+
+    /// The name of the host with this root provider.
+    pub(super) fn name(&self, provider: Row) -> Option<&str> {
+        self.names.get(&provider).map(String::as_str)
+    }
+
+    /// Decides on these hosts; `spec` is that of the request with its server group.
+    pub(super) fn decide(
+        &mut self,
+        index: &Index,
+        spec: &RequestSpec,
+        request: &DecisionRequest<'_>,
+        now: i64,
+        chooser: &mut dyn Chooser,
+    ) -> Result<Vec<Placement>, DecideError> {
+        let &DecisionRequest { instances, alternates, claimant, is_dry_run, .. } = request;
+        let Self { scheduler, aggregates, computes, cache, .. } = self;
+        let mut prepare = || {
+            let known = Known { aggregates, computes, oldest_compute: OLDEST_COMPUTE, networks: None };
+            scheduler.prepare(spec.clone(), &known, now)
+        };
+        let mut for_once;
+        let prepared = if cache::is_worth_it(spec) {
+            cache.request(spec, prepare)?
+        } else {
+            for_once = prepare()?;
+            &mut for_once
+        };
+        let names: Vec<String> = instances.iter().map(|one| Uuid::from_u128(one.0).to_string()).collect();
+        let wanted = Wanted { instances: &names, alternates: alternates > 0, each_alone: true, now };
+        let mut decision = if is_dry_run {
+            scheduler.select_dry(prepared, wanted, claimant, chooser)
+        } else {
+            scheduler.select_as_one(prepared, wanted, claimant, chooser).decision
+        };
+        // Hosts are what the index and the instances on them say; the claim is in the journal.
+        scheduler.undo(&mut decision);
+        let hosts = scheduler.hosts().len();
+        let Decision { result, mut removed, .. } = decision;
+        match result {
+            Ok(selections) => Ok(placement::placements(index, instances, &selections, alternates)),
+            Err(error) => {
+                let removed = removed.pop().unwrap_or_default();
+                Err(DecideError::NoHost(Box::new(NoHost { error, removed, hosts })))
+            }
+        }
     }
 
     /// Adds the hosts that have other amounts free since the last call.

@@ -5,21 +5,21 @@
 //! hosts and providers by row; names and UUIDs stay with the caller.
 
 mod cache;
+mod consumers;
 mod known;
 mod placement;
 mod source;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use berth_placement::{ConsumerId, Index};
-use uuid::Uuid;
+use berth_placement::{ConsumerId, GroupError, Index};
 
-use crate::nova::filter_scheduler::Wanted;
 use crate::nova::filters::Step;
 use crate::nova::hosts::LoadError;
-use crate::nova::placement_query::{Known, QueryError};
-use crate::nova::select::{Chooser, Claimant, Decision, SelectError};
+use crate::nova::placement_query::QueryError;
+use crate::nova::select::{Chooser, Claimant, SelectError};
 use crate::nova::{HostTable, Options, Preference, RequestSpec};
 
 use known::KnownHosts;
@@ -27,13 +27,11 @@ use known::KnownHosts;
 pub use placement::{Place, Placement};
 pub use source::{HostChanges, HostSource};
 
-/// Compute services of this release and later, as Nova counts them: every pre-filter may be used.
-const OLDEST_COMPUTE: u32 = 68;
-
 /// What a decider is asked for.
 #[derive(Debug, Clone, Copy)]
 pub struct DecisionRequest<'a> {
-    /// What each instance needs, and where it may go.
+    /// What each instance needs, and where it may go. Its server group is that of the claimant, with the members that the index
+    /// has, if the claimant names one.
     pub spec: &'a RequestSpec,
     /// The instances: each gets a host, or none does.
     pub instances: &'a [ConsumerId],
@@ -54,6 +52,9 @@ pub enum DecideError {
     /// Nova would refuse the request before it asks Placement.
     #[error(transparent)]
     Query(#[from] QueryError),
+    /// The claimant's server group is unknown.
+    #[error(transparent)]
+    Group(#[from] GroupError),
     /// There are not enough hosts.
     #[error("{}", .0.error)]
     NoHost(Box<NoHost>),
@@ -113,40 +114,20 @@ impl Decider {
         request: &DecisionRequest<'_>,
         chooser: &mut dyn Chooser,
     ) -> Result<Vec<Placement>, DecideError> {
-        let &DecisionRequest { spec, instances, alternates, claimant, is_dry_run } = request;
-        let now = i64::try_from(claimant.now.0).unwrap_or(i64::MAX);
+        let now = i64::try_from(request.claimant.now.0).unwrap_or(i64::MAX);
         self.follow(source, now)?;
-        let KnownHosts { scheduler, aggregates, computes, cache, .. } =
-            self.known.as_mut().expect("the hosts are loaded");
-        let mut prepare = || {
-            let known = Known { aggregates, computes, oldest_compute: OLDEST_COMPUTE, networks: None };
-            scheduler.prepare(spec.clone(), &known, now)
-        };
-        let mut for_once;
-        let prepared = if cache::is_worth_it(spec) {
-            cache.request(spec, prepare)?
-        } else {
-            for_once = prepare()?;
-            &mut for_once
-        };
-        let names: Vec<String> = instances.iter().map(|one| Uuid::from_u128(one.0).to_string()).collect();
-        let wanted = Wanted { instances: &names, alternates: alternates > 0, each_alone: true, now };
-        let mut decision = if is_dry_run {
-            scheduler.select_dry(prepared, wanted, claimant, chooser)
-        } else {
-            scheduler.select_as_one(prepared, wanted, claimant, chooser).decision
-        };
-        // Hosts are what the index and the instances on them say; the claim is in the journal.
-        scheduler.undo(&mut decision);
-        let hosts = scheduler.hosts().len();
-        let Decision { result, mut removed, .. } = decision;
-        match result {
-            Ok(selections) => Ok(placement::placements(&self.index, instances, &selections, alternates)),
-            Err(error) => {
-                let removed = removed.pop().unwrap_or_default();
-                Err(DecideError::NoHost(Box::new(NoHost { error, removed, hosts })))
-            }
+        let known = self.known.as_mut().expect("the hosts are loaded");
+        let mut located = consumers::named_by_hints(&self.index, request.spec);
+        let mut spec = Cow::Borrowed(request.spec);
+        if let Some(id) = request.claimant.group {
+            let (group, members) = consumers::server_group(&self.index, known, id)?;
+            located.extend(members);
+            spec.to_mut().instance_group = Some(group);
         }
+        let shown = known.scheduler.show(&located);
+        let outcome = known.decide(&self.index, &spec, request, now, chooser);
+        known.scheduler.hide(shown);
+        outcome
     }
 
     /// The hosts as of the last decision.

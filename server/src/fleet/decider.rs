@@ -128,6 +128,7 @@ fn refusal(error: DecideError) -> FleetError {
             FleetError::precondition("HOSTS", format!("the hosts cannot be read: {error}"))
         }
         DecideError::Query(error) => FleetError::exhausted(NO_VALID_HOST, error.to_string()),
+        DecideError::Group(error) => FleetError::precondition("GROUP", error.to_string()),
         DecideError::NoHost(none) => no_host(&none),
     }
 }

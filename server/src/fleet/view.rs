@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use berth_placement::Inventory;
+use berth_placement::{ConsumerId, Inventory};
 use berth_scheduler::decider::{HostChanges, HostSource};
 use berth_scheduler::nova::Aggregate;
 use berth_scheduler::nova::hosts::{HostRecord, InstanceRecord, ReportedAmount};
 use berth_scheduler::nova::python::Value;
 use serde_json::json;
+use uuid::Uuid;
 
 use super::Fleet;
 use super::entry::{Host, HostStatus, Task};
@@ -58,7 +59,7 @@ impl Fleet {
         record.service.disabled_reason = (!host.reason.is_empty()).then(|| host.reason.clone());
         record.service.forced_down = !self.agents.is_up(&host.name);
         self.describe_hypervisor(&mut record, host);
-        describe_instances(&mut record, state, host);
+        self.describe_instances(&mut record, state, host);
         record
     }
 
@@ -77,22 +78,31 @@ impl Fleet {
             .map(|kind| [hypervisor.architecture.clone(), (*kind).to_owned(), "hvm".to_owned()])
             .collect();
     }
-}
 
-fn describe_instances(record: &mut HostRecord, state: &State, host: &Host) {
-    let there = state.by_host.get(&host.name).into_iter().flatten();
-    let instances: Vec<_> = there.filter_map(|uuid| Some((uuid, state.instances.get(uuid)?))).collect();
-    let working = instances.iter().filter(|(_, instance)| instance.task() != Task::None).count();
-    let counter = |name: &str, count: usize| (name.to_owned(), Value::Text(count.to_string()));
-    record.stats = Value::map([counter("num_instances", instances.len()), counter("io_workload", working)]);
-    let described = instances.into_iter().map(|(uuid, instance)| {
-        let properties = instance.image.iter().flat_map(|image| &image.properties);
-        InstanceRecord {
-            uuid: uuid.to_string(),
-            image_properties: properties
-                .map(|(name, value)| (name.clone(), Value::Text(value.clone())))
-                .collect(),
-        }
-    });
-    record.instances = described.collect();
+    fn describe_instances(&self, record: &mut HostRecord, state: &State, host: &Host) {
+        let none = BTreeSet::new();
+        let known = state.by_host.get(&host.name).unwrap_or(&none);
+        let instances: Vec<_> =
+            known.iter().filter_map(|uuid| Some((uuid, state.instances.get(uuid)?))).collect();
+        let working = instances.iter().filter(|(_, instance)| instance.task() != Task::None).count();
+        let counter = |name: &str, count: usize| (name.to_owned(), Value::Text(count.to_string()));
+        // Consumers of clients that only schedule are instances, too.
+        let holders = self.index.find(host.uuid()).map(|root| self.index.holders(root)).unwrap_or_default();
+        let is_known = |consumer: &&ConsumerId| known.contains(&Uuid::from(**consumer));
+        let others = holders.iter().filter(|consumer| !is_known(consumer)).count();
+        record.stats = Value::map([
+            counter("num_instances", instances.len() + others),
+            counter("io_workload", working),
+        ]);
+        let described = instances.into_iter().map(|(uuid, instance)| {
+            let properties = instance.image.iter().flat_map(|image| &image.properties);
+            InstanceRecord {
+                uuid: uuid.to_string(),
+                image_properties: properties
+                    .map(|(name, value)| (name.clone(), Value::Text(value.clone())))
+                    .collect(),
+            }
+        });
+        record.instances = described.collect();
+    }
 }

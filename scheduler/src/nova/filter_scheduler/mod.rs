@@ -13,7 +13,8 @@ mod prepared;
 use std::sync::Arc;
 
 use berth_placement::kernel::NOTHING;
-use berth_placement::{Index, Row, View, candidates};
+use berth_placement::{ConsumerId, Index, Row, View, candidates};
+use uuid::Uuid;
 
 use super::filters::{RequestState, Scene};
 use super::hosts::{HostRecord, HostTable, UpdateError};
@@ -108,6 +109,25 @@ impl FilterScheduler {
             self.set_all_free();
         }
         Ok(())
+    }
+
+    /// Shows consumers on the hosts of these root providers to filters and weighers that ask where instances are. Those that
+    /// are shown there already are left out of the result.
+    pub(crate) fn show(&mut self, consumers: &[(ConsumerId, Row)]) -> Vec<(Row, String)> {
+        if consumers.is_empty() {
+            return Vec::new();
+        }
+        self.refresh();
+        let shown = consumers.iter().filter_map(|&(consumer, provider)| {
+            let (row, instance) = (self.places.host_at(provider)?, Uuid::from(consumer).to_string());
+            self.hosts.show_instance(row, &instance).then_some((row, instance))
+        });
+        shown.collect()
+    }
+
+    /// Hides what [`Self::show`] showed.
+    pub(crate) fn hide(&mut self, shown: Vec<(Row, String)>) {
+        shown.iter().for_each(|(row, instance)| self.hosts.hide_instance(*row, instance));
     }
 
     /// Puts the hosts into these aggregates and no others. A request that names a zone, or whose pre-filters look at

@@ -60,11 +60,24 @@ impl HostTable {
 
     /// Notes that the instance is on the row's service host, for the server group's sake. The undo takes it away, too.
     pub fn place_instance(&mut self, row: Row, instance: &str, undo: &mut Undo) {
-        let service = self.service_id(row);
-        if !self.services[service as usize].instances.contains_key(instance) {
-            self.add_instance(service, instance.to_owned(), InstanceImage::new());
+        if self.show_instance(row, instance) {
             undo.instance = Some(instance.to_owned());
         }
+    }
+
+    /// Adds the instance to the row's service host, unless it is there already; returns whether it was added.
+    pub(in crate::nova) fn show_instance(&mut self, row: Row, instance: &str) -> bool {
+        let service = self.service_id(row);
+        let is_new = !self.services[service as usize].instances.contains_key(instance);
+        if is_new {
+            self.add_instance(service, instance.to_owned(), InstanceImage::new());
+        }
+        is_new
+    }
+
+    /// Removes an instance that [`Self::show_instance`] added.
+    pub(in crate::nova) fn hide_instance(&mut self, row: Row, instance: &str) {
+        self.remove_instance(self.service_id(row), instance);
     }
 
     pub(super) fn add_instance(&mut self, service: u32, uuid: String, image: InstanceImage) {
@@ -81,7 +94,7 @@ impl HostTable {
         let node = &mut self.nodes[index(undo.row)];
         (node.numa, node.pools) = (undo.numa, undo.pools);
         if let Some(instance) = undo.instance {
-            self.remove_instance(self.service_id(undo.row), &instance);
+            self.hide_instance(undo.row, &instance);
         }
     }
 

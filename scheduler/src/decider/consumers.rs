@@ -1,0 +1,47 @@
+//! Where the consumers are that a request refers to: members of its server group, and instances that its hints name.
+//!
+//! A [`HostSource`](super::HostSource) may not know all of them: a client that only schedules has no instances, but its
+//! consumers hold allocations. The index knows their hosts, so filters remove the same hosts, and weights are normalized over
+//! the same hosts, whatever the source knows.
+
+use berth_placement::{ConsumerId, GroupError, GroupId, Index, Row};
+use uuid::Uuid;
+
+use super::known::KnownHosts;
+use crate::nova::RequestSpec;
+use crate::nova::request_spec::ServerGroup;
+
+/// Hints that name instances.
+const INSTANCE_HINTS: [&str; 2] = ["same_host", "different_host"];
+
+/// A consumer and the root provider of its host.
+pub(super) type Located = (ConsumerId, Row);
+
+/// The server group with its current members, and their hosts.
+pub(super) fn server_group(
+    index: &Index,
+    known: &KnownHosts,
+    id: GroupId,
+) -> Result<(ServerGroup, Vec<Located>), GroupError> {
+    let group = index.group(id).ok_or(GroupError::Unknown(id))?;
+    let roster = group.roster().ok_or(GroupError::Unknown(id))?;
+    let text = |consumer: ConsumerId| Uuid::from(consumer).to_string();
+    let mut members: Vec<String> = roster.members().iter().map(|member| text(member.instance)).collect();
+    members.dedup();
+    let hosts = roster.hosts().into_iter().filter_map(|row| known.name(row)).map(str::to_owned).collect();
+    let instances = roster.members().iter().filter(|member| !member.is_kept());
+    let located = instances.map(|member| (member.consumer, member.host)).collect();
+    Ok((ServerGroup::new(Uuid::from_u128(id.0), group.policy(), members, hosts), located))
+}
+
+/// The instances that hints name, as far as they hold allocations.
+pub(super) fn named_by_hints(index: &Index, spec: &RequestSpec) -> Vec<Located> {
+    let names = INSTANCE_HINTS.iter().filter_map(|hint| spec.scheduler_hints.list(hint)).flatten();
+    let consumers = names.filter_map(|name| Uuid::try_parse(name).ok()).map(ConsumerId::from);
+    let topology = index.topology();
+    let located = consumers.filter_map(|consumer| {
+        let provider = topology.host_of(&index.allocations(consumer)?)?;
+        Some((consumer, topology.provider(provider)?.root))
+    });
+    located.collect()
+}
