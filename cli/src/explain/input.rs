@@ -9,6 +9,8 @@ use berth_scheduler::nova::RequestSpec;
 use berth_scheduler::nova::explain::CaseRecord;
 use serde::de::DeserializeOwned;
 
+use super::unknown;
+
 /// Reads a case.
 pub(super) fn case(path: &Path) -> Result<CaseRecord> {
     read(path)
@@ -26,6 +28,7 @@ pub(super) fn name(path: &Path) -> String {
 
 fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let text = text(path).with_context(|| format!("cannot read {}", name(path)))?;
+    unknown::refuse::<T>(&text).with_context(|| name(path))?;
     let mut json = serde_json::Deserializer::from_str(&text);
     let value = serde_path_to_error::deserialize(&mut json).with_context(|| name(path))?;
     json.end().with_context(|| name(path))?;

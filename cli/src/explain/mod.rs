@@ -3,12 +3,14 @@
 mod input;
 mod service;
 mod text;
-mod view;
+mod unknown;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use berth_scheduler::nova::explain::{self, Case, Question};
+use berth_scheduler::nova::explain::{
+    self, Case, Ending as Outcome, Explanation, Question, TenantExplanation, TenantResult,
+};
 use clap::Args;
 use serde::Serialize;
 
@@ -16,7 +18,6 @@ use crate::operator::Project;
 use crate::operator::connection::Connection;
 use crate::operator::server::Wanted;
 use crate::{Ending, output};
-use view::{OperatorView, TenantView, view};
 
 /// Explain why a request finds a host or none, and which change would find one.
 #[derive(Args)]
@@ -79,8 +80,8 @@ struct Shown {
 impl Explain {
     pub(crate) fn run(self) -> Result<Ending> {
         let shown = match &self.case {
-            Some(case) => self.worked_out(case)?,
-            None => self.asked()?,
+            Some(case) => self.of_case(case)?,
+            None => self.of_service()?,
         };
         if self.json {
             output::print_json_text(&shown.json)?;
@@ -91,7 +92,7 @@ impl Explain {
     }
 
     /// Explains a case.
-    fn worked_out(&self, file: &Path) -> Result<Shown> {
+    fn of_case(&self, file: &Path) -> Result<Shown> {
         let mut record = input::case(file)?;
         if let Some(path) = &self.request {
             record.request = Some(input::request(path)?);
@@ -100,25 +101,29 @@ impl Explain {
         let question = case.question();
         let wanted = explain::Wanted { hosts: rows(&question, &self.host)?, standings: self.top as usize };
         let explanation = explain::explain(&question, &wanted);
-        if self.tenant { Shown::of(&explanation.for_tenant(), true) } else { Shown::of(&explanation, false) }
+        if self.tenant {
+            let explanation = explanation.for_tenant();
+            Ok(Shown::for_tenant(&explanation, json(&explanation)?))
+        } else {
+            Ok(Shown::for_operator(&explanation, json(&explanation)?))
+        }
     }
 }
 
 impl Shown {
-    fn of(explanation: &impl Serialize, tenant: bool) -> Result<Self> {
-        let json = serde_json::to_string_pretty(explanation).context("cannot write JSON")? + "\n";
-        Ok(if tenant {
-            let shown: TenantView = view(explanation)?;
-            Self { table: text::for_tenant(&shown), json, found: shown.result == "found" }
-        } else {
-            let shown: OperatorView = view(explanation)?;
-            Self {
-                table: text::for_operator(&shown),
-                json,
-                found: matches!(shown.ending, view::Ending::Found { .. }),
-            }
-        })
+    fn for_operator(explanation: &Explanation, json: String) -> Self {
+        let found = matches!(explanation.ending, Outcome::Found { .. });
+        Self { table: text::for_operator(explanation), json, found }
     }
+
+    fn for_tenant(explanation: &TenantExplanation, json: String) -> Self {
+        let found = explanation.result == TenantResult::Found;
+        Self { table: text::for_tenant(explanation), json, found }
+    }
+}
+
+fn json(explanation: &impl Serialize) -> Result<String> {
+    Ok(serde_json::to_string_pretty(explanation).context("cannot write JSON")? + "\n")
 }
 
 /// The nodes of the named hosts.

@@ -6,24 +6,30 @@ use berth_api::v1::{ExplainRequest, ScheduleRequest};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Explain, Shown};
+use super::{Explain, Shown, json};
 use crate::operator;
 use crate::operator::connection::{Client, request};
 use crate::operator::refusal::Answer;
 
 impl Explain {
     /// Asks the service.
-    pub(super) fn asked(&self) -> Result<Shown> {
-        let json = operator::ask(&self.connection, async |client| {
+    pub(super) fn of_service(&self) -> Result<Shown> {
+        let answer = operator::ask(&self.connection, async |client| {
             let wanted = self.question(&client).await?;
             Ok(client.scheduler().explain(request(wanted)).await.answer()?.json)
         })?;
         let mut explanation: Value =
-            serde_json::from_str(&json).context("the service's explanation is no JSON")?;
+            serde_json::from_str(&answer).context("the service's explanation is no JSON")?;
         if let Some(standings) = explanation.get_mut("standings").and_then(Value::as_array_mut) {
             standings.truncate(self.top as usize); // the service shows some for 0
         }
-        Shown::of(&explanation, self.tenant)
+        let json = json(&explanation)?;
+        let read = "the service's explanation cannot be read";
+        Ok(if self.tenant {
+            Shown::for_tenant(&serde_json::from_value(explanation).context(read)?, json)
+        } else {
+            Shown::for_operator(&serde_json::from_value(explanation).context(read)?, json)
+        })
     }
 
     async fn question(&self, client: &Client) -> Result<ExplainRequest> {

@@ -2,17 +2,18 @@
 
 use std::fmt::Write;
 
-use berth_scheduler::nova::explain::Change;
-
-use super::view::{
-    Ending, OperatorView, Relaxation, Relaxations, Removed, Standing, TenantView, Verdict, Weight,
+use berth_scheduler::nova::explain::{
+    Blocked, Change, Ending, Explanation, HostVerdict, Relaxation, Relaxations, Standing, TenantExplanation,
+    TenantResult,
 };
+
 use crate::table::Grid;
 
 /// The operator's view.
-pub(super) fn for_operator(explanation: &OperatorView) -> String {
+pub(super) fn for_operator(explanation: &Explanation) -> String {
     let mut text = ending(&explanation.ending) + "\n";
-    removals(&mut text, explanation.hosts, &explanation.removed);
+    let removed = explanation.removed.iter().map(|one| (one.constraint.to_string(), one.removed));
+    removals(&mut text, explanation.hosts, removed);
     if !explanation.not_judged.is_empty() {
         line(
             &mut text,
@@ -35,14 +36,15 @@ pub(super) fn for_operator(explanation: &OperatorView) -> String {
 }
 
 /// The tenant's view.
-pub(super) fn for_tenant(explanation: &TenantView) -> String {
-    let mut text = match (explanation.result.as_str(), &explanation.blocked_by) {
-        ("found", _) => "There is a host for the request.\n".to_owned(),
+pub(super) fn for_tenant(explanation: &TenantExplanation) -> String {
+    let mut text = match (explanation.result, &explanation.blocked_by) {
+        (TenantResult::Found, _) => "There is a host for the request.\n".to_owned(),
         (_, Some(by)) => format!("The request cannot be judged by {by}.\n"),
         _ => format!("{NO_HOST}\n"),
     };
-    removals(&mut text, explanation.hosts, &explanation.removed);
-    if explanation.result != "found" {
+    let removed = explanation.removed.iter().map(|one| (one.constraint.clone(), one.removed));
+    removals(&mut text, explanation.hosts, removed);
+    if explanation.result != TenantResult::Found {
         let rows =
             explanation.relaxations.iter().map(|one| vec![joined(&one.changes), one.opens.to_string()]);
         relaxations(&mut text, &["what would find a host", "opens"], rows.collect());
@@ -56,22 +58,22 @@ fn ending(ending: &Ending) -> String {
     match ending {
         Ending::Found { host } => format!("The request finds host {host}."),
         Ending::NoHost => NO_HOST.to_owned(),
-        Ending::Blocked { by, error } => format!("{by} cannot judge the request: {error}."),
+        Ending::Blocked(Blocked { by, error }) => format!("{by} cannot judge the request: {error}."),
     }
 }
 
 /// The number of hosts that each constraint removed, from the whole fleet on. Constraints that no host reached are only named.
-fn removals(text: &mut String, fleet: usize, removed: &[Removed]) {
+fn removals(text: &mut String, fleet: usize, removed: impl Iterator<Item = (String, usize)>) {
     let mut table = Grid::new(["constraint", "removed", "left"]);
     table.row(["(fleet)".to_owned(), String::new(), fleet.to_string()]);
     let (mut left, mut not_reached) = (fleet, Vec::new());
-    for Removed { constraint, removed } in removed {
+    for (constraint, removed) in removed {
         if left == 0 {
-            not_reached.push(constraint.as_str());
+            not_reached.push(constraint);
             continue;
         }
-        left = left.saturating_sub(*removed);
-        table.row([constraint.clone(), removed.to_string(), left.to_string()]);
+        left = left.saturating_sub(removed);
+        table.row([constraint, removed.to_string(), left.to_string()]);
     }
     table.align_right(1..3);
     section(text, &table);
@@ -80,10 +82,10 @@ fn removals(text: &mut String, fleet: usize, removed: &[Removed]) {
     }
 }
 
-fn verdicts(verdicts: &[Verdict]) -> Grid {
+fn verdicts(verdicts: &[HostVerdict]) -> Grid {
     let mut table = Grid::new(["host", "removed by", "because"]);
     for verdict in verdicts {
-        let by = verdict.constraint.clone().unwrap_or_else(|| "–".to_owned());
+        let by = verdict.constraint.as_ref().map_or_else(|| "–".to_owned(), ToString::to_string);
         let rank = verdict.rank.map_or_else(String::new, |rank| format!(", number {rank} by weight"));
         table.row([verdict.host.clone(), by, format!("{}{rank}", verdict.text)]);
     }
@@ -98,12 +100,12 @@ fn standings(text: &mut String, standings: &[Standing]) {
     let weighers = standings.first().map_or(&[][..], |first| &first.scores);
     for (at, weigher) in weighers.iter().enumerate() {
         let scores = standings.iter().filter_map(|standing| standing.scores.get(at)).map(|one| one.score);
-        if scores.clone().any(|score| score != Weight(Some(0.0))) {
-            table.row([weigher.weigher.clone()].into_iter().chain(scores.map(|score| score.to_string())));
+        if scores.clone().any(|score| score != 0.0) {
+            table.row([weigher.weigher.to_string()].into_iter().chain(scores.map(number)));
         }
     }
     let hidden = weighers.len() - table.len();
-    let sums = standings.iter().map(|standing| standing.weight.to_string());
+    let sums = standings.iter().map(|standing| number(standing.weight));
     table.row(["sum".to_owned()].into_iter().chain(sums));
     table.align_right(1..=standings.len());
     section(text, &table);
@@ -112,6 +114,11 @@ fn standings(text: &mut String, standings: &[Standing]) {
     } else if hidden > 0 {
         line(text, &format!("{hidden} more weighers give these hosts nothing."));
     }
+}
+
+/// Six decimals distinguish hosts; JSON has all of them.
+fn number(weight: f64) -> String {
+    if weight.is_finite() { format!("{weight:.6}") } else { "–".to_owned() }
 }
 
 fn found(text: &mut String, found: &Relaxations) {

@@ -147,7 +147,7 @@ fn a_case_can_come_from_standard_input_and_the_request_from_another_file() {
 #[test]
 fn bad_input_is_named_by_file_and_field() {
     type Break = fn(&mut Value);
-    let cases: [(Break, &[&str]); 9] = [
+    let cases: [(Break, &[&str]); 14] = [
         (
             |case| case["hosts"][0]["vcpus"] = json!("many"),
             &["case.json: hosts[0].vcpus: ", "line 14 column"],
@@ -174,6 +174,27 @@ fn bad_input_is_named_by_file_and_field() {
         (
             |case| case["config"] = json!({ "scheduler": { "max_attempts": 0 } }),
             &["config: [scheduler] max_attempts"],
+        ),
+        // Ignored fields mean their defaults.
+        (
+            |case| case["hosts"][0]["free_ram"] = json!(1024),
+            &["case.json: hosts[0]: there is no field 'free_ram'; did you mean 'free_ram_mb'?"],
+        ),
+        (
+            |case| case["request"]["flavor"]["memory"] = json!(1024),
+            &["case.json: request.flavor: there is no field 'memory'; did you mean 'memory_mb'?"],
+        ),
+        (
+            |case| case["hosts"][0]["service"] = json!({ "disabeld": true }),
+            &["case.json: hosts[0].service: there is no field 'disabeld'; did you mean 'disabled'?"],
+        ),
+        (
+            |case| case["config"] = json!({ "filter_scheduler": { "ram_weight": 2 } }),
+            &["config.filter_scheduler: there is no field 'ram_weight'; did you mean 'ram_weight_multiplier'?"],
+        ),
+        (
+            |case| case["xyz"] = json!(1),
+            &["case.json: there is no field 'xyz'; the fields are now, config, "],
         ),
     ];
     for (spoil, words) in cases {

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::cache::{self, Cache};
 use super::placement::{self, Placement};
 use super::{DecideError, DecisionRequest, HostSource, HostsError, NoHost};
+use crate::nova::explain::{Case, PlacementFacts};
 use crate::nova::filter_scheduler::Wanted;
 use crate::nova::hosts::HostRecord;
 use crate::nova::placement_query::{ComputeNode, Known};
@@ -98,6 +99,15 @@ impl KnownHosts {
                 Err(DecideError::NoHost(Box::new(NoHost { error, removed, hosts })))
             }
         }
+    }
+
+    /// The request before these hosts, as a copy.
+    pub(super) fn case(&self, index: &Arc<Index>, spec: &RequestSpec, now: i64) -> Case {
+        let (hosts, options) = (self.scheduler.hosts().clone(), self.scheduler.options().clone());
+        let (aggregates, computes) = (self.aggregates.clone(), self.computes.clone());
+        let facts =
+            PlacementFacts::of_service(Arc::clone(index), &hosts, aggregates, computes, OLDEST_COMPUTE);
+        Case::new(hosts, options, spec.clone(), facts, now)
     }
 
     /// Adds the hosts that have other amounts free since the last call.

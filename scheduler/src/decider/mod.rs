@@ -14,8 +14,9 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use berth_placement::{ConsumerId, GroupError, Index};
+use berth_placement::{ConsumerId, GroupError, GroupId, Index, Timestamp};
 
+use crate::nova::explain::Case;
 use crate::nova::filters::Step;
 use crate::nova::hosts::LoadError;
 use crate::nova::placement_query::QueryError;
@@ -30,8 +31,8 @@ pub use source::{HostChanges, HostSource};
 /// What a decider is asked for.
 #[derive(Debug, Clone, Copy)]
 pub struct DecisionRequest<'a> {
-    /// What each instance needs, and where it may go. Its server group is that of the claimant, with the members that the index
-    /// has, if the claimant names one.
+    /// What each instance needs, and where it may go. If the claimant names a server group, this is its group, with the members
+    /// that the index has.
     pub spec: &'a RequestSpec,
     /// The instances: each gets a host, or none does.
     pub instances: &'a [ConsumerId],
@@ -114,18 +115,50 @@ impl Decider {
         request: &DecisionRequest<'_>,
         chooser: &mut dyn Chooser,
     ) -> Result<Vec<Placement>, DecideError> {
-        let now = i64::try_from(request.claimant.now.0).unwrap_or(i64::MAX);
+        let index = Arc::clone(&self.index);
+        let (group, now) = (request.claimant.group, request.claimant.now);
+        self.before_hosts(source, (request.spec, group), now, |known, spec, now| {
+            known.decide(&index, spec, request, now, chooser)
+        })
+    }
+
+    /// The request before the hosts as a decision at this moment would find them: the same hosts, options and server group. It is
+    /// a copy, so an explanation of it does not delay decisions.
+    ///
+    /// # Errors
+    /// [`DecideError`].
+    pub fn case(
+        &mut self,
+        source: &dyn HostSource,
+        spec: &RequestSpec,
+        group: Option<GroupId>,
+        now: Timestamp,
+    ) -> Result<Case, DecideError> {
+        let index = Arc::clone(&self.index);
+        self.before_hosts(source, (spec, group), now, |known, spec, now| Ok(known.case(&index, spec, now)))
+    }
+
+    /// Calls `then` with the current hosts, on which the consumers that the request refers to are shown, and the request with the
+    /// members of its server group.
+    fn before_hosts<T>(
+        &mut self,
+        source: &dyn HostSource,
+        (spec, group): (&RequestSpec, Option<GroupId>),
+        now: Timestamp,
+        then: impl FnOnce(&mut KnownHosts, &RequestSpec, i64) -> Result<T, DecideError>,
+    ) -> Result<T, DecideError> {
+        let now = i64::try_from(now.0).unwrap_or(i64::MAX);
         self.follow(source, now)?;
         let known = self.known.as_mut().expect("the hosts are loaded");
-        let mut located = consumers::named_by_hints(&self.index, request.spec);
-        let mut spec = Cow::Borrowed(request.spec);
-        if let Some(id) = request.claimant.group {
+        let mut located = consumers::named_by_hints(&self.index, spec);
+        let mut spec = Cow::Borrowed(spec);
+        if let Some(id) = group {
             let (group, members) = consumers::server_group(&self.index, known, id)?;
             located.extend(members);
             spec.to_mut().instance_group = Some(group);
         }
         let shown = known.scheduler.show(&located);
-        let outcome = known.decide(&self.index, &spec, request, now, chooser);
+        let outcome = then(known, &spec, now);
         known.scheduler.hide(shown);
         outcome
     }

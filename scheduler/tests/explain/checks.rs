@@ -39,7 +39,7 @@ pub(crate) fn check(record: &CaseRecord) -> Result<Explanation, String> {
     Ok(explanation)
 }
 
-fn load(record: &CaseRecord) -> Result<Case<'static>, String> {
+fn load(record: &CaseRecord) -> Result<Case, String> {
     Case::load(record.clone(), false).map_err(|error| error.to_string())
 }
 

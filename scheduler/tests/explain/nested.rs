@@ -1,5 +1,7 @@
 //! Hosts with nested providers: inventories and traits count provider by provider, never as sums over the tree.
 
+use std::sync::Arc;
+
 use berth_placement::{Allocation, ConsumerId, Index, Inventory, Row, Units};
 use berth_scheduler::nova::HostTable;
 use berth_scheduler::nova::explain::{Case, CaseRecord, Explanation, PlacementFacts, Wanted, explain};
@@ -9,7 +11,7 @@ use uuid::Uuid;
 
 /// A cloud of two hosts with two NUMA nodes and two accelerators each.
 struct Cloud {
-    index: Index,
+    index: Arc<Index>,
     record: CaseRecord,
 }
 
@@ -26,7 +28,7 @@ impl Cloud {
             })
             .into();
         let record = json!({ "filters": [], "hosts": hosts, "request": request });
-        let cloud = Self { index: Index::default(), record: serde_json::from_value(record).expect("a case") };
+        let cloud = Self { index: Arc::new(Index::default()), record: serde_json::from_value(record).expect("a case") };
         for (name, first) in [("a", 0), ("b", 100)] {
             cloud.add_host(name, first);
         }
@@ -71,7 +73,7 @@ impl Cloud {
         explain(&question, &Wanted { hosts: question.scene.hosts.rows().collect(), standings: 1 })
     }
 
-    fn facts(&self, hosts: &HostTable) -> PlacementFacts<'_> {
+    fn facts(&self, hosts: &HostTable) -> PlacementFacts {
         let compute = |host: &berth_scheduler::nova::hosts::HostRecord| ComputeNode {
             host: host.host.clone(),
             node: host.node.clone(),
@@ -79,7 +81,7 @@ impl Cloud {
             cell_uuid: None,
         };
         let computes = self.record.hosts.iter().map(compute).collect();
-        PlacementFacts::of_service(&self.index, hosts, Vec::new(), computes, 0)
+        PlacementFacts::of_service(Arc::clone(&self.index), hosts, Vec::new(), computes, 0)
     }
 
     /// What removes host a, and why.

@@ -1,17 +1,13 @@
 //! What is asked of the scheduler, as the request spec it decides on.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
 
-use berth_placement::GroupPolicy;
 use berth_scheduler::nova::RequestSpec;
 use berth_scheduler::nova::python::Value;
-use berth_scheduler::nova::request_spec::{
-    Flavor as SpecFlavor, Image as SpecImage, ImageProperties, ServerGroup,
-};
+use berth_scheduler::nova::request_spec::{Flavor as SpecFlavor, Image as SpecImage, ImageProperties};
 use uuid::Uuid;
 
-use super::entry::{Flavor, Hints, Image, Policy};
+use super::entry::{Flavor, Hints, Image};
 use super::error::FleetError;
 
 /// Instances of one kind that want hosts.
@@ -29,15 +25,6 @@ pub(crate) struct Ask {
     pub(crate) ignore_hosts: Vec<String>,
     /// How many other hosts to name for each instance.
     pub(crate) alternates: usize,
-}
-
-/// The server group of a request, as filters see it.
-pub(super) struct GroupView {
-    pub(super) uuid: Uuid,
-    pub(super) policy: Policy,
-    pub(super) max_server_per_host: u32,
-    pub(super) members: Vec<String>,
-    pub(super) hosts: Vec<String>,
 }
 
 impl Ask {
@@ -66,8 +53,8 @@ impl Ask {
         self.availability_zone.split(':').nth(2).filter(|node| !node.is_empty())
     }
 
-    /// The request as the decider takes it.
-    pub(super) fn spec(&self, group: Option<&GroupView>) -> Result<RequestSpec, FleetError> {
+    /// The request for the decider, which adds the server group.
+    pub(super) fn spec(&self) -> Result<RequestSpec, FleetError> {
         let zone = self.zone();
         let texts = |text: Option<&str>| text.map(str::to_owned).into_iter().collect::<Vec<_>>();
         let mut spec = RequestSpec {
@@ -82,7 +69,6 @@ impl Ask {
                 .iter()
                 .map(|(name, hint)| (name.clone(), hint.values.clone()))
                 .collect(),
-            instance_group: group.map(server_group),
             ignore_hosts: self.ignore_hosts.clone(),
             force_hosts: texts(self.forced_host()),
             force_nodes: texts(self.forced_node()),
@@ -113,17 +99,6 @@ fn image(image: &Image) -> Result<SpecImage, FleetError> {
     let properties = ImageProperties::from_values(&raw)
         .map_err(|error| FleetError::field("image.properties", error.to_string()))?;
     Ok(SpecImage { id: Some(image.name.clone()), properties, ..SpecImage::default() })
-}
-
-fn server_group(group: &GroupView) -> ServerGroup {
-    let most = NonZeroU32::new(group.max_server_per_host).unwrap_or(NonZeroU32::MIN);
-    let policy = match group.policy {
-        Policy::Affinity => GroupPolicy::Affinity,
-        Policy::AntiAffinity => GroupPolicy::AntiAffinity { max_per_host: most },
-        Policy::SoftAffinity => GroupPolicy::SoftAffinity,
-        Policy::SoftAntiAffinity => GroupPolicy::SoftAntiAffinity,
-    };
-    ServerGroup::new(group.uuid, policy, group.members.clone(), group.hosts.clone())
 }
 
 #[cfg(test)]
@@ -157,22 +132,13 @@ mod tests {
             ..Ask::default()
         };
         assert_eq!(ask.group().unwrap(), Some(uuid));
-        let group = GroupView {
-            uuid,
-            policy: Policy::AntiAffinity,
-            max_server_per_host: 2,
-            members: vec!["m".to_owned()],
-            hosts: vec!["h1".to_owned()],
-        };
-        let spec = ask.spec(Some(&group)).unwrap();
+        let spec = ask.spec().unwrap();
         assert_eq!((spec.num_instances, spec.flavor.vcpus, spec.flavor.swap), (2, 2, 64));
         assert_eq!(spec.flavor.extra_specs.get("trait:CUSTOM_GOLD"), Some("required"));
         assert_eq!(
             (spec.availability_zone.as_deref(), &*spec.force_hosts),
             (Some("east"), &["h7".to_owned()][..])
         );
-        assert_eq!(spec.group_policy(), Some("anti-affinity"));
-        assert_eq!(spec.instance_group.unwrap().rules.max_server_per_host.as_deref(), Some("2"));
         assert!(spec.scheduler_hints.contains("same_host") && spec.image.is_some());
     }
 
@@ -180,7 +146,7 @@ mod tests {
     fn what_makes_no_sense_is_named() {
         let properties = [("hw_cpu_cores".to_owned(), "many".to_owned())].into();
         let image = Some(Image { name: "i".to_owned(), properties });
-        let error = Ask { image, ..Ask::default() }.spec(None).unwrap_err().to_string();
+        let error = Ask { image, ..Ask::default() }.spec().unwrap_err().to_string();
         assert!(error.starts_with("image") && error.contains("hw_cpu_cores"), "{error}");
         let hints = [("group".to_owned(), Hints { values: vec!["x".to_owned()] })].into();
         let error = Ask { hints, ..Ask::default() }.group().unwrap_err().to_string();

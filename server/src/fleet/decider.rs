@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use berth_placement::{Allocations, ConsumerId, GroupId, Index, Owner, Row, Timestamp, Topology};
 use berth_scheduler::decider::{self, DecideError, DecisionRequest, HostSource, NoHost, Placement};
+use berth_scheduler::nova::explain::Case;
 use berth_scheduler::nova::select::{Chooser, Claimant, SelectError};
-use berth_scheduler::nova::{Options, Preference};
+use berth_scheduler::nova::{Options, Preference, RequestSpec};
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use uuid::Uuid;
 
-use super::ask::{Ask, GroupView};
+use super::ask::Ask;
 use super::error::{FleetError, NO_VALID_HOST};
 
 /// Where an instance goes.
@@ -65,19 +66,30 @@ impl Decider {
         &mut self,
         hosts: &dyn HostSource,
         ask: &Ask,
-        group: Option<&GroupView>,
+        group: Option<GroupId>,
         now: Timestamp,
         is_dry_run: bool,
     ) -> Result<Vec<Placement>, FleetError> {
         let instances: Vec<ConsumerId> = ask.instances.iter().map(|&uuid| uuid.into()).collect();
         let request = DecisionRequest {
-            spec: &ask.spec(group)?,
+            spec: &ask.spec()?,
             instances: &instances,
             alternates: ask.alternates,
             claimant: &claimant(ask, group, now),
             is_dry_run,
         };
         self.decider.decide(hosts, &request, &mut self.tie_breaker).map_err(refusal)
+    }
+
+    /// The request before the hosts as a decision would find them.
+    pub(super) fn case(
+        &mut self,
+        hosts: &dyn HostSource,
+        spec: &RequestSpec,
+        group: Option<GroupId>,
+        now: Timestamp,
+    ) -> Result<Case, FleetError> {
+        self.decider.case(hosts, spec, group, now).map_err(refusal)
     }
 
     /// Where the instances are that hold their resources already; nothing if one of them holds none.
@@ -112,13 +124,13 @@ pub(super) fn placed(
     placed.collect()
 }
 
-fn claimant(ask: &Ask, group: Option<&GroupView>, now: Timestamp) -> Claimant {
+fn claimant(ask: &Ask, group: Option<GroupId>, now: Timestamp) -> Claimant {
     let owner = Owner {
         project: ask.project.as_str().into(),
         user: ask.user.as_str().into(),
         consumer_type: Some("INSTANCE".into()),
     };
-    Claimant { owner: Arc::new(owner), group: group.map(|group| GroupId::from(group.uuid)), now }
+    Claimant { owner: Arc::new(owner), group, now }
 }
 
 /// Why there is no host, with how many hosts each constraint removed.

@@ -3,10 +3,10 @@
 use std::num::NonZeroU32;
 use std::sync::PoisonError;
 
-use berth_placement::{ConsumerId, GroupId, GroupPolicy};
+use berth_placement::{GroupId, GroupPolicy};
 use uuid::Uuid;
 
-use super::ask::{Ask, GroupView};
+use super::ask::Ask;
 use super::entry::{Group, Policy};
 use super::error::{FleetError, IN_USE};
 use super::quotas::check_project;
@@ -121,28 +121,11 @@ impl Fleet {
         })
     }
 
-    /// The group that is asked for, with those who are in it. It has to be one of the project.
-    pub(super) fn group_view(&self, ask: &Ask) -> Result<Option<GroupView>, FleetError> {
+    /// The group that is asked for. It has to be one of the project.
+    pub(super) fn group_asked(&self, ask: &Ask) -> Result<Option<GroupId>, FleetError> {
         let Some(uuid) = ask.group()? else { return Ok(None) };
-        let name = uuid.to_string();
-        let unknown = || FleetError::not_found("server group", name.as_str());
-        let (_, group) = self.group(Named { name: &name, project: &ask.project })?;
-        let roster =
-            self.index.group(GroupId::from(uuid)).and_then(|group| group.roster()).ok_or_else(unknown)?;
-        let topology = self.index.topology();
-        let state = self.state();
-        let name_of = |row| {
-            let uuid = topology.provider(row)?.uuid;
-            state.host_name(uuid).map(str::to_owned)
-        };
-        let member = |consumer: ConsumerId| Uuid::from(consumer).to_string();
-        Ok(Some(GroupView {
-            uuid,
-            policy: group.policy(),
-            max_server_per_host: group.max_server_per_host,
-            members: roster.members().iter().map(|of| member(of.consumer)).collect(),
-            hosts: roster.hosts().into_iter().filter_map(name_of).collect(),
-        }))
+        self.group(Named { name: &uuid.to_string(), project: &ask.project })?;
+        Ok(Some(uuid.into()))
     }
 }
 

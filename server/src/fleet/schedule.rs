@@ -5,10 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use berth_placement::Topology;
-use berth_scheduler::decider::HostSource;
-use berth_scheduler::nova::explain::{self, Case, CaseRecord, Explanation, PlacementFacts, Wanted};
-use berth_scheduler::nova::hosts::HostRecord;
-use berth_scheduler::nova::placement_query::ComputeNode;
+use berth_scheduler::nova::explain::{self, Explanation, Wanted};
 use uuid::Uuid;
 
 use super::ask::Ask;
@@ -29,20 +26,20 @@ impl Fleet {
         self.check_owner(ask)?;
         let ask = &*self.in_zone(ask)?;
         self.check_forced_host(ask)?;
-        let group = self.group_view(ask)?;
+        let group = self.group_asked(ask)?;
         let mut decider = self.decider.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let named = |placements| {
             placed(&self.index.topology(), placements, |provider| self.host_of_provider(provider))
         };
         if dry {
-            return decider.decide(self, ask, group.as_ref(), now(), true).map(named);
+            return decider.decide(self, ask, group, now(), true).map(named);
         }
         if let Some(held) = decider.held(&ask.instances) {
             return Ok(named(held));
         }
         // Recorded before the claim: a membership without one is forgotten at the next start.
-        let joining = self.join_group(ask, group.as_ref().map(|group| group.uuid));
-        let decided = decider.decide(self, ask, group.as_ref(), now(), false);
+        let joining = self.join_group(ask, group.map(|group| Uuid::from_u128(group.0)));
+        let decided = decider.decide(self, ask, group, now(), false);
         if decided.is_err() {
             self.transact(|fleet| {
                 joining.iter().for_each(|&(one, before)| fleet.set_membership(one, before));
@@ -133,40 +130,17 @@ impl Fleet {
     ) -> Result<Explanation, FleetError> {
         check(ask)?;
         let ask = &*self.in_zone(ask)?;
-        let group = self.group_view(ask)?;
-        let spec = ask.spec(group.as_ref())?;
-        let (records, aggregates) = {
-            let state = self.state();
-            let told = state.hosts.values().filter(|host| !host.providers.is_empty());
-            let records: Vec<_> = told.map(|host| self.record(&state, host)).collect();
-            drop(state);
-            (records, self.all().1)
+        let group = self.group_asked(ask)?;
+        let spec = ask.spec()?;
+        let mut decider = self.decider.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let case = decider.case(self, &spec, group, now())?;
+        drop(decider);
+        let row = |name: &String| {
+            let provider = self.state().hosts.get(name).and_then(|host| self.index.find(host.uuid()));
+            let row = provider.and_then(|provider| case.host_at(provider));
+            row.ok_or_else(|| FleetError::not_found("host", name))
         };
-        let computes: Vec<ComputeNode> = records.iter().filter_map(compute_node).collect();
-        let names: Vec<String> = records.iter().map(|record| record.host.clone()).collect();
-        let mut config = self.options.scheduler.clone();
-        config.general.service_down_time = i64::MAX / 4;
-        let case = CaseRecord {
-            now: crate::utc::for_database(now()).replace(' ', "T"),
-            config,
-            filters: None,
-            weighers: None,
-            aggregates,
-            oldest_compute: 0,
-            hosts: records,
-            request: Some(spec),
-            index: 0,
-        };
-        let (aggregates, oldest) = (case.aggregates.clone(), case.oldest_compute);
-        let case = Case::load(case, false).map_err(|error| FleetError::field("request", chain(&error)))?;
-        let placement = PlacementFacts::of_service(&self.index, case.hosts(), aggregates, computes, oldest);
-        let case = case.with_placement(placement);
-        let rows = hosts.iter().map(|name| {
-            let row = names.iter().position(|known| known == name);
-            let row = row.ok_or_else(|| FleetError::not_found("host", name))?;
-            Ok(explain::Row(u32::try_from(row).unwrap_or(u32::MAX)))
-        });
-        let wanted = Wanted { hosts: rows.collect::<Result<_, FleetError>>()?, standings };
+        let wanted = Wanted { hosts: hosts.iter().map(row).collect::<Result<_, _>>()?, standings };
         Ok(explain::explain(&case.question(), &wanted))
     }
 
@@ -181,22 +155,6 @@ impl Fleet {
     pub(super) fn host_of_provider(&self, uuid: Uuid) -> Option<String> {
         self.state().host_name(uuid).map(str::to_owned)
     }
-}
-
-fn compute_node(record: &HostRecord) -> Option<ComputeNode> {
-    let (host, node) = (record.host.clone(), record.node.clone());
-    let uuid = Uuid::try_parse(&record.uuid).ok()?;
-    Some(ComputeNode { host, node, uuid, cell_uuid: Some(record.cell_uuid.clone()) })
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 fn check(ask: &Ask) -> Result<(), FleetError> {

@@ -67,12 +67,12 @@ pub enum InvalidCase {
 }
 
 /// A fleet, a configuration and a request, ready to be asked about.
-pub struct Case<'a> {
+pub struct Case {
     hosts: HostTable,
     options: Options,
     request: RequestSpec,
     state: RequestState,
-    placement: Option<PlacementFacts<'a>>,
+    placement: Option<PlacementFacts>,
     now: i64,
     index: usize,
 }
@@ -81,7 +81,7 @@ fn default_now() -> String {
     "2026-06-01T00:00:00".to_owned()
 }
 
-impl<'p> Case<'p> {
+impl Case {
     /// Loads a record. Placement's constraints are part of it if `with_placement` says so, or if a host has traits or
     /// inventories.
     ///
@@ -113,6 +113,27 @@ impl<'p> Case<'p> {
         Ok(Self { hosts, options, request, state, placement, now, index: record.index })
     }
 
+    /// A request to hosts as a decider knows them, and the index behind them.
+    pub(crate) fn new(
+        hosts: HostTable,
+        options: Options,
+        request: RequestSpec,
+        placement: PlacementFacts,
+        now: i64,
+    ) -> Self {
+        let mut state = RequestState::default();
+        for row in hosts.rows() {
+            state.give(row, vec![on_host_itself(hosts.uuid(row).unwrap_or_default())]);
+        }
+        Self { hosts, options, request, state, placement: Some(placement), now, index: 0 }
+    }
+
+    /// The host with this root provider in the index of a decider.
+    #[must_use]
+    pub fn host_at(&self, provider: Row) -> Option<Row> {
+        self.placement.as_ref()?.host_at(provider)
+    }
+
     /// The hosts.
     #[must_use]
     pub const fn hosts(&self) -> &HostTable {
@@ -121,7 +142,7 @@ impl<'p> Case<'p> {
 
     /// The case before the index of a service.
     #[must_use]
-    pub fn with_placement(self, placement: PlacementFacts<'p>) -> Self {
+    pub fn with_placement(self, placement: PlacementFacts) -> Self {
         Self { placement: Some(placement), ..self }
     }
 
@@ -134,11 +155,13 @@ impl<'p> Case<'p> {
     }
 }
 
-/// The host's candidates; without any record of them one that takes all from the host itself.
+/// The host's candidates; without any record of them, one that takes everything from the host itself.
 fn candidates(host: &HostRecord) -> Vec<AllocationCandidate> {
-    host.allocation_candidates.clone().unwrap_or_else(|| {
-        let mappings = ProviderMapping([(String::new(), vec![host.uuid.clone()])].into());
-        let allocations = [(host.uuid.clone(), ProviderAllocation::default())].into();
-        vec![AllocationCandidate { allocations: CandidateAllocations::Named(allocations), mappings }]
-    })
+    host.allocation_candidates.clone().unwrap_or_else(|| vec![on_host_itself(&host.uuid)])
+}
+
+fn on_host_itself(uuid: &str) -> AllocationCandidate {
+    let mappings = ProviderMapping([(String::new(), vec![uuid.to_owned()])].into());
+    let allocations = [(uuid.to_owned(), ProviderAllocation::default())].into();
+    AllocationCandidate { allocations: CandidateAllocations::Named(allocations), mappings }
 }

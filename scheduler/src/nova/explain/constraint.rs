@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::placement::{Demands, PlacementConstraint, PlacementFacts};
 use crate::nova::filters::{Filter, Reason, RequestState, Scene, Scope, Step, Verdict};
@@ -19,6 +19,8 @@ pub enum Constraint {
     Step(Step),
     /// Something must be left to claim: an allocation candidate that no filter has dropped.
     Claim,
+    /// One as an explanation in JSON names it.
+    Named(String),
 }
 
 impl fmt::Display for Constraint {
@@ -28,6 +30,7 @@ impl fmt::Display for Constraint {
             Self::Placement(constraint) => write!(out, "placement: {constraint}"),
             Self::Step(step) => step.fmt(out),
             Self::Claim => out.write_str("claim"),
+            Self::Named(name) => out.write_str(name),
         }
     }
 }
@@ -38,18 +41,24 @@ impl Serialize for Constraint {
     }
 }
 
+impl<'de> Deserialize<'de> for Constraint {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from).map(Self::Named)
+    }
+}
+
 impl Constraint {
     /// The constraint as a filter for one request.
     pub(super) fn prepare<'a>(
         &'a self,
         scene: &'a Scene<'a>,
-        facts: Option<&'a PlacementFacts<'a>>,
+        facts: Option<&'a PlacementFacts>,
         demands: &'a Demands,
     ) -> Box<dyn Filter + 'a> {
         match (self, facts) {
             (Self::Placement(constraint), Some(facts)) => constraint.prepare(scene, facts, demands),
             (Self::Step(step), _) => step.prepare(scene),
-            (Self::Query | Self::Placement(_), _) => Box::new(Nothing),
+            (Self::Query | Self::Placement(_) | Self::Named(_), _) => Box::new(Nothing),
             (Self::Claim, _) => Box::new(Claimable { is_rebuild: scene.request.is_rebuild() }),
         }
     }

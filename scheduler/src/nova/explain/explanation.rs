@@ -1,6 +1,6 @@
 //! What an explanation says, to operators.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::change::Change;
 use super::constraint::Constraint;
@@ -10,7 +10,7 @@ use crate::nova::placement_query::QueryError;
 use crate::nova::weighers::WeighFailure;
 
 /// Why a request found its host, or none. This is the operator's view; `for_tenant` gives the tenant's.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct Explanation {
     /// Hosts of the fleet.
     pub hosts: usize,
@@ -31,7 +31,7 @@ pub struct Explanation {
 }
 
 /// How a request ends.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(tag = "result", rename_all = "snake_case")]
 pub enum Ending {
     /// There is a host for it; the best, unless options draw lots among the best.
@@ -46,7 +46,7 @@ pub enum Ending {
 }
 
 /// A constraint or weigher that could not judge.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct Blocked {
     /// The constraint or weigher.
     pub by: String,
@@ -69,7 +69,7 @@ impl Blocked {
 }
 
 /// What one constraint did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Removed {
     /// The constraint.
     pub constraint: Constraint,
@@ -80,13 +80,14 @@ pub struct Removed {
 }
 
 /// What stands against one host.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct HostVerdict {
     /// Host, and node where it has another name.
     pub host: String,
     /// The first constraint that removes it; none if it passes all.
     pub constraint: Option<Constraint>,
-    /// By how much; none if it passes, or cannot be judged.
+    /// By how much; none if it passes, or cannot be judged, or where the explanation was read from JSON.
+    #[serde(skip_deserializing)]
     pub reason: Option<Reason>,
     /// The same in words.
     pub text: String,
@@ -95,7 +96,7 @@ pub struct HostVerdict {
 }
 
 /// What would find a host.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct Relaxations {
     /// Each by itself would do. Pairs are looked for only if no single change helps.
     pub found: Vec<Relaxation>,
@@ -104,7 +105,7 @@ pub struct Relaxations {
 }
 
 /// Changes that together find a host; none of them can be left out.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Relaxation {
     /// One or two.
     pub changes: Vec<Change>,

@@ -30,7 +30,7 @@ pub use placement::{InvalidProvider, PlacementConstraint, PlacementFacts};
 pub use question::Question;
 pub use shape::Shape;
 pub use standing::{Score, Standing};
-pub use tenant::{TenantExplanation, TenantRelaxation, TenantRemoved};
+pub use tenant::{TenantExplanation, TenantRelaxation, TenantRemoved, TenantResult};
 
 use crate::nova::weighers::weigh_in_detail;
 

@@ -21,7 +21,7 @@ pub struct Question<'a> {
     /// The allocation candidates of hosts. What a decision dropped of them counts as there again.
     pub state: &'a RequestState,
     /// What Placement knows, if its part is to be explained, too.
-    pub placement: Option<&'a PlacementFacts<'a>>,
+    pub placement: Option<&'a PlacementFacts>,
 }
 
 /// The way of all hosts through the constraints.

@@ -62,7 +62,7 @@ struct Trial<'a> {
     hosts: HostTable,
     state: RequestState,
     /// What Placement knows, with one more host while it is tried.
-    placement: Option<PlacementFacts<'a>>,
+    placement: Option<PlacementFacts>,
     /// Whether hosts had more unit rules than were tried.
     cut_short: bool,
 }

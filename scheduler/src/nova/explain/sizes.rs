@@ -24,7 +24,7 @@ impl Moving {
         change: &Change,
         all: &[Change],
         scene: &Scene<'_>,
-        facts: &PlacementFacts<'_>,
+        facts: &PlacementFacts,
     ) -> Option<Self> {
         let (asked, _) = change.amounts()?;
         let amounts = |amount: i64| {
@@ -43,7 +43,7 @@ impl Moving {
     }
 
     /// What one allocation may have on a host, besides the largest unit.
-    pub(super) fn rule(&self, row: Row, facts: &PlacementFacts<'_>) -> Rule {
+    pub(super) fn rule(&self, row: Row, facts: &PlacementFacts) -> Rule {
         let units = facts.units(row, &self.class);
         let (min_unit, step_size) = units.map_or((1, 1), |units| (units.min_unit, units.step_size));
         Rule { more: self.more, min_unit: min_unit.into(), step_size: step_size.into() }

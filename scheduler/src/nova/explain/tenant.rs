@@ -1,6 +1,6 @@
 //! What tenants may know: counts, and what they could ask for instead. No hosts, no aggregates, no other projects.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::change::Change;
 use super::constraint::Constraint;
@@ -8,12 +8,12 @@ use super::explanation::{Ending, Explanation, Removed};
 use super::placement::PlacementConstraint;
 
 /// Why a request found a host, or none, as its owner may know it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct TenantExplanation {
     /// Hosts of the fleet.
     pub hosts: usize,
-    /// `found`, `no_host`, or `blocked` if the request could not be judged.
-    pub result: &'static str,
+    /// How the request ends.
+    pub result: TenantResult,
     /// The constraint or weigher that could not judge.
     pub blocked_by: Option<String>,
     /// Hosts removed by each constraint, in order.
@@ -22,8 +22,20 @@ pub struct TenantExplanation {
     pub relaxations: Vec<TenantRelaxation>,
 }
 
+/// How a request ends, without a host's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TenantResult {
+    /// There is a host.
+    Found,
+    /// There is no host.
+    NoHost,
+    /// The request could not be judged.
+    Blocked,
+}
+
 /// What one constraint did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct TenantRemoved {
     /// The constraint, without ids of aggregates.
     pub constraint: String,
@@ -32,7 +44,7 @@ pub struct TenantRemoved {
 }
 
 /// Changes of a request that together find a host.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct TenantRelaxation {
     /// One or two.
     pub changes: Vec<Change>,
@@ -45,9 +57,9 @@ impl Explanation {
     #[must_use]
     pub fn for_tenant(&self) -> TenantExplanation {
         let (result, blocked_by) = match &self.ending {
-            Ending::Found { .. } => ("found", None),
-            Ending::NoHost => ("no_host", None),
-            Ending::Blocked(blocked) => ("blocked", Some(blocked.by.clone())),
+            Ending::Found { .. } => (TenantResult::Found, None),
+            Ending::NoHost => (TenantResult::NoHost, None),
+            Ending::Blocked(blocked) => (TenantResult::Blocked, Some(blocked.by.clone())),
         };
         let relaxations = self.relaxations.iter().flat_map(|relaxations| &relaxations.found);
         let open = relaxations.filter(|one| one.changes.iter().all(Change::is_for_tenants));

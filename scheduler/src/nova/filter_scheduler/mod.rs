@@ -89,6 +89,12 @@ impl FilterScheduler {
         &self.hosts
     }
 
+    /// The options.
+    #[must_use]
+    pub const fn options(&self) -> &Options {
+        &self.options
+    }
+
     /// Makes the hosts what they were before a decision, as far as Nova's own view of them goes. Claims stay.
     pub fn undo(&mut self, decision: &mut Decision) {
         let rows: Vec<Row> = decision.changes.iter().map(|change| change.row()).collect();

@@ -13,7 +13,7 @@ use crate::nova::placement_query::{RequestGroup, ResourceRequest};
 pub(super) struct Demand<'a> {
     pub(super) constraint: &'a PlacementConstraint,
     pub(super) scene: &'a Scene<'a>,
-    pub(super) facts: &'a PlacementFacts<'a>,
+    pub(super) facts: &'a PlacementFacts,
     pub(super) demands: &'a Demands,
 }
 

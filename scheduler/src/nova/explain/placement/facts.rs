@@ -18,8 +18,8 @@ pub(super) const OF_HOSTS: [&str; 3] = ["VCPU", "MEMORY_MB", "DISK_GB"];
 
 /// The index that hosts are judged by, and where each host stands in it.
 #[derive(Clone)]
-pub struct PlacementFacts<'a> {
-    index: Source<'a>,
+pub struct PlacementFacts {
+    index: Arc<Index>,
     topology: Arc<Topology>,
     aggregates: Arc<[Aggregate]>,
     computes: Arc<[ComputeNode]>,
@@ -34,22 +34,6 @@ pub struct PlacementFacts<'a> {
     twin: Option<Arc<(Index, Row)>>,
 }
 
-/// An index of a service, or one that was made of a file.
-#[derive(Clone)]
-enum Source<'a> {
-    Service(&'a Index),
-    File(Arc<Index>),
-}
-
-impl Source<'_> {
-    fn get(&self) -> &Index {
-        match self {
-            Self::Service(index) => index,
-            Self::File(index) => index,
-        }
-    }
-}
-
 /// A host's provider tree.
 pub(super) struct Tree<'a> {
     pub(super) index: &'a Index,
@@ -57,29 +41,19 @@ pub(super) struct Tree<'a> {
     pub(super) root: Row,
 }
 
-impl<'a> PlacementFacts<'a> {
+impl PlacementFacts {
     /// The facts of an index that knows everything of these hosts.
     #[must_use]
     pub fn of_service(
-        index: &'a Index,
+        index: Arc<Index>,
         hosts: &HostTable,
         aggregates: Vec<Aggregate>,
         computes: Vec<ComputeNode>,
         oldest_compute: u32,
     ) -> Self {
-        Self::new(Source::Service(index), hosts, aggregates, computes, oldest_compute)
-    }
-
-    fn new(
-        index: Source<'a>,
-        hosts: &HostTable,
-        aggregates: Vec<Aggregate>,
-        computes: Vec<ComputeNode>,
-        oldest_compute: u32,
-    ) -> Self {
-        let topology = index.get().topology();
+        let topology = index.topology();
         let root = |row: Row| {
-            let provider = index.get().find(Uuid::try_parse(hosts.uuid(row)?).ok()?)?;
+            let provider = index.find(Uuid::try_parse(hosts.uuid(row)?).ok()?)?;
             topology.provider(provider).map(|provider| provider.root)
         };
         let roots: Vec<Option<Row>> = hosts.rows().map(root).collect();
@@ -110,8 +84,8 @@ impl<'a> PlacementFacts<'a> {
         oldest_compute: u32,
     ) -> Self {
         let RecordedFleet { index, aggregates, computes } = fleet;
-        let source = Source::File(Arc::new(index));
-        Self { is_partial: true, ..Self::new(source, hosts, aggregates, computes, oldest_compute) }
+        let facts = Self::of_service(Arc::new(index), hosts, aggregates, computes, oldest_compute);
+        Self { is_partial: true, ..facts }
     }
 
     /// The facts with one more host, like another and empty.
@@ -124,13 +98,19 @@ impl<'a> PlacementFacts<'a> {
     pub(super) fn tree(&self, row: Row) -> Option<Tree<'_>> {
         match self.roots.get(row.index()) {
             Some(root) => {
-                Some(Tree { index: self.index.get(), topology: Arc::clone(&self.topology), root: (*root)? })
+                Some(Tree { index: &self.index, topology: Arc::clone(&self.topology), root: (*root)? })
             }
             None => {
                 let (index, root) = &**self.twin.as_ref()?;
                 Some(Tree { index, topology: index.topology(), root: *root })
             }
         }
+    }
+
+    /// The host with this root provider, by row of the host table.
+    pub(in crate::nova::explain) fn host_at(&self, provider: Row) -> Option<Row> {
+        let at = self.roots.iter().position(|root| *root == Some(provider))?;
+        u32::try_from(at).ok().map(Row)
     }
 
     /// What one allocation of the class may have on a host: the rules of the first provider that has the class.

@@ -88,7 +88,7 @@ impl Demands {
     /// # Errors
     ///
     /// Whatever makes Nova refuse the request before it asks.
-    pub(super) fn of(scene: &Scene<'_>, facts: &PlacementFacts<'_>) -> Result<Self, QueryError> {
+    pub(super) fn of(scene: &Scene<'_>, facts: &PlacementFacts) -> Result<Self, QueryError> {
         if scene.request.is_rebuild() {
             return Ok(Self::default());
         }
@@ -130,7 +130,7 @@ impl Demands {
 }
 
 /// Takes out what nothing is known of; returns it in words.
-fn leave_out_unknown(request: &mut ResourceRequest, facts: &PlacementFacts<'_>) -> Vec<String> {
+fn leave_out_unknown(request: &mut ResourceRequest, facts: &PlacementFacts) -> Vec<String> {
     let mut left_out = Vec::new();
     request.unsuffixed.resources.retain(|class, amount| {
         let is_known = facts.is_known(class);
@@ -179,7 +179,7 @@ fn constraints(asked: &ResourceRequest) -> Vec<PlacementConstraint> {
 
 impl PlacementConstraint {
     /// Aggregates that are the asked zone's become the zone.
-    fn name_zone(&mut self, zone: Option<&String>, facts: &PlacementFacts<'_>) {
+    fn name_zone(&mut self, zone: Option<&String>, facts: &PlacementFacts) {
         let (Self::Aggregates(ids), Some(zone)) = (&mut *self, zone) else { return };
         if *ids == facts.aggregates_of_zone(zone) {
             *self = Self::Zone { name: zone.clone(), aggregates: std::mem::take(ids) };
@@ -189,7 +189,7 @@ impl PlacementConstraint {
     pub(super) fn prepare<'a>(
         &'a self,
         scene: &'a Scene<'a>,
-        facts: &'a PlacementFacts<'a>,
+        facts: &'a PlacementFacts,
         demands: &'a Demands,
     ) -> Box<dyn Filter + 'a> {
         Box::new(Demand { constraint: self, scene, facts, demands })
