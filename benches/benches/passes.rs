@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use berth_benches::bed::{Bed, request};
 use berth_placement::kernel::{Term, range, reach, scores};
-use berth_scheduler::{Capacity, Eligible, Filter, HostMask, Policy, Prepared, Scheduler, Search, Weights};
+use berth_scheduler::{
+    AmountEngine, Capacity, Eligible, Filter, HostMask, Policy, Prepared, Search, Weights,
+};
 use common::{criterion, on_every_bed, time, timed};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 
@@ -83,7 +85,7 @@ fn exhaustive_decide(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("exhaustive decide");
     on_every_bed(|bed, name| {
         let index = Arc::clone(&bed.fleet.index);
-        let mut scheduler = Scheduler::new(index, Weights::default(), Search::Exhaustive);
+        let mut scheduler = AmountEngine::new(index, Weights::default(), Search::Exhaustive);
         let mut prepared = scheduler.prepare(request());
         group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
             bencher.iter_custom(|iterations| {
@@ -103,8 +105,8 @@ fn ranked_decide(criterion: &mut Criterion) {
         on_every_bed(|bed, name| {
             let index = Arc::clone(&bed.fleet.index);
             let mut scheduler = match objective {
-                None => Scheduler::new(index, Weights::default(), Search::Ranked),
-                Some(policy) => Scheduler::new(index, policy, Search::Ranked),
+                None => AmountEngine::new(index, Weights::default(), Search::Ranked),
+                Some(policy) => AmountEngine::new(index, policy, Search::Ranked),
             };
             let mut prepared = scheduler.prepare(request());
             group.bench_function(BenchmarkId::from_parameter(name), |bencher| {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use berth_placement::{ConsumerId, Row};
-use berth_scheduler::{Objective, Prepared, Request, Scheduler, Search, Weights};
+use berth_scheduler::{AmountEngine, Objective, Prepared, Request, Search, Weights};
 
 use crate::fleet::{DISABLED, Fleet, FleetSpec, zone};
 
@@ -13,7 +13,7 @@ pub struct Bed {
     /// The fleet.
     pub fleet: Fleet,
     /// The decider.
-    pub scheduler: Scheduler,
+    pub scheduler: AmountEngine,
     /// The prepared request.
     pub prepared: Prepared,
     /// A request twice as large, which alternates with `prepared`.
@@ -39,7 +39,7 @@ impl Bed {
     #[must_use]
     pub fn new(hosts: u32, fill: u32, objective: impl Into<Objective>) -> Self {
         let fleet = Fleet::build(FleetSpec { hosts, fill, seed: 1 }).expect("an index holds that many hosts");
-        let mut scheduler = Scheduler::new(Arc::clone(&fleet.index), objective, Search::Ranked);
+        let mut scheduler = AmountEngine::new(Arc::clone(&fleet.index), objective, Search::Ranked);
         let prepared = scheduler.prepare(request());
         let mut larger = request();
         larger.resources.iter_mut().for_each(|(_, amount)| *amount *= 2);

@@ -8,7 +8,7 @@ use std::fs;
 use std::sync::Arc;
 
 use berth_placement::{Allocation, ConsumerId, HOST_CLASSES, Row as HostRow};
-use berth_scheduler::{Scheduler, Search};
+use berth_scheduler::{AmountEngine, Search};
 
 use crate::fleet::{Fleet, FleetSpec};
 use crate::machine::{Machine, commit, date};
@@ -91,7 +91,7 @@ pub fn run(
         let mut named = named.clone();
         named.insert("objective".to_owned(), goal.to_string().as_str().into());
         let before = resident()?;
-        let mut scheduler = Scheduler::new(Arc::clone(&fleet.index), goal.objective(), Search::Ranked);
+        let mut scheduler = AmountEngine::new(Arc::clone(&fleet.index), goal.objective(), Search::Ranked);
         rows.extend(one("memory/decider", &named, resident()?.saturating_sub(before)));
         let before = resident()?;
         for request in requests::types(1).items() {

@@ -1,10 +1,11 @@
 //! From a request to a claimed host: prepare → filter → weigh → select → claim.
 //!
-//! A [`decider::Decider`] decides by Nova's rules, for the service and for replays. A [`Scheduler`]
-//! decides on amounts alone: it owns a private view of the fleet and rankings of its hosts. Any
-//! number of both may work on one index. [`Search::Ranked`] finds the best host by skipping blocks
-//! that cannot hold it; [`Search::Exhaustive`] runs the same filters and weighs as column passes
-//! over every host. Both give the same answer, and tests compare them.
+//! A [`decider::Decider`] makes every decision of the service and of replays. Its
+//! [`Rules`](decider::Rules) select Nova's filters with an objective, or an objective on amounts
+//! alone. It owns a private view of the fleet and rankings of its hosts; any number of deciders may
+//! work on one index. [`Search::Ranked`] finds the best host by skipping blocks that cannot hold
+//! it; [`Search::Exhaustive`] runs the same filters and weighs as column passes over every host.
+//! Both give the same answer, and tests compare them.
 //!
 //! This crate performs no I/O, reads no clock, draws no random number and spawns no thread of its
 //! own: passes over large fleets are split over rayon's.
@@ -19,8 +20,9 @@
 //! | `exhaustive.rs`, `weigh.rs`, `select.rs`, `best.rs`, `parts.rs` | the exhaustive search: filter, weigh and select over every host, split over the cores on very large fleets |
 //! | `ranking.rs`, `leaf.rs`, `group.rs`, `summary.rs`, `order.rs`, `forest.rs`, `kinds.rs` | hosts in an order, in leaves and groups with summaries; one ranking per kind of hosts |
 //! | `search.rs`, `bounds.rs`, `extremes.rs`, `spans.rs`, `tuning.rs`, `witnesses.rs` | the ranked search: branch and bound, extremes of the amounts, when to rank again |
-//! | `scheduler.rs`, `conflicts.rs` | the decider on amounts alone: refresh, decide, claim, retry; how often it loses claims |
-//! | `decider/` | the decider by Nova's rules: a request spec in, rows and amounts out (`placement.rs`); follows an index and a `HostSource` (`source.rs`, `known.rs`), caches prepared requests (`cache.rs`) |
+//! | `decider/` | the decider: a request spec in, rows and amounts out (`placement.rs`) |
+//! | `decider/pipeline.rs` | decisions by Nova's rules: follows an index and a `HostSource` (`source.rs`, `known.rs`), locates consumers that a request refers to (`consumers.rs`), caches prepared requests (`cache.rs`) |
+//! | `decider/amounts.rs`, `conflicts.rs` | decisions on amounts alone: refresh, decide, claim, retry; how often it loses claims |
 //! | `nova/` | Nova's filter scheduler with the same decisions |
 //!
 //! `docs/search.md` describes the search.
@@ -52,7 +54,6 @@ mod policy;
 mod prepare;
 mod ranking;
 mod request;
-mod scheduler;
 mod search;
 mod select;
 mod spans;
@@ -61,10 +62,10 @@ mod tuning;
 mod weigh;
 mod witnesses;
 
+pub use decider::amounts::{AmountEngine, NoValidHost, PlaceError, Search, Statistics};
 pub use filter::{Capacity, Eligible, Filter, OtherClasses};
 pub use mask::HostMask;
 pub use objective::{Objective, Weights};
 pub use policy::{Policy, Rank, UnknownPolicy};
 pub use prepare::Prepared;
 pub use request::Request;
-pub use scheduler::{NoValidHost, PlaceError, Scheduler, Search, Statistics};

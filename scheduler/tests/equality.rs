@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use berth_placement::{Allocation, ClassId, ConsumerId, HOST_CLASSES, Index, Inventory, Row, Units};
-use berth_scheduler::{PlaceError, Policy, Prepared, Request, Scheduler, Search};
+use berth_scheduler::{AmountEngine, PlaceError, Policy, Prepared, Request, Search};
 use proptest::collection::vec;
 use proptest::option::weighted;
 use proptest::prelude::*;
@@ -246,13 +246,13 @@ impl World {
 /// A decider that prepares each request once, as the simulator and the server do.
 struct Decider {
     policy: Policy,
-    scheduler: Scheduler,
+    scheduler: AmountEngine,
     prepared: BTreeMap<usize, Prepared>,
 }
 
 impl Decider {
     fn new(index: &Arc<Index>, policy: Policy, search: Search) -> Self {
-        let scheduler = Scheduler::new(Arc::clone(index), policy, search);
+        let scheduler = AmountEngine::new(Arc::clone(index), policy, search);
         Self { policy, scheduler, prepared: BTreeMap::new() }
     }
 
@@ -442,7 +442,7 @@ fn a_decider_that_fell_a_whole_journal_behind_catches_up() {
 #[test]
 fn a_prepared_request_follows_unit_rules_that_change_before_their_batch_is_published() {
     let index = plain_fleet(2, |_| [8, 8, 8]);
-    let mut scheduler = Scheduler::new(Arc::clone(&index), Policy::FirstFit, Search::Ranked);
+    let mut scheduler = AmountEngine::new(Arc::clone(&index), Policy::FirstFit, Search::Ranked);
     let mut prepared = scheduler.prepare(Request::of(2, 2, 2));
     let mut writer = index.write();
     let units = Units { min_unit: 1, max_unit: 1, step_size: 1 };

@@ -7,7 +7,7 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 
 use berth_placement::{Allocation, ClassId, ConsumerId, HOST_CLASSES, Index, Inventory, Row};
-use berth_scheduler::{PlaceError, Policy, Request, Scheduler, Search};
+use berth_scheduler::{AmountEngine, PlaceError, Policy, Request, Search};
 use uuid::Uuid;
 
 const HOSTS: u32 = 12;
@@ -35,11 +35,11 @@ fn fleet(capacity: [u32; 3]) -> Arc<Index> {
 /// A decider's end: the hosts it placed on, and itself.
 struct Filled {
     placed: Vec<Row>,
-    scheduler: Scheduler,
+    scheduler: AmountEngine,
 }
 
 /// Places the requests in turn until there is no valid host for any of them.
-fn fill(mut scheduler: Scheduler, number: usize, requests: &[Request]) -> Filled {
+fn fill(mut scheduler: AmountEngine, number: usize, requests: &[Request]) -> Filled {
     let mut prepared: Vec<_> =
         requests.iter().map(|request| Some(scheduler.prepare(request.clone()))).collect();
     let mut placed = Vec::new();
@@ -67,7 +67,7 @@ fn race(index: &Arc<Index>, requests: [&[Request]; 3]) -> Vec<Filled> {
             .zip(requests)
             .enumerate()
             .map(|(number, ((policy, search), requests))| {
-                let scheduler = Scheduler::new(Arc::clone(index), policy, search);
+                let scheduler = AmountEngine::new(Arc::clone(index), policy, search);
                 let start = &start;
                 scope.spawn(move || {
                     start.wait();
@@ -132,7 +132,7 @@ fn room_that_a_refused_claim_held_for_a_moment_is_found_again() {
                 index.claim(ConsumerId(1), &too_much).expect_err("too much memory");
             }
         });
-        let mut scheduler = Scheduler::new(Arc::clone(&index), Policy::BestFit, Search::Ranked);
+        let mut scheduler = AmountEngine::new(Arc::clone(&index), Policy::BestFit, Search::Ranked);
         let mut prepared = scheduler.prepare(Request::of(40, 0, 0));
         let sound = (0..ROUNDS * 20).try_for_each(|_| {
             index.claim(ConsumerId(2), &vcpus).unwrap();

@@ -7,7 +7,7 @@ use std::thread;
 
 use berth_placement::{Allocation, ClassId, ConsumerId, HOST_CLASSES, Index, Inventory, Row, Units};
 use berth_scheduler::{
-    NoValidHost, Objective, PlaceError, Policy, Prepared, Request, Scheduler, Search, Weights,
+    AmountEngine, NoValidHost, Objective, PlaceError, Policy, Prepared, Request, Search, Weights,
 };
 use proptest::collection::vec;
 use proptest::option::weighted;
@@ -227,14 +227,14 @@ fn over_commit(world: &mut World, every: usize) {
 struct Decider {
     objective: Objective,
     search: Search,
-    scheduler: Scheduler,
+    scheduler: AmountEngine,
     prepared: Vec<Option<Prepared>>,
 }
 
 impl Decider {
     fn new(index: &Arc<Index>, objective: impl Into<Objective>, search: Search, requests: usize) -> Self {
         let objective = objective.into();
-        let scheduler = Scheduler::new(Arc::clone(index), objective, search);
+        let scheduler = AmountEngine::new(Arc::clone(index), objective, search);
         Self { objective, search, scheduler, prepared: vec![None; requests] }
     }
 
@@ -525,7 +525,7 @@ fn nodes_with_hosts_out_of_reach_keep_their_ties() {
             let weights = Weights { multipliers };
             let expected = naive::all(&world.index, &request, weights.into());
             for search in [Search::Ranked, Search::Exhaustive] {
-                let mut scheduler = Scheduler::new(Arc::clone(&world.index), weights, search);
+                let mut scheduler = AmountEngine::new(Arc::clone(&world.index), weights, search);
                 let mut prepared = scheduler.prepare(request.clone());
                 if scheduler.best(&mut prepared, 5) != expected[..5] {
                     wrong.push((multipliers, seed, search));
@@ -539,7 +539,7 @@ fn nodes_with_hosts_out_of_reach_keep_their_ties() {
 #[test]
 fn a_known_class_of_requests_is_worked_out_once() {
     let mut world = plain(100, [8, 64, 100]);
-    let mut scheduler = Scheduler::new(Arc::clone(&world.index), Weights::default(), Search::Ranked);
+    let mut scheduler = AmountEngine::new(Arc::clone(&world.index), Weights::default(), Search::Ranked);
     let requests = [Request::of(1, 2, 3), Request::of(2, 2, 3)];
     for request in requests.iter().cycle().take(10) {
         assert!(scheduler.decide_request(request).is_ok());
@@ -553,7 +553,7 @@ fn a_known_class_of_requests_is_worked_out_once() {
 #[test]
 fn the_least_recently_used_classes_of_requests_are_forgotten() {
     let world = plain(3, [5000, 5000, 5000]);
-    let mut scheduler = Scheduler::new(Arc::clone(&world.index), Policy::BestFit, Search::Ranked);
+    let mut scheduler = AmountEngine::new(Arc::clone(&world.index), Policy::BestFit, Search::Ranked);
     let request = |number| Request::of(number, 1, 1);
     for number in 1..=4096 {
         assert!(scheduler.decide_request(&request(number)).is_ok());
@@ -570,9 +570,9 @@ fn the_least_recently_used_classes_of_requests_are_forgotten() {
 #[test]
 fn a_remembered_decision_lasts_until_something_changes() {
     let mut world = plain(100, [8, 64, 100]);
-    let mut scheduler = Scheduler::new(Arc::clone(&world.index), Weights::default(), Search::Ranked);
+    let mut scheduler = AmountEngine::new(Arc::clone(&world.index), Weights::default(), Search::Ranked);
     let (some, none) = (Request::of(2, 2, 2), Request::of(9, 1, 1));
-    let searches = |scheduler: &Scheduler| scheduler.statistics().searches;
+    let searches = |scheduler: &AmountEngine| scheduler.statistics().searches;
     assert_eq!(scheduler.decide_request(&some), Ok(Row(0)));
     assert_eq!(scheduler.decide_request(&none), Err(NoValidHost));
     let before = searches(&scheduler);
@@ -613,7 +613,8 @@ fn spreading_without_contention_takes_the_best_host() {
     for objective in [Objective::Weigh(Weights::default()), Policy::WorstFit.into(), Policy::FirstFit.into()]
     {
         let mut world = plain(200, [8, 64, 100]);
-        let mut scheduler = Scheduler::new(Arc::clone(&world.index), objective, Search::Ranked).spreading(8);
+        let mut scheduler =
+            AmountEngine::new(Arc::clone(&world.index), objective, Search::Ranked).spreading(8);
         let request = Request::of(1, 2, 3);
         for _ in 0..1000 {
             let expected = naive::all(&world.index, &request, objective)[0];
@@ -641,7 +642,7 @@ fn spreading_deciders_fill_the_fleet_and_grant_nothing_twice() {
                     scope.spawn(move || {
                         let widest = [1, 8, 64][(round + number as usize) % 3];
                         let mut scheduler =
-                            Scheduler::new(index, objective, Search::Ranked).spreading(widest);
+                            AmountEngine::new(index, objective, Search::Ranked).spreading(widest);
                         let request = Request::of(1, 4, 2);
                         start.wait();
                         for vm in (number << 64).. {

@@ -10,6 +10,7 @@
 //! | file | content |
 //! |---|---|
 //! | `simulation.rs` | the run: arrivals, departures, decisions, final checks |
+//! | `policy.rs` | placement policies on amounts |
 //! | `nova.rs` | Nova's pipeline on the fleet of a trace, as a `HostSource` of the decider |
 //! | `departures.rs` | the queue of departing VMs: a radix heap |
 //! | `fleet.rs` | builds the index of a fleet |
@@ -28,6 +29,7 @@ mod fleet;
 mod meter;
 mod nova;
 mod outcome;
+mod policy;
 pub mod report;
 mod simulation;
 

@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use berth_placement::{GroupId, GroupPolicy, HOST_CLASSES, Index, Owner, Row, Timestamp};
-use berth_scheduler::decider::{DecideError, Decider, DecisionRequest, HostChanges, HostSource};
+use berth_scheduler::decider::{Decider, HostChanges, HostSource, Rules};
 use berth_scheduler::nova::hosts::{HostRecord, ReportedAmount};
 use berth_scheduler::nova::python::Value;
 use berth_scheduler::nova::request_spec::Flavor;
-use berth_scheduler::nova::select::{Chooser, Claimant, SelectError};
+use berth_scheduler::nova::select::{Chooser, Claimant};
 use berth_scheduler::nova::{self, Aggregate, Preference, RequestSpec};
 use berth_traces::{Demands, Host, Vm, rng};
 use rand::Rng;
@@ -49,12 +49,14 @@ impl NovaPlacer {
         let NovaOptions { mut options, preference, batch_policy, seed } = nova;
         // The trace's clock is unrelated to heartbeats: every host is up.
         options.general.service_down_time = i64::MAX / 4;
+        let default_zone = options.general.default_availability_zone.clone();
+        let rules = Rules::Nova { options: Box::new(options), preference };
         let owner =
             Owner { project: "trace".into(), user: "trace".into(), consumer_type: Some("INSTANCE".into()) };
         Self {
             fleet: Fleet::new(Arc::clone(&index), hosts),
-            default_zone: options.general.default_availability_zone.clone(),
-            decider: Decider::new(Arc::clone(&index), options, preference),
+            default_zone,
+            decider: Decider::new(Arc::clone(&index), rules),
             index,
             owner: Arc::new(owner),
             batch_policy,
@@ -112,24 +114,15 @@ impl Placer for NovaPlacer {
         let consumer = consumer_of(sequence);
         let owner = Arc::clone(&self.owner);
         let claimant = Claimant { owner, group: self.group(vm), now: Timestamp(vm.arrival.0) };
-        let request = DecisionRequest {
-            spec: &spec,
-            instances: &[consumer],
-            alternates: 0,
-            claimant: &claimant,
-            is_dry_run: false,
-        };
-        match self.decider.decide(&self.fleet, &request, &mut self.tie_breaker) {
-            Ok(placements) => {
-                let host = placements.first().map(|placement| placement.place.provider);
-                host.into_iter().for_each(|row| self.fleet.counts[row.index()] += 1);
-                Ok(host)
-            }
-            Err(DecideError::NoHost(none)) if matches!(none.error, SelectError::NoValidHost { .. }) => {
-                Ok(None)
-            }
-            Err(reason) => Err(SimulationError::Nova { vm: vm.id.to_string(), reason: Box::new(reason) }),
-        }
+        let mut prepared = self.decider.prepare(spec);
+        let placed =
+            self.decider.place(&self.fleet, &mut prepared, consumer, &claimant, &mut self.tie_breaker);
+        let host = placed.map_err(|reason| SimulationError::Decision {
+            vm: vm.id.to_string(),
+            reason: Box::new(reason),
+        })?;
+        host.into_iter().for_each(|row| self.fleet.counts[row.index()] += 1);
+        Ok(host)
     }
 
     fn departed(&mut self, _: u64, host: Row) {

@@ -5,22 +5,18 @@ use std::sync::Arc;
 
 use berth_placement::{ConsumerId, Index, Row, TopologyError};
 use berth_scheduler::decider::DecideError;
-use berth_scheduler::{PlaceError, Policy, Prepared, Request, Scheduler, Search};
+use berth_scheduler::{Policy, Search};
 use berth_traces::{Host, Micros, Resources, TraceError, Vm};
-use rustc_hash::FxHashMap;
 
 use crate::departures::{Departure, Departures};
 use crate::fleet;
 use crate::meter::Meter;
 use crate::nova::{NovaOptions, NovaPlacer};
 use crate::outcome::Outcome;
+use crate::policy::PolicyPlacer;
 
 /// The number of VMs between two calls of [`Observer::proceed`].
 const VMS_BETWEEN_PAUSES: u64 = 4096;
-
-/// The number of VM sizes whose prepared requests are cached; the cache is cleared when a trace has
-/// more.
-const MOST_PREPARED: usize = 1024;
 
 /// The options of a replay under a placement policy.
 #[derive(Debug, Clone, Copy, Default)]
@@ -55,17 +51,9 @@ pub enum SimulationError {
     /// The observer failed.
     #[error("the placements cannot be written")]
     Observer(#[source] io::Error),
-    /// The scheduler failed in a way that is impossible for a single decider on its own index.
+    /// The decider cannot evaluate the VM.
     #[error("VM {vm}: {reason}")]
-    Scheduler {
-        /// The trace's name of the VM.
-        vm: String,
-        /// The reason.
-        reason: PlaceError,
-    },
-    /// Nova's pipeline cannot evaluate the VM.
-    #[error("VM {vm}: {reason}")]
-    Nova {
+    Decision {
         /// The trace's name of the VM.
         vm: String,
         /// The reason.
@@ -91,7 +79,7 @@ pub fn simulate(
     observer: &mut impl Observer,
 ) -> Result<Outcome, SimulationError> {
     let index = Arc::new(fleet::index_of(hosts)?);
-    let placer = PolicyPlacer::new(Arc::clone(&index), options);
+    let placer = PolicyPlacer::new(&index, options);
     Run::new(index, hosts, placer).replay(hosts, vms, options.policy.name(), observer)
 }
 
@@ -122,45 +110,6 @@ pub(crate) trait Placer {
 
     /// Compares the placer's state with the index.
     fn check(&mut self) -> Result<(), String>;
-}
-
-/// Places VMs by a policy, from amounts only.
-struct PolicyPlacer {
-    scheduler: Scheduler,
-    prepared: FxHashMap<Resources, Prepared>,
-}
-
-impl PolicyPlacer {
-    fn new(index: Arc<Index>, options: Options) -> Self {
-        Self {
-            scheduler: Scheduler::new(index, options.policy, options.search),
-            prepared: FxHashMap::default(),
-        }
-    }
-}
-
-impl Placer for PolicyPlacer {
-    #[inline]
-    fn place(&mut self, sequence: u64, vm: &Vm) -> Result<Option<Row>, SimulationError> {
-        if self.prepared.len() > MOST_PREPARED {
-            self.prepared.clear();
-        }
-        let prepared = self.prepared.entry(vm.resources).or_insert_with_key(|asked| {
-            self.scheduler.prepare(Request::of(asked.vcpus, asked.memory_mb, asked.disk_gb))
-        });
-        match self.scheduler.place(consumer_of(sequence), prepared) {
-            Ok(row) => Ok(Some(row)),
-            Err(PlaceError::NoValidHost(_)) => Ok(None),
-            Err(reason) => Err(SimulationError::Scheduler { vm: vm.id.to_string(), reason }),
-        }
-    }
-
-    #[inline]
-    fn departed(&mut self, _: u64, _: Row) {}
-
-    fn check(&mut self) -> Result<(), String> {
-        self.scheduler.check()
-    }
 }
 
 struct Run<P> {

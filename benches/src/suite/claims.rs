@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use berth_placement::ConsumerId;
-use berth_scheduler::{Prepared, Scheduler, Search};
+use berth_scheduler::{AmountEngine, Prepared, Search};
 use berth_traces::rng::{Stream, stream};
 
 use super::contention::{Contention, Manner, full_but_for_the_last};
@@ -64,7 +64,7 @@ struct Cycles {
     label: String,
     effort: Effort,
     fleet: Rc<Fleet>,
-    scheduler: Scheduler,
+    scheduler: AmountEngine,
     prepared: Vec<Prepared>,
     order: Vec<usize>,
     staying: VecDeque<ConsumerId>,
@@ -77,7 +77,7 @@ impl Cycles {
     fn new(fleet: Rc<Fleet>, goal: Goal, options: &Options) -> Self {
         let mut parameters = parameters_of(fleet.spec);
         parameters.insert("objective".to_owned(), goal.to_string().as_str().into());
-        let mut scheduler = Scheduler::new(Arc::clone(&fleet.index), goal.objective(), Search::Ranked);
+        let mut scheduler = AmountEngine::new(Arc::clone(&fleet.index), goal.objective(), Search::Ranked);
         let requests = requests::recurrent();
         let mut random: Stream = stream(options.seed, "cycles");
         Self {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 use berth_placement::{ConsumerId, Row};
-use berth_scheduler::{PlaceError, Prepared, Request, Scheduler, Search};
+use berth_scheduler::{AmountEngine, PlaceError, Prepared, Request, Search};
 use berth_traces::rng::stream;
 use hdrhistogram::Histogram;
 
@@ -54,7 +54,7 @@ struct Arena {
 /// A decider on its thread.
 struct Decider {
     number: u128,
-    scheduler: Scheduler,
+    scheduler: AmountEngine,
     prepared: Vec<Prepared>,
     order: Vec<usize>,
     made: u128,
@@ -206,7 +206,7 @@ fn elapsed(spans: &[(Instant, Instant)]) -> Duration {
 
 impl Decider {
     fn new(number: u32, fleet: &Fleet, mix: &Weighted<Request>, manner: Manner, seed: u64) -> Self {
-        let scheduler = Scheduler::new(Arc::clone(&fleet.index), manner.goal.objective(), Search::Ranked);
+        let scheduler = AmountEngine::new(Arc::clone(&fleet.index), manner.goal.objective(), Search::Ranked);
         let mut scheduler = if manner.spread { scheduler.spreading(SPREAD) } else { scheduler };
         // All deciders draw the same requests in the same order, so they race for the same hosts.
         let mut random = stream(seed, "contention");

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use berth_placement::ConsumerId;
-use berth_scheduler::{NoValidHost, Prepared, Request, Scheduler, Search, Statistics};
+use berth_scheduler::{AmountEngine, NoValidHost, Prepared, Request, Search, Statistics};
 use berth_traces::rng::{Stream, stream};
 
 use super::fleets::{Fleets, parameters_of};
@@ -42,7 +42,7 @@ const WARM_UP: u32 = 50;
 struct Decisions {
     label: String,
     effort: Effort,
-    scheduler: Scheduler,
+    scheduler: AmountEngine,
     churn: Churn,
     recurrent: Weighted<Request>,
     types: Weighted<Request>,
@@ -65,7 +65,7 @@ impl Decisions {
         let mut parameters = parameters_of(fleet.spec);
         parameters.insert("objective".to_owned(), goal.to_string().as_str().into());
         let row = |name| Series::new(name, &parameters, Unit::Ns);
-        let mut scheduler = Scheduler::new(Arc::clone(&fleet.index), goal.objective(), Search::Ranked);
+        let mut scheduler = AmountEngine::new(Arc::clone(&fleet.index), goal.objective(), Search::Ranked);
         let recurrent = requests::recurrent();
         let prepared = recurrent.items().iter().map(|request| scheduler.prepare(request.clone())).collect();
         let mut hopeless = requests::hopeless();
@@ -188,7 +188,7 @@ struct Churn {
 
 impl Churn {
     /// Places one VM and removes the oldest.
-    fn step(&mut self, scheduler: &mut Scheduler, request: usize) {
+    fn step(&mut self, scheduler: &mut AmountEngine, request: usize) {
         self.number += 1;
         let consumer = ConsumerId(1 << 100 | self.number);
         if scheduler.place(consumer, &mut self.prepared[request]).is_ok() {

@@ -70,9 +70,8 @@ impl<'de> Deserializer<'de> for Fields<'_> {
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
         let found = self.found;
         match self.value {
-            Value::Array(items) => {
-                visitor.visit_seq(SeqDeserializer::new(items.into_iter().map(|value| Fields { value, found })))
-            }
+            Value::Array(items) => visitor
+                .visit_seq(SeqDeserializer::new(items.into_iter().map(|value| Fields { value, found }))),
             Value::Object(fields) => visitor.visit_map(MapDeserializer::new(
                 fields.into_iter().map(|(name, value)| (name, Fields { value, found })),
             )),

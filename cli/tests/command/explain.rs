@@ -190,7 +190,9 @@ fn bad_input_is_named_by_file_and_field() {
         ),
         (
             |case| case["config"] = json!({ "filter_scheduler": { "ram_weight": 2 } }),
-            &["config.filter_scheduler: there is no field 'ram_weight'; did you mean 'ram_weight_multiplier'?"],
+            &[
+                "config.filter_scheduler: there is no field 'ram_weight'; did you mean 'ram_weight_multiplier'?",
+            ],
         ),
         (
             |case| case["xyz"] = json!(1),

@@ -3,18 +3,23 @@
 //! A [`Decider`] works over an index, which knows what is free, and a [`HostSource`], which knows everything else about hosts:
 //! whether they are up, what they run, which aggregates they are in. It follows both, so a caller only asks. Decisions name
 //! hosts and providers by row; names and UUIDs stay with the caller.
+//!
+//! The [`Rules`] select the engine. Nova's filters and weighers run in `pipeline.rs`, over hosts as columns. Rules that consider
+//! only what the index knows run in `amounts.rs`, which keeps nothing about hosts but their free amounts and decides in less than
+//! a microsecond. Both keep the hosts in the same rankings.
 
+pub(crate) mod amounts;
+mod by_amounts;
 mod cache;
 mod consumers;
 mod known;
+mod pipeline;
 mod placement;
 mod source;
 
-use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use berth_placement::{ConsumerId, GroupError, GroupId, Index, Timestamp};
+use berth_placement::{ConsumerId, GroupError, GroupId, Index, Row, Timestamp};
 
 use crate::nova::explain::Case;
 use crate::nova::filters::Step;
@@ -22,11 +27,32 @@ use crate::nova::hosts::LoadError;
 use crate::nova::placement_query::QueryError;
 use crate::nova::select::{Chooser, Claimant, SelectError};
 use crate::nova::{HostTable, Options, Preference, RequestSpec};
-
-use known::KnownHosts;
+use crate::objective::Objective;
+use crate::prepare::Prepared;
+use amounts::{AmountEngine, PlaceError, Search};
+use pipeline::Pipeline;
 
 pub use placement::{Place, Placement};
-pub use source::{HostChanges, HostSource};
+pub use source::{HostChanges, HostSource, IndexOnly};
+
+/// What a decider considers, and which of the hosts that satisfy a request is the best.
+#[derive(Debug, Clone)]
+pub enum Rules {
+    /// Nova's filters, as the options have them.
+    Nova {
+        /// The options of `nova.conf`.
+        options: Box<Options>,
+        /// The best of the hosts that pass the filters.
+        preference: Preference,
+    },
+    /// The free amounts of the index alone: a request is its flavor's vCPUs, memory and disk.
+    Amounts {
+        /// The best of the hosts with enough free.
+        objective: Objective,
+        /// How it is found.
+        search: Search,
+    },
+}
 
 /// What a decider is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -56,6 +82,12 @@ pub enum DecideError {
     /// The claimant's server group is unknown.
     #[error(transparent)]
     Group(#[from] GroupError),
+    /// The index refused every claim, or the instance has allocations already.
+    #[error(transparent)]
+    Place(PlaceError),
+    /// Decisions on amounts alone have no filters to explain.
+    #[error("only decisions by Nova's rules can be explained")]
+    Unexplained,
     /// There are not enough hosts.
     #[error("{}", .0.error)]
     NoHost(Box<NoHost>),
@@ -88,21 +120,37 @@ pub enum HostsError {
     },
 }
 
+/// A request prepared for many placements by one decider.
+pub struct PreparedPlacement(Preparation);
+
+enum Preparation {
+    Pipeline(Box<RequestSpec>),
+    Amounts(Prepared),
+}
+
 /// Decides for one fleet, one request after the other. Any number of deciders may work side by side on one index.
-pub struct Decider {
-    index: Arc<Index>,
-    options: Options,
-    preference: Preference,
-    known: Option<KnownHosts>,
-    /// What changed since then: also what could not be applied.
-    changes: HostChanges,
+pub struct Decider(Engine);
+
+enum Engine {
+    Pipeline(Box<Pipeline>),
+    Amounts(Box<AmountEngine>),
 }
 
 impl Decider {
-    /// A decider that knows no host yet. Among the hosts that pass the filters, `preference` says which is the best.
+    /// A decider that knows no host yet.
+    ///
+    /// # Panics
+    /// If a multiplier of the objective is not finite.
     #[must_use]
-    pub fn new(index: Arc<Index>, options: Options, preference: Preference) -> Self {
-        Self { index, options, preference, known: None, changes: HostChanges::default() }
+    pub fn new(index: Arc<Index>, rules: Rules) -> Self {
+        Self(match rules {
+            Rules::Nova { options, preference } => {
+                Engine::Pipeline(Box::new(Pipeline::new(index, *options, preference)))
+            }
+            Rules::Amounts { objective, search } => {
+                Engine::Amounts(Box::new(AmountEngine::new(index, objective, search)))
+            }
+        })
     }
 
     /// Chooses a host for each instance and claims what the instances need there, all together or not at all.
@@ -115,11 +163,53 @@ impl Decider {
         request: &DecisionRequest<'_>,
         chooser: &mut dyn Chooser,
     ) -> Result<Vec<Placement>, DecideError> {
-        let index = Arc::clone(&self.index);
-        let (group, now) = (request.claimant.group, request.claimant.now);
-        self.before_hosts(source, (request.spec, group), now, |known, spec, now| {
-            known.decide(&index, spec, request, now, chooser)
+        match &mut self.0 {
+            Engine::Pipeline(pipeline) => pipeline.decide(source, request, chooser),
+            Engine::Amounts(engine) => by_amounts::decide(engine, request),
+        }
+    }
+
+    /// Prepares a request for [`Self::place`].
+    #[must_use]
+    pub fn prepare(&mut self, spec: RequestSpec) -> PreparedPlacement {
+        PreparedPlacement(match &mut self.0 {
+            Engine::Pipeline(_) => Preparation::Pipeline(Box::new(spec)),
+            Engine::Amounts(engine) => {
+                Preparation::Amounts(engine.prepare(by_amounts::request_of(&spec.flavor)))
+            }
         })
+    }
+
+    /// [`Self::decide`] for one instance without alternates: the root provider of its host, or `None` if there is no valid host. This
+    /// is the fast path of replays. Where amounts alone are considered, the claim records no owner.
+    ///
+    /// # Errors
+    /// [`DecideError`], except that there is no host.
+    ///
+    /// # Panics
+    /// If a decider with other rules prepared the request.
+    #[inline]
+    pub fn place(
+        &mut self,
+        source: &dyn HostSource,
+        prepared: &mut PreparedPlacement,
+        instance: ConsumerId,
+        claimant: &Claimant,
+        chooser: &mut dyn Chooser,
+    ) -> Result<Option<Row>, DecideError> {
+        match (&mut self.0, &mut prepared.0) {
+            (Engine::Amounts(engine), Preparation::Amounts(prepared)) => {
+                match engine.place(instance, prepared) {
+                    Ok(row) => Ok(Some(row)),
+                    Err(PlaceError::NoValidHost(_)) => Ok(None),
+                    Err(error) => Err(DecideError::Place(error)),
+                }
+            }
+            (Engine::Pipeline(pipeline), Preparation::Pipeline(spec)) => {
+                pipeline.place(source, spec, instance, claimant, chooser)
+            }
+            _ => panic!("the request was prepared by another decider"),
+        }
     }
 
     /// The request before the hosts as a decision at this moment would find them: the same hosts, options and server group. It is
@@ -134,39 +224,19 @@ impl Decider {
         group: Option<GroupId>,
         now: Timestamp,
     ) -> Result<Case, DecideError> {
-        let index = Arc::clone(&self.index);
-        self.before_hosts(source, (spec, group), now, |known, spec, now| Ok(known.case(&index, spec, now)))
-    }
-
-    /// Calls `then` with the current hosts, on which the consumers that the request refers to are shown, and the request with the
-    /// members of its server group.
-    fn before_hosts<T>(
-        &mut self,
-        source: &dyn HostSource,
-        (spec, group): (&RequestSpec, Option<GroupId>),
-        now: Timestamp,
-        then: impl FnOnce(&mut KnownHosts, &RequestSpec, i64) -> Result<T, DecideError>,
-    ) -> Result<T, DecideError> {
-        let now = i64::try_from(now.0).unwrap_or(i64::MAX);
-        self.follow(source, now)?;
-        let known = self.known.as_mut().expect("the hosts are loaded");
-        let mut located = consumers::named_by_hints(&self.index, spec);
-        let mut spec = Cow::Borrowed(spec);
-        if let Some(id) = group {
-            let (group, members) = consumers::server_group(&self.index, known, id)?;
-            located.extend(members);
-            spec.to_mut().instance_group = Some(group);
+        match &mut self.0 {
+            Engine::Pipeline(pipeline) => pipeline.case(source, spec, group, now),
+            Engine::Amounts(_) => Err(DecideError::Unexplained),
         }
-        let shown = known.scheduler.show(&located);
-        let outcome = then(known, &spec, now);
-        known.scheduler.hide(shown);
-        outcome
     }
 
-    /// The hosts as of the last decision.
+    /// The hosts as of the last decision; `None` where amounts alone are considered.
     #[must_use]
     pub fn hosts(&self) -> Option<&HostTable> {
-        self.known.as_ref().map(|known| known.scheduler.hosts())
+        match &self.0 {
+            Engine::Pipeline(pipeline) => pipeline.hosts(),
+            Engine::Amounts(_) => None,
+        }
     }
 
     /// Compares what the decider keeps with the index. For a moment without changes.
@@ -174,26 +244,10 @@ impl Decider {
     /// # Errors
     /// What differs.
     pub fn check(&mut self) -> Result<(), String> {
-        self.known.as_mut().map_or(Ok(()), |known| known.scheduler.check())
-    }
-
-    /// Applies what changed. Where that is not possible host by host, all hosts are loaded again.
-    fn follow(&mut self, source: &dyn HostSource, now: i64) -> Result<(), HostsError> {
-        let HostChanges { layout, hosts } = source.changes();
-        self.changes.layout |= layout;
-        self.changes.hosts.extend(hosts);
-        let is_current = match &mut self.known {
-            Some(known) if !self.changes.layout => {
-                known.read_journal(&self.index, &mut self.changes.hosts);
-                self.changes.hosts.is_empty() || known.update(source, &self.changes.hosts, now)
-            }
-            _ => false,
-        };
-        if !is_current {
-            self.known = Some(KnownHosts::load(&self.index, (&self.options, self.preference), source, now)?);
+        match &mut self.0 {
+            Engine::Pipeline(pipeline) => pipeline.check(),
+            Engine::Amounts(engine) => engine.check(),
         }
-        self.changes = HostChanges { layout: false, hosts: BTreeSet::new() };
-        Ok(())
     }
 }
 

@@ -17,6 +17,24 @@ pub trait HostSource {
     fn some(&self, hosts: &BTreeSet<String>) -> Vec<HostRecord>;
 }
 
+/// Knows nothing besides the index: for rules that consider amounts alone.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct IndexOnly;
+
+impl HostSource for IndexOnly {
+    fn changes(&self) -> HostChanges {
+        HostChanges::default()
+    }
+
+    fn all(&self) -> (Vec<HostRecord>, Vec<Aggregate>) {
+        (Vec::new(), Vec::new())
+    }
+
+    fn some(&self, _: &BTreeSet<String>) -> Vec<HostRecord> {
+        Vec::new()
+    }
+}
+
 /// What changed about hosts.
 #[derive(Debug, Default)]
 pub struct HostChanges {

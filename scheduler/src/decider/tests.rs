@@ -34,37 +34,37 @@ impl HostSource for Hosts {
     }
 }
 
-fn decider(hosts: &Hosts) -> Decider {
+fn pipeline(hosts: &Hosts) -> Pipeline {
     hosts.records.borrow_mut().push(host("h1", 1));
-    let mut decider = Decider::new(Arc::new(Index::default()), Options::default(), Preference::Weighers);
-    decider.follow(hosts, 0).unwrap();
-    decider
+    let mut pipeline = Pipeline::new(Arc::new(Index::default()), Options::default(), Preference::Weighers);
+    pipeline.follow(hosts, 0).unwrap();
+    pipeline
 }
 
-fn known(decider: &Decider) -> usize {
-    decider.hosts().map_or(0, HostTable::len)
+fn known(pipeline: &Pipeline) -> usize {
+    pipeline.hosts().map_or(0, HostTable::len)
 }
 
 #[test]
 fn changes_that_could_not_be_applied_are_applied_later() {
     let hosts = Hosts::default();
-    let mut decider = decider(&hosts);
+    let mut pipeline = pipeline(&hosts);
     hosts.changes.borrow_mut().layout = true;
     hosts.records.borrow_mut().push(HostRecord { uuid: "no UUID".to_owned(), ..host("h2", 2) });
-    let error = decider.follow(&hosts, 0).unwrap_err().to_string();
+    let error = pipeline.follow(&hosts, 0).unwrap_err().to_string();
     assert_eq!(error, "host h2: uuid: 'no UUID' is no UUID");
-    assert_eq!(known(&decider), 1);
+    assert_eq!(known(&pipeline), 1);
     hosts.records.borrow_mut()[1] = host("h2", 2);
-    decider.follow(&hosts, 0).unwrap();
-    assert_eq!(known(&decider), 2);
+    pipeline.follow(&hosts, 0).unwrap();
+    assert_eq!(known(&pipeline), 2);
 }
 
 #[test]
 fn an_unknown_host_makes_the_decider_load_all_hosts() {
     let hosts = Hosts::default();
-    let mut decider = decider(&hosts);
+    let mut pipeline = pipeline(&hosts);
     hosts.changes.borrow_mut().hosts.insert("h2".to_owned());
     hosts.records.borrow_mut().push(host("h2", 2));
-    decider.follow(&hosts, 0).unwrap();
-    assert_eq!(known(&decider), 2);
+    pipeline.follow(&hosts, 0).unwrap();
+    assert_eq!(known(&pipeline), 2);
 }

@@ -28,7 +28,10 @@ impl Cloud {
             })
             .into();
         let record = json!({ "filters": [], "hosts": hosts, "request": request });
-        let cloud = Self { index: Arc::new(Index::default()), record: serde_json::from_value(record).expect("a case") };
+        let cloud = Self {
+            index: Arc::new(Index::default()),
+            record: serde_json::from_value(record).expect("a case"),
+        };
         for (name, first) in [("a", 0), ("b", 100)] {
             cloud.add_host(name, first);
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use berth_placement::{Allocations, ConsumerId, GroupId, Index, Owner, Row, Timestamp, Topology};
-use berth_scheduler::decider::{self, DecideError, DecisionRequest, HostSource, NoHost, Placement};
+use berth_scheduler::decider::{self, DecideError, DecisionRequest, HostSource, NoHost, Placement, Rules};
 use berth_scheduler::nova::explain::Case;
 use berth_scheduler::nova::select::{Chooser, Claimant, SelectError};
 use berth_scheduler::nova::{Options, Preference, RequestSpec};
@@ -57,7 +57,8 @@ impl Decider {
     pub(super) fn new(index: Arc<Index>, mut options: Options, seed: u64) -> Self {
         // Whether a host is up is judged by its agent's heartbeats, and is part of its record.
         options.general.service_down_time = i64::MAX / 4;
-        let decider = decider::Decider::new(Arc::clone(&index), options, Preference::Weighers);
+        let rules = Rules::Nova { options: Box::new(options), preference: Preference::Weighers };
+        let decider = decider::Decider::new(Arc::clone(&index), rules);
         Self { index, decider, tie_breaker: TieBreaker(ChaCha8Rng::seed_from_u64(seed)) }
     }
 
@@ -142,6 +143,8 @@ fn refusal(error: DecideError) -> FleetError {
         DecideError::Query(error) => FleetError::exhausted(NO_VALID_HOST, error.to_string()),
         DecideError::Group(error) => FleetError::precondition("GROUP", error.to_string()),
         DecideError::NoHost(none) => no_host(&none),
+        DecideError::Place(error) => FleetError::exhausted(NO_VALID_HOST, error.to_string()),
+        DecideError::Unexplained => FleetError::precondition("RULES", error.to_string()),
     }
 }
 

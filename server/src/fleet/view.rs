@@ -90,10 +90,8 @@ impl Fleet {
         let holders = self.index.find(host.uuid()).map(|root| self.index.holders(root)).unwrap_or_default();
         let is_known = |consumer: &&ConsumerId| known.contains(&Uuid::from(**consumer));
         let others = holders.iter().filter(|consumer| !is_known(consumer)).count();
-        record.stats = Value::map([
-            counter("num_instances", instances.len() + others),
-            counter("io_workload", working),
-        ]);
+        record.stats =
+            Value::map([counter("num_instances", instances.len() + others), counter("io_workload", working)]);
         let described = instances.into_iter().map(|(uuid, instance)| {
             let properties = instance.image.iter().flat_map(|image| &image.properties);
             InstanceRecord {

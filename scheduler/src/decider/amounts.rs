@@ -1,4 +1,4 @@
-//! One decider: decides on its private view, claims on the shared index, and tries again when others were faster.
+//! Decisions on amounts alone: decides on a private view, claims on the shared index, and tries again when others were faster.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -95,14 +95,14 @@ pub struct Statistics {
 }
 
 /// A decider over an index. Any number of them may work side by side, each on a thread of its own.
-pub struct Scheduler {
+pub struct AmountEngine {
     core: Core,
     classes: Classes,
 }
 
 type Classes = LruCache<Request, Prepared, FxBuildHasher>;
 
-impl Scheduler {
+impl AmountEngine {
     /// A decider that looks for the best host by `objective`.
     ///
     /// # Panics
@@ -190,6 +190,12 @@ impl Scheduler {
     pub fn decide_request(&mut self, request: &Request) -> Result<Row, NoValidHost> {
         let prepared = self.core.class_of(&mut self.classes, request);
         self.core.decide(prepared)
+    }
+
+    /// Releases what an instance holds.
+    pub(crate) fn release(&self, instance: ConsumerId) {
+        // Another client may have released it since.
+        let _ = self.core.index.release(instance);
     }
 
     /// The decider's view of the fleet, as of its last decision.

@@ -1,0 +1,131 @@
+//! Nova's pipeline over the hosts of a source, which it follows.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use berth_placement::{ConsumerId, GroupId, Index, Row, Timestamp};
+
+use super::known::KnownHosts;
+use super::placement::Placement;
+use super::{DecideError, DecisionRequest, HostChanges, HostSource, HostsError, consumers};
+use crate::nova::explain::Case;
+use crate::nova::select::{Chooser, Claimant, SelectError};
+use crate::nova::{HostTable, Options, Preference, RequestSpec};
+
+/// Decides by Nova's rules over the hosts of a source.
+pub(super) struct Pipeline {
+    index: Arc<Index>,
+    options: Options,
+    preference: Preference,
+    known: Option<KnownHosts>,
+    /// What changed since then: also what could not be applied.
+    changes: HostChanges,
+}
+
+impl Pipeline {
+    pub(super) fn new(index: Arc<Index>, options: Options, preference: Preference) -> Self {
+        Self { index, options, preference, known: None, changes: HostChanges::default() }
+    }
+
+    /// Chooses a host for each instance and claims what the instances need there, all together or not at all.
+    pub(super) fn decide(
+        &mut self,
+        source: &dyn HostSource,
+        request: &DecisionRequest<'_>,
+        chooser: &mut dyn Chooser,
+    ) -> Result<Vec<Placement>, DecideError> {
+        let index = Arc::clone(&self.index);
+        let (group, now) = (request.claimant.group, request.claimant.now);
+        self.before_hosts(source, (request.spec, group), now, |known, spec, now| {
+            known.decide(&index, spec, request, now, chooser)
+        })
+    }
+
+    /// [`Self::decide`] for one instance: the root provider of its host; `None` if there is no valid host.
+    pub(super) fn place(
+        &mut self,
+        source: &dyn HostSource,
+        spec: &RequestSpec,
+        instance: ConsumerId,
+        claimant: &Claimant,
+        chooser: &mut dyn Chooser,
+    ) -> Result<Option<Row>, DecideError> {
+        let instances = &[instance];
+        let request = DecisionRequest { spec, instances, alternates: 0, claimant, is_dry_run: false };
+        match self.decide(source, &request, chooser) {
+            Ok(placements) => Ok(placements.first().map(|placement| placement.place.provider)),
+            Err(DecideError::NoHost(none)) if matches!(none.error, SelectError::NoValidHost { .. }) => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The request before the hosts as a decision at this moment would find them: the same hosts, options and server group. It is
+    /// a copy, so an explanation of it does not delay decisions.
+    pub(super) fn case(
+        &mut self,
+        source: &dyn HostSource,
+        spec: &RequestSpec,
+        group: Option<GroupId>,
+        now: Timestamp,
+    ) -> Result<Case, DecideError> {
+        let index = Arc::clone(&self.index);
+        self.before_hosts(source, (spec, group), now, |known, spec, now| Ok(known.case(&index, spec, now)))
+    }
+
+    /// Calls `then` with the current hosts, on which the consumers that the request refers to are shown, and the request with the
+    /// members of its server group.
+    fn before_hosts<T>(
+        &mut self,
+        source: &dyn HostSource,
+        (spec, group): (&RequestSpec, Option<GroupId>),
+        now: Timestamp,
+        then: impl FnOnce(&mut KnownHosts, &RequestSpec, i64) -> Result<T, DecideError>,
+    ) -> Result<T, DecideError> {
+        let now = i64::try_from(now.0).unwrap_or(i64::MAX);
+        self.follow(source, now)?;
+        let known = self.known.as_mut().expect("the hosts are loaded");
+        let mut located = consumers::named_by_hints(&self.index, spec);
+        let mut spec = Cow::Borrowed(spec);
+        if let Some(id) = group {
+            let (group, members) = consumers::server_group(&self.index, known, id)?;
+            located.extend(members);
+            spec.to_mut().instance_group = Some(group);
+        }
+        let shown = known.scheduler.show(&located);
+        let outcome = then(known, &spec, now);
+        known.scheduler.hide(shown);
+        outcome
+    }
+
+    /// The hosts as of the last decision.
+    pub(super) fn hosts(&self) -> Option<&HostTable> {
+        self.known.as_ref().map(|known| known.scheduler.hosts())
+    }
+
+    /// Compares what the decider keeps with the index. For a moment without changes.
+    pub(super) fn check(&mut self) -> Result<(), String> {
+        self.known.as_mut().map_or(Ok(()), |known| known.scheduler.check())
+    }
+
+    /// Applies what changed. Where that is not possible host by host, all hosts are loaded again.
+    pub(super) fn follow(&mut self, source: &dyn HostSource, now: i64) -> Result<(), HostsError> {
+        let HostChanges { layout, hosts } = source.changes();
+        self.changes.layout |= layout;
+        self.changes.hosts.extend(hosts);
+        let is_current = match &mut self.known {
+            Some(known) if !self.changes.layout => {
+                known.read_journal(&self.index, &mut self.changes.hosts);
+                self.changes.hosts.is_empty() || known.update(source, &self.changes.hosts, now)
+            }
+            _ => false,
+        };
+        if !is_current {
+            self.known = Some(KnownHosts::load(&self.index, (&self.options, self.preference), source, now)?);
+        }
+        self.changes = HostChanges { layout: false, hosts: BTreeSet::new() };
+        Ok(())
+    }
+}
