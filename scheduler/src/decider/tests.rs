@@ -1,6 +1,7 @@
 //! What a decider follows, and what it does when it cannot.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
