@@ -14,8 +14,8 @@
 
 use std::error::Error;
 
-use berth_placement::Row;
 use berth_scheduler::nova::filters::{Failure, RequestState, Scene, Scope, Survivors, run, steps};
+use berth_scheduler::nova::hosts::HostRow;
 use berth_scheduler::nova::hosts::{HostRecord, HostTable};
 use berth_scheduler::nova::{Options, RequestSpec};
 use serde_json::json;
@@ -82,13 +82,13 @@ fn uncounted(scene: &Scene<'_>, all: &Survivors) -> Result<usize, Failure> {
     Ok(words.iter().map(|word| word.count_ones() as usize).sum())
 }
 
-fn retain(words: &mut [u64], mut keep: impl FnMut(Row) -> Result<bool, Failure>) -> Result<(), Failure> {
+fn retain(words: &mut [u64], mut keep: impl FnMut(HostRow) -> Result<bool, Failure>) -> Result<(), Failure> {
     for (block, word) in (0..).zip(words) {
         let mut left = *word;
         while left != 0 {
             let lane = left.trailing_zeros();
             left &= left - 1;
-            if !keep(Row(block * 64 + lane))? {
+            if !keep(HostRow(block * 64 + lane))? {
                 *word &= !(1 << lane);
             }
         }

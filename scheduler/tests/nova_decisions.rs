@@ -1,9 +1,8 @@
 //! What recorded answers of Nova cannot show: reasons, filters and drivers of older releases, and where Berth decides
 //! otherwise on purpose.
 
-use berth_placement::Row;
 use berth_scheduler::nova::filters::{Reason, RequestState, Scene, Step, Survivors, explain, run};
-use berth_scheduler::nova::hosts::{HostRecord, HostTable};
+use berth_scheduler::nova::hosts::{HostRecord, HostRow, HostTable};
 use berth_scheduler::nova::options::Driver;
 use berth_scheduler::nova::select::{AllocationCandidate, Chooser, Claims, SelectError};
 use berth_scheduler::nova::{Aggregate, FilterName, Options, RequestSpec, SelectDestinations};
@@ -169,7 +168,7 @@ fn novas_faults_are_not_repeated() {
 struct Decider {
     hosts: HostTable,
     options: Options,
-    grants: fn(&str, Row) -> bool,
+    grants: fn(&str, HostRow) -> bool,
     claims: Vec<(String, u32)>,
     released: Vec<String>,
 }
@@ -187,7 +186,7 @@ impl Chooser for Last {
 }
 
 impl Claims for Decider {
-    fn claim(&mut self, instance: &str, row: Row, _: &AllocationCandidate) -> bool {
+    fn claim(&mut self, instance: &str, row: HostRow, _: &AllocationCandidate) -> bool {
         self.claims.push((instance.to_owned(), row.0));
         (self.grants)(instance, row)
     }

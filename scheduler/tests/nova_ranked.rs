@@ -4,7 +4,7 @@ use berth_placement::kernel::{CLASSES, NOT_ASKED, NOTHING};
 use berth_placement::{HostFree, Row};
 use berth_scheduler::HostMask;
 use berth_scheduler::nova::filters::{RequestState, Scene, Step, Survivors, run};
-use berth_scheduler::nova::hosts::{HostRecord, HostTable, Undo};
+use berth_scheduler::nova::hosts::{HostRecord, HostRow, HostTable, Undo};
 use berth_scheduler::nova::numa::{CellAllocation, Consumer};
 use berth_scheduler::nova::ranked::Among;
 use berth_scheduler::nova::request_spec::Flavor;
@@ -125,7 +125,7 @@ fn need(random: &mut Lcg) -> HostFree {
 fn mask(hosts: usize, random: &mut Lcg) -> HostMask {
     let mut mask = HostMask::default();
     let outsiders = random.pick(&[1, 2, 5, 50]);
-    (0..).map(Row).take(hosts).for_each(|row| mask.set(row, !random.one_in(outsiders)));
+    (0..).map(HostRow).take(hosts).for_each(|row| mask.set(Row(row.0), !random.one_in(outsiders)));
     mask
 }
 
@@ -140,7 +140,7 @@ struct World {
     /// What is free of the host classes, by row.
     free: Vec<HostFree>,
     /// Hosts as they were before an instance came.
-    arrived: Vec<(Row, Undo)>,
+    arrived: Vec<(HostRow, Undo)>,
 }
 
 impl World {
@@ -165,21 +165,26 @@ impl World {
         let hosts = HostTable::load(&records, &aggregates, &options.general, NOW).unwrap();
         let ranked = RankedHosts::new(&hosts, &options);
         let mut world = Self { options, hosts, ranked, free: vec![NOTHING; len], arrived: Vec::new() };
-        (0..).map(Row).take(len).for_each(|row| world.set_free(row, free(random)));
+        (0..).map(HostRow).take(len).for_each(|row| world.set_free(row, free(random)));
         world
     }
 
-    fn set_free(&mut self, row: Row, free: HostFree) {
+    fn set_free(&mut self, row: HostRow, free: HostFree) {
         self.free[row.index()] = free;
         self.ranked.set_free(row, free);
     }
 
     /// The hosts that pass, best first, and how many each constraint removed; none if the request fails.
-    fn exhaustive(&self, request: &RequestSpec, now: i64, among: &Among<'_>) -> Option<(Vec<Row>, Removed)> {
+    fn exhaustive(
+        &self,
+        request: &RequestSpec,
+        now: i64,
+        among: &Among<'_>,
+    ) -> Option<(Vec<HostRow>, Removed)> {
         let scene = Scene { hosts: &self.hosts, options: &self.options, request, now };
-        let is_among = |row: &Row| {
+        let is_among = |row: &HostRow| {
             has_room(self.free[row.index()], among.need)
-                && among.eligible.is_none_or(|mask| mask.contains(*row))
+                && among.eligible.is_none_or(|mask| mask.contains(Row(row.0)))
         };
         let hosts = Survivors::ordered(self.hosts.rows().filter(is_among).collect());
         let outcome = run(&scene, hosts, 0, &mut RequestState::default()).ok()?;
@@ -187,7 +192,7 @@ impl World {
         Some((weighed.into_iter().map(|host| host.row).collect(), outcome.removed))
     }
 
-    fn place(&mut self, row: Row, flavor: &Flavor) {
+    fn place(&mut self, row: HostRow, flavor: &Flavor) {
         let consumer =
             Consumer { devices: &[], mapping: None, limits: None, allocation: CellAllocation::default() };
         let (undo, _) = self.hosts.consume(row, flavor, &mut None, &consumer);
@@ -241,7 +246,7 @@ fn compare(len: usize, steps: usize, random: &mut Lcg) -> usize {
             for most in [1, 3, 10_000] {
                 let Ok(found) = world.ranked.best_among(among, &scene, ranked, most) else { continue };
                 decided += 1;
-                let expected: &Vec<Row> = expected.as_ref().expect("a request that fails is not ranked");
+                let expected: &Vec<HostRow> = expected.as_ref().expect("a request that fails is not ranked");
                 assert_eq!(
                     found[..],
                     expected[..most.min(expected.len())],
@@ -249,7 +254,7 @@ fn compare(len: usize, steps: usize, random: &mut Lcg) -> usize {
                 );
             }
         }
-        let row = Row(u32::try_from(random.below(len as u64)).unwrap());
+        let row = HostRow(u32::try_from(random.below(len as u64)).unwrap());
         world.set_free(row, free(random));
         let best = expected.and_then(|rows| rows.first().copied());
         let flavor = requests[number].0.flavor.clone();

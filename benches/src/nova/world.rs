@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use berth_placement::Row;
 use berth_scheduler::nova::filters::{Outcome, RequestState, Scene, Step, Survivors, run};
-use berth_scheduler::nova::hosts::{HostRecord, HostTable, Undo};
+use berth_scheduler::nova::hosts::{HostRecord, HostRow, HostTable, Undo};
 use berth_scheduler::nova::numa::{CellAllocation, Consumer, Limits};
 use berth_scheduler::nova::pci::ProviderMapping;
 use berth_scheduler::nova::ranked::Among;
@@ -32,9 +31,9 @@ pub enum Wrong {
     #[error("the ranked search names {ranked:?}, the exhaustive one {exhaustive:?}")]
     Host {
         /// The choice of the ranked search.
-        ranked: Option<Row>,
+        ranked: Option<HostRow>,
         /// The choice of the exhaustive search.
-        exhaustive: Option<Row>,
+        exhaustive: Option<HostRow>,
     },
     /// The cached counts differ from those of a pass over all hosts.
     #[error("the cached counts are {cached:?}, a pass over all hosts gives {expected:?}")]
@@ -62,9 +61,9 @@ pub struct World {
     candidates: RequestState,
     ranked: RankedHosts,
     ranked_request: Option<RankedRequest>,
-    staying: VecDeque<(Row, Undo)>,
+    staying: VecDeque<(HostRow, Undo)>,
     /// Rows whose changes the rankings have not applied yet.
-    changed: Vec<Row>,
+    changed: Vec<HostRow>,
 }
 
 impl World {
@@ -107,7 +106,7 @@ impl World {
     ///
     /// # Errors
     /// [`Wrong::NotRanked`].
-    pub fn decide_ranked(&mut self) -> Result<Option<Row>, Wrong> {
+    pub fn decide_ranked(&mut self) -> Result<Option<HostRow>, Wrong> {
         self.follow();
         let Self { options, hosts, request, now, ranked, ranked_request, .. } = self;
         let ranked_request = ranked_request.as_mut().ok_or(Wrong::NotRanked)?;
@@ -164,14 +163,14 @@ impl World {
     ///
     /// # Errors
     /// [`Wrong`] if it chooses another host.
-    pub fn check(&self, chosen: Option<Row>) -> Result<(), Wrong> {
+    pub fn check(&self, chosen: Option<HostRow>) -> Result<(), Wrong> {
         let (weighed, _) = self.decide_exhaustively(&mut self.candidates())?;
         let exhaustive = weighed.first().map(|host| host.row);
         if chosen == exhaustive { Ok(()) } else { Err(Wrong::Host { ranked: chosen, exhaustive }) }
     }
 
     /// Places a VM of the request on the row, and removes an earlier one from its host.
-    pub fn change(&mut self, row: Row) {
+    pub fn change(&mut self, row: HostRow) {
         self.arrive(row);
         if self.staying.len() > STAY {
             self.leave();
@@ -212,7 +211,7 @@ impl World {
         Scene { hosts: &self.hosts, options: &self.options, request: &self.request, now: self.now }
     }
 
-    fn arrive(&mut self, row: Row) {
+    fn arrive(&mut self, row: HostRow) {
         let ratios = self.hosts.report(row).map(|report| report.ratios);
         let limits = ratios.map(|ratios| Limits {
             cpu_allocation_ratio: ratios.cpu.get(),

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use berth_scheduler::nova::explain::{
     self, Case, Ending as Outcome, Explanation, Question, TenantExplanation, TenantResult,
 };
+use berth_scheduler::nova::hosts::HostRow;
 use clap::Args;
 use serde::Serialize;
 
@@ -127,7 +128,7 @@ fn json(explanation: &impl Serialize) -> Result<String> {
 }
 
 /// The nodes of the named hosts.
-fn rows(question: &Question<'_>, names: &[String]) -> Result<Vec<explain::Row>> {
+fn rows(question: &Question<'_>, names: &[String]) -> Result<Vec<HostRow>> {
     let hosts = question.scene.hosts;
     let mut rows = Vec::new();
     for name in names {

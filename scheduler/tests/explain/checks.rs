@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use berth_placement::Row;
 use berth_scheduler::nova::Aggregate;
 use berth_scheduler::nova::explain::{
     Case, CaseRecord, Change, Constraint, Ending, Explanation, Relaxation, Wanted, explain,
 };
 use berth_scheduler::nova::filters::{Step, Survivors, steps};
-use berth_scheduler::nova::hosts::{HostRecord, Outage, ServiceRecord};
+use berth_scheduler::nova::hosts::{HostRecord, HostRow, Outage, ServiceRecord};
 use berth_scheduler::nova::python::Value;
 use berth_scheduler::nova::weighers::weigh_in_detail;
 
@@ -71,13 +70,13 @@ fn verdicts_are_placements_and_the_pipelines(
     let (scene, mut state) = (question.scene, question.state.clone());
     let Some(named) = named(record, case) else { return Ok(()) };
     let mut survivors = Survivors::ordered(named.clone());
-    let mut removed_by: BTreeMap<Row, Step> = BTreeMap::new();
+    let mut removed_by: BTreeMap<HostRow, Step> = BTreeMap::new();
     for step in steps(&scene, 0) {
         let before = survivors.rows();
         if survivors.narrow(&*step.prepare(&scene), scene.hosts, &mut state).is_err() {
             return Ok(());
         }
-        let gone = before.into_iter().filter(|row| !survivors.mask().contains(*row));
+        let gone = before.into_iter().filter(|row| !survivors.contains(*row));
         removed_by.extend(gone.map(|row| (row, step)));
         let count = removed_by.values().filter(|other| **other == step).count();
         let told = explanation.removed.iter().find(|one| one.constraint == Constraint::Step(step));
@@ -103,7 +102,7 @@ fn verdicts_are_placements_and_the_pipelines(
 }
 
 /// The hosts that Placement names: all, if it is not to be explained. None if it cannot be asked.
-fn named(record: &CaseRecord, case: &Case) -> Option<Vec<Row>> {
+fn named(record: &CaseRecord, case: &Case) -> Option<Vec<HostRow>> {
     let hosts = case.question().scene.hosts;
     if !tells_of_placement(record) {
         return Some(hosts.rows().collect());
@@ -118,7 +117,7 @@ fn weights_are_the_decisions(case: &Case, explanation: &Explanation) -> Check {
     let passed = |verdict: &berth_scheduler::nova::explain::HostVerdict| {
         matches!(verdict.constraint, None | Some(Constraint::Claim))
     };
-    let rows: Vec<Row> = scene
+    let rows: Vec<HostRow> = scene
         .hosts
         .rows()
         .zip(&explanation.verdicts)

@@ -1,10 +1,10 @@
 //! The decision for one instance, as a service would make it: it asks Placement, then decides among the hosts that
 //! Placement names.
 
-use berth_placement::Row;
 use berth_scheduler::nova::SelectDestinations;
 use berth_scheduler::nova::explain::{Case, CaseRecord};
 use berth_scheduler::nova::filters::Step;
+use berth_scheduler::nova::hosts::HostRow;
 use berth_scheduler::nova::select::{AllocationCandidate, Chooser, Claims, SelectError};
 
 use super::placement::{answered, tells_of_placement};
@@ -21,10 +21,10 @@ impl Chooser for First {
 
 /// Grants every claim and remembers the last.
 #[derive(Default)]
-struct Granted(Option<Row>);
+struct Granted(Option<HostRow>);
 
 impl Claims for Granted {
-    fn claim(&mut self, _: &str, row: Row, _: &AllocationCandidate) -> bool {
+    fn claim(&mut self, _: &str, row: HostRow, _: &AllocationCandidate) -> bool {
         self.0 = Some(row);
         true
     }
@@ -54,7 +54,7 @@ pub(crate) fn decide(record: &CaseRecord) -> Result<Decided, String> {
     Ok(Decided { host, removed })
 }
 
-fn decide_case(case: &Case) -> Result<(Option<Row>, Counts), String> {
+fn decide_case(case: &Case) -> Result<(Option<HostRow>, Counts), String> {
     let scene = case.question().scene;
     let (mut hosts, mut request) = (scene.hosts.clone(), scene.request.clone());
     let mut state = case.question().state.clone();

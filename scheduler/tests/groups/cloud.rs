@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
-use berth_placement::{ClassId, GroupId, GroupPolicy, Index, Inventory, Owner, Row, Timestamp};
+use berth_placement::{ClassId, GroupId, GroupPolicy, Index, Inventory, Owner, Timestamp};
 use berth_scheduler::nova::filters::RequestState;
-use berth_scheduler::nova::hosts::{HostRecord, HostTable};
+use berth_scheduler::nova::hosts::{HostRecord, HostRow, HostTable};
 use berth_scheduler::nova::select::{AllocationCandidate, Chooser, Claimant};
 use berth_scheduler::nova::{Options, RequestSpec};
 use serde::de::DeserializeOwned;
@@ -16,7 +16,7 @@ pub(crate) const NOW: i64 = 1_780_272_000_000_000;
 pub(crate) const GROUP: GroupId = GroupId(1);
 
 /// The host of each instance, as Nova's database would tell.
-pub(crate) type Books = BTreeMap<String, Row>;
+pub(crate) type Books = BTreeMap<String, HostRow>;
 
 pub(crate) fn read<T: DeserializeOwned>(value: Value) -> T {
     serde_json::from_value(value).expect("reads")
@@ -78,7 +78,7 @@ pub(crate) fn candidate(host: u32) -> AllocationCandidate {
 
 pub(crate) fn state(hosts: u32) -> RequestState {
     let mut state = RequestState::default();
-    (0..hosts).for_each(|host| state.give(Row(host), vec![candidate(host)]));
+    (0..hosts).for_each(|host| state.give(HostRow(host), vec![candidate(host)]));
     state
 }
 

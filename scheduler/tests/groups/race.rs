@@ -9,6 +9,7 @@ use std::sync::{Barrier, Mutex};
 use std::thread;
 
 use berth_placement::{ClassId, ConsumerId, GroupPolicy, Index, Inventory, Row};
+use berth_scheduler::nova::hosts::HostRow;
 use berth_scheduler::nova::select::{Decision, IndexClaims};
 use berth_scheduler::nova::{Options, SelectDestinations};
 use uuid::Uuid;
@@ -89,7 +90,7 @@ impl Cloud {
         });
     }
 
-    fn per_host(&self) -> BTreeMap<Row, usize> {
+    fn per_host(&self) -> BTreeMap<HostRow, usize> {
         let mut counts = BTreeMap::new();
         self.books.lock().unwrap().values().for_each(|&host| *counts.entry(host).or_default() += 1);
         counts
@@ -112,7 +113,7 @@ impl Cloud {
         assert_eq!(self.index.consumers(), books.len());
         for (instance, &host) in &books {
             let allocations = self.index.allocations(consumer(instance)).expect("it was granted");
-            assert!(allocations.iter().all(|allocation| allocation.row == host));
+            assert!(allocations.iter().all(|allocation| allocation.row == Row(host.0)));
         }
         for host in (0..HOSTS).map(Row) {
             assert!(self.index.used(host, ClassId::VCPU) <= i64::from(CAPACITY));

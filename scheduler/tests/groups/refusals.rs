@@ -4,6 +4,7 @@ use berth_placement::{
     ConsumerId, ExpectedGeneration, GroupError, GroupPolicy, Index, Inventory, Refusal, Row, TransferError,
     Units,
 };
+use berth_scheduler::nova::hosts::HostRow;
 use berth_scheduler::nova::select::{
     ATTEMPTS, Claims, DecisionAsOne, IndexClaimError, IndexClaims, SelectError,
 };
@@ -37,7 +38,7 @@ fn create(index: &Index, host_count: u32, policy: GroupPolicy, instances: u128) 
 fn refusal_of(allocations: &Value, instance: &str) -> IndexClaimError {
     let index = index(1, room);
     let mut claims = IndexClaims::new(&index, claimant(None));
-    assert!(!claims.claim(instance, Row(0), &read(json!({ "allocations": allocations }))));
+    assert!(!claims.claim(instance, HostRow(0), &read(json!({ "allocations": allocations }))));
     assert_eq!(index.consumers(), 0);
     claims.refused()[0].error.clone()
 }
@@ -65,12 +66,12 @@ fn what_is_claimed_can_be_given_back() {
     index.add_group(GROUP, at_most(1)).unwrap();
     let mut claims = IndexClaims::new(&index, claimant(Some(GROUP)));
     let (first, second) = (uuid(1), uuid(2));
-    assert!(claims.claim(&first, Row(0), &candidate(0)));
-    assert!(!claims.claim(&second, Row(0), &candidate(0)), "one is there");
+    assert!(claims.claim(&first, HostRow(0), &candidate(0)));
+    assert!(!claims.claim(&second, HostRow(0), &candidate(0)), "one is there");
     let crowded = GroupError::Crowded { group: GROUP, host: Row(0), found: 2, limit: 1 };
     assert_eq!(claims.refused()[0].error, TransferError::from(crowded).into());
     claims.release(&first);
-    assert!(claims.claim(&second, Row(0), &candidate(0)));
+    assert!(claims.claim(&second, HostRow(0), &candidate(0)));
     assert_eq!((index.consumers(), index.check()), (1, Ok(())));
 }
 
@@ -90,9 +91,9 @@ fn a_refused_plan_goes_to_the_next_host() {
     index.add_group(GROUP, GroupPolicy::Affinity).unwrap();
     let outcome = create(&index, 3, GroupPolicy::Affinity, 2);
     assert_eq!(outcome.attempts, 3);
-    let chosen: Vec<Row> =
+    let chosen: Vec<HostRow> =
         outcome.decision.result.unwrap().iter().map(|selections| selections[0].row).collect();
-    assert_eq!(chosen, [Row(2), Row(2)]);
+    assert_eq!(chosen, [HostRow(2), HostRow(2)]);
     let by_index = outcome.refused.iter().filter(|refused| refused.row.is_none());
     assert!(by_index.clone().all(|refused| {
         matches!(refused.error, IndexClaimError::Refused(TransferError::Refused(Refusal::Units { .. })))
@@ -110,7 +111,7 @@ fn a_refused_plan_goes_to_the_next_host() {
 fn an_instance_that_has_allocations_is_refused_once() {
     let index = index(3, room);
     index.add_group(GROUP, at_most(1)).unwrap();
-    assert!(IndexClaims::new(&index, claimant(None)).claim(&uuid(1), Row(2), &candidate(2)));
+    assert!(IndexClaims::new(&index, claimant(None)).claim(&uuid(1), HostRow(2), &candidate(2)));
     let outcome = create(&index, 3, at_most(1), 2);
     let consumer = ConsumerId::from(Uuid::from_u128(1));
     let (expected, found) = (ExpectedGeneration::New, Some(1));

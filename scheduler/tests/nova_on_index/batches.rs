@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
-use berth_placement::{Owner, Row, Timestamp};
+use berth_placement::{Owner, Timestamp};
 use berth_scheduler::nova::filter_scheduler::{PreparedRequest, Wanted};
+use berth_scheduler::nova::hosts::HostRow;
 use berth_scheduler::nova::select::{Claimant, Decision, IndexClaims, SelectError};
 use berth_scheduler::nova::{Options, RequestSpec};
 
@@ -22,7 +23,7 @@ const fn wanted(instances: &[String]) -> Wanted<'_> {
     Wanted { instances, alternates: false, each_alone: true, now: NOW }
 }
 
-fn chosen(decision: &Decision) -> Vec<Row> {
+fn chosen(decision: &Decision) -> Vec<HostRow> {
     decision.result.iter().flatten().map(|selections| selections[0].row).collect()
 }
 
@@ -91,7 +92,7 @@ impl Twice {
                     break;
                 }
             }
-            let rows_alone: Vec<Row> = decisions.iter().flat_map(chosen).collect();
+            let rows_alone: Vec<HostRow> = decisions.iter().flat_map(chosen).collect();
             match &found.result {
                 Ok(_) => assert_eq!(rows, rows_alone, "{spec:?}"),
                 Err(SelectError::NoValidHost { placed, .. }) => assert_eq!(*placed, rows_alone.len()),

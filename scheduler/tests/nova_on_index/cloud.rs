@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use berth_placement::candidates;
-use berth_placement::{ConsumerId, Index, Owner, Row, Timestamp};
+use berth_placement::{ConsumerId, Index, Owner, Timestamp};
 use berth_scheduler::nova::filter_scheduler::{FilterScheduler, PreparedRequest, Wanted};
+use berth_scheduler::nova::hosts::HostRow;
 use berth_scheduler::nova::hosts::HostTable;
 use berth_scheduler::nova::placement_query::{
     ComputeNode, Extent, HostCandidates, Known, PlacementQuery, QueryError, placement_query,
@@ -120,7 +121,7 @@ impl<'a> Contested<'a> {
 }
 
 impl Claims for Contested<'_> {
-    fn claim(&mut self, instance: &str, row: Row, candidate: &AllocationCandidate) -> bool {
+    fn claim(&mut self, instance: &str, row: HostRow, candidate: &AllocationCandidate) -> bool {
         (self.rival)(self.index, candidate);
         self.claims.claim(instance, row, candidate)
     }

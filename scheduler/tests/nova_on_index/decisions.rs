@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use berth_placement::{Allocation, ConsumerId, Index, Inventory, Row};
 use berth_scheduler::nova::filter_scheduler::PreparedRequest;
+use berth_scheduler::nova::hosts::HostRow;
 use berth_scheduler::nova::select::{AllocationCandidate, CandidateAllocations, Decision};
 use berth_scheduler::nova::{FilterName, Options, RequestSpec};
 use serde_json::Value;
@@ -55,7 +56,7 @@ fn held(index: &Index, instances: &[String]) -> BTreeMap<String, Vec<(Row, u16, 
 }
 
 /// Chosen host and alternates of each instance.
-fn rows(decision: &Decision) -> Vec<Vec<Row>> {
+fn rows(decision: &Decision) -> Vec<Vec<HostRow>> {
     let selections = decision.result.iter().flatten();
     selections.map(|of_one| of_one.iter().map(|selection| selection.row).collect()).collect()
 }

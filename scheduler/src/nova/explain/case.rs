@@ -7,7 +7,7 @@ use super::placement::{InvalidProvider, PlacementFacts, RecordedFleet};
 use super::question::Question;
 use crate::nova::aggregates::Aggregate;
 use crate::nova::filters::{FilterName, RequestState, Scene};
-use crate::nova::hosts::{HostRecord, HostTable, LoadError};
+use crate::nova::hosts::{HostRecord, HostRow, HostTable, LoadError};
 use crate::nova::options::{InvalidOption, Options};
 use crate::nova::pci::ProviderMapping;
 use crate::nova::request_spec::RequestSpec;
@@ -101,7 +101,7 @@ impl Case {
         options.validate()?;
         let hosts = HostTable::load(&record.hosts, &record.aggregates, &options.general, now)?;
         let mut state = RequestState::default();
-        for (row, host) in (0..).map(Row).zip(&record.hosts) {
+        for (row, host) in (0..).map(HostRow).zip(&record.hosts) {
             state.give(row, candidates(host));
         }
         let tells = |host: &HostRecord| host.traits.is_some() || host.inventories.is_some();
@@ -130,7 +130,7 @@ impl Case {
 
     /// The host with this root provider in the index of a decider.
     #[must_use]
-    pub fn host_at(&self, provider: Row) -> Option<Row> {
+    pub fn host_at(&self, provider: Row) -> Option<HostRow> {
         self.placement.as_ref()?.host_at(provider)
     }
 

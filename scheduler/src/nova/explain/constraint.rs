@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::placement::{Demands, PlacementConstraint, PlacementFacts};
 use crate::nova::filters::{Filter, Reason, RequestState, Scene, Scope, Step, Verdict};
-use berth_placement::Row;
+use crate::nova::hosts::HostRow;
 
 /// A constraint on hosts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,7 +72,7 @@ impl Filter for Nothing {
         Scope::Everything
     }
 
-    fn judge(&self, _: Row, _: &mut RequestState) -> Verdict {
+    fn judge(&self, _: HostRow, _: &mut RequestState) -> Verdict {
         Ok(Ok(()))
     }
 }
@@ -87,7 +87,7 @@ impl Filter for Claimable {
         if self.is_rebuild { Scope::Everything } else { Scope::Host }
     }
 
-    fn judge(&self, row: Row, state: &mut RequestState) -> Verdict {
+    fn judge(&self, row: HostRow, state: &mut RequestState) -> Verdict {
         let claimable = self.is_rebuild || state.first(row).is_some();
         Ok(if claimable { Ok(()) } else { Err(Reason::NothingToClaim) })
     }

@@ -20,8 +20,6 @@ mod sizes;
 mod standing;
 mod tenant;
 
-pub use berth_placement::Row;
-
 pub use case::{Case, CaseRecord, InvalidCase};
 pub use change::Change;
 pub use constraint::Constraint;
@@ -32,13 +30,14 @@ pub use shape::Shape;
 pub use standing::{Score, Standing};
 pub use tenant::{TenantExplanation, TenantRelaxation, TenantRemoved, TenantResult};
 
+use crate::nova::hosts::HostRow;
 use crate::nova::weighers::weigh_in_detail;
 
 /// What an explanation should tell beside the counts.
 #[derive(Debug, Clone)]
 pub struct Wanted {
     /// Hosts to explain one by one.
-    pub hosts: Vec<Row>,
+    pub hosts: Vec<HostRow>,
     /// How many of the best hosts to show with their weights.
     pub standings: usize,
 }

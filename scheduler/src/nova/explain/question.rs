@@ -2,12 +2,11 @@
 
 use std::fmt;
 
-use berth_placement::Row;
-
 use super::constraint::Constraint;
 use super::explanation::{Blocked, HostVerdict, Removed};
 use super::placement::{Demands, PlacementFacts};
 use crate::nova::filters::{Reason, RequestState, Scene, Survivors, steps};
+use crate::nova::hosts::HostRow;
 use crate::nova::placement_query::QueryError;
 use crate::nova::weighers::Weighed;
 
@@ -29,7 +28,7 @@ pub(super) struct Passage {
     /// What each constraint did, all of them up to the one that could not judge.
     pub(super) removed: Vec<Removed>,
     /// The hosts that the pipeline leaves, in order: those that are weighed.
-    pub(super) left: Vec<Row>,
+    pub(super) left: Vec<HostRow>,
     /// Those of them that can be claimed, too.
     claimable: Survivors,
     /// The constraint that could not judge.
@@ -46,8 +45,8 @@ impl Passage {
     }
 
     /// Whether the host passed everything.
-    pub(super) fn claimable(&self, row: Row) -> bool {
-        self.claimable.mask().contains(row)
+    pub(super) fn claimable(&self, row: HostRow) -> bool {
+        self.claimable.contains(row)
     }
 }
 
@@ -93,7 +92,7 @@ impl Question<'_> {
     }
 
     /// What stands against one host.
-    pub(super) fn verdict(&self, row: Row, weighed: &[Weighed]) -> HostVerdict {
+    pub(super) fn verdict(&self, row: HostRow, weighed: &[Weighed]) -> HostVerdict {
         let mut verdict = HostVerdict {
             host: self.name(row),
             constraint: None,
@@ -108,7 +107,7 @@ impl Question<'_> {
     }
 
     /// The first constraint that the host does not pass, and why.
-    fn objection(&self, row: Row) -> Option<(Constraint, String, Option<Reason>)> {
+    fn objection(&self, row: HostRow) -> Option<(Constraint, String, Option<Reason>)> {
         let unjudged = |error: &dyn fmt::Display| format!("cannot be judged: {error}");
         let demands = match self.demands() {
             Ok(demands) => demands,
@@ -126,7 +125,7 @@ impl Question<'_> {
     }
 
     /// Host and node, or the host alone where the node bears its name.
-    pub(super) fn name(&self, row: Row) -> String {
+    pub(super) fn name(&self, row: HostRow) -> String {
         let (host, node) = (self.scene.hosts.host(row), self.scene.hosts.node(row));
         if host == node { host.to_owned() } else { format!("{host}/{node}") }
     }

@@ -7,8 +7,6 @@
 
 use std::collections::BTreeMap;
 
-use berth_placement::Row;
-
 use super::change::Change;
 use super::explanation::{Relaxation, Relaxations};
 use super::placement::PlacementFacts;
@@ -16,7 +14,7 @@ use super::question::Question;
 use super::shape::Shape;
 use super::sizes::{Moving, Rule, Sizes};
 use crate::nova::filters::{RequestState, Scene, Survivors};
-use crate::nova::hosts::{ClassId, HostTable, Outage};
+use crate::nova::hosts::{ClassId, HostRow, HostTable, Outage};
 use crate::nova::weighers::weigh;
 
 /// Changes tried by themselves.
@@ -70,11 +68,11 @@ struct Trial<'a> {
 /// Hosts with the same unit rules, and the amounts that these allow each change; none for a change of no amount.
 struct Alike {
     sizes: Vec<Option<Sizes>>,
-    rows: Vec<Row>,
+    rows: Vec<HostRow>,
 }
 
 /// Changes with amounts, and the hosts that they open.
-type Trying = (Vec<Change>, Vec<Row>);
+type Trying = (Vec<Change>, Vec<HostRow>);
 
 impl<'a> Trial<'a> {
     fn new(question: &Question<'a>) -> Self {
@@ -109,10 +107,10 @@ impl<'a> Trial<'a> {
         let (scene, placement) = (&self.question.scene, self.placement.as_ref());
         let moving = |change| placement.and_then(|known| Moving::of(change, changes, scene, known));
         let moving: Vec<Option<Moving>> = changes.iter().map(moving).collect();
-        let rule = |row: Row, moving: &Option<Moving>| {
+        let rule = |row: HostRow, moving: &Option<Moving>| {
             moving.as_ref().zip(placement).map_or(Rule::ANY, |(moving, known)| moving.rule(row, known))
         };
-        let mut rows_of: BTreeMap<Vec<Rule>, Vec<Row>> = BTreeMap::new();
+        let mut rows_of: BTreeMap<Vec<Rule>, Vec<HostRow>> = BTreeMap::new();
         for row in self.hosts.rows() {
             rows_of.entry(moving.iter().map(|moving| rule(row, moving)).collect()).or_default().push(row);
         }
@@ -148,7 +146,13 @@ impl<'a> Trial<'a> {
     }
 
     /// Brings an amount as close as possible to what was asked; returns the hosts that are open then.
-    fn bisect(&mut self, changes: &mut [Change], at: usize, sizes: &Sizes, mut opened: Vec<Row>) -> Vec<Row> {
+    fn bisect(
+        &mut self,
+        changes: &mut [Change],
+        at: usize,
+        sizes: &Sizes,
+        mut opened: Vec<HostRow>,
+    ) -> Vec<HostRow> {
         let (mut works, mut fails) = (0, sizes.count());
         while fails - works > 1 {
             let middle = i64::midpoint(works, fails);
@@ -169,7 +173,7 @@ impl<'a> Trial<'a> {
     }
 
     /// The hosts that can be claimed under the changes, best first. None if the request cannot be judged.
-    fn destinations(&mut self, changes: &[Change], entering: Survivors) -> Vec<Row> {
+    fn destinations(&mut self, changes: &[Change], entering: Survivors) -> Vec<HostRow> {
         let (mut request, mut options) =
             (self.question.scene.request.clone(), self.question.scene.options.clone());
         changes.iter().for_each(|change| change.apply(&mut request, &mut options));
@@ -188,7 +192,7 @@ impl<'a> Trial<'a> {
     }
 
     /// What operators wrote when they disabled the hosts that the change opens.
-    fn with_reasons(&self, change: Change, opened: &[Row]) -> Change {
+    fn with_reasons(&self, change: Change, opened: &[HostRow]) -> Change {
         let Change::Outage { outage: Outage::Disabled, .. } = change else { return change };
         let mut reasons = BTreeMap::new();
         for row in opened {
@@ -213,7 +217,7 @@ impl<'a> Trial<'a> {
         found
     }
 
-    fn one_more_like(&mut self, row: Row) -> Option<Relaxation> {
+    fn one_more_like(&mut self, row: HostRow) -> Option<Relaxation> {
         let shape = Shape::of(self.question.scene.hosts, row)?;
         let twin = self.hosts.add_empty_twin(row, self.question.scene.now)?;
         self.state.give(twin, self.state.candidates(row).to_vec());

@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use berth_placement::Row;
 use serde::{Deserialize, Serialize};
 
-use crate::nova::hosts::HostTable;
+use crate::nova::hosts::{HostRow, HostTable};
 
 /// What a kind of hosts looks like.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
@@ -27,7 +26,7 @@ pub struct Shape {
 
 impl Shape {
     /// The shape of a row; none if it has never reported.
-    pub(super) fn of(hosts: &HostTable, row: Row) -> Option<Self> {
+    pub(super) fn of(hosts: &HostTable, row: HostRow) -> Option<Self> {
         let class = hosts.class(row);
         let report = class.report.as_ref()?;
         let id = hosts.class_ids()[row.0 as usize];

@@ -4,11 +4,10 @@
 //! host lets every smaller one find it, too, as far as the rules allow it: so there is one that is closest to what was
 //! asked. (A largest unit is one more bound from above.)
 
-use berth_placement::Row;
-
 use super::change::Change;
 use super::placement::{Demands, PlacementFacts};
 use crate::nova::filters::Scene;
+use crate::nova::hosts::HostRow;
 
 /// The resource class of which a change asks for less, unit by unit.
 #[derive(Debug)]
@@ -43,7 +42,7 @@ impl Moving {
     }
 
     /// What one allocation may have on a host, besides the largest unit.
-    pub(super) fn rule(&self, row: Row, facts: &PlacementFacts) -> Rule {
+    pub(super) fn rule(&self, row: HostRow, facts: &PlacementFacts) -> Rule {
         let units = facts.units(row, &self.class);
         let (min_unit, step_size) = units.map_or((1, 1), |units| (units.min_unit, units.step_size));
         Rule { more: self.more, min_unit: min_unit.into(), step_size: step_size.into() }

@@ -2,9 +2,8 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use berth_placement::Row;
-
 use super::question::Question;
+use crate::nova::hosts::HostRow;
 use crate::nova::weighers::{Weighed, WeigherColumn, WeigherName};
 
 /// A host and how its weight came about.
@@ -46,7 +45,7 @@ fn number<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
 /// These hosts with their part of the weighers' columns, which stand in the order of `rows`.
 pub(super) fn standings(
     question: &Question<'_>,
-    rows: &[Row],
+    rows: &[HostRow],
     best: &[Weighed],
     columns: &[WeigherColumn],
 ) -> Vec<Standing> {

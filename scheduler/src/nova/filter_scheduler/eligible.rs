@@ -50,7 +50,7 @@ impl Eligible {
         let mut eligible = Self { asked, mask, need, is_exact, version, position, moves, changes: 0 };
         for (host, place) in places.iter() {
             let admits = eligible.admits(index, place);
-            eligible.mask.set(host, admits);
+            eligible.mask.set(host.slot(), admits);
         }
         eligible
     }
@@ -73,7 +73,7 @@ impl Eligible {
         for place in rows {
             if let Some(host) = places.host_at(place) {
                 let admits = self.admits(index, place);
-                self.mask.set(host, admits);
+                self.mask.set(host.slot(), admits);
             }
         }
     }

@@ -22,6 +22,7 @@ use super::options::Driver;
 use super::placement_query::{Known, QueryError, placement_query};
 use super::select::{Chooser, Claimant, Claims, Decision, DecisionAsOne, LookAtAll, Plan, claim_as_one};
 use super::{Aggregate, Options, Preference, RankedHosts, RankedRequest, RequestSpec, SelectDestinations};
+use crate::nova::hosts::HostRow;
 
 use eligible::Eligible;
 use order::Best;
@@ -97,7 +98,7 @@ impl FilterScheduler {
 
     /// Makes the hosts what they were before a decision, as far as Nova's own view of them goes. Claims stay.
     pub fn undo(&mut self, decision: &mut Decision) {
-        let rows: Vec<Row> = decision.changes.iter().map(|change| change.row()).collect();
+        let rows: Vec<HostRow> = decision.changes.iter().map(|change| change.row()).collect();
         decision.undo(&mut self.hosts);
         rows.into_iter().for_each(|row| self.ranked.follow(&self.hosts, &self.options, row));
     }
@@ -119,7 +120,7 @@ impl FilterScheduler {
 
     /// Shows consumers on the hosts of these root providers to filters and weighers that ask where instances are. Those that
     /// are shown there already are left out of the result.
-    pub(crate) fn show(&mut self, consumers: &[(ConsumerId, Row)]) -> Vec<(Row, String)> {
+    pub(crate) fn show(&mut self, consumers: &[(ConsumerId, Row)]) -> Vec<(HostRow, String)> {
         if consumers.is_empty() {
             return Vec::new();
         }
@@ -132,7 +133,7 @@ impl FilterScheduler {
     }
 
     /// Hides what [`Self::show`] showed.
-    pub(crate) fn hide(&mut self, shown: Vec<(Row, String)>) {
+    pub(crate) fn hide(&mut self, shown: Vec<(HostRow, String)>) {
         shown.iter().for_each(|(row, instance)| self.hosts.hide_instance(*row, instance));
     }
 
@@ -312,7 +313,7 @@ impl FilterScheduler {
     }
 
     /// As the view of the index says.
-    fn set_free(&mut self, row: Row) {
+    fn set_free(&mut self, row: HostRow) {
         let free = self.places.of(row).and_then(|place| self.view.host(place));
         self.ranked.set_free(row, free.unwrap_or(NOTHING));
     }

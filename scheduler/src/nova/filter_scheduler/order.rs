@@ -2,13 +2,13 @@
 
 use std::cell::RefCell;
 
-use berth_placement::{Index, Row};
+use berth_placement::Index;
 use rustc_hash::FxHashMap;
 
 use super::eligible::{Eligible, Offer};
 use super::places::Places;
 use crate::nova::filters::{RequestState, Scene, Step, Survivors};
-use crate::nova::hosts::HostTable;
+use crate::nova::hosts::{HostRow, HostTable};
 use crate::nova::ranked::Among;
 use crate::nova::select::{By, Chooser, HostOrder, SelectError, Sorted, by_driver, draw};
 use crate::nova::{Options, Preference, RankedHosts, RankedRequest};
@@ -24,7 +24,7 @@ pub(super) struct Best<'a> {
     preference: Preference,
     each_alone: bool,
     /// What was left for the instance before, once all have been looked at.
-    left: Option<Vec<Row>>,
+    left: Option<Vec<HostRow>>,
 }
 
 impl<'a> Best<'a> {
@@ -40,11 +40,12 @@ impl<'a> Best<'a> {
     }
 
     /// The `most` best hosts; none if only looking at all of them can tell.
-    fn best(&mut self, scene: &Scene<'_>, most: usize) -> Option<Vec<Row>> {
+    fn best(&mut self, scene: &Scene<'_>, most: usize) -> Option<Vec<HostRow>> {
         let request = self.request.as_deref_mut().filter(|_| self.left.is_none())?;
         let eligible = self.offers.eligible;
         let is_host = |row| self.offers.is_host(row);
-        let accepts: Option<&dyn Fn(Row) -> bool> = if eligible.is_exact() { None } else { Some(&is_host) };
+        let accepts: Option<&dyn Fn(HostRow) -> bool> =
+            if eligible.is_exact() { None } else { Some(&is_host) };
         let among = Among { accepts, ..among(eligible) };
         Some(self.ranked.best_among(among, scene, request, most).ok()?.into_vec())
     }
@@ -105,14 +106,14 @@ impl HostOrder for Best<'_> {
             None => self.best(scene, most).unwrap_or_default(),
         };
         sorted.complete = rows.len() < most;
-        let new: Vec<Row> = rows.into_iter().filter(|row| !sorted.rows.contains(row)).collect();
+        let new: Vec<HostRow> = rows.into_iter().filter(|row| !sorted.rows.contains(row)).collect();
         new.iter().for_each(|&row| self.offers.give(row, state));
         sorted.complete |= new.is_empty();
         sorted.rows.extend(new);
         debug_assert!(sorted.complete || sorted.rows.len() > known);
     }
 
-    fn follow(&mut self, hosts: &HostTable, options: &Options, row: Row) {
+    fn follow(&mut self, hosts: &HostTable, options: &Options, row: HostRow) {
         self.ranked.follow(hosts, options, row);
         // A policy ranks by what is free, however little of it is known to be taken.
         let is_by_free = self.preference != Preference::Weighers;
@@ -128,29 +129,29 @@ struct Offers<'a> {
     index: &'a Index,
     places: &'a Places,
     eligible: &'a Eligible,
-    known: RefCell<FxHashMap<Row, Offer>>,
+    known: RefCell<FxHashMap<HostRow, Offer>>,
 }
 
 impl Offers<'_> {
     /// All eligible hosts, in order of row.
-    fn hosts(&self, hosts: &HostTable, ranked: &RankedHosts) -> Vec<Row> {
-        let has_room = |row: &Row| {
+    fn hosts(&self, hosts: &HostTable, ranked: &RankedHosts) -> Vec<HostRow> {
+        let has_room = |row: &HostRow| {
             let free = ranked.free(*row);
             self.places.of(*row).is_some()
                 && free.iter().zip(self.eligible.need()).all(|(free, need)| *free >= need)
         };
-        let may = |row: &Row| self.eligible.mask().contains(*row) && has_room(row);
-        let is_host = |row: &Row| self.eligible.is_exact() || self.is_host(*row);
+        let may = |row: &HostRow| self.eligible.mask().contains(row.slot()) && has_room(row);
+        let is_host = |row: &HostRow| self.eligible.is_exact() || self.is_host(*row);
         hosts.rows().filter(may).filter(is_host).collect()
     }
 
     /// Whether the request's candidates take from the host's tree.
-    fn is_host(&self, row: Row) -> bool {
+    fn is_host(&self, row: HostRow) -> bool {
         self.known.borrow_mut().entry(row).or_insert_with(|| self.ask(row)).is_host
     }
 
     /// Gives the host its candidate, unless it has been given one before.
-    fn give(&self, row: Row, state: &mut RequestState) {
+    fn give(&self, row: HostRow, state: &mut RequestState) {
         if !state.has(row) {
             let known = self.known.borrow().get(&row).cloned();
             let offer = known.unwrap_or_else(|| self.ask(row));
@@ -158,7 +159,7 @@ impl Offers<'_> {
         }
     }
 
-    fn ask(&self, row: Row) -> Offer {
+    fn ask(&self, row: HostRow) -> Offer {
         self.places.of(row).map_or_else(Offer::default, |place| self.eligible.offer(self.index, place))
     }
 }

@@ -7,16 +7,16 @@ use rustc_hash::FxHashMap;
 use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
-use crate::nova::hosts::HostTable;
+use crate::nova::hosts::{HostRow, HostTable};
 
 /// Hosts by provider and providers by host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Places {
     /// By host.
     places: Vec<Option<Row>>,
-    hosts: FxHashMap<Row, Row>,
+    hosts: FxHashMap<Row, HostRow>,
     /// Hosts that are no roots.
-    nested: BTreeSet<Row>,
+    nested: BTreeSet<HostRow>,
     /// Whether a provider in the tree of some host shares what it has.
     shares: bool,
     /// How often hosts had become other providers'.
@@ -43,18 +43,18 @@ impl Places {
 
     /// The host's provider.
     #[inline]
-    pub(super) fn of(&self, host: Row) -> Option<Row> {
+    pub(super) fn of(&self, host: HostRow) -> Option<Row> {
         *self.places.get(host.index())?
     }
 
     /// Hosts with their providers.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (Row, Row)> {
-        (0..).map(Row).zip(&self.places).filter_map(|(host, place)| Some((host, (*place)?)))
+    pub(super) fn iter(&self) -> impl Iterator<Item = (HostRow, Row)> {
+        (0..).map(HostRow).zip(&self.places).filter_map(|(host, place)| Some((host, (*place)?)))
     }
 
     /// The host whose provider this is.
     #[inline]
-    pub(super) fn host_at(&self, place: Row) -> Option<Row> {
+    pub(super) fn host_at(&self, place: Row) -> Option<HostRow> {
         self.hosts.get(&place).copied()
     }
 
@@ -96,7 +96,7 @@ impl Places {
         self.shares = topology.sharing().is_some_and(|rows| rows.iter().any(is_of_host));
     }
 
-    fn put(&mut self, host: Row, place: Row, is_nested: bool) {
+    fn put(&mut self, host: HostRow, place: Row, is_nested: bool) {
         self.places[host.index()] = Some(place);
         self.hosts.insert(place, host);
         if is_nested {
@@ -104,7 +104,7 @@ impl Places {
         }
     }
 
-    fn remove(&mut self, host: Row, place: Row) {
+    fn remove(&mut self, host: HostRow, place: Row) {
         self.hosts.remove(&place);
         // It may stand elsewhere by now.
         if self.places[host.index()] == Some(place) {
@@ -114,6 +114,6 @@ impl Places {
     }
 }
 
-fn host_of(hosts: &HostTable, provider: Uuid) -> Option<Row> {
+fn host_of(hosts: &HostTable, provider: Uuid) -> Option<HostRow> {
     hosts.row_of(provider.hyphenated().encode_lower(&mut [0; Hyphenated::LENGTH]))
 }

@@ -1,8 +1,7 @@
 //! SameHostFilter, DifferentHostFilter
 
-use berth_placement::Row;
-
 use super::{Filter, Reason, RequestState, Scene, Scope, Verdict, pass_if};
+use crate::nova::hosts::HostRow;
 use crate::nova::request_spec::Hint;
 
 /// Service hosts of the instances that a hint names; none without the hint.
@@ -26,7 +25,7 @@ impl<'a> NamedInstances<'a> {
     }
 
     /// Whether one of them is on the host; none without the hint.
-    fn are_on(&self, row: Row) -> Option<bool> {
+    fn are_on(&self, row: HostRow) -> Option<bool> {
         self.hosts.as_ref().map(|hosts| hosts.contains(&self.scene.hosts.service_id(row)))
     }
 }
@@ -45,7 +44,7 @@ impl Filter for SameHostFilter<'_> {
         self.0.scope()
     }
 
-    fn judge(&self, row: Row, _: &mut RequestState) -> Verdict {
+    fn judge(&self, row: HostRow, _: &mut RequestState) -> Verdict {
         pass_if(self.0.are_on(row) != Some(false), || Reason::NotTheSameHost)
     }
 }
@@ -64,7 +63,7 @@ impl Filter for DifferentHostFilter<'_> {
         self.0.scope()
     }
 
-    fn judge(&self, row: Row, _: &mut RequestState) -> Verdict {
+    fn judge(&self, row: HostRow, _: &mut RequestState) -> Verdict {
         pass_if(self.0.are_on(row) != Some(true), || Reason::SameHostAsOther)
     }
 }

@@ -1,8 +1,7 @@
 //! AggregateImagePropertiesIsolation
 
-use berth_placement::Row;
-
 use super::{Filter, PASS, Reason, RequestState, Scene, Scope, Verdict};
+use crate::nova::hosts::HostRow;
 use crate::nova::request_spec::ImageProperties;
 
 /// Where a host's aggregates have a key that is the name of an image property, and the image has that property, its
@@ -31,7 +30,7 @@ impl Filter for AggregateImagePropertiesIsolation<'_> {
         if self.properties.is_none() { Scope::Everything } else { Scope::Class }
     }
 
-    fn judge(&self, row: Row, _: &mut RequestState) -> Verdict {
+    fn judge(&self, row: HostRow, _: &mut RequestState) -> Verdict {
         let Some(properties) = self.properties else { return PASS };
         for (key, allowed) in self.scene.hosts.class(row).aggregates.iter() {
             let value =

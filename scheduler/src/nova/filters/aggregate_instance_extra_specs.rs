@@ -1,9 +1,8 @@
 //! AggregateInstanceExtraSpecsFilter
 
-use berth_placement::Row;
-
 use super::{Filter, FilterError, PASS, Reason, RequestState, Scene, Scope, Verdict, matches};
 use crate::nova::aggregates::AggregateMetadata;
+use crate::nova::hosts::HostRow;
 
 /// Passes hosts whose aggregates have, for each extra spec, a value that meets it. It looks at extra specs with the
 /// prefix `aggregate_instance_extra_specs:` and at those without any.
@@ -33,7 +32,7 @@ impl Filter for AggregateInstanceExtraSpecsFilter<'_> {
         if self.wanted.is_empty() { Scope::Everything } else { Scope::Class }
     }
 
-    fn judge(&self, row: Row, _: &mut RequestState) -> Verdict {
+    fn judge(&self, row: HostRow, _: &mut RequestState) -> Verdict {
         let aggregates = &self.scene.hosts.class(row).aggregates;
         for (key, wanted) in &self.wanted {
             if let Err(reason) = meets(aggregates, key, wanted)? {

@@ -1,8 +1,7 @@
 //! AggregateMultiTenancyIsolation
 
-use berth_placement::Row;
-
 use super::{Filter, Reason, RequestState, Scene, Scope, Verdict, pass_if};
+use crate::nova::hosts::HostRow;
 
 /// Where a host's aggregates have keys that begin with `filter_tenant_id`, only the projects they name may come.
 pub(super) struct AggregateMultiTenancyIsolation<'a> {
@@ -20,7 +19,7 @@ impl Filter for AggregateMultiTenancyIsolation<'_> {
         Scope::Class
     }
 
-    fn judge(&self, row: Row, _: &mut RequestState) -> Verdict {
+    fn judge(&self, row: HostRow, _: &mut RequestState) -> Verdict {
         let aggregates = &self.scene.hosts.class(row).aggregates;
         let mut admitted =
             aggregates.iter().filter(|(key, _)| key.starts_with("filter_tenant_id")).peekable();

@@ -1,8 +1,7 @@
 //! AggregateTypeAffinityFilter
 
-use berth_placement::Row;
-
 use super::{Filter, Reason, RequestState, Scene, Scope, Verdict, pass_if};
+use crate::nova::hosts::HostRow;
 
 /// Where a host's aggregates have the key `instance_type`, only the flavors it names may come.
 pub(super) struct AggregateTypeAffinityFilter<'a> {
@@ -20,7 +19,7 @@ impl Filter for AggregateTypeAffinityFilter<'_> {
         Scope::Class
     }
 
-    fn judge(&self, row: Row, _: &mut RequestState) -> Verdict {
+    fn judge(&self, row: HostRow, _: &mut RequestState) -> Verdict {
         let admitted = self.scene.hosts.class(row).aggregates.parts("instance_type");
         let passes = admitted.is_none_or(|flavors| flavors.contains(&self.scene.request.flavor.name));
         pass_if(passes, || Reason::FlavorKeptOut {

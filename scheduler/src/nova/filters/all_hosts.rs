@@ -1,8 +1,7 @@
 //! AllHostsFilter
 
-use berth_placement::Row;
-
 use super::{Filter, PASS, RequestState, Scope, Verdict};
+use crate::nova::hosts::HostRow;
 
 /// Passes every host.
 pub(super) struct AllHostsFilter;
@@ -12,7 +11,7 @@ impl Filter for AllHostsFilter {
         Scope::Everything
     }
 
-    fn judge(&self, _: Row, _: &mut RequestState) -> Verdict {
+    fn judge(&self, _: HostRow, _: &mut RequestState) -> Verdict {
         PASS
     }
 }

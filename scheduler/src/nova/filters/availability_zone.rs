@@ -1,9 +1,8 @@
 //! AvailabilityZoneFilter, of older releases
 
-use berth_placement::Row;
-
 use super::{Filter, PASS, Reason, RequestState, Scene, Scope, Verdict, pass_if};
 use crate::nova::aggregates::AVAILABILITY_ZONE;
+use crate::nova::hosts::HostRow;
 
 /// Passes hosts in the zone that is asked for. A host whose aggregates name no zone is in
 /// `default_availability_zone`. Nova had this filter up to release 26; since then placement looks after zones.
@@ -23,7 +22,7 @@ impl Filter for AvailabilityZoneFilter<'_> {
         if self.zone.is_none() { Scope::Everything } else { Scope::Class }
     }
 
-    fn judge(&self, row: Row, _: &mut RequestState) -> Verdict {
+    fn judge(&self, row: HostRow, _: &mut RequestState) -> Verdict {
         let Some(asked) = self.zone else { return PASS };
         let aggregates = &self.scene.hosts.class(row).aggregates;
         let default = &self.scene.options.general.default_availability_zone;

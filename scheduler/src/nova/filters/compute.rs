@@ -1,8 +1,7 @@
 //! ComputeFilter
 
-use berth_placement::Row;
-
 use super::{Filter, PASS, Reason, RequestState, Scene, Verdict, pass_if};
+use crate::nova::hosts::HostRow;
 
 /// Passes hosts whose service is neither disabled nor down: it was heard of within `service_down_time` (a clock ahead
 /// of ours counts like one behind).
@@ -21,7 +20,7 @@ impl<'a> ComputeFilter<'a> {
 }
 
 /// The first and the last time at which the row's service is heard of as it is now. No other filter looks at the clock.
-pub(crate) fn steady(scene: &Scene<'_>, row: Row) -> (i64, i64) {
+pub(crate) fn steady(scene: &Scene<'_>, row: HostRow) -> (i64, i64) {
     let (seen, limit) =
         (scene.hosts.service(row).last_seen, scene.options.general.down_time().saturating_mul(SECOND));
     if limit < 0 {
@@ -36,7 +35,7 @@ pub(crate) fn steady(scene: &Scene<'_>, row: Row) -> (i64, i64) {
 }
 
 impl Filter for ComputeFilter<'_> {
-    fn judge(&self, row: Row, _: &mut RequestState) -> Verdict {
+    fn judge(&self, row: HostRow, _: &mut RequestState) -> Verdict {
         let service = self.scene.hosts.service(row);
         if service.disabled {
             return Ok(Err(Reason::Disabled { reason: service.disabled_reason.clone() }));

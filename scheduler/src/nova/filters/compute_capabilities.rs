@@ -2,10 +2,8 @@
 
 use std::borrow::Cow;
 
-use berth_placement::Row;
-
 use super::{Filter, FilterError, PASS, Reason, RequestState, Scene, Scope, Verdict, matches};
-use crate::nova::hosts::{Reach, reach};
+use crate::nova::hosts::{HostRow, Reach, reach};
 use crate::nova::python::Value;
 
 /// Passes hosts whose attributes meet the extra specs. It looks at extra specs with the prefix `capabilities:`, whose
@@ -48,7 +46,7 @@ impl<'a> ComputeCapabilitiesFilter<'a> {
 
     /// The value at a path, which begins with an attribute of the host or one of its stats. Texts on the way are read
     /// as JSON.
-    fn capability(&self, row: Row, path: &[&str]) -> Option<Value> {
+    fn capability(&self, row: HostRow, path: &[&str]) -> Option<Value> {
         let (first, rest) = path.split_first()?;
         let hosts = self.scene.hosts;
         let stat = || hosts.stats(row)?.get(first).cloned();
@@ -62,7 +60,7 @@ impl<'a> ComputeCapabilitiesFilter<'a> {
             .filter(|value| *value != Value::None)
     }
 
-    fn is_known(&self, row: Row, name: &str) -> bool {
+    fn is_known(&self, row: HostRow, name: &str) -> bool {
         reach(name).is_some_and(|_| name != "stats" || self.scene.hosts.stats(row).is_some())
             || self.scene.hosts.stats(row).is_some_and(|stats| stats.get(name).is_some())
     }
@@ -103,7 +101,7 @@ impl Filter for ComputeCapabilitiesFilter<'_> {
         }
     }
 
-    fn judge(&self, row: Row, _: &mut RequestState) -> Verdict {
+    fn judge(&self, row: HostRow, _: &mut RequestState) -> Verdict {
         for wanted in &self.wanted {
             if wanted.only_if_known && !self.is_known(row, wanted.path[0]) {
                 continue;

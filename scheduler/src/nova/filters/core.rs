@@ -1,8 +1,7 @@
 //! CoreFilter and AggregateCoreFilter, of older releases
 
-use berth_placement::Row;
-
 use super::{Filter, PASS, Reason, RequestState, Scene, Verdict, pass_if};
+use crate::nova::hosts::HostRow;
 use crate::nova::python::float;
 
 /// Passes hosts whose CPUs times `cpu_allocation_ratio`, less what is used, suffice. No instance may have more vCPUs
@@ -25,7 +24,7 @@ impl<'a> CoreFilter<'a> {
 }
 
 impl Filter for CoreFilter<'_> {
-    fn judge(&self, row: Row, _: &mut RequestState) -> Verdict {
+    fn judge(&self, row: HostRow, _: &mut RequestState) -> Verdict {
         let hosts = self.scene.hosts;
         let Some(report) = hosts.report(row) else { return Ok(Err(Reason::NotReported)) };
         let total = report.vcpus_total;

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use berth_placement::Row;
 use serde::Deserialize;
 
 use super::{Filter, Reason, RequestState, Scene, Verdict, pass_if};
+use crate::nova::hosts::HostRow;
 use crate::nova::request_spec::RequestSpec;
 
 /// A part of the request that names hosts or nodes.
@@ -65,7 +65,7 @@ struct Restricted<'a> {
 }
 
 impl Restricted<'_> {
-    fn is_destination(&self, row: Row) -> bool {
+    fn is_destination(&self, row: HostRow) -> bool {
         let hosts = self.scene.hosts;
         self.scene.request.requested_destination.as_ref().is_none_or(|wanted| {
             let node = wanted.node.as_deref().filter(|node| !node.is_empty());
@@ -81,13 +81,13 @@ impl Restricted<'_> {
         names.into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
 
-    fn names_host(&self, row: Row) -> bool {
+    fn names_host(&self, row: HostRow) -> bool {
         self.names.contains(&self.scene.hosts.host(row).to_lowercase())
     }
 }
 
 impl Filter for Restricted<'_> {
-    fn judge(&self, row: Row, _: &mut RequestState) -> Verdict {
+    fn judge(&self, row: HostRow, _: &mut RequestState) -> Verdict {
         match self.restriction {
             Restriction::RequestedDestination => {
                 pass_if(self.is_destination(row), || Reason::NotTheDestination { asked: self.destination() })

@@ -1,8 +1,7 @@
 //! DiskFilter and AggregateDiskFilter, of older releases
 
-use berth_placement::Row;
-
 use super::{Filter, Reason, RequestState, Scene, Verdict, pass_if};
+use crate::nova::hosts::HostRow;
 use crate::nova::python::float;
 
 /// Passes hosts whose disk times `disk_allocation_ratio`, less what is used, suffices for root disk, ephemeral disks
@@ -25,7 +24,7 @@ impl<'a> DiskFilter<'a> {
 }
 
 impl Filter for DiskFilter<'_> {
-    fn judge(&self, row: Row, _: &mut RequestState) -> Verdict {
+    fn judge(&self, row: HostRow, _: &mut RequestState) -> Verdict {
         let hosts = self.scene.hosts;
         let Some(report) = hosts.report(row) else { return Ok(Err(Reason::NotReported)) };
         let aggregates = &hosts.class(row).aggregates;

@@ -1,8 +1,7 @@
 //! IoOpsFilter, NumInstancesFilter, and the same with limits of aggregates
 
-use berth_placement::Row;
-
 use super::{Filter, Reason, RequestState, Scene, Verdict, pass_if};
+use crate::nova::hosts::HostRow;
 use crate::nova::python::integer_64;
 
 /// A limit for every host, or one that the host's aggregates lower or raise.
@@ -14,7 +13,7 @@ struct Limit<'a> {
 }
 
 impl Limit<'_> {
-    fn of(&self, row: Row) -> i64 {
+    fn of(&self, row: HostRow) -> i64 {
         let aggregates = &self.scene.hosts.class(row).aggregates;
         self.key.and_then(|key| aggregates.least(key, integer_64)).unwrap_or(self.configured)
     }
@@ -37,7 +36,7 @@ impl<'a> IoOpsFilter<'a> {
 }
 
 impl Filter for IoOpsFilter<'_> {
-    fn judge(&self, row: Row, _: &mut RequestState) -> Verdict {
+    fn judge(&self, row: HostRow, _: &mut RequestState) -> Verdict {
         let found = self.0.scene.hosts.usage().num_io_ops[row.0 as usize];
         let limit = self.0.of(row);
         pass_if(found < limit, || Reason::TooManyIoOps { found, limit })
@@ -61,7 +60,7 @@ impl<'a> NumInstancesFilter<'a> {
 }
 
 impl Filter for NumInstancesFilter<'_> {
-    fn judge(&self, row: Row, _: &mut RequestState) -> Verdict {
+    fn judge(&self, row: HostRow, _: &mut RequestState) -> Verdict {
         let found = self.0.scene.hosts.usage().num_instances[row.0 as usize];
         let limit = self.0.of(row);
         pass_if(found < limit, || Reason::TooManyInstances { found, limit })

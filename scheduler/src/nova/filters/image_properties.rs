@@ -1,9 +1,7 @@
 //! ImagePropertiesFilter
 
-use berth_placement::Row;
-
 use super::{Filter, FilterError, PASS, Reason, RequestState, Scene, Scope, Verdict, pass_if};
-use crate::nova::hosts::ClassReport;
+use crate::nova::hosts::{ClassReport, HostRow};
 use crate::nova::python::{Value, nearest_64};
 use crate::nova::request_spec::architecture;
 use crate::nova::version::{Version, VersionPredicate};
@@ -93,7 +91,7 @@ impl Filter for ImagePropertiesFilter<'_> {
         if self.wanted.as_ref().is_ok_and(Vec::is_empty) { Scope::Everything } else { Scope::Class }
     }
 
-    fn judge(&self, row: Row, _: &mut RequestState) -> Verdict {
+    fn judge(&self, row: HostRow, _: &mut RequestState) -> Verdict {
         let wanted = self.wanted.as_ref().map_err(Clone::clone)?;
         if wanted.is_empty() {
             return PASS;

@@ -1,8 +1,7 @@
 //! IsolatedHostsFilter
 
-use berth_placement::Row;
-
 use super::{Filter, Reason, RequestState, Scene, Verdict, pass_if};
+use crate::nova::hosts::HostRow;
 
 /// Keeps `isolated_images` and `isolated_hosts` together. Isolated images go to isolated hosts only; other images go
 /// to other hosts only, unless `restrict_isolated_hosts_to_isolated_images` is off.
@@ -20,7 +19,7 @@ impl<'a> IsolatedHostsFilter<'a> {
 }
 
 impl Filter for IsolatedHostsFilter<'_> {
-    fn judge(&self, row: Row, _: &mut RequestState) -> Verdict {
+    fn judge(&self, row: HostRow, _: &mut RequestState) -> Verdict {
         let options = &self.scene.options.filter_scheduler;
         let host = self.scene.hosts.host(row);
         let host_is_isolated = options.isolated_hosts.iter().any(|name| name == host);

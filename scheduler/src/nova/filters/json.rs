@@ -1,9 +1,8 @@
 //! JsonFilter
 
-use berth_placement::Row;
-
 use super::json_query::{Attributes, JsonQueryError, holds};
 use super::{Filter, FilterError, PASS, Reason, RequestState, Scene, Scope, Verdict, pass_if};
+use crate::nova::hosts::HostRow;
 use crate::nova::python::Value;
 use crate::nova::request_spec::Hint;
 
@@ -25,7 +24,7 @@ impl<'a> JsonFilter<'a> {
 
 struct HostAttributes<'a> {
     scene: &'a Scene<'a>,
-    row: Row,
+    row: HostRow,
 }
 
 impl Attributes for HostAttributes<'_> {
@@ -39,7 +38,7 @@ impl Filter for JsonFilter<'_> {
         if self.query.is_none() { Scope::Everything } else { Scope::Host }
     }
 
-    fn judge(&self, row: Row, _: &mut RequestState) -> Verdict {
+    fn judge(&self, row: HostRow, _: &mut RequestState) -> Verdict {
         let Some(query) = &self.query else { return PASS };
         let query = query.as_ref().map_err(|error| FilterError::Query(error.clone()))?;
         let host = HostAttributes { scene: self.scene, row };

@@ -1,8 +1,7 @@
 //! MetricsFilter
 
-use berth_placement::Row;
-
 use super::{Filter, FilterError, PASS, Reason, RequestState, Scene, Verdict};
+use crate::nova::hosts::HostRow;
 use crate::nova::options::settings;
 
 /// Passes hosts that report every metric named in `[metrics] weight_setting`.
@@ -21,7 +20,7 @@ impl<'a> MetricsFilter<'a> {
 
 impl MetricsFilter<'_> {
     /// A host that has never reported has no metrics. Nova stumbles over it.
-    fn judge_unreported(&self, row: Row) -> Verdict {
+    fn judge_unreported(&self, row: HostRow) -> Verdict {
         if self.scene.options.keep_nova_faults {
             let host = self.scene.hosts.host(row).to_owned();
             return Err(FilterError::NotReported { host, what: "metrics" });
@@ -31,7 +30,7 @@ impl MetricsFilter<'_> {
 }
 
 impl Filter for MetricsFilter<'_> {
-    fn judge(&self, row: Row, _: &mut RequestState) -> Verdict {
+    fn judge(&self, row: HostRow, _: &mut RequestState) -> Verdict {
         let hosts = self.scene.hosts;
         let Some(metrics) = hosts.metrics(row) else { return self.judge_unreported(row) };
         match self.names.iter().find(|name| !metrics.contains_key(*name)) {

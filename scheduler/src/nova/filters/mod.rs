@@ -6,6 +6,7 @@
 //!
 //! [`FilterName::prepare`] works out for one request what a filter needs. [`run`] is the whole pipeline.
 
+use crate::nova::hosts::HostRow;
 mod affinity;
 mod aggregate_image_properties;
 mod aggregate_instance_extra_specs;
@@ -37,8 +38,6 @@ mod scene;
 mod server_group;
 mod simple_cidr_affinity;
 mod survivors;
-
-use berth_placement::Row;
 
 pub use destination::Restriction;
 pub use extra_spec_match::{MatchError, matches};
@@ -78,7 +77,7 @@ pub trait Filter {
     /// # Errors
     ///
     /// [`FilterError`] if the request cannot be judged.
-    fn judge(&self, row: Row, state: &mut RequestState) -> Verdict;
+    fn judge(&self, row: HostRow, state: &mut RequestState) -> Verdict;
 }
 
 /// The host stays.

@@ -1,8 +1,7 @@
 //! NUMATopologyFilter
 
-use berth_placement::Row;
-
 use super::{Filter, FilterError, NumaLimits, PASS, RequestState, Scene, Verdict};
+use crate::nova::hosts::HostRow;
 use crate::nova::numa::{self, CellAllocation, Demand, Limits, NumaRefusal};
 
 /// Passes hosts whose NUMA cells can take the instance's: CPUs, memory pages, and closeness to networks and devices.
@@ -43,7 +42,7 @@ pub(crate) const fn cell_allocation(scene: &Scene<'_>) -> CellAllocation {
 }
 
 impl Filter for NumaTopologyFilter<'_> {
-    fn judge(&self, row: Row, state: &mut RequestState) -> Verdict {
+    fn judge(&self, row: HostRow, state: &mut RequestState) -> Verdict {
         // Nova takes an image for granted.
         if !self.has_image && self.scene.options.keep_nova_faults {
             return Err(FilterError::NoImage);

@@ -1,8 +1,7 @@
 //! PciPassthroughFilter
 
-use berth_placement::Row;
-
 use super::{Filter, PASS, Reason, RequestState, Scene, Scope, Verdict};
+use crate::nova::hosts::HostRow;
 use crate::nova::pci::{self, PciRefusal, PciRequest};
 
 /// Passes hosts whose passthrough devices can serve the requests. Allocation candidates with which they cannot are
@@ -23,7 +22,7 @@ impl Filter for PciPassthroughFilter<'_> {
         if self.requests.is_empty() { Scope::Everything } else { Scope::Host }
     }
 
-    fn judge(&self, row: Row, state: &mut RequestState) -> Verdict {
+    fn judge(&self, row: HostRow, state: &mut RequestState) -> Verdict {
         let (candidates, left) = state.candidates_and_left(row);
         match pci::retain_candidates(self.scene.hosts.pools(row), self.requests, candidates, left) {
             Ok(()) => PASS,

@@ -1,10 +1,9 @@
 //! The pipeline: what an operator insists on, then the enabled filters, one after the other.
 
-use berth_placement::Row;
-
 use super::destination::Restriction;
 use super::survivors::objection;
 use super::{Filter, FilterError, FilterName, Reason, RequestState, Scene, Survivors};
+use crate::nova::hosts::HostRow;
 
 /// One constraint of the pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,7 +106,7 @@ pub fn run(
 /// [`Failure`] of the first filter that cannot judge the request.
 pub fn explain(
     scene: &Scene<'_>,
-    row: Row,
+    row: HostRow,
     index: usize,
     state: &mut RequestState,
 ) -> Result<Option<(Step, Reason)>, Failure> {

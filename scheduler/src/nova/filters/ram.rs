@@ -1,8 +1,7 @@
 //! RamFilter and AggregateRamFilter, of older releases
 
-use berth_placement::Row;
-
 use super::{Filter, Reason, RequestState, Scene, Verdict, pass_if};
+use crate::nova::hosts::HostRow;
 use crate::nova::python::float;
 
 /// Passes hosts whose memory times `ram_allocation_ratio`, less what is used, suffices. No instance may be larger than
@@ -24,7 +23,7 @@ impl<'a> RamFilter<'a> {
 }
 
 impl Filter for RamFilter<'_> {
-    fn judge(&self, row: Row, _: &mut RequestState) -> Verdict {
+    fn judge(&self, row: HostRow, _: &mut RequestState) -> Verdict {
         let hosts = self.scene.hosts;
         let Some(report) = hosts.report(row) else { return Ok(Err(Reason::NotReported)) };
         let aggregates = &hosts.class(row).aggregates;

@@ -1,8 +1,7 @@
 //! RetryFilter, of older releases
 
-use berth_placement::Row;
-
 use super::{Filter, Reason, RequestState, Scene, Scope, Verdict, pass_if};
+use crate::nova::hosts::HostRow;
 
 /// Refuses hosts that were tried before for the same request. Nova had this filter up to release 20; since then
 /// alternates are chosen in advance.
@@ -22,7 +21,7 @@ impl Filter for RetryFilter<'_> {
         if self.tried.is_empty() { Scope::Everything } else { Scope::Host }
     }
 
-    fn judge(&self, row: Row, _: &mut RequestState) -> Verdict {
+    fn judge(&self, row: HostRow, _: &mut RequestState) -> Verdict {
         let (host, node) = (self.scene.hosts.host(row), self.scene.hosts.node(row));
         let tried = self.tried.iter().any(|(name, other)| name == host && other.as_deref() == Some(node));
         pass_if(!tried, || Reason::TriedBefore)

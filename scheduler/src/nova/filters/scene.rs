@@ -1,9 +1,8 @@
 //! What filters and weighers look at.
 
-use berth_placement::Row;
 use rustc_hash::FxHashMap;
 
-use crate::nova::hosts::HostTable;
+use crate::nova::hosts::{HostRow, HostTable};
 use crate::nova::options::Options;
 use crate::nova::request_spec::RequestSpec;
 use crate::nova::select::AllocationCandidate;
@@ -33,15 +32,15 @@ pub struct NumaLimits {
 /// What filters find out about hosts while one request is served.
 #[derive(Debug, Clone, Default)]
 pub struct RequestState {
-    candidates: FxHashMap<Row, Vec<AllocationCandidate>>,
-    left: FxHashMap<Row, Vec<usize>>,
-    limits: FxHashMap<Row, NumaLimits>,
+    candidates: FxHashMap<HostRow, Vec<AllocationCandidate>>,
+    left: FxHashMap<HostRow, Vec<usize>>,
+    limits: FxHashMap<HostRow, NumaLimits>,
 }
 
 impl RequestState {
     /// Gives a host its allocation candidates, in placement's order. It may be none: then the host is among those that
     /// are filtered and weighed, but cannot be claimed. A host that was given nothing at all is not.
-    pub fn give(&mut self, row: Row, candidates: Vec<AllocationCandidate>) {
+    pub fn give(&mut self, row: HostRow, candidates: Vec<AllocationCandidate>) {
         self.left.insert(row, (0..candidates.len()).collect());
         self.candidates.insert(row, candidates);
     }
@@ -49,33 +48,33 @@ impl RequestState {
     /// The hosts that were given candidates, in order of row.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the rows are sorted")]
-    pub fn hosts(&self) -> Vec<Row> {
-        let mut rows: Vec<Row> = self.candidates.keys().copied().collect();
+    pub fn hosts(&self) -> Vec<HostRow> {
+        let mut rows: Vec<HostRow> = self.candidates.keys().copied().collect();
         rows.sort_unstable();
         rows
     }
 
     /// Whether the host was given candidates, be it none.
     #[must_use]
-    pub fn has(&self, row: Row) -> bool {
+    pub fn has(&self, row: HostRow) -> bool {
         self.candidates.contains_key(&row)
     }
 
     /// The allocation candidates of a host.
     #[must_use]
-    pub fn candidates(&self, row: Row) -> &[AllocationCandidate] {
+    pub fn candidates(&self, row: HostRow) -> &[AllocationCandidate] {
         self.candidates.get(&row).map_or(&[], Vec::as_slice)
     }
 
     /// The positions of those that no filter has dropped.
     #[must_use]
-    pub fn left(&self, row: Row) -> &[usize] {
+    pub fn left(&self, row: HostRow) -> &[usize] {
         self.left.get(&row).map_or(&[], Vec::as_slice)
     }
 
     /// The first candidate that is left.
     #[must_use]
-    pub fn first(&self, row: Row) -> Option<&AllocationCandidate> {
+    pub fn first(&self, row: HostRow) -> Option<&AllocationCandidate> {
         self.candidates(row).get(*self.left(row).first()?)
     }
 
@@ -92,16 +91,16 @@ impl RequestState {
 
     /// The limits of a host, if NUMATopologyFilter set some.
     #[must_use]
-    pub fn limits(&self, row: Row) -> Option<NumaLimits> {
+    pub fn limits(&self, row: HostRow) -> Option<NumaLimits> {
         self.limits.get(&row).copied()
     }
 
-    pub(super) fn set_limits(&mut self, row: Row, limits: NumaLimits) {
+    pub(super) fn set_limits(&mut self, row: HostRow, limits: NumaLimits) {
         self.limits.insert(row, limits);
     }
 
     /// A host's candidates, and the positions of those that are left, to shorten.
-    pub(super) fn candidates_and_left(&mut self, row: Row) -> (&[AllocationCandidate], &mut Vec<usize>) {
+    pub(super) fn candidates_and_left(&mut self, row: HostRow) -> (&[AllocationCandidate], &mut Vec<usize>) {
         (self.candidates.get(&row).map_or(&[], Vec::as_slice), self.left.entry(row).or_default())
     }
 }

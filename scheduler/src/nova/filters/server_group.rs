@@ -1,9 +1,9 @@
 //! ServerGroupAffinityFilter, ServerGroupAntiAffinityFilter
 
-use berth_placement::Row;
 use rustc_hash::FxHashMap;
 
 use super::{Filter, FilterError, PASS, Reason, RequestState, Scene, Scope, Verdict, pass_if};
+use crate::nova::hosts::HostRow;
 use crate::nova::python::{NotANumber, integer_64};
 
 /// Policy `affinity`: passes the hosts of the group; any host as long as the group has none.
@@ -26,7 +26,7 @@ impl Filter for ServerGroupAffinityFilter<'_> {
         if self.hosts.is_none() { Scope::Everything } else { Scope::Host }
     }
 
-    fn judge(&self, row: Row, _: &mut RequestState) -> Verdict {
+    fn judge(&self, row: HostRow, _: &mut RequestState) -> Verdict {
         let host = self.scene.hosts.host(row);
         let found = self.hosts.is_none_or(|hosts| hosts.iter().any(|name| name == host));
         pass_if(found, || Reason::GroupIsElsewhere { hosts: self.hosts.map_or(0, <[String]>::len) })
@@ -65,7 +65,7 @@ impl Filter for ServerGroupAntiAffinityFilter<'_> {
         if self.group.is_none() { Scope::Everything } else { Scope::Host }
     }
 
-    fn judge(&self, row: Row, _: &mut RequestState) -> Verdict {
+    fn judge(&self, row: HostRow, _: &mut RequestState) -> Verdict {
         let Some(group) = &self.group else { return PASS };
         let service = self.scene.hosts.service_id(row);
         if group.own_hosts.contains(&service) {

@@ -2,10 +2,9 @@
 
 use std::net::IpAddr;
 
-use berth_placement::Row;
-
 use super::network::Network;
 use super::{Filter, FilterError, PASS, Reason, RequestState, Scene, Scope, Verdict, pass_if};
+use crate::nova::hosts::HostRow;
 use crate::nova::request_spec::Hint;
 
 /// Hint `build_near_host_ip`: passes hosts whose address is in the same network; hint `cidr` says how large that is
@@ -37,7 +36,7 @@ impl Filter for SimpleCidrAffinityFilter<'_> {
         if self.network.is_none() { Scope::Everything } else { Scope::Host }
     }
 
-    fn judge(&self, row: Row, _: &mut RequestState) -> Verdict {
+    fn judge(&self, row: HostRow, _: &mut RequestState) -> Verdict {
         let Some((text, network)) = &self.network else { return PASS };
         let network = network.as_ref().map_err(Clone::clone)?;
         let reported = self.scene.hosts.host_ip(row);

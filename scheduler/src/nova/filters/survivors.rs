@@ -1,11 +1,9 @@
 //! The hosts that are left.
 
-use berth_placement::Row;
-
 use super::{Filter, FilterError, Reason, RequestState, Scope};
 use crate::HostMask;
 use crate::mask::lanes;
-use crate::nova::hosts::HostTable;
+use crate::nova::hosts::{HostRow, HostTable};
 
 /// Hosts that are left, in the order in which they entered. Ties between hosts go to the first in this order.
 #[derive(Debug, Clone)]
@@ -13,7 +11,7 @@ pub struct Survivors {
     mask: HostMask,
     len: usize,
     /// The order, unless it is that of the rows. It may hold rows that are not left any more.
-    order: Option<Vec<Row>>,
+    order: Option<Vec<HostRow>>,
 }
 
 impl Survivors {
@@ -21,15 +19,15 @@ impl Survivors {
     #[must_use]
     pub fn all(hosts: &HostTable) -> Self {
         let mut mask = HostMask::default();
-        hosts.rows().for_each(|row| mask.set(row, true));
+        hosts.rows().for_each(|row| mask.set(row.slot(), true));
         Self { mask, len: hosts.len(), order: None }
     }
 
     /// These hosts in this order.
     #[must_use]
-    pub fn ordered(rows: Vec<Row>) -> Self {
+    pub fn ordered(rows: Vec<HostRow>) -> Self {
         let mut mask = HostMask::default();
-        rows.iter().for_each(|&row| mask.set(row, true));
+        rows.iter().for_each(|&row| mask.set(row.slot(), true));
         Self { mask, len: rows.len(), order: Some(rows) }
     }
 
@@ -45,17 +43,23 @@ impl Survivors {
         self.len == 0
     }
 
-    /// Those that are left, as a set.
+    /// Those that are left, as a set; host rows are its positions.
     #[must_use]
     pub const fn mask(&self) -> &HostMask {
         &self.mask
     }
 
+    /// Whether the host is left.
+    #[must_use]
+    pub fn contains(&self, row: HostRow) -> bool {
+        self.mask.contains(row.slot())
+    }
+
     /// Those that are left, in order.
     #[must_use]
-    pub fn rows(&self) -> Vec<Row> {
+    pub fn rows(&self) -> Vec<HostRow> {
         match &self.order {
-            Some(order) => order.iter().copied().filter(|&row| self.mask.contains(row)).collect(),
+            Some(order) => order.iter().copied().filter(|&row| self.mask.contains(row.slot())).collect(),
             None => (0..).zip(self.mask.words()).flat_map(|(block, &word)| rows_of(block, word)).collect(),
         }
     }
@@ -100,7 +104,10 @@ impl Survivors {
         })
     }
 
-    fn retain(&mut self, mut keep: impl FnMut(Row) -> Result<bool, FilterError>) -> Result<(), FilterError> {
+    fn retain(
+        &mut self,
+        mut keep: impl FnMut(HostRow) -> Result<bool, FilterError>,
+    ) -> Result<(), FilterError> {
         self.len = 0;
         for (block, word) in (0..).zip(self.mask.words_mut()) {
             for row in rows_of(block, *word) {
@@ -122,12 +129,12 @@ impl Survivors {
 /// [`FilterError`] if it cannot judge the host.
 pub(super) fn objection(
     filter: &dyn Filter,
-    row: Row,
+    row: HostRow,
     state: &mut RequestState,
 ) -> Result<Option<Reason>, FilterError> {
     filter.judge(row, state).map(Result::err)
 }
 
-fn rows_of(block: u32, word: u64) -> impl Iterator<Item = Row> {
-    lanes(word).map(move |lane| Row(block * 64 + lane))
+fn rows_of(block: u32, word: u64) -> impl Iterator<Item = HostRow> {
+    lanes(word).map(move |lane| HostRow(block * 64 + lane))
 }

@@ -1,8 +1,6 @@
 //! Host attributes by the names that users write in extra specs and JSON queries.
 
-use berth_placement::Row;
-
-use super::{ClassReport, HostTable, Ratio};
+use super::{ClassReport, HostRow, HostTable, Ratio};
 use crate::nova::python::Value;
 
 /// How far an attribute reaches.
@@ -74,7 +72,7 @@ impl HostTable {
     /// An attribute of a host. None if there is no such attribute, or if the host has not reported it. Objects that have
     /// no use in a comparison (NUMA cells, devices, metrics, aggregates) are an empty list or stand for themselves.
     #[must_use]
-    pub fn attribute(&self, row: Row, name: &str) -> Option<Value> {
+    pub fn attribute(&self, row: HostRow, name: &str) -> Option<Value> {
         let usage = self.usage.row(row);
         Some(match name {
             "host" => Value::from(self.host(row)),
@@ -108,7 +106,7 @@ impl HostTable {
         })
     }
 
-    fn service_attributes(&self, row: Row) -> Value {
+    fn service_attributes(&self, row: HostRow) -> Value {
         let service = self.service(row);
         let reason = service.disabled_reason.as_deref().map_or(Value::None, Value::from);
         let entries = [

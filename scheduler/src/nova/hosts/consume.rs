@@ -1,8 +1,6 @@
 //! What an instance takes from the host that was chosen for it.
 
-use berth_placement::Row;
-
-use super::{HostTable, InstanceImage, UsageRow, index};
+use super::{HostRow, HostTable, InstanceImage, UsageRow, index};
 use crate::nova::numa::{self, ConsumeFault, Consumer, HostTopology, InstanceTopology};
 use crate::nova::pci::Pools;
 use crate::nova::request_spec::Flavor;
@@ -10,7 +8,7 @@ use crate::nova::request_spec::Flavor;
 /// A host as it was before an instance was put on it.
 #[derive(Debug, Clone)]
 pub struct Undo {
-    row: Row,
+    row: HostRow,
     usage: UsageRow,
     numa: Option<HostTopology>,
     pools: Option<Pools>,
@@ -20,7 +18,7 @@ pub struct Undo {
 impl Undo {
     /// The host.
     #[must_use]
-    pub const fn row(&self) -> Row {
+    pub const fn row(&self) -> HostRow {
         self.row
     }
 }
@@ -33,7 +31,7 @@ impl HostTable {
     /// its compute service has the last word.
     pub fn consume(
         &mut self,
-        row: Row,
+        row: HostRow,
         flavor: &Flavor,
         topology: &mut Option<InstanceTopology>,
         consumer: &Consumer<'_>,
@@ -59,14 +57,14 @@ impl HostTable {
     }
 
     /// Notes that the instance is on the row's service host, for the server group's sake. The undo takes it away, too.
-    pub fn place_instance(&mut self, row: Row, instance: &str, undo: &mut Undo) {
+    pub fn place_instance(&mut self, row: HostRow, instance: &str, undo: &mut Undo) {
         if self.show_instance(row, instance) {
             undo.instance = Some(instance.to_owned());
         }
     }
 
     /// Adds the instance to the row's service host, unless it is there already; returns whether it was added.
-    pub(in crate::nova) fn show_instance(&mut self, row: Row, instance: &str) -> bool {
+    pub(in crate::nova) fn show_instance(&mut self, row: HostRow, instance: &str) -> bool {
         let service = self.service_id(row);
         let is_new = !self.services[service as usize].instances.contains_key(instance);
         if is_new {
@@ -76,7 +74,7 @@ impl HostTable {
     }
 
     /// Removes an instance that [`Self::show_instance`] added.
-    pub(in crate::nova) fn hide_instance(&mut self, row: Row, instance: &str) {
+    pub(in crate::nova) fn hide_instance(&mut self, row: HostRow, instance: &str) {
         self.remove_instance(self.service_id(row), instance);
     }
 

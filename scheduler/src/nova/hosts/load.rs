@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use berth_placement::Row;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use super::class::{ClassReport, HostClass, Ratio, Ratios};
 use super::record::{HostRecord, MetricRecord, ServiceRecord};
-use super::{HostTable, Node, ServiceHost, UsageRow};
+use super::{HostRow, HostTable, Node, ServiceHost, UsageRow};
 use crate::nova::aggregates::{Aggregate, AggregateMetadata};
 use crate::nova::options::GeneralOptions;
 use crate::nova::pci::Pools;
@@ -82,7 +81,7 @@ impl HostTable {
         let report = record.free_disk_gb.map(|_| class_report(record, options));
         let class = HostClass { cell_uuid: record.cell_uuid.as_str().into(), aggregates, report };
         #[expect(clippy::cast_possible_truncation, reason = "rows are 32 bits wide")]
-        let row = Row(self.len() as u32);
+        let row = HostRow(self.len() as u32);
         if let Some(uuid) = &node.uuid {
             self.row_by_uuid.insert(uuid.clone(), row);
         }

@@ -11,6 +11,7 @@ mod inventory_record;
 mod load;
 mod outage;
 mod record;
+mod row;
 mod service;
 mod twin;
 mod update;
@@ -18,7 +19,6 @@ mod usage;
 
 use std::collections::BTreeMap;
 
-use berth_placement::Row;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
@@ -33,6 +33,7 @@ pub use inventory_record::InventoryRecord;
 pub use load::LoadError;
 pub use outage::{Mended, Outage};
 pub use record::{HostRecord, InstanceRecord, MetricRecord, ReportedAmount, ServiceRecord};
+pub use row::HostRow;
 pub use service::{InstanceImage, ServiceHost, stored_properties};
 pub use update::UpdateError;
 pub use usage::{Usage, UsageRow};
@@ -49,10 +50,10 @@ pub struct HostTable {
     services: Vec<ServiceHost>,
     service_by_name: FxHashMap<String, u32>,
     /// By service.
-    rows_of_service: Vec<SmallVec<[Row; 2]>>,
+    rows_of_service: Vec<SmallVec<[HostRow; 2]>>,
     nodes: Vec<Node>,
     /// Rows of a provider.
-    row_by_uuid: FxHashMap<String, Row>,
+    row_by_uuid: FxHashMap<String, HostRow>,
     /// How often a row became another provider's.
     provider_moves: u64,
     /// Service hosts of an instance; more than one while it moves.
@@ -87,10 +88,10 @@ impl HostTable {
     }
 
     /// Every row, in order.
-    pub fn rows(&self) -> impl Iterator<Item = Row> + Clone + use<> {
+    pub fn rows(&self) -> impl Iterator<Item = HostRow> + Clone + use<> {
         #[expect(clippy::cast_possible_truncation, reason = "rows are 32 bits wide")]
         let len = self.len() as u32;
-        (0..len).map(Row)
+        (0..len).map(HostRow)
     }
 
     /// The columns that change.
@@ -118,13 +119,13 @@ impl HostTable {
 
     /// The class of a row.
     #[must_use]
-    pub fn class(&self, row: Row) -> &HostClass {
+    pub fn class(&self, row: HostRow) -> &HostClass {
         self.classes.get(self.class[index(row)])
     }
 
     /// What the node has reported of what does not change; none if it never reported.
     #[must_use]
-    pub fn report(&self, row: Row) -> Option<&ClassReport> {
+    pub fn report(&self, row: HostRow) -> Option<&ClassReport> {
         self.class(row).report.as_ref()
     }
 
@@ -136,13 +137,13 @@ impl HostTable {
 
     /// The service of a row.
     #[must_use]
-    pub fn service(&self, row: Row) -> &ServiceHost {
+    pub fn service(&self, row: HostRow) -> &ServiceHost {
         &self.services[self.service[index(row)] as usize]
     }
 
     /// The number of a row's service.
     #[must_use]
-    pub fn service_id(&self, row: Row) -> u32 {
+    pub fn service_id(&self, row: HostRow) -> u32 {
         self.service[index(row)]
     }
 
@@ -154,37 +155,37 @@ impl HostTable {
 
     /// The row of a compute node.
     #[must_use]
-    pub fn row_of_node(&self, host: &str, node: &str) -> Option<Row> {
+    pub fn row_of_node(&self, host: &str, node: &str) -> Option<HostRow> {
         let service = *self.service_by_name.get(host)?;
         self.rows_of_service[service as usize].iter().copied().find(|row| self.node(*row) == node)
     }
 
     /// All rows of a row's service.
-    pub(in crate::nova) fn rows_of_service_of(&self, row: Row) -> &[Row] {
+    pub(in crate::nova) fn rows_of_service_of(&self, row: HostRow) -> &[HostRow] {
         &self.rows_of_service[self.service_id(row) as usize]
     }
 
     /// Service host of a row.
     #[must_use]
-    pub fn host(&self, row: Row) -> &str {
+    pub fn host(&self, row: HostRow) -> &str {
         &self.service(row).name
     }
 
     /// Name of a row's compute node.
     #[must_use]
-    pub fn node(&self, row: Row) -> &str {
+    pub fn node(&self, row: HostRow) -> &str {
         &self.details(row).name
     }
 
     /// Provider of a row; none if the node has never reported.
     #[must_use]
-    pub fn uuid(&self, row: Row) -> Option<&str> {
+    pub fn uuid(&self, row: HostRow) -> Option<&str> {
         self.details(row).uuid.as_deref()
     }
 
     /// The row of a provider.
     #[must_use]
-    pub fn row_of(&self, uuid: &str) -> Option<Row> {
+    pub fn row_of(&self, uuid: &str) -> Option<HostRow> {
         self.row_by_uuid.get(uuid).copied()
     }
 
@@ -195,31 +196,31 @@ impl HostTable {
 
     /// Address of a row's host.
     #[must_use]
-    pub fn host_ip(&self, row: Row) -> Option<&str> {
+    pub fn host_ip(&self, row: HostRow) -> Option<&str> {
         self.details(row).host_ip.as_deref()
     }
 
     /// Measurements by name; a measurement may lack a number. None if the node has never reported.
     #[must_use]
-    pub fn metrics(&self, row: Row) -> Option<&BTreeMap<String, Option<i64>>> {
+    pub fn metrics(&self, row: HostRow) -> Option<&BTreeMap<String, Option<i64>>> {
         self.details(row).metrics.as_ref()
     }
 
     /// What the node reports beside fixed columns.
     #[must_use]
-    pub fn stats(&self, row: Row) -> Option<&Value> {
+    pub fn stats(&self, row: HostRow) -> Option<&Value> {
         self.details(row).stats.as_ref()
     }
 
     /// NUMA cells of a row.
     #[must_use]
-    pub fn numa(&self, row: Row) -> Option<&HostTopology> {
+    pub fn numa(&self, row: HostRow) -> Option<&HostTopology> {
         self.details(row).numa.as_ref()
     }
 
     /// Passthrough devices of a row; none if the node has never reported.
     #[must_use]
-    pub fn pools(&self, row: Row) -> Option<&Pools> {
+    pub fn pools(&self, row: HostRow) -> Option<&Pools> {
         self.details(row).pools.as_ref()
     }
 
@@ -242,12 +243,12 @@ impl HostTable {
         counts
     }
 
-    fn details(&self, row: Row) -> &Node {
+    fn details(&self, row: HostRow) -> &Node {
         &self.nodes[index(row)]
     }
 }
 
 /// The position of a row in a column.
-pub(super) const fn index(row: Row) -> usize {
+pub(super) const fn index(row: HostRow) -> usize {
     row.0 as usize
 }

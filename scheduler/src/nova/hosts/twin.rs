@@ -1,15 +1,14 @@
 //! One more host like another.
 
-use berth_placement::Row;
 use smallvec::smallvec;
 
-use super::{HostTable, ServiceHost, UsageRow, index};
+use super::{HostRow, HostTable, ServiceHost, UsageRow, index};
 
 impl HostTable {
     /// Adds an empty host of the same make as `row`, in the same aggregates, with a name and a service of its own that was heard
     /// of at `now` (microseconds since 1970). Its devices are those that are free on the original. None if the
     /// original has never reported.
-    pub fn add_empty_twin(&mut self, row: Row, now: i64) -> Option<Row> {
+    pub fn add_empty_twin(&mut self, row: HostRow, now: i64) -> Option<HostRow> {
         let report = self.report(row)?;
         let usage = UsageRow {
             free_ram_mb: report.total_usable_ram_mb,
@@ -28,7 +27,7 @@ impl HostTable {
             instances: std::collections::BTreeMap::new(),
         };
         #[expect(clippy::cast_possible_truncation, reason = "rows and services are 32 bits wide")]
-        let (twin, service_id) = (Row(self.len() as u32), self.services.len() as u32);
+        let (twin, service_id) = (HostRow(self.len() as u32), self.services.len() as u32);
         self.class.push(self.class[index(row)]);
         self.service.push(service_id);
         self.services.push(service);

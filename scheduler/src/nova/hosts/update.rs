@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use berth_placement::Row;
 use rustc_hash::FxHashSet;
 
 use super::load::{MetadataByHost, class_report, node_and_usage, service_host};
 use super::record::HostRecord;
-use super::{ClassReport, HostClass, HostTable, LoadError, Node, ServiceHost, UsageRow, index};
+use super::{ClassReport, HostClass, HostRow, HostTable, LoadError, Node, ServiceHost, UsageRow, index};
 use crate::nova::aggregates::Aggregate;
 use crate::nova::options::GeneralOptions;
 
@@ -37,7 +36,7 @@ pub enum UpdateError {
 
 /// A record, read.
 struct Update {
-    row: Row,
+    row: HostRow,
     service: ServiceHost,
     node: Node,
     usage: UsageRow,
@@ -58,10 +57,10 @@ impl HostTable {
         records: &[HostRecord],
         options: &GeneralOptions,
         now: i64,
-    ) -> Result<Vec<Row>, UpdateError> {
+    ) -> Result<Vec<HostRow>, UpdateError> {
         let read = |record| self.read(record, options, now);
         let updates = records.iter().map(read).collect::<Result<Vec<Update>, UpdateError>>()?;
-        let rows: Vec<Row> = updates.iter().map(|update| update.row).collect();
+        let rows: Vec<HostRow> = updates.iter().map(|update| update.row).collect();
         self.require_whole_services(&rows)?;
         rows.iter().for_each(|row| self.forget_instances(*row));
         for (record, update) in records.iter().zip(updates) {
@@ -71,7 +70,7 @@ impl HostTable {
     }
 
     /// Puts the hosts into these aggregates and no others. Returns the rows for which that makes a difference.
-    pub fn replace_aggregates(&mut self, aggregates: &[Aggregate]) -> Vec<Row> {
+    pub fn replace_aggregates(&mut self, aggregates: &[Aggregate]) -> Vec<HostRow> {
         let mut metadata = MetadataByHost::new(aggregates);
         let mut changed = Vec::new();
         for row in self.rows() {
@@ -95,8 +94,8 @@ impl HostTable {
         Ok(Update { row, service, node, usage, report })
     }
 
-    fn require_whole_services(&self, rows: &[Row]) -> Result<(), UpdateError> {
-        let given: FxHashSet<Row> = rows.iter().copied().collect();
+    fn require_whole_services(&self, rows: &[HostRow]) -> Result<(), UpdateError> {
+        let given: FxHashSet<HostRow> = rows.iter().copied().collect();
         for row in rows {
             let siblings = &self.rows_of_service[self.service_id(*row) as usize];
             if let Some(missing) = siblings.iter().find(|sibling| !given.contains(sibling)) {
@@ -107,7 +106,7 @@ impl HostTable {
         Ok(())
     }
 
-    fn forget_instances(&mut self, row: Row) {
+    fn forget_instances(&mut self, row: HostRow) {
         let service = self.service_id(row);
         let instances = std::mem::take(&mut self.services[service as usize].instances);
         instances.keys().for_each(|uuid| self.remove_instance(service, uuid));
@@ -129,7 +128,7 @@ impl HostTable {
         self.nodes[index(row)] = node;
     }
 
-    fn rename_provider(&mut self, row: Row, uuid: Option<&str>) {
+    fn rename_provider(&mut self, row: HostRow, uuid: Option<&str>) {
         let known = self.nodes[index(row)].uuid.as_deref();
         if known == uuid {
             return;

@@ -1,8 +1,6 @@
 //! What changes when instances come and go, one column for each amount.
 
-use berth_placement::Row;
-
-use super::index;
+use super::{HostRow, index};
 
 /// The use of a host.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -45,7 +43,7 @@ pub struct Usage {
 impl Usage {
     /// One host.
     #[must_use]
-    pub fn row(&self, row: Row) -> UsageRow {
+    pub fn row(&self, row: HostRow) -> UsageRow {
         let at = index(row);
         UsageRow {
             free_ram_mb: self.free_ram_mb[at],
@@ -68,7 +66,7 @@ impl Usage {
         self.failed_builds.push(row.failed_builds);
     }
 
-    pub(super) fn set(&mut self, row: Row, usage: UsageRow) {
+    pub(super) fn set(&mut self, row: HostRow, usage: UsageRow) {
         let at = index(row);
         self.free_ram_mb[at] = usage.free_ram_mb;
         self.free_disk_mb[at] = usage.free_disk_mb;

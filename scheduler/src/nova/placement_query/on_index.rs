@@ -10,7 +10,7 @@ use super::index_query::MalformedQuery;
 use super::resource_request::ResourceRequest;
 use super::{PlacementQuery, standard};
 use crate::nova::filters::RequestState;
-use crate::nova::hosts::HostTable;
+use crate::nova::hosts::{HostRow, HostTable};
 use crate::nova::pci::ProviderMapping;
 use crate::nova::select::{AllocationCandidate, CandidateAllocations};
 use crate::nova::{Options, RequestSpec};
@@ -90,7 +90,7 @@ impl PlacementQuery {
 struct Found<'a> {
     hosts: &'a HostTable,
     extent: Extent,
-    by_host: FxHashMap<Row, Vec<AllocationCandidate>>,
+    by_host: FxHashMap<HostRow, Vec<AllocationCandidate>>,
     /// Hosts whose trees have given candidates, but none that takes from the host itself.
     waiting: usize,
     /// How many candidates hosts have got.
@@ -163,7 +163,7 @@ impl Found<'_> {
         }
     }
 
-    fn give(&mut self, host: Row, candidate: impl FnOnce() -> Option<AllocationCandidate>) {
+    fn give(&mut self, host: HostRow, candidate: impl FnOnce() -> Option<AllocationCandidate>) {
         self.enter(host);
         let wants_more = self.wants_more();
         let Some(candidates) = self.by_host.get_mut(&host) else { return };
@@ -176,14 +176,14 @@ impl Found<'_> {
     }
 
     /// The host is one to choose from, if only to be compared with.
-    fn enter(&mut self, host: Row) {
+    fn enter(&mut self, host: HostRow) {
         self.by_host.entry(host).or_insert_with(|| {
             self.waiting += 1;
             Vec::new()
         });
     }
 
-    fn host(&self, provider: Uuid) -> Option<Row> {
+    fn host(&self, provider: Uuid) -> Option<HostRow> {
         self.hosts.row_of(provider.hyphenated().encode_lower(&mut [0; Hyphenated::LENGTH]))
     }
 }

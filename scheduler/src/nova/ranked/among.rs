@@ -1,11 +1,11 @@
 //! The hosts that a search is about.
 
+use berth_placement::HostFree;
 use berth_placement::kernel::{CLASSES, NOT_ASKED};
-use berth_placement::{HostFree, Row};
 
 use crate::HostMask;
 use crate::mask::{lanes, row_at};
-use crate::nova::hosts::HostTable;
+use crate::nova::hosts::{HostRow, HostTable};
 
 /// The hosts among which the best ones are searched: those with enough free, and of them the eligible ones. By default all.
 #[derive(Clone, Copy)]
@@ -17,7 +17,7 @@ pub struct Among<'a> {
     /// Of what `eligible` is: for one request it is another number whenever that changes.
     pub version: u64,
     /// Whether an eligible host may be chosen, where that costs more to tell: asked last, and only where a host could win.
-    pub accepts: Option<&'a dyn Fn(Row) -> bool>,
+    pub accepts: Option<&'a dyn Fn(HostRow) -> bool>,
 }
 
 impl Default for Among<'_> {
@@ -27,15 +27,15 @@ impl Default for Among<'_> {
 }
 
 impl Among<'_> {
-    pub(super) fn admits(&self, row: Row) -> bool {
-        self.eligible.is_none_or(|eligible| eligible.contains(row))
+    pub(super) fn admits(&self, row: HostRow) -> bool {
+        self.eligible.is_none_or(|eligible| eligible.contains(row.slot()))
     }
 
     /// The classes that some eligible host has.
     pub(super) fn classes(&self, hosts: &HostTable) -> Vec<bool> {
         let mut classes = vec![self.eligible.is_none(); hosts.class_count()];
         for (block, &word) in self.eligible.iter().flat_map(|eligible| eligible.words().iter().enumerate()) {
-            for row in lanes(word).map(|lane| row_at(block, lane)) {
+            for row in lanes(word).map(|lane| HostRow::at(row_at(block, lane))) {
                 if let Some(class) = hosts.class_ids().get(row.index()) {
                     classes[class.0 as usize] = true;
                 }
@@ -44,7 +44,7 @@ impl Among<'_> {
         classes
     }
 
-    pub(super) fn accepts(&self, row: Row) -> bool {
+    pub(super) fn accepts(&self, row: HostRow) -> bool {
         self.accepts.is_none_or(|accepts| accepts(row))
     }
 }

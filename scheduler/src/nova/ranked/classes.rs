@@ -1,13 +1,11 @@
 //! A host of each class, to ask for all of them.
 
-use berth_placement::Row;
-
-use crate::nova::hosts::HostTable;
+use crate::nova::hosts::{HostRow, HostTable};
 
 /// The first row of each class.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Classes {
-    representatives: Vec<Option<Row>>,
+    representatives: Vec<Option<HostRow>>,
 }
 
 impl Classes {
@@ -17,7 +15,7 @@ impl Classes {
         classes
     }
 
-    fn add(&mut self, hosts: &HostTable, row: Row) {
+    fn add(&mut self, hosts: &HostTable, row: HostRow) {
         let class = hosts.class_ids()[row.index()].0 as usize;
         if class >= self.representatives.len() {
             self.representatives.resize(class + 1, None);
@@ -26,7 +24,7 @@ impl Classes {
     }
 
     /// By class.
-    pub(super) fn representatives(&self) -> &[Option<Row>] {
+    pub(super) fn representatives(&self) -> &[Option<HostRow>] {
         &self.representatives
     }
 }

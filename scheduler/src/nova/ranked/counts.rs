@@ -6,17 +6,17 @@
 
 use std::collections::VecDeque;
 
-use berth_placement::Row;
 use berth_placement::kernel::CLASSES;
 
 use super::among::Among;
 use super::request::Judge;
 use crate::nova::filters::{Filter, RequestState, Scene, Scope, Step, steady, steps};
+use crate::nova::hosts::HostRow;
 
 /// Rows that changed lately.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Changed {
-    rows: VecDeque<Row>,
+    rows: VecDeque<HostRow>,
     /// How many there were.
     position: u64,
 }
@@ -25,7 +25,7 @@ impl Changed {
     /// More are not kept: from then on looking at all hosts costs as much.
     const MOST: usize = 1_024;
 
-    pub(super) fn note(&mut self, row: Row) {
+    pub(super) fn note(&mut self, row: HostRow) {
         if self.rows.len() == Self::MOST {
             self.rows.pop_front();
         }
@@ -34,7 +34,7 @@ impl Changed {
     }
 
     /// The rows that changed since a position; none if not all of them are kept.
-    fn since(&self, position: u64) -> Option<impl Iterator<Item = Row>> {
+    fn since(&self, position: u64) -> Option<impl Iterator<Item = HostRow>> {
         let new = usize::try_from(self.position - position).ok()?;
         let known = self.rows.len().checked_sub(new)?;
         Some(self.rows.range(known..).copied())
@@ -77,7 +77,7 @@ pub(super) struct Fleet<'a> {
     pub(super) among: &'a Among<'a>,
     pub(super) judge: Judge<'a>,
     /// What is free on the provider of a row.
-    pub(super) free: &'a dyn Fn(Row) -> [i32; CLASSES],
+    pub(super) free: &'a dyn Fn(HostRow) -> [i32; CLASSES],
     pub(super) changed: &'a Changed,
     pub(super) layout: u64,
 }
@@ -115,7 +115,7 @@ impl Counts {
         self.true_to = Some(Moment::of(fleet, times));
     }
 
-    fn follow(&mut self, fleet: &Fleet<'_>, moment: Moment, rows: impl Iterator<Item = Row>) {
+    fn follow(&mut self, fleet: &Fleet<'_>, moment: Moment, rows: impl Iterator<Item = HostRow>) {
         let mut times = moment.times;
         for changed in rows {
             // Nodes of one service share its instances.
@@ -127,7 +127,7 @@ impl Counts {
         self.true_to = Some(Moment::of(fleet, times));
     }
 
-    fn judge_again(&mut self, fleet: &Fleet<'_>, row: Row) {
+    fn judge_again(&mut self, fleet: &Fleet<'_>, row: HostRow) {
         let remover = self.remover(fleet, row);
         let former = std::mem::replace(&mut self.removers[row.index()], remover);
         self.entered += usize::from(remover != STAYS_OUT);
@@ -140,7 +140,7 @@ impl Counts {
         }
     }
 
-    fn remover(&self, fleet: &Fleet<'_>, row: Row) -> Remover {
+    fn remover(&self, fleet: &Fleet<'_>, row: HostRow) -> Remover {
         let has_room = || (fleet.free)(row).iter().zip(fleet.among.need).all(|(free, need)| *free >= need);
         if !fleet.among.admits(row) || !has_room() {
             return STAYS_OUT;

@@ -31,9 +31,9 @@ use super::request_spec::RequestSpec;
 use super::weighers::{RawColumns, WeigherName};
 use crate::forest::{Ask, Forest, Host};
 use crate::kinds::HostKind;
+use crate::nova::hosts::HostRow;
 use crate::objective::{Extremes, Goal, Low, Weighing};
 use crate::order::{Coefficients, Order};
-use crate::policy::Rank;
 use crate::tuning::Tuning;
 use crate::witnesses::Testimony;
 
@@ -114,13 +114,13 @@ impl RankedHosts {
 
     /// Takes in what changed about a host: its use, or its service. Where the rankings could not be made, they are not
     /// tried again until a host changes in what hosts have in common with others: then all are ranked anew.
-    pub fn follow(&mut self, hosts: &HostTable, options: &Options, row: Row) {
+    pub fn follow(&mut self, hosts: &HostTable, options: &Options, row: HostRow) {
         self.follow_all(hosts, options, &[row]);
     }
 
     /// Takes in what changed about some hosts.
-    pub fn follow_all(&mut self, hosts: &HostTable, options: &Options, rows: &[Row]) {
-        let has_its_class = |row: &Row| kind_of(hosts, *row).0 >> 1 == self.kinds[row.index()].0 >> 1;
+    pub fn follow_all(&mut self, hosts: &HostTable, options: &Options, rows: &[HostRow]) {
+        let has_its_class = |row: &HostRow| kind_of(hosts, *row).0 >> 1 == self.kinds[row.index()].0 >> 1;
         if hosts.len() == self.amounts.len() && rows.iter().all(has_its_class) {
             rows.iter().for_each(|row| self.follow_one(hosts, options, *row));
         } else {
@@ -128,7 +128,7 @@ impl RankedHosts {
         }
     }
 
-    fn follow_one(&mut self, hosts: &HostTable, options: &Options, row: Row) {
+    fn follow_one(&mut self, hosts: &HostTable, options: &Options, row: HostRow) {
         self.raw.update(hosts, options, &[row]);
         self.changed.note(row);
         let kind = kind_of(hosts, row);
@@ -145,7 +145,7 @@ impl RankedHosts {
 
     /// Takes in what is free on the host's provider, as a [`View`](berth_placement::View) of the index says. Until then a
     /// host has no inventory.
-    pub fn set_free(&mut self, row: Row, free: HostFree) {
+    pub fn set_free(&mut self, row: HostRow, free: HostFree) {
         let Some(mut after) = self.amounts.get(row.index()).copied() else { return };
         after[..CLASSES].copy_from_slice(&free);
         self.changed.note(row);
@@ -153,7 +153,7 @@ impl RankedHosts {
     }
 
     /// Takes from what is free on the host's provider, until [`Self::set_free`] says what is.
-    pub(super) fn take(&mut self, row: Row, need: HostFree) {
+    pub(super) fn take(&mut self, row: HostRow, need: HostFree) {
         let free = self.free(row);
         let less =
             |class: usize| if need[class] == NOT_ASKED { free[class] } else { free[class] - need[class] };
@@ -162,7 +162,7 @@ impl RankedHosts {
 
     /// What is known to be free on the host's provider.
     #[must_use]
-    pub fn free(&self, row: Row) -> HostFree {
+    pub fn free(&self, row: HostRow) -> HostFree {
         self.amounts.get(row.index()).map_or(NOTHING, |amounts| std::array::from_fn(|class| amounts[class]))
     }
 
@@ -175,7 +175,7 @@ impl RankedHosts {
         scene: &Scene<'_>,
         request: &mut RankedRequest,
         most: usize,
-    ) -> Result<SmallVec<[Row; 4]>, LookAtAll> {
+    ) -> Result<SmallVec<[HostRow; 4]>, LookAtAll> {
         self.best_among(Among::default(), scene, request, most)
     }
 
@@ -189,14 +189,15 @@ impl RankedHosts {
         scene: &Scene<'_>,
         request: &mut RankedRequest,
         most: usize,
-    ) -> Result<SmallVec<[Row; 4]>, LookAtAll> {
+    ) -> Result<SmallVec<[HostRow; 4]>, LookAtAll> {
         if !self.sound || !request.judge_classes(scene, &self.classes, self.layout) {
             return Err(LookAtAll);
         }
         request.open_in(&self.forest, self.epoch, scene.hosts, &among);
         let (judge, mut state) = (request.judge(scene), RequestState::default());
         let (verdicts, open, witnesses) = request.parts();
-        let acceptable = |row| {
+        let acceptable = |slot| {
+            let row = HostRow::at(slot);
             among.admits(row)
                 && verdicts.pass(scene.hosts, row)
                 && judge.passes(row, &mut state)
@@ -204,7 +205,12 @@ impl RankedHosts {
         };
         let ask = Ask { need: among.need, open, acceptable };
         if let Preference::Policy(_) = self.preference {
-            return Ok(self.forest.first(ask, most).into_iter().map(Rank::row).collect());
+            return Ok(self
+                .forest
+                .first(ask, most)
+                .into_iter()
+                .map(|rank| HostRow::at(rank.row()))
+                .collect());
         }
         let amounts = |row: Row| self.amounts.get(row.index()).copied();
         let testimony = Testimony { witnesses, amounts };
@@ -214,7 +220,7 @@ impl RankedHosts {
         {
             self.rank_anew(order);
         }
-        Ok(found.best.into_rows())
+        Ok(found.best.into_rows().into_iter().map(HostRow::at).collect())
     }
 
     /// How many of these hosts each constraint removes, in order, until none is left: the counts of a pass of all filters over
@@ -245,8 +251,9 @@ impl RankedHosts {
         if self.sound && !fresh.sound {
             return Err("hosts are ranked that cannot be".to_owned());
         }
-        let kept = |row: Row| (self.kinds[row.index()], self.sound.then(|| self.amounts_of(row)).flatten());
-        let expected = |row: Row| {
+        let kept =
+            |row: HostRow| (self.kinds[row.index()], self.sound.then(|| self.amounts_of(row)).flatten());
+        let expected = |row: HostRow| {
             let amounts = self.sound.then_some(self.amounts[row.index()]);
             (fresh.kinds[row.index()], amounts)
         };
@@ -265,15 +272,15 @@ impl RankedHosts {
             Self { epoch, layout, ..Self::preferring(self.preference, hosts, options) },
         )
         .amounts;
-        for (row, amounts) in (0..).map(Row).zip(before) {
+        for (row, amounts) in (0..).map(HostRow).zip(before) {
             self.set_free(row, std::array::from_fn(|class| amounts[class]));
         }
     }
 
-    fn replace(&mut self, row: Row, after: Amounts, new_kind: Option<HostKind>) {
+    fn replace(&mut self, row: HostRow, after: Amounts, new_kind: Option<HostKind>) {
         let before = std::mem::replace(&mut self.amounts[row.index()], after);
         if self.sound {
-            self.forest.update(row, Some(before), Some(after), new_kind);
+            self.forest.update(row.slot(), Some(before), Some(after), new_kind);
         }
     }
 
@@ -315,7 +322,7 @@ impl RankedHosts {
     }
 
     /// The row's weights as whole numbers, beside what is free; none if one is between the lines of its grid.
-    fn amounts_of(&self, row: Row) -> Option<Amounts> {
+    fn amounts_of(&self, row: HostRow) -> Option<Amounts> {
         let mut amounts = self.amounts[row.index()];
         for ((amount, &name), grid) in amounts[CLASSES..].iter_mut().zip(&self.weighers).zip(&self.grids) {
             if let Some(weights) = self.raw.column(name) {
@@ -380,7 +387,7 @@ fn in_use(hosts: &HostTable) -> impl Iterator<Item = &HostClass> {
 }
 
 /// Hosts of one class pass filters alike; disabled ones are kept apart, since most of them are empty and would rank first.
-fn kind_of(hosts: &HostTable, row: Row) -> HostKind {
+fn kind_of(hosts: &HostTable, row: HostRow) -> HostKind {
     let service = hosts.service(row);
     let out = service.disabled || service.forced_down;
     HostKind(u128::from(hosts.class_ids()[row.index()].0) << 1 | u128::from(out))

@@ -1,6 +1,5 @@
 //! A request, judged once for each class of hosts.
 
-use berth_placement::Row;
 use smallvec::SmallVec;
 
 use super::COLUMNS;
@@ -9,7 +8,7 @@ use super::classes::Classes;
 use super::counts::Counts;
 use crate::forest::{Forest, Open};
 use crate::nova::filters::{Filter, FilterName, RequestState, Scene, Scope, Step, steps};
-use crate::nova::hosts::HostTable;
+use crate::nova::hosts::{HostRow, HostTable};
 use crate::nova::weighers::WeigherName;
 use crate::witnesses::Witnesses;
 
@@ -28,7 +27,7 @@ pub(super) struct Verdicts(Vec<Verdict>);
 impl Verdicts {
     /// Whether the host's class passes.
     #[inline]
-    pub(super) fn pass(&self, hosts: &HostTable, row: Row) -> bool {
+    pub(super) fn pass(&self, hosts: &HostTable, row: HostRow) -> bool {
         self.0.get(hosts.class_ids()[row.index()].0 as usize) == Some(&Verdict::Passes)
     }
 }
@@ -109,8 +108,11 @@ impl RankedRequest {
         let at = Some((epoch, among.version));
         if self.open_at != at {
             let eligible = among.classes(hosts);
-            let is_eligible = |row: Row| eligible[hosts.class_ids()[row.index()].0 as usize];
-            self.open = forest.open(|row| is_eligible(row) && self.verdicts.pass(hosts, row));
+            let is_eligible = |row: HostRow| eligible[hosts.class_ids()[row.index()].0 as usize];
+            self.open = forest.open(|slot| {
+                let row = HostRow::at(slot);
+                is_eligible(row) && self.verdicts.pass(hosts, row)
+            });
             self.open_at = at;
         }
     }
@@ -133,7 +135,7 @@ fn verdicts(scene: &Scene<'_>, classes: &Classes) -> Option<Verdicts> {
     let steps = steps(scene, 0);
     let filters: Vec<_> = steps.iter().map(|step| step.prepare(scene)).collect();
     let by_class: Vec<_> = filters.iter().filter(|filter| filter.scope() == Scope::Class).collect();
-    let judge = |row: &Option<Row>| {
+    let judge = |row: &Option<HostRow>| {
         let Some(row) = row else { return Some(Verdict::Unknown) };
         let mut state = RequestState::default();
         let mut judged = by_class.iter().map(|filter| filter.judge(*row, &mut state));
@@ -192,13 +194,13 @@ pub(super) struct Judge<'a>(SmallVec<[(u16, Box<dyn Filter + 'a>); 2]>);
 impl Judge<'_> {
     /// Whether the host passes them all.
     #[inline]
-    pub(super) fn passes(&self, row: Row, state: &mut RequestState) -> bool {
+    pub(super) fn passes(&self, row: HostRow, state: &mut RequestState) -> bool {
         self.first_objection(row, state).is_none()
     }
 
     /// The place of the first that the host does not pass.
     #[inline]
-    pub(super) fn first_objection(&self, row: Row, state: &mut RequestState) -> Option<u16> {
+    pub(super) fn first_objection(&self, row: HostRow, state: &mut RequestState) -> Option<u16> {
         let mut refusing =
             self.0.iter().filter(|(_, filter)| !matches!(filter.judge(row, state), Ok(Ok(()))));
         refusing.next().map(|(number, _)| *number)

@@ -1,19 +1,18 @@
 //! Where else an instance could go, should its first build fail.
 
-use berth_placement::Row;
-
 use super::{AllocationCandidate, Selection};
 use crate::nova::filters::{RequestState, Scene};
+use crate::nova::hosts::HostRow;
 
 /// A host that was chosen, and what was claimed there.
-pub(super) type Chosen = (Row, Option<AllocationCandidate>);
+pub(super) type Chosen = (HostRow, Option<AllocationCandidate>);
 
 /// Hosts from which alternates are taken.
 pub(super) struct Pool<'a> {
     pub(super) scene: Scene<'a>,
     pub(super) state: &'a RequestState,
     pub(super) chosen: &'a [Chosen],
-    pub(super) sorted: &'a [Row],
+    pub(super) sorted: &'a [HostRow],
     /// Whether placement is asked: then an alternate has an allocation candidate left.
     pub(super) with_placement: bool,
 }
@@ -21,10 +20,10 @@ pub(super) struct Pool<'a> {
 impl<'a> Pool<'a> {
     /// The sorted hosts that may stand in for a chosen one: in the same cell, and not chosen for any instance. Instances share
     /// alternates: builds seldom fail.
-    fn alternates(&self, chosen: Row) -> impl Iterator<Item = Row> {
-        let cell = |row: Row| &self.scene.hosts.class(row).cell_uuid;
-        let is_chosen = |row: Row| self.chosen.iter().any(|(other, _)| *other == row);
-        let can_be_had = |row: Row| !self.with_placement || self.state.first(row).is_some();
+    fn alternates(&self, chosen: HostRow) -> impl Iterator<Item = HostRow> {
+        let cell = |row: HostRow| &self.scene.hosts.class(row).cell_uuid;
+        let is_chosen = |row: HostRow| self.chosen.iter().any(|(other, _)| *other == row);
+        let can_be_had = |row: HostRow| !self.with_placement || self.state.first(row).is_some();
         let rows = self.sorted.iter().copied();
         rows.filter(move |&row| cell(row) == cell(chosen) && !is_chosen(row) && can_be_had(row))
     }
@@ -36,8 +35,8 @@ impl<'a> Pool<'a> {
 
     /// For each chosen host the host itself and up to so many alternates.
     pub(super) fn selections(&self, alternates: usize) -> Vec<Vec<Selection>> {
-        let selection = |row: Row, candidate| Selection::new(&self.scene, self.state, row, candidate);
-        let alternate = |row: Row| {
+        let selection = |row: HostRow, candidate| Selection::new(&self.scene, self.state, row, candidate);
+        let alternate = |row: HostRow| {
             let candidate = if self.with_placement { self.state.first(row).cloned() } else { None };
             selection(row, candidate)
         };

@@ -6,7 +6,7 @@ use super::index_claims::{Claimant, RefusedClaim};
 use super::translate::{IndexClaimError, Translated, translate};
 use super::{AllocationCandidate, Chooser, Claims, Decision, SelectDestinations, SelectError};
 use crate::nova::filters::RequestState;
-use crate::nova::hosts::HostTable;
+use crate::nova::hosts::{HostRow, HostTable};
 use crate::nova::request_spec::RequestSpec;
 
 /// How often a request is decided anew because somebody else was faster. Each time one more host is known to be of no use,
@@ -149,7 +149,7 @@ impl<'a> Plan<'a> {
 }
 
 impl Claims for Plan<'_> {
-    fn claim(&mut self, instance: &str, row: Row, candidate: &AllocationCandidate) -> bool {
+    fn claim(&mut self, instance: &str, row: HostRow, candidate: &AllocationCandidate) -> bool {
         match self.look(instance, candidate) {
             Ok(planned) => self.planned.push((instance.to_owned(), planned)),
             Err(error) => {

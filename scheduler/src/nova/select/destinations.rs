@@ -1,12 +1,10 @@
 //! The decision for all instances of a request.
 
-use berth_placement::Row;
-
 use super::alternates::{Chosen, Pool};
 use super::order::{HostOrder, LookAtAll};
 use super::{AllocationCandidate, Chooser, Claims, SelectError, Selection, Sorted};
 use crate::nova::filters::{RequestState, Scene, Step, cell_allocation};
-use crate::nova::hosts::{HostTable, Undo};
+use crate::nova::hosts::{HostRow, HostTable, Undo};
 use crate::nova::numa::{Consumer, InstanceTopology, Limits};
 use crate::nova::options::Options;
 use crate::nova::pci::ProviderMapping;
@@ -179,7 +177,7 @@ impl Selecting<'_> {
     }
 
     /// Takes from the host what the instance needs. Should that fail, its compute service has the last word.
-    fn consume(&mut self, row: Row, instance: &str, mapping: Option<&ProviderMapping>) {
+    fn consume(&mut self, row: HostRow, instance: &str, mapping: Option<&ProviderMapping>) {
         let allocation = cell_allocation(&self.scene());
         let mut topology: Option<InstanceTopology> = self.request.numa_topology.take();
         let limits = self.state.limits(row).map(|limits| Limits {

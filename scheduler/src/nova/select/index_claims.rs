@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use berth_placement::{
-    ExpectedGeneration, GroupId, Index, Member, Owner, Row, Timestamp, TransferError, Write,
-};
+use berth_placement::{ExpectedGeneration, GroupId, Index, Member, Owner, Timestamp, TransferError, Write};
 
 use super::translate::{IndexClaimError, Translated, consumer, translate};
 use super::{AllocationCandidate, Claims};
+use crate::nova::hosts::HostRow;
 
 /// For whom claims are made.
 #[derive(Debug, Clone)]
@@ -26,7 +25,7 @@ pub struct RefusedClaim {
     /// For which instance.
     pub instance: String,
     /// On which row of the host table; none for a claim of several instances.
-    pub row: Option<Row>,
+    pub row: Option<HostRow>,
     /// Why.
     pub error: IndexClaimError,
 }
@@ -62,7 +61,7 @@ impl<'a> IndexClaims<'a> {
 }
 
 impl Claims for IndexClaims<'_> {
-    fn claim(&mut self, instance: &str, row: Row, candidate: &AllocationCandidate) -> bool {
+    fn claim(&mut self, instance: &str, row: HostRow, candidate: &AllocationCandidate) -> bool {
         let outcome = self.take(instance, candidate);
         let refused =
             |error| self.refused.push(RefusedClaim { instance: instance.to_owned(), row: Some(row), error });

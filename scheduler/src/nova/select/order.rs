@@ -1,13 +1,13 @@
 //! Who puts the hosts in order for one instance after the other.
 
+use berth_placement::HostFree;
 use berth_placement::kernel::{NOT_ASKED, NOTHING};
-use berth_placement::{HostFree, Row};
 
 use super::chance::any_host;
 use super::sorted::{By, sorted_by};
 use super::{Chooser, SelectError, Sorted};
 use crate::nova::filters::{RequestState, Scene, Survivors};
-use crate::nova::hosts::HostTable;
+use crate::nova::hosts::{HostRow, HostTable};
 use crate::nova::options::{Driver, Options};
 use crate::policy::Policy;
 
@@ -31,13 +31,13 @@ pub(crate) trait HostOrder {
     fn extend(&mut self, scene: &Scene<'_>, state: &mut RequestState, sorted: &mut Sorted);
 
     /// Takes in that an instance has come to the row.
-    fn follow(&mut self, hosts: &HostTable, options: &Options, row: Row);
+    fn follow(&mut self, hosts: &HostTable, options: &Options, row: HostRow);
 }
 
 /// Looks at every host that was left for the instance before.
 #[derive(Debug, Default)]
 pub(crate) struct LookAtAll {
-    left: Option<Vec<Row>>,
+    left: Option<Vec<HostRow>>,
     ranks: Option<PolicyRanks>,
 }
 
@@ -73,7 +73,7 @@ impl HostOrder for LookAtAll {
             None => Survivors::ordered(state.hosts()),
         };
         let ranks = self.ranks.as_ref();
-        let free = |row: Row| ranks.map_or(NOTHING, |ranks| ranks.free[row.index()]);
+        let free = |row: HostRow| ranks.map_or(NOTHING, |ranks| ranks.free[row.index()]);
         let by = ranks.map_or(By::Weighers, |ranks| By::Policy(ranks.policy, &free));
         let sorted = by_driver(by, scene, survivors, index, state, chooser)?;
         self.left = Some(sorted.rows.clone());
@@ -82,7 +82,7 @@ impl HostOrder for LookAtAll {
 
     fn extend(&mut self, _: &Scene<'_>, _: &mut RequestState, _: &mut Sorted) {}
 
-    fn follow(&mut self, _: &HostTable, _: &Options, row: Row) {
+    fn follow(&mut self, _: &HostTable, _: &Options, row: HostRow) {
         let Some(PolicyRanks { free, need, .. }) = &mut self.ranks else { return };
         for (free, need) in free[row.index()].iter_mut().zip(need).filter(|(_, need)| **need != NOT_ASKED) {
             *free -= *need;

@@ -1,15 +1,14 @@
 //! A destination as it is reported.
 
-use berth_placement::Row;
-
 use super::AllocationCandidate;
 use crate::nova::filters::{NumaLimits, RequestState, Scene};
+use crate::nova::hosts::HostRow;
 
 /// A chosen host or an alternate.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Selection {
     /// The host.
-    pub row: Row,
+    pub row: HostRow,
     /// What was, or would be, claimed there; none when placement is not asked.
     pub allocation_request: Option<AllocationCandidate>,
     /// The host's zone.
@@ -22,7 +21,7 @@ impl Selection {
     pub(super) fn new(
         scene: &Scene<'_>,
         state: &RequestState,
-        row: Row,
+        row: HostRow,
         allocation_request: Option<AllocationCandidate>,
     ) -> Self {
         let zone = scene.hosts.class(row).aggregates.zone();

@@ -1,9 +1,10 @@
 //! The hosts for one instance, best first.
 
-use berth_placement::{HostFree, Row};
+use berth_placement::HostFree;
 
 use super::{Chooser, SelectError};
 use crate::nova::filters::{RequestState, Scene, Step, Survivors, run};
+use crate::nova::hosts::HostRow;
 use crate::nova::weighers::{Weighed, weigh};
 use crate::policy::{Policy, Rank};
 
@@ -11,7 +12,7 @@ use crate::policy::{Policy, Rank};
 #[derive(Debug, Clone)]
 pub struct Sorted {
     /// The hosts; the first is the chosen one.
-    pub rows: Vec<Row>,
+    pub rows: Vec<HostRow>,
     /// Hosts removed by each constraint, in order.
     pub removed: Vec<(Step, usize)>,
     /// Whether these are all hosts that pass; if not, they are the best of them.
@@ -42,7 +43,7 @@ pub(crate) enum By<'a> {
     /// Nova's weighers.
     Weighers,
     /// A policy, and what is free on each host.
-    Policy(Policy, &'a dyn Fn(Row) -> HostFree),
+    Policy(Policy, &'a dyn Fn(HostRow) -> HostFree),
 }
 
 /// [`sorted_hosts`], but in another order where `by` says so. Hosts that a policy ranks are never shuffled: no two rank alike.
@@ -56,7 +57,7 @@ pub(crate) fn sorted_by(
 ) -> Result<Sorted, SelectError> {
     let outcome = run(scene, hosts, index, state)?;
     let survivors = outcome.survivors.rows();
-    let mut rows: Vec<Row> = Vec::new();
+    let mut rows: Vec<HostRow> = Vec::new();
     if !survivors.is_empty() {
         let options = &scene.options.filter_scheduler;
         match by {
@@ -68,9 +69,10 @@ pub(crate) fn sorted_by(
                 }
             }
             By::Policy(policy, free) => {
-                let mut ranks: Vec<Rank> = survivors.iter().map(|&row| policy.rank(free(row), row)).collect();
+                let mut ranks: Vec<Rank> =
+                    survivors.iter().map(|&row| policy.rank(free(row), row.slot())).collect();
                 ranks.sort_unstable();
-                rows = ranks.into_iter().map(Rank::row).collect();
+                rows = ranks.into_iter().map(|rank| HostRow::at(rank.row())).collect();
             }
         }
         draw(&mut rows, options.host_subset_size, chooser);
@@ -79,12 +81,12 @@ pub(crate) fn sorted_by(
 }
 
 /// Draws one of the first `subset` rows and puts it before the others.
-pub(crate) fn draw(rows: &mut [Row], subset: usize, chooser: &mut dyn Chooser) {
+pub(crate) fn draw(rows: &mut [HostRow], subset: usize, chooser: &mut dyn Chooser) {
     let chosen = chooser.choose(rows.len().min(subset.max(1)));
     rows[..=chosen].rotate_right(1);
 }
 
-fn shuffle_best(weighed: &[Weighed], rows: &mut [Row], chooser: &mut dyn Chooser) {
+fn shuffle_best(weighed: &[Weighed], rows: &mut [HostRow], chooser: &mut dyn Chooser) {
     let best: Vec<usize> = (0..weighed.len()).filter(|&at| weighed[at].weight == weighed[0].weight).collect();
     let mut positions: Vec<usize> = (0..best.len()).collect();
     chooser.shuffle(&mut positions);

@@ -1,15 +1,14 @@
 //! BuildFailureWeigher
 
-use berth_placement::Row;
-
 use super::{Multiplier, WeighError, Weigher};
 use crate::nova::filters::Scene;
+use crate::nova::hosts::HostRow;
 
 /// Builds that failed lately; they count against a host.
 pub(super) struct BuildFailureWeigher<'a>(pub(super) &'a Scene<'a>);
 
 impl Weigher for BuildFailureWeigher<'_> {
-    fn raw(&self, row: Row) -> Result<f64, WeighError> {
+    fn raw(&self, row: HostRow) -> Result<f64, WeighError> {
         Ok(self.0.hosts.usage().failed_builds[row.0 as usize] as f64)
     }
 

@@ -1,10 +1,8 @@
 //! Raw weights that depend on the host alone, kept for all hosts.
 
-use berth_placement::Row;
-
 use super::WeigherName;
 use crate::nova::filters::Scene;
-use crate::nova::hosts::HostTable;
+use crate::nova::hosts::{HostRow, HostTable};
 use crate::nova::options::Options;
 use crate::nova::request_spec::RequestSpec;
 
@@ -32,7 +30,7 @@ impl RawColumns {
     }
 
     /// Follows changes of these hosts.
-    pub fn update(&mut self, hosts: &HostTable, options: &Options, rows: &[Row]) {
+    pub fn update(&mut self, hosts: &HostTable, options: &Options, rows: &[HostRow]) {
         let scene = Scene { hosts, options, request: &self.request, now: 0 };
         for (name, column) in WeigherName::ALL.iter().zip(&mut self.columns) {
             let Some(column) = column else { continue };

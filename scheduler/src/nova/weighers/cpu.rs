@@ -1,15 +1,14 @@
 //! CPUWeigher
 
-use berth_placement::Row;
-
 use super::{Multiplier, WeighError, Weigher};
 use crate::nova::filters::Scene;
+use crate::nova::hosts::HostRow;
 
 /// Free vCPUs: instances spread.
 pub(super) struct CpuWeigher<'a>(pub(super) &'a Scene<'a>);
 
 impl Weigher for CpuWeigher<'_> {
-    fn raw(&self, row: Row) -> Result<f64, WeighError> {
+    fn raw(&self, row: HostRow) -> Result<f64, WeighError> {
         let hosts = self.0.hosts;
         match hosts.report(row) {
             Some(report) => {

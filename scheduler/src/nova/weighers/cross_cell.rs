@@ -1,15 +1,14 @@
 //! CrossCellWeigher
 
-use berth_placement::Row;
-
 use super::{Multiplier, WeighError, Weigher};
 use crate::nova::filters::Scene;
+use crate::nova::hosts::HostRow;
 
 /// For a move that may cross cells: 1 in the preferred cell, -1 in others.
 pub(super) struct CrossCellWeigher<'a>(pub(super) &'a Scene<'a>);
 
 impl Weigher for CrossCellWeigher<'_> {
-    fn raw(&self, row: Row) -> Result<f64, WeighError> {
+    fn raw(&self, row: HostRow) -> Result<f64, WeighError> {
         let wanted =
             self.0.request.requested_destination.as_ref().filter(|wanted| wanted.allow_cross_cell_move);
         let cell = wanted.and_then(|wanted| wanted.cell_uuid.as_deref()).filter(|cell| !cell.is_empty());

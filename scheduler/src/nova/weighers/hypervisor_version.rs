@@ -1,15 +1,14 @@
 //! HypervisorVersionWeigher
 
-use berth_placement::Row;
-
 use super::{Multiplier, WeighError, Weigher};
 use crate::nova::filters::Scene;
+use crate::nova::hosts::HostRow;
 
 /// Version of the hypervisor: newer hosts are better.
 pub(super) struct HypervisorVersionWeigher<'a>(pub(super) &'a Scene<'a>);
 
 impl Weigher for HypervisorVersionWeigher<'_> {
-    fn raw(&self, row: Row) -> Result<f64, WeighError> {
+    fn raw(&self, row: HostRow) -> Result<f64, WeighError> {
         Ok(self.0.hosts.report(row).map_or(0.0, |report| report.hypervisor_version as f64))
     }
 

@@ -1,10 +1,8 @@
 //! ImagePropertiesWeigher
 
-use berth_placement::Row;
-
 use super::{Multiplier, WeighError, Weigher};
 use crate::nova::filters::Scene;
-use crate::nova::hosts::stored_properties;
+use crate::nova::hosts::{HostRow, stored_properties};
 use crate::nova::options::settings;
 
 /// How often the image's properties occur, with the same values, among the images of the instances on the host. Ratios
@@ -33,7 +31,7 @@ impl<'a> ImagePropertiesWeigher<'a> {
 }
 
 impl Weigher for ImagePropertiesWeigher<'_> {
-    fn raw(&self, row: Row) -> Result<f64, WeighError> {
+    fn raw(&self, row: HostRow) -> Result<f64, WeighError> {
         let Some(wanted) = &self.wanted else { return Ok(0.0) };
         let mut counts = vec![0_u32; wanted.len()];
         for (instance, image) in &self.scene.hosts.service(row).instances {

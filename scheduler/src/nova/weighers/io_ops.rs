@@ -1,15 +1,14 @@
 //! IoOpsWeigher
 
-use berth_placement::Row;
-
 use super::{Multiplier, WeighError, Weigher};
 use crate::nova::filters::Scene;
+use crate::nova::hosts::HostRow;
 
 /// I/O operations; the multiplier is negative, so that quiet hosts are better.
 pub(super) struct IoOpsWeigher<'a>(pub(super) &'a Scene<'a>);
 
 impl Weigher for IoOpsWeigher<'_> {
-    fn raw(&self, row: Row) -> Result<f64, WeighError> {
+    fn raw(&self, row: HostRow) -> Result<f64, WeighError> {
         Ok(self.0.hosts.usage().num_io_ops[row.0 as usize] as f64)
     }
 

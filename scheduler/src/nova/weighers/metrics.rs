@@ -1,9 +1,8 @@
 //! MetricsWeigher
 
-use berth_placement::Row;
-
 use super::{Multiplier, WeighError, Weigher};
 use crate::nova::filters::Scene;
+use crate::nova::hosts::HostRow;
 use crate::nova::options::settings;
 
 /// The sum of metrics, each times its ratio in `[metrics] weight_setting`. A host that lacks one fails the request if
@@ -18,7 +17,7 @@ impl<'a> MetricsWeigher<'a> {
         Self { scene, settings: settings(&scene.options.metrics.weight_setting) }
     }
 
-    fn missing(&self, row: Row, name: &str) -> WeighError {
+    fn missing(&self, row: HostRow, name: &str) -> WeighError {
         let hosts = self.scene.hosts;
         WeighError::NoMetric {
             host: hosts.host(row).to_owned(),
@@ -29,7 +28,7 @@ impl<'a> MetricsWeigher<'a> {
 }
 
 impl Weigher for MetricsWeigher<'_> {
-    fn raw(&self, row: Row) -> Result<f64, WeighError> {
+    fn raw(&self, row: HostRow) -> Result<f64, WeighError> {
         let options = &self.scene.options.metrics;
         let metrics = self.scene.hosts.metrics(row);
         let mut sum = 0.0;

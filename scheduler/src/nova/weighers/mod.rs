@@ -6,6 +6,7 @@
 //!
 //! Where a raw weight depends on the host alone, [`RawColumns`] keeps it for all hosts and follows changes row by row.
 
+use crate::nova::hosts::HostRow;
 mod build_failure;
 mod columns;
 mod cpu;
@@ -25,8 +26,6 @@ mod ram;
 mod server_group;
 mod weighing;
 
-use berth_placement::Row;
-
 pub use columns::RawColumns;
 pub use error::WeighError;
 pub use multiplier::Multiplier;
@@ -41,7 +40,7 @@ pub trait Weigher {
     /// # Errors
     ///
     /// [`WeighError`] if the host cannot be weighed. Nova fails the whole request then.
-    fn raw(&self, row: Row) -> Result<f64, WeighError>;
+    fn raw(&self, row: HostRow) -> Result<f64, WeighError>;
 
     /// A smallest weight: smaller raw weights are raised to it, and it counts as the smallest when normalising.
     fn least(&self) -> Option<f64> {
@@ -53,7 +52,7 @@ pub trait Weigher {
     /// # Errors
     ///
     /// As [`Weigher::raw`].
-    fn raised(&self, row: Row) -> Result<f64, WeighError> {
+    fn raised(&self, row: HostRow) -> Result<f64, WeighError> {
         let weight = self.raw(row)?;
         Ok(self.least().filter(|least| *least > weight).unwrap_or(weight))
     }

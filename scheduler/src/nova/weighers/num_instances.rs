@@ -1,15 +1,14 @@
 //! NumInstancesWeigher
 
-use berth_placement::Row;
-
 use super::{Multiplier, WeighError, Weigher};
 use crate::nova::filters::Scene;
+use crate::nova::hosts::HostRow;
 
 /// Instances; the multiplier is 0 unless configured.
 pub(super) struct NumInstancesWeigher<'a>(pub(super) &'a Scene<'a>);
 
 impl Weigher for NumInstancesWeigher<'_> {
-    fn raw(&self, row: Row) -> Result<f64, WeighError> {
+    fn raw(&self, row: HostRow) -> Result<f64, WeighError> {
         Ok(self.0.hosts.usage().num_instances[row.0 as usize] as f64)
     }
 

@@ -1,15 +1,14 @@
 //! RAMWeigher
 
-use berth_placement::Row;
-
 use super::{Multiplier, WeighError, Weigher};
 use crate::nova::filters::Scene;
+use crate::nova::hosts::HostRow;
 
 /// Free memory: instances spread.
 pub(super) struct RamWeigher<'a>(pub(super) &'a Scene<'a>);
 
 impl Weigher for RamWeigher<'_> {
-    fn raw(&self, row: Row) -> Result<f64, WeighError> {
+    fn raw(&self, row: HostRow) -> Result<f64, WeighError> {
         Ok(self.0.hosts.usage().free_ram_mb[row.0 as usize] as f64)
     }
 

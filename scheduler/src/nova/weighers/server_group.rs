@@ -1,10 +1,10 @@
 //! ServerGroupSoftAffinityWeigher, ServerGroupSoftAntiAffinityWeigher
 
-use berth_placement::Row;
 use rustc_hash::FxHashMap;
 
 use super::{Multiplier, WeighError, Weigher};
 use crate::nova::filters::Scene;
+use crate::nova::hosts::HostRow;
 
 /// Instances of the server group on the host. They count for the host under policy `soft-affinity`, against it under
 /// `soft-anti-affinity`.
@@ -39,7 +39,7 @@ fn members(scene: &Scene<'_>, policy: &str) -> Option<FxHashMap<u32, i64>> {
 }
 
 impl Weigher for SoftAffinityWeigher<'_> {
-    fn raw(&self, row: Row) -> Result<f64, WeighError> {
+    fn raw(&self, row: HostRow) -> Result<f64, WeighError> {
         let service = self.scene.hosts.service_id(row);
         let count = self.members.as_ref().and_then(|members| members.get(&service)).copied().unwrap_or(0);
         Ok((self.sign * count) as f64)

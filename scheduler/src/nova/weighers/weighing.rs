@@ -1,16 +1,14 @@
 //! The exhaustive pass: every weigher over every host that is left.
 
-use berth_placement::Row;
-
 use super::{WeighError, Weigher, WeigherName, normalize};
 use crate::nova::filters::Scene;
-use crate::nova::hosts::HostTable;
+use crate::nova::hosts::{HostRow, HostTable};
 
 /// A host and its weight.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Weighed {
     /// The host.
-    pub row: Row,
+    pub row: HostRow,
     /// The sum of multipliers times normalised weights.
     pub weight: f64,
 }
@@ -43,7 +41,7 @@ pub struct WeighFailure {
 /// # Errors
 ///
 /// [`WeighFailure`] of the first weigher that cannot weigh a host.
-pub fn weigh(scene: &Scene<'_>, rows: &[Row]) -> Result<Vec<Weighed>, WeighFailure> {
+pub fn weigh(scene: &Scene<'_>, rows: &[HostRow]) -> Result<Vec<Weighed>, WeighFailure> {
     weigh_in_detail(scene, rows, |_| ())
 }
 
@@ -54,7 +52,7 @@ pub fn weigh(scene: &Scene<'_>, rows: &[Row]) -> Result<Vec<Weighed>, WeighFailu
 /// [`WeighFailure`] of the first weigher that cannot weigh a host.
 pub fn weigh_in_detail(
     scene: &Scene<'_>,
-    rows: &[Row],
+    rows: &[HostRow],
     mut show: impl FnMut(WeigherColumn),
 ) -> Result<Vec<Weighed>, WeighFailure> {
     let mut weights = vec![0.0; rows.len()];
@@ -83,7 +81,7 @@ fn sort_key(weight: f64) -> f64 {
     if weight.is_nan() { f64::NEG_INFINITY } else { weight + 0.0 }
 }
 
-fn column(scene: &Scene<'_>, name: WeigherName, rows: &[Row]) -> Result<WeigherColumn, WeighError> {
+fn column(scene: &Scene<'_>, name: WeigherName, rows: &[HostRow]) -> Result<WeigherColumn, WeighError> {
     let weigher = name.prepare(scene);
     let least = weigher.least();
     let raw = rows.iter().map(|&row| weigher.raised(row)).collect::<Result<Vec<_>, _>>()?;
@@ -97,10 +95,10 @@ fn column(scene: &Scene<'_>, name: WeigherName, rows: &[Row]) -> Result<WeigherC
 }
 
 /// The multiplier of each host, worked out once for each class.
-fn multipliers(weigher: &dyn Weigher, hosts: &HostTable, rows: &[Row]) -> Vec<f64> {
+fn multipliers(weigher: &dyn Weigher, hosts: &HostTable, rows: &[HostRow]) -> Vec<f64> {
     let multiplier = weigher.multiplier();
     let mut memo: Vec<Option<f64>> = vec![None; hosts.class_count()];
-    let mut of = |row: &Row| {
+    let mut of = |row: &HostRow| {
         let known = &mut memo[hosts.class_ids()[row.0 as usize].0 as usize];
         *known.get_or_insert_with(|| multiplier.of(&hosts.class(*row).aggregates))
     };

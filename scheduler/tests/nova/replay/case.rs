@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use berth_placement::Row;
 use berth_scheduler::nova::filters::{RequestState, Scene};
-use berth_scheduler::nova::hosts::{HostRecord, HostTable};
+use berth_scheduler::nova::hosts::{HostRecord, HostRow, HostTable};
 use berth_scheduler::nova::pci::ProviderMapping;
 use berth_scheduler::nova::select::{AllocationCandidate, CandidateAllocations, ProviderAllocation};
 use berth_scheduler::nova::{Aggregate, FilterName, Options, RequestSpec, WeigherName, time};
@@ -100,7 +99,7 @@ impl Case {
     pub(crate) fn state(&self) -> RequestState {
         let mut state = RequestState::default();
         for (row, host) in (0..).zip(&self.hosts) {
-            state.give(Row(row), self.candidates(host));
+            state.give(HostRow(row), self.candidates(host));
         }
         state
     }

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use berth_placement::Row;
 use berth_scheduler::nova::FilterName;
 use berth_scheduler::nova::filters::{
     Filter, RequestState, Scene, Step, Survivors, explain, filters_are_skipped, run, steps,
 };
-use berth_scheduler::nova::hosts::HostTable;
+use berth_scheduler::nova::hosts::{HostRow, HostTable};
 use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, staged};
@@ -17,7 +16,7 @@ use super::difference::Differences;
 /// What the filters made of a case.
 pub(crate) struct Filtered {
     /// The hosts that are left; none after an error.
-    pub(crate) left: Option<Vec<Row>>,
+    pub(crate) left: Option<Vec<HostRow>>,
 }
 
 /// Answers every field up to the hosts that are left.
@@ -41,11 +40,11 @@ pub(crate) fn answer(case: &Case, hosts: &HostTable, answer: &mut Answer, out: &
     Filtered { left }
 }
 
-pub(crate) fn indices(rows: &[Row]) -> Value {
+pub(crate) fn indices(rows: &[HostRow]) -> Value {
     rows.iter().map(|row| row.0).collect()
 }
 
-fn host_state(hosts: &HostTable, row: Row) -> Value {
+fn host_state(hosts: &HostTable, row: HostRow) -> Value {
     let usage = hosts.usage().row(row);
     let report = hosts.report(row);
     json!({
@@ -119,7 +118,7 @@ fn entry(name: FilterName, ran: bool, survivors: &Survivors, state: &RequestStat
 }
 
 /// Nova's answers do not tell equal candidates apart: each stands for the first of its equals.
-fn candidates_left(state: &RequestState, row: Row) -> Value {
+fn candidates_left(state: &RequestState, row: HostRow) -> Value {
     let all = state.candidates(row);
     state
         .left(row)
@@ -130,7 +129,7 @@ fn candidates_left(state: &RequestState, row: Row) -> Value {
 }
 
 /// The pipeline in one go gives the same hosts, and each host that is gone has a reason.
-fn in_one_go(case: &Case, scene: &Scene<'_>, left: Option<&[Row]>, out: &mut Differences) {
+fn in_one_go(case: &Case, scene: &Scene<'_>, left: Option<&[HostRow]>, out: &mut Differences) {
     let outcome = run(scene, Survivors::all(scene.hosts), case.index, &mut case.state());
     let found = outcome.as_ref().ok().map_or(Value::Null, |outcome| indices(&outcome.survivors.rows()));
     out.expect("pipeline", "in one go", &left.map_or(Value::Null, indices), &found);

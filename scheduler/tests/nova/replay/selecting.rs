@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use berth_placement::Row;
 use berth_scheduler::nova::SelectDestinations;
-use berth_scheduler::nova::hosts::HostTable;
+use berth_scheduler::nova::hosts::{HostRow, HostTable};
 use berth_scheduler::nova::select::{AllocationCandidate, Chooser, Claims, SelectError, Selection};
 use serde_json::{Value, json};
 
@@ -50,7 +49,7 @@ impl ScriptedClaims<'_> {
 }
 
 impl Claims for ScriptedClaims<'_> {
-    fn claim(&mut self, instance: &str, _: Row, candidate: &AllocationCandidate) -> bool {
+    fn claim(&mut self, instance: &str, _: HostRow, candidate: &AllocationCandidate) -> bool {
         let instance = self.position(instance);
         let host =
             candidate.allocations.providers().find_map(|uuid| self.case.host_of(uuid)).expect("a known host");
@@ -83,7 +82,7 @@ pub(crate) fn answer(case: &mut Case, hosts: &mut HostTable, answer: &mut Answer
     let mut decision = what.decide(hosts, &mut request, &mut state, &mut claims, &mut draws);
     let touched = touched(&claims.claims, &decision.result);
     let finals: BTreeMap<String, Value> =
-        touched.iter().map(|&row| (row.to_string(), final_state(hosts, Row(row)))).collect();
+        touched.iter().map(|&row| (row.to_string(), final_state(hosts, HostRow(row)))).collect();
     let rows = |rows: &Vec<Vec<Selection>>| {
         rows.iter().map(|row| row.iter().map(selection).collect::<Value>()).collect::<Value>()
     };
@@ -130,7 +129,7 @@ fn touched(
     claimed.chain(chosen).collect()
 }
 
-fn final_state(hosts: &HostTable, row: Row) -> Value {
+fn final_state(hosts: &HostTable, row: HostRow) -> Value {
     let usage = hosts.usage().row(row);
     json!({
         "free_ram_mb": usage.free_ram_mb,

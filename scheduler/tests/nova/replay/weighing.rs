@@ -1,7 +1,6 @@
 //! Raw weights, normalised weights, multipliers and the order of hosts.
 
-use berth_placement::Row;
-use berth_scheduler::nova::hosts::HostTable;
+use berth_scheduler::nova::hosts::{HostRow, HostTable};
 use berth_scheduler::nova::weighers::{RawColumns, WeigherColumn, weigh_in_detail};
 use serde_json::{Map, Value, json};
 
@@ -14,7 +13,7 @@ use super::filtering::indices;
 pub(crate) fn answer(
     case: &Case,
     hosts: &HostTable,
-    left: Option<Vec<Row>>,
+    left: Option<Vec<HostRow>>,
     answer: &mut Answer,
     out: &mut Differences,
 ) {
@@ -58,7 +57,7 @@ fn entry(column: &WeigherColumn) -> Value {
 fn kept_columns(
     case: &Case,
     hosts: &HostTable,
-    rows: &[Row],
+    rows: &[HostRow],
     columns: &[WeigherColumn],
     out: &mut Differences,
 ) {

@@ -8,6 +8,7 @@ use berth_placement::{Inventory, Row, Units};
 use super::facts::{PlacementFacts, Tree};
 use super::{DISABLED, Demands, PlacementConstraint, listed};
 use crate::nova::filters::{Filter, Reason, RequestState, Scene, Verdict};
+use crate::nova::hosts::HostRow;
 use crate::nova::placement_query::{RequestGroup, ResourceRequest};
 
 pub(super) struct Demand<'a> {
@@ -18,7 +19,7 @@ pub(super) struct Demand<'a> {
 }
 
 impl Filter for Demand<'_> {
-    fn judge(&self, row: Row, _: &mut RequestState) -> Verdict {
+    fn judge(&self, row: HostRow, _: &mut RequestState) -> Verdict {
         if self.demands.alternative.as_ref().is_some_and(|request| self.is_served(row, request)) {
             return Ok(Ok(()));
         }
@@ -28,7 +29,7 @@ impl Filter for Demand<'_> {
 }
 
 impl Demand<'_> {
-    fn look(&self, row: Row, tree: &Tree<'_>) -> Result<(), Reason> {
+    fn look(&self, row: HostRow, tree: &Tree<'_>) -> Result<(), Reason> {
         use PlacementConstraint as P;
         match self.constraint {
             P::RootTrait(name) => {
@@ -65,7 +66,7 @@ impl Demand<'_> {
     }
 
     /// The trait of a disabled service, which may have been left behind.
-    fn enabled(&self, row: Row) -> Result<(), Reason> {
+    fn enabled(&self, row: HostRow) -> Result<(), Reason> {
         let service = self.scene.hosts.service(row);
         if service.disabled {
             return Err(Reason::Disabled { reason: service.disabled_reason.clone() });
@@ -73,7 +74,7 @@ impl Demand<'_> {
         require(!self.facts.is_stale(row), || Reason::ForbiddenTrait { name: DISABLED.to_owned() })
     }
 
-    fn other_zone(&self, row: Row, asked: &str) -> Reason {
+    fn other_zone(&self, row: HostRow, asked: &str) -> Reason {
         let default = &self.scene.options.general.default_availability_zone;
         let found = self.scene.hosts.class(row).aggregates.zone().unwrap_or(default).to_owned();
         Reason::OtherZone { asked: asked.to_owned(), found }
@@ -133,7 +134,7 @@ impl Demand<'_> {
     }
 
     /// Whether one provider serves the whole group.
-    fn group(&self, row: Row, suffix: &str, group: &RequestGroup) -> Result<(), Reason> {
+    fn group(&self, row: HostRow, suffix: &str, group: &RequestGroup) -> Result<(), Reason> {
         let alone = ResourceRequest {
             suffixed: [(suffix.to_owned(), group.clone())].into(),
             ..ResourceRequest::default()
@@ -143,7 +144,7 @@ impl Demand<'_> {
     }
 
     /// Whether the index has a candidate for the request in the host's tree.
-    fn is_served(&self, row: Row, request: &ResourceRequest) -> bool {
+    fn is_served(&self, row: HostRow, request: &ResourceRequest) -> bool {
         let Some(tree) = self.facts.tree(row) else { return false };
         let query = tree_query(&tree, request);
         query.is_some_and(|query| {

@@ -10,7 +10,7 @@ use super::DISABLED;
 use super::fleet::RecordedFleet;
 use super::twin::empty_copy;
 use crate::nova::aggregates::{AVAILABILITY_ZONE, Aggregate};
-use crate::nova::hosts::HostTable;
+use crate::nova::hosts::{HostRow, HostTable};
 use crate::nova::placement_query::{ComputeNode, Known};
 
 /// The classes of which a host's own figures tell.
@@ -29,7 +29,7 @@ pub struct PlacementFacts {
     /// The root of each host, by row of the host table.
     roots: Vec<Option<Row>>,
     /// Hosts whose root has the trait of a disabled service while the service is enabled.
-    stale: BTreeSet<Row>,
+    stale: BTreeSet<HostRow>,
     /// One more, empty host: the last row of the host table.
     twin: Option<Arc<(Index, Row)>>,
 }
@@ -52,13 +52,13 @@ impl PlacementFacts {
         oldest_compute: u32,
     ) -> Self {
         let topology = index.topology();
-        let root = |row: Row| {
+        let root = |row: HostRow| {
             let provider = index.find(Uuid::try_parse(hosts.uuid(row)?).ok()?)?;
             topology.provider(provider).map(|provider| provider.root)
         };
         let roots: Vec<Option<Row>> = hosts.rows().map(root).collect();
         let disabled = topology.find_trait(DISABLED);
-        let is_stale = |&row: &Row| {
+        let is_stale = |&row: &HostRow| {
             let provider = roots[row.index()].and_then(|root| topology.provider(root));
             let has = provider.zip(disabled).is_some_and(|(one, name)| one.traits.contains(&name));
             has && !hosts.service(row).disabled
@@ -89,13 +89,13 @@ impl PlacementFacts {
     }
 
     /// The facts with one more host, like another and empty.
-    pub(in crate::nova::explain) fn with_twin(&self, of: Row) -> Self {
+    pub(in crate::nova::explain) fn with_twin(&self, of: HostRow) -> Self {
         let twin = self.tree(of).map(|tree| Arc::new(empty_copy(&tree)));
         Self { twin, ..self.clone() }
     }
 
     /// The tree of a host; none if it never reported.
-    pub(super) fn tree(&self, row: Row) -> Option<Tree<'_>> {
+    pub(super) fn tree(&self, row: HostRow) -> Option<Tree<'_>> {
         match self.roots.get(row.index()) {
             Some(root) => {
                 Some(Tree { index: &self.index, topology: Arc::clone(&self.topology), root: (*root)? })
@@ -108,13 +108,13 @@ impl PlacementFacts {
     }
 
     /// The host with this root provider, by row of the host table.
-    pub(in crate::nova::explain) fn host_at(&self, provider: Row) -> Option<Row> {
+    pub(in crate::nova::explain) fn host_at(&self, provider: Row) -> Option<HostRow> {
         let at = self.roots.iter().position(|root| *root == Some(provider))?;
-        u32::try_from(at).ok().map(Row)
+        u32::try_from(at).ok().map(HostRow)
     }
 
     /// What one allocation of the class may have on a host: the rules of the first provider that has the class.
-    pub(in crate::nova::explain) fn units(&self, row: Row, class: &str) -> Option<Units> {
+    pub(in crate::nova::explain) fn units(&self, row: HostRow, class: &str) -> Option<Units> {
         let tree = self.tree(row)?;
         let class = tree.topology.class(class)?;
         let mut providers = tree.providers().into_iter();
@@ -126,7 +126,7 @@ impl PlacementFacts {
         !self.topology.has_children() && self.topology.sharing().is_none_or(|rows| rows.is_empty())
     }
 
-    pub(super) fn is_stale(&self, row: Row) -> bool {
+    pub(super) fn is_stale(&self, row: HostRow) -> bool {
         self.stale.contains(&row)
     }
 

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::DISABLED;
 use crate::nova::aggregates::Aggregate;
-use crate::nova::hosts::{HostRecord, HostTable};
+use crate::nova::hosts::{HostRecord, HostRow, HostTable};
 use crate::nova::placement_query::ComputeNode;
 
 /// A record that makes no provider.
@@ -123,7 +123,7 @@ fn written(record: &HostRecord) -> Result<Vec<Stock>, (String, String)> {
 }
 
 /// What follows from the host's figures, as Nova would report it. What is kept back counts as used.
-fn reported(hosts: &HostTable, row: berth_placement::Row) -> Vec<Stock> {
+fn reported(hosts: &HostTable, row: HostRow) -> Vec<Stock> {
     let Some(report) = hosts.report(row) else { return Vec::new() };
     let (usage, at) = (hosts.usage(), row.index());
     let (memory, ratios) = (report.total_usable_ram_mb, &report.ratios);
