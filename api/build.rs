@@ -8,7 +8,10 @@ use prost::Message;
 
 const FILES: [&str; 5] = ["placement", "scheduler", "fleet", "instances", "agents"];
 
-#[expect(clippy::disallowed_methods, reason = "cargo tells build scripts where to write by a variable")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "cargo passes build scripts their output directory in a variable"
+)]
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
     let files = FILES.map(|name| format!("berth/v1/{name}.proto"));

@@ -2,13 +2,13 @@
 //!
 //! ```text
 //!     service ◄────── outbox ◄──────── ┌───────┐ ◄── notices ─── hypervisor
-//!             ─────── wishes ────────► │ agent │ ── jobs ──────►
+//!             ──── desired state ────► │ agent │ ── jobs ──────►
 //!                                      └───────┘ ◄── outcomes ──
 //!                           guests, alarms, heartbeats
 //! ```
 //!
-//! Guests are brought to what is wished whether or not the service can be reached. On a new stream the agent says everything it
-//! knows. While the hypervisor is away it sends no heartbeats: a host on which nothing can be done is not up.
+//! The agent reconciles guests with their desired state whether or not the service is reachable. On a new stream it reports
+//! everything it knows. While the hypervisor is unreachable, it sends no heartbeats, so the service considers the host down.
 
 mod backoff;
 mod drain;
@@ -37,27 +37,28 @@ use outbox::{Item, Outbox};
 use session::Event;
 use times::Times;
 
-/// How many guests that are gone are remembered, so that older wishes for them are still refused.
+/// The number of removed guests whose records are kept, so that outdated desired states of them are refused.
 const REMEMBERED: usize = 1024;
-/// The pause before asking again a hypervisor that is away when the agent starts.
+/// The pause between attempts to survey a hypervisor that is unreachable when the agent starts.
 const STARTING_PAUSE: Duration = Duration::from_secs(1);
 
-/// What an agent is told.
+/// Settings of an agent.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Name of the host; unique in the fleet.
     pub host: String,
-    /// Address by which other hosts reach it.
+    /// Address at which other hosts reach it.
     pub address: String,
-    /// What of the host is offered.
+    /// The resources that are offered to guests.
     pub offer: Offer,
-    /// How long guests may take to turn themselves off.
+    /// How long guests may take to shut down.
     pub shutdown_grace: Duration,
-    /// For the jitter of pauses, and for the service to distinguish agents; different at each start of each agent.
+    /// Seed of the jitter of pauses, and the boot nonce that distinguishes agents. It differs at each start.
     pub seed: u64,
 }
 
-/// Serves until `stop` resolves. Then steps under way are finished, the service is told, and guests go on.
+/// Runs the agent until `stop` resolves, then shuts down gracefully: it finishes running steps and sends a goodbye.
+/// Guests continue to run.
 pub async fn run<H: Hypervisor>(
     hypervisor: Arc<H>,
     settings: Settings,
@@ -99,14 +100,14 @@ struct Agent<H> {
     facts: Facts,
     providers: v1::ProviderTree,
     guests: BTreeMap<Uuid, Guest>,
-    /// Guests that are gone, those first that have been so for longest.
+    /// Removed guests, in order of removal.
     gone: VecDeque<Uuid>,
     tasks: JoinSet<Finished>,
     times: Times,
     outbox: Outbox,
     link: Option<Sender<AgentMessage>>,
     is_away: bool,
-    /// The service did not take the provider tree that it was told last.
+    /// The service refused the last provider tree.
     is_refused: bool,
 }
 
@@ -134,7 +135,7 @@ impl<H: Hypervisor> Agent<H> {
         }
     }
 
-    /// Waits for one thing to happen and deals with it. Says whether to go on.
+    /// Waits for one event and handles it. Returns false to stop.
     async fn turn(
         &mut self,
         events: &mut Receiver<Event>,
@@ -144,21 +145,21 @@ impl<H: Hypervisor> Agent<H> {
         let link = self.link.clone().filter(|_| !self.outbox.is_empty());
         tokio::select! {
             () = stop => return false,
-            Some(event) = events.recv() => self.take_event(event),
-            Some(done) = self.tasks.join_next() => self.take_finished(done),
-            Some(notice) = notices.recv() => self.take_notice(notice),
-            Some(permit) = room(link) => self.say(permit),
-            () = self.times.next() => self.take_time(),
+            Some(event) = events.recv() => self.on_event(event),
+            Some(done) = self.tasks.join_next() => self.on_finished(done),
+            Some(notice) = notices.recv() => self.on_notice(notice),
+            Some(permit) = reserve(link) => self.send_next(permit),
+            () = self.times.next() => self.on_timer(),
         }
         true
     }
 
-    fn take_event(&mut self, event: Event) {
+    fn on_event(&mut self, event: Event) {
         match event {
             Event::Joined(link) => {
                 self.link = Some(link);
-                let is_told = |(_, guest): &(&Uuid, &Guest)| !guest.is_over();
-                let guests = self.guests.iter().filter(is_told).map(|(&instance, _)| instance);
+                let is_reported = |(_, guest): &(&Uuid, &Guest)| !guest.is_over();
+                let guests = self.guests.iter().filter(is_reported).map(|(&instance, _)| instance);
                 self.outbox = Outbox::everything(guests.collect());
             }
             Event::Parted => {
@@ -172,7 +173,7 @@ impl<H: Hypervisor> Agent<H> {
                 }
                 service_message::Message::DesiredGuest(desired) => self.apply_desired(desired),
                 service_message::Message::ProvidersRefused(failure) => {
-                    tracing::error!("the service does not take what the host has: {}", failure.message);
+                    tracing::error!("the service refuses the resources of this host: {}", failure.message);
                     self.is_refused = true;
                 }
             },
@@ -182,7 +183,7 @@ impl<H: Hypervisor> Agent<H> {
     fn apply_desired(&mut self, message: v1::DesiredGuest) {
         let instance = match DesiredState::instance(&message) {
             Ok(instance) => instance,
-            // There is no guest to report on.
+            // A report needs the UUID of a guest.
             Err(error) => return tracing::warn!("{error}"),
         };
         let now = self.times.now();
@@ -197,7 +198,7 @@ impl<H: Hypervisor> Agent<H> {
         self.react(instance, reaction);
     }
 
-    fn take_finished(&mut self, done: Result<Finished, tokio::task::JoinError>) {
+    fn on_finished(&mut self, done: Result<Finished, tokio::task::JoinError>) {
         match done {
             Ok(Finished::Step(instance, outcome)) => {
                 if let Err(fault) = &outcome.result {
@@ -208,25 +209,25 @@ impl<H: Hypervisor> Agent<H> {
             }
             Ok(Finished::Survey(Ok(survey))) => {
                 let (facts, found) = *survey;
-                self.take_facts(facts);
+                self.apply_facts(facts);
                 self.compare(found);
             }
             Ok(Finished::Survey(Err(fault))) => tracing::warn!("the hypervisor does not answer: {fault}"),
             Ok(Finished::Forgotten) => {}
-            // A bug: whatever the guest's state is now, a new start of the agent finds it out.
+            // A bug. After a restart, the agent observes the guest's state.
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
     }
 
-    fn take_notice(&mut self, notice: Notice) {
+    fn on_notice(&mut self, notice: Notice) {
         match notice {
             Notice::Disturbed(instance) => self.with_guest(instance, Guest::disturbed),
             Notice::Lost => {
-                tracing::warn!("the hypervisor is away");
+                tracing::warn!("the hypervisor is unreachable");
                 self.is_away = true;
             }
             Notice::Back => {
-                tracing::info!("the hypervisor is back");
+                tracing::info!("the hypervisor is reachable again");
                 self.is_away = false;
                 self.times.hasten_heartbeat();
                 self.begin_survey();
@@ -234,7 +235,7 @@ impl<H: Hypervisor> Agent<H> {
         }
     }
 
-    fn take_time(&mut self) {
+    fn on_timer(&mut self) {
         let due = self.times.take_due();
         if due.heartbeat && !self.is_away {
             self.outbox.add_heartbeat();
@@ -248,9 +249,9 @@ impl<H: Hypervisor> Agent<H> {
         }
     }
 
-    fn take_facts(&mut self, facts: Facts) {
+    fn apply_facts(&mut self, facts: Facts) {
         let providers = provider_tree(&self.settings.host, &facts, &self.settings.offer);
-        // What others have in the way of a tree that was refused may be gone by now.
+        // The conflict that the service refused may be resolved by now.
         if std::mem::take(&mut self.is_refused) || providers != self.providers {
             self.providers = providers;
             self.outbox.add_providers();
@@ -263,7 +264,7 @@ impl<H: Hypervisor> Agent<H> {
         self.tasks.spawn(async move { Finished::Survey(survey(&*hypervisor).await.map(Box::new)) });
     }
 
-    fn say(&mut self, permit: OwnedPermit<AgentMessage>) {
+    fn send_next(&mut self, permit: OwnedPermit<AgentMessage>) {
         let message = match self.outbox.take() {
             Some(Item::Hello) => Message::Hello(self.hello()),
             Some(Item::Providers) => Message::Providers(self.providers.clone()),
@@ -300,7 +301,7 @@ impl<H: Hypervisor> Agent<H> {
     }
 }
 
-/// Room for one message. Never, if there is no stream or nothing to say.
-async fn room(link: Option<Sender<AgentMessage>>) -> Option<OwnedPermit<AgentMessage>> {
+/// Waits for capacity to send one message. None without a stream.
+async fn reserve(link: Option<Sender<AgentMessage>>) -> Option<OwnedPermit<AgentMessage>> {
     link?.reserve_owned().await.ok()
 }

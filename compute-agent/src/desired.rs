@@ -1,71 +1,71 @@
-//! How a guest shall be.
+//! The desired state of a guest.
 
 use std::sync::Arc;
 
 use berth_api::v1;
 use uuid::Uuid;
 
-/// What shall become of a guest.
+/// The target power state of a guest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Goal {
-    /// It runs.
+    /// Running.
     Running,
     /// Defined, not running.
     Stopped,
-    /// There, its vCPUs halted.
+    /// Its vCPUs are halted.
     Paused,
-    /// Its memory saved on disk.
+    /// Its memory is saved on disk.
     Suspended,
-    /// Nothing of it is left.
+    /// The host has neither a domain nor disks of it.
     Absent,
-    /// Its disks are kept, and nothing else.
+    /// Only its disks exist.
     Shelved,
 }
 
-/// How a guest shall be, as of a generation.
+/// The desired state of a guest at a generation.
 #[derive(Clone, PartialEq, Debug)]
 pub struct DesiredState {
-    /// Goes up with every change of the wish.
+    /// Increases with every change of the desired state.
     pub generation: u64,
-    /// What shall become of it.
+    /// The target power state.
     pub goal: Goal,
-    /// Which boot is wished.
+    /// The number of the desired boot. A guest of an earlier boot is rebooted.
     pub boot: u32,
-    /// Whether a guest of an earlier boot is turned off by force.
+    /// Whether that reboot is a hard one.
     pub hard: bool,
-    /// Whether it was built before, so that nothing is made where nothing is left of it.
+    /// Whether the guest was built before. A missing guest is then lost, and is not created again.
     pub must_exist: bool,
-    /// What it is made of. None only for [`Goal::Absent`].
+    /// Its flavor, image and so on. None only for [`Goal::Absent`].
     pub spec: Option<Arc<v1::GuestSpec>>,
 }
 
-/// A wish that makes no sense, field by field.
+/// Why a [`v1::DesiredGuest`] is invalid.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum InvalidDesiredGuest {
-    /// The instance is no UUID.
+    /// The instance is not a UUID.
     #[error("desired_guest.instance: {0:?} is not a UUID")]
     Instance(String),
-    /// Generations begin with 1.
-    #[error("desired_guest.generation: 0; generations begin with 1")]
+    /// The generation is 0.
+    #[error("desired_guest.generation: 0; generations start at 1")]
     Generation,
-    /// The goal is none of those known.
-    #[error("desired_guest.goal: {0} is not a goal that this agent knows")]
+    /// The goal is unknown.
+    #[error("desired_guest.goal: {0} is not a goal that this agent supports")]
     Goal(i32),
-    /// There is no spec.
-    #[error("desired_guest.spec: missing; only ABSENT goes without")]
+    /// The spec is missing.
+    #[error("desired_guest.spec: missing; only the goal ABSENT has none")]
     Spec,
 }
 
 impl DesiredState {
-    /// Reads the UUID of the instance that a message is about.
+    /// Parses the UUID of the instance.
     ///
     /// # Errors
-    /// It is no UUID.
+    /// It is not a UUID.
     pub fn instance(message: &v1::DesiredGuest) -> Result<Uuid, InvalidDesiredGuest> {
         message.instance.parse().map_err(|_| InvalidDesiredGuest::Instance(message.instance.clone()))
     }
 
-    /// Reads the rest of a message.
+    /// Parses the other fields.
     ///
     /// # Errors
     /// The generation is 0, the goal is unknown, or the spec is missing.

@@ -5,12 +5,12 @@ use std::ffi::OsString;
 use anyhow::{Result, bail};
 use berth_process::environment::{Known, Problem};
 
-/// What is logged.
+/// The log filter.
 pub(crate) const LOG: &str = "BERTH_LOG";
 
 const NAMES: [&str; 5] = ["BERTH_SERVICE", "BERTH_CA", "BERTH_CERT", "BERTH_KEY", LOG];
 
-/// Refuses variables that begin with `BERTH_` and are not understood.
+/// Refuses variables that begin with `BERTH_` and that no program of Berth reads.
 ///
 /// # Errors
 /// The variables, each with what is wrong with it.

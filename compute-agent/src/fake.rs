@@ -1,6 +1,6 @@
 //! A hypervisor in memory.
 
-mod folder;
+mod directory;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -14,10 +14,10 @@ use uuid::Uuid;
 
 use crate::{Facts, Fault, Found, Hypervisor, Job, Notice, Outcome, Power, Record, Step};
 
-/// A hypervisor in memory: guests are entries of a map, and do at once what they are told.
+/// A hypervisor in memory: guests are entries of a map, and steps take effect at once.
 ///
-/// What a real one could do wrong can be arranged: steps that fail or take long, guests that end by themselves or do not obey, a
-/// hypervisor that is away. It outlives the agent that uses it, so an agent can be restarted on it.
+/// Failures of a real one can be injected: steps that fail or take long, guests that stop or ignore a shutdown, an unreachable
+/// hypervisor. It outlives its agent, so an agent can be restarted on it.
 #[derive(Debug)]
 pub struct FakeHypervisor {
     world: Mutex<World>,
@@ -27,8 +27,8 @@ pub struct FakeHypervisor {
 struct World {
     facts: Facts,
     guests: BTreeMap<Uuid, Entry>,
-    /// Where guests are written down, if anywhere.
-    folder: Option<PathBuf>,
+    /// The directory of the guests' files, if any.
+    directory: Option<PathBuf>,
     faults: VecDeque<(Step, Fault)>,
     delay: Duration,
     is_away: bool,
@@ -45,26 +45,26 @@ struct Entry {
 }
 
 impl FakeHypervisor {
-    /// One without guests.
+    /// A hypervisor without guests.
     #[must_use]
     pub fn new(facts: Facts) -> Self {
         Self::with(facts, BTreeMap::new(), None)
     }
 
-    /// One whose guests are files in a folder, so that they outlive its process, too.
+    /// A hypervisor whose guests are files in a directory, so that they outlive the process.
     ///
     /// # Errors
-    /// The folder cannot be made or read, or has a file with the name of a guest that is none.
-    pub fn kept_in(folder: PathBuf, facts: Facts) -> io::Result<Self> {
-        let guests = folder::read(&folder)?;
-        Ok(Self::with(facts, guests, Some(folder)))
+    /// The directory cannot be created or read, or contains an invalid file of a guest.
+    pub fn open(directory: PathBuf, facts: Facts) -> io::Result<Self> {
+        let guests = directory::read(&directory)?;
+        Ok(Self::with(facts, guests, Some(directory)))
     }
 
-    fn with(facts: Facts, guests: BTreeMap<Uuid, Entry>, folder: Option<PathBuf>) -> Self {
+    fn with(facts: Facts, guests: BTreeMap<Uuid, Entry>, directory: Option<PathBuf>) -> Self {
         let world = World {
             facts,
             guests,
-            folder,
+            directory,
             faults: VecDeque::new(),
             delay: Duration::ZERO,
             is_away: false,
@@ -76,54 +76,54 @@ impl FakeHypervisor {
         Self { world: Mutex::new(world) }
     }
 
-    /// The next step of this kind fails; several such wishes queue up. What a step carries does not matter.
+    /// Makes the next step of this kind fail, whatever its arguments. Several calls queue up.
     pub fn fail_next(&self, step: Step, fault: Fault) {
         self.world().faults.push_back((step, fault));
     }
 
-    /// From now on each step takes so long.
+    /// Makes each further step take this long.
     pub fn set_delay(&self, delay: Duration) {
         self.world().delay = delay;
     }
 
-    /// From now on guests do not turn themselves off when asked.
+    /// Makes guests ignore a shutdown from now on.
     pub fn ignore_shutdown(&self) {
         self.world().is_deaf = true;
     }
 
-    /// Changes what the host has.
+    /// Replaces the resources of the host.
     pub fn set_facts(&self, facts: Facts) {
         self.world().facts = facts;
     }
 
-    /// A guest changes by itself, and the hypervisor tells.
+    /// Changes the state of a guest and notifies the agent.
     pub fn disturb(&self, instance: Uuid, power: Power) {
         let mut world = self.world();
         let entry = Entry { power, ..world.entry(instance) };
         world.guests.insert(instance, entry);
-        world.tell(Notice::Disturbed(instance));
+        world.notify(Notice::Disturbed(instance));
     }
 
-    /// The hypervisor is away, or back. Guests go on.
+    /// Makes the hypervisor unreachable, or reachable again. Guests continue to run.
     pub fn set_away(&self, is_away: bool) {
         let mut world = self.world();
         world.is_away = is_away;
-        world.tell(if is_away { Notice::Lost } else { Notice::Back });
+        world.notify(if is_away { Notice::Lost } else { Notice::Back });
     }
 
-    /// How a guest is, and what is remembered of it.
+    /// The state of a guest and its record.
     #[must_use]
     pub fn guest(&self, instance: Uuid) -> (Power, Record) {
         let entry = self.world().entry(instance);
         (entry.power, entry.record)
     }
 
-    /// From now on, keeps the steps that change a guest, for [`Self::steps`].
+    /// Starts recording the steps that change a guest, for [`Self::steps`].
     pub fn keep_steps(&self) {
         self.world().keeps_steps = true;
     }
 
-    /// The steps done or failed since [`Self::keep_steps`], oldest first, without looks and records.
+    /// The successful and failed steps since [`Self::keep_steps`], in order, without observations and records.
     #[must_use]
     pub fn steps(&self) -> Vec<(Uuid, Step)> {
         self.world().steps.clone()
@@ -144,22 +144,23 @@ impl World {
     }
 
     fn put(&mut self, instance: Uuid, entry: Entry) -> Result<(), Fault> {
-        if let Some(folder) = &self.folder {
-            folder::write(folder, instance, &entry).map_err(|error| Fault::transient(error.to_string()))?;
+        if let Some(directory) = &self.directory {
+            directory::write(directory, instance, &entry)
+                .map_err(|error| Fault::transient(error.to_string()))?;
         }
         self.guests.insert(instance, entry);
         Ok(())
     }
 
-    fn tell(&self, notice: Notice) {
+    fn notify(&self, notice: Notice) {
         if let Some(notices) = &self.notices {
-            // Nobody listens while the agent is restarted.
+            // No receiver exists while the agent is restarted.
             let _ = notices.send(notice);
         }
     }
 
     fn check(&self) -> Result<(), Fault> {
-        if self.is_away { Err(Fault::lost("the hypervisor is away")) } else { Ok(()) }
+        if self.is_away { Err(Fault::lost("the hypervisor is unreachable")) } else { Ok(()) }
     }
 
     fn perform(&mut self, job: &Job) -> Result<(), Fault> {
@@ -183,7 +184,7 @@ impl World {
     }
 }
 
-/// How a guest is after a step; None if the step cannot be done to such a guest.
+/// The state of a guest after a step; None if the step is impossible in its state.
 pub(crate) fn after(step: Step, power: Power) -> Option<Power> {
     use Power::{Crashed, Gone, Kept, Paused, Running, Saved, ShutDown};
     Some(match (step, power) {
@@ -234,8 +235,8 @@ impl Hypervisor for FakeHypervisor {
     async fn forget(&self, instance: Uuid) {
         let mut world = self.world();
         world.guests.remove(&instance);
-        if let Some(folder) = &world.folder {
-            let _ = folder::remove(folder, instance); // it may never have been written down
+        if let Some(directory) = &world.directory {
+            let _ = directory::remove(directory, instance); // the file may never have been written
         }
     }
 

@@ -1,27 +1,26 @@
-//! One guest: what to do next so that it becomes what is wished.
+//! The state machine of one guest: it chooses the next step towards the desired state.
 //!
-//! A state machine without I/O. It is told of wishes, of how steps went, and that something may have happened to the guest; it
-//! says which step to do next, when to be woken, and when the service should hear of the guest. What a step leads to is taken
-//! from looking at the guest afterwards, never from the step.
+//! It performs no I/O. Its inputs are desired states, outcomes of steps, and disturbances (the guest may have changed). Its
+//! outputs are the next step, a time to be woken at, and whether to report the guest to the service. The state after a step
+//! is observed on the guest, never inferred from the step.
 //!
 //! ```text
-//!                  newer wish, disturbance
-//!      ┌────────┐ ──────────────────────────► ┌────────┐   newer wish: kept, for when the step is done
-//!      │  Idle  │                             │ Acting │   disturbance: looked at when the step is done
+//!                  newer desired state, disturbance
+//!      ┌────────┐ ──────────────────────────► ┌────────┐   newer desired state: applied after the step
+//!      │  Idle  │                             │ Acting │   disturbance: observed after the step
 //!      │        │ ◄────────────────────────── │  step  │
-//!      └────────┘   done: fulfilled, failed   └────────┘
-//!          tell                                ▲  │  ▲│     (Idle also waits, before it tries again what shall go and could not.)
+//!      └────────┘   done: reached, failed      └────────┘
+//!         report                               ▲  │  ▲│     (Idle also waits, before a failed removal is retried.)
 //!                                       plan,  │  │  ││ done: plan the next step
-//!                                  newer wish, │  │  └┘
-//!                                  disturbance │  │ done: a guest that was asked to turn itself off is given time,
-//!                                              │  ▼       or a failed step is to be tried again
+//!                                newer desired │  │  └┘
+//!                           state, disturbance │  │ done: a guest that was asked to shut down is given time,
+//!                                              │  ▼       or a failed step is to be retried
 //!                                            ┌─────────┐
 //!                                            │ Waiting │
 //!                                            └─────────┘
 //! ```
 //!
-//! Which step is next follows from how the guest is and how it shall be (`guest/plan.rs`). Whatever the goal, the way is along these
-//! arrows:
+//! The next step follows from the observed and the desired state (`guest/plan.rs`). Every step is one of these arrows:
 //!
 //! ```text
 //!              Prepare        Define          Start             Pause
@@ -35,17 +34,17 @@
 //!                            Undefine
 //! ```
 //!
-//! A reboot is turning off and starting. Goals to come (resized, moved to another host) are further rows of the plan.
+//! A reboot is a shutdown and a start. Further goals (resized, migrated) will be further rows of the plan.
 //!
-//! Rules that hold whatever happens:
-//! 1. At most one step is under way.
-//! 2. Before the first step for a wish, its generation is remembered; a wish with a lower one is refused, before and after a
+//! Invariants:
+//! 1. At most one step runs at a time.
+//! 2. The generation of a desired state is stored before its first step. A lower generation is refused, before and after a
 //!    restart of the agent.
-//! 3. That a wish is fulfilled is remembered before it is told.
-//! 4. A fulfilled wish is not enforced again. A guest that turns itself off stays off and the service is told: what it means is
-//!    the service's to decide.
-//! 5. A removal that fails is retried as long as the guest is desired to be absent; so is one of a guest that is there again.
-//! 6. No step but a look follows from a state that is older than the last step.
+//! 3. That a desired state was reached is stored before it is reported.
+//! 4. A desired state that was reached is not enforced again. A guest that shuts itself down stays off, and the agent reports
+//!    it: the service decides what that means.
+//! 5. A failed removal is retried as long as the desired state is ABSENT, and so is the removal of a guest that reappears.
+//! 6. After a step whose result could not be observed, the next step is an observation.
 
 mod plan;
 #[cfg(test)]
@@ -54,13 +53,13 @@ mod tests;
 use crate::{DesiredState, Fault, FaultKind, Goal, Micros, Outcome, Power, Record, Step};
 use plan::{Next, TurningOff};
 
-/// How often a step that fails for the time being is tried for one wish, in all.
-const TRIES: u32 = 5;
-/// The pause before the second try; it doubles with each.
+/// The number of attempts of steps with transient faults, in total for one desired state.
+const ATTEMPTS: u32 = 5;
+/// The pause before the second attempt. It doubles with each further one.
 const FIRST_PAUSE: Micros = 500_000;
-/// The pause after all of them, if what shall go is wished away once more.
+/// The pause after the last attempt of a removal, if the service requests the removal again.
 const NEXT_ROUND_PAUSE: Micros = 10_000_000;
-/// The pause before looking again for a hypervisor that is away.
+/// The pause between observations while the hypervisor is unreachable.
 const LOST_PAUSE: Micros = 1_000_000;
 
 /// The state machine of one guest.
@@ -69,21 +68,21 @@ pub struct Guest {
     power: Power,
     record: Record,
     desired: Option<DesiredState>,
-    /// Why the wish could not be fulfilled.
+    /// Why the desired state could not be reached.
     fault: Option<Fault>,
     phase: Phase,
-    /// Something happened while a step was under way.
-    look_again: bool,
-    /// How the guest is after its last step is not known: `power` is older.
+    /// The guest was disturbed while a step ran.
+    observe_again: bool,
+    /// The last step's result could not be observed: `power` is older.
     is_stale: bool,
-    /// The guest was asked to turn itself off, and has time until then.
+    /// The guest was asked to shut down and has until this time.
     off_by: Option<Micros>,
-    /// The generation for which it was started last.
+    /// The generation for which it was last started.
     started_for: u64,
-    /// Failed tries for the present wish.
-    tries: u32,
+    /// Failed attempts for the current desired state.
+    attempts: u32,
     retry_at: Micros,
-    /// How long a guest may take to turn itself off.
+    /// How long the guest may take to shut down.
     grace: Micros,
 }
 
@@ -94,20 +93,20 @@ enum Phase {
     Waiting,
 }
 
-/// What is to be done about a guest now.
+/// What the caller has to do for a guest.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[must_use]
 pub struct Reaction {
-    /// Do this; say how it went by [`Guest::done`].
+    /// Run this step, and pass its outcome to [`Guest::done`].
     pub step: Option<Step>,
     /// Call [`Guest::wake`] at this time.
     pub wake_at: Option<Micros>,
-    /// The service should hear how the guest is.
-    pub tell: bool,
+    /// Report the guest to the service.
+    pub report: bool,
 }
 
 impl Guest {
-    /// A guest that was found, or heard of for the first time. It may take `grace` to turn itself off when asked.
+    /// A guest that was discovered, or is desired for the first time. It may take `grace` to shut down.
     #[must_use]
     pub fn new(power: Power, record: Record, grace: Micros) -> Self {
         Self {
@@ -116,36 +115,36 @@ impl Guest {
             desired: None,
             fault: None,
             phase: Phase::Idle,
-            look_again: false,
+            observe_again: false,
             is_stale: false,
             off_by: None,
             started_for: 0,
-            tries: 0,
+            attempts: 0,
             retry_at: 0,
             grace,
         }
     }
 
-    /// Takes a wish, which may be older than the one known, or the same again.
+    /// Applies a desired state, unless it is outdated or a repetition.
     pub fn apply(&mut self, desired: DesiredState, now: Micros) -> Reaction {
         let is_repeated = self.desired.as_ref().is_some_and(|known| known.generation == desired.generation);
         if is_repeated && desired.goal == Goal::Absent && !self.is_acting() {
             if self.fault.is_some() {
-                return self.try_again(now);
+                return self.retry_removal(now);
             }
-            let is_to_go = self.desired.as_ref().is_some_and(|known| known.goal == Goal::Absent);
-            if is_to_go && self.power != Power::Gone && self.is_settled() {
-                // It was gone, or seemed so, and is there.
+            let is_removal = self.desired.as_ref().is_some_and(|known| known.goal == Goal::Absent);
+            if is_removal && self.power != Power::Gone && self.is_settled() {
+                // The guest was or seemed removed, and exists.
                 self.record.fulfilled = desired.generation.saturating_sub(1);
                 return self.proceed(now, false);
             }
         }
         if desired.generation < self.known() || is_repeated {
-            return Reaction { tell: self.phase == Phase::Idle, ..Reaction::default() };
+            return Reaction { report: self.phase == Phase::Idle, ..Reaction::default() };
         }
         self.desired = Some(desired);
         self.fault = None;
-        self.tries = 0;
+        self.attempts = 0;
         self.retry_at = 0;
         if self.is_acting() {
             return Reaction::default();
@@ -153,15 +152,15 @@ impl Guest {
         self.proceed(now, true)
     }
 
-    /// What shall go and could not is still wished away: somebody may have mended what stood in the way.
-    fn try_again(&mut self, now: Micros) -> Reaction {
+    /// Retries a failed removal that is still desired: the obstacle may have been fixed.
+    fn retry_removal(&mut self, now: Micros) -> Reaction {
         self.fault = None;
-        self.tries = 0;
+        self.attempts = 0;
         self.retry_at = now + NEXT_ROUND_PAUSE;
         self.proceed(now, false)
     }
 
-    /// Refuses a wish that could not be read: it counts as one that cannot be fulfilled.
+    /// Refuses an invalid desired state, which is reported as one that cannot be reached.
     pub fn refuse(&mut self, generation: u64, fault: Fault) -> Reaction {
         if generation >= self.known() {
             let goal = Goal::Absent;
@@ -169,61 +168,61 @@ impl Guest {
                 Some(DesiredState { generation, goal, boot: 0, hard: false, must_exist: false, spec: None });
             self.fault = Some(fault);
         }
-        Reaction { tell: !self.is_acting(), ..Reaction::default() }
+        Reaction { report: !self.is_acting(), ..Reaction::default() }
     }
 
-    /// Something may have happened to the guest.
+    /// Handles a possible change of the guest.
     pub fn disturbed(&mut self) -> Reaction {
         if self.is_acting() {
-            self.look_again = true;
+            self.observe_again = true;
             return Reaction::default();
         }
         self.act(Step::Look)
     }
 
-    /// Takes how the step under way went.
+    /// Handles the outcome of the running step.
     pub fn done(&mut self, outcome: Outcome, now: Micros) -> Reaction {
         let Phase::Acting { step, generation } = self.phase else {
             return Reaction::default();
         };
         self.phase = Phase::Idle;
-        let mut has_news = self.see(outcome.power);
+        let mut has_changed = self.observe(outcome.power);
         match outcome.result {
-            Ok(()) => has_news |= self.succeeded(step, generation, now),
+            Ok(()) => has_changed |= self.succeeded(step, generation, now),
             Err(fault) => self.failed(step, generation, fault, now),
         }
-        if std::mem::take(&mut self.look_again) {
+        if std::mem::take(&mut self.observe_again) {
             let mut reaction = self.act(Step::Look);
-            reaction.tell = has_news && self.is_settled();
+            reaction.report = has_changed && self.is_settled();
             return reaction;
         }
-        self.proceed(now, has_news)
+        self.proceed(now, has_changed)
     }
 
-    /// The time has come that was asked for. Being woken for nothing does no harm.
+    /// Handles a requested wake-up. A spurious wake-up has no effect.
     pub fn wake(&mut self, now: Micros) -> Reaction {
         if self.phase == Phase::Waiting { self.proceed(now, false) } else { Reaction::default() }
     }
 
-    /// How the guest was seen last.
+    /// The state last observed.
     #[must_use]
     pub fn power(&self) -> Power {
         self.power
     }
 
-    /// What is remembered of it.
+    /// The stored record.
     #[must_use]
     pub fn record(&self) -> Record {
         self.record
     }
 
-    /// Why the present wish could not be fulfilled, if so.
+    /// Why the current desired state could not be reached.
     #[must_use]
     pub fn fault(&self) -> Option<&Fault> {
         self.fault.as_ref()
     }
 
-    /// The generation of the last wish that was fulfilled or could not be.
+    /// The generation of the last desired state that was reached or failed.
     #[must_use]
     pub fn settled_generation(&self) -> u64 {
         match (&self.fault, &self.desired) {
@@ -232,25 +231,25 @@ impl Guest {
         }
     }
 
-    /// The present wish.
+    /// The current desired state.
     #[must_use]
     pub fn desired(&self) -> Option<&DesiredState> {
         self.desired.as_ref()
     }
 
-    /// Whether a step is under way.
+    /// Whether a step is running.
     #[must_use]
     pub fn is_acting(&self) -> bool {
         matches!(self.phase, Phase::Acting { .. })
     }
 
-    /// Whether nothing is left to be said or done of a guest that is gone.
+    /// Whether the guest is removed, and nothing remains to be done or reported.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.power == Power::Gone && self.phase == Phase::Idle && self.fault.is_none() && self.is_settled()
     }
 
-    /// The highest generation heard of.
+    /// The highest generation received.
     #[must_use]
     pub fn known(&self) -> u64 {
         self.desired.as_ref().map_or(0, |desired| desired.generation).max(self.record.known)
@@ -261,8 +260,8 @@ impl Guest {
         self.fault.is_some() || self.desired.as_ref().is_none_or(fulfilled)
     }
 
-    /// Takes how the guest is; says whether that is news.
-    fn see(&mut self, power: Option<Power>) -> bool {
+    /// Applies an observation. Returns whether the state has changed.
+    fn observe(&mut self, power: Option<Power>) -> bool {
         self.is_stale = power.is_none();
         let Some(power) = power else { return false };
         if power != Power::Running {
@@ -271,7 +270,7 @@ impl Guest {
         std::mem::replace(&mut self.power, power) != power
     }
 
-    /// Says whether the service should hear of it.
+    /// Applies a successful step. Returns whether the service has to receive a report.
     fn succeeded(&mut self, step: Step, generation: u64, now: Micros) -> bool {
         match step {
             Step::Remember(record) => {
@@ -290,23 +289,23 @@ impl Guest {
         if fault.kind == FaultKind::Lost {
             self.retry_at = now + LOST_PAUSE;
         } else if step == Step::Shutdown {
-            // A guest that cannot be asked has no time to lose.
+            // The guest could not be asked to shut down, so its time is over.
             self.off_by = Some(now);
         } else if self.desired.as_ref().is_some_and(|desired| desired.generation == generation) {
-            self.tries += 1;
-            if fault.kind == FaultKind::Transient && self.tries < TRIES {
-                self.retry_at = now + (FIRST_PAUSE << (self.tries - 1));
+            self.attempts += 1;
+            if fault.kind == FaultKind::Transient && self.attempts < ATTEMPTS {
+                self.retry_at = now + (FIRST_PAUSE << (self.attempts - 1));
             } else {
                 self.fault = Some(fault);
             }
         }
     }
 
-    /// Does what is next. `has_news` says that the service should hear of the guest if nothing is.
-    fn proceed(&mut self, now: Micros, has_news: bool) -> Reaction {
+    /// Starts what comes next. If nothing does and `has_changed`, the guest is reported.
+    fn proceed(&mut self, now: Micros, has_changed: bool) -> Reaction {
         self.phase = Phase::Idle;
         if self.is_settled() {
-            return Reaction { tell: has_news || self.fault.is_some(), ..Reaction::default() };
+            return Reaction { report: has_changed || self.fault.is_some(), ..Reaction::default() };
         }
         if self.retry_at > now {
             return self.wait(self.retry_at);
@@ -316,7 +315,7 @@ impl Guest {
             Next::Wait => self.wait(self.off_by.unwrap_or(now)),
             Next::Impossible(why) => {
                 self.fault = Some(Fault::permanent(why));
-                Reaction { tell: true, ..Reaction::default() }
+                Reaction { report: true, ..Reaction::default() }
             }
         }
     }

@@ -1,28 +1,28 @@
-//! What a host has.
+//! The resources of a host.
 
 use std::collections::BTreeSet;
 
 use berth_api::v1;
 use uuid::Uuid;
 
-/// What a host has, as its hypervisor and its disks show it.
+/// The resources of a host, as surveyed from its hypervisor and disks.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Facts {
-    /// The host's UUID, which is that of the root of its provider tree.
+    /// UUID of the host, which is also that of the root of its provider tree.
     pub host_uuid: Uuid,
-    /// Facts for people.
+    /// Description of the hypervisor, for operators.
     pub hypervisor: v1::Hypervisor,
-    /// Threads of its CPUs that are online.
+    /// Online CPU threads.
     pub cpus: u32,
-    /// All memory, in MiB.
+    /// Total memory, in MiB.
     pub memory_mb: u32,
-    /// All room where disks of guests lie, in GiB.
+    /// Total space for the disks of guests, in GiB.
     pub disk_gb: u32,
-    /// Standard traits that are true of it.
+    /// Its standard traits.
     pub traits: BTreeSet<String>,
-    /// Its NUMA cells; one for a plain host, none if nothing is known of them.
+    /// Its NUMA cells: one on a host without NUMA, none if they are unknown.
     pub cells: Vec<Cell>,
-    /// PCI devices that could be given to guests.
+    /// PCI devices that guests can be assigned.
     pub pci_devices: Vec<PciDevice>,
 }
 
@@ -35,21 +35,21 @@ pub struct Cell {
     pub cpus: Vec<u32>,
     /// Its memory, in MiB.
     pub memory_mb: u32,
-    /// Memory set aside in large pages.
+    /// Its huge pages.
     pub huge_pages: Vec<HugePages>,
 }
 
-/// Memory set aside in pages of one size.
+/// The huge pages of one size.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct HugePages {
     /// Size of a page in KiB.
     pub size_kib: u32,
-    /// How many there are.
+    /// Number of pages.
     pub total: u32,
 }
 
 impl HugePages {
-    /// All of them together, in MiB.
+    /// The memory in all of them, in MiB.
     #[must_use]
     pub fn memory_mb(self) -> u32 {
         let kib = u64::from(self.size_kib) * u64::from(self.total);
@@ -62,11 +62,11 @@ impl HugePages {
 pub struct PciDevice {
     /// Such as `0000:81:00.0`.
     pub address: String,
-    /// The maker's number.
+    /// Vendor ID.
     pub vendor: u16,
-    /// The maker's number for the product.
+    /// Product ID.
     pub product: u16,
-    /// The cell it is attached to, if known.
+    /// The NUMA cell it is attached to, if known.
     pub cell: Option<u32>,
 }
 

@@ -1,4 +1,4 @@
-//! What an agent asks of a hypervisor.
+//! The operations of a hypervisor.
 
 use std::sync::Arc;
 
@@ -8,22 +8,22 @@ use uuid::Uuid;
 
 use crate::Facts;
 
-/// How a guest is, as the hypervisor and its disks show it.
+/// The observed state of a guest: what the hypervisor and the disks show.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Power {
-    /// There is nothing of it.
+    /// The host has neither a domain nor disks of it.
     Gone,
-    /// Its disks are there and nothing else.
+    /// Only its disks exist.
     Kept,
-    /// Defined; it was turned off, or turned itself off.
+    /// Defined and shut off.
     ShutDown,
-    /// Defined; it ended by a failure.
+    /// Defined; it crashed.
     Crashed,
-    /// Defined, not running, its memory saved on disk.
+    /// Defined and shut off; its memory is saved on disk.
     Saved,
     /// It runs.
     Running,
-    /// It is there, its vCPUs halted.
+    /// Its vCPUs are halted.
     Paused,
 }
 
@@ -35,33 +35,34 @@ impl Power {
     }
 }
 
-/// What is remembered of a guest beyond the agent's own life.
+/// The part of a guest's state that survives a restart of the agent.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Record {
-    /// The generation of the latest wish that was acted on. Wishes with a lower one are refused.
+    /// The highest generation of the desired state that the agent has acted on. Lower ones are refused.
     pub known: u64,
-    /// The generation of the latest wish that was fulfilled.
+    /// The latest generation whose desired state was reached.
     pub fulfilled: u64,
-    /// Which boot the guest is in, or was in last.
+    /// The number of the guest's current or last boot.
     pub boot: u32,
 }
 
-/// One thing to do to a guest. Each leads from one [`Power`] to another, and doing it again after a crash does no harm.
+/// One operation on a guest. Each leads from one [`Power`] to another and is idempotent, so it can be
+/// repeated after a crash.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Step {
-    /// Find out how the guest is.
+    /// Observe the guest.
     Look,
-    /// Write down what must not be forgotten.
+    /// Store the record.
     Remember(Record),
-    /// Make its disks. Gone → Kept.
+    /// Create its disks. Gone → Kept.
     Prepare,
-    /// Make it known to the hypervisor. Kept → ShutDown.
+    /// Define its domain. Kept → ShutDown.
     Define,
     /// Boot it. ShutDown, Crashed → Running.
     Start,
-    /// Ask it to turn itself off. Returns at once.
+    /// Ask the guest to shut down (ACPI). Returns at once.
     Shutdown,
-    /// Turn it off by force. Running, Paused → ShutDown.
+    /// Turn the guest off. Running, Paused → ShutDown.
     Destroy,
     /// Running → Paused.
     Pause,
@@ -71,113 +72,113 @@ pub enum Step {
     Save,
     /// Saved → Running.
     Restore,
-    /// Throw the saved memory away. Saved → ShutDown.
+    /// Delete the saved memory. Saved → ShutDown.
     DiscardSave,
-    /// Make the hypervisor forget it. ShutDown, Crashed, Saved → Kept.
+    /// Undefine its domain. ShutDown, Crashed, Saved → Kept.
     Undefine,
-    /// Kept → Gone.
+    /// Delete its disks. Kept → Gone.
     RemoveDisks,
 }
 
 /// A step of one guest.
 #[derive(Clone, Debug)]
 pub struct Job {
-    /// The instance, which is the guest's UUID too.
+    /// UUID of the instance, which is also that of the guest.
     pub instance: Uuid,
-    /// What to do.
+    /// The operation.
     pub step: Step,
-    /// What the guest is to be made of; none if it is to go.
+    /// The guest's flavor, image and so on. None if the guest is to be removed.
     pub spec: Option<Arc<v1::GuestSpec>>,
 }
 
-/// Why something could not be done.
+/// The failure of an operation.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct Fault {
-    /// What to think of it.
+    /// Whether a retry can help.
     pub kind: FaultKind,
-    /// For people.
+    /// A message for operators.
     pub message: String,
 }
 
-/// What to think of a [`Fault`].
+/// The kind of a [`Fault`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FaultKind {
-    /// It may work another time.
+    /// A retry may succeed.
     Transient,
-    /// It will not work on this host.
+    /// A retry on this host cannot succeed.
     Permanent,
-    /// The hypervisor cannot be reached, so nothing is known. Guests may well go on.
+    /// The hypervisor is unreachable, so the state of its guests is unknown. They may continue to run.
     Lost,
 }
 
 impl Fault {
-    /// One that another try may not meet.
+    /// A fault that a retry may not meet.
     pub fn transient(message: impl Into<String>) -> Self {
         Self { kind: FaultKind::Transient, message: message.into() }
     }
 
-    /// One that every try will meet.
+    /// A fault that every retry on this host meets.
     pub fn permanent(message: impl Into<String>) -> Self {
         Self { kind: FaultKind::Permanent, message: message.into() }
     }
 
-    /// The hypervisor is away.
+    /// The hypervisor is unreachable.
     pub fn lost(message: impl Into<String>) -> Self {
         Self { kind: FaultKind::Lost, message: message.into() }
     }
 }
 
-/// How a step went, and how the guest is after it.
+/// The result of a step, and the state of the guest observed after it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Outcome {
-    /// Whether the step was done.
+    /// Whether the step succeeded.
     pub result: Result<(), Fault>,
-    /// How the guest is now, if that could be found out.
+    /// The observed state; None if the guest could not be observed.
     pub power: Option<Power>,
 }
 
-/// A guest that was found on the host.
+/// A guest that exists on the host.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Found {
-    /// Its instance.
+    /// UUID of its instance.
     pub instance: Uuid,
-    /// How it is.
+    /// Its observed state.
     pub power: Power,
-    /// What was remembered of it.
+    /// Its stored record.
     pub record: Record,
 }
 
-/// What a hypervisor tells by itself.
+/// An event of a hypervisor.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Notice {
-    /// Something happened to the guest.
+    /// The state of the guest may have changed.
     Disturbed(Uuid),
-    /// The hypervisor cannot be reached.
+    /// The hypervisor became unreachable.
     Lost,
-    /// It can be reached again.
+    /// The hypervisor is reachable again.
     Back,
 }
 
-/// A hypervisor, the store of disks beside it, and a place for records.
+/// A hypervisor, with the storage of disks and records on its host.
 ///
-/// At most one step is under way for each guest; steps of different guests overlap.
+/// The caller runs at most one step at a time for each guest. Steps of different guests overlap.
 pub trait Hypervisor: Send + Sync + 'static {
-    /// What the host has.
+    /// The resources of the host.
     fn facts(&self) -> impl Future<Output = Result<Facts, Fault>> + Send;
 
-    /// All guests of Berth on the host, and those that are gone but remembered.
+    /// All guests of Berth on the host, including removed ones that still have a record.
     fn guests(&self) -> impl Future<Output = Result<Vec<Found>, Fault>> + Send;
 
-    /// Does one step, then looks at the guest.
+    /// Runs one step, then observes the guest.
     fn perform(&self, job: Job) -> impl Future<Output = Outcome> + Send;
 
-    /// Forgets the record of a guest that is gone.
+    /// Deletes the record of a removed guest.
     fn forget(&self, instance: Uuid) -> impl Future<Output = ()> + Send;
 
-    /// GiB that are free where the disks of guests lie.
+    /// Free space for the disks of guests, in GiB.
     fn disk_available_gb(&self) -> u32;
 
-    /// What happens by itself, from now on. The latest caller is told.
+    /// The events from now on. A new call ends the receiver of the previous one.
     fn notices(&self) -> UnboundedReceiver<Notice>;
 }

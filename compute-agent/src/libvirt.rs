@@ -35,68 +35,68 @@ use images::Images;
 use records::Records;
 use survey::Surveyed;
 
-/// Steps that are done at the same time.
+/// The number of steps that run at the same time.
 const STEPS: usize = 16;
-/// How often it is looked whether libvirtd is still there.
+/// The interval between checks of the connection to libvirtd.
 const WATCH: Duration = Duration::from_millis(500);
 
-/// What CPU guests see, on KVM. Software emulation has its own.
+/// The CPU model of guests on KVM. Software emulation has its own.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CpuMode {
-    /// What QEMU gives by itself.
+    /// QEMU's default.
     HypervisorDefault,
-    /// The model nearest to the host's.
+    /// The model closest to the host's.
     HostModel,
-    /// The host's.
+    /// The host's CPU.
     HostPassthrough,
 }
 
-/// Where things are.
+/// Settings of the driver.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// libvirt's URI; it has to be a libvirtd of this machine.
+    /// URI of a libvirtd on this machine.
     pub uri: String,
-    /// The host's UUID; None for the one kept in the state folder or, at the first start, libvirt's.
+    /// The host's UUID; None for the one in the state directory or, at the first start, libvirt's.
     pub host_uuid: Option<Uuid>,
-    /// The folder of images.
+    /// The directory of images.
     pub images: PathBuf,
-    /// The folder of the guests' disks.
+    /// The directory of the guests' disks.
     pub instances: PathBuf,
-    /// The folder of what must not be forgotten.
+    /// The directory of the agent's state.
     pub state: PathBuf,
-    /// What CPU guests see.
+    /// The CPU model of guests.
     pub cpu_mode: CpuMode,
 }
 
-/// Why the driver cannot be made.
+/// Why the driver cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// A folder cannot be used.
+    /// A directory cannot be used.
     #[error("{option} {path:?} cannot be used")]
-    Folder {
-        /// The option that names it.
+    Directory {
+        /// The option that names the directory.
         option: &'static str,
-        /// The folder.
+        /// The directory.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// Another agent uses the state folder.
+    /// Another agent uses the state directory.
     #[error("--state {0:?} is used by another agent")]
     InUse(PathBuf),
-    /// The UUID given differs from the one that this host has had so far.
+    /// The given UUID differs from the stored UUID of this host.
     #[error("--host-uuid {given} is not this host's, which is {kept} by {file:?}")]
     OtherHost {
-        /// The option.
+        /// The value of the option.
         given: Uuid,
-        /// What the state folder says.
+        /// The stored UUID.
         kept: String,
-        /// Where it says so.
+        /// The file that stores it.
         file: PathBuf,
     },
 }
 
-/// The driver.
+/// The libvirt driver.
 pub struct Libvirt {
     inner: Arc<Inner>,
     steps: Arc<Semaphore>,
@@ -111,15 +111,15 @@ struct Inner {
     has_kvm: bool,
     /// The latest survey of the host.
     surveyed: Mutex<Option<Arc<Surveyed>>>,
-    /// Held as long as the agent lives.
+    /// Locked as long as the agent runs.
     _lock: File,
 }
 
 impl Libvirt {
-    /// Opens the folders. libvirtd need not be there yet.
+    /// Opens the directories. libvirtd need not run yet.
     ///
     /// # Errors
-    /// A folder cannot be used, or the host's UUID is another than before.
+    /// A directory cannot be used, or the host's UUID has changed.
     pub fn open(config: Config) -> Result<Self, OpenError> {
         let Config { images, instances, state, .. } = &config;
         images.read_dir().map_err(|source| unusable("--images", images, source))?;
@@ -154,18 +154,18 @@ impl Libvirt {
 }
 
 fn unusable(option: &'static str, path: &Path, source: io::Error) -> OpenError {
-    OpenError::Folder { option, path: path.to_owned(), source }
+    OpenError::Directory { option, path: path.to_owned(), source }
 }
 
 fn absolute((option, path): (&'static str, &PathBuf)) -> Result<PathBuf, OpenError> {
     std::path::absolute(path).map_err(|source| unusable(option, path, source))
 }
 
-/// Two agents on one folder would undo each other's work.
+/// Locks the state directory, because two agents on one directory would conflict.
 fn lock(state: &Path) -> Result<File, OpenError> {
     let failed = |source| unusable("--state", state, source);
     DirBuilder::new().recursive(true).mode(0o700).create(state).map_err(failed)?;
-    // A link would have any other file emptied and locked.
+    // Following a link would lock another file.
     let mut options = File::options();
     options.write(true).create(true).truncate(false).mode(0o600).custom_flags(NO_FOLLOW);
     let file = options.open(state.join("lock")).map_err(failed)?;
@@ -204,12 +204,12 @@ impl Hypervisor for Libvirt {
     async fn forget(&self, instance: Uuid) {
         let removed = self.blocking(move |inner| inner.records.remove(instance)).await;
         if let Err(error) = removed {
-            tracing::warn!(%instance, "its record stays: {error}");
+            tracing::warn!(%instance, "the record cannot be deleted: {error}");
         }
     }
 
     fn disk_available_gb(&self) -> u32 {
-        self.inner.disks.room_gb().map_or(0, |(_, available)| available)
+        self.inner.disks.space_gb().map_or(0, |(_, available)| available)
     }
 
     fn notices(&self) -> UnboundedReceiver<Notice> {
@@ -220,7 +220,7 @@ impl Hypervisor for Libvirt {
     }
 }
 
-/// Keeps the connection, so that its loss and its return are noticed without anything to do.
+/// Checks the connection regularly, so its loss and return are noticed on an idle host too.
 async fn watch(inner: Weak<Inner>) {
     let mut ticks = tokio::time::interval(WATCH);
     let mut was_lost = false;

@@ -63,6 +63,6 @@ fn filter() -> Result<Filter> {
 }
 
 fn seed() -> u64 {
-    #[expect(clippy::disallowed_methods, reason = "agents shall not all come back at the same moment")]
+    #[expect(clippy::disallowed_methods, reason = "agents must not all reconnect at the same moment")]
     ChaCha8Rng::from_os_rng().random()
 }

@@ -13,7 +13,7 @@ use berth_process::certificates::{self, Identity};
 use clap::{Args, Parser, ValueEnum};
 use uuid::Uuid;
 
-/// Brings guests on this host to be as Berth wishes them, through libvirt.
+/// Reconciles the guests on this host with their desired state in Berth, through libvirt.
 #[derive(Parser, Debug)]
 #[command(name = "berth-agent", version)]
 pub(crate) struct Options {
@@ -23,28 +23,28 @@ pub(crate) struct Options {
     /// Name of this host, unique in the fleet [default: the machine's].
     #[arg(long, value_name = "NAME")]
     host_name: Option<String>,
-    /// UUID of this host; kept in the state folder from the first start on [default: libvirt's].
+    /// UUID of this host; stored in the state directory at the first start [default: libvirt's].
     #[arg(long, value_name = "UUID")]
     host_uuid: Option<Uuid>,
     /// Address by which other hosts reach this one [default: its name].
     #[arg(long, value_name = "ADDRESS")]
     address: Option<String>,
-    /// libvirt's URI, of a libvirtd on this machine.
+    /// URI of a libvirtd on this machine.
     #[arg(long, value_name = "URI", default_value = "qemu:///system")]
     libvirt_uri: String,
-    /// Folder of images that guests boot from.
+    /// Directory of the images that guests boot from.
     #[arg(long, value_name = "DIR", default_value = "/var/lib/berth-agent/images")]
     images: PathBuf,
-    /// Folder of the guests' disks.
+    /// Directory of the guests' disks.
     #[arg(long, value_name = "DIR", default_value = "/var/lib/berth-agent/instances")]
     instances: PathBuf,
-    /// Folder of what must not be forgotten.
+    /// Directory of the agent's state.
     #[arg(long, value_name = "DIR", default_value = "/var/lib/berth-agent/state")]
     state: PathBuf,
-    /// What CPU guests see where there is KVM.
+    /// CPU model of guests on KVM.
     #[arg(long, value_name = "MODE", value_enum, default_value_t = CpuModeOption::HostModel)]
     cpu_mode: CpuModeOption,
-    /// Seconds that guests have to turn themselves off before they are turned off.
+    /// Seconds that guests have to shut down before they are destroyed.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(0..=3600))]
     shutdown_timeout: u64,
     #[command(flatten)]
@@ -68,42 +68,42 @@ struct CertificateOptions {
 }
 
 #[derive(Args, Debug)]
-#[command(next_help_heading = "What is offered to guests")]
+#[command(next_help_heading = "Resources offered to guests")]
 struct OfferOptions {
-    /// vCPUs for each thread [default: the service's configuration decides].
+    /// Allocation ratio of VCPU [default: the service's configuration].
     #[arg(long, value_name = "RATIO", value_parser = ratio)]
     cpu_allocation_ratio: Option<f64>,
-    /// How many times over memory is granted [default: the service's configuration decides].
+    /// Allocation ratio of MEMORY_MB [default: the service's configuration].
     #[arg(long, value_name = "RATIO", value_parser = ratio)]
     ram_allocation_ratio: Option<f64>,
-    /// How many times over disk is granted [default: the service's configuration decides].
+    /// Allocation ratio of DISK_GB [default: the service's configuration].
     #[arg(long, value_name = "RATIO", value_parser = ratio)]
     disk_allocation_ratio: Option<f64>,
-    /// Threads kept for the host.
+    /// Threads reserved for the host.
     #[arg(long, value_name = "THREADS", default_value_t = 0)]
     reserved_host_cpus: u32,
-    /// MiB of memory kept for the host.
+    /// MiB of memory reserved for the host.
     #[arg(long, value_name = "MIB", default_value_t = 512)]
     reserved_host_memory_mb: u32,
-    /// GiB of disk kept for the host.
+    /// GiB of disk reserved for the host.
     #[arg(long, value_name = "GIB", default_value_t = 0)]
     reserved_host_disk_gb: u32,
-    /// Make NUMA cells providers of their own, if there are several.
+    /// Report NUMA cells as resource providers, if the host has several.
     #[arg(long)]
     numa_cells: bool,
-    /// Make large pages providers of their own.
+    /// Report huge pages as resource providers.
     #[arg(long)]
     huge_pages: bool,
-    /// Make PCI devices of this kind providers of their own, such as 8086:1572; can be repeated.
+    /// Report PCI devices of this kind as resource providers, such as 8086:1572; can be repeated.
     #[arg(long = "pci-device", value_name = "VENDOR:PRODUCT", value_parser = pci_device)]
     pci_devices: Vec<(u16, u16)>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum CpuModeOption {
-    /// What QEMU gives by itself.
+    /// QEMU's default.
     Default,
-    /// The model nearest to the host's.
+    /// The model closest to the host's.
     HostModel,
     /// The host's.
     HostPassthrough,
@@ -174,13 +174,13 @@ impl OfferOptions {
 
 fn ratio(text: &str) -> Result<f64, String> {
     let ratio: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
-    if ratio.is_finite() && ratio > 0.0 { Ok(ratio) } else { Err("a ratio is above 0".to_owned()) }
+    if ratio.is_finite() && ratio > 0.0 { Ok(ratio) } else { Err("a ratio must be above 0".to_owned()) }
 }
 
 fn pci_device(text: &str) -> Result<(u16, u16), String> {
     let id = |digits: &str| u16::from_str_radix(digits, 16).ok().filter(|_| digits.len() == 4);
     let both = text.split_once(':').and_then(|(vendor, product)| Some((id(vendor)?, id(product)?)));
-    both.ok_or_else(|| "not of the form 8086:1572".to_owned())
+    both.ok_or_else(|| "expected VENDOR:PRODUCT, such as 8086:1572".to_owned())
 }
 
 #[cfg(test)]
@@ -204,8 +204,8 @@ mod tests {
     fn errors_name_the_option() {
         let message = |arguments: &[&str]| parse(arguments).expect_err("refused").to_string();
         assert!(message(&["--cpu-allocation-ratio", "0"]).contains("--cpu-allocation-ratio"));
-        assert!(message(&["--ram-allocation-ratio", "nan"]).contains("a ratio is above 0"));
-        assert!(message(&["--pci-device", "8086"]).contains("not of the form 8086:1572"));
+        assert!(message(&["--ram-allocation-ratio", "nan"]).contains("a ratio must be above 0"));
+        assert!(message(&["--pci-device", "8086"]).contains("expected VENDOR:PRODUCT, such as 8086:1572"));
         assert!(message(&["--cert", "c.pem"]).contains("--key"));
         assert!(message(&["--host-uuid", "7"]).contains("--host-uuid"));
         for (name, why) in [("a b", "' '"), ("fe80::1", "':'"), ("", "empty"), (&"x".repeat(201), "201")] {

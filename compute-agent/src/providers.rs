@@ -1,15 +1,15 @@
-//! The provider tree of a host: what it has, as resource providers.
+//! The provider tree of a host: its resources as resource providers.
 //!
 //! ```text
 //!   <host>                        VCPU, MEMORY_MB, DISK_GB
 //!     <host>_numa_0               VCPU, MEMORY_MB                    only if cells are offered, and there are several
-//!       <host>_pages_0_2048       CUSTOM_PAGES_2048_KIB              only if large pages are offered
+//!       <host>_pages_0_2048       CUSTOM_PAGES_2048_KIB              only if huge pages are offered
 //!     <host>_0000:81:00.0         CUSTOM_PCI_8086_1572               only devices that are offered
 //! ```
 //!
-//! A host with one cell is one provider: a child that holds all there is would tell nothing, and every request for vCPUs and
-//! disk would have to be spread over two providers. Cells are offered only when asked for because a plain request must then
-//! fit into one cell, or be written for several.
+//! A host with one cell is one provider. A child with all resources would add no information, and every request for vCPUs and
+//! disk would span two providers. Cells are offered only by option, because an ordinary request then has to fit into one cell,
+//! and a larger one has to be split into request groups.
 
 use std::collections::BTreeMap;
 
@@ -18,26 +18,26 @@ use uuid::Uuid;
 
 use crate::{Cell, Facts, HugePages, PciDevice};
 
-/// What of a host is offered to guests, and how many times over. The defaults are Nova's; ratios are left to the service.
+/// The resources of a host that are offered to guests. The defaults are Nova's; the service chooses the ratios.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Offer {
-    /// Allocation ratio of vCPUs; none leaves it to the service.
+    /// Allocation ratio of VCPU; None leaves it to the service.
     pub cpu_ratio: Option<f64>,
-    /// Allocation ratio of memory; none leaves it to the service.
+    /// Allocation ratio of MEMORY_MB; None leaves it to the service.
     pub memory_ratio: Option<f64>,
-    /// Allocation ratio of disk; none leaves it to the service.
+    /// Allocation ratio of DISK_GB; None leaves it to the service.
     pub disk_ratio: Option<f64>,
-    /// Threads kept for the host.
+    /// Threads reserved for the host.
     pub reserved_cpus: u32,
-    /// MiB kept for the host.
+    /// MiB of memory reserved for the host.
     pub reserved_memory_mb: u32,
-    /// GiB kept for the host.
+    /// GiB of disk reserved for the host.
     pub reserved_disk_gb: u32,
     /// Whether NUMA cells become providers, if there are several.
     pub numa_cells: bool,
-    /// Whether large pages become providers.
+    /// Whether huge pages become providers.
     pub huge_pages: bool,
-    /// Vendor and product of the PCI devices that become providers.
+    /// Vendor and product IDs of the PCI devices that become providers.
     pub pci_devices: Vec<(u16, u16)>,
 }
 
@@ -57,16 +57,16 @@ impl Default for Offer {
     }
 }
 
-/// A part of a host that is a provider of its own.
+/// A part of a host with its own resource provider.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Part {
     /// A NUMA cell.
     Cell(u32),
-    /// The large pages of one size in a cell.
+    /// The huge pages of one size in a cell.
     Pages {
-        /// The cell they lie in.
+        /// The number of the cell.
         cell: u32,
-        /// The size of each, in KiB.
+        /// The page size, in KiB.
         size_kib: u32,
     },
     /// A PCI device, by its address.
@@ -74,7 +74,7 @@ pub enum Part {
 }
 
 impl Part {
-    /// What its provider's name has after that of the host.
+    /// The suffix of the provider's name, which follows the host's name.
     fn suffix(&self) -> String {
         match self {
             Self::Cell(id) => format!("_numa_{id}"),
@@ -97,7 +97,7 @@ impl Part {
     }
 }
 
-/// The same for the same part of the same host, whatever the host is called.
+/// A UUID derived from the host's UUID and the part, independent of the host's name.
 fn uuid_of(host: Uuid, suffix: &str) -> Uuid {
     Uuid::new_v5(&host, suffix.as_bytes())
 }
@@ -147,7 +147,7 @@ impl Tree<'_> {
         self.providers.push(provider(facts.host_uuid, name, String::new(), inventories, traits));
     }
 
-    /// What is kept for the host is taken from all cells alike.
+    /// The amounts reserved for the host are split evenly over all cells.
     fn add_cell(&mut self, cell: &Cell) {
         let Self { facts, offer, .. } = *self;
         let parts = u32::try_from(facts.cells.len()).unwrap_or(u32::MAX);
@@ -178,7 +178,7 @@ impl Tree<'_> {
         self.add_child(name, &parent, vec![(&class, inventory(1, 0, Some(1.0)))], traits);
     }
 
-    /// The provider of what lies in a cell.
+    /// The parent of a provider in a cell.
     fn parent_in(&self, cell: Option<u32>) -> String {
         match cell {
             Some(id) if self.has_cells() => self.name(&Part::Cell(id)),
@@ -226,7 +226,7 @@ fn provider(
     v1::AgentProvider { uuid: uuid.to_string(), name, parent, inventories, traits }
 }
 
-/// None if there is nothing: an inventory holds at least 1.
+/// None for an empty inventory: a total is at least 1.
 fn inventory(total: u32, reserved: u32, ratio: Option<f64>) -> Option<v1::Inventory> {
     let reserved = reserved.min(total);
     let allocation_ratio = ratio.unwrap_or(0.0); // 0 leaves it to the service

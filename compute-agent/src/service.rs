@@ -1,31 +1,31 @@
-//! How the service is reached.
+//! The connection to the service.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity, Uri};
 
-/// What proves who is who, as PEM.
+/// Certificates of both sides, as PEM.
 #[derive(Clone, Debug)]
 pub struct Certificates {
-    /// Certificates of the authority that the service's is issued by.
+    /// Certificates of the authority that issued the service's.
     pub authority: Vec<u8>,
-    /// The agent's own.
+    /// The agent's certificate.
     pub certificate: Vec<u8>,
     /// Its key.
     pub key: Vec<u8>,
 }
 
-/// Why an address of the service is not accepted.
+/// Why the URL of the service is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidService {
-    /// It cannot be read.
+    /// It is not a URL.
     #[error("{0:?} is not a URL such as https://berth.example:8779")]
     Url(String),
-    /// There are certificates, but they would not be used.
+    /// The URL would not use the certificates.
     #[error("{0:?} must begin with https:// when there are certificates")]
     NotHttps(String),
-    /// There are no certificates, and the service is on another machine.
+    /// Without certificates, the service must be on this machine.
     #[error(
         "{0:?} is not on this machine: without certificates only http:// on a loopback address is accepted"
     )]
@@ -35,10 +35,10 @@ pub enum InvalidService {
     Certificates(#[source] tonic::transport::Error),
 }
 
-/// A channel to the service at a URL. It connects when it is first used, and again whenever that is needed.
+/// A channel to the service at a URL. It connects when it is first used and reconnects when needed.
 ///
 /// # Errors
-/// The URL cannot be read, or is not one that the certificates, or their absence, allow.
+/// The URL is invalid, or does not match the certificates or their absence.
 pub fn channel(url: &str, certificates: Option<Certificates>) -> Result<Channel, InvalidService> {
     let invalid = || InvalidService::Url(url.to_owned());
     let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|_| invalid())?;
@@ -61,7 +61,7 @@ fn tls(certificates: Certificates) -> ClientTlsConfig {
         .identity(Identity::from_pem(certificates.certificate, certificates.key))
 }
 
-/// A service that vanished without a word is noticed within half a minute.
+/// Keepalives detect within 30 seconds that the service vanished without closing the connection.
 fn patient(endpoint: Endpoint) -> Endpoint {
     endpoint
         .connect_timeout(Duration::from_secs(5))

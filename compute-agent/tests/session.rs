@@ -31,7 +31,7 @@ fn desired(generation: u64, goal: Goal, boot: u32) -> DesiredGuest {
     support::desired(GUEST, generation, goal, boot, &GuestSpec::default())
 }
 
-fn told(report: &GuestReport) -> (u64, State, u32, &str) {
+fn reported(report: &GuestReport) -> (u64, State, u32, &str) {
     (report.generation, report.state(), report.boot, &report.error)
 }
 
@@ -45,15 +45,17 @@ async fn an_agent_introduces_itself_and_stays_in_touch() {
     service.wait("heartbeats", |known| (known.count(is_heartbeat) >= 3).then_some(())).await;
     agent.stop().await;
     service
-        .wait("goodbye", |known| matches!(known.heard.last(), Some((_, Message::Goodbye(_)))).then_some(()))
+        .wait("goodbye", |known| {
+            matches!(known.received.last(), Some((_, Message::Goodbye(_)))).then_some(())
+        })
         .await;
 
     let known = service.known();
-    let messages: Vec<_> = known.heard.iter().map(|(_, message)| message).collect();
+    let messages: Vec<_> = known.received.iter().map(|(_, message)| message).collect();
     let [Message::Hello(hello), Message::Providers(tree), ..] = messages[..] else { panic!("{messages:?}") };
     assert_eq!((hello.host.as_str(), hello.host_uuid.parse()), (HOST, Ok(Uuid::from_u128(1))));
     assert_eq!(tree.providers[0].inventories["VCPU"].total, 8);
-    let facts = hello.hypervisor.as_ref().expect("told");
+    let facts = hello.hypervisor.as_ref().expect("reported");
     assert_eq!(
         (facts.address.as_str(), facts.agent_version.as_str()),
         ("127.0.0.1", env!("CARGO_PKG_VERSION"))
@@ -66,7 +68,7 @@ async fn an_agent_introduces_itself_and_stays_in_touch() {
 }
 
 #[tokio::test]
-async fn a_guest_is_brought_to_each_goal() {
+async fn a_guest_reaches_each_goal() {
     let (service, hypervisor, agent) = start().await;
     hypervisor.keep_steps();
     let goals = [
@@ -82,8 +84,8 @@ async fn a_guest_is_brought_to_each_goal() {
         (Goal::Absent, 3, State::Absent),
     ];
     for (generation, (goal, boot, state)) in (1..).zip(goals) {
-        let report = service.bring(HOST, desired(generation, goal, boot)).await;
-        assert_eq!(told(&report), (generation, state, boot, ""), "{goal:?}");
+        let report = service.reconcile(HOST, desired(generation, goal, boot)).await;
+        assert_eq!(reported(&report), (generation, state, boot, ""), "{goal:?}");
     }
     let steps: Vec<_> = hypervisor.steps().into_iter().map(|(_, step)| step).collect();
     let [first, second, third, ..] = steps[..] else { panic!("{steps:?}") };
@@ -95,7 +97,7 @@ async fn a_guest_is_brought_to_each_goal() {
 #[tokio::test]
 async fn a_stale_desired_state_is_refused_before_and_after_a_restart_of_the_agent() {
     let (service, hypervisor, agent) = start().await;
-    service.bring(HOST, desired(5, Goal::Running, 1)).await;
+    service.reconcile(HOST, desired(5, Goal::Running, 1)).await;
     hypervisor.keep_steps();
     service.known().guests.clear();
     service.send_desired(HOST, desired(4, Goal::Absent, 1)).await;
@@ -104,7 +106,7 @@ async fn a_stale_desired_state_is_refused_before_and_after_a_restart_of_the_agen
     agent.kill().await;
 
     let agent = restart(&service, &hypervisor).await;
-    assert_eq!(told(&service.settled(GUEST, 5).await), (5, State::Running, 1, ""));
+    assert_eq!(reported(&service.settled(GUEST, 5).await), (5, State::Running, 1, ""));
     service.known().guests.clear();
     service.send_desired(HOST, desired(4, Goal::Absent, 1)).await;
     service.wait_for_state(GUEST, State::Running).await;
@@ -114,34 +116,35 @@ async fn a_stale_desired_state_is_refused_before_and_after_a_restart_of_the_agen
 
 async fn restart(service: &Service, hypervisor: &Arc<FakeHypervisor>) -> Agent {
     service.part().await;
-    service.known().heard.clear();
+    service.known().received.clear();
     let agent = Agent::start(HOST, Arc::clone(hypervisor), service);
     service.joined(HOST).await;
     agent
 }
 
 #[tokio::test]
-async fn a_new_stream_hears_everything_again() {
+async fn a_new_stream_reports_everything_again() {
     let (service, _, agent) = start().await;
-    service.bring(HOST, desired(1, Goal::Running, 1)).await;
-    service.known().heard.clear();
+    service.reconcile(HOST, desired(1, Goal::Running, 1)).await;
+    service.known().received.clear();
     service.part().await;
-    let all =
-        |known: &Known| known.heard.iter().any(|(_, m)| matches!(m, Message::AllReported(_))).then_some(());
+    let all = |known: &Known| {
+        known.received.iter().any(|(_, m)| matches!(m, Message::AllReported(_))).then_some(())
+    };
     service.wait("everything", all).await;
     check_last_stream(&service.known());
     agent.stop().await;
 }
 
 fn check_last_stream(known: &Known) {
-    let last = known.heard.last().expect("heard").0;
+    let last = known.received.last().expect("received").0;
     let messages: Vec<_> =
-        known.heard.iter().filter(|(stream, m)| *stream == last && !is_heartbeat(m)).collect();
+        known.received.iter().filter(|(stream, m)| *stream == last && !is_heartbeat(m)).collect();
     let [(_, Message::Hello(_)), (_, Message::Providers(_)), (_, Message::Guest(report)), ..] = messages[..]
     else {
         panic!("{messages:?}")
     };
-    assert_eq!(told(report), (1, State::Running, 1, ""));
+    assert_eq!(reported(report), (1, State::Running, 1, ""));
 }
 
 #[tokio::test]
@@ -152,22 +155,22 @@ async fn reconciling_continues_while_the_service_is_away() {
     tokio::time::sleep(Duration::from_millis(20)).await;
     service.part().await;
     let report = service.settled(GUEST, 1).await;
-    assert_eq!(told(&report), (1, State::Running, 1, ""));
+    assert_eq!(reported(&report), (1, State::Running, 1, ""));
     agent.stop().await;
 }
 
 #[tokio::test]
-async fn failures_are_reported_with_what_to_think_of_them() {
+async fn failures_are_reported_as_transient_or_permanent() {
     let (service, hypervisor, agent) = start().await;
     hypervisor.fail_next(Step::Prepare, Fault::permanent("image.name: there is none"));
-    let report = service.bring(HOST, desired(1, Goal::Running, 1)).await;
-    assert_eq!(told(&report), (1, State::Absent, 0, "image.name: there is none"));
+    let report = service.reconcile(HOST, desired(1, Goal::Running, 1)).await;
+    assert_eq!(reported(&report), (1, State::Absent, 0, "image.name: there is none"));
     assert!(!report.is_transient);
-    assert_eq!(service.bring(HOST, desired(2, Goal::Absent, 1)).await.error, "");
+    assert_eq!(service.reconcile(HOST, desired(2, Goal::Absent, 1)).await.error, "");
 
     hypervisor.fail_next(Step::Start, Fault::transient("no memory just now"));
-    let report = service.bring(HOST, desired(3, Goal::Running, 1)).await;
-    assert_eq!(told(&report), (3, State::Running, 1, ""), "tried again");
+    let report = service.reconcile(HOST, desired(3, Goal::Running, 1)).await;
+    assert_eq!(reported(&report), (3, State::Running, 1, ""), "retried");
     agent.stop().await;
 }
 
@@ -176,23 +179,23 @@ async fn an_invalid_desired_guest_is_an_error_of_its_guest() {
     let (service, _, agent) = start().await;
     let without_spec = DesiredGuest { spec: None, ..desired(1, Goal::Running, 1) };
     assert_eq!(
-        service.bring(HOST, without_spec).await.error,
-        "desired_guest.spec: missing; only ABSENT goes without"
+        service.reconcile(HOST, without_spec).await.error,
+        "desired_guest.spec: missing; only the goal ABSENT has none"
     );
     let unknown_goal = DesiredGuest { goal: 99, ..desired(2, Goal::Running, 1) };
-    assert!(service.bring(HOST, unknown_goal).await.error.starts_with("desired_guest.goal: 99"));
+    assert!(service.reconcile(HOST, unknown_goal).await.error.starts_with("desired_guest.goal: 99"));
     service.send_desired(HOST, DesiredGuest { instance: "x".into(), ..desired(1, Goal::Running, 1) }).await;
-    assert_eq!(service.bring(HOST, desired(3, Goal::Running, 1)).await.error, "");
+    assert_eq!(service.reconcile(HOST, desired(3, Goal::Running, 1)).await.error, "");
     agent.stop().await;
 }
 
 #[tokio::test]
-async fn what_happens_by_itself_is_told() {
+async fn changes_without_a_request_are_reported() {
     let (service, hypervisor, agent) = start().await;
-    service.bring(HOST, desired(1, Goal::Running, 1)).await;
+    service.reconcile(HOST, desired(1, Goal::Running, 1)).await;
     hypervisor.disturb(GUEST, Power::Crashed);
     let report = service.wait_for_state(GUEST, State::Crashed).await;
-    assert_eq!(told(&report), (1, State::Crashed, 1, ""));
+    assert_eq!(reported(&report), (1, State::Crashed, 1, ""));
 
     let richer = Facts::plain(Uuid::from_u128(1), 16, 16384, 100);
     hypervisor.set_facts(richer);
@@ -202,23 +205,23 @@ async fn what_happens_by_itself_is_told() {
 }
 
 #[tokio::test]
-async fn a_tree_that_is_refused_is_told_again() {
+async fn a_refused_tree_is_reported_again() {
     let (service, _, agent) = start().await;
     let is_tree = |message: &Message| matches!(message, Message::Providers(_));
     assert_eq!(service.known().count(is_tree), 1);
     let failure = Failure { message: "providers[0].name: is taken".to_owned(), ..Failure::default() };
-    service.tell(HOST, service_message::Message::ProvidersRefused(failure)).await;
+    service.send(HOST, service_message::Message::ProvidersRefused(failure)).await;
     service.wait("the tree again", |known| (known.count(is_tree) == 2).then_some(())).await;
-    // It was taken now: nothing is to be said.
+    // The service accepted it now, so it is not sent again.
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(service.known().count(is_tree), 2);
     agent.stop().await;
 }
 
 #[tokio::test]
-async fn without_its_hypervisor_an_agent_is_silent_and_then_goes_on() {
+async fn without_its_hypervisor_an_agent_sends_no_heartbeats_and_then_continues() {
     let (service, hypervisor, agent) = start().await;
-    service.bring(HOST, desired(1, Goal::Running, 1)).await;
+    service.reconcile(HOST, desired(1, Goal::Running, 1)).await;
     hypervisor.set_away(true);
     service.send_desired(HOST, desired(2, Goal::Stopped, 1)).await;
     tokio::time::sleep(Duration::from_millis(u64::from(2 * HEARTBEAT_MS))).await;
@@ -226,7 +229,7 @@ async fn without_its_hypervisor_an_agent_is_silent_and_then_goes_on() {
     tokio::time::sleep(Duration::from_millis(u64::from(4 * HEARTBEAT_MS))).await;
     assert_eq!(service.known().count(is_heartbeat), before);
     hypervisor.set_away(false);
-    assert_eq!(told(&service.settled(GUEST, 2).await), (2, State::ShutDown, 1, ""));
+    assert_eq!(reported(&service.settled(GUEST, 2).await), (2, State::ShutDown, 1, ""));
     service.wait("heartbeats", |known| (known.count(is_heartbeat) > before).then_some(())).await;
     agent.stop().await;
 }
@@ -236,11 +239,11 @@ async fn a_stream_that_begins_without_the_hypervisor_has_no_heartbeats_until_it_
     let (service, hypervisor, agent) = start().await;
     let begun = service.known().streams;
     let has_beaten = move |known: &Known| {
-        known.heard.iter().any(|(stream, message)| *stream > begun && is_heartbeat(message)).then_some(())
+        known.received.iter().any(|(stream, message)| *stream > begun && is_heartbeat(message)).then_some(())
     };
     hypervisor.set_away(true);
     service.part().await;
-    service.known().heard.clear();
+    service.known().received.clear();
     service.joined(HOST).await;
     tokio::time::sleep(Duration::from_millis(u64::from(4 * HEARTBEAT_MS))).await;
     assert_eq!(has_beaten(&service.known()), None);
@@ -250,7 +253,7 @@ async fn a_stream_that_begins_without_the_hypervisor_has_no_heartbeats_until_it_
 }
 
 #[tokio::test]
-async fn a_host_need_not_wait_for_its_first_heartbeat() {
+async fn the_first_heartbeat_is_sent_at_once() {
     const HOUR_MS: u32 = 3_600_000;
     let (service, hypervisor) = (Service::start_with(0, HOUR_MS).await, hypervisor());
     let agent = Agent::start(HOST, Arc::clone(&hypervisor), &service);
@@ -263,25 +266,25 @@ async fn a_host_need_not_wait_for_its_first_heartbeat() {
 }
 
 #[tokio::test]
-async fn an_agent_that_is_told_to_end_finishes_its_step_and_begins_none() {
+async fn a_graceful_shutdown_finishes_the_running_step_and_starts_none() {
     let (service, hypervisor, agent) = start().await;
     hypervisor.keep_steps();
     hypervisor.set_delay(Duration::from_millis(100));
     service.send_desired(HOST, desired(1, Goal::Running, 1)).await;
-    // The first step remembers the wish, the second prepares the disks.
+    // The first step stores the generation, the second creates the disks.
     tokio::time::sleep(Duration::from_millis(150)).await;
     agent.stop().await;
     assert_eq!(hypervisor.steps(), [(GUEST, Step::Prepare)]);
     assert_eq!(hypervisor.guest(GUEST), (Power::Kept, Record { known: 1, fulfilled: 0, boot: 0 }));
 
     let agent = restart(&service, &hypervisor).await;
-    let report = service.bring(HOST, desired(1, Goal::Running, 1)).await;
-    assert_eq!(told(&report), (1, State::Running, 1, ""));
+    let report = service.reconcile(HOST, desired(1, Goal::Running, 1)).await;
+    assert_eq!(reported(&report), (1, State::Running, 1, ""));
     agent.stop().await;
 }
 
 #[tokio::test]
-async fn a_guest_that_is_gone_is_remembered_only_for_so_long() {
+async fn records_of_removed_guests_are_limited() {
     let (service, hypervisor, agent) = start().await;
     for id in 1..=1100 {
         let instance = Uuid::from_u128(id);

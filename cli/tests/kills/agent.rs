@@ -22,7 +22,7 @@ pub(crate) fn facts(host: &str) -> Facts {
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 pub(crate) async fn run(host: &str, url: &str, folder: &str) {
     tracing_subscriber::fmt().with_ansi(false).with_writer(std::io::stderr).init();
-    let hypervisor = FakeHypervisor::kept_in(folder.into(), facts(host)).expect("guests that can be read");
+    let hypervisor = FakeHypervisor::open(folder.into(), facts(host)).expect("guests that can be read");
     hypervisor.set_delay(STEP);
     let mut dice = ChaCha8Rng::from_os_rng();
     if dice.random_bool(0.5) {

@@ -172,7 +172,7 @@ impl Cloud {
         let mut guests = BTreeMap::new();
         for host in HOSTS {
             let folder = guests_of(&self.folder, host);
-            let hypervisor = FakeHypervisor::kept_in(folder, agent::facts(host)).expect("guests");
+            let hypervisor = FakeHypervisor::open(folder, agent::facts(host)).expect("guests");
             guests.insert(host.to_owned(), hypervisor.guests().await.expect("it is there"));
         }
         guests

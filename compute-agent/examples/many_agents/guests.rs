@@ -1,4 +1,4 @@
-//! From a request to a guest that runs, and until it is gone. The hypervisors take no time, so this is all the rest.
+//! Measures the time from a request to a running guest and to its removal. The hypervisors take no time, so the rest remains.
 
 use std::time::{Duration, Instant};
 
@@ -10,13 +10,13 @@ use tonic::transport::Channel;
 use crate::latencies::Latencies;
 use crate::requests::flavor;
 
-/// Creates guests one after the other and removes them again: how long each took to be told as running.
+/// Creates guests one after the other and removes them again. Returns the times until each was reported as running.
 pub(crate) async fn create(channel: Channel, guests: usize) -> Latencies {
     let mut fleet = FleetClient::new(channel.clone());
     fleet.create_flavor(v1::CreateFlavorRequest { flavor: Some(flavor()) }).await.expect("a new flavor");
     let mut instances = InstancesClient::new(channel);
     let watch = v1::WatchInstancesRequest { project: "guests".to_owned(), instances: Vec::new() };
-    let mut told = instances.watch(watch).await.expect("a stream").into_inner();
+    let mut changes = instances.watch(watch).await.expect("a stream").into_inner();
     let (mut latencies, mut created) = (Vec::new(), Vec::new());
     for number in 0..guests {
         let start = Instant::now();
@@ -26,9 +26,9 @@ pub(crate) async fn create(channel: Channel, guests: usize) -> Latencies {
             project: "guests".to_owned(),
             ..v1::CreateInstancesRequest::default()
         };
-        let made = instances.create(request).await.expect("there is room").into_inner().instances;
+        let made = instances.create(request).await.expect("the fleet has capacity").into_inner().instances;
         let uuid = &made[0].uuid;
-        while let Some(instance) = told.message().await.expect("a change") {
+        while let Some(instance) = changes.message().await.expect("a change") {
             if instance.uuid == *uuid && instance.status == "ACTIVE" {
                 break;
             }

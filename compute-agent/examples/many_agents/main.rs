@@ -1,10 +1,10 @@
-//! Thousands of agents on one service, and what it costs the service: joining, being there, deciding.
+//! Measures what thousands of agents cost the service: joining, heartbeats, scheduling.
 //!
-//!     berth serve --data FOLDER &
+//!     berth serve --data DIRECTORY &
 //!     cargo run --release -p berth-compute-agent --no-default-features --example many_agents -- AGENTS SECONDS PID
 //!
-//! Each agent is the real one over a hypervisor in memory, with a connection of its own to the service at 127.0.0.1:8779, whose process
-//! is PID. Every instance that is scheduled is released again, so a run can be repeated.
+//! Each agent is the real one on a fake hypervisor, with its own connection to the service at 127.0.0.1:8779, whose process ID is PID.
+//! Every scheduled instance is released again, so a run can be repeated.
 
 #![allow(clippy::disallowed_methods, reason = "a measurement reads the clock and its arguments")]
 #![allow(clippy::print_stdout, reason = "its result")]
@@ -48,13 +48,13 @@ async fn main() {
     let mut running: Vec<AbortHandle> = (0..agents).map(start_agent).collect();
     until_up(agents).await;
     println!("{agents} agents up after {:.1?}", start.elapsed());
-    before.tell("joining", start);
+    before.print_since("joining", start);
 
-    // Those that were begun meanwhile.
+    // The last surveys and heartbeats of the start.
     tokio::time::sleep(Duration::from_secs(12)).await;
     let (idle, start) = (Process::of(process), Instant::now());
     tokio::time::sleep(time).await;
-    idle.tell("idle", start);
+    idle.print_since("idle", start);
 
     for (clients, batch) in [(CONNECTIONS, 1), (64, 1), (CONNECTIONS, 50), (2, 500)] {
         let mut requests = Requests::new(channels(), batch);
@@ -62,7 +62,7 @@ async fn main() {
         let latencies = requests.by_clients(clients, time).await;
         let rate = (latencies.len() * batch) as f64 / start.elapsed().as_secs_f64();
         println!("schedule, {clients} at a time, batches of {batch}: {rate:.0} VMs/s, {latencies}");
-        before.tell("scheduling", start);
+        before.print_since("scheduling", start);
         let latencies = requests.at_rate(rate / 2.0, time).await;
         println!("  at half that rate: {latencies}");
         requests.release().await;
@@ -83,10 +83,10 @@ async fn main() {
     };
     let latencies = tokio::select! {
         latencies = requests.at_rate(1_000.0, time) => latencies,
-        () = coming_and_going => unreachable!("it goes on for ever"),
+        () = coming_and_going => unreachable!("it does not end"),
     };
     println!("1,000 requests a second while 50 agents a second leave and come back: {latencies}");
-    before.tell("meanwhile", start);
+    before.print_since("meanwhile", start);
     requests.release().await;
 }
 

@@ -1,9 +1,9 @@
-//! What a process costs.
+//! Resource use of a process.
 
 use std::fs;
 use std::time::Instant;
 
-/// What the kernel says of a process.
+/// The resource use of a process, as the kernel reports it.
 pub(crate) struct Process {
     /// Seconds of processor time.
     cpu: f64,
@@ -25,8 +25,8 @@ impl Process {
         Self { cpu: (ticks(11) + ticks(12)) * TICK, resident_mb: resident_kb / 1024, id: process }
     }
 
-    /// Prints what it used since then.
-    pub(crate) fn tell(&self, what: &str, since: Instant) {
+    /// Prints the use since that time.
+    pub(crate) fn print_since(&self, what: &str, since: Instant) {
         let now = Self::of(self.id);
         let share = 100.0 * (now.cpu - self.cpu) / since.elapsed().as_secs_f64();
         println!("  the service, {what}: {share:.1} % of one core, {} MiB", now.resident_mb);

@@ -81,7 +81,7 @@ async fn ask(channel: Channel, batch: usize, due: Instant) -> (Duration, Vec<Str
         project: "p".to_owned(),
         ..v1::ScheduleRequest::default()
     };
-    SchedulerClient::new(channel).schedule(request).await.expect("there is room");
+    SchedulerClient::new(channel).schedule(request).await.expect("the fleet has capacity");
     (due.elapsed(), instances)
 }
 

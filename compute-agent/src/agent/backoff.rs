@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 const FIRST: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_secs(15);
 
-/// Pauses that grow, with jitter: agents that lost the service together come back one by one.
+/// Exponential backoff with jitter, so agents that lost the service at the same moment do not reconnect at the same moment.
 #[derive(Debug)]
 pub(super) struct Backoff {
     random: ChaCha8Rng,
@@ -20,14 +20,14 @@ impl Backoff {
         Self { random: ChaCha8Rng::seed_from_u64(seed), pause: FIRST }
     }
 
-    /// The next pause: between half of it and all of it.
+    /// The next pause, between 50% and 100% of the current interval.
     pub(super) fn pause(&mut self) -> Duration {
         let whole = self.pause;
         self.pause = (whole * 2).min(LONGEST);
         whole.mul_f64(self.random.random_range(0.5..=1.0))
     }
 
-    /// The service was reached.
+    /// Starts over after a successful connection.
     pub(super) fn reset(&mut self) {
         self.pause = FIRST;
     }

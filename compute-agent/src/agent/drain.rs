@@ -1,4 +1,4 @@
-//! How an agent ends.
+//! Graceful shutdown of an agent.
 
 use std::time::Duration;
 
@@ -8,22 +8,24 @@ use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
 
 use super::session::Event;
-use super::{Agent, Finished, messages, room};
+use super::{Agent, Finished, messages, reserve};
 use crate::Hypervisor;
 
-/// How long steps under way may take when the agent is to end.
+/// How long running steps may take.
 const STEPS: Duration = Duration::from_secs(60);
-/// How long the service may take to hear the rest.
-const WORDS: Duration = Duration::from_secs(2);
+/// How long the service may take to receive the remaining messages.
+const GOODBYE: Duration = Duration::from_secs(2);
 
 impl<H: Hypervisor> Agent<H> {
-    /// Finishes the steps under way and begins none, then says goodbye. Guests go on as they are.
+    /// Finishes the running steps without starting others, then sends a goodbye. Guests continue to run.
     pub(super) async fn drain(&mut self, events: &mut Receiver<Event>) {
         if timeout(STEPS, self.finish_steps()).await.is_err() {
-            tracing::warn!("steps are still under way; the next start finds out how they went");
+            tracing::warn!(
+                "some steps are still running; the agent observes their results at its next start"
+            );
         }
-        if timeout(WORDS, self.say_goodbye(events)).await.is_err() {
-            tracing::warn!("the service did not hear the goodbye");
+        if timeout(GOODBYE, self.send_goodbye(events)).await.is_err() {
+            tracing::warn!("the service did not receive the goodbye");
         }
     }
 
@@ -32,20 +34,20 @@ impl<H: Hypervisor> Agent<H> {
             let Ok(Finished::Step(instance, outcome)) = done else { continue };
             let now = self.times.now();
             if let Some(guest) = self.guests.get_mut(&instance) {
-                // Whatever would be next is left to the next start.
+                // The next step runs after the next start.
                 let _ = guest.done(outcome, now);
                 self.outbox.add_guest(instance);
             }
         }
     }
 
-    async fn say_goodbye(&mut self, events: &mut Receiver<Event>) {
+    async fn send_goodbye(&mut self, events: &mut Receiver<Event>) {
         while !self.outbox.is_empty() {
-            let Some(permit) = room(self.link.clone()).await else { return };
-            self.say(permit);
+            let Some(permit) = reserve(self.link.clone()).await else { return };
+            self.send_next(permit);
         }
-        let Some(permit) = room(self.link.take()).await else { return };
-        // With the last sender gone, the stream ends when all of it has been read.
+        let Some(permit) = reserve(self.link.take()).await else { return };
+        // Dropping the last sender ends the stream once everything is read.
         drop(permit.send(messages::message(Message::Goodbye(v1::Goodbye {}))));
         while !matches!(events.recv().await, Some(Event::Parted) | None) {}
     }

@@ -15,13 +15,13 @@ impl<H: Hypervisor> Agent<H> {
             let guest = Guest::new(power, record, self.grace());
             self.guests.insert(instance, guest);
             if power == Power::Gone {
-                self.bury(instance);
+                self.remember_removed(instance);
             }
         }
     }
 
-    /// What was found is a hint only: it may be older than what a step has done since. Each guest that seems to differ is
-    /// looked at in its turn.
+    /// Compares a survey with the known guests. A survey may be older than the result of a later step, so each guest that
+    /// seems to differ is observed again.
     pub(super) fn compare(&mut self, found: Vec<Found>) {
         let mut found: BTreeMap<_, _> = found.into_iter().map(|found| (found.instance, found)).collect();
         let known: Vec<_> = self.guests.iter().map(|(&instance, guest)| (instance, guest.power())).collect();
@@ -56,16 +56,16 @@ impl<H: Hypervisor> Agent<H> {
         if let Some(at) = reaction.wake_at {
             self.times.wake_guest(instance, at);
         }
-        if reaction.tell {
+        if reaction.report {
             let is_over = guest.is_over();
             self.outbox.add_guest(instance);
             if is_over {
-                self.bury(instance);
+                self.remember_removed(instance);
             }
         }
     }
 
-    fn bury(&mut self, instance: Uuid) {
+    fn remember_removed(&mut self, instance: Uuid) {
         self.gone.push_back(instance);
         if self.gone.len() <= REMEMBERED {
             return;

@@ -1,4 +1,4 @@
-//! What an agent says, in the words of the protocol.
+//! Conversion to the messages of the protocol.
 
 use berth_api::v1::agent_message::Message;
 use berth_api::v1::guest_report::State;

@@ -1,11 +1,11 @@
-//! What the service has yet to hear.
+//! Pending messages to the service.
 
 use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
-/// What the service has yet to hear. Not a queue of messages: a guest that changes twice before there is room on the stream is
-/// told once, as it is then. So it never grows beyond the number of guests.
+/// Pending messages to the service. It is not a queue: a guest that changes twice before the stream has capacity is reported
+/// once, with its state at that time. So the outbox never has more entries than there are guests.
 #[derive(Default, Debug)]
 pub(super) struct Outbox {
     hello: bool,
@@ -15,7 +15,7 @@ pub(super) struct Outbox {
     heartbeat: bool,
 }
 
-/// One thing to say.
+/// One pending message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Item {
     Hello,
@@ -26,7 +26,7 @@ pub(super) enum Item {
 }
 
 impl Outbox {
-    /// To a service that knows nothing: everything.
+    /// Everything that a new stream begins with.
     pub(super) fn everything(guests: BTreeSet<Uuid>) -> Self {
         Self { hello: true, providers: true, guests, all_reported: true, heartbeat: false }
     }
@@ -47,7 +47,7 @@ impl Outbox {
         !(self.hello || self.providers || self.all_reported || self.heartbeat) && self.guests.is_empty()
     }
 
-    /// Takes what is to be said next. A heartbeat waits only for what a new stream begins with.
+    /// Takes the next message. A heartbeat waits only for the first two messages of a stream.
     pub(super) fn take(&mut self) -> Option<Item> {
         let take = std::mem::take::<bool>;
         if take(&mut self.hello) {
@@ -75,9 +75,9 @@ mod tests {
         let guests = [2, 1].map(Uuid::from_u128);
         let mut outbox = Outbox::everything(guests.into());
         outbox.add_guest(guests[0]);
-        let said: Vec<_> = std::iter::from_fn(|| outbox.take()).collect();
+        let taken: Vec<_> = std::iter::from_fn(|| outbox.take()).collect();
         let [second, first] = guests.map(Item::Guest);
-        assert_eq!(said, [Item::Hello, Item::Providers, first, second, Item::AllReported]);
+        assert_eq!(taken, [Item::Hello, Item::Providers, first, second, Item::AllReported]);
         assert!(outbox.is_empty());
     }
 
@@ -87,7 +87,7 @@ mod tests {
         outbox.add_guest(Uuid::from_u128(1));
         outbox.add_heartbeat();
         outbox.add_heartbeat();
-        let said: Vec<_> = std::iter::from_fn(|| outbox.take()).collect();
-        assert_eq!(said, [Item::Heartbeat, Item::Guest(Uuid::from_u128(1))]);
+        let taken: Vec<_> = std::iter::from_fn(|| outbox.take()).collect();
+        assert_eq!(taken, [Item::Heartbeat, Item::Guest(Uuid::from_u128(1))]);
     }
 }

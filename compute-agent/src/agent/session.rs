@@ -1,4 +1,4 @@
-//! The stream to the service, made again whenever it ends.
+//! The stream to the service, which is reopened whenever it ends.
 
 use std::time::Duration;
 
@@ -12,29 +12,29 @@ use tonic::{Code, Status};
 
 use super::backoff::Backoff;
 
-/// Messages that may wait in a stream, each way.
+/// Capacity of a stream's queue of outgoing messages.
 const WAITING: usize = 32;
-/// How long the service may take to answer a new stream.
+/// How long the service may take to accept a new stream.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What happens to the stream.
+/// An event of the stream.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// A new one begins: what is sent here goes to the service.
+    /// A new stream begins. The sender leads to the service.
     Joined(Sender<AgentMessage>),
     Message(Box<service_message::Message>),
-    /// It has ended.
+    /// The stream has ended.
     Parted,
 }
 
-/// Keeps a stream until nobody takes the events any more.
+/// Keeps a stream open until the receiver of the events is dropped.
 pub(super) async fn keep(channel: Channel, seed: u64, events: Sender<Event>) {
     let mut backoff = Backoff::new(seed);
     loop {
         match stay(&channel, &events, &mut backoff).await {
             Ok(()) => tracing::info!("the service ended the stream"),
             Err(status) if is_refusal(&status) => {
-                tracing::error!(code = ?status.code(), "no stream to the service, which refuses this host: {}", status.message());
+                tracing::error!(code = ?status.code(), "the service refuses this host: {}", status.message());
             }
             Err(status) => {
                 tracing::warn!(code = ?status.code(), "no stream to the service: {}", reasons(&status));
@@ -47,15 +47,15 @@ pub(super) async fn keep(channel: Channel, seed: u64, events: Sender<Event>) {
     }
 }
 
-/// Whether the service does not want this host, as it is: somebody has to do something about it.
+/// Whether the service refuses this host, so that an operator has to act.
 fn is_refusal(status: &Status) -> bool {
-    // A status with a cause was not sent by anybody.
+    // A status with a source comes from this machine, not from the service.
     let is_sent = std::error::Error::source(status).is_none();
     is_sent
         && matches!(status.code(), Code::InvalidArgument | Code::FailedPrecondition | Code::PermissionDenied)
 }
 
-/// What was said, and what led to it: of a connection that cannot be made, the first says nothing.
+/// The message of a status and of its sources. Without a connection, only the sources name the reason.
 fn reasons(status: &Status) -> String {
     let mut text = status.message().to_owned();
     let mut cause = std::error::Error::source(status);
@@ -69,15 +69,17 @@ fn reasons(status: &Status) -> String {
     text
 }
 
-/// One stream, from beginning to end.
+/// Runs one stream from its start to its end.
 async fn stay(channel: &Channel, events: &Sender<Event>, backoff: &mut Backoff) -> Result<(), Status> {
     let (sender, receiver) = mpsc::channel(WAITING);
     // The service may wait for the first message before it answers.
-    let is_over = |_| Status::cancelled("the agent ends");
+    let is_over = |_| Status::cancelled("the agent is shutting down");
     events.send(Event::Joined(sender)).await.map_err(is_over)?;
     let mut client = AgentsClient::new(channel.clone());
     let joining = timeout(JOIN_TIMEOUT, client.join(ReceiverStream::new(receiver)));
-    let answer = joining.await.map_err(|_| Status::deadline_exceeded("the service does not answer"))??;
+    let answer = joining
+        .await
+        .map_err(|_| Status::deadline_exceeded("the service did not accept the stream in time"))??;
     let mut messages = answer.into_inner();
     while let Some(message) = messages.message().await? {
         backoff.reset();

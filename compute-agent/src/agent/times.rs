@@ -1,4 +1,4 @@
-//! When what is due.
+//! Timers of the agent.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::Micros;
 
-/// When heartbeats, refreshes and guests are due.
+/// Timers of heartbeats, refreshes and guests.
 #[derive(Debug)]
 pub(super) struct Times {
     start: Instant,
@@ -25,7 +25,7 @@ struct Beat {
     at: Micros,
 }
 
-/// What is due.
+/// The timers that have expired.
 #[derive(Default, Debug)]
 pub(super) struct Due {
     pub(super) heartbeat: bool,
@@ -42,8 +42,8 @@ impl Times {
         u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
-    /// Takes up the rhythm that the service asks for; 0 asks for none. The first heartbeat is due at once: with it the host is
-    /// up.
+    /// Applies the intervals that the service asks for; 0 turns a timer off. The first heartbeat is due at once, because it
+    /// brings the host up.
     pub(super) fn welcome(&mut self, welcome: &Welcome) {
         let now = self.now();
         self.heartbeat = Beat::new(welcome.heartbeat_ms, now);
@@ -99,7 +99,7 @@ impl Beat {
         (every > 0).then_some(Self { every, at: now + every })
     }
 
-    /// Says whether it is due; if so, the next is one period from now, so none are made up for.
+    /// Whether it is due. If so, the next is one interval from now: missed beats are skipped.
     fn take(beat: &mut Option<Self>, now: Micros) -> bool {
         match beat {
             Some(beat) if beat.at <= now => {

@@ -1,27 +1,27 @@
-//! Which step is next: a table of how a guest shall be and how it is.
+//! The choice of the next step: a table of desired and observed states.
 
 use crate::{DesiredState, Goal, Power, Record, Step};
 
-/// What is next.
+/// The next thing to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Next {
     Do(Step),
-    /// Give the guest time to turn itself off.
+    /// Give the guest time to shut down.
     Wait,
-    /// It cannot be reached from here.
+    /// The desired state cannot be reached.
     Impossible(&'static str),
 }
 
-/// Whether the guest was asked to turn itself off.
+/// Whether the guest was asked to shut down.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum TurningOff {
     No,
     Asked,
-    /// Its time is over.
+    /// Its time has expired.
     Overdue,
 }
 
-/// What to do for an unfulfilled wish. `has_started`: the guest was started for this very wish.
+/// The next step towards a desired state that is not reached. `has_started`: the guest was started for this generation.
 pub(super) fn next(
     desired: &DesiredState,
     power: Power,
@@ -43,7 +43,7 @@ pub(super) fn next(
     .unwrap_or(Next::Do(Step::Remember(Record { fulfilled: desired.generation, ..record })))
 }
 
-/// `None` here and below: the goal is reached.
+/// `None`, here and below: the goal is reached.
 fn absent(power: Power) -> Option<Next> {
     match power {
         Power::Gone => None,
@@ -55,9 +55,7 @@ fn absent(power: Power) -> Option<Next> {
 
 fn shelved(power: Power, turning_off: TurningOff) -> Option<Next> {
     match power {
-        Power::Gone => {
-            Some(Next::Impossible("there is no disk to keep: nothing of the guest is on this host"))
-        }
+        Power::Gone => Some(Next::Impossible("the guest cannot be shelved: this host has no disk of it")),
         Power::Kept => None,
         Power::ShutDown | Power::Crashed | Power::Saved => Some(Next::Do(Step::Undefine)),
         Power::Running | Power::Paused => Some(turn_off(power, turning_off)),
@@ -66,7 +64,7 @@ fn shelved(power: Power, turning_off: TurningOff) -> Option<Next> {
 
 fn stopped(desired: &DesiredState, power: Power, turning_off: TurningOff) -> Option<Next> {
     match power {
-        Power::Gone => Some(make(desired)),
+        Power::Gone => Some(create(desired)),
         Power::Kept => Some(Next::Do(Step::Define)),
         Power::ShutDown | Power::Crashed => None,
         Power::Saved => Some(Next::Do(Step::DiscardSave)),
@@ -82,13 +80,13 @@ fn alive(
     has_started: bool,
 ) -> Option<Next> {
     match power {
-        Power::Gone => Some(make(desired)),
+        Power::Gone => Some(create(desired)),
         Power::Kept => Some(Next::Do(Step::Define)),
-        // It was started and has ended by itself.
+        // It was started and has shut itself down.
         Power::ShutDown | Power::Crashed if has_started => None,
         Power::ShutDown | Power::Crashed => Some(start(desired, record)),
         Power::Saved if desired.goal == Goal::Suspended => None,
-        // A boot by force forgets the memory, which may be what cannot be restored.
+        // A hard reboot discards the saved memory, which may be damaged.
         Power::Saved if desired.hard && record.boot < desired.boot => Some(Next::Do(Step::DiscardSave)),
         Power::Saved => Some(Next::Do(Step::Restore)),
         Power::Running if turning_off != TurningOff::No => Some(turn_off(power, turning_off)),
@@ -96,15 +94,15 @@ fn alive(
     }
 }
 
-/// From nothing to disks.
-fn make(desired: &DesiredState) -> Next {
+/// Creates the disks of a new guest.
+fn create(desired: &DesiredState) -> Next {
     if desired.must_exist {
-        return Next::Impossible("the guest was lost: nothing of it is on this host");
+        return Next::Impossible("the guest is lost: this host has no disk of it");
     }
     Next::Do(Step::Prepare)
 }
 
-/// The boot is remembered first: were it remembered afterwards, a crash in between would boot the guest twice.
+/// The boot is stored before the guest is started. In the other order, a crash in between would boot the guest twice.
 fn start(desired: &DesiredState, record: Record) -> Next {
     if record.boot == desired.boot {
         return Next::Do(Step::Start);
@@ -112,7 +110,7 @@ fn start(desired: &DesiredState, record: Record) -> Next {
     Next::Do(Step::Remember(Record { boot: desired.boot, ..record }))
 }
 
-/// From running and paused to what is wished of these.
+/// From running or paused to the goal.
 fn settle(desired: &DesiredState, power: Power, record: Record) -> Option<Next> {
     match (desired.goal, power) {
         (Goal::Suspended, _) => Some(Next::Do(Step::Save)),
@@ -125,7 +123,7 @@ fn settle(desired: &DesiredState, power: Power, record: Record) -> Option<Next> 
     }
 }
 
-/// By the guest's own doing where that is possible, in time.
+/// Asks the guest to shut down, and destroys it when its time has expired.
 fn turn_off(power: Power, turning_off: TurningOff) -> Next {
     match (power, turning_off) {
         (Power::Paused, _) | (_, TurningOff::Overdue) => Next::Do(Step::Destroy),

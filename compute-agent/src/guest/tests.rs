@@ -1,11 +1,11 @@
-//! The machine against a small world that does what it is told, or does not.
+//! The state machine against a simulated host, which runs its steps or fails them.
 
 use std::sync::Arc;
 
 use berth_api::v1;
 use proptest::prelude::*;
 
-use super::{Guest, Phase, Reaction, TRIES};
+use super::{ATTEMPTS, Guest, Phase, Reaction};
 use crate::fake::after;
 use crate::{DesiredState, Fault, Goal, Micros, Outcome, Power, Record, Step};
 
@@ -16,7 +16,7 @@ fn desired(generation: u64, goal: Goal, boot: u32, hard: bool) -> DesiredState {
     DesiredState { generation, goal, boot, hard, must_exist: false, spec }
 }
 
-/// A guest, its machine, and the step under way.
+/// A guest, its state machine, and the running step.
 struct World {
     guest: Guest,
     power: Power,
@@ -24,9 +24,9 @@ struct World {
     step: Option<Step>,
     wake_at: Option<Micros>,
     now: Micros,
-    /// The highest generation that this machine can know of.
+    /// The highest generation that the state machine can know.
     latest: u64,
-    has_told: bool,
+    has_reported: bool,
     /// Steps that changed the guest.
     done: Vec<Step>,
 }
@@ -41,13 +41,13 @@ impl World {
             wake_at: None,
             now: 0,
             latest: 0,
-            has_told: false,
+            has_reported: false,
             done: Vec::new(),
         }
     }
 
     fn take(&mut self, reaction: Reaction) {
-        self.has_told |= reaction.tell;
+        self.has_reported |= reaction.report;
         if let Some(at) = reaction.wake_at {
             assert_eq!(self.guest.phase, Phase::Waiting);
             self.wake_at = Some(at);
@@ -58,7 +58,7 @@ impl World {
             let generation = self.guest.desired().expect("no step without a desired state").generation;
             assert_eq!(generation, self.latest, "a step for a stale desired state");
             if !matches!(step, Step::Remember(_)) {
-                assert_eq!(self.record.known, generation, "a step for what is not remembered");
+                assert_eq!(self.record.known, generation, "a step for a generation that is not stored");
             }
         }
         self.step = Some(step);
@@ -78,7 +78,7 @@ impl World {
         self.take(reaction);
     }
 
-    /// Does the step under way, unless there is a fault that keeps it from being done.
+    /// Completes the running step. `is_done`: it took effect, even if it reports a fault.
     fn complete(&mut self, fault: Option<Fault>, is_done: bool, obeys: bool) {
         let Some(step) = self.step.take() else { return };
         let mut result = fault.map_or(Ok(()), Err);
@@ -122,19 +122,19 @@ impl World {
         self.guest = Guest::new(self.power, self.record, GRACE);
     }
 
-    /// Lets everything work until nothing is left to do.
+    /// Lets every step succeed until the state machine is idle.
     fn settle(&mut self, obeys: bool) {
         for _ in 0..100 {
             if self.step.is_some() {
                 self.complete(None, true, obeys);
             } else if self.guest.phase == Phase::Waiting {
-                let until = self.wake_at.expect("waiting has an end");
+                let until = self.wake_at.expect("a waiting guest has a wake-up time");
                 self.advance(until.saturating_sub(self.now));
             } else {
                 return;
             }
         }
-        panic!("no end of it: {:?}", self.guest);
+        panic!("the guest does not settle: {:?}", self.guest);
     }
 
     fn reach(&mut self, generation: u64, goal: Goal, boot: u32, hard: bool) -> Vec<Step> {
@@ -146,7 +146,7 @@ impl World {
 }
 
 #[test]
-fn the_ways_of_a_guest() {
+fn each_goal_is_reached_by_the_shortest_path() {
     let mut world = World::new();
     assert_eq!(world.reach(1, Goal::Running, 1, false), [Step::Prepare, Step::Define, Step::Start]);
     assert_eq!(world.record, Record { known: 1, fulfilled: 1, boot: 1 });
@@ -165,15 +165,19 @@ fn the_ways_of_a_guest() {
     assert!(world.guest.is_over());
 }
 
-/// Its disks are gone, and with them what was on them: an empty guest would hide that.
+/// The data on its disks is lost. An empty guest would hide that.
 #[test]
-fn nothing_is_made_in_the_place_of_a_guest_that_was_lost() {
+fn a_lost_guest_is_not_created_again() {
     for goal in [Goal::Running, Goal::Paused, Goal::Suspended, Goal::Stopped] {
         let mut world = World::new();
         world.apply(DesiredState { must_exist: true, ..desired(1, goal, 1, false) });
         world.settle(true);
         assert_eq!((&*world.done, world.power), (&[][..], Power::Gone));
-        assert!(world.guest.fault().is_some_and(|fault| fault.message.contains("lost")), "{:?}", world.guest);
+        assert!(
+            world.guest.fault().is_some_and(|fault| fault.message.contains("is lost")),
+            "{:?}",
+            world.guest
+        );
     }
     let mut world = World::new();
     world.reach(1, Goal::Shelved, 1, false);
@@ -186,7 +190,7 @@ fn nothing_is_made_in_the_place_of_a_guest_that_was_lost() {
 }
 
 #[test]
-fn a_guest_that_does_not_obey_is_given_time_and_then_turned_off() {
+fn a_guest_that_ignores_the_shutdown_is_destroyed_after_its_grace_period() {
     let mut world = World::new();
     world.reach(1, Goal::Running, 1, false);
     world.done.clear();
@@ -198,7 +202,7 @@ fn a_guest_that_does_not_obey_is_given_time_and_then_turned_off() {
 }
 
 #[test]
-fn a_guest_that_is_turning_off_is_removed_at_once() {
+fn a_guest_that_is_shutting_down_is_removed_at_once() {
     let mut world = World::new();
     world.reach(1, Goal::Running, 1, false);
     world.apply(desired(2, Goal::Stopped, 1, false));
@@ -211,13 +215,13 @@ fn a_guest_that_is_turning_off_is_removed_at_once() {
 }
 
 #[test]
-fn a_guest_that_ends_by_itself_is_told_and_not_started_again() {
+fn a_guest_that_shuts_itself_down_is_reported_and_not_started_again() {
     let mut world = World::new();
     world.reach(1, Goal::Running, 1, false);
-    world.has_told = false;
+    world.has_reported = false;
     world.disturb(Power::ShutDown);
     world.settle(true);
-    assert!(world.has_told);
+    assert!(world.has_reported);
     assert_eq!((world.guest.power(), world.guest.settled_generation()), (Power::ShutDown, 1));
     world.apply(desired(1, Goal::Running, 1, false));
     world.settle(true);
@@ -227,21 +231,21 @@ fn a_guest_that_ends_by_itself_is_told_and_not_started_again() {
     assert_eq!(world.power, Power::ShutDown);
 }
 
-/// libvirt-guests saves guests when their host shuts down: the service desires them to run again.
+/// libvirt-guests saves guests when their host shuts down. The service then requests that they run.
 #[test]
 fn a_guest_that_was_saved_from_outside_is_restored() {
     let mut world = World::new();
     world.reach(1, Goal::Running, 1, false);
-    world.has_told = false;
+    world.has_reported = false;
     world.disturb(Power::Saved);
     world.settle(true);
-    assert!(world.has_told);
+    assert!(world.has_reported);
     assert_eq!(world.reach(2, Goal::Running, 1, false), [Step::Restore]);
     world.disturb(Power::Saved);
     world.settle(true);
     assert_eq!(world.reach(3, Goal::Running, 2, true), [Step::DiscardSave, Step::Start]);
 
-    // Its memory was saved while it was paused.
+    // The memory was saved while the guest was paused.
     world.disturb(Power::Saved);
     world.settle(true);
     world.apply(desired(4, Goal::Running, 2, false));
@@ -268,13 +272,13 @@ fn a_guest_that_was_undefined_from_outside_is_defined_again() {
 }
 
 #[test]
-fn what_fails_for_the_time_being_is_tried_again_and_then_reported() {
+fn a_transient_fault_is_retried_and_then_reported() {
     let mut world = World::new();
     world.apply(desired(1, Goal::Running, 1, false));
-    let mut tries = 0;
+    let mut attempts = 0;
     while world.guest.fault().is_none() {
         if world.step == Some(Step::Prepare) {
-            tries += 1;
+            attempts += 1;
             world.complete(Some(Fault::transient("disk full")), false, true);
         } else if world.step.is_some() {
             world.complete(None, true, true);
@@ -282,27 +286,27 @@ fn what_fails_for_the_time_being_is_tried_again_and_then_reported() {
             world.advance(1_000_000);
         }
     }
-    assert_eq!(tries, TRIES);
+    assert_eq!(attempts, ATTEMPTS);
     assert_eq!(world.guest.settled_generation(), 1);
     assert_eq!(world.record.fulfilled, 0);
-    assert!(world.has_told);
+    assert!(world.has_reported);
     assert_eq!(world.reach(2, Goal::Absent, 1, false), []);
     assert!(world.guest.is_over());
 }
 
 #[test]
-fn what_can_never_work_is_reported_at_once() {
+fn a_permanent_fault_is_reported_at_once() {
     let mut world = World::new();
     world.apply(desired(1, Goal::Running, 1, false));
     world.complete(None, true, true);
     assert_eq!(world.step, Some(Step::Prepare));
     world.complete(Some(Fault::permanent("no such image")), false, true);
-    assert_eq!((world.step, world.has_told), (None, true));
+    assert_eq!((world.step, world.has_reported), (None, true));
     assert_eq!(world.guest.fault(), Some(&Fault::permanent("no such image")));
 }
 
 #[test]
-fn what_shall_go_and_cannot_is_tried_again() {
+fn a_failed_removal_is_retried() {
     let mut world = World::new();
     world.reach(1, Goal::Running, 1, false);
     world.apply(desired(2, Goal::Absent, 1, false));
@@ -311,16 +315,16 @@ fn what_shall_go_and_cannot_is_tried_again() {
         let fault = is_stuck.then(|| Fault::permanent("the process does not end"));
         world.complete(fault, !is_stuck, true);
     }
-    world.has_told = false;
+    world.has_reported = false;
     world.apply(desired(2, Goal::Absent, 1, false));
     assert_eq!((world.step, world.guest.phase), (None, Phase::Waiting), "not at once");
     world.settle(true);
-    assert!(world.has_told);
+    assert!(world.has_reported);
     assert_eq!((world.power, world.guest.settled_generation()), (Power::Gone, 2));
 }
 
 #[test]
-fn what_happens_while_a_step_is_under_way_is_looked_at_after_it() {
+fn a_disturbance_during_a_step_is_observed_after_it() {
     let mut world = World::new();
     world.reach(1, Goal::Running, 1, false);
     world.apply(desired(2, Goal::Paused, 1, false));
@@ -330,15 +334,15 @@ fn what_happens_while_a_step_is_under_way_is_looked_at_after_it() {
     assert_eq!(world.guest.done(seen_before, 0).step, Some(Step::Look));
 }
 
-/// libvirtd dies while it starts a guest: whether the guest was started is seen when libvirtd is back.
+/// libvirtd dies during a step. Whether the step took effect is observed when libvirtd is back.
 #[test]
-fn nothing_follows_from_a_state_that_is_older_than_the_last_step() {
+fn an_unobserved_result_is_observed_before_the_next_step() {
     let mut world = World::new();
     world.apply(desired(1, Goal::Running, 1, false));
     while world.step != Some(Step::Prepare) {
         world.complete(None, true, true);
     }
-    // The disks are made, and nobody says so.
+    // The disks are created, but the result is not observed.
     world.complete(Some(Fault::lost("away")), true, true);
     world.apply(desired(2, Goal::Absent, 1, false));
     world.settle(true);
@@ -346,28 +350,28 @@ fn nothing_follows_from_a_state_that_is_older_than_the_last_step() {
     assert!(world.guest.is_over());
 }
 
-/// A guest that is there again after it was removed, such as by a step that libvirtd finished late.
+/// A removed guest reappears, for example because libvirtd finished a step late.
 #[test]
-fn a_guest_that_is_there_again_is_removed_again() {
+fn a_guest_that_reappears_is_removed_again() {
     let mut world = World::new();
     world.reach(1, Goal::Running, 1, false);
     world.reach(2, Goal::Absent, 1, false);
     world.disturb(Power::Running);
     world.settle(true);
-    assert_eq!(world.power, Power::Running, "nobody asked again");
-    world.has_told = false;
+    assert_eq!(world.power, Power::Running, "the removal was not requested again");
+    world.has_reported = false;
     world.done.clear();
     world.apply(desired(2, Goal::Absent, 1, false));
     world.settle(true);
     assert_eq!(world.done, [Step::Destroy, Step::Undefine, Step::RemoveDisks]);
-    assert!(world.has_told && world.guest.is_over());
+    assert!(world.has_reported && world.guest.is_over());
 }
 
 #[test]
-fn a_hypervisor_that_is_away_uses_up_no_tries() {
+fn an_unreachable_hypervisor_uses_up_no_attempts() {
     let mut world = World::new();
     world.apply(desired(1, Goal::Running, 1, false));
-    for _ in 0..3 * TRIES {
+    for _ in 0..3 * ATTEMPTS {
         world.complete(Some(Fault::lost("away")), false, true);
         world.advance(1_000_000);
     }
@@ -379,7 +383,7 @@ fn a_hypervisor_that_is_away_uses_up_no_tries() {
 fn a_shelved_guest_without_a_disk_is_an_error() {
     let mut world = World::new();
     world.reach(1, Goal::Shelved, 1, false);
-    assert!(world.guest.fault().is_some_and(|fault| fault.message.contains("no disk to keep")));
+    assert!(world.guest.fault().is_some_and(|fault| fault.message.contains("cannot be shelved")));
 }
 
 #[derive(Clone, Debug)]
@@ -415,7 +419,7 @@ fn actions() -> impl Strategy<Value = Action> {
     ]
 }
 
-/// What a guest may become by itself, or by somebody else's doing.
+/// The states that a guest may reach without the agent.
 fn by_itself(power: Power, choice: usize) -> Power {
     use Power::{Crashed, Kept, Paused, Running, Saved, ShutDown};
     let choices: &[Power] = match power {
@@ -442,7 +446,7 @@ fn is_reached(goal: Goal, power: Power) -> bool {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
-    /// Whatever happened before, the latest wish is fulfilled once things work.
+    /// After any history, the latest desired state is reached once every step succeeds.
     #[test]
     fn the_latest_desired_state_is_reached(
         history in prop::collection::vec(actions(), 0..60),
@@ -470,14 +474,14 @@ proptest! {
                 Action::Restart => world.restart(),
             }
         }
-        world.has_told = false;
+        world.has_reported = false;
         generation += 1;
         boot += u32::from(boots);
         world.disturb(world.power);
         world.apply(desired(generation, goal, boot, hard));
         world.settle(obeys);
 
-        prop_assert!(world.has_told);
+        prop_assert!(world.has_reported);
         prop_assert_eq!(world.guest.settled_generation(), generation);
         prop_assert_eq!(world.guest.power(), world.power);
         if goal == Goal::Shelved && world.power == Power::Gone {

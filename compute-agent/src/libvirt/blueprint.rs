@@ -1,4 +1,5 @@
-//! What a guest is made of, read from its spec. What this driver cannot give is refused by name, not left out.
+//! The blueprint of a guest, read from its spec. What this driver does not support is refused with the name of the field, not
+//! ignored.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -10,7 +11,7 @@ use super::images::{Format, Images};
 use super::supported;
 use crate::{Fault, Part};
 
-/// What a guest is made of.
+/// The blueprint of a guest.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Blueprint {
     pub(super) instance: Uuid,
@@ -23,29 +24,29 @@ pub(super) struct Blueprint {
     pub(super) root: Root,
     pub(super) ephemeral_gb: u32,
     pub(super) swap_mb: u32,
-    /// The NUMA cells it has to stay in; none for any.
+    /// The NUMA cells it is bound to; empty for all.
     pub(super) cells: BTreeSet<u32>,
-    /// The size of the large pages its memory consists of, in KiB.
+    /// The size of the huge pages that back its memory, in KiB.
     pub(super) page_kib: Option<u32>,
-    /// Addresses of the PCI devices it was granted.
+    /// Addresses of its PCI devices.
     pub(super) devices: Vec<String>,
 }
 
-/// What is run first.
+/// What the guest boots.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Boot {
-    /// What lies on the root disk.
+    /// The boot loader on the root disk.
     Disk,
     Kernel {
         kernel: PathBuf,
         initrd: Option<PathBuf>,
         command_line: Option<String>,
     },
-    /// A ROM in the BIOS's place.
+    /// A ROM in place of the BIOS.
     Firmware(PathBuf),
 }
 
-/// What disks are attached to.
+/// The bus of the disks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Bus {
     Virtio,
@@ -56,13 +57,13 @@ pub(super) enum Bus {
 /// The root disk.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Root {
-    /// Over an image; `size_gb` 0 for as large as that.
+    /// An overlay over an image; `size_gb` 0 for the image's size.
     Image {
         path: PathBuf,
         format: Format,
         size_gb: u32,
     },
-    /// The image is what boots and not a disk.
+    /// The image is the kernel or firmware, not a disk.
     Empty {
         size_gb: u32,
     },
@@ -70,7 +71,7 @@ pub(super) enum Root {
 }
 
 impl Blueprint {
-    /// Reads a spec. `parts` are the parts of the host.
+    /// Reads a spec. `parts` are the parts of the host that have providers.
     pub(super) fn read(
         instance: Uuid,
         spec: &GuestSpec,
@@ -84,7 +85,7 @@ impl Blueprint {
         supported::check_extra_specs(&extra_specs)?;
         supported::check_properties(&properties)?;
         if flavor.vcpus == 0 || flavor.memory_mb == 0 {
-            return Err(Fault::permanent("flavor: vcpus and memory_mb have to be at least 1"));
+            return Err(Fault::permanent("flavor: vcpus and memory_mb must be at least 1"));
         }
         let mut blueprint = Self {
             instance,
@@ -105,7 +106,7 @@ impl Blueprint {
         Ok(blueprint)
     }
 
-    /// Puts the guest where its allocations are.
+    /// Binds the guest to the cells, pages and devices of its allocations.
     fn take_granted(&mut self, spec: &GuestSpec, parts: &BTreeMap<Uuid, Part>) -> Result<(), Fault> {
         let mut paged_kib = 0;
         for allocation in &spec.allocations {
@@ -121,14 +122,14 @@ impl Blueprint {
                     paged_kib += pages * u64::from(*size_kib);
                     self.cells.insert(*cell);
                     if self.page_kib.replace(*size_kib).is_some_and(|other| other != *size_kib) {
-                        return Err(Fault::permanent("allocations: large pages of different sizes"));
+                        return Err(Fault::permanent("allocations: huge pages of different sizes"));
                     }
                 }
             }
         }
         if self.page_kib.is_some() && paged_kib < u64::from(self.memory_mb) * 1024 {
             return Err(Fault::permanent(format!(
-                "allocations: {paged_kib} KiB of large pages do not hold flavor.memory_mb {}",
+                "allocations: {paged_kib} KiB of huge pages are less than flavor.memory_mb {}",
                 self.memory_mb
             )));
         }
@@ -191,20 +192,20 @@ mod tests {
     use super::*;
 
     struct Case {
-        folder: tempfile::TempDir,
+        directory: tempfile::TempDir,
         spec: GuestSpec,
     }
 
     impl Case {
         fn new() -> Self {
-            let folder = tempfile::tempdir().expect("a folder");
+            let directory = tempfile::tempdir().expect("a temporary directory");
             for name in ["debian.qcow2", "vmlinuz", "initrd", "rom.bin"] {
-                std::fs::write(folder.path().join(name), "").expect("written");
+                std::fs::write(directory.path().join(name), "").expect("written");
             }
             let flavor = Flavor { vcpus: 2, memory_mb: 512, root_gb: 10, ..Flavor::default() };
             let image = Image { name: "debian.qcow2".into(), ..Image::default() };
             let spec = GuestSpec { flavor: Some(flavor), image: Some(image), ..GuestSpec::default() };
-            Self { folder, spec }
+            Self { directory, spec }
         }
 
         fn extra(mut self, key: &str, value: &str) -> Self {
@@ -231,7 +232,7 @@ mod tests {
         }
 
         fn read(&self) -> Result<Blueprint, Fault> {
-            let images = Images::new(self.folder.path().to_owned());
+            let images = Images::new(self.directory.path().to_owned());
             let parts = [
                 (1, Part::Cell(1)),
                 (2, Part::Pages { cell: 1, size_kib: 2048 }),
@@ -257,7 +258,7 @@ mod tests {
         let blueprint = case.read().expect("readable");
         assert_eq!((blueprint.vcpus, blueprint.memory_mb, blueprint.machine.as_str()), (2, 512, "pc"));
         assert_eq!(blueprint.boot, Boot::Disk);
-        let path = case.folder.path().join("debian.qcow2");
+        let path = case.directory.path().join("debian.qcow2");
         assert_eq!(blueprint.root, Root::Image { path, format: Format::Qcow2, size_gb: 10 });
     }
 

@@ -1,4 +1,4 @@
-//! What libvirt tells of a host, read from its XML.
+//! The capabilities of a host, read from libvirt's XML.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{Cell, Fault, HugePages, PciDevice};
 
-/// The pages that every program has.
+/// The size of ordinary pages.
 const PLAIN_PAGE_KIB: u32 = 4;
 
 /// The capabilities of a host.
@@ -16,16 +16,16 @@ pub(super) struct Capabilities {
     pub(super) host_uuid: Uuid,
     pub(super) architecture: String,
     pub(super) cpu_model: String,
-    /// The host's CPU as libvirt describes it, to be asked about.
+    /// libvirt's XML description of the host's CPU, an argument of further queries.
     pub(super) cpu: String,
     pub(super) cells: Vec<Cell>,
-    /// The program that runs guests of the host's own architecture.
+    /// The emulator for guests of the host's architecture.
     pub(super) emulator: Option<String>,
-    /// The machine types that it can be.
+    /// The machine types that the emulator supports.
     pub(super) machines: BTreeSet<String>,
-    /// Whether guests can be run on KVM.
+    /// Whether guests can run on KVM.
     pub(super) has_kvm: bool,
-    /// The user and group as which QEMU runs, if libvirt says so.
+    /// The user and group that QEMU runs as, if libvirt reports them.
     pub(super) qemu_owner: Option<(u32, u32)>,
 }
 
@@ -53,21 +53,21 @@ impl Capabilities {
         })
     }
 
-    /// Threads in all cells.
+    /// The number of threads in all cells.
     pub(super) fn threads(&self) -> usize {
         self.cells.iter().map(|cell| cell.cpus.len()).sum()
     }
 }
 
-/// Names of the features in a description of a CPU.
+/// The names of the features in a CPU description.
 pub(super) fn features(cpu: &str) -> Result<Vec<String>, Fault> {
     let document = Document::parse(cpu).map_err(|error| unreadable(&error.to_string()))?;
-    let is_there = |feature: &Node<'_, '_>| feature.attribute("policy") != Some("disable");
-    let present = children(document.root_element(), "feature").filter(is_there);
+    let is_present = |feature: &Node<'_, '_>| feature.attribute("policy") != Some("disable");
+    let present = children(document.root_element(), "feature").filter(is_present);
     Ok(present.filter_map(|feature| feature.attribute("name").map(str::to_owned)).collect())
 }
 
-/// Reads the description of a PCI device; None if it is not one that can be given to a guest.
+/// Reads the description of a PCI device; None if guests cannot be assigned the device.
 pub(super) fn pci_device(text: &str) -> Option<PciDevice> {
     let document = Document::parse(text).ok()?;
     let capability =
@@ -87,7 +87,7 @@ pub(super) fn pci_device(text: &str) -> Option<PciDevice> {
     Some(PciDevice { address, vendor: id("vendor")?, product: id("product")?, cell: node })
 }
 
-/// By the label of libvirt's security model for ownership, such as `+64055:+106`.
+/// Reads the owner from the label of libvirt's `dac` security model, such as `+64055:+106`.
 fn qemu_owner(host: Node<'_, '_>) -> Option<(u32, u32)> {
     let dac = children(host, "secmodel").find(|model| child_text(*model, "model") == "dac")?;
     let (user, group) = child_text(dac, "baselabel").split_once(':')?;
@@ -134,7 +134,7 @@ fn child_text<'a>(node: Node<'a, 'a>, name: &str) -> &'a str {
 }
 
 fn unreadable(why: &str) -> Fault {
-    Fault::permanent(format!("libvirt describes the host in a way that this agent cannot read: {why}"))
+    Fault::permanent(format!("cannot read libvirt's description of the host: {why}"))
 }
 
 #[cfg(test)]

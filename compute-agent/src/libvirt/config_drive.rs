@@ -1,5 +1,5 @@
-//! Config drives: what a guest is told about itself, as a small volume labelled `config-2` in the layout that OpenStack gives it
-//! and cloud-init reads.
+//! Config drives: a guest's metadata and user data on a small volume labelled `config-2`, in OpenStack's layout, which cloud-init
+//! reads.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,7 +15,7 @@ use uuid::Uuid;
 /// User data is at most 64 KiB, metadata is small.
 const SIZE: u64 = 4 << 20;
 const LABEL: [u8; 11] = *b"config-2   ";
-const FOLDER: &str = "openstack/latest";
+const DIRECTORY: &str = "openstack/latest";
 
 /// `meta_data.json`.
 #[derive(Serialize)]
@@ -44,9 +44,9 @@ pub(super) fn write(path: &Path, instance: Uuid, spec: &GuestSpec) -> io::Result
 fn fill(volume: &FileSystem<&File>, instance: Uuid, spec: &GuestSpec) -> io::Result<()> {
     let root = volume.root_dir();
     root.create_dir("openstack")?;
-    let folder = root.create_dir(FOLDER)?;
+    let directory = root.create_dir(DIRECTORY)?;
     let put = |name: &str, content: &[u8]| {
-        let mut file = folder.create_file(name)?;
+        let mut file = directory.create_file(name)?;
         file.write_all(content)?;
         file.flush()
     };
@@ -70,7 +70,7 @@ fn meta_data(instance: Uuid, spec: &GuestSpec) -> MetaData<'_> {
     }
 }
 
-/// A host name made of the instance's name: letters, digits and hyphens, at most 63.
+/// A host name derived from the instance's name: at most 63 letters, digits and hyphens.
 fn hostname(name: &str, instance: Uuid) -> String {
     let letter = |c: char| match c {
         ' ' | '_' => Some('-'),
@@ -84,7 +84,7 @@ fn hostname(name: &str, instance: Uuid) -> String {
     }
 }
 
-/// The same for the same instance: a drive made again is the same, byte for byte.
+/// A volume ID derived from the instance's UUID, so that a recreated drive is identical byte for byte.
 fn volume_id(instance: Uuid) -> u32 {
     instance.as_fields().0
 }
@@ -97,8 +97,8 @@ mod tests {
 
     #[test]
     fn the_drive_holds_metadata_and_user_data() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("config.img");
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("config.img");
         let spec = GuestSpec {
             name: "Web 1".into(),
             project: "p".into(),
@@ -117,7 +117,7 @@ mod tests {
         assert_eq!(label.as_deref(), Some("config-2"));
         let read = |name: &str| {
             let mut text = String::new();
-            let mut file = volume.root_dir().open_file(&format!("{FOLDER}/{name}")).expect("there");
+            let mut file = volume.root_dir().open_file(&format!("{DIRECTORY}/{name}")).expect("there");
             file.read_to_string(&mut text).expect("text");
             text
         };
@@ -131,12 +131,12 @@ mod tests {
 
     #[test]
     fn without_user_data_there_is_no_such_file() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("config.img");
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("config.img");
         write(&path, Uuid::from_u128(7), &GuestSpec::default()).expect("written");
         let image = File::options().read(true).write(true).open(&path).expect("there");
         let volume = FileSystem::new(&image, FsOptions::new()).expect("a volume");
-        assert!(volume.root_dir().open_file(&format!("{FOLDER}/user_data")).is_err());
+        assert!(volume.root_dir().open_file(&format!("{DIRECTORY}/user_data")).is_err());
     }
 
     #[test]

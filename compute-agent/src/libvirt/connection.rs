@@ -1,4 +1,4 @@
-//! The connection to libvirtd, made again whenever it is lost.
+//! The connection to libvirtd, which is reopened whenever it is lost.
 
 use std::sync::{Mutex, Once, PoisonError};
 use std::thread;
@@ -22,7 +22,7 @@ pub(super) struct Connection {
 }
 
 enum Link {
-    /// Not yet made.
+    /// Not opened yet.
     New,
     Open(Open),
     Lost,
@@ -34,18 +34,18 @@ struct Open {
 }
 
 impl Connection {
-    /// Nothing is connected yet.
+    /// A connection that is not opened yet.
     pub(super) fn new(uri: String) -> Self {
         run_event_loop();
         Self { uri, link: Mutex::new(Link::New), notices: Mutex::new(None) }
     }
 
-    /// Who is to be told of events from now on.
+    /// Sets the receiver of events.
     pub(super) fn set_notices(&self, notices: UnboundedSender<Notice>) {
         *self.notices.lock().unwrap_or_else(PoisonError::into_inner) = Some(notices);
     }
 
-    /// The connection, opened if there is none. Blocks.
+    /// Returns the connection, and opens it if necessary. Blocks.
     pub(super) fn get(&self) -> Result<Connect, Fault> {
         let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
         if let Link::Open(open) = &*link {
@@ -53,12 +53,12 @@ impl Connection {
                 return Ok(open.connect.clone());
             }
             *link = Link::Lost;
-            self.tell(Notice::Lost);
+            self.notify(Notice::Lost);
         }
         let open = self.open()?;
         let connect = open.connect.clone();
         if matches!(std::mem::replace(&mut *link, Link::Open(open)), Link::Lost) {
-            self.tell(Notice::Back);
+            self.notify(Notice::Back);
         }
         Ok(connect)
     }
@@ -71,7 +71,7 @@ impl Connection {
         let notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let notify = move |instance| {
             if let Some(notices) = &notices {
-                // Nobody listens while the agent ends.
+                // No receiver exists while the agent shuts down.
                 let _ = notices.send(Notice::Disturbed(instance));
             }
         };
@@ -80,7 +80,7 @@ impl Connection {
         Ok(Open { connect, _events: events })
     }
 
-    fn tell(&self, notice: Notice) {
+    fn notify(&self, notice: Notice) {
         if let Some(notices) = &*self.notices.lock().unwrap_or_else(PoisonError::into_inner) {
             let _ = notices.send(notice);
         }
@@ -91,8 +91,8 @@ fn is_alive(connect: &Connect) -> bool {
     connect.is_alive().unwrap_or(false)
 }
 
-/// libvirt's event loop, once for the process. Its default handler of errors, which prints them, is turned off: they are returned
-/// as well.
+/// Starts libvirt's event loop, once per process. It turns off the default error handler, which prints errors that are also
+/// returned.
 fn run_event_loop() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

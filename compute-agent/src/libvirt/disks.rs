@@ -1,7 +1,7 @@
 //! The directories of guests: their disks, config drives and console logs.
 //!
-//! What guests keep, and the passwords in their user data, are nobody's business on the host: directories have mode 0700 and files 0600,
-//! and belong to the user that QEMU runs as.
+//! Other users of the host must not read the guests' data and the passwords in their user data: directories have mode 0700 and
+//! files 0600, and they belong to the user that QEMU runs as.
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
@@ -18,7 +18,7 @@ use crate::Fault;
 
 const GIB: u64 = 1 << 30;
 const MIB: u64 = 1 << 20;
-/// A file in a directory that QEMU may write is not one elsewhere.
+/// Links are not followed, because QEMU may create them in a guest's directory.
 pub(super) const NO_FOLLOW: i32 = OFlags::NOFOLLOW.bits().cast_signed();
 
 /// A user and a group.
@@ -61,7 +61,7 @@ impl Disks {
     pub(super) fn open(directory: PathBuf) -> io::Result<Self> {
         if !directory.exists() {
             fs::create_dir_all(&directory)?;
-            // QEMU has to pass through it, whatever the umask says; nobody has to list it.
+            // QEMU needs access below the directory, independent of the umask; no user needs to list it.
             fs::set_permissions(&directory, Permissions::from_mode(0o711))?;
         }
         let disks = Self { directory };
@@ -77,7 +77,7 @@ impl Disks {
         self.files(instance).directory.is_dir()
     }
 
-    /// Instances that have disks, in order.
+    /// The instances with disks, in order.
     pub(super) fn all(&self) -> io::Result<Vec<Uuid>> {
         let mut all = Vec::new();
         for entry in fs::read_dir(&self.directory)? {
@@ -87,7 +87,7 @@ impl Disks {
         Ok(all)
     }
 
-    /// Makes the disks of a guest, which belong to `owner`: all of them or, after a failure or a crash, none.
+    /// Creates the disks of a guest, owned by `owner`, atomically: after a failure or a crash, none exists.
     pub(super) fn prepare(
         &self,
         blueprint: &Blueprint,
@@ -109,7 +109,7 @@ impl Disks {
         made
     }
 
-    /// Protects the directories of all guests, such as those that an earlier release made.
+    /// Sets owner and mode of all guests' directories, including those of earlier releases.
     pub(super) fn protect_all(&self, owner: Option<Owner>) -> io::Result<()> {
         self.all()?.into_iter().try_for_each(|instance| protect(&self.files(instance).directory, owner))
     }
@@ -126,14 +126,14 @@ impl Disks {
             .map_err(|error| Fault::transient(format!("{}: {error}", directory.display())))
     }
 
-    /// All room where the disks lie, and what is free of it, in GiB.
-    pub(super) fn room_gb(&self) -> io::Result<(u32, u32)> {
+    /// The total and the free space of the disks' file system, in GiB.
+    pub(super) fn space_gb(&self) -> io::Result<(u32, u32)> {
         let stat = statvfs(&self.directory)?;
         let gb = |blocks: u64| u32::try_from(blocks.saturating_mul(stat.f_frsize) / GIB).unwrap_or(u32::MAX);
         Ok((gb(stat.f_blocks), gb(stat.f_bavail)))
     }
 
-    /// What was begun and not finished before a crash.
+    /// Removes directories of operations that a crash interrupted.
     fn remove_leftovers(&self) -> io::Result<()> {
         for entry in fs::read_dir(&self.directory)? {
             let path = entry?.path();
@@ -152,7 +152,7 @@ impl Disks {
     }
 }
 
-/// Makes a directory and its files those of `owner` alone. Links are left as they are.
+/// Makes `owner` the only user with access to a directory and its files. Links stay unchanged.
 fn protect(directory: &Path, owner: Option<Owner>) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;

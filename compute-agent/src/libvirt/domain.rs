@@ -10,7 +10,7 @@ use super::xml::Element;
 use super::{CpuMode, records};
 use crate::{Cell, Record};
 
-/// What all domains of a host have in common.
+/// Properties that all domains of a host share.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Platform {
     pub(super) is_accelerated: bool,
@@ -20,7 +20,7 @@ pub(super) struct Platform {
     pub(super) cells: Vec<Cell>,
 }
 
-/// Describes a domain to libvirt.
+/// The XML description of a domain.
 pub(super) fn describe(platform: &Platform, blueprint: &Blueprint, files: &Files, record: Record) -> Element {
     let kind = if platform.is_accelerated { "kvm" } else { "qemu" };
     let domain = Element::new("domain").attribute("type", kind);
@@ -41,7 +41,7 @@ pub(super) fn describe(platform: &Platform, blueprint: &Blueprint, files: &Files
     domain.children(ends.map(|(name, action)| text(name, action))).child(devices(platform, blueprint, files))
 }
 
-/// A title is one line.
+/// libvirt requires a title of one line.
 fn title(name: &str) -> String {
     name.replace(['\n', '\r'], " ")
 }
@@ -55,7 +55,7 @@ fn memory_backing(page_kib: u32) -> Element {
     Element::new("memoryBacking").child(Element::new("hugepages").child(page))
 }
 
-/// On the threads of the cells it was granted.
+/// The vCPUs, bound to the threads of the guest's cells.
 fn vcpus(platform: &Platform, blueprint: &Blueprint) -> Element {
     let is_granted = |cell: &&Cell| blueprint.cells.contains(&cell.id);
     let threads = platform.cells.iter().filter(is_granted).flat_map(|cell| &cell.cpus);
@@ -64,7 +64,7 @@ fn vcpus(platform: &Platform, blueprint: &Blueprint) -> Element {
     if threads.is_empty() { vcpus } else { vcpus.attribute("cpuset", threads.join(",")) }
 }
 
-/// Memory from the cells it was granted.
+/// The memory, bound to the guest's cells.
 fn memory_of_cells(blueprint: &Blueprint) -> Option<Element> {
     let cells: Vec<_> = blueprint.cells.iter().map(u32::to_string).collect();
     let memory = Element::new("memory").attribute("mode", "strict").attribute("nodeset", cells.join(","));
@@ -93,7 +93,7 @@ fn cpu(platform: &Platform) -> Option<Element> {
         CpuMode::HostModel => "host-model",
         CpuMode::HostPassthrough => "host-passthrough",
     };
-    // Where KVM runs nested, this one is announced and then refused.
+    // Nested KVM offers this feature and then refuses it.
     let refused =
         Element::new("feature").attribute("policy", "disable").attribute("name", "arch-capabilities");
     let cpu = Element::new("cpu").attribute("mode", mode).child(refused);
@@ -140,7 +140,7 @@ fn disk(path: &Path, format: &str, bus: Bus, letter: char) -> Element {
         .child(target)
 }
 
-/// None if the address is not `domain:bus:slot.function`, which none is that libvirt told of.
+/// A PCI device; None if the address is not `domain:bus:slot.function`, which libvirt's addresses are.
 fn host_device(address: &str) -> Option<Element> {
     let (domain, rest) = address.split_once(':')?;
     let (bus, rest) = rest.split_once(':')?;
@@ -188,7 +188,7 @@ mod tests {
     }
 
     fn described(blueprint: &Blueprint, is_accelerated: bool) -> String {
-        let folder = tempfile::tempdir().expect("a folder");
+        let directory = tempfile::tempdir().expect("a temporary directory");
         let cell = |id| Cell { id, cpus: vec![id, id + 2], memory_mb: 0, huge_pages: Vec::new() };
         let platform = Platform {
             is_accelerated,
@@ -196,11 +196,11 @@ mod tests {
             cpu_mode: CpuMode::HostModel,
             cells: vec![cell(0), cell(1)],
         };
-        let files = Disks::open(folder.path().to_owned()).expect("opens").files(blueprint.instance);
+        let files = Disks::open(directory.path().to_owned()).expect("opens").files(blueprint.instance);
         describe(&platform, blueprint, &files, Record { known: 5, fulfilled: 4, boot: 2 }).to_string()
     }
 
-    /// The attribute of the first element of that name, or its text.
+    /// The attribute of the first element with that name, or its text.
     fn value(xml: &str, name: &str, attribute: &str) -> Option<String> {
         let document = Document::parse(xml).expect("well-formed");
         let element = document.descendants().find(|node| node.tag_name().name() == name)?;

@@ -1,14 +1,14 @@
-//! What to think of libvirt's errors.
+//! Conversion of libvirt's errors to faults.
 
 use virt::error::{Error, ErrorDomain, ErrorNumber};
 
 use crate::Fault;
 
-/// Turns an error of libvirt into a fault; `doing` says what was tried.
+/// Converts an error of libvirt to a fault; `doing` describes the failed operation.
 pub(super) fn fault(doing: &str, error: &Error) -> Fault {
     let message = format!("{doing}: {}", error.message());
     match known(error) {
-        // Whatever breaks the connection: what was asked for may have been done or not.
+        // The connection broke, so the operation may have been done or not.
         _ if error.domain().known() == Some(ErrorDomain::Rpc) => Fault::lost(message),
         Some(number) if is_lost(number) => Fault::lost(message),
         Some(number) if is_permanent(number) => Fault::permanent(message),
@@ -16,7 +16,7 @@ pub(super) fn fault(doing: &str, error: &Error) -> Fault {
     }
 }
 
-/// The number, if this crate's libvirt knows it.
+/// The error number, if the `virt` crate knows it.
 pub(super) fn known(error: &Error) -> Option<ErrorNumber> {
     error.code().known()
 }
@@ -25,7 +25,7 @@ fn is_lost(number: ErrorNumber) -> bool {
     matches!(number, ErrorNumber::NoConnect | ErrorNumber::InvalidConn | ErrorNumber::Rpc)
 }
 
-/// What asking for the same again cannot change.
+/// Whether a retry of the same operation cannot succeed.
 fn is_permanent(number: ErrorNumber) -> bool {
     use ErrorNumber as E;
     matches!(

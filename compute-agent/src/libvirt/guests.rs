@@ -1,4 +1,4 @@
-//! Steps of guests, done by libvirt.
+//! The steps of guests with libvirt.
 
 use std::collections::BTreeMap;
 
@@ -23,14 +23,14 @@ impl Inner {
         }
     }
 
-    /// Guests that have a domain, disks or a record.
+    /// All guests with a domain, disks or a record.
     pub(super) fn guests(&self) -> Result<Vec<Found>, Fault> {
-        let folder = |error: std::io::Error| Fault::transient(format!("listing guests: {error}"));
+        let failed = |error: std::io::Error| Fault::transient(format!("listing guests: {error}"));
         let mut all: BTreeMap<Uuid, Found> = BTreeMap::new();
-        for (instance, record) in self.records.all().map_err(folder)? {
+        for (instance, record) in self.records.all().map_err(failed)? {
             all.insert(instance, Found { instance, power: Power::Gone, record });
         }
-        for instance in self.disks.all().map_err(folder)? {
+        for instance in self.disks.all().map_err(failed)? {
             let record = self.records.get(instance);
             all.insert(instance, Found { instance, power: Power::Kept, record });
         }
@@ -44,7 +44,7 @@ impl Inner {
         Ok(all.into_values().collect())
     }
 
-    /// None for a domain that is not Berth's, or that has gone since.
+    /// The guest of a domain; None if the domain is not Berth's or was removed in the meantime.
     fn found(&self, domain: &Domain) -> Result<Option<Found>, Fault> {
         let Some(marked) = record_of(domain)? else { return Ok(None) };
         let asked = |error| fault("reading the UUID of a domain", &error);
@@ -65,7 +65,7 @@ impl Inner {
         let instance = job.instance;
         match job.step {
             Step::Look => Ok(()),
-            // What is to go needs no record in its domain, and the domain of a guest that hangs is locked.
+            // A guest that is being removed needs no record in its domain, and the domain of a hanging guest is locked.
             Step::Remember(record) if job.spec.is_none() => self.records.put(instance, record),
             Step::Remember(record) => self.remember(instance, record),
             Step::Prepare => self.prepare(job),
@@ -100,14 +100,14 @@ impl Inner {
         act(&domain).map_err(|error| fault(doing, &error))
     }
 
-    /// In the state folder, and with the domain if there is one.
+    /// Stores the record in the state directory, and in the domain if one exists.
     fn remember(&self, instance: Uuid, record: Record) -> Result<(), Fault> {
         self.records.put(instance, record)?;
         let Some(domain) = self.domain(instance)? else { return Ok(()) };
         let element = records::element("record", record).to_string();
         let asked = |error| fault("looking at a domain", &error);
         let live = if domain.is_active().map_err(asked)? { sys::VIR_DOMAIN_AFFECT_LIVE } else { 0 };
-        // One that was undefined while it runs has no other metadata than that of the running guest.
+        // A domain that was undefined while it runs has only its live metadata.
         let is_defined = domain.is_persistent().map_err(asked)?;
         let config = if is_defined { sys::VIR_DOMAIN_AFFECT_CONFIG } else { 0 };
         domain
@@ -144,7 +144,7 @@ impl Inner {
         Ok((Blueprint::read(job.instance, spec, &self.images, &self.surveyed()?.parts)?, spec))
     }
 
-    /// The domain of a guest, if there is one.
+    /// The domain of a guest, if it exists.
     fn domain(&self, instance: Uuid) -> Result<Option<Domain>, Fault> {
         let connect = self.connection.get()?;
         let domain = match connect.lookup_domain_by_uuid_string(&instance.to_string()) {
@@ -161,13 +161,14 @@ impl Inner {
 
 const METADATA: i32 = sys::VIR_DOMAIN_METADATA_ELEMENT.cast_signed();
 
-/// What a domain says of itself; None if it is not Berth's. One that was undefined while it runs says it only of the running guest.
+/// The record in a domain's metadata; None if the domain is not Berth's. A domain that was undefined while it runs has only its
+/// live metadata.
 fn record_of(domain: &Domain) -> Result<Option<Record>, Fault> {
     for flags in [sys::VIR_DOMAIN_AFFECT_CONFIG, sys::VIR_DOMAIN_AFFECT_LIVE] {
         match domain.metadata(METADATA, Some(NAMESPACE), flags) {
             Ok(metadata) => return Ok(Some(records::parse(&metadata))),
             Err(error) => match known(&error) {
-                // It is not defined for good, or does not run.
+                // The domain is transient, or does not run.
                 Some(ErrorNumber::OperationInvalid) => {}
                 Some(ErrorNumber::NoDomainMetadata | ErrorNumber::NoDomain) => return Ok(None),
                 _ => return Err(fault("reading the metadata of a domain", &error)),
@@ -194,7 +195,7 @@ fn power_of(domain: &Domain) -> Result<Power, Fault> {
         }
         Some(DomainState::Crashed) => Power::Crashed,
         Some(DomainState::Paused) => Power::Paused,
-        // One that is shutting down, or asleep by its own doing, still holds its memory.
+        // A guest that is shutting down or sleeping still holds its memory.
         Some(
             DomainState::Running | DomainState::Blocked | DomainState::Shutdown | DomainState::PMSuspended,
         ) => Power::Running,

@@ -1,4 +1,4 @@
-//! The folder of images, and `qemu-img`.
+//! The directory of images, and `qemu-img`.
 
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -10,14 +10,14 @@ use crate::Fault;
 
 const GIB: u64 = 1 << 30;
 
-/// A folder of images that guests boot from.
+/// The directory of the images that guests boot from.
 #[derive(Debug)]
 pub(super) struct Images {
-    folder: PathBuf,
+    directory: PathBuf,
 }
 
-/// How the content of an image is laid out. Never found out from the content: a guest that wrote a header of its own to a raw
-/// disk could otherwise have any file of the host opened as its backing file.
+/// The format of an image. It is never detected from the content: a guest could write a qcow2 header to its raw disk, and name
+/// any file of the host as the backing file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Format {
     Qcow2,
@@ -32,7 +32,7 @@ impl Format {
         }
     }
 
-    /// By the property `disk_format`, else by the ending of the file's name.
+    /// The format given by the property `disk_format`, or else by the suffix of the file's name.
     pub(super) fn of(image: &str, disk_format: Option<&str>) -> Result<Self, Fault> {
         let ending = || Path::new(image).extension().and_then(|ending| ending.to_str());
         match disk_format.or_else(ending) {
@@ -45,7 +45,7 @@ impl Format {
     }
 }
 
-/// What `qemu-img info` says.
+/// The output of `qemu-img info`.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct Info {
@@ -68,11 +68,11 @@ struct SpecificData {
 }
 
 impl Images {
-    pub(super) fn new(folder: PathBuf) -> Self {
-        Self { folder }
+    pub(super) fn new(directory: PathBuf) -> Self {
+        Self { directory }
     }
 
-    /// The file of that name. `field` says where the name stands in the wish.
+    /// The image file with that name. `field` is the field of the spec that contains the name.
     pub(super) fn file(&self, field: &str, name: &str) -> Result<PathBuf, Fault> {
         let mut parts = Path::new(name).components();
         let is_plain =
@@ -82,30 +82,30 @@ impl Images {
                 "{field}: {name:?} is not the name of a file without a path"
             )));
         }
-        let path = self.folder.join(name);
+        let path = self.directory.join(name);
         match path.metadata() {
             Ok(metadata) if metadata.is_file() => Ok(path),
-            Ok(_) => Err(Fault::permanent(format!("{field}: {name:?} in the image folder is not a file"))),
+            Ok(_) => Err(Fault::permanent(format!("{field}: {name:?} in the image directory is not a file"))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Err(Fault::permanent(format!("{field}: there is no {name:?} in the image folder")))
+                Err(Fault::permanent(format!("{field}: {name:?} does not exist in the image directory")))
             }
-            Err(error) => Err(Fault::transient(format!("{field}: {name:?} in the image folder: {error}"))),
+            Err(error) => Err(Fault::transient(format!("{field}: {name:?} in the image directory: {error}"))),
         }
     }
 }
 
-/// Makes a disk over an image, which is not changed by what the guest writes. `size_gb` 0: as large as the image.
+/// Creates an overlay over an image, which the guest's writes do not change. `size_gb` 0: the image's size.
 pub(super) fn create_overlay(disk: &Path, image: &Path, format: Format, size_gb: u32) -> Result<(), Fault> {
     let info = info(image, format)?;
     let name = image.file_name().unwrap_or_default().to_string_lossy();
     if info.backing_filename.is_some() || info.format_specific.data.data_file.is_some() {
-        return Err(Fault::permanent(format!("image.name: {name:?} stands on another file")));
+        return Err(Fault::permanent(format!("image.name: {name:?} has a backing file")));
     }
     let size = u64::from(size_gb) * GIB;
     if size > 0 && info.virtual_size > size {
         let needed = info.virtual_size.div_ceil(GIB);
         return Err(Fault::permanent(format!(
-            "flavor.root_gb: {size_gb} is too little for {name:?}, which needs {needed}"
+            "flavor.root_gb: {size_gb} is too small for {name:?}, which needs {needed}"
         )));
     }
     let mut create = qemu_img("create");
@@ -116,7 +116,7 @@ pub(super) fn create_overlay(disk: &Path, image: &Path, format: Format, size_gb:
     run(create).map(drop)
 }
 
-/// Makes an empty disk.
+/// Creates an empty disk.
 pub(super) fn create_empty(disk: &Path, bytes: u64) -> Result<(), Fault> {
     let mut create = qemu_img("create");
     create.args(["-f", "qcow2"]).arg(disk).arg(bytes.to_string());
@@ -125,10 +125,10 @@ pub(super) fn create_empty(disk: &Path, bytes: u64) -> Result<(), Fault> {
 
 fn info(image: &Path, format: Format) -> Result<Info, Fault> {
     let mut info = qemu_img("info");
-    // Guests may be using it.
+    // A guest may be using the image.
     info.args(["--force-share", "--output=json", "-f", format.name()]).arg(image);
-    let told = run(info)?;
-    serde_json::from_slice(&told).map_err(|error| Fault::transient(format!("qemu-img info: {error}")))
+    let output = run(info)?;
+    serde_json::from_slice(&output).map_err(|error| Fault::transient(format!("qemu-img info: {error}")))
 }
 
 fn qemu_img(command: &str) -> Command {
@@ -161,10 +161,10 @@ mod tests {
 
     #[test]
     fn names_with_a_path_are_refused() {
-        let folder = tempfile::tempdir().expect("a folder");
-        fs::create_dir(folder.path().join("sub")).expect("made");
-        fs::write(folder.path().join("sub/x.raw"), "").expect("written");
-        let images = Images::new(folder.path().to_owned());
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        fs::create_dir(directory.path().join("sub")).expect("made");
+        fs::write(directory.path().join("sub/x.raw"), "").expect("written");
+        let images = Images::new(directory.path().to_owned());
         for name in
             ["", ".", "..", "../x", "/etc/passwd", "sub/x.raw", "sub/../x.raw", "x.raw/", "./x.raw", "a\0b"]
         {
@@ -172,11 +172,11 @@ mod tests {
         }
         assert!(error(images.file("image.name", "sub")).contains("is not a file"));
         let absent = error(images.file("image.properties[kernel]", "vmlinuz"));
-        assert_eq!(absent, "image.properties[kernel]: there is no \"vmlinuz\" in the image folder");
+        assert_eq!(absent, "image.properties[kernel]: \"vmlinuz\" does not exist in the image directory");
     }
 
     #[test]
-    fn the_format_is_told_and_never_guessed() {
+    fn the_format_is_never_detected_from_the_content() {
         assert_eq!(Format::of("a.qcow2", None), Ok(Format::Qcow2));
         assert_eq!(Format::of("a.img", None), Ok(Format::Raw));
         assert_eq!(Format::of("a.qcow2", Some("raw")), Ok(Format::Raw));
@@ -186,18 +186,18 @@ mod tests {
 
     #[test]
     fn an_overlay_is_as_large_as_the_flavor_says_and_not_smaller_than_the_image() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let image = folder.path().join("base.qcow2");
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let image = directory.path().join("base.qcow2");
         create_empty(&image, 2 * GIB).expect("made");
-        let disk = folder.path().join("disk.qcow2");
+        let disk = directory.path().join("disk.qcow2");
         create_overlay(&disk, &image, Format::Qcow2, 3).expect("made");
         let made = info(&disk, Format::Qcow2).expect("readable");
         assert_eq!(made.virtual_size, 3 * GIB);
         assert_eq!(made.backing_filename, Some(image.display().to_string()));
 
-        let too_small = error(create_overlay(&folder.path().join("small"), &image, Format::Qcow2, 1));
-        assert_eq!(too_small, "flavor.root_gb: 1 is too little for \"base.qcow2\", which needs 2");
-        let on_another = error(create_overlay(&folder.path().join("chain"), &disk, Format::Qcow2, 0));
-        assert!(on_another.contains("stands on another file"));
+        let too_small = error(create_overlay(&directory.path().join("small"), &image, Format::Qcow2, 1));
+        assert_eq!(too_small, "flavor.root_gb: 1 is too small for \"base.qcow2\", which needs 2");
+        let on_another = error(create_overlay(&directory.path().join("chain"), &disk, Format::Qcow2, 0));
+        assert!(on_another.contains("has a backing file"));
     }
 }

@@ -1,7 +1,7 @@
-//! What must not be forgotten of guests: in the state folder, and in the metadata of domains.
+//! The records of guests, in the state directory and in the metadata of their domains.
 //!
-//! Both hold the same. A domain's metadata survives the loss of the state folder, and goes where the domain goes; the folder
-//! holds what is remembered of guests that have no domain.
+//! Both have the same content. A domain's metadata survives the loss of the state directory, and moves with the domain; the
+//! directory has the records of guests without a domain.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::xml::Element;
 use crate::{Fault, Record};
 
-/// The namespace of Berth's element in the metadata of domains, by which they are recognised.
+/// The namespace of Berth's element in the metadata of domains. It marks a domain as Berth's.
 pub(super) const NAMESPACE: &str = "urn:berth:guest:1";
 
 #[derive(Serialize, Deserialize)]
@@ -24,23 +24,23 @@ struct Stored {
     boot: u32,
 }
 
-/// A folder with a file for each guest.
+/// A directory with a file for each guest.
 #[derive(Debug)]
 pub(super) struct Records {
-    folder: PathBuf,
+    directory: PathBuf,
 }
 
 impl Records {
     pub(super) fn open(state: &Path) -> io::Result<Self> {
-        let folder = state.join("guests");
-        fs::create_dir_all(&folder)?;
-        Ok(Self { folder })
+        let directory = state.join("guests");
+        fs::create_dir_all(&directory)?;
+        Ok(Self { directory })
     }
 
-    /// What is remembered of all guests, in order. Files that cannot be read are passed over, with a warning.
+    /// The records of all guests, in order. An invalid file is skipped with a warning.
     pub(super) fn all(&self) -> io::Result<Vec<(Uuid, Record)>> {
         let mut records = Vec::new();
-        for entry in fs::read_dir(&self.folder)? {
+        for entry in fs::read_dir(&self.directory)? {
             let name = entry?.file_name();
             let Some(instance) = name.to_str().and_then(|name| name.strip_suffix(".json")?.parse().ok())
             else {
@@ -52,7 +52,7 @@ impl Records {
         Ok(records)
     }
 
-    /// What is remembered of a guest.
+    /// The record of a guest.
     pub(super) fn get(&self, instance: Uuid) -> Record {
         let path = self.path(instance);
         let text = match fs::read(&path) {
@@ -72,7 +72,7 @@ impl Records {
         }
     }
 
-    /// Remembers, as a whole or not at all.
+    /// Stores a record atomically.
     pub(super) fn put(&self, instance: Uuid, record: Record) -> Result<(), Fault> {
         let Record { known, fulfilled, boot } = record;
         let path = self.path(instance);
@@ -89,11 +89,11 @@ impl Records {
     }
 
     fn path(&self, instance: Uuid) -> PathBuf {
-        self.folder.join(format!("{instance}.json"))
+        self.directory.join(format!("{instance}.json"))
     }
 }
 
-/// Replaces a file so that it has either the old content or the new, whatever happens.
+/// Replaces a file atomically: after a crash it has the old or the new content.
 pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let new = path.with_extension("new");
     let mut file = File::create(&new)?;
@@ -102,7 +102,7 @@ pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     fs::rename(new, path)
 }
 
-/// A record as an element.
+/// A record as an XML element.
 pub(super) fn element(name: &'static str, record: Record) -> Element {
     Element::new(name)
         .attribute("known", record.known)
@@ -110,7 +110,7 @@ pub(super) fn element(name: &'static str, record: Record) -> Element {
         .attribute("boot", record.boot)
 }
 
-/// Reads the metadata of a domain. What cannot be read counts as nothing known.
+/// Reads the metadata of a domain. Invalid metadata is an empty record.
 pub(super) fn parse(metadata: &str) -> Record {
     let Ok(document) = roxmltree::Document::parse(metadata) else { return Record::default() };
     let root = document.root_element();
@@ -119,7 +119,7 @@ pub(super) fn parse(metadata: &str) -> Record {
     Record { known: number("known"), fulfilled: number("fulfilled"), boot }
 }
 
-/// The later of two.
+/// Merges two records: the later values.
 pub(super) fn later(one: Record, other: Record) -> Record {
     let age = |record: &Record| (record.known, record.fulfilled, record.boot);
     std::cmp::max_by_key(one, other, age)
@@ -132,8 +132,8 @@ mod tests {
     const RECORD: Record = Record { known: 5, fulfilled: 4, boot: 2 };
 
     #[test]
-    fn a_record_survives_in_its_folder() {
-        let state = tempfile::tempdir().expect("a folder");
+    fn a_record_survives_in_its_directory() {
+        let state = tempfile::tempdir().expect("a temporary directory");
         let [one, other] = [1, 2].map(Uuid::from_u128);
         let records = Records::open(state.path()).expect("opens");
         records.put(one, RECORD).expect("written");
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_damaged_file_counts_as_nothing_known() {
-        let state = tempfile::tempdir().expect("a folder");
+        let state = tempfile::tempdir().expect("a temporary directory");
         let records = Records::open(state.path()).expect("opens");
         let instance = Uuid::from_u128(1);
         fs::write(records.path(instance), "{").expect("written");
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_tells_what_was_remembered() {
+    fn metadata_contains_the_record() {
         assert_eq!(parse(&element("record", RECORD).to_string()), RECORD);
         assert_eq!(parse("<record known='-1'/>"), Record::default());
         assert_eq!(parse("rubbish"), Record::default());

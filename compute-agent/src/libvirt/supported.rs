@@ -1,13 +1,13 @@
-//! What this driver can give of what flavors and images ask for.
+//! The extra specs and image properties that this driver supports.
 
 use std::collections::BTreeMap;
 
 use crate::Fault;
 
-/// Extra specs that speak to the scheduler alone.
+/// Namespaces of extra specs that only the scheduler reads.
 const FOR_THE_SCHEDULER: [&str; 6] =
     ["trait", "resources", "group_policy", "same_subtree", "aggregate_instance_extra_specs", "capabilities"];
-/// Image properties beginning with `hw_` that are followed, and the values that can be. None: any.
+/// The supported image properties with the prefix `hw_`, and their supported values. None: any.
 const HARDWARE: [(&str, Option<&[&str]>); 5] = [
     ("hw_architecture", Some(&["x86_64"])),
     ("hw_disk_bus", Some(&["virtio", "sata", "ide"])),

@@ -1,4 +1,4 @@
-//! What the host has.
+//! The survey of the host.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,11 +18,11 @@ use crate::{Facts, Fault, Part, PciDevice};
 
 const HOST_UUID: &str = "host-uuid";
 
-/// What steps have to know of the host.
+/// The properties of the host that steps need.
 pub(super) struct Surveyed {
     pub(super) capabilities: Capabilities,
     pub(super) platform: Platform,
-    /// Its parts, by the UUIDs of their providers.
+    /// Its parts that have providers, by the providers' UUIDs.
     pub(super) parts: BTreeMap<Uuid, Part>,
 }
 
@@ -34,7 +34,7 @@ impl Inner {
         let memory_kib =
             sys::memory_total_kib(&connect).map_err(|error| fault("reading the host's memory", &error))?;
         let (disk_gb, _) =
-            self.disks.room_gb().map_err(|error| Fault::transient(format!("--instances: {error}")))?;
+            self.disks.space_gb().map_err(|error| Fault::transient(format!("--instances: {error}")))?;
         let features = if platform.is_accelerated { features(&connect, &capabilities) } else { Vec::new() };
         let facts = Facts {
             host_uuid: self.host_uuid(&capabilities)?,
@@ -52,7 +52,7 @@ impl Inner {
         Ok(facts)
     }
 
-    /// Once, when libvirt has named the user that QEMU runs as.
+    /// Protects the disks once, when libvirt has reported the user that QEMU runs as.
     fn protect_disks(&self, capabilities: &Capabilities) {
         if self.surveyed().is_err()
             && let Err(error) = self.disks.protect_all(capabilities.qemu_owner)
@@ -61,16 +61,16 @@ impl Inner {
         }
     }
 
-    /// The latest survey; surveying takes too long to be done for each step.
+    /// The latest survey. A survey for each step would take too long.
     pub(super) fn surveyed(&self) -> Result<Arc<Surveyed>, Fault> {
         let latest = self.surveyed.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        latest.ok_or_else(|| Fault::transient("the host was not looked at yet"))
+        latest.ok_or_else(|| Fault::transient("the host is not surveyed yet"))
     }
 
     fn platform(&self, capabilities: &Capabilities) -> Result<Platform, Fault> {
         if capabilities.architecture != "x86_64" {
             let other = &capabilities.architecture;
-            return Err(Fault::permanent(format!("the host is {other}; this agent knows x86_64 alone")));
+            return Err(Fault::permanent(format!("the host is {other}; this agent supports only x86_64")));
         }
         let missing = || Fault::permanent("QEMU for x86_64 is not installed on this host");
         Ok(Platform {
@@ -81,7 +81,7 @@ impl Inner {
         })
     }
 
-    /// The UUID that the host was given, had so far, or has by libvirt; kept from now on.
+    /// The host's UUID: the given one, the stored one, or libvirt's. It is stored.
     fn host_uuid(&self, capabilities: &Capabilities) -> Result<Uuid, Fault> {
         let path = self.config.state.join(HOST_UUID);
         let failed = |error: io::Error| Fault::transient(format!("{}: {error}", path.display()));
@@ -105,7 +105,7 @@ fn capabilities(connect: &Connect) -> Result<Capabilities, Fault> {
     Capabilities::parse(&text)
 }
 
-/// A host keeps its UUID: under another it would be another host, and its guests nobody's.
+/// Refuses a changed UUID: the service would see a new host, and the guests would be orphaned.
 pub(super) fn check_host_uuid(config: &Config) -> Result<(), OpenError> {
     let Some(given) = config.host_uuid else { return Ok(()) };
     let file = config.state.join(HOST_UUID);
@@ -134,17 +134,17 @@ fn hypervisor(
     })
 }
 
-/// All features of the host's CPU. What they come to is not what guests can do alone, so the model that libvirt finds is expanded.
+/// All features of the host's CPU: the model that libvirt reports, expanded into its features.
 fn features(connect: &Connect, capabilities: &Capabilities) -> Vec<String> {
     let expanded = connect.baseline_cpu(&[&capabilities.cpu], VIR_CONNECT_BASELINE_CPU_EXPAND_FEATURES);
     let expanded = expanded.map_err(|error| fault("reading the features of the CPU", &error));
     expanded.and_then(|cpu| capabilities::features(&cpu)).unwrap_or_else(|fault| {
-        tracing::warn!("the host shows no traits of its CPU: {fault}");
+        tracing::warn!("the CPU's traits are not reported: {fault}");
         Vec::new()
     })
 }
 
-/// None where libvirt has no driver for the devices of hosts.
+/// The PCI devices of the host; empty if libvirt lacks the driver for host devices.
 fn pci_devices(connect: &Connect) -> Vec<PciDevice> {
     let listed = connect.list_all_node_devices(VIR_CONNECT_LIST_NODE_DEVICES_CAP_PCI_DEV);
     let texts = listed.into_iter().flatten().filter_map(|device| device.xml_desc(0).ok());

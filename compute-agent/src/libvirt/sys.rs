@@ -1,4 +1,4 @@
-//! What libvirt can do and the `virt` crate does not wrap. The only `unsafe` of the agent.
+//! Functions of libvirt that the `virt` crate does not wrap. The only `unsafe` code of the agent.
 #![allow(unsafe_code, reason = "calls into libvirt; each says why it is sound")]
 
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -11,13 +11,13 @@ use virt::sys;
 
 type Notify = Box<dyn Fn(Uuid) + Send + Sync>;
 
-/// Lifecycle events of all domains, for as long as this lives.
+/// A subscription to the lifecycle events of all domains, until it is dropped.
 pub(super) struct Subscription {
     connection: Connect,
     callback: c_int,
 }
 
-/// Calls `notify` with the UUID of a domain whenever something happens to it. The event loop has to run.
+/// Calls `notify` with the UUID of a domain at each of its lifecycle events. The event loop must run.
 pub(super) fn subscribe(connection: &Connect, notify: Notify) -> Result<Subscription, Error> {
     let opaque = Box::into_raw(Box::new(notify)).cast::<c_void>();
     let connection = connection.clone();
@@ -84,7 +84,7 @@ unsafe extern "C" fn free_notify(opaque: *mut c_void) {
     drop(unsafe { Box::from_raw(opaque.cast::<Notify>()) });
 }
 
-/// All memory of the host in KiB. Unlike what the node info and the NUMA cells tell, it counts memory that came online late.
+/// Total memory of the host in KiB. Unlike the node info and the NUMA cells, it includes memory that was added after boot.
 pub(super) fn memory_total_kib(connection: &Connect) -> Result<u64, Error> {
     let all = sys::VIR_NODE_MEMORY_STATS_ALL_CELLS;
     let mut count: c_int = 0;
@@ -98,10 +98,10 @@ pub(super) fn memory_total_kib(connection: &Connect) -> Result<u64, Error> {
         sys::virNodeMemoryStats { field: [0; sys::VIR_NODE_MEMORY_STATS_FIELD_LENGTH as usize], value: 0 };
     let mut stats = vec![empty; usize::try_from(count).unwrap_or(0)];
     // SAFETY: the array has as many entries as `count` says.
-    let told = unsafe {
+    let status = unsafe {
         sys::virNodeGetMemoryStats(connection.as_ptr(), all, stats.as_mut_ptr(), &raw mut count, 0)
     };
-    if told < 0 {
+    if status < 0 {
         return Err(Error::last_error());
     }
     // SAFETY: libvirt ends the names of fields with a zero.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-/// What libvirt calls a feature of x86 CPUs, and the traits that say the same.
+/// libvirt's names of x86 CPU features, and the corresponding traits.
 const CPU_FEATURES: &[(&str, &[&str])] = &[
     ("3dnow", &["3DNOW"]),
     ("abm", &["ABM"]),
@@ -61,7 +61,7 @@ const CPU_FEATURES: &[(&str, &[&str])] = &[
     ("xop", &["XOP"]),
 ];
 
-/// What every guest of this driver can have.
+/// The traits of this driver.
 const DRIVER: [&str; 8] = [
     "COMPUTE_ARCH_X86_64",
     "COMPUTE_FIRMWARE_BIOS",
@@ -73,7 +73,7 @@ const DRIVER: [&str; 8] = [
     "COMPUTE_STORAGE_BUS_VIRTIO",
 ];
 
-/// The traits of a host whose guests have these features of CPUs.
+/// The traits of a host with these CPU features.
 pub(super) fn traits(features: &[String]) -> BTreeSet<String> {
     let of_cpu = features.iter().flat_map(|feature| of_feature(feature));
     of_cpu.map(|name| format!("HW_CPU_X86_{name}")).chain(DRIVER.map(str::to_owned)).collect()

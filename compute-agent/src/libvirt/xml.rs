@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter, Write};
 
-/// An element and what is in it. Texts and attributes are escaped when it is written.
+/// An element with its attributes and children. Text and attributes are escaped when it is written.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Element {
     name: &'static str,
@@ -71,9 +71,9 @@ impl Display for Escaped<'_> {
             '<' => f.write_str("&lt;"),
             '>' => f.write_str("&gt;"),
             '"' => f.write_str("&quot;"),
-            // As they are, attributes would have spaces in their place.
+            // An XML reader replaces them in attributes by spaces unless they are escaped.
             '\t' | '\n' | '\r' => write!(f, "&#{};", u32::from(c)),
-            // XML has no way to write these.
+            // XML cannot represent these.
             '\0'..'\u{20}' | '\u{fffe}' | '\u{ffff}' => f.write_char('\u{fffd}'),
             _ => f.write_char(c),
         })

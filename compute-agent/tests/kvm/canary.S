@@ -2,7 +2,7 @@
  * A guest that proves that it runs: a ROM of 64 KiB in the BIOS's place, without an operating system, in real mode.
  *
  * On COM1 it says "CANARY up uuid=<its UUID>", then once a second "TICK <counter, 8 hex digits>". The counter lies in its memory,
- * so it goes on where it was after a pause, after being saved and restored, and begins anew after a boot. When the ACPI power
+ * so it goes on where it was after a pause, after being saved and restored, and starts again at 0 after a boot. When the ACPI power
  * button is pressed it says "PWRBTN" and turns itself off. Machine type: pc.
  *
  *     as --32 -o canary.o canary.S

@@ -52,8 +52,8 @@ impl Machine {
 
     pub(crate) fn start_agent(&mut self, service: SocketAddr) {
         let mut agent = without_settings(Command::new(env!("CARGO_BIN_EXE_berth-agent")));
-        for folder in ["images", "instances", "state"] {
-            agent.arg(format!("--{folder}")).arg(self.path(folder));
+        for directory in ["images", "instances", "state"] {
+            agent.arg(format!("--{directory}")).arg(self.path(directory));
         }
         let url = format!("http://{service}");
         agent.args(["--service", &url, "--libvirt-uri", &self.host.uri(), "--host-name", self.name]);
@@ -62,7 +62,7 @@ impl Machine {
         self.agent = Some(agent.spawn().expect("it starts"));
     }
 
-    /// Ends the agent as a crash does.
+    /// Kills the agent.
     pub(crate) fn kill_agent(&mut self) {
         let mut agent = self.agent.take().expect("it runs");
         agent.kill().expect("it runs");
@@ -86,7 +86,7 @@ impl Drop for Machine {
 
 impl Cloud {
     pub(crate) async fn new(names: &[&'static str]) -> Self {
-        let data = TempDir::new().expect("a folder");
+        let data = TempDir::new().expect("a directory");
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
         let (serving, address) = serve(&data, any_port).await;
         let channel = Endpoint::new(format!("http://{address}")).expect("a URL").connect_lazy();
@@ -109,7 +109,7 @@ impl Cloud {
         cloud
     }
 
-    /// Ends the service as a crash of its process does for its clients, and starts it again on the same folder.
+    /// Ends the service as a crash of its process does for its clients, and starts it again on the same directory.
     pub(crate) async fn restart_service(&mut self) {
         self.stop_service().await;
         let (serving, _) = serve(&self.data, self.address).await;
@@ -231,8 +231,9 @@ async fn serve(data: &TempDir, address: SocketAddr) -> (Serving, SocketAddr) {
     let mut fleet = FleetOptions { heartbeat: second, down_after: 5 * second, ..FleetOptions::default() };
     fleet.scheduler.filter_scheduler.enabled_filters.push(FilterName::AggregateInstanceExtraSpecsFilter);
     let options = Options { fleet, ..Options::noauth2() };
-    let folder = DataDir::open(data.path()).expect("a folder");
-    let (service, keeper) = Keeper::start(folder, options, DurabilityOptions::default()).expect("it starts");
+    let directory = DataDir::open(data.path()).expect("a directory");
+    let (service, keeper) =
+        Keeper::start(directory, options, DurabilityOptions::default()).expect("it starts");
     let grpc = Grpc::bind(address, None, Arc::clone(&service)).await.expect("a port");
     let address = grpc.address().expect("bound");
     let (stop, stopped) = oneshot::channel();
@@ -242,8 +243,8 @@ async fn serve(data: &TempDir, address: SocketAddr) -> (Serving, SocketAddr) {
 
 fn machine(name: &'static str) -> Machine {
     let host = Host::start(name, Uuid::new_v5(&Uuid::NAMESPACE_DNS, name.as_bytes()));
-    for folder in ["images", "state"] {
-        fs::create_dir(host.path(folder)).expect("a folder");
+    for directory in ["images", "state"] {
+        fs::create_dir(host.path(directory)).expect("a directory");
     }
     build_canary(&host.path("images"));
     Machine { name, host, agent: None }

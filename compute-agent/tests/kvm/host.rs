@@ -1,4 +1,4 @@
-//! A compute host on this machine: a libvirtd in namespaces of its own, with all its state in a folder of its own.
+//! A compute host on this machine: a libvirtd in namespaces of its own, with all its state in a directory of its own.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -20,7 +20,7 @@ const MOUNTS: [(&str, &str); 5] = [
 
 /// A compute host. Dropping it pulls the plug: libvirtd and all guests die at once.
 pub(crate) struct Host {
-    pub(crate) folder: tempfile::TempDir,
+    pub(crate) directory: tempfile::TempDir,
     process: Child,
 }
 
@@ -30,19 +30,19 @@ impl Host {
             Path::new("/usr/sbin/libvirtd").exists(),
             "libvirtd is missing: run compute-agent/install-libvirt.sh"
         );
-        let folder = tempfile::Builder::new().prefix("berth-kvm-").tempdir().expect("a folder");
-        configure(folder.path(), name, uuid);
-        let log = fs::File::create(folder.path().join("log/stdout")).expect("a log");
+        let directory = tempfile::Builder::new().prefix("berth-kvm-").tempdir().expect("a directory");
+        configure(directory.path(), name, uuid);
+        let log = fs::File::create(directory.path().join("log/stdout")).expect("a log");
         let process = Command::new("unshare")
             .args(["--mount", "--uts", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"])
             .args(["--propagation", "private", "bash"])
-            .arg(folder.path().join("boot.sh"))
+            .arg(directory.path().join("boot.sh"))
             .stdin(Stdio::null())
             .stderr(log.try_clone().expect("a log"))
             .stdout(log)
             .spawn()
             .expect("unshare runs; it needs root");
-        let host = Self { folder, process };
+        let host = Self { directory, process };
         host.wait_for_libvirtd();
         host
     }
@@ -52,7 +52,7 @@ impl Host {
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.directory.path().join(name)
     }
 
     /// What `virsh` says.
@@ -118,16 +118,16 @@ pub(crate) fn pause() {
     std::thread::sleep(Duration::from_millis(50));
 }
 
-fn configure(folder: &Path, name: &str, uuid: Uuid) {
-    let drivers = folder.join("drivers");
+fn configure(directory: &Path, name: &str, uuid: Uuid) {
+    let drivers = directory.join("drivers");
     for part in ["sock", "drivers"].into_iter().chain(MOUNTS.map(|(part, _)| part)) {
-        fs::create_dir(folder.join(part)).expect("a folder");
+        fs::create_dir(directory.join(part)).expect("a directory");
     }
     // Only what the agent needs: starting is faster without networks and storage pools.
     for driver in ["qemu", "nodedev", "secret"].map(|driver| format!("libvirt_driver_{driver}.so")) {
         symlink(Path::new(DRIVERS).join(&driver), drivers.join(driver)).expect("a link");
     }
-    let (log, sockets) = (folder.join("log/libvirtd.log"), folder.join("sock"));
+    let (log, sockets) = (directory.join("log/libvirtd.log"), directory.join("sock"));
     let libvirtd = format!(
         "listen_tls = 0\nauth_unix_ro = \"none\"\nauth_unix_rw = \"none\"\nunix_sock_rw_perms = \"0700\"\n\
          host_uuid = \"{uuid}\"\nunix_sock_dir = {sockets:?}\nlog_outputs = \"3:file:{}\"\n",
@@ -135,14 +135,14 @@ fn configure(folder: &Path, name: &str, uuid: Uuid) {
     );
     let qemu = "user = \"root\"\ngroup = \"root\"\ndynamic_ownership = 0\nremember_owner = 0\nnamespaces = [ ]\n\
                 security_driver = \"none\"\ncgroup_controllers = [ ]\nstdio_handler = \"file\"\n";
-    fs::write(folder.join("etc/libvirtd.conf"), libvirtd).expect("written");
-    fs::write(folder.join("etc/qemu.conf"), qemu).expect("written");
-    fs::write(folder.join("boot.sh"), boot_script(folder, name)).expect("written");
+    fs::write(directory.join("etc/libvirtd.conf"), libvirtd).expect("written");
+    fs::write(directory.join("etc/qemu.conf"), qemu).expect("written");
+    fs::write(directory.join("boot.sh"), boot_script(directory, name)).expect("written");
 }
 
 /// The first program of the host: it starts libvirtd whenever that has ended, and reaps guests that have.
-fn boot_script(folder: &Path, name: &str) -> String {
-    let here = folder.display();
+fn boot_script(directory: &Path, name: &str) -> String {
+    let here = directory.display();
     let mounts = MOUNTS
         .map(|(part, place)| format!("mkdir -p {place}\nmount --bind {here}/{part} {place}\n"))
         .concat();

@@ -26,8 +26,8 @@ pub(crate) struct Lab {
 impl Lab {
     pub(crate) async fn new(name: &'static str) -> Self {
         let host = Host::start(name, Uuid::new_v5(&Uuid::NAMESPACE_DNS, name.as_bytes()));
-        for folder in ["images", "state"] {
-            fs::create_dir(host.path(folder)).expect("a folder");
+        for directory in ["images", "state"] {
+            fs::create_dir(host.path(directory)).expect("a directory");
         }
         build_canary(&host.path("images"));
         let mut lab = Self { host, service: Service::start(0).await, name, agent: None };
@@ -52,7 +52,7 @@ impl Lab {
                 opened => break opened.expect("the driver opens"),
             }
         };
-        self.service.known().heard.clear();
+        self.service.known().received.clear();
         self.agent = Some(Agent::start(self.name, Arc::new(libvirt), &self.service));
         self.service.joined(self.name).await;
     }
@@ -99,8 +99,8 @@ impl Lab {
     /// The agent as a program of its own.
     pub(crate) fn spawn_agent(&self) -> Child {
         let mut agent = without_settings(Command::new(env!("CARGO_BIN_EXE_berth-agent")));
-        for folder in ["images", "instances", "state"] {
-            agent.arg(format!("--{folder}")).arg(self.host.path(folder));
+        for directory in ["images", "instances", "state"] {
+            agent.arg(format!("--{directory}")).arg(self.host.path(directory));
         }
         agent.args([
             "--service",
@@ -110,17 +110,17 @@ impl Lab {
             "--host-name",
             self.name,
         ]);
-        self.service.known().heard.clear();
+        self.service.known().received.clear();
         agent.spawn().expect("it starts")
     }
 
-    /// What the agent tells of the host is what the kernel tells.
+    /// The resources that the agent reports are those that the kernel reports.
     fn check_facts(&self) {
         let known = self.service.known();
-        let [(_, Message::Hello(hello)), (_, Message::Providers(tree)), ..] = &known.heard[..] else {
+        let [(_, Message::Hello(hello)), (_, Message::Providers(tree)), ..] = &known.received[..] else {
             panic!("no hello")
         };
-        let facts = hello.hypervisor.as_ref().expect("told");
+        let facts = hello.hypervisor.as_ref().expect("reported");
         let [root] = &tree.providers[..] else { panic!("{tree:?}") };
         assert_eq!(root.uuid, hello.host_uuid);
         let memory = fs::read_to_string("/proc/meminfo").expect("there");

@@ -36,9 +36,9 @@ fn desired(instance: Uuid, generation: u64, goal: Goal, boot: u32) -> DesiredGue
     support::desired(instance, generation, goal, boot, &canary())
 }
 
-/// Wishes and checks that it was fulfilled.
+/// Sends a desired state and checks that it is reached.
 async fn reach(lab: &Lab, host: &str, desired: DesiredGuest, state: State) -> GuestReport {
-    let report = lab.service.bring(host, desired).await;
+    let report = lab.service.reconcile(host, desired).await;
     assert_eq!((report.error.as_str(), report.state()), ("", state));
     report
 }
@@ -123,8 +123,9 @@ async fn guests_survive_restarts_of_the_agent_and_of_libvirtd() {
     assert_eq!(lab.service.settled(id, 3).await.state(), State::Running);
     terminate(&program);
     assert!(program.wait().expect("it ends").success());
-    let is_goodbye =
-        |known: &support::Known| matches!(known.heard.last(), Some((_, Message::Goodbye(_)))).then_some(());
+    let is_goodbye = |known: &support::Known| {
+        matches!(known.received.last(), Some((_, Message::Goodbye(_)))).then_some(())
+    };
     lab.service.wait("goodbye", is_goodbye).await;
     assert_eq!(lab.host.virsh(&["domstate", &id.to_string()]), "running");
 
@@ -152,8 +153,8 @@ async fn guests_survive_restarts_of_the_agent_and_of_libvirtd() {
 }
 
 fn terminate(program: &Child) {
-    let told = Command::new("kill").args(["-TERM", &program.id().to_string()]).status().expect("kill");
-    assert!(told.success());
+    let status = Command::new("kill").args(["-TERM", &program.id().to_string()]).status().expect("kill");
+    assert!(status.success());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -188,12 +189,12 @@ async fn what_cannot_be_built_is_reported_and_leaves_nothing() {
     let mut spec = canary();
     spec.image.as_mut().expect("there").name = "none.qcow2".into();
     let id = guest(4);
-    let report = lab.service.bring("failures", support::desired(id, 1, Goal::Running, 1, &spec)).await;
-    assert_eq!(report.error, "image.name: there is no \"none.qcow2\" in the image folder");
+    let report = lab.service.reconcile("failures", support::desired(id, 1, Goal::Running, 1, &spec)).await;
+    assert_eq!(report.error, "image.name: \"none.qcow2\" does not exist in the image directory");
     assert_eq!((report.state(), report.is_transient), (State::Absent, false));
 
     let machine = with_property("hw_machine_type", "no-such-machine");
-    let report = lab.service.bring("failures", support::desired(id, 2, Goal::Running, 1, &machine)).await;
+    let report = lab.service.reconcile("failures", support::desired(id, 2, Goal::Running, 1, &machine)).await;
     assert_eq!(
         report.error,
         "image.properties[hw_machine_type]: QEMU on this host has no \"no-such-machine\""
@@ -203,7 +204,7 @@ async fn what_cannot_be_built_is_reported_and_leaves_nothing() {
 
     // A guest with all kinds of disks, which nobody else may read, and which does not obey the power button because it has no ROM that would.
     let disks = with_disks();
-    lab.service.bring("failures", support::desired(id, 4, Goal::Running, 1, &disks)).await;
+    lab.service.reconcile("failures", support::desired(id, 4, Goal::Running, 1, &disks)).await;
     let attached = lab.host.virsh(&["domblklist", &id.to_string()]);
     for (target, file) in
         [("sda", "disk.qcow2"), ("sdb", "ephemeral.qcow2"), ("sdc", "swap.qcow2"), ("sdd", "config.img")]
@@ -216,7 +217,7 @@ async fn what_cannot_be_built_is_reported_and_leaves_nothing() {
     for file in ["disk.qcow2", "ephemeral.qcow2", "swap.qcow2", "config.img"] {
         assert_eq!(mode(&directory.join(file)), 0o600, "{file}");
     }
-    let stopped = lab.service.bring("failures", support::desired(id, 5, Goal::Stopped, 1, &disks)).await;
+    let stopped = lab.service.reconcile("failures", support::desired(id, 5, Goal::Stopped, 1, &disks)).await;
     assert_eq!((stopped.error.as_str(), stopped.state()), ("", State::ShutDown));
     lab.end().await;
 }
@@ -233,7 +234,7 @@ async fn two_hosts_on_one_machine_are_apart() {
     assert_eq!(two.host.virsh(&["list", "--uuid"]), there.to_string());
     two.wait_for(there, "TICK", 1).await;
     let ticks = two.ticks(there).len();
-    // Its plug is pulled.
+    // The host loses power.
     one.end().await;
     two.wait_for(there, "TICK", ticks + 2).await;
     assert_eq!(two.said(there, &introduction(there)), 1);

@@ -1,4 +1,4 @@
-//! A service that plays the other side of `Agents.Join`: it hears everything and wishes what a test tells it to.
+//! A stub of the service: it records the messages of agents and sends the desired states of a test.
 #![allow(dead_code, reason = "each test program uses its own part")]
 
 use std::collections::BTreeMap;
@@ -24,11 +24,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 type Outgoing = mpsc::Sender<Result<ServiceMessage, Status>>;
 
-/// What the service knows.
+/// The messages that the service has received.
 #[derive(Default)]
 pub(crate) struct Known {
-    /// Everything heard, in order, with the number of the stream.
-    pub(crate) heard: Vec<(usize, Message)>,
+    /// All messages, in order, with the number of their stream.
+    pub(crate) received: Vec<(usize, Message)>,
     /// The latest report of each guest.
     pub(crate) guests: BTreeMap<Uuid, GuestReport>,
     pub(crate) streams: usize,
@@ -37,17 +37,17 @@ pub(crate) struct Known {
 
 impl Known {
     pub(crate) fn count(&self, is_meant: impl Fn(&Message) -> bool) -> usize {
-        self.heard.iter().filter(|(_, message)| is_meant(message)).count()
+        self.received.iter().filter(|(_, message)| is_meant(message)).count()
     }
 
-    fn hear(&mut self, stream: usize, message: Message, outgoing: &Outgoing) {
+    fn receive(&mut self, stream: usize, message: Message, outgoing: &Outgoing) {
         if let Message::Hello(hello) = &message {
             self.hosts.insert(hello.host.clone(), outgoing.clone());
         }
         if let Message::Guest(report) = &message {
             self.guests.insert(report.instance.parse().expect("a UUID"), report.clone());
         }
-        self.heard.push((stream, message));
+        self.received.push((stream, message));
     }
 }
 
@@ -61,7 +61,7 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Agents are to look at everything anew that often; 0 for never.
+    /// Agents refresh their resources and guests at this interval; 0 for never.
     pub(crate) async fn start(refresh_ms: u32) -> Self {
         Self::start_with(refresh_ms, HEARTBEAT_MS).await
     }
@@ -79,7 +79,7 @@ impl Service {
         self.known.lock().expect("no test panicked with it")
     }
 
-    /// Waits until what is known answers a question.
+    /// Waits until the received messages satisfy a condition.
     pub(crate) async fn wait<T>(&self, what: &str, answer: impl Fn(&Known) -> Option<T>) -> T {
         let waiting = async {
             loop {
@@ -91,7 +91,7 @@ impl Service {
             }
         };
         let waited = tokio::time::timeout(PATIENCE, waiting).await;
-        waited.unwrap_or_else(|_| panic!("waited in vain for {what}; guests: {:?}", self.known().guests))
+        waited.unwrap_or_else(|_| panic!("{what} did not arrive; guests: {:?}", self.known().guests))
     }
 
     /// Waits for a report of the generation, or a later one.
@@ -103,31 +103,32 @@ impl Service {
     }
 
     pub(crate) async fn wait_for_state(&self, instance: Uuid, state: State) -> GuestReport {
-        let is_so =
+        let has_state =
             |known: &Known| known.guests.get(&instance).filter(|report| report.state() == state).cloned();
-        self.wait(&format!("{state:?}"), is_so).await
+        self.wait(&format!("{state:?}"), has_state).await
     }
 
     pub(crate) async fn joined(&self, host: &str) {
-        let is_there = |known: &Known| {
-            let is_there = known.hosts.contains_key(host);
-            (is_there && known.count(|message| matches!(message, Message::AllReported(_))) > 0).then_some(())
+        let has_joined = |known: &Known| {
+            let has_joined = known.hosts.contains_key(host);
+            (has_joined && known.count(|message| matches!(message, Message::AllReported(_))) > 0)
+                .then_some(())
         };
-        self.wait("an agent", is_there).await;
+        self.wait("an agent", has_joined).await;
     }
 
     pub(crate) async fn send_desired(&self, host: &str, desired: DesiredGuest) {
-        self.tell(host, service_message::Message::DesiredGuest(desired)).await;
+        self.send(host, service_message::Message::DesiredGuest(desired)).await;
     }
 
-    pub(crate) async fn tell(&self, host: &str, message: service_message::Message) {
+    pub(crate) async fn send(&self, host: &str, message: service_message::Message) {
         let outgoing = self.known().hosts.get(host).cloned().expect("the agent has joined");
         let message = Some(message);
         outgoing.send(Ok(ServiceMessage { message })).await.expect("the agent listens");
     }
 
-    /// Wishes, and waits until that is settled.
-    pub(crate) async fn bring(&self, host: &str, desired: DesiredGuest) -> GuestReport {
+    /// Sends a desired state, and waits until it is reached or failed.
+    pub(crate) async fn reconcile(&self, host: &str, desired: DesiredGuest) -> GuestReport {
         let (instance, generation) = (desired.instance.parse().expect("a UUID"), desired.generation);
         self.send_desired(host, desired).await;
         self.settled(instance, generation).await
@@ -159,11 +160,11 @@ impl Agents for Service {
         };
         let welcome = v1::Welcome { heartbeat_ms: self.heartbeat_ms, refresh_ms: self.refresh_ms };
         let message = Some(service_message::Message::Welcome(welcome));
-        outgoing.send(Ok(ServiceMessage { message })).await.expect("room");
+        outgoing.send(Ok(ServiceMessage { message })).await.expect("the stream has capacity");
         let service = self.clone();
         tokio::spawn(async move {
             while let Ok(Some(AgentMessage { message: Some(message) })) = messages.message().await {
-                service.known().hear(stream, message, &outgoing);
+                service.known().receive(stream, message, &outgoing);
                 service.changed.notify_waiters();
             }
             service.known().hosts.retain(|_, other| !other.same_channel(&outgoing));
@@ -195,13 +196,13 @@ impl Agent {
         Self { stop, task: tokio::spawn(agent::run(hypervisor, settings, channel, stopped)) }
     }
 
-    /// Ends it as SIGTERM does.
+    /// Shuts it down gracefully, as SIGTERM does.
     pub(crate) async fn stop(self) {
         let _ = self.stop.send(());
         self.task.await.expect("it ended well");
     }
 
-    /// Ends it as a crash does.
+    /// Kills it.
     pub(crate) async fn kill(self) {
         self.task.abort();
         let _ = self.task.await;

@@ -1,4 +1,4 @@
-//! Guests of a hypervisor in memory as files, one for each, so that they outlive its process.
+//! The guests of a fake hypervisor as files, so that they outlive its process.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,40 +12,41 @@ use crate::{Power, Record};
 const POWERS: [Power; 7] =
     [Power::Gone, Power::Kept, Power::ShutDown, Power::Crashed, Power::Saved, Power::Running, Power::Paused];
 
-/// What is in the folder, which is made if it is not there.
-pub(super) fn read(folder: &Path) -> io::Result<BTreeMap<Uuid, Entry>> {
-    fs::create_dir_all(folder)?;
+/// Reads the guests in a directory, which is created if it is missing.
+pub(super) fn read(directory: &Path) -> io::Result<BTreeMap<Uuid, Entry>> {
+    fs::create_dir_all(directory)?;
     let mut guests = BTreeMap::new();
-    for file in fs::read_dir(folder)? {
+    for file in fs::read_dir(directory)? {
         let name = file?.file_name();
-        // Any other file was not finished.
+        // Any other file is the remainder of an interrupted write.
         let Some(instance) = name.to_str().and_then(|name| Uuid::try_parse(name).ok()) else { continue };
-        match fs::read_to_string(folder.join(&name)) {
+        match fs::read_to_string(directory.join(&name)) {
             Ok(text) => {
-                let entry = parse(&text).ok_or_else(|| io::Error::other(format!("{instance}: no guest")))?;
+                let entry = parse(&text)
+                    .ok_or_else(|| io::Error::other(format!("{instance}: invalid file of a guest")))?;
                 guests.insert(instance, entry);
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {} // forgotten since
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {} // removed in the meantime
             Err(error) => return Err(error),
         }
     }
     Ok(guests)
 }
 
-/// Writes a guest down, all of it or nothing.
-pub(super) fn write(folder: &Path, instance: Uuid, entry: &Entry) -> io::Result<()> {
+/// Writes the file of a guest atomically.
+pub(super) fn write(directory: &Path, instance: Uuid, entry: &Entry) -> io::Result<()> {
     let Entry { power, record: Record { known, fulfilled, boot } } = entry;
-    let (file, unfinished) = (path(folder, instance), folder.join(format!("{instance}.new")));
+    let (file, unfinished) = (path(directory, instance), directory.join(format!("{instance}.new")));
     fs::write(&unfinished, format!("{power:?} {known} {fulfilled} {boot}"))?;
     fs::rename(unfinished, file)
 }
 
-pub(super) fn remove(folder: &Path, instance: Uuid) -> io::Result<()> {
-    fs::remove_file(path(folder, instance))
+pub(super) fn remove(directory: &Path, instance: Uuid) -> io::Result<()> {
+    fs::remove_file(path(directory, instance))
 }
 
-fn path(folder: &Path, instance: Uuid) -> PathBuf {
-    folder.join(instance.to_string())
+fn path(directory: &Path, instance: Uuid) -> PathBuf {
+    directory.join(instance.to_string())
 }
 
 fn parse(text: &str) -> Option<Entry> {
@@ -67,10 +68,10 @@ mod tests {
 
     #[tokio::test]
     async fn guests_outlive_their_hypervisor() {
-        let folder = tempfile::tempdir().expect("a folder");
+        let directory = tempfile::tempdir().expect("a temporary directory");
         let open = || {
             let facts = Facts::plain(Uuid::from_u128(1), 8, 16384, 100);
-            Arc::new(FakeHypervisor::kept_in(folder.path().to_owned(), facts).expect("readable"))
+            Arc::new(FakeHypervisor::open(directory.path().to_owned(), facts).expect("readable"))
         };
         let (one, other) = (Uuid::from_u128(0xa), Uuid::from_u128(0xb));
         let record = Record { known: 3, fulfilled: 2, boot: 1 };
@@ -85,7 +86,7 @@ mod tests {
             outcome.result.expect("it can be done");
         }
         hypervisor.forget(other).await;
-        fs::write(folder.path().join(format!("{other}.new")), "Runn").expect("written");
+        fs::write(directory.path().join(format!("{other}.new")), "Runn").expect("written");
         let again = open();
         assert_eq!(again.guest(one), (Power::Kept, record));
         assert_eq!(again.guests().await.expect("there").len(), 1);
