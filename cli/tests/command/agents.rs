@@ -178,7 +178,7 @@ async fn an_agent_joins_with_its_certificate_and_builds() {
 }
 
 /// An agent of host1, for as long as its runtime lives.
-fn joined(serving: &Serving) -> tokio::runtime::Runtime {
+pub(super) fn joined(serving: &Serving) -> tokio::runtime::Runtime {
     let url = format!("http://{}", serving.grpc);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.spawn(async move {

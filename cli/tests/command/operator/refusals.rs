@@ -1,8 +1,14 @@
 //! Refusals of the service, in words.
 
+use std::time::Duration;
+
+use tempfile::tempdir;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, ErrorInfo, StatusExt};
 
+use super::super::agents::joined;
+use super::super::serve::Serving;
+use super::super::{fail, succeed};
 use super::Fake;
 
 fn not_found(kind: &str, name: &str) -> Status {
@@ -89,3 +95,56 @@ fn no_host_and_no_quota_tell_what_to_look_at() {
     fake.refuses("Create", refused(Code::ResourceExhausted, "QUOTA_EXCEEDED", "11 of 10 instances", &[]));
     assert!(fake.fail(1, "server create a --flavor f").contains("berth quota show"));
 }
+
+/// What these tests have the fake refuse, the service refuses with the same words: the fake invented counts that the service
+/// did not send.
+#[test]
+fn the_service_refuses_as_the_fake_does() {
+    let folder = tempdir().unwrap();
+    let here = folder.path();
+    let serving = Serving::start(&[]);
+    let service = format!("--service http://{}", serving.grpc);
+    let _agent = joined(&serving);
+    let run = |line: &str| succeed(here, &format!("{line} {service}"));
+    while !run("host list").contains("up") {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    run("flavor create small --vcpus 1 --ram 512");
+    run("flavor create huge --vcpus 1000 --ram 512");
+    let made = super::json(&run("server create it --flavor small --wait -f json"));
+    let uuid = made["uuid"].as_str().unwrap().to_owned();
+    run("quota set poor --instances 0");
+
+    let fake = Fake::start();
+    let wrong_state = format!("instance {uuid} is active; unpause can be done when it is paused");
+    let long = "x".repeat(300);
+    for (line, code, method, status) in [
+        ("host show x".to_owned(), 1, "GetHost", not_found("host", "x")),
+        ("aggregate show x".to_owned(), 1, "GetAggregate", not_found("aggregate", "x")),
+        ("flavor show x".to_owned(), 1, "GetFlavor", not_found("flavor", "x")),
+        (format!("server show {NO_SERVER}"), 1, "Get", not_found("instance", NO_SERVER)),
+        (format!("aggregate create {long}"), 1, "CreateAggregate", bad_field("name", TOO_LONG)),
+        (
+            format!("server unpause {uuid}"),
+            1,
+            "Unpause",
+            refused(Code::FailedPrecondition, "WRONG_STATE", &wrong_state, &[]),
+        ),
+        ("server create a --flavor huge".to_owned(), 3, "Create", no_valid_host()),
+        (
+            "server create a --flavor small --project poor".to_owned(),
+            1,
+            "Create",
+            refused(Code::ResourceExhausted, "QUOTA_EXCEEDED", QUOTA, &[]),
+        ),
+    ] {
+        fake.refuses(method, status);
+        let canned = fake.fail(code, &line);
+        assert_eq!(fail(here, code, &format!("{line} {service}")), canned, "{line}");
+    }
+}
+
+const NO_SERVER: &str = "3f2c1d60-0000-4000-8000-00000000000f";
+
+const QUOTA: &str =
+    "project \"poor\" may have no more than 0 further instances of this size: its quota of instances";
