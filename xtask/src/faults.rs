@@ -22,7 +22,7 @@ pub(crate) struct Crashes {
 
 pub(crate) fn simulate(steps: &mut Steps, simulation: &Simulation) -> Result<()> {
     let mut test = steps.cargo(&["test", "--release", "-p", "berth-store", "--test", "fault_simulation"]);
-    test.args(["--", "--nocapture", "--exact", "nothing_told_is_lost_whatever_fails"]);
+    test.args(["--", "--nocapture", "--exact", "no_acknowledged_change_is_lost_whatever_fails"]);
     test.env("BERTH_SIMULATION_SEEDS", simulation.seeds.to_string());
     test.env("BERTH_SIMULATION_FROM", simulation.from.to_string());
     test.env("BERTH_SIMULATION_TRACE", u8::from(simulation.trace).to_string());

@@ -65,13 +65,14 @@ const AVOIDED: [&str; 46] = [
 ];
 
 /// Files and directories that contain none of these words.
-const TRANSLATED: [&str; 29] = [
+const TRANSLATED: [&str; 30] = [
     ".ci",
     "ARCHITECTURE.md",
     "Cargo.toml",
     "README.md",
     "api",
     "benches",
+    "cli",
     "clippy.toml",
     "compute-agent",
     "docs/agents.md",
@@ -105,7 +106,7 @@ const EXEMPT: [&str; 3] = ["CONTRIBUTING.md", "CHANGELOG.md", "xtask/src/languag
 
 /// The number of occurrences in all files that are not translated. Lower it when you have
 /// translated some.
-const ALLOWANCE: usize = 1819;
+const ALLOWANCE: usize = 1384;
 
 const EXTENSIONS: [&str; 8] = ["md", "proto", "py", "rs", "service", "sh", "toml", "txt"];
 

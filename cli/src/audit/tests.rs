@@ -100,7 +100,7 @@ fn a_consumer_that_is_young_is_left_alone() {
 }
 
 #[test]
-fn an_inventory_that_was_reported_anew_is_left_alone() {
+fn an_inventory_that_was_reported_again_is_left_alone() {
     let cloud = Cloud::start();
     let mut online = Online::new(&cloud.url, "admin".to_owned()).unwrap();
     cloud.shrink(4);
@@ -137,7 +137,8 @@ fn migrations_are_judged_only_when_they_are_given() {
     assert_eq!(leaked(&Known { migrations: Some(BTreeSet::new()), ..instances }), 1);
 }
 
-/// What the service counts and what consumers hold can differ only by an error of the service: here the fleet is made so.
+/// The service's counts and the consumers' allocations can differ only because of a bug in the service. This fleet has such a
+/// difference.
 #[test]
 fn use_that_is_no_sum_is_found() {
     let cloud = Cloud::start();

@@ -1,6 +1,6 @@
 //! What the service and the hosts say of the same instances, and where they contradict each other.
 
-pub(crate) mod deed;
+pub(crate) mod action;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use berth_compute_agent::{Found, Power};
 use tonic::Status;
 use tonic::transport::Channel;
 
-pub(crate) use deed::Deed;
+pub(crate) use action::Action;
 
 /// More than any of these tests makes of anything.
 const ALL: u32 = 1000;
@@ -58,10 +58,8 @@ impl Books {
         found.extend(self.instances.iter().flat_map(|instance| self.of_instance(instance)));
         found.extend(self.groups.iter().filter_map(|group| self.of_group(group)));
         let known: BTreeSet<&String> = self.instances.iter().map(|instance| &instance.uuid).collect();
-        let strangers = self.held.iter().filter(|(consumer, _)| !known.contains(consumer));
-        found.extend(
-            strangers.map(|(consumer, held)| format!("{consumer} is no instance and holds {held:?}")),
-        );
+        let unknown = self.held.iter().filter(|(consumer, _)| !known.contains(consumer));
+        found.extend(unknown.map(|(consumer, held)| format!("{consumer} is no instance and holds {held:?}")));
         for (host, guests) in &self.guests {
             let strays = guests.iter().filter(|guest| !known.contains(&guest.instance.to_string()));
             found.extend(

@@ -22,9 +22,9 @@ use super::{fail, succeed};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A folder with an authority, certificates of it and of a stranger, and a service that has one.
+/// A directory with an authority, certificates of it and of an unknown authority, and a service with a certificate.
 fn service() -> (TempDir, Serving) {
-    let folder = TempDir::new().unwrap();
+    let directory = TempDir::new().unwrap();
     for line in [
         "certs init --dir pki",
         "certs init --dir other --name Others",
@@ -35,9 +35,9 @@ fn service() -> (TempDir, Serving) {
         "certs issue --dir pki --role agent --name host2",
         "certs issue --dir other --role agent --name host1",
     ] {
-        succeed(folder.path(), line);
+        succeed(directory.path(), line);
     }
-    let file = |name: &str| folder.path().join("pki").join(name).to_str().unwrap().to_owned();
+    let file = |name: &str| directory.path().join("pki").join(name).to_str().unwrap().to_owned();
     let options = [
         ("--tls-certificate", file("berth.pem")),
         ("--tls-key", file("berth-key.pem")),
@@ -45,12 +45,12 @@ fn service() -> (TempDir, Serving) {
     ];
     let options: Vec<&str> = options.iter().flat_map(|(name, file)| [*name, file.as_str()]).collect();
     let serving = Serving::start(&options);
-    (folder, serving)
+    (directory, serving)
 }
 
-/// What `berth certs` made; the service's authority is that of `pki`, whoever issued the rest.
-fn certificates(folder: &Path, issuer: &str, name: &str) -> Certificates {
-    let read = |file: String| fs::read(folder.join(file)).unwrap();
+/// Certificates that `berth certs` issued. The service's authority is always that of `pki`.
+fn certificates(directory: &Path, issuer: &str, name: &str) -> Certificates {
+    let read = |file: String| fs::read(directory.join(file)).unwrap();
     Certificates {
         authority: read("pki/ca.pem".to_owned()),
         certificate: read(format!("{issuer}/{name}.pem")),
@@ -59,8 +59,8 @@ fn certificates(folder: &Path, issuer: &str, name: &str) -> Certificates {
 }
 
 /// A certificate of host1 by the authority, that was valid until 2020.
-fn expired(folder: &Path) -> Certificates {
-    let read = |file: &str| fs::read_to_string(folder.join("pki").join(file)).unwrap();
+fn expired(directory: &Path) -> Certificates {
+    let read = |file: &str| fs::read_to_string(directory.join("pki").join(file)).unwrap();
     let issuer_key = KeyPair::from_pem(&read("ca-key.pem")).unwrap();
     let issuer = Issuer::from_ca_cert_pem(&read("ca.pem"), issuer_key).unwrap();
     let mut params = CertificateParams::default();
@@ -110,10 +110,13 @@ fn assert_refused(channel: impl FnOnce() -> Channel, words: &str) {
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || kept.clone()).finish();
     let _kept = tracing::subscriber::set_default(subscriber);
     let said = || String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let is_refusal = |line: &str| {
+        ["no stream to the service", "the service refuses this host"].iter().any(|text| line.contains(text))
+    };
     let refused = async {
         let agent = agent::run(hypervisor(), settings("host1"), channel(), std::future::pending());
         let mut agent = std::pin::pin!(agent);
-        while !said().lines().any(|line| line.contains("no stream to the service") && line.contains(words)) {
+        while !said().lines().any(|line| is_refusal(line) && line.contains(words)) {
             tokio::select! {
                 () = &mut agent => unreachable!("nobody ends it"),
                 () = tokio::time::sleep(Duration::from_millis(10)) => {}
@@ -127,8 +130,8 @@ fn assert_refused(channel: impl FnOnce() -> Channel, words: &str) {
 
 #[tokio::test]
 async fn an_agent_joins_with_its_certificate_and_builds() {
-    let (folder, serving) = service();
-    let Certificates { authority, certificate, key } = certificates(folder.path(), "pki", "alice");
+    let (directory, serving) = service();
+    let Certificates { authority, certificate, key } = certificates(directory.path(), "pki", "alice");
     let tls = ClientTlsConfig::new()
         .domain_name("localhost")
         .ca_certificate(Certificate::from_pem(authority))
@@ -140,7 +143,7 @@ async fn an_agent_joins_with_its_certificate_and_builds() {
         v1::ApproveHostRequest { name: "host1".to_owned(), host_uuid: Uuid::from_u128(0xa).to_string() };
     FleetClient::new(operator.clone()).approve_host(approved).await.unwrap();
     let hypervisor = hypervisor();
-    let channel = service::channel(&url, Some(certificates(folder.path(), "pki", "host1"))).unwrap();
+    let channel = service::channel(&url, Some(certificates(directory.path(), "pki", "host1"))).unwrap();
     let agent = agent::run(Arc::clone(&hypervisor), settings("host1"), channel, std::future::pending());
     let built = async {
         let mut fleet = FleetClient::new(operator.clone());
@@ -190,8 +193,8 @@ pub(super) fn joined(serving: &Serving) -> tokio::runtime::Runtime {
 
 #[test]
 fn the_servers_of_a_fleet_are_not_leaked() {
-    let folder = TempDir::new().unwrap();
-    let place = folder.path();
+    let directory = TempDir::new().unwrap();
+    let place = directory.path();
     let serving = Serving::on(&place.join("data"));
     let url = format!("http://{}", serving.address);
     let runtime = joined(&serving);
@@ -202,8 +205,8 @@ fn the_servers_of_a_fleet_are_not_leaked() {
     succeed(place, &format!("flavor create small --vcpus 1 --ram 512 {service}"));
     succeed(place, &format!("server create it --flavor small --wait {service}"));
 
-    let stranger = Uuid::from_u128(0x5).to_string();
-    fs::write(place.join("instances"), &stranger).unwrap();
+    let unknown = Uuid::from_u128(0x5).to_string();
+    fs::write(place.join("instances"), &unknown).unwrap();
     fs::write(place.join("migrations"), "").unwrap();
     let audit = format!("audit --url {url} --migrations migrations --older-than 0 --heal leaked --write");
     assert!(succeed(place, &format!("{audit} --servers {service}")).contains("Leaked consumers: 0"));
@@ -215,14 +218,14 @@ fn the_servers_of_a_fleet_are_not_leaked() {
     let output = super::run(place, found.split(' '));
     assert!(
         super::stdout(&output).contains("Leaked consumers: 1"),
-        "those of a fleet are, if nobody tells of them"
+        "the instances of a fleet are leaked if no --servers names them"
     );
 }
 
 #[test]
-fn agents_that_may_not_join_are_told_why() {
-    let (folder, serving) = service();
-    let here = folder.path();
+fn agents_that_may_not_join_receive_the_reason() {
+    let (directory, serving) = service();
+    let here = directory.path();
     let url = format!("https://{}", serving.grpc);
     let with = |certificates| {
         let url = url.clone();
@@ -249,18 +252,18 @@ fn agents_that_may_not_join_are_told_why() {
     // The agent refuses to go without one by itself.
     let said = service::channel(&url, None).unwrap_err().to_string();
     assert!(said.contains("without certificates only http:// on a loopback address"), "{said}");
-    // Whoever the service is, it has to have a certificate of the authority.
-    let stranger = Certificates {
+    // The service needs a certificate of the authority.
+    let unknown = Certificates {
         authority: fs::read(here.join("other/ca.pem")).unwrap(),
         ..certificates(here, "pki", "host1")
     };
-    assert_refused(with(stranger), "invalid peer certificate: UnknownIssuer");
+    assert_refused(with(unknown), "invalid peer certificate: UnknownIssuer");
 }
 
 #[test]
 fn without_certificates_no_other_machine_is_listened_to() {
-    let folder = TempDir::new().unwrap();
+    let directory = TempDir::new().unwrap();
     let line = "serve --config /dev/null --data none --listen 127.0.0.1:0 --grpc-listen 0.0.0.0:0";
-    let said = fail(folder.path(), 1, line);
+    let said = fail(directory.path(), 1, line);
     assert!(said.contains("0.0.0.0:0 is not a loopback address"), "{said}");
 }

@@ -1,4 +1,4 @@
-//! `berth audit` on a folder and on a service, by its command line.
+//! `berth audit` on a directory and on a service, by its command line.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -49,8 +49,8 @@ pub(super) fn shrink(serving: &Serving) {
 
 #[test]
 fn leaked_allocations_are_found_and_deleted() {
-    let folder = TempDir::new().unwrap();
-    let place = folder.path();
+    let directory = TempDir::new().unwrap();
+    let place = directory.path();
     let serving = Serving::on(&place.join("data"));
     fill(&serving);
     fs::write(place.join("instances"), format!("{ALIVE}\n\n")).unwrap();
@@ -74,9 +74,9 @@ fn leaked_allocations_are_found_and_deleted() {
 }
 
 #[test]
-fn a_folder_is_audited_like_a_service() {
-    let folder = TempDir::new().unwrap();
-    let place = folder.path();
+fn a_directory_is_audited_like_a_service() {
+    let directory = TempDir::new().unwrap();
+    let place = directory.path();
     let serving = Serving::on(&place.join("data"));
     fill(&serving);
     shrink(&serving);
@@ -100,14 +100,14 @@ fn a_folder_is_audited_like_a_service() {
     assert_eq!(offline["leaked"][0]["consumer"], GONE);
     let healed = report("audit --data data --heal over-capacity --write --json");
     assert_eq!(healed["healing"][0]["outcome"], "done");
-    let told = succeed(place, "audit --data data");
-    assert!(told.contains("Providers over capacity: 0"), "{told}");
+    let shown = succeed(place, "audit --data data");
+    assert!(shown.contains("Providers over capacity: 0"), "{shown}");
 }
 
 #[test]
 fn what_is_wrong_with_the_arguments_is_said() {
-    let folder = TempDir::new().unwrap();
-    let place = folder.path();
+    let directory = TempDir::new().unwrap();
+    let place = directory.path();
     fs::write(place.join("bad"), format!("{ALIVE}\nhost-1\n")).unwrap();
     fs::write(place.join("none"), "\n").unwrap();
     let said = |line: &str| fail(place, 1, line);

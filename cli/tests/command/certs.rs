@@ -22,8 +22,8 @@ fn mode(file: &Path) -> u32 {
 
 #[test]
 fn an_authority_is_made_once() {
-    let folder = TempDir::new().unwrap();
-    let here = folder.path();
+    let directory = TempDir::new().unwrap();
+    let here = directory.path();
     assert_eq!(succeed(here, "certs init --dir pki"), "made pki/ca.pem and pki/ca-key.pem\n");
     let (certificate, key) = (here.join("pki/ca.pem"), here.join("pki/ca-key.pem"));
     assert_eq!((mode(&key), mode(&here.join("pki"))), (0o600, 0o700));
@@ -35,8 +35,8 @@ fn an_authority_is_made_once() {
 
 #[test]
 fn what_cannot_be_issued_is_said() {
-    let folder = TempDir::new().unwrap();
-    let here = folder.path();
+    let directory = TempDir::new().unwrap();
+    let here = directory.path();
     let error = fail(here, 1, "certs issue --dir pki --role reader --name x");
     assert!(error.contains("cannot read pki/ca.pem") && error.contains("berth certs init"), "{error}");
     succeed(here, "certs init --dir pki --name Ours --days 1");
@@ -79,8 +79,8 @@ async fn list(pki: &Path, address: &str, name: &str) -> Result<(), Status> {
 
 #[test]
 fn a_service_lets_in_who_has_a_certificate() {
-    let folder = TempDir::new().unwrap();
-    let here = folder.path();
+    let directory = TempDir::new().unwrap();
+    let here = directory.path();
     for line in [
         "certs init --dir pki",
         "certs init --dir other",
@@ -117,8 +117,8 @@ fn a_service_lets_in_who_has_a_certificate() {
 /// The service "did not answer in time".
 #[test]
 fn an_intermediate_authority_that_is_missing_is_named() {
-    let folder = TempDir::new().unwrap();
-    let here = folder.path();
+    let directory = TempDir::new().unwrap();
+    let here = directory.path();
     let authority = |name: &str| {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);

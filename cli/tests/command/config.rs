@@ -11,7 +11,7 @@ fn nova_conf(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/command/nova_conf").join(name)
 }
 
-/// The configuration and the report are those that were reviewed; `UPDATE_EXPECTED=1` writes them anew. What was
+/// The configuration and the report are those that were reviewed; `UPDATE_EXPECTED=1` writes them again. What was
 /// imported passes the check.
 fn imports(name: &str) {
     let directory = tempdir().unwrap();

@@ -17,7 +17,7 @@ fn with(variable: &[u8], value: &[u8], line: &str) -> (Option<i32>, String) {
 }
 
 /// With `BERTH_SERVE__AUTH=$'keystone\xff'` the service ran without authentication, and with `BERTH_Serve__Data` it wrote
-/// to the default folder.
+/// to the default directory.
 #[test]
 fn a_variable_that_is_not_understood_is_an_error() {
     for (variable, value, words) in [

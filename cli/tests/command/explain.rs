@@ -56,7 +56,7 @@ fn the_page_shows_what_is_printed() {
 }
 
 #[test]
-fn the_exit_code_tells_whether_there_is_a_host() {
+fn the_exit_code_shows_whether_there_is_a_host() {
     assert_eq!(explain("").1, Some(3));
     assert_eq!(explain("--tenant --json").1, Some(3));
     let directory = case_with(|_| ());
@@ -66,21 +66,21 @@ fn the_exit_code_tells_whether_there_is_a_host() {
 #[test]
 fn json_has_what_the_table_has() {
     let (text, _) = explain("--host rack1-1 --json");
-    let told: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(told["hosts"], 9);
-    assert_eq!(told["ending"], json!({ "result": "no_host" }));
-    let removed = told["removed"].as_array().unwrap();
+    let shown: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(shown["hosts"], 9);
+    assert_eq!(shown["ending"], json!({ "result": "no_host" }));
+    let removed = shown["removed"].as_array().unwrap();
     let disabled =
         json!({ "constraint": "placement: no trait COMPUTE_STATUS_DISABLED", "entered": 9, "removed": 1 });
     assert_eq!(removed[0], disabled);
     let sum: u64 = removed.iter().map(|one| one["removed"].as_u64().unwrap()).sum();
     assert_eq!(sum, 9);
-    let verdict = &told["verdicts"][0];
+    let verdict = &shown["verdicts"][0];
     assert_eq!(verdict["constraint"], "placement: MEMORY_MB 65536");
     let details =
         json!({ "kind": "too_little", "details": { "class": "MEMORY_MB", "asked": 65_536, "free": 57_344 } });
     assert_eq!(verdict["reason"], details);
-    let changes: Vec<_> = told["relaxations"]["found"]
+    let changes: Vec<_> = shown["relaxations"]["found"]
         .as_array()
         .unwrap()
         .iter()
@@ -92,7 +92,7 @@ fn json_has_what_the_table_has() {
 }
 
 #[test]
-fn weights_are_told_of_the_best_hosts() {
+fn the_best_hosts_are_shown_with_their_weights() {
     let directory = case_with(|case| {
         let mut other = case["hosts"][0].clone();
         other["host"] = json!("b");
@@ -101,10 +101,10 @@ fn weights_are_told_of_the_best_hosts() {
         case["hosts"].as_array_mut().unwrap().push(other);
     });
     let output = run(directory.path(), ["explain", "--case", "case.json", "--json", "--top", "1"]);
-    let told: Value = serde_json::from_str(&stdout(&output)).unwrap();
-    assert_eq!(told["ending"], json!({ "result": "found", "host": "a" }));
-    assert_eq!(told["standings"].as_array().unwrap().len(), 1);
-    let scores = told["standings"][0]["scores"].as_array().unwrap();
+    let shown: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(shown["ending"], json!({ "result": "found", "host": "a" }));
+    assert_eq!(shown["standings"].as_array().unwrap().len(), 1);
+    let scores = shown["standings"][0]["scores"].as_array().unwrap();
     let memory = scores.iter().find(|score| score["weigher"] == "RAMWeigher").unwrap();
     assert_eq!(
         *memory,
@@ -117,12 +117,12 @@ fn tenants_see_counts_and_what_they_could_ask_for() {
     let (table, _) = explain("--tenant");
     let (text, _) = explain("--tenant --json");
     for kept_back in ["rack", "firmware", "a0000000"] {
-        assert!(!table.contains(kept_back) && !text.contains(kept_back), "{kept_back} is told");
+        assert!(!table.contains(kept_back) && !text.contains(kept_back), "{kept_back} is shown");
     }
-    let told: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(told["result"], "no_host");
-    assert_eq!(told["removed"][0]["removed"], 1);
-    let changes = told["relaxations"].as_array().unwrap();
+    let shown: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(shown["result"], "no_host");
+    assert_eq!(shown["removed"][0]["removed"], 1);
+    let changes = shown["relaxations"].as_array().unwrap();
     assert!(!changes.is_empty() && changes.iter().all(|one| one["opens"].as_u64() > Some(0)));
     assert!(changes.iter().all(|one| one["changes"][0]["change"] != "outage"));
 }

@@ -22,7 +22,7 @@ use std::process::{Command, Output, Stdio};
 use berth_test_support::process::without_settings;
 use sha2::{Digest, Sha256};
 
-/// The command in `directory`, without a terminal, and without the settings of whoever runs the tests.
+/// The command in `directory`, without a terminal, and without the settings of the user that runs the tests.
 fn berth(directory: &Path) -> Command {
     let mut command = without_settings(Command::new(env!("CARGO_BIN_EXE_berth")));
     command.current_dir(directory).stdin(Stdio::null());

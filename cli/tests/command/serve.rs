@@ -1,4 +1,4 @@
-//! `berth serve` as a process: its settings, its signals and its folder.
+//! `berth serve` as a process: its settings, its signals and its directory.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -166,16 +166,16 @@ fn the_versions_need_no_token() {
 
 #[test]
 fn state_outlives_the_process() {
-    let folder = TempDir::new().unwrap();
-    let serving = Serving::on(folder.path());
+    let directory = TempDir::new().unwrap();
+    let serving = Serving::on(directory.path());
     serving.add_provider(PROVIDER);
     serving.stop();
-    let serving = Serving::on(folder.path());
+    let serving = Serving::on(directory.path());
     assert!(serving.get("/resource_providers").contains(PROVIDER));
     serving.add_provider(ANOTHER);
     serving.signal("-HUP");
     assert_eq!(serving.end().0, Some(0));
-    let serving = Serving::on(folder.path());
+    let serving = Serving::on(directory.path());
     let providers = serving.get("/resource_providers");
     assert!(providers.contains(PROVIDER) && providers.contains(ANOTHER), "{providers}");
 }
@@ -183,21 +183,21 @@ fn state_outlives_the_process() {
 /// What was answered is there, however the process ended.
 #[test]
 fn a_killed_process_has_lost_nothing() {
-    let folder = TempDir::new().unwrap();
+    let directory = TempDir::new().unwrap();
     for provider in [PROVIDER, ANOTHER] {
-        let serving = Serving::on(folder.path());
+        let serving = Serving::on(directory.path());
         serving.add_provider(provider);
         serving.signal("-KILL");
         drop(serving.end());
     }
-    let providers = Serving::on(folder.path()).get("/resource_providers");
+    let providers = Serving::on(directory.path()).get("/resource_providers");
     assert!(providers.contains(PROVIDER) && providers.contains(ANOTHER), "{providers}");
 }
 
 #[test]
-fn a_folder_is_served_by_one_process() {
-    let folder = TempDir::new().unwrap();
-    let _serving = Serving::on(folder.path());
+fn a_directory_is_served_by_one_process() {
+    let directory = TempDir::new().unwrap();
+    let _serving = Serving::on(directory.path());
     let (output, error) = done(&[
         "serve",
         "--listen",
@@ -205,7 +205,7 @@ fn a_folder_is_served_by_one_process() {
         "--grpc-listen",
         "127.0.0.1:0",
         "--data",
-        folder.path().to_str().unwrap(),
+        directory.path().to_str().unwrap(),
     ]);
     assert_eq!(output.status.code(), Some(1));
     assert!(
@@ -217,7 +217,7 @@ fn a_folder_is_served_by_one_process() {
 /// What a running service would have to save is not in the file yet.
 #[test]
 fn what_a_service_holds_is_exported_when_it_has_stopped() {
-    let folder = TempDir::new().unwrap();
+    let directory = TempDir::new().unwrap();
     let export = |data: &Path| {
         let mut export = super::berth(Path::new("."));
         export.args(["export-placement", "--to", "sqlite", "--data"]).arg(data);
@@ -227,52 +227,52 @@ fn what_a_service_holds_is_exported_when_it_has_stopped() {
         assert_eq!(output.status.code(), Some(1));
         super::stderr(&output)
     };
-    let serving = Serving::on(folder.path());
+    let serving = Serving::on(directory.path());
     serving.add_provider(PROVIDER);
-    let error = message(export(folder.path()).output().unwrap());
+    let error = message(export(directory.path()).output().unwrap());
     assert!(error.contains("another process is using this directory"), "{error}");
     serving.stop();
-    let script = super::stdout(&export(folder.path()).output().unwrap());
+    let script = super::stdout(&export(directory.path()).output().unwrap());
     assert!(script.contains(PROVIDER), "{script}");
     // Nobody else reads what users have, not even in a file that everybody could read before.
-    let file = folder.path().join("script.sql");
+    let file = directory.path().join("script.sql");
     for _ in 0..2 {
-        assert!(export(folder.path()).arg("--output").arg(&file).output().unwrap().status.success());
+        assert!(export(directory.path()).arg("--output").arg(&file).output().unwrap().status.success());
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
     }
     assert_eq!(fs::read_to_string(&file).unwrap(), script);
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let error = message(export(folder.path()).stdout(full).output().unwrap());
+    let error = message(export(directory.path()).stdout(full).output().unwrap());
     assert!(error.contains("cannot write to standard output: No space left"), "{error}");
-    let nowhere = folder.path().join("nowhere");
+    let nowhere = directory.path().join("nowhere");
     let error = message(export(&nowhere).output().unwrap());
     assert!(error.contains("nowhere") && !nowhere.exists(), "{error}");
 }
 
 #[test]
 fn a_damaged_state_is_not_served() {
-    let folder = TempDir::new().unwrap();
-    Serving::on(folder.path()).stop();
-    let store = folder.path().join("state.redb");
+    let directory = TempDir::new().unwrap();
+    Serving::on(directory.path()).stop();
+    let store = directory.path().join("state.redb");
     let length = fs::metadata(&store).unwrap().len();
     fs::OpenOptions::new().write(true).open(&store).unwrap().set_len(length / 2).unwrap();
-    let data = folder.path().to_str().unwrap();
+    let data = directory.path().to_str().unwrap();
     let (output, error) =
         done(&["serve", "--listen", "127.0.0.1:0", "--grpc-listen", "127.0.0.1:0", "--data", data]);
     assert_eq!(output.status.code(), Some(1));
-    for told in
+    for shown in
         ["serve.data", "state.redb: cannot open the store", "berth store verify", "berth store restore"]
     {
-        assert!(error.contains(told), "{told}: {error}");
+        assert!(error.contains(shown), "{shown}: {error}");
     }
 }
 
 /// A request whose body is still on its way when SIGTERM comes is answered, and what it did is saved.
 #[test]
 fn a_request_that_has_begun_is_finished() {
-    let folder = TempDir::new().unwrap();
-    let serving = Serving::on(folder.path());
+    let directory = TempDir::new().unwrap();
+    let serving = Serving::on(directory.path());
     let body = format!("{{\"name\": \"host\", \"uuid\": \"{PROVIDER}\"}}");
     let (first, rest) = body.split_at(10);
     let head = format!(
@@ -288,7 +288,7 @@ fn a_request_that_has_begun_is_finished() {
     let text = answer(request);
     assert!(text.starts_with("HTTP/1.1 200") && text.contains(PROVIDER), "{text}");
     assert_eq!(serving.end().0, Some(0));
-    let state = super::succeed(folder.path(), "store dump .");
+    let state = super::succeed(directory.path(), "store dump .");
     assert!(state.contains(PROVIDER), "{state}");
 }
 
@@ -302,16 +302,16 @@ fn a_request_that_does_not_end_is_not_waited_for() {
     assert!(serving.stop().contains("not finished in time"));
 }
 
-/// Behind a proxy that ends TLS, the request does not tell how clients reach the service.
+/// Behind a proxy that terminates TLS, the request does not contain the URL that clients use.
 #[test]
 fn location_begins_with_the_public_url() {
     let location = |serving: Serving| {
         let answer = serving.add_provider(PROVIDER);
         answer.lines().find_map(|line| line.strip_prefix("location: ")).unwrap().to_owned()
     };
-    let told = Serving::start(&["--set", "serve.public_url=https://placement.example/"]);
+    let shown = Serving::start(&["--set", "serve.public_url=https://placement.example/"]);
     let path = format!("/resource_providers/{PROVIDER}");
-    assert_eq!(location(told), format!("https://placement.example{path}"));
+    assert_eq!(location(shown), format!("https://placement.example{path}"));
     assert_eq!(location(Serving::start(&[])), format!("http://localhost{path}"));
 }
 
@@ -336,8 +336,8 @@ fn every_request_is_logged_with_the_id_of_its_answer() {
 
 #[test]
 fn what_is_wrong_with_a_setting_is_said_with_its_name() {
-    let folder = TempDir::new().unwrap();
-    let file = folder.path().join("berth.toml");
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("berth.toml");
     fs::write(
         &file,
         "[serve]\nlisten = 'here'\nauth = 'magic'\ndurability = 'lax'\ncors = []\npublic_url = 'x'\n",
@@ -422,8 +422,8 @@ fn noauth2_needs_a_loopback_address() {
 
 #[test]
 fn an_error_in_a_policy_is_found() {
-    let folder = TempDir::new().unwrap();
-    let file = folder.path().join("policy.yaml");
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("policy.yaml");
     fs::write(&file, "# ours\n\"placement:traits:list\": \"role:reader and\"\n").unwrap();
     let (_, error) = done(&["serve", "--policy", file.to_str().unwrap()]);
     assert!(error.contains("policy.yaml: line 2: rule placement:traits:list: "), "{error}");
@@ -433,8 +433,8 @@ fn an_error_in_a_policy_is_found() {
 #[test]
 fn the_packaged_configuration_is_good() {
     let example = include_str!("../../../packaging/berth.toml");
-    let folder = TempDir::new().unwrap();
-    let file = folder.path().join("berth.toml");
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("berth.toml");
     let is_setting = |line: &str| {
         line.starts_with("[serve.")
             || line.starts_with(|first: char| first.is_ascii_lowercase()) && line.contains(" = ")

@@ -1,4 +1,4 @@
-//! `berth store`: backups of services that run, restored; damage told and repaired; bad arguments.
+//! `berth store`: backups of running services, restored; damage reported and repaired; bad arguments.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{FileExt, PermissionsExt};
@@ -16,13 +16,13 @@ fn uuid(number: usize) -> String {
     format!("00000000-0000-4000-8000-{number:012}")
 }
 
-/// A folder with a state of some providers.
-fn folder(providers: usize) -> TempDir {
-    let folder = TempDir::new().unwrap();
-    let serving = Serving::on(&folder.path().join("data"));
+/// A directory with a state of some providers.
+fn directory(providers: usize) -> TempDir {
+    let directory = TempDir::new().unwrap();
+    let serving = Serving::on(&directory.path().join("data"));
     (0..providers).for_each(|number| drop(serving.add_provider(&uuid(number))));
     serving.stop();
-    folder
+    directory
 }
 
 fn digest(text: &str) -> &str {
@@ -31,8 +31,8 @@ fn digest(text: &str) -> &str {
 
 #[test]
 fn what_was_backed_up_is_restored() {
-    let folder = folder(3);
-    let place = folder.path();
+    let directory = directory(3);
+    let place = directory.path();
     let whole = succeed(place, "store verify data");
     assert!(
         whole.contains("providers                     3") && whole.contains("The store is whole."),
@@ -63,8 +63,8 @@ const WITH_FLEET: &[u8] = include_bytes!("../../../server/tests/state/version-2.
 
 #[test]
 fn a_fleet_is_backed_up_and_restored() {
-    let folder = TempDir::new().unwrap();
-    let place = folder.path();
+    let directory = TempDir::new().unwrap();
+    let place = directory.path();
     fs::write(place.join("given"), WITH_FLEET).unwrap();
     let restored = succeed(place, "store restore given data");
     assert!(restored.contains("fleet records                 7"), "{restored}");
@@ -91,7 +91,7 @@ fn a_fleet_is_backed_up_and_restored() {
     assert_eq!(fleet_of(place, "healed"), instance);
 }
 
-/// The lines of a state file that tell of the fleet.
+/// The lines of a state file with the fleet's state.
 fn fleet_of(place: &Path, file: &str) -> Vec<String> {
     let text = fs::read_to_string(place.join(file)).unwrap();
     let lines = text.lines().filter(|line| line.starts_with("{\"fleet\":"));
@@ -101,8 +101,8 @@ fn fleet_of(place: &Path, file: &str) -> Vec<String> {
 /// Every provider that was there before the backup began is in it, and it is a state that was.
 #[test]
 fn a_service_is_backed_up_while_clients_write() {
-    let folder = TempDir::new().unwrap();
-    let data = folder.path().join("data");
+    let directory = TempDir::new().unwrap();
+    let data = directory.path().join("data");
     let serving = Serving::on(&data);
     let socket = fs::metadata(data.join("control.sock")).unwrap().permissions().mode();
     assert_eq!(socket & 0o777, 0o600);
@@ -119,20 +119,20 @@ fn a_service_is_backed_up_while_clients_write() {
         });
         for turn in 0..5 {
             let before = written.load(Ordering::SeqCst);
-            let backup = succeed(folder.path(), &format!("store backup data backup{turn}"));
+            let backup = succeed(directory.path(), &format!("store backup data backup{turn}"));
             let after = written.load(Ordering::SeqCst) + 1;
-            let state = fs::read_to_string(folder.path().join(format!("backup{turn}"))).unwrap();
+            let state = fs::read_to_string(directory.path().join(format!("backup{turn}"))).unwrap();
             let inside = (0..=after)
                 .filter(|&number| state.contains(&format!("\"uuid\":\"{}\"", uuid(number))))
                 .count();
             assert!((before..=after).contains(&inside), "{before} {inside} {after}");
             assert!((0..inside).all(|number| state.contains(&uuid(number))), "it has a gap");
-            let restored = succeed(folder.path(), &format!("store restore backup{turn} data{turn}"));
+            let restored = succeed(directory.path(), &format!("store restore backup{turn} data{turn}"));
             assert_eq!(digest(&restored), digest(&backup));
         }
         stop.store(1, Ordering::SeqCst);
     });
-    let error = fail(folder.path(), 1, "store verify data");
+    let error = fail(directory.path(), 1, "store verify data");
     assert!(error.contains("another process is using this directory"), "{error}");
     serving.stop();
     assert!(!data.join("control.sock").exists());
@@ -144,24 +144,24 @@ fn zero_pages(store: &Path, pages: std::ops::Range<u64>) {
 }
 
 #[test]
-fn damage_is_told_and_repaired() {
-    let folder = folder(5);
-    let place = folder.path();
+fn damage_is_reported_and_repaired() {
+    let directory = directory(5);
+    let place = directory.path();
     succeed(place, "store backup data backup");
     let whole = succeed(place, "store verify data");
     zero_pages(&place.join("data/state.redb"), 0..1);
     let error = fail(place, 1, "store verify data");
-    for told in ["state.redb: cannot open the store", "damaged: ", "berth store repair data"] {
-        assert!(error.contains(told), "{told}: {error}");
+    for shown in ["state.redb: cannot open the store", "damaged: ", "berth store repair data"] {
+        assert!(error.contains(shown), "{shown}: {error}");
     }
     assert!(!error.contains("panicked"), "{error}");
     let error = fail(place, 1, "store backup data another");
     assert!(error.contains("berth store restore") && !place.join("another").exists(), "{error}");
     let before = fs::read(place.join("data/state.redb")).unwrap();
-    let told = succeed(place, "store repair data");
+    let shown = succeed(place, "store repair data");
     assert!(
-        told.contains("Nothing was written") && told.contains("providers                     5"),
-        "{told}"
+        shown.contains("Nothing was written") && shown.contains("providers                     5"),
+        "{shown}"
     );
     assert_eq!(fs::read(place.join("data/state.redb")).unwrap(), before);
     let written = succeed(place, "store repair data --write");
@@ -175,14 +175,14 @@ fn damage_is_told_and_repaired() {
 
 #[test]
 fn a_store_of_which_nothing_is_left_is_not_written() {
-    let folder = folder(2);
-    let store = folder.path().join("data/state.redb");
+    let directory = directory(2);
+    let store = directory.path().join("data/state.redb");
     let pages = fs::metadata(&store).unwrap().len() / 4096;
     zero_pages(&store, 0..pages);
-    let error = fail(folder.path(), 1, "store repair data --write");
+    let error = fail(directory.path(), 1, "store repair data --write");
     assert!(error.contains("only a backup helps"), "{error}");
     assert!(
-        fs::read_dir(folder.path().join("data"))
+        fs::read_dir(directory.path().join("data"))
             .unwrap()
             .all(|file| { !file.unwrap().file_name().to_string_lossy().contains("damaged") })
     );
@@ -190,8 +190,8 @@ fn a_store_of_which_nothing_is_left_is_not_written() {
 
 #[test]
 fn what_is_wrong_with_the_arguments_is_said() {
-    let folder = folder(1);
-    let place = folder.path();
+    let directory = directory(1);
+    let place = directory.path();
     fs::create_dir(place.join("empty")).unwrap();
     fs::write(place.join("rubbish"), "rubbish\n").unwrap();
     for action in
@@ -224,15 +224,15 @@ fn what_is_wrong_with_the_arguments_is_said() {
 
 #[test]
 fn a_full_disk_is_said() {
-    let folder = folder(1);
+    let directory = directory(1);
     let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let mut dump = super::berth(folder.path());
+    let mut dump = super::berth(directory.path());
     let output = dump.args(["store", "dump", "data"]).stdout(full).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("cannot write to standard output"), "{}", stderr(&output));
     let mut shell = without_settings(std::process::Command::new("sh"));
     let limited = shell
-        .current_dir(folder.path())
+        .current_dir(directory.path())
         .args([
             "-c",
             "ulimit -f 0; trap '' XFSZ; exec \"$0\" store backup data backup",
@@ -241,6 +241,8 @@ fn a_full_disk_is_said() {
         .output()
         .unwrap();
     assert_eq!(limited.status.code(), Some(1), "{}", stderr(&limited));
-    assert!(!folder.path().join("backup").exists() && !folder.path().join("backup.unfinished").exists());
-    assert!(run(folder.path(), ["store", "verify", "data"]).status.success());
+    assert!(
+        !directory.path().join("backup").exists() && !directory.path().join("backup.unfinished").exists()
+    );
+    assert!(run(directory.path(), ["store", "verify", "data"]).status.success());
 }

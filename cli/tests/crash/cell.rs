@@ -65,8 +65,8 @@ pub(crate) enum Answer {
     Done,
     /// Something does not have the generation.
     Conflict,
-    /// There is no room. A refusal may be premature, so nothing follows from it.
-    NoRoom,
+    /// There is no capacity. A refusal may be premature, so nothing follows from it.
+    NoCapacity,
     NotFound,
     /// The provider's new generation.
     Stocked(u64),
@@ -81,7 +81,7 @@ impl Cell {
         match (call, answer) {
             (Call::Write(writes), Answer::Done) => self.written(writes),
             (Call::Write(writes), Answer::Conflict) => self.if_so(!self.expects(writes)),
-            (Call::Write(writes), Answer::NoRoom) => self.if_so(self.expects(writes)),
+            (Call::Write(writes), Answer::NoCapacity) => self.if_so(self.expects(writes)),
             (&Call::Remove(consumer), Answer::Done) => {
                 let mut after = self.clone();
                 after.consumers[consumer].take().map(|_| after)

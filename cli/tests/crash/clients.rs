@@ -19,7 +19,7 @@ pub(crate) const CLIENTS: usize = 6;
 /// Calls of one client to one cell are few enough for the checker.
 const CALLS: usize = 150;
 
-/// How long a client waits after it was told that the service cannot tell.
+/// How long a client waits after a response that leaves the outcome open.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// What happened in each cell.
@@ -27,7 +27,7 @@ pub(crate) type Histories = [Vec<Event>; CELLS];
 
 /// What a client knows, from its own answers, and what it has seen happen.
 struct ClientState {
-    dice: ChaCha8Rng,
+    rng: ChaCha8Rng,
     known: [Cell; CELLS],
     happened: Histories,
     start: Instant,
@@ -43,9 +43,9 @@ pub(crate) fn run(
     stop: &AtomicBool,
 ) -> Histories {
     let ask = |(number, names): (u64, &mut Names)| {
-        let mut dice = ChaCha8Rng::seed_from_u64(seed);
-        dice.set_stream(number);
-        let mut state = ClientState { dice, known: cells.clone(), happened: Histories::default(), start };
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_stream(number);
+        let mut state = ClientState { rng, known: cells.clone(), happened: Histories::default(), start };
         state.run(address, names, stop);
         state.happened
     };
@@ -69,7 +69,7 @@ pub(crate) fn audit(client: &mut Client, start: Instant) -> (Histories, [Cell; C
         for call in fleet::questions() {
             let began = since(start);
             let outcome = fleet::call(client, cell, &call).expect("it runs");
-            let Outcome::Answered(answer) = outcome else { panic!("it cannot tell: {outcome:?}") };
+            let Outcome::Answered(answer) = outcome else { panic!("the outcome is open: {outcome:?}") };
             fleet::learn(&mut cells[cell], &call, answer);
             histories[cell].push(Event { began, ended: Some((since(start), answer)), given_up: None, call });
         }
@@ -85,8 +85,8 @@ impl ClientState {
     fn run(&mut self, address: &str, names: &mut Names, stop: &AtomicBool) {
         let Ok(mut client) = Client::new(address) else { return };
         while !stop.load(Ordering::Relaxed) {
-            let go_on = if self.dice.random_ratio(1, 8) {
-                names.change(&mut client, &mut self.dice).is_ok()
+            let go_on = if self.rng.random_ratio(1, 8) {
+                names.change(&mut client, &mut self.rng).is_ok()
             } else {
                 self.ask(&mut client)
             };
@@ -98,7 +98,7 @@ impl ClientState {
 
     /// One call; returns whether the service is still there.
     fn ask(&mut self, client: &mut Client) -> bool {
-        let cell = self.dice.random_range(0..CELLS);
+        let cell = self.rng.random_range(0..CELLS);
         if self.happened[cell].len() >= CALLS {
             thread::sleep(PAUSE);
             return true;
@@ -125,9 +125,8 @@ impl ClientState {
     }
 
     fn draw(&mut self, cell: usize) -> Call {
-        let (provider, consumer) =
-            (self.dice.random_range(0..PROVIDERS), self.dice.random_range(0..CONSUMERS));
-        match self.dice.random_range(0..12) {
+        let (provider, consumer) = (self.rng.random_range(0..PROVIDERS), self.rng.random_range(0..CONSUMERS));
+        match self.rng.random_range(0..12) {
             0..4 => Call::Write(vec![self.write(cell, consumer)]),
             4 => {
                 let other = (consumer + 1) % CONSUMERS;
@@ -136,7 +135,7 @@ impl ClientState {
             5 => Call::Remove(consumer),
             6 => {
                 let generation = self.known[cell].providers[provider].generation;
-                Call::SetTotal { provider, generation, total: self.dice.random_range(4..14) }
+                Call::SetTotal { provider, generation, total: self.rng.random_range(4..14) }
             }
             7 | 8 => Call::ReadConsumer(consumer),
             9 | 10 => Call::ReadStock(provider),
@@ -148,11 +147,11 @@ impl ClientState {
     fn write(&mut self, cell: usize, consumer: usize) -> Write {
         let generation = self.known[cell].consumers[consumer].map(|held| held.generation);
         let mut amounts: Amounts = [0; PROVIDERS];
-        amounts[self.dice.random_range(0..PROVIDERS)] = self.dice.random_range(1..6);
-        if self.dice.random_ratio(1, 4) {
+        amounts[self.rng.random_range(0..PROVIDERS)] = self.rng.random_range(1..6);
+        if self.rng.random_ratio(1, 4) {
             amounts[0] += 1;
         }
-        if generation.is_some() && self.dice.random_ratio(1, 3) {
+        if generation.is_some() && self.rng.random_ratio(1, 3) {
             amounts = [0; PROVIDERS];
         }
         Write { consumer, generation, amounts }

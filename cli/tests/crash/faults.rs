@@ -1,4 +1,4 @@
-//! A full disk, a folder that cannot be written, a clock that jumps. What the system does not permit is skipped, and said.
+//! A full disk, a directory that cannot be written, a clock that jumps. What the system does not permit is skipped, and said.
 
 use std::fs::{self, File, Permissions};
 use std::io::Write;
@@ -24,7 +24,7 @@ const FAKETIME: [&str; 2] = [
     "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
 ];
 
-/// Whoever that is, it is not root.
+/// A user other than root.
 const NOBODY: u32 = 65534;
 
 fn is_wanted() -> bool {
@@ -41,21 +41,21 @@ struct SmallDisk(TempDir);
 impl SmallDisk {
     /// Nothing where mounting is not permitted.
     fn mount() -> Option<Self> {
-        let folder = TempDir::new().expect("a folder");
+        let directory = TempDir::new().expect("a temporary directory");
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=6m", "tmpfs"]).arg(folder.path()).stderr(Stdio::null());
+        mount.args(["-t", "tmpfs", "-o", "size=6m", "tmpfs"]).arg(directory.path()).stderr(Stdio::null());
         let is_mounted = mount.status().is_ok_and(|status| status.success());
-        is_mounted.then_some(Self(folder))
+        is_mounted.then_some(Self(directory))
     }
 
     fn path(&self) -> &Path {
         self.0.path()
     }
 
-    /// Takes all the room there is.
+    /// Fills the disk.
     fn fill(&self) -> PathBuf {
         let path = self.path().join("filler");
-        let mut file = File::create(&path).expect("a file without content needs no room");
+        let mut file = File::create(&path).expect("a file without content needs no space");
         while file.write_all(&[1; 4096]).is_ok() {}
         path
     }
@@ -89,13 +89,16 @@ fn a_full_disk_loses_nothing_and_is_got_over() {
         wait_until_it_works(&crashes.service);
         let answered = crashes.check(happened);
         let found = names::all(&mut crashes.service.client()).expect("it runs");
-        assert!(added.iter().all(|uuid| found.contains_key(uuid)), "a provider that was told of is gone");
+        assert!(
+            added.iter().all(|uuid| found.contains_key(uuid)),
+            "a provider that was acknowledged is lost"
+        );
         eprintln!("full and emptied: {answered} answers, {} providers kept", added.len());
     }
     assert!(failures > 0, "the disk was full, and nobody noticed");
 }
 
-/// Adds providers until the service has no room for them, most often; says whether that was so.
+/// Adds providers until the disk is full. Returns whether that happened.
 fn grow(service: &Service, round: u64, added: &mut Vec<String>) -> bool {
     let mut client = service.client();
     for number in 0..5000 {
@@ -120,19 +123,19 @@ fn wait_until_it_works(service: &Service) {
         }
         thread::sleep(Duration::from_millis(50));
     }
-    panic!("there is room again, and it does not go on: {:?}", service.log());
+    panic!("there is space again, and the service does not continue: {:?}", service.log());
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_is_named() {
+fn a_directory_that_cannot_be_written_is_named() {
     if !is_wanted() {
         return;
     }
-    let folder = TempDir::new().expect("a folder");
+    let directory = TempDir::new().expect("a temporary directory");
     let is_root = fs::metadata("/proc/self").expect("there is /proc").uid() == 0;
-    let data = folder.path().join("data");
+    let data = directory.path().join("data");
     drop(Service::start(&data).expect("it starts"));
-    fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("it is ours");
+    fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).expect("it is ours");
     for file in [data.join("lock"), data.join("state.redb")] {
         fs::set_permissions(&file, Permissions::from_mode(0o444)).expect("it is ours");
     }
@@ -143,7 +146,7 @@ fn a_folder_that_cannot_be_written_is_named() {
     }
     let said = Service::run(command).err().expect("it cannot work there");
     assert!(said.contains("data") && said.contains("ermission denied"), "{said}");
-    eprintln!("a folder that cannot be written: {}", said.trim());
+    eprintln!("a directory that cannot be written: {}", said.trim());
 }
 
 #[test]
@@ -154,8 +157,8 @@ fn a_clock_that_jumps_does_no_harm() {
     let Some(library) = FAKETIME.iter().find(|path| Path::new(path).exists()) else {
         return skip("there is no libfaketime");
     };
-    let folder = TempDir::new().expect("a folder");
-    let (data, time) = (folder.path().join("data"), folder.path().join("time"));
+    let directory = TempDir::new().expect("a temporary directory");
+    let (data, time) = (directory.path().join("data"), directory.path().join("time"));
     let mut crashes = Crashes::begin(&data, asked("SEED").unwrap_or(1));
     // A lifetime in another year for each, and jumps while it serves.
     for year in [2001, 2040, 1999, 2030] {
@@ -178,5 +181,5 @@ fn a_clock_that_jumps_does_no_harm() {
 /// At once: the file is never seen half written.
 fn set_time(file: &Path, text: &str) {
     let next = file.with_extension("next");
-    fs::write(&next, text).and_then(|()| fs::rename(&next, file)).expect("the folder is ours");
+    fs::write(&next, text).and_then(|()| fs::rename(&next, file)).expect("the directory is ours");
 }

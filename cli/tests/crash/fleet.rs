@@ -64,9 +64,9 @@ pub(crate) fn learn(cell: &mut Cell, call: &Call, answer: Answer) {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Answered(Answer),
-    /// The service works with nothing that could be changed or told for the moment.
+    /// The service has no state that it could change or return at the moment.
     Refused,
-    /// The service cannot tell.
+    /// The outcome is open.
     Unknown,
 }
 
@@ -138,7 +138,7 @@ fn answer(cell: usize, call: &Call, reply: &Reply) -> Answer {
     let body = &reply.body;
     match (call, reply.status) {
         (Call::Write(_) | Call::SetTotal { .. }, 409) if reply.is_conflict() => Answer::Conflict,
-        (Call::Write(_), 409) => Answer::NoRoom,
+        (Call::Write(_), 409) => Answer::NoCapacity,
         (Call::Write(_) | Call::Remove(_), 204) => Answer::Done,
         (Call::Remove(_), 404) => Answer::NotFound,
         (Call::SetTotal { .. }, 200) => Answer::Stocked(number(&body["resource_provider_generation"])),

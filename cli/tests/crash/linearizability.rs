@@ -18,7 +18,7 @@ pub(crate) struct Event {
     /// When the answer was there, and what it was; `None` when there was none. Then it may have happened at any time after it
     /// began, or not at all.
     pub(crate) ended: Option<(u64, Answer)>,
-    /// When the service said that it cannot tell: it did not happen after that.
+    /// The time of a response that leaves the outcome open: the call did not take effect later.
     pub(crate) given_up: Option<u64>,
     pub(crate) call: Call,
 }
@@ -206,7 +206,7 @@ mod tests {
     fn one_after_the_other() {
         assert!(is_fine(&[
             event(1, 2, write(0, None, 3), Answer::Done),
-            event(3, 4, write(1, None, 3), Answer::NoRoom),
+            event(3, 4, write(1, None, 3), Answer::NoCapacity),
             event(5, 6, Call::ReadConsumer(0), held(1, 3)),
             event(7, 8, write(0, Some(1), 0), Answer::Done),
             event(9, 10, Call::ReadUsed(0), Answer::Used(0)),
@@ -239,11 +239,11 @@ mod tests {
     }
 
     #[test]
-    fn room_granted_twice_is_found() {
+    fn capacity_granted_twice_is_found() {
         let both =
             |second| [event(1, 9, write(0, None, 3), Answer::Done), event(2, 8, write(1, None, 3), second)];
         assert!(!is_fine(&both(Answer::Done)));
-        assert!(is_fine(&both(Answer::NoRoom)));
+        assert!(is_fine(&both(Answer::NoCapacity)));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! `berth serve --data` is killed again and again while clients are at it. What they were told has to be so afterwards, and
-//! everything they saw has to be linearizable, across the kill too.
+//! Kills `berth serve --data` repeatedly while clients send requests. After each restart the acknowledged changes must exist, and
+//! the whole history must be linearizable, across the kill too.
 //!
 //! `cargo xtask crash-test` runs many cycles, and with `--faults` those of `faults.rs`. docs/reliability.md says what is
 //! checked and what it has found.
@@ -36,15 +36,15 @@ const FEW: u64 = 6;
 const LIFE: u64 = 400;
 
 #[test]
-fn nothing_told_is_lost_when_the_service_is_killed() {
+fn no_acknowledged_change_is_lost_when_the_service_is_killed() {
     let cycles = asked("CYCLES").unwrap_or(FEW);
     let seed = asked("SEED").unwrap_or_else(|| {
         let time = std::time::UNIX_EPOCH.elapsed().expect("it is after 1970");
         u64::from(time.subsec_nanos()) ^ time.as_secs()
     });
     eprintln!("{cycles} cycles, seed {seed}");
-    let folder = TempDir::new().expect("a folder");
-    let mut crashes = Crashes::begin(folder.path(), seed);
+    let directory = TempDir::new().expect("a temporary directory");
+    let mut crashes = Crashes::begin(directory.path(), seed);
     let mut answered = 0;
     for cycle in 1..=cycles {
         answered += crashes.cycle();
@@ -55,10 +55,10 @@ fn nothing_told_is_lost_when_the_service_is_killed() {
     assert!(answered > 0, "somebody was answered");
 }
 
-/// A folder, and what is known of the state in it.
+/// A directory, and what is known of the state in it.
 pub(crate) struct Crashes<'a> {
     data: &'a Path,
-    dice: ChaCha8Rng,
+    rng: ChaCha8Rng,
     start: Instant,
     pub(crate) service: Service,
     cells: [Cell; CELLS],
@@ -66,20 +66,20 @@ pub(crate) struct Crashes<'a> {
 }
 
 impl<'a> Crashes<'a> {
-    /// Makes a fleet in a new folder.
+    /// Makes a fleet in a new directory.
     pub(crate) fn begin(data: &'a Path, seed: u64) -> Self {
         let service = Service::start(data).expect("it starts");
         let mut client = service.client();
         fleet::create(&mut client).expect("it runs");
-        let (start, dice) = (Instant::now(), ChaCha8Rng::seed_from_u64(seed));
+        let (start, rng) = (Instant::now(), ChaCha8Rng::seed_from_u64(seed));
         let (_, cells) = clients::audit(&mut client, start);
         let names = (1..=CLIENTS as u64).map(Names::of).collect();
-        Self { data, dice, start, service, cells, names }
+        Self { data, rng, start, service, cells, names }
     }
 
     /// Clients ask until the service is killed, and it is started again; returns how many answers were checked.
     fn cycle(&mut self) -> usize {
-        let life = Duration::from_millis(self.dice.random_range(1..LIFE));
+        let life = Duration::from_millis(self.rng.random_range(1..LIFE));
         let happened = self.have_asked(|service| {
             thread::sleep(life);
             service.kill();
@@ -90,7 +90,7 @@ impl<'a> Crashes<'a> {
 
     /// Has clients ask while something is done to the service.
     pub(crate) fn have_asked(&mut self, meanwhile: impl FnOnce(&mut Service)) -> Histories {
-        let (seed, address) = (self.dice.random(), self.service.address.clone());
+        let (seed, address) = (self.rng.random(), self.service.address.clone());
         let Self { cells, names, start, service, .. } = self;
         let stop = AtomicBool::new(false);
         thread::scope(|scope| {
@@ -101,7 +101,7 @@ impl<'a> Crashes<'a> {
         })
     }
 
-    /// Whether the service says what the clients were told; returns how many answers they had.
+    /// Checks that the service has the acknowledged changes. Returns the number of responses.
     pub(crate) fn check(&mut self, mut happened: Histories) -> usize {
         let mut client = self.service.client();
         let (audited, cells) = clients::audit(&mut client, self.start);

@@ -23,11 +23,11 @@ impl Names {
     }
 
     /// Adds, renames or removes one.
-    pub(crate) fn change(&mut self, client: &mut Client, dice: &mut impl Rng) -> io::Result<()> {
+    pub(crate) fn change(&mut self, client: &mut Client, rng: &mut impl Rng) -> io::Result<()> {
         let there: Vec<(String, String)> = self.there().collect();
         self.made += 1;
         let name = format!("provider {} of {}", self.made, self.maker);
-        if there.len() < 3 || dice.random_ratio(1, 3) {
+        if there.len() < 3 || rng.random_ratio(1, 3) {
             let uuid = format!("00000000-0000-4000-8000-{:06x}{:06x}", 0x0003_0000 + self.maker, self.made);
             let body = json!({"name": name, "uuid": uuid});
             self.known.insert(uuid.clone(), vec![None, Some(name)]);
@@ -35,9 +35,9 @@ impl Names {
             self.settle(&uuid, &reply, 200);
             return Ok(());
         }
-        let (uuid, old) = &there[dice.random_range(0..there.len())];
+        let (uuid, old) = &there[rng.random_range(0..there.len())];
         let path = format!("/resource_providers/{uuid}");
-        let after = dice.random_bool(0.5).then_some(name);
+        let after = rng.random_bool(0.5).then_some(name);
         self.known.insert(uuid.clone(), vec![Some(old.clone()), after.clone()]);
         let (reply, status) = match after {
             Some(name) => (client.ask("PUT", &path, Some(&json!({"name": name})))?, 200),
@@ -54,7 +54,7 @@ impl Names {
         })
     }
 
-    /// The last of what it can be is what it is, unless the service cannot tell.
+    /// Settles a name on the last possible one, unless the response leaves the outcome open.
     fn settle(&mut self, uuid: &str, reply: &Reply, status: u16) {
         if reply.status == 503 {
             return;

@@ -17,7 +17,7 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Starts it on a folder; an error is what it said when it did not start.
+    /// Starts it on a directory; an error is what it said when it did not start.
     pub(crate) fn start(data: &Path) -> Result<Self, String> {
         Self::run(command(data))
     }
@@ -71,7 +71,7 @@ impl Drop for Service {
     }
 }
 
-/// Serves a folder on a free port of loopback.
+/// Serves a directory on a free port of loopback.
 pub(crate) fn command(data: &Path) -> Command {
     let mut command = without_settings(Command::new(env!("CARGO_BIN_EXE_berth")));
     command.env("BERTH_LOG", "warn,berth::serve=info").stdin(Stdio::null()).stdout(Stdio::null());

@@ -1,5 +1,5 @@
-//! A client with a list of deeds. It asks for one, waits until it is done, and asks for the next; after a crash it goes on with the one
-//! that it has not seen done, and asks again if it had no answer.
+//! A client with a list of actions. It requests one, waits until it is done, and requests the next. After a crash it continues with
+//! the first action that it has not seen done, and repeats a request without a response.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use berth_api::v1::instances_client::InstancesClient;
 use tonic::Code;
 use tonic::transport::Channel;
 
-use crate::books::deed::named;
-use crate::books::{Books, Deed};
+use crate::books::action::named;
+use crate::books::{Action, Books};
 use crate::world::PATIENCE;
 
 pub(crate) struct Client {
     instances: InstancesClient<Channel>,
-    deeds: Vec<Deed>,
+    actions: Vec<Action>,
     /// Of these, seen done.
     done: usize,
     /// Whether the next was answered.
@@ -45,23 +45,23 @@ impl Client {
         };
         let group = fleet.create_server_group(group).await.expect("made").into_inner().uuid;
         let instances = InstancesClient::new(channel.clone());
-        Self { instances, deeds: Vec::new(), done: 0, answered: false, group, uuids: Vec::new() }
+        Self { instances, actions: Vec::new(), done: 0, answered: false, group, uuids: Vec::new() }
     }
 
-    pub(crate) fn add(&mut self, deeds: &[Deed]) {
-        self.deeds.extend(deeds);
+    pub(crate) fn add(&mut self, actions: &[Action]) {
+        self.actions.extend(actions);
     }
 
     /// Goes on to the end of the list.
     pub(crate) async fn go_on(&mut self) {
-        while let Some(&deed) = self.deeds.get(self.done) {
+        while let Some(&action) = self.actions.get(self.done) {
             if !self.answered {
-                self.ask(deed).await;
+                self.ask(action).await;
                 self.answered = true;
             }
             let until = tokio::time::Instant::now() + PATIENCE;
-            while !self.is_done(deed).await {
-                assert!(tokio::time::Instant::now() < until, "{deed:?} is never done");
+            while !self.is_done(action).await {
+                assert!(tokio::time::Instant::now() < until, "{action:?} is never done");
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             (self.done, self.answered) = (self.done + 1, false);
@@ -71,8 +71,8 @@ impl Client {
     /// Whether everything is as it was asked for: what was answered is done, what was not may be.
     pub(crate) fn check(&self, books: &Books) {
         let seen = if self.answered { self.done + 1 } else { self.done };
-        let asked = self.deeds.len().min(self.done + 1);
-        let allowed = [seen, asked].map(|deeds| self.after(deeds));
+        let asked = self.actions.len().min(self.done + 1);
+        let allowed = [seen, asked].map(|actions| self.after(actions));
         let [before, after] = allowed.map(|(count, _)| count);
         let found: Vec<&str> = books.instances.iter().map(|instance| instance.status.as_str()).collect();
         // Of what was not answered, some may be done already.
@@ -80,28 +80,28 @@ impl Client {
         let is_status = |status: &&str| allowed.iter().any(|(_, allowed)| allowed == status);
         assert!(
             is_count && found.iter().all(is_status),
-            "{found:?} instead of {allowed:?}; deeds: {:?}, done: {}, answered: {}",
-            self.deeds,
+            "{found:?} instead of {allowed:?}; actions: {:?}, done: {}, answered: {}",
+            self.actions,
             self.done,
             self.answered,
         );
     }
 
-    /// How many instances there are after so many deeds, and in which status.
-    fn after(&self, deeds: usize) -> (usize, &'static str) {
-        let made = self.deeds[..deeds].iter().find_map(|deed| match deed {
-            Deed::Create(count) => Some(*count as usize),
+    /// How many instances there are after so many actions, and in which status.
+    fn after(&self, actions: usize) -> (usize, &'static str) {
+        let made = self.actions[..actions].iter().find_map(|action| match action {
+            Action::Create(count) => Some(*count as usize),
             _ => None,
         });
-        match deeds.checked_sub(1).map(|last| self.deeds[last].leads_to()) {
+        match actions.checked_sub(1).map(|last| self.actions[last].leads_to()) {
             Some(Some(status)) => (made.unwrap_or(0), status),
             Some(None) | None => (0, ""),
         }
     }
 
-    async fn is_done(&mut self, deed: Deed) -> bool {
+    async fn is_done(&mut self, action: Action) -> bool {
         for uuid in &self.uuids {
-            match (self.instances.get(named(uuid)).await, deed.leads_to()) {
+            match (self.instances.get(named(uuid)).await, action.leads_to()) {
                 (Ok(found), Some(status)) => {
                     let found = found.get_ref();
                     assert!(found.status != "ERROR", "{found:?}");
@@ -111,20 +111,20 @@ impl Client {
                 }
                 (Err(status), None) if status.code() == Code::NotFound => {}
                 (Ok(_), None) => return false,
-                (Err(status), _) => panic!("{deed:?}: {status}"),
+                (Err(status), _) => panic!("{action:?}: {status}"),
             }
         }
         true
     }
 
-    async fn ask(&mut self, deed: Deed) {
-        if let Deed::Create(count) = deed {
-            let made = self.instances.create(self.creation(count)).await.expect("there is room");
+    async fn ask(&mut self, action: Action) {
+        if let Action::Create(count) = action {
+            let made = self.instances.create(self.creation(count)).await.expect("the fleet has capacity");
             self.uuids = made.into_inner().instances.into_iter().map(|instance| instance.uuid).collect();
             assert_eq!(self.uuids.len(), count as usize);
         }
         for uuid in self.uuids.clone() {
-            match deed.ask(&mut self.instances, &uuid).await {
+            match action.ask(&mut self.instances, &uuid).await {
                 // It was asked for before, without an answer.
                 Err(status) if status.code() == Code::FailedPrecondition => {}
                 asked => asked.expect("it can be done"),

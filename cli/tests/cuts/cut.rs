@@ -44,7 +44,7 @@ impl Cut {
         self.state().armed = Some((number, side));
     }
 
-    /// A step is about to happen. Of all that share the cut, one is told that it is its last.
+    /// Announces a step. It is the last one for exactly one of the callers that share the cut.
     pub(crate) fn step(&self) -> Step {
         let mut state = self.state();
         match &mut state.armed {

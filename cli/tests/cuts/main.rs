@@ -1,11 +1,10 @@
-//! Every step of a workflow is the last one of its process once.
+//! Kills a process of a workflow at each of its steps.
 //!
-//! A workflow runs against the real service on a real store, with agents on hypervisors in memory. The service dies at its first
-//! commit, at its second, and so on, until the workflow ends before it would: each time once before the commit is durable,
-//! and once after it, before anything follows from it. An agent dies in the same way at each call by which something is
-//! done to a guest. What died starts again from what was left, everything comes to rest, and then the books have to agree: those of
-//! instances, those of room, and the guests that are really there ([`books`]). At last the client, which asks again for
-//! what was not answered, has to get all that it wished.
+//! A workflow runs against the real service on a real store, with agents on fake hypervisors. The service dies at its first commit,
+//! at its second, and so on, until the workflow completes first: each time once before the commit is durable, and once after it,
+//! before it has any effect. An agent dies in the same way at each step on a guest. The dead process is restarted on its state, and
+//! when nothing is in progress any more, the books must agree: instances, allocations and the actual guests ([`books`]). Finally
+//! the client, which repeats unanswered requests, must have completed all its actions.
 
 #[path = "../books/mod.rs"]
 mod books;
@@ -17,7 +16,7 @@ mod world;
 
 use berth_compute_agent::{Fault, Step};
 
-use crate::books::Deed::{
+use crate::books::Action::{
     self, Create, Delete, Pause, Reboot, Resume, Shelve, Start, Stop, Suspend, Unpause, Unshelve,
 };
 use crate::client::Client;
@@ -37,45 +36,45 @@ struct Workflow<'a> {
     /// Whether builds fail on the host that is chosen first.
     first_host_fails: bool,
     /// Done before anybody may die.
-    before: &'a [Deed],
-    deeds: &'a [Deed],
+    before: &'a [Action],
+    actions: &'a [Action],
     /// Commits and calls that there are at least.
     least: (u64, u64),
 }
 
 #[test]
 fn a_build_that_fails_is_cut() {
-    let deeds = &[Create(1)];
-    live_all(&Workflow { hosts: 2, first_host_fails: true, deeds, least: (7, 10), ..Workflow::default() });
+    let actions = &[Create(1)];
+    live_all(&Workflow { hosts: 2, first_host_fails: true, actions, least: (7, 10), ..Workflow::default() });
 }
 
 #[test]
 fn a_group_that_is_made_is_cut() {
-    live_all(&Workflow { hosts: 4, deeds: &[Create(3)], least: (4, 15), ..Workflow::default() });
+    live_all(&Workflow { hosts: 4, actions: &[Create(3)], least: (4, 15), ..Workflow::default() });
 }
 
 #[test]
 fn a_deletion_is_cut() {
-    let (before, deeds) = (&[Create(2)], &[Delete]);
-    live_all(&Workflow { hosts: 2, before, deeds, least: (4, 8), ..Workflow::default() });
+    let (before, actions) = (&[Create(2)], &[Delete]);
+    live_all(&Workflow { hosts: 2, before, actions, least: (4, 8), ..Workflow::default() });
 }
 
 #[test]
 fn stopping_and_starting_is_cut() {
-    let (before, deeds) = (&[Create(1)], &[Stop, Start, Reboot]);
-    live_all(&Workflow { hosts: 1, before, deeds, least: (6, 9), ..Workflow::default() });
+    let (before, actions) = (&[Create(1)], &[Stop, Start, Reboot]);
+    live_all(&Workflow { hosts: 1, before, actions, least: (6, 9), ..Workflow::default() });
 }
 
 #[test]
 fn pausing_and_suspending_is_cut() {
-    let (before, deeds) = (&[Create(1)], &[Pause, Unpause, Suspend, Resume]);
-    live_all(&Workflow { hosts: 1, before, deeds, least: (8, 12), ..Workflow::default() });
+    let (before, actions) = (&[Create(1)], &[Pause, Unpause, Suspend, Resume]);
+    live_all(&Workflow { hosts: 1, before, actions, least: (8, 12), ..Workflow::default() });
 }
 
 #[test]
 fn shelving_is_cut() {
-    let (before, deeds) = (&[Create(1)], &[Shelve, Unshelve]);
-    live_all(&Workflow { hosts: 2, before, deeds, least: (5, 8), ..Workflow::default() });
+    let (before, actions) = (&[Create(1)], &[Shelve, Unshelve]);
+    live_all(&Workflow { hosts: 2, before, actions, least: (5, 8), ..Workflow::default() });
 }
 
 /// Cuts the workflow everywhere.
@@ -106,7 +105,7 @@ async fn live(workflow: &Workflow<'_>, mortal: Mortal, side: Side, number: u64) 
 
     let cut = if mortal == Mortal::Service { &world.commits } else { &world.calls };
     cut.arm(number, side);
-    client.add(workflow.deeds);
+    client.add(workflow.actions);
     tokio::select! {
         () = cut.death() => {}
         () = go_to_the_end(&mut client, &world) => return false,

@@ -33,7 +33,7 @@ impl Store for MortalStore {
         if side == Side::After {
             self.store.commit(changes)?;
         }
-        // Nobody has heard of this commit, and nobody will: when this returns, the process is gone.
+        // The commit is never acknowledged: when this returns, the process is dead.
         self.cut.die();
         self.cut.wait_for_end();
         Err(dead())

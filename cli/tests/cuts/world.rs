@@ -21,7 +21,7 @@ use crate::cut::Cut;
 use crate::hypervisor::MortalAgent;
 use crate::store::MortalStore;
 
-/// How long anything may take. It all happens at once, so whoever waits longer waits in vain.
+/// The limit of every wait. Everything happens at once, so a longer wait would not succeed either.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long the threads of a process that is killed may take to notice.
@@ -56,7 +56,7 @@ impl World {
         static WORLDS: AtomicU16 = AtomicU16::new(1);
         // An address of its own: no other program takes the port while the service is away.
         let [high, low] = WORLDS.fetch_add(1, Ordering::Relaxed).to_be_bytes();
-        let data = tempfile::tempdir().expect("a folder");
+        let data = tempfile::tempdir().expect("a temporary directory");
         let (commits, calls) = (Arc::new(Cut::new()), Arc::new(Cut::new()));
         let any_port = SocketAddr::from((Ipv4Addr::new(127, 77, high, low), 0));
         let (serving, address) = Serving::start(&data, any_port, Arc::clone(&commits));
@@ -115,7 +115,7 @@ impl Drop for World {
 }
 
 fn options() -> Options {
-    // Nobody is away for long, and nothing shall hinge on how long that is.
+    // No process is down for long, and no result may depend on how long it is down.
     let fleet = FleetOptions { down_after: PATIENCE, ..FleetOptions::default() };
     Options { fleet, ..Options::noauth2() }
 }
@@ -128,9 +128,9 @@ impl Serving {
     fn start(data: &TempDir, address: SocketAddr, cut: Arc<Cut>) -> (Self, SocketAddr) {
         let store_cut = Arc::clone(&cut);
         let mortal = move |store| Box::new(MortalStore::new(store, Arc::clone(&store_cut))) as _;
-        let folder = DataDir::open(data.path()).expect("nobody else has it");
+        let directory = DataDir::open(data.path()).expect("nobody else has it");
         let durability = DurabilityOptions { stepwise: true, ..DurabilityOptions::default() };
-        let started = Keeper::start_through(folder, options(), durability, mortal);
+        let started = Keeper::start_through(directory, options(), durability, mortal);
         let (service, keeper) = started.expect("what is durable is a state");
         let runtime = process(2);
         let (ready, bound) = std::sync::mpsc::channel();
@@ -143,7 +143,7 @@ impl Serving {
         (Self { runtime, keeper, cut }, address)
     }
 
-    /// What is dead tells nobody anything any more. It is let go of first, as its threads may wait for the next commit.
+    /// A dead service sends nothing any more. The cut ends first, because threads may wait for the next commit.
     fn kill(self) {
         self.cut.end();
         self.keeper.stop();

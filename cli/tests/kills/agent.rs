@@ -20,12 +20,12 @@ pub(crate) fn facts(host: &str) -> Facts {
 
 /// Runs until it is killed. Its life begins with a build that fails, or not.
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
-pub(crate) async fn run(host: &str, url: &str, folder: &str) {
+pub(crate) async fn run(host: &str, url: &str, directory: &str) {
     tracing_subscriber::fmt().with_ansi(false).with_writer(std::io::stderr).init();
-    let hypervisor = FakeHypervisor::open(folder.into(), facts(host)).expect("guests that can be read");
+    let hypervisor = FakeHypervisor::open(directory.into(), facts(host)).expect("guests that can be read");
     hypervisor.set_delay(STEP);
-    let mut dice = ChaCha8Rng::from_os_rng();
-    if dice.random_bool(0.5) {
+    let mut rng = ChaCha8Rng::from_os_rng();
+    if rng.random_bool(0.5) {
         hypervisor.fail_next(Step::Prepare, Fault::permanent("no space"));
     }
     let settings = Settings {
@@ -33,7 +33,7 @@ pub(crate) async fn run(host: &str, url: &str, folder: &str) {
         address: "127.0.0.1".to_owned(),
         offer: Offer::default(),
         shutdown_grace: Duration::from_secs(1),
-        seed: dice.random(),
+        seed: rng.random(),
     };
     let channel = service::channel(url, None).expect("loopback");
     agent::run(Arc::new(hypervisor), settings, channel, std::future::pending()).await;

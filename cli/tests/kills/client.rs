@@ -12,7 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use crate::books::Deed;
+use crate::books::Action;
 use crate::tally::{Deletion, Order, Tally};
 
 /// Instances of one client, about.
@@ -25,19 +25,19 @@ pub(crate) struct Client {
     instances: InstancesClient<Channel>,
     fleet: FleetClient<Channel>,
     pub(crate) tally: Tally,
-    dice: ChaCha8Rng,
+    rng: ChaCha8Rng,
     number: u64,
     orders: u64,
 }
 
 /// What can be done to an instance with this status.
-fn possible(status: &str) -> &'static [Deed] {
+fn possible(status: &str) -> &'static [Action] {
     match status {
-        "ACTIVE" => &[Deed::Stop, Deed::Pause, Deed::Suspend, Deed::Reboot, Deed::Shelve],
-        "SHUTOFF" => &[Deed::Start, Deed::Shelve],
-        "PAUSED" => &[Deed::Unpause],
-        "SUSPENDED" => &[Deed::Resume],
-        "SHELVED_OFFLOADED" => &[Deed::Unshelve],
+        "ACTIVE" => &[Action::Stop, Action::Pause, Action::Suspend, Action::Reboot, Action::Shelve],
+        "SHUTOFF" => &[Action::Start, Action::Shelve],
+        "PAUSED" => &[Action::Unpause],
+        "SUSPENDED" => &[Action::Resume],
+        "SHELVED_OFFLOADED" => &[Action::Unshelve],
         _ => &[],
     }
 }
@@ -64,9 +64,9 @@ impl Outcome {
 
 impl Client {
     pub(crate) fn new(number: u64, seed: u64, channel: &Channel) -> Self {
-        let dice = ChaCha8Rng::seed_from_u64(seed ^ (number << 32));
+        let rng = ChaCha8Rng::seed_from_u64(seed ^ (number << 32));
         let (instances, fleet) = (InstancesClient::new(channel.clone()), FleetClient::new(channel.clone()));
-        Self { instances, fleet, tally: Tally::default(), dice, number, orders: 0 }
+        Self { instances, fleet, tally: Tally::default(), rng, number, orders: 0 }
     }
 
     /// Asks for one thing after another.
@@ -89,17 +89,17 @@ impl Client {
         if let Some(order) = self.tally.order.clone() {
             return self.create(&order).await;
         }
-        if self.tally.instances.len() < MANY && self.dice.random_bool(0.3) {
+        if self.tally.instances.len() < MANY && self.rng.random_bool(0.3) {
             self.orders += 1;
             let name = format!("c{}-{}", self.number, self.orders);
-            let (count, apart) = (self.dice.random_range(1..=3), self.dice.random_bool(0.5));
+            let (count, apart) = (self.rng.random_range(1..=3), self.rng.random_bool(0.5));
             let order = Order { name, count, apart };
             self.tally.order = Some(order.clone());
             return self.create(&order).await;
         }
         let uuids: Vec<String> = self.tally.instances.keys().cloned().collect();
-        let Some(uuid) = uuids.choose(&mut self.dice) else { return };
-        if self.dice.random_bool(0.15) { self.delete(uuid).await } else { self.act(uuid).await }
+        let Some(uuid) = uuids.choose(&mut self.rng) else { return };
+        if self.rng.random_bool(0.15) { self.delete(uuid).await } else { self.act(uuid).await }
     }
 
     async fn create(&mut self, order: &Order) {
@@ -149,7 +149,7 @@ impl Client {
     }
 
     async fn delete(&mut self, uuid: &str) {
-        let answer = Deed::Delete.ask(&mut self.instances, uuid).await;
+        let answer = Action::Delete.ask(&mut self.instances, uuid).await;
         let outcome = Outcome::of(&answer);
         let fate = self.tally.instances.get_mut(uuid).expect("it is known");
         match outcome {
@@ -168,9 +168,9 @@ impl Client {
         let known: Vec<&str> = fate.statuses.iter().copied().collect();
         // Of one that may be this or that, it is not known what can be done.
         let ([status], Deletion::None) = (&known[..], fate.deletion) else { return };
-        let Some(&deed) = possible(status).choose(&mut self.dice) else { return };
-        let goal = deed.leads_to().expect("the instance stays");
-        let answer = deed.ask(&mut self.instances, uuid).await;
+        let Some(&action) = possible(status).choose(&mut self.rng) else { return };
+        let goal = action.leads_to().expect("the instance stays");
+        let answer = action.ask(&mut self.instances, uuid).await;
         let fate = self.tally.instances.get_mut(uuid).expect("it is known");
         match Outcome::of(&answer) {
             Outcome::Done => {
@@ -178,7 +178,7 @@ impl Client {
                 self.tally.answers += 1;
             }
             Outcome::Unknown => drop(fate.statuses.insert(goal)),
-            Outcome::Refused => self.tally.answers += 1, // it is busy, or there is no room
+            Outcome::Refused => self.tally.answers += 1, // it is busy, or the fleet has no capacity
         }
     }
 }

@@ -1,9 +1,9 @@
-//! `berth serve --data` and agents as processes of their own are killed again and again, while clients make, change and delete
-//! instances. After each cycle everything comes to rest, and the books have to agree: those of instances, those of room, the
-//! guests that are really there ([`books`]), and what the clients were told.
+//! Kills processes of `berth serve --data` and of agents repeatedly, while clients create, change and delete instances. After each
+//! cycle, when nothing is in progress any more, the books must agree: instances, allocations, the actual guests ([`books`]), and
+//! the responses of the clients.
 //!
-//! `cargo xtask crash-test --agents` runs many cycles. An agent is this very program, started with other arguments, so it brings its
-//! own `main`.
+//! `cargo xtask crash-test --agents` runs many cycles. The agents are this program, started with other arguments, so it has its own
+//! `main`.
 #![allow(clippy::disallowed_methods, reason = "kills real processes at real times")]
 
 mod agent;
@@ -42,7 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     match &arguments[1..] {
-        [role, host, url, folder] if role == "agent" => agent::run(host, url, folder),
+        [role, host, url, directory] if role == "agent" => agent::run(host, url, directory),
         _ => cycles(),
     }
 }
@@ -55,8 +55,8 @@ async fn cycles() {
         u64::from(time.subsec_nanos()) ^ time.as_secs()
     });
     eprintln!("{cycles} cycles, seed {seed}");
-    let folder = TempDir::new().expect("a folder");
-    let mut cloud = Cloud::begin(folder.path(), seed).await;
+    let directory = TempDir::new().expect("a temporary directory");
+    let mut cloud = Cloud::begin(directory.path(), seed).await;
     for cycle in 1..=cycles {
         cloud.cycle().await;
         if cycle % 10 == 0 || cycle == cycles {
@@ -68,21 +68,21 @@ async fn cycles() {
 }
 
 struct Cloud {
-    folder: PathBuf,
+    directory: PathBuf,
     channel: Channel,
     /// The service is the first.
     processes: Vec<Process>,
     clients: [Client; 4],
-    dice: ChaCha8Rng,
+    rng: ChaCha8Rng,
     kills: [u64; 2],
     longest: Duration,
 }
 
 impl Cloud {
-    async fn begin(folder: &Path, seed: u64) -> Self {
+    async fn begin(directory: &Path, seed: u64) -> Self {
         let address = processes::address();
-        let mut processes = vec![processes::service(folder, address)];
-        processes.extend(HOSTS.map(|host| processes::agent(folder, host, address)));
+        let mut processes = vec![processes::service(directory, address)];
+        processes.extend(HOSTS.map(|host| processes::agent(directory, host, address)));
         processes.iter_mut().for_each(Process::start);
         let channel = Endpoint::new(format!("http://{address}")).expect("a URL").connect_lazy();
         let flavor = v1::Flavor {
@@ -104,8 +104,9 @@ impl Cloud {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let clients = [1, 2, 3, 4].map(|number| Client::new(number, seed, &channel));
-        let (dice, kills, longest) = (ChaCha8Rng::seed_from_u64(seed), [0; 2], Duration::ZERO);
-        let mut cloud = Self { folder: folder.to_owned(), channel, processes, clients, dice, kills, longest };
+        let (rng, kills, longest) = (ChaCha8Rng::seed_from_u64(seed), [0; 2], Duration::ZERO);
+        let mut cloud =
+            Self { directory: directory.to_owned(), channel, processes, clients, rng, kills, longest };
         cloud.rest().await;
         cloud
     }
@@ -113,21 +114,21 @@ impl Cloud {
     /// Clients are at it while somebody is killed and started again; then all is looked at.
     async fn cycle(&mut self) {
         let stop = AtomicBool::new(false);
-        let Self { processes, clients, dice, kills, .. } = self;
+        let Self { processes, clients, rng, kills, .. } = self;
         let [a, b, c, d] = clients;
         let asking = async { tokio::join!(a.run(&stop), b.run(&stop), c.run(&stop), d.run(&stop)) };
         let killing = async {
-            for _ in 0..dice.random_range(1..=3) {
-                tokio::time::sleep(Duration::from_millis(dice.random_range(1..400))).await;
-                let is_service = dice.random_bool(0.5);
+            for _ in 0..rng.random_range(1..=3) {
+                tokio::time::sleep(Duration::from_millis(rng.random_range(1..400))).await;
+                let is_service = rng.random_bool(0.5);
                 let victims = if is_service { 0..1 } else { 1..processes.len() };
-                let victim = victims.choose(dice).expect("there are some");
+                let victim = victims.choose(rng).expect("there are some");
                 processes[victim].kill();
                 kills[usize::from(!is_service)] += 1;
-                tokio::time::sleep(Duration::from_millis(dice.random_range(0..100))).await;
+                tokio::time::sleep(Duration::from_millis(rng.random_range(0..100))).await;
                 processes[victim].start();
             }
-            tokio::time::sleep(Duration::from_millis(dice.random_range(1..300))).await;
+            tokio::time::sleep(Duration::from_millis(rng.random_range(1..300))).await;
             stop.store(true, Ordering::Relaxed);
         };
         tokio::join!(asking, killing);
@@ -158,8 +159,8 @@ impl Cloud {
         self.longest = self.longest.max(start.elapsed());
         let known: BTreeSet<String> =
             self.clients.iter().flat_map(|client| client.tally.instances.keys().cloned()).collect();
-        let strangers = books.instances.iter().filter(|instance| !known.contains(&instance.uuid));
-        let mut wrong: Vec<String> = strangers
+        let unknown = books.instances.iter().filter(|instance| !known.contains(&instance.uuid));
+        let mut wrong: Vec<String> = unknown
             .map(|instance| format!("nobody has asked for {} {}", instance.name, instance.uuid))
             .collect();
         wrong.extend(self.clients.iter_mut().flat_map(|client| client.tally.settle(&books)));
@@ -171,8 +172,8 @@ impl Cloud {
     async fn guests(&self) -> BTreeMap<String, Vec<berth_compute_agent::Found>> {
         let mut guests = BTreeMap::new();
         for host in HOSTS {
-            let folder = guests_of(&self.folder, host);
-            let hypervisor = FakeHypervisor::open(folder, agent::facts(host)).expect("guests");
+            let directory = guests_of(&self.directory, host);
+            let hypervisor = FakeHypervisor::open(directory, agent::facts(host)).expect("guests");
             guests.insert(host.to_owned(), hypervisor.guests().await.expect("it is there"));
         }
         guests

@@ -16,8 +16,8 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    fn new(name: &str, command: Command, folder: &Path) -> Self {
-        let log = folder.join(format!("{name}.log"));
+    fn new(name: &str, command: Command, directory: &Path) -> Self {
+        let log = directory.join(format!("{name}.log"));
         Self { name: name.to_owned(), command, log, child: None }
     }
 
@@ -61,24 +61,24 @@ pub(crate) fn address() -> SocketAddr {
     listener.local_addr().expect("it is bound")
 }
 
-/// `berth serve` on a folder.
-pub(crate) fn service(folder: &Path, address: SocketAddr) -> Process {
-    let config = folder.join("berth.toml");
+/// `berth serve` on a directory.
+pub(crate) fn service(directory: &Path, address: SocketAddr) -> Process {
+    let config = directory.join("berth.toml");
     // Hosts are up at once when they are back, so that a build which finds none need not wait for long.
     std::fs::write(&config, "[nova.DEFAULT]\nreport_interval = 1\nservice_down_time = 5\n").expect("written");
     let mut command = without_settings(Command::new(env!("CARGO_BIN_EXE_berth")));
     command.args(["serve", "--listen", "127.0.0.1:0", "--grpc-listen", &address.to_string(), "--config"]);
-    command.arg(config).arg("--data").arg(folder.join("data"));
-    Process::new("service", command, folder)
+    command.arg(config).arg("--data").arg(directory.join("data"));
+    Process::new("service", command, directory)
 }
 
-/// This very program as the agent of a host, with its guests in a folder.
-pub(crate) fn agent(folder: &Path, host: &str, service: SocketAddr) -> Process {
+/// This very program as the agent of a host, with its guests in a directory.
+pub(crate) fn agent(directory: &Path, host: &str, service: SocketAddr) -> Process {
     let mut command = Command::new(std::env::current_exe().expect("it has a file"));
-    command.args(["agent", host, &format!("http://{service}")]).arg(guests_of(folder, host));
-    Process::new(host, command, folder)
+    command.args(["agent", host, &format!("http://{service}")]).arg(guests_of(directory, host));
+    Process::new(host, command, directory)
 }
 
-pub(crate) fn guests_of(folder: &Path, host: &str) -> PathBuf {
-    folder.join("guests").join(host)
+pub(crate) fn guests_of(directory: &Path, host: &str) -> PathBuf {
+    directory.join("guests").join(host)
 }

@@ -22,7 +22,7 @@ use crate::machine::Machine;
 const FEW: u64 = 300;
 
 #[test]
-fn nothing_told_is_lost_whatever_fails() {
+fn no_acknowledged_change_is_lost_whatever_fails() {
     let (from, seeds, trace) =
         (asked("FROM").unwrap_or(0), asked("SEEDS").unwrap_or(FEW), asked("TRACE") == Some(1));
     let (next, has_failed) = (AtomicU64::new(from), AtomicBool::new(false));

@@ -11,7 +11,7 @@ use super::super::{berth, fail, stderr, succeed};
 use super::Fake;
 
 #[test]
-fn nobody_there_is_told_with_the_address_and_what_to_check() {
+fn an_unreachable_service_is_reported_with_the_address_and_what_to_check() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let message = fail(Path::new("."), 1, &format!("host list --service http://127.0.0.1:{port}"));
     assert!(message.contains(&format!("cannot reach the service at http://127.0.0.1:{port}: ")), "{message}");
@@ -30,7 +30,7 @@ fn the_environment_says_where_the_service_is() {
 
 #[test]
 fn options_that_cannot_make_a_connection_are_named() {
-    let folder = tempdir().unwrap();
+    let directory = tempdir().unwrap();
     let (ca, other) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
     let certificate = CertificateParams::default().self_signed(&ca).unwrap();
     let bom = format!("\u{feff}{}", certificate.pem());
@@ -43,7 +43,7 @@ fn options_that_cannot_make_a_connection_are_named() {
         ("text.pem", b"hello\n"),
         ("empty.pem", b""),
     ] {
-        std::fs::write(folder.path().join(name), contents).unwrap();
+        std::fs::write(directory.path().join(name), contents).unwrap();
     }
     for (options, words) in [
         ("--service https://localhost:1", "--ca: needed for https://localhost:1"),
@@ -75,15 +75,15 @@ fn options_that_cannot_make_a_connection_are_named() {
         ("--service localhost:1", "--service: "),
         ("--service ftp://localhost:1", "has to begin with http:// or https://"),
     ] {
-        let message = fail(folder.path(), 1, &format!("zone list {options}"));
+        let message = fail(directory.path(), 1, &format!("zone list {options}"));
         assert!(message.contains(words), "{options}: {message}");
     }
 }
 
 #[test]
 fn certificates_are_shown_and_checked() {
-    let folder = tempdir().unwrap();
-    let here = folder.path();
+    let directory = tempdir().unwrap();
+    let here = directory.path();
     for line in [
         "certs init --dir pki",
         "certs init --dir other",

@@ -25,11 +25,11 @@ fn the_service_is_asked_and_its_answer_printed_as_that_of_a_case() {
         fake.answers("Explain", ExplainResponse { json, ..Default::default() });
         let output = fake.run(&format!("explain --flavor m1.small {options}"));
         assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
-        let (told, expected) = (stdout(&output), of_the_example(options));
+        let (shown, expected) = (stdout(&output), of_the_example(options));
         if options.contains("--json") {
-            assert_eq!(super::json(&told), super::json(&expected), "{options}");
+            assert_eq!(super::json(&shown), super::json(&expected), "{options}");
         } else {
-            assert_eq!(told, expected, "{options}");
+            assert_eq!(shown, expected, "{options}");
         }
     }
 }

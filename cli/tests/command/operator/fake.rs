@@ -43,7 +43,7 @@ impl Fake {
         Self::serve("http", Server::builder())
     }
 
-    /// With the certificate `berth` of a folder, for callers with one of its authority.
+    /// With the certificate `berth` of a directory, for callers with one of its authority.
     pub(crate) fn with_certificates(pki: &Path) -> Self {
         let read = |name: &str| std::fs::read(pki.join(name)).unwrap();
         let tls = ServerTlsConfig::new()
@@ -149,9 +149,9 @@ impl Book {
     }
 }
 
-/// What a watch tells, and whether it ends then.
+/// The instances that a watch sends, and whether it ends then.
 pub(crate) struct Watched {
-    pub(crate) told: Vec<Instance>,
+    pub(crate) shown: Vec<Instance>,
     pub(crate) ends: bool,
 }
 
@@ -213,9 +213,9 @@ service!(Instances {
     type WatchStream = Pin<Box<dyn Stream<Item = Result<Instance, Status>> + Send>>;
 
     async fn watch(&self, request: Request<WatchInstancesRequest>) -> Result<Response<Self::WatchStream>, Status> {
-        let Watched { told, ends } = self.reply("Watch", request)?.into_inner();
-        let told = tokio_stream::iter(told.into_iter().map(Ok));
-        Ok(Response::new(if ends { Box::pin(told) } else { Box::pin(told.chain(tokio_stream::pending())) }))
+        let Watched { shown, ends } = self.reply("Watch", request)?.into_inner();
+        let shown = tokio_stream::iter(shown.into_iter().map(Ok));
+        Ok(Response::new(if ends { Box::pin(shown) } else { Box::pin(shown.chain(tokio_stream::pending())) }))
     }
 );
 

@@ -52,7 +52,7 @@ fn hosts_are_listed_page_by_page() {
 fn a_host_is_shown_whole() {
     let fake = Fake::start();
     fake.answers("GetHost", host("compute-1")).answers("GetHost", host("compute-1"));
-    let told = super::json(&fake.succeed("host show compute-1 -f json"));
+    let shown = super::json(&fake.succeed("host show compute-1 -f json"));
     assert_eq!(fake.asked::<GetHostRequest>("GetHost").name, "compute-1");
     let inventory = json!({ "total": 64, "reserved": 2, "min_unit": 1, "max_unit": 64, "step_size": 1, "allocation_ratio": 4.0 });
     let expected = json!({
@@ -60,7 +60,7 @@ fn a_host_is_shown_whole() {
         "last_seen": AT_TEXT, "since": AT_TEXT, "availability_zone": "az1", "aggregates": ["rack1", "ssd"],
         "instances": 3, "hypervisor": null, "inventories": { "VCPU": inventory }, "usages": { "VCPU": 12 },
     });
-    assert_eq!(told, expected);
+    assert_eq!(shown, expected);
     let table = fake.succeed("host show compute-1");
     for words in ["field", "availability zone", AT_TEXT, "VCPU=allocation_ratio=4.0", "VCPU=12"] {
         assert!(table.contains(words), "{words} is not in\n{table}");
@@ -112,13 +112,13 @@ fn a_host_is_approved_with_its_uuid() {
 fn aggregates_are_made_and_changed() {
     let fake = Fake::start();
     fake.answers("CreateAggregate", aggregate());
-    let told = super::json(&fake.succeed("aggregate create rack1 --zone az1 --property ssd=true -f json"));
+    let shown = super::json(&fake.succeed("aggregate create rack1 --zone az1 --property ssd=true -f json"));
     let asked: CreateAggregateRequest = fake.asked("CreateAggregate");
     assert_eq!((asked.name, asked.metadata), ("rack1".into(), aggregate().metadata));
     let expected = json!({
         "name": "rack1", "uuid": UUID, "availability_zone": "az1", "hosts": ["a", "b"], "properties": { "ssd": "true" },
     });
-    assert_eq!(told, expected);
+    assert_eq!(shown, expected);
 
     let change = UpdateAggregateRequest { name: "rack1".into(), ..Default::default() };
     for (line, expected) in [
@@ -179,8 +179,8 @@ fn zones_are_listed() {
     let zones = || ListZonesResponse { zones: vec![zone.clone()] };
     fake.answers("ListZones", zones()).answers("ListZones", zones());
     assert_lines(&fake.succeed("zone list"), &["name available hosts", "az1 yes a, b"]);
-    let told = super::json(&fake.succeed("zone list --format json"));
-    assert_eq!(told, json!([{ "name": "az1", "available": true, "hosts": ["a", "b"] }]));
+    let shown = super::json(&fake.succeed("zone list --format json"));
+    assert_eq!(shown, json!([{ "name": "az1", "available": true, "hosts": ["a", "b"] }]));
 }
 
 fn flavor() -> Flavor {
@@ -213,12 +213,12 @@ fn flavors_are_made_listed_shown_and_deleted() {
         ],
     );
     fake.answers("GetFlavor", flavor());
-    let told = super::json(&fake.succeed("flavor show m1.small -f json"));
+    let shown = super::json(&fake.succeed("flavor show m1.small -f json"));
     let expected = json!({
         "name": "m1.small", "vcpus": 2, "memory_mb": 2048, "root_gb": 20, "ephemeral_gb": 5, "swap_mb": 512,
         "extra_specs": { "trait:CUSTOM_GOLD": "required" },
     });
-    assert_eq!(told, expected);
+    assert_eq!(shown, expected);
     fake.answers("DeleteFlavor", DeleteFlavorResponse {});
     fake.succeed("flavor delete m1.small");
     assert_eq!(fake.asked::<DeleteFlavorRequest>("DeleteFlavor").name, "m1.small");
@@ -244,14 +244,14 @@ fn server_groups_are_made_with_each_policy() {
     ] {
         fake.answers("CreateServerGroup", group(policy));
         let line = format!("server-group create web --policy {name} --max-per-host 2 --project shop -f json");
-        let told = super::json(&fake.succeed(&line));
+        let shown = super::json(&fake.succeed(&line));
         let asked: CreateServerGroupRequest = fake.asked("CreateServerGroup");
         assert_eq!((asked.policy(), asked.max_server_per_host), (policy, 2));
         assert_eq!((asked.name.as_str(), asked.project.as_str()), ("web", "shop"));
         let expected = json!({
             "uuid": UUID, "name": "web", "policy": name, "max_per_host": 2, "project": "shop", "members": ["m"],
         });
-        assert_eq!(told, expected);
+        assert_eq!(shown, expected);
     }
     let message = fake.fail(2, "server-group create web --policy near");
     assert!(message.contains("affinity, anti-affinity, soft-affinity, soft-anti-affinity"), "{message}");

@@ -1,4 +1,4 @@
-//! What operators do with a running service, against one that notes what it is asked and answers as it is told.
+//! The operators' commands against a fake service, which records the requests and sends the responses of the test.
 
 mod connection;
 mod explain;

@@ -58,7 +58,7 @@ fn what_is_not_there_is_named_with_the_command_that_lists_what_is() {
 }
 
 #[test]
-fn reasons_are_told_with_their_facts_and_what_to_do() {
+fn reasons_are_printed_with_their_details_and_a_hint() {
     let fake = Fake::start();
     for (status, words) in [
         (
@@ -77,7 +77,7 @@ fn reasons_are_told_with_their_facts_and_what_to_do() {
     }
 }
 
-/// No host of one has room.
+/// The only host has no capacity.
 fn no_valid_host() -> Status {
     let message =
         "No valid host was found: 0 of 1 instances could be placed on 1 hosts (the query removed 1)";
@@ -85,7 +85,7 @@ fn no_valid_host() -> Status {
 }
 
 #[test]
-fn no_host_and_no_quota_tell_what_to_look_at() {
+fn no_host_and_no_quota_name_the_command_that_explains() {
     let fake = Fake::start();
     fake.refuses("Create", no_valid_host());
     let message = fake.fail(3, "server create a --flavor f");
@@ -100,8 +100,8 @@ fn no_host_and_no_quota_tell_what_to_look_at() {
 /// did not send.
 #[test]
 fn the_service_refuses_as_the_fake_does() {
-    let folder = tempdir().unwrap();
-    let here = folder.path();
+    let directory = tempdir().unwrap();
+    let here = directory.path();
     let serving = Serving::start(&[]);
     let service = format!("--service http://{}", serving.grpc);
     let _agent = joined(&serving);

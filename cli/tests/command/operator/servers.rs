@@ -16,9 +16,9 @@ fn made(instances: &[Instance]) -> CreateInstancesResponse {
 }
 
 #[test]
-fn a_server_is_asked_for_with_all_that_it_shall_be() {
-    let folder = tempdir().unwrap();
-    fs::write(folder.path().join("seed"), "#cloud-config\n").unwrap();
+fn the_options_of_server_create_reach_the_service() {
+    let directory = tempdir().unwrap();
+    fs::write(directory.path().join("seed"), "#cloud-config\n").unwrap();
     let fake = Fake::start();
     fake.answers("GetServerGroup", ServerGroup { uuid: OTHER.into(), ..Default::default() });
     fake.answers("Create", made(&[instance(UUID, "web", "BUILD")]));
@@ -29,7 +29,7 @@ fn a_server_is_asked_for_with_all_that_it_shall_be() {
          --service {}",
         fake.url
     );
-    let output = run(folder.path(), line.split_whitespace());
+    let output = run(directory.path(), line.split_whitespace());
     assert!(output.status.success(), "{}", stderr(&output));
     let group: GetServerGroupRequest = fake.asked("GetServerGroup");
     assert_eq!((group.group.as_str(), group.project.as_str()), ("web", "shop"));
@@ -55,15 +55,15 @@ fn a_server_is_asked_for_with_all_that_it_shall_be() {
 fn one_server_is_an_object_and_several_are_a_list() {
     let fake = Fake::start();
     fake.answers("Create", made(&[instance(UUID, "a", "BUILD")]));
-    let told = super::json(&fake.succeed("server create a --flavor f -f json"));
+    let shown = super::json(&fake.succeed("server create a --flavor f -f json"));
     let asked: CreateInstancesRequest = fake.asked("Create");
     assert_eq!((asked.min_count, asked.max_count, asked.project.as_str()), (1, 1, "default"));
-    assert_eq!(told["uuid"], UUID);
+    assert_eq!(shown["uuid"], UUID);
     fake.answers("Create", made(&[instance(UUID, "a", "BUILD")]));
-    let told = super::json(&fake.succeed("server create a --flavor f --max 4 -f json"));
+    let shown = super::json(&fake.succeed("server create a --flavor f --max 4 -f json"));
     let asked: CreateInstancesRequest = fake.asked("Create");
     assert_eq!((asked.min_count, asked.max_count), (1, 4));
-    assert_eq!(told[0]["uuid"], UUID);
+    assert_eq!(shown[0]["uuid"], UUID);
     fake.answers("Create", made(&[instance(UUID, "a-1", "BUILD"), instance(OTHER, "a-2", "BUILD")]));
     let table = fake.succeed("server create a --flavor f --min 2");
     assert_eq!(table.lines().count(), 3, "{table}");
@@ -72,8 +72,8 @@ fn one_server_is_an_object_and_several_are_a_list() {
 
 #[test]
 fn what_cannot_be_made_is_said_before_the_service_is_asked() {
-    let folder = tempdir().unwrap();
-    fs::write(folder.path().join("large"), vec![b'x'; (64 << 10) + 1]).unwrap();
+    let directory = tempdir().unwrap();
+    fs::write(directory.path().join("large"), vec![b'x'; (64 << 10) + 1]).unwrap();
     let fake = Fake::start();
     for (options, code, words) in [
         ("", 2, "--flavor"),
@@ -90,7 +90,8 @@ fn what_cannot_be_made_is_said_before_the_service_is_asked() {
         ("--flavor f --user-data none", 1, "--user-data: cannot read none"),
         ("--flavor f --user-data large", 1, "--user-data: large has 65537 bytes, and may have at most 65536"),
     ] {
-        let message = fail(folder.path(), code, &format!("server create a {options} --service {}", fake.url));
+        let message =
+            fail(directory.path(), code, &format!("server create a {options} --service {}", fake.url));
         assert!(message.contains(words), "{options}: {message}");
     }
     assert!(!fake.was_asked("Create"));
@@ -133,7 +134,7 @@ fn a_server_is_shown_whole() {
         ..instance(UUID, "web", "ACTIVE")
     };
     fake.answers("Get", shown);
-    let told = super::json(&fake.succeed("server show web -f json"));
+    let shown = super::json(&fake.succeed("server show web -f json"));
     assert_eq!(fake.asked::<InstanceRequest>("Get").instance, "web");
     let expected = json!({
         "uuid": UUID, "name": "web", "project": "default", "user": null, "status": "ACTIVE", "vm_state": "active",
@@ -145,7 +146,7 @@ fn a_server_is_shown_whole() {
         "locked_reason": null, "created_at": AT_TEXT, "updated_at": AT_TEXT, "generation": 0,
         "properties": { "role": "front" },
     });
-    assert_eq!(told, expected);
+    assert_eq!(shown, expected);
 }
 
 #[test]
@@ -162,8 +163,8 @@ fn each_action_asks_for_what_it_says() {
         ("unshelve", "Unshelve"),
     ] {
         fake.answers(method, instance(UUID, "a", "ACTIVE")).answers(method, instance(OTHER, "b", "ACTIVE"));
-        let told = super::json(&fake.succeed(&format!("server {command} a b -f json")));
-        assert_eq!((&told[0]["uuid"], &told[1]["uuid"]), (&json!(UUID), &json!(OTHER)), "{command}");
+        let shown = super::json(&fake.succeed(&format!("server {command} a b -f json")));
+        assert_eq!((&shown[0]["uuid"], &shown[1]["uuid"]), (&json!(UUID), &json!(OTHER)), "{command}");
         let asked: [InstanceRequest; 2] = [fake.asked(method), fake.asked(method)];
         assert_eq!(asked.map(|asked| asked.instance), ["a", "b"], "{command}");
     }
@@ -225,8 +226,8 @@ fn servers_are_locked_with_a_reason_and_unlocked() {
     let fake = Fake::start();
     let locked = Instance { locked: true, locked_reason: "audit".into(), ..instance(UUID, "a", "ACTIVE") };
     fake.answers("Lock", locked).answers("Unlock", instance(UUID, "a", "ACTIVE"));
-    let told = super::json(&fake.succeed("server lock a --reason audit -f json"));
-    assert_eq!((&told["locked"], &told["locked_reason"]), (&json!(true), &json!("audit")));
+    let shown = super::json(&fake.succeed("server lock a --reason audit -f json"));
+    assert_eq!((&shown["locked"], &shown["locked_reason"]), (&json!(true), &json!("audit")));
     let asked: LockRequest = fake.asked("Lock");
     assert_eq!((asked.instance.as_str(), asked.reason.as_str()), ("a", "audit"));
     fake.succeed("server unlock a");

@@ -38,7 +38,7 @@ fn hosts() -> ListHostsResponse {
 }
 
 #[test]
-fn hypervisors_tell_what_they_have_and_what_is_taken() {
+fn hypervisors_are_listed_with_capacity_and_usage() {
     let fake = Fake::start();
     fake.answers("ListHosts", hosts()).answers("ListHosts", hosts());
     assert_lines(
@@ -49,9 +49,9 @@ fn hypervisors_tell_what_they_have_and_what_is_taken() {
             "new down - - no - - - - - - 0",
         ],
     );
-    let told = super::json(&fake.succeed("hypervisor list -f json"));
-    assert_eq!((&told[0]["memory_used_mb"], &told[0]["architecture"]), (&json!(4096), &json!("x86_64")));
-    assert_eq!(told[1]["memory_mb"], json!(null));
+    let shown = super::json(&fake.succeed("hypervisor list -f json"));
+    assert_eq!((&shown[0]["memory_used_mb"], &shown[0]["architecture"]), (&json!(4096), &json!("x86_64")));
+    assert_eq!(shown[1]["memory_mb"], json!(null));
     let sums = Statistics {
         hosts: 3,
         hosts_up: 2,
@@ -69,7 +69,7 @@ fn hypervisors_tell_what_they_have_and_what_is_taken() {
 }
 
 #[test]
-fn agents_are_listed_with_when_they_were_heard_of() {
+fn agents_are_listed_with_their_last_heartbeat() {
     let fake = Fake::start();
     fake.answers("ListHosts", hosts());
     assert_lines(
@@ -94,12 +94,12 @@ fn a_limit_that_is_not_named_stays() {
         SetQuotaRequest { project: "shop".into(), instances: Some(10), vcpus: Some(40), memory_mb: None };
     assert_eq!(asked, expected);
     fake.answers("GetQuota", Quota { project: "default".into(), ..quota() });
-    let told = super::json(&fake.succeed("quota show -f json"));
+    let shown = super::json(&fake.succeed("quota show -f json"));
     let expected = json!({
         "project": "default", "instances": 10, "used_instances": 0, "vcpus": null, "used_vcpus": 3,
         "memory_mb": 4096, "used_memory_mb": 0,
     });
-    assert_eq!(told, expected);
+    assert_eq!(shown, expected);
     assert!(fake.fail(2, "quota set --vcpus many").contains("has to be a number or `unlimited`"));
     fake.fail(2, "quota set");
 }

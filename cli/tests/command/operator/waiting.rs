@@ -7,8 +7,8 @@ use super::super::{stderr, stdout};
 use super::fake::Watched;
 use super::{Fake, OTHER, UUID, busy, instance, texts};
 
-fn watched(told: &[Instance]) -> Watched {
-    Watched { told: told.to_vec(), ends: false }
+fn watched(shown: &[Instance]) -> Watched {
+    Watched { shown: shown.to_vec(), ends: false }
 }
 
 fn made(instances: &[Instance]) -> CreateInstancesResponse {
@@ -24,13 +24,13 @@ fn a_server_is_followed_until_it_is_active() {
         "Watch",
         watched(&[building, instance(OTHER, "not ours", "ERROR"), instance(UUID, "web", "ACTIVE")]),
     );
-    let told = super::json(&fake.succeed("server create web --flavor f --wait -f json"));
-    assert_eq!(told["status"], "ACTIVE");
+    let shown = super::json(&fake.succeed("server create web --flavor f --wait -f json"));
+    assert_eq!(shown["status"], "ACTIVE");
     assert_eq!(fake.asked::<WatchInstancesRequest>("Watch").instances, texts(&[UUID]));
 }
 
 #[test]
-fn one_that_ends_in_error_is_told_with_its_fault() {
+fn an_instance_in_error_is_printed_with_its_fault() {
     let fake = Fake::start();
     let failed = Instance { fault: "no disk space on a, b".into(), ..instance(OTHER, "web-2", "ERROR") };
     let building = [instance(UUID, "web-1", "BUILD"), instance(OTHER, "web-2", "BUILD")];
@@ -46,7 +46,7 @@ fn one_that_ends_in_error_is_told_with_its_fault() {
 }
 
 #[test]
-fn an_action_that_comes_to_nothing_is_told() {
+fn a_failed_action_is_reported() {
     let fake = Fake::start();
     let stopping = busy(instance(UUID, "web", "ACTIVE"), "powering-off");
     for (last, words) in [
@@ -69,7 +69,7 @@ fn a_service_that_goes_away_for_a_moment_is_waited_for() {
     let fake = Fake::start();
     let building = busy(instance(UUID, "web", "BUILD"), "spawning");
     fake.answers("Create", made(std::slice::from_ref(&building))).answers("Get", building.clone());
-    fake.answers("Watch", Watched { told: vec![building], ends: true });
+    fake.answers("Watch", Watched { shown: vec![building], ends: true });
     fake.refuses("Watch", Status::unavailable("starting"));
     fake.answers("Watch", watched(&[])).answers("Get", instance(UUID, "web", "ACTIVE"));
     fake.succeed("server create web --flavor f --wait");

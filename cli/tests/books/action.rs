@@ -5,9 +5,9 @@ use berth_api::v1::instances_client::InstancesClient;
 use tonic::Status;
 use tonic::transport::Channel;
 
-/// What a client wishes of an instance.
+/// An action that a client requests for an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Deed {
+pub(crate) enum Action {
     /// So many, all at once.
     #[allow(dead_code, reason = "clients that are killed keep orders of their own")]
     Create(u32),
@@ -23,7 +23,7 @@ pub(crate) enum Deed {
     Delete,
 }
 
-impl Deed {
+impl Action {
     /// The status it leads to; nothing if no instance is left.
     pub(crate) const fn leads_to(self) -> Option<&'static str> {
         Some(match self {
