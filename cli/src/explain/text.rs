@@ -12,6 +12,10 @@ use crate::table::Grid;
 /// The operator's view.
 pub(super) fn for_operator(explanation: &Explanation) -> String {
     let mut text = ending(&explanation.ending) + "\n";
+    if explanation.hosts == 0 {
+        line(&mut text, NO_FLEET);
+        return text;
+    }
     let removed = explanation.removed.iter().map(|one| (one.constraint.to_string(), one.removed));
     removals(&mut text, explanation.hosts, removed);
     if !explanation.not_judged.is_empty() {
@@ -42,6 +46,10 @@ pub(super) fn for_tenant(explanation: &TenantExplanation) -> String {
         (_, Some(by)) => format!("The request cannot be judged by {by}.\n"),
         _ => format!("{NO_HOST}\n"),
     };
+    if explanation.hosts == 0 {
+        line(&mut text, NO_FLEET);
+        return text;
+    }
     let removed = explanation.removed.iter().map(|one| (one.constraint.clone(), one.removed));
     removals(&mut text, explanation.hosts, removed);
     if explanation.result != TenantResult::Found {
@@ -53,6 +61,8 @@ pub(super) fn for_tenant(explanation: &TenantExplanation) -> String {
 }
 
 const NO_HOST: &str = "No valid host was found.";
+
+const NO_FLEET: &str = "The fleet has no hosts.";
 
 fn ending(ending: &Ending) -> String {
     match ending {

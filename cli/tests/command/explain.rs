@@ -63,6 +63,17 @@ fn the_exit_code_shows_whether_there_is_a_host() {
     assert_eq!(run(directory.path(), ["explain", "--case", "case.json"]).status.code(), Some(0));
 }
 
+/// The table had a single line, and did not say what was missing.
+#[test]
+fn an_empty_fleet_is_named() {
+    let directory = case_with(|case| case["hosts"] = json!([]));
+    for view in ["", " --tenant"] {
+        let output = run(directory.path(), format!("explain --case case.json{view}").split(' '));
+        assert_eq!(output.status.code(), Some(3));
+        assert_eq!(stdout(&output), "No valid host was found.\nThe fleet has no hosts.\n", "{view}");
+    }
+}
+
 #[test]
 fn json_has_what_the_table_has() {
     let (text, _) = explain("--host rack1-1 --json");
