@@ -86,9 +86,19 @@ impl Import {
             Kind::Number => number::<f64>(&text, "a number").map(Value::from),
             Kind::Text if setting.name == "driver" => Ok(Value::from(driver(&text))),
             Kind::Text => Ok(Value::from(text)),
-            Kind::List => Ok(Value::from(self.items(setting, origin, &text))),
+            Kind::List => self.list(setting, origin, &text).map(Value::from),
         }?;
         layers::check(&setting.path(), value.clone()).map(|()| value)
+    }
+
+    /// The items of a list. An error if Berth knows none of them: an empty list would mean that none is wanted.
+    fn list(&mut self, setting: &Setting, origin: &Origin, text: &str) -> Result<Vec<String>, String> {
+        let items = self.items(setting, origin, text);
+        let is_empty = text.split(',').all(|item| item.trim().is_empty());
+        if items.is_empty() && !is_empty {
+            return Err("Berth knows none of its values; the default applies".to_owned());
+        }
+        Ok(items)
     }
 
     /// The items of a list, without those that Berth does not know.

@@ -55,6 +55,20 @@ fn without_output_the_configuration_goes_to_stdout_and_the_report_to_stderr() {
     assert!(stderr(&output).starts_with("Carried over: "), "{}", stderr(&output));
 }
 
+/// A list of which Berth knows no value was imported as an empty list: no filter at all.
+#[test]
+fn a_list_of_unknown_filters_is_not_imported() {
+    let directory = tempdir().unwrap();
+    let conf = "[filter_scheduler]\nenabled_filters = MyFilter, YourFilter\n";
+    fs::write(directory.path().join("nova.conf"), conf).unwrap();
+    let report = succeed(directory.path(), "config import nova.conf --output berth.toml");
+    let toml = fs::read_to_string(directory.path().join("berth.toml")).unwrap();
+    assert!(!toml.lines().any(|line| line.starts_with("enabled_filters")), "{toml}");
+    for words in ["MyFilter: Berth has no such filter", "YourFilter", "the default applies"] {
+        assert!(report.contains(words), "{words:?} is not in {report}");
+    }
+}
+
 #[test]
 fn files_that_are_no_nova_conf_are_named() {
     let directory = tempdir().unwrap();
