@@ -20,17 +20,13 @@ const NAMES: [&str; 8] = [
     "BERTH_COMMIT",
 ];
 
-/// Variables of programs that start Berth and hand their environment on, as minicloud does.
-const OF_OTHERS: [&str; 2] = ["BERTH_DATA", "BERTH_OPTIONS"];
-
-/// Refuses variables that begin with `BERTH_` and are not understood.
+/// Refuses variables that begin with `BERTH_` and that no program of Berth reads.
 ///
 /// # Errors
 /// The variables, each with what is wrong with it.
 pub(crate) fn check() -> Result<()> {
     let names = NAMES.map(ToOwned::to_owned).into_iter().chain(config::variables());
-    let own = std::env::vars_os().filter(|(name, _)| !OF_OTHERS.iter().any(|other| name == other));
-    let problems = Known::new(names).problems(own);
+    let problems = Known::new(names).problems(std::env::vars_os());
     if problems.is_empty() {
         return Ok(());
     }

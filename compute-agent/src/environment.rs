@@ -22,13 +22,9 @@ pub(crate) fn check() -> Result<()> {
     bail!("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
 }
 
-/// The service and the operator's command may run on the same machine, with variables of their own.
+/// The service and the operator's command may run on the same machine, with their own variables.
 fn problems(variables: impl Iterator<Item = (OsString, OsString)>) -> Vec<Problem> {
-    let is_of_berth = |name: &str| {
-        ["BERTH_SERVE__", "BERTH_NOVA__"].iter().any(|table| name.starts_with(table))
-            || ["BERTH_PROJECT", "BERTH_USER", "BERTH_COMMIT"].contains(&name)
-    };
-    Known::new(NAMES).problems(variables.filter(|(name, _)| !name.to_str().is_some_and(is_of_berth)))
+    Known::new(NAMES).beside_berth().problems(variables)
 }
 
 #[cfg(test)]

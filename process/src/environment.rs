@@ -11,10 +11,20 @@ use crate::printable;
 
 const PREFIX: &str = "BERTH_";
 
+/// Variables of programs that start Berth and pass their environment on, as minicloud does.
+const OF_LAUNCHERS: [&str; 2] = ["BERTH_DATA", "BERTH_OPTIONS"];
+
+/// Variables of `berth`, which an agent finds on a machine that also runs the service or the operator's command: names, and
+/// prefixes of the service's settings.
+const OF_BERTH: [&str; 3] = ["BERTH_PROJECT", "BERTH_USER", "BERTH_COMMIT"];
+const TABLES_OF_BERTH: [&str; 2] = ["BERTH_SERVE__", "BERTH_NOVA__"];
+
 /// The variables that a program knows.
 #[derive(Debug, Default)]
 pub struct Known {
     names: BTreeSet<String>,
+    /// Whether the variables of `berth` are ignored.
+    ignores_berth: bool,
 }
 
 /// What is wrong with a variable.
@@ -55,9 +65,16 @@ impl fmt::Display for Problem {
 }
 
 impl Known {
-    /// Of these names, which begin with `BERTH_`.
+    /// Variables with these names, which begin with `BERTH_`.
     pub fn new<T: Into<String>>(names: impl IntoIterator<Item = T>) -> Self {
-        Self { names: names.into_iter().map(Into::into).collect() }
+        Self { names: names.into_iter().map(Into::into).collect(), ignores_berth: false }
+    }
+
+    /// Ignores the variables of `berth`, for another program on the same machine.
+    #[must_use]
+    pub fn beside_berth(mut self) -> Self {
+        self.ignores_berth = true;
+        self
     }
 
     /// Everything that is wrong with the variables that begin with `BERTH_`, in capitals or not, in the order of their names.
@@ -82,7 +99,8 @@ impl Known {
                 Some(_) => None,
             };
         }
-        if is_of_kubernetes(name) {
+        if is_of_kubernetes(name) || OF_LAUNCHERS.contains(&name) || (self.ignores_berth && is_of_berth(name))
+        {
             return None;
         }
         if self.names.contains(&name.to_ascii_uppercase()) {
@@ -96,6 +114,10 @@ impl Known {
 /// A name without what is easily mistaken in it.
 fn letters(name: &str) -> String {
     name.replace('_', "").to_ascii_uppercase()
+}
+
+fn is_of_berth(name: &str) -> bool {
+    OF_BERTH.contains(&name) || TABLES_OF_BERTH.iter().any(|table| name.starts_with(table))
 }
 
 /// Whether Kubernetes sets the variable, in every pod of a namespace with a service whose name begins with `berth`: for
@@ -172,5 +194,14 @@ mod tests {
             .is_empty()
         );
         assert_eq!(problems(&[(b"BERTH_PORT_X", b"1"), (b"BERTH_PORTS", b"1")]).len(), 2);
+        assert!(problems(&[(b"BERTH_DATA", b"x"), (b"BERTH_OPTIONS", b"")]).is_empty());
+    }
+
+    #[test]
+    fn an_agent_ignores_the_variables_of_the_service_and_the_command() {
+        let agent = Known::new(["BERTH_LOG"]).beside_berth();
+        let variables = ["BERTH_SERVE__AUTH", "BERTH_NOVA__X__Y", "BERTH_PROJECT", "BERTH_LOG", "BERTH_HOST"];
+        let found = agent.problems(variables.map(|name| (name.into(), "x".into())));
+        assert_eq!(found.iter().map(|problem| problem.name.as_str()).collect::<Vec<_>>(), ["BERTH_HOST"]);
     }
 }
