@@ -83,14 +83,7 @@ impl Index {
     fn withdraw(&self, consumer: ConsumerId) {
         let mut locked = self.consumers.lock([consumer]);
         let Some(held) = locked.remove(consumer) else { return };
-        if let Some(holders) = &self.holders {
-            holders.remove(consumer, &held);
-        }
-        if let Some(group) = &held.group {
-            group.leave(consumer);
-        }
-        drop(locked);
-        self.ledger.release_uncounted(&held.allocations);
+        self.vacate(consumer, &held, locked);
         self.journal_rows(&held.allocations);
     }
 }

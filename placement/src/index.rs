@@ -9,7 +9,7 @@ use dashmap::DashMap;
 use rustc_hash::FxHasher;
 use uuid::Uuid;
 
-use crate::consumers::{Allocation, Allocations, Consumer, ConsumerId, Consumers};
+use crate::consumers::{Allocation, Allocations, Consumer, ConsumerId, Consumers, Locked};
 use crate::groups::Groups;
 use crate::holders::Holders;
 use crate::ids::{ClassId, Row, Timestamp};
@@ -182,17 +182,24 @@ impl Index {
         let held = locked.remove(consumer).ok_or(UnknownConsumer(consumer))?;
         self.ledger.bump_generations(&held.allocations);
         recording.record(|| consumer_changes(consumer, Some(&held), None, &held.allocations));
+        self.vacate(consumer, &held, locked);
+        drop(recording);
+        self.journal_rows(&held.allocations);
+        Ok(held.allocations)
+    }
+
+    /// Completes the removal of the entry `held` of a consumer: it leaves the reverse lookups and its
+    /// server group, then its allocations are released.
+    pub(crate) fn vacate(&self, consumer: ConsumerId, held: &Consumer, locked: Locked<'_>) {
         if let Some(holders) = &self.holders {
-            holders.remove(consumer, &held);
+            holders.remove(consumer, held);
         }
         if let Some(group) = &held.group {
             group.leave(consumer);
         }
+        // Unlocked first: the capacity is free only when the consumer is no longer found.
         drop(locked);
         self.ledger.release_uncounted(&held.allocations);
-        drop(recording);
-        self.journal_rows(&held.allocations);
-        Ok(held.allocations)
     }
 
     /// The allocations of `consumer`.

@@ -202,14 +202,7 @@ impl Index {
         }
         let held = locked.remove(consumer)?;
         recording.record(|| consumer_changes(consumer, Some(&held), None, &[]));
-        if let Some(holders) = &self.holders {
-            holders.remove(consumer, &held);
-        }
-        if let Some(group) = &held.group {
-            group.leave(consumer);
-        }
-        drop(locked);
-        self.ledger.release_uncounted(&held.allocations);
+        self.vacate(consumer, &held, locked);
         drop(recording);
         self.journal_rows(&held.allocations);
         Some(held)
