@@ -10,13 +10,14 @@ pub struct Failure {
     pub status: StatusCode,
     /// What clients tell reasons apart by, from microversion 1.23 on.
     pub code: Code,
-    /// The sentence before the detail, where clients compare it: with line ends, which a detail does not keep.
-    pub explanation: &'static str,
     /// For people.
     pub detail: String,
     /// The methods there are, when the one asked for is not among them.
     pub allow: Option<&'static str>,
 }
+
+/// The beginning of the detail of a conflict over inventories.
+pub(crate) const UPDATE_CONFLICT: &str = "update conflict: ";
 
 /// The codes of errors that clients may want to handle.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -65,7 +66,7 @@ impl Code {
 
 impl Failure {
     fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, code: Code::Undefined, explanation: "", detail: detail.into(), allow: None }
+        Self { status, code: Code::Undefined, detail: detail.into(), allow: None }
     }
 
     /// The request itself is wrong.

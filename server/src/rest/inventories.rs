@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::call::{Call, no_provider};
 use super::{refusals, schemas};
-use crate::error::{Code, Failure};
+use crate::error::{Code, Failure, UPDATE_CONFLICT};
 use crate::http::reply::Reply;
 use crate::json;
 use crate::json::schema::integer_of;
@@ -153,8 +153,8 @@ fn conflict(more: &str) -> Failure {
 fn update_conflict(failure: Failure) -> Failure {
     match failure.status {
         StatusCode::CONFLICT => {
-            let detail = format!("update conflict: {}", failure.detail);
-            Failure { explanation: refusals::CONFLICT, detail, ..failure }
+            let detail = format!("{UPDATE_CONFLICT}{}", failure.detail);
+            Failure { detail, ..failure }
         }
         _ => failure,
     }

@@ -4,9 +4,6 @@ use berth_placement::{Row, TopologyError, Writer};
 
 use crate::error::{Code, Failure};
 
-/// The beginning of a conflict over inventories. Nova's functional tests compare it.
-pub(super) const CONFLICT: &str = "There was a conflict when trying to complete your request.\n\n ";
-
 /// A refusal of the writer that the handler has ruled out before, or that is about the index as a whole.
 pub(super) fn unexpected(error: TopologyError) -> Failure {
     match error {

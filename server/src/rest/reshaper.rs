@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::call::{Call, no_provider};
 use super::{allocations, consumers, inventories, refusals, schemas};
-use crate::error::{Code, Failure};
+use crate::error::{Code, Failure, UPDATE_CONFLICT};
 use crate::http::reply::Reply;
 use crate::json::schema::integer_of;
 use crate::microversion::Microversion;
@@ -64,14 +64,11 @@ fn refused(error: ReshapeError, topology: &Topology) -> Failure {
             generation_conflict(&message::provider_uuid(topology, row), found, given)
         }
         // Consumers would still hold some of what shall go.
-        ReshapeError::Inventory(InventoryError::InUse(in_use)) => Failure {
-            explanation: refusals::CONFLICT,
-            ..Failure::conflict(format!(
-                "update conflict: Inventory for '{}' on resource provider '{}' in use.",
-                message::class_name(topology, in_use.class),
-                message::provider_uuid(topology, in_use.row)
-            ))
-        }
+        ReshapeError::Inventory(InventoryError::InUse(in_use)) => Failure::conflict(format!(
+            "{UPDATE_CONFLICT}Inventory for '{}' on resource provider '{}' in use.",
+            message::class_name(topology, in_use.class),
+            message::provider_uuid(topology, in_use.row)
+        ))
         .code(Code::InventoryInUse),
         // Removed a moment ago.
         ReshapeError::Topology(TopologyError::UnknownProvider(row)) => {
