@@ -94,11 +94,8 @@ impl Fleet {
             let aggregate =
                 fleet.state.aggregates.get(name).ok_or_else(|| FleetError::not_found("aggregate", name))?;
             if !aggregate.hosts.is_empty() {
-                let hosts = aggregate.hosts.len();
-                return Err(FleetError::precondition(
-                    IN_USE,
-                    format!("{hosts} hosts are in the aggregate {name:?}"),
-                ));
+                let hosts = counted(aggregate.hosts.len(), "host");
+                return Err(FleetError::precondition(IN_USE, format!("the aggregate {name:?} has {hosts}")));
             }
             fleet.remove_aggregate(name);
             self.note_layout();
@@ -143,8 +140,9 @@ impl Fleet {
             let instances = if from == to { 0 } else { self.instances_on(state, host) };
             if instances > 0 {
                 let (from, to) = (self.or_default(from), self.or_default(to));
+                let instances = counted(instances, "instance");
                 let message = format!(
-                    "host {host:?} would move from zone {from:?} to {to:?}, and so would {instances} instances on it; \
+                    "host {host:?} with {instances} would move from zone {from:?} to {to:?}; \
                      delete them first"
                 );
                 return Err(FleetError::precondition(IN_USE, message));
@@ -238,6 +236,11 @@ fn check_zone(metadata: &BTreeMap<String, String>) -> Result<(), FleetError> {
     check_name(FIELD, zone, 255)
 }
 
+fn counted(number: usize, what: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{ending}")
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -270,6 +273,7 @@ mod tests {
         fleet.index.claim(instance.into(), &[Allocation { row, class, amount: 1 }]).unwrap();
         let refused = fleet.update_aggregate("east", &add).unwrap_err();
         assert!(matches!(refused, FleetError::Precondition { reason: IN_USE, .. }), "{refused}");
+        assert!(refused.to_string().contains("host \"h1\" with 1 instance would move"), "{refused}");
         fleet.index.release(instance.into()).unwrap();
         fleet.update_aggregate("east", &add).unwrap();
     }
