@@ -27,8 +27,8 @@ fn try_commit(store: &EmbeddedStore, number: u32) -> Result<Revision, berth_stor
     store.commit([(key, Some(value))].into())
 }
 
-fn open(folder: &Path) -> Result<(Dir, EmbeddedStore, Contents<NoFleet>), DataError> {
-    let data = Dir::open(folder)?;
+fn open(directory: &Path) -> Result<(Dir, EmbeddedStore, Contents<NoFleet>), DataError> {
+    let data = Dir::open(directory)?;
     let (store, loaded) = data.open_for_service()?;
     Ok((data, store, loaded.contents))
 }
@@ -45,58 +45,58 @@ fn copy(from: &Path) -> TempDir {
 
 #[test]
 fn a_second_process_is_refused_before_anything_is_written() {
-    let folder = TempDir::new().unwrap();
-    let (data, store, _) = open(folder.path()).unwrap();
+    let directory = TempDir::new().unwrap();
+    let (data, store, _) = open(directory.path()).unwrap();
     commit(&store, 1);
-    // Whoever removes the lock file does not remove the lock of the store.
-    fs::remove_file(folder.path().join("lock")).unwrap();
-    let path = folder.path().join(STORE);
+    // Removing the lock file does not remove the lock of the store.
+    fs::remove_file(directory.path().join("lock")).unwrap();
+    let path = directory.path().join(STORE);
     let (bytes, written) = (fs::read(&path).unwrap(), fs::metadata(&path).unwrap().modified().unwrap());
-    for outcome in [Dir::open(folder.path()), Dir::open_existing(folder.path())] {
+    for outcome in [Dir::open(directory.path()), Dir::open_existing(directory.path())] {
         assert!(matches!(outcome, Err(DataError::InUse { .. })), "{outcome:?}");
     }
     assert!(EmbeddedStore::open(&path).is_err());
     assert!(fs::read(&path).unwrap() == bytes && fs::metadata(&path).unwrap().modified().unwrap() == written);
     commit(&store, 2);
     drop((store, data));
-    assert_eq!(open(folder.path()).unwrap().2.fleet.len(), 2);
+    assert_eq!(open(directory.path()).unwrap().2.fleet.len(), 2);
 }
 
 #[test]
 fn a_missing_store_is_not_replaced_by_an_empty_one() {
-    let folder = TempDir::new().unwrap();
-    drop(open(folder.path()).unwrap());
-    fs::remove_file(folder.path().join(STORE)).unwrap();
-    let error = open(folder.path()).err().expect("it is missing");
+    let directory = TempDir::new().unwrap();
+    drop(open(directory.path()).unwrap());
+    fs::remove_file(directory.path().join(STORE)).unwrap();
+    let error = open(directory.path()).err().expect("it is missing");
     assert!(matches!(error, DataError::Missing(_)) && !error.is_damage(), "{error}");
-    assert!(!folder.path().join(STORE).exists());
-    let data = Dir::open(folder.path()).unwrap().or_init(true);
+    assert!(!directory.path().join(STORE).exists());
+    let data = Dir::open(directory.path()).unwrap().or_init(true);
     let (store, _) = data.open_for_service().unwrap();
     commit(&store, 1);
     drop((store, data));
-    assert_eq!(open(folder.path()).unwrap().2.fleet.len(), 1);
+    assert_eq!(open(directory.path()).unwrap().2.fleet.len(), 1);
 }
 
 /// Its state file was put aside when the store was made.
 #[test]
 fn a_missing_store_of_an_earlier_release_is_not_replaced_either() {
-    let folder = TempDir::new().unwrap();
+    let directory = TempDir::new().unwrap();
     let mut state = Vec::new();
     write_state(&mut state, Index::with_holders().snapshot().records(), &NoFleet::new()).unwrap();
-    fs::write(folder.path().join("state.jsonl"), state).unwrap();
-    drop(open(folder.path()).unwrap());
-    fs::remove_file(folder.path().join(STORE)).unwrap();
-    fs::remove_file(folder.path().join(MARK)).unwrap();
-    assert!(matches!(open(folder.path()).err(), Some(DataError::Missing(_))));
+    fs::write(directory.path().join("state.jsonl"), state).unwrap();
+    drop(open(directory.path()).unwrap());
+    fs::remove_file(directory.path().join(STORE)).unwrap();
+    fs::remove_file(directory.path().join(MARK)).unwrap();
+    assert!(matches!(open(directory.path()).err(), Some(DataError::Missing(_))));
 }
 
 #[test]
 fn a_store_that_was_deleted_or_replaced_acknowledges_nothing() {
     for replaced in [false, true] {
-        let folder = TempDir::new().unwrap();
-        let (data, store, _) = open(folder.path()).unwrap();
+        let directory = TempDir::new().unwrap();
+        let (data, store, _) = open(directory.path()).unwrap();
         commit(&store, 1);
-        let (path, aside) = (folder.path().join(STORE), folder.path().join("aside"));
+        let (path, aside) = (directory.path().join(STORE), directory.path().join("aside"));
         fs::rename(&path, &aside).unwrap();
         if replaced {
             let other = TempDir::new().unwrap();
@@ -120,37 +120,37 @@ fn a_store_that_was_deleted_or_replaced_acknowledges_nothing() {
 
 #[test]
 fn an_older_copy_is_refused_and_another_store_is_not() {
-    let folder = TempDir::new().unwrap();
-    let (data, store, _) = open(folder.path()).unwrap();
+    let directory = TempDir::new().unwrap();
+    let (data, store, _) = open(directory.path()).unwrap();
     commit(&store, 1);
     drop((store, data));
-    let older = copy(folder.path());
-    let (data, store, _) = open(folder.path()).unwrap();
+    let older = copy(directory.path());
+    let (data, store, _) = open(directory.path()).unwrap();
     let last = commit(&store, 2);
     drop((store, data));
-    fs::copy(older.path().join(STORE), folder.path().join(STORE)).unwrap();
-    match open(folder.path()).err().expect("it is older") {
+    fs::copy(older.path().join(STORE), directory.path().join(STORE)).unwrap();
+    match open(directory.path()).err().expect("it is older") {
         DataError::Behind { acknowledged, found, .. } => assert!(acknowledged == last && found < last),
         error => panic!("{error}"),
     }
-    let error = Dir::open_existing(folder.path()).unwrap().inspect().unwrap_err();
+    let error = Dir::open_existing(directory.path()).unwrap().inspect().unwrap_err();
     assert!(error.is_damage() && matches!(error, DataError::Behind { .. }), "{error}");
-    let data = Dir::open_existing(folder.path()).unwrap();
+    let data = Dir::open_existing(directory.path()).unwrap();
     let repair = data.repair().unwrap();
     data.write_repair(&repair, "now").unwrap();
     drop(data);
-    let (data, store, contents) = open(folder.path()).unwrap();
+    let (data, store, contents) = open(directory.path()).unwrap();
     assert_eq!(contents.fleet.len(), 1);
     drop((store, data));
     // A store with another history: an operator has put it there.
     let other = TempDir::new().unwrap();
     drop(open(other.path()).unwrap());
-    fs::copy(other.path().join(STORE), folder.path().join(STORE)).unwrap();
-    let (data, store, contents) = open(folder.path()).unwrap();
+    fs::copy(other.path().join(STORE), directory.path().join(STORE)).unwrap();
+    let (data, store, contents) = open(directory.path()).unwrap();
     assert_eq!(contents.fleet.len(), 0);
     commit(&store, 5);
     drop((store, data));
-    assert_eq!(open(folder.path()).unwrap().2.fleet.len(), 1);
+    assert_eq!(open(directory.path()).unwrap().2.fleet.len(), 1);
 }
 
 /// redb falls back to the commit before when a page of the latest is damaged, as it has to for a commit that was under way.
@@ -202,16 +202,16 @@ fn one_flipped_bit_after_a_crash_undoes_nothing_unnoticed() {
 
 #[test]
 fn a_damaged_mark_is_refused() {
-    let folder = TempDir::new().unwrap();
-    drop(open(folder.path()).unwrap());
-    fs::write(folder.path().join(MARK), [b'x'; 5000]).unwrap();
-    let error = open(folder.path()).err().expect("it is damaged");
+    let directory = TempDir::new().unwrap();
+    drop(open(directory.path()).unwrap());
+    fs::write(directory.path().join(MARK), [b'x'; 5000]).unwrap();
+    let error = open(directory.path()).err().expect("it is damaged");
     assert!(error.is_damage() && error.to_string().contains(MARK), "{error}");
-    let data = Dir::open_existing(folder.path()).unwrap();
+    let data = Dir::open_existing(directory.path()).unwrap();
     let repair = data.repair().unwrap();
     data.write_repair(&repair, "now").unwrap();
     drop(data);
-    open(folder.path()).unwrap();
+    open(directory.path()).unwrap();
 }
 
 /// A file system that is mounted read-only, until it is dropped.
@@ -219,20 +219,20 @@ struct ReadOnly(TempDir);
 
 impl ReadOnly {
     fn with(files: &Path) -> Option<Self> {
-        let folder = TempDir::new().unwrap();
+        let directory = TempDir::new().unwrap();
         let mount = |arguments: &[&str]| {
             let mut mount = Command::new("mount");
-            mount.args(arguments).arg(folder.path()).stderr(Stdio::null());
+            mount.args(arguments).arg(directory.path()).stderr(Stdio::null());
             mount.status().is_ok_and(|status| status.success())
         };
         if !mount(&["-t", "tmpfs", "-o", "size=64m", "tmpfs"]) {
             return None;
         }
         for file in fs::read_dir(files).unwrap().map(Result::unwrap) {
-            fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();
+            fs::copy(file.path(), directory.path().join(file.file_name())).unwrap();
         }
         assert!(mount(&["-o", "remount,ro"]));
-        Some(Self(folder))
+        Some(Self(directory))
     }
 }
 
@@ -244,15 +244,15 @@ impl Drop for ReadOnly {
 
 #[test]
 fn a_store_on_a_read_only_file_system_can_be_verified_and_read() {
-    let folder = TempDir::new().unwrap();
-    let (data, store, _) = open(folder.path()).unwrap();
+    let directory = TempDir::new().unwrap();
+    let (data, store, _) = open(directory.path()).unwrap();
     commit(&store, 1);
     drop((store, data));
     for with_lock in [true, false] {
         if !with_lock {
-            fs::remove_file(folder.path().join("lock")).unwrap();
+            fs::remove_file(directory.path().join("lock")).unwrap();
         }
-        let Some(mounted) = ReadOnly::with(folder.path()) else {
+        let Some(mounted) = ReadOnly::with(directory.path()) else {
             return eprintln!("skipped: this process may not mount a tmpfs");
         };
         let data = Dir::open_existing(mounted.0.path()).unwrap();
@@ -267,10 +267,10 @@ fn a_store_on_a_read_only_file_system_can_be_verified_and_read() {
 /// Stores of earlier releases have no mark and no identity.
 #[test]
 fn a_store_without_a_mark_gets_one() {
-    let folder = TempDir::new().unwrap();
-    drop(open(folder.path()).unwrap());
-    fs::remove_file(folder.path().join(MARK)).unwrap();
-    let (_data, store, _) = open(folder.path()).unwrap();
-    assert!(folder.path().join(MARK).exists());
+    let directory = TempDir::new().unwrap();
+    drop(open(directory.path()).unwrap());
+    fs::remove_file(directory.path().join(MARK)).unwrap();
+    let (_data, store, _) = open(directory.path()).unwrap();
+    assert!(directory.path().join(MARK).exists());
     commit(&store, 1);
 }

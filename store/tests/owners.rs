@@ -69,8 +69,8 @@ fn numbers(path: &std::path::Path) -> Vec<u32> {
 
 #[test]
 fn owners_of_released_claims_are_forgotten() {
-    let folder = TempDir::new().unwrap();
-    let path = folder.path().join("store");
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("store");
     let index = Index::with_holders();
     let row = index.write().add_provider(Uuid::from_u128(1), "host", None).unwrap();
     index.write().set_inventories(row, None, vec![(ClassId::VCPU, Inventory::of(100_000))]).unwrap();
@@ -105,8 +105,8 @@ fn owners_of_released_claims_are_forgotten() {
 /// Stores of earlier releases kept them all.
 #[test]
 fn owners_that_an_earlier_release_kept_are_removed() {
-    let folder = TempDir::new().unwrap();
-    let path = folder.path().join("store");
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("store");
     let store = EmbeddedStore::open(&path).unwrap();
     let contents: Contents<NoFleet> = Index::with_holders().into();
     fill(&store, &contents).unwrap();

@@ -297,7 +297,7 @@ mod tests {
             assert_eq!(error, format!("image.properties[{key}]: {value:?} is not supported by this agent"));
         }
         assert!(Case::new().property("kernel", "../../boot/vmlinuz").error().contains("without a path"));
-        assert!(Case::new().image("none.qcow2", 1).error().contains("there is no \"none.qcow2\""));
+        assert!(Case::new().image("none.qcow2", 1).error().contains("\"none.qcow2\" does not exist"));
     }
 
     #[test]
@@ -307,6 +307,6 @@ mod tests {
         assert_eq!(blueprint.cells, BTreeSet::from([1]));
         assert_eq!(blueprint.page_kib, Some(2048));
         assert_eq!(blueprint.devices, ["0000:81:00.0"]);
-        assert!(Case::new().granted(2, 255).error().contains("do not hold flavor.memory_mb 512"));
+        assert!(Case::new().granted(2, 255).error().contains("are less than flavor.memory_mb 512"));
     }
 }

@@ -10,7 +10,7 @@ use berth_placement::{
 use rustc_hash::FxBuildHasher;
 use uuid::Uuid;
 
-use crate::dice::Dice;
+use crate::rng::SeededRng;
 
 const PROVIDERS: u32 = 7;
 const CONSUMERS: u32 = 10;
@@ -181,7 +181,7 @@ impl OnTopology {
 
 /// Draws operations that fit the index more often than not.
 pub(crate) struct Draw<'a> {
-    pub(crate) dice: &'a Dice,
+    pub(crate) rng: &'a SeededRng,
     pub(crate) index: &'a Index,
     /// Whether no consumer is locked.
     pub(crate) may_look: bool,
@@ -189,7 +189,7 @@ pub(crate) struct Draw<'a> {
 
 impl Draw<'_> {
     pub(crate) fn operation(&self) -> Operation {
-        if self.dice.below(10) < 6 {
+        if self.rng.below(10) < 6 {
             Operation::OnConsumers(self.on_consumers())
         } else {
             Operation::OnTopology(self.on_topology())
@@ -197,7 +197,7 @@ impl Draw<'_> {
     }
 
     pub(crate) fn on_consumers(&self) -> OnConsumers {
-        match self.dice.below(12) {
+        match self.rng.below(12) {
             0..3 => OnConsumers::Claim(self.consumer(), vec![self.allocation()]),
             3..5 => OnConsumers::Release(self.consumer()),
             5 => OnConsumers::Remove(self.consumer()),
@@ -207,46 +207,46 @@ impl Draw<'_> {
     }
 
     fn on_topology(&self) -> OnTopology {
-        let (dice, row) = (self.dice, self.row());
-        match dice.below(14) {
-            0 => OnTopology::Add(dice.below(PROVIDERS), dice.one_in(3).then(|| self.row())),
+        let (rng, row) = (self.rng, self.row());
+        match rng.below(14) {
+            0 => OnTopology::Add(rng.below(PROVIDERS), rng.one_in(3).then(|| self.row())),
             1 => OnTopology::Remove(row),
-            2 => OnTopology::Rename(row, dice.below(9)),
-            3 => OnTopology::Move(row, dice.one_in(2).then(|| self.row())),
+            2 => OnTopology::Rename(row, rng.below(9)),
+            3 => OnTopology::Move(row, rng.one_in(2).then(|| self.row())),
             4..6 => {
-                let class = *dice.pick(&[ClassId::VCPU, ClassId::DISK_GB]);
-                OnTopology::SetInventory(row, class, (!dice.one_in(4)).then(|| 1 + dice.below(12)))
+                let class = *rng.pick(&[ClassId::VCPU, ClassId::DISK_GB]);
+                OnTopology::SetInventory(row, class, (!rng.one_in(4)).then(|| 1 + rng.below(12)))
             }
             6..8 => {
                 let current = self.index.generation(row);
-                let generation = *dice.pick(&[None, Some(current), Some(current.saturating_sub(1))]);
-                OnTopology::SetInventories(row, generation, 1 + dice.below(12))
+                let generation = *rng.pick(&[None, Some(current), Some(current.saturating_sub(1))]);
+                OnTopology::SetInventories(row, generation, 1 + rng.below(12))
             }
-            8 => OnTopology::SetTraits(row, dice.below(8)),
-            9 => OnTopology::SetAggregates(row, dice.below(3)),
-            10 => OnTopology::RemoveTrait(dice.below(3)),
-            11 => OnTopology::RenameClass(dice.below(4)),
-            _ => OnTopology::Reshape(row, 4 + dice.below(9), self.writes()),
+            8 => OnTopology::SetTraits(row, rng.below(8)),
+            9 => OnTopology::SetAggregates(row, rng.below(3)),
+            10 => OnTopology::RemoveTrait(rng.below(3)),
+            11 => OnTopology::RenameClass(rng.below(4)),
+            _ => OnTopology::Reshape(row, 4 + rng.below(9), self.writes()),
         }
     }
 
     fn consumer(&self) -> ConsumerId {
-        ConsumerId(u128::from(self.dice.below(CONSUMERS)) + 100)
+        ConsumerId(u128::from(self.rng.below(CONSUMERS)) + 100)
     }
 
-    /// Of a provider that is there, most often one of few, so that there is little room.
+    /// Of an existing provider, most often one of few, so that capacity is scarce.
     fn row(&self) -> Row {
-        let number = if self.dice.one_in(2) { self.dice.below(2) } else { self.dice.below(PROVIDERS) };
-        self.index.find(uuid(number)).unwrap_or(Row(self.dice.below(800)))
+        let number = if self.rng.one_in(2) { self.rng.below(2) } else { self.rng.below(PROVIDERS) };
+        self.index.find(uuid(number)).unwrap_or(Row(self.rng.below(800)))
     }
 
     fn allocation(&self) -> Allocation {
-        let class = if self.dice.one_in(6) { ClassId::DISK_GB } else { ClassId::VCPU };
-        Allocation { row: self.row(), class, amount: 1 + self.dice.below(8) }
+        let class = if self.rng.one_in(6) { ClassId::DISK_GB } else { ClassId::VCPU };
+        Allocation { row: self.row(), class, amount: 1 + self.rng.below(8) }
     }
 
     fn writes(&self) -> Vec<Write> {
-        let mut writes: Vec<Write> = (0..=self.dice.below(2)).map(|_| self.write()).collect();
+        let mut writes: Vec<Write> = (0..=self.rng.below(2)).map(|_| self.write()).collect();
         writes.sort_by_key(|write| write.consumer);
         writes.dedup_by_key(|write| write.consumer);
         writes
@@ -258,16 +258,16 @@ impl Draw<'_> {
         let found = found.map(|entry| entry.generation);
         let right = found.map_or(ExpectedGeneration::New, ExpectedGeneration::Exactly);
         let stale = ExpectedGeneration::Exactly(found.unwrap_or(1).saturating_sub(1));
-        let generation = match self.dice.below(8) {
+        let generation = match self.rng.below(8) {
             0 => stale,
             1 => ExpectedGeneration::New,
             2..5 => ExpectedGeneration::Any,
             _ => right,
         };
-        let mut allocations: Vec<_> = (0..self.dice.below(3)).map(|_| self.allocation()).collect();
+        let mut allocations: Vec<_> = (0..self.rng.below(3)).map(|_| self.allocation()).collect();
         allocations.sort_unstable();
         allocations.dedup_by_key(|held| (held.row, held.class));
-        let project = format!("project {}", self.dice.below(3));
+        let project = format!("project {}", self.rng.below(3));
         let owner = Owner { project: project.into(), user: "u".into(), consumer_type: None };
         Write { consumer, generation, owner: Arc::new(owner), allocations: allocations.into_iter().collect() }
     }

@@ -10,7 +10,7 @@ const SURVIVORS: [Survivors; 4] =
     [Survivors::None, Survivors::All, Survivors::LastTorn, Survivors::NotTheFirst];
 
 #[test]
-fn a_cut_at_any_change_of_the_disk_loses_nothing_told() {
+fn a_cut_at_any_change_of_the_disk_loses_no_acknowledged_change() {
     let changes = history(None);
     assert!(changes > 20, "it writes {changes} times");
     let faults = SURVIVORS.map(Fault::PowerCut).into_iter().chain([Fault::Kill, Fault::Broken, Fault::Full]);

@@ -10,14 +10,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use redb::StorageBackend;
 
-use crate::dice::Dice;
+use crate::rng::SeededRng;
 
 /// What may happen at a write, a sync or a change of length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// It fails once; of a write, a part may have been done.
     Broken,
-    /// From now on there is no room.
+    /// Makes the disk full from now on.
     Full,
     /// The process ends.
     Kill,
@@ -38,14 +38,14 @@ pub(crate) enum Survivors {
     Any,
 }
 
-/// Is told before the disk changes.
+/// Called before the disk changes.
 pub(crate) trait Watcher: Send + Sync {
     fn disk_will_change(&self);
 }
 
 pub(crate) struct Disk {
     state: Mutex<State>,
-    dice: Dice,
+    rng: SeededRng,
 }
 
 #[derive(Default)]
@@ -71,8 +71,8 @@ enum Change {
 }
 
 impl Disk {
-    pub(crate) fn new(dice: Dice) -> Arc<Self> {
-        Arc::new(Self { state: Mutex::default(), dice })
+    pub(crate) fn new(rng: SeededRng) -> Arc<Self> {
+        Arc::new(Self { state: Mutex::default(), rng })
     }
 
     pub(crate) fn watched_by(&self, watcher: Weak<dyn Watcher>) {
@@ -106,7 +106,7 @@ impl Disk {
         self.state().fault = Some((after, fault));
     }
 
-    /// There is room again, and nothing will fail.
+    /// Makes space available again, and stops all failures.
     pub(crate) fn mend(&self) {
         let mut state = self.state();
         (state.full, state.fault) = (false, None);
@@ -118,7 +118,7 @@ impl Disk {
     }
 
     pub(crate) fn cut_power(&self, survivors: Survivors) {
-        self.state().cut_power(survivors, &self.dice);
+        self.state().cut_power(survivors, &self.rng);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -140,7 +140,7 @@ impl Disk {
                 state.faults += 1;
                 state.full = true;
             }
-            Some(fault) => return Err(state.fail(fault, change, &self.dice)),
+            Some(fault) => return Err(state.fail(fault, change, &self.rng)),
         }
         match change {
             None => state.sync(),
@@ -173,33 +173,33 @@ impl State {
     }
 
     /// Fails in the middle of a change, or of a sync.
-    fn fail(&mut self, fault: Fault, change: Option<Change>, dice: &Dice) -> io::Error {
+    fn fail(&mut self, fault: Fault, change: Option<Change>, rng: &SeededRng) -> io::Error {
         self.faults += 1;
         let is_sync = change.is_none();
         match (fault, change) {
-            (Fault::Broken, None) => self.break_sync(dice),
+            (Fault::Broken, None) => self.break_sync(rng),
             (Fault::Broken, Some(change)) => {
-                if dice.one_in(2) {
-                    torn(change, dice).into_iter().for_each(|part| self.enter(part));
+                if rng.one_in(2) {
+                    torn(change, rng).into_iter().for_each(|part| self.enter(part));
                 }
             }
             (_, change) => change.into_iter().for_each(|change| self.enter(change)),
         }
         match fault {
             Fault::Kill => self.life += 1,
-            Fault::PowerCut(survivors) => self.cut_power(survivors, dice),
+            Fault::PowerCut(survivors) => self.cut_power(survivors, rng),
             Fault::Broken | Fault::Full => {}
         }
         io::Error::other(if is_sync { "a sync that failed" } else { "a write that failed" })
     }
 
     /// Some of it is on disk. The rest nobody will write again; it is seen until the pages are needed for something else.
-    fn break_sync(&mut self, dice: &Dice) {
-        let is_evicted = dice.one_in(2);
+    fn break_sync(&mut self, rng: &SeededRng) {
+        let is_evicted = rng.one_in(2);
         for change in std::mem::take(&mut self.unsynced) {
             match change {
                 Change::Length(_) => self.unsynced.push(change),
-                Change::Write { .. } if dice.one_in(2) => apply_within(&mut self.durable, &change),
+                Change::Write { .. } if rng.one_in(2) => apply_within(&mut self.durable, &change),
                 Change::Write { .. } => {}
             }
         }
@@ -209,7 +209,7 @@ impl State {
         }
     }
 
-    fn cut_power(&mut self, survivors: Survivors, dice: &Dice) {
+    fn cut_power(&mut self, survivors: Survivors, rng: &SeededRng) {
         let mut unsynced = std::mem::take(&mut self.unsynced);
         match survivors {
             Survivors::None => unsynced.clear(),
@@ -217,9 +217,9 @@ impl State {
             Survivors::NotTheFirst => drop((!unsynced.is_empty()).then(|| unsynced.remove(0))),
             Survivors::LastTorn => {
                 let last = unsynced.pop();
-                unsynced.extend(last.into_iter().flat_map(|last| torn(last, dice)));
+                unsynced.extend(last.into_iter().flat_map(|last| torn(last, rng)));
             }
-            Survivors::Any => unsynced = any_of(unsynced, dice),
+            Survivors::Any => unsynced = any_of(unsynced, rng),
         }
         unsynced.iter().for_each(|change| apply_within(&mut self.durable, change));
         self.live.clone_from(&self.durable);
@@ -228,34 +228,34 @@ impl State {
     }
 }
 
-fn any_of(mut changes: Vec<Change>, dice: &Dice) -> Vec<Change> {
-    let (lost, torn_of) = (1 + dice.below(6), 1 + dice.below(4));
-    if dice.one_in(2) {
+fn any_of(mut changes: Vec<Change>, rng: &SeededRng) -> Vec<Change> {
+    let (lost, torn_of) = (1 + rng.below(6), 1 + rng.below(4));
+    if rng.one_in(2) {
         for place in (1..changes.len()).rev() {
-            changes.swap(place, dice.place(place + 1));
+            changes.swap(place, rng.place(place + 1));
         }
     }
-    changes.retain(|_| !dice.one_in(lost + 1));
-    let tear = |change| if dice.one_in(torn_of) { torn(change, dice) } else { vec![change] };
+    changes.retain(|_| !rng.one_in(lost + 1));
+    let tear = |change| if rng.one_in(torn_of) { torn(change, rng) } else { vec![change] };
     changes.into_iter().flat_map(tear).collect()
 }
 
 /// What is left of a change that was cut off: its beginning, its end, or some of its sectors.
-fn torn(change: Change, dice: &Dice) -> Vec<Change> {
+fn torn(change: Change, rng: &SeededRng) -> Vec<Change> {
     const SECTOR: usize = 512;
     let Change::Write { offset, data } = change else { return Vec::new() };
     if data.is_empty() {
         return Vec::new();
     }
-    let cut = match dice.below(2) {
-        0 => dice.place(data.len()),
-        _ => dice.place(data.len()) / SECTOR * SECTOR,
+    let cut = match rng.below(2) {
+        0 => rng.place(data.len()),
+        _ => rng.place(data.len()) / SECTOR * SECTOR,
     };
-    match dice.below(3) {
+    match rng.below(3) {
         0 => vec![Change::Write { offset, data: data[..cut].to_vec() }],
         1 => vec![Change::Write { offset: offset + cut, data: data[cut..].to_vec() }],
         _ => {
-            let sectors = data.chunks(SECTOR).enumerate().filter(|_| dice.one_in(2));
+            let sectors = data.chunks(SECTOR).enumerate().filter(|_| rng.one_in(2));
             let sector = |(place, data): (usize, &[u8])| Change::Write {
                 offset: offset + place * SECTOR,
                 data: data.to_vec(),

@@ -19,17 +19,17 @@ pub(crate) struct History {
     waiting: Vec<Unit>,
     /// The state after all of them.
     latest: Kept,
-    /// Units that somebody was told of.
-    told_units: usize,
-    /// The largest generations that somebody was told.
-    told_generations: BTreeMap<Row, u64>,
+    /// The number of acknowledged units.
+    acknowledged_units: usize,
+    /// The largest acknowledged generations.
+    acknowledged_generations: BTreeMap<Row, u64>,
     /// What the index held after so many units, asked of itself when no change was under way.
     seen: BTreeMap<usize, Vec<Record>>,
 }
 
 /// What an answer says of the state.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Told {
+pub(crate) struct Acknowledged {
     /// It was made when there were so many units.
     pub(crate) units: usize,
     pub(crate) generations: Vec<(Row, u64)>,
@@ -62,10 +62,10 @@ impl History {
     }
 
     /// Somebody has an answer.
-    pub(crate) fn tell(&mut self, told: Told) {
-        self.told_units = self.told_units.max(told.units);
-        for (row, generation) in told.generations {
-            let largest = self.told_generations.entry(row).or_default();
+    pub(crate) fn acknowledge(&mut self, acknowledged: Acknowledged) {
+        self.acknowledged_units = self.acknowledged_units.max(acknowledged.units);
+        for (row, generation) in acknowledged.generations {
+            let largest = self.acknowledged_generations.entry(row).or_default();
             *largest = generation.max(*largest);
         }
     }
@@ -78,7 +78,7 @@ impl History {
         }
     }
 
-    /// Checks what was found after everything had ended; that is the state from now on, and all of it may be told.
+    /// Checks the state found after a crash. It is the state from now on, and may be acknowledged as a whole.
     pub(crate) fn resume(&mut self, index: &Index) {
         index.check().expect("what was loaded is consistent");
         let (found, records) = (Kept::of(index), index.snapshot().records().collect::<Vec<_>>());
@@ -97,10 +97,17 @@ impl History {
     }
 
     fn resume_with(&mut self, found: Kept, units: usize, records: &[Record]) {
-        assert!(self.told_units <= units, "told of {} changes, found {units}", self.told_units);
-        for (&row, &told) in &self.told_generations {
+        assert!(
+            self.acknowledged_units <= units,
+            "acknowledged {} changes, found {units}",
+            self.acknowledged_units
+        );
+        for (&row, &acknowledged) in &self.acknowledged_generations {
             let generation = found.generation(row);
-            assert!(generation.is_none_or(|found| found >= told), "{row}: told {told}, found {generation:?}");
+            assert!(
+                generation.is_none_or(|found| found >= acknowledged),
+                "{row}: acknowledged {acknowledged}, found {generation:?}"
+            );
         }
         if let Some(seen) = self.seen.get(&units) {
             assert_eq!(without_counts(seen), without_counts(records), "after {units} changes");
@@ -109,8 +116,8 @@ impl History {
             latest: found.clone(),
             committed: found,
             committed_units: units,
-            told_units: units,
-            told_generations: std::mem::take(&mut self.told_generations),
+            acknowledged_units: units,
+            acknowledged_generations: std::mem::take(&mut self.acknowledged_generations),
             ..Self::default()
         };
     }

@@ -1,7 +1,7 @@
 //! The service without its threads: an index, its queue, its committer and its store, on a disk that fails.
 //!
 //! Everything happens on one thread, in an order that the seed decides. What is concurrent in the service happens in the
-//! middle of an operation here: between the steps in which the index tells its recorder of a change ([`Moment`]), the
+//! middle of an operation here: between the steps in which the index notifies its recorder of a change ([`Moment`]), the
 //! committer may commit, another client may do something, the process or the machine may end.
 
 use std::collections::BTreeMap;
@@ -16,11 +16,11 @@ use berth_placement::{
 use berth_store::{Committer, Contents, Durability, DurabilityMode, EmbeddedStore, Queue, fill, load};
 
 use crate::clients::{Draw, Locks, Operation, uuid};
-use crate::dice::Dice;
 use crate::disk::{Disk, Fault, Survivors, Watcher};
 use crate::followers::Followers;
-use crate::history::{History, Told};
+use crate::history::{Acknowledged, History};
 use crate::kept::Unit;
+use crate::rng::SeededRng;
 
 /// Without a fleet.
 pub(crate) type NoFleet = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -39,11 +39,11 @@ enum Moment {
 }
 
 pub(crate) struct Machine {
-    dice: Dice,
+    rng: SeededRng,
     pub(crate) disk: Arc<Disk>,
     history: Mutex<History>,
     run: Mutex<Option<Arc<Run>>>,
-    /// Answers that wait until what they tell is durable.
+    /// Responses that wait until their content is durable.
     answers: Mutex<Vec<Answer>>,
     /// What the operations under way have locked.
     under_way: Mutex<Vec<Locks>>,
@@ -54,7 +54,7 @@ pub(crate) struct Machine {
 }
 
 struct Answer {
-    told: Told,
+    acknowledged: Acknowledged,
     settled: Pin<Box<dyn Future<Output = Result<(), Arc<str>>> + Send>>,
 }
 
@@ -75,15 +75,15 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Machine {
     /// A machine with a store that was just made.
     pub(crate) fn new(seed: u64, is_interrupted: bool, trace: bool) -> Arc<Self> {
-        let (dice, disk) = (Dice::new(seed, 0), Disk::new(Dice::new(seed, 1)));
-        let index = first_fleet(&dice, is_interrupted);
+        let (rng, disk) = (SeededRng::new(seed, 0), Disk::new(SeededRng::new(seed, 1)));
+        let index = first_fleet(&rng, is_interrupted);
         let history = Mutex::new(History::beginning_with(&index));
         let store = EmbeddedStore::on(disk.handle()).expect("an empty disk");
         fill(&store, &Contents::<NoFleet>::from(index)).expect("no fault yet");
         drop(store);
         let (run, answers, under_way, now) = Default::default();
         let machine =
-            Arc::new(Self { dice, disk, history, run, answers, under_way, is_interrupted, now, trace });
+            Arc::new(Self { rng, disk, history, run, answers, under_way, is_interrupted, now, trace });
         let watcher: Weak<Self> = Arc::downgrade(&machine);
         machine.disk.watched_by(watcher);
         machine.recover();
@@ -98,7 +98,7 @@ impl Machine {
 
     /// One event.
     pub(crate) fn happen(self: &Arc<Self>) {
-        match self.dice.below(40) {
+        match self.rng.below(40) {
             0 => self.cut_power(),
             1 => self.kill(),
             2 => self.restart(),
@@ -106,7 +106,7 @@ impl Machine {
             6..14 => self.step(),
             _ => {
                 let run = self.run();
-                let draw = Draw { dice: &self.dice, index: &run.index, may_look: true };
+                let draw = Draw { rng: &self.rng, index: &run.index, may_look: true };
                 self.perform(&draw.operation());
             }
         }
@@ -122,7 +122,7 @@ impl Machine {
         self.recover_if_ended();
     }
 
-    /// Nothing fails any more, and everything is told.
+    /// Stops all failures, and sends every waiting response.
     pub(crate) fn settle(self: &Arc<Self>) {
         self.disk.mend();
         self.step();
@@ -142,7 +142,7 @@ impl Machine {
     }
 
     fn arm(&self, within: u32) {
-        let survivors = *self.dice.pick(&[
+        let survivors = *self.rng.pick(&[
             Survivors::None,
             Survivors::All,
             Survivors::NotTheFirst,
@@ -151,8 +151,8 @@ impl Machine {
             Survivors::Any,
         ]);
         let power_cut = Fault::PowerCut(survivors);
-        let fault = *self.dice.pick(&[Fault::Broken, Fault::Broken, Fault::Full, Fault::Kill, power_cut]);
-        let after = self.dice.below(within);
+        let fault = *self.rng.pick(&[Fault::Broken, Fault::Broken, Fault::Full, Fault::Kill, power_cut]);
+        let after = self.rng.below(within);
         self.log(|| format!("after {after} changes of the disk: {fault:?}"));
         self.disk.arm(after, fault);
     }
@@ -219,7 +219,7 @@ impl Machine {
         }
     }
 
-    /// Has a client do something. Its answer waits until what it tells is durable.
+    /// Runs an operation of a client. Its response waits until its content is durable.
     pub(crate) fn perform(self: &Arc<Self>, operation: &Operation) {
         let run = self.run();
         if self.has_ended() {
@@ -246,10 +246,11 @@ impl Machine {
     fn answer(&self, run: &Run, operation: &Operation) {
         let generations = operation.rows().into_iter().map(|row| (row, run.index.generation(row)));
         let known = generations.filter(|(row, _)| run.index.topology().provider(*row).is_some());
-        let told = Told { units: locked(&self.history).units(), generations: known.collect() };
+        let acknowledged =
+            Acknowledged { units: locked(&self.history).units(), generations: known.collect() };
         let durability = Arc::clone(&run.durability);
         let settled = Box::pin(async move { durability.settled().await });
-        locked(&self.answers).push(Answer { told, settled });
+        locked(&self.answers).push(Answer { acknowledged, settled });
         self.listen();
     }
 
@@ -260,7 +261,7 @@ impl Machine {
         answers.retain_mut(|answer| match answer.settled.as_mut().poll(&mut context) {
             Poll::Pending => true,
             Poll::Ready(Ok(())) => {
-                locked(&self.history).tell(answer.told.clone());
+                locked(&self.history).acknowledge(answer.acknowledged.clone());
                 false
             }
             Poll::Ready(Err(_)) => false,
@@ -270,19 +271,19 @@ impl Machine {
     /// A clock that mostly goes forwards.
     fn time(&self) -> Timestamp {
         let mut now = locked(&self.now);
-        *now = match self.dice.below(20) {
-            0 => self.dice.below(1 << 20).into(),
-            1 => *now + u64::from(self.dice.below(1 << 20)),
+        *now = match self.rng.below(20) {
+            0 => self.rng.below(1 << 20).into(),
+            1 => *now + u64::from(self.rng.below(1 << 20)),
             _ => *now + 1,
         };
         Timestamp(*now)
     }
 
-    /// When the only change under way has ended, answers tell all that can be seen: it has to fit together.
+    /// Checks that the visible state is consistent when the only running change has ended, because responses may contain all of it.
     fn check_when_quiet(&self) {
         let is_quiet = matches!(&locked(&self.under_way)[..], [Locks { topology: false, held: false, .. }]);
         if is_quiet && !self.has_ended() && !std::thread::panicking() {
-            self.run().index.check().expect("what can be told is consistent");
+            self.run().index.check().expect("the visible state is consistent");
         }
     }
 
@@ -308,7 +309,7 @@ impl Machine {
     }
 
     fn do_something_else(self: &Arc<Self>) {
-        match self.dice.below(40) {
+        match self.rng.below(40) {
             0 => self.cut_power(),
             1 => self.kill(),
             2 => self.arm(10),
@@ -321,7 +322,7 @@ impl Machine {
     /// Another client does something now, if it need not wait.
     fn perform_another(self: &Arc<Self>) {
         let run = self.run();
-        let draw = Draw { dice: &self.dice, index: &run.index, may_look: !self.is_inside() };
+        let draw = Draw { rng: &self.rng, index: &run.index, may_look: !self.is_inside() };
         let other = Operation::OnConsumers(draw.on_consumers());
         let is_free = {
             let under_way = locked(&self.under_way);
@@ -346,7 +347,7 @@ impl Machine {
         // A store that is dropped may still write: as it does in the service, before it is opened again.
         drop(before);
         loop {
-            if self.is_interrupted && self.dice.one_in(6) {
+            if self.is_interrupted && self.rng.one_in(6) {
                 self.arm(40);
             }
             let (life, faults) = (self.disk.life(), self.disk.faults());
@@ -357,7 +358,7 @@ impl Machine {
                     let disk = &self.disk;
                     let is_explained = disk.life() != life || disk.faults() != faults || disk.is_full();
                     assert!(is_explained, "the store does not open: {reason}");
-                    if self.dice.one_in(3) {
+                    if self.rng.one_in(3) {
                         self.disk.mend();
                     }
                 }
@@ -393,14 +394,14 @@ impl Machine {
     }
 }
 
-/// What is told of a disk that is about to change has been told before.
+/// Everything acknowledged before a disk changes was durable before.
 impl Watcher for Machine {
     fn disk_will_change(&self) {
         self.listen();
     }
 }
 
-/// A queue, and what happens while it is told of changes.
+/// A queue, with the events that happen while it receives changes.
 struct Interrupting {
     machine: Weak<Machine>,
     queue: Arc<Queue>,
@@ -409,7 +410,7 @@ struct Interrupting {
 
 impl Interrupting {
     fn interrupt(&self, moment: Moment) {
-        // What has gone wrong is told as it is.
+        // A failure is reported unchanged.
         let machine = self.machine.upgrade().filter(|_| !std::thread::panicking());
         if let Some(machine) = machine {
             machine.interrupt(moment);
@@ -447,10 +448,10 @@ impl Recorder for Interrupting {
 }
 
 /// A few providers, side by side or far from each other.
-fn first_fleet(dice: &Dice, any: bool) -> Index {
+fn first_fleet(rng: &SeededRng, any: bool) -> Index {
     const ROWS: [[u32; 3]; 5] = [[0, 1, 2], [0, 1, 2], [254, 255, 256], [3, 300, 700], [0, 255, 511]];
     let index = Index::with_holders();
-    let rows = if any { *dice.pick(&ROWS) } else { ROWS[0] };
+    let rows = if any { *rng.pick(&ROWS) } else { ROWS[0] };
     let mut rebuild = index.rebuild();
     for (number, row) in (0..).zip(rows.map(Row)) {
         let (parent, traits, aggregates) = (None, [].into(), [].into());

@@ -4,19 +4,19 @@
 
 mod clients;
 mod cuts;
-mod dice;
 mod disk;
 mod followers;
 mod history;
 mod kept;
 mod machine;
+mod rng;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
-use crate::dice::Dice;
 use crate::machine::Machine;
+use crate::rng::SeededRng;
 
 /// Seeds of a run that was not asked for more.
 const FEW: u64 = 300;
@@ -52,7 +52,7 @@ fn no_acknowledged_change_is_lost_whatever_fails() {
 
 /// One history from its beginning to its end.
 fn live(seed: u64, trace: bool) {
-    let events = 5 + Dice::new(seed, 2).below(60);
+    let events = 5 + SeededRng::new(seed, 2).below(60);
     let machine = Machine::new(seed, true, trace);
     (0..events).for_each(|_| machine.happen());
     machine.settle();

@@ -14,9 +14,9 @@ fn a_memory_store_is_a_store() {
 
 #[test]
 fn an_embedded_store_is_a_store() {
-    let folder = TempDir::new().unwrap();
+    let directory = TempDir::new().unwrap();
     let made = Cell::new(0);
-    let latest = || folder.path().join(made.get().to_string());
+    let latest = || directory.path().join(made.get().to_string());
     let new = || {
         made.set(made.get() + 1);
         EmbeddedStore::open(&latest()).unwrap()

@@ -14,7 +14,7 @@ type Contents = BTreeMap<Vec<u8>, (Vec<u8>, Revision)>;
 pub(crate) fn run<S: Store>(new: impl Fn() -> S, reopen: impl Fn(S) -> S) {
     an_empty_store_has_nothing(&new());
     records_come_in_order_of_key(&new());
-    watchers_are_told_every_commit(&new());
+    watchers_receive_every_commit(&new());
     what_is_no_longer_kept_is_said(&new());
     a_slow_watcher_is_let_go(&new());
     commits_of_many_threads_have_one_order(&new());
@@ -70,7 +70,7 @@ fn drain(receiver: &Receiver<Committed>) -> Vec<Committed> {
     receiver.try_iter().collect()
 }
 
-fn watchers_are_told_every_commit(store: &impl Store) {
+fn watchers_receive_every_commit(store: &impl Store) {
     let early = store.watch(Revision(0)).unwrap();
     commit(store, [put("a", "1")]);
     let between = store.watch(Revision(1)).unwrap();
@@ -120,12 +120,12 @@ fn commits_of_many_threads_have_one_order(store: &impl Store) {
             });
         }
     });
-    let told = drain(&watcher);
+    let commits = drain(&watcher);
     assert_eq!(
-        told.iter().map(|committed| committed.revision.0).collect::<Vec<_>>(),
+        commits.iter().map(|committed| committed.revision.0).collect::<Vec<_>>(),
         Vec::from_iter(1..=100)
     );
-    let last = told.last().unwrap().changes[&b"shared"[..]].clone().unwrap();
+    let last = commits.last().unwrap().changes[&b"shared"[..]].clone().unwrap();
     assert_eq!(contents(store).0[&b"shared"[..]], (last, Revision(100)));
 }
 
