@@ -65,7 +65,7 @@ const AVOIDED: [&str; 46] = [
 ];
 
 /// Files and directories that contain none of these words.
-const TRANSLATED: [&str; 30] = [
+const TRANSLATED: [&str; 19] = [
     ".ci",
     "ARCHITECTURE.md",
     "Cargo.toml",
@@ -75,38 +75,27 @@ const TRANSLATED: [&str; 30] = [
     "cli",
     "clippy.toml",
     "compute-agent",
-    "docs/agents.md",
-    "docs/candidates.md",
-    "docs/claim-protocol.md",
-    "docs/fleet.md",
-    "docs/glossary.md",
-    "docs/limits.md",
-    "docs/memory.md",
-    "docs/operations.md",
-    "docs/operator.md",
-    "docs/performance.md",
-    "docs/plan-capacity.md",
-    "docs/search.md",
-    "docs/traces.md",
+    "docs",
     "fuzz",
     "packaging",
     "placement",
     "process",
     "simulator",
+    "store",
     "test-support",
     "traces",
     "xtask",
 ];
 
 /// Files below [`TRANSLATED`] that are not translated yet.
-const PENDING: [&str; 1] = ["xtask/src/faults.rs"];
+const PENDING: [&str; 1] = ["docs/explain.md"];
 
 /// Files that quote the words, and data.
 const EXEMPT: [&str; 3] = ["CONTRIBUTING.md", "CHANGELOG.md", "xtask/src/language.rs"];
 
 /// The number of occurrences in all files that are not translated. Lower it when you have
 /// translated some.
-const ALLOWANCE: usize = 1384;
+const ALLOWANCE: usize = 1082;
 
 const EXTENSIONS: [&str; 8] = ["md", "proto", "py", "rs", "service", "sh", "toml", "txt"];
 
@@ -242,7 +231,7 @@ mod tests {
     #[test]
     fn a_prefix_covers_whole_path_components() {
         assert!(is_translated("placement/src/index.rs") && is_translated("xtask/Cargo.toml"));
-        assert!(!is_translated("xtask/src/faults.rs") && !is_translated("placement_query/x.rs"));
+        assert!(!is_translated("docs/explain.md") && !is_translated("placement_query/x.rs"));
         assert!(!is_translated("server/src/lib.rs"));
     }
 }
