@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use berth_placement::GroupPolicy;
-use berth_scheduler::nova::Preference;
+use berth_scheduler::Preference;
 use berth_scheduler::{Policy, Search};
 use berth_simulator::{NovaOptions, Observer, Options, Outcome, report, simulate, simulate_nova};
 use berth_traces::{Extent, Fleet, Format, Generator, Host, Micros, Trace, Vm, neutral, reference};

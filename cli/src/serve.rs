@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use berth_process::log::{self, Terminal};
-use berth_scheduler::nova;
 use berth_server::{
     Auth, Control, Cors, DataDir, FleetOptions, Grpc, Keeper, Keystone, KeystoneSettings, Options, Policy,
     Secret, Server, Service, StartError, Tls, keep_freed_memory, raise_file_limit,
@@ -191,7 +190,7 @@ fn keystone(table: &KeystoneTable) -> Result<KeystoneSettings> {
 }
 
 /// The heartbeat interval and the down time of agents are those of Nova's compute services.
-fn fleet_options(scheduler: nova::Options) -> FleetOptions {
+fn fleet_options(scheduler: berth_scheduler::Options) -> FleetOptions {
     let seconds = |seconds: i64| Duration::from_secs(u64::try_from(seconds).unwrap_or(0).max(1));
     let (heartbeat, down_after) =
         (seconds(scheduler.general.report_interval), seconds(scheduler.general.down_time()));

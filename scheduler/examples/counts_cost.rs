@@ -14,10 +14,10 @@
 
 use std::error::Error;
 
-use berth_scheduler::nova::filters::{Failure, RequestState, Scene, Scope, Survivors, run, steps};
-use berth_scheduler::nova::hosts::HostRow;
-use berth_scheduler::nova::hosts::{HostRecord, HostTable};
-use berth_scheduler::nova::{Options, RequestSpec};
+use berth_scheduler::filters::{Failure, RequestState, Scene, Scope, Survivors, run, steps};
+use berth_scheduler::hosts::HostRow;
+use berth_scheduler::hosts::{HostRecord, HostTable};
+use berth_scheduler::{Options, RequestSpec};
 use serde_json::json;
 
 /// Decisions that are counted.

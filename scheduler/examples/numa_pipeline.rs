@@ -8,8 +8,8 @@
 //! Hosts have two cells of 32 CPUs with SMT, 2 MiB pages and a few devices, used to different degrees. The instance
 //! wants 8 dedicated CPUs and 8 GiB in 2 MiB pages, on one cell or two, and a device close to them.
 
-use berth_scheduler::nova::numa::{self, CellAllocation, Demand, HostTopology, InstanceTopology, Limits};
-use berth_scheduler::nova::pci::{self, PciRequest, Pools, ProviderMapping};
+use berth_scheduler::numa::{self, CellAllocation, Demand, HostTopology, InstanceTopology, Limits};
+use berth_scheduler::pci::{self, PciRequest, Pools, ProviderMapping};
 use serde_json::{Value, json};
 
 struct Host {

@@ -16,11 +16,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use berth_placement::{Index, Inventory, Owner, Timestamp};
-use berth_scheduler::nova::filter_scheduler::Wanted;
-use berth_scheduler::nova::hosts::{HostRecord, HostTable};
-use berth_scheduler::nova::placement_query::Known;
-use berth_scheduler::nova::select::{Chooser, Claimant, Claims, Decision, IndexClaims};
-use berth_scheduler::nova::{Aggregate, FilterScheduler, Options, PreparedRequest, RequestSpec};
+use berth_scheduler::filter_scheduler::Wanted;
+use berth_scheduler::hosts::{HostRecord, HostTable};
+use berth_scheduler::placement_query::Known;
+use berth_scheduler::select::{Chooser, Claimant, Claims, Decision, IndexClaims};
+use berth_scheduler::{Aggregate, FilterScheduler, Options, PreparedRequest, RequestSpec};
 use serde_json::json;
 use uuid::Uuid;
 

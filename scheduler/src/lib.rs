@@ -1,4 +1,4 @@
-//! From a request to a claimed host: prepare → filter → weigh → select → claim.
+//! Decisions: which host an instance gets.
 //!
 //! A [`decider::Decider`] makes every decision of the service and of replays. Its
 //! [`Rules`](decider::Rules) select Nova's filters with an objective, or an objective on amounts
@@ -10,62 +10,98 @@
 //! This crate performs no I/O, reads no clock, draws no random number and spawns no thread of its
 //! own: passes over large fleets are split over rayon's.
 //!
+//! # From a request to a claimed host
+//!
+//! ```text
+//! request ─► pre-filters ─► query ─► eligible ───────► ranked ─────────► candidate ─► claim ─► next
+//!            once per request        a mask of hosts   best k by         of these k,  on the   if refused:
+//!                                    and the amounts   filters and       from their   index    the next
+//!                                    they need         weighers          trees                 host
+//! ```
+//!
+//! The eligible hosts are computed once per request and follow changes of the topology. For a
+//! request of one group with vCPUs, memory and disk that only hosts have, the mask and the free
+//! amounts are exact. Otherwise they only exclude hosts, and the index finds the candidates of a
+//! host when it could win (`TreeQuery` in `placement`). Candidates of all hosts are generated where
+//! filters examine candidates (NUMA cells, devices), where hosts share resources, and for several
+//! instances that need more than their host.
+//!
 //! # Files
 //!
-//! | file | content |
+//! In the order of the pipeline. Each filter and each weigher is one type in a file of its name.
+//!
+//! | directory | content |
 //! |---|---|
-//! | `request.rs`, `prepare.rs` | a request; a request compiled for many decisions |
-//! | `mask.rs`, `filter.rs` | host sets as bits, 64 per word; constraints that narrow a mask |
-//! | `policy.rs`, `objective.rs` | orders of hosts (best fit, first fit, worst fit); the objective: a policy, or Nova's weights |
-//! | `exhaustive.rs`, `weigh.rs`, `select.rs`, `best.rs`, `parts.rs` | the exhaustive search: filter, weigh and select over every host, split over the cores on very large fleets |
-//! | `ranking.rs`, `leaf.rs`, `group.rs`, `summary.rs`, `order.rs`, `forest.rs`, `kinds.rs` | hosts in an order, in leaves and groups with summaries; one ranking per kind of hosts |
-//! | `search.rs`, `bounds.rs`, `extremes.rs`, `spans.rs`, `tuning.rs`, `witnesses.rs` | the ranked search: branch and bound, extremes of the amounts, when to rank again |
-//! | `decider/` | the decider: a request spec in, rows and amounts out (`placement.rs`) |
-//! | `decider/pipeline.rs` | decisions by Nova's rules: follows an index and a `HostSource` (`source.rs`, `known.rs`), locates consumers that a request refers to (`consumers.rs`), caches prepared requests (`cache.rs`) |
-//! | `decider/amounts.rs`, `conflicts.rs` | decisions on amounts alone: refresh, decide, claim, retry; how often it loses claims |
-//! | `nova/` | Nova's filter scheduler with the same decisions |
+//! | `decider/` | the decider: a request spec in, rows and amounts out (`placement.rs`). `pipeline.rs` decides by Nova's rules: it follows an index and a `HostSource` (`source.rs`, `known.rs`), locates consumers that a request refers to (`consumers.rs`) and caches prepared requests (`cache.rs`) |
+//! | `request_spec/` | the request: flavor, typed image properties, hints, server group, destination |
+//! | `options/` | the options of `nova.conf` for scheduling |
+//! | `placement_query/` | pre-filters and the query for allocation candidates, as text or against the index |
+//! | `hosts/`, `aggregates.rs` | hosts as columns; properties shared by many hosts form a *class* |
+//! | `filter_scheduler/` | Nova's whole decision on an index: eligible hosts, the best of them, claims |
+//! | `filters/` | filters, verdicts on one host with reasons, the pipeline |
+//! | `weighers/` | weighers, multipliers of aggregates, sums in Nova's order |
+//! | `ranked/` | the best hosts of a table without examining all of them; the cached counts of each constraint |
+//! | `select/` | `select_destinations`: instances one after the other, or all as one; claims; alternates |
+//! | `numa/`, `pci/` | NUMA cells and passthrough devices |
+//! | `explain/` | the reasons for a result: counts, verdicts, weights, changes that would help |
+//! | `policy/` | objectives: placement policies (best fit, first fit, worst fit), Nova's weighers, weights of free amounts |
+//! | `ranking/` | hosts in an order, in leaves and groups with summaries; the search by branch and bound |
+//! | `amounts/` | decisions on amounts alone, ranked or exhaustive |
+//! | `mask.rs` | host sets as bits, 64 per word |
+//! | `python/`, `version.rs`, `time.rs`, `exception.rs` | Python's conversion of texts and numbers, versions, times; the exceptions that Nova would raise |
 //!
-//! `docs/search.md` describes the search.
+//! Everything under Nova's rules gives the results of Nova 34, oddities included where they can be
+//! observed; tests replay recorded results of Nova itself. `docs/nova-differences.md` lists where
+//! Berth decides otherwise on purpose. `docs/search.md` describes the search.
 //!
-//! Invariants: the bans of `placement` apply, except that exhaustive passes over half a million
-//! hosts or more run on rayon's threads, without an effect on the result. A decider takes no lock
-//! while it decides on vCPUs, memory and disk. The exhaustive and the ranked search give the same
-//! result.
+//! # Invariants
+//!
+//! The bans of `placement` apply, except that exhaustive passes over half a million hosts or more
+//! run on rayon's threads, without an effect on the result. A decider takes no lock while it decides
+//! on vCPUs, memory and disk. The exhaustive and the ranked search give the same result. A decision
+//! on an index equals the naive one: candidates of all hosts, all filters and all weighers over
+//! them, claims in that order. A filter has one predicate, which returns the reason of a refusal;
+//! the pass over all hosts, the counts and the explanation call it.
 
 #![forbid(unsafe_code)]
 
-mod best;
-mod bounds;
-mod conflicts;
+pub mod aggregates;
+mod amounts;
 pub mod decider;
-mod exhaustive;
-mod extremes;
-mod filter;
-mod forest;
-mod group;
-mod kinds;
-mod leaf;
+pub mod exception;
+pub mod explain;
+pub mod filter_scheduler;
+pub mod filters;
+pub mod hosts;
 mod mask;
-pub mod nova;
-mod objective;
-mod order;
-mod parts;
+pub mod numa;
+pub mod options;
+pub mod pci;
+pub mod placement_query;
 mod policy;
-mod prepare;
+pub mod python;
+pub mod ranked;
 mod ranking;
-mod request;
-mod search;
-mod select;
-mod spans;
-mod summary;
-mod tuning;
-mod weigh;
-mod witnesses;
+pub mod request_spec;
+pub mod select;
+pub mod time;
+pub mod version;
+pub mod weighers;
 
-pub use decider::amounts::{AmountEngine, NoValidHost, PlaceError, Search, Statistics};
-pub use filter::{Capacity, Eligible, Filter, OtherClasses};
+pub use aggregates::Aggregate;
+pub use amounts::engine::{AmountEngine, NoValidHost, PlaceError, Search, Statistics};
+pub use amounts::filter::{Capacity, Eligible, Filter, OtherClasses};
+pub use amounts::prepare::Prepared;
+pub use amounts::request::Request;
+pub use filter_scheduler::{FilterScheduler, PreparedRequest};
+pub use filters::FilterName;
+pub use hosts::HostTable;
 pub use mask::HostMask;
-pub use objective::{Objective, Weights};
+pub use options::Options;
+pub use policy::objective::{Objective, Weights};
+pub use policy::preference::Preference;
 pub use policy::{Policy, Rank, UnknownPolicy};
-pub use prepare::Prepared;
-pub use request::Request;
+pub use ranked::{RankedHosts, RankedRequest};
+pub use request_spec::RequestSpec;
+pub use select::SelectDestinations;
+pub use weighers::WeigherName;

@@ -1,11 +1,11 @@
 //! What recorded answers of Nova cannot show: reasons, filters and drivers of older releases, and where Berth decides
 //! otherwise on purpose.
 
-use berth_scheduler::nova::filters::{Reason, RequestState, Scene, Step, Survivors, explain, run};
-use berth_scheduler::nova::hosts::{HostRecord, HostRow, HostTable};
-use berth_scheduler::nova::options::Driver;
-use berth_scheduler::nova::select::{AllocationCandidate, Chooser, Claims, SelectError};
-use berth_scheduler::nova::{Aggregate, FilterName, Options, RequestSpec, SelectDestinations};
+use berth_scheduler::filters::{Reason, RequestState, Scene, Step, Survivors, explain, run};
+use berth_scheduler::hosts::{HostRecord, HostRow, HostTable};
+use berth_scheduler::options::Driver;
+use berth_scheduler::select::{AllocationCandidate, Chooser, Claims, SelectError};
+use berth_scheduler::{Aggregate, FilterName, Options, RequestSpec, SelectDestinations};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 

@@ -3,13 +3,13 @@
 use berth_placement::kernel::{CLASSES, NOT_ASKED, NOTHING};
 use berth_placement::{HostFree, Row};
 use berth_scheduler::HostMask;
-use berth_scheduler::nova::filters::{RequestState, Scene, Step, Survivors, run};
-use berth_scheduler::nova::hosts::{HostRecord, HostRow, HostTable, Undo};
-use berth_scheduler::nova::numa::{CellAllocation, Consumer};
-use berth_scheduler::nova::ranked::Among;
-use berth_scheduler::nova::request_spec::Flavor;
-use berth_scheduler::nova::weighers::weigh;
-use berth_scheduler::nova::{Aggregate, FilterName, Options, RankedHosts, RankedRequest, RequestSpec};
+use berth_scheduler::filters::{RequestState, Scene, Step, Survivors, run};
+use berth_scheduler::hosts::{HostRecord, HostRow, HostTable, Undo};
+use berth_scheduler::numa::{CellAllocation, Consumer};
+use berth_scheduler::ranked::Among;
+use berth_scheduler::request_spec::Flavor;
+use berth_scheduler::weighers::weigh;
+use berth_scheduler::{Aggregate, FilterName, Options, RankedHosts, RankedRequest, RequestSpec};
 use serde_json::{Value, json};
 
 const SECOND: i64 = 1_000_000;

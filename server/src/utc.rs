@@ -1,7 +1,7 @@
 //! Times in UTC as text: `2026-06-01T00:00:00.000000Z` of Keystone, `2026-06-01 00:00:00` of databases.
 
 use berth_placement::Timestamp;
-use berth_scheduler::nova::time::micros;
+use berth_scheduler::time::micros;
 use time::OffsetDateTime;
 
 const SECOND: u64 = 1_000_000;

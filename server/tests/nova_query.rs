@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use berth_placement::candidates::{Candidate, Options as CandidateOptions, Query};
 use berth_placement::{Index, Topology};
-use berth_scheduler::nova::placement_query::{ComputeNode, Known, ResourceRequest, placement_query};
-use berth_scheduler::nova::{Options as NovaOptions, RequestSpec};
+use berth_scheduler::placement_query::{ComputeNode, Known, ResourceRequest, placement_query};
+use berth_scheduler::{Options as NovaOptions, RequestSpec};
 use berth_server::{Options, Policy, Server, Service};
 use berth_test_support::nova::fleet::{Fleet, Kind};
 use berth_test_support::nova::numbers::Numbers;

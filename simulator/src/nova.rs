@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use berth_placement::{GroupId, GroupPolicy, HOST_CLASSES, Index, Owner, Row, Timestamp};
 use berth_scheduler::decider::{Decider, HostChanges, HostSource, Rules};
-use berth_scheduler::nova::hosts::{HostRecord, ReportedAmount};
-use berth_scheduler::nova::python::Value;
-use berth_scheduler::nova::request_spec::Flavor;
-use berth_scheduler::nova::select::{Chooser, Claimant};
-use berth_scheduler::nova::{self, Aggregate, Preference, RequestSpec};
+use berth_scheduler::hosts::{HostRecord, ReportedAmount};
+use berth_scheduler::python::Value;
+use berth_scheduler::request_spec::Flavor;
+use berth_scheduler::select::{Chooser, Claimant};
+use berth_scheduler::{Aggregate, Options, Preference, RequestSpec};
 use berth_traces::{Demands, Host, Vm, rng};
 use rand::Rng;
 use rand::seq::SliceRandom;
@@ -24,7 +24,7 @@ use crate::simulation::{Placer, SimulationError, consumer_of};
 #[derive(Debug, Clone, Default)]
 pub struct NovaOptions {
     /// The options of `nova.conf`.
-    pub options: nova::Options,
+    pub options: Options,
     /// The objective that chooses among the hosts that pass the filters.
     pub preference: Preference,
     /// The policy of the server group for each batch of the trace; `None` creates no groups.

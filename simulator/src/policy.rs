@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use berth_placement::{Index, Owner, Row, Timestamp};
+use berth_scheduler::RequestSpec;
 use berth_scheduler::decider::{Decider, IndexOnly, PreparedPlacement, Rules};
-use berth_scheduler::nova::RequestSpec;
-use berth_scheduler::nova::request_spec::Flavor;
-use berth_scheduler::nova::select::{Chooser, Claimant};
+use berth_scheduler::request_spec::Flavor;
+use berth_scheduler::select::{Chooser, Claimant};
 use berth_traces::{Resources, Vm};
 use rustc_hash::FxHashMap;
 

@@ -4,7 +4,7 @@ use std::io;
 use std::num::NonZeroU32;
 
 use berth_placement::GroupPolicy;
-use berth_scheduler::nova::{FilterName, Preference};
+use berth_scheduler::{FilterName, Preference};
 use berth_scheduler::{Policy, Search};
 use berth_simulator::{NovaOptions, Observer, Options, simulate, simulate_nova};
 use berth_traces::{Demands, Host, Micros, Resources, Vm, reference};

@@ -1,6 +1,6 @@
 //! The JSON document that both Berth and Nova read.
 
-use berth_scheduler::nova::{FilterName, Options, WeigherName};
+use berth_scheduler::{FilterName, Options, WeigherName};
 use serde_json::{Value, json};
 
 use super::fleet::Fleet;

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use berth_scheduler::nova::filters::{Outcome, RequestState, Scene, Step, Survivors, run};
-use berth_scheduler::nova::hosts::{HostRecord, HostRow, HostTable, Undo};
-use berth_scheduler::nova::numa::{CellAllocation, Consumer, Limits};
-use berth_scheduler::nova::pci::ProviderMapping;
-use berth_scheduler::nova::ranked::Among;
-use berth_scheduler::nova::select::{AllocationCandidate, CandidateAllocations, ProviderAllocation};
-use berth_scheduler::nova::weighers::{Weighed, weigh};
-use berth_scheduler::nova::{Options, RankedHosts, RankedRequest, RequestSpec, time};
+use berth_scheduler::filters::{Outcome, RequestState, Scene, Step, Survivors, run};
+use berth_scheduler::hosts::{HostRecord, HostRow, HostTable, Undo};
+use berth_scheduler::numa::{CellAllocation, Consumer, Limits};
+use berth_scheduler::pci::ProviderMapping;
+use berth_scheduler::ranked::Among;
+use berth_scheduler::select::{AllocationCandidate, CandidateAllocations, ProviderAllocation};
+use berth_scheduler::weighers::{Weighed, weigh};
+use berth_scheduler::{Options, RankedHosts, RankedRequest, RequestSpec, time};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::time::Instant;
 
-use berth_scheduler::nova::hosts::HostRow as Host;
+use berth_scheduler::hosts::HostRow as Host;
 
 use super::{Case, Effort, Failure, Options};
 use crate::nova::{Removed, Variant, World, Wrong};

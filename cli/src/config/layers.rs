@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use berth_scheduler::nova::Options;
+use berth_scheduler::Options;
 use figment::error::Kind as ErrorKind;
 use figment::providers::{Format, Serialized, Toml};
 use figment::value::{Dict, Map, Value};

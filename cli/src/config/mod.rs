@@ -13,7 +13,7 @@ mod url;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
-use berth_scheduler::nova::Options;
+use berth_scheduler::Options;
 use clap::{Args, Subcommand};
 
 use crate::table::Grid;

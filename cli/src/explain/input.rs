@@ -5,8 +5,8 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use berth_scheduler::nova::RequestSpec;
-use berth_scheduler::nova::explain::CaseRecord;
+use berth_scheduler::RequestSpec;
+use berth_scheduler::explain::CaseRecord;
 use serde::de::DeserializeOwned;
 
 use super::unknown;

@@ -8,10 +8,10 @@ mod unknown;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use berth_scheduler::nova::explain::{
+use berth_scheduler::explain::{
     self, Case, Ending as Outcome, Explanation, Question, TenantExplanation, TenantResult,
 };
-use berth_scheduler::nova::hosts::HostRow;
+use berth_scheduler::hosts::HostRow;
 use clap::Args;
 use serde::Serialize;
 

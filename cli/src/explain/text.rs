@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use berth_scheduler::nova::explain::{
+use berth_scheduler::explain::{
     Blocked, Change, Ending, Explanation, HostVerdict, Relaxation, Relaxations, Standing, TenantExplanation,
     TenantResult,
 };

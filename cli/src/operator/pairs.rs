@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
 use berth_api::v1::Hints;
-use berth_scheduler::nova::request_spec::SchedulerHints;
+use berth_scheduler::request_spec::SchedulerHints;
 
 /// Splits one of them.
 pub(crate) fn pair(text: &str) -> Result<(String, String), String> {

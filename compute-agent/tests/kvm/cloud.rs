@@ -10,7 +10,7 @@ use std::time::Duration;
 use berth_api::v1;
 use berth_api::v1::fleet_client::FleetClient;
 use berth_api::v1::instances_client::InstancesClient;
-use berth_scheduler::nova::FilterName;
+use berth_scheduler::FilterName;
 use berth_server::{DataDir, DurabilityOptions, FleetOptions, Grpc, Keeper, Options};
 use berth_test_support::process::without_settings;
 use tempfile::TempDir;

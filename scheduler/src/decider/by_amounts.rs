@@ -2,13 +2,13 @@
 
 use berth_placement::ConsumerId;
 
-use super::amounts::{AmountEngine, PlaceError};
 use super::placement::{Place, Placement};
 use super::{DecideError, DecisionRequest, NoHost};
-use crate::nova::request_spec::Flavor;
-use crate::nova::select::SelectError;
-use crate::prepare::Prepared;
-use crate::request::Request;
+use crate::amounts::engine::{AmountEngine, PlaceError};
+use crate::amounts::prepare::Prepared;
+use crate::amounts::request::Request;
+use crate::request_spec::Flavor;
+use crate::select::SelectError;
 
 /// The amounts of a flavor.
 pub(super) fn request_of(flavor: &Flavor) -> Request {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::nova::{PreparedRequest, RequestSpec};
+use crate::{PreparedRequest, RequestSpec};
 
 /// Prepared requests, the most recent first. All are for the same hosts and aggregates.
 #[derive(Default)]

@@ -8,8 +8,8 @@ use berth_placement::{ConsumerId, GroupError, GroupId, Index, Row};
 use uuid::Uuid;
 
 use super::known::KnownHosts;
-use crate::nova::RequestSpec;
-use crate::nova::request_spec::ServerGroup;
+use crate::RequestSpec;
+use crate::request_spec::ServerGroup;
 
 /// Hints that name instances.
 const INSTANCE_HINTS: [&str; 2] = ["same_host", "different_host"];

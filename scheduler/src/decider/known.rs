@@ -9,12 +9,12 @@ use uuid::Uuid;
 use super::cache::{self, Cache};
 use super::placement::{self, Placement};
 use super::{DecideError, DecisionRequest, HostSource, HostsError, NoHost};
-use crate::nova::explain::{Case, PlacementFacts};
-use crate::nova::filter_scheduler::Wanted;
-use crate::nova::hosts::HostRecord;
-use crate::nova::placement_query::{ComputeNode, Known};
-use crate::nova::select::{Chooser, Decision};
-use crate::nova::{Aggregate, FilterScheduler, HostTable, Options, Preference, RequestSpec};
+use crate::explain::{Case, PlacementFacts};
+use crate::filter_scheduler::Wanted;
+use crate::hosts::HostRecord;
+use crate::placement_query::{ComputeNode, Known};
+use crate::select::{Chooser, Decision};
+use crate::{Aggregate, FilterScheduler, HostTable, Options, Preference, RequestSpec};
 
 /// Compute services of this release and later, as Nova counts them: every pre-filter may be used.
 const OLDEST_COMPUTE: u32 = 68;

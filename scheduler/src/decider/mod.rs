@@ -5,10 +5,9 @@
 //! hosts and providers by row; names and UUIDs stay with the caller.
 //!
 //! The [`Rules`] select the engine. Nova's filters and weighers run in `pipeline.rs`, over hosts as columns. Rules that consider
-//! only what the index knows run in `amounts.rs`, which keeps nothing about hosts but their free amounts and decides in less than
+//! only what the index knows run in `amounts/`, which keeps nothing about hosts but their free amounts and decides in less than
 //! a microsecond. Both keep the hosts in the same rankings.
 
-pub(crate) mod amounts;
 mod by_amounts;
 mod cache;
 mod consumers;
@@ -21,15 +20,15 @@ use std::sync::Arc;
 
 use berth_placement::{ConsumerId, GroupError, GroupId, Index, Row, Timestamp};
 
-use crate::nova::explain::Case;
-use crate::nova::filters::Step;
-use crate::nova::hosts::LoadError;
-use crate::nova::placement_query::QueryError;
-use crate::nova::select::{Chooser, Claimant, SelectError};
-use crate::nova::{HostTable, Options, Preference, RequestSpec};
-use crate::objective::Objective;
-use crate::prepare::Prepared;
-use amounts::{AmountEngine, PlaceError, Search};
+use crate::amounts::engine::{AmountEngine, PlaceError, Search};
+use crate::amounts::prepare::Prepared;
+use crate::explain::Case;
+use crate::filters::Step;
+use crate::hosts::LoadError;
+use crate::placement_query::QueryError;
+use crate::policy::objective::Objective;
+use crate::select::{Chooser, Claimant, SelectError};
+use crate::{HostTable, Options, Preference, RequestSpec};
 use pipeline::Pipeline;
 
 pub use placement::{Place, Placement};

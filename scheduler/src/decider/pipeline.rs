@@ -9,9 +9,9 @@ use berth_placement::{ConsumerId, GroupId, Index, Row, Timestamp};
 use super::known::KnownHosts;
 use super::placement::Placement;
 use super::{DecideError, DecisionRequest, HostChanges, HostSource, HostsError, consumers};
-use crate::nova::explain::Case;
-use crate::nova::select::{Chooser, Claimant, SelectError};
-use crate::nova::{HostTable, Options, Preference, RequestSpec};
+use crate::explain::Case;
+use crate::select::{Chooser, Claimant, SelectError};
+use crate::{HostTable, Options, Preference, RequestSpec};
 
 /// Decides by Nova's rules over the hosts of a source.
 pub(super) struct Pipeline {

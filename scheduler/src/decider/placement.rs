@@ -2,7 +2,7 @@
 
 use berth_placement::{Allocations, ConsumerId, Index, Row};
 
-use crate::nova::select::{Selection, allocations};
+use crate::select::{Selection, allocations};
 
 /// Where one instance goes.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::nova::Aggregate;
-use crate::nova::hosts::HostRecord;
+use crate::Aggregate;
+use crate::hosts::HostRecord;
 
 /// Knows hosts: a control plane's records, or the fleet of a simulation.
 pub trait HostSource {

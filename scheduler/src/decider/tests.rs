@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use uuid::Uuid;
 
 use super::*;
-use crate::nova::Aggregate;
-use crate::nova::hosts::HostRecord;
+use crate::Aggregate;
+use crate::hosts::HostRecord;
 
 /// A fleet of hosts without anything.
 #[derive(Default)]

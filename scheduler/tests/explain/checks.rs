@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use berth_scheduler::nova::Aggregate;
-use berth_scheduler::nova::explain::{
+use berth_scheduler::Aggregate;
+use berth_scheduler::explain::{
     Case, CaseRecord, Change, Constraint, Ending, Explanation, Relaxation, Wanted, explain,
 };
-use berth_scheduler::nova::filters::{Step, Survivors, steps};
-use berth_scheduler::nova::hosts::{HostRecord, HostRow, Outage, ServiceRecord};
-use berth_scheduler::nova::python::Value;
-use berth_scheduler::nova::weighers::weigh_in_detail;
+use berth_scheduler::filters::{Step, Survivors, steps};
+use berth_scheduler::hosts::{HostRecord, HostRow, Outage, ServiceRecord};
+use berth_scheduler::python::Value;
+use berth_scheduler::weighers::weigh_in_detail;
 
 use super::decision::{Decided, decide};
 use super::placement::{answered, tells_of_placement};
@@ -114,7 +114,7 @@ fn named(record: &CaseRecord, case: &Case) -> Option<Vec<HostRow>> {
 fn weights_are_the_decisions(case: &Case, explanation: &Explanation) -> Check {
     let question = case.question();
     let scene = question.scene;
-    let passed = |verdict: &berth_scheduler::nova::explain::HostVerdict| {
+    let passed = |verdict: &berth_scheduler::explain::HostVerdict| {
         matches!(verdict.constraint, None | Some(Constraint::Claim))
     };
     let rows: Vec<HostRow> = scene

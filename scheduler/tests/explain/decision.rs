@@ -1,11 +1,11 @@
 //! The decision for one instance, as a service would make it: it asks Placement, then decides among the hosts that
 //! Placement names.
 
-use berth_scheduler::nova::SelectDestinations;
-use berth_scheduler::nova::explain::{Case, CaseRecord};
-use berth_scheduler::nova::filters::Step;
-use berth_scheduler::nova::hosts::HostRow;
-use berth_scheduler::nova::select::{AllocationCandidate, Chooser, Claims, SelectError};
+use berth_scheduler::SelectDestinations;
+use berth_scheduler::explain::{Case, CaseRecord};
+use berth_scheduler::filters::Step;
+use berth_scheduler::hosts::HostRow;
+use berth_scheduler::select::{AllocationCandidate, Chooser, Claims, SelectError};
 
 use super::placement::{answered, tells_of_placement};
 

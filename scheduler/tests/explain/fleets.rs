@@ -1,6 +1,6 @@
 //! Random fleets and requests, so small that hosts are often missing.
 
-use berth_scheduler::nova::explain::CaseRecord;
+use berth_scheduler::explain::CaseRecord;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -16,7 +16,7 @@ mod units;
 
 use std::path::Path;
 
-use berth_scheduler::nova::explain::{Case, CaseRecord, Wanted, explain};
+use berth_scheduler::explain::{Case, CaseRecord, Wanted, explain};
 use proptest::prelude::*;
 use serde::Deserialize;
 

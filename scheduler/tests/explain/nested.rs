@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use berth_placement::{Allocation, ConsumerId, Index, Inventory, Row, Units};
-use berth_scheduler::nova::HostTable;
-use berth_scheduler::nova::explain::{Case, CaseRecord, Explanation, PlacementFacts, Wanted, explain};
-use berth_scheduler::nova::placement_query::ComputeNode;
+use berth_scheduler::HostTable;
+use berth_scheduler::explain::{Case, CaseRecord, Explanation, PlacementFacts, Wanted, explain};
+use berth_scheduler::placement_query::ComputeNode;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -77,7 +77,7 @@ impl Cloud {
     }
 
     fn facts(&self, hosts: &HostTable) -> PlacementFacts {
-        let compute = |host: &berth_scheduler::nova::hosts::HostRecord| ComputeNode {
+        let compute = |host: &berth_scheduler::hosts::HostRecord| ComputeNode {
             host: host.host.clone(),
             node: host.node.clone(),
             uuid: Uuid::try_parse(&host.uuid).expect("a UUID"),

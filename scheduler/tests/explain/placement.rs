@@ -2,9 +2,9 @@
 
 use berth_placement::candidates::{Group, Options, Query};
 use berth_placement::{Allocation, ClassId, ConsumerId, Index, Inventory, Row, Units};
-use berth_scheduler::nova::explain::{Case, CaseRecord};
-use berth_scheduler::nova::hosts::HostRecord;
-use berth_scheduler::nova::placement_query::{
+use berth_scheduler::explain::{Case, CaseRecord};
+use berth_scheduler::hosts::HostRecord;
+use berth_scheduler::placement_query::{
     ComputeNode, Known, QueryError, RequestGroup, ResourceRequest, placement_query,
 };
 use uuid::Uuid;

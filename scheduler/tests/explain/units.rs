@@ -1,7 +1,7 @@
 //! Fleets whose unit rules differ from host to host, and all smaller requests tried one by one.
 
-use berth_scheduler::nova::explain::{Case, CaseRecord, Change, Wanted, explain};
-use berth_scheduler::nova::request_spec::RequestSpec;
+use berth_scheduler::explain::{Case, CaseRecord, Change, Wanted, explain};
+use berth_scheduler::request_spec::RequestSpec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

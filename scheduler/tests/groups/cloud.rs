@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use berth_placement::{ClassId, GroupId, GroupPolicy, Index, Inventory, Owner, Timestamp};
-use berth_scheduler::nova::filters::RequestState;
-use berth_scheduler::nova::hosts::{HostRecord, HostRow, HostTable};
-use berth_scheduler::nova::select::{AllocationCandidate, Chooser, Claimant};
-use berth_scheduler::nova::{Options, RequestSpec};
+use berth_scheduler::filters::RequestState;
+use berth_scheduler::hosts::{HostRecord, HostRow, HostTable};
+use berth_scheduler::select::{AllocationCandidate, Chooser, Claimant};
+use berth_scheduler::{Options, RequestSpec};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use uuid::Uuid;

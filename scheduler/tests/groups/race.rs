@@ -9,9 +9,9 @@ use std::sync::{Barrier, Mutex};
 use std::thread;
 
 use berth_placement::{ClassId, ConsumerId, GroupPolicy, Index, Inventory, Row};
-use berth_scheduler::nova::hosts::HostRow;
-use berth_scheduler::nova::select::{Decision, IndexClaims};
-use berth_scheduler::nova::{Options, SelectDestinations};
+use berth_scheduler::hosts::HostRow;
+use berth_scheduler::select::{Decision, IndexClaims};
+use berth_scheduler::{Options, SelectDestinations};
 use uuid::Uuid;
 
 use crate::cloud::{Best, Books, GROUP, NOW, at_most, claimant, hosts, index, request, state, uuid};

@@ -4,11 +4,9 @@ use berth_placement::{
     ConsumerId, ExpectedGeneration, GroupError, GroupPolicy, Index, Inventory, Refusal, Row, TransferError,
     Units,
 };
-use berth_scheduler::nova::hosts::HostRow;
-use berth_scheduler::nova::select::{
-    ATTEMPTS, Claims, DecisionAsOne, IndexClaimError, IndexClaims, SelectError,
-};
-use berth_scheduler::nova::{Options, SelectDestinations};
+use berth_scheduler::hosts::HostRow;
+use berth_scheduler::select::{ATTEMPTS, Claims, DecisionAsOne, IndexClaimError, IndexClaims, SelectError};
+use berth_scheduler::{Options, SelectDestinations};
 use serde_json::{Value, json};
 use uuid::Uuid;
 

@@ -1,7 +1,7 @@
 //! A case and Nova's answer to it, as far as these tests read them.
 
-use berth_scheduler::nova::numa::{HostTopology, InstanceTopology, NetworkMetadata};
-use berth_scheduler::nova::pci::{PciRequest, Pools, ProviderMapping};
+use berth_scheduler::numa::{HostTopology, InstanceTopology, NetworkMetadata};
+use berth_scheduler::pci::{PciRequest, Pools, ProviderMapping};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use std::collections::BTreeMap;

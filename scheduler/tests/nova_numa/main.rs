@@ -6,10 +6,10 @@
 
 mod case;
 
-use berth_scheduler::nova::numa::{
+use berth_scheduler::numa::{
     self, CellAllocation, Consumer, Demand, HostTopology, InstanceTopology, Limits, NumaRefusal,
 };
-use berth_scheduler::nova::pci::{self, PciRefusal, Pools, ProviderMapping};
+use berth_scheduler::pci::{self, PciRefusal, Pools, ProviderMapping};
 use case::{Candidate, HostRecord, Ratios, Record, Select, Step};
 use flate2::read::MultiGzDecoder;
 use serde_json::Value;

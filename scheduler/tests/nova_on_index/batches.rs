@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use berth_placement::{Owner, Timestamp};
-use berth_scheduler::nova::filter_scheduler::{PreparedRequest, Wanted};
-use berth_scheduler::nova::hosts::HostRow;
-use berth_scheduler::nova::select::{Claimant, Decision, IndexClaims, SelectError};
-use berth_scheduler::nova::{Options, RequestSpec};
+use berth_scheduler::filter_scheduler::{PreparedRequest, Wanted};
+use berth_scheduler::hosts::HostRow;
+use berth_scheduler::select::{Claimant, Decision, IndexClaims, SelectError};
+use berth_scheduler::{Options, RequestSpec};
 
 use crate::cloud::{Last, NOW, ShortWay, computes, consumer, known};
 use crate::fleet::{Fleet, Kind, uuid};

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use berth_placement::candidates;
 use berth_placement::{ConsumerId, Index, Owner, Timestamp};
-use berth_scheduler::nova::filter_scheduler::{FilterScheduler, PreparedRequest, Wanted};
-use berth_scheduler::nova::hosts::HostRow;
-use berth_scheduler::nova::hosts::HostTable;
-use berth_scheduler::nova::placement_query::{
+use berth_scheduler::filter_scheduler::{FilterScheduler, PreparedRequest, Wanted};
+use berth_scheduler::hosts::HostRow;
+use berth_scheduler::hosts::HostTable;
+use berth_scheduler::placement_query::{
     ComputeNode, Extent, HostCandidates, Known, PlacementQuery, QueryError, placement_query,
 };
-use berth_scheduler::nova::select::{AllocationCandidate, Chooser, Claimant, Claims, Decision, IndexClaims};
-use berth_scheduler::nova::{Options, RequestSpec, SelectDestinations};
+use berth_scheduler::select::{AllocationCandidate, Chooser, Claimant, Claims, Decision, IndexClaims};
+use berth_scheduler::{Options, RequestSpec, SelectDestinations};
 use uuid::Uuid;
 
 use crate::fleet::Fleet;

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use berth_placement::{Allocation, ConsumerId, Index, Inventory, Row};
-use berth_scheduler::nova::filter_scheduler::PreparedRequest;
-use berth_scheduler::nova::hosts::HostRow;
-use berth_scheduler::nova::select::{AllocationCandidate, CandidateAllocations, Decision};
-use berth_scheduler::nova::{FilterName, Options, RequestSpec};
+use berth_scheduler::filter_scheduler::PreparedRequest;
+use berth_scheduler::hosts::HostRow;
+use berth_scheduler::select::{AllocationCandidate, CandidateAllocations, Decision};
+use berth_scheduler::{FilterName, Options, RequestSpec};
 use serde_json::Value;
 
 use crate::cloud::{LongWay, NOW, ShortWay, computes, consumer, known};

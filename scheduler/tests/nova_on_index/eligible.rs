@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use berth_placement::{Allocation, ClassId};
-use berth_scheduler::nova::placement_query::{Unanswered, placement_query};
-use berth_scheduler::nova::{Options, RequestSpec};
+use berth_scheduler::placement_query::{Unanswered, placement_query};
+use berth_scheduler::{Options, RequestSpec};
 
 use crate::cloud::{LongWay, computes, known};
 use crate::fleet::{Fleet, Kind, uuid};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use berth_placement::Index;
-use berth_scheduler::nova::placement_query::{GroupPolicy, RequestGroup, ResourceRequest};
+use berth_scheduler::placement_query::{GroupPolicy, RequestGroup, ResourceRequest};
 use uuid::Uuid;
 
 use crate::fleet::{Fleet, Provider, SHARES};

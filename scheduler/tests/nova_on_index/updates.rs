@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use berth_scheduler::nova::filter_scheduler::FilterScheduler;
-use berth_scheduler::nova::hosts::{HostRecord, UpdateError};
-use berth_scheduler::nova::{Options, RequestSpec};
+use berth_scheduler::filter_scheduler::FilterScheduler;
+use berth_scheduler::hosts::{HostRecord, UpdateError};
+use berth_scheduler::{Options, RequestSpec};
 use serde_json::{Value, json};
 
 use crate::cloud::{NOW, ShortWay, computes, consumer, hosts, known};

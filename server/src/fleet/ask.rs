@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use berth_scheduler::nova::RequestSpec;
-use berth_scheduler::nova::python::Value;
-use berth_scheduler::nova::request_spec::{Flavor as SpecFlavor, Image as SpecImage, ImageProperties};
+use berth_scheduler::RequestSpec;
+use berth_scheduler::python::Value;
+use berth_scheduler::request_spec::{Flavor as SpecFlavor, Image as SpecImage, ImageProperties};
 use uuid::Uuid;
 
 use super::entry::{Flavor, Hints, Image};

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use berth_placement::{Allocations, ConsumerId, GroupId, Index, Owner, Row, Timestamp, Topology};
 use berth_scheduler::decider::{self, DecideError, DecisionRequest, HostSource, NoHost, Placement, Rules};
-use berth_scheduler::nova::explain::Case;
-use berth_scheduler::nova::select::{Chooser, Claimant, SelectError};
-use berth_scheduler::nova::{Options, Preference, RequestSpec};
+use berth_scheduler::explain::Case;
+use berth_scheduler::select::{Chooser, Claimant, SelectError};
+use berth_scheduler::{Options, Preference, RequestSpec};
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;

@@ -33,7 +33,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use berth_placement::{GroupId, Index, Snapshot};
-use berth_scheduler::nova;
 use berth_store::{Changes, Queue};
 use tokio::sync::{broadcast, mpsc};
 use uuid::Uuid;
@@ -61,7 +60,7 @@ use crate::clock::{Monotonic, monotonic};
 #[derive(Debug, Clone)]
 pub struct FleetOptions {
     /// The scheduler's options; `max_attempts` counts the hosts on which a build is tried.
-    pub scheduler: nova::Options,
+    pub scheduler: berth_scheduler::Options,
     /// How often agents send heartbeats.
     pub heartbeat: Duration,
     /// How long an agent may send no heartbeat before its host counts as down.
@@ -75,7 +74,7 @@ pub struct FleetOptions {
 impl Default for FleetOptions {
     fn default() -> Self {
         Self {
-            scheduler: nova::Options::default(),
+            scheduler: berth_scheduler::Options::default(),
             heartbeat: Duration::from_secs(10),
             down_after: Duration::from_secs(60),
             refresh: Duration::from_secs(60),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use berth_placement::Topology;
-use berth_scheduler::nova::explain::{self, Explanation, Wanted};
+use berth_scheduler::explain::{self, Explanation, Wanted};
 use uuid::Uuid;
 
 use super::ask::Ask;

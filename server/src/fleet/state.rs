@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use berth_placement::Index;
-use berth_scheduler::nova::request_spec::SchedulerHints;
+use berth_scheduler::request_spec::SchedulerHints;
 use berth_store::Changes;
 use prost::Message;
 use uuid::Uuid;

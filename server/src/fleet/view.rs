@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use berth_placement::{ConsumerId, Inventory};
+use berth_scheduler::Aggregate;
 use berth_scheduler::decider::{HostChanges, HostSource};
-use berth_scheduler::nova::Aggregate;
-use berth_scheduler::nova::hosts::{HostRecord, InstanceRecord, ReportedAmount};
-use berth_scheduler::nova::python::Value;
+use berth_scheduler::hosts::{HostRecord, InstanceRecord, ReportedAmount};
+use berth_scheduler::python::Value;
 use serde_json::json;
 use uuid::Uuid;
 

@@ -14,7 +14,7 @@ use berth_api::v1::placement_client::PlacementClient;
 use berth_api::v1::schedule_request::Size;
 use berth_api::v1::server_group::Policy;
 use berth_placement::GroupPolicy;
-use berth_scheduler::nova::{Options, Preference};
+use berth_scheduler::{Options, Preference};
 use berth_simulator::{NovaOptions, Observer, simulate_nova};
 use berth_traces::{Demands, Host, Micros, Resources, Vm};
 use sha2::{Digest, Sha256};

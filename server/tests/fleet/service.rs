@@ -9,7 +9,7 @@ use berth_api::v1;
 use berth_api::v1::fleet_client::FleetClient;
 use berth_api::v1::instances_client::InstancesClient;
 use berth_api::v1::scheduler_client::SchedulerClient;
-use berth_scheduler::nova::{self, FilterName};
+use berth_scheduler::FilterName;
 use berth_server::{DataDir, DurabilityOptions, FleetOptions, Grpc, Keeper, Options, Service};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -39,8 +39,8 @@ fn options() -> Options {
 }
 
 /// Nova's defaults, and a filter that looks at aggregates.
-pub(crate) fn scheduler_options() -> nova::Options {
-    let mut options = nova::Options::default();
+pub(crate) fn scheduler_options() -> berth_scheduler::Options {
+    let mut options = berth_scheduler::Options::default();
     options.filter_scheduler.enabled_filters.push(FilterName::AggregateInstanceExtraSpecsFilter);
     options
 }

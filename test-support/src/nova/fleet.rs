@@ -1,7 +1,7 @@
 //! Random fleets: providers as the index has them, and the hosts among them as Nova knows them.
 
 use berth_placement::{Inventory, Units};
-use berth_scheduler::nova::Aggregate;
+use berth_scheduler::Aggregate;
 use serde_json::{Value, json};
 use uuid::Uuid;
 

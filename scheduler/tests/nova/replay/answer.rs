@@ -1,6 +1,6 @@
 //! Berth's whole answer to a case, in the fields of a recording.
 
-use berth_scheduler::nova::exception::NovaException;
+use berth_scheduler::exception::NovaException;
 use serde_json::{Map, Value, json};
 
 use super::difference::Differences;

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use berth_scheduler::nova::filters::{RequestState, Scene};
-use berth_scheduler::nova::hosts::{HostRecord, HostRow, HostTable};
-use berth_scheduler::nova::pci::ProviderMapping;
-use berth_scheduler::nova::select::{AllocationCandidate, CandidateAllocations, ProviderAllocation};
-use berth_scheduler::nova::{Aggregate, FilterName, Options, RequestSpec, WeigherName, time};
+use berth_scheduler::filters::{RequestState, Scene};
+use berth_scheduler::hosts::{HostRecord, HostRow, HostTable};
+use berth_scheduler::pci::ProviderMapping;
+use berth_scheduler::select::{AllocationCandidate, CandidateAllocations, ProviderAllocation};
+use berth_scheduler::{Aggregate, FilterName, Options, RequestSpec, WeigherName, time};
 use serde::Deserialize;
 
 #[derive(Deserialize)]

@@ -1,6 +1,6 @@
 //! What only Nova's conductor says in a request: users' requests cannot, so no reader of requests takes it.
 
-use berth_scheduler::nova::request_spec::CheckType;
+use berth_scheduler::request_spec::CheckType;
 use serde::Deserialize;
 
 #[derive(Deserialize)]

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use berth_scheduler::nova::FilterName;
-use berth_scheduler::nova::filters::{
+use berth_scheduler::FilterName;
+use berth_scheduler::filters::{
     Filter, RequestState, Scene, Step, Survivors, explain, filters_are_skipped, run, steps,
 };
-use berth_scheduler::nova::hosts::{HostRow, HostTable};
+use berth_scheduler::hosts::{HostRow, HostTable};
 use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, staged};

@@ -25,7 +25,7 @@ pub(crate) use lines::lines;
 pub(crate) use report::Report;
 
 use answer::Answer;
-use berth_scheduler::nova::RequestSpec;
+use berth_scheduler::RequestSpec;
 use case::Case;
 use difference::Differences;
 

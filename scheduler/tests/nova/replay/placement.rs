@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::num::IntErrorKind;
 
-use berth_scheduler::nova::placement_query::{
+use berth_scheduler::placement_query::{
     ComputeNode, DeviceRequest, Known, PlacementQuery, QueryError, RequestedNetwork, placement_query,
 };
-use berth_scheduler::nova::request_spec::Destination;
-use berth_scheduler::nova::{Aggregate, Options, RequestSpec};
+use berth_scheduler::request_spec::Destination;
+use berth_scheduler::{Aggregate, Options, RequestSpec};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use berth_scheduler::nova::SelectDestinations;
-use berth_scheduler::nova::hosts::{HostRow, HostTable};
-use berth_scheduler::nova::select::{AllocationCandidate, Chooser, Claims, SelectError, Selection};
+use berth_scheduler::SelectDestinations;
+use berth_scheduler::hosts::{HostRow, HostTable};
+use berth_scheduler::select::{AllocationCandidate, Chooser, Claims, SelectError, Selection};
 use serde_json::{Value, json};
 
 use super::answer::{Answer, raised};

@@ -1,7 +1,7 @@
 //! Raw weights, normalised weights, multipliers and the order of hosts.
 
-use berth_scheduler::nova::hosts::{HostRow, HostTable};
-use berth_scheduler::nova::weighers::{RawColumns, WeigherColumn, weigh_in_detail};
+use berth_scheduler::hosts::{HostRow, HostTable};
+use berth_scheduler::weighers::{RawColumns, WeigherColumn, weigh_in_detail};
 use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, staged};

@@ -1,7 +1,7 @@
 //! A request as Nova's message bus carries it: it has to say the same as the case.
 
-use berth_scheduler::nova::RequestSpec;
-use berth_scheduler::nova::request_spec::{CheckType, ImageProperties};
+use berth_scheduler::RequestSpec;
+use berth_scheduler::request_spec::{CheckType, ImageProperties};
 use serde_json::{Map, Value, json};
 
 use super::difference::Differences;

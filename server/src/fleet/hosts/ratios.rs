@@ -9,7 +9,7 @@
 //!
 //! Source of 1, 3 and 4: `ComputeDriver._get_allocation_ratios` of Nova 34.
 
-use berth_scheduler::nova::options::GeneralOptions;
+use berth_scheduler::options::GeneralOptions;
 
 /// A resource class whose ratio is configured.
 #[derive(Clone, Copy)]

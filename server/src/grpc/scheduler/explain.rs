@@ -1,7 +1,7 @@
 //! Why a request finds its host, or none.
 
 use berth_api::v1;
-use berth_scheduler::nova::explain::{Ending, Explanation, HostVerdict};
+use berth_scheduler::explain::{Ending, Explanation, HostVerdict};
 use tonic::Status;
 
 use super::request;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use berth_api::v1;
 use berth_api::v1::schedule_request::Size;
-use berth_scheduler::nova::request_spec::SchedulerHints;
+use berth_scheduler::request_spec::SchedulerHints;
 use tonic::Status;
 
 use crate::fleet::Ask;

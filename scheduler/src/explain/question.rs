@@ -1,0 +1,138 @@
+//! What is to be explained, and the passes that answer it.
+
+use std::fmt;
+
+use super::constraint::Constraint;
+use super::explanation::{Blocked, HostVerdict, Removed};
+use super::placement::{Demands, PlacementFacts};
+use crate::filters::{Reason, RequestState, Scene, Survivors, steps};
+use crate::hosts::HostRow;
+use crate::placement_query::QueryError;
+use crate::weighers::Weighed;
+
+/// A request before a fleet.
+#[derive(Clone, Copy)]
+pub struct Question<'a> {
+    /// The request, the fleet, the configuration and the time.
+    pub scene: Scene<'a>,
+    /// Which instance of the request is asked about, from 0: later instances skip filters that run once.
+    pub index: usize,
+    /// The allocation candidates of hosts. What a decision dropped of them counts as there again.
+    pub state: &'a RequestState,
+    /// What Placement knows, if its part is to be explained, too.
+    pub placement: Option<&'a PlacementFacts>,
+}
+
+/// The way of all hosts through the constraints.
+pub(super) struct Passage {
+    /// What each constraint did, all of them up to the one that could not judge.
+    pub(super) removed: Vec<Removed>,
+    /// The hosts that the pipeline leaves, in order: those that are weighed.
+    pub(super) left: Vec<HostRow>,
+    /// Those of them that can be claimed, too.
+    claimable: Survivors,
+    /// The constraint that could not judge.
+    pub(super) blocked: Option<Blocked>,
+    /// What Placement is asked besides.
+    pub(super) not_judged: Vec<String>,
+}
+
+impl Passage {
+    /// No host comes through.
+    fn blocked(by: Blocked, removed: Vec<Removed>, not_judged: Vec<String>) -> Self {
+        let claimable = Survivors::ordered(Vec::new());
+        Self { removed, left: Vec::new(), claimable, blocked: Some(by), not_judged }
+    }
+
+    /// Whether the host passed everything.
+    pub(super) fn claimable(&self, row: HostRow) -> bool {
+        self.claimable.contains(row)
+    }
+}
+
+impl Question<'_> {
+    /// What Placement is asked; nothing if its part is not to be explained.
+    fn demands(&self) -> Result<Demands, QueryError> {
+        self.placement.map_or_else(|| Ok(Demands::default()), |facts| Demands::of(&self.scene, facts))
+    }
+
+    /// The constraints on hosts, in the order in which they apply.
+    fn constraints(&self, demands: &Demands) -> Vec<Constraint> {
+        let placement = demands.constraints.iter().cloned().map(Constraint::Placement);
+        let pipeline = steps(&self.scene, self.index).into_iter().map(Constraint::Step);
+        placement.chain(pipeline).chain([Constraint::Claim]).collect()
+    }
+
+    /// Sends all hosts through all constraints.
+    pub(super) fn pass(&self) -> Passage {
+        self.pass_with(Survivors::all(self.scene.hosts), &mut self.fresh_state())
+    }
+
+    /// Sends these hosts through all constraints, with candidates that are all left.
+    pub(super) fn pass_with(&self, mut hosts: Survivors, state: &mut RequestState) -> Passage {
+        let (mut removed, mut left) = (Vec::new(), Vec::new());
+        let demands = match self.demands() {
+            Ok(demands) => demands,
+            Err(error) => return Passage::blocked(Blocked::query(&error), removed, Vec::new()),
+        };
+        for constraint in self.constraints(&demands) {
+            if constraint == Constraint::Claim {
+                left = hosts.rows();
+            }
+            let entered = hosts.len();
+            let filter = constraint.prepare(&self.scene, self.placement, &demands);
+            let narrowed = hosts.narrow(&*filter, self.scene.hosts, state);
+            drop(filter);
+            if let Err(error) = narrowed {
+                return Passage::blocked(Blocked::filter(&constraint, &error), removed, demands.not_judged);
+            }
+            removed.push(Removed { constraint, entered, removed: entered - hosts.len() });
+        }
+        Passage { removed, left, claimable: hosts, blocked: None, not_judged: demands.not_judged }
+    }
+
+    /// What stands against one host.
+    pub(super) fn verdict(&self, row: HostRow, weighed: &[Weighed]) -> HostVerdict {
+        let mut verdict = HostVerdict {
+            host: self.name(row),
+            constraint: None,
+            reason: None,
+            text: "passes".to_owned(),
+            rank: weighed.iter().position(|host| host.row == row).map(|at| at + 1),
+        };
+        if let Some((constraint, text, reason)) = self.objection(row) {
+            verdict = HostVerdict { constraint: Some(constraint), reason, text, ..verdict };
+        }
+        verdict
+    }
+
+    /// The first constraint that the host does not pass, and why.
+    fn objection(&self, row: HostRow) -> Option<(Constraint, String, Option<Reason>)> {
+        let unjudged = |error: &dyn fmt::Display| format!("cannot be judged: {error}");
+        let demands = match self.demands() {
+            Ok(demands) => demands,
+            Err(error) => return Some((Constraint::Query, unjudged(&error), None)),
+        };
+        let mut state = self.fresh_state();
+        self.constraints(&demands).into_iter().find_map(|constraint| {
+            let answer = constraint.prepare(&self.scene, self.placement, &demands).judge(row, &mut state);
+            match answer {
+                Ok(Ok(())) => None,
+                Ok(Err(reason)) => Some((constraint, reason.to_string(), Some(reason))),
+                Err(error) => Some((constraint, unjudged(&error), None)),
+            }
+        })
+    }
+
+    /// Host and node, or the host alone where the node bears its name.
+    pub(super) fn name(&self, row: HostRow) -> String {
+        let (host, node) = (self.scene.hosts.host(row), self.scene.hosts.node(row));
+        if host == node { host.to_owned() } else { format!("{host}/{node}") }
+    }
+
+    fn fresh_state(&self) -> RequestState {
+        let mut state = self.state.clone();
+        state.restore();
+        state
+    }
+}

@@ -1,0 +1,159 @@
+//! Which hosts can serve a request at all, and what has to be free on them.
+
+use berth_placement::candidates::{self, Query, TreeQuery};
+use berth_placement::kernel::{CLASSES, NOT_ASKED};
+use berth_placement::{HOST_CLASSES, HostFree, Index, Row, View};
+use smallvec::SmallVec;
+
+use super::places::Places;
+use crate::HostMask;
+use crate::placement_query::{Extent, PlacementQuery, needs_mappings, taken};
+use crate::select::AllocationCandidate;
+
+/// A request, or its fallback, put to single trees.
+struct Asked {
+    query: Query,
+    tree: TreeQuery,
+}
+
+/// What the index makes of one host.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Offer {
+    /// Whether candidates take anything from the host's tree: then it is one to choose from.
+    pub(super) is_host: bool,
+    /// The first candidate that takes something from the host itself: what would be claimed.
+    pub(super) candidate: Option<AllocationCandidate>,
+}
+
+/// The hosts that can serve a request, as far as no claim changes that.
+pub(super) struct Eligible {
+    asked: SmallVec<[Asked; 1]>,
+    mask: HostMask,
+    need: HostFree,
+    is_exact: bool,
+    /// The topology's version and the position in the view's layout changes that this is true to.
+    version: u64,
+    position: u64,
+    /// Which providers are whose.
+    moves: u64,
+    /// How often the mask was made or changed.
+    changes: u64,
+}
+
+impl Eligible {
+    pub(super) fn new(query: &PlacementQuery, index: &Index, view: &View, places: &Places) -> Self {
+        let version = index.topology().version();
+        let asked = asked(query, index);
+        let (need, is_exact) = (need(&asked), is_exact(&asked));
+        let (position, moves) = (view.layout_position(), places.moves());
+        let mask = HostMask::default();
+        let mut eligible = Self { asked, mask, need, is_exact, version, position, moves, changes: 0 };
+        for (host, place) in places.iter() {
+            let admits = eligible.admits(index, place);
+            eligible.mask.set(host.slot(), admits);
+        }
+        eligible
+    }
+
+    /// Takes in changes of the topology. Where each host can be judged by itself, only those that changed are.
+    pub(super) fn renew(&mut self, query: &PlacementQuery, index: &Index, view: &View, places: &Places) {
+        let version = index.topology().version();
+        if (version, view.layout_position(), places.moves()) == (self.version, self.position, self.moves) {
+            return;
+        }
+        let asked = asked(query, index);
+        let is_alike =
+            self.is_exact && is_exact(&asked) && need(&asked) == self.need && places.moves() == self.moves;
+        let Some(rows) = view.relayouts_since(self.position).filter(|_| is_alike) else {
+            *self = Self { changes: self.changes + 1, ..Self::new(query, index, view, places) };
+            return;
+        };
+        self.changes += 1;
+        (self.asked, self.version, self.position) = (asked, version, view.layout_position());
+        for place in rows {
+            if let Some(host) = places.host_at(place) {
+                let admits = self.admits(index, place);
+                self.mask.set(host.slot(), admits);
+            }
+        }
+    }
+
+    /// Hosts that can serve the request if they have room.
+    pub(super) const fn mask(&self) -> &HostMask {
+        &self.mask
+    }
+
+    /// Another number whenever the mask has changed.
+    pub(super) const fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// What has to be free on a host itself.
+    pub(super) const fn need(&self) -> HostFree {
+        self.need
+    }
+
+    /// Whether each host in the mask with so much free serves the request. If not, the index has to be asked.
+    pub(super) const fn is_exact(&self) -> bool {
+        self.is_exact
+    }
+
+    /// Asks the index for the candidates of one host, which may take from children and sharing providers.
+    pub(super) fn offer(&self, index: &Index, place: Row) -> Offer {
+        let mut offer = Offer::default();
+        for Asked { query, tree } in &self.asked {
+            let topology = tree.topology();
+            let is_own = |row| topology.provider(row).is_some_and(|provider| provider.root == place);
+            // A search that gave up has found nothing more.
+            for candidate in tree.candidates(index, place).map_while(Result::ok) {
+                offer.is_host |= candidate.allocations.iter().any(|allocation| is_own(allocation.row));
+                if candidate.allocations.iter().any(|allocation| allocation.row == place) {
+                    let with_mappings = needs_mappings(query, Extent::First);
+                    offer.candidate = taken(&candidate, query, topology, with_mappings);
+                    return offer;
+                }
+            }
+        }
+        offer
+    }
+
+    fn admits(&self, index: &Index, place: Row) -> bool {
+        self.asked.iter().any(|asked| asked.tree.admits(index, place))
+    }
+}
+
+/// Request and fallback, as far as Placement would read them.
+fn asked(query: &PlacementQuery, index: &Index) -> SmallVec<[Asked; 1]> {
+    let requests = std::iter::once(&query.request).chain(&query.fallback);
+    let asked = requests.filter_map(|request| {
+        let query = request.to_index_query(&index.topology()).ok()?;
+        let tree = index.tree_query(&query, &candidates::Options::default()).ok()?;
+        Some(Asked { query, tree })
+    });
+    asked.collect()
+}
+
+/// The least that any of them needs.
+fn need(asked: &[Asked]) -> HostFree {
+    let of_class = |class: usize| {
+        let amount = |asked: &Asked| {
+            let on_root = asked.tree.on_root().iter().find(|(on_root, _)| *on_root == HOST_CLASSES[class]);
+            on_root.map_or(NOT_ASKED, |(_, amount)| i32::try_from(*amount).unwrap_or(i32::MAX))
+        };
+        asked.iter().map(amount).min().unwrap_or(NOT_ASKED)
+    };
+    let mut need = [NOT_ASKED; CLASSES];
+    (0..CLASSES).for_each(|class| need[class] = of_class(class));
+    need
+}
+
+/// Whether a host's own free amounts of the host classes tell whether it has a candidate.
+fn is_exact(asked: &[Asked]) -> bool {
+    match asked {
+        [] => true,
+        [Asked { tree, .. }] => {
+            tree.is_all_on_root() && tree.on_root().iter().all(|(class, _)| HOST_CLASSES.contains(class))
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,326 @@
+//! Nova's filter scheduler on an index: from a request to claimed hosts in one process, with no list of candidates between.
+//!
+//! Where Nova fetches allocation candidates of all hosts, filters and weighs those hosts and claims one of them, a
+//! [`FilterScheduler`] works out once per request which hosts can serve it at all ([`PreparedRequest`]), finds the best of
+//! those with room ([`RankedHosts`]), and makes an allocation candidate only for the hosts that it found. The hosts, their
+//! order, alternates and claims are those of the long way, which is taken where filters look at the candidates themselves.
+
+mod eligible;
+mod order;
+mod places;
+mod prepared;
+
+use std::sync::Arc;
+
+use berth_placement::kernel::NOTHING;
+use berth_placement::{ConsumerId, Index, Row, View, candidates};
+use uuid::Uuid;
+
+use super::filters::{RequestState, Scene};
+use super::hosts::{HostRecord, HostTable, UpdateError};
+use super::options::Driver;
+use super::placement_query::{Known, QueryError, placement_query};
+use super::select::{Chooser, Claimant, Claims, Decision, DecisionAsOne, LookAtAll, Plan, claim_as_one};
+use super::{Aggregate, Options, Preference, RankedHosts, RankedRequest, RequestSpec, SelectDestinations};
+use crate::hosts::HostRow;
+
+use eligible::Eligible;
+use order::Best;
+use places::Places;
+
+pub use prepared::PreparedRequest;
+
+/// What is asked for besides the request itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// Each instance that wants a host.
+    pub instances: &'a [String],
+    /// Whether alternates are wanted: `max_attempts` less one for each instance.
+    pub alternates: bool,
+    /// Whether each instance gets the host that it would get if it was asked for alone, after those before it. If not, hosts that
+    /// are alike for an instance keep the order that they had for the one before, as in Nova: that takes a look at all of them.
+    /// (So they do either way where instances may take from more than one provider each.)
+    pub each_alone: bool,
+    /// The time in microseconds since 1970.
+    pub now: i64,
+}
+
+impl<'a> Wanted<'a> {
+    const fn with(self, options: &'a Options) -> SelectDestinations<'a> {
+        let Self { instances, alternates: return_alternates, now, .. } = self;
+        SelectDestinations { options, instances, return_alternates, now }
+    }
+}
+
+/// One decider, with what it knows of the fleet. Any number of them may work side by side on one index.
+pub struct FilterScheduler {
+    index: Arc<Index>,
+    view: View,
+    /// The position in the view's layout changes that `places` is true to.
+    position: u64,
+    places: Places,
+    options: Options,
+    preference: Preference,
+    hosts: HostTable,
+    ranked: RankedHosts,
+}
+
+impl FilterScheduler {
+    /// A decider on these hosts. Those that have no provider in the index yet wait until they have one.
+    #[must_use]
+    pub fn new(index: Arc<Index>, hosts: HostTable, options: Options) -> Self {
+        Self::preferring(Preference::Weighers, index, hosts, options)
+    }
+
+    /// A decider that finds the best of the hosts that pass the filters by another objective than Nova's.
+    #[must_use]
+    pub fn preferring(preference: Preference, index: Arc<Index>, hosts: HostTable, options: Options) -> Self {
+        let view = View::new(&index);
+        let ranked = RankedHosts::preferring(preference, &hosts, &options);
+        let places = Places::new(&hosts, &view);
+        let position = view.layout_position();
+        let mut scheduler = Self { index, view, position, places, options, preference, hosts, ranked };
+        scheduler.set_all_free();
+        scheduler
+    }
+
+    /// The hosts as Nova knows them.
+    #[must_use]
+    pub const fn hosts(&self) -> &HostTable {
+        &self.hosts
+    }
+
+    /// The options.
+    #[must_use]
+    pub const fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Makes the hosts what they were before a decision, as far as Nova's own view of them goes. Claims stay.
+    pub fn undo(&mut self, decision: &mut Decision) {
+        let rows: Vec<HostRow> = decision.changes.iter().map(|change| change.row()).collect();
+        decision.undo(&mut self.hosts);
+        rows.into_iter().for_each(|row| self.ranked.follow(&self.hosts, &self.options, row));
+    }
+
+    /// Makes hosts what these records say, as [`HostTable::update`] does. Decisions of before cannot be undone then, except by
+    /// releasing their claims: the hosts report what has become of them.
+    ///
+    /// # Errors
+    /// [`UpdateError`]; then nothing has changed.
+    pub fn update_hosts(&mut self, records: &[HostRecord], now: i64) -> Result<(), UpdateError> {
+        let rows = self.hosts.update(records, &self.options.general, now)?;
+        self.ranked.follow_all(&self.hosts, &self.options, &rows);
+        if self.places.are_outdated(&self.hosts) {
+            self.places = Places::new(&self.hosts, &self.view);
+            self.set_all_free();
+        }
+        Ok(())
+    }
+
+    /// Shows consumers on the hosts of these root providers to filters and weighers that ask where instances are. Those that
+    /// are shown there already are left out of the result.
+    pub(crate) fn show(&mut self, consumers: &[(ConsumerId, Row)]) -> Vec<(HostRow, String)> {
+        if consumers.is_empty() {
+            return Vec::new();
+        }
+        self.refresh();
+        let shown = consumers.iter().filter_map(|&(consumer, provider)| {
+            let (row, instance) = (self.places.host_at(provider)?, Uuid::from(consumer).to_string());
+            self.hosts.show_instance(row, &instance).then_some((row, instance))
+        });
+        shown.collect()
+    }
+
+    /// Hides what [`Self::show`] showed.
+    pub(crate) fn hide(&mut self, shown: Vec<(HostRow, String)>) {
+        shown.iter().for_each(|(row, instance)| self.hosts.hide_instance(*row, instance));
+    }
+
+    /// Puts the hosts into these aggregates and no others. A request that names a zone, or whose pre-filters look at
+    /// aggregates, has to be prepared anew.
+    pub fn replace_aggregates(&mut self, aggregates: &[Aggregate]) {
+        let rows = self.hosts.replace_aggregates(aggregates);
+        self.ranked.follow_all(&self.hosts, &self.options, &rows);
+    }
+
+    /// Runs the pre-filters and works out what the request needs, once for many decisions.
+    ///
+    /// # Errors
+    /// Whatever makes Nova refuse the request before it asks Placement.
+    pub fn prepare(
+        &mut self,
+        mut spec: RequestSpec,
+        known: &Known<'_>,
+        now: i64,
+    ) -> Result<PreparedRequest, QueryError> {
+        self.refresh();
+        let query = placement_query(&mut spec, &self.options, known)?;
+        let scene = Scene { hosts: &self.hosts, options: &self.options, request: &spec, now };
+        let ranked = RankedRequest::new(&scene).filter(|_| orders_by_weight(&self.options));
+        let eligible = Eligible::new(&query, &self.index, &self.view, &self.places);
+        Ok(PreparedRequest::new(spec, query, ranked, eligible, &self.options))
+    }
+
+    /// Chooses a host for each instance and claims it, as [`SelectDestinations::decide`] does with the candidates of all
+    /// hosts. Claims by others count from the next decision on.
+    pub fn select(
+        &mut self,
+        prepared: &mut PreparedRequest,
+        wanted: Wanted<'_>,
+        claims: &mut dyn Claims,
+        chooser: &mut dyn Chooser,
+    ) -> Decision {
+        self.refresh();
+        prepared.renew(&self.index, &self.view, &self.places);
+        if self.places.are_tangled() || prepared.needs_all_candidates(wanted.instances.len()) {
+            self.select_the_long_way(prepared, wanted, claims, chooser)
+        } else {
+            self.select_the_best(prepared, wanted, claims, chooser)
+        }
+    }
+
+    /// [`Self::select`], but all instances are claimed together once each has its host, as
+    /// [`SelectDestinations::decide_as_one`] does.
+    pub fn select_as_one(
+        &mut self,
+        prepared: &mut PreparedRequest,
+        wanted: Wanted<'_>,
+        claimant: &Claimant,
+        chooser: &mut dyn Chooser,
+    ) -> DecisionAsOne {
+        let index = Arc::clone(&self.index);
+        claim_as_one((&index, claimant), |plan, outrun| {
+            if let Some(mut outrun) = outrun {
+                self.undo(&mut outrun);
+            }
+            self.select(prepared, wanted, plan, chooser)
+        })
+    }
+
+    /// What [`Self::select_as_one`] would decide. Nothing is claimed.
+    pub fn select_dry(
+        &mut self,
+        prepared: &mut PreparedRequest,
+        wanted: Wanted<'_>,
+        claimant: &Claimant,
+        chooser: &mut dyn Chooser,
+    ) -> Decision {
+        let index = Arc::clone(&self.index);
+        self.select(prepared, wanted, &mut Plan::new((&index, claimant)), chooser)
+    }
+
+    /// Makes candidates only for hosts that filters and weighers put first.
+    fn select_the_best(
+        &mut self,
+        prepared: &mut PreparedRequest,
+        wanted: Wanted<'_>,
+        claims: &mut dyn Claims,
+        chooser: &mut dyn Chooser,
+    ) -> Decision {
+        let (mut spec, mut state) = (prepared.spec().clone(), RequestState::default());
+        let (request, eligible) = prepared.parts();
+        let each_alone = wanted.each_alone || wanted.instances.len() == 1;
+        let request = request.filter(|_| each_alone);
+        let index = (&*self.index, &self.places);
+        let mut best = Best::new(index, (&mut self.ranked, request), eligible, self.preference, each_alone);
+        let what = wanted.with(&self.options);
+        let decision = what.decide_by(&mut best, &mut self.hosts, &mut spec, &mut state, claims, chooser);
+        if each_alone || self.preference != Preference::Weighers {
+            decision.changes.iter().for_each(|change| self.set_free(change.row()));
+        }
+        decision
+    }
+
+    /// Begins with the candidates of all hosts.
+    fn select_the_long_way(
+        &mut self,
+        prepared: &PreparedRequest,
+        wanted: Wanted<'_>,
+        claims: &mut dyn Claims,
+        chooser: &mut dyn Chooser,
+    ) -> Decision {
+        let (query, extent) = prepared.question();
+        let mut spec = prepared.spec().clone();
+        let mut state = query.ask(&self.index, &self.hosts, extent, &candidates::Options::default()).state;
+        let what = wanted.with(&self.options);
+        let mut order = match self.preference {
+            Preference::Weighers => LookAtAll::default(),
+            Preference::Policy(policy) => {
+                let free = self.hosts.rows().map(|row| self.ranked.free(row)).collect();
+                LookAtAll::by_policy(policy, free, prepared.need())
+            }
+        };
+        let decision = what.decide_by(&mut order, &mut self.hosts, &mut spec, &mut state, claims, chooser);
+        for change in &decision.changes {
+            self.ranked.follow(&self.hosts, &self.options, change.row());
+        }
+        decision
+    }
+
+    /// Compares what is kept with index and table. For a moment without changes.
+    ///
+    /// # Errors
+    /// What differs.
+    pub fn check(&mut self) -> Result<(), String> {
+        self.refresh();
+        self.view.check(&self.index)?;
+        self.ranked.check(&self.hosts, &self.options)?;
+        if self.places != Places::new(&self.hosts, &self.view) {
+            return Err("hosts stand elsewhere in the index".to_owned());
+        }
+        let expected = |row| self.places.of(row).and_then(|place| self.view.host(place)).unwrap_or(NOTHING);
+        match self.hosts.rows().find(|&row| self.ranked.free(row) != expected(row)) {
+            Some(row) => {
+                Err(format!("{row}: {:?} free, expected {:?}", self.ranked.free(row), expected(row)))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Takes in what changed on the index.
+    fn refresh(&mut self) {
+        let Self { index, view, places, ranked, .. } = self;
+        view.refresh(index, |_, change| {
+            if let Some(row) = places.host_at(change.row) {
+                ranked.set_free(row, change.after.unwrap_or(NOTHING));
+            }
+        });
+        if self.position != self.view.layout_position() {
+            self.follow_layout();
+        }
+    }
+
+    fn follow_layout(&mut self) {
+        let Some(rows) = self.view.relayouts_since(self.position) else {
+            self.position = self.view.layout_position();
+            self.places = Places::new(&self.hosts, &self.view);
+            self.set_all_free();
+            return;
+        };
+        for place in rows {
+            self.places.follow(&self.hosts, &self.view, place);
+            if let Some(row) = self.places.host_at(place) {
+                self.ranked.set_free(row, self.view.host(place).unwrap_or(NOTHING));
+            }
+        }
+        self.places.follow_sharing(&self.view);
+        self.position = self.view.layout_position();
+    }
+
+    fn set_all_free(&mut self) {
+        self.hosts.rows().for_each(|row| self.set_free(row));
+    }
+
+    /// As the view of the index says.
+    fn set_free(&mut self, row: HostRow) {
+        let free = self.places.of(row).and_then(|place| self.view.host(place));
+        self.ranked.set_free(row, free.unwrap_or(NOTHING));
+    }
+}
+
+/// Whether the best hosts by weight come first, whatever is drawn.
+fn orders_by_weight(options: &Options) -> bool {
+    options.scheduler.driver != Driver::ChanceScheduler
+        && !options.filter_scheduler.shuffle_best_same_weighed_hosts
+}

@@ -1,0 +1,29 @@
+//! The chance scheduler of older releases: any host that is up.
+
+use super::{Chooser, SelectError, Sorted};
+use crate::filters::{FilterName, RequestState, Scene, Step, Survivors, steps};
+
+/// The hosts for one instance: of those that are up, and that the request neither ignores nor rules out by naming
+/// others, one is drawn. The others follow in their order. Nova had this driver up to release 18.
+pub(super) fn any_host(
+    scene: &Scene<'_>,
+    mut hosts: Survivors,
+    index: usize,
+    state: &mut RequestState,
+    chooser: &mut dyn Chooser,
+) -> Result<Sorted, SelectError> {
+    let restrictions = steps(scene, index).into_iter().filter(|step| matches!(step, Step::Restriction(_)));
+    let mut removed = Vec::new();
+    for step in restrictions.chain([Step::Filter(FilterName::ComputeFilter)]) {
+        let before = hosts.len();
+        let narrowed = hosts.narrow(&*step.prepare(scene), scene.hosts, state);
+        narrowed.map_err(|error| crate::filters::Failure { step, error })?;
+        removed.push((step, before - hosts.len()));
+    }
+    let mut rows = hosts.rows();
+    if !rows.is_empty() {
+        let chosen = chooser.choose(rows.len());
+        rows[..=chosen].rotate_right(1);
+    }
+    Ok(Sorted { rows, removed, complete: true })
+}

@@ -1,0 +1,239 @@
+//! The decision for all instances of a request.
+
+use super::alternates::{Chosen, Pool};
+use super::order::{HostOrder, LookAtAll};
+use super::{AllocationCandidate, Chooser, Claims, SelectError, Selection, Sorted};
+use crate::filters::{RequestState, Scene, Step, cell_allocation};
+use crate::hosts::{HostRow, HostTable, Undo};
+use crate::numa::{Consumer, InstanceTopology, Limits};
+use crate::options::Options;
+use crate::pci::ProviderMapping;
+use crate::request_spec::RequestSpec;
+
+/// A request for destinations.
+#[derive(Debug, Clone, Copy)]
+pub struct SelectDestinations<'a> {
+    /// What the operator configured.
+    pub options: &'a Options,
+    /// Each instance that wants a host.
+    pub instances: &'a [String],
+    /// Whether alternates are wanted: `max_attempts` less one for each instance.
+    pub return_alternates: bool,
+    /// The time in microseconds since 1970.
+    pub now: i64,
+}
+
+/// What was decided. The table shows the chosen hosts as consumed, until it is told to undo that.
+#[derive(Debug)]
+pub struct Decision {
+    /// For each instance the chosen host and its alternates.
+    pub result: Result<Vec<Vec<Selection>>, SelectError>,
+    /// Hosts removed by each constraint, for each instance that was tried. Nothing where a ranked search decided among hosts
+    /// whose candidates take from more than one provider: it does not look at those that cannot win.
+    pub removed: Vec<Vec<(Step, usize)>>,
+    /// What the decision changed in the table, in order.
+    pub changes: Vec<Undo>,
+}
+
+impl Decision {
+    /// Makes the table what it was before. Nova's filter scheduler reads its hosts anew for each request; the caching
+    /// scheduler lets them be until the next report.
+    pub fn undo(&mut self, hosts: &mut HostTable) {
+        self.changes.drain(..).rev().for_each(|change| hosts.undo(change));
+    }
+}
+
+/// The work on one request.
+struct Selecting<'a> {
+    what: SelectDestinations<'a>,
+    hosts: &'a mut HostTable,
+    request: &'a mut RequestSpec,
+    state: &'a mut RequestState,
+    order: &'a mut dyn HostOrder,
+    chooser: &'a mut dyn Chooser,
+    removed: Vec<Vec<(Step, usize)>>,
+    changes: Vec<Undo>,
+    chosen: Vec<Chosen>,
+}
+
+impl SelectDestinations<'_> {
+    /// Chooses a host for each instance, claims it, and lets the next instance see what is left.
+    ///
+    /// The hosts are tried in order until a claim succeeds, each host once with its first allocation candidate: there
+    /// are no more claims for an instance than hosts that are left. An instance sees only hosts that were left for the
+    /// instance before it. If one instance finds none, all claims are given back.
+    ///
+    /// `state` brings the allocation candidates, and with them the hosts to choose from. A rebuild is a question about
+    /// all hosts the table has: nothing is claimed and no candidates are needed. `request` changes as it does in Nova: instance, NUMA cells as they were
+    /// fitted, hosts of the server group.
+    pub fn decide(
+        self,
+        hosts: &mut HostTable,
+        request: &mut RequestSpec,
+        state: &mut RequestState,
+        claims: &mut dyn Claims,
+        chooser: &mut dyn Chooser,
+    ) -> Decision {
+        self.decide_by(&mut LookAtAll::default(), hosts, request, state, claims, chooser)
+    }
+
+    /// [`Self::decide`] among the hosts that `order` knows.
+    pub(crate) fn decide_by(
+        self,
+        order: &mut dyn HostOrder,
+        hosts: &mut HostTable,
+        request: &mut RequestSpec,
+        state: &mut RequestState,
+        claims: &mut dyn Claims,
+        chooser: &mut dyn Chooser,
+    ) -> Decision {
+        let (removed, changes, chosen) = (Vec::new(), Vec::new(), Vec::new());
+        let mut selecting =
+            Selecting { what: self, hosts, request, state, order, chooser, removed, changes, chosen };
+        let result = selecting.select(claims);
+        if result.is_err() {
+            let claimed =
+                selecting.chosen.iter().zip(self.instances).filter(|((_, candidate), _)| candidate.is_some());
+            claimed.for_each(|(_, instance)| claims.release(instance));
+        }
+        Decision { result, removed: selecting.removed, changes: selecting.changes }
+    }
+}
+
+impl Selecting<'_> {
+    fn scene(&self) -> Scene<'_> {
+        Scene { hosts: self.hosts, options: self.what.options, request: self.request, now: self.what.now }
+    }
+
+    fn select(&mut self, claims: &mut dyn Claims) -> Result<Vec<Vec<Selection>>, SelectError> {
+        let with_placement = !self.request.is_rebuild();
+        let mut last = None;
+        for (index, instance) in self.what.instances.iter().enumerate() {
+            self.request.instance_uuid.clone_from(instance);
+            let mut sorted = self.sorted(index)?;
+            let found = if with_placement {
+                self.claim(instance, &mut sorted, claims)
+            } else {
+                sorted.rows.first().map(|&row| (row, None))
+            };
+            let Some((row, candidate)) = found else { break };
+            let mapping = candidate.as_ref().map(|candidate| self.mapping(candidate)).transpose();
+            self.chosen.push((row, candidate));
+            if self.what.instances.len() == 1 {
+                self.look_for_alternates(&mut sorted); // in the order of before
+            }
+            last = Some(sorted);
+            self.consume(row, instance, mapping?.as_ref());
+        }
+        let (placed, wanted) = (self.chosen.len(), self.what.instances.len());
+        match last {
+            Some(sorted) if placed == wanted => self.selections(sorted),
+            _ => Err(SelectError::NoValidHost { placed, wanted }),
+        }
+    }
+
+    /// The hosts for an instance, of those that were left for the instance before it.
+    fn sorted(&mut self, index: usize) -> Result<Sorted, SelectError> {
+        let subset = self.what.options.filter_scheduler.host_subset_size;
+        let most = subset.max(1 + self.alternates());
+        let Self { what, hosts, request, state, order, chooser, .. } = self;
+        let scene = Scene { hosts, options: what.options, request, now: what.now };
+        let mut sorted = order.sort(&scene, index, most, state, *chooser)?;
+        self.removed.push(std::mem::take(&mut sorted.removed));
+        Ok(sorted)
+    }
+
+    /// Adds the next best hosts, if there are any.
+    fn extend(&mut self, sorted: &mut Sorted) {
+        let Self { what, hosts, request, state, order, .. } = self;
+        let scene = Scene { hosts, options: what.options, request, now: what.now };
+        order.extend(&scene, state, sorted);
+    }
+
+    /// Claims the first host that can be had.
+    fn claim(&mut self, instance: &str, sorted: &mut Sorted, claims: &mut dyn Claims) -> Option<Chosen> {
+        let mut tried = 0;
+        loop {
+            let found = sorted.rows[tried..].iter().find_map(|&row| {
+                let candidate = self.state.first(row)?;
+                claims.claim(instance, row, candidate).then(|| (row, Some(candidate.clone())))
+            });
+            tried = sorted.rows.len();
+            if found.is_some() || sorted.complete {
+                return found;
+            }
+            self.extend(sorted);
+        }
+    }
+
+    /// The providers that serve the requested groups.
+    fn mapping(&self, candidate: &AllocationCandidate) -> Result<ProviderMapping, SelectError> {
+        let provider = |id: &String| {
+            let providers = candidate.mappings.0.get(id).ok_or_else(|| SelectError::NoMapping(id.clone()))?;
+            Ok((id.clone(), providers.clone()))
+        };
+        let groups = self.request.requested_resources.iter().filter_map(|group| group.requester_id.as_ref());
+        groups.map(provider).collect::<Result<_, _>>().map(ProviderMapping)
+    }
+
+    /// Takes from the host what the instance needs. Should that fail, its compute service has the last word.
+    fn consume(&mut self, row: HostRow, instance: &str, mapping: Option<&ProviderMapping>) {
+        let allocation = cell_allocation(&self.scene());
+        let mut topology: Option<InstanceTopology> = self.request.numa_topology.take();
+        let limits = self.state.limits(row).map(|limits| Limits {
+            cpu_allocation_ratio: limits.cpu_allocation_ratio,
+            ram_allocation_ratio: limits.ram_allocation_ratio,
+            network_metadata: self.request.network_metadata.as_ref(),
+        });
+        let devices = self.request.pci_requests.as_deref().unwrap_or_default();
+        // Without claimed candidates the groups have no providers yet.
+        let unmapped = ProviderMapping(self.unmapped_groups());
+        let consumer = Consumer { devices, mapping: Some(mapping.unwrap_or(&unmapped)), limits, allocation };
+        let (mut change, _) = self.hosts.consume(row, &self.request.flavor, &mut topology, &consumer);
+        self.request.numa_topology = topology;
+        if let Some(group) = &mut self.request.instance_group {
+            group.hosts.push(self.hosts.host(row).to_owned());
+            self.hosts.place_instance(row, instance, &mut change);
+        }
+        self.changes.push(change);
+        self.order.follow(self.hosts, self.what.options, row);
+    }
+
+    fn unmapped_groups(&self) -> std::collections::BTreeMap<String, Vec<String>> {
+        let groups = self.request.requested_resources.iter();
+        groups.filter_map(|group| group.requester_id.clone()).map(|id| (id, Vec::new())).collect()
+    }
+
+    /// How many alternates each instance is to have.
+    fn alternates(&self) -> usize {
+        let wanted = self.what.options.scheduler.max_attempts.saturating_sub(1) as usize;
+        if self.what.return_alternates { wanted } else { 0 }
+    }
+
+    /// With several instances the hosts are sorted once more, since the chosen ones are fuller now.
+    fn selections(&mut self, mut sorted: Sorted) -> Result<Vec<Vec<Selection>>, SelectError> {
+        let last = self.chosen.len() - 1;
+        if last > 0 && self.alternates() > 0 {
+            sorted = self.sorted(last)?;
+            self.look_for_alternates(&mut sorted);
+        }
+        Ok(self.pool(&sorted).selections(self.alternates()))
+    }
+
+    /// Adds hosts until each instance has its alternates, or there are no more.
+    fn look_for_alternates(&mut self, sorted: &mut Sorted) {
+        while !sorted.complete && !self.pool(sorted).has(self.alternates()) {
+            self.extend(sorted);
+        }
+    }
+
+    fn pool<'a>(&'a self, sorted: &'a Sorted) -> Pool<'a> {
+        Pool {
+            scene: self.scene(),
+            state: self.state,
+            chosen: &self.chosen,
+            sorted: &sorted.rows,
+            with_placement: !self.request.is_rebuild(),
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Claims on an index, one instance at a time.
+
+use std::sync::Arc;
+
+use berth_placement::{ExpectedGeneration, GroupId, Index, Member, Owner, Timestamp, TransferError, Write};
+
+use super::translate::{IndexClaimError, Translated, consumer, translate};
+use super::{AllocationCandidate, Claims};
+use crate::hosts::HostRow;
+
+/// For whom claims are made.
+#[derive(Debug, Clone)]
+pub struct Claimant {
+    /// The owner of the instances.
+    pub owner: Arc<Owner>,
+    /// Their server group in the index.
+    pub group: Option<GroupId>,
+    /// The time in microseconds since 1970.
+    pub now: Timestamp,
+}
+
+/// A claim that was not granted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedClaim {
+    /// For which instance.
+    pub instance: String,
+    /// On which row of the host table; none for a claim of several instances.
+    pub row: Option<HostRow>,
+    /// Why.
+    pub error: IndexClaimError,
+}
+
+/// Serves [`Claims`] from an index: what filters saw is advice, the claim decides.
+///
+/// An instance that has allocations already is refused. With a server group, its policy is judged inside each claim, with
+/// the members of all claims side by side. Instances of one request appear one by one; where they have to appear
+/// together, use [`SelectDestinations::decide_as_one`](super::SelectDestinations::decide_as_one).
+pub struct IndexClaims<'a> {
+    index: &'a Index,
+    claimant: Claimant,
+    refused: Vec<RefusedClaim>,
+}
+
+impl<'a> IndexClaims<'a> {
+    /// Nothing is claimed yet.
+    #[must_use]
+    pub const fn new(index: &'a Index, claimant: Claimant) -> Self {
+        Self { index, claimant, refused: Vec::new() }
+    }
+
+    /// The claims that were not granted, in order.
+    #[must_use]
+    pub fn refused(&self) -> &[RefusedClaim] {
+        &self.refused
+    }
+
+    fn take(&self, instance: &str, candidate: &AllocationCandidate) -> Result<(), IndexClaimError> {
+        let translated = translate(self.index, instance, candidate)?;
+        Ok(self.claimant.claim(self.index, &[translated])?)
+    }
+}
+
+impl Claims for IndexClaims<'_> {
+    fn claim(&mut self, instance: &str, row: HostRow, candidate: &AllocationCandidate) -> bool {
+        let outcome = self.take(instance, candidate);
+        let refused =
+            |error| self.refused.push(RefusedClaim { instance: instance.to_owned(), row: Some(row), error });
+        outcome.map_err(refused).is_ok()
+    }
+
+    fn release(&mut self, instance: &str) {
+        // Somebody else may have deleted the instance meanwhile: then there is nothing to give back.
+        if let Ok(consumer) = consumer(instance) {
+            let _ = self.index.release(consumer);
+        }
+    }
+}
+
+impl Claimant {
+    /// Claims for all of the instances, or for none.
+    pub(super) fn claim(&self, index: &Index, instances: &[Translated]) -> Result<(), TransferError> {
+        let writes: Vec<Write> = instances.iter().map(|instance| self.write(instance)).collect();
+        let Some(group) = self.group else { return index.transfer(&writes, self.now) };
+        let members: Vec<Member> = instances.iter().map(Translated::member).collect();
+        index.claim_group(group, &members, &writes, self.now)
+    }
+
+    fn write(&self, instance: &Translated) -> Write {
+        let Translated { consumer, allocations, .. } = instance.clone();
+        Write { consumer, generation: ExpectedGeneration::New, owner: Arc::clone(&self.owner), allocations }
+    }
+}

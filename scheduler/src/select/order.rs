@@ -1,0 +1,111 @@
+//! Who puts the hosts in order for one instance after the other.
+
+use berth_placement::HostFree;
+use berth_placement::kernel::{NOT_ASKED, NOTHING};
+
+use super::chance::any_host;
+use super::sorted::{By, sorted_by};
+use super::{Chooser, SelectError, Sorted};
+use crate::filters::{RequestState, Scene, Survivors};
+use crate::hosts::{HostRow, HostTable};
+use crate::options::{Driver, Options};
+use crate::policy::Policy;
+
+/// Puts hosts in order.
+pub(crate) trait HostOrder {
+    /// The hosts for the `index`-th instance, best first: all of them, or at least `most`. Those that can be claimed get
+    /// their candidates in `state`.
+    ///
+    /// # Errors
+    /// As [`sorted_hosts`](super::sorted_hosts).
+    fn sort(
+        &mut self,
+        scene: &Scene<'_>,
+        index: usize,
+        most: usize,
+        state: &mut RequestState,
+        chooser: &mut dyn Chooser,
+    ) -> Result<Sorted, SelectError>;
+
+    /// Appends the next best hosts to those that are known.
+    fn extend(&mut self, scene: &Scene<'_>, state: &mut RequestState, sorted: &mut Sorted);
+
+    /// Takes in that an instance has come to the row.
+    fn follow(&mut self, hosts: &HostTable, options: &Options, row: HostRow);
+}
+
+/// Looks at every host that was left for the instance before.
+#[derive(Debug, Default)]
+pub(crate) struct LookAtAll {
+    left: Option<Vec<HostRow>>,
+    ranks: Option<PolicyRanks>,
+}
+
+/// What a policy ranks hosts by.
+#[derive(Debug)]
+struct PolicyRanks {
+    policy: Policy,
+    /// Free on each host.
+    free: Vec<HostFree>,
+    /// What an instance takes from its host.
+    need: HostFree,
+}
+
+impl LookAtAll {
+    /// Puts hosts with so much free in a policy's order.
+    pub(crate) const fn by_policy(policy: Policy, free: Vec<HostFree>, need: HostFree) -> Self {
+        Self { left: None, ranks: Some(PolicyRanks { policy, free, need }) }
+    }
+}
+
+impl HostOrder for LookAtAll {
+    fn sort(
+        &mut self,
+        scene: &Scene<'_>,
+        index: usize,
+        _: usize,
+        state: &mut RequestState,
+        chooser: &mut dyn Chooser,
+    ) -> Result<Sorted, SelectError> {
+        let survivors = match self.left.take() {
+            Some(left) => Survivors::ordered(left),
+            None if scene.request.is_rebuild() => Survivors::all(scene.hosts),
+            None => Survivors::ordered(state.hosts()),
+        };
+        let ranks = self.ranks.as_ref();
+        let free = |row: HostRow| ranks.map_or(NOTHING, |ranks| ranks.free[row.index()]);
+        let by = ranks.map_or(By::Weighers, |ranks| By::Policy(ranks.policy, &free));
+        let sorted = by_driver(by, scene, survivors, index, state, chooser)?;
+        self.left = Some(sorted.rows.clone());
+        Ok(sorted)
+    }
+
+    fn extend(&mut self, _: &Scene<'_>, _: &mut RequestState, _: &mut Sorted) {}
+
+    fn follow(&mut self, _: &HostTable, _: &Options, row: HostRow) {
+        let Some(PolicyRanks { free, need, .. }) = &mut self.ranks else { return };
+        for (free, need) in free[row.index()].iter_mut().zip(need).filter(|(_, need)| **need != NOT_ASKED) {
+            *free -= *need;
+        }
+    }
+}
+
+/// All of these hosts, as the configured driver orders them.
+///
+/// # Errors
+/// As [`sorted_hosts`](super::sorted_hosts).
+pub(crate) fn by_driver(
+    by: By<'_>,
+    scene: &Scene<'_>,
+    hosts: Survivors,
+    index: usize,
+    state: &mut RequestState,
+    chooser: &mut dyn Chooser,
+) -> Result<Sorted, SelectError> {
+    match scene.options.scheduler.driver {
+        Driver::ChanceScheduler => any_host(scene, hosts, index, state, chooser),
+        Driver::FilterScheduler | Driver::CachingScheduler => {
+            sorted_by(by, scene, hosts, index, state, chooser)
+        }
+    }
+}

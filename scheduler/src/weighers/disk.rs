@@ -1,0 +1,22 @@
+//! DiskWeigher
+
+use super::{Multiplier, WeighError, Weigher};
+use crate::filters::Scene;
+use crate::hosts::HostRow;
+
+/// Free disk: instances spread.
+pub(super) struct DiskWeigher<'a>(pub(super) &'a Scene<'a>);
+
+impl Weigher for DiskWeigher<'_> {
+    fn raw(&self, row: HostRow) -> Result<f64, WeighError> {
+        Ok(self.0.hosts.usage().free_disk_mb[row.0 as usize] as f64)
+    }
+
+    fn least(&self) -> Option<f64> {
+        Some(0.0)
+    }
+
+    fn multiplier(&self) -> Multiplier {
+        Multiplier::new("disk_weight_multiplier", self.0.options.filter_scheduler.disk_weight_multiplier)
+    }
+}
