@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         };
         let mut left = Vec::new();
         let passing = hosts.iter().filter(|host| decide(host, &demand, &mut left)).count();
-        // A report for whoever runs the example.
+        // A report for the reader of the example.
         #[expect(clippy::print_stdout, reason = "an example talks to its reader")]
         {
             println!("{cells} instance cells: {passing} of {} hosts pass", hosts.len());

@@ -32,7 +32,7 @@ enum Event {
         decider: usize,
         request: usize,
     },
-    /// Takes room on any host, as another decider would.
+    /// Claims resources on any host, as another decider would.
     Claim {
         host: usize,
         class: usize,
@@ -298,7 +298,7 @@ fn place_as_expected(world: &mut World, decider: &mut Decider, requests: &[Reque
 proptest! {
     #![proptest_config(ProptestConfig { cases: 120, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Every decider takes in every event on its own and answers the same as the scan, after each.
+    /// Every decider applies every event on its own and answers the same as the scan, after each.
     #[test]
     fn all_searches_name_the_same_host(
         plans in fleet(),

@@ -75,7 +75,7 @@ fn reasons_say_how_much() {
         [
             "NumInstancesFilter: 50 instances, fewer than 50 are allowed",
             "ComputeFilter: the service is disabled: broken fan",
-            "ComputeFilter: the service was heard of 100 s ago, 60 s are allowed",
+            "ComputeFilter: the service reported 100 s ago, 60 s are allowed",
             "ComputeCapabilitiesFilter: extra spec capabilities:hypervisor_type: asked 'QEMU', found 'KVM'",
             "ignore_hosts: the request ignores host e",
         ]

@@ -129,7 +129,7 @@ fn mask(hosts: usize, random: &mut Lcg) -> HostMask {
     mask
 }
 
-fn has_room(free: HostFree, need: HostFree) -> bool {
+fn has_capacity(free: HostFree, need: HostFree) -> bool {
     (0..CLASSES).all(|class| need[class] == NOT_ASKED || free[class] >= need[class])
 }
 
@@ -183,7 +183,7 @@ impl World {
     ) -> Option<(Vec<HostRow>, Removed)> {
         let scene = Scene { hosts: &self.hosts, options: &self.options, request, now };
         let is_among = |row: &HostRow| {
-            has_room(self.free[row.index()], among.need)
+            has_capacity(self.free[row.index()], among.need)
                 && among.eligible.is_none_or(|mask| mask.contains(Row(row.0)))
         };
         let hosts = Survivors::ordered(self.hosts.rows().filter(is_among).collect());

@@ -50,7 +50,7 @@ fn fill(mut scheduler: AmountEngine, number: usize, requests: &[Request]) -> Fil
             match scheduler.place(vm, request) {
                 Ok(row) => placed.push(row),
                 Err(PlaceError::NoValidHost(_)) => *wanted = None,
-                Err(PlaceError::Outrun { .. }) => {} // says itself that there may be room: asks again
+                Err(PlaceError::Outrun { .. }) => {} // says itself that there may be capacity: tries again
                 Err(other @ PlaceError::ConsumerExists(_)) => panic!("{other}"),
             }
         }
@@ -82,12 +82,12 @@ fn race(index: &Arc<Index>, requests: [&[Request]; 3]) -> Vec<Filled> {
 #[test]
 fn the_fleet_is_filled_to_the_last_unit_and_nothing_is_granted_twice() {
     for _ in 0..ROUNDS {
-        // Each host has room for exactly 16 of the VMs; vCPUs and disk run out together, memory does not.
+        // Each host has capacity for exactly 16 of the VMs; vCPUs and disk run out together, memory does not.
         let index = fleet([16, 100, 32]);
         let requests = [Request::of(1, 4, 2)];
         let filled = race(&index, [&requests; 3]);
         let placed: Vec<Row> = filled.iter().flat_map(|filled| filled.placed.clone()).collect();
-        assert_eq!(placed.len(), 16 * HOSTS as usize, "a decider gave up while there was room");
+        assert_eq!(placed.len(), 16 * HOSTS as usize, "a decider gave up while there was capacity");
         for host in (0..HOSTS).map(Row) {
             assert_eq!(placed.iter().filter(|&&row| row == host).count(), 16);
             assert_eq!(HOST_CLASSES.map(|class| index.free(host, class).unwrap()), [0, 36, 0]);
@@ -99,7 +99,7 @@ fn the_fleet_is_filled_to_the_last_unit_and_nothing_is_granted_twice() {
 
 /// Requests that run out of different classes: some claims get the one and are refused the other.
 #[test]
-fn nobody_overlooks_room_in_the_end() {
+fn no_decider_overlooks_capacity_in_the_end() {
     let requests = [Request::of(1, 7, 0), Request::of(5, 1, 0), Request::of(2, 2, 1), Request::of(1, 1, 0)];
     for _ in 0..ROUNDS {
         let index = fleet([23, 37, 11]);
@@ -115,9 +115,9 @@ fn nobody_overlooks_room_in_the_end() {
     }
 }
 
-/// A claim takes vCPUs everywhere and is then refused memory: whoever looked in between must look again.
+/// A claim takes vCPUs everywhere and is then refused memory: a decider that looked in between must look again.
 #[test]
-fn room_that_a_refused_claim_held_for_a_moment_is_found_again() {
+fn capacity_that_a_refused_claim_held_for_a_moment_is_found_again() {
     let index = fleet([40, 10, 10]);
     let take = |host, class, amount| Allocation { row: Row(host), class, amount };
     let vcpus: Vec<_> = (0..HOSTS).map(|host| take(host, ClassId::VCPU, 1)).collect();

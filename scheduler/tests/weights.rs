@@ -274,7 +274,7 @@ const MOST: [usize; 9] = [0, 1, 2, 3, 4, 5, 6, 7, 8];
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Every decider takes in every event by itself, and names the scan's hosts in the scan's order.
+    /// Every decider applies every event by itself, and names the scan's hosts in the scan's order.
     #[test]
     fn weighted_searches_name_the_hosts_of_the_scan(
         hosts in fleet(),
@@ -415,9 +415,9 @@ impl Lcg {
     }
 }
 
-/// 20,000 hosts in classes large and small, filled until rankings by old ranges are made anew.
+/// 20,000 hosts in classes large and small, filled until rankings by old ranges are rebuilt.
 #[test]
-fn a_large_fleet_is_ranked_anew_and_searched_exactly() {
+fn a_large_fleet_is_ranked_again_and_searched_exactly() {
     let mut random = Lcg(11);
     let hosts: Vec<_> = (0..20_000)
         .map(|_| {
@@ -436,7 +436,7 @@ fn a_large_fleet_is_ranked_anew_and_searched_exactly() {
             )
         })
         .collect();
-    let mut ranked_anew = 0;
+    let mut reranked = 0;
     for multipliers in [[1.0, 1.0, 1.0], [-1.0, 0.3, 0.0], [-1.0, -1.0, 2.0]] {
         let mut world = World::new(&hosts);
         let weights = Weights { multipliers };
@@ -479,10 +479,10 @@ fn a_large_fleet_is_ranked_anew_and_searched_exactly() {
         }
         let statistics = deciders[0].scheduler.statistics();
         assert!(statistics.searches > 0 && statistics.leaves_opened > 0);
-        ranked_anew += statistics.rankings;
+        reranked += statistics.rankings;
         assert_eq!(deciders[0].scheduler.check(), Ok(()));
     }
-    assert!(ranked_anew > 0, "the ranges moved too little to test anything");
+    assert!(reranked > 0, "the ranges moved too little to test anything");
 }
 
 fn plain(hosts: u32, capacity: [u32; 3]) -> World {
@@ -513,7 +513,7 @@ fn nodes_with_hosts_out_of_reach_keep_their_ties() {
                         if open { 1 + random.below(3) } else { (1 << 31) - 1 - random.below(1 << 20) }
                     };
                     let shape = [0; 3].map(|_| Some(amount(&mut random)));
-                    let custom = open.then_some(1); // no ranking can tell who has it
+                    let custom = open.then_some(1); // no ranking knows which hosts have it
                     ([shape[0], shape[1], shape[2], custom], Label { step: 1, ..Label::default() })
                 })
                 .collect();
@@ -537,7 +537,7 @@ fn nodes_with_hosts_out_of_reach_keep_their_ties() {
 }
 
 #[test]
-fn a_known_class_of_requests_is_worked_out_once() {
+fn a_known_class_of_requests_is_compiled_once() {
     let mut world = plain(100, [8, 64, 100]);
     let mut scheduler = AmountEngine::new(Arc::clone(&world.index), Weights::default(), Search::Ranked);
     let requests = [Request::of(1, 2, 3), Request::of(2, 2, 3)];
@@ -566,7 +566,7 @@ fn the_least_recently_used_classes_of_requests_are_forgotten() {
     assert_eq!((scheduler.statistics().class_misses, scheduler.statistics().class_hits), (4098, 2));
 }
 
-/// The decision that is remembered is made anew when anything it rests on changed, and not before.
+/// The decision that is remembered is made again when anything it rests on changed, and not before.
 #[test]
 fn a_remembered_decision_lasts_until_something_changes() {
     let mut world = plain(100, [8, 64, 100]);
@@ -581,7 +581,7 @@ fn a_remembered_decision_lasts_until_something_changes() {
         assert_eq!(scheduler.decide_request(&none), Err(NoValidHost));
     }
     assert_eq!(searches(&scheduler), before, "nothing changed");
-    // A claim elsewhere takes room away: there is still no host for the one, but perhaps another for the other.
+    // A claim elsewhere takes capacity away: there is still no host for the one, but perhaps another for the other.
     world.happen(&Event::Claim { host: 0, class: 0, amount: 1 });
     assert_eq!(scheduler.decide_request(&none), Err(NoValidHost));
     assert_eq!(searches(&scheduler), before, "nobody gained anything");

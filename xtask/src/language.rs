@@ -65,7 +65,7 @@ const AVOIDED: [&str; 46] = [
 ];
 
 /// Files and directories that contain none of these words.
-const TRANSLATED: [&str; 19] = [
+const TRANSLATED: [&str; 20] = [
     ".ci",
     "ARCHITECTURE.md",
     "Cargo.toml",
@@ -80,6 +80,7 @@ const TRANSLATED: [&str; 19] = [
     "packaging",
     "placement",
     "process",
+    "scheduler",
     "simulator",
     "store",
     "test-support",

@@ -17,15 +17,15 @@ use crate::amounts::prepare::{Decided, Prepared};
 use crate::amounts::request::Request;
 use crate::policy::objective::{Extremes, Goal, Objective};
 use crate::policy::{Policy, Rank};
+use crate::ranking::cached_extremes::{CachedExtremes, Recheck};
 use crate::ranking::forest::{Ask, Forest, Host};
 use crate::ranking::kinds::{HostKind, Kinds};
 use crate::ranking::order::{Coefficients, Order};
 use crate::ranking::tuning::Tuning;
-use crate::ranking::witnesses::{Testimony, Witnesses};
 
 /// How often a placement looks for another host after losing one.
 ///
-/// A claim is refused when the host changed after this decider's last look: another claim took the room, or holds it for a
+/// A claim is refused when the host changed after this decider's last look: another claim took the capacity, or holds it for a
 /// moment, or its inventory was rewritten. Each refusal makes the decider look again, so losing 16 times in a row takes 16
 /// changes by others within one placement's few microseconds: the fleet is then changing faster than one decider can
 /// follow, and the caller should know.
@@ -39,7 +39,7 @@ const CLASS_BYTES: usize = 64 << 20;
 const FEWEST_CLASSES: usize = 256;
 
 /// Blocks of 64 hosts up to which first-fit searches by row. In order of row, a node's largest amounts are of different
-/// hosts and promise what none of them has; in a large fleet that costs more than keeping the hosts in order of room.
+/// hosts and promise what none of them has; in a large fleet that costs more than keeping the hosts in order of free capacity.
 /// (Measured on the reference workloads: 10,000 hosts are faster by row, 100,000 six times slower.)
 const MOST_BLOCKS_BY_ROW: usize = 256;
 
@@ -82,7 +82,7 @@ pub struct Statistics {
     pub conflicts: u64,
     /// Requests whose class was known.
     pub class_hits: u64,
-    /// Requests whose class had to be worked out.
+    /// Requests whose class had to be compiled.
     pub class_misses: u64,
     /// Weighted searches.
     pub searches: u64,
@@ -90,7 +90,7 @@ pub struct Statistics {
     pub leaves_opened: u64,
     /// Bytes of summaries and leaves they looked at.
     pub bytes_looked_at: u64,
-    /// How often the hosts were ranked anew to shorten them.
+    /// How often the hosts were ranked again to shorten them.
     pub rankings: u64,
 }
 
@@ -174,7 +174,7 @@ impl AmountEngine {
         self.core.place(consumer, prepared)
     }
 
-    /// [`Self::place`] for a request that may have come before: what was worked out for it then is used again.
+    /// [`Self::place`] for a request that may have come before: what was compiled for it then is used again.
     ///
     /// # Errors
     /// As [`Self::place`].
@@ -227,9 +227,9 @@ struct Core {
     index: Arc<Index>,
     view: View,
     forest: Forest<CLASSES>,
-    /// How often the forest was made anew.
+    /// How often the forest was rebuilt.
     epoch: u64,
-    /// What tells hosts apart in the forest, and what will when it is next made.
+    /// What distinguishes hosts in the forest, and what will when it is next built.
     kinds: Kinds,
     named: Kinds,
     objective: Objective,
@@ -244,11 +244,11 @@ impl Core {
     fn refresh(&mut self) {
         self.view.refresh(&self.index, |view, change| follow(&mut self.forest, &self.kinds, view, change));
         if self.forest.is_overgrown() {
-            self.rank_anew(order_for(self.objective, &self.view));
+            self.rerank(order_for(self.objective, &self.view));
         }
     }
 
-    fn rank_anew(&mut self, order: Order<CLASSES>) {
+    fn rerank(&mut self, order: Order<CLASSES>) {
         self.kinds.clone_from(&self.named);
         self.forest = forest_of(order, &self.view, &self.kinds);
         self.epoch += 1;
@@ -338,7 +338,7 @@ impl Core {
 
     #[inline]
     fn search_best(&mut self, prepared: &mut Prepared) -> Option<Row> {
-        if prepared.nobody_is_eligible() {
+        if prepared.has_no_host() {
             return None;
         }
         if let (Search::Ranked, Objective::Policy(_)) = (self.search, self.objective)
@@ -355,20 +355,20 @@ impl Core {
     }
 
     fn search(&mut self, prepared: &mut Prepared, most: usize) -> SmallVec<[Row; 4]> {
-        if prepared.nobody_is_eligible() {
+        if prepared.has_no_host() {
             return SmallVec::new();
         }
         prepared.open_in(&self.forest, self.epoch, &self.kinds, &self.view);
-        let mut witnesses = prepared.witnesses;
-        let found = self.search_in_open(prepared, &mut witnesses, most);
-        prepared.witnesses = witnesses;
+        let mut cached = prepared.cached;
+        let found = self.search_in_open(prepared, &mut cached, most);
+        prepared.cached = cached;
         found
     }
 
     fn search_in_open(
         &mut self,
         prepared: &Prepared,
-        witnesses: &mut Witnesses<CLASSES>,
+        cached: &mut CachedExtremes<CLASSES>,
         most: usize,
     ) -> SmallVec<[Row; 4]> {
         match (self.search, self.objective) {
@@ -379,16 +379,16 @@ impl Core {
                 self.forest.first(ask(&self.index, prepared), most).into_iter().map(Rank::row).collect()
             }
             (Search::Ranked, Objective::Weigh(weights)) => {
-                let testimony = Testimony { witnesses, amounts: |row| self.view.host(row) };
+                let recheck = Recheck { cached, amounts: |row| self.view.host(row) };
                 let ask = ask(&self.index, prepared);
-                let found = self.forest.highest(ask, &weights.into(), testimony, most);
+                let found = self.forest.highest(ask, &weights.into(), recheck, most);
                 self.statistics.searches += 1;
                 self.statistics.leaves_opened += found.effort as u64;
                 self.statistics.bytes_looked_at += found.bytes as u64;
                 if let Some(order) = found.ideal
                     && self.tuning.is_due(found.effort, self.view.blocks().len())
                 {
-                    self.rank_anew(order);
+                    self.rerank(order);
                     self.statistics.rankings += 1;
                 }
                 found.best.into_rows()
@@ -411,7 +411,7 @@ impl Core {
 /// The order in which hosts are best kept for an objective.
 fn order_for(objective: Objective, view: &View) -> Order<CLASSES> {
     match objective {
-        Objective::Policy(Policy::FirstFit) if view.blocks().len() > MOST_BLOCKS_BY_ROW => Order::Room,
+        Objective::Policy(Policy::FirstFit) if view.blocks().len() > MOST_BLOCKS_BY_ROW => Order::Capacity,
         Objective::Policy(policy) => Order::Policy(policy),
         Objective::Weigh(weights) => {
             let mut extremes = Extremes::NONE;

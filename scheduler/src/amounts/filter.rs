@@ -21,7 +21,7 @@ pub trait Filter: Sync {
     }
 }
 
-/// Traits, aggregates and unit rules, worked out when the request was prepared.
+/// Traits, aggregates and unit rules, compiled when the request was prepared.
 pub struct Eligible<'a>(pub &'a Prepared);
 
 impl Filter for Eligible<'_> {

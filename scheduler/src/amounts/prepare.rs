@@ -1,4 +1,4 @@
-//! A request, worked out once for many decisions.
+//! A request, compiled once for many decisions.
 
 use berth_placement::kernel::{CLASSES, NOT_ASKED};
 use berth_placement::{
@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use crate::amounts::request::Request;
 use crate::mask::HostMask;
+use crate::ranking::cached_extremes::CachedExtremes;
 use crate::ranking::forest::{Forest, Open};
 use crate::ranking::kinds::Kinds;
-use crate::ranking::witnesses::Witnesses;
 
 /// A request in the terms of one view: what every decision on it shares. It follows the view's layout changes row by row,
 /// and is of no use to any decider but the one that prepared it.
@@ -25,13 +25,13 @@ pub struct Prepared {
     template: Allocations,
     eligible: Option<HostMask>,
     /// Whether no host at all is eligible.
-    nobody: bool,
+    has_no_host: bool,
     /// The rankings that may hold eligible hosts, and the forest and layout that this is true to.
     open: Open,
     open_at: Option<(u64, u64)>,
     pub(crate) decided: Decided,
-    /// Who had the extremes when it was last decided.
-    pub(crate) witnesses: Witnesses<CLASSES>,
+    /// The hosts that had the extremes when it was last decided.
+    pub(crate) cached: CachedExtremes<CLASSES>,
 }
 
 /// The last decision, and the view's counts it was made at.
@@ -41,7 +41,7 @@ pub(crate) enum Decided {
     Nothing,
     /// This host; true while nothing changes.
     Host { row: Row, changes: u64 },
-    /// No host; true while nobody gains anything.
+    /// No host; true while no host gains anything.
     NoHost { gains: u64 },
 }
 
@@ -55,11 +55,11 @@ impl Prepared {
             others: SmallVec::new(),
             template: SmallVec::new(),
             eligible: None,
-            nobody: false,
+            has_no_host: false,
             open: Open::new(),
             open_at: None,
             decided: Decided::Nothing,
-            witnesses: Witnesses::default(),
+            cached: CachedExtremes::default(),
             request,
         };
         for &(class, amount) in prepared.request.resources.iter().filter(|(_, amount)| *amount > 0) {
@@ -76,11 +76,11 @@ impl Prepared {
             }
         }
         prepared.eligible = prepared.eligible_hosts(view);
-        prepared.nobody = prepared.eligible.as_ref().is_some_and(HostMask::is_empty);
+        prepared.has_no_host = prepared.eligible.as_ref().is_some_and(HostMask::is_empty);
         prepared
     }
 
-    /// Takes in the layout changes since the last time.
+    /// Applies the layout changes since the last call.
     #[inline]
     pub fn renew(&mut self, view: &View) {
         if self.position != view.layout_position() {
@@ -108,7 +108,7 @@ impl Prepared {
     }
 
     /// Finds the rankings of `forest` that may hold eligible hosts. Forests that one decider had differ in `epoch`; `kinds` is
-    /// what tells hosts apart there.
+    /// what distinguishes hosts there.
     #[inline]
     pub(crate) fn open_in<const N: usize>(
         &mut self,
@@ -133,8 +133,8 @@ impl Prepared {
     /// Whether no host is eligible, so that none need be looked for.
     #[inline]
     #[must_use]
-    pub const fn nobody_is_eligible(&self) -> bool {
-        self.nobody
+    pub const fn has_no_host(&self) -> bool {
+        self.has_no_host
     }
 
     /// The allocations of a VM placed on `row`.
@@ -161,25 +161,27 @@ impl Prepared {
                 mask.set(row, eligible);
             }
         }
-        self.nobody = self.eligible.as_ref().is_some_and(HostMask::is_empty);
+        self.has_no_host = self.eligible.as_ref().is_some_and(HostMask::is_empty);
     }
 
-    /// Whether the row is a host that satisfies what no claim changes, as far as `told` goes, or altogether.
-    fn satisfied_by(&self, view: &View, row: Row, told: Option<&Kinds>) -> bool {
+    /// Whether the row is a host that satisfies what no claim changes: the part that `kinds` distinguish, or all of it.
+    fn satisfied_by(&self, view: &View, row: Row, kinds: Option<&Kinds>) -> bool {
         let topology = view.topology();
         let Request { required_traits, forbidden_traits, member_of, forbidden_aggregates, .. } =
             &self.request;
         let has = |name: &String| rows_with(topology, name).is_some_and(|rows| rows.contains(row.0));
         let is_in = |id: &Uuid| topology.rows_in_aggregate(*id).is_some_and(|rows| rows.contains(row.0));
-        let tells_trait = |name: &&String| told.is_none_or(|kinds| kinds.tells_trait(topology, name));
-        let tells_aggregate = |id: &&Uuid| told.is_none_or(|kinds| kinds.tells_aggregate(**id));
-        let tells_all = |any_of: &&Vec<Uuid>| any_of.iter().all(|id| tells_aggregate(&id));
+        let distinguishes_trait =
+            |name: &&String| kinds.is_none_or(|kinds| kinds.distinguishes_trait(topology, name));
+        let distinguishes_aggregate =
+            |id: &&Uuid| kinds.is_none_or(|kinds| kinds.distinguishes_aggregate(**id));
+        let distinguishes_all = |any_of: &&Vec<Uuid>| any_of.iter().all(|id| distinguishes_aggregate(&id));
         view.host(row).is_some()
             && !self.refused_by(&view.shapes()[view.shape_of()[row.index()].0 as usize])
-            && required_traits.iter().filter(tells_trait).all(has)
-            && !forbidden_traits.iter().filter(tells_trait).any(has)
-            && member_of.iter().filter(tells_all).all(|any_of| any_of.iter().any(is_in))
-            && !forbidden_aggregates.iter().filter(tells_aggregate).any(is_in)
+            && required_traits.iter().filter(distinguishes_trait).all(has)
+            && !forbidden_traits.iter().filter(distinguishes_trait).any(has)
+            && member_of.iter().filter(distinguishes_all).all(|any_of| any_of.iter().any(is_in))
+            && !forbidden_aggregates.iter().filter(distinguishes_aggregate).any(is_in)
     }
 
     /// Whether some class's unit rules refuse the amount asked for, or the class is not there: one answer per shape.

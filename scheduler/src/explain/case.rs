@@ -104,8 +104,8 @@ impl Case {
         for (row, host) in (0..).map(HostRow).zip(&record.hosts) {
             state.give(row, candidates(host));
         }
-        let tells = |host: &HostRecord| host.traits.is_some() || host.inventories.is_some();
-        let with_placement = with_placement || record.hosts.iter().any(tells);
+        let describes_placement = |host: &HostRecord| host.traits.is_some() || host.inventories.is_some();
+        let with_placement = with_placement || record.hosts.iter().any(describes_placement);
         let fleet = with_placement
             .then(|| RecordedFleet::load(&record.hosts, &hosts, record.aggregates))
             .transpose()?;

@@ -126,7 +126,7 @@ impl Change {
         changed
     }
 
-    /// Whether whoever asked can make the change: it is about the request, and not about what operators do.
+    /// Whether the owner of the request can make the change: it concerns the request, not what operators do.
     #[must_use]
     pub const fn is_for_tenants(&self) -> bool {
         !matches!(
@@ -271,7 +271,7 @@ fn write_outage(
     out.write_str(match outage {
         Outage::Disabled => "disabled services enabled",
         Outage::ForcedDown => "services no longer forced down",
-        Outage::NotHeardOf => "services heard of again",
+        Outage::Silent => "services that report again",
     })?;
     let mut separator = ": ";
     for (reason, hosts) in reasons {

@@ -1,10 +1,10 @@
 //! Why a request found its host, or none.
 //!
-//! [`explain`] tells, for a request before a fleet, how many hosts each constraint removed, in the order of the
+//! [`explain`] reports, for a request before a fleet, how many hosts each constraint removed, in the order of the
 //! pipeline; what stood against a named host, and by how much; the weights of the best hosts; and, if there is none,
 //! the smallest changes that would find one ([`Relaxation`]).
 //!
-//! Nothing here knows how a decision is searched. Everything is worked out again from the [`Scene`](super::filters::Scene) by the very filters
+//! Nothing here knows how a decision is searched. Everything is computed again from the [`Scene`](super::filters::Scene) by the very filters
 //! and weighers that decide: counts by passes over all hosts, a named host by a pass over that host, a relaxation by a
 //! pass under the changed request. So an explanation cannot drift from decisions, however those are sped up.
 
@@ -33,7 +33,7 @@ pub use tenant::{TenantExplanation, TenantRelaxation, TenantRemoved, TenantResul
 use crate::hosts::HostRow;
 use crate::weighers::weigh_in_detail;
 
-/// What an explanation should tell beside the counts.
+/// What an explanation contains beside the counts.
 #[derive(Debug, Clone)]
 pub struct Wanted {
     /// Hosts to explain one by one.

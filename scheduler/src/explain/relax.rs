@@ -2,7 +2,7 @@
 //!
 //! Each change is tried with the filters and weighers that decide. First every change by itself; if none helps, pairs.
 //! An amount is first taken as far as it goes; if that helps, bisection finds how little of a change is enough: among
-//! hosts with the same unit rules, since those tell which amounts there are. The order is fixed and the work bounded,
+//! hosts with the same unit rules, since those determine which amounts exist. The order is fixed and the work bounded,
 //! whatever the request says.
 
 use std::collections::BTreeMap;
@@ -179,7 +179,7 @@ impl<'a> Trial<'a> {
         changes.iter().for_each(|change| change.apply(&mut request, &mut options));
         let now = self.question.scene.now;
         let outages = changes.iter().filter_map(outage);
-        let mended: Vec<_> = outages.map(|outage| self.hosts.mend(outage, now)).collect();
+        let lifted: Vec<_> = outages.map(|outage| self.hosts.lift_outage(outage, now)).collect();
         self.state.restore();
         let scene = Scene { hosts: &self.hosts, options: &options, request: &request, now };
         let question = Question { scene, placement: self.placement.as_ref(), ..self.question };
@@ -187,7 +187,7 @@ impl<'a> Trial<'a> {
         let weighed = if passage.blocked.is_some() { None } else { weigh(&scene, &passage.left).ok() };
         let rows = weighed.unwrap_or_default().into_iter().map(|host| host.row);
         let rows = rows.filter(|row| passage.claimable(*row)).collect();
-        mended.into_iter().rev().for_each(|mended| self.hosts.unmend(mended));
+        lifted.into_iter().rev().for_each(|lifted| self.hosts.restore_outage(lifted));
         rows
     }
 

@@ -55,7 +55,7 @@ impl Eligible {
         eligible
     }
 
-    /// Takes in changes of the topology. Where each host can be judged by itself, only those that changed are.
+    /// Applies changes of the topology. Where each host can be judged by itself, only those that changed are.
     pub(super) fn renew(&mut self, query: &PlacementQuery, index: &Index, view: &View, places: &Places) {
         let version = index.topology().version();
         if (version, view.layout_position(), places.moves()) == (self.version, self.position, self.moves) {
@@ -78,7 +78,7 @@ impl Eligible {
         }
     }
 
-    /// Hosts that can serve the request if they have room.
+    /// Hosts that can serve the request if they have enough free.
     pub(super) const fn mask(&self) -> &HostMask {
         &self.mask
     }
@@ -147,7 +147,7 @@ fn need(asked: &[Asked]) -> HostFree {
     need
 }
 
-/// Whether a host's own free amounts of the host classes tell whether it has a candidate.
+/// Whether a host's own free amounts of the host classes determine whether it has a candidate.
 fn is_exact(asked: &[Asked]) -> bool {
     match asked {
         [] => true,

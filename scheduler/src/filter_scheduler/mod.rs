@@ -2,7 +2,7 @@
 //!
 //! Where Nova fetches allocation candidates of all hosts, filters and weighs those hosts and claims one of them, a
 //! [`FilterScheduler`] works out once per request which hosts can serve it at all ([`PreparedRequest`]), finds the best of
-//! those with room ([`RankedHosts`]), and makes an allocation candidate only for the hosts that it found. The hosts, their
+//! those with enough free ([`RankedHosts`]), and makes an allocation candidate only for the hosts that it found. The hosts, their
 //! order, alternates and claims are those of the long way, which is taken where filters look at the candidates themselves.
 
 mod eligible;
@@ -138,7 +138,7 @@ impl FilterScheduler {
     }
 
     /// Puts the hosts into these aggregates and no others. A request that names a zone, or whose pre-filters look at
-    /// aggregates, has to be prepared anew.
+    /// aggregates, has to be prepared again.
     pub fn replace_aggregates(&mut self, aggregates: &[Aggregate]) {
         let rows = self.hosts.replace_aggregates(aggregates);
         self.ranked.follow_all(&self.hosts, &self.options, &rows);
@@ -278,7 +278,7 @@ impl FilterScheduler {
         }
     }
 
-    /// Takes in what changed on the index.
+    /// Applies what changed on the index.
     fn refresh(&mut self) {
         let Self { index, view, places, ranked, .. } = self;
         view.refresh(index, |_, change| {

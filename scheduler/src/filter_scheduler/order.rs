@@ -39,7 +39,7 @@ impl<'a> Best<'a> {
         Self { offers, ranked, request, preference, each_alone, left: None }
     }
 
-    /// The `most` best hosts; none if only looking at all of them can tell.
+    /// The `most` best hosts; none if only a look at all of them can decide.
     fn best(&mut self, scene: &Scene<'_>, most: usize) -> Option<Vec<HostRow>> {
         let request = self.request.as_deref_mut().filter(|_| self.left.is_none())?;
         let eligible = self.offers.eligible;
@@ -50,7 +50,7 @@ impl<'a> Best<'a> {
         Some(self.ranked.best_among(among, scene, request, most).ok()?.into_vec())
     }
 
-    /// How many of the eligible hosts with room each constraint removes; nothing where only the index can tell which those are.
+    /// How many of the eligible hosts with enough free each constraint removes; nothing where only the index knows which those are.
     fn removed(&mut self, scene: &Scene<'_>) -> Vec<(Step, usize)> {
         let eligible = self.offers.eligible;
         let request = self.request.as_deref_mut().filter(|_| eligible.is_exact());
@@ -59,7 +59,7 @@ impl<'a> Best<'a> {
     }
 }
 
-/// The eligible hosts with room, as far as one provider each tells.
+/// The eligible hosts with enough free, as far as one provider each shows.
 const fn among(eligible: &Eligible) -> Among<'_> {
     let (need, version) = (eligible.need(), eligible.changes());
     Among { need, eligible: Some(eligible.mask()), version, accepts: None }
@@ -135,12 +135,12 @@ struct Offers<'a> {
 impl Offers<'_> {
     /// All eligible hosts, in order of row.
     fn hosts(&self, hosts: &HostTable, ranked: &RankedHosts) -> Vec<HostRow> {
-        let has_room = |row: &HostRow| {
+        let has_capacity = |row: &HostRow| {
             let free = ranked.free(*row);
             self.places.of(*row).is_some()
                 && free.iter().zip(self.eligible.need()).all(|(free, need)| *free >= need)
         };
-        let may = |row: &HostRow| self.eligible.mask().contains(row.slot()) && has_room(row);
+        let may = |row: &HostRow| self.eligible.mask().contains(row.slot()) && has_capacity(row);
         let is_host = |row: &HostRow| self.eligible.is_exact() || self.is_host(*row);
         hosts.rows().filter(may).filter(is_host).collect()
     }

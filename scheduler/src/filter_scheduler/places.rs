@@ -73,7 +73,7 @@ impl Places {
         !self.nested.is_empty() || self.shares
     }
 
-    /// Takes in a change of the provider's place.
+    /// Applies a change of the provider's place.
     pub(super) fn follow(&mut self, hosts: &HostTable, view: &View, place: Row) {
         let known = self.host_at(place);
         let provider = view.topology().provider(place);
@@ -86,7 +86,7 @@ impl Places {
         }
     }
 
-    /// Looks again who shares.
+    /// Determines again which providers share.
     pub(super) fn follow_sharing(&mut self, view: &View) {
         let topology = view.topology();
         let is_of_host = |row: u32| {

@@ -1,4 +1,4 @@
-//! A request, worked out once for many decisions.
+//! A request, compiled once for many decisions.
 
 use berth_placement::{HostFree, Index, View};
 

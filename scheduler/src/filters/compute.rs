@@ -3,7 +3,7 @@
 use super::{Filter, PASS, Reason, RequestState, Scene, Verdict, pass_if};
 use crate::hosts::HostRow;
 
-/// Passes hosts whose service is neither disabled nor down: it was heard of within `service_down_time` (a clock ahead
+/// Passes hosts whose service is neither disabled nor down: it reported within `service_down_time` (a clock ahead
 /// of ours counts like one behind).
 pub(crate) struct ComputeFilter<'a> {
     scene: &'a Scene<'a>,
@@ -19,7 +19,7 @@ impl<'a> ComputeFilter<'a> {
     }
 }
 
-/// The first and the last time at which the row's service is heard of as it is now. No other filter looks at the clock.
+/// The first and the last time at which the row's service counts as up or down as it does now. No other filter looks at the clock.
 pub(crate) fn steady(scene: &Scene<'_>, row: HostRow) -> (i64, i64) {
     let (seen, limit) =
         (scene.hosts.service(row).last_seen, scene.options.general.down_time().saturating_mul(SECOND));
@@ -49,6 +49,6 @@ impl Filter for ComputeFilter<'_> {
             return PASS;
         }
         let seconds = self.scene.now.saturating_sub(service.last_seen) / SECOND;
-        pass_if(false, || Reason::NotHeardOf { seconds, limit: self.limit })
+        pass_if(false, || Reason::Silent { seconds, limit: self.limit })
     }
 }

@@ -30,8 +30,8 @@ pub enum Reason {
     Disabled { reason: Option<String> },
     #[error("the service was forced down")]
     ForcedDown,
-    #[error("the service was heard of {seconds} s ago, {limit} s are allowed")]
-    NotHeardOf { seconds: i64, limit: i64 },
+    #[error("the service reported {seconds} s ago, {limit} s are allowed")]
+    Silent { seconds: i64, limit: i64 },
     #[error("asked zone {asked}, the host is in {found}")]
     OtherZone { asked: String, found: String },
     #[error("asked {asked} MiB of memory, {free} MiB are free")]

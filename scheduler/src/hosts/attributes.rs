@@ -138,7 +138,7 @@ fn reported(report: &ClassReport, name: &str) -> Option<Value> {
     })
 }
 
-/// An object whose text nobody relies on.
+/// An object whose text no filter relies on.
 fn opaque(name: &str) -> Value {
     Value::Text(format!("<{name}>"))
 }

@@ -31,7 +31,7 @@ pub use class::{ClassId, ClassReport, HostClass, Ratio, Ratios};
 pub use consume::Undo;
 pub use inventory_record::InventoryRecord;
 pub use load::LoadError;
-pub use outage::{Mended, Outage};
+pub use outage::{LiftedOutage, Outage};
 pub use record::{HostRecord, InstanceRecord, MetricRecord, ReportedAmount, ServiceRecord};
 pub use row::HostRow;
 pub use service::{InstanceImage, ServiceHost, stored_properties};

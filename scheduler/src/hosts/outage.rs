@@ -12,13 +12,13 @@ pub enum Outage {
     Disabled,
     /// An operator declared it down.
     ForcedDown,
-    /// It has not been heard of for too long.
-    NotHeardOf,
+    /// It has not reported for too long.
+    Silent,
 }
 
 /// A service as it was before its outage was thought away.
 #[derive(Debug, Clone)]
-pub struct Mended {
+pub struct LiftedOutage {
     service: usize,
     disabled: bool,
     forced_down: bool,
@@ -27,15 +27,15 @@ pub struct Mended {
 
 impl Outage {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Disabled, Self::ForcedDown, Self::NotHeardOf];
+    pub const ALL: [Self; 3] = [Self::Disabled, Self::ForcedDown, Self::Silent];
 }
 
 impl HostTable {
-    /// Thinks the outage away on every service. `now` is the time in microseconds since 1970.
-    pub fn mend(&mut self, outage: Outage, now: i64) -> Vec<Mended> {
-        let mut mended = Vec::new();
+    /// Lifts the outage on every service, as a hypothesis. `now` is the time in microseconds since 1970.
+    pub fn lift_outage(&mut self, outage: Outage, now: i64) -> Vec<LiftedOutage> {
+        let mut lifted = Vec::new();
         for (at, service) in self.services.iter_mut().enumerate() {
-            let former = Mended {
+            let former = LiftedOutage {
                 service: at,
                 disabled: service.disabled,
                 forced_down: service.forced_down,
@@ -44,16 +44,16 @@ impl HostTable {
             match outage {
                 Outage::Disabled => service.disabled = false,
                 Outage::ForcedDown => service.forced_down = false,
-                Outage::NotHeardOf => service.last_seen = now,
+                Outage::Silent => service.last_seen = now,
             }
-            mended.push(former);
+            lifted.push(former);
         }
-        mended
+        lifted
     }
 
-    /// Makes the services what they were before. Several mendings are taken back in the opposite order.
-    pub fn unmend(&mut self, mended: Vec<Mended>) {
-        for former in mended {
+    /// Restores the services. Several lifted outages are restored in the opposite order.
+    pub fn restore_outage(&mut self, lifted: Vec<LiftedOutage>) {
+        for former in lifted {
             let service = &mut self.services[former.service];
             service.disabled = former.disabled;
             service.forced_down = former.forced_down;

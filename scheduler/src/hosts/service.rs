@@ -16,7 +16,7 @@ pub struct ServiceHost {
     pub disabled_reason: Option<String>,
     /// Whether an operator declared it down.
     pub forced_down: bool,
-    /// When it was heard of last, in microseconds since 1970.
+    /// When it reported last, in microseconds since 1970.
     pub last_seen: i64,
     /// Its instances, with the properties of their images.
     pub instances: BTreeMap<String, InstanceImage>,

@@ -17,7 +17,7 @@ pub struct UsageRow {
     pub num_instances: i64,
     /// Instances being built, moved or the like.
     pub num_io_ops: i64,
-    /// Builds that failed lately.
+    /// Builds that failed recently.
     pub failed_builds: i64,
 }
 
@@ -36,7 +36,7 @@ pub struct Usage {
     pub num_instances: Vec<i64>,
     /// Instances being built, moved or the like.
     pub num_io_ops: Vec<i64>,
-    /// Builds that failed lately.
+    /// Builds that failed recently.
     pub failed_builds: Vec<i64>,
 }
 

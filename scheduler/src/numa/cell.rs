@@ -11,7 +11,7 @@ pub(super) struct Trial {
     pub(super) id: i64,
     /// The page size, resolved or not.
     pub(super) pagesize: PageSize,
-    /// The host cell (by position) its vCPUs were last pinned to. A verdict from the files does not pin anew.
+    /// The host cell (by position) its vCPUs were last pinned to. A verdict from the files does not pin again.
     pub(super) pinned: Option<(usize, Packing)>,
 }
 

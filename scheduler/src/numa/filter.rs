@@ -25,7 +25,7 @@ pub fn asks_for_threads(cpu_policies: [Option<&str>; 2], thread_policies: [Optio
     cpu_policies.contains(&Some("dedicated")) && thread_policies.contains(&Some("require"))
 }
 
-/// Keeps the positions in `left` whose candidates let the instance fit, and tells whether the host was judged by
+/// Keeps the positions in `left` whose candidates let the instance fit, and returns whether the host was judged by
 /// `limits` (then they hold when it is [consumed](super::consume()), too).
 ///
 /// `host` is none for a host without NUMA topology, `pools` for one that has not reported yet.

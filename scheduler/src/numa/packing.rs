@@ -64,7 +64,7 @@ fn linear(cell: &HostCell, pins: Pins) -> Option<Layout> {
     (threads >= pins.vcpus && leaves_reserve(threads, pins)).then_some(Layout::Linear)
 }
 
-/// Whole cores. On hosts that tell dedicated CPUs from shared ones, placement has already kept the request away from
+/// Whole cores. On hosts that distinguish dedicated CPUs from shared ones, placement has already kept the request away from
 /// those with SMT; one that got here must not land on SMT.
 fn isolated(cell: &HostCell, pins: Pins) -> Option<Layout> {
     let cores = cell.free_cores();

@@ -5,7 +5,7 @@ use super::{CellMisfit, HostCell, PageSize, Pages};
 /// KiB in a MiB.
 pub(super) const KIB: i64 = 1024;
 
-/// Finds room for `memory` MiB in pages of the size asked for, and says which size that is in the end.
+/// Finds `memory` MiB in pages of the requested size, and says which size that is in the end.
 ///
 /// Without a size, memory is a question of amount only: pinned instances need it free, others may overcommit against
 /// other instances but not against themselves.

@@ -8,7 +8,7 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 pub enum CellMisfit {
     /// No pages of a size that was asked for, or too few of them are free.
-    #[error("no room for {memory} MiB in {size} pages")]
+    #[error("{memory} MiB are not free in {size} pages")]
     Pages {
         /// The size asked for.
         size: PageSize,
@@ -112,7 +112,7 @@ pub enum NumaMisfit {
 }
 
 impl NumaMisfit {
-    /// How far the search got: the misfit that came closest tells most.
+    /// How far the search got: the misfit that came closest is the most useful.
     pub(super) const fn progress(&self) -> u8 {
         match self {
             Self::Network => 2,

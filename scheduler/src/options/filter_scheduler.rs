@@ -25,7 +25,7 @@ pub struct FilterSchedulerOptions {
     pub max_io_ops_per_host: i64,
     /// Instances at which a host takes no more.
     pub max_instances_per_host: i64,
-    /// Whether hosts tell which instances they have.
+    /// Whether hosts report which instances they have.
     pub track_instance_changes: bool,
     /// Hosts kept for isolated images.
     pub isolated_hosts: Vec<String>,

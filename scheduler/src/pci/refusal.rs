@@ -50,7 +50,7 @@ pub enum PciFault {
     /// A flavor's request has to say what it wants.
     #[error("pci_requests[{0}].spec: empty")]
     NoSpec(usize),
-    /// Without it the request's groups cannot be told from others.
+    /// Without it the request's groups cannot be distinguished from others.
     #[error("pci_requests[{0}].request_id: missing though the allocation candidate has mappings")]
     NoRequestId(usize),
     /// A request group is served by one provider.

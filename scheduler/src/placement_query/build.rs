@@ -1,8 +1,8 @@
 //! From a request spec to a resource request: flavor, image and the groups of ports and devices.
 
 use super::error::QueryError;
+use super::requirements::Requirements;
 use super::resource_request::{GroupPolicy, RequestGroup, ResourceRequest};
-use super::wishes::Wishes;
 use super::words::amount;
 use super::{guest, pinning};
 use crate::RequestSpec;
@@ -28,7 +28,7 @@ pub(super) struct Built {
 ///
 /// Flavor and image contradict each other or themselves, or a group of a port or device is malformed.
 pub(super) fn build(spec: &RequestSpec, pinning: Pinning) -> Result<Built, QueryError> {
-    let wishes = Wishes::of(spec);
+    let requirements = Requirements::of(spec);
     let mut request = ResourceRequest {
         root_required: spec.request_level_params.root_required.clone(),
         root_forbidden: spec.request_level_params.root_forbidden.clone(),
@@ -37,15 +37,15 @@ pub(super) fn build(spec: &RequestSpec, pinning: Pinning) -> Result<Built, Query
     };
     take_extra_specs(&mut request, &spec.flavor);
     let flavor_groups = request.suffixed.len();
-    for name in wishes.required_traits() {
+    for name in requirements.required_traits() {
         request.unsuffixed.require(name);
     }
     if pinning == Pinning::Translated {
-        pinning::translate(&mut request, &wishes)?;
+        pinning::translate(&mut request, &requirements)?;
     }
     take_requested_groups(&mut request, spec)?;
     take_flavor(&mut request, spec);
-    guest::translate(&mut request, &wishes)?;
+    guest::translate(&mut request, &requirements)?;
     request.strip_zeros();
     Ok(Built { request, flavor_groups })
 }

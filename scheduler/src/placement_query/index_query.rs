@@ -37,7 +37,7 @@ pub enum MalformedQuery {
 
 impl ResourceRequest {
     /// The query of the index, for which no text is made. Standard traits that the index does not know are on no
-    /// provider: nobody is kept out by them.
+    /// provider: they exclude no provider.
     ///
     /// # Errors
     /// What Placement would refuse to read.
@@ -47,9 +47,8 @@ impl ResourceRequest {
             return Err(MalformedQuery::NoGroupPolicy(suffixed));
         }
         let group = |(suffix, group): (&str, &RequestGroup)| group.to_index_group(suffix, topology);
-        let strangers =
-            self.same_subtree.iter().flatten().find(|suffix| !self.suffixed.contains_key(*suffix));
-        if let Some(suffix) = strangers {
+        let unknown = self.same_subtree.iter().flatten().find(|suffix| !self.suffixed.contains_key(*suffix));
+        if let Some(suffix) = unknown {
             return Err(MalformedQuery::NoSuchGroup(suffix.clone()));
         }
         Ok(candidates::Query {

@@ -17,9 +17,9 @@ mod pci_groups;
 mod pinning;
 mod prefilter;
 mod query_string;
+mod requirements;
 mod resource_request;
 mod standard;
-mod wishes;
 mod words;
 
 use uuid::Uuid;

@@ -2,26 +2,29 @@
 
 use super::cpu_mask::CpuMask;
 use super::error::QueryError;
+use super::requirements::Requirements;
 use super::resource_request::ResourceRequest;
-use super::wishes::Wishes;
 
 const POLICIES: [&str; 3] = ["dedicated", "shared", "mixed"];
 const THREAD_POLICIES: [&str; 3] = ["prefer", "isolate", "require"];
 const HYPERTHREADING: &str = "HW_CPU_HYPERTHREADING";
 
 /// Asks for dedicated CPUs, and for hosts with or without hyperthreads, as flavor and image want it.
-pub(super) fn translate(request: &mut ResourceRequest, wishes: &Wishes<'_>) -> Result<(), QueryError> {
-    let policy = cpu_policy(wishes)?;
-    let thread_policy = cpu_thread_policy(wishes)?;
-    let emulator = u64::from(emulator_threads_policy(wishes)? == Some("isolate"));
+pub(super) fn translate(
+    request: &mut ResourceRequest,
+    requirements: &Requirements<'_>,
+) -> Result<(), QueryError> {
+    let policy = cpu_policy(requirements)?;
+    let thread_policy = cpu_thread_policy(requirements)?;
+    let emulator = u64::from(emulator_threads_policy(requirements)? == Some("isolate"));
     match policy.as_deref() {
         Some("dedicated") => {
             request.cpu_pinning_requested = true;
-            request.unsuffixed.ask("PCPU", wishes.vcpus().saturating_add(emulator));
+            request.unsuffixed.ask("PCPU", requirements.vcpus().saturating_add(emulator));
         }
         Some("mixed") => {
-            let dedicated = dedicated_in_mixed(wishes)?;
-            request.unsuffixed.ask("VCPU", wishes.vcpus() - dedicated);
+            let dedicated = dedicated_in_mixed(requirements)?;
+            request.unsuffixed.ask("VCPU", requirements.vcpus() - dedicated);
             request.unsuffixed.ask("PCPU", dedicated + emulator);
         }
         _ => {}
@@ -34,8 +37,8 @@ pub(super) fn translate(request: &mut ResourceRequest, wishes: &Wishes<'_>) -> R
     Ok(())
 }
 
-fn cpu_policy(wishes: &Wishes<'_>) -> Result<Option<String>, QueryError> {
-    let (flavor, image) = wishes.both("hw", "cpu_policy");
+fn cpu_policy(requirements: &Requirements<'_>) -> Result<Option<String>, QueryError> {
+    let (flavor, image) = requirements.both("hw", "cpu_policy");
     for (option, value) in [("hw:cpu_policy", &flavor), ("hw_cpu_policy", &image)] {
         check_word(value, &POLICIES).map_err(|value| QueryError::InvalidCpuPolicy { option, value })?;
     }
@@ -48,8 +51,8 @@ fn cpu_policy(wishes: &Wishes<'_>) -> Result<Option<String>, QueryError> {
     }
 }
 
-fn cpu_thread_policy(wishes: &Wishes<'_>) -> Result<Option<String>, QueryError> {
-    let (flavor, image) = wishes.both("hw", "cpu_thread_policy");
+fn cpu_thread_policy(requirements: &Requirements<'_>) -> Result<Option<String>, QueryError> {
+    let (flavor, image) = requirements.both("hw", "cpu_thread_policy");
     for (option, value) in [("hw:cpu_thread_policy", &flavor), ("hw_cpu_thread_policy", &image)] {
         check_word(value, &THREAD_POLICIES)
             .map_err(|value| QueryError::InvalidCpuThreadPolicy { option, value })?;
@@ -62,8 +65,8 @@ fn cpu_thread_policy(wishes: &Wishes<'_>) -> Result<Option<String>, QueryError> 
     }
 }
 
-fn emulator_threads_policy<'a>(wishes: &Wishes<'a>) -> Result<Option<&'a str>, QueryError> {
-    let policy = wishes.spec("hw:emulator_threads_policy").filter(|policy| !policy.is_empty());
+fn emulator_threads_policy<'a>(requirements: &Requirements<'a>) -> Result<Option<&'a str>, QueryError> {
+    let policy = requirements.spec("hw:emulator_threads_policy").filter(|policy| !policy.is_empty());
     match policy {
         None | Some("share" | "isolate") => Ok(policy),
         Some(other) => Err(QueryError::InvalidEmulatorThreadsPolicy(other.to_owned())),
@@ -71,15 +74,15 @@ fn emulator_threads_policy<'a>(wishes: &Wishes<'a>) -> Result<Option<&'a str>, Q
 }
 
 /// How many CPUs of a mixed instance are dedicated. The realtime ones are, when no mask says otherwise.
-fn dedicated_in_mixed(wishes: &Wishes<'_>) -> Result<u64, QueryError> {
-    let dedicated = dedicated_mask(wishes)?;
-    let realtime = realtime_mask(wishes)?;
+fn dedicated_in_mixed(requirements: &Requirements<'_>) -> Result<u64, QueryError> {
+    let dedicated = dedicated_mask(requirements)?;
+    let realtime = realtime_mask(requirements)?;
     Ok(dedicated.or(realtime).map_or(0, |mask| mask.len()))
 }
 
-fn dedicated_mask(wishes: &Wishes<'_>) -> Result<Option<CpuMask>, QueryError> {
-    let vcpus = wishes.vcpus();
-    let Some(text) = wishes.spec("hw:cpu_dedicated_mask").filter(|text| !text.is_empty()) else {
+fn dedicated_mask(requirements: &Requirements<'_>) -> Result<Option<CpuMask>, QueryError> {
+    let vcpus = requirements.vcpus();
+    let Some(text) = requirements.spec("hw:cpu_dedicated_mask").filter(|text| !text.is_empty()) else {
         return Ok(None);
     };
     let mask = CpuMask::of_flavor(text, vcpus)?;
@@ -89,15 +92,15 @@ fn dedicated_mask(wishes: &Wishes<'_>) -> Result<Option<CpuMask>, QueryError> {
     Ok(Some(mask))
 }
 
-fn realtime_mask(wishes: &Wishes<'_>) -> Result<Option<CpuMask>, QueryError> {
-    if wishes.spec_flag("hw:cpu_realtime") != Some(true) {
+fn realtime_mask(requirements: &Requirements<'_>) -> Result<Option<CpuMask>, QueryError> {
+    if requirements.spec_flag("hw:cpu_realtime") != Some(true) {
         return Ok(None);
     }
-    let vcpus = wishes.vcpus();
-    let (flavor, image) = wishes.both("hw", "cpu_realtime_mask");
+    let vcpus = requirements.vcpus();
+    let (flavor, image) = requirements.both("hw", "cpu_realtime_mask");
     let text = image.into_iter().chain(flavor).find(|text| !text.is_empty());
     let mask = text.map_or_else(|| Ok(CpuMask::all(vcpus)), |text| CpuMask::of_flavor(&text, vcpus))?;
-    let leaves_none = mask.covers(vcpus) && emulator_threads_policy(wishes)?.is_none();
+    let leaves_none = mask.covers(vcpus) && emulator_threads_policy(requirements)?.is_none();
     if mask.is_empty() || leaves_none || !mask.is_within(vcpus) {
         return Err(QueryError::InvalidRealtimeMask);
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::build::{self, Pinning};
 use super::error::QueryError;
-use super::wishes::Wishes;
+use super::requirements::Requirements;
 use super::{Known, guest, standard};
 use crate::options::SchedulerOptions;
 use crate::request_spec::Destination;
@@ -152,9 +152,9 @@ fn image_metadata(spec: &mut RequestSpec, options: &SchedulerOptions) -> Result<
     if !options.image_metadata_prefilter {
         return Ok(());
     }
-    let wishes = Wishes::of(spec);
+    let requirements = Requirements::of(spec);
     let name = |(property, prefix): (&str, &str)| {
-        let value = wishes.property(property)?.replace('-', "_").to_uppercase();
+        let value = requirements.property(property)?.replace('-', "_").to_uppercase();
         Some(format!("{prefix}_{value}"))
     };
     let names: Vec<_> = TRAITS_OF_PROPERTIES.into_iter().filter_map(name).collect();
@@ -165,13 +165,13 @@ fn image_metadata(spec: &mut RequestSpec, options: &SchedulerOptions) -> Result<
 }
 
 fn accelerators(spec: &mut RequestSpec) {
-    if Wishes::of(spec).spec("accel:device_profile").is_some_and(|profile| !profile.is_empty()) {
+    if Requirements::of(spec).spec("accel:device_profile").is_some_and(|profile| !profile.is_empty()) {
         require(spec, "COMPUTE_ACCELERATORS");
     }
 }
 
 fn packed_virtqueue(spec: &mut RequestSpec) -> Result<(), QueryError> {
-    if Wishes::of(spec).agreed_flag("virtio_packed_ring")? {
+    if Requirements::of(spec).agreed_flag("virtio_packed_ring")? {
         require(spec, "COMPUTE_NET_VIRTIO_PACKED");
     }
     Ok(())
@@ -196,11 +196,11 @@ fn remote_managed_ports(spec: &mut RequestSpec, known: &Known<'_>) {
 }
 
 fn ephemeral_encryption(spec: &mut RequestSpec) -> Result<(), QueryError> {
-    let wishes = Wishes::of(spec);
-    if !wishes.agreed_flag("ephemeral_encryption")? {
+    let requirements = Requirements::of(spec);
+    if !requirements.agreed_flag("ephemeral_encryption")? {
         return Ok(());
     }
-    let format = wishes.agreed("hw", "ephemeral_encryption_format")?;
+    let format = requirements.agreed("hw", "ephemeral_encryption_format")?;
     require(spec, "COMPUTE_EPHEMERAL_ENCRYPTION");
     match format {
         Some(format) if !["plain", "luks", "luksv2"].contains(&format.as_str()) => {
@@ -215,7 +215,7 @@ fn ephemeral_encryption(spec: &mut RequestSpec) -> Result<(), QueryError> {
 const SOUND_MODELS: [&str; 8] = ["sb16", "es1370", "pcspk", "ac97", "ich6", "ich9", "usb", "virtio"];
 
 fn sound(spec: &mut RequestSpec) -> Result<(), QueryError> {
-    let model = Wishes::of(spec).one_of("hw", "sound_model", "sound device model", &SOUND_MODELS)?;
+    let model = Requirements::of(spec).one_of("hw", "sound_model", "sound device model", &SOUND_MODELS)?;
     if model.as_deref() == Some("virtio") {
         require(spec, "COMPUTE_SOUND_MODEL_VIRTIO");
     }
@@ -224,11 +224,12 @@ fn sound(spec: &mut RequestSpec) -> Result<(), QueryError> {
 
 /// Hosts that can keep the secret of a TPM where the flavor wants it.
 fn tpm_secret(spec: &mut RequestSpec) -> Result<(), QueryError> {
-    let wishes = Wishes::of(spec);
-    if guest::tpm(&wishes)?.is_none() {
+    let requirements = Requirements::of(spec);
+    if guest::tpm(&requirements)?.is_none() {
         return Ok(());
     }
-    let keeper = wishes.spec("hw:tpm_secret_security").filter(|keeper| !keeper.is_empty()).unwrap_or("user");
+    let keeper =
+        requirements.spec("hw:tpm_secret_security").filter(|keeper| !keeper.is_empty()).unwrap_or("user");
     if !["user", "host", "deployment"].contains(&keeper) {
         return Err(QueryError::RequestFilterFailed(format!(
             "TPM secret security '{keeper}' is not supported."

@@ -32,7 +32,7 @@ pub struct ResourceRequest {
     pub cpu_pinning_requested: bool,
 }
 
-/// Resources and conditions on who provides them.
+/// Resources and conditions on their providers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RequestGroup {
     /// Amounts by resource class.

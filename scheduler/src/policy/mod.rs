@@ -44,7 +44,7 @@ impl Rank {
     }
 }
 
-/// Which of the hosts with enough room gets the VM.
+/// Which of the hosts with enough free capacity gets the VM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Policy {
     /// Least free vCPUs, then least free memory.
@@ -73,7 +73,7 @@ impl Policy {
         }
     }
 
-    /// The rank of a host with `free` room, taken before the VM is placed there.
+    /// The rank of a host with the amounts `free`, as before the VM is placed there.
     #[inline]
     #[must_use]
     pub const fn rank(self, free: HostFree, row: Row) -> Rank {

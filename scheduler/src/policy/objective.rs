@@ -4,7 +4,7 @@ use berth_placement::kernel::{CLASSES, Term, weighed};
 
 use crate::policy::Policy;
 
-/// How hosts with enough room are compared.
+/// How hosts with enough free capacity are compared.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Objective {
     /// An order that does not depend on the other hosts.
@@ -79,7 +79,7 @@ impl<const N: usize> Extremes<N> {
     /// Of no hosts.
     pub(crate) const NONE: Self = Self { low: [0; N], high: [i32::MIN; N] };
 
-    /// Takes in one host.
+    /// Adds one host.
     #[inline]
     pub(crate) fn add(&mut self, free: [i32; N]) {
         for (column, amount) in free.map(weighed).into_iter().enumerate() {
@@ -88,7 +88,7 @@ impl<const N: usize> Extremes<N> {
         }
     }
 
-    /// Takes in some hosts, whose amounts of one column have this range.
+    /// Adds some hosts, whose amounts of one column have this range.
     #[inline]
     pub(crate) fn widen(&mut self, column: usize, (low, high): (i32, i32)) {
         self.low[column] = self.low[column].min(low);
@@ -152,7 +152,7 @@ impl<const N: usize> Goal<N> {
         self.error
     }
 
-    /// The score of a host, whose amount in a column `amount` tells. Columns that make no difference are left out: adding a
+    /// The score of a host, whose amount in a column `amount` returns. Columns that make no difference are left out: adding a
     /// zero changes no bit of a sum that began at 0.
     #[inline]
     pub(crate) fn score(&self, amount: impl Fn(usize) -> i32) -> f64 {

@@ -16,7 +16,7 @@ pub struct Among<'a> {
     pub eligible: Option<&'a HostMask>,
     /// Of what `eligible` is: for one request it is another number whenever that changes.
     pub version: u64,
-    /// Whether an eligible host may be chosen, where that costs more to tell: asked last, and only where a host could win.
+    /// Whether an eligible host may be chosen, where that costs more to find out: asked last, and only where a host could win.
     pub accepts: Option<&'a dyn Fn(HostRow) -> bool>,
 }
 

@@ -13,7 +13,7 @@ use super::request::Judge;
 use crate::filters::{Filter, RequestState, Scene, Scope, Step, steady, steps};
 use crate::hosts::HostRow;
 
-/// Rows that changed lately.
+/// Rows that changed recently.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Changed {
     rows: VecDeque<HostRow>,
@@ -67,7 +67,7 @@ struct Moment {
     layout: u64,
     version: u64,
     need: [i32; CLASSES],
-    /// The first and the last time at which every service is heard of as it was.
+    /// The first and the last time at which every service counts as up or down as it did.
     times: (i64, i64),
 }
 
@@ -141,8 +141,9 @@ impl Counts {
     }
 
     fn remover(&self, fleet: &Fleet<'_>, row: HostRow) -> Remover {
-        let has_room = || (fleet.free)(row).iter().zip(fleet.among.need).all(|(free, need)| *free >= need);
-        if !fleet.among.admits(row) || !has_room() {
+        let has_capacity =
+            || (fleet.free)(row).iter().zip(fleet.among.need).all(|(free, need)| *free >= need);
+        if !fleet.among.admits(row) || !has_capacity() {
             return STAYS_OUT;
         }
         let of_class = self.of_class[fleet.scene.hosts.class_ids()[row.index()].0 as usize];

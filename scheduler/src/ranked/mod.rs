@@ -31,11 +31,11 @@ use super::weighers::{RawColumns, WeigherName};
 use crate::hosts::HostRow;
 use crate::policy::objective::{Extremes, Goal, Low, Weighing};
 use crate::policy::preference::Preference;
+use crate::ranking::cached_extremes::Recheck;
 use crate::ranking::forest::{Ask, Forest, Host};
 use crate::ranking::kinds::HostKind;
 use crate::ranking::order::{Coefficients, Order};
 use crate::ranking::tuning::Tuning;
-use crate::ranking::witnesses::Testimony;
 
 use classes::Classes;
 use counts::{Changed, Fleet};
@@ -49,7 +49,7 @@ const COLUMNS: usize = CLASSES + WeigherName::ALL.len();
 
 type Amounts = [i32; COLUMNS];
 
-/// Only looking at every host can tell what Nova would say.
+/// Only a look at every host gives Nova's result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("every host has to be looked at")]
 pub struct LookAtAll;
@@ -72,7 +72,7 @@ pub struct RankedHosts {
     /// Whether all weights are on grids and all hosts have the same multipliers.
     sound: bool,
     forest: Forest<COLUMNS>,
-    /// How often the forest was made anew, and how often some host became another kind.
+    /// How often the forest was rebuilt, and how often some host became another kind.
     epoch: (u64, u64),
     tuning: Tuning,
 }
@@ -112,19 +112,19 @@ impl RankedHosts {
         ranked
     }
 
-    /// Takes in what changed about a host: its use, or its service. Where the rankings could not be made, they are not
-    /// tried again until a host changes in what hosts have in common with others: then all are ranked anew.
+    /// Applies what changed about a host: its use, or its service. Where the rankings could not be made, they are not
+    /// tried again until a host changes in what hosts have in common with others: then all are ranked again.
     pub fn follow(&mut self, hosts: &HostTable, options: &Options, row: HostRow) {
         self.follow_all(hosts, options, &[row]);
     }
 
-    /// Takes in what changed about some hosts.
+    /// Applies what changed about some hosts.
     pub fn follow_all(&mut self, hosts: &HostTable, options: &Options, rows: &[HostRow]) {
         let has_its_class = |row: &HostRow| kind_of(hosts, *row).0 >> 1 == self.kinds[row.index()].0 >> 1;
         if hosts.len() == self.amounts.len() && rows.iter().all(has_its_class) {
             rows.iter().for_each(|row| self.follow_one(hosts, options, *row));
         } else {
-            self.start_anew(hosts, options);
+            self.rebuild(hosts, options);
         }
     }
 
@@ -143,7 +143,7 @@ impl RankedHosts {
         }
     }
 
-    /// Takes in what is free on the host's provider, as a [`View`](berth_placement::View) of the index says. Until then a
+    /// Sets what is free on the host's provider, as a [`View`](berth_placement::View) of the index says. Until then a
     /// host has no inventory.
     pub fn set_free(&mut self, row: HostRow, free: HostFree) {
         let Some(mut after) = self.amounts.get(row.index()).copied() else { return };
@@ -195,7 +195,7 @@ impl RankedHosts {
         }
         request.open_in(&self.forest, self.epoch, scene.hosts, &among);
         let (judge, mut state) = (request.judge(scene), RequestState::default());
-        let (verdicts, open, witnesses) = request.parts();
+        let (verdicts, open, cached) = request.parts();
         let acceptable = |slot| {
             let row = HostRow::at(slot);
             among.admits(row)
@@ -213,12 +213,12 @@ impl RankedHosts {
                 .collect());
         }
         let amounts = |row: Row| self.amounts.get(row.index()).copied();
-        let testimony = Testimony { witnesses, amounts };
-        let found = self.forest.highest(ask, &self.weighing, testimony, most);
+        let recheck = Recheck { cached, amounts };
+        let found = self.forest.highest(ask, &self.weighing, recheck, most);
         if let Some(order) = found.ideal
             && self.tuning.is_due(found.effort, self.amounts.len().div_ceil(64))
         {
-            self.rank_anew(order);
+            self.rerank(order);
         }
         Ok(found.best.into_rows().into_iter().map(HostRow::at).collect())
     }
@@ -265,7 +265,7 @@ impl RankedHosts {
     }
 
     /// For another number of hosts, or other classes. What is free on those that stay is kept.
-    fn start_anew(&mut self, hosts: &HostTable, options: &Options) {
+    fn rebuild(&mut self, hosts: &HostTable, options: &Options) {
         let (epoch, layout) = ((self.epoch.0 + 1, 0), self.layout + 1);
         let before = std::mem::replace(
             self,
@@ -300,7 +300,7 @@ impl RankedHosts {
             };
             self.amounts[row.index()] = amounts;
         }
-        self.rank_anew(match self.preference {
+        self.rerank(match self.preference {
             Preference::Weighers => {
                 Order::Linear(Coefficients::of(&Goal::new(&self.weighing, &self.extremes())))
             }
@@ -308,7 +308,7 @@ impl RankedHosts {
         });
     }
 
-    fn rank_anew(&mut self, order: Order<COLUMNS>) {
+    fn rerank(&mut self, order: Order<COLUMNS>) {
         self.forest = Forest::new(order, self.ranked());
         self.epoch.0 += 1;
     }

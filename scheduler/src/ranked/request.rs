@@ -8,8 +8,8 @@ use super::classes::Classes;
 use super::counts::Counts;
 use crate::filters::{Filter, FilterName, RequestState, Scene, Scope, Step, steps};
 use crate::hosts::{HostRow, HostTable};
+use crate::ranking::cached_extremes::CachedExtremes;
 use crate::ranking::forest::{Forest, Open};
-use crate::ranking::witnesses::Witnesses;
 use crate::weighers::WeigherName;
 
 /// What a class of hosts has been found to be.
@@ -32,7 +32,7 @@ impl Verdicts {
     }
 }
 
-/// A request for one instance, worked out once for many decisions.
+/// A request for one instance, compiled once for many decisions.
 ///
 /// It holds for the request, the options and the table it was made for; the hosts in it may change.
 #[derive(Debug, Clone)]
@@ -45,7 +45,7 @@ pub struct RankedRequest {
     /// Rankings that may hold hosts, and what this is true to.
     open: Open,
     open_at: Option<OpenAt>,
-    witnesses: Box<Witnesses<COLUMNS>>,
+    cached: Box<CachedExtremes<COLUMNS>>,
     counts: Counts,
 }
 
@@ -53,7 +53,7 @@ pub struct RankedRequest {
 type OpenAt = ((u64, u64), u64);
 
 impl RankedRequest {
-    /// Works out a request; none if only looking at every host can tell what Nova would say.
+    /// Compiles a request; none if only a look at every host gives Nova's result.
     #[must_use]
     pub fn new(scene: &Scene<'_>) -> Option<Self> {
         let weighers = &scene.options.filter_scheduler.weight_classes;
@@ -74,7 +74,7 @@ impl RankedRequest {
             judged_at: None,
             open,
             open_at: None,
-            witnesses: Box::default(),
+            cached: Box::default(),
             counts: Counts::default(),
         })
     }
@@ -122,11 +122,11 @@ impl RankedRequest {
         &mut self.counts
     }
 
-    /// What a search needs: the classes that pass, the rankings found by [`Self::open_in`], and who had the extremes when the
+    /// What a search needs: the classes that pass, the rankings found by [`Self::open_in`], and the hosts that had the extremes when the
     /// request was last decided.
     #[inline]
-    pub(super) fn parts(&mut self) -> (&Verdicts, &[u64], &mut Witnesses<COLUMNS>) {
-        (&self.verdicts, &self.open, &mut self.witnesses)
+    pub(super) fn parts(&mut self) -> (&Verdicts, &[u64], &mut CachedExtremes<COLUMNS>) {
+        (&self.verdicts, &self.open, &mut self.cached)
     }
 }
 

@@ -46,7 +46,7 @@ struct Item {
 }
 
 impl Item {
-    const NOBODY_LACKS: (i32, i32) = (i32::MAX, i32::MIN);
+    const NONE_LACKS: (i32, i32) = (i32::MAX, i32::MIN);
     const SOME_LACK: (i32, i32) = (0, 0);
 
     fn score_per_cost(&self) -> f64 {
@@ -96,7 +96,7 @@ impl Bounds {
                 (extremes.low[column].max(if asked { need[column] } else { i32::MIN }), extremes.high[column])
             };
             let origin = if rate == 0.0 { 0.0 } else { sign * goal.terms[column].low };
-            let lacking = if column < CLASSES && !asked { Item::SOME_LACK } else { Item::NOBODY_LACKS };
+            let lacking = if column < CLASSES && !asked { Item::SOME_LACK } else { Item::NONE_LACKS };
             let (rate, cost) = (rate * sign, cost * sign);
             items.push(Item { column, sign, rate, cost, origin, least, most, lacking });
         }
@@ -129,7 +129,7 @@ impl Bounds {
     }
 
     /// The score of the node's best corner, computed as scores are: every step rounds monotonically, so it holds without an
-    /// error, and tells ties from better scores.
+    /// error, and distinguishes ties from better scores.
     pub(crate) fn corner<const N: usize>(goal: &Goal<N>, need: [i32; CLASSES], summary: &Summary<N>) -> f64 {
         goal.score(|column| {
             let need = need.get(column).copied();

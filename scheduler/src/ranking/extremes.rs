@@ -10,12 +10,12 @@ use smallvec::SmallVec;
 
 use crate::mask::{first_lanes, lanes};
 use crate::policy::objective::{Extremes, Low, Weighing};
+use crate::ranking::cached_extremes::{CachedExtremes, Recheck};
 use crate::ranking::group::Group;
 use crate::ranking::leaf::Leaf;
 use crate::ranking::search::{Joint, Query};
 use crate::ranking::sorted::{FANOUT, Ranking};
 use crate::ranking::summary::Summaries;
-use crate::ranking::witnesses::{Testimony, Witnesses};
 
 /// Which end of a column is looked for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -49,10 +49,10 @@ impl End {
     }
 
     #[inline]
-    fn witness<const N: usize>(self, witnesses: &mut Witnesses<N>, column: usize) -> &mut Option<Row> {
+    fn holder<const N: usize>(self, cached: &mut CachedExtremes<N>, column: usize) -> &mut Option<Row> {
         match self {
-            Self::Largest => &mut witnesses.high[column],
-            Self::Smallest => &mut witnesses.low[column],
+            Self::Largest => &mut cached.high[column],
+            Self::Smallest => &mut cached.low[column],
         }
     }
 
@@ -82,14 +82,14 @@ struct Climb<'a, A> {
     end: End,
     column: usize,
     best: Option<i32>,
-    /// Who has it.
-    witness: Option<Row>,
+    /// The host that has it.
+    holder: Option<Row>,
     query: &'a mut Query<A>,
 }
 
 impl<A: FnMut(Row) -> bool> Climb<'_, A> {
-    /// Visits the nodes that promise more than the best so far, the most promising first. `fitting` tells which of them may
-    /// hold what is needed; it is asked last, since few promise more than a former witness has.
+    /// Visits the nodes that promise more than the best so far, the most promising first. `fitting` says which of them may
+    /// hold what is needed; it is asked last, since few promise more than a former holder has.
     #[inline]
     fn visit(
         &mut self,
@@ -150,7 +150,7 @@ impl<A: FnMut(Row) -> bool> Climb<'_, A> {
         for lane in lanes(beyond & self.fitting(&leaf.free) & first_lanes(leaf.len)) {
             let (amount, row) = (amounts.0[lane as usize], leaf.rows[lane as usize]);
             if self.end.is_beyond(amount, self.best) && (self.query.acceptable)(row) {
-                (self.best, self.witness) = (Some(amount), Some(row));
+                (self.best, self.holder) = (Some(amount), Some(row));
             }
         }
     }
@@ -163,11 +163,11 @@ impl<const N: usize> Joint<'_, N> {
         &self,
         weighing: &Weighing<N>,
         query: &mut Query<A>,
-        testimony: &mut Testimony<'_, N, F>,
+        recheck: &mut Recheck<'_, N, F>,
     ) -> Option<Extremes<N>> {
         let mut extremes = Extremes { low: [0; N], high: [0; N] };
         let promising = self.promising(query);
-        let mut ends = Ends { joint: self, promising: &promising, query, testimony };
+        let mut ends = Ends { joint: self, promising: &promising, query, recheck };
         for column in (0..N).filter(|&column| weighing.multipliers[column] != 0.0) {
             let low = weighing.lows[column];
             (extremes.low[column], extremes.high[column]) = match ends.only_amount(column) {
@@ -194,7 +194,7 @@ struct Ends<'a, 't, A, F, const N: usize> {
     joint: &'a Joint<'a, N>,
     promising: &'a [u64],
     query: &'a mut Query<A>,
-    testimony: &'a mut Testimony<'t, N, F>,
+    recheck: &'a mut Recheck<'t, N, F>,
 }
 
 impl<A: FnMut(Row) -> bool, F: Fn(Row) -> Option<[i32; N]>, const N: usize> Ends<'_, '_, A, F, N> {
@@ -232,11 +232,11 @@ impl<A: FnMut(Row) -> bool, F: Fn(Row) -> Option<[i32; N]>, const N: usize> Ends
     /// The end of a column beyond `best`, if there is any; else `best`.
     #[inline]
     fn extreme(&mut self, end: End, column: usize, best: Option<i32>) -> Option<i32> {
-        let Self { joint, promising, query, testimony } = self;
-        let witness = *end.witness(testimony.witnesses, column);
-        let known = witness.and_then(|row| testimony.of(row, column, query));
+        let Self { joint, promising, query, recheck } = self;
+        let holder = *end.holder(recheck.cached, column);
+        let known = holder.and_then(|row| recheck.of(row, column, query));
         let known = known.filter(|&known| end.is_beyond(known, best) && end.is_amount(known));
-        let mut climb = Climb { end, column, best: known.or(best), witness, query };
+        let mut climb = Climb { end, column, best: known.or(best), holder, query };
         if let [only] = joint.rankings {
             climb.open_ranking(only);
         } else {
@@ -251,7 +251,7 @@ impl<A: FnMut(Row) -> bool, F: Fn(Row) -> Option<[i32; N]>, const N: usize> Ends
                 );
             }
         }
-        *end.witness(testimony.witnesses, column) = climb.witness;
+        *end.holder(recheck.cached, column) = climb.holder;
         climb.best
     }
 }

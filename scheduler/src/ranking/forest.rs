@@ -1,6 +1,6 @@
 //! One ranking for every large kind of hosts, and one for all the rest.
 //!
-//! As far as requests tell hosts apart ([`crate::kinds`]), a request may have all hosts of a kind or none: a whole ranking is
+//! As far as requests distinguish hosts ([`super::kinds`]), a request may have all hosts of a kind or none: a whole ranking is
 //! searched or passed over, and hosts that a request may not have never blur what the others could give. Small and one-off
 //! kinds share the first ranking, where each host is asked by itself.
 
@@ -13,13 +13,13 @@ use smallvec::SmallVec;
 use crate::policy::Rank;
 use crate::policy::objective::Weighing;
 use crate::ranking::best::Best;
+use crate::ranking::cached_extremes::Recheck;
 use crate::ranking::kinds::HostKind;
 use crate::ranking::order::Order;
 use crate::ranking::search::{Found, Joint, Query};
 use crate::ranking::sorted::{FANOUT, Ranking};
 use crate::ranking::spans::Spans;
 use crate::ranking::summary::Summaries;
-use crate::ranking::witnesses::Testimony;
 
 /// Kinds with a ranking of their own, besides the shared one. In a policy's order none has: there a search ends at the first
 /// leaf with a host that fits, and asking each host costs less than searching dozens of rankings (measured at 100,000 hosts
@@ -61,7 +61,7 @@ pub(crate) struct Forest<const N: usize> {
     ranking_of_kind: BTreeMap<HostKind, u8>,
     ranking_of_row: Vec<u8>,
     spans: Spans<N>,
-    /// Hosts in the shared ranking, and how many of them make it worth dividing the kinds anew.
+    /// Hosts in the shared ranking, and how many of them make it worth dividing the kinds again.
     shared: usize,
     shared_limit: usize,
 }
@@ -102,7 +102,7 @@ impl<const N: usize> Forest<N> {
     /// Whether the best host is the one with the lowest row, wherever it stands in the order.
     #[inline]
     pub(crate) const fn finds_by_row(&self) -> bool {
-        matches!(self.order, Order::Room)
+        matches!(self.order, Order::Capacity)
     }
 
     /// Moves a host whose amounts or kind changed.
@@ -143,7 +143,7 @@ impl<const N: usize> Forest<N> {
         }
     }
 
-    /// Whether so many hosts share a ranking that dividing the kinds anew is worth it: at each doubling.
+    /// Whether so many hosts share a ranking that dividing the kinds again is worth it: at each doubling.
     #[inline]
     #[must_use]
     pub(crate) const fn is_overgrown(&self) -> bool {
@@ -184,10 +184,10 @@ impl<const N: usize> Forest<N> {
         &self,
         ask: Ask<'_, impl FnMut(Row) -> bool>,
         weighing: &Weighing<N>,
-        testimony: Testimony<'_, N, impl Fn(Row) -> Option<[i32; N]>>,
+        recheck: Recheck<'_, N, impl Fn(Row) -> Option<[i32; N]>>,
         most: usize,
     ) -> Found<N> {
-        self.joint(ask.open).highest(ask.query(), weighing, testimony, most)
+        self.joint(ask.open).highest(ask.query(), weighing, recheck, most)
     }
 
     /// The `most` lowest rows for the query.

@@ -20,7 +20,7 @@ impl<const N: usize> Group<N> {
     pub(crate) fn insert(&mut self, at: usize, lowest: Rank, leaf: u32, summary: Summary<N>) {
         self.lowest.copy_within(at..self.len, at + 1);
         self.leaves.copy_within(at..self.len, at + 1);
-        self.summaries.make_room(at, self.len);
+        self.summaries.make_gap(at, self.len);
         self.len += 1;
         self.lowest[at] = lowest;
         self.leaves[at] = leaf;

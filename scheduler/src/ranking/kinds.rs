@@ -1,6 +1,6 @@
 //! Kinds of hosts: what some hosts have in common that requests ask about.
 //!
-//! Hosts differ in dozens of traits, but requests name few of them. Only what was named tells hosts apart here; so hosts of
+//! Hosts differ in dozens of traits, but requests name few of them. Only what was named distinguishes hosts here; so hosts of
 //! one kind satisfy a request, as far as named things go, all or none.
 
 use berth_placement::{Row, RowSet, Topology, TraitId, View};
@@ -34,7 +34,7 @@ impl Member {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct HostKind(pub(crate) u128);
 
-/// What was named, and so tells hosts apart.
+/// What was named, and so distinguishes hosts.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Kinds {
     named: Vec<Member>,
@@ -42,10 +42,10 @@ pub(crate) struct Kinds {
 
 impl Kinds {
     const SHAPE_BITS: usize = 32;
-    /// More than this are not told apart by kind; each host is asked.
+    /// More than this are not distinguished by kind; each host is asked.
     const MOST: usize = 128 - Self::SHAPE_BITS;
 
-    /// Takes in what a request names; whether any of it is new.
+    /// Adds what a request names; returns whether any of it is new.
     pub(crate) fn name(&mut self, request: &Request, topology: &Topology) -> bool {
         let known = self.named.len();
         let names = request.required_traits.iter().chain(&request.forbidden_traits);
@@ -60,12 +60,12 @@ impl Kinds {
     }
 
     /// Whether kinds differ by this trait. By one that does not exist, nothing differs.
-    pub(crate) fn tells_trait(&self, topology: &Topology, name: &str) -> bool {
+    pub(crate) fn distinguishes_trait(&self, topology: &Topology, name: &str) -> bool {
         topology.find_trait(name).is_none_or(|id| self.named.contains(&Member::Trait(id)))
     }
 
     /// Whether kinds differ by this aggregate.
-    pub(crate) fn tells_aggregate(&self, uuid: Uuid) -> bool {
+    pub(crate) fn distinguishes_aggregate(&self, uuid: Uuid) -> bool {
         self.named.contains(&Member::Aggregate(uuid))
     }
 

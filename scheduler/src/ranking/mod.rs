@@ -4,6 +4,7 @@
 
 pub(crate) mod best;
 pub(crate) mod bounds;
+pub(crate) mod cached_extremes;
 pub(crate) mod extremes;
 pub(crate) mod forest;
 pub(crate) mod group;
@@ -15,4 +16,3 @@ pub(crate) mod sorted;
 pub(crate) mod spans;
 pub(crate) mod summary;
 pub(crate) mod tuning;
-pub(crate) mod witnesses;

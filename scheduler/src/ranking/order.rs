@@ -13,7 +13,7 @@ pub(crate) enum Order<const N: usize> {
     Policy(Policy),
     /// By free vCPUs, then memory, keeping the lowest row of every node: hosts that fit alike stand together, and the first of
     /// them is found by its row.
-    Room,
+    Capacity,
     /// By falling weighted sum of amounts: close to the order of Nova's scores, whose ranges vary by request.
     Linear(Coefficients<N>),
 }
@@ -56,7 +56,7 @@ impl<const N: usize> Order<N> {
         let host_free = [free[0], free[1], free[2]];
         match self {
             Self::Policy(policy) => policy.rank(host_free, row),
-            Self::Room => Policy::BestFit.rank(host_free, row),
+            Self::Capacity => Policy::BestFit.rank(host_free, row),
             Self::Linear(coefficients) => Rank::falling(coefficients.sum(free), row),
         }
     }

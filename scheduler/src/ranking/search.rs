@@ -10,13 +10,13 @@ use crate::mask::{first_lanes, lanes};
 use crate::policy::objective::{Extremes, Goal, Weighing};
 use crate::ranking::best::{Best, Scored};
 use crate::ranking::bounds::Bounds;
+use crate::ranking::cached_extremes::Recheck;
 use crate::ranking::group::Group;
 use crate::ranking::leaf::Leaf;
 use crate::ranking::order::{Coefficients, Order};
 use crate::ranking::sorted::{FANOUT, Ranking};
 use crate::ranking::spans::Spans;
 use crate::ranking::summary::{Summaries, highest};
-use crate::ranking::witnesses::Testimony;
 
 /// What a search asks of hosts.
 pub(crate) struct Query<A> {
@@ -66,10 +66,10 @@ impl<const N: usize> Joint<'_, N> {
         &self,
         mut query: Query<A>,
         weighing: &Weighing<N>,
-        mut testimony: Testimony<'_, N, F>,
+        mut recheck: Recheck<'_, N, F>,
         most: usize,
     ) -> Found<N> {
-        let Some(extremes) = self.extremes(weighing, &mut query, &mut testimony) else {
+        let Some(extremes) = self.extremes(weighing, &mut query, &mut recheck) else {
             let Query { opened: effort, bytes, .. } = query;
             return Found { best: Best::new(most), ideal: None, effort, bytes };
         };
@@ -109,28 +109,28 @@ impl<const N: usize> Joint<'_, N> {
         most: usize,
     ) -> (Best, Query<A>) {
         let bounds = Bounds::new(query.need, goal, extremes, self.order, self.spans);
-        let mut hunt = Hunt { query, goal, bounds, best: Best::new(most) };
+        let mut descent = Descent { query, goal, bounds, best: Best::new(most) };
         if let [only] = self.rankings {
-            hunt.open_ranking(only);
+            descent.open_ranking(only);
         } else {
             for (rankings, (top, &open)) in self.rankings.chunks(FANOUT).zip(self.tops.iter().zip(self.open))
             {
-                hunt.visit(top, open, |hunt, lane| hunt.open_ranking(&rankings[lane]));
+                descent.visit(top, open, |descent, lane| descent.open_ranking(&rankings[lane]));
             }
         }
-        (hunt.best, hunt.query)
+        (descent.best, descent.query)
     }
 }
 
 /// A search for the highest scores.
-struct Hunt<'a, A, const N: usize> {
+struct Descent<'a, A, const N: usize> {
     query: Query<A>,
     goal: &'a Goal<N>,
     bounds: Bounds,
     best: Best,
 }
 
-impl<A: FnMut(Row) -> bool, const N: usize> Hunt<'_, A, N> {
+impl<A: FnMut(Row) -> bool, const N: usize> Descent<'_, A, N> {
     /// Visits the lanes that may hold a better host, the most promising first.
     #[inline]
     fn visit(&mut self, summaries: &Summaries<N>, lanes: u64, mut open: impl FnMut(&mut Self, usize)) {
@@ -150,8 +150,8 @@ impl<A: FnMut(Row) -> bool, const N: usize> Hunt<'_, A, N> {
             if let [group] = groups {
                 self.open_group(ranking, group);
             } else {
-                self.visit(top, first_lanes(groups.len()), |hunt, lane| {
-                    hunt.open_group(ranking, &groups[lane]);
+                self.visit(top, first_lanes(groups.len()), |descent, lane| {
+                    descent.open_group(ranking, &groups[lane]);
                 });
             }
         }
@@ -163,7 +163,9 @@ impl<A: FnMut(Row) -> bool, const N: usize> Hunt<'_, A, N> {
         if group.len == 1 {
             self.open_leaf(leaf(0));
         } else {
-            self.visit(&group.summaries, first_lanes(group.len), |hunt, lane| hunt.open_leaf(leaf(lane)));
+            self.visit(&group.summaries, first_lanes(group.len), |descent, lane| {
+                descent.open_leaf(leaf(lane))
+            });
         }
     }
 
@@ -230,22 +232,26 @@ struct Frame {
 impl Frame {
     /// Takes the most promising node, if the best hosts so far admit what it could hold.
     #[inline]
-    fn next<A, const N: usize>(&mut self, summaries: &Summaries<N>, hunt: &Hunt<'_, A, N>) -> Option<usize> {
-        let bar = hunt.best.bar();
+    fn next<A, const N: usize>(
+        &mut self,
+        summaries: &Summaries<N>,
+        descent: &Descent<'_, A, N>,
+    ) -> Option<usize> {
+        let bar = descent.best.bar();
         self.left &= reach(&self.bounds, bar); // it only rises
         loop {
             let at_best = |lane: usize| Scored { score: self.bounds[lane], row: summaries.first_row[lane] };
             let promising = lanes(self.left).map(|lane| (at_best(lane as usize), lane as usize));
             let (most, lane) = promising.reduce(|a, b| if b.0.beats(&a.0) { b } else { a })?;
-            if most.score - bar <= 2.0 * hunt.goal.error() && self.exact >> lane & 1 == 0 {
+            if most.score - bar <= 2.0 * descent.goal.error() && self.exact >> lane & 1 == 0 {
                 // So close that the bound's own error may be all that speaks for it.
-                let corner = Bounds::corner(hunt.goal, hunt.query.need, &summaries.get(lane));
+                let corner = Bounds::corner(descent.goal, descent.query.need, &summaries.get(lane));
                 self.bounds[lane] = most.score.min(corner);
                 self.exact |= 1 << lane;
                 continue;
             }
             self.left &= !(1 << lane);
-            return hunt.best.admits(&most).then_some(lane);
+            return descent.best.admits(&most).then_some(lane);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Hosts in the order of a policy, in blocks that tell what fits in them: an exact best host by skipping.
+//! Hosts in the order of a policy, in blocks that show what fits in them: an exact best host by skipping.
 //!
 //! ```text
 //! tops        64 groups each, with a summary of every group
@@ -53,7 +53,7 @@ impl<const N: usize> Ranking<N> {
     pub(crate) fn new(order: Order<N>, mut hosts: Vec<(Rank, [i32; N])>) -> Self {
         let kept = match order {
             Order::Policy(_) => Kept::Largest,
-            Order::Room => Kept::Rows,
+            Order::Capacity => Kept::Rows,
             Order::Linear(_) => Kept::All,
         };
         let (tops, groups, leaves, spare) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -358,6 +358,6 @@ impl<const N: usize> Ranking<N> {
 }
 
 /// Whether two neighbours become one. An empty one always gives way.
-const fn joinable(a: usize, b: usize, room: usize) -> bool {
-    a + b <= if a == 0 || b == 0 { room } else { JOINED }
+const fn joinable(a: usize, b: usize, capacity: usize) -> bool {
+    a + b <= if a == 0 || b == 0 { capacity } else { JOINED }
 }

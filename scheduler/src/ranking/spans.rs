@@ -3,7 +3,7 @@
 use berth_placement::kernel::weighed;
 
 /// The smallest and largest [`weighed`] amounts of each column that hosts ever had. They only widen, until the forest is made
-/// anew.
+/// again.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Spans<const N: usize> {
     least: [i32; N],
@@ -14,7 +14,7 @@ impl<const N: usize> Spans<N> {
     /// Of no hosts.
     pub(crate) const NONE: Self = Self { least: [i32::MAX; N], most: [i32::MIN; N] };
 
-    /// Takes in one host.
+    /// Adds one host.
     #[inline]
     pub(crate) fn widen(&mut self, amounts: &[i32; N]) {
         for (column, &amount) in amounts.iter().enumerate() {

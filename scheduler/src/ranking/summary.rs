@@ -130,7 +130,7 @@ impl<const N: usize> Summaries<N> {
     }
 
     /// Moves the lanes from `at` to `len` one up.
-    pub(crate) fn make_room(&mut self, at: usize, len: usize) {
+    pub(crate) fn make_gap(&mut self, at: usize, len: usize) {
         for lanes in self.largest.iter_mut().chain(&mut self.smallest) {
             lanes.0.copy_within(at..len, at + 1);
         }
@@ -149,7 +149,7 @@ impl<const N: usize> Summaries<N> {
     }
 }
 
-/// A node whose summary can be worked out from what is below it, part by part.
+/// A node whose summary can be computed from what is below it, part by part.
 pub(crate) trait Summarised<const N: usize> {
     fn largest(&self) -> &[Lanes; N];
     fn smallest(&self) -> &[Lanes; N];

@@ -1,14 +1,14 @@
-//! When to rank all hosts anew.
+//! When to rank all hosts again.
 //!
 //! Weighted searches are short while the ranking's order is close to that of their scores. The scores' ranges move as the
-//! fleet fills, so searches grow longer, and ranking anew by the latest ranges makes them short again. That costs about as
+//! fleet fills, so searches grow longer, and ranking by the latest ranges makes them short again. That costs about as
 //! much as opening a number of leaves in proportion to the fleet. So, as one decides between hiring and buying skis: rank
-//! anew when the searches since the last time have cost that much too much: then about half of the work is ranking, at
-//! worst. Where ranking anew does not help, the next one waits twice as long.
+//! again when the searches since the last time have cost that much too much: then about half of the work is ranking, at
+//! worst. Where that does not help, the next one waits twice as long.
 
 /// Leaves that a search opens when all is well.
 const WELL: usize = 8;
-/// Ranking anew costs as much as opening this many leaves per block of 64 hosts.
+/// Ranking again costs as much as opening this many leaves per block of 64 hosts.
 const COST_PER_BLOCK: usize = 64;
 
 /// The searches since the last ranking.
@@ -21,7 +21,7 @@ pub(crate) struct Tuning {
 }
 
 impl Tuning {
-    /// Counts a search; whether it is time to rank anew.
+    /// Counts a search; whether it is time to rank again.
     pub(crate) fn is_due(&mut self, effort: usize, blocks: usize) -> bool {
         self.searches += 1;
         self.wasted += effort.saturating_sub(WELL);

@@ -42,7 +42,7 @@ pub struct RequestSpec {
     pub instance_uuid: String,
     /// The project it belongs to.
     pub project_id: String,
-    /// The user who asked, for claims.
+    /// The user of the request, for claims.
     pub user_id: String,
     /// How many instances the request was for when it was made first.
     pub num_instances: u32,

@@ -9,8 +9,8 @@ use crate::filters::RequestState;
 use crate::hosts::{HostRow, HostTable};
 use crate::request_spec::RequestSpec;
 
-/// How often a request is decided anew because somebody else was faster. Each time one more host is known to be of no use,
-/// or the group's members have moved on; who is outrun so often asks too much at once.
+/// How often a request is decided again because another client was faster. Each time one more host is known to be of no use,
+/// or the group's members have moved on; a request that is outrun so often is too large.
 pub const ATTEMPTS: usize = 16;
 
 /// A decision whose instances were claimed together.
@@ -26,7 +26,7 @@ pub struct DecisionAsOne {
 
 impl SelectDestinations<'_> {
     /// [`Self::decide`], but nothing is held while hosts are still being chosen: instances are planned one by one, then
-    /// claimed as one. If the index refuses, all is decided anew without what stood in the way, at most [`ATTEMPTS`] times.
+    /// claimed as one. If the index refuses, all is decided again without what stood in the way, at most [`ATTEMPTS`] times.
     ///
     /// # Errors
     /// In the decision: [`SelectError::Outrun`] after the last attempt, [`SelectError::Refused`] where another would not help.
@@ -105,7 +105,7 @@ impl<'a> Plan<'a> {
     /// Looks whether the instance could be claimed together with those that are planned.
     fn look(&self, instance: &str, candidate: &AllocationCandidate) -> Result<Translated, IndexClaimError> {
         let wanted = translate(self.index, instance, candidate)?;
-        self.look_at_room(&wanted)?;
+        self.check_free(&wanted)?;
         if let Some(group) = self.claimant.group {
             let found = self.index.group(group).ok_or(GroupError::Unknown(group));
             let planned = self.planned.iter().map(|(_, planned)| planned.member());
@@ -115,7 +115,7 @@ impl<'a> Plan<'a> {
         Ok(wanted)
     }
 
-    fn look_at_room(&self, wanted: &Translated) -> Result<(), TransferError> {
+    fn check_free(&self, wanted: &Translated) -> Result<(), TransferError> {
         let planned = |row, class| {
             let all = self.planned.iter().flat_map(|(_, planned)| &planned.allocations);
             let same = all.filter(move |other| (other.row, other.class) == (row, class));
@@ -136,7 +136,7 @@ impl<'a> Plan<'a> {
     fn commit(&mut self) -> Result<(), TransferError> {
         let (names, instances): (Vec<_>, Vec<_>) = self.planned.drain(..).unzip();
         self.claimant.claim(self.index, &instances).inspect_err(|&error| {
-            // Where others were faster, there may still be room for fewer: the next plan looks again.
+            // Where others were faster, there may still be capacity for fewer: the next plan looks again.
             if let TransferError::Refused(refusal) = error
                 && !matches!(refusal, Refusal::Capacity { .. })
             {

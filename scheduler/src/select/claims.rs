@@ -1,14 +1,14 @@
-//! Taking and giving back room.
+//! Claims and their release.
 
 use super::AllocationCandidate;
 use crate::hosts::HostRow;
 
-/// Takes room for instances and gives it back. Reading hosts is advisory: a claim may be refused because somebody else
+/// Claims resources for instances and releases them. Reading hosts is advisory: a claim may be refused because another client
 /// was faster.
 pub trait Claims {
     /// Takes what the candidate says, for the instance on the host. False if it is not there any more.
     fn claim(&mut self, instance: &str, row: HostRow, candidate: &AllocationCandidate) -> bool;
 
-    /// Gives back what was claimed for the instance.
+    /// Releases what was claimed for the instance.
     fn release(&mut self, instance: &str);
 }

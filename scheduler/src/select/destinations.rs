@@ -23,7 +23,7 @@ pub struct SelectDestinations<'a> {
     pub now: i64,
 }
 
-/// What was decided. The table shows the chosen hosts as consumed, until it is told to undo that.
+/// What was decided. The table shows the chosen hosts as consumed, until that is undone.
 #[derive(Debug)]
 pub struct Decision {
     /// For each instance the chosen host and its alternates.
@@ -36,7 +36,7 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// Makes the table what it was before. Nova's filter scheduler reads its hosts anew for each request; the caching
+    /// Makes the table what it was before. Nova's filter scheduler reads its hosts again for each request; the caching
     /// scheduler lets them be until the next report.
     pub fn undo(&mut self, hosts: &mut HostTable) {
         self.changes.drain(..).rev().for_each(|change| hosts.undo(change));
@@ -61,7 +61,7 @@ impl SelectDestinations<'_> {
     ///
     /// The hosts are tried in order until a claim succeeds, each host once with its first allocation candidate: there
     /// are no more claims for an instance than hosts that are left. An instance sees only hosts that were left for the
-    /// instance before it. If one instance finds none, all claims are given back.
+    /// instance before it. If one instance finds none, all claims are released.
     ///
     /// `state` brings the allocation candidates, and with them the hosts to choose from. A rebuild is a question about
     /// all hosts the table has: nothing is claimed and no candidates are needed. `request` changes as it does in Nova: instance, NUMA cells as they were

@@ -5,7 +5,7 @@ use berth_placement::TransferError;
 use crate::filters::Failure;
 use crate::weighers::WeighFailure;
 
-/// Why no destinations were found. All claims were given back.
+/// Why no destinations were found. All claims were released.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum SelectError {
     /// Some instance found no host. Nova's text, which its callers show to users.
@@ -16,7 +16,7 @@ pub enum SelectError {
         /// Instances there are.
         wanted: usize,
     },
-    /// Others were faster each time the request was decided. There may be room: ask again.
+    /// Others were faster each time the request was decided. There may be capacity: repeat the request.
     #[error("outrun by other requests {attempts} times")]
     Outrun {
         /// How often it was decided.

@@ -8,7 +8,7 @@ use super::translate::{IndexClaimError, Translated, consumer, translate};
 use super::{AllocationCandidate, Claims};
 use crate::hosts::HostRow;
 
-/// For whom claims are made.
+/// The owner of claims.
 #[derive(Debug, Clone)]
 pub struct Claimant {
     /// The owner of the instances.
@@ -69,7 +69,7 @@ impl Claims for IndexClaims<'_> {
     }
 
     fn release(&mut self, instance: &str) {
-        // Somebody else may have deleted the instance meanwhile: then there is nothing to give back.
+        // Another client may have deleted the instance meanwhile: then there is nothing to release.
         if let Ok(consumer) = consumer(instance) {
             let _ = self.index.release(consumer);
         }

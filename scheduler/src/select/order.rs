@@ -1,4 +1,4 @@
-//! Who puts the hosts in order for one instance after the other.
+//! The order of hosts for one instance after the other.
 
 use berth_placement::HostFree;
 use berth_placement::kernel::{NOT_ASKED, NOTHING};
@@ -30,7 +30,7 @@ pub(crate) trait HostOrder {
     /// Appends the next best hosts to those that are known.
     fn extend(&mut self, scene: &Scene<'_>, state: &mut RequestState, sorted: &mut Sorted);
 
-    /// Takes in that an instance has come to the row.
+    /// Applies the arrival of an instance on the row.
     fn follow(&mut self, hosts: &HostTable, options: &Options, row: HostRow);
 }
 

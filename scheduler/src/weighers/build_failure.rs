@@ -4,7 +4,7 @@ use super::{Multiplier, WeighError, Weigher};
 use crate::filters::Scene;
 use crate::hosts::HostRow;
 
-/// Builds that failed lately; they count against a host.
+/// Builds that failed recently; they count against a host.
 pub(super) struct BuildFailureWeigher<'a>(pub(super) &'a Scene<'a>);
 
 impl Weigher for BuildFailureWeigher<'_> {

@@ -94,7 +94,7 @@ fn column(scene: &Scene<'_>, name: WeigherName, rows: &[HostRow]) -> Result<Weig
     })
 }
 
-/// The multiplier of each host, worked out once for each class.
+/// The multiplier of each host, computed once for each class.
 fn multipliers(weigher: &dyn Weigher, hosts: &HostTable, rows: &[HostRow]) -> Vec<f64> {
     let multiplier = weigher.multiplier();
     let mut memo: Vec<Option<f64>> = vec![None; hosts.class_count()];

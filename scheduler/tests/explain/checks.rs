@@ -12,7 +12,7 @@ use berth_scheduler::python::Value;
 use berth_scheduler::weighers::weigh_in_detail;
 
 use super::decision::{Decided, decide};
-use super::placement::{answered, tells_of_placement};
+use super::placement::{answered, describes_placement};
 
 const DISABLED: &str = "COMPUTE_STATUS_DISABLED";
 
@@ -79,9 +79,11 @@ fn verdicts_are_placements_and_the_pipelines(
         let gone = before.into_iter().filter(|row| !survivors.contains(*row));
         removed_by.extend(gone.map(|row| (row, step)));
         let count = removed_by.values().filter(|other| **other == step).count();
-        let told = explanation.removed.iter().find(|one| one.constraint == Constraint::Step(step));
+        let explained = explanation.removed.iter().find(|one| one.constraint == Constraint::Step(step));
         // An operator may enable a filter twice: the second has nothing left to remove.
-        require(told.is_some_and(|one| one.removed == count), || format!("{step} removed {count} hosts"))?;
+        require(explained.is_some_and(|one| one.removed == count), || {
+            format!("{step} removed {count} hosts")
+        })?;
     }
     for (row, verdict) in scene.hosts.rows().zip(&explanation.verdicts) {
         let step = match &verdict.constraint {
@@ -104,7 +106,7 @@ fn verdicts_are_placements_and_the_pipelines(
 /// The hosts that Placement names: all, if it is not to be explained. None if it cannot be asked.
 fn named(record: &CaseRecord, case: &Case) -> Option<Vec<HostRow>> {
     let hosts = case.question().scene.hosts;
-    if !tells_of_placement(record) {
+    if !describes_placement(record) {
         return Some(hosts.rows().collect());
     }
     let named = answered(record).ok()?.hosts;
@@ -149,8 +151,10 @@ fn ending_is_the_decisions(record: &CaseRecord, explanation: &Explanation) -> Ch
         Constraint::Step(step) => Some((step, one.removed)),
         _ => None,
     });
-    let told: Vec<_> = steps.take(decided.removed.len()).collect();
-    require(told == decided.removed, || format!("told {told:?}, the decision counted {:?}", decided.removed))
+    let explained: Vec<_> = steps.take(decided.removed.len()).collect();
+    require(explained == decided.removed, || {
+        format!("explained {explained:?}, the decision counted {:?}", decided.removed)
+    })
 }
 
 fn name((host, node): &(String, String)) -> String {
@@ -205,7 +209,7 @@ fn end(outage: Outage, host: &mut HostRecord) {
         }
         Outage::Disabled => {}
         Outage::ForcedDown => service.forced_down = false,
-        Outage::NotHeardOf => service.last_seen_up = None,
+        Outage::Silent => service.last_seen_up = None,
     }
 }
 

@@ -7,7 +7,7 @@ use berth_scheduler::filters::Step;
 use berth_scheduler::hosts::HostRow;
 use berth_scheduler::select::{AllocationCandidate, Chooser, Claims, SelectError};
 
-use super::placement::{answered, tells_of_placement};
+use super::placement::{answered, describes_placement};
 
 struct First;
 
@@ -46,7 +46,7 @@ pub(crate) struct Decided {
 
 /// The decision on the first instance. Errors of what comes after the claim do not count.
 pub(crate) fn decide(record: &CaseRecord) -> Result<Decided, String> {
-    let named = if tells_of_placement(record) { answered(record) } else { Ok(record.clone()) };
+    let named = if describes_placement(record) { answered(record) } else { Ok(record.clone()) };
     let case = Case::load(named.map_err(|error| error.to_string())?, false).expect("a case");
     let (row, removed) = decide_case(&case)?;
     let hosts = case.question().scene.hosts;

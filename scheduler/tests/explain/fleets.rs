@@ -71,7 +71,7 @@ pub(crate) fn record() -> impl Strategy<Value = CaseRecord> {
 /// A fleet whose hosts have traits, and some of them inventories.
 pub(crate) fn with_placement() -> impl Strategy<Value = CaseRecord> {
     let hosts = prop::collection::vec((provider(), any::<bool>()), 10);
-    (case(), hosts, wishes()).prop_map(|(mut case, providers, wishes)| {
+    (case(), hosts, requirements()).prop_map(|(mut case, providers, requirements)| {
         let hosts = case["hosts"].as_array_mut().expect("hosts");
         for (host, (provider, stale)) in hosts.iter_mut().zip(providers) {
             let mut traits = provider["traits"].clone();
@@ -89,12 +89,12 @@ pub(crate) fn with_placement() -> impl Strategy<Value = CaseRecord> {
             hosts[0]["inventories"] = json!({ "CUSTOM_DEVICE": { "total": 1 } });
         }
         let request = &mut case["request"];
-        merge(&mut request["flavor"]["extra_specs"], &wishes["extra_specs"]);
+        merge(&mut request["flavor"]["extra_specs"], &requirements["extra_specs"]);
         if request["image"]["properties"].is_object() {
-            merge(&mut request["image"]["properties"], &wishes["image"]);
+            merge(&mut request["image"]["properties"], &requirements["image"]);
         }
-        request["requested_destination"] = wishes["destination"].clone();
-        case["config"] = json!({ "scheduler": wishes["options"] });
+        request["requested_destination"] = requirements["destination"].clone();
+        case["config"] = json!({ "scheduler": requirements["options"] });
         read(case)
     })
 }
@@ -127,7 +127,7 @@ fn provider() -> impl Strategy<Value = Value> {
 }
 
 /// What makes the pre-filters and Placement look.
-fn wishes() -> impl Strategy<Value = Value> {
+fn requirements() -> impl Strategy<Value = Value> {
     let word = || prop::option::weighted(0.3, prop::sample::select(vec!["required", "forbidden"]));
     let rest = (prop::bool::weighted(0.2), prop::bool::weighted(0.3), prop::bool::weighted(0.2));
     (word(), word(), rest, any::<bool>()).prop_map(|(x, y, (device, image, kept_out), isolated)| {

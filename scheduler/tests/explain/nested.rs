@@ -127,7 +127,7 @@ fn a_group_is_served_by_one_provider() {
 
 /// Of the fast device nothing is left, and the other lacks the trait: each constraint alone holds.
 #[test]
-fn parts_that_do_not_go_together_are_told_apart_from_missing_ones() {
+fn parts_that_do_not_go_together_are_distinguished_from_missing_ones() {
     let specs = json!({ "resources:VGPU": "1", "trait:CUSTOM_FAST": "required" });
     let cloud = Cloud::new(&flavor(2, &specs));
     cloud.take(10, "VGPU", 2);

@@ -10,7 +10,7 @@ use berth_scheduler::placement_query::{
 use uuid::Uuid;
 
 /// Whether Placement's part is explained for the record.
-pub(crate) fn tells_of_placement(record: &CaseRecord) -> bool {
+pub(crate) fn describes_placement(record: &CaseRecord) -> bool {
     record.hosts.iter().any(|host| host.traits.is_some() || host.inventories.is_some())
 }
 

@@ -123,8 +123,8 @@ proptest! {
             suggested.iter().filter(|changes| changes.len() == 1).map(|changes| &changes[0]).collect();
         for (change, least) in all_amounts(record.request.as_ref().expect("a request")) {
             let same = |other: &&&Change| std::mem::discriminant(**other) == std::mem::discriminant(&change);
-            let told = singles.iter().find(same).map(|change| (*change).clone());
-            prop_assert_eq!(told, closest(&record, &change, least), "{}", change);
+            let explained = singles.iter().find(same).map(|change| (*change).clone());
+            prop_assert_eq!(explained, closest(&record, &change, least), "{}", change);
         }
         let pairs = suggested.iter().filter(|changes| changes.len() == 2 && changes.iter().all(is_amount));
         for pair in pairs {

@@ -15,7 +15,7 @@ use uuid::Uuid;
 pub(crate) const NOW: i64 = 1_780_272_000_000_000;
 pub(crate) const GROUP: GroupId = GroupId(1);
 
-/// The host of each instance, as Nova's database would tell.
+/// The host of each instance, as Nova's database has it.
 pub(crate) type Books = BTreeMap<String, HostRow>;
 
 pub(crate) fn read<T: DeserializeOwned>(value: Value) -> T {

@@ -25,7 +25,7 @@ const ROUNDS: u128 = 8;
 /// How instances are claimed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Way {
-    /// Nova's: room alone.
+    /// Nova's: capacity alone.
     WithoutGroup,
     OneByOne,
     AsOne,
@@ -49,7 +49,7 @@ impl Cloud {
         Self { index, policy, way, books: Mutex::default(), all_have_read }
     }
 
-    /// One, two or three instances. Every third request gives back what it was granted.
+    /// One, two or three instances. Every third request releases what it was granted.
     fn serve(&self, scheduler: u128, number: u128) {
         let first = (scheduler * REQUESTS + number) * 4 + 1;
         let instances: Vec<String> = (0..=(scheduler + number) % 3).map(|at| uuid(first + at)).collect();

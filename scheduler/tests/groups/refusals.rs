@@ -14,11 +14,11 @@ use crate::cloud::{
     Best, Books, GROUP, NOW, at_most, candidate, claimant, hosts, index, provider, read, request, state, uuid,
 };
 
-fn room(_: u32) -> Inventory {
+fn ample(_: u32) -> Inventory {
     Inventory::of(8)
 }
 
-/// Has room, but not for one vCPU: no look at free amounts shows that.
+/// Has capacity, but not for one vCPU: no look at free amounts shows that.
 fn only_pairs() -> Inventory {
     Inventory { units: Units { min_unit: 2, max_unit: 8, step_size: 2 }, ..Inventory::of(8) }
 }
@@ -34,7 +34,7 @@ fn create(index: &Index, host_count: u32, policy: GroupPolicy, instances: u128) 
 }
 
 fn refusal_of(allocations: &Value, instance: &str) -> IndexClaimError {
-    let index = index(1, room);
+    let index = index(1, ample);
     let mut claims = IndexClaims::new(&index, claimant(None));
     assert!(!claims.claim(instance, HostRow(0), &read(json!({ "allocations": allocations }))));
     assert_eq!(index.consumers(), 0);
@@ -59,8 +59,8 @@ fn candidates_that_the_index_cannot_read() {
 }
 
 #[test]
-fn what_is_claimed_can_be_given_back() {
-    let index = index(1, room);
+fn what_is_claimed_can_be_released() {
+    let index = index(1, ample);
     index.add_group(GROUP, at_most(1)).unwrap();
     let mut claims = IndexClaims::new(&index, claimant(Some(GROUP)));
     let (first, second) = (uuid(1), uuid(2));
@@ -75,17 +75,17 @@ fn what_is_claimed_can_be_given_back() {
 
 #[test]
 fn a_multi_create_that_does_not_fit_holds_nothing() {
-    let index = index(2, room);
+    let index = index(2, ample);
     index.add_group(GROUP, at_most(1)).unwrap();
     let outcome = create(&index, 2, at_most(1), 3);
     assert_eq!(outcome.decision.result, Err(SelectError::NoValidHost { placed: 2, wanted: 3 }));
     assert_eq!((index.consumers(), index.check()), (0, Ok(())));
 }
 
-/// The index says no where the plan saw room: the request is decided anew, without that provider.
+/// The index refuses where the plan saw capacity: the request is decided again, without that provider.
 #[test]
 fn a_refused_plan_goes_to_the_next_host() {
-    let index = index(3, |host| if host == 2 { room(host) } else { only_pairs() });
+    let index = index(3, |host| if host == 2 { ample(host) } else { only_pairs() });
     index.add_group(GROUP, GroupPolicy::Affinity).unwrap();
     let outcome = create(&index, 3, GroupPolicy::Affinity, 2);
     assert_eq!(outcome.attempts, 3);
@@ -107,7 +107,7 @@ fn a_refused_plan_goes_to_the_next_host() {
 /// No other host would help: the request ends at once, and says why.
 #[test]
 fn an_instance_that_has_allocations_is_refused_once() {
-    let index = index(3, room);
+    let index = index(3, ample);
     index.add_group(GROUP, at_most(1)).unwrap();
     assert!(IndexClaims::new(&index, claimant(None)).claim(&uuid(1), HostRow(2), &candidate(2)));
     let outcome = create(&index, 3, at_most(1), 2);

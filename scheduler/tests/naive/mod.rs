@@ -67,13 +67,13 @@ fn satisfying(index: &Index, request: &Request) -> Vec<Row> {
     let topology = index.topology();
     let hosts = topology.providers().filter(|(_, provider)| provider.parent.is_none()).map(|(row, _)| row);
     let mut rows: Vec<Row> = hosts
-        .filter(|&row| has_room(index, request, row) && is_acceptable(&topology, request, row))
+        .filter(|&row| has_capacity(index, request, row) && is_acceptable(&topology, request, row))
         .collect();
     rows.sort_unstable();
     rows
 }
 
-fn has_room(index: &Index, request: &Request, row: Row) -> bool {
+fn has_capacity(index: &Index, request: &Request, row: Row) -> bool {
     let total = |class| request.resources.iter().filter(move |asked| asked.0 == class).map(|asked| asked.1);
     request.resources.iter().filter(|(_, amount)| *amount > 0).all(|&(class, _)| {
         let amount = total(class).fold(0, u32::saturating_add);

@@ -467,7 +467,7 @@ def records(python, oracle, cases, environment=None):
 
 
 def interest(record):
-    """Decisions that go far, and filters that tell hosts apart, show most."""
+    """Decisions that go far, and filters that distinguish hosts, show most."""
     expected, input_ = record['expected'], record['input']
     hosts = len(input_['hosts'])
     split = any(0 < len(one['pass']) < hosts for one in expected['independent'].values())

@@ -33,7 +33,7 @@ fn holding(way: &ShortWay, instances: &[String]) -> usize {
     instances.iter().filter(holds).count()
 }
 
-/// Whether the request takes from hosts alone, which are ranked then; and no group's members have to be told of each other.
+/// Whether the request takes from hosts alone, which are ranked then; and no group's members have to know each other.
 fn is_ranked(spec: &RequestSpec) -> bool {
     let takes_more = |key: &str| key.starts_with("resources") || key.starts_with("hw:");
     let is_plain = !spec.flavor.extra_specs.iter().any(|(key, _)| takes_more(key));

@@ -137,7 +137,7 @@ impl<'a> Tree<'a> {
         for (part, &one) in parts.iter().zip(chosen) {
             part.takes.iter().for_each(|(class, amount)| *totals.entry((one, class)).or_default() += amount);
         }
-        let has_room = |((one, class), total): (&(usize, &str), &u64)| {
+        let has_capacity = |((one, class), total): (&(usize, &str), &u64)| {
             let row = self.index.find(self.provider(*one).uuid).unwrap();
             let class = self.index.topology().class(class).unwrap();
             let largest = self.index.inventory(row, class).unwrap().units.max_unit;
@@ -150,7 +150,7 @@ impl<'a> Tree<'a> {
         let suffixed: Vec<_> =
             parts.iter().zip(chosen).filter(|(part, _)| part.is_suffixed).map(|(_, one)| one).collect();
         let distinct: BTreeSet<_> = suffixed.iter().collect();
-        totals.iter().all(has_room)
+        totals.iter().all(has_capacity)
             && request.unsuffixed.required_traits.iter().all(is_covered)
             && (request.group_policy != Some(GroupPolicy::Isolate) || distinct.len() == suffixed.len())
     }

@@ -1,4 +1,4 @@
-//! A scheduler whose hosts report again decides as one that is made anew from what they report.
+//! A scheduler whose hosts report again decides as a new one that is made from what they report.
 
 use std::sync::Arc;
 
@@ -86,16 +86,16 @@ fn compare(random: &mut Numbers, counts: &mut Counts) {
         }
         cloud.scheduler.check().unwrap();
         let index = Arc::clone(&cloud.index);
-        let mut anew = ShortWay {
+        let mut rebuilt = ShortWay {
             scheduler: FilterScheduler::new(Arc::clone(&index), hosts(&fleet, &options), options.clone()),
             index,
         };
         for (number, (spec, prepared)) in specs.iter().zip(&mut prepared).enumerate() {
             let Some(prepared) = prepared else { continue };
             let instance = [uuid(7, step * 10 + number).to_string()];
-            let mut fresh = prepare(&mut anew.scheduler, &fleet, spec).unwrap();
-            let mut expected = anew.decide(&mut fresh, &instance, &mut |_, _| ());
-            anew.scheduler.undo(&mut expected);
+            let mut fresh = prepare(&mut rebuilt.scheduler, &fleet, spec).unwrap();
+            let mut expected = rebuilt.decide(&mut fresh, &instance, &mut |_, _| ());
+            rebuilt.scheduler.undo(&mut expected);
             let _ = cloud.index.release(consumer(&instance[0]));
             let mut found = cloud.decide(prepared, &instance, &mut |_, _| ());
             cloud.scheduler.undo(&mut found);
@@ -130,9 +130,9 @@ fn a_host_follows_its_provider() {
 fn what_cannot_be_taken_in_changes_nothing() {
     let fleet = Fleet::new(Kind::Plain, 2, &mut Numbers(1));
     let mut cloud = ShortWay::new(&fleet, &Options::default());
-    let mut stranger = fleet.hosts[0].1.clone();
-    stranger["node"] = json!("elsewhere");
-    let refused = cloud.scheduler.update_hosts(&records(&[&fleet.hosts[1].1, &stranger]), NOW);
+    let mut unknown = fleet.hosts[0].1.clone();
+    unknown["node"] = json!("elsewhere");
+    let refused = cloud.scheduler.update_hosts(&records(&[&fleet.hosts[1].1, &unknown]), NOW);
     let unknown = UpdateError::Unknown { host: "host0".to_owned(), node: "elsewhere".to_owned() };
     assert_eq!(refused, Err(unknown));
     cloud.scheduler.check().unwrap();

@@ -13,7 +13,7 @@ use crate::aggregates::{AVAILABILITY_ZONE, Aggregate};
 use crate::hosts::{HostRow, HostTable};
 use crate::placement_query::{ComputeNode, Known};
 
-/// The classes of which a host's own figures tell.
+/// The classes that a host's own figures cover.
 pub(super) const OF_HOSTS: [&str; 3] = ["VCPU", "MEMORY_MB", "DISK_GB"];
 
 /// The index that hosts are judged by, and where each host stands in it.
@@ -77,7 +77,7 @@ impl PlacementFacts {
         }
     }
 
-    /// The facts of a file, which does not tell of classes that no host has.
+    /// The facts of a file, which does not mention classes that no host has.
     pub(in crate::explain) fn of_file(fleet: RecordedFleet, hosts: &HostTable, oldest_compute: u32) -> Self {
         let RecordedFleet { index, aggregates, computes } = fleet;
         let facts = Self::of_service(Arc::new(index), hosts, aggregates, computes, oldest_compute);

@@ -40,7 +40,7 @@ pub enum InvalidHostCell {
     /// Each size has one entry.
     #[error("mempages: size_kb {0} is there twice")]
     TwoPools(i64),
-    /// Cells are told apart by number.
+    /// Cells are distinguished by number.
     #[error("cells: id {0} is there twice")]
     TwoCells(i64),
 }

@@ -117,7 +117,7 @@ fn entry(name: FilterName, ran: bool, survivors: &Survivors, state: &RequestStat
     entry
 }
 
-/// Nova's answers do not tell equal candidates apart: each stands for the first of its equals.
+/// Nova's answers do not distinguish equal candidates: each stands for the first of its equals.
 fn candidates_left(state: &RequestState, row: HostRow) -> Value {
     let all = state.candidates(row);
     state

@@ -1,4 +1,4 @@
-//! Replays recorded answers of the real Nova and tells where Berth's differ.
+//! Replays recorded answers of the real Nova and reports where Berth's differ.
 //!
 //! One record is one line of JSON: `{"id", "input", "expected"}`. The test `nova_vectors` and the example of the same
 //! name share this module.

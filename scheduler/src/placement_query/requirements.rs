@@ -8,12 +8,12 @@ use crate::request_spec::{Flavor, ImageProperties};
 
 /// A flavor and the properties of an image; the flavor's `hw:x` and the image's `hw_x` mean the same.
 #[derive(Clone, Copy)]
-pub(super) struct Wishes<'a> {
+pub(super) struct Requirements<'a> {
     flavor: &'a Flavor,
     image: Option<&'a ImageProperties>,
 }
 
-impl<'a> Wishes<'a> {
+impl<'a> Requirements<'a> {
     pub(super) fn of(spec: &'a RequestSpec) -> Self {
         Self { flavor: &spec.flavor, image: spec.image_properties() }
     }
@@ -60,7 +60,7 @@ impl<'a> Wishes<'a> {
     /// They ask for different things.
     pub(super) fn agreed(&self, prefix: &str, key: &str) -> Result<Option<String>, QueryError> {
         let (flavor, image) = self.both(prefix, key);
-        let [flavor, image] = [flavor, image].map(|wish| wish.filter(|text| !text.is_empty()));
+        let [flavor, image] = [flavor, image].map(|given| given.filter(|text| !text.is_empty()));
         if flavor.is_some() && image.is_some() && flavor != image {
             return Err(self.conflict(prefix, key));
         }
