@@ -11,7 +11,7 @@ use std::sync::Arc;
 use berth_benches::bed::{Bed, request};
 use berth_placement::kernel::{Term, range, reach, scores};
 use berth_scheduler::{
-    AmountEngine, Capacity, Eligible, Filter, HostMask, Policy, Prepared, Search, Weights,
+    AmountEngine, Capacity, Eligible, HostMask, MaskFilter, Policy, Prepared, Search, Weights,
 };
 use common::{criterion, on_every_bed, time, timed};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};

@@ -14,7 +14,7 @@
 
 use std::error::Error;
 
-use berth_scheduler::filters::{Failure, RequestState, Scene, Scope, Survivors, run, steps};
+use berth_scheduler::filters::{FilterFailure, RequestState, Scene, Scope, Survivors, run, steps};
 use berth_scheduler::hosts::HostRow;
 use berth_scheduler::hosts::{HostRecord, HostTable};
 use berth_scheduler::{Options, RequestSpec};
@@ -42,13 +42,13 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// The pipeline as decisions run it.
 #[inline(never)]
-fn counted(scene: &Scene<'_>, all: &Survivors) -> Result<usize, Failure> {
+fn counted(scene: &Scene<'_>, all: &Survivors) -> Result<usize, FilterFailure> {
     run(scene, all.clone(), 0, &mut RequestState::default()).map(|outcome| outcome.survivors.rows().len())
 }
 
 /// The same passes, without any counter.
 #[inline(never)]
-fn uncounted(scene: &Scene<'_>, all: &Survivors) -> Result<usize, Failure> {
+fn uncounted(scene: &Scene<'_>, all: &Survivors) -> Result<usize, FilterFailure> {
     let mut words: Vec<u64> = all.mask().words().to_vec();
     let mut state = RequestState::default();
     for step in steps(scene, 0) {
@@ -60,7 +60,7 @@ fn uncounted(scene: &Scene<'_>, all: &Survivors) -> Result<usize, Failure> {
             filter
                 .judge(row, &mut state)
                 .map(|verdict| verdict.is_ok())
-                .map_err(|error| Failure { step, error })
+                .map_err(|error| FilterFailure { step, error })
         };
         match filter.scope() {
             Scope::Everything => {}
@@ -82,7 +82,10 @@ fn uncounted(scene: &Scene<'_>, all: &Survivors) -> Result<usize, Failure> {
     Ok(words.iter().map(|word| word.count_ones() as usize).sum())
 }
 
-fn retain(words: &mut [u64], mut keep: impl FnMut(HostRow) -> Result<bool, Failure>) -> Result<(), Failure> {
+fn retain(
+    words: &mut [u64],
+    mut keep: impl FnMut(HostRow) -> Result<bool, FilterFailure>,
+) -> Result<(), FilterFailure> {
     for (block, word) in (0..).zip(words) {
         let mut left = *word;
         while left != 0 {

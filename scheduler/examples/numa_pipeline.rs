@@ -8,7 +8,7 @@
 //! Hosts have two cells of 32 CPUs with SMT, 2 MiB pages and a few devices, used to different degrees. The instance
 //! wants 8 dedicated CPUs and 8 GiB in 2 MiB pages, on one cell or two, and a device close to them.
 
-use berth_scheduler::numa::{self, CellAllocation, Demand, HostTopology, InstanceTopology, Limits};
+use berth_scheduler::numa::{self, CellAllocation, CellLimits, Demand, HostTopology, InstanceTopology};
 use berth_scheduler::pci::{self, PciRequest, Pools, ProviderMapping};
 use serde_json::{Value, json};
 
@@ -47,7 +47,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn decide(host: &Host, demand: &Demand<'_>, left: &mut Vec<usize>) -> bool {
     left.clear();
     left.push(0);
-    let limits = Limits { cpu_allocation_ratio: 4.0, ram_allocation_ratio: 1.5, network_metadata: None };
+    let limits = CellLimits { cpu_allocation_ratio: 4.0, ram_allocation_ratio: 1.5, network_metadata: None };
     let (cells, pools) = (Some(&host.topology), Some(&host.pools));
     numa::retain_candidates(demand, cells, pools, limits, &host.candidates, left).is_ok()
         && pci::retain_candidates(pools, demand.devices, &host.candidates, left).is_ok()

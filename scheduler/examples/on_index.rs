@@ -16,9 +16,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use berth_placement::{Index, Inventory, Owner, Timestamp};
-use berth_scheduler::filter_scheduler::Wanted;
+use berth_scheduler::filter_scheduler::SelectionRequest;
 use berth_scheduler::hosts::{HostRecord, HostTable};
-use berth_scheduler::placement_query::Known;
+use berth_scheduler::placement_query::PrefilterFacts;
 use berth_scheduler::select::{Chooser, Claimant, Claims, Decision, IndexClaims};
 use berth_scheduler::{Aggregate, FilterScheduler, Options, PreparedRequest, RequestSpec};
 use serde_json::json;
@@ -39,7 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::default();
     let table = HostTable::load(&records, &aggregates, &options.general, 0)?;
     let mut scheduler = FilterScheduler::new(Arc::clone(&index), table, options);
-    let known = Known { aggregates: &aggregates, computes: &[], oldest_compute: 60, networks: None };
+    let known = PrefilterFacts { aggregates: &aggregates, computes: &[], oldest_compute: 60, networks: None };
     let started = Instant::now();
     let mut prepared = scheduler.prepare(request()?, &known, 0)?;
     println!("{hosts} hosts: prepared in {:?}", started.elapsed());
@@ -75,7 +75,7 @@ fn decide(
 ) -> Decision {
     scheduler.select(
         prepared,
-        Wanted { instances, alternates, each_alone: false, now: 0 },
+        SelectionRequest { instances, alternates, each_alone: false, now: 0 },
         &mut claims(index),
         &mut First,
     )

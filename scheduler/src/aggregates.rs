@@ -32,7 +32,7 @@ pub struct AggregateMetadata {
 
 impl AggregateMetadata {
     /// The metadata of these aggregates.
-    pub fn merged<'a>(aggregates: impl IntoIterator<Item = &'a Aggregate>) -> Self {
+    pub(crate) fn merged<'a>(aggregates: impl IntoIterator<Item = &'a Aggregate>) -> Self {
         let mut merged = Self::default();
         for (key, value) in aggregates.into_iter().flat_map(|aggregate| &aggregate.metadata) {
             merged.values.entry(key.clone()).or_default().insert(value.clone());

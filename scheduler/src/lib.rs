@@ -65,7 +65,7 @@
 
 #![forbid(unsafe_code)]
 
-pub mod aggregates;
+mod aggregates;
 mod amounts;
 pub mod decider;
 pub mod exception;
@@ -85,12 +85,12 @@ mod ranking;
 pub mod request_spec;
 pub mod select;
 pub mod time;
-pub mod version;
+mod version;
 pub mod weighers;
 
 pub use aggregates::Aggregate;
 pub use amounts::engine::{AmountEngine, NoValidHost, PlaceError, Search, Statistics};
-pub use amounts::filter::{Capacity, Eligible, Filter, OtherClasses};
+pub use amounts::filter::{Capacity, Eligible, MaskFilter, OtherClasses};
 pub use amounts::prepare::Prepared;
 pub use amounts::request::Request;
 pub use filter_scheduler::{FilterScheduler, PreparedRequest};

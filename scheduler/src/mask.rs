@@ -22,7 +22,7 @@ impl HostMask {
     }
 
     /// The words, to narrow.
-    pub fn words_mut(&mut self) -> &mut [u64] {
+    pub(crate) fn words_mut(&mut self) -> &mut [u64] {
         &mut self.words
     }
 

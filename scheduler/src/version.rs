@@ -7,7 +7,7 @@ use super::python::is_space;
 
 /// The text is not a version or not a predicate.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum VersionError {
+pub(crate) enum VersionError {
     /// Not a version.
     #[error("'{0}' is not a version")]
     Version(String),
@@ -29,7 +29,7 @@ type Local = Part<Vec<Part<(u64, String)>>>;
 
 /// A version. The fields are in the order in which they decide.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Version {
+pub(crate) struct Version {
     epoch: u64,
     /// Without zeros at the end, so that 2.6 equals 2.6.0.
     release: Vec<u64>,
@@ -42,7 +42,7 @@ pub struct Version {
 impl Version {
     /// The version of a hypervisor, which Nova keeps as one number: 2006001 is 2.6.1.
     #[must_use]
-    pub fn of_hypervisor(number: u64) -> Self {
+    pub(crate) fn of_hypervisor(number: u64) -> Self {
         let mut release = Vec::new();
         let mut rest = number;
         while rest != 0 {
@@ -176,7 +176,7 @@ fn local_part(text: &str) -> Option<Part<(u64, String)>> {
 
 /// Conditions that a version has to meet, all of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VersionPredicate {
+pub(crate) struct VersionPredicate {
     conditions: Vec<(Comparison, Version)>,
 }
 
@@ -216,7 +216,7 @@ impl Comparison {
 impl VersionPredicate {
     /// Whether the version meets every condition.
     #[must_use]
-    pub fn is_met_by(&self, version: &Version) -> bool {
+    pub(crate) fn is_met_by(&self, version: &Version) -> bool {
         self.conditions.iter().all(|(comparison, other)| comparison.holds(version.cmp(other)))
     }
 }

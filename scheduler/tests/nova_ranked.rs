@@ -5,7 +5,7 @@ use berth_placement::{HostFree, Row};
 use berth_scheduler::HostMask;
 use berth_scheduler::filters::{RequestState, Scene, Step, Survivors, run};
 use berth_scheduler::hosts::{HostRecord, HostRow, HostTable, Undo};
-use berth_scheduler::numa::{CellAllocation, Consumer};
+use berth_scheduler::numa::{CellAllocation, NumaConsumer};
 use berth_scheduler::ranked::Among;
 use berth_scheduler::request_spec::Flavor;
 use berth_scheduler::weighers::weigh;
@@ -194,7 +194,7 @@ impl World {
 
     fn place(&mut self, row: HostRow, flavor: &Flavor) {
         let consumer =
-            Consumer { devices: &[], mapping: None, limits: None, allocation: CellAllocation::default() };
+            NumaConsumer { devices: &[], mapping: None, limits: None, allocation: CellAllocation::default() };
         let (undo, _) = self.hosts.consume(row, flavor, &mut None, &consumer);
         self.arrived.push((row, undo));
         self.ranked.follow(&self.hosts, &self.options, row);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use berth_placement::candidates::{Candidate, Options as CandidateOptions, Query};
 use berth_placement::{Index, Topology};
-use berth_scheduler::placement_query::{ComputeNode, Known, ResourceRequest, placement_query};
+use berth_scheduler::placement_query::{ComputeNode, PrefilterFacts, ResourceRequest, placement_query};
 use berth_scheduler::{Options as NovaOptions, RequestSpec};
 use berth_server::{Options, Policy, Server, Service};
 use berth_test_support::nova::fleet::{Fleet, Kind};
@@ -104,8 +104,12 @@ fn requests_of(fleet: &Fleet, random: &mut Numbers) -> Vec<ResourceRequest> {
         cell_uuid: None,
     };
     let computes: Vec<_> = fleet.hosts.iter().map(compute).collect();
-    let known =
-        Known { aggregates: &fleet.aggregates, computes: &computes, oldest_compute: 60, networks: None };
+    let known = PrefilterFacts {
+        aggregates: &fleet.aggregates,
+        computes: &computes,
+        oldest_compute: 60,
+        networks: None,
+    };
     let mut options = NovaOptions::default();
     options.scheduler.limit_tenants_to_placement_aggregate = random.one_in(2);
     options.scheduler.enable_isolated_aggregate_filtering = random.one_in(3);

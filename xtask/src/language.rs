@@ -89,14 +89,14 @@ const TRANSLATED: [&str; 20] = [
 ];
 
 /// Files below [`TRANSLATED`] that are not translated yet.
-const PENDING: [&str; 1] = ["docs/explain.md"];
+const PENDING: [&str; 0] = [];
 
 /// Files that quote the words, and data.
 const EXEMPT: [&str; 3] = ["CONTRIBUTING.md", "CHANGELOG.md", "xtask/src/language.rs"];
 
 /// The number of occurrences in all files that are not translated. Lower it when you have
 /// translated some.
-const ALLOWANCE: usize = 1082;
+const ALLOWANCE: usize = 628;
 
 const EXTENSIONS: [&str; 8] = ["md", "proto", "py", "rs", "service", "sh", "toml", "txt"];
 
@@ -150,7 +150,7 @@ pub(crate) fn run(steps: &mut Steps) -> Result<()> {
 }
 
 /// The text files of the repository.
-fn files(root: &std::path::Path) -> Result<Vec<String>> {
+pub(crate) fn files(root: &std::path::Path) -> Result<Vec<String>> {
     let output = Command::new("git").args(["ls-files", "-z"]).current_dir(root).output();
     let output = output.context("cannot start git")?;
     ensure!(output.status.success(), "git ls-files: {}", String::from_utf8_lossy(&output.stderr).trim());

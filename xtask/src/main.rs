@@ -2,8 +2,8 @@
 //! Placement, and `cargo xtask ci` every check and both.
 //!
 //! Each task is a list of steps and ends with the first one that fails. `step` runs and times them;
-//! `test`, `kvm`, `conformance`, `original`, `check`, `deny`, `faults`, `language` and `vector`
-//! define them.
+//! `test`, `kvm`, `conformance`, `original`, `check`, `deny`, `faults`, `language`, `names` and
+//! `vector` define them.
 
 #![allow(
     clippy::disallowed_methods,
@@ -17,6 +17,7 @@ mod deny;
 mod faults;
 mod kvm;
 mod language;
+mod names;
 mod original;
 mod python;
 mod step;
@@ -92,9 +93,11 @@ enum Task {
         #[arg(long, conflicts_with = "faults")]
         agents: bool,
     },
-    /// Runs what CI runs: formatting, lints, docs, language, dependencies, `test`, `kvm-test`, then
+    /// Runs what CI runs: formatting, lints, docs, language, names, dependencies, `test`, `kvm-test`, then
     /// `conformance`
     Ci,
+    /// Checks that no two public types of the libraries share a name
+    Names,
     /// Checks that the text avoids the words that `CONTRIBUTING.md` lists, and counts them
     Language,
     /// Checks that the kernels over 64 rows are vector code (x86-64; needs objdump)
@@ -121,11 +124,13 @@ fn main() -> ExitCode {
         Task::Ci => kvm::install(&mut steps)
             .and_then(|()| check::run(&mut steps))
             .and_then(|()| language::run(&mut steps))
+            .and_then(|()| names::run(&mut steps))
             .and_then(|()| deny::run(&mut steps))
             .and_then(|()| test::run(&mut steps, false))
             .and_then(|()| kvm::test(&mut steps))
             .and_then(|()| conformance::run(&mut steps, false)),
         Task::Language => language::run(&mut steps),
+        Task::Names => names::run(&mut steps),
         Task::Vector => vector::run(&mut steps),
     };
     steps.print_summary();

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use berth_scheduler::filters::{Outcome, RequestState, Scene, Step, Survivors, run};
+use berth_scheduler::filters::{FilterOutcome, RequestState, Scene, Step, Survivors, run};
 use berth_scheduler::hosts::{HostRecord, HostRow, HostTable, Undo};
-use berth_scheduler::numa::{CellAllocation, Consumer, Limits};
+use berth_scheduler::numa::{CellAllocation, CellLimits, NumaConsumer};
 use berth_scheduler::pci::ProviderMapping;
 use berth_scheduler::ranked::Among;
 use berth_scheduler::select::{AllocationCandidate, CandidateAllocations, ProviderAllocation};
@@ -143,7 +143,7 @@ impl World {
     pub fn decide_exhaustively(
         &self,
         candidates: &mut RequestState,
-    ) -> Result<(Vec<Weighed>, Outcome), Wrong> {
+    ) -> Result<(Vec<Weighed>, FilterOutcome), Wrong> {
         let outcome = self.filter(candidates)?;
         let rows = outcome.survivors.rows();
         let weighed = weigh(&self.scene(), &rows).map_err(|failure| Wrong::Failed(failure.to_string()))?;
@@ -154,7 +154,7 @@ impl World {
     ///
     /// # Errors
     /// [`Wrong::Failed`].
-    pub fn filter(&self, candidates: &mut RequestState) -> Result<Outcome, Wrong> {
+    pub fn filter(&self, candidates: &mut RequestState) -> Result<FilterOutcome, Wrong> {
         run(&self.scene(), Survivors::all(&self.hosts), 0, candidates)
             .map_err(|failure| Wrong::Failed(failure.to_string()))
     }
@@ -213,13 +213,13 @@ impl World {
 
     fn arrive(&mut self, row: HostRow) {
         let ratios = self.hosts.report(row).map(|report| report.ratios);
-        let limits = ratios.map(|ratios| Limits {
+        let limits = ratios.map(|ratios| CellLimits {
             cpu_allocation_ratio: ratios.cpu.get(),
             ram_allocation_ratio: ratios.ram.get(),
             network_metadata: None,
         });
         let devices = self.request.pci_requests.as_deref().unwrap_or_default();
-        let consumer = Consumer { devices, mapping: None, limits, allocation: CellAllocation::Spread };
+        let consumer = NumaConsumer { devices, mapping: None, limits, allocation: CellAllocation::Spread };
         let mut topology = self.request.numa_topology.clone();
         let (undo, _) = self.hosts.consume(row, &self.request.flavor, &mut topology, &consumer);
         self.staying.push_back((row, undo));

@@ -100,7 +100,8 @@ impl Explain {
         }
         let case = Case::load(record, self.placement).with_context(|| input::name(file))?;
         let question = case.question();
-        let wanted = explain::Wanted { hosts: rows(&question, &self.host)?, standings: self.top as usize };
+        let wanted =
+            explain::ExplanationScope { hosts: rows(&question, &self.host)?, standings: self.top as usize };
         let explanation = explain::explain(&question, &wanted);
         if self.tenant {
             let explanation = explanation.for_tenant();

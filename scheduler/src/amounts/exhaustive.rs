@@ -2,7 +2,7 @@
 
 use berth_placement::{Index, Row, View};
 
-use crate::amounts::filter::{Capacity, Eligible, Filter, OtherClasses};
+use crate::amounts::filter::{Capacity, Eligible, MaskFilter, OtherClasses};
 use crate::amounts::parts;
 use crate::amounts::prepare::Prepared;
 use crate::amounts::select;
@@ -47,7 +47,7 @@ impl Exhaustive<'_> {
         let first = blocks.start;
         let mut words = self.view.hosts()[blocks].to_vec();
         let Self { index, view, prepared, .. } = *self;
-        let filters: [&dyn Filter; 3] =
+        let filters: [&dyn MaskFilter; 3] =
             [&Eligible(prepared), &Capacity { prepared, view }, &OtherClasses { prepared, index }];
         filters.iter().for_each(|filter| filter.narrow_part(first, &mut words));
         Survivors { view, first, words }

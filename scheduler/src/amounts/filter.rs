@@ -10,7 +10,7 @@ use crate::amounts::prepare::Prepared;
 use crate::mask::{HostMask, keep, retain};
 
 /// A constraint on hosts.
-pub trait Filter: Sync {
+pub trait MaskFilter: Sync {
     /// Removes from `words`, those of the blocks from `first` on, the hosts that do not satisfy it. `first` is a multiple
     /// of 64.
     fn narrow_part(&self, first: usize, words: &mut [u64]);
@@ -24,7 +24,7 @@ pub trait Filter: Sync {
 /// Traits, aggregates and unit rules, compiled when the request was prepared.
 pub struct Eligible<'a>(pub &'a Prepared);
 
-impl Filter for Eligible<'_> {
+impl MaskFilter for Eligible<'_> {
     fn narrow_part(&self, first: usize, words: &mut [u64]) {
         let Some(eligible) = self.0.eligible() else { return };
         keep(words, eligible.words().get(first..).unwrap_or_default());
@@ -39,7 +39,7 @@ pub struct Capacity<'a> {
     pub view: &'a View,
 }
 
-impl Filter for Capacity<'_> {
+impl MaskFilter for Capacity<'_> {
     fn narrow_part(&self, first: usize, words: &mut [u64]) {
         let need = self.prepared.need();
         let (blocks, summaries) = (&self.view.blocks()[first..], &self.view.summaries()[first / 64..]);
@@ -61,7 +61,7 @@ pub struct OtherClasses<'a> {
     pub index: &'a Index,
 }
 
-impl Filter for OtherClasses<'_> {
+impl MaskFilter for OtherClasses<'_> {
     fn narrow_part(&self, first: usize, words: &mut [u64]) {
         if !self.prepared.others().is_empty() {
             retain(first, words, |row| has_others(self.index, self.prepared, row));

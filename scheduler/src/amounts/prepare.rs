@@ -82,7 +82,7 @@ impl Prepared {
 
     /// Applies the layout changes since the last call.
     #[inline]
-    pub fn renew(&mut self, view: &View) {
+    pub(crate) fn renew(&mut self, view: &View) {
         if self.position != view.layout_position() {
             self.follow(view);
         }
@@ -133,7 +133,7 @@ impl Prepared {
     /// Whether no host is eligible, so that none need be looked for.
     #[inline]
     #[must_use]
-    pub const fn has_no_host(&self) -> bool {
+    pub(crate) const fn has_no_host(&self) -> bool {
         self.has_no_host
     }
 

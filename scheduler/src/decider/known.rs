@@ -10,9 +10,9 @@ use super::cache::{self, Cache};
 use super::placement::{self, Placement};
 use super::{DecideError, DecisionRequest, HostSource, HostsError, NoHost};
 use crate::explain::{Case, PlacementFacts};
-use crate::filter_scheduler::Wanted;
+use crate::filter_scheduler::SelectionRequest;
 use crate::hosts::HostRecord;
-use crate::placement_query::{ComputeNode, Known};
+use crate::placement_query::{ComputeNode, PrefilterFacts};
 use crate::select::{Chooser, Decision};
 use crate::{Aggregate, FilterScheduler, HostTable, Options, Preference, RequestSpec};
 
@@ -71,7 +71,8 @@ impl KnownHosts {
         let &DecisionRequest { instances, alternates, claimant, is_dry_run, .. } = request;
         let Self { scheduler, aggregates, computes, cache, .. } = self;
         let mut prepare = || {
-            let known = Known { aggregates, computes, oldest_compute: OLDEST_COMPUTE, networks: None };
+            let known =
+                PrefilterFacts { aggregates, computes, oldest_compute: OLDEST_COMPUTE, networks: None };
             scheduler.prepare(spec.clone(), &known, now)
         };
         let mut for_once;
@@ -82,7 +83,8 @@ impl KnownHosts {
             &mut for_once
         };
         let names: Vec<String> = instances.iter().map(|one| Uuid::from_u128(one.0).to_string()).collect();
-        let wanted = Wanted { instances: &names, alternates: alternates > 0, each_alone: true, now };
+        let wanted =
+            SelectionRequest { instances: &names, alternates: alternates > 0, each_alone: true, now };
         let mut decision = if is_dry_run {
             scheduler.select_dry(prepared, wanted, claimant, chooser)
         } else {

@@ -24,7 +24,7 @@ use crate::amounts::engine::{AmountEngine, PlaceError, Search};
 use crate::amounts::prepare::Prepared;
 use crate::explain::Case;
 use crate::filters::Step;
-use crate::hosts::LoadError;
+use crate::hosts::HostLoadError;
 use crate::placement_query::QueryError;
 use crate::policy::objective::Objective;
 use crate::select::{Chooser, Claimant, SelectError};
@@ -108,7 +108,7 @@ pub struct NoHost {
 pub enum HostsError {
     /// A field does not make sense.
     #[error(transparent)]
-    Record(#[from] LoadError),
+    Record(#[from] HostLoadError),
     /// The provider is not named by a UUID.
     #[error("host {host}: uuid: '{uuid}' is no UUID")]
     Provider {

@@ -7,7 +7,7 @@ use super::placement::{InvalidProvider, PlacementFacts, RecordedFleet};
 use super::question::Question;
 use crate::aggregates::Aggregate;
 use crate::filters::{FilterName, RequestState, Scene};
-use crate::hosts::{HostRecord, HostRow, HostTable, LoadError};
+use crate::hosts::{HostLoadError, HostRecord, HostRow, HostTable};
 use crate::options::{InvalidOption, Options};
 use crate::pci::ProviderMapping;
 use crate::request_spec::RequestSpec;
@@ -60,7 +60,7 @@ pub enum InvalidCase {
     Option(#[from] InvalidOption),
     /// A host cannot be read.
     #[error("hosts")]
-    Host(#[from] LoadError),
+    Host(#[from] HostLoadError),
     /// What Placement knows of a host cannot be read.
     #[error("hosts")]
     Provider(#[from] InvalidProvider),

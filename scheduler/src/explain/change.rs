@@ -128,7 +128,7 @@ impl Change {
 
     /// Whether the owner of the request can make the change: it concerns the request, not what operators do.
     #[must_use]
-    pub const fn is_for_tenants(&self) -> bool {
+    pub(crate) const fn is_for_tenants(&self) -> bool {
         !matches!(
             self,
             Self::Restriction { .. }

@@ -35,7 +35,7 @@ use crate::weighers::weigh_in_detail;
 
 /// What an explanation contains beside the counts.
 #[derive(Debug, Clone)]
-pub struct Wanted {
+pub struct ExplanationScope {
     /// Hosts to explain one by one.
     pub hosts: Vec<HostRow>,
     /// How many of the best hosts to show with their weights.
@@ -44,7 +44,7 @@ pub struct Wanted {
 
 /// Explains the question.
 #[must_use]
-pub fn explain(question: &Question<'_>, wanted: &Wanted) -> Explanation {
+pub fn explain(question: &Question<'_>, wanted: &ExplanationScope) -> Explanation {
     let passage = question.pass();
     let mut columns = Vec::new();
     let weighed = weigh_in_detail(&question.scene, &passage.left, |column| columns.push(column));

@@ -14,7 +14,7 @@ use super::question::Question;
 use super::shape::Shape;
 use super::sizes::{Moving, Rule, Sizes};
 use crate::filters::{RequestState, Scene, Survivors};
-use crate::hosts::{ClassId, HostRow, HostTable, Outage};
+use crate::hosts::{HostClassId, HostRow, HostTable, Outage};
 use crate::weighers::weigh;
 
 /// Changes tried by themselves.
@@ -205,7 +205,7 @@ impl<'a> Trial<'a> {
 
     /// Kinds of hosts of which one more, empty, would do.
     fn more_hosts(&mut self) -> Vec<Relaxation> {
-        let mut seen: Vec<ClassId> = Vec::new();
+        let mut seen: Vec<HostClassId> = Vec::new();
         let mut found = Vec::new();
         for row in self.question.scene.hosts.rows() {
             let class = self.hosts.class_ids()[row.0 as usize];

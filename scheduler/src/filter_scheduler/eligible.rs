@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use super::places::Places;
 use crate::HostMask;
-use crate::placement_query::{Extent, PlacementQuery, needs_mappings, taken};
+use crate::placement_query::{CandidateExtent, PlacementQuery, needs_mappings, taken};
 use crate::select::AllocationCandidate;
 
 /// A request, or its fallback, put to single trees.
@@ -108,7 +108,7 @@ impl Eligible {
             for candidate in tree.candidates(index, place).map_while(Result::ok) {
                 offer.is_host |= candidate.allocations.iter().any(|allocation| is_own(allocation.row));
                 if candidate.allocations.iter().any(|allocation| allocation.row == place) {
-                    let with_mappings = needs_mappings(query, Extent::First);
+                    let with_mappings = needs_mappings(query, CandidateExtent::First);
                     offer.candidate = taken(&candidate, query, topology, with_mappings);
                     return offer;
                 }

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::filters::{RequestState, Scene};
 use super::hosts::{HostRecord, HostTable, UpdateError};
 use super::options::Driver;
-use super::placement_query::{Known, QueryError, placement_query};
+use super::placement_query::{PrefilterFacts, QueryError, placement_query};
 use super::select::{Chooser, Claimant, Claims, Decision, DecisionAsOne, LookAtAll, Plan, claim_as_one};
 use super::{Aggregate, Options, Preference, RankedHosts, RankedRequest, RequestSpec, SelectDestinations};
 use crate::hosts::HostRow;
@@ -32,7 +32,7 @@ pub use prepared::PreparedRequest;
 
 /// What is asked for besides the request itself.
 #[derive(Debug, Clone, Copy)]
-pub struct Wanted<'a> {
+pub struct SelectionRequest<'a> {
     /// Each instance that wants a host.
     pub instances: &'a [String],
     /// Whether alternates are wanted: `max_attempts` less one for each instance.
@@ -45,7 +45,7 @@ pub struct Wanted<'a> {
     pub now: i64,
 }
 
-impl<'a> Wanted<'a> {
+impl<'a> SelectionRequest<'a> {
     const fn with(self, options: &'a Options) -> SelectDestinations<'a> {
         let Self { instances, alternates: return_alternates, now, .. } = self;
         SelectDestinations { options, instances, return_alternates, now }
@@ -74,7 +74,12 @@ impl FilterScheduler {
 
     /// A decider that finds the best of the hosts that pass the filters by another objective than Nova's.
     #[must_use]
-    pub fn preferring(preference: Preference, index: Arc<Index>, hosts: HostTable, options: Options) -> Self {
+    pub(crate) fn preferring(
+        preference: Preference,
+        index: Arc<Index>,
+        hosts: HostTable,
+        options: Options,
+    ) -> Self {
         let view = View::new(&index);
         let ranked = RankedHosts::preferring(preference, &hosts, &options);
         let places = Places::new(&hosts, &view);
@@ -151,7 +156,7 @@ impl FilterScheduler {
     pub fn prepare(
         &mut self,
         mut spec: RequestSpec,
-        known: &Known<'_>,
+        known: &PrefilterFacts<'_>,
         now: i64,
     ) -> Result<PreparedRequest, QueryError> {
         self.refresh();
@@ -167,7 +172,7 @@ impl FilterScheduler {
     pub fn select(
         &mut self,
         prepared: &mut PreparedRequest,
-        wanted: Wanted<'_>,
+        wanted: SelectionRequest<'_>,
         claims: &mut dyn Claims,
         chooser: &mut dyn Chooser,
     ) -> Decision {
@@ -185,7 +190,7 @@ impl FilterScheduler {
     pub fn select_as_one(
         &mut self,
         prepared: &mut PreparedRequest,
-        wanted: Wanted<'_>,
+        wanted: SelectionRequest<'_>,
         claimant: &Claimant,
         chooser: &mut dyn Chooser,
     ) -> DecisionAsOne {
@@ -202,7 +207,7 @@ impl FilterScheduler {
     pub fn select_dry(
         &mut self,
         prepared: &mut PreparedRequest,
-        wanted: Wanted<'_>,
+        wanted: SelectionRequest<'_>,
         claimant: &Claimant,
         chooser: &mut dyn Chooser,
     ) -> Decision {
@@ -214,7 +219,7 @@ impl FilterScheduler {
     fn select_the_best(
         &mut self,
         prepared: &mut PreparedRequest,
-        wanted: Wanted<'_>,
+        wanted: SelectionRequest<'_>,
         claims: &mut dyn Claims,
         chooser: &mut dyn Chooser,
     ) -> Decision {
@@ -236,7 +241,7 @@ impl FilterScheduler {
     fn select_the_long_way(
         &mut self,
         prepared: &PreparedRequest,
-        wanted: Wanted<'_>,
+        wanted: SelectionRequest<'_>,
         claims: &mut dyn Claims,
         chooser: &mut dyn Chooser,
     ) -> Decision {

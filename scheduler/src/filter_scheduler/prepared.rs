@@ -4,7 +4,7 @@ use berth_placement::{HostFree, Index, View};
 
 use super::eligible::Eligible;
 use super::places::Places;
-use crate::placement_query::{Extent, PlacementQuery};
+use crate::placement_query::{CandidateExtent, PlacementQuery};
 use crate::{Options, RankedRequest, RequestSpec};
 
 /// A request for instances, true to the scheduler that prepared it; it follows what changes there.
@@ -13,7 +13,7 @@ pub struct PreparedRequest {
     query: PlacementQuery,
     ranked: Option<RankedRequest>,
     eligible: Eligible,
-    extent: Extent,
+    extent: CandidateExtent,
 }
 
 impl PreparedRequest {
@@ -24,8 +24,8 @@ impl PreparedRequest {
         eligible: Eligible,
         options: &Options,
     ) -> Self {
-        let extent = match Extent::of(&spec, options) {
-            Extent::All => Extent::Several(query.request.limit.unwrap_or(u64::MAX)),
+        let extent = match CandidateExtent::of(&spec, options) {
+            CandidateExtent::All => CandidateExtent::Several(query.request.limit.unwrap_or(u64::MAX)),
             other => other,
         };
         Self { spec, query, ranked, eligible, extent }
@@ -55,12 +55,14 @@ impl PreparedRequest {
     /// Whether the candidates of all hosts have to be known before one is chosen: filters look at them, or an instance
     /// might take what was a candidate for the next.
     pub(super) fn needs_all_candidates(&self, instances: usize) -> bool {
-        self.extent != Extent::First || self.spec.is_rebuild() || (instances > 1 && !self.eligible.is_exact())
+        self.extent != CandidateExtent::First
+            || self.spec.is_rebuild()
+            || (instances > 1 && !self.eligible.is_exact())
     }
 
     /// The question whose answer has every host. (The limit is there to spare Placement and the network; here it bounds
     /// only what a host has beyond its first candidate.)
-    pub(super) fn question(&self) -> (PlacementQuery, Extent) {
+    pub(super) fn question(&self) -> (PlacementQuery, CandidateExtent) {
         let mut query = self.query.clone();
         query.request.limit = None;
         query.fallback.iter_mut().for_each(|fallback| fallback.limit = None);

@@ -43,7 +43,7 @@ pub use destination::Restriction;
 pub use extra_spec_match::{MatchError, matches};
 pub use json_query::JsonQueryError;
 pub use name::{FilterName, UnknownFilter};
-pub use pipeline::{Failure, Outcome, Step, explain, filters_are_skipped, run, steps};
+pub use pipeline::{FilterFailure, FilterOutcome, Step, explain, filters_are_skipped, run, steps};
 pub use reason::{FilterError, Reason};
 pub use scene::{NumaLimits, RequestState, Scene};
 pub use survivors::Survivors;

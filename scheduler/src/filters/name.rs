@@ -123,7 +123,7 @@ impl FilterName {
 
     /// Whether it has a say when an instance is rebuilt on the host it is on.
     #[must_use]
-    pub const fn runs_on_rebuild(self) -> bool {
+    pub(crate) const fn runs_on_rebuild(self) -> bool {
         matches!(
             self,
             Self::AggregateImagePropertiesIsolation | Self::ImagePropertiesFilter | Self::IsolatedHostsFilter

@@ -2,7 +2,7 @@
 
 use super::{Filter, FilterError, NumaLimits, PASS, RequestState, Scene, Verdict};
 use crate::hosts::HostRow;
-use crate::numa::{self, CellAllocation, Demand, Limits, NumaRefusal};
+use crate::numa::{self, CellAllocation, CellLimits, Demand, NumaRefusal};
 
 /// Passes hosts whose NUMA cells can take the instance's: CPUs, memory pages, and closeness to networks and devices.
 /// Allocation candidates with which it does not fit are dropped.
@@ -54,7 +54,7 @@ impl Filter for NumaTopologyFilter<'_> {
             ram_allocation_ratio: ratios.map_or(1.0, |ratios| ratios.ram.get()),
         };
         let (candidates, left) = state.candidates_and_left(row);
-        let bounds = Limits {
+        let bounds = CellLimits {
             cpu_allocation_ratio: limits.cpu_allocation_ratio,
             ram_allocation_ratio: limits.ram_allocation_ratio,
             network_metadata: self.scene.request.network_metadata.as_ref(),

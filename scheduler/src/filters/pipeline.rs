@@ -25,7 +25,7 @@ impl std::fmt::Display for Step {
 
 /// What the pipeline did.
 #[derive(Debug, Clone)]
-pub struct Outcome {
+pub struct FilterOutcome {
     /// The hosts that are left.
     pub survivors: Survivors,
     /// How many hosts each constraint removed, in order. It ends early when none is left.
@@ -35,7 +35,7 @@ pub struct Outcome {
 /// A filter that could not judge the request. Nova fails the whole request then.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{step}: {error}")]
-pub struct Failure {
+pub struct FilterFailure {
     /// The constraint.
     pub step: Step,
     /// Why it could not judge.
@@ -79,13 +79,13 @@ impl Step {
 ///
 /// # Errors
 ///
-/// [`Failure`] of the first filter that cannot judge the request.
+/// [`FilterFailure`] of the first filter that cannot judge the request.
 pub fn run(
     scene: &Scene<'_>,
     mut survivors: Survivors,
     index: usize,
     state: &mut RequestState,
-) -> Result<Outcome, Failure> {
+) -> Result<FilterOutcome, FilterFailure> {
     let mut removed = Vec::new();
     for step in steps(scene, index) {
         if survivors.is_empty() {
@@ -93,26 +93,26 @@ pub fn run(
         }
         let before = survivors.len();
         let filter = step.prepare(scene);
-        survivors.narrow(&*filter, scene.hosts, state).map_err(|error| Failure { step, error })?;
+        survivors.narrow(&*filter, scene.hosts, state).map_err(|error| FilterFailure { step, error })?;
         removed.push((step, before - survivors.len()));
     }
-    Ok(Outcome { survivors, removed })
+    Ok(FilterOutcome { survivors, removed })
 }
 
 /// The first constraint that refuses the host, and why; none if it passes them all.
 ///
 /// # Errors
 ///
-/// [`Failure`] of the first filter that cannot judge the request.
+/// [`FilterFailure`] of the first filter that cannot judge the request.
 pub fn explain(
     scene: &Scene<'_>,
     row: HostRow,
     index: usize,
     state: &mut RequestState,
-) -> Result<Option<(Step, Reason)>, Failure> {
+) -> Result<Option<(Step, Reason)>, FilterFailure> {
     for step in steps(scene, index) {
         let refused =
-            objection(&*step.prepare(scene), row, state).map_err(|error| Failure { step, error })?;
+            objection(&*step.prepare(scene), row, state).map_err(|error| FilterFailure { step, error })?;
         if let Some(reason) = refused {
             return Ok(Some((step, reason)));
         }

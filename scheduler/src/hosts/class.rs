@@ -8,7 +8,7 @@ use crate::aggregates::AggregateMetadata;
 
 /// A class of hosts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ClassId(pub u32);
+pub struct HostClassId(pub u32);
 
 /// An allocation ratio, comparable bit by bit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -75,22 +75,22 @@ pub struct ClassReport {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Classes {
     by_id: Vec<HostClass>,
-    ids: FxHashMap<HostClass, ClassId>,
+    ids: FxHashMap<HostClass, HostClassId>,
 }
 
 impl Classes {
-    pub(super) fn intern(&mut self, class: HostClass) -> ClassId {
+    pub(super) fn intern(&mut self, class: HostClass) -> HostClassId {
         if let Some(&id) = self.ids.get(&class) {
             return id;
         }
         #[expect(clippy::cast_possible_truncation, reason = "there are no more classes than hosts")]
-        let id = ClassId(self.by_id.len() as u32);
+        let id = HostClassId(self.by_id.len() as u32);
         self.by_id.push(class.clone());
         self.ids.insert(class, id);
         id
     }
 
-    pub(super) fn get(&self, id: ClassId) -> &HostClass {
+    pub(super) fn get(&self, id: HostClassId) -> &HostClass {
         &self.by_id[id.0 as usize]
     }
 

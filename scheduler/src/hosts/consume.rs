@@ -1,7 +1,7 @@
 //! What an instance takes from the host that was chosen for it.
 
 use super::{HostRow, HostTable, InstanceImage, UsageRow, index};
-use crate::numa::{self, ConsumeFault, Consumer, HostTopology, InstanceTopology};
+use crate::numa::{self, ConsumeFault, HostTopology, InstanceTopology, NumaConsumer};
 use crate::pci::Pools;
 use crate::request_spec::Flavor;
 
@@ -34,7 +34,7 @@ impl HostTable {
         row: HostRow,
         flavor: &Flavor,
         topology: &mut Option<InstanceTopology>,
-        consumer: &Consumer<'_>,
+        consumer: &NumaConsumer<'_>,
     ) -> (Undo, Result<(), ConsumeFault>) {
         let node = &self.nodes[index(row)];
         let before = self.usage.row(row);
@@ -57,7 +57,7 @@ impl HostTable {
     }
 
     /// Notes that the instance is on the row's service host, for the server group's sake. The undo takes it away, too.
-    pub fn place_instance(&mut self, row: HostRow, instance: &str, undo: &mut Undo) {
+    pub(crate) fn place_instance(&mut self, row: HostRow, instance: &str, undo: &mut Undo) {
         if self.show_instance(row, instance) {
             undo.instance = Some(instance.to_owned());
         }

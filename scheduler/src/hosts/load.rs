@@ -19,7 +19,7 @@ use crate::time::micros;
 /// A host that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("host {host}, node {node}: {field}: {problem}")]
-pub struct LoadError {
+pub struct HostLoadError {
     /// Service host.
     pub host: String,
     /// Compute node.
@@ -41,9 +41,9 @@ impl FieldError {
         Self { field: field.into(), problem: problem.into() }
     }
 
-    pub(super) fn of(self, record: &HostRecord) -> LoadError {
+    pub(super) fn of(self, record: &HostRecord) -> HostLoadError {
         let (host, node) = (record.host.clone(), record.node.clone());
-        LoadError { host, node, field: self.field, problem: self.problem }
+        HostLoadError { host, node, field: self.field, problem: self.problem }
     }
 }
 
@@ -54,13 +54,13 @@ impl HostTable {
     ///
     /// # Errors
     ///
-    /// [`LoadError`] for the first record that cannot be read.
+    /// [`HostLoadError`] for the first record that cannot be read.
     pub fn load(
         records: &[HostRecord],
         aggregates: &[Aggregate],
         options: &GeneralOptions,
         now: i64,
-    ) -> Result<Self, LoadError> {
+    ) -> Result<Self, HostLoadError> {
         let mut table = Self::default();
         let mut metadata = MetadataByHost::new(aggregates);
         for record in records {

@@ -27,10 +27,10 @@ use super::pci::Pools;
 use super::python::Value;
 
 pub use attributes::{Reach, reach};
-pub use class::{ClassId, ClassReport, HostClass, Ratio, Ratios};
+pub use class::{ClassReport, HostClass, HostClassId, Ratio, Ratios};
 pub use consume::Undo;
 pub use inventory_record::InventoryRecord;
-pub use load::LoadError;
+pub use load::HostLoadError;
 pub use outage::{LiftedOutage, Outage};
 pub use record::{HostRecord, InstanceRecord, MetricRecord, ReportedAmount, ServiceRecord};
 pub use row::HostRow;
@@ -44,7 +44,7 @@ use class::Classes;
 #[derive(Debug, Clone, Default)]
 pub struct HostTable {
     usage: Usage,
-    class: Vec<ClassId>,
+    class: Vec<HostClassId>,
     classes: Classes,
     service: Vec<u32>,
     services: Vec<ServiceHost>,
@@ -102,7 +102,7 @@ impl HostTable {
 
     /// The class of each row.
     #[must_use]
-    pub fn class_ids(&self) -> &[ClassId] {
+    pub fn class_ids(&self) -> &[HostClassId] {
         &self.class
     }
 
@@ -131,7 +131,7 @@ impl HostTable {
 
     /// Whether every host that reports says something of its CPUs.
     #[must_use]
-    pub fn all_report_cpu_info(&self) -> bool {
+    pub(crate) fn all_report_cpu_info(&self) -> bool {
         self.classes.iter().all(|class| class.report.as_ref().is_none_or(|report| report.cpu_info.is_some()))
     }
 
@@ -143,7 +143,7 @@ impl HostTable {
 
     /// The number of a row's service.
     #[must_use]
-    pub fn service_id(&self, row: HostRow) -> u32 {
+    pub(crate) fn service_id(&self, row: HostRow) -> u32 {
         self.service[index(row)]
     }
 
@@ -155,7 +155,7 @@ impl HostTable {
 
     /// The row of a compute node.
     #[must_use]
-    pub fn row_of_node(&self, host: &str, node: &str) -> Option<HostRow> {
+    pub(crate) fn row_of_node(&self, host: &str, node: &str) -> Option<HostRow> {
         let service = *self.service_by_name.get(host)?;
         self.rows_of_service[service as usize].iter().copied().find(|row| self.node(*row) == node)
     }
@@ -226,13 +226,16 @@ impl HostTable {
 
     /// Service hosts that the instance is on, by number.
     #[must_use]
-    pub fn hosts_of_instance(&self, uuid: &str) -> &[u32] {
+    pub(crate) fn hosts_of_instance(&self, uuid: &str) -> &[u32] {
         self.hosts_by_instance.get(uuid).map_or(&[], Vec::as_slice)
     }
 
     /// How many of the instances each service host has; hosts without any are absent. An instance counts once.
     #[must_use]
-    pub fn count_instances<'a>(&self, uuids: impl IntoIterator<Item = &'a str>) -> FxHashMap<u32, i64> {
+    pub(crate) fn count_instances<'a>(
+        &self,
+        uuids: impl IntoIterator<Item = &'a str>,
+    ) -> FxHashMap<u32, i64> {
         let mut distinct: Vec<&str> = uuids.into_iter().collect();
         distinct.sort_unstable();
         distinct.dedup();

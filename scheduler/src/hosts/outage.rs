@@ -32,7 +32,7 @@ impl Outage {
 
 impl HostTable {
     /// Lifts the outage on every service, as a hypothesis. `now` is the time in microseconds since 1970.
-    pub fn lift_outage(&mut self, outage: Outage, now: i64) -> Vec<LiftedOutage> {
+    pub(crate) fn lift_outage(&mut self, outage: Outage, now: i64) -> Vec<LiftedOutage> {
         let mut lifted = Vec::new();
         for (at, service) in self.services.iter_mut().enumerate() {
             let former = LiftedOutage {
@@ -52,7 +52,7 @@ impl HostTable {
     }
 
     /// Restores the services. Several lifted outages are restored in the opposite order.
-    pub fn restore_outage(&mut self, lifted: Vec<LiftedOutage>) {
+    pub(crate) fn restore_outage(&mut self, lifted: Vec<LiftedOutage>) {
         for former in lifted {
             let service = &mut self.services[former.service];
             service.disabled = former.disabled;

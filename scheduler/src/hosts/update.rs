@@ -6,7 +6,7 @@ use rustc_hash::FxHashSet;
 
 use super::load::{MetadataByHost, class_report, node_and_usage, service_host};
 use super::record::HostRecord;
-use super::{ClassReport, HostClass, HostRow, HostTable, LoadError, Node, ServiceHost, UsageRow, index};
+use super::{ClassReport, HostClass, HostLoadError, HostRow, HostTable, Node, ServiceHost, UsageRow, index};
 use crate::aggregates::Aggregate;
 use crate::options::GeneralOptions;
 
@@ -15,7 +15,7 @@ use crate::options::GeneralOptions;
 pub enum UpdateError {
     /// One of them cannot be read.
     #[error(transparent)]
-    Unreadable(#[from] LoadError),
+    Unreadable(#[from] HostLoadError),
     /// One of them is of no host in the table.
     #[error("host {host}, node {node}: is not known")]
     Unknown {

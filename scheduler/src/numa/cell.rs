@@ -1,7 +1,7 @@
 //! One instance cell on one host cell.
 
 use super::packing::{self, Packing, Pins};
-use super::{CellMisfit, HostCell, InstanceCell, Limits, NumaFault, PageSize, pages};
+use super::{CellLimits, CellMisfit, HostCell, InstanceCell, NumaFault, PageSize, pages};
 
 /// What the search has made of an instance cell so far. It survives failed attempts: a page size once chosen is what
 /// the next host cell has to offer, and a number once taken is what the next verdict is filed under.
@@ -26,7 +26,7 @@ pub(super) fn fit(
     (at, host): (usize, &HostCell),
     (wanted, trial): (&InstanceCell, &mut Trial),
     reserved: usize,
-    limits: Option<&Limits<'_>>,
+    limits: Option<&CellLimits<'_>>,
 ) -> Result<Result<(), CellMisfit>, NumaFault> {
     match pages::resolve(host, trial.pagesize, wanted.memory, wanted.cpu_policy.pins()) {
         Ok(pagesize) => trial.pagesize = pagesize,
@@ -70,7 +70,7 @@ fn counts_fit(host: &HostCell, wanted: &InstanceCell, reserved: usize) -> Result
     clippy::cast_precision_loss,
     reason = "amounts below 2^53 are exact in a double, as in the original"
 )]
-fn within_limits(host: &HostCell, wanted: &InstanceCell, limits: &Limits<'_>) -> Result<(), CellMisfit> {
+fn within_limits(host: &HostCell, wanted: &InstanceCell, limits: &CellLimits<'_>) -> Result<(), CellMisfit> {
     let usage = host.cpu_usage().saturating_add_unsigned(wanted.cpuset.len() as u64);
     let limit = host.cpuset().len() as f64 * limits.cpu_allocation_ratio;
     if usage as f64 > limit {

@@ -1,19 +1,20 @@
 //! What choosing a host does to it, and to the request.
 
 use super::{
-    CellAllocation, Fitting, HostTopology, InstanceTopology, Limits, NumaFault, NumaRefusal, Site, UsageFault,
+    CellAllocation, CellLimits, Fitting, HostTopology, InstanceTopology, NumaFault, NumaRefusal, Site,
+    UsageFault,
 };
 use crate::pci::{Locality, PciRefusal, PciRequest, Pools, ProviderMapping};
 
 /// An instance that comes to a host.
 #[derive(Debug, Clone, Copy)]
-pub struct Consumer<'a> {
+pub struct NumaConsumer<'a> {
     /// The devices it wants.
     pub devices: &'a [PciRequest],
     /// The providers that its requested groups were claimed from; none if it has no such groups.
     pub mapping: Option<&'a ProviderMapping>,
     /// The limits the host was judged by, if it was.
-    pub limits: Option<Limits<'a>>,
+    pub limits: Option<CellLimits<'a>>,
     /// Which host cells are tried first.
     pub allocation: CellAllocation,
 }
@@ -42,7 +43,7 @@ pub fn consume(
     host: &mut Option<HostTopology>,
     pools: &mut Option<Pools>,
     topology: &mut Option<InstanceTopology>,
-    consumer: &Consumer<'_>,
+    consumer: &NumaConsumer<'_>,
 ) -> Result<(), ConsumeFault> {
     take_cells(host, pools.as_ref(), topology, consumer)?;
     if let Some(pools) = pools.as_mut().filter(|_| !consumer.devices.is_empty()) {
@@ -57,13 +58,13 @@ fn take_cells(
     host: &mut Option<HostTopology>,
     pools: Option<&Pools>,
     topology: &mut Option<InstanceTopology>,
-    consumer: &Consumer<'_>,
+    consumer: &NumaConsumer<'_>,
 ) -> Result<(), ConsumeFault> {
     let (Some(cells), Some(instance)) = (host, topology.as_ref()) else { return Ok(()) };
     if cells.cells().is_empty() || instance.cells.is_empty() {
         return Ok(());
     }
-    let Consumer { devices, mapping, limits, allocation } = *consumer;
+    let NumaConsumer { devices, mapping, limits, allocation } = *consumer;
     let mut fitting = Fitting::new(Site { host: cells, pools, instance, devices, limits }, allocation);
     let outcome = fitting.try_candidate(mapping);
     let fitted = fitting.into_topology();

@@ -44,19 +44,19 @@ impl FreeCores {
 
     /// Threads of a whole core, free or not; at least 1.
     #[must_use]
-    pub fn threads_per_core(&self) -> usize {
+    pub(crate) fn threads_per_core(&self) -> usize {
         self.cores_with.len()
     }
 
     /// Cores with at least this many free threads.
     #[must_use]
-    pub fn cores_with(&self, threads: usize) -> usize {
+    pub(crate) fn cores_with(&self, threads: usize) -> usize {
         threads.checked_sub(1).and_then(|at| self.cores_with.get(at)).copied().unwrap_or(0)
     }
 
     /// Whether the host reports any sibling sets.
     #[must_use]
-    pub const fn are_known(&self) -> bool {
+    pub(crate) const fn are_known(&self) -> bool {
         self.known
     }
 }

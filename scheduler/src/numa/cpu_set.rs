@@ -20,18 +20,6 @@ impl CpuSet {
     /// The largest CPU number a set can hold.
     pub const MAX_CPU: u32 = u16::MAX as u32;
 
-    /// The set of these CPUs.
-    ///
-    /// # Errors
-    /// [`InvalidCpu`] for a number above [`CpuSet::MAX_CPU`].
-    pub fn from_cpus(cpus: impl IntoIterator<Item = u32>) -> Result<Self, InvalidCpu> {
-        let mut set = Self::default();
-        for cpu in cpus {
-            set.insert(cpu)?;
-        }
-        Ok(set)
-    }
-
     /// Adds a CPU.
     ///
     /// # Errors
@@ -73,13 +61,13 @@ impl CpuSet {
 
     /// How many CPUs are in both sets.
     #[must_use]
-    pub fn count_common(&self, other: &Self) -> usize {
+    pub(crate) fn count_common(&self, other: &Self) -> usize {
         self.0.iter().zip(&other.0).map(|(a, b)| (a & b).count_ones() as usize).sum()
     }
 
     /// Whether some CPU is in both sets.
     #[must_use]
-    pub fn intersects(&self, other: &Self) -> bool {
+    pub(crate) fn intersects(&self, other: &Self) -> bool {
         self.0.iter().zip(&other.0).any(|(a, b)| a & b != 0)
     }
 
@@ -103,7 +91,7 @@ impl CpuSet {
     }
 
     /// Adds the CPUs of the other set.
-    pub fn extend_from(&mut self, other: &Self) {
+    pub(crate) fn extend_from(&mut self, other: &Self) {
         if other.0.len() > self.0.len() {
             self.0.resize(other.0.len(), 0);
         }
@@ -175,7 +163,9 @@ mod tests {
     use std::collections::BTreeSet;
 
     fn set(cpus: &BTreeSet<u32>) -> CpuSet {
-        CpuSet::from_cpus(cpus.iter().copied()).expect("small numbers")
+        let mut set = CpuSet::default();
+        cpus.iter().for_each(|&cpu| set.insert(cpu).expect("a small number"));
+        set
     }
 
     proptest! {

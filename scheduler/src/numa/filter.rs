@@ -1,6 +1,8 @@
 //! NUMATopologyFilter: the allocation candidates with which an instance's cells fit a host.
 
-use super::{CellAllocation, Fitting, HostTopology, InstanceTopology, Limits, NumaMisfit, NumaRefusal, Site};
+use super::{
+    CellAllocation, CellLimits, Fitting, HostTopology, InstanceTopology, NumaMisfit, NumaRefusal, Site,
+};
 use crate::pci::{PciRequest, Pools, ProviderMapping};
 
 /// What a request asks for, the same for every host.
@@ -36,7 +38,7 @@ pub fn retain_candidates<C: AsRef<ProviderMapping>>(
     demand: &Demand<'_>,
     host: Option<&HostTopology>,
     pools: Option<&Pools>,
-    limits: Limits<'_>,
+    limits: CellLimits<'_>,
     candidates: &[C],
     left: &mut Vec<usize>,
 ) -> Result<bool, NumaRefusal> {

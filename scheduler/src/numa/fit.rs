@@ -12,7 +12,7 @@ use std::cmp::Reverse;
 
 /// How far a host may be filled.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Limits<'a> {
+pub struct CellLimits<'a> {
     /// Floating vCPUs for each shared CPU of a cell.
     pub cpu_allocation_ratio: f64,
     /// Memory of floating instances, as a multiple of the cell's.
@@ -43,7 +43,7 @@ pub struct Site<'a> {
     /// The devices it wants.
     pub devices: &'a [PciRequest],
     /// How far the host may be filled; none for no limit.
-    pub limits: Option<Limits<'a>>,
+    pub limits: Option<CellLimits<'a>>,
 }
 
 /// A search for host cells that take an instance's cells: permutations of the host's cells in a fixed order, the
@@ -72,7 +72,7 @@ impl<'a> Fitting<'a> {
     ///
     /// # Errors
     /// Why no host cells were found; of all permutations' reasons, one that came furthest.
-    pub fn try_candidate(&mut self, mapping: Option<&ProviderMapping>) -> Result<(), NumaRefusal> {
+    pub(crate) fn try_candidate(&mut self, mapping: Option<&ProviderMapping>) -> Result<(), NumaRefusal> {
         let (wanted, there) = (self.trials.len(), self.order.len());
         if wanted == 0 || there < wanted {
             return Err(NumaMisfit::TooFewCells { wanted, there }.into());
@@ -162,7 +162,7 @@ impl<'a> Fitting<'a> {
 
     /// The instance's cells as the search has left them: on the host cells found, after a success.
     #[must_use]
-    pub fn into_topology(self) -> InstanceTopology {
+    pub(crate) fn into_topology(self) -> InstanceTopology {
         let mut topology = self.site.instance.clone();
         for (cell, trial) in topology.cells.iter_mut().zip(self.trials) {
             cell.id = trial.id;

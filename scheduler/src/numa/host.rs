@@ -29,13 +29,13 @@ pub struct Pages {
 impl Pages {
     /// Memory in free pages, KiB.
     #[must_use]
-    pub const fn free_kb(&self) -> i64 {
+    pub(crate) const fn free_kb(&self) -> i64 {
         self.total.saturating_sub(self.used).saturating_sub(self.reserved).saturating_mul(self.size_kb)
     }
 
     /// Memory in all pages, KiB.
     #[must_use]
-    pub const fn total_kb(&self) -> i64 {
+    pub(crate) const fn total_kb(&self) -> i64 {
         self.total.saturating_mul(self.size_kb)
     }
 }
@@ -110,7 +110,7 @@ impl HostCell {
 
     /// Memory that is free, MiB.
     #[must_use]
-    pub const fn free_memory(&self) -> i64 {
+    pub(crate) const fn free_memory(&self) -> i64 {
         self.memory.saturating_sub(self.memory_usage)
     }
 
@@ -122,13 +122,13 @@ impl HostCell {
 
     /// Dedicated CPUs that are free.
     #[must_use]
-    pub fn free_cpus(&self) -> CpuSet {
+    pub(crate) fn free_cpus(&self) -> CpuSet {
         self.pcpuset.difference(&self.pinned_cpus)
     }
 
     /// Those, counted by core.
     #[must_use]
-    pub const fn free_cores(&self) -> &FreeCores {
+    pub(crate) const fn free_cores(&self) -> &FreeCores {
         &self.free_cores
     }
 
@@ -146,7 +146,7 @@ impl HostCell {
 
     /// The smallest size of pages in KiB; none if the host does not report pages.
     #[must_use]
-    pub fn smallest_page(&self) -> Option<i64> {
+    pub(crate) fn smallest_page(&self) -> Option<i64> {
         self.mempages.iter().map(|pages| pages.size_kb).min()
     }
 
@@ -247,16 +247,9 @@ impl HostTopology {
         &self.cells
     }
 
-    /// A hash of the cells and their use: equal hosts have equal fingerprints, so that what was decided for one can
-    /// be looked up for the other (and confirmed with `==`).
-    #[must_use]
-    pub const fn fingerprint(&self) -> u64 {
-        self.fingerprint
-    }
-
     /// Whether some core has more than one thread.
     #[must_use]
-    pub fn has_threads(&self) -> bool {
+    pub(crate) fn has_threads(&self) -> bool {
         self.cells.iter().any(|cell| cell.free_cores.threads_per_core() > 1)
     }
 

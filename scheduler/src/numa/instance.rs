@@ -20,7 +20,7 @@ pub enum CpuPolicy {
 impl CpuPolicy {
     /// Whether some vCPUs may be pinned.
     #[must_use]
-    pub const fn pins(self) -> bool {
+    pub(crate) const fn pins(self) -> bool {
         matches!(self, Self::Dedicated | Self::Mixed)
     }
 
@@ -76,7 +76,7 @@ impl PageSize {
     ///
     /// # Errors
     /// The number itself if it means nothing.
-    pub const fn from_number(number: Option<i64>) -> Result<Self, i64> {
+    pub(crate) const fn from_number(number: Option<i64>) -> Result<Self, i64> {
         match number {
             None | Some(0) => Ok(Self::Unset),
             Some(-1) => Ok(Self::Small),

@@ -19,11 +19,11 @@ mod permutations;
 mod refusal;
 mod usage;
 
-pub use consume::{ConsumeFault, Consumer, consume};
+pub use consume::{ConsumeFault, NumaConsumer, consume};
 pub use cores::FreeCores;
 pub use cpu_set::{CpuSet, InvalidCpu};
 pub use filter::{Demand, asks_for_threads, retain_candidates};
-pub use fit::{CellAllocation, Fitting, Limits, Site};
+pub use fit::{CellAllocation, CellLimits, Fitting, Site};
 pub use host::{CellUsage, HostCell, HostTopology, InvalidHostCell, NetworkMetadata, Pages};
 pub use instance::{
     CpuPolicy, CpuThreadPolicy, EmulatorThreadsPolicy, InstanceCell, InstanceTopology, PageSize,

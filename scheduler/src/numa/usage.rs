@@ -32,7 +32,7 @@ impl HostTopology {
     ///
     /// # Errors
     /// [`UsageFault`] if they cannot be there.
-    pub fn with_instance(&self, instance: &InstanceTopology) -> Result<Self, UsageFault> {
+    pub(crate) fn with_instance(&self, instance: &InstanceTopology) -> Result<Self, UsageFault> {
         let cells: Result<Vec<HostCell>, UsageFault> =
             self.cells().iter().map(|cell| with_cells(cell, &instance.cells)).collect();
         Ok(Self::from_distinct(cells?))

@@ -92,19 +92,19 @@ impl Pool {
 
     /// Whether these are SR-IOV physical functions.
     #[must_use]
-    pub const fn is_pf(&self) -> bool {
+    pub(crate) const fn is_pf(&self) -> bool {
         self.traits.is_pf
     }
 
     /// Whether these are vDPA devices.
     #[must_use]
-    pub const fn is_vdpa(&self) -> bool {
+    pub(crate) const fn is_vdpa(&self) -> bool {
         self.traits.is_vdpa
     }
 
     /// Whether a SmartNIC manages the devices.
     #[must_use]
-    pub const fn is_remote_managed(&self) -> bool {
+    pub(crate) const fn is_remote_managed(&self) -> bool {
         self.traits.is_remote_managed
     }
 
@@ -195,21 +195,15 @@ impl Pools {
 
     /// Free devices of the host in all.
     #[must_use]
-    pub fn free_devices(&self) -> u64 {
+    pub(crate) fn free_devices(&self) -> u64 {
         self.pools.iter().map(|pool| u64::from(pool.count)).sum()
     }
 
     /// Free devices attached to a host cell.
     #[must_use]
-    pub fn free_devices_on(&self, cell: i64) -> u64 {
+    pub(crate) fn free_devices_on(&self, cell: i64) -> u64 {
         let local = self.pools.iter().filter(|pool| pool.numa_node == Some(cell));
         local.map(|pool| u64::from(pool.count)).sum()
-    }
-
-    /// A hash of the pools: equal hosts have equal fingerprints (to be confirmed with `==`).
-    #[must_use]
-    pub const fn fingerprint(&self) -> u64 {
-        self.fingerprint
     }
 
     /// Sets the devices left in each pool; a pool with none is dropped.

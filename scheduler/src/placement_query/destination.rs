@@ -2,7 +2,7 @@
 
 use super::error::QueryError;
 use super::resource_request::ResourceRequest;
-use super::{ComputeNode, Known};
+use super::{ComputeNode, PrefilterFacts};
 use crate::RequestSpec;
 
 /// Takes the destination's aggregates and the tree of the host that is asked for. Of a host with several nodes no tree
@@ -14,7 +14,7 @@ use crate::RequestSpec;
 pub(super) fn aim(
     request: &mut ResourceRequest,
     spec: &mut RequestSpec,
-    known: &Known<'_>,
+    known: &PrefilterFacts<'_>,
 ) -> Result<(), QueryError> {
     take_aggregates(request, spec);
     let target = Target::of(spec);
@@ -64,7 +64,7 @@ impl Target {
     }
 
     /// The node of that name, or the nodes of the host.
-    fn find<'a>(&self, known: &Known<'a>) -> Vec<&'a ComputeNode> {
+    fn find<'a>(&self, known: &PrefilterFacts<'a>) -> Vec<&'a ComputeNode> {
         let is = |wanted: &Option<String>, name: &str| wanted.as_deref().is_none_or(|wanted| wanted == name);
         let mut found = known.computes.iter().filter(|compute| {
             is(&self.host, &compute.host)

@@ -4,7 +4,7 @@
 //! translates flavor, image, ports and devices into a [`ResourceRequest`]. [`PlacementQuery::ask`] searches the index
 //! with that, and no text is made or read; [`ResourceRequest::to_query_string`] is the text that Nova would send.
 //!
-//! Facts that Nova looks up elsewhere come in as [`Known`]: this module performs no I/O.
+//! Facts that Nova looks up elsewhere come in as [`PrefilterFacts`]: this module performs no I/O.
 
 mod build;
 mod cpu_mask;
@@ -29,14 +29,14 @@ use build::Pinning;
 
 pub use error::QueryError;
 pub use index_query::MalformedQuery;
-pub use on_index::{Extent, HostCandidates, Unanswered};
+pub use on_index::{CandidateExtent, HostCandidates, Unanswered};
 pub(crate) use on_index::{needs_mappings, taken};
 pub use pci_groups::DeviceRequest;
 pub use resource_request::{GroupPolicy, RequestGroup, ResourceRequest};
 
 /// What is known of the cloud besides the request.
 #[derive(Debug, Clone, Copy)]
-pub struct Known<'a> {
+pub struct PrefilterFacts<'a> {
     /// All host aggregates.
     pub aggregates: &'a [Aggregate],
     /// The compute nodes among which a named host is looked up.
@@ -87,7 +87,7 @@ pub struct PlacementQuery {
 pub fn placement_query(
     spec: &mut RequestSpec,
     options: &Options,
-    known: &Known<'_>,
+    known: &PrefilterFacts<'_>,
 ) -> Result<PlacementQuery, QueryError> {
     prefilter::narrow(spec, &options.scheduler, known)?;
     let request = resource_request(spec, options, known, Pinning::Translated)?;
@@ -100,7 +100,7 @@ pub fn placement_query(
 fn resource_request(
     spec: &mut RequestSpec,
     options: &Options,
-    known: &Known<'_>,
+    known: &PrefilterFacts<'_>,
     pinning: Pinning,
 ) -> Result<ResourceRequest, QueryError> {
     let build::Built { mut request, flavor_groups } = build::build(spec, pinning)?;

@@ -17,7 +17,7 @@ use crate::{Options, RequestSpec};
 
 /// How many candidates of each host are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Extent {
+pub enum CandidateExtent {
     /// The first one. Once every host had its turn the search ends, though wide trees may have many more.
     First,
     /// All, up to the limit.
@@ -26,7 +26,7 @@ pub enum Extent {
     Several(u64),
 }
 
-impl Extent {
+impl CandidateExtent {
     /// What serves the request: a claim takes a host's first candidate, so all are wanted only when a filter may drop some
     /// for the sake of NUMA cells or devices.
     #[must_use]
@@ -74,7 +74,7 @@ impl PlacementQuery {
         &self,
         index: &Index,
         hosts: &HostTable,
-        extent: Extent,
+        extent: CandidateExtent,
         options: &candidates::Options,
     ) -> HostCandidates {
         let mut found = Found { hosts, extent, by_host: FxHashMap::default(), waiting: 0, given: 0 };
@@ -89,7 +89,7 @@ impl PlacementQuery {
 /// Candidates by host, while they are being found. Providers and hosts are numbered independently; UUIDs connect them.
 struct Found<'a> {
     hosts: &'a HostTable,
-    extent: Extent,
+    extent: CandidateExtent,
     by_host: FxHashMap<HostRow, Vec<AllocationCandidate>>,
     /// Hosts whose trees have given candidates, but none that takes from the host itself.
     waiting: usize,
@@ -138,9 +138,9 @@ impl Found<'_> {
     /// Whether a host that has a candidate wants another.
     const fn wants_more(&self) -> bool {
         match self.extent {
-            Extent::First => false,
-            Extent::All => true,
-            Extent::Several(most) => self.given < most,
+            CandidateExtent::First => false,
+            CandidateExtent::All => true,
+            CandidateExtent::Several(most) => self.given < most,
         }
     }
 
@@ -196,8 +196,8 @@ fn is_standard(name: &UnknownName) -> bool {
 }
 
 /// Whether filters, or the claim, look at which provider serves which group.
-pub(crate) fn needs_mappings(query: &Query, extent: Extent) -> bool {
-    extent != Extent::First || query.groups.iter().any(|group| !group.suffix.is_empty())
+pub(crate) fn needs_mappings(query: &Query, extent: CandidateExtent) -> bool {
+    extent != CandidateExtent::First || query.groups.iter().any(|group| !group.suffix.is_empty())
 }
 
 /// The candidate as decisions take it, with mappings if they are needed. There is none for a row that the topology it was found

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::build::{self, Pinning};
 use super::error::QueryError;
 use super::requirements::Requirements;
-use super::{Known, guest, standard};
+use super::{PrefilterFacts, guest, standard};
 use crate::options::SchedulerOptions;
 use crate::request_spec::Destination;
 use crate::{Aggregate, RequestSpec};
@@ -22,7 +22,7 @@ const OWNER_NOVA: &str = "OWNER_NOVA";
 pub(super) fn narrow(
     spec: &mut RequestSpec,
     options: &SchedulerOptions,
-    known: &Known<'_>,
+    known: &PrefilterFacts<'_>,
 ) -> Result<(), QueryError> {
     tenant(spec, options, known)?;
     availability_zone(spec, known);
@@ -57,7 +57,7 @@ fn require_aggregates<'a>(spec: &mut RequestSpec, uuids: impl IntoIterator<Item 
     }
 }
 
-fn uuids<'a>(known: &Known<'a>, wanted: impl Fn(&Aggregate) -> bool) -> BTreeSet<&'a str> {
+fn uuids<'a>(known: &PrefilterFacts<'a>, wanted: impl Fn(&Aggregate) -> bool) -> BTreeSet<&'a str> {
     known
         .aggregates
         .iter()
@@ -67,7 +67,11 @@ fn uuids<'a>(known: &Known<'a>, wanted: impl Fn(&Aggregate) -> bool) -> BTreeSet
 }
 
 /// The aggregates set aside for the tenant.
-fn tenant(spec: &mut RequestSpec, options: &SchedulerOptions, known: &Known<'_>) -> Result<(), QueryError> {
+fn tenant(
+    spec: &mut RequestSpec,
+    options: &SchedulerOptions,
+    known: &PrefilterFacts<'_>,
+) -> Result<(), QueryError> {
     if !options.limit_tenants_to_placement_aggregate {
         return Ok(());
     }
@@ -83,7 +87,7 @@ fn tenant(spec: &mut RequestSpec, options: &SchedulerOptions, known: &Known<'_>)
 }
 
 /// A zone is the aggregates that name it. One that no aggregate names restricts nothing.
-fn availability_zone(spec: &mut RequestSpec, known: &Known<'_>) {
+fn availability_zone(spec: &mut RequestSpec, known: &PrefilterFacts<'_>) {
     let Some(zone) = spec.availability_zone.clone().filter(|zone| !zone.is_empty()) else { return };
     let of_zone = uuids(known, |aggregate| aggregate.metadata.get("availability_zone") == Some(&zone));
     require_aggregates(spec, of_zone);
@@ -107,7 +111,7 @@ fn image_type(spec: &mut RequestSpec, options: &SchedulerOptions) -> Result<(), 
 fn isolated_aggregates(
     spec: &mut RequestSpec,
     options: &SchedulerOptions,
-    known: &Known<'_>,
+    known: &PrefilterFacts<'_>,
 ) -> Result<(), QueryError> {
     if !options.enable_isolated_aggregate_filtering {
         return Ok(());
@@ -178,7 +182,7 @@ fn packed_virtqueue(spec: &mut RequestSpec) -> Result<(), QueryError> {
 }
 
 /// Hosts that reach a segment of each network.
-fn routed_networks(spec: &mut RequestSpec, options: &SchedulerOptions, known: &Known<'_>) {
+fn routed_networks(spec: &mut RequestSpec, options: &SchedulerOptions, known: &PrefilterFacts<'_>) {
     let Some(networks) = known.networks.filter(|_| options.query_placement_for_routed_network_aggregates)
     else {
         return;
@@ -189,7 +193,7 @@ fn routed_networks(spec: &mut RequestSpec, options: &SchedulerOptions, known: &K
     }
 }
 
-fn remote_managed_ports(spec: &mut RequestSpec, known: &Known<'_>) {
+fn remote_managed_ports(spec: &mut RequestSpec, known: &PrefilterFacts<'_>) {
     if known.networks.is_some_and(|networks| networks.iter().any(|network| network.remote_managed)) {
         require(spec, "COMPUTE_REMOTE_MANAGED_PORTS");
     }
@@ -241,7 +245,7 @@ fn tpm_secret(spec: &mut RequestSpec) -> Result<(), QueryError> {
 }
 
 /// Providers of Nova only, as soon as every compute service marks its own.
-fn owner(spec: &mut RequestSpec, known: &Known<'_>) {
+fn owner(spec: &mut RequestSpec, known: &PrefilterFacts<'_>) {
     if spec.request_level_params.root_required.contains(OWNER_NOVA)
         || known.oldest_compute < OWNER_TRAIT_SINCE
     {

@@ -37,7 +37,7 @@ impl Value {
 
     /// Whether Python counts the value as true.
     #[must_use]
-    pub fn is_truthy(&self) -> bool {
+    pub(crate) fn is_truthy(&self) -> bool {
         match self {
             Self::None => false,
             Self::Bool(value) => *value,

@@ -86,7 +86,7 @@ impl RankedHosts {
 
     /// Ranks all hosts of the table, under a policy by what is free on them.
     #[must_use]
-    pub fn preferring(preference: Preference, hosts: &HostTable, options: &Options) -> Self {
+    pub(crate) fn preferring(preference: Preference, hosts: &HostTable, options: &Options) -> Self {
         let weighers = match preference {
             Preference::Weighers => options.filter_scheduler.weight_classes.clone(),
             Preference::Policy(_) => Vec::new(),
@@ -119,7 +119,7 @@ impl RankedHosts {
     }
 
     /// Applies what changed about some hosts.
-    pub fn follow_all(&mut self, hosts: &HostTable, options: &Options, rows: &[HostRow]) {
+    pub(crate) fn follow_all(&mut self, hosts: &HostTable, options: &Options, rows: &[HostRow]) {
         let has_its_class = |row: &HostRow| kind_of(hosts, *row).0 >> 1 == self.kinds[row.index()].0 >> 1;
         if hosts.len() == self.amounts.len() && rows.iter().all(has_its_class) {
             rows.iter().for_each(|row| self.follow_one(hosts, options, *row));

@@ -42,7 +42,7 @@ impl Default for Flavor {
 impl Flavor {
     /// Local disk in MiB as a host counts it: root and ephemeral, not swap.
     #[must_use]
-    pub const fn disk_mb(&self) -> i64 {
+    pub(crate) const fn disk_mb(&self) -> i64 {
         (self.root_gb.saturating_add(self.ephemeral_gb)).saturating_mul(1024)
     }
 }

@@ -129,12 +129,6 @@ impl ImageProperties {
         }
     }
 
-    /// Whether a property is set to true.
-    #[must_use]
-    pub fn is_true(&self, name: &str) -> bool {
-        self.get(name) == Some(&PropertyValue::Boolean(true))
-    }
-
     /// Traits that hosts must have, from `trait:…=required`.
     #[must_use]
     pub fn required_traits(&self) -> &[String] {

@@ -29,7 +29,7 @@ pub enum PropertyValue {
 impl PropertyValue {
     /// Whether Python counts the value as true.
     #[must_use]
-    pub fn is_truthy(&self) -> bool {
+    pub(crate) fn is_truthy(&self) -> bool {
         match self {
             Self::Text(text) => !text.is_empty(),
             Self::Integer(number) => *number != 0,

@@ -126,14 +126,14 @@ impl RequestSpec {
 
     /// Whether forced hosts have to pass the filters, too.
     #[must_use]
-    pub const fn has_check_type(&self) -> bool {
+    pub(crate) const fn has_check_type(&self) -> bool {
         self.check_type.is_some()
     }
 
     /// Whether both ask the same of hosts: they may differ in the instance, which each decision sets, and in the
     /// user, which no filter reads.
     #[must_use]
-    pub fn is_alike(&self, other: &Self) -> bool {
+    pub(crate) fn is_alike(&self, other: &Self) -> bool {
         let Self {
             instance_uuid: _,
             user_id: _,

@@ -17,7 +17,7 @@ pub(super) fn any_host(
     for step in restrictions.chain([Step::Filter(FilterName::ComputeFilter)]) {
         let before = hosts.len();
         let narrowed = hosts.narrow(&*step.prepare(scene), scene.hosts, state);
-        narrowed.map_err(|error| crate::filters::Failure { step, error })?;
+        narrowed.map_err(|error| crate::filters::FilterFailure { step, error })?;
         removed.push((step, before - hosts.len()));
     }
     let mut rows = hosts.rows();

@@ -5,7 +5,7 @@ use super::order::{HostOrder, LookAtAll};
 use super::{AllocationCandidate, Chooser, Claims, SelectError, Selection, Sorted};
 use crate::filters::{RequestState, Scene, Step, cell_allocation};
 use crate::hosts::{HostRow, HostTable, Undo};
-use crate::numa::{Consumer, InstanceTopology, Limits};
+use crate::numa::{CellLimits, InstanceTopology, NumaConsumer};
 use crate::options::Options;
 use crate::pci::ProviderMapping;
 use crate::request_spec::RequestSpec;
@@ -180,7 +180,7 @@ impl Selecting<'_> {
     fn consume(&mut self, row: HostRow, instance: &str, mapping: Option<&ProviderMapping>) {
         let allocation = cell_allocation(&self.scene());
         let mut topology: Option<InstanceTopology> = self.request.numa_topology.take();
-        let limits = self.state.limits(row).map(|limits| Limits {
+        let limits = self.state.limits(row).map(|limits| CellLimits {
             cpu_allocation_ratio: limits.cpu_allocation_ratio,
             ram_allocation_ratio: limits.ram_allocation_ratio,
             network_metadata: self.request.network_metadata.as_ref(),
@@ -188,7 +188,8 @@ impl Selecting<'_> {
         let devices = self.request.pci_requests.as_deref().unwrap_or_default();
         // Without claimed candidates the groups have no providers yet.
         let unmapped = ProviderMapping(self.unmapped_groups());
-        let consumer = Consumer { devices, mapping: Some(mapping.unwrap_or(&unmapped)), limits, allocation };
+        let consumer =
+            NumaConsumer { devices, mapping: Some(mapping.unwrap_or(&unmapped)), limits, allocation };
         let (mut change, _) = self.hosts.consume(row, &self.request.flavor, &mut topology, &consumer);
         self.request.numa_topology = topology;
         if let Some(group) = &mut self.request.instance_group {

@@ -2,7 +2,7 @@
 
 use berth_placement::TransferError;
 
-use crate::filters::Failure;
+use crate::filters::FilterFailure;
 use crate::weighers::WeighFailure;
 
 /// Why no destinations were found. All claims were released.
@@ -27,7 +27,7 @@ pub enum SelectError {
     Refused(#[from] TransferError),
     /// A filter could not judge the request.
     #[error(transparent)]
-    Filter(#[from] Failure),
+    Filter(#[from] FilterFailure),
     /// A weigher could not weigh a host.
     #[error(transparent)]
     Weigh(#[from] WeighFailure),

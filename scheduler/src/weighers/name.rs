@@ -102,7 +102,7 @@ impl WeigherName {
 
     /// Whether the raw weight is the same for every request, as long as the host does not change.
     #[must_use]
-    pub const fn depends_on_host_only(self) -> bool {
+    pub(crate) const fn depends_on_host_only(self) -> bool {
         !matches!(
             self,
             Self::ServerGroupSoftAffinityWeigher

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use berth_scheduler::Aggregate;
 use berth_scheduler::explain::{
-    Case, CaseRecord, Change, Constraint, Ending, Explanation, Relaxation, Wanted, explain,
+    Case, CaseRecord, Change, Constraint, Ending, Explanation, ExplanationScope, Relaxation, explain,
 };
 use berth_scheduler::filters::{Step, Survivors, steps};
 use berth_scheduler::hosts::{HostRecord, HostRow, Outage, ServiceRecord};
@@ -23,7 +23,7 @@ pub(crate) fn check(record: &CaseRecord) -> Result<Explanation, String> {
     let record = CaseRecord { index: 0, ..record.clone() };
     let case = load(&record)?;
     let question = case.question();
-    let wanted = Wanted { hosts: question.scene.hosts.rows().collect(), standings: usize::MAX };
+    let wanted = ExplanationScope { hosts: question.scene.hosts.rows().collect(), standings: usize::MAX };
     let explanation = explain(&question, &wanted);
     counts_add_up(&explanation)?;
     verdicts_are_placements_and_the_pipelines(&record, &case, &explanation)?;

@@ -16,7 +16,7 @@ mod units;
 
 use std::path::Path;
 
-use berth_scheduler::explain::{Case, CaseRecord, Wanted, explain};
+use berth_scheduler::explain::{Case, CaseRecord, ExplanationScope, explain};
 use proptest::prelude::*;
 use serde::Deserialize;
 
@@ -126,7 +126,7 @@ fn placement_comes_first_and_says_by_how_much() {
     .expect("a case");
     let case = Case::load(record, false).expect("loads");
     let question = case.question();
-    let wanted = Wanted { hosts: question.scene.hosts.rows().collect(), standings: 3 };
+    let wanted = ExplanationScope { hosts: question.scene.hosts.rows().collect(), standings: 3 };
     let verdicts = explain(&question, &wanted).verdicts;
     let texts: Vec<_> = verdicts
         .iter()

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use berth_placement::{Allocation, ConsumerId, Index, Inventory, Row, Units};
 use berth_scheduler::HostTable;
-use berth_scheduler::explain::{Case, CaseRecord, Explanation, PlacementFacts, Wanted, explain};
+use berth_scheduler::explain::{Case, CaseRecord, Explanation, ExplanationScope, PlacementFacts, explain};
 use berth_scheduler::placement_query::ComputeNode;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -73,7 +73,7 @@ impl Cloud {
         let case = Case::load(self.record.clone(), false).expect("a case");
         let case = case.with_placement(self.facts(&case_hosts(&self.record)));
         let question = case.question();
-        explain(&question, &Wanted { hosts: question.scene.hosts.rows().collect(), standings: 1 })
+        explain(&question, &ExplanationScope { hosts: question.scene.hosts.rows().collect(), standings: 1 })
     }
 
     fn facts(&self, hosts: &HostTable) -> PlacementFacts {

@@ -5,7 +5,7 @@ use berth_placement::{Allocation, ClassId, ConsumerId, Index, Inventory, Row, Un
 use berth_scheduler::explain::{Case, CaseRecord};
 use berth_scheduler::hosts::HostRecord;
 use berth_scheduler::placement_query::{
-    ComputeNode, Known, QueryError, RequestGroup, ResourceRequest, placement_query,
+    ComputeNode, PrefilterFacts, QueryError, RequestGroup, ResourceRequest, placement_query,
 };
 use uuid::Uuid;
 
@@ -20,7 +20,7 @@ pub(crate) fn answered(record: &CaseRecord) -> Result<CaseRecord, QueryError> {
     let question = case.question();
     let mut request = question.scene.request.clone();
     let computes: Vec<_> = record.hosts.iter().map(compute).collect();
-    let known = Known {
+    let known = PrefilterFacts {
         aggregates: &record.aggregates,
         computes: &computes,
         oldest_compute: record.oldest_compute,

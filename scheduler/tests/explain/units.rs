@@ -1,6 +1,6 @@
 //! Fleets whose unit rules differ from host to host, and all smaller requests tried one by one.
 
-use berth_scheduler::explain::{Case, CaseRecord, Change, Wanted, explain};
+use berth_scheduler::explain::{Case, CaseRecord, Change, ExplanationScope, explain};
 use berth_scheduler::request_spec::RequestSpec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -50,7 +50,8 @@ fn record() -> impl Strategy<Value = CaseRecord> {
 
 fn suggested(record: &CaseRecord) -> Option<Vec<Vec<Change>>> {
     let case = Case::load(record.clone(), false).expect("loads");
-    let relaxations = explain(&case.question(), &Wanted { hosts: Vec::new(), standings: 0 }).relaxations?;
+    let relaxations =
+        explain(&case.question(), &ExplanationScope { hosts: Vec::new(), standings: 0 }).relaxations?;
     Some(relaxations.found.into_iter().map(|one| one.changes).collect())
 }
 

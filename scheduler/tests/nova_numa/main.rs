@@ -7,7 +7,7 @@
 mod case;
 
 use berth_scheduler::numa::{
-    self, CellAllocation, Consumer, Demand, HostTopology, InstanceTopology, Limits, NumaRefusal,
+    self, CellAllocation, CellLimits, Demand, HostTopology, InstanceTopology, NumaConsumer, NumaRefusal,
 };
 use berth_scheduler::pci::{self, PciRefusal, Pools, ProviderMapping};
 use case::{Candidate, HostRecord, Ratios, Record, Select, Step};
@@ -68,8 +68,8 @@ impl Record {
         if option == Some(&Value::Bool(true)) { CellAllocation::Pack } else { CellAllocation::Spread }
     }
 
-    fn limits(&self, host: &HostState) -> Limits<'_> {
-        Limits {
+    fn limits(&self, host: &HostState) -> CellLimits<'_> {
+        CellLimits {
             cpu_allocation_ratio: host.ratios.0,
             ram_allocation_ratio: host.ratios.1,
             network_metadata: self.input.request.network_metadata.as_ref(),
@@ -245,7 +245,7 @@ impl Record {
             // A claim without a provider for some group: the request fails here.
             return;
         };
-        let consumer = Consumer {
+        let consumer = NumaConsumer {
             devices: &self.input.request.pci_requests,
             mapping: Some(&ProviderMapping(mapping)),
             limits: host.is_limited.then(|| self.limits(host)),

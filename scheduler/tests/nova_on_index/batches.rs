@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use berth_placement::{Owner, Timestamp};
-use berth_scheduler::filter_scheduler::{PreparedRequest, Wanted};
+use berth_scheduler::filter_scheduler::{PreparedRequest, SelectionRequest};
 use berth_scheduler::hosts::HostRow;
 use berth_scheduler::select::{Claimant, Decision, IndexClaims, SelectError};
 use berth_scheduler::{Options, RequestSpec};
@@ -19,8 +19,8 @@ fn claimant() -> Claimant {
     Claimant { owner: Arc::new(owner), group: None, now: Timestamp(0) }
 }
 
-const fn wanted(instances: &[String]) -> Wanted<'_> {
-    Wanted { instances, alternates: false, each_alone: true, now: NOW }
+const fn wanted(instances: &[String]) -> SelectionRequest<'_> {
+    SelectionRequest { instances, alternates: false, each_alone: true, now: NOW }
 }
 
 fn chosen(decision: &Decision) -> Vec<HostRow> {

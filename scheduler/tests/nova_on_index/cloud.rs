@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use berth_placement::candidates;
 use berth_placement::{ConsumerId, Index, Owner, Timestamp};
-use berth_scheduler::filter_scheduler::{FilterScheduler, PreparedRequest, Wanted};
+use berth_scheduler::filter_scheduler::{FilterScheduler, PreparedRequest, SelectionRequest};
 use berth_scheduler::hosts::HostRow;
 use berth_scheduler::hosts::HostTable;
 use berth_scheduler::placement_query::{
-    ComputeNode, Extent, HostCandidates, Known, PlacementQuery, QueryError, placement_query,
+    CandidateExtent, ComputeNode, HostCandidates, PlacementQuery, PrefilterFacts, QueryError, placement_query,
 };
 use berth_scheduler::select::{AllocationCandidate, Chooser, Claimant, Claims, Decision, IndexClaims};
 use berth_scheduler::{Options, RequestSpec, SelectDestinations};
@@ -41,8 +41,8 @@ pub(crate) fn computes(fleet: &Fleet) -> Vec<ComputeNode> {
     fleet.hosts.iter().map(compute).collect()
 }
 
-pub(crate) fn known<'a>(fleet: &'a Fleet, computes: &'a [ComputeNode]) -> Known<'a> {
-    Known { aggregates: &fleet.aggregates, computes, oldest_compute: 60, networks: None }
+pub(crate) fn known<'a>(fleet: &'a Fleet, computes: &'a [ComputeNode]) -> PrefilterFacts<'a> {
+    PrefilterFacts { aggregates: &fleet.aggregates, computes, oldest_compute: 60, networks: None }
 }
 
 /// Decides the long way: candidates of all hosts, all filters and weighers over all of them.
@@ -64,13 +64,13 @@ impl LongWay {
     }
 
     pub(crate) fn ask(&self, query: &PlacementQuery, spec: &RequestSpec) -> HostCandidates {
-        let extent = Extent::of(spec, &self.options);
+        let extent = CandidateExtent::of(spec, &self.options);
         query.ask(&self.index, &self.hosts, extent, &candidates::Options::default())
     }
 
     pub(crate) fn decide(
         &mut self,
-        known: &Known<'_>,
+        known: &PrefilterFacts<'_>,
         mut spec: RequestSpec,
         instances: &[String],
         rival: &mut dyn FnMut(&Index, &AllocationCandidate),
@@ -100,7 +100,7 @@ impl ShortWay {
         rival: &mut dyn FnMut(&Index, &AllocationCandidate),
     ) -> Decision {
         let mut claims = Contested::new(&self.index, rival);
-        let wanted = Wanted { instances, alternates: true, each_alone: false, now: NOW };
+        let wanted = SelectionRequest { instances, alternates: true, each_alone: false, now: NOW };
         self.scheduler.select(prepared, wanted, &mut claims, &mut Last)
     }
 }

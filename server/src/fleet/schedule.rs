@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use berth_placement::Topology;
-use berth_scheduler::explain::{self, Explanation, Wanted};
+use berth_scheduler::explain::{self, Explanation, ExplanationScope};
 use uuid::Uuid;
 
 use super::ask::Ask;
@@ -140,7 +140,7 @@ impl Fleet {
             let row = provider.and_then(|provider| case.host_at(provider));
             row.ok_or_else(|| FleetError::not_found("host", name))
         };
-        let wanted = Wanted { hosts: hosts.iter().map(row).collect::<Result<_, _>>()?, standings };
+        let wanted = ExplanationScope { hosts: hosts.iter().map(row).collect::<Result<_, _>>()?, standings };
         Ok(explain::explain(&case.question(), &wanted))
     }
 

@@ -11,7 +11,7 @@ use super::fleet::RecordedFleet;
 use super::twin::empty_copy;
 use crate::aggregates::{AVAILABILITY_ZONE, Aggregate};
 use crate::hosts::{HostRow, HostTable};
-use crate::placement_query::{ComputeNode, Known};
+use crate::placement_query::{ComputeNode, PrefilterFacts};
 
 /// The classes that a host's own figures cover.
 pub(super) const OF_HOSTS: [&str; 3] = ["VCPU", "MEMORY_MB", "DISK_GB"];
@@ -127,8 +127,8 @@ impl PlacementFacts {
     }
 
     /// What the pre-filters may look up.
-    pub(super) fn known(&self) -> Known<'_> {
-        Known {
+    pub(super) fn known(&self) -> PrefilterFacts<'_> {
+        PrefilterFacts {
             aggregates: &self.aggregates,
             computes: &self.computes,
             oldest_compute: self.oldest_compute,

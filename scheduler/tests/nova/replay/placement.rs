@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::num::IntErrorKind;
 
 use berth_scheduler::placement_query::{
-    ComputeNode, DeviceRequest, Known, PlacementQuery, QueryError, RequestedNetwork, placement_query,
+    ComputeNode, DeviceRequest, PlacementQuery, PrefilterFacts, QueryError, RequestedNetwork, placement_query,
 };
 use berth_scheduler::request_spec::Destination;
 use berth_scheduler::{Aggregate, Options, RequestSpec};
@@ -119,7 +119,7 @@ impl Case {
             };
             all.iter().map(network).collect()
         });
-        let known = Known {
+        let known = PrefilterFacts {
             aggregates: &self.aggregates,
             computes: &computes,
             oldest_compute: self.min_compute_version,
