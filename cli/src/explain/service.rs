@@ -24,7 +24,7 @@ impl Explain {
             standings.truncate(self.top as usize); // the service shows some for 0
         }
         let json = json(&explanation)?;
-        let read = "the service's explanation cannot be read";
+        let read = "cannot read the explanation";
         Ok(if self.tenant {
             Shown::for_tenant(&serde_json::from_value(explanation).context(read)?, json)
         } else {
