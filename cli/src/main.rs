@@ -2,7 +2,7 @@
 //!
 //! Each command has a file (`replay.rs`, `serve.rs`, `generate.rs`, `bench.rs`,
 //! `placement_database.rs`, `completions.rs`) or a directory (`store/`, `audit/`, `certs/`,
-//! `config/`, `explain/`), and so has each thing that they share (`output.rs`, `table.rs`,
+//! `config/`, `explain/`, `trace/`), and so has each thing that they share (`output.rs`, `table.rs`,
 //! `placements.rs`, `progress.rs`, `interrupt.rs`, `summary.rs`). `operator/` has the commands that
 //! are clients of a running service, one file per noun:
 //!
@@ -46,6 +46,7 @@ mod serve;
 mod store;
 mod summary;
 mod table;
+mod trace;
 
 use std::process::ExitCode;
 
@@ -78,12 +79,14 @@ struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed (the message says why) or regressed (bench compare), 2 wrong usage, 3 no host
-(explain, server create), 4 something found (audit), 130 ended by Ctrl-C.";
+(explain, server create), 4 something found (audit, trace check), 130 ended by Ctrl-C.";
 
 #[derive(Subcommand)]
 enum Command {
     /// Replay a trace of VMs on a fleet of hosts and show how well they fit
     Replay(replay::Replay),
+    /// Convert, check, describe and scale traces of VMs
+    Trace(trace::Traces),
     /// Serve the OpenStack Placement API over HTTP, and gRPC
     Serve(serve::Serve),
     /// Create the certificates of the gRPC service, its clients and agents
@@ -148,6 +151,7 @@ impl Command {
     fn run(self) -> anyhow::Result<Ending> {
         match self {
             Self::Replay(command) => command.run(),
+            Self::Trace(command) => command.run(),
             Self::Serve(command) => command.run(),
             Self::Certs(command) => command.run(),
             Self::Store(command) => command.run(),

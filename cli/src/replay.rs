@@ -41,7 +41,7 @@ pub(crate) struct Replay {
     /// A trace file, plain or gzip
     #[arg(long, value_name = "PATH", conflicts_with = "reference")]
     trace: Option<PathBuf>,
-    /// The format of the trace: neutral or azure-v1-2017 [default: detected from its header]
+    /// The format of the trace, of those that docs/traces.md lists [default: detected from its first bytes]
     #[arg(long, value_name = "F", requires = "trace")]
     format: Option<Format>,
     /// A reference workload with its own hosts, instead of a trace file

@@ -11,6 +11,7 @@
 //! - `vcpus` is written `8.0` and must be whole and positive; memory is in GiB and rounded up to
 //!   MiB; the trace has no disk, so VMs request none.
 
+use crate::neutral::gib_to_mib;
 use crate::rows::{Columns, Field, Rows};
 use crate::{Micros, Reason, Resources, TraceError, Vm};
 
@@ -22,11 +23,14 @@ const UNUSED: [&str; 4] = ["dur_lo_s", "dur_hi_s", "censored", "split"];
 pub(crate) struct VmRows {
     columns: Columns<7>,
     last_arrival: Micros,
+    /// Whether rows have to be in order of arrival.
+    is_ordered: bool,
 }
 
 impl VmRows {
-    pub(crate) fn new(rows: Rows) -> Result<Self, TraceError> {
-        Ok(Self { columns: Columns::find(rows, COLUMNS, &[], &UNUSED)?, last_arrival: Micros(0) })
+    pub(crate) fn new(rows: Rows, is_ordered: bool) -> Result<Self, TraceError> {
+        let columns = Columns::find(rows, COLUMNS, &[], &UNUSED)?;
+        Ok(Self { columns, last_arrival: Micros(0), is_ordered })
     }
 
     fn read(&mut self) -> Result<Option<Vm>, TraceError> {
@@ -37,8 +41,8 @@ impl VmRows {
         if name.is_empty() {
             return Err(id.bad(Reason::Empty));
         }
-        let arrival = arrival.arrival(self.last_arrival)?;
-        let leaves = departure.optional(|d| d.seconds())?;
+        let arrival = if self.is_ordered { arrival.arrival(self.last_arrival)? } else { arrival.moment()? };
+        let leaves = departure.optional(Field::seconds)?;
         if leaves.is_some_and(|leaves| leaves < arrival) {
             return Err(departure.bad(Reason::BeforeArrival));
         }
@@ -65,12 +69,4 @@ fn whole_positive(field: Field<'_>) -> Result<u32, TraceError> {
         thousandths if thousandths % 1000 != 0 => Err(field.bad(Reason::NotWhole)),
         thousandths => field.narrow(thousandths / 1000),
     }
-}
-
-/// Rounds up, so that a VM never gets less than it requested.
-fn gib_to_mib(field: Field<'_>) -> Result<u32, TraceError> {
-    const PLACES: u32 = 6;
-    let mib = u128::from(field.decimal(PLACES)?) * 1024;
-    // A u64 of millionths times 1024 / 10^6 fits u64 again.
-    field.narrow(mib.div_ceil(10_u128.pow(PLACES)) as u64)
 }

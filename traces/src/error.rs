@@ -26,7 +26,7 @@ pub enum TraceError {
         source: io::Error,
     },
     /// The file is neither text nor gzip.
-    #[error("{}: {what}; it has to be text (UTF-8), plain or compressed with gzip", path.display())]
+    #[error("{}: {what}; a trace is text (UTF-8), plain or compressed with gzip, Parquet or SQLite", path.display())]
     NoText {
         /// The file.
         path: PathBuf,
@@ -57,8 +57,24 @@ pub enum TraceError {
         /// The column's name.
         column: &'static str,
     },
-    /// The header has a column that the format does not have, or has it twice.
-    #[error("{}: the header has an unknown or repeated column {column:?}", path.display())]
+    /// The header has a column twice.
+    #[error("{}: the header has the column {column:?} twice", path.display())]
+    RepeatedColumn {
+        /// The file.
+        path: PathBuf,
+        /// The column's name, shortened.
+        column: String,
+    },
+    /// A binary file is damaged, or not of the format.
+    #[error("{}: {reason}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The header has a column that the format does not have.
+    #[error("{}: the header has an unknown column {column:?}", path.display())]
     UnexpectedColumn {
         /// The file.
         path: PathBuf,
@@ -131,11 +147,14 @@ pub enum Reason {
     #[error("must be positive")]
     Zero,
     /// Rows are sorted by arrival; this one is not.
-    #[error("earlier than the arrival of the row before")]
+    #[error("earlier than the arrival of the row before; `berth trace import` sorts the rows")]
     OutOfOrder,
-    /// The format requires a departure after the arrival.
-    #[error("not after the arrival")]
-    NotAfterArrival,
+    /// A policy that no server group has.
+    #[error("not a policy of server groups: {}", crate::neutral::POLICIES.join(", "))]
+    NotAPolicy,
+    /// A number that no event of the trace has.
+    #[error("not a kind of event of this trace")]
+    NotAnEvent,
     /// The departure is before the arrival.
     #[error("before the arrival")]
     BeforeArrival,
@@ -151,6 +170,14 @@ pub enum WriteError {
         path: PathBuf,
         /// The operating system's error.
         source: io::Error,
+    },
+    /// A Parquet file cannot be written.
+    #[error("{}: cannot be written: {reason}", path.display())]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
     },
     /// The trace being copied cannot be read.
     #[error("the trace being written cannot be read")]

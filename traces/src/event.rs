@@ -53,17 +53,37 @@ pub struct Vm {
     pub flavor: CompactString,
     /// VMs that one tenant started together (a multi-create) share this number.
     pub batch: Option<u64>,
-    /// What it asks of its host besides resources; `None` for nothing. Only a scheduler that knows of it looks at it.
+    /// What else the trace says of it; `None` for nothing. A placement policy does not look at it.
     pub demands: Option<Box<Demands>>,
 }
 
-/// What a VM asks of its host besides resources.
+/// What a trace says of a VM besides times and whole amounts: what it asks of its host, and what it is part of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Demands {
     /// The availability zone it has to be in; empty for any.
     pub zone: CompactString,
     /// Extra specs of its flavor, such as `trait:CUSTOM_GOLD` = `required`.
     pub extra_specs: Vec<Pair>,
+    /// The host it was on; empty if the trace does not say.
+    pub host: CompactString,
+    /// The project it belongs to; empty if the trace does not say.
+    pub project: CompactString,
+    /// The server group it is in; empty for none.
+    pub group: CompactString,
+    /// The policy of that group: `affinity`, `anti-affinity`, `soft-affinity` or `soft-anti-affinity`; empty for none.
+    pub policy: CompactString,
+    /// The number of GPUs.
+    pub gpus: u32,
+    /// The share that it takes of each of them, in thousandths; 0 means all.
+    pub gpu_milli: u32,
+    /// The models that these may be; empty for any.
+    pub gpu_models: Vec<CompactString>,
+    /// The number of NUMA cells it is spread over; 0 if the trace does not say.
+    pub numa_cells: u32,
+    /// Its vCPUs in thousandths, if they are not a whole number; else 0. `resources` has them rounded up.
+    pub vcpu_milli: u32,
+    /// Columns without a meaning here, by name.
+    pub extra: Vec<Pair>,
 }
 
 /// One host of a fleet.
@@ -79,6 +99,16 @@ pub struct Host {
     pub aggregates: Vec<Pair>,
     /// Its traits.
     pub traits: Vec<CompactString>,
+    /// The rack it is in; empty if the fleet does not say.
+    pub rack: CompactString,
+    /// Its hardware generation; empty if the fleet does not say.
+    pub generation: CompactString,
+    /// The number of NUMA cells that share its vCPUs and memory equally; 0 if the fleet does not say.
+    pub numa_cells: u32,
+    /// The number of its GPUs.
+    pub gpus: u32,
+    /// Their model.
+    pub gpu_model: CompactString,
 }
 
 /// A key and its value.

@@ -17,6 +17,10 @@
 //! | `format.rs` | the formats, detected from the header |
 //! | `neutral.rs` | reads and writes the neutral CSV |
 //! | `azure_v1.rs` | the Azure public trace V1 |
+//! | `columnar.rs` | Berth's own trace file: Parquet |
+//! | `formats/` | readers of published formats |
+//! | `sqlite.rs` | tables of SQLite files |
+//! | `moment.rs` | seconds and dates |
 //! | `rows.rs` | rows of a CSV file, with the line number for every error |
 //! | `source.rs` | the bytes of a file, plain or gzip |
 //! | `number.rs` | exact decimals |
@@ -24,10 +28,13 @@
 //! | `fleet.rs` | hosts in a short notation: `64x256x3840:1000` |
 //! | `generator.rs`, `quantiles.rs`, `rng.rs` | a synthetic cloud from published statistics, distributions by quantiles, random streams by seed and label |
 //! | `reference.rs`, `reference/` | the reference workloads |
+//! | `inspect/` | what in a trace cannot be right, what a trace is like, its load over time |
+//! | `scale.rs` | other traces from one: thinned, denser, from other days, growing |
 //! | `error.rs` | errors of reading and writing |
 //!
-//! Invariants: no floating point holds a time or a size that was read; times are whole microseconds.
-//! A trace is never held in memory as a whole; only host files are.
+//! Invariants: times are whole microseconds and amounts whole numbers; a float holds one only while a format is read that has
+//! shares of machines or fractional days. A neutral file, Azure's of 2017 and a trace file of Berth are read row by row; other
+//! formats, which are not in order of arrival, as a whole.
 //!
 //! ```
 //! use berth_traces::{Extent, Generator, Micros};
@@ -43,21 +50,27 @@
 #![forbid(unsafe_code)]
 
 pub mod azure_v1;
+pub mod columnar;
 pub mod generator;
+pub mod inspect;
 pub mod neutral;
 pub mod reference;
 pub mod rng;
+pub mod scale;
 
 mod error;
 mod event;
 mod fleet;
 mod format;
+mod formats;
 mod gzip;
+mod moment;
 mod number;
 mod progress;
 mod quantiles;
 mod rows;
 mod source;
+mod sqlite;
 mod trace;
 
 pub use error::{Reason, TraceError, WriteError};

@@ -1,44 +1,203 @@
-//! The neutral format: one CSV file of hosts, one of VMs; UTF-8, a header line, no quoting.
+//! The neutral format: one CSV file of hosts, one of VMs; UTF-8, a header line.
 //!
 //! - hosts: `host_id,vcpus,ram_mb,disk_gb`, capacities with any overcommitment applied; and, if the header names them,
 //!   `zone`, `aggregates` (metadata of host aggregates) and `traits`;
-//! - VMs: `vm_id,arrival_s,departure_s,vcpus,ram_mb,disk_gb,flavor`, sorted by arrival; and, if the header names them,
-//!   `batch` (a number that VMs share which were started together), `zone` and `extra_specs` (of the flavor).
+//! - VMs: `arrival_s`, `vcpus` and `ram_mb` (or `mem_gib`), in any order of columns; and, if the header names them,
+//!   `vm_id`, `departure_s`, `disk_gb`, `flavor`, `batch` (a number that VMs share which were started together), `zone`,
+//!   `extra_specs` (of the flavor), `host`, `project`, `group`, `policy`, `gpus`, `gpu_milli`, `gpu_spec` and `numa`. Any other
+//!   column is carried along.
 //!
-//! Aggregates and extra specs are pairs `key=value`; pairs and traits are separated by `;`.
+//! Aggregates and extra specs are pairs `key=value`; pairs, traits and GPU models are separated by `;`.
 //!
-//! Identifiers count from 0 in file order. Times are seconds with at most 3 decimals; a departure
-//! is later than the arrival, or empty for a VM that never leaves. Memory is in MiB, disk in GB.
+//! Times are seconds, or dates as ISO 8601 writes them; a departure is not before the arrival, or empty for a VM that never
+//! leaves. Memory is in MiB, disk in GB; fractions of either are rounded up. [`write_vms`] writes strictly: identifiers count
+//! from 0, times have at most 3 decimals.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
+use compact_str::ToCompactString;
+
 use crate::rows::{Columns, Field, Rows};
 use crate::source::Source;
 use crate::{Demands, Host, Micros, Reason, Resources, TraceError, Vm, WriteError};
 
+/// The columns that [`write_vms`] writes.
+const VM_WRITTEN: [&str; 7] = ["vm_id", "arrival_s", "departure_s", "vcpus", "ram_mb", "disk_gb", "flavor"];
 /// The columns that every file of VMs has.
-pub(crate) const VM_REQUIRED: [&str; 7] =
-    ["vm_id", "arrival_s", "departure_s", "vcpus", "ram_mb", "disk_gb", "flavor"];
+pub(crate) const VM_REQUIRED: [&str; 3] = ["arrival_s", "vcpus", "ram_mb"];
 /// The columns that every file of hosts has.
 pub(crate) const HOST_REQUIRED: [&str; 4] = ["host_id", "vcpus", "ram_mb", "disk_gb"];
 const HOST_COLUMNS: [&str; 7] =
     ["host_id", "vcpus", "ram_mb", "disk_gb", HOST_LABELS[0], HOST_LABELS[1], HOST_LABELS[2]];
 const HOST_LABELS: [&str; 3] = ["zone", "aggregates", "traits"];
-const VM_COLUMNS: [&str; 10] = [
-    "vm_id",
-    "arrival_s",
-    "departure_s",
-    "vcpus",
-    "ram_mb",
-    "disk_gb",
-    "flavor",
-    VM_LABELS[0],
-    VM_LABELS[1],
-    VM_LABELS[2],
-];
-const VM_LABELS: [&str; 3] = ["batch", "zone", "extra_specs"];
+/// Columns that say more of a VM than times, amounts and flavor.
+const LABELS: [&str; 10] =
+    ["zone", "extra_specs", "host", "project", "group", "policy", "gpus", "gpu_milli", "gpu_spec", "numa"];
+
+/// The VMs of a file, as [`Trace::open`](crate::Trace::open) reads them.
+pub(crate) struct VmRows {
+    rows: Rows,
+    id: Option<usize>,
+    arrival: Option<usize>,
+    departure: Option<usize>,
+    vcpus: Option<usize>,
+    memory: Memory,
+    disk: Option<usize>,
+    flavor: Option<usize>,
+    batch: Option<usize>,
+    labels: [Option<usize>; LABELS.len()],
+    extra: Vec<usize>,
+    has_labels: bool,
+    read: u64,
+    last_arrival: Micros,
+    /// Whether rows have to be in order of arrival.
+    is_ordered: bool,
+}
+
+/// The column of the memory, and its unit.
+#[derive(Clone, Copy)]
+enum Memory {
+    Mib(usize),
+    Gib(usize),
+}
+
+impl VmRows {
+    pub(crate) fn new(rows: Rows, is_ordered: bool) -> Result<Self, TraceError> {
+        rows.refuse_repeated()?;
+        let memory = match (rows.place("ram_mb"), rows.place("mem_gib")) {
+            (Some(place), _) => Memory::Mib(place),
+            (None, Some(place)) => Memory::Gib(place),
+            (None, None) => Memory::Mib(rows.require("ram_mb")?),
+        };
+        let known = VM_WRITTEN.iter().chain(&LABELS).chain(&["mem_gib", "batch"]);
+        let known: Vec<_> = known.collect();
+        let columns = rows.header().iter().enumerate();
+        let extra: Vec<_> =
+            columns.filter(|(_, name)| !known.iter().any(|known| *name == **known)).map(|(i, _)| i).collect();
+        let labels = LABELS.map(|name| rows.place(name));
+        Ok(Self {
+            id: rows.place("vm_id"),
+            arrival: Some(rows.require("arrival_s")?),
+            departure: rows.place("departure_s"),
+            vcpus: Some(rows.require("vcpus")?),
+            memory,
+            disk: rows.place("disk_gb"),
+            flavor: rows.place("flavor"),
+            batch: rows.place("batch"),
+            has_labels: labels.iter().any(Option::is_some) || !extra.is_empty(),
+            labels,
+            extra,
+            rows,
+            read: 0,
+            last_arrival: Micros(0),
+            is_ordered,
+        })
+    }
+
+    fn read(&mut self) -> Result<Option<Vm>, TraceError> {
+        if !self.rows.advance()? {
+            return Ok(None);
+        }
+        let rows = &self.rows;
+        let id = match self.id {
+            Some(place) => rows.field(Some(place), "vm_id").text()?,
+            None => self.read.to_compact_string(),
+        };
+        let arrival = rows.field(self.arrival, "arrival_s");
+        let arrival = if self.is_ordered { arrival.arrival(self.last_arrival)? } else { arrival.moment()? };
+        let departure = rows.field(self.departure, "departure_s");
+        let leaves = departure.optional(Field::moment)?;
+        if leaves.is_some_and(|leaves| leaves < arrival) {
+            return Err(departure.bad(Reason::BeforeArrival));
+        }
+        let (vcpus, vcpu_milli) = vcpus_of(rows.field(self.vcpus, "vcpus"))?;
+        let memory_mb = match self.memory {
+            Memory::Mib(place) => rounded_up(rows.field(Some(place), "ram_mb"))?,
+            Memory::Gib(place) => gib_to_mib(rows.field(Some(place), "mem_gib"))?,
+        };
+        let disk_gb = rows.field(self.disk, "disk_gb").optional(|field| rounded_up(*field))?.unwrap_or(0);
+        let flavor = rows.field(self.flavor, "flavor").text()?;
+        let batch = rows.field(self.batch, "batch").optional(Field::integer)?;
+        let mut demands = if self.has_labels { self.demands()? } else { None };
+        if vcpu_milli > 0 {
+            demands.get_or_insert_default().vcpu_milli = vcpu_milli;
+        }
+        self.read += 1;
+        self.last_arrival = arrival;
+        let resources = Resources { vcpus, memory_mb, disk_gb };
+        Ok(Some(Vm { id, arrival, departure: leaves, resources, flavor, batch, demands }))
+    }
+
+    fn demands(&self) -> Result<Option<Box<Demands>>, TraceError> {
+        let rows = &self.rows;
+        let [zone, extra_specs, host, project, group, policy, gpus, gpu_milli, gpu_spec, numa] =
+            std::array::from_fn(|label| rows.field(self.labels[label], LABELS[label]));
+        let extra = self.extra.iter().map(|&place| (rows.header()[place].clone(), rows.lossy(place)));
+        let demands = Demands {
+            zone: zone.present_text()?,
+            extra_specs: extra_specs.pairs()?,
+            host: host.present_text()?,
+            project: project.present_text()?,
+            group: group.present_text()?,
+            policy: policy_of(policy)?.into(),
+            gpus: gpus.optional(Field::count)?.unwrap_or(0),
+            gpu_milli: gpu_milli.optional(Field::count)?.unwrap_or(0),
+            gpu_models: gpu_spec.texts()?,
+            numa_cells: numa.optional(Field::count)?.unwrap_or(0),
+            vcpu_milli: 0,
+            extra: extra.filter(|(_, value)| !value.is_empty()).collect(),
+        };
+        Ok((demands != Demands::default()).then(|| Box::new(demands)))
+    }
+}
+
+impl Iterator for VmRows {
+    type Item = Result<Vm, TraceError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.read().transpose()
+    }
+}
+
+/// Whole vCPUs, rounded up, and the exact amount in thousandths if that is not whole.
+pub(crate) fn vcpus_of(field: Field<'_>) -> Result<(u32, u32), TraceError> {
+    let text = field.bytes();
+    // Whole numbers are the rule.
+    if text.len() < 10 && !text.contains(&b'.') && !text.is_empty() {
+        return Ok((field.count()?, 0));
+    }
+    let milli = field.decimal_up(3)?;
+    let vcpus = field.narrow(milli.div_ceil(1000))?;
+    let fraction = if milli.is_multiple_of(1000) { 0 } else { field.narrow(milli)? };
+    Ok((vcpus, fraction))
+}
+
+/// A whole number, rounded up.
+pub(crate) fn rounded_up(field: Field<'_>) -> Result<u32, TraceError> {
+    field.narrow(field.decimal_up(0)?)
+}
+
+/// MiB, rounded up so that a VM never gets less than it requested.
+pub(crate) fn gib_to_mib(field: Field<'_>) -> Result<u32, TraceError> {
+    const PLACES: u32 = 6;
+    let mib = u128::from(field.decimal_up(PLACES)?) * 1024;
+    // A u64 of millionths times 1024 / 10^6 fits u64 again.
+    field.narrow(mib.div_ceil(10_u128.pow(PLACES)) as u64)
+}
+
+/// The policies of server groups.
+pub(crate) const POLICIES: [&str; 4] = ["affinity", "anti-affinity", "soft-affinity", "soft-anti-affinity"];
+
+/// The policy of a server group; empty for none.
+fn policy_of(field: Field<'_>) -> Result<&'static str, TraceError> {
+    if field.is_missing() {
+        return Ok("");
+    }
+    let known = POLICIES.into_iter().find(|policy| policy.as_bytes() == field.bytes());
+    known.ok_or_else(|| field.bad(Reason::NotAPolicy))
+}
 
 /// Reads a host file, plain or gzip.
 ///
@@ -53,54 +212,9 @@ pub fn read_hosts(path: impl AsRef<Path>) -> Result<Vec<Host>, TraceError> {
         let capacity =
             Resources { vcpus: vcpus.count()?, memory_mb: memory.count()?, disk_gb: disk.count()? };
         let (zone, aggregates, traits) = (zone.text()?, aggregates.pairs()?, traits.texts()?);
-        hosts.push(Host { id, capacity, zone, aggregates, traits });
+        hosts.push(Host { id, capacity, zone, aggregates, traits, ..Host::default() });
     }
     Ok(hosts)
-}
-
-/// The VMs of a file, as [`Trace::open`](crate::Trace::open) reads them.
-pub(crate) struct VmRows {
-    columns: Columns<10>,
-    read: u64,
-    last_arrival: Micros,
-}
-
-impl VmRows {
-    pub(crate) fn new(rows: Rows) -> Result<Self, TraceError> {
-        let columns = Columns::find(rows, VM_COLUMNS, &VM_LABELS, &[])?;
-        Ok(Self { columns, read: 0, last_arrival: Micros(0) })
-    }
-
-    fn read(&mut self) -> Result<Option<Vm>, TraceError> {
-        let Some([id, arrival, departure, vcpus, memory, disk, flavor, batch, zone, extra_specs]) =
-            self.columns.next()?
-        else {
-            return Ok(None);
-        };
-        let id = id.sequential(self.read)?;
-        let arrival = arrival.arrival(self.last_arrival)?;
-        let leaves = departure.optional(|d| d.seconds())?;
-        if leaves.is_some_and(|leaves| leaves <= arrival) {
-            return Err(departure.bad(Reason::NotAfterArrival));
-        }
-        let resources =
-            Resources { vcpus: vcpus.count()?, memory_mb: memory.count()?, disk_gb: disk.count()? };
-        let flavor = flavor.text()?;
-        let batch = batch.optional(Field::integer)?;
-        let demands = Demands { zone: zone.text()?, extra_specs: extra_specs.pairs()? };
-        let demands = (demands != Demands::default()).then(|| Box::new(demands));
-        self.read += 1;
-        self.last_arrival = arrival;
-        Ok(Some(Vm { id, arrival, departure: leaves, resources, flavor, batch, demands }))
-    }
-}
-
-impl Iterator for VmRows {
-    type Item = Result<Vm, TraceError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.read().transpose()
-    }
 }
 
 /// Writes a host file with capacities only. Identifiers are the hosts' indexes.
@@ -124,8 +238,7 @@ pub fn write_hosts(path: impl AsRef<Path>, hosts: &[Host]) -> Result<(), WriteEr
 ///
 /// # Errors
 /// The file cannot be written, the trace ends in an error, or a VM does not fit the format: times
-/// finer than a millisecond, a departure no later than its arrival, a comma, quote or line end in a
-/// flavor.
+/// finer than a millisecond, a comma, quote or line end in a flavor.
 pub fn write_vms(
     path: impl AsRef<Path>,
     vms: impl IntoIterator<Item = Result<Vm, TraceError>>,
@@ -133,7 +246,7 @@ pub fn write_vms(
     let path = path.as_ref();
     let failed = |source| WriteError::Io { path: path.to_owned(), source };
     let mut out = BufWriter::new(File::create(path).map_err(failed)?);
-    writeln!(out, "{}", VM_REQUIRED.join(",")).map_err(failed)?;
+    writeln!(out, "{}", VM_WRITTEN.join(",")).map_err(failed)?;
     let mut count = 0;
     for vm in vms {
         let vm = vm?;
@@ -147,12 +260,94 @@ pub fn write_vms(
     Ok(count)
 }
 
+/// Writes a VM file with everything that its VMs have, quoted where necessary: the identifiers of the trace, and a column for each
+/// label that any VM has. Times are rounded down to microseconds, which they have.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write_all(path: impl AsRef<Path>, vms: &[Vm]) -> Result<(), WriteError> {
+    let path = path.as_ref();
+    let failed = |source| WriteError::Io { path: path.to_owned(), source };
+    let mut out = BufWriter::new(File::create(path).map_err(failed)?);
+    let demands = || vms.iter().filter_map(|vm| vm.demands.as_deref());
+    let labels: Vec<&str> = LABELS
+        .into_iter()
+        .filter(|label| demands().any(|demands| !label_of(demands, label).is_empty()))
+        .collect();
+    let mut extra: Vec<&str> = Vec::new();
+    for (name, _) in demands().flat_map(|demands| &demands.extra) {
+        if !extra.contains(&name.as_str()) {
+            extra.push(name);
+        }
+    }
+    let has_batches = vms.iter().any(|vm| vm.batch.is_some());
+    let header = VM_WRITTEN.iter().copied().chain(has_batches.then_some("batch"));
+    let header = header.chain(labels.iter().copied()).chain(extra.iter().copied()).map(quoted);
+    writeln!(out, "{}", header.collect::<Vec<_>>().join(",")).map_err(failed)?;
+    let none = Demands::default();
+    for vm in vms {
+        let demands = vm.demands.as_deref().unwrap_or(&none);
+        let Resources { vcpus, memory_mb, disk_gb } = vm.resources;
+        let vcpus = match demands.vcpu_milli {
+            0 => vcpus.to_string(),
+            milli => format!("{}.{:03}", milli / 1000, milli % 1000),
+        };
+        let departure = vm.departure.map(micros).unwrap_or_default();
+        let mut row = vec![quoted(&vm.id), micros(vm.arrival), departure, vcpus, memory_mb.to_string()];
+        row.extend([disk_gb.to_string(), quoted(&vm.flavor)]);
+        row.extend(has_batches.then(|| vm.batch.map(|batch| batch.to_string()).unwrap_or_default()));
+        row.extend(labels.iter().map(|label| quoted(&label_of(demands, label))));
+        row.extend(extra.iter().map(|name| {
+            let own = demands.extra.iter().find(|(key, _)| key == name);
+            own.map(|(_, value)| quoted(value)).unwrap_or_default()
+        }));
+        writeln!(out, "{}", row.join(",")).map_err(failed)?;
+    }
+    out.flush().map_err(failed)
+}
+
+/// The text of a label's column.
+fn label_of(demands: &Demands, label: &str) -> String {
+    let count = |count: u32| if count == 0 { String::new() } else { count.to_string() };
+    match label {
+        "zone" => demands.zone.to_string(),
+        "extra_specs" => {
+            let pairs = demands.extra_specs.iter().map(|(key, value)| format!("{key}={value}"));
+            pairs.collect::<Vec<_>>().join(";")
+        }
+        "host" => demands.host.to_string(),
+        "project" => demands.project.to_string(),
+        "group" => demands.group.to_string(),
+        "policy" => demands.policy.to_string(),
+        "gpus" => count(demands.gpus),
+        "gpu_milli" => count(demands.gpu_milli),
+        "gpu_spec" => demands.gpu_models.join("|"),
+        _ => count(demands.numa_cells),
+    }
+}
+
+fn quoted(text: &str) -> String {
+    if text.contains([',', ';', '\t', '"', '\r', '\n']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
+}
+
+/// Seconds with as many decimals as necessary.
+fn micros(time: Micros) -> String {
+    let (seconds, micros) = (time.0 / Micros::PER_SECOND, time.0 % Micros::PER_SECOND);
+    if micros == 0 {
+        seconds.to_string()
+    } else {
+        format!("{seconds}.{micros:06}").trim_end_matches('0').to_owned()
+    }
+}
+
 fn inexpressible(vm: &Vm) -> Option<&'static str> {
     let finer = |time: Micros| !time.0.is_multiple_of(1000);
     if finer(vm.arrival) || vm.departure.is_some_and(finer) {
         Some("times finer than a millisecond")
-    } else if vm.departure.is_some_and(|departure| departure <= vm.arrival) {
-        Some("a departure that is no later than the arrival")
     } else if vm.flavor.contains([',', '"', '\r', '\n']) {
         Some("a comma, quote or line end in a flavor")
     } else {

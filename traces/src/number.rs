@@ -21,6 +21,9 @@ pub enum NumberError {
     /// Beyond the column's range.
     #[error("out of range")]
     OutOfRange,
+    /// A date that does not exist, or is not written as ISO 8601 writes it.
+    #[error("not a date and time like 2024-05-01T12:00:00Z")]
+    NotADate,
 }
 
 /// An unsigned integer: digits only.
@@ -56,27 +59,44 @@ fn digits_of(text: &[u8]) -> Result<u64, NumberError> {
 
 /// An unsigned decimal with at most `places` decimals, as an integer count of `10^-places`.
 pub(crate) fn decimal(text: &[u8], places: u32) -> Result<u64, NumberError> {
+    let (value, rest) = decimal_and_rest(text, places)?;
+    if rest.is_empty() { Ok(value) } else { Err(NumberError::TooPrecise { places }) }
+}
+
+/// An unsigned decimal as an integer count of `10^-places`, rounded down.
+pub(crate) fn decimal_down(text: &[u8], places: u32) -> Result<u64, NumberError> {
+    decimal_and_rest(text, places).map(|(value, _)| value)
+}
+
+/// An unsigned decimal as an integer count of `10^-places`, rounded up.
+pub(crate) fn decimal_up(text: &[u8], places: u32) -> Result<u64, NumberError> {
+    let (value, rest) = decimal_and_rest(text, places)?;
+    let more = u64::from(rest.iter().any(|&digit| digit != b'0'));
+    value.checked_add(more).ok_or(NumberError::OutOfRange)
+}
+
+/// The count of `10^-places`, and the decimals beyond those.
+fn decimal_and_rest(text: &[u8], places: u32) -> Result<(u64, &[u8]), NumberError> {
     let (whole, fraction) = match text.iter().position(|&b| b == b'.') {
         None => (text, None),
         Some(point) => (&text[..point], Some(&text[point + 1..])),
     };
     let mut value = digits_of(whole)
         .map_err(|error| if error == NumberError::NotANumber { not_a_number(text) } else { error })?;
-    let mut decimals = 0;
+    let (mut decimals, mut rest) = (0, &[][..]);
     if let Some(fraction) = fraction {
         if fraction.is_empty() || !fraction.iter().all(u8::is_ascii_digit) {
             return Err(NumberError::NotANumber);
         }
-        if fraction.len() > places as usize {
-            return Err(NumberError::TooPrecise { places });
-        }
-        value = digits(value, fraction)?;
-        decimals = fraction.len();
+        let kept;
+        (kept, rest) = fraction.split_at(fraction.len().min(places as usize));
+        value = digits(value, kept)?;
+        decimals = kept.len();
     }
     for _ in decimals..places as usize {
         value = value.checked_mul(10).ok_or(NumberError::OutOfRange)?;
     }
-    Ok(value)
+    Ok((value, rest))
 }
 
 /// `value` with more digits written after it.
@@ -123,6 +143,17 @@ mod tests {
         ] {
             assert_eq!(integer(text.as_bytes()), expected, "{text:?}");
         }
+    }
+
+    #[test]
+    fn decimals_are_rounded_where_that_is_wanted() {
+        for (text, down, up) in
+            [("7", 7000, 7000), ("7.0001", 7000, 7001), ("7.0000", 7000, 7000), ("0.5", 500, 500)]
+        {
+            assert_eq!(decimal_down(text.as_bytes(), 3), Ok(down), "{text}");
+            assert_eq!(decimal_up(text.as_bytes(), 3), Ok(up), "{text}");
+        }
+        assert_eq!(decimal_up(b"7.x", 3), Err(NotANumber));
     }
 
     #[test]

@@ -11,18 +11,22 @@ use crate::{Progress, TraceError, Unit};
 const BUFFER: usize = 128 * 1024;
 
 /// How files begin that are no text, and what they are.
-const OTHER_MAGIC: [(&[u8], &str); 8] = [
+const OTHER_MAGIC: [(&[u8], &str); 9] = [
     (b"\x28\xb5\x2f\xfd", "compressed with zstd"),
     (b"\xfd7zXZ\0", "compressed with xz"),
     (b"BZh", "compressed with bzip2"),
     (b"\x04\x22\x4d\x18", "compressed with lz4"),
     (b"PK\x03\x04", "a zip archive or a spreadsheet"),
-    (b"PAR1", "a Parquet file"),
+    (b"PAR1", "a Parquet file, which cannot be read from a pipe"),
+    (b"SQLite format 3", "a SQLite database, which cannot be read from a pipe"),
     (b"\xff\xfe", "UTF-16"),
     (b"\xfe\xff", "UTF-16"),
 ];
 
-/// An open file, decompressed as it is read.
+/// The path that stands for standard input.
+const STANDARD_INPUT: &str = "-";
+
+/// An open file, or standard input, decompressed as it is read.
 pub(crate) struct Source {
     path: PathBuf,
     gzip: bool,
@@ -33,8 +37,13 @@ pub(crate) struct Source {
 impl Source {
     pub(crate) fn open(path: &Path) -> Result<Self, TraceError> {
         let failed = |source| TraceError::Io { path: path.to_owned(), source };
-        let file = File::open(path).map_err(failed)?;
-        let size = file.metadata().map_err(failed)?.len();
+        let (file, size): (Box<dyn Read + Send>, u64) = if path == Path::new(STANDARD_INPUT) {
+            (Box::new(io::stdin()), 0)
+        } else {
+            let file = File::open(path).map_err(failed)?;
+            let size = file.metadata().map_err(failed)?.len();
+            (Box::new(file), size)
+        };
         let progress = Progress::new(size, Unit::Bytes);
         let counted = Counted { file, read: 0, progress: progress.clone() };
         let mut stored = BufReader::with_capacity(BUFFER, counted);
@@ -51,6 +60,20 @@ impl Source {
         Ok(Self { path: path.to_owned(), gzip, progress, bytes })
     }
 
+    /// The first bytes of a file as it is stored; none of standard input and of pipes, which can be read only once.
+    pub(crate) fn first_bytes(path: &Path) -> Result<Vec<u8>, TraceError> {
+        if path == Path::new(STANDARD_INPUT) {
+            return Ok(Vec::new());
+        }
+        let failed = |source| TraceError::Io { path: path.to_owned(), source };
+        let file = File::open(path).map_err(failed)?;
+        let mut bytes = Vec::new();
+        if file.metadata().map_err(failed)?.is_file() {
+            file.take(16).read_to_end(&mut bytes).map_err(failed)?;
+        }
+        Ok(bytes)
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -59,10 +82,8 @@ impl Source {
         self.progress.clone()
     }
 
-    /// Replaces `line` with the next line including its end, or its first `limit` bytes. An empty
-    /// `line` means the end of the file.
+    /// Appends the next line including its end, or its first `limit` bytes, to `line`: nothing at the end of the file.
     pub(crate) fn read_line(&mut self, line: &mut Vec<u8>, limit: usize) -> Result<(), TraceError> {
-        line.clear();
         match self.bytes.as_mut().take(limit as u64).read_until(b'\n', line) {
             Ok(_) => Ok(()),
             Err(source) => Err(self.failed(source)),
@@ -83,7 +104,7 @@ impl Source {
 
 /// A file that reports how much of it has been read.
 struct Counted {
-    file: File,
+    file: Box<dyn Read + Send>,
     read: u64,
     progress: Progress,
 }

@@ -14,6 +14,7 @@ mod output;
 mod replay;
 mod serve;
 mod store;
+mod trace;
 
 use std::ffi::OsStr;
 use std::path::Path;

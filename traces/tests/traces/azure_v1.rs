@@ -27,33 +27,24 @@ a-2,2100300,,1,0.7501,a,18446744073709551615,300,300,1,test
 
 #[test]
 fn bad_headers() {
-    for (text, expected) in [
-        (
-            HEADER.replace(",batch", ""),
-            "vms.csv: no known trace format has the header \
-             \"vm_id,arrival_s,departure_s,vcpus,mem_gib,flavor,dur_lo_s,du…\": azure-v1-2017 has also batch",
-        ),
-        (
-            HEADER.replace("censored", "cpu_avg"),
-            "vms.csv: the header has an unknown or repeated column \"cpu_avg\"",
-        ),
-    ] {
-        assert_eq!(read_bad(text), (0, expected.to_owned()));
-    }
+    let text = HEADER.replace("censored", "cpu_avg");
+    assert_eq!(read_bad(text), (0, "vms.csv: the header has an unknown column \"cpu_avg\"".to_owned()));
 }
 
 #[test]
 fn bad_rows_name_line_column_and_value() {
     for (row, expected) in [
         (",300,600,1.0,1.75,b,0", "vm_id \"\": empty"),
-        ("x,299,600,1.0,1.75,b,0", "arrival_s \"299\": earlier than the arrival of the row before"),
+        (
+            "x,299,600,1.0,1.75,b,0",
+            "arrival_s \"299\": earlier than the arrival of the row before; `berth trace import` sorts the rows",
+        ),
         ("x,300,299,1.0,1.75,b,0", "departure_s \"299\": before the arrival"),
-        ("x,300,nan,1.0,1.75,b,0", "departure_s \"nan\": not a number in plain digits"),
+        ("x,300,never,1.0,1.75,b,0", "departure_s \"never\": not a number in plain digits"),
         ("x,300,600,0.5,1.75,b,0", "vcpus \"0.5\": not a whole number"),
         ("x,300,600,0.0,1.75,b,0", "vcpus \"0.0\": must be positive"),
         ("x,300,600,4294967296.0,1.75,b,0", "vcpus \"4294967296.0\": out of range"),
         ("x,300,600,1.0,-1.75,b,0", "mem_gib \"-1.75\": negative"),
-        ("x,300,600,1.0,1.7500001,b,0", "mem_gib \"1.7500001\": more than 6 decimals"),
         ("x,300,600,1.0,4194304,b,0", "mem_gib \"4194304\": out of range"),
         ("x,300,600,1.0,18446744073709.551615,b,0", "mem_gib \"18446744073709.551615\": out of range"),
         ("x,300,600,1.0,1.75,b,", "batch \"\": not a number in plain digits"),

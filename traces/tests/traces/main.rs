@@ -1,8 +1,10 @@
 //! The public interface of the crate: files in, VMs or messages out.
 
 mod azure_v1;
+mod formats;
 mod generator;
 mod gzip;
+mod inspect;
 mod neutral;
 mod open;
 mod reference;
