@@ -2,7 +2,7 @@
 //!
 //! Each command has a file (`replay.rs`, `serve.rs`, `generate.rs`, `bench.rs`,
 //! `placement_database.rs`, `completions.rs`) or a directory (`store/`, `audit/`, `certs/`,
-//! `config/`, `explain/`, `trace/`), and so has each thing that they share (`output.rs`, `table.rs`,
+//! `config/`, `explain/`, `simulate/`, `trace/`), and so has each thing that they share (`output.rs`, `table.rs`,
 //! `placements.rs`, `progress.rs`, `interrupt.rs`, `summary.rs`). `operator/` has the commands that
 //! are clients of a running service, one file per noun:
 //!
@@ -30,6 +30,7 @@
 mod audit;
 mod bench;
 mod certs;
+mod compare;
 mod completions;
 mod config;
 mod environment;
@@ -40,9 +41,11 @@ mod operator;
 mod output;
 mod placement_database;
 mod placements;
+mod plan;
 mod progress;
 mod replay;
 mod serve;
+mod simulate;
 mod store;
 mod summary;
 mod table;
@@ -85,6 +88,12 @@ Exit codes: 0 done, 1 failed (the message says why) or regressed (bench compare)
 enum Command {
     /// Replay a trace of VMs on a fleet of hosts and show how well they fit
     Replay(replay::Replay),
+    /// Run the scenarios of a file: workloads on fleets under schedulers, with failures and waiting
+    Simulate(simulate::Simulate),
+    /// Find the fewest hosts of a shape that serve a workload
+    Plan(plan::PlanCommand),
+    /// Compare results of simulations
+    Compare(compare::Compare),
     /// Convert, check, describe and scale traces of VMs
     Trace(trace::Traces),
     /// Serve the OpenStack Placement API over HTTP, and gRPC
@@ -151,6 +160,9 @@ impl Command {
     fn run(self) -> anyhow::Result<Ending> {
         match self {
             Self::Replay(command) => command.run(),
+            Self::Simulate(command) => command.run(),
+            Self::Plan(command) => command.run(),
+            Self::Compare(command) => command.run(),
             Self::Trace(command) => command.run(),
             Self::Serve(command) => command.run(),
             Self::Certs(command) => command.run(),

@@ -49,3 +49,28 @@ impl Bar {
         self.bar.finish_and_clear();
     }
 }
+
+/// Follows how many runs of a simulation are done; cores report at the same time.
+pub(crate) struct Runs(ProgressBar);
+
+impl Runs {
+    /// Of `total` runs; 0 if the number is not known.
+    pub(crate) fn new(total: u64) -> Self {
+        let draws = Terminal::of_environment().moves_cursor(std::io::stderr().is_terminal());
+        let target =
+            if draws { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target((total > 0).then_some(total), target);
+        let known = "{bar:32} {pos} of {len} runs, {per_sec}, {eta} left";
+        let template = if total > 0 { known } else { "{spinner}  {pos} runs, {per_sec}" };
+        bar.set_style(ProgressStyle::with_template(template).expect("a fixed template"));
+        Self(bar)
+    }
+
+    pub(crate) fn show(&self, done: u64) {
+        self.0.set_position(done);
+    }
+
+    pub(crate) fn finish(&self) {
+        self.0.finish_and_clear();
+    }
+}

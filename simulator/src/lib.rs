@@ -16,6 +16,7 @@
 //! | `fleet.rs` | builds the index of a fleet |
 //! | `meter.rs` | sums, means, peaks and samples from events alone, independent of the index |
 //! | `outcome.rs` | the result of a run |
+//! | `scenario/` | scenarios: many runs of a workload on a fleet, failures, waiting, plans |
 //! | `report/` | the result as one HTML page and as JSON: `series.rs` defines the charts, `chart.rs` draws them, `page.rs` assembles the page |
 //!
 //! Invariants: the simulator has no scheduler of its own; it measures the code in `placement` and
@@ -31,6 +32,7 @@ mod nova;
 mod outcome;
 mod policy;
 pub mod report;
+pub mod scenario;
 mod simulation;
 
 pub use nova::NovaOptions;

@@ -1,6 +1,6 @@
 //! Measures the fleet from arrival and departure events alone, independently of the index.
 
-use berth_traces::{Host, Micros, Resources};
+use berth_traces::{Host, HostShape, Micros, Resources};
 
 use crate::outcome::{Outcome, Sample, Share, Totals};
 
@@ -52,7 +52,9 @@ impl Meter {
     pub(crate) fn new(hosts: &[Host]) -> Self {
         let capacities: Vec<Resources> = hosts.iter().map(|host| host.capacity).collect();
         let mut capacity = Share::default();
-        capacities.iter().for_each(|host| capacity.add(host));
+        // A host whose disk never binds has none to report.
+        let disk = |disk_gb: u32| if disk_gb == HostShape::UNLIMITED_DISK { 0 } else { disk_gb };
+        capacities.iter().for_each(|host| capacity.add(&Resources { disk_gb: disk(host.disk_gb), ..*host }));
         Self {
             host_states: capacities.iter().map(|&free| HostState { free, vms: 0 }).collect(),
             capacities,

@@ -13,6 +13,7 @@ mod operator;
 mod output;
 mod replay;
 mod serve;
+mod simulate;
 mod store;
 mod trace;
 

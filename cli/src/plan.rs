@@ -1,0 +1,287 @@
+//! `berth plan`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use berth_simulator::scenario::{
+    Answer, Plan, Planner, Provenance, SchedulerSpec, ServiceLevels, VmSet, Workload,
+};
+use berth_traces::{Fleet, HostShape, Micros};
+use clap::Args;
+use indicatif::HumanCount;
+
+use crate::interrupt::Interrupt;
+use crate::progress::Runs;
+use crate::simulate::{cores, deciding, trace_of, workload_of, write_report};
+use crate::table::Grid;
+use crate::{Ending, output};
+
+/// Find the fewest hosts of a shape that serve a workload.
+#[derive(Args)]
+#[command(after_help = "\
+The answer is the smallest number of hosts at which it and all sizes up to 2 % above it meet the service level, each in
+95 % of the resampled traces: weeks drawn from the days of the trace. With several shapes, the cheapest answer wins,
+or the one with the fewest hosts if prices are missing.
+
+Examples:
+  berth plan --trace vms.parquet --shape 64x256
+  berth plan --trace vms.parquet --shape 64x256@900 --shape 96x768@1600 --rejected 0.0005 --out plan
+  berth plan --trace vms.parquet --shape 256x240 --policy worstfit --warm-up 1d --json")]
+pub(crate) struct PlanCommand {
+    /// The trace of VMs; without one, a synthetic cloud
+    #[arg(long, value_name = "TRACE")]
+    trace: Option<String>,
+    /// What a host offers, as vCPUs x GiB [x GB of disk] [@ price]; again for further shapes
+    #[arg(long, value_name = "SHAPE", required = true)]
+    shape: Vec<String>,
+    /// The placement policy
+    #[arg(long, value_name = "P", default_value = "bestfit")]
+    policy: String,
+    /// Decide by Nova's filters and weighers, with the options of this nova.conf
+    #[arg(long, value_name = "FILE")]
+    nova_conf: Option<String>,
+    /// The share of requested vCPU-hours that may be rejected
+    #[arg(long, value_name = "X", default_value_t = ServiceLevels::DEFAULT_REJECTED)]
+    rejected: f64,
+    /// The growth of arrivals each month, 0.03 for 3 %
+    #[arg(long, value_name = "X", default_value_t = 0.0)]
+    growth: f64,
+    /// Copies or leaves out VMs: 1.2 plans for a fifth more
+    #[arg(long, value_name = "X")]
+    scale: Option<f64>,
+    /// The time after which measuring begins, such as 1d
+    #[arg(long, value_name = "TIME", value_parser = span, default_value = "0")]
+    warm_up: Micros,
+    /// The length that the trace is repeated for, such as 90d
+    #[arg(long, value_name = "TIME", value_parser = span)]
+    horizon: Option<Micros>,
+    /// The number of resampled traces
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    resamples: u32,
+    /// The seed of the draws
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// The number of threads [default: one for each core]; the answer does not depend on it
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: Option<u16>,
+    /// Write report.html and answer.json to this directory
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Print the answer as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn span(text: &str) -> Result<Micros, String> {
+    berth_simulator::scenario::Span::parse(text)
+        .map(|span| span.0)
+        .ok_or_else(|| "a length of time such as 12h, 30d, or seconds".to_owned())
+}
+
+/// A shape and its price.
+#[derive(Debug, Clone, PartialEq)]
+struct Priced {
+    text: String,
+    shape: HostShape,
+    price: Option<f64>,
+}
+
+fn priced(text: &str) -> Result<Priced> {
+    let (shape, price) = match text.split_once('@') {
+        Some((shape, price)) => (shape, Some(price)),
+        None => (text, None),
+    };
+    let price = price.map(|price| match price.parse::<f64>() {
+        Ok(price) if price.is_finite() && price > 0.0 => Ok(price),
+        _ => bail!("--shape {text:?}: the price {price:?} is not a number above 0"),
+    });
+    if shape.contains([':', ',']) {
+        bail!(
+            "--shape {text:?}: one shape without a number of hosts, such as 64x256: the number is the answer"
+        );
+    }
+    let fleet: Fleet = format!("{shape}:1").parse().map_err(|error| anyhow::anyhow!("--shape: {error}"))?;
+    Ok(Priced { text: shape.to_owned(), shape: fleet.shapes[0], price: price.transpose()? })
+}
+
+impl PlanCommand {
+    pub(crate) fn run(self) -> Result<Ending> {
+        if !(0.0..=1.0).contains(&self.rejected) {
+            bail!("--rejected: a share from 0 to 1");
+        }
+        let shapes = self.shape.iter().map(|text| priced(text)).collect::<Result<Vec<_>>>()?;
+        let interrupt = Interrupt::listen()?;
+        let workload = Workload {
+            trace: self.trace.clone(),
+            warm_up: berth_simulator::scenario::Span(self.warm_up),
+            horizon: self.horizon.map(berth_simulator::scenario::Span),
+            scale: self.scale,
+            growth_per_month: self.growth,
+            seed: Some(self.seed),
+            ..Workload::default()
+        };
+        let mut digests = BTreeMap::new();
+        let (vms, _) = trace_of(Path::new(""), &workload, &mut digests)?;
+        let set = VmSet::new(vms, &workload);
+        let scheduler = SchedulerSpec {
+            policy: Some(self.policy.clone()),
+            nova_conf: self.nova_conf.clone(),
+            ..SchedulerSpec::default()
+        };
+        let scheduler = if self.nova_conf.is_some() && self.policy == "bestfit" {
+            SchedulerSpec { policy: None, ..scheduler }
+        } else {
+            scheduler
+        };
+        let deciding = deciding(Path::new(""), &scheduler, false, self.seed)?;
+        let levels = ServiceLevels { rejected_vcpu_hours: Some(self.rejected), ..ServiceLevels::default() };
+        let mut plans = Vec::new();
+        for shape in &shapes {
+            let planner = Planner {
+                set: &set,
+                shape: shape.shape.capacity,
+                deciding: &deciding,
+                levels: &levels,
+                waits: None,
+                warm_up: self.warm_up,
+                resamples: self.resamples,
+                seed: self.seed,
+                jobs: self.jobs.map_or_else(cores, usize::from),
+            };
+            let bar = Runs::new(0);
+            let plan = planner.plan(&|runs| {
+                bar.show(runs);
+                !interrupt.requested()
+            });
+            bar.finish();
+            let Some(plan) = plan? else {
+                output::note("berth: ended by Ctrl-C; nothing was written\n")?;
+                return Ok(Ending::Interrupted);
+            };
+            plans.push((shape.clone(), plan));
+        }
+        let best = best(&plans);
+        let (shape, plan) = plans[best].clone();
+        let sentence = sentence(&shape, &plan, self.rejected, self.resamples);
+        let answer = Answer {
+            title: "Berth plan".to_owned(),
+            sentence: sentence.clone(),
+            is_complete: true,
+            plan: Some(plan),
+            scenarios: Vec::new(),
+        };
+        let provenance = Provenance {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            command: std::env::args().collect::<Vec<_>>().join(" "),
+            seed: self.seed,
+            trace: workload_of(&workload),
+            trace_sha256: digests.values().next().cloned(),
+            fleet: shape.text.clone(),
+            scenario_sha256: None,
+        };
+        if let Some(out) = &self.out {
+            write_report(out, &answer, &provenance)?;
+        }
+        if self.json {
+            output::print_json(&serde_json::json!({
+                "version": 1,
+                "answer": sentence,
+                "shape": shape.text,
+                "plan": answer.plan,
+                "shapes": plans.iter().map(|(shape, plan)| serde_json::json!({
+                    "shape": shape.text, "price": shape.price, "hosts": plan.hosts, "cost": cost(shape, plan),
+                })).collect::<Vec<_>>(),
+                "provenance": provenance,
+            }))?;
+        } else {
+            output::print(&format!("{sentence}\n\n{}", table(&plans)))?;
+            if let Some(out) = &self.out {
+                output::print(&format!("\nThe report is {}\n", out.join("report.html").display()))?;
+            }
+        }
+        Ok(Ending::Complete)
+    }
+}
+
+fn cost(shape: &Priced, plan: &Plan) -> Option<f64> {
+    shape.price.map(|price| price * f64::from(plan.hosts))
+}
+
+/// The cheapest plan if every shape has a price, else the one of the fewest hosts.
+fn best(plans: &[(Priced, Plan)]) -> usize {
+    let is_priced = plans.iter().all(|(shape, _)| shape.price.is_some());
+    let key = |(shape, plan): &(Priced, Plan)| {
+        if is_priced { cost(shape, plan).unwrap_or(f64::MAX) } else { f64::from(plan.hosts) }
+    };
+    let of = plans.iter().enumerate().min_by(|a, b| key(a.1).total_cmp(&key(b.1)));
+    of.map_or(0, |(number, _)| number)
+}
+
+fn sentence(shape: &Priced, plan: &Plan, rejected: f64, resamples: u32) -> String {
+    let price = cost(shape, plan).map(|cost| format!(" for {cost:.0}")).unwrap_or_default();
+    format!(
+        "{} hosts of {}{price} serve this load with at most {} % of the requested vCPU-hours rejected, in 95 % of {resamples} resampled \
+         traces (each needs {} to {} hosts, {:.1} on average, 95 % interval {:.1} to {:.1}). The peak demand alone fills {} hosts, so the \
+         answer is {:.1} % above that.",
+        HumanCount(plan.hosts.into()),
+        shape.text,
+        100.0 * rejected,
+        plan.least,
+        plan.most,
+        plan.of_resamples.mean,
+        plan.of_resamples.low,
+        plan.of_resamples.high,
+        HumanCount(plan.peak_bound.into()),
+        100.0 * plan.gap
+    )
+}
+
+fn table(plans: &[(Priced, Plan)]) -> String {
+    let mut grid = Grid::new([
+        "shape",
+        "hosts",
+        "cost",
+        "of resamples",
+        "peak bound",
+        "gap",
+        "mean bound",
+        "mean hosts in use",
+        "runs",
+    ]);
+    for (shape, plan) in plans {
+        grid.row([
+            shape.text.clone(),
+            plan.hosts.to_string(),
+            cost(shape, plan).map_or_else(|| "–".to_owned(), |cost| format!("{cost:.0}")),
+            format!("{} – {}", plan.least, plan.most),
+            plan.peak_bound.to_string(),
+            format!("{:+.1} %", 100.0 * plan.gap),
+            format!("{:.1}", plan.mean_bound),
+            format!("{:.1}", plan.mean_hosts.mean),
+            plan.steps.iter().map(|step| u64::from(step.runs)).sum::<u64>().to_string(),
+        ]);
+    }
+    grid.align_right(1..9);
+    grid.text()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes_may_have_prices() {
+        let of = priced("64x256@900").unwrap();
+        assert_eq!((of.text.as_str(), of.price, of.shape.capacity.vcpus), ("64x256", Some(900.0), 64));
+        assert_eq!(priced("64x256x3840").unwrap().price, None);
+        for (text, words) in [
+            ("64x256:10", "the number is the answer"),
+            ("64x256@free", "is not a number above 0"),
+            ("64", "is not of the form"),
+        ] {
+            let error = priced(text).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! The smallest fleet of one shape that meets the service levels.
+//!
+//! Whether a fleet is large enough is not monotone in its size: one more host changes every later choice. So a size counts only if it
+//! and all sizes up to 2 % above it pass, each in 95 % of the resampled traces. All sizes see the same resampled traces (common
+//! random numbers), so a difference between two sizes is not one between two draws.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::sync::Mutex;
+
+use berth_traces::inspect::{Load, load};
+use berth_traces::scale::{Drawn, as_vms};
+use berth_traces::{Fleet, Host, Micros, Resources};
+use serde::Serialize;
+
+use crate::scenario::ScenarioError;
+use crate::scenario::config::ServiceLevels;
+use crate::scenario::engine::Deciding;
+use crate::scenario::parallel::in_order;
+use crate::scenario::run::{Environment, run};
+use crate::scenario::statistics::{Interval, mean_interval};
+use crate::scenario::workload::VmSet;
+
+/// How far above a size all others have to pass.
+const MARGIN: f64 = 0.02;
+/// The share of resampled traces in which a size has to pass.
+const SURE: f64 = 0.95;
+
+/// What a plan is made from.
+#[derive(Debug, Clone)]
+pub struct Planner<'a> {
+    /// The trace.
+    pub set: &'a VmSet,
+    /// What a host of the shape offers.
+    pub shape: Resources,
+    /// What decides.
+    pub deciding: &'a Deciding,
+    /// What counts as good enough.
+    pub levels: &'a ServiceLevels,
+    /// Whether VMs wait, and for how long.
+    pub waits: Option<Option<Micros>>,
+    /// The time that is not measured.
+    pub warm_up: Micros,
+    /// The number of resampled traces.
+    pub resamples: u32,
+    /// The seed of the draws.
+    pub seed: u64,
+    /// The number of threads.
+    pub jobs: usize,
+}
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Plan {
+    /// The fewest hosts.
+    pub hosts: u32,
+    /// The fewest hosts of each resampled trace: mean, with 95 % confidence; and the fewest and the most.
+    pub of_resamples: Interval,
+    /// See `of_resamples`.
+    pub least: u32,
+    /// See `of_resamples`.
+    pub most: u32,
+    /// Hosts whose amounts equal the peak demand of the trace, in the resource that needs most: fewer cannot hold it at once, under
+    /// any scheduler.
+    pub peak_bound: u32,
+    /// Hosts that would hold the mean demand.
+    pub mean_bound: f64,
+    /// How far the answer is above the peak bound.
+    pub gap: f64,
+    /// Mean hosts in use with that many, of each resampled trace: mean and interval.
+    pub mean_hosts: Interval,
+    /// Every size that was tried.
+    pub steps: Vec<Step>,
+}
+
+/// A size that was tried.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Step {
+    /// The number of hosts.
+    pub hosts: u32,
+    /// The number of resampled traces that were run, and in how many the fleet met the levels.
+    pub runs: u32,
+    /// See `runs`.
+    pub passed: u32,
+    /// Their shares of rejected vCPU-hours, on average, as far as runs came to their end.
+    pub rejected_vcpu_hours: f64,
+    /// Mean hosts in use.
+    pub mean_hosts: f64,
+}
+
+/// The outcome of one run.
+#[derive(Debug, Clone, Copy)]
+struct Tried {
+    passed: bool,
+    is_complete: bool,
+    rejected: f64,
+    mean_hosts: f64,
+}
+
+impl Planner<'_> {
+    /// Finds the fewest hosts. `proceed` gets the number of runs so far, and says whether to go on; `None` if it did not.
+    ///
+    /// # Errors
+    /// The trace has no VM, no host of the shape can hold one of its VMs, or a run fails.
+    pub fn plan(&self, proceed: &(dyn Fn(u64) -> bool + Sync)) -> Result<Option<Plan>, ScenarioError> {
+        let vms = &self.set.vms;
+        if vms.is_empty() {
+            return Err(ScenarioError::new("the trace has no VM"));
+        }
+        let draws: Vec<Vec<Drawn>> = in_order(self.jobs, self.resamples.max(1) as usize, |number| {
+            self.set.draw(self.resamples, u32::try_from(number).unwrap_or(0), self.seed)
+        });
+        let bounds: Vec<u32> = in_order(self.jobs, draws.len(), |number| {
+            let drawn = as_vms(vms, &draws[number]);
+            self.hosts_for(load(&drawn).peak)
+        });
+        let own = load(vms);
+        let search = Search { planner: self, draws, tried: Mutex::default(), proceed };
+        let Some(plan) = search.plan(&bounds)? else { return Ok(None) };
+        Ok(Some(self.answer(plan, &own, &search)))
+    }
+
+    /// Hosts whose amounts equal these, in the resource that needs most.
+    fn hosts_for(&self, [_, vcpus, memory_mb, disk_gb]: [u64; 4]) -> u32 {
+        let of = |amount: u64, each: u32| if each == 0 { 0 } else { amount.div_ceil(each.into()) };
+        let hosts = of(vcpus, self.shape.vcpus)
+            .max(of(memory_mb, self.shape.memory_mb))
+            .max(of(disk_gb, self.shape.disk_gb));
+        u32::try_from(hosts).unwrap_or(u32::MAX).max(1)
+    }
+
+    fn answer(&self, (hosts, each): (u32, Vec<u32>), own: &Load, search: &Search<'_>) -> Plan {
+        let peak_bound = self.hosts_for(own.peak);
+        let [_, vcpus, memory, disk] = own.mean;
+        let of = |mean: f64, each: u32| if each == 0 { 0.0 } else { mean / f64::from(each) };
+        let mean_bound = of(vcpus, self.shape.vcpus)
+            .max(of(memory, self.shape.memory_mb))
+            .max(of(disk, self.shape.disk_gb));
+        let tried = search.tried.lock().expect("no thread panics with the lock");
+        let at_answer: Vec<f64> = (0..search.draws.len())
+            .filter_map(|draw| {
+                tried.get(&(hosts, draw)).filter(|tried| tried.is_complete).map(|tried| tried.mean_hosts)
+            })
+            .collect();
+        let values: Vec<f64> = each.iter().map(|&hosts| f64::from(hosts)).collect();
+        Plan {
+            hosts,
+            of_resamples: mean_interval(&values),
+            least: each.iter().copied().min().unwrap_or(hosts),
+            most: each.iter().copied().max().unwrap_or(hosts),
+            peak_bound,
+            mean_bound,
+            gap: f64::from(hosts) / f64::from(peak_bound) - 1.0,
+            mean_hosts: mean_interval(&at_answer),
+            steps: steps(&tried),
+        }
+    }
+}
+
+fn steps(tried: &BTreeMap<(u32, usize), Tried>) -> Vec<Step> {
+    let mut sizes: BTreeMap<u32, Vec<Tried>> = BTreeMap::new();
+    tried.iter().for_each(|((hosts, _), tried)| sizes.entry(*hosts).or_default().push(*tried));
+    let steps = sizes.into_iter().map(|(hosts, runs)| {
+        let complete: Vec<&Tried> = runs.iter().filter(|run| run.is_complete).collect();
+        #[allow(clippy::cast_precision_loss)] // counts of runs
+        let mean = |of: fn(&Tried) -> f64| {
+            complete.iter().map(|run| of(run)).sum::<f64>() / (complete.len().max(1)) as f64
+        };
+        Step {
+            hosts,
+            runs: u32::try_from(runs.len()).unwrap_or(0),
+            passed: u32::try_from(runs.iter().filter(|run| run.passed).count()).unwrap_or(0),
+            rejected_vcpu_hours: mean(|run| run.rejected),
+            mean_hosts: mean(|run| run.mean_hosts),
+        }
+    });
+    steps.collect()
+}
+
+struct Search<'a> {
+    planner: &'a Planner<'a>,
+    draws: Vec<Vec<Drawn>>,
+    tried: Mutex<BTreeMap<(u32, usize), Tried>>,
+    proceed: &'a (dyn Fn(u64) -> bool + Sync),
+}
+
+/// The reason that ends a search early: the caller does not want it to go on.
+struct Ended;
+
+type Found<T> = Result<Result<T, Ended>, ScenarioError>;
+
+impl Search<'_> {
+    /// The answer, and the fewest hosts of each draw.
+    fn plan(&self, bounds: &[u32]) -> Result<Option<(u32, Vec<u32>)>, ScenarioError> {
+        let each = in_order(self.planner.jobs, self.draws.len(), |draw| self.fewest(draw, bounds[draw]));
+        let mut fewest = Vec::with_capacity(each.len());
+        for found in each {
+            match found? {
+                Ok(hosts) => fewest.push(hosts),
+                Err(Ended) => return Ok(None),
+            }
+        }
+        let mut sorted = fewest.clone();
+        sorted.sort_unstable();
+        let mut hosts = sorted[self.enough() - 1];
+        loop {
+            match self.first_failing(hosts..=hosts + margin(hosts))? {
+                Ok(Some(size)) => hosts = size + 1,
+                Ok(None) => return Ok(Some((hosts, fewest))),
+                Err(Ended) => return Ok(None),
+            }
+        }
+    }
+
+    /// The first of the sizes that too few draws pass with.
+    fn first_failing(&self, sizes: RangeInclusive<u32>) -> Found<Option<u32>> {
+        for size in sizes {
+            match self.is_enough(size)? {
+                Ok(true) => {}
+                Ok(false) => return Ok(Ok(Some(size))),
+                Err(Ended) => return Ok(Err(Ended)),
+            }
+        }
+        Ok(Ok(None))
+    }
+
+    /// The number of draws that have to pass.
+    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a count of runs
+    fn enough(&self) -> usize {
+        ((self.draws.len() as f64 * SURE - 1e-9).ceil() as usize).clamp(1, self.draws.len())
+    }
+
+    /// Whether enough draws pass with so many hosts. Draws after the last that can matter are not run.
+    fn is_enough(&self, hosts: u32) -> Found<bool> {
+        let may_fail = self.draws.len() - self.enough();
+        let (mut failed, mut draw) = (0, 0);
+        while draw < self.draws.len() {
+            let together = self.planner.jobs.max(1).min(self.draws.len() - draw);
+            for tried in in_order(self.planner.jobs, together, |next| self.try_size(hosts, draw + next)) {
+                match tried? {
+                    Ok(tried) => failed += usize::from(!tried.passed),
+                    Err(Ended) => return Ok(Err(Ended)),
+                }
+            }
+            draw += together;
+            if failed > may_fail {
+                return Ok(Ok(false));
+            }
+        }
+        Ok(Ok(true))
+    }
+
+    /// The fewest hosts of one draw: above every size that was tried and failed, by bisection from the bound of its peak.
+    fn fewest(&self, draw: usize, bound: u32) -> Found<u32> {
+        let (mut fails, mut passes) = (0, None);
+        let mut size = bound;
+        loop {
+            let tried = match self.try_size(size, draw)? {
+                Ok(tried) => tried,
+                Err(Ended) => return Ok(Err(Ended)),
+            };
+            if tried.passed {
+                passes = Some(size);
+            } else {
+                fails = size;
+            }
+            size = match passes {
+                // A fleet below the peak may pass, as some rejections are allowed.
+                Some(passes) if passes <= fails + 1 => return Ok(Ok(passes)),
+                Some(passes) if fails == 0 => passes - (passes / 20).max(1).min(passes - 1),
+                Some(passes) => fails.midpoint(passes),
+                None if size >= Fleet::MOST_HOSTS => {
+                    return Err(ScenarioError::new(
+                        "no number of hosts meets the service levels: berth trace check finds VMs that fit no host",
+                    ));
+                }
+                None => size.saturating_add((size / 20).max(1)).min(Fleet::MOST_HOSTS),
+            };
+            if size == 0 || (passes == Some(1) && fails == 0) {
+                return Ok(Ok(1));
+            }
+        }
+    }
+
+    fn try_size(&self, hosts: u32, draw: usize) -> Found<Tried> {
+        let known = self.tried.lock().expect("no thread panics with the lock").get(&(hosts, draw)).copied();
+        if let Some(tried) = known {
+            return Ok(Ok(tried));
+        }
+        let planner = self.planner;
+        let runs = self.tried.lock().expect("no thread panics with the lock").len() as u64;
+        if !(self.proceed)(runs) {
+            return Ok(Err(Ended));
+        }
+        let fleet: Vec<Host> = (0..hosts).map(|host| Host::new(host.to_string(), planner.shape)).collect();
+        let levels = planner.levels;
+        let vcpu_hours = levels.rejected_vcpu_hours.unwrap_or(ServiceLevels::DEFAULT_REJECTED);
+        let only_vcpu_hours = levels.rejected_vms.is_none() && levels.wait_p99.is_none();
+        let env = Environment {
+            set: planner.set,
+            hosts: &fleet,
+            deciding: planner.deciding,
+            events: &[],
+            waits: planner.waits,
+            probes: &[],
+            warm_up: planner.warm_up,
+            seed: planner.seed,
+            stop_above: (only_vcpu_hours || levels.rejected_vcpu_hours.is_some()).then_some(vcpu_hours),
+        };
+        let result = run(&env, &self.draws[draw], &|| (self.proceed)(runs))?;
+        if !result.is_complete && !(self.proceed)(runs) {
+            return Ok(Err(Ended));
+        }
+        let tried = Tried {
+            passed: result.meets(levels),
+            is_complete: result.is_complete,
+            rejected: result.figures.rejected_vcpu_hours,
+            mean_hosts: result.figures.mean_hosts,
+        };
+        self.tried.lock().expect("no thread panics with the lock").insert((hosts, draw), tried);
+        Ok(Ok(tried))
+    }
+}
+
+/// How many sizes above this one have to pass, too.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a small share of a size
+fn margin(hosts: u32) -> u32 {
+    (f64::from(hosts) * MARGIN).ceil() as u32
+}
