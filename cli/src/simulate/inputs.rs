@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use berth_placement::GroupPolicy;
-use berth_scheduler::nova::Preference;
+use berth_scheduler::Preference;
 use berth_simulator::NovaOptions;
 use berth_simulator::scenario::{
     Deciding, FleetBuilt, FleetFile, Provenance, Scenario, SchedulerSpec, Variant, VmSet, Workload,
@@ -105,7 +105,7 @@ pub(crate) fn deciding(
     if is_nova {
         let options = match &spec.nova_conf {
             Some(file) => config::nova_options(&directory.join(file))?,
-            None => berth_scheduler::nova::Options::default(),
+            None => berth_scheduler::Options::default(),
         };
         let preference = match &spec.policy {
             Some(policy) => Preference::Policy(

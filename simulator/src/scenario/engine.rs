@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use berth_placement::{Allocation, ConsumerId, GroupPolicy, HOST_CLASSES, Index, Row};
-use berth_scheduler::nova::Preference;
+use berth_scheduler::Preference;
 use berth_scheduler::{Policy, Search};
 use berth_traces::{Host, Vm};
 
