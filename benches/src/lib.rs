@@ -3,8 +3,8 @@
 //! A [`suite`] measures rows: a name, parameters, percentiles, and the median of every round.
 //! Rounds visit all rows in turn, so that drift of the machine affects all of them. A [`Report`] is
 //! the result as JSON. [`compare`] finds the rows of two reports that became slower, with
-//! confidence intervals. [`api`] produces the same rows from any server of the Placement API. The
-//! criterion and instruction-count benches in `benches/` use the same [`fleet`] and [`requests`].
+//! confidence intervals. [`api`] produces the same rows from any server of the Placement API,
+//! [`nova_rpc`] from any scheduler on Nova's bus. The criterion and instruction-count benches in `benches/` use the same [`fleet`] and [`requests`].
 
 #![forbid(unsafe_code)]
 #![allow(
@@ -21,6 +21,7 @@ pub mod group;
 pub mod machine;
 pub mod memory;
 pub mod nova;
+pub mod nova_rpc;
 pub mod plot;
 pub mod report;
 pub mod requests;

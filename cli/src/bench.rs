@@ -7,9 +7,10 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use berth_benches::compare::{self, compare};
 use berth_benches::nova::{self, Variant};
+use berth_benches::nova_rpc::{self, BusOptions, RabbitOptions, TransportUrl};
 use berth_benches::suite::{self, Effort, Failure, Goal, Options, Suite};
 use berth_benches::{Report, api, table};
 use berth_process::log::Terminal;
@@ -26,7 +27,8 @@ Examples:
   berth bench compare base.json new.json --threshold 5%
   berth bench memory --hosts 100000 --vms 1000000
   berth bench plot new.json --over hosts --output scaling.svg
-  berth bench api --endpoint http://127.0.0.1:8778 --providers 1000 --json placement.json")]
+  berth bench api --endpoint http://127.0.0.1:8778 --providers 1000 --json placement.json
+  berth bench nova-rpc --transport-url rabbit://nova:secret@bus/ --placement http://127.0.0.1:8778")]
 pub(crate) struct Bench {
     #[command(subcommand)]
     command: Command,
@@ -44,6 +46,8 @@ enum Command {
     Compare(Compare),
     /// Put load on any server that speaks the Placement API
     Api(Api),
+    /// Put load on any scheduler that serves Nova's message bus
+    NovaRpc(NovaRpc),
     /// Print a fleet and a request of suite nova as JSON for the real Nova, with Berth's answer
     NovaCase(NovaCase),
 }
@@ -56,6 +60,7 @@ impl Bench {
             Command::Plot(command) => command.run(),
             Command::Compare(command) => command.run(),
             Command::Api(command) => command.run(),
+            Command::NovaRpc(command) => command.run(),
             Command::NovaCase(command) => command.run(),
         }
     }
@@ -202,6 +207,87 @@ impl Api {
         }
         conclude(result, |failure| matches!(failure, api::Failure::Stopped), self.json)
     }
+}
+
+#[derive(Args)]
+struct NovaRpc {
+    /// The bus, such as rabbit://nova:secret@host:5672/
+    #[arg(long, value_name = "URL")]
+    transport_url: String,
+    /// The root of the Placement service in which the scheduler claims: claims are released there
+    #[arg(long, value_name = "URL")]
+    placement: String,
+    /// The X-Auth-Token for Placement; the default suits servers that authenticate nobody
+    #[arg(long, value_name = "T", default_value = "admin")]
+    token: String,
+    /// Numbers of callers that ask at the same time
+    #[arg(long, value_name = "C", value_delimiter = ',', default_value = "1,8", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    callers: Vec<u32>,
+    /// Seconds for each number of callers, all rounds together
+    #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    duration: u32,
+    /// Rounds over all numbers of callers
+    #[arg(long, value_name = "R", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
+    /// vCPUs, MiB of memory and GiB of disk of each instance
+    #[arg(long, value_name = "V,M,D", value_delimiter = ',', num_args = 3, default_values_t = [1, 512, 1])]
+    amounts: Vec<u32>,
+    /// Write the result to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+impl NovaRpc {
+    fn run(self) -> Result<Ending> {
+        let url =
+            TransportUrl::parse(&self.transport_url).map_err(|error| anyhow!("--transport-url: {error}"))?;
+        let amounts: [u32; 3] = self
+            .amounts
+            .try_into()
+            .map_err(|_| anyhow!("--amounts: three numbers are needed: vCPUs, MiB, GiB"))?;
+        let bus = BusOptions {
+            url,
+            rabbit: RabbitOptions::default(),
+            exchange: "nova".to_owned(),
+            topic: "scheduler".to_owned(),
+            host: "berth-bench".to_owned(),
+            tls: None,
+        };
+        let options = nova_rpc::Options {
+            bus,
+            placement: self.placement,
+            token: self.token,
+            callers: unique(&self.callers),
+            duration: Duration::from_secs(self.duration.into()),
+            rounds: self.rounds,
+            amounts,
+        };
+        let interrupt = Interrupt::listen()?;
+        let status = std::sync::Mutex::new(Status::new());
+        let progress = |what: &str| {
+            if let Ok(mut status) = status.lock() {
+                status.show(what);
+            }
+            !interrupt.requested()
+        };
+        let result = nova_rpc::run(&options, shown_command_without_password(), &progress);
+        if let Ok(mut status) = status.lock() {
+            status.clear();
+        }
+        conclude(result, |failure| matches!(failure, nova_rpc::Failure::Stopped), self.json)
+    }
+}
+
+/// The command line for the result, in which URLs have no passwords.
+fn shown_command_without_password() -> Vec<String> {
+    let without = |argument: String| match argument.split_once("://") {
+        Some((before, rest)) => match rest.rsplit_once('@') {
+            Some((_, host)) => format!("{before}://{host}"),
+            None => argument,
+        },
+        None => argument,
+    };
+    shown_command().into_iter().map(without).collect()
 }
 
 #[derive(Args)]

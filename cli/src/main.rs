@@ -132,6 +132,8 @@ enum Command {
     Hypervisor(operator::hypervisor::Hypervisors),
     /// List the agents of the hosts and whether they are up
     Service(operator::Agents),
+    /// Show what Nova asked of the scheduler
+    Scheduler(operator::scheduler::Scheduler),
     /// Manage the quotas of projects
     Quota(operator::quota::Quotas),
     /// Print a completion script for a shell
@@ -182,6 +184,7 @@ impl Command {
             Self::Server(command) => command.run(),
             Self::Hypervisor(command) => command.run(),
             Self::Service(command) => command.run(),
+            Self::Scheduler(command) => command.run(),
             Self::Quota(command) => command.run(),
             Self::Completions(command) => command.run(),
         }

@@ -1,5 +1,6 @@
 //! `berth serve`: the Placement API over HTTP, and the services of `berth.v1` over gRPC.
 
+mod nova_scheduler;
 mod tls;
 
 use std::fs;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
+use berth_nova_scheduler::NovaSettings;
 use berth_process::log::{self, Terminal};
 use berth_server::{
     Auth, Control, Cors, DataDir, FleetOptions, Grpc, Keeper, Keystone, KeystoneSettings, Options, Policy,
@@ -62,6 +64,9 @@ pub(crate) struct Serve {
     /// An origin whose pages may call the API, as scheme://host (may be repeated)
     #[arg(long, value_name = "ORIGIN")]
     cors_origin: Vec<String>,
+    /// The nova.conf of nova-scheduler: take its place on Nova's message bus
+    #[arg(long, value_name = "FILE")]
+    nova_conf: Option<String>,
     /// The format of the log [default: text]
     #[arg(long, value_name = "text|json")]
     log_format: Option<String>,
@@ -97,9 +102,10 @@ impl Serve {
             },
         };
         let tls = tls::read(&settings.tls)?;
+        let nova = nova_scheduler::settings(&settings)?;
         let (service, keeper) = load(&settings, options, init)?;
         let runtime = Builder::new_multi_thread().enable_all().build().context("cannot start the threads")?;
-        let served = runtime.block_on(serve(&settings, tls.as_ref(), service));
+        let served = runtime.block_on(serve(&settings, tls.as_ref(), nova, service));
         // Requests that did not finish in time end here. A computation gets one more second: no client sees what it
         // changes after that.
         runtime.shutdown_timeout(Duration::from_secs(1));
@@ -123,6 +129,7 @@ impl Serve {
             ("--auth", "serve.auth", self.auth),
             ("--policy", "serve.policy", self.policy),
             ("--cors-origin", "serve.cors_origins", cors),
+            ("--nova-conf", "serve.nova_conf", self.nova_conf),
             ("--log-format", "serve.log_format", self.log_format),
         ];
         let given = options.into_iter().filter_map(|(option, path, text)| Some((option, path, text?)));
@@ -255,13 +262,24 @@ fn print(policy: &Policy) -> Result<Ending> {
     Ok(Ending::Complete)
 }
 
-async fn serve(settings: &ServeSettings, tls: Option<&Tls>, service: Arc<Service>) -> Result<()> {
+async fn serve(
+    settings: &ServeSettings,
+    tls: Option<&Tls>,
+    nova: Option<NovaSettings>,
+    service: Arc<Service>,
+) -> Result<()> {
     let address = settings.listen;
     let server = Server::bind(address, Arc::clone(&service)).await;
     let server = server.with_context(|| format!("serve.listen: cannot listen on {address}"))?;
     let grpc = Grpc::bind(settings.grpc_listen, tls, Arc::clone(&service)).await;
     let grpc = grpc.map_err(|error| tls::advised(error, &settings.tls))?;
-    let stop = stop()?;
+    let (stopper, stop) = stop()?;
+    let nova = nova_scheduler::serve(nova, Arc::clone(&service), stop.clone());
+    let nova = async {
+        nova.await.inspect_err(|_| {
+            stopper.send_replace(true);
+        })
+    };
     // It ends with the runtime at the latest: a backup does not delay the shutdown.
     if let Some(data) = directory(settings)? {
         match Control::bind(&data, service) {
@@ -279,15 +297,17 @@ async fn serve(settings: &ServeSettings, tls: Option<&Tls>, service: Arc<Service
         );
     }
     let grace = Duration::from_secs(settings.shutdown_timeout);
-    tokio::join!(server.run(stopped(stop.clone()), grace), grpc.run(stopped(stop), grace));
-    Ok(())
+    let (_, _, nova) =
+        tokio::join!(server.run(stopped(stop.clone()), grace), grpc.run(stopped(stop), grace), nova);
+    nova
 }
 
 /// Turns true when a signal asks the process to stop.
-fn stop() -> Result<watch::Receiver<bool>> {
+fn stop() -> Result<(watch::Sender<bool>, watch::Receiver<bool>)> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut hang_up = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
     let (sender, stop) = watch::channel(false);
+    let stopper = sender.clone();
     tokio::spawn(async move {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -297,7 +317,7 @@ fn stop() -> Result<watch::Receiver<bool>> {
         tracing::info!("finishing the requests that have begun");
         sender.send_replace(true);
     });
-    Ok(stop)
+    Ok((stopper, stop))
 }
 
 async fn stopped(mut stop: watch::Receiver<bool>) {

@@ -30,6 +30,7 @@
 //! | `request/` | shared by REST and gRPC, which do not import each other: admission, waiting for durability, the query of allocation candidates, messages of the index's errors, allocation writes with retries |
 //! | `amounts.rs` | inventories and allocations as protobuf messages |
 //! | `migrate/` | from a Placement database (`query.rs`, `rows.rs`, `dump.rs`) and back (`script.rs`), with a digest as proof (`digest.rs`) |
+//! | `request_log.rs` | recent requests of Nova's conductors, for operators |
 //! | `metrics.rs` | the metrics for operators |
 //!
 //! # Invariants
@@ -70,6 +71,7 @@ mod pipeline;
 mod policy;
 mod query;
 mod request;
+mod request_log;
 mod rest;
 mod searches;
 mod server;
@@ -90,6 +92,7 @@ pub use limits::Limits;
 pub use memory::keep_freed_memory;
 pub use microversion::{InvalidMicroversion, Microversion};
 pub use policy::{InvalidCheck, InvalidFile, InvalidPolicy, Policy};
+pub use request_log::{RequestLog, ServedRequest};
 pub use server::Server;
 pub use service::{CandidateOptions, Options, Service};
 

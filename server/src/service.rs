@@ -1,6 +1,6 @@
 //! What all requests share.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
@@ -18,7 +18,8 @@ use crate::http::mount::Mount;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::policy::Policy;
-use crate::request::{Access, Epoch};
+use crate::request::{Access, Epoch, OutcomeUnknown};
+use crate::request_log::RequestLog;
 use crate::searches::Searches;
 use crate::{pipeline, standard};
 
@@ -79,6 +80,7 @@ pub struct Service {
     pub(crate) mount: Mount,
     pub(crate) searches: Arc<Searches>,
     pub(crate) metrics: Metrics,
+    request_log: OnceLock<Arc<dyn RequestLog>>,
 }
 
 impl Service {
@@ -113,7 +115,17 @@ impl Service {
             mount,
             searches: Searches::for_this_machine(),
             metrics,
+            request_log: OnceLock::new(),
         }
+    }
+
+    /// Shows requests of Nova to operators. Only the first log counts.
+    pub fn show_requests(&self, log: Arc<dyn RequestLog>) {
+        let _ = self.request_log.set(log);
+    }
+
+    pub(crate) fn request_log(&self) -> Option<&Arc<dyn RequestLog>> {
+        self.request_log.get()
     }
 
     /// What requests that begin now work with.
@@ -136,6 +148,26 @@ impl Service {
     /// Answers a request without a socket. To be called on a Tokio runtime of several threads that has timers.
     pub async fn answer(self: &Arc<Self>, request: Request) -> Response<Body> {
         pipeline::answer(self, request).await
+    }
+
+    /// The index to make claims on.
+    ///
+    /// # Errors
+    /// Why claims would not be durable: the store has failed or cannot be written.
+    pub fn writable_index(&self) -> Result<Arc<Index>, Arc<str>> {
+        let epoch = self.epoch.load();
+        match &epoch.access {
+            Access::ReadOnly(why) | Access::Down(why) => Err(Arc::clone(why)),
+            Access::Volatile | Access::Durable(_) => Ok(Arc::clone(&epoch.index)),
+        }
+    }
+
+    /// Waits until what was changed on the index by now is durable.
+    ///
+    /// # Errors
+    /// Why it never will be.
+    pub async fn settled(&self) -> Result<(), Arc<str>> {
+        self.epoch().settled().await.map_err(|OutcomeUnknown(why)| why)
     }
 
     /// The index that it serves now.

@@ -65,7 +65,7 @@ const AVOIDED: [&str; 46] = [
 ];
 
 /// Files and directories that contain none of these words.
-const TRANSLATED: [&str; 20] = [
+const TRANSLATED: [&str; 23] = [
     ".ci",
     "ARCHITECTURE.md",
     "Cargo.toml",
@@ -77,6 +77,9 @@ const TRANSLATED: [&str; 20] = [
     "compute-agent",
     "docs",
     "fuzz",
+    "nova-database",
+    "nova-rpc",
+    "nova-scheduler",
     "packaging",
     "placement",
     "process",

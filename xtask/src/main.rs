@@ -2,7 +2,7 @@
 //! Placement, and `cargo xtask ci` every check and both.
 //!
 //! Each task is a list of steps and ends with the first one that fails. `step` runs and times them;
-//! `test`, `kvm`, `conformance`, `original`, `check`, `deny`, `faults`, `language`, `names` and
+//! `test`, `kvm`, `conformance`, `original`, `minicloud`, `check`, `deny`, `faults`, `language`, `names` and
 //! `vector` define them.
 
 #![allow(
@@ -17,6 +17,7 @@ mod deny;
 mod faults;
 mod kvm;
 mod language;
+mod minicloud;
 mod names;
 mod original;
 mod python;
@@ -63,6 +64,16 @@ enum Task {
     Keystone,
     /// Runs Nova's own functional tests with Berth in place of Placement; needs Python 3.11 with venv
     NovaFunctional,
+    /// Runs the scenarios of a small real Nova with Berth as its scheduler and Placement; needs root, Debian, Python 3.11, and
+    /// the bed, which is not part of the repository
+    Minicloud {
+        /// The directory of the bed
+        #[arg(long, value_name = "DIR")]
+        bed: std::path::PathBuf,
+        /// flat, super or two; all by default
+        #[arg(long, value_delimiter = ',')]
+        layout: Vec<String>,
+    },
     /// Migrates a real Placement's state to Berth and back; needs Python 3.11 with venv
     Migration,
     /// Simulates store, index and clients on a machine with faults, one seed at a time
@@ -114,6 +125,7 @@ fn main() -> ExitCode {
         Task::Conformance { osc } => conformance::run(&mut steps, osc),
         Task::Keystone => original::keystone(&mut steps),
         Task::NovaFunctional => original::nova_functional(&mut steps),
+        Task::Minicloud { bed, layout } => minicloud::run(&mut steps, &bed, &layout),
         Task::Migration => original::migration(&mut steps),
         Task::FaultSimulation { seeds, from, trace } => {
             faults::simulate(&mut steps, &Simulation { seeds, from, trace })

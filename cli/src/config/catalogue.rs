@@ -78,6 +78,8 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting(SERVE, "durability", Kind::Text, "", "whether a response waits for the disk: with `strict`, it is sent when its changes are on disk, and no crash reverts them; with `relaxed`, it is sent at once, and a crash may revert the last changes, at most 10,000", &[]),
     setting(SERVE, "commit_delay", Kind::Integer, "microseconds", "that a commit waits for more changes to share its fsync; while one commit is written, the changes of the next gather anyway", &[]),
     setting(SERVE, "shutdown_timeout", Kind::Integer, "seconds", "to finish requests in progress when the service stops; at least 1", &[]),
+    setting(SERVE, "nova_conf", Kind::Text, "file", "the `nova.conf` of nova-scheduler: the service takes nova-scheduler's place on the bus, reads hosts from Nova's databases, and decides with the options of that file; [replace-nova-scheduler.md](replace-nova-scheduler.md)", &[]),
+    setting(SERVE, "nova_cell_timeout", Kind::Integer, "seconds", "without an answer after which a cell's database counts as down and its hosts are left out; at least 1", &[]),
     setting(SERVE, "log", Kind::Text, "", "what is logged: `error`, `warn`, `info`, `debug`, or a list such as `warn,berth_server=debug`; the environment variable `BERTH_LOG` overrides it", &[]),
     setting(SERVE, "log_format", Kind::Text, "", "`text` for people, `json` for machines, one object a line", &[]),
     setting(CANDIDATES, "strategy", Kind::Text, "", "in which order hosts are visited: `breadth-first` gives one candidate of each in turn, `depth-first` all of a host before the next; Placement's `allocation_candidates_generation_strategy`", &[]),

@@ -5,6 +5,7 @@ mod import;
 mod layers;
 mod limits;
 mod nova_conf;
+mod nova_service;
 mod serve;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ use layers::{Layers, Problem};
 use nova_conf::NovaConf;
 
 pub(crate) use layers::Settings;
+pub(crate) use nova_service::nova_settings;
 pub(crate) use serve::{AuthChoice, KeystoneTable, LogFormat, ServeSettings, TlsTable};
 
 /// Check, show or import the configuration

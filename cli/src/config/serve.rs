@@ -34,6 +34,8 @@ pub(crate) struct ServeSettings {
     pub(crate) limits: LimitsTable,
     pub(crate) tls: TlsTable,
     pub(crate) keystone: KeystoneTable,
+    pub(crate) nova_conf: Option<PathBuf>,
+    pub(crate) nova_cell_timeout: u64,
 }
 
 /// How requests are authenticated.
@@ -134,6 +136,8 @@ impl Default for ServeSettings {
             limits: LimitsTable::default(),
             tls: TlsTable::default(),
             keystone: KeystoneTable::default(),
+            nova_conf: None,
+            nova_cell_timeout: 10,
         }
     }
 }
@@ -171,6 +175,7 @@ impl ServeSettings {
     pub(super) fn validate(&self) -> Result<(), String> {
         let positive = [
             self.shutdown_timeout,
+            self.nova_cell_timeout,
             self.keystone.timeout,
             self.keystone.token_cache_time,
             self.keystone.token_cache_entries as u64,

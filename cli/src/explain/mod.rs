@@ -15,9 +15,9 @@ use berth_scheduler::hosts::HostRow;
 use clap::Args;
 use serde::Serialize;
 
-use crate::operator::Project;
 use crate::operator::connection::Connection;
 use crate::operator::server::Wanted;
+use crate::operator::{self, Project};
 use crate::{Ending, output};
 
 /// Explain why a request finds a host or none, and which change would find one.
@@ -28,6 +28,7 @@ Examples:
   berth explain --flavor m1.small --availability-zone az1 --tenant        the tenant's view
   berth explain --case case.json                       the same of a fleet in a file
   berth explain --case fleet.json --request vm.json    a request to a fleet that is in another file
+  berth explain --request-id req-7c1f…                  what became of a request to Nova
   berth explain --case - --tenant --json < case.json   the tenant's view, for scripts
 
 Exit codes: 0 there is a host, 3 there is none, 1 the input is bad (the message names the field), 2 wrong usage.
@@ -37,10 +38,13 @@ pub(crate) struct Explain {
     #[arg(
         long,
         value_name = "FILE",
-        required_unless_present = "flavor",
+        required_unless_present_any = ["flavor", "request_id"],
         conflicts_with_all = ["flavor", "image", "image_property", "availability_zone", "hint"]
     )]
     case: Option<PathBuf>,
+    /// Show what became of a request to Nova, by the id that Nova's API returned
+    #[arg(long, value_name = "REQ-ID", conflicts_with_all = ["case", "flavor", "request", "host", "tenant"])]
+    request_id: Option<String>,
     /// A request as JSON that replaces that of the case
     #[arg(long, value_name = "FILE", conflicts_with = "flavor")]
     request: Option<PathBuf>,
@@ -80,6 +84,9 @@ struct Shown {
 
 impl Explain {
     pub(crate) fn run(self) -> Result<Ending> {
+        if let Some(request_id) = &self.request_id {
+            return operator::scheduler::explain(&self.connection, request_id, self.json);
+        }
         let shown = match &self.case {
             Some(case) => self.of_case(case)?,
             None => self.of_service()?,

@@ -10,6 +10,7 @@ pub(crate) mod pairs;
 pub(crate) mod quota;
 mod record;
 pub(crate) mod refusal;
+pub(crate) mod scheduler;
 pub(crate) mod server;
 pub(crate) mod server_group;
 pub(crate) mod zone;

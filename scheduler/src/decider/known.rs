@@ -7,13 +7,12 @@ use berth_placement::{Index, JournalRead, Row};
 use uuid::Uuid;
 
 use super::cache::{self, Cache};
-use super::placement::{self, Placement};
 use super::{DecideError, DecisionRequest, HostSource, HostsError, NoHost};
 use crate::explain::{Case, PlacementFacts};
 use crate::filter_scheduler::SelectionRequest;
 use crate::hosts::HostRecord;
 use crate::placement_query::{ComputeNode, PrefilterFacts};
-use crate::select::{Chooser, Decision};
+use crate::select::{Chooser, Decision, Selection};
 use crate::{Aggregate, FilterScheduler, HostTable, Options, Preference, RequestSpec};
 
 /// Compute services of this release and later, as Nova counts them: every pre-filter may be used.
@@ -59,15 +58,14 @@ impl KnownHosts {
         self.names.get(&provider).map(String::as_str)
     }
 
-    /// Decides on these hosts; `spec` is that of the request with its server group.
-    pub(super) fn decide(
+    /// Decides on these hosts; `spec` is that of the request with its server group. A rebuild claims nothing.
+    pub(super) fn select(
         &mut self,
-        index: &Index,
         spec: &RequestSpec,
         request: &DecisionRequest<'_>,
         now: i64,
         chooser: &mut dyn Chooser,
-    ) -> Result<Vec<Placement>, DecideError> {
+    ) -> Result<Vec<Vec<Selection>>, DecideError> {
         let &DecisionRequest { instances, alternates, claimant, is_dry_run, .. } = request;
         let Self { scheduler, aggregates, computes, cache, .. } = self;
         let mut prepare = || {
@@ -85,7 +83,7 @@ impl KnownHosts {
         let names: Vec<String> = instances.iter().map(|one| Uuid::from_u128(one.0).to_string()).collect();
         let wanted =
             SelectionRequest { instances: &names, alternates: alternates > 0, each_alone: true, now };
-        let mut decision = if is_dry_run {
+        let mut decision = if is_dry_run || spec.is_rebuild() {
             scheduler.select_dry(prepared, wanted, claimant, chooser)
         } else {
             scheduler.select_as_one(prepared, wanted, claimant, chooser).decision
@@ -95,7 +93,7 @@ impl KnownHosts {
         let hosts = scheduler.hosts().len();
         let Decision { result, mut removed, .. } = decision;
         match result {
-            Ok(selections) => Ok(placement::placements(index, instances, &selections, alternates)),
+            Ok(selections) => Ok(selections),
             Err(error) => {
                 let removed = removed.pop().unwrap_or_default();
                 Err(DecideError::NoHost(Box::new(NoHost { error, removed, hosts })))

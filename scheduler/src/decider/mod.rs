@@ -27,7 +27,7 @@ use crate::filters::Step;
 use crate::hosts::HostLoadError;
 use crate::placement_query::QueryError;
 use crate::policy::objective::Objective;
-use crate::select::{Chooser, Claimant, SelectError};
+use crate::select::{Chooser, Claimant, SelectError, Selection};
 use crate::{HostTable, Options, Preference, RequestSpec};
 use pipeline::Pipeline;
 
@@ -165,6 +165,24 @@ impl Decider {
         match &mut self.0 {
             Engine::Pipeline(pipeline) => pipeline.decide(source, request, chooser),
             Engine::Amounts(engine) => by_amounts::decide(engine, request),
+        }
+    }
+
+    /// Decides as [`Self::decide`] does, and returns all that Nova's callers receive: for each instance its host and the
+    /// alternates, at most `max_attempts` less one, with the limits they were judged by. Rows are those of [`Self::hosts`].
+    /// A request for a rebuild claims nothing.
+    ///
+    /// # Errors
+    /// [`DecideError`]; also where amounts alone are considered, which select nothing that Nova could receive.
+    pub fn select(
+        &mut self,
+        source: &dyn HostSource,
+        request: &DecisionRequest<'_>,
+        chooser: &mut dyn Chooser,
+    ) -> Result<Vec<Vec<Selection>>, DecideError> {
+        match &mut self.0 {
+            Engine::Pipeline(pipeline) => pipeline.select(source, request, chooser),
+            Engine::Amounts(_) => Err(DecideError::Unexplained),
         }
     }
 

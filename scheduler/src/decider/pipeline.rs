@@ -7,10 +7,10 @@ use std::sync::Arc;
 use berth_placement::{ConsumerId, GroupId, Index, Row, Timestamp};
 
 use super::known::KnownHosts;
-use super::placement::Placement;
+use super::placement::{Placement, placements};
 use super::{DecideError, DecisionRequest, HostChanges, HostSource, HostsError, consumers};
 use crate::explain::Case;
-use crate::select::{Chooser, Claimant, SelectError};
+use crate::select::{Chooser, Claimant, SelectError, Selection};
 use crate::{HostTable, Options, Preference, RequestSpec};
 
 /// Decides by Nova's rules over the hosts of a source.
@@ -35,10 +35,20 @@ impl Pipeline {
         request: &DecisionRequest<'_>,
         chooser: &mut dyn Chooser,
     ) -> Result<Vec<Placement>, DecideError> {
-        let index = Arc::clone(&self.index);
+        let selections = self.select(source, request, chooser)?;
+        Ok(placements(&self.index, request.instances, &selections, request.alternates))
+    }
+
+    /// [`Self::decide`], with all that Nova's callers receive.
+    pub(super) fn select(
+        &mut self,
+        source: &dyn HostSource,
+        request: &DecisionRequest<'_>,
+        chooser: &mut dyn Chooser,
+    ) -> Result<Vec<Vec<Selection>>, DecideError> {
         let (group, now) = (request.claimant.group, request.claimant.now);
         self.before_hosts(source, (request.spec, group), now, |known, spec, now| {
-            known.decide(&index, spec, request, now, chooser)
+            known.select(spec, request, now, chooser)
         })
     }
 

@@ -29,5 +29,4 @@ pub(crate) use order::{HostOrder, LookAtAll, by_driver};
 pub use selection::Selection;
 pub(crate) use sorted::{By, draw};
 pub use sorted::{Sorted, sorted_hosts};
-pub use translate::IndexClaimError;
-pub(crate) use translate::allocations;
+pub use translate::{IndexClaimError, allocations};

@@ -67,10 +67,10 @@ pub(super) fn translate(
 }
 
 /// What the candidate allocates, in rows and classes of the index.
-pub(crate) fn allocations(
-    index: &Index,
-    candidate: &AllocationCandidate,
-) -> Result<Allocations, IndexClaimError> {
+///
+/// # Errors
+/// The index lacks something that the candidate names.
+pub fn allocations(index: &Index, candidate: &AllocationCandidate) -> Result<Allocations, IndexClaimError> {
     let named = match &candidate.allocations {
         CandidateAllocations::Rows(rows) => return Ok(rows.clone()),
         CandidateAllocations::Named(named) => named,

@@ -27,7 +27,7 @@ impl Access {
                 _ => return None,
             },
             ("berth.v1.Scheduler", method) => match method {
-                "Select" | "Explain" => Self::Read,
+                "Select" | "Explain" | "ListRequests" => Self::Read,
                 "Schedule" | "ScheduleStream" => Self::Use,
                 _ => return None,
             },

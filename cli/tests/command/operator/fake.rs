@@ -223,6 +223,7 @@ service!(Scheduler {
     select "Select": ScheduleRequest => ScheduleResponse,
     schedule "Schedule": ScheduleRequest => ScheduleResponse,
     explain "Explain": ExplainRequest => ExplainResponse,
+    list_requests "ListRequests": ListRequestsRequest => ListRequestsResponse,
 }
     type ScheduleStreamStream = Pin<Box<dyn Stream<Item = Result<TaggedScheduleResponse, Status>> + Send>>;
 

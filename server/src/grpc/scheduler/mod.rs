@@ -2,6 +2,7 @@
 
 mod explain;
 mod request;
+mod requests;
 mod stream;
 
 use std::collections::BTreeMap;
@@ -57,6 +58,13 @@ impl v1::scheduler_server::Scheduler for Scheduler {
 
     async fn explain(&self, request: Request<v1::ExplainRequest>) -> Answer<v1::ExplainResponse> {
         read(&self.service, request, explain::explain).await
+    }
+
+    async fn list_requests(
+        &self,
+        request: Request<v1::ListRequestsRequest>,
+    ) -> Answer<v1::ListRequestsResponse> {
+        read(&self.service, request, |call, wanted| Ok(requests::list(call, wanted))).await
     }
 }
 

@@ -1,0 +1,131 @@
+//! Callers that ask at the same time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use berth_nova_rpc::bus::Caller;
+use hdrhistogram::Histogram;
+
+use super::request::arguments;
+use super::{Failure, Options, Progress};
+use crate::machine;
+use crate::report::{Row, Unit};
+use crate::series::{Series, histogram, parameters, record};
+
+/// The longest that a call may take: what oslo.messaging calls `long_rpc_timeout`.
+const PATIENCE: Duration = Duration::from_secs(1_800);
+
+/// The number of requests per caller and round: memory and time stay bounded with any scheduler.
+const MOST_REQUESTS: u32 = 100_000;
+
+struct Case {
+    callers: u32,
+    latency: Series,
+    rate: Series,
+}
+
+#[derive(Debug)]
+struct Seen {
+    latency: Histogram<u64>,
+    refused: u64,
+    last_refusal: String,
+    took: Duration,
+}
+
+/// Runs every number of callers in rounds.
+pub(super) async fn rows(options: &Options, progress: &Progress<'_>) -> Result<Vec<Row>, Failure> {
+    let mut cases: Vec<Case> = options.callers.iter().map(|&callers| Case::new(callers)).collect();
+    let time = options.duration / options.rounds.max(1);
+    for round in 1..=options.rounds {
+        for case in &mut cases {
+            if !progress(&format!("round {round} of {}: {} callers", options.rounds, case.callers)) {
+                return Err(Failure::Stopped);
+            }
+            case.round(options, time).await?;
+        }
+    }
+    Ok(cases.into_iter().flat_map(|case| [case.latency, case.rate]).filter_map(Series::finish).collect())
+}
+
+impl Case {
+    fn new(callers: u32) -> Self {
+        let named = parameters([("callers", callers.into())]);
+        Self {
+            callers,
+            latency: Series::new("nova-rpc/select_destinations", &named, Unit::Ns),
+            rate: Series::new("nova-rpc/select_destinations/rate", &named, Unit::PerSecond),
+        }
+    }
+
+    async fn round(&mut self, options: &Options, time: Duration) -> Result<(), Failure> {
+        let options = Arc::new(options.clone());
+        let (mut tasks, nonce) = (Vec::new(), machine::nonce());
+        for _ in 0..self.callers {
+            let caller = Caller::connect(&options.bus).await?;
+            tasks.push(tokio::spawn(ask(Arc::clone(&options), caller, nonce, time)));
+        }
+        let (mut requests, mut longest, mut refusal) = (0, Duration::ZERO, String::new());
+        for task in tasks {
+            let seen = task.await.expect("a caller does not panic")?;
+            requests += seen.latency.len();
+            longest = longest.max(seen.took);
+            self.latency.merge(&seen.latency);
+            self.rate.count("refused", seen.refused);
+            if !seen.last_refusal.is_empty() {
+                refusal = seen.last_refusal;
+            }
+        }
+        if requests == 0 {
+            return Err(Failure::Refused(refusal));
+        }
+        self.rate.rate(requests, longest);
+        [&mut self.latency, &mut self.rate].into_iter().for_each(Series::end_round);
+        Ok(())
+    }
+}
+
+/// One caller: asks, and releases what was claimed, which is not part of the time.
+async fn ask(options: Arc<Options>, caller: Caller, nonce: u64, time: Duration) -> Result<Seen, Failure> {
+    let mut seen =
+        Seen { latency: histogram(), refused: 0, last_refusal: String::new(), took: Duration::ZERO };
+    let started = Instant::now();
+    for _ in 0..MOST_REQUESTS {
+        let instance = new_uuid(nonce);
+        let asked = Instant::now();
+        let args = arguments(&instance, options.amounts);
+        match caller.call("scheduler", "select_destinations", "4.5", args, PATIENCE).await? {
+            Ok(_) => {
+                record(&mut seen.latency, asked.elapsed());
+                let options = Arc::clone(&options);
+                let released = tokio::task::spawn_blocking(move || release(&options, &instance)).await;
+                released.expect("a request does not panic")?;
+            }
+            Err(exception) => {
+                seen.refused += 1;
+                seen.last_refusal = exception["message"].as_str().unwrap_or_default().to_owned();
+            }
+        }
+        if started.elapsed() >= time {
+            break;
+        }
+    }
+    seen.took = started.elapsed();
+    Ok(seen)
+}
+
+/// The id of an instance that no other run has.
+fn new_uuid(nonce: u64) -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let bytes = (u128::from(nonce) << 64 | u128::from(number)).to_be_bytes();
+    uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string()
+}
+
+fn release(options: &Options, instance: &str) -> Result<(), Failure> {
+    let url = format!("{}/allocations/{instance}", options.placement.trim_end_matches('/'));
+    let deleted = ureq::delete(&url).header("X-Auth-Token", &options.token).call();
+    let failed =
+        |problem| Failure::Release { endpoint: options.placement.clone(), problem: Box::new(problem) };
+    deleted.map(drop).map_err(failed)
+}

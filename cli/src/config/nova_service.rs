@@ -1,0 +1,181 @@
+//! `nova.conf` of nova-scheduler: where bus and databases are.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use berth_nova_database::{DatabaseUrl, Intervals};
+use berth_nova_rpc::transport::{BusCertificates, BusOptions, RabbitOptions, TransportUrl};
+use berth_nova_scheduler::NovaSettings;
+use serde_json::Value;
+
+use super::nova_conf::NovaConf;
+use super::{nova_options, read_nova_conf};
+
+const RABBIT: &str = "oslo_messaging_rabbit";
+
+/// What Berth needs to take nova-scheduler's place. `host` is the name of this host, where the file has none.
+pub(crate) fn nova_settings(
+    file: &Path,
+    host: impl FnOnce() -> Result<String>,
+    cell_timeout: Duration,
+    grace: Duration,
+    seed: u64,
+) -> Result<NovaSettings> {
+    let conf = Conf(read_nova_conf(file)?);
+    read(&conf, host, cell_timeout, grace, seed, nova_options(file)?)
+        .with_context(|| format!("serve.nova_conf: {}", file.display()))
+}
+
+fn read(
+    conf: &Conf,
+    host: impl FnOnce() -> Result<String>,
+    cell_timeout: Duration,
+    grace: Duration,
+    seed: u64,
+    options: berth_scheduler::Options,
+) -> Result<NovaSettings> {
+    let host = match conf.text("DEFAULT", "host")? {
+        Some(host) => host,
+        None => host()?,
+    };
+    let report_interval = u64::try_from(options.general.report_interval).unwrap_or(0).max(1);
+    let database = conf.text("database", "connection")?;
+    let database = database
+        .map(|text| {
+            let url = DatabaseUrl::parse(&text).map_err(|error| anyhow!("[database] connection: {error}"))?;
+            Ok::<_, anyhow::Error>((text, url))
+        })
+        .transpose()?;
+    let api = conf.needed("api_database", "connection")?;
+    let api_database =
+        DatabaseUrl::parse(&api).map_err(|error| anyhow!("[api_database] connection: {error}"))?;
+    Ok(NovaSettings {
+        options,
+        bus: bus(conf, host)?,
+        api_database,
+        database,
+        cell_timeout,
+        intervals: Intervals::default(),
+        report_interval: Duration::from_secs(report_interval),
+        grace,
+        seed,
+    })
+}
+
+fn bus(conf: &Conf, host: String) -> Result<BusOptions> {
+    let url = conf.needed("DEFAULT", "transport_url")?;
+    let url = TransportUrl::parse(&url).map_err(|error| anyhow!("[DEFAULT] transport_url: {error}"))?;
+    let rabbit = rabbit(conf)?;
+    rabbit.validate()?;
+    let exchange = conf.text("DEFAULT", "control_exchange")?.unwrap_or_else(|| "nova".to_owned());
+    let tls = if rabbit.ssl { Some(tls(&rabbit)?) } else { None };
+    Ok(BusOptions { url, rabbit, exchange, topic: "scheduler".to_owned(), host, tls })
+}
+
+/// The options of the section, each read as its default is: a flag, a number or a text.
+fn rabbit(conf: &Conf) -> Result<RabbitOptions> {
+    let Value::Object(mut options) = serde_json::to_value(RabbitOptions::default())? else {
+        bail!("the options are no object");
+    };
+    for (name, value) in &mut options {
+        let Some(text) = conf.text(RABBIT, name)? else { continue };
+        let wrong = |kind: &str| anyhow!("[{RABBIT}] {name}: '{text}' is not {kind}");
+        *value = match value {
+            Value::Bool(_) => match text.trim().to_lowercase().as_str() {
+                "true" | "1" | "on" | "yes" => Value::Bool(true),
+                "false" | "0" | "off" | "no" => Value::Bool(false),
+                _ => return Err(wrong("true or false")),
+            },
+            Value::Number(_) => {
+                let number: f64 = text.trim().parse().map_err(|_| wrong("a number"))?;
+                #[expect(clippy::cast_possible_truncation, reason = "fractions of seconds do not count")]
+                Value::from(number as i64)
+            }
+            _ => Value::String(text),
+        };
+    }
+    serde_path_to_error::deserialize(Value::Object(options)).map_err(|error| anyhow!("[{RABBIT}] {error}"))
+}
+
+fn tls(rabbit: &RabbitOptions) -> Result<BusCertificates> {
+    let read = |option: &str, file: &str| {
+        let file = PathBuf::from(file);
+        std::fs::read(&file).with_context(|| format!("[{RABBIT}] {option}: cannot read {}", file.display()))
+    };
+    let given = |text: &str| !text.is_empty();
+    let authorities =
+        given(&rabbit.ssl_ca_file).then(|| read("ssl_ca_file", &rabbit.ssl_ca_file)).transpose()?;
+    let authorities = authorities.map(String::from_utf8).transpose().context("ssl_ca_file is not UTF-8")?;
+    let identity = if given(&rabbit.ssl_cert_file) {
+        Some((read("ssl_cert_file", &rabbit.ssl_cert_file)?, read("ssl_key_file", &rabbit.ssl_key_file)?))
+    } else {
+        None
+    };
+    Ok(BusCertificates { authorities, identity })
+}
+
+struct Conf(NovaConf);
+
+impl Conf {
+    /// The value of an option with what it refers to.
+    fn text(&self, section: &str, key: &str) -> Result<Option<String>> {
+        let Some(assignment) = self.0.get(section, key) else { return Ok(None) };
+        let expanded = self.0.expand(section, &assignment.value);
+        let expanded = expanded
+            .map_err(|name| anyhow!("[{section}] {key}: it refers to ${name}, which has no value"))?;
+        Ok(Some(expanded).filter(|text| !text.is_empty()))
+    }
+
+    fn needed(&self, section: &str, key: &str) -> Result<String> {
+        self.text(section, key)?.with_context(|| format!("[{section}] {key}: is needed"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(text: &str) -> Result<NovaSettings> {
+        let conf = Conf(NovaConf::parse(text).expect("a nova.conf"));
+        let second = Duration::from_secs(1);
+        read(&conf, || Ok("here".to_owned()), second, second, 0, berth_scheduler::Options::default())
+    }
+
+    const LEAST: &str = "[DEFAULT]\ntransport_url = rabbit://u:p$$w@h:5673/\n[api_database]\n\
+                         connection = mysql+pymysql://u:secret@db/nova_api\n";
+
+    #[test]
+    fn bus_and_databases_are_read() {
+        let least = settings(LEAST).expect("reads");
+        assert_eq!((least.bus.host.as_str(), least.bus.exchange.as_str()), ("here", "nova"));
+        assert_eq!(least.bus.url.brokers[0].password, "p$w");
+        assert!(least.database.is_none() && least.bus.tls.is_none());
+        let more = format!(
+            "{LEAST}[database]\nconnection = mysql://u@db/nova_cell0\n[oslo_messaging_rabbit]\nrabbit_quorum_queue = True\n\
+             heartbeat_timeout_threshold = 30\nrabbit_retry_interval=1.5\nhostname = sched\nsomething_else = 1\n"
+        );
+        let more = settings(&more).expect("reads");
+        let rabbit = &more.bus.rabbit;
+        assert!(rabbit.rabbit_quorum_queue && rabbit.is_durable() && more.database.is_some());
+        assert_eq!((rabbit.heartbeat_timeout_threshold, rabbit.rabbit_retry_interval), (30, 1));
+        assert_eq!(rabbit.hostname.as_deref(), Some("sched"));
+    }
+
+    #[test]
+    fn errors_name_the_option_and_no_password() {
+        let problem = |text: &str| format!("{:#}", settings(text).expect_err("is refused"));
+        assert!(problem("[DEFAULT]\n").contains("[api_database] connection"));
+        assert!(
+            problem("[api_database]\nconnection = mysql://u:secret@db/n\n")
+                .contains("[DEFAULT] transport_url")
+        );
+        let wrong =
+            problem("[api_database]\nconnection = sqlite://u:secret@db/n\n[DEFAULT]\ntransport_url = x\n");
+        assert!(wrong.contains("[api_database] connection") && !wrong.contains("secret"), "{wrong}");
+        let wrong = problem(&format!("{LEAST}[oslo_messaging_rabbit]\nrabbit_quorum_queue = maybe\n"));
+        assert!(wrong.contains("[oslo_messaging_rabbit] rabbit_quorum_queue: 'maybe'"), "{wrong}");
+        let wrong = problem(&format!("{LEAST}[oslo_messaging_rabbit]\nrabbit_stream_fanout = true\n"));
+        assert!(wrong.contains("rabbit_qos_prefetch_count"), "{wrong}");
+    }
+}

@@ -1,0 +1,90 @@
+//! nova-scheduler's place on the bus, if a `nova.conf` is given.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
+use berth_nova_scheduler::{ClaimLedger, NovaSettings, Outcome, RecentRequests, RequestSummary, run};
+use berth_placement::Index;
+use berth_server::{RequestLog, ServedRequest, Service};
+use tokio::sync::watch;
+
+use crate::config::{ServeSettings, nova_settings};
+
+/// Claims are made on the index of the Placement service in this process.
+struct OwnIndex(Arc<Service>);
+
+impl ClaimLedger for OwnIndex {
+    fn index(&self) -> Result<Arc<Index>, Arc<str>> {
+        self.0.writable_index()
+    }
+
+    fn settled(&self) -> Pin<Box<dyn Future<Output = Result<(), Arc<str>>> + Send + '_>> {
+        Box::pin(self.0.settled())
+    }
+}
+
+/// The requests as the service shows them to operators.
+struct Shown(Arc<RecentRequests>);
+
+impl RequestLog for Shown {
+    fn recent(&self) -> Vec<ServedRequest> {
+        self.0.all().into_iter().map(shown).collect()
+    }
+}
+
+fn shown(request: RequestSummary) -> ServedRequest {
+    let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let mut shown = ServedRequest {
+        arrived_us: u64::try_from(request.at).unwrap_or_default(),
+        took_us: u64::try_from(request.took).unwrap_or_default(),
+        request_id: request.request_id,
+        instances: request.instances,
+        project: request.project,
+        flavor: request.flavor,
+        ..ServedRequest::default()
+    };
+    match request.outcome {
+        Outcome::Placed(hosts) => shown.chosen = hosts,
+        Outcome::Refused { message, removed, hosts, .. } => {
+            shown.refusal = message;
+            shown.removed = removed.into_iter().map(|(step, count)| (step, number(count))).collect();
+            shown.hosts = number(hosts);
+        }
+    }
+    shown
+}
+
+/// The settings, if Berth is to serve Nova.
+pub(super) fn settings(settings: &ServeSettings) -> Result<Option<NovaSettings>> {
+    let Some(file) = &settings.nova_conf else { return Ok(None) };
+    let cell_timeout = Duration::from_secs(settings.nova_cell_timeout);
+    let grace = Duration::from_secs(settings.shutdown_timeout);
+    let seed = u64::try_from(now()).unwrap_or_default();
+    nova_settings(file, host_name, cell_timeout, grace, seed).map(Some)
+}
+
+/// Serves Nova until `stop` turns true; not at all without settings.
+pub(super) async fn serve(
+    settings: Option<NovaSettings>,
+    service: Arc<Service>,
+    stop: watch::Receiver<bool>,
+) -> Result<()> {
+    let Some(settings) = settings else { return Ok(()) };
+    let requests = Arc::new(RecentRequests::default());
+    service.show_requests(Arc::new(Shown(Arc::clone(&requests))));
+    run(settings, Arc::new(OwnIndex(service)), requests, now, stop).await.context("serve.nova_conf")
+}
+
+/// Microseconds since 1970.
+fn now() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// What Nova takes for `[DEFAULT] host` where the option is missing.
+fn host_name() -> Result<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").context("cannot read the host's name")?;
+    Ok(name.trim().to_owned())
+}

@@ -1,0 +1,48 @@
+//! Hosts, services, aggregates and instances, read from the databases of Nova.
+//!
+//! [`NovaHosts`] is what a decider works with: a [`HostSource`](berth_scheduler::decider::HostSource) over the hosts of all
+//! cells. [`Reader`] fills it from the API database and the cells' databases, [`Freshness`] shares one reading among all
+//! requests that wait, and casts of Nova's services go to it directly. [`OwnServiceRecord`] keeps the scheduler's own row.
+//!
+//! # Files
+//!
+//! | file | content |
+//! |---|---|
+//! | `hosts.rs`, `pending.rs` | all that is known of hosts, and its changes; decisions that rows do not show yet |
+//! | `row.rs`, `compute_node.rs`, `service.rs`, `aggregates.rs`, `cells.rs` | rows as texts, and what they say |
+//! | `schema.rs` | the releases whose schema is known |
+//! | `url.rs` | database URLs and templates |
+//! | `connection.rs`, `reader.rs`, `freshness.rs`, `service_record.rs` | the files with I/O: queries, when they run, the service record |
+//!
+//! # Invariants
+//!
+//! - Cells and the API database are only read. [`OwnServiceRecord`] writes one row of one table.
+//! - A decision rests on compute nodes, services and aggregates that were read after its request arrived.
+//! - URLs contain passwords: no error and no log line has one.
+
+#![forbid(unsafe_code)]
+
+mod aggregates;
+mod cells;
+mod compute_node;
+mod connection;
+mod freshness;
+mod hosts;
+mod pending;
+mod reader;
+mod row;
+mod schema;
+mod service;
+mod service_record;
+mod url;
+
+pub use cells::InvalidCell;
+pub use connection::DatabaseQueryError;
+pub use freshness::{Freshness, Intervals};
+pub use hosts::{HostCounts, NovaHosts};
+pub use pending::Pending;
+pub use reader::{Clock, DatabaseError, DatabaseOptions, Reader};
+pub use row::{InvalidRow, TextRow};
+pub use schema::UnknownSchema;
+pub use service_record::OwnServiceRecord;
+pub use url::{DatabaseUrl, InvalidDatabaseUrl, Kind};

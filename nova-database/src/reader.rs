@@ -1,0 +1,370 @@
+//! The queries: what is read of which database, and when.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::RwLock;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use crate::aggregates;
+use crate::cells::{Cell, InvalidCell};
+use crate::compute_node::{self, NodeRow};
+use crate::connection::{Database, DatabaseQueryError};
+use crate::hosts::{CellRead, NovaHosts};
+use crate::row::{InvalidRow, list};
+use crate::schema::{self, UnknownSchema};
+use crate::service::{self, ServiceRow};
+use crate::url::{DatabaseUrl, InvalidDatabaseUrl};
+
+/// Rows that one query asks for by number.
+const AT_ONCE: usize = 1_000;
+
+/// Microseconds since 1970.
+pub type Clock = fn() -> i64;
+
+/// Where Nova's databases are.
+#[derive(Debug, Clone)]
+pub struct DatabaseOptions {
+    /// `[api_database] connection`
+    pub api: DatabaseUrl,
+    /// `[database] connection`, from which templates of cells are filled in.
+    pub default_url: Option<String>,
+    /// After how long without an answer a cell counts as down.
+    pub cell_timeout: Duration,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// Why databases cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    /// A query failed.
+    #[error(transparent)]
+    Query(#[from] DatabaseQueryError),
+    /// The schema is of another release.
+    #[error(transparent)]
+    Schema(#[from] UnknownSchema),
+    /// A row makes no sense.
+    #[error(transparent)]
+    Row(#[from] InvalidRow),
+    /// A cell mapping makes no sense.
+    #[error(transparent)]
+    Cell(#[from] InvalidCell),
+    /// A URL cannot be used.
+    #[error("{option}: {problem}")]
+    Url {
+        /// The option.
+        option: &'static str,
+        /// What is wrong.
+        problem: InvalidDatabaseUrl,
+    },
+    /// A database did not answer in time.
+    #[error("{0}: no answer in time")]
+    Timeout(String),
+}
+
+/// Reads Nova's databases into [`NovaHosts`].
+pub struct Reader {
+    options: DatabaseOptions,
+    api: Database,
+    cells: RwLock<BTreeMap<String, CellDatabase>>,
+    hosts: Arc<NovaHosts>,
+    fingerprint: std::sync::Mutex<Option<Vec<Option<String>>>>,
+}
+
+#[derive(Debug, Clone)]
+struct CellDatabase {
+    cell: Cell,
+    database: Database,
+    is_down: bool,
+}
+
+impl Reader {
+    /// A reader that has read nothing yet.
+    #[must_use]
+    pub fn new(options: DatabaseOptions, hosts: Arc<NovaHosts>) -> Self {
+        let api = Database::new(&options.api, options.cell_timeout);
+        Self { options, api, cells: RwLock::default(), hosts, fingerprint: std::sync::Mutex::default() }
+    }
+
+    fn now(&self) -> i64 {
+        (self.options.clock)()
+    }
+
+    /// Checks the schemas, then reads everything. A cell that does not answer is left out until it does.
+    ///
+    /// # Errors
+    /// The API database cannot be read, or a schema is of another release.
+    pub async fn start(&self) -> Result<(), DatabaseError> {
+        self.check_schema(&self.api, schema::API).await?;
+        self.read_cells().await?;
+        let cells: Vec<CellDatabase> = self.cells.read().await.values().cloned().collect();
+        for cell in &cells {
+            match timeout(self.options.cell_timeout, self.check_schema(&cell.database, schema::CELL)).await {
+                Ok(Err(error @ DatabaseError::Schema(_))) => return Err(error),
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(cell = cell.cell.name, %error, "the cell cannot be read"),
+                Err(_) => tracing::warn!(cell = cell.cell.name, "the cell does not answer"),
+            }
+        }
+        self.read_aggregates().await?;
+        self.refresh(&BTreeSet::new()).await;
+        self.read_instances().await;
+        Ok(())
+    }
+
+    async fn check_schema(&self, database: &Database, expected: &[&str]) -> Result<(), DatabaseError> {
+        let found = database.value("SELECT version_num FROM alembic_version").await?;
+        Ok(schema::check(database.name(), found.as_deref(), expected)?)
+    }
+
+    /// Reads which cells exist.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]; then the cells are those of before.
+    pub async fn read_cells(&self) -> Result<(), DatabaseError> {
+        let sql = format!("SELECT {} FROM cell_mappings ORDER BY id", list(crate::cells::COLUMNS));
+        let mut read = BTreeMap::new();
+        for values in self.api.rows(&sql).await? {
+            let cell = match Cell::read(&values, self.options.default_url.as_deref()) {
+                Ok(Some(cell)) => cell,
+                Ok(None) => continue,
+                Err(error) => {
+                    tracing::error!(%error, "a cell is left out");
+                    continue;
+                }
+            };
+            read.insert(cell.uuid.clone(), cell);
+        }
+        let mut cells = self.cells.write().await;
+        self.hosts.retain_cells(&read.keys().cloned().collect());
+        cells.retain(|uuid, known| read.get(uuid) == Some(&known.cell));
+        for (uuid, cell) in read {
+            cells.entry(uuid).or_insert_with(|| {
+                let database = Database::new(&cell.url, self.options.cell_timeout);
+                CellDatabase { cell, database, is_down: false }
+            });
+        }
+        Ok(())
+    }
+
+    /// Reads the aggregates if they have changed since the last time.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]; then the aggregates are those of before.
+    pub async fn read_aggregates(&self) -> Result<(), DatabaseError> {
+        let tables = ["aggregates", "aggregate_hosts", "aggregate_metadata"];
+        let counts = tables.map(|table| {
+            format!("SELECT COUNT(*), MAX(id), SUM(id), MAX(updated_at), MAX(created_at) FROM {table}")
+        });
+        let found = self.api.rows(&counts.join(" UNION ALL ")).await?.concat();
+        {
+            let known = self.fingerprint.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if known.as_ref() == Some(&found) {
+                return Ok(());
+            }
+        }
+        self.read_all_aggregates().await?;
+        *self.fingerprint.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(found);
+        Ok(())
+    }
+
+    /// Reads the aggregates.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]; then the aggregates are those of before.
+    pub async fn read_all_aggregates(&self) -> Result<(), DatabaseError> {
+        let aggregates = format!("SELECT {} FROM aggregates ORDER BY id", list(aggregates::COLUMNS));
+        let hosts = format!("SELECT {} FROM aggregate_hosts ORDER BY id", list(aggregates::HOST_COLUMNS));
+        let (key, value) = (self.api.quoted("key"), self.api.quoted("value"));
+        let metadata = format!("SELECT aggregate_id, {key}, {value} FROM aggregate_metadata ORDER BY id");
+        let (aggregates, hosts, metadata) =
+            tokio::try_join!(self.api.rows(&aggregates), self.api.rows(&hosts), self.api.rows(&metadata))?;
+        self.hosts.set_aggregates(aggregates::read(&aggregates, &hosts, &metadata)?);
+        Ok(())
+    }
+
+    /// Brings everything that a decision looks at up to date: aggregates, services and compute nodes of all cells that are up,
+    /// and where these instances are.
+    pub async fn refresh(&self, instances: &BTreeSet<String>) {
+        let cells: Vec<CellDatabase> =
+            self.cells.read().await.values().filter(|cell| !cell.is_down).cloned().collect();
+        let reads = cells.iter().map(|cell| self.read_cell(cell, instances));
+        let (found, aggregates) = tokio::join!(join_all(reads), self.read_aggregates());
+        if let Err(error) = aggregates {
+            tracing::warn!(%error, "the aggregates cannot be read: they are those of before");
+        }
+        let mut located = Vec::new();
+        let mut all_answered = true;
+        for (cell, found) in cells.iter().zip(found) {
+            match found {
+                Ok(found) => located.extend(found),
+                Err(error) => {
+                    all_answered = false;
+                    self.down(cell, &error).await;
+                }
+            }
+        }
+        if !instances.is_empty() {
+            // An instance of a cell that did not answer is where it was.
+            let known = located.iter().map(|(uuid, _)| uuid.clone()).collect();
+            self.hosts.locate(if all_answered { instances } else { &known }, located);
+        }
+        self.hosts.advance(self.now());
+    }
+
+    /// Reads the cells that are down again.
+    pub async fn probe(&self) {
+        let down: Vec<CellDatabase> =
+            self.cells.read().await.values().filter(|cell| cell.is_down).cloned().collect();
+        for cell in &down {
+            if self.read_cell(cell, &BTreeSet::new()).await.is_ok() {
+                tracing::info!(cell = cell.cell.name, "the cell answers again");
+                self.mark(cell, false).await;
+                self.read_instances_of(cell).await;
+            }
+        }
+    }
+
+    /// Reads which instances are where.
+    pub async fn read_instances(&self) {
+        let cells: Vec<CellDatabase> =
+            self.cells.read().await.values().filter(|cell| !cell.is_down).cloned().collect();
+        join_all(cells.iter().map(|cell| self.read_instances_of(cell))).await;
+    }
+
+    async fn read_instances_of(&self, cell: &CellDatabase) {
+        let sql = "SELECT uuid, host FROM instances WHERE deleted = 0 AND host IS NOT NULL";
+        match timeout(self.options.cell_timeout * 6, cell.database.rows(sql)).await {
+            Ok(Ok(rows)) => self.hosts.set_instances(&cell.cell.uuid, pairs(rows)),
+            Ok(Err(error)) => tracing::warn!(cell = cell.cell.name, %error, "the instances cannot be read"),
+            Err(_) => tracing::warn!(cell = cell.cell.name, "reading the instances takes too long"),
+        }
+    }
+
+    /// Reads a cell into the hosts; returns where the asked instances are.
+    async fn read_cell(
+        &self,
+        cell: &CellDatabase,
+        instances: &BTreeSet<String>,
+    ) -> Result<Vec<(String, String)>, DatabaseError> {
+        let read = async {
+            let (read, found) =
+                tokio::try_join!(self.hosts_of(cell), instances_of(&cell.database, instances))?;
+            Ok((read, found))
+        };
+        match timeout(self.options.cell_timeout, read).await {
+            Ok(Ok((read, found))) => {
+                self.hosts.apply(&cell.cell.uuid, read, self.now());
+                Ok(found)
+            }
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(DatabaseError::Timeout(cell.database.name().to_owned())),
+        }
+    }
+
+    async fn hosts_of(&self, cell: &CellDatabase) -> Result<CellRead, DatabaseError> {
+        let (database, uuid) = (&cell.database, &cell.cell.uuid);
+        let services = format!(
+            "SELECT {} FROM services WHERE {} = 'nova-compute' AND deleted = 0",
+            list(service::COLUMNS),
+            database.quoted("binary")
+        );
+        let listing = "SELECT id, updated_at FROM compute_nodes WHERE deleted = 0";
+        let now = self.now();
+        let (services, listed) = tokio::try_join!(database.rows(&services), database.rows(listing))?;
+        let listed: Vec<(i64, Option<String>)> = listed
+            .into_iter()
+            .filter_map(|row| {
+                let mut values = row.into_iter();
+                Some((values.next()??.parse().ok()?, values.next()?))
+            })
+            .collect();
+        let outdated = self.hosts.outdated(uuid, &listed, now);
+        let mut nodes = Vec::with_capacity(outdated.len());
+        let mut ids: BTreeSet<i64> = listed.iter().map(|(id, _)| *id).collect();
+        for chunk in outdated.chunks(AT_ONCE) {
+            let numbers: Vec<String> = chunk.iter().map(ToString::to_string).collect();
+            let sql = format!(
+                "SELECT {} FROM compute_nodes WHERE deleted = 0 AND id IN ({})",
+                list(compute_node::COLUMNS),
+                numbers.join(", ")
+            );
+            for values in database.rows(&sql).await? {
+                match NodeRow::read(&values, uuid) {
+                    Ok(node) => nodes.push(node),
+                    Err(error) => {
+                        tracing::error!(cell = cell.cell.name, %error, node = ?values.get(4), "a compute node is left out");
+                        let id = values.first().and_then(|id| id.as_ref()?.parse().ok());
+                        id.map(|id| ids.remove(&id));
+                    }
+                }
+            }
+        }
+        let read = |values| ServiceRow::read(&values);
+        let services = services.into_iter().map(read).collect::<Result<_, InvalidRow>>()?;
+        Ok(CellRead { services, ids, nodes })
+    }
+
+    async fn down(&self, cell: &CellDatabase, error: &DatabaseError) {
+        tracing::warn!(cell = cell.cell.name, %error, "the cell is down: its hosts are left out");
+        self.hosts.set_down(&cell.cell.uuid);
+        self.mark(cell, true).await;
+    }
+
+    async fn mark(&self, cell: &CellDatabase, is_down: bool) {
+        if let Some(known) = self.cells.write().await.get_mut(&cell.cell.uuid) {
+            known.is_down = is_down;
+        }
+    }
+}
+
+/// Where these instances are. What is no UUID is nowhere.
+async fn instances_of(
+    database: &Database,
+    instances: &BTreeSet<String>,
+) -> Result<Vec<(String, String)>, DatabaseError> {
+    let uuids: Vec<String> = instances
+        .iter()
+        .filter_map(|uuid| Uuid::try_parse(uuid).ok())
+        .map(|uuid| format!("'{uuid}'"))
+        .collect();
+    let mut found = Vec::new();
+    for chunk in uuids.chunks(AT_ONCE) {
+        let list = chunk.join(", ");
+        let sql = format!(
+            "SELECT uuid, host FROM instances WHERE deleted = 0 AND host IS NOT NULL AND uuid IN ({list})"
+        );
+        found.extend(pairs(database.rows(&sql).await?));
+    }
+    Ok(found)
+}
+
+fn pairs(rows: Vec<Vec<Option<String>>>) -> Vec<(String, String)> {
+    let pair = |row: Vec<Option<String>>| {
+        let mut values = row.into_iter();
+        Some((values.next()??, values.next()??))
+    };
+    rows.into_iter().filter_map(pair).collect()
+}
+
+/// Runs all of them at once, on this task.
+async fn join_all<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let mut pending: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
+    std::future::poll_fn(|context| {
+        let mut is_ready = true;
+        for (future, output) in &mut pending {
+            if output.is_none() {
+                match future.as_mut().poll(context) {
+                    std::task::Poll::Ready(value) => *output = Some(value),
+                    std::task::Poll::Pending => is_ready = false,
+                }
+            }
+        }
+        if is_ready { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+    pending.into_iter().filter_map(|(_, output)| output).collect()
+}

@@ -1,0 +1,95 @@
+//! Services: `services` of a cell.
+
+use berth_scheduler::hosts::ServiceRecord;
+
+use crate::row::{InvalidRow, Row, TextRow};
+
+pub(crate) const COLUMNS: &[&str] =
+    &["host", "disabled", "disabled_reason", "forced_down", "last_seen_up", "created_at", "version"];
+
+/// A nova-compute service as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ServiceRow {
+    pub(crate) host: String,
+    disabled: bool,
+    disabled_reason: Option<String>,
+    forced_down: bool,
+    /// When it reported last, or else when it was created, in microseconds since 1970.
+    seen: Option<i64>,
+    pub(crate) version: i64,
+}
+
+impl ServiceRow {
+    pub(crate) fn read(values: &TextRow) -> Result<Self, InvalidRow> {
+        let row = Row::new("services", COLUMNS, values);
+        Ok(Self {
+            host: row.text("host")?.to_owned(),
+            disabled: row.is_true("disabled"),
+            disabled_reason: row.get("disabled_reason").map(str::to_owned),
+            forced_down: row.is_true("forced_down"),
+            seen: row.time("last_seen_up")?.or(row.time("created_at")?),
+            version: row.integer("version")?.unwrap_or_default(),
+        })
+    }
+
+    /// The status of the service at a time (microseconds since 1970).
+    pub(crate) fn status(&self, now: i64, down_after: i64) -> ServiceStatus {
+        let is_up = self.seen.is_some_and(|seen| now.saturating_sub(seen).saturating_abs() <= down_after);
+        let Self { disabled, disabled_reason, forced_down, .. } = self;
+        ServiceStatus {
+            disabled: *disabled,
+            disabled_reason: disabled_reason.clone(),
+            is_down: *forced_down || !is_up,
+        }
+    }
+}
+
+/// What filters look at. Heartbeats change it only when the service goes down or comes back, so hosts that report every few
+/// seconds are no changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ServiceStatus {
+    disabled: bool,
+    disabled_reason: Option<String>,
+    is_down: bool,
+}
+
+impl ServiceStatus {
+    pub(crate) fn record(&self) -> ServiceRecord {
+        ServiceRecord {
+            disabled: self.disabled,
+            disabled_reason: self.disabled_reason.clone(),
+            forced_down: self.is_down,
+            last_seen_up: None,
+            created_at: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn service(last_seen_up: Option<&str>, forced_down: &str) -> ServiceRow {
+        let values = [
+            Some("c1"),
+            Some("0"),
+            None,
+            Some(forced_down),
+            last_seen_up,
+            Some("2026-11-30 00:00:00"),
+            Some("74"),
+        ];
+        ServiceRow::read(&values.map(|value| value.map(str::to_owned)).to_vec()).expect("reads")
+    }
+
+    #[test]
+    fn a_service_is_down_when_it_has_not_reported() {
+        let now = berth_scheduler::time::micros("2026-11-30T00:02:00").expect("a time");
+        let is_down = |service: &ServiceRow| service.status(now, 60_000_000).is_down;
+        assert!(!is_down(&service(Some("2026-11-30 00:01:00"), "0")));
+        assert!(is_down(&service(Some("2026-11-30 00:00:59"), "0")));
+        assert!(!is_down(&service(Some("2026-11-30 00:03:00"), "0")), "its clock is ahead");
+        assert!(is_down(&service(Some("2026-11-30 00:01:59"), "1")));
+        assert!(is_down(&service(None, "f")), "it was created two minutes ago and never reported");
+    }
+}

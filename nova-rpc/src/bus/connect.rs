@@ -1,0 +1,142 @@
+//! Connections, and the declaration of queues on them.
+
+use lapin::options::{
+    BasicConsumeOptions, BasicQosOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions,
+    QueueDeclareOptions,
+};
+use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{Channel, Connection, ConnectionProperties, Consumer, ExchangeKind};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::error::BusError;
+use crate::transport::{Argument, Broker, BusCertificates, BusOptions, BusQueue, Consumed, Exchange};
+
+/// Messages that a broker sends ahead, if the options set no limit.
+const PREFETCH: u16 = 64;
+
+/// A connection that messages arrive on.
+pub(super) struct Connected {
+    pub(super) connection: Connection,
+    pub(super) consuming: Channel,
+    pub(super) consumers: Vec<Consumer>,
+    pub(super) publishing: Channel,
+}
+
+/// The broker as host and port, for messages.
+pub(super) fn name(broker: &Broker) -> String {
+    match broker.port {
+        Some(port) => format!("{}:{port}", broker.host),
+        None => broker.host.clone(),
+    }
+}
+
+/// Connects to the broker.
+pub(super) async fn open(options: &BusOptions, broker: &Broker) -> Result<Connection, BusError> {
+    let lost = |problem| BusError::Connection { broker: name(broker), problem };
+    let properties = ConnectionProperties::default()
+        .with_connection_name(format!("nova-scheduler:{}", options.host).into());
+    let runtime = lapin::runtime::default_runtime().map_err(lost)?;
+    let tls = tls(options.tls.as_ref());
+    Connection::connect_with_config(&uri(options, broker), properties, tls, runtime).await.map_err(lost)
+}
+
+/// Connects to the broker, declares the queues and begins to consume.
+pub(super) async fn connect(
+    options: &BusOptions,
+    broker: &Broker,
+    topology: &[Consumed],
+) -> Result<Connected, BusError> {
+    let broker_name = name(broker);
+    let lost = |problem| BusError::Connection { broker: broker_name.clone(), problem };
+    let connection = open(options, broker).await?;
+    let publishing = connection.create_channel().await.map_err(lost)?;
+    publishing.confirm_select(ConfirmSelectOptions::default()).await.map_err(lost)?;
+    let consuming = connection.create_channel().await.map_err(lost)?;
+    for one in topology {
+        declare(&consuming, one, &broker_name).await?;
+    }
+    let prefetch = match options.rabbit.rabbit_qos_prefetch_count {
+        0 => PREFETCH,
+        count => count,
+    };
+    consuming.basic_qos(prefetch, BasicQosOptions::default()).await.map_err(lost)?;
+    let mut consumers = Vec::new();
+    for one in topology {
+        let arguments = table(&one.consumer_arguments);
+        let queue = one.queue.name.as_str().into();
+        let consumer =
+            consuming.basic_consume(queue, "".into(), BasicConsumeOptions::default(), arguments).await;
+        consumers.push(consumer.map_err(lost)?);
+    }
+    Ok(Connected { connection, consuming, consumers, publishing })
+}
+
+fn uri(options: &BusOptions, broker: &Broker) -> String {
+    let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    let (scheme, default_port) = if options.tls.is_some() { ("amqps", 5671) } else { ("amqp", 5672) };
+    let host = if broker.host.contains(':') { format!("[{}]", broker.host) } else { broker.host.clone() };
+    let (user, password) = (encoded(&broker.user), encoded(&broker.password));
+    let port = broker.port.unwrap_or(default_port);
+    let virtual_host = encoded(&options.url.virtual_host);
+    let heartbeat = options.rabbit.heartbeat_timeout_threshold;
+    let login = options.rabbit.rabbit_login_method.to_lowercase();
+    format!(
+        "{scheme}://{user}:{password}@{host}:{port}/{virtual_host}?heartbeat={heartbeat}&auth_mechanism={login}\
+         &connection_timeout=10000"
+    )
+}
+
+fn tls(tls: Option<&BusCertificates>) -> OwnedTLSConfig {
+    let Some(BusCertificates { authorities, identity }) = tls.cloned() else {
+        return OwnedTLSConfig::default();
+    };
+    let identity = identity.map(|(pem, key)| OwnedIdentity::PKCS8 { pem, key });
+    OwnedTLSConfig { identity, cert_chain: authorities }
+}
+
+async fn declare(channel: &Channel, consumed: &Consumed, broker: &str) -> Result<(), BusError> {
+    let Consumed { exchange, queue, routing_key, .. } = consumed;
+    let Exchange { name, is_fanout, is_durable, auto_delete } = exchange;
+    let refused = |name: &str| {
+        let name = name.to_owned();
+        move |problem| BusError::of_declaration(&name, broker, problem)
+    };
+    let kind = if *is_fanout { ExchangeKind::Fanout } else { ExchangeKind::Topic };
+    let options = ExchangeDeclareOptions {
+        durable: *is_durable,
+        auto_delete: *auto_delete,
+        ..ExchangeDeclareOptions::default()
+    };
+    let declared = channel.exchange_declare(name.as_str().into(), kind, options, FieldTable::default()).await;
+    declared.map_err(refused(name))?;
+    let BusQueue { name: queue_name, is_durable, auto_delete, arguments } = queue;
+    let options = QueueDeclareOptions {
+        durable: *is_durable,
+        auto_delete: *auto_delete,
+        ..QueueDeclareOptions::default()
+    };
+    let declared = channel.queue_declare(queue_name.as_str().into(), options, table(arguments)).await;
+    declared.map_err(refused(queue_name))?;
+    let (queue, exchange, key) =
+        (queue_name.as_str().into(), name.as_str().into(), routing_key.as_str().into());
+    let bound =
+        channel.queue_bind(queue, exchange, key, QueueBindOptions::default(), FieldTable::default()).await;
+    bound.map_err(refused(queue_name))
+}
+
+fn table(arguments: &[(&'static str, Argument)]) -> FieldTable {
+    let mut table = FieldTable::default();
+    for (name, argument) in arguments {
+        let value = match argument {
+            // A small number is sent as a small type, as other clients do: brokers compare values, not types.
+            Argument::Number(number) => {
+                i32::try_from(*number).map_or(AMQPValue::LongLongInt(*number), AMQPValue::LongInt)
+            }
+            Argument::Text(text) => AMQPValue::LongString(text.as_str().into()),
+            Argument::True => AMQPValue::Boolean(true),
+        };
+        table.insert((*name).into(), value);
+    }
+    table
+}

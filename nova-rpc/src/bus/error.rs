@@ -1,0 +1,81 @@
+//! Why there is no connection.
+
+/// Why there is no connection. No message contains a password.
+#[derive(Debug, thiserror::Error)]
+pub enum BusError {
+    /// No broker could be reached, or the connection was lost.
+    #[error("{broker}: {problem}")]
+    Connection {
+        /// The broker as host and port.
+        broker: String,
+        /// What is wrong.
+        problem: lapin::Error,
+    },
+    /// A queue or an exchange exists with other properties than those that the options lead to.
+    #[error("{name}: {message}; {advice}")]
+    Declared {
+        /// The queue or exchange.
+        name: String,
+        /// What the broker says.
+        message: String,
+        /// The options to compare.
+        advice: String,
+    },
+    /// The certificates for encrypted connections cannot be used.
+    #[error("[oslo_messaging_rabbit] {0}")]
+    Tls(String),
+}
+
+impl BusError {
+    /// Whether another attempt with the same options could succeed.
+    #[must_use]
+    pub const fn is_passing(&self) -> bool {
+        matches!(self, Self::Connection { .. })
+    }
+
+    /// The error of a declaration that the broker refused.
+    pub(super) fn of_declaration(name: &str, broker: &str, problem: lapin::Error) -> Self {
+        let lapin::ErrorKind::ProtocolError(refusal) = problem.kind() else {
+            return Self::Connection { broker: broker.to_owned(), problem };
+        };
+        let message = refusal.get_message().to_string();
+        if !message.contains("PRECONDITION_FAILED") {
+            return Self::Connection { broker: broker.to_owned(), problem };
+        }
+        let advice = advice(&message);
+        Self::Declared { name: name.to_owned(), message, advice }
+    }
+}
+
+/// The options that an argument of a declaration comes from.
+fn advice(message: &str) -> String {
+    let options = [
+        ("x-queue-type", "rabbit_quorum_queue, rabbit_transient_quorum_queue and rabbit_stream_fanout"),
+        ("x-expires", "rabbit_transient_queues_ttl and rabbit_stream_fanout"),
+        ("x-max-age", "rabbit_transient_queues_ttl and rabbit_stream_fanout"),
+        ("x-ha-policy", "rabbit_ha_queues"),
+        ("x-delivery-limit", "rabbit_quorum_delivery_limit"),
+        ("x-max-in-memory", "rabbit_quorum_max_memory_length and rabbit_quorum_max_memory_bytes"),
+        ("'auto_delete'", "amqp_auto_delete"),
+        ("'durable'", "amqp_durable_queues, rabbit_quorum_queue and rabbit_transient_quorum_queue"),
+    ];
+    let found = options.iter().find(|(argument, _)| message.contains(argument));
+    let names = found.map_or("the options", |(_, names)| names);
+    format!(
+        "{names} of [oslo_messaging_rabbit] have to be the same as in the nova.conf of Nova's other services"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advice_names_the_options() {
+        let message = "PRECONDITION_FAILED - inequivalent arg 'durable' for exchange 'nova' in vhost '/': received 'true' \
+                       but current is 'false'";
+        assert!(advice(message).starts_with("amqp_durable_queues"));
+        assert!(advice("inequivalent arg 'x-queue-type'").starts_with("rabbit_quorum_queue"));
+        assert!(advice("something else").starts_with("the options of"));
+    }
+}

@@ -1,0 +1,178 @@
+//! The bus against a real RabbitMQ: calls, keep-alives, duplicates, nonsense, lost connections, refused declarations.
+
+#![allow(clippy::disallowed_methods, reason = "the tests wait for a broker")]
+
+mod client;
+mod rabbit;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use berth_nova_rpc::bus::{BusError, BusStatistics, Context, Handler, serve};
+use berth_nova_rpc::transport::{BusOptions, RabbitOptions, TransportUrl};
+use berth_nova_rpc::{Call, RpcFailure};
+use client::Client;
+use rabbit::Rabbit;
+use serde_json::json;
+use serde_json::value::RawValue;
+use tokio::sync::watch;
+
+/// Answers a ping with its argument; one whose argument begins with `slow` after two seconds.
+struct Echo;
+
+impl Handler for Echo {
+    async fn handle(&self, call: Call, _: Context) -> Result<Box<RawValue>, RpcFailure> {
+        let Call::Ping(arg) = call else { return Err(RpcFailure::no_valid_host("")) };
+        if arg.as_str().is_some_and(|arg| arg.starts_with("slow")) {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
+        Ok(RawValue::from_string(arg.to_string()).expect("JSON"))
+    }
+}
+
+struct Served {
+    stop: watch::Sender<bool>,
+    statistics: Arc<BusStatistics>,
+    task: tokio::task::JoinHandle<Result<(), BusError>>,
+}
+
+impl Served {
+    fn start(port: u16, rabbit: RabbitOptions) -> Self {
+        let options = BusOptions {
+            url: TransportUrl::parse(&format!("rabbit://guest:guest@127.0.0.1:{port}/")).expect("a URL"),
+            rabbit,
+            exchange: "nova".to_owned(),
+            topic: "scheduler".to_owned(),
+            host: "here".to_owned(),
+            tls: None,
+        };
+        let (stop, stopped) = watch::channel(false);
+        let statistics = Arc::new(BusStatistics::default());
+        let served =
+            serve(options, Arc::new(Echo), Arc::clone(&statistics), stopped, Duration::from_secs(10));
+        Self { stop, statistics, task: tokio::spawn(served) }
+    }
+
+    async fn connected(&self) {
+        for _ in 0..600 {
+            if self.statistics.is_connected() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("no connection");
+    }
+
+    fn count(&self, name: &str) -> u64 {
+        self.statistics.counts().iter().find(|(known, _)| *known == name).expect("is counted").1
+    }
+
+    async fn stop(self) -> Result<(), BusError> {
+        self.stop.send_replace(true);
+        self.task.await.expect("ends")
+    }
+}
+
+fn rabbit() -> Option<Rabbit> {
+    let rabbit = Rabbit::start();
+    if rabbit.is_none() {
+        berth_test_support::skip::skip("RabbitMQ is not installed");
+    }
+    rabbit
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_are_answered_through_everything_that_happens_on_a_bus() {
+    let Some(mut rabbit) = rabbit() else { return };
+    let served = Served::start(rabbit.port(), RabbitOptions::default());
+    served.connected().await;
+    let mut client = Client::connect(rabbit.port(), "reply_1").await;
+
+    client.ping("a", json!({})).await;
+    let reply = client.reply(20).await.expect("an answer");
+    assert_eq!(
+        (&reply["result"], &reply["_msg_id"], &reply["ending"]),
+        (&json!("a"), &json!("a"), &json!(true))
+    );
+
+    // Nonsense is acknowledged and ignored.
+    for body in [&b"no json"[..], b"{}", b"", br#"{"oslo.version": "3.0", "oslo.message": "{}"}"#] {
+        client.publish("nova", "scheduler", body).await;
+    }
+    // A message that is delivered twice is answered once.
+    client.ping("b", json!({})).await;
+    client.ping("b", json!({})).await;
+    // A refusal is an answer.
+    client.ping("c", json!({"version": "7.0"})).await;
+    assert_eq!(client.reply(20).await.expect("an answer")["result"], "b");
+    let refused = client.reply(20).await.expect("an answer");
+    assert!(refused["failure"].as_str().expect("a text").contains("UnsupportedVersion"), "{refused}");
+    assert_eq!((served.count("unreadable"), served.count("duplicates")), (4, 1));
+
+    // Work that takes long is announced, at half of the time that the caller names.
+    client.ping("slow", json!({"_timeout": 1})).await;
+    let mut alive = 0;
+    let reply = loop {
+        let reply = client.reply(20).await.expect("an answer");
+        if reply["ending"] == json!(true) {
+            break reply;
+        }
+        assert_eq!((&reply["result"], &reply["_msg_id"]), (&json!(null), &json!("slow")));
+        alive += 1;
+    };
+    assert_eq!(reply["result"], "slow");
+    assert!((2..=4).contains(&alive), "{alive}");
+
+    // A caller whose queue appears late still receives its reply.
+    client.ping("late", json!({"_reply_q": "reply_late"})).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let mut late = Client::connect(rabbit.port(), "reply_late").await;
+    assert_eq!(late.reply(20).await.expect("an answer")["result"], "late");
+
+    // The broker dies while a call is worked on; its reply waits for the next connection.
+    client.ping("slow-lost", json!({})).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    rabbit.kill();
+    rabbit.start_server();
+    let mut client = Client::connect(rabbit.port(), "reply_1").await;
+    served.connected().await;
+    assert_eq!(client.reply(40).await.expect("an answer")["result"], "slow-lost");
+    client.ping("after", json!({})).await;
+    assert_eq!(client.reply(20).await.expect("an answer")["result"], "after");
+    assert!(served.count("connections") >= 2);
+    served.stop().await.expect("ends without an error");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queues_are_declared_with_the_options_or_the_option_is_named() {
+    let Some(rabbit) = rabbit() else { return };
+    let quorum = RabbitOptions {
+        rabbit_quorum_queue: true,
+        rabbit_transient_quorum_queue: true,
+        rabbit_stream_fanout: true,
+        rabbit_qos_prefetch_count: 10,
+        ..RabbitOptions::default()
+    };
+    let served = Served::start(rabbit.port(), quorum);
+    served.connected().await;
+    let mut client = Client::connect(rabbit.port(), "reply_1").await;
+    client.ping("a", json!({})).await;
+    assert_eq!(client.reply(20).await.expect("an answer")["result"], "a");
+    let cast = json!({"method": "delete_instance_info", "version": "4.2", "args": {"host_name": "h", "instance_uuid": "u"}});
+    let body = json!({"oslo.version": "2.0", "oslo.message": cast.to_string()}).to_string();
+    let before = served.count("messages");
+    client.publish("scheduler_fanout", "", body.as_bytes()).await;
+    for _ in 0..100 {
+        if served.count("messages") > before {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(served.count("messages"), before + 1, "the stream is read");
+    served.stop().await.expect("ends without an error");
+
+    // The queues are there now, and are others than the defaults lead to.
+    let error = Served::start(rabbit.port(), RabbitOptions::default()).task.await.expect("ends");
+    let error = error.expect_err("is refused").to_string();
+    assert!(error.contains("amqp_durable_queues") && error.contains("'durable'"), "{error}");
+}

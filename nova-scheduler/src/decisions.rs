@@ -1,0 +1,164 @@
+//! Decisions on the index, one after the other.
+
+use std::sync::Arc;
+
+use berth_nova_rpc::{RpcFailure, Selected};
+use berth_placement::{ConsumerId, Index, Owner, Timestamp, TransferError};
+use berth_scheduler::decider::{DecideError, Decider, DecisionRequest, HostSource, Rules};
+use berth_scheduler::select::{Chooser, Claimant, Selection};
+use berth_scheduler::{Options, Preference, RequestSpec};
+use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use uuid::Uuid;
+
+use crate::moves;
+use crate::refusal;
+
+/// How often a claim is tried again because other claims were faster.
+const ATTEMPTS: usize = 16;
+
+/// Decides for all requests. A decision takes microseconds, so one follows the other.
+pub(crate) struct Decisions {
+    options: Options,
+    current: Option<(Arc<Index>, Decider)>,
+    tie_breaker: TieBreaker,
+}
+
+/// A request as it is decided.
+pub(crate) struct Asked<'a> {
+    pub(crate) spec: &'a RequestSpec,
+    pub(crate) instances: &'a [Uuid],
+    /// Whether anything is claimed.
+    pub(crate) claims: bool,
+    pub(crate) with_alternates: bool,
+    pub(crate) now: Timestamp,
+}
+
+/// Why there are no hosts: what the caller receives, and what operators do.
+pub(crate) struct Refused {
+    pub(crate) failure: RpcFailure,
+    pub(crate) removed: Vec<(String, usize)>,
+    pub(crate) hosts: usize,
+}
+
+impl Decisions {
+    pub(crate) fn new(mut options: Options, seed: u64) -> Self {
+        // The hosts' records say whether a service is up: NovaHosts judges it, so that heartbeats are no changes.
+        options.general.service_down_time = i64::MAX / 4;
+        Self { options, current: None, tie_breaker: TieBreaker(ChaCha8Rng::seed_from_u64(seed)) }
+    }
+
+    /// Chooses hosts and claims what the instances need there.
+    pub(crate) fn decide(
+        &mut self,
+        index: &Arc<Index>,
+        hosts: &dyn HostSource,
+        asked: &Asked<'_>,
+    ) -> Result<Vec<Vec<Selected>>, Box<Refused>> {
+        let Self { options, current, tie_breaker } = self;
+        let is_current = current.as_ref().is_some_and(|(known, _)| Arc::ptr_eq(known, index));
+        if !is_current {
+            let rules = Rules::Nova { options: Box::new(options.clone()), preference: Preference::Weighers };
+            let decider = Decider::new(Arc::clone(index), rules);
+            *current = Some((Arc::clone(index), decider));
+        }
+        let (_, decider) = current.as_mut().expect("it was just set");
+        let instances: Vec<ConsumerId> = asked.instances.iter().map(|&uuid| uuid.into()).collect();
+        let alternates = options.scheduler.max_attempts.saturating_sub(1) as usize;
+        let claimant = claimant(asked);
+        let request = DecisionRequest {
+            spec: asked.spec,
+            instances: &instances,
+            alternates: if asked.with_alternates { alternates } else { 0 },
+            claimant: &claimant,
+            is_dry_run: !asked.claims,
+        };
+        let holds = asked.claims && !asked.spec.is_rebuild() && moves::hold_something(index, &instances);
+        let decided = if holds {
+            beside(decider, index, hosts, &request, tie_breaker)
+        } else {
+            decider.select(hosts, &request, tie_breaker).map_err(decide_problem)
+        };
+        match decided {
+            Ok(selections) => {
+                let table = decider.hosts().expect("the decider has decided");
+                Ok(crate::selected::selected(&selections, table, &index.topology(), asked.spec))
+            }
+            Err(problem) => Err(Box::new(problem.refused(asked))),
+        }
+    }
+}
+
+enum Problem {
+    Decide(Box<DecideError>),
+    Claim(TransferError),
+}
+
+impl Problem {
+    fn refused(&self, asked: &Asked<'_>) -> Refused {
+        let instance = asked.instances.first().map(Uuid::to_string).unwrap_or_default();
+        match self {
+            Self::Decide(error) => {
+                let (removed, hosts) = refusal::removed(error);
+                Refused { failure: refusal::failure(error, &instance), removed, hosts }
+            }
+            Self::Claim(error) => {
+                let failure = RpcFailure::allocation_update_failed(&instance, &error.to_string());
+                Refused { failure, removed: Vec::new(), hosts: 0 }
+            }
+        }
+    }
+}
+
+fn decide_problem(error: DecideError) -> Problem {
+    Problem::Decide(Box::new(error))
+}
+
+/// Decides for instances that keep what they hold: first without a claim, which then joins both.
+fn beside(
+    decider: &mut Decider,
+    index: &Index,
+    hosts: &dyn HostSource,
+    request: &DecisionRequest<'_>,
+    tie_breaker: &mut TieBreaker,
+) -> Result<Vec<Vec<Selection>>, Problem> {
+    let dry = DecisionRequest { is_dry_run: true, ..*request };
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        let selections = decider.select(hosts, &dry, tie_breaker).map_err(decide_problem)?;
+        match moves::claim_besides(index, request.claimant, request.instances, &selections) {
+            Ok(()) => return Ok(selections),
+            Err(TransferError::Refused(_)) if attempt < ATTEMPTS => {}
+            Err(error) => return Err(Problem::Claim(error)),
+        }
+    }
+}
+
+/// Nova's claims name no consumer type.
+fn claimant(asked: &Asked<'_>) -> Claimant {
+    let owner = Owner {
+        project: asked.spec.project_id.as_str().into(),
+        user: asked.spec.user_id.as_str().into(),
+        consumer_type: None,
+    };
+    // Conductor keeps the members of server groups; the index has no group of them.
+    Claimant { owner: Arc::new(owner), group: None, now: asked.now }
+}
+
+/// Breaks ties by a seeded stream.
+struct TieBreaker(ChaCha8Rng);
+
+impl Chooser for TieBreaker {
+    fn choose(&mut self, len: usize) -> usize {
+        self.0.random_range(0..len)
+    }
+
+    fn shuffle(&mut self, positions: &mut [usize]) {
+        positions.shuffle(&mut self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests;

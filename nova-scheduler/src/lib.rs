@@ -1,0 +1,38 @@
+//! Berth in the place of nova-scheduler: Nova's conductors ask it over their own bus.
+//!
+//! [`run`] serves the topic `scheduler`. For each request, it waits until what it knows of hosts is fresh
+//! ([`berth_nova_database`]), decides with the one [`Decider`](berth_scheduler::decider::Decider) on the index of Placement in
+//! this process, and answers when the claim is durable ([`ClaimLedger`]).
+//!
+//! ```text
+//! bus ─► SelectDestinations ─► fresh rows ─► Decider: decide, claim ─► durable ─► Selections ─► bus
+//! casts ─► NovaHosts ◄── databases
+//! ```
+//!
+//! # Files
+//!
+//! | file | content |
+//! |---|---|
+//! | `service.rs` | calls and casts of Nova: a handler for the bus |
+//! | `decisions.rs`, `moves.rs` | decisions on the index; instances that hold something already |
+//! | `selected.rs`, `refusal.rs` | hosts and errors in the terms of Nova |
+//! | `ledger.rs` | what the service needs of Placement |
+//! | `requests.rs` | recent requests, for operators |
+//! | `run.rs`, `settings.rs` | starts everything; where bus and databases are |
+
+#![forbid(unsafe_code)]
+
+mod decisions;
+mod ledger;
+mod moves;
+mod refusal;
+mod requests;
+mod run;
+mod selected;
+mod service;
+mod settings;
+
+pub use ledger::ClaimLedger;
+pub use requests::{Outcome, RecentRequests, RequestSummary};
+pub use run::{NovaError, run};
+pub use settings::NovaSettings;

@@ -1,0 +1,54 @@
+//! Errors of a decision as the exceptions that Nova's conductor expects.
+
+use berth_nova_rpc::RpcFailure;
+use berth_scheduler::decider::{DecideError, NoHost};
+use berth_scheduler::placement_query::QueryError;
+use berth_scheduler::select::SelectError;
+
+/// Nova's text for users. How many hosts each constraint removed is for operators.
+const NOT_ENOUGH: &str = "There are not enough hosts available.";
+
+/// The exception for the caller. `instance` is the first instance of the request.
+pub(crate) fn failure(error: &DecideError, instance: &str) -> RpcFailure {
+    match error {
+        DecideError::Hosts(error) => RpcFailure::exception("RuntimeError", &error.to_string()),
+        DecideError::Query(QueryError::RequestFilterFailed(reason)) => RpcFailure::no_valid_host(reason),
+        DecideError::Query(error) => RpcFailure::exception(error.nova_class(), &error.to_string()),
+        DecideError::NoHost(none) => no_host(none, instance),
+        // Requests of Nova name no group of the index, and are decided by Nova's rules.
+        DecideError::Group(_) | DecideError::Place(_) | DecideError::Unexplained => {
+            RpcFailure::exception("RuntimeError", &error.to_string())
+        }
+    }
+}
+
+fn no_host(none: &NoHost, instance: &str) -> RpcFailure {
+    match &none.error {
+        SelectError::NoValidHost { placed, .. } => {
+            // Without any candidate of Placement, Nova gives no reason.
+            let had_candidates = *placed > 0 || none.removed.iter().any(|(_, count)| *count > 0);
+            RpcFailure::no_valid_host(if had_candidates { NOT_ENOUGH } else { "" })
+        }
+        SelectError::Outrun { .. } => RpcFailure::no_valid_host(NOT_ENOUGH),
+        SelectError::Refused(error) => RpcFailure::allocation_update_failed(instance, &error.to_string()),
+        other => match other.nova_exception() {
+            Some(exception) => {
+                let message = exception.message.unwrap_or_else(|| other.to_string());
+                RpcFailure::exception(exception.class, &message)
+            }
+            None => RpcFailure::exception("RuntimeError", &other.to_string()),
+        },
+    }
+}
+
+/// How many hosts each constraint removed, and how many there were. Hosts that no filter removed had no candidate.
+pub(crate) fn removed(error: &DecideError) -> (Vec<(String, usize)>, usize) {
+    let DecideError::NoHost(none) = error else { return (Vec::new(), 0) };
+    let counted = none.removed.iter().filter(|(_, count)| *count > 0);
+    let mut removed: Vec<(String, usize)> = counted.map(|(step, count)| (step.to_string(), *count)).collect();
+    let filtered: usize = removed.iter().map(|(_, count)| count).sum();
+    if none.hosts > filtered && matches!(none.error, SelectError::NoValidHost { .. }) {
+        removed.insert(0, ("placement".to_owned(), none.hosts - filtered));
+    }
+    (removed, none.hosts)
+}

@@ -1,0 +1,30 @@
+//! Where bus and databases are.
+
+use std::time::Duration;
+
+use berth_nova_database::{DatabaseUrl, Intervals};
+use berth_nova_rpc::transport::BusOptions;
+use berth_scheduler::Options;
+
+/// What the service takes from nova-scheduler's `nova.conf`.
+#[derive(Debug, Clone)]
+pub struct NovaSettings {
+    /// The options of filters and weighers.
+    pub options: Options,
+    /// The bus.
+    pub bus: BusOptions,
+    /// `[api_database] connection`
+    pub api_database: DatabaseUrl,
+    /// `[database] connection`: the service record, and what templates of cells refer to.
+    pub database: Option<(String, DatabaseUrl)>,
+    /// After how long without an answer a cell counts as down.
+    pub cell_timeout: Duration,
+    /// How often everything is read again.
+    pub intervals: Intervals,
+    /// `[DEFAULT] report_interval`
+    pub report_interval: Duration,
+    /// How long work that has begun may take when the service stops.
+    pub grace: Duration,
+    /// Seeds the choice among hosts that are equally good.
+    pub seed: u64,
+}
