@@ -15,7 +15,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use berth_placement::{Index, Inventory, Owner, Timestamp};
+use berth_placement::{ConsumerId, Index, Inventory, Owner, Timestamp};
 use berth_scheduler::filter_scheduler::SelectionRequest;
 use berth_scheduler::hosts::{HostRecord, HostTable};
 use berth_scheduler::placement_query::PrefilterFacts;
@@ -47,7 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut took = Vec::new();
     let mut staying = VecDeque::new();
     for number in 0..WARM_UP + MEASURED {
-        let instance = [Uuid::from_u128(1 << 100 | number as u128).to_string()];
+        let instance = [ConsumerId(1 << 100 | number as u128)];
         let started = Instant::now();
         let decision = decide(&index, &mut scheduler, &mut prepared, &instance, alternates);
         took.push(started.elapsed());
@@ -56,7 +56,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         if staying.len() > STAY
             && let Some((instance, mut decision)) = staying.pop_back()
         {
-            claims(&index).release(&instance[0]);
+            claims(&index).release(instance[0]);
             scheduler.undo(&mut decision);
         }
     }
@@ -70,7 +70,7 @@ fn decide(
     index: &Index,
     scheduler: &mut FilterScheduler,
     prepared: &mut PreparedRequest,
-    instances: &[String],
+    instances: &[ConsumerId],
     alternates: bool,
 ) -> Decision {
     scheduler.select(

@@ -1,6 +1,7 @@
 //! What recorded answers of Nova cannot show: reasons, filters and drivers of older releases, and where Berth decides
 //! otherwise on purpose.
 
+use berth_placement::ConsumerId;
 use berth_scheduler::filters::{Reason, RequestState, Scene, Step, Survivors, explain, run};
 use berth_scheduler::hosts::{HostRecord, HostRow, HostTable};
 use berth_scheduler::options::Driver;
@@ -161,16 +162,16 @@ fn novas_faults_are_not_repeated() {
     assert_eq!(judge(&hosts, &options, json!({"image": null})).0, [0, 1, 2]);
     options.filter_scheduler.enabled_filters = Vec::new();
     let mut decision = Decider::new(hosts, options);
-    assert_eq!(decision.chosen(&["i"]), Ok(vec![1]), "a host that never reported weighs nothing");
+    assert_eq!(decision.chosen(&[1]), Ok(vec![1]), "a host that never reported weighs nothing");
 }
 
 /// Counts claims, grants those the predicate allows, and always draws the last.
 struct Decider {
     hosts: HostTable,
     options: Options,
-    grants: fn(&str, HostRow) -> bool,
-    claims: Vec<(String, u32)>,
-    released: Vec<String>,
+    grants: fn(ConsumerId, HostRow) -> bool,
+    claims: Vec<(ConsumerId, u32)>,
+    released: Vec<ConsumerId>,
 }
 
 struct Last;
@@ -186,13 +187,13 @@ impl Chooser for Last {
 }
 
 impl Claims for Decider {
-    fn claim(&mut self, instance: &str, row: HostRow, _: &AllocationCandidate) -> bool {
-        self.claims.push((instance.to_owned(), row.0));
+    fn claim(&mut self, instance: ConsumerId, row: HostRow, _: &AllocationCandidate) -> bool {
+        self.claims.push((instance, row.0));
         (self.grants)(instance, row)
     }
 
-    fn release(&mut self, instance: &str) {
-        self.released.push(instance.to_owned());
+    fn release(&mut self, instance: ConsumerId) {
+        self.released.push(instance);
     }
 }
 
@@ -202,8 +203,8 @@ impl Decider {
     }
 
     /// The host of each instance. The table stays consumed.
-    fn chosen(&mut self, instances: &[&str]) -> Result<Vec<u32>, SelectError> {
-        let instances: Vec<String> = instances.iter().map(ToString::to_string).collect();
+    fn chosen(&mut self, instances: &[u128]) -> Result<Vec<u32>, SelectError> {
+        let instances: Vec<ConsumerId> = instances.iter().copied().map(ConsumerId).collect();
         let mut state = RequestState::default();
         self.hosts.rows().for_each(|row| state.give(row, vec![AllocationCandidate::default()]));
         let options = self.options.clone();
@@ -224,11 +225,11 @@ impl Decider {
 #[test]
 fn a_failed_group_gives_everything_back() {
     let mut decider = Decider::new(table(&[json!({}), json!({})], json!([])), options(&[]));
-    decider.grants = |instance, row| instance != "c" && row.0 == 1;
-    let error = decider.chosen(&["a", "b", "c"]).expect_err("c finds none");
+    decider.grants = |instance, row| instance != ConsumerId(3) && row.0 == 1;
+    let error = decider.chosen(&[1, 2, 3]).expect_err("the third finds none");
     assert_eq!(error, SelectError::NoValidHost { placed: 2, wanted: 3 });
     assert_eq!(error.to_string(), "No valid host was found. There are not enough hosts available.");
-    assert_eq!(decider.released, ["a", "b"]);
+    assert_eq!(decider.released, [ConsumerId(1), ConsumerId(2)]);
     assert!(decider.claims.len() <= 2 * 3, "one claim for each host and instance at most");
 }
 
@@ -238,7 +239,7 @@ fn the_chance_scheduler_draws_among_hosts_that_are_up() {
         table(&[json!({}), json!({"free_ram_mb": 0}), json!({"service": {"forced_down": true}})], json!([]));
     let mut decider = Decider::new(hosts, options(&[FilterName::RamFilter]));
     decider.options.scheduler.driver = Driver::ChanceScheduler;
-    assert_eq!(decider.chosen(&["i"]), Ok(vec![1]), "the last that is up, however full");
+    assert_eq!(decider.chosen(&[1]), Ok(vec![1]), "the last that is up, however full");
 }
 
 #[test]
@@ -246,7 +247,7 @@ fn what_is_not_undone_counts_for_the_next_request() {
     let hosts = table(&[json!({"free_ram_mb": 4000}), json!({"free_ram_mb": 3900})], json!([]));
     let mut decider = Decider::new(hosts, options(&[]));
     decider.options.scheduler.driver = Driver::CachingScheduler;
-    assert_eq!((decider.chosen(&["i"]), decider.chosen(&["j"])), (Ok(vec![0]), Ok(vec![1])));
+    assert_eq!((decider.chosen(&[1]), decider.chosen(&[2])), (Ok(vec![0]), Ok(vec![1])));
 }
 
 #[test]

@@ -80,9 +80,7 @@ impl KnownHosts {
             for_once = prepare()?;
             &mut for_once
         };
-        let names: Vec<String> = instances.iter().map(|one| Uuid::from_u128(one.0).to_string()).collect();
-        let wanted =
-            SelectionRequest { instances: &names, alternates: alternates > 0, each_alone: true, now };
+        let wanted = SelectionRequest { instances, alternates: alternates > 0, each_alone: true, now };
         let mut decision = if is_dry_run || spec.is_rebuild() {
             scheduler.select_dry(prepared, wanted, claimant, chooser)
         } else {

@@ -34,7 +34,7 @@ pub use prepared::PreparedRequest;
 #[derive(Debug, Clone, Copy)]
 pub struct SelectionRequest<'a> {
     /// Each instance that wants a host.
-    pub instances: &'a [String],
+    pub instances: &'a [ConsumerId],
     /// Whether alternates are wanted: `max_attempts` less one for each instance.
     pub alternates: bool,
     /// Whether each instance gets the host that it would get if it was asked for alone, after those before it. If not, hosts that

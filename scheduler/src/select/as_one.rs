@@ -1,6 +1,6 @@
 //! All instances of a request claimed as one.
 
-use berth_placement::{GroupError, Index, Refusal, Row, TransferError};
+use berth_placement::{ConsumerId, GroupError, Index, Refusal, Row, TransferError};
 
 use super::index_claims::{Claimant, RefusedClaim};
 use super::translate::{IndexClaimError, Translated, translate};
@@ -91,7 +91,7 @@ const fn is_passing(error: &TransferError) -> bool {
 pub(crate) struct Plan<'a> {
     index: &'a Index,
     claimant: &'a Claimant,
-    planned: Vec<(String, Translated)>,
+    planned: Vec<Translated>,
     /// Providers that refused what had looked possible.
     useless: Vec<Row>,
     refused: Vec<RefusedClaim>,
@@ -103,12 +103,16 @@ impl<'a> Plan<'a> {
     }
 
     /// Looks whether the instance could be claimed together with those that are planned.
-    fn look(&self, instance: &str, candidate: &AllocationCandidate) -> Result<Translated, IndexClaimError> {
+    fn look(
+        &self,
+        instance: ConsumerId,
+        candidate: &AllocationCandidate,
+    ) -> Result<Translated, IndexClaimError> {
         let wanted = translate(self.index, instance, candidate)?;
         self.check_free(&wanted)?;
         if let Some(group) = self.claimant.group {
             let found = self.index.group(group).ok_or(GroupError::Unknown(group));
-            let planned = self.planned.iter().map(|(_, planned)| planned.member());
+            let planned = self.planned.iter().map(Translated::member);
             let members: Vec<_> = planned.chain([wanted.member()]).collect();
             found.and_then(|group| group.check(&members)).map_err(TransferError::from)?;
         }
@@ -117,7 +121,7 @@ impl<'a> Plan<'a> {
 
     fn check_free(&self, wanted: &Translated) -> Result<(), TransferError> {
         let planned = |row, class| {
-            let all = self.planned.iter().flat_map(|(_, planned)| &planned.allocations);
+            let all = self.planned.iter().flat_map(|planned| &planned.allocations);
             let same = all.filter(move |other| (other.row, other.class) == (row, class));
             same.map(|other| i64::from(other.amount)).sum::<i64>()
         };
@@ -134,7 +138,7 @@ impl<'a> Plan<'a> {
 
     /// Claims all that is planned, or nothing. The plan is empty afterwards.
     fn commit(&mut self) -> Result<(), TransferError> {
-        let (names, instances): (Vec<_>, Vec<_>) = self.planned.drain(..).unzip();
+        let instances = std::mem::take(&mut self.planned);
         self.claimant.claim(self.index, &instances).inspect_err(|&error| {
             // Where others were faster, there may still be capacity for fewer: the next plan looks again.
             if let TransferError::Refused(refusal) = error
@@ -142,25 +146,25 @@ impl<'a> Plan<'a> {
             {
                 self.useless.push(refusal.row());
             }
-            let instance = names.join(", ");
-            self.refused.push(RefusedClaim { instance, row: None, error: error.into() });
+            let instances = instances.iter().map(|instance| instance.consumer).collect();
+            self.refused.push(RefusedClaim { instances, row: None, error: error.into() });
         })
     }
 }
 
 impl Claims for Plan<'_> {
-    fn claim(&mut self, instance: &str, row: HostRow, candidate: &AllocationCandidate) -> bool {
+    fn claim(&mut self, instance: ConsumerId, row: HostRow, candidate: &AllocationCandidate) -> bool {
         match self.look(instance, candidate) {
-            Ok(planned) => self.planned.push((instance.to_owned(), planned)),
+            Ok(planned) => self.planned.push(planned),
             Err(error) => {
-                self.refused.push(RefusedClaim { instance: instance.to_owned(), row: Some(row), error });
+                self.refused.push(RefusedClaim { instances: vec![instance], row: Some(row), error });
                 return false;
             }
         }
         true
     }
 
-    fn release(&mut self, instance: &str) {
-        self.planned.retain(|(planned, _)| planned != instance);
+    fn release(&mut self, instance: ConsumerId) {
+        self.planned.retain(|planned| planned.consumer != instance);
     }
 }

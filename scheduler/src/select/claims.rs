@@ -1,5 +1,7 @@
 //! Claims and their release.
 
+use berth_placement::ConsumerId;
+
 use super::AllocationCandidate;
 use crate::hosts::HostRow;
 
@@ -7,8 +9,8 @@ use crate::hosts::HostRow;
 /// was faster.
 pub trait Claims {
     /// Takes what the candidate says, for the instance on the host. False if it is not there any more.
-    fn claim(&mut self, instance: &str, row: HostRow, candidate: &AllocationCandidate) -> bool;
+    fn claim(&mut self, instance: ConsumerId, row: HostRow, candidate: &AllocationCandidate) -> bool;
 
     /// Releases what was claimed for the instance.
-    fn release(&mut self, instance: &str);
+    fn release(&mut self, instance: ConsumerId);
 }

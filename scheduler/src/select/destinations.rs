@@ -1,5 +1,8 @@
 //! The decision for all instances of a request.
 
+use berth_placement::ConsumerId;
+use uuid::Uuid;
+
 use super::alternates::{Chosen, Pool};
 use super::order::{HostOrder, LookAtAll};
 use super::{AllocationCandidate, Chooser, Claims, SelectError, Selection, Sorted};
@@ -16,7 +19,7 @@ pub struct SelectDestinations<'a> {
     /// What the operator configured.
     pub options: &'a Options,
     /// Each instance that wants a host.
-    pub instances: &'a [String],
+    pub instances: &'a [ConsumerId],
     /// Whether alternates are wanted: `max_attempts` less one for each instance.
     pub return_alternates: bool,
     /// The time in microseconds since 1970.
@@ -94,7 +97,7 @@ impl SelectDestinations<'_> {
         if result.is_err() {
             let claimed =
                 selecting.chosen.iter().zip(self.instances).filter(|((_, candidate), _)| candidate.is_some());
-            claimed.for_each(|(_, instance)| claims.release(instance));
+            claimed.for_each(|(_, instance)| claims.release(*instance));
         }
         Decision { result, removed: selecting.removed, changes: selecting.changes }
     }
@@ -108,8 +111,8 @@ impl Selecting<'_> {
     fn select(&mut self, claims: &mut dyn Claims) -> Result<Vec<Vec<Selection>>, SelectError> {
         let with_placement = !self.request.is_rebuild();
         let mut last = None;
-        for (index, instance) in self.what.instances.iter().enumerate() {
-            self.request.instance_uuid.clone_from(instance);
+        for (index, &instance) in self.what.instances.iter().enumerate() {
+            self.request.instance_uuid = Uuid::from(instance).to_string();
             let mut sorted = self.sorted(index)?;
             let found = if with_placement {
                 self.claim(instance, &mut sorted, claims)
@@ -123,7 +126,7 @@ impl Selecting<'_> {
                 self.look_for_alternates(&mut sorted); // in the order of before
             }
             last = Some(sorted);
-            self.consume(row, instance, mapping?.as_ref());
+            self.consume(row, mapping?.as_ref());
         }
         let (placed, wanted) = (self.chosen.len(), self.what.instances.len());
         match last {
@@ -151,7 +154,12 @@ impl Selecting<'_> {
     }
 
     /// Claims the first host that can be had.
-    fn claim(&mut self, instance: &str, sorted: &mut Sorted, claims: &mut dyn Claims) -> Option<Chosen> {
+    fn claim(
+        &mut self,
+        instance: ConsumerId,
+        sorted: &mut Sorted,
+        claims: &mut dyn Claims,
+    ) -> Option<Chosen> {
         let mut tried = 0;
         loop {
             let found = sorted.rows[tried..].iter().find_map(|&row| {
@@ -177,7 +185,7 @@ impl Selecting<'_> {
     }
 
     /// Takes from the host what the instance needs. Should that fail, its compute service has the last word.
-    fn consume(&mut self, row: HostRow, instance: &str, mapping: Option<&ProviderMapping>) {
+    fn consume(&mut self, row: HostRow, mapping: Option<&ProviderMapping>) {
         let allocation = cell_allocation(&self.scene());
         let mut topology: Option<InstanceTopology> = self.request.numa_topology.take();
         let limits = self.state.limits(row).map(|limits| CellLimits {
@@ -194,7 +202,7 @@ impl Selecting<'_> {
         self.request.numa_topology = topology;
         if let Some(group) = &mut self.request.instance_group {
             group.hosts.push(self.hosts.host(row).to_owned());
-            self.hosts.place_instance(row, instance, &mut change);
+            self.hosts.place_instance(row, &self.request.instance_uuid, &mut change);
         }
         self.changes.push(change);
         self.order.follow(self.hosts, self.what.options, row);

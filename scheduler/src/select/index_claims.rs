@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use berth_placement::{ExpectedGeneration, GroupId, Index, Member, Owner, Timestamp, TransferError, Write};
+use berth_placement::{
+    ConsumerId, ExpectedGeneration, GroupId, Index, Member, Owner, Timestamp, TransferError, Write,
+};
 
-use super::translate::{IndexClaimError, Translated, consumer, translate};
+use super::translate::{IndexClaimError, Translated, translate};
 use super::{AllocationCandidate, Claims};
 use crate::hosts::HostRow;
 
@@ -22,8 +24,8 @@ pub struct Claimant {
 /// A claim that was not granted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusedClaim {
-    /// For which instance.
-    pub instance: String,
+    /// For which instances.
+    pub instances: Vec<ConsumerId>,
     /// On which row of the host table; none for a claim of several instances.
     pub row: Option<HostRow>,
     /// Why.
@@ -54,25 +56,23 @@ impl<'a> IndexClaims<'a> {
         &self.refused
     }
 
-    fn take(&self, instance: &str, candidate: &AllocationCandidate) -> Result<(), IndexClaimError> {
+    fn take(&self, instance: ConsumerId, candidate: &AllocationCandidate) -> Result<(), IndexClaimError> {
         let translated = translate(self.index, instance, candidate)?;
         Ok(self.claimant.claim(self.index, &[translated])?)
     }
 }
 
 impl Claims for IndexClaims<'_> {
-    fn claim(&mut self, instance: &str, row: HostRow, candidate: &AllocationCandidate) -> bool {
+    fn claim(&mut self, instance: ConsumerId, row: HostRow, candidate: &AllocationCandidate) -> bool {
         let outcome = self.take(instance, candidate);
         let refused =
-            |error| self.refused.push(RefusedClaim { instance: instance.to_owned(), row: Some(row), error });
+            |error| self.refused.push(RefusedClaim { instances: vec![instance], row: Some(row), error });
         outcome.map_err(refused).is_ok()
     }
 
-    fn release(&mut self, instance: &str) {
+    fn release(&mut self, instance: ConsumerId) {
         // Another client may have deleted the instance meanwhile: then there is nothing to release.
-        if let Ok(consumer) = consumer(instance) {
-            let _ = self.index.release(consumer);
-        }
+        let _ = self.index.release(instance);
     }
 }
 

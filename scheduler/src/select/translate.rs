@@ -8,9 +8,6 @@ use super::{AllocationCandidate, CandidateAllocations};
 /// Why the index did not grant a claim.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IndexClaimError {
-    /// The instance's id is no UUID.
-    #[error("instance {0} is no UUID")]
-    Instance(String),
     /// The candidate names a provider that the index does not have.
     #[error("allocations: there is no resource provider {0}")]
     Provider(String),
@@ -57,10 +54,9 @@ impl Translated {
 /// Looks up everything that the candidate names.
 pub(super) fn translate(
     index: &Index,
-    instance: &str,
+    consumer: ConsumerId,
     candidate: &AllocationCandidate,
 ) -> Result<Translated, IndexClaimError> {
-    let consumer = consumer(instance)?;
     let allocations = allocations(index, candidate)?;
     let host = index.topology().host_of(&allocations).ok_or(IndexClaimError::Empty)?;
     Ok(Translated { consumer, host, allocations })
@@ -85,12 +81,6 @@ pub fn allocations(index: &Index, candidate: &AllocationCandidate) -> Result<All
         }
     }
     Ok(allocations)
-}
-
-/// The consumer that an instance is.
-pub(super) fn consumer(instance: &str) -> Result<ConsumerId, IndexClaimError> {
-    let uuid = Uuid::parse_str(instance).map_err(|_| IndexClaimError::Instance(instance.to_owned()))?;
-    Ok(uuid.into())
 }
 
 fn allocation(

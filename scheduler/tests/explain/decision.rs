@@ -1,11 +1,13 @@
 //! The decision for one instance, as a service would make it: it asks Placement, then decides among the hosts that
 //! Placement names.
 
+use berth_placement::ConsumerId;
 use berth_scheduler::SelectDestinations;
 use berth_scheduler::explain::{Case, CaseRecord};
 use berth_scheduler::filters::Step;
 use berth_scheduler::hosts::HostRow;
 use berth_scheduler::select::{AllocationCandidate, Chooser, Claims, SelectError};
+use uuid::Uuid;
 
 use super::placement::{answered, describes_placement};
 
@@ -24,12 +26,12 @@ impl Chooser for First {
 struct Granted(Option<HostRow>);
 
 impl Claims for Granted {
-    fn claim(&mut self, _: &str, row: HostRow, _: &AllocationCandidate) -> bool {
+    fn claim(&mut self, _: ConsumerId, row: HostRow, _: &AllocationCandidate) -> bool {
         self.0 = Some(row);
         true
     }
 
-    fn release(&mut self, _: &str) {}
+    fn release(&mut self, _: ConsumerId) {}
 }
 
 /// Hosts that each constraint removed.
@@ -58,7 +60,7 @@ fn decide_case(case: &Case) -> Result<(Option<HostRow>, Counts), String> {
     let scene = case.question().scene;
     let (mut hosts, mut request) = (scene.hosts.clone(), scene.request.clone());
     let mut state = case.question().state.clone();
-    let instances = [request.instance_uuid.clone()];
+    let instances = [Uuid::try_parse(&request.instance_uuid).expect("a UUID").into()];
     let what = SelectDestinations {
         options: scene.options,
         instances: &instances,

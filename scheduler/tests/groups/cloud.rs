@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
-use berth_placement::{ClassId, GroupId, GroupPolicy, Index, Inventory, Owner, Timestamp};
+use berth_placement::{ClassId, ConsumerId, GroupId, GroupPolicy, Index, Inventory, Owner, Timestamp};
 use berth_scheduler::filters::RequestState;
 use berth_scheduler::hosts::{HostRecord, HostRow, HostTable};
 use berth_scheduler::select::{AllocationCandidate, Chooser, Claimant};
@@ -20,6 +20,11 @@ pub(crate) type Books = BTreeMap<String, HostRow>;
 
 pub(crate) fn read<T: DeserializeOwned>(value: Value) -> T {
     serde_json::from_value(value).expect("reads")
+}
+
+/// The instance of a number, whose UUID is [`uuid`] of it.
+pub(crate) const fn instance(number: u128) -> ConsumerId {
+    ConsumerId(number)
 }
 
 pub(crate) fn uuid(number: u128) -> String {

@@ -72,6 +72,8 @@ impl Cloud {
         let options = Options::default();
         let (mut hosts, mut request) = (hosts(HOSTS, known), request(self.policy, known));
         let mut state = state(HOSTS);
+        let instances: Vec<ConsumerId> = instances.iter().map(|one| consumer(one)).collect();
+        let instances = &instances;
         let what = SelectDestinations { options: &options, instances, return_alternates: false, now: NOW };
         let claimant = claimant((self.way != Way::WithoutGroup).then_some(GROUP));
         if self.way == Way::AsOne {

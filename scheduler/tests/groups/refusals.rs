@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::cloud::{
-    Best, Books, GROUP, NOW, at_most, candidate, claimant, hosts, index, provider, read, request, state, uuid,
+    Best, Books, GROUP, NOW, at_most, candidate, claimant, hosts, index, instance, provider, read, request,
+    state, uuid,
 };
 
 fn ample(_: u32) -> Inventory {
@@ -25,7 +26,7 @@ fn only_pairs() -> Inventory {
 
 /// Several new instances of the group at once.
 fn create(index: &Index, host_count: u32, policy: GroupPolicy, instances: u128) -> DecisionAsOne {
-    let instances: Vec<String> = (1..=instances).map(uuid).collect();
+    let instances: Vec<ConsumerId> = (1..=instances).map(instance).collect();
     let (mut hosts, options) = (hosts(host_count, &Books::new()), Options::default());
     let (mut request, mut state) = (request(policy, &Books::new()), state(host_count));
     let what =
@@ -33,29 +34,27 @@ fn create(index: &Index, host_count: u32, policy: GroupPolicy, instances: u128) 
     what.decide_as_one(&mut hosts, &mut request, &mut state, (index, &claimant(Some(GROUP))), &mut Best)
 }
 
-fn refusal_of(allocations: &Value, instance: &str) -> IndexClaimError {
+fn refusal_of(allocations: &Value) -> IndexClaimError {
     let index = index(1, ample);
     let mut claims = IndexClaims::new(&index, claimant(None));
-    assert!(!claims.claim(instance, HostRow(0), &read(json!({ "allocations": allocations }))));
+    assert!(!claims.claim(instance(7), HostRow(0), &read(json!({ "allocations": allocations }))));
     assert_eq!(index.consumers(), 0);
     claims.refused()[0].error.clone()
 }
 
 #[test]
 fn candidates_that_the_index_cannot_read() {
-    let (provider, vm) = (provider(0), uuid(7));
-    let refusal = |resources| refusal_of(&json!({provider.clone(): {"resources": resources}}), &vm);
+    let provider = provider(0);
+    let refusal = |resources| refusal_of(&json!({provider.clone(): {"resources": resources}}));
     let class = IndexClaimError::Class { provider: provider.clone(), class: "CUSTOM_X".to_owned() };
     assert_eq!(refusal(json!({"CUSTOM_X": 1})), class);
     let (class, amount) = ("VCPU".to_owned(), 1 << 32);
     let too_much = IndexClaimError::Amount { provider: provider.clone(), class, amount };
     assert_eq!(refusal(json!({"VCPU": amount})), too_much);
-    assert_eq!(refusal_of(&json!({}), &vm), IndexClaimError::Empty);
+    assert_eq!(refusal_of(&json!({})), IndexClaimError::Empty);
     let elsewhere = uuid(99);
-    let unknown = refusal_of(&json!({elsewhere.clone(): {"resources": {"VCPU": 1}}}), &vm);
+    let unknown = refusal_of(&json!({elsewhere.clone(): {"resources": {"VCPU": 1}}}));
     assert_eq!(unknown, IndexClaimError::Provider(elsewhere));
-    let nameless = refusal_of(&json!({provider: {"resources": {"VCPU": 1}}}), "vm");
-    assert_eq!(nameless, IndexClaimError::Instance("vm".to_owned()));
 }
 
 #[test]
@@ -63,13 +62,13 @@ fn what_is_claimed_can_be_released() {
     let index = index(1, ample);
     index.add_group(GROUP, at_most(1)).unwrap();
     let mut claims = IndexClaims::new(&index, claimant(Some(GROUP)));
-    let (first, second) = (uuid(1), uuid(2));
-    assert!(claims.claim(&first, HostRow(0), &candidate(0)));
-    assert!(!claims.claim(&second, HostRow(0), &candidate(0)), "one is there");
+    let (first, second) = (instance(1), instance(2));
+    assert!(claims.claim(first, HostRow(0), &candidate(0)));
+    assert!(!claims.claim(second, HostRow(0), &candidate(0)), "one is there");
     let crowded = GroupError::Crowded { group: GROUP, host: Row(0), found: 2, limit: 1 };
     assert_eq!(claims.refused()[0].error, TransferError::from(crowded).into());
-    claims.release(&first);
-    assert!(claims.claim(&second, HostRow(0), &candidate(0)));
+    claims.release(first);
+    assert!(claims.claim(second, HostRow(0), &candidate(0)));
     assert_eq!((index.consumers(), index.check()), (1, Ok(())));
 }
 
@@ -109,7 +108,7 @@ fn a_refused_plan_goes_to_the_next_host() {
 fn an_instance_that_has_allocations_is_refused_once() {
     let index = index(3, ample);
     index.add_group(GROUP, at_most(1)).unwrap();
-    assert!(IndexClaims::new(&index, claimant(None)).claim(&uuid(1), HostRow(2), &candidate(2)));
+    assert!(IndexClaims::new(&index, claimant(None)).claim(instance(1), HostRow(2), &candidate(2)));
     let outcome = create(&index, 3, at_most(1), 2);
     let consumer = ConsumerId::from(Uuid::from_u128(1));
     let (expected, found) = (ExpectedGeneration::New, Some(1));

@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
-use berth_placement::{Owner, Timestamp};
+use berth_placement::{ConsumerId, Owner, Timestamp};
 use berth_scheduler::filter_scheduler::{PreparedRequest, SelectionRequest};
 use berth_scheduler::hosts::HostRow;
 use berth_scheduler::select::{Claimant, Decision, IndexClaims, SelectError};
 use berth_scheduler::{Options, RequestSpec};
+use uuid::Uuid;
 
-use crate::cloud::{Last, NOW, ShortWay, computes, consumer, known};
+use crate::cloud::{Last, NOW, ShortWay, computes, known};
 use crate::fleet::{Fleet, Kind, uuid};
 use crate::numbers::Numbers;
 use crate::requests::request;
@@ -19,7 +20,7 @@ fn claimant() -> Claimant {
     Claimant { owner: Arc::new(owner), group: None, now: Timestamp(0) }
 }
 
-const fn wanted(instances: &[String]) -> SelectionRequest<'_> {
+const fn wanted(instances: &[ConsumerId]) -> SelectionRequest<'_> {
     SelectionRequest { instances, alternates: false, each_alone: true, now: NOW }
 }
 
@@ -27,9 +28,9 @@ fn chosen(decision: &Decision) -> Vec<HostRow> {
     decision.result.iter().flatten().map(|selections| selections[0].row).collect()
 }
 
-fn holding(way: &ShortWay, instances: &[String]) -> usize {
+fn holding(way: &ShortWay, instances: &[ConsumerId]) -> usize {
     let holds =
-        |instance: &&String| way.index.allocations(consumer(instance)).is_some_and(|held| !held.is_empty());
+        |instance: &&ConsumerId| way.index.allocations(**instance).is_some_and(|held| !held.is_empty());
     instances.iter().filter(holds).count()
 }
 
@@ -59,7 +60,7 @@ impl Twice {
         &mut self,
         spec: &RequestSpec,
         requests: &mut [PreparedRequest; 2],
-        instances: &[String],
+        instances: &[ConsumerId],
         counts: &mut Counts,
     ) {
         let Self { together, alone } = self;
@@ -107,10 +108,10 @@ impl Twice {
         }
     }
 
-    fn forget(&mut self, found: &mut Decision, decisions: &mut [Decision], instances: &[String]) {
+    fn forget(&mut self, found: &mut Decision, decisions: &mut [Decision], instances: &[ConsumerId]) {
         for instance in instances {
-            let _ = self.together.index.release(consumer(instance));
-            let _ = self.alone.index.release(consumer(instance));
+            let _ = self.together.index.release(*instance);
+            let _ = self.alone.index.release(*instance);
         }
         self.together.scheduler.undo(found);
         decisions.iter_mut().rev().for_each(|decision| self.alone.scheduler.undo(decision));
@@ -132,9 +133,10 @@ fn batches(kind: Kind, seeds: std::ops::Range<u64>) -> Counts {
             let mut spec: RequestSpec = serde_json::from_value(request(&fleet, random)).unwrap();
             let computes = computes(&fleet);
             let count = random.pick(&[1, 2, 3, 8, 30]);
-            let names: Vec<_> = (instances..instances + count).map(|one| uuid(6, one).to_string()).collect();
+            let names: Vec<ConsumerId> =
+                (instances..instances + count).map(|one| uuid(6, one).into()).collect();
             if let Some(group) = &mut spec.instance_group {
-                group.members.extend(names.iter().cloned());
+                group.members.extend(names.iter().map(|one| Uuid::from(*one).to_string()));
             }
             let prepare =
                 |way: &mut ShortWay| way.scheduler.prepare(spec.clone(), &known(&fleet, &computes), NOW).ok();

@@ -12,7 +12,6 @@ use berth_scheduler::placement_query::{
 };
 use berth_scheduler::select::{AllocationCandidate, Chooser, Claimant, Claims, Decision, IndexClaims};
 use berth_scheduler::{Options, RequestSpec, SelectDestinations};
-use uuid::Uuid;
 
 use crate::fleet::Fleet;
 use crate::planting::plant;
@@ -72,7 +71,7 @@ impl LongWay {
         &mut self,
         known: &PrefilterFacts<'_>,
         mut spec: RequestSpec,
-        instances: &[String],
+        instances: &[ConsumerId],
         rival: &mut dyn FnMut(&Index, &AllocationCandidate),
     ) -> Result<Decision, QueryError> {
         let mut query = placement_query(&mut spec, &self.options, known)?;
@@ -96,7 +95,7 @@ impl ShortWay {
     pub(crate) fn decide(
         &mut self,
         prepared: &mut PreparedRequest,
-        instances: &[String],
+        instances: &[ConsumerId],
         rival: &mut dyn FnMut(&Index, &AllocationCandidate),
     ) -> Decision {
         let mut claims = Contested::new(&self.index, rival);
@@ -121,12 +120,12 @@ impl<'a> Contested<'a> {
 }
 
 impl Claims for Contested<'_> {
-    fn claim(&mut self, instance: &str, row: HostRow, candidate: &AllocationCandidate) -> bool {
+    fn claim(&mut self, instance: ConsumerId, row: HostRow, candidate: &AllocationCandidate) -> bool {
         (self.rival)(self.index, candidate);
         self.claims.claim(instance, row, candidate)
     }
 
-    fn release(&mut self, instance: &str) {
+    fn release(&mut self, instance: ConsumerId) {
         self.claims.release(instance);
     }
 }
@@ -142,8 +141,4 @@ impl Chooser for Last {
     fn shuffle(&mut self, positions: &mut [usize]) {
         positions.reverse();
     }
-}
-
-pub(crate) fn consumer(instance: &str) -> ConsumerId {
-    ConsumerId::from(instance.parse::<Uuid>().unwrap())
 }

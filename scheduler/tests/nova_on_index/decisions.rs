@@ -10,7 +10,7 @@ use berth_scheduler::select::{AllocationCandidate, CandidateAllocations, Decisio
 use berth_scheduler::{FilterName, Options, RequestSpec};
 use serde_json::Value;
 
-use crate::cloud::{LongWay, NOW, ShortWay, computes, consumer, known};
+use crate::cloud::{LongWay, NOW, ShortWay, computes, known};
 use crate::fleet::{Fleet, Kind, uuid};
 use crate::numbers::Numbers;
 use crate::requests::request;
@@ -47,12 +47,12 @@ fn take_all(index: &Index, candidate: &AllocationCandidate, rival: ConsumerId) {
 }
 
 /// Who holds what, in UUIDs.
-fn held(index: &Index, instances: &[String]) -> BTreeMap<String, Vec<(Row, u16, u32)>> {
-    let of = |instance: &String| {
-        let held = index.allocations(consumer(instance)).unwrap_or_default();
+fn held(index: &Index, instances: &[ConsumerId]) -> BTreeMap<ConsumerId, Vec<(Row, u16, u32)>> {
+    let of = |instance: &ConsumerId| {
+        let held = index.allocations(*instance).unwrap_or_default();
         held.iter().map(|one| (one.row, one.class.0, one.amount)).collect::<Vec<_>>()
     };
-    instances.iter().map(|instance| (instance.clone(), of(instance))).collect()
+    instances.iter().map(|instance| (*instance, of(instance))).collect()
 }
 
 /// Chosen host and alternates of each instance.
@@ -67,7 +67,7 @@ struct Run {
     short: ShortWay,
     prepared: Vec<(RequestSpec, Option<PreparedRequest>)>,
     /// Instances that were placed, by decision.
-    placed: Vec<(Vec<String>, Decision, Decision)>,
+    placed: Vec<(Vec<ConsumerId>, Decision, Decision)>,
     instances: usize,
     rivals: usize,
 }
@@ -103,8 +103,7 @@ impl Run {
 
     fn step(&mut self, random: &mut Numbers, counts: &mut Counts) {
         let (at, count) = (random.below(self.prepared.len()), random.pick(&[1, 1, 1, 2, 4]));
-        let instances: Vec<String> =
-            (0..count).map(|one| uuid(6, self.instances + one).to_string()).collect();
+        let instances: Vec<ConsumerId> = (0..count).map(|one| uuid(6, self.instances + one).into()).collect();
         self.instances += count;
         let contested = random.one_in(4);
         let first = ConsumerId(uuid(7, 0).as_u128() + 1000 * self.rivals as u128);
@@ -161,8 +160,7 @@ impl Run {
         while self.placed.last().is_some_and(|(_, _, found)| found.result.is_err()) || random.one_in(3) {
             let Some((instances, mut expected, mut found)) = self.placed.pop() else { return };
             for instance in &instances {
-                let both =
-                    [&self.long.index, &*self.short.index].map(|index| index.release(consumer(instance)));
+                let both = [&self.long.index, &*self.short.index].map(|index| index.release(*instance));
                 assert_eq!(both[0], both[1]);
             }
             expected.undo(&mut self.long.hosts);

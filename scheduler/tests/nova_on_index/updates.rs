@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use berth_placement::ConsumerId;
 use berth_scheduler::filter_scheduler::FilterScheduler;
 use berth_scheduler::hosts::{HostRecord, UpdateError};
 use berth_scheduler::{Options, RequestSpec};
 use serde_json::{Value, json};
 
-use crate::cloud::{NOW, ShortWay, computes, consumer, hosts, known};
+use crate::cloud::{NOW, ShortWay, computes, hosts, known};
 use crate::fleet::{Fleet, Kind, uuid};
 use crate::numbers::Numbers;
 use crate::requests::request;
@@ -92,14 +93,14 @@ fn compare(random: &mut Numbers, counts: &mut Counts) {
         };
         for (number, (spec, prepared)) in specs.iter().zip(&mut prepared).enumerate() {
             let Some(prepared) = prepared else { continue };
-            let instance = [uuid(7, step * 10 + number).to_string()];
+            let instance = [ConsumerId::from(uuid(7, step * 10 + number))];
             let mut fresh = prepare(&mut rebuilt.scheduler, &fleet, spec).unwrap();
             let mut expected = rebuilt.decide(&mut fresh, &instance, &mut |_, _| ());
             rebuilt.scheduler.undo(&mut expected);
-            let _ = cloud.index.release(consumer(&instance[0]));
+            let _ = cloud.index.release(instance[0]);
             let mut found = cloud.decide(prepared, &instance, &mut |_, _| ());
             cloud.scheduler.undo(&mut found);
-            let _ = cloud.index.release(consumer(&instance[0]));
+            let _ = cloud.index.release(instance[0]);
             assert_eq!(format!("{:?}", found.result), format!("{:?}", expected.result), "{spec:?}");
             *(if found.result.is_ok() { &mut counts.found } else { &mut counts.refused }) += 1;
         }

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use berth_placement::ConsumerId;
 use berth_scheduler::SelectDestinations;
 use berth_scheduler::hosts::{HostRow, HostTable};
 use berth_scheduler::select::{AllocationCandidate, Chooser, Claims, SelectError, Selection};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::answer::{Answer, raised};
 use super::case::{Case, Draws};
@@ -36,20 +38,20 @@ impl Chooser for ScriptedDraws<'_> {
 /// Refuses claims as the record says, and notes them all.
 struct ScriptedClaims<'a> {
     case: &'a Case,
-    instances: &'a [String],
+    instances: &'a [ConsumerId],
     refused: BTreeSet<(usize, usize)>,
     claims: Vec<(usize, usize, bool)>,
     released: Vec<usize>,
 }
 
 impl ScriptedClaims<'_> {
-    fn position(&self, instance: &str) -> usize {
-        self.instances.iter().rposition(|other| other == instance).expect("a known instance")
+    fn position(&self, instance: ConsumerId) -> usize {
+        self.instances.iter().rposition(|other| *other == instance).expect("a known instance")
     }
 }
 
 impl Claims for ScriptedClaims<'_> {
-    fn claim(&mut self, instance: &str, _: HostRow, candidate: &AllocationCandidate) -> bool {
+    fn claim(&mut self, instance: ConsumerId, _: HostRow, candidate: &AllocationCandidate) -> bool {
         let instance = self.position(instance);
         let host =
             candidate.allocations.providers().find_map(|uuid| self.case.host_of(uuid)).expect("a known host");
@@ -58,7 +60,7 @@ impl Claims for ScriptedClaims<'_> {
         granted
     }
 
-    fn release(&mut self, instance: &str) {
+    fn release(&mut self, instance: ConsumerId) {
         self.released.push(self.position(instance));
     }
 }
@@ -70,7 +72,8 @@ pub(crate) fn answer(case: &mut Case, hosts: &mut HostTable, answer: &mut Answer
     let mut state = case.state_by_provider(hosts);
     let mut draws = ScriptedDraws { draws: &select.rng, calls: Vec::new() };
     let refused = select.claim_failures.iter().map(|failure| (failure.instance, failure.host)).collect();
-    let instances = &select.instance_uuids;
+    let parsed = |uuid: &String| Uuid::try_parse(uuid).expect("a UUID").into();
+    let instances: &Vec<ConsumerId> = &select.instance_uuids.iter().map(parsed).collect();
     let mut claims = ScriptedClaims { case, instances, refused, claims: Vec::new(), released: Vec::new() };
     let what = SelectDestinations {
         options: case.options(),
