@@ -106,7 +106,7 @@ impl Pipeline {
         }
         let shown = known.scheduler.show(&located);
         let outcome = then(known, &spec, now);
-        known.scheduler.hide(shown);
+        known.scheduler.hide(&shown);
         outcome
     }
 

@@ -138,7 +138,7 @@ impl FilterScheduler {
     }
 
     /// Hides what [`Self::show`] showed.
-    pub(crate) fn hide(&mut self, shown: Vec<(HostRow, String)>) {
+    pub(crate) fn hide(&mut self, shown: &[(HostRow, String)]) {
         shown.iter().for_each(|(row, instance)| self.hosts.hide_instance(*row, instance));
     }
 

@@ -164,7 +164,7 @@ impl<A: FnMut(Row) -> bool, const N: usize> Descent<'_, A, N> {
             self.open_leaf(leaf(0));
         } else {
             self.visit(&group.summaries, first_lanes(group.len), |descent, lane| {
-                descent.open_leaf(leaf(lane))
+                descent.open_leaf(leaf(lane));
             });
         }
     }
