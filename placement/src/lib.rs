@@ -62,6 +62,7 @@
 //! | `recorder.rs` | reports every change in an order of which every prefix is a possible state |
 //! | `follow.rs` | applying the outcome of a batch of changes that another index recorded |
 //! | `rebuild.rs` | rebuilds an index from recorded changes, with the same numbers |
+//! | `custom.rs`, `message.rs` | names of custom traits and classes; errors of the writer with names and UUIDs instead of numbers |
 //! | `sync.rs` | atomics and locks of `std`, or of `loom` when its models run |
 //!
 //! Tests: all interleavings of small claims (`loom.rs`), the index against a naive model
@@ -84,6 +85,7 @@
 pub mod candidates;
 mod consistency;
 mod consumers;
+pub mod custom;
 mod follow;
 mod groups;
 mod holders;
@@ -94,6 +96,7 @@ mod journal;
 pub mod kernel;
 mod ledger;
 mod members;
+pub mod message;
 mod names;
 mod rebuild;
 mod recorder;

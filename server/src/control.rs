@@ -31,7 +31,7 @@ use serde_json::json;
 use tokio::net::UnixListener;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use crate::fleet::State as FleetState;
+use crate::fleet::FleetState;
 use crate::request::{Access, Epoch};
 use crate::service::Service;
 

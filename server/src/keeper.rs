@@ -9,7 +9,7 @@ use std::{io, thread};
 use berth_placement::TopologyError;
 use berth_store::{Committer, DataError, Durability, DurabilityOptions, EmbeddedStore, Queue, Store, probe};
 
-use crate::fleet::{Fleet, FleetOptions, State as FleetState};
+use crate::fleet::{FleetHandle, FleetOptions, FleetState};
 use crate::request::{Access, Epoch};
 use crate::service::{Options, Service, now};
 use crate::{Contents, DataDir, standard};
@@ -151,7 +151,7 @@ fn begin(
     standard::add_to(&mut index.write_at(now()))?;
     stop.watch(&queue);
     let committer = Committer::new(Arc::clone(&index), Arc::clone(&queue), store, encoder);
-    let fleet = Fleet::new(Arc::clone(&index), Some(Arc::clone(&queue)), fleet, options.clone());
+    let fleet = FleetHandle::new(Arc::clone(&index), Some(Arc::clone(&queue)), fleet, options.clone());
     if durability.stepwise {
         queue.go_stepwise();
     }
@@ -162,7 +162,7 @@ fn begin(
 /// The state of a store that cannot be written.
 fn read_only(Contents { index, fleet }: Contents, reason: &str, options: &FleetOptions) -> Epoch {
     let index = Arc::new(index);
-    let fleet = Fleet::new(Arc::clone(&index), None, fleet, options.clone());
+    let fleet = FleetHandle::new(Arc::clone(&index), None, fleet, options.clone());
     Epoch { index, fleet: Arc::new(fleet), access: Access::ReadOnly(reason.into()) }
 }
 

@@ -26,7 +26,7 @@
 //! | `standard.rs` | adds the standard names to an index |
 //! | `keeper.rs`, `control.rs` | the state of a running service in its store, through failures of the store; the socket for commands to the service that uses a directory |
 //! | `grpc/` | the services of `berth.v1` on their own socket: identity and access table (`guard.rs`, `identity.rs`, `access.rs`, `tls.rs`), the path of a unary call (`call.rs`, `deadline.rs`), errors, fields and pages (`status.rs`, `field.rs`, `page.rs`), one directory per service, the stream of each agent (`agents.rs`) |
-//! | `fleet/` | hosts, aggregates, flavors, groups, quotas, instances: `docs/fleet.md` |
+//! | `fleet/` | the surroundings of the crate `fleet`: its owner, records, decisions, messages of agents (`docs/fleet.md`) |
 //! | `request/` | shared by REST and gRPC, which do not import each other: admission, waiting for durability, the query of allocation candidates, messages of the index's errors, allocation writes with retries |
 //! | `amounts.rs` | inventories and allocations as protobuf messages |
 //! | `migrate/` | from a Placement database (`query.rs`, `rows.rs`, `dump.rs`) and back (`script.rs`), with a digest as proof (`digest.rs`) |
@@ -39,7 +39,7 @@
 //!   checks again what the handler looked up before, so a handler takes no lock. It retries only an
 //!   allocation write that was refused because of capacity that another claim held briefly.
 //! - A gRPC method that the table in `grpc/access.rs` does not list cannot be called.
-//! - A fleet changes by transactions whose records are committed together. An agent receives a
+//! - A fleet changes by commands whose records are committed together. An agent receives a
 //!   desired guest after it is on disk. Capacity is released when no host has any remains of its
 //!   instance.
 //! - A response is written from the index to bytes, without a tree in between. A body becomes a
@@ -84,7 +84,7 @@ pub use auth::{Auth, Identity, InvalidKeystone, Keystone, KeystoneSettings, Secr
 pub use control::{Control, ControlError, backup_online};
 pub use error::{Code, Failure};
 pub use files::raise_file_limit;
-pub use fleet::{FleetOptions, State as FleetState};
+pub use fleet::{FleetOptions, FleetState};
 pub use grpc::{BindError, Grpc, InvalidTls, Tls};
 pub use http::cors::Cors;
 pub use keeper::{Keeper, StartError};

@@ -12,7 +12,7 @@ use berth_placement::{Index, Timestamp, TopologyError};
 use tokio::sync::watch;
 
 use crate::auth::Auth;
-use crate::fleet::{Fleet, FleetOptions, State as FleetState};
+use crate::fleet::{FleetHandle, FleetOptions, FleetState};
 use crate::http::cors::Cors;
 use crate::http::mount::Mount;
 use crate::limits::Limits;
@@ -97,7 +97,7 @@ impl Service {
     pub fn over(index: Index, options: Options) -> Result<Self, TopologyError> {
         standard::add_to(&mut index.write_at(now()))?;
         let index = Arc::new(index);
-        let fleet = Fleet::new(Arc::clone(&index), None, FleetState::default(), options.fleet.clone());
+        let fleet = FleetHandle::new(Arc::clone(&index), None, FleetState::default(), options.fleet.clone());
         Ok(Self::at(Epoch { index, fleet: Arc::new(fleet), access: Access::Volatile }, options))
     }
 

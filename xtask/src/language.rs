@@ -65,7 +65,7 @@ const AVOIDED: [&str; 46] = [
 ];
 
 /// Files and directories that contain none of these words.
-const TRANSLATED: [&str; 23] = [
+const TRANSLATED: [&str; 26] = [
     ".ci",
     "ARCHITECTURE.md",
     "Cargo.toml",
@@ -76,6 +76,7 @@ const TRANSLATED: [&str; 23] = [
     "clippy.toml",
     "compute-agent",
     "docs",
+    "fleet",
     "fuzz",
     "nova-database",
     "nova-rpc",
@@ -84,6 +85,8 @@ const TRANSLATED: [&str; 23] = [
     "placement",
     "process",
     "scheduler",
+    "server/src/fleet",
+    "server/src/request",
     "simulator",
     "store",
     "test-support",
@@ -99,7 +102,7 @@ const EXEMPT: [&str; 3] = ["CONTRIBUTING.md", "CHANGELOG.md", "xtask/src/languag
 
 /// The number of occurrences in all files that are not translated. Lower it when you have
 /// translated some.
-const ALLOWANCE: usize = 628;
+const ALLOWANCE: usize = 431;
 
 const EXTENSIONS: [&str; 8] = ["md", "proto", "py", "rs", "service", "sh", "toml", "txt"];
 

@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use berth_fleet::{Flavor, FleetError, Image, Instance};
 use berth_scheduler::RequestSpec;
 use berth_scheduler::python::Value;
 use berth_scheduler::request_spec::{Flavor as SpecFlavor, Image as SpecImage, ImageProperties};
 use uuid::Uuid;
-
-use super::entry::{Flavor, Hints, Image};
-use super::error::FleetError;
 
 /// Instances of one kind that want hosts.
 #[derive(Debug, Clone, Default)]
@@ -21,17 +19,33 @@ pub(crate) struct Ask {
     pub(crate) user: String,
     /// `zone`, `zone:host`, `zone:host:node`, or empty.
     pub(crate) availability_zone: String,
-    pub(crate) hints: BTreeMap<String, Hints>,
+    pub(crate) hints: BTreeMap<String, Vec<String>>,
     pub(crate) ignore_hosts: Vec<String>,
     /// How many other hosts to name for each instance.
     pub(crate) alternates: usize,
 }
 
 impl Ask {
+    /// The request for a host of an instance, without the hosts on which its build failed.
+    pub(super) fn of(instance: &Instance) -> Self {
+        let spec = &instance.spec;
+        Self {
+            instances: vec![instance.uuid],
+            flavor: spec.flavor.clone(),
+            image: spec.image.clone(),
+            project: spec.project.clone(),
+            user: spec.user.clone(),
+            availability_zone: spec.availability_zone.clone(),
+            hints: spec.hints.clone(),
+            ignore_hosts: instance.location.failures.keys().cloned().collect(),
+            alternates: 0,
+        }
+    }
+
     /// The server group that is named by a hint.
     pub(super) fn group(&self) -> Result<Option<Uuid>, FleetError> {
         let Some(hint) = self.hints.get("group") else { return Ok(None) };
-        match hint.values.as_slice() {
+        match hint.as_slice() {
             [uuid] => Uuid::try_parse(uuid).map(Some).map_err(|_| {
                 FleetError::field("hints.group", format!("{uuid:?} is no UUID of a server group"))
             }),
@@ -64,11 +78,7 @@ impl Ask {
             availability_zone: (!zone.is_empty()).then(|| zone.to_owned()),
             flavor: flavor(&self.flavor),
             image: self.image.as_ref().map(image).transpose()?,
-            scheduler_hints: self
-                .hints
-                .iter()
-                .map(|(name, hint)| (name.clone(), hint.values.clone()))
-                .collect(),
+            scheduler_hints: self.hints.iter().map(|(name, hint)| (name.clone(), hint.clone())).collect(),
             ignore_hosts: self.ignore_hosts.clone(),
             force_hosts: texts(self.forced_host()),
             force_nodes: texts(self.forced_node()),
@@ -107,7 +117,7 @@ mod tests {
 
     #[test]
     fn everything_arrives() {
-        let hint = |value: &str| Hints { values: vec![value.to_owned()] };
+        let hint = |value: &str| vec![value.to_owned()];
         let uuid = Uuid::from_u128(5);
         let ask = Ask {
             instances: vec![Uuid::from_u128(1), Uuid::from_u128(2)],
@@ -148,7 +158,7 @@ mod tests {
         let image = Some(Image { name: "i".to_owned(), properties });
         let error = Ask { image, ..Ask::default() }.spec().unwrap_err().to_string();
         assert!(error.starts_with("image") && error.contains("hw_cpu_cores"), "{error}");
-        let hints = [("group".to_owned(), Hints { values: vec!["x".to_owned()] })].into();
+        let hints = [("group".to_owned(), vec!["x".to_owned()])].into();
         let error = Ask { hints, ..Ask::default() }.group().unwrap_err().to_string();
         assert!(error.starts_with("hints.group"), "{error}");
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use berth_fleet::{FleetError, NO_VALID_HOST};
 use berth_placement::{Allocations, ConsumerId, GroupId, Index, Owner, Row, Timestamp, Topology};
 use berth_scheduler::decider::{self, DecideError, DecisionRequest, HostSource, NoHost, Placement, Rules};
 use berth_scheduler::explain::Case;
@@ -13,7 +14,6 @@ use rand_chacha::ChaCha8Rng;
 use uuid::Uuid;
 
 use super::ask::Ask;
-use super::error::{FleetError, NO_VALID_HOST};
 
 /// Where an instance goes.
 #[derive(Debug, Clone, PartialEq, Eq)]

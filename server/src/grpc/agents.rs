@@ -6,25 +6,27 @@ use std::time::Duration;
 
 use berth_api::v1;
 use berth_api::v1::agent_message::Message;
+use berth_fleet::{FleetError, Session};
 use tokio::sync::watch;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::call;
+use super::fleet::CallError;
 use super::identity::Caller;
 use super::status::{bad_field, failure};
 use super::stopped;
-use crate::fleet::{FleetError, Session, outbox};
+use crate::fleet::outbox;
 use crate::request::{Epoch, Purpose};
 use crate::service::Service;
 
-/// How often to look whether there is a later connection, or another state.
+/// The interval in which a silent connection checks whether there is a later one, or another state.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// How long an agent may take to say who it is.
+/// The time within which an agent has to send its first message.
 const INTRODUCTION: Duration = Duration::from_secs(10);
 
-/// What compute hosts tell and are told.
+/// The streams of compute hosts.
 pub(crate) struct Agents {
     service: Arc<Service>,
     stopping: watch::Receiver<bool>,
@@ -45,13 +47,16 @@ impl Agents {
     }
 }
 
-type Told = std::pin::Pin<Box<dyn Stream<Item = Result<v1::ServiceMessage, Status>> + Send>>;
+type ServiceStream = std::pin::Pin<Box<dyn Stream<Item = Result<v1::ServiceMessage, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl v1::agents_server::Agents for Agents {
-    type JoinStream = Told;
+    type JoinStream = ServiceStream;
 
-    async fn join(&self, request: Request<Streaming<v1::AgentMessage>>) -> Result<Response<Told>, Status> {
+    async fn join(
+        &self,
+        request: Request<Streaming<v1::AgentMessage>>,
+    ) -> Result<Response<ServiceStream>, Status> {
         let caller = Caller::behind(&request);
         let (_, extensions, mut messages) = request.into_parts();
         let hello = introduction(&mut messages).await?;
@@ -59,9 +64,12 @@ impl v1::agents_server::Agents for Agents {
         let epoch = call::begin(&self.service, &extensions, Purpose::Write)?;
         let (sender, receiver) = outbox::channel();
         let session = epoch.fleet.join(&hello, has_voucher, sender);
-        let session = session.inspect_err(|error| self.note_refused(&hello.host, error))?;
+        let session = session.map_err(|error| {
+            self.note_refused(&hello.host, &error);
+            CallError::from(error)
+        })?;
         let service = Arc::clone(&self.service);
-        let connection = Connection { service, epoch, host: hello.host, session, ends_on_purpose: false };
+        let connection = Connection { service, epoch, host: hello.host, session, is_graceful: false };
         connection.epoch.settled().await.map_err(|unknown| call::outcome_unknown(&unknown))?;
         connection.epoch.fleet.welcome(&connection.host, session);
         tokio::spawn(connection.run(messages, self.stopping.clone()));
@@ -78,19 +86,19 @@ async fn introduction(messages: &mut Streaming<v1::AgentMessage>) -> Result<v1::
     }
 }
 
-/// An agent that is connected: until this is dropped, be it that the agent goes away before it is let in.
+/// A connected agent, until this is dropped, also when the agent goes away before it is admitted.
 struct Connection {
     service: Arc<Service>,
     epoch: Arc<Epoch>,
     host: String,
     session: Session,
-    ends_on_purpose: bool,
+    is_graceful: bool,
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
         // Its sender goes with it, which ends the stream of the other direction.
-        self.epoch.fleet.leave(&self.host, self.session, self.ends_on_purpose);
+        self.epoch.fleet.leave(&self.host, self.session, self.is_graceful);
     }
 }
 
@@ -106,10 +114,10 @@ impl Connection {
                 Err(_) => {} // silent for a while
                 Ok(Ok(Some(message))) => match message.message {
                     Some(Message::Goodbye(_)) => {
-                        self.ends_on_purpose = true;
+                        self.is_graceful = true;
                         break;
                     }
-                    Some(message) => self.hear(&message),
+                    Some(message) => self.apply(&message),
                     None => {}
                 },
                 Ok(Ok(None) | Err(_)) => break,
@@ -122,15 +130,15 @@ impl Connection {
             && self.epoch.fleet.is_current(&self.host, self.session)
     }
 
-    fn hear(&self, message: &Message) {
+    fn apply(&self, message: &Message) {
         let (fleet, host, session) = (&self.epoch.fleet, &self.host, self.session);
         let outcome = match message {
             Message::Providers(tree) => {
-                let taken = fleet.set_providers(host, tree);
-                if let Err(error) = &taken {
-                    fleet.refuse_providers(host, session, failure(&error.clone().into()));
+                let applied = fleet.set_providers(host, tree);
+                if let Err(error) = &applied {
+                    fleet.refuse_providers(host, session, failure(&CallError::from(error.clone()).into()));
                 }
-                taken
+                applied
             }
             Message::Heartbeat(beat) => {
                 fleet.heartbeat(host, session, beat.disk_available_gb);
@@ -141,11 +149,11 @@ impl Connection {
                 fleet.all_reported(host, session);
                 Ok(())
             }
-            Message::Hello(_) => Err(FleetError::field("hello", "was said already")),
+            Message::Hello(_) => Err(FleetError::field("hello", "was sent already")),
             Message::Goodbye(_) => Ok(()),
         };
         if let Err(error) = outcome {
-            tracing::warn!(host, %error, "what the agent says is not taken");
+            tracing::warn!(host, %error, "a message of the agent is refused");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The way of a unary call, which is that of a REST request: an answer waits until what it tells is durable.
+//! The path of a unary call, which is that of a REST request: a response waits until the state that it shows is durable.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use tonic::{Extensions, Request, Response, Status};
 
 use super::deadline::Deadline;
 use super::status;
-use crate::fleet::Fleet;
+use crate::fleet::FleetHandle;
 use crate::request::{Epoch, NotAdmitted, OutcomeUnknown, Purpose};
 use crate::service::{Service, now};
 
@@ -15,48 +15,48 @@ use crate::service::{Service, now};
 pub(crate) struct Call<'a> {
     pub(crate) service: &'a Service,
     pub(crate) index: &'a Index,
-    pub(crate) fleet: &'a Fleet,
+    pub(crate) fleet: &'a FleetHandle,
     pub(crate) now: Timestamp,
 }
 
 /// Answers a call that changes nothing.
-pub(crate) async fn read<Q, A>(
+pub(crate) async fn read<Q, A, E: Into<Status>>(
     service: &Service,
     request: Request<Q>,
-    work: impl FnOnce(&Call<'_>, &Q) -> Result<A, Status>,
+    work: impl FnOnce(&Call<'_>, &Q) -> Result<A, E>,
 ) -> Result<Response<A>, Status> {
     answer(service, request, Purpose::Read, work).await
 }
 
 /// Answers a call that may change something. What it changed stays, even if nobody waits for the answer any more.
-pub(crate) async fn write<Q, A>(
+pub(crate) async fn write<Q, A, E: Into<Status>>(
     service: &Service,
     request: Request<Q>,
-    work: impl FnOnce(&Call<'_>, &Q) -> Result<A, Status>,
+    work: impl FnOnce(&Call<'_>, &Q) -> Result<A, E>,
 ) -> Result<Response<A>, Status> {
     answer(service, request, Purpose::Write, work).await
 }
 
 /// Answers a call that changes nothing and whose answer is checked again by whatever relies on it.
-pub(crate) async fn advise<Q, A>(
+pub(crate) async fn advise<Q, A, E: Into<Status>>(
     service: &Service,
     request: Request<Q>,
-    work: impl FnOnce(&Call<'_>, &Q) -> Result<A, Status>,
+    work: impl FnOnce(&Call<'_>, &Q) -> Result<A, E>,
 ) -> Result<Response<A>, Status> {
     answer(service, request, Purpose::Advise, work).await
 }
 
-async fn answer<Q, A>(
+async fn answer<Q, A, E: Into<Status>>(
     service: &Service,
     request: Request<Q>,
     purpose: Purpose,
-    work: impl FnOnce(&Call<'_>, &Q) -> Result<A, Status>,
+    work: impl FnOnce(&Call<'_>, &Q) -> Result<A, E>,
 ) -> Result<Response<A>, Status> {
     let epoch = begin(service, request.extensions(), purpose)?;
     let call = Call { service, index: &epoch.index, fleet: &epoch.fleet, now: now() };
     let answer = work(&call, request.get_ref());
     epoch.settle(purpose).await.map_err(|unknown| outcome_unknown(&unknown))?;
-    answer.map(Response::new)
+    answer.map(Response::new).map_err(Into::into)
 }
 
 /// What a call of any kind works with, if there is time left for it and the store works.
@@ -99,7 +99,7 @@ mod tests {
     async fn codes(service: &Service) -> [Code; 3] {
         let code =
             |outcome: Result<Response<()>, Status>| outcome.map_or_else(|status| status.code(), |_| Code::Ok);
-        let work = |_: &Call<'_>, (): &()| Ok(());
+        let work = |_: &Call<'_>, (): &()| Ok::<_, Status>(());
         [
             code(read(service, Request::new(()), work).await),
             code(write(service, Request::new(()), work).await),
@@ -122,7 +122,7 @@ mod tests {
         enter(Access::Down("the disk is gone".into()));
         assert_eq!(codes(&service).await, [Code::Unavailable; 3]);
         assert!(!*service.serving().borrow());
-        let refused = read(&service, Request::new(()), |_, ()| Ok(())).await.unwrap_err();
+        let refused = read(&service, Request::new(()), |_, ()| Ok::<_, Status>(())).await.unwrap_err();
         assert_eq!(refused.message(), "the state is being read again, because the disk is gone");
     }
 

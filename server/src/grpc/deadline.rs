@@ -28,7 +28,7 @@ impl Deadline {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "this is the edge: clients tell how long they wait")]
+#[expect(clippy::disallowed_methods, reason = "this is the edge: clients state how long they wait")]
 fn now() -> Instant {
     Instant::now()
 }

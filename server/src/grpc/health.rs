@@ -21,7 +21,7 @@ const NAMES: [&str; 6] = [
     v1::agents_server::SERVICE_NAME,
 ];
 
-/// A health service that tells how it is until it is time to stop.
+/// A health service that reports until it is time to stop.
 pub(super) async fn serve(
     service: &Arc<Service>,
     stopping: watch::Receiver<bool>,
@@ -30,13 +30,13 @@ pub(super) async fn serve(
     let health = HealthService::from_health_reporter(reporter.clone());
     let mut serving = service.serving();
     let is_serving = *serving.borrow_and_update();
-    tell(&reporter, is_serving).await;
+    set(&reporter, is_serving).await;
     tokio::spawn(async move {
         tokio::select! {
             () = follow(&reporter, serving) => {}
             () = stopped(stopping) => {}
         }
-        // Ends the answers to those who watch: nothing more will be told.
+        // Ends the streams of watchers: nothing more follows.
         for name in NAMES {
             reporter.clear_service_status(name).await;
         }
@@ -47,11 +47,11 @@ pub(super) async fn serve(
 async fn follow(reporter: &HealthReporter, mut serving: watch::Receiver<bool>) {
     while serving.changed().await.is_ok() {
         let is_serving = *serving.borrow_and_update();
-        tell(reporter, is_serving).await;
+        set(reporter, is_serving).await;
     }
 }
 
-async fn tell(reporter: &HealthReporter, is_serving: bool) {
+async fn set(reporter: &HealthReporter, is_serving: bool) {
     let status = if is_serving { ServingStatus::Serving } else { ServingStatus::NotServing };
     for name in NAMES {
         reporter.set_service_status(name, status).await;

@@ -46,7 +46,7 @@ pub(super) enum Nobody {
 }
 
 impl Caller {
-    /// Whoever stands at the other end of the connection.
+    /// The caller at the other end of the connection.
     pub(super) fn of(connection: &Extensions) -> Result<Self, Nobody> {
         let Some(connection) = connection.get::<TlsConnectInfo<TcpConnectInfo>>() else {
             return Ok(Self::Local); // without TLS, there is only loopback
@@ -83,7 +83,7 @@ impl Caller {
         host_name::check(host).ok().map(|()| Self::Agent(host.into(), uuid))
     }
 
-    /// Whoever the guard let through.
+    /// The caller that the guard admitted.
     pub(crate) fn behind<T>(request: &Request<T>) -> Self {
         request.extensions().get().cloned().unwrap_or(Self::Local)
     }
@@ -101,7 +101,7 @@ impl Caller {
         Ok(())
     }
 
-    /// As events of instances tell it.
+    /// The caller's role, as events of instances show it.
     pub(crate) fn role(&self) -> &str {
         match self {
             Self::Local => "local",

@@ -1,8 +1,8 @@
 //! The gRPC API: the services of `berth.v1` over the same [`Service`] that answers REST.
 //!
-//! A call passes through the [`guard`], which finds out who is calling ([`identity`]) and whether they may
-//! ([`access`]), and is answered by one function under the service's folder, through [`call`]: there it is looked at whether
-//! there is time left and whether the store works, and the answer waits until what it tells is durable.
+//! A call passes through the [`guard`], which identifies the caller ([`identity`]) and checks the access table ([`access`]). One
+//! function in the service's directory responds, through [`call`], which checks the deadline and the store, and delays the
+//! response until the state that it shows is durable.
 //!
 //! A new service needs its rows in the table of [`access`] and a line in [`routes`].
 
@@ -59,7 +59,7 @@ pub struct Grpc {
 /// Why there is no gRPC on an address.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// Whoever reached it could do anything: without certificates, only this machine may reach it.
+    /// Without certificates, every caller could do anything, so only this machine may reach it.
     #[error("{0} is not a loopback address")]
     Open(SocketAddr),
     /// The certificates cannot be used.
@@ -92,7 +92,7 @@ impl Grpc {
     /// The address that it listens on.
     ///
     /// # Errors
-    /// When the system cannot tell.
+    /// An error of the system.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
@@ -103,8 +103,8 @@ impl Grpc {
         let routes = Guard::new(Arc::clone(&self.service)).layer(routes(&self.service, &has_stopped).await);
         let incoming = incoming::connections(self.listener);
         // Ends with this function.
-        let mut looking_after = JoinSet::new();
-        looking_after.spawn(reconcile::look_after(Arc::clone(&self.service)));
+        let mut reconciling = JoinSet::new();
+        reconciling.spawn(reconcile::run(Arc::clone(&self.service)));
         let serving = self.server.serve_with_incoming_shutdown(routes, incoming, stopped(has_stopped));
         let mut serving = std::pin::pin!(serving);
         tokio::select! {

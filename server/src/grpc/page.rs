@@ -1,7 +1,7 @@
 //! Lists in pages.
 //!
-//! A page token is the key of the last element of the page before, so a list may change between two pages: what was there
-//! all the time is told exactly once.
+//! A page token is the key of the last element of the page before, so a list may change between two pages: an element that exists
+//! all the time is returned exactly once.
 
 use tonic::Status;
 use uuid::Uuid;

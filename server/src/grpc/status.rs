@@ -1,4 +1,4 @@
-//! Refusals as gRPC tells them, with details that programs can read.
+//! Errors as gRPC statuses, with details that programs can read.
 
 use berth_api::v1;
 use tonic::{Code, Status};
@@ -30,7 +30,7 @@ fn about(code: Code, kind: &str, name: &str, message: String) -> Status {
     Status::with_error_details(code, message, details)
 }
 
-/// The state of things is against it. Programs tell reasons apart by `reason`, such as `IN_USE`.
+/// The present state does not allow it. Programs distinguish reasons by `reason`, such as `IN_USE`.
 pub(crate) fn refused(code: Code, reason: &str, message: impl Into<String>) -> Status {
     refused_with(code, reason, message, None::<(String, String)>)
 }
@@ -47,7 +47,7 @@ pub(crate) fn refused_with(
     Status::with_error_details_vec(code, message, vec![info.into()])
 }
 
-/// A refusal, as streams tell it of one of their messages.
+/// The error of one message of a stream.
 pub(crate) fn failure(status: &Status) -> v1::Failure {
     let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
     v1::Failure { code: status.code().into(), message: status.message().to_owned(), reason }

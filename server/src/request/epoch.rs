@@ -5,12 +5,12 @@ use std::sync::Arc;
 use berth_placement::Index;
 use berth_store::Durability;
 
-use crate::fleet::Fleet;
+use crate::fleet::FleetHandle;
 
 /// An index with its fleet, and how it can be used: from the time it was loaded until its store fails.
 pub(crate) struct Epoch {
     pub(crate) index: Arc<Index>,
-    pub(crate) fleet: Arc<Fleet>,
+    pub(crate) fleet: Arc<FleetHandle>,
     pub(crate) access: Access,
 }
 

@@ -8,12 +8,10 @@
 //! | `candidates/` | the query of allocation candidates, and how the search is bounded |
 //! | `filters.rs` | query parameters that select resource providers |
 //! | `provider.rs` | a resource provider with the snapshot in which it was found |
-//! | `message.rs` | errors of the index with names and UUIDs instead of numbers |
+//! | `message.rs` | errors of the index in the words of Placement |
 //! | `transfer.rs` | allocation writes with retries |
-//! | `custom.rs` | names of custom traits and resource classes |
 
 pub(crate) mod candidates;
-pub(crate) mod custom;
 mod epoch;
 pub(crate) mod filters;
 pub(crate) mod message;

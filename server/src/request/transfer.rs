@@ -17,7 +17,7 @@ pub(crate) fn transfer(index: &Index, writes: &[Write], now: Timestamp) -> Resul
     outcome
 }
 
-/// Whether there is room now for what was refused for want of it.
+/// Whether capacity that was missing is free now.
 fn is_premature(index: &Index, error: &TransferError) -> bool {
     match *error {
         TransferError::Refused(Refusal::Capacity { row, class, amount, .. }) => {

@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use berth_placement::standard::CUSTOM_PREFIX;
-use berth_placement::{Timestamp, Topology, TopologyError, TraitId};
+use berth_placement::{Timestamp, Topology, TopologyError, TraitId, custom};
 
 use super::call::{Call, no_provider};
 use super::like::Like;
@@ -11,7 +11,7 @@ use crate::error::Failure;
 use crate::http::reply::Reply;
 use crate::json::schema::integer_of;
 use crate::policy::rules;
-use crate::request::{custom, message};
+use crate::request::message;
 
 pub(super) fn list(call: &Call<'_>) -> Result<Reply, Failure> {
     call.since(6)?;

@@ -1,40 +1,43 @@
 //! Compute hosts.
 
 use berth_api::v1;
-use tonic::Status;
+use berth_fleet::{HostState, HostStatus, Hypervisor};
 
 use crate::amounts;
-use crate::fleet::HostState;
-use crate::fleet::entry::{HostStatus, Hypervisor};
 use crate::grpc::call::Call;
 use crate::grpc::field;
+use crate::grpc::fleet::CallError;
 use crate::grpc::page::Page;
 use crate::grpc::status::bad_field;
 
-pub(super) fn list(call: &Call<'_>, wanted: &v1::ListHostsRequest) -> Result<v1::ListHostsResponse, Status> {
+pub(super) fn list(
+    call: &Call<'_>,
+    wanted: &v1::ListHostsRequest,
+) -> Result<v1::ListHostsResponse, CallError> {
     let page = Page::of_names(wanted.page_size, &wanted.page_token)?;
-    let names = call.fleet.host_names().into_iter().map(|name| (name.clone(), name));
-    let (names, next_page_token) = page.take(names);
-    let hosts = names.iter().filter_map(|name| call.fleet.host(name).ok()).map(host).collect();
+    let (names, next_page_token) =
+        call.fleet.read(|fleet| page.take(fleet.host_names().map(|name| (name.clone(), name.clone()))));
+    let state = |name: &String| call.fleet.read(|fleet| fleet.host(name)).ok();
+    let hosts = names.iter().filter_map(state).map(host).collect();
     Ok(v1::ListHostsResponse { hosts, next_page_token })
 }
 
-pub(super) fn get(call: &Call<'_>, wanted: &v1::GetHostRequest) -> Result<v1::Host, Status> {
-    Ok(host(call.fleet.host(&wanted.name)?))
+pub(super) fn get(call: &Call<'_>, wanted: &v1::GetHostRequest) -> Result<v1::Host, CallError> {
+    Ok(host(call.fleet.read(|fleet| fleet.host(&wanted.name))?))
 }
 
-pub(super) fn approve(call: &Call<'_>, wanted: &v1::ApproveHostRequest) -> Result<v1::Host, Status> {
-    call.fleet.approve_host(&wanted.name, field::uuid("host_uuid", &wanted.host_uuid)?)?;
-    Ok(host(call.fleet.host(&wanted.name)?))
+pub(super) fn approve(call: &Call<'_>, wanted: &v1::ApproveHostRequest) -> Result<v1::Host, CallError> {
+    let uuid = field::uuid("host_uuid", &wanted.host_uuid)?;
+    Ok(host(call.fleet.approve_host(&wanted.name, uuid)?))
 }
 
-pub(super) fn set(call: &Call<'_>, wanted: &v1::SetHostRequest) -> Result<v1::Host, Status> {
+pub(super) fn set(call: &Call<'_>, wanted: &v1::SetHostRequest) -> Result<v1::Host, CallError> {
     let status = match wanted.status() {
         v1::host::Status::Enabled => HostStatus::Enabled,
         v1::host::Status::Disabled => HostStatus::Disabled,
         v1::host::Status::Maintenance => HostStatus::Maintenance,
         v1::host::Status::Unspecified => {
-            return Err(bad_field("status", "has to be ENABLED, DISABLED or MAINTENANCE"));
+            return Err(bad_field("status", "has to be ENABLED, DISABLED or MAINTENANCE").into());
         }
     };
     Ok(host(call.fleet.set_host(&wanted.name, status, &wanted.reason)?))
@@ -43,17 +46,18 @@ pub(super) fn set(call: &Call<'_>, wanted: &v1::SetHostRequest) -> Result<v1::Ho
 pub(super) fn delete(
     call: &Call<'_>,
     wanted: &v1::DeleteHostRequest,
-) -> Result<v1::DeleteHostResponse, Status> {
+) -> Result<v1::DeleteHostResponse, CallError> {
     call.fleet.delete_host(&wanted.name)?;
     Ok(v1::DeleteHostResponse {})
 }
 
-pub(super) fn statistics(call: &Call<'_>, _: &v1::GetStatisticsRequest) -> Result<v1::Statistics, Status> {
+pub(super) fn statistics(call: &Call<'_>, _: &v1::GetStatisticsRequest) -> Result<v1::Statistics, CallError> {
     let mut sums = v1::Statistics::default();
-    for state in call.fleet.hosts() {
+    let names: Vec<String> = call.fleet.read(|fleet| fleet.host_names().cloned().collect());
+    for state in names.iter().filter_map(|name| call.fleet.read(|fleet| fleet.host(name)).ok()) {
         sums.hosts += 1;
         sums.hosts_up += u32::from(state.liveness.is_up);
-        sums.hosts_enabled += u32::from(state.host.status() == HostStatus::Enabled);
+        sums.hosts_enabled += u32::from(state.host.status == HostStatus::Enabled);
         sums.instances += u32::try_from(state.instances).unwrap_or(u32::MAX);
         for (class, (inventory, used)) in state.stock {
             let capacity = u64::try_from(inventory.capacity()).unwrap_or(0);
@@ -66,14 +70,14 @@ pub(super) fn statistics(call: &Call<'_>, _: &v1::GetStatisticsRequest) -> Resul
 
 fn host(state: HostState) -> v1::Host {
     let HostState { host, liveness, zone, aggregates, instances, stock } = state;
-    let status = match host.status() {
+    let status = match host.status {
         HostStatus::Enabled => v1::host::Status::Enabled,
         HostStatus::Disabled => v1::host::Status::Disabled,
         HostStatus::Maintenance => v1::host::Status::Maintenance,
     };
     let usages = stock.iter().map(|(class, (_, used))| (class.clone(), *used)).collect();
     v1::Host {
-        provider: host.uuid().to_string(),
+        provider: host.uuid.to_string(),
         name: host.name,
         status: status.into(),
         reason: host.reason,

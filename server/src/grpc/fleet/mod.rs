@@ -12,6 +12,7 @@ use std::sync::Arc;
 use berth_api::v1;
 use tonic::{Request, Response, Status};
 
+pub(crate) use self::refusals::CallError;
 use super::call::{read, write};
 use crate::service::Service;
 

@@ -1,19 +1,18 @@
 //! What projects may have.
 
 use berth_api::v1;
-use tonic::Status;
+use berth_fleet::{Quota, QuotaState};
 
-use crate::fleet::QuotaState;
-use crate::fleet::entry::Quota;
 use crate::grpc::call::Call;
+use crate::grpc::fleet::CallError;
 
-pub(super) fn get(call: &Call<'_>, wanted: &v1::GetQuotaRequest) -> Result<v1::Quota, Status> {
-    Ok(message(&wanted.project, &call.fleet.quota(&wanted.project)?))
+pub(super) fn get(call: &Call<'_>, wanted: &v1::GetQuotaRequest) -> Result<v1::Quota, CallError> {
+    Ok(message(&wanted.project, &call.fleet.read(|fleet| fleet.quota(&wanted.project))?))
 }
 
-pub(super) fn set(call: &Call<'_>, wanted: &v1::SetQuotaRequest) -> Result<v1::Quota, Status> {
+pub(super) fn set(call: &Call<'_>, wanted: &v1::SetQuotaRequest) -> Result<v1::Quota, CallError> {
     let limits = Quota { instances: wanted.instances, vcpus: wanted.vcpus, memory_mb: wanted.memory_mb };
-    Ok(message(&wanted.project, &call.fleet.set_quota(&wanted.project, limits)?))
+    Ok(message(&wanted.project, &call.fleet.command(|fleet, _| fleet.set_quota(&wanted.project, limits))?))
 }
 
 fn message(project: &str, state: &QuotaState) -> v1::Quota {

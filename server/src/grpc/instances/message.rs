@@ -1,38 +1,36 @@
 //! Instances as messages.
 
 use berth_api::v1;
+use berth_fleet::{Event, Fleet, Instance, Operation, power_state, status, vm_state};
 
-use crate::fleet::Fleet;
-use crate::fleet::entry::{Event, Instance};
-use crate::fleet::instances::{power_state, status, task_state, vm_state};
+use crate::fleet::message::{flavor, image};
 
-pub(super) fn instance(fleet: &Fleet, known: Instance) -> v1::Instance {
-    let uuid = known.uuid();
+pub(super) fn instance(fleet: &Fleet, known: &Instance) -> v1::Instance {
+    let Instance { spec, location, lock, .. } = known;
     v1::Instance {
-        uuid: uuid.to_string(),
-        status: status(&known).to_owned(),
-        vm_state: vm_state(known.vm_state()).to_owned(),
-        task_state: task_state(known.task()).to_owned(),
-        power_state: power_state(known.power()).to_owned(),
-        availability_zone: fleet.zone_of_instance(&known),
-        server_group: fleet.group_of_instance(uuid).map(|group| group.to_string()).unwrap_or_default(),
-        name: known.name,
-        project: known.project,
-        user: known.user,
-        host: known.host,
-        flavor: Some(known.flavor.into()),
-        image: known.image.map(Into::into),
-        locked: known.locked,
-        locked_reason: known.locked_reason,
-        fault: known.fault,
-        created_at: known.created_at,
-        updated_at: known.updated_at,
-        generation: known.generation,
-        metadata: known.metadata.into_iter().collect(),
+        uuid: known.uuid.to_string(),
+        status: status(known).to_owned(),
+        vm_state: vm_state(known.vm_state).to_owned(),
+        task_state: known.operation.map_or("", Operation::task_state).to_owned(),
+        power_state: power_state(known.observed.power).to_owned(),
+        availability_zone: fleet.zone_of_instance(known).to_owned(),
+        server_group: fleet.group_of_instance(known.uuid).map(|group| group.to_string()).unwrap_or_default(),
+        name: spec.name.clone(),
+        project: spec.project.clone(),
+        user: spec.user.clone(),
+        host: location.host.clone(),
+        flavor: Some(flavor(&spec.flavor)),
+        image: spec.image.as_ref().map(image),
+        locked: lock.is_some(),
+        locked_reason: lock.as_ref().map(|lock| lock.reason.clone()).unwrap_or_default(),
+        fault: known.observed.fault.clone(),
+        created_at: spec.created_at.0,
+        updated_at: known.updated_at.0,
+        generation: known.desired.generation,
+        metadata: spec.metadata.clone().into_iter().collect(),
     }
 }
 
-pub(super) fn event(known: Event) -> v1::InstanceEvent {
-    let Event { at, action, user, message } = known;
-    v1::InstanceEvent { at, action, user, message }
+pub(super) fn event(Event { at, action, user, message }: &Event) -> v1::InstanceEvent {
+    v1::InstanceEvent { at: at.0, action: action.clone(), user: user.clone(), message: message.clone() }
 }

@@ -6,17 +6,19 @@ mod watching;
 use std::sync::Arc;
 
 use berth_api::v1;
+use berth_fleet::{Creation, Instance, Named, Operation, status};
+use bytes::Bytes;
 use tokio::sync::watch;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use self::message::{event, instance};
 use super::call::{Call, read, write};
+use super::fleet::CallError;
 use super::identity::Caller;
 use super::page::Page;
 use super::scheduler::hints;
-use crate::fleet::Named;
-use crate::fleet::instances::{Action, Creation, status};
+use crate::fleet::message::read_image;
 use crate::service::Service;
 
 /// Instances and what can be done with them.
@@ -32,13 +34,11 @@ impl Instances {
         Self { service, stopping }
     }
 
-    async fn act(&self, request: Request<v1::InstanceRequest>, action: Action) -> Answer<v1::Instance> {
+    async fn act(&self, request: Request<v1::InstanceRequest>, operation: Operation) -> Answer<v1::Instance> {
         let caller = Caller::behind(&request);
         write(&self.service, request, |call, wanted| {
-            Ok(instance(
-                call.fleet,
-                call.fleet.act(named(wanted), action, caller.role(), caller.is_operator())?,
-            ))
+            let known = call.fleet.act(named(wanted), operation, caller.role(), caller.is_operator())?;
+            Ok::<_, CallError>(call.fleet.read(|fleet| instance(fleet, &known)))
         })
         .await
     }
@@ -57,60 +57,61 @@ impl v1::instances_server::Instances for Instances {
     async fn delete(&self, request: Request<v1::InstanceRequest>) -> Answer<v1::DeleteInstanceResponse> {
         let caller = Caller::behind(&request);
         write(&self.service, request, |call, wanted| {
-            call.fleet.delete_instance(named(wanted), caller.role(), caller.is_operator())?;
-            Ok(v1::DeleteInstanceResponse {})
+            let by = (caller.role(), caller.is_operator());
+            call.fleet.command(|fleet, now| fleet.delete_instance(named(wanted), by, now.wall))?;
+            Ok::<_, CallError>(v1::DeleteInstanceResponse {})
         })
         .await
     }
 
     async fn start(&self, request: Request<v1::InstanceRequest>) -> Answer<v1::Instance> {
-        self.act(request, Action::Start).await
+        self.act(request, Operation::Start).await
     }
 
     async fn stop(&self, request: Request<v1::InstanceRequest>) -> Answer<v1::Instance> {
-        self.act(request, Action::Stop).await
+        self.act(request, Operation::Stop).await
     }
 
     async fn reboot(&self, request: Request<v1::RebootRequest>) -> Answer<v1::Instance> {
-        let action = Action::Reboot { hard: request.get_ref().hard };
+        let operation = Operation::Reboot { hard: request.get_ref().hard };
         let named = |v1::RebootRequest { instance, project, .. }| v1::InstanceRequest { instance, project };
-        self.act(request.map(named), action).await
+        self.act(request.map(named), operation).await
     }
 
     async fn pause(&self, request: Request<v1::InstanceRequest>) -> Answer<v1::Instance> {
-        self.act(request, Action::Pause).await
+        self.act(request, Operation::Pause).await
     }
 
     async fn unpause(&self, request: Request<v1::InstanceRequest>) -> Answer<v1::Instance> {
-        self.act(request, Action::Unpause).await
+        self.act(request, Operation::Unpause).await
     }
 
     async fn suspend(&self, request: Request<v1::InstanceRequest>) -> Answer<v1::Instance> {
-        self.act(request, Action::Suspend).await
+        self.act(request, Operation::Suspend).await
     }
 
     async fn resume(&self, request: Request<v1::InstanceRequest>) -> Answer<v1::Instance> {
-        self.act(request, Action::Resume).await
+        self.act(request, Operation::Resume).await
     }
 
     async fn shelve(&self, request: Request<v1::InstanceRequest>) -> Answer<v1::Instance> {
-        self.act(request, Action::Shelve).await
+        self.act(request, Operation::Shelve).await
     }
 
     async fn unshelve(&self, request: Request<v1::InstanceRequest>) -> Answer<v1::Instance> {
-        self.act(request, Action::Unshelve).await
+        self.act(request, Operation::Unshelve).await
     }
 
     async fn lock(&self, request: Request<v1::LockRequest>) -> Answer<v1::Instance> {
         let caller = Caller::behind(&request);
         write(&self.service, request, |call, wanted| {
-            let locked = call.fleet.lock_instance(
-                Named { name: &wanted.instance, project: &wanted.project },
-                true,
-                &wanted.reason,
-                (caller.role(), caller.is_operator()),
-            )?;
-            Ok(instance(call.fleet, locked))
+            let named = Named { name: &wanted.instance, project: &wanted.project };
+            let by = (caller.role(), caller.is_operator());
+            let reason = Some(wanted.reason.as_str());
+            call.fleet.command(|fleet, now| {
+                let locked = fleet.lock_instance(named, reason, by, now.wall)?;
+                Ok::<_, CallError>(instance(fleet, &locked))
+            })
         })
         .await
     }
@@ -118,16 +119,18 @@ impl v1::instances_server::Instances for Instances {
     async fn unlock(&self, request: Request<v1::InstanceRequest>) -> Answer<v1::Instance> {
         let caller = Caller::behind(&request);
         write(&self.service, request, |call, wanted| {
-            let unlocked =
-                call.fleet.lock_instance(named(wanted), false, "", (caller.role(), caller.is_operator()))?;
-            Ok(instance(call.fleet, unlocked))
+            let by = (caller.role(), caller.is_operator());
+            call.fleet.command(|fleet, now| {
+                let unlocked = fleet.lock_instance(named(wanted), None, by, now.wall)?;
+                Ok::<_, CallError>(instance(fleet, &unlocked))
+            })
         })
         .await
     }
 
     async fn get(&self, request: Request<v1::InstanceRequest>) -> Answer<v1::Instance> {
         read(&self.service, request, |call, wanted| {
-            Ok(instance(call.fleet, call.fleet.instance(named(wanted))?))
+            call.fleet.read(|fleet| Ok::<_, CallError>(instance(fleet, &*fleet.instance(named(wanted))?)))
         })
         .await
     }
@@ -138,8 +141,10 @@ impl v1::instances_server::Instances for Instances {
 
     async fn list_events(&self, request: Request<v1::InstanceRequest>) -> Answer<v1::ListEventsResponse> {
         read(&self.service, request, |call, wanted| {
-            let found = call.fleet.instance(named(wanted))?;
-            Ok(v1::ListEventsResponse { events: found.events.into_iter().map(event).collect() })
+            let found = call.fleet.read(|fleet| fleet.instance(named(wanted)))?;
+            Ok::<_, CallError>(v1::ListEventsResponse {
+                events: found.events.iter().map(|of| event(of)).collect(),
+            })
         })
         .await
     }
@@ -158,37 +163,38 @@ fn named(wanted: &v1::InstanceRequest) -> Named<'_> {
 fn create(
     call: &Call<'_>,
     wanted: &v1::CreateInstancesRequest,
-) -> Result<v1::CreateInstancesResponse, Status> {
+) -> Result<v1::CreateInstancesResponse, CallError> {
     let creation = Creation {
         name: wanted.name.clone(),
         flavor: wanted.flavor.clone(),
-        image: wanted.image.clone().map(Into::into),
+        image: wanted.image.clone().map(read_image),
         project: wanted.project.clone(),
         user: wanted.user.clone(),
         availability_zone: wanted.availability_zone.clone(),
         hints: hints(&wanted.hints),
         min_count: wanted.min_count as usize,
         max_count: wanted.max_count as usize,
-        user_data: wanted.user_data.to_vec(),
+        // A copy: the message is a part of a larger buffer.
+        user_data: Bytes::copy_from_slice(&wanted.user_data),
         metadata: wanted.metadata.clone().into_iter().collect(),
         idempotency_key: wanted.idempotency_key.clone(),
     };
     let created = tokio::task::block_in_place(|| call.fleet.create_instances(&creation))?;
-    Ok(v1::CreateInstancesResponse {
-        instances: created.into_iter().map(|created| instance(call.fleet, created)).collect(),
-    })
+    let instances = call.fleet.read(|fleet| created.iter().map(|created| instance(fleet, created)).collect());
+    Ok(v1::CreateInstancesResponse { instances })
 }
 
 fn list(call: &Call<'_>, wanted: &v1::ListInstancesRequest) -> Result<v1::ListInstancesResponse, Status> {
     let page = Page::of_names(wanted.page_size, &wanted.page_token)?;
     let is_so = |wanted: &str, found: &str| wanted.is_empty() || wanted == found;
-    let found = call.fleet.instances(|found| {
-        is_so(&wanted.project, &found.project)
-            && is_so(&wanted.host, &found.host)
+    let matches = |found: &Instance| {
+        is_so(&wanted.project, &found.spec.project)
+            && is_so(&wanted.host, &found.location.host)
             && is_so(&wanted.status, status(found))
-    });
-    let keyed = found.into_iter().map(|found| (format!("{}\0{}", found.name, found.uuid()), found));
+    };
+    let found = call.fleet.read(|fleet| fleet.instances(matches));
+    let keyed = found.into_iter().map(|found| (format!("{}\0{}", found.spec.name, found.uuid), found));
     let (page, next_page_token) = page.take(keyed);
-    let instances = page.into_iter().map(|found| instance(call.fleet, found)).collect();
+    let instances = call.fleet.read(|fleet| page.iter().map(|found| instance(fleet, found)).collect());
     Ok(v1::ListInstancesResponse { instances, next_page_token })
 }

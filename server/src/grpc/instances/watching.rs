@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use berth_api::v1;
+use berth_fleet::Instance;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
@@ -12,8 +13,7 @@ use tonic::{Request, Status};
 use uuid::Uuid;
 
 use super::message::instance;
-use crate::fleet::Fleet;
-use crate::fleet::entry::Instance;
+use crate::fleet::FleetHandle;
 use crate::grpc::call;
 use crate::grpc::deadline::Deadline;
 use crate::grpc::{field, stopped};
@@ -114,18 +114,22 @@ impl Watch {
         Ok(())
     }
 
-    fn look(&self, fleet: &Fleet, uuid: Uuid) -> Option<v1::Instance> {
-        let known = fleet.instance_by_uuid(uuid).filter(|known| self.wants(known))?;
-        Some(instance(fleet, known))
+    fn look(&self, fleet: &FleetHandle, uuid: Uuid) -> Option<v1::Instance> {
+        fleet.read(|fleet| {
+            let known = fleet.state().instance(uuid).filter(|known| self.wants(known))?;
+            Some(instance(fleet, known))
+        })
     }
 
-    fn wanted(&self, fleet: &Fleet) -> Vec<Uuid> {
-        fleet.instances(|known| self.wants(known)).iter().map(Instance::uuid).collect()
+    fn wanted(&self, fleet: &FleetHandle) -> Vec<Uuid> {
+        let known = fleet.read(|fleet| fleet.instances(|known| self.wants(known)));
+        known.iter().map(|known| known.uuid).collect()
     }
 
     fn wants(&self, known: &Instance) -> bool {
-        let named = || self.instances.contains(&known.uuid());
-        (self.project.is_empty() || self.project == known.project) && (self.instances.is_empty() || named())
+        let named = || self.instances.contains(&known.uuid);
+        (self.project.is_empty() || self.project == known.spec.project)
+            && (self.instances.is_empty() || named())
     }
 }
 

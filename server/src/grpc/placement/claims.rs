@@ -1,4 +1,4 @@
-//! Claims: what consumers shall hold.
+//! Claims: what consumers are to hold.
 
 use std::slice;
 
@@ -79,7 +79,7 @@ fn refused(error: &TransferError, topology: &Topology) -> v1::ClaimResult {
         TransferError::WrittenTwice(_) | TransferError::Refused(Refusal::NoInventory { .. }) => {
             Outcome::Invalid
         }
-        // Others, room or unit rules are against it now.
+        // The group, capacity or the rules for units do not allow it now.
         TransferError::Group(_) | TransferError::Refused(_) => Outcome::Refused,
     };
     let reason = match error {

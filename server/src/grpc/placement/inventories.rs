@@ -1,14 +1,14 @@
 //! What providers have.
 
 use berth_api::v1;
-use berth_placement::{ClassId, Inventory, TopologyError, Writer};
+use berth_placement::{ClassId, Inventory, TopologyError, Writer, custom};
 use tonic::Status;
 
 use super::{providers, refusals};
 use crate::amounts;
 use crate::grpc::call::Call;
 use crate::grpc::status::bad_field;
-use crate::request::{FoundProvider, custom};
+use crate::request::FoundProvider;
 
 pub(super) fn set(call: &Call<'_>, wanted: &v1::SetInventoriesRequest) -> Result<v1::Provider, Status> {
     let found = providers::find(call, "uuid", &wanted.uuid)?;

@@ -171,5 +171,5 @@ pub(super) fn expect_generation(
 
 /// A name that is neither known nor can be made up.
 pub(super) fn unknown_name(field: String) -> Status {
-    bad_field(field, format!("is not known, and no custom name: that {}", crate::request::custom::RULE))
+    bad_field(field, format!("is not known, and no custom name: that {}", berth_placement::custom::RULE))
 }

@@ -1,10 +1,10 @@
-//! How refusals of the core are told.
+//! Errors of the index as statuses.
 
 use berth_placement::{Topology, TopologyError};
 use tonic::{Code, Status};
 
 use crate::grpc::status::{already_exists, bad_field, not_found, refused, refused_with};
-use crate::request::message::message_of;
+use berth_placement::message::message_of;
 
 /// What the writer refused, about the provider with this UUID.
 pub(super) fn of_topology(topology: &Topology, error: &TopologyError, uuid: &str) -> Status {
@@ -16,7 +16,7 @@ pub(super) fn of_topology(topology: &Topology, error: &TopologyError, uuid: &str
             format!("resource provider {uuid} has generation {found}, not {given}"),
             [("expected", given.to_string()), ("found", found.to_string())],
         ),
-        // Consumers hold some of what shall go.
+        // Consumers hold some of it.
         TopologyError::InUse(_) => refused(Code::FailedPrecondition, "IN_USE", message_of(topology, error)),
         TopologyError::HasChildren(_) => {
             let message = format!("resource provider {uuid} has child providers");

@@ -1,13 +1,12 @@
 //! The traits of providers, and the aggregates they are in.
 
 use berth_api::v1;
-use berth_placement::{TopologyError, TraitId, Writer};
+use berth_placement::{TopologyError, TraitId, Writer, custom};
 use tonic::Status;
 
 use super::{providers, refusals};
 use crate::grpc::call::Call;
 use crate::grpc::field;
-use crate::request::custom;
 
 /// More than any provider has.
 const MOST: usize = 10_000;

@@ -2,19 +2,22 @@
 
 use berth_api::v1;
 use berth_scheduler::explain::{Ending, Explanation, HostVerdict};
-use tonic::Status;
 
 use super::request;
 use crate::grpc::call::Call;
+use crate::grpc::fleet::CallError;
 use crate::grpc::status::bad_field;
 
 /// Hosts that are shown with their weights, unless another number is asked for.
 const STANDINGS: usize = 3;
 
-pub(super) fn explain(call: &Call<'_>, wanted: &v1::ExplainRequest) -> Result<v1::ExplainResponse, Status> {
+pub(super) fn explain(
+    call: &Call<'_>,
+    wanted: &v1::ExplainRequest,
+) -> Result<v1::ExplainResponse, CallError> {
     let asked = wanted.request.as_ref().ok_or_else(|| bad_field("request", "is required"))?;
     if wanted.tenant_view && !wanted.hosts.is_empty() {
-        return Err(bad_field("hosts", "cannot be named in the tenant's view"));
+        return Err(bad_field("hosts", "cannot be named in the tenant's view").into());
     }
     let ask = request::ask(call, asked)?;
     let standings = if wanted.standings == 0 { STANDINGS } else { wanted.standings as usize };

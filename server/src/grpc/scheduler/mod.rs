@@ -15,6 +15,7 @@ use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
 
 use super::call::{Call, advise, read, write};
+use super::fleet::CallError;
 use super::identity::Caller;
 use crate::fleet::{Place, Placed};
 use crate::service::Service;
@@ -64,7 +65,7 @@ impl v1::scheduler_server::Scheduler for Scheduler {
         &self,
         request: Request<v1::ListRequestsRequest>,
     ) -> Answer<v1::ListRequestsResponse> {
-        read(&self.service, request, |call, wanted| Ok(requests::list(call, wanted))).await
+        read(&self.service, request, |call, wanted| Ok::<_, Status>(requests::list(call, wanted))).await
     }
 }
 
@@ -76,7 +77,7 @@ fn schedule(
     wanted: &v1::ScheduleRequest,
     caller: &Caller,
     dry: bool,
-) -> Result<v1::ScheduleResponse, Status> {
+) -> Result<v1::ScheduleResponse, CallError> {
     caller.check_zone(&wanted.availability_zone)?;
     let ask = request::ask(call, wanted)?;
     let decide = || call.fleet.schedule(&ask, dry);

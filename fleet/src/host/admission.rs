@@ -1,0 +1,207 @@
+//! Which hosts may join, and which providers belong to each.
+//!
+//! A host is a name and a UUID that belong together for as long as the host is known. When an agent joins for the first time,
+//! an operator has to have approved the host, or the issuer of a certificate that contains both. After that, the agent may write
+//! the providers that it created itself, and no others. An agent alone never takes a name or a UUID from an approved host.
+
+use berth_placement::{Index, Row, Writer};
+use uuid::Uuid;
+
+use super::Host;
+use crate::Fleet;
+use crate::error::FleetError;
+use crate::state::State;
+
+/// The reason of a refused host that was not approved.
+const NOT_APPROVED: &str = "NOT_APPROVED";
+
+/// The rule for the names of hosts, which service, agents and readers of certificates share; an error says what is wrong.
+pub type HostNameRule = fn(&str) -> Result<(), String>;
+
+impl Fleet {
+    /// Approves a host: the agent with this name and UUID may join from now on. A host that is known already is no error.
+    ///
+    /// # Errors
+    /// An invalid name, or a name or UUID of another host or provider.
+    pub fn approve_host(
+        &mut self,
+        writer: &mut Writer<'_>,
+        (name, rule): (&str, HostNameRule),
+        uuid: Uuid,
+    ) -> Result<(), FleetError> {
+        if is_known(&self.state, name, uuid)? {
+            return Ok(());
+        }
+        check_new_name("name", (name, rule), &self.state)?;
+        make_way(&self.index, writer, &self.state, (name, uuid))?;
+        self.state.put_host(Host { name: name.to_owned(), uuid, ..Host::default() });
+        Ok(())
+    }
+
+    /// Whether the host is known.
+    ///
+    /// # Errors
+    /// A name or UUID of another host.
+    pub fn knows_host(&self, name: &str, uuid: Uuid) -> Result<bool, FleetError> {
+        is_known(&self.state, name, uuid)
+    }
+
+    /// Admits the host of an agent, if it is known or approved. `has_voucher`: its certificate names the host and its UUID.
+    ///
+    /// # Errors
+    /// As [`Self::approve_host`], or a host that is not approved.
+    pub fn admit(
+        &mut self,
+        writer: &mut Writer<'_>,
+        (name, rule): (&str, HostNameRule),
+        uuid: Uuid,
+        has_voucher: bool,
+    ) -> Result<(), FleetError> {
+        if is_known(&self.state, name, uuid)? {
+            return Ok(());
+        }
+        check_new_name("hello.host", (name, rule), &self.state)?;
+        if has_voucher || self.options.trust_on_first_use {
+            return self.approve_host(writer, (name, rule), uuid);
+        }
+        let message = format!(
+            "host {name:?} with the UUID {uuid} is not approved; an operator approves it with: \
+             berth host approve {name} --uuid {uuid}"
+        );
+        Err(FleetError::precondition(NOT_APPROVED, message))
+    }
+}
+
+/// Whether the host is known. Neither its name nor its UUID may belong to another.
+fn is_known(state: &State, name: &str, uuid: Uuid) -> Result<bool, FleetError> {
+    let known = state.hosts.get(name);
+    if let Some(known) = known.filter(|known| known.uuid != uuid) {
+        return Err(other_host(format!("host {name:?} has the UUID {}, not {uuid}", known.uuid)));
+    }
+    match state.host_name(uuid).filter(|other| *other != name) {
+        Some(other) => Err(other_host(format!("the UUID {uuid} is that of host {other:?}"))),
+        None => Ok(known.is_some()),
+    }
+}
+
+/// Checks the name of an unknown host. A known host keeps its name, since its instances need it.
+fn check_new_name(field: &str, (name, rule): (&str, HostNameRule), state: &State) -> Result<(), FleetError> {
+    rule(name).map_err(|problem| FleetError::field(field, problem))?;
+    // `ignore_hosts` does not distinguish case, as in Nova.
+    match state.hosts.keys().find(|known| known.eq_ignore_ascii_case(name)) {
+        Some(known) => {
+            Err(other_host(format!("host {name:?} differs only in the case of letters from host {known:?}")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Frees the name and the UUID of a new host, where another host's agent uses them for a child provider. A provider that was not
+/// created by an agent stays, and then the host cannot be approved.
+fn make_way(
+    index: &Index,
+    writer: &mut Writer<'_>,
+    state: &State,
+    (name, uuid): (&str, Uuid),
+) -> Result<(), FleetError> {
+    if let Some(row) = index.find(uuid) {
+        let creator = Creator::of(writer, state, row);
+        if !matches!(creator, Creator::Agent(_)) || !remove(writer, row) {
+            return Err(taken(&format!("the UUID {uuid}"), &creator));
+        }
+        tracing::warn!(host = name, %uuid, "a provider of another host had the UUID of this one and was removed");
+    }
+    if !reclaim(index, writer, state, name, name) {
+        let creator = index.find_named(name).map_or(Creator::Others, |row| Creator::of(writer, state, row));
+        return Err(taken(&format!("the name {name:?}"), &creator));
+    }
+    Ok(())
+}
+
+fn taken(what: &str, creator: &Creator<'_>) -> FleetError {
+    let whose = match creator {
+        Creator::Agent(host) => format!("in the tree of host {host:?}"),
+        Creator::Others => "that no agent made".to_owned(),
+    };
+    other_host(format!("{what} is that of a resource provider {whose}; delete it first"))
+}
+
+/// Removes a provider and its descendants; returns whether that was possible.
+fn remove(writer: &mut Writer<'_>, row: Row) -> bool {
+    let rows = writer.topology().subtree(row);
+    // Children come after their parents.
+    rows.into_iter().rev().all(|row| writer.remove_provider(row).is_ok())
+}
+
+/// The creator of a provider.
+enum Creator<'a> {
+    /// The agent of this host, as a child of its root.
+    Agent(&'a str),
+    /// Not an agent.
+    Others,
+}
+
+impl<'a> Creator<'a> {
+    fn of(writer: &Writer<'_>, state: &'a State, row: Row) -> Self {
+        let topology = writer.topology();
+        let provider = topology.provider(row).filter(|provider| provider.root != row);
+        let host = provider.and_then(|provider| {
+            let root = topology.provider(provider.root)?.uuid;
+            let host = state.hosts.get(state.host_name(root)?)?;
+            host.has_created(provider.uuid).then_some(host)
+        });
+        host.map_or(Self::Others, |host| Self::Agent(&host.name))
+    }
+}
+
+/// Renames a provider that uses a name of another host: its name becomes its UUID.
+fn evict(writer: &mut Writer<'_>, row: Row) -> bool {
+    let Some(uuid) = writer.topology().provider(row).map(|provider| provider.uuid) else { return false };
+    let is_free = writer.rename_provider(row, &uuid.to_string()).is_ok();
+    if is_free {
+        tracing::warn!(provider = %uuid, "a child provider had a name of another host and has lost it");
+    }
+    is_free
+}
+
+/// Frees a name for a provider of a host, if it is one of the host's names and the agent of another host uses it. Returns whether
+/// it is free.
+pub(super) fn reclaim(index: &Index, writer: &mut Writer<'_>, state: &State, host: &str, name: &str) -> bool {
+    let Some(row) = index.find_named(name) else { return true };
+    match Creator::of(writer, state, row) {
+        Creator::Agent(other) => is_name_of(host, name) && !is_name_of(other, name) && evict(writer, row),
+        Creator::Others => false,
+    }
+}
+
+/// Whether a name belongs to the host: `compute-1`, or with a suffix such as `compute-1_numa_0`; not `compute-10`.
+fn is_name_of(host: &str, name: &str) -> bool {
+    let suffix = name.strip_prefix(host);
+    suffix.is_some_and(|suffix| !suffix.starts_with(|c: char| c.is_alphanumeric()))
+}
+
+fn other_host(message: String) -> FleetError {
+    FleetError::precondition("OTHER_HOST", message)
+}
+
+impl Host {
+    /// Whether its agent created the provider.
+    pub(super) fn has_created(&self, provider: Uuid) -> bool {
+        self.providers.iter().any(|known| known.uuid == provider)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_a_host_begin_with_its_name() {
+        for name in ["compute-1", "compute-1_numa_0", "compute-1_0000:81:00.0", "compute-1-gpu"] {
+            assert!(is_name_of("compute-1", name), "{name}");
+        }
+        for name in ["compute-10", "compute-10_numa_0", "compute", "x_compute-1", ""] {
+            assert!(!is_name_of("compute-1", name), "{name}");
+        }
+    }
+}

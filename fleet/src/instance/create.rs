@@ -1,0 +1,184 @@
+//! New instances: recorded first, then scheduled, then built.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use berth_placement::Timestamp;
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::{Image, Instance, InstanceSpec};
+use crate::Fleet;
+use crate::error::{FleetError, check_name, check_project};
+use crate::flavor::Flavor;
+use crate::quota::granted;
+
+/// The most instances of one request.
+pub const MAX_INSTANCES: usize = 1_000;
+
+/// The most bytes of cloud-init's user data.
+const MAX_USER_DATA: usize = 64 * 1024;
+
+/// The most entries of a map.
+const MAX_ENTRIES: usize = 128;
+
+/// The most characters of a text.
+const MAX_TEXT: usize = 255;
+
+/// A request for new instances.
+#[derive(Debug, Clone, Default)]
+pub struct Creation {
+    /// The name; of several instances, each gets a number in addition.
+    pub name: String,
+    /// The name of a flavor.
+    pub flavor: String,
+    /// The image.
+    pub image: Option<Image>,
+    /// The project.
+    pub project: String,
+    /// The user.
+    pub user: String,
+    /// `zone`, `zone:host`, `zone:host:node` or empty.
+    pub availability_zone: String,
+    /// Scheduler hints.
+    pub hints: BTreeMap<String, Vec<String>>,
+    /// The least number of instances; 0 for 1.
+    pub min_count: usize,
+    /// The most instances; 0 for the least number.
+    pub max_count: usize,
+    /// The user data of cloud-init.
+    pub user_data: Bytes,
+    /// Metadata.
+    pub metadata: BTreeMap<String, String>,
+    /// A request with the key of an earlier one is a repeat; empty for none.
+    pub idempotency_key: String,
+}
+
+/// The instances of a request.
+#[derive(Debug, Clone)]
+pub enum Recorded {
+    /// They are new, and wait for hosts. The reconciliation skips them until [`Fleet::end_placing`].
+    New(Vec<Arc<Instance>>),
+    /// They are those of an earlier request with the same key.
+    Repeated(Vec<Arc<Instance>>),
+}
+
+impl Fleet {
+    /// Records the instances of a request, as many as the quota allows. Instances are recorded before they claim capacity, so those that
+    /// a crash leaves without a host get one after the next start.
+    ///
+    /// # Errors
+    /// An invalid request, an unknown flavor, or an exhausted quota.
+    pub fn record_instances(
+        &mut self,
+        creation: &Creation,
+        mut new_uuid: impl FnMut() -> Uuid,
+        now: Timestamp,
+    ) -> Result<Recorded, FleetError> {
+        creation.check()?;
+        if !creation.idempotency_key.is_empty() {
+            let earlier = self.state.instances.values().filter(|known| {
+                known.spec.idempotency_key == creation.idempotency_key
+                    && known.spec.project == creation.project
+            });
+            let earlier: Vec<_> = earlier.cloned().collect();
+            if !earlier.is_empty() {
+                return Ok(Recorded::Repeated(earlier));
+            }
+        }
+        let flavor = self.flavor(&creation.flavor)?;
+        let wanted = (creation.least() as u64, creation.most() as u64);
+        let count = granted(&self.state, &creation.project, flavor, wanted)?;
+        let instances: Vec<_> =
+            (1..=count).map(|number| creation.instance(new_uuid(), flavor, number, now)).collect();
+        for instance in &instances {
+            self.state.put_instance(Arc::clone(instance));
+            self.placing.insert(instance.uuid);
+        }
+        Ok(Recorded::New(instances))
+    }
+}
+
+impl Creation {
+    /// The least number of instances.
+    #[must_use]
+    pub fn least(&self) -> usize {
+        self.min_count.max(1)
+    }
+
+    fn most(&self) -> usize {
+        self.max_count.max(self.least())
+    }
+
+    /// Checks a request.
+    ///
+    /// # Errors
+    /// A field that is invalid or too long.
+    pub fn check(&self) -> Result<(), FleetError> {
+        check_name("name", &self.name, 255)?;
+        check_project(&self.project)?;
+        if self.max_count > 0 && self.max_count < self.min_count {
+            let (least, most) = (self.min_count, self.max_count);
+            return Err(FleetError::field(
+                "max_count",
+                format!("is {most}, less than min_count, which is {least}"),
+            ));
+        }
+        if self.most() > MAX_INSTANCES {
+            return Err(FleetError::field("max_count", format!("is more than {MAX_INSTANCES}")));
+        }
+        self.check_sizes()?;
+        if self.user_data.len() > MAX_USER_DATA {
+            return Err(FleetError::field("user_data", format!("has more than {MAX_USER_DATA} bytes")));
+        }
+        Ok(())
+    }
+
+    /// Checks Nova's bounds: each instance stores a copy.
+    fn check_sizes(&self) -> Result<(), FleetError> {
+        let too_long = |text: &String| text.chars().count() > MAX_TEXT;
+        let properties = self.image.as_ref().map(|image| &image.properties);
+        for (field, map) in [("metadata", Some(&self.metadata)), ("image.properties", properties)] {
+            let Some(map) = map else { continue };
+            if map.len() > MAX_ENTRIES || map.iter().any(|(key, value)| too_long(key) || too_long(value)) {
+                let problem = format!(
+                    "has more than {MAX_ENTRIES} entries, or texts of more than {MAX_TEXT} characters"
+                );
+                return Err(FleetError::field(field, problem));
+            }
+        }
+        let hints = self.hints.values().map(|hint| hint.len()).sum::<usize>();
+        if hints + self.hints.len() > MAX_ENTRIES || self.hints.values().flatten().any(too_long) {
+            return Err(FleetError::field("hints", format!("more than {MAX_ENTRIES}, or too long")));
+        }
+        let texts = [
+            ("user", &self.user),
+            ("idempotency_key", &self.idempotency_key),
+            ("availability_zone", &self.availability_zone),
+        ];
+        match texts.into_iter().find(|(_, text)| too_long(text)) {
+            Some((field, _)) => Err(FleetError::field(field, format!("has more than {MAX_TEXT} characters"))),
+            None => Ok(()),
+        }
+    }
+
+    fn instance(&self, uuid: Uuid, flavor: &Flavor, number: u64, now: Timestamp) -> Arc<Instance> {
+        let name = if self.most() > 1 { format!("{}-{number}", self.name) } else { self.name.clone() };
+        let spec = InstanceSpec {
+            name,
+            project: self.project.clone(),
+            user: self.user.clone(),
+            flavor: flavor.clone(),
+            image: self.image.clone(),
+            availability_zone: self.availability_zone.clone(),
+            hints: self.hints.clone(),
+            user_data: self.user_data.clone(),
+            metadata: self.metadata.clone(),
+            idempotency_key: self.idempotency_key.clone(),
+            created_at: now,
+        };
+        let mut instance = Instance::new(uuid, Arc::new(spec));
+        instance.note(now, "create", &self.user, "");
+        Arc::new(instance)
+    }
+}

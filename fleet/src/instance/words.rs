@@ -1,0 +1,52 @@
+//! The states of instances in Nova's words.
+
+use super::{Instance, Power, VmState};
+use crate::operation::Operation;
+
+/// Nova's name of a `vm_state`.
+#[must_use]
+pub const fn vm_state(state: VmState) -> &'static str {
+    match state {
+        VmState::Building => "building",
+        VmState::Active => "active",
+        VmState::Stopped => "stopped",
+        VmState::Paused => "paused",
+        VmState::Suspended => "suspended",
+        VmState::ShelvedOffloaded => "shelved_offloaded",
+        VmState::Error => "error",
+        VmState::Deleted => "deleted",
+    }
+}
+
+/// Nova's name of a `power_state`.
+#[must_use]
+pub const fn power_state(power: Power) -> &'static str {
+    match power {
+        Power::NoState => "NOSTATE",
+        Power::Running => "RUNNING",
+        Power::Paused => "PAUSED",
+        Power::Shutdown => "SHUTDOWN",
+        Power::Crashed => "CRASHED",
+        Power::Suspended => "SUSPENDED",
+    }
+}
+
+/// The status that users see, derived as in Nova.
+#[must_use]
+pub const fn status(instance: &Instance) -> &'static str {
+    match (instance.vm_state, instance.operation) {
+        (VmState::Active | VmState::Stopped, Some(Operation::Reboot { hard: false })) => "REBOOT",
+        (VmState::Error, _) => "ERROR",
+        (VmState::Deleted, _) => "DELETED",
+        (
+            VmState::Active | VmState::Stopped | VmState::Paused | VmState::Suspended,
+            Some(Operation::Reboot { hard: true }),
+        ) => "HARD_REBOOT",
+        (VmState::Building, _) => "BUILD",
+        (VmState::Active, _) => "ACTIVE",
+        (VmState::Stopped, _) => "SHUTOFF",
+        (VmState::Paused, _) => "PAUSED",
+        (VmState::Suspended, _) => "SUSPENDED",
+        (VmState::ShelvedOffloaded, _) => "SHELVED_OFFLOADED",
+    }
+}

@@ -1,0 +1,83 @@
+//! Deletion.
+//!
+//! ```text
+//!   any state ─────────► deleting ───────────────────────────────► (forgotten)
+//!                        │    ▲    no host has remains: capacity released
+//!                        └────┘
+//!                   failed: tried again
+//! ```
+
+use uuid::Uuid;
+
+use super::{GuestState, Operation, Rules};
+use crate::Fleet;
+use crate::instance::{Goal, Instance, VmState};
+
+/// Removes an instance. It can begin in any state ([`Fleet::delete_instance`]).
+pub(super) struct Delete;
+
+impl Rules for Delete {
+    fn name(&self) -> &'static str {
+        "delete"
+    }
+
+    fn task_state(&self) -> &'static str {
+        "deleting"
+    }
+
+    fn goal(&self) -> Option<Goal> {
+        Some(Goal::Absent)
+    }
+
+    fn done(&self, _: GuestState) -> Option<VmState> {
+        None
+    }
+}
+
+impl Instance {
+    /// Whether it is to be deleted, and no host has any remains of it.
+    #[must_use]
+    pub fn is_deletable(&self) -> bool {
+        self.operation == Some(Operation::Delete) && self.places().next().is_none()
+    }
+
+    /// The host has no remains of the instance any longer.
+    fn left_host(&mut self, host: &str) {
+        let location = &mut self.location;
+        location.leftovers.retain(|left| left != host);
+        if location.host == host && self.operation == Some(Operation::Delete) {
+            location.host.clear();
+        }
+    }
+}
+
+impl Fleet {
+    /// Forgets an instance that is to be deleted and of which no host has any remains; releases its capacity.
+    pub fn finish_deletion(&mut self, uuid: Uuid) {
+        if !self.state.instance(uuid).is_some_and(|instance| instance.is_deletable()) {
+            return;
+        }
+        // First the capacity: a record without capacity is deleted after a crash, but capacity without a record would be lost.
+        self.release(uuid);
+        self.state.remove_instance(uuid);
+        self.changed.insert(uuid);
+    }
+
+    /// Notes that a host has no remains of the instance any longer, or does not exist any longer.
+    pub(crate) fn left_host(&mut self, uuid: Uuid, host: &str) {
+        self.change_instance(uuid, |instance| instance.left_host(host));
+    }
+
+    /// Removes new instances that get no host, and releases what they hold.
+    pub fn forget_instances(&mut self, uuids: &[Uuid]) {
+        for &uuid in uuids {
+            self.release(uuid);
+            self.state.remove_instance(uuid);
+        }
+    }
+
+    /// Releases the capacity that an instance claimed and does not need.
+    pub fn release_unused(&mut self, uuid: Uuid) {
+        self.release(uuid);
+    }
+}

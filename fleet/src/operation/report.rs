@@ -1,0 +1,339 @@
+//! Reports of agents about guests, and what follows.
+//!
+//! ```text
+//!   report of a generation       state       follows
+//!   ─────────────────────────────────────────────────────────────────────────────────────
+//!   below that of the record     any         the desired guest is sent again
+//!   the same, no error           gone        deleting: one place less; else: lost, ERROR
+//!                                any other   the operation is done; the guest may have changed
+//!   the same, with an error      any         build: another host; delete: again; else: the
+//!                                            instance is what the guest is
+//!   above that of the record     any         the record is of a backup: the guest is right
+//! ```
+
+use berth_placement::Timestamp;
+use uuid::Uuid;
+
+use super::Operation;
+use super::unexpected::{Consequence, natural};
+use crate::Fleet;
+use crate::error::FleetError;
+use crate::host::Session;
+use crate::instance::{Instance, Power, VmState, power_state, vm_state};
+
+/// The state of a guest, as an agent reports it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GuestState {
+    /// The report does not say.
+    Unknown,
+    /// It runs.
+    Running,
+    /// It is paused.
+    Paused,
+    /// It is off.
+    ShutDown,
+    /// It crashed.
+    Crashed,
+    /// It is off, and its memory is saved.
+    Saved,
+    /// It is not defined; its disks are kept.
+    Shelved,
+    /// Nothing of it is left.
+    Absent,
+}
+
+/// A report about a guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuestReport {
+    /// The instance.
+    pub instance: Uuid,
+    /// The generation of the desired state that was applied, or that failed.
+    pub generation: u64,
+    /// The latest generation that the agent knows.
+    pub known_generation: u64,
+    /// The observed state.
+    pub state: GuestState,
+    /// The error of a desired state that failed; empty for none.
+    pub error: String,
+}
+
+/// Larger than any generation that counts changes.
+const MAX_GENERATION: u64 = 1 << 62;
+
+impl Fleet {
+    /// Applies a report about a guest. A report of a session that has ended changes nothing.
+    ///
+    /// # Errors
+    /// A generation that the service never sent.
+    pub fn report(
+        &mut self,
+        host: &str,
+        session: Session,
+        report: &GuestReport,
+        now: Timestamp,
+    ) -> Result<(), FleetError> {
+        let uuid = report.instance;
+        if !self.connections.is_current(host, session) {
+            return Ok(());
+        }
+        let Some(instance) = self.instance_by_uuid(uuid) else {
+            if report.state != GuestState::Absent {
+                // It may exist for a reason, such as a state that was restored from a backup.
+                tracing::warn!(host, instance = %uuid, "an unmanaged guest is left alone: no such instance");
+            }
+            return Ok(());
+        };
+        // The generation that follows the largest is larger still.
+        let most = MAX_GENERATION.max(instance.desired.generation);
+        for (field, generation) in
+            [("guest.generation", report.generation), ("guest.known_generation", report.known_generation)]
+        {
+            if generation > most {
+                return Err(FleetError::field(field, "is larger than any that was ever sent"));
+            }
+        }
+        self.connections.note_report(host, session, uuid);
+        if !instance.places().any(|place| place == host) {
+            tracing::warn!(
+                host, instance = %uuid, "an unmanaged guest is left alone: the instance is on another host"
+            );
+            return Ok(());
+        }
+        self.advance_past(&instance, report);
+        if instance.location.host != host {
+            if report.state == GuestState::Absent {
+                self.left_host(uuid, host);
+            }
+        } else if report.generation > instance.desired.generation
+            && report.error.is_empty()
+            && instance.operation.is_none()
+        {
+            self.catch_up(host, &instance, report.state, now);
+        } else if let Some(instance) = self.instance_by_uuid(uuid) {
+            self.observe(host, &instance, report, now);
+        }
+        Ok(())
+    }
+
+    /// Advances past the generations that the agent knows, if these are later than the record's: the state was restored from a
+    /// backup. The next desired state has to be new to the agent.
+    fn advance_past(&mut self, instance: &Instance, report: &GuestReport) {
+        let known = report.generation.max(report.known_generation);
+        if known > instance.desired.generation {
+            self.change_instance(instance.uuid, |instance| {
+                instance.desired.generation = instance.desired.generation.max(known + 1);
+            });
+        }
+    }
+
+    /// Follows a guest whose agent has applied a later desired state than the record has: the record is of a backup.
+    fn catch_up(&mut self, host: &str, instance: &Instance, found: GuestState, now: Timestamp) {
+        let uuid = instance.uuid;
+        match found {
+            GuestState::Absent if instance.goal().is_some() => return self.lose(host, uuid, now),
+            GuestState::Shelved => self.release(uuid), // it was shelved
+            _ => {}
+        }
+        self.change_instance(uuid, |instance| {
+            instance.observed.power = power(found);
+            if found == GuestState::Shelved {
+                instance.vm_state = VmState::ShelvedOffloaded;
+            } else if let Some(state) = natural(found)
+                && instance.vm_state != VmState::ShelvedOffloaded
+            {
+                instance.adopt(state, now);
+            }
+        });
+    }
+
+    /// Applies that an agent has reported all its guests: those of its instances that it did not report are missing.
+    pub fn all_reported(&mut self, host: &str, session: Session, now: Timestamp) {
+        if !self.connections.note_all_reported(host, session) {
+            return;
+        }
+        let there: Vec<Uuid> = self.state.on_host(host).collect();
+        for uuid in there {
+            if self.connections.has_reported(host, uuid) {
+                self.due.insert(uuid);
+            } else {
+                self.miss(host, uuid, now);
+            }
+        }
+    }
+
+    /// The agent has reported all its guests, and not this one.
+    fn miss(&mut self, host: &str, uuid: Uuid, now: Timestamp) {
+        let Some(instance) = self.instance_by_uuid(uuid) else { return };
+        let expects_guest = instance.operation.is_none_or(|operation| operation.rules().expects_guest());
+        if instance.location.host != host || instance.operation == Some(Operation::Delete) {
+            self.left_host(uuid, host);
+        } else if expects_guest && instance.goal().is_some() {
+            self.lose(host, uuid, now);
+        } else {
+            self.due.insert(uuid); // its agent never received the desired guest
+        }
+    }
+
+    /// Nothing is left of an instance that was built. It keeps its capacity until it is deleted.
+    fn lose(&mut self, host: &str, uuid: Uuid, now: Timestamp) {
+        self.change_instance(uuid, |instance| {
+            instance.fail("guest lost", format!("the guest is gone from {host}"), now);
+        });
+    }
+
+    fn observe(&mut self, host: &str, instance: &Instance, report: &GuestReport, now: Timestamp) {
+        let uuid = instance.uuid;
+        if report.generation < instance.desired.generation {
+            // It concerns an earlier desired state; the agent may not have received this one.
+            self.change_instance(uuid, |instance| instance.observed.power = power(report.state));
+            self.due.insert(uuid);
+            return;
+        }
+        if !report.error.is_empty() {
+            return self.observe_failure(host, instance, report, now);
+        }
+        if report.state == GuestState::Absent {
+            return match instance.operation {
+                Some(Operation::Delete) => self.left_host(uuid, host),
+                _ if instance.goal().is_some() => self.lose(host, uuid, now),
+                _ => {}
+            };
+        }
+        if instance.releases_capacity(report.state, false) {
+            self.release(uuid);
+        }
+        self.change_instance(uuid, |instance| {
+            instance.observed.power = power(report.state);
+            instance.settle(report.state, host, now);
+        });
+    }
+
+    fn observe_failure(&mut self, host: &str, instance: &Instance, report: &GuestReport, now: Timestamp) {
+        let uuid = instance.uuid;
+        match (instance.operation, report.state) {
+            (Some(Operation::Spawn), _) => {
+                self.change_instance(uuid, |instance| instance.build_failed(host, &report.error, now));
+                return;
+            }
+            (operation, GuestState::Absent) if operation != Some(Operation::Delete) => {
+                return self.lose(host, uuid, now);
+            }
+            _ => {}
+        }
+        if instance.releases_capacity(report.state, true) {
+            self.release(uuid);
+        }
+        self.change_instance(uuid, |instance| {
+            instance.observed.power = power(report.state);
+            instance.settle_failure(report, host, now);
+        });
+    }
+}
+
+impl Instance {
+    fn releases_capacity(&self, found: GuestState, is_failure: bool) -> bool {
+        self.operation.is_some_and(|operation| operation.rules().releases_capacity(found, is_failure))
+    }
+
+    /// The agent has applied the latest desired state: the operation is done. The guest may have changed since.
+    fn settle(&mut self, found: GuestState, host: &str, now: Timestamp) {
+        let Some(operation) = self.operation else { return self.follow(found, host, now) };
+        let Some(done) = operation.rules().done(found) else { return };
+        self.vm_state = done;
+        self.observed.fault.clear();
+        self.location.failures.clear();
+        self.operation = None;
+        self.note(now, operation.task_state(), "", "done");
+        self.follow(found, host, now);
+    }
+
+    /// The latest desired state could not be applied. A deletion is tried again; any other operation has ended.
+    fn settle_failure(&mut self, report: &GuestReport, host: &str, now: Timestamp) {
+        if self.observed.fault != report.error || self.operation.is_some() {
+            self.observed.fault.clone_from(&report.error);
+            let action = self.operation.map_or("", Operation::task_state);
+            self.note(now, action, "", format!("failed on {host}: {}", report.error));
+        }
+        match self.operation {
+            Some(Operation::Delete) => {}
+            Some(operation) => {
+                self.operation = None;
+                operation.rules().settle_failure(self, report.state, now);
+            }
+            None => match self.consequence(report.state) {
+                Consequence::Ignore => {}
+                Consequence::Adopt(state) => self.adopt(state, now),
+                // That was tried.
+                Consequence::Enforce => {
+                    natural(report.state).into_iter().for_each(|state| self.adopt(state, now));
+                }
+                Consequence::Undefined => self.vm_state = VmState::Error,
+            },
+        }
+    }
+
+    /// After a failure, the instance is what its guest is.
+    pub(super) fn follow_failed(&mut self, found: GuestState, now: Timestamp) {
+        match natural(found) {
+            Some(state) => self.adopt(state, now),
+            None if found == GuestState::Shelved => self.vm_state = VmState::Error,
+            None => {}
+        }
+    }
+
+    /// Follows a guest in a state that was not asked for.
+    fn follow(&mut self, found: GuestState, host: &str, now: Timestamp) {
+        match self.consequence(found) {
+            Consequence::Ignore => {}
+            Consequence::Adopt(state) => {
+                self.observed.fault.clear();
+                self.adopt(state, now);
+            }
+            Consequence::Enforce => {
+                self.desired.generation += 1;
+                let (found, wanted) = (power_state(power(found)), vm_state(self.vm_state));
+                let message = format!("is {found} on {host} without Berth; it is made {wanted} again");
+                self.note(now, "guest", "", message);
+            }
+            Consequence::Undefined => self.fail(
+                "guest undefined",
+                format!(
+                    "the guest was undefined on {host} without Berth; its disks are kept: a hard reboot defines \
+                     and starts it again"
+                ),
+                now,
+            ),
+        }
+    }
+
+    /// The instance is what its guest has become.
+    fn adopt(&mut self, found: VmState, now: Timestamp) {
+        if found == self.vm_state {
+            return;
+        }
+        self.vm_state = found;
+        self.observed.stopped_by_itself = found == VmState::Stopped;
+        self.desired.generation += 1;
+        self.note(now, "guest", "", format!("is {} by itself", vm_state(found)));
+    }
+
+    /// Something happened to the guest that its user has to decide about.
+    fn fail(&mut self, action: &str, fault: String, now: Timestamp) {
+        self.observed.fault.clone_from(&fault);
+        self.vm_state = VmState::Error;
+        self.operation = None;
+        self.observed.power = Power::NoState;
+        self.note(now, action, "", fault);
+    }
+}
+
+const fn power(state: GuestState) -> Power {
+    match state {
+        GuestState::Running => Power::Running,
+        GuestState::Paused => Power::Paused,
+        GuestState::ShutDown => Power::Shutdown,
+        GuestState::Crashed => Power::Crashed,
+        GuestState::Saved => Power::Suspended,
+        GuestState::Absent | GuestState::Shelved | GuestState::Unknown => Power::NoState,
+    }
+}

@@ -1,0 +1,74 @@
+//! Quotas: the limits of projects.
+
+use crate::Fleet;
+use crate::error::{FleetError, QUOTA_EXCEEDED, check_project};
+use crate::flavor::Flavor;
+use crate::state::State;
+use crate::usage::Usage;
+
+/// The limits of a project; `None` for no limit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Quota {
+    /// The number of instances.
+    pub instances: Option<u64>,
+    /// The sum of their virtual CPUs.
+    pub vcpus: Option<u64>,
+    /// The sum of their memory in MiB.
+    pub memory_mb: Option<u64>,
+}
+
+/// The limits of a project, and what it uses.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct QuotaState {
+    /// The limits.
+    pub limits: Quota,
+    /// Instances.
+    pub instances: u64,
+    /// Virtual CPUs.
+    pub vcpus: u64,
+    /// Memory in MiB.
+    pub memory_mb: u64,
+}
+
+impl Fleet {
+    /// The limits of a project, and what it uses.
+    ///
+    /// # Errors
+    /// An invalid name.
+    pub fn quota(&self, project: &str) -> Result<QuotaState, FleetError> {
+        check_project(project)?;
+        let usage = self.state.usage.get(project).copied().unwrap_or_default();
+        let Usage { instances, vcpus, memory_mb } = usage;
+        let limits = self.state.quotas.get(project).cloned().unwrap_or_default();
+        Ok(QuotaState { limits, instances, vcpus, memory_mb })
+    }
+
+    /// Sets the limits of a project. Instances that exceed them stay.
+    ///
+    /// # Errors
+    /// An invalid name.
+    pub fn set_quota(&mut self, project: &str, limits: Quota) -> Result<QuotaState, FleetError> {
+        check_project(project)?;
+        self.state.put_quota(project, limits);
+        self.quota(project)
+    }
+}
+
+/// How many more instances the quota of the project allows, between `least` and `most`.
+pub(crate) fn granted(
+    state: &State,
+    project: &str,
+    flavor: &Flavor,
+    (least, most): (u64, u64),
+) -> Result<u64, FleetError> {
+    let Some(quota) = state.quotas.get(project) else { return Ok(most) };
+    let usage = state.usage.get(project).copied().unwrap_or_default();
+    let (allowed, limit) = usage.allowed(quota, flavor, most);
+    if allowed < least {
+        let message = format!(
+            "project {project:?} may have no more than {allowed} further instances of this size: its quota of {limit}"
+        );
+        return Err(FleetError::exhausted(QUOTA_EXCEEDED, message));
+    }
+    Ok(allowed)
+}

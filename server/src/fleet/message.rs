@@ -1,0 +1,155 @@
+//! From and to protobuf messages.
+
+use berth_api::v1;
+use berth_fleet::{
+    DesiredGuest, Flavor, FleetError, Goal, GuestReport, GuestState, Hypervisor, Image, InstanceSpec,
+    Introduction, ReportedInventory, ReportedProvider,
+};
+use uuid::Uuid;
+
+use crate::amounts;
+
+fn parse_uuid(field: &str, text: &str) -> Result<Uuid, FleetError> {
+    Uuid::try_parse(text).map_err(|_| FleetError::field(field, format!("{text:?} is no UUID")))
+}
+
+/// Reads the first message of an agent.
+pub(super) fn read_hello(hello: &v1::Hello) -> Result<Introduction, FleetError> {
+    Ok(Introduction {
+        host: hello.host.clone(),
+        uuid: parse_uuid("hello.host_uuid", &hello.host_uuid)?,
+        boot_nonce: hello.boot_nonce.clone(),
+        hypervisor: hello.hypervisor.clone().map(read_hypervisor),
+    })
+}
+
+fn read_hypervisor(message: v1::Hypervisor) -> Hypervisor {
+    let v1::Hypervisor {
+        kind,
+        version,
+        libvirt_version,
+        is_accelerated,
+        architecture,
+        cpu_model,
+        address,
+        agent_version,
+    } = message;
+    Hypervisor {
+        kind,
+        version,
+        libvirt_version,
+        is_accelerated,
+        architecture,
+        cpu_model,
+        address,
+        agent_version,
+    }
+}
+
+/// Reads a provider tree.
+pub(super) fn read_tree(tree: &v1::ProviderTree) -> Result<Vec<ReportedProvider>, FleetError> {
+    tree.providers.iter().enumerate().map(read_provider).collect()
+}
+
+fn read_provider((place, provider): (usize, &v1::AgentProvider)) -> Result<ReportedProvider, FleetError> {
+    let field = |name: &str| format!("providers[{place}].{name}");
+    let parent = (!provider.parent.is_empty()).then(|| parse_uuid(&field("parent"), &provider.parent));
+    let inventories = provider.inventories.iter().map(|(class, record)| {
+        let inventory = amounts::read_inventory(record);
+        let ratio = (record.allocation_ratio != 0.0).then_some(inventory.allocation_ratio);
+        ReportedInventory { class: class.clone(), inventory, ratio }
+    });
+    Ok(ReportedProvider {
+        uuid: parse_uuid(&field("uuid"), &provider.uuid)?,
+        name: provider.name.clone(),
+        parent: parent.transpose()?,
+        inventories: inventories.collect(),
+        traits: provider.traits.clone(),
+    })
+}
+
+/// Reads a report about a guest.
+pub(super) fn read_report(report: &v1::GuestReport) -> Result<GuestReport, FleetError> {
+    use v1::guest_report::State;
+    Ok(GuestReport {
+        instance: parse_uuid("guest.instance", &report.instance)?,
+        generation: report.generation,
+        known_generation: report.known_generation,
+        state: match report.state() {
+            State::Unspecified => GuestState::Unknown,
+            State::Absent => GuestState::Absent,
+            State::Running => GuestState::Running,
+            State::Paused => GuestState::Paused,
+            State::ShutDown => GuestState::ShutDown,
+            State::Crashed => GuestState::Crashed,
+            State::Saved => GuestState::Saved,
+            State::Shelved => GuestState::Shelved,
+        },
+        error: report.error.clone(),
+    })
+}
+
+/// A desired guest with the allocations of its instance.
+pub(super) fn desired_guest(guest: &DesiredGuest, allocations: Vec<v1::Allocation>) -> v1::DesiredGuest {
+    let goal = match guest.goal {
+        Goal::Running => v1::desired_guest::Goal::Running,
+        Goal::Stopped => v1::desired_guest::Goal::Stopped,
+        Goal::Paused => v1::desired_guest::Goal::Paused,
+        Goal::Suspended => v1::desired_guest::Goal::Suspended,
+        Goal::Shelved => v1::desired_guest::Goal::Shelved,
+        Goal::Absent => v1::desired_guest::Goal::Absent,
+    };
+    v1::DesiredGuest {
+        instance: guest.instance.to_string(),
+        generation: guest.desired.generation,
+        goal: goal.into(),
+        boot: guest.desired.boot,
+        hard: guest.desired.hard,
+        must_exist: guest.must_exist,
+        spec: guest.spec.as_ref().map(|spec| guest_spec(spec, allocations)),
+    }
+}
+
+fn guest_spec(spec: &InstanceSpec, allocations: Vec<v1::Allocation>) -> v1::GuestSpec {
+    v1::GuestSpec {
+        name: spec.name.clone(),
+        project: spec.project.clone(),
+        user: spec.user.clone(),
+        flavor: Some(flavor(&spec.flavor)),
+        image: spec.image.as_ref().map(image),
+        user_data: spec.user_data.clone(),
+        metadata: spec.metadata.clone().into_iter().collect(),
+        availability_zone: spec.availability_zone.split(':').next().unwrap_or_default().to_owned(),
+        allocations,
+    }
+}
+
+/// The message of a flavor.
+pub(crate) fn flavor(flavor: &Flavor) -> v1::Flavor {
+    v1::Flavor {
+        name: flavor.name.clone(),
+        vcpus: flavor.vcpus,
+        memory_mb: flavor.memory_mb,
+        root_gb: flavor.root_gb,
+        ephemeral_gb: flavor.ephemeral_gb,
+        swap_mb: flavor.swap_mb,
+        extra_specs: flavor.extra_specs.clone().into_iter().collect(),
+    }
+}
+
+/// Reads a flavor.
+pub(crate) fn read_flavor(message: v1::Flavor) -> Flavor {
+    let v1::Flavor { name, vcpus, memory_mb, root_gb, ephemeral_gb, swap_mb, extra_specs } = message;
+    let extra_specs = extra_specs.into_iter().collect();
+    Flavor { name, vcpus, memory_mb, root_gb, ephemeral_gb, swap_mb, extra_specs }
+}
+
+/// The message of an image.
+pub(crate) fn image(image: &Image) -> v1::Image {
+    v1::Image { name: image.name.clone(), properties: image.properties.clone().into_iter().collect() }
+}
+
+/// Reads an image.
+pub(crate) fn read_image(v1::Image { name, properties }: v1::Image) -> Image {
+    Image { name, properties: properties.into_iter().collect() }
+}
