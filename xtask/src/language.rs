@@ -65,7 +65,7 @@ const AVOIDED: [&str; 46] = [
 ];
 
 /// Files and directories that contain none of these words.
-const TRANSLATED: [&str; 26] = [
+const TRANSLATED: [&str; 27] = [
     ".ci",
     "ARCHITECTURE.md",
     "Cargo.toml",
@@ -87,6 +87,7 @@ const TRANSLATED: [&str; 26] = [
     "scheduler",
     "server/src/fleet",
     "server/src/request",
+    "server/tests/fleet",
     "simulator",
     "store",
     "test-support",
@@ -102,7 +103,7 @@ const EXEMPT: [&str; 3] = ["CONTRIBUTING.md", "CHANGELOG.md", "xtask/src/languag
 
 /// The number of occurrences in all files that are not translated. Lower it when you have
 /// translated some.
-const ALLOWANCE: usize = 431;
+const ALLOWANCE: usize = 300;
 
 const EXTENSIONS: [&str; 8] = ["md", "proto", "py", "rs", "service", "sh", "toml", "txt"];
 

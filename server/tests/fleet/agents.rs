@@ -11,15 +11,15 @@ use berth_api::v1::placement_client::PlacementClient;
 use berth_server::DurabilityOptions;
 use tonic::{Code, Status};
 
-use crate::puppet::{Machine, Puppet, host_uuid, tree};
+use crate::scripted_agent::{Machine, ScriptedAgent, host_uuid, tree};
 use crate::service::{Cloud, creation, fields, named, reason};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_goes_away_while_it_is_let_in_is_not_connected() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let commit_delay = Duration::from_millis(500);
     let durability = DurabilityOptions { commit_delay, ..DurabilityOptions::default() };
-    let mut cloud = Cloud::at_with(folder.path(), durability).await;
+    let mut cloud = Cloud::at_with(directory.path(), durability).await;
     let hello =
         v1::Hello { host: "h1".to_owned(), host_uuid: host_uuid("h1").to_string(), ..Default::default() };
     let hello = v1::AgentMessage { message: Some(Message::Hello(hello)) };
@@ -38,7 +38,7 @@ async fn a_host_is_up_by_heartbeats_alone() {
     let mut cloud = Cloud::new().await;
     cloud.flavor("small", 2, &[]).await;
     let machine = Arc::new(Mutex::new(Machine { is_faint: true, ..Machine::default() }));
-    let host = Puppet::join_with(cloud.channel.clone(), "h1", machine).await;
+    let host = ScriptedAgent::join_with(cloud.channel.clone(), "h1", machine).await;
     // Whatever else it says: its tree, its guests, a tree that is not taken.
     cloud.until_host("h1", |host| !host.inventories.is_empty()).await;
     let mut other = tree("h1");
@@ -118,7 +118,7 @@ async fn hosts_do_not_differ_in_case_alone() {
 }
 
 /// What the service says of a tree.
-async fn refusal(host: &Puppet, tree: v1::ProviderTree) -> (Code, String) {
+async fn refusal(host: &ScriptedAgent, tree: v1::ProviderTree) -> (Code, String) {
     host.say(Message::Providers(tree));
     for _ in 0..1000 {
         if let Some(failure) = host.machine.lock().unwrap().refusals.pop() {
@@ -130,7 +130,7 @@ async fn refusal(host: &Puppet, tree: v1::ProviderTree) -> (Code, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_agent_is_told_which_of_its_names_are_none() {
+async fn an_agent_receives_the_names_that_were_refused() {
     let mut cloud = Cloud::new().await;
     let [host] = cloud.hosts(["h1"]).await;
     let with_class = |class: &str| {
@@ -237,8 +237,8 @@ async fn until(is_so: impl Fn() -> bool) {
 /// A card was pulled, or failed, while an instance held it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_that_vanishes_in_use_is_granted_to_nobody_and_goes_when_it_is_free() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut cloud = Cloud::at(folder.path()).await;
+    let directory = tempfile::tempdir().unwrap();
+    let mut cloud = Cloud::at(directory.path()).await;
     let [host] = cloud.hosts(["h1"]).await;
     host.say(Message::Providers(with_children([child("a", 2)])));
     cloud.until_host("h1", |host| host.inventories.contains_key("CUSTOM_GOLD")).await;
@@ -264,9 +264,9 @@ async fn a_device_that_vanishes_in_use_is_granted_to_nobody_and_goes_when_it_is_
     let machine = host.vanish();
     drop(service);
     cloud.stop().await;
-    let mut cloud = Cloud::at(folder.path()).await;
+    let mut cloud = Cloud::at(directory.path()).await;
     let service = Arc::clone(&cloud.service);
-    let host = Puppet::join_with(cloud.channel.clone(), "h1", machine).await;
+    let host = ScriptedAgent::join_with(cloud.channel.clone(), "h1", machine).await;
     host.say(Message::Providers(without));
     cloud.until_host("h1", |host| host.is_up).await;
     assert!(service.index().find(host_uuid("a")).is_some());
@@ -442,7 +442,7 @@ async fn a_cloned_host_is_refused_while_the_first_is_there() {
     let mut cloud = Cloud::new().await;
     cloud.flavor("small", 1, &[]).await;
     let channel = cloud.channel.clone();
-    let join = |nonce: &'static str| Puppet::join_as(channel.clone(), "h1", nonce, Arc::default());
+    let join = |nonce: &'static str| ScriptedAgent::join_as(channel.clone(), "h1", nonce, Arc::default());
     let first = join("first").await.unwrap();
     cloud.until_host("h1", |host| host.is_up && !host.inventories.is_empty()).await;
     let mut built = Vec::new();
@@ -459,7 +459,7 @@ async fn a_cloned_host_is_refused_while_the_first_is_there() {
 
     // The same agent connects again, though it was not noticed that its stream broke.
     let machine = Arc::clone(&first.machine);
-    let again = Puppet::join_as(cloud.channel.clone(), "h1", "first", machine).await.unwrap();
+    let again = ScriptedAgent::join_as(cloud.channel.clone(), "h1", "first", machine).await.unwrap();
     while !first.is_parted() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }

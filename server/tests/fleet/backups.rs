@@ -10,23 +10,23 @@ use berth_server::{Contents, Control, DataDir, StateReader, backup_online};
 use tempfile::TempDir;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use crate::puppet::Puppet;
+use crate::scripted_agent::ScriptedAgent;
 use crate::service::{Cloud, creation, named};
 
 /// A service that can be asked for backups, with something of every kind: an instance on h1, which is in an aggregate.
 struct Kept {
-    folder: TempDir,
+    directory: TempDir,
     cloud: Cloud,
-    host: Puppet,
+    host: ScriptedAgent,
     instance: String,
     control: JoinHandle<()>,
 }
 
 impl Kept {
     async fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut cloud = Cloud::at(folder.path()).await;
-        let control = Control::bind(folder.path(), Arc::clone(&cloud.service)).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let mut cloud = Cloud::at(directory.path()).await;
+        let control = Control::bind(directory.path(), Arc::clone(&cloud.service)).unwrap();
         let control = tokio::spawn(control.run());
         let [host] = cloud.hosts(["h1"]).await;
         cloud.flavor("small", 2, &[("hw:cpu_policy", "shared")]).await;
@@ -56,18 +56,18 @@ impl Kept {
         let made = cloud.instances.create(wanted).await.unwrap().into_inner().instances;
         let instance = made[0].uuid.clone();
         cloud.until_status(&instance, "ACTIVE").await;
-        Self { folder, cloud, host, instance, control }
+        Self { directory, cloud, host, instance, control }
     }
 
     async fn backup(&self) -> Vec<u8> {
-        backup_of(self.folder.path().to_owned()).await
+        backup_of(self.directory.path().to_owned()).await
     }
 }
 
-async fn backup_of(folder: PathBuf) -> Vec<u8> {
+async fn backup_of(directory: PathBuf) -> Vec<u8> {
     let backup = move || {
         let mut backup = Vec::new();
-        backup_online(&folder, &mut backup).unwrap();
+        backup_online(&directory, &mut backup).unwrap();
         backup
     };
     spawn_blocking(backup).await.unwrap()
@@ -78,13 +78,13 @@ fn read(backup: &[u8]) -> Contents {
 }
 
 fn restored(backup: &[u8]) -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    DataDir::open(folder.path()).unwrap().replace(&read(backup), "now").unwrap();
-    folder
+    let directory = tempfile::tempdir().unwrap();
+    DataDir::open(directory.path()).unwrap().replace(&read(backup), "now").unwrap();
+    directory
 }
 
-fn loaded(folder: &Path) -> Contents {
-    DataDir::open(folder).unwrap().load().unwrap().unwrap()
+fn loaded(directory: &Path) -> Contents {
+    DataDir::open(directory).unwrap().load().unwrap().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -100,16 +100,16 @@ async fn the_service_goes_on_from_a_backup() {
     kept.control.abort();
     kept.cloud.stop().await;
 
-    let folder = restored(&backup);
-    assert_eq!(loaded(folder.path()).digest(), read(&backup).digest());
-    let mut cloud = Cloud::at(folder.path()).await;
+    let directory = restored(&backup);
+    assert_eq!(loaded(directory.path()).digest(), read(&backup).digest());
+    let mut cloud = Cloud::at(directory.path()).await;
     assert_eq!(cloud.instance(&it).await.unwrap(), before);
     assert_eq!(cloud.used("h1").await, 2);
-    // Its agent has heard later wishes than the backup knows of, some that it has not fulfilled, and takes new ones all the same.
+    // Its agent knows later desired states than the backup, some of which it has not applied, and accepts new ones all the same.
     for guest in machine.lock().unwrap().guests.values_mut() {
         guest.known_generation = guest.generation + 5;
     }
-    let host = Puppet::join_with(cloud.channel.clone(), "h1", machine).await;
+    let host = ScriptedAgent::join_with(cloud.channel.clone(), "h1", machine).await;
     cloud.until_status(&it, "SHUTOFF").await;
     cloud.instances.start(named(&it)).await.unwrap();
     cloud.until_status(&it, "ACTIVE").await;
@@ -120,13 +120,13 @@ async fn the_service_goes_on_from_a_backup() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_running_service_and_its_folder_give_is_the_same() {
+async fn a_running_service_and_its_directory_give_the_same_backup() {
     let kept = Kept::new().await;
     let online = read(&kept.backup().await).digest();
     drop(kept.host.vanish());
     kept.control.abort();
     kept.cloud.stop().await;
-    let contents = loaded(kept.folder.path());
+    let contents = loaded(kept.directory.path());
     assert_eq!(contents.digest(), online);
     // A host, an aggregate, a flavor, a group and its member, a quota and an instance.
     assert_eq!(online.0.fleet_records, 7);
@@ -135,15 +135,15 @@ async fn what_a_running_service_and_its_folder_give_is_the_same() {
     assert_eq!(read(&offline).digest(), online);
 }
 
-/// While instances come and go, no backup has an instance on a host without room there, or room without an instance.
+/// While instances come and go, no backup has an instance on a host without capacity there, or capacity without an instance.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_is_of_one_moment() {
     let mut kept = Kept::new().await;
-    let folder = kept.folder.path().to_owned();
+    let directory = kept.directory.path().to_owned();
     let backups = tokio::spawn(async move {
         let mut backups = Vec::new();
         for _ in 0..40 {
-            backups.push(backup_of(folder.clone()).await);
+            backups.push(backup_of(directory.clone()).await);
         }
         backups
     });
@@ -163,8 +163,8 @@ async fn a_backup_is_of_one_moment() {
             .collect();
         let text = String::from_utf8(backup).unwrap();
         let instances = instances(&text);
-        assert!(holders.is_subset(&instances.known), "room without a record");
-        assert!(instances.placed.is_subset(&holders), "a record without room");
+        assert!(holders.is_subset(&instances.known), "capacity without a record");
+        assert!(instances.placed.is_subset(&holders), "a record without capacity");
     }
     kept.control.abort();
     kept.cloud.stop().await;

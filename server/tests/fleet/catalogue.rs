@@ -30,7 +30,7 @@ async fn flavors_are_made_listed_and_removed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_quota_is_never_exceeded_whoever_asks_at_once() {
+async fn concurrent_requests_never_exceed_a_quota() {
     let mut cloud = Cloud::new().await;
     let _hosts = cloud.hosts(["h1", "h2"]).await;
     cloud.flavor("small", 1, &[]).await;
@@ -53,7 +53,7 @@ async fn a_quota_is_never_exceeded_whoever_asks_at_once() {
     let quota = cloud.fleet.get_quota(wanted).await.unwrap().into_inner();
     assert_eq!((granted, quota.used_vcpus, quota.used_instances), (5, 5, 5));
 
-    // At least two do not fit, at most two and at least none more than there is room for do.
+    // At least two do not fit, at most two and at least none more than fit do.
     let refused =
         cloud.instances.create(v1::CreateInstancesRequest { min_count: 2, ..creation("m", "small") }).await;
     assert_eq!(reason(&refused.unwrap_err()), "QUOTA_EXCEEDED");

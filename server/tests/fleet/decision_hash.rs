@@ -20,7 +20,7 @@ use berth_traces::{Demands, Host, Micros, Resources, Vm};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::puppet::{Machine, Puppet, tree};
+use crate::scripted_agent::{Machine, ScriptedAgent, tree};
 use crate::service::{Cloud, reason, scheduler_options};
 
 const HOSTS: u32 = 48;
@@ -121,20 +121,20 @@ fn simulated(requests: u64, policy: GroupPolicy) -> Decisions {
 }
 
 /// The fleet of [`hosts`] as a service with agents.
-async fn live(cloud: &mut Cloud) -> Vec<Puppet> {
+async fn live(cloud: &mut Cloud) -> Vec<ScriptedAgent> {
     let hosts = hosts();
     for (name, key, value) in [("east", "availability_zone", "east"), ("fast", "ssd", "true")] {
         let metadata = [(key.to_owned(), value.to_owned())].into();
         let wanted = v1::CreateAggregateRequest { name: name.to_owned(), metadata };
         cloud.fleet.create_aggregate(wanted).await.unwrap();
     }
-    let mut puppets = Vec::new();
+    let mut agents = Vec::new();
     for host in &hosts {
         let mut providers = tree(&host.id);
         providers.providers[0].traits = host.traits.iter().map(ToString::to_string).collect();
         let machine = Machine { providers: Some(providers), ..Machine::default() };
         let machine = Arc::new(Mutex::new(machine));
-        puppets.push(Puppet::join_with(cloud.channel.clone(), &host.id, machine).await);
+        agents.push(ScriptedAgent::join_with(cloud.channel.clone(), &host.id, machine).await);
     }
     for host in &hosts {
         cloud.until_host(&host.id, |found| found.is_up && !found.inventories.is_empty()).await;
@@ -151,7 +151,7 @@ async fn live(cloud: &mut Cloud) -> Vec<Puppet> {
         };
         cloud.fleet.update_aggregate(wanted).await.unwrap();
     }
-    puppets
+    agents
 }
 
 fn consumer(sequence: u64) -> String {
@@ -239,7 +239,7 @@ async fn compare(requests: u64, policy: Policy, of_index: GroupPolicy) -> u64 {
         fleet.down_after = Duration::from_secs(3600);
     })
     .await;
-    let _puppets = live(&mut cloud).await;
+    let _agents = live(&mut cloud).await;
     let (live, replayed) = (scheduled(&mut cloud, requests, policy).await, simulated(requests, of_index));
     let differs = live.iter().zip(&replayed).position(|(live, replayed)| live != replayed);
     let around = differs.map(|at| &live[at - at % BATCHES as usize..=at]);

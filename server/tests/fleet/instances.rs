@@ -5,7 +5,7 @@ use berth_api::v1::agent_message::Message;
 use berth_api::v1::guest_report::State;
 use tonic::Code;
 
-use crate::puppet::Puppet;
+use crate::scripted_agent::ScriptedAgent;
 use crate::service::{Cloud, creation, named, reason};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,7 +59,7 @@ async fn an_instance_lives_through_all_its_states() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_who_unshelve_neither_takes_the_room_of_the_other() {
+async fn of_two_requests_that_unshelve_neither_releases_the_capacity_of_the_other() {
     let mut cloud = Cloud::new().await;
     let _hosts = cloud.hosts(["h1"]).await;
     cloud.flavor("small", 2, &[]).await;
@@ -89,7 +89,7 @@ async fn a_steady_instance_makes_no_noise() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_locked_instance_tells_why() {
+async fn a_locked_instance_shows_the_reason() {
     let mut cloud = Cloud::new().await;
     let _hosts = cloud.hosts(["h1"]).await;
     cloud.flavor("small", 1, &[]).await;
@@ -180,15 +180,15 @@ async fn what_a_guest_does_by_itself_is_noticed() {
     cloud.instances.start(named(&it)).await.unwrap();
     cloud.until_status(&it, "ACTIVE").await;
 
-    // A guest that nobody knows is left alone.
-    let stranger = "00000000-0000-4000-8000-00000000abcd";
+    // An unmanaged guest is left alone.
+    let unmanaged = "00000000-0000-4000-8000-00000000abcd";
     let mut report =
-        v1::GuestReport { instance: stranger.to_owned(), generation: 1, ..v1::GuestReport::default() };
+        v1::GuestReport { instance: unmanaged.to_owned(), generation: 1, ..v1::GuestReport::default() };
     report.set_state(State::Running);
     host.say(Message::Guest(report));
     cloud.instances.stop(named(&it)).await.unwrap();
     cloud.until_status(&it, "SHUTOFF").await;
-    assert!(host.machine.lock().unwrap().desired.iter().all(|desired| desired.instance != stranger));
+    assert!(host.machine.lock().unwrap().desired.iter().all(|desired| desired.instance != unmanaged));
 }
 
 /// `virsh dump --live` and backups pause a guest for a moment.
@@ -226,7 +226,7 @@ async fn until_event(cloud: &mut Cloud, it: &str, message: &str) {
 }
 
 /// Waits until the agent has applied the latest desired state, which has this goal.
-async fn until_applied(host: &Puppet, it: &str, goal: v1::desired_guest::Goal) {
+async fn until_applied(host: &ScriptedAgent, it: &str, goal: v1::desired_guest::Goal) {
     for _ in 0..1000 {
         {
             let machine = host.machine.lock().unwrap();
@@ -392,7 +392,7 @@ async fn the_same_key_makes_nothing_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn as_many_are_made_as_find_room_but_at_least_the_least() {
+async fn as_many_are_created_as_fit_but_at_least_the_least() {
     let mut cloud = Cloud::new().await;
     let _hosts = cloud.hosts(["h1", "h2"]).await;
     cloud.flavor("large", 3, &[]).await;
@@ -409,7 +409,7 @@ async fn as_many_are_made_as_find_room_but_at_least_the_least() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_watcher_is_told_every_state_it_can_tell_apart() {
+async fn a_watcher_receives_every_distinct_state() {
     let mut cloud = Cloud::new().await;
     let _hosts = cloud.hosts(["h1"]).await;
     cloud.flavor("small", 1, &[]).await;
@@ -418,9 +418,9 @@ async fn a_watcher_is_told_every_state_it_can_tell_apart() {
     let mut seen: Vec<String> = Vec::new();
     let mut until = async |status: &str| {
         while seen.last().map(String::as_str) != Some(status) {
-            let told = watch.message().await.unwrap().unwrap();
-            assert_eq!(told.uuid, it);
-            seen.push(told.status);
+            let received = watch.message().await.unwrap().unwrap();
+            assert_eq!(received.uuid, it);
+            seen.push(received.status);
         }
     };
     until("ACTIVE").await;

@@ -1,4 +1,4 @@
-//! Fleets over gRPC, with agents that are puppets of the test: they do what they are wished at once, or fail as they are told.
+//! Fleets over gRPC, with scripted agents: they apply a desired guest at once, or fail as the test sets them up.
 
 mod agents;
 mod aggregates;
@@ -7,8 +7,8 @@ mod catalogue;
 mod decision_hash;
 mod instances;
 mod projects;
-mod puppet;
 mod ratios;
 mod restarts;
 mod scheduling;
+mod scripted_agent;
 mod service;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use berth_api::v1;
 use berth_api::v1::agent_message::Message;
 
-use crate::puppet::{Puppet, tree};
+use crate::scripted_agent::{ScriptedAgent, tree};
 use crate::service::Cloud;
 
 /// The ratios of a host's inventories: vCPUs, memory, disk.
@@ -25,7 +25,7 @@ fn reporting(host: &str, ratios: [f64; 3], total: u32) -> v1::ProviderTree {
 }
 
 /// Reports a tree, and waits until the service has taken it.
-async fn report(cloud: &mut Cloud, agent: &Puppet, host: &str, of: [f64; 3], total: u32) -> [f64; 3] {
+async fn report(cloud: &mut Cloud, agent: &ScriptedAgent, host: &str, of: [f64; 3], total: u32) -> [f64; 3] {
     agent.say(Message::Providers(reporting(host, of, total)));
     ratios(&cloud.until_host(host, |host| host.inventories["VCPU"].total == total).await)
 }

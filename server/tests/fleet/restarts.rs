@@ -1,14 +1,14 @@
-//! What outlives the service, and what agents tell when they are back.
+//! State that survives a restart of the service, and what agents report when they are back.
 
 use berth_api::v1;
 
-use crate::puppet::{Puppet, tree};
+use crate::scripted_agent::{ScriptedAgent, tree};
 use crate::service::{Cloud, creation, named, reason};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_is_there_after_a_restart() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut cloud = Cloud::at(folder.path()).await;
+    let directory = tempfile::tempdir().unwrap();
+    let mut cloud = Cloud::at(directory.path()).await;
     let [host, _other] = cloud.hosts(["h1", "h2"]).await;
     cloud.flavor("small", 2, &[]).await;
     let group = v1::CreateServerGroupRequest {
@@ -42,7 +42,7 @@ async fn everything_is_there_after_a_restart() {
     let machine = host.vanish();
     cloud.stop().await;
 
-    let mut cloud = Cloud::at(folder.path()).await;
+    let mut cloud = Cloud::at(directory.path()).await;
     let after = cloud.instances.list(v1::ListInstancesRequest::default()).await.unwrap().into_inner();
     assert_eq!(after.instances, before.instances);
     let known = cloud.until_host("h2", |_| true).await;
@@ -53,7 +53,7 @@ async fn everything_is_there_after_a_restart() {
     let known = v1::GetServerGroupRequest { group: group.uuid.clone(), project: "p".to_owned() };
     assert_eq!(cloud.fleet.get_server_group(known).await.unwrap().get_ref().members.len(), 2);
     // The group's policy holds on: both hosts are taken.
-    let _host = Puppet::join_with(cloud.channel.clone(), "h1", machine).await;
+    let _host = ScriptedAgent::join_with(cloud.channel.clone(), "h1", machine).await;
     cloud.until_host("h1", |host| host.is_up).await;
     let wanted = v1::CreateInstancesRequest { hints: hints(), ..creation("third", "small") };
     assert_eq!(reason(&cloud.instances.create(wanted).await.unwrap_err()), "NO_VALID_HOST");
@@ -62,8 +62,8 @@ async fn everything_is_there_after_a_restart() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_build_goes_on_where_it_was() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut cloud = Cloud::at(folder.path()).await;
+    let directory = tempfile::tempdir().unwrap();
+    let mut cloud = Cloud::at(directory.path()).await;
     let [host] = cloud.hosts(["h1"]).await;
     cloud.flavor("small", 2, &[]).await;
     host.machine.lock().unwrap().lazy = true;
@@ -71,10 +71,10 @@ async fn a_build_goes_on_where_it_was() {
     let machine = host.vanish();
     cloud.stop().await;
 
-    let mut cloud = Cloud::at(folder.path()).await;
+    let mut cloud = Cloud::at(directory.path()).await;
     assert_eq!(cloud.instance(&it).await.unwrap().task_state, "spawning");
     machine.lock().unwrap().lazy = false;
-    let host = Puppet::join_with(cloud.channel.clone(), "h1", machine).await;
+    let host = ScriptedAgent::join_with(cloud.channel.clone(), "h1", machine).await;
     cloud.until_status(&it, "ACTIVE").await;
     assert_eq!(host.guests(), std::slice::from_ref(&it));
     // A deletion is finished, too, when its host comes back only later.
@@ -82,11 +82,11 @@ async fn a_build_goes_on_where_it_was() {
     cloud.instances.delete(named(&it)).await.unwrap();
     let machine = host.vanish();
     cloud.stop().await;
-    let mut cloud = Cloud::at(folder.path()).await;
+    let mut cloud = Cloud::at(directory.path()).await;
     assert_eq!(cloud.instance(&it).await.unwrap().task_state, "deleting");
     assert_eq!(cloud.used("h1").await, 2);
     machine.lock().unwrap().lazy = false;
-    let host = Puppet::join_with(cloud.channel.clone(), "h1", machine).await;
+    let host = ScriptedAgent::join_with(cloud.channel.clone(), "h1", machine).await;
     cloud.until_gone(&it).await;
     assert_eq!((cloud.used("h1").await, host.guests().len()), (0, 0));
     cloud.stop().await;
@@ -101,7 +101,7 @@ async fn a_guest_that_is_lost_is_an_error() {
     cloud.until_status(&it, "ACTIVE").await;
     let machine = host.vanish();
     machine.lock().unwrap().guests.clear();
-    let _host = Puppet::join_with(cloud.channel.clone(), "h1", machine).await;
+    let _host = ScriptedAgent::join_with(cloud.channel.clone(), "h1", machine).await;
     let lost = cloud.until_status(&it, "ERROR").await;
     assert_eq!(lost.fault, "the guest is gone from h1");
 }
@@ -115,15 +115,15 @@ async fn a_host_is_not_taken_by_another_and_goes_only_when_empty() {
     cloud.until_status(&it, "ACTIVE").await;
     let gone = || v1::DeleteHostRequest { name: "h1".to_owned() };
     assert_eq!(reason(&cloud.fleet.delete_host(gone()).await.unwrap_err()), "AGENT_CONNECTED");
-    // What it tells of itself is taken in again, and children that are not told any more go.
-    let mut told = tree("h1");
-    told.providers.push(v1::AgentProvider {
+    // What it reports is applied again, and children that it reports no longer are removed.
+    let mut reported = tree("h1");
+    reported.providers.push(v1::AgentProvider {
         uuid: "00000000-0000-4000-8000-000000000c01".to_owned(),
         name: "h1 cell".to_owned(),
-        parent: told.providers[0].uuid.clone(),
+        parent: reported.providers[0].uuid.clone(),
         ..v1::AgentProvider::default()
     });
-    host.say(v1::agent_message::Message::Providers(told));
+    host.say(v1::agent_message::Message::Providers(reported));
     host.say(v1::agent_message::Message::Providers(tree("h1")));
     drop(host.vanish());
     cloud.instances.delete(named(&it)).await.unwrap();

@@ -28,7 +28,7 @@ fn hosts(response: tonic::Response<v1::ScheduleResponse>) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dry_run_claims_nothing_and_a_repeated_request_tells_the_same() {
+async fn a_dry_run_claims_nothing_and_a_repeated_request_returns_the_same() {
     let mut cloud = Cloud::new().await;
     let _hosts = cloud.hosts(["h1", "h2"]).await;
     cloud.flavor("small", 2, &[]).await;
@@ -38,7 +38,7 @@ async fn a_dry_run_claims_nothing_and_a_repeated_request_tells_the_same() {
     let first = hosts(cloud.scheduler.schedule(request(0..4)).await.unwrap());
     assert_eq!(hosts(cloud.scheduler.schedule(request(0..4)).await.unwrap()), first);
     assert_eq!(cloud.used("h1").await + cloud.used("h2").await, 8);
-    // All or nothing: there is room for four more.
+    // All or nothing: four more fit.
     let refused = cloud.scheduler.schedule(request(10..15)).await.unwrap_err();
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::ResourceExhausted, "NO_VALID_HOST"));
     // As scheduler.proto promises: how many hosts each constraint removed. It was in the message alone.
@@ -80,7 +80,7 @@ async fn a_disabled_host_gets_nothing_new_and_a_silent_one_neither() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_group_is_kept_apart_whoever_asks_at_once() {
+async fn concurrent_requests_keep_a_group_apart() {
     let mut cloud = Cloud::new().await;
     let _hosts = cloud.hosts(["h1", "h2", "h3"]).await;
     cloud.flavor("small", 1, &[]).await;
@@ -192,16 +192,16 @@ async fn an_explanation_counts_what_removed_hosts() {
         hosts: vec!["h2".to_owned()],
         ..v1::ExplainRequest::default()
     };
-    let told = cloud.scheduler.explain(wanted.clone()).await.unwrap().into_inner();
-    assert_eq!((told.hosts, told.chosen.as_str()), (2, ""));
-    assert_eq!(told.removed.iter().map(|by| by.hosts).sum::<u32>(), 2);
-    assert_eq!(told.verdicts[0].host, "h2");
-    assert!(told.verdicts[0].reason.contains("VCPU"), "{:?}", told.verdicts);
-    let json: serde_json::Value = serde_json::from_str(&told.json).unwrap();
+    let explained = cloud.scheduler.explain(wanted.clone()).await.unwrap().into_inner();
+    assert_eq!((explained.hosts, explained.chosen.as_str()), (2, ""));
+    assert_eq!(explained.removed.iter().map(|by| by.hosts).sum::<u32>(), 2);
+    assert_eq!(explained.verdicts[0].host, "h2");
+    assert!(explained.verdicts[0].reason.contains("VCPU"), "{:?}", explained.verdicts);
+    let json: serde_json::Value = serde_json::from_str(&explained.json).unwrap();
     assert!(json["relaxations"]["found"].as_array().is_some_and(|found| !found.is_empty()), "{json}");
     let tenant = v1::ExplainRequest { tenant_view: true, hosts: Vec::new(), ..wanted };
-    let told = cloud.scheduler.explain(tenant).await.unwrap().into_inner();
-    assert!(!told.json.contains("h1") && !told.json.contains("h2"), "{}", told.json);
+    let explained = cloud.scheduler.explain(tenant).await.unwrap().into_inner();
+    assert!(!explained.json.contains("h1") && !explained.json.contains("h2"), "{}", explained.json);
 }
 
 /// Everything that a request with an internal hint must not pass: capacity, traits, status, zones and groups.

@@ -17,7 +17,7 @@ use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 use tonic_types::StatusExt;
 
-use crate::puppet::Puppet;
+use crate::scripted_agent::ScriptedAgent;
 
 pub(crate) struct Cloud {
     pub(crate) fleet: FleetClient<Channel>,
@@ -58,13 +58,13 @@ impl Cloud {
         Self::over(Arc::new(Service::new(options)), None).await
     }
 
-    /// A service that keeps its state in the folder.
-    pub(crate) async fn at(folder: &Path) -> Self {
-        Self::at_with(folder, DurabilityOptions::default()).await
+    /// A service that stores its state in the directory.
+    pub(crate) async fn at(directory: &Path) -> Self {
+        Self::at_with(directory, DurabilityOptions::default()).await
     }
 
-    pub(crate) async fn at_with(folder: &Path, durability: DurabilityOptions) -> Self {
-        let data = DataDir::open(folder).unwrap();
+    pub(crate) async fn at_with(directory: &Path, durability: DurabilityOptions) -> Self {
+        let data = DataDir::open(directory).unwrap();
         let (service, keeper) = Keeper::start(data, options(), durability).unwrap();
         Self::over(service, Some(keeper)).await
     }
@@ -98,20 +98,20 @@ impl Cloud {
     }
 
     /// The agent of a host, which has joined.
-    pub(crate) async fn agent(&self, host: &str) -> Puppet {
-        Puppet::join(self.channel.clone(), host).await
+    pub(crate) async fn agent(&self, host: &str) -> ScriptedAgent {
+        ScriptedAgent::join(self.channel.clone(), host).await
     }
 
     /// Hosts of 8 vCPUs and 8 GiB each, up and known to the scheduler.
-    pub(crate) async fn hosts<const N: usize>(&mut self, names: [&str; N]) -> [Puppet; N] {
-        let mut puppets = Vec::new();
+    pub(crate) async fn hosts<const N: usize>(&mut self, names: [&str; N]) -> [ScriptedAgent; N] {
+        let mut agents = Vec::new();
         for name in names {
-            puppets.push(Puppet::join(self.channel.clone(), name).await);
+            agents.push(ScriptedAgent::join(self.channel.clone(), name).await);
         }
         for name in names {
             self.until_host(name, |host| host.is_up && !host.inventories.is_empty()).await;
         }
-        puppets.try_into().unwrap_or_else(|_| unreachable!())
+        agents.try_into().unwrap_or_else(|_| unreachable!())
     }
 
     pub(crate) async fn until_host(&mut self, name: &str, is_so: impl Fn(&v1::Host) -> bool) -> v1::Host {

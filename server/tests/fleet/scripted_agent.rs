@@ -9,7 +9,7 @@ use berth_api::v1::agent_message::Message;
 use berth_api::v1::agents_client::AgentsClient;
 use berth_api::v1::desired_guest::Goal;
 use berth_api::v1::guest_report::State;
-use berth_api::v1::service_message::Message as Told;
+use berth_api::v1::service_message::Message as ServiceEvent;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -27,7 +27,7 @@ pub(crate) struct Machine {
     pub(crate) broken: Option<String>,
     /// Whether a build that fails leaves a running guest, which does not go when it should.
     pub(crate) is_stuck: bool,
-    /// Whether desired are only noted.
+    /// Whether desired guests are only recorded.
     pub(crate) lazy: bool,
     /// Whether there are no heartbeats.
     pub(crate) is_faint: bool,
@@ -35,7 +35,7 @@ pub(crate) struct Machine {
     pub(crate) refusals: Vec<v1::Failure>,
 }
 
-pub(crate) struct Puppet {
+pub(crate) struct ScriptedAgent {
     pub(crate) machine: Arc<Mutex<Machine>>,
     sender: mpsc::UnboundedSender<v1::AgentMessage>,
     task: JoinHandle<()>,
@@ -59,7 +59,7 @@ pub(crate) fn tree(name: &str) -> v1::ProviderTree {
     v1::ProviderTree { providers: vec![root] }
 }
 
-impl Puppet {
+impl ScriptedAgent {
     pub(crate) async fn join(channel: Channel, name: &str) -> Self {
         Self::join_with(channel, name, Arc::default()).await
     }
@@ -133,7 +133,7 @@ impl Puppet {
     }
 }
 
-impl Drop for Puppet {
+impl Drop for ScriptedAgent {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -144,19 +144,19 @@ fn say(sender: &mpsc::UnboundedSender<v1::AgentMessage>, message: Message) {
 }
 
 async fn serve(
-    mut told: tonic::Streaming<v1::ServiceMessage>,
+    mut messages: tonic::Streaming<v1::ServiceMessage>,
     sender: mpsc::UnboundedSender<v1::AgentMessage>,
     machine: Arc<Mutex<Machine>>,
 ) {
     let mut beat = tokio::time::interval(Duration::from_millis(200));
     loop {
         tokio::select! {
-            message = told.message() => match message {
-                Ok(Some(v1::ServiceMessage { message: Some(Told::DesiredGuest(desired)) })) => {
+            message = messages.message() => match message {
+                Ok(Some(v1::ServiceMessage { message: Some(ServiceEvent::DesiredGuest(desired)) })) => {
                     let report = machine.lock().unwrap().grant(&desired);
                     report.into_iter().for_each(|report| say(&sender, Message::Guest(report)));
                 }
-                Ok(Some(v1::ServiceMessage { message: Some(Told::ProvidersRefused(failure)) })) => {
+                Ok(Some(v1::ServiceMessage { message: Some(ServiceEvent::ProvidersRefused(failure)) })) => {
                     machine.lock().unwrap().refusals.push(failure);
                 }
                 Ok(Some(_)) => {}
