@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::shape::Shape;
+use super::shape::HostModel;
 use crate::aggregates::AVAILABILITY_ZONE;
 use crate::filters::{FilterName, Restriction, Scene, Step, steps};
 use crate::hosts::Outage;
@@ -52,7 +52,7 @@ pub enum Change {
     /// wrote when they disabled them.
     Outage { outage: Outage, reasons: BTreeMap<String, usize> },
     /// One more, empty host.
-    MoreHosts { shape: Shape },
+    MoreHosts { shape: HostModel },
 }
 
 fn as_text<S: Serializer>(value: &impl fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {

@@ -26,7 +26,7 @@ pub use constraint::Constraint;
 pub use explanation::{Blocked, Ending, Explanation, HostVerdict, Relaxation, Relaxations, Removed};
 pub use placement::{InvalidProvider, PlacementConstraint, PlacementFacts};
 pub use question::Question;
-pub use shape::Shape;
+pub use shape::HostModel;
 pub use standing::{Score, Standing};
 pub use tenant::{TenantExplanation, TenantRelaxation, TenantRemoved, TenantResult};
 

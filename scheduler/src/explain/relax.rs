@@ -11,7 +11,7 @@ use super::change::Change;
 use super::explanation::{Relaxation, Relaxations};
 use super::placement::PlacementFacts;
 use super::question::Question;
-use super::shape::Shape;
+use super::shape::HostModel;
 use super::sizes::{Moving, Rule, Sizes};
 use crate::filters::{RequestState, Scene, Survivors};
 use crate::hosts::{HostClassId, HostRow, HostTable, Outage};
@@ -218,7 +218,7 @@ impl<'a> Trial<'a> {
     }
 
     fn one_more_like(&mut self, row: HostRow) -> Option<Relaxation> {
-        let shape = Shape::of(self.question.scene.hosts, row)?;
+        let shape = HostModel::of(self.question.scene.hosts, row)?;
         let twin = self.hosts.add_empty_twin(row, self.question.scene.now)?;
         self.state.give(twin, self.state.candidates(row).to_vec());
         self.placement = self.question.placement.map(|placement| placement.with_twin(row));

@@ -9,7 +9,7 @@ use crate::hosts::{HostRow, HostTable};
 
 /// What a kind of hosts looks like.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
-pub struct Shape {
+pub struct HostModel {
     /// Such as `QEMU`.
     pub hypervisor_type: String,
     /// CPUs.
@@ -24,7 +24,7 @@ pub struct Shape {
     pub hosts: usize,
 }
 
-impl Shape {
+impl HostModel {
     /// The shape of a row; none if it has never reported.
     pub(super) fn of(hosts: &HostTable, row: HostRow) -> Option<Self> {
         let class = hosts.class(row);
@@ -45,7 +45,7 @@ impl Shape {
     }
 }
 
-impl fmt::Display for Shape {
+impl fmt::Display for HostModel {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { hypervisor_type, vcpus, memory_mb, disk_gb, aggregates, hosts } = self;
         write!(out, "one more {hypervisor_type} host with {vcpus} CPUs, {memory_mb} MiB, {disk_gb} GiB")?;
