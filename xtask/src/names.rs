@@ -12,21 +12,30 @@ use crate::language;
 use crate::step::Steps;
 
 /// Names that several types still have.
-const SHARED: [&str; 21] = [
+const SHARED: [&str; 30] = [
+    "Aggregate",
     "Change",
     "Contents",
     "DataDir",
     "Entry",
     "Filter",
+    "Flavor",
+    "Fleet",
+    "FleetError",
     "Format",
+    "Goal",
     "Group",
     "GroupPolicy",
+    "Host",
+    "Hypervisor",
     "Identity",
+    "Image",
     "Micros",
     "OpenError",
     "Options",
     "Outcome",
     "Policy",
+    "Power",
     "Problem",
     "Progress",
     "Reason",
