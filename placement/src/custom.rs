@@ -4,8 +4,8 @@ use crate::ids::TraitId;
 use crate::standard::CUSTOM_PREFIX;
 use crate::writer::{TopologyError, Writer};
 
-/// The most numbers that traits may have, removed ones included: every change of the topology copies a table of this length.
-const MAX_TRAITS: usize = 1 << 16;
+/// The number of traits that an index may have: each change of the fleet copies a table of that length.
+pub const MAX_TRAITS: usize = 1 << 16;
 
 /// The rule for custom names, as the end of a sentence about one.
 pub const RULE: &str =
@@ -27,7 +27,7 @@ pub fn trait_named(writer: &mut Writer<'_>, name: &str) -> Result<TraitId, Topol
     if let Some(known) = writer.topology().find_trait(name) {
         return Ok(known);
     }
-    if writer.topology().traits().len() >= MAX_TRAITS {
+    if writer.topology().traits().count() >= MAX_TRAITS {
         return Err(TopologyError::Full { what: "traits", limit: MAX_TRAITS });
     }
     Ok(writer.trait_named(name))

@@ -53,8 +53,12 @@ impl Index {
             (*highest, *latest) = ((*highest).max(generation), (*latest).max(at));
         }
         let mut writer = self.write();
+        let names_change = !classes.is_empty() || !traits.is_empty();
         writer.apply_classes(classes)?;
         writer.apply_traits(traits)?;
+        if names_change {
+            writer.find_free_numbers();
+        }
         if let Some(rows) = rows {
             writer.put_back_rows(rows as usize);
         }

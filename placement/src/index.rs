@@ -18,6 +18,7 @@ use crate::journal::Journal;
 use crate::kernel::CLASSES;
 use crate::ledger::{Ledger, Refusal};
 use crate::recorder::{Recorder, consumer_changes};
+use crate::reuse::Reuse;
 use crate::topology::Topology;
 use crate::writer::Writer;
 
@@ -40,7 +41,7 @@ pub struct Index {
     pub(crate) recorder: Option<Arc<dyn Recorder>>,
     /// The serial number of the latest consumer entry.
     pub(crate) serials: AtomicU64,
-    writer: Mutex<()>,
+    writer: Mutex<Reuse>,
     pub(crate) by_uuid: Lookup<Uuid>,
     pub(crate) by_name: Lookup<Arc<str>>,
 }
@@ -81,7 +82,7 @@ impl Index {
         Writer::new(self, self.only_writer(), now)
     }
 
-    pub(crate) fn only_writer(&self) -> MutexGuard<'_, ()> {
+    pub(crate) fn only_writer(&self) -> MutexGuard<'_, Reuse> {
         // A writer that panicked published what it had prepared: the snapshot is consistent.
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -243,9 +244,9 @@ impl Index {
     }
 
     /// Publishes the next version of the topology.
-    pub(crate) fn publish(&self, topology: &mut Topology) {
+    pub(crate) fn publish(&self, topology: &mut Topology, reuse: &mut Reuse) {
         topology.version += 1;
-        self.topology.store(Arc::new(topology.clone()));
+        reuse.replaced(&self.topology.swap(Arc::new(topology.clone())));
     }
 
     pub(crate) fn journal_rows(&self, allocations: &[Allocation]) {

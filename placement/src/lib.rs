@@ -59,6 +59,7 @@
 //! | `kernel.rs` | operations on 64 rows at once, scalar and AVX2; the only `unsafe` |
 //! | `index.rs` | all of these as one: `Index` |
 //! | `records/` | the content of an index in UUIDs and names: captured at one moment (`capture.rs`), restored (`restore.rs`) |
+//! | `reuse.rs` | which numbers of removed classes and traits can be given again |
 //! | `recorder.rs` | reports every change in an order of which every prefix is a possible state |
 //! | `follow.rs` | applying the outcome of a batch of changes that another index recorded |
 //! | `rebuild.rs` | rebuilds an index from recorded changes, with the same numbers |
@@ -101,6 +102,7 @@ mod names;
 mod rebuild;
 mod recorder;
 mod records;
+mod reuse;
 mod row_set;
 mod segment;
 pub mod standard;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::ids::Timestamp;
 use crate::records::NameRecord;
 
-/// Names in the order in which they were added; a name's position is its number. Removing a name
-/// retires its number: when the same name is added again, it gets another number.
+/// Names with their numbers. Removing a name retires its number. The number can be given to another
+/// name when no caller knows the former meaning ([`reuse`](crate::reuse)).
 #[derive(Debug, Clone, Default)]
 pub struct Names {
     by_number: Vec<Option<Entry>>,
@@ -54,10 +54,21 @@ impl Names {
         (0..).zip(&self.by_number).filter_map(|(number, entry)| Some((number, &*entry.as_ref()?.name)))
     }
 
-    /// The count of numbers assigned, including retired ones; numbers run from 0 to this.
+    /// The bound of the numbers, including retired ones: numbers run from 0 to this.
     #[must_use]
     pub fn len(&self) -> usize {
         self.by_number.len()
+    }
+
+    /// The count of names.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.numbers.len()
+    }
+
+    /// The numbers below [`Self::len`] that no name has.
+    pub(crate) fn holes(&self) -> impl Iterator<Item = u32> {
+        (0..).zip(&self.by_number).filter(|(_, entry)| entry.is_none()).map(|(number, _)| number)
     }
 
     /// Whether no number was assigned.
@@ -66,7 +77,7 @@ impl Names {
         self.by_number.is_empty()
     }
 
-    /// The number of `name`, which is added if it is new.
+    /// The number of `name`, which is added with the next number if it is new.
     pub(crate) fn intern(&mut self, name: &str, now: Timestamp) -> u32 {
         if let Some(number) = self.find(name) {
             return number;
@@ -120,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_is_never_given_to_another_name() {
+    fn a_retired_number_is_given_again_only_on_request() {
         let mut names = Names::default();
         let gold = names.intern("GOLD", Timestamp(1));
         names.remove(gold);
@@ -130,6 +141,9 @@ mod tests {
         assert!(gold != silver && gold != again && silver != again);
         assert_eq!(names.since(again), Some(Timestamp(3)));
         assert_eq!(names.iter().collect::<Vec<_>>(), [(silver, "SILVER"), (again, "GOLD")]);
+        assert_eq!((names.holes().collect::<Vec<_>>(), names.count(), names.len()), (vec![gold], 2, 3));
+        names.put_back(gold, NameRecord { name: "BRONZE".into(), since: Timestamp(4) });
+        assert_eq!((names.find("BRONZE"), names.name(gold)), (Some(gold), Some("BRONZE")));
     }
 
     #[test]

@@ -186,6 +186,7 @@ impl Rebuild<'_> {
             let moved = self.writer.move_provider(row, Some(parent));
             moved.map_err(|error| RebuildError::Provider { row, error })?;
         }
+        self.writer.find_free_numbers();
         let index = self.index;
         drop(self.writer);
         let topology = index.topology();

@@ -13,6 +13,7 @@ use crate::index::Index;
 use crate::inventory::InvalidInventory;
 use crate::ledger::{InventoryError, InventoryInUse, Ledger, Rewrite};
 use crate::recorder::{Recording, StateChange, Unrecorded};
+use crate::reuse::Reuse;
 use crate::topology::{Provider, Topology};
 
 /// A refused change of topology; nothing has changed.
@@ -91,27 +92,17 @@ pub struct Writer<'index> {
     now: Timestamp,
     unrecorded: Unrecorded,
     recording: Recording<'index>,
-    _one_at_a_time: MutexGuard<'index, ()>,
+    /// Held by one writer at a time.
+    reuse: MutexGuard<'index, Reuse>,
 }
 
 impl<'index> Writer<'index> {
-    pub(crate) fn new(index: &'index Index, guard: MutexGuard<'index, ()>, now: Timestamp) -> Self {
+    pub(crate) fn new(index: &'index Index, reuse: MutexGuard<'index, Reuse>, now: Timestamp) -> Self {
         let topology = Topology::clone(&index.topology());
         let published_rows = topology.rows();
         let (changed, seen, counted) = (Vec::new(), FxHashSet::default(), FxHashSet::default());
         let (unrecorded, recording) = (Unrecorded::default(), index.recording());
-        Self {
-            index,
-            topology,
-            published_rows,
-            changed,
-            seen,
-            counted,
-            now,
-            unrecorded,
-            recording,
-            _one_at_a_time: guard,
-        }
+        Self { index, topology, published_rows, changed, seen, counted, now, unrecorded, recording, reuse }
     }
 
     /// The topology to be published.
@@ -373,7 +364,7 @@ fn full_of_providers() -> TopologyError {
 
 impl Drop for Writer<'_> {
     fn drop(&mut self) {
-        self.index.publish(&mut self.topology);
+        self.index.publish(&mut self.topology, &mut self.reuse);
         for &row in &self.changed {
             if self.counted.contains(&row) {
                 self.index.ledger.bump_generation(row);

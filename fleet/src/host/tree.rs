@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use berth_placement::message::message_of;
-use berth_placement::{ClassId, Index, Inventory, Row, TopologyError, TraitId, Writer, custom};
+use berth_placement::{ClassId, Index, Inventory, Ledger, Row, Topology, TopologyError, TraitId, Writer, custom};
 use uuid::Uuid;
 
 use super::ratios::Ratios;
@@ -289,9 +289,32 @@ fn check_names(writer: &Writer<'_>, reported: &[ReportedProvider]) -> Result<(),
             names.insert(("trait", name));
         }
     }
+    check_share(topology, &names)?;
     if names.len() > MAX_NAMES {
         let problem = format!("{} resource classes and traits; at most {MAX_NAMES} are allowed", names.len());
         return Err(FleetError::field("providers", problem));
+    }
+    Ok(())
+}
+
+/// Agents introduce new names only while half of all numbers are free: the other half is for operators and for classes and
+/// traits that other services make. Else, four trees of a thousand names would leave none to anybody.
+fn check_share(topology: &Topology, names: &BTreeSet<(&str, &String)>) -> Result<(), FleetError> {
+    let new = |kind: &str, is_new: &dyn Fn(&str) -> bool| {
+        names.iter().filter(|(of, name)| *of == kind && is_new(name)).count()
+    };
+    let classes = new("class", &|name| topology.class(name).is_none());
+    let traits = new("trait", &|name| topology.find_trait(name).is_none());
+    for (kind, new, known, most) in [
+        ("resource classes", classes, topology.classes().count(), Ledger::MAX_CLASSES / 2),
+        ("traits", traits, topology.traits().count(), custom::MAX_TRAITS / 2),
+    ] {
+        if new > 0 && known + new > most {
+            let problem = format!(
+                "has {new} new {kind}, and there are {known}; agents may introduce some until there are {most}"
+            );
+            return Err(FleetError::field("providers", problem));
+        }
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use crate::ids::{ClassId, TraitId};
 use crate::ledger::Ledger;
 use crate::members::Members;
 use crate::records::NameRecord;
+use crate::reuse::Free;
 
 impl Writer<'_> {
     /// The number of the resource class `name`, which is added if it is new.
@@ -17,11 +18,20 @@ impl Writer<'_> {
         if let Some(class) = self.topology.class(name) {
             return Ok(class);
         }
-        if self.topology.classes.len() >= Ledger::MAX_CLASSES {
-            return Err(TopologyError::Full { what: "resource classes", limit: Ledger::MAX_CLASSES });
+        let oldest = self.oldest_topology();
+        match self.reuse.classes.take(oldest) {
+            Some(number) => {
+                let record = NameRecord { name: name.into(), since: self.now };
+                Arc::make_mut(&mut self.topology.classes).put_back(number, record);
+            }
+            None if self.topology.classes.len() >= Ledger::MAX_CLASSES => {
+                return Err(TopologyError::Full { what: "resource classes", limit: Ledger::MAX_CLASSES });
+            }
+            None => {
+                Arc::make_mut(&mut self.topology.classes).intern(name, self.now);
+                self.topology.with_class.push(Members::default());
+            }
         }
-        Arc::make_mut(&mut self.topology.classes).intern(name, self.now);
-        self.topology.with_class.push(Members::default());
         let class = self.topology.class(name).expect("added just now");
         self.unrecorded.class(class);
         Ok(class)
@@ -32,8 +42,18 @@ impl Writer<'_> {
         if let Some(known) = self.topology.find_trait(name) {
             return known;
         }
-        self.topology.with_trait.push(Members::default());
-        let id = TraitId(Arc::make_mut(&mut self.topology.traits).intern(name, self.now));
+        let oldest = self.oldest_topology();
+        let traits = Arc::make_mut(&mut self.topology.traits);
+        let id = match self.reuse.traits.take(oldest) {
+            Some(number) => {
+                traits.put_back(number, NameRecord { name: name.into(), since: self.now });
+                TraitId(number)
+            }
+            None => {
+                self.topology.with_trait.push(Members::default());
+                TraitId(traits.intern(name, self.now))
+            }
+        };
         self.unrecorded.of_trait(id);
         id
     }
@@ -55,7 +75,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Removes a resource class; its number is not used again.
+    /// Removes a resource class. Its number is used again when no caller can know it.
     ///
     /// # Errors
     /// An unknown class, or one of which some provider has an inventory.
@@ -65,11 +85,12 @@ impl Writer<'_> {
             return Err(TopologyError::ClassInUse(class));
         }
         Arc::make_mut(&mut self.topology.classes).remove(class.0.into());
+        self.reuse.classes.add(class.0.into(), self.topology.version() + 1);
         self.unrecorded.class(class);
         Ok(())
     }
 
-    /// Removes a trait; its number is not used again.
+    /// Removes a trait. Its number is used again when no caller can know it.
     ///
     /// # Errors
     /// An unknown trait, or one that some provider has.
@@ -79,8 +100,22 @@ impl Writer<'_> {
             return Err(TopologyError::TraitInUse(id));
         }
         Arc::make_mut(&mut self.topology.traits).remove(id.0);
+        self.reuse.traits.add(id.0, self.topology.version() + 1);
         self.unrecorded.of_trait(id);
         Ok(())
+    }
+
+    /// The version of the oldest topology that a caller may use. The published one is not replaced yet.
+    fn oldest_topology(&mut self) -> u64 {
+        let published = self.topology.version();
+        self.reuse.oldest(published)
+    }
+
+    /// Makes the numbers that have no name free, after names were restored with their numbers.
+    pub(crate) fn find_free_numbers(&mut self) {
+        let version = self.topology.version() + 1;
+        self.reuse.classes = Free::of_holes(self.topology.classes.holes(), version);
+        self.reuse.traits = Free::of_holes(self.topology.traits.holes(), version);
     }
 
     /// Removes the name of a class. Its number is retired, unless a name is restored with it.

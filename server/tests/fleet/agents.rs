@@ -481,3 +481,37 @@ async fn a_cloned_host_is_refused_while_the_first_is_there() {
     }
     join("last").await.unwrap();
 }
+
+/// Four trees of a thousand classes left none to anybody, also after a restart.
+#[tokio::test(flavor = "multi_thread")]
+async fn agents_leave_half_of_all_names_to_others() {
+    let mut cloud = Cloud::new().await;
+    let channel = cloud.channel.clone();
+    let of_host = |name: &'static str, classes: u32| {
+        let mut providers = tree(name);
+        for number in 0..classes {
+            let class = format!("CUSTOM_{}_{number}", name.to_uppercase());
+            providers.providers[0]
+                .inventories
+                .insert(class, v1::Inventory { total: 1, ..Default::default() });
+        }
+        let machine = Arc::new(Mutex::new(Machine { providers: Some(providers), ..Machine::default() }));
+        ScriptedAgent::join_with(channel.clone(), name, machine)
+    };
+    let first = [of_host("h1", 1_000).await, of_host("h2", 900).await];
+    for name in ["h1", "h2"] {
+        cloud.until_host(name, |host| host.inventories.len() >= 900).await;
+    }
+    let third = of_host("h3", 500).await;
+    for _ in 0..1_000 {
+        if !third.machine.lock().unwrap().refusals.is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let refusals = third.machine.lock().unwrap().refusals.clone();
+    assert!(refusals[0].message.starts_with("providers: has 500 new resource classes"), "{refusals:?}");
+    assert!(first.iter().all(|agent| agent.machine.lock().unwrap().refusals.is_empty()));
+    let index = cloud.service.index();
+    index.write().resource_class("CUSTOM_OF_AN_OPERATOR").unwrap();
+}
