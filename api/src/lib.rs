@@ -1,9 +1,12 @@
 //! The gRPC API of Berth.
 //!
 //! [`v1`] is generated from `proto/berth/v1`, which says what each field means. [`host_name`] has a rule that protobufs cannot say.
+//! Every message is checked against bounds where it is decoded ([`bounds`]).
 
 #![forbid(unsafe_code)]
 
+pub mod bounds;
+mod codec;
 pub mod host_name;
 
 /// Version 1: messages, clients and servers.
@@ -17,6 +20,8 @@ pub mod host_name;
 )]
 pub mod v1 {
     tonic::include_proto!("berth.v1");
+
+    include!(concat!(env!("OUT_DIR"), "/bounds.rs"));
 
     /// All of it as a descriptor set, for server reflection.
     pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/berth.v1.bin"));

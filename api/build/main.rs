@@ -1,5 +1,7 @@
 //! Makes Rust of the protobuf files, without a protoc on the system.
 
+mod bounds;
+
 use std::error::Error;
 use std::path::Path;
 use std::{env, fs};
@@ -18,6 +20,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptors = protox::compile(&files, ["proto"])?;
     let descriptor_file = Path::new(&env::var("OUT_DIR")?).join("berth.v1.bin");
     fs::write(&descriptor_file, descriptors.encode_to_vec())?;
-    tonic_prost_build::configure().btree_map(".berth.v1").bytes(".berth.v1").compile_fds(descriptors)?;
+    fs::write(Path::new(&env::var("OUT_DIR")?).join("bounds.rs"), bounds::implementations(&descriptors))?;
+    tonic_prost_build::configure()
+        .btree_map(".berth.v1")
+        .bytes(".berth.v1")
+        .codec_path("crate::codec::CheckedCodec")
+        .compile_fds(descriptors)?;
     Ok(())
 }
