@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use berth_placement::Index;
+use rustix::fs::OFlags;
 
 use crate::contents::Contents;
 use crate::embedded::{EmbeddedStore, OpenError};
@@ -26,6 +27,10 @@ use crate::unclosed::was_closed;
 pub(crate) const STORE: &str = "state.redb";
 pub(crate) const UNFINISHED: &str = "state.redb.new";
 const LOCK: &str = "lock";
+
+/// Opens no symbolic link.
+#[expect(clippy::cast_possible_wrap, reason = "a flag")]
+const NO_FOLLOW: i32 = OFlags::NOFOLLOW.bits() as i32;
 
 /// The latest acknowledged commit (`mark.rs`).
 const MARK: &str = "state.mark";
@@ -439,11 +444,13 @@ impl Standing {
 /// Locks a directory, if the file for that can be opened or done without.
 fn lock(directory: &Path, can_do_without: impl Fn(&io::Error) -> bool) -> Result<Option<File>, DataError> {
     let path = directory.join(LOCK);
-    let mut options = OpenOptions::new();
-    options.create(true).truncate(false).read(true).write(true).mode(0o600);
+    let (mut options, mut reading) = (OpenOptions::new(), OpenOptions::new());
+    reading.read(true).custom_flags(NO_FOLLOW);
+    // A symbolic link could make it write somebody else's file.
+    options.create(true).truncate(false).read(true).write(true).mode(0o600).custom_flags(NO_FOLLOW);
     let mut lock = match options.open(&path) {
         Ok(lock) => lock,
-        Err(error) if can_do_without(&error) => match File::open(&path) {
+        Err(error) if can_do_without(&error) => match reading.open(&path) {
             Ok(lock) => lock,
             Err(_) => return Ok(None),
         },
