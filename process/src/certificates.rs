@@ -2,15 +2,16 @@
 
 pub mod peer;
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use rustls::crypto::ring::sign::any_supported_type;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use webpki::{EndEntityCert, anchor_from_trusted_cert};
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use webpki::{EndEntityCert, OwnedCertRevocationList, anchor_from_trusted_cert};
+
+use crate::bounded_file;
 
 /// A file that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +67,14 @@ pub enum Problem {
     /// What the PEM holds is not a certificate.
     #[error("certificate {number} in it cannot be read: {reason}")]
     NoCertificate {
+        /// Its place, from 1.
+        number: usize,
+        /// Why.
+        reason: String,
+    },
+    /// What the PEM holds is not a list of revoked certificates.
+    #[error("list {number} of revoked certificates in it cannot be read: {reason}")]
+    NoRevocations {
         /// Its place, from 1.
         number: usize,
         /// Why.
@@ -137,8 +146,28 @@ pub fn read_authorities(path: &Path) -> Result<Vec<u8>, Unusable> {
     Ok(pem)
 }
 
+/// Reads a file with lists of revoked certificates, in PEM; at least one.
+///
+/// # Errors
+/// What is wrong with the file.
+pub fn read_revocations(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, Problem> {
+    const EXPECTED: &str = "X509 CRL";
+    let pem = bounded_file::read(path, bounded_file::DOCUMENT).map_err(Problem::Read)?;
+    let labels = labels(&pem, EXPECTED)?;
+    let found: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&pem).collect();
+    let found = found.map_err(|error| Problem::Damaged(error.to_string()))?;
+    if found.is_empty() {
+        return Err(Problem::Other { expected: EXPECTED, found: labels.join(", ") });
+    }
+    for (list, number) in found.iter().zip(1..) {
+        OwnedCertRevocationList::from_der(list)
+            .map_err(|error| Problem::NoRevocations { number, reason: error.to_string() })?;
+    }
+    Ok(found)
+}
+
 fn read(path: &Path) -> Result<Vec<u8>, Unusable> {
-    fs::read(path).map_err(|error| unusable(path, Problem::Read(error)))
+    bounded_file::read(path, bounded_file::SETTINGS).map_err(|error| unusable(path, Problem::Read(error)))
 }
 
 fn unusable(path: &Path, problem: Problem) -> Unusable {

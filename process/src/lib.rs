@@ -3,6 +3,7 @@
 //!
 //! | module | |
 //! |---|---|
+//! | [`bounded_file`] | reads a file as a whole, up to a bound |
 //! | [`command_line`] | prints help, version and wrong usage |
 //! | [`environment`] | checks the variables whose names begin with `BERTH_` |
 //! | [`log`] | sets up the log on standard error |
@@ -11,6 +12,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bounded_file;
 pub mod certificates;
 pub mod command_line;
 pub mod environment;

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
+use berth_process::bounded_file;
 use clap::Args;
 use serde::Serialize;
 use uuid::Uuid;
@@ -226,7 +227,7 @@ fn read_uuids(file: &Path) -> Result<BTreeSet<Uuid>> {
             let mut text = String::new();
             stdin().read_to_string(&mut text).map(|_| text)
         }
-        _ => std::fs::read_to_string(file),
+        _ => bounded_file::read_to_string(file.as_ref(), bounded_file::DOCUMENT),
     };
     let text = text.with_context(named)?;
     let lines = text.lines().enumerate().map(|(number, line)| (number + 1, line.trim()));

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use berth_process::bounded_file;
 use berth_scheduler::Options;
 use figment::error::Kind as ErrorKind;
 use figment::providers::{Format, Serialized, Toml};
@@ -192,7 +193,8 @@ fn plain(expected: &str) -> &str {
 }
 
 fn toml(file: &Path) -> Result<figment::providers::Data<Toml>, Problem> {
-    let text = std::fs::read_to_string(file).map_err(|error| problem_of_file(file, &error.to_string()))?;
+    let text = bounded_file::read_to_string(file, bounded_file::SETTINGS)
+        .map_err(|error| problem_of_file(file, &error.to_string()))?;
     toml::from_str::<toml::Table>(&text)
         .map_err(|error| problem_of_file(file, error.to_string().trim_end()))?;
     Ok(Toml::file_exact(file))

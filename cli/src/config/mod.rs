@@ -14,6 +14,7 @@ mod url;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
+use berth_process::bounded_file;
 use berth_scheduler::Options;
 use clap::{Args, Subcommand};
 
@@ -154,7 +155,8 @@ pub(crate) fn nova_options(file: &Path) -> Result<Options> {
 }
 
 fn read_nova_conf(file: &Path) -> Result<NovaConf> {
-    let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let bytes = bounded_file::read(file, bounded_file::SETTINGS)
+        .with_context(|| format!("cannot read {}", file.display()))?;
     let Ok(text) = String::from_utf8(bytes) else { bail!("{} is not UTF-8", file.display()) };
     NovaConf::parse(&text).map_err(|error| anyhow!("{}:{}: {}", file.display(), error.line, error.problem))
 }

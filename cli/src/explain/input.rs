@@ -1,10 +1,10 @@
 //! Cases and requests as JSON, with errors that name file and field.
 
-use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use berth_process::bounded_file;
 use berth_scheduler::RequestSpec;
 use berth_scheduler::explain::CaseRecord;
 use serde::de::DeserializeOwned;
@@ -37,7 +37,7 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
 
 fn text(path: &Path) -> io::Result<String> {
     if !is_standard_input(path) {
-        return fs::read_to_string(path);
+        return bounded_file::read_to_string(path.as_ref(), bounded_file::DOCUMENT);
     }
     let mut text = String::new();
     io::stdin().lock().read_to_string(&mut text)?;

@@ -1,10 +1,10 @@
 //! `berth server create`.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use berth_api::v1::{CreateInstancesRequest, Instance};
+use berth_process::bounded_file;
 use clap::Args;
 
 use super::request::Wanted;
@@ -93,7 +93,8 @@ impl Create {
 }
 
 fn user_data(file: &Path) -> Result<Vec<u8>> {
-    let data = fs::read(file).with_context(|| format!("--user-data: cannot read {}", file.display()))?;
+    let data = bounded_file::read(file.as_ref(), bounded_file::SETTINGS)
+        .with_context(|| format!("--user-data: cannot read {}", file.display()))?;
     if data.len() > MOST_USER_DATA {
         bail!(
             "--user-data: {} has {} bytes, and may have at most {MOST_USER_DATA}",
