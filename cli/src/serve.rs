@@ -3,7 +3,6 @@
 mod nova_scheduler;
 mod tls;
 
-use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use berth_nova_scheduler::NovaSettings;
+use berth_process::bounded_file;
 use berth_process::log::{self, Terminal};
 use berth_server::{
     Auth, Control, Cors, DataDir, FleetOptions, Grpc, Keeper, Keystone, KeystoneSettings, Options, Policy,
@@ -55,6 +55,9 @@ pub(crate) struct Serve {
     /// Whether a response waits until its changes are on disk [default: strict]
     #[arg(long, value_name = "strict|relaxed")]
     durability: Option<String>,
+    /// Certificates that are revoked, as lists (CRLs) in PEM; read again when the file changes
+    #[arg(long, value_name = "FILE")]
+    tls_client_crl: Option<String>,
     /// How to authenticate requests; noauth2 trusts their headers, and needs a loopback address [default: noauth2]
     #[arg(long, value_name = "noauth2|keystone")]
     auth: Option<String>,
@@ -124,6 +127,7 @@ impl Serve {
             ("--tls-certificate", "serve.tls.certificate", self.tls_certificate),
             ("--tls-key", "serve.tls.key", self.tls_key),
             ("--tls-client-ca", "serve.tls.client_ca", self.tls_client_ca),
+            ("--tls-client-crl", "serve.tls.client_crl", self.tls_client_crl),
             ("--data", "serve.data", self.data),
             ("--durability", "serve.durability", self.durability),
             ("--auth", "serve.auth", self.auth),
@@ -155,8 +159,8 @@ fn policy(choice: &str) -> Result<Policy> {
         "legacy" => Ok(Policy::legacy()),
         "secure" => Ok(Policy::secure()),
         file => {
-            let text =
-                fs::read_to_string(file).with_context(|| format!("serve.policy: cannot read {file}"))?;
+            let text = bounded_file::read_to_string(file.as_ref(), bounded_file::SETTINGS);
+            let text = text.with_context(|| format!("serve.policy: cannot read {file}"))?;
             Policy::legacy().overridden(&text).with_context(|| format!("serve.policy: {file}"))
         }
     }
@@ -175,7 +179,7 @@ fn auth(settings: &ServeSettings) -> Result<Auth> {
 fn keystone(table: &KeystoneTable) -> Result<KeystoneSettings> {
     let needed = |setting| format!("serve.keystone.{setting}: is needed with serve.auth = \"keystone\"");
     let read = |setting: &str, file: &PathBuf| {
-        fs::read_to_string(file)
+        bounded_file::read_to_string(file, bounded_file::SETTINGS)
             .with_context(|| format!("serve.keystone.{setting}: cannot read {}", file.display()))
     };
     let password_file = table.password_file.as_ref().with_context(|| needed("password_file"))?;

@@ -79,6 +79,11 @@ impl Failure {
         Self::new(StatusCode::UNAUTHORIZED, detail)
     }
 
+    /// The service has failed; its log says how.
+    pub(crate) fn internal() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "The request has failed.")
+    }
+
     /// Something that is needed for an answer is not there for the moment.
     pub(crate) fn unavailable(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)

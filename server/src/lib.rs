@@ -13,6 +13,8 @@
 //! | `pipeline.rs` | the path of a request: identity, body, CORS, microversion, route, response, request id |
 //! | `service.rs` | the state that all requests share: index, options, metrics; `Service::answer` serves without a socket |
 //! | `limits.rs` | limits per request: `docs/limits.md` |
+//! | `budget.rs` | amounts that callers share, with a bound for one and for all |
+//! | `turns.rs`, `searches.rs` | callers take turns; searches for candidates on threads of their own |
 //! | `clock.rs` | the monotonic clock; which use needs which clock: `docs/clocks.md` |
 //! | `memory.rs` | keeps freed memory for the next large response |
 //! | `microversion.rs`, `query.rs`, `error.rs` | microversions, query strings, errors with their codes |
@@ -53,6 +55,7 @@
 
 mod amounts;
 mod auth;
+mod budget;
 mod clock;
 mod control;
 mod error;
@@ -77,6 +80,7 @@ mod searches;
 mod server;
 mod service;
 mod standard;
+mod turns;
 mod utc;
 mod uuids;
 

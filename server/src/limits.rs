@@ -37,6 +37,10 @@ pub struct Limits {
     pub candidate_time: Duration,
     /// Bytes of the answer to one query for allocation candidates.
     pub candidate_bytes: usize,
+    /// Bytes of bodies that arrive and of answers that are not read yet, in all.
+    pub in_flight_bytes: usize,
+    /// The same for one caller: a user of the Placement API, or a certificate.
+    pub in_flight_caller_bytes: usize,
     /// Connections to the Placement API; for more, the one that was idle for the longest ends.
     pub connections: usize,
 }
@@ -58,6 +62,8 @@ impl Default for Limits {
             candidate_work: candidates::Options::WORK,
             candidate_time: Duration::from_secs(5),
             candidate_bytes: 256 << 20,
+            in_flight_bytes: 1 << 30,
+            in_flight_caller_bytes: 512 << 20,
             connections: 10_000,
         }
     }

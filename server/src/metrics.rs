@@ -164,7 +164,7 @@ impl Metrics {
     }
 
     /// Everything as text, with the sizes that the index has now.
-    pub(crate) fn text(&self, index: &Index) -> String {
+    pub(crate) fn text(&self, index: &Index, in_flight: usize) -> String {
         let topology = index.topology();
         let sizes = [
             ("providers", topology.providers().count()),
@@ -178,6 +178,8 @@ impl Metrics {
             writeln!(text, "# TYPE berth_index_{name} gauge\nberth_index_{name} {size}")
                 .expect("a string takes everything");
         }
+        writeln!(text, "# TYPE berth_in_flight_bytes gauge\nberth_in_flight_bytes {in_flight}")
+            .expect("a string takes everything");
         encode(&mut text, &self.registry).expect("a string takes everything");
         text
     }

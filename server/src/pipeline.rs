@@ -1,20 +1,20 @@
 //! The way of a request: what happens before and after its handler.
 
-use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::body::{Body, HttpBody, to_bytes};
+use axum::body::{Body, HttpBody};
 use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use berth_placement::candidates::Stop;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::auth::{Identity, Unauthenticated};
+use crate::budget::{Budget, Exceeded, Lease};
 use crate::error::Failure;
 use crate::http::accept::ErrorForm;
 use crate::http::socket::Socket;
@@ -25,19 +25,23 @@ use crate::microversion::{self, InvalidMicroversion, Microversion};
 use crate::query::Query;
 use crate::request::{Epoch, NotAdmitted, OutcomeUnknown, Purpose};
 use crate::rest::{Call, Route};
-use crate::searches::{self, Turn, Watch};
+use crate::searches::{self, Watch};
 use crate::service::{Service, now};
+use crate::turns::Turn;
 
 const REQUEST_ID: &str = "x-openstack-request-id";
 
 /// How long a client that was refused already may go on sending.
 const REFUSED_BODY_TIME: Duration = Duration::from_secs(2);
 
+/// Answers up to this length are not counted as being in flight.
+const SMALL_ANSWER: usize = 64 << 10;
+
 /// A body that nobody needs is still read when it is this short, so that the connection can go on.
 const SHORT_BODY: u64 = 16 << 10;
 
 /// Answers one request.
-pub(crate) async fn answer(service: &Service, request: Request) -> Response<Body> {
+pub(crate) async fn answer(service: &Arc<Service>, request: Request) -> Response<Body> {
     #[expect(clippy::disallowed_methods, reason = "latencies are measured here, and nothing depends on them")]
     let start = Instant::now();
     #[expect(clippy::disallowed_methods, reason = "a request id has to be new, and nothing depends on it")]
@@ -80,7 +84,7 @@ struct Exchange {
 
 /// A request whose head has arrived.
 struct Asked<'a> {
-    service: &'a Service,
+    service: &'a Arc<Service>,
     parts: &'a Parts,
     /// The path below that of the public URL.
     path: &'a str,
@@ -104,10 +108,10 @@ impl Asked<'_> {
         let admitted = self.admit().await;
         let (body, is_unread) = match &admitted {
             Ok((identity, _)) => self.take(body, identity).await,
-            Err(_) => (Ok(Bytes::new()), discard(body, &service.options.limits)),
+            Err(_) => (Ok(Arrived::default()), discard(body, &service.options.limits)),
         };
         let exchange = match admitted {
-            Ok((identity, version)) => self.exchange(body, &identity, version).await,
+            Ok((identity, version)) => self.exchange(body, identity, version).await,
             Err(failure) => self.fail(&failure, None),
         };
         Exchange { is_unread, ..exchange }
@@ -121,11 +125,11 @@ impl Asked<'_> {
     }
 
     /// The body, when a handler is going to read it; and whether some of it is still to come.
-    async fn take(&self, body: Body, identity: &Identity) -> (Result<Bytes, Failure>, bool) {
+    async fn take(&self, body: Body, identity: &Identity) -> (Result<Arrived, Failure>, bool) {
         let Self { service, parts, route, .. } = *self;
         let limits = &service.options.limits;
         if body.is_end_stream() {
-            return (Ok(Bytes::new()), false);
+            return (Ok(Arrived::default()), false);
         }
         if !parts.headers.contains_key(header::CONTENT_TYPE) {
             let reason = "content-type header required when content-length > 0";
@@ -136,9 +140,9 @@ impl Asked<'_> {
         let is_wanted = rule.is_some_and(|rule| service.options.policy.allows(rule, identity, project));
         let is_short = body.size_hint().upper().is_some_and(|bytes| bytes <= SHORT_BODY);
         if !is_wanted && !is_short {
-            return (Ok(Bytes::new()), discard(body, limits));
+            return (Ok(Arrived::default()), discard(body, limits));
         }
-        let read = read(body, limits).await;
+        let read = read(body, limits, &service.in_flight, &identity.user_id).await;
         let is_unread = read.is_err();
         (read, is_unread)
     }
@@ -146,18 +150,25 @@ impl Asked<'_> {
     /// Everything between a request that has arrived as a whole and its answer.
     async fn exchange(
         &self,
-        body: Result<Bytes, Failure>,
-        identity: &Identity,
+        body: Result<Arrived, Failure>,
+        identity: Arc<Identity>,
         version: Microversion,
     ) -> Exchange {
         let stop = Stop::default();
-        let searching = match self.search(identity, &stop).await {
+        let searching = match self.search(&identity, &stop).await {
             Ok(searching) => searching,
             Err(failure) => return self.fail(&failure, Some(version)),
         };
         let epoch = self.service.epoch();
-        let answer = self.serve(&epoch, body, identity, version, stop);
-        drop(searching);
+        let answer = match searching {
+            Some((turn, watch)) => {
+                let answer = self.search_beside(turn, &epoch, &identity, version, &stop).await;
+                drop(watch);
+                answer
+            }
+            None => self.serve(&epoch, body, &identity, version, stop),
+        };
+        let answer = answer.and_then(|reply| self.counted(reply, &identity));
         if let Err(unknown) = epoch.settle(self.purpose()).await {
             return self.fail(&outcome_unknown(&unknown), Some(version));
         }
@@ -187,6 +198,39 @@ impl Asked<'_> {
         Ok(Some((turn, Watch::begin(stop.clone(), time, client))))
     }
 
+    /// Serves a search on a thread for searches.
+    async fn search_beside(
+        &self,
+        turn: Turn,
+        epoch: &Arc<Epoch>,
+        identity: &Arc<Identity>,
+        version: Microversion,
+        stop: &Stop,
+    ) -> Result<reply::Reply, Failure> {
+        let (service, parts) = (Arc::clone(self.service), self.parts.clone());
+        let (path, request_id) = (self.path.to_owned(), self.request_id.to_owned());
+        let (epoch, identity, stopped) = (Arc::clone(epoch), Arc::clone(identity), stop.clone());
+        let found = self.service.searches.run(turn, stop, move || {
+            let route = Route::of(&path);
+            let asked =
+                Asked { service: &service, parts: &parts, path: &path, route, request_id: &request_id };
+            asked.serve(&epoch, Ok(Arrived::default()), &identity, version, stopped)
+        });
+        found.await.unwrap_or_else(|| Err(Failure::internal()))
+    }
+
+    /// The answer, counted as being in flight until the client has read it.
+    fn counted(&self, mut reply: reply::Reply, identity: &Identity) -> Result<reply::Reply, Failure> {
+        if reply.body.len() > SMALL_ANSWER {
+            let in_flight = &self.service.in_flight;
+            let lease = in_flight
+                .lease(&identity.user_id, reply.body.len())
+                .map_err(|exceeded| too_much_in_flight(in_flight, exceeded))?;
+            reply.body = Bytes::from_owner(Counted { body: reply.body, _lease: lease });
+        }
+        Ok(reply)
+    }
+
     /// The answer that says why there is no other.
     fn fail(&self, failure: &Failure, version: Option<Microversion>) -> Exchange {
         let form = ErrorForm::of(joined(&self.parts.headers, &header::ACCEPT).as_deref());
@@ -206,13 +250,13 @@ impl Asked<'_> {
     fn serve(
         &self,
         epoch: &Epoch,
-        body: Result<Bytes, Failure>,
+        body: Result<Arrived, Failure>,
         identity: &Identity,
         version: Microversion,
         stop: Stop,
     ) -> Result<reply::Reply, Failure> {
         let Self { service, parts: Parts { method, uri, headers, .. }, .. } = *self;
-        let body = body?;
+        let Arrived { body, lease: _lease } = body?;
         let route = self.route.ok_or_else(Failure::no_such_resource)?;
         // The version document does not depend on the state.
         if route != Route::Root {
@@ -238,7 +282,9 @@ impl Asked<'_> {
         if self.path == "/" {
             return Ok(Arc::default()); // anybody may ask for the versions
         }
-        let identity = self.service.options.auth.identify(&self.parts.headers).await;
+        let client = self.parts.extensions.get::<Socket>().and_then(Socket::client);
+        let client = client.map_or_else(String::new, |address| address.to_string());
+        let identity = self.service.options.auth.identify(&self.parts.headers, &client).await;
         identity.map_err(|error| match error {
             Unauthenticated::NoToken | Unauthenticated::Rejected => Failure::unauthorized(error.to_string()),
             Unauthenticated::Unavailable => Failure::unavailable(error.to_string()),
@@ -299,21 +345,63 @@ fn invalid_version(error: &InvalidMicroversion) -> Failure {
     }
 }
 
+/// The body of a request, counted as being in flight.
+#[derive(Default)]
+struct Arrived {
+    body: Bytes,
+    lease: Option<Lease>,
+}
+
+/// The body of an answer, counted as being in flight as long as a part of it is not sent.
+struct Counted {
+    body: Bytes,
+    _lease: Lease,
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
+    }
+}
+
+fn too_much_in_flight(in_flight: &Budget, exceeded: Exceeded) -> Failure {
+    let most = in_flight.bound(exceeded);
+    let whose = if exceeded == Exceeded::Caller { "of this user" } else { "of all users" };
+    Failure::unavailable(format!(
+        "The requests that are arriving and the responses {whose} that were not read yet have more than {most} bytes."
+    ))
+}
+
 /// The body as a whole, when it arrives in time and there is not too much of it.
-async fn read(body: Body, limits: &Limits) -> Result<Bytes, Failure> {
+async fn read(body: Body, limits: &Limits, in_flight: &Arc<Budget>, user: &str) -> Result<Arrived, Failure> {
     let Limits { body_bytes, body_time, .. } = *limits;
     let too_large = || Failure::too_large(format!("A body may have at most {body_bytes} bytes."));
     if body.size_hint().lower() > body_bytes as u64 {
         return Err(too_large());
     }
-    let Ok(arrived) = timeout(body_time, to_bytes(body, body_bytes)).await else {
+    let exceeds = |exceeded| too_much_in_flight(in_flight, exceeded);
+    let collect = async {
+        let mut lease = in_flight.lease(user, 0).map_err(exceeds)?;
+        let (mut body, mut arrived) = (Limited::new(body, body_bytes), BytesMut::new());
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| {
+                if error.is::<LengthLimitError>() {
+                    return too_large();
+                }
+                Failure::bad_request(format!("The body cannot be read: {error}"))
+            })?;
+            if let Ok(data) = frame.into_data() {
+                lease.grow(data.len()).map_err(exceeds)?;
+                arrived.extend_from_slice(&data);
+            }
+        }
+        Ok(Arrived { body: arrived.freeze(), lease: Some(lease) })
+    };
+    let Ok(arrived) = timeout(body_time, collect).await else {
         let reason = format!("A body has to arrive within {} seconds.", body_time.as_secs_f64());
         return Err(Failure::too_slow(reason));
     };
-    arrived.map_err(|error| match error.source() {
-        Some(source) if source.is::<LengthLimitError>() => too_large(),
-        _ => Failure::bad_request(format!("The body cannot be read: {error}")),
-    })
+    arrived
 }
 
 /// Reads a body without keeping it, while the answer is on its way: were the connection closed on a client that

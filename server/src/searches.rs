@@ -1,11 +1,12 @@
 //! Searches for allocation candidates: how many run at once, whose turn is next, and when one is given up.
 //!
-//! A search is the only request that can take long. Few of them run at once, so that cores are left for all others. Callers
-//! take turns: one with many searches waiting delays another by one search at most. A search ends when it has taken its
-//! time, or when its client is gone.
+//! A search is the only request that can take long. Searches run on threads of their own, with a lower priority than all
+//! others, and few of them run at once, so that cores are left for all other requests. Callers take turns: one with many
+//! searches waiting delays another by one search at most. A search ends when it has taken its time, or when its client is gone.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use berth_placement::candidates::Stop;
@@ -13,6 +14,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::http::socket::Socket;
+use crate::turns::{Turn, Turns};
 
 /// How many searches of one caller may wait.
 const MOST_WAITING: usize = 256;
@@ -23,23 +25,19 @@ const LOOK: Duration = Duration::from_millis(50);
 /// How long a search goes on for a client that has closed its sending half: it may still wait for the answer, or be gone.
 const HALF_CLOSED: Duration = Duration::from_secs(1);
 
-/// The turns of all searches.
+/// How much the threads of searches give way to others, as `nice` counts.
+const NICE: i32 = 10;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// The turns of all searches, and the threads that they run on.
 #[derive(Debug)]
 pub(crate) struct Searches {
-    state: Mutex<State>,
+    turns: Arc<Turns>,
+    at_once: usize,
+    /// What the threads work on. They begin with the first search.
+    jobs: OnceLock<mpsc::Sender<Job>>,
 }
-
-#[derive(Debug)]
-struct State {
-    /// How many more may run.
-    free: usize,
-    /// Who waits, in the order of their next turns, and their searches. Nobody is in it without one.
-    waiting: VecDeque<(Arc<str>, VecDeque<oneshot::Sender<Turn>>)>,
-}
-
-/// The right to search, until it is dropped.
-#[derive(Debug)]
-pub(crate) struct Turn(Option<Arc<Searches>>);
 
 /// The caller has too many searches waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -48,81 +46,76 @@ pub(crate) struct TooMany;
 
 impl Searches {
     /// Turns for so many searches at once.
-    pub(crate) fn new(at_once: usize) -> Arc<Self> {
-        Arc::new(Self { state: Mutex::new(State { free: at_once, waiting: VecDeque::new() }) })
+    pub(crate) fn new(at_once: usize) -> Self {
+        let turns = Turns::new(at_once, at_once, MOST_WAITING);
+        Self { turns, at_once, jobs: OnceLock::new() }
     }
 
     /// As many as leave a core to other requests.
-    pub(crate) fn for_this_machine() -> Arc<Self> {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    pub(crate) fn for_this_machine() -> Self {
+        let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self::new(cores.saturating_sub(1).max(1))
     }
 
-    /// Waits for a turn. Dropping the future gives the place in the queue up.
-    pub(crate) async fn turn(self: &Arc<Self>, caller: &str) -> Result<Turn, TooMany> {
-        let receiver = {
-            let mut state = self.lock();
-            if state.free > 0 {
-                state.free -= 1;
-                return Ok(Turn(Some(Arc::clone(self))));
-            }
-            state.enqueue(caller)?
-        };
-        Ok(receiver.await.expect("a queued search gets a turn"))
+    /// Waits for a turn. Dropping the future gives up the place in the queue.
+    pub(crate) async fn turn(&self, caller: &str) -> Result<Turn, TooMany> {
+        self.turns.turn(caller).await.map_err(|_| TooMany)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    fn enqueue(&mut self, caller: &str) -> Result<oneshot::Receiver<Turn>, TooMany> {
+    /// Runs a search on a thread for searches; `None` if it panics. It is stopped when nobody waits for it any more.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        turn: Turn,
+        stop: &Stop,
+        search: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
         let (sender, receiver) = oneshot::channel();
-        match self.waiting.iter_mut().find(|(known, _)| **known == *caller) {
-            Some((_, own)) => {
-                own.retain(|waiting| !waiting.is_closed());
-                if own.len() >= MOST_WAITING {
-                    return Err(TooMany);
-                }
-                own.push_back(sender);
-            }
-            None => self.waiting.push_back((caller.into(), VecDeque::from([sender]))),
-        }
-        Ok(receiver)
+        let job = Box::new(move || {
+            let found = search();
+            drop(turn); // it is over
+            let _ = sender.send(found); // nobody may be waiting
+        });
+        let _stops = StopOnDrop(stop.clone());
+        self.jobs.get_or_init(|| self.start()).send(job).ok()?;
+        receiver.await.ok()
     }
 
-    /// The search whose turn is next.
-    fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
-        loop {
-            let (caller, mut own) = self.waiting.pop_front()?;
-            let next = own.pop_front();
-            if !own.is_empty() {
-                self.waiting.push_back((caller, own));
+    /// Starts the threads; as many as there are turns, so that a job never waits.
+    fn start(&self) -> mpsc::Sender<Job> {
+        let (sender, jobs) = mpsc::channel::<Job>();
+        let jobs = Arc::new(Mutex::new(jobs));
+        for number in 0..self.at_once {
+            let jobs = Arc::clone(&jobs);
+            let started = thread::Builder::new().name(format!("search-{number}")).spawn(move || work(&jobs));
+            if let Err(error) = started {
+                tracing::error!(%error, "a thread for searches cannot be started");
             }
-            if next.is_some() {
-                return next;
-            }
+        }
+        sender
+    }
+}
+
+/// Works until nobody can send a job any more.
+fn work(jobs: &Mutex<mpsc::Receiver<Job>>) {
+    // The calling thread; without the right to it, searches have the priority of all others.
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        tracing::debug!(%error, "searches keep their priority");
+    }
+    loop {
+        let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(job) = next else { return };
+        if catch_unwind(AssertUnwindSafe(job)).is_err() {
+            tracing::error!("a search panicked");
         }
     }
 }
 
-impl Drop for Turn {
+/// Stops a search when it is dropped.
+struct StopOnDrop(Stop);
+
+impl Drop for StopOnDrop {
     fn drop(&mut self) {
-        let Some(searches) = self.0.take() else { return };
-        loop {
-            let next = {
-                let mut state = searches.lock();
-                let next = state.next();
-                state.free += usize::from(next.is_none());
-                next
-            };
-            let Some(next) = next else { return };
-            match next.send(Self(Some(Arc::clone(&searches)))) {
-                Ok(()) => return,
-                Err(mut unwanted) => unwanted.0 = None, // it does not wait any more: another does
-            }
-        }
+        self.0.set();
     }
 }
 
@@ -158,72 +151,33 @@ pub(crate) async fn gone(client: Option<Socket>) {
 
 #[cfg(test)]
 mod tests {
-    use std::task::{Context, Poll, Waker};
-
     use super::*;
 
-    /// A search that waits for its turn; `None` as long as it does.
-    fn poll(waiting: &mut std::pin::Pin<Box<dyn Future<Output = Result<Turn, TooMany>>>>) -> Option<Turn> {
-        match waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(turn) => Some(turn.unwrap()),
-            Poll::Pending => None,
-        }
-    }
-
-    fn ask(
-        searches: &Arc<Searches>,
-        caller: &'static str,
-    ) -> std::pin::Pin<Box<dyn Future<Output = Result<Turn, TooMany>>>> {
-        let searches = Arc::clone(searches);
-        let mut waiting: std::pin::Pin<Box<dyn Future<Output = _>>> =
-            Box::pin(async move { searches.turn(caller).await });
-        assert!(poll(&mut waiting).is_none(), "{caller} has to wait");
-        waiting
-    }
-
-    #[test]
-    fn callers_take_turns() {
+    /// The search of a client that is gone went on and kept a thread.
+    #[tokio::test]
+    async fn a_search_that_nobody_waits_for_is_stopped() {
         let searches = Searches::new(1);
-        let first = {
-            let mut now = Box::pin(searches.turn("a"));
-            match now.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-                Poll::Ready(turn) => turn.unwrap(),
-                Poll::Pending => panic!("nobody else searches"),
+        let stop = Stop::default();
+        let turn = searches.turn("a").await.unwrap();
+        let stopped = stop.clone();
+        let endless = searches.run(turn, &stop, move || {
+            while !stopped.is_set() {
+                thread::yield_now();
             }
-        };
-        let mut many: Vec<_> = (0..5).map(|_| ask(&searches, "a")).collect();
-        let mut other = ask(&searches, "b");
-        drop(first);
-        let second = poll(&mut many[0]).expect("the first that waits");
-        assert!(poll(&mut other).is_none());
-        drop(second);
-        let third = poll(&mut other).expect("the other caller, before four of the first");
-        drop(many.remove(1)); // gives up
-        drop(third);
-        assert!(poll(&mut many[1]).is_some());
+        });
+        assert!(tokio::time::timeout(Duration::from_millis(20), endless).await.is_err());
+        let next = searches.turn("a").await.unwrap();
+        let stop = Stop::default();
+        let name = searches.run(next, &stop, || thread::current().name().map(ToOwned::to_owned));
+        assert_eq!(name.await.flatten().as_deref(), Some("search-0"));
     }
 
-    /// A turn that was given to a search which gave up at that moment is not lost.
-    #[test]
-    fn no_turn_is_lost() {
+    #[tokio::test]
+    async fn a_search_that_panics_leaves_its_turn_to_the_next() {
         let searches = Searches::new(1);
-        let first = Turn(Some(Arc::clone(&searches)));
-        searches.lock().free = 0;
-        let (leaves, mut stays) = (ask(&searches, "a"), ask(&searches, "a"));
-        drop(first);
-        drop(leaves); // it had the turn
-        drop(poll(&mut stays).expect("the turn is passed on"));
-        assert_eq!(searches.lock().free, 1);
-    }
-
-    #[test]
-    fn a_queue_is_bounded() {
-        let searches = Searches::new(0);
-        let waiting: Vec<_> = (0..MOST_WAITING).map(|_| ask(&searches, "a")).collect();
-        let refused = searches.lock().enqueue("a").err();
-        assert_eq!(refused, Some(TooMany));
-        assert!(searches.lock().enqueue("b").is_ok(), "others are not concerned");
-        drop(waiting);
-        assert!(searches.lock().enqueue("a").is_ok());
+        let turn = searches.turn("a").await.unwrap();
+        assert_eq!(searches.run(turn, &Stop::default(), || panic!("it fails")).await, None::<()>);
+        let turn = searches.turn("a").await.unwrap();
+        assert_eq!(searches.run(turn, &Stop::default(), || 7).await, Some(7));
     }
 }

@@ -125,7 +125,7 @@ fn connect(stream: TcpStream, service: &Arc<Service>, place: Connection, ending:
 }
 
 /// Answers a request that has passed the guard of its connection: of the API, or for the metrics.
-async fn respond(service: &Service, request: Request<Body>) -> Response<Body> {
+async fn respond(service: &Arc<Service>, request: Request<Body>) -> Response<Body> {
     let is_refused = guard::violation(request.headers()).is_some();
     if is_refused || service.mount.path(request.uri().path()) != "/metrics" {
         return pipeline::answer(service, request).await;
@@ -138,7 +138,8 @@ async fn respond(service: &Service, request: Request<Body>) -> Response<Body> {
 
 fn metrics(service: &Service) -> Response<Body> {
     const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    let mut response = Response::new(Body::from(service.metrics.text(&service.index())));
+    let mut response =
+        Response::new(Body::from(service.metrics.text(&service.index(), service.in_flight.in_use())));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
     response
 }

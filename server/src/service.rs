@@ -12,6 +12,7 @@ use berth_placement::{Index, Timestamp, TopologyError};
 use tokio::sync::watch;
 
 use crate::auth::Auth;
+use crate::budget::Budget;
 use crate::fleet::{FleetHandle, FleetOptions, FleetState};
 use crate::http::cors::Cors;
 use crate::http::mount::Mount;
@@ -78,7 +79,9 @@ pub struct Service {
     serving: watch::Sender<bool>,
     pub(crate) options: Options,
     pub(crate) mount: Mount,
-    pub(crate) searches: Arc<Searches>,
+    pub(crate) searches: Searches,
+    /// Bytes of bodies that arrive, and of answers that are not read yet.
+    pub(crate) in_flight: Arc<Budget>,
     pub(crate) metrics: Metrics,
     request_log: OnceLock<Arc<dyn RequestLog>>,
 }
@@ -108,12 +111,14 @@ impl Service {
         }
         let serving = watch::Sender::new(epoch.access.serves());
         let mount = Mount::of(options.public_url.as_deref());
+        let Limits { in_flight_bytes, in_flight_caller_bytes, .. } = options.limits;
         Self {
             epoch: ArcSwap::from_pointee(epoch),
             serving,
             options,
             mount,
             searches: Searches::for_this_machine(),
+            in_flight: Budget::new(in_flight_bytes, in_flight_caller_bytes),
             metrics,
             request_log: OnceLock::new(),
         }

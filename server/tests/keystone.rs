@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use axum::http::HeaderMap;
 use berth_server::{Auth, Keystone, KeystoneSettings, Policy, Secret};
 use fake::{FakeKeystone, PASSWORD};
 use support::Berth;
@@ -156,7 +157,8 @@ fn a_wrong_password_is_tried_once_in_a_while() {
 /// Clients that go away leave their questions behind: Keystone is spared all the same.
 #[test]
 fn keystone_is_asked_few_questions_at_a_time() {
-    const QUESTIONS: usize = 16;
+    /// Those about tokens from one address.
+    const QUESTIONS: usize = 12;
     let keystone = FakeKeystone::start();
     let berth = berth(&settings(&keystone));
     for number in 0..40 {
@@ -237,4 +239,49 @@ fn settings_that_cannot_be_are_named() {
     let no_certificate = Some("-----BEGIN NOTHING-----".to_owned());
     assert_eq!(setting(KeystoneSettings { ca_certificates: no_certificate, ..good.clone() }), "ca_file");
     assert!(!format!("{good:?}").contains(PASSWORD));
+}
+
+/// A thousand unknown tokens from one address delay neither known nor new valid tokens from another one.
+#[test]
+fn unknown_tokens_of_one_address_delay_no_other_client() {
+    let keystone = FakeKeystone::start();
+    let auth = Arc::new(Auth::Keystone(Arc::new(
+        Keystone::new(&KeystoneSettings {
+            cache_entries: NonZeroUsize::new(10_000).unwrap(),
+            ..settings(&keystone)
+        })
+        .unwrap(),
+    )));
+    for number in 0..20 {
+        keystone.issue(&format!("good-{number}"), "admin", fake::PROJECT, Duration::from_secs(3600));
+    }
+    let headers =
+        |token: &str| HeaderMap::from_iter([("x-auth-token".parse().unwrap(), token.parse().unwrap())]);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        auth.identify(&headers("good-0"), "192.0.2.1").await.unwrap();
+        let delay = Duration::from_millis(20);
+        keystone.answer_slowly(delay);
+        let flood: Vec<_> = (0..1_000)
+            .map(|number| {
+                let (auth, headers) = (Arc::clone(&auth), headers(&format!("unknown-{number}")));
+                tokio::spawn(async move { auth.identify(&headers, "198.51.100.1").await })
+            })
+            .collect();
+        while keystone.under_way() < 12 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let (mut known, mut new) = (Duration::ZERO, Duration::ZERO);
+        for number in 1..20 {
+            let start = Instant::now();
+            auth.identify(&headers("good-0"), "192.0.2.1").await.unwrap();
+            known = known.max(start.elapsed());
+            let start = Instant::now();
+            auth.identify(&headers(&format!("good-{number}")), "192.0.2.1").await.unwrap();
+            new = new.max(start.elapsed());
+        }
+        println!("known tokens took at most {known:?}, new ones {new:?}, Keystone {delay:?}");
+        assert!(known < Duration::from_millis(100) && new < delay + Duration::from_millis(100));
+        flood.iter().for_each(tokio::task::JoinHandle::abort);
+    });
 }

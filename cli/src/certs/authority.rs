@@ -13,7 +13,7 @@ use super::leaf::Leaf;
 /// Tolerance for the clocks of other machines: a certificate is valid from an hour before its creation.
 const EARLIER: Duration = Duration::from_secs(3600);
 
-const DAY: Duration = Duration::from_secs(86_400);
+pub(super) const DAY: Duration = Duration::from_secs(86_400);
 
 /// A certificate authority that can issue.
 pub(super) struct Authority {
@@ -30,6 +30,10 @@ impl Authority {
         let key = KeyPair::generate().context("cannot make a key")?;
         let certificate = params.self_signed(&key).context("cannot make the certificate")?;
         Ok(Certified { certificate: certificate.pem(), key: key.serialize_pem() })
+    }
+
+    pub(super) fn issuer(&self) -> &Issuer<'static, KeyPair> {
+        &self.issuer
     }
 
     pub(super) fn read(pair: &Pair) -> Result<Self> {

@@ -1,11 +1,12 @@
 //! Certificates and keys as files.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{DirBuilder, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use berth_process::bounded_file;
 
 use crate::output;
 
@@ -31,7 +32,7 @@ impl Pair {
 
     pub(super) fn read(&self) -> Result<Certified> {
         let read = |file: &Path| {
-            fs::read_to_string(file).with_context(|| {
+            bounded_file::read_to_string(file, bounded_file::SETTINGS).with_context(|| {
                 format!("cannot read {}; `berth certs init` makes an authority", file.display())
             })
         };
@@ -51,6 +52,16 @@ impl Pair {
         }
         output::print(&format!("made {} and {}\n", self.certificate.display(), self.key.display()))
     }
+}
+
+/// Replaces a public file as a whole: a reader sees the old content or the new one.
+pub(super) fn replace(file: &Path, text: &str) -> Result<()> {
+    let new = file.with_extension("pem.new");
+    let written = OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&new);
+    written
+        .and_then(|mut new| new.write_all(text.as_bytes()).and_then(|()| new.sync_all()))
+        .and_then(|()| std::fs::rename(&new, file))
+        .with_context(|| format!("cannot write {}", file.display()))
 }
 
 /// Creates the directory if it is missing, for its owner only.

@@ -3,6 +3,7 @@
 mod authority;
 mod files;
 mod leaf;
+mod revoke;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -30,6 +31,24 @@ enum Action {
     Init(Init),
     /// Issue a certificate with a key of its own
     Issue(Issue),
+    /// Revoke a certificate: adds it to crl.pem, the list that serve.tls.client_crl names
+    Revoke(Revoke),
+}
+
+#[derive(Args)]
+struct Revoke {
+    /// The directory of the authority
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+    /// The name of its owner: the certificate is in NAME.pem in the directory
+    #[arg(long, required_unless_present_any = ["certificate", "nothing"])]
+    name: Option<String>,
+    /// The file of the certificate, if it is another
+    #[arg(long, value_name = "FILE", conflicts_with = "name")]
+    certificate: Option<PathBuf>,
+    /// Create the list without revoking a certificate
+    #[arg(long, conflicts_with_all = ["name", "certificate"])]
+    nothing: bool,
 }
 
 #[derive(Args)]
@@ -98,6 +117,7 @@ impl Certs {
                 let authority = Authority::read(&Pair::in_directory(&issue.dir, "ca"))?;
                 Pair::in_directory(&issue.dir, &issue.name).write(&authority.issue(leaf)?)?;
             }
+            Action::Revoke(revoke) => revoke::run(&revoke)?,
         }
         Ok(Ending::Complete)
     }

@@ -23,6 +23,8 @@ pub(crate) struct LimitsTable {
     pub(crate) candidate_work: u64,
     pub(crate) candidate_time: u64,
     pub(crate) candidate_bytes: usize,
+    pub(crate) in_flight_bytes: usize,
+    pub(crate) in_flight_caller_bytes: usize,
     pub(crate) connections: usize,
 }
 
@@ -43,6 +45,8 @@ impl Default for LimitsTable {
             candidate_work,
             candidate_time,
             candidate_bytes,
+            in_flight_bytes,
+            in_flight_caller_bytes,
             connections,
         } = Limits::default();
         let [head_time, idle_time, body_time, write_time, candidate_time] =
@@ -62,6 +66,8 @@ impl Default for LimitsTable {
             candidate_work,
             candidate_time,
             candidate_bytes,
+            in_flight_bytes,
+            in_flight_caller_bytes,
             connections,
         }
     }
@@ -89,6 +95,8 @@ impl LimitsTable {
             candidate_work: self.candidate_work,
             candidate_time: Duration::from_secs(self.candidate_time),
             candidate_bytes: self.candidate_bytes,
+            in_flight_bytes: self.in_flight_bytes,
+            in_flight_caller_bytes: self.in_flight_caller_bytes,
             connections: self.connections,
         }
     }
@@ -105,6 +113,8 @@ impl LimitsTable {
             self.query_list_length,
             self.request_groups,
             self.candidate_bytes,
+            self.in_flight_bytes,
+            self.in_flight_caller_bytes,
             self.connections,
         ];
         if times.contains(&0) || counts.contains(&0) || self.candidate_work == 0 {

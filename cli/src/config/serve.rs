@@ -96,6 +96,7 @@ pub(crate) struct TlsTable {
     pub(crate) certificate: Option<PathBuf>,
     pub(crate) key: Option<PathBuf>,
     pub(crate) client_ca: Option<PathBuf>,
+    pub(crate) client_crl: Option<PathBuf>,
 }
 
 /// The address of Keystone, and the credentials for it.

@@ -160,3 +160,22 @@ fn an_intermediate_authority_that_is_missing_is_named() {
     }
     serving.stop();
 }
+
+#[test]
+fn certificates_are_revoked_one_by_one() {
+    let directory = TempDir::new().unwrap();
+    let here = directory.path();
+    succeed(here, "certs init --dir pki");
+    for name in ["alice", "bob"] {
+        succeed(here, &format!("certs issue --dir pki --role reader --name {name}"));
+    }
+    assert!(succeed(here, "certs revoke --dir pki --nothing").contains("lists 0 revoked"));
+    assert!(succeed(here, "certs revoke --dir pki --name alice").contains("lists 1 revoked"));
+    let list = here.join("pki/crl.pem");
+    let first = fs::read_to_string(&list).unwrap();
+    assert!(first.starts_with("-----BEGIN X509 CRL-----"), "{first}");
+    assert!(succeed(here, "certs revoke --dir pki --certificate pki/bob.pem").contains("lists 2 revoked"));
+    assert!(fail(here, 1, "certs revoke --dir pki --name alice").contains("is revoked already"));
+    assert!(fail(here, 1, "certs revoke --dir pki --name carol").contains("carol.pem"));
+    assert_ne!(fs::read_to_string(&list).unwrap(), first);
+}

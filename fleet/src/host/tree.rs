@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use berth_placement::message::message_of;
-use berth_placement::{ClassId, Index, Inventory, Ledger, Row, Topology, TopologyError, TraitId, Writer, custom};
+use berth_placement::{
+    ClassId, Index, Inventory, Ledger, Row, Topology, TopologyError, TraitId, Writer, custom,
+};
 use uuid::Uuid;
 
 use super::ratios::Ratios;

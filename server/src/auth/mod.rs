@@ -49,14 +49,18 @@ pub enum Unauthenticated {
 }
 
 impl Auth {
-    /// Who sent a request with these headers.
+    /// Who sent a request with these headers. Clients of one address wait for each other's new tokens.
     ///
     /// # Errors
     /// Nobody who can be told.
-    pub async fn identify(&self, headers: &HeaderMap) -> Result<Arc<Identity>, Unauthenticated> {
+    pub async fn identify(
+        &self,
+        headers: &HeaderMap,
+        client: &str,
+    ) -> Result<Arc<Identity>, Unauthenticated> {
         match self {
             Self::Noauth2 => noauth2::identify(headers).map(Arc::new),
-            Self::Keystone(keystone) => keystone.identify(headers).await,
+            Self::Keystone(keystone) => keystone.identify(headers, client).await,
         }
     }
 

@@ -15,6 +15,18 @@ pub(super) enum Access {
     Join,
 }
 
+/// Methods whose clients send more than one message. Between two of them, they may be silent for as long as they like.
+const STREAMING: [&str; 3] = [
+    "/berth.v1.Agents/Join",
+    "/berth.v1.Scheduler/ScheduleStream",
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+];
+
+/// Whether the clients of the method at this path send more than one message.
+pub(super) fn is_streaming(path: &str) -> bool {
+    STREAMING.contains(&path)
+}
+
 impl Access {
     /// What the method at this path asks for; nothing if there is no such method.
     #[rustfmt::skip] // a table
@@ -65,5 +77,30 @@ impl Access {
             Caller::Reader => self == Self::Read,
             Caller::Agent(..) => self == Self::Join,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use berth_api::v1;
+    use prost::Message;
+
+    use super::*;
+
+    /// The descriptors say the same of each method.
+    #[test]
+    fn methods_are_known_and_streaming_as_the_protobuf_files_have_it() {
+        let set = prost_types::FileDescriptorSet::decode(v1::DESCRIPTORS).unwrap();
+        let files = set.file.iter().filter(|file| file.package() == "berth.v1");
+        let mut count = 0;
+        for service in files.flat_map(|file| &file.service) {
+            for method in &service.method {
+                let path = format!("/berth.v1.{}/{}", service.name(), method.name());
+                assert!(Access::of(&path).is_some(), "{path}");
+                assert_eq!(is_streaming(&path), method.client_streaming(), "{path}");
+                count += 1;
+            }
+        }
+        assert!(count > 40, "{count}");
     }
 }

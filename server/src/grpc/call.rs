@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use berth_placement::{Index, Timestamp};
-use tonic::{Extensions, Request, Response, Status};
+use prost::Message;
+use tonic::{Code, Extensions, Request, Response, Status};
 
 use super::deadline::Deadline;
+use super::identity::CallerKey;
 use super::status;
+use crate::budget::Exceeded;
 use crate::fleet::FleetHandle;
 use crate::request::{Epoch, NotAdmitted, OutcomeUnknown, Purpose};
 use crate::service::{Service, now};
@@ -20,7 +23,7 @@ pub(crate) struct Call<'a> {
 }
 
 /// Answers a call that changes nothing.
-pub(crate) async fn read<Q, A, E: Into<Status>>(
+pub(crate) async fn read<Q, A: Message, E: Into<Status>>(
     service: &Service,
     request: Request<Q>,
     work: impl FnOnce(&Call<'_>, &Q) -> Result<A, E>,
@@ -29,7 +32,7 @@ pub(crate) async fn read<Q, A, E: Into<Status>>(
 }
 
 /// Answers a call that may change something. What it changed stays, even if nobody waits for the answer any more.
-pub(crate) async fn write<Q, A, E: Into<Status>>(
+pub(crate) async fn write<Q, A: Message, E: Into<Status>>(
     service: &Service,
     request: Request<Q>,
     work: impl FnOnce(&Call<'_>, &Q) -> Result<A, E>,
@@ -38,7 +41,7 @@ pub(crate) async fn write<Q, A, E: Into<Status>>(
 }
 
 /// Answers a call that changes nothing and whose answer is checked again by whatever relies on it.
-pub(crate) async fn advise<Q, A, E: Into<Status>>(
+pub(crate) async fn advise<Q, A: Message, E: Into<Status>>(
     service: &Service,
     request: Request<Q>,
     work: impl FnOnce(&Call<'_>, &Q) -> Result<A, E>,
@@ -46,7 +49,36 @@ pub(crate) async fn advise<Q, A, E: Into<Status>>(
     answer(service, request, Purpose::Advise, work).await
 }
 
-async fn answer<Q, A, E: Into<Status>>(
+/// Answers up to this length are not counted as being in flight.
+const SMALL_ANSWER: usize = 64 << 10;
+
+/// The response with an answer, which is counted as being in flight until the client has read it.
+pub(crate) fn in_flight<A: Message>(
+    service: &Service,
+    caller: &str,
+    answer: A,
+) -> Result<Response<A>, Status> {
+    let bytes = answer.encoded_len();
+    let mut response = Response::new(answer);
+    if bytes > SMALL_ANSWER {
+        let lease = service.in_flight.lease(caller, bytes);
+        let lease =
+            lease.map_err(|exceeded| too_much_in_flight(service.in_flight.bound(exceeded), exceeded))?;
+        response.extensions_mut().insert(Arc::new(lease));
+    }
+    Ok(response)
+}
+
+/// The refusal of what would exceed a bound of bytes in flight.
+pub(crate) fn too_much_in_flight(most: usize, exceeded: Exceeded) -> Status {
+    let whose = if exceeded == Exceeded::Caller { "of this caller" } else { "of all callers" };
+    let message = format!(
+        "the messages that are arriving and the answers {whose} that were not read yet have more than {most} bytes"
+    );
+    status::refused(Code::ResourceExhausted, "IN_FLIGHT_BYTES", message)
+}
+
+async fn answer<Q, A: Message, E: Into<Status>>(
     service: &Service,
     request: Request<Q>,
     purpose: Purpose,
@@ -56,7 +88,7 @@ async fn answer<Q, A, E: Into<Status>>(
     let call = Call { service, index: &epoch.index, fleet: &epoch.fleet, now: now() };
     let answer = work(&call, request.get_ref());
     epoch.settle(purpose).await.map_err(|unknown| outcome_unknown(&unknown))?;
-    answer.map(Response::new).map_err(Into::into)
+    in_flight(service, &CallerKey::behind(&request).0, answer.map_err(Into::into)?)
 }
 
 /// What a call of any kind works with, if there is time left for it and the store works.
@@ -79,13 +111,12 @@ fn not_admitted(error: &NotAdmitted) -> Status {
 }
 
 pub(crate) fn outcome_unknown(error: &OutcomeUnknown) -> Status {
-    status::refused(tonic::Code::Unavailable, "OUTCOME_UNKNOWN", error.to_string())
+    status::refused(Code::Unavailable, "OUTCOME_UNKNOWN", error.to_string())
 }
 
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderMap;
-    use tonic::Code;
 
     use super::*;
     use crate::request::Access;

@@ -7,13 +7,17 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use axum::http::{Request, Response};
+use rustls_pki_types::CertificateDer;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service as Tower};
 
-use super::access::Access;
+use super::access::{self, Access};
 use super::deadline::Deadline;
-use super::identity::Caller;
+use super::identity::{Caller, CallerKey, chain, connection_key};
+use super::metered::{Counted, Ended, Metered};
+use super::revocation::Revocations;
+use crate::budget::{Budget, Lease};
 use crate::metrics::Called;
 use crate::service::Service;
 
@@ -21,18 +25,26 @@ use crate::service::Service;
 #[derive(Clone)]
 pub(super) struct Guard {
     service: Arc<Service>,
+    /// Bytes of unfinished messages on one connection.
+    connections: Arc<Budget>,
+    revocations: Option<Arc<Revocations>>,
 }
+
+/// Bytes of unfinished messages on one connection, at most.
+const CONNECTION_BYTES: usize = 32 << 20;
 
 /// Services behind a guard.
 #[derive(Clone)]
 pub(super) struct Guarded<S> {
     inner: S,
     service: Arc<Service>,
+    connections: Arc<Budget>,
+    revocations: Option<Arc<Revocations>>,
 }
 
 impl Guard {
-    pub(super) fn new(service: Arc<Service>) -> Self {
-        Self { service }
+    pub(super) fn new(service: Arc<Service>, revocations: Option<Arc<Revocations>>) -> Self {
+        Self { service, connections: Budget::new(usize::MAX, CONNECTION_BYTES), revocations }
     }
 }
 
@@ -40,7 +52,8 @@ impl<S> Layer<S> for Guard {
     type Service = Guarded<S>;
 
     fn layer(&self, inner: S) -> Guarded<S> {
-        Guarded { inner, service: Arc::clone(&self.service) }
+        let (service, connections) = (Arc::clone(&self.service), Arc::clone(&self.connections));
+        Guarded { inner, service, connections, revocations: self.revocations.clone() }
     }
 }
 
@@ -64,12 +77,18 @@ where
         )]
         let start = Instant::now();
         let service = Arc::clone(&self.service);
-        match admit(&mut request) {
+        match self.admit(&mut request) {
             Ok(()) => {
                 let path = request.uri().path().to_owned();
+                let revoked = self.revoked(&request);
+                let request = self.metered(request).map(|body| ended_by(&revoked, body, false));
                 let answering = self.inner.call(request);
                 Box::pin(async move {
-                    let response = answering.await?;
+                    let mut response = answering.await?;
+                    if let Some(lease) = response.extensions_mut().remove::<Arc<Lease>>() {
+                        response = response.map(|body| Body::new(Counted::new(body, lease)));
+                    }
+                    let response = response.map(|body| ended_by(&revoked, body, true));
                     let code =
                         Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());
                     service
@@ -87,6 +106,53 @@ where
     }
 }
 
+impl<S> Guarded<S> {
+    fn admit(&self, request: &mut Request<Body>) -> Result<(), Status> {
+        admit(request)?;
+        if let (Some(revocations), Some(chain)) = (&self.revocations, chain(request.extensions()))
+            && !revocations.admits(&CallerKey::noted(request.extensions()).0, &chain)
+        {
+            return Err(Status::unauthenticated("the certificate is revoked, or not valid any more"));
+        }
+        Ok(())
+    }
+
+    /// The certificate whose revocation ends the streams of a call; none without a list of revoked certificates.
+    fn revoked(&self, request: &Request<Body>) -> Option<Revocable> {
+        let (revocations, chain) = (self.revocations.clone()?, chain(request.extensions())?);
+        Some(Revocable { revocations, key: CallerKey::noted(request.extensions()).0, chain })
+    }
+
+    /// The request, whose unfinished messages have bounds of bytes and time.
+    fn metered(&self, request: Request<Body>) -> Request<Body> {
+        let budgets = [
+            (Arc::clone(&self.connections), connection_key(request.extensions())),
+            (Arc::clone(&self.service.in_flight), CallerKey::noted(request.extensions()).0),
+        ];
+        let (time, is_streaming) =
+            (self.service.options.limits.body_time, access::is_streaming(request.uri().path()));
+        request.map(|body| Body::new(Metered::new(body, budgets, time, is_streaming)))
+    }
+}
+
+/// A certificate that may be revoked.
+#[derive(Clone)]
+struct Revocable {
+    revocations: Arc<Revocations>,
+    key: Arc<str>,
+    chain: Arc<Vec<CertificateDer<'static>>>,
+}
+
+/// The body, which ends with an error when the certificate is revoked.
+fn ended_by(revoked: &Option<Revocable>, body: Body, is_response: bool) -> Body {
+    match revoked.clone() {
+        Some(Revocable { revocations, key, chain }) => {
+            Body::new(Ended::new(body, is_response, Box::pin(revocations.revoked(key, chain))))
+        }
+        None => body,
+    }
+}
+
 /// Notes who is calling and how long they wait.
 fn admit(request: &mut Request<Body>) -> Result<(), Status> {
     let caller =
@@ -98,6 +164,8 @@ fn admit(request: &mut Request<Body>) -> Result<(), Status> {
         return Err(Status::permission_denied(format!("the certificate's role may not call {path}")));
     }
     let deadline = Deadline::of(request.headers());
+    let key = CallerKey::of(request.extensions());
+    request.extensions_mut().insert(key);
     request.extensions_mut().insert(caller);
     request.extensions_mut().insert(deadline);
     Ok(())

@@ -10,10 +10,47 @@ use axum::http::Extensions;
 use berth_api::host_name;
 use berth_api::v1::Hello;
 use rustls_pki_types::CertificateDer;
+use sha2::{Digest, Sha256};
 use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
 use tonic::{Request, Status};
 use uuid::Uuid;
 use webpki::EndEntityCert;
+
+/// What the bounds of one caller are counted by: the certificate. Callers without one are one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CallerKey(pub(crate) Arc<str>);
+
+impl CallerKey {
+    /// The key of the other end of the connection.
+    pub(super) fn of(connection: &Extensions) -> Self {
+        let certificates =
+            connection.get::<TlsConnectInfo<TcpConnectInfo>>().and_then(TlsConnectInfo::peer_certs);
+        let own = certificates.as_ref().and_then(|certificates| certificates.first());
+        Self(own.map_or("local".into(), |own| format!("{:x}", Sha256::digest(own)).into()))
+    }
+
+    /// The key of a call that the guard admitted.
+    pub(crate) fn behind<T>(request: &Request<T>) -> Self {
+        request.extensions().get().cloned().unwrap_or_else(|| Self("local".into()))
+    }
+
+    /// The same before the call reaches its service.
+    pub(super) fn noted(call: &Extensions) -> Self {
+        call.get().cloned().unwrap_or_else(|| Self::of(call))
+    }
+}
+
+/// The certificates that the client has shown.
+pub(super) fn chain(connection: &Extensions) -> Option<Arc<Vec<CertificateDer<'static>>>> {
+    connection.get::<TlsConnectInfo<TcpConnectInfo>>()?.peer_certs()
+}
+
+/// What a connection is known by as long as it exists: the address of its client.
+pub(super) fn connection_key(connection: &Extensions) -> Arc<str> {
+    let tcp = connection.get::<TlsConnectInfo<TcpConnectInfo>>().map(TlsConnectInfo::get_ref);
+    let address = tcp.or_else(|| connection.get::<TcpConnectInfo>()).and_then(TcpConnectInfo::remote_addr);
+    address.map_or_else(|| "".into(), |address| address.to_string().into())
+}
 
 /// Who is calling.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -17,9 +17,11 @@ mod health;
 mod identity;
 mod incoming;
 mod instances;
+mod metered;
 mod page;
 mod placement;
 mod prompt;
+mod revocation;
 mod scheduler;
 mod status;
 mod tls;
@@ -43,6 +45,7 @@ use self::fleet::Fleet;
 use self::guard::Guard;
 use self::instances::Instances;
 use self::placement::Placement;
+use self::revocation::Revocations;
 use self::scheduler::Scheduler;
 use crate::fleet::reconcile;
 use crate::service::Service;
@@ -54,6 +57,7 @@ pub struct Grpc {
     service: Arc<Service>,
     listener: TcpListener,
     server: Server,
+    revocations: Option<Arc<Revocations>>,
 }
 
 /// Why there is no gRPC on an address.
@@ -86,7 +90,8 @@ impl Grpc {
             None => return Err(BindError::Open(address)),
         };
         let listener = TcpListener::bind(address).await.map_err(|error| BindError::Listen(address, error))?;
-        Ok(Self { service, listener, server })
+        let revocations = tls.and_then(|tls| tls.revocations.clone());
+        Ok(Self { service, listener, server, revocations })
     }
 
     /// The address that it listens on.
@@ -100,11 +105,13 @@ impl Grpc {
     /// Serves until `stop` is done, then finishes the calls that have begun, for at most the time of `grace`.
     pub async fn run(self, stop: impl Future<Output = ()>, grace: Duration) {
         let (stopping, has_stopped) = watch::channel(false);
-        let routes = Guard::new(Arc::clone(&self.service)).layer(routes(&self.service, &has_stopped).await);
+        let guard = Guard::new(Arc::clone(&self.service), self.revocations.clone());
+        let routes = guard.layer(routes(&self.service, &has_stopped).await);
         let incoming = incoming::connections(self.listener);
         // Ends with this function.
         let mut reconciling = JoinSet::new();
         reconciling.spawn(reconcile::run(Arc::clone(&self.service)));
+        self.revocations.map(|revocations| reconciling.spawn(revocations.follow()));
         let serving = self.server.serve_with_incoming_shutdown(routes, incoming, stopped(has_stopped));
         let mut serving = std::pin::pin!(serving);
         tokio::select! {

@@ -1,10 +1,15 @@
 //! Certificates: the server's own, and whose clients are believed.
 
 use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use berth_process::certificates::{self, Problem};
+use rustls_pki_types::CertificateDer;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
+
+use super::revocation::Revocations;
 
 /// How long a client may take to show its certificate.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
@@ -14,6 +19,8 @@ const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 pub struct Tls {
     identity: Identity,
     client_ca: Certificate,
+    authorities: Vec<CertificateDer<'static>>,
+    pub(super) revocations: Option<Arc<Revocations>>,
 }
 
 /// Certificates that cannot be used.
@@ -28,6 +35,9 @@ pub enum InvalidTls {
     /// The server's certificate and key together.
     #[error("the key does not belong to the certificate: {0}")]
     Mismatch(String),
+    /// The list of revoked certificates.
+    #[error("the list of revoked certificates cannot be used: it {0}")]
+    ClientCrl(Problem),
     /// The authority of the clients.
     #[error("the client authority's certificate cannot be used: it {0}")]
     ClientCa(Problem),
@@ -42,9 +52,18 @@ impl Tls {
     pub fn new(certificate: &[u8], key: &[u8], client_ca: &[u8]) -> Result<Self, InvalidTls> {
         certificates::chain(certificate).map_err(InvalidTls::Certificate)?;
         certificates::private_key(key).map_err(InvalidTls::Key)?;
-        certificates::authorities(client_ca).map_err(InvalidTls::ClientCa)?;
-        let identity = Identity::from_pem(certificate, key);
-        Ok(Self { identity, client_ca: Certificate::from_pem(client_ca) })
+        let authorities = certificates::authorities(client_ca).map_err(InvalidTls::ClientCa)?;
+        let (identity, client_ca) = (Identity::from_pem(certificate, key), Certificate::from_pem(client_ca));
+        Ok(Self { identity, client_ca, authorities, revocations: None })
+    }
+
+    /// The same with a file of lists of revoked certificates, which is read again when it changes.
+    ///
+    /// # Errors
+    /// A file that cannot be read or has no such list.
+    pub fn with_revocations(self, file: &Path) -> Result<Self, InvalidTls> {
+        let revocations = Revocations::read(file, self.authorities.clone()).map_err(InvalidTls::ClientCrl)?;
+        Ok(Self { revocations: Some(revocations), ..self })
     }
 
     /// The server with these certificates. Clients without one of their own are turned away.

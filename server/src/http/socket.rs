@@ -1,6 +1,7 @@
 //! A connection whose state can be seen while another task reads and writes it.
 
 use std::io::{self, IoSlice};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -16,6 +17,11 @@ pub(crate) struct Socket(Arc<TcpStream>);
 impl Socket {
     pub(crate) fn new(stream: TcpStream) -> Self {
         Self(Arc::new(stream))
+    }
+
+    /// The address of the client.
+    pub(crate) fn client(&self) -> Option<IpAddr> {
+        self.0.peer_addr().ok().map(|address| address.ip())
     }
 
     /// Whether the client has closed its sending half, or the whole connection, and nothing that it sent is unread.

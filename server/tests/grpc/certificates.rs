@@ -2,13 +2,15 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use berth_api::v1;
+use berth_api::v1::instances_client::InstancesClient;
 use berth_api::v1::placement_client::PlacementClient;
 use berth_server::{BindError, Grpc, InvalidTls, Service, Tls};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer,
+    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SanType,
 };
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Code, Status};
@@ -28,13 +30,23 @@ impl Authority {
     pub(crate) fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
     fn issue(&self, names: Vec<SanType>, usage: ExtendedKeyUsagePurpose) -> Certified {
+        self.issue_numbered(names, usage, None)
+    }
+
+    fn issue_numbered(
+        &self,
+        names: Vec<SanType>,
+        usage: ExtendedKeyUsagePurpose,
+        serial: Option<u64>,
+    ) -> Certified {
         let mut params = CertificateParams::default();
         (params.subject_alt_names, params.extended_key_usages) = (names, vec![usage]);
+        params.serial_number = serial.map(Into::into);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap().pem();
         Certified { certificate, key: key.serialize_pem() }
@@ -47,6 +59,27 @@ impl Authority {
 
     pub(crate) fn client(&self, name: &str) -> Certified {
         self.issue(vec![SanType::URI(name.try_into().unwrap())], ExtendedKeyUsagePurpose::ClientAuth)
+    }
+
+    /// The list of revoked certificates, in PEM.
+    fn revoke(&self, serials: &[u64], number: u64) -> String {
+        let params = CertificateRevocationListParams {
+            this_update: rcgen::date_time_ymd(2020, 1, 1),
+            next_update: rcgen::date_time_ymd(2100, 1, 1),
+            crl_number: number.into(),
+            issuing_distribution_point: None,
+            revoked_certs: serials
+                .iter()
+                .map(|&serial| RevokedCertParams {
+                    serial_number: serial.into(),
+                    revocation_time: rcgen::date_time_ymd(2021, 1, 1),
+                    reason_code: None,
+                    invalidity_date: None,
+                })
+                .collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        params.signed_by(&self.0).unwrap().pem().unwrap()
     }
 
     fn pem(&self) -> String {
@@ -136,4 +169,64 @@ async fn certificates_that_cannot_be_used_are_told_apart() {
     let service = Arc::new(Service::new(options()));
     let error = Grpc::bind(SocketAddr::from(([127, 0, 0, 1], 0)), Some(&mixed), service).await.err().unwrap();
     assert!(matches!(error, BindError::Tls(InvalidTls::Mismatch(_))), "{error}");
+}
+
+/// A client with the serial number 7, and another one.
+fn clients(authority: &Authority) -> [Certified; 2] {
+    [7, 8].map(|serial| {
+        let name = vec![SanType::URI("berth://role/reader".try_into().unwrap())];
+        authority.issue_numbered(name, ExtendedKeyUsagePurpose::ClientAuth, Some(serial))
+    })
+}
+
+/// Calls and streams end within seconds, on connections that exist, and on new ones.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_certificate_is_of_no_use_within_seconds() {
+    let authority = Authority::new();
+    let directory = tempfile::TempDir::new().unwrap();
+    let list = directory.path().join("crl.pem");
+    std::fs::write(&list, authority.revoke(&[], 1)).unwrap();
+    let Certified { certificate, key } = authority.server();
+    let tls = Tls::new(certificate.as_bytes(), key.as_bytes(), authority.pem().as_bytes()).unwrap();
+    let tls = tls.with_revocations(&list).unwrap();
+    let running = Running::over(Arc::new(Service::new(options())), Some(&tls)).await;
+    let [revoked, other] = clients(&authority);
+    let again = Certified { certificate: revoked.certificate.clone(), key: revoked.key.clone() };
+    let connected = authority.connect(&running, Some(revoked)).await.unwrap();
+    let other = authority.connect(&running, Some(other)).await.unwrap();
+    let watch = |channel: &Channel| {
+        let mut instances = InstancesClient::new(channel.clone());
+        async move { instances.watch(v1::WatchInstancesRequest::default()).await.unwrap().into_inner() }
+    };
+    let (mut stream, mut others) = (watch(&connected).await, watch(&other).await);
+
+    std::fs::write(&list, authority.revoke(&[7], 2)).unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(10), stream.message()).await;
+    assert_eq!(ended.expect("the stream ends").unwrap_err().code(), Code::Unauthenticated);
+    let list_providers = |channel: Channel| async move {
+        PlacementClient::new(channel).list_providers(v1::ListProvidersRequest::default()).await
+    };
+    assert_eq!(list_providers(connected).await.unwrap_err().code(), Code::Unauthenticated);
+    assert_eq!(authority.list(&running, Some(again)).await.unwrap_err().code(), Code::Unauthenticated);
+    list_providers(other.clone()).await.unwrap();
+
+    // A list that cannot be used changes nothing.
+    std::fs::write(&list, "none").unwrap();
+    let silent = tokio::time::timeout(Duration::from_secs(3), others.message()).await;
+    assert!(silent.is_err(), "{silent:?}");
+    list_providers(other).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_cannot_be_used_is_refused_at_the_start() {
+    let authority = Authority::new();
+    let Certified { certificate, key } = authority.server();
+    let tls = || Tls::new(certificate.as_bytes(), key.as_bytes(), authority.pem().as_bytes()).unwrap();
+    let directory = tempfile::TempDir::new().unwrap();
+    let list = directory.path().join("crl.pem");
+    let error = tls().with_revocations(&list).unwrap_err();
+    assert!(error.to_string().contains("cannot be read"), "{error}");
+    std::fs::write(&list, authority.pem()).unwrap();
+    let error = tls().with_revocations(&list).unwrap_err();
+    assert!(error.to_string().contains("holds no X509 CRL, but this: CERTIFICATE"), "{error}");
 }

@@ -26,6 +26,8 @@ const SMALL: Limits = Limits {
     candidate_work: 100,
     candidate_time: Duration::from_secs(75),
     candidate_bytes: 3_000,
+    in_flight_bytes: 1 << 30,
+    in_flight_caller_bytes: 1 << 29,
     connections: 1_000,
 };
 
@@ -112,7 +114,7 @@ fn the_body_of_a_stranger_is_not_waited_for() {
     client.get("/traits");
 }
 
-/// Numbers of names that were removed are not given out again while the process lives.
+/// The number of a removed name is free for another one; with all numbers in use, no name can be added.
 #[test]
 fn names_are_bounded() {
     let server = Running::new();
@@ -125,7 +127,8 @@ fn names_are_bounded() {
     drop(writer);
     client.ask("PUT", "/traits/CUSTOM_LAST").expect(201);
     client.ask("DELETE", "/traits/CUSTOM_LAST").expect(204);
-    let error = client.ask("PUT", "/traits/CUSTOM_LAST").error(507);
+    client.ask("PUT", "/traits/CUSTOM_LAST").expect(201);
+    let error = client.ask("PUT", "/traits/CUSTOM_MORE").error(507);
     assert!(error.contains("at most 65536 traits"), "{error}");
     client.ask("PUT", "/traits/CUSTOM_1000").expect(204);
 }
@@ -188,4 +191,32 @@ fn the_usual_limits_are_wide() {
     client.get(&format!("/allocation_candidates?{query}"));
     client.send("PUT", &format!("{path}/inventories"), &inventories(2, &[("VCPU", 5_000)])).expect(200);
     server.check();
+}
+
+/// 250 unfinished bodies took 1.6 GB; and the next client's request was not served for that.
+#[test]
+fn unfinished_bodies_have_a_bound_in_all_and_for_one_user() {
+    let limits = Limits { in_flight_bytes: 100_000, in_flight_caller_bytes: 60_000, ..Limits::default() };
+    let server = Running::with(limits);
+    let begin = |token: &str| {
+        let mut client = server.client();
+        let request = format!(
+            "POST /reshaper HTTP/1.1\r\nHost: berth\r\nX-Auth-Token: {token}\r\nX-Roles: admin,service\r\n\
+             Content-Type: application/json\r\nContent-Length: 50000\r\n\r\n{}",
+            " ".repeat(40_000)
+        );
+        client.raw(request.as_bytes());
+        client
+    };
+    let first = begin("admin");
+    std::thread::sleep(Duration::from_millis(300));
+    let refused = begin("admin").answer().unwrap();
+    assert_eq!(refused.status, 503);
+    assert!(refused.text.contains("of this user that were not read yet have more than 60000 bytes"));
+    let second = begin("other");
+    std::thread::sleep(Duration::from_millis(300));
+    let refused = begin("third").answer().unwrap();
+    assert_eq!(refused.status, 503);
+    assert!(refused.text.contains("of all users that were not read yet have more than 100000 bytes"));
+    drop((first, second));
 }

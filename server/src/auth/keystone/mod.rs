@@ -2,7 +2,8 @@
 //!
 //! A token is looked up in a bounded cache by its hash. Keystone is asked about a token that is not there, once, however
 //! many requests bring it at the same time. Its answer holds for a while, but never longer than the token; a token that
-//! is revoked meanwhile is believed until then. Tokens are never logged: a few digits of the hash stand for them.
+//! is revoked meanwhile is believed until then. Clients take turns by their addresses, so that a flood of unknown tokens
+//! from one address delays neither known tokens nor new ones of others. Tokens are never logged: a few digits of the hash stand for them.
 
 mod cache;
 mod client;
@@ -17,20 +18,24 @@ use axum::http::HeaderMap;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use tokio::sync::Semaphore;
 use tokio::task::JoinError;
 use tokio::time::timeout;
 
 use super::{Identity, Unauthenticated};
 use crate::clock::monotonic;
 use crate::service::now;
+use crate::turns::Turns;
 use cache::{Cache, Good, TokenHash, Verdict};
 use client::{Answer, Client, Unanswered};
 
 pub use settings::{InvalidKeystone, KeystoneSettings, Secret};
 
-/// How many questions to Keystone may be under way. Others wait.
+/// How many questions to Keystone may be under way, and how many of them about tokens from one address. Others wait.
 const QUESTIONS: usize = 16;
+const QUESTIONS_OF_ONE: usize = 12;
+
+/// How many tokens from one address may wait. A request with one more is answered as if Keystone was not there.
+const WAITING: usize = 1_000;
 
 /// How long a rejected token is remembered.
 const REJECTED: Duration = Duration::from_secs(10);
@@ -57,7 +62,7 @@ pub(crate) struct Asked {
 pub struct Keystone {
     client: Arc<Client>,
     cache: Cache,
-    questions: Arc<Semaphore>,
+    questions: Arc<Turns>,
     /// How long a request waits for Keystone's word.
     patience: Duration,
     lifetime: Duration,
@@ -80,7 +85,7 @@ impl Keystone {
         Ok(Self {
             client: Arc::new(Client::new(settings)?),
             cache: Cache::new(settings.cache_entries),
-            questions: Arc::new(Semaphore::new(QUESTIONS)),
+            questions: Turns::new(QUESTIONS, QUESTIONS_OF_ONE, WAITING),
             patience: settings.timeout,
             lifetime: settings.cache_time,
             public_uri: settings.public_uri().to_owned(),
@@ -93,7 +98,11 @@ impl Keystone {
         &self.public_uri
     }
 
-    pub(super) async fn identify(&self, headers: &HeaderMap) -> Result<Arc<Identity>, Unauthenticated> {
+    pub(super) async fn identify(
+        &self,
+        headers: &HeaderMap,
+        client: &str,
+    ) -> Result<Arc<Identity>, Unauthenticated> {
         let token = headers.get("x-auth-token").filter(|token| !token.is_empty());
         let token = token.ok_or(Unauthenticated::NoToken)?.to_str().map_err(|_| Unauthenticated::Rejected)?;
         let hash = TokenHash::of(token);
@@ -101,7 +110,7 @@ impl Keystone {
         if entry.initialized() {
             self.counters.cached.inc();
         }
-        let verdict = entry.get_or_init(|| self.ask(token, hash)).await;
+        let verdict = entry.get_or_init(|| self.ask(token, hash, client)).await;
         let identity = verdict.identity(monotonic());
         if identity.is_err() {
             self.cache.demote(&hash);
@@ -110,23 +119,24 @@ impl Keystone {
     }
 
     /// Keystone's word on a token, from now on.
-    async fn ask(&self, token: &str, hash: TokenHash) -> Verdict {
-        let answer = timeout(self.patience, self.question(token)).await;
+    async fn ask(&self, token: &str, hash: TokenHash, client: &str) -> Verdict {
+        let answer = timeout(self.patience, self.question(token, client)).await;
         // Keystone says by the wall clock when a token expires: what is left of it is measured once, now.
         let (now, asked) = (now(), monotonic());
         let error = match answer {
-            Ok(Ok(Ok(Answer::Valid(token)))) if token.expires_at > now => {
+            Ok(None) => "too many tokens from the address of this client are waiting".to_owned(),
+            Ok(Some(Ok(Ok(Answer::Valid(token))))) if token.expires_at > now => {
                 let left = Duration::from_micros(token.expires_at.0 - now.0);
                 let good = Good { identity: Arc::new(token.identity), expires_at: asked.after(left) };
                 return self.verdict("valid", Ok(good), self.lifetime.min(left));
             }
-            Ok(Ok(Ok(_))) => {
+            Ok(Some(Ok(Ok(_)))) => {
                 tracing::debug!(token = %hash, "Keystone does not know the token");
                 let lifetime = REJECTED.min(self.lifetime);
                 return self.verdict("rejected", Err(Unauthenticated::Rejected), lifetime);
             }
-            Ok(Ok(Err(error))) => error.to_string(),
-            Ok(Err(error)) => format!("the question broke off: {error}"),
+            Ok(Some(Ok(Err(error)))) => error.to_string(),
+            Ok(Some(Err(error))) => format!("the question broke off: {error}"),
             Err(_) => format!("Keystone has not answered within {} seconds", self.patience.as_secs_f64()),
         };
         tracing::error!(token = %hash, error, "a token cannot be validated");
@@ -134,16 +144,20 @@ impl Keystone {
     }
 
     /// Waits for its turn and asks. A question that nobody waits for any more goes on, and counts as long.
-    async fn question(&self, token: &str) -> Result<Result<Answer, Unanswered>, JoinError> {
-        let questions = Arc::clone(&self.questions);
-        let permit = questions.acquire_owned().await.expect("the semaphore is never closed");
+    /// `None` if too many wait.
+    async fn question(
+        &self,
+        token: &str,
+        client: &str,
+    ) -> Option<Result<Result<Answer, Unanswered>, JoinError>> {
+        let turn = self.questions.turn(client).await.ok()?;
         let (client, subject) = (Arc::clone(&self.client), token.to_owned());
         let question = move || {
             let answer = client.validate(&subject);
-            drop(permit);
+            drop(turn);
             answer
         };
-        tokio::task::spawn_blocking(question).await
+        Some(tokio::task::spawn_blocking(question).await)
     }
 
     fn verdict(

@@ -1,6 +1,7 @@
 //! The Instances service: from a request to a running guest, and back.
 
 mod message;
+mod versions;
 mod watching;
 
 use std::sync::Arc;
@@ -9,10 +10,10 @@ use berth_api::v1;
 use berth_fleet::{Creation, Instance, Named, Operation, status};
 use bytes::Bytes;
 use tokio::sync::watch;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use self::message::{event, instance};
+use self::watching::{Messages, Watching};
 use super::call::{Call, read, write};
 use super::fleet::CallError;
 use super::identity::Caller;
@@ -25,13 +26,14 @@ use crate::service::Service;
 pub(crate) struct Instances {
     service: Arc<Service>,
     stopping: watch::Receiver<bool>,
+    watching: Watching,
 }
 
 type Answer<T> = Result<Response<T>, Status>;
 
 impl Instances {
     pub(crate) fn new(service: Arc<Service>, stopping: watch::Receiver<bool>) -> Self {
-        Self { service, stopping }
+        Self { service, stopping, watching: Watching::default() }
     }
 
     async fn act(&self, request: Request<v1::InstanceRequest>, operation: Operation) -> Answer<v1::Instance> {
@@ -149,10 +151,10 @@ impl v1::instances_server::Instances for Instances {
         .await
     }
 
-    type WatchStream = ReceiverStream<Result<v1::Instance, Status>>;
+    type WatchStream = Messages;
 
     async fn watch(&self, request: Request<v1::WatchInstancesRequest>) -> Answer<Self::WatchStream> {
-        watching::serve(Arc::clone(&self.service), self.stopping.clone(), request).map(Response::new)
+        self.watching.serve(Arc::clone(&self.service), self.stopping.clone(), request).map(Response::new)
     }
 }
 

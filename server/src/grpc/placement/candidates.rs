@@ -18,8 +18,7 @@ pub(super) fn find(
     stop: &Stop,
 ) -> Result<v1::FindCandidatesResponse, Status> {
     let query = read(call, &wanted.query)?;
-    // Other calls go on meanwhile.
-    tokio::task::block_in_place(|| search(call, &query, stop))
+    search(call, &query, stop)
 }
 
 fn read(call: &Call<'_>, text: &str) -> Result<Query, Status> {

@@ -15,9 +15,11 @@ use berth_api::v1;
 use berth_placement::candidates::Stop;
 use tonic::{Request, Response, Status};
 
-use super::call::{advise, read, write};
+use super::call::{self, Call, in_flight, read, write};
+use super::identity::CallerKey;
+use crate::request::Purpose;
 use crate::searches::Watch;
-use crate::service::Service;
+use crate::service::{Service, now};
 
 /// The most consumers that one call may be about.
 const MOST_CONSUMERS: usize = 10_000;
@@ -97,19 +99,23 @@ impl v1::placement_server::Placement for Placement {
         &self,
         request: Request<v1::FindCandidatesRequest>,
     ) -> Answer<v1::FindCandidatesResponse> {
-        let (searches, stop) = (&self.service.searches, Stop::default());
-        let turn =
-            searches.turn(GRPC).await.map_err(|error| Status::resource_exhausted(error.to_string()))?;
-        let watch = Watch::begin(stop.clone(), self.service.options.limits.candidate_time, None);
-        let answer =
-            advise(&self.service, request, |call, wanted| candidates::find(call, wanted, &stop)).await;
-        drop((watch, turn));
-        answer
+        let epoch = call::begin(&self.service, request.extensions(), Purpose::Advise)?;
+        let (service, stop) = (Arc::clone(&self.service), Stop::default());
+        let CallerKey(caller) = CallerKey::behind(&request);
+        // Callers over gRPC take turns with users of the REST API.
+        let turn = service.searches.turn(&format!("gRPC {caller}")).await;
+        let turn = turn.map_err(|error| Status::resource_exhausted(error.to_string()))?;
+        let watch = Watch::begin(stop.clone(), service.options.limits.candidate_time, None);
+        let (wanted, stopped, searched) = (request.into_inner(), stop.clone(), Arc::clone(&service));
+        let found = service.searches.run(turn, &stop, move || {
+            let (index, fleet) = (&*epoch.index, &*epoch.fleet);
+            candidates::find(&Call { service: &searched, index, fleet, now: now() }, &wanted, &stopped)
+        });
+        let found = found.await.unwrap_or_else(|| Err(Status::internal("the search has failed")))?;
+        drop(watch);
+        in_flight(&service, &caller, found)
     }
 }
-
-/// The name by which callers over gRPC take turns with users of the REST API.
-const GRPC: &str = "gRPC";
 
 /// Does what may take long, so that other calls go on meanwhile.
 fn at_length<T>(elements: usize, work: impl FnOnce() -> T) -> T {

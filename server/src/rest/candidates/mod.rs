@@ -19,8 +19,7 @@ pub(super) fn list(call: &Call<'_>) -> Result<Reply, Failure> {
     call.takes_json()?;
     call.may(rules::CANDIDATES_LIST)?;
     let query = read(&call.query, call.version, call.service.options.limits.request_groups)?;
-    // Others go on meanwhile.
-    let body = tokio::task::block_in_place(|| answer(call, &query))?;
+    let body = answer(call, &query)?;
     Ok(Reply { body: Bytes::from(body), ..Reply::status(axum::http::StatusCode::OK) }.modified(call.now))
 }
 

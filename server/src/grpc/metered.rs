@@ -1,0 +1,326 @@
+//! Bodies of calls: unfinished messages have bounds of bytes and time, and answers are counted until they are read.
+//!
+//! A message is collected before it is decoded. Clients that begin messages and do not finish them would fill the memory, on
+//! one connection or on many. So the bytes of unfinished messages count for their connection and for their caller, and a
+//! message has to be finished in time. The first bytes of a message are not counted: most messages are not longer.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::body::HttpBody;
+use axum::http::HeaderMap;
+use bytes::Bytes;
+use hyper::body::{Frame, SizeHint};
+use tokio::time::{Sleep, sleep};
+use tonic::Status;
+use tonic::body::Body;
+
+use super::call::too_much_in_flight;
+use crate::budget::{Budget, Lease};
+
+/// Bytes of a message that are not counted.
+const UNCOUNTED: usize = 16 << 10;
+
+/// The prefix of a message: whether it is compressed, and its length.
+const PREFIX: usize = 5;
+
+/// The messages of a client.
+pub(super) struct Metered {
+    body: Body,
+    budgets: [(Arc<Budget>, Arc<str>); 2],
+    leases: Vec<Lease>,
+    messages: Messages,
+    time: Duration,
+    /// Whether the client may send more than one message.
+    is_streaming: bool,
+    /// When the message has to be finished.
+    end: Option<Pin<Box<Sleep>>>,
+}
+
+/// The place in a sequence of messages.
+#[derive(Debug, Default)]
+struct Messages {
+    /// The prefix of the message, as far as it has arrived.
+    prefix: Vec<u8>,
+    /// Bytes of the message behind its prefix that have yet to arrive.
+    left: usize,
+    /// Bytes of the unfinished message that have arrived.
+    arrived: usize,
+    /// Whether a message has been finished.
+    is_begun: bool,
+}
+
+impl Messages {
+    fn advance(&mut self, mut data: &[u8]) {
+        while !data.is_empty() {
+            let wanted = if self.prefix.len() < PREFIX { PREFIX - self.prefix.len() } else { self.left };
+            let (taken, rest) = data.split_at(wanted.min(data.len()));
+            data = rest;
+            self.arrived += taken.len();
+            if self.prefix.len() < PREFIX {
+                self.prefix.extend_from_slice(taken);
+                if let [_, length @ ..] = &self.prefix[..]
+                    && let Ok(length) = <[u8; 4]>::try_from(length)
+                {
+                    self.left = u32::from_be_bytes(length) as usize;
+                }
+            } else {
+                self.left -= taken.len();
+            }
+            if self.prefix.len() == PREFIX && self.left == 0 {
+                *self = Self { is_begun: true, ..Self::default() };
+            }
+        }
+    }
+
+    /// Whether no message is unfinished and at least one was finished.
+    const fn is_between(&self) -> bool {
+        self.is_begun && self.arrived == 0
+    }
+}
+
+impl Metered {
+    pub(super) fn new(
+        body: Body,
+        budgets: [(Arc<Budget>, Arc<str>); 2],
+        time: Duration,
+        is_streaming: bool,
+    ) -> Self {
+        let messages = Messages::default();
+        Self { body, budgets, leases: Vec::new(), messages, time, is_streaming, end: None }
+    }
+
+    /// Counts what has arrived.
+    fn count(&mut self, data: &Bytes) -> Result<(), Status> {
+        let before = self.messages.arrived;
+        if self.is_streaming {
+            self.messages.advance(data);
+        } else {
+            self.messages.arrived += data.len(); // the call begins when all of it has arrived
+        }
+        let Messages { arrived, .. } = self.messages;
+        if arrived < before + data.len() {
+            (self.leases, self.end) = (Vec::new(), None); // a message was finished
+        }
+        if arrived <= UNCOUNTED {
+            return Ok(());
+        }
+        let counts = !self.leases.is_empty();
+        for (place, (budget, key)) in self.budgets.iter().enumerate() {
+            let counted = match self.leases.get_mut(place).filter(|_| counts) {
+                Some(lease) => lease.grow(data.len()),
+                None => budget.lease(key, arrived).map(|lease| self.leases.push(lease)),
+            };
+            counted.map_err(|exceeded| too_much_in_flight(budget.bound(exceeded), exceeded))?;
+        }
+        Ok(())
+    }
+
+    /// Whether the message has taken too long.
+    fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.is_streaming && self.messages.is_between() {
+            self.end = None;
+            return Poll::Pending;
+        }
+        let time = self.time;
+        self.end.get_or_insert_with(|| Box::pin(sleep(time))).as_mut().poll(context)
+    }
+}
+
+impl HttpBody for Metered {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        match Pin::new(&mut self.body).poll_frame(context) {
+            Poll::Ready(Some(Ok(frame))) => {
+                let counted = frame.data_ref().map_or(Ok(()), |data| self.count(data));
+                Poll::Ready(Some(counted.map(|()| frame)))
+            }
+            Poll::Pending => {
+                ready!(self.poll_end(context));
+                let seconds = self.time.as_secs_f64();
+                Poll::Ready(Some(Err(Status::deadline_exceeded(format!(
+                    "a message has to arrive within {seconds} seconds"
+                )))))
+            }
+            ended => ended,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// An answer that counts as being in flight until all of it was sent.
+pub(super) struct Counted {
+    body: Body,
+    _lease: Arc<Lease>,
+}
+
+impl Counted {
+    pub(super) fn new(body: Body, lease: Arc<Lease>) -> Self {
+        Self { body, _lease: lease }
+    }
+}
+
+impl HttpBody for Counted {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A body that ends at an event: that of a request with an error, that of a response with a status for the client.
+pub(super) struct Ended {
+    /// `None` when it has ended.
+    body: Option<Body>,
+    is_response: bool,
+    event: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl Ended {
+    pub(super) fn new(
+        body: Body,
+        is_response: bool,
+        event: Pin<Box<dyn Future<Output = ()> + Send>>,
+    ) -> Self {
+        Self { body: Some(body), is_response, event }
+    }
+}
+
+impl HttpBody for Ended {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let Self { body, is_response, event } = &mut *self;
+        let Some(present) = body else { return Poll::Ready(None) };
+        if event.as_mut().poll(context).is_pending() {
+            return Pin::new(present).poll_frame(context);
+        }
+        *body = None;
+        let revoked = Status::unauthenticated("the certificate was revoked, or is not valid any more");
+        let mut trailers = HeaderMap::new();
+        Poll::Ready(Some(match *is_response && revoked.add_header(&mut trailers).is_ok() {
+            true => Ok(Frame::trailers(trailers)),
+            false => Err(revoked),
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or_else(SizeHint::default, Body::size_hint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{BodyExt, Full, StreamBody};
+    use tokio_stream::wrappers::ReceiverStream;
+    use tonic::Code;
+
+    use super::*;
+
+    const TIME: Duration = Duration::from_millis(50);
+
+    fn message(length: usize) -> Vec<u8> {
+        let prefix = u32::try_from(length).unwrap().to_be_bytes();
+        [&[0][..], &prefix, &vec![7; length]].concat()
+    }
+
+    /// A body that gets what is sent, and what is counted for it.
+    fn body(is_streaming: bool) -> (tokio::sync::mpsc::Sender<Vec<u8>>, Metered, Arc<Budget>) {
+        let (sender, receiver) = tokio::sync::mpsc::channel(9);
+        let frames = tokio_stream::StreamExt::map(ReceiverStream::new(receiver), |data: Vec<u8>| {
+            Ok::<_, Status>(Frame::data(Bytes::from(data)))
+        });
+        let connections = Budget::new(usize::MAX, 100_000);
+        let callers = Budget::new(1_000_000, 1_000_000);
+        let budgets = [(Arc::clone(&connections), "1".into()), (callers, "a".into())];
+        let body = Metered::new(Body::new(StreamBody::new(frames)), budgets, TIME, is_streaming);
+        (sender, body, connections)
+    }
+
+    #[tokio::test]
+    async fn unfinished_messages_count_until_they_are_finished() {
+        let (sender, mut body, in_use) = body(true);
+        let long = message(50_000);
+        for part in [&long[..3], &long[3..30_000]] {
+            sender.send(part.to_vec()).await.unwrap();
+            body.frame().await.unwrap().unwrap();
+        }
+        assert_eq!(in_use.in_use(), 30_000);
+        sender.send([&long[30_000..], &message(20_000)[..17_000]].concat()).await.unwrap();
+        body.frame().await.unwrap().unwrap();
+        assert_eq!(in_use.in_use(), 17_000);
+        sender.send(vec![7; 110_000]).await.unwrap();
+        let refused = body.frame().await.unwrap().unwrap_err();
+        assert_eq!(refused.code(), Code::ResourceExhausted);
+        assert!(refused.message().contains("more than 100000 bytes"), "{refused}");
+        drop(body);
+        assert_eq!(in_use.in_use(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_message_has_to_be_finished_in_time() {
+        let late = |outcome: Option<Result<Frame<Bytes>, Status>>| outcome.unwrap().unwrap_err().code();
+        for is_streaming in [false, true] {
+            let (sender, mut body, _) = body(is_streaming);
+            assert_eq!(late(body.frame().await), Code::DeadlineExceeded, "nothing comes");
+            sender.send(message(10)[..7].to_vec()).await.unwrap();
+            body.frame().await.unwrap().unwrap();
+            assert_eq!(late(body.frame().await), Code::DeadlineExceeded, "half a message comes");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stream_may_be_silent_between_messages() {
+        let (sender, mut body, _) = body(true);
+        sender.send(message(10)).await.unwrap();
+        body.frame().await.unwrap().unwrap();
+        assert!(tokio::time::timeout(4 * TIME, body.frame()).await.is_err());
+        drop(sender);
+        assert!(body.frame().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn an_answer_counts_until_it_is_sent() {
+        let budget = Budget::new(100, 100);
+        let lease = Arc::new(budget.lease("a", 70).unwrap());
+        let body = Counted::new(Body::new(Full::new(Bytes::from_static(b"answer"))), lease);
+        assert_eq!(budget.in_use(), 70);
+        body.collect().await.unwrap();
+        assert_eq!(budget.in_use(), 0);
+    }
+}

@@ -1,0 +1,220 @@
+//! Turns: a bounded number of things run at once, and callers take turns.
+//!
+//! A caller with many things waiting delays another by one of them at most, and never holds all places where one caller has
+//! a bound of its own.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+/// The turns of all callers.
+#[derive(Debug)]
+pub(crate) struct Turns {
+    /// How many of one caller may run, and may wait.
+    most_running: usize,
+    most_waiting: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// How many more may run.
+    free: usize,
+    /// How many run, by caller.
+    running: BTreeMap<Arc<str>, usize>,
+    /// Callers in the order of their next turns, and what waits of each. No caller is in it without anything.
+    waiting: VecDeque<(Arc<str>, VecDeque<oneshot::Sender<Turn>>)>,
+}
+
+/// The right to run, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    turns: Option<Arc<Turns>>,
+    caller: Arc<str>,
+}
+
+/// The caller has too many things waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TooMany;
+
+impl Turns {
+    /// Turns for so many things at once, of which one caller has at most `most_running`, and `most_waiting` that wait.
+    pub(crate) fn new(at_once: usize, most_running: usize, most_waiting: usize) -> Arc<Self> {
+        let state = State { free: at_once, running: BTreeMap::new(), waiting: VecDeque::new() };
+        Arc::new(Self { most_running, most_waiting, state: Mutex::new(state) })
+    }
+
+    /// Waits for a turn. Dropping the future gives up the place in the queue.
+    pub(crate) async fn turn(self: &Arc<Self>, caller: &str) -> Result<Turn, TooMany> {
+        let receiver = {
+            let mut state = self.lock();
+            let caller: Arc<str> = caller.into();
+            if state.free > 0 && state.running(&caller) < self.most_running {
+                state.start(&caller);
+                return Ok(Turn { turns: Some(Arc::clone(self)), caller });
+            }
+            state.enqueue(caller, self.most_waiting)?
+        };
+        Ok(receiver.await.expect("what is queued gets a turn"))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn running(&self, caller: &Arc<str>) -> usize {
+        self.running.get(caller).copied().unwrap_or(0)
+    }
+
+    fn start(&mut self, caller: &Arc<str>) {
+        self.free -= 1;
+        *self.running.entry(Arc::clone(caller)).or_default() += 1;
+    }
+
+    fn finish(&mut self, caller: &Arc<str>) {
+        self.free += 1;
+        if let Some(running) = self.running.get_mut(caller) {
+            *running -= 1;
+            if *running == 0 {
+                self.running.remove(caller);
+            }
+        }
+    }
+
+    fn enqueue(&mut self, caller: Arc<str>, most_waiting: usize) -> Result<oneshot::Receiver<Turn>, TooMany> {
+        let (sender, receiver) = oneshot::channel();
+        match self.waiting.iter_mut().find(|(known, _)| *known == caller) {
+            Some((_, own)) => {
+                own.retain(|waiting| !waiting.is_closed());
+                if own.len() >= most_waiting {
+                    return Err(TooMany);
+                }
+                own.push_back(sender);
+            }
+            None => self.waiting.push_back((caller, VecDeque::from([sender]))),
+        }
+        Ok(receiver)
+    }
+
+    /// Starts what is next, if something can run.
+    fn start_next(&mut self, most_running: usize) -> Option<(Arc<str>, oneshot::Sender<Turn>)> {
+        if self.free == 0 {
+            return None;
+        }
+        let place = self.waiting.iter().position(|(caller, _)| self.running(caller) < most_running)?;
+        let (caller, mut own) = self.waiting.remove(place)?;
+        let next = own.pop_front()?;
+        if !own.is_empty() {
+            self.waiting.push_back((Arc::clone(&caller), own));
+        }
+        self.start(&caller);
+        Some((caller, next))
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let Some(turns) = self.turns.take() else { return };
+        let mut state = turns.lock();
+        state.finish(&self.caller);
+        while let Some((caller, next)) = state.start_next(turns.most_running) {
+            drop(state);
+            let turn = Self { turns: Some(Arc::clone(&turns)), caller };
+            let refused = next.send(turn).err();
+            state = turns.lock();
+            if let Some(mut unwanted) = refused {
+                unwanted.turns = None; // it does not wait any more
+                state.finish(&unwanted.caller);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    type Waiting = Pin<Box<dyn Future<Output = Result<Turn, TooMany>>>>;
+
+    /// The turn, if it has come.
+    fn poll(waiting: &mut Waiting) -> Option<Turn> {
+        match waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(turn) => Some(turn.unwrap()),
+            Poll::Pending => None,
+        }
+    }
+
+    fn ask(turns: &Arc<Turns>, caller: &'static str) -> Waiting {
+        let turns = Arc::clone(turns);
+        Box::pin(async move { turns.turn(caller).await })
+    }
+
+    /// Something that has to wait.
+    fn wait(turns: &Arc<Turns>, caller: &'static str) -> Waiting {
+        let mut waiting = ask(turns, caller);
+        assert!(poll(&mut waiting).is_none(), "{caller} has to wait");
+        waiting
+    }
+
+    #[test]
+    fn callers_take_turns() {
+        let turns = Turns::new(1, 1, 256);
+        let first = poll(&mut ask(&turns, "a")).expect("nothing else runs");
+        let mut many: Vec<_> = (0..5).map(|_| wait(&turns, "a")).collect();
+        let mut other = wait(&turns, "b");
+        drop(first);
+        let second = poll(&mut many[0]).expect("the first that waits");
+        assert!(poll(&mut other).is_none());
+        drop(second);
+        let third = poll(&mut other).expect("the other caller, before four of the first");
+        drop(many.remove(1)); // gives up
+        drop(third);
+        assert!(poll(&mut many[1]).is_some());
+    }
+
+    /// A turn that was given to something which gave up at that moment is not lost.
+    #[test]
+    fn no_turn_is_lost() {
+        let turns = Turns::new(1, 1, 256);
+        let first = poll(&mut ask(&turns, "a")).unwrap();
+        let (leaves, mut stays) = (wait(&turns, "a"), wait(&turns, "a"));
+        drop(first);
+        drop(leaves); // it had the turn
+        drop(poll(&mut stays).expect("the turn is passed on"));
+        let state = turns.lock();
+        assert_eq!((state.free, state.running.len(), state.waiting.len()), (1, 0, 0));
+    }
+
+    /// A flood of one caller leaves places to others.
+    #[test]
+    fn one_caller_does_not_have_all_places() {
+        let turns = Turns::new(3, 2, 256);
+        let mut own: Vec<_> = (0..2).map(|_| poll(&mut ask(&turns, "a")).unwrap()).collect();
+        let mut more = wait(&turns, "a");
+        let other = poll(&mut ask(&turns, "b")).expect("one place is left");
+        let mut others = wait(&turns, "b");
+        drop(other);
+        assert!(poll(&mut more).is_none(), "its places are in use");
+        let second = poll(&mut others).expect("the place of the other caller");
+        drop(own.pop());
+        assert!(poll(&mut more).is_some());
+        drop(second);
+    }
+
+    #[test]
+    fn a_queue_is_bounded() {
+        let turns = Turns::new(0, 1, 256);
+        let waiting: Vec<_> = (0..256).map(|_| wait(&turns, "a")).collect();
+        let refused = turns.lock().enqueue("a".into(), 256).err();
+        assert_eq!(refused, Some(TooMany));
+        assert!(turns.lock().enqueue("b".into(), 256).is_ok(), "others are not concerned");
+        drop(waiting);
+        assert!(turns.lock().enqueue("a".into(), 256).is_ok());
+    }
+}
