@@ -40,3 +40,15 @@ pub(crate) fn crash(steps: &mut Steps, crashes: &Crashes) -> Result<()> {
     }
     steps.run_tests("crash test", &mut test)
 }
+
+pub(crate) fn attack(steps: &mut Steps) -> Result<()> {
+    let mut test = steps.cargo(&["test", "--release", "-p", "berth-system-tests", "--test", "attack"]);
+    test.args(["--", "--nocapture", "--test-threads=1"]).env("BERTH_ATTACK_LONG", "1");
+    steps.run_tests("attacks", &mut test)
+}
+
+pub(crate) fn soak(steps: &mut Steps, minutes: u64) -> Result<()> {
+    let mut test = steps.cargo(&["test", "--release", "-p", "berth-system-tests", "--test", "soak"]);
+    test.args(["--", "--nocapture"]).env("BERTH_SOAK_SECONDS", (60 * minutes).to_string());
+    steps.run_tests("soak", &mut test)
+}

@@ -104,6 +104,14 @@ enum Task {
         #[arg(long, conflicts_with = "faults")]
         agents: bool,
     },
+    /// Attacks a service for longer than the tests do: floods, slow clients, hostile searches
+    Attack,
+    /// Runs a service under load and checks that memory, threads, descriptors and its file stay flat
+    Soak {
+        /// The number of minutes
+        #[arg(long, default_value_t = 60)]
+        minutes: u64,
+    },
     /// Runs what CI runs: formatting, lints, docs, language, names, dependencies, `test`, `kvm-test`, then
     /// `conformance`
     Ci,
@@ -133,6 +141,8 @@ fn main() -> ExitCode {
         Task::CrashTest { cycles, seed, faults, agents } => {
             faults::crash(&mut steps, &Crashes { cycles, seed, faults, agents })
         }
+        Task::Attack => faults::attack(&mut steps),
+        Task::Soak { minutes } => faults::soak(&mut steps, minutes),
         Task::Ci => kvm::install(&mut steps)
             .and_then(|()| check::run(&mut steps))
             .and_then(|()| language::run(&mut steps))

@@ -73,6 +73,7 @@ impl Fleet {
         for &uuid in uuids {
             self.release(uuid);
             self.state.remove_instance(uuid);
+            self.changed.insert(uuid);
         }
     }
 

@@ -1,0 +1,255 @@
+//! The `berth` command: arguments, files, terminal, Ctrl-C, wall-clock time.
+//!
+//! It is a library so that `system-tests` has a program of its own with the same code: cargo builds a program for the tests of
+//! its own package only.
+//!
+//! Each command has a file (`replay.rs`, `serve.rs`, `generate.rs`, `bench.rs`,
+//! `placement_database.rs`, `completions.rs`) or a directory (`store/`, `audit/`, `certs/`,
+//! `config/`, `explain/`, `simulate/`, `trace/`), and so has each thing that they share (`output.rs`, `table.rs`,
+//! `placements.rs`, `progress.rs`, `interrupt.rs`, `summary.rs`). `operator/` has the commands that
+//! are clients of a running service, one file per noun:
+//!
+//! | file | content |
+//! |---|---|
+//! | `operator/connection.rs` | the address of the service, certificates, deadlines, lists in pages |
+//! | `operator/refusal.rs` | statuses with their details as messages |
+//! | `operator/record.rs` | one object as a row, a table or JSON; units and times |
+//! | `operator/pairs.rs` | options of the form KEY=VALUE |
+//! | `operator/server/request.rs` | the placement options shared by `server create` and `explain` |
+//! | `operator/server/create.rs`, `act.rs`, `wait.rs`, `view.rs` | creating servers, actions on them, `--wait`, output |
+//!
+//! Tests: `tests/command/operator/` runs every command against a stub service; `tests/cuts/`,
+//! `tests/kills/` and `tests/books/` interrupt and kill services and agents at every step and check
+//! that instances, allocations and guests agree afterwards.
+//!
+//! Invariants: output has its own field names (`record` of each noun), so JSON is stable when a
+//! message changes. Wall-clock time goes to the terminal and into the results of `berth bench`,
+//! never into the files of a replay.
+
+#![forbid(unsafe_code)]
+// This is the edge: it measures wall-clock time, for people and for `berth bench`.
+#![allow(clippy::disallowed_methods)]
+
+mod audit;
+mod bench;
+mod certs;
+mod compare;
+mod completions;
+mod config;
+mod environment;
+mod explain;
+mod generate;
+mod interrupt;
+mod operator;
+mod output;
+mod placement_database;
+mod placements;
+mod plan;
+mod progress;
+mod replay;
+mod serve;
+mod simulate;
+mod store;
+mod summary;
+mod table;
+mod trace;
+
+use std::process::ExitCode;
+
+use berth_process::command_line;
+use clap::{Parser, Subcommand};
+
+/// How a command ended without an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Complete,
+    /// Ctrl-C ended it; its output is marked as partial.
+    Interrupted,
+    /// A measurement regressed.
+    Regressed,
+    /// There is no host for the request.
+    NoHost,
+    /// The audit found something.
+    Found,
+    /// Wrong usage that the command itself detected and reported.
+    WrongUsage,
+}
+
+/// Berth decides which host every VM runs on, and replays production traces through the same code.
+#[derive(Parser)]
+#[command(version, propagate_version = true, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, 1 failed (the message says why) or regressed (bench compare), 2 wrong usage, 3 no host
+(explain, server create), 4 something found (audit, trace check), 130 ended by Ctrl-C.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Replay a trace of VMs on a fleet of hosts and show how well they fit
+    Replay(replay::Replay),
+    /// Run the scenarios of a file: workloads on fleets under schedulers, with failures and waiting
+    Simulate(simulate::Simulate),
+    /// Find the fewest hosts of a shape that serve a workload
+    Plan(plan::PlanCommand),
+    /// Compare results of simulations
+    Compare(compare::Compare),
+    /// Convert, check, describe and scale traces of VMs
+    Trace(trace::Traces),
+    /// Serve the OpenStack Placement API over HTTP, and gRPC
+    Serve(serve::Serve),
+    /// Create the certificates of the gRPC service, its clients and agents
+    Certs(certs::Certs),
+    /// Verify, back up, restore and repair the data directory of a service
+    Store(store::Store),
+    /// Find allocations of deleted consumers, wrong usage, and providers over capacity
+    Audit(audit::Audit),
+    /// Import the database of another Placement service
+    ImportPlacement(placement_database::ImportPlacement),
+    /// Write an SQL script that exports the state to a Placement database
+    ExportPlacement(placement_database::ExportPlacement),
+    /// Run benchmarks, compare results, and load a Placement server
+    Bench(bench::Bench),
+    /// Write a workload as CSV files of hosts and VMs
+    Generate(generate::Generate),
+    /// Check, show or import the configuration
+    Config(config::Config),
+    /// Explain why a request finds a host or none, and which change would find one
+    Explain(explain::Explain),
+    /// Manage compute hosts
+    Host(operator::host::Hosts),
+    /// Manage host aggregates
+    Aggregate(operator::aggregate::Aggregates),
+    /// List availability zones and their hosts
+    Zone(operator::zone::Zones),
+    /// Manage flavors
+    Flavor(operator::flavor::Flavors),
+    /// Manage server groups
+    ServerGroup(operator::server_group::ServerGroups),
+    /// Manage servers
+    Server(Box<operator::server::Servers>),
+    /// Show hypervisors, their capacity and usage
+    Hypervisor(operator::hypervisor::Hypervisors),
+    /// List the agents of the hosts and whether they are up
+    Service(operator::Agents),
+    /// Show what Nova asked of the scheduler
+    Scheduler(operator::scheduler::Scheduler),
+    /// Manage the quotas of projects
+    Quota(operator::quota::Quotas),
+    /// Print a completion script for a shell
+    Completions(completions::Completions),
+}
+
+/// Runs the command that the arguments of this process name.
+#[must_use]
+pub fn run() -> ExitCode {
+    let parsed = Cli::try_parse();
+    if let Err(answer) = &parsed
+        && !answer.use_stderr()
+    {
+        return command_line::print_answer("berth", answer);
+    }
+    // Checked before wrong usage is reported: a variable can cause it, and the message would name only its option.
+    if let Err(error) = environment::check() {
+        output::complain(&error);
+        return ExitCode::FAILURE;
+    }
+    match parsed {
+        Ok(Cli { command }) => end(command.run()),
+        Err(usage) => command_line::refuse(&usage),
+    }
+}
+
+impl Command {
+    fn run(self) -> anyhow::Result<Ending> {
+        match self {
+            Self::Replay(command) => command.run(),
+            Self::Simulate(command) => command.run(),
+            Self::Plan(command) => command.run(),
+            Self::Compare(command) => command.run(),
+            Self::Trace(command) => command.run(),
+            Self::Serve(command) => command.run(),
+            Self::Certs(command) => command.run(),
+            Self::Store(command) => command.run(),
+            Self::Audit(command) => command.run(),
+            Self::ImportPlacement(command) => command.run(),
+            Self::ExportPlacement(command) => command.run(),
+            Self::Bench(command) => command.run(),
+            Self::Generate(command) => command.run(),
+            Self::Config(command) => command.run(),
+            Self::Explain(command) => command.run(),
+            Self::Host(command) => command.run(),
+            Self::Aggregate(command) => command.run(),
+            Self::Zone(command) => command.run(),
+            Self::Flavor(command) => command.run(),
+            Self::ServerGroup(command) => command.run(),
+            Self::Server(command) => command.run(),
+            Self::Hypervisor(command) => command.run(),
+            Self::Service(command) => command.run(),
+            Self::Scheduler(command) => command.run(),
+            Self::Quota(command) => command.run(),
+            Self::Completions(command) => command.run(),
+        }
+    }
+}
+
+fn end(ending: anyhow::Result<Ending>) -> ExitCode {
+    match ending {
+        Ok(Ending::Complete) => ExitCode::SUCCESS,
+        Ok(Ending::Interrupted) => ExitCode::from(130),
+        Ok(Ending::Regressed) => ExitCode::FAILURE,
+        Ok(Ending::NoHost) => ExitCode::from(3),
+        Ok(Ending::Found) => ExitCode::from(4),
+        Ok(Ending::WrongUsage) => ExitCode::from(2),
+        Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS, // the reader has seen enough
+        Err(error) => {
+            output::complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        super::Cli::command().debug_assert();
+    }
+
+    /// Splits a shell line into words; quotes group words.
+    fn words(line: &str) -> Vec<String> {
+        let (mut words, mut quoted) = (vec![String::new()], false);
+        for letter in line.chars() {
+            match letter {
+                '\'' => quoted = !quoted,
+                ' ' if !quoted => words.push(String::new()),
+                letter => words.last_mut().expect("there is one").push(letter),
+            }
+        }
+        words.retain(|word| !word.is_empty());
+        words
+    }
+
+    #[test]
+    fn the_page_for_operators_shows_commands_that_there_are() {
+        let page = include_str!("../../docs/operator.md");
+        let commands = page.lines().filter(|line| line.trim_start().starts_with("berth "));
+        let mut count = 0;
+        for command in commands {
+            let command = command.split("  #").next().unwrap_or(command);
+            let parsed = super::Cli::try_parse_from(words(command));
+            assert!(
+                parsed.is_ok(),
+                "{command}: {}",
+                parsed.err().map(|error| error.to_string()).unwrap_or_default()
+            );
+            count += 1;
+        }
+        assert!(count > 30, "{count} commands were found");
+    }
+}

@@ -1,0 +1,9 @@
+//! The program under test: the `berth` command.
+
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    berth::run()
+}

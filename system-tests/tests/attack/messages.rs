@@ -1,0 +1,89 @@
+//! gRPC messages that are begun and not finished, and texts that are too long.
+
+use std::time::Duration;
+
+use berth_api::v1;
+use berth_api::v1::instances_client::InstancesClient;
+use tonic::Code;
+use tonic::transport::Endpoint;
+
+use crate::scene::{Ceiling, attack, p99, runtime, service, sized};
+
+/// What each call sends of its message.
+const PART: usize = 4 << 20;
+
+/// Begins calls on one connection, each with a part of a message; returns how many the service ended.
+async fn begin_calls(address: &str, calls: usize) -> usize {
+    let stream = tokio::net::TcpStream::connect(address).await.expect("it listens");
+    let (client, connection) = h2::client::handshake(stream).await.expect("it speaks HTTP/2");
+    let connection = tokio::spawn(connection);
+    let mut client = client.ready().await.expect("it takes calls");
+    let mut message = vec![0; PART];
+    message[1..5].copy_from_slice(&(7_u32 << 20).to_be_bytes());
+    let mut begun = Vec::new();
+    for _ in 0..calls {
+        let request = http::Request::post(format!("http://{address}/berth.v1.Placement/Claim"))
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .body(())
+            .expect("a valid request");
+        let Ok((response, body)) = client.send_request(request, false) else { break };
+        begun.push((response, tokio::spawn(send(body, message.clone().into()))));
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let mut ended = 0;
+    for (response, sending) in begun {
+        ended += usize::from(tokio::time::timeout(Duration::from_millis(1), response).await.is_ok());
+        sending.abort();
+    }
+    connection.abort();
+    ended
+}
+
+/// Sends as fast as the service permits, and never finishes.
+async fn send(mut body: h2::SendStream<bytes::Bytes>, mut message: bytes::Bytes) {
+    while !message.is_empty() {
+        body.reserve_capacity(message.len());
+        let Some(Ok(permitted)) = std::future::poll_fn(|context| body.poll_capacity(context)).await else {
+            return;
+        };
+        let part = message.split_to(permitted.min(message.len()));
+        if body.send_data(part, false).is_err() {
+            return;
+        }
+    }
+    std::future::pending::<()>().await;
+}
+
+/// Before there was a bound, one connection took 724 MB, without a limit of time.
+#[test]
+fn unfinished_messages_take_no_more_than_one_connection_may() {
+    let service = service();
+    let ceiling = Ceiling { memory_mib: 200, p99: p99(Duration::from_millis(50)) };
+    let calls = sized(60, 180);
+    let (ended, _) = attack(&format!("{calls} unfinished messages"), &service, &ceiling, || {
+        runtime().block_on(begin_calls(&service.grpc_address, calls))
+    });
+    assert!(ended >= calls - 10, "{ended} of {calls} calls were ended");
+}
+
+/// An image with a name of 2 MB was stored with each of 100 instances.
+#[test]
+fn texts_that_are_too_long_are_refused_with_their_field() {
+    let service = service();
+    runtime().block_on(async {
+        let endpoint = Endpoint::new(format!("http://{}", service.grpc_address)).expect("a valid URL");
+        let mut instances = InstancesClient::new(endpoint.connect().await.expect("it listens"));
+        let image = v1::Image { name: "i".repeat(2 << 20), ..v1::Image::default() };
+        let creation = v1::CreateInstancesRequest {
+            name: "it".to_owned(),
+            project: "p".to_owned(),
+            image: Some(image),
+            max_count: 100,
+            ..v1::CreateInstancesRequest::default()
+        };
+        let refused = instances.create(creation).await.expect_err("it is refused");
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        assert_eq!(refused.message(), "image.name: has 2097152 characters, and may have at most 255");
+    });
+}
