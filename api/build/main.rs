@@ -1,5 +1,7 @@
 //! Makes Rust of the protobuf files, without a protoc on the system.
 
+#![allow(clippy::print_stdout, reason = "cargo reads the output of build scripts")]
+
 mod bounds;
 
 use std::error::Error;
