@@ -44,12 +44,12 @@ impl Violation {
 
 type Checked = Result<(), Violation>;
 
-fn at_most(field: impl ToString, count: usize, what: &str, most: usize) -> Checked {
+fn at_most(field: &str, count: usize, what: &str, most: usize) -> Checked {
     if count <= most {
         return Ok(());
     }
     let problem = format!("has {count} {what}, and may have at most {most}");
-    Err(Violation { field: field.to_string(), problem })
+    Err(Violation { field: field.to_owned(), problem })
 }
 
 pub(crate) fn text(field: &str, text: &str, most: usize) -> Checked {

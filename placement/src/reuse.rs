@@ -76,9 +76,7 @@ mod tests {
     use super::*;
 
     fn topology(version: u64) -> Arc<Topology> {
-        let mut topology = Topology::default();
-        topology.version = version;
-        Arc::new(topology)
+        Arc::new(Topology { version, ..Topology::default() })
     }
 
     #[test]

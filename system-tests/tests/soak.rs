@@ -2,6 +2,7 @@
 //!
 //! `cargo test` runs it for some seconds, `cargo xtask soak --minutes N` for longer (`BERTH_SOAK_SECONDS`).
 #![allow(clippy::disallowed_methods, reason = "it takes the time that it is given")]
+#![allow(clippy::print_stdout, reason = "prints what it measured")]
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -109,12 +110,15 @@ fn a_service_under_steady_load_stays_as_it_is() {
     check(&samples);
 }
 
+/// Its name, how to read it, and by how much it may grow.
+type Measure = (&'static str, fn(&Sample) -> u64, u64);
+
 /// Whether the last third has no more than the second one.
 fn check(samples: &[Sample]) {
     let third = samples.len() / 3;
     let most = |samples: &[Sample], of: fn(&Sample) -> u64| samples.iter().map(of).max().unwrap_or(0);
     let (before, after) = (&samples[third..2 * third], &samples[2 * third..]);
-    let measures: [(&str, fn(&Sample) -> u64, u64); 4] = [
+    let measures: [Measure; 4] = [
         ("KiB resident", |sample| sample.resources.resident_kib, 16_384),
         ("threads", |sample| sample.resources.threads, 2),
         ("descriptors", |sample| sample.resources.descriptors, 8),

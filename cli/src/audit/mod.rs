@@ -227,7 +227,7 @@ fn read_uuids(file: &Path) -> Result<BTreeSet<Uuid>> {
             let mut text = String::new();
             stdin().read_to_string(&mut text).map(|_| text)
         }
-        _ => bounded_file::read_to_string(file.as_ref(), bounded_file::DOCUMENT),
+        _ => bounded_file::read_to_string(file, bounded_file::DOCUMENT),
     };
     let text = text.with_context(named)?;
     let lines = text.lines().enumerate().map(|(number, line)| (number + 1, line.trim()));

@@ -1,6 +1,6 @@
 //! The list of revoked certificates.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
@@ -66,7 +66,7 @@ fn now() -> time::OffsetDateTime {
     SystemTime::now().into()
 }
 
-fn read(list: &std::path::Path) -> Result<Vec<RevokedCertParams>> {
+fn read(list: &Path) -> Result<Vec<RevokedCertParams>> {
     let named = || format!("{}", list.display());
     let mut revoked = Vec::new();
     for der in read_revocations(list).with_context(named)? {
@@ -85,7 +85,7 @@ fn read(list: &std::path::Path) -> Result<Vec<RevokedCertParams>> {
     Ok(revoked)
 }
 
-fn serial(file: &PathBuf) -> Result<SerialNumber> {
+fn serial(file: &Path) -> Result<SerialNumber> {
     let named = || format!("{}", file.display());
     let pem = bounded_file::read(file, bounded_file::SETTINGS).with_context(named)?;
     let chain = chain(&pem).with_context(named)?;

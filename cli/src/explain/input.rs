@@ -37,7 +37,7 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
 
 fn text(path: &Path) -> io::Result<String> {
     if !is_standard_input(path) {
-        return bounded_file::read_to_string(path.as_ref(), bounded_file::DOCUMENT);
+        return bounded_file::read_to_string(path, bounded_file::DOCUMENT);
     }
     let mut text = String::new();
     io::stdin().lock().read_to_string(&mut text)?;

@@ -4,6 +4,7 @@
 //! `cargo test` runs the short form, `cargo xtask attack` the long one (`BERTH_ATTACK_LONG`). `docs/threat-model.md` lists
 //! what each role can do at worst.
 #![allow(clippy::disallowed_methods, reason = "attacks real processes in real time")]
+#![allow(clippy::print_stdout, reason = "prints what it measured")]
 
 mod answers;
 mod bodies;

@@ -93,7 +93,7 @@ impl Create {
 }
 
 fn user_data(file: &Path) -> Result<Vec<u8>> {
-    let data = bounded_file::read(file.as_ref(), bounded_file::SETTINGS)
+    let data = bounded_file::read(file, bounded_file::SETTINGS)
         .with_context(|| format!("--user-data: cannot read {}", file.display()))?;
     if data.len() > MOST_USER_DATA {
         bail!(
