@@ -18,9 +18,8 @@
 //! | `operator/server/request.rs` | the placement options shared by `server create` and `explain` |
 //! | `operator/server/create.rs`, `act.rs`, `wait.rs`, `view.rs` | creating servers, actions on them, `--wait`, output |
 //!
-//! Tests: `tests/command/operator/` runs every command against a stub service; `tests/cuts/`,
-//! `tests/kills/` and `tests/books/` interrupt and kill services and agents at every step and check
-//! that instances, allocations and guests agree afterwards.
+//! Tests: `tests/command/operator/` runs every command against a stub service;
+//! `system-tests/` kills services and agents.
 //!
 //! Invariants: output has its own field names (`record` of each noun), so JSON is stable when a
 //! message changes. Wall-clock time goes to the terminal and into the results of `berth bench`,

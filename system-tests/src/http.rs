@@ -114,6 +114,11 @@ impl Client {
 }
 
 impl Reply {
+    /// Whether the request failed because of a concurrent change.
+    pub fn is_conflict(&self) -> bool {
+        self.status == 409 && self.body["errors"][0]["code"] == "placement.concurrent_update"
+    }
+
     /// The body of a response that must have this status.
     #[track_caller]
     pub fn expect(self, status: u16) -> Value {

@@ -102,7 +102,15 @@ pub fn program() -> PathBuf {
 pub fn command(data: &Path) -> Command {
     let mut command = without_settings(Command::new(program()));
     command.env("BERTH_LOG", "warn,berth::serve=info").stdin(Stdio::null()).stdout(Stdio::null());
-    command.args(["serve", "--listen", "127.0.0.1:0", "--grpc-listen", "127.0.0.1:0"]);
+    command.args([
+        "serve",
+        "--config",
+        "/dev/null",
+        "--listen",
+        "127.0.0.1:0",
+        "--grpc-listen",
+        "127.0.0.1:0",
+    ]);
     command.args(["--log-format", "json", "--data"]).arg(data);
     command
 }

@@ -31,7 +31,16 @@ pub(crate) fn simulate(steps: &mut Steps, simulation: &Simulation) -> Result<()>
 
 pub(crate) fn crash(steps: &mut Steps, crashes: &Crashes) -> Result<()> {
     let program = if crashes.agents { "kills" } else { "crash" };
-    let mut test = steps.cargo(&["test", "--release", "-p", "berth", "--test", program, "--", "--nocapture"]);
+    let mut test = steps.cargo(&[
+        "test",
+        "--release",
+        "-p",
+        "berth-system-tests",
+        "--test",
+        program,
+        "--",
+        "--nocapture",
+    ]);
     test.arg("--test-threads=1");
     test.env("BERTH_CRASH_CYCLES", crashes.cycles.to_string());
     test.env("BERTH_CRASH_FAULTS", u8::from(crashes.faults).to_string());

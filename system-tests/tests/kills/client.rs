@@ -12,8 +12,8 @@ use rand_chacha::ChaCha8Rng;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use crate::books::Action;
 use crate::tally::{Deletion, Order, Tally};
+use berth_system_tests::books::Action;
 
 /// Instances of one client, about.
 const MANY: usize = 8;

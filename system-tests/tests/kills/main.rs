@@ -1,5 +1,5 @@
 //! Kills processes of `berth serve --data` and of agents repeatedly, while clients create, change and delete instances. After each
-//! cycle, when nothing is in progress any more, the books must agree: instances, allocations, the actual guests ([`books`]), and
+//! cycle, when nothing is in progress any more, the books must agree: instances, allocations, the actual guests ([`berth_system_tests::books`]), and
 //! the responses of the clients.
 //!
 //! `cargo xtask crash-test --agents` runs many cycles. The agents are this program, started with other arguments, so it has its own
@@ -7,8 +7,6 @@
 #![allow(clippy::disallowed_methods, reason = "kills real processes at real times")]
 
 mod agent;
-#[path = "../books/mod.rs"]
-mod books;
 mod client;
 mod processes;
 mod tally;
@@ -27,9 +25,9 @@ use rand_chacha::ChaCha8Rng;
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::books::Books;
 use crate::client::Client;
 use crate::processes::{Process, guests_of};
+use berth_system_tests::books::Books;
 
 /// Cycles of a run that was not asked for more.
 const FEW: u64 = 4;

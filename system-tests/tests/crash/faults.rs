@@ -9,10 +9,10 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use berth_system_tests::service::{Service, command};
 use berth_test_support::skip::skip;
 use tempfile::TempDir;
 
-use crate::service::{Service, command};
 use crate::{Crashes, asked, names};
 
 /// Longer than the longest pause between two attempts to open the store again.
@@ -134,7 +134,7 @@ fn a_directory_that_cannot_be_written_is_named() {
     let directory = TempDir::new().expect("a temporary directory");
     let is_root = fs::metadata("/proc/self").expect("there is /proc").uid() == 0;
     let data = directory.path().join("data");
-    drop(Service::start(&data).expect("it starts"));
+    drop(Service::start(command(&data)).expect("it starts"));
     fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).expect("it is ours");
     for file in [data.join("lock"), data.join("state.redb")] {
         fs::set_permissions(&file, Permissions::from_mode(0o444)).expect("it is ours");
@@ -144,7 +144,7 @@ fn a_directory_that_cannot_be_written_is_named() {
     if is_root {
         command.uid(NOBODY); // root may write everything
     }
-    let said = Service::run(command).err().expect("it cannot work there");
+    let said = Service::start(command).err().expect("it cannot work there");
     assert!(said.contains("data") && said.contains("ermission denied"), "{said}");
     eprintln!("a directory that cannot be written: {}", said.trim());
 }
@@ -167,7 +167,7 @@ fn a_clock_that_jumps_does_no_harm() {
         command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", &time);
         command.env("FAKETIME_NO_CACHE", "1").env("DONT_FAKE_MONOTONIC", "1");
         crashes.service.kill();
-        crashes.service = Service::run(command).unwrap_or_else(|said| panic!("in {year}: {said}"));
+        crashes.service = Service::start(command).unwrap_or_else(|said| panic!("in {year}: {said}"));
         let happened = crashes.have_asked(|_| {
             for jump in ["+3650d", "-3650d", "-1h", "+1h"] {
                 set_time(&time, jump);

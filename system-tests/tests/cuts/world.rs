@@ -16,10 +16,10 @@ use tokio::time::Instant;
 use tonic::transport::{Channel, Endpoint};
 use uuid::Uuid;
 
-use crate::books::Books;
 use crate::cut::Cut;
 use crate::hypervisor::MortalAgent;
 use crate::store::MortalStore;
+use berth_system_tests::books::Books;
 
 /// The limit of every wait. Everything happens at once, so a longer wait would not succeed either.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);

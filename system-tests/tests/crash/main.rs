@@ -9,16 +9,15 @@ mod cell;
 mod clients;
 mod faults;
 mod fleet;
-mod http;
 mod linearizability;
 mod names;
-mod service;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use berth_system_tests::service::{Service, command};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tempfile::TempDir;
@@ -27,7 +26,6 @@ use crate::cell::Cell;
 use crate::clients::{CLIENTS, Histories};
 use crate::fleet::CELLS;
 use crate::names::Names;
-use crate::service::Service;
 
 /// Cycles of a run that was not asked for more.
 const FEW: u64 = 6;
@@ -68,7 +66,7 @@ pub(crate) struct Crashes<'a> {
 impl<'a> Crashes<'a> {
     /// Makes a fleet in a new directory.
     pub(crate) fn begin(data: &'a Path, seed: u64) -> Self {
-        let service = Service::start(data).expect("it starts");
+        let service = Service::start(command(data)).expect("it starts");
         let mut client = service.client();
         fleet::create(&mut client).expect("it runs");
         let (start, rng) = (Instant::now(), ChaCha8Rng::seed_from_u64(seed));
@@ -84,7 +82,8 @@ impl<'a> Crashes<'a> {
             thread::sleep(life);
             service.kill();
         });
-        self.service = Service::start(self.data).unwrap_or_else(|said| panic!("it does not start: {said}"));
+        self.service =
+            Service::start(command(self.data)).unwrap_or_else(|said| panic!("it does not start: {said}"));
         self.check(happened)
     }
 

@@ -2,10 +2,10 @@
 
 use std::io;
 
+use berth_system_tests::http::{Client, Reply};
 use serde_json::{Map, Value, json};
 
 use crate::cell::{Amounts, Answer, CONSUMERS, Call, Cell, Held, PROVIDERS, Stock, Write};
-use crate::http::{Client, Reply};
 
 /// Cells that clients use at the same time.
 pub(crate) const CELLS: usize = 3;

@@ -3,11 +3,9 @@
 //! A workflow runs against the real service on a real store, with agents on fake hypervisors. The service dies at its first commit,
 //! at its second, and so on, until the workflow completes first: each time once before the commit is durable, and once after it,
 //! before it has any effect. An agent dies in the same way at each step on a guest. The dead process is restarted on its state, and
-//! when nothing is in progress any more, the books must agree: instances, allocations and the actual guests ([`books`]). Finally
+//! when nothing is in progress any more, the books must agree: instances, allocations and the actual guests ([`berth_system_tests::books`]). Finally
 //! the client, which repeats unanswered requests, must have completed all its actions.
 
-#[path = "../books/mod.rs"]
-mod books;
 mod client;
 mod cut;
 mod hypervisor;
@@ -16,12 +14,12 @@ mod world;
 
 use berth_compute_agent::{Fault, Step};
 
-use crate::books::Action::{
-    self, Create, Delete, Pause, Reboot, Resume, Shelve, Start, Stop, Suspend, Unpause, Unshelve,
-};
 use crate::client::Client;
 use crate::cut::Side;
 use crate::world::World;
+use berth_system_tests::books::Action::{
+    self, Create, Delete, Pause, Reboot, Resume, Shelve, Start, Stop, Suspend, Unpause, Unshelve,
+};
 
 /// Who dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

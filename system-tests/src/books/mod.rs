@@ -1,6 +1,6 @@
-//! What the service and the hosts say of the same instances, and where they contradict each other.
+//! The state of instances according to the service and to the hosts, and the contradictions between both.
 
-pub(crate) mod action;
+mod action;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use berth_compute_agent::{Found, Power};
 use tonic::Status;
 use tonic::transport::Channel;
 
-pub(crate) use action::Action;
+pub use action::{Action, named};
 
 /// More than any of these tests makes of anything.
 const ALL: u32 = 1000;
@@ -21,9 +21,11 @@ const ALL: u32 = 1000;
 /// Amounts by provider and resource class.
 type Held = BTreeMap<(String, String), u64>;
 
-/// Everything that is written down of instances, wherever it is.
-pub(crate) struct Books {
-    pub(crate) instances: Vec<v1::Instance>,
+/// The state of all instances, as the service and the hosts have it.
+#[derive(Debug)]
+pub struct Books {
+    /// The instances, as the service has them.
+    pub instances: Vec<v1::Instance>,
     hosts: Vec<v1::Host>,
     groups: Vec<v1::ServerGroup>,
     /// What each consumer holds.
@@ -33,11 +35,11 @@ pub(crate) struct Books {
 }
 
 impl Books {
-    /// Asks the service; what is on the hosts was found before.
-    pub(crate) async fn read(
-        channel: &Channel,
-        guests: BTreeMap<String, Vec<Found>>,
-    ) -> Result<Self, Status> {
+    /// Reads the state of the service. The guests of the hosts are given.
+    ///
+    /// # Errors
+    /// The status of a failed call.
+    pub async fn read(channel: &Channel, guests: BTreeMap<String, Vec<Found>>) -> Result<Self, Status> {
         let mut fleet = FleetClient::new(channel.clone());
         let wanted = v1::ListHostsRequest { page_size: ALL, ..v1::ListHostsRequest::default() };
         let hosts = fleet.list_hosts(wanted).await?.into_inner().hosts;
@@ -49,8 +51,8 @@ impl Books {
         Ok(Self { instances, hosts, groups, held, guests })
     }
 
-    /// What is not as it has to be when everything is at rest; nothing if all is well.
-    pub(crate) fn contradictions(&self) -> Vec<String> {
+    /// Violations of the rules that hold when nothing is in progress.
+    pub fn contradictions(&self) -> Vec<String> {
         let mut found: Vec<String> = self.hosts.iter().filter_map(|host| self.of_host(host)).collect();
         let is_known = |name: &&String| self.hosts.iter().any(|host| host.name == **name);
         let unknown = self.guests.keys().filter(|name| !is_known(name));

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::books::Books;
+use berth_system_tests::books::Books;
 
 /// Instances that were asked for in one request.
 #[derive(Debug, Clone)]

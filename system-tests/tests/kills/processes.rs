@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use berth_system_tests::service::program;
 use berth_test_support::process::without_settings;
 
 /// A process that is started again whenever it was killed.
@@ -66,7 +67,7 @@ pub(crate) fn service(directory: &Path, address: SocketAddr) -> Process {
     let config = directory.join("berth.toml");
     // Hosts are up at once when they are back, so that a build which finds none need not wait for long.
     std::fs::write(&config, "[nova.DEFAULT]\nreport_interval = 1\nservice_down_time = 5\n").expect("written");
-    let mut command = without_settings(Command::new(env!("CARGO_BIN_EXE_berth")));
+    let mut command = without_settings(Command::new(program()));
     command.args(["serve", "--listen", "127.0.0.1:0", "--grpc-listen", &address.to_string(), "--config"]);
     command.arg(config).arg("--data").arg(directory.join("data"));
     Process::new("service", command, directory)

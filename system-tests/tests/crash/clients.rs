@@ -4,12 +4,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use berth_system_tests::http::Client;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::cell::{Amounts, CONSUMERS, Call, Cell, PROVIDERS, Write};
 use crate::fleet::{self, CELLS, Outcome};
-use crate::http::Client;
 use crate::linearizability::Event;
 use crate::names::Names;
 

@@ -9,9 +9,9 @@ use berth_api::v1::instances_client::InstancesClient;
 use tonic::Code;
 use tonic::transport::Channel;
 
-use crate::books::action::named;
-use crate::books::{Action, Books};
 use crate::world::PATIENCE;
+use berth_system_tests::books::named;
+use berth_system_tests::books::{Action, Books};
 
 pub(crate) struct Client {
     instances: InstancesClient<Channel>,

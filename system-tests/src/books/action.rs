@@ -1,4 +1,4 @@
-//! What is done with instances, and what it leads to.
+//! Actions on instances, and the status that each leads to.
 
 use berth_api::v1;
 use berth_api::v1::instances_client::InstancesClient;
@@ -7,25 +7,34 @@ use tonic::transport::Channel;
 
 /// An action that a client requests for an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Action {
-    /// So many, all at once.
-    #[allow(dead_code, reason = "clients that are killed keep orders of their own")]
+pub enum Action {
+    /// Creates this number of instances in one request.
     Create(u32),
+    /// Stops the instance.
     Stop,
+    /// Starts it.
     Start,
+    /// Pauses it.
     Pause,
+    /// Resumes a paused one.
     Unpause,
+    /// Suspends it to disk.
     Suspend,
+    /// Resumes a suspended one.
     Resume,
+    /// Reboots it, hard.
     Reboot,
+    /// Shelves it.
     Shelve,
+    /// Unshelves it.
     Unshelve,
+    /// Deletes it.
     Delete,
 }
 
 impl Action {
-    /// The status it leads to; nothing if no instance is left.
-    pub(crate) const fn leads_to(self) -> Option<&'static str> {
+    /// The status it leads to; None for a deletion.
+    pub const fn leads_to(self) -> Option<&'static str> {
         Some(match self {
             Self::Stop => "SHUTOFF",
             Self::Pause => "PAUSED",
@@ -38,8 +47,11 @@ impl Action {
         })
     }
 
-    /// Asks for it; an instance is created by other means.
-    pub(crate) async fn ask(self, all: &mut InstancesClient<Channel>, uuid: &str) -> Result<(), Status> {
+    /// Requests the action. An instance is created by other means.
+    ///
+    /// # Errors
+    /// The status of a refusal, or of a lost connection.
+    pub async fn ask(self, all: &mut InstancesClient<Channel>, uuid: &str) -> Result<(), Status> {
         let it = named(uuid);
         match self {
             Self::Create(_) => Ok(()),
@@ -60,6 +72,7 @@ impl Action {
     }
 }
 
-pub(crate) fn named(uuid: &str) -> v1::InstanceRequest {
+/// A request about the instance with this UUID, of any project.
+pub fn named(uuid: &str) -> v1::InstanceRequest {
     v1::InstanceRequest { instance: uuid.to_owned(), ..v1::InstanceRequest::default() }
 }

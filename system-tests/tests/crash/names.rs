@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use berth_system_tests::http::{Client, Reply};
 use rand::Rng;
 use serde_json::json;
-
-use crate::http::{Client, Reply};
 
 /// What is known of some providers: their names, or that they are gone. Two when the last change was not answered.
 #[derive(Debug, Default)]
