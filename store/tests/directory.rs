@@ -278,11 +278,11 @@ fn a_store_without_a_mark_gets_one() {
 /// Anybody who may write into the directory's parent must not be able to make the service overwrite another file.
 #[test]
 fn a_lock_that_is_a_symbolic_link_is_not_followed() {
-    let (folder, elsewhere) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let (directory, elsewhere) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let precious = elsewhere.path().join("precious");
     fs::write(&precious, "content").unwrap();
-    std::os::unix::fs::symlink(&precious, folder.path().join("lock")).unwrap();
-    for outcome in [Dir::open(folder.path()), Dir::open_existing(folder.path())] {
+    std::os::unix::fs::symlink(&precious, directory.path().join("lock")).unwrap();
+    for outcome in [Dir::open(directory.path()), Dir::open_existing(directory.path())] {
         let error = outcome.unwrap_err().to_string();
         assert!(error.contains("lock: Too many levels of symbolic links"), "{error}");
     }

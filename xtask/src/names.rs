@@ -70,7 +70,9 @@ pub(crate) fn run(steps: &mut Steps) -> Result<()> {
 /// Whether other crates may link the file: not a test, an example or a program of its own.
 fn is_library(path: &str) -> bool {
     let is_rust = Path::new(path).extension().is_some_and(|extension| extension == "rs");
-    let is_apart = ["benches/", "fuzz/", "test-support/"].iter().any(|directory| path.starts_with(directory));
+    let is_apart = ["benches/", "fuzz/", "system-tests/", "test-support/"]
+        .iter()
+        .any(|directory| path.starts_with(directory));
     is_rust && !is_apart && path.contains("/src/")
 }
 

@@ -144,7 +144,7 @@ fn a_directory_that_cannot_be_written_is_named() {
     if is_root {
         command.uid(NOBODY); // root may write everything
     }
-    let said = Service::start(command).err().expect("it cannot work there");
+    let said = Service::start(command).expect_err("it cannot work there");
     assert!(said.contains("data") && said.contains("ermission denied"), "{said}");
     eprintln!("a directory that cannot be written: {}", said.trim());
 }
