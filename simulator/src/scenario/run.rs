@@ -58,7 +58,10 @@ pub fn run(
     drawn: &[Drawn],
     proceed: &dyn Fn() -> bool,
 ) -> Result<RunResult, ScenarioError> {
-    let (Some(first), Some(last)) = (drawn.first(), drawn.last()) else { return Ok(RunResult::default()) };
+    let (Some(first), Some(last)) = (drawn.first(), drawn.last()) else {
+        // A resample may draw no VM at all.
+        return Ok(RunResult { is_complete: true, ..RunResult::default() });
+    };
     let (start, end) = (first.arrival, last.arrival);
     let from = Micros(start.0.saturating_add(env.warm_up.0)).min(end);
     let sizes: Vec<Resources> = env.set.flavors.flavors.iter().map(|(_, size)| *size).collect();

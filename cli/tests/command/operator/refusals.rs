@@ -59,7 +59,7 @@ fn cases(uuid: &str) -> Vec<Case> {
             "berth server-group list",
         ),
         (&missing, 1, "Get", not_found("instance", NO_SERVER), "berth server list"),
-        (&long, 1, "CreateAggregate", bad_field("name", "has 300 characters; 1 to 255 are allowed"), ""),
+        (&long, 1, "CreateAggregate", bad_field("name", "has 300 characters, and may have at most 255"), ""),
         (
             "flavor create small --vcpus 1 --ram 512",
             1,
