@@ -1,5 +1,5 @@
-//! Runs Placement's own functional tests, and those of its command line client, against the release
-//! server.
+//! Runs Placement's own functional tests, and those of its command line client, against the server: the release build, or in CI
+//! the one that the tests have built already.
 //!
 //! The tests are Python: the first run creates a virtual environment below the target directory,
 //! with every package pinned in `server/tests/conformance/requirements*.txt`.
@@ -18,20 +18,35 @@ const GABBITS: &str = "placement/tests/functional/gabbits";
 /// The number of tests; all pass.
 const GABBI_TESTS: &str = "1316";
 
-pub(crate) fn run(steps: &mut Steps, osc: bool) -> Result<()> {
+/// The build of the server that is tested.
+#[derive(Clone, Copy)]
+pub(crate) enum Build {
+    /// The one that users run.
+    Release,
+    /// The one of `cargo test`, with checks for overflow: CI saves the minutes of a release build.
+    Test,
+}
+
+pub(crate) fn run(steps: &mut Steps, build: Build, osc: bool) -> Result<()> {
     let suite = steps.root().join("server/tests/conformance");
     let gabbi = python::environment(steps, "gabbi", &suite.join("requirements.txt"))?;
-    let mut build = steps.cargo(&["build", "--release", "-p", "berth"]);
-    steps.run("release build", &mut build)?;
+    let (profile, directory) = match build {
+        Build::Release => ("release", "release"),
+        Build::Test => ("test", "debug"),
+    };
+    // The whole workspace: otherwise its dependencies have other features, and would be built once more.
+    let mut server = steps.cargo(&["build", "--profile", profile, "--workspace", "--bin", "berth"]);
+    steps.run("build of the server", &mut server)?;
+    let binary = steps.target_dir().join(directory).join("berth");
     let serve = serve_command(&suite)?;
     let mut gabbits = python::script(&gabbi, &suite.join("run_gabbits.py"), steps);
-    gabbits.arg("--gabbits").arg(packages(&gabbi)?.join(GABBITS));
+    gabbits.env("BERTH", &binary).arg("--gabbits").arg(packages(&gabbi)?.join(GABBITS));
     gabbits.args(["--jobs", "2", "--verbose", "--expect", GABBI_TESTS, "--server-cmd"]).arg(&serve);
     steps.run("Placement's functional tests", &mut gabbits)?;
     if osc {
         let client = python::environment(steps, "osc", &suite.join("requirements-osc.txt"))?;
         let mut tests = python::script(&client, &suite.join("run_osc.py"), steps);
-        tests.arg("--server-cmd").arg(&serve);
+        tests.env("BERTH", &binary).arg("--server-cmd").arg(&serve);
         steps.run("osc-placement's functional tests", &mut tests)?;
     }
     Ok(())

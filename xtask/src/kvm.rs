@@ -53,7 +53,8 @@ fn image(steps: &mut Steps) -> Result<()> {
 /// emulation.
 pub(crate) fn test(steps: &mut Steps) -> Result<()> {
     install(steps)?;
-    let real = ["test", "-p", "berth-compute-agent", "--test", "kvm", "--", "--ignored", "--show-output"];
+    // The whole workspace, so that its dependencies keep the features that `cargo xtask test` has built them with.
+    let real = ["test", "--workspace", "--test", "kvm", "--", "--ignored", "--show-output"];
     let mut tests = steps.cargo(&real);
     steps.run_tests("tests with real guests (as root)", &mut tests)
 }

@@ -30,6 +30,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::conformance::Build;
 use crate::faults::{Crashes, Simulation};
 use crate::step::Steps;
 
@@ -113,7 +114,7 @@ enum Task {
         minutes: u64,
     },
     /// Runs what CI runs: formatting, lints, docs, language, names, dependencies, `test`, `kvm-test`, then
-    /// `conformance`
+    /// `conformance` against the server that the tests have built
     Ci,
     /// Checks that no two public types of the libraries share a name
     Names,
@@ -130,7 +131,7 @@ fn main() -> ExitCode {
         Task::Test { ignored } => test::run(&mut steps, ignored),
         Task::ComputeHost => kvm::host(&mut steps),
         Task::KvmTest => kvm::test(&mut steps),
-        Task::Conformance { osc } => conformance::run(&mut steps, osc),
+        Task::Conformance { osc } => conformance::run(&mut steps, Build::Release, osc),
         Task::Keystone => original::keystone(&mut steps),
         Task::NovaFunctional => original::nova_functional(&mut steps),
         Task::Minicloud { bed, layout } => minicloud::run(&mut steps, &bed, &layout),
@@ -150,7 +151,7 @@ fn main() -> ExitCode {
             .and_then(|()| deny::run(&mut steps))
             .and_then(|()| test::run(&mut steps, false))
             .and_then(|()| kvm::test(&mut steps))
-            .and_then(|()| conformance::run(&mut steps, false)),
+            .and_then(|()| conformance::run(&mut steps, Build::Test, false)),
         Task::Language => language::run(&mut steps),
         Task::Names => names::run(&mut steps),
         Task::Vector => vector::run(&mut steps),
