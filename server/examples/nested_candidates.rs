@@ -104,7 +104,7 @@ impl Question {
         let uuid = Uuid::from_u128(number.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835));
         let row = writer.add_provider(uuid, &format!("{host}.{child}"), parent).expect("a new provider");
         for (class, _) in if parent.is_some() { self.on_child } else { self.on_root } {
-            let class = writer.resource_class(class).expect("room for a class");
+            let class = writer.resource_class(class).expect("a free number for the class");
             writer.set_inventory(row, class, Some(&Inventory::of(262_144))).expect("a valid inventory");
         }
         let traits = ["COMPUTE_VOLUME_MULTI_ATTACH", "HW_CPU_X86_AVX2", "HW_CPU_X86_SSE42"];

@@ -1,8 +1,9 @@
-//! The socket in the data folder by which commands reach the service that has it: `control.sock`.
+//! The control socket of a running service: `control.sock` in its data directory.
 //!
-//! It speaks HTTP: `GET /status` tells how the service is, `POST /backup` sends its state as a state file. Whoever may open the
-//! folder may do both, so there is no other identity. A state file says itself where it ends, so one that was cut off is never
-//! taken for whole.
+//! It serves HTTP: `GET /status` returns the status of the service, `POST /backup` sends its state
+//! as a state file. A process that may open the directory may call both, so callers are not
+//! authenticated. A state file marks its own end, so a truncated one is never mistaken for a
+//! complete one.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -40,7 +41,7 @@ const SOCKET: &str = "control.sock";
 /// Bytes of a backup that are sent at a time.
 const PIECE: usize = 1 << 16;
 
-/// How long to wait after a connection could not be accepted.
+/// The pause after a connection could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The service's end of the socket.
@@ -61,33 +62,35 @@ impl Drop for SocketFile {
     }
 }
 
-/// A service that cannot be asked, or does not do what it is asked.
+/// Why a service cannot be reached, or does not do what a command requests.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
-    /// There is no way to it.
+    /// The socket cannot be connected to.
     #[error("{path}: {error}")]
     Unreachable {
         /// The socket.
         path: PathBuf,
-        /// The system's word.
+        /// The error of the operating system.
         error: io::Error,
     },
-    /// It refuses.
+    /// The service refuses the request.
     #[error("the service answers: {0}")]
     Refused(String),
-    /// What it sends cannot be passed on, or its answer breaks off.
+    /// The answer cannot be written to the output, or breaks off.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
 
 impl Control {
-    /// Makes the socket in a folder that this process has. Only the owner of the process may open it.
+    /// Creates the socket in a data directory that this process has locked. Only the owner of the
+    /// process may open it.
     ///
     /// # Errors
-    /// A folder that cannot be written, or whose path is longer than the system allows for sockets.
-    pub fn bind(folder: &Path, service: Arc<Service>) -> io::Result<Self> {
-        let path = folder.join(SOCKET);
-        // The folder is locked: whoever made a socket that is there is gone.
+    /// Fails if the directory cannot be written, or if its path is longer than the system allows
+    /// for sockets.
+    pub fn bind(directory: &Path, service: Arc<Service>) -> io::Result<Self> {
+        let path = directory.join(SOCKET);
+        // The directory is locked: the process that created an existing socket has ended.
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -97,7 +100,8 @@ impl Control {
         Ok(Self { listener, service, _file: SocketFile(path) })
     }
 
-    /// Answers as long as it is polled. A backup that has not ended when the runtime does breaks off.
+    /// Serves requests as long as it is polled. A backup that is still running when the runtime
+    /// ends breaks off.
     pub async fn run(self) {
         let routes = Router::new().route("/status", get(status)).route("/backup", post(backup));
         let routes = routes.with_state(Arc::clone(&self.service));
@@ -150,7 +154,7 @@ async fn backup(State(service): State<Arc<Service>>) -> Response {
     }
 }
 
-/// The state of one moment, when it is on disk.
+/// The state at one moment, once it is on disk.
 async fn durable_moment(epoch: &Epoch) -> Result<(Snapshot, FleetState), String> {
     let fleet = Arc::clone(&epoch.fleet);
     let moment = || async move {
@@ -204,12 +208,14 @@ impl hyper::body::Body for Pieces {
     }
 }
 
-/// Has the service that has the folder write its state to `out` as a state file.
+/// Requests a backup from the service that uses the directory, and writes it to `out` as a state
+/// file.
 ///
 /// # Errors
-/// A service that cannot be reached or refuses; an answer that breaks off before it has begun.
-pub fn backup_online(folder: &Path, out: &mut impl Write) -> Result<(), ControlError> {
-    let path = folder.join(SOCKET);
+/// Fails if the service cannot be reached or refuses, or if the answer breaks off before it has
+/// begun.
+pub fn backup_online(directory: &Path, out: &mut impl Write) -> Result<(), ControlError> {
+    let path = directory.join(SOCKET);
     let unreachable = |error| ControlError::Unreachable { path: path.clone(), error };
     let mut stream = UnixStream::connect(&path).map_err(unreachable)?;
     // To HTTP/1.0 the answer is sent as it is, up to the end of the connection.

@@ -1,18 +1,18 @@
-//! What a request that cannot be served is answered with.
+//! The error response to a request that cannot be served.
 
 use axum::http::StatusCode;
 
-/// A refusal, as the API tells it.
+/// A refusal, as the API reports it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{status}: {detail}")]
 pub struct Failure {
     /// The HTTP status.
     pub status: StatusCode,
-    /// What clients tell reasons apart by, from microversion 1.23 on.
+    /// The code by which clients distinguish reasons, from microversion 1.23 on.
     pub code: Code,
-    /// For people.
+    /// The message for people.
     pub detail: String,
-    /// The methods there are, when the one asked for is not among them.
+    /// The methods that are allowed, when the requested one is not among them.
     pub allow: Option<&'static str>,
 }
 
@@ -25,15 +25,15 @@ pub enum Code {
     /// Nothing in particular.
     #[default]
     Undefined,
-    /// An inventory that shall go has allocations.
+    /// An inventory to be removed has allocations.
     InventoryInUse,
-    /// Somebody else was faster: read again and retry.
+    /// Another client has made a change in the meantime: read again and retry.
     ConcurrentUpdate,
     /// A name or UUID is taken.
     DuplicateName,
-    /// A provider that shall go has allocations.
+    /// A provider to be removed has allocations.
     ProviderInUse,
-    /// A provider that shall go has children.
+    /// A provider to be removed has children.
     CannotDeleteParent,
     /// No such provider.
     ProviderNotFound,

@@ -1,14 +1,14 @@
-//! The memory that long answers come and go in.
+//! Reuse of the memory of long responses.
 
-/// The largest answers that are to be made in memory that was used before.
+/// The size of the largest responses whose memory is to be reused, in bytes.
 const LARGE: usize = 16 << 20;
 
-/// Has the C library keep memory that was freed instead of giving it back to the system after each long answer, only to
-/// ask for it again: new pages cost more time than what is written on them.
+/// Makes the C library keep freed memory instead of returning it to the system after each long
+/// response: to get new pages from the system takes longer than to write the response to them.
 ///
-/// When glibc frees a block as large as this, it takes blocks of this size for common from then on, and gives back only
-/// what exceeds twice as much: 32 MiB for each of its arenas. (No page of this one is ever touched.) Other C libraries
-/// have rules of their own, to which this makes no difference.
+/// After glibc has freed a block of this size, it treats blocks of this size as common, and returns
+/// only memory that exceeds twice the size: 32 MiB for each of its arenas. No page of the freed
+/// block is ever touched. Other C libraries have rules of their own, which this does not affect.
 pub fn keep_freed_memory() {
     drop(std::hint::black_box(Vec::<u8>::with_capacity(LARGE)));
 }

@@ -74,7 +74,7 @@ impl Default for Metrics {
         let conflicts = Family::default();
         registry.register("requests", "Requests by route and status", requests.clone());
         registry.register("request_seconds", "Time to serve a request", latencies.clone());
-        registry.register("conflicts", "Requests answered by 409: a generation was old, a name taken, something in use, or there was no room", conflicts.clone());
+        registry.register("conflicts", "Requests answered by 409: a generation was old, a name taken, something in use, or the capacity too small", conflicts.clone());
         let calls = Family::default();
         let call_latencies: Family<Path, Histogram, fn() -> Histogram> =
             Family::new_with_constructor(|| Histogram::new(LATENCIES));
@@ -95,7 +95,7 @@ impl Default for Metrics {
         );
         registry.register("commit_records", "Records in a group of changes", commit_records.clone());
         let store_failures = Counter::default();
-        let help = "Times the store failed: what had not been told by then was taken back";
+        let help = "Times the store failed: changes that had not been acknowledged were rolled back";
         registry.register("store_failures", help, store_failures.clone());
         let other_agents = Counter::default();
         let help = "Agents that were refused because another one speaks for their host: two machines have one name and UUID";

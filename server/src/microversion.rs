@@ -4,7 +4,7 @@ use std::fmt;
 
 use axum::http::HeaderMap;
 
-/// The header that asks for a microversion, and tells which was spoken.
+/// The header that requests a microversion, and in a response names the one that was used.
 pub(crate) const HEADER: &str = "openstack-api-version";
 const SERVICE: &str = "placement";
 
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn other_versions_are_told_from_rubbish() {
+    fn unsupported_and_malformed_versions_are_distinguished() {
         let unacceptable = |version: &str| Err(InvalidMicroversion::Unacceptable(version.to_owned()));
         let malformed = |version: &str| Err(InvalidMicroversion::Malformed(version.to_owned()));
         assert_eq!(of(&["placement 0.5"]), unacceptable("0.5"));

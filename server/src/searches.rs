@@ -140,7 +140,7 @@ impl Drop for Watch {
     }
 }
 
-/// Waits until a client is gone, as far as that can be told.
+/// Waits until a client has closed its connection, as far as the server can detect it.
 pub(crate) async fn gone(client: Option<Socket>) {
     let Some(client) = client else { return std::future::pending().await };
     while !client.has_closed() {

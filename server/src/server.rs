@@ -37,7 +37,7 @@ impl Server {
     /// Starts to listen. Requests wait until [`Self::run`].
     ///
     /// # Errors
-    /// An address that cannot be listened on.
+    /// Fails if the address cannot be listened on.
     pub async fn bind(address: SocketAddr, service: impl Into<Arc<Service>>) -> io::Result<Self> {
         Ok(Self { service: service.into(), listener: TcpListener::bind(address).await? })
     }
@@ -45,7 +45,7 @@ impl Server {
     /// The address that it listens on.
     ///
     /// # Errors
-    /// When the system cannot tell.
+    /// Fails if the system does not report the address.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }

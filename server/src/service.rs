@@ -27,7 +27,7 @@ use crate::{pipeline, standard};
 /// How the service behaves.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// How it finds out who is asking.
+    /// How it identifies the caller.
     pub auth: Auth,
     /// Who may do what.
     pub policy: Policy,
@@ -45,7 +45,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// Whoever asks is believed, and everything else is as it is by default: for development and tests.
+    /// Trusts the identity in each request, with defaults for everything else; for development and
+    /// tests.
     #[must_use]
     pub fn noauth2() -> Self {
         Self {
@@ -90,13 +91,14 @@ impl Service {
     /// A service over an empty index that knows the standard traits and resource classes.
     #[must_use]
     pub fn new(options: Options) -> Self {
-        Self::over(Index::with_holders(), options).expect("an empty index has room for the standard classes")
+        Self::over(Index::with_holders(), options)
+            .expect("an empty index has free numbers for the standard classes")
     }
 
     /// A service over an index that was restored; standard names that it does not know yet are added.
     ///
     /// # Errors
-    /// An index without room for the standard classes.
+    /// Fails if the index has too few free numbers for the standard classes.
     pub fn over(index: Index, options: Options) -> Result<Self, TopologyError> {
         standard::add_to(&mut index.write_at(now()))?;
         let index = Arc::new(index);
@@ -182,7 +184,7 @@ impl Service {
     }
 }
 
-/// The time, as the answers tell it.
+/// The current time, for responses and records.
 pub(crate) fn now() -> Timestamp {
     #[expect(clippy::disallowed_methods, reason = "this is the edge: answers say when things were changed")]
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

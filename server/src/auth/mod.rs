@@ -1,4 +1,4 @@
-//! Who is asking.
+//! The identity of the caller.
 
 mod keystone;
 mod noauth2;
@@ -10,16 +10,16 @@ use axum::http::HeaderMap;
 pub(crate) use keystone::Counters as KeystoneCounters;
 pub use keystone::{InvalidKeystone, Keystone, KeystoneSettings, Secret};
 
-/// How the server finds out who is asking.
+/// How the server identifies the caller.
 #[derive(Debug, Clone)]
 pub enum Auth {
-    /// Believes what the request says; for development and tests.
+    /// Trusts the identity in the request; for development and tests.
     Noauth2,
-    /// Asks Keystone about the token.
+    /// Validates the token with Keystone.
     Keystone(Arc<Keystone>),
 }
 
-/// What is known about who is asking.
+/// The identity of the caller.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Identity {
     /// The user.
@@ -34,7 +34,7 @@ pub struct Identity {
     pub system: bool,
 }
 
-/// Nobody who can be told.
+/// Why the caller cannot be identified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unauthenticated {
     /// No token was sent.
@@ -49,10 +49,11 @@ pub enum Unauthenticated {
 }
 
 impl Auth {
-    /// Who sent a request with these headers. Clients of one address wait for each other's new tokens.
+    /// Identifies the caller that sent these headers. Clients of one address wait for each other's
+    /// new tokens.
     ///
     /// # Errors
-    /// Nobody who can be told.
+    /// Fails if the caller cannot be identified.
     pub async fn identify(
         &self,
         headers: &HeaderMap,
@@ -64,7 +65,7 @@ impl Auth {
         }
     }
 
-    /// What a 401 says in `WWW-Authenticate`, if anything.
+    /// The `WWW-Authenticate` header of a 401, if there is one.
     pub(crate) fn challenge(&self) -> Option<String> {
         match self {
             Self::Noauth2 => None,

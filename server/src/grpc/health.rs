@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_told_follows_the_store() {
+    async fn the_reported_status_follows_the_store() {
         let reporter = HealthReporter::new();
         let health = HealthService::from_health_reporter(reporter.clone());
         let (store, serving) = watch::channel(true);

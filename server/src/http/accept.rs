@@ -35,7 +35,7 @@ fn quality(accept: &str, offer: (&str, &str)) -> u16 {
 const HTML: (&str, &str) = ("text", "html");
 const JSON: (&str, &str) = ("application", "json");
 
-/// The form in which an error is told.
+/// The media type of an error response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ErrorForm {
     Json,
@@ -44,7 +44,7 @@ pub(crate) enum ErrorForm {
 }
 
 impl ErrorForm {
-    /// The form that the client likes best; without a word from it, JSON.
+    /// The form that the client prefers; JSON if it states no preference.
     pub(crate) fn of(accept: Option<&str>) -> Self {
         let Some(accept) = accept.filter(|accept| !accept.trim().is_empty() && *accept != "*/*") else {
             return Self::Json;

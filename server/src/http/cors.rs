@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
-/// What browsers are told about cross-origin requests.
+/// The cross-origin requests that browsers may make.
 #[derive(Debug, Clone, Default)]
 pub struct Cors {
     /// Origins that may call, such as `https://dashboard.example.com`.

@@ -100,7 +100,7 @@ pub(crate) fn insert(headers: &mut HeaderMap, name: header::HeaderName, value: &
     }
 }
 
-/// The response that tells a failure. Without a version, the microversion itself was the problem.
+/// The response that reports a failure. Without a version, the microversion itself was invalid.
 pub(crate) fn failure(
     failure: &Failure,
     version: Option<Microversion>,

@@ -1,6 +1,7 @@
-//! Checks of JSON values, with errors in the words of Python's `jsonschema`.
+//! Validation of JSON values, with the error messages of Python's `jsonschema`.
 //!
-//! Only what the API's bodies and queries need. Of several errors the one nearest to the root is told.
+//! It supports what the API's bodies and queries need. Of several errors, the one nearest to the
+//! root is reported.
 
 use std::borrow::Cow;
 

@@ -162,7 +162,7 @@ impl Writer {
         start
     }
 
-    /// Makes room for so many more bytes at once.
+    /// Reserves capacity for this number of further bytes.
     pub(crate) fn reserve(&mut self, bytes: usize) {
         self.out.reserve(bytes);
     }

@@ -1,8 +1,9 @@
-//! Carrying everything over from the database of another Placement service, and back.
+//! Migration of all data from the database of another Placement service, and back.
 //!
-//! Berth speaks to no database. A query, run by the database's own client, prints every row that matters as a line of
-//! JSON ([`Dialect::query`]); [`read_dump`] makes records of these lines. The way back is a script for the same client
-//! ([`write_script`]). [`berth_store::Digest`] tells whether two services hold the same.
+//! Berth connects to no database. A query, run by the database's own client, prints every relevant
+//! row as a line of JSON ([`Dialect::query`]); [`read_dump`] converts these lines to records. The
+//! way back is a script for the same client ([`write_script`]). [`berth_store::Digest`] shows
+//! whether two services contain the same data.
 
 mod dump;
 mod query;

@@ -82,7 +82,7 @@ impl Dialect {
         script + "COMMIT;\n"
     }
 
-    /// One moment for all queries, and no wish to write.
+    /// Begins a read-only transaction in which all queries see the same snapshot.
     const fn begin(self) -> &'static str {
         match self {
             Self::Mysql => {

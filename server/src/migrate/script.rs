@@ -288,8 +288,8 @@ impl<'a, W: Write> Insert<'a, W> {
     }
 }
 
-/// Classes with their ids. Placement tells standard ones from others by them, and puts the standard ones at their
-/// places in its list.
+/// Classes with their ids. By its id, Placement distinguishes a standard class from a custom one;
+/// the id of a standard class is its position in the list of standard classes.
 fn numbered_classes(classes: Vec<NameRecord>) -> Vec<(usize, NameRecord)> {
     let is_custom = |class: &NameRecord| class.name.starts_with(CUSTOM_PREFIX);
     let (custom, standard): (Vec<_>, Vec<_>) = classes.into_iter().partition(is_custom);

@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn rubbish_is_told() {
+    fn the_reason_of_an_invalid_check_is_reported() {
         let reason = |check: &str| Check::parse(check).unwrap_err().reason;
         assert!(reason("admin").contains("no check"));
         assert!(reason("(role:a").contains("not closed"));

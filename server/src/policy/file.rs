@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn other_lines_are_told_with_their_number() {
+    fn invalid_lines_are_reported_with_their_number() {
         let broken = InvalidFile::Line { line: 2, text: "- list".to_owned() };
         assert_eq!(parse("a: \"@\"\n  - list\n"), Err(broken));
         assert!(matches!(parse("{\"a\": 1}"), Err(InvalidFile::Json(_))));

@@ -202,7 +202,8 @@ mod tests {
         assert!(matches!(error("a: rule:missing"), InvalidPolicy::Reference { line: 1, .. }));
         assert!(matches!(error("admin_or_service_api: rule:missing"), InvalidPolicy::Reference { .. }));
         assert!(matches!(error("placement:trait:list: '@'"), InvalidPolicy::Unknown { line: 1, .. }));
-        // A chain as long as it may be, each link twice: told without trying every way through it.
+        // The longest allowed chain, with each link twice: checked without following every path
+        // through it.
         let chain = |length: usize| {
             let links = (1..=length).map(|n| format!("r{n:03}: rule:r{:03} or rule:r{:03}\n", n - 1, n - 1));
             format!("r000: \"@\"\n{}", links.collect::<String>())

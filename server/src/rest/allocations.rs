@@ -117,7 +117,7 @@ pub(super) fn write_many(call: &Call<'_>) -> Result<Reply, Failure> {
     transfer(call, &topology, &writes)
 }
 
-/// What the consumers of a body shall hold.
+/// The requested allocations of the consumers in a body.
 pub(super) fn read_many(
     call: &Call<'_>,
     topology: &Topology,

@@ -1,4 +1,5 @@
-//! What consumers shall hold, as bodies say it: one consumer or several, list or object, with or without generations.
+//! The requested allocations of consumers in request bodies: one consumer or several, list or
+//! object, with or without generations.
 
 use std::sync::Arc;
 
@@ -17,10 +18,10 @@ use crate::json::schema::integer_of;
 use crate::request::message;
 use crate::uuids;
 
-/// Who owns the consumers of clients that are too old to tell.
+/// The project and user of consumers that clients write with a microversion without owners.
 pub(super) const INCOMPLETE: &str = "00000000-0000-0000-0000-000000000000";
 
-/// What one body says about one consumer, not looked up yet.
+/// The part of a body about one consumer, with names that are not resolved yet.
 pub(super) struct Wanted<'body> {
     consumer: Uuid,
     generation: Option<ExpectedGeneration>,
@@ -47,7 +48,7 @@ impl<'body> Wanted<'body> {
         Self { consumer, generation: generation.or(any), owner: Arc::new(owner), allocations }
     }
 
-    /// Whether the consumer is as expected. It is looked at again when it is written.
+    /// Checks the generation of the consumer. The write checks it again.
     pub(super) fn expect(&self, index: &Index) -> Result<ExpectedGeneration, Failure> {
         let found = index.consumer(self.consumer.into()).map(|consumer| consumer.generation);
         match self.generation {
@@ -57,7 +58,7 @@ impl<'body> Wanted<'body> {
         }
     }
 
-    /// The providers and classes looked up.
+    /// Resolves the providers and classes.
     pub(super) fn resolve(
         &self,
         call: &Call<'_>,
@@ -79,14 +80,14 @@ impl<'body> Wanted<'body> {
     }
 }
 
-/// A name in a body that leads nowhere.
+/// A name in a body that does not exist.
 pub(super) enum Unresolved {
     Provider(String),
     Class(String),
 }
 
 impl Unresolved {
-    /// The refusal; `class` tells of an unknown class.
+    /// The refusal; `class` makes the message about an unknown class.
     pub(super) fn into_failure(self, class: impl FnOnce(String) -> String) -> Failure {
         match self {
             Self::Provider(uuid) => Failure::bad_request(format!(
@@ -137,7 +138,7 @@ fn by_provider<'body>(
     Some((uuid, entry["resources"].as_object()?))
 }
 
-/// The expectation that a body tells; `None` for a negative number, which no generation is.
+/// The expected generation in a body; `None` for a negative number, which no generation is.
 fn expected(value: &Value) -> Option<ExpectedGeneration> {
     if value.is_null() {
         return Some(ExpectedGeneration::New);
@@ -161,18 +162,18 @@ fn conflict(found: &str, given: &str) -> Failure {
     refusals::concurrent_update(&format!("consumer generation conflict - expected {found} but got {given}"))
 }
 
-/// How the refusal of a transfer is told.
+/// The response to a transfer that was refused.
 pub(super) fn refused(error: &TransferError, topology: &Topology) -> Failure {
     match *error {
-        // Written by somebody else since it was looked at.
+        // Another client has written the consumer in the meantime.
         TransferError::ConsumerGeneration { expected, found, .. } => generation_conflict(expected, found),
         // The body itself is contradictory.
         TransferError::WrittenTwice(consumer) => {
             Failure::bad_request(format!("Consumer {} is named twice.", Uuid::from(consumer)))
         }
-        // Others of the consumer's server group are in the way.
+        // The policy of the consumer's server group forbids the allocation.
         TransferError::Group(error) => Failure::conflict(format!("Unable to allocate inventory: {error}")),
-        // Room or unit rules are against it now.
+        // The capacity is too small by now, or unit rules forbid the amount.
         TransferError::Refused(ref refusal) => Failure::conflict(format!(
             "Unable to allocate inventory: {}",
             message::allocation(refusal, topology)

@@ -173,9 +173,9 @@ fn write(
     writer.set_inventories(row, generation, inventories).map_err(|error| match error {
         // Removed a moment ago.
         TopologyError::UnknownProvider(_) => Failure::not_found(no_provider(uuid)),
-        // Somebody else was faster.
+        // Another client has made a change in the meantime.
         TopologyError::Generation { given, found } => conflict(&format!(": actual: {found}, given: {given}")),
-        // Consumers hold some of what shall go.
+        // Consumers hold allocations of an inventory to be removed.
         TopologyError::InUse(in_use) => {
             let used = used_beside(writer, &topology, row, &classes, in_use.class);
             Failure::conflict(format!("Inventory for '{used}' on resource provider '{uuid}' in use."))
@@ -185,7 +185,7 @@ fn write(
     })
 }
 
-/// The classes in use that would go.
+/// The names of the classes in use that would be removed.
 fn used_beside(
     writer: &Writer<'_>,
     topology: &Topology,
@@ -222,7 +222,7 @@ pub(super) fn resolve(
     found.collect()
 }
 
-/// One inventory of a body; what is not told has its default.
+/// One inventory of a body; missing fields have their defaults.
 fn read(record: &Value, version: Microversion, class: &str, uuid: &str) -> Result<Inventory, String> {
     let amount = |name: &str, default: u32| {
         record.get(name).map_or(default, |value| u32::try_from(integer_of(value)).unwrap_or(default))

@@ -59,11 +59,11 @@ fn refused(error: ReshapeError, topology: &Topology) -> Failure {
     use berth_placement::InventoryError;
     match error {
         ReshapeError::Transfer(error) => consumers::refused(&error, topology),
-        // Changed by somebody else since it was looked at.
+        // Another client has changed the provider in the meantime.
         ReshapeError::Inventory(InventoryError::Generation { row, given, found }) => {
             generation_conflict(&message::provider_uuid(topology, row), found, given)
         }
-        // Consumers would still hold some of what shall go.
+        // Consumers would still hold allocations of an inventory to be removed.
         ReshapeError::Inventory(InventoryError::InUse(in_use)) => Failure::conflict(format!(
             "{UPDATE_CONFLICT}Inventory for '{}' on resource provider '{}' in use.",
             message::class_name(topology, in_use.class),

@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_are_told_apart() {
+    fn paths_are_distinguished() {
         assert_eq!(Route::of("/"), Some(Route::Root));
         assert_eq!(Route::of("/traits"), Some(Route::Traits));
         assert_eq!(Route::of("/traits/☃"), Some(Route::Trait("☃")));

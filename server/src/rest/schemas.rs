@@ -117,7 +117,7 @@ fn resources() -> Schema {
     Schema::Object(Object { patterns, at_least_one: true, ..Object::default() })
 }
 
-/// What one consumer shall hold.
+/// The requested allocations of one consumer.
 pub(super) fn allocations(version: Microversion) -> Schema {
     if version.at_least(12) {
         allocations_by_provider(version, !version.at_least(28))
@@ -175,7 +175,7 @@ fn mappings() -> Schema {
     Schema::Object(Object { patterns, open: true, at_least_one: true, ..Object::default() })
 }
 
-/// What several consumers shall hold.
+/// The requested allocations of several consumers.
 pub(super) fn many_allocations(version: Microversion, at_least_one: bool) -> Schema {
     let patterns = vec![(patterns::UUID, allocations_by_provider(version, false))];
     Schema::Object(Object { patterns, at_least_one, ..Object::default() })

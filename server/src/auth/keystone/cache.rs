@@ -1,4 +1,4 @@
-//! What Keystone said lately, by hash of the token.
+//! A cache of Keystone's recent answers, keyed by the hash of the token.
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -11,7 +11,7 @@ use tokio::sync::OnceCell;
 use crate::auth::{Identity, Unauthenticated};
 use crate::clock::Monotonic;
 
-/// What stands for a token: it cannot be used as one. Shown by its first digits.
+/// The hash of a token, which cannot be used as a token. It is displayed as its first digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct TokenHash([u8; 32]);
 
@@ -27,25 +27,26 @@ impl fmt::Display for TokenHash {
     }
 }
 
-/// What was said about a token, and how long it holds.
+/// Keystone's answer about a token, and the time until which it can be used.
 pub(super) struct Verdict {
     pub(super) outcome: Result<Good, Unauthenticated>,
     pub(super) until: Monotonic,
 }
 
-/// A token that is good.
+/// A valid token.
 pub(super) struct Good {
     pub(super) identity: Arc<Identity>,
     pub(super) expires_at: Monotonic,
 }
 
 impl Verdict {
-    /// Whether it can be relied upon without asking again.
+    /// Whether the verdict can be used without another question to Keystone.
     pub(super) fn holds(&self, now: Monotonic) -> bool {
         now < self.until
     }
 
-    /// Whom the token stands for. One that was good when it was asked about may have expired since.
+    /// The identity that the token represents. A token that Keystone accepted may have expired
+    /// since.
     pub(super) fn identity(&self, now: Monotonic) -> Result<Arc<Identity>, Unauthenticated> {
         match &self.outcome {
             Ok(good) if now < good.expires_at => Ok(Arc::clone(&good.identity)),
@@ -55,10 +56,10 @@ impl Verdict {
     }
 }
 
-/// A verdict that is there, or that somebody is waiting for.
+/// A verdict that exists, or that requests wait for.
 pub(super) type Entry = Arc<OnceCell<Verdict>>;
 
-/// The verdicts on the tokens that were used last.
+/// The verdicts on the most recently used tokens.
 pub(super) struct Cache {
     entries: Mutex<LruCache<TokenHash, Entry>>,
 }
@@ -81,7 +82,8 @@ impl Cache {
         entry
     }
 
-    /// The token was no good: it is the first to make room, so that a flood of such displaces few good ones.
+    /// Makes the entry of a rejected token the first to be evicted, so that many invalid tokens
+    /// displace few valid ones.
     pub(super) fn demote(&self, hash: &TokenHash) {
         self.lock().demote(hash);
     }
@@ -117,9 +119,9 @@ mod tests {
         assert!(!knows(&cache, "a", 20));
     }
 
-    /// Keystone was just asked: a token that outlives its verdict is good for those that waited for it.
+    /// A token that outlives its verdict is valid for the requests that waited for this verdict.
     #[test]
-    fn only_its_own_end_makes_a_good_token_bad() {
+    fn a_valid_token_is_rejected_only_after_it_expires() {
         for now in [9, 10, 20, 29] {
             assert!(verdict(20).identity(Monotonic(now)).is_ok(), "{now}");
         }
@@ -127,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_tokens_make_room_first() {
+    fn rejected_tokens_are_evicted_first() {
         let cache = Cache::new(NonZeroUsize::new(2).unwrap());
         put(&cache, "good", 20);
         for bad in ["x", "y", "z"] {

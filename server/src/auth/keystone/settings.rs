@@ -1,17 +1,17 @@
-//! Where Keystone is, and as whom to ask.
+//! Settings of Keystone: its URL and the service user.
 
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-/// Where Keystone is, as whom to ask it, and how long its answers are kept.
+/// The URL of Keystone, the user that validates tokens, and how long answers are cached.
 #[derive(Debug, Clone)]
 pub struct KeystoneSettings {
     /// The URL of Keystone, with or without `/v3`.
     pub auth_url: String,
     /// The URL that clients without a token are pointed to; `auth_url` if not given.
     pub www_authenticate_uri: Option<String>,
-    /// The user as whom tokens are validated.
+    /// The user that validates tokens.
     pub username: String,
     /// The user's password.
     pub password: Secret,
@@ -23,11 +23,11 @@ pub struct KeystoneSettings {
     pub project_domain_name: String,
     /// Certificates of the authorities to trust, in PEM; those of Mozilla's list if not given.
     pub ca_certificates: Option<String>,
-    /// How long an answer is kept.
+    /// How long an answer is cached.
     pub cache_time: Duration,
-    /// How many answers are kept.
+    /// The number of answers that are cached.
     pub cache_entries: NonZeroUsize,
-    /// How long Keystone may take for an answer.
+    /// The time within which Keystone must answer.
     pub timeout: Duration,
 }
 
@@ -41,7 +41,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A setting of Keystone that cannot be.
+/// A setting of Keystone that is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{setting}: {problem}")]
 pub struct InvalidKeystone {
@@ -63,7 +63,7 @@ impl KeystoneSettings {
         self.www_authenticate_uri.as_deref().unwrap_or(&self.auth_url)
     }
 
-    /// Whether everything that has to be there is there.
+    /// Checks that all required settings are present.
     pub(super) fn check(&self) -> Result<(), InvalidKeystone> {
         let fail = |setting, problem: &str| Err(InvalidKeystone { setting, problem: problem.to_owned() });
         let is_url = |url: &str| {

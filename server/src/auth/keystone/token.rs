@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::auth::Identity;
 use crate::utc;
 
-/// Whom a token stands for, and until when.
+/// The identity that a token represents, and when the token expires.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Token {
     pub(super) identity: Identity,
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn scopes_are_told_apart() {
+    fn scopes_are_distinguished() {
         let token = |scope: &str| {
             let text = format!(
                 r#"{{"token": {{"user": {{"id": "u", "name": "n"}}, "roles": [{{"id": "1", "name": "reader"}}],
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_token_is_refused() {
+    fn invalid_tokens_are_refused() {
         for body in
             ["", "{}", r#"{"token": {}}"#, r#"{"token": {"user": {"id": "u"}, "expires_at": "soon"}}"#]
         {

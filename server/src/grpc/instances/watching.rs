@@ -250,8 +250,8 @@ mod tests {
     }
 
     async fn end(mut watched: Messages) -> Code {
-        let told = tokio::time::timeout(Duration::from_secs(20), watched.next()).await;
-        told.expect("it ends").unwrap().unwrap_err().code()
+        let message = tokio::time::timeout(Duration::from_secs(20), watched.next()).await;
+        message.expect("the stream ends").unwrap().unwrap_err().code()
     }
 
     #[tokio::test]
