@@ -21,10 +21,10 @@ use tokio::runtime::Runtime;
 struct SmallDisk(TempDir);
 
 impl SmallDisk {
-    /// Nothing where that is not permitted.
+    /// Mounts the file; `None` if the process may not mount.
     fn mount() -> Option<Self> {
-        let folder = TempDir::new().unwrap();
-        let (image, at) = (folder.path().join("image"), folder.path().join("disk"));
+        let directory = TempDir::new().unwrap();
+        let (image, at) = (directory.path().join("image"), directory.path().join("disk"));
         File::create(&image).unwrap().set_len(24 << 20).unwrap();
         fs::create_dir(&at).unwrap();
         let run = |command: &mut Command| {
@@ -33,7 +33,7 @@ impl SmallDisk {
         // Without blocks that only root may use: the test may run as root.
         let made = run(Command::new("mkfs.ext4").args(["-q", "-m", "0"]).arg(&image))
             && run(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(&at));
-        made.then_some(Self(folder))
+        made.then_some(Self(directory))
     }
 
     fn path(&self) -> std::path::PathBuf {
@@ -101,10 +101,10 @@ impl Running {
         (status == 200).then(|| body["resource_providers"].as_array().unwrap().len())
     }
 
-    /// Waits for the answers to a request to be as they should.
-    fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+    /// Waits until a condition on the service holds, for at most 15 s.
+    fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
         for _ in 0..300 {
-            if is_so(self) {
+            if holds(self) {
                 return;
             }
             thread::sleep(Duration::from_millis(50));

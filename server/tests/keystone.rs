@@ -183,9 +183,9 @@ fn keystone_is_asked_few_questions_at_a_time() {
     assert_eq!(keystone.most_at_once(), QUESTIONS);
 }
 
-/// Whoever waits for a turn to ask waits no longer than for an answer.
+/// A request that waits for its turn to ask Keystone waits no longer than Keystone's timeout.
 #[test]
-fn nobody_waits_longer_than_the_timeout() {
+fn no_request_waits_longer_than_the_timeout() {
     let keystone = FakeKeystone::start();
     let berth = berth(&KeystoneSettings { timeout: Duration::from_secs(2), ..settings(&keystone) });
     keystone.issue("token", "admin", fake::PROJECT, Duration::from_secs(3600));

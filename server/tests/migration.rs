@@ -128,8 +128,8 @@ fn the_way_back_ends_where_it_began() {
     if Command::new("sqlite3").arg("--version").stdout(Stdio::null()).status().is_err() {
         return skip("there is no sqlite3 here; `cargo xtask migration` does not need it");
     }
-    let folder = TempDir::new().unwrap();
-    let database = folder.path().join("placement.db");
+    let directory = TempDir::new().unwrap();
+    let database = directory.path().join("placement.db");
     let run = |script: &str| {
         let mut client = Command::new("sqlite3");
         client.arg(&database).stdin(Stdio::piped()).stdout(Stdio::piped());

@@ -15,7 +15,7 @@ use berth_test_support::nova::numbers::Numbers;
 use berth_test_support::nova::{planting, requests};
 use serde_json::Value;
 
-/// A candidate in names: what it takes from whom, and who serves which group.
+/// A candidate by name: the amount by provider and class, and the providers by request group.
 type Written = (BTreeMap<(String, String), u64>, BTreeMap<String, BTreeSet<String>>);
 
 fn service(fleet: &Fleet) -> Service {

@@ -98,14 +98,17 @@ fn what_is_wrong_is_said() {
 }
 
 #[test]
-fn a_folder_belongs_to_one_process() {
-    let folder = TempDir::new().unwrap();
-    let held = DataDir::open(folder.path()).unwrap();
-    assert!(matches!(DataDir::open(folder.path()), Err(DataError::InUse { process: Some(_), .. })));
-    assert!(matches!(DataDir::open_existing(folder.path()), Err(DataError::InUse { process: Some(_), .. })));
+fn a_directory_belongs_to_one_process() {
+    let directory = TempDir::new().unwrap();
+    let held = DataDir::open(directory.path()).unwrap();
+    assert!(matches!(DataDir::open(directory.path()), Err(DataError::InUse { process: Some(_), .. })));
+    assert!(matches!(
+        DataDir::open_existing(directory.path()),
+        Err(DataError::InUse { process: Some(_), .. })
+    ));
     drop(held);
-    assert!(DataDir::open(folder.path()).is_ok());
-    let nowhere = folder.path().join("nowhere");
+    assert!(DataDir::open(directory.path()).is_ok());
+    let nowhere = directory.path().join("nowhere");
     assert!(matches!(DataDir::open_existing(&nowhere), Err(DataError::Io { .. })));
     assert!(!nowhere.exists());
 }
@@ -116,8 +119,8 @@ fn records(index: &Index) -> Vec<Record> {
 
 #[test]
 fn a_keeper_keeps_every_change() {
-    let folder = TempDir::new().unwrap();
-    let path = folder.path().join("deep/data");
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("deep/data");
     let data = DataDir::open(&path).unwrap();
     assert!(data.load().unwrap().is_none() && !data.has_state().unwrap());
     data.save(&fleet().into()).unwrap();
@@ -136,11 +139,11 @@ fn a_keeper_keeps_every_change() {
     assert_eq!(fs::read_dir(&path).unwrap().count(), 3, "the store, its mark and the lock");
 }
 
-/// A provider without inventories came back with a generation that nobody had been told.
+/// A provider without inventories was restored with a generation that no client had received.
 #[test]
 fn a_provider_that_never_changed_has_the_generation_it_had() {
-    let folder = TempDir::new().unwrap();
-    let data = DataDir::open(folder.path()).unwrap();
+    let directory = TempDir::new().unwrap();
+    let data = DataDir::open(directory.path()).unwrap();
     let index = Index::with_holders();
     index.write_at(Timestamp(7)).add_provider(Uuid::from_u128(1), "host", None).unwrap();
     let before = records(&index);
@@ -150,38 +153,38 @@ fn a_provider_that_never_changed_has_the_generation_it_had() {
 
 #[test]
 fn what_earlier_releases_saved_is_carried_over() {
-    let folder = TempDir::new().unwrap();
-    let old = folder.path().join("state.jsonl");
+    let directory = TempDir::new().unwrap();
+    let old = directory.path().join("state.jsonl");
     fs::write(&old, written(&fleet())).unwrap();
-    let data = DataDir::open(folder.path()).unwrap();
+    let data = DataDir::open(directory.path()).unwrap();
     assert!(data.has_state().unwrap());
     let (service, keeper) = Keeper::start(data, options(), DurabilityOptions::default()).unwrap();
     assert_eq!(service.index().consumers(), 1);
     keeper.stop();
     assert!(!old.exists());
-    assert_eq!(DataDir::open(folder.path()).unwrap().load().unwrap().unwrap().index.consumers(), 1);
+    assert_eq!(DataDir::open(directory.path()).unwrap().load().unwrap().unwrap().index.consumers(), 1);
 }
 
 /// A process that was killed while it wrote leaves a file beside the state.
 #[test]
 fn an_unfinished_file_does_not_matter() {
-    let folder = TempDir::new().unwrap();
-    let data = DataDir::open(folder.path()).unwrap();
+    let directory = TempDir::new().unwrap();
+    let data = DataDir::open(directory.path()).unwrap();
     data.save(&fleet().into()).unwrap();
-    fs::write(folder.path().join("state.redb.new"), "rubbish").unwrap();
+    fs::write(directory.path().join("state.redb.new"), "rubbish").unwrap();
     assert_eq!(data.load().unwrap().unwrap().index.consumers(), 1);
     data.save(&Index::with_holders().into()).unwrap();
     assert_eq!(data.load().unwrap().unwrap().index.consumers(), 0);
 }
 
 #[test]
-fn a_damaged_folder_is_an_error_that_names_the_file() {
-    let folder = TempDir::new().unwrap();
-    let data = DataDir::open(folder.path()).unwrap();
+fn damage_is_an_error_that_names_the_file() {
+    let directory = TempDir::new().unwrap();
+    let data = DataDir::open(directory.path()).unwrap();
     for (file, named) in
         [("state.jsonl", "state.jsonl: line 1"), ("state.redb", "state.redb: cannot open the store")]
     {
-        fs::write(folder.path().join(file), "rubbish\n".repeat(1000)).unwrap();
+        fs::write(directory.path().join(file), "rubbish\n".repeat(1000)).unwrap();
         let error = data.load().err().expect("it is damaged").to_string();
         assert!(error.contains(named), "{error}");
     }

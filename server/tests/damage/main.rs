@@ -1,4 +1,5 @@
-//! Damaged stores: they are never served as something else, are told by their place, and as much as possible is saved.
+//! Damaged stores: they are never served with wrong contents, the damaged record is reported, and a
+//! repair saves as much as possible.
 
 mod fleet;
 mod formats;
@@ -44,11 +45,11 @@ impl Damage {
     }
 }
 
-fn store(folder: &Path) -> PathBuf {
-    folder.join("state.redb")
+fn store(directory: &Path) -> PathBuf {
+    directory.join("state.redb")
 }
 
-/// A folder with a copy of a store.
+/// A directory with a copy of a store.
 fn copy_of(original: &Path) -> TempDir {
     let copy = TempDir::new().unwrap();
     fs::copy(store(original), store(copy.path())).unwrap();
@@ -197,30 +198,33 @@ fn a_damaged_store_is_not_served() {
 }
 
 #[test]
-fn the_place_of_damage_is_told_in_words() {
-    let folder = TempDir::new().unwrap();
-    let data = DataDir::open(folder.path()).unwrap();
+fn the_place_of_damage_is_reported_as_the_damaged_record() {
+    let directory = TempDir::new().unwrap();
+    let data = DataDir::open(directory.path()).unwrap();
     data.save(&fleet::made().into()).unwrap();
-    let bytes = fs::read(store(folder.path())).unwrap();
+    let bytes = fs::read(store(directory.path())).unwrap();
     let uuid = fleet::consumer(700);
     let places = bytes.windows(16).enumerate().filter(|(_, window)| window == uuid.as_bytes());
     for (place, _) in places {
-        Damage::Flip(place).befall(&store(folder.path()));
+        Damage::Flip(place).befall(&store(directory.path()));
     }
     let damages = data.damages().unwrap();
-    let told: Vec<String> = damages.iter().map(ToString::to_string).collect();
-    assert_eq!(damages.len(), 1, "{told:?}");
-    assert!(told[0].starts_with("the consumer with serial ") && told[0].contains("between"), "{told:?}");
+    let messages: Vec<String> = damages.iter().map(ToString::to_string).collect();
+    assert_eq!(damages.len(), 1, "{messages:?}");
+    assert!(
+        messages[0].starts_with("the consumer with serial ") && messages[0].contains("between"),
+        "{messages:?}"
+    );
     let repair = data.repair().unwrap();
     assert_eq!(repair.summary.consumers, fleet::CONSUMERS - 1);
 }
 
 #[test]
 fn a_store_is_put_in_the_place_of_another() {
-    let folder = TempDir::new().unwrap();
-    let data = DataDir::open(folder.path()).unwrap();
+    let directory = TempDir::new().unwrap();
+    let data = DataDir::open(directory.path()).unwrap();
     data.save(&Index::with_holders().into()).unwrap();
-    let before = fs::read(store(folder.path())).unwrap();
+    let before = fs::read(store(directory.path())).unwrap();
     let contents = Contents::from(fleet::made());
     let aside = data.replace(&contents, "now").unwrap().unwrap();
     assert_eq!(fs::read(aside).unwrap(), before);
@@ -229,8 +233,8 @@ fn a_store_is_put_in_the_place_of_another() {
 
 #[test]
 fn compaction_keeps_everything() {
-    let folder = TempDir::new().unwrap();
-    let data = DataDir::open(folder.path()).unwrap();
+    let directory = TempDir::new().unwrap();
+    let data = DataDir::open(directory.path()).unwrap();
     data.save(&fleet::made().into()).unwrap();
     let intact = data.inspect().unwrap();
     let (before, after) = data.compact().unwrap();
@@ -240,11 +244,11 @@ fn compaction_keeps_everything() {
 }
 
 #[test]
-fn a_folder_without_a_store_is_an_error() {
-    let folder = TempDir::new().unwrap();
-    let data = DataDir::open(folder.path()).unwrap();
-    let told = |error: berth_server::DataError| error.to_string();
-    assert!(told(data.inspect().unwrap_err()).contains("has no store"));
-    assert!(told(data.compact().unwrap_err()).contains("has no store"));
-    assert!(told(data.repair().err().unwrap()).contains("has no store"));
+fn a_directory_without_a_store_is_an_error() {
+    let directory = TempDir::new().unwrap();
+    let data = DataDir::open(directory.path()).unwrap();
+    let message = |error: berth_server::DataError| error.to_string();
+    assert!(message(data.inspect().unwrap_err()).contains("has no store"));
+    assert!(message(data.compact().unwrap_err()).contains("has no store"));
+    assert!(message(data.repair().err().unwrap()).contains("has no store"));
 }

@@ -30,8 +30,8 @@ def main():
     parser.add_argument('--texts', action='store_true', help='also compare how error texts begin')
     parser.add_argument('--known', action='store_true', help='also print the differences that are known')
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        original, berth = Original(folder), Berth(options.berth)
+    with tempfile.TemporaryDirectory() as directory:
+        original, berth = Original(directory), Berth(options.berth)
         try:
             sys.exit(Run(options, original, berth).run())
         finally:

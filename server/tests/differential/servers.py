@@ -10,7 +10,7 @@ import warnings
 class Original:
     """Placement on a database of its own, called as a function."""
 
-    def __init__(self, folder):
+    def __init__(self, directory):
         warnings.simplefilter('ignore')
         from oslo_config import cfg
         from oslo_policy import opts as policy_options
@@ -18,7 +18,7 @@ class Original:
         from placement.db_api import configure
         config = cfg.ConfigOpts()
         conf.register_opts(config)
-        url = 'sqlite:///' + os.path.join(folder, 'placement.db')
+        url = 'sqlite:///' + os.path.join(directory, 'placement.db')
         config.set_default('connection', url, group='placement_database')
         config([], default_config_files=[])
         policy_options.set_defaults(config)

@@ -134,6 +134,6 @@ fn runtime() -> &'static Runtime {
             .worker_threads(1)
             .enable_time()
             .build()
-            .expect("there is room for a thread")
+            .expect("the system can start a thread")
     })
 }

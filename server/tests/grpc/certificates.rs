@@ -86,12 +86,12 @@ impl Authority {
         self.0.pem()
     }
 
-    /// A service that lets in whoever has a certificate of this authority.
+    /// A service that admits clients with a certificate of this authority.
     pub(crate) async fn service(&self) -> Running {
         self.service_over(Arc::new(Service::new(options()))).await
     }
 
-    /// The same with a service of the caller's.
+    /// The same over an existing service.
     pub(crate) async fn service_over(&self, service: Arc<Service>) -> Running {
         let Certified { certificate, key } = self.server();
         let tls = Tls::new(certificate.as_bytes(), key.as_bytes(), self.pem().as_bytes()).unwrap();
@@ -121,12 +121,12 @@ impl Authority {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_who_has_a_certificate_of_the_authority_is_let_in() {
+async fn only_clients_with_a_certificate_of_the_authority_are_admitted() {
     let (authority, another) = (Authority::new(), Authority::new());
     let running = authority.service().await;
     authority.list(&running, Some(authority.client("berth://role/reader"))).await.unwrap();
-    let stranger = authority.list(&running, Some(another.client("berth://role/operator"))).await;
-    assert_ne!(stranger.unwrap_err().code(), Code::Ok);
+    let foreign = authority.list(&running, Some(another.client("berth://role/operator"))).await;
+    assert_ne!(foreign.unwrap_err().code(), Code::Ok);
     authority.list(&running, None).await.unwrap_err();
     let plain = Endpoint::new(format!("http://{}", running.address)).unwrap().connect_lazy();
     let plain = PlacementClient::new(plain).list_providers(v1::ListProvidersRequest::default()).await;
@@ -134,7 +134,7 @@ async fn only_who_has_a_certificate_of_the_authority_is_let_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_has_no_role_is_nobody() {
+async fn a_certificate_without_a_role_is_unauthenticated() {
     let authority = Authority::new();
     let running = authority.service().await;
     for (name, words) in [
@@ -156,7 +156,7 @@ async fn without_certificates_there_is_only_loopback() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn certificates_that_cannot_be_used_are_told_apart() {
+async fn invalid_certificates_have_distinct_errors() {
     let authority = Authority::new();
     let (one, two, ca) = (authority.server(), authority.server(), authority.pem());
     let tls = |certificate: &str, key: &str, ca: &str| {

@@ -100,7 +100,7 @@ async fn claims_that_belong_together_are_all_granted_or_none() {
     };
     let (one, two) = (claim(1, &[(1, "VCPU", 3)]), claim(2, &[(2, "VCPU", 3)]));
     assert_eq!(together(vec![one.clone(), two.clone()]).await, [Granted, Granted]);
-    // A move from one to the other is one change: neither has room for both.
+    // The swap is one change: neither provider has capacity for both claims.
     let swapped = vec![claim(1, &[(2, "VCPU", 3)]), claim(2, &[(1, "VCPU", 3)])];
     assert_eq!(together(swapped).await, [Granted, Granted]);
     let short = claim(3, &[(1, "VCPU", 2)]);

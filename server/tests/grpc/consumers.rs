@@ -1,4 +1,4 @@
-//! Who holds what, giving back, and where a request would fit.
+//! Consumers and their allocations, releases, and candidates for a request.
 
 use berth_api::v1;
 use tonic::Code;
@@ -30,9 +30,9 @@ async fn a_consumer_is_shown_with_all_it_holds() {
             allocations: vec![held(1, &[("MEMORY_MB", 10), ("VCPU", 1)]), held(2, &[("DISK_GB", 5)])],
         }
     );
-    // A type that is not told stays.
-    let untold = v1::ConsumerClaim { consumer_type: String::new(), ..claim(1, &[(1, "VCPU", 2)]) };
-    claims(&mut client, vec![untold]).await;
+    // A claim without a type preserves the type.
+    let untyped = v1::ConsumerClaim { consumer_type: String::new(), ..claim(1, &[(1, "VCPU", 2)]) };
+    claims(&mut client, vec![untyped]).await;
     let found = client.get_consumer(wanted.clone()).await.unwrap().into_inner();
     assert_eq!((found.generation, &*found.consumer_type), (2, "INSTANCE"));
     let request = v1::ReleaseRequest { consumers: vec![uuid('c', 1), uuid('c', 2)] };

@@ -41,7 +41,7 @@ async fn reflection_lists_every_service() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn health_is_told_as_a_whole_and_by_service() {
+async fn health_is_reported_as_a_whole_and_by_service() {
     let running = Running::new().await;
     let mut client = HealthClient::new(running.channel().await);
     for service in ["", "berth.v1.Placement"] {

@@ -1,4 +1,5 @@
-//! A request that asks for too much is told which limit it broke, and the server goes on.
+//! Limits of requests: the refusal names the limit that was exceeded, and the server continues to
+//! serve.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -89,9 +90,9 @@ fn a_body_has_to_arrive_in_time() {
     }
 }
 
-/// A client without a token cannot make the server wait for its body, or keep it.
+/// A client without a token cannot make the server wait for its body, or buffer it.
 #[test]
-fn the_body_of_a_stranger_is_not_waited_for() {
+fn the_body_of_an_unauthenticated_request_is_not_awaited() {
     let server = Running::new();
     let head = |length: usize| {
         format!("POST /resource_providers HTTP/1.1\r\nhost: berth\r\ncontent-length: {length}\r\n\r\n")
@@ -100,13 +101,13 @@ fn the_body_of_a_stranger_is_not_waited_for() {
     silent.raw(head(100).as_bytes());
     let answer = silent.answer().unwrap();
     assert!(answer.status == 401 && answer.closes, "{answer:?}");
-    // One that sends everything before it looks for an answer finds it.
+    // A client that sends everything before it reads receives the response.
     let mut busy = TcpStream::connect(server.address).unwrap();
     busy.write_all(&[head(4 << 20).as_bytes(), &[b' '; 4 << 20]].concat()).unwrap();
     let mut answer = String::new();
     busy.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
-    // Without a body, the connection stays.
+    // Without a body, the connection stays open.
     let mut client = server.client();
     client.raw(b"GET /traits HTTP/1.1\r\nhost: berth\r\n\r\n");
     let answer = client.answer().unwrap();
@@ -173,9 +174,9 @@ fn candidates_are_bounded() {
     assert!(error.contains("more than 100 steps"), "{error}");
 }
 
-/// The limits of a service that was told nothing: whole fleets can be written and asked for.
+/// The default limits permit reads and writes of whole fleets.
 #[test]
-fn the_usual_limits_are_wide() {
+fn the_default_limits_are_wide() {
     let server = Running::new();
     let mut client = server.client();
     let mut body = json!({});

@@ -1,4 +1,5 @@
-//! Clients that want the same at once: as many get it as there is, and the others are told.
+//! Clients that compete for the same resource: as many succeed as the capacity permits, and the
+//! others receive a conflict.
 
 use serde_json::json;
 
@@ -11,7 +12,8 @@ fn count(answers: &[Answer], status: u16) -> usize {
     answers.iter().filter(|answer| answer.status == status).count()
 }
 
-/// One of the clients, who all go by the same generation, gets its way; the others hear of a conflict.
+/// Checks that one of the clients, which all sent the same generation, succeeded; the others
+/// received a conflict.
 #[track_caller]
 fn one_winner(answers: &[Answer], status: u16) {
     let conflicts = answers.iter().filter(|answer| answer.is_conflict()).count();
@@ -38,8 +40,8 @@ fn one_of_many_writers_of_a_consumer_wins() {
 fn the_last_units_go_to_as_many_as_there_are() {
     let server = Running::new();
     for round in 0..10 {
-        let room = 13;
-        provider(&mut server.client(), round, None, &[("VCPU", room), ("MEMORY_MB", 100 * room)]);
+        let capacity = 13;
+        provider(&mut server.client(), round, None, &[("VCPU", capacity), ("MEMORY_MB", 100 * capacity)]);
         let answers = server.race(CLIENTS, |number, client| {
             let claim = |turn| {
                 let consumer = uuid('c', 1_000 * round + 100 * number + turn);

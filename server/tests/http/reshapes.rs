@@ -1,4 +1,4 @@
-//! Reshapes while others claim: inventories and what is held of them move as one.
+//! Reshapes during concurrent claims: inventories and their allocations move atomically.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -34,7 +34,7 @@ fn move_all(client: &mut Client, from: usize, to: usize) -> Answer {
     client.send("POST", "/reshaper", &body)
 }
 
-/// Claims and gives back on whichever of the two has room.
+/// Claims on one of the two providers, then releases the claim.
 fn come_and_go(client: &mut Client, number: usize, turn: usize) -> [u16; 2] {
     let path = format!("/allocations/{}", uuid('c', number));
     let body = holding(None, &[(turn % 2, "VCPU", 5), (turn % 2, "MEMORY_MB", 500)]);

@@ -1,4 +1,4 @@
-//! What candidates tell of providers is what the providers tell of themselves, whatever has changed.
+//! Provider summaries of candidates match the providers' own resources after every change.
 
 use serde_json::{Value, json};
 
@@ -31,7 +31,7 @@ impl Numbers {
 }
 
 #[test]
-fn summaries_are_what_providers_tell_of_themselves() {
+fn summaries_match_the_resources_of_the_providers() {
     let server = Running::new();
     let mut client = server.client();
     client.ask("PUT", "/resource_classes/CUSTOM_MAGIC").expect(201);
@@ -53,7 +53,7 @@ fn summaries_are_what_providers_tell_of_themselves() {
         let summaries = client.get(&path)["provider_summaries"].clone();
         assert!(!summaries.as_object().unwrap().is_empty());
         for (provider, summary) in summaries.as_object().unwrap() {
-            assert_eq!(*summary, told(&mut client, provider), "round {round}: {provider}");
+            assert_eq!(*summary, expected_summary(&mut client, provider), "round {round}: {provider}");
         }
     }
 }
@@ -83,8 +83,8 @@ fn change(client: &mut Client, numbers: &mut Numbers, providers: usize) {
     }
 }
 
-/// A summary made of what the provider's own pages say.
-fn told(client: &mut Client, provider: &str) -> Value {
+/// The summary, composed of the provider's own resources.
+fn expected_summary(client: &mut Client, provider: &str) -> Value {
     let path = format!("/resource_providers/{provider}");
     let own = client.get(&path);
     let inventories = client.get(&format!("{path}/inventories"))["inventories"].clone();

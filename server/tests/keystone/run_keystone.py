@@ -72,17 +72,17 @@ def wait_for(url, process):
 class Keystone:
     """A Keystone of our own, and its administrator."""
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, directory):
+        self.directory = directory
         self.port = free_port()
         self.url = 'http://127.0.0.1:%d/v3' % self.port
         self.tokens = []
-        self.environment = dict(os.environ, OS_KEYSTONE_CONFIG_DIR=str(folder))
+        self.environment = dict(os.environ, OS_KEYSTONE_CONFIG_DIR=str(directory))
         self.process = None
         self.configure(3600)
         manage = pathlib.Path(sys.executable).parent / 'keystone-manage'
         user = ['--keystone-user', str(os.getuid()), '--keystone-group', str(os.getgid())]
-        config = ['--config-file', str(folder / 'keystone.conf')]
+        config = ['--config-file', str(directory / 'keystone.conf')]
         for command in (['db_sync'], ['fernet_setup'] + user,
                         ['bootstrap', '--bootstrap-password', PASSWORD,
                          '--bootstrap-public-url', self.url]):
@@ -94,13 +94,13 @@ class Keystone:
         self.roles = {role['name']: role['id'] for role in found['roles']}
 
     def configure(self, expiration):
-        (self.folder / 'keystone.conf').write_text(
+        (self.directory / 'keystone.conf').write_text(
             '[database]\nconnection = sqlite:///%s/keystone.db\n[token]\nprovider = fernet\n'
             'expiration = %d\nallow_expired_window = 0\n[fernet_tokens]\nkey_repository = %s/keys\n'
-            % (self.folder, expiration, self.folder))
+            % (self.directory, expiration, self.directory))
 
     def start(self):
-        log = open(self.folder / 'keystone.log', 'ab')
+        log = open(self.directory / 'keystone.log', 'ab')
         self.process = subprocess.Popen([sys.executable, '-c', SERVE, str(self.port)],
                                         env=self.environment, stdout=log, stderr=log)
         wait_for(self.url, self.process)
@@ -145,19 +145,19 @@ class Keystone:
 class Berth:
     """A Berth that believes the Keystone."""
 
-    def __init__(self, binary, folder, keystone, password):
-        folder.mkdir()
+    def __init__(self, binary, directory, keystone, password):
+        directory.mkdir()
         port = free_port()
         self.url = 'http://127.0.0.1:%d' % port
-        (folder / 'password').write_text(password + '\n')
-        (folder / 'berth.toml').write_text(
+        (directory / 'password').write_text(password + '\n')
+        (directory / 'berth.toml').write_text(
             '[serve]\nlisten = "127.0.0.1:%d"\ngrpc_listen = "127.0.0.1:0"\ndata = "none"\nauth = "keystone"\nlog = "debug"\npolicy = "secure"\n'
             '[serve.keystone]\nauth_url = "%s"\nwww_authenticate_uri = "https://identity.example"\n'
             'password_file = "%s/password"\ntoken_cache_time = %d\n'
-            % (port, keystone.url, folder, CACHE_SECONDS))
-        self.log = folder / 'log'
+            % (port, keystone.url, directory, CACHE_SECONDS))
+        self.log = directory / 'log'
         environment = {name: value for name, value in os.environ.items() if not name.startswith('BERTH_')}
-        self.process = subprocess.Popen([binary, 'serve', '--config', str(folder / 'berth.toml')],
+        self.process = subprocess.Popen([binary, 'serve', '--config', str(directory / 'berth.toml')],
                                         stdout=subprocess.DEVNULL, stderr=open(self.log, 'wb'),
                                         env=environment)
         wait_for(self.url, self.process)
@@ -262,23 +262,23 @@ def main():
     parser.add_argument('--berth', default=os.environ.get('BERTH', 'target/release/berth'))
     options = parser.parse_args()
     checks, running = Checks(), []
-    with tempfile.TemporaryDirectory(prefix='berth-keystone-') as folder:
-        folder = pathlib.Path(folder)
-        (folder / 'keystone').mkdir()
+    with tempfile.TemporaryDirectory(prefix='berth-keystone-') as directory:
+        directory = pathlib.Path(directory)
+        (directory / 'keystone').mkdir()
         try:
-            keystone = Keystone(folder / 'keystone')
+            keystone = Keystone(directory / 'keystone')
             running.append(keystone)
             service = keystone.make('project', name='service', domain_id='default')
             keystone.user('placement', service, ['service'])
             project = keystone.make('project', name='work', domain_id='default')
-            berth = Berth(options.berth, folder / 'berth', keystone, PASSWORD)
+            berth = Berth(options.berth, directory / 'berth', keystone, PASSWORD)
             running.append(berth)
             check_roles(checks, keystone, berth, project)
             check_revoked(checks, keystone, berth)
             check_flood(checks, keystone, berth)
             check_down(checks, keystone, berth)
             check_expired(checks, keystone, berth)
-            wrong = Berth(options.berth, folder / 'wrong', keystone, 'wrong')
+            wrong = Berth(options.berth, directory / 'wrong', keystone, 'wrong')
             running.append(wrong)
             check_wrong_password(checks, keystone, wrong)
             logs = berth.log.read_text() + wrong.log.read_text()

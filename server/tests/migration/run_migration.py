@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""A real Placement carried over to Berth, and back to a real Placement.
+"""Migrates a real Placement to Berth, and back to a real Placement.
 
 Run it with the Python of an environment that has Placement (requirements.txt beside this file):
 
   run_migration.py --berth target/release/berth --seed 1
 
 1. Random requests fill a Placement on SQLite.
-2. Its database is dumped by Berth's query and imported. Every GET there is has to give the same answer from both.
-3. Berth serves on: more random requests. Its state is exported as a script.
-4. The script is run on the old database and on a new, empty one. Both, dumped again, have to have Berth's digest, and
-   a Placement on each has to give the same answers as Berth and to take writes.
+2. Its database is dumped by Berth's query and imported. Both must give the same answer to every GET.
+3. Berth serves more random requests. Its state is exported as a script.
+4. The script is run on the old database and on a new, empty one. Dumps of both must have Berth's digest, and
+   a Placement on each must give the same answers as Berth and accept writes.
 
 Prints a line for each check and 'N passed, N failed'.
 """
@@ -33,7 +33,7 @@ import servers  # noqa: E402
 MINOR = 39
 
 
-def serve_original(folder, port):
+def serve_original(directory, port):
     """Placement on a database of its own, over HTTP."""
     from wsgiref.simple_server import WSGIRequestHandler, make_server
 
@@ -41,7 +41,7 @@ def serve_original(folder, port):
         def log_message(self, *args):
             pass
 
-    make_server('127.0.0.1', port, servers.Original(folder).app, handler_class=Quiet).serve_forever()
+    make_server('127.0.0.1', port, servers.Original(directory).app, handler_class=Quiet).serve_forever()
 
 
 def free_port():
@@ -88,9 +88,9 @@ class Service:
         return self.process.wait(30)
 
 
-def original(folder):
+def original(directory):
     port = free_port()
-    return Service([sys.executable, __file__, '--serve-original', str(folder), str(port)], port)
+    return Service([sys.executable, __file__, '--serve-original', str(directory), str(port)], port)
 
 
 def berth(binary, data):
@@ -99,7 +99,7 @@ def berth(binary, data):
 
 
 def fill(service, seed, steps):
-    """Random requests, and some things they seldom come to."""
+    """Sends random requests, and creates names that they seldom create."""
     requests = generator.Requests(seed, lambda path: service.get(path) or {})
     for name in generator.CLASSES[3:] + generator.TRAITS[1:3]:
         service.call('PUT', ('/resource_classes/' if name in generator.CLASSES else '/traits/') + name)
@@ -219,57 +219,58 @@ class Checks:
         print('%s  %s%s' % ('ok' if good else 'FAILED', what, '' if good else ': %s' % (detail,)), flush=True)
 
 
-def record(folder, into):
+def record(directory, into):
     """Keeps the dump and the tables for the tests that run without Python."""
-    schema = sqlite3.connect(folder / 'old/placement.db').execute(
+    schema = sqlite3.connect(directory / 'old/placement.db').execute(
         'SELECT sql FROM sqlite_master WHERE sql IS NOT NULL')
     (into / 'placement-16.sql').write_text(''.join(row[0] + ';\n' for row in schema))
-    (into / 'placement-16.jsonl').write_text((folder / 'dump.jsonl').read_text())
+    (into / 'placement-16.jsonl').write_text((directory / 'dump.jsonl').read_text())
 
 
-def round_trip(checks, options, folder, running):
-    berthing, data = Berthing(options.berth), folder / 'data'
-    (folder / 'old').mkdir()
-    old = original(folder / 'old')
+def round_trip(checks, options, directory, running):
+    berthing, data = Berthing(options.berth), directory / 'data'
+    (directory / 'old').mkdir()
+    old = original(directory / 'old')
     running.append(old)
     fill_by_hand(old)
     fill(old, options.seed, options.steps)
-    berthing.dump(folder / 'old/placement.db', folder / 'dump.jsonl')
+    berthing.dump(directory / 'old/placement.db', directory / 'dump.jsonl')
     if options.record:
-        record(folder, pathlib.Path(options.record))
+        record(directory, pathlib.Path(options.record))
         return
-    told = berthing.digest('import-placement', folder / 'dump.jsonl', '--data', data)
-    print('\n'.join(told))
+    imported = berthing.digest('import-placement', directory / 'dump.jsonl', '--data', data)
+    print('\n'.join(imported))
     service = berth(options.berth, data)
     running.append(service)
     paths, differ_by = differences(old, service)
     checks.holds('%d answers of Placement and of Berth are the same' % paths, not differ_by, differ_by[:3])
     fill(service, options.seed + 1, options.steps)
-    checks.holds('Berth ends in peace', service.stop() == 0)
+    checks.holds('Berth shuts down gracefully', service.stop() == 0)
     old.stop()
-    export = folder / 'back.sql'
+    export = directory / 'back.sql'
     exported = berthing.digest('export-placement', '--data', data, '--to', 'sqlite', '--output', export)
-    checks.holds('more was done since', exported[-1] != told[-1])
+    checks.holds('the data has changed since the import', exported[-1] != imported[-1])
     service = berth(options.berth, data)
     running.append(service)
-    (folder / 'new').mkdir()
-    empty = original(folder / 'new')
+    (directory / 'new').mkdir()
+    empty = original(directory / 'new')
     empty.stop()
     for name in ('old', 'new'):
-        database = folder / name / 'placement.db'
+        database = directory / name / 'placement.db'
         berthing.restore(export, database)
-        berthing.dump(database, folder / 'again.jsonl')
-        again = berthing.digest('import-placement', folder / 'again.jsonl')
+        berthing.dump(database, directory / 'again.jsonl')
+        again = berthing.digest('import-placement', directory / 'again.jsonl')
         checks.holds('the %s database has the digest of Berth' % name, again == exported, (again, exported))
-        back = original(folder / name)
+        back = original(directory / name)
         running.append(back)
         paths, differ_by = differences(service, back)
         checks.holds('%d answers of Berth and of Placement on the %s one are the same' % (paths, name),
                      not differ_by, differ_by[:3])
         provider = {'name': 'one more', 'uuid': '00000000-0000-4000-a000-000000000000'}
-        checks.holds('it takes another provider', back.call('POST', '/resource_providers', provider)[0] == 200)
+        checks.holds('Placement on the %s database creates another provider' % name,
+                     back.call('POST', '/resource_providers', provider)[0] == 200)
         made = back.get('/resource_providers/' + provider['uuid'])
-        checks.holds('whose tree is its own', made['root_provider_uuid'] == provider['uuid'])
+        checks.holds('the provider is the root of its tree', made['root_provider_uuid'] == provider['uuid'])
 
 
 def main():
@@ -279,13 +280,14 @@ def main():
     parser.add_argument('--berth', default=os.environ.get('BERTH', 'target/release/berth'))
     parser.add_argument('--seed', type=int, default=1)
     parser.add_argument('--steps', type=int, default=400)
-    parser.add_argument('--record', metavar='FOLDER', help='only keep dump and tables, for the tests in Rust')
+    parser.add_argument('--record', metavar='DIRECTORY',
+                        help='only write the dump and the tables there, for the tests in Rust')
     options = parser.parse_args()
     random.seed(options.seed)
     checks, running = Checks(), []
-    with tempfile.TemporaryDirectory(prefix='berth-migration-') as folder:
+    with tempfile.TemporaryDirectory(prefix='berth-migration-') as directory:
         try:
-            round_trip(checks, options, pathlib.Path(folder), running)
+            round_trip(checks, options, pathlib.Path(directory), running)
         finally:
             for service in running:
                 if service.process.poll() is None:

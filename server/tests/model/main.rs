@@ -1,4 +1,4 @@
-//! The whole API against a naive model of it: plain maps, in which everything is looked up anew every time.
+//! Comparison of the whole API with a naive model: plain maps without derived state.
 //!
 //! Random calls at the latest microversion are made to both, in process. Each has to have the status the model says;
 //! afterwards every provider's generation, inventories, traits, aggregates, usages and allocations, and every consumer's,

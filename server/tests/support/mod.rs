@@ -1,4 +1,4 @@
-//! A Berth on a free port of loopback, and a way to ask it.
+//! A Berth on a free port of loopback, and a client for it.
 
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -18,7 +18,7 @@ pub(crate) struct Berth {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What came back.
+/// The response to a request.
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) challenge: Option<String>,
@@ -30,18 +30,18 @@ impl Berth {
         let options = Options { auth, policy, ..Options::noauth2() };
         let service = Arc::new(Service::new(options));
         let (stop, stopped) = oneshot::channel();
-        let (tell, told) = std::sync::mpsc::channel();
+        let (sender, receiver) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
             let mut runtime = tokio::runtime::Builder::new_multi_thread();
             runtime.worker_threads(2).enable_all().build().unwrap().block_on(async {
                 let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
                 let server = Server::bind(any_port, service).await.unwrap();
-                tell.send(server.address().unwrap()).unwrap();
+                sender.send(server.address().unwrap()).unwrap();
                 server.run(async { drop(stopped.await) }, Duration::from_secs(1)).await;
             });
         });
         let config = Agent::config_builder().http_status_as_error(false).proxy(None).build();
-        let address = told.recv().unwrap();
+        let address = receiver.recv().unwrap();
         Self { address, agent: config.into(), stop: Some(stop), thread: Some(thread) }
     }
 
