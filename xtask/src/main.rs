@@ -118,7 +118,7 @@ enum Task {
     Ci,
     /// Checks that no two public types of the libraries share a name
     Names,
-    /// Checks that the text avoids the words that `CONTRIBUTING.md` lists, and counts them
+    /// Checks that no text file contains a word to avoid (see `CONTRIBUTING.md`)
     Language,
     /// Checks that the kernels over 64 rows are vector code (x86-64; needs objdump)
     Vector,
