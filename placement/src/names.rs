@@ -7,7 +7,7 @@ use crate::ids::Timestamp;
 use crate::records::NameRecord;
 
 /// Names with their numbers. Removing a name retires its number. The number can be given to another
-/// name when no caller knows the former meaning ([`reuse`](crate::reuse)).
+/// name when no caller knows the former meaning (`reuse.rs`).
 #[derive(Debug, Clone, Default)]
 pub struct Names {
     by_number: Vec<Option<Entry>>,

@@ -52,7 +52,7 @@ pub struct Site<'a> {
 /// The search leaves traces in what is asked for: an instance cell takes the number of the last host cell it fitted,
 /// and a symbolic page size becomes the size found there. Verdicts are filed under such numbers, so that they can be
 /// taken for another cell's. All of that shows in Nova's answers, also in those for the next allocation candidate
-/// ([`Fitting::try_candidate`] may be called again) and the next instance ([`Fitting::into_topology`]).
+/// (`Fitting::try_candidate` may be called again) and the next instance (`Fitting::into_topology`).
 pub struct Fitting<'a> {
     site: Site<'a>,
     /// Positions of the host's cells in the order in which they are tried.

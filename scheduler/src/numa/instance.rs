@@ -87,7 +87,7 @@ impl PageSize {
         }
     }
 
-    /// The inverse of [`PageSize::from_number`].
+    /// The inverse of `PageSize::from_number`.
     #[must_use]
     pub const fn number(self) -> Option<i64> {
         match self {
