@@ -30,12 +30,12 @@ pub(crate) enum Build {
 pub(crate) fn run(steps: &mut Steps, build: Build, osc: bool) -> Result<()> {
     let suite = steps.root().join("server/tests/conformance");
     let gabbi = python::environment(steps, "gabbi", &suite.join("requirements.txt"))?;
-    let (profile, directory) = match build {
-        Build::Release => ("release", "release"),
-        Build::Test => ("test", "debug"),
+    let (arguments, directory): (&[&str], _) = match build {
+        Build::Release => (&["build", "--release", "--package", "berth"], "release"),
+        // Anything but this builds the dependencies once more, with other features.
+        Build::Test => (&["test", "--workspace", "--no-run"], "debug"),
     };
-    // The whole workspace: otherwise its dependencies have other features, and would be built once more.
-    let mut server = steps.cargo(&["build", "--profile", profile, "--workspace", "--bin", "berth"]);
+    let mut server = steps.cargo(arguments);
     steps.run("build of the server", &mut server)?;
     let binary = steps.target_dir().join(directory).join("berth");
     let serve = serve_command(&suite)?;
