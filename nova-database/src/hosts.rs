@@ -40,6 +40,8 @@ struct State {
 #[derive(Debug, Default)]
 struct CellHosts {
     is_down: bool,
+    /// When it was read last, microseconds since 1970.
+    read_at: Option<i64>,
     services: BTreeMap<String, ServiceRow>,
     nodes: BTreeMap<i64, KnownNode>,
     /// The numbers of a service host's nodes.
@@ -161,6 +163,7 @@ impl NovaHosts {
         let mut guard = self.lock();
         let state = &mut *guard;
         let known = state.cells.entry(cell.to_owned()).or_default();
+        known.read_at = Some(now);
         if known.is_down {
             known.is_down = false;
             state.changes.layout = true;
@@ -334,6 +337,14 @@ impl NovaHosts {
         u32::try_from(oldest).ok()
     }
 
+    /// How many microseconds ago each cell was read, by its UUID. A cell that was never read is left out.
+    #[must_use]
+    pub fn ages(&self, now: i64) -> Vec<(String, i64)> {
+        let state = self.lock();
+        let age = |(uuid, cell): (&String, &CellHosts)| Some((uuid.clone(), now.saturating_sub(cell.read_at?)));
+        state.cells.iter().filter_map(age).collect()
+    }
+
     /// Cells, and those of them that are down; hosts and instances.
     #[must_use]
     pub fn counts(&self) -> HostCounts {
@@ -485,6 +496,16 @@ mod tests {
         hosts.apply("cell1", CellRead { nodes: Vec::new(), ..read(&[("c1", 1)]) }, NOW);
         assert!(changed(&hosts).0, "a host is gone");
         assert_eq!(names(&hosts), ["c1"]);
+    }
+
+    #[test]
+    fn the_age_of_a_cell_is_that_of_its_last_reading() {
+        let hosts = hosts();
+        hosts.set_down("cell1");
+        hosts.set_down("cell2");
+        assert_eq!(hosts.ages(NOW + 5), [("cell1".to_owned(), 5)]);
+        hosts.apply("cell1", read(&[("c1", 1)]), NOW + 7);
+        assert_eq!(hosts.ages(NOW + 7), [("cell1".to_owned(), 0)]);
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! |---|---|
 //! | `hosts.rs`, `pending.rs` | all that is known of hosts, and its changes; decisions that rows do not show yet |
 //! | `row.rs`, `compute_node.rs`, `service.rs`, `aggregates.rs`, `cells.rs` | rows as texts, and what they say |
+//! | `statistics.rs` | counts for metrics |
 //! | `schema.rs` | the releases whose schema is known |
 //! | `url.rs` | database URLs and templates |
 //! | `connection.rs`, `reader.rs`, `freshness.rs`, `service_record.rs` | the files with I/O: queries, when they run, the service record |
@@ -34,6 +35,7 @@ mod row;
 mod schema;
 mod service;
 mod service_record;
+mod statistics;
 mod url;
 
 pub use cells::InvalidCell;
@@ -45,4 +47,5 @@ pub use reader::{Clock, DatabaseError, DatabaseOptions, Reader};
 pub use row::{InvalidRow, TextRow};
 pub use schema::UnknownSchema;
 pub use service_record::OwnServiceRecord;
+pub use statistics::ReadStatistics;
 pub use url::{DatabaseUrl, InvalidDatabaseUrl, Kind};

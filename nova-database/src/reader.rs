@@ -16,6 +16,7 @@ use crate::hosts::{CellRead, NovaHosts};
 use crate::row::{InvalidRow, list};
 use crate::schema::{self, UnknownSchema};
 use crate::service::{self, ServiceRow};
+use crate::statistics::ReadStatistics;
 use crate::url::{DatabaseUrl, InvalidDatabaseUrl};
 
 /// Rows that one query asks for by number.
@@ -72,6 +73,7 @@ pub struct Reader {
     cells: RwLock<BTreeMap<String, CellDatabase>>,
     hosts: Arc<NovaHosts>,
     fingerprint: std::sync::Mutex<Option<Vec<Option<String>>>>,
+    statistics: Arc<ReadStatistics>,
 }
 
 #[derive(Debug, Clone)]
@@ -84,9 +86,10 @@ struct CellDatabase {
 impl Reader {
     /// A reader that has read nothing yet.
     #[must_use]
-    pub fn new(options: DatabaseOptions, hosts: Arc<NovaHosts>) -> Self {
+    pub fn new(options: DatabaseOptions, hosts: Arc<NovaHosts>, statistics: Arc<ReadStatistics>) -> Self {
         let api = Database::new(&options.api, options.cell_timeout);
-        Self { options, api, cells: RwLock::default(), hosts, fingerprint: std::sync::Mutex::default() }
+        let fingerprint = std::sync::Mutex::default();
+        Self { options, api, cells: RwLock::default(), hosts, fingerprint, statistics }
     }
 
     fn now(&self) -> i64 {
@@ -182,6 +185,7 @@ impl Reader {
         let metadata = format!("SELECT aggregate_id, {key}, {value} FROM aggregate_metadata ORDER BY id");
         let (aggregates, hosts, metadata) =
             tokio::try_join!(self.api.rows(&aggregates), self.api.rows(&hosts), self.api.rows(&metadata))?;
+        ReadStatistics::add(&self.statistics.aggregates, 1);
         self.hosts.set_aggregates(aggregates::read(&aggregates, &hosts, &metadata)?);
         Ok(())
     }
@@ -189,11 +193,13 @@ impl Reader {
     /// Brings everything that a decision looks at up to date: aggregates, services and compute nodes of all cells that are up,
     /// and where these instances are.
     pub async fn refresh(&self, instances: &BTreeSet<String>) {
+        ReadStatistics::add(&self.statistics.refreshes, 1);
         let cells: Vec<CellDatabase> =
             self.cells.read().await.values().filter(|cell| !cell.is_down).cloned().collect();
         let reads = cells.iter().map(|cell| self.read_cell(cell, instances));
         let (found, aggregates) = tokio::join!(join_all(reads), self.read_aggregates());
         if let Err(error) = aggregates {
+            ReadStatistics::add(&self.statistics.failures, 1);
             tracing::warn!(%error, "the aggregates cannot be read: they are those of before");
         }
         let mut located = Vec::new();
@@ -238,10 +244,15 @@ impl Reader {
     async fn read_instances_of(&self, cell: &CellDatabase) {
         let sql = "SELECT uuid, host FROM instances WHERE deleted = 0 AND host IS NOT NULL";
         match timeout(self.options.cell_timeout * 6, cell.database.rows(sql)).await {
-            Ok(Ok(rows)) => self.hosts.set_instances(&cell.cell.uuid, pairs(rows)),
+            Ok(Ok(rows)) => {
+                ReadStatistics::add(&self.statistics.instances, rows.len());
+                self.hosts.set_instances(&cell.cell.uuid, pairs(rows));
+                return;
+            }
             Ok(Err(error)) => tracing::warn!(cell = cell.cell.name, %error, "the instances cannot be read"),
             Err(_) => tracing::warn!(cell = cell.cell.name, "reading the instances takes too long"),
         }
+        ReadStatistics::add(&self.statistics.failures, 1);
     }
 
     /// Reads a cell into the hosts; returns where the asked instances are.
@@ -257,6 +268,8 @@ impl Reader {
         };
         match timeout(self.options.cell_timeout, read).await {
             Ok(Ok((read, found))) => {
+                ReadStatistics::add(&self.statistics.compute_nodes, read.nodes.len());
+                ReadStatistics::add(&self.statistics.instances, found.len());
                 self.hosts.apply(&cell.cell.uuid, read, self.now());
                 Ok(found)
             }
@@ -310,6 +323,7 @@ impl Reader {
 
     async fn down(&self, cell: &CellDatabase, error: &DatabaseError) {
         tracing::warn!(cell = cell.cell.name, %error, "the cell is down: its hosts are left out");
+        ReadStatistics::add(&self.statistics.failures, 1);
         self.hosts.set_down(&cell.cell.uuid);
         self.mark(cell, true).await;
     }

@@ -1,6 +1,6 @@
 //! Berth in the place of nova-scheduler: Nova's conductors ask it over their own bus.
 //!
-//! [`run`] serves the topic `scheduler`. For each request, it waits until what it knows of hosts is fresh
+//! [`NovaScheduler`] serves the topic `scheduler`. For each request, it waits until what it knows of hosts is fresh
 //! ([`berth_nova_database`]), decides with the one [`Decider`](berth_scheduler::decider::Decider) on the index of Placement in
 //! this process, and answers when the claim is durable ([`ClaimLedger`]).
 //!
@@ -17,13 +17,14 @@
 //! | `decisions.rs`, `moves.rs` | decisions on the index; instances that hold something already |
 //! | `selected.rs`, `refusal.rs` | hosts and errors in the terms of Nova |
 //! | `ledger.rs` | what the service needs of Placement |
-//! | `requests.rs` | recent requests, for operators |
+//! | `requests.rs`, `metrics.rs` | recent requests and metrics, for operators |
 //! | `run.rs`, `settings.rs` | starts everything; where bus and databases are |
 
 #![forbid(unsafe_code)]
 
 mod decisions;
 mod ledger;
+mod metrics;
 mod moves;
 mod refusal;
 mod requests;
@@ -33,6 +34,6 @@ mod service;
 mod settings;
 
 pub use ledger::ClaimLedger;
-pub use requests::{Outcome, RecentRequests, RequestSummary};
-pub use run::{NovaError, run};
+pub use requests::{Outcome, RequestSummary};
+pub use run::{NovaError, NovaScheduler};
 pub use settings::NovaSettings;

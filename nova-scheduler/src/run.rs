@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use berth_nova_database::{
-    Clock, DatabaseError, DatabaseOptions, Freshness, NovaHosts, OwnServiceRecord, Reader,
+    Clock, DatabaseError, DatabaseOptions, Freshness, NovaHosts, OwnServiceRecord, ReadStatistics, Reader,
 };
 use berth_nova_rpc::bus::{BusError, BusStatistics, serve};
 use tokio::sync::watch;
@@ -13,7 +13,8 @@ use uuid::Uuid;
 
 use crate::decisions::Decisions;
 use crate::ledger::ClaimLedger;
-use crate::requests::RecentRequests;
+use crate::metrics::NovaMetrics;
+use crate::requests::{RecentRequests, RequestSummary};
 use crate::service::Service;
 use crate::settings::NovaSettings;
 
@@ -31,52 +32,92 @@ pub enum NovaError {
     Bus(#[from] BusError),
 }
 
-/// Serves Nova until `stop` turns true.
-///
-/// # Errors
-/// [`NovaError`]: options that another attempt would not help. Databases and brokers that do not answer are tried again.
-pub async fn run(
+/// A scheduler of Nova, and what operators see of it.
+pub struct NovaScheduler {
     settings: NovaSettings,
     ledger: Arc<dyn ClaimLedger>,
-    requests: Arc<RecentRequests>,
     clock: Clock,
-    mut stop: watch::Receiver<bool>,
-) -> Result<(), NovaError> {
-    let hosts = Arc::new(NovaHosts::new(settings.options.general.down_time()));
-    let options = DatabaseOptions {
-        api: settings.api_database.clone(),
-        default_url: settings.database.as_ref().map(|(text, _)| text.clone()),
-        cell_timeout: settings.cell_timeout,
-        clock,
-    };
-    let reader = Arc::new(Reader::new(options, Arc::clone(&hosts)));
-    tokio::select! {
-        started = start(&reader) => started?,
-        _ = stop.wait_for(|stops| *stops) => return Ok(()),
+    hosts: Arc<NovaHosts>,
+    bus: Arc<BusStatistics>,
+    reads: Arc<ReadStatistics>,
+    requests: Arc<RecentRequests>,
+    metrics: Arc<NovaMetrics>,
+}
+
+impl NovaScheduler {
+    /// A scheduler that serves nothing before [`NovaScheduler::run`].
+    #[must_use]
+    pub fn new(settings: NovaSettings, ledger: Arc<dyn ClaimLedger>, clock: Clock) -> Self {
+        let hosts = Arc::new(NovaHosts::new(settings.options.general.down_time()));
+        let (bus, reads) = (Arc::<BusStatistics>::default(), Arc::<ReadStatistics>::default());
+        let metrics = NovaMetrics::new(Arc::clone(&bus), Arc::clone(&hosts), Arc::clone(&reads), clock);
+        let (requests, metrics) = (Arc::default(), Arc::new(metrics));
+        Self { settings, ledger, clock, hosts, bus, reads, requests, metrics }
     }
-    let counts = hosts.counts();
-    tracing::info!(?counts, "read the databases of Nova");
-    let freshness = Arc::new(Freshness::new(reader));
-    let service = Service {
-        topic: settings.bus.topic.clone(),
-        hosts,
-        freshness: Arc::clone(&freshness),
-        ledger,
-        decisions: Mutex::new(Decisions::new(settings.options.clone(), settings.seed)),
-        requests,
-        clock,
-    };
-    let record = settings
-        .database
-        .as_ref()
-        .map(|(_, url)| OwnServiceRecord::new(url, settings.bus.host.clone(), settings.bus.topic.clone()));
-    let statistics = Arc::new(BusStatistics::default());
-    let bus = serve(settings.bus, Arc::new(service), statistics, stop, settings.grace);
-    tokio::select! {
-        served = bus => Ok(served?),
-        () = freshness.run() => Ok(()),
-        () = freshness.maintain(settings.intervals) => Ok(()),
-        () = report(record, settings.report_interval) => Ok(()),
+
+    /// The requests that are kept, oldest first.
+    #[must_use]
+    pub fn recent_requests(&self) -> Vec<RequestSummary> {
+        self.requests.all()
+    }
+
+    /// Appends the metrics in the OpenMetrics format, without the end of the document.
+    pub fn append_metrics(&self, text: &mut String) {
+        self.metrics.append_to(text);
+    }
+
+    /// Serves Nova until `stop` turns true.
+    ///
+    /// # Errors
+    /// [`NovaError`]: options that another attempt would not help. Databases and brokers that do not answer are tried again.
+    pub async fn run(&self, mut stop: watch::Receiver<bool>) -> Result<(), NovaError> {
+        let reader = Arc::new(self.reader());
+        tokio::select! {
+            started = start(&reader) => started?,
+            _ = stop.wait_for(|stops| *stops) => return Ok(()),
+        }
+        let counts = self.hosts.counts();
+        tracing::info!(?counts, "read the databases of Nova");
+        let freshness = Arc::new(Freshness::new(reader));
+        let service = Arc::new(self.service(&freshness));
+        let (settings, statistics) = (&self.settings, Arc::clone(&self.bus));
+        let bus = serve(settings.bus.clone(), service, statistics, stop, settings.grace);
+        tokio::select! {
+            served = bus => Ok(served?),
+            () = freshness.run() => Ok(()),
+            () = freshness.maintain(settings.intervals) => Ok(()),
+            () = report(self.record(), settings.report_interval) => Ok(()),
+        }
+    }
+
+    fn reader(&self) -> Reader {
+        let options = DatabaseOptions {
+            api: self.settings.api_database.clone(),
+            default_url: self.settings.database.as_ref().map(|(text, _)| text.clone()),
+            cell_timeout: self.settings.cell_timeout,
+            clock: self.clock,
+        };
+        Reader::new(options, Arc::clone(&self.hosts), Arc::clone(&self.reads))
+    }
+
+    fn service(&self, freshness: &Arc<Freshness>) -> Service {
+        Service {
+            topic: self.settings.bus.topic.clone(),
+            hosts: Arc::clone(&self.hosts),
+            freshness: Arc::clone(freshness),
+            ledger: Arc::clone(&self.ledger),
+            decisions: Mutex::new(Decisions::new(self.settings.options.clone(), self.settings.seed)),
+            requests: Arc::clone(&self.requests),
+            metrics: Arc::clone(&self.metrics),
+            clock: self.clock,
+        }
+    }
+
+    /// The service record; none without `[database] connection`.
+    fn record(&self) -> Option<OwnServiceRecord> {
+        let (_, url) = self.settings.database.as_ref()?;
+        let bus = &self.settings.bus;
+        Some(OwnServiceRecord::new(url, bus.host.clone(), bus.topic.clone()))
     }
 }
 

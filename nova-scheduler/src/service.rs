@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use berth_nova_database::{Clock, Freshness, NovaHosts, Pending};
 use berth_nova_rpc::bus::{Context, Handler};
@@ -13,6 +14,7 @@ use uuid::Uuid;
 
 use crate::decisions::{Asked, Decisions, Refused};
 use crate::ledger::ClaimLedger;
+use crate::metrics::{NovaMetrics, RequestOutcome};
 use crate::requests::{Outcome, RecentRequests, RequestSummary};
 
 /// Serves the topic.
@@ -23,6 +25,7 @@ pub(crate) struct Service {
     pub(crate) ledger: Arc<dyn ClaimLedger>,
     pub(crate) decisions: Mutex<Decisions>,
     pub(crate) requests: Arc<RecentRequests>,
+    pub(crate) metrics: Arc<NovaMetrics>,
     pub(crate) clock: Clock,
 }
 
@@ -73,6 +76,7 @@ impl Service {
         let claims = instances.is_some();
         let instances = uuids(&spec, instances)?;
         self.freshness.fresh(looked_at(&spec)).await;
+        self.metrics.note_refresh(self.since(began));
         let asked = Asked {
             spec: &spec,
             instances: &instances,
@@ -82,6 +86,7 @@ impl Service {
         };
         // A decision takes microseconds; after a change of the layout, some milliseconds.
         let decided = tokio::task::block_in_place(|| self.decide(&asked));
+        self.metrics.note_decision(self.since(i64::try_from(asked.now.0).unwrap_or_default()));
         if decided.is_ok() && claims {
             // Nothing that the caller learns may be lost.
             self.ledger.settled().await.map_err(|problem| not_durable(&problem).failure)?;
@@ -112,6 +117,22 @@ impl Service {
         Ok(selected)
     }
 
+    /// The time since a moment in microseconds since 1970; none if the clock was set back.
+    fn since(&self, began: i64) -> Duration {
+        Duration::from_micros(u64::try_from((self.clock)().saturating_sub(began)).unwrap_or_default())
+    }
+
+    fn count(&self, decided: &Result<Vec<Vec<Selected>>, Box<Refused>>, took: Duration) {
+        match decided {
+            Ok(_) => self.metrics.note(RequestOutcome::Placed, &[], took),
+            Err(refused) => {
+                let is_refusal = refused.failure.is_expected();
+                let outcome = if is_refusal { RequestOutcome::Refused } else { RequestOutcome::Failed };
+                self.metrics.note(outcome, &refused.removed, took);
+            }
+        }
+    }
+
     fn record(
         &self,
         began: i64,
@@ -120,7 +141,9 @@ impl Service {
         decided: Result<Vec<Vec<Selected>>, Box<Refused>>,
     ) {
         let request_id = context.local_request_id.clone().unwrap_or_default();
-        let took = (self.clock)().saturating_sub(began);
+        let took = self.since(began);
+        self.count(&decided, took);
+        let took = i64::try_from(took.as_micros()).unwrap_or(i64::MAX);
         let outcome = match decided {
             Ok(selected) => {
                 let chosen = selected.into_iter().filter_map(|hosts| hosts.into_iter().next());

@@ -96,6 +96,7 @@ pub use limits::Limits;
 pub use memory::keep_freed_memory;
 pub use microversion::{InvalidMicroversion, Microversion};
 pub use policy::{InvalidCheck, InvalidFile, InvalidPolicy, Policy};
+pub use metrics::MetricsSource;
 pub use request_log::{RequestLog, ServedRequest};
 pub use server::Server;
 pub use service::{CandidateOptions, Options, Service};

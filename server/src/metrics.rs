@@ -13,6 +13,12 @@ use prometheus_client::registry::Registry;
 
 use crate::auth::KeystoneCounters;
 
+/// Metrics of another part of the process.
+pub trait MetricsSource: Send + Sync {
+    /// Appends them in the OpenMetrics format, without the end of the document.
+    fn append_to(&self, text: &mut String);
+}
+
 /// One kind of request and how it ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Outcome {
@@ -164,7 +170,7 @@ impl Metrics {
     }
 
     /// Everything as text, with the sizes that the index has now.
-    pub(crate) fn text(&self, index: &Index, in_flight: usize) -> String {
+    pub(crate) fn text(&self, index: &Index, in_flight: usize, other: Option<&dyn MetricsSource>) -> String {
         let topology = index.topology();
         let sizes = [
             ("providers", topology.providers().count()),
@@ -180,6 +186,9 @@ impl Metrics {
         }
         writeln!(text, "# TYPE berth_in_flight_bytes gauge\nberth_in_flight_bytes {in_flight}")
             .expect("a string takes everything");
+        if let Some(other) = other {
+            other.append_to(&mut text);
+        }
         encode(&mut text, &self.registry).expect("a string takes everything");
         text
     }

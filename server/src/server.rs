@@ -138,8 +138,7 @@ async fn respond(service: &Arc<Service>, request: Request<Body>) -> Response<Bod
 
 fn metrics(service: &Service) -> Response<Body> {
     const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    let mut response =
-        Response::new(Body::from(service.metrics.text(&service.index(), service.in_flight.in_use())));
+    let mut response = Response::new(Body::from(service.metrics_text()));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
     response
 }

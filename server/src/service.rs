@@ -17,7 +17,7 @@ use crate::fleet::{FleetHandle, FleetOptions, FleetState};
 use crate::http::cors::Cors;
 use crate::http::mount::Mount;
 use crate::limits::Limits;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, MetricsSource};
 use crate::policy::Policy;
 use crate::request::{Access, Epoch, OutcomeUnknown};
 use crate::request_log::RequestLog;
@@ -85,6 +85,7 @@ pub struct Service {
     pub(crate) in_flight: Arc<Budget>,
     pub(crate) metrics: Metrics,
     request_log: OnceLock<Arc<dyn RequestLog>>,
+    other_metrics: OnceLock<Arc<dyn MetricsSource>>,
 }
 
 impl Service {
@@ -123,12 +124,24 @@ impl Service {
             in_flight: Budget::new(in_flight_bytes, in_flight_caller_bytes),
             metrics,
             request_log: OnceLock::new(),
+            other_metrics: OnceLock::new(),
         }
     }
 
     /// Shows requests of Nova to operators. Only the first log counts.
     pub fn show_requests(&self, log: Arc<dyn RequestLog>) {
         let _ = self.request_log.set(log);
+    }
+
+    /// Shows metrics of another part of the process besides those of the service. Only the first source counts.
+    pub fn show_metrics(&self, source: Arc<dyn MetricsSource>) {
+        let _ = self.other_metrics.set(source);
+    }
+
+    /// All metrics as text.
+    pub(crate) fn metrics_text(&self) -> String {
+        let other = self.other_metrics.get().map(|source| &**source);
+        self.metrics.text(&self.index(), self.in_flight.in_use(), other)
     }
 
     pub(crate) fn request_log(&self) -> Option<&Arc<dyn RequestLog>> {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
-use berth_nova_scheduler::{ClaimLedger, NovaSettings, Outcome, RecentRequests, RequestSummary, run};
+use berth_nova_scheduler::{ClaimLedger, NovaScheduler, NovaSettings, Outcome, RequestSummary};
 use berth_placement::Index;
-use berth_server::{RequestLog, ServedRequest, Service};
+use berth_server::{MetricsSource, RequestLog, ServedRequest, Service};
 use tokio::sync::watch;
 
 use crate::config::{ServeSettings, nova_settings};
@@ -25,12 +25,18 @@ impl ClaimLedger for OwnIndex {
     }
 }
 
-/// The requests as the service shows them to operators.
-struct Shown(Arc<RecentRequests>);
+/// What the service shows of the scheduler to operators.
+struct Shown(Arc<NovaScheduler>);
 
 impl RequestLog for Shown {
     fn recent(&self) -> Vec<ServedRequest> {
-        self.0.all().into_iter().map(shown).collect()
+        self.0.recent_requests().into_iter().map(shown).collect()
+    }
+}
+
+impl MetricsSource for Shown {
+    fn append_to(&self, text: &mut String) {
+        self.0.append_metrics(text);
     }
 }
 
@@ -72,9 +78,12 @@ pub(super) async fn serve(
     stop: watch::Receiver<bool>,
 ) -> Result<()> {
     let Some(settings) = settings else { return Ok(()) };
-    let requests = Arc::new(RecentRequests::default());
-    service.show_requests(Arc::new(Shown(Arc::clone(&requests))));
-    run(settings, Arc::new(OwnIndex(service)), requests, now, stop).await.context("serve.nova_conf")
+    let ledger = Arc::new(OwnIndex(Arc::clone(&service)));
+    let scheduler = Arc::new(NovaScheduler::new(settings, ledger, now));
+    let shown = Arc::new(Shown(Arc::clone(&scheduler)));
+    service.show_requests(Arc::clone(&shown) as Arc<dyn RequestLog>);
+    service.show_metrics(shown);
+    scheduler.run(stop).await.context("serve.nova_conf")
 }
 
 /// Microseconds since 1970.

@@ -1,0 +1,33 @@
+//! What was read from the databases, for metrics.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What was read from the databases since the start.
+#[derive(Debug, Default)]
+pub struct ReadStatistics {
+    pub(crate) refreshes: AtomicU64,
+    pub(crate) compute_nodes: AtomicU64,
+    pub(crate) instances: AtomicU64,
+    pub(crate) aggregates: AtomicU64,
+    pub(crate) failures: AtomicU64,
+}
+
+impl ReadStatistics {
+    /// Counts by name: refreshes for requests, rows of compute nodes and of instances that were read, readings of all
+    /// aggregates, and readings that failed.
+    #[must_use]
+    pub fn counts(&self) -> [(&'static str, u64); 5] {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        [
+            ("refreshes", count(&self.refreshes)),
+            ("compute_node_rows", count(&self.compute_nodes)),
+            ("instance_rows", count(&self.instances)),
+            ("aggregate_readings", count(&self.aggregates)),
+            ("failures", count(&self.failures)),
+        ]
+    }
+
+    pub(crate) fn add(counter: &AtomicU64, count: usize) {
+        counter.fetch_add(count as u64, Ordering::Relaxed);
+    }
+}
