@@ -341,7 +341,8 @@ impl NovaHosts {
     #[must_use]
     pub fn ages(&self, now: i64) -> Vec<(String, i64)> {
         let state = self.lock();
-        let age = |(uuid, cell): (&String, &CellHosts)| Some((uuid.clone(), now.saturating_sub(cell.read_at?)));
+        let age =
+            |(uuid, cell): (&String, &CellHosts)| Some((uuid.clone(), now.saturating_sub(cell.read_at?)));
         state.cells.iter().filter_map(age).collect()
     }
 

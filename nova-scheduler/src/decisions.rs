@@ -5,6 +5,7 @@ use std::sync::Arc;
 use berth_nova_rpc::{RpcFailure, Selected};
 use berth_placement::{ConsumerId, Index, Owner, Timestamp, TransferError};
 use berth_scheduler::decider::{DecideError, Decider, DecisionRequest, HostSource, Rules};
+use berth_scheduler::explain::Case;
 use berth_scheduler::select::{Chooser, Claimant, Selection};
 use berth_scheduler::{Options, Preference, RequestSpec};
 use rand::seq::SliceRandom;
@@ -40,6 +41,17 @@ pub(crate) struct Refused {
     pub(crate) failure: RpcFailure,
     pub(crate) removed: Vec<(String, usize)>,
     pub(crate) hosts: usize,
+    /// How many of the instances had found a host.
+    pub(crate) placed: usize,
+    /// Whether the hosts can be asked why.
+    pub(crate) is_explicable: bool,
+}
+
+impl Refused {
+    /// An error that no host has to do with.
+    pub(crate) const fn failed(failure: RpcFailure) -> Self {
+        Self { failure, removed: Vec::new(), hosts: 0, placed: 0, is_explicable: false }
+    }
 }
 
 impl Decisions {
@@ -90,6 +102,14 @@ impl Decisions {
     }
 }
 
+impl Decisions {
+    /// The request before the hosts of the last decision, as a copy to explain.
+    pub(crate) fn case(&mut self, hosts: &dyn HostSource, asked: &Asked<'_>) -> Option<Case> {
+        let (_, decider) = self.current.as_mut()?;
+        decider.case(hosts, asked.spec, None, asked.now).ok()
+    }
+}
+
 enum Problem {
     Decide(Box<DecideError>),
     Claim(TransferError),
@@ -101,11 +121,12 @@ impl Problem {
         match self {
             Self::Decide(error) => {
                 let (removed, hosts) = refusal::removed(error);
-                Refused { failure: refusal::failure(error, &instance), removed, hosts }
+                let failure = refusal::failure(error, &instance);
+                let is_explicable = matches!(**error, DecideError::NoHost(_) | DecideError::Query(_));
+                Refused { failure, removed, hosts, placed: refusal::placed(error), is_explicable }
             }
             Self::Claim(error) => {
-                let failure = RpcFailure::allocation_update_failed(&instance, &error.to_string());
-                Refused { failure, removed: Vec::new(), hosts: 0 }
+                Refused::failed(RpcFailure::allocation_update_failed(&instance, &error.to_string()))
             }
         }
     }

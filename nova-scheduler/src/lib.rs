@@ -17,12 +17,13 @@
 //! | `decisions.rs`, `moves.rs` | decisions on the index; instances that hold something already |
 //! | `selected.rs`, `refusal.rs` | hosts and errors in the terms of Nova |
 //! | `ledger.rs` | what the service needs of Placement |
-//! | `requests.rs`, `metrics.rs` | recent requests and metrics, for operators |
+//! | `requests.rs`, `explanations.rs`, `metrics.rs` | recent requests, why they were refused, and metrics, for operators |
 //! | `run.rs`, `settings.rs` | starts everything; where bus and databases are |
 
 #![forbid(unsafe_code)]
 
 mod decisions;
+mod explanations;
 mod ledger;
 mod metrics;
 mod moves;

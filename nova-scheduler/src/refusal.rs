@@ -41,6 +41,17 @@ fn no_host(none: &NoHost, instance: &str) -> RpcFailure {
     }
 }
 
+/// How many instances of the request had found a host before one found none.
+pub(crate) fn placed(error: &DecideError) -> usize {
+    match error {
+        DecideError::NoHost(none) => match none.error {
+            SelectError::NoValidHost { placed, .. } => placed,
+            _ => 0,
+        },
+        _ => 0,
+    }
+}
+
 /// How many hosts each constraint removed, and how many there were. Hosts that no filter removed had no candidate.
 pub(crate) fn removed(error: &DecideError) -> (Vec<(String, usize)>, usize) {
     let DecideError::NoHost(none) = error else { return (Vec::new(), 0) };

@@ -12,6 +12,7 @@ use tokio::time::{interval, sleep};
 use uuid::Uuid;
 
 use crate::decisions::Decisions;
+use crate::explanations::Explanations;
 use crate::ledger::ClaimLedger;
 use crate::metrics::NovaMetrics;
 use crate::requests::{RecentRequests, RequestSummary};
@@ -108,6 +109,7 @@ impl NovaScheduler {
             ledger: Arc::clone(&self.ledger),
             decisions: Mutex::new(Decisions::new(self.settings.options.clone(), self.settings.seed)),
             requests: Arc::clone(&self.requests),
+            explanations: Explanations::new(Arc::clone(&self.requests)),
             metrics: Arc::clone(&self.metrics),
             clock: self.clock,
         }

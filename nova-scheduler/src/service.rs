@@ -13,9 +13,13 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::decisions::{Asked, Decisions, Refused};
+use crate::explanations::{Explanations, Unexplained};
 use crate::ledger::ClaimLedger;
 use crate::metrics::{NovaMetrics, RequestOutcome};
 use crate::requests::{Outcome, RecentRequests, RequestSummary};
+
+/// The hosts of each instance and their alternates, or why there are none.
+type Decided = Result<Vec<Vec<Selected>>, Box<Refused>>;
 
 /// Serves the topic.
 pub(crate) struct Service {
@@ -25,6 +29,7 @@ pub(crate) struct Service {
     pub(crate) ledger: Arc<dyn ClaimLedger>,
     pub(crate) decisions: Mutex<Decisions>,
     pub(crate) requests: Arc<RecentRequests>,
+    pub(crate) explanations: Explanations,
     pub(crate) metrics: Arc<NovaMetrics>,
     pub(crate) clock: Clock,
 }
@@ -85,7 +90,7 @@ impl Service {
             now: Timestamp(u64::try_from((self.clock)()).unwrap_or_default()),
         };
         // A decision takes microseconds; after a change of the layout, some milliseconds.
-        let decided = tokio::task::block_in_place(|| self.decide(&asked));
+        let (decided, unexplained) = tokio::task::block_in_place(|| self.decide(&asked));
         self.metrics.note_decision(self.since(i64::try_from(asked.now.0).unwrap_or_default()));
         if decided.is_ok() && claims {
             // Nothing that the caller learns may be lost.
@@ -95,14 +100,35 @@ impl Service {
             Ok(selected) => Ok(result(selected, returns_objects)),
             Err(refused) => Err(refused.failure.clone()),
         };
-        self.record(began, &asked, context, decided);
+        let number = self.record(began, &asked, context, decided);
+        if let Some(unexplained) = unexplained {
+            self.explanations.explain(number, unexplained);
+        }
         answer
     }
 
-    fn decide(&self, asked: &Asked<'_>) -> Result<Vec<Vec<Selected>>, Box<Refused>> {
-        let index = self.ledger.index().map_err(|problem| not_durable(&problem))?;
+    /// Decides; a request that is refused comes with what its explanation needs.
+    fn decide(&self, asked: &Asked<'_>) -> (Decided, Option<Unexplained>) {
+        let index = match self.ledger.index() {
+            Ok(index) => index,
+            Err(problem) => return (Err(not_durable(&problem)), None),
+        };
         let mut decisions = self.decisions.lock().unwrap_or_else(PoisonError::into_inner);
-        let selected = decisions.decide(&index, &*self.hosts, asked)?;
+        match decisions.decide(&index, &*self.hosts, asked) {
+            Ok(selected) => {
+                self.remember(asked, &selected);
+                (Ok(selected), None)
+            }
+            Err(refused) if refused.is_explicable => {
+                let unexplained = self.explanations.prepare(|| decisions.case(&*self.hosts, asked));
+                (Err(refused), unexplained)
+            }
+            Err(refused) => (Err(refused), None),
+        }
+    }
+
+    /// Keeps what the decision takes from its hosts until their rows show it.
+    fn remember(&self, asked: &Asked<'_>, selected: &[Vec<Selected>]) {
         if asked.claims && !asked.spec.is_rebuild() {
             let flavor = &asked.spec.flavor;
             let taken = Pending {
@@ -114,7 +140,6 @@ impl Service {
             let chosen = selected.iter().filter_map(|hosts| hosts.first());
             chosen.for_each(|host| self.hosts.remember(&host.host, taken));
         }
-        Ok(selected)
     }
 
     /// The time since a moment in microseconds since 1970; none if the clock was set back.
@@ -122,7 +147,7 @@ impl Service {
         Duration::from_micros(u64::try_from((self.clock)().saturating_sub(began)).unwrap_or_default())
     }
 
-    fn count(&self, decided: &Result<Vec<Vec<Selected>>, Box<Refused>>, took: Duration) {
+    fn count(&self, decided: &Decided, took: Duration) {
         match decided {
             Ok(_) => self.metrics.note(RequestOutcome::Placed, &[], took),
             Err(refused) => {
@@ -133,13 +158,8 @@ impl Service {
         }
     }
 
-    fn record(
-        &self,
-        began: i64,
-        asked: &Asked<'_>,
-        context: &Context,
-        decided: Result<Vec<Vec<Selected>>, Box<Refused>>,
-    ) {
+    /// Logs and keeps a request; returns its number among those of its outcome.
+    fn record(&self, began: i64, asked: &Asked<'_>, context: &Context, decided: Decided) -> u64 {
         let request_id = context.local_request_id.clone().unwrap_or_default();
         let took = self.since(began);
         self.count(&decided, took);
@@ -152,13 +172,20 @@ impl Service {
                 Outcome::Placed(hosts)
             }
             Err(refused) => {
-                let Refused { failure, removed, hosts } = *refused;
+                let Refused { failure, removed, hosts, placed, .. } = *refused;
                 let counts: Vec<String> =
                     removed.iter().map(|(step, count)| format!("{step} removed {count}")).collect();
                 let (class, message) = (failure.class().to_owned(), failure.message().to_owned());
-                let constraints = counts.join(", ");
-                tracing::warn!(request_id, refusal = message, hosts, constraints, "no host is selected");
-                Outcome::Refused { class, message, removed, hosts }
+                let (first, constraints) = (counts.first(), counts.join(", "));
+                tracing::warn!(
+                    request_id,
+                    refusal = message,
+                    first,
+                    hosts,
+                    constraints,
+                    "no host is selected"
+                );
+                Outcome::Refused { class, message, removed, hosts, placed, explanation: None }
             }
         };
         self.requests.add(RequestSummary {
@@ -169,13 +196,13 @@ impl Service {
             project: asked.spec.project_id.clone(),
             flavor: asked.spec.flavor.name.clone(),
             outcome,
-        });
+        })
     }
 }
 
 fn not_durable(problem: &str) -> Box<Refused> {
     let failure = RpcFailure::exception("RuntimeError", &format!("claims are not durable: {problem}"));
-    Box::new(Refused { failure, removed: Vec::new(), hosts: 0 })
+    Box::new(Refused::failed(failure))
 }
 
 /// The instances of a request. A caller of before version 4.4 names none.

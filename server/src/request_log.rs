@@ -1,5 +1,7 @@
 //! Recent requests of Nova's conductors, for operators.
 
+use std::sync::Arc;
+
 /// Knows the recent requests.
 pub trait RequestLog: Send + Sync {
     /// Those that are kept, oldest first.
@@ -29,4 +31,8 @@ pub struct ServedRequest {
     pub removed: Vec<(String, u32)>,
     /// How many hosts there were.
     pub hosts: u32,
+    /// How many instances had found a host before one found none.
+    pub placed: u32,
+    /// Why no host serves an instance of the request, as `berth explain --json` prints it, if it was explained.
+    pub explanation: Option<Arc<str>>,
 }

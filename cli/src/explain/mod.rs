@@ -2,7 +2,7 @@
 
 mod input;
 mod service;
-mod text;
+pub(crate) mod text;
 mod unknown;
 
 use std::path::{Path, PathBuf};

@@ -10,7 +10,7 @@ use berth_scheduler::explain::{
 use crate::table::Grid;
 
 /// The operator's view.
-pub(super) fn for_operator(explanation: &Explanation) -> String {
+pub(crate) fn for_operator(explanation: &Explanation) -> String {
     let mut text = ending(&explanation.ending) + "\n";
     if explanation.hosts == 0 {
         line(&mut text, NO_FLEET);

@@ -1,13 +1,16 @@
 //! `berth scheduler`, and `berth explain --request-id`.
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use berth_api::v1::{ListRequestsRequest, RemovedBy, ServedRequest};
+use berth_scheduler::explain::Explanation;
 use clap::{Args, Subcommand};
+use serde_json::Value;
 
 use super::connection::{Connection, request};
 use super::record::{Record, print_list};
 use super::refusal::Answer;
 use super::{Common, ask, run};
+use crate::explain::text::for_operator;
 use crate::{Ending, output};
 
 /// Show what Nova asked of the scheduler
@@ -77,27 +80,58 @@ pub(crate) fn explain(connection: &Connection, request_id: &str, as_json: bool) 
     };
     let found = last.refusal.is_empty();
     if as_json {
-        output::print_json(&known.into_iter().map(record).collect::<Vec<_>>())?;
+        output::print_json(&known.into_iter().map(explained).collect::<Result<Vec<_>>>()?)?;
     } else {
-        output::print(&known.iter().map(text).collect::<Vec<_>>().join("\n"))?;
+        output::print(&known.iter().map(text).collect::<Result<Vec<_>>>()?.join("\n"))?;
     }
     Ok(if found { Ending::Complete } else { Ending::NoHost })
 }
 
-fn text(served: &ServedRequest) -> String {
-    let ServedRequest { request_id, flavor, project, instances, chosen, refusal, hosts, .. } = served;
+/// The record with its explanation.
+fn explained(served: ServedRequest) -> Result<Record> {
+    let (placed, explanation) = (served.placed, explanation(&served)?);
+    Ok(record(served).with("placed", placed).with("explanation", explanation))
+}
+
+/// The explanation as JSON; null if there is none.
+fn explanation(served: &ServedRequest) -> Result<Value> {
+    if served.explanation.is_empty() {
+        return Ok(Value::Null);
+    }
+    serde_json::from_str(&served.explanation).context("the service's explanation is no JSON")
+}
+
+fn text(served: &ServedRequest) -> Result<String> {
+    let ServedRequest { request_id, flavor, project, instances, chosen, refusal, placed, .. } = served;
     let count = instances.len();
     let head = format!("{request_id}: {count} instance(s) of flavor {flavor}, project {project}\n");
     if refusal.is_empty() {
-        return format!("{head}  hosts: {}\n", chosen.join(", "));
+        return Ok(format!("{head}  hosts: {}\n", chosen.join(", ")));
     }
-    let mut left = *hosts;
-    let mut lines = format!("{head}  {refusal}\n  {left} hosts\n");
+    let mut text = format!("{head}  {refusal}\n");
+    if *placed > 0 {
+        text.push_str(&format!("  {placed} of {count} instances had found a host; nothing is claimed\n"));
+    }
+    match explanation(served)? {
+        Value::Null => removals(&mut text, served),
+        explanation => {
+            let explanation: Explanation =
+                serde_json::from_value(explanation).context("cannot read the explanation")?;
+            let of = if *placed > 0 { "One instance, before the others:" } else { "Explanation:" };
+            text.push_str(&format!("\n{of}\n{}", for_operator(&explanation)));
+        }
+    }
+    Ok(text)
+}
+
+/// The counts alone.
+fn removals(text: &mut String, served: &ServedRequest) {
+    let mut left = served.hosts;
+    text.push_str(&format!("  {left} hosts\n"));
     for RemovedBy { constraint, hosts } in &served.removed {
         left = left.saturating_sub(*hosts);
-        lines.push_str(&format!("  {constraint} removed {hosts}, {left} left\n"));
+        text.push_str(&format!("  {constraint} removed {hosts}, {left} left\n"));
     }
-    lines
 }
 
 #[cfg(test)]
@@ -118,11 +152,19 @@ mod tests {
             ..ServedRequest::default()
         };
         assert_eq!(
-            text(&served),
+            text(&served).expect("a text"),
             "req-1: 1 instance(s) of flavor m1, project p\n  No valid host was found. There are not enough hosts \
              available.\n  5 hosts\n  placement removed 3, 2 left\n  ComputeFilter removed 2, 0 left\n"
         );
+        let explanation = r#"{"hosts": 5, "ending": {"result": "no_host"}, "removed": [{"constraint": "placement: VCPU 9",
+            "entered": 5, "removed": 5}], "not_judged": [], "verdicts": [], "standings": [], "relaxations": null}"#;
+        let explained = ServedRequest { placed: 1, explanation: explanation.to_owned(), ..served.clone() };
+        let explained = text(&explained).expect("a text");
+        assert!(explained.contains("1 of 1 instances had found a host"), "{explained}");
+        assert!(explained.contains("placement: VCPU 9"), "{explained}");
+        let nonsense = ServedRequest { explanation: "{".to_owned(), ..served.clone() };
+        assert!(text(&nonsense).is_err());
         let placed = ServedRequest { chosen: vec!["c1".to_owned()], refusal: String::new(), ..served };
-        assert!(text(&placed).ends_with("  hosts: c1\n"));
+        assert!(text(&placed).expect("a text").ends_with("  hosts: c1\n"));
     }
 }

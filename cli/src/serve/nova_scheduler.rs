@@ -53,10 +53,12 @@ fn shown(request: RequestSummary) -> ServedRequest {
     };
     match request.outcome {
         Outcome::Placed(hosts) => shown.chosen = hosts,
-        Outcome::Refused { message, removed, hosts, .. } => {
+        Outcome::Refused { message, removed, hosts, placed, explanation, .. } => {
             shown.refusal = message;
             shown.removed = removed.into_iter().map(|(step, count)| (step, number(count))).collect();
             shown.hosts = number(hosts);
+            shown.placed = number(placed);
+            shown.explanation = explanation;
         }
     }
     shown

@@ -11,11 +11,15 @@ pub(super) fn list(call: &Call<'_>, wanted: &v1::ListRequestsRequest) -> v1::Lis
         (!wanted.failed || !request.refusal.is_empty())
             && (wanted.request_id.is_empty() || request.request_id == wanted.request_id)
     };
-    let requests = recent.unwrap_or_default().into_iter().filter(is_wanted).map(message);
+    // Explanations are large: only those of the request that is asked for are sent.
+    let is_explained = !wanted.request_id.is_empty();
+    let requests = recent.unwrap_or_default().into_iter().filter(is_wanted);
+    let requests = requests.map(|request| message(request, is_explained));
     v1::ListRequestsResponse { requests: requests.collect() }
 }
 
-fn message(request: ServedRequest) -> v1::ServedRequest {
+fn message(request: ServedRequest, is_explained: bool) -> v1::ServedRequest {
+    let explanation = request.explanation.filter(|_| is_explained);
     let removed = |(constraint, hosts)| v1::RemovedBy { constraint, hosts };
     v1::ServedRequest {
         arrived_us: request.arrived_us,
@@ -28,5 +32,7 @@ fn message(request: ServedRequest) -> v1::ServedRequest {
         refusal: request.refusal,
         removed: request.removed.into_iter().map(removed).collect(),
         hosts: request.hosts,
+        placed: request.placed,
+        explanation: explanation.map(|text| text.to_string()).unwrap_or_default(),
     }
 }
