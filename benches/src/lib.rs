@@ -29,5 +29,8 @@ pub mod series;
 pub mod suite;
 mod table;
 
+/// A callback that receives the next step of a run and returns whether to continue.
+pub type Progress<'a> = dyn Fn(&str) -> bool + Sync + 'a;
+
 pub use report::{Report, Row, Unit};
 pub use table::table;

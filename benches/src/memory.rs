@@ -10,6 +10,7 @@ use std::sync::Arc;
 use berth_placement::{Allocation, ConsumerId, HOST_CLASSES, Row as HostRow};
 use berth_scheduler::{AmountEngine, Search};
 
+use crate::Progress;
 use crate::fleet::{Fleet, FleetSpec};
 use crate::machine::{Machine, commit, date};
 use crate::report::{Parameters, Report, Row, SCHEMA, Unit};
@@ -63,14 +64,10 @@ pub enum Failure {
 ///
 /// # Errors
 /// See [`Failure`].
-pub fn run(
-    options: &Options,
-    command: Vec<String>,
-    progress: &mut dyn FnMut(&str) -> bool,
-) -> Result<Report, Failure> {
+pub fn run(options: &Options, command: Vec<String>, progress: &Progress<'_>) -> Result<Report, Failure> {
     let &Options { hosts, vms, .. } = options;
     let (machine, date) = (Machine::here(), date());
-    let mut go_on = |what: &str| if progress(what) { Ok(()) } else { Err(Failure::Stopped) };
+    let go_on = |what: &str| if progress(what) { Ok(()) } else { Err(Failure::Stopped) };
     let named = parameters([("hosts", hosts.into()), ("vms", vms.into())]);
     let mut rows = Vec::new();
 
@@ -152,7 +149,7 @@ mod tests {
     #[test]
     fn too_many_vms_are_refused_by_name() {
         let options = Options { hosts: 16, vms: 1_000_000, goals: Vec::new() };
-        let error = run(&options, Vec::new(), &mut |_| true).unwrap_err().to_string();
+        let error = run(&options, Vec::new(), &|_| true).unwrap_err().to_string();
         assert_eq!(error, "vms: 1000000 do not fit on 16 hosts");
     }
 }

@@ -7,7 +7,7 @@ use berth_benches::suite::Goal;
 #[test]
 fn every_part_has_its_bytes() {
     let options = Options { hosts: 2_000, vms: 20_000, goals: vec![Goal::Nova] };
-    let report = run(&options, Vec::new(), &mut |_| true).unwrap();
+    let report = run(&options, Vec::new(), &|_| true).unwrap();
     let bytes = |name: &str| report.rows.iter().find(|row| row.name == name).unwrap().p50;
     assert!((200.0..20_000.0).contains(&bytes("memory/host")), "{report:?}");
     assert!((60.0..2_000.0).contains(&bytes("memory/vm")), "{report:?}");

@@ -1,23 +1,22 @@
 //! `berth bench`.
 
+mod measured;
 mod memory;
 mod plot;
 
-use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use berth_benches::compare::{self, compare};
 use berth_benches::nova::{self, Variant};
 use berth_benches::nova_rpc::{self, BusOptions, RabbitOptions, TransportUrl};
-use berth_benches::suite::{self, Effort, Failure, Goal, Options, Suite};
-use berth_benches::{Report, api, table};
-use berth_process::log::Terminal;
+use berth_benches::suite::{self, Effort, Goal, Options, Suite};
+use berth_benches::{Progress, Report, api};
 use clap::{Args, Subcommand};
 
-use crate::interrupt::Interrupt;
 use crate::{Ending, output};
+use measured::{measured, shown_command};
 
 /// Measure, compare and draw measurements, and put load on a Placement server.
 #[derive(Args)]
@@ -117,10 +116,8 @@ impl Run {
 
     fn run(self) -> Result<Ending> {
         let options = self.options();
-        let run = |progress: &mut dyn FnMut(&str) -> bool| {
-            suite::run(&options, std::env::args().collect(), progress)
-        };
-        measured(run, |failure| matches!(failure, Failure::Stopped), self.json)
+        let run = |progress: &Progress<'_>| suite::run(&options, shown_command(), progress);
+        measured(run, |failure| matches!(failure, suite::Failure::Stopped), self.json)
     }
 }
 
@@ -184,14 +181,6 @@ struct Api {
 
 impl Api {
     fn run(self) -> Result<Ending> {
-        let interrupt = Interrupt::listen()?;
-        let status = std::sync::Mutex::new(Status::new());
-        let progress = |what: &str| {
-            if let Ok(mut status) = status.lock() {
-                status.show(what);
-            }
-            !interrupt.requested()
-        };
         let options = api::Options {
             endpoint: self.endpoint,
             providers: self.providers,
@@ -201,11 +190,8 @@ impl Api {
             token: self.token,
             existing: self.existing,
         };
-        let result = api::run(&options, shown_command(), &progress);
-        if let Ok(mut status) = status.lock() {
-            status.clear();
-        }
-        conclude(result, |failure| matches!(failure, api::Failure::Stopped), self.json)
+        let run = |progress: &Progress<'_>| api::run(&options, shown_command(), progress);
+        measured(run, |failure| matches!(failure, api::Failure::Stopped), self.json)
     }
 }
 
@@ -262,32 +248,9 @@ impl NovaRpc {
             rounds: self.rounds,
             amounts,
         };
-        let interrupt = Interrupt::listen()?;
-        let status = std::sync::Mutex::new(Status::new());
-        let progress = |what: &str| {
-            if let Ok(mut status) = status.lock() {
-                status.show(what);
-            }
-            !interrupt.requested()
-        };
-        let result = nova_rpc::run(&options, shown_command_without_password(), &progress);
-        if let Ok(mut status) = status.lock() {
-            status.clear();
-        }
-        conclude(result, |failure| matches!(failure, nova_rpc::Failure::Stopped), self.json)
+        let run = |progress: &Progress<'_>| nova_rpc::run(&options, shown_command(), progress);
+        measured(run, |failure| matches!(failure, nova_rpc::Failure::Stopped), self.json)
     }
-}
-
-/// The command line for the result, in which URLs have no passwords.
-fn shown_command_without_password() -> Vec<String> {
-    let without = |argument: String| match argument.split_once("://") {
-        Some((before, rest)) => match rest.rsplit_once('@') {
-            Some((_, host)) => format!("{before}://{host}"),
-            None => argument,
-        },
-        None => argument,
-    };
-    shown_command().into_iter().map(without).collect()
 }
 
 #[derive(Args)]
@@ -308,82 +271,6 @@ impl NovaCase {
         let case = nova::case_with_answer(self.variant, self.hosts, self.seed)?;
         output::print_json_text(&format!("{case}\n"))?;
         Ok(Ending::Complete)
-    }
-}
-
-/// The command line without the token.
-fn shown_command() -> Vec<String> {
-    let mut hide_next = false;
-    let shown = std::env::args().map(|argument| {
-        let hide = std::mem::replace(&mut hide_next, argument == "--token");
-        match argument.split_once('=') {
-            _ if hide => "***".to_owned(),
-            Some(("--token", _)) => "--token=***".to_owned(),
-            _ => argument,
-        }
-    });
-    shown.collect()
-}
-
-/// Shows what `run` does while it runs, and concludes it. Ctrl-C makes it end early.
-fn measured<F: std::error::Error + Send + Sync + 'static>(
-    run: impl FnOnce(&mut dyn FnMut(&str) -> bool) -> Result<Report, F>,
-    is_stop: impl FnOnce(&F) -> bool,
-    json: Option<PathBuf>,
-) -> Result<Ending> {
-    let interrupt = Interrupt::listen()?;
-    let mut status = Status::new();
-    let result = run(&mut |what| {
-        status.show(what);
-        !interrupt.requested()
-    });
-    status.clear();
-    conclude(result, is_stop, json)
-}
-
-/// Publishes a result. A failure that `is_stop` recognizes only means that the user stopped the run.
-fn conclude<F: std::error::Error + Send + Sync + 'static>(
-    result: Result<Report, F>,
-    is_stop: impl FnOnce(&F) -> bool,
-    json: Option<PathBuf>,
-) -> Result<Ending> {
-    match result {
-        Ok(report) => publish(&report, json),
-        Err(failure) if is_stop(&failure) => {
-            output::complain(&failure.into());
-            Ok(Ending::Interrupted)
-        }
-        Err(failure) => Err(failure.into()),
-    }
-}
-
-fn publish(report: &Report, json: Option<PathBuf>) -> Result<Ending> {
-    if let Some(path) = json {
-        output::write_file(&path, &report.to_json())?;
-    }
-    output::print(&table(report)).context("the result is lost")?;
-    Ok(Ending::Complete)
-}
-
-/// What is being done, on one line of a terminal, or one line each. Where it cannot be written, the measurement goes on.
-struct Status {
-    moves_cursor: bool,
-}
-
-impl Status {
-    fn new() -> Self {
-        Self { moves_cursor: Terminal::of_environment().moves_cursor(std::io::stderr().is_terminal()) }
-    }
-
-    fn show(&mut self, what: &str) {
-        let mut stderr = std::io::stderr();
-        let _ = if self.moves_cursor { write!(stderr, "\r\x1b[K{what}") } else { writeln!(stderr, "{what}") };
-    }
-
-    fn clear(&mut self) {
-        if self.moves_cursor {
-            let _ = write!(std::io::stderr(), "\r\x1b[K");
-        }
     }
 }
 

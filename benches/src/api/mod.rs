@@ -11,6 +11,7 @@ mod operation;
 
 use std::time::Duration;
 
+use crate::Progress;
 use crate::machine::{self, Machine};
 use crate::report::{Report, SCHEMA};
 use client::Client;
@@ -65,9 +66,6 @@ pub enum Failure {
         source: RequestError,
     },
 }
-
-/// A callback that receives the next step and returns whether to continue.
-pub type Progress<'a> = dyn Fn(&str) -> bool + Sync + 'a;
 
 /// Runs the load.
 ///

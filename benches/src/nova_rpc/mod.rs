@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use berth_nova_rpc::bus::{BusError, CallError};
 
+use crate::Progress;
 use crate::machine::{self, Machine};
 use crate::report::{Report, SCHEMA};
 
@@ -61,9 +62,6 @@ pub enum Failure {
     #[error("cannot start the threads: {0}")]
     Threads(#[from] std::io::Error),
 }
-
-/// A callback that receives the next step and returns whether to continue.
-pub type Progress<'a> = dyn Fn(&str) -> bool + Sync + 'a;
 
 /// Runs the load.
 ///

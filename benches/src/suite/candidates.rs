@@ -11,7 +11,7 @@ use crate::series::{Series, parameters};
 pub(super) fn cases(
     options: &Options,
     fleets: &mut Fleets,
-    go_on: &mut dyn FnMut(&str) -> Result<(), Failure>,
+    go_on: &dyn Fn(&str) -> Result<(), Failure>,
 ) -> Result<Vec<Box<dyn Case>>, Failure> {
     let mut cases: Vec<Box<dyn Case>> = Vec::new();
     let mut add = |questions: Vec<Question>, parameters: &Parameters| {

@@ -34,7 +34,7 @@ const PLENTY: u32 = 80;
 pub(super) fn cases(
     options: &Options,
     fleets: &mut Fleets,
-    go_on: &mut dyn FnMut(&str) -> Result<(), Failure>,
+    go_on: &dyn Fn(&str) -> Result<(), Failure>,
 ) -> Result<Vec<Box<dyn Case>>, Failure> {
     let mut cases: Vec<Box<dyn Case>> = Vec::new();
     for (number, fleet) in fleets.all(options, go_on)?.into_iter().enumerate() {

@@ -21,7 +21,7 @@ use crate::series::Series;
 pub(super) fn cases(
     options: &Options,
     fleets: &mut Fleets,
-    go_on: &mut dyn FnMut(&str) -> Result<(), Failure>,
+    go_on: &dyn Fn(&str) -> Result<(), Failure>,
 ) -> Result<Vec<Box<dyn Case>>, Failure> {
     let mut cases: Vec<Box<dyn Case>> = Vec::new();
     for fleet in fleets.all(options, go_on)? {

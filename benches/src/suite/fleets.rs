@@ -23,7 +23,7 @@ impl Fleets {
         &mut self,
         hosts: u32,
         fill: u32,
-        go_on: &mut dyn FnMut(&str) -> Result<(), Failure>,
+        go_on: &dyn Fn(&str) -> Result<(), Failure>,
     ) -> Result<Rc<Fleet>, Failure> {
         let spec = FleetSpec { hosts, fill, seed: self.seed };
         if let Some(known) = self.built.iter().find(|fleet| fleet.spec == spec) {
@@ -39,7 +39,7 @@ impl Fleets {
     pub(super) fn all(
         &mut self,
         options: &Options,
-        go_on: &mut dyn FnMut(&str) -> Result<(), Failure>,
+        go_on: &dyn Fn(&str) -> Result<(), Failure>,
     ) -> Result<Vec<Rc<Fleet>>, Failure> {
         let sizes = options.hosts.iter();
         let each = sizes.flat_map(|&hosts| options.fills.iter().map(move |&fill| (hosts, fill)));

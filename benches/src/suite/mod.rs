@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use berth_scheduler::{Objective, Policy, Weights};
 
+use crate::Progress;
 use crate::machine::{Machine, commit, date};
 use crate::nova::Variant;
 use crate::report::{Report, Row, SCHEMA};
@@ -242,22 +243,18 @@ pub enum Failure {
 ///
 /// # Errors
 /// See [`Failure`].
-pub fn run(
-    options: &Options,
-    command: Vec<String>,
-    progress: &mut dyn FnMut(&str) -> bool,
-) -> Result<Report, Failure> {
+pub fn run(options: &Options, command: Vec<String>, progress: &Progress<'_>) -> Result<Report, Failure> {
     let (machine, commit, date) = (Machine::here(), commit(), date());
-    let mut go_on = |what: &str| if progress(what) { Ok(()) } else { Err(Failure::Stopped) };
+    let go_on = |what: &str| if progress(what) { Ok(()) } else { Err(Failure::Stopped) };
     let mut cases: Vec<Box<dyn Case>> = Vec::new();
     let mut fleets = Fleets::new(options.seed);
     for suite in &options.suites {
         match suite {
-            Suite::Decisions => cases.extend(decisions::cases(options, &mut fleets, &mut go_on)?),
-            Suite::Candidates => cases.extend(candidates::cases(options, &mut fleets, &mut go_on)?),
-            Suite::Claims => cases.extend(claims::cases(options, &mut fleets, &mut go_on)?),
+            Suite::Decisions => cases.extend(decisions::cases(options, &mut fleets, &go_on)?),
+            Suite::Candidates => cases.extend(candidates::cases(options, &mut fleets, &go_on)?),
+            Suite::Claims => cases.extend(claims::cases(options, &mut fleets, &go_on)?),
             Suite::Simulation => cases.extend(simulation::cases(options)),
-            Suite::Nova => cases.extend(nova::cases(options, &mut go_on)?),
+            Suite::Nova => cases.extend(nova::cases(options, &go_on)?),
             Suite::Machine => cases.extend(machine::cases(options)),
         }
     }

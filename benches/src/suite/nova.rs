@@ -13,7 +13,7 @@ use crate::series::{Series, parameters};
 
 pub(super) fn cases(
     options: &Options,
-    go_on: &mut dyn FnMut(&str) -> Result<(), Failure>,
+    go_on: &dyn Fn(&str) -> Result<(), Failure>,
 ) -> Result<Vec<Box<dyn Case>>, Failure> {
     let mut cases: Vec<Box<dyn Case>> = Vec::new();
     for &hosts in &options.hosts {

@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use berth_benches::Progress;
 use berth_benches::memory::{self, Failure};
 use berth_benches::suite::{Goal, Options};
 use clap::Args;
 
-use super::{measured, unique};
+use super::measured::{measured, shown_command};
+use super::unique;
 use crate::Ending;
 
 #[derive(Args)]
@@ -29,9 +31,7 @@ pub(super) struct Memory {
 impl Memory {
     pub(super) fn run(self) -> Result<Ending> {
         let options = memory::Options { hosts: self.hosts, vms: self.vms, goals: unique(&self.objective) };
-        let run = |progress: &mut dyn FnMut(&str) -> bool| {
-            memory::run(&options, std::env::args().collect(), progress)
-        };
+        let run = |progress: &Progress<'_>| memory::run(&options, shown_command(), progress);
         measured(run, |failure| matches!(failure, Failure::Stopped), self.json)
     }
 }
