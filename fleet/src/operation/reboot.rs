@@ -15,49 +15,27 @@
 use super::{GuestState, Rules};
 use crate::instance::{Goal, Power, VmState};
 
-/// Asks the guest to boot again.
-pub(super) struct Soft;
-
-impl Rules for Soft {
-    fn name(&self) -> &'static str {
-        "reboot"
-    }
-
-    fn task_state(&self) -> &'static str {
-        "rebooting"
-    }
-
-    fn from(&self) -> &'static [VmState] {
-        &[VmState::Active]
-    }
-
-    fn goal(&self) -> Option<Goal> {
-        Some(Goal::Running)
-    }
-
-    fn boots(&self, _: Power) -> bool {
-        true
-    }
-
-    fn done(&self, _: GuestState) -> Option<VmState> {
-        Some(VmState::Active)
-    }
+/// Boots the guest again.
+pub(super) struct Reboot {
+    /// At once, and from a new definition.
+    pub(super) hard: bool,
 }
 
-/// Switches the guest off and boots it from a new definition.
-pub(super) struct Hard;
-
-impl Rules for Hard {
+impl Rules for Reboot {
     fn name(&self) -> &'static str {
         "reboot"
     }
 
     fn task_state(&self) -> &'static str {
-        "rebooting_hard"
+        if self.hard { "rebooting_hard" } else { "rebooting" }
     }
 
     fn from(&self) -> &'static [VmState] {
-        &[VmState::Active, VmState::Stopped, VmState::Paused, VmState::Suspended, VmState::Error]
+        if self.hard {
+            &[VmState::Active, VmState::Stopped, VmState::Paused, VmState::Suspended, VmState::Error]
+        } else {
+            &[VmState::Active]
+        }
     }
 
     fn goal(&self) -> Option<Goal> {
