@@ -23,6 +23,7 @@ use std::process::{Command, Output, Stdio};
 
 use berth_test_support::process::without_settings;
 use sha2::{Digest, Sha256};
+use tempfile::TempDir;
 
 /// The command in `directory`, without a terminal, and without the settings of the user that runs the tests.
 fn berth(directory: &Path) -> Command {
@@ -61,6 +62,19 @@ fn stderr(output: &Output) -> String {
 fn sha256(path: &Path) -> String {
     let digest = Sha256::digest(std::fs::read(path).expect("the file was written"));
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A directory with a trace of four VMs, `vms.csv`.
+fn vms_directory() -> TempDir {
+    let vms = "\
+vm_id,arrival_s,departure_s,vcpus,ram_mb,disk_gb,flavor\n\
+b,10,3610,2,2048,10,m\n\
+a,0,7200,4,4096,20,l\n\
+c,3600,9000,4,4096,20,l\n\
+d,7200,,1,1024,5,s\n";
+    let directory = tempfile::tempdir().expect("a directory");
+    std::fs::write(directory.path().join("vms.csv"), vms).expect("written");
+    directory
 }
 
 fn json(text: &str) -> serde_json::Value {
