@@ -6,6 +6,7 @@
 //! | [`http`] | a client that keeps its connection, and notices when it is cut off |
 //! | [`resources`] | memory, threads and descriptors of a process |
 //! | [`books`] | instances, allocations and guests, and whether they agree |
+//! | [`crash_run`] | cycles and seed of a test that kills processes |
 //! | [`probe`] | a client that sends a cheap request all the time, and its latencies |
 //!
 //! `tests/attack` attacks a service and checks what other clients notice, and what it costs. `tests/crash` kills a service under load
@@ -21,6 +22,7 @@
 )]
 
 pub mod books;
+pub mod crash_run;
 pub mod http;
 pub mod probe;
 pub mod resources;

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use berth_system_tests::http::Client;
 use berth_system_tests::resources::Resources;
 use berth_system_tests::service::{Service, command};
+use berth_test_support::setting;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -73,7 +74,7 @@ fn round(client: &mut Client, own: u64, number: u64) {
 
 #[test]
 fn a_service_under_steady_load_stays_as_it_is() {
-    let seconds = std::env::var("BERTH_SOAK_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(15);
+    let seconds = setting::number("BERTH_SOAK_SECONDS").unwrap_or(15);
     let directory = TempDir::new().expect("a directory");
     let data = directory.path().join("data");
     let service = Service::start(command(&data)).unwrap_or_else(|log| panic!("it does not start: {log}"));

@@ -3,6 +3,7 @@
 //! | module | |
 //! |---|---|
 //! | [`process`] | programs under test, without settings from the environment |
+//! | [`setting`] | numbers that `cargo xtask` passes in environment variables |
 //! | [`skip`] | tests that cannot run here, with the reason |
 //! | `nova` | random fleets and requests for Nova's scheduler (feature `nova`) |
 
@@ -18,4 +19,5 @@
 #[cfg(feature = "nova")]
 pub mod nova;
 pub mod process;
+pub mod setting;
 pub mod skip;

@@ -15,16 +15,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
+use berth_test_support::setting::number;
+
 use crate::machine::Machine;
 use crate::rng::SeededRng;
 
-/// Seeds of a run that was not asked for more.
+/// Seeds unless more are requested.
 const FEW: u64 = 300;
 
 #[test]
 fn no_acknowledged_change_is_lost_whatever_fails() {
-    let (from, seeds, trace) =
-        (asked("FROM").unwrap_or(0), asked("SEEDS").unwrap_or(FEW), asked("TRACE") == Some(1));
+    let from = number("BERTH_SIMULATION_FROM").unwrap_or(0);
+    let seeds = number("BERTH_SIMULATION_SEEDS").unwrap_or(FEW);
+    let trace = number("BERTH_SIMULATION_TRACE") == Some(1);
     let (next, has_failed) = (AtomicU64::new(from), AtomicBool::new(false));
     let workers = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
@@ -56,11 +59,4 @@ fn live(seed: u64, trace: bool) {
     let machine = Machine::new(seed, true, trace);
     (0..events).for_each(|_| machine.happen());
     machine.settle();
-}
-
-/// A number from the environment.
-fn asked(what: &str) -> Option<u64> {
-    #[expect(clippy::disallowed_methods, reason = "`cargo xtask fault-simulation` says so what to run")]
-    let value = std::env::var(format!("BERTH_SIMULATION_{what}")).ok()?;
-    Some(value.parse().unwrap_or_else(|_| panic!("BERTH_SIMULATION_{what} is no number: {value}")))
 }

@@ -9,11 +9,12 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use berth_system_tests::crash_run::CrashRun;
 use berth_system_tests::service::{Service, command};
 use berth_test_support::skip::skip;
 use tempfile::TempDir;
 
-use crate::{Crashes, asked, names};
+use crate::{Crashes, names};
 
 /// Longer than the longest pause between two attempts to open the store again.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -28,7 +29,7 @@ const FAKETIME: [&str; 2] = [
 const NOBODY: u32 = 65534;
 
 fn is_wanted() -> bool {
-    let is_wanted = asked("FAULTS") == Some(1);
+    let is_wanted = CrashRun::has_faults();
     if !is_wanted {
         skip("`cargo xtask crash-test --faults` runs it");
     }
@@ -76,9 +77,10 @@ fn a_full_disk_loses_nothing_and_is_got_over() {
         return skip("this process may not mount a tmpfs");
     };
     let data = disk.path().join("data");
-    let mut crashes = Crashes::begin(&data, asked("SEED").unwrap_or(1));
+    let run = CrashRun::requested_or(3);
+    let mut crashes = Crashes::begin(&data, run.seed);
     let mut failures = 0;
-    for round in 0..asked("CYCLES").unwrap_or(3).min(10) {
+    for round in 0..run.cycles.min(10) {
         let mut added = Vec::new();
         let happened = crashes.have_asked(|service| {
             let filler = disk.fill();
@@ -159,7 +161,7 @@ fn a_clock_that_jumps_does_no_harm() {
     };
     let directory = TempDir::new().expect("a temporary directory");
     let (data, time) = (directory.path().join("data"), directory.path().join("time"));
-    let mut crashes = Crashes::begin(&data, asked("SEED").unwrap_or(1));
+    let mut crashes = Crashes::begin(&data, CrashRun::requested_seed());
     // A lifetime in another year for each, and jumps while it serves.
     for year in [2001, 2040, 1999, 2030] {
         set_time(&time, &format!("@{year}-06-01 00:00:00"));

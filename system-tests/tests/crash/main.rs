@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use berth_system_tests::crash_run::CrashRun;
 use berth_system_tests::service::{Service, command};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -27,7 +28,7 @@ use crate::clients::{CLIENTS, Histories};
 use crate::fleet::CELLS;
 use crate::names::Names;
 
-/// Cycles of a run that was not asked for more.
+/// Cycles unless more are requested.
 const FEW: u64 = 6;
 
 /// The longest that a service lives, in milliseconds.
@@ -35,12 +36,7 @@ const LIFE: u64 = 400;
 
 #[test]
 fn no_acknowledged_change_is_lost_when_the_service_is_killed() {
-    let cycles = asked("CYCLES").unwrap_or(FEW);
-    let seed = asked("SEED").unwrap_or_else(|| {
-        let time = std::time::UNIX_EPOCH.elapsed().expect("it is after 1970");
-        u64::from(time.subsec_nanos()) ^ time.as_secs()
-    });
-    eprintln!("{cycles} cycles, seed {seed}");
+    let CrashRun { cycles, seed } = CrashRun::requested_or(FEW);
     let directory = TempDir::new().expect("a temporary directory");
     let mut crashes = Crashes::begin(directory.path(), seed);
     let mut answered = 0;
@@ -117,10 +113,4 @@ impl<'a> Crashes<'a> {
         self.names.iter_mut().for_each(|names| names.check(&found));
         answered
     }
-}
-
-/// A number from the environment.
-pub(crate) fn asked(what: &str) -> Option<u64> {
-    let value = std::env::var(format!("BERTH_CRASH_{what}")).ok()?;
-    Some(value.parse().unwrap_or_else(|_| panic!("BERTH_CRASH_{what} is no number: {value}")))
 }

@@ -28,8 +28,9 @@ use tonic::transport::{Channel, Endpoint};
 use crate::client::Client;
 use crate::processes::{Process, guests_of};
 use berth_system_tests::books::Books;
+use berth_system_tests::crash_run::CrashRun;
 
-/// Cycles of a run that was not asked for more.
+/// Cycles unless more are requested.
 const FEW: u64 = 4;
 
 const HOSTS: [&str; 4] = ["h1", "h2", "h3", "h4"];
@@ -47,12 +48,7 @@ fn main() {
 
 #[tokio::main]
 async fn cycles() {
-    let cycles = asked("CYCLES").unwrap_or(FEW);
-    let seed = asked("SEED").unwrap_or_else(|| {
-        let time = std::time::UNIX_EPOCH.elapsed().expect("it is after 1970");
-        u64::from(time.subsec_nanos()) ^ time.as_secs()
-    });
-    eprintln!("{cycles} cycles, seed {seed}");
+    let CrashRun { cycles, seed } = CrashRun::requested_or(FEW);
     let directory = TempDir::new().expect("a temporary directory");
     let mut cloud = Cloud::begin(directory.path(), seed).await;
     for cycle in 1..=cycles {
@@ -192,10 +188,4 @@ impl Cloud {
             "service killed {service} times, agents {agents}; {answers} answers checked, {instances} instances, at rest after {longest:.1} s at most"
         )
     }
-}
-
-/// A number from the environment.
-fn asked(what: &str) -> Option<u64> {
-    let value = std::env::var(format!("BERTH_CRASH_{what}")).ok()?;
-    Some(value.parse().unwrap_or_else(|_| panic!("BERTH_CRASH_{what} is no number: {value}")))
 }
