@@ -6,9 +6,9 @@ use berth_nova_rpc::{RpcFailure, Selected};
 use berth_placement::{ConsumerId, Index, Owner, Timestamp, TransferError};
 use berth_scheduler::decider::{DecideError, Decider, DecisionRequest, HostSource, Rules};
 use berth_scheduler::explain::Case;
-use berth_scheduler::select::{Chooser, Claimant, Selection};
+use berth_scheduler::options::LivenessSource;
+use berth_scheduler::select::{ATTEMPTS, Chooser, Claimant, Selection};
 use berth_scheduler::{Options, Preference, RequestSpec};
-use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use uuid::Uuid;
@@ -16,14 +16,11 @@ use uuid::Uuid;
 use crate::moves;
 use crate::refusal;
 
-/// How often a claim is tried again because other claims were faster.
-const ATTEMPTS: usize = 16;
-
 /// Decides for all requests. A decision takes microseconds, so one follows the other.
 pub(crate) struct Decisions {
     options: Options,
     current: Option<(Arc<Index>, Decider)>,
-    tie_breaker: TieBreaker,
+    tie_breaker: ChaCha8Rng,
 }
 
 /// A request as it is decided.
@@ -56,9 +53,9 @@ impl Refused {
 
 impl Decisions {
     pub(crate) fn new(mut options: Options, seed: u64) -> Self {
-        // The hosts' records say whether a service is up: NovaHosts judges it, so that heartbeats are no changes.
-        options.general.service_down_time = i64::MAX / 4;
-        Self { options, current: None, tie_breaker: TieBreaker(ChaCha8Rng::seed_from_u64(seed)) }
+        // NovaHosts judges reports, so that a report alone does not change a record.
+        options.liveness = LivenessSource::Record;
+        Self { options, current: None, tie_breaker: ChaCha8Rng::seed_from_u64(seed) }
     }
 
     /// Chooses hosts and claims what the instances need there.
@@ -87,10 +84,11 @@ impl Decisions {
             is_dry_run: !asked.claims,
         };
         let holds = asked.claims && !asked.spec.is_rebuild() && moves::hold_something(index, &instances);
+        let chooser = &mut |len: usize| tie_breaker.random_range(0..len);
         let decided = if holds {
-            beside(decider, index, hosts, &request, tie_breaker)
+            beside(decider, index, hosts, &request, chooser)
         } else {
-            decider.select(hosts, &request, tie_breaker).map_err(decide_problem)
+            decider.select(hosts, &request, chooser).map_err(decide_problem)
         };
         match decided {
             Ok(selections) => {
@@ -142,13 +140,13 @@ fn beside(
     index: &Index,
     hosts: &dyn HostSource,
     request: &DecisionRequest<'_>,
-    tie_breaker: &mut TieBreaker,
+    chooser: &mut dyn Chooser,
 ) -> Result<Vec<Vec<Selection>>, Problem> {
     let dry = DecisionRequest { is_dry_run: true, ..*request };
     let mut attempt = 0;
     loop {
         attempt += 1;
-        let selections = decider.select(hosts, &dry, tie_breaker).map_err(decide_problem)?;
+        let selections = decider.select(hosts, &dry, chooser).map_err(decide_problem)?;
         match moves::claim_besides(index, request.claimant, request.instances, &selections) {
             Ok(()) => return Ok(selections),
             Err(TransferError::Refused(_)) if attempt < ATTEMPTS => {}
@@ -166,19 +164,6 @@ fn claimant(asked: &Asked<'_>) -> Claimant {
     };
     // Conductor keeps the members of server groups; the index has no group of them.
     Claimant { owner: Arc::new(owner), group: None, now: asked.now }
-}
-
-/// Breaks ties by a seeded stream.
-struct TieBreaker(ChaCha8Rng);
-
-impl Chooser for TieBreaker {
-    fn choose(&mut self, len: usize) -> usize {
-        self.0.random_range(0..len)
-    }
-
-    fn shuffle(&mut self, positions: &mut [usize]) {
-        positions.shuffle(&mut self.0);
-    }
 }
 
 #[cfg(test)]

@@ -52,14 +52,10 @@ pub(crate) fn placed(error: &DecideError) -> usize {
     }
 }
 
-/// How many hosts each constraint removed, and how many there were. Hosts that no filter removed had no candidate.
+/// How many hosts each constraint removed, and how many there were.
 pub(crate) fn removed(error: &DecideError) -> (Vec<(String, usize)>, usize) {
-    let DecideError::NoHost(none) = error else { return (Vec::new(), 0) };
-    let counted = none.removed.iter().filter(|(_, count)| *count > 0);
-    let mut removed: Vec<(String, usize)> = counted.map(|(step, count)| (step.to_string(), *count)).collect();
-    let filtered: usize = removed.iter().map(|(_, count)| count).sum();
-    if none.hosts > filtered && matches!(none.error, SelectError::NoValidHost { .. }) {
-        removed.insert(0, ("placement".to_owned(), none.hosts - filtered));
+    match error {
+        DecideError::NoHost(none) => (none.counts(), none.hosts),
+        _ => (Vec::new(), 0),
     }
-    (removed, none.hosts)
 }

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use berth_placement::{GroupId, GroupPolicy, HOST_CLASSES, Index, Owner, Row, Timestamp};
 use berth_scheduler::decider::{Decider, HostChanges, HostSource, Rules};
 use berth_scheduler::hosts::{HostRecord, ReportedAmount};
+use berth_scheduler::options::LivenessSource;
 use berth_scheduler::python::Value;
 use berth_scheduler::request_spec::Flavor;
-use berth_scheduler::select::{Chooser, Claimant};
+use berth_scheduler::select::Claimant;
 use berth_scheduler::{Aggregate, Options, Preference, RequestSpec};
 use berth_traces::{Demands, Host, Vm, rng};
 use rand::Rng;
-use rand::seq::SliceRandom;
 use uuid::Uuid;
 
 use crate::fleet::{aggregates_of, host_uuid};
@@ -41,14 +41,14 @@ pub(crate) struct NovaPlacer {
     owner: Arc<Owner>,
     batch_policy: Option<GroupPolicy>,
     default_zone: String,
-    tie_breaker: TieBreaker,
+    tie_breaker: rng::Stream,
 }
 
 impl NovaPlacer {
     pub(crate) fn new(index: Arc<Index>, hosts: &[Host], nova: NovaOptions) -> Self {
         let NovaOptions { mut options, preference, batch_policy, seed } = nova;
-        // The trace's clock is unrelated to heartbeats: every host is up.
-        options.general.service_down_time = i64::MAX / 4;
+        // A trace has no heartbeats: every host is up.
+        options.liveness = LivenessSource::Record;
         let default_zone = options.general.default_availability_zone.clone();
         let rules = Rules::Nova { options: Box::new(options), preference };
         let owner =
@@ -60,7 +60,7 @@ impl NovaPlacer {
             index,
             owner: Arc::new(owner),
             batch_policy,
-            tie_breaker: TieBreaker(rng::stream(seed, "ties")),
+            tie_breaker: rng::stream(seed, "ties"),
         }
     }
 
@@ -115,8 +115,9 @@ impl Placer for NovaPlacer {
         let owner = Arc::clone(&self.owner);
         let claimant = Claimant { owner, group: self.group(vm), now: Timestamp(vm.arrival.0) };
         let mut prepared = self.decider.prepare(spec);
-        let placed =
-            self.decider.place(&self.fleet, &mut prepared, consumer, &claimant, &mut self.tie_breaker);
+        let Self { decider, fleet, tie_breaker, .. } = self;
+        let chooser = &mut |len: usize| tie_breaker.random_range(0..len);
+        let placed = decider.place(fleet, &mut prepared, consumer, &claimant, chooser);
         let host = placed.map_err(|reason| SimulationError::Decision {
             vm: vm.id.to_string(),
             reason: Box::new(reason),
@@ -209,17 +210,4 @@ impl HostSource for Fleet {
 /// The server group of a batch.
 fn group_uuid(batch: u64) -> Uuid {
     Uuid::from_u128(2 << 64 | u128::from(batch))
-}
-
-/// Breaks ties by a seeded stream.
-struct TieBreaker(rng::Stream);
-
-impl Chooser for TieBreaker {
-    fn choose(&mut self, len: usize) -> usize {
-        self.0.random_range(0..len)
-    }
-
-    fn shuffle(&mut self, positions: &mut [usize]) {
-        positions.shuffle(&mut self.0);
-    }
 }

@@ -6,7 +6,7 @@ use berth_placement::{Index, Owner, Row, Timestamp};
 use berth_scheduler::RequestSpec;
 use berth_scheduler::decider::{Decider, IndexOnly, PreparedPlacement, Rules};
 use berth_scheduler::request_spec::Flavor;
-use berth_scheduler::select::{Chooser, Claimant};
+use berth_scheduler::select::Claimant;
 use berth_traces::{Resources, Vm};
 use rustc_hash::FxHashMap;
 
@@ -43,7 +43,7 @@ impl Placer for PolicyPlacer {
             prepared.clear();
         }
         let prepared = prepared.entry(vm.resources).or_insert_with_key(|size| decider.prepare(spec(size)));
-        let placed = decider.place(&IndexOnly, prepared, consumer_of(sequence), claimant, &mut NoTies);
+        let placed = decider.place(&IndexOnly, prepared, consumer_of(sequence), claimant, &mut first);
         placed.map_err(|reason| SimulationError::Decision { vm: vm.id.to_string(), reason: Box::new(reason) })
     }
 
@@ -65,13 +65,7 @@ fn spec(size: &Resources) -> RequestSpec {
     RequestSpec { flavor, ..RequestSpec::default() }
 }
 
-/// A policy has no ties: the lowest row comes first.
-struct NoTies;
-
-impl Chooser for NoTies {
-    fn choose(&mut self, _: usize) -> usize {
-        0
-    }
-
-    fn shuffle(&mut self, _: &mut [usize]) {}
+/// The choice among ties, which a policy does not have: the lowest row comes first.
+fn first(_: usize) -> usize {
+    0
 }

@@ -103,6 +103,22 @@ pub struct NoHost {
     pub hosts: usize,
 }
 
+impl NoHost {
+    /// The constraints that removed hosts, in their order, with the number of hosts.
+    ///
+    /// When no host is left, those that no filter removed had no allocation candidate; `placement` stands first for them.
+    #[must_use]
+    pub fn counts(&self) -> Vec<(String, usize)> {
+        let counted = self.removed.iter().filter(|(_, count)| *count > 0);
+        let mut counts: Vec<_> = counted.map(|(step, count)| (step.to_string(), *count)).collect();
+        let filtered: usize = counts.iter().map(|(_, count)| count).sum();
+        if self.hosts > filtered && matches!(self.error, SelectError::NoValidHost { .. }) {
+            counts.insert(0, ("placement".to_owned(), self.hosts - filtered));
+        }
+        counts
+    }
+}
+
 /// The source describes a host that cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum HostsError {

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::Aggregate;
+use crate::filters::FilterName;
 use crate::hosts::HostRecord;
 
 /// A fleet of hosts without anything.
@@ -68,4 +69,14 @@ fn an_unknown_host_makes_the_decider_load_all_hosts() {
     hosts.records.borrow_mut().push(host("h2", 2));
     pipeline.follow(&hosts, 0).unwrap();
     assert_eq!(known(&pipeline), 2);
+}
+
+#[test]
+fn hosts_that_no_filter_removed_had_no_candidate() {
+    let ram = (Step::Filter(FilterName::RamFilter), 0);
+    let compute = (Step::Filter(FilterName::ComputeFilter), 3);
+    let no_host = |error| NoHost { error, removed: vec![ram, compute], hosts: 5 };
+    let none = no_host(SelectError::NoValidHost { placed: 0, wanted: 1 });
+    assert_eq!(none.counts(), [("placement".to_owned(), 2), ("ComputeFilter".to_owned(), 3)]);
+    assert_eq!(no_host(SelectError::Outrun { attempts: 16 }).counts(), [("ComputeFilter".to_owned(), 3)]);
 }

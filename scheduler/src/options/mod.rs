@@ -38,6 +38,19 @@ pub struct Options {
     /// want that; no file can set it.
     #[serde(skip)]
     pub keep_nova_faults: bool,
+    /// What shows whether a host is up. The program that knows the hosts sets it; no file can.
+    #[serde(skip)]
+    pub liveness: LivenessSource,
+}
+
+/// What shows whether a host is up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LivenessSource {
+    /// The time of its last report, as in Nova: more than [`GeneralOptions::down_time`] ago, it is down.
+    #[default]
+    Reports,
+    /// Its record alone (`forced_down`): the source of the records judges the reports.
+    Record,
 }
 
 /// `[compute]`
@@ -77,6 +90,14 @@ impl Options {
         self.filter_scheduler.validate()?;
         self.scheduler.validate()?;
         self.metrics.validate()
+    }
+
+    /// The seconds without a report after which a host is down; `None` if reports do not count.
+    pub(crate) const fn report_limit(&self) -> Option<i64> {
+        match self.liveness {
+            LivenessSource::Reports => Some(self.general.down_time()),
+            LivenessSource::Record => None,
+        }
     }
 }
 

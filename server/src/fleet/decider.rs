@@ -6,9 +6,9 @@ use berth_fleet::{FleetError, NO_VALID_HOST};
 use berth_placement::{Allocations, ConsumerId, GroupId, Index, Owner, Row, Timestamp, Topology};
 use berth_scheduler::decider::{self, DecideError, DecisionRequest, HostSource, NoHost, Placement, Rules};
 use berth_scheduler::explain::Case;
-use berth_scheduler::select::{Chooser, Claimant, SelectError};
+use berth_scheduler::options::LivenessSource;
+use berth_scheduler::select::{Claimant, SelectError};
 use berth_scheduler::{Options, Preference, RequestSpec};
-use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use uuid::Uuid;
@@ -50,16 +50,16 @@ impl Place {
 pub(super) struct Decider {
     index: Arc<Index>,
     decider: decider::Decider,
-    tie_breaker: TieBreaker,
+    tie_breaker: ChaCha8Rng,
 }
 
 impl Decider {
     pub(super) fn new(index: Arc<Index>, mut options: Options, seed: u64) -> Self {
-        // Whether a host is up is judged by its agent's heartbeats, and is part of its record.
-        options.general.service_down_time = i64::MAX / 4;
+        // The fleet judges the heartbeats of agents; a host's record contains the result.
+        options.liveness = LivenessSource::Record;
         let rules = Rules::Nova { options: Box::new(options), preference: Preference::Weighers };
         let decider = decider::Decider::new(Arc::clone(&index), rules);
-        Self { index, decider, tie_breaker: TieBreaker(ChaCha8Rng::seed_from_u64(seed)) }
+        Self { index, decider, tie_breaker: ChaCha8Rng::seed_from_u64(seed) }
     }
 
     /// Chooses hosts, and claims what the instances need there for all of them, or for none. A dry run claims nothing.
@@ -79,7 +79,8 @@ impl Decider {
             claimant: &claimant(ask, group, now),
             is_dry_run,
         };
-        self.decider.decide(hosts, &request, &mut self.tie_breaker).map_err(refusal)
+        let Self { decider, tie_breaker, .. } = self;
+        decider.decide(hosts, &request, &mut |len: usize| tie_breaker.random_range(0..len)).map_err(refusal)
     }
 
     /// The request before the hosts as a decision would find them.
@@ -148,35 +149,16 @@ fn refusal(error: DecideError) -> FleetError {
     }
 }
 
-fn no_host(NoHost { error, removed, hosts }: &NoHost) -> FleetError {
-    let removed = removed.iter().filter(|(_, count)| *count > 0);
-    let mut counts: Vec<_> = removed.map(|(step, count)| (step.to_string(), *count)).collect();
-    // No host is left, so those that no filter removed have no candidate: Placement's part of the request.
-    let filtered: usize = counts.iter().map(|(_, count)| count).sum();
-    if *hosts > filtered && matches!(error, SelectError::NoValidHost { .. }) {
-        counts.insert(0, ("placement".to_owned(), hosts - filtered));
-    }
+fn no_host(none: &NoHost) -> FleetError {
+    let counts = none.counts();
     let words: Vec<_> = counts.iter().map(|(step, count)| format!("{step} removed {count}")).collect();
     let detail = if words.is_empty() { String::new() } else { format!(" ({})", words.join(", ")) };
-    let problem = match error {
+    let problem = match &none.error {
         SelectError::NoValidHost { placed, wanted } => {
-            format!("{placed} of {wanted} instances could be placed on {hosts} hosts")
+            format!("{placed} of {wanted} instances could be placed on {} hosts", none.hosts)
         }
         other => other.to_string(),
     };
     let message = format!("No valid host was found: {problem}{detail}");
     FleetError::Exhausted { reason: NO_VALID_HOST, message, counts }
-}
-
-/// Breaks ties by a seeded stream.
-struct TieBreaker(ChaCha8Rng);
-
-impl Chooser for TieBreaker {
-    fn choose(&mut self, len: usize) -> usize {
-        self.0.random_range(0..len)
-    }
-
-    fn shuffle(&mut self, positions: &mut [usize]) {
-        positions.shuffle(&mut self.0);
-    }
 }
