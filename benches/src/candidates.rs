@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use berth_placement::candidates::{Group, GroupPolicy, Options, Query, WorkExceeded};
+use berth_placement::candidates::{Query, QueryGroup, RequestGroupPolicy, SearchOptions, WorkExceeded};
 use berth_placement::{HOST_CLASSES, Index, Inventory, TopologyError};
 use uuid::Uuid;
 
@@ -30,7 +30,8 @@ impl Question {
     /// # Panics
     /// The fleet does not have a name in the query.
     pub fn ask(&self) -> Result<usize, WorkExceeded> {
-        let found = self.index.candidates(&self.query, &Options::default()).expect("all names are known");
+        let found =
+            self.index.candidates(&self.query, &SearchOptions::default()).expect("all names are known");
         let mut count = 0;
         for candidate in found {
             std::hint::black_box(candidate?);
@@ -43,11 +44,11 @@ impl Question {
 /// Queries on a fleet without trees.
 #[must_use]
 pub fn flat(fleet: &Fleet) -> Vec<Question> {
-    let loose = Group {
+    let loose = QueryGroup {
         resources: vec![("VCPU".into(), 2), ("MEMORY_MB".into(), 4_096), ("DISK_GB".into(), 20)],
-        ..Group::default()
+        ..QueryGroup::default()
     };
-    let constrained = Group {
+    let constrained = QueryGroup {
         required: vec![vec!["STORAGE_DISK_SSD".into()]],
         forbidden: vec![DISABLED.into()],
         member_of: vec![vec![zone(1)]],
@@ -55,7 +56,7 @@ pub fn flat(fleet: &Fleet) -> Vec<Question> {
     };
     let mut hopeless = loose.clone();
     hopeless.resources[0].1 = 4_096;
-    let question = |name, group: &Group, limit| {
+    let question = |name, group: &QueryGroup, limit| {
         let query = Query { groups: vec![group.clone()], limit: Some(limit), ..modern() };
         Question { name, index: Arc::clone(&fleet.index), query }
     };
@@ -74,13 +75,15 @@ pub fn flat(fleet: &Fleet) -> Vec<Question> {
 /// More providers than an index holds.
 pub fn nested(providers: u32) -> Result<Vec<Question>, TopologyError> {
     let index = Arc::new(trees(providers / 5, 4, 8)?);
-    let loose =
-        Group { resources: vec![("VCPU".into(), 2), ("MEMORY_MB".into(), 4_096)], ..Group::default() };
+    let loose = QueryGroup {
+        resources: vec![("VCPU".into(), 2), ("MEMORY_MB".into(), 4_096)],
+        ..QueryGroup::default()
+    };
     let groups = vec![loose, functions(1), functions(2)];
     let question = |name, limit| {
         let query = Query {
             groups: groups.clone(),
-            group_policy: GroupPolicy::Isolate,
+            group_policy: RequestGroupPolicy::Isolate,
             limit: Some(limit),
             ..modern()
         };
@@ -96,11 +99,11 @@ pub fn nested(providers: u32) -> Result<Vec<Question>, TopologyError> {
 pub fn wide() -> Result<Vec<Question>, TopologyError> {
     let index = Arc::new(trees(1, 64, 1)?);
     let lacking = Arc::new(trees(1, 63, 1)?);
-    let groups: Vec<Group> = (1..=64).map(functions).collect();
+    let groups: Vec<QueryGroup> = (1..=64).map(functions).collect();
     let question = |name, index: &Arc<Index>, limit| {
         let query = Query {
             groups: groups.clone(),
-            group_policy: GroupPolicy::Isolate,
+            group_policy: RequestGroupPolicy::Isolate,
             limit: Some(limit),
             ..modern()
         };
@@ -117,8 +120,12 @@ fn modern() -> Query {
     Query { nested: true, all_resources: true, ..Query::default() }
 }
 
-fn functions(suffix: u32) -> Group {
-    Group { suffix: suffix.to_string().into(), resources: vec![(FUNCTION.into(), 1)], ..Group::default() }
+fn functions(suffix: u32) -> QueryGroup {
+    QueryGroup {
+        suffix: suffix.to_string().into(),
+        resources: vec![(FUNCTION.into(), 1)],
+        ..QueryGroup::default()
+    }
 }
 
 fn trees(hosts: u32, children: u32, functions: u32) -> Result<Index, TopologyError> {

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 
-use berth_traces::{Host, Vm};
+use berth_traces::{TraceHost, Vm};
 use sha2::{Digest, Sha256};
 
 /// Lines gathered before they are hashed and written.
@@ -23,7 +23,7 @@ impl Placements {
         Self { pending, digest: Sha256::new(), file }
     }
 
-    pub(crate) fn push(&mut self, vm: &Vm, host: Option<&Host>) -> io::Result<()> {
+    pub(crate) fn push(&mut self, vm: &Vm, host: Option<&TraceHost>) -> io::Result<()> {
         self.pending.extend_from_slice(vm.id.as_bytes());
         self.pending.push(b',');
         self.pending.extend_from_slice(host.map_or("rejected", |host| &host.id).as_bytes());

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use berth_simulator::scenario::{
     Answer, Plan, Planner, Provenance, SchedulerSpec, ServiceLevels, VmSet, Workload,
 };
-use berth_traces::{Fleet, HostShape, Micros};
+use berth_traces::{HostShape, HostShapes, Micros};
 use clap::Args;
 use indicatif::HumanCount;
 
@@ -101,7 +101,8 @@ fn priced(text: &str) -> Result<Priced> {
             "--shape {text:?}: one shape without a number of hosts, such as 64x256: the number is the answer"
         );
     }
-    let fleet: Fleet = format!("{shape}:1").parse().map_err(|error| anyhow::anyhow!("--shape: {error}"))?;
+    let fleet: HostShapes =
+        format!("{shape}:1").parse().map_err(|error| anyhow::anyhow!("--shape: {error}"))?;
     Ok(Priced { text: shape.to_owned(), shape: fleet.shapes[0], price: price.transpose()? })
 }
 

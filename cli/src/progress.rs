@@ -4,17 +4,17 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use berth_process::log::Terminal;
-use berth_traces::Progress;
+use berth_traces::ReadProgress;
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Follows how far a trace has been read.
 pub(crate) struct Bar {
     bar: ProgressBar,
-    progress: Progress,
+    progress: ReadProgress,
 }
 
 impl Bar {
-    pub(crate) fn new(progress: Progress) -> Self {
+    pub(crate) fn new(progress: ReadProgress) -> Self {
         let total = (progress.total() > 0).then(|| progress.total());
         let draws = Terminal::of_environment().moves_cursor(std::io::stderr().is_terminal());
         let target =

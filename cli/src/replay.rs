@@ -9,8 +9,10 @@ use anyhow::{Context, Result, bail};
 use berth_placement::GroupPolicy;
 use berth_scheduler::Preference;
 use berth_scheduler::{Policy, Search};
-use berth_simulator::{NovaOptions, Observer, Options, Outcome, report, simulate, simulate_nova};
-use berth_traces::{Extent, Fleet, Format, Generator, Host, Micros, Trace, Vm, neutral, reference};
+use berth_simulator::{
+    NovaOptions, Observer, SimulationOptions, SimulationOutcome, report, simulate, simulate_nova,
+};
+use berth_traces::{Extent, Format, Generator, HostShapes, Micros, Trace, TraceHost, Vm, neutral, reference};
 use clap::{Args, ValueEnum};
 
 use crate::interrupt::Interrupt;
@@ -52,7 +54,7 @@ pub(crate) struct Replay {
     hosts: Option<PathBuf>,
     /// Hosts as vCPUs x GiB of memory x GB of disk : count, more shapes after commas [default: 64x256x3840:1000]
     #[arg(long, value_name = "SHAPE", conflicts_with = "reference")]
-    host_shape: Option<Fleet>,
+    host_shape: Option<HostShapes>,
     /// The scheduler: a placement policy, which considers amounts only, or Nova's filters and weighers
     #[arg(long, value_name = "S", value_enum, default_value_t = Scheduler::Policy)]
     scheduler: Scheduler,
@@ -103,7 +105,7 @@ fn group_policy(name: &str) -> Result<GroupPolicy, String> {
 struct Workload {
     trace: Trace,
     trace_name: String,
-    hosts: Vec<Host>,
+    hosts: Vec<TraceHost>,
     fleet_name: String,
 }
 
@@ -126,7 +128,7 @@ impl Replay {
                 simulate(
                     &hosts,
                     trace,
-                    Options { policy: self.policy.unwrap_or_default(), search },
+                    SimulationOptions { policy: self.policy.unwrap_or_default(), search },
                     &mut watch,
                 )
             }
@@ -213,7 +215,7 @@ impl Replay {
         Ok(Workload { trace, trace_name, hosts, fleet_name })
     }
 
-    fn fleet(&self) -> Result<(Vec<Host>, String)> {
+    fn fleet(&self) -> Result<(Vec<TraceHost>, String)> {
         if let Some(path) = &self.hosts {
             let hosts = neutral::read_hosts(path)?;
             let name = format!("{} hosts of {}", hosts.len(), path.display());
@@ -236,7 +238,7 @@ impl Replay {
     }
 }
 
-fn write_report(path: &Path, outcome: &Outcome, trace: &str, fleet: &str) -> Result<()> {
+fn write_report(path: &Path, outcome: &SimulationOutcome, trace: &str, fleet: &str) -> Result<()> {
     let heading = report::Heading { title: "Berth replay", trace, fleet };
     let page = report::html(outcome, &heading).context("cannot draw the report")?;
     output::write_file(path, &page)
@@ -249,7 +251,7 @@ struct Watch {
 }
 
 impl Observer for Watch {
-    fn decided(&mut self, vm: &Vm, host: Option<&Host>) -> io::Result<()> {
+    fn decided(&mut self, vm: &Vm, host: Option<&TraceHost>) -> io::Result<()> {
         self.placements.push(vm, host)
     }
 

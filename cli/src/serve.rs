@@ -13,8 +13,8 @@ use berth_nova_scheduler::NovaSettings;
 use berth_process::bounded_file;
 use berth_process::log::{self, Terminal};
 use berth_server::{
-    Auth, Control, Cors, DataDir, FleetOptions, Grpc, Keeper, Keystone, KeystoneSettings, Options, Policy,
-    Secret, Server, Service, StartError, Tls, keep_freed_memory, raise_file_limit,
+    AccessPolicy, Auth, Control, Cors, DataDir, FleetOptions, Grpc, Keeper, Keystone, KeystoneSettings,
+    Secret, Server, Service, ServiceOptions, StartError, Tls, keep_freed_memory, raise_file_limit,
 };
 use berth_store::{DataError, DurabilityMode, DurabilityOptions};
 use clap::Args;
@@ -92,7 +92,7 @@ impl Serve {
         keep_freed_memory();
         let files = raise_file_limit();
         tracing::debug!(files, "files and connections that may be open");
-        let options = Options {
+        let options = ServiceOptions {
             auth: auth(&settings)?,
             policy,
             cors: Cors { allowed_origins: settings.cors_origins.clone() },
@@ -147,21 +147,21 @@ fn start_log(settings: &ServeSettings) -> Result<()> {
         Err(_) => settings.log.parse().context("serve.log")?,
     };
     let format = match settings.log_format {
-        LogFormat::Text => log::Format::Text,
-        LogFormat::Json => log::Format::Json,
+        LogFormat::Text => log::LogFormat::Text,
+        LogFormat::Json => log::LogFormat::Json,
     };
     log::start(filter, format, &Terminal::of_environment());
     Ok(())
 }
 
-fn policy(choice: &str) -> Result<Policy> {
+fn policy(choice: &str) -> Result<AccessPolicy> {
     match choice {
-        "legacy" => Ok(Policy::legacy()),
-        "secure" => Ok(Policy::secure()),
+        "legacy" => Ok(AccessPolicy::legacy()),
+        "secure" => Ok(AccessPolicy::secure()),
         file => {
             let text = bounded_file::read_to_string(file.as_ref(), bounded_file::SETTINGS);
             let text = text.with_context(|| format!("serve.policy: cannot read {file}"))?;
-            Policy::legacy().overridden(&text).with_context(|| format!("serve.policy: {file}"))
+            AccessPolicy::legacy().overridden(&text).with_context(|| format!("serve.policy: {file}"))
         }
     }
 }
@@ -224,7 +224,11 @@ fn directory(settings: &ServeSettings) -> Result<Option<PathBuf>> {
 }
 
 /// The service, with the state of its data directory if it has one.
-fn load(settings: &ServeSettings, options: Options, init: bool) -> Result<(Arc<Service>, Option<Keeper>)> {
+fn load(
+    settings: &ServeSettings,
+    options: ServiceOptions,
+    init: bool,
+) -> Result<(Arc<Service>, Option<Keeper>)> {
     let Some(data) = &directory(settings)? else {
         tracing::warn!("serve.data is none: the state ends with this process");
         return Ok((Arc::new(Service::new(options)), None));
@@ -260,7 +264,7 @@ fn advised(error: StartError, directory: &Path) -> anyhow::Error {
     }
 }
 
-fn print(policy: &Policy) -> Result<Ending> {
+fn print(policy: &AccessPolicy) -> Result<Ending> {
     let rules: String = policy.rules().map(|(rule, check)| format!("\"{rule}\": \"{check}\"\n")).collect();
     output::print_document(&rules)?;
     Ok(Ending::Complete)

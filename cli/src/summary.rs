@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use berth_simulator::Outcome;
+use berth_simulator::SimulationOutcome;
 
 use crate::table::Grid;
 
 /// The table, with how long the run took.
 #[allow(clippy::cast_precision_loss)] // for people
-pub(crate) fn table(outcome: &Outcome, trace: &str, fleet: &str, took: Duration) -> String {
+pub(crate) fn table(outcome: &SimulationOutcome, trace: &str, fleet: &str, took: Duration) -> String {
     let totals = &outcome.totals;
     let seconds = took.as_secs_f64();
     let partial = if outcome.complete { "" } else { " (partial: ended early)" };
@@ -45,7 +45,7 @@ pub(crate) fn table(outcome: &Outcome, trace: &str, fleet: &str, took: Duration)
     format!("{}\n{}", facts.text(), use_table.text())
 }
 
-fn hosts_in_use(outcome: &Outcome) -> String {
+fn hosts_in_use(outcome: &SimulationOutcome) -> String {
     let end = outcome.end();
     format!(
         "{} of {} at most, {} at the end with {} of their vCPUs used",

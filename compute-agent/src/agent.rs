@@ -31,7 +31,8 @@ use uuid::Uuid;
 
 use crate::guest::Guest;
 use crate::{
-    DesiredState, Facts, Fault, Found, Hypervisor, Notice, Offer, Outcome, Power, Record, provider_tree,
+    DesiredState, Facts, Fault, Found, GuestPower, GuestRecord, Hypervisor, Notice, Offer, StepOutcome,
+    provider_tree,
 };
 use outbox::{Item, Outbox};
 use session::Event;
@@ -112,7 +113,7 @@ struct Agent<H> {
 }
 
 enum Finished {
-    Step(Uuid, Outcome),
+    Step(Uuid, StepOutcome),
     Survey(Result<Box<(Facts, Vec<Found>)>, Fault>),
     Forgotten,
 }
@@ -188,7 +189,7 @@ impl<H: Hypervisor> Agent<H> {
         };
         let now = self.times.now();
         let grace = self.grace();
-        let unknown = || Guest::new(Power::Gone, Record::default(), grace);
+        let unknown = || Guest::new(GuestPower::Gone, GuestRecord::default(), grace);
         let guest = self.guests.entry(instance).or_insert_with(unknown);
         let generation = message.generation;
         let reaction = match DesiredState::read(message) {

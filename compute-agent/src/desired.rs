@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 /// The target power state of a guest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Goal {
+pub enum TargetState {
     /// Running.
     Running,
     /// Defined, not running.
@@ -28,14 +28,14 @@ pub struct DesiredState {
     /// Increases with every change of the desired state.
     pub generation: u64,
     /// The target power state.
-    pub goal: Goal,
+    pub goal: TargetState,
     /// The number of the desired boot. A guest of an earlier boot is rebooted.
     pub boot: u32,
     /// Whether that reboot is a hard one.
     pub hard: bool,
     /// Whether the guest was built before. A missing guest is then lost, and is not created again.
     pub must_exist: bool,
-    /// Its flavor, image and so on. None only for [`Goal::Absent`].
+    /// Its flavor, image and so on. None only for [`TargetState::Absent`].
     pub spec: Option<Arc<v1::GuestSpec>>,
 }
 
@@ -74,7 +74,7 @@ impl DesiredState {
             return Err(InvalidDesiredGuest::Generation);
         }
         let goal = goal(message.goal)?;
-        if message.spec.is_none() && goal != Goal::Absent {
+        if message.spec.is_none() && goal != TargetState::Absent {
             return Err(InvalidDesiredGuest::Spec);
         }
         let v1::DesiredGuest { generation, boot, hard, spec, must_exist, .. } = message;
@@ -82,15 +82,15 @@ impl DesiredState {
     }
 }
 
-fn goal(number: i32) -> Result<Goal, InvalidDesiredGuest> {
+fn goal(number: i32) -> Result<TargetState, InvalidDesiredGuest> {
     use v1::desired_guest::Goal as Wire;
     Ok(match Wire::try_from(number) {
-        Ok(Wire::Running) => Goal::Running,
-        Ok(Wire::Stopped) => Goal::Stopped,
-        Ok(Wire::Paused) => Goal::Paused,
-        Ok(Wire::Suspended) => Goal::Suspended,
-        Ok(Wire::Absent) => Goal::Absent,
-        Ok(Wire::Shelved) => Goal::Shelved,
+        Ok(Wire::Running) => TargetState::Running,
+        Ok(Wire::Stopped) => TargetState::Stopped,
+        Ok(Wire::Paused) => TargetState::Paused,
+        Ok(Wire::Suspended) => TargetState::Suspended,
+        Ok(Wire::Absent) => TargetState::Absent,
+        Ok(Wire::Shelved) => TargetState::Shelved,
         Ok(Wire::Unspecified) | Err(_) => return Err(InvalidDesiredGuest::Goal(number)),
     })
 }

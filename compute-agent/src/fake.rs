@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use uuid::Uuid;
 
-use crate::{Facts, Fault, Found, Hypervisor, Job, Notice, Outcome, Power, Record, Step};
+use crate::{Facts, Fault, Found, GuestPower, GuestRecord, GuestStep, Hypervisor, Job, Notice, StepOutcome};
 
 /// A hypervisor in memory: guests are entries of a map, and steps take effect at once.
 ///
@@ -29,19 +29,19 @@ struct World {
     guests: BTreeMap<Uuid, Entry>,
     /// The directory of the guests' files, if any.
     directory: Option<PathBuf>,
-    faults: VecDeque<(Step, Fault)>,
+    faults: VecDeque<(GuestStep, Fault)>,
     delay: Duration,
     is_away: bool,
     is_deaf: bool,
-    steps: Vec<(Uuid, Step)>,
+    steps: Vec<(Uuid, GuestStep)>,
     keeps_steps: bool,
     notices: Option<UnboundedSender<Notice>>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    power: Power,
-    record: Record,
+    power: GuestPower,
+    record: GuestRecord,
 }
 
 impl FakeHypervisor {
@@ -77,7 +77,7 @@ impl FakeHypervisor {
     }
 
     /// Makes the next step of this kind fail, whatever its arguments. Several calls queue up.
-    pub fn fail_next(&self, step: Step, fault: Fault) {
+    pub fn fail_next(&self, step: GuestStep, fault: Fault) {
         self.world().faults.push_back((step, fault));
     }
 
@@ -97,7 +97,7 @@ impl FakeHypervisor {
     }
 
     /// Changes the state of a guest and notifies the agent.
-    pub fn disturb(&self, instance: Uuid, power: Power) {
+    pub fn disturb(&self, instance: Uuid, power: GuestPower) {
         let mut world = self.world();
         let entry = Entry { power, ..world.entry(instance) };
         world.guests.insert(instance, entry);
@@ -113,7 +113,7 @@ impl FakeHypervisor {
 
     /// The state of a guest and its record.
     #[must_use]
-    pub fn guest(&self, instance: Uuid) -> (Power, Record) {
+    pub fn guest(&self, instance: Uuid) -> (GuestPower, GuestRecord) {
         let entry = self.world().entry(instance);
         (entry.power, entry.record)
     }
@@ -125,7 +125,7 @@ impl FakeHypervisor {
 
     /// The successful and failed steps since [`Self::keep_steps`], in order, without observations and records.
     #[must_use]
-    pub fn steps(&self) -> Vec<(Uuid, Step)> {
+    pub fn steps(&self) -> Vec<(Uuid, GuestStep)> {
         self.world().steps.clone()
     }
 
@@ -135,7 +135,8 @@ impl FakeHypervisor {
 }
 
 impl Entry {
-    const NONE: Self = Self { power: Power::Gone, record: Record { known: 0, fulfilled: 0, boot: 0 } };
+    const NONE: Self =
+        Self { power: GuestPower::Gone, record: GuestRecord { known: 0, fulfilled: 0, boot: 0 } };
 }
 
 impl World {
@@ -165,17 +166,17 @@ impl World {
 
     fn perform(&mut self, job: &Job) -> Result<(), Fault> {
         self.check()?;
-        if self.keeps_steps && !matches!(job.step, Step::Look | Step::Remember(_)) {
+        if self.keeps_steps && !matches!(job.step, GuestStep::Look | GuestStep::Remember(_)) {
             self.steps.push((job.instance, job.step));
         }
-        let is_this = |(step, _): &(Step, Fault)| discriminant(step) == discriminant(&job.step);
+        let is_this = |(step, _): &(GuestStep, Fault)| discriminant(step) == discriminant(&job.step);
         if let Some(at) = self.faults.iter().position(is_this) {
             return self.faults.remove(at).map_or(Ok(()), |(_, fault)| Err(fault));
         }
         let mut entry = self.entry(job.instance);
-        if let Step::Remember(record) = job.step {
+        if let GuestStep::Remember(record) = job.step {
             entry.record = record;
-        } else if !(self.is_deaf && job.step == Step::Shutdown) {
+        } else if !(self.is_deaf && job.step == GuestStep::Shutdown) {
             entry.power = after(job.step, entry.power).ok_or_else(|| {
                 Fault::transient(format!("{:?} of a guest that is {:?}", job.step, entry.power))
             })?;
@@ -185,20 +186,22 @@ impl World {
 }
 
 /// The state of a guest after a step; None if the step is impossible in its state.
-pub(crate) fn after(step: Step, power: Power) -> Option<Power> {
-    use Power::{Crashed, Gone, Kept, Paused, Running, Saved, ShutDown};
+pub(crate) fn after(step: GuestStep, power: GuestPower) -> Option<GuestPower> {
+    use GuestPower::{Crashed, Gone, Kept, Paused, Running, Saved, ShutDown};
     Some(match (step, power) {
-        (Step::Look, _) => power,
-        (Step::Prepare, Gone) => Kept,
-        (Step::Define, Kept) => ShutDown,
-        (Step::Start, ShutDown | Crashed) | (Step::Resume, Paused) | (Step::Restore, Saved) => Running,
-        (Step::Shutdown, Running) | (Step::Destroy, Running | Paused) | (Step::DiscardSave, Saved) => {
-            ShutDown
-        }
-        (Step::Pause, Running) => Paused,
-        (Step::Save, Running | Paused) => Saved,
-        (Step::Undefine, ShutDown | Crashed | Saved) => Kept,
-        (Step::RemoveDisks, Kept) => Gone,
+        (GuestStep::Look, _) => power,
+        (GuestStep::Prepare, Gone) => Kept,
+        (GuestStep::Define, Kept) => ShutDown,
+        (GuestStep::Start, ShutDown | Crashed)
+        | (GuestStep::Resume, Paused)
+        | (GuestStep::Restore, Saved) => Running,
+        (GuestStep::Shutdown, Running)
+        | (GuestStep::Destroy, Running | Paused)
+        | (GuestStep::DiscardSave, Saved) => ShutDown,
+        (GuestStep::Pause, Running) => Paused,
+        (GuestStep::Save, Running | Paused) => Saved,
+        (GuestStep::Undefine, ShutDown | Crashed | Saved) => Kept,
+        (GuestStep::RemoveDisks, Kept) => Gone,
         _ => return None,
     })
 }
@@ -221,7 +224,7 @@ impl Hypervisor for FakeHypervisor {
         Ok(world.guests.iter().map(found).collect())
     }
 
-    async fn perform(&self, job: Job) -> Outcome {
+    async fn perform(&self, job: Job) -> StepOutcome {
         let delay = self.world().delay;
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
@@ -229,7 +232,7 @@ impl Hypervisor for FakeHypervisor {
         let mut world = self.world();
         let result = world.perform(&job);
         let power = world.check().is_ok().then(|| world.entry(job.instance).power);
-        Outcome { result, power }
+        StepOutcome { result, power }
     }
 
     async fn forget(&self, instance: Uuid) {

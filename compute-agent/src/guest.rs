@@ -50,23 +50,26 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
-use crate::{DesiredState, Fault, FaultKind, Goal, Micros, Outcome, Power, Record, Step};
+use crate::{
+    DesiredState, Fault, FaultKind, GuestPower, GuestRecord, GuestStep, MonotonicMicros, StepOutcome,
+    TargetState,
+};
 use plan::{Next, TurningOff};
 
 /// The number of attempts of steps with transient faults, in total for one desired state.
 const ATTEMPTS: u32 = 5;
 /// The pause before the second attempt. It doubles with each further one.
-const FIRST_PAUSE: Micros = 500_000;
+const FIRST_PAUSE: MonotonicMicros = 500_000;
 /// The pause after the last attempt of a removal, if the service requests the removal again.
-const NEXT_ROUND_PAUSE: Micros = 10_000_000;
+const NEXT_ROUND_PAUSE: MonotonicMicros = 10_000_000;
 /// The pause between observations while the hypervisor is unreachable.
-const LOST_PAUSE: Micros = 1_000_000;
+const LOST_PAUSE: MonotonicMicros = 1_000_000;
 
 /// The state machine of one guest.
 #[derive(Debug)]
 pub struct Guest {
-    power: Power,
-    record: Record,
+    power: GuestPower,
+    record: GuestRecord,
     desired: Option<DesiredState>,
     /// Why the desired state could not be reached.
     fault: Option<Fault>,
@@ -76,20 +79,20 @@ pub struct Guest {
     /// The last step's result could not be observed: `power` is older.
     is_stale: bool,
     /// The guest was asked to shut down and has until this time.
-    off_by: Option<Micros>,
+    off_by: Option<MonotonicMicros>,
     /// The generation for which it was last started.
     started_for: u64,
     /// Failed attempts for the current desired state.
     attempts: u32,
-    retry_at: Micros,
+    retry_at: MonotonicMicros,
     /// How long the guest may take to shut down.
-    grace: Micros,
+    grace: MonotonicMicros,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Phase {
     Idle,
-    Acting { step: Step, generation: u64 },
+    Acting { step: GuestStep, generation: u64 },
     Waiting,
 }
 
@@ -98,9 +101,9 @@ enum Phase {
 #[must_use]
 pub struct Reaction {
     /// Run this step, and pass its outcome to [`Guest::done`].
-    pub step: Option<Step>,
+    pub step: Option<GuestStep>,
     /// Call [`Guest::wake`] at this time.
-    pub wake_at: Option<Micros>,
+    pub wake_at: Option<MonotonicMicros>,
     /// Report the guest to the service.
     pub report: bool,
 }
@@ -108,7 +111,7 @@ pub struct Reaction {
 impl Guest {
     /// A guest that was discovered, or is desired for the first time. It may take `grace` to shut down.
     #[must_use]
-    pub fn new(power: Power, record: Record, grace: Micros) -> Self {
+    pub fn new(power: GuestPower, record: GuestRecord, grace: MonotonicMicros) -> Self {
         Self {
             power,
             record,
@@ -126,14 +129,14 @@ impl Guest {
     }
 
     /// Applies a desired state, unless it is outdated or a repetition.
-    pub fn apply(&mut self, desired: DesiredState, now: Micros) -> Reaction {
+    pub fn apply(&mut self, desired: DesiredState, now: MonotonicMicros) -> Reaction {
         let is_repeated = self.desired.as_ref().is_some_and(|known| known.generation == desired.generation);
-        if is_repeated && desired.goal == Goal::Absent && !self.is_acting() {
+        if is_repeated && desired.goal == TargetState::Absent && !self.is_acting() {
             if self.fault.is_some() {
                 return self.retry_removal(now);
             }
-            let is_removal = self.desired.as_ref().is_some_and(|known| known.goal == Goal::Absent);
-            if is_removal && self.power != Power::Gone && self.is_settled() {
+            let is_removal = self.desired.as_ref().is_some_and(|known| known.goal == TargetState::Absent);
+            if is_removal && self.power != GuestPower::Gone && self.is_settled() {
                 // The guest was or seemed removed, and exists.
                 self.record.fulfilled = desired.generation.saturating_sub(1);
                 return self.proceed(now, false);
@@ -153,7 +156,7 @@ impl Guest {
     }
 
     /// Retries a failed removal that is still desired: the obstacle may have been fixed.
-    fn retry_removal(&mut self, now: Micros) -> Reaction {
+    fn retry_removal(&mut self, now: MonotonicMicros) -> Reaction {
         self.fault = None;
         self.attempts = 0;
         self.retry_at = now + NEXT_ROUND_PAUSE;
@@ -163,7 +166,7 @@ impl Guest {
     /// Refuses an invalid desired state, which is reported as one that cannot be reached.
     pub fn refuse(&mut self, generation: u64, fault: Fault) -> Reaction {
         if generation >= self.known() {
-            let goal = Goal::Absent;
+            let goal = TargetState::Absent;
             self.desired =
                 Some(DesiredState { generation, goal, boot: 0, hard: false, must_exist: false, spec: None });
             self.fault = Some(fault);
@@ -177,11 +180,11 @@ impl Guest {
             self.observe_again = true;
             return Reaction::default();
         }
-        self.act(Step::Look)
+        self.act(GuestStep::Look)
     }
 
     /// Handles the outcome of the running step.
-    pub fn done(&mut self, outcome: Outcome, now: Micros) -> Reaction {
+    pub fn done(&mut self, outcome: StepOutcome, now: MonotonicMicros) -> Reaction {
         let Phase::Acting { step, generation } = self.phase else {
             return Reaction::default();
         };
@@ -192,7 +195,7 @@ impl Guest {
             Err(fault) => self.failed(step, generation, fault, now),
         }
         if std::mem::take(&mut self.observe_again) {
-            let mut reaction = self.act(Step::Look);
+            let mut reaction = self.act(GuestStep::Look);
             reaction.report = has_changed && self.is_settled();
             return reaction;
         }
@@ -200,19 +203,19 @@ impl Guest {
     }
 
     /// Handles a requested wake-up. A spurious wake-up has no effect.
-    pub fn wake(&mut self, now: Micros) -> Reaction {
+    pub fn wake(&mut self, now: MonotonicMicros) -> Reaction {
         if self.phase == Phase::Waiting { self.proceed(now, false) } else { Reaction::default() }
     }
 
     /// The state last observed.
     #[must_use]
-    pub fn power(&self) -> Power {
+    pub fn power(&self) -> GuestPower {
         self.power
     }
 
     /// The stored record.
     #[must_use]
-    pub fn record(&self) -> Record {
+    pub fn record(&self) -> GuestRecord {
         self.record
     }
 
@@ -246,7 +249,10 @@ impl Guest {
     /// Whether the guest is removed, and nothing remains to be done or reported.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.power == Power::Gone && self.phase == Phase::Idle && self.fault.is_none() && self.is_settled()
+        self.power == GuestPower::Gone
+            && self.phase == Phase::Idle
+            && self.fault.is_none()
+            && self.is_settled()
     }
 
     /// The highest generation received.
@@ -261,34 +267,34 @@ impl Guest {
     }
 
     /// Applies an observation. Returns whether the state has changed.
-    fn observe(&mut self, power: Option<Power>) -> bool {
+    fn observe(&mut self, power: Option<GuestPower>) -> bool {
         self.is_stale = power.is_none();
         let Some(power) = power else { return false };
-        if power != Power::Running {
+        if power != GuestPower::Running {
             self.off_by = None;
         }
         std::mem::replace(&mut self.power, power) != power
     }
 
     /// Applies a successful step. Returns whether the service has to receive a report.
-    fn succeeded(&mut self, step: Step, generation: u64, now: Micros) -> bool {
+    fn succeeded(&mut self, step: GuestStep, generation: u64, now: MonotonicMicros) -> bool {
         match step {
-            Step::Remember(record) => {
+            GuestStep::Remember(record) => {
                 let is_fulfilled = record.fulfilled > self.record.fulfilled;
                 self.record = record;
                 return is_fulfilled;
             }
-            Step::Start => self.started_for = generation,
-            Step::Shutdown if self.power == Power::Running => self.off_by = Some(now + self.grace),
+            GuestStep::Start => self.started_for = generation,
+            GuestStep::Shutdown if self.power == GuestPower::Running => self.off_by = Some(now + self.grace),
             _ => {}
         }
         false
     }
 
-    fn failed(&mut self, step: Step, generation: u64, fault: Fault, now: Micros) {
+    fn failed(&mut self, step: GuestStep, generation: u64, fault: Fault, now: MonotonicMicros) {
         if fault.kind == FaultKind::Lost {
             self.retry_at = now + LOST_PAUSE;
-        } else if step == Step::Shutdown {
+        } else if step == GuestStep::Shutdown {
             // The guest could not be asked to shut down, so its time is over.
             self.off_by = Some(now);
         } else if self.desired.as_ref().is_some_and(|desired| desired.generation == generation) {
@@ -302,7 +308,7 @@ impl Guest {
     }
 
     /// Starts what comes next. If nothing does and `has_changed`, the guest is reported.
-    fn proceed(&mut self, now: Micros, has_changed: bool) -> Reaction {
+    fn proceed(&mut self, now: MonotonicMicros, has_changed: bool) -> Reaction {
         self.phase = Phase::Idle;
         if self.is_settled() {
             return Reaction { report: has_changed || self.fault.is_some(), ..Reaction::default() };
@@ -320,10 +326,10 @@ impl Guest {
         }
     }
 
-    fn next(&self, now: Micros) -> Next {
-        let Some(desired) = &self.desired else { return Next::Do(Step::Look) };
+    fn next(&self, now: MonotonicMicros) -> Next {
+        let Some(desired) = &self.desired else { return Next::Do(GuestStep::Look) };
         if self.is_stale {
-            return Next::Do(Step::Look);
+            return Next::Do(GuestStep::Look);
         }
         let turning_off = match self.off_by {
             None => TurningOff::No,
@@ -334,13 +340,13 @@ impl Guest {
         plan::next(desired, self.power, self.record, turning_off, has_started)
     }
 
-    fn act(&mut self, step: Step) -> Reaction {
+    fn act(&mut self, step: GuestStep) -> Reaction {
         let generation = self.desired.as_ref().map_or(0, |desired| desired.generation);
         self.phase = Phase::Acting { step, generation };
         Reaction { step: Some(step), ..Reaction::default() }
     }
 
-    fn wait(&mut self, until: Micros) -> Reaction {
+    fn wait(&mut self, until: MonotonicMicros) -> Reaction {
         self.phase = Phase::Waiting;
         Reaction { wake_at: Some(until), ..Reaction::default() }
     }

@@ -10,7 +10,7 @@ use crate::Facts;
 
 /// The observed state of a guest: what the hypervisor and the disks show.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Power {
+pub enum GuestPower {
     /// The host has neither a domain nor disks of it.
     Gone,
     /// Only its disks exist.
@@ -27,7 +27,7 @@ pub enum Power {
     Paused,
 }
 
-impl Power {
+impl GuestPower {
     /// Whether the guest holds memory of the host.
     #[must_use]
     pub fn is_alive(self) -> bool {
@@ -37,7 +37,7 @@ impl Power {
 
 /// The part of a guest's state that survives a restart of the agent.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Record {
+pub struct GuestRecord {
     /// The highest generation of the desired state that the agent has acted on. Lower ones are refused.
     pub known: u64,
     /// The latest generation whose desired state was reached.
@@ -46,14 +46,14 @@ pub struct Record {
     pub boot: u32,
 }
 
-/// One operation on a guest. Each leads from one [`Power`] to another and is idempotent, so it can be
+/// One operation on a guest. Each leads from one [`GuestPower`] to another and is idempotent, so it can be
 /// repeated after a crash.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Step {
+pub enum GuestStep {
     /// Observe the guest.
     Look,
     /// Store the record.
-    Remember(Record),
+    Remember(GuestRecord),
     /// Create its disks. Gone → Kept.
     Prepare,
     /// Define its domain. Kept → ShutDown.
@@ -86,7 +86,7 @@ pub struct Job {
     /// UUID of the instance, which is also that of the guest.
     pub instance: Uuid,
     /// The operation.
-    pub step: Step,
+    pub step: GuestStep,
     /// The guest's flavor, image and so on. None if the guest is to be removed.
     pub spec: Option<Arc<v1::GuestSpec>>,
 }
@@ -131,11 +131,11 @@ impl Fault {
 
 /// The result of a step, and the state of the guest observed after it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Outcome {
+pub struct StepOutcome {
     /// Whether the step succeeded.
     pub result: Result<(), Fault>,
     /// The observed state; None if the guest could not be observed.
-    pub power: Option<Power>,
+    pub power: Option<GuestPower>,
 }
 
 /// A guest that exists on the host.
@@ -144,9 +144,9 @@ pub struct Found {
     /// UUID of its instance.
     pub instance: Uuid,
     /// Its observed state.
-    pub power: Power,
+    pub power: GuestPower,
     /// Its stored record.
-    pub record: Record,
+    pub record: GuestRecord,
 }
 
 /// An event of a hypervisor.
@@ -171,7 +171,7 @@ pub trait Hypervisor: Send + Sync + 'static {
     fn guests(&self) -> impl Future<Output = Result<Vec<Found>, Fault>> + Send;
 
     /// Runs one step, then observes the guest.
-    fn perform(&self, job: Job) -> impl Future<Output = Outcome> + Send;
+    fn perform(&self, job: Job) -> impl Future<Output = StepOutcome> + Send;
 
     /// Deletes the record of a removed guest.
     fn forget(&self, instance: Uuid) -> impl Future<Output = ()> + Send;

@@ -39,11 +39,13 @@ pub mod libvirt;
 mod providers;
 pub mod service;
 
-pub use desired::{DesiredState, Goal, InvalidDesiredGuest};
+pub use desired::{DesiredState, InvalidDesiredGuest, TargetState};
 pub use fake::FakeHypervisor;
 pub use host::{Cell, Facts, HugePages, PciDevice};
-pub use hypervisor::{Fault, FaultKind, Found, Hypervisor, Job, Notice, Outcome, Power, Record, Step};
+pub use hypervisor::{
+    Fault, FaultKind, Found, GuestPower, GuestRecord, GuestStep, Hypervisor, Job, Notice, StepOutcome,
+};
 pub use providers::{Offer, Part, provider_tree};
 
 /// Microseconds since some moment at or before the agent's start.
-pub type Micros = u64;
+pub type MonotonicMicros = u64;

@@ -28,7 +28,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
-use crate::{Facts, Fault, Found, Hypervisor, Job, Notice, Outcome};
+use crate::{Facts, Fault, Found, Hypervisor, Job, Notice, StepOutcome};
 use connection::Connection;
 use disks::{Disks, NO_FOLLOW};
 use images::Images;
@@ -70,7 +70,7 @@ pub struct Config {
 
 /// Why the driver cannot be opened.
 #[derive(Debug, thiserror::Error)]
-pub enum OpenError {
+pub enum OpenDriverError {
     /// A directory cannot be used.
     #[error("{option} {path:?} cannot be used")]
     Directory {
@@ -120,7 +120,7 @@ impl Libvirt {
     ///
     /// # Errors
     /// A directory cannot be used, or the host's UUID has changed.
-    pub fn open(config: Config) -> Result<Self, OpenError> {
+    pub fn open(config: Config) -> Result<Self, OpenDriverError> {
         let Config { images, instances, state, .. } = &config;
         images.read_dir().map_err(|source| unusable("--images", images, source))?;
         let lock = lock(state)?;
@@ -153,16 +153,16 @@ impl Libvirt {
     }
 }
 
-fn unusable(option: &'static str, path: &Path, source: io::Error) -> OpenError {
-    OpenError::Directory { option, path: path.to_owned(), source }
+fn unusable(option: &'static str, path: &Path, source: io::Error) -> OpenDriverError {
+    OpenDriverError::Directory { option, path: path.to_owned(), source }
 }
 
-fn absolute((option, path): (&'static str, &PathBuf)) -> Result<PathBuf, OpenError> {
+fn absolute((option, path): (&'static str, &PathBuf)) -> Result<PathBuf, OpenDriverError> {
     std::path::absolute(path).map_err(|source| unusable(option, path, source))
 }
 
 /// Locks the state directory, because two agents on one directory would conflict.
-fn lock(state: &Path) -> Result<File, OpenError> {
+fn lock(state: &Path) -> Result<File, OpenDriverError> {
     let failed = |source| unusable("--state", state, source);
     DirBuilder::new().recursive(true).mode(0o700).create(state).map_err(failed)?;
     // Following a link would lock another file.
@@ -171,7 +171,7 @@ fn lock(state: &Path) -> Result<File, OpenError> {
     let file = options.open(state.join("lock")).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(state.to_owned())),
+        Err(TryLockError::WouldBlock) => Err(OpenDriverError::InUse(state.to_owned())),
         Err(TryLockError::Error(source)) => Err(failed(source)),
     }
 }
@@ -195,7 +195,7 @@ impl Hypervisor for Libvirt {
         self.blocking(Inner::guests).await
     }
 
-    async fn perform(&self, job: Job) -> Outcome {
+    async fn perform(&self, job: Job) -> StepOutcome {
         // The semaphore is never closed.
         let _turn = self.steps.acquire().await;
         self.blocking(move |inner| inner.perform(&job)).await

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use berth_compute_agent::libvirt::Libvirt;
 use berth_compute_agent::{agent, service};
-use berth_process::log::{self, Filter, Terminal};
+use berth_process::log::{self, LogFilter, Terminal};
 use berth_process::{command_line, printable};
 use clap::Parser;
 use rand::{Rng, SeedableRng};
@@ -40,7 +40,7 @@ fn main() -> ExitCode {
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn serve(options: &Options) -> Result<()> {
-    log::start(filter()?, log::Format::Text, &Terminal::of_environment());
+    log::start(filter()?, log::LogFormat::Text, &Terminal::of_environment());
     let settings = options.settings(seed())?;
     let channel = service::channel(&options.service, options.certificates()?).context("--service")?;
     let hypervisor = Arc::new(Libvirt::open(options.config())?);
@@ -56,7 +56,7 @@ async fn serve(options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn filter() -> Result<Filter> {
+fn filter() -> Result<LogFilter> {
     #[expect(clippy::disallowed_methods, reason = "the log is set up before anything else")]
     let text = std::env::var(environment::LOG).unwrap_or_else(|_| "info".to_owned()); // it is UTF-8: environment::check
     text.parse().context(environment::LOG)

@@ -9,7 +9,7 @@ use berth_compute_agent::Offer;
 use berth_compute_agent::agent::Settings;
 use berth_compute_agent::libvirt::{Config, CpuMode};
 use berth_compute_agent::service::Certificates;
-use berth_process::certificates::{self, Identity};
+use berth_process::certificates::{self, CertificateAndKey};
 use clap::{Args, Parser, ValueEnum};
 use uuid::Uuid;
 
@@ -140,7 +140,8 @@ impl Options {
         let CertificateOptions { ca, cert, key } = &self.certificates;
         let (Some(ca), Some(cert), Some(key)) = (ca, cert, key) else { return Ok(None) };
         let authority = certificates::read_authorities(ca).context("--ca")?;
-        let Identity { certificate, key } = Identity::read(cert, key).context("--cert, --key")?;
+        let CertificateAndKey { certificate, key } =
+            CertificateAndKey::read(cert, key).context("--cert, --key")?;
         Ok(Some(Certificates { authority, certificate, key }))
     }
 

@@ -9,7 +9,7 @@ use berth_api::v1::agent_message::Message;
 use berth_api::v1::desired_guest::Goal;
 use berth_api::v1::guest_report::State;
 use berth_api::v1::{DesiredGuest, Failure, GuestReport, GuestSpec, service_message};
-use berth_compute_agent::{Facts, FakeHypervisor, Fault, Power, Record, Step};
+use berth_compute_agent::{Facts, FakeHypervisor, Fault, GuestPower, GuestRecord, GuestStep};
 use support::{Agent, HEARTBEAT_MS, Known, Service};
 use uuid::Uuid;
 
@@ -89,8 +89,8 @@ async fn a_guest_reaches_each_goal() {
     }
     let steps: Vec<_> = hypervisor.steps().into_iter().map(|(_, step)| step).collect();
     let [first, second, third, ..] = steps[..] else { panic!("{steps:?}") };
-    assert_eq!([first, second, third], [Step::Prepare, Step::Define, Step::Start]);
-    assert_eq!(steps.iter().filter(|step| **step == Step::Start).count(), 3, "{steps:?}");
+    assert_eq!([first, second, third], [GuestStep::Prepare, GuestStep::Define, GuestStep::Start]);
+    assert_eq!(steps.iter().filter(|step| **step == GuestStep::Start).count(), 3, "{steps:?}");
     agent.stop().await;
 }
 
@@ -162,13 +162,13 @@ async fn reconciling_continues_while_the_service_is_away() {
 #[tokio::test]
 async fn failures_are_reported_as_transient_or_permanent() {
     let (service, hypervisor, agent) = start().await;
-    hypervisor.fail_next(Step::Prepare, Fault::permanent("image.name: there is none"));
+    hypervisor.fail_next(GuestStep::Prepare, Fault::permanent("image.name: there is none"));
     let report = service.reconcile(HOST, desired(1, Goal::Running, 1)).await;
     assert_eq!(reported(&report), (1, State::Absent, 0, "image.name: there is none"));
     assert!(!report.is_transient);
     assert_eq!(service.reconcile(HOST, desired(2, Goal::Absent, 1)).await.error, "");
 
-    hypervisor.fail_next(Step::Start, Fault::transient("no memory just now"));
+    hypervisor.fail_next(GuestStep::Start, Fault::transient("no memory just now"));
     let report = service.reconcile(HOST, desired(3, Goal::Running, 1)).await;
     assert_eq!(reported(&report), (3, State::Running, 1, ""), "retried");
     agent.stop().await;
@@ -193,7 +193,7 @@ async fn an_invalid_desired_guest_is_an_error_of_its_guest() {
 async fn changes_without_a_request_are_reported() {
     let (service, hypervisor, agent) = start().await;
     service.reconcile(HOST, desired(1, Goal::Running, 1)).await;
-    hypervisor.disturb(GUEST, Power::Crashed);
+    hypervisor.disturb(GUEST, GuestPower::Crashed);
     let report = service.wait_for_state(GUEST, State::Crashed).await;
     assert_eq!(reported(&report), (1, State::Crashed, 1, ""));
 
@@ -274,8 +274,8 @@ async fn a_graceful_shutdown_finishes_the_running_step_and_starts_none() {
     // The first step stores the generation, the second creates the disks.
     tokio::time::sleep(Duration::from_millis(150)).await;
     agent.stop().await;
-    assert_eq!(hypervisor.steps(), [(GUEST, Step::Prepare)]);
-    assert_eq!(hypervisor.guest(GUEST), (Power::Kept, Record { known: 1, fulfilled: 0, boot: 0 }));
+    assert_eq!(hypervisor.steps(), [(GUEST, GuestStep::Prepare)]);
+    assert_eq!(hypervisor.guest(GUEST), (GuestPower::Kept, GuestRecord { known: 1, fulfilled: 0, boot: 0 }));
 
     let agent = restart(&service, &hypervisor).await;
     let report = service.reconcile(HOST, desired(1, Goal::Running, 1)).await;
@@ -295,6 +295,6 @@ async fn records_of_removed_guests_are_limited() {
     service.settled(Uuid::from_u128(1100), 1).await;
     service.wait("all of them", |known| (known.guests.len() == 1100).then_some(())).await;
     agent.stop().await;
-    assert_eq!(hypervisor.guest(Uuid::from_u128(1)).1, Record::default());
+    assert_eq!(hypervisor.guest(Uuid::from_u128(1)).1, GuestRecord::default());
     assert_eq!(hypervisor.guest(Uuid::from_u128(1100)).1.known, 1);
 }

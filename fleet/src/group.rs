@@ -16,8 +16,8 @@ pub struct Group {
     /// Its name.
     pub name: String,
     /// The policy of its members' hosts.
-    pub policy: Policy,
-    /// With [`Policy::AntiAffinity`], the members that a host may have; 0 for one.
+    pub policy: ServerGroupPolicy,
+    /// With [`ServerGroupPolicy::AntiAffinity`], the members that a host may have; 0 for one.
     pub max_server_per_host: u32,
     /// The project that it belongs to.
     pub project: String,
@@ -27,7 +27,7 @@ pub struct Group {
 
 /// A policy of Nova's server groups.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Policy {
+pub enum ServerGroupPolicy {
     /// All members on one host.
     #[default]
     Affinity,
@@ -44,13 +44,13 @@ impl Group {
     #[must_use]
     pub fn index_policy(&self) -> GroupPolicy {
         match self.policy {
-            Policy::Affinity => GroupPolicy::Affinity,
-            Policy::AntiAffinity => {
+            ServerGroupPolicy::Affinity => GroupPolicy::Affinity,
+            ServerGroupPolicy::AntiAffinity => {
                 let max_per_host = NonZeroU32::new(self.max_server_per_host).unwrap_or(NonZeroU32::MIN);
                 GroupPolicy::AntiAffinity { max_per_host }
             }
-            Policy::SoftAffinity => GroupPolicy::SoftAffinity,
-            Policy::SoftAntiAffinity => GroupPolicy::SoftAntiAffinity,
+            ServerGroupPolicy::SoftAffinity => GroupPolicy::SoftAffinity,
+            ServerGroupPolicy::SoftAntiAffinity => GroupPolicy::SoftAntiAffinity,
         }
     }
 }
@@ -135,7 +135,7 @@ impl Fleet {
     pub fn create_group(&mut self, group: Group, uuid: Uuid) -> Result<(Uuid, Group), FleetError> {
         check_name("name", &group.name, 255)?;
         check_project(&group.project)?;
-        if group.max_server_per_host > 1 && group.policy != Policy::AntiAffinity {
+        if group.max_server_per_host > 1 && group.policy != ServerGroupPolicy::AntiAffinity {
             return Err(FleetError::field("max_server_per_host", "is for the policy ANTI_AFFINITY only"));
         }
         let is_same =

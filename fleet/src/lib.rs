@@ -68,9 +68,9 @@ use uuid::Uuid;
 pub use aggregate::{Aggregate, AggregateChange, ZoneState};
 pub use error::{FleetError, IN_USE, NO_VALID_HOST, OTHER_AGENT, QUOTA_EXCEEDED, check_project};
 pub use flavor::Flavor;
-pub use group::{Group, Policy};
+pub use group::{Group, ServerGroupPolicy};
 pub use host::{
-    AgentProvider, Host, HostNameRule, HostState, HostStatus, Hypervisor, Introduction, Liveness,
+    AgentProvider, Host, HostNameRule, HostState, HostStatus, HypervisorInfo, Introduction, Liveness,
     ReportedInventory, ReportedProvider, Session,
 };
 pub use instance::{

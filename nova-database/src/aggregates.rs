@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use berth_scheduler::Aggregate;
+use berth_scheduler::AggregateRecord;
 
 use crate::row::{InvalidRow, Row, TextRow};
 
@@ -15,13 +15,16 @@ pub(crate) fn read(
     aggregates: &[TextRow],
     hosts: &[TextRow],
     metadata: &[TextRow],
-) -> Result<Vec<Aggregate>, InvalidRow> {
-    let mut by_id: BTreeMap<u64, Aggregate> = BTreeMap::new();
+) -> Result<Vec<AggregateRecord>, InvalidRow> {
+    let mut by_id: BTreeMap<u64, AggregateRecord> = BTreeMap::new();
     for values in aggregates {
         let row = Row::new("aggregates", COLUMNS, values);
         let id = number(&row, "id")?;
         let text = |column| row.get(column).map(str::to_owned);
-        by_id.insert(id, Aggregate { id, uuid: text("uuid"), name: text("name"), ..Aggregate::default() });
+        by_id.insert(
+            id,
+            AggregateRecord { id, uuid: text("uuid"), name: text("name"), ..AggregateRecord::default() },
+        );
     }
     for values in hosts {
         let row = Row::new("aggregate_hosts", HOST_COLUMNS, values);

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use berth_scheduler::Aggregate;
+use berth_scheduler::AggregateRecord;
 use berth_scheduler::decider::{HostChanges, HostSource};
 use berth_scheduler::hosts::{HostRecord, InstanceRecord};
 use berth_scheduler::time::micros;
@@ -29,7 +29,7 @@ pub struct NovaHosts {
 #[derive(Debug, Default)]
 struct State {
     cells: BTreeMap<String, CellHosts>,
-    aggregates: Vec<Aggregate>,
+    aggregates: Vec<AggregateRecord>,
     instances: Instances,
     statuses: BTreeMap<String, ServiceStatus>,
     pending: PendingDecisions,
@@ -222,9 +222,9 @@ impl NovaHosts {
     }
 
     /// These are all aggregates.
-    pub fn set_aggregates(&self, aggregates: Vec<Aggregate>) {
+    pub fn set_aggregates(&self, aggregates: Vec<AggregateRecord>) {
         let mut state = self.lock();
-        let same = |a: &Aggregate, b: &Aggregate| {
+        let same = |a: &AggregateRecord, b: &AggregateRecord| {
             (a.id, &a.uuid, &a.name, &a.metadata) == (b.id, &b.uuid, &b.name, &b.metadata)
                 && a.hosts == b.hosts
         };
@@ -237,7 +237,7 @@ impl NovaHosts {
     }
 
     /// These aggregates are new or have changed.
-    pub fn update_aggregates(&self, aggregates: Vec<Aggregate>) {
+    pub fn update_aggregates(&self, aggregates: Vec<AggregateRecord>) {
         let mut state = self.lock();
         for aggregate in aggregates {
             match state.aggregates.binary_search_by_key(&aggregate.id, |known| known.id) {
@@ -414,7 +414,7 @@ impl HostSource for NovaHosts {
         std::mem::take(&mut self.lock().changes)
     }
 
-    fn all(&self) -> (Vec<HostRecord>, Vec<Aggregate>) {
+    fn all(&self) -> (Vec<HostRecord>, Vec<AggregateRecord>) {
         let state = self.lock();
         let nodes = state.cells_up().flat_map(|cell| cell.nodes.values().map(move |node| (cell, node)));
         (nodes.filter_map(|(cell, node)| state.record(cell, node)).collect(), state.aggregates.clone())
@@ -556,8 +556,11 @@ mod tests {
     #[test]
     fn aggregates_that_are_the_same_are_no_change() {
         let hosts = hosts();
-        let aggregate =
-            |id, host: &str| Aggregate { id, hosts: vec![host.to_owned()], ..Aggregate::default() };
+        let aggregate = |id, host: &str| AggregateRecord {
+            id,
+            hosts: vec![host.to_owned()],
+            ..AggregateRecord::default()
+        };
         hosts.set_aggregates(vec![aggregate(1, "c1")]);
         assert!(changed(&hosts).0);
         hosts.set_aggregates(vec![aggregate(1, "c1")]);

@@ -1,7 +1,7 @@
 //! Methods that a scheduler serves, by namespace and version.
 
 use berth_scheduler::hosts::InstanceRecord;
-use berth_scheduler::{Aggregate, RequestSpec};
+use berth_scheduler::{AggregateRecord, RequestSpec};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -23,7 +23,7 @@ pub enum Call {
     /// Hosts for instances.
     SelectDestinations(Box<DestinationsRequest>),
     /// Aggregates that are new or have changed.
-    UpdateAggregates(Vec<Aggregate>),
+    UpdateAggregates(Vec<AggregateRecord>),
     /// An aggregate that is gone, by its number.
     DeleteAggregate(u64),
     /// Instances of a host that are new or have changed.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use berth_scheduler::Aggregate;
+use berth_scheduler::AggregateRecord;
 use berth_scheduler::hosts::InstanceRecord;
 use berth_scheduler::python::Value;
 use serde::Deserialize;
@@ -13,14 +13,14 @@ use crate::object::{Object, Objects};
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct UpdateAggregates {
-    pub(crate) aggregates: Vec<Object<Aggregate>>,
+    pub(crate) aggregates: Vec<Object<AggregateRecord>>,
 }
 
 /// `delete_aggregate`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DeleteAggregate {
-    pub(crate) aggregate: Object<Aggregate>,
+    pub(crate) aggregate: Object<AggregateRecord>,
 }
 
 /// `update_instance_info`: instances of a host that are new or have changed.

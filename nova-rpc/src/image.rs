@@ -1,7 +1,7 @@
 //! Images and their properties.
 
 use berth_scheduler::python::Value;
-use berth_scheduler::request_spec::{Image, ImageProperties};
+use berth_scheduler::request_spec::{ImageProperties, RequestedImage};
 use serde::Deserialize;
 
 use crate::object::Object;
@@ -17,7 +17,7 @@ pub(crate) struct ImageMeta {
 }
 
 impl ImageMeta {
-    pub(crate) fn image(self) -> Result<Image, String> {
+    pub(crate) fn image(self) -> Result<RequestedImage, String> {
         let properties = match self.properties {
             Some(Object(Value::Map(typed))) => {
                 ImageProperties::from_values(&raw(&typed)).map_err(|error| error.to_string())?
@@ -26,7 +26,7 @@ impl ImageMeta {
             None => ImageProperties::default(),
         };
         let Self { id, disk_format, container_format, .. } = self;
-        Ok(Image { id, disk_format, container_format, properties })
+        Ok(RequestedImage { id, disk_format, container_format, properties })
     }
 }
 

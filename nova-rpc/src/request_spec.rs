@@ -6,7 +6,7 @@ use berth_scheduler::RequestSpec;
 use berth_scheduler::numa::{InstanceCell, InstanceTopology, NetworkMetadata};
 use berth_scheduler::pci::PciRequest;
 use berth_scheduler::request_spec::{
-    CheckType, Destination, Flavor, GroupRules, RequestGroup, RequestLevelParams, ServerGroup,
+    CheckType, Destination, GroupRules, RequestLevelParams, RequestedFlavor, RequesterGroup, ServerGroup,
 };
 use serde::Deserialize;
 
@@ -28,7 +28,7 @@ pub(crate) struct WireSpec {
     user_id: Option<String>,
     #[serde(default)]
     availability_zone: Option<String>,
-    flavor: Object<Flavor>,
+    flavor: Object<RequestedFlavor>,
     #[serde(default)]
     num_instances: Option<u32>,
     #[serde(default)]
@@ -200,8 +200,8 @@ impl InstanceGroup {
 }
 
 impl WireGroup {
-    fn group(self) -> RequestGroup {
-        RequestGroup {
+    fn group(self) -> RequesterGroup {
+        RequesterGroup {
             requester_id: self.requester_id,
             resources: self.resources,
             required_traits: self.required_traits,

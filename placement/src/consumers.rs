@@ -7,7 +7,7 @@ use rustc_hash::{FxHashMap, FxHasher};
 use smallvec::SmallVec;
 use uuid::Uuid;
 
-use crate::groups::{Group, GroupId};
+use crate::groups::{ConsumerGroup, GroupId};
 use crate::ids::{ClassId, Row, Timestamp};
 use crate::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -67,7 +67,7 @@ pub struct Consumer {
     /// The serial number of this entry, if a recorder is attached; otherwise 0.
     pub serial: u64,
     /// The server group that it joined, which may have been removed since.
-    pub(crate) group: Option<Arc<Group>>,
+    pub(crate) group: Option<Arc<ConsumerGroup>>,
 }
 
 impl Consumer {

@@ -45,14 +45,14 @@ impl Slot {
     }
 
     #[allow(clippy::cast_possible_truncation)] // the mask leaves 24 bits
-    const fn entry(self) -> Entry {
-        Entry { row: Row((self.0 & Self::ROW) as u32), layout: self.0 & Self::LAYOUT != 0 }
+    const fn entry(self) -> JournalEntry {
+        JournalEntry { row: Row((self.0 & Self::ROW) as u32), layout: self.0 & Self::LAYOUT != 0 }
     }
 }
 
 /// One change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Entry {
+pub struct JournalEntry {
     /// The row that changed.
     pub row: Row,
     /// Whether its inventories, traits, aggregates or position in the tree may have changed too.
@@ -61,9 +61,9 @@ pub struct Entry {
 
 /// The result of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Read {
+pub enum JournalRead {
     /// The next change.
-    Changed(Entry),
+    Changed(JournalEntry),
     /// No further entry yet.
     UpToDate,
     /// Entries were overwritten before they were read: every row may have changed.
@@ -101,17 +101,17 @@ impl Journal {
     /// Reading stops at an entry whose writer has taken its number but has not stored it yet; the
     /// next read continues there. After [`Read::Overrun`] the cursor is at the end.
     #[inline]
-    pub fn read(&self, cursor: &mut u64) -> Read {
+    pub fn read(&self, cursor: &mut u64) -> JournalRead {
         let slot = Slot(self.slot(*cursor).load(Ordering::Acquire));
         match slot.lap().cmp(&Slot::lap_of(*cursor)) {
-            cmp::Ordering::Less => Read::UpToDate,
+            cmp::Ordering::Less => JournalRead::UpToDate,
             cmp::Ordering::Equal => {
                 *cursor += 1;
-                Read::Changed(slot.entry())
+                JournalRead::Changed(slot.entry())
             }
             cmp::Ordering::Greater => {
                 *cursor = self.end();
-                Read::Overrun
+                JournalRead::Overrun
             }
         }
     }
@@ -132,9 +132,15 @@ mod tests {
         let mut cursor = journal.end();
         journal.push(Row(7), false);
         journal.push(Row(3), true);
-        assert_eq!(journal.read(&mut cursor), Read::Changed(Entry { row: Row(7), layout: false }));
-        assert_eq!(journal.read(&mut cursor), Read::Changed(Entry { row: Row(3), layout: true }));
-        assert_eq!(journal.read(&mut cursor), Read::UpToDate);
+        assert_eq!(
+            journal.read(&mut cursor),
+            JournalRead::Changed(JournalEntry { row: Row(7), layout: false })
+        );
+        assert_eq!(
+            journal.read(&mut cursor),
+            JournalRead::Changed(JournalEntry { row: Row(3), layout: true })
+        );
+        assert_eq!(journal.read(&mut cursor), JournalRead::UpToDate);
     }
 
     #[test]
@@ -144,9 +150,12 @@ mod tests {
         for row in 0..=CAPACITY {
             journal.push(Row(u32::try_from(row).unwrap()), false);
         }
-        assert_eq!(journal.read(&mut cursor), Read::Overrun);
-        assert_eq!(journal.read(&mut cursor), Read::UpToDate);
+        assert_eq!(journal.read(&mut cursor), JournalRead::Overrun);
+        assert_eq!(journal.read(&mut cursor), JournalRead::UpToDate);
         journal.push(Row(1), false);
-        assert_eq!(journal.read(&mut cursor), Read::Changed(Entry { row: Row(1), layout: false }));
+        assert_eq!(
+            journal.read(&mut cursor),
+            JournalRead::Changed(JournalEntry { row: Row(1), layout: false })
+        );
     }
 }

@@ -12,7 +12,7 @@ use rustc_hash::FxHashMap;
 use crate::ids::{ClassId, Row};
 use crate::index::Index;
 use crate::inventory::Units;
-use crate::journal::Read;
+use crate::journal::JournalRead;
 use crate::kernel::{CLASSES, EMPTY, Lanes, NOTHING, lane_of, largest, set_lane, summarise};
 use crate::topology::Topology;
 
@@ -33,7 +33,7 @@ type Shape = [Option<Units>; CLASSES];
 
 /// A host that changed; `None` means "not a host", before or after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Change {
+pub struct HostChange {
     /// The host.
     pub row: Row,
     /// The view's amounts before.
@@ -96,10 +96,10 @@ impl View {
     /// Applies the changes since the last call; calls `on_change` for each host after the view has
     /// it.
     #[inline]
-    pub fn refresh(&mut self, index: &Index, mut on_change: impl FnMut(&Self, Change)) {
+    pub fn refresh(&mut self, index: &Index, mut on_change: impl FnMut(&Self, HostChange)) {
         loop {
             match index.journal().read(&mut self.cursor) {
-                Read::Changed(entry) => {
+                JournalRead::Changed(entry) => {
                     if entry.layout {
                         self.topology = index.topology();
                         self.grow();
@@ -108,14 +108,14 @@ impl View {
                         self.reread(index, entry.row, &mut on_change);
                     }
                 }
-                Read::Overrun => self.resync(index, &mut on_change),
-                Read::UpToDate => return,
+                JournalRead::Overrun => self.resync(index, &mut on_change),
+                JournalRead::UpToDate => return,
             }
         }
     }
 
     /// Reads one row again, whether the journal has an entry for it or not.
-    pub fn touch(&mut self, index: &Index, row: Row, mut on_change: impl FnMut(&Self, Change)) {
+    pub fn touch(&mut self, index: &Index, row: Row, mut on_change: impl FnMut(&Self, HostChange)) {
         self.reread(index, row, &mut on_change);
     }
 
@@ -228,7 +228,7 @@ impl View {
         Ok(())
     }
 
-    fn resync(&mut self, index: &Index, on_change: &mut impl FnMut(&Self, Change)) {
+    fn resync(&mut self, index: &Index, on_change: &mut impl FnMut(&Self, HostChange)) {
         self.topology = index.topology();
         self.grow();
         for row in (0..).map(Row).take(self.topology.rows()) {
@@ -248,14 +248,14 @@ impl View {
 
     /// Reads a row whose use may have changed.
     #[inline]
-    fn reread(&mut self, index: &Index, row: Row, on_change: &mut impl FnMut(&Self, Change)) {
+    fn reread(&mut self, index: &Index, row: Row, on_change: &mut impl FnMut(&Self, HostChange)) {
         if let Some(before) = self.host(row) {
             self.replace(row, Some(before), Some(free_of(index, row)), false, on_change);
         }
     }
 
     /// Reads a row of which anything may have changed.
-    fn reread_layout(&mut self, index: &Index, row: Row, on_change: &mut impl FnMut(&Self, Change)) {
+    fn reread_layout(&mut self, index: &Index, row: Row, on_change: &mut impl FnMut(&Self, HostChange)) {
         if row.index() >= self.shape_of.len() {
             return; // published after this view's topology; another entry follows
         }
@@ -297,7 +297,7 @@ impl View {
         before: Option<HostFree>,
         after: Option<HostFree>,
         layout: bool,
-        on_change: &mut impl FnMut(&Self, Change),
+        on_change: &mut impl FnMut(&Self, HostChange),
     ) {
         if before == after && (!layout || after.is_none()) {
             return;
@@ -311,7 +311,7 @@ impl View {
         self.gains += u64::from(new.iter().zip(old).any(|(&new, old)| new > old));
         set_lane(&mut self.blocks[block], lane, new);
         summarise(&mut self.summaries[block / 64], block % 64, &self.blocks[block], old, new);
-        on_change(self, Change { row, before, after, layout });
+        on_change(self, HostChange { row, before, after, layout });
     }
 }
 

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use berth_placement::{
-    Allocation, Change, ClaimError, ClassId, ConsumerId, HOST_CLASSES, HostFree, Index, InvalidInventory,
+    Allocation, ClaimError, ClassId, ConsumerId, HOST_CLASSES, HostChange, HostFree, Index, InvalidInventory,
     Inventory, InventoryInUse, Refusal, Row, SHARES_VIA_AGGREGATE, TopologyError, TraitId, Units, View,
     Writer,
 };
@@ -519,7 +519,7 @@ fn assert_changed(before: &[u64], after: &[u64], changed: &BTreeSet<Row>) {
     }
 }
 
-fn apply_change(reported: &mut BTreeMap<Row, HostFree>, change: Change) {
+fn apply_change(reported: &mut BTreeMap<Row, HostFree>, change: HostChange) {
     let before = match change.after {
         Some(free) => reported.insert(change.row, free),
         None => reported.remove(&change.row),

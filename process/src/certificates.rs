@@ -20,12 +20,12 @@ pub struct Unusable {
     /// The file.
     pub path: PathBuf,
     /// What is wrong with it.
-    pub problem: Problem,
+    pub problem: CertificateProblem,
 }
 
 /// What is wrong with a certificate or key.
 #[derive(Debug, thiserror::Error)]
-pub enum Problem {
+pub enum CertificateProblem {
     /// The operating system cannot read the file.
     #[error("cannot be read: {0}")]
     Read(io::Error),
@@ -93,14 +93,14 @@ pub enum Problem {
 
 /// A certificate with those that lead to its authority, and its key, in PEM.
 #[derive(Clone)]
-pub struct Identity {
+pub struct CertificateAndKey {
     /// The certificate, then its issuers.
     pub certificate: Vec<u8>,
     /// The key.
     pub key: Vec<u8>,
 }
 
-impl Identity {
+impl CertificateAndKey {
     /// Reads the files and checks that they can be used together.
     ///
     /// # Errors
@@ -112,7 +112,7 @@ impl Identity {
         let fail = |problem| unusable(key, problem);
         let private = private_key(&secret).map_err(fail)?;
         if !belongs_to(&private, found).map_err(fail)? {
-            return Err(fail(Problem::Mismatch { certificate: certificate.to_owned() }));
+            return Err(fail(CertificateProblem::Mismatch { certificate: certificate.to_owned() }));
         }
         Ok(Self { certificate: chain, key: secret })
     }
@@ -150,27 +150,30 @@ pub fn read_authorities(path: &Path) -> Result<Vec<u8>, Unusable> {
 ///
 /// # Errors
 /// What is wrong with the file.
-pub fn read_revocations(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, Problem> {
+pub fn read_revocations(
+    path: &Path,
+) -> Result<Vec<CertificateRevocationListDer<'static>>, CertificateProblem> {
     const EXPECTED: &str = "X509 CRL";
-    let pem = bounded_file::read(path, bounded_file::DOCUMENT).map_err(Problem::Read)?;
+    let pem = bounded_file::read(path, bounded_file::DOCUMENT).map_err(CertificateProblem::Read)?;
     let labels = labels(&pem, EXPECTED)?;
     let found: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&pem).collect();
-    let found = found.map_err(|error| Problem::Damaged(error.to_string()))?;
+    let found = found.map_err(|error| CertificateProblem::Damaged(error.to_string()))?;
     if found.is_empty() {
-        return Err(Problem::Other { expected: EXPECTED, found: labels.join(", ") });
+        return Err(CertificateProblem::Other { expected: EXPECTED, found: labels.join(", ") });
     }
     for (list, number) in found.iter().zip(1..) {
         OwnedCertRevocationList::from_der(list)
-            .map_err(|error| Problem::NoRevocations { number, reason: error.to_string() })?;
+            .map_err(|error| CertificateProblem::NoRevocations { number, reason: error.to_string() })?;
     }
     Ok(found)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Unusable> {
-    bounded_file::read(path, bounded_file::SETTINGS).map_err(|error| unusable(path, Problem::Read(error)))
+    bounded_file::read(path, bounded_file::SETTINGS)
+        .map_err(|error| unusable(path, CertificateProblem::Read(error)))
 }
 
-fn unusable(path: &Path, problem: Problem) -> Unusable {
+fn unusable(path: &Path, problem: CertificateProblem) -> Unusable {
     Unusable { path: path.to_owned(), problem }
 }
 
@@ -178,7 +181,7 @@ fn unusable(path: &Path, problem: Problem) -> Unusable {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn authorities(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Problem> {
+pub fn authorities(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertificateProblem> {
     certificates(pem, |certificate| anchor_from_trusted_cert(certificate).map(drop))
 }
 
@@ -186,23 +189,24 @@ pub fn authorities(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Problem> 
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Problem> {
+pub fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertificateProblem> {
     certificates(pem, |certificate| EndEntityCert::try_from(certificate).map(drop))
 }
 
 fn certificates(
     pem: &[u8],
     check: impl Fn(&CertificateDer<'_>) -> Result<(), webpki::Error>,
-) -> Result<Vec<CertificateDer<'static>>, Problem> {
+) -> Result<Vec<CertificateDer<'static>>, CertificateProblem> {
     const EXPECTED: &str = "CERTIFICATE";
     let labels = labels(pem, EXPECTED)?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    let found = found.map_err(|error| Problem::Damaged(error.to_string()))?;
+    let found = found.map_err(|error| CertificateProblem::Damaged(error.to_string()))?;
     if found.is_empty() {
-        return Err(Problem::Other { expected: EXPECTED, found: labels.join(", ") });
+        return Err(CertificateProblem::Other { expected: EXPECTED, found: labels.join(", ") });
     }
     for (certificate, number) in found.iter().zip(1..) {
-        check(certificate).map_err(|error| Problem::NoCertificate { number, reason: error.to_string() })?;
+        check(certificate)
+            .map_err(|error| CertificateProblem::NoCertificate { number, reason: error.to_string() })?;
     }
     Ok(found)
 }
@@ -211,17 +215,17 @@ fn certificates(
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, Problem> {
+pub fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, CertificateProblem> {
     const EXPECTED: &str = "PRIVATE KEY";
     let labels = labels(pem, EXPECTED)?;
     let found = PrivateKeyDer::pem_slice_iter(pem).next();
     let is_encrypted = labels.iter().any(|label| label == "ENCRYPTED PRIVATE KEY")
         || pem.windows(b"Proc-Type: 4,ENCRYPTED".len()).any(|part| part == b"Proc-Type: 4,ENCRYPTED");
     match found {
-        _ if is_encrypted => Err(Problem::Encrypted),
+        _ if is_encrypted => Err(CertificateProblem::Encrypted),
         Some(Ok(key)) => Ok(key),
-        Some(Err(error)) => Err(Problem::Damaged(error.to_string())),
-        None => Err(Problem::Other { expected: EXPECTED, found: labels.join(", ") }),
+        Some(Err(error)) => Err(CertificateProblem::Damaged(error.to_string())),
+        None => Err(CertificateProblem::Other { expected: EXPECTED, found: labels.join(", ") }),
     }
 }
 
@@ -229,8 +233,11 @@ pub fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, Problem> {
 ///
 /// # Errors
 /// The key is of no kind that can be used.
-pub fn belongs_to(key: &PrivateKeyDer<'_>, chain: Vec<CertificateDer<'static>>) -> Result<bool, Problem> {
-    let key = any_supported_type(key).map_err(|error| Problem::Key(error.to_string()))?;
+pub fn belongs_to(
+    key: &PrivateKeyDer<'_>,
+    chain: Vec<CertificateDer<'static>>,
+) -> Result<bool, CertificateProblem> {
+    let key = any_supported_type(key).map_err(|error| CertificateProblem::Key(error.to_string()))?;
     // A key that does not show its public half is believed: the peer finds out.
     Ok(!matches!(
         CertifiedKey::new(chain, key).keys_match(),
@@ -239,18 +246,18 @@ pub fn belongs_to(key: &PrivateKeyDer<'_>, chain: Vec<CertificateDer<'static>>) 
 }
 
 /// What each part of a PEM file calls itself; at least one.
-fn labels(pem: &[u8], expected: &'static str) -> Result<Vec<String>, Problem> {
+fn labels(pem: &[u8], expected: &'static str) -> Result<Vec<String>, CertificateProblem> {
     let text = String::from_utf8_lossy(pem);
     let begins =
         text.lines().filter_map(|line| line.trim().strip_prefix("-----BEGIN ")?.strip_suffix("-----"));
     let labels: Vec<_> = begins.map(ToOwned::to_owned).collect();
     match pem {
-        _ if pem.trim_ascii().is_empty() => Err(Problem::Empty),
-        [0xef, 0xbb, 0xbf, ..] => Err(Problem::ByteOrderMark),
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Err(Problem::Utf16),
+        _ if pem.trim_ascii().is_empty() => Err(CertificateProblem::Empty),
+        [0xef, 0xbb, 0xbf, ..] => Err(CertificateProblem::ByteOrderMark),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Err(CertificateProblem::Utf16),
         _ if !labels.is_empty() => Ok(labels),
-        [0x30, ..] if text.contains('\u{fffd}') => Err(Problem::Der),
-        _ => Err(Problem::NotPem { expected }),
+        [0x30, ..] if text.contains('\u{fffd}') => Err(CertificateProblem::Der),
+        _ => Err(CertificateProblem::NotPem { expected }),
     }
 }
 
@@ -350,7 +357,7 @@ mod tests {
         let root = authority("root", None);
         let between = authority("between", Some(&root));
         let leaf = made(&CertificateParams::default(), Some(&between));
-        let identity = |pem: String| Identity { certificate: pem.into_bytes(), key: Vec::new() };
+        let identity = |pem: String| CertificateAndKey { certificate: pem.into_bytes(), key: Vec::new() };
         let alone = identity(leaf.certificate.clone());
         assert!(alone.lacks_issuer(root.certificate.as_bytes()));
         assert!(!alone.lacks_issuer(between.certificate.as_bytes()));

@@ -14,7 +14,7 @@ use crate::printable;
 
 /// What each line of the log is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum LogFormat {
     /// Text for people, with colours where standard error is a terminal that shows them.
     Text,
     /// A JSON object.
@@ -23,7 +23,7 @@ pub enum Format {
 
 /// What is logged, as `info` or `warn,berth_server=debug`.
 #[derive(Debug)]
-pub struct Filter(EnvFilter);
+pub struct LogFilter(EnvFilter);
 
 /// Text that does not say what is logged.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,7 +36,7 @@ pub enum InvalidFilter {
     Syntax(String),
 }
 
-impl FromStr for Filter {
+impl FromStr for LogFilter {
     type Err = InvalidFilter;
 
     /// Reads the directives of `tracing_subscriber::EnvFilter`. A target without a level is refused: it would stand for all that
@@ -53,17 +53,17 @@ impl FromStr for Filter {
 }
 
 /// Starts the log of this process. Call it once.
-pub fn start(Filter(filter): Filter, format: Format, terminal: &Terminal) {
+pub fn start(LogFilter(filter): LogFilter, format: LogFormat, terminal: &Terminal) {
     // A log that cannot be written, as on a full disk, must not end the process: reporting the failure on standard error
     // would fail as well, and panic.
     let log = tracing_subscriber::fmt().with_env_filter(filter).log_internal_errors(false);
     match format {
-        Format::Text => log
+        LogFormat::Text => log
             .with_ansi(terminal.has_colours(io::stderr().is_terminal()))
             .fmt_fields(EscapedFields(DefaultFields::new()))
             .with_writer(io::stderr)
             .init(),
-        Format::Json => log.with_ansi(false).json().flatten_event(true).with_writer(|| JsonLines).init(),
+        LogFormat::Json => log.with_ansi(false).json().flatten_event(true).with_writer(|| JsonLines).init(),
     }
 }
 
@@ -152,9 +152,9 @@ mod tests {
         for text in
             ["info", "WARN", "off", "warn,berth_server=debug", "berth_server::rest=trace", "[span]=info"]
         {
-            assert!(text.parse::<Filter>().is_ok(), "{text}");
+            assert!(text.parse::<LogFilter>().is_ok(), "{text}");
         }
-        let message = |text: &str| text.parse::<Filter>().expect_err("refused").to_string();
+        let message = |text: &str| text.parse::<LogFilter>().expect_err("refused").to_string();
         assert!(message("infoo").contains("\"infoo\" is no level"), "{}", message("infoo"));
         assert!(message("warn,berth_server").contains("berth_server=debug"));
         assert!(!message("a=b=c").is_empty());

@@ -20,7 +20,7 @@ use berth_scheduler::filter_scheduler::SelectionRequest;
 use berth_scheduler::hosts::{HostRecord, HostTable};
 use berth_scheduler::placement_query::PrefilterFacts;
 use berth_scheduler::select::{Chooser, Claimant, Claims, Decision, IndexClaims};
-use berth_scheduler::{Aggregate, FilterScheduler, Options, PreparedRequest, RequestSpec};
+use berth_scheduler::{AggregateRecord, FilterScheduler, Options, PreparedRequest, RequestSpec};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -33,7 +33,7 @@ const STAY: usize = 64;
 fn main() -> Result<(), Box<dyn Error>> {
     let hosts: u32 = std::env::args().nth(1).map_or(Ok(10_000), |text| text.parse())?;
     let alternates = std::env::args().nth(2).is_some();
-    let aggregates: Vec<Aggregate> = (0..3).map(|zone| aggregate(zone, hosts)).collect();
+    let aggregates: Vec<AggregateRecord> = (0..3).map(|zone| aggregate(zone, hosts)).collect();
     let index = Arc::new(index(hosts)?);
     let records = (0..hosts).map(host).collect::<Result<Vec<HostRecord>, _>>()?;
     let options = Options::default();
@@ -103,13 +103,13 @@ fn zone(number: u32) -> Uuid {
     Uuid::from_u128(2 << 64 | u128::from(number))
 }
 
-fn aggregate(number: u32, hosts: u32) -> Aggregate {
-    Aggregate {
+fn aggregate(number: u32, hosts: u32) -> AggregateRecord {
+    AggregateRecord {
         id: number.into(),
         uuid: Some(zone(number).to_string()),
         hosts: (0..hosts).filter(|host| host / 3 % 3 == number).map(|host| format!("host{host}")).collect(),
         metadata: [("availability_zone".to_owned(), format!("zone{number}"))].into(),
-        ..Aggregate::default()
+        ..AggregateRecord::default()
     }
 }
 

@@ -9,7 +9,7 @@ use super::python::{NotANumber, strip};
 /// A host aggregate.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-pub struct Aggregate {
+pub struct AggregateRecord {
     /// Its number.
     pub id: u64,
     /// Its id in placement.
@@ -32,7 +32,7 @@ pub struct AggregateMetadata {
 
 impl AggregateMetadata {
     /// The metadata of these aggregates.
-    pub(crate) fn merged<'a>(aggregates: impl IntoIterator<Item = &'a Aggregate>) -> Self {
+    pub(crate) fn merged<'a>(aggregates: impl IntoIterator<Item = &'a AggregateRecord>) -> Self {
         let mut merged = Self::default();
         for (key, value) in aggregates.into_iter().flat_map(|aggregate| &aggregate.metadata) {
             merged.values.entry(key.clone()).or_default().insert(value.clone());
@@ -92,9 +92,9 @@ mod tests {
     use crate::python::integer;
 
     fn metadata(values: &[&str]) -> AggregateMetadata {
-        let aggregates = values.iter().map(|value| Aggregate {
+        let aggregates = values.iter().map(|value| AggregateRecord {
             metadata: BTreeMap::from([("limit".to_owned(), (*value).to_owned())]),
-            ..Aggregate::default()
+            ..AggregateRecord::default()
         });
         AggregateMetadata::merged(&aggregates.collect::<Vec<_>>())
     }

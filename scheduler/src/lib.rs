@@ -88,7 +88,7 @@ pub mod time;
 mod version;
 pub mod weighers;
 
-pub use aggregates::Aggregate;
+pub use aggregates::AggregateRecord;
 pub use amounts::engine::{AmountEngine, NoValidHost, PlaceError, Search, Statistics};
 pub use amounts::filter::{Capacity, Eligible, MaskFilter, OtherClasses};
 pub use amounts::prepare::Prepared;

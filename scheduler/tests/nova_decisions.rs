@@ -6,7 +6,7 @@ use berth_scheduler::filters::{Reason, RequestState, Scene, Step, Survivors, exp
 use berth_scheduler::hosts::{HostRecord, HostRow, HostTable};
 use berth_scheduler::options::Driver;
 use berth_scheduler::select::{AllocationCandidate, Chooser, Claims, SelectError};
-use berth_scheduler::{Aggregate, FilterName, Options, RequestSpec, SelectDestinations};
+use berth_scheduler::{AggregateRecord, FilterName, Options, RequestSpec, SelectDestinations};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ fn read<T: DeserializeOwned>(value: Value) -> T {
 fn table(differences: &[Value], aggregates: Value) -> HostTable {
     let records: Vec<HostRecord> =
         ('a'..).zip(differences).map(|(name, values)| record(name, values)).collect();
-    let aggregates: Vec<Aggregate> = read(aggregates);
+    let aggregates: Vec<AggregateRecord> = read(aggregates);
     HostTable::load(&records, &aggregates, &Options::default().general, NOW).expect("loads")
 }
 

@@ -7,9 +7,9 @@ use berth_scheduler::filters::{RequestState, Scene, Step, Survivors, run};
 use berth_scheduler::hosts::{HostRecord, HostRow, HostTable, Undo};
 use berth_scheduler::numa::{CellAllocation, NumaConsumer};
 use berth_scheduler::ranked::Among;
-use berth_scheduler::request_spec::Flavor;
+use berth_scheduler::request_spec::RequestedFlavor;
 use berth_scheduler::weighers::weigh;
-use berth_scheduler::{Aggregate, FilterName, Options, RankedHosts, RankedRequest, RequestSpec};
+use berth_scheduler::{AggregateRecord, FilterName, Options, RankedHosts, RankedRequest, RequestSpec};
 use serde_json::{Value, json};
 
 const SECOND: i64 = 1_000_000;
@@ -150,12 +150,12 @@ impl World {
         let names = |zone: usize| {
             (0..len).filter(move |number| number % 4 == zone).map(|number| format!("host{number}"))
         };
-        let mut aggregates: Vec<Aggregate> = (0..3)
-            .map(|zone| Aggregate {
+        let mut aggregates: Vec<AggregateRecord> = (0..3)
+            .map(|zone| AggregateRecord {
                 id: zone as u64,
                 hosts: names(zone).collect(),
                 metadata: [("availability_zone".to_owned(), format!("az{zone}"))].into(),
-                ..Aggregate::default()
+                ..AggregateRecord::default()
             })
             .collect();
         if random.one_in(10) {
@@ -192,7 +192,7 @@ impl World {
         Some((weighed.into_iter().map(|host| host.row).collect(), outcome.removed))
     }
 
-    fn place(&mut self, row: HostRow, flavor: &Flavor) {
+    fn place(&mut self, row: HostRow, flavor: &RequestedFlavor) {
         let consumer =
             NumaConsumer { devices: &[], mapping: None, limits: None, allocation: CellAllocation::default() };
         let (undo, _) = self.hosts.consume(row, flavor, &mut None, &consumer);

@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
-use berth_placement::candidates::{Group, GroupPolicy, Options as SearchOptions, Query};
+use berth_placement::candidates::{Query, QueryGroup, RequestGroupPolicy, SearchOptions};
 use berth_placement::{Inventory, Row, Writer};
-use berth_server::{Options, Service, keep_freed_memory};
+use berth_server::{Service, ServiceOptions, keep_freed_memory};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
@@ -46,7 +46,7 @@ fn main() {
     let question = if arguments.iter().any(|argument| argument == "wide") { WIDE } else { PAIRS };
     let repetitions = arguments.iter().find_map(|argument| argument.parse().ok()).unwrap_or(200);
     keep_freed_memory();
-    let options = Options::noauth2();
+    let options = ServiceOptions::noauth2();
     let service = Arc::new(Service::new(options));
     question.build(&service);
     let runtime = Runtime::new().expect("threads can be had");
@@ -130,16 +130,16 @@ impl Question {
     }
 
     fn query(&self) -> Query {
-        let group = |suffix: String, resources: &[(&str, u64)]| Group {
+        let group = |suffix: String, resources: &[(&str, u64)]| QueryGroup {
             suffix: suffix.into(),
             resources: resources.iter().map(|&(class, amount)| (class.into(), amount)).collect(),
-            ..Group::default()
+            ..QueryGroup::default()
         };
         let loose = (!self.on_root.is_empty()).then(|| group(String::new(), self.on_root));
         let granular = (1..=self.groups).map(|number| group(number.to_string(), self.on_child));
         Query {
             groups: loose.into_iter().chain(granular).collect(),
-            group_policy: GroupPolicy::Isolate,
+            group_policy: RequestGroupPolicy::Isolate,
             limit: Some(LIMIT),
             nested: true,
             all_resources: true,

@@ -11,7 +11,7 @@ use berth_store::{Committer, DataError, Durability, DurabilityOptions, EmbeddedS
 
 use crate::fleet::{FleetHandle, FleetOptions, FleetState};
 use crate::request::{Access, Epoch};
-use crate::service::{Options, Service, now};
+use crate::service::{Service, ServiceOptions, now};
 use crate::{Contents, DataDir, standard};
 
 type Loaded = berth_store::Loaded<FleetState>;
@@ -64,7 +64,7 @@ impl Keeper {
     /// A directory that has no readable state, has lost it, or cannot be written for another reason than a full disk.
     pub fn start(
         directory: DataDir,
-        options: Options,
+        options: ServiceOptions,
         durability: DurabilityOptions,
     ) -> Result<(Arc<Service>, Self), StartError> {
         Self::start_through(directory, options, durability, |store| Box::new(store))
@@ -76,7 +76,7 @@ impl Keeper {
     /// As [`Self::start`].
     pub fn start_through(
         directory: DataDir,
-        options: Options,
+        options: ServiceOptions,
         durability: DurabilityOptions,
         through: impl Fn(EmbeddedStore) -> Box<dyn Store> + Send + 'static,
     ) -> Result<(Arc<Service>, Self), StartError> {

@@ -96,10 +96,10 @@ pub use limits::Limits;
 pub use memory::keep_freed_memory;
 pub use metrics::MetricsSource;
 pub use microversion::{InvalidMicroversion, Microversion};
-pub use policy::{InvalidCheck, InvalidFile, InvalidPolicy, Policy};
+pub use policy::{AccessPolicy, InvalidCheck, InvalidFile, InvalidPolicy};
 pub use request_log::{RequestLog, ServedRequest};
 pub use server::Server;
-pub use service::{CandidateOptions, Options, Service};
+pub use service::{CandidateOptions, Service, ServiceOptions};
 
 /// What [`Keeper`] takes and refuses.
 pub use berth_store::{DataError, DurabilityMode, DurabilityOptions};

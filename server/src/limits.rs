@@ -59,7 +59,7 @@ impl Default for Limits {
             query_parameters: 1_000,
             query_list_length: 1_000,
             request_groups: 256,
-            candidate_work: candidates::Options::WORK,
+            candidate_work: candidates::SearchOptions::WORK,
             candidate_time: Duration::from_secs(5),
             candidate_bytes: 256 << 20,
             in_flight_bytes: 1 << 30,

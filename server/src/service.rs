@@ -18,7 +18,7 @@ use crate::http::cors::Cors;
 use crate::http::mount::Mount;
 use crate::limits::Limits;
 use crate::metrics::{Metrics, MetricsSource};
-use crate::policy::Policy;
+use crate::policy::AccessPolicy;
 use crate::request::{Access, Epoch, OutcomeUnknown};
 use crate::request_log::RequestLog;
 use crate::searches::Searches;
@@ -26,11 +26,11 @@ use crate::{pipeline, standard};
 
 /// How the service behaves.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct ServiceOptions {
     /// How it identifies the caller.
     pub auth: Auth,
     /// Who may do what.
-    pub policy: Policy,
+    pub policy: AccessPolicy,
     /// Which other origins' pages may call.
     pub cors: Cors,
     /// How much one request may ask for.
@@ -44,14 +44,14 @@ pub struct Options {
     pub fleet: FleetOptions,
 }
 
-impl Options {
+impl ServiceOptions {
     /// Trusts the identity in each request, with defaults for everything else; for development and
     /// tests.
     #[must_use]
     pub fn noauth2() -> Self {
         Self {
             auth: Auth::Noauth2,
-            policy: Policy::legacy(),
+            policy: AccessPolicy::legacy(),
             cors: Cors::default(),
             limits: Limits::default(),
             candidates: CandidateOptions::default(),
@@ -78,7 +78,7 @@ pub struct Service {
     epoch: ArcSwap<Epoch>,
     /// Whether requests are served at all.
     serving: watch::Sender<bool>,
-    pub(crate) options: Options,
+    pub(crate) options: ServiceOptions,
     pub(crate) mount: Mount,
     pub(crate) searches: Searches,
     /// Bytes of bodies that arrive, and of answers that are not read yet.
@@ -91,7 +91,7 @@ pub struct Service {
 impl Service {
     /// A service over an empty index that knows the standard traits and resource classes.
     #[must_use]
-    pub fn new(options: Options) -> Self {
+    pub fn new(options: ServiceOptions) -> Self {
         Self::over(Index::with_holders(), options)
             .expect("an empty index has free numbers for the standard classes")
     }
@@ -100,14 +100,14 @@ impl Service {
     ///
     /// # Errors
     /// Fails if the index has too few free numbers for the standard classes.
-    pub fn over(index: Index, options: Options) -> Result<Self, TopologyError> {
+    pub fn over(index: Index, options: ServiceOptions) -> Result<Self, TopologyError> {
         standard::add_to(&mut index.write_at(now()))?;
         let index = Arc::new(index);
         let fleet = FleetHandle::new(Arc::clone(&index), None, FleetState::default(), options.fleet.clone());
         Ok(Self::at(Epoch { index, fleet: Arc::new(fleet), access: Access::Volatile }, options))
     }
 
-    pub(crate) fn at(epoch: Epoch, options: Options) -> Self {
+    pub(crate) fn at(epoch: Epoch, options: ServiceOptions) -> Self {
         let mut metrics = Metrics::default();
         if let Auth::Keystone(keystone) = &options.auth {
             metrics.watch_keystone(&keystone.counters);

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
-use berth_server::{DataDir, DurabilityOptions, Keeper, Options, Service};
+use berth_server::{DataDir, DurabilityOptions, Keeper, Service, ServiceOptions};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -70,7 +70,7 @@ impl Running {
     fn start(data: &Path) -> Self {
         let data = DataDir::open(data).unwrap();
         let (service, keeper) =
-            Keeper::start(data, Options::noauth2(), DurabilityOptions::default()).unwrap();
+            Keeper::start(data, ServiceOptions::noauth2(), DurabilityOptions::default()).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         Self { service, keeper, runtime: runtime.unwrap() }
     }

@@ -17,7 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use axum::http::HeaderMap;
-use berth_server::{Auth, Keystone, KeystoneSettings, Policy, Secret};
+use berth_server::{AccessPolicy, Auth, Keystone, KeystoneSettings, Secret};
 use fake::{FakeKeystone, PASSWORD};
 use support::Berth;
 
@@ -38,7 +38,7 @@ fn settings(keystone: &FakeKeystone) -> KeystoneSettings {
 }
 
 fn berth(settings: &KeystoneSettings) -> Berth {
-    Berth::start(Auth::Keystone(Arc::new(Keystone::new(settings).unwrap())), Policy::secure())
+    Berth::start(Auth::Keystone(Arc::new(Keystone::new(settings).unwrap())), AccessPolicy::secure())
 }
 
 #[test]

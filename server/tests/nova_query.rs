@@ -5,11 +5,11 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use berth_placement::candidates::{Candidate, Options as CandidateOptions, Query};
+use berth_placement::candidates::{Candidate, Query, SearchOptions};
 use berth_placement::{Index, Topology};
 use berth_scheduler::placement_query::{ComputeNode, PrefilterFacts, ResourceRequest, placement_query};
 use berth_scheduler::{Options as NovaOptions, RequestSpec};
-use berth_server::{Options, Policy, Server, Service};
+use berth_server::{AccessPolicy, Server, Service, ServiceOptions};
 use berth_test_support::nova::fleet::{Fleet, Kind};
 use berth_test_support::nova::numbers::Numbers;
 use berth_test_support::nova::{planting, requests};
@@ -19,10 +19,10 @@ use serde_json::Value;
 type Written = (BTreeMap<(String, String), u64>, BTreeMap<String, BTreeSet<String>>);
 
 fn service(fleet: &Fleet) -> Service {
-    let options = Options {
-        policy: Policy::secure(),
+    let options = ServiceOptions {
+        policy: AccessPolicy::secure(),
         candidates: berth_server::CandidateOptions::default(),
-        ..Options::noauth2()
+        ..ServiceOptions::noauth2()
     };
     let service = Service::new(options);
     planting::plant(&service.index(), fleet);
@@ -61,7 +61,7 @@ fn of_text(answer: &Value) -> Vec<Written> {
 }
 
 fn of_structure(index: &Index, query: &Query) -> Option<Vec<Written>> {
-    let mut candidates = index.candidates(query, &CandidateOptions::default()).ok()?;
+    let mut candidates = index.candidates(query, &SearchOptions::default()).ok()?;
     let mut found = Vec::new();
     while let Some(candidate) = candidates.next() {
         found.push(written(&candidate.unwrap(), query, candidates.topology()));

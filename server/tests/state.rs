@@ -6,7 +6,7 @@ use std::sync::Arc;
 use berth_placement::{
     Allocation, ClassId, ConsumerId, ExpectedGeneration, Index, Inventory, Owner, Record, Timestamp, Write,
 };
-use berth_server::{DataDir, FleetState, Keeper, Options, StateReader};
+use berth_server::{DataDir, FleetState, Keeper, ServiceOptions, StateReader};
 use berth_store::{DataError, DurabilityOptions, StateFileError, write_state};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -41,8 +41,8 @@ fn read(state: &[u8]) -> Result<Index, StateFileError> {
     Index::restore(StateReader::new(state))
 }
 
-fn options() -> Options {
-    Options::noauth2()
+fn options() -> ServiceOptions {
+    ServiceOptions::noauth2()
 }
 
 #[test]

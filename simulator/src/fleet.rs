@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use berth_placement::{ClassId, Index, Inventory, Row, TopologyError};
-use berth_traces::Host;
+use berth_traces::TraceHost;
 use uuid::Uuid;
 
 /// The UUID of the provider in this row.
@@ -20,7 +20,7 @@ pub(crate) struct HostAggregate {
 }
 
 /// The aggregates of a fleet, in order of their metadata. A zone is an aggregate, as in Nova.
-pub(crate) fn aggregates_of(hosts: &[Host]) -> Vec<HostAggregate> {
+pub(crate) fn aggregates_of(hosts: &[TraceHost]) -> Vec<HostAggregate> {
     let mut members: BTreeMap<(String, String), Vec<usize>> = BTreeMap::new();
     for (number, host) in hosts.iter().enumerate() {
         let zone = (!host.zone.is_empty()).then(|| ("availability_zone".to_owned(), host.zone.to_string()));
@@ -38,7 +38,7 @@ pub(crate) fn aggregates_of(hosts: &[Host]) -> Vec<HostAggregate> {
 }
 
 /// An index with one root provider per host: host `i` is in row `i`.
-pub(crate) fn index_of(hosts: &[Host]) -> Result<Index, TopologyError> {
+pub(crate) fn index_of(hosts: &[TraceHost]) -> Result<Index, TopologyError> {
     let index = Index::default();
     let mut writer = index.write();
     for (number, host) in (0_u32..).zip(hosts) {

@@ -1,6 +1,6 @@
 //! A trace-driven simulator: the real index and the real scheduler on a virtual clock.
 //!
-//! [`simulate`] replays a trace of VMs on a fleet of hosts and returns an [`Outcome`]: totals and
+//! [`simulate`] replays a trace of VMs on a fleet of hosts and returns a [`SimulationOutcome`]: totals and
 //! time series of utilisation and packing density. [`report`] renders it as one self-contained HTML
 //! page. The same trace and options give the same bytes on any machine. [`simulate_nova`] runs the
 //! decider of the service, with Nova's filters and weighers.
@@ -21,7 +21,7 @@
 //!
 //! Invariants: the simulator has no scheduler of its own; it measures the code in `placement` and
 //! `scheduler`. It writes no file and prints nothing: it calls an [`Observer`], and returns an
-//! [`Outcome`] and texts.
+//! [`SimulationOutcome`] and texts.
 
 #![forbid(unsafe_code)]
 
@@ -36,5 +36,5 @@ pub mod scenario;
 mod simulation;
 
 pub use nova::NovaOptions;
-pub use outcome::{Outcome, Sample, Share, Totals};
-pub use simulation::{Observer, Options, SimulationError, simulate, simulate_nova};
+pub use outcome::{Sample, Share, SimulationOutcome, Totals};
+pub use simulation::{Observer, SimulationError, SimulationOptions, simulate, simulate_nova};

@@ -1,8 +1,8 @@
 //! Measures the fleet from arrival and departure events alone, independently of the index.
 
-use berth_traces::{Host, HostShape, Micros, Resources};
+use berth_traces::{HostShape, Micros, Resources, TraceHost};
 
-use crate::outcome::{Outcome, Sample, Share, Totals};
+use crate::outcome::{Sample, Share, SimulationOutcome, Totals};
 
 /// The number of samples kept per run, enough for any chart. At twice as many, every other sample
 /// is dropped.
@@ -49,7 +49,7 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    pub(crate) fn new(hosts: &[Host]) -> Self {
+    pub(crate) fn new(hosts: &[TraceHost]) -> Self {
         let capacities: Vec<Resources> = hosts.iter().map(|host| host.capacity).collect();
         let mut capacity = Share::default();
         // A host whose disk never binds has none to report.
@@ -135,14 +135,14 @@ impl Meter {
         self.host_states.iter().map(|host_state| host_state.free)
     }
 
-    pub(crate) fn finish(mut self, policy: &str, complete: bool) -> Outcome {
+    pub(crate) fn finish(mut self, policy: &str, complete: bool) -> SimulationOutcome {
         let started = self.started.unwrap_or_default();
         self.samples.push(self.sample_at(self.now));
         let duration = self.now.0 - started.0;
         let mean = self
             .area
             .map(|area| u64::try_from(area / u128::from(duration.max(1))).expect("at most capacity"));
-        Outcome {
+        SimulationOutcome {
             policy: policy.to_owned(),
             complete,
             hosts: self.host_states.len() as u64,

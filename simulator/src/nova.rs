@@ -10,10 +10,10 @@ use berth_scheduler::decider::{Decider, HostChanges, HostSource, Rules};
 use berth_scheduler::hosts::{HostRecord, ReportedAmount};
 use berth_scheduler::options::LivenessSource;
 use berth_scheduler::python::Value;
-use berth_scheduler::request_spec::Flavor;
+use berth_scheduler::request_spec::RequestedFlavor;
 use berth_scheduler::select::Claimant;
-use berth_scheduler::{Aggregate, Options, Preference, RequestSpec};
-use berth_traces::{Demands, Host, Vm, rng};
+use berth_scheduler::{AggregateRecord, Options, Preference, RequestSpec};
+use berth_traces::{Demands, TraceHost, Vm, rng};
 use rand::Rng;
 use uuid::Uuid;
 
@@ -45,7 +45,7 @@ pub(crate) struct NovaPlacer {
 }
 
 impl NovaPlacer {
-    pub(crate) fn new(index: Arc<Index>, hosts: &[Host], nova: NovaOptions) -> Self {
+    pub(crate) fn new(index: Arc<Index>, hosts: &[TraceHost], nova: NovaOptions) -> Self {
         let NovaOptions { mut options, preference, batch_policy, seed } = nova;
         // A trace has no heartbeats: every host is up.
         options.liveness = LivenessSource::Record;
@@ -71,7 +71,7 @@ impl NovaPlacer {
         let mut spec = RequestSpec {
             project_id: "trace".to_owned(),
             user_id: "trace".to_owned(),
-            flavor: Flavor {
+            flavor: RequestedFlavor {
                 name: vm.flavor.to_string(),
                 vcpus: vm.resources.vcpus.into(),
                 memory_mb: vm.resources.memory_mb.into(),
@@ -81,7 +81,7 @@ impl NovaPlacer {
                     .iter()
                     .map(|(key, value)| (key.to_string(), value.to_string()))
                     .collect(),
-                ..Flavor::default()
+                ..RequestedFlavor::default()
             },
             ..RequestSpec::default()
         };
@@ -139,7 +139,7 @@ impl Placer for NovaPlacer {
 struct Fleet {
     index: Arc<Index>,
     records: Vec<HostRecord>,
-    aggregates: Vec<Aggregate>,
+    aggregates: Vec<AggregateRecord>,
     rows: BTreeMap<String, Row>,
     zones: BTreeSet<String>,
     /// Hosts with a zone.
@@ -150,7 +150,7 @@ struct Fleet {
 }
 
 impl Fleet {
-    fn new(index: Arc<Index>, hosts: &[Host]) -> Self {
+    fn new(index: Arc<Index>, hosts: &[TraceHost]) -> Self {
         let records: Vec<HostRecord> = (0_u32..)
             .zip(hosts)
             .map(|(row, host)| HostRecord::new(&host.id, &host.id, host_uuid(row)))
@@ -158,7 +158,7 @@ impl Fleet {
         let aggregates = (1_u32..).zip(aggregates_of(hosts)).map(|(id, aggregate)| {
             let members = aggregate.hosts.iter().map(|&host| hosts[host].id.to_string());
             let (key, value) = aggregate.metadata;
-            Aggregate {
+            AggregateRecord {
                 id: id.into(),
                 uuid: Some(aggregate.uuid.to_string()),
                 name: Some(format!("{key}={value}")),
@@ -197,7 +197,7 @@ impl HostSource for Fleet {
         self.changes.take()
     }
 
-    fn all(&self) -> (Vec<HostRecord>, Vec<Aggregate>) {
+    fn all(&self) -> (Vec<HostRecord>, Vec<AggregateRecord>) {
         let rows = (0..).map(Row).take(self.records.len());
         (rows.map(|row| self.record(row)).collect(), self.aggregates.clone())
     }

@@ -85,7 +85,7 @@ pub struct Sample {
 
 /// The result of a run: totals, means, peaks and a time series of at most about a thousand samples.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Outcome {
+pub struct SimulationOutcome {
     /// The placement policy.
     pub policy: String,
     /// Whether the whole trace was replayed; otherwise the outcome covers the time until the run
@@ -115,7 +115,7 @@ pub struct Outcome {
     pub samples: Vec<Sample>,
 }
 
-impl Outcome {
+impl SimulationOutcome {
     /// The fleet right after the last arrival.
     #[must_use]
     pub fn end(&self) -> &Sample {

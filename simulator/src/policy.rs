@@ -5,12 +5,12 @@ use std::sync::Arc;
 use berth_placement::{Index, Owner, Row, Timestamp};
 use berth_scheduler::RequestSpec;
 use berth_scheduler::decider::{Decider, IndexOnly, PreparedPlacement, Rules};
-use berth_scheduler::request_spec::Flavor;
+use berth_scheduler::request_spec::RequestedFlavor;
 use berth_scheduler::select::Claimant;
 use berth_traces::{Resources, Vm};
 use rustc_hash::FxHashMap;
 
-use crate::simulation::{Options, Placer, SimulationError, consumer_of};
+use crate::simulation::{Placer, SimulationError, SimulationOptions, consumer_of};
 
 /// The number of VM sizes whose prepared requests are cached; the cache is cleared when a trace has
 /// more.
@@ -24,7 +24,7 @@ pub(crate) struct PolicyPlacer {
 }
 
 impl PolicyPlacer {
-    pub(crate) fn new(index: &Arc<Index>, Options { policy, search }: Options) -> Self {
+    pub(crate) fn new(index: &Arc<Index>, SimulationOptions { policy, search }: SimulationOptions) -> Self {
         let rules = Rules::Amounts { objective: policy.into(), search };
         let owner = Owner { project: "trace".into(), user: "trace".into(), consumer_type: None };
         Self {
@@ -56,11 +56,11 @@ impl Placer for PolicyPlacer {
 }
 
 fn spec(size: &Resources) -> RequestSpec {
-    let flavor = Flavor {
+    let flavor = RequestedFlavor {
         vcpus: size.vcpus.into(),
         memory_mb: size.memory_mb.into(),
         root_gb: size.disk_gb.into(),
-        ..Flavor::default()
+        ..RequestedFlavor::default()
     };
     RequestSpec { flavor, ..RequestSpec::default() }
 }

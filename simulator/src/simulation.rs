@@ -6,13 +6,13 @@ use std::sync::Arc;
 use berth_placement::{ConsumerId, Index, Row, TopologyError};
 use berth_scheduler::decider::DecideError;
 use berth_scheduler::{Policy, Search};
-use berth_traces::{Host, Micros, Resources, TraceError, Vm};
+use berth_traces::{Micros, Resources, TraceError, TraceHost, Vm};
 
 use crate::departures::{Departure, Departures};
 use crate::fleet;
 use crate::meter::Meter;
 use crate::nova::{NovaOptions, NovaPlacer};
-use crate::outcome::Outcome;
+use crate::outcome::SimulationOutcome;
 use crate::policy::PolicyPlacer;
 
 /// The number of VMs between two calls of [`Observer::proceed`].
@@ -20,7 +20,7 @@ const VMS_BETWEEN_PAUSES: u64 = 4096;
 
 /// The options of a replay under a placement policy.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Options {
+pub struct SimulationOptions {
     /// The policy that chooses among the hosts that fit.
     pub policy: Policy,
     /// The search that finds the host.
@@ -33,7 +33,7 @@ pub trait Observer {
     ///
     /// # Errors
     /// An error ends the run.
-    fn decided(&mut self, vm: &Vm, host: Option<&Host>) -> io::Result<()>;
+    fn decided(&mut self, vm: &Vm, host: Option<&TraceHost>) -> io::Result<()>;
 
     /// Called every few thousand VMs. `false` ends the run, with an outcome marked incomplete.
     fn proceed(&mut self, vms: u64, now: Micros) -> bool;
@@ -73,11 +73,11 @@ pub enum SimulationError {
 /// # Errors
 /// See [`SimulationError`].
 pub fn simulate(
-    hosts: &[Host],
+    hosts: &[TraceHost],
     vms: impl IntoIterator<Item = Result<Vm, TraceError>>,
-    options: Options,
+    options: SimulationOptions,
     observer: &mut impl Observer,
-) -> Result<Outcome, SimulationError> {
+) -> Result<SimulationOutcome, SimulationError> {
     let index = Arc::new(fleet::index_of(hosts)?);
     let placer = PolicyPlacer::new(&index, options);
     Run::new(index, hosts, placer).replay(hosts, vms, options.policy.name(), observer)
@@ -89,11 +89,11 @@ pub fn simulate(
 /// # Errors
 /// See [`SimulationError`].
 pub fn simulate_nova(
-    hosts: &[Host],
+    hosts: &[TraceHost],
     vms: impl IntoIterator<Item = Result<Vm, TraceError>>,
     options: NovaOptions,
     observer: &mut impl Observer,
-) -> Result<Outcome, SimulationError> {
+) -> Result<SimulationOutcome, SimulationError> {
     let index = Arc::new(fleet::index_of(hosts)?);
     let name = options.preference.name();
     let placer = NovaPlacer::new(Arc::clone(&index), hosts, options);
@@ -120,17 +120,17 @@ struct Run<P> {
 }
 
 impl<P: Placer> Run<P> {
-    fn new(index: Arc<Index>, hosts: &[Host], placer: P) -> Self {
+    fn new(index: Arc<Index>, hosts: &[TraceHost], placer: P) -> Self {
         Self { index, placer, departures: Departures::default(), meter: Meter::new(hosts) }
     }
 
     fn replay(
         mut self,
-        hosts: &[Host],
+        hosts: &[TraceHost],
         vms: impl IntoIterator<Item = Result<Vm, TraceError>>,
         name: &str,
         observer: &mut impl Observer,
-    ) -> Result<Outcome, SimulationError> {
+    ) -> Result<SimulationOutcome, SimulationError> {
         let mut complete = true;
         for (sequence, vm) in (0..).zip(vms) {
             let vm = vm?;

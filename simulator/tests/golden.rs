@@ -4,13 +4,13 @@
 mod naive;
 
 use berth_scheduler::{Policy, Search};
-use berth_simulator::{Options, report};
+use berth_simulator::{SimulationOptions, report};
 use berth_traces::{Vm, reference};
 use naive::simulated;
 use sha2::{Digest, Sha256};
 
-fn options(policy: Policy, search: Search) -> Options {
-    Options { policy, search }
+fn options(policy: Policy, search: Search) -> SimulationOptions {
+    SimulationOptions { policy, search }
 }
 
 fn vms_of(set: &reference::ReferenceSet) -> Vec<Vm> {
@@ -18,7 +18,7 @@ fn vms_of(set: &reference::ReferenceSet) -> Vec<Vm> {
 }
 
 /// The numbers of placed and rejected VMs, and the digest of the placements file.
-fn result_of(set: &str, options: Options) -> (u64, u64, String) {
+fn result_of(set: &str, options: SimulationOptions) -> (u64, u64, String) {
     let set = reference::set(set).expect("a known set");
     let (recorder, outcome) = simulated(&set.hosts(), set.vms().map(Result::unwrap), options);
     let digest = Sha256::digest(&recorder.csv);
@@ -106,7 +106,7 @@ fn a_run_can_be_repeated_to_the_byte() {
     let heading = report::Heading { title: "twice", trace: "mixed", fleet: "300 hosts" };
     let bytes_of = |seed| {
         let set = reference::set("mixed").unwrap().with_seed(seed);
-        let (recorder, outcome) = simulated(&set.hosts(), vms_of(&set), Options::default());
+        let (recorder, outcome) = simulated(&set.hosts(), vms_of(&set), SimulationOptions::default());
         (recorder.csv, report::json(&outcome), report::html(&outcome, &heading).unwrap())
     };
     let first = bytes_of(77);

@@ -6,14 +6,14 @@ use std::num::NonZeroU32;
 use berth_placement::GroupPolicy;
 use berth_scheduler::{FilterName, Preference};
 use berth_scheduler::{Policy, Search};
-use berth_simulator::{NovaOptions, Observer, Options, simulate, simulate_nova};
-use berth_traces::{Demands, Host, Micros, Resources, Vm, reference};
+use berth_simulator::{NovaOptions, Observer, SimulationOptions, simulate, simulate_nova};
+use berth_traces::{Demands, Micros, Resources, TraceHost, Vm, reference};
 
 #[derive(Default)]
 struct Recorder(Vec<Option<String>>);
 
 impl Observer for Recorder {
-    fn decided(&mut self, _: &Vm, host: Option<&Host>) -> io::Result<()> {
+    fn decided(&mut self, _: &Vm, host: Option<&TraceHost>) -> io::Result<()> {
         self.0.push(host.map(|host| host.id.to_string()));
         Ok(())
     }
@@ -23,8 +23,8 @@ impl Observer for Recorder {
     }
 }
 
-fn host(id: &str, vcpus: u32) -> Host {
-    Host::new(id, Resources { vcpus, memory_mb: 4096, disk_gb: 40 })
+fn host(id: &str, vcpus: u32) -> TraceHost {
+    TraceHost::new(id, Resources { vcpus, memory_mb: 4096, disk_gb: 40 })
 }
 
 fn vm(second: u64, demands: Demands, batch: Option<u64>) -> Vm {
@@ -48,7 +48,7 @@ fn with_spec(key: &str, value: &str) -> Demands {
 }
 
 /// The hosts that VMs get which arrive one after the other and stay.
-fn hosts_of(hosts: &[Host], demands: Vec<(Demands, Option<u64>)>, options: NovaOptions) -> Vec<String> {
+fn hosts_of(hosts: &[TraceHost], demands: Vec<(Demands, Option<u64>)>, options: NovaOptions) -> Vec<String> {
     let vms = (0..).zip(demands).map(|(second, (demands, batch))| Ok(vm(second, demands, batch)));
     let mut recorder = Recorder::default();
     simulate_nova(hosts, vms, options, &mut recorder).expect("a sound run");
@@ -64,9 +64,9 @@ fn options() -> NovaOptions {
 #[test]
 fn zones_aggregates_and_traits_narrow_the_hosts() {
     let hosts = [
-        Host { zone: "az1".into(), ..host("a", 8) },
-        Host { aggregates: vec![("ssd".into(), "true".into())], ..host("b", 8) },
-        Host { traits: vec!["CUSTOM_GOLD".into()], ..host("c", 8) },
+        TraceHost { zone: "az1".into(), ..host("a", 8) },
+        TraceHost { aggregates: vec![("ssd".into(), "true".into())], ..host("b", 8) },
+        TraceHost { traits: vec!["CUSTOM_GOLD".into()], ..host("c", 8) },
     ];
     let ssd = "aggregate_instance_extra_specs:ssd";
     let demands = [
@@ -115,7 +115,7 @@ fn a_policy_places_as_it_does_without_filters() {
         let vms = || set.vms().take(most);
         for policy in Policy::ALL {
             let (mut alone, mut piped) = (Recorder::default(), Recorder::default());
-            let options = Options { policy, search: Search::Ranked };
+            let options = SimulationOptions { policy, search: Search::Ranked };
             simulate(&hosts, vms(), options, &mut alone).expect("a sound run");
             let options = NovaOptions { preference: Preference::Policy(policy), ..NovaOptions::default() };
             let outcome = simulate_nova(&hosts, vms(), options, &mut piped).expect("a sound run");

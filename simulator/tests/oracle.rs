@@ -3,8 +3,8 @@
 mod naive;
 
 use berth_scheduler::{Policy, Search};
-use berth_simulator::{Options, Outcome};
-use berth_traces::{Host, Micros, Resources, Vm};
+use berth_simulator::{SimulationOptions, SimulationOutcome};
+use berth_traces::{Micros, Resources, TraceHost, Vm};
 use naive::{Ending, simulated};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -19,11 +19,11 @@ fn capacity() -> impl Strategy<Value = Resources> {
 }
 
 /// Hosts of one shape, so that nearly all ranks tie, or hosts of random shapes.
-fn hosts() -> impl Strategy<Value = Vec<Host>> {
+fn hosts() -> impl Strategy<Value = Vec<TraceHost>> {
     let uniform = (capacity(), 1..80_usize).prop_map(|(capacity, count)| vec![capacity; count]);
     prop_oneof![uniform, vec(capacity(), 0..120)].prop_map(|capacities| {
         let numbered = capacities.into_iter().enumerate();
-        numbered.map(|(number, capacity)| Host::new(number.to_string(), capacity)).collect()
+        numbered.map(|(number, capacity)| TraceHost::new(number.to_string(), capacity)).collect()
     })
 }
 
@@ -56,7 +56,7 @@ fn vms() -> impl Strategy<Value = Vec<Vm>> {
     })
 }
 
-fn ending_of(outcome: &Outcome) -> Ending {
+fn ending_of(outcome: &SimulationOutcome) -> Ending {
     let (totals, end) = (&outcome.totals, outcome.end());
     assert_eq!(totals.vms, totals.placed + totals.rejected);
     Ending {
@@ -77,7 +77,7 @@ proptest! {
         for policy in Policy::ALL {
             let (placements, ending) = naive::replay(&hosts, &vms, policy);
             for search in [Search::Ranked, Search::Exhaustive] {
-                let (recorder, outcome) = simulated(&hosts, vms.clone(), Options { policy, search });
+                let (recorder, outcome) = simulated(&hosts, vms.clone(), SimulationOptions { policy, search });
                 prop_assert_eq!(&recorder.placements, &placements, "{} {:?}", policy, search);
                 prop_assert_eq!(ending_of(&outcome), ending, "{} {:?}", policy, search);
                 prop_assert!(outcome.complete);
@@ -86,8 +86,8 @@ proptest! {
     }
 }
 
-fn host(number: u32, vcpus: u32) -> Host {
-    Host::new(number.to_string(), Resources { vcpus, memory_mb: 64, disk_gb: 64 })
+fn host(number: u32, vcpus: u32) -> TraceHost {
+    TraceHost::new(number.to_string(), Resources { vcpus, memory_mb: 64, disk_gb: 64 })
 }
 
 fn vm(number: u32, seconds: std::ops::Range<u64>, vcpus: u32) -> Vm {
@@ -102,8 +102,8 @@ fn vm(number: u32, seconds: std::ops::Range<u64>, vcpus: u32) -> Vm {
     }
 }
 
-fn hosts_of(vms: Vec<Vm>, hosts: &[Host]) -> Vec<Option<usize>> {
-    simulated(hosts, vms, Options::default()).0.placements
+fn hosts_of(vms: Vec<Vm>, hosts: &[TraceHost]) -> Vec<Option<usize>> {
+    simulated(hosts, vms, SimulationOptions::default()).0.placements
 }
 
 #[test]
@@ -127,7 +127,8 @@ fn equally_good_hosts_go_to_the_lowest_number() {
 #[test]
 fn a_vm_that_requests_nothing_arrives_and_leaves_like_any_other() {
     let nothing = Vm { resources: Resources::default(), ..vm(0, 0..1, 0) };
-    let (recorder, outcome) = simulated(&[host(0, 4)], [nothing, vm(1, 2..3, 1)], Options::default());
+    let (recorder, outcome) =
+        simulated(&[host(0, 4)], [nothing, vm(1, 2..3, 1)], SimulationOptions::default());
     assert_eq!(recorder.placements, [Some(0), Some(0)]);
     assert_eq!((outcome.totals.departed, outcome.end().running_vms), (1, 1));
 }

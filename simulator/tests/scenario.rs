@@ -7,8 +7,8 @@ use berth_simulator::scenario::{
     CellPolicy, Deciding, Environment, Planner, RunResult, ServiceLevels, Variant, VmSet, Workload, episodes,
     host_events, run, variants,
 };
-use berth_simulator::{Observer, Options, simulate};
-use berth_traces::{Extent, Fleet, Generator, Host, Micros, Resources, Vm, reference};
+use berth_simulator::{Observer, SimulationOptions, simulate};
+use berth_traces::{Extent, Generator, HostShapes, Micros, Resources, TraceHost, Vm, reference};
 
 const SECOND: u64 = 1_000_000;
 
@@ -28,11 +28,11 @@ fn set(vms: Vec<Vm>) -> VmSet {
     VmSet::new(vms, &Workload::default())
 }
 
-fn hosts(text: &str) -> Vec<Host> {
-    text.parse::<Fleet>().unwrap().hosts()
+fn hosts(text: &str) -> Vec<TraceHost> {
+    text.parse::<HostShapes>().unwrap().hosts()
 }
 
-fn environment<'a>(set: &'a VmSet, hosts: &'a [Host], deciding: &'a Deciding) -> Environment<'a> {
+fn environment<'a>(set: &'a VmSet, hosts: &'a [TraceHost], deciding: &'a Deciding) -> Environment<'a> {
     Environment {
         set,
         hosts,
@@ -53,7 +53,7 @@ fn ran(env: &Environment<'_>) -> RunResult {
 struct Nothing;
 
 impl Observer for Nothing {
-    fn decided(&mut self, _: &Vm, _: Option<&Host>) -> io::Result<()> {
+    fn decided(&mut self, _: &Vm, _: Option<&TraceHost>) -> io::Result<()> {
         Ok(())
     }
 
@@ -68,9 +68,13 @@ fn a_plain_scenario_is_a_replay() {
     for policy in [Policy::BestFit, Policy::FirstFit, Policy::WorstFit] {
         let reference = reference::set("mixed").unwrap();
         let hosts = reference.hosts();
-        let replay =
-            simulate(&hosts, reference.vms(), Options { policy, search: Search::Ranked }, &mut Nothing)
-                .unwrap();
+        let replay = simulate(
+            &hosts,
+            reference.vms(),
+            SimulationOptions { policy, search: Search::Ranked },
+            &mut Nothing,
+        )
+        .unwrap();
         let set = set(reference.vms().map(Result::unwrap).collect());
         let deciding = Deciding::Policy(policy);
         let result = ran(&environment(&set, &hosts, &deciding));
@@ -109,7 +113,7 @@ fn a_queue_is_served_in_order() {
     assert_eq!((result.placed, result.rejected), (1, 1));
 }
 
-fn with_events(text: &str, vms: Vec<Vm>, hosts: &[Host]) -> RunResult {
+fn with_events(text: &str, vms: Vec<Vm>, hosts: &[TraceHost]) -> RunResult {
     let Variant { scenario, .. } = variants(text).unwrap().remove(0);
     let set = set(vms);
     let end = set.vms.last().unwrap().arrival;
@@ -175,9 +179,9 @@ fn drains_and_evacuations() {
 /// Small VMs go to a cell; one of more than 10 GiB takes half of its amounts from either cell of a host.
 #[test]
 fn cells_split_large_vms() {
-    let cell = |count: u32| Host {
+    let cell = |count: u32| TraceHost {
         numa_cells: 2,
-        ..Host::new(count.to_string(), Resources { vcpus: 80, memory_mb: 180 * 1024, disk_gb: 0 })
+        ..TraceHost::new(count.to_string(), Resources { vcpus: 80, memory_mb: 180 * 1024, disk_gb: 0 })
     };
     let fleet = [cell(0)];
     let place = |vms: Vec<Vm>, policy: CellPolicy| {

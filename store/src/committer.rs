@@ -7,7 +7,7 @@ use berth_placement::Index;
 use tokio::sync::watch;
 
 use crate::encoder::Encoder;
-use crate::queue::{Group, Queue};
+use crate::queue::{CommitGroup, Queue};
 use crate::store::{CommitError, Store};
 
 /// How long nothing waits before the store completes what commits left for later.
@@ -15,7 +15,7 @@ const IDLE: Duration = Duration::from_millis(20);
 
 /// How far the changes of an index are durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Progress {
+pub enum CommitProgress {
     /// All changes that had begun before this one.
     Durable(u64),
     /// That far, and no further.
@@ -28,19 +28,19 @@ pub struct Committer {
     queue: Arc<Queue>,
     store: Box<dyn Store>,
     encoder: Encoder,
-    progress: watch::Sender<Progress>,
+    progress: watch::Sender<CommitProgress>,
 }
 
 impl Committer {
     /// A committer that has committed nothing yet.
     #[must_use]
     pub fn new(index: Arc<Index>, queue: Arc<Queue>, store: Box<dyn Store>, encoder: Encoder) -> Self {
-        Self { index, queue, store, encoder, progress: watch::Sender::new(Progress::Durable(0)) }
+        Self { index, queue, store, encoder, progress: watch::Sender::new(CommitProgress::Durable(0)) }
     }
 
     /// How far it has come, from now on.
     #[must_use]
-    pub fn progress(&self) -> watch::Receiver<Progress> {
+    pub fn progress(&self) -> watch::Receiver<CommitProgress> {
         self.progress.subscribe()
     }
 
@@ -65,7 +65,7 @@ impl Committer {
     /// Reports to all waiters that their changes will not be durable.
     pub fn fail(&self, reason: &str) {
         self.progress.send_modify(|progress| {
-            *progress = Progress::Failed(progress.reached(), reason.into());
+            *progress = CommitProgress::Failed(progress.reached(), reason.into());
         });
     }
 
@@ -79,19 +79,22 @@ impl Committer {
     }
 
     /// Commits the group; returns the number of its records.
-    fn commit(&mut self, Group { changes, records, complete }: Group) -> Result<usize, CommitError> {
+    fn commit(
+        &mut self,
+        CommitGroup { changes, records, complete }: CommitGroup,
+    ) -> Result<usize, CommitError> {
         let mut changes = self.encoder.encode(changes, &self.index);
         changes.extend(records);
         let records = changes.len();
         if records > 0 {
             self.store.commit(changes)?;
         }
-        self.progress.send_replace(Progress::Durable(complete));
+        self.progress.send_replace(CommitProgress::Durable(complete));
         Ok(records)
     }
 }
 
-impl Progress {
+impl CommitProgress {
     /// Whether it goes no further.
     #[must_use]
     pub const fn is_failed(&self) -> bool {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::committer::Progress;
+use crate::committer::CommitProgress;
 use crate::queue::Queue;
 
 /// What an acknowledged change has survived.
@@ -37,14 +37,18 @@ pub(crate) const BEHIND: u64 = 10_000;
 /// How far an index is durable, for the answers that are made of it.
 pub struct Durability {
     queue: Arc<Queue>,
-    progress: watch::Receiver<Progress>,
+    progress: watch::Receiver<CommitProgress>,
     mode: DurabilityMode,
 }
 
 impl Durability {
     /// For an index whose changes pass through the queue.
     #[must_use]
-    pub const fn new(queue: Arc<Queue>, progress: watch::Receiver<Progress>, mode: DurabilityMode) -> Self {
+    pub const fn new(
+        queue: Arc<Queue>,
+        progress: watch::Receiver<CommitProgress>,
+        mode: DurabilityMode,
+    ) -> Self {
         Self { queue, progress, mode }
     }
 
@@ -80,7 +84,7 @@ impl Durability {
         if let Some(verdict) = self.verdict(&self.progress.borrow(), needed) {
             return verdict;
         }
-        let settles = |progress: &Progress| self.verdict(progress, needed).is_some();
+        let settles = |progress: &CommitProgress| self.verdict(progress, needed).is_some();
         match self.progress.clone().wait_for(settles).await.as_deref() {
             Ok(progress) => self.verdict(progress, needed).expect("it has settled"),
             Err(_) => Err("the service has ended".into()),
@@ -88,10 +92,10 @@ impl Durability {
     }
 
     /// Whether the changes below `needed` may be reported; `None` as long as that is not known.
-    fn verdict(&self, progress: &Progress, needed: u64) -> Option<Result<(), Arc<str>>> {
+    fn verdict(&self, progress: &CommitProgress, needed: u64) -> Option<Result<(), Arc<str>>> {
         match progress {
             // What is not on disk by now is rolled back, also for callers that did not wait for it.
-            Progress::Failed(reached, reason) if *reached < self.queue.begun() => {
+            CommitProgress::Failed(reached, reason) if *reached < self.queue.begun() => {
                 Some(Err(Arc::clone(reason)))
             }
             progress => (progress.reached() >= needed).then_some(Ok(())),

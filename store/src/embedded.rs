@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::feed::Feed;
 use crate::locked_file::LockedFile;
 use crate::mark::{Acknowledged, Mark};
-use crate::store::{Changes, CommitError, Committed, Compacted, Entry, LoadError, Revision, Store};
+use crate::store::{Changes, CommitError, Committed, Compacted, LoadError, Revision, Store, StoreEntry};
 use crate::unclosed::{bring_down, was_closed};
 
 /// The name of the table with the records.
@@ -248,7 +248,7 @@ fn revision_of(stored: &[u8]) -> Option<Revision> {
 }
 
 /// The record, if it is as it was written.
-pub(crate) fn entry<'a>(key: &'a [u8], stored: &'a [u8]) -> Result<Entry<'a>, LoadError> {
+pub(crate) fn entry<'a>(key: &'a [u8], stored: &'a [u8]) -> Result<StoreEntry<'a>, LoadError> {
     let damaged = |what: &str| LoadError::Damaged { key: key.to_vec(), what: what.to_owned() };
     let (Some(revision), Some((head, value))) = (revision_of(stored), stored.split_at_checked(HEAD)) else {
         return Err(damaged("it is cut off"));
@@ -256,11 +256,14 @@ pub(crate) fn entry<'a>(key: &'a [u8], stored: &'a [u8]) -> Result<Entry<'a>, Lo
     if head != head_of(key, value, revision) {
         return Err(damaged("its checksum is wrong"));
     }
-    Ok(Entry { key, value, revision })
+    Ok(StoreEntry { key, value, revision })
 }
 
 impl Store for EmbeddedStore {
-    fn load(&self, visit: &mut dyn FnMut(Entry<'_>) -> Result<(), String>) -> Result<Revision, LoadError> {
+    fn load(
+        &self,
+        visit: &mut dyn FnMut(StoreEntry<'_>) -> Result<(), String>,
+    ) -> Result<Revision, LoadError> {
         let transaction = self.database.begin_read().map_err(failed)?;
         let records = match transaction.open_table(RECORDS) {
             Ok(records) => records,

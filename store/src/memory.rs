@@ -5,7 +5,7 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::feed::Feed;
-use crate::store::{Changes, CommitError, Committed, Compacted, Entry, LoadError, Revision, Store};
+use crate::store::{Changes, CommitError, Committed, Compacted, LoadError, Revision, Store, StoreEntry};
 
 /// Keeps records in memory.
 #[derive(Debug)]
@@ -32,10 +32,13 @@ impl MemoryStore {
 }
 
 impl Store for MemoryStore {
-    fn load(&self, visit: &mut dyn FnMut(Entry<'_>) -> Result<(), String>) -> Result<Revision, LoadError> {
+    fn load(
+        &self,
+        visit: &mut dyn FnMut(StoreEntry<'_>) -> Result<(), String>,
+    ) -> Result<Revision, LoadError> {
         let state = self.state();
         for (key, (value, revision)) in &state.records {
-            visit(Entry { key, value, revision: *revision }).map_err(LoadError::Refused)?;
+            visit(StoreEntry { key, value, revision: *revision }).map_err(LoadError::Refused)?;
         }
         Ok(state.feed.latest())
     }

@@ -201,7 +201,7 @@ mod tests {
             store.commit(changes.collect()).unwrap();
         }
         let mut expected = std::collections::BTreeMap::new();
-        let visit = &mut |entry: crate::store::Entry<'_>| {
+        let visit = &mut |entry: crate::store::StoreEntry<'_>| {
             expected.insert(entry.key.to_vec(), entry.value.to_vec());
             Ok(())
         };

@@ -37,7 +37,7 @@ struct State {
 
 /// What is committed as one.
 #[derive(Debug, Default, PartialEq)]
-pub struct Group {
+pub struct CommitGroup {
     /// Of the index, in order.
     pub changes: Vec<StateChange>,
     /// Of records beside the index, as they are in the end.
@@ -61,7 +61,7 @@ impl Queue {
 
     /// Everything to commit; `None` when there is no change and no progress to report.
     #[must_use]
-    pub fn take(&self) -> Option<Group> {
+    pub fn take(&self) -> Option<CommitGroup> {
         let group = self.state().take();
         self.emptied.notify_all();
         group
@@ -78,7 +78,7 @@ impl Queue {
     /// [`Self::take`], as soon as there has been something for the time of `delay`; nothing when there is none and the queue
     /// is closed.
     #[must_use]
-    pub fn wait(&self, delay: Duration) -> Option<Group> {
+    pub fn wait(&self, delay: Duration) -> Option<CommitGroup> {
         let mut state = self.state();
         while !state.has_news() && !state.closed {
             state = self.grown.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -138,13 +138,13 @@ impl State {
         !self.changes.is_empty() || !self.records.is_empty()
     }
 
-    fn take(&mut self) -> Option<Group> {
+    fn take(&mut self) -> Option<CommitGroup> {
         if !self.has_news() {
             return None;
         }
         self.reported = self.low;
         let (changes, records) = (std::mem::take(&mut self.changes), std::mem::take(&mut self.records));
-        Some(Group { changes, records, complete: self.low })
+        Some(CommitGroup { changes, records, complete: self.low })
     }
 }
 
@@ -194,11 +194,15 @@ mod tests {
         let group = queue.take().unwrap();
         assert_eq!(
             group,
-            Group { changes: vec![StateChange::Counted(Row(2))], complete: 0, ..Group::default() }
+            CommitGroup {
+                changes: vec![StateChange::Counted(Row(2))],
+                complete: 0,
+                ..CommitGroup::default()
+            }
         );
         assert_eq!(queue.take(), None);
         queue.end(first);
-        assert_eq!(queue.take(), Some(Group { complete: 2, ..Group::default() }));
+        assert_eq!(queue.take(), Some(CommitGroup { complete: 2, ..CommitGroup::default() }));
     }
 
     #[test]
@@ -207,7 +211,7 @@ mod tests {
         let breaks = || queue.record_beside(|| -> ((), Changes) { panic!("halfway") });
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(breaks)).unwrap_err();
         queue.end(queue.begin());
-        assert_eq!(queue.take(), Some(Group { complete: 2, ..Group::default() }));
+        assert_eq!(queue.take(), Some(CommitGroup { complete: 2, ..CommitGroup::default() }));
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub struct Revision(pub u64);
 
 /// A record as a store has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Entry<'a> {
+pub struct StoreEntry<'a> {
     /// Its key.
     pub key: &'a [u8],
     /// Its value.
@@ -76,7 +76,10 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// A store that fails, or a record that is damaged. `visit` may end the visit with a reason of its own.
-    fn load(&self, visit: &mut dyn FnMut(Entry<'_>) -> Result<(), String>) -> Result<Revision, LoadError>;
+    fn load(
+        &self,
+        visit: &mut dyn FnMut(StoreEntry<'_>) -> Result<(), String>,
+    ) -> Result<Revision, LoadError>;
 
     /// Makes the changes, all or none. When it returns, they outlive the process and, if the store is on disk, the machine.
     /// A batch without changes is a commit as well.

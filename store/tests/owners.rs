@@ -57,7 +57,7 @@ fn owner(user: u32) -> Arc<Owner> {
 fn numbers(path: &std::path::Path) -> Vec<u32> {
     let store = EmbeddedStore::open(path).unwrap();
     let mut numbers = Vec::new();
-    let visit = &mut |entry: berth_store::Entry<'_>| {
+    let visit = &mut |entry: berth_store::StoreEntry<'_>| {
         if let [b'i', number @ ..] = entry.key {
             numbers.push(u32::from_be_bytes(number.try_into().unwrap()));
         }

@@ -13,7 +13,7 @@
 
 use crate::neutral::gib_to_mib;
 use crate::rows::{Columns, Field, Rows};
-use crate::{Micros, Reason, Resources, TraceError, Vm};
+use crate::{InvalidField, Micros, Resources, TraceError, Vm};
 
 pub(crate) const COLUMNS: [&str; 7] =
     ["vm_id", "arrival_s", "departure_s", "vcpus", "mem_gib", "flavor", "batch"];
@@ -39,12 +39,12 @@ impl VmRows {
         };
         let name = id.text()?;
         if name.is_empty() {
-            return Err(id.bad(Reason::Empty));
+            return Err(id.bad(InvalidField::Empty));
         }
         let arrival = if self.is_ordered { arrival.arrival(self.last_arrival)? } else { arrival.moment()? };
         let leaves = departure.optional(Field::seconds)?;
         if leaves.is_some_and(|leaves| leaves < arrival) {
-            return Err(departure.bad(Reason::BeforeArrival));
+            return Err(departure.bad(InvalidField::BeforeArrival));
         }
         let resources =
             Resources { vcpus: whole_positive(vcpus)?, memory_mb: gib_to_mib(memory)?, disk_gb: 0 };
@@ -65,8 +65,8 @@ impl Iterator for VmRows {
 
 fn whole_positive(field: Field<'_>) -> Result<u32, TraceError> {
     match field.decimal(3)? {
-        0 => Err(field.bad(Reason::Zero)),
-        thousandths if thousandths % 1000 != 0 => Err(field.bad(Reason::NotWhole)),
+        0 => Err(field.bad(InvalidField::Zero)),
+        thousandths if thousandths % 1000 != 0 => Err(field.bad(InvalidField::NotWhole)),
         thousandths => field.narrow(thousandths / 1000),
     }
 }

@@ -29,7 +29,7 @@ use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
 use parquet::schema::types::ColumnPath;
 
-use crate::{Demands, Micros, Pair, Progress, Resources, TraceError, Unit, Vm, WriteError};
+use crate::{Demands, Micros, Pair, ReadProgress, Resources, TraceError, Unit, Vm, WriteError};
 
 /// How every Parquet file begins.
 pub(crate) const MAGIC: &[u8] = b"PAR1";
@@ -285,7 +285,7 @@ pub(crate) struct VmGroups {
     next_group: usize,
     group: std::vec::IntoIter<Vm>,
     read: u64,
-    progress: Progress,
+    progress: ReadProgress,
 }
 
 impl VmGroups {
@@ -306,12 +306,12 @@ impl VmGroups {
         let first = file.value(ID_FIRST).and_then(|first| first.parse().ok());
         let ids = file.value(ID_PREFIX).zip(first).map(|(prefix, first)| (prefix.into(), first));
         let rows = file.reader.metadata().file_metadata().num_rows();
-        let progress = Progress::new(rows.unsigned_abs(), Unit::Vms);
+        let progress = ReadProgress::new(rows.unsigned_abs(), Unit::Vms);
         let group = Vec::new().into_iter();
         Ok(Self { file, columns, labels, ids, next_group: 0, group, read: 0, progress })
     }
 
-    pub(crate) fn progress(&self) -> Progress {
+    pub(crate) fn progress(&self) -> ReadProgress {
         self.progress.clone()
     }
 

@@ -115,13 +115,13 @@ pub enum TraceError {
         /// The field as written, shortened.
         value: String,
         /// What is wrong with it.
-        reason: Reason,
+        reason: InvalidField,
     },
 }
 
 /// Why a field is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Reason {
+pub enum InvalidField {
     /// Not a number, or out of the column's range.
     #[error(transparent)]
     Number(#[from] NumberError),

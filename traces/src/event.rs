@@ -88,7 +88,7 @@ pub struct Demands {
 
 /// One host of a fleet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Host {
+pub struct TraceHost {
     /// The file's own identifier.
     pub id: CompactString,
     /// Its capacity, with overcommitment applied.
@@ -114,7 +114,7 @@ pub struct Host {
 /// A key and its value.
 pub type Pair = (CompactString, CompactString);
 
-impl Host {
+impl TraceHost {
     /// A host that has nothing but its capacity.
     #[must_use]
     pub fn new(id: impl Into<CompactString>, capacity: Resources) -> Self {

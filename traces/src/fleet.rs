@@ -6,7 +6,7 @@ use std::str::FromStr;
 use compact_str::ToCompactString;
 
 use crate::error::shown;
-use crate::{Host, Resources};
+use crate::{Resources, TraceHost};
 
 /// A number of hosts of one shape.
 ///
@@ -27,27 +27,30 @@ impl HostShape {
 
 /// A fleet of one or more shapes, written `64x256x3840:1000,96x768:200`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fleet {
+pub struct HostShapes {
     /// The shapes, in the order of their hosts.
     pub shapes: Vec<HostShape>,
 }
 
-impl Fleet {
+impl HostShapes {
     /// The largest number of hosts that the notation accepts: enough for any cloud, and few enough
     /// that a typing error does not exhaust memory.
     pub const MOST_HOSTS: u32 = 10_000_000;
 
     /// All hosts, in the order of the shapes; identifiers count from 0.
     #[must_use]
-    pub fn hosts(&self) -> Vec<Host> {
+    pub fn hosts(&self) -> Vec<TraceHost> {
         let capacities = self.shapes.iter().flat_map(|s| (0..s.count).map(|_| s.capacity));
-        capacities.zip(0_u64..).map(|(capacity, id)| Host::new(id.to_compact_string(), capacity)).collect()
+        capacities
+            .zip(0_u64..)
+            .map(|(capacity, id)| TraceHost::new(id.to_compact_string(), capacity))
+            .collect()
     }
 }
 
 /// Why a fleet cannot be parsed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum FleetError {
+pub enum HostShapesError {
     /// The text does not have the required form.
     #[error("host shape {0:?} is not of the form <vCPU>x<GiB>[x<disk GB>]:<count>, like 64x256x3840:1000")]
     Form(String),
@@ -66,17 +69,17 @@ pub enum FleetError {
         most: u32,
     },
     /// The shapes together have too many hosts.
-    #[error("a fleet of {0} hosts is too large, the most is {most}", most = Fleet::MOST_HOSTS)]
+    #[error("a fleet of {0} hosts is too large, the most is {most}", most = HostShapes::MOST_HOSTS)]
     TooLarge(u64),
 }
 
 impl FromStr for HostShape {
-    type Err = FleetError;
+    type Err = HostShapesError;
 
-    fn from_str(text: &str) -> Result<Self, FleetError> {
-        let form = || FleetError::Form(shown(text.as_bytes()));
+    fn from_str(text: &str) -> Result<Self, HostShapesError> {
+        let form = || HostShapesError::Form(shown(text.as_bytes()));
         let number = |what, value: &str, least, most| {
-            value.parse().ok().filter(|n| (least..=most).contains(n)).ok_or_else(|| FleetError::Number {
+            value.parse().ok().filter(|n| (least..=most).contains(n)).ok_or_else(|| HostShapesError::Number {
                 shape: shown(text.as_bytes()),
                 what,
                 value: shown(value.as_bytes()),
@@ -98,18 +101,18 @@ impl FromStr for HostShape {
                 None => Self::UNLIMITED_DISK,
             },
         };
-        Ok(Self { capacity, count: number("count", count, 1, Fleet::MOST_HOSTS)? })
+        Ok(Self { capacity, count: number("count", count, 1, HostShapes::MOST_HOSTS)? })
     }
 }
 
-impl FromStr for Fleet {
-    type Err = FleetError;
+impl FromStr for HostShapes {
+    type Err = HostShapesError;
 
-    fn from_str(text: &str) -> Result<Self, FleetError> {
+    fn from_str(text: &str) -> Result<Self, HostShapesError> {
         let shapes =
             text.split(',').map(|shape| shape.trim().parse()).collect::<Result<Vec<HostShape>, _>>()?;
         match shapes.iter().map(|shape| u64::from(shape.count)).sum() {
-            hosts if hosts > u64::from(Self::MOST_HOSTS) => Err(FleetError::TooLarge(hosts)),
+            hosts if hosts > u64::from(Self::MOST_HOSTS) => Err(HostShapesError::TooLarge(hosts)),
             _ => Ok(Self { shapes }),
         }
     }
@@ -126,7 +129,7 @@ impl fmt::Display for HostShape {
     }
 }
 
-impl fmt::Display for Fleet {
+impl fmt::Display for HostShapes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, shape) in self.shapes.iter().enumerate() {
             write!(f, "{}{shape}", if i == 0 { "" } else { "," })?;
@@ -142,7 +145,7 @@ mod tests {
     #[test]
     fn shapes_are_read_and_written() {
         let capacity = Resources { vcpus: 64, memory_mb: 262_144, disk_gb: 3840 };
-        let fleet: Fleet = "64x256x3840:2,96x768:1".parse().unwrap();
+        let fleet: HostShapes = "64x256x3840:2,96x768:1".parse().unwrap();
         let larger = Resources { vcpus: 96, memory_mb: 786_432, disk_gb: HostShape::UNLIMITED_DISK };
         assert_eq!(
             fleet.shapes,
@@ -150,8 +153,8 @@ mod tests {
         );
         assert_eq!(fleet.to_string(), "64x256x3840:2,96x768:1");
         let hosts = fleet.hosts();
-        assert_eq!(hosts[..2], [Host::new("0", capacity), Host::new("1", capacity)]);
-        assert_eq!(hosts[2], Host::new("2", larger));
+        assert_eq!(hosts[..2], [TraceHost::new("0", capacity), TraceHost::new("1", capacity)]);
+        assert_eq!(hosts[2], TraceHost::new("2", larger));
     }
 
     #[test]
@@ -196,7 +199,7 @@ mod tests {
                 "a fleet of 18000000 hosts is too large, the most is 10000000".into(),
             ),
         ] {
-            assert_eq!(text.parse::<Fleet>().unwrap_err().to_string(), message);
+            assert_eq!(text.parse::<HostShapes>().unwrap_err().to_string(), message);
         }
     }
 }

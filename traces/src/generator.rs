@@ -22,7 +22,7 @@ use compact_str::{CompactString, ToCompactString};
 
 use crate::quantiles::Quantiles;
 use crate::rng::{Stream, exponential, stream, unit};
-use crate::{Micros, Progress, Resources, Trace, TraceError, Unit, Vm};
+use crate::{Micros, ReadProgress, Resources, Trace, TraceError, Unit, Vm};
 
 /// Upper bounds, in seconds, of the lifetimes of a share of the VMs: p50, p90 and p99 as published,
 /// the others measured on the trace (whose grid hides lifetimes below five minutes).
@@ -132,8 +132,8 @@ impl Generator {
     #[must_use]
     pub fn trace(&self) -> Trace {
         let progress = match self.extent {
-            Extent::Vms(count) => Progress::new(count, Unit::Vms),
-            Extent::Duration(duration) => Progress::new(duration.0 / Micros::PER_SECOND, Unit::Seconds),
+            Extent::Vms(count) => ReadProgress::new(count, Unit::Vms),
+            Extent::Duration(duration) => ReadProgress::new(duration.0 / Micros::PER_SECOND, Unit::Seconds),
         };
         let vms = Vms::new(*self, progress.clone());
         Trace::new(format!("azure-like, seed {}", self.seed), progress, vms)
@@ -143,7 +143,7 @@ impl Generator {
 /// The VMs of a [`Generator`].
 struct Vms {
     extent: Extent,
-    progress: Progress,
+    progress: ReadProgress,
     made: u64,
     batches: Batches,
     batch: Batch,
@@ -152,7 +152,7 @@ struct Vms {
 }
 
 impl Vms {
-    fn new(generator: Generator, progress: Progress) -> Self {
+    fn new(generator: Generator, progress: ReadProgress) -> Self {
         let mut batches = Batches::new(generator.seed, generator.scale);
         Self {
             extent: generator.extent,

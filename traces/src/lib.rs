@@ -6,7 +6,7 @@
 //! - [`reference`](mod@reference): the seeded workloads that serve to compare simulators.
 //!
 //! Hosts come from a file ([`neutral::read_hosts`]) or from a short notation (`64x256x3840:1000`,
-//! see [`Fleet`]).
+//! see [`HostShapes`]).
 //!
 //! This crate reads no clock: the same file, or the same seed, gives the same stream.
 //!
@@ -73,11 +73,11 @@ mod source;
 mod sqlite;
 mod trace;
 
-pub use error::{Reason, TraceError, WriteError};
-pub use event::{Demands, Host, Micros, Pair, Resources, Vm};
-pub use fleet::{Fleet, FleetError, HostShape};
+pub use error::{InvalidField, TraceError, WriteError};
+pub use event::{Demands, Micros, Pair, Resources, TraceHost, Vm};
+pub use fleet::{HostShape, HostShapes, HostShapesError};
 pub use format::{Format, UnknownFormatName};
 pub use generator::{Extent, Generator};
 pub use number::NumberError;
-pub use progress::{Progress, Unit};
+pub use progress::{ReadProgress, Unit};
 pub use trace::Trace;

@@ -21,7 +21,7 @@ use compact_str::ToCompactString;
 
 use crate::rows::{Columns, Field, Rows};
 use crate::source::Source;
-use crate::{Demands, Host, Micros, Reason, Resources, TraceError, Vm, WriteError};
+use crate::{Demands, InvalidField, Micros, Resources, TraceError, TraceHost, Vm, WriteError};
 
 /// The columns that [`write_vms`] writes.
 const VM_WRITTEN: [&str; 7] = ["vm_id", "arrival_s", "departure_s", "vcpus", "ram_mb", "disk_gb", "flavor"];
@@ -110,7 +110,7 @@ impl VmRows {
         let departure = rows.field(self.departure, "departure_s");
         let leaves = departure.optional(Field::moment)?;
         if leaves.is_some_and(|leaves| leaves < arrival) {
-            return Err(departure.bad(Reason::BeforeArrival));
+            return Err(departure.bad(InvalidField::BeforeArrival));
         }
         let (vcpus, vcpu_milli) = vcpus_of(rows.field(self.vcpus, "vcpus"))?;
         let memory_mb = match self.memory {
@@ -196,14 +196,14 @@ fn policy_of(field: Field<'_>) -> Result<&'static str, TraceError> {
         return Ok("");
     }
     let known = POLICIES.into_iter().find(|policy| policy.as_bytes() == field.bytes());
-    known.ok_or_else(|| field.bad(Reason::NotAPolicy))
+    known.ok_or_else(|| field.bad(InvalidField::NotAPolicy))
 }
 
 /// Reads a host file, plain or gzip.
 ///
 /// # Errors
 /// The file cannot be read or violates the format; the message names the line.
-pub fn read_hosts(path: impl AsRef<Path>) -> Result<Vec<Host>, TraceError> {
+pub fn read_hosts(path: impl AsRef<Path>) -> Result<Vec<TraceHost>, TraceError> {
     let rows = Rows::start(Source::open(path.as_ref())?)?;
     let mut columns = Columns::find(rows, HOST_COLUMNS, &HOST_LABELS, &[])?;
     let mut hosts = Vec::new();
@@ -212,7 +212,7 @@ pub fn read_hosts(path: impl AsRef<Path>) -> Result<Vec<Host>, TraceError> {
         let capacity =
             Resources { vcpus: vcpus.count()?, memory_mb: memory.count()?, disk_gb: disk.count()? };
         let (zone, aggregates, traits) = (zone.text()?, aggregates.pairs()?, traits.texts()?);
-        hosts.push(Host { id, capacity, zone, aggregates, traits, ..Host::default() });
+        hosts.push(TraceHost { id, capacity, zone, aggregates, traits, ..TraceHost::default() });
     }
     Ok(hosts)
 }
@@ -221,12 +221,12 @@ pub fn read_hosts(path: impl AsRef<Path>) -> Result<Vec<Host>, TraceError> {
 ///
 /// # Errors
 /// The file cannot be written.
-pub fn write_hosts(path: impl AsRef<Path>, hosts: &[Host]) -> Result<(), WriteError> {
+pub fn write_hosts(path: impl AsRef<Path>, hosts: &[TraceHost]) -> Result<(), WriteError> {
     let path = path.as_ref();
     let failed = |source| WriteError::Io { path: path.to_owned(), source };
     let mut out = BufWriter::new(File::create(path).map_err(failed)?);
     writeln!(out, "{}", HOST_REQUIRED.join(",")).map_err(failed)?;
-    for (id, Host { capacity, .. }) in hosts.iter().enumerate() {
+    for (id, TraceHost { capacity, .. }) in hosts.iter().enumerate() {
         writeln!(out, "{id},{},{},{}", capacity.vcpus, capacity.memory_mb, capacity.disk_gb)
             .map_err(failed)?;
     }

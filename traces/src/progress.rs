@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The unit of a [`Progress`].
+/// The unit of a [`ReadProgress`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// Bytes of the source file, as stored (compressed bytes of a gzip file).
@@ -17,13 +17,13 @@ pub enum Unit {
 /// A handle on the progress of reading a trace. Clones are cheap and observe the same trace from
 /// any thread.
 #[derive(Debug, Clone)]
-pub struct Progress {
+pub struct ReadProgress {
     done: Arc<AtomicU64>,
     total: u64,
     unit: Unit,
 }
 
-impl Progress {
+impl ReadProgress {
     /// Progress with nothing of `total` done yet.
     #[must_use]
     pub fn new(total: u64, unit: Unit) -> Self {

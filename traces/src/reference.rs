@@ -22,7 +22,7 @@ mod model;
 
 use std::path::{Path, PathBuf};
 
-use crate::{Fleet, Host, HostShape, Progress, Resources, Trace, Unit, WriteError, neutral};
+use crate::{HostShape, HostShapes, ReadProgress, Resources, Trace, TraceHost, Unit, WriteError, neutral};
 use mersenne::Mersenne;
 use model::{Flavors, Vms};
 
@@ -36,7 +36,7 @@ const SMALL: Resources = Resources { vcpus: 16, memory_mb: 65_536, disk_gb: 960 
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReferenceSet {
     name: String,
-    fleet: Fleet,
+    fleet: HostShapes,
     vms: u64,
     load: f64,
     seed: u64,
@@ -77,7 +77,7 @@ pub fn set(name: &str) -> Option<ReferenceSet> {
         _ => return None,
     };
     let shapes = shapes.into_iter().map(|(count, capacity)| HostShape { capacity, count }).collect();
-    let fleet = Fleet { shapes };
+    let fleet = HostShapes { shapes };
     Some(ReferenceSet { name: name.to_owned(), fleet, vms, load, seed, ties: name == "tiny" })
 }
 
@@ -89,7 +89,7 @@ impl ReferenceSet {
     /// Parameters that the model does not allow.
     pub fn new(
         name: impl Into<String>,
-        fleet: Fleet,
+        fleet: HostShapes,
         vms: u64,
         load: f64,
         seed: u64,
@@ -127,14 +127,14 @@ impl ReferenceSet {
 
     /// The fleet; the hosts of a mixed one are shuffled.
     #[must_use]
-    pub fn hosts(&self) -> Vec<Host> {
+    pub fn hosts(&self) -> Vec<TraceHost> {
         model::shuffled_hosts(&self.fleet, &mut Mersenne::new(self.seed))
     }
 
     /// The VMs.
     #[must_use]
     pub fn vms(&self) -> Trace {
-        let progress = Progress::new(self.vms, Unit::Vms);
+        let progress = ReadProgress::new(self.vms, Unit::Vms);
         let vms = Vms::new(self, progress.clone());
         Trace::new(self.name.clone(), progress, vms)
     }

@@ -9,11 +9,11 @@ use std::path::Path;
 use compact_str::CompactString;
 use csv_core::ReadRecordResult;
 
-use crate::error::{Reason, TraceError, shown};
+use crate::error::{InvalidField, TraceError, shown};
 use crate::moment;
 use crate::number::{NumberError, decimal, decimal_up, integer};
 use crate::source::Source;
-use crate::{Micros, Pair, Progress};
+use crate::{Micros, Pair, ReadProgress};
 
 /// No row of any format is nearly as long; binary data without line ends stops here.
 const LONGEST_ROW: usize = 64 * 1024;
@@ -89,7 +89,7 @@ impl Rows {
         self.source.path()
     }
 
-    pub(crate) fn progress(&self) -> Progress {
+    pub(crate) fn progress(&self) -> ReadProgress {
         self.source.progress()
     }
 
@@ -316,7 +316,7 @@ pub(crate) struct Field<'a> {
 impl<'a> Field<'a> {
     /// An error for this field.
     #[cold]
-    pub(crate) fn bad(&self, reason: impl Into<Reason>) -> TraceError {
+    pub(crate) fn bad(&self, reason: impl Into<InvalidField>) -> TraceError {
         TraceError::BadValue {
             path: self.rows.path().to_owned(),
             line: self.rows.row_number,
@@ -337,7 +337,7 @@ impl<'a> Field<'a> {
     }
 
     pub(crate) fn text(&self) -> Result<CompactString, TraceError> {
-        CompactString::from_utf8(self.value).map_err(|_| self.bad(Reason::NotUtf8))
+        CompactString::from_utf8(self.value).map_err(|_| self.bad(InvalidField::NotUtf8))
     }
 
     /// The text, or nothing for a missing value.
@@ -356,7 +356,7 @@ impl<'a> Field<'a> {
     pub(crate) fn pairs(&self) -> Result<Vec<Pair>, TraceError> {
         let pair = |text: &str| match text.split_once('=') {
             Some((key, value)) if !key.is_empty() => Ok((key.trim().into(), value.trim().into())),
-            _ => Err(self.bad(Reason::NotAPair)),
+            _ => Err(self.bad(InvalidField::NotAPair)),
         };
         let text = self.present_text()?;
         let texts = text.split(';').map(str::trim).filter(|text| !text.is_empty());
@@ -385,7 +385,8 @@ impl<'a> Field<'a> {
     /// less precise than a float in every published trace.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // checked against the range before
     pub(crate) fn parts_of(&self, parts: u32) -> Result<u32, TraceError> {
-        let text = std::str::from_utf8(self.value.trim_ascii()).map_err(|_| self.bad(Reason::NotUtf8))?;
+        let text =
+            std::str::from_utf8(self.value.trim_ascii()).map_err(|_| self.bad(InvalidField::NotUtf8))?;
         let share: f64 = text.parse().map_err(|_| self.bad(NumberError::NotANumber))?;
         if !share.is_finite() || share < 0.0 {
             return Err(self.bad(if share < 0.0 { NumberError::Negative } else { NumberError::NotANumber }));
@@ -421,7 +422,7 @@ impl<'a> Field<'a> {
     /// The field as an identifier that counts rows from 0.
     pub(crate) fn sequential(&self, expected: u64) -> Result<CompactString, TraceError> {
         if self.integer()? != expected {
-            return Err(self.bad(Reason::NotInSequence { expected }));
+            return Err(self.bad(InvalidField::NotInSequence { expected }));
         }
         self.text()
     }
@@ -429,6 +430,6 @@ impl<'a> Field<'a> {
     /// The field as an arrival, which must not be earlier than the previous one, `before`.
     pub(crate) fn arrival(&self, before: Micros) -> Result<Micros, TraceError> {
         let arrival = self.moment()?;
-        if arrival < before { Err(self.bad(Reason::OutOfOrder)) } else { Ok(arrival) }
+        if arrival < before { Err(self.bad(InvalidField::OutOfOrder)) } else { Ok(arrival) }
     }
 }

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use crate::gzip::{self, Members};
-use crate::{Progress, TraceError, Unit};
+use crate::{ReadProgress, TraceError, Unit};
 
 /// Large enough that the cost of system calls is negligible, small enough for the L2 cache.
 const BUFFER: usize = 128 * 1024;
@@ -30,7 +30,7 @@ const STANDARD_INPUT: &str = "-";
 pub(crate) struct Source {
     path: PathBuf,
     gzip: bool,
-    progress: Progress,
+    progress: ReadProgress,
     bytes: Box<dyn BufRead + Send>,
 }
 
@@ -44,7 +44,7 @@ impl Source {
             let size = file.metadata().map_err(failed)?.len();
             (Box::new(file), size)
         };
-        let progress = Progress::new(size, Unit::Bytes);
+        let progress = ReadProgress::new(size, Unit::Bytes);
         let counted = Counted { file, read: 0, progress: progress.clone() };
         let mut stored = BufReader::with_capacity(BUFFER, counted);
         let start = stored.fill_buf().map_err(failed)?;
@@ -78,7 +78,7 @@ impl Source {
         &self.path
     }
 
-    pub(crate) fn progress(&self) -> Progress {
+    pub(crate) fn progress(&self) -> ReadProgress {
         self.progress.clone()
     }
 
@@ -106,7 +106,7 @@ impl Source {
 struct Counted {
     file: Box<dyn Read + Send>,
     read: u64,
-    progress: Progress,
+    progress: ReadProgress,
 }
 
 impl Read for Counted {

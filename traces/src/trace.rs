@@ -7,7 +7,7 @@ use crate::columnar::{ParquetFile, VmGroups};
 use crate::formats::{azure_table, google, huawei, nova, openb, opendc, packing, rvtools, swf};
 use crate::rows::Rows;
 use crate::source::Source;
-use crate::{Format, Progress, TraceError, Unit, Vm, azure_v1, neutral};
+use crate::{Format, ReadProgress, TraceError, Unit, Vm, azure_v1, neutral};
 
 type Vms = Box<dyn Iterator<Item = Result<Vm, TraceError>> + Send>;
 
@@ -16,7 +16,7 @@ type Vms = Box<dyn Iterator<Item = Result<Vm, TraceError>> + Send>;
 /// Ends after the first error, because the rows after a damaged one cannot be trusted.
 pub struct Trace {
     name: String,
-    progress: Progress,
+    progress: ReadProgress,
     vms: Vms,
     ended: bool,
 }
@@ -25,7 +25,7 @@ impl Trace {
     /// A trace of any VMs, which must be in order of arrival. The source updates `progress`.
     pub fn new(
         name: impl Into<String>,
-        progress: Progress,
+        progress: ReadProgress,
         vms: impl Iterator<Item = Result<Vm, TraceError>> + Send + 'static,
     ) -> Self {
         Self { name: name.into(), progress, vms: Box::new(vms), ended: false }
@@ -34,7 +34,7 @@ impl Trace {
     /// A trace of VMs in memory, which must be in order of arrival.
     #[must_use]
     pub fn from_vms(name: impl Into<String>, vms: Vec<Vm>) -> Self {
-        let progress = Progress::new(vms.len() as u64, Unit::Vms);
+        let progress = ReadProgress::new(vms.len() as u64, Unit::Vms);
         let reported = progress.clone();
         let vms = vms.into_iter().zip(1..).map(move |(vm, count)| {
             reported.set(count);
@@ -116,7 +116,7 @@ impl Trace {
 
     /// A handle on the reading progress.
     #[must_use]
-    pub fn progress(&self) -> Progress {
+    pub fn progress(&self) -> ReadProgress {
         self.progress.clone()
     }
 }

@@ -1,6 +1,7 @@
 //! Checks that a public type name means one thing in the workspace.
 //!
-//! The crates that others link may not have two `pub` types of one name, except for [`SHARED`], which only ever shrinks.
+//! The crates that others link may not have two `pub` types of one name. An alias that gives a type of its own name its arguments is no
+//! second type: `pub type DataDir = berth_store::DataDir<FleetState>`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,40 +11,6 @@ use anyhow::{Result, ensure};
 
 use crate::language;
 use crate::step::Steps;
-
-/// Names that several types still have.
-const SHARED: [&str; 30] = [
-    "Aggregate",
-    "Change",
-    "Contents",
-    "DataDir",
-    "Entry",
-    "Filter",
-    "Flavor",
-    "Fleet",
-    "FleetError",
-    "Format",
-    "Goal",
-    "Group",
-    "GroupPolicy",
-    "Host",
-    "Hypervisor",
-    "Identity",
-    "Image",
-    "Micros",
-    "OpenError",
-    "Options",
-    "Outcome",
-    "Policy",
-    "Power",
-    "Problem",
-    "Progress",
-    "Reason",
-    "Record",
-    "RequestGroup",
-    "StateReader",
-    "Step",
-];
 
 const KEYWORDS: [&str; 4] = ["pub struct ", "pub enum ", "pub trait ", "pub type "];
 
@@ -59,7 +26,7 @@ pub(crate) fn run(steps: &mut Steps) -> Result<()> {
                 types.entry(name.to_owned()).or_default().push(format!("{path}:{line}"));
             }
         }
-        types.retain(|name, places| places.len() > 1 && !SHARED.contains(&name.as_str()));
+        types.retain(|_, places| places.len() > 1);
         let listed: Vec<String> =
             types.iter().map(|(name, places)| format!("{name}: {}", places.join(", "))).collect();
         ensure!(listed.is_empty(), "public types that share a name; rename one:\n{}", listed.join("\n"));
@@ -81,8 +48,15 @@ fn public_types(text: &str) -> impl Iterator<Item = (usize, &str)> {
     (1..).zip(text.lines()).filter_map(|(number, line)| {
         let rest = KEYWORDS.iter().find_map(|keyword| line.strip_prefix(keyword))?;
         let end = rest.find(|character: char| !character.is_alphanumeric()).unwrap_or(rest.len());
-        Some((number, &rest[..end]))
+        let name = &rest[..end];
+        (!is_alias(rest, name)).then_some((number, name))
     })
+}
+
+/// Whether the rest of a line makes a name of the type of the same name in another crate.
+fn is_alias(rest: &str, name: &str) -> bool {
+    let target = rest.split_once(" = ").map(|(_, target)| target.split('<').next().unwrap_or(target));
+    target.is_some_and(|target| target.trim_end_matches(';').rsplit("::").next() == Some(name))
 }
 
 #[cfg(test)]
@@ -91,8 +65,9 @@ mod tests {
 
     #[test]
     fn types_are_found_and_others_are_not() {
-        let text = "pub struct Host<'a> {\n    pub enum_like: u8,\n}\npub(crate) struct Own;\npub trait Store: Send {}\n";
-        assert_eq!(public_types(text).collect::<Vec<_>>(), [(1, "Host"), (5, "Store")]);
+        let text = "pub struct Host<'a> {\n    pub enum_like: u8,\n}\npub(crate) struct Own;\npub trait Store: Send {}\n\
+                    pub type Dir<R> = store::Dir<R, State>;\npub type Id = u64;\n";
+        assert_eq!(public_types(text).collect::<Vec<_>>(), [(1, "Host"), (5, "Store"), (7, "Id")]);
         assert!(is_library("store/src/lib.rs") && !is_library("store/tests/a.rs"));
         assert!(!is_library("benches/src/lib.rs") && !is_library("docs/glossary.md"));
     }

@@ -4,8 +4,8 @@ use std::io;
 use std::time::Instant;
 
 use berth_scheduler::Policy;
-use berth_simulator::{Observer, Options as Replay, simulate};
-use berth_traces::{Host, Micros, Vm, reference};
+use berth_simulator::{Observer, SimulationOptions as Replay, simulate};
+use berth_traces::{Micros, TraceHost, Vm, reference};
 
 use super::{Case, Failure, Options};
 use crate::report::{Row, Unit};
@@ -20,7 +20,7 @@ pub(super) fn cases(options: &Options) -> Vec<Box<dyn Case>> {
 struct Simulation {
     name: &'static str,
     most: u64,
-    hosts: Vec<Host>,
+    hosts: Vec<TraceHost>,
     /// Generated on first use, because a million VMs take a moment.
     vms: Vec<Vm>,
     placements: Series,
@@ -69,7 +69,7 @@ impl Case for Simulation {
 struct Nobody;
 
 impl Observer for Nobody {
-    fn decided(&mut self, _vm: &Vm, _host: Option<&Host>) -> io::Result<()> {
+    fn decided(&mut self, _vm: &Vm, _host: Option<&TraceHost>) -> io::Result<()> {
         Ok(())
     }
 

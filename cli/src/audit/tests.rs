@@ -6,7 +6,7 @@ use std::sync::Arc;
 use berth_placement::{
     Allocation, ClassId, ConsumerId, ExpectedGeneration, Index, Inventory, Owner, Timestamp, Write,
 };
-use berth_server::{Options, Server, Service};
+use berth_server::{Server, Service, ServiceOptions};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
@@ -30,7 +30,7 @@ fn owner() -> Arc<Owner> {
 
 impl Cloud {
     fn start() -> Self {
-        let options = Options::noauth2();
+        let options = ServiceOptions::noauth2();
         let service = Arc::new(Service::new(options));
         let index = service.index();
         let mut writer = index.write_at(Timestamp(7));

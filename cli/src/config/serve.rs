@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use berth_placement::candidates::Strategy;
-use berth_process::log::Filter;
+use berth_process::log::LogFilter;
 use berth_server::{CandidateOptions, DurabilityMode};
 use serde::{Deserialize, Serialize};
 
@@ -190,7 +190,7 @@ impl ServeSettings {
         if positive.contains(&0) {
             return Err("is less than 1".to_owned());
         }
-        self.log.parse::<Filter>().map_err(|error| error.to_string())?;
+        self.log.parse::<LogFilter>().map_err(|error| error.to_string())?;
         self.limits.validate().map_err(ToOwned::to_owned)
     }
 

@@ -8,7 +8,7 @@ use berth_api::v1::fleet_client::FleetClient;
 use berth_api::v1::instances_client::InstancesClient;
 use berth_api::v1::scheduler_client::SchedulerClient;
 use berth_process::certificates::peer::{self, Credentials};
-use berth_process::certificates::{self, Identity};
+use berth_process::certificates::{self, CertificateAndKey};
 use clap::Args;
 use tonic::Request;
 use tonic::transport::{self, Certificate, Channel, ClientTlsConfig, Endpoint};
@@ -123,7 +123,7 @@ impl Connection {
         let authorities = certificates::read_authorities(ca).context("--ca")?;
         let identity = match (&self.cert, &self.key) {
             (Some(cert), Some(key)) => {
-                Some((cert.clone(), Identity::read(cert, key).context("--cert, --key")?))
+                Some((cert.clone(), CertificateAndKey::read(cert, key).context("--cert, --key")?))
             }
             (None, None) => None,
             (Some(_), None) => bail!("--key: needed with --cert"),
@@ -146,7 +146,7 @@ fn tls(credentials: &Credentials) -> ClientTlsConfig {
     let authorities = Certificate::from_pem(&credentials.authorities.1);
     let tls = ClientTlsConfig::new().ca_certificate(authorities);
     match &credentials.identity {
-        Some((_, Identity { certificate, key })) => {
+        Some((_, CertificateAndKey { certificate, key })) => {
             tls.identity(transport::Identity::from_pem(certificate, key))
         }
         None => tls,

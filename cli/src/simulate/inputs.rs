@@ -12,7 +12,7 @@ use berth_simulator::scenario::{
     Deciding, FleetBuilt, FleetFile, Provenance, Scenario, SchedulerSpec, Variant, VmSet, Workload,
     build_fleet, fleet_file,
 };
-use berth_traces::{Extent, Format, Generator, Host, Trace, Vm, neutral, reference};
+use berth_traces::{Extent, Format, Generator, Trace, TraceHost, Vm, neutral, reference};
 use sha2::{Digest, Sha256};
 
 use crate::config;
@@ -145,7 +145,7 @@ pub(crate) fn trace_of(
     directory: &Path,
     workload: &Workload,
     digests: &mut BTreeMap<PathBuf, String>,
-) -> Result<(Vec<Vm>, Option<Vec<Host>>)> {
+) -> Result<(Vec<Vm>, Option<Vec<TraceHost>>)> {
     let format = workload.format.as_deref().map(str::parse::<Format>).transpose()?;
     if let Some(trace) = &workload.trace {
         let path = if trace == "-" { PathBuf::from(trace) } else { directory.join(trace) };
@@ -165,7 +165,7 @@ pub(crate) fn trace_of(
     Ok((trace.collect::<Result<Vec<_>, _>>()?, None))
 }
 
-fn reference_hosts(name: &str, seed: Option<u64>) -> Result<Vec<Host>> {
+fn reference_hosts(name: &str, seed: Option<u64>) -> Result<Vec<TraceHost>> {
     let set = reference::set(name).with_context(|| {
         format!("workload.reference {name:?}: it is one of {}", reference::NAMES.join(", "))
     })?;

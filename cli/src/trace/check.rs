@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use berth_traces::inspect::{Finding, check};
-use berth_traces::{Fleet, Host, neutral};
+use berth_traces::{HostShapes, TraceHost, neutral};
 use clap::Args;
 use indicatif::HumanCount;
 use serde::Serialize;
@@ -27,7 +27,7 @@ pub(crate) struct CheckTrace {
     input: Input,
     /// Hosts that the VMs have to fit, in the short notation
     #[arg(long, value_name = "SHAPE", conflicts_with = "hosts")]
-    host_shape: Option<Fleet>,
+    host_shape: Option<HostShapes>,
     /// Hosts that the VMs have to fit, in a file
     #[arg(long, value_name = "PATH")]
     hosts: Option<PathBuf>,
@@ -87,10 +87,10 @@ impl CheckTrace {
         Ok(if found.is_wrong() { Ending::Found } else { Ending::Complete })
     }
 
-    fn hosts(&self) -> Result<Vec<Host>> {
+    fn hosts(&self) -> Result<Vec<TraceHost>> {
         if let Some(path) = &self.hosts {
             return Ok(neutral::read_hosts(path)?);
         }
-        Ok(self.host_shape.as_ref().map(Fleet::hosts).unwrap_or_default())
+        Ok(self.host_shape.as_ref().map(HostShapes::hosts).unwrap_or_default())
     }
 }

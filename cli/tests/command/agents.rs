@@ -11,7 +11,7 @@ use berth_api::v1::fleet_client::FleetClient;
 use berth_api::v1::instances_client::InstancesClient;
 use berth_compute_agent::agent::{self, Settings};
 use berth_compute_agent::service::{self, Certificates};
-use berth_compute_agent::{Facts, FakeHypervisor, Offer, Power};
+use berth_compute_agent::{Facts, FakeHypervisor, GuestPower, Offer};
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, Issuer, KeyPair, SanType};
 use tempfile::TempDir;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
@@ -177,7 +177,7 @@ async fn an_agent_joins_with_its_certificate_and_builds() {
         () = agent => unreachable!("nobody ends it"),
         built = tokio::time::timeout(PATIENCE, built) => built.expect("it is built in time"),
     };
-    assert_eq!(hypervisor.guest(built).0, Power::Running);
+    assert_eq!(hypervisor.guest(built).0, GuestPower::Running);
 }
 
 /// An agent of host1, for as long as its runtime lives.

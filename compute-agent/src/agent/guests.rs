@@ -7,14 +7,14 @@ use uuid::Uuid;
 
 use super::{Agent, Finished, REMEMBERED};
 use crate::guest::{Guest, Reaction};
-use crate::{Found, Hypervisor, Job, Power};
+use crate::{Found, GuestPower, Hypervisor, Job};
 
 impl<H: Hypervisor> Agent<H> {
     pub(super) fn adopt(&mut self, found: Vec<Found>) {
         for Found { instance, power, record } in found {
             let guest = Guest::new(power, record, self.grace());
             self.guests.insert(instance, guest);
-            if power == Power::Gone {
+            if power == GuestPower::Gone {
                 self.remember_removed(instance);
             }
         }
@@ -26,7 +26,7 @@ impl<H: Hypervisor> Agent<H> {
         let mut found: BTreeMap<_, _> = found.into_iter().map(|found| (found.instance, found)).collect();
         let known: Vec<_> = self.guests.iter().map(|(&instance, guest)| (instance, guest.power())).collect();
         for (instance, power) in known {
-            let seen = found.remove(&instance).map_or(Power::Gone, |found| found.power);
+            let seen = found.remove(&instance).map_or(GuestPower::Gone, |found| found.power);
             if seen != power {
                 self.with_guest(instance, Guest::disturbed);
             }

@@ -6,7 +6,7 @@ use berth_api::v1::{self, AgentMessage};
 use uuid::Uuid;
 
 use crate::guest::Guest;
-use crate::{FaultKind, Power};
+use crate::{FaultKind, GuestPower};
 
 pub(super) fn message(message: Message) -> AgentMessage {
     AgentMessage { message: Some(message) }
@@ -25,14 +25,14 @@ pub(super) fn report(instance: Uuid, guest: &Guest) -> Message {
     })
 }
 
-fn state(power: Power) -> State {
+fn state(power: GuestPower) -> State {
     match power {
-        Power::Gone => State::Absent,
-        Power::Kept => State::Shelved,
-        Power::ShutDown => State::ShutDown,
-        Power::Crashed => State::Crashed,
-        Power::Saved => State::Saved,
-        Power::Running => State::Running,
-        Power::Paused => State::Paused,
+        GuestPower::Gone => State::Absent,
+        GuestPower::Kept => State::Shelved,
+        GuestPower::ShutDown => State::ShutDown,
+        GuestPower::Crashed => State::Crashed,
+        GuestPower::Saved => State::Saved,
+        GuestPower::Running => State::Running,
+        GuestPower::Paused => State::Paused,
     }
 }

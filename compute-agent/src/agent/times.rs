@@ -8,7 +8,7 @@ use berth_api::v1::Welcome;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::Micros;
+use crate::MonotonicMicros;
 
 /// Timers of heartbeats, refreshes and guests.
 #[derive(Debug)]
@@ -16,13 +16,13 @@ pub(super) struct Times {
     start: Instant,
     heartbeat: Option<Beat>,
     refresh: Option<Beat>,
-    guests: BinaryHeap<Reverse<(Micros, Uuid)>>,
+    guests: BinaryHeap<Reverse<(MonotonicMicros, Uuid)>>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Beat {
-    every: Micros,
-    at: Micros,
+    every: MonotonicMicros,
+    at: MonotonicMicros,
 }
 
 /// The timers that have expired.
@@ -38,7 +38,7 @@ impl Times {
         Self { start: Instant::now(), heartbeat: None, refresh: None, guests: BinaryHeap::new() }
     }
 
-    pub(super) fn now(&self) -> Micros {
+    pub(super) fn now(&self) -> MonotonicMicros {
         u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
@@ -63,7 +63,7 @@ impl Times {
         self.heartbeat = None;
     }
 
-    pub(super) fn wake_guest(&mut self, instance: Uuid, at: Micros) {
+    pub(super) fn wake_guest(&mut self, instance: Uuid, at: MonotonicMicros) {
         self.guests.push(Reverse((at, instance)));
     }
 
@@ -94,13 +94,13 @@ impl Times {
 }
 
 impl Beat {
-    fn new(every_ms: u32, now: Micros) -> Option<Self> {
+    fn new(every_ms: u32, now: MonotonicMicros) -> Option<Self> {
         let every = u64::from(every_ms) * 1000;
         (every > 0).then_some(Self { every, at: now + every })
     }
 
     /// Whether it is due. If so, the next is one interval from now: missed beats are skipped.
-    fn take(beat: &mut Option<Self>, now: Micros) -> bool {
+    fn take(beat: &mut Option<Self>, now: MonotonicMicros) -> bool {
         match beat {
             Some(beat) if beat.at <= now => {
                 beat.at = now + beat.every;

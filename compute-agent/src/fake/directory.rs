@@ -7,10 +7,17 @@ use std::{fs, io};
 use uuid::Uuid;
 
 use super::Entry;
-use crate::{Power, Record};
+use crate::{GuestPower, GuestRecord};
 
-const POWERS: [Power; 7] =
-    [Power::Gone, Power::Kept, Power::ShutDown, Power::Crashed, Power::Saved, Power::Running, Power::Paused];
+const POWERS: [GuestPower; 7] = [
+    GuestPower::Gone,
+    GuestPower::Kept,
+    GuestPower::ShutDown,
+    GuestPower::Crashed,
+    GuestPower::Saved,
+    GuestPower::Running,
+    GuestPower::Paused,
+];
 
 /// Reads the guests in a directory, which is created if it is missing.
 pub(super) fn read(directory: &Path) -> io::Result<BTreeMap<Uuid, Entry>> {
@@ -35,7 +42,7 @@ pub(super) fn read(directory: &Path) -> io::Result<BTreeMap<Uuid, Entry>> {
 
 /// Writes the file of a guest atomically.
 pub(super) fn write(directory: &Path, instance: Uuid, entry: &Entry) -> io::Result<()> {
-    let Entry { power, record: Record { known, fulfilled, boot } } = entry;
+    let Entry { power, record: GuestRecord { known, fulfilled, boot } } = entry;
     let (file, unfinished) = (path(directory, instance), directory.join(format!("{instance}.new")));
     fs::write(&unfinished, format!("{power:?} {known} {fulfilled} {boot}"))?;
     fs::rename(unfinished, file)
@@ -55,14 +62,14 @@ fn parse(text: &str) -> Option<Entry> {
     let power = POWERS.into_iter().find(|power| format!("{power:?}") == name)?;
     let (known, fulfilled) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
     let boot = words.next()?.parse().ok()?;
-    Some(Entry { power, record: Record { known, fulfilled, boot } })
+    Some(Entry { power, record: GuestRecord { known, fulfilled, boot } })
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use crate::{Facts, FakeHypervisor, Hypervisor, Job, Step};
+    use crate::{Facts, FakeHypervisor, GuestStep, Hypervisor, Job};
 
     use super::*;
 
@@ -74,13 +81,13 @@ mod tests {
             Arc::new(FakeHypervisor::open(directory.path().to_owned(), facts).expect("readable"))
         };
         let (one, other) = (Uuid::from_u128(0xa), Uuid::from_u128(0xb));
-        let record = Record { known: 3, fulfilled: 2, boot: 1 };
+        let record = GuestRecord { known: 3, fulfilled: 2, boot: 1 };
         let hypervisor = open();
         for (instance, step) in [
-            (one, Step::Prepare),
-            (other, Step::Prepare),
-            (one, Step::Remember(record)),
-            (other, Step::RemoveDisks),
+            (one, GuestStep::Prepare),
+            (other, GuestStep::Prepare),
+            (one, GuestStep::Remember(record)),
+            (other, GuestStep::RemoveDisks),
         ] {
             let outcome = hypervisor.perform(Job { instance, step, spec: None }).await;
             outcome.result.expect("it can be done");
@@ -88,7 +95,7 @@ mod tests {
         hypervisor.forget(other).await;
         fs::write(directory.path().join(format!("{other}.new")), "Runn").expect("written");
         let again = open();
-        assert_eq!(again.guest(one), (Power::Kept, record));
+        assert_eq!(again.guest(one), (GuestPower::Kept, record));
         assert_eq!(again.guests().await.expect("there").len(), 1);
     }
 }

@@ -1,11 +1,11 @@
 //! The choice of the next step: a table of desired and observed states.
 
-use crate::{DesiredState, Goal, Power, Record, Step};
+use crate::{DesiredState, GuestPower, GuestRecord, GuestStep, TargetState};
 
 /// The next thing to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Next {
-    Do(Step),
+    Do(GuestStep),
     /// Give the guest time to shut down.
     Wait,
     /// The desired state cannot be reached.
@@ -24,73 +24,77 @@ pub(super) enum TurningOff {
 /// The next step towards a desired state that is not reached. `has_started`: the guest was started for this generation.
 pub(super) fn next(
     desired: &DesiredState,
-    power: Power,
-    record: Record,
+    power: GuestPower,
+    record: GuestRecord,
     turning_off: TurningOff,
     has_started: bool,
 ) -> Next {
     if record.known < desired.generation {
-        return Next::Do(Step::Remember(Record { known: desired.generation, ..record }));
+        return Next::Do(GuestStep::Remember(GuestRecord { known: desired.generation, ..record }));
     }
     match desired.goal {
-        Goal::Absent => absent(power),
-        Goal::Shelved => shelved(power, turning_off),
-        Goal::Stopped => stopped(desired, power, turning_off),
-        Goal::Running | Goal::Paused | Goal::Suspended => {
+        TargetState::Absent => absent(power),
+        TargetState::Shelved => shelved(power, turning_off),
+        TargetState::Stopped => stopped(desired, power, turning_off),
+        TargetState::Running | TargetState::Paused | TargetState::Suspended => {
             alive(desired, power, record, turning_off, has_started)
         }
     }
-    .unwrap_or(Next::Do(Step::Remember(Record { fulfilled: desired.generation, ..record })))
+    .unwrap_or(Next::Do(GuestStep::Remember(GuestRecord { fulfilled: desired.generation, ..record })))
 }
 
 /// `None`, here and below: the goal is reached.
-fn absent(power: Power) -> Option<Next> {
+fn absent(power: GuestPower) -> Option<Next> {
     match power {
-        Power::Gone => None,
-        Power::Kept => Some(Next::Do(Step::RemoveDisks)),
-        Power::ShutDown | Power::Crashed | Power::Saved => Some(Next::Do(Step::Undefine)),
-        Power::Running | Power::Paused => Some(Next::Do(Step::Destroy)),
+        GuestPower::Gone => None,
+        GuestPower::Kept => Some(Next::Do(GuestStep::RemoveDisks)),
+        GuestPower::ShutDown | GuestPower::Crashed | GuestPower::Saved => Some(Next::Do(GuestStep::Undefine)),
+        GuestPower::Running | GuestPower::Paused => Some(Next::Do(GuestStep::Destroy)),
     }
 }
 
-fn shelved(power: Power, turning_off: TurningOff) -> Option<Next> {
+fn shelved(power: GuestPower, turning_off: TurningOff) -> Option<Next> {
     match power {
-        Power::Gone => Some(Next::Impossible("the guest cannot be shelved: this host has no disk of it")),
-        Power::Kept => None,
-        Power::ShutDown | Power::Crashed | Power::Saved => Some(Next::Do(Step::Undefine)),
-        Power::Running | Power::Paused => Some(turn_off(power, turning_off)),
+        GuestPower::Gone => {
+            Some(Next::Impossible("the guest cannot be shelved: this host has no disk of it"))
+        }
+        GuestPower::Kept => None,
+        GuestPower::ShutDown | GuestPower::Crashed | GuestPower::Saved => Some(Next::Do(GuestStep::Undefine)),
+        GuestPower::Running | GuestPower::Paused => Some(turn_off(power, turning_off)),
     }
 }
 
-fn stopped(desired: &DesiredState, power: Power, turning_off: TurningOff) -> Option<Next> {
+fn stopped(desired: &DesiredState, power: GuestPower, turning_off: TurningOff) -> Option<Next> {
     match power {
-        Power::Gone => Some(create(desired)),
-        Power::Kept => Some(Next::Do(Step::Define)),
-        Power::ShutDown | Power::Crashed => None,
-        Power::Saved => Some(Next::Do(Step::DiscardSave)),
-        Power::Running | Power::Paused => Some(turn_off(power, turning_off)),
+        GuestPower::Gone => Some(create(desired)),
+        GuestPower::Kept => Some(Next::Do(GuestStep::Define)),
+        GuestPower::ShutDown | GuestPower::Crashed => None,
+        GuestPower::Saved => Some(Next::Do(GuestStep::DiscardSave)),
+        GuestPower::Running | GuestPower::Paused => Some(turn_off(power, turning_off)),
     }
 }
 
 fn alive(
     desired: &DesiredState,
-    power: Power,
-    record: Record,
+    power: GuestPower,
+    record: GuestRecord,
     turning_off: TurningOff,
     has_started: bool,
 ) -> Option<Next> {
     match power {
-        Power::Gone => Some(create(desired)),
-        Power::Kept => Some(Next::Do(Step::Define)),
+        GuestPower::Gone => Some(create(desired)),
+        GuestPower::Kept => Some(Next::Do(GuestStep::Define)),
         // It was started and has shut itself down.
-        Power::ShutDown | Power::Crashed if has_started => None,
-        Power::ShutDown | Power::Crashed => Some(start(desired, record)),
-        Power::Saved if desired.goal == Goal::Suspended => None,
+        GuestPower::ShutDown | GuestPower::Crashed if has_started => None,
+        GuestPower::ShutDown | GuestPower::Crashed => Some(start(desired, record)),
+        GuestPower::Saved if desired.goal == TargetState::Suspended => None,
         // A hard reboot discards the saved memory, which may be damaged.
-        Power::Saved if desired.hard && record.boot < desired.boot => Some(Next::Do(Step::DiscardSave)),
-        Power::Saved => Some(Next::Do(Step::Restore)),
-        Power::Running if turning_off != TurningOff::No => Some(turn_off(power, turning_off)),
-        Power::Running | Power::Paused => settle(desired, power, record),
+        GuestPower::Saved if desired.hard && record.boot < desired.boot => {
+            Some(Next::Do(GuestStep::DiscardSave))
+        }
+        GuestPower::Saved => Some(Next::Do(GuestStep::Restore)),
+        GuestPower::Running if turning_off != TurningOff::No => Some(turn_off(power, turning_off)),
+        GuestPower::Running | GuestPower::Paused => settle(desired, power, record),
     }
 }
 
@@ -99,35 +103,35 @@ fn create(desired: &DesiredState) -> Next {
     if desired.must_exist {
         return Next::Impossible("the guest is lost: this host has no disk of it");
     }
-    Next::Do(Step::Prepare)
+    Next::Do(GuestStep::Prepare)
 }
 
 /// The boot is stored before the guest is started. In the other order, a crash in between would boot the guest twice.
-fn start(desired: &DesiredState, record: Record) -> Next {
+fn start(desired: &DesiredState, record: GuestRecord) -> Next {
     if record.boot == desired.boot {
-        return Next::Do(Step::Start);
+        return Next::Do(GuestStep::Start);
     }
-    Next::Do(Step::Remember(Record { boot: desired.boot, ..record }))
+    Next::Do(GuestStep::Remember(GuestRecord { boot: desired.boot, ..record }))
 }
 
 /// From running or paused to the goal.
-fn settle(desired: &DesiredState, power: Power, record: Record) -> Option<Next> {
+fn settle(desired: &DesiredState, power: GuestPower, record: GuestRecord) -> Option<Next> {
     match (desired.goal, power) {
-        (Goal::Suspended, _) => Some(Next::Do(Step::Save)),
-        (Goal::Paused, Power::Running) => Some(Next::Do(Step::Pause)),
-        (Goal::Running, Power::Paused) => Some(Next::Do(Step::Resume)),
-        (Goal::Running, _) if record.boot < desired.boot => {
-            Some(if desired.hard { Next::Do(Step::Destroy) } else { turn_off(power, TurningOff::No) })
+        (TargetState::Suspended, _) => Some(Next::Do(GuestStep::Save)),
+        (TargetState::Paused, GuestPower::Running) => Some(Next::Do(GuestStep::Pause)),
+        (TargetState::Running, GuestPower::Paused) => Some(Next::Do(GuestStep::Resume)),
+        (TargetState::Running, _) if record.boot < desired.boot => {
+            Some(if desired.hard { Next::Do(GuestStep::Destroy) } else { turn_off(power, TurningOff::No) })
         }
         _ => None,
     }
 }
 
 /// Asks the guest to shut down, and destroys it when its time has expired.
-fn turn_off(power: Power, turning_off: TurningOff) -> Next {
+fn turn_off(power: GuestPower, turning_off: TurningOff) -> Next {
     match (power, turning_off) {
-        (Power::Paused, _) | (_, TurningOff::Overdue) => Next::Do(Step::Destroy),
+        (GuestPower::Paused, _) | (_, TurningOff::Overdue) => Next::Do(GuestStep::Destroy),
         (_, TurningOff::Asked) => Next::Wait,
-        (_, TurningOff::No) => Next::Do(Step::Shutdown),
+        (_, TurningOff::No) => Next::Do(GuestStep::Shutdown),
     }
 }

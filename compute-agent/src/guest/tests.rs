@@ -7,11 +7,13 @@ use proptest::prelude::*;
 
 use super::{ATTEMPTS, Guest, Phase, Reaction};
 use crate::fake::after;
-use crate::{DesiredState, Fault, Goal, Micros, Outcome, Power, Record, Step};
+use crate::{
+    DesiredState, Fault, GuestPower, GuestRecord, GuestStep, MonotonicMicros, StepOutcome, TargetState,
+};
 
-const GRACE: Micros = 60_000_000;
+const GRACE: MonotonicMicros = 60_000_000;
 
-fn desired(generation: u64, goal: Goal, boot: u32, hard: bool) -> DesiredState {
+fn desired(generation: u64, goal: TargetState, boot: u32, hard: bool) -> DesiredState {
     let spec = Some(Arc::new(v1::GuestSpec::default()));
     DesiredState { generation, goal, boot, hard, must_exist: false, spec }
 }
@@ -19,24 +21,24 @@ fn desired(generation: u64, goal: Goal, boot: u32, hard: bool) -> DesiredState {
 /// A guest, its state machine, and the running step.
 struct World {
     guest: Guest,
-    power: Power,
-    record: Record,
-    step: Option<Step>,
-    wake_at: Option<Micros>,
-    now: Micros,
+    power: GuestPower,
+    record: GuestRecord,
+    step: Option<GuestStep>,
+    wake_at: Option<MonotonicMicros>,
+    now: MonotonicMicros,
     /// The highest generation that the state machine can know.
     latest: u64,
     has_reported: bool,
     /// Steps that changed the guest.
-    done: Vec<Step>,
+    done: Vec<GuestStep>,
 }
 
 impl World {
     fn new() -> Self {
         Self {
-            guest: Guest::new(Power::Gone, Record::default(), GRACE),
-            power: Power::Gone,
-            record: Record::default(),
+            guest: Guest::new(GuestPower::Gone, GuestRecord::default(), GRACE),
+            power: GuestPower::Gone,
+            record: GuestRecord::default(),
             step: None,
             wake_at: None,
             now: 0,
@@ -54,10 +56,10 @@ impl World {
         }
         let Some(step) = reaction.step else { return };
         assert_eq!(self.step, None, "two steps at once");
-        if step != Step::Look {
+        if step != GuestStep::Look {
             let generation = self.guest.desired().expect("no step without a desired state").generation;
             assert_eq!(generation, self.latest, "a step for a stale desired state");
-            if !matches!(step, Step::Remember(_)) {
+            if !matches!(step, GuestStep::Remember(_)) {
                 assert_eq!(self.record.known, generation, "a step for a generation that is not stored");
             }
         }
@@ -72,7 +74,7 @@ impl World {
         self.take(reaction);
     }
 
-    fn disturb(&mut self, power: Power) {
+    fn disturb(&mut self, power: GuestPower) {
         self.power = power;
         let reaction = self.guest.disturbed();
         self.take(reaction);
@@ -89,28 +91,28 @@ impl World {
             }
         }
         let is_lost = result.as_ref().is_err_and(|fault| fault.kind == crate::FaultKind::Lost);
-        let outcome = Outcome { result, power: (!is_lost).then_some(self.power) };
+        let outcome = StepOutcome { result, power: (!is_lost).then_some(self.power) };
         let reaction = self.guest.done(outcome, self.now);
         self.take(reaction);
     }
 
-    fn run(&mut self, step: Step, obeys: bool) -> Option<()> {
+    fn run(&mut self, step: GuestStep, obeys: bool) -> Option<()> {
         match step {
-            Step::Look => return Some(()),
-            Step::Remember(record) => {
+            GuestStep::Look => return Some(()),
+            GuestStep::Remember(record) => {
                 self.record = record;
                 return Some(());
             }
             _ => {}
         }
         self.done.push(step);
-        if step != Step::Shutdown || obeys {
+        if step != GuestStep::Shutdown || obeys {
             self.power = after(step, self.power)?;
         }
         Some(())
     }
 
-    fn advance(&mut self, by: Micros) {
+    fn advance(&mut self, by: MonotonicMicros) {
         self.now += by;
         let reaction = self.guest.wake(self.now);
         self.take(reaction);
@@ -137,7 +139,7 @@ impl World {
         panic!("the guest does not settle: {:?}", self.guest);
     }
 
-    fn reach(&mut self, generation: u64, goal: Goal, boot: u32, hard: bool) -> Vec<Step> {
+    fn reach(&mut self, generation: u64, goal: TargetState, boot: u32, hard: bool) -> Vec<GuestStep> {
         self.done.clear();
         self.apply(desired(generation, goal, boot, hard));
         self.settle(true);
@@ -148,31 +150,37 @@ impl World {
 #[test]
 fn each_goal_is_reached_by_the_shortest_path() {
     let mut world = World::new();
-    assert_eq!(world.reach(1, Goal::Running, 1, false), [Step::Prepare, Step::Define, Step::Start]);
-    assert_eq!(world.record, Record { known: 1, fulfilled: 1, boot: 1 });
-    assert_eq!(world.reach(2, Goal::Paused, 1, false), [Step::Pause]);
-    assert_eq!(world.reach(3, Goal::Running, 1, false), [Step::Resume]);
-    assert_eq!(world.reach(4, Goal::Running, 2, false), [Step::Shutdown, Step::Start]);
-    assert_eq!(world.reach(5, Goal::Running, 3, true), [Step::Destroy, Step::Start]);
+    assert_eq!(
+        world.reach(1, TargetState::Running, 1, false),
+        [GuestStep::Prepare, GuestStep::Define, GuestStep::Start]
+    );
+    assert_eq!(world.record, GuestRecord { known: 1, fulfilled: 1, boot: 1 });
+    assert_eq!(world.reach(2, TargetState::Paused, 1, false), [GuestStep::Pause]);
+    assert_eq!(world.reach(3, TargetState::Running, 1, false), [GuestStep::Resume]);
+    assert_eq!(world.reach(4, TargetState::Running, 2, false), [GuestStep::Shutdown, GuestStep::Start]);
+    assert_eq!(world.reach(5, TargetState::Running, 3, true), [GuestStep::Destroy, GuestStep::Start]);
     assert_eq!(world.record.boot, 3);
-    assert_eq!(world.reach(6, Goal::Suspended, 3, false), [Step::Save]);
-    assert_eq!(world.reach(7, Goal::Running, 3, false), [Step::Restore]);
-    assert_eq!(world.reach(8, Goal::Stopped, 3, false), [Step::Shutdown]);
-    assert_eq!(world.reach(9, Goal::Running, 4, false), [Step::Start]);
-    assert_eq!(world.reach(10, Goal::Shelved, 4, false), [Step::Shutdown, Step::Undefine]);
-    assert_eq!(world.reach(11, Goal::Running, 5, false), [Step::Define, Step::Start]);
-    assert_eq!(world.reach(12, Goal::Absent, 5, false), [Step::Destroy, Step::Undefine, Step::RemoveDisks]);
+    assert_eq!(world.reach(6, TargetState::Suspended, 3, false), [GuestStep::Save]);
+    assert_eq!(world.reach(7, TargetState::Running, 3, false), [GuestStep::Restore]);
+    assert_eq!(world.reach(8, TargetState::Stopped, 3, false), [GuestStep::Shutdown]);
+    assert_eq!(world.reach(9, TargetState::Running, 4, false), [GuestStep::Start]);
+    assert_eq!(world.reach(10, TargetState::Shelved, 4, false), [GuestStep::Shutdown, GuestStep::Undefine]);
+    assert_eq!(world.reach(11, TargetState::Running, 5, false), [GuestStep::Define, GuestStep::Start]);
+    assert_eq!(
+        world.reach(12, TargetState::Absent, 5, false),
+        [GuestStep::Destroy, GuestStep::Undefine, GuestStep::RemoveDisks]
+    );
     assert!(world.guest.is_over());
 }
 
 /// The data on its disks is lost. An empty guest would hide that.
 #[test]
 fn a_lost_guest_is_not_created_again() {
-    for goal in [Goal::Running, Goal::Paused, Goal::Suspended, Goal::Stopped] {
+    for goal in [TargetState::Running, TargetState::Paused, TargetState::Suspended, TargetState::Stopped] {
         let mut world = World::new();
         world.apply(DesiredState { must_exist: true, ..desired(1, goal, 1, false) });
         world.settle(true);
-        assert_eq!((&*world.done, world.power), (&[][..], Power::Gone));
+        assert_eq!((&*world.done, world.power), (&[][..], GuestPower::Gone));
         assert!(
             world.guest.fault().is_some_and(|fault| fault.message.contains("is lost")),
             "{:?}",
@@ -180,104 +188,108 @@ fn a_lost_guest_is_not_created_again() {
         );
     }
     let mut world = World::new();
-    world.reach(1, Goal::Shelved, 1, false);
-    world.power = Power::Kept;
-    world.disturb(Power::Kept);
+    world.reach(1, TargetState::Shelved, 1, false);
+    world.power = GuestPower::Kept;
+    world.disturb(GuestPower::Kept);
     world.settle(true);
-    world.apply(DesiredState { must_exist: true, ..desired(2, Goal::Running, 1, false) });
+    world.apply(DesiredState { must_exist: true, ..desired(2, TargetState::Running, 1, false) });
     world.settle(true);
-    assert_eq!(world.power, Power::Running);
+    assert_eq!(world.power, GuestPower::Running);
 }
 
 #[test]
 fn a_guest_that_ignores_the_shutdown_is_destroyed_after_its_grace_period() {
     let mut world = World::new();
-    world.reach(1, Goal::Running, 1, false);
+    world.reach(1, TargetState::Running, 1, false);
     world.done.clear();
-    world.apply(desired(2, Goal::Stopped, 1, false));
+    world.apply(desired(2, TargetState::Stopped, 1, false));
     let begin = world.now;
     world.settle(false);
-    assert_eq!(world.done, [Step::Shutdown, Step::Destroy]);
+    assert_eq!(world.done, [GuestStep::Shutdown, GuestStep::Destroy]);
     assert_eq!(world.now - begin, GRACE);
 }
 
 #[test]
 fn a_guest_that_is_shutting_down_is_removed_at_once() {
     let mut world = World::new();
-    world.reach(1, Goal::Running, 1, false);
-    world.apply(desired(2, Goal::Stopped, 1, false));
+    world.reach(1, TargetState::Running, 1, false);
+    world.apply(desired(2, TargetState::Stopped, 1, false));
     while world.step.is_some() {
         world.complete(None, true, false);
     }
     let begin = world.now;
-    assert_eq!(world.reach(3, Goal::Absent, 1, false), [Step::Destroy, Step::Undefine, Step::RemoveDisks]);
+    assert_eq!(
+        world.reach(3, TargetState::Absent, 1, false),
+        [GuestStep::Destroy, GuestStep::Undefine, GuestStep::RemoveDisks]
+    );
     assert_eq!(world.now, begin);
 }
 
 #[test]
 fn a_guest_that_shuts_itself_down_is_reported_and_not_started_again() {
     let mut world = World::new();
-    world.reach(1, Goal::Running, 1, false);
+    world.reach(1, TargetState::Running, 1, false);
     world.has_reported = false;
-    world.disturb(Power::ShutDown);
+    world.disturb(GuestPower::ShutDown);
     world.settle(true);
     assert!(world.has_reported);
-    assert_eq!((world.guest.power(), world.guest.settled_generation()), (Power::ShutDown, 1));
-    world.apply(desired(1, Goal::Running, 1, false));
+    assert_eq!((world.guest.power(), world.guest.settled_generation()), (GuestPower::ShutDown, 1));
+    world.apply(desired(1, TargetState::Running, 1, false));
     world.settle(true);
     world.restart();
-    world.apply(desired(1, Goal::Running, 1, false));
+    world.apply(desired(1, TargetState::Running, 1, false));
     world.settle(true);
-    assert_eq!(world.power, Power::ShutDown);
+    assert_eq!(world.power, GuestPower::ShutDown);
 }
 
 /// libvirt-guests saves guests when their host shuts down. The service then requests that they run.
 #[test]
 fn a_guest_that_was_saved_from_outside_is_restored() {
     let mut world = World::new();
-    world.reach(1, Goal::Running, 1, false);
+    world.reach(1, TargetState::Running, 1, false);
     world.has_reported = false;
-    world.disturb(Power::Saved);
+    world.disturb(GuestPower::Saved);
     world.settle(true);
     assert!(world.has_reported);
-    assert_eq!(world.reach(2, Goal::Running, 1, false), [Step::Restore]);
-    world.disturb(Power::Saved);
+    assert_eq!(world.reach(2, TargetState::Running, 1, false), [GuestStep::Restore]);
+    world.disturb(GuestPower::Saved);
     world.settle(true);
-    assert_eq!(world.reach(3, Goal::Running, 2, true), [Step::DiscardSave, Step::Start]);
+    assert_eq!(world.reach(3, TargetState::Running, 2, true), [GuestStep::DiscardSave, GuestStep::Start]);
 
     // The memory was saved while the guest was paused.
-    world.disturb(Power::Saved);
+    world.disturb(GuestPower::Saved);
     world.settle(true);
-    world.apply(desired(4, Goal::Running, 2, false));
-    while world.step != Some(Step::Restore) {
+    world.apply(desired(4, TargetState::Running, 2, false));
+    while world.step != Some(GuestStep::Restore) {
         world.complete(None, true, true);
     }
-    world.power = Power::Paused;
+    world.power = GuestPower::Paused;
     world.step = None;
-    let reaction = world.guest.done(Outcome { result: Ok(()), power: Some(Power::Paused) }, world.now);
-    assert_eq!(reaction.step, Some(Step::Resume));
+    let reaction =
+        world.guest.done(StepOutcome { result: Ok(()), power: Some(GuestPower::Paused) }, world.now);
+    assert_eq!(reaction.step, Some(GuestStep::Resume));
 }
 
 /// By `virsh undefine`: a hard reboot defines it again.
 #[test]
 fn a_guest_that_was_undefined_from_outside_is_defined_again() {
     let mut world = World::new();
-    world.reach(1, Goal::Running, 1, false);
-    world.disturb(Power::Kept);
+    world.reach(1, TargetState::Running, 1, false);
+    world.disturb(GuestPower::Kept);
     world.settle(true);
     world.done.clear();
-    world.apply(DesiredState { must_exist: true, ..desired(2, Goal::Running, 2, true) });
+    world.apply(DesiredState { must_exist: true, ..desired(2, TargetState::Running, 2, true) });
     world.settle(true);
-    assert_eq!(world.done, [Step::Define, Step::Start]);
+    assert_eq!(world.done, [GuestStep::Define, GuestStep::Start]);
 }
 
 #[test]
 fn a_transient_fault_is_retried_and_then_reported() {
     let mut world = World::new();
-    world.apply(desired(1, Goal::Running, 1, false));
+    world.apply(desired(1, TargetState::Running, 1, false));
     let mut attempts = 0;
     while world.guest.fault().is_none() {
-        if world.step == Some(Step::Prepare) {
+        if world.step == Some(GuestStep::Prepare) {
             attempts += 1;
             world.complete(Some(Fault::transient("disk full")), false, true);
         } else if world.step.is_some() {
@@ -290,16 +302,16 @@ fn a_transient_fault_is_retried_and_then_reported() {
     assert_eq!(world.guest.settled_generation(), 1);
     assert_eq!(world.record.fulfilled, 0);
     assert!(world.has_reported);
-    assert_eq!(world.reach(2, Goal::Absent, 1, false), []);
+    assert_eq!(world.reach(2, TargetState::Absent, 1, false), []);
     assert!(world.guest.is_over());
 }
 
 #[test]
 fn a_permanent_fault_is_reported_at_once() {
     let mut world = World::new();
-    world.apply(desired(1, Goal::Running, 1, false));
+    world.apply(desired(1, TargetState::Running, 1, false));
     world.complete(None, true, true);
-    assert_eq!(world.step, Some(Step::Prepare));
+    assert_eq!(world.step, Some(GuestStep::Prepare));
     world.complete(Some(Fault::permanent("no such image")), false, true);
     assert_eq!((world.step, world.has_reported), (None, true));
     assert_eq!(world.guest.fault(), Some(&Fault::permanent("no such image")));
@@ -308,45 +320,45 @@ fn a_permanent_fault_is_reported_at_once() {
 #[test]
 fn a_failed_removal_is_retried() {
     let mut world = World::new();
-    world.reach(1, Goal::Running, 1, false);
-    world.apply(desired(2, Goal::Absent, 1, false));
+    world.reach(1, TargetState::Running, 1, false);
+    world.apply(desired(2, TargetState::Absent, 1, false));
     while world.guest.fault().is_none() {
-        let is_stuck = world.step == Some(Step::Destroy);
+        let is_stuck = world.step == Some(GuestStep::Destroy);
         let fault = is_stuck.then(|| Fault::permanent("the process does not end"));
         world.complete(fault, !is_stuck, true);
     }
     world.has_reported = false;
-    world.apply(desired(2, Goal::Absent, 1, false));
+    world.apply(desired(2, TargetState::Absent, 1, false));
     assert_eq!((world.step, world.guest.phase), (None, Phase::Waiting), "not at once");
     world.settle(true);
     assert!(world.has_reported);
-    assert_eq!((world.power, world.guest.settled_generation()), (Power::Gone, 2));
+    assert_eq!((world.power, world.guest.settled_generation()), (GuestPower::Gone, 2));
 }
 
 #[test]
 fn a_disturbance_during_a_step_is_observed_after_it() {
     let mut world = World::new();
-    world.reach(1, Goal::Running, 1, false);
-    world.apply(desired(2, Goal::Paused, 1, false));
-    assert!(matches!(world.step, Some(Step::Remember(_))));
+    world.reach(1, TargetState::Running, 1, false);
+    world.apply(desired(2, TargetState::Paused, 1, false));
+    assert!(matches!(world.step, Some(GuestStep::Remember(_))));
     assert_eq!(world.guest.disturbed(), Reaction::default());
-    let seen_before = Outcome { result: Ok(()), power: Some(Power::Running) };
-    assert_eq!(world.guest.done(seen_before, 0).step, Some(Step::Look));
+    let seen_before = StepOutcome { result: Ok(()), power: Some(GuestPower::Running) };
+    assert_eq!(world.guest.done(seen_before, 0).step, Some(GuestStep::Look));
 }
 
 /// libvirtd dies during a step. Whether the step took effect is observed when libvirtd is back.
 #[test]
 fn an_unobserved_result_is_observed_before_the_next_step() {
     let mut world = World::new();
-    world.apply(desired(1, Goal::Running, 1, false));
-    while world.step != Some(Step::Prepare) {
+    world.apply(desired(1, TargetState::Running, 1, false));
+    while world.step != Some(GuestStep::Prepare) {
         world.complete(None, true, true);
     }
     // The disks are created, but the result is not observed.
     world.complete(Some(Fault::lost("away")), true, true);
-    world.apply(desired(2, Goal::Absent, 1, false));
+    world.apply(desired(2, TargetState::Absent, 1, false));
     world.settle(true);
-    assert_eq!((world.power, world.guest.power()), (Power::Gone, Power::Gone));
+    assert_eq!((world.power, world.guest.power()), (GuestPower::Gone, GuestPower::Gone));
     assert!(world.guest.is_over());
 }
 
@@ -354,50 +366,50 @@ fn an_unobserved_result_is_observed_before_the_next_step() {
 #[test]
 fn a_guest_that_reappears_is_removed_again() {
     let mut world = World::new();
-    world.reach(1, Goal::Running, 1, false);
-    world.reach(2, Goal::Absent, 1, false);
-    world.disturb(Power::Running);
+    world.reach(1, TargetState::Running, 1, false);
+    world.reach(2, TargetState::Absent, 1, false);
+    world.disturb(GuestPower::Running);
     world.settle(true);
-    assert_eq!(world.power, Power::Running, "the removal was not requested again");
+    assert_eq!(world.power, GuestPower::Running, "the removal was not requested again");
     world.has_reported = false;
     world.done.clear();
-    world.apply(desired(2, Goal::Absent, 1, false));
+    world.apply(desired(2, TargetState::Absent, 1, false));
     world.settle(true);
-    assert_eq!(world.done, [Step::Destroy, Step::Undefine, Step::RemoveDisks]);
+    assert_eq!(world.done, [GuestStep::Destroy, GuestStep::Undefine, GuestStep::RemoveDisks]);
     assert!(world.has_reported && world.guest.is_over());
 }
 
 #[test]
 fn an_unreachable_hypervisor_uses_up_no_attempts() {
     let mut world = World::new();
-    world.apply(desired(1, Goal::Running, 1, false));
+    world.apply(desired(1, TargetState::Running, 1, false));
     for _ in 0..3 * ATTEMPTS {
         world.complete(Some(Fault::lost("away")), false, true);
         world.advance(1_000_000);
     }
     world.settle(true);
-    assert_eq!(world.power, Power::Running);
+    assert_eq!(world.power, GuestPower::Running);
 }
 
 #[test]
 fn a_shelved_guest_without_a_disk_is_an_error() {
     let mut world = World::new();
-    world.reach(1, Goal::Shelved, 1, false);
+    world.reach(1, TargetState::Shelved, 1, false);
     assert!(world.guest.fault().is_some_and(|fault| fault.message.contains("cannot be shelved")));
 }
 
 #[derive(Clone, Debug)]
 enum Action {
-    Newer { goal: Goal, boots: bool, hard: bool },
-    Older { back: u64, goal: Goal },
+    Newer { goal: TargetState, boots: bool, hard: bool },
+    Older { back: u64, goal: TargetState },
     Complete { fault: Option<Fault>, is_done: bool, obeys: bool },
     Disturb(usize),
-    Advance(Micros),
+    Advance(MonotonicMicros),
     Restart,
 }
 
-fn goals() -> impl Strategy<Value = Goal> {
-    use Goal::{Absent, Paused, Running, Shelved, Stopped, Suspended};
+fn goals() -> impl Strategy<Value = TargetState> {
+    use TargetState::{Absent, Paused, Running, Shelved, Stopped, Suspended};
     prop::sample::select(vec![Running, Stopped, Paused, Suspended, Absent, Shelved])
 }
 
@@ -420,26 +432,26 @@ fn actions() -> impl Strategy<Value = Action> {
 }
 
 /// The states that a guest may reach without the agent.
-fn by_itself(power: Power, choice: usize) -> Power {
-    use Power::{Crashed, Kept, Paused, Running, Saved, ShutDown};
-    let choices: &[Power] = match power {
+fn by_itself(power: GuestPower, choice: usize) -> GuestPower {
+    use GuestPower::{Crashed, Kept, Paused, Running, Saved, ShutDown};
+    let choices: &[GuestPower] = match power {
         Running => &[ShutDown, Crashed, Paused, Saved, Kept],
         Paused => &[ShutDown, Crashed, Running, Saved, Kept],
         Saved => &[Running, Paused, ShutDown, Kept],
         ShutDown | Crashed => &[Running, Paused, Kept],
-        Kept | Power::Gone => &[power],
+        Kept | GuestPower::Gone => &[power],
     };
     choices[choice % choices.len()]
 }
 
-fn is_reached(goal: Goal, power: Power) -> bool {
+fn is_reached(goal: TargetState, power: GuestPower) -> bool {
     match goal {
-        Goal::Running => power == Power::Running,
-        Goal::Stopped => matches!(power, Power::ShutDown | Power::Crashed),
-        Goal::Paused => power == Power::Paused,
-        Goal::Suspended => power == Power::Saved,
-        Goal::Absent => power == Power::Gone,
-        Goal::Shelved => power == Power::Kept,
+        TargetState::Running => power == GuestPower::Running,
+        TargetState::Stopped => matches!(power, GuestPower::ShutDown | GuestPower::Crashed),
+        TargetState::Paused => power == GuestPower::Paused,
+        TargetState::Suspended => power == GuestPower::Saved,
+        TargetState::Absent => power == GuestPower::Gone,
+        TargetState::Shelved => power == GuestPower::Kept,
     }
 }
 
@@ -484,14 +496,14 @@ proptest! {
         prop_assert!(world.has_reported);
         prop_assert_eq!(world.guest.settled_generation(), generation);
         prop_assert_eq!(world.guest.power(), world.power);
-        if goal == Goal::Shelved && world.power == Power::Gone {
+        if goal == TargetState::Shelved && world.power == GuestPower::Gone {
             prop_assert!(world.guest.fault().is_some());
         } else {
             prop_assert!(is_reached(goal, world.power), "{:?}", world.guest);
             prop_assert_eq!(world.record.fulfilled, generation);
             prop_assert_eq!(world.record, world.guest.record());
         }
-        if goal == Goal::Running {
+        if goal == TargetState::Running {
             prop_assert_eq!(world.record.boot, boot);
         }
     }

@@ -8,7 +8,7 @@ use super::disks::Files;
 use super::records::NAMESPACE;
 use super::xml::Element;
 use super::{CpuMode, records};
-use crate::{Cell, Record};
+use crate::{Cell, GuestRecord};
 
 /// Properties that all domains of a host share.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,7 +21,12 @@ pub(super) struct Platform {
 }
 
 /// The XML description of a domain.
-pub(super) fn describe(platform: &Platform, blueprint: &Blueprint, files: &Files, record: Record) -> Element {
+pub(super) fn describe(
+    platform: &Platform,
+    blueprint: &Blueprint,
+    files: &Files,
+    record: GuestRecord,
+) -> Element {
     let kind = if platform.is_accelerated { "kvm" } else { "qemu" };
     let domain = Element::new("domain").attribute("type", kind);
     let domain = domain
@@ -46,7 +51,7 @@ fn title(name: &str) -> String {
     name.replace(['\n', '\r'], " ")
 }
 
-fn metadata(record: Record) -> Element {
+fn metadata(record: GuestRecord) -> Element {
     records::element("berth:record", record).attribute("xmlns:berth", NAMESPACE)
 }
 
@@ -197,7 +202,7 @@ mod tests {
             cells: vec![cell(0), cell(1)],
         };
         let files = Disks::open(directory.path().to_owned()).expect("opens").files(blueprint.instance);
-        describe(&platform, blueprint, &files, Record { known: 5, fulfilled: 4, boot: 2 }).to_string()
+        describe(&platform, blueprint, &files, GuestRecord { known: 5, fulfilled: 4, boot: 2 }).to_string()
     }
 
     /// The attribute of the first element with that name, or its text.

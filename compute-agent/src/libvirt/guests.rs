@@ -12,14 +12,14 @@ use super::blueprint::Blueprint;
 use super::fault::{fault, known};
 use super::records::{self, NAMESPACE};
 use super::{Inner, domain};
-use crate::{Fault, Found, Job, Outcome, Power, Record, Step};
+use crate::{Fault, Found, GuestPower, GuestRecord, GuestStep, Job, StepOutcome};
 
 impl Inner {
-    pub(super) fn perform(&self, job: &Job) -> Outcome {
+    pub(super) fn perform(&self, job: &Job) -> StepOutcome {
         let result = self.step(job);
         match self.power(job.instance) {
-            Ok(power) => Outcome { result, power: Some(power) },
-            Err(fault) => Outcome { result: result.and(Err(fault)), power: None },
+            Ok(power) => StepOutcome { result, power: Some(power) },
+            Err(fault) => StepOutcome { result: result.and(Err(fault)), power: None },
         }
     }
 
@@ -28,11 +28,11 @@ impl Inner {
         let failed = |error: std::io::Error| Fault::transient(format!("listing guests: {error}"));
         let mut all: BTreeMap<Uuid, Found> = BTreeMap::new();
         for (instance, record) in self.records.all().map_err(failed)? {
-            all.insert(instance, Found { instance, power: Power::Gone, record });
+            all.insert(instance, Found { instance, power: GuestPower::Gone, record });
         }
         for instance in self.disks.all().map_err(failed)? {
             let record = self.records.get(instance);
-            all.insert(instance, Found { instance, power: Power::Kept, record });
+            all.insert(instance, Found { instance, power: GuestPower::Kept, record });
         }
         let connect = self.connection.get()?;
         let domains = connect.list_all_domains(0).map_err(|error| fault("listing domains", &error))?;
@@ -53,39 +53,39 @@ impl Inner {
         Ok(Some(Found { instance, power: power_of(domain)?, record }))
     }
 
-    fn power(&self, instance: Uuid) -> Result<Power, Fault> {
+    fn power(&self, instance: Uuid) -> Result<GuestPower, Fault> {
         match self.domain(instance)? {
             Some(domain) => power_of(&domain),
-            None if self.disks.has(instance) => Ok(Power::Kept),
-            None => Ok(Power::Gone),
+            None if self.disks.has(instance) => Ok(GuestPower::Kept),
+            None => Ok(GuestPower::Gone),
         }
     }
 
     fn step(&self, job: &Job) -> Result<(), Fault> {
         let instance = job.instance;
         match job.step {
-            Step::Look => Ok(()),
+            GuestStep::Look => Ok(()),
             // A guest that is being removed needs no record in its domain, and the domain of a hanging guest is locked.
-            Step::Remember(record) if job.spec.is_none() => self.records.put(instance, record),
-            Step::Remember(record) => self.remember(instance, record),
-            Step::Prepare => self.prepare(job),
-            Step::Define => self.define(job),
-            Step::RemoveDisks => self.disks.remove(instance),
-            Step::Start => self.on(instance, "starting", |domain| domain.create().map(drop)),
-            Step::Restore => self.on(instance, "restoring", |domain| domain.create().map(drop)),
-            Step::Shutdown => self.on(instance, "asking to turn off", |domain| {
+            GuestStep::Remember(record) if job.spec.is_none() => self.records.put(instance, record),
+            GuestStep::Remember(record) => self.remember(instance, record),
+            GuestStep::Prepare => self.prepare(job),
+            GuestStep::Define => self.define(job),
+            GuestStep::RemoveDisks => self.disks.remove(instance),
+            GuestStep::Start => self.on(instance, "starting", |domain| domain.create().map(drop)),
+            GuestStep::Restore => self.on(instance, "restoring", |domain| domain.create().map(drop)),
+            GuestStep::Shutdown => self.on(instance, "asking to turn off", |domain| {
                 domain.shutdown_flags(sys::VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN).map(drop)
             }),
-            Step::Destroy => self.on(instance, "turning off", Domain::destroy),
-            Step::Pause => self.on(instance, "pausing", |domain| domain.suspend().map(drop)),
-            Step::Resume => self.on(instance, "resuming", |domain| domain.resume().map(drop)),
-            Step::Save => {
+            GuestStep::Destroy => self.on(instance, "turning off", Domain::destroy),
+            GuestStep::Pause => self.on(instance, "pausing", |domain| domain.suspend().map(drop)),
+            GuestStep::Resume => self.on(instance, "resuming", |domain| domain.resume().map(drop)),
+            GuestStep::Save => {
                 self.on(instance, "saving", |domain| domain.managed_save(sys::VIR_DOMAIN_SAVE_RUNNING))
             }
-            Step::DiscardSave => {
+            GuestStep::DiscardSave => {
                 self.on(instance, "discarding the saved memory", |domain| domain.managed_save_remove(0))
             }
-            Step::Undefine => self.on(instance, "undefining", undefine),
+            GuestStep::Undefine => self.on(instance, "undefining", undefine),
         }
     }
 
@@ -101,7 +101,7 @@ impl Inner {
     }
 
     /// Stores the record in the state directory, and in the domain if one exists.
-    fn remember(&self, instance: Uuid, record: Record) -> Result<(), Fault> {
+    fn remember(&self, instance: Uuid, record: GuestRecord) -> Result<(), Fault> {
         self.records.put(instance, record)?;
         let Some(domain) = self.domain(instance)? else { return Ok(()) };
         let element = records::element("record", record).to_string();
@@ -163,7 +163,7 @@ const METADATA: i32 = sys::VIR_DOMAIN_METADATA_ELEMENT.cast_signed();
 
 /// The record in a domain's metadata; None if the domain is not Berth's. A domain that was undefined while it runs has only its
 /// live metadata.
-fn record_of(domain: &Domain) -> Result<Option<Record>, Fault> {
+fn record_of(domain: &Domain) -> Result<Option<GuestRecord>, Fault> {
     for flags in [sys::VIR_DOMAIN_AFFECT_CONFIG, sys::VIR_DOMAIN_AFFECT_LIVE] {
         match domain.metadata(METADATA, Some(NAMESPACE), flags) {
             Ok(metadata) => return Ok(Some(records::parse(&metadata))),
@@ -178,7 +178,7 @@ fn record_of(domain: &Domain) -> Result<Option<Record>, Fault> {
     Ok(None)
 }
 
-fn power_of(domain: &Domain) -> Result<Power, Fault> {
+fn power_of(domain: &Domain) -> Result<GuestPower, Fault> {
     let asked = |error: Error| fault("reading the state of a domain", &error);
     let (state, reason) = domain.state().map_err(asked)?;
     Ok(match state.known() {
@@ -188,17 +188,17 @@ fn power_of(domain: &Domain) -> Result<Power, Fault> {
                 Enum::Known(DomainStateReason::Shutoff(reason)) if reason.is(DomainShutoffReason::Crashed)
             );
             match domain.has_managed_save(0).map_err(asked)? {
-                true => Power::Saved,
-                false if is_crashed => Power::Crashed,
-                false => Power::ShutDown,
+                true => GuestPower::Saved,
+                false if is_crashed => GuestPower::Crashed,
+                false => GuestPower::ShutDown,
             }
         }
-        Some(DomainState::Crashed) => Power::Crashed,
-        Some(DomainState::Paused) => Power::Paused,
+        Some(DomainState::Crashed) => GuestPower::Crashed,
+        Some(DomainState::Paused) => GuestPower::Paused,
         // A guest that is shutting down or sleeping still holds its memory.
         Some(
             DomainState::Running | DomainState::Blocked | DomainState::Shutdown | DomainState::PMSuspended,
-        ) => Power::Running,
+        ) => GuestPower::Running,
     })
 }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::xml::Element;
-use crate::{Fault, Record};
+use crate::{Fault, GuestRecord};
 
 /// The namespace of Berth's element in the metadata of domains. It marks a domain as Berth's.
 pub(super) const NAMESPACE: &str = "urn:berth:guest:1";
@@ -38,7 +38,7 @@ impl Records {
     }
 
     /// The records of all guests, in order. An invalid file is skipped with a warning.
-    pub(super) fn all(&self) -> io::Result<Vec<(Uuid, Record)>> {
+    pub(super) fn all(&self) -> io::Result<Vec<(Uuid, GuestRecord)>> {
         let mut records = Vec::new();
         for entry in fs::read_dir(&self.directory)? {
             let name = entry?.file_name();
@@ -53,28 +53,28 @@ impl Records {
     }
 
     /// The record of a guest.
-    pub(super) fn get(&self, instance: Uuid) -> Record {
+    pub(super) fn get(&self, instance: Uuid) -> GuestRecord {
         let path = self.path(instance);
         let text = match fs::read(&path) {
             Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Record::default(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return GuestRecord::default(),
             Err(error) => {
                 tracing::warn!("{}: {error}", path.display());
-                return Record::default();
+                return GuestRecord::default();
             }
         };
         match serde_json::from_slice(&text) {
-            Ok(Stored { known, fulfilled, boot }) => Record { known, fulfilled, boot },
+            Ok(Stored { known, fulfilled, boot }) => GuestRecord { known, fulfilled, boot },
             Err(error) => {
                 tracing::warn!("{}: {error}", path.display());
-                Record::default()
+                GuestRecord::default()
             }
         }
     }
 
     /// Stores a record atomically.
-    pub(super) fn put(&self, instance: Uuid, record: Record) -> Result<(), Fault> {
-        let Record { known, fulfilled, boot } = record;
+    pub(super) fn put(&self, instance: Uuid, record: GuestRecord) -> Result<(), Fault> {
+        let GuestRecord { known, fulfilled, boot } = record;
         let path = self.path(instance);
         let fault = |error: &dyn std::fmt::Display| Fault::transient(format!("{}: {error}", path.display()));
         let text = serde_json::to_vec(&Stored { known, fulfilled, boot }).map_err(|error| fault(&error))?;
@@ -103,7 +103,7 @@ pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
 }
 
 /// A record as an XML element.
-pub(super) fn element(name: &'static str, record: Record) -> Element {
+pub(super) fn element(name: &'static str, record: GuestRecord) -> Element {
     Element::new(name)
         .attribute("known", record.known)
         .attribute("fulfilled", record.fulfilled)
@@ -111,17 +111,17 @@ pub(super) fn element(name: &'static str, record: Record) -> Element {
 }
 
 /// Reads the metadata of a domain. Invalid metadata is an empty record.
-pub(super) fn parse(metadata: &str) -> Record {
-    let Ok(document) = roxmltree::Document::parse(metadata) else { return Record::default() };
+pub(super) fn parse(metadata: &str) -> GuestRecord {
+    let Ok(document) = roxmltree::Document::parse(metadata) else { return GuestRecord::default() };
     let root = document.root_element();
     let number = |name| root.attribute(name).and_then(|text| text.parse().ok()).unwrap_or(0);
     let boot = u32::try_from(number("boot")).unwrap_or(0);
-    Record { known: number("known"), fulfilled: number("fulfilled"), boot }
+    GuestRecord { known: number("known"), fulfilled: number("fulfilled"), boot }
 }
 
 /// Merges two records: the later values.
-pub(super) fn later(one: Record, other: Record) -> Record {
-    let age = |record: &Record| (record.known, record.fulfilled, record.boot);
+pub(super) fn later(one: GuestRecord, other: GuestRecord) -> GuestRecord {
+    let age = |record: &GuestRecord| (record.known, record.fulfilled, record.boot);
     std::cmp::max_by_key(one, other, age)
 }
 
@@ -129,7 +129,7 @@ pub(super) fn later(one: Record, other: Record) -> Record {
 mod tests {
     use super::*;
 
-    const RECORD: Record = Record { known: 5, fulfilled: 4, boot: 2 };
+    const RECORD: GuestRecord = GuestRecord { known: 5, fulfilled: 4, boot: 2 };
 
     #[test]
     fn a_record_survives_in_its_directory() {
@@ -137,12 +137,12 @@ mod tests {
         let [one, other] = [1, 2].map(Uuid::from_u128);
         let records = Records::open(state.path()).expect("opens");
         records.put(one, RECORD).expect("written");
-        records.put(other, Record::default()).expect("written");
+        records.put(other, GuestRecord::default()).expect("written");
         let records = Records::open(state.path()).expect("opens");
-        assert_eq!(records.all().expect("read"), [(one, RECORD), (other, Record::default())]);
+        assert_eq!(records.all().expect("read"), [(one, RECORD), (other, GuestRecord::default())]);
         records.remove(one).expect("removed");
         records.remove(one).expect("gone is no error");
-        assert_eq!(records.get(one), Record::default());
+        assert_eq!(records.get(one), GuestRecord::default());
     }
 
     #[test]
@@ -151,14 +151,14 @@ mod tests {
         let records = Records::open(state.path()).expect("opens");
         let instance = Uuid::from_u128(1);
         fs::write(records.path(instance), "{").expect("written");
-        assert_eq!(records.get(instance), Record::default());
+        assert_eq!(records.get(instance), GuestRecord::default());
     }
 
     #[test]
     fn metadata_contains_the_record() {
         assert_eq!(parse(&element("record", RECORD).to_string()), RECORD);
-        assert_eq!(parse("<record known='-1'/>"), Record::default());
-        assert_eq!(parse("rubbish"), Record::default());
-        assert_eq!(later(RECORD, Record { known: 6, ..Record::default() }).known, 6);
+        assert_eq!(parse("<record known='-1'/>"), GuestRecord::default());
+        assert_eq!(parse("rubbish"), GuestRecord::default());
+        assert_eq!(later(RECORD, GuestRecord { known: 6, ..GuestRecord::default() }).known, 6);
     }
 }

@@ -13,7 +13,7 @@ use virt::sys::{VIR_CONNECT_BASELINE_CPU_EXPAND_FEATURES, VIR_CONNECT_LIST_NODE_
 use super::capabilities::{self, Capabilities};
 use super::domain::Platform;
 use super::fault::fault;
-use super::{Config, Inner, OpenError, records, sys, traits, unusable};
+use super::{Config, Inner, OpenDriverError, records, sys, traits, unusable};
 use crate::{Facts, Fault, Part, PciDevice};
 
 const HOST_UUID: &str = "host-uuid";
@@ -106,12 +106,12 @@ fn capabilities(connect: &Connect) -> Result<Capabilities, Fault> {
 }
 
 /// Refuses a changed UUID: the service would see a new host, and the guests would be orphaned.
-pub(super) fn check_host_uuid(config: &Config) -> Result<(), OpenError> {
+pub(super) fn check_host_uuid(config: &Config) -> Result<(), OpenDriverError> {
     let Some(given) = config.host_uuid else { return Ok(()) };
     let file = config.state.join(HOST_UUID);
     match fs::read_to_string(&file) {
         Ok(text) if text.trim() == given.to_string() => Ok(()),
-        Ok(text) => Err(OpenError::OtherHost { given, kept: text.trim().to_owned(), file }),
+        Ok(text) => Err(OpenDriverError::OtherHost { given, kept: text.trim().to_owned(), file }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(unusable("--state", &config.state, error)),
     }

@@ -11,7 +11,7 @@ use berth_api::v1;
 use berth_api::v1::fleet_client::FleetClient;
 use berth_api::v1::instances_client::InstancesClient;
 use berth_scheduler::FilterName;
-use berth_server::{DataDir, DurabilityOptions, FleetOptions, Grpc, Keeper, Options};
+use berth_server::{DataDir, DurabilityOptions, FleetOptions, Grpc, Keeper, ServiceOptions};
 use berth_test_support::process::without_settings;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -230,7 +230,7 @@ async fn serve(data: &TempDir, address: SocketAddr) -> (Serving, SocketAddr) {
     let second = Duration::from_secs(1);
     let mut fleet = FleetOptions { heartbeat: second, down_after: 5 * second, ..FleetOptions::default() };
     fleet.scheduler.filter_scheduler.enabled_filters.push(FilterName::AggregateInstanceExtraSpecsFilter);
-    let options = Options { fleet, ..Options::noauth2() };
+    let options = ServiceOptions { fleet, ..ServiceOptions::noauth2() };
     let directory = DataDir::open(data.path()).expect("a directory");
     let (service, keeper) =
         Keeper::start(directory, options, DurabilityOptions::default()).expect("it starts");

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use berth_api::v1::agent_message::Message;
 use berth_api::v1::{Flavor, GuestSpec, Image};
-use berth_compute_agent::libvirt::{Config, CpuMode, Libvirt, OpenError};
+use berth_compute_agent::libvirt::{Config, CpuMode, Libvirt, OpenDriverError};
 use berth_test_support::process::without_settings;
 use uuid::Uuid;
 
@@ -48,7 +48,7 @@ impl Lab {
         // The agent before it may still be in a call of libvirt.
         let libvirt = loop {
             match Libvirt::open(config.clone()) {
-                Err(OpenError::InUse(_)) => tokio::task::spawn_blocking(pause).await.expect("paused"),
+                Err(OpenDriverError::InUse(_)) => tokio::task::spawn_blocking(pause).await.expect("paused"),
                 opened => break opened.expect("the driver opens"),
             }
         };

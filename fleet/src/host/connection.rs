@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{Host, Hypervisor, Session};
+use super::{Host, HypervisorInfo, Session};
 use crate::Fleet;
 use crate::error::{FleetError, OTHER_AGENT};
 use crate::time::Moment;
@@ -17,7 +17,7 @@ pub struct Introduction {
     /// Identifies the run of the agent.
     pub boot_nonce: String,
     /// The hypervisor of the host.
-    pub hypervisor: Option<Hypervisor>,
+    pub hypervisor: Option<HypervisorInfo>,
 }
 
 impl Fleet {

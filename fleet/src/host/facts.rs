@@ -20,17 +20,18 @@ impl Fleet {
 
     /// All hosts with a provider tree, and all aggregates.
     #[must_use]
-    pub fn all_host_facts(&self) -> (Vec<HostRecord>, Vec<berth_scheduler::Aggregate>) {
+    pub fn all_host_facts(&self) -> (Vec<HostRecord>, Vec<berth_scheduler::AggregateRecord>) {
         let hosts = self.state.hosts.values().filter(|host| !host.providers.is_empty());
         let records = hosts.map(|host| self.host_facts(host)).collect();
-        let aggregates =
-            (1..).zip(self.state.aggregates.values()).map(|(id, aggregate)| berth_scheduler::Aggregate {
+        let aggregates = (1..).zip(self.state.aggregates.values()).map(|(id, aggregate)| {
+            berth_scheduler::AggregateRecord {
                 id,
                 uuid: Some(aggregate.uuid.to_string()),
                 name: Some(aggregate.name.clone()),
                 hosts: aggregate.hosts.clone(),
                 metadata: aggregate.metadata.clone(),
-            });
+            }
+        });
         (records, aggregates.collect())
     }
 

@@ -50,7 +50,7 @@ pub struct Host {
     /// Why it accepts none.
     pub reason: String,
     /// Its hypervisor, as its agent reported it.
-    pub hypervisor: Option<Hypervisor>,
+    pub hypervisor: Option<HypervisorInfo>,
     /// The providers that its agent created.
     pub providers: Vec<AgentProvider>,
 }
@@ -69,7 +69,7 @@ pub enum HostStatus {
 
 /// The hypervisor of a host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Hypervisor {
+pub struct HypervisorInfo {
     /// Its type, such as `QEMU`.
     pub kind: String,
     /// Its version, as libvirt encodes it.

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use berth_placement::{ClassId, Inventory, Row};
-use berth_scheduler::Aggregate;
+use berth_scheduler::AggregateRecord;
 use berth_scheduler::decider::HostChanges;
 use berth_scheduler::hosts::HostRecord;
-use berth_scheduler::request_spec::{CheckType, Flavor};
+use berth_scheduler::request_spec::{CheckType, RequestedFlavor};
 
 use super::*;
 
@@ -20,7 +20,7 @@ impl HostSource for Hosts {
         HostChanges::default()
     }
 
-    fn all(&self) -> (Vec<HostRecord>, Vec<Aggregate>) {
+    fn all(&self) -> (Vec<HostRecord>, Vec<AggregateRecord>) {
         (self.0.clone(), Vec::new())
     }
 
@@ -57,7 +57,7 @@ fn index() -> Arc<Index> {
 }
 
 fn spec(vcpus: i64) -> RequestSpec {
-    let flavor = Flavor { vcpus, memory_mb: 512, root_gb: 1, ..Flavor::default() };
+    let flavor = RequestedFlavor { vcpus, memory_mb: 512, root_gb: 1, ..RequestedFlavor::default() };
     RequestSpec { project_id: "p".to_owned(), user_id: "u".to_owned(), flavor, ..RequestSpec::default() }
 }
 

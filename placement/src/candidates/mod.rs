@@ -22,7 +22,7 @@ mod tree_query;
 mod work;
 
 pub use candidate::{Candidate, Mappings};
-pub use query::{Group, GroupPolicy, Options, Query, Strategy, UnknownName, WorkExceeded};
+pub use query::{Query, QueryGroup, RequestGroupPolicy, SearchOptions, Strategy, UnknownName, WorkExceeded};
 pub use search::Candidates;
 pub use summaries::{ClassSummary, ProviderSummary};
 pub use tree_query::{TreeCandidates, TreeQuery};

@@ -11,7 +11,7 @@ use crate::inventory::Inventory;
 use crate::topology::Topology;
 
 use super::need::{Amounts, Need, has_any};
-use super::query::{Group, GroupPolicy, Query, UnknownName};
+use super::query::{Query, QueryGroup, RequestGroupPolicy, UnknownName};
 
 /// One choice of a provider: for a granular group, or for one class of the group without suffix.
 #[derive(Debug, Clone)]
@@ -224,12 +224,12 @@ pub(super) fn resolve(index: &Index, topology: &Topology, query: &Query) -> Reso
         .iter()
         .map(|suffixes| suffixes.iter().filter_map(|suffix| place(suffix)).collect())
         .collect();
-    let mut plan = Plan::new(needs, query.group_policy == GroupPolicy::Isolate, &subtrees, roots);
+    let mut plan = Plan::new(needs, query.group_policy == RequestGroupPolicy::Isolate, &subtrees, roots);
     plan.flat = !query.nested && topology.has_children();
     Resolved::Plan(plan)
 }
 
-fn need(index: &Index, topology: &Topology, group: &Group) -> Result<Need, Stop> {
+fn need(index: &Index, topology: &Topology, group: &QueryGroup) -> Result<Need, Stop> {
     let mut resources = Amounts::new();
     for (name, amount) in &group.resources {
         let unknown = || Stop::Unknown(UnknownName::Class(name.clone()));

@@ -9,9 +9,9 @@ use super::work::Stop;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Query {
     /// The request groups, in the order in which they appear in the request.
-    pub groups: Vec<Group>,
+    pub groups: Vec<QueryGroup>,
     /// Whether suffixed groups may share a provider.
-    pub group_policy: GroupPolicy,
+    pub group_policy: RequestGroupPolicy,
     /// Sets of suffixes: one provider of each set is an ancestor of all others of that set, or the
     /// only one.
     pub same_subtrees: Vec<Vec<Box<str>>>,
@@ -31,7 +31,7 @@ pub struct Query {
 
 /// A request group.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Group {
+pub struct QueryGroup {
     /// Its suffix. Several providers of a tree, and those that share with it, may serve the group
     /// without suffix; one provider serves any other group.
     pub suffix: Box<str>,
@@ -50,7 +50,7 @@ pub struct Group {
     pub in_tree: Option<Uuid>,
 }
 
-impl Group {
+impl QueryGroup {
     /// Whether one provider serves the whole group.
     #[must_use]
     pub fn is_granular(&self) -> bool {
@@ -60,7 +60,7 @@ impl Group {
 
 /// Whether suffixed groups may share providers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum GroupPolicy {
+pub enum RequestGroupPolicy {
     /// Suffixed groups may share a provider.
     #[default]
     None,
@@ -68,9 +68,26 @@ pub enum GroupPolicy {
     Isolate,
 }
 
+impl RequestGroupPolicy {
+    /// The value of `group_policy` in queries and flavors.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Isolate => "isolate",
+        }
+    }
+
+    /// The policy of a value of `group_policy`.
+    #[must_use]
+    pub fn parse(value: &str) -> Option<Self> {
+        [Self::None, Self::Isolate].into_iter().find(|policy| policy.as_str() == value)
+    }
+}
+
 /// The operator's settings.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct SearchOptions {
     /// The order in which trees are visited.
     pub strategy: Strategy,
     /// The largest number of candidates to generate, before [`Query::limit`] applies; `None` for no
@@ -84,12 +101,12 @@ pub struct Options {
     pub stop: Stop,
 }
 
-impl Options {
+impl SearchOptions {
     /// The default limit: about one second of work.
     pub const WORK: u64 = 20_000_000;
 }
 
-impl Default for Options {
+impl Default for SearchOptions {
     fn default() -> Self {
         Self {
             strategy: Strategy::BreadthFirst,
@@ -126,6 +143,6 @@ pub enum UnknownName {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("more than {limit} steps are needed to find the allocation candidates; a smaller limit needs fewer")]
 pub struct WorkExceeded {
-    /// [`Options::work`]: the number of trees examined and providers tried.
+    /// [`SearchOptions::work`]: the number of trees examined and providers tried.
     pub limit: u64,
 }

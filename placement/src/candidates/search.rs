@@ -12,7 +12,7 @@ use super::anchors::Anchors;
 use super::candidate::Candidate;
 use super::expansion::Expansion;
 use super::plan::{Plan, Resolved, resolve};
-use super::query::{Options, Query, Strategy, UnknownName, WorkExceeded};
+use super::query::{Query, SearchOptions, Strategy, UnknownName, WorkExceeded};
 use super::rows::Rows;
 use super::work::Work;
 
@@ -21,7 +21,7 @@ pub struct Candidates<'index> {
     pub(super) index: &'index Index,
     pub(super) topology: Arc<Topology>,
     pub(super) plan: Plan,
-    pub(super) options: Options,
+    pub(super) options: SearchOptions,
     anchors: Option<Anchors>,
     /// Trees that may have more candidates; the first one is next.
     opened: VecDeque<Box<Expansion>>,
@@ -45,7 +45,7 @@ impl Index {
     ///
     /// # Errors
     /// An unknown class or trait.
-    pub fn candidates(&self, query: &Query, options: &Options) -> Result<Candidates<'_>, UnknownName> {
+    pub fn candidates(&self, query: &Query, options: &SearchOptions) -> Result<Candidates<'_>, UnknownName> {
         let topology = self.topology();
         let plan = match resolve(self, &topology, query) {
             Resolved::Plan(plan) => Some(plan),
@@ -67,7 +67,12 @@ impl Index {
 }
 
 impl<'index> Candidates<'index> {
-    fn new(index: &'index Index, topology: Arc<Topology>, plan: Option<Plan>, options: &Options) -> Self {
+    fn new(
+        index: &'index Index,
+        topology: Arc<Topology>,
+        plan: Option<Plan>,
+        options: &SearchOptions,
+    ) -> Self {
         let anchors = plan.as_ref().map(|plan| Anchors::new(&topology, plan, options.seed));
         Self {
             index,

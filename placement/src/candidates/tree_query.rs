@@ -11,13 +11,13 @@ use super::candidate::Candidate;
 use super::expansion::Expansion;
 use super::need::Amounts;
 use super::plan::{Plan, Resolved, resolve};
-use super::query::{Options, Query, UnknownName, WorkExceeded};
+use super::query::{Query, SearchOptions, UnknownName, WorkExceeded};
 use super::work::Work;
 
 /// A query compiled for one snapshot of the topology. Amounts are always current.
 pub struct TreeQuery {
     topology: Arc<Topology>,
-    options: Options,
+    options: SearchOptions,
     /// `None` when nothing can match.
     search: Option<(Plan, Anchors)>,
     on_root: Amounts,
@@ -29,7 +29,7 @@ impl Index {
     ///
     /// # Errors
     /// An unknown class or trait: no candidate exists.
-    pub fn tree_query(&self, query: &Query, options: &Options) -> Result<TreeQuery, UnknownName> {
+    pub fn tree_query(&self, query: &Query, options: &SearchOptions) -> Result<TreeQuery, UnknownName> {
         let topology = self.topology();
         let plan = match resolve(self, &topology, query) {
             Resolved::Plan(plan) => Some(plan),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::query::{Options, WorkExceeded};
+use super::query::{SearchOptions, WorkExceeded};
 
 /// Ends searches from outside: they report [`WorkExceeded`] soon after.
 #[derive(Debug, Clone, Default)]
@@ -34,7 +34,7 @@ pub(super) struct Work {
 const LOOK: u64 = 256;
 
 impl Work {
-    pub(super) fn new(options: &Options) -> Self {
+    pub(super) fn new(options: &SearchOptions) -> Self {
         Self { limit: options.work, left: options.work, stop: options.stop.clone() }
     }
 

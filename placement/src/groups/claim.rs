@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use crate::consumers::{Allocation, ConsumerId, Locked};
 use crate::groups::roster::Change;
-use crate::groups::{Group, GroupError, GroupId, Member, Roster};
+use crate::groups::{ConsumerGroup, GroupError, GroupId, Member, Roster};
 use crate::ids::{Row, Timestamp};
 use crate::index::Index;
 use crate::sync::MutexGuard;
@@ -65,13 +65,13 @@ impl Index {
 
 /// The consumers that join a group or move within it.
 pub(crate) struct Joining {
-    group: Arc<Group>,
+    group: Arc<ConsumerGroup>,
     /// In order of their consumers.
     members: SmallVec<[Member; 2]>,
 }
 
 impl Joining {
-    fn new(group: Arc<Group>, members: &[Member]) -> Result<Self, GroupError> {
+    fn new(group: Arc<ConsumerGroup>, members: &[Member]) -> Result<Self, GroupError> {
         let mut members: SmallVec<[Member; 2]> = SmallVec::from_slice(members);
         members.sort_unstable();
         match members.windows(2).find(|pair| pair[0].consumer == pair[1].consumer) {
@@ -95,7 +95,7 @@ impl Joining {
 
 /// A locked group and its roster after the change.
 struct Regrouped<'g> {
-    group: &'g Arc<Group>,
+    group: &'g Arc<ConsumerGroup>,
     /// `None` when the group has been removed: no policy applies then.
     roster: Option<Roster>,
     _alone: MutexGuard<'g, ()>,
@@ -113,11 +113,11 @@ impl<'g> Regrouping<'g> {
         locked: &Locked<'_>,
         writes: &[Write],
         joining: Option<&Joining>,
-    ) -> SmallVec<[Arc<Group>; 1]> {
+    ) -> SmallVec<[Arc<ConsumerGroup>; 1]> {
         let held = writes.iter().filter_map(|write| locked.get(write.consumer)?.group.as_ref());
         let mut groups: SmallVec<[_; 1]> =
             held.chain(joining.map(|joining| &joining.group)).cloned().collect();
-        groups.sort_unstable_by_key(Group::precedence);
+        groups.sort_unstable_by_key(ConsumerGroup::precedence);
         groups.dedup_by_key(|group| group.precedence());
         groups
     }
@@ -127,13 +127,13 @@ impl<'g> Regrouping<'g> {
     /// # Errors
     /// An invalid member, or a policy violation.
     pub(crate) fn prepare(
-        groups: &'g [Arc<Group>],
+        groups: &'g [Arc<ConsumerGroup>],
         locked: &Locked<'_>,
         writes: &[Write],
         joining: Option<&'g Joining>,
         index: &Index,
     ) -> Result<Self, GroupError> {
-        let lock = |group: &'g Arc<Group>| Regrouped { _alone: group.lock(), group, roster: None };
+        let lock = |group: &'g Arc<ConsumerGroup>| Regrouped { _alone: group.lock(), group, roster: None };
         let mut regrouping = Self { groups: groups.iter().map(lock).collect(), joining };
         if groups.is_empty() {
             return Ok(regrouping);
@@ -166,7 +166,7 @@ impl<'g> Regrouping<'g> {
 
 /// The changes of the writes in one locked group.
 struct Changes<'a, 'table> {
-    group: &'a Arc<Group>,
+    group: &'a Arc<ConsumerGroup>,
     locked: &'a Locked<'table>,
     joining: Option<&'a Joining>,
     topology: &'a Topology,

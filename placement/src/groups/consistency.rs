@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::consistency::Inconsistency;
 use crate::consumers::ConsumerId;
-use crate::groups::{Group, GroupId, Member, Roster};
+use crate::groups::{ConsumerGroup, GroupId, Member, Roster};
 use crate::ids::Row;
 use crate::index::Index;
 
@@ -14,7 +14,7 @@ impl Index {
     /// to each other.
     pub(crate) fn check_groups(&self) -> Result<(), Inconsistency> {
         #[expect(clippy::disallowed_methods, reason = "the map is ordered")]
-        let groups: BTreeMap<GroupId, Arc<Group>> =
+        let groups: BTreeMap<GroupId, Arc<ConsumerGroup>> =
             self.groups.iter().map(|entry| (*entry.key(), Arc::clone(entry.value()))).collect();
         let mut named: BTreeMap<GroupId, Vec<ConsumerId>> = BTreeMap::new();
         self.consumers.for_each(|consumer, entry| {

@@ -12,6 +12,6 @@ mod roster;
 
 pub(crate) use claim::{Joining, Regrouping};
 pub use policy::{GroupError, GroupId, GroupPolicy};
-pub use registry::Group;
+pub use registry::ConsumerGroup;
 pub(crate) use registry::Groups;
 pub use roster::{Member, Roster};

@@ -14,7 +14,7 @@ use crate::index::Index;
 use crate::sync::{Mutex, MutexGuard};
 
 /// A server group. The holder of its lock replaces the roster as a whole.
-pub struct Group {
+pub struct ConsumerGroup {
     id: GroupId,
     policy: GroupPolicy,
     changing: Mutex<()>,
@@ -22,7 +22,7 @@ pub struct Group {
     roster: ArcSwapOption<Roster>,
 }
 
-impl Group {
+impl ConsumerGroup {
     fn new(id: GroupId, policy: GroupPolicy) -> Self {
         let roster = ArcSwapOption::from_pointee(Roster::default());
         Self { id, policy, changing: Mutex::new(()), roster }
@@ -86,22 +86,22 @@ impl Group {
     }
 }
 
-impl fmt::Debug for Group {
+impl fmt::Debug for ConsumerGroup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Group").field("id", &self.id).field("policy", &self.policy).finish_non_exhaustive()
     }
 }
 
-impl PartialEq for Group {
+impl PartialEq for ConsumerGroup {
     fn eq(&self, other: &Self) -> bool {
         self.id == other.id
     }
 }
 
-impl Eq for Group {}
+impl Eq for ConsumerGroup {}
 
 /// The groups by their UUIDs.
-pub(crate) type Groups = DashMap<GroupId, Arc<Group>, BuildHasherDefault<FxHasher>>;
+pub(crate) type Groups = DashMap<GroupId, Arc<ConsumerGroup>, BuildHasherDefault<FxHasher>>;
 
 impl Index {
     /// Adds a group without members. Its policy never changes.
@@ -112,7 +112,7 @@ impl Index {
         match self.groups.entry(id) {
             Entry::Occupied(_) => Err(GroupError::Exists(id)),
             Entry::Vacant(entry) => {
-                entry.insert(Arc::new(Group::new(id, policy)));
+                entry.insert(Arc::new(ConsumerGroup::new(id, policy)));
                 Ok(())
             }
         }
@@ -130,7 +130,7 @@ impl Index {
 
     /// The group with this UUID.
     #[must_use]
-    pub fn group(&self, id: GroupId) -> Option<Arc<Group>> {
+    pub fn group(&self, id: GroupId) -> Option<Arc<ConsumerGroup>> {
         self.groups.get(&id).map(|group| Arc::clone(&group))
     }
 }

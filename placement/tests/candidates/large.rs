@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use berth_placement::candidates::{Candidate, Group, GroupPolicy, Options, Query, Strategy, WorkExceeded};
+use berth_placement::candidates::{
+    Candidate, Query, QueryGroup, RequestGroupPolicy, SearchOptions, Strategy, WorkExceeded,
+};
 use berth_placement::{ClassId, Index, Inventory, Row, SHARES_VIA_AGGREGATE};
 
 use crate::world::{aggregate, uuid};
@@ -25,20 +27,20 @@ fn trees(hosts: usize, children: usize, disk: u32) -> Index {
     index
 }
 
-fn groups(amounts: &[u64]) -> Vec<Group> {
-    let group = |(number, &amount): (usize, &u64)| Group {
+fn groups(amounts: &[u64]) -> Vec<QueryGroup> {
+    let group = |(number, &amount): (usize, &u64)| QueryGroup {
         suffix: number.to_string().into(),
         resources: vec![("DISK_GB".into(), amount)],
-        ..Group::default()
+        ..QueryGroup::default()
     };
     amounts.iter().enumerate().map(group).collect()
 }
 
-fn query(amounts: &[u64], group_policy: GroupPolicy, limit: Option<usize>) -> Query {
+fn query(amounts: &[u64], group_policy: RequestGroupPolicy, limit: Option<usize>) -> Query {
     Query { groups: groups(amounts), group_policy, limit, nested: true, ..Query::default() }
 }
 
-fn find(index: &Index, query: &Query, options: &Options) -> Result<Vec<Candidate>, WorkExceeded> {
+fn find(index: &Index, query: &Query, options: &SearchOptions) -> Result<Vec<Candidate>, WorkExceeded> {
     index.candidates(query, options).unwrap().collect()
 }
 
@@ -46,8 +48,8 @@ fn find(index: &Index, query: &Query, options: &Options) -> Result<Vec<Candidate
 #[test]
 fn as_many_groups_as_children_are_isolated_at_once() {
     let index = trees(1, 64, 1);
-    let few = Options { work: 200_000, ..Options::default() };
-    let found = find(&index, &query(&[1; 64], GroupPolicy::Isolate, Some(1_000)), &few).unwrap();
+    let few = SearchOptions { work: 200_000, ..SearchOptions::default() };
+    let found = find(&index, &query(&[1; 64], RequestGroupPolicy::Isolate, Some(1_000)), &few).unwrap();
     assert_eq!(found.iter().map(|one| &one.mappings).collect::<BTreeSet<_>>().len(), 1_000);
     for candidate in found {
         let rows: BTreeSet<Row> = candidate.allocations.iter().map(|one| one.row).collect();
@@ -59,18 +61,18 @@ fn as_many_groups_as_children_are_isolated_at_once() {
 /// detects it at once.
 #[test]
 fn that_groups_cannot_fit_is_found_without_trying() {
-    let few = Options { work: 100_000, ..Options::default() };
+    let few = SearchOptions { work: 100_000, ..SearchOptions::default() };
     let none = |index: &Index, query: &Query| assert_eq!(find(index, query, &few), Ok(Vec::new()));
-    none(&trees(1, 63, 1), &query(&[1; 64], GroupPolicy::Isolate, None));
-    none(&trees(1, 63, 1), &query(&[1; 64], GroupPolicy::None, None));
-    none(&trees(1, 20, 8), &query(&[3; 41], GroupPolicy::None, None));
+    none(&trees(1, 63, 1), &query(&[1; 64], RequestGroupPolicy::Isolate, None));
+    none(&trees(1, 63, 1), &query(&[1; 64], RequestGroupPolicy::None, None));
+    none(&trees(1, 20, 8), &query(&[3; 41], RequestGroupPolicy::None, None));
 }
 
 #[test]
 fn more_candidates_than_may_be_tried_end_in_an_error() {
     let index = trees(1, 16, 1);
-    let options = Options { work: 10_000, ..Options::default() };
-    let mut found = index.candidates(&query(&[1; 16], GroupPolicy::Isolate, None), &options).unwrap();
+    let options = SearchOptions { work: 10_000, ..SearchOptions::default() };
+    let mut found = index.candidates(&query(&[1; 16], RequestGroupPolicy::Isolate, None), &options).unwrap();
     let mut count = 0;
     let error = loop {
         match found.next().unwrap() {
@@ -86,9 +88,9 @@ fn more_candidates_than_may_be_tried_end_in_an_error() {
 #[test]
 fn trees_take_turns_or_come_one_after_the_other() {
     let index = trees(4, 3, 8);
-    let query = query(&[1], GroupPolicy::None, None);
+    let query = query(&[1], RequestGroupPolicy::None, None);
     let hosts = |strategy, max_candidates| -> Vec<u32> {
-        let options = Options { strategy, max_candidates, ..Options::default() };
+        let options = SearchOptions { strategy, max_candidates, ..SearchOptions::default() };
         let found = find(&index, &query, &options).unwrap();
         found.iter().map(|candidate| candidate.allocations[0].row.0 / 4).collect()
     };
@@ -101,9 +103,9 @@ fn trees_take_turns_or_come_one_after_the_other() {
 #[test]
 fn a_seed_changes_the_order_and_nothing_else() {
     let index = trees(300, 3, 8);
-    let query = query(&[1], GroupPolicy::None, None);
+    let query = query(&[1], RequestGroupPolicy::None, None);
     let order = |seed| -> Vec<Row> {
-        let found = find(&index, &query, &Options { seed, ..Options::default() }).unwrap();
+        let found = find(&index, &query, &SearchOptions { seed, ..SearchOptions::default() }).unwrap();
         found.iter().map(|candidate| candidate.allocations[0].row).collect()
     };
     let (plain, one, two) = (order(None), order(Some(1)), order(Some(2)));
@@ -131,11 +133,12 @@ fn a_share_that_all_trees_see_is_found_once() {
         writer.set_aggregates(row, &[aggregate(1)]).unwrap();
     }
     drop(writer);
-    let disk = Group { resources: vec![("DISK_GB".into(), 10)], ..Group::default() };
-    let both = Group { resources: vec![("VCPU".into(), 1), ("DISK_GB".into(), 10)], ..Group::default() };
-    let count = |group: &Group| {
+    let disk = QueryGroup { resources: vec![("DISK_GB".into(), 10)], ..QueryGroup::default() };
+    let both =
+        QueryGroup { resources: vec![("VCPU".into(), 1), ("DISK_GB".into(), 10)], ..QueryGroup::default() };
+    let count = |group: &QueryGroup| {
         let query = Query { groups: vec![group.clone()], nested: true, ..Query::default() };
-        find(&index, &query, &Options::default()).unwrap().len()
+        find(&index, &query, &SearchOptions::default()).unwrap().len()
     };
     assert_eq!((count(&disk), count(&both)), (1, 2_000));
     assert_eq!(index.check(), Ok(()));

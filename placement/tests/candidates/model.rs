@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use berth_placement::SHARES_VIA_AGGREGATE;
-use berth_placement::candidates::{Options, Strategy as Order, UnknownName};
+use berth_placement::candidates::{SearchOptions, Strategy as Order, UnknownName};
 use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -107,7 +107,7 @@ fn asked() -> impl Strategy<Value = Asked> {
 }
 
 /// The index's answers, in its order.
-fn found(asked: &Asked, world: &World, options: &Options) -> Result<Vec<Answer>, UnknownName> {
+fn found(asked: &Asked, world: &World, options: &SearchOptions) -> Result<Vec<Answer>, UnknownName> {
     let index = world.index();
     let mut candidates = index.candidates(&asked.query(), options)?;
     let mut found = Vec::new();
@@ -133,14 +133,14 @@ proptest! {
             Ok(expected) if !asked.groups.is_empty() => expected,
             Ok(_) => BTreeSet::new(),
             Err(unknown) => {
-                prop_assert_eq!(found(&asked, &world, &Options::default()).map_err(|error| kind(&error)), Err(unknown));
+                prop_assert_eq!(found(&asked, &world, &SearchOptions::default()).map_err(|error| kind(&error)), Err(unknown));
                 return Ok(());
             }
         };
         let orders = [
-            Options::default(),
-            Options { strategy: Order::DepthFirst, ..Options::default() },
-            Options { seed: Some(seed), ..Options::default() },
+            SearchOptions::default(),
+            SearchOptions { strategy: Order::DepthFirst, ..SearchOptions::default() },
+            SearchOptions { seed: Some(seed), ..SearchOptions::default() },
         ];
         for options in orders {
             let found = found(&asked, &world, &options).unwrap();
@@ -157,7 +157,7 @@ fn limited(world: &World, asked: &Asked, all: &BTreeSet<Answer>) -> Result<(), T
     let index = world.index();
     for limit in [1, 2, all.len().max(1)] {
         let limited = Asked { limit: Some(limit), ..asked.clone() };
-        let mut candidates = index.candidates(&limited.query(), &Options::default()).unwrap();
+        let mut candidates = index.candidates(&limited.query(), &SearchOptions::default()).unwrap();
         let mut given = BTreeSet::new();
         while let Some(candidate) = candidates.next() {
             given.insert(asked.answer(&candidates, &candidate.unwrap()));

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 
 use berth_placement::Index;
-use berth_placement::candidates::{Options, UnknownName};
+use berth_placement::candidates::{SearchOptions, UnknownName};
 use flate2::read::GzDecoder;
 use serde::Deserialize;
 
@@ -40,7 +40,7 @@ enum Answer {
 /// The index's answer, in the format of the recording.
 fn answer(index: &Index, asked: &Asked) -> Answer {
     let error = |kind: &str| Answer::Error { error: kind.to_owned() };
-    let mut found = match index.candidates(&asked.query(), &Options::default()) {
+    let mut found = match index.candidates(&asked.query(), &SearchOptions::default()) {
         Ok(found) => found,
         Err(UnknownName::Class(_)) => return error("class"),
         Err(UnknownName::Trait(_)) => return error("trait"),

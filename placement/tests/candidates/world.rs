@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use berth_placement::candidates::{Candidate, Candidates, Group, GroupPolicy, Query};
+use berth_placement::candidates::{Candidate, Candidates, Query, QueryGroup, RequestGroupPolicy};
 use berth_placement::{Allocation, ConsumerId, Index, Inventory, Row, Units};
 use serde::Deserialize;
 use uuid::Uuid;
@@ -105,7 +105,7 @@ impl World {
 impl Asked {
     pub(crate) fn query(&self) -> Query {
         let names = |names: &[String]| names.iter().map(|name| name.as_str().into()).collect::<Vec<_>>();
-        let group = |asked: &AskedGroup| Group {
+        let group = |asked: &AskedGroup| QueryGroup {
             suffix: asked.suffix.as_str().into(),
             resources: asked.resources.iter().map(|(name, amount)| (name.as_str().into(), *amount)).collect(),
             required: asked.required.iter().map(|any| names(any)).collect(),
@@ -120,7 +120,7 @@ impl Asked {
         };
         Query {
             groups: self.groups.iter().map(group).collect(),
-            group_policy: if self.isolate { GroupPolicy::Isolate } else { GroupPolicy::None },
+            group_policy: if self.isolate { RequestGroupPolicy::Isolate } else { RequestGroupPolicy::None },
             same_subtrees: self.same_subtrees.iter().map(|suffixes| names(suffixes)).collect(),
             root_required: names(&self.root_required),
             root_forbidden: names(&self.root_forbidden),

@@ -15,7 +15,7 @@ use rustls::client::ClientConnection;
 use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore, Stream};
 
-use super::{Identity, authorities, chain, private_key};
+use super::{CertificateAndKey, authorities, chain, private_key};
 
 /// What a client shows and trusts, and the files that it comes from.
 #[derive(Clone)]
@@ -23,7 +23,7 @@ pub struct Credentials {
     /// The file with the certificates of the service's authorities, and what is in it.
     pub authorities: (PathBuf, Vec<u8>),
     /// The file with the client's certificate, and what is in it and in that of its key.
-    pub identity: Option<(PathBuf, Identity)>,
+    pub identity: Option<(PathBuf, CertificateAndKey)>,
 }
 
 /// How long the service may take for each step.

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use berth_placement::kernel::CLASSES;
-use berth_placement::{Change, ClaimError, ConsumerId, Index, Row, View};
+use berth_placement::{ClaimError, ConsumerId, HostChange, Index, Row, View};
 use lru::LruCache;
 use rustc_hash::FxBuildHasher;
 use smallvec::SmallVec;
@@ -432,8 +432,8 @@ fn hosts<'a>(view: &'a View, kinds: &'a [HostKind]) -> impl Iterator<Item = Host
 
 /// Moves a host that changed.
 #[inline]
-fn follow(forest: &mut Forest<CLASSES>, kinds: &Kinds, view: &View, change: Change) {
-    let Change { row, before, after, layout } = change;
+fn follow(forest: &mut Forest<CLASSES>, kinds: &Kinds, view: &View, change: HostChange) {
+    let HostChange { row, before, after, layout } = change;
     let same_kind = before.is_some() && after.is_some() && !layout;
     forest.update(row, before, after, (!same_kind).then(|| kinds.of(view, row)));
 }

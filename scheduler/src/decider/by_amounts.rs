@@ -7,11 +7,11 @@ use super::{DecideError, DecisionRequest, NoHost};
 use crate::amounts::engine::{AmountEngine, PlaceError};
 use crate::amounts::prepare::Prepared;
 use crate::amounts::request::Request;
-use crate::request_spec::Flavor;
+use crate::request_spec::RequestedFlavor;
 use crate::select::SelectError;
 
 /// The amounts of a flavor.
-pub(super) fn request_of(flavor: &Flavor) -> Request {
+pub(super) fn request_of(flavor: &RequestedFlavor) -> Request {
     let amount = |amount: i64| u32::try_from(amount.max(0)).unwrap_or(u32::MAX);
     // Swap is in MiB, disk in GiB.
     let swap_gb = amount(flavor.swap).div_ceil(1024);

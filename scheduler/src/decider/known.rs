@@ -13,7 +13,7 @@ use crate::filter_scheduler::SelectionRequest;
 use crate::hosts::HostRecord;
 use crate::placement_query::{ComputeNode, PrefilterFacts};
 use crate::select::{Chooser, Decision, Selection};
-use crate::{Aggregate, FilterScheduler, HostTable, Options, Preference, RequestSpec};
+use crate::{AggregateRecord, FilterScheduler, HostTable, Options, Preference, RequestSpec};
 
 /// Compute services of this release and later, as Nova counts them: every pre-filter may be used.
 const OLDEST_COMPUTE: u32 = 68;
@@ -21,7 +21,7 @@ const OLDEST_COMPUTE: u32 = 68;
 /// The hosts as they were when the decider looked.
 pub(super) struct KnownHosts {
     pub(super) scheduler: FilterScheduler,
-    aggregates: Vec<Aggregate>,
+    aggregates: Vec<AggregateRecord>,
     computes: Vec<ComputeNode>,
     cache: Cache,
     /// Names of hosts, by the row of their root provider.

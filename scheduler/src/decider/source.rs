@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::Aggregate;
+use crate::AggregateRecord;
 use crate::hosts::HostRecord;
 
 /// Knows hosts: a control plane's records, or the fleet of a simulation.
@@ -11,7 +11,7 @@ pub trait HostSource {
     fn changes(&self) -> HostChanges;
 
     /// All hosts, and the aggregates they are in.
-    fn all(&self) -> (Vec<HostRecord>, Vec<Aggregate>);
+    fn all(&self) -> (Vec<HostRecord>, Vec<AggregateRecord>);
 
     /// These hosts. Those that are unknown are left out.
     fn some(&self, hosts: &BTreeSet<String>) -> Vec<HostRecord>;
@@ -26,7 +26,7 @@ impl HostSource for IndexOnly {
         HostChanges::default()
     }
 
-    fn all(&self) -> (Vec<HostRecord>, Vec<Aggregate>) {
+    fn all(&self) -> (Vec<HostRecord>, Vec<AggregateRecord>) {
         (Vec::new(), Vec::new())
     }
 

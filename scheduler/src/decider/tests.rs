@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use uuid::Uuid;
 
 use super::*;
-use crate::Aggregate;
+use crate::AggregateRecord;
 use crate::filters::FilterName;
 use crate::hosts::HostRecord;
 
@@ -26,7 +26,7 @@ impl HostSource for Hosts {
         self.changes.take()
     }
 
-    fn all(&self) -> (Vec<HostRecord>, Vec<Aggregate>) {
+    fn all(&self) -> (Vec<HostRecord>, Vec<AggregateRecord>) {
         (self.records.borrow().clone(), Vec::new())
     }
 

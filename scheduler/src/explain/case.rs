@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::placement::{InvalidProvider, PlacementFacts, RecordedFleet};
 use super::question::Question;
-use crate::aggregates::Aggregate;
+use crate::aggregates::AggregateRecord;
 use crate::filters::{FilterName, RequestState, Scene};
 use crate::hosts::{HostLoadError, HostRecord, HostRow, HostTable};
 use crate::options::{InvalidOption, Options};
@@ -32,7 +32,7 @@ pub struct CaseRecord {
     pub weighers: Option<Vec<WeigherName>>,
     /// Host aggregates.
     #[serde(default)]
-    pub aggregates: Vec<Aggregate>,
+    pub aggregates: Vec<AggregateRecord>,
     /// The version of the oldest compute service.
     #[serde(default)]
     pub oldest_compute: u32,

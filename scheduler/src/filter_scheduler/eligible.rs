@@ -127,7 +127,7 @@ fn asked(query: &PlacementQuery, index: &Index) -> SmallVec<[Asked; 1]> {
     let requests = std::iter::once(&query.request).chain(&query.fallback);
     let asked = requests.filter_map(|request| {
         let query = request.to_index_query(&index.topology()).ok()?;
-        let tree = index.tree_query(&query, &candidates::Options::default()).ok()?;
+        let tree = index.tree_query(&query, &candidates::SearchOptions::default()).ok()?;
         Some(Asked { query, tree })
     });
     asked.collect()

@@ -21,7 +21,9 @@ use super::hosts::{HostRecord, HostTable, UpdateError};
 use super::options::Driver;
 use super::placement_query::{PrefilterFacts, QueryError, placement_query};
 use super::select::{Chooser, Claimant, Claims, Decision, DecisionAsOne, LookAtAll, Plan, claim_as_one};
-use super::{Aggregate, Options, Preference, RankedHosts, RankedRequest, RequestSpec, SelectDestinations};
+use super::{
+    AggregateRecord, Options, Preference, RankedHosts, RankedRequest, RequestSpec, SelectDestinations,
+};
 use crate::hosts::HostRow;
 
 use eligible::Eligible;
@@ -144,7 +146,7 @@ impl FilterScheduler {
 
     /// Puts the hosts into these aggregates and no others. A request that names a zone, or whose pre-filters look at
     /// aggregates, has to be prepared again.
-    pub fn replace_aggregates(&mut self, aggregates: &[Aggregate]) {
+    pub fn replace_aggregates(&mut self, aggregates: &[AggregateRecord]) {
         let rows = self.hosts.replace_aggregates(aggregates);
         self.ranked.follow_all(&self.hosts, &self.options, &rows);
     }
@@ -247,7 +249,8 @@ impl FilterScheduler {
     ) -> Decision {
         let (query, extent) = prepared.question();
         let mut spec = prepared.spec().clone();
-        let mut state = query.ask(&self.index, &self.hosts, extent, &candidates::Options::default()).state;
+        let mut state =
+            query.ask(&self.index, &self.hosts, extent, &candidates::SearchOptions::default()).state;
         let what = wanted.with(&self.options);
         let mut order = match self.preference {
             Preference::Weighers => LookAtAll::default(),

@@ -3,7 +3,7 @@
 use super::{HostRow, HostTable, InstanceImage, UsageRow, index};
 use crate::numa::{self, ConsumeFault, HostTopology, InstanceTopology, NumaConsumer};
 use crate::pci::Pools;
-use crate::request_spec::Flavor;
+use crate::request_spec::RequestedFlavor;
 
 /// A host as it was before an instance was put on it.
 #[derive(Debug, Clone)]
@@ -32,7 +32,7 @@ impl HostTable {
     pub fn consume(
         &mut self,
         row: HostRow,
-        flavor: &Flavor,
+        flavor: &RequestedFlavor,
         topology: &mut Option<InstanceTopology>,
         consumer: &NumaConsumer<'_>,
     ) -> (Undo, Result<(), ConsumeFault>) {

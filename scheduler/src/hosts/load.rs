@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::class::{ClassReport, HostClass, Ratio, Ratios};
 use super::record::{HostRecord, MetricRecord, ServiceRecord};
 use super::{HostRow, HostTable, Node, ServiceHost, UsageRow};
-use crate::aggregates::{Aggregate, AggregateMetadata};
+use crate::aggregates::{AggregateMetadata, AggregateRecord};
 use crate::options::GeneralOptions;
 use crate::pci::Pools;
 use crate::python::{NotANumber, Value, integer_64, nearest_64};
@@ -57,7 +57,7 @@ impl HostTable {
     /// [`HostLoadError`] for the first record that cannot be read.
     pub fn load(
         records: &[HostRecord],
-        aggregates: &[Aggregate],
+        aggregates: &[AggregateRecord],
         options: &GeneralOptions,
         now: i64,
     ) -> Result<Self, HostLoadError> {
@@ -115,13 +115,13 @@ impl HostTable {
 
 /// Merged metadata, once for each combination of aggregates.
 pub(super) struct MetadataByHost<'a> {
-    aggregates: &'a [Aggregate],
+    aggregates: &'a [AggregateRecord],
     of_host: FxHashMap<&'a str, Vec<usize>>,
     merged: BTreeMap<Vec<usize>, Arc<AggregateMetadata>>,
 }
 
 impl<'a> MetadataByHost<'a> {
-    pub(super) fn new(aggregates: &'a [Aggregate]) -> Self {
+    pub(super) fn new(aggregates: &'a [AggregateRecord]) -> Self {
         let mut of_host: FxHashMap<&str, Vec<usize>> = FxHashMap::default();
         for (at, host) in
             aggregates.iter().enumerate().flat_map(|(at, one)| one.hosts.iter().map(move |host| (at, host)))

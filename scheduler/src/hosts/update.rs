@@ -7,7 +7,7 @@ use rustc_hash::FxHashSet;
 use super::load::{MetadataByHost, class_report, node_and_usage, service_host};
 use super::record::HostRecord;
 use super::{ClassReport, HostClass, HostLoadError, HostRow, HostTable, Node, ServiceHost, UsageRow, index};
-use crate::aggregates::Aggregate;
+use crate::aggregates::AggregateRecord;
 use crate::options::GeneralOptions;
 
 /// Records that hosts of a table cannot be updated by. The table stays as it was.
@@ -70,7 +70,7 @@ impl HostTable {
     }
 
     /// Puts the hosts into these aggregates and no others. Returns the rows for which that makes a difference.
-    pub fn replace_aggregates(&mut self, aggregates: &[Aggregate]) -> Vec<HostRow> {
+    pub fn replace_aggregates(&mut self, aggregates: &[AggregateRecord]) -> Vec<HostRow> {
         let mut metadata = MetadataByHost::new(aggregates);
         let mut changed = Vec::new();
         for row in self.rows() {

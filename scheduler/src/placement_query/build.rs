@@ -1,12 +1,14 @@
 //! From a request spec to a resource request: flavor, image and the groups of ports and devices.
 
+use berth_placement::candidates::RequestGroupPolicy;
+
 use super::error::QueryError;
 use super::requirements::Requirements;
-use super::resource_request::{GroupPolicy, RequestGroup, ResourceRequest};
+use super::resource_request::{RequestGroup, ResourceRequest};
 use super::words::amount;
 use super::{guest, pinning};
 use crate::RequestSpec;
-use crate::request_spec::Flavor;
+use crate::request_spec::RequestedFlavor;
 
 /// Whether dedicated CPUs are asked for as `PCPU`, or as `VCPU` from hosts that do not report `PCPU` yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,13 +74,13 @@ pub(super) fn is_suffix(text: &str) -> bool {
     text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
 }
 
-fn take_extra_specs(request: &mut ResourceRequest, flavor: &Flavor) {
+fn take_extra_specs(request: &mut ResourceRequest, flavor: &RequestedFlavor) {
     for (key, value) in flavor.extra_specs.iter() {
         match Key::parse(key) {
             Some(Key::Resource { suffix, class }) => request.group(suffix).set_resource(class, value),
             Some(Key::Trait { suffix, name }) => request.group(suffix).set_trait(name, value),
             None if key == "group_policy" => {
-                request.group_policy = GroupPolicy::parse(value).or(request.group_policy);
+                request.group_policy = RequestGroupPolicy::parse(value).or(request.group_policy);
             }
             None => {}
         }

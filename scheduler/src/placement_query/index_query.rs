@@ -7,7 +7,7 @@ use berth_placement::candidates;
 use uuid::Uuid;
 
 use super::build::is_suffix;
-use super::resource_request::{GroupPolicy, RequestGroup, ResourceRequest};
+use super::resource_request::{RequestGroup, ResourceRequest};
 use super::standard;
 
 /// A request that Placement would refuse to read (400).
@@ -53,10 +53,7 @@ impl ResourceRequest {
         }
         Ok(candidates::Query {
             groups: self.asked_groups().map(group).collect::<Result<_, _>>()?,
-            group_policy: match self.group_policy {
-                Some(GroupPolicy::Isolate) => candidates::GroupPolicy::Isolate,
-                Some(GroupPolicy::None) | None => candidates::GroupPolicy::None,
-            },
+            group_policy: self.group_policy.unwrap_or_default(),
             same_subtrees: self.same_subtree.iter().map(boxed).collect(),
             root_required: boxed(&self.root_required),
             root_forbidden: forbidden(&self.root_forbidden, topology),
@@ -68,7 +65,11 @@ impl ResourceRequest {
 }
 
 impl RequestGroup {
-    fn to_index_group(&self, suffix: &str, topology: &Topology) -> Result<candidates::Group, MalformedQuery> {
+    fn to_index_group(
+        &self,
+        suffix: &str,
+        topology: &Topology,
+    ) -> Result<candidates::QueryGroup, MalformedQuery> {
         if !is_suffix(suffix) {
             return Err(MalformedQuery::Suffix(suffix.to_owned()));
         }
@@ -81,7 +82,7 @@ impl RequestGroup {
             Uuid::try_parse(name).map_err(|_| not_an_aggregate())
         };
         let aggregates = |set: &BTreeSet<String>| set.iter().map(aggregate).collect::<Result<Vec<_>, _>>();
-        Ok(candidates::Group {
+        Ok(candidates::QueryGroup {
             suffix: suffix.into(),
             resources: self
                 .resources

@@ -22,9 +22,10 @@ mod resource_request;
 mod standard;
 mod words;
 
+use berth_placement::candidates::RequestGroupPolicy;
 use uuid::Uuid;
 
-use crate::{Aggregate, Options, RequestSpec};
+use crate::{AggregateRecord, Options, RequestSpec};
 use build::Pinning;
 
 pub use error::QueryError;
@@ -32,13 +33,13 @@ pub use index_query::MalformedQuery;
 pub use on_index::{CandidateExtent, HostCandidates, Unanswered};
 pub(crate) use on_index::{needs_mappings, taken};
 pub use pci_groups::DeviceRequest;
-pub use resource_request::{GroupPolicy, RequestGroup, ResourceRequest};
+pub use resource_request::{RequestGroup, ResourceRequest};
 
 /// What is known of the cloud besides the request.
 #[derive(Debug, Clone, Copy)]
 pub struct PrefilterFacts<'a> {
     /// All host aggregates.
-    pub aggregates: &'a [Aggregate],
+    pub aggregates: &'a [AggregateRecord],
     /// The compute nodes among which a named host is looked up.
     pub computes: &'a [ComputeNode],
     /// The version of the oldest compute service.
@@ -111,7 +112,7 @@ fn resource_request(
         request.limit = None;
     }
     if request.suffixed.len() >= 2 && flavor_groups <= 1 {
-        request.group_policy.get_or_insert(GroupPolicy::None);
+        request.group_policy.get_or_insert(RequestGroupPolicy::None);
     }
     Ok(request)
 }

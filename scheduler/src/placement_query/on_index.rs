@@ -75,7 +75,7 @@ impl PlacementQuery {
         index: &Index,
         hosts: &HostTable,
         extent: CandidateExtent,
-        options: &candidates::Options,
+        options: &candidates::SearchOptions,
     ) -> HostCandidates {
         let mut found = Found { hosts, extent, by_host: FxHashMap::default(), waiting: 0, given: 0 };
         let requests = std::iter::once(&self.request).chain(&self.fallback);
@@ -102,7 +102,7 @@ impl Found<'_> {
         &mut self,
         request: &ResourceRequest,
         index: &Index,
-        options: &candidates::Options,
+        options: &candidates::SearchOptions,
     ) -> Result<(), Unanswered> {
         let query = request.to_index_query(&index.topology())?;
         let mut candidates = match index.candidates(&query, options) {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::error::QueryError;
 use super::standard;
 use crate::RequestSpec;
-use crate::request_spec::RequestGroup;
+use crate::request_spec::RequesterGroup;
 
 /// A flavor's request for devices of one kind, with the words that only Placement reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,15 +24,15 @@ impl DeviceRequest {
     /// # Errors
     ///
     /// [`QueryError::PciSpecs`] unless there is exactly one spec.
-    pub fn groups(&self) -> Result<Vec<RequestGroup>, QueryError> {
+    pub fn groups(&self) -> Result<Vec<RequesterGroup>, QueryError> {
         let [spec] = &self.specs[..] else {
             return Err(QueryError::PciSpecs(self.request_id.clone(), self.specs.len()));
         };
-        let group = |number| RequestGroup {
+        let group = |number| RequesterGroup {
             requester_id: Some(format!("{}-{number}", self.request_id)),
             resources: BTreeMap::from([(resource_class(spec), 1)]),
             required_traits: traits(spec),
-            ..RequestGroup::default()
+            ..RequesterGroup::default()
         };
         Ok((0..self.count).map(group).collect())
     }

@@ -8,7 +8,7 @@ use super::requirements::Requirements;
 use super::{PrefilterFacts, guest, standard};
 use crate::options::SchedulerOptions;
 use crate::request_spec::Destination;
-use crate::{Aggregate, RequestSpec};
+use crate::{AggregateRecord, RequestSpec};
 
 /// The oldest compute service that says of its providers that they are Nova's.
 const OWNER_TRAIT_SINCE: u32 = 73;
@@ -57,7 +57,7 @@ fn require_aggregates<'a>(spec: &mut RequestSpec, uuids: impl IntoIterator<Item 
     }
 }
 
-fn uuids<'a>(known: &PrefilterFacts<'a>, wanted: impl Fn(&Aggregate) -> bool) -> BTreeSet<&'a str> {
+fn uuids<'a>(known: &PrefilterFacts<'a>, wanted: impl Fn(&AggregateRecord) -> bool) -> BTreeSet<&'a str> {
     known
         .aggregates
         .iter()

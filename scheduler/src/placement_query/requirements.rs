@@ -4,12 +4,12 @@ use super::error::QueryError;
 use super::words;
 use crate::RequestSpec;
 use crate::python;
-use crate::request_spec::{Flavor, ImageProperties};
+use crate::request_spec::{ImageProperties, RequestedFlavor};
 
 /// A flavor and the properties of an image; the flavor's `hw:x` and the image's `hw_x` mean the same.
 #[derive(Clone, Copy)]
 pub(super) struct Requirements<'a> {
-    flavor: &'a Flavor,
+    flavor: &'a RequestedFlavor,
     image: Option<&'a ImageProperties>,
 }
 

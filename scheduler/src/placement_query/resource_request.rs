@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use berth_placement::candidates::RequestGroupPolicy;
 use uuid::Uuid;
 
 use super::error::QueryError;
@@ -19,7 +20,7 @@ pub struct ResourceRequest {
     /// The other groups by suffix: numbered ones of the flavor, and those of ports and devices.
     pub suffixed: BTreeMap<String, RequestGroup>,
     /// Whether suffixed groups may share a provider; `None` is allowed with at most one of them.
-    pub group_policy: Option<GroupPolicy>,
+    pub group_policy: Option<RequestGroupPolicy>,
     /// Traits that the root of the tree must have.
     pub root_required: BTreeSet<String>,
     /// Traits that the root of the tree must not have.
@@ -47,30 +48,6 @@ pub struct RequestGroup {
     pub forbidden_aggregates: BTreeSet<String>,
     /// The tree, named by any of its providers, that the resources come from.
     pub in_tree: Option<Uuid>,
-}
-
-/// Whether two suffixed groups may be served by one provider.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GroupPolicy {
-    /// They may.
-    None,
-    /// Each group has a provider of its own.
-    Isolate,
-}
-
-impl GroupPolicy {
-    /// The word for it in flavors and queries.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Isolate => "isolate",
-        }
-    }
-
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        [Self::None, Self::Isolate].into_iter().find(|policy| policy.as_str() == text)
-    }
 }
 
 impl ResourceRequest {
@@ -118,7 +95,7 @@ impl RequestGroup {
     /// # Errors
     ///
     /// Its tree is not named by a UUID.
-    pub(super) fn of(asked: &request_spec::RequestGroup) -> Result<Self, QueryError> {
+    pub(super) fn of(asked: &request_spec::RequesterGroup) -> Result<Self, QueryError> {
         let in_tree = asked.in_tree.as_deref().map(|provider| {
             Uuid::try_parse(provider).map_err(|_| QueryError::NotAProvider(provider.to_owned()))
         });

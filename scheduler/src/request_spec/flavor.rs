@@ -8,7 +8,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 /// A flavor.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default)]
-pub struct Flavor {
+pub struct RequestedFlavor {
     /// Its name, which aggregates may be limited to.
     pub name: String,
     /// Virtual CPUs.
@@ -25,7 +25,7 @@ pub struct Flavor {
     pub extra_specs: ExtraSpecs,
 }
 
-impl Default for Flavor {
+impl Default for RequestedFlavor {
     fn default() -> Self {
         Self {
             name: "m1.small".to_owned(),
@@ -39,7 +39,7 @@ impl Default for Flavor {
     }
 }
 
-impl Flavor {
+impl RequestedFlavor {
     /// Local disk in MiB as a host counts it: root and ephemeral, not swap.
     #[must_use]
     pub(crate) const fn disk_mb(&self) -> i64 {

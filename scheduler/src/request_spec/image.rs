@@ -7,7 +7,7 @@ use super::ImageProperties;
 /// An image.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
-pub struct Image {
+pub struct RequestedImage {
     /// Its id; none if the instance boots from a volume.
     pub id: Option<String>,
     /// Its format, such as `qcow2`.

@@ -25,12 +25,12 @@ pub use canonical::{architecture, hypervisor_type, vm_mode};
 pub use check_type::CheckType;
 pub use cpu_spec::{InvalidCpuSpec, cpu_spec};
 pub use destination::Destination;
-pub use flavor::{ExtraSpecs, Flavor};
+pub use flavor::{ExtraSpecs, RequestedFlavor};
 pub use hints::{Hint, SchedulerHints};
-pub use image::Image;
+pub use image::RequestedImage;
 pub use image_properties::{ImageProperties, InvalidProperty};
 pub use image_property::PropertyValue;
-pub use request_group::{RequestGroup, RequestLevelParams};
+pub use request_group::{RequestLevelParams, RequesterGroup};
 pub use retry::Retry;
 pub use server_group::{GroupRules, ServerGroup};
 
@@ -49,9 +49,9 @@ pub struct RequestSpec {
     /// The zone asked for. No filter reads it: it narrows the query for allocation candidates.
     pub availability_zone: Option<String>,
     /// Amounts and extra specs.
-    pub flavor: Flavor,
+    pub flavor: RequestedFlavor,
     /// The image; none if the API did not send one.
-    pub image: Option<Image>,
+    pub image: Option<RequestedImage>,
     /// Whether the root disk is a volume.
     pub is_bfv: bool,
     /// Hints of the user.
@@ -78,7 +78,7 @@ pub struct RequestSpec {
     pub pci_requests: Option<Vec<PciRequest>>,
     /// Resources of network ports and devices, each from one provider.
     #[serde(deserialize_with = "or_default")]
-    pub requested_resources: Vec<RequestGroup>,
+    pub requested_resources: Vec<RequesterGroup>,
     /// Conditions on all resources together.
     #[serde(deserialize_with = "or_default")]
     pub request_level_params: RequestLevelParams,
@@ -97,7 +97,7 @@ impl Default for RequestSpec {
             user_id: "user".to_owned(),
             num_instances: 1,
             availability_zone: None,
-            flavor: Flavor::default(),
+            flavor: RequestedFlavor::default(),
             image: None,
             is_bfv: false,
             scheduler_hints: SchedulerHints::default(),

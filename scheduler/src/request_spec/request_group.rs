@@ -7,7 +7,7 @@ use serde::Deserialize;
 /// A group of resources, as a network port or a device asks for it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
-pub struct RequestGroup {
+pub struct RequesterGroup {
     /// The requester: the suffix of the group in the query and the key of `mappings` in an allocation candidate.
     pub requester_id: Option<String>,
     /// Amounts by resource class.

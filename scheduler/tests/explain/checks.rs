@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use berth_scheduler::Aggregate;
+use berth_scheduler::AggregateRecord;
 use berth_scheduler::explain::{
     Case, CaseRecord, Change, Constraint, Ending, Explanation, ExplanationScope, Relaxation, explain,
 };
@@ -268,8 +268,9 @@ fn no_other_single_change_helps(record: &CaseRecord, case: &Case, explanation: &
 
 /// Whether the zone has hosts.
 fn in_use(record: &CaseRecord, zone: &str) -> bool {
-    let makes_it =
-        |aggregate: &&Aggregate| aggregate.metadata.get("availability_zone").is_some_and(|name| name == zone);
+    let makes_it = |aggregate: &&AggregateRecord| {
+        aggregate.metadata.get("availability_zone").is_some_and(|name| name == zone)
+    };
     let mut hosts = record.aggregates.iter().filter(makes_it).flat_map(|aggregate| &aggregate.hosts);
     hosts.any(|name| record.hosts.iter().any(|host| host.host == *name))
 }

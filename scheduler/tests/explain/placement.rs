@@ -1,6 +1,6 @@
 //! Placement's own answer for a recorded fleet: which hosts have an allocation candidate, by searching an index.
 
-use berth_placement::candidates::{Group, Options, Query};
+use berth_placement::candidates::{Query, QueryGroup, SearchOptions};
 use berth_placement::{Allocation, ClassId, ConsumerId, Index, Inventory, Row, Units};
 use berth_scheduler::explain::{Case, CaseRecord};
 use berth_scheduler::hosts::HostRecord;
@@ -129,13 +129,13 @@ fn search(index: &Index, asked: &ResourceRequest) -> Vec<Row> {
         writer.trait_named(name);
     });
     drop(writer);
-    let found = index.candidates(&query, &Options::default()).expect("known names");
+    let found = index.candidates(&query, &SearchOptions::default()).expect("known names");
     found.map(|candidate| candidate.expect("little work").allocations[0].row).collect()
 }
 
-fn group(asked: &RequestGroup) -> Group {
+fn group(asked: &RequestGroup) -> QueryGroup {
     let ids = |ids: &std::collections::BTreeSet<String>| ids.iter().map(|id| uuid(id)).collect();
-    Group {
+    QueryGroup {
         suffix: "".into(),
         resources: asked.resources.iter().map(|(class, amount)| (class.as_str().into(), *amount)).collect(),
         required: asked.required_traits.iter().map(|name| vec![name.as_str().into()]).collect(),

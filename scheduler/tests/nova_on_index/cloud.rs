@@ -64,7 +64,7 @@ impl LongWay {
 
     pub(crate) fn ask(&self, query: &PlacementQuery, spec: &RequestSpec) -> HostCandidates {
         let extent = CandidateExtent::of(spec, &self.options);
-        query.ask(&self.index, &self.hosts, extent, &candidates::Options::default())
+        query.ask(&self.index, &self.hosts, extent, &candidates::SearchOptions::default())
     }
 
     pub(crate) fn decide(

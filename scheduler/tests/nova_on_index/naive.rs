@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use berth_placement::Index;
-use berth_scheduler::placement_query::{GroupPolicy, RequestGroup, ResourceRequest};
+use berth_placement::candidates::RequestGroupPolicy;
+use berth_scheduler::placement_query::{RequestGroup, ResourceRequest};
 use uuid::Uuid;
 
 use crate::fleet::{Fleet, Provider, SHARES};
@@ -152,6 +153,6 @@ impl<'a> Tree<'a> {
         let distinct: BTreeSet<_> = suffixed.iter().collect();
         totals.iter().all(has_capacity)
             && request.unsuffixed.required_traits.iter().all(is_covered)
-            && (request.group_policy != Some(GroupPolicy::Isolate) || distinct.len() == suffixed.len())
+            && (request.group_policy != Some(RequestGroupPolicy::Isolate) || distinct.len() == suffixed.len())
     }
 }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use berth_fleet::{Flavor, FleetError, Image, Instance};
 use berth_scheduler::RequestSpec;
 use berth_scheduler::python::Value;
-use berth_scheduler::request_spec::{Flavor as SpecFlavor, Image as SpecImage, ImageProperties};
+use berth_scheduler::request_spec::{
+    ImageProperties, RequestedFlavor as SpecFlavor, RequestedImage as SpecImage,
+};
 use uuid::Uuid;
 
 /// Instances of one kind that want hosts.

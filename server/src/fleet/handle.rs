@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use berth_fleet::{Fleet, FleetOptions, Instance, Moment, Notices, Session};
 use berth_placement::{Index, Snapshot, Topology, Writer};
-use berth_scheduler::Aggregate;
+use berth_scheduler::AggregateRecord;
 use berth_scheduler::decider::{HostChanges, HostSource};
 use berth_scheduler::hosts::HostRecord;
 use berth_store::{Changes, Queue};
@@ -171,7 +171,7 @@ impl HostSource for FleetHandle {
         self.observe(|fleet, _| fleet.take_host_changes())
     }
 
-    fn all(&self) -> (Vec<HostRecord>, Vec<Aggregate>) {
+    fn all(&self) -> (Vec<HostRecord>, Vec<AggregateRecord>) {
         self.read(Fleet::all_host_facts)
     }
 

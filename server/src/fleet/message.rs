@@ -2,7 +2,7 @@
 
 use berth_api::v1;
 use berth_fleet::{
-    DesiredGuest, Flavor, FleetError, Goal, GuestReport, GuestState, Hypervisor, Image, InstanceSpec,
+    DesiredGuest, Flavor, FleetError, Goal, GuestReport, GuestState, HypervisorInfo, Image, InstanceSpec,
     Introduction, ReportedInventory, ReportedProvider,
 };
 use uuid::Uuid;
@@ -23,7 +23,7 @@ pub(super) fn read_hello(hello: &v1::Hello) -> Result<Introduction, FleetError> 
     })
 }
 
-fn read_hypervisor(message: v1::Hypervisor) -> Hypervisor {
+fn read_hypervisor(message: v1::Hypervisor) -> HypervisorInfo {
     let v1::Hypervisor {
         kind,
         version,
@@ -34,7 +34,7 @@ fn read_hypervisor(message: v1::Hypervisor) -> Hypervisor {
         address,
         agent_version,
     } = message;
-    Hypervisor {
+    HypervisorInfo {
         kind,
         version,
         libvirt_version,

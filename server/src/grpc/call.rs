@@ -120,10 +120,10 @@ mod tests {
 
     use super::*;
     use crate::request::Access;
-    use crate::service::Options;
+    use crate::service::ServiceOptions;
 
     fn service() -> Service {
-        Service::new(Options::noauth2())
+        Service::new(ServiceOptions::noauth2())
     }
 
     /// How a call of each kind ends.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use berth_process::certificates::{self, Problem};
+use berth_process::certificates::{self, CertificateProblem};
 use rustls::RootCertStore;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
@@ -46,7 +46,10 @@ type Stamp = (SystemTime, u64, u64);
 
 impl Revocations {
     /// Reads the list in a file.
-    pub(super) fn read(path: &Path, authorities: Vec<CertificateDer<'static>>) -> Result<Arc<Self>, Problem> {
+    pub(super) fn read(
+        path: &Path,
+        authorities: Vec<CertificateDer<'static>>,
+    ) -> Result<Arc<Self>, CertificateProblem> {
         let (verifier, file) = (verifier(path, &authorities)?, stamp(path));
         let list = Mutex::new(List { verifier, file, standing: BTreeMap::new() });
         Ok(Arc::new(Self { path: path.to_owned(), authorities, list, version: watch::Sender::new(0) }))
@@ -128,7 +131,7 @@ fn stamp(path: &Path) -> Option<Stamp> {
 fn verifier(
     path: &Path,
     authorities: &[CertificateDer<'static>],
-) -> Result<Arc<dyn ClientCertVerifier>, Problem> {
+) -> Result<Arc<dyn ClientCertVerifier>, CertificateProblem> {
     let lists = certificates::read_revocations(path)?;
     let mut roots = RootCertStore::empty();
     authorities.iter().for_each(|authority| drop(roots.add(authority.clone())));
@@ -137,5 +140,5 @@ fn verifier(
         .with_crls(lists)
         .allow_unknown_revocation_status()
         .build()
-        .map_err(|error| Problem::Damaged(error.to_string()))
+        .map_err(|error| CertificateProblem::Damaged(error.to_string()))
 }

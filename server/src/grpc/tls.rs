@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use berth_process::certificates::{self, Problem};
+use berth_process::certificates::{self, CertificateProblem};
 use rustls_pki_types::CertificateDer;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 
@@ -28,19 +28,19 @@ pub struct Tls {
 pub enum InvalidTls {
     /// The server's certificates.
     #[error("the certificate cannot be used: it {0}")]
-    Certificate(Problem),
+    Certificate(CertificateProblem),
     /// The server's key.
     #[error("the key cannot be used: {0}")]
-    Key(Problem),
+    Key(CertificateProblem),
     /// The server's certificate and key together.
     #[error("the key does not belong to the certificate: {0}")]
     Mismatch(String),
     /// The list of revoked certificates.
     #[error("the list of revoked certificates cannot be used: it {0}")]
-    ClientCrl(Problem),
+    ClientCrl(CertificateProblem),
     /// The authority of the clients.
     #[error("the client authority's certificate cannot be used: it {0}")]
-    ClientCa(Problem),
+    ClientCa(CertificateProblem),
 }
 
 impl Tls {

@@ -18,7 +18,7 @@ const DEEPEST: usize = 10;
 
 /// The rules in force.
 #[derive(Debug, Clone)]
-pub struct Policy {
+pub struct AccessPolicy {
     checks: BTreeMap<String, Rule>,
 }
 
@@ -65,7 +65,7 @@ pub enum InvalidPolicy {
     },
 }
 
-impl Policy {
+impl AccessPolicy {
     /// The defaults for people, projects and services with roles of their own.
     #[must_use]
     pub fn secure() -> Self {
@@ -154,7 +154,7 @@ mod tests {
     /// (rule, role) by (legacy, secure), from the original's documented defaults.
     #[test]
     fn the_defaults_are_the_originals() {
-        let (legacy, secure) = (Policy::legacy(), Policy::secure());
+        let (legacy, secure) = (AccessPolicy::legacy(), AccessPolicy::secure());
         let matrix = [
             (rules::PROVIDERS_CREATE, "admin", true, true),
             (rules::PROVIDERS_CREATE, "service", true, true),
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_file_overrides_rules_by_name() {
-        let policy = Policy::legacy().overridden("\"placement:traits:list\": \"@\"\n").unwrap();
+        let policy = AccessPolicy::legacy().overridden("\"placement:traits:list\": \"@\"\n").unwrap();
         assert!(policy.allows(rules::TRAITS_LIST, &who(&[]), None));
         assert!(!policy.allows(rules::TRAITS_UPDATE, &who(&[]), None));
     }
@@ -188,7 +188,7 @@ mod tests {
         let lines = page.lines().filter_map(|line| line.strip_prefix("    \""));
         let file: Vec<String> = lines.map(|line| format!("\"{line}")).collect();
         assert_eq!(file.len(), 4);
-        let policy = Policy::legacy().overridden(&file.join("\n")).unwrap();
+        let policy = AccessPolicy::legacy().overridden(&file.join("\n")).unwrap();
         assert!(policy.allows(rules::TRAITS_LIST, &who(&[]), None));
         assert!(!policy.allows(rules::TRAITS_DELETE, &who(&["admin"]), None));
         assert!(policy.allows(rules::PROVIDERS_LIST, &who(&["auditor"]), None));
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn rules_that_lead_nowhere_are_refused() {
-        let error = |file: &str| Policy::legacy().overridden(file).unwrap_err();
+        let error = |file: &str| AccessPolicy::legacy().overridden(file).unwrap_err();
         let circle = error("# two\na: rule:b\nb: rule:a").to_string();
         assert!(circle.starts_with("line 2: rule a refers to an unknown rule, to itself"), "{circle}");
         assert!(matches!(error("a: rule:missing"), InvalidPolicy::Reference { line: 1, .. }));
@@ -208,7 +208,7 @@ mod tests {
             let links = (1..=length).map(|n| format!("r{n:03}: rule:r{:03} or rule:r{:03}\n", n - 1, n - 1));
             format!("r000: \"@\"\n{}", links.collect::<String>())
         };
-        assert!(Policy::legacy().overridden(&chain(DEEPEST)).is_ok());
+        assert!(AccessPolicy::legacy().overridden(&chain(DEEPEST)).is_ok());
         let last = error(&chain(DEEPEST + 1));
         assert!(
             matches!(&last, InvalidPolicy::Reference { rule, .. } if *rule == format!("r{:03}", DEEPEST + 1))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use berth_placement::{
     Allocation, ClassId, ConsumerId, ExpectedGeneration, Index, Inventory, Owner, Row, Timestamp, Write,
 };
-use berth_server::Options;
+use berth_server::ServiceOptions;
 use uuid::Uuid;
 
 pub(crate) const PROVIDERS: usize = 200;
@@ -67,6 +67,6 @@ pub(crate) fn use_it(index: &Index) {
     }
 }
 
-pub(crate) fn options() -> Options {
-    Options::noauth2()
+pub(crate) fn options() -> ServiceOptions {
+    ServiceOptions::noauth2()
 }

@@ -16,7 +16,7 @@ use berth_api::v1::server_group::Policy;
 use berth_placement::GroupPolicy;
 use berth_scheduler::{Options, Preference};
 use berth_simulator::{NovaOptions, Observer, simulate_nova};
-use berth_traces::{Demands, Host, Micros, Resources, Vm};
+use berth_traces::{Demands, Micros, Resources, TraceHost, Vm};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -29,10 +29,10 @@ const BATCHES: u64 = 40;
 const BATCH: u64 = 3;
 
 /// The fleet: a zone, an aggregate and a trait on some of its hosts each. All have the capacity of [`tree`].
-fn hosts() -> Vec<Host> {
+fn hosts() -> Vec<TraceHost> {
     let host = |number: u32| {
         let capacity = Resources { vcpus: 8, memory_mb: 8192, disk_gb: 100 };
-        let mut host = Host::new(format!("host-{number:03}"), capacity);
+        let mut host = TraceHost::new(format!("host-{number:03}"), capacity);
         if number.is_multiple_of(2) {
             host.zone = "east".into();
         }
@@ -91,7 +91,7 @@ type Decisions = Vec<(u64, Option<String>)>;
 struct Recorder(Decisions);
 
 impl Observer for Recorder {
-    fn decided(&mut self, vm: &Vm, host: Option<&Host>) -> std::io::Result<()> {
+    fn decided(&mut self, vm: &Vm, host: Option<&TraceHost>) -> std::io::Result<()> {
         self.0.push((vm.id.parse().expect("a number"), host.map(|host| host.id.to_string())));
         Ok(())
     }
@@ -139,7 +139,7 @@ async fn live(cloud: &mut Cloud) -> Vec<ScriptedAgent> {
     for host in &hosts {
         cloud.until_host(&host.id, |found| found.is_up && !found.inventories.is_empty()).await;
     }
-    let members = |is_member: &dyn Fn(&Host) -> bool| {
+    let members = |is_member: &dyn Fn(&TraceHost) -> bool| {
         hosts.iter().filter(|host| is_member(host)).map(|host| host.id.to_string()).collect()
     };
     let (east, fast) = (members(&|host| !host.zone.is_empty()), members(&|host| !host.aggregates.is_empty()));

@@ -10,7 +10,7 @@ use berth_api::v1::fleet_client::FleetClient;
 use berth_api::v1::instances_client::InstancesClient;
 use berth_api::v1::scheduler_client::SchedulerClient;
 use berth_scheduler::FilterName;
-use berth_server::{DataDir, DurabilityOptions, FleetOptions, Grpc, Keeper, Options, Service};
+use berth_server::{DataDir, DurabilityOptions, FleetOptions, Grpc, Keeper, Service, ServiceOptions};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tonic::Status;
@@ -30,12 +30,12 @@ pub(crate) struct Cloud {
     task: JoinHandle<()>,
 }
 
-fn options() -> Options {
+fn options() -> ServiceOptions {
     let second = Duration::from_secs(1);
     let scheduler = scheduler_options();
     let fleet =
         FleetOptions { heartbeat: second / 5, down_after: second, scheduler, ..FleetOptions::default() };
-    Options { fleet, ..Options::noauth2() }
+    ServiceOptions { fleet, ..ServiceOptions::noauth2() }
 }
 
 /// Nova's defaults, and a filter that looks at aggregates.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
-use berth_server::{Limits, Microversion, Options, Policy, Service};
+use berth_server::{AccessPolicy, Limits, Microversion, Service, ServiceOptions};
 use tokio::runtime::{Builder, Runtime};
 
 const VERSIONS: u8 = 40;
@@ -70,15 +70,17 @@ pub(crate) fn microversion(data: &[u8]) {
 /// A policy file.
 pub(crate) fn policy(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    if let Ok(policy) = Policy::legacy().overridden(text) {
+    if let Ok(policy) = AccessPolicy::legacy().overridden(text) {
         assert!(policy.rules().count() > 0);
     }
 }
 
 /// A service with one provider that has something of everything.
 fn fleet() -> Arc<Service> {
-    let options =
-        Options { limits: Limits { candidate_work: 10_000, ..Limits::default() }, ..Options::noauth2() };
+    let options = ServiceOptions {
+        limits: Limits { candidate_work: 10_000, ..Limits::default() },
+        ..ServiceOptions::noauth2()
+    };
     let service = Arc::new(Service::new(options));
     let setup: [(Method, &str, String); 3] = [
         (Method::POST, "", format!("{{\"name\":\"p\",\"uuid\":\"{PROVIDER}\"}}")),

@@ -6,7 +6,7 @@ use berth_api::v1;
 use berth_api::v1::agent_message::Message;
 use berth_api::v1::agents_client::AgentsClient;
 use berth_api::v1::fleet_client::FleetClient;
-use berth_server::{FleetOptions, Options, Service};
+use berth_server::{FleetOptions, Service, ServiceOptions};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
@@ -24,7 +24,7 @@ struct World {
 }
 
 impl World {
-    async fn new(options: Options) -> Self {
+    async fn new(options: ServiceOptions) -> Self {
         let authority = Authority::new();
         let running = authority.service_over(Arc::new(Service::new(options))).await;
         Self { authority, running }
@@ -95,7 +95,7 @@ async fn a_certificate_with_the_uuid_vouches_for_that_host_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn trust_on_first_use_is_the_operators_choice() {
     let fleet = FleetOptions { trust_on_first_use: true, ..FleetOptions::default() };
-    let world = World::new(Options { fleet, ..options() }).await;
+    let world = World::new(ServiceOptions { fleet, ..options() }).await;
     world.join("berth://agent/h1", "h1", UUID).await.unwrap();
     refused(world.join("berth://agent/h2", "h2", UUID).await, Code::FailedPrecondition, "OTHER_HOST");
     world.join("berth://agent/h2", "h2", OTHER).await.unwrap();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use berth_api::v1;
 use berth_api::v1::placement_client::PlacementClient;
-use berth_server::{Grpc, Options, Service, Tls};
+use berth_server::{Grpc, Service, ServiceOptions, Tls};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tonic::transport::{Channel, Endpoint};
@@ -21,8 +21,8 @@ pub(crate) struct Running {
     task: JoinHandle<()>,
 }
 
-pub(crate) fn options() -> Options {
-    Options::noauth2()
+pub(crate) fn options() -> ServiceOptions {
+    ServiceOptions::noauth2()
 }
 
 impl Running {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use berth_server::{CandidateOptions, Limits, Options, Server, Service};
+use berth_server::{CandidateOptions, Limits, Server, Service, ServiceOptions};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
@@ -32,10 +32,10 @@ impl Running {
     }
 
     pub(crate) fn with_options(limits: Limits, candidates: CandidateOptions) -> Self {
-        Self::of(Options { limits, candidates, ..Options::noauth2() })
+        Self::of(ServiceOptions { limits, candidates, ..ServiceOptions::noauth2() })
     }
 
-    pub(crate) fn of(options: Options) -> Self {
+    pub(crate) fn of(options: ServiceOptions) -> Self {
         let service = Arc::new(Service::new(options));
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();

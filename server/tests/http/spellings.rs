@@ -1,7 +1,7 @@
 //! Requests that say the same in another spelling, as the original reads them. `docs/conformance.md` says where Berth goes
 //! its own way.
 
-use berth_server::Options;
+use berth_server::ServiceOptions;
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Client, head};
@@ -350,7 +350,7 @@ fn the_answer_to_a_missing_token_has_the_form_of_the_middleware() {
 #[test]
 fn a_service_below_a_path_is_served_there_and_links_there() {
     let public_url = Some("https://cloud.example/placement/".to_owned());
-    let server = Running::of(Options { public_url, ..Options::noauth2() });
+    let server = Running::of(ServiceOptions { public_url, ..ServiceOptions::noauth2() });
     let mut client = server.client();
     for (number, prefix) in ["", "/placement"].into_iter().enumerate() {
         let body = json!({ "name": format!("p{number}"), "uuid": uuid('a', number) });

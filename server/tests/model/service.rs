@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
 use axum::http::Request as HttpRequest;
-use berth_server::{Options, Service};
+use berth_server::{Service, ServiceOptions};
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 
@@ -19,7 +19,7 @@ pub(crate) struct InProcess {
 
 impl InProcess {
     pub(crate) fn new() -> Self {
-        let options = Options::noauth2();
+        let options = ServiceOptions::noauth2();
         // As in production: some handlers hand their thread's other work to another one.
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
         Self { service: Arc::new(Service::new(options)), runtime }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use berth_server::{Auth, Options, Policy, Server, Service};
+use berth_server::{AccessPolicy, Auth, Server, Service, ServiceOptions};
 use tokio::sync::oneshot;
 use ureq::Agent;
 
@@ -26,8 +26,8 @@ pub(crate) struct Answer {
 }
 
 impl Berth {
-    pub(crate) fn start(auth: Auth, policy: Policy) -> Self {
-        let options = Options { auth, policy, ..Options::noauth2() };
+    pub(crate) fn start(auth: Auth, policy: AccessPolicy) -> Self {
+        let options = ServiceOptions { auth, policy, ..ServiceOptions::noauth2() };
         let service = Arc::new(Service::new(options));
         let (stop, stopped) = oneshot::channel();
         let (sender, receiver) = std::sync::mpsc::channel();

@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use super::summary::{Summary, Utilisation};
-use crate::outcome::{Outcome, Sample, Share, Totals};
+use crate::outcome::{Sample, Share, SimulationOutcome, Totals};
 
 const VERSION: u32 = 1;
 
@@ -44,14 +44,14 @@ struct Classes {
     disk_gb: Option<Utilisation>,
 }
 
-pub(super) fn json(outcome: &Outcome) -> String {
+pub(super) fn json(outcome: &SimulationOutcome) -> String {
     let report = Report { version: VERSION, summary: head(outcome), samples: &outcome.samples };
     let mut text = serde_json::to_string_pretty(&report).expect("plain structs of numbers and strings");
     text.push('\n');
     text
 }
 
-fn head(outcome: &Outcome) -> Head<'_> {
+fn head(outcome: &SimulationOutcome) -> Head<'_> {
     let Summary { span_us, utilisation: [vcpus, memory_mb, disk_gb], rejection_rate, packing_density } =
         Summary::of(outcome);
     Head {

@@ -1,6 +1,6 @@
 //! The report of a run: one HTML page with charts, and the same numbers as JSON.
 //!
-//! Both depend on the [`Outcome`] and the [`Heading`] alone, so the same run gives the same bytes.
+//! Both depend on the [`SimulationOutcome`] and the [`Heading`] alone, so the same run gives the same bytes.
 //! The page is one file without scripts or external links. `series` defines the charts, `chart`
 //! draws them, and `page` assembles the page.
 
@@ -17,7 +17,7 @@ mod tests;
 
 use std::error::Error;
 
-use crate::outcome::Outcome;
+use crate::outcome::SimulationOutcome;
 
 /// The description of the run in the report. Any text is allowed: the page escapes it.
 #[derive(Debug, Clone, Copy)]
@@ -51,7 +51,7 @@ pub enum ReportError {
 ///
 /// # Panics
 /// The outcome has no samples. A run never returns such an outcome.
-pub fn html(outcome: &Outcome, heading: &Heading<'_>) -> Result<String, ReportError> {
+pub fn html(outcome: &SimulationOutcome, heading: &Heading<'_>) -> Result<String, ReportError> {
     page::page(outcome, heading)
 }
 
@@ -62,6 +62,6 @@ pub fn html(outcome: &Outcome, heading: &Heading<'_>) -> Result<String, ReportEr
 /// # Panics
 /// The outcome has no samples. A run never returns such an outcome.
 #[must_use]
-pub fn json(outcome: &Outcome) -> String {
+pub fn json(outcome: &SimulationOutcome) -> String {
     json::json(outcome)
 }

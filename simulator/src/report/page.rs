@@ -6,9 +6,9 @@ use super::ink;
 use super::series::{CLASSES, Chart, Timeline};
 use super::summary::{Summary, Utilisation, share};
 use super::{Heading, ReportError};
-use crate::outcome::{Outcome, Share};
+use crate::outcome::{Share, SimulationOutcome};
 
-pub(super) fn page(outcome: &Outcome, heading: &Heading<'_>) -> Result<String, ReportError> {
+pub(super) fn page(outcome: &SimulationOutcome, heading: &Heading<'_>) -> Result<String, ReportError> {
     let summary = Summary::of(outcome);
     let timeline = Timeline::of(outcome);
     let figure = |chart: Chart| figure(&chart, &timeline);
@@ -34,7 +34,7 @@ pub(super) fn page(outcome: &Outcome, heading: &Heading<'_>) -> Result<String, R
     ))
 }
 
-fn banner(outcome: &Outcome, summary: &Summary) -> String {
+fn banner(outcome: &SimulationOutcome, summary: &Summary) -> String {
     if outcome.complete {
         return String::new();
     }
@@ -46,8 +46,8 @@ fn banner(outcome: &Outcome, summary: &Summary) -> String {
     )
 }
 
-fn tiles(outcome: &Outcome, summary: &Summary) -> String {
-    let Outcome { totals, hosts, peak_busy_hosts, .. } = *outcome;
+fn tiles(outcome: &SimulationOutcome, summary: &Summary) -> String {
+    let SimulationOutcome { totals, hosts, peak_busy_hosts, .. } = *outcome;
     let placed = percent_or_none(share(totals.placed, totals.vms));
     let rejected = percent_or_none(summary.rejection_rate);
     [
@@ -73,7 +73,7 @@ fn tile(name: &str, value: &str, detail: &str) -> String {
 }
 
 /// The rows of the table of capacity and use, one column per class.
-fn rows(outcome: &Outcome, summary: &Summary) -> String {
+fn rows(outcome: &SimulationOutcome, summary: &Summary) -> String {
     let utilisation = |part: fn(&Utilisation) -> f64| {
         summary.utilisation.map(|class| class.map_or_else(|| NONE.to_owned(), |class| percent(part(&class))))
     };

@@ -4,7 +4,7 @@ use super::axis::{Measure, TimeUnit};
 use super::format::{duration, number, percent, percent_or_none};
 use super::ink::Ink;
 use super::summary::{Summary, packing_density, share};
-use crate::outcome::{Outcome, Sample, Share};
+use crate::outcome::{Sample, Share, SimulationOutcome};
 
 /// The largest number of intervals in the chart of the rejection rate: fewer are too coarse, more
 /// too noisy.
@@ -50,14 +50,14 @@ pub(super) struct Chart {
 
 /// The samples of a run in the unit of the time axis.
 pub(super) struct Timeline<'a> {
-    pub(super) outcome: &'a Outcome,
+    pub(super) outcome: &'a SimulationOutcome,
     pub(super) unit: TimeUnit,
     /// The length of the run in that unit.
     pub(super) end: f64,
 }
 
 impl<'a> Timeline<'a> {
-    pub(super) fn of(outcome: &'a Outcome) -> Self {
+    pub(super) fn of(outcome: &'a SimulationOutcome) -> Self {
         let span_us = Summary::of(outcome).span_us;
         let unit = TimeUnit::for_span(span_us);
         Self { outcome, unit, end: unit.of(span_us) }
@@ -111,7 +111,7 @@ impl<'a> Timeline<'a> {
     }
 
     pub(super) fn hosts(&self) -> Chart {
-        let Outcome { hosts, .. } = *self.outcome;
+        let SimulationOutcome { hosts, .. } = *self.outcome;
         let end = self.outcome.end().busy_hosts;
         let in_use = Series {
             name: "Hosts in use",

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::outcome::{Outcome, Sample, ratio};
+use crate::outcome::{Sample, SimulationOutcome, ratio};
 
 /// The utilisation of the fleet in one resource class, as shares of its capacity.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -30,7 +30,7 @@ pub(super) struct Summary {
 }
 
 impl Summary {
-    pub(super) fn of(outcome: &Outcome) -> Self {
+    pub(super) fn of(outcome: &SimulationOutcome) -> Self {
         let capacity = outcome.capacity.amounts();
         let (mean, peak) = (outcome.mean_used.amounts(), outcome.peak_used.amounts());
         let last = outcome.end().used.amounts();

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{Heading, html, json};
-use crate::outcome::{Outcome, Sample, Share, Totals};
+use crate::outcome::{Sample, Share, SimulationOutcome, Totals};
 
 const HEADING: Heading<'_> = Heading { title: "A title", trace: "a trace", fleet: "a fleet" };
 const HOUR: u64 = 3_600_000_000;
@@ -28,9 +28,9 @@ fn sample(hour: u64) -> Sample {
     }
 }
 
-fn outcome(samples: Vec<Sample>) -> Outcome {
+fn outcome(samples: Vec<Sample>) -> SimulationOutcome {
     let end = samples[samples.len() - 1];
-    Outcome {
+    SimulationOutcome {
         policy: "best-fit".to_owned(),
         complete: true,
         hosts: 10,
@@ -52,20 +52,20 @@ fn outcome(samples: Vec<Sample>) -> Outcome {
     }
 }
 
-fn two_days() -> Outcome {
+fn two_days() -> SimulationOutcome {
     outcome((0..=48).map(sample).collect())
 }
 
-fn page(outcome: &Outcome) -> String {
+fn page(outcome: &SimulationOutcome) -> String {
     html(outcome, &HEADING).expect("a page")
 }
 
-fn parsed(outcome: &Outcome) -> Value {
+fn parsed(outcome: &SimulationOutcome) -> Value {
     serde_json::from_str(&json(outcome)).expect("valid JSON")
 }
 
 /// Runs with something missing. Each must give a page, without NaN.
-fn edge_cases() -> Vec<(&'static str, Outcome)> {
+fn edge_cases() -> Vec<(&'static str, SimulationOutcome)> {
     let nothing = Sample { used: share(0, 0, 0), stranded: share(0, 0, 0), running_vms: 0, ..sample(0) };
     let rejecting = |hour| Sample { at_us: hour * HOUR, rejected: 5 * hour, ..nothing };
     let mut no_disk = two_days();
@@ -141,14 +141,14 @@ fn the_page_is_self_contained() {
 fn free_text_is_escaped() {
     let bad = r#"<b onclick="x('&')">{title}"#;
     let heading = Heading { title: bad, trace: bad, fleet: bad };
-    let page = html(&Outcome { policy: bad.to_owned(), ..two_days() }, &heading).expect("a page");
+    let page = html(&SimulationOutcome { policy: bad.to_owned(), ..two_days() }, &heading).expect("a page");
     assert!(!page.contains("<b "));
     assert_eq!(page.matches("&lt;b onclick=&quot;x(&#39;&amp;&#39;)&quot;&gt;{title}").count(), 5);
 }
 
 #[test]
 fn a_partial_result_says_so_and_when_it_ended() {
-    let partial = page(&Outcome { complete: false, ..two_days() });
+    let partial = page(&SimulationOutcome { complete: false, ..two_days() });
     assert!(partial.contains("Partial result"));
     assert!(partial.contains("after 2 d of trace time and 480 VMs"));
     assert!(!page(&two_days()).contains("Partial result"));

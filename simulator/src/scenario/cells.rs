@@ -6,7 +6,7 @@
 
 use std::str::FromStr;
 
-use berth_traces::{Host, Vm};
+use berth_traces::{TraceHost, Vm};
 
 use crate::scenario::engine::Engine;
 use crate::simulation::SimulationError;
@@ -94,8 +94,8 @@ pub(crate) struct Cells {
 }
 
 impl Cells {
-    pub(crate) fn new(hosts: &[Host], policy: CellPolicy, split_above_mb: u32) -> Self {
-        let cells = |host: &Host| {
+    pub(crate) fn new(hosts: &[TraceHost], policy: CellPolicy, split_above_mb: u32) -> Self {
+        let cells = |host: &TraceHost| {
             let count = host.numa_cells.max(1);
             let share = |amount: u32| u64::from(amount) * 2 / u64::from(count);
             let capacity =

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use berth_placement::{Allocation, ConsumerId, GroupPolicy, HOST_CLASSES, Index, Row};
 use berth_scheduler::Preference;
 use berth_scheduler::{Policy, Search};
-use berth_traces::{Host, Vm};
+use berth_traces::{TraceHost, Vm};
 
 use crate::fleet::index_of;
 use crate::nova::{NovaOptions, NovaPlacer};
 use crate::policy::PolicyPlacer;
 use crate::scenario::cells::{CellPolicy, Cells};
-use crate::simulation::{Options, Placer, SimulationError, consumer_of};
+use crate::simulation::{Placer, SimulationError, SimulationOptions, consumer_of};
 
 /// What decides in a run.
 #[derive(Debug, Clone)]
@@ -79,7 +79,7 @@ pub(crate) trait Engine {
 
 /// The engine of a scheduler.
 pub(crate) fn engine(
-    hosts: &[Host],
+    hosts: &[TraceHost],
     deciding: &Deciding,
     seed: u64,
 ) -> Result<Box<dyn Engine>, SimulationError> {
@@ -87,7 +87,8 @@ pub(crate) fn engine(
         Deciding::Cells(policy, split_above_mb) => Box::new(Cells::new(hosts, *policy, *split_above_mb)),
         Deciding::Policy(policy) => {
             let index = Arc::new(index_of(hosts)?);
-            let placer = PolicyPlacer::new(&index, Options { policy: *policy, search: Search::Ranked });
+            let placer =
+                PolicyPlacer::new(&index, SimulationOptions { policy: *policy, search: Search::Ranked });
             Box::new(OnIndex { index, placer })
         }
         Deciding::Nova(options) => {

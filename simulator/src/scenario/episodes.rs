@@ -1,7 +1,7 @@
 //! Many short runs, each from an empty fleet: the protocol of a published baseline.
 
 use berth_traces::scale::Drawn;
-use berth_traces::{Host, Micros};
+use berth_traces::{Micros, TraceHost};
 use serde::Serialize;
 
 use crate::departures::{Departure, Departures};
@@ -59,7 +59,11 @@ pub fn episodes(
 }
 
 /// How many VMs first fit places on empty hosts before one does not fit.
-fn first_fit_places(env: &Environment<'_>, hosts: &[Host], drawn: &[Drawn]) -> Result<usize, ScenarioError> {
+fn first_fit_places(
+    env: &Environment<'_>,
+    hosts: &[TraceHost],
+    drawn: &[Drawn],
+) -> Result<usize, ScenarioError> {
     let first_fit = match env.deciding {
         Deciding::Cells(_, split_above_mb) => Deciding::Cells(CellPolicy::First, *split_above_mb),
         _ => Deciding::Policy(berth_scheduler::Policy::FirstFit),

@@ -1,6 +1,6 @@
 //! What happens to hosts, and when.
 
-use berth_traces::{Host, Micros, rng};
+use berth_traces::{Micros, TraceHost, rng};
 use rand::Rng;
 use rand::seq::SliceRandom;
 
@@ -28,7 +28,7 @@ const MOST: usize = 100_000;
 /// An event names no host, or contradicts itself.
 pub(crate) fn events(
     specs: &[EventSpec],
-    hosts: &[Host],
+    hosts: &[TraceHost],
     (start, end): (Micros, Micros),
     seed: u64,
 ) -> Result<Vec<HostEvent>, ScenarioError> {
@@ -69,8 +69,12 @@ fn after(at: Micros, mean: Micros, random: &mut rng::Stream) -> Micros {
 }
 
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)] // a share of the hosts
-fn chosen(spec: &EventSpec, hosts: &[Host], random: &mut rng::Stream) -> Result<Vec<usize>, ScenarioError> {
-    let named = |what: &str, name: &str, is_it: &dyn Fn(&Host) -> bool| {
+fn chosen(
+    spec: &EventSpec,
+    hosts: &[TraceHost],
+    random: &mut rng::Stream,
+) -> Result<Vec<usize>, ScenarioError> {
+    let named = |what: &str, name: &str, is_it: &dyn Fn(&TraceHost) -> bool| {
         let found: Vec<usize> = (0..hosts.len()).filter(|&host| is_it(&hosts[host])).collect();
         if found.is_empty() {
             Err(ScenarioError::new(&format!("events: no host has the {what} {name:?}")))
@@ -110,10 +114,10 @@ mod tests {
     use crate::scenario::config::variants;
 
     fn of(text: &str) -> Result<Vec<HostEvent>, ScenarioError> {
-        let hosts: Vec<Host> = (0..40)
-            .map(|i| Host {
+        let hosts: Vec<TraceHost> = (0..40)
+            .map(|i| TraceHost {
                 rack: format!("r{}", i % 4).into(),
-                ..Host::new(i.to_string(), berth_traces::Resources::default())
+                ..TraceHost::new(i.to_string(), berth_traces::Resources::default())
             })
             .collect();
         let specs = variants(text).unwrap().remove(0).scenario.events;

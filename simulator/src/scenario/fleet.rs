@@ -1,6 +1,6 @@
 //! The hosts of a scenario.
 
-use berth_traces::{Fleet, Host, HostShape, Resources};
+use berth_traces::{HostShape, HostShapes, Resources, TraceHost};
 use compact_str::{CompactString, format_compact};
 
 use crate::scenario::ScenarioError;
@@ -13,7 +13,7 @@ const DEFAULT_HOSTS: &str = "64x256x3840:1000";
 #[derive(Debug, Clone)]
 pub struct FleetBuilt {
     /// The hosts, in the order of the shapes.
-    pub hosts: Vec<Host>,
+    pub hosts: Vec<TraceHost>,
     /// A description for reports.
     pub name: String,
     /// The price of all hosts, if every shape has one.
@@ -42,7 +42,7 @@ pub fn build(spec: &FleetSpec, file: Option<FleetFile>) -> Result<FleetBuilt, Sc
         None if !shapes.is_empty() => of_shapes(&shapes, spec)?,
         None => {
             let text = spec.hosts.as_deref().unwrap_or(DEFAULT_HOSTS);
-            let fleet: Fleet =
+            let fleet: HostShapes =
                 text.parse().map_err(|error| ScenarioError::new(&format!("fleet.hosts: {error}")))?;
             let ratio = |amount: u32, ratio: Option<f64>| scaled(amount, ratio.unwrap_or(1.0));
             let mut hosts = fleet.hosts();
@@ -65,17 +65,17 @@ pub fn build(spec: &FleetSpec, file: Option<FleetFile>) -> Result<FleetBuilt, Sc
 #[derive(Debug, Clone)]
 pub enum FleetFile {
     /// Hosts, one by one.
-    Hosts(Vec<Host>),
+    Hosts(Vec<TraceHost>),
     /// Shapes with counts.
     Shapes(Vec<ShapeSpec>),
 }
 
-fn named(name: String, hosts: Vec<Host>) -> FleetBuilt {
+fn named(name: String, hosts: Vec<TraceHost>) -> FleetBuilt {
     let has_disk = hosts.iter().any(|host| host.capacity.disk_gb != HostShape::UNLIMITED_DISK);
     FleetBuilt { hosts, name, price: None, has_disk }
 }
 
-fn shapes_in_words(fleet: &Fleet) -> String {
+fn shapes_in_words(fleet: &HostShapes) -> String {
     let shapes = fleet.shapes.iter().map(|shape| {
         let Resources { vcpus, memory_mb, .. } = shape.capacity;
         format!("{} × {vcpus} vCPU {} GiB", shape.count, memory_mb / 1024)
@@ -85,7 +85,7 @@ fn shapes_in_words(fleet: &Fleet) -> String {
 
 fn of_shapes(shapes: &[ShapeSpec], spec: &FleetSpec) -> Result<FleetBuilt, ScenarioError> {
     let total: u64 = shapes.iter().map(|shape| u64::from(shape.count)).sum();
-    if total > u64::from(Fleet::MOST_HOSTS) {
+    if total > u64::from(HostShapes::MOST_HOSTS) {
         return Err(ScenarioError::new(&format!("fleet: {total} hosts are too many")));
     }
     let mut hosts = Vec::new();
@@ -101,7 +101,7 @@ fn of_shapes(shapes: &[ShapeSpec], spec: &FleetSpec) -> Result<FleetBuilt, Scena
                 0 => CompactString::default(),
                 racks => format_compact!("{name}-r{}", i % racks as usize),
             };
-            hosts.push(Host {
+            hosts.push(TraceHost {
                 id: format_compact!("{name}-{i}"),
                 capacity,
                 zone: of(&shape.zones),

@@ -1,6 +1,6 @@
 //! What a run measures, from its events alone.
 
-use berth_traces::{Host, HostShape, Micros, Resources};
+use berth_traces::{HostShape, Micros, Resources, TraceHost};
 
 /// The number of points of a series.
 const POINTS: u64 = 200;
@@ -71,7 +71,7 @@ pub(crate) struct Measured {
 
 impl Gauge {
     pub(crate) fn new(
-        hosts: &[Host],
+        hosts: &[TraceHost],
         flavors: &[Resources],
         probes: &[Resources],
         (start, from, end): (Micros, Micros, Micros),

@@ -32,7 +32,7 @@ mod run;
 mod statistics;
 mod workload;
 
-use berth_traces::{Host, Micros};
+use berth_traces::{Micros, TraceHost};
 use strsim::levenshtein;
 
 use crate::SimulationError;
@@ -48,7 +48,7 @@ pub use events::HostEvent;
 pub use fleet::{FleetBuilt, FleetFile, build as build_fleet};
 pub use gauge::Point;
 pub use parallel::in_order;
-pub use plan::{Plan, Planner, Step};
+pub use plan::{Plan, PlanStep, Planner};
 pub use report::{Answer, Provenance, ScenarioRuns, html};
 pub use result::{Figures, RejectedFlavor, RunResult};
 pub use run::{Environment, run};
@@ -83,7 +83,7 @@ impl ScenarioError {
 /// An event names no host, or contradicts itself.
 pub fn host_events(
     specs: &[EventSpec],
-    hosts: &[Host],
+    hosts: &[TraceHost],
     times: (Micros, Micros),
     seed: u64,
 ) -> Result<Vec<HostEvent>, ScenarioError> {

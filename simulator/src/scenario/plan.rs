@@ -10,7 +10,7 @@ use std::sync::Mutex;
 
 use berth_traces::inspect::{Load, load};
 use berth_traces::scale::{Drawn, as_vms};
-use berth_traces::{Fleet, Host, Micros, Resources};
+use berth_traces::{HostShapes, Micros, Resources, TraceHost};
 use serde::Serialize;
 
 use crate::scenario::ScenarioError;
@@ -70,12 +70,12 @@ pub struct Plan {
     /// Mean hosts in use with that many, of each resampled trace: mean and interval.
     pub mean_hosts: Interval,
     /// Every size that was tried.
-    pub steps: Vec<Step>,
+    pub steps: Vec<PlanStep>,
 }
 
 /// A size that was tried.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Step {
+pub struct PlanStep {
     /// The number of hosts.
     pub hosts: u32,
     /// The number of resampled traces that were run, and in how many the fleet met the levels.
@@ -157,7 +157,7 @@ impl Planner<'_> {
     }
 }
 
-fn steps(tried: &BTreeMap<(u32, usize), Tried>) -> Vec<Step> {
+fn steps(tried: &BTreeMap<(u32, usize), Tried>) -> Vec<PlanStep> {
     let mut sizes: BTreeMap<u32, Vec<Tried>> = BTreeMap::new();
     tried.iter().for_each(|((hosts, _), tried)| sizes.entry(*hosts).or_default().push(*tried));
     let steps = sizes.into_iter().map(|(hosts, runs)| {
@@ -166,7 +166,7 @@ fn steps(tried: &BTreeMap<(u32, usize), Tried>) -> Vec<Step> {
         let mean = |of: fn(&Tried) -> f64| {
             complete.iter().map(|run| of(run)).sum::<f64>() / (complete.len().max(1)) as f64
         };
-        Step {
+        PlanStep {
             hosts,
             runs: u32::try_from(runs.len()).unwrap_or(0),
             passed: u32::try_from(runs.iter().filter(|run| run.passed).count()).unwrap_or(0),
@@ -269,12 +269,12 @@ impl Search<'_> {
                 Some(passes) if passes <= fails + 1 => return Ok(Ok(passes)),
                 Some(passes) if fails == 0 => passes - (passes / 20).max(1).min(passes - 1),
                 Some(passes) => fails.midpoint(passes),
-                None if size >= Fleet::MOST_HOSTS => {
+                None if size >= HostShapes::MOST_HOSTS => {
                     return Err(ScenarioError::new(
                         "no number of hosts meets the service levels: berth trace check finds VMs that fit no host",
                     ));
                 }
-                None => size.saturating_add((size / 20).max(1)).min(Fleet::MOST_HOSTS),
+                None => size.saturating_add((size / 20).max(1)).min(HostShapes::MOST_HOSTS),
             };
             if size == 0 || (passes == Some(1) && fails == 0) {
                 return Ok(Ok(1));
@@ -292,7 +292,8 @@ impl Search<'_> {
         if !(self.proceed)(runs) {
             return Ok(Err(Ended));
         }
-        let fleet: Vec<Host> = (0..hosts).map(|host| Host::new(host.to_string(), planner.shape)).collect();
+        let fleet: Vec<TraceHost> =
+            (0..hosts).map(|host| TraceHost::new(host.to_string(), planner.shape)).collect();
         let levels = planner.levels;
         let vcpu_hours = levels.rejected_vcpu_hours.unwrap_or(ServiceLevels::DEFAULT_REJECTED);
         let only_vcpu_hours = levels.rejected_vms.is_none() && levels.wait_p99.is_none();

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use berth_traces::scale::Drawn;
-use berth_traces::{Host, Micros, Resources, Vm};
+use berth_traces::{Micros, Resources, TraceHost, Vm};
 use sha2::{Digest, Sha256};
 
 use crate::departures::{Departure, Departures};
@@ -32,7 +32,7 @@ pub struct Environment<'a> {
     /// The trace that the VMs are drawn from.
     pub set: &'a VmSet,
     /// The hosts.
-    pub hosts: &'a [Host],
+    pub hosts: &'a [TraceHost],
     /// What decides.
     pub deciding: &'a Deciding,
     /// What happens to hosts, in order.

@@ -7,8 +7,8 @@
 use std::cmp::Reverse;
 
 use berth_scheduler::Policy;
-use berth_simulator::{Observer, Options, Outcome, simulate};
-use berth_traces::{Host, Micros, Resources, Vm};
+use berth_simulator::{Observer, SimulationOptions, SimulationOutcome, simulate};
+use berth_traces::{Micros, Resources, TraceHost, Vm};
 
 /// The host of every VM, `None` for a rejected one.
 pub(crate) type Placements = Vec<Option<usize>>;
@@ -30,7 +30,7 @@ struct Running {
     asked: Resources,
 }
 
-pub(crate) fn replay(hosts: &[Host], vms: &[Vm], policy: Policy) -> (Placements, Ending) {
+pub(crate) fn replay(hosts: &[TraceHost], vms: &[Vm], policy: Policy) -> (Placements, Ending) {
     let mut free: Vec<[i64; 3]> = hosts.iter().map(|host| amounts(&host.capacity)).collect();
     let mut running: Vec<Running> = Vec::new();
     let mut placements = Placements::new();
@@ -92,7 +92,7 @@ pub(crate) struct Recorder {
 }
 
 impl Observer for Recorder {
-    fn decided(&mut self, vm: &Vm, host: Option<&Host>) -> std::io::Result<()> {
+    fn decided(&mut self, vm: &Vm, host: Option<&TraceHost>) -> std::io::Result<()> {
         if self.csv.is_empty() {
             self.csv.extend_from_slice(b"vm_id,host_id\n");
         }
@@ -109,10 +109,10 @@ impl Observer for Recorder {
 
 /// Runs `simulate` on the VMs; returns its outcome and placements.
 pub(crate) fn simulated(
-    hosts: &[Host],
+    hosts: &[TraceHost],
     vms: impl IntoIterator<Item = Vm>,
-    options: Options,
-) -> (Recorder, Outcome) {
+    options: SimulationOptions,
+) -> (Recorder, SimulationOutcome) {
     let mut recorder = Recorder::default();
     let outcome = simulate(hosts, vms.into_iter().map(Ok), options, &mut recorder).expect("a sound run");
     (recorder, outcome)

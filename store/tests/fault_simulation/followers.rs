@@ -6,8 +6,8 @@ use std::sync::mpsc::Receiver;
 
 use berth_placement::{Consumer, ConsumerId, Index, Row};
 use berth_store::{
-    Changes, CommitError, Committed, Compacted, Digest, EmbeddedStore, Entry, Follower, LoadError,
-    MemoryStore, Revision, Store,
+    Changes, CommitError, Committed, Compacted, Digest, EmbeddedStore, Follower, LoadError, MemoryStore,
+    Revision, Store, StoreEntry,
 };
 use uuid::Uuid;
 
@@ -21,7 +21,7 @@ impl Followers {
     pub(crate) fn of(store: EmbeddedStore) -> (Mirrored, Self) {
         let memory = Arc::new(MemoryStore::default());
         let mut records = Changes::new();
-        let visit = &mut |entry: Entry<'_>| {
+        let visit = &mut |entry: StoreEntry<'_>| {
             records.insert(entry.key.to_vec(), Some(entry.value.to_vec()));
             Ok(())
         };
@@ -75,7 +75,10 @@ pub(crate) struct Mirrored {
 }
 
 impl Store for Mirrored {
-    fn load(&self, visit: &mut dyn FnMut(Entry<'_>) -> Result<(), String>) -> Result<Revision, LoadError> {
+    fn load(
+        &self,
+        visit: &mut dyn FnMut(StoreEntry<'_>) -> Result<(), String>,
+    ) -> Result<Revision, LoadError> {
         self.store.load(visit)
     }
 

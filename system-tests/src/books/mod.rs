@@ -9,7 +9,7 @@ use berth_api::v1::fleet_client::FleetClient;
 use berth_api::v1::instances_client::InstancesClient;
 use berth_api::v1::placement_client::PlacementClient;
 use berth_api::v1::server_group::Policy;
-use berth_compute_agent::{Found, Power};
+use berth_compute_agent::{Found, GuestPower};
 use tonic::Status;
 use tonic::transport::Channel;
 
@@ -66,7 +66,7 @@ impl Books {
             let strays = guests.iter().filter(|guest| !known.contains(&guest.instance.to_string()));
             found.extend(
                 strays
-                    .filter(|guest| guest.power != Power::Gone)
+                    .filter(|guest| guest.power != GuestPower::Gone)
                     .map(|guest| format!("on {host} there is a guest of no instance: {guest:?}")),
             );
         }
@@ -117,10 +117,10 @@ impl Books {
     }
 
     /// Where guests of the instance are.
-    fn places(&self, instance: &str) -> Vec<(&str, Power)> {
+    fn places(&self, instance: &str) -> Vec<(&str, GuestPower)> {
         let all = self.guests.iter().flat_map(|(host, guests)| guests.iter().map(move |guest| (host, guest)));
-        let its =
-            all.filter(|(_, guest)| guest.instance.to_string() == instance && guest.power != Power::Gone);
+        let its = all
+            .filter(|(_, guest)| guest.instance.to_string() == instance && guest.power != GuestPower::Gone);
         its.map(|(host, guest)| (host.as_str(), guest.power)).collect()
     }
 
@@ -146,13 +146,13 @@ impl Books {
 }
 
 /// How the guest of an instance with this status is; nothing if that is not known.
-fn state_of(status: &str) -> Option<Power> {
+fn state_of(status: &str) -> Option<GuestPower> {
     match status {
-        "ACTIVE" => Some(Power::Running),
-        "SHUTOFF" => Some(Power::ShutDown),
-        "PAUSED" => Some(Power::Paused),
-        "SUSPENDED" => Some(Power::Saved),
-        "SHELVED_OFFLOADED" => Some(Power::Kept),
+        "ACTIVE" => Some(GuestPower::Running),
+        "SHUTOFF" => Some(GuestPower::ShutDown),
+        "PAUSED" => Some(GuestPower::Paused),
+        "SUSPENDED" => Some(GuestPower::Saved),
+        "SHELVED_OFFLOADED" => Some(GuestPower::Kept),
         _ => None,
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use berth_compute_agent::{Facts, FakeHypervisor, Fault, Found, Hypervisor, Job, Notice, Outcome};
+use berth_compute_agent::{Facts, FakeHypervisor, Fault, Found, Hypervisor, Job, Notice, StepOutcome};
 use tokio::sync::mpsc::UnboundedReceiver;
 use uuid::Uuid;
 
@@ -48,7 +48,7 @@ impl Hypervisor for MortalAgent {
         self.hypervisor.guests().await
     }
 
-    async fn perform(&self, job: Job) -> Outcome {
+    async fn perform(&self, job: Job) -> StepOutcome {
         self.call(self.hypervisor.perform(job)).await
     }
 

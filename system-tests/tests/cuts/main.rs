@@ -12,7 +12,7 @@ mod hypervisor;
 mod store;
 mod world;
 
-use berth_compute_agent::{Fault, Step};
+use berth_compute_agent::{Fault, GuestStep};
 
 use crate::client::Client;
 use crate::cut::Side;
@@ -93,7 +93,8 @@ async fn live(workflow: &Workflow<'_>, mortal: Mortal, side: Side, number: u64) 
     let mut world = World::new(workflow.hosts).await;
     let mut client = Client::new(&world.channel).await;
     if workflow.first_host_fails {
-        let fail = |_| world.machines[0].hypervisor.fail_next(Step::Start, Fault::permanent("no bridge"));
+        let fail =
+            |_| world.machines[0].hypervisor.fail_next(GuestStep::Start, Fault::permanent("no bridge"));
         (0..100).for_each(fail);
     }
     client.add(workflow.before);

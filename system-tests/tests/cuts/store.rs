@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use berth_store::{
-    Changes, CommitError, Committed, Compacted, EmbeddedStore, Entry, LoadError, Revision, Store,
+    Changes, CommitError, Committed, Compacted, EmbeddedStore, LoadError, Revision, Store, StoreEntry,
 };
 
 use crate::cut::{Cut, Side, Step};
@@ -21,7 +21,10 @@ impl MortalStore {
 }
 
 impl Store for MortalStore {
-    fn load(&self, visit: &mut dyn FnMut(Entry<'_>) -> Result<(), String>) -> Result<Revision, LoadError> {
+    fn load(
+        &self,
+        visit: &mut dyn FnMut(StoreEntry<'_>) -> Result<(), String>,
+    ) -> Result<Revision, LoadError> {
         self.store.load(visit)
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use berth_compute_agent::agent::{self, Settings};
 use berth_compute_agent::{Facts, FakeHypervisor, Found, Hypervisor, Offer, service};
-use berth_server::{DataDir, DurabilityOptions, FleetOptions, Grpc, Keeper, Options};
+use berth_server::{DataDir, DurabilityOptions, FleetOptions, Grpc, Keeper, ServiceOptions};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::Instant;
@@ -114,10 +114,10 @@ impl Drop for World {
     }
 }
 
-fn options() -> Options {
+fn options() -> ServiceOptions {
     // No process is down for long, and no result may depend on how long it is down.
     let fleet = FleetOptions { down_after: PATIENCE, ..FleetOptions::default() };
-    Options { fleet, ..Options::noauth2() }
+    ServiceOptions { fleet, ..ServiceOptions::noauth2() }
 }
 
 fn process(threads: usize) -> Runtime {

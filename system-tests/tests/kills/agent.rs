@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use berth_compute_agent::agent::{self, Settings};
-use berth_compute_agent::{Facts, FakeHypervisor, Fault, Offer, Step, service};
+use berth_compute_agent::{Facts, FakeHypervisor, Fault, GuestStep, Offer, service};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use uuid::Uuid;
@@ -26,7 +26,7 @@ pub(crate) async fn run(host: &str, url: &str, directory: &str) {
     hypervisor.set_delay(STEP);
     let mut rng = ChaCha8Rng::from_os_rng();
     if rng.random_bool(0.5) {
-        hypervisor.fail_next(Step::Prepare, Fault::permanent("no space"));
+        hypervisor.fail_next(GuestStep::Prepare, Fault::permanent("no space"));
     }
     let settings = Settings {
         host: host.to_owned(),

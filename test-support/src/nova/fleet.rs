@@ -1,7 +1,7 @@
 //! Random fleets: providers as the index has them, and the hosts among them as Nova knows them.
 
 use berth_placement::{Inventory, Units};
-use berth_scheduler::Aggregate;
+use berth_scheduler::AggregateRecord;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -41,7 +41,7 @@ pub struct Fleet {
     pub providers: Vec<Provider>,
     /// Hosts by the position of their provider, as Nova's database describes them.
     pub hosts: Vec<(usize, Value)>,
-    pub aggregates: Vec<Aggregate>,
+    pub aggregates: Vec<AggregateRecord>,
 }
 
 pub fn uuid(kind: u128, number: usize) -> Uuid {
@@ -167,12 +167,12 @@ fn host_record(
 }
 
 /// Of zones, and of tenants that have hosts of their own.
-fn aggregates() -> Vec<Aggregate> {
-    let aggregate = |id: usize, uuid: Uuid, (key, value): (&str, &str)| Aggregate {
+fn aggregates() -> Vec<AggregateRecord> {
+    let aggregate = |id: usize, uuid: Uuid, (key, value): (&str, &str)| AggregateRecord {
         id: id as u64,
         uuid: Some(uuid.to_string()),
         metadata: [(key.to_owned(), value.to_owned())].into(),
-        ..Aggregate::default()
+        ..AggregateRecord::default()
     };
     let zones =
         (0..).zip(ZONES).map(|(number, name)| aggregate(number, zone(number), ("availability_zone", name)));

@@ -7,7 +7,7 @@
 use crate::error::TraceError;
 use crate::neutral::{gib_to_mib, vcpus_of};
 use crate::rows::{Field, Rows};
-use crate::{Demands, Pair, Reason, Resources, Vm};
+use crate::{Demands, InvalidField, Pair, Resources, Vm};
 
 use super::{Numbers, vm};
 
@@ -34,7 +34,7 @@ pub(crate) fn read(rows: Rows) -> Result<Vec<Vm>, TraceError> {
         let arrival = field(3).seconds()?;
         let departure = field(4).optional(Field::seconds)?;
         if departure.is_some_and(|departure| departure < arrival) {
-            return Err(field(4).bad(Reason::BeforeArrival));
+            return Err(field(4).bad(InvalidField::BeforeArrival));
         }
         let vcpus = if field(9).bytes().starts_with(b">") { 32 } else { vcpus_of(field(9))?.0 };
         let memory_mb = if field(10).bytes().starts_with(b">") { 128 * 1024 } else { gib_to_mib(field(10))? };

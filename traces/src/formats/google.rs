@@ -125,7 +125,7 @@ pub(crate) fn read_csv(mut rows: Rows) -> Result<Vec<Vm>, TraceError> {
         let [time, kind, collection, index]: [_; 4] =
             std::array::from_fn(|i| rows.field(places[i], COLUMNS[i]));
         let name: CompactString = kind.text()?;
-        let event = Event::named(&name).ok_or_else(|| kind.bad(crate::Reason::NotAnEvent))?;
+        let event = Event::named(&name).ok_or_else(|| kind.bad(crate::InvalidField::NotAnEvent))?;
         let key = (collection.integer()?, index.integer()?);
         let share = |place, column, whole| rows.field(place, column).optional(|field| field.parts_of(whole));
         let cpus = share(cpus, "resource_request.cpus", WHOLE_MACHINE)?.unwrap_or(0);

@@ -13,7 +13,7 @@ use rustc_hash::FxHashMap;
 use crate::error::TraceError;
 use crate::neutral::{gib_to_mib, vcpus_of};
 use crate::rows::{Field, Rows};
-use crate::{Demands, Micros, Reason, Resources, Vm};
+use crate::{Demands, InvalidField, Micros, Resources, Vm};
 
 use super::vm;
 
@@ -38,7 +38,7 @@ pub(crate) fn read_events(mut rows: Rows) -> Result<Vec<Vm>, TraceError> {
                     vms[at].departure = Some(time.seconds()?.max(vms[at].arrival));
                 }
             }
-            _ => return Err(kind.bad(Reason::NotAnEvent)),
+            _ => return Err(kind.bad(InvalidField::NotAnEvent)),
         }
     }
     Ok(vms)

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use compact_str::CompactString;
 
 use super::load::{Load, load};
-use crate::{Host, Micros, Resources, Vm};
+use crate::{Micros, Resources, TraceHost, Vm};
 
 /// The number of VMs named in a finding.
 const EXAMPLES: usize = 3;
@@ -49,7 +49,7 @@ impl Check {
 
 /// Checks a trace, in order of arrival, and whether its VMs can ever fit a host of the fleet, if there is one.
 #[must_use]
-pub fn check(vms: &[Vm], hosts: &[Host]) -> Check {
+pub fn check(vms: &[Vm], hosts: &[TraceHost]) -> Check {
     let mut found = Vec::new();
     found.extend(duplicates(vms));
     let wrong = |name, message: &str, is_so: fn(&Vm) -> bool| matching(vms, name, true, message, is_so);
@@ -114,7 +114,7 @@ fn duplicates(vms: &[Vm]) -> Option<Finding> {
 }
 
 /// VMs that fit no host of the fleet, even an empty one, by flavor.
-fn never_fit(vms: &[Vm], hosts: &[Host]) -> Vec<Finding> {
+fn never_fit(vms: &[Vm], hosts: &[TraceHost]) -> Vec<Finding> {
     if hosts.is_empty() {
         return Vec::new();
     }

@@ -8,7 +8,7 @@ use libm::{cos, exp, log, sin};
 
 use super::ReferenceSet;
 use super::mersenne::Mersenne;
-use crate::{Fleet, Host, Micros, Progress, Resources, TraceError, Vm};
+use crate::{HostShapes, Micros, ReadProgress, Resources, TraceError, TraceHost, Vm};
 
 /// vCPUs and their frequency.
 const CORES: [(u32, f64); 6] = [(1, 0.44), (2, 0.30), (4, 0.18), (8, 0.055), (16, 0.02), (32, 0.005)];
@@ -35,7 +35,7 @@ pub(super) struct Flavors {
 
 impl Flavors {
     /// Returns `None` when not even the smallest flavor fits.
-    pub(super) fn that_fit(fleet: &Fleet) -> Option<Self> {
+    pub(super) fn that_fit(fleet: &HostShapes) -> Option<Self> {
         let most = |of: fn(&Resources) -> u32| fleet.shapes.iter().map(|s| of(&s.capacity)).max();
         let (most_vcpus, most_memory) = (most(|r| r.vcpus)?, most(|r| r.memory_mb)?);
         let mut flavors = Vec::with_capacity(CORES.len() * FAMILIES.len());
@@ -74,7 +74,7 @@ impl Flavors {
 }
 
 /// The hosts. A uniform fleet draws no random number.
-pub(super) fn shuffled_hosts(fleet: &Fleet, random: &mut Mersenne) -> Vec<Host> {
+pub(super) fn shuffled_hosts(fleet: &HostShapes, random: &mut Mersenne) -> Vec<TraceHost> {
     let mut hosts = fleet.hosts();
     if fleet.shapes.len() > 1 {
         for i in (1..hosts.len()).rev() {
@@ -87,7 +87,7 @@ pub(super) fn shuffled_hosts(fleet: &Fleet, random: &mut Mersenne) -> Vec<Host> 
 }
 
 /// The number of VMs in the stationary state with which the workload starts.
-pub(super) fn initial_population(fleet: &Fleet, flavors: &Flavors, load: f64, vms: u64) -> u64 {
+pub(super) fn initial_population(fleet: &HostShapes, flavors: &Flavors, load: f64, vms: u64) -> u64 {
     let vcpus: u64 = fleet.shapes.iter().map(|s| u64::from(s.count) * u64::from(s.capacity.vcpus)).sum();
     ((load * vcpus as f64 / flavors.mean_vcpus) as u64).min(vms)
 }
@@ -98,12 +98,12 @@ pub(super) struct Vms {
     last_arrival: u64,
     flavors: Flavors,
     random: Mersenne,
-    progress: Progress,
+    progress: ReadProgress,
     made: u64,
 }
 
 impl Vms {
-    pub(super) fn new(set: &ReferenceSet, progress: Progress) -> Self {
+    pub(super) fn new(set: &ReferenceSet, progress: ReadProgress) -> Self {
         let mut random = Mersenne::new(set.seed);
         // The same stream shuffles the hosts first.
         drop(shuffled_hosts(&set.fleet, &mut random));

@@ -2,7 +2,7 @@
 
 use berth_traces::inspect::{check, describe, load};
 use berth_traces::scale::{DAY, Drawn, as_vms, by_factor, growing, repeated, resample, unchanged};
-use berth_traces::{Fleet, Micros, Vm};
+use berth_traces::{HostShapes, Micros, Vm};
 
 use crate::vm;
 
@@ -18,7 +18,7 @@ fn hourly() -> Vec<Vm> {
 }
 
 fn names(vms: &[Vm], hosts: &str) -> Vec<(&'static str, u64)> {
-    let hosts = hosts.parse::<Fleet>().map(|fleet| fleet.hosts()).unwrap_or_default();
+    let hosts = hosts.parse::<HostShapes>().map(|fleet| fleet.hosts()).unwrap_or_default();
     check(vms, &hosts).findings.iter().map(|finding| (finding.name, finding.vms)).collect()
 }
 
@@ -53,7 +53,7 @@ fn what_cannot_be_right_is_found() {
         assert!(found.contains(&expected), "{expected:?} is not in {found:?}");
     }
     assert!(check(&vms, &[]).is_wrong());
-    let message = &check(&vms, &"1x1:1".parse::<Fleet>().unwrap().hosts()).findings;
+    let message = &check(&vms, &"1x1:1".parse::<HostShapes>().unwrap().hosts()).findings;
     let never: Vec<_> = message.iter().filter(|finding| finding.name == "never-fits").collect();
     assert!(
         never.iter().any(|finding| finding.message.starts_with("of flavor \"m\" (2 vCPU, 1024 MiB, 10 GB)")),

@@ -1,4 +1,4 @@
-use berth_traces::{Host, Resources, Trace, TraceError, Vm, neutral};
+use berth_traces::{Resources, Trace, TraceError, TraceHost, Vm, neutral};
 use proptest::prelude::*;
 
 use crate::{drain, file, message, read_bad, read_good, vm};
@@ -149,7 +149,8 @@ fn hosts() {
         let (_directory, path) = file("vms.csv", text);
         neutral::read_hosts(path).map_err(|error| message(&error))
     };
-    let host = |id: &str, vcpus, memory_mb, disk_gb| Host::new(id, Resources { vcpus, memory_mb, disk_gb });
+    let host =
+        |id: &str, vcpus, memory_mb, disk_gb| TraceHost::new(id, Resources { vcpus, memory_mb, disk_gb });
     assert_eq!(
         read("host_id,vcpus,ram_mb,disk_gb\n0,64,262144,3840\n1,16,32768,0\n"),
         Ok(vec![host("0", 64, 262_144, 3840), host("1", 16, 32_768, 0)])
@@ -218,8 +219,8 @@ proptest! {
 
     #[test]
     fn hosts_that_are_written_are_read(capacities: Vec<[u32; 3]>) {
-        let hosts: Vec<Host> = capacities.iter().enumerate().map(|(id, &[vcpus, memory_mb, disk_gb])| {
-            Host::new(id.to_string(), Resources { vcpus, memory_mb, disk_gb })
+        let hosts: Vec<TraceHost> = capacities.iter().enumerate().map(|(id, &[vcpus, memory_mb, disk_gb])| {
+            TraceHost::new(id.to_string(), Resources { vcpus, memory_mb, disk_gb })
         }).collect();
         let (_directory, path) = file("hosts.csv", "");
         neutral::write_hosts(&path, &hosts).unwrap();
@@ -237,7 +238,7 @@ fn labels_and_demands() {
     assert_eq!(hosts[0].zone, "az1");
     assert_eq!(hosts[0].traits, ["HW_A", "CUSTOM_B"]);
     assert_eq!(hosts[0].aggregates, [pair("ssd", "true"), pair("rack", "7")]);
-    assert_eq!(hosts[1], Host::new("1", Resources { vcpus: 1, memory_mb: 2, disk_gb: 3 }));
+    assert_eq!(hosts[1], TraceHost::new("1", Resources { vcpus: 1, memory_mb: 2, disk_gb: 3 }));
 
     let header = "vm_id,arrival_s,departure_s,vcpus,ram_mb,disk_gb,flavor,batch,zone,extra_specs\n";
     let vms = format!("{header}0,1,,1,1,1,f,7,az1,trait:X=required\n1,1,,1,1,1,f,,,\n");

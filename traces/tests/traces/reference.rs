@@ -1,7 +1,7 @@
 use std::fs;
 
 use berth_traces::reference::{self, ReferenceError, ReferenceSet};
-use berth_traces::{Fleet, Trace, neutral};
+use berth_traces::{HostShapes, Trace, neutral};
 use sha2::{Digest, Sha256};
 
 use crate::drain;
@@ -85,7 +85,7 @@ fn files_and_memory_hold_the_same() {
 
 #[test]
 fn a_set_built_from_its_parameters_equals_the_named_one() {
-    let fleet: Fleet = "64x256x3840:1000".parse().unwrap();
+    let fleet: HostShapes = "64x256x3840:1000".parse().unwrap();
     let set = ReferenceSet::new("s1k", fleet, 100_000, 0.80, 1).unwrap();
     assert_eq!(Some(set), reference::set("s1k"));
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use berth_placement::candidates::{Options, TreeQuery};
+use berth_placement::candidates::{SearchOptions, TreeQuery};
 use berth_placement::{Inventory, Row, Units};
 
 use super::facts::{PlacementFacts, Tree};
@@ -156,7 +156,7 @@ impl Demand<'_> {
 /// The request as a query for trees; none if nothing can serve it.
 fn tree_query(tree: &Tree<'_>, request: &ResourceRequest) -> Option<TreeQuery> {
     let query = request.to_index_query(&tree.topology).ok()?;
-    tree.index.tree_query(&query, &Options::default()).ok()
+    tree.index.tree_query(&query, &SearchOptions::default()).ok()
 }
 
 pub(super) fn amounts(group: &RequestGroup) -> String {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::DISABLED;
 use super::fleet::RecordedFleet;
 use super::twin::empty_copy;
-use crate::aggregates::{AVAILABILITY_ZONE, Aggregate};
+use crate::aggregates::{AVAILABILITY_ZONE, AggregateRecord};
 use crate::hosts::{HostRow, HostTable};
 use crate::placement_query::{ComputeNode, PrefilterFacts};
 
@@ -21,7 +21,7 @@ pub(super) const OF_HOSTS: [&str; 3] = ["VCPU", "MEMORY_MB", "DISK_GB"];
 pub struct PlacementFacts {
     index: Arc<Index>,
     topology: Arc<Topology>,
-    aggregates: Arc<[Aggregate]>,
+    aggregates: Arc<[AggregateRecord]>,
     computes: Arc<[ComputeNode]>,
     oldest_compute: u32,
     /// Whether a class that no provider has is unknown, not missing.
@@ -47,7 +47,7 @@ impl PlacementFacts {
     pub fn of_service(
         index: Arc<Index>,
         hosts: &HostTable,
-        aggregates: Vec<Aggregate>,
+        aggregates: Vec<AggregateRecord>,
         computes: Vec<ComputeNode>,
         oldest_compute: u32,
     ) -> Self {
@@ -138,7 +138,7 @@ impl PlacementFacts {
 
     /// Ids of the aggregates that make the zone.
     pub(super) fn aggregates_of_zone(&self, zone: &str) -> BTreeSet<String> {
-        let names = |aggregate: &&Aggregate| {
+        let names = |aggregate: &&AggregateRecord| {
             aggregate.metadata.get(AVAILABILITY_ZONE).is_some_and(|name| name == zone)
         };
         self.aggregates.iter().filter(names).filter_map(|aggregate| aggregate.uuid.clone()).collect()

@@ -4,7 +4,7 @@ use berth_placement::{Allocation, ClassId, ConsumerId, Index, Inventory, Units};
 use uuid::Uuid;
 
 use super::DISABLED;
-use crate::aggregates::Aggregate;
+use crate::aggregates::AggregateRecord;
 use crate::hosts::{HostRecord, HostRow, HostTable};
 use crate::placement_query::ComputeNode;
 
@@ -23,7 +23,7 @@ pub struct InvalidProvider {
 /// What Placement knows of a fleet in a file, and what Nova looks up.
 pub(in crate::explain) struct RecordedFleet {
     pub(in crate::explain) index: Index,
-    pub(in crate::explain) aggregates: Vec<Aggregate>,
+    pub(in crate::explain) aggregates: Vec<AggregateRecord>,
     pub(in crate::explain) computes: Vec<ComputeNode>,
 }
 
@@ -36,7 +36,7 @@ impl RecordedFleet {
     pub(in crate::explain) fn load(
         records: &[HostRecord],
         hosts: &HostTable,
-        mut aggregates: Vec<Aggregate>,
+        mut aggregates: Vec<AggregateRecord>,
     ) -> Result<Self, InvalidProvider> {
         for aggregate in &mut aggregates {
             // An aggregate without an id in Placement is known by its number.

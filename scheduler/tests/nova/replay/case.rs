@@ -6,7 +6,7 @@ use berth_scheduler::filters::{RequestState, Scene};
 use berth_scheduler::hosts::{HostRecord, HostRow, HostTable};
 use berth_scheduler::pci::ProviderMapping;
 use berth_scheduler::select::{AllocationCandidate, CandidateAllocations, ProviderAllocation};
-use berth_scheduler::{Aggregate, FilterName, Options, RequestSpec, WeigherName, time};
+use berth_scheduler::{AggregateRecord, FilterName, Options, RequestSpec, WeigherName, time};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -20,7 +20,7 @@ pub(crate) struct Case {
     #[serde(default)]
     weighers: Vec<WeigherName>,
     #[serde(default)]
-    aggregates: Vec<Aggregate>,
+    aggregates: Vec<AggregateRecord>,
     hosts: Vec<HostRecord>,
     pub(crate) request: RequestSpec,
     #[serde(default)]

@@ -7,7 +7,7 @@ use berth_scheduler::placement_query::{
     ComputeNode, DeviceRequest, PlacementQuery, PrefilterFacts, QueryError, RequestedNetwork, placement_query,
 };
 use berth_scheduler::request_spec::Destination;
-use berth_scheduler::{Aggregate, Options, RequestSpec};
+use berth_scheduler::{AggregateRecord, Options, RequestSpec};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -30,7 +30,7 @@ struct Case {
     #[serde(default)]
     config: Options,
     #[serde(default)]
-    aggregates: Vec<Aggregate>,
+    aggregates: Vec<AggregateRecord>,
     #[serde(default)]
     computes: Vec<ComputeRecord>,
     #[serde(default = "every_compute_is_new")]

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use berth_fleet::{
-    AgentProvider, Aggregate, Desired, Event, Flavor, Group, Host, HostStatus, Hypervisor, Image, Instance,
-    InstanceSpec, Location, Lock, Observed, Operation, Policy, Power, Quota, VmState,
+    AgentProvider, Aggregate, Desired, Event, Flavor, Group, Host, HostStatus, HypervisorInfo, Image,
+    Instance, InstanceSpec, Location, Lock, Observed, Operation, Power, Quota, ServerGroupPolicy, VmState,
 };
 use berth_placement::Timestamp;
 use berth_scheduler::request_spec::SchedulerHints;
@@ -61,8 +61,8 @@ impl From<StoredHost> for Host {
     }
 }
 
-impl From<Hypervisor> for StoredHypervisor {
-    fn from(of: Hypervisor) -> Self {
+impl From<HypervisorInfo> for StoredHypervisor {
+    fn from(of: HypervisorInfo) -> Self {
         Self {
             kind: of.kind,
             version: of.version,
@@ -76,7 +76,7 @@ impl From<Hypervisor> for StoredHypervisor {
     }
 }
 
-impl From<StoredHypervisor> for Hypervisor {
+impl From<StoredHypervisor> for HypervisorInfo {
     fn from(of: StoredHypervisor) -> Self {
         Self {
             kind: of.kind,
@@ -154,10 +154,10 @@ impl From<StoredFlavor> for Flavor {
 impl From<(Uuid, &Group)> for StoredGroup {
     fn from((uuid, group): (Uuid, &Group)) -> Self {
         let policy = match group.policy {
-            Policy::Affinity => StoredPolicy::Affinity,
-            Policy::AntiAffinity => StoredPolicy::AntiAffinity,
-            Policy::SoftAffinity => StoredPolicy::SoftAffinity,
-            Policy::SoftAntiAffinity => StoredPolicy::SoftAntiAffinity,
+            ServerGroupPolicy::Affinity => StoredPolicy::Affinity,
+            ServerGroupPolicy::AntiAffinity => StoredPolicy::AntiAffinity,
+            ServerGroupPolicy::SoftAffinity => StoredPolicy::SoftAffinity,
+            ServerGroupPolicy::SoftAntiAffinity => StoredPolicy::SoftAntiAffinity,
         };
         Self {
             uuid: bytes(uuid),
@@ -173,10 +173,10 @@ impl From<(Uuid, &Group)> for StoredGroup {
 impl From<StoredGroup> for Group {
     fn from(record: StoredGroup) -> Self {
         let policy = match record.policy() {
-            StoredPolicy::Affinity => Policy::Affinity,
-            StoredPolicy::AntiAffinity => Policy::AntiAffinity,
-            StoredPolicy::SoftAffinity => Policy::SoftAffinity,
-            StoredPolicy::SoftAntiAffinity => Policy::SoftAntiAffinity,
+            StoredPolicy::Affinity => ServerGroupPolicy::Affinity,
+            StoredPolicy::AntiAffinity => ServerGroupPolicy::AntiAffinity,
+            StoredPolicy::SoftAffinity => ServerGroupPolicy::SoftAffinity,
+            StoredPolicy::SoftAntiAffinity => ServerGroupPolicy::SoftAntiAffinity,
         };
         Self {
             name: record.name,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use berth_fleet::{
     Aggregate, Event, Flavor, Group, Host, HostStatus, Instance, InstanceSpec, Location, Lock, Operation,
-    Policy, Quota, RecordKey, State, VmState,
+    Quota, RecordKey, ServerGroupPolicy, State, VmState,
 };
 use berth_placement::Timestamp;
 use prost::Message;
@@ -48,7 +48,10 @@ fn what_was_written_reads_back() {
     let aggregate = Aggregate { name: "a".to_owned(), hosts: vec!["h".to_owned()], ..Aggregate::default() };
     state.put_aggregate(aggregate);
     state.put_flavor(Flavor { name: "f".to_owned(), vcpus: 3, ..Flavor::default() });
-    state.put_group(uuid, Group { name: "g".to_owned(), policy: Policy::SoftAffinity, ..Group::default() });
+    state.put_group(
+        uuid,
+        Group { name: "g".to_owned(), policy: ServerGroupPolicy::SoftAffinity, ..Group::default() },
+    );
     state.set_membership(Uuid::from_u128(9), Some(uuid));
     state.put_quota("p", Quota { vcpus: Some(4), ..Quota::default() });
     state.put_instance(Arc::new(instance(uuid)));

@@ -2,7 +2,7 @@
 
 use berth_api::v1;
 use berth_api::v1::server_group::Policy as Wanted;
-use berth_fleet::{Group, Named, Policy};
+use berth_fleet::{Group, Named, ServerGroupPolicy};
 use uuid::Uuid;
 
 use crate::fleet::new_uuid;
@@ -33,10 +33,10 @@ pub(super) fn create(
     wanted: &v1::CreateServerGroupRequest,
 ) -> Result<v1::ServerGroup, CallError> {
     let policy = match wanted.policy() {
-        Wanted::Affinity => Policy::Affinity,
-        Wanted::AntiAffinity => Policy::AntiAffinity,
-        Wanted::SoftAffinity => Policy::SoftAffinity,
-        Wanted::SoftAntiAffinity => Policy::SoftAntiAffinity,
+        Wanted::Affinity => ServerGroupPolicy::Affinity,
+        Wanted::AntiAffinity => ServerGroupPolicy::AntiAffinity,
+        Wanted::SoftAffinity => ServerGroupPolicy::SoftAffinity,
+        Wanted::SoftAntiAffinity => ServerGroupPolicy::SoftAntiAffinity,
         Wanted::Unspecified => {
             let policies = "AFFINITY, ANTI_AFFINITY, SOFT_AFFINITY or SOFT_ANTI_AFFINITY";
             return Err(bad_field("policy", format!("has to be {policies}")).into());
@@ -62,10 +62,10 @@ pub(super) fn delete(
 
 fn message(call: &Call<'_>, (uuid, group): (Uuid, Group)) -> v1::ServerGroup {
     let policy = match group.policy {
-        Policy::Affinity => Wanted::Affinity,
-        Policy::AntiAffinity => Wanted::AntiAffinity,
-        Policy::SoftAffinity => Wanted::SoftAffinity,
-        Policy::SoftAntiAffinity => Wanted::SoftAntiAffinity,
+        ServerGroupPolicy::Affinity => Wanted::Affinity,
+        ServerGroupPolicy::AntiAffinity => Wanted::AntiAffinity,
+        ServerGroupPolicy::SoftAffinity => Wanted::SoftAffinity,
+        ServerGroupPolicy::SoftAntiAffinity => Wanted::SoftAntiAffinity,
     };
     v1::ServerGroup {
         uuid: uuid.to_string(),

@@ -1,7 +1,7 @@
 //! Compute hosts.
 
 use berth_api::v1;
-use berth_fleet::{HostState, HostStatus, Hypervisor};
+use berth_fleet::{HostState, HostStatus, HypervisorInfo};
 
 use crate::amounts;
 use crate::grpc::call::Call;
@@ -96,8 +96,8 @@ fn host(state: HostState) -> v1::Host {
     }
 }
 
-fn hypervisor(known: Hypervisor) -> v1::Hypervisor {
-    let Hypervisor {
+fn hypervisor(known: HypervisorInfo) -> v1::Hypervisor {
+    let HypervisorInfo {
         kind,
         version,
         libvirt_version,

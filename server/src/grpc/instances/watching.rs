@@ -233,7 +233,7 @@ mod tests {
     use super::*;
     use crate::limits::Limits;
     use crate::request::Access;
-    use crate::service::Options;
+    use crate::service::ServiceOptions;
 
     static STOPPING: LazyLock<watch::Sender<bool>> = LazyLock::new(|| watch::Sender::new(false));
 
@@ -256,7 +256,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_stream_ends_with_the_state_that_it_shows() {
-        let service = Arc::new(Service::new(Options::noauth2()));
+        let service = Arc::new(Service::new(ServiceOptions::noauth2()));
         let watched = watch(&service, "1H").unwrap();
         let epoch = service.epoch();
         let (index, fleet) = (Arc::clone(&epoch.index), Arc::clone(&epoch.fleet));
@@ -268,7 +268,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_stream_ends_with_its_deadline() {
-        let service = Arc::new(Service::new(Options::noauth2()));
+        let service = Arc::new(Service::new(ServiceOptions::noauth2()));
         assert_eq!(watch(&service, "0m").err().unwrap().code(), Code::DeadlineExceeded);
         assert_eq!(end(watch(&service, "50m").unwrap()).await, Code::DeadlineExceeded);
     }
@@ -276,7 +276,7 @@ mod tests {
     /// A service with so many instances, whose clients may pause for so long.
     fn service_with(instances: usize, write_time: Duration) -> Arc<Service> {
         let limits = Limits { write_time, ..Limits::default() };
-        let service = Arc::new(Service::new(Options { limits, ..Options::noauth2() }));
+        let service = Arc::new(Service::new(ServiceOptions { limits, ..ServiceOptions::noauth2() }));
         let creation = Creation {
             name: "it".to_owned(),
             flavor: "small".to_owned(),

@@ -1,6 +1,6 @@
 //! The request groups of an allocation candidate query, and what applies to all of them.
 
-use berth_placement::candidates::{Group, GroupPolicy, Query};
+use berth_placement::candidates::{Query, QueryGroup, RequestGroupPolicy};
 use uuid::Uuid;
 
 use crate::error::{Code, Failure};
@@ -17,10 +17,11 @@ const SAME_SUBTREE: u16 = 36;
 pub(super) fn read(parameters: &Parameters, version: Microversion, most: usize) -> Result<Query, Failure> {
     let mut query = Query {
         limit: limit(parameters),
-        group_policy: match parameters.all("group_policy").next() {
-            Some("isolate") => GroupPolicy::Isolate,
-            _ => GroupPolicy::None,
-        },
+        group_policy: parameters
+            .all("group_policy")
+            .next()
+            .and_then(RequestGroupPolicy::parse)
+            .unwrap_or_default(),
         nested: version.at_least(29),
         all_resources: version.at_least(27),
         ..Query::default()
@@ -85,12 +86,12 @@ fn suffixes(value: &str) -> Result<Names, Failure> {
 }
 
 /// The groups in the order in which their first parameters come.
-fn groups(parameters: &Parameters, version: Microversion, most: usize) -> Result<Vec<Group>, Failure> {
-    let mut groups: Vec<Group> = Vec::new();
+fn groups(parameters: &Parameters, version: Microversion, most: usize) -> Result<Vec<QueryGroup>, Failure> {
+    let mut groups: Vec<QueryGroup> = Vec::new();
     for (key, value) in parameters.iter() {
         let Some((what, suffix)) = split(key, version) else { continue };
         let place = groups.iter().position(|group| *group.suffix == *suffix).unwrap_or_else(|| {
-            groups.push(Group { suffix: suffix.into(), ..Group::default() });
+            groups.push(QueryGroup { suffix: suffix.into(), ..QueryGroup::default() });
             groups.len() - 1
         });
         if place == most {
@@ -172,9 +173,9 @@ fn quoted<'a>(names: impl Iterator<Item = &'a Box<str>>) -> String {
 }
 
 /// Groups have resources: traits and aggregates alone ask for nothing.
-fn check_orphans(groups: &[Group]) -> Result<(), Failure> {
+fn check_orphans(groups: &[QueryGroup]) -> Result<(), Failure> {
     let empty = || groups.iter().filter(|group| group.resources.is_empty());
-    let keys = |what: &str, has: fn(&Group) -> bool| {
+    let keys = |what: &str, has: fn(&QueryGroup) -> bool| {
         empty()
             .filter(|group| has(group))
             .map(|group| format!("{what}{}", group.suffix))
@@ -208,8 +209,8 @@ fn check_orphans(groups: &[Group]) -> Result<(), Failure> {
 }
 
 /// No group requires what it forbids.
-fn check_conflicts(groups: &[Group]) -> Result<(), Failure> {
-    let of_group = |group: &Group| {
+fn check_conflicts(groups: &[QueryGroup]) -> Result<(), Failure> {
+    let of_group = |group: &QueryGroup| {
         let impossible =
             group.required.iter().filter(|choice| choice.iter().all(|name| group.forbidden.contains(name)));
         let suffix = group.suffix.clone();

@@ -11,7 +11,7 @@ use crate::error::Failure;
 use crate::limits::Limits;
 use crate::microversion::Microversion;
 use crate::query::Query as Parameters;
-use crate::service::{CandidateOptions, Options};
+use crate::service::{CandidateOptions, ServiceOptions};
 
 /// Reads the parameters of a query, of at most `most_groups` groups.
 pub(crate) fn read(
@@ -24,11 +24,17 @@ pub(crate) fn read(
 }
 
 /// The options of a search.
-pub(crate) fn options(options: &Options, stop: Stop) -> candidates::Options {
+pub(crate) fn options(options: &ServiceOptions, stop: Stop) -> candidates::SearchOptions {
     let CandidateOptions { strategy, max, randomize } = options.candidates;
     #[expect(clippy::disallowed_methods, reason = "the option asks for responses in a random order")]
     let seed = randomize.then(|| Uuid::new_v4().as_u64_pair().0);
-    candidates::Options { strategy, max_candidates: max, work: options.limits.candidate_work, seed, stop }
+    candidates::SearchOptions {
+        strategy,
+        max_candidates: max,
+        work: options.limits.candidate_work,
+        seed,
+        stop,
+    }
 }
 
 /// The message of a search that took too long.

@@ -163,7 +163,7 @@ fn uuid_of(topology: &Topology, row: Row) -> Uuid {
 
 #[cfg(test)]
 mod tests {
-    use berth_placement::candidates::Group;
+    use berth_placement::candidates::QueryGroup;
     use berth_placement::{ClassId, Index};
     use proptest::collection::{btree_map, btree_set, vec};
     use proptest::prelude::*;
@@ -238,7 +238,7 @@ mod tests {
             minor in prop::sample::select(&[10_u16, 12, 34, 39][..]),
         ) {
             let (version, topology) = (Microversion(minor), topology());
-            let groups = GROUPS.map(|suffix| Group { suffix: suffix.into(), ..Group::default() });
+            let groups = GROUPS.map(|suffix| QueryGroup { suffix: suffix.into(), ..QueryGroup::default() });
             let query = Query { groups: groups.into(), ..Query::default() };
             let (mut requests, mut w) = (Requests::new(version, &query), Writer::default());
             w.array(|w| candidates.iter().for_each(|candidate| requests.write(w, &topology, candidate)));
