@@ -1,7 +1,5 @@
 //! The agent against a service, on a hypervisor in memory.
 
-mod support;
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +8,7 @@ use berth_api::v1::desired_guest::Goal;
 use berth_api::v1::guest_report::State;
 use berth_api::v1::{DesiredGuest, Failure, GuestReport, GuestSpec, service_message};
 use berth_compute_agent::{Facts, FakeHypervisor, Fault, GuestPower, GuestRecord, GuestStep};
-use support::{Agent, HEARTBEAT_MS, Known, Service};
+use berth_test_support::agents_service::{self, Agent, HEARTBEAT_MS, Known, Service};
 use uuid::Uuid;
 
 const HOST: &str = "h1";
@@ -28,7 +26,7 @@ async fn start() -> (Service, Arc<FakeHypervisor>, Agent) {
 }
 
 fn desired(generation: u64, goal: Goal, boot: u32) -> DesiredGuest {
-    support::desired(GUEST, generation, goal, boot, &GuestSpec::default())
+    agents_service::desired(GUEST, generation, goal, boot, &GuestSpec::default())
 }
 
 fn reported(report: &GuestReport) -> (u64, State, u32, &str) {
@@ -289,7 +287,7 @@ async fn records_of_removed_guests_are_limited() {
     for id in 1..=1100 {
         let instance = Uuid::from_u128(id);
         service
-            .send_desired(HOST, support::desired(instance, 1, Goal::Absent, 0, &GuestSpec::default()))
+            .send_desired(HOST, agents_service::desired(instance, 1, Goal::Absent, 0, &GuestSpec::default()))
             .await;
     }
     service.settled(Uuid::from_u128(1100), 1).await;

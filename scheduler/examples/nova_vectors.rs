@@ -6,13 +6,10 @@
 #![allow(clippy::print_stdout, reason = "this is a command")]
 #![allow(clippy::disallowed_methods, reason = "this is a command: it reads its arguments")]
 
-#[path = "../tests/nova/replay/mod.rs"]
-mod replay;
-
 use std::path::Path;
 use std::process::ExitCode;
 
-use replay::{Report, lines, replay};
+use berth_test_support::replay::{Report, lines, replay};
 
 /// More differences than anyone reads.
 const MOST_SHOWN: usize = 200;

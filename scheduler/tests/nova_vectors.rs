@@ -3,12 +3,9 @@
 //! `nova/scheduler_cases.py` and `nova/number_cases.py` make the cases and ask Nova; the committed ones are replayed
 //! here, larger sets by the example `nova_vectors`.
 
-#[path = "nova/replay/mod.rs"]
-mod replay;
-
 use std::path::{Path, PathBuf};
 
-use replay::{Replayed, Report, lines, replay};
+use berth_test_support::replay::{Replayed, Report, lines, replay};
 use serde_json::{Map, Value, json};
 
 /// Differences worth reading at once.

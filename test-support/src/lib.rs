@@ -6,18 +6,25 @@
 //! | [`setting`] | numbers that `cargo xtask` passes in environment variables |
 //! | [`skip`] | tests that cannot run here, with the reason |
 //! | `nova` | random fleets and requests for Nova's scheduler (feature `nova`) |
+//! | `replay` | recorded results of Nova and where Berth's differ (feature `replay`) |
+//! | `agents_service` | a service for agents under test (feature `agents`) |
 
 #![forbid(unsafe_code)]
 #![allow(
     clippy::disallowed_methods,
+    clippy::missing_errors_doc,
     clippy::missing_panics_doc,
     clippy::must_use_candidate,
     missing_docs,
     reason = "for tests alone: they read the environment, and a test that fails panics"
 )]
 
+#[cfg(feature = "agents")]
+pub mod agents_service;
 #[cfg(feature = "nova")]
 pub mod nova;
 pub mod process;
+#[cfg(feature = "replay")]
+pub mod replay;
 pub mod setting;
 pub mod skip;

@@ -12,7 +12,7 @@ use berth_test_support::process::without_settings;
 use uuid::Uuid;
 
 use crate::host::{Host, pause};
-use crate::support::{Agent, Service};
+use berth_test_support::agents_service::{Agent, Service};
 
 pub(crate) const CANARY: &str = "canary.bin";
 

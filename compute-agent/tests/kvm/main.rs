@@ -10,8 +10,6 @@ mod host;
 mod lab;
 mod outside;
 mod service;
-#[path = "../support/mod.rs"]
-mod support;
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command};
@@ -21,6 +19,7 @@ use berth_api::v1::agent_message::Message;
 use berth_api::v1::desired_guest::Goal;
 use berth_api::v1::guest_report::State;
 use berth_api::v1::{DesiredGuest, GuestReport, GuestSpec};
+use berth_test_support::agents_service;
 use lab::{CANARY, Lab, canary, introduction};
 use tokio::sync::Mutex;
 use uuid::Uuid;
@@ -33,7 +32,7 @@ fn guest(number: u128) -> Uuid {
 }
 
 fn desired(instance: Uuid, generation: u64, goal: Goal, boot: u32) -> DesiredGuest {
-    support::desired(instance, generation, goal, boot, &canary())
+    agents_service::desired(instance, generation, goal, boot, &canary())
 }
 
 /// Sends a desired state and checks that it is reached.
@@ -123,7 +122,7 @@ async fn guests_survive_restarts_of_the_agent_and_of_libvirtd() {
     assert_eq!(lab.service.settled(id, 3).await.state(), State::Running);
     terminate(&program);
     assert!(program.wait().expect("it ends").success());
-    let is_goodbye = |known: &support::Known| {
+    let is_goodbye = |known: &agents_service::Known| {
         matches!(known.received.last(), Some((_, Message::Goodbye(_)))).then_some(())
     };
     lab.service.wait("goodbye", is_goodbye).await;
@@ -189,12 +188,14 @@ async fn what_cannot_be_built_is_reported_and_leaves_nothing() {
     let mut spec = canary();
     spec.image.as_mut().expect("there").name = "none.qcow2".into();
     let id = guest(4);
-    let report = lab.service.reconcile("failures", support::desired(id, 1, Goal::Running, 1, &spec)).await;
+    let report =
+        lab.service.reconcile("failures", agents_service::desired(id, 1, Goal::Running, 1, &spec)).await;
     assert_eq!(report.error, "image.name: \"none.qcow2\" does not exist in the image directory");
     assert_eq!((report.state(), report.is_transient), (State::Absent, false));
 
     let machine = with_property("hw_machine_type", "no-such-machine");
-    let report = lab.service.reconcile("failures", support::desired(id, 2, Goal::Running, 1, &machine)).await;
+    let report =
+        lab.service.reconcile("failures", agents_service::desired(id, 2, Goal::Running, 1, &machine)).await;
     assert_eq!(
         report.error,
         "image.properties[hw_machine_type]: QEMU on this host has no \"no-such-machine\""
@@ -204,7 +205,7 @@ async fn what_cannot_be_built_is_reported_and_leaves_nothing() {
 
     // A guest with all kinds of disks, which nobody else may read, and which does not obey the power button because it has no ROM that would.
     let disks = with_disks();
-    lab.service.reconcile("failures", support::desired(id, 4, Goal::Running, 1, &disks)).await;
+    lab.service.reconcile("failures", agents_service::desired(id, 4, Goal::Running, 1, &disks)).await;
     let attached = lab.host.virsh(&["domblklist", &id.to_string()]);
     for (target, file) in
         [("sda", "disk.qcow2"), ("sdb", "ephemeral.qcow2"), ("sdc", "swap.qcow2"), ("sdd", "config.img")]
@@ -217,7 +218,8 @@ async fn what_cannot_be_built_is_reported_and_leaves_nothing() {
     for file in ["disk.qcow2", "ephemeral.qcow2", "swap.qcow2", "config.img"] {
         assert_eq!(mode(&directory.join(file)), 0o600, "{file}");
     }
-    let stopped = lab.service.reconcile("failures", support::desired(id, 5, Goal::Stopped, 1, &disks)).await;
+    let stopped =
+        lab.service.reconcile("failures", agents_service::desired(id, 5, Goal::Stopped, 1, &disks)).await;
     assert_eq!((stopped.error.as_str(), stopped.state()), ("", State::ShutDown));
     lab.end().await;
 }

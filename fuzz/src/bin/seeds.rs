@@ -1,6 +1,7 @@
 //! Writes the examples of `server/tests/fuzz` to `corpus/`, one directory per target, as
 //! libFuzzer's initial corpus.
 
+// This crate is outside the workspace, so it includes the file.
 #[path = "../../../server/tests/fuzz/examples.rs"]
 mod examples;
 

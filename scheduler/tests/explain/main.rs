@@ -4,12 +4,8 @@
 //! The checks run over the recorded cases of the comparison with Nova and over random fleets.
 
 mod checks;
-#[path = "../nova/replay/conductor.rs"]
-mod conductor;
 mod decision;
 mod fleets;
-#[path = "../nova/replay/lines.rs"]
-mod lines;
 mod nested;
 mod placement;
 mod units;
@@ -17,6 +13,7 @@ mod units;
 use std::path::Path;
 
 use berth_scheduler::explain::{Case, CaseRecord, ExplanationScope, explain};
+use berth_test_support::replay::{check_type, lines};
 use proptest::prelude::*;
 use serde::Deserialize;
 
@@ -49,10 +46,10 @@ impl Seen {
 
 fn check_file(path: &Path) -> Seen {
     let mut seen = Seen::default();
-    for line in lines::lines(path).expect("readable") {
+    for line in lines(path).expect("readable") {
         let mut recorded: Recorded = serde_json::from_str(&line).expect("a case");
         if let Some(request) = &mut recorded.input.request {
-            request.check_type = conductor::check_type(&line).expect("a case");
+            request.check_type = check_type(&line).expect("a case");
         }
         seen.check(&recorded.id, &recorded.input);
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 use flate2::read::MultiGzDecoder;
 
 /// The lines of a file that are not blank.
-pub(crate) fn lines(path: &Path) -> io::Result<Vec<String>> {
+pub fn lines(path: &Path) -> io::Result<Vec<String>> {
     let mut file = BufReader::new(File::open(path)?);
     let is_gzip = file.fill_buf()?.starts_with(&[0x1f, 0x8b]);
     let mut text = String::new();

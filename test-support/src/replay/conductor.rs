@@ -26,7 +26,7 @@ struct Hints {
 }
 
 /// The check that the conductor of a recorded case asks for.
-pub(crate) fn check_type(line: &str) -> Result<Option<CheckType>, String> {
+pub fn check_type(line: &str) -> Result<Option<CheckType>, String> {
     let record: Record = serde_json::from_str(line).map_err(|error| error.to_string())?;
     let hints = record.input.request.scheduler_hints;
     Ok(hints.and_then(|hints| CheckType::from_conductor(&hints.check_type)))

@@ -91,7 +91,7 @@ struct ExpectedError {
 /// # Errors
 ///
 /// What differs, after the case's id.
-pub(crate) fn check(line: &str) -> Result<(), String> {
+pub fn check(line: &str) -> Result<(), String> {
     let mut reader = serde_json::Deserializer::from_str(line);
     let vector: Vector = serde_path_to_error::deserialize(&mut reader).map_err(|error| error.to_string())?;
     vector

@@ -1,5 +1,4 @@
 //! A stub of the service: it records the messages of agents and sends the desired states of a test.
-#![allow(dead_code, reason = "each test program uses its own part")]
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -19,24 +18,24 @@ use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
 
-pub(crate) const HEARTBEAT_MS: u32 = 50;
+pub const HEARTBEAT_MS: u32 = 50;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 type Outgoing = mpsc::Sender<Result<ServiceMessage, Status>>;
 
 /// The messages that the service has received.
 #[derive(Default)]
-pub(crate) struct Known {
+pub struct Known {
     /// All messages, in order, with the number of their stream.
-    pub(crate) received: Vec<(usize, Message)>,
+    pub received: Vec<(usize, Message)>,
     /// The latest report of each guest.
-    pub(crate) guests: BTreeMap<Uuid, GuestReport>,
-    pub(crate) streams: usize,
+    pub guests: BTreeMap<Uuid, GuestReport>,
+    pub streams: usize,
     hosts: BTreeMap<String, Outgoing>,
 }
 
 impl Known {
-    pub(crate) fn count(&self, is_meant: impl Fn(&Message) -> bool) -> usize {
+    pub fn count(&self, is_meant: impl Fn(&Message) -> bool) -> usize {
         self.received.iter().filter(|(_, message)| is_meant(message)).count()
     }
 
@@ -52,21 +51,21 @@ impl Known {
 }
 
 #[derive(Clone, Default)]
-pub(crate) struct Service {
+pub struct Service {
     known: Arc<Mutex<Known>>,
     changed: Arc<Notify>,
-    pub(crate) url: String,
+    pub url: String,
     refresh_ms: u32,
     heartbeat_ms: u32,
 }
 
 impl Service {
     /// Agents refresh their resources and guests at this interval; 0 for never.
-    pub(crate) async fn start(refresh_ms: u32) -> Self {
+    pub async fn start(refresh_ms: u32) -> Self {
         Self::start_with(refresh_ms, HEARTBEAT_MS).await
     }
 
-    pub(crate) async fn start_with(refresh_ms: u32, heartbeat_ms: u32) -> Self {
+    pub async fn start_with(refresh_ms: u32, heartbeat_ms: u32) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
         let service = Self { url, refresh_ms, heartbeat_ms, ..Self::default() };
@@ -75,12 +74,12 @@ impl Service {
         service
     }
 
-    pub(crate) fn known(&self) -> MutexGuard<'_, Known> {
+    pub fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().expect("no test panicked with it")
     }
 
     /// Waits until the received messages satisfy a condition.
-    pub(crate) async fn wait<T>(&self, what: &str, answer: impl Fn(&Known) -> Option<T>) -> T {
+    pub async fn wait<T>(&self, what: &str, answer: impl Fn(&Known) -> Option<T>) -> T {
         let waiting = async {
             loop {
                 let changed = self.changed.notified();
@@ -95,20 +94,20 @@ impl Service {
     }
 
     /// Waits for a report of the generation, or a later one.
-    pub(crate) async fn settled(&self, instance: Uuid, generation: u64) -> GuestReport {
+    pub async fn settled(&self, instance: Uuid, generation: u64) -> GuestReport {
         let settled = |known: &Known| {
             known.guests.get(&instance).filter(|report| report.generation >= generation).cloned()
         };
         self.wait("a report", settled).await
     }
 
-    pub(crate) async fn wait_for_state(&self, instance: Uuid, state: State) -> GuestReport {
+    pub async fn wait_for_state(&self, instance: Uuid, state: State) -> GuestReport {
         let has_state =
             |known: &Known| known.guests.get(&instance).filter(|report| report.state() == state).cloned();
         self.wait(&format!("{state:?}"), has_state).await
     }
 
-    pub(crate) async fn joined(&self, host: &str) {
+    pub async fn joined(&self, host: &str) {
         let has_joined = |known: &Known| {
             let has_joined = known.hosts.contains_key(host);
             (has_joined && known.count(|message| matches!(message, Message::AllReported(_))) > 0)
@@ -117,25 +116,25 @@ impl Service {
         self.wait("an agent", has_joined).await;
     }
 
-    pub(crate) async fn send_desired(&self, host: &str, desired: DesiredGuest) {
+    pub async fn send_desired(&self, host: &str, desired: DesiredGuest) {
         self.send(host, service_message::Message::DesiredGuest(desired)).await;
     }
 
-    pub(crate) async fn send(&self, host: &str, message: service_message::Message) {
+    pub async fn send(&self, host: &str, message: service_message::Message) {
         let outgoing = self.known().hosts.get(host).cloned().expect("the agent has joined");
         let message = Some(message);
         outgoing.send(Ok(ServiceMessage { message })).await.expect("the agent listens");
     }
 
     /// Sends a desired state, and waits until it is reached or failed.
-    pub(crate) async fn reconcile(&self, host: &str, desired: DesiredGuest) -> GuestReport {
+    pub async fn reconcile(&self, host: &str, desired: DesiredGuest) -> GuestReport {
         let (instance, generation) = (desired.instance.parse().expect("a UUID"), desired.generation);
         self.send_desired(host, desired).await;
         self.settled(instance, generation).await
     }
 
     /// Ends all streams.
-    pub(crate) async fn part(&self) {
+    pub async fn part(&self) {
         let hosts = std::mem::take(&mut self.known().hosts);
         for outgoing in hosts.into_values() {
             let _ = outgoing.send(Err(Status::unavailable("the test ends the stream"))).await;
@@ -174,13 +173,13 @@ impl Agents for Service {
 }
 
 /// An agent in this process.
-pub(crate) struct Agent {
+pub struct Agent {
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
 impl Agent {
-    pub(crate) fn start<H: Hypervisor>(host: &str, hypervisor: Arc<H>, service: &Service) -> Self {
+    pub fn start<H: Hypervisor>(host: &str, hypervisor: Arc<H>, service: &Service) -> Self {
         let settings = Settings {
             host: host.to_owned(),
             address: "127.0.0.1".to_owned(),
@@ -197,25 +196,19 @@ impl Agent {
     }
 
     /// Shuts it down gracefully, as SIGTERM does.
-    pub(crate) async fn stop(self) {
+    pub async fn stop(self) {
         let _ = self.stop.send(());
         self.task.await.expect("it ended well");
     }
 
     /// Kills it.
-    pub(crate) async fn kill(self) {
+    pub async fn kill(self) {
         self.task.abort();
         let _ = self.task.await;
     }
 }
 
-pub(crate) fn desired(
-    instance: Uuid,
-    generation: u64,
-    goal: Goal,
-    boot: u32,
-    spec: &v1::GuestSpec,
-) -> DesiredGuest {
+pub fn desired(instance: Uuid, generation: u64, goal: Goal, boot: u32, spec: &v1::GuestSpec) -> DesiredGuest {
     DesiredGuest {
         instance: instance.to_string(),
         generation,

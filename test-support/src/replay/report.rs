@@ -6,7 +6,7 @@ use super::Verdict;
 
 /// Records passed and failed, by kind and by filter or weigher.
 #[derive(Default)]
-pub(crate) struct Report {
+pub struct Report {
     passed: usize,
     failed: usize,
     by_name: BTreeMap<String, [usize; 2]>,
@@ -14,7 +14,7 @@ pub(crate) struct Report {
 
 impl Report {
     /// Counts a record. A filter or weigher fails where a difference is about it.
-    pub(crate) fn add(&mut self, verdict: &Verdict) {
+    pub fn add(&mut self, verdict: &Verdict) {
         let failed = !verdict.differences.is_empty();
         self.passed += usize::from(!failed);
         self.failed += usize::from(failed);
@@ -29,12 +29,12 @@ impl Report {
     }
 
     /// How many records failed.
-    pub(crate) fn failed(&self) -> usize {
+    pub fn failed(&self) -> usize {
         self.failed
     }
 
     /// One line for each kind, filter and weigher; the sums are the last line.
-    pub(crate) fn summary(&self) -> String {
+    pub fn summary(&self) -> String {
         let parts = self.by_name.iter();
         let lines =
             parts.map(|(name, [passed, failed])| format!("{name:40} {passed:6} passed {failed:6} failed\n"));

@@ -6,9 +6,8 @@
     reason = "verdicts on tokens end with time, so these tests have to wait"
 )]
 
-#[path = "keystone/fake.rs"]
 mod fake;
-mod support;
+mod service;
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
@@ -19,7 +18,7 @@ use std::time::{Duration, Instant};
 use axum::http::HeaderMap;
 use berth_server::{AccessPolicy, Auth, Keystone, KeystoneSettings, Secret};
 use fake::{FakeKeystone, PASSWORD};
-use support::Berth;
+use service::Berth;
 
 fn settings(keystone: &FakeKeystone) -> KeystoneSettings {
     KeystoneSettings {

@@ -1,7 +1,6 @@
 //! Replays recorded answers of the real Nova and reports where Berth's differ.
 //!
-//! One record is one line of JSON: `{"id", "input", "expected"}`. The test `nova_vectors` and the example of the same
-//! name share this module.
+//! One record is one line of JSON: `{"id", "input", "expected"}`.
 
 mod answer;
 mod case;
@@ -20,9 +19,11 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-pub(crate) use difference::Difference;
-pub(crate) use lines::lines;
-pub(crate) use report::Report;
+pub use conductor::check_type;
+pub use difference::Difference;
+pub use lines::lines;
+pub use placement::check as check_query;
+pub use report::Report;
 
 use answer::Answer;
 use berth_scheduler::RequestSpec;
@@ -30,15 +31,15 @@ use case::Case;
 use difference::Differences;
 
 /// What was found for one record.
-pub(crate) struct Verdict {
+pub struct Verdict {
     /// Its id.
-    pub(crate) id: String,
+    pub id: String,
     /// Its kind.
-    pub(crate) kind: String,
+    pub kind: String,
     /// Filters and weighers it exercises.
-    pub(crate) parts: Vec<String>,
+    pub parts: Vec<String>,
     /// Where the answers differ.
-    pub(crate) differences: Vec<Difference>,
+    pub differences: Vec<Difference>,
 }
 
 /// What every record has, whatever its kind.
@@ -67,7 +68,7 @@ struct Record {
 }
 
 /// Replays one record.
-pub(crate) fn replay(line: &str) -> Verdict {
+pub fn replay(line: &str) -> Verdict {
     let header: Header = match read(line) {
         Ok(header) => header,
         Err(error) => return unreadable(String::new(), "unreadable".to_owned(), error),
@@ -102,9 +103,9 @@ fn replay_scheduling(header: Header, line: &str) -> Verdict {
 }
 
 /// A record of the scheduler and Berth's answer to it.
-pub(crate) struct Replayed {
+pub struct Replayed {
     /// Nova's answer.
-    pub(crate) expected: Map<String, Value>,
+    pub expected: Map<String, Value>,
     parts: Vec<String>,
     request: RequestSpec,
     has_wire: bool,
@@ -119,10 +120,10 @@ impl Replayed {
     /// # Errors
     ///
     /// The record cannot be read, or has fields that nothing reads.
-    pub(crate) fn new(line: &str) -> Result<Self, String> {
+    pub fn new(line: &str) -> Result<Self, String> {
         let Record { input, expected, .. } = read_whole(line)?;
         let mut case = input.prepared();
-        case.request.check_type = conductor::check_type(line)?;
+        case.request.check_type = check_type(line)?;
         let mut hosts = case.hosts()?;
         let (mut answer, mut out) = (Answer::default(), Differences::default());
         let filtered = filtering::answer(&case, &hosts, &mut answer, &mut out);
@@ -134,13 +135,12 @@ impl Replayed {
     }
 
     /// Whether Berth has a message of its own in this place.
-    #[cfg_attr(not(test), expect(dead_code, reason = "only the test of the harness asks"))]
-    pub(crate) fn has_own_message(&self, place: &str) -> bool {
+    pub fn has_own_message(&self, place: &str) -> bool {
         self.answer.has_own_message(place)
     }
 
     /// Where Berth's answer differs from this one.
-    pub(crate) fn compare(&self, expected: &Map<String, Value>) -> Vec<Difference> {
+    pub fn compare(&self, expected: &Map<String, Value>) -> Vec<Difference> {
         let mut out = Differences::default();
         let mut expected = expected.clone();
         match (expected.remove("request_wire"), self.has_wire) {

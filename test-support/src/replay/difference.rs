@@ -7,11 +7,11 @@ use serde_json::Value;
 
 /// One answer that is not Nova's.
 #[derive(Clone)]
-pub(crate) struct Difference {
+pub struct Difference {
     /// The filter, weigher or field it is about.
-    pub(crate) part: String,
+    pub part: String,
     /// What differs.
-    pub(crate) text: String,
+    pub text: String,
 }
 
 impl fmt::Display for Difference {
