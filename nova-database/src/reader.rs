@@ -17,7 +17,7 @@ use crate::row::{InvalidRow, list};
 use crate::schema::{self, UnknownSchema};
 use crate::service::{self, ServiceRow};
 use crate::statistics::ReadStatistics;
-use crate::url::{DatabaseUrl, InvalidDatabaseUrl};
+use crate::url::DatabaseUrl;
 
 /// Rows that one query asks for by number.
 const AT_ONCE: usize = 1_000;
@@ -53,14 +53,6 @@ pub enum DatabaseError {
     /// A cell mapping makes no sense.
     #[error(transparent)]
     Cell(#[from] InvalidCell),
-    /// A URL cannot be used.
-    #[error("{option}: {problem}")]
-    Url {
-        /// The option.
-        option: &'static str,
-        /// What is wrong.
-        problem: InvalidDatabaseUrl,
-    },
     /// A database did not answer in time.
     #[error("{0}: no answer in time")]
     Timeout(String),

@@ -21,9 +21,6 @@ pub enum BusError {
         /// The options to compare.
         advice: String,
     },
-    /// The certificates for encrypted connections cannot be used.
-    #[error("[oslo_messaging_rabbit] {0}")]
-    Tls(String),
 }
 
 impl BusError {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::url::{InvalidUrl, TransportUrl};
+use super::url::TransportUrl;
 
 /// `[oslo_messaging_rabbit]`, with the defaults of oslo.messaging. Options about pools, compression and threads of the
 /// original have no meaning here and are not read.
@@ -121,20 +121,14 @@ pub struct BusCertificates {
     pub identity: Option<(Vec<u8>, Vec<u8>)>,
 }
 
-/// An option whose value makes no sense.
+/// An option that others exclude, or whose value makes no sense.
 #[derive(Debug, thiserror::Error)]
-pub enum InvalidBusOption {
-    /// `transport_url`
-    #[error("transport_url: {0}")]
-    Url(#[from] InvalidUrl),
-    /// Options that exclude each other.
-    #[error("[oslo_messaging_rabbit] {option}: {problem}")]
-    Rabbit {
-        /// The option.
-        option: &'static str,
-        /// What is wrong.
-        problem: &'static str,
-    },
+#[error("[oslo_messaging_rabbit] {option}: {problem}")]
+pub struct InvalidBusOption {
+    /// The option.
+    pub option: &'static str,
+    /// What is wrong.
+    pub problem: &'static str,
 }
 
 impl RabbitOptions {
@@ -143,7 +137,7 @@ impl RabbitOptions {
     /// # Errors
     /// [`InvalidBusOption`]
     pub fn validate(&self) -> Result<(), InvalidBusOption> {
-        let refuse = |option, problem| Err(InvalidBusOption::Rabbit { option, problem });
+        let refuse = |option, problem| Err(InvalidBusOption { option, problem });
         if self.rabbit_quorum_queue && self.rabbit_ha_queues {
             return refuse("rabbit_quorum_queue", "excludes rabbit_ha_queues");
         }
