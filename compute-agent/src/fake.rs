@@ -16,7 +16,7 @@ use crate::{Facts, Fault, Found, GuestPower, GuestRecord, GuestStep, Hypervisor,
 
 /// A hypervisor in memory: guests are entries of a map, and steps take effect at once.
 ///
-/// Failures of a real one can be injected: steps that fail or take long, guests that stop or ignore a shutdown, an unreachable
+/// Failures of a real one can be injected: steps that fail or take long, guests that stop, an unreachable
 /// hypervisor. It outlives its agent, so an agent can be restarted on it.
 #[derive(Debug)]
 pub struct FakeHypervisor {
@@ -32,7 +32,6 @@ struct World {
     faults: VecDeque<(GuestStep, Fault)>,
     delay: Duration,
     is_away: bool,
-    is_deaf: bool,
     steps: Vec<(Uuid, GuestStep)>,
     keeps_steps: bool,
     notices: Option<UnboundedSender<Notice>>,
@@ -68,7 +67,6 @@ impl FakeHypervisor {
             faults: VecDeque::new(),
             delay: Duration::ZERO,
             is_away: false,
-            is_deaf: false,
             steps: Vec::new(),
             keeps_steps: false,
             notices: None,
@@ -84,11 +82,6 @@ impl FakeHypervisor {
     /// Makes each further step take this long.
     pub fn set_delay(&self, delay: Duration) {
         self.world().delay = delay;
-    }
-
-    /// Makes guests ignore a shutdown from now on.
-    pub fn ignore_shutdown(&self) {
-        self.world().is_deaf = true;
     }
 
     /// Replaces the resources of the host.
@@ -176,7 +169,7 @@ impl World {
         let mut entry = self.entry(job.instance);
         if let GuestStep::Remember(record) = job.step {
             entry.record = record;
-        } else if !(self.is_deaf && job.step == GuestStep::Shutdown) {
+        } else {
             entry.power = after(job.step, entry.power).ok_or_else(|| {
                 Fault::transient(format!("{:?} of a guest that is {:?}", job.step, entry.power))
             })?;

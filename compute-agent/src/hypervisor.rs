@@ -27,14 +27,6 @@ pub enum GuestPower {
     Paused,
 }
 
-impl GuestPower {
-    /// Whether the guest holds memory of the host.
-    #[must_use]
-    pub fn is_alive(self) -> bool {
-        matches!(self, Self::Running | Self::Paused)
-    }
-}
-
 /// The part of a guest's state that survives a restart of the agent.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct GuestRecord {

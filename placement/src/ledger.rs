@@ -218,7 +218,7 @@ impl Ledger {
     /// Advisory, like [`Self::free`].
     #[inline]
     #[must_use]
-    pub fn capacity_and_used(&self, row: Row, class: ClassId) -> Option<(i64, i64)> {
+    pub(crate) fn capacity_and_used(&self, row: Row, class: ClassId) -> Option<(i64, i64)> {
         self.account(self.heads.get(row.index())?, row, class)?.capacity_and_used()
     }
 
@@ -257,7 +257,7 @@ impl Ledger {
     }
 
     /// Counts a change of the provider.
-    pub fn bump_generation(&self, row: Row) {
+    pub(crate) fn bump_generation(&self, row: Row) {
         self.heads.get_or_grow(row.index()).generation.fetch_add(1, Ordering::AcqRel);
     }
 

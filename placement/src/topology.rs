@@ -217,8 +217,7 @@ impl Topology {
     }
 
     /// The rows in the aggregate that share their inventories with all its other members.
-    #[must_use]
-    pub fn sharing_in_aggregate(&self, aggregate: Uuid) -> Option<&RowSet> {
+    pub(crate) fn sharing_in_aggregate(&self, aggregate: Uuid) -> Option<&RowSet> {
         self.sharing.get(&aggregate).map(AsRef::as_ref)
     }
 

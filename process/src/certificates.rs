@@ -120,7 +120,7 @@ impl CertificateAndKey {
     /// Whether the issuer of the certificate is neither in its file nor among `authorities`, so that others can only
     /// verify it when they know the issuer.
     #[must_use]
-    pub fn lacks_issuer(&self, authorities: &[u8]) -> bool {
+    pub(crate) fn lacks_issuer(&self, authorities: &[u8]) -> bool {
         let (Ok(chain), Ok(known)) = (chain(&self.certificate), self::authorities(authorities)) else {
             return false;
         };
@@ -233,7 +233,7 @@ pub fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, CertificateProb
 ///
 /// # Errors
 /// The key is of no kind that can be used.
-pub fn belongs_to(
+pub(crate) fn belongs_to(
     key: &PrivateKeyDer<'_>,
     chain: Vec<CertificateDer<'static>>,
 ) -> Result<bool, CertificateProblem> {

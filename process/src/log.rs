@@ -92,7 +92,7 @@ impl Terminal {
 
     /// Whether colour codes are shown as colours. A file or a pipe would keep them as they are.
     #[must_use]
-    pub fn has_colours(&self, is_terminal: bool) -> bool {
+    pub(crate) fn has_colours(&self, is_terminal: bool) -> bool {
         self.moves_cursor(is_terminal) && !self.is_colourless
     }
 

@@ -95,12 +95,6 @@ impl Committer {
 }
 
 impl CommitProgress {
-    /// Whether it goes no further.
-    #[must_use]
-    pub const fn is_failed(&self) -> bool {
-        matches!(self, Self::Failed(..))
-    }
-
     /// All changes that had begun before this one are durable.
     #[must_use]
     pub const fn reached(&self) -> u64 {

@@ -69,7 +69,7 @@ impl Queue {
 
     /// Waits until there is something to commit, or the queue is closed; returns whether that was within the time.
     #[must_use]
-    pub fn has_changes_within(&self, time: Duration) -> bool {
+    pub(crate) fn has_changes_within(&self, time: Duration) -> bool {
         let is_idle = |state: &mut State| !state.has_news() && !state.closed;
         let waited = self.grown.wait_timeout_while(self.state(), time, is_idle);
         !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()

@@ -111,14 +111,6 @@ impl ReferenceSet {
         self
     }
 
-    /// The same workload with every ten minutes compressed into one whole second, so that many
-    /// arrivals and departures tie, as in `tiny`.
-    #[must_use]
-    pub fn with_ties(mut self) -> Self {
-        self.ties = true;
-        self
-    }
-
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {

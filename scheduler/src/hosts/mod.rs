@@ -34,7 +34,8 @@ pub use load::HostLoadError;
 pub use outage::{LiftedOutage, Outage};
 pub use record::{HostRecord, InstanceRecord, MetricRecord, ReportedAmount, ServiceRecord};
 pub use row::HostRow;
-pub use service::{InstanceImage, ServiceHost, stored_properties};
+pub(crate) use service::stored_properties;
+pub use service::{InstanceImage, ServiceHost};
 pub use update::UpdateError;
 pub use usage::{Usage, UsageRow};
 

@@ -37,7 +37,7 @@ const OF_THE_IMAGE: [&str; 4] = ["min_ram", "min_disk", "disk_format", "containe
 /// # Errors
 ///
 /// [`InvalidProperty`] if one was stored with a value that does not suit it.
-pub fn stored_properties(image: &InstanceImage) -> Result<ImageProperties, InvalidProperty> {
+pub(crate) fn stored_properties(image: &InstanceImage) -> Result<ImageProperties, InvalidProperty> {
     let is_property = |key: &str| !NOT_STORED.contains(&key) && !OF_THE_IMAGE.contains(&key);
     let stored: Vec<_> = image
         .iter()

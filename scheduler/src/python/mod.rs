@@ -13,6 +13,8 @@ mod text;
 mod value;
 
 pub use json::JsonError;
-pub use number::{NotANumber, float, float_text, integer, integer_64, nearest_64};
-pub use text::{is_space, quoted, strip, truth, words};
+pub use number::{NotANumber, float, integer};
+pub(crate) use number::{integer_64, nearest_64};
+pub(crate) use text::{is_space, strip};
+pub use text::{quoted, truth, words};
 pub use value::Value;

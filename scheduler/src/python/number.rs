@@ -27,13 +27,13 @@ pub fn integer(text: &str) -> Result<i128, NotANumber> {
 /// # Errors
 ///
 /// [`NotANumber`].
-pub fn integer_64(text: &str) -> Result<i64, NotANumber> {
+pub(crate) fn integer_64(text: &str) -> Result<i64, NotANumber> {
     integer(text).map(nearest_64)
 }
 
 /// The number, or the nearest of 64 bits.
 #[must_use]
-pub fn nearest_64(number: i128) -> i64 {
+pub(crate) fn nearest_64(number: i128) -> i64 {
     i64::try_from(number).unwrap_or(if number < 0 { i64::MIN } else { i64::MAX })
 }
 
@@ -72,7 +72,7 @@ fn whole(text: &str) -> Option<i128> {
 
 /// The float as `repr()` prints it: the shortest digits that read back, an exponent from 1e16 and below 1e-4.
 #[must_use]
-pub fn float_text(value: f64) -> String {
+pub(crate) fn float_text(value: f64) -> String {
     if !value.is_finite() {
         return if value.is_nan() {
             "nan"

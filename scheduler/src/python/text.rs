@@ -2,13 +2,13 @@
 
 /// Whether Python's `str.isspace` counts the character as white space.
 #[must_use]
-pub const fn is_space(c: char) -> bool {
+pub(crate) const fn is_space(c: char) -> bool {
     c.is_whitespace() || matches!(c, '\u{1c}'..='\u{1f}')
 }
 
 /// The text without white space at its ends, as `str.strip()` gives it.
 #[must_use]
-pub fn strip(text: &str) -> &str {
+pub(crate) fn strip(text: &str) -> &str {
     text.trim_matches(is_space)
 }
 

@@ -87,7 +87,7 @@ pub fn hypervisor_type(name: &str) -> Option<&'static str> {
 
 /// The VM mode's usual name: `pv` is `xen`, `hv` and `baremetal` are `hvm`; none if it is unknown.
 #[must_use]
-pub fn vm_mode(name: &str) -> Option<&'static str> {
+pub(crate) fn vm_mode(name: &str) -> Option<&'static str> {
     let lower = name.to_lowercase();
     known(
         VM_MODES,

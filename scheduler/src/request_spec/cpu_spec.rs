@@ -17,7 +17,7 @@ const MAX_CPU: u32 = 65_535;
 /// # Errors
 ///
 /// [`InvalidCpuSpec`].
-pub fn cpu_spec(text: &str) -> Result<BTreeSet<u32>, InvalidCpuSpec> {
+pub(crate) fn cpu_spec(text: &str) -> Result<BTreeSet<u32>, InvalidCpuSpec> {
     let mut cpus = BTreeSet::new();
     let mut excluded = BTreeSet::new();
     for rule in text.split(',').map(strip).filter(|rule| !rule.is_empty()) {

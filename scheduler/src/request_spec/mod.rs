@@ -21,9 +21,10 @@ use serde::{Deserialize, Deserializer};
 use super::numa::{InstanceTopology, NetworkMetadata};
 use super::pci::PciRequest;
 
-pub use canonical::{architecture, hypervisor_type, vm_mode};
+pub(crate) use canonical::vm_mode;
+pub use canonical::{architecture, hypervisor_type};
 pub use check_type::CheckType;
-pub use cpu_spec::{InvalidCpuSpec, cpu_spec};
+pub use cpu_spec::InvalidCpuSpec;
 pub use destination::Destination;
 pub use flavor::{ExtraSpecs, RequestedFlavor};
 pub use hints::{Hint, SchedulerHints};

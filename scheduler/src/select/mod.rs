@@ -27,6 +27,6 @@ pub use error::SelectError;
 pub use index_claims::{Claimant, IndexClaims, RefusedClaim};
 pub(crate) use order::{HostOrder, LookAtAll, by_driver};
 pub use selection::Selection;
+pub use sorted::Sorted;
 pub(crate) use sorted::{By, draw};
-pub use sorted::{Sorted, sorted_hosts};
 pub use translate::{IndexClaimError, allocations};

@@ -17,7 +17,7 @@ pub(crate) trait HostOrder {
     /// their candidates in `state`.
     ///
     /// # Errors
-    /// As [`sorted_hosts`](super::sorted_hosts).
+    /// As [`sorted_by`](super::sorted::sorted_by).
     fn sort(
         &mut self,
         scene: &Scene<'_>,
@@ -93,7 +93,7 @@ impl HostOrder for LookAtAll {
 /// All of these hosts, as the configured driver orders them.
 ///
 /// # Errors
-/// As [`sorted_hosts`](super::sorted_hosts).
+/// As [`sorted_by`](super::sorted::sorted_by).
 pub(crate) fn by_driver(
     by: By<'_>,
     scene: &Scene<'_>,

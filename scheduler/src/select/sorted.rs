@@ -19,24 +19,6 @@ pub struct Sorted {
     pub complete: bool,
 }
 
-/// Filters and weighs the hosts for the `index`-th instance.
-///
-/// Of the best `host_subset_size` hosts one is drawn; the others keep their order. With
-/// `shuffle_best_same_weighed_hosts`, hosts that share the best weight are shuffled before.
-///
-/// # Errors
-///
-/// [`SelectError::Filter`] or [`SelectError::Weigh`].
-pub fn sorted_hosts(
-    scene: &Scene<'_>,
-    hosts: Survivors,
-    index: usize,
-    state: &mut RequestState,
-    chooser: &mut dyn Chooser,
-) -> Result<Sorted, SelectError> {
-    sorted_by(By::Weighers, scene, hosts, index, state, chooser)
-}
-
 /// What puts hosts in order that pass the filters.
 #[derive(Clone, Copy)]
 pub(crate) enum By<'a> {
@@ -46,7 +28,13 @@ pub(crate) enum By<'a> {
     Policy(Policy, &'a dyn Fn(HostRow) -> HostFree),
 }
 
-/// [`sorted_hosts`], but in another order where `by` says so. Hosts that a policy ranks are never shuffled: no two rank alike.
+/// Filters the hosts for the `index`-th instance and puts them in order.
+///
+/// Of the best `host_subset_size` hosts, one is drawn; the others keep their order. With `shuffle_best_same_weighed_hosts`, hosts that share
+/// the best weight are shuffled before. Hosts that a policy ranks are never shuffled: no two rank alike.
+///
+/// # Errors
+/// [`SelectError::Filter`] or [`SelectError::Weigh`].
 pub(crate) fn sorted_by(
     by: By<'_>,
     scene: &Scene<'_>,

@@ -30,7 +30,8 @@ pub use columns::RawColumns;
 pub use error::WeighError;
 pub use multiplier::Multiplier;
 pub use name::{UnknownWeigher, WeigherName, class_paths};
-pub use normalize::{Range, normalize};
+pub use normalize::Range;
+pub(crate) use normalize::normalize;
 pub use weighing::{WeighFailure, Weighed, WeigherColumn, weigh, weigh_in_detail};
 
 /// A weigher, prepared for one request.

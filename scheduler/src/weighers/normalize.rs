@@ -29,8 +29,7 @@ impl Range {
 }
 
 /// The weights as parts of their range.
-#[must_use]
-pub fn normalize(raw: &[f64], least: Option<f64>) -> Vec<f64> {
+pub(crate) fn normalize(raw: &[f64], least: Option<f64>) -> Vec<f64> {
     let range = Range::of(raw, least);
     raw.iter().map(|&weight| range.map_or(0.0, |range| range.normalized(weight))).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use berth_placement::{Allocation, ConsumerId, GroupPolicy, HOST_CLASSES, Index, Row};
+use berth_placement::{Allocation, ConsumerId, HOST_CLASSES, Index, Row};
 use berth_scheduler::Preference;
 use berth_scheduler::{Policy, Search};
 use berth_traces::{TraceHost, Vm};
@@ -47,15 +47,6 @@ impl Deciding {
             },
             Self::Cells(policy, _) => policy.name().to_owned(),
         }
-    }
-
-    /// With server groups for batches, where it knows them.
-    #[must_use]
-    pub fn with_groups(mut self, policy: Option<GroupPolicy>) -> Self {
-        if let Self::Nova(options) = &mut self {
-            options.batch_policy = policy;
-        }
-        self
     }
 }
 
