@@ -188,6 +188,7 @@ impl Topology {
 
     /// The trait with this name.
     #[must_use]
+    #[inline]
     pub fn find_trait(&self, name: &str) -> Option<TraitId> {
         self.traits.find(name).map(TraitId)
     }
@@ -212,6 +213,7 @@ impl Topology {
 
     /// The rows in the aggregate.
     #[must_use]
+    #[inline]
     pub fn rows_in_aggregate(&self, aggregate: Uuid) -> Option<&RowSet> {
         self.in_aggregate(aggregate).map(Members::rows)
     }

@@ -101,7 +101,7 @@ impl NovaPlacer {
     /// The server group of the VM's batch.
     fn group(&self, vm: &Vm) -> Option<GroupId> {
         let (policy, batch) = (self.batch_policy?, vm.batch?);
-        let id = GroupId::from(group_uuid(batch));
+        let id = GroupId::from(group_uuid(batch.number()));
         // The group exists from its second member on.
         let _ = self.index.add_group(id, policy);
         Some(id)

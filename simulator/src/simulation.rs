@@ -78,9 +78,7 @@ pub fn simulate(
     options: SimulationOptions,
     observer: &mut impl Observer,
 ) -> Result<SimulationOutcome, SimulationError> {
-    let index = Arc::new(fleet::index_of(hosts)?);
-    let placer = PolicyPlacer::new(&index, options);
-    Run::new(index, hosts, placer).replay(hosts, vms, options.policy.name(), observer)
+    simulate_stream(hosts, &mut vms.into_iter(), options, observer)
 }
 
 /// Replays like [`simulate`], but with Nova's whole pipeline, which is the decider of the service:
@@ -93,6 +91,30 @@ pub fn simulate_nova(
     vms: impl IntoIterator<Item = Result<Vm, TraceError>>,
     options: NovaOptions,
     observer: &mut impl Observer,
+) -> Result<SimulationOutcome, SimulationError> {
+    simulate_stream_nova(hosts, &mut vms.into_iter(), options, observer)
+}
+
+// The run itself is compiled here, with this crate's optimisation, and not once per caller.
+
+type Vms<'a> = &'a mut dyn Iterator<Item = Result<Vm, TraceError>>;
+
+fn simulate_stream(
+    hosts: &[TraceHost],
+    vms: Vms<'_>,
+    options: SimulationOptions,
+    observer: &mut dyn Observer,
+) -> Result<SimulationOutcome, SimulationError> {
+    let index = Arc::new(fleet::index_of(hosts)?);
+    let placer = PolicyPlacer::new(&index, options);
+    Run::new(index, hosts, placer).replay(hosts, vms, options.policy.name(), observer)
+}
+
+fn simulate_stream_nova(
+    hosts: &[TraceHost],
+    vms: Vms<'_>,
+    options: NovaOptions,
+    observer: &mut dyn Observer,
 ) -> Result<SimulationOutcome, SimulationError> {
     let index = Arc::new(fleet::index_of(hosts)?);
     let name = options.preference.name();
@@ -127,9 +149,9 @@ impl<P: Placer> Run<P> {
     fn replay(
         mut self,
         hosts: &[TraceHost],
-        vms: impl IntoIterator<Item = Result<Vm, TraceError>>,
+        vms: Vms<'_>,
         name: &str,
-        observer: &mut impl Observer,
+        observer: &mut dyn Observer,
     ) -> Result<SimulationOutcome, SimulationError> {
         let mut complete = true;
         for (sequence, vm) in (0..).zip(vms) {

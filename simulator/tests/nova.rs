@@ -7,7 +7,7 @@ use berth_placement::GroupPolicy;
 use berth_scheduler::{FilterName, Preference};
 use berth_scheduler::{Policy, Search};
 use berth_simulator::{NovaOptions, Observer, SimulationOptions, simulate, simulate_nova};
-use berth_traces::{Demands, Micros, Resources, TraceHost, Vm, reference};
+use berth_traces::{BatchNumber, Demands, Micros, Resources, TraceHost, Vm, reference};
 
 #[derive(Default)]
 struct Recorder(Vec<Option<String>>);
@@ -34,7 +34,7 @@ fn vm(second: u64, demands: Demands, batch: Option<u64>) -> Vm {
         departure: None,
         resources: Resources { vcpus: 1, memory_mb: 256, disk_gb: 1 },
         flavor: "f".into(),
-        batch,
+        batch: batch.and_then(BatchNumber::new),
         demands: Some(Box::new(demands)),
     }
 }

@@ -49,7 +49,7 @@ impl VmRows {
         let resources =
             Resources { vcpus: whole_positive(vcpus)?, memory_mb: gib_to_mib(memory)?, disk_gb: 0 };
         let flavor = flavor.text()?;
-        let batch = Some(batch.integer()?);
+        let batch = Some(batch.batch()?);
         self.last_arrival = arrival;
         Ok(Some(Vm { id: name, arrival, departure: leaves, resources, flavor, batch, demands: None }))
     }

@@ -29,7 +29,7 @@ use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
 use parquet::schema::types::ColumnPath;
 
-use crate::{Demands, Micros, Pair, ReadProgress, Resources, TraceError, Unit, Vm, WriteError};
+use crate::{BatchNumber, Demands, Micros, Pair, ReadProgress, Resources, TraceError, Unit, Vm, WriteError};
 
 /// How every Parquet file begins.
 pub(crate) const MAGIC: &[u8] = b"PAR1";
@@ -209,7 +209,11 @@ fn write_group(
         column::<Int32Type>(group, vms.iter().map(|vm| Some(amount(&vm.resources).cast_signed())), false)?;
     }
     column::<ByteArrayType>(group, vms.iter().map(|vm| Some(text(&vm.flavor))), false)?;
-    column::<Int64Type>(group, vms.iter().map(|vm| vm.batch.map(u64::cast_signed)), true)?;
+    column::<Int64Type>(
+        group,
+        vms.iter().map(|vm| vm.batch.map(|batch| batch.number().cast_signed())),
+        true,
+    )?;
     for label in labels {
         let demands = vms.iter().map(|vm| vm.demands.as_deref());
         if let Label::Count(_, get, _) = label {
@@ -358,7 +362,7 @@ impl VmGroups {
                     disk_gb: disk[row].cast_unsigned(),
                 },
                 flavor: CompactString::from_utf8_lossy(flavors[row].data()),
-                batch: batches.next().flatten().map(i64::cast_unsigned),
+                batch: batches.next().flatten().map(i64::cast_unsigned).and_then(BatchNumber::new),
                 demands: None,
             });
         }

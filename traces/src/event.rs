@@ -1,5 +1,7 @@
 //! The event types that every reader and generator yields.
 
+use std::num::NonZeroU64;
+
 use compact_str::CompactString;
 
 /// A point in time, or a duration, in whole microseconds since the trace's origin.
@@ -52,9 +54,30 @@ pub struct Vm {
     /// The trace's name of the shape; a label only.
     pub flavor: CompactString,
     /// VMs that one tenant started together (a multi-create) share this number.
-    pub batch: Option<u64>,
+    pub batch: Option<BatchNumber>,
     /// What else the trace says of it; `None` for nothing. A placement policy does not look at it.
     pub demands: Option<Box<Demands>>,
+}
+
+/// The number of a batch: any but `u64::MAX`, so that an optional one takes a single word. A trace in memory has one per VM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BatchNumber(NonZeroU64);
+
+impl BatchNumber {
+    /// The batch with this number; `None` for `u64::MAX`.
+    #[must_use]
+    pub const fn new(number: u64) -> Option<Self> {
+        match NonZeroU64::new(number.wrapping_add(1)) {
+            Some(successor) => Some(Self(successor)),
+            None => None,
+        }
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        self.0.get() - 1
+    }
 }
 
 /// What a trace says of a VM besides times and whole amounts: what it asks of its host, and what it is part of.
@@ -119,5 +142,19 @@ impl TraceHost {
     #[must_use]
     pub fn new(id: impl Into<CompactString>, capacity: Resources) -> Self {
         Self { id: id.into(), capacity, ..Self::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_number_is_any_but_the_last() {
+        for number in [0, 1, u64::MAX - 1] {
+            assert_eq!(BatchNumber::new(number).map(BatchNumber::number), Some(number));
+        }
+        assert_eq!(BatchNumber::new(u64::MAX), None);
+        assert_eq!(size_of::<Option<BatchNumber>>(), size_of::<u64>());
     }
 }

@@ -22,7 +22,7 @@ use compact_str::{CompactString, ToCompactString};
 
 use crate::quantiles::Quantiles;
 use crate::rng::{Stream, exponential, stream, unit};
-use crate::{Micros, ReadProgress, Resources, Trace, TraceError, Unit, Vm};
+use crate::{BatchNumber, Micros, ReadProgress, Resources, Trace, TraceError, Unit, Vm};
 
 /// Upper bounds, in seconds, of the lifetimes of a share of the VMs: p50, p90 and p99 as published,
 /// the others measured on the trace (whose grid hides lifetimes below five minutes).
@@ -196,7 +196,7 @@ impl Vms {
             departure: Some(Micros(arrival.0 + whole_millis(lifetime).0)),
             resources: Resources { vcpus, memory_mb, disk_gb: 16 + 16 * vcpus },
             flavor: CompactString::const_new(flavor),
-            batch: Some(self.batch.number),
+            batch: BatchNumber::new(self.batch.number),
             demands: None,
         })
     }

@@ -74,7 +74,7 @@ mod sqlite;
 mod trace;
 
 pub use error::{InvalidField, TraceError, WriteError};
-pub use event::{Demands, Micros, Pair, Resources, TraceHost, Vm};
+pub use event::{BatchNumber, Demands, Micros, Pair, Resources, TraceHost, Vm};
 pub use fleet::{HostShape, HostShapes, HostShapesError};
 pub use format::{Format, UnknownFormatName};
 pub use generator::{Extent, Generator};

@@ -119,7 +119,7 @@ impl VmRows {
         };
         let disk_gb = rows.field(self.disk, "disk_gb").optional(|field| rounded_up(*field))?.unwrap_or(0);
         let flavor = rows.field(self.flavor, "flavor").text()?;
-        let batch = rows.field(self.batch, "batch").optional(Field::integer)?;
+        let batch = rows.field(self.batch, "batch").optional(Field::batch)?;
         let mut demands = if self.has_labels { self.demands()? } else { None };
         if vcpu_milli > 0 {
             demands.get_or_insert_default().vcpu_milli = vcpu_milli;
@@ -295,7 +295,7 @@ pub fn write_all(path: impl AsRef<Path>, vms: &[Vm]) -> Result<(), WriteError> {
         let departure = vm.departure.map(micros).unwrap_or_default();
         let mut row = vec![quoted(&vm.id), micros(vm.arrival), departure, vcpus, memory_mb.to_string()];
         row.extend([disk_gb.to_string(), quoted(&vm.flavor)]);
-        row.extend(has_batches.then(|| vm.batch.map(|batch| batch.to_string()).unwrap_or_default()));
+        row.extend(has_batches.then(|| vm.batch.map(|batch| batch.number().to_string()).unwrap_or_default()));
         row.extend(labels.iter().map(|label| quoted(&label_of(demands, label))));
         row.extend(extra.iter().map(|name| {
             let own = demands.extra.iter().find(|(key, _)| key == name);

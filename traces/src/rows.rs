@@ -13,7 +13,7 @@ use crate::error::{InvalidField, TraceError, shown};
 use crate::moment;
 use crate::number::{NumberError, decimal, decimal_up, integer};
 use crate::source::Source;
-use crate::{Micros, Pair, ReadProgress};
+use crate::{BatchNumber, Micros, Pair, ReadProgress};
 
 /// No row of any format is nearly as long; binary data without line ends stops here.
 const LONGEST_ROW: usize = 64 * 1024;
@@ -365,6 +365,11 @@ impl<'a> Field<'a> {
 
     pub(crate) fn integer(&self) -> Result<u64, TraceError> {
         integer(self.value.trim_ascii()).map_err(|e| self.bad(e))
+    }
+
+    /// The number of a batch.
+    pub(crate) fn batch(&self) -> Result<BatchNumber, TraceError> {
+        BatchNumber::new(self.integer()?).ok_or_else(|| self.bad(NumberError::OutOfRange))
     }
 
     pub(crate) fn count(&self) -> Result<u32, TraceError> {

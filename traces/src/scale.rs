@@ -4,7 +4,7 @@ use compact_str::format_compact;
 use rand::Rng;
 
 use crate::rng::{Stream, stream, unit};
-use crate::{Micros, Vm};
+use crate::{BatchNumber, Micros, Vm};
 
 /// A day, which a block of a resampled trace lasts.
 pub const DAY: u64 = 86_400 * Micros::PER_SECOND;
@@ -102,7 +102,7 @@ fn by_rate(vms: &[Vm], factor: impl Fn(Micros) -> f64, seed: u64) -> Vec<Drawn> 
     let mut current: Option<(u64, Vec<i64>)> = None;
     let (start, end) = (vms.first().map_or(0, |vm| vm.arrival.0), vms.last().map_or(0, |vm| vm.arrival.0));
     for (number, vm) in (0_u32..).zip(vms) {
-        let batch = vm.batch.unwrap_or(u64::MAX - u64::from(number));
+        let batch = vm.batch.map_or(u64::MAX - u64::from(number), BatchNumber::number);
         if current.as_ref().is_none_or(|(of, ..)| *of != batch) {
             current = Some((batch, copies(factor(vm.arrival), &mut random)));
         }
@@ -138,7 +138,9 @@ pub fn as_vms(vms: &[Vm], drawn: &[Drawn]) -> Vec<Vm> {
         if *copy > 0 {
             vm.id = format_compact!("{}+{copy}", vm.id);
             // The copies of a batch are a batch of their own.
-            vm.batch = vm.batch.map(|batch| batch.wrapping_add(u64::from(*copy) << 40));
+            vm.batch = vm
+                .batch
+                .and_then(|batch| BatchNumber::new(batch.number().wrapping_add(u64::from(*copy) << 40)));
         }
         *copy += 1;
         (vm.arrival, vm.departure) = (of.arrival, of.departure(vms));

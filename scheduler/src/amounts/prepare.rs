@@ -97,6 +97,7 @@ impl Prepared {
 
     /// What is asked of other classes.
     #[must_use]
+    #[inline]
     pub fn others(&self) -> &[(ClassId, u32)] {
         &self.others
     }
@@ -139,6 +140,7 @@ impl Prepared {
 
     /// The allocations of a VM placed on `row`.
     #[must_use]
+    #[inline]
     pub fn allocations(&self, row: Row) -> Allocations {
         let mut allocations = self.template.clone();
         allocations.iter_mut().for_each(|allocation| allocation.row = row);

@@ -16,7 +16,7 @@ use berth_api::v1::server_group::Policy;
 use berth_placement::GroupPolicy;
 use berth_scheduler::{Options, Preference};
 use berth_simulator::{NovaOptions, Observer, simulate_nova};
-use berth_traces::{Demands, Micros, Resources, TraceHost, Vm};
+use berth_traces::{BatchNumber, Demands, Micros, Resources, TraceHost, Vm};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -78,7 +78,7 @@ fn vms(requests: u64) -> Vec<Vm> {
                 disk_gb: 0,
             },
             flavor: format!("f{vcpus}").into(),
-            batch: (sequence % BATCHES < BATCH).then_some(sequence / BATCHES),
+            batch: (sequence % BATCHES < BATCH).then(|| BatchNumber::new(sequence / BATCHES)).flatten(),
             demands: Some(Box::new(demands)),
         }
     };
@@ -202,7 +202,7 @@ async fn scheduled(cloud: &mut Cloud, requests: u64, policy: Policy) -> Decision
             let consumers = consumers.into_iter().map(consumer).collect();
             placement.release(v1::ReleaseRequest { consumers }).await.unwrap();
         }
-        if let Some(batch) = vm.batch
+        if let Some(batch) = vm.batch.map(BatchNumber::number)
             && current.as_ref().is_none_or(|(known, _)| *known != batch)
         {
             current = Some((batch, group(cloud, batch, policy).await));

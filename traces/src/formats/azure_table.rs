@@ -7,7 +7,7 @@
 use crate::error::TraceError;
 use crate::neutral::{gib_to_mib, vcpus_of};
 use crate::rows::{Field, Rows};
-use crate::{Demands, InvalidField, Pair, Resources, Vm};
+use crate::{BatchNumber, Demands, InvalidField, Pair, Resources, Vm};
 
 use super::{Numbers, vm};
 
@@ -43,7 +43,11 @@ pub(crate) fn read(rows: Rows) -> Result<Vec<Vm>, TraceError> {
         let resources = Resources { vcpus, memory_mb, disk_gb: 0 };
         let mut vm = vm(field(0).text()?, arrival, departure, resources);
         // VMs of a deployment that arrive together are one request.
-        vm.batch = Some(deployments.of(compact_str::format_compact!("{}@{}", field(2).text()?, arrival.0)));
+        vm.batch = BatchNumber::new(deployments.of(compact_str::format_compact!(
+            "{}@{}",
+            field(2).text()?,
+            arrival.0
+        )));
         vm.flavor = compact_str::format_compact!("{vcpus}x{}", field(10).text()?);
         vm.demands = Some(Box::new(demands));
         vms.push(vm);

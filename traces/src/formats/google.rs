@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::error::TraceError;
 use crate::rows::Rows;
-use crate::{Micros, Resources, Vm};
+use crate::{BatchNumber, Micros, Resources, Vm};
 
 use super::{WHOLE_MACHINE, WHOLE_MACHINE_MIB, vm};
 
@@ -53,7 +53,7 @@ impl Instances {
             Event::Submitted if at != AFTER => {
                 let resources = Resources { vcpus: cpus, memory_mb, disk_gb: 0 };
                 let mut vm = vm(format_compact!("{}-{}", key.0, key.1), Micros(at), None, resources);
-                vm.batch = Some(key.0);
+                vm.batch = BatchNumber::new(key.0);
                 self.running.insert(key, self.vms.len());
                 self.vms.push(vm);
             }

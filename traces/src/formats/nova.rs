@@ -8,7 +8,7 @@ use compact_str::format_compact;
 use crate::error::TraceError;
 use crate::neutral::rounded_up;
 use crate::rows::{Field, Rows};
-use crate::{Demands, Resources, Vm};
+use crate::{BatchNumber, Demands, Resources, Vm};
 
 use super::{Numbers, vm};
 
@@ -66,7 +66,7 @@ pub(crate) fn read(mut rows: Rows) -> Result<Vec<Vm>, TraceError> {
             flavor
         };
         let reservation = reservation.present_text()?;
-        vm.batch = (!reservation.is_empty()).then(|| reservations.of(reservation));
+        vm.batch = if reservation.is_empty() { None } else { BatchNumber::new(reservations.of(reservation)) };
         let demands = Demands {
             zone: zone.present_text()?,
             host: host.present_text()?,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use compact_str::CompactString;
 
 use super::load::{Load, load};
-use crate::{Micros, Resources, Vm};
+use crate::{BatchNumber, Micros, Resources, Vm};
 
 /// The quantiles that a description has, in per cent.
 pub const QUANTILES: [u32; 7] = [5, 25, 50, 75, 90, 99, 100];
@@ -62,7 +62,7 @@ pub fn describe(vms: &[Vm]) -> Option<Description> {
     let hours = ((last.0 - first.0) as f64 / 3.6e9).max(1.0);
     let mut hourly = vec![0_u64; usize::try_from((last.0 - first.0) / 3_600_000_000).unwrap_or(0) + 1];
     let mut shapes: BTreeMap<(&str, Resources), Shape> = BTreeMap::new();
-    let mut batches: BTreeMap<u64, u64> = BTreeMap::new();
+    let mut batches: BTreeMap<BatchNumber, u64> = BTreeMap::new();
     let (mut projects, mut groups, mut gpu_milli) = (Vec::new(), Vec::new(), 0);
     let mut lifetimes = Vec::new();
     for vm in vms {

@@ -8,7 +8,7 @@ fn good_rows() {
     let rows = "\
 a-0,2100000,2100900,8.0,14.0,m,0,900,900,0,test
 a-1,2100000,2100000,1.0,1.75,b,0,0,0,0,test
-a-2,2100300,,1,0.7501,a,18446744073709551615,300,300,1,test
+a-2,2100300,,1,0.7501,a,18446744073709551614,300,300,1,test
 ";
     let second = 1_000_000;
     let expected = [
@@ -16,7 +16,7 @@ a-2,2100300,,1,0.7501,a,18446744073709551615,300,300,1,test
         // Departs within the grid step of its arrival.
         vm("a-1", (2_100_000 * second, Some(2_100_000 * second)), (1, 1792, 0), "b", Some(0)),
         // 768.1 MiB, rounded up.
-        vm("a-2", (2_100_300 * second, None), (1, 769, 0), "a", Some(u64::MAX)),
+        vm("a-2", (2_100_300 * second, None), (1, 769, 0), "a", Some(u64::MAX - 1)),
     ];
     let text = format!("{HEADER}{rows}");
     assert_eq!(read_good(&text), expected);
@@ -47,6 +47,7 @@ fn bad_rows_name_line_column_and_value() {
         ("x,300,600,1.0,-1.75,b,0", "mem_gib \"-1.75\": negative"),
         ("x,300,600,1.0,4194304,b,0", "mem_gib \"4194304\": out of range"),
         ("x,300,600,1.0,18446744073709.551615,b,0", "mem_gib \"18446744073709.551615\": out of range"),
+        ("x,300,600,1.0,1.75,b,18446744073709551615", "batch \"18446744073709551615\": out of range"),
         ("x,300,600,1.0,1.75,b,", "batch \"\": not a number in plain digits"),
         (
             "x,300,600,1.0,1.75,b,1.0",

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use berth_traces::{Demands, Format, Micros, Resources, Trace, Vm};
+use berth_traces::{BatchNumber, Demands, Format, Micros, Resources, Trace, Vm};
 use parquet::data_type::{ByteArray, ByteArrayType, Int32Type, Int64Type};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
@@ -45,7 +45,11 @@ fn azure_vmtables_of_both_years() {
         (sizes(&vms[0]), sizes(&vms[1]), sizes(&vms[2])),
         ((2, 3584, 0), (32, 131_072, 0), (4, 8192, 0))
     );
-    assert_eq!((vms[0].batch, vms[1].batch, vms[2].batch), (Some(0), Some(0), Some(1)), "deployments");
+    assert_eq!(
+        (vms[0].batch, vms[1].batch, vms[2].batch),
+        (BatchNumber::new(0), BatchNumber::new(0), BatchNumber::new(1)),
+        "deployments"
+    );
     assert_eq!(demands(&vms[2]).project, "subB");
     assert_eq!("azure-v1".parse(), Ok(Format::AzureTable));
 }
@@ -101,7 +105,7 @@ fn google_as_json_and_csv() {
     assert_eq!(json, read("google.csv", Format::Google));
     assert_eq!(json.iter().map(times).collect::<Vec<_>>(), [(0, None), (600 * SECOND, Some(900 * SECOND))]);
     assert_eq!((sizes(&json[0]), sizes(&json[1])), ((13, 512_000, 0), (1, 1024, 0)));
-    assert_eq!(json[1].batch, Some(1));
+    assert_eq!(json[1].batch, BatchNumber::new(1));
 }
 
 #[test]
@@ -224,7 +228,7 @@ fn labelled() -> Vec<Vm> {
         extra: vec![pair("qos", "LS"), pair("second", "x")],
     };
     vec![
-        Vm { departure: Some(Micros(7)), batch: Some(1 << 40), ..plain("x", 5) },
+        Vm { departure: Some(Micros(7)), batch: BatchNumber::new(1 << 40), ..plain("x", 5) },
         Vm {
             resources: Resources { vcpus: 2, memory_mb: 1, disk_gb: 0 },
             demands: Some(Box::new(full)),

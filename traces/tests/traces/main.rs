@@ -14,7 +14,7 @@ use std::error::Error;
 use std::fs;
 use std::path::PathBuf;
 
-use berth_traces::{Format, Micros, Resources, Trace, TraceError, Vm};
+use berth_traces::{BatchNumber, Format, Micros, Resources, Trace, TraceError, Vm};
 use tempfile::TempDir;
 
 /// A directory with one file called `name`.
@@ -81,7 +81,7 @@ fn vm(id: &str, span: (u64, Option<u64>), sizes: (u32, u32, u32), flavor: &str, 
         departure: span.1.map(Micros),
         resources: Resources { vcpus, memory_mb, disk_gb },
         flavor: flavor.into(),
-        batch,
+        batch: batch.and_then(BatchNumber::new),
         demands: None,
     }
 }

@@ -1,4 +1,4 @@
-use berth_traces::{Resources, Trace, TraceError, TraceHost, Vm, neutral};
+use berth_traces::{BatchNumber, Resources, Trace, TraceError, TraceHost, Vm, neutral};
 use proptest::prelude::*;
 
 use crate::{drain, file, message, read_bad, read_good, vm};
@@ -245,7 +245,7 @@ fn labels_and_demands() {
     let (_directory, path) = file("vms.csv", &vms);
     let vms: Vec<Vm> = Trace::open(path, None).unwrap().map(Result::unwrap).collect();
     let demands = vms[0].demands.as_deref().unwrap();
-    assert_eq!((vms[0].batch, demands.zone.as_str()), (Some(7), "az1"));
+    assert_eq!((vms[0].batch, demands.zone.as_str()), (BatchNumber::new(7), "az1"));
     assert_eq!(demands.extra_specs, [pair("trait:X", "required")]);
     assert_eq!((vms[1].batch, &vms[1].demands), (None, &None));
 

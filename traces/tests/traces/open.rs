@@ -1,4 +1,4 @@
-use berth_traces::{Extent, Format, Generator, Micros, Trace, TraceError};
+use berth_traces::{BatchNumber, Extent, Format, Generator, Micros, Trace, TraceError};
 
 use crate::{drain, file, message, read, vm};
 
@@ -18,7 +18,7 @@ fn the_header_determines_the_format() {
 #[test]
 fn a_named_format_is_enforced() {
     let (vms, _) = read(AZURE, Some(Format::Neutral));
-    assert_eq!(vms[0].batch, Some(6));
+    assert_eq!(vms[0].batch, BatchNumber::new(6));
     let (_, error) = read(AZURE, Some(Format::Openb));
     assert!(error.is_some());
     let (_, error) = read(NEUTRAL, Some(Format::AzureV1));
