@@ -87,7 +87,7 @@ impl FleetHandle {
             self.take_step(uuid);
         }
         let messages: Vec<_> = instances.iter().flat_map(|&uuid| self.desired_guests(uuid)).collect();
-        if messages.is_empty() || epoch.settled().await.is_err() {
+        if messages.is_empty() || epoch.on_disk().await.is_err() {
             return;
         }
         for (host, message) in messages {

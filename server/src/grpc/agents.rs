@@ -70,7 +70,7 @@ impl v1::agents_server::Agents for Agents {
         })?;
         let service = Arc::clone(&self.service);
         let connection = Connection { service, epoch, host: hello.host, session, is_graceful: false };
-        connection.epoch.settled().await.map_err(|unknown| call::outcome_unknown(&unknown))?;
+        connection.epoch.on_disk().await.map_err(|unknown| call::outcome_unknown(&unknown))?;
         connection.epoch.fleet.welcome(&connection.host, session);
         tokio::spawn(connection.run(messages, self.stopping.clone()));
         Ok(Response::new(Box::pin(receiver.map(Ok))))

@@ -71,6 +71,15 @@ impl Epoch {
         }
     }
 
+    /// Waits until the state that is visible now is on disk, whatever responses wait for: an agent acts on what it is sent, and no crash may
+    /// undo the reason.
+    pub(crate) async fn on_disk(&self) -> Result<(), OutcomeUnknown> {
+        match &self.access {
+            Access::Durable(durability) => durability.on_disk().await.map_err(OutcomeUnknown),
+            Access::Volatile | Access::ReadOnly(_) | Access::Down(_) => Ok(()),
+        }
+    }
+
     /// [`Self::settled`], where the purpose requires it.
     pub(crate) async fn settle(&self, purpose: Purpose) -> Result<(), OutcomeUnknown> {
         if purpose == Purpose::Advise { Ok(()) } else { self.settled().await }

@@ -8,6 +8,7 @@ mod decision_hash;
 mod instances;
 mod projects;
 mod ratios;
+mod relaxed;
 mod restarts;
 mod scheduling;
 mod scripted_agent;

@@ -11,6 +11,7 @@ use berth_api::v1::instances_client::InstancesClient;
 use berth_api::v1::scheduler_client::SchedulerClient;
 use berth_scheduler::FilterName;
 use berth_server::{DataDir, DurabilityOptions, FleetOptions, Grpc, Keeper, Service, ServiceOptions};
+use berth_store::{EmbeddedStore, Store};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tonic::Status;
@@ -66,6 +67,17 @@ impl Cloud {
     pub(crate) async fn at_with(directory: &Path, durability: DurabilityOptions) -> Self {
         let data = DataDir::open(directory).unwrap();
         let (service, keeper) = Keeper::start(data, options(), durability).unwrap();
+        Self::over(service, Some(keeper)).await
+    }
+
+    /// As [`Self::at_with`], with something between the service and its store.
+    pub(crate) async fn through(
+        directory: &Path,
+        durability: DurabilityOptions,
+        through: impl Fn(EmbeddedStore) -> Box<dyn Store> + Send + 'static,
+    ) -> Self {
+        let data = DataDir::open(directory).unwrap();
+        let (service, keeper) = Keeper::start_through(data, options(), durability, through).unwrap();
         Self::over(service, Some(keeper)).await
     }
 
