@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use uuid::Uuid;
 
@@ -21,6 +22,7 @@ use crate::{Facts, Fault, Found, GuestPower, GuestRecord, GuestStep, Hypervisor,
 #[derive(Debug)]
 pub struct FakeHypervisor {
     world: Mutex<World>,
+    released: Notify,
 }
 
 #[derive(Debug)]
@@ -31,6 +33,10 @@ struct World {
     directory: Option<PathBuf>,
     faults: VecDeque<(GuestStep, Fault)>,
     delay: Duration,
+    /// Steps of this kind wait.
+    held: Option<GuestStep>,
+    /// Steps that wait.
+    waiting: u32,
     is_away: bool,
     steps: Vec<(Uuid, GuestStep)>,
     keeps_steps: bool,
@@ -66,12 +72,14 @@ impl FakeHypervisor {
             directory,
             faults: VecDeque::new(),
             delay: Duration::ZERO,
+            held: None,
+            waiting: 0,
             is_away: false,
             steps: Vec::new(),
             keeps_steps: false,
             notices: None,
         };
-        Self { world: Mutex::new(world) }
+        Self { world: Mutex::new(world), released: Notify::new() }
     }
 
     /// Makes the next step of this kind fail, whatever its arguments. Several calls queue up.
@@ -82,6 +90,40 @@ impl FakeHypervisor {
     /// Makes each further step take this long.
     pub fn set_delay(&self, delay: Duration) {
         self.world().delay = delay;
+    }
+
+    /// Makes steps of this kind wait until [`Self::release`], whatever their arguments.
+    pub fn hold(&self, step: GuestStep) {
+        self.world().held = Some(step);
+    }
+
+    /// Whether a step waits because of [`Self::hold`].
+    #[must_use]
+    pub fn is_holding(&self) -> bool {
+        self.world().waiting > 0
+    }
+
+    /// Ends [`Self::hold`]; steps that wait continue.
+    pub fn release(&self) {
+        self.world().held = None;
+        self.released.notify_waiters();
+    }
+
+    async fn until_released(&self, step: GuestStep) {
+        let is_held =
+            |world: &World| world.held.is_some_and(|held| discriminant(&held) == discriminant(&step));
+        if !is_held(&self.world()) {
+            return;
+        }
+        self.world().waiting += 1;
+        loop {
+            let released = self.released.notified();
+            if !is_held(&self.world()) {
+                break;
+            }
+            released.await;
+        }
+        self.world().waiting -= 1;
     }
 
     /// Replaces the resources of the host.
@@ -222,6 +264,7 @@ impl Hypervisor for FakeHypervisor {
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
+        self.until_released(job.step).await;
         let mut world = self.world();
         let result = world.perform(&job);
         let power = world.check().is_ok().then(|| world.entry(job.instance).power);

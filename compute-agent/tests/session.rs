@@ -8,7 +8,7 @@ use berth_api::v1::desired_guest::Goal;
 use berth_api::v1::guest_report::State;
 use berth_api::v1::{DesiredGuest, Failure, GuestReport, GuestSpec, service_message};
 use berth_compute_agent::{Facts, FakeHypervisor, Fault, GuestPower, GuestRecord, GuestStep};
-use berth_test_support::agents_service::{self, Agent, HEARTBEAT_MS, Known, Service};
+use berth_test_support::agents_service::{self, Agent, Known, Service};
 use uuid::Uuid;
 
 const HOST: &str = "h1";
@@ -16,6 +16,25 @@ const GUEST: Uuid = Uuid::from_u128(0xa);
 
 fn hypervisor() -> Arc<FakeHypervisor> {
     Arc::new(FakeHypervisor::new(Facts::plain(Uuid::from_u128(1), 8, 16384, 100)))
+}
+
+/// Another host, whose heartbeats show that time passes.
+const OTHER: &str = "h2";
+
+async fn other_agent(service: &Service) -> Agent {
+    let agent = Agent::start(OTHER, hypervisor(), service);
+    service.beat(OTHER, 1).await;
+    agent
+}
+
+/// Waits until a condition holds.
+async fn until(holds: impl Fn() -> bool) {
+    let waiting = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("the condition holds in time");
 }
 
 async fn start() -> (Service, Arc<FakeHypervisor>, Agent) {
@@ -148,10 +167,11 @@ fn check_last_stream(known: &Known) {
 #[tokio::test]
 async fn reconciling_continues_while_the_service_is_away() {
     let (service, hypervisor, agent) = start().await;
-    hypervisor.set_delay(Duration::from_millis(30));
+    hypervisor.hold(GuestStep::Prepare);
     service.send_desired(HOST, desired(1, Goal::Running, 1)).await;
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    until(|| hypervisor.is_holding()).await;
     service.part().await;
+    hypervisor.release();
     let report = service.settled(GUEST, 1).await;
     assert_eq!(reported(&report), (1, State::Running, 1, ""));
     agent.stop().await;
@@ -211,7 +231,7 @@ async fn a_refused_tree_is_reported_again() {
     service.send(HOST, service_message::Message::ProvidersRefused(failure)).await;
     service.wait("the tree again", |known| (known.count(is_tree) == 2).then_some(())).await;
     // The service accepted it now, so it is not sent again.
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    service.beat(HOST, 6).await;
     assert_eq!(service.known().count(is_tree), 2);
     agent.stop().await;
 }
@@ -219,35 +239,37 @@ async fn a_refused_tree_is_reported_again() {
 #[tokio::test]
 async fn without_its_hypervisor_an_agent_sends_no_heartbeats_and_then_continues() {
     let (service, hypervisor, agent) = start().await;
+    let other = other_agent(&service).await;
     service.reconcile(HOST, desired(1, Goal::Running, 1)).await;
     hypervisor.set_away(true);
     service.send_desired(HOST, desired(2, Goal::Stopped, 1)).await;
-    tokio::time::sleep(Duration::from_millis(u64::from(2 * HEARTBEAT_MS))).await;
-    let before = service.known().count(is_heartbeat);
-    tokio::time::sleep(Duration::from_millis(u64::from(4 * HEARTBEAT_MS))).await;
-    assert_eq!(service.known().count(is_heartbeat), before);
+    service.beat(OTHER, 2).await;
+    let before = service.known().heartbeats(HOST, 0);
+    service.beat(OTHER, 4).await;
+    assert_eq!(service.known().heartbeats(HOST, 0), before);
     hypervisor.set_away(false);
     assert_eq!(reported(&service.settled(GUEST, 2).await), (2, State::ShutDown, 1, ""));
-    service.wait("heartbeats", |known| (known.count(is_heartbeat) > before).then_some(())).await;
+    service.beat(HOST, 1).await;
     agent.stop().await;
+    other.stop().await;
 }
 
 #[tokio::test]
 async fn a_stream_that_begins_without_the_hypervisor_has_no_heartbeats_until_it_is_back() {
     let (service, hypervisor, agent) = start().await;
+    let other = other_agent(&service).await;
     let begun = service.known().streams;
-    let has_beaten = move |known: &Known| {
-        known.received.iter().any(|(stream, message)| *stream > begun && is_heartbeat(message)).then_some(())
-    };
+    let has_beaten = move |known: &Known| (known.heartbeats(HOST, begun) > 0).then_some(());
     hypervisor.set_away(true);
     service.part().await;
     service.known().received.clear();
     service.joined(HOST).await;
-    tokio::time::sleep(Duration::from_millis(u64::from(4 * HEARTBEAT_MS))).await;
+    service.beat(OTHER, 4).await;
     assert_eq!(has_beaten(&service.known()), None);
     hypervisor.set_away(false);
     service.wait("heartbeats", has_beaten).await;
     agent.stop().await;
+    other.stop().await;
 }
 
 #[tokio::test]
@@ -267,11 +289,16 @@ async fn the_first_heartbeat_is_sent_at_once() {
 async fn a_graceful_shutdown_finishes_the_running_step_and_starts_none() {
     let (service, hypervisor, agent) = start().await;
     hypervisor.keep_steps();
-    hypervisor.set_delay(Duration::from_millis(100));
+    hypervisor.hold(GuestStep::Prepare);
     service.send_desired(HOST, desired(1, Goal::Running, 1)).await;
-    // The first step stores the generation, the second creates the disks.
-    tokio::time::sleep(Duration::from_millis(150)).await;
-    agent.stop().await;
+    until(|| hypervisor.is_holding()).await;
+    let stopping = tokio::spawn(agent.stop());
+    // On one thread, every task that can run does so in turn: the agent observes the request before the step ends.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    hypervisor.release();
+    stopping.await.expect("it ended well");
     assert_eq!(hypervisor.steps(), [(GUEST, GuestStep::Prepare)]);
     assert_eq!(hypervisor.guest(GUEST), (GuestPower::Kept, GuestRecord { known: 1, fulfilled: 0, boot: 0 }));
 

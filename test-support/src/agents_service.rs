@@ -32,6 +32,8 @@ pub struct Known {
     pub guests: BTreeMap<Uuid, GuestReport>,
     pub streams: usize,
     hosts: BTreeMap<String, Outgoing>,
+    /// The host of each stream.
+    joined: BTreeMap<usize, String>,
 }
 
 impl Known {
@@ -39,9 +41,20 @@ impl Known {
         self.received.iter().filter(|(_, message)| is_meant(message)).count()
     }
 
+    /// The heartbeats of a host on streams after this one.
+    pub fn heartbeats(&self, host: &str, after: usize) -> usize {
+        let is_meant = |(stream, message): &&(usize, Message)| {
+            *stream > after
+                && self.joined.get(stream).is_some_and(|other| other == host)
+                && matches!(message, Message::Heartbeat(_))
+        };
+        self.received.iter().filter(is_meant).count()
+    }
+
     fn receive(&mut self, stream: usize, message: Message, outgoing: &Outgoing) {
         if let Message::Hello(hello) = &message {
             self.hosts.insert(hello.host.clone(), outgoing.clone());
+            self.joined.insert(stream, hello.host.clone());
         }
         if let Message::Guest(report) = &message {
             self.guests.insert(report.instance.parse().expect("a UUID"), report.clone());
@@ -91,6 +104,12 @@ impl Service {
         };
         let waited = tokio::time::timeout(PATIENCE, waiting).await;
         waited.unwrap_or_else(|_| panic!("{what} did not arrive; guests: {:?}", self.known().guests))
+    }
+
+    /// Waits for this many further heartbeats of a host.
+    pub async fn beat(&self, host: &str, count: usize) {
+        let last = self.known().heartbeats(host, 0) + count;
+        self.wait("heartbeats", |known| (known.heartbeats(host, 0) >= last).then_some(())).await;
     }
 
     /// Waits for a report of the generation, or a later one.

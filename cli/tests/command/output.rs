@@ -1,15 +1,16 @@
 //! What is printed: on full disks, in files, and with characters that act on terminals.
 
 use std::fs::File;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Output, Stdio};
-use std::time::Duration;
 
 use berth_api::v1::{Host, ListHostsResponse};
 use tempfile::tempdir;
 use tonic::Status;
 
 use super::operator::fake::Fake;
+use super::serve::wait;
 use super::{berth, json, stderr, stdout};
 
 fn full() -> File {
@@ -46,13 +47,17 @@ fn whatever_cannot_be_printed_is_an_error() {
 /// The log met a full disk, and the attempt to say so there panicked.
 #[test]
 fn a_log_on_a_full_disk_does_not_end_the_service() {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut serve = berth(Path::new("."))
-        .args(["serve", "--config", "/dev/null", "--data", "none", "--listen", "127.0.0.1:0"])
+        .args(["serve", "--config", "/dev/null", "--data", "none", "--listen", &address.to_string()])
         .args(["--grpc-listen", "127.0.0.1:0"])
         .stderr(full())
         .spawn()
         .unwrap();
-    std::thread::sleep(Duration::from_millis(700));
+    wait("the service listens", || {
+        assert_eq!(serve.try_wait().unwrap(), None, "it has ended");
+        TcpStream::connect(address).is_ok()
+    });
     assert_eq!(serve.try_wait().unwrap(), None, "it has ended");
     serve.kill().unwrap();
     serve.wait().unwrap();

@@ -141,7 +141,7 @@ fn await_continue(stream: &mut TcpStream) {
 
 /// Waits until something is so.
 #[track_caller]
-fn wait(what: &str, is_so: impl Fn() -> bool) {
+pub(super) fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
     for _ in 0..1_000 {
         if is_so() {
             return;

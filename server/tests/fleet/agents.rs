@@ -298,7 +298,7 @@ async fn a_device_that_comes_back_is_granted_again() {
         cloud.until_gone(&it).await;
     }
     // It is the agent's as before: it stays when it is free.
-    tokio::time::sleep(Duration::from_millis(1500)).await;
+    host.beat(7).await;
     assert!(cloud.service.index().find(host_uuid("a")).is_some());
 }
 
@@ -452,7 +452,7 @@ async fn a_cloned_host_is_refused_while_the_first_is_there() {
         let it = cloud.create(&format!("i{number}"), "small").await;
         assert_eq!(cloud.until_status(&it, "ACTIVE").await.fault, "");
         built.push(it);
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        first.beat(2).await;
     }
     built.sort();
     assert_eq!((first.guests(), first.is_parted()), (built, false));

@@ -83,7 +83,7 @@ async fn a_steady_instance_makes_no_noise() {
     cloud.flavor("small", 2, &[]).await;
     let it = cloud.create("it", "small").await;
     cloud.until_status(&it, "ACTIVE").await;
-    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    host.beat(3).await;
     let sent = host.machine.lock().unwrap().desired.len();
     assert!(sent < 6, "{sent} messages about one instance");
 }
@@ -143,7 +143,7 @@ async fn capacity_of_a_failed_build_is_released_when_nothing_is_left() {
         let it = cloud.create("it", "small").await;
         cloud.until(&it, |it| it.task_state == "scheduling").await;
         let _other = cloud.hosts(["h2"]).await;
-        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        host.beat(2).await;
         let building = cloud.instance(&it).await.unwrap();
         assert_eq!((building.status.as_str(), building.task_state.as_str()), ("BUILD", "scheduling"));
         assert_eq!((cloud.used("h1").await, cloud.used("h2").await), (2, 0));

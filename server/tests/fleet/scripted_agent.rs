@@ -31,6 +31,8 @@ pub(crate) struct Machine {
     pub(crate) lazy: bool,
     /// Whether there are no heartbeats.
     pub(crate) is_faint: bool,
+    /// Heartbeats that were sent.
+    pub(crate) heartbeats: u32,
     pub(crate) desired: Vec<v1::DesiredGuest>,
     pub(crate) refusals: Vec<v1::Failure>,
 }
@@ -112,6 +114,16 @@ impl ScriptedAgent {
         self.task.is_finished()
     }
 
+    /// Waits for this many further heartbeats.
+    pub(crate) async fn beat(&self, count: u32) {
+        let heartbeats = || self.machine.lock().unwrap().heartbeats;
+        let last = heartbeats() + count;
+        while heartbeats() < last {
+            assert!(!self.is_parted(), "the service has ended the stream");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     pub(crate) fn break_builds(&self, why: &str) {
         self.machine.lock().unwrap().broken = Some(why.to_owned());
     }
@@ -163,7 +175,9 @@ async fn serve(
                 Ok(None) | Err(_) => return,
             },
             _ = beat.tick() => {
-                if !machine.lock().unwrap().is_faint {
+                let mut machine = machine.lock().unwrap();
+                if !machine.is_faint {
+                    machine.heartbeats += 1;
                     say(&sender, Message::Heartbeat(v1::Heartbeat { disk_available_gb: 90 }));
                 }
             }

@@ -194,9 +194,22 @@ fn the_default_limits_are_wide() {
     server.check();
 }
 
+/// Waits until the service holds this many bytes of requests.
+#[expect(clippy::disallowed_methods, reason = "waits for the service, which takes real time")]
+fn until_in_flight(server: &Running, bytes: usize) {
+    for _ in 0..3_000 {
+        let metrics = server.client().ask("GET", "/metrics").text;
+        let gauge = metrics.lines().find_map(|line| line.strip_prefix("berth_in_flight_bytes "));
+        if gauge.is_some_and(|held| held.parse::<usize>().unwrap() >= bytes) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("the service does not hold {bytes} bytes");
+}
+
 /// 250 unfinished bodies took 1.6 GB; and the next client's request was not served for that.
 #[test]
-#[expect(clippy::disallowed_methods, reason = "a body that stays unread for a time")]
 fn unfinished_bodies_have_a_bound_in_all_and_for_one_user() {
     let limits = Limits { in_flight_bytes: 100_000, in_flight_caller_bytes: 60_000, ..Limits::default() };
     let server = Running::with(limits);
@@ -211,12 +224,12 @@ fn unfinished_bodies_have_a_bound_in_all_and_for_one_user() {
         client
     };
     let first = begin("admin");
-    std::thread::sleep(Duration::from_millis(300));
+    until_in_flight(&server, 40_000);
     let refused = begin("admin").answer().unwrap();
     assert_eq!(refused.status, 503);
     assert!(refused.text.contains("of this user that were not read yet have more than 60000 bytes"));
     let second = begin("other");
-    std::thread::sleep(Duration::from_millis(300));
+    until_in_flight(&server, 80_000);
     let refused = begin("third").answer().unwrap();
     assert_eq!(refused.status, 503);
     assert!(refused.text.contains("of all users that were not read yet have more than 100000 bytes"));

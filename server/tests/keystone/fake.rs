@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -16,10 +16,25 @@ pub(crate) const PASSWORD: &str = "open sesame";
 pub(crate) const PROJECT: &str =
     r#""project": {"id": "p", "name": "work", "domain": {"id": "default", "name": "Default"}}"#;
 
+/// The longest time that a test waits for an event.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Listens on loopback as long as the process lives.
 pub(crate) struct FakeKeystone {
     address: SocketAddr,
-    state: Arc<Mutex<State>>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
 }
 
 #[derive(Default)]
@@ -32,7 +47,10 @@ struct State {
     validations: usize,
     under_way: usize,
     most_at_once: usize,
-    delay: Duration,
+    /// Validations of tokens with this prefix wait.
+    held: Option<String>,
+    /// Validations that were begun.
+    begun: usize,
     is_failing: bool,
 }
 
@@ -45,15 +63,15 @@ struct Request {
 impl FakeKeystone {
     pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let (address, state) = (listener.local_addr().unwrap(), Arc::<Mutex<State>>::default());
-        let shared = Arc::clone(&state);
+        let (address, shared) = (listener.local_addr().unwrap(), Arc::<Shared>::default());
+        let served = Arc::clone(&shared);
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let state = Arc::clone(&shared);
-                thread::spawn(move || serve(stream, &state));
+                let shared = Arc::clone(&served);
+                thread::spawn(move || serve(stream, &shared));
             }
         });
-        Self { address, state }
+        Self { address, shared }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -62,57 +80,74 @@ impl FakeKeystone {
 
     /// A token that Keystone will vouch for.
     pub(crate) fn issue(&self, token: &str, roles: &str, scope: &str, life: Duration) {
-        self.state.lock().unwrap().tokens.insert(token.to_owned(), body(roles, scope, life));
+        self.shared.lock().tokens.insert(token.to_owned(), body(roles, scope, life));
     }
 
     pub(crate) fn revoke(&self, token: &str) {
-        self.state.lock().unwrap().tokens.remove(token);
+        self.shared.lock().tokens.remove(token);
     }
 
     pub(crate) fn forget_service_tokens(&self) {
-        self.state.lock().unwrap().service_tokens.clear();
+        self.shared.lock().service_tokens.clear();
     }
 
-    pub(crate) fn answer_slowly(&self, delay: Duration) {
-        self.state.lock().unwrap().delay = delay;
+    /// Makes validations of tokens with this prefix wait until [`Self::release`].
+    pub(crate) fn hold(&self, prefix: &str) {
+        self.shared.lock().held = Some(prefix.to_owned());
+    }
+
+    pub(crate) fn release(&self) {
+        self.shared.lock().held = None;
+        self.shared.changed.notify_all();
+    }
+
+    /// Waits until this many requests are being answered.
+    pub(crate) fn until_under_way(&self, count: usize) {
+        let is_less = |state: &mut State| state.under_way < count;
+        let waited = self.shared.changed.wait_timeout_while(self.shared.lock(), PATIENCE, is_less);
+        let (state, timeout) = waited.unwrap();
+        assert!(!timeout.timed_out(), "{} requests of {count}", state.under_way);
+    }
+
+    /// Validations that were begun.
+    pub(crate) fn begun(&self) -> usize {
+        self.shared.lock().begun
     }
 
     pub(crate) fn fail(&self, fails: bool) {
-        self.state.lock().unwrap().is_failing = fails;
+        self.shared.lock().is_failing = fails;
     }
 
     /// Logins that were tried.
     pub(crate) fn attempts(&self) -> usize {
-        self.state.lock().unwrap().attempts
-    }
-
-    /// Requests that are being answered.
-    pub(crate) fn under_way(&self) -> usize {
-        self.state.lock().unwrap().under_way
+        self.shared.lock().attempts
     }
 
     /// Requests that were being answered at the same time, at most.
     pub(crate) fn most_at_once(&self) -> usize {
-        self.state.lock().unwrap().most_at_once
+        self.shared.lock().most_at_once
     }
 
     pub(crate) fn logins(&self) -> usize {
-        self.state.lock().unwrap().logins
+        self.shared.lock().logins
     }
 
     /// Questions about tokens that were answered.
     pub(crate) fn validations(&self) -> usize {
-        self.state.lock().unwrap().validations
+        self.shared.lock().validations
     }
 }
 
-fn serve(stream: TcpStream, state: &Mutex<State>) {
+fn serve(stream: TcpStream, shared: &Shared) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut stream = stream;
     while let Some(request) = read(&mut reader) {
-        let delay = begin(&mut state.lock().unwrap());
-        thread::sleep(delay);
-        let (status, token, body) = answer(&request, &mut state.lock().unwrap());
+        begin(&request, &mut shared.lock());
+        shared.changed.notify_all();
+        let is_held = |state: &mut State| state.holds(&request);
+        let mut state = shared.changed.wait_while(shared.lock(), is_held).unwrap();
+        let (status, token, body) = answer(&request, &mut state);
+        drop(state);
         let token = token.map_or_else(String::new, |token| format!("X-Subject-Token: {token}\r\n"));
         let length = body.len();
         let head = format!(
@@ -124,11 +159,25 @@ fn serve(stream: TcpStream, state: &Mutex<State>) {
     }
 }
 
-/// Counts a request that has come; returns how long it takes.
-fn begin(state: &mut State) -> Duration {
+/// Counts a request that has arrived.
+fn begin(request: &Request, state: &mut State) {
+    state.begun += usize::from(request.subject().is_some());
     state.under_way += 1;
     state.most_at_once = state.most_at_once.max(state.under_way);
-    state.delay
+}
+
+impl Request {
+    /// The token to validate.
+    fn subject(&self) -> Option<&String> {
+        self.headers.get("x-subject-token")
+    }
+}
+
+impl State {
+    fn holds(&self, request: &Request) -> bool {
+        let subject = request.subject().zip(self.held.as_ref());
+        subject.is_some_and(|(subject, held)| subject.starts_with(held))
+    }
 }
 
 fn read(reader: &mut impl BufRead) -> Option<Request> {
