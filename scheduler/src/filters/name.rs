@@ -100,25 +100,38 @@ impl FilterName {
     /// Whether it is left out for the second and later instances of a request: nothing it looks at changes between them.
     #[must_use]
     pub const fn runs_once(self) -> bool {
-        !matches!(
-            self,
+        match self {
             Self::AggregateCoreFilter
-                | Self::AggregateDiskFilter
-                | Self::AggregateIoOpsFilter
-                | Self::AggregateNumInstancesFilter
-                | Self::AggregateRamFilter
-                | Self::CoreFilter
-                | Self::DiskFilter
-                | Self::IoOpsFilter
-                | Self::JsonFilter
-                | Self::MetricsFilter
-                | Self::NUMATopologyFilter
-                | Self::NumInstancesFilter
-                | Self::PciPassthroughFilter
-                | Self::RamFilter
-                | Self::ServerGroupAffinityFilter
-                | Self::ServerGroupAntiAffinityFilter
-        )
+            | Self::AggregateDiskFilter
+            | Self::AggregateIoOpsFilter
+            | Self::AggregateNumInstancesFilter
+            | Self::AggregateRamFilter
+            | Self::CoreFilter
+            | Self::DiskFilter
+            | Self::IoOpsFilter
+            | Self::JsonFilter
+            | Self::MetricsFilter
+            | Self::NUMATopologyFilter
+            | Self::NumInstancesFilter
+            | Self::PciPassthroughFilter
+            | Self::RamFilter
+            | Self::ServerGroupAffinityFilter
+            | Self::ServerGroupAntiAffinityFilter => false,
+            Self::AggregateImagePropertiesIsolation
+            | Self::AggregateInstanceExtraSpecsFilter
+            | Self::AggregateMultiTenancyIsolation
+            | Self::AggregateTypeAffinityFilter
+            | Self::AllHostsFilter
+            | Self::AvailabilityZoneFilter
+            | Self::ComputeCapabilitiesFilter
+            | Self::ComputeFilter
+            | Self::DifferentHostFilter
+            | Self::ImagePropertiesFilter
+            | Self::IsolatedHostsFilter
+            | Self::RetryFilter
+            | Self::SameHostFilter
+            | Self::SimpleCIDRAffinityFilter => true,
+        }
     }
 
     /// Whether it has a say when an instance is rebuilt on the host it is on.

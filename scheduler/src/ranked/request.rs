@@ -162,7 +162,15 @@ fn weighs_all_alike(name: WeigherName, scene: &Scene<'_>) -> bool {
         WeigherName::ImagePropertiesWeigher => {
             scene.options.filter_scheduler.image_props_weight_multiplier == 0.0
         }
-        _ => true,
+        WeigherName::BuildFailureWeigher
+        | WeigherName::CPUWeigher
+        | WeigherName::DiskWeigher
+        | WeigherName::HypervisorVersionWeigher
+        | WeigherName::IoOpsWeigher
+        | WeigherName::MetricsWeigher
+        | WeigherName::NumInstancesWeigher
+        | WeigherName::PCIWeigher
+        | WeigherName::RAMWeigher => true,
     }
 }
 

@@ -103,13 +103,21 @@ impl WeigherName {
     /// Whether the raw weight is the same for every request, as long as the host does not change.
     #[must_use]
     pub(crate) const fn depends_on_host_only(self) -> bool {
-        !matches!(
-            self,
+        match self {
             Self::ServerGroupSoftAffinityWeigher
-                | Self::ServerGroupSoftAntiAffinityWeigher
-                | Self::CrossCellWeigher
-                | Self::ImagePropertiesWeigher
-        )
+            | Self::ServerGroupSoftAntiAffinityWeigher
+            | Self::CrossCellWeigher
+            | Self::ImagePropertiesWeigher => false,
+            Self::BuildFailureWeigher
+            | Self::CPUWeigher
+            | Self::DiskWeigher
+            | Self::HypervisorVersionWeigher
+            | Self::IoOpsWeigher
+            | Self::MetricsWeigher
+            | Self::NumInstancesWeigher
+            | Self::PCIWeigher
+            | Self::RAMWeigher => true,
+        }
     }
 
     /// The weigher for a request.

@@ -1,8 +1,8 @@
 //! The owner of the fleet.
 //!
 //! Everything else sends commands to the fleet, or looks at it, through a [`FleetHandle`]. A command runs to its end while the
-//! handle holds the fleet; its records are committed together, in order with the changes of the index. This file and
-//! `hosts.rs` are the only ones that lock the fleet or the index's writer; the writer, where a command needs it, is locked first.
+//! handle holds the fleet; its records are committed together, in order with the changes of the index. A command that needs the index's
+//! writer locks it before the fleet.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -28,7 +28,7 @@ impl Store for RecordingStore {
     }
 
     fn commit(&self, changes: Changes) -> Result<Revision, CommitError> {
-        let keys: Vec<Vec<u8>> = changes.iter().map(|(key, _)| key.to_vec()).collect();
+        let keys: Vec<Vec<u8>> = changes.keys().cloned().collect();
         let revision = self.store.commit(changes)?;
         self.on_disk.lock().unwrap().extend(keys);
         Ok(revision)

@@ -5,14 +5,12 @@ mod request;
 mod requests;
 mod stream;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use berth_api::v1;
 use berth_placement::Topology;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
-use uuid::Uuid;
 
 use super::call::{Call, advise, read, write};
 use super::fleet::CallError;
@@ -97,16 +95,6 @@ fn selection(topology: &Topology, placed: Placed) -> v1::Selection {
 
 /// The place in UUIDs and names: rows end here.
 fn place(topology: &Topology, Place { host, provider, allocations }: Place) -> v1::Place {
-    let mut by_provider: BTreeMap<Uuid, v1::Allocation> = BTreeMap::new();
-    for allocation in allocations {
-        let provider = topology.provider(allocation.row).map(|provider| provider.uuid);
-        let class = topology.classes().name(allocation.class.0.into());
-        let (Some(uuid), Some(class)) = (provider, class) else { continue };
-        let entry = by_provider
-            .entry(uuid)
-            .or_insert_with(|| v1::Allocation { provider: uuid.to_string(), ..v1::Allocation::default() });
-        entry.resources.insert(class.to_string(), allocation.amount);
-    }
-    let allocations = by_provider.into_values().collect();
+    let allocations = crate::amounts::allocations(topology, allocations.into_iter().collect());
     v1::Place { host, provider: provider.to_string(), allocations }
 }
