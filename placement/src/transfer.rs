@@ -127,11 +127,12 @@ impl Index {
         let regrouping = Regrouping::prepare(&groups, &locked, writes, joining, self)?;
         let shifts = shifts(&locked, writes);
         let counted = counted(&locked, writes);
+        let touched = touched(&shifts, &counted);
         let mut entries = Vec::new();
         let outcome = self.ledger.shift(&shifts, &counted, || {
-            self.stamp(&shifts, &counted, now);
+            self.stamp(&touched, now);
             entries = self.entries(&locked, writes, now);
-            recording.record(|| self.written(&locked, &mut entries, touched(&shifts, &counted)));
+            recording.record(|| self.written(&locked, &mut entries, &touched));
         });
         if outcome.is_ok() {
             self.enter(&mut locked, entries);
@@ -143,7 +144,7 @@ impl Index {
         drop(recording);
         // Also after a refusal: other threads may have observed the amounts that it held briefly,
         // and have to look again.
-        self.journal_shifts(&shifts, &counted);
+        self.journal_touched(&touched);
         Ok(outcome?)
     }
 
@@ -173,14 +174,15 @@ impl Index {
             let times = if rewrite.inventories.is_empty() { 1 } else { 2 };
             counted.extend(std::iter::repeat_n(rewrite.row, times));
         }
+        let touched = touched(&shifts, &counted);
         let classes = writer.topology().classes().len();
         let mut entries = Vec::new();
         self.ledger.reshape(rewrites, &shifts, &counted, classes, || {
-            self.stamp(&shifts, &counted, now);
+            self.stamp(&touched, now);
             entries = self.entries(&locked, writes, now);
             writer.record(|| {
                 let inventories = rewrites.iter().map(StateChange::inventories);
-                inventories.chain(self.written(&locked, &mut entries, touched(&shifts, &counted))).collect()
+                inventories.chain(self.written(&locked, &mut entries, &touched)).collect()
             });
         })?;
         self.enter(&mut locked, entries);
@@ -188,7 +190,7 @@ impl Index {
         drop(locked);
         rewrites.iter().for_each(|rewrite| writer.inventories_written(rewrite));
         drop(writer);
-        self.journal_shifts(&shifts, &counted);
+        self.journal_touched(&touched);
         Ok(())
     }
 
@@ -272,7 +274,7 @@ impl Index {
         &self,
         locked: &Locked<'_>,
         entries: &mut [Entry],
-        touched: impl Iterator<Item = Row>,
+        touched: &[Row],
     ) -> Vec<StateChange> {
         let consumers = entries.iter_mut().map(|(id, after)| {
             if let Some(after) = after {
@@ -281,28 +283,28 @@ impl Index {
             let replaces = locked.get(*id).map(Replaced::from);
             StateChange::Consumer { id: *id, replaces, after: after.clone() }
         });
-        consumers.chain(touched.map(StateChange::Counted)).collect()
+        consumers.chain(touched.iter().copied().map(StateChange::Counted)).collect()
     }
 
     /// Stores the time of change of the providers.
-    fn stamp(&self, shifts: &[Shift], counted: &[Row], now: Timestamp) {
-        touched(shifts, counted).for_each(|row| self.ledger.set_changed_at(row, now));
+    fn stamp(&self, touched: &[Row], now: Timestamp) {
+        touched.iter().for_each(|&row| self.ledger.set_changed_at(row, now));
     }
 
-    fn journal_shifts(&self, shifts: &[Shift], counted: &[Row]) {
-        touched(shifts, counted).for_each(|row| self.journal().push(row, false));
+    fn journal_touched(&self, touched: &[Row]) {
+        touched.iter().for_each(|&row| self.journal().push(row, false));
     }
 }
 
 /// A consumer and its entry after a write.
 type Entry = (ConsumerId, Option<Consumer>);
 
-/// The rows, each once.
-fn touched(shifts: &[Shift], counted: &[Row]) -> impl Iterator<Item = Row> + use<> {
+/// The rows whose amounts or generations change, each once, in order.
+fn touched(shifts: &[Shift], counted: &[Row]) -> Vec<Row> {
     let mut rows: Vec<Row> = shifts.iter().map(|shift| shift.row).chain(counted.iter().copied()).collect();
     rows.sort_unstable();
     rows.dedup();
-    rows.into_iter()
+    rows
 }
 
 fn check_consumers(locked: &Locked<'_>, writes: &[Write]) -> Result<(), TransferError> {
