@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use ureq::Agent;
 use ureq::http::StatusCode;
+use uuid::Uuid;
 
 /// Supports candidates with `member_of`, required traits and `limit`, and allocations without
 /// consumer types.
@@ -65,8 +66,14 @@ impl RequestError {
     }
 }
 
+/// The UUID of an object of a run: of those that a run makes, and those of other runs, none has the same.
+pub(crate) const fn uuid_of_run(nonce: u64, number: u64) -> Uuid {
+    let bytes = ((nonce as u128) << 64 | number as u128).to_be_bytes();
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+}
+
 /// A connection to a server.
-pub(super) struct Client {
+pub(crate) struct Client {
     agent: Agent,
     root: String,
     token: String,
@@ -83,7 +90,7 @@ struct Generation {
 }
 
 impl Client {
-    pub(super) fn new(endpoint: &str, token: &str) -> Self {
+    pub(crate) fn new(endpoint: &str, token: &str) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(TIMEOUT))
@@ -95,7 +102,7 @@ impl Client {
     }
 
     /// A client with the same settings and its own connection.
-    pub(super) fn another(&self) -> Self {
+    pub(crate) fn another(&self) -> Self {
         Self::new(&self.root, &self.token)
     }
 
@@ -130,7 +137,7 @@ impl Client {
         read("GET", url, answer)
     }
 
-    pub(super) fn delete(&self, path: &str) -> Result<Vec<u8>, RequestError> {
+    pub(crate) fn delete(&self, path: &str) -> Result<Vec<u8>, RequestError> {
         let url = self.url(path);
         let request = self.agent.delete(&url).header("X-Auth-Token", &self.token);
         read("DELETE", url, request.header("OpenStack-API-Version", VERSION).call())

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::client::Client;
+use super::client::{Client, uuid_of_run};
 use super::{Failure, Progress, RequestError};
 
 /// A trait that the run creates and gives to every fourth provider.
@@ -38,8 +38,7 @@ impl<'a> Providers<'a> {
 
     /// The UUID of the run's object with this number.
     pub(super) const fn uuid(&self, number: u64) -> Uuid {
-        let bytes = ((self.nonce as u128) << 64 | number as u128).to_be_bytes();
-        uuid::Builder::from_custom_bytes(bytes).into_uuid()
+        uuid_of_run(self.nonce, number)
     }
 
     fn prefix(&self) -> String {

@@ -4,7 +4,7 @@
 //! every kind of request on several numbers of connections concurrently, for a bounded time, in
 //! rounds. The rows have the format of any suite, so two servers can be compared like two builds.
 
-mod client;
+pub(crate) mod client;
 mod fleet;
 mod load;
 mod operation;

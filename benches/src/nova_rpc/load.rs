@@ -9,6 +9,7 @@ use hdrhistogram::Histogram;
 
 use super::request::arguments;
 use super::{Failure, Options, Progress};
+use crate::api::client::{Client, uuid_of_run};
 use crate::machine;
 use crate::report::{Row, Unit};
 use crate::series::{Series, histogram, parameters, record};
@@ -61,8 +62,9 @@ impl Case {
     async fn round(&mut self, options: &Options, time: Duration) -> Result<(), Failure> {
         let options = Arc::new(options.clone());
         let (mut tasks, nonce) = (Vec::new(), machine::nonce());
+        let placement = Client::new(&options.placement, &options.token);
         for _ in 0..self.callers {
-            let caller = Caller::connect(&options.bus).await?;
+            let caller = (Caller::connect(&options.bus).await?, placement.another());
             tasks.push(tokio::spawn(ask(Arc::clone(&options), caller, nonce, time)));
         }
         let (mut requests, mut longest, mut refusal) = (0, Duration::ZERO, String::new());
@@ -86,20 +88,27 @@ impl Case {
 }
 
 /// One caller: asks, and releases what was claimed, which is not part of the time.
-async fn ask(options: Arc<Options>, caller: Caller, nonce: u64, time: Duration) -> Result<Seen, Failure> {
+async fn ask(
+    options: Arc<Options>,
+    (caller, placement): (Caller, Client),
+    nonce: u64,
+    time: Duration,
+) -> Result<Seen, Failure> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let placement = Arc::new(placement);
     let mut seen =
         Seen { latency: histogram(), refused: 0, last_refusal: String::new(), took: Duration::ZERO };
     let started = Instant::now();
     for _ in 0..MOST_REQUESTS {
-        let instance = new_uuid(nonce);
+        let instance = uuid_of_run(nonce, NEXT.fetch_add(1, Ordering::Relaxed)).to_string();
         let asked = Instant::now();
         let args = arguments(&instance, options.amounts);
         match caller.call("scheduler", "select_destinations", "4.5", args, PATIENCE).await? {
             Ok(_) => {
                 record(&mut seen.latency, asked.elapsed());
-                let options = Arc::clone(&options);
-                let released = tokio::task::spawn_blocking(move || release(&options, &instance)).await;
-                released.expect("a request does not panic")?;
+                let placement = Arc::clone(&placement);
+                let release = move || placement.delete(&format!("/allocations/{instance}"));
+                tokio::task::spawn_blocking(release).await.expect("a request does not panic")?;
             }
             Err(exception) => {
                 seen.refused += 1;
@@ -112,20 +121,4 @@ async fn ask(options: Arc<Options>, caller: Caller, nonce: u64, time: Duration) 
     }
     seen.took = started.elapsed();
     Ok(seen)
-}
-
-/// The id of an instance that no other run has.
-fn new_uuid(nonce: u64) -> String {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let bytes = (u128::from(nonce) << 64 | u128::from(number)).to_be_bytes();
-    uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string()
-}
-
-fn release(options: &Options, instance: &str) -> Result<(), Failure> {
-    let url = format!("{}/allocations/{instance}", options.placement.trim_end_matches('/'));
-    let deleted = ureq::delete(&url).header("X-Auth-Token", &options.token).call();
-    let failed =
-        |problem| Failure::Release { endpoint: options.placement.clone(), problem: Box::new(problem) };
-    deleted.map(drop).map_err(failed)
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use berth_nova_rpc::bus::{BusError, CallError};
 
 use crate::Progress;
+use crate::api::RequestError;
 use crate::machine::{self, Machine};
 use crate::report::{Report, SCHEMA};
 
@@ -51,13 +52,8 @@ pub enum Failure {
     #[error("no request found a host; the last was refused: {0}")]
     Refused(String),
     /// What was claimed could not be released.
-    #[error("cannot release an allocation at {endpoint}: {problem}")]
-    Release {
-        /// The Placement service.
-        endpoint: String,
-        /// What is wrong.
-        problem: Box<ureq::Error>,
-    },
+    #[error("cannot release an allocation: {0}")]
+    Release(#[from] RequestError),
     /// The threads cannot be started.
     #[error("cannot start the threads: {0}")]
     Threads(#[from] std::io::Error),
