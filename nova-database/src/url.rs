@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use percent_encoding::percent_decode_str;
+use berth_process::authority::{NotUtf8, decoded, host_and_port, login_and_address, user_and_password};
 
 /// The kind of database server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,8 +62,8 @@ pub enum InvalidDatabaseUrl {
     #[error("host {0}: its port is no port number")]
     Port(String),
     /// An escape sequence does not give UTF-8.
-    #[error("contains percent escapes that are not UTF-8")]
-    Escape,
+    #[error(transparent)]
+    Escape(#[from] NotUtf8),
     /// The URL names no database.
     #[error("names no database")]
     NoDatabase,
@@ -86,31 +86,21 @@ impl DatabaseUrl {
         };
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
-        let (login, address) = authority.rsplit_once('@').unwrap_or(("", authority));
-        let (user, password) = login.split_once(':').unwrap_or((login, ""));
-        let (host, port) = host_and_port(address)?;
+        let (login, address) = login_and_address(authority);
+        let (user, password) = user_and_password(login.unwrap_or_default());
+        let (host, port) = host_and_port(address);
+        let number = |port: &str| port.parse().map_err(|_| InvalidDatabaseUrl::Port(host.to_owned()));
+        let port = port.map(number).transpose()?;
         let database = decoded(database)?;
         if database.is_empty() {
             return Err(InvalidDatabaseUrl::NoDatabase);
         }
         let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-        let pair = |(name, value): (&str, &str)| Ok((decoded(name)?, decoded(value)?));
+        let pair = |(name, value): (&str, &str)| Ok::<_, NotUtf8>((decoded(name)?, decoded(value)?));
         let query = pairs.map(pair).collect::<Result<_, _>>()?;
-        Ok(Self { kind, host, port, user: decoded(user)?, password: decoded(password)?, database, query })
+        let (user, password) = (decoded(user)?, decoded(password)?);
+        Ok(Self { kind, host: host.to_owned(), port, user, password, database, query })
     }
-}
-
-fn host_and_port(address: &str) -> Result<(String, Option<u16>), InvalidDatabaseUrl> {
-    let (host, port) = match address.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((host, rest)) => (host, rest.strip_prefix(':')),
-        None => address.split_once(':').map_or((address, None), |(host, port)| (host, Some(port))),
-    };
-    let number = |port: &str| port.parse().map_err(|_| InvalidDatabaseUrl::Port(host.to_owned()));
-    Ok((host.to_owned(), port.filter(|port| !port.is_empty()).map(number).transpose()?))
-}
-
-fn decoded(text: &str) -> Result<String, InvalidDatabaseUrl> {
-    percent_decode_str(text).decode_utf8().map(Into::into).map_err(|_| InvalidDatabaseUrl::Escape)
 }
 
 /// The URL of a cell. It may be a template such as `{scheme}://{username}:{password}@{hostname}/{path}?{query}`, which is
@@ -141,9 +131,10 @@ fn parts(url: &str) -> BTreeMap<&'static str, String> {
     let (rest, fragment) = rest.split_once('#').unwrap_or((rest, ""));
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let (login, address) = authority.rsplit_once('@').unwrap_or(("", authority));
-    let (username, password) = login.split_once(':').unwrap_or((login, ""));
-    let (hostname, port) = address.rsplit_once(':').unwrap_or((address, ""));
+    let (login, address) = login_and_address(authority);
+    let (username, password) = user_and_password(login.unwrap_or_default());
+    let (hostname, port) = host_and_port(address);
+    let port = port.unwrap_or_default();
     let named = [
         ("scheme", scheme),
         ("username", username),
@@ -189,6 +180,9 @@ mod tests {
         let expected = "mysql+pymysql://nova:pw@db:3306/nova_cell1?charset=utf8";
         assert_eq!(filled_in(template, default).as_deref(), Ok(expected));
         assert_eq!(filled_in("mysql://h/d", None).as_deref(), Ok("mysql://h/d"));
+        let default = Some("mysql://nova:pw@[::1]/nova");
+        assert_eq!(filled_in("mysql://[{hostname}]/cell", default).as_deref(), Ok("mysql://[::1]/cell"));
+        assert_eq!(filled_in("mysql://h:{port}/cell", default).as_deref(), Ok("mysql://h:/cell"));
         assert_eq!(filled_in("{scheme}://h/d", None), Err(InvalidDatabaseUrl::Template("scheme".to_owned())));
         assert_eq!(filled_in("{what}://h/d", default), Err(InvalidDatabaseUrl::Template("what".to_owned())));
     }

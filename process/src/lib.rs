@@ -3,6 +3,7 @@
 //!
 //! | module | |
 //! |---|---|
+//! | [`authority`] | splits login, host and port of a URL |
 //! | [`bounded_file`] | reads a file as a whole, up to a bound |
 //! | [`command_line`] | prints help, version and wrong usage |
 //! | [`environment`] | checks the variables whose names begin with `BERTH_` |
@@ -12,6 +13,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod authority;
 pub mod bounded_file;
 pub mod certificates;
 pub mod command_line;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use percent_encoding::percent_decode_str;
+use berth_process::authority::{NotUtf8, decoded, host_and_port, login_and_address, user_and_password};
 
 /// One of the brokers of a cluster.
 #[derive(Clone, PartialEq, Eq)]
@@ -49,8 +49,8 @@ pub enum InvalidUrl {
     #[error("host {0}: its port is no port number")]
     Port(String),
     /// An escape sequence does not give UTF-8.
-    #[error("contains percent escapes that are not UTF-8")]
-    Escape,
+    #[error(transparent)]
+    Escape(#[from] NotUtf8),
     /// A host is empty.
     #[error("names no host")]
     NoHost,
@@ -73,7 +73,7 @@ impl TransportUrl {
         let pairs = query.split('&').filter(|pair| !pair.is_empty());
         let pair = |pair: &str| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            Ok((decoded(name)?, decoded(value)?))
+            Ok::<_, NotUtf8>((decoded(name)?, decoded(value)?))
         };
         Ok(Self { brokers, virtual_host, query: pairs.map(pair).collect::<Result<_, _>>()? })
     }
@@ -83,38 +83,24 @@ impl TransportUrl {
 fn brokers(list: &str) -> Result<Vec<Broker>, InvalidUrl> {
     let mut brokers: Vec<Broker> = Vec::new();
     for text in list.split(',') {
-        let (login, address) = match text.rsplit_once('@') {
-            Some((login, address)) => (Some(login), address),
-            None => (None, text),
-        };
+        let (login, address) = login_and_address(text);
         let (user, password) = match (login, brokers.last()) {
             (Some(login), _) => {
-                let (user, password) = login.split_once(':').unwrap_or((login, ""));
+                let (user, password) = user_and_password(login);
                 (decoded(user)?, decoded(password)?)
             }
             (None, Some(before)) => (before.user.clone(), before.password.clone()),
             (None, None) => ("guest".to_owned(), "guest".to_owned()),
         };
-        let (host, port) = host_and_port(address)?;
-        brokers.push(Broker { host, port, user, password });
+        let (host, port) = host_and_port(address);
+        if host.is_empty() {
+            return Err(InvalidUrl::NoHost);
+        }
+        let number = |port: &str| port.parse().map_err(|_| InvalidUrl::Port(host.to_owned()));
+        let port = port.map(number).transpose()?;
+        brokers.push(Broker { host: host.to_owned(), port, user, password });
     }
     Ok(brokers)
-}
-
-fn host_and_port(address: &str) -> Result<(String, Option<u16>), InvalidUrl> {
-    let (host, port) = match address.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((host, rest)) => (host, rest.strip_prefix(':')),
-        None => address.rsplit_once(':').map_or((address, None), |(host, port)| (host, Some(port))),
-    };
-    if host.is_empty() {
-        return Err(InvalidUrl::NoHost);
-    }
-    let number = |port: &str| port.parse().map_err(|_| InvalidUrl::Port(host.to_owned()));
-    Ok((host.to_owned(), port.filter(|port| !port.is_empty()).map(number).transpose()?))
-}
-
-fn decoded(text: &str) -> Result<String, InvalidUrl> {
-    percent_decode_str(text).decode_utf8().map(Into::into).map_err(|_| InvalidUrl::Escape)
 }
 
 #[cfg(test)]
