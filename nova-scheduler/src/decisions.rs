@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use berth_nova_rpc::{RpcFailure, Selected};
-use berth_placement::{ConsumerId, Index, Owner, Timestamp, TransferError};
-use berth_scheduler::decider::{DecideError, Decider, DecisionRequest, HostSource, Rules};
+use berth_placement::{ConsumerId, Index, Owner, Timestamp};
+use berth_scheduler::decider::{Decider, DecisionRequest, HostSource, Rules};
 use berth_scheduler::explain::Case;
 use berth_scheduler::options::LivenessSource;
-use berth_scheduler::select::{ATTEMPTS, Chooser, Claimant, Selection};
+use berth_scheduler::select::Claimant;
 use berth_scheduler::{Options, Preference, RequestSpec};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use uuid::Uuid;
 
-use crate::moves;
-use crate::refusal;
+use crate::refusal::refused;
+use crate::selected::selected;
 
 /// Decides for all requests. A decision takes microseconds, so one follows the other.
 pub(crate) struct Decisions {
@@ -32,6 +32,9 @@ pub(crate) struct Asked<'a> {
     pub(crate) with_alternates: bool,
     pub(crate) now: Timestamp,
 }
+
+/// The hosts of each instance and their alternates, or why there are none.
+pub(crate) type Decided = Result<Vec<Vec<Selected>>, Box<Refused>>;
 
 /// Why there are no hosts: what the caller receives, and what operators do.
 pub(crate) struct Refused {
@@ -64,7 +67,7 @@ impl Decisions {
         index: &Arc<Index>,
         hosts: &dyn HostSource,
         asked: &Asked<'_>,
-    ) -> Result<Vec<Vec<Selected>>, Box<Refused>> {
+    ) -> Decided {
         let Self { options, current, tie_breaker } = self;
         let is_current = current.as_ref().is_some_and(|(known, _)| Arc::ptr_eq(known, index));
         if !is_current {
@@ -83,75 +86,27 @@ impl Decisions {
             claimant: &claimant,
             is_dry_run: !asked.claims,
         };
-        let holds = asked.claims && !asked.spec.is_rebuild() && moves::hold_something(index, &instances);
         let chooser = &mut |len: usize| tie_breaker.random_range(0..len);
-        let decided = if holds {
-            beside(decider, index, hosts, &request, chooser)
-        } else {
-            decider.select(hosts, &request, chooser).map_err(decide_problem)
-        };
-        match decided {
+        match decider.select(hosts, &request, chooser) {
             Ok(selections) => {
                 let table = decider.hosts().expect("the decider has decided");
-                Ok(crate::selected::selected(&selections, table, &index.topology(), asked.spec))
+                Ok(selected(&selections, table, Some(&index.topology()), asked.spec))
             }
-            Err(problem) => Err(Box::new(problem.refused(asked))),
+            Err(error) => Err(Box::new(refused(&error, asked))),
         }
     }
 }
 
 impl Decisions {
+    /// Among how many of the best hosts chance decides.
+    pub(crate) const fn subset(&self) -> usize {
+        self.options.filter_scheduler.host_subset_size
+    }
+
     /// The request before the hosts of the last decision, as a copy to explain.
     pub(crate) fn case(&mut self, hosts: &dyn HostSource, asked: &Asked<'_>) -> Option<Case> {
         let (_, decider) = self.current.as_mut()?;
         decider.case(hosts, asked.spec, None, asked.now).ok()
-    }
-}
-
-enum Problem {
-    Decide(Box<DecideError>),
-    Claim(TransferError),
-}
-
-impl Problem {
-    fn refused(&self, asked: &Asked<'_>) -> Refused {
-        let instance = asked.instances.first().map(Uuid::to_string).unwrap_or_default();
-        match self {
-            Self::Decide(error) => {
-                let (removed, hosts) = refusal::removed(error);
-                let failure = refusal::failure(error, &instance);
-                let is_explicable = matches!(**error, DecideError::NoHost(_) | DecideError::Query(_));
-                Refused { failure, removed, hosts, placed: refusal::placed(error), is_explicable }
-            }
-            Self::Claim(error) => {
-                Refused::failed(RpcFailure::allocation_update_failed(&instance, &error.to_string()))
-            }
-        }
-    }
-}
-
-fn decide_problem(error: DecideError) -> Problem {
-    Problem::Decide(Box::new(error))
-}
-
-/// Decides for instances that keep what they hold: first without a claim, which then joins both.
-fn beside(
-    decider: &mut Decider,
-    index: &Index,
-    hosts: &dyn HostSource,
-    request: &DecisionRequest<'_>,
-    chooser: &mut dyn Chooser,
-) -> Result<Vec<Vec<Selection>>, Problem> {
-    let dry = DecisionRequest { is_dry_run: true, ..*request };
-    let mut attempt = 0;
-    loop {
-        attempt += 1;
-        let selections = decider.select(hosts, &dry, chooser).map_err(decide_problem)?;
-        match moves::claim_besides(index, request.claimant, request.instances, &selections) {
-            Ok(()) => return Ok(selections),
-            Err(TransferError::Refused(_)) if attempt < ATTEMPTS => {}
-            Err(error) => return Err(Problem::Claim(error)),
-        }
     }
 }
 
@@ -163,7 +118,8 @@ fn claimant(asked: &Asked<'_>) -> Claimant {
         consumer_type: None,
     };
     // Conductor keeps the members of server groups; the index has no group of them.
-    Claimant { owner: Arc::new(owner), group: None, now: asked.now }
+    // An instance that is evacuated keeps what it holds on the host that is lost; resizes and migrations move that to the migration first.
+    Claimant { owner: Arc::new(owner), group: None, keeps_allocations: true, now: asked.now }
 }
 
 #[cfg(test)]

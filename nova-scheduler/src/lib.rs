@@ -14,7 +14,7 @@
 //! | file | content |
 //! |---|---|
 //! | `service.rs` | calls and casts of Nova: a handler for the bus |
-//! | `decisions.rs`, `moves.rs` | decisions on the index; instances that hold something already |
+//! | `decisions.rs` | decisions on the index |
 //! | `selected.rs`, `refusal.rs` | hosts and errors in the terms of Nova |
 //! | `ledger.rs` | what the service needs of Placement |
 //! | `requests.rs`, `explanations.rs`, `metrics.rs` | recent requests, why they were refused, and metrics, for operators |
@@ -26,7 +26,6 @@ mod decisions;
 mod explanations;
 mod ledger;
 mod metrics;
-mod moves;
 mod refusal;
 mod requests;
 mod run;

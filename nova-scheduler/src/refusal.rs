@@ -4,12 +4,15 @@ use berth_nova_rpc::RpcFailure;
 use berth_scheduler::decider::{DecideError, NoHost};
 use berth_scheduler::placement_query::QueryError;
 use berth_scheduler::select::SelectError;
+use uuid::Uuid;
+
+use crate::decisions::{Asked, Refused};
 
 /// Nova's text for users. How many hosts each constraint removed is for operators.
 const NOT_ENOUGH: &str = "There are not enough hosts available.";
 
 /// The exception for the caller. `instance` is the first instance of the request.
-pub(crate) fn failure(error: &DecideError, instance: &str) -> RpcFailure {
+fn failure(error: &DecideError, instance: &str) -> RpcFailure {
     match error {
         DecideError::Hosts(error) => RpcFailure::exception("RuntimeError", &error.to_string()),
         DecideError::Query(QueryError::RequestFilterFailed(reason)) => RpcFailure::no_valid_host(reason),
@@ -41,8 +44,16 @@ fn no_host(none: &NoHost, instance: &str) -> RpcFailure {
     }
 }
 
+/// What the caller receives and what operators do.
+pub(crate) fn refused(error: &DecideError, asked: &Asked<'_>) -> Refused {
+    let instance = asked.instances.first().map(Uuid::to_string).unwrap_or_default();
+    let (removed, hosts) = removed(error);
+    let is_explicable = matches!(error, DecideError::NoHost(_) | DecideError::Query(_));
+    Refused { failure: failure(error, &instance), removed, hosts, placed: placed(error), is_explicable }
+}
+
 /// How many instances of the request had found a host before one found none.
-pub(crate) fn placed(error: &DecideError) -> usize {
+fn placed(error: &DecideError) -> usize {
     match error {
         DecideError::NoHost(none) => match none.error {
             SelectError::NoValidHost { placed, .. } => placed,
@@ -53,7 +64,7 @@ pub(crate) fn placed(error: &DecideError) -> usize {
 }
 
 /// How many hosts each constraint removed, and how many there were.
-pub(crate) fn removed(error: &DecideError) -> (Vec<(String, usize)>, usize) {
+fn removed(error: &DecideError) -> (Vec<(String, usize)>, usize) {
     match error {
         DecideError::NoHost(none) => (none.counts(), none.hosts),
         _ => (Vec::new(), 0),

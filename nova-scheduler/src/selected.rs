@@ -5,11 +5,11 @@ use berth_placement::{Allocations, Topology};
 use berth_scheduler::select::{AllocationCandidate, CandidateAllocations, Selection};
 use berth_scheduler::{HostTable, RequestSpec};
 
-/// The hosts of each instance, by name.
+/// The hosts of each instance, by name. Candidates by row are named by the topology of their index.
 pub(crate) fn selected(
     selections: &[Vec<Selection>],
     hosts: &HostTable,
-    topology: &Topology,
+    topology: Option<&Topology>,
     spec: &RequestSpec,
 ) -> Vec<Vec<Selected>> {
     let name = |selection: &Selection| Selected {
@@ -26,9 +26,11 @@ pub(crate) fn selected(
 }
 
 /// The candidate as an allocation request of Placement.
-fn request(candidate: &AllocationCandidate, topology: &Topology) -> AllocationRequest {
+fn request(candidate: &AllocationCandidate, topology: Option<&Topology>) -> AllocationRequest {
     let mut request = match &candidate.allocations {
-        CandidateAllocations::Rows(rows) => named(rows, topology),
+        CandidateAllocations::Rows(rows) => {
+            topology.map(|topology| named(rows, topology)).unwrap_or_default()
+        }
         CandidateAllocations::Named(named) => {
             let amounts = named.iter().map(|(provider, amounts)| {
                 (provider.clone(), ProviderResources { resources: amounts.resources.clone() })

@@ -83,7 +83,10 @@ fn decide(
 
 fn claims(index: &Index) -> IndexClaims<'_> {
     let owner = Owner { project: "project".into(), user: "user".into(), consumer_type: None };
-    IndexClaims::new(index, Claimant { owner: Arc::new(owner), group: None, now: Timestamp(0) })
+    IndexClaims::new(
+        index,
+        Claimant { owner: Arc::new(owner), group: None, keeps_allocations: false, now: Timestamp(0) },
+    )
 }
 
 fn report(took: &mut [Duration]) {

@@ -30,7 +30,12 @@ impl PolicyPlacer {
         Self {
             decider: Decider::new(Arc::clone(index), rules),
             prepared: FxHashMap::default(),
-            claimant: Claimant { owner: Arc::new(owner), group: None, now: Timestamp(0) },
+            claimant: Claimant {
+                owner: Arc::new(owner),
+                group: None,
+                keeps_allocations: false,
+                now: Timestamp(0),
+            },
         }
     }
 }

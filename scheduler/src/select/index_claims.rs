@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use berth_placement::{
-    ConsumerId, ExpectedGeneration, GroupId, Index, Member, Owner, Timestamp, TransferError, Write,
+    Allocation, Allocations, ConsumerId, ExpectedGeneration, GroupId, Index, Member, Owner, Timestamp,
+    TransferError, Write,
 };
 
 use super::translate::{IndexClaimError, Translated, translate};
@@ -17,6 +18,9 @@ pub struct Claimant {
     pub owner: Arc<Owner>,
     /// Their server group in the index.
     pub group: Option<GroupId>,
+    /// Whether an instance that has allocations keeps them beside the claim, as one does whose host is lost. Its claim is refused
+    /// otherwise.
+    pub keeps_allocations: bool,
     /// The time in microseconds since 1970.
     pub now: Timestamp,
 }
@@ -34,7 +38,7 @@ pub struct RefusedClaim {
 
 /// Serves [`Claims`] from an index: what filters saw is advice, the claim decides.
 ///
-/// An instance that has allocations already is refused. With a server group, its policy is judged inside each claim, with
+/// An instance that has allocations already is refused, unless the claimant says that it keeps them. With a server group, its policy is judged inside each claim, with
 /// the members of all claims side by side. Instances of one request appear one by one; where they have to appear
 /// together, use [`SelectDestinations::decide_as_one`](super::SelectDestinations::decide_as_one).
 pub struct IndexClaims<'a> {
@@ -79,14 +83,33 @@ impl Claims for IndexClaims<'_> {
 impl Claimant {
     /// Claims for all of the instances, or for none.
     pub(super) fn claim(&self, index: &Index, instances: &[Translated]) -> Result<(), TransferError> {
-        let writes: Vec<Write> = instances.iter().map(|instance| self.write(instance)).collect();
+        let writes: Vec<Write> = instances.iter().map(|instance| self.write(index, instance)).collect();
         let Some(group) = self.group else { return index.transfer(&writes, self.now) };
         let members: Vec<Member> = instances.iter().map(Translated::member).collect();
         index.claim_group(group, &members, &writes, self.now)
     }
 
-    fn write(&self, instance: &Translated) -> Write {
+    fn write(&self, index: &Index, instance: &Translated) -> Write {
         let Translated { consumer, allocations, .. } = instance.clone();
-        Write { consumer, generation: ExpectedGeneration::New, owner: Arc::clone(&self.owner), allocations }
+        let owner = Arc::clone(&self.owner);
+        let held =
+            index.consumer(consumer).filter(|held| self.keeps_allocations && !held.allocations.is_empty());
+        match held {
+            None => Write { consumer, generation: ExpectedGeneration::New, owner, allocations },
+            Some(held) => Write {
+                consumer,
+                generation: ExpectedGeneration::Exactly(held.generation),
+                owner,
+                allocations: joined(held.allocations, allocations),
+            },
+        }
     }
+}
+
+/// Both allocations. A provider of the first, such as shared storage, keeps what is held there, as in Nova.
+fn joined(mut held: Allocations, wanted: Allocations) -> Allocations {
+    let is_new = |one: &Allocation| held.iter().all(|other| other.row != one.row);
+    let new: Vec<Allocation> = wanted.into_iter().filter(is_new).collect();
+    held.extend(new);
+    held
 }

@@ -90,7 +90,12 @@ pub(crate) fn state(hosts: u32) -> RequestState {
 pub(crate) fn claimant(group: Option<GroupId>) -> Claimant {
     let owner =
         Owner { project: "project".into(), user: "user".into(), consumer_type: Some("INSTANCE".into()) };
-    Claimant { owner: owner.into(), group, now: Timestamp(u64::try_from(NOW).unwrap()) }
+    Claimant {
+        owner: owner.into(),
+        group,
+        keeps_allocations: false,
+        now: Timestamp(u64::try_from(NOW).unwrap()),
+    }
 }
 
 pub(crate) fn at_most(max: u32) -> GroupPolicy {
