@@ -18,6 +18,9 @@ use crate::service::{ServiceRow, ServiceStatus};
 /// microseconds, it is read again.
 const SETTLED: i64 = 2_000_000;
 
+/// Microseconds of a second.
+const SECOND: i64 = 1_000_000;
+
 /// All hosts of all cells.
 #[derive(Debug)]
 pub struct NovaHosts {
@@ -31,9 +34,10 @@ struct State {
     cells: BTreeMap<String, CellHosts>,
     aggregates: Vec<AggregateRecord>,
     instances: Instances,
-    statuses: BTreeMap<String, ServiceStatus>,
     pending: PendingDecisions,
     changes: HostChanges,
+    /// How often changes were taken.
+    revision: u64,
 }
 
 /// The hosts of one cell.
@@ -42,13 +46,64 @@ struct CellHosts {
     is_down: bool,
     /// When it was read last, microseconds since 1970.
     read_at: Option<i64>,
-    services: BTreeMap<String, ServiceRow>,
+    services: BTreeMap<String, KnownService>,
+    /// When the services were judged last, microseconds since 1970.
+    judged_at: i64,
+    /// The version of the oldest service.
+    oldest: Option<i64>,
     nodes: BTreeMap<i64, KnownNode>,
     /// The numbers of a service host's nodes.
     of_host: BTreeMap<String, BTreeSet<i64>>,
 }
 
+/// A service, and what was made of it last.
+#[derive(Debug)]
+struct KnownService {
+    row: ServiceRow,
+    status: ServiceStatus,
+}
+
 impl CellHosts {
+    /// Puts these services in the place of those of before; names the hosts whose status is another one now. Returns whether
+    /// hosts have got a service or lost it.
+    fn replace_services(
+        &mut self,
+        services: Vec<ServiceRow>,
+        (down_after, now): (i64, i64),
+        changed: &mut BTreeSet<String>,
+    ) -> bool {
+        let mut before = std::mem::take(&mut self.services);
+        let mut is_other = false;
+        for row in services {
+            let status = row.status(now, down_after);
+            match before.remove(&row.host) {
+                Some(known) if known.status == status => {}
+                Some(_) => drop(changed.insert(row.host.clone())),
+                None => is_other = true,
+            }
+            self.services.insert(row.host.clone(), KnownService { row, status });
+        }
+        self.judged_at = now;
+        is_other || !before.is_empty()
+    }
+
+    /// Judges again which services are up; names the hosts for which that changes.
+    fn judge(&mut self, down_after: i64, now: i64, changed: &mut BTreeSet<String>) {
+        for (host, service) in &mut self.services {
+            let status = service.row.status(now, down_after);
+            if service.status != status {
+                service.status = status;
+                changed.insert(host.clone());
+            }
+        }
+        self.judged_at = now;
+    }
+
+    /// The version of the oldest service.
+    fn oldest_compute(&self) -> Option<i64> {
+        self.services.values().map(|service| service.row.version).min()
+    }
+
     /// Keeps these nodes only; returns whether others were there.
     fn retain(&mut self, ids: &BTreeSet<i64>) -> bool {
         let gone: Vec<i64> = self.nodes.keys().filter(|id| !ids.contains(id)).copied().collect();
@@ -184,14 +239,9 @@ impl NovaHosts {
                 state.changes.layout = true;
             }
         }
-        let services: BTreeMap<_, _> =
-            services.into_iter().map(|service| (service.host.clone(), service)).collect();
-        if !known.services.keys().eq(services.keys()) {
-            state.changes.layout = true;
-            state.statuses.clear();
-        }
-        known.services = services;
-        state.judge(self.down_after, now);
+        let judging = (self.down_after, now);
+        state.changes.layout |= known.replace_services(services, judging, &mut state.changes.hosts);
+        known.oldest = known.oldest_compute();
     }
 
     /// A cell's database does not answer: its hosts are left out.
@@ -216,7 +266,9 @@ impl NovaHosts {
     pub fn advance(&self, now: i64) {
         let mut guard = self.lock();
         let state = &mut *guard;
-        state.judge(self.down_after, now);
+        // What was read for this moment was judged then: heartbeats have whole seconds.
+        let outdated = state.cells.values_mut().filter(|cell| now.saturating_sub(cell.judged_at) >= SECOND);
+        outdated.for_each(|cell| cell.judge(self.down_after, now, &mut state.changes.hosts));
         let expired = state.pending.expire(now);
         state.changes.hosts.extend(expired);
     }
@@ -224,13 +276,7 @@ impl NovaHosts {
     /// These are all aggregates.
     pub fn set_aggregates(&self, aggregates: Vec<AggregateRecord>) {
         let mut state = self.lock();
-        let same = |a: &AggregateRecord, b: &AggregateRecord| {
-            (a.id, &a.uuid, &a.name, &a.metadata) == (b.id, &b.uuid, &b.name, &b.metadata)
-                && a.hosts == b.hosts
-        };
-        let is_same = state.aggregates.len() == aggregates.len()
-            && state.aggregates.iter().zip(&aggregates).all(|(known, given)| same(known, given));
-        if !is_same {
+        if state.aggregates != aggregates {
             state.aggregates = aggregates;
             state.changes.layout = true;
         }
@@ -241,18 +287,21 @@ impl NovaHosts {
         let mut state = self.lock();
         for aggregate in aggregates {
             match state.aggregates.binary_search_by_key(&aggregate.id, |known| known.id) {
+                // Every scheduler receives each announcement, and may have read the same from the database.
+                Ok(at) if state.aggregates[at] == aggregate => continue,
                 Ok(at) => state.aggregates[at] = aggregate,
                 Err(at) => state.aggregates.insert(at, aggregate),
             }
+            state.changes.layout = true;
         }
-        state.changes.layout = true;
     }
 
     /// An aggregate is gone.
     pub fn delete_aggregate(&self, id: u64) {
         let mut state = self.lock();
+        let before = state.aggregates.len();
         state.aggregates.retain(|aggregate| aggregate.id != id);
-        state.changes.layout = true;
+        state.changes.layout |= state.aggregates.len() != before;
     }
 
     /// All instances of some hosts, as the database of their cell says.
@@ -328,13 +377,17 @@ impl NovaHosts {
         state.changes.hosts.insert(host.to_owned());
     }
 
-    /// The version of the oldest compute service of the cells that are up; none without a service.
+    /// A number that grows when hosts change, and stays while they are the same.
     #[must_use]
-    pub fn oldest_compute(&self) -> Option<u32> {
+    pub fn revision(&self) -> u64 {
         let state = self.lock();
-        let up = state.cells.values().filter(|cell| !cell.is_down);
-        let oldest = up.flat_map(|cell| cell.services.values()).map(|service| service.version).min()?;
-        u32::try_from(oldest).ok()
+        state.revision + u64::from(state.changes.layout || !state.changes.hosts.is_empty())
+    }
+
+    /// Whether decisions took from a host what its row does not show yet.
+    #[must_use]
+    pub fn has_pending(&self, host: &str) -> bool {
+        self.lock().pending.contains(host)
     }
 
     /// How many microseconds ago each cell was read, by its UUID. A cell that was never read is left out.
@@ -376,23 +429,12 @@ pub struct HostCounts {
 }
 
 impl State {
-    /// Judges which services are up; hosts for which that changes are changes.
-    fn judge(&mut self, down_after: i64, now: i64) {
-        for (host, service) in self.cells.values().flat_map(|cell| &cell.services) {
-            let status = service.status(now, down_after);
-            if self.statuses.get(host) != Some(&status) {
-                self.statuses.insert(host.clone(), status);
-                self.changes.hosts.insert(host.clone());
-            }
-        }
-    }
-
     /// A node as decisions see it; none without a service.
     fn record(&self, cell: &CellHosts, node: &KnownNode) -> Option<HostRecord> {
         let host = &node.row.record.host;
-        let status = self.statuses.get(host).filter(|_| cell.services.contains_key(host))?;
+        let service = cell.services.get(host)?;
         let mut record = node.row.record.clone();
-        record.service = status.record();
+        record.service = service.status.record();
         if let Some(instances) = self.instances.of_host.get(host) {
             record.instances = instances.values().cloned().collect();
         }
@@ -411,13 +453,22 @@ fn bare(uuid: String) -> InstanceRecord {
 
 impl HostSource for NovaHosts {
     fn changes(&self) -> HostChanges {
-        std::mem::take(&mut self.lock().changes)
+        let mut state = self.lock();
+        let changes = std::mem::take(&mut state.changes);
+        state.revision += u64::from(changes.layout || !changes.hosts.is_empty());
+        changes
     }
 
     fn all(&self) -> (Vec<HostRecord>, Vec<AggregateRecord>) {
         let state = self.lock();
         let nodes = state.cells_up().flat_map(|cell| cell.nodes.values().map(move |node| (cell, node)));
         (nodes.filter_map(|(cell, node)| state.record(cell, node)).collect(), state.aggregates.clone())
+    }
+
+    /// That of the cells that are up. Without any service, no pre-filter that needs a version may be used, as in Nova.
+    fn oldest_compute(&self) -> u32 {
+        let oldest = self.lock().cells_up().filter_map(|cell| cell.oldest).min();
+        oldest.and_then(|version| u32::try_from(version).ok()).unwrap_or_default()
     }
 
     fn some(&self, hosts: &BTreeSet<String>) -> Vec<HostRecord> {
@@ -518,6 +569,37 @@ mod tests {
     }
 
     #[test]
+    fn services_of_one_name_in_two_cells_have_a_status_each() {
+        let hosts = hosts();
+        let disabled = CellRead { services: vec![service("c1", "1")], ..read(&[("c1", 1)]) };
+        hosts.apply("cell2", disabled, NOW);
+        let is_disabled: Vec<bool> =
+            hosts.some(&["c1".to_owned()].into()).iter().map(|record| record.service.disabled).collect();
+        assert_eq!(is_disabled, [false, true]);
+    }
+
+    #[test]
+    fn a_service_goes_down_when_time_passes() {
+        let hosts = NovaHosts::new(60);
+        let seen = micros("2026-11-30T00:53:20").expect("a time");
+        let is_down = || hosts.some(&["c1".to_owned()].into())[0].service.forced_down;
+        hosts.apply("cell1", read(&[("c1", 1)]), seen);
+        hosts.changes();
+        hosts.advance(seen + 60 * SECOND);
+        assert_eq!((changed(&hosts).1.len(), is_down()), (0, false));
+        hosts.advance(seen + 61 * SECOND);
+        assert_eq!((changed(&hosts).1, is_down()), (vec!["c1".to_owned()], true));
+    }
+
+    #[test]
+    fn the_oldest_compute_service_is_that_of_the_cells_that_are_up() {
+        let hosts = hosts();
+        assert_eq!((hosts.oldest_compute(), NovaHosts::new(60).oldest_compute()), (74, 0));
+        hosts.set_down("cell1");
+        assert_eq!(hosts.oldest_compute(), 0);
+    }
+
+    #[test]
     fn hosts_of_a_cell_that_is_down_are_left_out() {
         let hosts = hosts();
         hosts.set_down("cell1");
@@ -565,7 +647,11 @@ mod tests {
         assert!(changed(&hosts).0);
         hosts.set_aggregates(vec![aggregate(1, "c1")]);
         assert!(!changed(&hosts).0);
+        hosts.update_aggregates(vec![aggregate(1, "c1")]);
+        hosts.delete_aggregate(9);
+        assert!(!changed(&hosts).0, "what is announced is known");
         hosts.update_aggregates(vec![aggregate(1, "c2"), aggregate(3, "c1"), aggregate(2, "c1")]);
+        assert!(changed(&hosts).0);
         assert_eq!(hosts.all().1.iter().map(|one| one.id).collect::<Vec<_>>(), [1, 2, 3]);
         hosts.delete_aggregate(1);
         assert_eq!(hosts.counts().aggregates, 2);
@@ -576,8 +662,12 @@ mod tests {
         let hosts = hosts();
         let taken = Pending { vcpus: 2, memory_mb: 512, disk_gb: 10, at: NOW };
         let free = |hosts: &NovaHosts| hosts.some(&["c1".to_owned()].into())[0].free_ram_mb;
+        let revision = hosts.revision();
         hosts.remember("c1", taken);
+        assert_eq!((hosts.has_pending("c1"), hosts.has_pending("c2")), (true, false));
+        assert_eq!(hosts.revision(), revision + 1);
         assert_eq!((changed(&hosts).1, free(&hosts)), (vec!["c1".to_owned()], 8192 - 512));
+        assert_eq!(hosts.revision(), revision + 1, "that the change was taken is no change");
         hosts.advance(NOW + 59_000_000);
         assert_eq!(free(&hosts), 8192 - 512);
         hosts.advance(NOW + 61_000_000);

@@ -34,6 +34,10 @@ impl PendingDecisions {
         self.of_host.entry(host.to_owned()).or_default().push(decision);
     }
 
+    pub(crate) fn contains(&self, host: &str) -> bool {
+        self.of_host.contains_key(host)
+    }
+
     /// The row of the host was written again, at a time in microseconds since 1970 that is cut to seconds: it shows what was
     /// decided before.
     pub(crate) fn settle(&mut self, host: &str, written: i64) {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::python::{NotANumber, strip};
 
 /// A host aggregate.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct AggregateRecord {
     /// Its number.

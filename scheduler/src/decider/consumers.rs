@@ -11,9 +11,6 @@ use super::known::KnownHosts;
 use crate::RequestSpec;
 use crate::request_spec::ServerGroup;
 
-/// Hints that name instances.
-const INSTANCE_HINTS: [&str; 2] = ["same_host", "different_host"];
-
 /// A consumer and the root provider of its host.
 pub(super) type Located = (ConsumerId, Row);
 
@@ -36,7 +33,7 @@ pub(super) fn server_group(
 
 /// The instances that hints name, as far as they hold allocations.
 pub(super) fn named_by_hints(index: &Index, spec: &RequestSpec) -> Vec<Located> {
-    let names = INSTANCE_HINTS.iter().filter_map(|hint| spec.scheduler_hints.list(hint)).flatten();
+    let names = spec.scheduler_hints.instances();
     let consumers = names.filter_map(|name| Uuid::try_parse(name).ok()).map(ConsumerId::from);
     let topology = index.topology();
     let located = consumers.filter_map(|consumer| {

@@ -15,15 +15,13 @@ use crate::placement_query::{ComputeNode, PrefilterFacts};
 use crate::select::{Chooser, Decision, Selection};
 use crate::{AggregateRecord, FilterScheduler, HostTable, Options, Preference, RequestSpec};
 
-/// Compute services of this release and later, as Nova counts them: every pre-filter may be used.
-const OLDEST_COMPUTE: u32 = 68;
-
 /// The hosts as they were when the decider looked.
 pub(super) struct KnownHosts {
     pub(super) scheduler: FilterScheduler,
     aggregates: Vec<AggregateRecord>,
     computes: Vec<ComputeNode>,
     cache: Cache,
+    oldest_compute: u32,
     /// Names of hosts, by the row of their root provider.
     names: BTreeMap<Row, String>,
     /// Where the journal was read to.
@@ -45,12 +43,21 @@ impl KnownHosts {
         let name = |node: &ComputeNode| Some((index.find(node.uuid)?, node.host.clone()));
         let names = computes.iter().filter_map(name).collect();
         let scheduler = FilterScheduler::preferring(preference, Arc::clone(index), table, options.clone());
-        Ok(Self { scheduler, aggregates, computes, cache: Cache::default(), names, cursor })
+        let oldest_compute = source.oldest_compute();
+        Ok(Self { scheduler, aggregates, computes, cache: Cache::default(), oldest_compute, names, cursor })
     }
 
     /// Applies how these hosts are now; returns whether that was possible.
     pub(super) fn update(&mut self, source: &dyn HostSource, hosts: &BTreeSet<String>, now: i64) -> bool {
         self.scheduler.update_hosts(&source.some(hosts), now).is_ok()
+    }
+
+    /// Compute services are upgraded while nothing else changes; requests that were prepared before are prepared again then.
+    pub(super) fn follow_upgrades(&mut self, source: &dyn HostSource) {
+        let oldest_compute = source.oldest_compute();
+        if oldest_compute != self.oldest_compute {
+            (self.oldest_compute, self.cache) = (oldest_compute, Cache::default());
+        }
     }
 
     /// The name of the host with this root provider.
@@ -67,10 +74,10 @@ impl KnownHosts {
         chooser: &mut dyn Chooser,
     ) -> Result<Vec<Vec<Selection>>, DecideError> {
         let &DecisionRequest { instances, alternates, claimant, is_dry_run, .. } = request;
-        let Self { scheduler, aggregates, computes, cache, .. } = self;
+        let Self { scheduler, aggregates, computes, cache, oldest_compute, .. } = self;
+        let oldest_compute = *oldest_compute;
         let mut prepare = || {
-            let known =
-                PrefilterFacts { aggregates, computes, oldest_compute: OLDEST_COMPUTE, networks: None };
+            let known = PrefilterFacts { aggregates, computes, oldest_compute, networks: None };
             scheduler.prepare(spec.clone(), &known, now)
         };
         let mut for_once;
@@ -103,8 +110,8 @@ impl KnownHosts {
     pub(super) fn case(&self, index: &Arc<Index>, spec: &RequestSpec, now: i64) -> Case {
         let (hosts, options) = (self.scheduler.hosts().clone(), self.scheduler.options().clone());
         let (aggregates, computes) = (self.aggregates.clone(), self.computes.clone());
-        let facts =
-            PlacementFacts::of_service(Arc::clone(index), &hosts, aggregates, computes, OLDEST_COMPUTE);
+        let index = Arc::clone(index);
+        let facts = PlacementFacts::of_service(index, &hosts, aggregates, computes, self.oldest_compute);
         Case::new(hosts, options, spec.clone(), facts, now)
     }
 

@@ -97,6 +97,7 @@ impl Pipeline {
         let now = i64::try_from(now.0).unwrap_or(i64::MAX);
         self.follow(source, now)?;
         let known = self.known.as_mut().expect("the hosts are loaded");
+        known.follow_upgrades(source);
         let mut located = consumers::named_by_hints(&self.index, spec);
         let mut spec = Cow::Borrowed(spec);
         if let Some(id) = group {

@@ -125,7 +125,8 @@ impl Question<'_> {
     }
 
     /// Host and node, or the host alone where the node bears its name.
-    pub(super) fn name(&self, row: HostRow) -> String {
+    #[must_use]
+    pub fn name(&self, row: HostRow) -> String {
         let (host, node) = (self.scene.hosts.host(row), self.scene.hosts.node(row));
         if host == node { host.to_owned() } else { format!("{host}/{node}") }
     }

@@ -81,6 +81,11 @@ impl SchedulerHints {
         self.0.get(name).map(Vec::as_slice)
     }
 
+    /// The instances that hints name: the request goes to their hosts, or to others.
+    pub fn instances(&self) -> impl Iterator<Item = &String> {
+        ["same_host", "different_host"].into_iter().filter_map(|hint| self.list(hint)).flatten()
+    }
+
     /// The names of all hints.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
