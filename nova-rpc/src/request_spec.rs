@@ -174,11 +174,13 @@ impl WireTopology {
 
 impl WireDestination {
     fn destination(self) -> Destination {
+        let allow_cross_cell_move = self.allow_cross_cell_move.unwrap_or(false);
         Destination {
             host: self.host,
             node: self.node,
+            is_cell_bound: self.cell.is_some() && !allow_cross_cell_move,
             cell_uuid: self.cell.map(|Object(cell)| cell.uuid),
-            allow_cross_cell_move: self.allow_cross_cell_move.unwrap_or(false),
+            allow_cross_cell_move,
             aggregates: self.aggregates.unwrap_or_default(),
             forbidden_aggregates: self.forbidden_aggregates.unwrap_or_default(),
         }

@@ -6,7 +6,7 @@ use berth_placement::{ClassId, Inventory, Row};
 use berth_scheduler::AggregateRecord;
 use berth_scheduler::decider::HostChanges;
 use berth_scheduler::hosts::HostRecord;
-use berth_scheduler::request_spec::{CheckType, RequestedFlavor};
+use berth_scheduler::request_spec::{CheckType, Destination, RequestedFlavor};
 
 use super::*;
 
@@ -146,5 +146,28 @@ fn another_index_is_decided_on_after_the_store_failed() {
         let index = index();
         assert!(decisions.decide(&index, &hosts, &asked(&spec, &A)).is_ok());
         assert_eq!(used(&index).iter().sum::<i64>(), 4);
+    }
+}
+
+/// Conductor names the cell of an instance that moves; Nova looks for hosts there and nowhere else.
+#[test]
+fn an_instance_moves_within_its_cell() {
+    let (index, mut hosts) = (index(), hosts());
+    let cells = ["a".to_owned(), "b".to_owned()];
+    for (record, cell) in hosts.0.iter_mut().zip(&cells) {
+        record.cell_uuid.clone_from(cell);
+    }
+    let mut decisions = Decisions::new(Options::default(), 1);
+    for (cell, host) in cells.into_iter().zip(["c1", "c2"]) {
+        let destination =
+            Destination { cell_uuid: Some(cell), is_cell_bound: true, ..Destination::default() };
+        let spec = RequestSpec { requested_destination: Some(destination), ..spec(1) };
+        let request = Asked { claims: false, ..asked(&spec, &A) };
+        let selected = decisions.decide(&index, &hosts, &request).ok().expect("a host");
+        assert_eq!(
+            (selected[0].len(), selected[0][0].host.as_str()),
+            (1, host),
+            "without alternates elsewhere"
+        );
     }
 }

@@ -12,7 +12,7 @@ use crate::request_spec::RequestSpec;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Restriction {
-    /// `requested_destination`: this host, and this node if one is named.
+    /// `requested_destination`: this host, and this node if one is named; hosts of its cell.
     RequestedDestination,
     /// `ignore_hosts`: any but these hosts, whatever the case of letters.
     IgnoreHosts,
@@ -38,7 +38,10 @@ impl Restriction {
     pub(crate) fn of(request: &RequestSpec) -> impl Iterator<Item = Self> {
         let destination = request.requested_destination.as_ref();
         let given = [
-            (Self::RequestedDestination, destination.is_some_and(|wanted| wanted.host.is_some())),
+            (
+                Self::RequestedDestination,
+                destination.is_some_and(|wanted| wanted.host.is_some() || wanted.is_cell_bound),
+            ),
             (Self::IgnoreHosts, !request.ignore_hosts.is_empty()),
             (Self::ForceHosts, !request.force_hosts.is_empty()),
             (Self::ForceNodes, !request.force_nodes.is_empty()),
@@ -69,15 +72,21 @@ impl Restricted<'_> {
         let hosts = self.scene.hosts;
         self.scene.request.requested_destination.as_ref().is_none_or(|wanted| {
             let node = wanted.node.as_deref().filter(|node| !node.is_empty());
-            wanted.host.as_deref().is_none_or(|host| hosts.host(row) == host)
+            let is_other_cell = wanted.is_cell_bound
+                && wanted.cell_uuid.as_deref().is_some_and(|cell| *hosts.class(row).cell_uuid != *cell);
+            !is_other_cell
+                && wanted.host.as_deref().is_none_or(|host| hosts.host(row) == host)
                 && node.is_none_or(|node| hosts.node(row) == node)
         })
     }
 
-    /// Host and node that are asked for.
+    /// Host and node that are asked for, or the cell.
     fn destination(&self) -> String {
         let wanted = self.scene.request.requested_destination.as_ref();
         let names = wanted.map_or([None, None], |wanted| [wanted.host.as_deref(), wanted.node.as_deref()]);
+        if let (Some(wanted), [None, _]) = (wanted, names) {
+            return format!("cell {}", wanted.cell_uuid.as_deref().unwrap_or_default());
+        }
         names.into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
 
