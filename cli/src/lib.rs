@@ -4,7 +4,7 @@
 //! its own package only.
 //!
 //! Each command has a file (`replay.rs`, `serve.rs`, `generate.rs`, `bench.rs`,
-//! `placement_database.rs`, `completions.rs`) or a directory (`store/`, `audit/`, `certs/`,
+//! `placement_database.rs`, `shadow.rs`, `completions.rs`) or a directory (`store/`, `audit/`, `certs/`,
 //! `config/`, `explain/`, `simulate/`, `trace/`), and so has each thing that they share (`output.rs`, `table.rs`,
 //! `placements.rs`, `progress.rs`, `interrupt.rs`, `summary.rs`). `operator/` has the commands that
 //! are clients of a running service, one file per noun:
@@ -47,6 +47,7 @@ mod plan;
 mod progress;
 mod replay;
 mod serve;
+mod shadow;
 mod simulate;
 mod store;
 mod summary;
@@ -136,6 +137,8 @@ enum Command {
     Service(operator::Agents),
     /// Show what Nova asked of the scheduler
     Scheduler(operator::scheduler::Scheduler),
+    /// Sum up how Berth's decisions compare with those of nova-scheduler
+    Shadow(shadow::Shadow),
     /// Manage the quotas of projects
     Quota(operator::quota::Quotas),
     /// Print a completion script for a shell
@@ -189,6 +192,7 @@ impl Command {
             Self::Hypervisor(command) => command.run(),
             Self::Service(command) => command.run(),
             Self::Scheduler(command) => command.run(),
+            Self::Shadow(command) => command.run(),
             Self::Quota(command) => command.run(),
             Self::Completions(command) => command.run(),
         }

@@ -70,6 +70,9 @@ pub(crate) struct Serve {
     /// The nova.conf of nova-scheduler: take its place on Nova's message bus
     #[arg(long, value_name = "FILE")]
     nova_conf: Option<String>,
+    /// With --nova-conf: another Placement service for candidates and claims [default: the one in this process]
+    #[arg(long, value_name = "URL")]
+    placement_url: Option<String>,
     /// The format of the log [default: text]
     #[arg(long, value_name = "text|json")]
     log_format: Option<String>,
@@ -105,7 +108,7 @@ impl Serve {
             },
         };
         let tls = tls::read(&settings.tls)?;
-        let nova = nova_scheduler::settings(&settings)?;
+        let nova = nova_scheduler::settings(&settings, directory(&settings)?.as_deref())?;
         let (service, keeper) = load(&settings, options, init)?;
         let runtime = Builder::new_multi_thread().enable_all().build().context("cannot start the threads")?;
         let served = runtime.block_on(serve(&settings, tls.as_ref(), nova, service));
@@ -134,6 +137,7 @@ impl Serve {
             ("--policy", "serve.policy", self.policy),
             ("--cors-origin", "serve.cors_origins", cors),
             ("--nova-conf", "serve.nova_conf", self.nova_conf),
+            ("--placement-url", "serve.placement_url", self.placement_url),
             ("--log-format", "serve.log_format", self.log_format),
         ];
         let given = options.into_iter().filter_map(|(option, path, text)| Some((option, path, text?)));

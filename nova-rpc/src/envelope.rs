@@ -4,6 +4,7 @@
 //! where to send the reply, and the context of the request in keys that begin with `_context_`.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -51,6 +52,8 @@ pub struct Message {
     global_request_id: Option<String>,
     #[serde(rename = "_context_user_id", default)]
     user_id: Option<String>,
+    #[serde(skip)]
+    text: Arc<str>,
 }
 
 /// Where a reply goes.
@@ -84,7 +87,14 @@ impl Message {
         if !envelope.version.starts_with("2.") {
             return Err(EnvelopeError::Version(envelope.version.into_owned()));
         }
-        serde_json::from_str(&envelope.message).map_err(EnvelopeError::Message)
+        let message: Self = serde_json::from_str(&envelope.message).map_err(EnvelopeError::Message)?;
+        Ok(Self { text: envelope.message.into(), ..message })
+    }
+
+    /// The message as JSON, without its envelope.
+    #[must_use]
+    pub fn text(&self) -> Arc<str> {
+        Arc::clone(&self.text)
     }
 
     /// Where the reply goes; none for a cast.

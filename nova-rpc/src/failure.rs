@@ -1,6 +1,8 @@
 //! Exceptions as a caller receives them.
 
-use serde::{Serialize, Serializer};
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::python_json::dumps;
@@ -14,13 +16,16 @@ const DISPATCHER: &str = "oslo_messaging.rpc.dispatcher";
 /// An exception for the caller, which rebuilds it as `class(*args, **kwargs)` if it knows the module.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RpcFailure {
-    class: &'static str,
+    class: Cow<'static, str>,
     module: &'static str,
-    message: String,
+    message: Box<str>,
     /// No traceback: the caller appends it to the message, which users see.
     tb: [(); 0],
     args: Vec<Value>,
     kwargs: Keywords,
+    /// The text of another server, which the caller receives unchanged.
+    #[serde(skip)]
+    relayed: Option<Box<str>>,
 }
 
 /// Arguments by name, in the order in which Nova writes them.
@@ -35,9 +40,10 @@ impl Serialize for Keywords {
 
 impl RpcFailure {
     fn new(class: &'static str, module: &'static str, message: impl Into<String>) -> Self {
-        let message = message.into();
-        let args = vec![message.as_str().into()];
-        Self { class, module, message, tb: [], args, kwargs: Keywords::default() }
+        let message = message.into().into_boxed_str();
+        let args = vec![message.as_ref().into()];
+        let class = Cow::Borrowed(class);
+        Self { class, module, message, tb: [], args, kwargs: Keywords::default(), relayed: None }
     }
 
     fn with(mut self, key: &'static str, value: impl Into<Value>) -> Self {
@@ -95,10 +101,28 @@ impl RpcFailure {
         Self::new("TypeError", PYTHON, problem)
     }
 
+    /// No answer came in time.
+    #[must_use]
+    pub fn timeout(message: &str) -> Self {
+        Self::new("MessagingTimeout", "oslo_messaging.exceptions", message)
+    }
+
+    /// The exception that another server replied with: the caller receives it unchanged.
+    ///
+    /// # Errors
+    /// The text is no exception of oslo.messaging.
+    pub fn relayed(text: &str) -> Result<Self, serde_json::Error> {
+        let Foreign { class, message } = serde_json::from_str(text)?;
+        let mut failure = Self::new("", "", message);
+        failure.class = Cow::Owned(class);
+        failure.relayed = Some(text.into());
+        Ok(failure)
+    }
+
     /// The name of the exception's class.
     #[must_use]
-    pub const fn class(&self) -> &'static str {
-        self.class
+    pub fn class(&self) -> &str {
+        &self.class
     }
 
     /// What the exception says.
@@ -116,6 +140,29 @@ impl RpcFailure {
     /// The JSON text that a reply has as `failure`.
     #[must_use]
     pub fn to_text(&self) -> String {
-        dumps(self)
+        self.relayed.as_ref().map_or_else(|| dumps(self), ToString::to_string)
+    }
+}
+
+/// What is read of another server's exception.
+#[derive(Deserialize)]
+struct Foreign {
+    class: String,
+    message: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exception_of_another_server_stays_as_it_is() {
+        let text = r#"{"class": "NoValidHost", "module": "nova.exception", "message": "No valid host was found. x",
+            "tb": ["Traceback"], "args": [], "kwargs": {"reason": "x", "code": 500}}"#;
+        let failure = RpcFailure::relayed(text).expect("an exception");
+        assert_eq!((failure.class(), failure.message()), ("NoValidHost", "No valid host was found. x"));
+        assert!(failure.is_expected());
+        assert_eq!(failure.to_text(), text);
+        assert!(RpcFailure::relayed("[]").is_err());
     }
 }

@@ -307,7 +307,7 @@ fn what_the_scheduler_does_not_serve_is_refused_as_by_the_original() {
         }
         call(&message)
     };
-    let class = |answer: Result<Call, RpcFailure>| answer.expect_err("is refused").class();
+    let class = |answer: Result<Call, RpcFailure>| answer.expect_err("is refused").class().to_owned();
     for version in ["4.6", "5.0", "3.0", "x"] {
         assert_eq!(class(asked("select_destinations", None, version, json!({}))), "UnsupportedVersion");
     }

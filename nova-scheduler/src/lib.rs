@@ -13,27 +13,40 @@
 //!
 //! | file | content |
 //! |---|---|
-//! | `service.rs` | calls and casts of Nova: a handler for the bus |
+//! | `service.rs`, `select.rs`, `shadowed.rs` | calls and casts of Nova: a handler for the bus; requests for hosts; the same in shadow mode |
+//! | `engine.rs` | where decisions are claimed |
+//! | `remote/` | decisions with another Placement service, over HTTP |
 //! | `decisions.rs` | decisions on the index |
 //! | `selected.rs`, `refusal.rs` | hosts and errors in the terms of Nova |
 //! | `ledger.rs` | what the service needs of Placement |
 //! | `requests.rs`, `explanations.rs`, `metrics.rs` | recent requests, why they were refused, and metrics, for operators |
+//! | `shadow/` | shadow mode: answers of nova-scheduler and Berth compared, and recorded |
 //! | `run.rs`, `settings.rs` | starts everything; where bus and databases are |
 
 #![forbid(unsafe_code)]
 
 mod decisions;
+mod engine;
 mod explanations;
 mod ledger;
 mod metrics;
 mod refusal;
+mod remote;
 mod requests;
 mod run;
+mod select;
 mod selected;
 mod service;
 mod settings;
+mod shadow;
+mod shadowed;
 
 pub use ledger::ClaimLedger;
+pub use remote::{FixedToken, InvalidAuthorities, RemotePlacementSettings, TokenSource};
 pub use requests::{Outcome, RequestSummary};
 pub use run::{NovaError, NovaScheduler};
 pub use settings::NovaSettings;
+pub use shadow::{
+    Agreement, DifferenceCause, ShadowAnswer, ShadowRecord, ShadowReport, ShadowSettings, WhenUnanswered,
+    read_shadow_records,
+};

@@ -16,6 +16,8 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::shadow::{Agreement, DifferenceCause};
+
 /// Upper bounds of the histograms' buckets, in seconds.
 const SECONDS: [f64; 14] =
     [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 10.0];
@@ -28,6 +30,11 @@ struct OutcomeLabel {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ConstraintLabel {
     constraint: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ComparisonLabel {
+    comparison: &'static str,
 }
 
 /// What became of a request, as its metric names it.
@@ -60,6 +67,7 @@ pub(crate) struct NovaMetrics {
     request_seconds: Histogram,
     refresh_seconds: Histogram,
     decision_seconds: Histogram,
+    shadow: Family<ComparisonLabel, Counter>,
 }
 
 impl NovaMetrics {
@@ -84,8 +92,11 @@ impl NovaMetrics {
         let refresh_seconds =
             histogram("refresh_seconds", "Time that a request waits for current rows of hosts");
         let decision_seconds = histogram("decision_seconds", "Time to choose hosts and claim them");
+        let shadow = Family::<ComparisonLabel, Counter>::default();
+        let help = "Requests in shadow mode: the same, a tie, unanswered, or why the answers differ";
+        registry.register("shadow_requests", help, shadow.clone());
         registry.register_collector(Box::new(Counted { bus, hosts, reads, clock }));
-        Self { registry, requests, refusals, request_seconds, refresh_seconds, decision_seconds }
+        Self { registry, requests, refusals, request_seconds, refresh_seconds, decision_seconds, shadow }
     }
 
     /// Notes a request that is answered.
@@ -105,6 +116,22 @@ impl NovaMetrics {
     /// Notes how long a decision took.
     pub(crate) fn note_decision(&self, took: Duration) {
         self.decision_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Notes how a decision compares with that of nova-scheduler.
+    pub(crate) fn note_shadow(&self, agreement: Agreement, cause: Option<DifferenceCause>) {
+        let comparison = match (agreement, cause) {
+            (Agreement::Same, _) => "same",
+            (Agreement::Tie, _) => "tie",
+            (Agreement::Unanswered, _) => "unanswered",
+            (Agreement::Different, Some(DifferenceCause::StaleData)) => "stale_data",
+            (Agreement::Different, Some(DifferenceCause::Refusal)) => "refusal",
+            (Agreement::Different, Some(DifferenceCause::Filters)) => "filters",
+            (Agreement::Different, Some(DifferenceCause::Weights)) => "weights",
+            (Agreement::Different, Some(DifferenceCause::Allocations)) => "allocations",
+            (Agreement::Different, None) => "different",
+        };
+        self.shadow.get_or_create(&ComparisonLabel { comparison }).inc();
     }
 
     /// Appends everything in the OpenMetrics format, without the end of the document.
@@ -185,6 +212,8 @@ mod tests {
         metrics.note(RequestOutcome::Refused, &removed, Duration::from_millis(2));
         metrics.note(RequestOutcome::Refused, &removed[..1], Duration::from_millis(2));
         metrics.note_refresh(Duration::from_millis(2));
+        metrics.note_shadow(Agreement::Tie, None);
+        metrics.note_shadow(Agreement::Different, Some(DifferenceCause::Weights));
         metrics.note_decision(Duration::from_micros(40));
         let mut text = String::new();
         metrics.append_to(&mut text);
@@ -196,6 +225,8 @@ mod tests {
             "berth_nova_request_seconds_bucket{le=\"0.0001\"} 1",
             "berth_nova_decision_seconds_bucket{le=\"0.00005\"} 1",
             "berth_nova_refresh_seconds_count 1",
+            "berth_nova_shadow_requests_total{comparison=\"tie\"} 1",
+            "berth_nova_shadow_requests_total{comparison=\"weights\"} 1",
             "berth_nova_bus_connected 0",
             "berth_nova_bus_duplicates_total 0",
             "berth_nova_database_refreshes_total 0",

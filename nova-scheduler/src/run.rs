@@ -12,12 +12,15 @@ use tokio::time::{interval, sleep};
 use uuid::Uuid;
 
 use crate::decisions::Decisions;
+use crate::engine::Engine;
 use crate::explanations::Explanations;
 use crate::ledger::ClaimLedger;
 use crate::metrics::NovaMetrics;
+use crate::remote::{InvalidAuthorities, RemoteDecisions};
 use crate::requests::{RecentRequests, RequestSummary};
 use crate::service::Service;
 use crate::settings::NovaSettings;
+use crate::shadow::Shadow;
 
 /// The pause before another attempt to read the databases at the start.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -31,6 +34,17 @@ pub enum NovaError {
     /// The bus is declared in another way.
     #[error(transparent)]
     Bus(#[from] BusError),
+    /// The certificates for the other Placement service cannot be used.
+    #[error("[placement] cafile: {0}")]
+    Authorities(#[from] InvalidAuthorities),
+    /// The records of shadow mode cannot be written.
+    #[error("{file}: {problem}")]
+    Records {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        problem: std::io::Error,
+    },
 }
 
 /// A scheduler of Nova, and what operators see of it.
@@ -72,6 +86,7 @@ impl NovaScheduler {
     /// # Errors
     /// [`NovaError`]: options that another attempt would not help. Databases and brokers that do not answer are tried again.
     pub async fn run(&self, mut stop: watch::Receiver<bool>) -> Result<(), NovaError> {
+        let (shadow, engine) = (self.shadow()?, self.engine()?);
         let reader = Arc::new(self.reader());
         tokio::select! {
             started = start(&reader) => started?,
@@ -80,7 +95,7 @@ impl NovaScheduler {
         let counts = self.hosts.counts();
         tracing::info!(?counts, "read the databases of Nova");
         let freshness = Arc::new(Freshness::new(reader));
-        let service = Arc::new(self.service(&freshness));
+        let service = Arc::new(self.service(&freshness, engine, shadow));
         let (settings, statistics) = (&self.settings, Arc::clone(&self.bus));
         let bus = serve(settings.bus.clone(), service, statistics, stop, settings.grace);
         tokio::select! {
@@ -101,18 +116,41 @@ impl NovaScheduler {
         Reader::new(options, Arc::clone(&self.hosts), Arc::clone(&self.reads))
     }
 
-    fn service(&self, freshness: &Arc<Freshness>) -> Service {
+    fn service(&self, freshness: &Arc<Freshness>, engine: Engine, shadow: Option<Arc<Shadow>>) -> Service {
         Service {
             topic: self.settings.bus.topic.clone(),
             hosts: Arc::clone(&self.hosts),
             freshness: Arc::clone(freshness),
-            ledger: Arc::clone(&self.ledger),
-            decisions: Mutex::new(Decisions::new(self.settings.options.clone(), self.settings.seed)),
+            engine,
             requests: Arc::clone(&self.requests),
             explanations: Explanations::new(Arc::clone(&self.requests)),
             metrics: Arc::clone(&self.metrics),
+            shadow,
             clock: self.clock,
         }
+    }
+
+    /// Decides on the index of Placement in this process, unless the settings name another Placement service.
+    fn engine(&self) -> Result<Engine, NovaError> {
+        let NovaSettings { options, seed, placement, .. } = &self.settings;
+        Ok(match placement {
+            Some(placement) => {
+                Engine::Remote(Box::new(RemoteDecisions::new(options.clone(), placement, *seed)?))
+            }
+            None => {
+                let decisions = Box::new(Mutex::new(Decisions::new(options.clone(), *seed)));
+                Engine::Index { ledger: Arc::clone(&self.ledger), decisions }
+            }
+        })
+    }
+
+    /// Shadow mode, if it is on, with a file that can be written.
+    fn shadow(&self) -> Result<Option<Arc<Shadow>>, NovaError> {
+        let Some(settings) = &self.settings.shadow else { return Ok(None) };
+        let shadow = Shadow::new(settings, Arc::clone(&self.metrics));
+        let file = settings.records.display().to_string();
+        shadow.check().map_err(|problem| NovaError::Records { file, problem })?;
+        Ok(Some(Arc::new(shadow)))
     }
 
     /// The service record; none without `[database] connection`.

@@ -6,6 +6,9 @@ use berth_nova_database::{DatabaseUrl, Intervals};
 use berth_nova_rpc::transport::BusOptions;
 use berth_scheduler::Options;
 
+use crate::remote::RemotePlacementSettings;
+use crate::shadow::ShadowSettings;
+
 /// What the service takes from nova-scheduler's `nova.conf`.
 #[derive(Debug, Clone)]
 pub struct NovaSettings {
@@ -25,6 +28,10 @@ pub struct NovaSettings {
     pub report_interval: Duration,
     /// How long work that has begun may take when the service stops.
     pub grace: Duration,
+    /// Another Placement service to claim in; none for the one in this process.
+    pub placement: Option<RemotePlacementSettings>,
+    /// Whether nova-scheduler decides and Berth only records what it would have decided.
+    pub shadow: Option<ShadowSettings>,
     /// Seeds the choice among hosts that are equally good.
     pub seed: u64,
 }

@@ -30,7 +30,7 @@ pub(super) enum Kind {
 impl Setting {
     /// Whether it is about `berth serve`, and unknown to Nova.
     pub(super) fn is_own(&self) -> bool {
-        matches!(self.group, SERVE | CANDIDATES | LIMITS | TLS | KEYSTONE)
+        matches!(self.group, SERVE | CANDIDATES | LIMITS | TLS | KEYSTONE | NOVA_SHADOW)
     }
 
     /// The table of Berth's file that it stands in.
@@ -62,6 +62,7 @@ const CANDIDATES: &str = "serve.candidates";
 const LIMITS: &str = "serve.limits";
 const TLS: &str = "serve.tls";
 const KEYSTONE: &str = "serve.keystone";
+const NOVA_SHADOW: &str = "serve.nova_shadow";
 
 /// All of them, in the order of the documentation.
 #[rustfmt::skip] // a table
@@ -80,6 +81,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting(SERVE, "shutdown_timeout", Kind::Integer, "seconds", "to finish requests in progress when the service stops; at least 1", &[]),
     setting(SERVE, "nova_conf", Kind::Text, "file", "the `nova.conf` of nova-scheduler: the service takes nova-scheduler's place on the bus, reads hosts from Nova's databases, and decides with the options of that file; [replace-nova-scheduler.md](replace-nova-scheduler.md)", &[]),
     setting(SERVE, "nova_cell_timeout", Kind::Integer, "seconds", "without an answer after which a cell's database counts as down and its hosts are left out; at least 1", &[]),
+    setting(SERVE, "placement_url", Kind::Text, "URL", "with `nova_conf`: another Placement service, OpenStack's say, for candidates and claims, with the credentials of `[placement]` in that file; if unset, the service in this process; [replace-nova-scheduler.md](replace-nova-scheduler.md#with-openstacks-placement)", &[]),
     setting(SERVE, "log", Kind::Text, "", "what is logged: `error`, `warn`, `info`, `debug`, or a list such as `warn,berth_server=debug`; the environment variable `BERTH_LOG` overrides it", &[]),
     setting(SERVE, "log_format", Kind::Text, "", "`text` for people, `json` for machines, one object a line", &[]),
     setting(CANDIDATES, "strategy", Kind::Text, "", "in which order hosts are visited: `breadth-first` gives one candidate of each in turn, `depth-first` all of a host before the next; Placement's `allocation_candidates_generation_strategy`", &[]),
@@ -117,6 +119,11 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting(KEYSTONE, "token_cache_time", Kind::Integer, "seconds", "that a validated token is cached, and so the longest that a revoked one is accepted; at least 1", &[]),
     setting(KEYSTONE, "token_cache_entries", Kind::Integer, "tokens", "that are cached; at least 1", &[]),
     setting(KEYSTONE, "timeout", Kind::Integer, "seconds", "that Keystone may take for an answer; at least 1", &[]),
+    setting(NOVA_SHADOW, "conf", Kind::Text, "file", "the `nova.conf` of the nova-scheduler that decides while Berth only compares (shadow mode); its `transport_url` has a virtual host of its own; [replace-nova-scheduler.md](replace-nova-scheduler.md#shadow-mode)", &[]),
+    setting(NOVA_SHADOW, "timeout", Kind::Integer, "seconds", "that nova-scheduler may take to answer; at least 1", &[]),
+    setting(NOVA_SHADOW, "unanswered", Kind::Text, "", "what happens to a request that nova-scheduler does not answer: with `fail`, the caller receives `MessagingTimeout`; with `decide`, Berth decides and claims", &[]),
+    setting(NOVA_SHADOW, "records", Kind::Text, "file", "the records of shadow mode, one JSON object a line; if unset, `shadow.jsonl` in the data directory", &[]),
+    setting(NOVA_SHADOW, "records_bytes", Kind::Integer, "bytes", "of that file and of the one before it (`.1`), together; at least 1 MiB", &[]),
     setting(FS, "enabled_filters", Kind::List, "", "filters, in the order in which they run", &[(D, "scheduler_default_filters")]),
     setting(FS, "weight_classes", Kind::List, "", "weighers, in the order in which their scores are added, as in Nova: `nova.scheduler.weights.all_weighers` or `nova.scheduler.weights.ram.RAMWeigher`", &[(D, "scheduler_weight_classes")]),
     setting(FS, "host_subset_size", Kind::Integer, "hosts", "one of this many best hosts is drawn at random; at least 1", &[(D, "scheduler_host_subset_size")]),

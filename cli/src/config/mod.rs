@@ -5,6 +5,7 @@ mod import;
 mod layers;
 mod limits;
 mod nova_conf;
+mod nova_placement;
 mod nova_service;
 mod serve;
 #[cfg(test)]
@@ -144,7 +145,12 @@ impl ImportFile {
 
 /// The scheduler's options in a nova.conf.
 pub(crate) fn nova_options(file: &Path) -> Result<Options> {
-    let import = Import::of(&read_nova_conf(file)?);
+    options_of(&read_nova_conf(file)?, file)
+}
+
+/// The scheduler's options in a nova.conf that was read already.
+fn options_of(conf: &NovaConf, file: &Path) -> Result<Options> {
+    let import = Import::of(conf);
     let dropped = import.dropped();
     if dropped > 0 {
         let file = file.display();

@@ -5,26 +5,76 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use berth_nova_database::{DatabaseUrl, Intervals};
-use berth_nova_rpc::transport::{BusCertificates, BusOptions, RabbitOptions, TransportUrl};
-use berth_nova_scheduler::NovaSettings;
+use berth_nova_rpc::transport::{Broker, BusCertificates, BusOptions, RabbitOptions, TransportUrl};
+use berth_nova_scheduler::{NovaSettings, ShadowSettings};
+use berth_process::bounded_file;
 use serde_json::Value;
 
 use super::nova_conf::NovaConf;
-use super::{nova_options, read_nova_conf};
+use super::nova_placement::remote_placement;
+use super::serve::NovaShadowTable;
+use super::{ServeSettings, options_of, read_nova_conf};
 
 const RABBIT: &str = "oslo_messaging_rabbit";
 
-/// What Berth needs to take nova-scheduler's place. `host` is the name of this host, where the file has none.
+/// What Berth needs to take nova-scheduler's place; nothing if it is not to take it. `data` is the data directory, `host` the name
+/// of this host, where the file has none.
 pub(crate) fn nova_settings(
-    file: &Path,
+    serve: &ServeSettings,
+    data: Option<&Path>,
     host: impl FnOnce() -> Result<String>,
-    cell_timeout: Duration,
-    grace: Duration,
     seed: u64,
-) -> Result<NovaSettings> {
+) -> Result<Option<NovaSettings>> {
+    let Some(file) = &serve.nova_conf else { return Ok(None) };
     let conf = Conf(read_nova_conf(file)?);
-    read(&conf, host, cell_timeout, grace, seed, nova_options(file)?)
-        .with_context(|| format!("serve.nova_conf: {}", file.display()))
+    let cell_timeout = Duration::from_secs(serve.nova_cell_timeout);
+    let grace = Duration::from_secs(serve.shutdown_timeout);
+    let settings = read(&conf, host, cell_timeout, grace, seed, options_of(&conf.0, file)?)
+        .with_context(|| format!("serve.nova_conf: {}", file.display()))?;
+    let remote = serve.placement_url.as_deref().map(|url| remote_placement(&conf, url)).transpose();
+    let placement = remote.with_context(|| format!("serve.nova_conf: {}", file.display()))?;
+    let shadow = shadow_settings(&serve.nova_shadow, &settings.bus, data)?;
+    Ok(Some(NovaSettings { placement, shadow, ..settings }))
+}
+
+/// Shadow mode, if there is a nova-scheduler to compare with.
+fn shadow_settings(
+    table: &NovaShadowTable,
+    own: &BusOptions,
+    data: Option<&Path>,
+) -> Result<Option<ShadowSettings>> {
+    let Some(file) = &table.conf else { return Ok(None) };
+    let read = || {
+        let bus = bus(&Conf(read_nova_conf(file)?), own.host.clone())?;
+        if is_same_bus(&bus, own) {
+            bail!(
+                "[DEFAULT] transport_url: is the bus of serve.nova_conf; in shadow mode nova-scheduler needs a virtual host of its \
+                 own, because both serve the same topic"
+            );
+        }
+        Ok(bus)
+    };
+    let bus = read().with_context(|| format!("serve.nova_shadow.conf: {}", file.display()))?;
+    let records = match (&table.records, data) {
+        (Some(records), _) => records.clone(),
+        (None, Some(data)) => data.join("shadow.jsonl"),
+        (None, None) => bail!("serve.nova_shadow.records: is needed with serve.data = \"none\""),
+    };
+    Ok(Some(ShadowSettings {
+        bus,
+        patience: Duration::from_secs(table.timeout),
+        unanswered: table.unanswered.into(),
+        records,
+        records_bytes: table.records_bytes,
+    }))
+}
+
+/// Whether a message to a topic of one reaches servers on the other.
+fn is_same_bus(one: &BusOptions, other: &BusOptions) -> bool {
+    let address = |broker: &Broker| (broker.host.clone(), broker.port);
+    let known: Vec<_> = other.url.brokers.iter().map(address).collect();
+    one.url.virtual_host == other.url.virtual_host
+        && one.url.brokers.iter().any(|broker| known.contains(&address(broker)))
 }
 
 fn read(
@@ -59,6 +109,8 @@ fn read(
         intervals: Intervals::default(),
         report_interval: Duration::from_secs(report_interval),
         grace,
+        placement: None,
+        shadow: None,
         seed,
     })
 }
@@ -101,7 +153,8 @@ fn rabbit(conf: &Conf) -> Result<RabbitOptions> {
 fn tls(rabbit: &RabbitOptions) -> Result<BusCertificates> {
     let read = |option: &str, file: &str| {
         let file = PathBuf::from(file);
-        std::fs::read(&file).with_context(|| format!("[{RABBIT}] {option}: cannot read {}", file.display()))
+        bounded_file::read(&file, bounded_file::SETTINGS)
+            .with_context(|| format!("[{RABBIT}] {option}: cannot read {}", file.display()))
     };
     let given = |text: &str| !text.is_empty();
     let authorities =
@@ -115,11 +168,11 @@ fn tls(rabbit: &RabbitOptions) -> Result<BusCertificates> {
     Ok(BusCertificates { authorities, identity })
 }
 
-struct Conf(NovaConf);
+pub(super) struct Conf(pub(super) NovaConf);
 
 impl Conf {
     /// The value of an option with what it refers to.
-    fn text(&self, section: &str, key: &str) -> Result<Option<String>> {
+    pub(super) fn text(&self, section: &str, key: &str) -> Result<Option<String>> {
         let Some(assignment) = self.0.get(section, key) else { return Ok(None) };
         let expanded = self.0.expand(section, &assignment.value);
         let expanded = expanded
@@ -127,7 +180,7 @@ impl Conf {
         Ok(Some(expanded).filter(|text| !text.is_empty()))
     }
 
-    fn needed(&self, section: &str, key: &str) -> Result<String> {
+    pub(super) fn needed(&self, section: &str, key: &str) -> Result<String> {
         self.text(section, key)?.with_context(|| format!("[{section}] {key}: is needed"))
     }
 }
@@ -160,6 +213,32 @@ mod tests {
         assert!(rabbit.rabbit_quorum_queue && rabbit.is_durable() && more.database.is_some());
         assert_eq!((rabbit.heartbeat_timeout_threshold, rabbit.rabbit_retry_interval), (30, 1));
         assert_eq!(rabbit.hostname.as_deref(), Some("sched"));
+    }
+
+    #[test]
+    fn the_nova_scheduler_of_shadow_mode_has_a_virtual_host_of_its_own() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("nova.conf");
+        let own = settings(LEAST).expect("reads").bus;
+        let shadow = |url: &str, records: Option<PathBuf>, data: Option<&Path>| {
+            let conf = format!("[DEFAULT]\ntransport_url = rabbit://{url}\n");
+            std::fs::write(&file, conf).expect("is written");
+            let table = NovaShadowTable { conf: Some(file.clone()), records, ..NovaShadowTable::default() };
+            shadow_settings(&table, &own, data)
+        };
+        let data = Some(Path::new("/data"));
+        let settings = shadow("u:secret@h:5673/shadow", None, data).expect("reads").expect("is on");
+        assert_eq!(
+            (settings.records, settings.patience),
+            (PathBuf::from("/data/shadow.jsonl"), Duration::from_secs(1_800))
+        );
+        let problem = format!("{:#}", shadow("u:secret@h:5673/", None, data).expect_err("is refused"));
+        assert!(problem.contains("transport_url") && problem.contains("virtual host"), "{problem}");
+        assert!(!problem.contains("secret"), "{problem}");
+        let problem = shadow("h:5673/shadow", None, None).expect_err("is refused").to_string();
+        assert!(problem.contains("serve.nova_shadow.records"), "{problem}");
+        assert!(shadow("h:5673/shadow", Some("/r".into()), None).expect("reads").is_some());
+        assert!(shadow_settings(&NovaShadowTable::default(), &own, None).expect("reads").is_none());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use berth_nova_scheduler::WhenUnanswered;
 use berth_placement::candidates::Strategy;
 use berth_process::log::LogFilter;
 use berth_server::{CandidateOptions, DurabilityMode};
@@ -36,6 +37,8 @@ pub(crate) struct ServeSettings {
     pub(crate) keystone: KeystoneTable,
     pub(crate) nova_conf: Option<PathBuf>,
     pub(crate) nova_cell_timeout: u64,
+    pub(crate) placement_url: Option<String>,
+    pub(crate) nova_shadow: NovaShadowTable,
 }
 
 /// How requests are authenticated.
@@ -116,6 +119,34 @@ pub(crate) struct KeystoneTable {
     pub(crate) timeout: u64,
 }
 
+/// How requests are passed on to nova-scheduler in shadow mode.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct NovaShadowTable {
+    pub(crate) conf: Option<PathBuf>,
+    pub(crate) timeout: u64,
+    pub(crate) unanswered: UnansweredChoice,
+    pub(crate) records: Option<PathBuf>,
+    pub(crate) records_bytes: u64,
+}
+
+/// What happens to a request that nova-scheduler does not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum UnansweredChoice {
+    Fail,
+    Decide,
+}
+
+impl From<UnansweredChoice> for WhenUnanswered {
+    fn from(choice: UnansweredChoice) -> Self {
+        match choice {
+            UnansweredChoice::Fail => Self::Fail,
+            UnansweredChoice::Decide => Self::Decide,
+        }
+    }
+}
+
 impl Default for ServeSettings {
     fn default() -> Self {
         Self {
@@ -139,6 +170,20 @@ impl Default for ServeSettings {
             keystone: KeystoneTable::default(),
             nova_conf: None,
             nova_cell_timeout: 10,
+            placement_url: None,
+            nova_shadow: NovaShadowTable::default(),
+        }
+    }
+}
+
+impl Default for NovaShadowTable {
+    fn default() -> Self {
+        Self {
+            conf: None,
+            timeout: 1_800,
+            unanswered: UnansweredChoice::Fail,
+            records: None,
+            records_bytes: 128 << 20,
         }
     }
 }
@@ -177,6 +222,7 @@ impl ServeSettings {
         let positive = [
             self.shutdown_timeout,
             self.nova_cell_timeout,
+            self.nova_shadow.timeout,
             self.keystone.timeout,
             self.keystone.token_cache_time,
             self.keystone.token_cache_entries as u64,
@@ -184,11 +230,19 @@ impl ServeSettings {
         if self.data.as_ref().is_some_and(|data| data.as_os_str().is_empty()) {
             return Err("is empty; name a directory, or `none`".to_owned());
         }
-        let bases = [&self.public_url, &self.keystone.auth_url, &self.keystone.www_authenticate_uri];
+        let bases = [
+            &self.public_url,
+            &self.placement_url,
+            &self.keystone.auth_url,
+            &self.keystone.www_authenticate_uri,
+        ];
         bases.into_iter().flatten().try_for_each(|base| url::check_base(base))?;
         self.cors_origins.iter().try_for_each(|origin| url::check_origin(origin))?;
         if positive.contains(&0) {
             return Err("is less than 1".to_owned());
+        }
+        if self.nova_shadow.records_bytes < 1 << 20 {
+            return Err("is less than 1 MiB".to_owned());
         }
         self.log.parse::<LogFilter>().map_err(|error| error.to_string())?;
         self.limits.validate().map_err(ToOwned::to_owned)

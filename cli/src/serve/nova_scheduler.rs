@@ -1,8 +1,9 @@
 //! nova-scheduler's place on the bus, if a `nova.conf` is given.
 
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use berth_nova_scheduler::{ClaimLedger, NovaScheduler, NovaSettings, Outcome, RequestSummary};
@@ -65,12 +66,8 @@ fn shown(request: RequestSummary) -> ServedRequest {
 }
 
 /// The settings, if Berth is to serve Nova.
-pub(super) fn settings(settings: &ServeSettings) -> Result<Option<NovaSettings>> {
-    let Some(file) = &settings.nova_conf else { return Ok(None) };
-    let cell_timeout = Duration::from_secs(settings.nova_cell_timeout);
-    let grace = Duration::from_secs(settings.shutdown_timeout);
-    let seed = u64::try_from(now()).unwrap_or_default();
-    nova_settings(file, host_name, cell_timeout, grace, seed).map(Some)
+pub(super) fn settings(settings: &ServeSettings, data: Option<&Path>) -> Result<Option<NovaSettings>> {
+    nova_settings(settings, data, host_name, u64::try_from(now()).unwrap_or_default())
 }
 
 /// Serves Nova until `stop` turns true; not at all without settings.

@@ -110,19 +110,25 @@ async fn declare(channel: &Channel, consumed: &Consumed, broker: &str) -> Result
     };
     let declared = channel.exchange_declare(name.as_str().into(), kind, options, FieldTable::default()).await;
     declared.map_err(refused(name))?;
-    let BusQueue { name: queue_name, is_durable, auto_delete, arguments } = queue;
-    let options = QueueDeclareOptions {
-        durable: *is_durable,
-        auto_delete: *auto_delete,
-        ..QueueDeclareOptions::default()
-    };
-    let declared = channel.queue_declare(queue_name.as_str().into(), options, table(arguments)).await;
-    declared.map_err(refused(queue_name))?;
+    declare_queue(channel, queue, broker).await?;
+    let queue_name = &queue.name;
     let (queue, exchange, key) =
         (queue_name.as_str().into(), name.as_str().into(), routing_key.as_str().into());
     let bound =
         channel.queue_bind(queue, exchange, key, QueueBindOptions::default(), FieldTable::default()).await;
     bound.map_err(refused(queue_name))
+}
+
+/// Declares a queue.
+pub(super) async fn declare_queue(channel: &Channel, queue: &BusQueue, broker: &str) -> Result<(), BusError> {
+    let BusQueue { name, is_durable, auto_delete, arguments } = queue;
+    let options = QueueDeclareOptions {
+        durable: *is_durable,
+        auto_delete: *auto_delete,
+        ..QueueDeclareOptions::default()
+    };
+    let declared = channel.queue_declare(name.as_str().into(), options, table(arguments)).await;
+    declared.map(drop).map_err(|problem| BusError::of_declaration(name, broker, problem))
 }
 
 fn table(arguments: &[(&'static str, Argument)]) -> FieldTable {

@@ -13,12 +13,14 @@
 mod caller;
 mod connect;
 mod error;
+mod relay;
 mod replies;
 mod serve;
 mod statistics;
 mod work;
 
 use std::future::Future;
+use std::sync::Arc;
 
 use crate::call::Call;
 use crate::failure::RpcFailure;
@@ -26,6 +28,7 @@ use serde_json::value::RawValue;
 
 pub use caller::{CallError, Caller};
 pub use error::BusError;
+pub use relay::{Relay, RelayError};
 pub use serve::serve;
 pub use statistics::BusStatistics;
 
@@ -36,6 +39,8 @@ pub struct Context {
     pub request_id: Option<String>,
     /// The id under which the caller logs the request.
     pub local_request_id: Option<String>,
+    /// The message as JSON, for a handler that passes it on.
+    pub message: Arc<str>,
 }
 
 /// Serves calls. Many may be served at once.
@@ -46,6 +51,16 @@ pub trait Handler: Send + Sync + 'static {
         call: Call,
         context: Context,
     ) -> impl Future<Output = Result<Box<RawValue>, RpcFailure>> + Send;
+
+    /// The answer to a call of a method or version that no scheduler serves, or with arguments that make no sense: this failure,
+    /// unless the handler passes calls on.
+    fn refuse(
+        &self,
+        failure: RpcFailure,
+        _context: Context,
+    ) -> impl Future<Output = Result<Box<RawValue>, RpcFailure>> + Send {
+        std::future::ready(Err(failure))
+    }
 
     /// A connection exists again. Casts may have been lost before.
     fn connected(&self) {}

@@ -19,6 +19,7 @@ pub(super) async fn work(message: Message, handler: Arc<impl Handler>, mut repli
         let context = Context {
             request_id: message.request_id().map(str::to_owned),
             local_request_id: message.local_request_id().map(str::to_owned),
+            message: message.text(),
         };
         match Call::read(&message) {
             Ok(call) => handler.handle(call, context).await,
@@ -29,7 +30,7 @@ pub(super) async fn work(message: Message, handler: Arc<impl Handler>, mut repli
                     problem = failure.message(),
                     "a call is refused"
                 );
-                Err(failure)
+                handler.refuse(failure, context).await
             }
         }
     };

@@ -5,5 +5,5 @@ mod topology;
 mod url;
 
 pub use options::{BusCertificates, BusOptions, InvalidBusOption, RabbitOptions};
-pub use topology::{Argument, BusQueue, Consumed, Exchange, topology};
+pub use topology::{Argument, BusQueue, Consumed, Exchange, reply_queue, topology};
 pub use url::{Broker, InvalidUrl, TransportUrl};

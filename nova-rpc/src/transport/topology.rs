@@ -111,6 +111,17 @@ fn fanout(options: &BusOptions, unique: &str) -> Consumed {
     Consumed { exchange, queue, routing_key: topic.clone(), consumer_arguments, is_own }
 }
 
+/// The queue for replies to a caller. `unique` is 32 hexadecimal digits that no other process has.
+#[must_use]
+pub fn reply_queue(rabbit: &RabbitOptions, unique: &str) -> BusQueue {
+    BusQueue {
+        name: format!("reply_{unique}"),
+        is_durable: rabbit.rabbit_transient_quorum_queue,
+        auto_delete: false,
+        arguments: transient_arguments(rabbit),
+    }
+}
+
 fn fanout_arguments(rabbit: &RabbitOptions) -> Vec<(&'static str, Argument)> {
     let ttl = rabbit.rabbit_transient_queues_ttl;
     if rabbit.rabbit_stream_fanout {
@@ -120,6 +131,12 @@ fn fanout_arguments(rabbit: &RabbitOptions) -> Vec<(&'static str, Argument)> {
         }
         return arguments;
     }
+    transient_arguments(rabbit)
+}
+
+/// The arguments of queues that vanish some time after their last consumer.
+fn transient_arguments(rabbit: &RabbitOptions) -> Vec<(&'static str, Argument)> {
+    let ttl = rabbit.rabbit_transient_queues_ttl;
     let mut arguments = mirrored(rabbit);
     if rabbit.rabbit_transient_quorum_queue {
         arguments.extend(quorum(rabbit));
@@ -216,6 +233,25 @@ mod tests {
                  [(\"x-stream-offset\", Text(\"last\"))]"
             ]
         );
+    }
+
+    #[test]
+    fn replies_have_a_transient_queue() {
+        let queue = reply_queue(&RabbitOptions::default(), "0a");
+        let expires = ("x-expires", Argument::Number(1_800_000));
+        assert_eq!(
+            (queue.name.as_str(), queue.is_durable, &queue.arguments),
+            ("reply_0a", false, &vec![expires])
+        );
+        let quorum = RabbitOptions {
+            rabbit_transient_quorum_queue: true,
+            rabbit_quorum_delivery_limit: 7,
+            rabbit_stream_fanout: true,
+            ..RabbitOptions::default()
+        };
+        let queue = reply_queue(&quorum, "0a");
+        let names: Vec<&str> = queue.arguments.iter().map(|(name, _)| *name).collect();
+        assert_eq!((queue.is_durable, names), (true, vec!["x-queue-type", "x-delivery-limit", "x-expires"]));
     }
 
     #[test]

@@ -106,7 +106,7 @@ impl Client {
     }
 
     /// Our token; a new one if there is none, it is about to expire, or it is the one that was refused.
-    fn own_token(&self, refused: Option<&str>) -> Result<String, Unanswered> {
+    pub(super) fn own_token(&self, refused: Option<&str>) -> Result<String, Unanswered> {
         let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(fresh) = &own.fresh
             && now() < fresh.renew_at

@@ -93,6 +93,14 @@ impl Keystone {
         })
     }
 
+    /// A token of the service user, for requests to other services; another one than `refused`, if that is given. The call blocks.
+    ///
+    /// # Errors
+    /// Why Keystone gives none.
+    pub fn service_token(&self, refused: Option<&str>) -> Result<String, String> {
+        self.client.own_token(refused).map_err(|error| error.to_string())
+    }
+
     /// Where clients get tokens.
     pub(super) fn public_uri(&self) -> &str {
         &self.public_uri
