@@ -17,6 +17,18 @@ const LAYOUTS: [&str; 3] = ["flat", "super", "two"];
 const SCHEDULER: &str = "serve --listen 127.0.0.1:{placement_port} --grpc-listen 127.0.0.1:{placement_grpc_port} \
                          --data {run}/berth --nova-conf {nova_conf}";
 
+/// One of several Berths: it claims in the Placement service that all of them share.
+const ONE_OF_SEVERAL: &str = "serve --listen 127.0.0.1:0 --grpc-listen 127.0.0.1:0 --data none --nova-conf {nova_conf} \
+                              --placement-url {placement_url}";
+
+/// Placement alone, on the data that Berth has left.
+const PLACEMENT: &str = "serve --listen 127.0.0.1:{placement_port} --grpc-listen 127.0.0.1:{placement_grpc_port} \
+                         --data {run}/berth";
+
+/// What has to work again after the way back: a boot, moves, a restart of the scheduler, and nothing left over in Placement.
+const AFTER_THE_WAY_BACK: [&str; 5] =
+    ["boot_one", "resize_and_confirm", "cold_migrate", "scheduler_restarts", "audit"];
+
 /// Queue types that deployments have, as options of every nova.conf: by name.
 const QUEUES: [(&str, &str); 3] = [
     ("transient", ""),
@@ -53,7 +65,8 @@ pub(crate) fn run(steps: &mut Steps, bed: &Path, layouts: &[String]) -> Result<(
             bed.scenarios(steps, layout, name, options)?;
         }
     }
-    Ok(())
+    bed.several(steps)?;
+    bed.way_back(steps)
 }
 
 struct Bed {
@@ -73,6 +86,50 @@ impl Bed {
         command
     }
 
+    /// Two Berths on one queue, which claim in one Placement service: all scenarios.
+    fn several(&self, steps: &mut Steps) -> Result<()> {
+        let one = format!("{} {ONE_OF_SEVERAL}", self.berth.display());
+        let environment = [
+            ("SCHEDULER", format!("sh -c '{one} & exec {one}'")),
+            ("PLACEMENT", "berth".to_owned()),
+            ("BERTH", self.berth.display().to_string()),
+        ];
+        self.with("two Berths", steps, &environment, |bed| {
+            bed.run(&["up"], &[])?;
+            bed.run(&["test"], &[])
+        })
+    }
+
+    /// From Berth back to nova-scheduler, on a cloud with servers, as docs/replace-nova-scheduler.md describes it.
+    fn way_back(&self, steps: &mut Steps) -> Result<()> {
+        let berth = self.berth.display();
+        let environment = [("SCHEDULER", format!("{berth} {SCHEDULER}")), ("PLACEMENT", "none".to_owned())];
+        self.with("the way back", steps, &environment, |bed| {
+            bed.run(&["up"], &[])?;
+            bed.run(&["test", "boot_one", "multi_create"], &[])?;
+            bed.run(&["scheduler", "restart"], &[("SCHEDULER", "none")])?;
+            bed.run(&["placement", "restart"], &[("PLACEMENT", &format!("{berth} {PLACEMENT}"))])?;
+            bed.run(&["scheduler", "restart"], &[("SCHEDULER", "nova")])?;
+            bed.run(&[&["test"][..], &AFTER_THE_WAY_BACK].concat(), &[])
+        })
+    }
+
+    /// Works with a fresh cloud in the layout `flat`, which ends in any case.
+    fn with(
+        &self,
+        what: &str,
+        steps: &mut Steps,
+        environment: &[(&str, String)],
+        work: impl FnOnce(&mut Running<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let mut running = Running { bed: self, what, steps, environment };
+        let outcome = work(&mut running);
+        running
+            .run(&["down"], &[])
+            .with_context(|| format!("{what}: the cloud has to be stopped by hand"))?;
+        outcome
+    }
+
     /// A fresh cloud, all of its scenarios, and what any scheduler has to answer. It ends in any case.
     fn scenarios(&self, steps: &mut Steps, layout: &str, queues: &str, options: &str) -> Result<()> {
         let what = format!("layout {layout}, {queues} queues");
@@ -88,5 +145,23 @@ impl Bed {
             .and_then(|()| run(steps, &["test"]));
         run(steps, &["down"]).with_context(|| format!("{what}: the cloud has to be stopped by hand"))?;
         outcome
+    }
+}
+
+/// A cloud that runs with settings of its own.
+struct Running<'a> {
+    bed: &'a Bed,
+    what: &'a str,
+    steps: &'a mut Steps,
+    environment: &'a [(&'a str, String)],
+}
+
+impl Running<'_> {
+    /// A command of the bed; `changes` are settings that it has besides.
+    fn run(&mut self, arguments: &[&str], changes: &[(&str, &str)]) -> Result<()> {
+        let mut command = self.bed.command(arguments, "flat", "");
+        command.envs(self.environment.iter().map(|(name, value)| (*name, value.as_str())));
+        command.envs(changes.iter().copied());
+        self.steps.run(&format!("{}: {}", self.what, arguments.join(" ")), &mut command)
     }
 }
