@@ -5,6 +5,7 @@
 //! | [`process`] | programs under test, without settings from the environment |
 //! | [`setting`] | numbers that `cargo xtask` passes in environment variables |
 //! | [`skip`] | tests that cannot run here, with the reason |
+//! | `rabbit`, `mariadb`, `port` | RabbitMQ and MariaDB, each with a directory and a port of its own (feature `servers`) |
 //! | `nova` | random fleets and requests for Nova's scheduler (feature `nova`) |
 //! | `replay` | recorded results of Nova and where Berth's differ (feature `replay`) |
 //! | `agents_service` | a service for agents under test (feature `agents`) |
@@ -21,9 +22,15 @@
 
 #[cfg(feature = "agents")]
 pub mod agents_service;
+#[cfg(feature = "servers")]
+pub mod mariadb;
 #[cfg(feature = "nova")]
 pub mod nova;
+#[cfg(feature = "servers")]
+pub mod port;
 pub mod process;
+#[cfg(feature = "servers")]
+pub mod rabbit;
 #[cfg(feature = "replay")]
 pub mod replay;
 pub mod setting;

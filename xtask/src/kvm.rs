@@ -60,7 +60,8 @@ pub(crate) fn test(steps: &mut Steps) -> Result<()> {
 }
 
 /// Runs the program with sudo, unless this process is root.
-fn as_root(program: impl AsRef<OsStr>) -> Command {
+/// A program that runs as root.
+pub(crate) fn as_root(program: impl AsRef<OsStr>) -> Command {
     if std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0) {
         return Command::new(program);
     }

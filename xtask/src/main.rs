@@ -2,7 +2,7 @@
 //! Placement, and `cargo xtask ci` every check and both.
 //!
 //! Each task is a list of steps and ends with the first one that fails. `step` runs and times them;
-//! `test`, `kvm`, `conformance`, `original`, `minicloud`, `check`, `deny`, `faults`, `language`, `names` and
+//! `test`, `kvm`, `conformance`, `original`, `minicloud`, `servers`, `check`, `deny`, `faults`, `language`, `names` and
 //! `vector` define them.
 
 #![allow(
@@ -21,6 +21,7 @@ mod minicloud;
 mod names;
 mod original;
 mod python;
+mod servers;
 mod step;
 mod test;
 mod vector;

@@ -3,11 +3,12 @@
 
 use anyhow::Result;
 
-use crate::kvm;
 use crate::step::Steps;
+use crate::{kvm, servers};
 
 pub(crate) fn run(steps: &mut Steps, ignored: bool) -> Result<()> {
     kvm::install(steps)?;
+    servers::install(steps);
     // Without a selection of targets, cargo runs unit, integration and doc tests.
     let mut all = steps.cargo(&["test", "--workspace"]);
     steps.run_tests("tests", &mut all)?;

@@ -3,7 +3,6 @@
 #![allow(clippy::disallowed_methods, reason = "the tests wait for a broker")]
 
 mod client;
-mod rabbit;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +10,8 @@ use std::time::Duration;
 use berth_nova_rpc::bus::{BusError, BusStatistics, Context, Handler, serve};
 use berth_nova_rpc::transport::{BusOptions, RabbitOptions, TransportUrl};
 use berth_nova_rpc::{Call, RpcFailure};
+use berth_test_support::rabbit::Rabbit;
 use client::Client;
-use rabbit::Rabbit;
 use serde_json::json;
 use serde_json::value::RawValue;
 use tokio::sync::watch;

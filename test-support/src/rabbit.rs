@@ -1,15 +1,19 @@
 //! A RabbitMQ for the tests, on loopback, with a directory of its own.
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::port::free_ports;
+
 const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
+const CONTROL: &str = "/usr/lib/rabbitmq/bin/rabbitmqctl";
 
 /// A broker; it ends with the test.
-pub(crate) struct Rabbit {
+#[derive(Debug)]
+pub struct Rabbit {
     directory: tempfile::TempDir,
     epmd: Child,
     server: Option<Child>,
@@ -18,11 +22,11 @@ pub(crate) struct Rabbit {
 
 impl Rabbit {
     /// A broker that accepts connections; none where RabbitMQ is not installed.
-    pub(crate) fn start() -> Option<Self> {
+    pub fn start() -> Option<Self> {
         if !Path::new(SERVER).exists() {
             return None;
         }
-        let ports = free_ports();
+        let ports = free_ports::<3>();
         let directory = tempfile::tempdir().expect("a directory");
         let path = |name: &str| directory.path().join(name);
         fs::write(path("plugins"), "[].\n").expect("is written");
@@ -39,7 +43,7 @@ impl Rabbit {
         Some(rabbit)
     }
 
-    pub(crate) const fn port(&self) -> u16 {
+    pub const fn port(&self) -> u16 {
         self.ports[2]
     }
 
@@ -47,11 +51,11 @@ impl Rabbit {
         self.directory.path().join(name)
     }
 
-    /// Starts the broker, with what it kept.
-    pub(crate) fn start_server(&mut self) {
+    /// A program of RabbitMQ with the settings of this broker.
+    fn command(&self, program: &str) -> Command {
         let [epmd, distribution, port] = self.ports.map(|port| port.to_string());
-        let log = fs::File::create(self.path("log")).expect("a log");
-        let server = Command::new(SERVER)
+        let mut command = Command::new(program);
+        command
             .env("HOME", self.directory.path())
             .env("RABBITMQ_NODENAME", format!("test{port}@localhost"))
             .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
@@ -65,10 +69,26 @@ impl Rabbit {
             .env("RABBITMQ_ENABLED_PLUGINS_FILE", self.path("plugins"))
             .env("RABBITMQ_CONFIG_FILE", self.path("rabbitmq.conf"))
             .env("RABBITMQ_CONF_ENV_FILE", self.path("env.conf"))
-            .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "-kernel inet_dist_use_interface {127,0,0,1}")
-            .stdout(log.try_clone().expect("a log"))
-            .stderr(log)
-            .spawn();
+            .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "-kernel inet_dist_use_interface {127,0,0,1}");
+        command
+    }
+
+    /// Adds a virtual host that the user `guest` may use.
+    pub fn add_virtual_host(&self, name: &str) {
+        for arguments in
+            [&["add_vhost", name][..], &["set_permissions", "-p", name, "guest", ".*", ".*", ".*"]]
+        {
+            let output =
+                self.command(CONTROL).arg("-q").args(arguments).output().expect("rabbitmqctl starts");
+            assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
+
+    /// Starts the broker, with what it kept.
+    pub fn start_server(&mut self) {
+        let log = fs::File::create(self.path("log")).expect("a log");
+        let mut server = self.command(SERVER);
+        let server = server.stdout(log.try_clone().expect("a log")).stderr(log).spawn();
         self.server = Some(server.expect("RabbitMQ starts"));
         let deadline = Instant::now() + Duration::from_secs(120);
         while TcpStream::connect(("127.0.0.1", self.port())).is_err() {
@@ -82,7 +102,7 @@ impl Rabbit {
     }
 
     /// Kills the broker.
-    pub(crate) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         // The script starts the runtime as its child, which writes its own process id.
         if let Ok(pid) = fs::read_to_string(self.path("pid")) {
             let _ = Command::new("kill").args(["-KILL", pid.trim()]).status();
@@ -103,9 +123,4 @@ impl Drop for Rabbit {
         let _ = self.epmd.kill();
         let _ = self.epmd.wait();
     }
-}
-
-fn free_ports() -> [u16; 3] {
-    let listeners = [0, 1, 2].map(|_| TcpListener::bind("127.0.0.1:0").expect("a port"));
-    listeners.map(|listener| listener.local_addr().expect("an address").port())
 }
