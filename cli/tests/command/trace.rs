@@ -29,5 +29,5 @@ fn a_trace_is_imported_checked_described_and_scaled() {
 
     succeed(directory, "trace scale vms.csv --factor 3 --out three.parquet");
     assert_eq!(json(&succeed(directory, "trace describe three.parquet --json"))["vms"], 12);
-    assert!(fail(directory, 2, "trace import none.csv --out x").contains("none.csv: cannot be read"));
+    assert!(fail(directory, 1, "trace import none.csv --out x").contains("none.csv: cannot be read"));
 }
