@@ -64,7 +64,8 @@ impl Berth {
     #[allow(dead_code, reason = "not every test that shares this file goes away early")]
     pub(crate) fn send(&self, path: &str, token: &str) -> TcpStream {
         let mut stream = TcpStream::connect(self.address).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: berth\r\nX-Auth-Token: {token}\r\n\r\n").unwrap();
+        let version = "OpenStack-API-Version: placement 1.39";
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: berth\r\n{version}\r\nX-Auth-Token: {token}\r\n\r\n").unwrap();
         stream
     }
 
