@@ -119,7 +119,7 @@ fn claimant(asked: &Asked<'_>) -> Claimant {
     };
     // Conductor keeps the members of server groups; the index has no group of them.
     // An instance that is evacuated keeps what it holds on the host that is lost; resizes and migrations move that to the migration first.
-    Claimant { owner: Arc::new(owner), group: None, keeps_allocations: true, now: asked.now }
+    Claimant { owner: Arc::new(owner), group: None, keeps_allocations: true, migration: None, now: asked.now }
 }
 
 #[cfg(test)]

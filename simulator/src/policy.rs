@@ -33,7 +33,7 @@ impl PolicyPlacer {
             claimant: Claimant {
                 owner: Arc::new(owner),
                 group: None,
-                keeps_allocations: false,
+                keeps_allocations: false, migration: None,
                 now: Timestamp(0),
             },
         }

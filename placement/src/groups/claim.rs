@@ -47,6 +47,19 @@ impl Index {
     /// # Errors
     /// An unknown group.
     pub fn rejoin(&self, group: GroupId, consumer: ConsumerId) -> Result<bool, GroupError> {
+        self.rejoin_kept(group, consumer, consumer)
+    }
+
+    /// [`Self::rejoin`] for a migration, which keeps a place for an instance.
+    ///
+    /// # Errors
+    /// An unknown group.
+    pub fn rejoin_kept(
+        &self,
+        group: GroupId,
+        consumer: ConsumerId,
+        instance: ConsumerId,
+    ) -> Result<bool, GroupError> {
         let group = self.group(group).ok_or(GroupError::Unknown(group))?;
         let mut locked = self.consumers.lock([consumer]);
         let held = locked.get(consumer).map(|entry| entry.allocations.clone());
@@ -55,7 +68,7 @@ impl Index {
         };
         let _alone = group.lock();
         let roster = group.roster().ok_or(GroupError::Unknown(group.id()))?;
-        group.publish(roster.with(&[(consumer, Some(Member::new(consumer, host)))]));
+        group.publish(roster.with(&[(consumer, Some(Member::kept(consumer, host, instance)))]));
         if let Some(entry) = locked.get_mut(consumer) {
             entry.group = Some(Arc::clone(&group));
         }

@@ -4,6 +4,8 @@
 //! consumers hold allocations. The index knows their hosts, so filters remove the same hosts, and weights are normalized over
 //! the same hosts, whatever the source knows.
 
+use std::collections::BTreeSet;
+
 use berth_placement::{ConsumerId, GroupError, GroupId, Index, Row};
 use uuid::Uuid;
 
@@ -14,18 +16,23 @@ use crate::request_spec::ServerGroup;
 /// A consumer and the root provider of its host.
 pub(super) type Located = (ConsumerId, Row);
 
-/// The server group with its current members, and their hosts.
+/// The server group with its current members, and the hosts of all but the instance that the request is about: where it is does
+/// not bind it.
 pub(super) fn server_group(
     index: &Index,
     known: &KnownHosts,
-    id: GroupId,
+    (id, instance): (GroupId, &str),
 ) -> Result<(ServerGroup, Vec<Located>), GroupError> {
     let group = index.group(id).ok_or(GroupError::Unknown(id))?;
     let roster = group.roster().ok_or(GroupError::Unknown(id))?;
     let text = |consumer: ConsumerId| Uuid::from(consumer).to_string();
     let mut members: Vec<String> = roster.members().iter().map(|member| text(member.instance)).collect();
     members.dedup();
-    let hosts = roster.hosts().into_iter().filter_map(|row| known.name(row)).map(str::to_owned).collect();
+    let moving = Uuid::try_parse(instance).map(ConsumerId::from).ok();
+    let others =
+        roster.members().iter().filter(|member| !member.is_kept() && Some(member.instance) != moving);
+    let rows: BTreeSet<Row> = others.map(|member| member.host).collect();
+    let hosts = rows.into_iter().filter_map(|row| known.name(row)).map(str::to_owned).collect();
     let instances = roster.members().iter().filter(|member| !member.is_kept());
     let located = instances.map(|member| (member.consumer, member.host)).collect();
     Ok((ServerGroup::new(Uuid::from_u128(id.0), group.policy(), members, hosts), located))

@@ -101,7 +101,7 @@ impl Pipeline {
         let mut located = consumers::named_by_hints(&self.index, spec);
         let mut spec = Cow::Borrowed(spec);
         if let Some(id) = group {
-            let (group, members) = consumers::server_group(&self.index, known, id)?;
+            let (group, members) = consumers::server_group(&self.index, known, (id, &spec.instance_uuid))?;
             located.extend(members);
             spec.to_mut().instance_group = Some(group);
         }

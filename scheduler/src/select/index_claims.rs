@@ -21,6 +21,9 @@ pub struct Claimant {
     /// Whether an instance that has allocations keeps them beside the claim, as one does whose host is lost. Its claim is refused
     /// otherwise.
     pub keeps_allocations: bool,
+    /// The migration of the one instance, which moves: it gets what the instance holds, unless it holds something already, and the
+    /// instance gets the target. Both are in the server group. `None` for instances that hold nothing yet.
+    pub migration: Option<ConsumerId>,
     /// The time in microseconds since 1970.
     pub now: Timestamp,
 }
@@ -83,10 +86,40 @@ impl Claims for IndexClaims<'_> {
 impl Claimant {
     /// Claims for all of the instances, or for none.
     pub(super) fn claim(&self, index: &Index, instances: &[Translated]) -> Result<(), TransferError> {
-        let writes: Vec<Write> = instances.iter().map(|instance| self.write(index, instance)).collect();
+        let mut writes: Vec<Write> = instances.iter().map(|instance| self.write(index, instance)).collect();
+        let mut members: Vec<Member> = instances.iter().map(Translated::member).collect();
+        if let (Some(migration), [instance]) = (self.migration, &mut writes[..])
+            && let Some((kept, place)) = self.keep_source(index, migration, instance)
+        {
+            writes.push(kept);
+            members.extend(place);
+        }
         let Some(group) = self.group else { return index.transfer(&writes, self.now) };
-        let members: Vec<Member> = instances.iter().map(Translated::member).collect();
         index.claim_group(group, &members, &writes, self.now)
+    }
+
+    /// The write that gives the migration what the instance holds, and its place in a server group. The instance's own write then
+    /// expects the entry that was read here.
+    fn keep_source(
+        &self,
+        index: &Index,
+        migration: ConsumerId,
+        instance: &mut Write,
+    ) -> Option<(Write, Option<Member>)> {
+        let held = index.consumer(instance.consumer)?;
+        instance.generation = ExpectedGeneration::Exactly(held.generation);
+        if index.consumer(migration).is_some() {
+            return None; // another target was claimed before
+        }
+        let host = index.topology().host_of(&held.allocations);
+        let owner = Owner { consumer_type: Some("MIGRATION".into()), ..Owner::clone(&self.owner) };
+        let write = Write {
+            consumer: migration,
+            generation: ExpectedGeneration::New,
+            owner: Arc::new(owner),
+            allocations: held.allocations,
+        };
+        Some((write, host.map(|host| Member::kept(migration, host, instance.consumer))))
     }
 
     fn write(&self, index: &Index, instance: &Translated) -> Write {
