@@ -10,7 +10,7 @@ use std::{env, fs};
 
 use prost::Message;
 
-const FILES: [&str; 5] = ["placement", "scheduler", "fleet", "instances", "agents"];
+const FILES: [&str; 6] = ["placement", "scheduler", "fleet", "instances", "agents", "disks"];
 
 #[expect(
     clippy::disallowed_methods,
@@ -21,7 +21,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let files = FILES.map(|name| format!("berth/v1/{name}.proto"));
     let descriptors = protox::compile(&files, ["proto"])?;
     let descriptor_file = Path::new(&env::var("OUT_DIR")?).join("berth.v1.bin");
-    fs::write(&descriptor_file, descriptors.encode_to_vec())?;
+    let mut served = descriptors.clone();
+    served.file.retain(|file| !file.name().ends_with("/disks.proto")); // agents serve it
+    fs::write(&descriptor_file, served.encode_to_vec())?;
     fs::write(Path::new(&env::var("OUT_DIR")?).join("bounds.rs"), bounds::implementations(&descriptors))?;
     tonic_prost_build::configure()
         .btree_map(".berth.v1")

@@ -23,6 +23,6 @@ pub mod v1 {
 
     include!(concat!(env!("OUT_DIR"), "/bounds.rs"));
 
-    /// All of it as a descriptor set, for server reflection.
+    /// All that the service serves as a descriptor set, for server reflection.
     pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/berth.v1.bin"));
 }

@@ -131,6 +131,8 @@ enum Command {
     ServerGroup(operator::server_group::ServerGroups),
     /// Manage servers
     Server(Box<operator::server::Servers>),
+    /// Show the moves of servers
+    Migration(operator::migration::Migrations),
     /// Show hypervisors, their capacity and usage
     Hypervisor(operator::hypervisor::Hypervisors),
     /// List the agents of the hosts and whether they are up
@@ -189,6 +191,7 @@ impl Command {
             Self::Flavor(command) => command.run(),
             Self::ServerGroup(command) => command.run(),
             Self::Server(command) => command.run(),
+            Self::Migration(command) => command.run(),
             Self::Hypervisor(command) => command.run(),
             Self::Service(command) => command.run(),
             Self::Scheduler(command) => command.run(),

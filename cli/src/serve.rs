@@ -209,7 +209,16 @@ fn fleet_options(scheduler: berth_scheduler::Options) -> FleetOptions {
     let seconds = |seconds: i64| Duration::from_secs(u64::try_from(seconds).unwrap_or(0).max(1));
     let (heartbeat, down_after) =
         (seconds(scheduler.general.report_interval), seconds(scheduler.general.down_time()));
-    FleetOptions { scheduler, heartbeat, down_after, ..FleetOptions::default() }
+    let allow_resize_to_same_host = scheduler.general.allow_resize_to_same_host;
+    let resize_confirm_window = Duration::from_secs(scheduler.general.resize_confirm_window);
+    FleetOptions {
+        scheduler,
+        heartbeat,
+        down_after,
+        allow_resize_to_same_host,
+        resize_confirm_window,
+        ..FleetOptions::default()
+    }
 }
 
 /// The data directory; none if the state stays in memory.

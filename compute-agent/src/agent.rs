@@ -25,14 +25,15 @@ use std::time::Duration;
 use berth_api::v1::agent_message::Message;
 use berth_api::v1::{self, AgentMessage, service_message};
 use tokio::sync::mpsc::{self, OwnedPermit, Receiver, Sender, UnboundedReceiver};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tonic::transport::Channel;
 use uuid::Uuid;
 
+use crate::disks::{DiskServer, Offers, Peers};
 use crate::guest::Guest;
 use crate::{
-    DesiredState, Facts, Fault, Found, GuestPower, GuestRecord, Hypervisor, Notice, Offer, StepOutcome,
-    provider_tree,
+    DesiredState, Facts, Fault, Found, GuestPower, GuestRecord, GuestStep, Hypervisor, Notice, Offer,
+    StepOutcome, provider_tree,
 };
 use outbox::{Item, Outbox};
 use session::Event;
@@ -54,6 +55,10 @@ pub struct Settings {
     pub offer: Offer,
     /// How long guests may take to shut down.
     pub shutdown_grace: Duration,
+    /// The way to the agents of other hosts.
+    pub peers: Peers,
+    /// Where disks are offered to them; None to offer none.
+    pub disks: Option<Arc<DiskServer>>,
     /// Seed of the jitter of pauses, and the boot nonce that distinguishes agents. It differs at each start.
     pub seed: u64,
 }
@@ -74,11 +79,25 @@ pub async fn run<H: Hypervisor>(
     };
     let (sender, mut events) = mpsc::channel(1);
     let session = tokio::spawn(session::keep(channel, settings.seed, sender));
-    let mut agent = Agent::new(hypervisor, settings, facts);
+    let offers = Offers::default();
+    let _serving = settings
+        .disks
+        .clone()
+        .map(|server| Serving(tokio::spawn(server.serve(Arc::clone(&hypervisor), offers.clone()))));
+    let mut agent = Agent::new(hypervisor, settings, facts, offers);
     agent.adopt(found);
     while agent.turn(&mut events, &mut notices, stop.as_mut()).await {}
     agent.drain(&mut events).await;
     session.abort();
+}
+
+/// Ends a task with the agent, also if the agent is killed.
+struct Serving(JoinHandle<()>);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 async fn first_survey<H: Hypervisor>(hypervisor: &H) -> (Facts, Vec<Found>) {
@@ -103,6 +122,8 @@ struct Agent<H> {
     guests: BTreeMap<Uuid, Guest>,
     /// Removed guests, in order of removal.
     gone: VecDeque<Uuid>,
+    /// The disks that other hosts may fetch.
+    offers: Offers,
     tasks: JoinSet<Finished>,
     times: Times,
     outbox: Outbox,
@@ -119,7 +140,7 @@ enum Finished {
 }
 
 impl<H: Hypervisor> Agent<H> {
-    fn new(hypervisor: Arc<H>, settings: Settings, facts: Facts) -> Self {
+    fn new(hypervisor: Arc<H>, settings: Settings, facts: Facts, offers: Offers) -> Self {
         Self {
             providers: provider_tree(&settings.host, &facts, &settings.offer),
             hypervisor,
@@ -127,6 +148,7 @@ impl<H: Hypervisor> Agent<H> {
             facts,
             guests: BTreeMap::new(),
             gone: VecDeque::new(),
+            offers,
             tasks: JoinSet::new(),
             times: Times::new(),
             outbox: Outbox::default(),
@@ -196,6 +218,7 @@ impl<H: Hypervisor> Agent<H> {
             Ok(desired) => guest.apply(desired, now),
             Err(error) => guest.refuse(generation, Fault::permanent(error.to_string())),
         };
+        self.offer(instance);
         self.react(instance, reaction);
     }
 
@@ -206,6 +229,10 @@ impl<H: Hypervisor> Agent<H> {
                     tracing::warn!(%instance, "{fault}");
                 }
                 let now = self.times.now();
+                let step = self.guests.get(&instance).and_then(Guest::step);
+                if let Some(other) = step.and_then(GuestStep::other_guest) {
+                    self.disturb_other(other);
+                }
                 self.with_guest(instance, |guest| guest.done(outcome, now));
             }
             Ok(Finished::Survey(Ok(survey))) => {
@@ -287,6 +314,7 @@ impl<H: Hypervisor> Agent<H> {
         let hypervisor = v1::Hypervisor {
             address: self.settings.address.clone(),
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+            disks_port: self.settings.disks.as_ref().map_or(0, |server| server.port().into()),
             ..self.facts.hypervisor.clone()
         };
         v1::Hello {

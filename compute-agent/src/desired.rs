@@ -5,6 +5,8 @@ use std::sync::Arc;
 use berth_api::v1;
 use uuid::Uuid;
 
+use crate::disks::DiskRole;
+
 /// The target power state of a guest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TargetState {
@@ -20,6 +22,8 @@ pub enum TargetState {
     Absent,
     /// Only its disks exist.
     Shelved,
+    /// The host has nothing of it, and its disks are set aside.
+    Outgoing,
 }
 
 /// The desired state of a guest at a generation.
@@ -37,6 +41,8 @@ pub struct DesiredState {
     pub must_exist: bool,
     /// Its flavor, image and so on. None only for [`TargetState::Absent`].
     pub spec: Option<Arc<v1::GuestSpec>>,
+    /// Where its disks go to or come from; None if they stay.
+    pub disks: Option<DiskRole>,
 }
 
 /// Why a [`v1::DesiredGuest`] is invalid.
@@ -54,6 +60,9 @@ pub enum InvalidDesiredGuest {
     /// The spec is missing.
     #[error("desired_guest.spec: missing; only the goal ABSENT has none")]
     Spec,
+    /// The move of the disks is invalid.
+    #[error("desired_guest.disks: {0}")]
+    Disks(String),
 }
 
 impl DesiredState {
@@ -77,8 +86,12 @@ impl DesiredState {
         if message.spec.is_none() && goal != TargetState::Absent {
             return Err(InvalidDesiredGuest::Spec);
         }
+        let disks = message.disks.as_ref().map(DiskRole::read).transpose()?.flatten();
+        if goal == TargetState::Outgoing && !matches!(disks, Some(DiskRole::SetAside(_))) {
+            return Err(InvalidDesiredGuest::Disks("missing; the goal OUTGOING sets them aside".to_owned()));
+        }
         let v1::DesiredGuest { generation, boot, hard, spec, must_exist, .. } = message;
-        Ok(Self { generation, goal, boot, hard, must_exist, spec: spec.map(Arc::new) })
+        Ok(Self { generation, goal, boot, hard, must_exist, spec: spec.map(Arc::new), disks })
     }
 }
 
@@ -91,6 +104,7 @@ fn goal(number: i32) -> Result<TargetState, InvalidDesiredGuest> {
         Ok(Wire::Suspended) => TargetState::Suspended,
         Ok(Wire::Absent) => TargetState::Absent,
         Ok(Wire::Shelved) => TargetState::Shelved,
+        Ok(Wire::Outgoing) => TargetState::Outgoing,
         Ok(Wire::Unspecified) | Err(_) => return Err(InvalidDesiredGuest::Goal(number)),
     })
 }

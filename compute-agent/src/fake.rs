@@ -9,10 +9,12 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use berth_api::v1;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use uuid::Uuid;
 
+use crate::disks::{DiskPart, Incoming, IncomingPart};
 use crate::{Facts, Fault, Found, GuestPower, GuestRecord, GuestStep, Hypervisor, Job, Notice, StepOutcome};
 
 /// A hypervisor in memory: guests are entries of a map, and steps take effect at once.
@@ -40,6 +42,8 @@ struct World {
     is_away: bool,
     steps: Vec<(Uuid, GuestStep)>,
     keeps_steps: bool,
+    /// Disks that were built from images.
+    built: u64,
     notices: Option<UnboundedSender<Notice>>,
 }
 
@@ -47,6 +51,8 @@ struct World {
 struct Entry {
     power: GuestPower,
     record: GuestRecord,
+    /// The content of its disks: each guest that is built from an image has another.
+    data: u64,
 }
 
 impl FakeHypervisor {
@@ -77,6 +83,7 @@ impl FakeHypervisor {
             is_away: false,
             steps: Vec::new(),
             keeps_steps: false,
+            built: 0,
             notices: None,
         };
         Self { world: Mutex::new(world), released: Notify::new() }
@@ -153,6 +160,12 @@ impl FakeHypervisor {
         (entry.power, entry.record)
     }
 
+    /// The content of a guest's disks: a number that differs for each build from an image; 0 if it has none.
+    #[must_use]
+    pub fn data(&self, instance: Uuid) -> u64 {
+        self.world().entry(instance).data
+    }
+
     /// Starts recording the steps that change a guest, for [`Self::steps`].
     pub fn keep_steps(&self) {
         self.world().keeps_steps = true;
@@ -171,7 +184,7 @@ impl FakeHypervisor {
 
 impl Entry {
     const NONE: Self =
-        Self { power: GuestPower::Gone, record: GuestRecord { known: 0, fulfilled: 0, boot: 0 } };
+        Self { power: GuestPower::Gone, record: GuestRecord { known: 0, fulfilled: 0, boot: 0 }, data: 0 };
 }
 
 impl World {
@@ -199,7 +212,8 @@ impl World {
         if self.is_away { Err(Fault::lost("the hypervisor is unreachable")) } else { Ok(()) }
     }
 
-    fn perform(&mut self, job: &Job) -> Result<(), Fault> {
+    /// Runs a step. `fetched`: the content of the disks that it fetches.
+    fn perform(&mut self, job: &Job, fetched: u64) -> Result<(), Fault> {
         self.check()?;
         if self.keeps_steps && !matches!(job.step, GuestStep::Look | GuestStep::Remember(_)) {
             self.steps.push((job.instance, job.step));
@@ -216,8 +230,52 @@ impl World {
                 Fault::transient(format!("{:?} of a guest that is {:?}", job.step, entry.power))
             })?;
         }
+        match job.step {
+            GuestStep::Prepare => {
+                self.built += 1;
+                entry.data = self.facts.host_uuid.as_u64_pair().1 << 32 | self.built;
+            }
+            GuestStep::Fetch => entry.data = fetched,
+            GuestStep::RemoveDisks => entry.data = 0,
+            GuestStep::SetAside(other) => {
+                self.put(other, Entry { power: GuestPower::Kept, data: entry.data, ..self.entry(other) })?;
+                entry.data = 0;
+            }
+            GuestStep::TakeBack(other) => {
+                let kept = self.entry(other);
+                if kept.power != GuestPower::Kept {
+                    return Err(Fault::permanent("no disks are set aside"));
+                }
+                entry.data = kept.data;
+                self.put(other, Entry { power: GuestPower::Gone, data: 0, ..kept })?;
+            }
+            _ => {}
+        }
         self.put(job.instance, entry)
     }
+}
+
+/// The name of the only file of a fake guest.
+const DISK: &str = "disk.qcow2";
+
+/// Receives the disks of another host: the number that they contain.
+async fn receive(incoming: &Incoming) -> Result<u64, Fault> {
+    let mut parts = incoming.fetch();
+    let mut content = Vec::new();
+    while let Some(part) = parts.recv().await {
+        match part? {
+            IncomingPart::File(file) if file.name == DISK => {}
+            IncomingPart::File(file) => {
+                return Err(Fault::permanent(format!("{:?} is no file of a guest", file.name)));
+            }
+            IncomingPart::Data(data) => content.extend_from_slice(&data),
+            IncomingPart::End => {
+                let content = <[u8; 8]>::try_from(&*content);
+                return content.map(u64::from_le_bytes).map_err(|_| Fault::permanent("the disk is damaged"));
+            }
+        }
+    }
+    Err(Fault::transient("the disks are incomplete"))
 }
 
 /// The state of a guest after a step; None if the step is impossible in its state.
@@ -236,7 +294,8 @@ pub(crate) fn after(step: GuestStep, power: GuestPower) -> Option<GuestPower> {
         (GuestStep::Pause, Running) => Paused,
         (GuestStep::Save, Running | Paused) => Saved,
         (GuestStep::Undefine, ShutDown | Crashed | Saved) => Kept,
-        (GuestStep::RemoveDisks, Kept) => Gone,
+        (GuestStep::RemoveDisks | GuestStep::SetAside(_), Kept) => Gone,
+        (GuestStep::Fetch | GuestStep::TakeBack(_), Gone) => Kept,
         _ => return None,
     })
 }
@@ -265,8 +324,12 @@ impl Hypervisor for FakeHypervisor {
             tokio::time::sleep(delay).await;
         }
         self.until_released(job.step).await;
+        let fetched = match job.incoming.as_ref().filter(|_| job.step == GuestStep::Fetch) {
+            Some(incoming) => receive(incoming).await,
+            None => Ok(0),
+        };
         let mut world = self.world();
-        let result = world.perform(&job);
+        let result = fetched.and_then(|fetched| world.perform(&job, fetched));
         let power = world.check().is_ok().then(|| world.entry(job.instance).power);
         StepOutcome { result, power }
     }
@@ -277,6 +340,19 @@ impl Hypervisor for FakeHypervisor {
         if let Some(directory) = &world.directory {
             let _ = directory::remove(directory, instance); // the file may never have been written
         }
+    }
+
+    async fn export(&self, guest: Uuid) -> Result<Vec<DiskPart>, Fault> {
+        let world = self.world();
+        world.check()?;
+        let entry = world.entry(guest);
+        if entry.power != GuestPower::Kept {
+            return Err(Fault::transient("no disks are set aside"));
+        }
+        let content = entry.data.to_le_bytes();
+        let file =
+            v1::DiskFile { name: DISK.to_owned(), bytes: content.len() as u64, ..v1::DiskFile::default() };
+        Ok(vec![DiskPart { file, content: Box::new(io::Cursor::new(content)) }])
     }
 
     fn disk_available_gb(&self) -> u32 {

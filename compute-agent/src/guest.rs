@@ -34,7 +34,14 @@
 //!                            Undefine
 //! ```
 //!
-//! A reboot is a shutdown and a start. Further goals (resized, migrated) will be further rows of the plan.
+//! A reboot is a shutdown and a start. When an instance moves, its disks become those of another guest on the same host (`SetAside`, and
+//! `TakeBack` on the way back), and `Fetch` replaces `Prepare` on the host that it goes to:
+//!
+//! ```text
+//!       source:  Kept ── SetAside ──► Gone       Gone ── TakeBack ──► Kept
+//!                  the migration: Gone ► Kept      the migration: Kept ► Gone
+//!       target:  Gone ── Fetch ──► Kept
+//! ```
 //!
 //! Invariants:
 //! 1. At most one step runs at a time.
@@ -167,8 +174,15 @@ impl Guest {
     pub fn refuse(&mut self, generation: u64, fault: Fault) -> Reaction {
         if generation >= self.known() {
             let goal = TargetState::Absent;
-            self.desired =
-                Some(DesiredState { generation, goal, boot: 0, hard: false, must_exist: false, spec: None });
+            self.desired = Some(DesiredState {
+                generation,
+                goal,
+                boot: 0,
+                hard: false,
+                must_exist: false,
+                spec: None,
+                disks: None,
+            });
             self.fault = Some(fault);
         }
         Reaction { report: !self.is_acting(), ..Reaction::default() }
@@ -238,6 +252,15 @@ impl Guest {
     #[must_use]
     pub fn desired(&self) -> Option<&DesiredState> {
         self.desired.as_ref()
+    }
+
+    /// The step that is running.
+    #[must_use]
+    pub fn step(&self) -> Option<GuestStep> {
+        match self.phase {
+            Phase::Acting { step, .. } => Some(step),
+            _ => None,
+        }
     }
 
     /// Whether a step is running.

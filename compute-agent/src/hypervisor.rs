@@ -7,6 +7,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use uuid::Uuid;
 
 use crate::Facts;
+use crate::disks::{DiskPart, Incoming};
 
 /// The observed state of a guest: what the hypervisor and the disks show.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -70,6 +71,23 @@ pub enum GuestStep {
     Undefine,
     /// Delete its disks. Kept → Gone.
     RemoveDisks,
+    /// Make its disks those of the guest with this UUID, atomically. Kept → Gone; the other: Gone → Kept.
+    SetAside(Uuid),
+    /// Create its disks from those of another host. Gone → Kept.
+    Fetch,
+    /// Make the disks of the guest with this UUID its own, atomically. Gone → Kept; the other: Kept → Gone.
+    TakeBack(Uuid),
+}
+
+impl GuestStep {
+    /// The other guest that the step changes.
+    #[must_use]
+    pub const fn other_guest(self) -> Option<Uuid> {
+        match self {
+            Self::SetAside(other) | Self::TakeBack(other) => Some(other),
+            _ => None,
+        }
+    }
 }
 
 /// A step of one guest.
@@ -81,6 +99,8 @@ pub struct Job {
     pub step: GuestStep,
     /// The guest's flavor, image and so on. None if the guest is to be removed.
     pub spec: Option<Arc<v1::GuestSpec>>,
+    /// The disks of another host. None unless the step fetches them.
+    pub incoming: Option<Incoming>,
 }
 
 /// The failure of an operation.
@@ -167,6 +187,9 @@ pub trait Hypervisor: Send + Sync + 'static {
 
     /// Deletes the record of a removed guest.
     fn forget(&self, instance: Uuid) -> impl Future<Output = ()> + Send;
+
+    /// The files of a guest of which only the disks exist, to be sent to another host.
+    fn export(&self, guest: Uuid) -> impl Future<Output = Result<Vec<DiskPart>, Fault>> + Send;
 
     /// Free space for the disks of guests, in GiB.
     fn disk_available_gb(&self) -> u32;

@@ -12,6 +12,7 @@
 //! | `guest.rs`, `guest/plan.rs` | the state machine of one guest; the choice of the next step |
 //! | `hypervisor.rs` | the operations of a hypervisor: steps, observed state, faults |
 //! | `fake.rs` | a hypervisor in memory, for tests and for thousands of agents in one process |
+//! | `disks.rs`, `disks/` | disks on their way between hosts: offers, the server, the client |
 //! | `host.rs`, `providers.rs` | the resources of a host, and its provider tree |
 //! | `agent.rs`, `agent/` | the task that owns the guests; the outbox, the stream, timers, graceful shutdown |
 //! | `service.rs` | the connection to the service, with or without certificates |
@@ -30,6 +31,7 @@
 
 pub mod agent;
 mod desired;
+pub mod disks;
 mod fake;
 pub mod guest;
 mod host;

@@ -7,6 +7,7 @@ mod connection;
 mod disks;
 mod domain;
 mod fault;
+mod files;
 mod guests;
 mod images;
 mod records;
@@ -28,7 +29,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
-use crate::{Facts, Fault, Found, Hypervisor, Job, Notice, StepOutcome};
+use crate::disks::{DiskPart, Incoming};
+use crate::{Facts, Fault, Found, GuestStep, Hypervisor, Job, Notice, StepOutcome};
 use connection::Connection;
 use disks::{Disks, NO_FOLLOW};
 use images::Images;
@@ -198,7 +200,8 @@ impl Hypervisor for Libvirt {
     async fn perform(&self, job: Job) -> StepOutcome {
         // The semaphore is never closed.
         let _turn = self.steps.acquire().await;
-        self.blocking(move |inner| inner.perform(&job)).await
+        let parts = job.incoming.as_ref().filter(|_| job.step == GuestStep::Fetch).map(Incoming::fetch);
+        self.blocking(move |inner| inner.perform(&job, parts)).await
     }
 
     async fn forget(&self, instance: Uuid) {
@@ -206,6 +209,10 @@ impl Hypervisor for Libvirt {
         if let Err(error) = removed {
             tracing::warn!(%instance, "the record cannot be deleted: {error}");
         }
+    }
+
+    async fn export(&self, guest: Uuid) -> Result<Vec<DiskPart>, Fault> {
+        self.blocking(move |inner| inner.disks.export(guest)).await
     }
 
     fn disk_available_gb(&self) -> u32 {

@@ -1,17 +1,22 @@
 //! The command line of `berth-agent`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use berth_api::host_name;
 use berth_compute_agent::Offer;
 use berth_compute_agent::agent::Settings;
+use berth_compute_agent::disks::{DiskServer, Peers};
 use berth_compute_agent::libvirt::{Config, CpuMode};
 use berth_compute_agent::service::Certificates;
 use berth_process::certificates::{self, CertificateAndKey};
 use clap::{Args, Parser, ValueEnum};
 use uuid::Uuid;
+
+/// The default port of agents with certificates.
+const DISKS_PORT: u16 = 8780;
 
 /// Reconciles the guests on this host with their desired state in Berth, through libvirt.
 #[derive(Parser, Debug)]
@@ -47,6 +52,10 @@ pub(crate) struct Options {
     /// Seconds that guests have to shut down before they are destroyed.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(0..=3600))]
     shutdown_timeout: u64,
+    /// Port at which other hosts fetch disks of instances that move there; 0 to offer none [default: 8780; without certificates, any
+    /// on loopback].
+    #[arg(long, value_name = "PORT")]
+    disks_port: Option<u16>,
     #[command(flatten)]
     certificates: CertificateOptions,
     #[command(flatten)]
@@ -112,7 +121,10 @@ enum CpuModeOption {
 impl Options {
     pub(crate) fn settings(&self, seed: u64) -> Result<Settings> {
         let host = self.host_name()?;
+        let certificates = self.certificates()?;
         Ok(Settings {
+            disks: self.disk_server(certificates.as_ref())?.map(Arc::new),
+            peers: Peers::new(certificates),
             address: self.address.clone().unwrap_or_else(|| host.clone()),
             host,
             offer: self.offer.offer(),
@@ -143,6 +155,16 @@ impl Options {
         let CertificateAndKey { certificate, key } =
             CertificateAndKey::read(cert, key).context("--cert, --key")?;
         Ok(Some(Certificates { authority, certificate, key }))
+    }
+
+    fn disk_server(&self, certificates: Option<&Certificates>) -> Result<Option<DiskServer>> {
+        let port = match (self.disks_port, certificates) {
+            (Some(0), _) => return Ok(None),
+            (Some(port), _) => port,
+            (None, Some(_)) => DISKS_PORT,
+            (None, None) => 0,
+        };
+        DiskServer::bind(port, certificates).map(Some).context("--disks-port")
     }
 
     fn host_name(&self) -> Result<String> {
@@ -198,6 +220,9 @@ mod tests {
         let settings = options.settings(1).expect("valid");
         assert_eq!((settings.host.as_str(), settings.address.as_str()), ("h1", "h1"));
         assert_eq!(settings.offer, Offer::default());
+        assert!(settings.disks.is_some_and(|server| server.port() > 0));
+        let none = parse(&["--host-name", "h1", "--disks-port", "0"]).expect("valid").settings(1);
+        assert!(none.expect("valid").disks.is_none());
         assert!(options.certificates().expect("none").is_none());
     }
 
@@ -209,6 +234,11 @@ mod tests {
         assert!(message(&["--pci-device", "8086"]).contains("expected VENDOR:PRODUCT, such as 8086:1572"));
         assert!(message(&["--cert", "c.pem"]).contains("--key"));
         assert!(message(&["--host-uuid", "7"]).contains("--host-uuid"));
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = taken.local_addr().expect("bound").port().to_string();
+        let refused = parse(&["--host-name", "h", "--disks-port", &port]).expect("parsed").settings(1);
+        let refused = format!("{:#}", refused.expect_err("it is in use"));
+        assert!(refused.starts_with("--disks-port: 127.0.0.1:"), "{refused}");
         for (name, why) in [("a b", "' '"), ("fe80::1", "':'"), ("", "empty"), (&"x".repeat(201), "201")] {
             let refused = parse(&["--host-name", name]).expect("parsed").settings(1).expect_err("refused");
             let refused = refused.to_string();

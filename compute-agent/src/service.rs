@@ -55,14 +55,14 @@ pub fn channel(url: &str, certificates: Option<Certificates>) -> Result<Channel,
     Ok(patient(endpoint).connect_lazy())
 }
 
-fn tls(certificates: Certificates) -> ClientTlsConfig {
+pub(crate) fn tls(certificates: Certificates) -> ClientTlsConfig {
     ClientTlsConfig::new()
         .ca_certificate(Certificate::from_pem(certificates.authority))
         .identity(Identity::from_pem(certificates.certificate, certificates.key))
 }
 
-/// Keepalives detect within 30 seconds that the service vanished without closing the connection.
-fn patient(endpoint: Endpoint) -> Endpoint {
+/// Keepalives detect within 30 seconds that the other side vanished without closing the connection.
+pub(crate) fn patient(endpoint: Endpoint) -> Endpoint {
     endpoint
         .connect_timeout(Duration::from_secs(5))
         .tcp_nodelay(true)

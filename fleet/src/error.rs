@@ -92,6 +92,8 @@ pub const NO_VALID_HOST: &str = "NO_VALID_HOST";
 pub const QUOTA_EXCEEDED: &str = "QUOTA_EXCEEDED";
 /// The reason of a deletion of something that is in use.
 pub const IN_USE: &str = "IN_USE";
+/// The reason of an operation that needs a host which is down.
+pub const HOST_DOWN: &str = "HOST_DOWN";
 /// The reason of a join while another agent of the host is connected.
 pub const OTHER_AGENT: &str = "OTHER_AGENT";
 

@@ -177,6 +177,12 @@ impl Fleet {
             }
         }
         let State { groups, instances, memberships, .. } = &self.state;
+        for (&migration, instance) in &self.state.migrations {
+            if let Some(&group) = memberships.get(instance) {
+                // A migration without allocations keeps no place.
+                let _ = self.index.rejoin_kept(group.into(), migration.into(), (*instance).into());
+            }
+        }
         let is_member = |(consumer, group): (&Uuid, &Uuid)| {
             self.index.rejoin(GroupId::from(*group), (*consumer).into()).unwrap_or(false)
                 || (groups.contains_key(group) && instances.contains_key(consumer))

@@ -32,6 +32,7 @@
 //! | `host/` | hosts: admission, connections, provider trees, facts for the scheduler |
 //! | `instance/` | instances: spec, desired and observed state, creation, goals |
 //! | `operation/` | one file for each operation on instances, and reports of agents |
+//! | `migration.rs` | the records of moves |
 //! | `aggregate.rs`, `flavor.rs`, `group.rs`, `quota.rs`, `usage.rs` | aggregates and zones, flavors, server groups, quotas |
 //! | `named.rs`, `error.rs`, `time.rs` | names in projects, errors, times |
 //!
@@ -41,6 +42,7 @@
 //! - Capacity is released only when no host may run the guest: after its host reported that nothing or only its disk is left, or was
 //!   deleted by an operator.
 //! - The generation of a desired state never decreases.
+//! - An open migration holds the host that its instance is not on; no other migration holds anything.
 
 #![forbid(unsafe_code)]
 
@@ -50,6 +52,7 @@ mod flavor;
 mod group;
 mod host;
 mod instance;
+mod migration;
 mod named;
 mod operation;
 mod quota;
@@ -66,7 +69,7 @@ use berth_scheduler::decider::HostChanges;
 use uuid::Uuid;
 
 pub use aggregate::{Aggregate, AggregateChange, ZoneState};
-pub use error::{FleetError, IN_USE, NO_VALID_HOST, OTHER_AGENT, QUOTA_EXCEEDED, check_project};
+pub use error::{FleetError, HOST_DOWN, IN_USE, NO_VALID_HOST, OTHER_AGENT, QUOTA_EXCEEDED, check_project};
 pub use flavor::Flavor;
 pub use group::{Group, ServerGroupPolicy};
 pub use host::{
@@ -74,11 +77,12 @@ pub use host::{
     ReportedInventory, ReportedProvider, Session,
 };
 pub use instance::{
-    Creation, Desired, DesiredGuest, Event, Goal, Image, Instance, InstanceSpec, Location, Lock,
+    Creation, Desired, DesiredGuest, DiskMove, Event, Goal, Image, Instance, InstanceSpec, Location, Lock,
     MAX_INSTANCES, Observed, Power, Recorded, VmState, power_state, status, vm_state,
 };
+pub use migration::{Migration, MigrationKind, MigrationOutcome, MoveNotice};
 pub use named::Named;
-pub use operation::{GuestReport, GuestState, Operation, Unshelving};
+pub use operation::{GuestReport, GuestState, Operation, ResizeRequest, Unshelving};
 pub use quota::{Quota, QuotaState};
 pub use state::{RecordKey, State};
 pub use time::{Moment, Monotonic};
@@ -96,6 +100,10 @@ pub struct FleetOptions {
     pub down_after: Duration,
     /// The interval in which agents read their resources and guests again.
     pub refresh: Duration,
+    /// Whether a resize may leave the instance on its host.
+    pub allow_resize_to_same_host: bool,
+    /// How long a resize may wait for its confirmation before it is confirmed; zero for ever.
+    pub resize_confirm_window: Duration,
     /// Whether a host may join without a voucher that its name and UUID belong together: the first agent gets them.
     pub trust_on_first_use: bool,
 }
@@ -107,6 +115,8 @@ impl Default for FleetOptions {
             heartbeat: Duration::from_secs(10),
             down_after: Duration::from_secs(60),
             refresh: Duration::from_secs(60),
+            allow_resize_to_same_host: false,
+            resize_confirm_window: Duration::ZERO,
             trust_on_first_use: false,
         }
     }
@@ -126,6 +136,8 @@ pub struct Fleet {
     changed: BTreeSet<Uuid>,
     /// Instances that the reconciliation has to look at.
     due: BTreeSet<Uuid>,
+    /// Moves that have arrived or ended.
+    moves: Vec<MoveNotice>,
     started: Monotonic,
     /// Whether a host is up that was down.
     has_risen: bool,
@@ -138,6 +150,8 @@ pub struct Notices {
     pub changed: BTreeSet<Uuid>,
     /// Instances that the reconciliation has to look at.
     pub due: BTreeSet<Uuid>,
+    /// Moves that have arrived or ended, for metrics.
+    pub moves: Vec<MoveNotice>,
 }
 
 impl Fleet {
@@ -153,6 +167,7 @@ impl Fleet {
             placing: BTreeSet::new(),
             changed: BTreeSet::new(),
             due: BTreeSet::new(),
+            moves: Vec::new(),
             started,
             has_risen: false,
         };
@@ -180,7 +195,11 @@ impl Fleet {
 
     /// What followed from the commands since the last call.
     pub fn take_notices(&mut self) -> Notices {
-        Notices { changed: std::mem::take(&mut self.changed), due: std::mem::take(&mut self.due) }
+        Notices {
+            changed: std::mem::take(&mut self.changed),
+            due: std::mem::take(&mut self.due),
+            moves: std::mem::take(&mut self.moves),
+        }
     }
 
     /// Whether a host came up since the last call: instances that found no host may have waited for it.

@@ -3,8 +3,9 @@
 use crate::Fleet;
 use crate::error::{FleetError, QUOTA_EXCEEDED, check_project};
 use crate::flavor::Flavor;
+use crate::instance::Instance;
 use crate::state::State;
-use crate::usage::Usage;
+use crate::usage::{Size, Usage};
 
 /// The limits of a project; `None` for no limit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -51,6 +52,26 @@ impl Fleet {
         check_project(project)?;
         self.state.put_quota(project, limits);
         self.quota(project)
+    }
+}
+
+impl Fleet {
+    /// Checks that the quota of its project allows the instance another flavor.
+    pub(crate) fn check_growth(&self, instance: &Instance, flavor: &Flavor) -> Result<(), FleetError> {
+        let project = &instance.spec.project;
+        let Some(quota) = self.state.quotas.get(project) else { return Ok(()) };
+        let usage = self.state.usage.get(project).copied().unwrap_or_default();
+        let (old, new) = (Size::of(instance), Size::from(flavor));
+        match usage.exceeded_by_growth(quota, old, new) {
+            Some(limit) => {
+                let message = format!(
+                    "the flavor {:?} would exceed the quota of {limit} of project {project:?}",
+                    flavor.name
+                );
+                Err(FleetError::exhausted(QUOTA_EXCEEDED, message))
+            }
+            None => Ok(()),
+        }
     }
 }
 

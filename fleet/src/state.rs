@@ -12,7 +12,7 @@ use crate::group::Group;
 use crate::host::{AgentProvider, Host};
 use crate::instance::{Instance, VmState};
 use crate::quota::Quota;
-use crate::usage::Usage;
+use crate::usage::{Size, Usage};
 
 /// Names a record.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,6 +55,8 @@ pub struct State {
     pub(crate) retiring: BTreeSet<String>,
     /// The instances that are on a host, or may have remains there.
     pub(crate) by_host: BTreeMap<String, BTreeSet<Uuid>>,
+    /// The instance of each open migration.
+    pub(crate) migrations: BTreeMap<Uuid, Uuid>,
     /// The sums over the instances of each project.
     pub(crate) usage: BTreeMap<String, Usage>,
     changes: BTreeSet<RecordKey>,
@@ -263,6 +265,10 @@ impl State {
                 self.leave_host(uuid, host);
             }
             self.count(&before, Usage::subtract);
+            self.forget_migration(&before);
+        }
+        if let Some(migration) = after.migration() {
+            self.migrations.insert(migration.uuid, uuid);
         }
         self.instances.insert(uuid, after);
     }
@@ -281,6 +287,13 @@ impl State {
             self.leave_host(uuid, host);
         }
         self.count(&before, Usage::subtract);
+        self.forget_migration(&before);
+    }
+
+    fn forget_migration(&mut self, instance: &Instance) {
+        if let Some(migration) = instance.migration() {
+            self.migrations.remove(&migration.uuid);
+        }
     }
 
     fn leave_host(&mut self, uuid: Uuid, host: &str) {
@@ -292,9 +305,9 @@ impl State {
         }
     }
 
-    fn count(&mut self, instance: &Instance, by: fn(&mut Usage, &Flavor)) {
+    fn count(&mut self, instance: &Instance, by: fn(&mut Usage, Size)) {
         if instance.vm_state != VmState::Deleted {
-            by(self.usage.entry(instance.spec.project.clone()).or_default(), &instance.spec.flavor);
+            by(self.usage.entry(instance.spec.project.clone()).or_default(), Size::of(instance));
         }
     }
 }

@@ -270,12 +270,7 @@ impl Index {
     }
 
     /// The record of a transfer. Assigns the entries' serial numbers.
-    fn written(
-        &self,
-        locked: &Locked<'_>,
-        entries: &mut [Entry],
-        touched: &[Row],
-    ) -> Vec<StateChange> {
+    fn written(&self, locked: &Locked<'_>, entries: &mut [Entry], touched: &[Row]) -> Vec<StateChange> {
         let consumers = entries.iter_mut().map(|(id, after)| {
             if let Some(after) = after {
                 after.serial = self.next_serial();

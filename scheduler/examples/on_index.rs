@@ -85,7 +85,13 @@ fn claims(index: &Index) -> IndexClaims<'_> {
     let owner = Owner { project: "project".into(), user: "user".into(), consumer_type: None };
     IndexClaims::new(
         index,
-        Claimant { owner: Arc::new(owner), group: None, keeps_allocations: false, migration: None, now: Timestamp(0) },
+        Claimant {
+            owner: Arc::new(owner),
+            group: None,
+            keeps_allocations: false,
+            migration: None,
+            now: Timestamp(0),
+        },
     )
 }
 

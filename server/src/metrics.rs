@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use berth_fleet::MoveNotice;
 use berth_placement::Index;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -48,6 +49,22 @@ struct Path {
     path: String,
 }
 
+/// How a move of an instance ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EndedMove {
+    kind: &'static str,
+    outcome: &'static str,
+}
+
+/// A kind of moves.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MoveKind {
+    kind: &'static str,
+}
+
+/// Upper bounds of the buckets for moves, in seconds.
+const MOVES: [f64; 12] = [0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0];
+
 /// Upper bounds of the latency histogram's buckets, in seconds.
 const LATENCIES: [f64; 14] =
     [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0];
@@ -70,6 +87,8 @@ pub(crate) struct Metrics {
     commit_records: Histogram,
     store_failures: Counter,
     other_agents: Counter,
+    migrations: Family<EndedMove, Counter>,
+    migration_seconds: Family<MoveKind, Histogram, fn() -> Histogram>,
 }
 
 impl Default for Metrics {
@@ -106,6 +125,16 @@ impl Default for Metrics {
         let other_agents = Counter::default();
         let help = "Agents that were refused because another one speaks for their host: two machines have one name and UUID";
         registry.register("other_agents", help, other_agents.clone());
+        let migrations = Family::default();
+        registry.register(
+            "migrations",
+            "Moves of instances that have ended, by kind and outcome",
+            migrations.clone(),
+        );
+        let migration_seconds: Family<MoveKind, Histogram, fn() -> Histogram> =
+            Family::new_with_constructor(|| Histogram::new(MOVES));
+        let help = "Time from the request of a move until the target reports the guest";
+        registry.register("migration_seconds", help, migration_seconds.clone());
         Self {
             registry,
             requests,
@@ -118,6 +147,8 @@ impl Default for Metrics {
             commit_records,
             store_failures,
             other_agents,
+            migrations,
+            migration_seconds,
         }
     }
 }
@@ -169,6 +200,19 @@ impl Metrics {
         self.other_agents.inc();
     }
 
+    /// Notes that a move has arrived or ended.
+    pub(crate) fn note_move(&self, notice: MoveNotice) {
+        match notice {
+            MoveNotice::Arrived { kind, micros } => {
+                let seconds = Duration::from_micros(micros).as_secs_f64();
+                self.migration_seconds.get_or_create(&MoveKind { kind }).observe(seconds);
+            }
+            MoveNotice::Ended { kind, outcome } => {
+                self.migrations.get_or_create(&EndedMove { kind, outcome }).inc();
+            }
+        }
+    }
+
     /// Everything as text, with the sizes that the index has now.
     pub(crate) fn text(&self, index: &Index, in_flight: usize, other: Option<&dyn MetricsSource>) -> String {
         let topology = index.topology();
@@ -191,5 +235,25 @@ impl Metrics {
         }
         encode(&mut text, &self.registry).expect("a string takes everything");
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moves_are_counted_by_kind_and_outcome() {
+        let metrics = Metrics::default();
+        let (kind, outcome) = ("resize", "confirmed");
+        metrics.note_move(MoveNotice::Arrived { kind, micros: 1_500_000 });
+        metrics.note_move(MoveNotice::Ended { kind, outcome });
+        let text = metrics.text(&Index::with_holders(), 0, None);
+        for line in [
+            "berth_migrations_total{kind=\"resize\",outcome=\"confirmed\"} 1",
+            "berth_migration_seconds_sum{kind=\"resize\"} 1.5",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}: {text}");
+        }
     }
 }

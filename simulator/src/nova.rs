@@ -113,8 +113,13 @@ impl Placer for NovaPlacer {
         let Some(spec) = self.spec(vm) else { return Ok(None) };
         let consumer = consumer_of(sequence);
         let owner = Arc::clone(&self.owner);
-        let claimant =
-            Claimant { owner, group: self.group(vm), keeps_allocations: false, migration: None, now: Timestamp(vm.arrival.0) };
+        let claimant = Claimant {
+            owner,
+            group: self.group(vm),
+            keeps_allocations: false,
+            migration: None,
+            now: Timestamp(vm.arrival.0),
+        };
         let mut prepared = self.decider.prepare(spec);
         let Self { decider, fleet, tie_breaker, .. } = self;
         let chooser = &mut |len: usize| tie_breaker.random_range(0..len);

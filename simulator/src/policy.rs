@@ -33,7 +33,8 @@ impl PolicyPlacer {
             claimant: Claimant {
                 owner: Arc::new(owner),
                 group: None,
-                keeps_allocations: false, migration: None,
+                keeps_allocations: false,
+                migration: None,
                 now: Timestamp(0),
             },
         }

@@ -10,7 +10,9 @@ use berth_api::v1::desired_guest::Goal;
 use berth_api::v1::guest_report::State;
 use berth_api::v1::{self, AgentMessage, DesiredGuest, GuestReport, ServiceMessage, service_message};
 use berth_compute_agent::agent::{self, Settings};
-use berth_compute_agent::{Hypervisor, Offer, service};
+use berth_compute_agent::disks::{DiskServer, Peers};
+use berth_compute_agent::service::{self, Certificates};
+use berth_compute_agent::{Hypervisor, Offer};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -199,11 +201,24 @@ pub struct Agent {
 
 impl Agent {
     pub fn start<H: Hypervisor>(host: &str, hypervisor: Arc<H>, service: &Service) -> Self {
+        Self::start_with(host, hypervisor, service, None)
+    }
+
+    /// An agent that exchanges disks with others by its certificates.
+    pub fn start_with<H: Hypervisor>(
+        host: &str,
+        hypervisor: Arc<H>,
+        service: &Service,
+        certificates: Option<Certificates>,
+    ) -> Self {
+        let disks = DiskServer::bind(0, certificates.as_ref()).expect("a port");
         let settings = Settings {
             host: host.to_owned(),
             address: "127.0.0.1".to_owned(),
             offer: Offer::default(),
             shutdown_grace: Duration::from_secs(3),
+            peers: Peers::new(certificates),
+            disks: Some(Arc::new(disks)),
             seed: 1,
         };
         let channel = service::channel(&service.url, None).expect("loopback");
@@ -236,5 +251,6 @@ pub fn desired(instance: Uuid, generation: u64, goal: Goal, boot: u32, spec: &v1
         hard: false,
         spec: (goal != Goal::Absent).then(|| spec.clone()),
         must_exist: false,
+        disks: None,
     }
 }

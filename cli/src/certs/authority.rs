@@ -48,7 +48,7 @@ impl Authority {
         let mut params = valid_for(leaf.days);
         params.distinguished_name = named(&leaf.name);
         params.subject_alt_names = leaf.alternative_names;
-        params.extended_key_usages = vec![leaf.usage];
+        params.extended_key_usages = leaf.usages;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.use_authority_key_identifier_extension = true;
         let key = KeyPair::generate().context("cannot make a key")?;

@@ -9,7 +9,7 @@ use super::{Issue, Role};
 pub(super) struct Leaf {
     pub(super) name: String,
     pub(super) alternative_names: Vec<SanType>,
-    pub(super) usage: ExtendedKeyUsagePurpose,
+    pub(super) usages: Vec<ExtendedKeyUsagePurpose>,
     pub(super) days: u32,
 }
 
@@ -25,17 +25,25 @@ impl Leaf {
             issue.uuid.is_none() || *role == Role::Agent,
             "--uuid: is for the role agent only, whose hosts have UUIDs"
         );
-        let usage = match role {
-            Role::Server => ExtendedKeyUsagePurpose::ServerAuth,
-            _ => ExtendedKeyUsagePurpose::ClientAuth,
+        use ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
+        let usages = match role {
+            Role::Server => vec![ServerAuth],
+            // Other agents fetch disks from it.
+            Role::Agent => vec![ClientAuth, ServerAuth],
+            _ => vec![ClientAuth],
         };
-        Ok(Self { name: name.clone(), alternative_names: alternative_names(issue)?, usage, days: issue.days })
+        Ok(Self {
+            name: name.clone(),
+            alternative_names: alternative_names(issue)?,
+            usages,
+            days: issue.days,
+        })
     }
 }
 
 fn alternative_names(issue: &Issue) -> Result<Vec<SanType>> {
     let is_unreachable = issue.role == Role::Server && issue.dns.is_empty() && issue.ip.is_empty();
-    let own = is_unreachable.then_some(&issue.name);
+    let own = (is_unreachable || issue.role == Role::Agent).then_some(&issue.name);
     let dns = issue.dns.iter().chain(own).map(|name| {
         let text = (&**name).try_into().with_context(|| format!("--dns: {name:?} is no DNS name"))?;
         Ok(SanType::DnsName(text))

@@ -176,6 +176,8 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting(D, "initial_cpu_allocation_ratio", Kind::Number, "", "vCPUs for each CPU of a new host whose agent reports no ratio; above 0", &[]),
     setting(D, "initial_ram_allocation_ratio", Kind::Number, "", "overcommitment of memory of a new host whose agent reports no ratio; above 0", &[]),
     setting(D, "initial_disk_allocation_ratio", Kind::Number, "", "overcommitment of disk of a new host whose agent reports no ratio; above 0", &[]),
+    setting(D, "allow_resize_to_same_host", Kind::Flag, "", "whether a resize may leave an instance on its host", &[]),
+    setting(D, "resize_confirm_window", Kind::Integer, "seconds", "after which a resize or migration that waits for its confirmation is confirmed; 0 for never", &[]),
     setting(D, "default_availability_zone", Kind::Text, "", "the zone of hosts that are in none", &[]),
     setting(D, "long_rpc_timeout", Kind::Integer, "seconds", "that a whole scheduling call may take", &[]),
     setting(D, "rpc_response_timeout", Kind::Integer, "seconds", "within which a call has to show signs of life", &[]),

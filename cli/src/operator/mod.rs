@@ -6,6 +6,7 @@ pub(crate) mod connection;
 pub(crate) mod flavor;
 pub(crate) mod host;
 pub(crate) mod hypervisor;
+pub(crate) mod migration;
 pub(crate) mod pairs;
 pub(crate) mod quota;
 mod record;

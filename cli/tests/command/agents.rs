@@ -10,6 +10,7 @@ use berth_api::v1;
 use berth_api::v1::fleet_client::FleetClient;
 use berth_api::v1::instances_client::InstancesClient;
 use berth_compute_agent::agent::{self, Settings};
+use berth_compute_agent::disks::Peers;
 use berth_compute_agent::service::{self, Certificates};
 use berth_compute_agent::{Facts, FakeHypervisor, GuestPower, Offer};
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, Issuer, KeyPair, SanType};
@@ -80,6 +81,8 @@ fn settings(host: &str) -> Settings {
         address: "127.0.0.1".to_owned(),
         offer: Offer::default(),
         shutdown_grace: PATIENCE,
+        peers: Peers::default(),
+        disks: None,
         seed: 1,
     }
 }

@@ -22,6 +22,7 @@ use berth_api::v1::fleet_client::FleetClient;
 use berth_api::v1::schedule_request::Size;
 use berth_api::v1::scheduler_client::SchedulerClient;
 use berth_compute_agent::agent::{Settings, run};
+use berth_compute_agent::disks::Peers;
 use berth_compute_agent::{Facts, FakeHypervisor, Offer, service};
 use tokio::task::AbortHandle;
 use tonic::transport::Channel;
@@ -128,6 +129,8 @@ async fn agent(number: u32) {
         address: "127.0.0.1".to_owned(),
         offer: Offer::default(),
         shutdown_grace: Duration::from_secs(60),
+        peers: Peers::default(),
+        disks: None,
         seed: number.into(),
     };
     let channel = service::channel(SERVICE, None).expect("a good URL");

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::{Agent, Finished, REMEMBERED};
+use crate::disks::{DiskRole, Incoming};
 use crate::guest::{Guest, Reaction};
-use crate::{Found, GuestPower, Hypervisor, Job};
+use crate::{Found, GuestPower, GuestRecord, GuestStep, Hypervisor, Job};
 
 impl<H: Hypervisor> Agent<H> {
     pub(super) fn adopt(&mut self, found: Vec<Found>) {
@@ -44,13 +45,39 @@ impl<H: Hypervisor> Agent<H> {
         }
     }
 
+    /// A step of another guest has changed this one: its disks may have been set aside, or taken back.
+    pub(super) fn disturb_other(&mut self, guest: Uuid) {
+        let grace = self.grace();
+        self.guests
+            .entry(guest)
+            .or_insert_with(|| Guest::new(GuestPower::Kept, GuestRecord::default(), grace));
+        self.with_guest(guest, Guest::disturbed);
+    }
+
+    /// Offers the disks of a guest to another host, or to none, as its desired state says.
+    pub(super) fn offer(&mut self, instance: Uuid) {
+        let desired = self.guests.get(&instance).and_then(Guest::desired);
+        let ticket = match desired.and_then(|desired| desired.disks.as_ref()) {
+            Some(DiskRole::Offer(ticket)) => Some(ticket.as_str()),
+            _ => None,
+        };
+        self.offers.set(instance, ticket);
+    }
+
     pub(super) fn react(&mut self, instance: Uuid, reaction: Reaction) {
         let Some(guest) = self.guests.get(&instance) else { return };
         if let Some(step) = reaction.step {
             tracing::debug!(%instance, ?step);
-            let spec = guest.desired().and_then(|desired| desired.spec.clone());
+            let desired = guest.desired();
+            let spec = desired.and_then(|desired| desired.spec.clone());
+            let incoming = match desired.and_then(|desired| desired.disks.as_ref()) {
+                Some(DiskRole::Fetch(source)) if step == GuestStep::Fetch => {
+                    Some(Incoming::new(self.settings.peers.clone(), Arc::clone(source)))
+                }
+                _ => None,
+            };
             let hypervisor = Arc::clone(&self.hypervisor);
-            let job = Job { instance, step, spec };
+            let job = Job { instance, step, spec, incoming };
             self.tasks.spawn(async move { Finished::Step(instance, hypervisor.perform(job).await) });
         }
         if let Some(at) = reaction.wake_at {

@@ -42,9 +42,9 @@ pub(super) fn read(directory: &Path) -> io::Result<BTreeMap<Uuid, Entry>> {
 
 /// Writes the file of a guest atomically.
 pub(super) fn write(directory: &Path, instance: Uuid, entry: &Entry) -> io::Result<()> {
-    let Entry { power, record: GuestRecord { known, fulfilled, boot } } = entry;
+    let Entry { power, record: GuestRecord { known, fulfilled, boot }, data } = entry;
     let (file, unfinished) = (path(directory, instance), directory.join(format!("{instance}.new")));
-    fs::write(&unfinished, format!("{power:?} {known} {fulfilled} {boot}"))?;
+    fs::write(&unfinished, format!("{power:?} {known} {fulfilled} {boot} {data}"))?;
     fs::rename(unfinished, file)
 }
 
@@ -62,7 +62,8 @@ fn parse(text: &str) -> Option<Entry> {
     let power = POWERS.into_iter().find(|power| format!("{power:?}") == name)?;
     let (known, fulfilled) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
     let boot = words.next()?.parse().ok()?;
-    Some(Entry { power, record: GuestRecord { known, fulfilled, boot } })
+    let data = words.next()?.parse().ok()?;
+    Some(Entry { power, record: GuestRecord { known, fulfilled, boot }, data })
 }
 
 #[cfg(test)]
@@ -89,7 +90,7 @@ mod tests {
             (one, GuestStep::Remember(record)),
             (other, GuestStep::RemoveDisks),
         ] {
-            let outcome = hypervisor.perform(Job { instance, step, spec: None }).await;
+            let outcome = hypervisor.perform(Job { instance, step, spec: None, incoming: None }).await;
             outcome.result.expect("it can be done");
         }
         hypervisor.forget(other).await;

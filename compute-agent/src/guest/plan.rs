@@ -1,5 +1,6 @@
 //! The choice of the next step: a table of desired and observed states.
 
+use crate::disks::DiskRole;
 use crate::{DesiredState, GuestPower, GuestRecord, GuestStep, TargetState};
 
 /// The next thing to do.
@@ -35,6 +36,7 @@ pub(super) fn next(
     match desired.goal {
         TargetState::Absent => absent(power),
         TargetState::Shelved => shelved(power, turning_off),
+        TargetState::Outgoing => outgoing(desired, power, turning_off),
         TargetState::Stopped => stopped(desired, power, turning_off),
         TargetState::Running | TargetState::Paused | TargetState::Suspended => {
             alive(desired, power, record, turning_off, has_started)
@@ -61,6 +63,22 @@ fn shelved(power: GuestPower, turning_off: TurningOff) -> Option<Next> {
         GuestPower::Kept => None,
         GuestPower::ShutDown | GuestPower::Crashed | GuestPower::Saved => Some(Next::Do(GuestStep::Undefine)),
         GuestPower::Running | GuestPower::Paused => Some(turn_off(power, turning_off)),
+    }
+}
+
+fn outgoing(desired: &DesiredState, power: GuestPower, turning_off: TurningOff) -> Option<Next> {
+    match (power, &desired.disks) {
+        (GuestPower::Gone, _) => None,
+        (GuestPower::Kept, Some(DiskRole::SetAside(migration))) => {
+            Some(Next::Do(GuestStep::SetAside(*migration)))
+        }
+        (GuestPower::Kept, _) => {
+            Some(Next::Impossible("the disks cannot be set aside: no migration is named"))
+        }
+        (GuestPower::ShutDown | GuestPower::Crashed | GuestPower::Saved, _) => {
+            Some(Next::Do(GuestStep::Undefine))
+        }
+        (GuestPower::Running | GuestPower::Paused, _) => Some(turn_off(power, turning_off)),
     }
 }
 
@@ -98,12 +116,16 @@ fn alive(
     }
 }
 
-/// Creates the disks of a new guest.
+/// Creates the disks of a new guest, or gets those of one that moves here.
 fn create(desired: &DesiredState) -> Next {
     if desired.must_exist {
         return Next::Impossible("the guest is lost: this host has no disk of it");
     }
-    Next::Do(GuestStep::Prepare)
+    Next::Do(match &desired.disks {
+        Some(DiskRole::Fetch(_)) => GuestStep::Fetch,
+        Some(DiskRole::TakeBack(migration)) => GuestStep::TakeBack(*migration),
+        _ => GuestStep::Prepare,
+    })
 }
 
 /// The boot is stored before the guest is started. In the other order, a crash in between would boot the guest twice.

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use berth_api::v1;
 use proptest::prelude::*;
+use uuid::Uuid;
 
 use super::{ATTEMPTS, Guest, Phase, Reaction};
+use crate::disks::{DiskRole, DiskSource};
 use crate::fake::after;
 use crate::{
     DesiredState, Fault, GuestPower, GuestRecord, GuestStep, MonotonicMicros, StepOutcome, TargetState,
@@ -15,8 +17,11 @@ const GRACE: MonotonicMicros = 60_000_000;
 
 fn desired(generation: u64, goal: TargetState, boot: u32, hard: bool) -> DesiredState {
     let spec = Some(Arc::new(v1::GuestSpec::default()));
-    DesiredState { generation, goal, boot, hard, must_exist: false, spec }
+    let disks = (goal == TargetState::Outgoing).then_some(DiskRole::SetAside(MIGRATION));
+    DesiredState { generation, goal, boot, hard, must_exist: false, spec, disks }
 }
+
+const MIGRATION: Uuid = Uuid::from_u128(0xb);
 
 /// A guest, its state machine, and the running step.
 struct World {
@@ -144,6 +149,38 @@ impl World {
         self.apply(desired(generation, goal, boot, hard));
         self.settle(true);
         self.done.clone()
+    }
+}
+
+#[test]
+fn disks_are_set_aside_and_come_back_or_come_from_another_host() {
+    let mut world = World::new();
+    world.reach(1, TargetState::Running, 1, false);
+    assert_eq!(
+        world.reach(2, TargetState::Outgoing, 1, false),
+        [GuestStep::Shutdown, GuestStep::Undefine, GuestStep::SetAside(MIGRATION)]
+    );
+    assert!(world.reach(3, TargetState::Outgoing, 1, false).is_empty(), "they are set aside");
+    let source = DiskSource {
+        migration: MIGRATION,
+        ticket: "t".to_owned(),
+        host: "h".to_owned(),
+        address: "a".to_owned(),
+        port: 1,
+    };
+    let ways = [
+        (DiskRole::TakeBack(MIGRATION), GuestStep::TakeBack(MIGRATION)),
+        (DiskRole::Fetch(Arc::new(source)), GuestStep::Fetch),
+    ];
+    for ((disks, step), generation) in ways.into_iter().zip([4, 6]) {
+        world.done.clear();
+        world.apply(DesiredState {
+            disks: Some(disks),
+            ..desired(generation, TargetState::Running, 2, false)
+        });
+        world.settle(true);
+        assert_eq!(world.done, [step, GuestStep::Define, GuestStep::Start]);
+        world.reach(generation + 1, TargetState::Outgoing, 2, false);
     }
 }
 
@@ -409,8 +446,8 @@ enum Action {
 }
 
 fn goals() -> impl Strategy<Value = TargetState> {
-    use TargetState::{Absent, Paused, Running, Shelved, Stopped, Suspended};
-    prop::sample::select(vec![Running, Stopped, Paused, Suspended, Absent, Shelved])
+    use TargetState::{Absent, Outgoing, Paused, Running, Shelved, Stopped, Suspended};
+    prop::sample::select(vec![Running, Stopped, Paused, Suspended, Absent, Shelved, Outgoing])
 }
 
 fn faults() -> impl Strategy<Value = Option<Fault>> {
@@ -450,7 +487,7 @@ fn is_reached(goal: TargetState, power: GuestPower) -> bool {
         TargetState::Stopped => matches!(power, GuestPower::ShutDown | GuestPower::Crashed),
         TargetState::Paused => power == GuestPower::Paused,
         TargetState::Suspended => power == GuestPower::Saved,
-        TargetState::Absent => power == GuestPower::Gone,
+        TargetState::Absent | TargetState::Outgoing => power == GuestPower::Gone,
         TargetState::Shelved => power == GuestPower::Kept,
     }
 }

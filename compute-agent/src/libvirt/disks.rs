@@ -13,8 +13,12 @@ use rustix::fs::{OFlags, statvfs};
 use uuid::Uuid;
 
 use super::blueprint::{Blueprint, Root};
-use super::{config_drive, images};
+use super::files::Files;
+use super::{config_drive, files, images};
 use crate::Fault;
+use crate::disks::DiskPart;
+
+pub(super) use super::files::Parts;
 
 const GIB: u64 = 1 << 30;
 const MIB: u64 = 1 << 20;
@@ -28,33 +32,6 @@ type Owner = (u32, u32);
 #[derive(Debug)]
 pub(super) struct Disks {
     directory: PathBuf,
-}
-
-/// The files of a guest.
-pub(super) struct Files {
-    directory: PathBuf,
-}
-
-impl Files {
-    pub(super) fn root(&self) -> PathBuf {
-        self.directory.join("disk.qcow2")
-    }
-
-    pub(super) fn ephemeral(&self) -> PathBuf {
-        self.directory.join("ephemeral.qcow2")
-    }
-
-    pub(super) fn swap(&self) -> PathBuf {
-        self.directory.join("swap.qcow2")
-    }
-
-    pub(super) fn config_drive(&self) -> PathBuf {
-        self.directory.join("config.img")
-    }
-
-    pub(super) fn console(&self) -> PathBuf {
-        self.directory.join("console.log")
-    }
 }
 
 impl Disks {
@@ -94,19 +71,61 @@ impl Disks {
         spec: &GuestSpec,
         owner: Option<Owner>,
     ) -> Result<(), Fault> {
-        let new = Files { directory: self.aside(blueprint.instance, "new") };
+        self.create(blueprint.instance, owner, |files| make(files, blueprint, spec))
+    }
+
+    fn create(
+        &self,
+        instance: Uuid,
+        owner: Option<Owner>,
+        fill: impl FnOnce(&Files) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let new = Files { directory: self.aside(instance, "new") };
         let fault = |error: io::Error| Fault::transient(format!("{}: {error}", new.directory.display()));
         remove(&new.directory).map_err(fault)?;
         DirBuilder::new().mode(0o700).create(&new.directory).map_err(fault)?;
-        let made = make(&new, blueprint, spec)
+        let made = fill(&new)
             .and_then(|()| protect(&new.directory, owner).map_err(fault))
-            .and_then(|()| {
-                fs::rename(&new.directory, self.files(blueprint.instance).directory).map_err(fault)
-            });
+            .and_then(|()| fs::rename(&new.directory, self.files(instance).directory).map_err(fault));
         if made.is_err() {
             remove(&new.directory).map_err(fault)?;
         }
         made
+    }
+
+    /// Creates the disks of a guest from those that another host sends, as [`Self::prepare`] does.
+    pub(super) fn receive(
+        &self,
+        blueprint: &Blueprint,
+        spec: &GuestSpec,
+        owner: Option<Owner>,
+        parts: Parts,
+    ) -> Result<(), Fault> {
+        self.create(blueprint.instance, owner, |files| {
+            let digest = files.receive(parts)?;
+            adapt(files, blueprint, spec, &digest)
+        })
+    }
+
+    /// Makes the disks of one guest those of another that has none. If that was done before, nothing remains to be done.
+    pub(super) fn hand_over(&self, from: Uuid, to: Uuid) -> Result<(), Fault> {
+        let [from, to] = [from, to].map(|guest| self.files(guest).directory);
+        if !from.is_dir() && to.is_dir() {
+            return Ok(());
+        }
+        let missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+        fs::rename(&from, &to).map_err(|error| match missing(&error) {
+            true => Fault::permanent(format!("{}: there are no disks", from.display())),
+            false => Fault::transient(format!("{}: {error}", from.display())),
+        })
+    }
+
+    /// The files of a guest, to be sent to another host.
+    pub(super) fn export(&self, guest: Uuid) -> Result<Vec<DiskPart>, Fault> {
+        if !self.has(guest) {
+            return Err(Fault::transient("no disks are set aside"));
+        }
+        self.files(guest).export()
     }
 
     /// Sets owner and mode of all guests' directories, including those of earlier releases.
@@ -181,9 +200,40 @@ fn make(files: &Files, blueprint: &Blueprint, spec: &GuestSpec) -> Result<(), Fa
     if blueprint.swap_mb > 0 {
         images::create_empty(&files.swap(), u64::from(blueprint.swap_mb) * MIB)?;
     }
+    write_config_drive(files, blueprint, spec)
+}
+
+fn write_config_drive(files: &Files, blueprint: &Blueprint, spec: &GuestSpec) -> Result<(), Fault> {
     let drive = files.config_drive();
     config_drive::write(&drive, blueprint.instance, spec)
         .map_err(|error| Fault::transient(format!("{}: {error}", drive.display())))
+}
+
+/// Makes disks that came from another host, and may have had another flavor, those of the blueprint. `digest`: of the image below
+/// the root disk.
+fn adapt(files: &Files, blueprint: &Blueprint, spec: &GuestSpec, digest: &str) -> Result<(), Fault> {
+    match &blueprint.root {
+        Root::Image { path, format, size_gb } => {
+            images::put_over(&files.root(), path, *format, digest)?;
+            images::grow(&files.root(), u64::from(*size_gb) * GIB)?;
+        }
+        Root::Empty { size_gb } => grow_or_create(&files.root(), u64::from(*size_gb) * GIB)?,
+        Root::None => {}
+    }
+    if blueprint.ephemeral_gb > 0 {
+        grow_or_create(&files.ephemeral(), u64::from(blueprint.ephemeral_gb) * GIB)?;
+    }
+    // Swap has no content that outlives a boot.
+    let swap = files.swap();
+    files::remove_file(&swap).map_err(|error| Fault::transient(format!("{}: {error}", swap.display())))?;
+    if blueprint.swap_mb > 0 {
+        images::create_empty(&swap, u64::from(blueprint.swap_mb) * MIB)?;
+    }
+    if files.config_drive().exists() { Ok(()) } else { write_config_drive(files, blueprint, spec) }
+}
+
+fn grow_or_create(disk: &Path, bytes: u64) -> Result<(), Fault> {
+    if disk.exists() { images::grow(disk, bytes) } else { images::create_empty(disk, bytes) }
 }
 
 fn remove(directory: &Path) -> io::Result<()> {
@@ -196,11 +246,13 @@ fn remove(directory: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::io::Read;
     use std::os::unix::fs::MetadataExt;
 
     use super::super::blueprint::{Boot, Bus};
     use super::super::images::Format;
     use super::*;
+    use crate::disks::IncomingPart;
 
     fn blueprint(root: Root) -> Blueprint {
         Blueprint {
@@ -264,6 +316,59 @@ mod tests {
         }
         disks.protect_all(owner).expect("protected");
         assert_eq!((mode(&files.directory), mode(&files.root()), mode(&elsewhere)), (0o700, 0o600, 0o755));
+    }
+
+    fn virtual_size(disk: &Path) -> u64 {
+        images::virtual_size(disk).expect("readable")
+    }
+
+    /// A resize to another host: the content stays, and disks grow.
+    #[test]
+    fn disks_that_arrive_get_the_sizes_of_the_flavor() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let image = directory.path().join("base.qcow2");
+        images::create_empty(&image, GIB).expect("made");
+        let root = |size_gb| Root::Image { path: image.clone(), format: Format::Qcow2, size_gb };
+        let source = Disks::open(directory.path().join("source")).expect("opens");
+        let target = Disks::open(directory.path().join("target")).expect("opens");
+        let old = blueprint(root(1));
+        source.prepare(&old, &GuestSpec::default(), None).expect("made");
+        let migration = Uuid::from_u128(8);
+        source.hand_over(old.instance, migration).expect("set aside");
+        source.hand_over(old.instance, migration).expect("that was done");
+        assert!(!source.has(old.instance) && source.has(migration));
+
+        let send = || {
+            let parts = source.export(migration).expect("readable");
+            let (sender, receiver) = tokio::sync::mpsc::channel(1000);
+            for DiskPart { file, mut content } in parts {
+                let mut data = Vec::new();
+                content.read_to_end(&mut data).expect("readable");
+                sender.try_send(Ok(IncomingPart::File(file))).expect("it has capacity");
+                sender.try_send(Ok(IncomingPart::Data(data.into()))).expect("it has capacity");
+            }
+            sender.try_send(Ok(IncomingPart::End)).expect("it has capacity");
+            receiver
+        };
+        let new = Blueprint { ephemeral_gb: 2, swap_mb: 0, ..blueprint(root(3)) };
+        target.receive(&new, &GuestSpec::default(), None, send()).expect("received");
+        let files = target.files(new.instance);
+        assert_eq!((virtual_size(&files.root()), virtual_size(&files.ephemeral())), (3 * GIB, 2 * GIB));
+        assert!(files.config_drive().exists() && !files.swap().exists());
+        let of_source = source.files(migration);
+        assert_eq!(virtual_size(&of_source.root()), GIB, "the source keeps what it had");
+
+        // The target's image of that name is another one.
+        let other = directory.path().join("other.qcow2");
+        images::create_empty(&other, 2 * GIB).expect("made");
+        let root = Root::Image { path: other, format: Format::Qcow2, size_gb: 3 };
+        let wrong = Blueprint { instance: Uuid::from_u128(9), ..blueprint(root) };
+        let refused = target.receive(&wrong, &GuestSpec::default(), None, send()).expect_err("refused");
+        assert!(refused.message.contains("differs"), "{refused}");
+        assert!(!target.has(wrong.instance));
+
+        source.hand_over(migration, old.instance).expect("taken back");
+        assert!(source.hand_over(migration, Uuid::from_u128(10)).is_err(), "there are none");
     }
 
     #[test]

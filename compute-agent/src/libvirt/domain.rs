@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::path::Path;
 
 use super::blueprint::{Blueprint, Boot, Bus, Root};
-use super::disks::Files;
+use super::files::Files;
 use super::records::NAMESPACE;
 use super::xml::Element;
 use super::{CpuMode, records};

@@ -9,14 +9,19 @@ use virt::error::{Error, ErrorNumber};
 use virt::sys;
 
 use super::blueprint::Blueprint;
+use super::disks::Parts;
 use super::fault::{fault, known};
 use super::records::{self, NAMESPACE};
 use super::{Inner, domain};
 use crate::{Fault, Found, GuestPower, GuestRecord, GuestStep, Job, StepOutcome};
 
 impl Inner {
-    pub(super) fn perform(&self, job: &Job) -> StepOutcome {
-        let result = self.step(job);
+    /// Runs a step. `parts`: what arrives of the disks that it fetches.
+    pub(super) fn perform(&self, job: &Job, parts: Option<Parts>) -> StepOutcome {
+        let result = match parts {
+            Some(parts) => self.fetch(job, parts),
+            None => self.step(job),
+        };
         match self.power(job.instance) {
             Ok(power) => StepOutcome { result, power: Some(power) },
             Err(fault) => StepOutcome { result: result.and(Err(fault)), power: None },
@@ -71,6 +76,9 @@ impl Inner {
             GuestStep::Prepare => self.prepare(job),
             GuestStep::Define => self.define(job),
             GuestStep::RemoveDisks => self.disks.remove(instance),
+            GuestStep::SetAside(other) => self.disks.hand_over(instance, other),
+            GuestStep::TakeBack(other) => self.disks.hand_over(other, instance),
+            GuestStep::Fetch => Err(Fault::permanent("desired_guest.disks: there is nothing to fetch")),
             GuestStep::Start => self.on(instance, "starting", |domain| domain.create().map(drop)),
             GuestStep::Restore => self.on(instance, "restoring", |domain| domain.create().map(drop)),
             GuestStep::Shutdown => self.on(instance, "asking to turn off", |domain| {
@@ -118,6 +126,11 @@ impl Inner {
     fn prepare(&self, job: &Job) -> Result<(), Fault> {
         let (blueprint, spec) = self.blueprint(job)?;
         self.disks.prepare(&blueprint, spec, self.surveyed()?.capabilities.qemu_owner)
+    }
+
+    fn fetch(&self, job: &Job, parts: Parts) -> Result<(), Fault> {
+        let (blueprint, spec) = self.blueprint(job)?;
+        self.disks.receive(&blueprint, spec, self.surveyed()?.capabilities.qemu_owner, parts)
     }
 
     fn define(&self, job: &Job) -> Result<(), Fault> {

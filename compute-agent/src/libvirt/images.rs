@@ -1,10 +1,12 @@
 //! The directory of images, and `qemu-img`.
 
+use std::fs::File;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 
 use crate::Fault;
 
@@ -114,6 +116,50 @@ pub(super) fn create_overlay(disk: &Path, image: &Path, format: Format, size_gb:
         create.arg(size.to_string());
     }
     run(create).map(drop)
+}
+
+/// Puts a disk that came from another host over the image of this host. `digest`: of the image that it was over.
+pub(super) fn put_over(disk: &Path, image: &Path, format: Format, digest: &str) -> Result<(), Fault> {
+    let name = image.file_name().unwrap_or_default().to_string_lossy();
+    if digest != sha256(image)? {
+        return Err(Fault::permanent(format!(
+            "image.name: {name:?} on this host differs from that on the source"
+        )));
+    }
+    if info(disk, Format::Qcow2)?.format_specific.data.data_file.is_some() {
+        return Err(Fault::permanent("the disk keeps its data in another file"));
+    }
+    let mut rebase = qemu_img("rebase");
+    rebase.args(["-u", "-f", "qcow2", "-F", format.name(), "-b"]).arg(image).arg(disk);
+    run(rebase).map(drop)
+}
+
+/// Makes a disk at least this large.
+pub(super) fn grow(disk: &Path, bytes: u64) -> Result<(), Fault> {
+    if virtual_size(disk)? >= bytes {
+        return Ok(());
+    }
+    let mut resize = qemu_img("resize");
+    resize.args(["-f", "qcow2"]).arg(disk).arg(bytes.to_string());
+    run(resize).map(drop)
+}
+
+/// The size of a disk as its guest sees it, in bytes.
+pub(super) fn virtual_size(disk: &Path) -> Result<u64, Fault> {
+    Ok(info(disk, Format::Qcow2)?.virtual_size)
+}
+
+/// The digest of the image below a disk; empty if there is none.
+pub(super) fn digest_below(disk: &Path) -> Result<String, Fault> {
+    info(disk, Format::Qcow2)?.backing_filename.map_or(Ok(String::new()), |image| sha256(Path::new(&image)))
+}
+
+/// The SHA-256 digest of a file, in hexadecimal digits.
+fn sha256(file: &Path) -> Result<String, Fault> {
+    let fault = |error: io::Error| Fault::transient(format!("{}: {error}", file.display()));
+    let mut digest = Sha256::new();
+    io::copy(&mut File::open(file).map_err(fault)?, &mut digest).map_err(fault)?;
+    Ok(format!("{:x}", digest.finalize()))
 }
 
 /// Creates an empty disk.

@@ -46,8 +46,15 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.host.path(name)
+    }
+
+    /// What is in the directory of the guests' disks.
+    pub(crate) fn directories(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.path("instances")).expect("there");
+        let names = entries.map(|entry| entry.expect("there").file_name().to_string_lossy().into_owned());
+        names.collect()
     }
 
     pub(crate) fn start_agent(&mut self, service: SocketAddr) {
@@ -149,6 +156,13 @@ impl Cloud {
         self.fleet.create_flavor(v1::CreateFlavorRequest { flavor: Some(flavor) }).await.expect("made");
     }
 
+    /// A flavor with a root disk, which is empty for a guest that boots its ROM.
+    pub(crate) async fn flavor_with_disk(&mut self, name: &str, root_gb: u32) {
+        let flavor =
+            v1::Flavor { name: name.to_owned(), vcpus: 1, memory_mb: 16, root_gb, ..v1::Flavor::default() };
+        self.fleet.create_flavor(v1::CreateFlavorRequest { flavor: Some(flavor) }).await.expect("made");
+    }
+
     pub(crate) async fn create(&mut self, wanted: v1::CreateInstancesRequest) -> Vec<v1::Instance> {
         self.instances.create(wanted).await.expect("made").into_inner().instances
     }
@@ -228,7 +242,12 @@ impl Cloud {
 
 async fn serve(data: &TempDir, address: SocketAddr) -> (Serving, SocketAddr) {
     let second = Duration::from_secs(1);
-    let mut fleet = FleetOptions { heartbeat: second, down_after: 5 * second, ..FleetOptions::default() };
+    let mut fleet = FleetOptions {
+        heartbeat: second,
+        down_after: 5 * second,
+        allow_resize_to_same_host: true,
+        ..FleetOptions::default()
+    };
     fleet.scheduler.filter_scheduler.enabled_filters.push(FilterName::AggregateInstanceExtraSpecsFilter);
     let options = ServiceOptions { fleet, ..ServiceOptions::noauth2() };
     let directory = DataDir::open(data.path()).expect("a directory");

@@ -8,6 +8,7 @@
 mod cloud;
 mod host;
 mod lab;
+mod moves;
 mod outside;
 mod service;
 

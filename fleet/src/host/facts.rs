@@ -74,7 +74,8 @@ impl Fleet {
         let known = self.state.by_host.get(&host.name);
         let is_known =
             |consumer: &&ConsumerId| known.is_some_and(|known| known.contains(&Uuid::from(**consumer)));
-        let others = holders.iter().filter(|consumer| !is_known(consumer)).count();
+        let is_migration = |consumer: &ConsumerId| self.state.migrations.contains_key(&Uuid::from(*consumer));
+        let others = holders.iter().filter(|consumer| !is_known(consumer) && !is_migration(consumer)).count();
         record.stats =
             Value::map([counter("num_instances", instances.len() + others), counter("io_workload", busy)]);
         let described = instances.into_iter().map(|instance| {

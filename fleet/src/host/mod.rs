@@ -21,7 +21,7 @@ mod tree;
 use std::collections::{BTreeMap, BTreeSet};
 
 use berth_placement::message::message_of;
-use berth_placement::{Inventory, Row, TraitId, Writer};
+use berth_placement::{Inventory, Row, Timestamp, TraitId, Writer};
 use uuid::Uuid;
 
 use crate::Fleet;
@@ -86,6 +86,8 @@ pub struct HypervisorInfo {
     pub address: String,
     /// The version of the agent.
     pub agent_version: String,
+    /// The port where its agent offers disks to other hosts; 0 for none.
+    pub disks_port: u32,
 }
 
 /// A provider that an agent reported: which of its traits are the agent's.
@@ -218,8 +220,13 @@ impl Fleet {
     /// Removes a host with its providers. The caller states that nothing on it will ever run again.
     ///
     /// # Errors
-    /// An unknown host, one whose agent is connected, or one with instances or other consumers.
-    pub fn delete_host(&mut self, writer: &mut Writer<'_>, name: &str) -> Result<(), FleetError> {
+    /// An unknown host, one whose agent is connected, or one with instances, moves or other consumers.
+    pub fn delete_host(
+        &mut self,
+        writer: &mut Writer<'_>,
+        name: &str,
+        now: Timestamp,
+    ) -> Result<(), FleetError> {
         let host = self.known_host(name)?.clone();
         if self.connections.liveness(name).is_connected {
             let message = format!("the agent of host {name:?} is connected");
@@ -227,25 +234,24 @@ impl Fleet {
         }
         let there: Vec<Uuid> = self.state.on_host(name).collect();
         let stays = |instance: &&Instance| {
-            instance.location.host == name && instance.operation != Some(Operation::Delete)
+            (instance.location.host == name || instance.moves_over(name))
+                && instance.operation != Some(Operation::Delete)
+                && !instance.only_waits_for(name)
         };
         let staying = there.iter().filter_map(|&uuid| self.state.instance(uuid)).map(AsRef::as_ref);
         let staying = staying.filter(stays).count();
         if staying > 0 {
-            let message = format!("{staying} instances are on host {name:?}");
+            let message = format!("{staying} instances are on host {name:?}, or move from it or to it");
             return Err(FleetError::precondition(IN_USE, message));
         }
-        let others = self.holders(&host).iter().filter(|holder| !there.contains(holder)).count();
+        let is_there = |holder: &Uuid| there.contains(self.state.migrations.get(holder).unwrap_or(holder));
+        let others = self.holders(&host).iter().filter(|holder| !is_there(holder)).count();
         if others > 0 {
             let message = format!("{others} consumers that are no instances hold capacity on host {name:?}");
             return Err(FleetError::precondition(IN_USE, message));
         }
         for uuid in there {
-            // First its capacity: as soon as its record no longer names the host, it may be scheduled on another.
-            if self.host_of_capacity(uuid).is_some_and(|host| host == name) {
-                self.release(uuid);
-            }
-            self.left_host(uuid, name);
+            self.abandon_host(uuid, name, now);
         }
         remove_providers(&self.index, writer, &host)?;
         let aggregates: Vec<_> =
@@ -260,6 +266,24 @@ impl Fleet {
         Ok(())
     }
 
+    /// Nothing of the instance is left on a host that is deleted.
+    fn abandon_host(&mut self, uuid: Uuid, name: &str, now: Timestamp) {
+        let Some(instance) = self.instance_by_uuid(uuid) else { return };
+        let migration = instance.migration().map(|migration| migration.uuid);
+        // First the capacity: as soon as its record no longer names the host, it may be scheduled on another.
+        for consumer in [Some(uuid), migration].into_iter().flatten() {
+            if self.host_of_capacity(consumer).is_some_and(|host| host == name) {
+                self.release(consumer);
+            }
+        }
+        if instance.operation == Some(Operation::Delete) && instance.moves_over(name) {
+            self.release_migration(uuid); // the disks that the host had set aside are gone with it
+        }
+        self.change_instance(uuid, |instance| instance.lose_side(name, now));
+        self.left_host(uuid, name);
+        self.restore_source(uuid, now);
+    }
+
     /// The consumers with allocations on the host.
     fn holders(&self, host: &Host) -> BTreeSet<Uuid> {
         let topology = self.index.topology();
@@ -270,7 +294,9 @@ impl Fleet {
     /// How many instances are on the host, have their disks there, or have claimed capacity there.
     pub(crate) fn instances_on(&self, name: &str) -> usize {
         let instances = &self.state.instances;
-        let is_here = |uuid: &Uuid| instances.get(uuid).is_some_and(|of| of.location.host == name);
+        let is_here = |uuid: &Uuid| {
+            instances.get(uuid).is_some_and(|of| of.location.host == name || of.moves_over(name))
+        };
         let there = self.state.on_host(name).filter(is_here);
         let holders = self.state.hosts.get(name).map(|host| self.holders(host)).unwrap_or_default();
         let holders = holders.into_iter().filter(|uuid| instances.contains_key(uuid));

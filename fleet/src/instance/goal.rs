@@ -5,6 +5,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::{Desired, Instance, InstanceSpec, VmState};
+use crate::operation::Operation;
 
 /// The state that an agent is to bring a guest to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +22,37 @@ pub enum Goal {
     Shelved,
     /// Nothing of it is left.
     Absent,
+    /// It is off, and its disks are set aside for its migration.
+    Outgoing,
+}
+
+/// Where the disks of a guest go to or come from, in a move.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DiskMove {
+    /// They are set aside under the UUID of the migration.
+    SetAside {
+        /// The migration.
+        migration: Uuid,
+    },
+    /// A missing guest is built from the disks that the migration has on another host, or on its own.
+    Fetch {
+        /// The migration.
+        migration: Uuid,
+        /// Admits the host to these disks.
+        ticket: Uuid,
+        /// The host that has them.
+        source: String,
+    },
+    /// A missing guest is built from the disks that the migration has on this host, which are no longer the migration's then.
+    TakeBack {
+        /// The migration.
+        migration: Uuid,
+    },
+    /// They are offered to the host that has the ticket.
+    Offer {
+        /// The ticket.
+        ticket: Uuid,
+    },
 }
 
 /// What a host's agent is to do for an instance.
@@ -28,7 +60,7 @@ pub enum Goal {
 pub struct DesiredGuest {
     /// The host.
     pub host: String,
-    /// The instance.
+    /// The UUID of the guest: that of the instance, or of its migration for disks that are set aside.
     pub instance: Uuid,
     /// Generation and boots.
     pub desired: Desired,
@@ -38,6 +70,8 @@ pub struct DesiredGuest {
     pub must_exist: bool,
     /// What the user asked for; `None` where nothing is to be left.
     pub spec: Option<Arc<InstanceSpec>>,
+    /// Where its disks go to or come from; `None` if they stay.
+    pub disks: Option<DiskMove>,
 }
 
 impl Instance {
@@ -45,7 +79,8 @@ impl Instance {
     #[must_use]
     pub fn goal(&self) -> Option<Goal> {
         match self.operation {
-            Some(operation) => operation.rules().goal(),
+            Some(operation) => operation.rules().goal(self),
+            None if self.vm_state == VmState::Resized => self.migration()?.state_before.goal(),
             None => self.vm_state.goal(),
         }
     }
@@ -53,41 +88,90 @@ impl Instance {
     /// The desired guests for all hosts on which the instance is or may have remains.
     #[must_use]
     pub fn desired_guests(&self) -> Vec<DesiredGuest> {
-        let absent = |host: &String| DesiredGuest {
-            host: host.clone(),
-            instance: self.uuid,
+        let leftovers = self.location.leftovers.iter();
+        let mut guests: Vec<DesiredGuest> = leftovers.map(|host| self.absent(host, self.uuid)).collect();
+        guests.extend(self.desired_guest());
+        guests.extend(self.desired_set_aside());
+        guests
+    }
+
+    /// Nothing of a guest is to be left on the host.
+    fn absent(&self, host: &str, guest: Uuid) -> DesiredGuest {
+        DesiredGuest {
+            host: host.to_owned(),
+            instance: guest,
             desired: Desired { generation: self.desired.generation, ..Desired::default() },
             goal: Goal::Absent,
             must_exist: false,
             spec: None,
-        };
-        let mut guests: Vec<DesiredGuest> = self.location.leftovers.iter().map(absent).collect();
-        if !self.location.host.is_empty()
-            && let Some(goal) = self.goal()
-        {
-            guests.push(DesiredGuest {
-                host: self.location.host.clone(),
-                instance: self.uuid,
-                desired: self.desired,
-                goal,
-                must_exist: self.operation.is_none_or(|operation| operation.rules().expects_guest()),
-                spec: (goal != Goal::Absent).then(|| Arc::clone(&self.spec)),
-            });
+            disks: None,
         }
-        guests
+    }
+
+    /// The guest on the host where it is, or is to be.
+    fn desired_guest(&self) -> Option<DesiredGuest> {
+        let (host, goal) = (self.acting_host(), self.goal()?);
+        if host.is_empty() {
+            return None;
+        }
+        Some(DesiredGuest {
+            host: host.to_owned(),
+            instance: self.uuid,
+            desired: self.desired,
+            goal,
+            must_exist: self.operation.is_none_or(|operation| operation.rules().expects_guest()),
+            spec: (goal != Goal::Absent).then(|| self.acting_spec()),
+            disks: self.disk_move(),
+        })
+    }
+
+    /// Where the disks of the guest go to or come from.
+    fn disk_move(&self) -> Option<DiskMove> {
+        let migration = self.migration()?;
+        let uuid = migration.uuid;
+        match self.operation? {
+            Operation::ResizeMigrating => Some(DiskMove::SetAside { migration: uuid }),
+            Operation::ResizeFinish => {
+                let (ticket, source) = (migration.ticket, migration.source.clone());
+                Some(DiskMove::Fetch { migration: uuid, ticket, source })
+            }
+            Operation::ResizeRestoring => Some(DiskMove::TakeBack { migration: uuid }),
+            _ => None,
+        }
+    }
+
+    /// The disks that the source of the open migration has set aside.
+    fn desired_set_aside(&self) -> Option<DesiredGuest> {
+        let migration = self.migration()?;
+        let absent = || Some(self.absent(&migration.source, migration.uuid));
+        let ticket = match self.operation {
+            Some(Operation::ResizeConfirming) => return absent(),
+            // Last: a step that is still running may set them aside.
+            Some(Operation::Delete) if !self.has_remains_on(&migration.source) => return absent(),
+            Some(Operation::ResizeFinish) if !migration.target.is_empty() => Some(migration.ticket),
+            Some(Operation::ResizeFinish | Operation::ResizeReverting) | None => None,
+            Some(_) => return None,
+        };
+        Some(DesiredGuest {
+            goal: Goal::Shelved,
+            must_exist: true,
+            spec: Some(Arc::clone(&self.spec)),
+            disks: ticket.map(|ticket| DiskMove::Offer { ticket }),
+            ..self.absent(&migration.source, migration.uuid)
+        })
     }
 }
 
 impl VmState {
     /// The goal of an instance at rest.
-    const fn goal(self) -> Option<Goal> {
+    pub(crate) const fn goal(self) -> Option<Goal> {
         match self {
             Self::Active => Some(Goal::Running),
             Self::Stopped => Some(Goal::Stopped),
             Self::Paused => Some(Goal::Paused),
             Self::Suspended => Some(Goal::Suspended),
             Self::ShelvedOffloaded => Some(Goal::Shelved),
-            Self::Building | Self::Error | Self::Deleted => None,
+            Self::Building | Self::Resized | Self::Error | Self::Deleted => None,
         }
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! | part | content |
 //! |---|---|
-//! | [`InstanceSpec`] | what the user asked for; it never changes, and all copies of an instance share it |
+//! | [`InstanceSpec`] | what the user asked for; all copies of an instance share it, and only a resize replaces it |
 //! | [`Desired`] | what the host's agent is to bring about, beside the goal ([`Instance::goal`]) |
 //! | [`Observed`] | what the agent reported |
 //! | [`Operation`] | what is in progress; `None` when the instance is as desired |
 //! | [`Location`] | the host, and other hosts that may have remains |
+//! | [`Migration`] | the open move, and those before it |
 
 mod create;
 mod goal;
@@ -22,17 +23,18 @@ use uuid::Uuid;
 use crate::Fleet;
 use crate::error::FleetError;
 use crate::flavor::Flavor;
+use crate::migration::{Migration, MoveNotice};
 use crate::named::Named;
 use crate::operation::Operation;
 
 pub use create::{Creation, MAX_INSTANCES, Recorded};
-pub use goal::{DesiredGuest, Goal};
+pub use goal::{DesiredGuest, DiskMove, Goal};
 pub use words::{power_state, status, vm_state};
 
 /// The most events that an instance keeps.
 const EVENTS: usize = 100;
 
-/// What the user asked for.
+/// What the user asked for. A resize replaces the flavor.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct InstanceSpec {
     /// Its name.
@@ -85,6 +87,8 @@ pub struct Instance {
     pub operation: Option<Operation>,
     /// Where it is.
     pub location: Location,
+    /// Its latest migrations, oldest first. Only the last may be open.
+    pub migrations: Vec<Arc<Migration>>,
     /// Who may act on it; `None` for its users.
     pub lock: Option<Lock>,
     /// What happened to it, oldest first; at most the latest hundred events.
@@ -164,6 +168,8 @@ pub enum VmState {
     Suspended,
     /// It holds no capacity; its disk is kept.
     ShelvedOffloaded,
+    /// It has moved: its user confirms that, or takes it back.
+    Resized,
     /// Its user or an operator has to decide what follows.
     Error,
     /// It is deleted.
@@ -201,6 +207,7 @@ impl Instance {
             vm_state: VmState::Building,
             operation: Some(Operation::Schedule),
             location: Location::default(),
+            migrations: Vec::new(),
             lock: None,
             events: Vec::new(),
         }
@@ -209,7 +216,13 @@ impl Instance {
     /// The hosts on which the instance is, or may have remains.
     pub fn places(&self) -> impl Iterator<Item = &String> {
         let Location { host, leftovers, .. } = &self.location;
-        leftovers.iter().chain((!host.is_empty()).then_some(host))
+        let moves = self.migration().map(|migration| {
+            // Of an instance that is to be deleted, the source may still have the disks that it set aside.
+            let target = (self.operation != Some(Operation::Delete)).then_some(&migration.target);
+            [Some(&migration.source), target]
+        });
+        let moves = moves.into_iter().flatten().flatten();
+        leftovers.iter().chain([host]).chain(moves).filter(|host| !host.is_empty())
     }
 
     /// Adds an event.
@@ -285,6 +298,7 @@ impl Fleet {
         let outcome = change(&mut after);
         if after != **before {
             let hosts = [before.location.host.clone(), after.location.host.clone()];
+            self.moves.extend(MoveNotice::of_change(before, &after));
             self.state.put_instance(Arc::new(after));
             self.note_hosts(hosts.iter().map(String::as_str));
             self.note_changed(uuid);

@@ -13,6 +13,7 @@ pub const fn vm_state(state: VmState) -> &'static str {
         VmState::Paused => "paused",
         VmState::Suspended => "suspended",
         VmState::ShelvedOffloaded => "shelved_offloaded",
+        VmState::Resized => "resized",
         VmState::Error => "error",
         VmState::Deleted => "deleted",
     }
@@ -36,6 +37,15 @@ pub const fn power_state(power: Power) -> &'static str {
 pub const fn status(instance: &Instance) -> &'static str {
     match (instance.vm_state, instance.operation) {
         (VmState::Active | VmState::Stopped, Some(Operation::Reboot { hard: false })) => "REBOOT",
+        (
+            VmState::Resized | VmState::Active | VmState::Stopped | VmState::Error,
+            Some(Operation::ResizeReverting | Operation::ResizeRestoring),
+        ) => "REVERT_RESIZE",
+        (VmState::Resized, _) => "VERIFY_RESIZE",
+        (
+            VmState::Active | VmState::Stopped,
+            Some(Operation::ResizePrep | Operation::ResizeMigrating | Operation::ResizeFinish),
+        ) => "RESIZE",
         (VmState::Error, _) => "ERROR",
         (VmState::Deleted, _) => "DELETED",
         (

@@ -33,7 +33,7 @@ impl Rules for Schedule {
         "scheduling"
     }
 
-    fn goal(&self) -> Option<Goal> {
+    fn goal(&self, _: &Instance) -> Option<Goal> {
         None
     }
 
@@ -54,7 +54,7 @@ impl Rules for Spawn {
         "spawning"
     }
 
-    fn goal(&self) -> Option<Goal> {
+    fn goal(&self, _: &Instance) -> Option<Goal> {
         Some(Goal::Running)
     }
 

@@ -6,12 +6,15 @@
 //!                        └────┘
 //!                   failed: tried again
 //! ```
+//!
+//! While a migration is open, the guest is first removed from source and target, then the disks that the source has set aside. In this
+//! order, no step on the guest that is still running sets disks aside after they were found to be gone.
 
 use uuid::Uuid;
 
 use super::{GuestState, Operation, Rules};
 use crate::Fleet;
-use crate::instance::{Goal, Instance, VmState};
+use crate::instance::{Goal, Instance, Location, VmState};
 
 /// Removes an instance. It can begin in any state ([`Fleet::delete_instance`]).
 pub(super) struct Delete;
@@ -25,7 +28,7 @@ impl Rules for Delete {
         "deleting"
     }
 
-    fn goal(&self) -> Option<Goal> {
+    fn goal(&self, _: &Instance) -> Option<Goal> {
         Some(Goal::Absent)
     }
 
@@ -39,6 +42,17 @@ impl Instance {
     #[must_use]
     pub fn is_deletable(&self) -> bool {
         self.operation == Some(Operation::Delete) && self.places().next().is_none()
+    }
+
+    /// Every host where it may be is to remove it: also those of its open migration.
+    pub(super) fn leave_all_hosts(&mut self) {
+        let Some(migration) = self.migration() else { return };
+        for host in [migration.source.clone(), migration.target.clone()] {
+            let Location { host: own, leftovers, .. } = &mut self.location;
+            if !host.is_empty() && host != *own && !leftovers.contains(&host) {
+                leftovers.push(host);
+            }
+        }
     }
 
     /// The host has no remains of the instance any longer.
@@ -58,6 +72,7 @@ impl Fleet {
             return;
         }
         // First the capacity: a record without capacity is deleted after a crash, but capacity without a record would be lost.
+        self.release_migration(uuid);
         self.release(uuid);
         self.state.remove_instance(uuid);
         self.changed.insert(uuid);

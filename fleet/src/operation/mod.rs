@@ -9,17 +9,19 @@
 //! | `power.rs` | start, stop, pause, unpause, suspend, resume |
 //! | `reboot.rs` | reboot |
 //! | `shelve.rs` | shelve, unshelve |
+//! | `resize.rs`, `resize/` | resize, cold migration: prepare, leave, arrive, confirm, revert |
 //! | `delete.rs` | delete |
 //!
 //! What all share: `report.rs` (an agent's report), `unexpected.rs` (guests that change without Berth), `restart.rs` (after
-//! a restart of the service). A new operation, such as a resize, needs a variant of [`Operation`], a file with its rules, and a
-//! number in the stored records.
+//! a restart of the service). A new operation needs a variant of [`Operation`], a file with its rules, and a number in the stored
+//! records.
 
 mod build;
 mod delete;
 mod power;
 mod reboot;
 mod report;
+mod resize;
 mod restart;
 mod shelve;
 mod unexpected;
@@ -35,6 +37,7 @@ use crate::instance::{Goal, Instance, Lock, Power, VmState, vm_state};
 use crate::named::Named;
 
 pub use report::{GuestReport, GuestState};
+pub use resize::ResizeRequest;
 pub use shelve::Unshelving;
 
 /// An operation on an instance. Nova's `task_state` shows it.
@@ -67,6 +70,18 @@ pub enum Operation {
     Unshelve,
     /// It is removed, whatever it was doing.
     Delete,
+    /// A target is chosen for its move.
+    ResizePrep,
+    /// Its guest is switched off on the source, and the disks are set aside there.
+    ResizeMigrating,
+    /// Its guest is built on the target, from the disks of the source.
+    ResizeFinish,
+    /// The disks that the source has set aside are removed.
+    ResizeConfirming,
+    /// Its guest is removed from the target.
+    ResizeReverting,
+    /// The source takes its disks back, and builds the guest again.
+    ResizeRestoring,
 }
 
 /// The rules of an operation.
@@ -82,8 +97,8 @@ pub(crate) trait Rules: Sync {
         &[]
     }
 
-    /// The state that the agent is to bring the guest to; `None` while no agent has to act.
-    fn goal(&self) -> Option<Goal>;
+    /// The state that the agent is to bring the guest of the instance to; `None` while no agent has to act.
+    fn goal(&self, instance: &Instance) -> Option<Goal>;
 
     /// Whether the guest boots by it.
     fn boots(&self, _: Power) -> bool {
@@ -126,6 +141,12 @@ impl Operation {
             Self::Shelve => &shelve::Shelve,
             Self::Unshelve => &shelve::Unshelve,
             Self::Delete => &delete::Delete,
+            Self::ResizePrep => &resize::Prepare,
+            Self::ResizeMigrating => &resize::Leave,
+            Self::ResizeFinish => &resize::Arrive,
+            Self::ResizeConfirming => &resize::Confirm,
+            Self::ResizeReverting => &resize::Revert,
+            Self::ResizeRestoring => &resize::Restore,
         }
     }
 
@@ -177,11 +198,16 @@ impl Instance {
         };
         let has_host = !self.location.host.is_empty();
         let is_allowed = rules.from().contains(&self.vm_state) || operation.repairs(self);
-        if is_free && has_host && is_allowed {
+        let ends_move = matches!(operation, Operation::ResizeConfirming | Operation::ResizeReverting);
+        if is_free && has_host && is_allowed && self.migration().is_some() == ends_move {
             return Ok(());
         }
         let current = self.operation.map(|current| format!(" and {}", current.task_state()));
-        let place = if has_host { "" } else { ", on no host" };
+        let place = match (has_host, self.migration()) {
+            (false, _) => ", on no host",
+            (true, Some(_)) if self.operation.is_none() => " with an open migration",
+            _ => "",
+        };
         let message = format!(
             "instance {} is {}{}{place}; {} can be done when it is {}",
             self.uuid,
@@ -234,6 +260,7 @@ impl Fleet {
         let changed = self.change_instance(uuid, |instance| {
             instance.check_lock(may_override)?;
             if instance.operation != Some(Operation::Delete) {
+                instance.leave_all_hosts();
                 instance.operation = Some(Operation::Delete);
                 instance.desired.generation += 1;
                 instance.note(now, "delete", user, "");

@@ -11,7 +11,7 @@
 //! A failure leaves the instance in the state of its guest, with the reason in its fault.
 
 use super::{GuestState, Rules};
-use crate::instance::{Goal, Power, VmState};
+use crate::instance::{Goal, Instance, Power, VmState};
 
 /// Switches a guest on. A suspended instance is started by restoring its memory. (Nova does not start it: there, only a user
 /// suspends.)
@@ -30,7 +30,7 @@ impl Rules for Start {
         &[VmState::Stopped, VmState::Suspended]
     }
 
-    fn goal(&self) -> Option<Goal> {
+    fn goal(&self, _: &Instance) -> Option<Goal> {
         Some(Goal::Running)
     }
 
@@ -59,7 +59,7 @@ impl Rules for Stop {
         &[VmState::Active, VmState::Error]
     }
 
-    fn goal(&self) -> Option<Goal> {
+    fn goal(&self, _: &Instance) -> Option<Goal> {
         Some(Goal::Stopped)
     }
 
@@ -84,7 +84,7 @@ impl Rules for Pause {
         &[VmState::Active]
     }
 
-    fn goal(&self) -> Option<Goal> {
+    fn goal(&self, _: &Instance) -> Option<Goal> {
         Some(Goal::Paused)
     }
 
@@ -109,7 +109,7 @@ impl Rules for Unpause {
         &[VmState::Paused]
     }
 
-    fn goal(&self) -> Option<Goal> {
+    fn goal(&self, _: &Instance) -> Option<Goal> {
         Some(Goal::Running)
     }
 
@@ -134,7 +134,7 @@ impl Rules for Suspend {
         &[VmState::Active]
     }
 
-    fn goal(&self) -> Option<Goal> {
+    fn goal(&self, _: &Instance) -> Option<Goal> {
         Some(Goal::Suspended)
     }
 
@@ -159,7 +159,7 @@ impl Rules for Resume {
         &[VmState::Suspended]
     }
 
-    fn goal(&self) -> Option<Goal> {
+    fn goal(&self, _: &Instance) -> Option<Goal> {
         Some(Goal::Running)
     }
 

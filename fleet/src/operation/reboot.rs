@@ -13,7 +13,7 @@
 //! A hard reboot discards saved memory, and defines the guest again.
 
 use super::{GuestState, Rules};
-use crate::instance::{Goal, Power, VmState};
+use crate::instance::{Goal, Instance, Power, VmState};
 
 /// Boots the guest again.
 pub(super) struct Reboot {
@@ -38,7 +38,7 @@ impl Rules for Reboot {
         }
     }
 
-    fn goal(&self) -> Option<Goal> {
+    fn goal(&self, _: &Instance) -> Option<Goal> {
         Some(Goal::Running)
     }
 

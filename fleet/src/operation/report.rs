@@ -76,6 +76,11 @@ impl Fleet {
         if !self.connections.is_current(host, session) {
             return Ok(());
         }
+        if let Some(instance) = self.instance_of_migration(uuid) {
+            check_generations(&instance, report)?;
+            self.report_set_aside((host, session), &instance, report, now);
+            return Ok(());
+        }
         let Some(instance) = self.instance_by_uuid(uuid) else {
             if report.state != GuestState::Absent {
                 // It may exist for a reason, such as a state that was restored from a backup.
@@ -83,15 +88,7 @@ impl Fleet {
             }
             return Ok(());
         };
-        // The generation that follows the largest is larger still.
-        let most = MAX_GENERATION.max(instance.desired.generation);
-        for (field, generation) in
-            [("guest.generation", report.generation), ("guest.known_generation", report.known_generation)]
-        {
-            if generation > most {
-                return Err(FleetError::field(field, "is larger than any that was ever sent"));
-            }
-        }
+        check_generations(&instance, report)?;
         self.connections.note_report(host, session, uuid);
         if !instance.places().any(|place| place == host) {
             tracing::warn!(
@@ -100,13 +97,19 @@ impl Fleet {
             return Ok(());
         }
         self.advance_past(&instance, report);
-        if instance.location.host != host {
-            if report.state == GuestState::Absent {
+        if instance.is_moving() {
+            let instance = self.instance_by_uuid(uuid).unwrap_or(instance);
+            self.report_moving(host, &instance, report, now);
+        } else if instance.location.host != host {
+            if instance.migration().is_some() {
+                self.report_leftover(host, &instance, report, now);
+            } else if report.state == GuestState::Absent {
                 self.left_host(uuid, host);
             }
         } else if report.generation > instance.desired.generation
             && report.error.is_empty()
             && instance.operation.is_none()
+            && instance.migration().is_none()
         {
             self.catch_up(host, &instance, report.state, now);
         } else if let Some(instance) = self.instance_by_uuid(uuid) {
@@ -117,7 +120,7 @@ impl Fleet {
 
     /// Advances past the generations that the agent knows, if these are later than the record's: the state was restored from a
     /// backup. The next desired state has to be new to the agent.
-    fn advance_past(&mut self, instance: &Instance, report: &GuestReport) {
+    pub(super) fn advance_past(&mut self, instance: &Instance, report: &GuestReport) {
         let known = report.generation.max(report.known_generation);
         if known > instance.desired.generation {
             self.change_instance(instance.uuid, |instance| {
@@ -165,13 +168,22 @@ impl Fleet {
     fn miss(&mut self, host: &str, uuid: Uuid, now: Timestamp) {
         let Some(instance) = self.instance_by_uuid(uuid) else { return };
         let expects_guest = instance.operation.is_none_or(|operation| operation.rules().expects_guest());
-        if instance.location.host != host || instance.operation == Some(Operation::Delete) {
+        if instance.is_moving() || (instance.migration().is_some() && instance.location.host != host) {
+            self.left_leftover(uuid, host, now);
+        } else if instance.location.host != host || instance.operation == Some(Operation::Delete) {
             self.left_host(uuid, host);
         } else if expects_guest && instance.goal().is_some() {
             self.lose(host, uuid, now);
         } else {
             self.due.insert(uuid); // its agent never received the desired guest
         }
+    }
+
+    /// A host of a move has nothing of the guest: it is one place less if it was to have nothing; else it is asked again.
+    fn left_leftover(&mut self, uuid: Uuid, host: &str, now: Timestamp) {
+        self.left_host(uuid, host);
+        self.restore_source(uuid, now);
+        self.due.insert(uuid);
     }
 
     /// Nothing is left of an instance that was built. It keeps its capacity until it is deleted.
@@ -227,6 +239,18 @@ impl Fleet {
             instance.observed.power = power(report.state);
             instance.settle_failure(report, host, now);
         });
+    }
+}
+
+/// Checks the generations of a report.
+fn check_generations(instance: &Instance, report: &GuestReport) -> Result<(), FleetError> {
+    // The generation that follows the largest is larger still.
+    let most = MAX_GENERATION.max(instance.desired.generation);
+    let generations =
+        [("guest.generation", report.generation), ("guest.known_generation", report.known_generation)];
+    match generations.into_iter().find(|(_, generation)| *generation > most) {
+        Some((field, _)) => Err(FleetError::field(field, "is larger than any that was ever sent")),
+        None => Ok(()),
     }
 }
 
@@ -327,7 +351,7 @@ impl Instance {
     }
 }
 
-const fn power(state: GuestState) -> Power {
+pub(super) const fn power(state: GuestState) -> Power {
     match state {
         GuestState::Running => Power::Running,
         GuestState::Paused => Power::Paused,

@@ -15,6 +15,7 @@ impl Fleet {
         let affected = self.instances(|instance| {
             instance.needs_no_capacity() || instance.operation == Some(Operation::Unshelve)
         });
+        self.repair_moves(now);
         for instance in affected {
             let uuid = instance.uuid;
             let holds = self.holds_capacity(uuid);
@@ -23,6 +24,24 @@ impl Fleet {
             } else if !holds && !instance.needs_no_capacity() {
                 self.change_instance(uuid, |instance| instance.stay_shelved(now));
             }
+        }
+    }
+}
+
+impl Fleet {
+    /// A move whose claims were exchanged was to go back.
+    fn repair_moves(&mut self, now: Timestamp) {
+        let is_exchanged = |instance: &Instance| {
+            let goes_back = matches!(
+                instance.operation,
+                Some(Operation::ResizeReverting | Operation::ResizeRestoring | Operation::Delete)
+            );
+            !goes_back && instance.migration().is_some_and(|migration| self.has_exchanged_claims(migration))
+        };
+        for instance in self.instances(is_exchanged) {
+            let failures = instance.migration().map_or(0, |migration| migration.failures.len());
+            let error = if failures > 0 { "the move failed" } else { "" };
+            self.change_instance(instance.uuid, |instance| instance.go_back("", error, now));
         }
     }
 }

@@ -40,7 +40,7 @@ impl Rules for Shelve {
         &[VmState::Active, VmState::Stopped, VmState::Paused, VmState::Suspended]
     }
 
-    fn goal(&self) -> Option<Goal> {
+    fn goal(&self, _: &Instance) -> Option<Goal> {
         Some(Goal::Shelved)
     }
 
@@ -77,7 +77,7 @@ impl Rules for Unshelve {
         &[VmState::ShelvedOffloaded]
     }
 
-    fn goal(&self) -> Option<Goal> {
+    fn goal(&self, _: &Instance) -> Option<Goal> {
         Some(Goal::Running)
     }
 

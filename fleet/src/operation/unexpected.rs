@@ -27,12 +27,15 @@ pub(super) const fn consequence(
     found: GuestState,
 ) -> Consequence {
     use Consequence::{Adopt, Enforce, Ignore, Undefined};
-    use VmState::{Active, Building, Deleted, Error, Paused, ShelvedOffloaded, Stopped, Suspended};
+    use VmState::{Active, Building, Deleted, Error, Paused, Resized, ShelvedOffloaded, Stopped, Suspended};
     match (instance, found) {
         // A shelved instance holds no capacity: whatever runs of it, it stays shelved.
         (Building | Deleted | ShelvedOffloaded, _) | (_, GuestState::Absent | GuestState::Unknown) => Ignore,
         (Error, GuestState::Shelved | GuestState::Paused) => Ignore,
         (_, GuestState::Shelved) => Undefined,
+
+        // Its state follows when the move is confirmed or reverted.
+        (Resized, _) => Ignore,
 
         // `virsh dump`, backups and migrations pause a guest for a moment, and so does a full disk.
         (Active, GuestState::Paused) => Ignore,
@@ -81,7 +84,7 @@ impl Instance {
 mod tests {
     use super::*;
     use Consequence::{Adopt, Enforce, Ignore, Undefined};
-    use VmState::{Active, Error, Paused, ShelvedOffloaded, Stopped, Suspended};
+    use VmState::{Active, Error, Paused, Resized, ShelvedOffloaded, Stopped, Suspended};
 
     const STATES: [GuestState; 7] = [
         GuestState::Running,
@@ -103,6 +106,7 @@ mod tests {
             (Paused, [Ignore, Ignore, stop, stop, Enforce, Undefined, Ignore]),
             (Suspended, [Ignore, Ignore, stop, stop, Ignore, Undefined, Ignore]),
             (ShelvedOffloaded, [Ignore; 7]),
+            (Resized, [Ignore, Ignore, Ignore, Ignore, Ignore, Undefined, Ignore]),
             (Error, [Adopt(Active), Ignore, stop, stop, Adopt(Suspended), Ignore, Ignore]),
         ];
         for (instance, row) in table {

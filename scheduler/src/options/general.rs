@@ -24,6 +24,10 @@ pub struct GeneralOptions {
     pub initial_ram_allocation_ratio: f64,
     /// Overcommitment of disk of a new host that reports no ratio.
     pub initial_disk_allocation_ratio: f64,
+    /// Whether a resize may leave an instance on its host.
+    pub allow_resize_to_same_host: bool,
+    /// Seconds after which a resize or cold migration confirms itself; 0 for never.
+    pub resize_confirm_window: u64,
     /// The zone of hosts that are in none.
     pub default_availability_zone: String,
     /// Seconds that a whole scheduling call may take.
@@ -43,6 +47,8 @@ impl Default for GeneralOptions {
             initial_cpu_allocation_ratio: 4.0,
             initial_ram_allocation_ratio: 1.0,
             initial_disk_allocation_ratio: 1.0,
+            allow_resize_to_same_host: false,
+            resize_confirm_window: 0,
             default_availability_zone: "nova".to_owned(),
             long_rpc_timeout: 1800,
             rpc_response_timeout: 60,

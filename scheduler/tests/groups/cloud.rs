@@ -93,7 +93,8 @@ pub(crate) fn claimant(group: Option<GroupId>) -> Claimant {
     Claimant {
         owner: owner.into(),
         group,
-        keeps_allocations: false, migration: None,
+        keeps_allocations: false,
+        migration: None,
         now: Timestamp(u64::try_from(NOW).unwrap()),
     }
 }

@@ -17,7 +17,13 @@ use crate::requests::request;
 
 fn claimant() -> Claimant {
     let owner = Owner { project: "project".into(), user: "user".into(), consumer_type: None };
-    Claimant { owner: Arc::new(owner), group: None, keeps_allocations: false, migration: None, now: Timestamp(0) }
+    Claimant {
+        owner: Arc::new(owner),
+        group: None,
+        keeps_allocations: false,
+        migration: None,
+        now: Timestamp(0),
+    }
 }
 
 const fn wanted(instances: &[ConsumerId]) -> SelectionRequest<'_> {

@@ -114,7 +114,8 @@ struct Contested<'a> {
 impl<'a> Contested<'a> {
     fn new(index: &'a Index, rival: &'a mut dyn FnMut(&Index, &AllocationCandidate)) -> Self {
         let owner = Arc::new(Owner { project: "project".into(), user: "user".into(), consumer_type: None });
-        let claimant = Claimant { owner, group: None, keeps_allocations: false, migration: None, now: Timestamp(0) };
+        let claimant =
+            Claimant { owner, group: None, keeps_allocations: false, migration: None, now: Timestamp(0) };
         Self { index, claims: IndexClaims::new(index, claimant), rival }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use berth_fleet::{Flavor, FleetError, Image, Instance};
+use berth_fleet::{Flavor, FleetError, Image, Instance, Migration};
 use berth_scheduler::RequestSpec;
 use berth_scheduler::python::Value;
 use berth_scheduler::request_spec::{
@@ -25,6 +25,8 @@ pub(crate) struct Ask {
     pub(crate) ignore_hosts: Vec<String>,
     /// How many other hosts to name for each instance.
     pub(crate) alternates: usize,
+    /// The migration of the one instance, which gets what the instance holds.
+    pub(crate) migration: Option<Uuid>,
 }
 
 impl Ask {
@@ -41,6 +43,21 @@ impl Ask {
             hints: spec.hints.clone(),
             ignore_hosts: instance.location.failures.keys().cloned().collect(),
             alternates: 0,
+            migration: None,
+        }
+    }
+
+    /// The request for a target of a move. Of the zone that the user asked for, it keeps the zone, not the host. `may_stay`: its host is a
+    /// target as well.
+    pub(super) fn of_move(instance: &Instance, migration: &Migration, may_stay: bool) -> Self {
+        let source = (!may_stay).then(|| migration.source.clone());
+        let ask = Self::of(instance);
+        Self {
+            flavor: migration.new_flavor.clone(),
+            availability_zone: ask.zone().to_owned(),
+            ignore_hosts: migration.failures.keys().cloned().chain(source).collect(),
+            migration: Some(migration.uuid),
+            ..ask
         }
     }
 

@@ -132,7 +132,8 @@ fn claimant(ask: &Ask, group: Option<GroupId>, now: Timestamp) -> Claimant {
         user: ask.user.as_str().into(),
         consumer_type: Some("INSTANCE".into()),
     };
-    Claimant { owner: Arc::new(owner), group, keeps_allocations: false, migration: None, now }
+    let migration = ask.migration.map(ConsumerId::from);
+    Claimant { owner: Arc::new(owner), group, keeps_allocations: false, migration, now }
 }
 
 /// Why there is no host, with how many hosts each constraint removed.

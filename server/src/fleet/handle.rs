@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use berth_fleet::{Fleet, FleetOptions, Instance, Moment, Notices, Session};
+use berth_fleet::{Fleet, FleetOptions, Instance, Moment, MoveNotice, Notices, Session};
 use berth_placement::{Index, Snapshot, Topology, Writer};
 use berth_scheduler::AggregateRecord;
 use berth_scheduler::decider::{HostChanges, HostSource};
@@ -40,6 +40,8 @@ pub(crate) struct FleetHandle {
     /// Instances that the reconciliation has to look at.
     due: mpsc::UnboundedSender<Uuid>,
     due_receiver: Mutex<Option<mpsc::UnboundedReceiver<Uuid>>>,
+    /// Moves that have arrived or ended, until the metrics count them.
+    moves: Mutex<Vec<MoveNotice>>,
 }
 
 impl FleetHandle {
@@ -65,6 +67,7 @@ impl FleetHandle {
             changed: broadcast::Sender::new(WATCHED),
             due,
             due_receiver: Mutex::new(Some(due_receiver)),
+            moves: Mutex::default(),
         };
         // Also commits what the start of the fleet has changed.
         let is_writable = handle.queue.is_some();
@@ -121,11 +124,19 @@ impl FleetHandle {
         run(&mut self.index.write_at(now()))
     }
 
-    fn publish(&self, Notices { changed, due }: Notices) {
+    fn publish(&self, Notices { changed, due, moves }: Notices) {
+        if !moves.is_empty() {
+            self.moves.lock().unwrap_or_else(PoisonError::into_inner).extend(moves);
+        }
         for uuid in changed {
             let _ = self.changed.send(uuid); // there may be no watcher
         }
         due.into_iter().for_each(|uuid| self.note_due(uuid));
+    }
+
+    /// The moves that have arrived or ended since the last call.
+    pub(super) fn take_moves(&self) -> Vec<MoveNotice> {
+        std::mem::take(&mut self.moves.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The reconciliation has to look at the instance.

@@ -105,7 +105,7 @@ impl FleetHandle {
 
     /// Removes a host.
     pub(crate) fn delete_host(&self, name: &str) -> Result<(), FleetError> {
-        self.with_writer(|writer| self.command(|fleet, _| fleet.delete_host(writer, name)))
+        self.with_writer(|writer| self.command(|fleet, now| fleet.delete_host(writer, name, now.wall)))
     }
 
     /// Changes an aggregate.

@@ -2,8 +2,8 @@
 
 use berth_api::v1;
 use berth_fleet::{
-    DesiredGuest, Flavor, FleetError, Goal, GuestReport, GuestState, HypervisorInfo, Image, InstanceSpec,
-    Introduction, ReportedInventory, ReportedProvider,
+    DesiredGuest, DiskMove, Flavor, FleetError, Goal, GuestReport, GuestState, HypervisorInfo, Image,
+    InstanceSpec, Introduction, ReportedInventory, ReportedProvider, State,
 };
 use uuid::Uuid;
 
@@ -33,6 +33,7 @@ fn read_hypervisor(message: v1::Hypervisor) -> HypervisorInfo {
         cpu_model,
         address,
         agent_version,
+        disks_port,
     } = message;
     HypervisorInfo {
         kind,
@@ -43,6 +44,7 @@ fn read_hypervisor(message: v1::Hypervisor) -> HypervisorInfo {
         cpu_model,
         address,
         agent_version,
+        disks_port,
     }
 }
 
@@ -89,8 +91,43 @@ pub(super) fn read_report(report: &v1::GuestReport) -> Result<GuestReport, Fleet
     })
 }
 
+/// Where disks go to or come from. The address of a source is that of its agent.
+pub(super) fn disk_move(state: &State, disks: &DiskMove) -> v1::DiskMove {
+    use v1::disk_move::Role;
+    match disks {
+        DiskMove::SetAside { migration } => v1::DiskMove {
+            role: Role::SetAside.into(),
+            migration: migration.to_string(),
+            ..v1::DiskMove::default()
+        },
+        DiskMove::TakeBack { migration } => v1::DiskMove {
+            role: Role::TakeBack.into(),
+            migration: migration.to_string(),
+            ..v1::DiskMove::default()
+        },
+        DiskMove::Offer { ticket } => {
+            v1::DiskMove { role: Role::Offer.into(), ticket: ticket.to_string(), ..v1::DiskMove::default() }
+        }
+        DiskMove::Fetch { migration, ticket, source } => {
+            let hypervisor = state.host(source).and_then(|host| host.hypervisor.as_ref());
+            v1::DiskMove {
+                role: Role::Fetch.into(),
+                migration: migration.to_string(),
+                ticket: ticket.to_string(),
+                source_host: source.clone(),
+                source_address: hypervisor.map(|of| of.address.clone()).unwrap_or_default(),
+                source_port: hypervisor.map_or(0, |of| of.disks_port),
+            }
+        }
+    }
+}
+
 /// A desired guest with the allocations of its instance.
-pub(super) fn desired_guest(guest: &DesiredGuest, allocations: Vec<v1::Allocation>) -> v1::DesiredGuest {
+pub(super) fn desired_guest(
+    guest: &DesiredGuest,
+    allocations: Vec<v1::Allocation>,
+    disks: Option<v1::DiskMove>,
+) -> v1::DesiredGuest {
     let goal = match guest.goal {
         Goal::Running => v1::desired_guest::Goal::Running,
         Goal::Stopped => v1::desired_guest::Goal::Stopped,
@@ -98,6 +135,7 @@ pub(super) fn desired_guest(guest: &DesiredGuest, allocations: Vec<v1::Allocatio
         Goal::Suspended => v1::desired_guest::Goal::Suspended,
         Goal::Shelved => v1::desired_guest::Goal::Shelved,
         Goal::Absent => v1::desired_guest::Goal::Absent,
+        Goal::Outgoing => v1::desired_guest::Goal::Outgoing,
     };
     v1::DesiredGuest {
         instance: guest.instance.to_string(),
@@ -107,6 +145,7 @@ pub(super) fn desired_guest(guest: &DesiredGuest, allocations: Vec<v1::Allocatio
         hard: guest.desired.hard,
         must_exist: guest.must_exist,
         spec: guest.spec.as_ref().map(|spec| guest_spec(spec, allocations)),
+        disks,
     }
 }
 

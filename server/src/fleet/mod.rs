@@ -8,6 +8,7 @@
 //! | `handle.rs` | the owner of the fleet and its lock; each command is committed as one |
 //! | `hosts.rs` | commands that write provider trees |
 //! | `instances.rs` | creating and unshelving: records, decisions and claims in turn |
+//! | `moves.rs` | resizing and migrating instances, likewise |
 //! | `schedule.rs`, `ask.rs`, `decider.rs` | decisions |
 //! | `reconcile.rs` | the loop that brings instances to their desired state |
 //! | `outbox.rs` | the messages that an agent has yet to receive |
@@ -21,6 +22,7 @@ mod handle;
 mod hosts;
 mod instances;
 pub(crate) mod message;
+mod moves;
 pub(crate) mod outbox;
 pub(crate) mod reconcile;
 mod records;

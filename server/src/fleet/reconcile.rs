@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::FleetHandle;
 use super::ask::Ask;
-use super::message::desired_guest;
+use super::message::{desired_guest, disk_move};
 use crate::amounts;
 use crate::request::{Access, Epoch};
 use crate::service::Service;
@@ -64,6 +64,8 @@ async fn run_epoch(service: &Service, epoch: &Arc<Epoch>) {
                     fleet.take_risen()
                 });
                 fleet.remove_retired();
+                fleet.confirm_expired();
+                fleet.take_moves().into_iter().for_each(|moved| service.metrics.note_move(moved));
                 ticks = ticks.wrapping_add(1);
                 // An instance that found no host may have waited for this one.
                 if has_risen || ticks.is_multiple_of(ROUND) {
@@ -80,6 +82,13 @@ impl FleetHandle {
     fn note_unfinished(&self) {
         let unfinished = self.read(berth_fleet::Fleet::unfinished);
         unfinished.into_iter().for_each(|uuid| self.note_due(uuid));
+    }
+
+    /// Confirms the moves whose window has passed.
+    fn confirm_expired(&self) {
+        if self.read(berth_fleet::Fleet::has_expiring_moves) {
+            self.command(berth_fleet::Fleet::confirm_expired);
+        }
     }
 
     async fn reconcile(&self, epoch: &Epoch, instances: BTreeSet<Uuid>) {
@@ -102,7 +111,8 @@ impl FleetHandle {
         let Some(instance) = self.instance_by_uuid(uuid) else { return Vec::new() };
         let message = |guest: DesiredGuest| {
             let allocations = if guest.spec.is_some() { self.allocations(uuid) } else { Vec::new() };
-            let message = Message::DesiredGuest(desired_guest(&guest, allocations));
+            let disks = guest.disks.as_ref().map(|disks| self.read(|fleet| disk_move(fleet.state(), disks)));
+            let message = Message::DesiredGuest(desired_guest(&guest, allocations, disks));
             (guest.host, message)
         };
         instance.desired_guests().into_iter().map(message).collect()
@@ -110,15 +120,17 @@ impl FleetHandle {
 
     /// Takes the next step of an instance that needs no agent: schedules it, or finishes its deletion.
     fn take_step(&self, uuid: Uuid) {
-        let (is_due, is_deletable) = self.read(|fleet| {
+        let instance = self.read(|fleet| {
             let instance = fleet.state().instance(uuid).filter(|_| !fleet.is_placing(uuid));
-            let is_due = instance.is_some_and(|instance| instance.is_scheduling());
-            (is_due, instance.is_some_and(|instance| instance.is_deletable()))
+            instance.map(Arc::clone)
         });
-        if is_deletable {
+        let Some(instance) = instance else { return };
+        if instance.is_deletable() {
             self.command(|fleet, _| fleet.finish_deletion(uuid));
-        } else if is_due {
+        } else if instance.is_scheduling() {
             self.build(uuid);
+        } else if instance.needs_target() {
+            self.go_on_moving(uuid);
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod convert;
 mod key;
+mod migration;
 #[cfg(test)]
 mod tests;
 
@@ -60,6 +61,9 @@ pub(super) struct StoredHypervisor {
     pub(super) address: String,
     #[prost(string, tag = "8")]
     pub(super) agent_version: String,
+    /// 0: its agent offers no disks.
+    #[prost(uint32, tag = "9")]
+    pub(super) disks_port: u32,
 }
 
 /// A provider that an agent reported: which of its traits are the agent's.
@@ -230,6 +234,62 @@ pub(super) struct StoredInstance {
     /// Whether it is stopped because its guest went off without its user.
     #[prost(bool, tag = "28")]
     pub(super) stopped_by_itself: bool,
+    /// The latest, oldest first. Only the last may be open.
+    #[prost(message, repeated, tag = "29")]
+    pub(super) migrations: Vec<StoredMigration>,
+}
+
+/// A move of an instance.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct StoredMigration {
+    #[prost(bytes = "vec", tag = "1")]
+    pub(super) uuid: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub(super) ticket: Vec<u8>,
+    #[prost(enumeration = "StoredMigrationKind", tag = "3")]
+    pub(super) kind: i32,
+    #[prost(string, tag = "4")]
+    pub(super) source: String,
+    #[prost(string, tag = "5")]
+    pub(super) target: String,
+    #[prost(string, tag = "6")]
+    pub(super) requested_host: String,
+    #[prost(message, required, tag = "7")]
+    pub(super) old_flavor: StoredFlavor,
+    #[prost(message, required, tag = "8")]
+    pub(super) new_flavor: StoredFlavor,
+    #[prost(enumeration = "StoredVmState", tag = "9")]
+    pub(super) state_before: i32,
+    /// Hosts that could not build the guest, each with the error.
+    #[prost(btree_map = "string, string", tag = "10")]
+    pub(super) failures: BTreeMap<String, String>,
+    #[prost(string, tag = "11")]
+    pub(super) error: String,
+    #[prost(string, tag = "12")]
+    pub(super) user: String,
+    #[prost(enumeration = "StoredMigrationOutcome", tag = "13")]
+    pub(super) outcome: i32,
+    #[prost(uint64, tag = "14")]
+    pub(super) created_at: u64,
+    #[prost(uint64, tag = "15")]
+    pub(super) updated_at: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, prost::Enumeration)]
+#[repr(i32)]
+pub(super) enum StoredMigrationKind {
+    Cold = 0,
+    Resize = 1,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, prost::Enumeration)]
+#[repr(i32)]
+pub(super) enum StoredMigrationOutcome {
+    Open = 0,
+    Confirmed = 1,
+    Reverted = 2,
+    Failed = 3,
+    Deleted = 4,
 }
 
 #[derive(Clone, PartialEq, Eq, prost::Message)]
@@ -263,6 +323,7 @@ pub(super) enum StoredVmState {
     ShelvedOffloaded = 5,
     Error = 6,
     Deleted = 7,
+    Resized = 8,
 }
 
 /// Nova's `task_state`: the operation.
@@ -283,6 +344,12 @@ pub(super) enum StoredTask {
     ShelvingOffloading = 11,
     Unshelving = 12,
     Deleting = 13,
+    ResizePrep = 14,
+    ResizeMigrating = 15,
+    ResizeFinish = 16,
+    ResizeConfirming = 17,
+    ResizeReverting = 18,
+    ResizeRestoring = 19,
 }
 
 /// The power state that the hypervisor reports.

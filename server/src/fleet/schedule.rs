@@ -36,7 +36,9 @@ impl FleetHandle {
         if dry {
             return decider.decide(self, ask, group, now(), true).map(named);
         }
-        if let Some(held) = decider.held(&ask.instances) {
+        if ask.migration.is_none()
+            && let Some(held) = decider.held(&ask.instances)
+        {
             return Ok(named(held));
         }
         // Recorded before the claim: a membership without one is forgotten at the next start.

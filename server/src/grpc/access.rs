@@ -57,9 +57,11 @@ impl Access {
                 _ => return None,
             },
             ("berth.v1.Instances", method) => match method {
-                "Get" | "List" | "ListEvents" | "Watch" => Self::Read,
+                "Get" | "List" | "ListEvents" | "Watch" | "ListMigrations" | "GetMigration" => Self::Read,
                 "Create" | "Delete" | "Start" | "Stop" | "Reboot" | "Pause" | "Unpause" | "Suspend" | "Resume" => Self::Use,
                 "Shelve" | "Unshelve" | "Lock" | "Unlock" => Self::Use,
+                "Resize" | "ConfirmResize" | "RevertResize" => Self::Use,
+                "Migrate" => Self::Operate,
                 _ => return None,
             },
             ("berth.v1.Agents", "Join") => Self::Join,

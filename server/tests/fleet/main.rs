@@ -6,6 +6,7 @@ mod backups;
 mod catalogue;
 mod decision_hash;
 mod instances;
+mod moves;
 mod projects;
 mod ratios;
 mod relaxed;

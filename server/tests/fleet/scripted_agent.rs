@@ -8,6 +8,7 @@ use berth_api::v1;
 use berth_api::v1::agent_message::Message;
 use berth_api::v1::agents_client::AgentsClient;
 use berth_api::v1::desired_guest::Goal;
+use berth_api::v1::disk_move::Role;
 use berth_api::v1::guest_report::State;
 use berth_api::v1::service_message::Message as ServiceEvent;
 use tokio::sync::mpsc;
@@ -82,6 +83,8 @@ impl ScriptedAgent {
             kind: "QEMU".to_owned(),
             version: 7_002_000,
             architecture: "x86_64".to_owned(),
+            address: "127.0.0.1".to_owned(),
+            disks_port: 1,
             ..v1::Hypervisor::default()
         };
         let hello = v1::Hello {
@@ -186,6 +189,34 @@ async fn serve(
 }
 
 impl Machine {
+    /// Why the guest cannot be built, if nothing of it is here.
+    fn missing_disks(&self, desired: &v1::DesiredGuest) -> Option<&'static str> {
+        let disks = desired.disks.clone().unwrap_or_default();
+        let has = |guest: &str| self.guests.contains_key(guest);
+        if has(&desired.instance) {
+            None
+        } else if disks.role() == Role::TakeBack && !has(&disks.migration) {
+            Some("no disks are set aside")
+        } else {
+            desired.must_exist.then_some("the guest is lost")
+        }
+    }
+
+    /// Sets the disks of a guest aside, or takes them back.
+    fn hand_over_disks(&mut self, desired: &v1::DesiredGuest) {
+        let Some(disks) = &desired.disks else { return };
+        match disks.role() {
+            Role::SetAside if self.guests.contains_key(&desired.instance) => {
+                let mut kept =
+                    v1::GuestReport { instance: disks.migration.clone(), ..v1::GuestReport::default() };
+                kept.set_state(State::Shelved);
+                self.guests.insert(disks.migration.clone(), kept);
+            }
+            Role::TakeBack => drop(self.guests.remove(&disks.migration)),
+            _ => {}
+        }
+    }
+
     /// Makes the guest so at once.
     fn grant(&mut self, desired: &v1::DesiredGuest) -> Option<v1::GuestReport> {
         self.desired.push(desired.clone());
@@ -223,13 +254,21 @@ impl Machine {
             self.guests.remove(&desired.instance);
             return Some(report);
         }
+        if !matches!(desired.goal(), Goal::Absent | Goal::Outgoing)
+            && let Some(why) = self.missing_disks(desired)
+        {
+            report.error = why.to_owned();
+            report.set_state(State::Absent);
+            return Some(report);
+        }
+        self.hand_over_disks(desired);
         report.set_state(match desired.goal() {
             Goal::Running => State::Running,
             Goal::Stopped => State::ShutDown,
             Goal::Paused => State::Paused,
             Goal::Suspended => State::Saved,
             Goal::Shelved => State::Shelved,
-            Goal::Absent | Goal::Unspecified => State::Absent,
+            Goal::Absent | Goal::Outgoing | Goal::Unspecified => State::Absent,
         });
         if report.state() == State::Absent {
             self.guests.remove(&desired.instance);

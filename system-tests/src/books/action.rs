@@ -28,6 +28,12 @@ pub enum Action {
     Shelve,
     /// Unshelves it.
     Unshelve,
+    /// Moves it to another host, where it waits for its confirmation.
+    Migrate,
+    /// Confirms that.
+    Confirm,
+    /// Takes it back.
+    Revert,
     /// Deletes it.
     Delete,
 }
@@ -40,9 +46,15 @@ impl Action {
             Self::Pause => "PAUSED",
             Self::Suspend => "SUSPENDED",
             Self::Shelve => "SHELVED_OFFLOADED",
-            Self::Create(_) | Self::Start | Self::Unpause | Self::Resume | Self::Reboot | Self::Unshelve => {
-                "ACTIVE"
-            }
+            Self::Migrate => "VERIFY_RESIZE",
+            Self::Create(_)
+            | Self::Start
+            | Self::Unpause
+            | Self::Resume
+            | Self::Reboot
+            | Self::Unshelve
+            | Self::Confirm
+            | Self::Revert => "ACTIVE",
             Self::Delete => return None,
         })
     }
@@ -67,6 +79,15 @@ impl Action {
                 .map(drop),
             Self::Shelve => all.shelve(it).await.map(drop),
             Self::Unshelve => all.unshelve(it).await.map(drop),
+            Self::Migrate => {
+                let wanted = v1::MigrateInstanceRequest {
+                    instance: it.instance,
+                    ..v1::MigrateInstanceRequest::default()
+                };
+                all.migrate(wanted).await.map(drop)
+            }
+            Self::Confirm => all.confirm_resize(it).await.map(drop),
+            Self::Revert => all.revert_resize(it).await.map(drop),
             Self::Delete => all.delete(it).await.map(drop),
         }
     }

@@ -30,6 +30,8 @@ pub struct Books {
     groups: Vec<v1::ServerGroup>,
     /// What each consumer holds.
     held: BTreeMap<String, Held>,
+    /// The migrations that are open.
+    moves: Vec<v1::Migration>,
     /// Of each host, the guests on it.
     guests: BTreeMap<String, Vec<Found>>,
 }
@@ -48,7 +50,11 @@ impl Books {
         let held = held(channel, &hosts).await?;
         let wanted = v1::ListInstancesRequest { page_size: ALL, ..v1::ListInstancesRequest::default() };
         let instances = InstancesClient::new(channel.clone()).list(wanted).await?.into_inner().instances;
-        Ok(Self { instances, hosts, groups, held, guests })
+        let wanted = v1::ListMigrationsRequest { page_size: ALL, ..v1::ListMigrationsRequest::default() };
+        let mut moves =
+            InstancesClient::new(channel.clone()).list_migrations(wanted).await?.into_inner().migrations;
+        moves.retain(|migration| !["confirmed", "reverted", "failed"].contains(&migration.status.as_str()));
+        Ok(Self { instances, hosts, groups, held, moves, guests })
     }
 
     /// Violations of the rules that hold when nothing is in progress.
@@ -59,7 +65,10 @@ impl Books {
         found.extend(unknown.map(|name| format!("host {name} is not known")));
         found.extend(self.instances.iter().flat_map(|instance| self.of_instance(instance)));
         found.extend(self.groups.iter().filter_map(|group| self.of_group(group)));
-        let known: BTreeSet<&String> = self.instances.iter().map(|instance| &instance.uuid).collect();
+        found.extend(self.moves.iter().flat_map(|migration| self.of_move(migration)));
+        let instances = self.instances.iter().map(|instance| &instance.uuid);
+        let known: BTreeSet<&String> =
+            instances.chain(self.moves.iter().map(|migration| &migration.uuid)).collect();
         let unknown = self.held.iter().filter(|(consumer, _)| !known.contains(consumer));
         found.extend(unknown.map(|(consumer, held)| format!("{consumer} is no instance and holds {held:?}")));
         for (host, guests) in &self.guests {
@@ -136,6 +145,23 @@ impl Books {
         amounts.into_iter().map(|(class, amount)| (key(class), amount.into())).collect()
     }
 
+    /// While a move waits for its confirmation, the source has the former disks, and the migration holds it.
+    fn of_move(&self, migration: &v1::Migration) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let places = self.places(&migration.uuid);
+        if migration.status != "finished" || places != [(migration.source_host.as_str(), GuestPower::Kept)] {
+            wrong.push(format!("is {}, with disks {places:?}", migration.status));
+        }
+        let source = self.hosts.iter().find(|host| host.name == migration.source_host);
+        let held = self.held.get(&migration.uuid).into_iter().flatten();
+        let providers: BTreeSet<_> = held.map(|((provider, _), _)| provider).collect();
+        if !source.is_some_and(|source| providers.iter().eq([&&source.provider])) {
+            wrong.push(format!("holds {providers:?}"));
+        }
+        let about = format!("migration {} from {}:", migration.uuid, migration.source_host);
+        wrong.into_iter().map(|wrong| format!("{about} {wrong}")).collect()
+    }
+
     fn of_group(&self, group: &v1::ServerGroup) -> Option<String> {
         let members = self.instances.iter().filter(|one| group.members.contains(&one.uuid));
         let hosts: Vec<&str> = members.map(|one| one.host.as_str()).filter(|host| !host.is_empty()).collect();
@@ -148,7 +174,8 @@ impl Books {
 /// How the guest of an instance with this status is; nothing if that is not known.
 fn state_of(status: &str) -> Option<GuestPower> {
     match status {
-        "ACTIVE" => Some(GuestPower::Running),
+        // The tests move instances that run.
+        "ACTIVE" | "VERIFY_RESIZE" => Some(GuestPower::Running),
         "SHUTOFF" => Some(GuestPower::ShutDown),
         "PAUSED" => Some(GuestPower::Paused),
         "SUSPENDED" => Some(GuestPower::Saved),

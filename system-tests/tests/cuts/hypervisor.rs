@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use berth_compute_agent::disks::DiskPart;
 use berth_compute_agent::{Facts, FakeHypervisor, Fault, Found, Hypervisor, Job, Notice, StepOutcome};
 use tokio::sync::mpsc::UnboundedReceiver;
 use uuid::Uuid;
@@ -54,6 +55,10 @@ impl Hypervisor for MortalAgent {
 
     async fn forget(&self, instance: Uuid) {
         self.call(self.hypervisor.forget(instance)).await;
+    }
+
+    async fn export(&self, guest: Uuid) -> Result<Vec<DiskPart>, Fault> {
+        self.hypervisor.export(guest).await
     }
 
     fn disk_available_gb(&self) -> u32 {

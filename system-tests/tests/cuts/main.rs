@@ -18,7 +18,8 @@ use crate::client::Client;
 use crate::cut::Side;
 use crate::world::World;
 use berth_system_tests::books::Action::{
-    self, Create, Delete, Pause, Reboot, Resume, Shelve, Start, Stop, Suspend, Unpause, Unshelve,
+    self, Confirm, Create, Delete, Migrate, Pause, Reboot, Resume, Revert, Shelve, Start, Stop, Suspend,
+    Unpause, Unshelve,
 };
 
 /// Who dies.
@@ -73,6 +74,30 @@ fn pausing_and_suspending_is_cut() {
 fn shelving_is_cut() {
     let (before, actions) = (&[Create(1)], &[Shelve, Unshelve]);
     live_all(&Workflow { hosts: 2, before, actions, least: (5, 8), ..Workflow::default() });
+}
+
+#[test]
+fn a_migration_that_is_confirmed_is_cut() {
+    let (before, actions) = (&[Create(1)], &[Migrate, Confirm]);
+    live_all(&Workflow { hosts: 2, before, actions, least: (8, 14), ..Workflow::default() });
+}
+
+#[test]
+fn a_migration_that_is_reverted_is_cut() {
+    let (before, actions) = (&[Create(1)], &[Migrate, Revert]);
+    live_all(&Workflow { hosts: 2, before, actions, least: (9, 16), ..Workflow::default() });
+}
+
+#[test]
+fn a_migration_of_a_group_is_cut() {
+    let (before, actions) = (&[Create(2)], &[Migrate, Revert]);
+    live_all(&Workflow { hosts: 4, before, actions, least: (16, 40), ..Workflow::default() });
+}
+
+#[test]
+fn a_deletion_in_the_middle_of_a_migration_is_cut() {
+    let (before, actions) = (&[Create(1), Migrate], &[Delete]);
+    live_all(&Workflow { hosts: 2, before, actions, least: (4, 10), ..Workflow::default() });
 }
 
 /// Cuts the workflow everywhere.

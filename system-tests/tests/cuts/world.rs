@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use berth_compute_agent::agent::{self, Settings};
+use berth_compute_agent::disks::{DiskServer, Peers};
 use berth_compute_agent::{Facts, FakeHypervisor, Found, Hypervisor, Offer, service};
 use berth_server::{DataDir, DurabilityOptions, FleetOptions, Grpc, Keeper, ServiceOptions};
 use tempfile::TempDir;
@@ -47,6 +48,8 @@ struct Serving {
 pub(crate) struct Machine {
     pub(crate) hypervisor: Arc<FakeHypervisor>,
     name: String,
+    /// The port where its agent offers disks: the same in each life.
+    disks: Arc<DiskServer>,
     running: Option<(Arc<MortalAgent>, Runtime)>,
 }
 
@@ -156,7 +159,9 @@ impl Machine {
         // Weighers prefer the larger ones.
         let memory_mb = 32_768 - 4096 * number;
         let facts = Facts::plain(Uuid::from_u128(0xa << 64 | u128::from(number)), 8, memory_mb, 100);
-        Self { name: format!("h{number}"), hypervisor: Arc::new(FakeHypervisor::new(facts)), running: None }
+        let disks = Arc::new(DiskServer::bind(0, None).expect("a port"));
+        let hypervisor = Arc::new(FakeHypervisor::new(facts));
+        Self { name: format!("h{number}"), hypervisor, disks, running: None }
     }
 
     fn start(&mut self, service: SocketAddr, cut: Arc<Cut>) {
@@ -165,6 +170,8 @@ impl Machine {
             address: "127.0.0.1".to_owned(),
             offer: Offer::default(),
             shutdown_grace: PATIENCE,
+            peers: Peers::default(),
+            disks: Some(Arc::clone(&self.disks)),
             seed: 1,
         };
         let agent = Arc::new(MortalAgent::new(Arc::clone(&self.hypervisor), cut));

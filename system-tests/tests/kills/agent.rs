@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use berth_compute_agent::agent::{self, Settings};
+use berth_compute_agent::disks::{DiskServer, Peers};
 use berth_compute_agent::{Facts, FakeHypervisor, Fault, GuestStep, Offer, service};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -33,6 +34,8 @@ pub(crate) async fn run(host: &str, url: &str, directory: &str) {
         address: "127.0.0.1".to_owned(),
         offer: Offer::default(),
         shutdown_grace: Duration::from_secs(1),
+        peers: Peers::default(),
+        disks: Some(Arc::new(DiskServer::bind(0, None).expect("a port"))),
         seed: rng.random(),
     };
     let channel = service::channel(url, None).expect("loopback");

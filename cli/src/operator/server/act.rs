@@ -1,8 +1,10 @@
 //! Operations on servers.
 
 use anyhow::{Result, bail};
-use berth_api::v1::{Instance, InstanceRequest, LockRequest, RebootRequest};
-use clap::Args;
+use berth_api::v1::{
+    Instance, InstanceRequest, LockRequest, MigrateInstanceRequest, RebootRequest, ResizeInstanceRequest,
+};
+use clap::{Args, Subcommand};
 
 use super::view::{COLUMNS, record};
 use super::wait::{Goal, wait};
@@ -32,7 +34,55 @@ pub(super) struct Reboot {
     pub(super) hard: bool,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Args)]
+pub(super) struct Migrate {
+    #[command(flatten)]
+    pub(super) named: Named,
+    /// The host to go to; it has to pass the same filters as any other [default: the scheduler chooses]
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    pub(super) host: String,
+}
+
+/// `resize SERVER --flavor NAME`, or `resize confirm|revert SERVER`.
+#[derive(Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(super) struct Resize {
+    #[arg(value_name = "SERVER", required = true)]
+    server: Vec<String>,
+    #[command(flatten)]
+    scope: Scope,
+    /// Wait for the resize to complete; fail if a server ends in another state
+    #[arg(long)]
+    wait: bool,
+    /// The new flavor; its disks must not be smaller
+    #[arg(long, value_name = "NAME", required = true)]
+    flavor: Option<String>,
+    #[command(subcommand)]
+    ending: Option<ResizeEnding>,
+}
+
+#[derive(Subcommand)]
+enum ResizeEnding {
+    /// Confirm resizes and migrations: remove the former disks and release the former host
+    Confirm(Named),
+    /// Revert resizes and migrations: go back to the former host, flavor and disks
+    Revert(Named),
+}
+
+impl Resize {
+    /// What is asked for, and of which servers.
+    pub(super) fn parts(self) -> Result<(Operation, Named)> {
+        let Self { server, scope, wait, flavor, ending } = self;
+        match (ending, flavor) {
+            (Some(ResizeEnding::Confirm(named)), _) => Ok((Operation::ConfirmResize, named)),
+            (Some(ResizeEnding::Revert(named)), _) => Ok((Operation::RevertResize, named)),
+            (None, Some(flavor)) => Ok((Operation::Resize { flavor }, Named { server, scope, wait })),
+            (None, None) => bail!("--flavor: the new flavor is needed"),
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
 pub(super) enum Operation {
     Start,
     Stop,
@@ -43,36 +93,51 @@ pub(super) enum Operation {
     Resume,
     Shelve,
     Unshelve,
+    Resize { flavor: String },
+    Migrate { host: String },
+    ConfirmResize,
+    RevertResize,
 }
 
 impl Operation {
     /// The status of the server after the operation.
-    const fn goal(self) -> Goal {
+    const fn goal(&self) -> Goal {
         Goal::Status(match self {
-            Self::Stop => "SHUTOFF",
-            Self::Pause => "PAUSED",
-            Self::Suspend => "SUSPENDED",
-            Self::Shelve => "SHELVED_OFFLOADED",
-            Self::Start | Self::Reboot { .. } | Self::Unpause | Self::Resume | Self::Unshelve => "ACTIVE",
+            Self::Stop => &["SHUTOFF"],
+            Self::Pause => &["PAUSED"],
+            Self::Suspend => &["SUSPENDED"],
+            Self::Shelve => &["SHELVED_OFFLOADED"],
+            Self::Start | Self::Reboot { .. } | Self::Unpause | Self::Resume | Self::Unshelve => &["ACTIVE"],
+            Self::Resize { .. } | Self::Migrate { .. } => &["VERIFY_RESIZE"],
+            // A server that was shut off is shut off again.
+            Self::ConfirmResize | Self::RevertResize => &["ACTIVE", "SHUTOFF"],
         })
     }
 
     async fn ask(self, client: &Client, wanted: InstanceRequest) -> Result<Instance, Refusal> {
         let mut instances = client.instances();
-        if let Self::Reboot { hard } = self {
-            let InstanceRequest { instance, project } = wanted;
-            return instances.reboot(request(RebootRequest { instance, hard, project })).await.answer();
-        }
+        let InstanceRequest { instance, project } = wanted.clone();
         let wanted = request(wanted);
         match self {
-            Self::Start | Self::Reboot { .. } => instances.start(wanted).await,
+            Self::Start => instances.start(wanted).await,
             Self::Stop => instances.stop(wanted).await,
+            Self::Reboot { hard } => {
+                instances.reboot(request(RebootRequest { instance, hard, project })).await
+            }
             Self::Pause => instances.pause(wanted).await,
             Self::Unpause => instances.unpause(wanted).await,
             Self::Suspend => instances.suspend(wanted).await,
             Self::Resume => instances.resume(wanted).await,
             Self::Shelve => instances.shelve(wanted).await,
             Self::Unshelve => instances.unshelve(wanted).await,
+            Self::Resize { flavor } => {
+                instances.resize(request(ResizeInstanceRequest { instance, project, flavor })).await
+            }
+            Self::Migrate { host } => {
+                instances.migrate(request(MigrateInstanceRequest { instance, project, host })).await
+            }
+            Self::ConfirmResize => instances.confirm_resize(wanted).await,
+            Self::RevertResize => instances.revert_resize(wanted).await,
         }
         .answer()
     }
@@ -91,7 +156,7 @@ impl Named {
         let project = self.scope.project(project);
         for server in self.server {
             let wanted = InstanceRequest { instance: server.clone(), project: project.clone() };
-            match operation.ask(client, wanted).await {
+            match operation.clone().ask(client, wanted).await {
                 Ok(instance) => acted.push(instance),
                 Err(refusal) => failures.push(format!("{server}: {refusal}")),
             }

@@ -58,7 +58,7 @@ impl Create {
         if !waits {
             return print(made, asked, format);
         }
-        let settled = wait(client, made, Goal::Status("ACTIVE")).await?;
+        let settled = wait(client, made, Goal::Status(&["ACTIVE"])).await?;
         print(settled.instances.clone(), asked, format)?;
         settled.verdict()
     }

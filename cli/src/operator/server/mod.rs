@@ -18,7 +18,7 @@ use super::record::{Format, print_list};
 use super::refusal::Answer;
 use super::{Common, Project, Scope, run};
 use crate::Ending;
-use act::{Named, Operation, Reboot};
+use act::{Migrate, Named, Operation, Reboot, Resize};
 use create::Create;
 pub(crate) use request::Wanted;
 
@@ -31,6 +31,9 @@ Examples:
   berth server create here --flavor m1.small --image debian.qcow2 --availability-zone az1:compute-7
   berth server list --host compute-7
   berth server stop web-1 web-2 --wait
+  berth server resize web-1 --flavor m1.large --wait
+  berth server resize confirm web-1
+  berth server migrate web-2 --host compute-8 --wait
   berth server event list web-1
 
 SERVER is a server's UUID, or its name if only one of the project has it.")]
@@ -71,6 +74,11 @@ enum Action {
     Shelve(Named),
     /// Unshelve servers: schedule them again and start them
     Unshelve(Named),
+    /// Resize servers: give them another flavor, on a host with the capacity. They are shut down meanwhile, and wait for
+    /// `resize confirm` or `resize revert` then
+    Resize(Resize),
+    /// Migrate servers to other hosts. They are shut down meanwhile, and wait for `resize confirm` or `resize revert` then
+    Migrate(Migrate),
     /// Lock a server, so that only operators can act on it
     Lock {
         #[command(flatten)]
@@ -150,6 +158,8 @@ async fn act(client: &Client, action: Action, project: String, format: Format) -
         Action::Resume(named) => (Operation::Resume, named),
         Action::Shelve(named) => (Operation::Shelve, named),
         Action::Unshelve(named) => (Operation::Unshelve, named),
+        Action::Resize(resize) => resize.parts()?,
+        Action::Migrate(Migrate { named, host }) => (Operation::Migrate { host }, named),
     };
     named.act(client, operation, &project, format).await
 }

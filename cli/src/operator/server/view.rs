@@ -7,7 +7,7 @@ use crate::operator::flavor;
 use crate::operator::record::Record;
 
 /// The words for `status` that a server in a list can have.
-pub(super) const STATUSES: [&str; 9] = [
+pub(super) const STATUSES: [&str; 12] = [
     "BUILD",
     "ACTIVE",
     "SHUTOFF",
@@ -16,6 +16,9 @@ pub(super) const STATUSES: [&str; 9] = [
     "SHELVED_OFFLOADED",
     "REBOOT",
     "HARD_REBOOT",
+    "RESIZE",
+    "VERIFY_RESIZE",
+    "REVERT_RESIZE",
     "ERROR",
 ];
 

@@ -19,8 +19,8 @@ use crate::operator::refusal::Refusal;
 /// The state to wait for.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Goal {
-    /// The server has this status and no operation in progress.
-    Status(&'static str),
+    /// The server has one of these statuses and no operation in progress.
+    Status(&'static [&'static str]),
     /// The server is deleted.
     Gone,
 }
@@ -163,13 +163,14 @@ impl Goal {
             Self::Gone => (status == "DELETED").then_some(None),
             Self::Status(_) if status == "DELETED" => Some(Some(format!("{name} ({uuid}) was deleted"))),
             Self::Status(_) if !task_state.is_empty() || vm_state == "building" => None,
-            Self::Status(wanted) if status == wanted => Some(None),
+            Self::Status(wanted) if wanted.contains(&status.as_str()) => Some(None),
             Self::Status(_) if status == "ERROR" => {
                 let fault = if fault.is_empty() { "the service does not say why" } else { fault };
                 Some(Some(format!("{name} ({uuid}) is in ERROR: {fault}")))
             }
             Self::Status(wanted) => {
                 let fault = if fault.is_empty() { String::new() } else { format!(": {fault}") };
+                let wanted = wanted.join(" or ");
                 Some(Some(format!("{name} ({uuid}) is {status}, not {wanted}{fault}")))
             }
         }

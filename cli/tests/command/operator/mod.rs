@@ -4,6 +4,7 @@ mod connection;
 mod explain;
 pub(super) mod fake;
 mod fleet;
+mod migrations;
 mod refusals;
 mod servers;
 mod services;

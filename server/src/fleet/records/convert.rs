@@ -16,12 +16,12 @@ use super::{
     StoredTask, StoredVmState,
 };
 
-fn bytes(uuid: Uuid) -> Vec<u8> {
+pub(super) fn bytes(uuid: Uuid) -> Vec<u8> {
     uuid.into_bytes().to_vec()
 }
 
 /// The UUID of a record. It was valid when the record was written.
-fn uuid(bytes: &[u8]) -> Uuid {
+pub(super) fn uuid(bytes: &[u8]) -> Uuid {
     Uuid::from_slice(bytes).unwrap_or_default()
 }
 
@@ -72,6 +72,7 @@ impl From<HypervisorInfo> for StoredHypervisor {
             cpu_model: of.cpu_model,
             address: of.address,
             agent_version: of.agent_version,
+            disks_port: of.disks_port,
         }
     }
 }
@@ -87,6 +88,7 @@ impl From<StoredHypervisor> for HypervisorInfo {
             cpu_model: of.cpu_model,
             address: of.address,
             agent_version: of.agent_version,
+            disks_port: of.disks_port,
         }
     }
 }
@@ -265,6 +267,7 @@ impl From<&Instance> for StoredInstance {
             events: instance.events.iter().map(|event| (&**event).into()).collect(),
             locked_by_operator: lock.as_ref().is_some_and(|lock| lock.by_operator),
             stopped_by_itself: observed.stopped_by_itself,
+            migrations: instance.migrations.iter().map(|migration| (&**migration).into()).collect(),
         }
     }
 }
@@ -302,6 +305,7 @@ impl StoredInstance {
             vm_state,
             operation,
             location: Location { host: self.host, leftovers: self.leftovers, failures: self.failures },
+            migrations: self.migrations.into_iter().map(|migration| Arc::new(migration.into())).collect(),
             lock: self.locked.then_some(lock),
             events: self.events.into_iter().map(|event| Arc::new(event.into())).collect(),
             updated_at: Timestamp(self.updated_at),
@@ -320,6 +324,7 @@ impl From<VmState> for StoredVmState {
             VmState::ShelvedOffloaded => Self::ShelvedOffloaded,
             VmState::Error => Self::Error,
             VmState::Deleted => Self::Deleted,
+            VmState::Resized => Self::Resized,
         }
     }
 }
@@ -335,6 +340,7 @@ impl From<StoredVmState> for VmState {
             StoredVmState::ShelvedOffloaded => Self::ShelvedOffloaded,
             StoredVmState::Error => Self::Error,
             StoredVmState::Deleted => Self::Deleted,
+            StoredVmState::Resized => Self::Resized,
         }
     }
 }
@@ -356,6 +362,12 @@ impl From<Option<Operation>> for StoredTask {
             Some(Operation::Shelve) => Self::ShelvingOffloading,
             Some(Operation::Unshelve) => Self::Unshelving,
             Some(Operation::Delete) => Self::Deleting,
+            Some(Operation::ResizePrep) => Self::ResizePrep,
+            Some(Operation::ResizeMigrating) => Self::ResizeMigrating,
+            Some(Operation::ResizeFinish) => Self::ResizeFinish,
+            Some(Operation::ResizeConfirming) => Self::ResizeConfirming,
+            Some(Operation::ResizeReverting) => Self::ResizeReverting,
+            Some(Operation::ResizeRestoring) => Self::ResizeRestoring,
         }
     }
 }
@@ -377,6 +389,12 @@ impl From<StoredTask> for Option<Operation> {
             StoredTask::ShelvingOffloading => Operation::Shelve,
             StoredTask::Unshelving => Operation::Unshelve,
             StoredTask::Deleting => Operation::Delete,
+            StoredTask::ResizePrep => Operation::ResizePrep,
+            StoredTask::ResizeMigrating => Operation::ResizeMigrating,
+            StoredTask::ResizeFinish => Operation::ResizeFinish,
+            StoredTask::ResizeConfirming => Operation::ResizeConfirming,
+            StoredTask::ResizeReverting => Operation::ResizeReverting,
+            StoredTask::ResizeRestoring => Operation::ResizeRestoring,
         })
     }
 }

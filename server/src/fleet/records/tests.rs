@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use berth_fleet::{
-    Aggregate, Event, Flavor, Group, Host, HostStatus, Instance, InstanceSpec, Location, Lock, Operation,
-    Quota, RecordKey, ServerGroupPolicy, State, VmState,
+    Aggregate, Event, Flavor, Group, Host, HostStatus, Instance, InstanceSpec, Location, Lock, Migration,
+    MigrationKind, MigrationOutcome, Operation, Quota, RecordKey, ServerGroupPolicy, State, VmState,
 };
 use berth_placement::Timestamp;
 use prost::Message;
@@ -29,7 +29,20 @@ fn instance(uuid: Uuid) -> Instance {
         failures: [("old".to_owned(), "no".to_owned())].into(),
     };
     let event = Event { at: Timestamp(4), action: "create".to_owned(), ..Event::default() };
+    let migration = Migration {
+        uuid: Uuid::from_u128(11),
+        ticket: Uuid::from_u128(12),
+        kind: MigrationKind::Resize,
+        source: "h".to_owned(),
+        target: "t".to_owned(),
+        state_before: VmState::Stopped,
+        failures: [("f".to_owned(), "no".to_owned())].into(),
+        created_at: Timestamp(5),
+        ..Migration::default()
+    };
+    let earlier = Migration { outcome: Some(MigrationOutcome::Reverted), ..Migration::default() };
     Instance {
+        migrations: vec![Arc::new(earlier), Arc::new(migration)],
         location,
         vm_state: VmState::Paused,
         operation: Some(Operation::Reboot { hard: true }),
@@ -108,6 +121,12 @@ fn every_operation_has_its_number() {
         Operation::Shelve,
         Operation::Unshelve,
         Operation::Delete,
+        Operation::ResizePrep,
+        Operation::ResizeMigrating,
+        Operation::ResizeFinish,
+        Operation::ResizeConfirming,
+        Operation::ResizeReverting,
+        Operation::ResizeRestoring,
     ];
     for (number, operation) in (1..).zip(operations) {
         let task = StoredTask::from(Some(operation));

@@ -106,6 +106,7 @@ fn hypervisor(known: HypervisorInfo) -> v1::Hypervisor {
         cpu_model,
         address,
         agent_version,
+        disks_port,
     } = known;
     v1::Hypervisor {
         kind,
@@ -116,5 +117,6 @@ fn hypervisor(known: HypervisorInfo) -> v1::Hypervisor {
         cpu_model,
         address,
         agent_version,
+        disks_port,
     }
 }

@@ -1,7 +1,7 @@
 //! Instances as messages.
 
 use berth_api::v1;
-use berth_fleet::{Event, Fleet, Instance, Operation, power_state, status, vm_state};
+use berth_fleet::{Event, Fleet, Instance, Migration, Operation, power_state, status, vm_state};
 
 use crate::fleet::message::{flavor, image};
 
@@ -28,6 +28,25 @@ pub(super) fn instance(fleet: &Fleet, known: &Instance) -> v1::Instance {
         updated_at: known.updated_at.0,
         generation: known.desired.generation,
         metadata: spec.metadata.clone().into_iter().collect(),
+    }
+}
+
+pub(super) fn migration(instance: &Instance, migration: &Migration) -> v1::Migration {
+    v1::Migration {
+        uuid: migration.uuid.to_string(),
+        instance: instance.uuid.to_string(),
+        kind: migration.kind_name().to_owned(),
+        status: migration.status(instance).to_owned(),
+        source_host: migration.source.clone(),
+        target_host: migration.target.clone(),
+        old_flavor: migration.old_flavor.name.clone(),
+        new_flavor: migration.new_flavor.name.clone(),
+        failures: migration.failures.clone().into_iter().collect(),
+        error: migration.error.clone(),
+        user: migration.user.clone(),
+        project: instance.spec.project.clone(),
+        created_at: migration.created_at.0,
+        updated_at: migration.updated_at.0,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The Instances service: from a request to a running guest, and back.
 
 mod message;
+mod migrations;
 mod versions;
 mod watching;
 
@@ -102,6 +103,61 @@ impl v1::instances_server::Instances for Instances {
 
     async fn unshelve(&self, request: Request<v1::InstanceRequest>) -> Answer<v1::Instance> {
         self.act(request, Operation::Unshelve).await
+    }
+
+    async fn resize(&self, request: Request<v1::ResizeInstanceRequest>) -> Answer<v1::Instance> {
+        let caller = Caller::behind(&request);
+        write(&self.service, request, |call, wanted| {
+            let named = Named { name: &wanted.instance, project: &wanted.project };
+            let flavor = Some(wanted.flavor.as_str());
+            migrations::begin(call, named, (flavor, None), (caller.role(), caller.is_operator()))
+        })
+        .await
+    }
+
+    async fn migrate(&self, request: Request<v1::MigrateInstanceRequest>) -> Answer<v1::Instance> {
+        let caller = Caller::behind(&request);
+        write(&self.service, request, |call, wanted| {
+            let named = Named { name: &wanted.instance, project: &wanted.project };
+            let host = Some(wanted.host.as_str()).filter(|host| !host.is_empty());
+            migrations::begin(call, named, (None, host), (caller.role(), caller.is_operator()))
+        })
+        .await
+    }
+
+    async fn confirm_resize(&self, request: Request<v1::InstanceRequest>) -> Answer<v1::Instance> {
+        let caller = Caller::behind(&request);
+        write(&self.service, request, |call, wanted| {
+            let by = (caller.role(), caller.is_operator());
+            call.fleet.command(|fleet, now| {
+                let confirmed = fleet.confirm_move(named(wanted), by, now.wall)?;
+                Ok::<_, CallError>(instance(fleet, &confirmed))
+            })
+        })
+        .await
+    }
+
+    async fn revert_resize(&self, request: Request<v1::InstanceRequest>) -> Answer<v1::Instance> {
+        let caller = Caller::behind(&request);
+        write(&self.service, request, |call, wanted| {
+            let by = (caller.role(), caller.is_operator());
+            call.fleet.command(|fleet, now| {
+                let reverted = fleet.revert_move(named(wanted), by, now.wall)?;
+                Ok::<_, CallError>(instance(fleet, &reverted))
+            })
+        })
+        .await
+    }
+
+    async fn list_migrations(
+        &self,
+        request: Request<v1::ListMigrationsRequest>,
+    ) -> Answer<v1::ListMigrationsResponse> {
+        read(&self.service, request, migrations::list).await
+    }
+
+    async fn get_migration(&self, request: Request<v1::GetMigrationRequest>) -> Answer<v1::Migration> {
+        read(&self.service, request, migrations::get).await
     }
 
     async fn lock(&self, request: Request<v1::LockRequest>) -> Answer<v1::Instance> {

@@ -30,6 +30,7 @@ pub(super) fn ask(call: &Call<'_>, wanted: &v1::ScheduleRequest) -> Result<Ask, 
         hints: hints(&wanted.hints),
         ignore_hosts: wanted.ignore_hosts.clone(),
         alternates: wanted.alternates as usize,
+        migration: None,
     })
 }
 

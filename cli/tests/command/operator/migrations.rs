@@ -1,0 +1,93 @@
+//! Resizes and migrations.
+
+use berth_api::v1::*;
+use serde_json::json;
+
+use super::{AT, AT_TEXT, Fake, OTHER, UUID, assert_lines, busy, instance, map};
+
+#[test]
+fn servers_are_resized_and_migrated() {
+    let fake = Fake::start();
+    let moving = || busy(instance(UUID, "a", "RESIZE"), "resize_prep");
+    fake.answers("Resize", moving()).succeed("server resize a --flavor m1.large --project shop");
+    let asked: ResizeInstanceRequest = fake.asked("Resize");
+    assert_eq!((&*asked.instance, &*asked.flavor, &*asked.project), ("a", "m1.large", "shop"));
+    for (line, host) in [("migrate a", ""), ("migrate a --host compute-8", "compute-8")] {
+        fake.answers("Migrate", moving()).succeed(&format!("server {line}"));
+        let asked: MigrateInstanceRequest = fake.asked("Migrate");
+        assert_eq!((&*asked.instance, &*asked.host, &*asked.project), ("a", host, "default"));
+    }
+    for (command, method) in [("confirm", "ConfirmResize"), ("revert", "RevertResize")] {
+        for (option, project) in [("", "default"), ("--all-projects", "")] {
+            fake.answers(method, moving()).succeed(&format!("server resize {command} a {option}"));
+            let asked: InstanceRequest = fake.asked(method);
+            assert_eq!((&*asked.instance, &*asked.project), ("a", project));
+        }
+    }
+    assert!(fake.fail(2, "server resize a").contains("--flavor"));
+    assert!(fake.fail(2, "server resize --flavor f").contains("<SERVER>"));
+    assert!(!fake.was_asked("Resize"));
+}
+
+#[test]
+fn waiting_ends_when_the_confirmation_is_due_or_the_move_has_failed() {
+    let fake = Fake::start();
+    let moving = || busy(instance(UUID, "a", "RESIZE"), "resize_prep");
+    let wait = |shown: Instance| {
+        fake.answers("Migrate", moving()).answers("Get", moving());
+        fake.answers("Watch", super::fake::Watched { shown: vec![shown], ends: false });
+        fake.run("server migrate a --wait")
+    };
+    assert!(wait(instance(UUID, "a", "VERIFY_RESIZE")).status.success());
+    let fault = "the move failed: compute-8: no image".to_owned();
+    let failed = wait(Instance { fault, ..instance(UUID, "a", "ACTIVE") });
+    assert_eq!(failed.status.code(), Some(1));
+    let message = super::super::stderr(&failed);
+    assert!(
+        message.contains("is ACTIVE, not VERIFY_RESIZE: the move failed: compute-8: no image"),
+        "{message}"
+    );
+}
+
+#[test]
+fn migrations_are_listed_and_shown() {
+    let fake = Fake::start();
+    let migration = || Migration {
+        uuid: OTHER.into(),
+        instance: UUID.into(),
+        kind: "resize".into(),
+        status: "finished".into(),
+        source_host: "compute-1".into(),
+        target_host: "compute-2".into(),
+        old_flavor: "m1.small".into(),
+        new_flavor: "m1.large".into(),
+        failures: map(&[("compute-3", "no image")]),
+        project: "default".into(),
+        created_at: AT,
+        updated_at: AT,
+        ..Default::default()
+    };
+    let list = ListMigrationsResponse { migrations: vec![migration()], ..Default::default() };
+    fake.answers("ListMigrations", list);
+    assert_lines(
+        &fake.succeed("migration list --server web --host compute-2 --status finished"),
+        &[
+            "uuid server kind status source host target host new flavor updated at",
+            &format!("{OTHER} {UUID} resize finished compute-1 compute-2 m1.large {AT_TEXT}"),
+        ],
+    );
+    let asked: ListMigrationsRequest = fake.asked("ListMigrations");
+    assert_eq!(
+        (&*asked.instance, &*asked.host, &*asked.status, &*asked.project),
+        ("web", "compute-2", "finished", "default")
+    );
+    fake.answers("GetMigration", migration());
+    let shown = super::json(&fake.succeed(&format!("migration show {OTHER} -f json --all-projects")));
+    assert_eq!(
+        (&shown["failures"], &shown["error"], &shown["server"]),
+        (&json!({"compute-3": "no image"}), &json!(null), &json!(UUID))
+    );
+    let asked: GetMigrationRequest = fake.asked("GetMigration");
+    assert_eq!((&*asked.migration, &*asked.project), (OTHER, ""));
+    assert!(fake.fail(2, "migration list --status odd").contains("finished"));
+}

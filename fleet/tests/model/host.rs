@@ -1,0 +1,155 @@
+//! A host: what is on it, and what its agent knows.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use berth_fleet::{DesiredGuest, DiskMove, Goal, GuestReport, GuestState, Session};
+use uuid::Uuid;
+
+/// What an agent knows of a guest, and what its disks contain.
+#[derive(Debug, Clone)]
+pub(crate) struct Guest {
+    pub(crate) state: GuestState,
+    /// The latest generation that was applied or failed.
+    pub(crate) generation: u64,
+    /// Why it failed; empty if it was applied.
+    error: String,
+    /// The content of its disks; each build writes another.
+    pub(crate) data: u64,
+}
+
+impl Guest {
+    const NEW: Self = Self { state: GuestState::Absent, generation: 0, error: String::new(), data: 0 };
+
+    pub(crate) fn report(&self, instance: Uuid) -> GuestReport {
+        let Self { state, generation, ref error, .. } = *self;
+        let error = error.clone();
+        GuestReport { instance, generation, known_generation: generation, state, error }
+    }
+
+    fn exists(&self) -> bool {
+        self.state != GuestState::Absent
+    }
+}
+
+/// A host with its agent.
+pub(crate) struct HostModel {
+    pub(crate) name: String,
+    pub(crate) uuid: Uuid,
+    pub(crate) session: Session,
+    pub(crate) guests: BTreeMap<Uuid, Guest>,
+    /// The latest desired state of each guest that was sent.
+    pub(crate) inbox: BTreeMap<Uuid, DesiredGuest>,
+    pub(crate) reports: VecDeque<GuestReport>,
+}
+
+/// How a desired state is applied.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Attempt {
+    pub(crate) fails: bool,
+    /// What a failure leaves.
+    pub(crate) leaves: usize,
+    /// The content of the disks of a new build.
+    pub(crate) data: u64,
+    /// The content of the disks that another host offers; `None` if it does not have them.
+    pub(crate) fetched: Option<u64>,
+}
+
+impl HostModel {
+    pub(crate) fn has(&self, guest: Uuid) -> Option<&Guest> {
+        self.guests.get(&guest).filter(|guest| guest.exists())
+    }
+
+    /// The agent applies the latest desired state that it received of a guest.
+    pub(crate) fn apply(&mut self, uuid: Uuid, attempt: Attempt) {
+        let Some(desired) = self.inbox.get(&uuid).cloned() else { return };
+        let guest = self.guests.entry(uuid).or_insert(Guest::NEW);
+        let generation = desired.desired.generation;
+        if generation < guest.generation {
+            return; // it knows a later one
+        }
+        // A repeated desired state is only reported again, but a removal is tried again.
+        if generation > guest.generation || desired.goal == Goal::Absent {
+            self.bring_about(&desired, attempt);
+        }
+        self.reports.push_back(self.guests[&uuid].report(uuid));
+    }
+
+    fn bring_about(&mut self, desired: &DesiredGuest, attempt: Attempt) {
+        let uuid = desired.instance;
+        let mut guest = self.guests[&uuid].clone();
+        guest.generation = desired.desired.generation;
+        guest.error.clear();
+        let is_removed = desired.goal == Goal::Absent && !guest.exists();
+        let outcome = match attempt.fails && !is_removed {
+            true => Err("it failed"),
+            false => self.provide_disks(&mut guest, desired, attempt),
+        };
+        match outcome {
+            Ok(()) => guest.state = state(desired.goal),
+            Err(error) => {
+                error.clone_into(&mut guest.error);
+                // A failure leaves the guest as it was, or another part of it.
+                let parts = [guest.state, GuestState::Running, GuestState::ShutDown, GuestState::Shelved];
+                let is_set_aside = desired.goal == Goal::Shelved && desired.must_exist;
+                if guest.exists() && !is_set_aside {
+                    guest.state = parts[attempt.leaves];
+                } else if matches!(desired.goal, Goal::Running | Goal::Stopped) && !desired.must_exist {
+                    // A build that fails.
+                    guest.state = parts[attempt.leaves];
+                    guest.data = attempt.data;
+                    if desired.disks.is_some() {
+                        // Disks are complete, or there are none.
+                        guest.state = GuestState::Absent;
+                    }
+                }
+            }
+        }
+        self.guests.insert(uuid, guest);
+    }
+
+    /// Provides the disks that the goal needs, or moves them away.
+    fn provide_disks(
+        &mut self,
+        guest: &mut Guest,
+        desired: &DesiredGuest,
+        attempt: Attempt,
+    ) -> Result<(), &'static str> {
+        if desired.goal == Goal::Outgoing {
+            let Some(DiskMove::SetAside { migration }) = desired.disks else { panic!("{desired:?}") };
+            if guest.exists() {
+                let set_aside = self.guests.entry(migration).or_insert(Guest::NEW);
+                assert!(!set_aside.exists(), "set aside twice");
+                (set_aside.state, set_aside.data) = (GuestState::Shelved, guest.data);
+            }
+            return Ok(());
+        }
+        if guest.exists() || desired.goal == Goal::Absent {
+            return Ok(());
+        }
+        if desired.must_exist {
+            return Err("it is lost");
+        }
+        guest.data = match &desired.disks {
+            Some(DiskMove::Fetch { .. }) => attempt.fetched.ok_or("the source has no such disks")?,
+            Some(DiskMove::TakeBack { migration }) => {
+                let kept = self.guests.get_mut(migration).filter(|kept| kept.exists());
+                let kept = kept.ok_or("there are no disks to take back")?;
+                kept.state = GuestState::Absent;
+                kept.data
+            }
+            _ => attempt.data,
+        };
+        Ok(())
+    }
+}
+
+fn state(goal: Goal) -> GuestState {
+    match goal {
+        Goal::Running => GuestState::Running,
+        Goal::Stopped => GuestState::ShutDown,
+        Goal::Paused => GuestState::Paused,
+        Goal::Suspended => GuestState::Saved,
+        Goal::Shelved => GuestState::Shelved,
+        Goal::Absent | Goal::Outgoing => GuestState::Absent,
+    }
+}
