@@ -65,7 +65,8 @@ impl Berth {
     pub(crate) fn send(&self, path: &str, token: &str) -> TcpStream {
         let mut stream = TcpStream::connect(self.address).unwrap();
         let version = "OpenStack-API-Version: placement 1.39";
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: berth\r\n{version}\r\nX-Auth-Token: {token}\r\n\r\n").unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: berth\r\n{version}\r\nX-Auth-Token: {token}\r\n\r\n")
+            .unwrap();
         stream
     }
 
