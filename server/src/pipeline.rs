@@ -1,4 +1,4 @@
-//! The way of a request: what happens before and after its handler.
+//! Request processing before and after the handler.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,20 +31,20 @@ use crate::turns::Turn;
 
 const REQUEST_ID: &str = "x-openstack-request-id";
 
-/// How long a client that was refused already may go on sending.
+/// How long a client whose request was refused may continue to send its body.
 const REFUSED_BODY_TIME: Duration = Duration::from_secs(2);
 
-/// Answers up to this length are not counted as being in flight.
+/// The size in bytes up to which responses are not counted as being in flight.
 const SMALL_ANSWER: usize = 64 << 10;
 
-/// A body that nobody needs is still read when it is this short, so that the connection can go on.
+/// The size in bytes up to which an unused body is read, so that the connection can be reused.
 const SHORT_BODY: u64 = 16 << 10;
 
-/// Answers one request.
+/// Responds to one request.
 pub(crate) async fn answer(service: &Arc<Service>, request: Request) -> Response<Body> {
-    #[expect(clippy::disallowed_methods, reason = "latencies are measured here, and nothing depends on them")]
+    #[expect(clippy::disallowed_methods, reason = "measures latencies; no result depends on them")]
     let start = Instant::now();
-    #[expect(clippy::disallowed_methods, reason = "a request id has to be new, and nothing depends on it")]
+    #[expect(clippy::disallowed_methods, reason = "a request id must be unique; no result depends on it")]
     let request_id = format!("req-{}", Uuid::new_v4());
     let (parts, body) = request.into_parts();
     let path = service.mount.path(parts.uri.path());
@@ -74,19 +74,19 @@ pub(crate) async fn answer(service: &Arc<Service>, request: Request) -> Response
     response
 }
 
-/// An answer, and what is known of its request.
+/// A response and properties of its request.
 struct Exchange {
     response: Response<Body>,
     version: Option<Microversion>,
-    /// Whether some of the request is still to come: the connection cannot go on then.
+    /// Whether a part of the request is unread. The connection cannot be reused then.
     is_unread: bool,
 }
 
-/// A request whose head has arrived.
+/// A request whose head was received.
 struct Asked<'a> {
     service: &'a Arc<Service>,
     parts: &'a Parts,
-    /// The path below that of the public URL.
+    /// The path, relative to the path of the public URL.
     path: &'a str,
     route: Option<Route<'a>>,
     request_id: &'a str,
@@ -107,7 +107,7 @@ impl Asked<'_> {
         }
         let admitted = self.admit().await;
         let (body, is_unread) = match &admitted {
-            Ok((identity, _)) => self.take(body, identity).await,
+            Ok((identity, _)) => self.receive_body(body, identity).await,
             Err(_) => (Ok(Arrived::default()), discard(body, &service.options.limits)),
         };
         let exchange = match admitted {
@@ -117,15 +117,15 @@ impl Asked<'_> {
         Exchange { is_unread, ..exchange }
     }
 
-    /// Who is asking, in which version; needs the head only.
+    /// Authenticates the caller and selects the microversion. Needs only the head of the request.
     async fn admit(&self) -> Result<(Arc<Identity>, Microversion), Failure> {
         let identity = self.identify().await?;
         let version = Microversion::of(&self.parts.headers).map_err(|error| invalid_version(&error))?;
         Ok((identity, version))
     }
 
-    /// The body, when a handler is going to read it; and whether some of it is still to come.
-    async fn take(&self, body: Body, identity: &Identity) -> (Result<Arrived, Failure>, bool) {
+    /// Reads the body if a handler needs it; also returns whether a part of the body is unread.
+    async fn receive_body(&self, body: Body, identity: &Identity) -> (Result<Arrived, Failure>, bool) {
         let Self { service, parts, route, .. } = *self;
         let limits = &service.options.limits;
         if body.is_end_stream() {
@@ -137,9 +137,9 @@ impl Asked<'_> {
         }
         let rule = route.and_then(|route| route.body_rule(&parts.method));
         let project = identity.project_id.as_deref();
-        let is_wanted = rule.is_some_and(|rule| service.options.policy.allows(rule, identity, project));
+        let is_needed = rule.is_some_and(|rule| service.options.policy.allows(rule, identity, project));
         let is_short = body.size_hint().upper().is_some_and(|bytes| bytes <= SHORT_BODY);
-        if !is_wanted && !is_short {
+        if !is_needed && !is_short {
             return (Ok(Arrived::default()), discard(body, limits));
         }
         let read = read(body, limits, &service.in_flight, &identity.user_id).await;
@@ -147,7 +147,7 @@ impl Asked<'_> {
         (read, is_unread)
     }
 
-    /// Everything between a request that has arrived as a whole and its answer.
+    /// Processes a request that was received completely.
     async fn exchange(
         &self,
         body: Result<Arrived, Failure>,
@@ -155,20 +155,20 @@ impl Asked<'_> {
         version: Microversion,
     ) -> Exchange {
         let stop = Stop::default();
-        let searching = match self.search(&identity, &stop).await {
+        let searching = match self.take_turn(&identity, &stop).await {
             Ok(searching) => searching,
             Err(failure) => return self.fail(&failure, Some(version)),
         };
         let epoch = self.service.epoch();
         let answer = match searching {
             Some((turn, watch)) => {
-                let answer = self.search_beside(turn, &epoch, &identity, version, &stop).await;
+                let answer = self.run_on_search_thread(turn, &epoch, &identity, version, &stop).await;
                 drop(watch);
                 answer
             }
             None => self.serve(&epoch, body, &identity, version, stop),
         };
-        let answer = answer.and_then(|reply| self.counted(reply, &identity));
+        let answer = answer.and_then(|reply| self.count_in_flight(reply, &identity));
         if let Err(unknown) = epoch.settle(self.purpose()).await {
             return self.fail(&outcome_unknown(&unknown), Some(version));
         }
@@ -176,15 +176,16 @@ impl Asked<'_> {
             Ok(reply) => {
                 let base = self.service.mount.base_url(&self.parts.headers);
                 let mut response = reply.into_response(version, &base);
-                speak(&mut response, version);
+                set_microversion(&mut response, version);
                 Exchange { response, version: Some(version), is_unread: false }
             }
             Err(failure) => self.fail(&failure, Some(version)),
         }
     }
 
-    /// The turn of a search for candidates, and what ends it in time; nothing for other requests.
-    async fn search(&self, identity: &Identity, stop: &Stop) -> Result<Option<(Turn, Watch)>, Failure> {
+    /// Waits for a turn to search for candidates, and starts the watch that stops the search.
+    /// Returns `None` for other requests.
+    async fn take_turn(&self, identity: &Identity, stop: &Stop) -> Result<Option<(Turn, Watch)>, Failure> {
         if self.route != Some(Route::Candidates) || self.parts.method != Method::GET {
             return Ok(None);
         }
@@ -198,8 +199,8 @@ impl Asked<'_> {
         Ok(Some((turn, Watch::begin(stop.clone(), time, client))))
     }
 
-    /// Serves a search on a thread for searches.
-    async fn search_beside(
+    /// Serves a search for candidates on a search thread.
+    async fn run_on_search_thread(
         &self,
         turn: Turn,
         epoch: &Arc<Epoch>,
@@ -219,8 +220,8 @@ impl Asked<'_> {
         found.await.unwrap_or_else(|| Err(Failure::internal()))
     }
 
-    /// The answer, counted as being in flight until the client has read it.
-    fn counted(&self, mut reply: reply::Reply, identity: &Identity) -> Result<reply::Reply, Failure> {
+    /// Counts a large response as being in flight until the client has received it.
+    fn count_in_flight(&self, mut reply: reply::Reply, identity: &Identity) -> Result<reply::Reply, Failure> {
         if reply.body.len() > SMALL_ANSWER {
             let in_flight = &self.service.in_flight;
             let lease = in_flight
@@ -231,7 +232,7 @@ impl Asked<'_> {
         Ok(reply)
     }
 
-    /// The answer that says why there is no other.
+    /// Creates an error response.
     fn fail(&self, failure: &Failure, version: Option<Microversion>) -> Exchange {
         let form = ErrorForm::of(joined(&self.parts.headers, &header::ACCEPT).as_deref());
         let mut response = match failure.status {
@@ -242,7 +243,7 @@ impl Asked<'_> {
             _ => reply::failure(failure, version, form, self.request_id),
         };
         if let Some(version) = version {
-            speak(&mut response, version);
+            set_microversion(&mut response, version);
         }
         Exchange { response, version, is_unread: false }
     }
@@ -258,7 +259,7 @@ impl Asked<'_> {
         let Self { service, parts: Parts { method, uri, headers, .. }, .. } = *self;
         let Arrived { body, lease: _lease } = body?;
         let route = self.route.ok_or_else(Failure::no_such_resource)?;
-        // The version document does not depend on the state.
+        // The version document is independent of the state.
         if route != Route::Root {
             epoch.admit(self.purpose()).map_err(not_admitted)?;
         }
@@ -268,7 +269,7 @@ impl Asked<'_> {
         route.serve(method, &call)
     }
 
-    /// What the request does with the index. Candidates are advice, which a claim checks again.
+    /// How the request uses the index. Candidates are advisory, because a claim checks them again.
     fn purpose(&self) -> Purpose {
         let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(&self.parts.method);
         match self.route {
@@ -280,7 +281,7 @@ impl Asked<'_> {
 
     async fn identify(&self) -> Result<Arc<Identity>, Failure> {
         if self.path == "/" {
-            return Ok(Arc::default()); // anybody may ask for the versions
+            return Ok(Arc::default()); // the version document is public
         }
         let client = self.parts.extensions.get::<Socket>().and_then(Socket::client);
         let client = client.map_or_else(String::new, |address| address.to_string());
@@ -291,7 +292,7 @@ impl Asked<'_> {
         })
     }
 
-    /// What all answers have.
+    /// Adds the headers that all responses have.
     fn finish(&self, response: &mut Response<Body>) {
         let Self { service, parts: Parts { method, headers: request, .. }, .. } = *self;
         let status = response.status();
@@ -308,17 +309,17 @@ impl Asked<'_> {
     }
 }
 
-/// All values of a header as one list, as RFC 9110, section 5.3, has it.
+/// All values of a header as one list (RFC 9110, section 5.3).
 pub(crate) fn joined(headers: &HeaderMap, name: &header::HeaderName) -> Option<String> {
     let values: Vec<&str> = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
     (!values.is_empty()).then(|| values.join(","))
 }
 
-/// Says which microversion an answer is of.
-fn speak(response: &mut Response<Body>, version: Microversion) {
+/// Sets the headers that state the microversion of a response.
+fn set_microversion(response: &mut Response<Body>, version: Microversion) {
     let headers = response.headers_mut();
-    let spoken = format!("placement {version}");
-    reply::insert(headers, header::HeaderName::from_static(microversion::HEADER), &spoken);
+    let value = format!("placement {version}");
+    reply::insert(headers, header::HeaderName::from_static(microversion::HEADER), &value);
     headers.append(header::VARY, HeaderValue::from_static(microversion::HEADER));
 }
 
@@ -326,7 +327,7 @@ fn not_admitted(error: NotAdmitted) -> Failure {
     Failure::unavailable(match error {
         NotAdmitted::Down(reason) => format!("The state is being read again, because {reason}."),
         NotAdmitted::ReadOnly(reason) => {
-            format!("Nothing can be changed for the moment: it would not be durable, because {reason}.")
+            format!("Changes are refused for now: they would not be durable, because {reason}.")
         }
     })
 }
@@ -345,14 +346,14 @@ fn invalid_version(error: &InvalidMicroversion) -> Failure {
     }
 }
 
-/// The body of a request, counted as being in flight.
+/// A request body, counted as being in flight.
 #[derive(Default)]
 struct Arrived {
     body: Bytes,
     lease: Option<Lease>,
 }
 
-/// The body of an answer, counted as being in flight as long as a part of it is not sent.
+/// A response body, counted as being in flight until it was sent completely.
 struct Counted {
     body: Bytes,
     _lease: Lease,
@@ -372,7 +373,7 @@ fn too_much_in_flight(in_flight: &Budget, exceeded: Exceeded) -> Failure {
     ))
 }
 
-/// The body as a whole, when it arrives in time and there is not too much of it.
+/// Reads the complete body, within the limits of time and size.
 async fn read(body: Body, limits: &Limits, in_flight: &Arc<Budget>, user: &str) -> Result<Arrived, Failure> {
     let Limits { body_bytes, body_time, .. } = *limits;
     let too_large = || Failure::too_large(format!("A body may have at most {body_bytes} bytes."));
@@ -398,14 +399,14 @@ async fn read(body: Body, limits: &Limits, in_flight: &Arc<Budget>, user: &str) 
         Ok(Arrived { body: arrived.freeze(), lease: Some(lease) })
     };
     let Ok(arrived) = timeout(body_time, collect).await else {
-        let reason = format!("A body has to arrive within {} seconds.", body_time.as_secs_f64());
+        let reason = format!("The body must arrive within {} seconds.", body_time.as_secs_f64());
         return Err(Failure::too_slow(reason));
     };
     arrived
 }
 
-/// Reads a body without keeping it, while the answer is on its way: were the connection closed on a client that
-/// is still sending, it might never see the answer. Returns whether there is a body.
+/// Reads and drops a body while the response is sent: if the connection were closed while the
+/// client still sends, the client might not receive the response. Returns whether there is a body.
 fn discard(body: Body, limits: &Limits) -> bool {
     if body.is_end_stream() {
         return false;
@@ -415,12 +416,12 @@ fn discard(body: Body, limits: &Limits) -> bool {
     true
 }
 
-/// Ends the connection after this answer: what follows on it may be a rest of the request.
+/// Closes the connection after this response, because unread parts of the request may follow on it.
 fn close(response: &mut Response<Body>) {
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
 }
 
-/// The method, if it is one that counts by itself.
+/// The label of a method in metrics.
 fn method_name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

@@ -1,8 +1,9 @@
-//! Searches for allocation candidates: how many run at once, whose turn is next, and when one is given up.
+//! Scheduling of searches for allocation candidates.
 //!
-//! A search is the only request that can take long. Searches run on threads of their own, with a lower priority than all
-//! others, and few of them run at once, so that cores are left for all other requests. Callers take turns: one with many
-//! searches waiting delays another by one search at most. A search ends when it has taken its time, or when its client is gone.
+//! A search is the only request that can take long. Searches run on threads of their own with a
+//! lower priority, and their number is bounded, so that cores remain free for other requests.
+//! Callers take turns: a caller with many waiting searches delays another caller by one search at
+//! most. A search stops when it exceeds its time limit or its client is gone.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
@@ -16,53 +17,54 @@ use tokio::task::JoinHandle;
 use crate::http::socket::Socket;
 use crate::turns::{Turn, Turns};
 
-/// How many searches of one caller may wait.
-const MOST_WAITING: usize = 256;
+/// The largest number of waiting searches per caller.
+const MAX_WAITING: usize = 256;
 
-/// How often it is looked whether a client is still there.
-const LOOK: Duration = Duration::from_millis(50);
+/// The interval at which the connection of a client is checked.
+const CLIENT_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// How long a search goes on for a client that has closed its sending half: it may still wait for the answer, or be gone.
+/// How long a search continues after its client has closed the sending half of the connection. The
+/// client may still wait for the response.
 const HALF_CLOSED: Duration = Duration::from_secs(1);
 
-/// How much the threads of searches give way to others, as `nice` counts.
+/// The niceness of the search threads.
 const NICE: i32 = 10;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// The turns of all searches, and the threads that they run on.
+/// The turns of all searches, and the threads that run them.
 #[derive(Debug)]
 pub(crate) struct Searches {
     turns: Arc<Turns>,
     at_once: usize,
-    /// What the threads work on. They begin with the first search.
+    /// The queue of the search threads. The first search starts the threads.
     jobs: OnceLock<mpsc::Sender<Job>>,
 }
 
-/// The caller has too many searches waiting.
+/// The caller has too many waiting searches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{} searches for allocation candidates of this user are waiting already", MOST_WAITING)]
+#[error("{} searches for allocation candidates of this user are waiting already", MAX_WAITING)]
 pub(crate) struct TooMany;
 
 impl Searches {
-    /// Turns for so many searches at once.
+    /// Allows `at_once` searches at a time.
     pub(crate) fn new(at_once: usize) -> Self {
-        let turns = Turns::new(at_once, at_once, MOST_WAITING);
+        let turns = Turns::new(at_once, at_once, MAX_WAITING);
         Self { turns, at_once, jobs: OnceLock::new() }
     }
 
-    /// As many as leave a core to other requests.
+    /// Allows one search fewer at a time than the machine has cores, but at least one.
     pub(crate) fn for_this_machine() -> Self {
         let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self::new(cores.saturating_sub(1).max(1))
     }
 
-    /// Waits for a turn. Dropping the future gives up the place in the queue.
+    /// Waits for a turn. Dropping the future leaves the queue.
     pub(crate) async fn turn(&self, caller: &str) -> Result<Turn, TooMany> {
         self.turns.turn(caller).await.map_err(|_| TooMany)
     }
 
-    /// Runs a search on a thread for searches; `None` if it panics. It is stopped when nobody waits for it any more.
+    /// Runs a search on a search thread; `None` if it panics. Dropping the future stops the search.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         turn: Turn,
@@ -72,15 +74,15 @@ impl Searches {
         let (sender, receiver) = oneshot::channel();
         let job = Box::new(move || {
             let found = search();
-            drop(turn); // it is over
-            let _ = sender.send(found); // nobody may be waiting
+            drop(turn); // frees the place before the caller continues
+            let _ = sender.send(found); // fails if the caller is gone
         });
         let _stops = StopOnDrop(stop.clone());
         self.jobs.get_or_init(|| self.start()).send(job).ok()?;
         receiver.await.ok()
     }
 
-    /// Starts the threads; as many as there are turns, so that a job never waits.
+    /// Starts one thread per turn, so that a job never waits for a thread.
     fn start(&self) -> mpsc::Sender<Job> {
         let (sender, jobs) = mpsc::channel::<Job>();
         let jobs = Arc::new(Mutex::new(jobs));
@@ -95,9 +97,9 @@ impl Searches {
     }
 }
 
-/// Works until nobody can send a job any more.
+/// Runs jobs until the sender is dropped.
 fn work(jobs: &Mutex<mpsc::Receiver<Job>>) {
-    // The calling thread; without the right to it, searches have the priority of all others.
+    // Applies to the calling thread. If it is not permitted, searches run with normal priority.
     if let Err(error) = rustix::process::setpriority_process(None, NICE) {
         tracing::debug!(%error, "searches keep their priority");
     }
@@ -119,7 +121,8 @@ impl Drop for StopOnDrop {
     }
 }
 
-/// Stops a search that has taken its time, or whose client is gone, until it is dropped.
+/// Stops a search when it exceeds its time limit or its client is gone. Dropping the watch ends
+/// this.
 pub(crate) struct Watch(JoinHandle<()>);
 
 impl Watch {
@@ -144,7 +147,7 @@ impl Drop for Watch {
 pub(crate) async fn gone(client: Option<Socket>) {
     let Some(client) = client else { return std::future::pending().await };
     while !client.has_closed() {
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(CLIENT_CHECK_INTERVAL).await;
     }
     tokio::time::sleep(HALF_CLOSED).await;
 }
@@ -153,7 +156,7 @@ pub(crate) async fn gone(client: Option<Socket>) {
 mod tests {
     use super::*;
 
-    /// The search of a client that is gone went on and kept a thread.
+    /// A regression: the search of a disconnected client continued and occupied a thread.
     #[tokio::test]
     async fn a_search_that_nobody_waits_for_is_stopped() {
         let searches = Searches::new(1);

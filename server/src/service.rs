@@ -1,4 +1,4 @@
-//! What all requests share.
+//! The state that all requests share.
 
 use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -24,29 +24,29 @@ use crate::request_log::RequestLog;
 use crate::searches::Searches;
 use crate::{pipeline, standard};
 
-/// How the service behaves.
+/// The settings of the service.
 #[derive(Debug, Clone)]
 pub struct ServiceOptions {
-    /// How it identifies the caller.
+    /// How callers are authenticated.
     pub auth: Auth,
-    /// Who may do what.
+    /// The access rules.
     pub policy: AccessPolicy,
-    /// Which other origins' pages may call.
+    /// The origins whose pages may call the API (CORS).
     pub cors: Cors,
-    /// How much one request may ask for.
+    /// The limits of one request.
     pub limits: Limits,
-    /// Which allocation candidates are found, and in which order.
+    /// The selection and order of allocation candidates.
     pub candidates: CandidateOptions,
-    /// The URL by which clients reach the service, for `Location`; `http://` and the request's `Host` if not given. Where
-    /// it has a path, requests are served below that path, too, and links begin with it.
+    /// The URL by which clients reach the service, for `Location`; `http://` and the request's
+    /// `Host` if not given. If it has a path, requests are also served below that path, and links
+    /// begin with it.
     pub public_url: Option<String>,
-    /// How the fleet is looked after.
+    /// The settings of the fleet.
     pub fleet: FleetOptions,
 }
 
 impl ServiceOptions {
-    /// Trusts the identity in each request, with defaults for everything else; for development and
-    /// tests.
+    /// Default settings that trust the identity stated in each request; for development and tests.
     #[must_use]
     pub fn noauth2() -> Self {
         Self {
@@ -61,27 +61,29 @@ impl ServiceOptions {
     }
 }
 
-/// Which of the allocation candidates of a query are found, and in which order. The names are those of Placement's
+/// The selection and order of allocation candidates. The names are those of Placement's
 /// `[placement]` options.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CandidateOptions {
-    /// In which order trees are visited (`allocation_candidates_generation_strategy`).
+    /// The order in which trees are visited (`allocation_candidates_generation_strategy`).
     pub strategy: Strategy,
-    /// How many are made at most (`max_allocation_candidates`); `None` for all of them.
+    /// The largest number of candidates to generate (`max_allocation_candidates`); `None` for no
+    /// limit.
     pub max: Option<usize>,
-    /// Whether each answer has an order of its own (`randomize_allocation_candidates`).
+    /// Whether each response has its own random order (`randomize_allocation_candidates`).
     pub randomize: bool,
 }
 
-/// The Placement service over an index.
+/// A Placement service on an index.
 pub struct Service {
     epoch: ArcSwap<Epoch>,
-    /// Whether requests are served at all.
+    /// Whether the service accepts requests.
     serving: watch::Sender<bool>,
     pub(crate) options: ServiceOptions,
     pub(crate) mount: Mount,
     pub(crate) searches: Searches,
-    /// Bytes of bodies that arrive, and of answers that are not read yet.
+    /// Bytes of request bodies being received and of responses that clients have not received
+    /// completely.
     pub(crate) in_flight: Arc<Budget>,
     pub(crate) metrics: Metrics,
     request_log: OnceLock<Arc<dyn RequestLog>>,
@@ -89,17 +91,17 @@ pub struct Service {
 }
 
 impl Service {
-    /// A service over an empty index that knows the standard traits and resource classes.
+    /// Creates a service on an empty index with the standard traits and resource classes.
     #[must_use]
     pub fn new(options: ServiceOptions) -> Self {
         Self::over(Index::with_holders(), options)
             .expect("an empty index has free numbers for the standard classes")
     }
 
-    /// A service over an index that was restored; standard names that it does not know yet are added.
+    /// Creates a service on a restored index. Missing standard names are added.
     ///
     /// # Errors
-    /// Fails if the index has too few free numbers for the standard classes.
+    /// The index has too few free numbers for the standard classes.
     pub fn over(index: Index, options: ServiceOptions) -> Result<Self, TopologyError> {
         standard::add_to(&mut index.write_at(now()))?;
         let index = Arc::new(index);
@@ -128,12 +130,13 @@ impl Service {
         }
     }
 
-    /// Shows requests of Nova to operators. Only the first log counts.
+    /// Sets the log of Nova's requests for operators. Only the first call has an effect.
     pub fn show_requests(&self, log: Arc<dyn RequestLog>) {
         let _ = self.request_log.set(log);
     }
 
-    /// Shows metrics of another part of the process besides those of the service. Only the first source counts.
+    /// Adds metrics of another part of the process to those of the service. Only the first call has
+    /// an effect.
     pub fn show_metrics(&self, source: Arc<dyn MetricsSource>) {
         let _ = self.other_metrics.set(source);
     }
@@ -148,32 +151,32 @@ impl Service {
         self.request_log.get()
     }
 
-    /// What requests that begin now work with.
+    /// The epoch for requests that begin now.
     pub(crate) fn epoch(&self) -> Arc<Epoch> {
         self.epoch.load_full()
     }
 
-    /// Requests that begin from now on work with this.
+    /// Sets the epoch for requests that begin from now on.
     pub(crate) fn enter(&self, epoch: Epoch) {
         let serves = epoch.access.serves();
         self.epoch.store(Arc::new(epoch));
         self.serving.send_replace(serves);
     }
 
-    /// Follows whether requests are served at all.
+    /// Subscribes to whether the service accepts requests.
     pub(crate) fn serving(&self) -> watch::Receiver<bool> {
         self.serving.subscribe()
     }
 
-    /// Answers a request without a socket. To be called on a Tokio runtime of several threads that has timers.
+    /// Responds to a request without a socket. Requires a multi-threaded Tokio runtime with timers.
     pub async fn answer(self: &Arc<Self>, request: Request) -> Response<Body> {
         pipeline::answer(self, request).await
     }
 
-    /// The index to make claims on.
+    /// The index for claims.
     ///
     /// # Errors
-    /// Why claims would not be durable: the store has failed or cannot be written.
+    /// The reason why claims would not be durable: the store has failed or cannot be written.
     pub fn writable_index(&self) -> Result<Arc<Index>, Arc<str>> {
         let epoch = self.epoch.load();
         match &epoch.access {
@@ -182,15 +185,15 @@ impl Service {
         }
     }
 
-    /// Waits until what was changed on the index by now is durable.
+    /// Waits until all changes made to the index so far are durable.
     ///
     /// # Errors
-    /// Why it never will be.
+    /// The reason why they will not become durable.
     pub async fn settled(&self) -> Result<(), Arc<str>> {
         self.epoch().settled().await.map_err(|OutcomeUnknown(why)| why)
     }
 
-    /// The index that it serves now.
+    /// The current index.
     #[must_use]
     pub fn index(&self) -> Arc<Index> {
         Arc::clone(&self.epoch.load().index)
@@ -199,7 +202,7 @@ impl Service {
 
 /// The current time, for responses and records.
 pub(crate) fn now() -> Timestamp {
-    #[expect(clippy::disallowed_methods, reason = "this is the edge: answers say when things were changed")]
+    #[expect(clippy::disallowed_methods, reason = "responses contain the times of changes")]
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX))
 }

@@ -1,17 +1,17 @@
-//! Turns: a bounded number of things run at once, and callers take turns.
+//! Fair scheduling: a bounded number of jobs runs at once, and callers take turns.
 //!
-//! A caller with many things waiting delays another by one of them at most, and never holds all places where one caller has
-//! a bound of its own.
+//! A caller with many waiting jobs delays another caller by one job at most. If the number of
+//! running jobs per caller is bounded, no caller can occupy all places.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-/// The turns of all callers.
+/// The scheduler of turns.
 #[derive(Debug)]
 pub(crate) struct Turns {
-    /// How many of one caller may run, and may wait.
+    /// The largest numbers of running and of waiting jobs per caller.
     most_running: usize,
     most_waiting: usize,
     state: Mutex<State>,
@@ -19,33 +19,35 @@ pub(crate) struct Turns {
 
 #[derive(Debug)]
 struct State {
-    /// How many more may run.
+    /// The number of further jobs that may run.
     free: usize,
-    /// How many run, by caller.
+    /// The number of running jobs by caller.
     running: BTreeMap<Arc<str>, usize>,
-    /// Callers in the order of their next turns, and what waits of each. No caller is in it without anything.
+    /// The waiting jobs by caller, in the order of the callers' next turns. Every caller in it has
+    /// a waiting job.
     waiting: VecDeque<(Arc<str>, VecDeque<oneshot::Sender<Turn>>)>,
 }
 
-/// The right to run, until it is dropped.
+/// The permission to run one job, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Turn {
     turns: Option<Arc<Turns>>,
     caller: Arc<str>,
 }
 
-/// The caller has too many things waiting.
+/// The caller has too many waiting jobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TooMany;
 
 impl Turns {
-    /// Turns for so many things at once, of which one caller has at most `most_running`, and `most_waiting` that wait.
+    /// Allows `at_once` jobs at a time. A caller has at most `most_running` running and
+    /// `most_waiting` waiting jobs.
     pub(crate) fn new(at_once: usize, most_running: usize, most_waiting: usize) -> Arc<Self> {
         let state = State { free: at_once, running: BTreeMap::new(), waiting: VecDeque::new() };
         Arc::new(Self { most_running, most_waiting, state: Mutex::new(state) })
     }
 
-    /// Waits for a turn. Dropping the future gives up the place in the queue.
+    /// Waits for a turn. Dropping the future leaves the queue.
     pub(crate) async fn turn(self: &Arc<Self>, caller: &str) -> Result<Turn, TooMany> {
         let receiver = {
             let mut state = self.lock();
@@ -99,7 +101,7 @@ impl State {
         Ok(receiver)
     }
 
-    /// Starts what is next, if something can run.
+    /// Starts the next job, if one may run.
     fn start_next(&mut self, most_running: usize) -> Option<(Arc<str>, oneshot::Sender<Turn>)> {
         if self.free == 0 {
             return None;
@@ -126,7 +128,7 @@ impl Drop for Turn {
             let refused = next.send(turn).err();
             state = turns.lock();
             if let Some(mut unwanted) = refused {
-                unwanted.turns = None; // it does not wait any more
+                unwanted.turns = None; // its caller is gone
                 state.finish(&unwanted.caller);
             }
         }
@@ -155,7 +157,7 @@ mod tests {
         Box::pin(async move { turns.turn(caller).await })
     }
 
-    /// Something that has to wait.
+    /// Enqueues a job that has to wait.
     fn wait(turns: &Arc<Turns>, caller: &'static str) -> Waiting {
         let mut waiting = ask(turns, caller);
         assert!(poll(&mut waiting).is_none(), "{caller} has to wait");
@@ -178,7 +180,7 @@ mod tests {
         assert!(poll(&mut many[1]).is_some());
     }
 
-    /// A turn that was given to something which gave up at that moment is not lost.
+    /// A turn is passed on if its caller leaves the queue at the moment of receiving it.
     #[test]
     fn no_turn_is_lost() {
         let turns = Turns::new(1, 1, 256);
@@ -191,7 +193,7 @@ mod tests {
         assert_eq!((state.free, state.running.len(), state.waiting.len()), (1, 0, 0));
     }
 
-    /// A flood of one caller leaves places to others.
+    /// A caller with many jobs leaves places to other callers.
     #[test]
     fn one_caller_does_not_have_all_places() {
         let turns = Turns::new(3, 2, 256);

@@ -1,4 +1,4 @@
-//! Group commit: whatever waits is made durable together.
+//! Group commit: all changes that await a commit are made durable together.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,15 +10,15 @@ use crate::encoder::Encoder;
 use crate::queue::{CommitGroup, Queue};
 use crate::store::{CommitError, Store};
 
-/// How long nothing waits before the store completes what commits left for later.
+/// The idle time after which the store completes work that commits deferred.
 const IDLE: Duration = Duration::from_millis(20);
 
-/// How far the changes of an index are durable.
+/// How many operations are durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CommitProgress {
-    /// All changes that had begun before this one.
+    /// All operations with a lower ticket are durable.
     Durable(u64),
-    /// That far, and no further.
+    /// The store has failed. All operations with a lower ticket are durable; the reason follows.
     Failed(u64, Arc<str>),
 }
 
@@ -32,23 +32,24 @@ pub struct Committer {
 }
 
 impl Committer {
-    /// A committer that has committed nothing yet.
+    /// Creates a committer. No operation is durable yet.
     #[must_use]
     pub fn new(index: Arc<Index>, queue: Arc<Queue>, store: Box<dyn Store>, encoder: Encoder) -> Self {
         Self { index, queue, store, encoder, progress: watch::Sender::new(CommitProgress::Durable(0)) }
     }
 
-    /// How far it has come, from now on.
+    /// Subscribes to the progress of commits.
     #[must_use]
     pub fn progress(&self) -> watch::Receiver<CommitProgress> {
         self.progress.subscribe()
     }
 
-    /// Commits until the queue is closed and empty, or the store fails. Before each commit it waits for the time of `delay`, so
-    /// that more changes share it. `note` receives the number of records of each commit and its duration.
+    /// Commits until the queue is closed and empty, or the store fails. It waits for `delay` before
+    /// each commit, so that more changes share it. `note` receives the number of records of each
+    /// commit and its duration.
     ///
     /// # Errors
-    /// The store's. Nothing else will be committed then, see [`Self::fail`].
+    /// The store's errors. After an error, call [`Self::fail`]: no further changes are committed.
     pub fn run(&mut self, delay: Duration, note: impl Fn(usize, Duration)) -> Result<(), CommitError> {
         loop {
             if !self.queue.has_changes_within(IDLE) {
@@ -62,23 +63,23 @@ impl Committer {
         }
     }
 
-    /// Reports to all waiters that their changes will not be durable.
+    /// Reports to all waiting callers that their changes will not become durable.
     pub fn fail(&self, reason: &str) {
         self.progress.send_modify(|progress| {
             *progress = CommitProgress::Failed(progress.reached(), reason.into());
         });
     }
 
-    /// Commits what waits now, if anything does.
+    /// Commits the queued changes; returns whether there were any.
     ///
     /// # Errors
-    /// The store's.
+    /// The store's errors.
     pub fn step(&mut self) -> Result<bool, CommitError> {
         let group = self.queue.take();
         group.map_or(Ok(false), |group| self.commit(group).map(|_| true))
     }
 
-    /// Commits the group; returns the number of its records.
+    /// Commits a group; returns the number of records written.
     fn commit(
         &mut self,
         CommitGroup { changes, records, complete }: CommitGroup,
@@ -95,7 +96,7 @@ impl Committer {
 }
 
 impl CommitProgress {
-    /// All changes that had begun before this one are durable.
+    /// All operations with a lower ticket are durable.
     #[must_use]
     pub const fn reached(&self) -> u64 {
         match *self {

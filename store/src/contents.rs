@@ -1,4 +1,4 @@
-//! What a store keeps: an index, and the fleet beside it.
+//! The state that a store keeps: an index and a fleet.
 
 use std::io::{self, Write};
 
@@ -8,15 +8,16 @@ use crate::digest::{Digest, Summary};
 use crate::fleet_records::FleetRecords;
 use crate::state_file::{Written, write_state};
 
-/// A whole state, so that no code replaces one part of it without the other.
+/// A complete state. Keeping both parts in one type prevents code from replacing one without the
+/// other.
 pub struct Contents<F> {
-    /// The index, with holders.
+    /// The index, including the consumers of each provider.
     pub index: Index,
     /// The fleet.
     pub fleet: F,
 }
 
-/// Without a fleet.
+/// Creates a state without a fleet.
 impl<F: FleetRecords> From<Index> for Contents<F> {
     fn from(index: Index) -> Self {
         Self { index, fleet: F::default() }
@@ -33,7 +34,7 @@ impl<F: FleetRecords> Contents<F> {
         digest.finish()
     }
 
-    /// Writes everything as a state file.
+    /// Writes the state as a state file.
     ///
     /// # Errors
     /// Errors of `out`.

@@ -1,4 +1,4 @@
-//! The directory with a service's state.
+//! The data directory of a service.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, BufReader, Read};
@@ -28,29 +28,30 @@ pub(crate) const STORE: &str = "state.redb";
 pub(crate) const UNFINISHED: &str = "state.redb.new";
 const LOCK: &str = "lock";
 
-/// Opens no symbolic link.
+/// Opens a file without following symbolic links.
 #[expect(clippy::cast_possible_wrap, reason = "a flag")]
 const NO_FOLLOW: i32 = OFlags::NOFOLLOW.bits() as i32;
 
 /// The latest acknowledged commit (`mark.rs`).
 const MARK: &str = "state.mark";
 
-/// The state of releases before the store. It is read where no store exists yet.
+/// The state file of releases before the store. It is read only if no store exists.
 const OLD_STATE: &str = "state.jsonl";
 
-/// What it is called when a store has taken its place.
+/// The name of that state file after its content was moved into a store.
 const OLD_STATE_ASIDE: &str = "state.jsonl.replaced";
 
-/// A directory with one state, held by one process. `F` is the fleet's part of the state.
+/// A directory with one state, locked by one process. `F` is the fleet's part of the state.
 #[derive(Debug)]
 pub struct DataDir<F> {
     pub(crate) directory: PathBuf,
-    /// Locked as long as it is open; the system lets go of it however the process ends. It holds the number of the process,
-    /// until that lets go of the directory by itself. `None` where no file can be created.
+    /// The lock file, which contains the process id while the directory is open. The kernel
+    /// releases the lock however the process ends. `None` where no file can be created.
     lock: Option<File>,
-    /// The file of the store, locked as well: a lock file can be removed, and is not known to other releases of redb.
+    /// The file of the store, which is locked as well: an operator can remove the lock file, and
+    /// other releases of redb do not check it.
     store: Mutex<Option<LockedFile>>,
-    /// Whether an empty store may take the place of a missing one.
+    /// Whether an empty store may replace a missing one.
     init: bool,
     fleet: PhantomData<fn() -> F>,
 }
@@ -58,55 +59,55 @@ pub struct DataDir<F> {
 /// A directory that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
-    /// Another process has it.
+    /// Another process uses the directory.
     #[error("{directory}: another process is using this directory{}", .process.as_ref().map(|id| format!(": {id}")).unwrap_or_default())]
     InUse {
-        /// Which.
+        /// The directory.
         directory: PathBuf,
-        /// The process's number, if it is known.
+        /// The process id, if it is known.
         process: Option<String>,
     },
     /// A file or directory cannot be read or written.
     #[error("{path}: {error}")]
     Io {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// The system's word.
+        /// The error of the operating system.
         error: io::Error,
     },
     /// The store cannot be opened.
     #[error("{path}: {error}")]
     Open {
-        /// Its file.
+        /// The file of the store.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The error.
         error: Box<OpenError>,
     },
-    /// The store takes no records.
+    /// The store does not accept records.
     #[error("{path}: {error}")]
     Commit {
-        /// Its file.
+        /// The file of the store.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The error.
         error: Box<CommitError>,
     },
-    /// What the store has is no state.
+    /// The records of the store are not a valid state.
     #[error("{path}: {error}")]
     State {
-        /// Its file.
+        /// The file of the store.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The error.
         error: Box<StateError>,
     },
     /// The directory has no store.
     #[error("{0}: this directory has no store")]
     NoStore(PathBuf),
-    /// The directory has no store, and has had one.
+    /// The directory has no store, but had one before.
     #[error(
         "{0}: the store of this directory is missing: the file {STORE} was deleted or moved, or a volume is not mounted"
     )]
     Missing(PathBuf),
-    /// Another store stands in the place of the one that was in use.
+    /// The store is not the one that was in use.
     #[error("{0}: this is another store than the one that was in use")]
     Other(PathBuf),
     /// The store has lost commits that were acknowledged.
@@ -115,20 +116,20 @@ pub enum DataError {
         .acknowledged.0, .found.0
     )]
     Behind {
-        /// Its file.
+        /// The file of the store.
         path: PathBuf,
         /// The latest commit that was acknowledged.
         acknowledged: Revision,
         /// The latest commit that the store has.
         found: Revision,
     },
-    /// The mark of the latest acknowledged commit cannot be understood.
+    /// The mark of the latest acknowledged commit is damaged.
     #[error("{0}: the file is damaged")]
     Mark(PathBuf),
-    /// A store that was just written keeps something else.
+    /// A store that was just written does not read back as written.
     #[error("{0}: what was written is not what is read")]
     Different(PathBuf),
-    /// The store has no records, not even of its format.
+    /// The store has no records, not even a format record.
     #[error("{0}: the store is empty")]
     Empty(PathBuf),
     /// A state file cannot be read.
@@ -136,13 +137,13 @@ pub enum DataError {
     StateFile {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The error.
         error: Box<StateFileError>,
     },
 }
 
 impl DataError {
-    /// Whether what is kept is not what was written: then it takes a backup or a repair.
+    /// Whether the stored data is damaged, so that a backup or a repair is needed.
     #[must_use]
     pub fn is_damage(&self) -> bool {
         match self {
@@ -162,8 +163,8 @@ impl DataError {
         }
     }
 
-    /// Whether nothing can be written for the moment while the state may be readable: on a full disk, or a file system that was
-    /// remounted as read-only.
+    /// Whether writing fails for now although the state may be readable: the disk is full, or the
+    /// file system was remounted read-only.
     #[must_use]
     pub fn is_unwritable(&self) -> bool {
         use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
@@ -177,19 +178,19 @@ impl DataError {
 }
 
 impl<F: FleetRecords> DataDir<F> {
-    /// Opens and locks a directory, which is created if it is missing.
+    /// Opens and locks a directory, and creates it if it is missing.
     ///
     /// # Errors
-    /// A directory that cannot be made or written, or that another process holds.
+    /// The directory cannot be created or written, or another process uses it.
     pub fn open(directory: &Path) -> Result<Self, DataError> {
         make(directory)?;
         Self::take(directory, is_full)
     }
 
-    /// Opens and locks an existing directory. Where nothing can be written, it can still be read.
+    /// Opens and locks an existing directory. A directory that cannot be written can still be read.
     ///
     /// # Errors
-    /// A directory that is missing or cannot be read, or that another process uses.
+    /// The directory is missing or cannot be read, or another process uses it.
     pub fn open_existing(directory: &Path) -> Result<Self, DataError> {
         Self::take(directory, |error| is_write_protected(error) || is_full(error))
     }
@@ -210,14 +211,14 @@ impl<F: FleetRecords> DataDir<F> {
         Ok(data)
     }
 
-    /// Lets an empty store take the place of a missing one.
+    /// Allows an empty store to replace a missing one.
     #[must_use]
     pub fn or_init(mut self, init: bool) -> Self {
         self.init = init;
         self
     }
 
-    /// Where it is.
+    /// The path of the directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.directory
@@ -226,15 +227,15 @@ impl<F: FleetRecords> DataDir<F> {
     /// Whether a state exists.
     ///
     /// # Errors
-    /// Errors of the system.
+    /// Errors of the operating system.
     pub fn has_state(&self) -> Result<bool, DataError> {
         Ok(self.has(STORE)? || self.has(OLD_STATE)?)
     }
 
-    /// The state; `None` if none exists yet.
+    /// Reads the state; `None` if none exists yet.
     ///
     /// # Errors
-    /// A state that cannot be read, or that is not as it was written.
+    /// The state cannot be read, or is damaged.
     pub fn load(&self) -> Result<Option<Contents<F>>, DataError> {
         if !self.has(STORE)? {
             return self.load_old();
@@ -242,16 +243,16 @@ impl<F: FleetRecords> DataDir<F> {
         Ok(self.look()?.map(|loaded| loaded.contents))
     }
 
-    /// What the store keeps. Nothing is written.
+    /// Reads the content of the store without writing to the directory.
     pub(crate) fn look(&self) -> Result<Option<Loaded<F>>, DataError> {
         let path = self.directory.join(STORE);
         look_at(&path, |store| self.standing(store).map(|_| ()))
     }
 
-    /// What is on disk, while it cannot be written.
+    /// Reads the state on disk while the directory cannot be written.
     ///
     /// # Errors
-    /// No store; one that cannot be read.
+    /// There is no store, or it cannot be read.
     pub fn load_unwritable(&self) -> Result<Contents<F>, DataError> {
         if !self.has(STORE)? {
             return Err(DataError::NoStore(self.directory.clone()));
@@ -261,10 +262,11 @@ impl<F: FleetRecords> DataDir<F> {
         Ok(loaded.contents)
     }
 
-    /// Replaces the state by one that nobody changes. A crash at any moment leaves the one or the other.
+    /// Replaces the state by `contents`, which must not change meanwhile. After a crash the
+    /// directory has either the old or the new state.
     ///
     /// # Errors
-    /// A file that cannot be written.
+    /// A file cannot be written.
     pub fn save(&self, contents: &Contents<F>) -> Result<(), DataError> {
         let unfinished = self.directory.join(UNFINISHED);
         remove_if_there(&unfinished)?;
@@ -272,12 +274,12 @@ impl<F: FleetRecords> DataDir<F> {
         self.replace_store(&unfinished, mark)
     }
 
-    /// The store and what it keeps. In a directory that never had one, a store is made of what an earlier release kept here, or of
-    /// an empty index.
+    /// Opens the store and loads its content. In a directory that never had a store, it creates one
+    /// from the state file of an earlier release, or from an empty index.
     ///
     /// # Errors
-    /// A store that is missing or has lost acknowledged commits; a state that cannot be read, or that is not as it was written;
-    /// a file that cannot be written.
+    /// The store is missing or has lost acknowledged commits; the state cannot be read or is
+    /// damaged; a file cannot be written.
     pub fn open_for_service(&self) -> Result<(EmbeddedStore, Loaded<F>), DataError> {
         if !self.has(STORE)? {
             if !self.init && self.has_had_store()? {
@@ -292,10 +294,10 @@ impl<F: FleetRecords> DataDir<F> {
         self.open_store(Standing::accepted)
     }
 
-    /// The store that was in use, and what it keeps.
+    /// Opens the store that was in use before, and loads its content.
     ///
     /// # Errors
-    /// As [`Self::open_for_service`], or another store in its place.
+    /// As [`Self::open_for_service`]; also if another store has replaced it.
     pub fn open_again(&self) -> Result<(EmbeddedStore, Loaded<F>), DataError> {
         if !self.has(STORE)? {
             return Err(DataError::Missing(self.directory.clone()));
@@ -303,7 +305,7 @@ impl<F: FleetRecords> DataDir<F> {
         self.open_store(|standing| standing != Standing::Other)
     }
 
-    /// The store, marked from now on, and what it keeps.
+    /// Opens the store, attaches the mark to it, and loads its content.
     fn open_store(
         &self,
         accepts: impl Fn(Standing) -> bool,
@@ -312,7 +314,8 @@ impl<F: FleetRecords> DataDir<F> {
         guarded(&path, || {
             let file = self.locked_store()?;
             if !was_closed(&file).map_err(at(&path))? {
-                // Recovery may go back to the commit before and writes to the file. A store that is refused is left as it is.
+                // Compare with the mark before opening: recovery writes to the file and may roll
+                // back the last commit. A store that is refused must stay unchanged.
                 let overlay = Overlay::over(&path).map_err(at(&path))?;
                 self.standing(&EmbeddedStore::over(overlay).map_err(unopened(&path))?)?;
             }
@@ -332,7 +335,7 @@ impl<F: FleetRecords> DataDir<F> {
         })
     }
 
-    /// The store as the mark knows it.
+    /// Compares the store with the mark.
     pub(crate) fn standing(&self, store: &EmbeddedStore) -> Result<Standing, DataError> {
         let path = self.directory.join(MARK);
         let marked = mark::read(&path).map_err(|error| match error.kind() {
@@ -352,19 +355,19 @@ impl<F: FleetRecords> DataDir<F> {
         }
     }
 
-    /// Makes the mark state this from now on.
+    /// Replaces the content of the mark.
     fn mark(&self, acknowledged: Acknowledged) -> Result<(), DataError> {
         let path = self.directory.join(MARK);
         mark::replace(&path, acknowledged).map_err(at(&path))?;
         sync(&self.directory)
     }
 
-    /// Whether there has ever been a store in the directory.
+    /// Whether the directory has or ever had a store.
     fn has_had_store(&self) -> Result<bool, DataError> {
         Ok(self.has(MARK)? || self.has(OLD_STATE_ASIDE)?)
     }
 
-    /// The file of the store, which nobody else uses.
+    /// Opens and locks the file of the store.
     pub(crate) fn locked_store(&self) -> Result<LockedFile, DataError> {
         let path = self.directory.join(STORE);
         let mut held = self.store.lock().unwrap_or_else(PoisonError::into_inner);
@@ -393,7 +396,8 @@ impl<F: FleetRecords> DataDir<F> {
         contents.map(Some).map_err(|error| DataError::StateFile { path, error: error.into() })
     }
 
-    /// Puts a new store in the place of the one before. After a crash in between, the mark is that of another store.
+    /// Moves a new store to the path of the previous one. If a crash interrupts this, the mark is
+    /// that of another store.
     pub(crate) fn replace_store(&self, with: &Path, acknowledged: Acknowledged) -> Result<(), DataError> {
         let path = self.directory.join(STORE);
         fs::rename(with, &path).map_err(at(&path))?;
@@ -415,24 +419,24 @@ impl<F: FleetRecords> DataDir<F> {
 
 impl<F> Drop for DataDir<F> {
     fn drop(&mut self) {
-        // If it fails, the next process reports a number that is out of date.
+        // If this fails, the lock file contains a stale process id.
         drop(self.lock.as_ref().map(|lock| lock.set_len(0)));
     }
 }
 
-/// How a store stands to the mark beside it.
+/// How the store relates to the mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// It has all that was acknowledged.
+    /// The store has every acknowledged commit.
     Marked,
-    /// It has no mark: an earlier release wrote it, or it was copied here.
+    /// There is no mark: an earlier release wrote the store, or it was copied here.
     Unmarked,
-    /// The mark is of another store: it was copied here.
+    /// The mark belongs to another store: this store was copied here.
     Other,
 }
 
 impl Standing {
-    /// At a start, an operator may have put a store in place.
+    /// At startup, the store may be one that an operator restored.
     fn accepted(self) -> bool {
         if self == Self::Other {
             tracing::warn!("another store has taken the place of the one that was in use last");
@@ -441,12 +445,13 @@ impl Standing {
     }
 }
 
-/// Locks a directory, if the file for that can be opened or done without.
+/// Locks a directory. Returns `None` if the lock file cannot be created but the directory can be
+/// read without it.
 fn lock(directory: &Path, can_do_without: impl Fn(&io::Error) -> bool) -> Result<Option<File>, DataError> {
     let path = directory.join(LOCK);
     let (mut options, mut reading) = (OpenOptions::new(), OpenOptions::new());
     reading.read(true).custom_flags(NO_FOLLOW);
-    // A symbolic link could make it write somebody else's file.
+    // A symbolic link could redirect the write to another file.
     options.create(true).truncate(false).read(true).write(true).mode(0o600).custom_flags(NO_FOLLOW);
     let mut lock = match options.open(&path) {
         Ok(lock) => lock,
@@ -469,18 +474,18 @@ fn lock(directory: &Path, can_do_without: impl Fn(&io::Error) -> bool) -> Result
     }
     let number = std::process::id().to_string();
     if let Err(error) = lock.set_len(0).and_then(|()| lock.write_all_at(number.as_bytes(), 0)) {
-        // The disk may be full. The state can be read all the same.
+        // The disk may be full; the state can still be read.
         tracing::debug!(%error, path = %path.display(), "cannot write");
     }
     Ok(Some(lock))
 }
 
-/// Whether an error is caused by a lack of space.
+/// Whether the error reports a lack of disk space.
 fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-/// What a store keeps, if the check passes. Nothing is written.
+/// Loads the content of a store if the integrity check passes. Nothing is written.
 pub(crate) fn look_at<F: FleetRecords>(
     path: &Path,
     check: impl FnOnce(&EmbeddedStore) -> Result<(), DataError>,
@@ -493,7 +498,7 @@ pub(crate) fn look_at<F: FleetRecords>(
     })
 }
 
-/// What a store keeps, in the format of this release.
+/// Loads the content of a store, migrated to the format of this release.
 fn read<F: FleetRecords>(
     store: EmbeddedStore,
     path: &Path,
@@ -507,7 +512,7 @@ fn read<F: FleetRecords>(
     Ok((store, loaded))
 }
 
-/// Damage that redb panics at is an error as any other.
+/// Converts a panic of redb on damaged data into an error.
 pub(crate) fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T, DataError>) -> Result<T, DataError> {
     let outcome = catch_unwind(AssertUnwindSafe(read));
     outcome.unwrap_or_else(|_| Err(unopened(path)(OpenError::panicked())))
@@ -518,7 +523,7 @@ pub(crate) fn unopened(path: &Path) -> impl FnOnce(OpenError) -> DataError {
     |error| DataError::Open { path, error: error.into() }
 }
 
-/// Writes a state into a new store; returns what its mark has to state.
+/// Writes a state into a new store; returns the content of its mark.
 pub(crate) fn write_whole<F: FleetRecords>(
     path: &Path,
     contents: &Contents<F>,
@@ -529,7 +534,7 @@ pub(crate) fn write_whole<F: FleetRecords>(
     store.identify().map_err(unopened(path))
 }
 
-/// Makes the directory and those above it that are missing, down to the disk.
+/// Creates the directory and its missing parents, and syncs them.
 fn make(directory: &Path) -> Result<(), DataError> {
     let is_missing = |directory: &&Path| matches!(directory.try_exists(), Ok(false));
     let missing: Vec<&Path> = directory.ancestors().take_while(is_missing).collect();
@@ -547,7 +552,7 @@ pub(crate) fn remove_if_there(path: &Path) -> Result<(), DataError> {
     }
 }
 
-/// Brings a directory's list of files down to the disk.
+/// Syncs the entries of a directory.
 fn sync(directory: &Path) -> Result<(), DataError> {
     File::open(directory).and_then(|open| open.sync_all()).map_err(at(directory))
 }

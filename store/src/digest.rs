@@ -1,4 +1,4 @@
-//! What a Placement service holds, in one number.
+//! A digest of everything that a Placement service stores.
 
 use std::fmt;
 
@@ -12,9 +12,9 @@ use crate::state_file::{entry_text, hex, record_text};
 /// The number of entries of each kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Resource classes that are not standard.
+    /// Custom resource classes.
     pub custom_classes: usize,
-    /// Traits that are not standard.
+    /// Custom traits.
     pub custom_traits: usize,
     /// Resource providers.
     pub providers: usize,
@@ -32,9 +32,10 @@ pub struct Summary {
     pub fleet_records: usize,
 }
 
-/// The same for two services if, and only if, they hold the same: custom classes and traits, providers, consumers and all
-/// that is theirs, generations included. Times do not count, since databases keep them less precisely, nor do standard
-/// names that nobody uses, which every version has others of, nor consumers that hold nothing. Of a fleet, everything counts.
+/// A digest that is equal for two services exactly if they store the same custom classes and
+/// traits, providers, consumers and everything that belongs to these, including generations. It
+/// ignores times, which databases store with less precision; unused standard names, which differ
+/// between versions; and consumers without allocations. It covers the fleet completely.
 #[derive(Default)]
 pub struct Digest {
     summary: Summary,
@@ -42,7 +43,7 @@ pub struct Digest {
 }
 
 impl Digest {
-    /// Takes a record in. The order does not matter.
+    /// Adds a record. The order does not matter.
     pub fn add(&mut self, record: &Record) {
         if matches!(record, Record::Consumer(consumer) if consumer.allocations.is_empty()) {
             return;
@@ -70,7 +71,7 @@ impl Digest {
         self.hashes.push(Sha256::digest(record_text(record)).into());
     }
 
-    /// Takes a fleet in.
+    /// Adds the records of a fleet.
     pub fn add_fleet(&mut self, fleet: &impl FleetRecords) {
         for (key, value) in fleet.records() {
             self.summary.fleet_records += 1;
@@ -96,7 +97,7 @@ impl Digest {
         }
     }
 
-    /// What was counted, and the digest in hexadecimal digits.
+    /// Returns the counts and the digest as hexadecimal digits.
     #[must_use]
     pub fn finish(mut self) -> (Summary, String) {
         self.hashes.sort_unstable();

@@ -1,4 +1,4 @@
-//! Answers wait until the changes that they report are durable.
+//! Responses wait until the changes that they report are durable.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,33 +8,35 @@ use tokio::sync::watch;
 use crate::committer::CommitProgress;
 use crate::queue::Queue;
 
-/// What an acknowledged change has survived.
+/// The failures that an acknowledged change survives.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum DurabilityMode {
-    /// It is on disk: no acknowledged change is ever lost.
+    /// The change is on disk: no acknowledged change is ever lost.
     #[default]
     Strict,
-    /// It is on its way to the disk: a crash of the process or the machine may lose the latest acknowledged changes, at most
-    /// 10,000 changes. What is left is a state that was.
+    /// The change may still be queued: a crash of the process or of the machine may lose the latest
+    /// acknowledged changes, at most 10,000. The state after the crash is a consistent earlier
+    /// state.
     Relaxed,
 }
 
 /// How changes are made durable.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DurabilityOptions {
-    /// What answers wait for.
+    /// The durability that a response waits for.
     pub mode: DurabilityMode,
-    /// How long a commit waits for more changes to share it. While one commit is written, the changes of the next gather
-    /// anyway.
+    /// How long a commit waits for more changes to share it. While a commit is being written, the
+    /// changes for the next one collect in any case.
     pub commit_delay: Duration,
-    /// Whether no commit takes two changes, unless they are made at the same time: for tests that cut between any two.
+    /// Whether each operation is committed by itself, unless operations overlap; for tests that
+    /// interrupt the service between two operations.
     pub stepwise: bool,
 }
 
-/// Changes that may be on their way when answers do not wait for the disk.
-pub(crate) const BEHIND: u64 = 10_000;
+/// The largest number of acknowledged operations that may not be on disk in relaxed mode.
+pub(crate) const MAX_BEHIND: u64 = 10_000;
 
-/// How far an index is durable, for the answers that are made of it.
+/// Waits for the durability of an index on behalf of responses.
 pub struct Durability {
     queue: Arc<Queue>,
     progress: watch::Receiver<CommitProgress>,
@@ -42,7 +44,7 @@ pub struct Durability {
 }
 
 impl Durability {
-    /// For an index whose changes pass through the queue.
+    /// Creates it for an index whose changes pass through the queue.
     #[must_use]
     pub const fn new(
         queue: Arc<Queue>,
@@ -52,28 +54,28 @@ impl Durability {
         Self { queue, progress, mode }
     }
 
-    /// Waits until everything that can be seen in the index by now may be reported.
+    /// Waits until everything that is visible in the index now may be reported.
     ///
     /// # Errors
-    /// Why it never will be durable.
+    /// The reason why the changes will not become durable.
     pub async fn settled(&self) -> Result<(), Arc<str>> {
         let begun = self.queue.begun();
         self.wait(match self.mode {
             DurabilityMode::Strict => begun,
-            DurabilityMode::Relaxed => begun.saturating_sub(BEHIND),
+            DurabilityMode::Relaxed => begun.saturating_sub(MAX_BEHIND),
         })
         .await
     }
 
-    /// Waits until everything that can be seen in the index by now is on disk, in either mode.
+    /// Waits until everything that is visible in the index now is on disk, in either mode.
     ///
     /// # Errors
-    /// Why it never will be.
+    /// The reason why the changes will not become durable.
     pub async fn on_disk(&self) -> Result<(), Arc<str>> {
         self.wait(self.queue.begun()).await
     }
 
-    /// Changes that have begun, and how many of them are on disk.
+    /// The number of operations that have begun, and how many of them are on disk.
     #[must_use]
     pub fn behind(&self) -> (u64, u64) {
         let reached = self.progress.borrow().reached();
@@ -91,10 +93,11 @@ impl Durability {
         }
     }
 
-    /// Whether the changes below `needed` may be reported; `None` as long as that is not known.
+    /// Whether the changes below `needed` may be reported; `None` while the outcome is unknown.
     fn verdict(&self, progress: &CommitProgress, needed: u64) -> Option<Result<(), Arc<str>>> {
         match progress {
-            // What is not on disk by now is rolled back, also for callers that did not wait for it.
+            // Changes that are not on disk are rolled back, also those that relaxed mode
+            // acknowledged.
             CommitProgress::Failed(reached, reason) if *reached < self.queue.begun() => {
                 Some(Err(Arc::clone(reason)))
             }

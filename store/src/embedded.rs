@@ -1,9 +1,9 @@
 //! The store on local disk: one redb file.
 //!
-//! redb is a copy-on-write B-tree: a commit writes new pages beside those in use, and then, with one fsync, a header that
-//! names the new root and its checksum. After a crash the file is at the last commit whose pages all arrived; what is behind
-//! that is cut off. On opening, the checksum of every page is verified. Whether the last commit of a file was acknowledged
-//! is known by its mark (`mark.rs`).
+//! redb is a copy-on-write B-tree. A commit writes new pages next to those in use and then, with
+//! one fsync, a header that names the new root and its checksum. After a crash, recovery selects
+//! the last commit whose pages are all intact. Opening a file verifies the checksum of every page.
+//! The mark (`mark.rs`) records whether the last commit was acknowledged.
 
 use std::io;
 use std::path::Path;
@@ -18,34 +18,37 @@ use crate::feed::Feed;
 use crate::locked_file::LockedFile;
 use crate::mark::{Acknowledged, Mark};
 use crate::store::{Changes, CommitError, Committed, Compacted, LoadError, Revision, Store, StoreEntry};
-use crate::unclosed::{bring_down, was_closed};
+use crate::unclosed::{rewrite_to_disk, was_closed};
 
 /// The name of the table with the records.
 pub(crate) const TABLE: &str = "records";
 
-/// Records by key. A value has a [`HEAD`] before it.
+/// Records by key. Each value follows a header of [`HEAD`] bytes.
 const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new(TABLE);
 
-/// What is known of the store as a whole.
+/// Properties of the store as a whole.
 const ABOUT: TableDefinition<'_, &str, u64> = TableDefinition::new("about");
 const REVISION: &str = "revision";
-/// A random number that distinguishes the store from others. Stores of earlier releases have none at first.
+/// The key of a random number that identifies the store. Stores of earlier releases lack it until
+/// they are opened for writing.
 const IDENTITY: &str = "identity";
 
-/// Bytes before a value: the revision that wrote it, and the CRC-32 of key, revision and value.
+/// The length of the header before a value: the revision that wrote it, and the CRC-32 of key,
+/// revision and value.
 const HEAD: usize = 12;
 
-/// The cache of pages. The state is in memory already, so it only has to hold the upper levels of the tree.
+/// The size of the page cache. The service keeps the state in memory, so the cache needs to hold
+/// only the upper levels of the tree.
 const CACHE_BYTES: usize = 64 << 20;
 
-/// Keeps records in one file.
+/// A store in one file.
 #[derive(Debug)]
 pub struct EmbeddedStore {
     database: Database,
-    /// The file below, unless the store is on something else.
+    /// The file; `None` for a store on another backend.
     file: Option<LockedFile>,
     identity: Option<u64>,
-    /// Locked while a batch is committed, so that commits are published in their order.
+    /// Locked during a commit, so that commits are published in order.
     commits: Mutex<Commits>,
 }
 
@@ -53,7 +56,7 @@ pub struct EmbeddedStore {
 struct Commits {
     feed: Feed,
     mark: Option<Mark>,
-    /// Whether a commit has failed: then it is unknown what the file has.
+    /// Whether a commit has failed. The content of the file is unknown from then on.
     has_failed: bool,
 }
 
@@ -63,12 +66,12 @@ struct Commits {
 pub struct OpenError(#[from] redb::Error);
 
 impl OpenError {
-    /// For a store on whose pages redb panicked.
+    /// The error for a store on whose pages redb panicked.
     pub(crate) fn panicked() -> Self {
         Self(redb::Error::Corrupted("a page is not what it has to be".to_owned()))
     }
 
-    /// The reason for which the system refused, if it did.
+    /// The operating system's error kind, if the operating system caused the error.
     pub(crate) fn io_kind(&self) -> Option<io::ErrorKind> {
         match &self.0 {
             redb::Error::Io(error) => Some(error.kind()),
@@ -76,11 +79,12 @@ impl OpenError {
         }
     }
 
-    /// Whether the file is not what was written, rather than out of reach.
+    /// Whether the file is damaged, as opposed to inaccessible.
     #[must_use]
     pub fn is_damage(&self) -> bool {
         match &self.0 {
-            // What does not come from the system is redb's: this is no store, or it ends too early.
+            // redb itself reports errors without an OS error code: the file is not a store, or is
+            // truncated.
             redb::Error::Io(error) => error.raw_os_error().is_none(),
             redb::Error::DatabaseAlreadyOpen => false,
             _ => true,
@@ -89,10 +93,12 @@ impl OpenError {
 }
 
 impl EmbeddedStore {
-    /// Opens the file, which is created if it is missing. After a crash it is recovered to the last commit.
+    /// Opens the file, and creates it if it is missing. After a crash, the store is recovered to
+    /// the last commit.
     ///
     /// # Errors
-    /// A file that cannot be read or written, is not a store, or is damaged elsewhere than in what a crash leaves unfinished.
+    /// The file cannot be read or written, is not a store, or has damage that a crash cannot
+    /// explain.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         Self::in_file(LockedFile::open(path, true).map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock => redb::Error::DatabaseAlreadyOpen,
@@ -100,7 +106,7 @@ impl EmbeddedStore {
         })?)
     }
 
-    /// [`Self::open`], for a file that is locked already.
+    /// [`Self::open`] for a file that is already locked.
     pub(crate) fn in_file(file: LockedFile) -> Result<Self, OpenError> {
         if !was_closed(&file).map_err(redb::Error::from)? {
             tracing::warn!("the store was not closed: it is recovered to its last commit");
@@ -110,16 +116,16 @@ impl EmbeddedStore {
         Ok(store)
     }
 
-    /// A store on something else than a file: for tests that make it fail.
+    /// Opens a store on another backend than a file, such as one that injects faults in tests.
     ///
     /// # Errors
     /// As [`Self::open`].
     pub fn on(backend: impl StorageBackend) -> Result<Self, OpenError> {
-        bring_down(&backend).map_err(redb::Error::from)?;
+        rewrite_to_disk(&backend).map_err(redb::Error::from)?;
         Self::over(backend)
     }
 
-    /// A store on something that nobody will rely on: to look at what is in it.
+    /// Opens a store on a temporary backend, to inspect its content. Durability is not needed.
     ///
     /// # Errors
     /// As [`Self::open`].
@@ -134,12 +140,12 @@ impl EmbeddedStore {
         Ok(Self { database, file: None, identity, commits: Mutex::new(commits) })
     }
 
-    /// The latest commit, and the identity of the store if it has one.
+    /// The latest commit, and the identifier of the store if it has one.
     pub(crate) fn latest(&self) -> (Option<u64>, Revision) {
         (self.identity, self.commits().feed.latest())
     }
 
-    /// Gives the store an identity unless it has one; returns what its mark has to state.
+    /// Assigns an identifier to the store if it has none; returns the content of its mark.
     pub(crate) fn identify(&mut self) -> Result<Acknowledged, OpenError> {
         let store = match self.identity {
             Some(identity) => identity,
@@ -160,16 +166,16 @@ impl EmbeddedStore {
         Ok(transaction.commit()?)
     }
 
-    /// Writes every commit from now on to the mark.
+    /// Writes every later commit to the mark.
     pub(crate) fn marked_by(self, mark: Mark) -> Self {
         self.commits().mark = Some(mark);
         self
     }
 
-    /// Releases unused space in the file; returns whether any was found.
+    /// Releases unused space in the file; returns whether there was any.
     ///
     /// # Errors
-    /// A file that cannot be written.
+    /// The file cannot be written.
     pub fn compact(&mut self) -> Result<bool, OpenError> {
         Ok(self.database.compact().map_err(redb::Error::from)?)
     }
@@ -178,7 +184,7 @@ impl EmbeddedStore {
         self.commits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Confirms that a durable commit may be acknowledged, and notes it in the mark.
+    /// Checks that a durable commit may be acknowledged, and writes it to the mark.
     fn acknowledge(&self, mark: Option<&mut Mark>, revision: Revision) -> io::Result<()> {
         if let Some(file) = &self.file
             && !file.is_in_place()?
@@ -247,7 +253,7 @@ fn revision_of(stored: &[u8]) -> Option<Revision> {
     stored.first_chunk().map(|bytes| Revision(u64::from_be_bytes(*bytes)))
 }
 
-/// The record, if it is as it was written.
+/// Decodes a record and verifies its checksum.
 pub(crate) fn entry<'a>(key: &'a [u8], stored: &'a [u8]) -> Result<StoreEntry<'a>, LoadError> {
     let damaged = |what: &str| LoadError::Damaged { key: key.to_vec(), what: what.to_owned() };
     let (Some(revision), Some((head, value))) = (revision_of(stored), stored.split_at_checked(HEAD)) else {

@@ -1,4 +1,4 @@
-//! Changes of an index as changes of records.
+//! Translates changes of an index into changes of records.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -11,30 +11,31 @@ use crate::message;
 use crate::record::{self, Key, put, remove};
 use crate::store::Changes;
 
-/// Rows whose counts are kept in one record: it fills about a page.
+/// Rows per record of generations; such a record fills about one page.
 const BLOCK: u32 = 256;
 
-/// Makes records of changes, and remembers what that takes of the existing records.
+/// Translates changes of the index into changes of records, and keeps the state that this requires.
 ///
-/// **Counts.** A claim counts a change of its provider, and most providers of a commit are far from each other. Rather than
-/// the blocks of all of them, a commit writes one record with what it counted (a *delta*), and one block more, in turn. When
-/// all blocks were written once since a delta, the delta is not needed any more.
+/// **Counts.** A claim increments the generation of its provider, and the providers of one commit
+/// usually lie in many blocks. A commit therefore writes one record with the generations that it
+/// changed (a *delta*) and one complete block, in rotation. A delta is removed after every block
+/// has been written since.
 #[derive(Debug, Default)]
 pub struct Encoder {
     owners: FxHashMap<Arc<Owner>, KnownOwner>,
-    /// Numbers below were given to owners.
+    /// Numbers below this one have been assigned to owners.
     owner_numbers: u32,
-    /// Those of them that are free again.
+    /// Numbers of removed owners, which can be assigned again.
     free_numbers: Vec<u32>,
     /// Owners without consumers, whose records the next commit removes.
     unused: Vec<Arc<Owner>>,
-    /// Rows that were ever given to providers.
+    /// The number of rows that were ever assigned to providers.
     rows: u32,
-    /// Numbers of the existing deltas; the end is the number of the next.
+    /// Numbers of the stored deltas; `end` is the number of the next delta.
     deltas: Range<u64>,
-    /// The block that is written next.
+    /// The block that the next commit writes.
     next_block: u32,
-    /// Deltas below were there when the first block was written the last time.
+    /// Deltas with a lower number were stored before the current rotation began.
     before_round: u64,
 }
 
@@ -46,8 +47,9 @@ struct KnownOwner {
 }
 
 impl Encoder {
-    /// Registers the owners that have records, in order of number, each with the number of its consumers.
-    pub(crate) fn know_owners(&mut self, owners: impl IntoIterator<Item = Option<(Arc<Owner>, u64)>>) {
+    /// Registers the stored owners, in order of number, each with its number of consumers. `None`
+    /// stands for a free number.
+    pub(crate) fn register_owners(&mut self, owners: impl IntoIterator<Item = Option<(Arc<Owner>, u64)>>) {
         for owner in owners {
             let number = self.owner_numbers;
             self.owner_numbers += 1;
@@ -70,13 +72,13 @@ impl Encoder {
         self.owners.iter().map(|(owner, known)| (known.number, owner))
     }
 
-    /// Notes how many rows were used.
-    pub(crate) fn know_rows(&mut self, rows: u32) {
+    /// Registers the number of rows in use.
+    pub(crate) fn register_rows(&mut self, rows: u32) {
         self.rows = self.rows.max(rows);
     }
 
-    /// Registers an existing delta. They come in order.
-    pub(crate) fn know_delta(&mut self, number: u64) {
+    /// Registers a stored delta. Deltas are registered in order.
+    pub(crate) fn register_delta(&mut self, number: u64) {
         if self.deltas.is_empty() {
             self.deltas.start = number;
         }
@@ -84,8 +86,8 @@ impl Encoder {
         self.before_round = self.deltas.end;
     }
 
-    /// The changes of records for these changes of the index, in this order. Counts are those of the index now, so
-    /// they never go back.
+    /// Translates changes of the index, in order, into changes of records. Generations are read
+    /// from the index now, so a later commit never lowers one.
     pub(crate) fn encode(&mut self, changes: Vec<StateChange>, index: &Index) -> Changes {
         let mut encoding = Encoding { encoder: self, out: Changes::new(), counted: BTreeSet::new() };
         changes.into_iter().for_each(|change| encoding.enter(change));
@@ -97,12 +99,13 @@ impl Encoder {
         out
     }
 
-    /// Writes a delta, one block, and removes what is not needed any more.
+    /// Writes a delta and one block, and removes obsolete deltas.
     fn count(&mut self, out: &mut Changes, counted: BTreeSet<Row>, index: &Index) {
         put(out, Key::CountDelta(self.deltas.end), &counts(counted, index));
         self.deltas.end += 1;
         let block = self.next_block;
-        // All rows: a provider that is gone by now may be back, if its removal is not in this commit and the next one fails.
+        // Write every row, also those without a provider: the removal of a provider may belong to a
+        // later commit. If that commit fails, the provider is restored.
         let rows = (block * BLOCK..self.rows.min((block + 1) * BLOCK)).map(Row);
         put(out, Key::CountBlock(block), &counts(rows, index));
         self.next_block += 1;
@@ -126,7 +129,7 @@ fn counts(rows: impl IntoIterator<Item = Row>, index: &Index) -> message::Counts
     counts
 }
 
-/// The changes of one commit.
+/// The state while one commit is translated.
 struct Encoding<'a> {
     encoder: &'a mut Encoder,
     out: Changes,
@@ -177,7 +180,7 @@ impl Encoding<'_> {
                 self.leave_owner(owner);
             }
             let key = Key::Consumer(serial).bytes();
-            // What came and went in one commit leaves no trace.
+            // A consumer that was added and removed in one commit needs no record.
             if self.out.remove(&key).is_none() {
                 self.out.insert(key, None);
             }
@@ -188,7 +191,7 @@ impl Encoding<'_> {
         }
     }
 
-    /// The number of an owner that has one consumer more.
+    /// Adds a consumer to an owner, and returns the owner's number.
     fn owner(&mut self, owner: &Arc<Owner>) -> u32 {
         if let Some(known) = self.encoder.owners.get_mut(owner) {
             known.consumers += 1;
@@ -212,7 +215,7 @@ impl Encoding<'_> {
         }
     }
 
-    /// At the end of a commit, since an owner may have got another consumer in it.
+    /// Called at the end of a commit, because a later change may add a consumer to the owner.
     fn remove_unused_owners(&mut self) {
         for owner in std::mem::take(&mut self.encoder.unused) {
             if let Some(KnownOwner { number, consumers: 0 }) = self.encoder.owners.get(&owner) {
@@ -232,7 +235,7 @@ mod tests {
 
     use super::*;
 
-    /// Its removal may be taken back when the next commit fails.
+    /// If the next commit fails, the removal is rolled back.
     #[test]
     fn the_count_of_a_provider_outlives_a_removal_that_is_not_committed() {
         let index = Index::with_holders();

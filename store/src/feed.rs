@@ -1,4 +1,4 @@
-//! The latest commits, for watchers.
+//! A buffer of the latest commits for watchers.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -6,16 +6,16 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use crate::store::{Changes, Committed, Compacted, Revision};
 
-/// How many changes of the past are kept, in whole commits.
+/// The largest number of changes in the buffer, in whole commits.
 const KEPT_CHANGES: usize = 1 << 16;
 
-/// How many commits a watcher may be behind.
+/// The largest number of commits that a watcher may lag behind.
 const BEHIND: usize = 1 << 10;
 
-/// The latest commits of a store and its watchers: a part for implementations of stores.
+/// The latest commits of a store and its watchers; a building block for implementations of stores.
 #[derive(Debug)]
 pub struct Feed {
-    /// In order, without a gap.
+    /// The latest commits, in order and without gaps.
     kept: VecDeque<Committed>,
     kept_changes: usize,
     latest: Revision,
@@ -23,13 +23,13 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// A feed that begins after that revision.
+    /// Creates a feed that begins after the revision.
     #[must_use]
     pub const fn after(revision: Revision) -> Self {
         Self { kept: VecDeque::new(), kept_changes: 0, latest: revision, watchers: Vec::new() }
     }
 
-    /// The latest commit.
+    /// The revision of the latest commit.
     #[must_use]
     pub const fn latest(&self) -> Revision {
         self.latest
@@ -39,7 +39,7 @@ impl Feed {
     pub fn publish(&mut self, changes: Changes) -> Revision {
         self.latest.0 += 1;
         let committed = Committed { revision: self.latest, changes: Arc::new(changes) };
-        // A watcher that is gone or too slow is not waited for.
+        // Drop watchers that are gone or too slow instead of waiting for them.
         self.watchers.retain(|watcher| watcher.try_send(committed.clone()).is_ok());
         self.kept_changes += committed.changes.len();
         self.kept.push_back(committed);
@@ -53,7 +53,7 @@ impl Feed {
     /// See [`Store::watch`](crate::Store::watch).
     ///
     /// # Errors
-    /// A revision from which on not all commits are kept.
+    /// Commits after the revision are no longer kept.
     pub fn watch(&mut self, after: Revision) -> Result<Receiver<Committed>, Compacted> {
         let oldest = self.kept.front().map_or(Revision(self.latest.0 + 1), |committed| committed.revision);
         if after.0 + 1 < oldest.0 {

@@ -6,13 +6,14 @@ use crate::fleet_records::FleetRecords;
 use crate::record::{self, Key};
 use crate::store::{Changes, CommitError, Store};
 
-/// Changes that are committed at a time.
+/// The number of changes per commit.
 const CHUNK: usize = 50_000;
 
-/// Writes a state that nobody changes into a new store. Until it returns, the store holds no state.
+/// Writes a state into a new store. The state must not change meanwhile. The store is valid only
+/// after this function has returned.
 ///
 /// # Errors
-/// The store's.
+/// The store's errors.
 pub fn fill<F: FleetRecords>(
     store: &dyn Store,
     Contents { index, fleet }: &Contents<F>,
@@ -29,16 +30,16 @@ pub fn fill<F: FleetRecords>(
         let changes = records.by_ref().take(CHUNK).map(|(key, value)| (key, Some(value))).collect();
         store.commit(changes)?;
     }
-    // Last: without it, the rest is no state.
+    // Write the format record last: without it, the store is not valid.
     let mut changes = Changes::new();
     record::put(&mut changes, Key::Format, &record::format());
     store.commit(changes).map(|_| ())
 }
 
-/// Commits a record that is stored already, to learn whether the store can be written.
+/// Commits a record that is already stored, to check whether the store can be written.
 ///
 /// # Errors
-/// The store's.
+/// The store's errors.
 pub fn probe(store: &dyn Store) -> Result<(), CommitError> {
     let mut changes = Changes::new();
     record::put(&mut changes, Key::Format, &record::format());

@@ -1,4 +1,5 @@
-//! Salvaged records as a state: what does not fit together any more is dropped, and noted.
+//! Builds a consistent state from salvaged records. Records that are inconsistent with others are
+//! dropped and reported.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -14,11 +15,12 @@ use crate::fleet_records::FleetRecords;
 use crate::record::{self, Key, Unreadable};
 use crate::salvage::Salvage;
 
-/// The increase of generations where counts were lost: more than clients can be behind. They receive a conflict and
-/// read again.
+/// The increase of generations where the stored ones were lost. It exceeds any lag of a client, so
+/// a client with an older generation receives a conflict and reads again.
 const LEAP: u64 = 1 << 20;
 
-/// Makes a state of the records; returns also a line for each thing that had to be dropped or invented.
+/// Builds a state from the records; also returns one line for each record that was dropped or made
+/// up.
 pub(crate) fn fit<F: FleetRecords>(salvage: &Salvage) -> (Contents<F>, Vec<String>) {
     let mut fitting = Fitting::default();
     for (key, stored) in &salvage.records {
@@ -43,7 +45,7 @@ struct Fitting<F> {
     inventories: BTreeMap<Row, BTreeMap<ClassId, Inventory>>,
     counts: BTreeMap<Row, (u64, Timestamp)>,
     owners: BTreeMap<u32, Arc<Owner>>,
-    /// By serial.
+    /// Consumers by serial.
     consumers: BTreeMap<u64, (ConsumerId, Consumer)>,
     fleet: F,
     notes: Vec<String>,
@@ -95,7 +97,7 @@ impl<F: FleetRecords> Fitting<F> {
         Ok(())
     }
 
-    /// No two classes and no two traits have one name.
+    /// Drops classes and traits whose name is not unique.
     fn fit_names(&mut self) {
         fn twice<K: Copy + Ord>(names: &BTreeMap<K, NameRecord>) -> Vec<(K, Arc<str>)> {
             let mut seen = BTreeSet::new();
@@ -112,7 +114,8 @@ impl<F: FleetRecords> Fitting<F> {
         }
     }
 
-    /// A class whose name is lost keeps its number and what is held of it: if that were dropped, the capacity would be granted again.
+    /// A class whose name is lost keeps its number and its allocations: dropping these would grant
+    /// their capacity twice.
     fn name_lost_classes(&mut self) {
         let had = self.inventories.values().flat_map(|inventories| inventories.keys());
         let held = self.consumers.values().flat_map(|(_, consumer)| &consumer.allocations);
@@ -121,7 +124,7 @@ impl<F: FleetRecords> Fitting<F> {
             .filter(|class| !self.classes.contains_key(class))
             .copied()
             .collect();
-        // Some classes have the same number in every index.
+        // Standard classes have the same number in every index.
         let fixed = Index::with_holders().topology();
         for class in lost {
             let made_up = || format!("CUSTOM_LOST_{}", class.0);
@@ -158,7 +161,7 @@ impl<F: FleetRecords> Fitting<F> {
         self.notes.append(&mut notes);
         let astray: Vec<Row> = self.providers.keys().copied().filter(|&row| !self.has_root(row)).collect();
         for row in astray {
-            // One of a loop that was cut open before belongs again.
+            // Breaking an earlier loop may have connected this provider to a root.
             if !self.has_root(row)
                 && let Some(provider) = self.providers.get_mut(&row)
             {
@@ -170,7 +173,7 @@ impl<F: FleetRecords> Fitting<F> {
         self.fit_inventories();
     }
 
-    /// Whether the way up from a provider ends.
+    /// Whether the chain of parents from a provider ends at a root.
     fn has_root(&self, row: Row) -> bool {
         let mut at = Some(row);
         for _ in 0..=self.providers.len() {
@@ -249,8 +252,8 @@ impl<F: FleetRecords> Fitting<F> {
         self.stand_in();
     }
 
-    /// Allocations of a lost inventory keep exactly their capacity until the inventory is reported again: if they were dropped,
-    /// others would get the capacity.
+    /// Recreates a lost inventory with exactly the capacity that its allocations use, until the
+    /// inventory is reported again. Dropping the allocations would grant their capacity twice.
     fn stand_in(&mut self) {
         let mut held: BTreeMap<(Row, ClassId), u64> = BTreeMap::new();
         let allocations: Allocations = self

@@ -1,4 +1,4 @@
-//! A state that follows a store: it is loaded once, and then kept by the commits that the store publishes.
+//! A replica of a store's state: loaded once, then updated by the commits that the store publishes.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
@@ -12,68 +12,69 @@ use crate::load::{Loaded, StateError, load};
 use crate::record::{self, Key, Unreadable, words};
 use crate::store::{Committed, Compacted, Revision, Store};
 
-/// An index and a fleet that have what a store has, up to a revision.
+/// A replica of the index and the fleet of a store, as of one revision.
 ///
-/// Commits are applied in order and as a whole. Between two of them, the state is one that the state they were made of has
-/// had, with the same rows, serials and generations.
+/// Commits are applied in order, each as a whole. After each commit the replica equals a state that
+/// the original had, with the same rows, serials and generations.
 pub struct Follower<F> {
     contents: Contents<F>,
     revision: Revision,
     commits: Receiver<Committed>,
-    /// By number.
+    /// Owners by number.
     owners: FxHashMap<u32, Arc<Owner>>,
-    /// Whose entry has the serial.
+    /// Consumers by the serial of their entries.
     consumers: FxHashMap<u64, ConsumerId>,
 }
 
-/// The reason why a follower cannot go on: everything has to be loaded again.
+/// The reason why a follower stopped. To continue, load the store again.
 #[derive(Debug, thiserror::Error)]
 pub enum FollowError {
-    /// The store has nothing.
+    /// The store has no records.
     #[error("the store is empty")]
     Empty,
     /// The store cannot be loaded.
     #[error(transparent)]
     State(#[from] StateError),
-    /// More was committed between loading and watching than the store keeps.
+    /// Commits between loading and watching are no longer kept.
     #[error(transparent)]
     Compacted(#[from] Compacted),
     /// The follower fell too far behind, or the store was closed.
     #[error("the store has no more commits for this follower after revision {}", .0.0)]
     Ended(Revision),
-    /// A commit is not the next one.
+    /// The revision of a commit is not the next one.
     #[error("revision {} does not follow revision {}", .found.0, .after.0)]
     Order {
-        /// The latest that was applied.
+        /// The latest revision that was applied.
         after: Revision,
-        /// The one that came.
+        /// The revision that was received.
         found: Revision,
     },
-    /// A record cannot be understood.
+    /// A record cannot be decoded.
     #[error("{record} of revision {}: {problem}", .revision.0)]
     Unreadable {
         /// The commit.
         revision: Revision,
-        /// Its key in words.
+        /// Describes the key.
         record: String,
-        /// What is wrong with it.
+        /// What is wrong with the record.
         problem: String,
     },
-    /// A commit does not fit the state before.
+    /// A commit is inconsistent with the state before it.
     #[error("revision {} does not fit the state before: {error}", .revision.0)]
     Unfit {
         /// The commit.
         revision: Revision,
-        /// What does not fit.
+        /// The inconsistency.
         error: RebuildError,
     },
 }
 
 impl<F: FleetRecords> Follower<F> {
-    /// Loads what the store has, and follows it from then on.
+    /// Loads the store and subscribes to its commits.
     ///
     /// # Errors
-    /// A store that is empty or cannot be loaded, or that was written too quickly meanwhile.
+    /// The store is empty or cannot be loaded, or it no longer keeps the commits that were made
+    /// during the load.
     pub fn of(store: &dyn Store) -> Result<Self, FollowError> {
         let Loaded { contents, encoder, revision } = load::<F>(store)?.ok_or(FollowError::Empty)?;
         let commits = store.watch(revision)?;
@@ -85,22 +86,22 @@ impl<F: FleetRecords> Follower<F> {
         Ok(Self { contents, revision, commits, owners, consumers })
     }
 
-    /// The state, which nobody else may change.
+    /// The replica's state. Only [`Self::catch_up`] may change it.
     #[must_use]
     pub const fn contents(&self) -> &Contents<F> {
         &self.contents
     }
 
-    /// The latest commit that was applied.
+    /// The latest revision that was applied.
     #[must_use]
     pub const fn revision(&self) -> Revision {
         self.revision
     }
 
-    /// Applies all commits that the store has published by now.
+    /// Applies all commits that the store has published.
     ///
     /// # Errors
-    /// A store without further commits for this follower, or a commit that cannot be applied.
+    /// The store has no further commits for this follower, or a commit cannot be applied.
     pub fn catch_up(&mut self) -> Result<(), FollowError> {
         loop {
             match self.commits.try_recv() {
@@ -131,7 +132,7 @@ impl<F: FleetRecords> Follower<F> {
         Ok(())
     }
 
-    /// Takes a record to where it belongs. Owners come before consumers, by their keys.
+    /// Decodes a record into the change set. Keys sort owners before consumers.
     fn read(
         &mut self,
         bytes: &[u8],
@@ -139,7 +140,7 @@ impl<F: FleetRecords> Follower<F> {
         outcome: &mut ChangeSet,
     ) -> Result<(), Unreadable> {
         match (Key::read(bytes)?, value) {
-            // Counts of a block or of a commit are removed when others have them.
+            // A block or a delta is removed only when other records contain its generations.
             (Key::Format | Key::Rows | Key::CountBlock(_) | Key::CountDelta(_), None)
             | (Key::Format, Some(_)) => {}
             (Key::Rows, Some(value)) => outcome.rows = Some(record::read_rows(value)?),
@@ -152,7 +153,7 @@ impl<F: FleetRecords> Follower<F> {
             (Key::Provider(row), value) => {
                 outcome.providers.insert(row, value.map(record::read_provider).transpose()?);
             }
-            // Its provider is removed with them.
+            // The provider's own record is removed in the same commit.
             (Key::Inventories(_), None) => {}
             (Key::Inventories(row), Some(value)) => {
                 outcome.inventories.insert(row, record::read_inventories(value)?);

@@ -1,8 +1,8 @@
-//! State that outlives the process: the index and the fleet's records in one local file.
+//! Durable state: the index and the fleet's records in one local file.
 //!
-//! Every change of the index passes through a [`Queue`] to a [`Committer`], which commits whatever
-//! waits as one batch of a [`Store`] (group commit). Answers wait for it ([`Durability`]).
-//! docs/durability.md states what that guarantees.
+//! Every change of the index passes through a [`Queue`] to a [`Committer`], which commits all
+//! queued changes as one batch of a [`Store`] (group commit). Responses wait for the commit
+//! ([`Durability`]). docs/durability.md states the guarantees.
 //!
 //! # Files
 //!

@@ -8,19 +8,19 @@ use berth_placement::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// A line, by its content.
+/// The content of a line.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Line {
-    /// The first.
+    /// The first line.
     BerthState(Header),
     Class(Name),
     Trait(Name),
     Provider(Provider),
     Consumer(Consumer),
-    /// Since version 2.
+    /// A record of the fleet; since version 2.
     Fleet(Entry),
-    /// The last.
+    /// The last line.
     End(End),
 }
 
@@ -32,9 +32,9 @@ pub(crate) struct Header {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct End {
-    /// The number of lines between the first and this one.
+    /// The number of lines between the first and the last.
     pub(crate) records: u64,
-    /// Of all lines before this one, in hexadecimal digits.
+    /// The checksum of all lines before the last, in hexadecimal digits.
     pub(crate) sha256: String,
 }
 
@@ -42,7 +42,7 @@ pub(crate) struct End {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Name {
     name: Arc<str>,
-    /// Microseconds since 1970, as all times here.
+    /// Microseconds since 1970, like all times in this file.
     since: u64,
 }
 
@@ -93,7 +93,7 @@ struct Belongs {
     consumer_type: Option<Arc<str>>,
 }
 
-/// A record of a fleet as the store keeps it; key and value in hexadecimal digits.
+/// A record of a fleet; key and value in hexadecimal digits.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Entry {
@@ -113,7 +113,7 @@ impl From<Record> for Line {
 }
 
 impl Line {
-    /// The record of the index in the line, if it has one.
+    /// The index record of the line, if it has one.
     pub(crate) fn into_record(self) -> Option<Record> {
         match self {
             Self::Class(name) => Some(Record::Class(name.into())),

@@ -1,4 +1,4 @@
-//! Making an index of what a store keeps.
+//! Loads an index from a store.
 
 use std::num::NonZeroUsize;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -13,30 +13,31 @@ use crate::fleet_records::FleetRecords;
 use crate::record::{self, FORMAT, Key, Unreadable, words};
 use crate::store::{LoadError, Revision, Store};
 
-/// Records that a worker gets at a time.
+/// The number of records per batch for a worker.
 const CHUNK: usize = 4096;
 
-/// Numbers of owners may be missing, but not so many that a wrong one takes all memory.
+/// The largest number of unassigned owner numbers. It bounds the memory that a damaged number can
+/// allocate.
 const MISSING_OWNERS: usize = 1 << 20;
 
-/// A store that no index can be made of.
+/// The reason why an index cannot be loaded from a store.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
-    /// The store cannot be read, or a record states what is impossible.
+    /// The store cannot be read, or a record is impossible.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// A record is not what was written.
+    /// A record is damaged.
     #[error("{record} is damaged: {what}")]
     Damaged {
-        /// Its key in words.
+        /// Describes the key.
         record: String,
-        /// What is wrong with it.
+        /// What is wrong with the record.
         what: String,
     },
-    /// A later release has written it.
+    /// A later release wrote the store.
     #[error("the store is of format {0}; this release of Berth reads formats up to {FORMAT}")]
     Later(u32),
-    /// The records do not belong together.
+    /// The records are inconsistent with each other.
     #[error("the records do not belong together: {0}")]
     Inconsistent(#[from] Inconsistency),
 }
@@ -50,7 +51,7 @@ impl StateError {
     }
 }
 
-/// A record that cannot stand where it does.
+/// A record that is invalid at its position.
 #[derive(Debug, thiserror::Error)]
 enum Unfit {
     #[error(transparent)]
@@ -65,20 +66,20 @@ enum Unfit {
     Order,
 }
 
-/// What a store keeps.
+/// The loaded content of a store.
 pub struct Loaded<F> {
     /// The index and the fleet.
     pub contents: Contents<F>,
-    /// What makes records of the index's changes.
+    /// The encoder for later changes of the index.
     pub encoder: Encoder,
     /// The latest commit.
     pub revision: Revision,
 }
 
-/// What a store keeps; nothing when it is new.
+/// Loads the content of a store; `None` if it is new.
 ///
 /// # Errors
-/// A store that cannot be read, or records that do not belong together.
+/// The store cannot be read, or its records are inconsistent with each other.
 pub fn load<F: FleetRecords>(store: &dyn Store) -> Result<Option<Loaded<F>>, StateError> {
     let index = Index::with_holders();
     let Some((encoder, fleet, revision)) = fill(&index, store)? else { return Ok(None) };
@@ -86,7 +87,7 @@ pub fn load<F: FleetRecords>(store: &dyn Store) -> Result<Option<Loaded<F>>, Sta
     Ok(Some(Loaded { contents: Contents { index, fleet }, encoder, revision }))
 }
 
-/// Puts everything into an empty index; `None` for an empty store.
+/// Loads all records into an empty index; `None` for an empty store.
 fn fill<F: FleetRecords>(
     index: &Index,
     store: &dyn Store,
@@ -109,7 +110,7 @@ fn workers() -> usize {
 
 type Owners = Vec<Option<Arc<Owner>>>;
 
-/// Records of consumers, by serial, and their possible owners.
+/// Batches of consumer records by serial, and the owners that they refer to.
 struct Chunk {
     owners: Arc<Owners>,
     records: Vec<(u64, Vec<u8>)>,
@@ -120,7 +121,7 @@ struct Loading<'index, F> {
     encoder: Encoder,
     fleet: F,
     format: Option<u32>,
-    /// Until the first consumer.
+    /// The index until the first consumer.
     rebuild: Option<Rebuild<'index>>,
     owners: Arc<Owners>,
     records: Vec<(u64, Vec<u8>)>,
@@ -134,7 +135,7 @@ impl<'index, F: FleetRecords> Loading<'index, F> {
         Self { index, encoder, fleet: F::default(), format: None, rebuild, owners, records, admitting }
     }
 
-    /// Puts everything back, consumers on several threads.
+    /// Loads all records, consumers on several threads.
     fn run(&mut self, store: &dyn Store, chunks: &Mutex<Receiver<Chunk>>) -> Result<Revision, LoadError> {
         let index = self.index;
         thread::scope(|scope| {
@@ -148,7 +149,7 @@ impl<'index, F: FleetRecords> Loading<'index, F> {
             let admitted = admitted.collect::<Result<Vec<Members>, _>>();
             let revision = visited?;
             rest.map_err(|error| LoadError::Refused(error.to_string()))?;
-            self.know_owners(&admitted.map_err(LoadError::Refused)?);
+            self.register_owners(&admitted.map_err(LoadError::Refused)?);
             Ok(revision)
         })
     }
@@ -178,7 +179,7 @@ impl<'index, F: FleetRecords> Loading<'index, F> {
         match key {
             Key::Rows => {
                 let rows = record::read_rows(value)?;
-                self.encoder.know_rows(rows);
+                self.encoder.register_rows(rows);
                 rebuild.rows(rows)?;
             }
             Key::Class(id) => rebuild.class(id, record::read_name(value)?)?,
@@ -187,7 +188,7 @@ impl<'index, F: FleetRecords> Loading<'index, F> {
             Key::Inventories(row) => rebuild.inventories(row, record::read_inventories(value)?)?,
             Key::CountBlock(_) | Key::CountDelta(_) => {
                 if let Key::CountDelta(number) = key {
-                    self.encoder.know_delta(number);
+                    self.encoder.register_delta(number);
                 }
                 let counts = record::read_counts(value)?.into_iter();
                 counts.for_each(|(row, generation, at)| rebuild.counted(row, generation, at));
@@ -197,11 +198,11 @@ impl<'index, F: FleetRecords> Loading<'index, F> {
         Ok(())
     }
 
-    fn know_owners(&mut self, admitted: &[Members]) {
+    fn register_owners(&mut self, admitted: &[Members]) {
         let consumers = |place: usize| admitted.iter().filter_map(|members| members.get(place)).sum();
         let owners = self.owners.iter().enumerate();
         let owners = owners.map(|(place, owner)| Some((owner.clone()?, consumers(place))));
-        self.encoder.know_owners(owners);
+        self.encoder.register_owners(owners);
     }
 
     fn put_back_owner(&mut self, number: u32, owner: Owner) -> Result<(), Unfit> {
@@ -236,7 +237,7 @@ impl<'index, F: FleetRecords> Loading<'index, F> {
         }
     }
 
-    /// Ends the records: the workers see that the sender is dropped.
+    /// Ends the batches: dropping the sender stops the workers.
     fn finish(&mut self) -> Result<(), Unfit> {
         self.send();
         self.admitting = None;
@@ -244,10 +245,11 @@ impl<'index, F: FleetRecords> Loading<'index, F> {
     }
 }
 
-/// How many consumers each owner has, by number.
+/// The number of consumers of each owner, by number.
 type Members = Vec<u64>;
 
-/// Admits consumers until the sender is dropped. After one that cannot be admitted, the rest are only received.
+/// Adds consumers to the index until the sender is dropped. After the first error, the remaining
+/// batches are received and ignored.
 fn admit(index: &Index, chunks: &Mutex<Receiver<Chunk>>) -> Result<Members, String> {
     let mut outcome = Ok(Members::new());
     loop {
@@ -268,7 +270,7 @@ fn admit(index: &Index, chunks: &Mutex<Receiver<Chunk>>) -> Result<Members, Stri
     }
 }
 
-/// Admits a consumer; returns the number of its owner.
+/// Adds a consumer to the index; returns the number of its owner.
 fn admit_one(
     index: &Index,
     serial: u64,

@@ -1,4 +1,4 @@
-//! The file of a store, locked before anything in it is read or written.
+//! The file of a store, locked before it is read or written.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -11,7 +11,8 @@ use rustix::fs::{Advice, fadvise};
 
 /// An open file that no other process may use. Clones share the file and its lock.
 ///
-/// redb takes locks of its own, but only after the recovery of an unclosed file has written to it (`unclosed.rs`).
+/// redb locks the file as well, but only after recovery of an unclosed file has written to it
+/// (`unclosed.rs`).
 #[derive(Debug, Clone)]
 pub(crate) struct LockedFile(Arc<Inner>);
 
@@ -22,11 +23,11 @@ struct Inner {
 }
 
 impl LockedFile {
-    /// Opens and locks the file. One that is missing is created if `create` is set. A file that cannot be opened for writing is
-    /// opened for reading.
+    /// Opens and locks the file, and creates it if it is missing and `create` is set. A file that
+    /// cannot be opened for writing is opened for reading.
     ///
     /// # Errors
-    /// `WouldBlock` when another process has locked the file.
+    /// `WouldBlock` if another process has locked the file.
     pub(crate) fn open(path: &Path, create: bool) -> io::Result<Self> {
         loop {
             let file = open(path, create)?;
@@ -36,14 +37,14 @@ impl LockedFile {
                 Err(TryLockError::Error(error)) => return Err(error),
             }
             let locked = Self(Arc::new(Inner { file, path: path.to_owned() }));
-            // Another process may have put another file in its place in between.
+            // Another process may have replaced the file between opening and locking.
             if locked.is_in_place()? {
                 return Ok(locked);
             }
         }
     }
 
-    /// Whether the path still names this file: it was neither deleted nor replaced.
+    /// Whether the path still refers to this file: it was neither deleted nor replaced.
     pub(crate) fn is_in_place(&self) -> io::Result<bool> {
         let Inner { file, path } = &*self.0;
         let at_path = match path.metadata() {
@@ -55,9 +56,10 @@ impl LockedFile {
         Ok((open.dev(), open.ino()) == (at_path.dev(), at_path.ino()))
     }
 
-    /// Makes readers see what is on disk: after an fsync that failed, Linux still shows them the pages that were not written.
+    /// Drops cached pages, so that readers see the content of the disk. After a failed fsync, Linux
+    /// still returns the pages that were not written.
     pub(crate) fn forget_what_is_not_on_disk(&self) {
-        // When it fails, the pages that could not be written are clean afterwards, and the advice drops them.
+        // A failed sync marks the unwritten pages as clean; the advice then drops them.
         let synced = self.0.file.sync_data();
         let dropped = fadvise(&self.0.file, 0, None, Advice::DontNeed);
         tracing::debug!(?synced, ?dropped, "dropped the cached pages of the store");
@@ -73,7 +75,7 @@ fn open(path: &Path, create: bool) -> io::Result<File> {
     }
 }
 
-/// Whether the reason of an error is that nothing may be written there.
+/// Whether the error reports that writing is not permitted.
 pub(crate) fn is_write_protected(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
 }

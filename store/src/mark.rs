@@ -1,15 +1,17 @@
-//! The mark: the latest acknowledged commit, kept beside the store.
+//! The mark: a file beside the store that records the latest acknowledged commit.
 //!
-//! After a crash, redb goes back to the commit before the last one if a page of the last one is not what was written. That
-//! is right for a commit that was under way, and wrong for one that was acknowledged and damaged afterwards. The file alone
-//! cannot distinguish the two, so the revision of each commit is also written here, after the commit is durable and before
-//! it is acknowledged. A store that is behind its mark is refused.
+//! After a crash, redb rolls back the last commit if one of its pages is damaged. That is correct
+//! for a commit in progress, and wrong for an acknowledged commit that was damaged later. The store
+//! alone cannot distinguish the two. The service therefore writes the revision of each commit to
+//! the mark after the commit is durable and before it is acknowledged, and refuses a store that is
+//! older than its mark.
 //!
-//! The mark is synced when the store has been idle for a moment and when it is closed, not for each commit: that would
-//! double the time of a commit. So a mark is complete after a crash of the process. After a loss of power it may lack the
-//! last commits, and only those of the last moment under load.
+//! The mark is synced when the store is idle and when it is closed, not after each commit, which
+//! would double the time of a commit. After a crash of the process the mark is complete. After a
+//! loss of power it may lack the last commits; under load, those of the last moment only.
 //!
-//! The mark also shows that a directory has had a store, so that a missing one is not taken for a new directory.
+//! The mark also shows that a directory had a store, so that a missing store is not mistaken for a
+//! new directory.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -18,25 +20,26 @@ use std::path::Path;
 
 use crate::store::Revision;
 
-/// The bytes of an entry: a line of text.
+/// The length of an entry, one line of text, in bytes.
 const ENTRY: usize = 64;
 
-/// Entries lie in different sectors and are written in turn: one of them is always whole.
+/// The offsets of the two entries. They lie in different sectors and are written alternately, so one
+/// of them is always intact.
 const PLACES: [u64; 2] = [0, 4096];
 
-/// What a mark states.
+/// The content of a mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Acknowledged {
-    /// The identity of the store.
+    /// The identifier of the store.
     pub(crate) store: u64,
     pub(crate) revision: Revision,
 }
 
-/// A mark of an open store.
+/// The mark of an open store.
 #[derive(Debug)]
 pub(crate) struct Mark {
     file: File,
-    /// The place of the next entry.
+    /// The slot of the next entry.
     next: usize,
     is_synced: bool,
 }
@@ -49,7 +52,8 @@ impl Mark {
         Ok(Self { file, next, is_synced: true })
     }
 
-    /// Writes that the commit is acknowledged. It outlives the process, and the machine after [`Self::sync`].
+    /// Records that the commit is acknowledged. The entry survives a crash of the process, and
+    /// after [`Self::sync`] a crash of the machine.
     pub(crate) fn write(&mut self, acknowledged: Acknowledged) -> io::Result<()> {
         self.file.write_all_at(&entry(acknowledged), PLACES[self.next])?;
         self.next = 1 - self.next;
@@ -66,22 +70,22 @@ impl Mark {
     }
 }
 
-/// Puts the mark of another store in the place of the one before. The caller syncs the directory.
+/// Replaces the mark by that of another store. The caller syncs the directory.
 pub(crate) fn replace(path: &Path, acknowledged: Acknowledged) -> io::Result<()> {
     let unfinished = path.with_extension("mark.new");
     let options = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).clone();
     let file = options.open(&unfinished)?;
     file.write_all_at(&entry(acknowledged), PLACES[0])?;
-    // Both places have blocks from now on: later entries need no free space.
+    // Both slots have disk blocks from now on: later entries need no free space.
     file.write_all_at(&entry(acknowledged), PLACES[1])?;
     file.sync_all()?;
     fs::rename(&unfinished, path)
 }
 
-/// What the mark states; `None` without one.
+/// Reads the mark; `None` if it is missing.
 ///
 /// # Errors
-/// `InvalidData` when neither entry is whole.
+/// `InvalidData` if neither entry is intact.
 pub(crate) fn read(path: &Path) -> io::Result<Option<Acknowledged>> {
     let file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -107,7 +111,7 @@ fn entries(file: &File) -> io::Result<Entries> {
     Ok(entries)
 }
 
-/// The entry with the higher revision and its place.
+/// The entry with the higher revision, and its slot.
 fn latest(entries: &Entries) -> Option<(usize, Acknowledged)> {
     let whole = entries.iter().enumerate().filter_map(|(place, entry)| Some((place, (*entry)?)));
     whole.max_by_key(|(_, entry)| entry.revision)
@@ -151,7 +155,7 @@ mod tests {
             assert_eq!(read(&path).unwrap(), Some(at(revision)));
         }
         drop(mark);
-        // It goes on where it was: a torn entry leaves the one before.
+        // Writing continues at the next slot: a torn entry leaves the previous one intact.
         let mut mark = Mark::open(&path).unwrap();
         mark.write(at(4)).unwrap();
         mark.sync().unwrap();

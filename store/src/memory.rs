@@ -1,4 +1,4 @@
-//! A store that ends with its process: for simulations, and to compare others with.
+//! A store in memory, for simulations and as a reference for other stores.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::Receiver;

@@ -1,23 +1,24 @@
 //! The values of records, as protobuf messages. This is format 1.
 //!
 //! Rules for changes:
-//! - A field keeps its number and its meaning for ever. The number of a field that is gone is not used again.
-//! - A new field gets a new number, and its absence means what was so before there was the field. Older releases do not see
-//!   it, and lose it when they rewrite the record. Where that is not acceptable, the change is a new format.
-//! - A new format gets a new number and a migration from the one before (`migrations.rs`). A release reads formats up to its
-//!   own, and no later ones.
+//! - A field keeps its number and its meaning forever. The number of a removed field is not reused.
+//! - A new field gets a new number. Its absence means the behaviour before the field existed. Older
+//!   releases ignore it, and lose it when they rewrite the record. If that is not acceptable, the
+//!   change requires a new format.
+//! - A new format gets a new number and a migration from the previous one (`migrations.rs`). A
+//!   release reads formats up to its own.
 
 /// The format of a store.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Format {
     #[prost(uint32, tag = "1")]
     pub(crate) version: u32,
-    /// The release that wrote it: for people.
+    /// The release that wrote the store; informational.
     #[prost(string, tag = "2")]
     pub(crate) written_by: String,
 }
 
-/// How many rows were given to providers.
+/// The number of rows that were ever assigned to providers.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
 pub(crate) struct Rows {
     #[prost(uint32, tag = "1")]
@@ -29,30 +30,30 @@ pub(crate) struct Rows {
 pub(crate) struct Name {
     #[prost(string, tag = "1")]
     pub(crate) name: String,
-    /// Microseconds since 1970, as all times here.
+    /// Microseconds since 1970, like all times in this file.
     #[prost(uint64, tag = "2")]
     pub(crate) since: u64,
 }
 
-/// A resource provider beside what it has.
+/// A resource provider without its inventories.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Provider {
-    /// 16 bytes, as all UUIDs here.
+    /// 16 bytes, like all UUIDs in this file.
     #[prost(bytes = "vec", tag = "1")]
     pub(crate) uuid: Vec<u8>,
     #[prost(string, tag = "2")]
     pub(crate) name: String,
-    /// The row of the provider it stands below.
+    /// The row of the parent provider.
     #[prost(uint32, optional, tag = "3")]
     pub(crate) parent: Option<u32>,
-    /// Numbers of traits.
+    /// The numbers of its traits.
     #[prost(uint32, repeated, tag = "4")]
     pub(crate) traits: Vec<u32>,
     #[prost(bytes = "vec", repeated, tag = "5")]
     pub(crate) aggregates: Vec<Vec<u8>>,
 }
 
-/// All that a provider has.
+/// The inventories of a provider.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Inventories {
     #[prost(message, repeated, tag = "1")]
@@ -89,7 +90,7 @@ pub(crate) struct Counts {
     pub(crate) changed_at: Vec<u64>,
 }
 
-/// A consumer and what it holds.
+/// A consumer and its allocations.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Consumer {
     #[prost(bytes = "vec", tag = "1")]

@@ -1,20 +1,21 @@
-//! Stores of earlier formats become stores of this one when they are opened.
+//! Migrations of stores from earlier formats, which run when a store is opened.
 //!
-//! A format is the meaning of keys and messages (`message.rs`). When it changes in a way that releases before cannot read,
-//! [`FORMAT`] goes up by one and [`STEPS`] gets the function that makes the new records of the old. What came before the first
-//! format, the state file of earlier releases, is carried over by `data_dir.rs`.
+//! A format defines the meaning of keys and messages (`message.rs`). A change that earlier releases
+//! cannot read increments [`FORMAT`] and adds a function to [`STEPS`] that converts the old
+//! records. `data_dir.rs` converts the state file of releases before the first format.
 
 use crate::message;
 use crate::record::{self, FORMAT, Key};
 use crate::store::{Changes, CommitError, LoadError, Store};
 
-/// Makes records of the next format of one record: what is to be written or removed. A record that stays is not mentioned.
+/// Converts one record to the next format: returns the records to write or to remove. A record that
+/// does not change yields none.
 type Step = fn(key: &[u8], value: &[u8], changes: &mut Changes) -> Result<(), String>;
 
-/// The first leads from format 1 to 2, and so on up to [`FORMAT`].
+/// Migrations in order: the first converts format 1 to 2, the last converts to [`FORMAT`].
 const STEPS: [Step; FORMAT as usize - 1] = [];
 
-/// A store that cannot be brought to the format of this release.
+/// A store that cannot be migrated to the format of this release.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum MigrationError {
     #[error(transparent)]
@@ -23,7 +24,7 @@ pub(crate) enum MigrationError {
     Commit(#[from] CommitError),
 }
 
-/// Brings a store to the format of this release. Every step is one commit.
+/// Migrates a store to the format of this release. Every step is one commit.
 pub(crate) fn migrate(store: &dyn Store) -> Result<(), MigrationError> {
     through(&STEPS, store)
 }
@@ -42,7 +43,7 @@ fn through(steps: &[Step], store: &dyn Store) -> Result<(), MigrationError> {
     Ok(())
 }
 
-/// The format of a store; `None` for one without records, or without one of its format.
+/// The format of a store; `None` without records, or without a format record.
 fn format_of(store: &dyn Store) -> Result<Option<u32>, LoadError> {
     let mut found = None;
     let outcome = store.load(&mut |entry| {
@@ -83,7 +84,7 @@ mod tests {
         records
     }
 
-    /// Doubles values.
+    /// Doubles every value.
     fn double(key: &[u8], value: &[u8], changes: &mut Changes) -> Result<(), String> {
         if key != Key::Format.bytes() {
             changes.insert(key.to_vec(), Some(value.repeat(2)));
@@ -91,7 +92,7 @@ mod tests {
         Ok(())
     }
 
-    /// Other keys.
+    /// Changes the keys.
     fn rename(key: &[u8], value: &[u8], changes: &mut Changes) -> Result<(), String> {
         if key != Key::Format.bytes() {
             changes.insert(key.to_vec(), None);

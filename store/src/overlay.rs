@@ -1,4 +1,4 @@
-//! A file that is only read: what is written to it stays in memory.
+//! A read-only view of a file that keeps writes in memory.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -11,12 +11,12 @@ use redb::StorageBackend;
 
 const PAGE: usize = 4096;
 
-/// Opening a store writes to it, as recovery does. A reader, which may be reading a damaged file that is still
-/// needed as it is, opens it through this.
+/// A storage backend that leaves the file unchanged. Opening a store writes to it, because recovery
+/// does; a reader uses this backend to preserve a damaged file.
 #[derive(Debug)]
 pub(crate) struct Overlay {
     file: File,
-    /// Bytes of the file that are still part of what is seen.
+    /// The number of bytes of the file that are still visible.
     file_bytes: u64,
     written: RwLock<Written>,
 }
@@ -24,7 +24,7 @@ pub(crate) struct Overlay {
 #[derive(Debug)]
 struct Written {
     len: u64,
-    /// By number.
+    /// Overwritten pages by number.
     pages: BTreeMap<u64, Vec<u8>>,
 }
 
@@ -43,7 +43,7 @@ impl Overlay {
         self.written.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The page as the file has it, with zeros behind its end.
+    /// The page of the file, with zeros after the end of the file.
     fn read_page(&self, number: u64) -> io::Result<Vec<u8>> {
         let (mut page, start) = (vec![0; PAGE], number * PAGE as u64);
         let there = usize::try_from(self.file_bytes.saturating_sub(start)).unwrap_or(PAGE).min(PAGE);
@@ -52,7 +52,7 @@ impl Overlay {
     }
 }
 
-/// The parts of a range of bytes that lie in one page each: page, place in it, place in the range.
+/// Splits a range of bytes at page boundaries: page, offset in it, offset in the range.
 fn parts(offset: u64, length: usize) -> impl Iterator<Item = (u64, usize, std::ops::Range<usize>)> {
     let mut done = 0;
     std::iter::from_fn(move || {
@@ -91,7 +91,7 @@ impl StorageBackend for Overlay {
     fn set_len(&self, len: u64) -> io::Result<()> {
         let mut written = self.changed();
         if len < written.len {
-            // What is behind the end reads as zeros when the end moves back.
+            // Bytes after a truncated end read as zeros when the file grows again.
             let (first, within) = (len / PAGE as u64, usize::try_from(len % PAGE as u64).expect("small"));
             let mut last = match written.pages.remove(&first) {
                 Some(page) => page,

@@ -1,12 +1,13 @@
-//! The pages of a redb file (its file format 3), read without redb: for files that redb refuses as a whole.
+//! The pages of a redb file (file format 3), read without redb: for files that redb refuses to
+//! open.
 //!
-//! A file is one page of header and then *regions* of pages. The header has two slots, each with the root of a tree that maps
-//! the names of tables to their roots. A tree is made of branches and leaves. Here nothing of that is believed: a page that
-//! cannot be what it should be is no page.
+//! A file consists of a header page and *regions* of pages. The header has two slots, each with the
+//! root of a tree that maps the names of tables to their roots. A tree consists of branches and
+//! leaves. This module trusts none of these: it ignores every page that is not valid.
 //!
-//! This layout is private to redb. It is read here because redb opens a file as a whole or not at all, and offers no way to the
-//! records of a file that it refuses. So redb's version is pinned in `Cargo.toml`; a test below fails when a new one writes
-//! another layout.
+//! This layout is internal to redb. redb opens a file completely or not at all, and cannot read
+//! single records of a damaged file. `Cargo.toml` therefore pins the version of redb, and a test
+//! below fails if a new version changes the layout.
 
 use std::fs::File;
 use std::io;
@@ -15,26 +16,27 @@ use std::path::Path;
 
 pub(crate) const PAGE: u64 = 4096;
 
-/// The largest page that is read. redb's pages grow with the record in them, and those here are small.
+/// The size of the largest page that is read. redb's pages grow with the record in them, and
+/// Berth's records are small.
 const MOST_BYTES: u64 = 64 << 20;
 
 const HEADER: usize = 320;
 const PRIMARY: u8 = 1;
 const RECOVERY_REQUIRED: u8 = 2;
 
-/// A file and where its pages lie.
+/// A file and the layout of its pages.
 pub(crate) struct Pages {
     file: File,
     bytes: u64,
     region_bytes: u64,
     region_header: u64,
-    /// The roots in the slots of the header, the one in use first.
+    /// The roots in the slots of the header, the current one first.
     pub(crate) roots: Vec<PageNumber>,
-    /// Whether the writer has not closed the file.
+    /// Whether the last writer did not close the file.
     pub(crate) is_open: bool,
 }
 
-/// Where a page is.
+/// The location of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct PageNumber(u64);
 
@@ -44,7 +46,8 @@ pub(crate) type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 /// A page of a tree.
 pub(crate) enum Node {
     Leaf(Pairs),
-    /// Pages, and between each two of them a key: at least as large as all before it, smaller than all after it.
+    /// Child pages, and between each two of them a key: at least as large as every key before it,
+    /// smaller than every key after it.
     Branch {
         children: Vec<PageNumber>,
         separators: Vec<Vec<u8>>,
@@ -71,7 +74,7 @@ impl Pages {
         Ok(Self { file, bytes, region_bytes, region_header, roots, is_open })
     }
 
-    /// The page, if it is one and can be read.
+    /// The page at this location; `None` if it is not valid or cannot be read.
     pub(crate) fn node(&self, PageNumber(number): PageNumber) -> Option<Node> {
         let (order, region) = (number >> 59, (number >> 20) & 0xF_FFFF);
         let index = number & (0xF_FFFF_u64 >> order.min(20));
@@ -86,7 +89,7 @@ impl Pages {
         }
     }
 
-    /// Every leaf in the file, whether it is in use or not.
+    /// Every leaf in the file, including unused ones.
     pub(crate) fn leaves(&self) -> impl Iterator<Item = Pairs> {
         (1..self.bytes.div_ceil(PAGE)).filter_map(|page| self.leaf_at(page * PAGE))
     }
@@ -100,7 +103,7 @@ impl Pages {
         if needed > PAGE { leaf(&self.read(start, needed)?) } else { leaf(&bytes) }
     }
 
-    /// The part of it that exists, if the disk returns it.
+    /// The readable part of the range.
     fn read(&self, start: u64, size: u64) -> Option<Vec<u8>> {
         let there = self.bytes.saturating_sub(start).min(size).min(MOST_BYTES);
         let mut bytes = vec![0; usize::try_from(there).ok()?];
@@ -109,13 +112,14 @@ impl Pages {
     }
 }
 
-/// The number of the commit of a slot, and the root it names.
+/// The commit number of a slot, and the root that it names.
 fn slot(bytes: &[u8]) -> (u64, Option<PageNumber>) {
     let root = (bytes[1] != 0).then(|| page_number(bytes, 8)).flatten();
     (u64_at(bytes, 104).unwrap_or_default(), root)
 }
 
-/// The root of a table, from its entry in the tree of tables; `None` for an empty or unreadable one.
+/// The root of a table, from its entry in the tree of tables; `None` if the table is empty or the
+/// entry cannot be read.
 pub(crate) fn table_root(definition: &[u8]) -> Option<PageNumber> {
     let is_there = *definition.get(9)? != 0;
     is_there.then(|| page_number(definition, 10)).flatten()
@@ -141,13 +145,14 @@ fn end(bytes: &[u8], place: usize) -> Option<usize> {
     usize::try_from(u32_at(bytes, place)?).ok()
 }
 
-/// How long a leaf is by its own word.
+/// The length that the leaf declares.
 fn leaf_bytes(bytes: &[u8]) -> Option<u64> {
     let last_value = 4 * (2 * count(bytes)?).checked_sub(1)? + 4;
     u32_at(bytes, last_value).map(u64::from)
 }
 
-/// Type, number of pairs, ends of the keys, ends of the values, keys, values. A pair whose place makes no sense is empty.
+/// Layout: type, number of pairs, ends of the keys, ends of the values, keys, values. A pair with
+/// an invalid position is empty.
 fn leaf(bytes: &[u8]) -> Option<Pairs> {
     let pairs = count(bytes)?;
     let start = 4 + 8 * pairs;
@@ -163,7 +168,7 @@ fn leaf(bytes: &[u8]) -> Option<Pairs> {
     (0..pairs).map(pair).collect()
 }
 
-/// Type, number of keys, checksums of the children, their numbers, ends of the keys, keys.
+/// Layout: type, number of keys, checksums of the children, their numbers, ends of the keys, keys.
 fn branch(bytes: &[u8]) -> Option<Node> {
     let keys = count(bytes)?;
     let numbers = 8 + 16 * (keys + 1);
@@ -187,7 +192,7 @@ mod tests {
     use crate::salvage::salvage;
     use crate::store::Store;
 
-    /// Records of all sizes, some of them replaced and removed, on many pages.
+    /// Records of many sizes on many pages, some of them replaced and removed.
     #[test]
     fn this_release_of_redb_writes_what_is_read_here() {
         let directory = tempfile::TempDir::new().unwrap();

@@ -1,4 +1,4 @@
-//! Changes on their way to the store.
+//! The queue of changes that await a commit.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,14 +9,14 @@ use berth_placement::{Recorder, StateChange, Ticket};
 
 use crate::store::Changes;
 
-/// The changes of an index that no group has taken yet, in order.
+/// The changes of an index that await a commit, in order.
 #[derive(Default)]
 pub struct Queue {
     state: Mutex<State>,
-    /// Signalled when there is something to take, or nobody will add to it.
+    /// Signalled when changes or progress await a commit, and when the queue is closed.
     grown: Condvar,
     begun: AtomicU64,
-    /// Signalled when everything was taken, or nobody will take it.
+    /// Signalled when the queue is empty, and when it is closed.
     emptied: Condvar,
 }
 
@@ -24,42 +24,44 @@ pub struct Queue {
 struct State {
     changes: Vec<StateChange>,
     records: Changes,
-    /// Changes below have ended.
+    /// All operations with a lower ticket have ended.
     low: u64,
-    /// Of the changes from `low` on, whether they have ended.
+    /// For each ticket from `low` on, whether its operation has ended.
     ended: VecDeque<bool>,
-    /// The value of `low` in the latest group.
+    /// The value of `low` in the latest commit group.
     reported: u64,
     closed: bool,
-    /// Whether a change ends only when everything recorded was taken.
+    /// Whether an operation ends only after its changes were taken.
     stepwise: bool,
 }
 
-/// What is committed as one.
+/// The changes of one commit.
 #[derive(Debug, Default, PartialEq)]
 pub struct CommitGroup {
-    /// Of the index, in order.
+    /// Changes of the index, in order.
     pub changes: Vec<StateChange>,
-    /// Of records beside the index, as they are in the end.
+    /// Records outside the index with their final values.
     pub records: Changes,
-    /// With these, all changes that had begun before this one will have been committed as a whole.
+    /// After this commit, every operation with a lower ticket is committed completely.
     pub complete: u64,
 }
 
 impl Queue {
-    /// From now on no group takes two changes, unless they are made at the same time: for tests that cut between any two.
-    /// A thread has to take groups.
+    /// Commits each operation by itself from now on, unless operations overlap. For tests that
+    /// interrupt the service between two operations. Another thread must take the groups.
     pub fn go_stepwise(&self) {
         self.state().stepwise = true;
     }
 
-    /// The number of changes that have begun. A change that a reader has seen a part of is counted here.
+    /// The number of operations that have begun. It includes every operation whose changes a reader
+    /// can see, even in part.
     #[must_use]
     pub fn begun(&self) -> u64 {
         self.begun.load(Ordering::Acquire)
     }
 
-    /// Everything to commit; `None` when there is no change and no progress to report.
+    /// Takes everything that awaits a commit; `None` if there is no change and no progress to
+    /// report.
     #[must_use]
     pub fn take(&self) -> Option<CommitGroup> {
         let group = self.state().take();
@@ -67,20 +69,21 @@ impl Queue {
         group
     }
 
-    /// Waits until there is something to commit, or the queue is closed; returns whether that was within the time.
+    /// Waits at most `time` until there is something to commit or the queue is closed; returns
+    /// false if the time has passed.
     #[must_use]
     pub(crate) fn has_changes_within(&self, time: Duration) -> bool {
-        let is_idle = |state: &mut State| !state.has_news() && !state.closed;
+        let is_idle = |state: &mut State| !state.has_changes() && !state.closed;
         let waited = self.grown.wait_timeout_while(self.state(), time, is_idle);
         !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
-    /// [`Self::take`], as soon as there has been something for the time of `delay`; nothing when there is none and the queue
-    /// is closed.
+    /// Waits until there is something to commit, then for `delay`, and takes everything
+    /// ([`Self::take`]). Returns `None` once the queue is closed and empty.
     #[must_use]
     pub fn wait(&self, delay: Duration) -> Option<CommitGroup> {
         let mut state = self.state();
-        while !state.has_news() && !state.closed {
+        while !state.has_changes() && !state.closed {
             state = self.grown.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         if !delay.is_zero() {
@@ -92,7 +95,8 @@ impl Queue {
         group
     }
 
-    /// Takes down changes of records beside the index, which stand or fall together. `change` makes them where they can be seen.
+    /// Records changes outside the index, which are committed together. `change` makes them visible
+    /// to readers.
     pub fn record_beside<T>(&self, change: impl FnOnce() -> (T, Changes)) -> T {
         let _under_way = UnderWay { queue: self, ticket: self.begin() };
         let (outcome, records) = change();
@@ -100,7 +104,7 @@ impl Queue {
         outcome
     }
 
-    /// No more will come.
+    /// Closes the queue: no operation follows.
     pub fn close(&self) {
         self.state().closed = true;
         self.grown.notify_all();
@@ -112,12 +116,13 @@ impl Queue {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing in here panics halfway.
+        // The state is consistent at every point that can panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A change that has begun, until this is dropped: also one that panics ends, or nobody would ever be answered again.
+/// An operation that has begun. Dropping it ends the operation, also on a panic: otherwise later
+/// operations could never be reported as durable.
 struct UnderWay<'a> {
     queue: &'a Queue,
     ticket: Ticket,
@@ -130,7 +135,7 @@ impl Drop for UnderWay<'_> {
 }
 
 impl State {
-    fn has_news(&self) -> bool {
+    fn has_changes(&self) -> bool {
         self.has_content() || self.reported != self.low
     }
 
@@ -139,7 +144,7 @@ impl State {
     }
 
     fn take(&mut self) -> Option<CommitGroup> {
-        if !self.has_news() {
+        if !self.has_changes() {
             return None;
         }
         self.reported = self.low;
@@ -206,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_that_panics_holds_up_nobody() {
+    fn a_change_that_panics_does_not_delay_later_ones() {
         let queue = Queue::default();
         let breaks = || queue.record_beside(|| -> ((), Changes) { panic!("halfway") });
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(breaks)).unwrap_err();

@@ -1,8 +1,9 @@
-//! What the service keeps, as records of a store: keys, values, and back.
+//! The records of a store: keys, values and their conversions.
 //!
-//! A key is a letter for the kind and a number in big-endian order. The letters are in the order in which an index is made
-//! again: what is named comes before what names it. Consumers have the serials of their entries for numbers, not their
-//! UUIDs, so that new ones stand side by side: a tree on disk then writes one page for many of them.
+//! A key is a letter for the kind followed by a number in big-endian order. The letters sort
+//! records in the order in which an index is loaded: a record comes before those that refer to it.
+//! The key of a consumer contains the serial of its entry, not its UUID, so that new consumers are
+//! neighbours and a tree on disk writes one page for many of them.
 
 use std::sync::Arc;
 
@@ -18,33 +19,34 @@ use crate::message;
 use crate::state_file::hex;
 use crate::store::Changes;
 
-/// The format that is written.
+/// The format that this release writes.
 pub(crate) const FORMAT: u32 = 1;
 
 /// The key of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Key {
-    /// Of which format the others are.
+    /// The format of the other records.
     Format,
-    /// How many rows were ever given to providers.
+    /// The number of rows that were ever assigned to providers.
     Rows,
     Class(ClassId),
     Trait(TraitId),
     Provider(Row),
     /// All inventories of a provider.
     Inventories(Row),
-    /// The counts of a block of providers.
+    /// The generations of a block of providers.
     CountBlock(u32),
-    /// Counts that went up in one commit. The largest of a row, here and in its block, is what it is.
+    /// The generations that one commit changed. The generation of a row is the largest among these
+    /// records and its block.
     CountDelta(u64),
     Owner(u32),
-    /// By serial.
+    /// A consumer, by serial.
     Consumer(u64),
-    /// Of a fleet, see [`FleetRecords`]: the first byte of its key.
+    /// A record of the fleet (see [`FleetRecords`]), by the first byte of its key.
     Fleet(u8),
 }
 
-/// A record that cannot be understood.
+/// A record that cannot be decoded.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unreadable {
     #[error("its key is of no kind that is known")]
@@ -112,7 +114,7 @@ impl std::fmt::Display for Key {
     }
 }
 
-/// A key for people, also one that is none.
+/// Describes a key in words, including an invalid one.
 pub(crate) fn words<F: FleetRecords>(key: &[u8]) -> String {
     let of_index = || Key::read(key).ok().map(|key| key.to_string());
     let known = F::describe(key).or_else(of_index);
@@ -233,7 +235,8 @@ pub(crate) fn read_owner(value: &[u8]) -> Result<Owner, Unreadable> {
     Ok(Owner { project: project.into(), user: user.into(), consumer_type })
 }
 
-/// The consumer with this serial, whose owner is one of these, and the number of that owner.
+/// Decodes the consumer with this serial, whose owner is one of these, and the number of that
+/// owner.
 pub(crate) fn read_consumer(
     serial: u64,
     value: &[u8],
@@ -248,12 +251,12 @@ pub(crate) fn read_consumer(
     Ok((id, consumer, number))
 }
 
-/// The number of the owner of a consumer.
+/// Decodes the number of a consumer's owner.
 pub(crate) fn read_owner_number(value: &[u8]) -> Result<Option<u32>, Unreadable> {
     Ok(message::Consumer::decode(value)?.owner)
 }
 
-/// The consumer with this serial and this owner.
+/// Decodes the consumer with this serial and this owner.
 pub(crate) fn read_consumer_of(
     serial: u64,
     value: &[u8],

@@ -1,8 +1,9 @@
-//! What can still be read of a damaged store.
+//! Reads the intact records of a damaged store.
 //!
-//! The tree is followed from the root of the latest commit. Every record has a checksum of its own, so what is read is what
-//! was once written. Where a page of the tree cannot be read, the records that it led to are looked for in all leaves of the
-//! file: those in use are among them, but older versions of them as well, and the two cannot be distinguished with certainty.
+//! The search follows the tree from the root of the latest commit. Every record has its own
+//! checksum, so each record that is read was once written. Where a page of the tree cannot be read,
+//! the search scans all leaves of the file for the records below it. The leaves contain older
+//! versions of records as well, and the search cannot always distinguish them from current ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -15,26 +16,26 @@ use crate::pages::{Node, PageNumber, Pages, Pairs, table_root};
 use crate::record::words;
 use crate::store::Revision;
 
-/// What was read.
+/// The result of a salvage.
 pub(crate) struct Salvage {
     pub(crate) records: BTreeMap<Vec<u8>, Stored>,
     pub(crate) damages: Vec<Damage>,
 }
 
-/// A record that is as it was written.
+/// An intact record.
 pub(crate) struct Stored {
     pub(crate) revision: Revision,
     pub(crate) value: Vec<u8>,
 }
 
-/// Records that cannot be read where they should be.
+/// A range of keys whose records cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Damage {
-    /// The key of the last record before, in words; `None` at the start.
+    /// Describes the last key before the range; `None` at the start.
     pub after: Option<String>,
-    /// The key of the last record that can be among them; `None` when nothing follows.
+    /// Describes the last key that may be in the range; `None` at the end.
     pub up_to: Option<String>,
-    /// What is known to be among them.
+    /// Keys that are known to be in the range.
     pub known: Vec<String>,
 }
 
@@ -49,7 +50,7 @@ impl std::fmt::Display for Damage {
     }
 }
 
-/// Keys after the first and up to the second.
+/// The keys after the first key, up to and including the second.
 type Range = (Option<Vec<u8>>, Option<Vec<u8>>);
 
 fn contains((after, up_to): &Range, key: &[u8]) -> bool {
@@ -57,14 +58,16 @@ fn contains((after, up_to): &Range, key: &[u8]) -> bool {
         && up_to.as_ref().is_none_or(|up_to| key <= &up_to[..])
 }
 
-/// Reads all that can be read, of the latest commit if it was acknowledged.
+/// Reads every intact record of the latest commit. If that commit is incomplete and was not
+/// acknowledged, reads the commit before it.
 ///
 /// # Errors
-/// A file that cannot be opened.
+/// The file cannot be opened.
 pub(crate) fn salvage<F: FleetRecords>(path: &Path, is_acknowledged: bool) -> io::Result<Salvage> {
     let pages = Pages::open(path)?;
     let mut trees: Vec<Tree> = pages.roots.iter().map(|&root| Tree::of_records(&pages, root)).collect();
-    // After a crash, a commit that was not acknowledged may be there in part, and the one before is whole.
+    // After a crash, an unacknowledged commit may be incomplete, and the commit before it is
+    // intact.
     let latest_is_whole = trees.first().is_some_and(|tree| tree.missing.is_empty());
     let may_go_back = pages.is_open && !latest_is_whole && !is_acknowledged;
     let preferred = trees.iter().position(|tree| tree.missing.is_empty() && may_go_back);
@@ -78,7 +81,7 @@ pub(crate) fn salvage<F: FleetRecords>(path: &Path, is_acknowledged: bool) -> io
     Ok(Salvage { records: tree.records, damages })
 }
 
-/// A range of keys in which something is missing, and keys that are known to be.
+/// A range of keys with missing records, and the keys known to be missing.
 struct Missing {
     range: Range,
     known: Vec<Vec<u8>>,
@@ -92,7 +95,7 @@ impl Missing {
     }
 }
 
-/// What a tree leads to.
+/// The records and gaps found in a tree.
 #[derive(Default)]
 struct Tree {
     records: BTreeMap<Vec<u8>, Stored>,
@@ -100,13 +103,13 @@ struct Tree {
 }
 
 impl Tree {
-    /// Of which nothing is known.
+    /// A tree of which nothing is known.
     fn nowhere() -> Self {
         let missing = vec![Missing { range: (None, None), known: Vec::new() }];
         Self { missing, ..Self::default() }
     }
 
-    /// The tree of records, found in the tree of tables.
+    /// The root of the tree of records, from the tree of tables.
     fn of_records(pages: &Pages, root: PageNumber) -> Self {
         let (mut definition, mut is_whole) = (None, true);
         walk(pages, root, |_, leaf| match leaf {
@@ -127,13 +130,14 @@ impl Tree {
         }
     }
 
-    /// A leaf, or none where there has to be one.
+    /// Adds a leaf, or a gap if the leaf cannot be read.
     fn enter(&mut self, range: Range, leaf: Option<Pairs>) {
         let Some(pairs) = leaf else {
             self.missing.push(Missing { range, known: Vec::new() });
             return;
         };
-        // Where records are damaged, their keys may be: what is missing lies between the good ones around them.
+        // The key of a damaged record may be damaged, too: the gap extends to the intact records
+        // around it.
         let (mut good, mut known, mut gap) = (range.0.clone(), Vec::new(), None);
         for (key, stored) in pairs {
             let record = read(&key, &stored);
@@ -149,7 +153,7 @@ impl Tree {
                 record => {
                     gap.get_or_insert_with(|| good.clone());
                     match record {
-                        // It belongs elsewhere, or the way here is damaged.
+                        // The key is outside the leaf's range, or the path to the leaf is damaged.
                         Some(record) => self.offer(key, record),
                         None if contains(&range, &key) => known.push(key),
                         None => {}
@@ -169,8 +173,8 @@ impl Tree {
         }
     }
 
-    /// Searches all leaves of the file for what is missing, the latest first. Where a leaf covers the keys between two keys,
-    /// older ones are ignored.
+    /// Scans all leaves of the file for missing records, the latest leaf first. Where a leaf covers
+    /// a range of keys, older leaves are ignored for that range.
     fn complete(&mut self, pages: &Pages) {
         let mut leaves: Vec<Found> = pages.leaves().filter_map(|pairs| self.find(pairs)).collect();
         leaves.sort_by_key(|found| std::cmp::Reverse(found.latest));
@@ -187,7 +191,7 @@ impl Tree {
         }
     }
 
-    /// What a leaf has of what is missing.
+    /// The missing records that a leaf contains.
     fn find(&self, pairs: Pairs) -> Option<Found> {
         let (count, mut latest, mut span) = (pairs.len(), Revision(0), None);
         let (mut good, mut records) = (0, Vec::new());
@@ -210,11 +214,11 @@ fn read(key: &[u8], stored: &[u8]) -> Option<Stored> {
     Some(Stored { revision: entry.revision, value: entry.value.to_vec() })
 }
 
-/// Visits the leaves of a tree with the keys that each can have; none for pages that cannot be read.
+/// Visits the leaves of a tree with their ranges of keys; `None` for pages that cannot be read.
 fn walk(pages: &Pages, root: PageNumber, mut visit: impl FnMut(Range, Option<Pairs>)) {
     let (mut seen, mut open) = (BTreeSet::new(), vec![(root, (None, None))]);
     while let Some((number, range)) = open.pop() {
-        // A damaged page may lead back to one above it.
+        // A damaged page may refer to one of its ancestors.
         let node = if seen.insert(number) { pages.node(number) } else { None };
         match node {
             None => visit(range, None),
@@ -228,17 +232,17 @@ fn walk(pages: &Pages, root: PageNumber, mut visit: impl FnMut(Range, Option<Pai
     }
 }
 
-/// A leaf with something that is missing.
+/// A leaf that contains missing records.
 struct Found {
-    /// Of the revisions of its records.
+    /// The latest revision of its records.
     latest: Revision,
     records: Vec<(Vec<u8>, Stored)>,
-    /// Its first key and its last.
+    /// Its first and last key.
     span: (Vec<u8>, Vec<u8>),
     is_whole: bool,
 }
 
-/// Spans of keys, apart from each other, each by its first key.
+/// Disjoint ranges of keys, by first key.
 #[derive(Default)]
 struct Spans(BTreeMap<Vec<u8>, Vec<u8>>);
 

@@ -1,4 +1,5 @@
-//! State files: a line for each record, between one that names the format and one with the checksum of all before.
+//! State files: one line per record, after a line that names the format and before a line with the
+//! checksum of all previous lines.
 
 use std::io::{self, BufRead, Write};
 
@@ -9,45 +10,45 @@ use crate::contents::Contents;
 use crate::fleet_records::FleetRecords;
 use crate::line::{End, Entry, Header, Line};
 
-/// The format that is written, and the last that is read.
+/// The format that is written, and the latest that can be read.
 const VERSION: u32 = 2;
 
-/// The format of a file without a fleet: the format before, which earlier releases can read.
+/// The format of a file without a fleet: the previous format, which earlier releases can read.
 const WITHOUT_FLEET: u32 = 1;
 
-/// What was written.
+/// The result of writing a state file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Written {
     /// The number of records.
     pub records: u64,
-    /// The size of the file.
+    /// The size of the file in bytes.
     pub bytes: u64,
 }
 
-/// A state file that cannot be read.
+/// The reason why a state file cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum StateFileError {
-    /// The system's word.
+    /// An error of the operating system.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// A line is not of the format.
+    /// A line is invalid.
     #[error("line {line}: {problem}")]
     Line {
-        /// Its number, from 1.
+        /// The line number, from 1.
         line: u64,
-        /// What is wrong with it.
+        /// What is wrong with the line.
         problem: String,
     },
-    /// Another version of Berth has written it.
+    /// A later version of Berth wrote the file.
     #[error("the state is of format {0}, and only formats 1 to {VERSION} can be read")]
     Version(u32),
-    /// It is cut off.
+    /// The file is truncated.
     #[error("the state is not complete: its last line is missing")]
     Incomplete,
-    /// It is not what was written.
+    /// The file is damaged.
     #[error("the state is damaged: its checksum or number of records is another")]
     Damaged,
-    /// It is as it was written, but makes no sense.
+    /// The file is intact, but its records are inconsistent.
     #[error(transparent)]
     Restore(#[from] RestoreError),
 }
@@ -76,7 +77,7 @@ pub fn write_state(
     Ok(Written { records: count, bytes: out.bytes })
 }
 
-/// Passes text on and hashes it.
+/// A writer that hashes what it writes.
 struct Hashing<W> {
     out: W,
     sha256: Sha256,
@@ -104,8 +105,8 @@ impl<W: Write> Write for Hashing<W> {
     }
 }
 
-/// The records of the index in a state file, one after the other; those of the fleet are gathered. Only when the last was good is
-/// the file known to be whole.
+/// The index records of a state file; records of the fleet are collected. The file is known to be
+/// intact only after the last record.
 pub struct StateReader<R, F> {
     input: R,
     sha256: Sha256,
@@ -121,21 +122,21 @@ impl<R: BufRead, F: FleetRecords> StateReader<R, F> {
         Self { input, sha256: Sha256::new(), text: Vec::new(), line: 0, fleet: F::default(), ended: false }
     }
 
-    /// The state in the file.
+    /// Reads the state in the file.
     ///
     /// # Errors
-    /// A file that is not as it was written, or makes no sense.
+    /// The file is damaged, or its records are inconsistent.
     pub fn contents(mut self) -> Result<Contents<F>, StateFileError> {
         let index = Index::restore(self.by_ref())?;
         Ok(Contents { index, fleet: self.fleet })
     }
 
-    /// The fleet, when all records have been read.
+    /// The fleet, after all records have been read.
     pub fn into_fleet(self) -> F {
         self.fleet
     }
 
-    /// The next record; `None` after the last line, when everything before it is as it was written.
+    /// The next record; `None` after the last line, whose checksum confirms everything before it.
     fn read(&mut self) -> Result<Option<Record>, StateFileError> {
         loop {
             let line = self.read_line()?;
@@ -176,7 +177,7 @@ impl<R: BufRead, F: FleetRecords> StateReader<R, F> {
     }
 
     fn finish(&mut self, end: &End) -> Result<(), StateFileError> {
-        // The first line and this one are no records.
+        // The first and the last line are not records.
         let is_whole = end.records + 2 == self.line && end.sha256 == hex(&self.sha256.finalize_reset());
         if !is_whole {
             return Err(StateFileError::Damaged);
@@ -205,12 +206,12 @@ impl<R: BufRead, F: FleetRecords> Iterator for StateReader<R, F> {
     }
 }
 
-/// A record as the text of its line.
+/// Formats a record as its line.
 pub(crate) fn record_text(record: Record) -> Vec<u8> {
     serde_json::to_vec(&Line::from(record)).expect("names and numbers can always be written")
 }
 
-/// A record of a fleet as the text of its line.
+/// Formats a record of a fleet as its line.
 pub(crate) fn entry_text(key: &[u8], value: &[u8]) -> Vec<u8> {
     serde_json::to_vec(&entry(key, value)).expect("digits can always be written")
 }

@@ -1,44 +1,45 @@
-//! A [`Store`] keeps records: it loads all of them, commits batches, and publishes what was committed.
+//! The [`Store`] trait: load all records, commit batches, and publish the commits.
 //!
-//! To a store, a record is a key and a value of bytes. What they mean is not its business, so that one on local disk, one in
-//! memory and one in a service for many can stand for each other. All of them pass one suite of tests
-//! (`store/tests/store/suite.rs`).
+//! A store treats a record as a key and a value of bytes and does not interpret them. Stores on
+//! local disk, in memory and on a remote service are therefore interchangeable. All of them pass
+//! one test suite (`store/tests/store/suite.rs`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-/// Counts the commits of a store: the first is 1.
+/// The number of a commit; the first is 1.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(pub u64);
 
-/// A record as a store has it.
+/// A stored record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoreEntry<'a> {
-    /// Its key.
+    /// The key.
     pub key: &'a [u8],
-    /// Its value.
+    /// The value.
     pub value: &'a [u8],
     /// The commit that wrote it.
     pub revision: Revision,
 }
 
-/// The desired records by key; `None` removes a record.
+/// New values by key; `None` removes a record.
 pub type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
-/// A batch that was committed.
+/// A committed batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Committed {
     /// Its number.
     pub revision: Revision,
-    /// What it changed.
+    /// The changes.
     pub changes: Arc<Changes>,
 }
 
 /// Why a batch was not committed.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
-    /// The store failed. Whether the batch was committed shows when the store is opened again; until then it takes no other.
+    /// The store failed. Whether the batch was committed is known when the store is opened again;
+    /// until then the store accepts no further batch.
     #[error("the store failed: {0}")]
     Failed(String),
 }
@@ -49,7 +50,7 @@ pub enum LoadError {
     /// The store failed.
     #[error("the store failed: {0}")]
     Failed(String),
-    /// A record is not what was written.
+    /// A record is damaged.
     #[error("the record {} is damaged: {what}", hex(.key))]
     Damaged {
         /// Its key.
@@ -57,50 +58,50 @@ pub enum LoadError {
         /// What is wrong with it.
         what: String,
     },
-    /// The visitor wants no more.
+    /// The visitor stopped the visit.
     #[error("{0}")]
     Refused(String),
 }
 
-/// Commits that are not kept any more.
+/// The requested commits are no longer kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the commits before revision {} are not kept", .oldest.0)]
 pub struct Compacted {
-    /// The first that is.
+    /// The oldest revision that is kept.
     pub oldest: Revision,
 }
 
-/// Keeps records. Any number of threads may share it.
+/// A durable map of records. Threads may share it.
 pub trait Store: Send + Sync {
-    /// Visits every record in order of key, all as they stood at one moment; returns the revision of that moment.
+    /// Visits every record in order of key, as of one revision, and returns that revision.
     ///
     /// # Errors
-    /// A store that fails, or a record that is damaged. `visit` may end the visit with a reason of its own.
+    /// The store fails, a record is damaged, or `visit` returns an error.
     fn load(
         &self,
         visit: &mut dyn FnMut(StoreEntry<'_>) -> Result<(), String>,
     ) -> Result<Revision, LoadError>;
 
-    /// Makes the changes, all or none. When it returns, they outlive the process and, if the store is on disk, the machine.
-    /// A batch without changes is a commit as well.
+    /// Commits all changes or none. When this returns, they survive a crash of the process and, if
+    /// the store is on disk, of the machine. A batch without changes is a commit, too.
     ///
     /// # Errors
-    /// A store that fails.
+    /// The store fails.
     fn commit(&self, changes: Changes) -> Result<Revision, CommitError>;
 
-    /// Completes what commits leave for later. The committer calls it when no commit waits.
+    /// Completes work that commits deferred. The committer calls it when no change awaits a commit.
     ///
     /// # Errors
-    /// A store that fails.
+    /// The store fails.
     fn idle(&self) -> Result<(), CommitError> {
         Ok(())
     }
 
-    /// Every commit after that revision, in order, as it is made. The receiver ends when it falls too far behind, or when the
-    /// store does.
+    /// Subscribes to every commit after the revision, in order. The receiver is closed when it lags
+    /// too far behind or when the store is closed.
     ///
     /// # Errors
-    /// A revision from which on not all commits are kept: then everything has to be loaded.
+    /// The store no longer keeps all commits after the revision; the caller must load everything.
     fn watch(&self, after: Revision) -> Result<Receiver<Committed>, Compacted>;
 }
 

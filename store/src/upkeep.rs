@@ -1,5 +1,4 @@
-//! What an operator does to a store that is not in use: look whether it is whole, shrink it, save what can be saved of it, put
-//! another in its place.
+//! Offline operations of an operator on a store: verify, compact, salvage, replace.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,40 +16,41 @@ use crate::record::{FORMAT, Key, read_format};
 use crate::salvage::{Damage, Salvage, salvage};
 use crate::store::Revision;
 
-/// A store that was read as a whole and found right.
+/// The result of a successful verification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspection {
-    /// The format it is read as.
+    /// The format of the store.
     pub format: u32,
-    /// Its latest commit.
+    /// The latest commit.
     pub revision: Revision,
-    /// Of its file.
+    /// The size of the file in bytes.
     pub bytes: u64,
     /// The number of entries of each kind.
     pub summary: Summary,
-    /// The same for stores that keep the same.
+    /// A digest that is equal for stores with equal content.
     pub digest: String,
 }
 
-/// What can be saved of a damaged store.
+/// The content that was salvaged from a damaged store.
 pub struct Repair<F> {
-    /// What cannot be read where it should be.
+    /// Ranges of records that cannot be read.
     pub damages: Vec<Damage>,
-    /// What was dropped or made up so that the rest belongs together.
+    /// Records that were dropped or made up to make the state consistent.
     pub notes: Vec<String>,
-    /// How much is left of everything.
+    /// The number of salvaged entries of each kind.
     pub summary: Summary,
-    /// Of what is left.
+    /// The digest of the salvaged state.
     pub digest: String,
-    /// What is left.
+    /// The salvaged state.
     contents: Contents<F>,
 }
 
 impl<F: FleetRecords> DataDir<F> {
-    /// Reads everything and verifies all checksums, and that the records belong together. Nothing is written.
+    /// Reads the store completely, and verifies all checksums and that the records are consistent.
+    /// Nothing is written.
     ///
     /// # Errors
-    /// No store; one that is not as it was written.
+    /// There is no store, or it is damaged.
     pub fn inspect(&self) -> Result<Inspection, DataError> {
         let path = self.store()?;
         let loaded = self.look()?.ok_or_else(|| DataError::Empty(path.clone()))?;
@@ -59,10 +59,10 @@ impl<F: FleetRecords> DataDir<F> {
         Ok(Inspection { format: FORMAT, revision: loaded.revision, bytes, summary, digest })
     }
 
-    /// Where a store is damaged. Nothing is written.
+    /// Finds the damaged parts of a store. Nothing is written.
     ///
     /// # Errors
-    /// No store; one that cannot be read at all.
+    /// There is no store, or it cannot be read at all.
     pub fn damages(&self) -> Result<Vec<Damage>, DataError> {
         Ok(self.salvage()?.damages)
     }
@@ -70,24 +70,25 @@ impl<F: FleetRecords> DataDir<F> {
     /// Releases unused space in the file; returns its size before and after, in bytes.
     ///
     /// # Errors
-    /// No store; one that is damaged or cannot be written.
+    /// There is no store, it is damaged, or it cannot be written.
     pub fn compact(&self) -> Result<(u64, u64), DataError> {
         let path = self.store()?;
         let before = size(&path)?;
         guarded(&path, || {
             let mut store = EmbeddedStore::in_file(self.locked_store()?).map_err(unopened(&path))?;
             self.standing(&store)?;
-            // A pass moves what is at the end; the next one releases the space that this frees.
+            // One pass moves pages from the end of the file; the next pass releases the space that
+            // this frees.
             while store.compact().map_err(unopened(&path))? {}
             Ok(())
         })?;
         Ok((before, size(&path)?))
     }
 
-    /// Reads what can be read of a damaged store. Nothing is written.
+    /// Reads the intact records of a damaged store. Nothing is written.
     ///
     /// # Errors
-    /// No store; one that cannot be read at all, or of a later format.
+    /// There is no store, it cannot be read at all, or it has a later format.
     pub fn repair(&self) -> Result<Repair<F>, DataError> {
         let salvage = self.salvage()?;
         let format =
@@ -101,21 +102,23 @@ impl<F: FleetRecords> DataDir<F> {
         Ok(Repair { damages: salvage.damages, notes, summary, digest, contents })
     }
 
-    /// Puts what was saved in the place of the damaged store, which is kept as `state.redb.damaged-<time>`; returns where.
+    /// Replaces the damaged store by the salvaged state, and renames it to
+    /// `state.redb.damaged-<time>`; returns that path.
     ///
     /// # Errors
-    /// A file that cannot be written; a store that does not keep what it was given.
+    /// A file cannot be written, or the new store does not read back as written.
     pub fn write_repair(&self, repair: &Repair<F>, time: &str) -> Result<PathBuf, DataError> {
         let aside = self.directory.join(format!("{STORE}.damaged-{time}"));
         self.put_in_place(&repair.contents, Some(&aside))?;
         Ok(aside)
     }
 
-    /// Replaces the state by one that nobody changes, once it was read back and found equal. An existing store is
-    /// kept as `state.redb.replaced-<time>`; returns where.
+    /// Replaces the state by `contents`, which must not change meanwhile, after the new store was
+    /// read back and compared. An existing store is renamed to `state.redb.replaced-<time>`;
+    /// returns that path.
     ///
     /// # Errors
-    /// A file that cannot be written; a store that does not keep what it was given.
+    /// A file cannot be written, or the new store does not read back as written.
     pub fn replace(&self, contents: &Contents<F>, time: &str) -> Result<Option<PathBuf>, DataError> {
         let aside = self.directory.join(format!("{STORE}.replaced-{time}"));
         let aside = self.has(STORE)?.then_some(aside);
@@ -140,7 +143,8 @@ impl<F: FleetRecords> DataDir<F> {
 
     fn salvage(&self) -> Result<Salvage, DataError> {
         let path = self.store()?;
-        // What was acknowledged is complete, so the commit before it is no substitute.
+        // An acknowledged commit is complete, so the commit before it is not a substitute for a
+        // damaged one.
         let is_acknowledged = matches!(self.look(), Err(DataError::Behind { .. }));
         salvage::<F>(&path, is_acknowledged).map_err(at(&path))
     }

@@ -14,7 +14,7 @@ use crate::step::Steps;
 
 /// Words and phrases to avoid. They match whole words in prose and in `snake_case` and `CamelCase`
 /// identifiers.
-const AVOIDED: [&str; 46] = [
+const AVOIDED: [&str; 47] = [
     "anew",
     "deed",
     "deeds",
@@ -33,6 +33,7 @@ const AVOIDED: [&str; 46] = [
     "lately",
     "made so",
     "mended",
+    "news",
     "of late",
     "outrank",
     "outranks",

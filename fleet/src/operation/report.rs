@@ -1,14 +1,15 @@
-//! Reports of agents about guests, and what follows.
+//! Agents' reports about guests, and their effects.
 //!
 //! ```text
-//!   report of a generation       state       follows
-//!   ─────────────────────────────────────────────────────────────────────────────────────
-//!   below that of the record     any         the desired guest is sent again
-//!   the same, no error           gone        deleting: one place less; else: lost, ERROR
-//!                                any other   the operation is done; the guest may have changed
-//!   the same, with an error      any         build: another host; delete: again; else: the
-//!                                            instance is what the guest is
-//!   above that of the record     any         the record is of a backup: the guest is right
+//!   reported generation           guest     effect
+//!   ────────────────────────────────────────────────────────────────────────────────────────
+//!   older than the record's       any       send the desired guest again
+//!   equal, without an error       absent    deletion: release the place; else: lost, ERROR
+//!                                 present   complete the operation; follow the guest's state
+//!   equal, with an error          any       build: try another host; deletion: retry;
+//!                                           else: the instance takes the guest's state
+//!   newer than the record's       any       the record was restored from a backup:
+//!                                           the instance takes the guest's state
 //! ```
 
 use berth_placement::Timestamp;
@@ -21,24 +22,24 @@ use crate::error::FleetError;
 use crate::host::Session;
 use crate::instance::{Instance, Power, VmState, power_state, vm_state};
 
-/// The state of a guest, as an agent reports it.
+/// The state of a guest in an agent's report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GuestState {
-    /// The report does not say.
+    /// The report does not state it.
     Unknown,
-    /// It runs.
+    /// The guest runs.
     Running,
-    /// It is paused.
+    /// The guest is paused.
     Paused,
-    /// It is off.
+    /// The guest is off.
     ShutDown,
-    /// It crashed.
+    /// The guest crashed.
     Crashed,
-    /// It is off, and its memory is saved.
+    /// The guest is off, and its memory is saved.
     Saved,
-    /// It is not defined; its disks are kept.
+    /// The guest is not defined; its disks are kept.
     Shelved,
-    /// Nothing of it is left.
+    /// Nothing of the guest is left.
     Absent,
 }
 
@@ -47,24 +48,24 @@ pub enum GuestState {
 pub struct GuestReport {
     /// The instance.
     pub instance: Uuid,
-    /// The generation of the desired state that was applied, or that failed.
+    /// The generation of the desired state that was applied, or whose application failed.
     pub generation: u64,
     /// The latest generation that the agent knows.
     pub known_generation: u64,
     /// The observed state.
     pub state: GuestState,
-    /// The error of a desired state that failed; empty for none.
+    /// The error of a desired state that could not be applied; empty without an error.
     pub error: String,
 }
 
-/// Larger than any generation that counts changes.
+/// An upper bound of the generations that the service assigns by counting changes.
 const MAX_GENERATION: u64 = 1 << 62;
 
 impl Fleet {
-    /// Applies a report about a guest. A report of a session that has ended changes nothing.
+    /// Applies a report about a guest. A report of a session that has ended has no effect.
     ///
     /// # Errors
-    /// A generation that the service never sent.
+    /// The report names a generation that the service never sent.
     pub fn report(
         &mut self,
         host: &str,
@@ -83,7 +84,8 @@ impl Fleet {
         }
         let Some(instance) = self.instance_by_uuid(uuid) else {
             if report.state != GuestState::Absent {
-                // It may exist for a reason, such as a state that was restored from a backup.
+                // The guest may exist for a good reason, for example because the state was restored
+                // from a backup.
                 tracing::warn!(host, instance = %uuid, "an unmanaged guest is left alone: no such instance");
             }
             return Ok(());
@@ -129,7 +131,8 @@ impl Fleet {
         }
     }
 
-    /// Follows a guest whose agent has applied a later desired state than the record has: the record is of a backup.
+    /// Updates the record from a guest whose agent has applied a later desired state than the
+    /// record contains: the record was restored from a backup.
     fn catch_up(&mut self, host: &str, instance: &Instance, found: GuestState, now: Timestamp) {
         let uuid = instance.uuid;
         match found {
@@ -149,7 +152,8 @@ impl Fleet {
         });
     }
 
-    /// Applies that an agent has reported all its guests: those of its instances that it did not report are missing.
+    /// Processes the end of an agent's initial reports: the desired guests that it did not report
+    /// are missing.
     pub fn all_reported(&mut self, host: &str, session: Session, now: Timestamp) {
         if !self.connections.note_all_reported(host, session) {
             return;
@@ -164,7 +168,7 @@ impl Fleet {
         }
     }
 
-    /// The agent has reported all its guests, and not this one.
+    /// Handles a guest that is missing in the agent's reports.
     fn miss(&mut self, host: &str, uuid: Uuid, now: Timestamp) {
         let Some(instance) = self.instance_by_uuid(uuid) else { return };
         let expects_guest = instance.operation.is_none_or(|operation| operation.rules().expects_guest());
@@ -175,7 +179,7 @@ impl Fleet {
         } else if expects_guest && instance.goal().is_some() {
             self.lose(host, uuid, now);
         } else {
-            self.due.insert(uuid); // its agent never received the desired guest
+            self.due.insert(uuid); // the agent never received the desired guest
         }
     }
 
@@ -196,7 +200,8 @@ impl Fleet {
     fn observe(&mut self, host: &str, instance: &Instance, report: &GuestReport, now: Timestamp) {
         let uuid = instance.uuid;
         if report.generation < instance.desired.generation {
-            // It concerns an earlier desired state; the agent may not have received this one.
+            // The report refers to an earlier desired state; the agent may not have received the
+            // current one.
             self.change_instance(uuid, |instance| instance.observed.power = power(report.state));
             self.due.insert(uuid);
             return;
@@ -259,7 +264,8 @@ impl Instance {
         self.operation.is_some_and(|operation| operation.rules().releases_capacity(found, is_failure))
     }
 
-    /// The agent has applied the latest desired state: the operation is done. The guest may have changed since.
+    /// Completes the operation: the agent has applied the latest desired state. The guest may have
+    /// changed since.
     fn settle(&mut self, found: GuestState, host: &str, now: Timestamp) {
         let Some(operation) = self.operation else { return self.follow(found, host, now) };
         let Some(done) = operation.rules().done(found) else { return };
@@ -271,7 +277,8 @@ impl Instance {
         self.follow(found, host, now);
     }
 
-    /// The latest desired state could not be applied. A deletion is tried again; any other operation has ended.
+    /// Handles a desired state that could not be applied. A deletion is retried; any other
+    /// operation ends.
     fn settle_failure(&mut self, report: &GuestReport, host: &str, now: Timestamp) {
         if self.observed.fault != report.error || self.operation.is_some() {
             self.observed.fault.clone_from(&report.error);
@@ -287,7 +294,7 @@ impl Instance {
             None => match self.consequence(report.state) {
                 Consequence::Ignore => {}
                 Consequence::Adopt(state) => self.adopt(state, now),
-                // That was tried.
+                // The enforcement itself failed.
                 Consequence::Enforce => {
                     natural(report.state).into_iter().for_each(|state| self.adopt(state, now));
                 }
@@ -296,7 +303,7 @@ impl Instance {
         }
     }
 
-    /// After a failure, the instance is what its guest is.
+    /// Sets the instance to the observed state of its guest after a failure.
     pub(super) fn follow_failed(&mut self, found: GuestState, now: Timestamp) {
         match natural(found) {
             Some(state) => self.adopt(state, now),
@@ -305,7 +312,7 @@ impl Instance {
         }
     }
 
-    /// Follows a guest in a state that was not asked for.
+    /// Handles a guest state that was not requested.
     fn follow(&mut self, found: GuestState, host: &str, now: Timestamp) {
         match self.consequence(found) {
             Consequence::Ignore => {}
@@ -330,7 +337,7 @@ impl Instance {
         }
     }
 
-    /// The instance is what its guest has become.
+    /// Sets the instance to the state that its guest has reached by itself.
     fn adopt(&mut self, found: VmState, now: Timestamp) {
         if found == self.vm_state {
             return;
@@ -341,7 +348,7 @@ impl Instance {
         self.note(now, "guest", "", format!("is {} by itself", vm_state(found)));
     }
 
-    /// Something happened to the guest that its user has to decide about.
+    /// Records an event of the guest that its user has to decide about.
     fn fail(&mut self, action: &str, fault: String, now: Timestamp) {
         self.observed.fault.clone_from(&fault);
         self.vm_state = VmState::Error;

@@ -1,4 +1,4 @@
-//! The trees that can hold a candidate, judged by row sets alone, 64 rows per machine word.
+//! The trees that can hold a candidate, selected by row sets alone, 64 rows per machine word.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ pub(super) struct Anchors {
     only: Option<Row>,
     blocks: usize,
     order: Option<Permutation>,
-    /// The next block, or with an order the next place in it.
+    /// The next block; with an order, the next position in it.
     cursor: usize,
     /// The current block, and its rows that are still to be returned.
     current: (usize, u64),
@@ -146,8 +146,8 @@ impl Sieving<'_> {
         if need.granular { self.granular(need) } else { self.loose(need) }
     }
 
-    /// Requires a provider of the tree that has everything, unless a sharing provider may serve the
-    /// group.
+    /// Requires a provider of the tree that satisfies the whole group, unless a sharing provider
+    /// may serve the group.
     fn granular(&mut self, need: &Need) {
         let topology = self.topology;
         let classes = || need.resources.iter().map(|take| topology.with_class(take.0));

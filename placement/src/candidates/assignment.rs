@@ -1,8 +1,8 @@
 //! Enumerates every way to choose a provider for each variable, by backtracking.
 //!
-//! The amounts that several variables take from one provider have to fit together. Before a choice
-//! is kept, a matching ([`Matching`]) shows that every remaining variable still has a provider, so
-//! the search never enters a dead end.
+//! The amounts that several variables take from one provider have to fit together. Before the
+//! search keeps a choice, a matching ([`Matching`]) shows that every remaining variable still has a
+//! provider. The search therefore never enters a dead end.
 
 use smallvec::SmallVec;
 
@@ -31,11 +31,11 @@ pub(super) type FreeAmounts = SmallVec<[i64; 6]>;
 /// Numbers of variables or of providers.
 pub(super) type Numbers = SmallVec<[usize; 3]>;
 
-/// The providers that variables may choose, and the amounts that are left of them.
+/// The providers that variables may choose, and their remaining amounts.
 #[derive(Debug)]
 pub(super) struct Stock {
     pub(super) domains: Domains,
-    /// What each provider can give to all variables together, less what has been chosen.
+    /// The amount that each provider can serve all variables together, less the chosen amounts.
     pub(super) free: FreeAmounts,
     /// The number of providers.
     pub(super) len: usize,
@@ -68,8 +68,8 @@ pub(super) struct Assignment {
 }
 
 impl Assignment {
-    /// Returns `None` when the variables cannot all have a provider. After the last choice, the
-    /// stock is as before.
+    /// Returns `None` if no matching exists. After the last choice, the stock has its initial
+    /// amounts.
     pub(super) fn new(plan: &Plan, stock: &Stock, work: &mut Work) -> Result<Option<Self>, WorkExceeded> {
         let mut order: Numbers = (0..stock.domains.len()).collect();
         order.sort_by_key(|&variable| stock.domains[variable].len());

@@ -41,7 +41,7 @@ enum Stage {
 }
 
 impl Expansion {
-    /// Returns `None` when no provider in the tree, or sharing with it, can serve some variable.
+    /// Returns `None` if some variable has no provider, neither in the tree nor sharing with it.
     pub(super) fn open(
         index: &Index,
         topology: &Topology,
@@ -61,8 +61,8 @@ impl Expansion {
         }))
     }
 
-    /// Writes the next candidate into `candidate`, if there is one, and returns whether other trees
-    /// may have the same one.
+    /// Writes the next candidate into `candidate`, if one exists. Returns whether other trees may
+    /// produce the same candidate.
     pub(super) fn next(
         &mut self,
         plan: &Plan,

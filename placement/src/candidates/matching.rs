@@ -1,7 +1,8 @@
-//! A bipartite matching that gives every remaining variable a provider, repaired after each choice.
+//! A bipartite matching of the remaining variables with providers, repaired after each choice.
 //!
-//! The matching assumes that each variable requests the smallest amount among them. So a matching
-//! is necessary for the variables to fit, and sufficient when all of them request the same amount.
+//! The matching assumes that each variable requests the smallest amount among them. A matching is
+//! therefore necessary for the variables to fit, and sufficient if all of them request the same
+//! amount.
 
 use smallvec::{SmallVec, smallvec};
 
@@ -11,7 +12,7 @@ use super::plan::{Contention, Plan};
 use super::query::WorkExceeded;
 use super::work::Work;
 
-/// Stands for the provider of a variable that has chosen, takes no part, or is still to be matched.
+/// The provider of a variable that has chosen, is outside the contention, or is not matched yet.
 const UNMATCHED: usize = usize::MAX;
 
 /// A matching of one contention's variables with providers.

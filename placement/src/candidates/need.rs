@@ -1,4 +1,4 @@
-//! A request group in dense numbers, and the providers that suit it.
+//! A request group after name lookup, and the providers that satisfy it.
 
 use smallvec::SmallVec;
 use uuid::Uuid;
@@ -14,7 +14,7 @@ pub(super) type Amounts = SmallVec<[(ClassId, u32); 3]>;
 pub(super) struct Need {
     pub(super) granular: bool,
     pub(super) resources: Amounts,
-    /// The provider has at least one trait of each list.
+    /// Lists of traits; the provider has at least one trait of each list.
     pub(super) required: Vec<Vec<TraitId>>,
     pub(super) forbidden: Vec<TraitId>,
     pub(super) member_of: Vec<Vec<Uuid>>,
@@ -33,7 +33,7 @@ impl Need {
 
     fn suits_alone(&self, provider: &Provider) -> bool {
         let in_tree = self.resources.is_empty() || self.in_tree.is_none_or(|root| root == provider.root);
-        // A group without resources has to name its provider by other properties.
+        // A group without resources must select its provider by other properties.
         let says_something =
             !(self.resources.is_empty() && self.required.is_empty() && self.member_of.is_empty());
         in_tree

@@ -1,4 +1,4 @@
-//! A compiled query: the variables to choose providers for, and the amounts that they share.
+//! A compiled query: the variables that choose providers, and the amounts that they share.
 
 use std::iter::zip;
 
@@ -23,7 +23,7 @@ pub(super) struct Variable {
     pub(super) like: Option<usize>,
 }
 
-/// The amounts that several variables take from one provider, which have to fit together.
+/// The amounts that several variables take from one provider.
 #[derive(Debug, Clone)]
 pub(super) struct Pool {
     /// The class; `None` for the rule that each provider serves one variable only.
@@ -54,7 +54,8 @@ pub(super) struct Plan {
     pub(super) variables: Vec<Variable>,
     pub(super) pools: Vec<Pool>,
     pub(super) contentions: Vec<Contention>,
-    /// Sets of variables of which one's provider is an ancestor of the others' providers.
+    /// Sets of variables. In each set, the provider of one variable is an ancestor of the providers
+    /// of all others, or the same.
     pub(super) subtrees: Vec<Vec<usize>>,
     pub(super) root_required: Vec<TraitId>,
     pub(super) root_forbidden: Vec<TraitId>,
@@ -129,7 +130,7 @@ fn pools(needs: &[Need], variables: &[Variable], isolate: bool) -> Vec<Pool> {
         needs: variables.iter().map(|v| u32::from(isolate && needs[v.group].granular)).collect(),
     };
     let is_shared = |pool: &Pool| pool.needs.iter().filter(|&&need| need > 0).count() > 1;
-    // Variables that never meet at a provider share nothing there.
+    // Variables that cannot choose the same provider share no amounts.
     let is_apart = |pool: &Pool| zip(&pool.needs, &slots.needs).all(|(&need, &slot)| need == 0 || slot > 0);
     let classes = classes.into_iter().map(of_class).filter(|pool| !is_apart(pool));
     let mut pools: Vec<Pool> = classes.chain([slots.clone()]).collect();
@@ -137,9 +138,10 @@ fn pools(needs: &[Need], variables: &[Variable], isolate: bool) -> Vec<Pool> {
     pools
 }
 
-/// The contentions that need look-ahead. A pair of variables that meets no other variable needs
-/// none: the variable with fewer providers chooses first. If it has only one, the other variable
-/// skips that one; if it has several, so has the other, and a choice removes at most one.
+/// The contentions that need look-ahead. A pair of variables that contends with no other variable
+/// needs none. The variable with fewer providers chooses first. If it has only one provider, the
+/// other variable skips that one. If it has several, so has the other variable, and a choice
+/// removes at most one of them.
 fn contentions(pools: &[Pool]) -> Vec<Contention> {
     let mut contentions: Vec<Contention> = Vec::new();
     for (number, pool) in pools.iter().enumerate() {

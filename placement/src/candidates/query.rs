@@ -97,7 +97,8 @@ pub struct SearchOptions {
     pub work: u64,
     /// Seed of a pseudo-random order of trees, and of providers within them; `None` for row order.
     pub seed: Option<u64>,
-    /// Ends the search from outside, when it has taken its time or nobody wants its answer any more.
+    /// Stops the search from outside, for instance when it exceeds its time limit or the client is
+    /// gone.
     pub stop: Stop,
 }
 
@@ -131,10 +132,10 @@ pub enum Strategy {
 /// An unknown name in a query.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnknownName {
-    /// No such resource class.
+    /// The resource class is unknown.
     #[error("there is no resource class {0}")]
     Class(Box<str>),
-    /// No such trait.
+    /// The trait is unknown.
     #[error("there is no trait {0}")]
     Trait(Box<str>),
 }

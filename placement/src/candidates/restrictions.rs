@@ -1,6 +1,6 @@
-//! Conditions that at least one of several variables has to meet. They are split into mutually
-//! exclusive cases: each case fixes the first variable that meets the condition, which leaves plain
-//! domains.
+//! Conditions that at least one of several variables has to meet. A condition is split into
+//! mutually exclusive cases. Each case fixes the first variable that meets the condition, so its
+//! remaining constraints are plain domains.
 
 use smallvec::SmallVec;
 

@@ -1,4 +1,4 @@
-//! Row sets that only grow.
+//! Row sets that support insertion only.
 
 use crate::ids::Row;
 
@@ -25,12 +25,12 @@ impl Rows {
         self.0.iter().zip(theirs).all(|(own, their)| own & !their == 0)
     }
 
-    /// In order.
+    /// Iterates in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = Row> {
         (0..).zip(&self.0).flat_map(|(block, &word)| members(block, word))
     }
 
-    /// In order.
+    /// Iterates in order.
     pub(super) fn into_iter(self) -> impl Iterator<Item = Row> {
         (0..).zip(self.0).flat_map(|(block, word)| members(block, word))
     }

@@ -1,5 +1,5 @@
-//! The providers of one tree's search: the tree's own, those that share with it, and what each can
-//! serve.
+//! The providers that the search of one tree considers: those of the tree and those that share with
+//! it, and the variables that each can serve.
 
 use smallvec::SmallVec;
 
@@ -126,7 +126,7 @@ impl<'a> Scope<'a> {
             return 0;
         }
         if self.has(row, class, total) {
-            return total.into(); // no more than this is ever needed
+            return total.into(); // an upper bound of what is needed
         }
         let units = self.index.inventory(row, class).map_or(0, |inventory| inventory.units.max_unit);
         self.index.free(row, class).map_or(0, |free| free.min(units.into()))

@@ -1,4 +1,4 @@
-//! Visits trees in turn and opens each when its first candidate is needed.
+//! Visits trees in order, and opens each when its first candidate is needed.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -96,14 +96,14 @@ impl<'index> Candidates<'index> {
         &self.topology
     }
 
-    /// Whether every tree has been opened. With [`Strategy::BreadthFirst`], each tree has then
-    /// returned its first candidate, and the latest candidate is a further one of its tree.
+    /// Whether every tree was opened. With [`Strategy::BreadthFirst`], each tree has then returned
+    /// its first candidate, and the latest candidate is not the first one of its tree.
     #[must_use]
     pub const fn has_opened_all(&self) -> bool {
         self.anchors.is_none()
     }
 
-    /// Overwrites `candidate` with the next one, which reuses its memory; returns whether there was
+    /// Overwrites `candidate` with the next one and reuses its memory; returns whether there was
     /// one.
     ///
     /// # Errors

@@ -60,7 +60,7 @@ impl Candidates<'_> {
         let mut taken = self.used.clone();
         let (mut work, mut candidate) = (Work::new(&self.options), Candidate::default());
         let is_decided = |taken: &Rows| self.complete || rows.is_subset(taken);
-        // Only a sharing provider can serve a candidate of another tree.
+        // Only sharing providers can serve candidates of another tree.
         let untaken_share = self
             .topology
             .sharing()

@@ -1,4 +1,4 @@
-//! A query against one tree at a time, for a caller that chooses the order of trees itself.
+//! A query against one tree at a time, for callers that choose the order of trees.
 
 use std::sync::Arc;
 
@@ -14,11 +14,11 @@ use super::plan::{Plan, Resolved, resolve};
 use super::query::{Query, SearchOptions, UnknownName, WorkExceeded};
 use super::work::Work;
 
-/// A query compiled for one snapshot of the topology. Amounts are always current.
+/// A query compiled for one snapshot of the topology. It reads current amounts.
 pub struct TreeQuery {
     topology: Arc<Topology>,
     options: SearchOptions,
-    /// `None` when nothing can match.
+    /// `None` if no candidate can exist.
     search: Option<(Plan, Anchors)>,
     on_root: Amounts,
     is_all_on_root: bool,
@@ -53,21 +53,21 @@ impl TreeQuery {
         &self.topology
     }
 
-    /// The amounts that any candidate takes from the root of its tree, because across the fleet
-    /// only roots have the class and no root shares it.
+    /// The amounts that every candidate takes from the root of its tree. They are known in advance
+    /// for classes that only roots have and no root shares.
     #[must_use]
     pub fn on_root(&self) -> &Amounts {
         &self.on_root
     }
 
-    /// Whether [`Self::on_root`] covers the whole request. A tree that [`Self::admits`] then has
-    /// exactly one candidate whenever its root has these amounts free.
+    /// Whether [`Self::on_root`] covers the whole request. A tree that [`Self::admits`] accepts
+    /// then has exactly one candidate whenever its root has these amounts free.
     #[must_use]
     pub const fn is_all_on_root(&self) -> bool {
         self.is_all_on_root
     }
 
-    /// Whether the tree can hold a candidate, ignoring what claims can change.
+    /// Whether the tree can hold a candidate, regardless of claims.
     #[must_use]
     pub fn admits(&self, index: &Index, root: Row) -> bool {
         let Some((plan, anchors)) = &self.search else { return false };
@@ -75,7 +75,7 @@ impl TreeQuery {
         anchors.admit(root) && (!self.is_all_on_root || self.suits(index, plan, (root, provider)))
     }
 
-    /// Whether the root satisfies the request, ignoring how much is free.
+    /// Whether the root satisfies the request, regardless of free amounts.
     fn suits(&self, index: &Index, plan: &Plan, (row, root): (Row, &Provider)) -> bool {
         let allows = |&(class, amount): &(_, u32)| {
             index.inventory(row, class).is_some_and(|inventory| inventory.units.allow(amount))
@@ -85,7 +85,7 @@ impl TreeQuery {
         self.on_root.iter().all(allows) && plan.needs.iter().all(suits)
     }
 
-    /// The candidates of this root's tree. Candidates that take from sharing providers alone may
+    /// The candidates of this root's tree. Candidates that take only from sharing providers may
     /// belong to another tree.
     pub fn candidates<'a>(&'a self, index: &Index, root: Row) -> TreeCandidates<'a> {
         let opened = self.search.as_ref().filter(|(_, anchors)| anchors.admit(root)).and_then(|(plan, _)| {

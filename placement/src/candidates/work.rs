@@ -5,17 +5,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::query::{SearchOptions, WorkExceeded};
 
-/// Ends searches from outside: they report [`WorkExceeded`] soon after.
+/// A signal that stops searches: they return [`WorkExceeded`] soon after it is set.
 #[derive(Debug, Clone, Default)]
 pub struct Stop(Arc<AtomicBool>);
 
 impl Stop {
-    /// Ends the searches.
+    /// Stops the searches.
     pub fn set(&self) {
-        self.0.store(true, Ordering::Relaxed); // it carries no other memory along
+        self.0.store(true, Ordering::Relaxed); // publishes no other memory
     }
 
-    /// Whether they are to end.
+    /// Whether the searches must stop.
     #[must_use]
     pub fn is_set(&self) -> bool {
         self.0.load(Ordering::Relaxed)
@@ -30,8 +30,8 @@ pub(super) struct Work {
     stop: Stop,
 }
 
-/// It is looked whether the search is to end once in so many steps.
-const LOOK: u64 = 256;
+/// The number of steps between two checks of the stop signal.
+const STOP_CHECK_INTERVAL: u64 = 256;
 
 impl Work {
     pub(super) fn new(options: &SearchOptions) -> Self {
@@ -43,6 +43,10 @@ impl Work {
     pub(super) fn spend(&mut self) -> Result<(), WorkExceeded> {
         let exceeded = WorkExceeded { limit: self.limit };
         self.left = self.left.checked_sub(1).ok_or(exceeded)?;
-        if self.left.is_multiple_of(LOOK) && self.stop.is_set() { Err(exceeded) } else { Ok(()) }
+        if self.left.is_multiple_of(STOP_CHECK_INTERVAL) && self.stop.is_set() {
+            Err(exceeded)
+        } else {
+            Ok(())
+        }
     }
 }

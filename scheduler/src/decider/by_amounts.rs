@@ -1,4 +1,4 @@
-//! Decisions on amounts alone, for a request of several instances.
+//! Decisions by free amounts alone, for a request of several instances.
 
 use berth_placement::ConsumerId;
 
@@ -19,7 +19,8 @@ pub(super) fn request_of(flavor: &RequestedFlavor) -> Request {
     Request::of(amount(flavor.vcpus), amount(flavor.memory_mb), disk_gb)
 }
 
-/// Claims a host for one instance after the other; if one finds none, releases all. A dry run looks for each instance alone.
+/// Claims a host for one instance after the other. If one finds none, all claims are released. A
+/// dry run decides for each instance independently.
 pub(super) fn decide(
     engine: &mut AmountEngine,
     request: &DecisionRequest<'_>,

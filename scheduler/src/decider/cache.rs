@@ -1,4 +1,4 @@
-//! Recent requests, prepared once for many decisions.
+//! A cache of prepared requests.
 
 use std::collections::VecDeque;
 
@@ -10,18 +10,18 @@ pub(super) struct Cache {
     entries: VecDeque<(RequestSpec, PreparedRequest)>,
 }
 
-/// Whether the same request is likely to come again. Members of server groups come and go, and builds that are retried, like
-/// shelved instances, rule out hosts of their own.
+/// Whether the same request is likely to repeat. Requests with server groups differ because the
+/// members change; retried builds and shelved instances exclude different hosts.
 pub(super) fn is_worth_it(spec: &RequestSpec) -> bool {
     let rules_out_hosts = spec.availability_zone.is_none() && !spec.ignore_hosts.is_empty();
     spec.instance_group.is_none() && !rules_out_hosts
 }
 
 impl Cache {
-    /// With 10,000 hosts, one takes about 60 KiB.
-    const MOST: usize = 64;
+    /// The largest number of entries. With 10,000 hosts, an entry takes about 60 KiB.
+    const MAX_ENTRIES: usize = 64;
 
-    /// The prepared request, from the cache or else from `prepare`.
+    /// Returns the prepared request from the cache, or prepares it.
     pub(super) fn request<E>(
         &mut self,
         spec: &RequestSpec,
@@ -32,7 +32,7 @@ impl Cache {
             Some(entry) => entry,
             None => (spec.clone(), prepare()?),
         };
-        self.entries.truncate(Self::MOST - 1);
+        self.entries.truncate(Self::MAX_ENTRIES - 1);
         self.entries.push_front(entry);
         Ok(&mut self.entries[0].1)
     }

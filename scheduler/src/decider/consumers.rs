@@ -1,8 +1,9 @@
-//! Where the consumers are that a request refers to: members of its server group, and instances that its hints name.
+//! Locates the consumers that a request refers to: members of its server group, and instances that
+//! its hints name.
 //!
-//! A [`HostSource`](super::HostSource) may not know all of them: a client that only schedules has no instances, but its
-//! consumers hold allocations. The index knows their hosts, so filters remove the same hosts, and weights are normalized over
-//! the same hosts, whatever the source knows.
+//! A [`HostSource`](super::HostSource) may not know all of them: a client that only schedules has
+//! no instances, but its consumers hold allocations. The index knows their hosts. Filters and
+//! weight normalization therefore use the same hosts, whatever the source knows.
 
 use std::collections::BTreeSet;
 
@@ -38,7 +39,7 @@ pub(super) fn server_group(
     Ok((ServerGroup::new(Uuid::from_u128(id.0), group.policy(), members, hosts), located))
 }
 
-/// The instances that hints name, as far as they hold allocations.
+/// The instances that hints name and that hold allocations.
 pub(super) fn named_by_hints(index: &Index, spec: &RequestSpec) -> Vec<Located> {
     let names = spec.scheduler_hints.instances();
     let consumers = names.filter_map(|name| Uuid::try_parse(name).ok()).map(ConsumerId::from);

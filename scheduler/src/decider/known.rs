@@ -1,4 +1,4 @@
-//! The hosts as a decider knows them, and decisions over them.
+//! The hosts that a decider has loaded, and decisions on them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,12 +24,12 @@ pub(super) struct KnownHosts {
     oldest_compute: u32,
     /// Names of hosts, by the row of their root provider.
     names: BTreeMap<Row, String>,
-    /// Where the journal was read to.
+    /// The position up to which the journal was read.
     cursor: u64,
 }
 
 impl KnownHosts {
-    /// All of them as they are now.
+    /// Loads all hosts of the source.
     pub(super) fn load(
         index: &Arc<Index>,
         (options, preference): (&Options, Preference),
@@ -47,7 +47,7 @@ impl KnownHosts {
         Ok(Self { scheduler, aggregates, computes, cache: Cache::default(), oldest_compute, names, cursor })
     }
 
-    /// Applies how these hosts are now; returns whether that was possible.
+    /// Updates these hosts from the source; returns whether that was possible.
     pub(super) fn update(&mut self, source: &dyn HostSource, hosts: &BTreeSet<String>, now: i64) -> bool {
         self.scheduler.update_hosts(&source.some(hosts), now).is_ok()
     }
@@ -65,7 +65,8 @@ impl KnownHosts {
         self.names.get(&provider).map(String::as_str)
     }
 
-    /// Decides on these hosts; `spec` is that of the request with its server group. A rebuild claims nothing.
+    /// Decides on these hosts. `spec` is the request with its server group. A rebuild claims
+    /// nothing.
     pub(super) fn select(
         &mut self,
         spec: &RequestSpec,
@@ -93,7 +94,8 @@ impl KnownHosts {
         } else {
             scheduler.select_as_one(prepared, wanted, claimant, chooser).decision
         };
-        // Hosts are what the index and the instances on them say; the claim is in the journal.
+        // Hosts mirror the index and their instances. The journal contains the claim, and applying
+        // the decision here as well would count it twice.
         scheduler.undo(&mut decision);
         let hosts = scheduler.hosts().len();
         let Decision { result, mut removed, .. } = decision;
@@ -106,7 +108,7 @@ impl KnownHosts {
         }
     }
 
-    /// The request before these hosts, as a copy.
+    /// A copy of the request and these hosts.
     pub(super) fn case(&self, index: &Arc<Index>, spec: &RequestSpec, now: i64) -> Case {
         let (hosts, options) = (self.scheduler.hosts().clone(), self.scheduler.options().clone());
         let (aggregates, computes) = (self.aggregates.clone(), self.computes.clone());
@@ -115,7 +117,7 @@ impl KnownHosts {
         Case::new(hosts, options, spec.clone(), facts, now)
     }
 
-    /// Adds the hosts that have other amounts free since the last call.
+    /// Adds the hosts whose free amounts have changed since the last call.
     pub(super) fn read_journal(&mut self, index: &Index, hosts: &mut BTreeSet<String>) {
         let topology = index.topology();
         loop {

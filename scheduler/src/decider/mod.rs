@@ -1,12 +1,13 @@
-//! One decider: a typed request in, a typed decision out.
+//! A typed request in, a typed decision out.
 //!
-//! A [`Decider`] works over an index, which knows what is free, and a [`HostSource`], which knows everything else about hosts:
-//! whether they are up, what they run, which aggregates they are in. It follows both, so a caller only asks. Decisions name
-//! hosts and providers by row; names and UUIDs stay with the caller.
+//! A [`Decider`] combines an index, which knows free amounts, with a [`HostSource`], which knows
+//! all other properties of hosts: whether they are up, what they run, which aggregates they are in.
+//! It follows the changes of both. Decisions identify hosts and providers by row; names and UUIDs
+//! stay with the caller.
 //!
-//! The [`Rules`] select the engine. Nova's filters and weighers run in `pipeline.rs`, over hosts as columns. Rules that consider
-//! only what the index knows run in `amounts/`, which keeps nothing about hosts but their free amounts and decides in less than
-//! a microsecond. Both keep the hosts in the same rankings.
+//! The [`Rules`] select the engine. `pipeline.rs` runs Nova's filters and weighers on hosts in
+//! columns. `amounts/` applies rules that consider only the index: it stores only free amounts of
+//! hosts, and decides in less than a microsecond. Both use the same rankings.
 
 mod by_amounts;
 mod cache;
@@ -34,57 +35,58 @@ use pipeline::Pipeline;
 pub use placement::{Place, Placement};
 pub use source::{HostChanges, HostSource, IndexOnly};
 
-/// What a decider considers, and which of the hosts that satisfy a request is the best.
+/// The properties that a decider considers, and its criterion for the best of the hosts that
+/// satisfy a request.
 #[derive(Debug, Clone)]
 pub enum Rules {
-    /// Nova's filters, as the options have them.
+    /// Nova's filters, as configured by the options.
     Nova {
         /// The options of `nova.conf`.
         options: Box<Options>,
-        /// The best of the hosts that pass the filters.
+        /// The criterion for the best of the hosts that pass the filters.
         preference: Preference,
     },
-    /// The free amounts of the index alone: a request is its flavor's vCPUs, memory and disk.
+    /// Free amounts of the index alone: a request consists of its flavor's vCPUs, memory and disk.
     Amounts {
-        /// The best of the hosts with enough free.
+        /// The criterion for the best of the hosts with enough free capacity.
         objective: Objective,
-        /// How it is found.
+        /// The search for the best host.
         search: Search,
     },
 }
 
-/// What a decider is asked for.
+/// A request for placements.
 #[derive(Debug, Clone, Copy)]
 pub struct DecisionRequest<'a> {
-    /// What each instance needs, and where it may go. If the claimant names a server group, this is its group, with the members
-    /// that the index has.
+    /// The needs and constraints of each instance. If the claimant names a server group, this
+    /// contains the group with the members in the index.
     pub spec: &'a RequestSpec,
-    /// The instances: each gets a host, or none does.
+    /// The instances. Either each gets a host, or none does.
     pub instances: &'a [ConsumerId],
-    /// How many other hosts to name for each instance, at most `max_attempts` less one.
+    /// The number of alternates for each instance, at most `max_attempts` less one.
     pub alternates: usize,
-    /// The owner of what is claimed, its server group, and the time.
+    /// The owner of the claims, their server group, and the time.
     pub claimant: &'a Claimant,
-    /// Whether nothing is claimed.
+    /// Whether to decide without a claim.
     pub is_dry_run: bool,
 }
 
-/// Why there is no decision. Nothing was claimed.
+/// The reason why a decision failed. Nothing was claimed.
 #[derive(Debug, thiserror::Error)]
 pub enum DecideError {
-    /// The source describes a host that cannot be read.
+    /// The source returned an invalid host.
     #[error(transparent)]
     Hosts(#[from] HostsError),
-    /// Nova would refuse the request before it asks Placement.
+    /// Nova would refuse the request before it queries Placement.
     #[error(transparent)]
     Query(#[from] QueryError),
-    /// The claimant's server group is unknown.
+    /// The claimant's server group does not exist.
     #[error(transparent)]
     Group(#[from] GroupError),
     /// The index refused every claim, or the instance has allocations already.
     #[error(transparent)]
     Place(PlaceError),
-    /// Decisions on amounts alone have no filters to explain.
+    /// Decisions by amounts alone have no filters to explain.
     #[error("only decisions by Nova's rules can be explained")]
     Unexplained,
     /// There are not enough hosts.
@@ -92,21 +94,22 @@ pub enum DecideError {
     NoHost(Box<NoHost>),
 }
 
-/// Which hosts there are for a request that finds none.
+/// The details of a request that found no host.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NoHost {
-    /// What Nova would answer.
+    /// The error that Nova would return.
     pub error: SelectError,
-    /// Hosts that each constraint removed, for the instance that found none.
+    /// The number of hosts that each constraint removed, for the instance that found no host.
     pub removed: Vec<(Step, usize)>,
-    /// Hosts that the decider knows.
+    /// The number of hosts that the decider knows.
     pub hosts: usize,
 }
 
 impl NoHost {
-    /// The constraints that removed hosts, in their order, with the number of hosts.
+    /// The constraints that removed hosts, in order, each with the number of hosts.
     ///
-    /// When no host is left, those that no filter removed had no allocation candidate; `placement` stands first for them.
+    /// If no host is left, the hosts that no filter removed had no allocation candidate; the first
+    /// entry, `placement`, counts them.
     #[must_use]
     pub fn counts(&self) -> Vec<(String, usize)> {
         let counted = self.removed.iter().filter(|(_, count)| *count > 0);
@@ -119,23 +122,23 @@ impl NoHost {
     }
 }
 
-/// The source describes a host that cannot be read.
+/// The source returned an invalid host.
 #[derive(Debug, thiserror::Error)]
 pub enum HostsError {
-    /// A field does not make sense.
+    /// A field is invalid.
     #[error(transparent)]
     Record(#[from] HostLoadError),
-    /// The provider is not named by a UUID.
+    /// The identifier of the provider is not a UUID.
     #[error("host {host}: uuid: '{uuid}' is no UUID")]
     Provider {
         /// The host's name.
         host: String,
-        /// What stands in place of the UUID.
+        /// The value found instead of a UUID.
         uuid: String,
     },
 }
 
-/// A request prepared for many placements by one decider.
+/// A request prepared for repeated placements by one decider.
 pub struct PreparedPlacement(Preparation);
 
 #[expect(
@@ -147,7 +150,8 @@ enum Preparation {
     Amounts(Prepared),
 }
 
-/// Decides for one fleet, one request after the other. Any number of deciders may work side by side on one index.
+/// Decides for one fleet, one request after the other. Any number of deciders may run concurrently
+/// on one index.
 pub struct Decider(Engine);
 
 enum Engine {
@@ -156,7 +160,7 @@ enum Engine {
 }
 
 impl Decider {
-    /// A decider that knows no host yet.
+    /// Creates a decider without hosts.
     ///
     /// # Panics
     /// If a multiplier of the objective is not finite.
@@ -172,7 +176,7 @@ impl Decider {
         })
     }
 
-    /// Chooses a host for each instance and claims what the instances need there, all together or not at all.
+    /// Chooses a host for each instance and claims its resources, all together or not at all.
     ///
     /// # Errors
     /// [`DecideError`].
@@ -188,12 +192,14 @@ impl Decider {
         }
     }
 
-    /// Decides as [`Self::decide`] does, and returns all that Nova's callers receive: for each instance its host and the
-    /// alternates, at most `max_attempts` less one, with the limits they were judged by. Rows are those of [`Self::hosts`].
-    /// A request for a rebuild claims nothing.
+    /// Decides as [`Self::decide`] does, and returns everything that Nova's callers receive: for
+    /// each instance its host and the alternates, at most `max_attempts` less one, with the limits
+    /// that the decision used. Rows are those of [`Self::hosts`]. A request for a rebuild claims
+    /// nothing.
     ///
     /// # Errors
-    /// [`DecideError`]; also where amounts alone are considered, which select nothing that Nova could receive.
+    /// [`DecideError`]; also for rules that consider amounts alone, which produce no selections for
+    /// Nova.
     pub fn select(
         &mut self,
         source: &dyn HostSource,
@@ -217,14 +223,15 @@ impl Decider {
         })
     }
 
-    /// [`Self::decide`] for one instance without alternates: the root provider of its host, or `None` if there is no valid host. This
-    /// is the fast path of replays. Where amounts alone are considered, the claim records no owner.
+    /// [`Self::decide`] for one instance without alternates: the root provider of its host, or
+    /// `None` if there is no valid host. This is the fast path of replays. With rules that consider
+    /// amounts alone, the claim records no owner.
     ///
     /// # Errors
-    /// [`DecideError`], except that there is no host.
+    /// [`DecideError`], except [`DecideError::NoHost`].
     ///
     /// # Panics
-    /// If a decider with other rules prepared the request.
+    /// If a decider with different rules prepared the request.
     #[inline]
     pub fn place(
         &mut self,
@@ -249,8 +256,8 @@ impl Decider {
         }
     }
 
-    /// The request before the hosts as a decision at this moment would find them: the same hosts, options and server group. It is
-    /// a copy, so an explanation of it does not delay decisions.
+    /// A copy of the request, and of the hosts, options and server group that a decision would use
+    /// now. Because it is a copy, explaining it does not delay decisions.
     ///
     /// # Errors
     /// [`DecideError`].
@@ -267,7 +274,7 @@ impl Decider {
         }
     }
 
-    /// The hosts as of the last decision; `None` where amounts alone are considered.
+    /// The hosts as of the last decision; `None` with rules that consider amounts alone.
     #[must_use]
     pub fn hosts(&self) -> Option<&HostTable> {
         match &self.0 {
@@ -276,10 +283,10 @@ impl Decider {
         }
     }
 
-    /// Compares what the decider keeps with the index. For a moment without changes.
+    /// Compares the cached state with the index. No change may happen meanwhile.
     ///
     /// # Errors
-    /// What differs.
+    /// A description of the first difference.
     pub fn check(&mut self) -> Result<(), String> {
         match &mut self.0 {
             Engine::Pipeline(pipeline) => pipeline.check(),

@@ -1,4 +1,4 @@
-//! Nova's pipeline over the hosts of a source, which it follows.
+//! Nova's pipeline on the hosts of a source.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -13,13 +13,13 @@ use crate::explain::Case;
 use crate::select::{Chooser, Claimant, SelectError, Selection};
 use crate::{HostTable, Options, Preference, RequestSpec};
 
-/// Decides by Nova's rules over the hosts of a source.
+/// Decides by Nova's rules on the hosts of a source, and follows the source's changes.
 pub(super) struct Pipeline {
     index: Arc<Index>,
     options: Options,
     preference: Preference,
     known: Option<KnownHosts>,
-    /// What changed since then: also what could not be applied.
+    /// The changes since the last update, including those that could not be applied.
     changes: HostChanges,
 }
 
@@ -28,7 +28,7 @@ impl Pipeline {
         Self { index, options, preference, known: None, changes: HostChanges::default() }
     }
 
-    /// Chooses a host for each instance and claims what the instances need there, all together or not at all.
+    /// Chooses a host for each instance and claims its resources, all together or not at all.
     pub(super) fn decide(
         &mut self,
         source: &dyn HostSource,
@@ -39,7 +39,7 @@ impl Pipeline {
         Ok(placements(&self.index, request.instances, &selections, request.alternates))
     }
 
-    /// [`Self::decide`], with all that Nova's callers receive.
+    /// [`Self::decide`], with everything that Nova's callers receive.
     pub(super) fn select(
         &mut self,
         source: &dyn HostSource,
@@ -72,8 +72,8 @@ impl Pipeline {
         }
     }
 
-    /// The request before the hosts as a decision at this moment would find them: the same hosts, options and server group. It is
-    /// a copy, so an explanation of it does not delay decisions.
+    /// A copy of the request, and of the hosts, options and server group that a decision would use
+    /// now.
     pub(super) fn case(
         &mut self,
         source: &dyn HostSource,
@@ -85,8 +85,8 @@ impl Pipeline {
         self.before_hosts(source, (spec, group), now, |known, spec, now| Ok(known.case(&index, spec, now)))
     }
 
-    /// Calls `then` with the current hosts, on which the consumers that the request refers to are shown, and the request with the
-    /// members of its server group.
+    /// Calls `then` with the current hosts, to which the consumers that the request refers to are
+    /// added, and with the request, which contains the current members of its server group.
     fn before_hosts<T>(
         &mut self,
         source: &dyn HostSource,
@@ -116,12 +116,12 @@ impl Pipeline {
         self.known.as_ref().map(|known| known.scheduler.hosts())
     }
 
-    /// Compares what the decider keeps with the index. For a moment without changes.
+    /// Compares the cached state with the index. No change may happen meanwhile.
     pub(super) fn check(&mut self) -> Result<(), String> {
         self.known.as_mut().map_or(Ok(()), |known| known.scheduler.check())
     }
 
-    /// Applies what changed. Where that is not possible host by host, all hosts are loaded again.
+    /// Applies the latest changes. Where single hosts cannot be updated, loads all hosts again.
     pub(super) fn follow(&mut self, source: &dyn HostSource, now: i64) -> Result<(), HostsError> {
         let HostChanges { layout, hosts } = source.changes();
         self.changes.layout |= layout;

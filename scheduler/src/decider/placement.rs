@@ -1,30 +1,31 @@
-//! Where instances go, in rows and amounts.
+//! Placements of instances, in rows and amounts.
 
 use berth_placement::{Allocations, ConsumerId, Index, Row};
 
 use crate::select::{Selection, allocations};
 
-/// Where one instance goes.
+/// The placement of one instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placement {
     /// The instance.
     pub instance: ConsumerId,
     /// Its host.
     pub place: Place,
-    /// Other hosts that would do, best first.
+    /// Alternate hosts, best first.
     pub alternates: Vec<Place>,
 }
 
-/// A host, and what an instance takes there.
+/// A host, and the allocations of an instance there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     /// The host's root provider in the index.
     pub provider: Row,
-    /// What is taken, on the host's providers and those that share with it.
+    /// The allocations, on the host's providers and those that share with it.
     pub allocations: Allocations,
 }
 
-/// The selections of each instance as placements. A request that asks for no resources has no place.
+/// Converts the selections of each instance to placements. A request without resources has no
+/// place.
 pub(super) fn placements(
     index: &Index,
     instances: &[ConsumerId],

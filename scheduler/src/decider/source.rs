@@ -1,4 +1,4 @@
-//! What is known of hosts besides the index.
+//! The source of host properties other than the index.
 
 use std::collections::BTreeSet;
 
@@ -10,10 +10,10 @@ const RECENT_COMPUTE: u32 = 68;
 
 /// Knows hosts: a control plane's records, or the fleet of a simulation.
 pub trait HostSource {
-    /// What changed since the last call.
+    /// The changes since the last call.
     fn changes(&self) -> HostChanges;
 
-    /// All hosts, and the aggregates they are in.
+    /// All hosts, and their aggregates.
     fn all(&self) -> (Vec<HostRecord>, Vec<AggregateRecord>);
 
     /// The version of the oldest compute service, as Nova counts them. Pre-filters that need a newer one are off.
@@ -25,7 +25,7 @@ pub trait HostSource {
     fn some(&self, hosts: &BTreeSet<String>) -> Vec<HostRecord>;
 }
 
-/// Knows nothing besides the index: for rules that consider amounts alone.
+/// A source without hosts, for rules that consider amounts alone.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct IndexOnly;
 
@@ -43,11 +43,12 @@ impl HostSource for IndexOnly {
     }
 }
 
-/// What changed about hosts.
+/// Changes of hosts.
 #[derive(Debug, Default)]
 pub struct HostChanges {
-    /// Whether hosts came or went, or aggregates changed.
+    /// Whether hosts were added or removed, or aggregates changed.
     pub layout: bool,
-    /// Hosts whose status, instances or facts changed. Those whose free amounts changed on the index need not be named.
+    /// Hosts whose status, instances or facts have changed. Hosts whose free amounts changed in the
+    /// index need not be named.
     pub hosts: BTreeSet<String>,
 }

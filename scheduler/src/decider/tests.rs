@@ -1,4 +1,4 @@
-//! What a decider follows, and what it does when it cannot.
+//! How a decider follows its source, and its behaviour when it cannot.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -10,7 +10,7 @@ use crate::AggregateRecord;
 use crate::filters::FilterName;
 use crate::hosts::HostRecord;
 
-/// A fleet of hosts without anything.
+/// A fleet of empty hosts.
 #[derive(Default)]
 struct Hosts {
     records: RefCell<Vec<HostRecord>>,

@@ -1,4 +1,4 @@
-//! Which hosts can serve a request at all, and what has to be free on them.
+//! The hosts that can serve a request, regardless of claims, and the free amounts that they need.
 
 use berth_placement::candidates::{self, Query, TreeQuery};
 use berth_placement::kernel::{CLASSES, NOT_ASKED};
@@ -10,33 +10,34 @@ use crate::HostMask;
 use crate::placement_query::{CandidateExtent, PlacementQuery, needs_mappings, taken};
 use crate::select::AllocationCandidate;
 
-/// A request, or its fallback, put to single trees.
+/// A request or its fallback, compiled for queries of single trees.
 struct Asked {
     query: Query,
     tree: TreeQuery,
 }
 
-/// What the index makes of one host.
+/// The result of a query for one host.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Offer {
-    /// Whether candidates take anything from the host's tree: then it is one to choose from.
+    /// Whether candidates take anything from the host's tree. Only then can the host be chosen.
     pub(super) is_host: bool,
-    /// The first candidate that takes something from the host itself: what would be claimed.
+    /// The first candidate that takes something from the host itself: the allocations to claim.
     pub(super) candidate: Option<AllocationCandidate>,
 }
 
-/// The hosts that can serve a request, as far as no claim changes that.
+/// The hosts that can serve a request, regardless of claims.
 pub(super) struct Eligible {
     asked: SmallVec<[Asked; 1]>,
     mask: HostMask,
     need: HostFree,
     is_exact: bool,
-    /// The topology's version and the position in the view's layout changes that this is true to.
+    /// The version of the topology, and the position in the view's layout changes, for which the
+    /// mask is valid.
     version: u64,
     position: u64,
-    /// Which providers are whose.
+    /// [`Places::moves`] for which the mask is valid.
     moves: u64,
-    /// How often the mask was made or changed.
+    /// How often the mask was built or changed.
     changes: u64,
 }
 
@@ -55,7 +56,8 @@ impl Eligible {
         eligible
     }
 
-    /// Applies changes of the topology. Where each host can be judged by itself, only those that changed are.
+    /// Applies changes of the topology. Examines only the changed hosts if hosts are independent of
+    /// each other.
     pub(super) fn renew(&mut self, query: &PlacementQuery, index: &Index, view: &View, places: &Places) {
         let version = index.topology().version();
         if (version, view.layout_position(), places.moves()) == (self.version, self.position, self.moves) {
@@ -78,33 +80,35 @@ impl Eligible {
         }
     }
 
-    /// Hosts that can serve the request if they have enough free.
+    /// The hosts that can serve the request if they have enough free capacity.
     pub(super) const fn mask(&self) -> &HostMask {
         &self.mask
     }
 
-    /// Another number whenever the mask has changed.
+    /// A number that changes with the mask.
     pub(super) const fn changes(&self) -> u64 {
         self.changes
     }
 
-    /// What has to be free on a host itself.
+    /// The amounts that must be free on the host itself.
     pub(super) const fn need(&self) -> HostFree {
         self.need
     }
 
-    /// Whether each host in the mask with so much free serves the request. If not, the index has to be asked.
+    /// Whether every host in the mask with these amounts free serves the request. If not, the index
+    /// must be queried for each host.
     pub(super) const fn is_exact(&self) -> bool {
         self.is_exact
     }
 
-    /// Asks the index for the candidates of one host, which may take from children and sharing providers.
+    /// Queries the candidates of one host, which may take from its children and from sharing
+    /// providers.
     pub(super) fn offer(&self, index: &Index, place: Row) -> Offer {
         let mut offer = Offer::default();
         for Asked { query, tree } in &self.asked {
             let topology = tree.topology();
             let is_own = |row| topology.provider(row).is_some_and(|provider| provider.root == place);
-            // A search that gave up has found nothing more.
+            // A search that exceeds its budget ends the list of candidates.
             for candidate in tree.candidates(index, place).map_while(Result::ok) {
                 offer.is_host |= candidate.allocations.iter().any(|allocation| is_own(allocation.row));
                 if candidate.allocations.iter().any(|allocation| allocation.row == place) {
@@ -122,7 +126,7 @@ impl Eligible {
     }
 }
 
-/// Request and fallback, as far as Placement would read them.
+/// The request and its fallback, as far as Placement would evaluate them.
 fn asked(query: &PlacementQuery, index: &Index) -> SmallVec<[Asked; 1]> {
     let requests = std::iter::once(&query.request).chain(&query.fallback);
     let asked = requests.filter_map(|request| {
@@ -133,7 +137,7 @@ fn asked(query: &PlacementQuery, index: &Index) -> SmallVec<[Asked; 1]> {
     asked.collect()
 }
 
-/// The least that any of them needs.
+/// The smallest amounts that any of the requests needs.
 fn need(asked: &[Asked]) -> HostFree {
     let of_class = |class: usize| {
         let amount = |asked: &Asked| {

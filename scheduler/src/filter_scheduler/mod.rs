@@ -1,9 +1,12 @@
-//! Nova's filter scheduler on an index: from a request to claimed hosts in one process, with no list of candidates between.
+//! Nova's filter scheduler on an index: from a request to claimed hosts in one process, without a
+//! list of all candidates.
 //!
-//! Where Nova fetches allocation candidates of all hosts, filters and weighs those hosts and claims one of them, a
-//! [`FilterScheduler`] works out once per request which hosts can serve it at all ([`PreparedRequest`]), finds the best of
-//! those with enough free ([`RankedHosts`]), and makes an allocation candidate only for the hosts that it found. The hosts, their
-//! order, alternates and claims are those of the long way, which is taken where filters look at the candidates themselves.
+//! Nova fetches the allocation candidates of all hosts, filters and weighs these hosts, and claims
+//! one of them. A [`FilterScheduler`] determines once per request which hosts can serve it at all
+//! ([`PreparedRequest`]), finds the best of those with enough free capacity ([`RankedHosts`]), and
+//! generates allocation candidates only for the hosts that it found. Hosts, order, alternates and
+//! claims equal those of the full pipeline, which runs where filters examine the candidates
+//! themselves.
 
 mod eligible;
 mod order;
@@ -32,16 +35,17 @@ use places::Places;
 
 pub use prepared::PreparedRequest;
 
-/// What is asked for besides the request itself.
+/// The parameters of a decision other than the request.
 #[derive(Debug, Clone, Copy)]
 pub struct SelectionRequest<'a> {
-    /// Each instance that wants a host.
+    /// The instances to place.
     pub instances: &'a [ConsumerId],
-    /// Whether alternates are wanted: `max_attempts` less one for each instance.
+    /// Whether to return alternates: up to `max_attempts` less one for each instance.
     pub alternates: bool,
-    /// Whether each instance gets the host that it would get if it was asked for alone, after those before it. If not, hosts that
-    /// are alike for an instance keep the order that they had for the one before, as in Nova: that takes a look at all of them.
-    /// (So they do either way where instances may take from more than one provider each.)
+    /// Whether each instance gets the host that it would get if it was requested alone, after the
+    /// instances before it. If not, equal hosts keep the order that they had for the previous
+    /// instance, as in Nova, which requires a scan of all hosts. (The order is also kept where
+    /// instances may take from several providers each.)
     pub each_alone: bool,
     /// The time in microseconds since 1970.
     pub now: i64,
@@ -54,11 +58,11 @@ impl<'a> SelectionRequest<'a> {
     }
 }
 
-/// One decider, with what it knows of the fleet. Any number of them may work side by side on one index.
+/// A decider and its view of the fleet. Any number of deciders may run concurrently on one index.
 pub struct FilterScheduler {
     index: Arc<Index>,
     view: View,
-    /// The position in the view's layout changes that `places` is true to.
+    /// The position in the view's layout changes for which `places` is valid.
     position: u64,
     places: Places,
     options: Options,
@@ -68,13 +72,15 @@ pub struct FilterScheduler {
 }
 
 impl FilterScheduler {
-    /// A decider on these hosts. Those that have no provider in the index yet wait until they have one.
+    /// Creates a decider for these hosts. A host without a provider in the index becomes eligible
+    /// when it has one.
     #[must_use]
     pub fn new(index: Arc<Index>, hosts: HostTable, options: Options) -> Self {
         Self::preferring(Preference::Weighers, index, hosts, options)
     }
 
-    /// A decider that finds the best of the hosts that pass the filters by another objective than Nova's.
+    /// Creates a decider that ranks the hosts that pass the filters by another objective than
+    /// Nova's.
     #[must_use]
     pub(crate) fn preferring(
         preference: Preference,
@@ -91,7 +97,7 @@ impl FilterScheduler {
         scheduler
     }
 
-    /// The hosts as Nova knows them.
+    /// The hosts with the attributes that Nova knows.
     #[must_use]
     pub const fn hosts(&self) -> &HostTable {
         &self.hosts
@@ -103,18 +109,19 @@ impl FilterScheduler {
         &self.options
     }
 
-    /// Makes the hosts what they were before a decision, as far as Nova's own view of them goes. Claims stay.
+    /// Reverts the changes of a decision in the host table. Claims remain.
     pub fn undo(&mut self, decision: &mut Decision) {
         let rows: Vec<HostRow> = decision.changes.iter().map(|change| change.row()).collect();
         decision.undo(&mut self.hosts);
         rows.into_iter().for_each(|row| self.ranked.follow(&self.hosts, &self.options, row));
     }
 
-    /// Makes hosts what these records say, as [`HostTable::update`] does. Decisions of before cannot be undone then, except by
-    /// releasing their claims: the hosts report what has become of them.
+    /// Updates hosts from these records, as [`HostTable::update`] does. Afterwards earlier
+    /// decisions cannot be undone except by releasing their claims: the hosts report the results of
+    /// these decisions.
     ///
     /// # Errors
-    /// [`UpdateError`]; then nothing has changed.
+    /// [`UpdateError`]; then no host has changed.
     pub fn update_hosts(&mut self, records: &[HostRecord], now: i64) -> Result<(), UpdateError> {
         let rows = self.hosts.update(records, &self.options.general, now)?;
         self.ranked.follow_all(&self.hosts, &self.options, &rows);
@@ -125,8 +132,8 @@ impl FilterScheduler {
         Ok(())
     }
 
-    /// Shows consumers on the hosts of these root providers to filters and weighers that ask where instances are. Those that
-    /// are shown there already are left out of the result.
+    /// Adds consumers to the hosts of these root providers, for filters and weighers that examine
+    /// where instances are. The result contains the consumers that were not there before.
     pub(crate) fn show(&mut self, consumers: &[(ConsumerId, Row)]) -> Vec<(HostRow, String)> {
         if consumers.is_empty() {
             return Vec::new();
@@ -139,22 +146,22 @@ impl FilterScheduler {
         shown.collect()
     }
 
-    /// Hides what [`Self::show`] showed.
+    /// Removes the consumers that [`Self::show`] added.
     pub(crate) fn hide(&mut self, shown: &[(HostRow, String)]) {
         shown.iter().for_each(|(row, instance)| self.hosts.hide_instance(*row, instance));
     }
 
-    /// Puts the hosts into these aggregates and no others. A request that names a zone, or whose pre-filters look at
-    /// aggregates, has to be prepared again.
+    /// Replaces the aggregates of all hosts. Prepare requests again that name a zone or whose
+    /// pre-filters examine aggregates.
     pub fn replace_aggregates(&mut self, aggregates: &[AggregateRecord]) {
         let rows = self.hosts.replace_aggregates(aggregates);
         self.ranked.follow_all(&self.hosts, &self.options, &rows);
     }
 
-    /// Runs the pre-filters and works out what the request needs, once for many decisions.
+    /// Runs the pre-filters and compiles the request, once for many decisions.
     ///
     /// # Errors
-    /// Whatever makes Nova refuse the request before it asks Placement.
+    /// The errors for which Nova refuses the request before it queries Placement.
     pub fn prepare(
         &mut self,
         mut spec: RequestSpec,
@@ -169,8 +176,8 @@ impl FilterScheduler {
         Ok(PreparedRequest::new(spec, query, ranked, eligible, &self.options))
     }
 
-    /// Chooses a host for each instance and claims it, as [`SelectDestinations::decide`] does with the candidates of all
-    /// hosts. Claims by others count from the next decision on.
+    /// Chooses a host for each instance and claims it, as [`SelectDestinations::decide`] does with
+    /// the candidates of all hosts. Concurrent claims become visible with the next decision.
     pub fn select(
         &mut self,
         prepared: &mut PreparedRequest,
@@ -187,7 +194,7 @@ impl FilterScheduler {
         }
     }
 
-    /// [`Self::select`], but all instances are claimed together once each has its host, as
+    /// [`Self::select`], but claims all instances together after each has a host, as
     /// [`SelectDestinations::decide_as_one`] does.
     pub fn select_as_one(
         &mut self,
@@ -205,7 +212,7 @@ impl FilterScheduler {
         })
     }
 
-    /// What [`Self::select_as_one`] would decide. Nothing is claimed.
+    /// The decision of [`Self::select_as_one`] without its claims.
     pub fn select_dry(
         &mut self,
         prepared: &mut PreparedRequest,
@@ -217,7 +224,7 @@ impl FilterScheduler {
         self.select(prepared, wanted, &mut Plan::new((&index, claimant)), chooser)
     }
 
-    /// Makes candidates only for hosts that filters and weighers put first.
+    /// Generates candidates only for the hosts that filters and weighers rank first.
     fn select_the_best(
         &mut self,
         prepared: &mut PreparedRequest,
@@ -239,7 +246,7 @@ impl FilterScheduler {
         decision
     }
 
-    /// Begins with the candidates of all hosts.
+    /// Starts with the candidates of all hosts.
     fn select_the_long_way(
         &mut self,
         prepared: &PreparedRequest,
@@ -266,10 +273,10 @@ impl FilterScheduler {
         decision
     }
 
-    /// Compares what is kept with index and table. For a moment without changes.
+    /// Compares the cached state with the index and the host table. No change may happen meanwhile.
     ///
     /// # Errors
-    /// What differs.
+    /// A description of the first difference.
     pub fn check(&mut self) -> Result<(), String> {
         self.refresh();
         self.view.check(&self.index)?;
@@ -286,7 +293,7 @@ impl FilterScheduler {
         }
     }
 
-    /// Applies what changed on the index.
+    /// Applies the latest changes of the index.
     fn refresh(&mut self) {
         let Self { index, view, places, ranked, .. } = self;
         view.refresh(index, |_, change| {
@@ -320,14 +327,14 @@ impl FilterScheduler {
         self.hosts.rows().for_each(|row| self.set_free(row));
     }
 
-    /// As the view of the index says.
+    /// Sets the free amounts of a host from the view of the index.
     fn set_free(&mut self, row: HostRow) {
         let free = self.places.of(row).and_then(|place| self.view.host(place));
         self.ranked.set_free(row, free.unwrap_or(NOTHING));
     }
 }
 
-/// Whether the best hosts by weight come first, whatever is drawn.
+/// Whether the order of hosts by weight is independent of random choices.
 fn orders_by_weight(options: &Options) -> bool {
     options.scheduler.driver != Driver::ChanceScheduler
         && !options.filter_scheduler.shuffle_best_same_weighed_hosts

@@ -1,4 +1,4 @@
-//! The best hosts first, and candidates for those alone.
+//! Ranks the hosts of a request, and generates candidates for the best ones only.
 
 use std::cell::RefCell;
 
@@ -13,17 +13,17 @@ use crate::ranked::Among;
 use crate::select::{By, Chooser, HostOrder, SelectError, Sorted, by_driver, draw};
 use crate::{Options, Preference, RankedHosts, RankedRequest};
 
-/// How many times as many hosts are looked for when those that were found could not be had.
+/// The factor by which the number of hosts grows when none of those found could be claimed.
 const GROWTH: usize = 4;
 
-/// The hosts of one request in order: ranked, or else by looking at all that are eligible.
+/// The order of hosts for one request: from the ranking, or else from a scan of all eligible hosts.
 pub(super) struct Best<'a> {
     offers: Offers<'a>,
     ranked: &'a mut RankedHosts,
     request: Option<&'a mut RankedRequest>,
     preference: Preference,
     each_alone: bool,
-    /// What was left for the instance before, once all have been looked at.
+    /// The hosts that were left for the previous instance, after a scan of all hosts.
     left: Option<Vec<HostRow>>,
 }
 
@@ -39,7 +39,7 @@ impl<'a> Best<'a> {
         Self { offers, ranked, request, preference, each_alone, left: None }
     }
 
-    /// The `most` best hosts; none if only a look at all of them can decide.
+    /// The `most` best hosts; `None` if only a scan of all hosts can determine them.
     fn best(&mut self, scene: &Scene<'_>, most: usize) -> Option<Vec<HostRow>> {
         let request = self.request.as_deref_mut().filter(|_| self.left.is_none())?;
         let eligible = self.offers.eligible;
@@ -50,7 +50,8 @@ impl<'a> Best<'a> {
         Some(self.ranked.best_among(among, scene, request, most).ok()?.into_vec())
     }
 
-    /// How many of the eligible hosts with enough free each constraint removes; nothing where only the index knows which those are.
+    /// The number of eligible hosts with enough free capacity that each constraint removes; empty
+    /// where only the index knows these hosts.
     fn removed(&mut self, scene: &Scene<'_>) -> Vec<(Step, usize)> {
         let eligible = self.offers.eligible;
         let request = self.request.as_deref_mut().filter(|_| eligible.is_exact());
@@ -59,7 +60,7 @@ impl<'a> Best<'a> {
     }
 }
 
-/// The eligible hosts with enough free, as far as one provider each shows.
+/// The eligible hosts with enough free capacity, judged by one provider each.
 const fn among(eligible: &Eligible) -> Among<'_> {
     let (need, version) = (eligible.need(), eligible.changes());
     Among { need, eligible: Some(eligible.mask()), version, accepts: None }
@@ -82,7 +83,7 @@ impl HostOrder for Best<'_> {
             rows.iter().for_each(|&row| self.offers.give(row, state));
             return Ok(Sorted { rows, removed: self.removed(scene), complete });
         }
-        // Filters that judge a request once rely on what they have left.
+        // Filters that evaluate a request once depend on the hosts that they left.
         let (index, left) = if self.each_alone { (0, None) } else { (index, self.left.take()) };
         let rows = left.unwrap_or_else(|| self.offers.hosts(scene.hosts, self.ranked));
         let free = |row| self.ranked.free(row);
@@ -92,7 +93,7 @@ impl HostOrder for Best<'_> {
         };
         let mut sorted = by_driver(by, scene, Survivors::ordered(rows), index, state, chooser)?;
         self.left = Some(sorted.rows.clone());
-        let offered = (most + index).min(sorted.rows.len()); // those before may have filled as many
+        let offered = (most + index).min(sorted.rows.len()); // each earlier instance may have filled a host
         sorted.complete = offered == sorted.rows.len();
         sorted.rows.truncate(offered);
         sorted.rows.iter().for_each(|&row| self.offers.give(row, state));
@@ -115,16 +116,16 @@ impl HostOrder for Best<'_> {
 
     fn follow(&mut self, hosts: &HostTable, options: &Options, row: HostRow) {
         self.ranked.follow(hosts, options, row);
-        // A policy ranks by what is free, however little of it is known to be taken.
+        // A policy ranks by free amounts, even if they are not exact.
         let is_by_free = self.preference != Preference::Weighers;
         if is_by_free || (self.each_alone && self.offers.eligible.is_exact()) {
             let need = self.offers.eligible.need();
-            self.ranked.take(row, need); // before the next instance looks
+            self.ranked.take(row, need); // before the next instance is ranked
         }
     }
 }
 
-/// What the index offers of hosts, each asked once.
+/// The index's offers for hosts; each host is queried once.
 struct Offers<'a> {
     index: &'a Index,
     places: &'a Places,
@@ -133,7 +134,7 @@ struct Offers<'a> {
 }
 
 impl Offers<'_> {
-    /// All eligible hosts, in order of row.
+    /// All eligible hosts, in row order.
     fn hosts(&self, hosts: &HostTable, ranked: &RankedHosts) -> Vec<HostRow> {
         let has_capacity = |row: &HostRow| {
             let free = ranked.free(*row);
@@ -150,7 +151,7 @@ impl Offers<'_> {
         self.known.borrow_mut().entry(row).or_insert_with(|| self.ask(row)).is_host
     }
 
-    /// Gives the host its candidate, unless it has been given one before.
+    /// Adds the host's candidate to the state, unless it is there.
     fn give(&self, row: HostRow, state: &mut RequestState) {
         if !state.has(row) {
             let known = self.known.borrow().get(&row).cloned();

@@ -1,4 +1,5 @@
-//! Where hosts stand in the index. Hosts and providers are numbered independently; UUIDs connect them.
+//! Maps hosts to providers of the index. Hosts and providers are numbered independently; UUIDs
+//! connect them.
 
 use std::collections::BTreeSet;
 
@@ -9,17 +10,17 @@ use uuid::fmt::Hyphenated;
 
 use crate::hosts::{HostRow, HostTable};
 
-/// Hosts by provider and providers by host.
+/// The providers of hosts, and the hosts of providers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Places {
-    /// By host.
+    /// The provider of each host.
     places: Vec<Option<Row>>,
     hosts: FxHashMap<Row, HostRow>,
-    /// Hosts that are no roots.
+    /// Hosts whose provider is not a root.
     nested: BTreeSet<HostRow>,
-    /// Whether a provider in the tree of some host shares what it has.
+    /// Whether a provider in a host's tree is a sharing provider.
     shares: bool,
-    /// How often hosts had become other providers'.
+    /// How often hosts had changed their provider when this was computed.
     moves: u64,
 }
 
@@ -52,28 +53,28 @@ impl Places {
         (0..).map(HostRow).zip(&self.places).filter_map(|(host, place)| Some((host, (*place)?)))
     }
 
-    /// The host whose provider this is.
+    /// The host of a provider.
     #[inline]
     pub(super) fn host_at(&self, place: Row) -> Option<HostRow> {
         self.hosts.get(&place).copied()
     }
 
-    /// Whether some host has become another provider's since.
+    /// Whether some host has changed its provider since.
     pub(super) const fn are_outdated(&self, hosts: &HostTable) -> bool {
         self.moves != hosts.provider_moves()
     }
 
-    /// How often hosts had become other providers'.
+    /// How often hosts had changed their provider when this was computed.
     pub(super) const fn moves(&self) -> u64 {
         self.moves
     }
 
-    /// Whether a host can appear in candidates of other trees than its own.
+    /// Whether a host can appear in candidates of trees other than its own.
     pub(super) fn are_tangled(&self) -> bool {
         !self.nested.is_empty() || self.shares
     }
 
-    /// Applies a change of the provider's place.
+    /// Applies a change of a provider's row or position in its tree.
     pub(super) fn follow(&mut self, hosts: &HostTable, view: &View, place: Row) {
         let known = self.host_at(place);
         let provider = view.topology().provider(place);
@@ -86,7 +87,7 @@ impl Places {
         }
     }
 
-    /// Determines again which providers share.
+    /// Recomputes which providers share.
     pub(super) fn follow_sharing(&mut self, view: &View) {
         let topology = view.topology();
         let is_of_host = |row: u32| {
@@ -106,7 +107,7 @@ impl Places {
 
     fn remove(&mut self, host: HostRow, place: Row) {
         self.hosts.remove(&place);
-        // It may stand elsewhere by now.
+        // The host may have another provider by now.
         if self.places[host.index()] == Some(place) {
             self.places[host.index()] = None;
             self.nested.remove(&host);

@@ -7,7 +7,8 @@ use super::places::Places;
 use crate::placement_query::{CandidateExtent, PlacementQuery};
 use crate::{Options, RankedRequest, RequestSpec};
 
-/// A request for instances, true to the scheduler that prepared it; it follows what changes there.
+/// A request for instances, valid for the scheduler that prepared it. The scheduler keeps it
+/// current.
 pub struct PreparedRequest {
     spec: RequestSpec,
     query: PlacementQuery,
@@ -31,19 +32,19 @@ impl PreparedRequest {
         Self { spec, query, ranked, eligible, extent }
     }
 
-    /// The request as the pre-filters left it.
+    /// The request after the pre-filters.
     #[must_use]
     pub const fn spec(&self) -> &RequestSpec {
         &self.spec
     }
 
-    /// What Nova would ask Placement.
+    /// The query that Nova would send to Placement.
     #[must_use]
     pub const fn query(&self) -> &PlacementQuery {
         &self.query
     }
 
-    /// What has to be free on a host itself.
+    /// The amounts that must be free on the host itself.
     pub(super) const fn need(&self) -> HostFree {
         self.eligible.need()
     }
@@ -52,16 +53,16 @@ impl PreparedRequest {
         self.eligible.renew(&self.query, index, view, places);
     }
 
-    /// Whether the candidates of all hosts have to be known before one is chosen: filters look at them, or an instance
-    /// might take what was a candidate for the next.
+    /// Whether a decision needs the candidates of all hosts in advance: filters examine them, or
+    /// one instance might take the candidate of the next.
     pub(super) fn needs_all_candidates(&self, instances: usize) -> bool {
         self.extent != CandidateExtent::First
             || self.spec.is_rebuild()
             || (instances > 1 && !self.eligible.is_exact())
     }
 
-    /// The question whose answer has every host. (The limit is there to spare Placement and the network; here it bounds
-    /// only what a host has beyond its first candidate.)
+    /// The query that covers every host. (The limit protects Placement and the network. Here it
+    /// only bounds the further candidates of a host.)
     pub(super) fn question(&self) -> (PlacementQuery, CandidateExtent) {
         let mut query = self.query.clone();
         query.request.limit = None;

@@ -103,22 +103,22 @@ impl<'a> Fitting<'a> {
     /// Tries one permutation of the host's cells.
     fn attempt(&mut self, chosen: &[usize], files: &mut Files) -> Result<Attempt, NumaFault> {
         let last = chosen.len() - 1;
-        let mut news = false;
+        let mut changed = false;
         for (nth, &position) in chosen.iter().enumerate() {
             let at = self.order[position];
             let host = &self.site.host.cells()[at];
             let entry = files.entry(at, self.trials[nth].id);
             match *entry {
                 Verdict::Misfit => {
-                    let settled = if news { last } else { nth };
+                    let settled = if changed { last } else { nth };
                     return Ok(Attempt { fits: false, misfit: None, settled });
                 }
                 Verdict::Fits => {
-                    news |= self.trials[nth].id != host.id();
+                    changed |= self.trials[nth].id != host.id();
                     self.trials[nth].id = host.id();
                 }
                 Verdict::Unknown => {
-                    news = true;
+                    changed = true;
                     if let Err(why) = self.fit_cell(nth, at)? {
                         *entry = Verdict::Misfit;
                         let misfit = Some(NumaMisfit::Cell { instance: nth, host: host.id(), why });

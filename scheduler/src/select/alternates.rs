@@ -1,25 +1,25 @@
-//! Where else an instance could go, should its first build fail.
+//! Alternate hosts, in case the build on the chosen host fails.
 
 use super::{AllocationCandidate, Selection};
 use crate::filters::{RequestState, Scene};
 use crate::hosts::HostRow;
 
-/// A host that was chosen, and what was claimed there.
+/// A chosen host and its claimed candidate.
 pub(super) type Chosen = (HostRow, Option<AllocationCandidate>);
 
-/// Hosts from which alternates are taken.
+/// The hosts that alternates are chosen from.
 pub(super) struct Pool<'a> {
     pub(super) scene: Scene<'a>,
     pub(super) state: &'a RequestState,
     pub(super) chosen: &'a [Chosen],
     pub(super) sorted: &'a [HostRow],
-    /// Whether placement is asked: then an alternate has an allocation candidate left.
+    /// Whether Placement is used: then an alternate needs an allocation candidate.
     pub(super) with_placement: bool,
 }
 
 impl<'a> Pool<'a> {
-    /// The sorted hosts that may stand in for a chosen one: in the same cell, and not chosen for any instance. Instances share
-    /// alternates: builds seldom fail.
+    /// The sorted hosts that can replace a chosen one: in the same cell, and not chosen for any
+    /// instance. Instances share alternates, because builds seldom fail.
     fn alternates(&self, chosen: HostRow) -> impl Iterator<Item = HostRow> {
         let cell = |row: HostRow| &self.scene.hosts.class(row).cell_uuid;
         let is_chosen = |row: HostRow| self.chosen.iter().any(|(other, _)| *other == row);
@@ -28,12 +28,12 @@ impl<'a> Pool<'a> {
         rows.filter(move |&row| cell(row) == cell(chosen) && !is_chosen(row) && can_be_had(row))
     }
 
-    /// Whether there are so many alternates for each instance.
+    /// Whether each instance has this many alternates.
     pub(super) fn has(&self, alternates: usize) -> bool {
         self.chosen.iter().all(|(row, _)| self.alternates(*row).take(alternates).count() == alternates)
     }
 
-    /// For each chosen host the host itself and up to so many alternates.
+    /// For each chosen host, the host itself and up to `alternates` alternates.
     pub(super) fn selections(&self, alternates: usize) -> Vec<Vec<Selection>> {
         let selection = |row: HostRow, candidate| Selection::new(&self.scene, self.state, row, candidate);
         let alternate = |row: HostRow| {

@@ -1,4 +1,4 @@
-//! All instances of a request claimed as one.
+//! Claims all instances of a request in one transaction.
 
 use berth_placement::{ConsumerId, GroupError, Index, Refusal, Row, TransferError};
 
@@ -9,27 +9,30 @@ use crate::filters::RequestState;
 use crate::hosts::{HostRow, HostTable};
 use crate::request_spec::RequestSpec;
 
-/// How often a request is decided again because another client was faster. Each time one more host is known to be of no use,
-/// or the group's members have moved on; a request that is outrun so often is too large.
+/// The largest number of decisions for one request that concurrent claims invalidate. Each attempt
+/// excludes another host or sees new members of the server group; a request that fails more often
+/// is too large.
 pub const ATTEMPTS: usize = 16;
 
-/// A decision whose instances were claimed together.
+/// A decision whose instances are claimed together.
 #[derive(Debug)]
 pub struct DecisionAsOne {
     /// The last decision.
     pub decision: Decision,
-    /// How often it was decided.
+    /// The number of attempts.
     pub attempts: usize,
-    /// Claims that were not granted: by the plan, or at the end by the index.
+    /// Claims that the plan or, at the end, the index refused.
     pub refused: Vec<RefusedClaim>,
 }
 
 impl SelectDestinations<'_> {
-    /// [`Self::decide`], but nothing is held while hosts are still being chosen: instances are planned one by one, then
-    /// claimed as one. If the index refuses, all is decided again without what stood in the way, at most [`ATTEMPTS`] times.
+    /// [`Self::decide`], but without claims while hosts are being chosen: it plans the instances
+    /// one by one, then claims them in one transaction. If the index refuses, it decides again
+    /// without the hosts in conflict, at most [`ATTEMPTS`] times.
     ///
     /// # Errors
-    /// In the decision: [`SelectError::Outrun`] after the last attempt, [`SelectError::Refused`] where another would not help.
+    /// In the decision: [`SelectError::Outrun`] after the last attempt, [`SelectError::Refused`] if
+    /// another attempt cannot succeed.
     pub fn decide_as_one(
         self,
         hosts: &mut HostTable,
@@ -53,7 +56,8 @@ impl SelectDestinations<'_> {
     }
 }
 
-/// Decides until what was planned could be claimed. `decide` is given the decision before, which was outrun and is to be undone.
+/// Decides until the plan can be claimed. `decide` receives the previous decision, which a
+/// concurrent claim invalidated, and undoes it.
 pub(crate) fn claim_as_one(
     on: (&Index, &Claimant),
     mut decide: impl FnMut(&mut Plan<'_>, Option<Decision>) -> Decision,
@@ -78,7 +82,7 @@ pub(crate) fn claim_as_one(
     DecisionAsOne { decision, attempts, refused: plan.refused }
 }
 
-/// Whether the same instances may be granted elsewhere, or later.
+/// Whether the same instances may be granted on other hosts, or later.
 const fn is_passing(error: &TransferError) -> bool {
     matches!(
         error,
@@ -87,12 +91,12 @@ const fn is_passing(error: &TransferError) -> bool {
     )
 }
 
-/// Claims that are to be made.
+/// Planned claims.
 pub(crate) struct Plan<'a> {
     index: &'a Index,
     claimant: &'a Claimant,
     planned: Vec<Translated>,
-    /// Providers that refused what had looked possible.
+    /// Providers that refused a claim although they seemed to have capacity.
     useless: Vec<Row>,
     refused: Vec<RefusedClaim>,
 }
@@ -102,7 +106,7 @@ impl<'a> Plan<'a> {
         Self { index, claimant, planned: Vec::new(), useless: Vec::new(), refused: Vec::new() }
     }
 
-    /// Looks whether the instance could be claimed together with those that are planned.
+    /// Checks whether the instance could be claimed together with the planned ones.
     fn look(
         &self,
         instance: ConsumerId,
@@ -136,11 +140,12 @@ impl<'a> Plan<'a> {
         })
     }
 
-    /// Claims all that is planned, or nothing. The plan is empty afterwards.
+    /// Claims everything that is planned, or nothing. The plan is empty afterwards.
     fn commit(&mut self) -> Result<(), TransferError> {
         let instances = std::mem::take(&mut self.planned);
         self.claimant.claim(self.index, &instances).inspect_err(|&error| {
-            // Where others were faster, there may still be capacity for fewer: the next plan looks again.
+            // A provider whose capacity a concurrent claim took may still serve fewer instances:
+            // the next plan checks it again.
             if let TransferError::Refused(refusal) = error
                 && !matches!(refusal, Refusal::Capacity { .. })
             {

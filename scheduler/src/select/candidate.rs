@@ -1,4 +1,4 @@
-//! Allocation candidates of placement.
+//! Allocation candidates of Placement.
 
 use std::collections::BTreeMap;
 
@@ -7,22 +7,23 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::pci::ProviderMapping;
 
-/// What would be allocated on which providers.
+/// The amounts to allocate, and the providers to allocate them from.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct AllocationCandidate {
     /// Amounts by provider.
     pub allocations: CandidateAllocations,
-    /// The providers of each request group, by its suffix. Candidates of the index have it where a filter looks at it.
+    /// The providers of each request group, by its suffix. Candidates of the index contain it only
+    /// if a filter examines it.
     #[serde(default)]
     pub mappings: ProviderMapping,
 }
 
-/// What a candidate takes from which providers.
+/// The amounts that a candidate takes from each provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CandidateAllocations {
-    /// By UUID and name: an allocation request as Placement's API returns it.
+    /// By UUID and name: an allocation request as in Placement's API.
     Named(BTreeMap<String, ProviderAllocation>),
-    /// By row, as the index finds it.
+    /// By row, as in the index.
     Rows(Allocations),
 }
 
@@ -40,7 +41,7 @@ impl AsRef<ProviderMapping> for AllocationCandidate {
 }
 
 impl CandidateAllocations {
-    /// The UUIDs of the providers, in order; none where they are known by row.
+    /// The UUIDs of the providers, in order; empty for a candidate by row.
     pub fn providers(&self) -> impl Iterator<Item = &str> {
         let named = match self {
             Self::Named(named) => Some(named),
@@ -63,7 +64,7 @@ impl<'de> Deserialize<'de> for CandidateAllocations {
 }
 
 impl Serialize for CandidateAllocations {
-    /// Rows mean nothing outside of the process.
+    /// Rows have no meaning outside the process.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Named(named) => named.serialize(serializer),

@@ -1,10 +1,10 @@
-//! The chance scheduler of older releases: any host that is up.
+//! The chance scheduler of older releases, which chooses any host that is up.
 
 use super::{Chooser, SelectError, Sorted};
 use crate::filters::{FilterName, RequestState, Scene, Step, Survivors, steps};
 
-/// The hosts for one instance: of those that are up, and that the request neither ignores nor rules out by naming
-/// others, one is drawn. The others follow in their order. Nova had this driver up to release 18.
+/// The hosts for one instance: one host is drawn from those that are up and that the request
+/// permits. The others follow in their order. Nova had this driver up to release 18.
 pub(super) fn any_host(
     scene: &Scene<'_>,
     mut hosts: Survivors,

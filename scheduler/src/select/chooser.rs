@@ -1,8 +1,9 @@
-//! Choices left to chance.
+//! Random choices.
 
-/// Source of random choices. This crate draws no random number: a service takes the choices from a seeded stream, a test scripts them.
+/// A source of random choices. This crate generates no random numbers: a service uses a seeded
+/// generator, a test a fixed sequence.
 ///
-/// Any function from a length to a number below it is one:
+/// Any function that maps a length to a number below it implements the trait:
 ///
 /// ```
 /// use berth_scheduler::select::Chooser;
@@ -11,10 +12,10 @@
 /// assert_eq!(Chooser::choose(&mut last, 3), 2);
 /// ```
 pub trait Chooser {
-    /// A number below `len`, which is at least 1.
+    /// Returns a number below `len`, which is at least 1.
     fn choose(&mut self, len: usize) -> usize;
 
-    /// Puts the positions 0, 1, 2, … into another order. All orders are equally likely if all choices are.
+    /// Shuffles the positions 0, 1, 2, …. If all choices are equally likely, so are all orders.
     fn shuffle(&mut self, positions: &mut [usize]) {
         for last in (1..positions.len()).rev() {
             positions.swap(last, self.choose(last + 1));
@@ -34,7 +35,8 @@ mod tests {
 
     use super::*;
 
-    /// Each sequence of choices gives its own order, so equally likely choices give equally likely orders.
+    /// Each sequence of choices yields a different order, so equally likely choices yield equally
+    /// likely orders.
     #[test]
     fn a_shuffle_gives_every_order_once() {
         let mut orders: BTreeMap<Vec<usize>, u32> = BTreeMap::new();

@@ -1,16 +1,17 @@
-//! Claims and their release.
+//! Claims of resources, and their release.
 
 use berth_placement::ConsumerId;
 
 use super::AllocationCandidate;
 use crate::hosts::HostRow;
 
-/// Claims resources for instances and releases them. Reading hosts is advisory: a claim may be refused because another client
-/// was faster.
+/// Claims resources for instances and releases them. The host table is advisory: a claim is refused
+/// if a concurrent claim took the capacity.
 pub trait Claims {
-    /// Takes what the candidate says, for the instance on the host. False if it is not there any more.
+    /// Claims the candidate's allocations for the instance on the host; returns false if the
+    /// capacity is no longer free.
     fn claim(&mut self, instance: ConsumerId, row: HostRow, candidate: &AllocationCandidate) -> bool;
 
-    /// Releases what was claimed for the instance.
+    /// Releases the allocations of the instance.
     fn release(&mut self, instance: ConsumerId);
 }

@@ -1,4 +1,4 @@
-//! The decision for all instances of a request.
+//! Decides on the hosts for all instances of a request.
 
 use berth_placement::ConsumerId;
 use uuid::Uuid;
@@ -16,37 +16,38 @@ use crate::request_spec::RequestSpec;
 /// A request for destinations.
 #[derive(Debug, Clone, Copy)]
 pub struct SelectDestinations<'a> {
-    /// What the operator configured.
+    /// The operator's settings.
     pub options: &'a Options,
-    /// Each instance that wants a host.
+    /// The instances to place.
     pub instances: &'a [ConsumerId],
-    /// Whether alternates are wanted: `max_attempts` less one for each instance.
+    /// Whether to return alternates: up to `max_attempts` less one for each instance.
     pub return_alternates: bool,
     /// The time in microseconds since 1970.
     pub now: i64,
 }
 
-/// What was decided. The table shows the chosen hosts as consumed, until that is undone.
+/// A decision. The host table shows the chosen hosts as consumed until the decision is undone.
 #[derive(Debug)]
 pub struct Decision {
-    /// For each instance the chosen host and its alternates.
+    /// For each instance, the chosen host and its alternates.
     pub result: Result<Vec<Vec<Selection>>, SelectError>,
-    /// Hosts removed by each constraint, for each instance that was tried. Nothing where a ranked search decided among hosts
-    /// whose candidates take from more than one provider: it does not look at those that cannot win.
+    /// The number of hosts removed by each constraint, for each instance that was tried. Empty
+    /// where a ranked search decided among hosts whose candidates take from several providers,
+    /// because it skips hosts that cannot win.
     pub removed: Vec<Vec<(Step, usize)>>,
-    /// What the decision changed in the table, in order.
+    /// The changes to the host table, in order.
     pub changes: Vec<Undo>,
 }
 
 impl Decision {
-    /// Makes the table what it was before. Nova's filter scheduler reads its hosts again for each request; the caching
-    /// scheduler lets them be until the next report.
+    /// Reverts the changes to the host table. Nova's filter scheduler reads its hosts again for
+    /// each request; the caching scheduler keeps the changes until the next report.
     pub fn undo(&mut self, hosts: &mut HostTable) {
         self.changes.drain(..).rev().for_each(|change| hosts.undo(change));
     }
 }
 
-/// The work on one request.
+/// The state of one decision.
 struct Selecting<'a> {
     what: SelectDestinations<'a>,
     hosts: &'a mut HostTable,
@@ -60,15 +61,16 @@ struct Selecting<'a> {
 }
 
 impl SelectDestinations<'_> {
-    /// Chooses a host for each instance, claims it, and lets the next instance see what is left.
+    /// Chooses and claims a host for each instance. The next instance sees what remains.
     ///
-    /// The hosts are tried in order until a claim succeeds, each host once with its first allocation candidate: there
-    /// are no more claims for an instance than hosts that are left. An instance sees only hosts that were left for the
-    /// instance before it. If one instance finds none, all claims are released.
+    /// Claims are attempted on the hosts in order until one succeeds, on each host once with its
+    /// first allocation candidate, so there are at most as many claims for an instance as hosts. An
+    /// instance considers only the hosts that remained for the previous instance. If an instance
+    /// finds no host, all claims are released.
     ///
-    /// `state` brings the allocation candidates, and with them the hosts to choose from. A rebuild is a question about
-    /// all hosts the table has: nothing is claimed and no candidates are needed. `request` changes as it does in Nova: instance, NUMA cells as they were
-    /// fitted, hosts of the server group.
+    /// `state` provides the allocation candidates, and with them the hosts to choose from. A
+    /// rebuild considers all hosts of the table, claims nothing and needs no candidates. `request`
+    /// changes as it does in Nova: instance, fitted NUMA cells, hosts of the server group.
     pub fn decide(
         self,
         hosts: &mut HostTable,
@@ -80,7 +82,7 @@ impl SelectDestinations<'_> {
         self.decide_by(&mut LookAtAll::default(), hosts, request, state, claims, chooser)
     }
 
-    /// [`Self::decide`] among the hosts that `order` knows.
+    /// [`Self::decide`] among the hosts of `order`.
     pub(crate) fn decide_by(
         self,
         order: &mut dyn HostOrder,
@@ -123,7 +125,7 @@ impl Selecting<'_> {
             let mapping = candidate.as_ref().map(|candidate| self.mapping(candidate)).transpose();
             self.chosen.push((row, candidate));
             if self.what.instances.len() == 1 {
-                self.look_for_alternates(&mut sorted); // in the order of before
+                self.look_for_alternates(&mut sorted); // in the order before the claims
             }
             last = Some(sorted);
             self.consume(row, mapping?.as_ref());
@@ -135,7 +137,7 @@ impl Selecting<'_> {
         }
     }
 
-    /// The hosts for an instance, of those that were left for the instance before it.
+    /// The sorted hosts for an instance, among those that remained for the previous instance.
     fn sorted(&mut self, index: usize) -> Result<Sorted, SelectError> {
         let subset = self.what.options.filter_scheduler.host_subset_size;
         let most = subset.max(1 + self.alternates());
@@ -146,14 +148,14 @@ impl Selecting<'_> {
         Ok(sorted)
     }
 
-    /// Adds the next best hosts, if there are any.
+    /// Appends the next best hosts, if there are any.
     fn extend(&mut self, sorted: &mut Sorted) {
         let Self { what, hosts, request, state, order, .. } = self;
         let scene = Scene { hosts, options: what.options, request, now: what.now };
         order.extend(&scene, state, sorted);
     }
 
-    /// Claims the first host that can be had.
+    /// Claims the first host that grants the claim.
     fn claim(
         &mut self,
         instance: ConsumerId,
@@ -174,7 +176,7 @@ impl Selecting<'_> {
         }
     }
 
-    /// The providers that serve the requested groups.
+    /// The providers that serve the request groups.
     fn mapping(&self, candidate: &AllocationCandidate) -> Result<ProviderMapping, SelectError> {
         let provider = |id: &String| {
             let providers = candidate.mappings.0.get(id).ok_or_else(|| SelectError::NoMapping(id.clone()))?;
@@ -184,7 +186,8 @@ impl Selecting<'_> {
         groups.map(provider).collect::<Result<_, _>>().map(ProviderMapping)
     }
 
-    /// Takes from the host what the instance needs. Should that fail, its compute service has the last word.
+    /// Subtracts the instance's needs from the host. If this fails, the compute service of the host
+    /// decides.
     fn consume(&mut self, row: HostRow, mapping: Option<&ProviderMapping>) {
         let allocation = cell_allocation(&self.scene());
         let mut topology: Option<InstanceTopology> = self.request.numa_topology.take();
@@ -194,7 +197,7 @@ impl Selecting<'_> {
             network_metadata: self.request.network_metadata.as_ref(),
         });
         let devices = self.request.pci_requests.as_deref().unwrap_or_default();
-        // Without claimed candidates the groups have no providers yet.
+        // Without claimed candidates, the groups have no providers yet.
         let unmapped = ProviderMapping(self.unmapped_groups());
         let consumer =
             NumaConsumer { devices, mapping: Some(mapping.unwrap_or(&unmapped)), limits, allocation };
@@ -213,13 +216,14 @@ impl Selecting<'_> {
         groups.filter_map(|group| group.requester_id.clone()).map(|id| (id, Vec::new())).collect()
     }
 
-    /// How many alternates each instance is to have.
+    /// The number of alternates for each instance.
     fn alternates(&self) -> usize {
         let wanted = self.what.options.scheduler.max_attempts.saturating_sub(1) as usize;
         if self.what.return_alternates { wanted } else { 0 }
     }
 
-    /// With several instances the hosts are sorted once more, since the chosen ones are fuller now.
+    /// Selects alternates. With several instances it sorts the hosts again, because the chosen ones
+    /// have less free capacity now.
     fn selections(&mut self, mut sorted: Sorted) -> Result<Vec<Vec<Selection>>, SelectError> {
         let last = self.chosen.len() - 1;
         if last > 0 && self.alternates() > 0 {
@@ -229,7 +233,7 @@ impl Selecting<'_> {
         Ok(self.pool(&sorted).selections(self.alternates()))
     }
 
-    /// Adds hosts until each instance has its alternates, or there are no more.
+    /// Appends hosts until each instance has its alternates, or no host is left.
     fn look_for_alternates(&mut self, sorted: &mut Sorted) {
         while !sorted.complete && !self.pool(sorted).has(self.alternates()) {
             self.extend(sorted);

@@ -1,37 +1,38 @@
-//! Why no destinations were found.
+//! Errors of decisions.
 
 use berth_placement::TransferError;
 
 use crate::filters::FilterFailure;
 use crate::weighers::WeighFailure;
 
-/// Why no destinations were found. All claims were released.
+/// The reason why no destinations were found. All claims were released.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum SelectError {
-    /// Some instance found no host. Nova's text, which its callers show to users.
+    /// An instance found no host. The message is Nova's, which its callers show to users.
     #[error("No valid host was found. There are not enough hosts available.")]
     NoValidHost {
-        /// Instances that had found one.
+        /// The number of instances that had a host.
         placed: usize,
-        /// Instances there are.
+        /// The number of instances.
         wanted: usize,
     },
-    /// Others were faster each time the request was decided. There may be capacity: repeat the request.
+    /// Concurrent claims invalidated every attempt. There may be capacity: retry the request.
     #[error("outrun by other requests {attempts} times")]
     Outrun {
-        /// How often it was decided.
+        /// The number of attempts.
         attempts: usize,
     },
-    /// The instances cannot be claimed anywhere: one of them has allocations already, say, or is in another group.
+    /// The instances cannot be claimed on any host: for example, one of them has allocations or is
+    /// in another server group.
     #[error("the claim was refused: {0}")]
     Refused(#[from] TransferError),
-    /// A filter could not judge the request.
+    /// A filter failed on the request.
     #[error(transparent)]
     Filter(#[from] FilterFailure),
-    /// A weigher could not weigh a host.
+    /// A weigher failed on a host.
     #[error(transparent)]
     Weigh(#[from] WeighFailure),
-    /// The claimed allocation candidate does not say which provider serves a request group.
+    /// The claimed allocation candidate does not name the providers of a request group.
     #[error("requested_resources: the allocation candidate maps no provider to group {0}")]
     NoMapping(String),
 }

@@ -28,18 +28,18 @@ pub struct Claimant {
     pub now: Timestamp,
 }
 
-/// A claim that was not granted.
+/// A claim that was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusedClaim {
-    /// For which instances.
+    /// The instances.
     pub instances: Vec<ConsumerId>,
-    /// On which row of the host table; none for a claim of several instances.
+    /// The row in the host table; `None` for a claim of several instances.
     pub row: Option<HostRow>,
-    /// Why.
+    /// The reason.
     pub error: IndexClaimError,
 }
 
-/// Serves [`Claims`] from an index: what filters saw is advice, the claim decides.
+/// Implements [`Claims`] on an index. The host table is advisory; the index decides.
 ///
 /// An instance that has allocations already is refused, unless the claimant says that it keeps them. With a server group, its policy is judged inside each claim, with
 /// the members of all claims side by side. Instances of one request appear one by one; where they have to appear
@@ -51,13 +51,13 @@ pub struct IndexClaims<'a> {
 }
 
 impl<'a> IndexClaims<'a> {
-    /// Nothing is claimed yet.
+    /// Creates it without claims.
     #[must_use]
     pub const fn new(index: &'a Index, claimant: Claimant) -> Self {
         Self { index, claimant, refused: Vec::new() }
     }
 
-    /// The claims that were not granted, in order.
+    /// The refused claims, in order.
     #[must_use]
     pub fn refused(&self) -> &[RefusedClaim] {
         &self.refused
@@ -78,13 +78,13 @@ impl Claims for IndexClaims<'_> {
     }
 
     fn release(&mut self, instance: ConsumerId) {
-        // Another client may have deleted the instance meanwhile: then there is nothing to release.
+        // Another client may have deleted the instance meanwhile. Then there is nothing to release.
         let _ = self.index.release(instance);
     }
 }
 
 impl Claimant {
-    /// Claims for all of the instances, or for none.
+    /// Claims all of the instances, or none.
     pub(super) fn claim(&self, index: &Index, instances: &[Translated]) -> Result<(), TransferError> {
         let mut writes: Vec<Write> = instances.iter().map(|instance| self.write(index, instance)).collect();
         let mut members: Vec<Member> = instances.iter().map(Translated::member).collect();

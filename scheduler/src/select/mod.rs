@@ -1,7 +1,8 @@
-//! Destinations for the instances of a request: filter, weigh, choose, claim, consume; once for each instance.
+//! Destinations for the instances of a request: filter, weigh, choose, claim and consume, once for
+//! each instance.
 //!
-//! [`SelectDestinations`] decides; it acts through [`Claims`] and draws through [`Chooser`]. So one and the same code
-//! serves an index, a simulation and a comparison with Nova.
+//! [`SelectDestinations`] decides; it claims through [`Claims`] and chooses through [`Chooser`]. An
+//! index, a simulation and a comparison with Nova therefore use the same code.
 
 mod alternates;
 mod as_one;

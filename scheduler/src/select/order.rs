@@ -1,4 +1,4 @@
-//! The order of hosts for one instance after the other.
+//! The order of hosts for successive instances.
 
 use berth_placement::HostFree;
 use berth_placement::kernel::{NOT_ASKED, NOTHING};
@@ -11,10 +11,10 @@ use crate::hosts::{HostRow, HostTable};
 use crate::options::{Driver, Options};
 use crate::policy::Policy;
 
-/// Puts hosts in order.
+/// Sorts hosts for one instance after the other.
 pub(crate) trait HostOrder {
-    /// The hosts for the `index`-th instance, best first: all of them, or at least `most`. Those that can be claimed get
-    /// their candidates in `state`.
+    /// Returns the hosts for the `index`-th instance, best first: all of them, or at least `most`.
+    /// The candidates of hosts that can be claimed are added to `state`.
     ///
     /// # Errors
     /// As [`sorted_by`](super::sorted::sorted_by).
@@ -27,32 +27,32 @@ pub(crate) trait HostOrder {
         chooser: &mut dyn Chooser,
     ) -> Result<Sorted, SelectError>;
 
-    /// Appends the next best hosts to those that are known.
+    /// Appends the next best hosts to the known ones.
     fn extend(&mut self, scene: &Scene<'_>, state: &mut RequestState, sorted: &mut Sorted);
 
-    /// Applies the arrival of an instance on the row.
+    /// Applies the placement of an instance on a host.
     fn follow(&mut self, hosts: &HostTable, options: &Options, row: HostRow);
 }
 
-/// Looks at every host that was left for the instance before.
+/// Scans every host that remained for the previous instance.
 #[derive(Debug, Default)]
 pub(crate) struct LookAtAll {
     left: Option<Vec<HostRow>>,
     ranks: Option<PolicyRanks>,
 }
 
-/// What a policy ranks hosts by.
+/// The input of a policy.
 #[derive(Debug)]
 struct PolicyRanks {
     policy: Policy,
-    /// Free on each host.
+    /// The free amounts of each host.
     free: Vec<HostFree>,
-    /// What an instance takes from its host.
+    /// The amounts that an instance takes from its host.
     need: HostFree,
 }
 
 impl LookAtAll {
-    /// Puts hosts with so much free in a policy's order.
+    /// Sorts hosts with these free amounts by a policy.
     pub(crate) const fn by_policy(policy: Policy, free: Vec<HostFree>, need: HostFree) -> Self {
         Self { left: None, ranks: Some(PolicyRanks { policy, free, need }) }
     }
@@ -90,7 +90,7 @@ impl HostOrder for LookAtAll {
     }
 }
 
-/// All of these hosts, as the configured driver orders them.
+/// Sorts these hosts as the configured driver does.
 ///
 /// # Errors
 /// As [`sorted_by`](super::sorted::sorted_by).

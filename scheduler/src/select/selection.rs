@@ -1,4 +1,4 @@
-//! A destination as it is reported.
+//! A destination in a result.
 
 use super::AllocationCandidate;
 use crate::filters::{NumaLimits, RequestState, Scene};
@@ -9,11 +9,11 @@ use crate::hosts::HostRow;
 pub struct Selection {
     /// The host.
     pub row: HostRow,
-    /// What was, or would be, claimed there; none when placement is not asked.
+    /// The claimed allocations, or those that an alternate would claim; `None` without Placement.
     pub allocation_request: Option<AllocationCandidate>,
     /// The host's zone.
     pub availability_zone: String,
-    /// What the host was judged by, for its compute service to check again.
+    /// The NUMA limits that the decision used. The compute service of the host checks them again.
     pub limits: Option<NumaLimits>,
 }
 

@@ -8,30 +8,31 @@ use crate::hosts::HostRow;
 use crate::policy::{Policy, Rank};
 use crate::weighers::{Weighed, weigh};
 
-/// The hosts for one instance, best first, and how many each constraint removed.
+/// The hosts for one instance, best first, and the number of hosts that each constraint removed.
 #[derive(Debug, Clone)]
 pub struct Sorted {
     /// The hosts; the first is the chosen one.
     pub rows: Vec<HostRow>,
     /// Hosts removed by each constraint, in order.
     pub removed: Vec<(Step, usize)>,
-    /// Whether these are all hosts that pass; if not, they are the best of them.
+    /// Whether `rows` contains all hosts that pass; if not, it contains the best of them.
     pub complete: bool,
 }
 
-/// What puts hosts in order that pass the filters.
+/// The criterion by which hosts that pass the filters are sorted.
 #[derive(Clone, Copy)]
 pub(crate) enum By<'a> {
     /// Nova's weighers.
     Weighers,
-    /// A policy, and what is free on each host.
+    /// A policy, and the free amounts of each host.
     Policy(Policy, &'a dyn Fn(HostRow) -> HostFree),
 }
 
-/// Filters the hosts for the `index`-th instance and puts them in order.
+/// Filters the hosts for the `index`-th instance and sorts them.
 ///
-/// Of the best `host_subset_size` hosts, one is drawn; the others keep their order. With `shuffle_best_same_weighed_hosts`, hosts that share
-/// the best weight are shuffled before. Hosts that a policy ranks are never shuffled: no two rank alike.
+/// One of the best `host_subset_size` hosts is drawn as the first; the others keep their order.
+/// With `shuffle_best_same_weighed_hosts`, the hosts with the best weight are shuffled before.
+/// Hosts that a policy ranks are never shuffled, because no two have the same rank.
 ///
 /// # Errors
 /// [`SelectError::Filter`] or [`SelectError::Weigh`].
@@ -68,7 +69,7 @@ pub(crate) fn sorted_by(
     Ok(Sorted { rows, removed: outcome.removed, complete: true })
 }
 
-/// Draws one of the first `subset` rows and puts it before the others.
+/// Draws one of the first `subset` rows and moves it to the front.
 pub(crate) fn draw(rows: &mut [HostRow], subset: usize, chooser: &mut dyn Chooser) {
     let chosen = chooser.choose(rows.len().min(subset.max(1)));
     rows[..=chosen].rotate_right(1);

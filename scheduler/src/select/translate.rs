@@ -1,11 +1,11 @@
-//! Allocation candidates in the words of the index.
+//! Translates allocation candidates into rows and classes of the index.
 
 use berth_placement::{Allocation, Allocations, ConsumerId, Index, Member, Row, Topology, TransferError};
 use uuid::Uuid;
 
 use super::{AllocationCandidate, CandidateAllocations};
 
-/// Why the index did not grant a claim.
+/// The reason why the index refused a claim.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IndexClaimError {
     /// The candidate names a provider that the index does not have.
@@ -19,14 +19,14 @@ pub enum IndexClaimError {
         /// The class.
         class: String,
     },
-    /// No inventory has so much.
+    /// The amount exceeds every possible inventory.
     #[error("allocations.{provider}.resources.{class}: {amount} is more than an inventory can have")]
     Amount {
         /// The provider.
         provider: String,
         /// The class.
         class: String,
-        /// The amount asked for.
+        /// The requested amount.
         amount: u64,
     },
     /// The candidate allocates nothing.
@@ -37,7 +37,7 @@ pub enum IndexClaimError {
     Refused(#[from] TransferError),
 }
 
-/// What an instance would hold, and on which host of the index.
+/// The allocations of an instance, and its host in the index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Translated {
     pub(super) consumer: ConsumerId,
@@ -51,7 +51,7 @@ impl Translated {
     }
 }
 
-/// Looks up everything that the candidate names.
+/// Looks up all names of the candidate.
 pub(super) fn translate(
     index: &Index,
     consumer: ConsumerId,
@@ -62,10 +62,10 @@ pub(super) fn translate(
     Ok(Translated { consumer, host, allocations })
 }
 
-/// What the candidate allocates, in rows and classes of the index.
+/// The candidate's allocations, in rows and classes of the index.
 ///
 /// # Errors
-/// The index lacks something that the candidate names.
+/// The index lacks a provider or class that the candidate names.
 pub fn allocations(index: &Index, candidate: &AllocationCandidate) -> Result<Allocations, IndexClaimError> {
     let named = match &candidate.allocations {
         CandidateAllocations::Rows(rows) => return Ok(rows.clone()),

@@ -1,4 +1,4 @@
-//! The state that requests use: which requests it admits, and until when a response waits.
+//! The state that requests use: which requests it admits, and what responses wait for.
 
 use std::sync::Arc;
 
@@ -7,44 +7,45 @@ use berth_store::Durability;
 
 use crate::fleet::FleetHandle;
 
-/// An index with its fleet, and how it can be used: from the time it was loaded until its store fails.
+/// An index with its fleet and the permitted access, from loading until the store fails.
 pub(crate) struct Epoch {
     pub(crate) index: Arc<Index>,
     pub(crate) fleet: Arc<FleetHandle>,
     pub(crate) access: Access,
 }
 
-/// How an index can be used.
+/// The permitted access to an index.
 pub(crate) enum Access {
-    /// Read and written. It ends with the process.
+    /// Reads and writes. The state is lost when the process ends.
     Volatile,
-    /// Read and written; a response waits until the state that it shows is durable.
+    /// Reads and writes. A response waits until the state that it shows is durable.
     Durable(Durability),
-    /// Read only. It is durable, but a change would not be, for this reason.
+    /// Reads only: changes would not be durable, for this reason.
     ReadOnly(Arc<str>),
-    /// Not at all: it is not the durable state, for this reason.
+    /// No access: the index differs from the durable state, for this reason.
     Down(Arc<str>),
 }
 
-/// What a request does with the index.
+/// How a request uses the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
     Read,
     Write,
-    /// A read whose response is advice that need not be durable: a later request checks it again.
+    /// A read with an advisory response, which need not be durable because a later request checks
+    /// it again.
     Advise,
 }
 
-/// Why a request is not admitted.
+/// The reason why a request is not admitted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NotAdmitted {
     #[error("the state is being read again, because {0}")]
     Down(Arc<str>),
-    #[error("nothing can be changed for the moment: it would not be durable, because {0}")]
+    #[error("changes are refused for now: they would not be durable, because {0}")]
     ReadOnly(Arc<str>),
 }
 
-/// Why a response cannot be sent: the store failed before the state was durable.
+/// The reason why a response cannot be sent: the store failed before the state was durable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the state of this moment could not be made durable, because {0}; what was asked for may have been taken back"
@@ -63,7 +64,8 @@ impl Epoch {
         }
     }
 
-    /// Waits until the state that is visible now is durable, so that a response can show it, or a refusal can refer to it.
+    /// Waits until the currently visible state is durable. Afterwards a response may show it, and a
+    /// refusal may refer to it.
     pub(crate) async fn settled(&self) -> Result<(), OutcomeUnknown> {
         match &self.access {
             Access::Durable(durability) => durability.settled().await.map_err(OutcomeUnknown),
@@ -71,8 +73,8 @@ impl Epoch {
         }
     }
 
-    /// Waits until the state that is visible now is on disk, whatever responses wait for: an agent acts on what it is sent, and no crash may
-    /// undo the reason.
+    /// Waits until the currently visible state is on disk, in any durability mode. Agents act on
+    /// what they receive, so a crash must not revert the state that caused a message.
     pub(crate) async fn on_disk(&self) -> Result<(), OutcomeUnknown> {
         match &self.access {
             Access::Durable(durability) => durability.on_disk().await.map_err(OutcomeUnknown),
@@ -80,14 +82,14 @@ impl Epoch {
         }
     }
 
-    /// [`Self::settled`], where the purpose requires it.
+    /// Calls [`Self::settled`] if the purpose requires it.
     pub(crate) async fn settle(&self, purpose: Purpose) -> Result<(), OutcomeUnknown> {
         if purpose == Purpose::Advise { Ok(()) } else { self.settled().await }
     }
 }
 
 impl Access {
-    /// Whether requests are served at all.
+    /// Whether the service accepts requests.
     pub(crate) const fn serves(&self) -> bool {
         !matches!(self, Self::Down(_))
     }

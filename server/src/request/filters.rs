@@ -1,4 +1,5 @@
-//! The query parameters that choose providers, alike in `/resource_providers` and `/allocation_candidates`.
+//! The query parameters that select providers, for `/resource_providers` and
+//! `/allocation_candidates`.
 
 use uuid::Uuid;
 
@@ -7,23 +8,24 @@ use crate::microversion::Microversion;
 use crate::query::{Query, bad};
 use crate::uuids;
 
-/// Traits that are wanted and not wanted.
+/// Required and forbidden traits.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct TraitFilter {
-    /// Of each list, one is required.
+    /// Lists of traits; one trait of each list is required.
     pub(crate) required: Vec<Vec<Box<str>>>,
     pub(crate) forbidden: Vec<Box<str>>,
 }
 
-/// Aggregates that are wanted and not wanted.
+/// Required and forbidden aggregates.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct AggregateFilter {
-    /// Of each list, one is required.
+    /// Lists of aggregates; one aggregate of each list is required.
     pub(crate) required: Vec<Vec<Uuid>>,
     pub(crate) forbidden: Vec<Uuid>,
 }
 
-/// `VCPU:2,MEMORY_MB:1024` as amounts by class; of a class that comes twice, the last.
+/// Parses `VCPU:2,MEMORY_MB:1024` into amounts by class. If a class is repeated, the last amount
+/// applies.
 pub(crate) fn resources(text: &str) -> Result<Vec<(Box<str>, u64)>, Failure> {
     let form = |got: &str| {
         Failure::bad_request(format!(
@@ -54,7 +56,7 @@ fn amount(class: &str, text: &str) -> Result<u64, Failure> {
         let reason = format!("Requested resource {class} expected positive integer amount. Got: {text}.");
         return Err(Failure::bad_request(reason));
     }
-    let amount = digits.parse().unwrap_or(u64::MAX); // more than there can be, either way
+    let amount = digits.parse().unwrap_or(u64::MAX); // out of range in any case
     if amount < 1 || text.trim().starts_with('-') {
         let reason = format!("Requested resource {class} requires amount >= 1. Got: {}.", text.trim());
         return Err(Failure::bad_request(reason));
@@ -62,11 +64,11 @@ fn amount(class: &str, text: &str) -> Result<u64, Failure> {
     Ok(amount)
 }
 
-/// The trait parameter called `name`.
+/// Parses the trait parameter `name`.
 pub(crate) fn traits(query: &Query, name: &str, version: Microversion) -> Result<TraitFilter, Failure> {
     let (may_forbid, may_choose) = (version.at_least(22), version.at_least(39));
     let values: Vec<&str> = query.all(name).collect();
-    // Before several were allowed, the last one counted.
+    // Before repeated parameters were allowed, the last one applied.
     let values = if may_choose { &values[..] } else { &values[values.len().saturating_sub(1)..] };
     let mut filter = TraitFilter::default();
     for value in values {
@@ -103,7 +105,7 @@ fn add_traits(
     Ok(())
 }
 
-/// `in:A,B`: one of them.
+/// Parses `in:A,B`: any one of the traits.
 fn choice(choices: &str, value: &str, may_choose: bool) -> Result<Vec<Box<str>>, Failure> {
     if !may_choose {
         return Err(bad(&format!(
@@ -127,7 +129,7 @@ fn choice(choices: &str, value: &str, may_choose: bool) -> Result<Vec<Box<str>>,
     Ok(names)
 }
 
-/// The aggregate parameter with this suffix.
+/// Parses the aggregate parameter with this suffix.
 pub(crate) fn aggregates(
     query: &Query,
     suffix: &str,
@@ -153,7 +155,7 @@ pub(crate) fn aggregates(
     Ok(filter)
 }
 
-/// `UUID`, `in:UUID,UUID`, `!UUID` or `!in:UUID,UUID`.
+/// Parses `UUID`, `in:UUID,UUID`, `!UUID` or `!in:UUID,UUID`.
 fn aggregate(value: &str) -> Result<(bool, Vec<Uuid>), Failure> {
     let (is_forbidden, rest) = value.strip_prefix('!').map_or((false, value), |rest| (true, rest));
     let list = rest.strip_prefix("in:");

@@ -1,9 +1,9 @@
-//! Errors of the index in the words of Placement.
+//! Messages for errors of the index, worded as in Placement.
 
 pub(crate) use berth_placement::message::{class_name, provider_uuid};
 use berth_placement::{Refusal, Topology};
 
-/// The message of a refused allocation, in the words of Placement.
+/// The message for a refused allocation, worded as in Placement.
 pub(crate) fn allocation(refusal: &Refusal, topology: &Topology) -> String {
     let (row, class, what) = match *refusal {
         Refusal::NoInventory { row, class } => {

@@ -1,14 +1,14 @@
 //! What the REST and the gRPC API share: admission, waiting for durability, reading of requests, and names in messages.
 //!
-//! Neither API imports the other. What both need is here, below both.
+//! Neither API depends on the other. Both depend on this module.
 //!
 //! | file | content |
 //! |---|---|
-//! | `epoch.rs` | the state that requests use, which requests it admits, and until when a response waits |
+//! | `epoch.rs` | the state that requests use, which requests it admits, and what responses wait for |
 //! | `candidates/` | the query of allocation candidates, and how the search is bounded |
 //! | `filters.rs` | query parameters that select resource providers |
 //! | `provider.rs` | a resource provider with the snapshot in which it was found |
-//! | `message.rs` | errors of the index in the words of Placement |
+//! | `message.rs` | messages for errors of the index, worded as in Placement |
 //! | `transfer.rs` | allocation writes with retries |
 
 pub(crate) mod candidates;

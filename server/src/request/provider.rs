@@ -12,7 +12,7 @@ pub(crate) struct FoundProvider {
 }
 
 impl FoundProvider {
-    /// The provider with this UUID; `None` if there is none.
+    /// Finds the provider with this UUID; `None` if it is missing.
     pub(crate) fn find(index: &Index, uuid: Uuid) -> Option<Self> {
         let row = index.find(uuid)?;
         let topology = index.topology();

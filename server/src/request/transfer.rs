@@ -1,11 +1,12 @@
-//! Writing what consumers hold, when others do so at the same time.
+//! Writes of allocations that retry after transient conflicts.
 
 use berth_placement::{Index, Refusal, Timestamp, TransferError, Write};
 
-/// How often a write is tried.
+/// The largest number of attempts per write.
 const ATTEMPTS: usize = 10;
 
-/// Writes, and tries again when what stood in the way is gone already: somebody who was refused as well held it for a moment.
+/// Writes allocations. Retries if the missing capacity is free by now: a concurrent write that was
+/// refused in the end may have held it for a moment.
 pub(crate) fn transfer(index: &Index, writes: &[Write], now: Timestamp) -> Result<(), TransferError> {
     let mut outcome = index.transfer(writes, now);
     for _ in 1..ATTEMPTS {
@@ -17,7 +18,7 @@ pub(crate) fn transfer(index: &Index, writes: &[Write], now: Timestamp) -> Resul
     outcome
 }
 
-/// Whether capacity that was missing is free now.
+/// Whether the missing capacity is free now.
 fn is_premature(index: &Index, error: &TransferError) -> bool {
     match *error {
         TransferError::Refused(Refusal::Capacity { row, class, amount, .. }) => {

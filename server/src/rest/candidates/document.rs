@@ -1,7 +1,7 @@
-//! The answer as JSON text.
+//! The response as JSON text.
 //!
-//! One answer may hold thousands of candidates and providers: what they have in common is written once and copied from then
-//! on, and hardly anything is allocated for any of them.
+//! A response may contain thousands of candidates and providers. Text that they have in common is
+//! formatted once and then copied, and the loops allocate almost no memory.
 
 use berth_placement::Topology;
 use berth_placement::candidates::{Candidate, Candidates, ProviderSummary, Query};
@@ -12,10 +12,10 @@ use super::text::{Classes, TraitLists};
 use crate::json::Writer;
 use crate::microversion::Microversion;
 
-/// Bytes that memory is made ready for at once, at most.
-const MOST_EXPECTED: usize = 4 << 20;
+/// The largest number of bytes to reserve in advance.
+const MAX_RESERVED_BYTES: usize = 4 << 20;
 
-/// An answer in the making.
+/// A response while it is written.
 pub(super) struct Document {
     w: Writer,
     version: Microversion,
@@ -23,7 +23,8 @@ pub(super) struct Document {
 }
 
 impl Document {
-    /// All of the candidates and their summaries, as the version has them, in about `most` bytes.
+    /// Writes all candidates and their summaries in the format of the microversion, up to about
+    /// `most` bytes.
     pub(super) fn of(
         candidates: &mut Candidates<'_>,
         query: &Query,
@@ -54,12 +55,13 @@ impl Document {
         Ok(())
     }
 
-    /// About how many bytes will follow the first candidate, if there are as many as are wanted. Memory that is not written to
-    /// costs next to nothing; to move a long answer, whenever it outgrows its place, does.
+    /// An estimate of the bytes that follow the first candidate, if the limit is reached. Reserved
+    /// memory that stays unused costs almost nothing; moving a long response to a larger buffer is
+    /// expensive.
     fn expected(&self, query: &Query) -> usize {
         let with_summaries = 3 * self.w.len();
         let expected = query.limit.map_or(0, |limit| limit.saturating_mul(with_summaries));
-        expected.min(MOST_EXPECTED).min(self.most)
+        expected.min(MAX_RESERVED_BYTES).min(self.most)
     }
 
     fn summaries(&mut self, candidates: &Candidates<'_>) -> Result<(), TooMuch> {

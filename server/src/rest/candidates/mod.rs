@@ -1,4 +1,4 @@
-//! `/allocation_candidates`: where a request would fit.
+//! `/allocation_candidates`: the providers that can serve a request.
 
 use berth_placement::candidates::{Query, WorkExceeded};
 use bytes::Bytes;
@@ -35,7 +35,7 @@ fn answer(call: &Call<'_>, query: &Query) -> Result<Vec<u8>, Failure> {
     })
 }
 
-/// Why an answer is not finished: the request has to be narrower.
+/// The reason why a response is incomplete: the request must be narrower.
 #[derive(Debug, thiserror::Error)]
 enum TooMuch {
     #[error(transparent)]

@@ -1,7 +1,7 @@
-//! What a client can send back to claim a candidate.
+//! The allocation request of a candidate, which a client sends back to claim it.
 //!
-//! Candidates of one query are much alike: they take the same from other providers. What was written for one is copied
-//! for those like it, and the providers' UUIDs are put in.
+//! The candidates of one query are similar: they take the same amounts from different providers.
+//! The text of one candidate is therefore copied for similar ones, with other UUIDs.
 
 use std::iter::zip;
 use std::ops::Range;
@@ -14,21 +14,21 @@ use crate::json::Writer;
 use crate::microversion::Microversion;
 use crate::request::message::class_name;
 
-/// More kinds of candidates are not remembered: comparing would take longer than writing.
-const MOST_PATTERNS: usize = 32;
+/// The largest number of cached patterns: searching more would take longer than formatting.
+const MAX_PATTERNS: usize = 32;
 
-/// Writes requests, all with one writer.
+/// Writes the allocation requests of one response.
 pub(super) struct Requests<'a> {
     version: Microversion,
     query: &'a Query,
     patterns: Vec<Pattern>,
 }
 
-/// What was written for a candidate.
+/// The text of a candidate's allocation request.
 struct Pattern {
     candidate: Candidate,
     text: Range<usize>,
-    /// Where the UUIDs stand, counted from the beginning of the text, in order.
+    /// The offsets of the UUIDs in the text, in order.
     uuids: Vec<usize>,
 }
 
@@ -44,7 +44,7 @@ impl<'a> Requests<'a> {
         }
     }
 
-    /// Writes a request and remembers it.
+    /// Writes an allocation request and caches it as a pattern.
     fn write_first(&mut self, w: &mut Writer, topology: &Topology, candidate: &Candidate) {
         w.begin(b"{");
         let start = w.len() - 1;
@@ -52,7 +52,7 @@ impl<'a> Requests<'a> {
         self.members(&mut draft, candidate);
         let uuids = draft.uuids;
         w.ready(b"}");
-        if self.patterns.len() < MOST_PATTERNS {
+        if self.patterns.len() < MAX_PATTERNS {
             self.patterns.push(Pattern { candidate: candidate.clone(), text: start..w.len(), uuids });
         }
     }
@@ -74,7 +74,7 @@ impl<'a> Requests<'a> {
         }
     }
 
-    /// Which providers serve which group.
+    /// Writes the providers of each group.
     fn mappings(&self, draft: &mut Draft<'_>, candidate: &Candidate) {
         draft.w.ready(br#","mappings":{"#);
         for of_group in candidate.mappings.chunk_by(|a, b| a.0 == b.0) {
@@ -86,7 +86,7 @@ impl<'a> Requests<'a> {
     }
 }
 
-/// The text of a request in the making, and where in it the providers are named.
+/// The text of an allocation request while it is written, and the offsets of the UUIDs in it.
 struct Draft<'a> {
     w: &'a mut Writer,
     topology: &'a Topology,
@@ -123,7 +123,7 @@ impl Draft<'_> {
 }
 
 impl Pattern {
-    /// Whether the texts of both differ in UUIDs only.
+    /// Whether the texts of both candidates differ only in UUIDs.
     fn is_like(&self, other: &Candidate) -> bool {
         let Candidate { allocations, mappings } = &self.candidate;
         let same_amounts = || {
@@ -142,7 +142,7 @@ impl Pattern {
             && same_split()
     }
 
-    /// Writes the request for a candidate like this one.
+    /// Writes the allocation request of a similar candidate.
     fn write(&self, w: &mut Writer, topology: &Topology, candidate: &Candidate) {
         let start = w.begin_again(self.text.clone());
         for (&place, row) in zip(&self.uuids, named(candidate)) {
@@ -151,7 +151,8 @@ impl Pattern {
     }
 }
 
-/// The providers in the order in which a request names them; older versions end before the mappings.
+/// The providers in the order in which an allocation request names them. Older microversions have
+/// no mappings.
 fn named(candidate: &Candidate) -> impl Iterator<Item = Row> {
     let by_provider = candidate.allocations.chunk_by(|a, b| a.row == b.row);
     by_provider.map(|of_provider| of_provider[0].row).chain(candidate.mappings.iter().map(|&(_, row)| row))
@@ -186,7 +187,8 @@ mod tests {
         index.topology()
     }
 
-    /// Few shapes with few amounts, so that many are alike, and yet more than are remembered.
+    /// Few shapes and few amounts, so that many candidates are similar, but more patterns than the
+    /// cache holds.
     fn candidate() -> impl Strategy<Value = Candidate> {
         let row = || (0..PROVIDERS).prop_map(Row);
         let class = (0..CLASSES).prop_map(ClassId);
@@ -201,7 +203,7 @@ mod tests {
         })
     }
 
-    /// The request as JSON, put together without regard to others.
+    /// The allocation request as JSON, built without patterns.
     fn plain(version: Microversion, topology: &Topology, candidate: &Candidate) -> Value {
         let uuid = |row| uuid_of(topology, row).to_string();
         let resources = |of_provider: &[Allocation]| -> Map<String, Value> {

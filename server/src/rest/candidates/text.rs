@@ -1,4 +1,4 @@
-//! Names that come again and again in one answer, as JSON text that was written once.
+//! Cached JSON text of names that occur repeatedly in one response.
 
 use std::ops::Range;
 
@@ -8,15 +8,15 @@ use rustc_hash::FxHashMap;
 use crate::json::Writer;
 use crate::request::message::class_name;
 
-/// What a summary begins a resource class with.
+/// The text at the start of a resource class in a summary.
 #[derive(Default)]
 pub(super) struct Classes {
-    /// By number; empty as long as the class was not named.
+    /// The text by class number; empty for a class that was not used yet.
     texts: Vec<Vec<u8>>,
 }
 
 impl Classes {
-    /// Begins the member for the class, up to its capacity.
+    /// Writes the member for the class, up to its capacity.
     pub(super) fn begin<'w>(
         &mut self,
         w: &'w mut Writer,
@@ -34,10 +34,10 @@ impl Classes {
     }
 }
 
-/// Lists of traits. Many providers have the same.
+/// Lists of traits. Many providers have the same list.
 #[derive(Default)]
 pub(super) struct TraitLists<'a> {
-    /// Where in the answer a list stands already.
+    /// The ranges of the response that already contain a list.
     written: FxHashMap<&'a [TraitId], Range<usize>>,
 }
 
