@@ -37,6 +37,7 @@ pub(crate) fn text<'a>(field: &str, text: &'a str, most: usize) -> Result<&'a st
         length if length > most => {
             Err(bad_field(field, format!("has {length} characters, and may have at most {most}")))
         }
+        _ if text.contains('\0') => Err(bad_field(field, "contains a NUL character")),
         _ => Ok(text),
     }
 }

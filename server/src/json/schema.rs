@@ -184,6 +184,10 @@ impl Checker {
     }
 
     fn text(&mut self, text: &Text, string: &str, value: &Value) {
+        // PostgreSQL cannot store it, and an export has to be readable there.
+        if string.contains('\0') {
+            self.fail("pattern", format!("{} contains a NUL character", shown(value)));
+        }
         if let Some(pattern) = text.pattern.as_ref().filter(|pattern| !(pattern.matches)(string)) {
             self.fail("pattern", format!("{} does not match {}", shown(value), quoted(&pattern.text)));
         }

@@ -60,6 +60,7 @@ async fn a_provider_that_cannot_be_changes_nothing() {
     assert_eq!((&*kept.name, &*kept.parent), ("one", ""));
     bad_field(put(&mut client, 3, "", None).await, "name", "is required");
     bad_field(put(&mut client, 3, &"☂".repeat(201), None).await, "name", "201 characters");
+    bad_field(put(&mut client, 3, "a\0b", None).await, "name", "NUL");
     put(&mut client, 3, &"☂".repeat(200), None).await.unwrap();
     let wanted = v1::PutProviderRequest { uuid: "x".into(), name: "x".into(), parent: String::new() };
     bad_field(client.put_provider(wanted).await, "uuid", "has to be a UUID, not \"x\"");

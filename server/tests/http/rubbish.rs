@@ -252,3 +252,25 @@ fn a_consumer_is_not_written_twice_by_one_request() {
     client.send("PUT", &path, &inventories(1, &[("VCPU", 10)])).expect(200);
     server.check();
 }
+
+/// PostgreSQL cannot store it, and an export of the state has to be readable there.
+#[test]
+fn no_text_has_a_nul_character() {
+    let server = Running::new();
+    let mut client = server.client();
+    let named = json!({"name": "a\0b", "uuid": uuid('a', 7)});
+    let error = client.send("POST", "/resource_providers", &named).error(400);
+    assert!(error.contains("NUL"), "{error}");
+    let path = provider(&mut client, 0, None, &[("VCPU", 1)]);
+    let owned = json!({
+        "allocations": {uuid('a', 0): {"resources": {"VCPU": 1}}},
+        "consumer_generation": null,
+        "consumer_type": "INSTANCE",
+        "project_id": "p\0",
+        "user_id": "u",
+    });
+    let error = client.send("PUT", &format!("/allocations/{}", uuid('c', 0)), &owned).error(400);
+    assert!(error.contains("NUL"), "{error}");
+    let usages = client.get(&format!("{path}/usages"));
+    assert_eq!(usages["usages"]["VCPU"], 0);
+}
