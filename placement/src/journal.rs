@@ -1,6 +1,6 @@
 //! The change journal: which rows changed, in order, in a bounded lock-free ring.
 //!
-//! Writers never wait. A reader that falls a whole ring behind receives [`Read::Overrun`] and reads
+//! Writers never wait. A reader that falls a whole ring behind receives [`JournalRead::Overrun`] and reads
 //! every row instead. An entry says only *that* a row changed: the reader then reads the row's
 //! current state, so an entry that is read late or twice is harmless.
 
@@ -99,7 +99,7 @@ impl Journal {
     /// Reads the entry at `cursor` and advances the cursor.
     ///
     /// Reading stops at an entry whose writer has taken its number but has not stored it yet; the
-    /// next read continues there. After [`Read::Overrun`] the cursor is at the end.
+    /// next read continues there. After [`JournalRead::Overrun`] the cursor is at the end.
     #[inline]
     pub fn read(&self, cursor: &mut u64) -> JournalRead {
         let slot = Slot(self.slot(*cursor).load(Ordering::Acquire));

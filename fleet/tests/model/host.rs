@@ -15,10 +15,13 @@ pub(crate) struct Guest {
     error: String,
     /// The content of its disks; each build writes another.
     pub(crate) data: u64,
+    /// Whether it is only the disks of a guest that moved: without a domain, nothing of it can run.
+    is_set_aside: bool,
 }
 
 impl Guest {
-    const NEW: Self = Self { state: GuestState::Absent, generation: 0, error: String::new(), data: 0 };
+    const NEW: Self =
+        Self { state: GuestState::Absent, generation: 0, error: String::new(), data: 0, is_set_aside: false };
 
     pub(crate) fn report(&self, instance: Uuid) -> GuestReport {
         let Self { state, generation, ref error, .. } = *self;
@@ -90,8 +93,7 @@ impl HostModel {
                 error.clone_into(&mut guest.error);
                 // A failure leaves the guest as it was, or another part of it.
                 let parts = [guest.state, GuestState::Running, GuestState::ShutDown, GuestState::Shelved];
-                let is_set_aside = desired.goal == Goal::Shelved && desired.must_exist;
-                if guest.exists() && !is_set_aside {
+                if guest.exists() && !guest.is_set_aside {
                     guest.state = parts[attempt.leaves];
                 } else if matches!(desired.goal, Goal::Running | Goal::Stopped) && !desired.must_exist {
                     // A build that fails.
@@ -119,7 +121,8 @@ impl HostModel {
             if guest.exists() {
                 let set_aside = self.guests.entry(migration).or_insert(Guest::NEW);
                 assert!(!set_aside.exists(), "set aside twice");
-                (set_aside.state, set_aside.data) = (GuestState::Shelved, guest.data);
+                (set_aside.state, set_aside.data, set_aside.is_set_aside) =
+                    (GuestState::Shelved, guest.data, true);
             }
             return Ok(());
         }
