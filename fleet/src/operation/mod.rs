@@ -143,10 +143,10 @@ impl Operation {
             Self::Delete => &delete::Delete,
             Self::ResizePrep => &resize::Prepare,
             Self::ResizeMigrating => &resize::Leave,
-            Self::ResizeFinish => &resize::Arrive,
+            Self::ResizeFinish => &resize::Arrive { on_source: false },
             Self::ResizeConfirming => &resize::Confirm,
             Self::ResizeReverting => &resize::Revert,
-            Self::ResizeRestoring => &resize::Restore,
+            Self::ResizeRestoring => &resize::Arrive { on_source: true },
         }
     }
 

@@ -53,17 +53,17 @@ pub(super) struct Prepare;
 /// Switches the guest off and sets its disks aside.
 pub(super) struct Leave;
 
-/// Builds the guest on the target.
-pub(super) struct Arrive;
+/// Builds the guest from its moved disks: on the target, or on the source again.
+pub(super) struct Arrive {
+    /// Whether the move is being reverted.
+    pub(super) on_source: bool,
+}
 
 /// Removes the disks that were set aside.
 pub(super) struct Confirm;
 
 /// Removes the guest from the target.
 pub(super) struct Revert;
-
-/// Builds the guest on the source again.
-pub(super) struct Restore;
 
 /// The goal of the state before the move.
 fn goal_before(instance: &Instance) -> Option<Goal> {
@@ -116,11 +116,11 @@ impl Rules for Leave {
 
 impl Rules for Arrive {
     fn name(&self) -> &'static str {
-        "resize"
+        if self.on_source { "resize revert" } else { "resize" }
     }
 
     fn task_state(&self) -> &'static str {
-        "resize_finish"
+        if self.on_source { "resize_reverting" } else { "resize_finish" }
     }
 
     fn goal(&self, instance: &Instance) -> Option<Goal> {
@@ -178,32 +178,6 @@ impl Rules for Revert {
 
     fn goal(&self, _: &Instance) -> Option<Goal> {
         None
-    }
-
-    fn expects_guest(&self) -> bool {
-        false
-    }
-
-    fn done(&self, _: GuestState) -> Option<VmState> {
-        None
-    }
-}
-
-impl Rules for Restore {
-    fn name(&self) -> &'static str {
-        "resize revert"
-    }
-
-    fn task_state(&self) -> &'static str {
-        "resize_reverting"
-    }
-
-    fn goal(&self, instance: &Instance) -> Option<Goal> {
-        goal_before(instance)
-    }
-
-    fn boots(&self, _: Power) -> bool {
-        true
     }
 
     fn expects_guest(&self) -> bool {
