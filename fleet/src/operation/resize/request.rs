@@ -94,10 +94,8 @@ impl Fleet {
         (user, may_override): (&str, bool),
         now: Timestamp,
     ) -> Result<Arc<Instance>, FleetError> {
-        let instance = self.instance(named)?;
-        let uuid = instance.uuid;
-        instance.check(Operation::ResizeConfirming, may_override)?;
-        self.check_source(&instance, "it has the former disks, which a confirmation removes")?;
+        let why = "it has the former disks, which a confirmation removes";
+        let uuid = self.moved_instance(named, Operation::ResizeConfirming, may_override, why)?.uuid;
         self.change_instance(uuid, |instance| instance.begin(Operation::ResizeConfirming, user, now));
         self.instance_by_uuid(uuid).ok_or_else(|| not_found(uuid))
     }
@@ -112,10 +110,9 @@ impl Fleet {
         (user, may_override): (&str, bool),
         now: Timestamp,
     ) -> Result<Arc<Instance>, FleetError> {
-        let instance = self.instance(named)?;
+        let why = "the instance goes back to its disks there";
+        let instance = self.moved_instance(named, Operation::ResizeReverting, may_override, why)?;
         let uuid = instance.uuid;
-        instance.check(Operation::ResizeReverting, may_override)?;
-        self.check_source(&instance, "the instance goes back to its disks there")?;
         self.exchange_claims(&instance, now)?;
         self.change_instance(uuid, |instance| instance.go_back(user, "", now));
         self.instance_by_uuid(uuid).ok_or_else(|| not_found(uuid))
@@ -167,9 +164,19 @@ impl Fleet {
         Err(FleetError::precondition("NO_DISKS_OFFERED", message))
     }
 
-    fn check_source(&self, instance: &Instance, why: &str) -> Result<(), FleetError> {
+    /// The instance, if the operation may end its move now. `why` says what the source is needed for.
+    fn moved_instance(
+        &self,
+        named: Named<'_>,
+        operation: Operation,
+        may_override: bool,
+        why: &str,
+    ) -> Result<Arc<Instance>, FleetError> {
+        let instance = self.instance(named)?;
+        instance.check(operation, may_override)?;
         let source = instance.migration().map_or("", |migration| migration.source.as_str());
-        self.check_up(source, why)
+        self.check_up(source, why)?;
+        Ok(instance)
     }
 
     fn check_up(&self, host: &str, why: &str) -> Result<(), FleetError> {
