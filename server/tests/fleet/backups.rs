@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use berth_api::v1;
+use berth_api::v1::server_group::Policy;
 use berth_placement::Record;
 use berth_server::{Contents, Control, DataDir, StateReader, backup_online};
 use tempfile::TempDir;
@@ -44,13 +45,7 @@ impl Kept {
             ..v1::SetQuotaRequest::default()
         };
         cloud.fleet.set_quota(quota).await.unwrap();
-        let group = v1::CreateServerGroupRequest {
-            name: "apart".to_owned(),
-            policy: v1::server_group::Policy::AntiAffinity.into(),
-            project: "p".to_owned(),
-            ..v1::CreateServerGroupRequest::default()
-        };
-        let group = cloud.fleet.create_server_group(group).await.unwrap().into_inner().uuid;
+        let group = cloud.server_group("apart", "p", Policy::AntiAffinity).await;
         let hints = [("group".to_owned(), v1::Hints { values: vec![group] })].into();
         let wanted = v1::CreateInstancesRequest { hints, ..creation("it", "small") };
         let made = cloud.instances.create(wanted).await.unwrap().into_inner().instances;

@@ -158,16 +158,6 @@ fn consumer(sequence: u64) -> String {
     Uuid::from_u128(0xc << 124 | u128::from(sequence)).to_string()
 }
 
-async fn group(cloud: &mut Cloud, batch: u64, policy: Policy) -> String {
-    let wanted = v1::CreateServerGroupRequest {
-        name: format!("batch-{batch}"),
-        policy: policy.into(),
-        project: "p".to_owned(),
-        ..v1::CreateServerGroupRequest::default()
-    };
-    cloud.fleet.create_server_group(wanted).await.unwrap().into_inner().uuid
-}
-
 fn request(sequence: u64, vm: &Vm, group: Option<String>) -> v1::ScheduleRequest {
     let demands = vm.demands.as_deref().unwrap();
     let extra_specs = demands.extra_specs.iter().map(|(key, value)| (key.to_string(), value.to_string()));
@@ -205,7 +195,7 @@ async fn scheduled(cloud: &mut Cloud, requests: u64, policy: Policy) -> Decision
         if let Some(batch) = vm.batch.map(BatchNumber::number)
             && current.as_ref().is_none_or(|(known, _)| *known != batch)
         {
-            current = Some((batch, group(cloud, batch, policy).await));
+            current = Some((batch, cloud.server_group(&format!("batch-{batch}"), "p", policy).await));
         }
         let group = vm.batch.and_then(|_| current.clone()).map(|(_, group)| group);
         let host = match cloud.scheduler.schedule(request(sequence, &vm, group)).await {

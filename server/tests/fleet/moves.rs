@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use berth_api::v1;
 use berth_api::v1::placement_client::PlacementClient;
+use berth_api::v1::server_group::Policy;
 use tonic::{Code, Status};
 
 use crate::scripted_agent::ScriptedAgent;
@@ -359,13 +360,7 @@ async fn parallel_moves_never_break_anti_affinity() {
     let mut cloud = Cloud::new().await;
     let agents = cloud.hosts(names).await;
     cloud.flavor("small", 1, &[]).await;
-    let group = v1::CreateServerGroupRequest {
-        name: "apart".to_owned(),
-        policy: v1::server_group::Policy::AntiAffinity.into(),
-        project: "p".to_owned(),
-        ..v1::CreateServerGroupRequest::default()
-    };
-    let group = cloud.fleet.create_server_group(group).await.unwrap().into_inner().uuid;
+    let group = cloud.server_group("apart", "p", Policy::AntiAffinity).await;
     let hints = [("group".to_owned(), v1::Hints { values: vec![group] })].into();
     let wanted = v1::CreateInstancesRequest { hints, min_count: 8, ..creation("apart", "small") };
     let made = cloud.instances.create(wanted).await.unwrap().into_inner().instances;
@@ -424,13 +419,7 @@ async fn a_resize_on_the_same_host_counts_once_in_its_group() {
     cloud.flavor("small", 3, &[]).await;
     // Together they are more than max_unit, which is 8, of one consumer in Placement.
     cloud.flavor("large", 5, &[]).await;
-    let group = v1::CreateServerGroupRequest {
-        name: "apart".to_owned(),
-        policy: v1::server_group::Policy::AntiAffinity.into(),
-        project: "p".to_owned(),
-        ..v1::CreateServerGroupRequest::default()
-    };
-    let group = cloud.fleet.create_server_group(group).await.unwrap().into_inner().uuid;
+    let group = cloud.server_group("apart", "p", Policy::AntiAffinity).await;
     let hints = [("group".to_owned(), v1::Hints { values: vec![group] })].into();
     let wanted = v1::CreateInstancesRequest { hints, ..creation("it", "small") };
     let it = cloud.instances.create(wanted).await.unwrap().into_inner().instances.remove(0).uuid;

@@ -92,13 +92,7 @@ async fn a_name_is_ambiguous_only_within_its_project() {
 }
 
 async fn group(cloud: &mut Cloud, name: &str, project: &str) -> String {
-    let wanted = v1::CreateServerGroupRequest {
-        name: name.to_owned(),
-        policy: v1::server_group::Policy::AntiAffinity.into(),
-        project: project.to_owned(),
-        ..v1::CreateServerGroupRequest::default()
-    };
-    cloud.fleet.create_server_group(wanted).await.unwrap().into_inner().uuid
+    cloud.server_group(name, project, v1::server_group::Policy::AntiAffinity).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 use berth_api::v1;
 use berth_api::v1::placement_client::PlacementClient;
 use berth_api::v1::schedule_request::Size;
+use berth_api::v1::server_group::Policy;
 use berth_api::v1::tagged_schedule_response::Outcome;
 use tonic::Code;
 use tonic_types::StatusExt;
@@ -86,7 +87,7 @@ async fn concurrent_requests_keep_a_group_apart() {
     cloud.flavor("small", 1, &[]).await;
     let group = v1::CreateServerGroupRequest {
         name: "apart".to_owned(),
-        policy: v1::server_group::Policy::AntiAffinity.into(),
+        policy: Policy::AntiAffinity.into(),
         project: "p".to_owned(),
         ..v1::CreateServerGroupRequest::default()
     };
@@ -121,7 +122,7 @@ async fn a_group_has_its_instances_until_they_are_deleted_and_others_until_they_
     cloud.flavor("small", 1, &[]).await;
     let group = v1::CreateServerGroupRequest {
         name: "apart".to_owned(),
-        policy: v1::server_group::Policy::AntiAffinity.into(),
+        policy: Policy::AntiAffinity.into(),
         project: "p".to_owned(),
         ..v1::CreateServerGroupRequest::default()
     };
@@ -271,13 +272,7 @@ mod internal_hints {
         };
         cloud.fleet.update_aggregate(zone).await.unwrap();
 
-        let group = v1::CreateServerGroupRequest {
-            name: "apart".to_owned(),
-            policy: v1::server_group::Policy::AntiAffinity.into(),
-            project: "p".to_owned(),
-            ..v1::CreateServerGroupRequest::default()
-        };
-        let group = cloud.fleet.create_server_group(group).await.unwrap().into_inner().uuid;
+        let group = cloud.server_group("apart", "p", Policy::AntiAffinity).await;
         let hints = internal(&[("group", &group)]);
         let both = v1::CreateInstancesRequest { hints, min_count: 2, ..creation("both", "small") };
         let both = cloud.instances.create(both).await.unwrap().into_inner().instances;

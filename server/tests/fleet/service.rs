@@ -9,6 +9,7 @@ use berth_api::v1;
 use berth_api::v1::fleet_client::FleetClient;
 use berth_api::v1::instances_client::InstancesClient;
 use berth_api::v1::scheduler_client::SchedulerClient;
+use berth_api::v1::server_group::Policy;
 use berth_scheduler::FilterName;
 use berth_server::{DataDir, DurabilityOptions, FleetOptions, Grpc, Keeper, Service, ServiceOptions};
 use berth_store::{EmbeddedStore, Store};
@@ -183,6 +184,17 @@ impl Cloud {
 
     pub(crate) async fn instance(&mut self, instance: &str) -> Result<v1::Instance, Status> {
         self.instances.get(named(instance)).await.map(tonic::Response::into_inner)
+    }
+
+    /// A new server group; returns its UUID.
+    pub(crate) async fn server_group(&mut self, name: &str, project: &str, policy: Policy) -> String {
+        let wanted = v1::CreateServerGroupRequest {
+            name: name.to_owned(),
+            policy: policy.into(),
+            project: project.to_owned(),
+            ..v1::CreateServerGroupRequest::default()
+        };
+        self.fleet.create_server_group(wanted).await.unwrap().into_inner().uuid
     }
 
     pub(crate) async fn flavor(&mut self, name: &str, vcpus: u32, extra_specs: &[(&str, &str)]) {
