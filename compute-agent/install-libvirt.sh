@@ -1,14 +1,19 @@
 #!/usr/bin/env bash
 # Installs the build, run-time and test dependencies of berth-compute-agent on Debian 12: libvirt with its headers, QEMU
-# for x86 and qemu-img. Needs root.
+# for x86 and qemu-img. Needs root. Options: --yes, --allow-downgrades.
 set -euo pipefail
-export DEBIAN_FRONTEND=noninteractive
+# shellcheck source=../xtask/packages.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../xtask/packages.sh" "$@"
 
-apt-get update -qq
-# qemu-utils must have the same version as QEMU, because the two packages share files.
-version=$(apt-cache policy qemu-system-x86 | awk '/Candidate/ { print $2 }')
-apt-get install -y -qq --no-install-recommends --allow-downgrades \
-  pkg-config binutils libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients libvirt-dev qemu-system-x86 "qemu-utils=$version"
+install_packages "building the agent" pkg-config binutils libvirt-dev
+
+# The two packages of QEMU share files, so both need the version of the one that is installed.
+version=$(dpkg-query --show --showformat='${Version}\n' qemu-system-x86 qemu-utils 2>/dev/null | awk 'NF { print; exit }')
+if $downgrade || [ -z "$version" ]; then
+  version=$(apt-cache policy qemu-system-x86 | awk '/Candidate/ { print $2 }')
+fi
+install_packages "guests" libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients \
+  "qemu-system-x86=$version" "qemu-utils=$version"
 
 # libvirt's QEMU driver requires this user, which is otherwise created by a package that is not needed here.
 getent group libvirt-qemu >/dev/null || groupadd --system libvirt-qemu

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Installs the servers that tests of nova-rpc and system-tests start, on Debian 12: RabbitMQ and MariaDB. Needs root.
+# Options: --yes, --allow-downgrades.
 set -euo pipefail
-export DEBIAN_FRONTEND=noninteractive
+# shellcheck source=../xtask/packages.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../xtask/packages.sh" "$@"
 # Debian starts RabbitMQ as a service otherwise; tests have brokers of their own.
 export RUNLEVEL=1
 
-apt-get update -qq
-apt-get install -y -qq --no-install-recommends rabbitmq-server mariadb-server-core mariadb-client-core
+install_packages "tests of Nova's message bus and databases" rabbitmq-server mariadb-server-core mariadb-client-core

@@ -2,7 +2,7 @@
 //! Placement, and `cargo xtask ci` every check and both.
 //!
 //! Each task is a list of steps and ends with the first one that fails. `step` runs and times them;
-//! `test`, `kvm`, `conformance`, `original`, `minicloud`, `servers`, `check`, `deny`, `faults`, `language`, `names` and
+//! `test`, `kvm`, `conformance`, `original`, `minicloud`, `servers`, `packages`, `check`, `deny`, `faults`, `language`, `names` and
 //! `vector` define them.
 
 #![allow(
@@ -20,6 +20,7 @@ mod language;
 mod minicloud;
 mod names;
 mod original;
+mod packages;
 mod python;
 mod servers;
 mod step;
@@ -33,6 +34,7 @@ use clap::{Parser, Subcommand};
 
 use crate::conformance::Build;
 use crate::faults::{Crashes, Simulation};
+use crate::packages::Packages;
 use crate::step::Steps;
 
 #[derive(Parser)]
@@ -44,17 +46,20 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Runs every test: unit, integration and doc tests, then the loom models
+    /// Runs the tests of the workspace: unit, integration and doc tests, then the loom models. Tests with real guests, with
+    /// OpenStack's own suites and with Keystone are tasks of their own
     Test {
         /// Also runs the big tests that are marked `#[ignore]`, in release mode
         #[arg(long)]
         ignored: bool,
+        #[command(flatten)]
+        packages: Packages,
     },
     /// Runs an agent on this machine for the local service, with one image to boot, until Ctrl-C;
     /// needs root or sudo
-    ComputeHost,
+    ComputeHost(Packages),
     /// Tests the agent on a libvirtd of its own with real guests, on KVM if available; needs root
-    KvmTest,
+    KvmTest(Packages),
     /// Runs Placement's own functional tests against the release server; needs Python 3.11 with
     /// venv
     Conformance {
@@ -116,7 +121,7 @@ enum Task {
     },
     /// Runs what CI runs: formatting, lints, docs, language, names, dependencies, `test`, `kvm-test`, then
     /// `conformance` against the server that the tests have built
-    Ci,
+    Ci(Packages),
     /// Checks that no two public types of the libraries share a name
     Names,
     /// Checks that no text file contains a word to avoid (see `CONTRIBUTING.md`)
@@ -129,9 +134,9 @@ fn main() -> ExitCode {
     let task = Arguments::parse().task;
     let mut steps = Steps::new(workspace_root());
     let outcome = match task {
-        Task::Test { ignored } => test::run(&mut steps, ignored),
-        Task::ComputeHost => kvm::host(&mut steps),
-        Task::KvmTest => kvm::test(&mut steps),
+        Task::Test { ignored, packages } => test::run(&mut steps, packages, ignored),
+        Task::ComputeHost(packages) => kvm::host(&mut steps, packages),
+        Task::KvmTest(packages) => kvm::test(&mut steps, packages),
         Task::Conformance { osc } => conformance::run(&mut steps, Build::Release, osc),
         Task::Keystone => original::keystone(&mut steps),
         Task::NovaFunctional => original::nova_functional(&mut steps),
@@ -145,13 +150,13 @@ fn main() -> ExitCode {
         }
         Task::Attack => faults::attack(&mut steps),
         Task::Soak { minutes } => faults::soak(&mut steps, minutes),
-        Task::Ci => kvm::install(&mut steps)
+        Task::Ci(packages) => kvm::install_for_build(&mut steps, packages)
             .and_then(|()| check::run(&mut steps))
             .and_then(|()| language::run(&mut steps))
             .and_then(|()| names::run(&mut steps))
             .and_then(|()| deny::run(&mut steps))
-            .and_then(|()| test::run(&mut steps, false))
-            .and_then(|()| kvm::test(&mut steps))
+            .and_then(|()| test::run(&mut steps, packages, false))
+            .and_then(|()| kvm::test_if_installed(&mut steps))
             .and_then(|()| conformance::run(&mut steps, Build::Test, false)),
         Task::Language => language::run(&mut steps),
         Task::Names => names::run(&mut steps),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::kvm::as_root;
+use crate::packages::Packages;
 use crate::step::Steps;
 
 /// The programs that the tests look for.
@@ -10,12 +10,12 @@ const PROGRAMS: [&str; 3] =
     ["/usr/lib/rabbitmq/bin/rabbitmq-server", "/usr/sbin/mariadbd", "/usr/bin/mariadb-install-db"];
 
 /// Installs them, unless they are installed. Where that is not possible, the tests that need them are skipped and say so.
-pub(crate) fn install(steps: &mut Steps) {
+pub(crate) fn install(steps: &mut Steps, packages: Packages) {
     if PROGRAMS.iter().all(|program| Path::new(program).exists()) {
         return;
     }
-    let script = steps.root().join("system-tests/install-servers.sh");
-    if let Err(error) = steps.run("RabbitMQ and MariaDB (Debian, as root)", as_root("bash").arg(script)) {
-        println!("skipped: tests with RabbitMQ and MariaDB, which cannot be installed: {error:#}");
+    let script = "system-tests/install-servers.sh";
+    if let Err(error) = packages.install(steps, "RabbitMQ and MariaDB (Debian, as root)", script) {
+        steps.skip(&format!("not installed: {error:#}"), "tests with RabbitMQ and MariaDB");
     }
 }

@@ -14,6 +14,8 @@ pub(crate) struct Steps {
     root: &'static Path,
     done: Vec<Done>,
     tests: TestCounts,
+    /// Reason and tests of what this process itself skipped.
+    skipped: Vec<(String, String)>,
 }
 
 struct Done {
@@ -24,7 +26,7 @@ struct Done {
 
 impl Steps {
     pub(crate) fn new(root: &'static Path) -> Self {
-        Self { root, done: Vec::new(), tests: TestCounts::default() }
+        Self { root, done: Vec::new(), tests: TestCounts::default(), skipped: Vec::new() }
     }
 
     pub(crate) fn root(&self) -> &'static Path {
@@ -53,13 +55,19 @@ impl Steps {
         })
     }
 
+    /// Notes tests that cannot run, for the summary.
+    pub(crate) fn skip(&mut self, reason: &str, tests: &str) {
+        self.skipped.push((reason.to_owned(), tests.to_owned()));
+    }
+
     /// Prints which tests did not run, or ended early because the machine lacks something, grouped by the reason.
     fn print_skipped(&self) {
         let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         let noted = std::fs::read_to_string(self.skipped_file()).unwrap_or_default();
         let noted = noted.lines().filter_map(|line| line.split_once(": "));
         let ignored = self.tests.ignored_tests.iter().map(|(test, reason)| (test.as_str(), reason.as_str()));
-        for (test, reason) in ignored.chain(noted) {
+        let skipped = self.skipped.iter().map(|(reason, tests)| (tests.as_str(), reason.as_str()));
+        for (test, reason) in ignored.chain(noted).chain(skipped) {
             reasons.entry(reason).or_default().push(test);
         }
         for (reason, tests) in reasons {

@@ -1,14 +1,15 @@
-//! Runs every test. They need only cargo and a C linker. A test that needs more gets it from a step
-//! here, so that this one command always suffices.
+//! Runs the tests of the workspace and the loom models. They need only cargo and a C linker. A test that needs more gets
+//! it from a step here, so that this one command always suffices.
 
 use anyhow::Result;
 
+use crate::packages::Packages;
 use crate::step::Steps;
 use crate::{kvm, servers};
 
-pub(crate) fn run(steps: &mut Steps, ignored: bool) -> Result<()> {
-    kvm::install(steps)?;
-    servers::install(steps);
+pub(crate) fn run(steps: &mut Steps, packages: Packages, ignored: bool) -> Result<()> {
+    kvm::install_for_build(steps, packages)?;
+    servers::install(steps, packages);
     // Without a selection of targets, cargo runs unit, integration and doc tests.
     let mut all = steps.cargo(&["test", "--workspace"]);
     steps.run_tests("tests", &mut all)?;
