@@ -69,7 +69,7 @@ enum Ending {
     Regressed,
     /// There is no host for the request.
     NoHost,
-    /// The audit found something.
+    /// The command did its work, and found what somebody has to look at.
     Found,
     /// Wrong usage that the command itself detected and reported.
     WrongUsage,
@@ -85,7 +85,8 @@ struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed (the message says why) or regressed (bench compare), 2 wrong usage, 3 no host
-(explain, server create), 4 something found (audit, trace check), 130 ended by Ctrl-C.";
+(explain, server create), 4 something found
+(audit, trace check, config import), 130 ended by Ctrl-C.";
 
 #[derive(Subcommand)]
 enum Command {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use berth_nova_scheduler::NovaSettings;
 use berth_process::bounded_file;
-use berth_process::log::{self, Terminal};
+use berth_process::log::{self, LogFilter, Terminal};
 use berth_server::{
     AccessPolicy, Auth, Control, Cors, DataDir, FleetOptions, Grpc, Keeper, Keystone, KeystoneSettings,
     Secret, Server, Service, ServiceOptions, StartError, Tls, keep_freed_memory, raise_file_limit,
@@ -87,16 +87,16 @@ impl Serve {
     pub(crate) fn run(self) -> Result<Ending> {
         let (is_question, init) = (self.print_policy, self.init);
         let Settings { serve: settings, nova } = self.settings()?;
-        let policy = policy(&settings.policy)?;
         if is_question {
-            return print(&policy);
+            return print(&policy(&settings.policy)?);
         }
+        let Inputs { policy, auth, tls, nova_scheduler, data } = Inputs::read(&settings).map_err(first)?;
         start_log(&settings)?;
         keep_freed_memory();
         let files = raise_file_limit();
         tracing::debug!(files, "files and connections that may be open");
         let options = ServiceOptions {
-            auth: auth(&settings)?,
+            auth,
             policy,
             cors: Cors { allowed_origins: settings.cors_origins.clone() },
             limits: settings.limits.limits(),
@@ -107,11 +107,10 @@ impl Serve {
                 ..fleet_options(nova)
             },
         };
-        let tls = tls::read(&settings.tls)?;
-        let nova = nova_scheduler::settings(&settings, directory(&settings)?.as_deref())?;
-        let (service, keeper) = load(&settings, options, init)?;
+        let (service, keeper) = load(&settings, data.as_deref(), options, init)?;
         let runtime = Builder::new_multi_thread().enable_all().build().context("cannot start the threads")?;
-        let served = runtime.block_on(serve(&settings, tls.as_ref(), nova, service));
+        let served =
+            runtime.block_on(serve(&settings, tls.as_ref(), nova_scheduler, data.as_deref(), service));
         // Requests that did not finish in time end here. A computation gets one more second: no client sees what it
         // changes after that.
         runtime.shutdown_timeout(Duration::from_secs(1));
@@ -145,11 +144,62 @@ impl Serve {
     }
 }
 
+/// What `berth serve` reads before it opens its store and its ports.
+struct Inputs {
+    policy: AccessPolicy,
+    auth: Auth,
+    tls: Option<Tls>,
+    nova_scheduler: Option<NovaSettings>,
+    /// The data directory; none if the state stays in memory.
+    data: Option<PathBuf>,
+}
+
+impl Inputs {
+    /// # Errors
+    /// Everything that is missing or wrong, each with its setting; never an empty list.
+    fn read(settings: &ServeSettings) -> Result<Self, Vec<anyhow::Error>> {
+        let log = log_filter(settings);
+        let policy = policy(&settings.policy);
+        let auth = auth(settings);
+        let tls = tls::read(&settings.tls).and_then(|tls| {
+            let is_open = tls.is_none() && !settings.grpc_listen.ip().is_loopback();
+            if is_open { Err(tls::needed(settings.grpc_listen)) } else { Ok(tls) }
+        });
+        let data = directory(settings);
+        let beside = data.as_ref().ok().and_then(Option::as_deref);
+        let nova_scheduler = nova_scheduler::settings(settings, beside);
+        match (log, policy, auth, tls, nova_scheduler, data) {
+            (Ok(_), Ok(policy), Ok(auth), Ok(tls), Ok(nova_scheduler), Ok(data)) => {
+                Ok(Self { policy, auth, tls, nova_scheduler, data })
+            }
+            (log, policy, auth, tls, nova_scheduler, data) => {
+                let problems =
+                    [log.err(), policy.err(), auth.err(), tls.err(), data.err(), nova_scheduler.err()];
+                Err(problems.into_iter().flatten().collect())
+            }
+        }
+    }
+}
+
+/// Everything that `berth serve` would refuse in these settings, with the names of the settings.
+pub(crate) fn problems(settings: &Settings) -> Vec<String> {
+    let problems = Inputs::read(&settings.serve).err().unwrap_or_default();
+    problems.iter().map(|problem| format!("{problem:#}")).collect()
+}
+
+fn first(problems: Vec<anyhow::Error>) -> anyhow::Error {
+    problems.into_iter().next().expect("inputs that cannot be read have a problem")
+}
+
+fn log_filter(settings: &ServeSettings) -> Result<LogFilter> {
+    match std::env::var(environment::LOG) {
+        Ok(filter) => filter.parse().context(environment::LOG),
+        Err(_) => settings.log.parse().context("serve.log"),
+    }
+}
+
 fn start_log(settings: &ServeSettings) -> Result<()> {
-    let filter = match std::env::var(environment::LOG) {
-        Ok(filter) => filter.parse().context(environment::LOG)?,
-        Err(_) => settings.log.parse().context("serve.log")?,
-    };
+    let filter = log_filter(settings)?;
     let format = match settings.log_format {
         LogFormat::Text => log::LogFormat::Text,
         LogFormat::Json => log::LogFormat::Json,
@@ -239,10 +289,11 @@ fn directory(settings: &ServeSettings) -> Result<Option<PathBuf>> {
 /// The service, with the state of its data directory if it has one.
 fn load(
     settings: &ServeSettings,
+    data: Option<&Path>,
     options: ServiceOptions,
     init: bool,
 ) -> Result<(Arc<Service>, Option<Keeper>)> {
-    let Some(data) = &directory(settings)? else {
+    let Some(data) = data else {
         tracing::warn!("serve.data is none: the state ends with this process");
         return Ok((Arc::new(Service::new(options)), None));
     };
@@ -287,6 +338,7 @@ async fn serve(
     settings: &ServeSettings,
     tls: Option<&Tls>,
     nova: Option<NovaSettings>,
+    data: Option<&Path>,
     service: Arc<Service>,
 ) -> Result<()> {
     let address = settings.listen;
@@ -302,8 +354,8 @@ async fn serve(
         })
     };
     // It ends with the runtime at the latest: a backup does not delay the shutdown.
-    if let Some(data) = directory(settings)? {
-        match Control::bind(&data, service) {
+    if let Some(data) = data {
+        match Control::bind(data, service) {
             Ok(control) => drop(tokio::spawn(control.run())),
             Err(error) => {
                 tracing::warn!(%error, "there is no control socket: no backup while the service runs");

@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use berth_compute_agent::libvirt::Libvirt;
 use berth_compute_agent::{agent, service};
 use berth_process::log::{self, LogFilter, Terminal};
-use berth_process::{command_line, printable};
+use berth_process::{command_line, listener, printable};
 use clap::Parser;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -43,6 +43,12 @@ async fn serve(options: &Options) -> Result<()> {
     log::start(filter()?, log::LogFormat::Text, &Terminal::of_environment());
     let settings = options.settings(seed())?;
     let channel = service::channel(&options.service, options.certificates()?).context("--service")?;
+    let url = options.service.clone();
+    std::thread::spawn(move || {
+        if let Some(advice) = listener::grpc_advice(&url) {
+            tracing::error!("--service: {url}: {advice}");
+        }
+    });
     let hypervisor = Arc::new(Libvirt::open(options.config())?);
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let stop = async {

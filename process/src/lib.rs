@@ -7,6 +7,7 @@
 //! | [`bounded_file`] | reads a file as a whole, up to a bound |
 //! | [`command_line`] | prints help, version and wrong usage |
 //! | [`environment`] | checks the variables whose names begin with `BERTH_` |
+//! | [`listener`] | tells what listens at an address, where a client expected something else |
 //! | [`log`] | sets up the log on standard error |
 //! | [`printable`] | escapes characters that would act on a terminal |
 //! | [`certificates`] | reads certificates and keys, and says what is wrong with a file |
@@ -18,5 +19,6 @@ pub mod bounded_file;
 pub mod certificates;
 pub mod command_line;
 pub mod environment;
+pub mod listener;
 pub mod log;
 pub mod printable;

@@ -5,8 +5,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use berth_placement::{Inventory, Units};
+use berth_process::listener;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use ureq::Agent;
@@ -113,7 +114,10 @@ impl Online {
         let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(TIMEOUT));
         let url = url.trim_end_matches('/').to_owned();
         let mut online = Self { agent: config.build().into(), url, token, version: 0 };
-        let answer = online.get("/")?;
+        let answer = online.get("/").map_err(|error| match listener::placement_advice(&online.url) {
+            Some(advice) => anyhow!("--url: {}: {advice}", online.url),
+            None => error,
+        })?;
         let found: Versions = online.read("/", &answer)?;
         let max = found.versions.first().and_then(|version| version.max_version.strip_prefix("1."));
         let max: u32 =

@@ -15,10 +15,10 @@ pub(super) struct Import {
     carried: Vec<(&'static Setting, Value, Origin)>,
     /// Settings that the file does not name.
     left: Vec<&'static Setting>,
-    /// Options and why they have no counterpart here.
-    dropped: Vec<(Origin, String)>,
-    /// Items that were left out of lists.
-    notes: Vec<(Origin, String)>,
+    /// Options, and items of lists, that Berth does not know or whose value is wrong: the configuration is not what the file says.
+    refused: Vec<(Origin, String)>,
+    /// Options, and items of lists, that need no counterpart, and why.
+    without: Vec<(Origin, String)>,
 }
 
 /// An option in the file.
@@ -27,6 +27,12 @@ struct Origin {
     section: String,
     key: String,
     line: usize,
+}
+
+impl Origin {
+    fn new(section: &str, key: &str, line: usize) -> Self {
+        Self { section: section.to_owned(), key: key.to_owned(), line }
+    }
 }
 
 impl std::fmt::Display for Origin {
@@ -52,21 +58,21 @@ impl Import {
         let names = std::iter::once((setting.group, setting.name)).chain(setting.former.iter().copied());
         let mut given = names.filter_map(|(section, key)| {
             let assignment = conf.get(section, key)?;
-            Some((
-                Origin { section: section.to_owned(), key: key.to_owned(), line: assignment.line },
-                assignment,
-            ))
+            Some((Origin::new(section, key, assignment.line), assignment))
         });
         let Some((origin, assignment)) = given.next() else {
             self.left.push(setting);
             return;
         };
         for (former, _) in given {
-            self.dropped.push((former, format!("[{}] {} goes before it", origin.section, origin.key)));
+            self.without.push((former, format!("[{}] {} goes before it", origin.section, origin.key)));
         }
         match self.read(conf, setting, &origin, assignment) {
             Ok(value) => self.carried.push((setting, value, origin)),
-            Err(problem) => self.dropped.push((origin, problem)),
+            Err(_) if assignment.value.trim().is_empty() => {
+                self.without.push((origin, "it is empty, so its default holds".to_owned()));
+            }
+            Err(problem) => self.refused.push((origin, problem)),
         }
     }
 
@@ -110,12 +116,14 @@ impl Import {
                 Ok(()) => kept.push(item.to_owned()),
                 Err(problem) => {
                     let former = FORMER_FILTERS.iter().find(|(name, _)| *name == item);
-                    let why = match former {
-                        Some((_, why)) => (*why).to_owned(),
-                        None if setting.name == "enabled_filters" => "Berth has no such filter".to_owned(),
-                        None => problem,
+                    let (list, why) = match former {
+                        Some((_, why)) => (&mut self.without, (*why).to_owned()),
+                        None if setting.name == "enabled_filters" => {
+                            (&mut self.refused, "Berth has no such filter".to_owned())
+                        }
+                        None => (&mut self.refused, problem),
                     };
-                    self.notes.push((origin.clone(), format!("{item}: {why}")));
+                    list.push((origin.clone(), format!("{item}: {why}")));
                 }
             }
         }
@@ -126,12 +134,12 @@ impl Import {
         for section in std::iter::once("DEFAULT").chain(OWN_SECTIONS) {
             let why = format!("Nova reads [{section}] only, and nothing in this section");
             for (name, line) in conf.mistaken(section) {
-                self.drop(name, "*", line, why.clone());
+                self.refused.push((Origin::new(name, "*", line), why.clone()));
             }
         }
         for (section, key, why) in WITHOUT_SETTING {
             for assignment in conf.all(section, key) {
-                self.drop(section, key, assignment.line, (*why).to_owned());
+                self.without.push((Origin::new(section, key, assignment.line), (*why).to_owned()));
             }
         }
         for section in OWN_SECTIONS {
@@ -142,18 +150,19 @@ impl Import {
             let unknown: Vec<_> = conf.keys(section).filter(|key| !known(key)).map(str::to_owned).collect();
             for key in unknown {
                 let line = conf.get(section, &key).map_or(0, |assignment| assignment.line);
-                self.drop(section, &key, line, "Berth has no such setting".to_owned());
+                self.refused.push((Origin::new(section, &key, line), "Berth has no such setting".to_owned()));
             }
         }
     }
 
-    fn drop(&mut self, section: &str, key: &str, line: usize, why: String) {
-        self.dropped.push((Origin { section: section.to_owned(), key: key.to_owned(), line }, why));
-    }
-
     /// How many options, or items of lists, have no counterpart.
     pub(super) const fn dropped(&self) -> usize {
-        self.dropped.len() + self.notes.len()
+        self.refused.len() + self.without.len()
+    }
+
+    /// How many of them the configuration lacks.
+    pub(super) const fn refused(&self) -> usize {
+        self.refused.len()
     }
 
     /// Berth's file.
@@ -170,23 +179,23 @@ impl Import {
         out
     }
 
-    /// What became of every option, for people.
+    /// What became of every option, for people. What they have to look at comes first.
     pub(super) fn report(&self) -> String {
         let mut out = String::new();
+        for (title, list) in
+            [("Not carried over, to be checked", &self.refused), ("Not needed by Berth", &self.without)]
+        {
+            let _ = writeln!(out, "{title}: {}", list.len());
+            for (origin, why) in list {
+                let _ = writeln!(out, "  {origin}: {why}");
+            }
+        }
         let _ = writeln!(out, "Carried over: {}", self.carried.len());
         for (setting, value, origin) in &self.carried {
             let remark =
                 REMARKS.iter().find(|(group, name, _)| (*group, *name) == (setting.group, setting.name));
             let remark = remark.map(|(_, _, remark)| format!("; {remark}")).unwrap_or_default();
             let _ = writeln!(out, "  {} = {}, from {origin}{remark}", setting.path(), toml_text(value));
-        }
-        let _ = writeln!(out, "Left out of lists: {}", self.notes.len());
-        for (origin, note) in &self.notes {
-            let _ = writeln!(out, "  {origin}: {note}");
-        }
-        let _ = writeln!(out, "Could not be carried over: {}", self.dropped.len());
-        for (origin, why) in &self.dropped {
-            let _ = writeln!(out, "  {origin}: {why}");
         }
         let _ = writeln!(out, "Left at their defaults: {}", self.left.len());
         for setting in &self.left {
@@ -205,9 +214,6 @@ fn flag(text: &str) -> Result<bool, String> {
 }
 
 fn number<T: std::str::FromStr>(text: &str, kind: &str) -> Result<T, String> {
-    if text.trim().is_empty() {
-        return Err("it is empty, so its default holds".to_owned());
-    }
     text.trim().parse().map_err(|_| format!("'{text}' is not {kind}"))
 }
 

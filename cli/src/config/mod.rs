@@ -19,11 +19,11 @@ use berth_process::bounded_file;
 use berth_scheduler::Options;
 use clap::{Args, Subcommand};
 
-use crate::table::Grid;
+use crate::table::{Cell, Grid};
 use crate::{Ending, output};
 use catalogue::SETTINGS;
 use import::Import;
-use layers::{Layers, Problem};
+use layers::Layers;
 use nova_conf::NovaConf;
 
 pub(crate) use layers::Settings;
@@ -42,13 +42,13 @@ pub(crate) struct Config {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Show the value and source of each setting, or every error
+    /// Show the value and source of each setting, or every error that `berth serve` would end with
     Check(Sources),
     /// Print the configuration in effect as TOML
     Show(Sources),
     /// Print every setting with its meaning, unit and default, as Markdown
     Reference,
-    /// Convert the scheduler's options of a nova.conf
+    /// Convert the scheduler's options of a nova.conf; exit code 4 if some were not understood
     Import(ImportFile),
 }
 
@@ -76,12 +76,12 @@ struct ImportFile {
 impl Config {
     pub(crate) fn run(self) -> Result<Ending> {
         match self.action {
-            Action::Check(sources) => output::print(&sources.table()?)?,
+            Action::Check(sources) => output::print(&sources.checked()?)?,
             Action::Show(sources) => {
                 output::print_document(&toml::to_string_pretty(&sources.read(Vec::new())?.1)?)?;
             }
             Action::Reference => output::print_document(&catalogue::reference())?,
-            Action::Import(import) => import.run()?,
+            Action::Import(import) => return import.run(),
         }
         Ok(Ending::Complete)
     }
@@ -106,14 +106,23 @@ impl Sources {
         Ok((layers, settings))
     }
 
-    fn table(self) -> Result<String> {
+    /// Every setting with its value and source.
+    ///
+    /// # Errors
+    /// `berth serve` would refuse the settings, or what the files that they name contain.
+    fn checked(self) -> Result<String> {
         let (layers, settings) = self.read(Vec::new())?;
+        let problems = crate::serve::problems(&settings);
+        if !problems.is_empty() {
+            bail!(listed(&problems));
+        }
         let mut table = Grid::new(["setting", "value", "from"]);
         for setting in SETTINGS {
             let value = layers::value_text(&settings, setting).unwrap_or_else(|| "(unset)".to_owned());
-            table.row([setting.path(), value, layers.source(&setting.path())]);
+            let value = Cell::lines(wrapped(&value));
+            table.row([setting.path().into(), value, layers.source(&setting.path()).into()]);
         }
-        Ok(table.text())
+        Ok(table.text() + "The configuration is valid.\n")
     }
 }
 
@@ -122,24 +131,39 @@ pub(crate) fn variables() -> impl Iterator<Item = String> {
     SETTINGS.iter().map(|setting| layers::variable(&setting.path()))
 }
 
-fn listed(problems: &[Problem]) -> String {
+/// The lines of a value: a long list is broken between its items.
+fn wrapped(value: &str) -> Vec<String> {
+    const WIDTH: usize = 40;
+    let mut lines = vec![String::new()];
+    for item in value.split_inclusive(", ") {
+        let is_full = lines.last().is_some_and(|line| !line.is_empty() && line.len() + item.len() > WIDTH);
+        if is_full {
+            lines.push(String::new());
+        }
+        lines.last_mut().expect("a first line").push_str(item);
+    }
+    lines
+}
+
+fn listed<T: std::fmt::Display>(problems: &[T]) -> String {
     let lines: Vec<_> = problems.iter().map(|problem| format!("  {problem}")).collect();
     format!("the configuration has {} error(s):\n{}", problems.len(), lines.join("\n"))
 }
 
 impl ImportFile {
-    fn run(self) -> Result<()> {
+    fn run(self) -> Result<Ending> {
         let import = Import::of(&read_nova_conf(&self.file)?);
         match &self.output {
             Some(file) => {
                 output::write_file(file, &import.to_toml())?;
-                output::print(&import.report())
+                output::print(&import.report())?;
             }
             None => {
                 output::note(&import.report())?;
-                output::print_document(&import.to_toml())
+                output::print_document(&import.to_toml())?;
             }
         }
+        Ok(if import.refused() == 0 { Ending::Complete } else { Ending::Found })
     }
 }
 

@@ -9,6 +9,7 @@ use berth_api::v1::instances_client::InstancesClient;
 use berth_api::v1::scheduler_client::SchedulerClient;
 use berth_process::certificates::peer::{self, Credentials};
 use berth_process::certificates::{self, CertificateAndKey};
+use berth_process::listener;
 use clap::Args;
 use tonic::Request;
 use tonic::transport::{self, Certificate, Channel, ClientTlsConfig, Endpoint};
@@ -56,13 +57,14 @@ impl Client {
     pub(super) async fn connect(connection: &Connection) -> Result<Self> {
         let service = &connection.service;
         let (endpoint, credentials) = connection.endpoint()?;
-        let channel = endpoint.connect_timeout(CONNECT).connect().await.map_err(|error| match credentials
-            .and_then(|credentials| peer::explain(&error, &credentials))
-        {
-            Some(reason) => anyhow!("cannot reach the service at {service}: {reason}"),
-            None => {
-                let cause = root_cause(&error);
-                anyhow!("cannot reach the service at {service}: {cause}\n{}", connection.what_to_check())
+        let channel = endpoint.connect_timeout(CONNECT).connect().await.map_err(|error| {
+            let reason = connection.wrong_listener();
+            match reason.or_else(|| peer::explain(&error, credentials.as_ref()?)) {
+                Some(reason) => anyhow!("cannot reach the service at {service}: {reason}"),
+                None => {
+                    let cause = root_cause(&error);
+                    anyhow!("cannot reach the service at {service}: {cause}\n{}", connection.what_to_check())
+                }
             }
         })?;
         Ok(Self { channel })
@@ -82,11 +84,19 @@ impl Client {
 }
 
 impl Connection {
-    /// Why the service refuses connections of this client, when it does: see [`peer`].
+    /// Why connections of this client fail: what listens there is something else, or refuses the certificate (see
+    /// [`peer`]).
     pub(super) fn refusal(&self) -> Option<String> {
-        let (endpoint, credentials) = self.endpoint().ok()?;
-        let uri = endpoint.uri();
-        peer::refusal(uri.host()?, uri.port_u16().unwrap_or(443), &credentials?)
+        self.wrong_listener().or_else(|| {
+            let (endpoint, credentials) = self.endpoint().ok()?;
+            let uri = endpoint.uri();
+            peer::refusal(uri.host()?, uri.port_u16().unwrap_or(443), &credentials?)
+        })
+    }
+
+    /// What is wrong with the port or the scheme of the URL.
+    fn wrong_listener(&self) -> Option<String> {
+        listener::grpc_advice(&self.service).map(ToOwned::to_owned)
     }
 
     fn endpoint(&self) -> Result<(Endpoint, Option<Credentials>)> {

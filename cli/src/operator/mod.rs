@@ -97,7 +97,7 @@ pub(crate) fn ask<T>(connection: &Connection, work: impl AsyncFnOnce(Client) -> 
     match &done {
         // A service that refuses the certificate closes the connection, and the call does not return the reason.
         Err(error) if refusal::is_lost_connection(error) => match connection.refusal() {
-            Some(reason) => bail!("the service refuses the connection: {reason}"),
+            Some(reason) => bail!("no connection to the service: {reason}"),
             None => done,
         },
         _ => done,

@@ -71,10 +71,12 @@ fn a_log_on_a_full_disk_does_not_end_the_service() {
 /// A file got colour codes, which nothing that reads logs expects.
 #[test]
 fn a_log_in_a_file_has_no_colours() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = listener.local_addr().unwrap().to_string();
     for (name, value) in [("TERM", "xterm-256color"), ("CLICOLOR_FORCE", "1"), ("TERM", "dumb")] {
         let output = berth(Path::new("."))
             .args(["serve", "--config", "/dev/null", "--data", "none"])
-            .args(["--listen", "127.0.0.1:0", "--grpc-listen", "203.0.113.1:1"])
+            .args(["--listen", "127.0.0.1:0", "--grpc-listen", &taken])
             .env(name, value)
             .stderr(Stdio::piped())
             .output()

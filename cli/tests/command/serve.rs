@@ -9,6 +9,7 @@ use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use super::{fail, succeed};
 use tempfile::TempDir;
 
 const PROVIDER: &str = "00000000-0000-4000-8000-000000000001";
@@ -390,6 +391,69 @@ fn what_is_wrong_with_a_setting_is_said_with_its_name() {
         let data: &[&str] = if arguments.contains(&"--data") { &[] } else { &["--data", "none"] };
         let (output, error) = done(&[&["serve"], data, &arguments[..]].concat());
         assert!(output.status.code() == Some(1) && error.contains(said), "{arguments:?}: {error}");
+        // `config check` passed these before. What another process listens on, and the data directory, are not settings.
+        if said.contains("cannot listen") || arguments.contains(&"--data") {
+            continue;
+        }
+        let settings = arguments.chunks(2).map(|option| match option[0] {
+            "--set" => option[1].to_owned(),
+            name => {
+                let name = name.trim_start_matches("--").replacen("tls-", "tls.", 1).replace('-', "_");
+                format!("serve.{name}={}", option[1])
+            }
+        });
+        let check = settings.fold(vec!["config".to_owned(), "check".to_owned()], |mut check, setting| {
+            check.extend(["--set".to_owned(), setting]);
+            check
+        });
+        let check: Vec<_> = check.iter().map(String::as_str).collect();
+        let (output, error) = done(&check);
+        assert!(output.status.code() == Some(1) && error.contains(said), "{check:?}: {error}");
+    }
+}
+
+/// The likeliest mistake, for which the libraries say "broken pipe", "invalid HTTP version" or "frame with invalid size".
+#[test]
+fn a_wrong_port_or_scheme_is_named() {
+    let here = TempDir::new().unwrap();
+    for line in ["certs init --dir pki", "certs issue --dir pki --role server --name berth --ip 127.0.0.1"] {
+        succeed(here.path(), line);
+    }
+    let file = |name: &str| here.path().join("pki").join(name).to_str().unwrap().to_owned();
+    let plain = Serving::start(&[]);
+    let (cert, key, ca) = (file("berth.pem"), file("berth-key.pem"), file("ca.pem"));
+    let tls = Serving::start(&["--tls-certificate", &cert, "--tls-key", &key, "--tls-client-ca", &ca]);
+    for (line, said) in [
+        (
+            format!("host list --service http://{}", plain.address),
+            "this port is the Placement API; gRPC has a port",
+        ),
+        (
+            format!("host list --service https://{} --ca pki/ca.pem", plain.address),
+            "this port is the Placement API",
+        ),
+        (format!("host list --service https://{} --ca pki/ca.pem", plain.grpc), "speaks gRPC without TLS"),
+        (
+            format!("host list --service http://{}", tls.grpc),
+            "this port speaks TLS: the URL has to begin with https://",
+        ),
+        (
+            format!("host list --service https://{} --ca pki/ca.pem", tls.grpc),
+            "it requires a certificate of the client (--cert",
+        ),
+        (
+            format!("audit --url http://{} --token admin", plain.grpc),
+            "this port is gRPC; the Placement API has a port",
+        ),
+        (
+            format!("audit --url http://{} --token admin", tls.grpc),
+            "this port speaks TLS: the URL has to begin with",
+        ),
+        (format!("audit --url https://{} --token admin", plain.address), "speaks HTTP without TLS"),
+    ] {
+        let message = fail(here.path(), 1, &line);
+        assert!(message.contains(said), "{line}: {message}");
+        assert_eq!(message.lines().count(), 1, "{line}: {message}");
     }
 }
 
@@ -411,13 +475,16 @@ fn noauth2_needs_a_loopback_address() {
     for allowed in [
         ["serve.listen=127.0.0.2:1", "serve.auth=noauth2"],
         ["serve.listen=[::1]:1", "serve.auth=noauth2"],
-        ["serve.listen=0.0.0.0:1", "serve.auth=keystone"],
         ["serve.listen=0.0.0.0:1", "serve.dangerous_anybody_is_administrator=true"],
     ] {
         let sets = allowed.map(|setting| ["--set", setting]).concat();
         let (output, error) = done(&[&["config", "check", "--config", "/dev/null"], &sets[..]].concat());
         assert!(output.status.success(), "{allowed:?}: {error}");
     }
+    let with_keystone =
+        ["config", "check", "--set", "serve.listen=0.0.0.0:1", "--set", "serve.auth=keystone"];
+    let (_, error) = done(&with_keystone);
+    assert!(error.contains("1 error(s):\n  serve.keystone.password_file: is needed"), "{error}");
 }
 
 #[test]
@@ -444,9 +511,22 @@ fn the_packaged_configuration_is_good() {
         .map(|line| line.strip_prefix("# ").filter(|rest| is_setting(rest)).unwrap_or(line))
         .collect();
     assert!(everything.len() > 20 && everything.contains(&"timeout = 10"));
+    let password = directory.path().join("password");
+    fs::write(&password, "secret\n").unwrap();
+    let password = format!("serve.keystone.password_file={}", password.display());
     for text in [example, &everything.join("\n")] {
         fs::write(&file, text).unwrap();
-        let (output, error) = done(&["config", "check", "--config", file.to_str().unwrap()]);
-        assert!(output.status.success(), "{error}");
+        let check = ["config", "check", "--config", file.to_str().unwrap()];
+        // The files that it names are the operator's.
+        let (_, error) = done(&check);
+        let mut problems = error.lines().skip(1);
+        assert!(problems.all(|problem| problem.contains(": cannot read /etc/berth/")), "{error}");
+        assert!(
+            error.contains("serve.keystone.password_file: cannot read /etc/berth/keystone-password"),
+            "{error}"
+        );
     }
+    fs::write(&file, example).unwrap();
+    let (output, error) = done(&["config", "check", "--config", file.to_str().unwrap(), "--set", &password]);
+    assert!(output.status.success(), "{error}");
 }
