@@ -7,7 +7,7 @@
 //! | [`bounded_file`] | reads a file as a whole, up to a bound |
 //! | [`command_line`] | prints help, version and wrong usage |
 //! | [`environment`] | checks the variables whose names begin with `BERTH_` |
-//! | [`listener`] | tells what listens at an address, where a client expected something else |
+//! | [`listener`] | names what listens at an address where a client expected something else |
 //! | [`log`] | sets up the log on standard error |
 //! | [`printable`] | escapes characters that would act on a terminal |
 //! | [`certificates`] | reads certificates and keys, and says what is wrong with a file |

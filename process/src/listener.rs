@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::authority::host_and_port;
 
-/// A protocol, as far as a client of Berth has to tell them apart.
+/// A protocol, as far as a client of Berth has to distinguish them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Listener {
     /// The Placement API over HTTP/1.1, without TLS.
@@ -50,7 +50,7 @@ fn parts(url: &str) -> Option<(&str, &str, u16)> {
 }
 
 impl Listener {
-    /// Asks what listens at this host and port; nothing if nothing does, or it cannot be told.
+    /// Asks what listens at this host and port; nothing if nothing does, or it speaks another protocol.
     fn at(host: &str, port: u16) -> Option<Self> {
         let address = (host, port).to_socket_addrs().ok()?.next()?;
         let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;

@@ -289,7 +289,7 @@ fn a_request_that_has_begun_is_finished() {
     let text = answer(request);
     assert!(text.starts_with("HTTP/1.1 200") && text.contains(PROVIDER), "{text}");
     assert_eq!(serving.end().0, Some(0));
-    let state = super::succeed(directory.path(), "store dump .");
+    let state = succeed(directory.path(), "store dump .");
     assert!(state.contains(PROVIDER), "{state}");
 }
 
