@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use berth_simulator::scenario::{
     Answer, Plan, Planner, Provenance, SchedulerSpec, ServiceLevels, VmSet, Workload,
 };
-use berth_traces::{HostShape, HostShapes, Micros};
+use berth_traces::{HostShape, HostShapes, HostShapesError, Micros};
 use clap::Args;
 use indicatif::HumanCount;
 
@@ -33,8 +33,8 @@ pub(crate) struct PlanCommand {
     #[arg(long, value_name = "TRACE")]
     trace: Option<String>,
     /// What a host offers, as vCPUs x GiB [x GB of disk] [@ price]; again for further shapes
-    #[arg(long, value_name = "SHAPE", required = true)]
-    shape: Vec<String>,
+    #[arg(long, value_name = "SHAPE", required = true, value_parser = priced)]
+    shape: Vec<Priced>,
     /// The placement policy
     #[arg(long, value_name = "P", default_value = "bestfit")]
     policy: String,
@@ -42,7 +42,7 @@ pub(crate) struct PlanCommand {
     #[arg(long, value_name = "FILE")]
     nova_conf: Option<String>,
     /// The share of requested vCPU-hours that may be rejected
-    #[arg(long, value_name = "X", default_value_t = ServiceLevels::DEFAULT_REJECTED)]
+    #[arg(long, value_name = "X", default_value_t = ServiceLevels::DEFAULT_REJECTED, value_parser = share)]
     rejected: f64,
     /// The growth of arrivals each month, 0.03 for 3 %
     #[arg(long, value_name = "X", default_value_t = 0.0)]
@@ -87,31 +87,32 @@ struct Priced {
     price: Option<f64>,
 }
 
-fn priced(text: &str) -> Result<Priced> {
+fn priced(text: &str) -> Result<Priced, String> {
     let (shape, price) = match text.split_once('@') {
         Some((shape, price)) => (shape, Some(price)),
         None => (text, None),
     };
     let price = price.map(|price| match price.parse::<f64>() {
         Ok(price) if price.is_finite() && price > 0.0 => Ok(price),
-        _ => bail!("--shape {text:?}: the price {price:?} is not a number above 0"),
+        _ => Err(format!("the price {price:?} is not a number above 0")),
     });
     if shape.contains([':', ',']) {
-        bail!(
-            "--shape {text:?}: one shape without a number of hosts, such as 64x256: the number is the answer"
+        return Err(
+            "one shape without a number of hosts, such as 64x256: the number is the answer".to_owned()
         );
     }
     let fleet: HostShapes =
-        format!("{shape}:1").parse().map_err(|error| anyhow::anyhow!("--shape: {error}"))?;
+        format!("{shape}:1").parse().map_err(|error: HostShapesError| error.to_string())?;
     Ok(Priced { text: shape.to_owned(), shape: fleet.shapes[0], price: price.transpose()? })
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "a share from 0 to 1".to_owned())
 }
 
 impl PlanCommand {
     pub(crate) fn run(self) -> Result<Ending> {
-        if !(0.0..=1.0).contains(&self.rejected) {
-            bail!("--rejected: a share from 0 to 1");
-        }
-        let shapes = self.shape.iter().map(|text| priced(text)).collect::<Result<Vec<_>>>()?;
         let interrupt = Interrupt::listen()?;
         let workload = Workload {
             trace: self.trace.clone(),
@@ -138,7 +139,7 @@ impl PlanCommand {
         let deciding = deciding(Path::new(""), &scheduler, false, self.seed)?;
         let levels = ServiceLevels { rejected_vcpu_hours: Some(self.rejected), ..ServiceLevels::default() };
         let mut plans = Vec::new();
-        for shape in &shapes {
+        for shape in &self.shape {
             let planner = Planner {
                 set: &set,
                 shape: shape.shape.capacity,

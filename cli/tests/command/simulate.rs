@@ -78,5 +78,7 @@ fn a_plan() {
             .contains("Service level against fleet size")
     );
     succeed(directory, "compare plan plan");
-    assert!(fail(directory, 1, "plan --shape 4x64:3").contains("the number is the answer"));
+    assert!(fail(directory, 2, "plan --shape 4x64:3").contains("the number is the answer"));
+    assert!(fail(directory, 2, "plan --shape 4x64@-1").contains("is not a number above 0"));
+    assert!(fail(directory, 2, "plan --shape 4x64 --rejected 1.5").contains("a share from 0 to 1"));
 }
