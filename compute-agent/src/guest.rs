@@ -77,7 +77,7 @@ const LOST_PAUSE: MonotonicMicros = 1_000_000;
 pub struct Guest {
     power: GuestPower,
     record: GuestRecord,
-    desired: Option<DesiredState>,
+    received: Option<Received>,
     /// Why the desired state could not be reached.
     fault: Option<Fault>,
     phase: Phase,
@@ -94,6 +94,25 @@ pub struct Guest {
     retry_at: MonotonicMicros,
     /// How long the guest may take to shut down.
     grace: MonotonicMicros,
+}
+
+/// The last desired state that was received.
+#[derive(Debug)]
+enum Received {
+    State(DesiredState),
+    /// It could not be parsed. The guest stays as it is until a valid one arrives.
+    Invalid {
+        generation: u64,
+    },
+}
+
+impl Received {
+    fn generation(&self) -> u64 {
+        match self {
+            Self::State(desired) => desired.generation,
+            Self::Invalid { generation } => *generation,
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -122,7 +141,7 @@ impl Guest {
         Self {
             power,
             record,
-            desired: None,
+            received: None,
             fault: None,
             phase: Phase::Idle,
             observe_again: false,
@@ -137,13 +156,13 @@ impl Guest {
 
     /// Applies a desired state, unless it is outdated or a repetition.
     pub fn apply(&mut self, desired: DesiredState, now: MonotonicMicros) -> Reaction {
-        let is_repeated = self.desired.as_ref().is_some_and(|known| known.generation == desired.generation);
+        let is_repeated = self.desired().is_some_and(|known| known.generation == desired.generation);
         if is_repeated && desired.goal == TargetState::Absent && !self.is_acting() {
             if self.fault.is_some() {
                 return self.retry_removal(now);
             }
-            let is_removal = self.desired.as_ref().is_some_and(|known| known.goal == TargetState::Absent);
-            if is_removal && self.power != GuestPower::Gone && self.is_settled() {
+            let is_removal = self.desired().is_some_and(|known| known.goal == TargetState::Absent);
+            if is_removal && self.power != GuestPower::Gone && self.is_concluded() {
                 // The guest was or seemed removed, and exists.
                 self.record.fulfilled = desired.generation.saturating_sub(1);
                 return self.proceed(now, false);
@@ -152,7 +171,7 @@ impl Guest {
         if desired.generation < self.known() || is_repeated {
             return Reaction { report: self.phase == Phase::Idle, ..Reaction::default() };
         }
-        self.desired = Some(desired);
+        self.received = Some(Received::State(desired));
         self.fault = None;
         self.attempts = 0;
         self.retry_at = 0;
@@ -173,16 +192,7 @@ impl Guest {
     /// Refuses an invalid desired state, which is reported as one that cannot be reached.
     pub fn refuse(&mut self, generation: u64, fault: Fault) -> Reaction {
         if generation >= self.known() {
-            let goal = TargetState::Absent;
-            self.desired = Some(DesiredState {
-                generation,
-                goal,
-                boot: 0,
-                hard: false,
-                must_exist: false,
-                spec: None,
-                disks: None,
-            });
+            self.received = Some(Received::Invalid { generation });
             self.fault = Some(fault);
         }
         Reaction { report: !self.is_acting(), ..Reaction::default() }
@@ -210,7 +220,7 @@ impl Guest {
         }
         if std::mem::take(&mut self.observe_again) {
             let mut reaction = self.act(GuestStep::Look);
-            reaction.report = has_changed && self.is_settled();
+            reaction.report = has_changed && self.is_concluded();
             return reaction;
         }
         self.proceed(now, has_changed)
@@ -241,17 +251,20 @@ impl Guest {
 
     /// The generation of the last desired state that was reached or failed.
     #[must_use]
-    pub fn settled_generation(&self) -> u64 {
-        match (&self.fault, &self.desired) {
-            (Some(_), Some(desired)) => desired.generation,
+    pub fn concluded_generation(&self) -> u64 {
+        match (&self.fault, &self.received) {
+            (Some(_), Some(received)) => received.generation(),
             _ => self.record.fulfilled,
         }
     }
 
-    /// The current desired state.
+    /// The current desired state. `None` if there is none yet, or if it is invalid.
     #[must_use]
     pub fn desired(&self) -> Option<&DesiredState> {
-        self.desired.as_ref()
+        match self.received.as_ref()? {
+            Received::State(desired) => Some(desired),
+            Received::Invalid { .. } => None,
+        }
     }
 
     /// The step that is running.
@@ -275,18 +288,22 @@ impl Guest {
         self.power == GuestPower::Gone
             && self.phase == Phase::Idle
             && self.fault.is_none()
-            && self.is_settled()
+            && self.is_concluded()
     }
 
     /// The highest generation received.
     #[must_use]
     pub fn known(&self) -> u64 {
-        self.desired.as_ref().map_or(0, |desired| desired.generation).max(self.record.known)
+        self.received_generation().max(self.record.known)
     }
 
-    fn is_settled(&self) -> bool {
-        let fulfilled = |desired: &DesiredState| self.record.fulfilled >= desired.generation;
-        self.fault.is_some() || self.desired.as_ref().is_none_or(fulfilled)
+    /// The generation of the last desired state that was received; 0 without one.
+    fn received_generation(&self) -> u64 {
+        self.received.as_ref().map_or(0, Received::generation)
+    }
+
+    fn is_concluded(&self) -> bool {
+        self.fault.is_some() || self.record.fulfilled >= self.received_generation()
     }
 
     /// Applies an observation. Returns whether the state has changed.
@@ -320,7 +337,7 @@ impl Guest {
         } else if step == GuestStep::Shutdown {
             // The guest could not be asked to shut down, so its time is over.
             self.off_by = Some(now);
-        } else if self.desired.as_ref().is_some_and(|desired| desired.generation == generation) {
+        } else if self.received.as_ref().is_some_and(|received| received.generation() == generation) {
             self.attempts += 1;
             if fault.kind == FaultKind::Transient && self.attempts < ATTEMPTS {
                 self.retry_at = now + (FIRST_PAUSE << (self.attempts - 1));
@@ -333,7 +350,7 @@ impl Guest {
     /// Starts what comes next. If nothing does and `has_changed`, the guest is reported.
     fn proceed(&mut self, now: MonotonicMicros, has_changed: bool) -> Reaction {
         self.phase = Phase::Idle;
-        if self.is_settled() {
+        if self.is_concluded() {
             return Reaction { report: has_changed || self.fault.is_some(), ..Reaction::default() };
         }
         if self.retry_at > now {
@@ -350,7 +367,7 @@ impl Guest {
     }
 
     fn next(&self, now: MonotonicMicros) -> Next {
-        let Some(desired) = &self.desired else { return Next::Do(GuestStep::Look) };
+        let Some(desired) = self.desired() else { return Next::Do(GuestStep::Look) };
         if self.is_stale {
             return Next::Do(GuestStep::Look);
         }
@@ -364,7 +381,7 @@ impl Guest {
     }
 
     fn act(&mut self, step: GuestStep) -> Reaction {
-        let generation = self.desired.as_ref().map_or(0, |desired| desired.generation);
+        let generation = self.received_generation();
         self.phase = Phase::Acting { step, generation };
         Reaction { step: Some(step), ..Reaction::default() }
     }

@@ -16,7 +16,7 @@ pub(super) fn report(instance: Uuid, guest: &Guest) -> Message {
     let fault = guest.fault();
     Message::Guest(v1::GuestReport {
         instance: instance.to_string(),
-        generation: guest.settled_generation(),
+        generation: guest.concluded_generation(),
         state: state(guest.power()).into(),
         boot: guest.record().boot,
         error: fault.map(ToString::to_string).unwrap_or_default(),

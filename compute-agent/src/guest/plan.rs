@@ -112,7 +112,7 @@ fn alive(
         }
         GuestPower::Saved => Some(Next::Do(GuestStep::Restore)),
         GuestPower::Running if turning_off != TurningOff::No => Some(turn_off(power, turning_off)),
-        GuestPower::Running | GuestPower::Paused => settle(desired, power, record),
+        GuestPower::Running | GuestPower::Paused => from_alive(desired, power, record),
     }
 }
 
@@ -137,7 +137,7 @@ fn start(desired: &DesiredState, record: GuestRecord) -> Next {
 }
 
 /// From running or paused to the goal.
-fn settle(desired: &DesiredState, power: GuestPower, record: GuestRecord) -> Option<Next> {
+fn from_alive(desired: &DesiredState, power: GuestPower, record: GuestRecord) -> Option<Next> {
     match (desired.goal, power) {
         (TargetState::Suspended, _) => Some(Next::Do(GuestStep::Save)),
         (TargetState::Paused, GuestPower::Running) => Some(Next::Do(GuestStep::Pause)),

@@ -234,6 +234,29 @@ fn a_lost_guest_is_not_created_again() {
     assert_eq!(world.power, GuestPower::Running);
 }
 
+/// An agent that does not understand a message must not act on it, and no event may make it act.
+#[test]
+fn an_invalid_desired_state_is_reported_and_leaves_the_guest_as_it_is() {
+    let mut world = World::new();
+    world.reach(1, TargetState::Running, 1, false);
+    world.done.clear();
+    let reaction = world.guest.refuse(2, Fault::permanent("goal: 99"));
+    assert!(reaction.report);
+    world.take(reaction);
+    assert_eq!((world.guest.known(), world.guest.concluded_generation()), (2, 2));
+    world.latest = 2;
+    world.disturb(GuestPower::Paused);
+    world.settle(true);
+    world.apply(desired(1, TargetState::Absent, 1, false));
+    world.settle(true);
+    assert_eq!((&*world.done, world.power), (&[][..], GuestPower::Paused));
+    assert!(world.guest.fault().is_some_and(|fault| fault.message == "goal: 99"));
+
+    // A valid message of the same generation is not a repetition.
+    assert_eq!(world.reach(2, TargetState::Running, 1, false), [GuestStep::Resume]);
+    assert!(world.guest.fault().is_none());
+}
+
 #[test]
 fn a_guest_that_ignores_the_shutdown_is_destroyed_after_its_grace_period() {
     let mut world = World::new();
@@ -270,7 +293,7 @@ fn a_guest_that_shuts_itself_down_is_reported_and_not_started_again() {
     world.disturb(GuestPower::ShutDown);
     world.settle(true);
     assert!(world.has_reported);
-    assert_eq!((world.guest.power(), world.guest.settled_generation()), (GuestPower::ShutDown, 1));
+    assert_eq!((world.guest.power(), world.guest.concluded_generation()), (GuestPower::ShutDown, 1));
     world.apply(desired(1, TargetState::Running, 1, false));
     world.settle(true);
     world.restart();
@@ -336,7 +359,7 @@ fn a_transient_fault_is_retried_and_then_reported() {
         }
     }
     assert_eq!(attempts, ATTEMPTS);
-    assert_eq!(world.guest.settled_generation(), 1);
+    assert_eq!(world.guest.concluded_generation(), 1);
     assert_eq!(world.record.fulfilled, 0);
     assert!(world.has_reported);
     assert_eq!(world.reach(2, TargetState::Absent, 1, false), []);
@@ -369,7 +392,7 @@ fn a_failed_removal_is_retried() {
     assert_eq!((world.step, world.guest.phase), (None, Phase::Waiting), "not at once");
     world.settle(true);
     assert!(world.has_reported);
-    assert_eq!((world.power, world.guest.settled_generation()), (GuestPower::Gone, 2));
+    assert_eq!((world.power, world.guest.concluded_generation()), (GuestPower::Gone, 2));
 }
 
 #[test]
@@ -531,7 +554,7 @@ proptest! {
         world.settle(obeys);
 
         prop_assert!(world.has_reported);
-        prop_assert_eq!(world.guest.settled_generation(), generation);
+        prop_assert_eq!(world.guest.concluded_generation(), generation);
         prop_assert_eq!(world.guest.power(), world.power);
         if goal == TargetState::Shelved && world.power == GuestPower::Gone {
             prop_assert!(world.guest.fault().is_some());

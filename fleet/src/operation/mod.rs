@@ -119,7 +119,7 @@ pub(crate) trait Rules: Sync {
     }
 
     /// Applies a failure that leaves the guest in this state. The operation has ended: the instance is what its guest is.
-    fn settle_failure(&self, instance: &mut Instance, found: GuestState, now: Timestamp) {
+    fn apply_failure(&self, instance: &mut Instance, found: GuestState, now: Timestamp) {
         instance.follow_failed(found, now);
     }
 }

@@ -221,7 +221,7 @@ impl Fleet {
         }
         self.change_instance(uuid, |instance| {
             instance.observed.power = power(report.state);
-            instance.settle(report.state, host, now);
+            instance.complete_operation(report.state, host, now);
         });
     }
 
@@ -242,7 +242,7 @@ impl Fleet {
         }
         self.change_instance(uuid, |instance| {
             instance.observed.power = power(report.state);
-            instance.settle_failure(report, host, now);
+            instance.fail_operation(report, host, now);
         });
     }
 }
@@ -266,7 +266,7 @@ impl Instance {
 
     /// Completes the operation: the agent has applied the latest desired state. The guest may have
     /// changed since.
-    fn settle(&mut self, found: GuestState, host: &str, now: Timestamp) {
+    fn complete_operation(&mut self, found: GuestState, host: &str, now: Timestamp) {
         let Some(operation) = self.operation else { return self.follow(found, host, now) };
         let Some(done) = operation.rules().done(found) else { return };
         self.vm_state = done;
@@ -279,7 +279,7 @@ impl Instance {
 
     /// Handles a desired state that could not be applied. A deletion is retried; any other
     /// operation ends.
-    fn settle_failure(&mut self, report: &GuestReport, host: &str, now: Timestamp) {
+    fn fail_operation(&mut self, report: &GuestReport, host: &str, now: Timestamp) {
         if self.observed.fault != report.error || self.operation.is_some() {
             self.observed.fault.clone_from(&report.error);
             let action = self.operation.map_or("", Operation::task_state);
@@ -289,7 +289,7 @@ impl Instance {
             Some(Operation::Delete) => {}
             Some(operation) => {
                 self.operation = None;
-                operation.rules().settle_failure(self, report.state, now);
+                operation.rules().apply_failure(self, report.state, now);
             }
             None => match self.consequence(report.state) {
                 Consequence::Ignore => {}

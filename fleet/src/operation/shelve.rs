@@ -52,7 +52,7 @@ impl Rules for Shelve {
         found == GuestState::Shelved
     }
 
-    fn settle_failure(&self, instance: &mut Instance, found: GuestState, now: Timestamp) {
+    fn apply_failure(&self, instance: &mut Instance, found: GuestState, now: Timestamp) {
         if found == GuestState::Shelved {
             instance.vm_state = VmState::ShelvedOffloaded;
         } else {
@@ -93,7 +93,7 @@ impl Rules for Unshelve {
         is_failure && found == GuestState::Shelved
     }
 
-    fn settle_failure(&self, instance: &mut Instance, found: GuestState, now: Timestamp) {
+    fn apply_failure(&self, instance: &mut Instance, found: GuestState, now: Timestamp) {
         if found == GuestState::Shelved {
             instance.vm_state = VmState::ShelvedOffloaded;
         } else {
