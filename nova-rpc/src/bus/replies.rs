@@ -84,7 +84,10 @@ impl Replies {
                 .await
             {
                 Ok(Sent::Delivered) => return,
-                Ok(Sent::NoQueue | Sent::Lost) if Instant::now() < deadline => sleep(PAUSE).await,
+                Ok(Sent::NoQueue | Sent::Lost) if Instant::now() < deadline => {
+                    BusStatistics::add(&self.statistics.resent);
+                    sleep(PAUSE).await;
+                }
                 Ok(Sent::NoQueue | Sent::Lost) | Err(_) => break,
             }
         }

@@ -11,6 +11,7 @@ pub struct BusStatistics {
     pub(super) duplicates: AtomicU64,
     pub(super) unreadable: AtomicU64,
     pub(super) keep_alives: AtomicU64,
+    pub(super) resent: AtomicU64,
     pub(super) abandoned: AtomicU64,
 }
 
@@ -22,9 +23,9 @@ impl BusStatistics {
     }
 
     /// Counts by name: connections made, messages received, duplicates dropped, messages that could not be read, keep-alives
-    /// sent, replies that nobody received.
+    /// sent, repeated attempts to send a reply, replies that nobody received.
     #[must_use]
-    pub fn counts(&self) -> [(&'static str, u64); 6] {
+    pub fn counts(&self) -> [(&'static str, u64); 7] {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
             ("connections", count(&self.connections)),
@@ -32,6 +33,7 @@ impl BusStatistics {
             ("duplicates", count(&self.duplicates)),
             ("unreadable", count(&self.unreadable)),
             ("keep_alives", count(&self.keep_alives)),
+            ("resent_replies", count(&self.resent)),
             ("abandoned_replies", count(&self.abandoned)),
         ]
     }

@@ -12,24 +12,47 @@ use berth_nova_rpc::transport::{BusOptions, RabbitOptions, TransportUrl};
 use berth_nova_rpc::{Call, RpcFailure};
 use berth_test_support::rabbit::Rabbit;
 use client::Client;
-use serde_json::json;
 use serde_json::value::RawValue;
-use tokio::sync::watch;
+use serde_json::{Value, json};
+use tokio::sync::{Semaphore, watch};
+use uuid::Uuid;
 
-/// Answers a ping with its argument; one whose argument begins with `slow` after two seconds.
-struct Echo;
+/// Answers a ping with its argument; one whose argument begins with `slow` when it is released.
+struct Echo {
+    /// Slow pings that have begun.
+    begun: Semaphore,
+    /// Slow pings that may end.
+    released: Semaphore,
+}
 
 impl Handler for Echo {
     async fn handle(&self, call: Call, _: Context) -> Result<Box<RawValue>, RpcFailure> {
         let Call::Ping(arg) = call else { return Err(RpcFailure::no_valid_host("")) };
         if arg.as_str().is_some_and(|arg| arg.starts_with("slow")) {
-            tokio::time::sleep(Duration::from_secs(2)).await;
+            self.begun.add_permits(1);
+            take(&self.released).await;
         }
         Ok(RawValue::from_string(arg.to_string()).expect("JSON"))
     }
 }
 
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    for _ in 0..600 {
+        if is_so() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{what}: nothing within a minute");
+}
+
+/// Waits for a permit and uses it up.
+async fn take(permits: &Semaphore) {
+    permits.acquire().await.expect("it is open").forget();
+}
+
 struct Served {
+    echo: Arc<Echo>,
     stop: watch::Sender<bool>,
     statistics: Arc<BusStatistics>,
     task: tokio::task::JoinHandle<Result<(), BusError>>,
@@ -47,19 +70,19 @@ impl Served {
         };
         let (stop, stopped) = watch::channel(false);
         let statistics = Arc::new(BusStatistics::default());
-        let served =
-            serve(options, Arc::new(Echo), Arc::clone(&statistics), stopped, Duration::from_secs(10));
-        Self { stop, statistics, task: tokio::spawn(served) }
+        let echo = Arc::new(Echo { begun: Semaphore::new(0), released: Semaphore::new(0) });
+        let patience = Duration::from_secs(10);
+        let served = serve(options, Arc::clone(&echo), Arc::clone(&statistics), stopped, patience);
+        Self { echo, stop, statistics, task: tokio::spawn(served) }
     }
 
     async fn connected(&self) {
-        for _ in 0..600 {
-            if self.statistics.is_connected() {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        panic!("no connection");
+        until("a connection", || self.statistics.is_connected()).await;
+    }
+
+    /// Waits until the count has reached the number.
+    async fn until(&self, name: &str, number: u64) {
+        until(name, || self.count(name) >= number).await;
     }
 
     fn count(&self, name: &str) -> u64 {
@@ -110,28 +133,33 @@ async fn calls_are_answered_through_everything_that_happens_on_a_bus() {
 
     // Work that takes long is announced, at half of the time that the caller names.
     client.ping("slow", json!({"_timeout": 1})).await;
-    let mut alive = 0;
-    let reply = loop {
-        let reply = client.reply(20).await.expect("an answer");
-        if reply["ending"] == json!(true) {
-            break reply;
-        }
-        assert_eq!((&reply["result"], &reply["_msg_id"]), (&json!(null), &json!("slow")));
-        alive += 1;
+    let is_alive = |reply: &Value| {
+        let is_alive = reply["ending"] == json!(false);
+        assert!(!is_alive || (&reply["result"], &reply["_msg_id"]) == (&json!(null), &json!("slow")));
+        is_alive
     };
+    for _ in 0..2 {
+        assert!(is_alive(&client.reply(20).await.expect("a keep-alive")));
+    }
+    served.echo.released.add_permits(1);
+    let mut reply = client.reply(20).await.expect("an answer");
+    while is_alive(&reply) {
+        reply = client.reply(20).await.expect("an answer");
+    }
     assert_eq!(reply["result"], "slow");
-    assert!((2..=4).contains(&alive), "{alive}");
+    take(&served.echo.begun).await;
 
     // A caller whose queue appears late still receives its reply.
     client.ping("late", json!({"_reply_q": "reply_late"})).await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    served.until("resent_replies", 1).await;
     let mut late = Client::connect(rabbit.port(), "reply_late").await;
     assert_eq!(late.reply(20).await.expect("an answer")["result"], "late");
 
     // The broker dies while a call is worked on; its reply waits for the next connection.
     client.ping("slow-lost", json!({})).await;
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    take(&served.echo.begun).await;
     rabbit.kill();
+    served.echo.released.add_permits(1);
     rabbit.start_server();
     let mut client = Client::connect(rabbit.port(), "reply_1").await;
     served.connected().await;
@@ -157,17 +185,11 @@ async fn queues_are_declared_with_the_options_or_the_option_is_named() {
     let mut client = Client::connect(rabbit.port(), "reply_1").await;
     client.ping("a", json!({})).await;
     assert_eq!(client.reply(20).await.expect("an answer")["result"], "a");
-    let cast = json!({"method": "delete_instance_info", "version": "4.2", "args": {"host_name": "h", "instance_uuid": "u"}});
+    let cast = json!({"method": "delete_instance_info", "version": "4.2", "args": {"host_name": "h", "instance_uuid": Uuid::nil()}});
     let body = json!({"oslo.version": "2.0", "oslo.message": cast.to_string()}).to_string();
     let before = served.count("messages");
     client.publish("scheduler_fanout", "", body.as_bytes()).await;
-    for _ in 0..100 {
-        if served.count("messages") > before {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    assert_eq!(served.count("messages"), before + 1, "the stream is read");
+    served.until("messages", before + 1).await;
     served.stop().await.expect("ends without an error");
 
     // The queues are there now, and are others than the defaults lead to.

@@ -2,7 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "these tests are about the time that connections have")]
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use berth_server::Limits;
 
@@ -34,13 +34,12 @@ fn hostile() -> String {
 #[test]
 fn a_search_ends_when_its_time_is_over() {
     let server = endless(Duration::from_secs(1));
-    let start = Instant::now();
     let error = server.client().ask("GET", &hostile()).error(400);
     assert!(error.contains("more than 1 seconds are needed"), "{error}");
-    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
 }
 
-/// Sixteen searches wait for each other and for nobody else; those whose clients are gone are given up.
+/// Sixteen searches wait for each other and for nobody else; those whose clients are gone are given up. A request that waited for
+/// one of them would get no answer before its client loses patience.
 #[test]
 fn searches_do_not_hold_up_other_requests() {
     let server = endless(Duration::from_secs(3_600));
@@ -52,13 +51,9 @@ fn searches_do_not_hold_up_other_requests() {
         })
         .collect();
     let mut client = server.client();
-    let mut longest = Duration::ZERO;
     for _ in 0..100 {
-        let start = Instant::now();
         client.get("/resource_classes/VCPU");
-        longest = longest.max(start.elapsed());
     }
-    assert!(longest < Duration::from_secs(2), "{longest:?}");
     drop(hostile);
     // All of them are given up: a search of another client has its turn.
     let found = client.get("/allocation_candidates?resources=SRIOV_NET_VF:1&limit=1");

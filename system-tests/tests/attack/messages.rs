@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use berth_api::v1;
 use berth_api::v1::instances_client::InstancesClient;
+use bytes::Bytes;
+use tokio::task::JoinSet;
 use tonic::Code;
 use tonic::transport::Endpoint;
 
@@ -12,15 +14,20 @@ use crate::scene::{Ceiling, attack, p99, runtime, service, sized};
 /// What each call sends of its message.
 const PART: usize = 4 << 20;
 
-/// Begins calls on one connection, each with a part of a message; returns how many the service ended.
-async fn begin_calls(address: &str, calls: usize) -> usize {
+/// How long the service may take to end calls.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Begins calls on one connection, each with a part of a message, and waits until the service has ended the `wanted` number of
+/// them; returns how many it ended.
+async fn begin_calls(address: &str, calls: usize, wanted: usize) -> usize {
     let stream = tokio::net::TcpStream::connect(address).await.expect("it listens");
     let (client, connection) = h2::client::handshake(stream).await.expect("it speaks HTTP/2");
     let connection = tokio::spawn(connection);
     let mut client = client.ready().await.expect("it takes calls");
     let mut message = vec![0; PART];
     message[1..5].copy_from_slice(&(7_u32 << 20).to_be_bytes());
-    let mut begun = Vec::new();
+    let message = Bytes::from(message);
+    let mut begun = JoinSet::new();
     for _ in 0..calls {
         let request = http::Request::post(format!("http://{address}/berth.v1.Placement/Claim"))
             .header("content-type", "application/grpc")
@@ -28,20 +35,26 @@ async fn begin_calls(address: &str, calls: usize) -> usize {
             .body(())
             .expect("a valid request");
         let Ok((response, body)) = client.send_request(request, false) else { break };
-        begun.push((response, tokio::spawn(send(body, message.clone().into()))));
+        let message = message.clone();
+        begun.spawn(async {
+            let sending = tokio::spawn(send(body, message));
+            drop(response.await);
+            sending.abort();
+        });
     }
-    tokio::time::sleep(Duration::from_secs(2)).await;
     let mut ended = 0;
-    for (response, sending) in begun {
-        ended += usize::from(tokio::time::timeout(Duration::from_millis(1), response).await.is_ok());
-        sending.abort();
-    }
+    let enough = async {
+        while ended < wanted && begun.join_next().await.is_some() {
+            ended += 1;
+        }
+    };
+    let _ = tokio::time::timeout(PATIENCE, enough).await;
     connection.abort();
     ended
 }
 
 /// Sends as fast as the service permits, and never finishes.
-async fn send(mut body: h2::SendStream<bytes::Bytes>, mut message: bytes::Bytes) {
+async fn send(mut body: h2::SendStream<Bytes>, mut message: Bytes) {
     while !message.is_empty() {
         body.reserve_capacity(message.len());
         let Some(Ok(permitted)) = std::future::poll_fn(|context| body.poll_capacity(context)).await else {
@@ -62,7 +75,7 @@ fn unfinished_messages_take_no_more_than_one_connection_may() {
     let ceiling = Ceiling { memory_mib: 200, p99: p99(Duration::from_millis(50)) };
     let calls = sized(60, 180);
     let (ended, _) = attack(&format!("{calls} unfinished messages"), &service, &ceiling, || {
-        runtime().block_on(begin_calls(&service.grpc_address, calls))
+        runtime().block_on(begin_calls(&service.grpc_address, calls, calls - 10))
     });
     assert!(ended >= calls - 10, "{ended} of {calls} calls were ended");
 }
