@@ -226,14 +226,14 @@ mod tests {
         }
         fleet.forget_released_members();
         assert_eq!(fleet.group_members(group), [holds, released]);
-        index.remove_consumer(released.into()).unwrap();
+        index.release_uncounted(released.into()).unwrap();
         // It belongs to another consumer now, and to no group.
         index.claim(released.into(), &[allocation]).unwrap();
         assert_eq!(fleet.group_members(group), [holds]);
         fleet.forget_released_members();
         assert_eq!(fleet.state.memberships, [(holds, group)].into());
         assert!(matches!(fleet.delete_group(named), Err(FleetError::Precondition { reason: IN_USE, .. })));
-        index.remove_consumer(holds.into()).unwrap();
+        index.release_uncounted(holds.into()).unwrap();
         fleet.forget_released_members();
         fleet.delete_group(named).unwrap();
         assert!(fleet.state.is_empty());

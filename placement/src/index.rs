@@ -62,6 +62,13 @@ pub enum ClaimError {
 #[error("consumer {:032x} has no allocations", .0.0)]
 pub struct UnknownConsumer(pub ConsumerId);
 
+/// Whether a release advances the generations of the providers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Counting {
+    Counted,
+    Uncounted,
+}
+
 impl Index {
     /// An empty index with reverse lookups: the consumers of a provider ([`Self::holders`]) and of
     /// a project ([`Self::project_consumers`]). They make claims slightly slower.
@@ -178,15 +185,33 @@ impl Index {
     /// # Errors
     /// A consumer without allocations.
     pub fn release(&self, consumer: ConsumerId) -> Result<Allocations, UnknownConsumer> {
+        let held = self.release_as(consumer, Counting::Counted).ok_or(UnknownConsumer(consumer))?;
+        Ok(held.allocations)
+    }
+
+    /// [`Self::release`], but the generations of the providers stay, as in Placement. Returns the
+    /// consumer; `None` if it holds nothing.
+    pub fn release_uncounted(&self, consumer: ConsumerId) -> Option<Consumer> {
+        self.release_as(consumer, Counting::Uncounted)
+    }
+
+    fn release_as(&self, consumer: ConsumerId, counting: Counting) -> Option<Consumer> {
         let recording = self.recording();
         let mut locked = self.consumers.lock([consumer]);
-        let held = locked.remove(consumer).ok_or(UnknownConsumer(consumer))?;
-        self.ledger.bump_generations(&held.allocations);
-        recording.record(|| consumer_changes(consumer, Some(&held), None, &held.allocations));
+        if counting == Counting::Uncounted && locked.get(consumer)?.allocations.is_empty() {
+            return None;
+        }
+        let held = locked.remove(consumer)?;
+        let counted: &[Allocation] = match counting {
+            Counting::Counted => &held.allocations,
+            Counting::Uncounted => &[],
+        };
+        self.ledger.bump_generations(counted);
+        recording.record(|| consumer_changes(consumer, Some(&held), None, counted));
         self.vacate(consumer, &held, locked);
         drop(recording);
         self.journal_rows(&held.allocations);
-        Ok(held.allocations)
+        Some(held)
     }
 
     /// Completes the removal of the entry `held` of a consumer: it leaves the reverse lookups and its

@@ -10,7 +10,7 @@ use crate::groups::{GroupError, Joining, Regrouping};
 use crate::ids::{ClassId, Row, Timestamp};
 use crate::index::Index;
 use crate::ledger::{InventoryError, Refusal, ReshapeRefusal, Rewrite, Shift};
-use crate::recorder::{Replaced, StateChange, consumer_changes};
+use crate::recorder::{Replaced, StateChange};
 use crate::writer::TopologyError;
 
 /// The desired allocations of one consumer.
@@ -135,7 +135,7 @@ impl Index {
             recording.record(|| self.written(&locked, &mut entries, &touched));
         });
         if outcome.is_ok() {
-            self.enter(&mut locked, entries);
+            self.apply_entries(&mut locked, entries);
             regrouping.publish(&mut locked);
         } else {
             drop(regrouping);
@@ -185,29 +185,13 @@ impl Index {
                 inventories.chain(self.written(&locked, &mut entries, &touched)).collect()
             });
         })?;
-        self.enter(&mut locked, entries);
+        self.apply_entries(&mut locked, entries);
         regrouping.publish(&mut locked);
         drop(locked);
         rewrites.iter().for_each(|rewrite| writer.inventories_written(rewrite));
         drop(writer);
         self.journal_touched(&touched);
         Ok(())
-    }
-
-    /// Releases everything that a consumer holds and removes it. Does not count a change of its
-    /// providers, as in Placement. Returns `None` when the consumer holds nothing.
-    pub fn remove_consumer(&self, consumer: ConsumerId) -> Option<Consumer> {
-        let recording = self.recording();
-        let mut locked = self.consumers.lock([consumer]);
-        if locked.get(consumer)?.allocations.is_empty() {
-            return None;
-        }
-        let held = locked.remove(consumer)?;
-        recording.record(|| consumer_changes(consumer, Some(&held), None, &[]));
-        self.vacate(consumer, &held, locked);
-        drop(recording);
-        self.journal_rows(&held.allocations);
-        Some(held)
     }
 
     /// The consumers with allocations on the provider, in order. Empty unless the index was made
@@ -234,7 +218,8 @@ impl Index {
         writes.iter().map(entry).collect()
     }
 
-    fn enter(&self, locked: &mut Locked<'_>, entries: Vec<Entry>) {
+    /// Replaces the consumers by their entries after the writes.
+    fn apply_entries(&self, locked: &mut Locked<'_>, entries: Vec<Entry>) {
         for (consumer, after) in entries {
             let before = locked.remove(consumer);
             match (&self.holders, &before, &after) {

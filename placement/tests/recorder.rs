@@ -236,7 +236,7 @@ fn perform_on_consumers(index: &Index, op: &Op, now: Timestamp) {
             index.transfer(&[write(c.into(), &held), write(d.into(), &[])], now).ok();
         }
         Op::Release(c) => drop(index.release(ConsumerId(c.into()))),
-        Op::RemoveConsumer(c) => drop(index.remove_consumer(ConsumerId(c.into()))),
+        Op::RemoveConsumer(c) => drop(index.release_uncounted(ConsumerId(c.into()))),
         Op::Reshape(p, c, total) => {
             let row = provider(index, p);
             let inventories = vec![(ClassId::VCPU, Inventory::of(total))];
@@ -352,7 +352,7 @@ fn when_a_release_has_ended_its_capacity_is_free() {
     index.claim(ConsumerId(1), &[take(row, 4)]).unwrap();
     index.release(ConsumerId(1)).unwrap();
     index.claim(ConsumerId(2), &[take(row, 3)]).unwrap();
-    index.remove_consumer(ConsumerId(2)).unwrap();
+    index.release_uncounted(ConsumerId(2)).unwrap();
     assert_eq!(*recorder.used.lock().unwrap(), [4, 0, 3, 0]);
 }
 

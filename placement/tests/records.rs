@@ -83,7 +83,7 @@ fn marks_show_whether_anything_changed() {
     let mark = index.mark();
     let _ = index.snapshot();
     assert_eq!(index.mark(), mark);
-    index.remove_consumer(ConsumerId(11)).unwrap();
+    index.release_uncounted(ConsumerId(11)).unwrap();
     let removed = index.mark();
     assert_ne!(removed, mark);
     index.write().trait_named("CUSTOM_NEW");

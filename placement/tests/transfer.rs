@@ -115,9 +115,9 @@ fn a_removed_consumer_frees_capacity_but_counts_no_change() {
     let index = index(1);
     index.transfer(&[write(1, &[(0, CPU, 3)])], NOW).unwrap();
     let before = index.generation(Row(0));
-    assert!(index.remove_consumer(ConsumerId(1)).is_some());
+    assert!(index.release_uncounted(ConsumerId(1)).is_some());
     assert_eq!((index.used(Row(0), CPU), index.generation(Row(0))), (0, before));
-    assert_eq!((index.remove_consumer(ConsumerId(1)), index.holders(Row(0)).len()), (None, 0));
+    assert_eq!((index.release_uncounted(ConsumerId(1)), index.holders(Row(0)).len()), (None, 0));
     assert_eq!(index.project_consumers("project"), []);
 }
 

@@ -127,7 +127,7 @@ fn a_keeper_keeps_every_change() {
     assert!(data.has_state().unwrap());
     let (service, keeper) = Keeper::start(data, options(), DurabilityOptions::default()).unwrap();
     let index = service.index();
-    index.remove_consumer(ConsumerId(10)).unwrap();
+    index.release_uncounted(ConsumerId(10)).unwrap();
     index
         .write_at(Timestamp(11))
         .rename_provider(index.find(Uuid::from_u128(2)).unwrap(), "renamed")

@@ -88,7 +88,7 @@ impl Offline {
 /// The directory is locked, so nothing changes between finding and healing.
 impl Healer for Offline {
     fn remove(&mut self, consumer: Uuid, _: &About) -> Result<Outcome> {
-        let is_there = self.contents.index.remove_consumer(ConsumerId::from(consumer)).is_some();
+        let is_there = self.contents.index.release_uncounted(ConsumerId::from(consumer)).is_some();
         self.is_changed |= is_there;
         Ok(if is_there { Outcome::Done } else { Outcome::Changed })
     }

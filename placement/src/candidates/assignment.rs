@@ -138,7 +138,7 @@ impl Assignment {
         self.next = 0;
         for (contention, matching) in plan.contentions.iter().zip(&mut self.matchings) {
             let terms = Terms { plan, contention, stock };
-            if !matching.settle(terms, variable, place, work)? {
+            if !matching.assign(terms, variable, place, work)? {
                 self.step_back(plan, stock, work)?;
                 break;
             }
@@ -153,7 +153,7 @@ impl Assignment {
         stock.take(plan, variable, place, -1);
         for (contention, matching) in plan.contentions.iter().zip(&mut self.matchings) {
             let terms = Terms { plan, contention, stock };
-            matching.unsettle(terms, variable, place, work)?;
+            matching.unassign(terms, variable, place, work)?;
         }
         self.next = place + 1;
         Ok(true)

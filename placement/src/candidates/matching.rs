@@ -67,7 +67,7 @@ impl Matching {
 
     /// Records that a variable has chosen a provider; returns whether all others can still be
     /// matched.
-    pub(super) fn settle(
+    pub(super) fn assign(
         &mut self,
         terms: Terms<'_>,
         variable: usize,
@@ -91,7 +91,7 @@ impl Matching {
     }
 
     /// Reverts a variable's choice, and matches the variables that it had left without a provider.
-    pub(super) fn unsettle(
+    pub(super) fn unassign(
         &mut self,
         terms: Terms<'_>,
         variable: usize,

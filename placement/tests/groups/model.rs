@@ -244,7 +244,7 @@ impl Both {
                 self.model.forget(*number);
             }
             Step::Forget(number) => {
-                let removed = self.index.remove_consumer(consumer(*number));
+                let removed = self.index.release_uncounted(consumer(*number));
                 let something = self.model.held.get(number).is_some_and(|held| !held.is_empty());
                 assert_eq!(removed.is_some(), something);
                 if something {

@@ -109,7 +109,7 @@ fn a_consumer_that_is_released_removed_or_emptied_leaves_the_group() {
     let index = index(at_most(1));
     claim(&index, &[(VM, A), (OTHER, B), (THIRD, C)]).unwrap();
     index.release(VM).unwrap();
-    index.remove_consumer(OTHER).unwrap();
+    index.release_uncounted(OTHER).unwrap();
     assert_eq!(members(&index), [Member::new(THIRD, C)]);
     index.transfer(&[write(THIRD, &[], 1)], NOW).unwrap();
     assert_eq!((members(&index), index.check()), (vec![], Ok(())));

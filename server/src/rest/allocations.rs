@@ -149,7 +149,7 @@ fn transfer(call: &Call<'_>, topology: &Topology, writes: &[Write]) -> Result<Re
 pub(super) fn delete(call: &Call<'_>, uuid: &str) -> Result<Reply, Failure> {
     call.may(rules::ALLOCATIONS_DELETE)?;
     let id = uuids::read(uuid).map(ConsumerId::from);
-    match id.and_then(|id| call.index().remove_consumer(id)) {
+    match id.and_then(|id| call.index().release_uncounted(id)) {
         Some(_) => Ok(Reply::no_content()),
         None => Err(Failure::not_found(format!("No allocations for consumer '{uuid}'"))),
     }

@@ -59,7 +59,7 @@ fn write(index: &Index, number: usize, row: Row, gold: ClassId) {
 pub(crate) fn use_it(index: &Index) {
     let gold = index.topology().class("CUSTOM_GOLD").unwrap();
     for number in (0..CONSUMERS).step_by(3) {
-        index.remove_consumer(ConsumerId::from(consumer(number))).unwrap();
+        index.release_uncounted(ConsumerId::from(consumer(number))).unwrap();
         if number % 2 == 0 {
             let row = index.find(Uuid::from_u128((number % PROVIDERS) as u128 + 1)).unwrap();
             write(index, CONSUMERS + number, row, gold);

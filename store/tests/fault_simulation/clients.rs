@@ -127,7 +127,7 @@ impl OnConsumers {
         match self {
             Self::Claim(consumer, allocations) => index.claim(*consumer, allocations).is_ok(),
             Self::Release(consumer) => index.release(*consumer).is_ok(),
-            Self::Remove(consumer) => index.remove_consumer(*consumer).is_some(),
+            Self::Remove(consumer) => index.release_uncounted(*consumer).is_some(),
             Self::Transfer(writes) => index.transfer(writes, now).is_ok(),
             Self::Read(consumer) => index.consumer(*consumer).is_some(),
         }

@@ -32,7 +32,7 @@ pub(super) fn list(
 
 pub(super) fn release(call: &Call<'_>, wanted: &v1::ReleaseRequest) -> Result<v1::ReleaseResponse, Status> {
     let consumers = field::uuids("consumers", &wanted.consumers, MOST_CONSUMERS)?;
-    let held = |uuid: &Uuid| call.index.remove_consumer((*uuid).into()).is_some();
+    let held = |uuid: &Uuid| call.index.release_uncounted((*uuid).into()).is_some();
     let count = consumers.len();
     let released =
         at_length(count, || consumers.into_iter().filter(held).map(|uuid| uuid.to_string()).collect());
