@@ -89,10 +89,10 @@ impl Engine {
     ///
     /// # Errors
     /// What the caller receives where it never will be.
-    pub(crate) async fn settled(&self) -> Result<(), RpcFailure> {
+    pub(crate) async fn wait_durable(&self) -> Result<(), RpcFailure> {
         match self {
             Self::Index { ledger, .. } => {
-                ledger.settled().await.map_err(|problem| not_durable(&problem).failure)
+                ledger.wait_durable().await.map_err(|problem| not_durable(&problem).failure)
             }
             Self::Remote(_) => Ok(()),
         }

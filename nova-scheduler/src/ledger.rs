@@ -17,5 +17,5 @@ pub trait ClaimLedger: Send + Sync + 'static {
     ///
     /// # Errors
     /// Why it never will be.
-    fn settled(&self) -> Pin<Box<dyn Future<Output = Result<(), Arc<str>>> + Send + '_>>;
+    fn wait_durable(&self) -> Pin<Box<dyn Future<Output = Result<(), Arc<str>>> + Send + '_>>;
 }

@@ -56,7 +56,7 @@ impl Service {
                 self.remember(&asked, chosen(selected).map(|one| one.host.as_str()));
             }
             // Nothing that the caller learns may be lost.
-            self.engine.settled().await?;
+            self.engine.wait_durable().await?;
         }
         let answer = match &decided {
             Ok(selected) => Ok(result(selected, request.returns_objects)),

@@ -163,7 +163,7 @@ async fn durable_moment(epoch: &Epoch) -> Result<(Snapshot, FleetState), String>
     match &epoch.access {
         Access::Durable(durability) => {
             let moment = moment().await?;
-            durability.on_disk().await.map_err(|reason| reason.to_string())?;
+            durability.wait_on_disk().await.map_err(|reason| reason.to_string())?;
             Ok(moment)
         }
         Access::ReadOnly(_) => moment().await,

@@ -194,7 +194,7 @@ impl Keeping {
                 let epoch = self.service.epoch();
                 (Arc::clone(&epoch.index), Arc::clone(&epoch.fleet))
             };
-            self.service.enter(Epoch { index, fleet, access: Access::Down(reason.as_str().into()) });
+            self.service.begin_epoch(Epoch { index, fleet, access: Access::Down(reason.as_str().into()) });
             committer.fail(&reason);
             // A store that panicked may panic once more.
             drop(catch_unwind(AssertUnwindSafe(|| drop(committer))));
@@ -209,7 +209,7 @@ impl Keeping {
             let outcome = catch_unwind(AssertUnwindSafe(|| self.try_again()));
             match outcome.unwrap_or_else(|_| Err("the store panicked".to_owned())) {
                 Ok((epoch, committer)) => {
-                    self.service.enter(epoch);
+                    self.service.begin_epoch(epoch);
                     tracing::info!("the store works again");
                     return Some(committer);
                 }
@@ -227,7 +227,7 @@ impl Keeping {
         }
         match load() {
             Ok(contents) => {
-                self.service.enter(read_only(contents, reason, &self.service.options.fleet));
+                self.service.begin_epoch(read_only(contents, reason, &self.service.options.fleet));
             }
             Err(error) => tracing::warn!(%error, "the store cannot be read either"),
         }

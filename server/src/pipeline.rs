@@ -169,7 +169,7 @@ impl Asked<'_> {
             None => self.serve(&epoch, body, &identity, version, stop),
         };
         let answer = answer.and_then(|reply| self.count_in_flight(reply, &identity));
-        if let Err(unknown) = epoch.settle(self.purpose()).await {
+        if let Err(unknown) = epoch.wait_before_response(self.purpose()).await {
             return self.fail(&outcome_unknown(&unknown), Some(version));
         }
         match answer {

@@ -157,7 +157,7 @@ impl Service {
     }
 
     /// Sets the epoch for requests that begin from now on.
-    pub(crate) fn enter(&self, epoch: Epoch) {
+    pub(crate) fn begin_epoch(&self, epoch: Epoch) {
         let serves = epoch.access.serves();
         self.epoch.store(Arc::new(epoch));
         self.serving.send_replace(serves);
@@ -189,8 +189,8 @@ impl Service {
     ///
     /// # Errors
     /// The reason why they will not become durable.
-    pub async fn settled(&self) -> Result<(), Arc<str>> {
-        self.epoch().settled().await.map_err(|OutcomeUnknown(why)| why)
+    pub async fn wait_durable(&self) -> Result<(), Arc<str>> {
+        self.epoch().wait_durable().await.map_err(|OutcomeUnknown(why)| why)
     }
 
     /// The current index.

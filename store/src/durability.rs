@@ -54,11 +54,11 @@ impl Durability {
         Self { queue, progress, mode }
     }
 
-    /// Waits until everything that is visible in the index now may be reported.
+    /// Waits until everything that is visible in the index now is durable, as the mode defines it.
     ///
     /// # Errors
     /// The reason why the changes will not become durable.
-    pub async fn settled(&self) -> Result<(), Arc<str>> {
+    pub async fn wait_durable(&self) -> Result<(), Arc<str>> {
         let begun = self.queue.begun();
         self.wait(match self.mode {
             DurabilityMode::Strict => begun,
@@ -71,7 +71,7 @@ impl Durability {
     ///
     /// # Errors
     /// The reason why the changes will not become durable.
-    pub async fn on_disk(&self) -> Result<(), Arc<str>> {
+    pub async fn wait_on_disk(&self) -> Result<(), Arc<str>> {
         self.wait(self.queue.begun()).await
     }
 
@@ -86,9 +86,9 @@ impl Durability {
         if let Some(verdict) = self.verdict(&self.progress.borrow(), needed) {
             return verdict;
         }
-        let settles = |progress: &CommitProgress| self.verdict(progress, needed).is_some();
-        match self.progress.clone().wait_for(settles).await.as_deref() {
-            Ok(progress) => self.verdict(progress, needed).expect("it has settled"),
+        let is_decided = |progress: &CommitProgress| self.verdict(progress, needed).is_some();
+        match self.progress.clone().wait_for(is_decided).await.as_deref() {
+            Ok(progress) => self.verdict(progress, needed).expect("the wait has ended"),
             Err(_) => Err("the service has ended".into()),
         }
     }

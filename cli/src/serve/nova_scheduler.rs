@@ -21,8 +21,8 @@ impl ClaimLedger for OwnIndex {
         self.0.writable_index()
     }
 
-    fn settled(&self) -> Pin<Box<dyn Future<Output = Result<(), Arc<str>>> + Send + '_>> {
-        Box::pin(self.0.settled())
+    fn wait_durable(&self) -> Pin<Box<dyn Future<Output = Result<(), Arc<str>>> + Send + '_>> {
+        Box::pin(self.0.wait_durable())
     }
 }
 

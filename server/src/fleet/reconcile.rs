@@ -11,6 +11,7 @@ use std::time::Duration;
 use berth_api::v1;
 use berth_api::v1::service_message::Message;
 use berth_fleet::DesiredGuest;
+use tokio::task::block_in_place;
 use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
 
@@ -59,25 +60,31 @@ async fn run_epoch(service: &Service, epoch: &Arc<Epoch>) {
                 fleet.reconcile(epoch, instances).await;
             }
             _ = tick.tick() => {
-                let has_risen = fleet.observe(|fleet, now| {
-                    fleet.expire_hosts(now);
-                    fleet.take_risen()
-                });
-                fleet.remove_retired();
-                fleet.confirm_expired();
-                fleet.take_moves().into_iter().for_each(|moved| service.metrics.note_move(moved));
                 ticks = ticks.wrapping_add(1);
-                // An instance that found no host may have waited for this one.
-                if has_risen || ticks.is_multiple_of(ROUND) {
-                    fleet.note_unfinished();
-                    fleet.forget_released_members();
-                }
+                block_in_place(|| fleet.check_hosts(ticks.is_multiple_of(ROUND)));
+                fleet.take_moves().into_iter().for_each(|moved| service.metrics.note_move(moved));
             }
         }
     }
 }
 
 impl FleetHandle {
+    /// Applies what follows from the time: hosts that are down, parts of trees that have become free, moves whose window has
+    /// passed. All unfinished instances are due in a `round`, and when a host has come up.
+    fn check_hosts(&self, round: bool) {
+        let has_risen = self.observe(|fleet, now| {
+            fleet.expire_hosts(now);
+            fleet.take_risen()
+        });
+        self.remove_retired();
+        self.confirm_expired();
+        // An instance that found no host may have waited for this one.
+        if has_risen || round {
+            self.note_unfinished();
+            self.forget_released_members();
+        }
+    }
+
     /// All unfinished instances are due.
     fn note_unfinished(&self) {
         let unfinished = self.read(berth_fleet::Fleet::unfinished);
@@ -92,11 +99,12 @@ impl FleetHandle {
     }
 
     async fn reconcile(&self, epoch: &Epoch, instances: BTreeSet<Uuid>) {
-        for &uuid in &instances {
-            self.take_step(uuid);
-        }
-        let messages: Vec<_> = instances.iter().flat_map(|&uuid| self.desired_guests(uuid)).collect();
-        if messages.is_empty() || epoch.on_disk().await.is_err() {
+        // Decisions take microseconds each, but wait for the decider, and there may be many.
+        let messages: Vec<_> = block_in_place(|| {
+            instances.iter().for_each(|&uuid| self.take_step(uuid));
+            instances.iter().flat_map(|&uuid| self.desired_guests(uuid)).collect()
+        });
+        if messages.is_empty() || epoch.wait_on_disk().await.is_err() {
             return;
         }
         for (host, message) in messages {

@@ -8,6 +8,7 @@ use berth_api::v1;
 use berth_api::v1::agent_message::Message;
 use berth_fleet::{FleetError, Session};
 use tokio::sync::watch;
+use tokio::task::block_in_place;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -70,7 +71,7 @@ impl v1::agents_server::Agents for Agents {
         })?;
         let service = Arc::clone(&self.service);
         let connection = Connection { service, epoch, host: hello.host, session, is_graceful: false };
-        connection.epoch.on_disk().await.map_err(|unknown| call::outcome_unknown(&unknown))?;
+        connection.epoch.wait_on_disk().await.map_err(|unknown| call::outcome_unknown(&unknown))?;
         connection.epoch.fleet.welcome(&connection.host, session);
         tokio::spawn(connection.run(messages, self.stopping.clone()));
         Ok(Response::new(Box::pin(receiver.map(Ok))))
@@ -134,7 +135,8 @@ impl Connection {
         let (fleet, host, session) = (&self.epoch.fleet, &self.host, self.session);
         let outcome = match message {
             Message::Providers(tree) => {
-                let applied = fleet.set_providers(host, tree);
+                // The index's writer may be held for a while.
+                let applied = block_in_place(|| fleet.set_providers(host, tree));
                 if let Err(error) = &applied {
                     fleet.refuse_providers(host, session, failure(&CallError::from(error.clone()).into()));
                 }

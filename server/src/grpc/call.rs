@@ -87,7 +87,7 @@ async fn answer<Q, A: Message, E: Into<Status>>(
     let epoch = begin(service, request.extensions(), purpose)?;
     let call = Call { service, index: &epoch.index, fleet: &epoch.fleet, now: now() };
     let answer = work(&call, request.get_ref());
-    epoch.settle(purpose).await.map_err(|unknown| outcome_unknown(&unknown))?;
+    epoch.wait_before_response(purpose).await.map_err(|unknown| outcome_unknown(&unknown))?;
     in_flight(service, &CallerKey::behind(&request).0, answer.map_err(Into::into)?)
 }
 
@@ -141,16 +141,16 @@ mod tests {
     #[tokio::test]
     async fn what_may_be_done_depends_on_the_store() {
         let service = service();
-        let enter = |access| {
+        let begin_epoch = |access| {
             let epoch = service.epoch();
             let (index, fleet) = (Arc::clone(&epoch.index), Arc::clone(&epoch.fleet));
-            service.enter(Epoch { index, fleet, access });
+            service.begin_epoch(Epoch { index, fleet, access });
         };
         assert_eq!(codes(&service).await, [Code::Ok; 3]);
-        enter(Access::ReadOnly("the disk is full".into()));
+        begin_epoch(Access::ReadOnly("the disk is full".into()));
         assert_eq!(codes(&service).await, [Code::Ok, Code::Unavailable, Code::Ok]);
         assert!(*service.serving().borrow());
-        enter(Access::Down("the disk is gone".into()));
+        begin_epoch(Access::Down("the disk is gone".into()));
         assert_eq!(codes(&service).await, [Code::Unavailable; 3]);
         assert!(!*service.serving().borrow());
         let refused = read(&service, Request::new(()), |_, ()| Ok::<_, Status>(())).await.unwrap_err();

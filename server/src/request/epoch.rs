@@ -66,25 +66,29 @@ impl Epoch {
 
     /// Waits until the currently visible state is durable. Afterwards a response may show it, and a
     /// refusal may refer to it.
-    pub(crate) async fn settled(&self) -> Result<(), OutcomeUnknown> {
-        match &self.access {
-            Access::Durable(durability) => durability.settled().await.map_err(OutcomeUnknown),
-            Access::Volatile | Access::ReadOnly(_) | Access::Down(_) => Ok(()),
-        }
+    pub(crate) async fn wait_durable(&self) -> Result<(), OutcomeUnknown> {
+        let Some(durability) = self.durability() else { return Ok(()) };
+        durability.wait_durable().await.map_err(OutcomeUnknown)
     }
 
     /// Waits until the currently visible state is on disk, in any durability mode. Agents act on
     /// what they receive, so a crash must not revert the state that caused a message.
-    pub(crate) async fn on_disk(&self) -> Result<(), OutcomeUnknown> {
-        match &self.access {
-            Access::Durable(durability) => durability.on_disk().await.map_err(OutcomeUnknown),
-            Access::Volatile | Access::ReadOnly(_) | Access::Down(_) => Ok(()),
-        }
+    pub(crate) async fn wait_on_disk(&self) -> Result<(), OutcomeUnknown> {
+        let Some(durability) = self.durability() else { return Ok(()) };
+        durability.wait_on_disk().await.map_err(OutcomeUnknown)
     }
 
-    /// Calls [`Self::settled`] if the purpose requires it.
-    pub(crate) async fn settle(&self, purpose: Purpose) -> Result<(), OutcomeUnknown> {
-        if purpose == Purpose::Advise { Ok(()) } else { self.settled().await }
+    /// Calls [`Self::wait_durable`] if the purpose requires it.
+    pub(crate) async fn wait_before_response(&self, purpose: Purpose) -> Result<(), OutcomeUnknown> {
+        if purpose == Purpose::Advise { Ok(()) } else { self.wait_durable().await }
+    }
+
+    /// How changes become durable; `None` if nothing is written.
+    fn durability(&self) -> Option<&Durability> {
+        match &self.access {
+            Access::Durable(durability) => Some(durability),
+            Access::Volatile | Access::ReadOnly(_) | Access::Down(_) => None,
+        }
     }
 }
 

@@ -55,7 +55,7 @@ pub(crate) struct Machine {
 
 struct Answer {
     acknowledged: Acknowledged,
-    settled: Pin<Box<dyn Future<Output = Result<(), Arc<str>>> + Send>>,
+    durable: Pin<Box<dyn Future<Output = Result<(), Arc<str>>> + Send>>,
 }
 
 /// From the opening of the store to its end.
@@ -249,8 +249,8 @@ impl Machine {
         let acknowledged =
             Acknowledged { units: locked(&self.history).units(), generations: known.collect() };
         let durability = Arc::clone(&run.durability);
-        let settled = Box::pin(async move { durability.settled().await });
-        locked(&self.answers).push(Answer { acknowledged, settled });
+        let durable = Box::pin(async move { durability.wait_durable().await });
+        locked(&self.answers).push(Answer { acknowledged, durable });
         self.listen();
     }
 
@@ -258,7 +258,7 @@ impl Machine {
     fn listen(&self) {
         let mut answers = locked(&self.answers);
         let mut context = Context::from_waker(Waker::noop());
-        answers.retain_mut(|answer| match answer.settled.as_mut().poll(&mut context) {
+        answers.retain_mut(|answer| match answer.durable.as_mut().poll(&mut context) {
             Poll::Pending => true,
             Poll::Ready(Ok(())) => {
                 locked(&self.history).acknowledge(answer.acknowledged.clone());

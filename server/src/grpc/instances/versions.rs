@@ -162,7 +162,7 @@ async fn publish(published: Weak<Published>, epoch: Arc<Epoch>) {
                 let render = |&uuid| (uuid, fleet.state().instance(uuid).map(|known| instance(fleet, known)));
                 some.iter().map(render).collect()
             });
-            if let Err(reason) = epoch.settled().await {
+            if let Err(reason) = epoch.wait_durable().await {
                 return published.end(call::outcome_unknown(&reason));
             }
             rendered.into_iter().for_each(|(uuid, now)| published.publish(uuid, now));

@@ -260,7 +260,7 @@ mod tests {
         let watched = watch(&service, "1H").unwrap();
         let epoch = service.epoch();
         let (index, fleet) = (Arc::clone(&epoch.index), Arc::clone(&epoch.fleet));
-        service.enter(Epoch { index, fleet, access: Access::Down("the disk is gone".into()) });
+        service.begin_epoch(Epoch { index, fleet, access: Access::Down("the disk is gone".into()) });
         assert_eq!(end(watched).await, Code::Unavailable);
         let refused = watch(&service, "1H").err().unwrap();
         assert_eq!(refused.message(), "the state is being read again, because the disk is gone");
@@ -318,7 +318,9 @@ mod tests {
     async fn a_client_that_reads_nothing_loses_its_stream() {
         let service = service_with(50, Duration::from_millis(50));
         let mut watched = watch(&service, "1H").unwrap();
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        while !watched.receiver.is_closed() {
+            tokio::task::yield_now().await;
+        }
         let mut ended = None;
         while let Some(message) = watched.next().await {
             ended = message.err();
