@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::Fleet;
 use crate::error::{FleetError, IN_USE, check_name, check_project};
-use crate::named::Named;
+use crate::named::{Named, Owned};
 use crate::state::State;
 
 /// A server group, without its members.
@@ -72,6 +72,16 @@ impl Fleet {
     /// No such group, or an ambiguous name.
     pub fn group(&self, named: Named<'_>) -> Result<(Uuid, Group), FleetError> {
         named.resolve(&self.state.groups).map(|(uuid, group): (Uuid, &Group)| (uuid, group.clone()))
+    }
+
+    /// Checks that the group exists and belongs to the project.
+    ///
+    /// # Errors
+    /// The project has no such group.
+    pub fn check_group(&self, uuid: Uuid, project: &str) -> Result<(), FleetError> {
+        let is_visible = |group: &&Group| project.is_empty() || group.project == project;
+        let group = self.state.groups.get(&uuid).filter(is_visible);
+        group.map(drop).ok_or_else(|| FleetError::not_found(Group::KIND, uuid.to_string()))
     }
 
     /// The members of a group: instances, and other consumers that hold capacity.

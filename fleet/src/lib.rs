@@ -78,7 +78,7 @@ pub use host::{
 };
 pub use instance::{
     Creation, Desired, DesiredGuest, DiskMove, Event, Goal, Image, Instance, InstanceSpec, Location, Lock,
-    MAX_INSTANCES, Observed, Power, Recorded, VmState, power_state, status, vm_state,
+    MAX_INSTANCES, Observed, Power, Recorded, RequestedZone, VmState, power_state, status, vm_state,
 };
 pub use migration::{Migration, MigrationKind, MigrationOutcome, MoveNotice};
 pub use named::Named;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio::time::interval;
+use uuid::Uuid;
 
 use crate::reader::Reader;
 
@@ -35,7 +36,7 @@ pub struct Freshness {
 #[derive(Default)]
 struct Demand {
     /// Instances whose hosts are needed.
-    instances: BTreeSet<String>,
+    instances: BTreeSet<Uuid>,
     /// The number of the refresh that begins next.
     next: u64,
 }
@@ -49,7 +50,7 @@ impl Freshness {
     }
 
     /// Waits for a refresh that begins after this call and also looks for these instances.
-    pub async fn fresh(&self, instances: impl IntoIterator<Item = String>) {
+    pub async fn fresh(&self, instances: impl IntoIterator<Item = Uuid>) {
         let ticket = {
             let mut demand = self.lock();
             demand.instances.extend(instances);

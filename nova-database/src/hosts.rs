@@ -9,6 +9,7 @@ use berth_scheduler::AggregateRecord;
 use berth_scheduler::decider::{HostChanges, HostSource};
 use berth_scheduler::hosts::{HostRecord, InstanceRecord};
 use berth_scheduler::time::micros;
+use uuid::Uuid;
 
 use crate::compute_node::NodeRow;
 use crate::pending::{Pending, PendingDecisions};
@@ -143,15 +144,15 @@ struct KnownNode {
 /// Instances by host, and hosts by instance.
 #[derive(Debug, Default)]
 struct Instances {
-    of_host: BTreeMap<String, BTreeMap<String, InstanceRecord>>,
-    host_of: BTreeMap<String, String>,
+    of_host: BTreeMap<String, BTreeMap<Uuid, InstanceRecord>>,
+    host_of: BTreeMap<Uuid, String>,
 }
 
 impl Instances {
     /// Puts an instance on a host; returns the hosts for which that makes a difference.
     fn put(&mut self, host: &str, record: InstanceRecord) -> Vec<String> {
-        let uuid = record.uuid.clone();
-        let before = self.host_of.insert(uuid.clone(), host.to_owned());
+        let uuid = record.uuid;
+        let before = self.host_of.insert(uuid, host.to_owned());
         let mut changed = Vec::new();
         if let Some(before) = before.as_ref().filter(|before| *before != host) {
             self.of_host.entry(before.clone()).or_default().remove(&uuid);
@@ -171,9 +172,9 @@ impl Instances {
     }
 
     /// Removes an instance; returns the host it was on.
-    fn remove(&mut self, uuid: &str) -> Option<String> {
-        let host = self.host_of.remove(uuid)?;
-        self.of_host.get_mut(&host)?.remove(uuid)?;
+    fn remove(&mut self, uuid: Uuid) -> Option<String> {
+        let host = self.host_of.remove(&uuid)?;
+        self.of_host.get_mut(&host)?.remove(&uuid)?;
         Some(host)
     }
 }
@@ -305,30 +306,27 @@ impl NovaHosts {
     }
 
     /// All instances of some hosts, as the database of their cell says.
-    pub(crate) fn set_instances(&self, cell: &str, instances: Vec<(String, String)>) {
+    pub(crate) fn set_instances(&self, cell: &str, instances: Vec<(Uuid, String)>) {
         let mut guard = self.lock();
         let state = &mut *guard;
-        let given: BTreeSet<&str> = instances.iter().map(|(uuid, _)| uuid.as_str()).collect();
+        let given: BTreeSet<Uuid> = instances.iter().map(|(uuid, _)| *uuid).collect();
         let hosts = state.cells.get(cell).into_iter().flat_map(|cell| cell.of_host.keys());
         let known = hosts.filter_map(|host| state.instances.of_host.get(host));
-        let gone: Vec<String> = known
-            .flat_map(|instances| instances.keys())
-            .filter(|uuid| !given.contains(uuid.as_str()))
-            .cloned()
-            .collect();
-        state.changes.hosts.extend(gone.iter().filter_map(|uuid| state.instances.remove(uuid)));
+        let known = known.flat_map(|instances| instances.keys()).copied();
+        let gone: Vec<Uuid> = known.filter(|uuid| !given.contains(uuid)).collect();
+        state.changes.hosts.extend(gone.into_iter().filter_map(|uuid| state.instances.remove(uuid)));
         for (uuid, host) in instances {
             state.changes.hosts.extend(state.instances.put(&host, bare(uuid)));
         }
     }
 
     /// Where the asked instances are; those that are not found are nowhere.
-    pub(crate) fn locate(&self, asked: &BTreeSet<String>, found: Vec<(String, String)>) {
+    pub(crate) fn locate(&self, asked: &BTreeSet<Uuid>, found: Vec<(Uuid, String)>) {
         let mut guard = self.lock();
         let state = &mut *guard;
-        let found: BTreeMap<String, String> = found.into_iter().collect();
+        let found: BTreeMap<Uuid, String> = found.into_iter().collect();
         for uuid in asked.iter().filter(|uuid| !found.contains_key(*uuid)) {
-            state.changes.hosts.extend(state.instances.remove(uuid));
+            state.changes.hosts.extend(state.instances.remove(*uuid));
         }
         for (uuid, host) in found {
             state.changes.hosts.extend(state.instances.put(&host, bare(uuid)));
@@ -345,9 +343,9 @@ impl NovaHosts {
     }
 
     /// A compute service announces that an instance is gone.
-    pub fn delete_instance(&self, host: &str, uuid: &str) {
+    pub fn delete_instance(&self, host: &str, uuid: Uuid) {
         let mut state = self.lock();
-        if state.instances.host_of.get(uuid).is_some_and(|known| known == host) {
+        if state.instances.host_of.get(&uuid).is_some_and(|known| known == host) {
             let host = state.instances.remove(uuid);
             state.changes.hosts.extend(host);
         }
@@ -356,18 +354,12 @@ impl NovaHosts {
     /// A compute service names all of its instances; returns those of both that the other side does not have, whose hosts
     /// have to be read.
     #[must_use]
-    pub fn differing_instances(&self, host: &str, uuids: &[String]) -> BTreeSet<String> {
+    pub fn differing_instances(&self, host: &str, uuids: &[Uuid]) -> BTreeSet<Uuid> {
         let state = self.lock();
-        let given: BTreeSet<&str> = uuids.iter().map(String::as_str).collect();
-        let known: BTreeSet<&str> = state
-            .instances
-            .of_host
-            .get(host)
-            .into_iter()
-            .flat_map(|map| map.keys())
-            .map(String::as_str)
-            .collect();
-        given.symmetric_difference(&known).map(|uuid| (*uuid).to_owned()).collect()
+        let given: BTreeSet<Uuid> = uuids.iter().copied().collect();
+        let known: BTreeSet<Uuid> =
+            state.instances.of_host.get(host).into_iter().flat_map(|map| map.keys()).copied().collect();
+        &given ^ &known
     }
 
     /// Remembers what a decision took from a host, until the host reports or some time has passed.
@@ -447,7 +439,7 @@ impl State {
     }
 }
 
-fn bare(uuid: String) -> InstanceRecord {
+fn bare(uuid: Uuid) -> InstanceRecord {
     InstanceRecord { uuid, image_properties: BTreeMap::new() }
 }
 
@@ -615,22 +607,20 @@ mod tests {
     #[test]
     fn instances_move_between_hosts() {
         let hosts = hosts();
-        let pair = |uuid: &str, host: &str| (uuid.to_owned(), host.to_owned());
-        hosts.set_instances("cell1", vec![pair("a", "c1"), pair("b", "c1")]);
+        let [a, b, z] = [1, 2, 26].map(Uuid::from_u128);
+        let pair = |uuid: Uuid, host: &str| (uuid, host.to_owned());
+        hosts.set_instances("cell1", vec![pair(a, "c1"), pair(b, "c1")]);
         assert_eq!(changed(&hosts).1, ["c1"]);
-        hosts.locate(&["a".to_owned(), "b".to_owned()].into(), vec![pair("a", "c2")]);
+        hosts.locate(&[a, b].into(), vec![pair(a, "c2")]);
         assert_eq!(changed(&hosts).1, ["c1", "c2"]);
-        assert_eq!(
-            hosts.differing_instances("c2", &["a".to_owned(), "z".to_owned()]),
-            ["z".to_owned()].into()
-        );
+        assert_eq!(hosts.differing_instances("c2", &[a, z]), [z].into());
         let on = |host: &str| hosts.some(&[host.to_owned()].into())[0].instances.len();
         assert_eq!((on("c1"), on("c2")), (0, 1));
-        hosts.delete_instance("c1", "a");
+        hosts.delete_instance("c1", a);
         assert_eq!(on("c2"), 1, "it is on another host");
-        hosts.delete_instance("c2", "a");
+        hosts.delete_instance("c2", a);
         assert_eq!((on("c2"), hosts.counts().instances), (0, 0));
-        hosts.set_instances("cell1", vec![pair("a", "c1")]);
+        hosts.set_instances("cell1", vec![pair(a, "c1")]);
         hosts.set_instances("cell1", Vec::new());
         assert_eq!(hosts.counts().instances, 0);
     }

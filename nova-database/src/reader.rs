@@ -184,7 +184,7 @@ impl Reader {
 
     /// Brings everything that a decision looks at up to date: aggregates, services and compute nodes of all cells that are up,
     /// and where these instances are.
-    pub async fn refresh(&self, instances: &BTreeSet<String>) {
+    pub async fn refresh(&self, instances: &BTreeSet<Uuid>) {
         ReadStatistics::add(&self.statistics.refreshes, 1);
         let cells: Vec<CellDatabase> =
             self.cells.read().await.values().filter(|cell| !cell.is_down).cloned().collect();
@@ -207,7 +207,7 @@ impl Reader {
         }
         if !instances.is_empty() {
             // An instance of a cell that did not answer is where it was.
-            let known = located.iter().map(|(uuid, _)| uuid.clone()).collect();
+            let known = located.iter().map(|(uuid, _)| *uuid).collect();
             self.hosts.locate(if all_answered { instances } else { &known }, located);
         }
         self.hosts.advance(self.now());
@@ -251,8 +251,8 @@ impl Reader {
     async fn read_cell(
         &self,
         cell: &CellDatabase,
-        instances: &BTreeSet<String>,
-    ) -> Result<Vec<(String, String)>, DatabaseError> {
+        instances: &BTreeSet<Uuid>,
+    ) -> Result<Vec<(Uuid, String)>, DatabaseError> {
         let read = async {
             let (read, found) =
                 tokio::try_join!(self.hosts_of(cell), instances_of(&cell.database, instances))?;
@@ -327,16 +327,12 @@ impl Reader {
     }
 }
 
-/// Where these instances are. What is no UUID is nowhere.
+/// Where these instances are.
 async fn instances_of(
     database: &Database,
-    instances: &BTreeSet<String>,
-) -> Result<Vec<(String, String)>, DatabaseError> {
-    let uuids: Vec<String> = instances
-        .iter()
-        .filter_map(|uuid| Uuid::try_parse(uuid).ok())
-        .map(|uuid| format!("'{uuid}'"))
-        .collect();
+    instances: &BTreeSet<Uuid>,
+) -> Result<Vec<(Uuid, String)>, DatabaseError> {
+    let uuids: Vec<String> = instances.iter().map(|uuid| format!("'{uuid}'")).collect();
     let mut found = Vec::new();
     for chunk in uuids.chunks(AT_ONCE) {
         let list = chunk.join(", ");
@@ -348,10 +344,11 @@ async fn instances_of(
     Ok(found)
 }
 
-fn pairs(rows: Vec<Vec<Option<String>>>) -> Vec<(String, String)> {
+/// Instances with their hosts. A row whose UUID is none is left out: no request can name it.
+fn pairs(rows: Vec<Vec<Option<String>>>) -> Vec<(Uuid, String)> {
     let pair = |row: Vec<Option<String>>| {
         let mut values = row.into_iter();
-        Some((values.next()??, values.next()??))
+        Some((values.next()??.parse().ok()?, values.next()??))
     };
     rows.into_iter().filter_map(pair).collect()
 }

@@ -4,6 +4,7 @@ use berth_scheduler::hosts::InstanceRecord;
 use berth_scheduler::{AggregateRecord, RequestSpec};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use uuid::Uuid;
 
 use crate::casts::{
     DeleteAggregate, DeleteInstanceInfo, SyncInstanceInfo, UpdateAggregates, UpdateInstanceInfo,
@@ -38,14 +39,14 @@ pub enum Call {
         /// The service host.
         host: String,
         /// The instance.
-        uuid: String,
+        uuid: Uuid,
     },
     /// All instances of a host.
     SyncInstances {
         /// The service host.
         host: String,
         /// The instances.
-        uuids: Vec<String>,
+        uuids: Vec<Uuid>,
     },
 }
 
@@ -55,7 +56,7 @@ pub struct DestinationsRequest {
     /// What each instance needs, and where it may go.
     pub spec: RequestSpec,
     /// The instances. None where the caller is a conductor of before version 4.4, which claims nothing either.
-    pub instances: Option<Vec<String>>,
+    pub instances: Option<Vec<Uuid>>,
     /// Whether the caller reads Selection objects.
     pub returns_objects: bool,
     /// Whether the caller reads alternates.
@@ -67,7 +68,7 @@ pub struct DestinationsRequest {
 struct SelectArguments {
     spec_obj: Option<Object<WireSpec>>,
     #[serde(default)]
-    instance_uuids: Option<Vec<String>>,
+    instance_uuids: Option<Vec<Uuid>>,
     #[serde(default)]
     return_objects: Option<bool>,
     #[serde(default)]

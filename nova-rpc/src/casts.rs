@@ -6,6 +6,7 @@ use berth_scheduler::AggregateRecord;
 use berth_scheduler::hosts::InstanceRecord;
 use berth_scheduler::python::Value;
 use serde::Deserialize;
+use uuid::Uuid;
 
 use crate::object::{Object, Objects};
 
@@ -36,7 +37,7 @@ pub(crate) struct UpdateInstanceInfo {
 #[serde(deny_unknown_fields)]
 pub(crate) struct DeleteInstanceInfo {
     pub(crate) host_name: String,
-    pub(crate) instance_uuid: String,
+    pub(crate) instance_uuid: Uuid,
 }
 
 /// `sync_instance_info`: all instances of a host.
@@ -44,13 +45,13 @@ pub(crate) struct DeleteInstanceInfo {
 #[serde(deny_unknown_fields)]
 pub(crate) struct SyncInstanceInfo {
     pub(crate) host_name: String,
-    pub(crate) instance_uuids: Vec<String>,
+    pub(crate) instance_uuids: Vec<Uuid>,
 }
 
 /// `Instance`, as far as filters and weighers look at it.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Instance {
-    uuid: String,
+    uuid: Uuid,
     #[serde(default)]
     system_metadata: Option<BTreeMap<String, Option<String>>>,
 }

@@ -9,6 +9,7 @@ use berth_scheduler::request_spec::{
     CheckType, Destination, GroupRules, RequestLevelParams, RequestedFlavor, RequesterGroup, ServerGroup,
 };
 use serde::Deserialize;
+use uuid::Uuid;
 
 use crate::image::ImageMeta;
 use crate::object::Object;
@@ -44,7 +45,7 @@ pub(crate) struct WireSpec {
     #[serde(default)]
     scheduler_hints: Option<BTreeMap<String, Vec<String>>>,
     #[serde(default)]
-    instance_uuid: Option<String>,
+    instance_uuid: Option<Uuid>,
     #[serde(default)]
     network_metadata: Option<Object<NetworkMetadata>>,
     #[serde(default)]
@@ -95,7 +96,7 @@ struct InstanceGroup {
     policies: Option<Vec<String>>,
     #[serde(rename = "_rules")]
     rules: Option<BTreeMap<String, String>>,
-    members: Option<Vec<String>>,
+    members: Option<Vec<Uuid>>,
     hosts: Option<Vec<String>>,
 }
 

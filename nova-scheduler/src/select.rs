@@ -151,27 +151,18 @@ fn chosen(selected: &[Vec<Selected>]) -> impl Iterator<Item = &Selected> {
 
 /// The instances of a request. A caller of before version 4.4 names none.
 pub(crate) fn uuids(request: &DestinationsRequest) -> Result<Vec<Uuid>, RpcFailure> {
-    let read = |text: &String| {
-        let problem =
-            |_| RpcFailure::exception("ValueError", &format!("instance_uuids: '{text}' is no UUID"));
-        Uuid::try_parse(text).map_err(problem)
-    };
     match &request.instances {
         Some(instances) if instances.is_empty() => {
             Err(RpcFailure::no_valid_host("There are not enough hosts available."))
         }
-        Some(instances) => instances.iter().map(read).collect(),
-        None => {
-            let one = Uuid::try_parse(&request.spec.instance_uuid).unwrap_or_default();
-            Ok(vec![one; request.spec.num_instances.max(1) as usize])
-        }
+        Some(instances) => Ok(instances.clone()),
+        None => Ok(vec![request.spec.instance_uuid; request.spec.num_instances.max(1) as usize]),
     }
 }
 
 /// The instances whose hosts filters and weighers look at.
-fn looked_at(spec: &RequestSpec) -> BTreeSet<String> {
-    let members = spec.instance_group.iter().flat_map(|group| group.members.iter().cloned());
-    let own = spec.instance_group.iter().map(|_| spec.instance_uuid.clone());
-    let hinted = spec.scheduler_hints.instances().cloned();
-    members.chain(own).chain(hinted).filter(|uuid| !uuid.is_empty()).collect()
+fn looked_at(spec: &RequestSpec) -> BTreeSet<Uuid> {
+    let members = spec.instance_group.iter().flat_map(|group| group.members.iter().copied());
+    let own = spec.instance_group.iter().map(|_| spec.instance_uuid);
+    members.chain(own).chain(spec.scheduler_hints.instances()).filter(|uuid| !uuid.is_nil()).collect()
 }

@@ -13,7 +13,7 @@ pub(crate) fn selected(
     spec: &RequestSpec,
 ) -> Vec<Vec<Selected>> {
     let name = |selection: &Selection| Selected {
-        compute_node_uuid: hosts.uuid(selection.row).unwrap_or_default().to_owned(),
+        compute_node_uuid: hosts.uuid(selection.row).map(|uuid| uuid.to_string()).unwrap_or_default(),
         host: hosts.host(selection.row).to_owned(),
         node: hosts.node(selection.row).to_owned(),
         cell_uuid: hosts.class(selection.row).cell_uuid.to_string(),

@@ -64,7 +64,7 @@ impl Service {
             Call::UpdateAggregates(aggregates) => self.hosts.update_aggregates(aggregates),
             Call::DeleteAggregate(id) => self.hosts.delete_aggregate(id),
             Call::UpdateInstances { host, instances } => self.hosts.update_instances(&host, instances),
-            Call::DeleteInstance { host, uuid } => self.hosts.delete_instance(&host, &uuid),
+            Call::DeleteInstance { host, uuid } => self.hosts.delete_instance(&host, uuid),
             Call::SyncInstances { host, uuids } => {
                 let differing = self.hosts.differing_instances(&host, &uuids);
                 if !differing.is_empty() {

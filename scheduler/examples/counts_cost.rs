@@ -19,6 +19,7 @@ use berth_scheduler::hosts::HostRow;
 use berth_scheduler::hosts::{HostRecord, HostTable};
 use berth_scheduler::{Options, RequestSpec};
 use serde_json::json;
+use uuid::Uuid;
 
 /// Decisions that are counted.
 const DECISIONS: usize = 10;
@@ -102,7 +103,7 @@ fn retain(
 fn host(number: u32) -> Result<HostRecord, serde_json::Error> {
     let class = number % 8;
     serde_json::from_value(json!({
-        "host": format!("host-{number}"), "node": format!("node-{number}"), "uuid": format!("uuid-{number}"),
+        "host": format!("host-{number}"), "node": format!("node-{number}"), "uuid": Uuid::from_u128(number.into()),
         "memory_mb": 262_144, "free_ram_mb": 65_536, "vcpus": 64 + class, "vcpus_used": 32, "local_gb": 4_096,
         "free_disk_gb": 2_048, "cpu_info": "{\"features\": [\"aes\"]}",
         "supported_instances": [[if class == 7 { "aarch64" } else { "x86_64" }, "kvm", "hvm"]],

@@ -9,6 +9,7 @@ use berth_scheduler::select::{AllocationCandidate, Chooser, Claims, SelectError}
 use berth_scheduler::{AggregateRecord, FilterName, Options, RequestSpec, SelectDestinations};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 const NOW: i64 = 1_780_272_000_000_000;
 
@@ -25,7 +26,7 @@ fn table(differences: &[Value], aggregates: Value) -> HostTable {
 }
 
 fn record(name: char, values: &Value) -> HostRecord {
-    let mut host = json!({"host": name, "node": name, "uuid": name, "memory_mb": 4096, "free_ram_mb": 4096,
+    let mut host = json!({"host": name, "node": name, "uuid": Uuid::from_u128(u128::from(name)), "memory_mb": 4096, "free_ram_mb": 4096,
         "vcpus": 4, "local_gb": 100, "free_disk_gb": 100});
     for (key, value) in values.as_object().expect("a map") {
         host[key] = value.clone();

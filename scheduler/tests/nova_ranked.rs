@@ -11,6 +11,7 @@ use berth_scheduler::request_spec::RequestedFlavor;
 use berth_scheduler::weighers::weigh;
 use berth_scheduler::{AggregateRecord, FilterName, Options, RankedHosts, RankedRequest, RequestSpec};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 const SECOND: i64 = 1_000_000;
 const NOW: i64 = 1_780_272_000 * SECOND; // 2026-06-01
@@ -36,12 +37,16 @@ impl Lcg {
     }
 }
 
+fn instance(number: u64) -> Uuid {
+    Uuid::from_u128(1 << 64 | u128::from(number))
+}
+
 fn host(number: usize, random: &mut Lcg) -> Value {
     let (vcpus, memory, disk) =
         random.pick(&[(32_u64, 131_072_u64, 2_000_u64), (64, 262_144, 4_000), (48, 196_608, 1_000)]);
     let taken = random.below(vcpus + 4);
     json!({
-        "host": format!("host{number}"), "node": format!("node{number}"), "uuid": format!("uuid-{number}"),
+        "host": format!("host{number}"), "node": format!("node{number}"), "uuid": Uuid::from_u128(number as u128),
         "vcpus": vcpus, "vcpus_used": taken, "cpu_allocation_ratio": random.pick(&[1.0, 1.0, 4.0, 1.5]),
         "memory_mb": memory, "free_ram_mb": (memory * (vcpus + 4 - taken) / vcpus).cast_signed() - 512 * random.below(9).cast_signed(),
         "local_gb": disk, "free_disk_gb": disk.cast_signed() - 10 * taken.cast_signed(),
@@ -56,7 +61,7 @@ fn host(number: usize, random: &mut Lcg) -> Value {
         "pci_pools": if random.one_in(8) { json!([{"vendor_id": "8086", "product_id": "1", "count": random.below(4)}]) } else { Value::Null },
         "service": {"disabled": random.one_in(30), "forced_down": random.one_in(60),
                     "last_seen_up": if random.one_in(50) { "2026-05-31T23:00:00" } else { "2026-05-31T23:59:40" }},
-        "instances": [{"uuid": format!("instance-{number}")}],
+        "instances": [{"uuid": instance(number as u64)}],
     })
 }
 
@@ -72,8 +77,7 @@ fn request(hosts: usize, random: &mut Lcg) -> Value {
     }
     if random.one_in(4) {
         let policy = random.pick(&["anti-affinity", "affinity", "soft-affinity", "soft-anti-affinity"]);
-        let members: Vec<String> =
-            (0..6).map(|_| format!("instance-{}", random.below(hosts as u64))).collect();
+        let members: Vec<Uuid> = (0..6).map(|_| instance(random.below(hosts as u64))).collect();
         let rules = if random.one_in(3) {
             json!({"max_server_per_host": random.pick(&["2", "x"])})
         } else {

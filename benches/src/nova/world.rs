@@ -12,6 +12,7 @@ use berth_scheduler::weighers::{Weighed, weigh};
 use berth_scheduler::{Options, RankedHosts, RankedRequest, RequestSpec, time};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::Variant;
 use super::case::{NOW, filters, weighers};
@@ -252,13 +253,13 @@ fn candidates(hosts: &HostTable, request: &RequestSpec) -> RequestState {
     state
 }
 
-fn candidate(uuid: &str, request: &RequestSpec) -> AllocationCandidate {
+fn candidate(provider: Uuid, request: &RequestSpec) -> AllocationCandidate {
     let amounts = [("VCPU", request.flavor.vcpus), ("MEMORY_MB", request.flavor.memory_mb)];
     let resources = amounts.map(|(class, amount)| (class.to_owned(), amount.unsigned_abs()));
     let allocation = ProviderAllocation { resources: resources.into() };
     AllocationCandidate {
-        allocations: CandidateAllocations::Named([(uuid.to_owned(), allocation)].into()),
-        mappings: ProviderMapping([(String::new(), vec![uuid.to_owned()])].into()),
+        allocations: CandidateAllocations::Named([(provider.to_string(), allocation)].into()),
+        mappings: ProviderMapping([(String::new(), vec![provider.to_string()])].into()),
     }
 }
 

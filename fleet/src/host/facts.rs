@@ -81,7 +81,7 @@ impl Fleet {
         let described = instances.into_iter().map(|instance| {
             let properties = instance.spec.image.iter().flat_map(|image| &image.properties);
             InstanceRecord {
-                uuid: instance.uuid.to_string(),
+                uuid: instance.uuid,
                 image_properties: properties
                     .map(|(name, value)| (name.clone(), Value::Text(value.clone())))
                     .collect(),

@@ -7,7 +7,7 @@ use berth_placement::Timestamp;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::{Image, Instance, InstanceSpec};
+use super::{Image, Instance, InstanceSpec, RequestedZone};
 use crate::Fleet;
 use crate::error::{FleetError, check_name, check_project};
 use crate::flavor::Flavor;
@@ -38,8 +38,10 @@ pub struct Creation {
     pub project: String,
     /// The user.
     pub user: String,
-    /// `zone`, `zone:host`, `zone:host:node` or empty.
-    pub availability_zone: String,
+    /// The availability zone.
+    pub availability_zone: RequestedZone,
+    /// The server group.
+    pub group: Option<Uuid>,
     /// Scheduler hints.
     pub hints: BTreeMap<String, Vec<String>>,
     /// The least number of instances; 0 for 1.
@@ -151,11 +153,9 @@ impl Creation {
         if hints + self.hints.len() > MAX_ENTRIES || self.hints.values().flatten().any(too_long) {
             return Err(FleetError::field("hints", format!("more than {MAX_ENTRIES}, or too long")));
         }
-        let texts = [
-            ("user", &self.user),
-            ("idempotency_key", &self.idempotency_key),
-            ("availability_zone", &self.availability_zone),
-        ];
+        let zone = self.availability_zone.to_string();
+        let texts =
+            [("user", &self.user), ("idempotency_key", &self.idempotency_key), ("availability_zone", &zone)];
         match texts.into_iter().find(|(_, text)| too_long(text)) {
             Some((field, _)) => Err(FleetError::field(field, format!("has more than {MAX_TEXT} characters"))),
             None => Ok(()),
@@ -171,6 +171,7 @@ impl Creation {
             flavor: flavor.clone(),
             image: self.image.clone(),
             availability_zone: self.availability_zone.clone(),
+            group: self.group,
             hints: self.hints.clone(),
             user_data: self.user_data.clone(),
             metadata: self.metadata.clone(),

@@ -12,6 +12,7 @@
 mod create;
 mod goal;
 mod words;
+mod zone;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use crate::operation::Operation;
 pub use create::{Creation, MAX_INSTANCES, Recorded};
 pub use goal::{DesiredGuest, DiskMove, Goal};
 pub use words::{power_state, status, vm_state};
+pub use zone::RequestedZone;
 
 /// The most events that an instance keeps.
 const EVENTS: usize = 100;
@@ -47,8 +49,10 @@ pub struct InstanceSpec {
     pub flavor: Flavor,
     /// Its image.
     pub image: Option<Image>,
-    /// The availability zone of the request: `zone`, `zone:host`, `zone:host:node` or empty.
-    pub availability_zone: String,
+    /// The availability zone of the request.
+    pub availability_zone: RequestedZone,
+    /// The server group of the request.
+    pub group: Option<Uuid>,
     /// The scheduler hints of the request; none is internal to Nova.
     pub hints: BTreeMap<String, Vec<String>>,
     /// The user data of cloud-init.
@@ -276,7 +280,7 @@ impl Fleet {
     #[must_use]
     pub fn zone_of_instance<'a>(&'a self, instance: &'a Instance) -> &'a str {
         if instance.location.host.is_empty() {
-            return instance.spec.availability_zone.split(':').next().unwrap_or_default();
+            return &instance.spec.availability_zone.zone;
         }
         self.zone_of(&instance.location.host)
     }

@@ -41,12 +41,13 @@ impl RemoteCandidates {
     /// The hosts to choose from, each with the candidates that take something from its own provider, as in Nova. A host of which
     /// only children serve has none.
     pub(super) fn state(&self, hosts: &HostTable) -> RequestState {
-        let known = self.provider_summaries.keys().filter_map(|uuid| hosts.row_of(uuid));
+        let row_of = |provider: &str| hosts.row_of(provider.parse().ok()?);
+        let known = self.provider_summaries.keys().filter_map(|provider| row_of(provider));
         let mut by_host: BTreeMap<HostRow, Vec<AllocationCandidate>> =
             known.map(|row| (row, Vec::new())).collect();
         for candidate in &self.allocation_requests {
-            for uuid in candidate.allocations.providers() {
-                if let Some(candidates) = hosts.row_of(uuid).and_then(|row| by_host.get_mut(&row)) {
+            for provider in candidate.allocations.providers() {
+                if let Some(candidates) = row_of(provider).and_then(|row| by_host.get_mut(&row)) {
                     candidates.push(candidate.clone());
                 }
             }

@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use berth_nova_database::NovaHosts;
 use berth_nova_rpc::{RpcFailure, Selected};
 use berth_placement::ConsumerId;
-use berth_scheduler::decider::{DecideError, HostSource, HostsError, NoHost};
+use berth_scheduler::decider::{DecideError, HostSource, NoHost};
 use berth_scheduler::filters::{RequestState, Scene, Survivors, run};
 use berth_scheduler::options::LivenessSource;
 use berth_scheduler::placement_query::{PlacementQuery, PrefilterFacts, placement_query};
@@ -274,7 +274,7 @@ impl State {
         now: i64,
     ) -> Result<&mut RemoteTable, Box<DecideError>> {
         let table = RemoteTable::follow(self.table.take(), source, options, now);
-        let table = table.map_err(|error| Box::new(HostsError::from(error).into()))?;
+        let table = table.map_err(|error| Box::new(error.into()))?;
         Ok(self.table.insert(table))
     }
 }

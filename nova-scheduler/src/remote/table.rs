@@ -4,7 +4,6 @@ use berth_scheduler::decider::{HostChanges, HostSource};
 use berth_scheduler::hosts::{HostLoadError, HostRecord};
 use berth_scheduler::placement_query::ComputeNode;
 use berth_scheduler::{AggregateRecord, HostTable, Options};
-use uuid::Uuid;
 
 /// Hosts that follow their source.
 pub(super) struct RemoteTable {
@@ -31,14 +30,13 @@ impl RemoteTable {
         }
         let (records, aggregates) = source.all();
         let hosts = HostTable::load(&records, &aggregates, &options.general, now)?;
-        let computes = records.iter().filter_map(compute_node).collect();
+        let computes = records.iter().map(compute_node).collect();
         Ok(Self { hosts, aggregates, computes })
     }
 }
 
-/// The node by all its names; none for one that has never reported.
-fn compute_node(record: &HostRecord) -> Option<ComputeNode> {
+/// The node by all its names.
+fn compute_node(record: &HostRecord) -> ComputeNode {
     let HostRecord { host, node, uuid, cell_uuid, .. } = record;
-    let uuid = Uuid::try_parse(uuid).ok()?;
-    Some(ComputeNode { host: host.clone(), node: node.clone(), uuid, cell_uuid: Some(cell_uuid.clone()) })
+    ComputeNode { host: host.clone(), node: node.clone(), uuid: *uuid, cell_uuid: Some(cell_uuid.clone()) }
 }

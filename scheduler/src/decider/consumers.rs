@@ -22,16 +22,14 @@ pub(super) type Located = (ConsumerId, Row);
 pub(super) fn server_group(
     index: &Index,
     known: &KnownHosts,
-    (id, instance): (GroupId, &str),
+    (id, instance): (GroupId, Uuid),
 ) -> Result<(ServerGroup, Vec<Located>), GroupError> {
     let group = index.group(id).ok_or(GroupError::Unknown(id))?;
     let roster = group.roster().ok_or(GroupError::Unknown(id))?;
-    let text = |consumer: ConsumerId| Uuid::from(consumer).to_string();
-    let mut members: Vec<String> = roster.members().iter().map(|member| text(member.instance)).collect();
+    let mut members: Vec<Uuid> = roster.members().iter().map(|member| member.instance.into()).collect();
     members.dedup();
-    let moving = Uuid::try_parse(instance).map(ConsumerId::from).ok();
-    let others =
-        roster.members().iter().filter(|member| !member.is_kept() && Some(member.instance) != moving);
+    let moving = ConsumerId::from(instance);
+    let others = roster.members().iter().filter(|member| !member.is_kept() && member.instance != moving);
     let rows: BTreeSet<Row> = others.map(|member| member.host).collect();
     let hosts = rows.into_iter().filter_map(|row| known.name(row)).map(str::to_owned).collect();
     let instances = roster.members().iter().filter(|member| !member.is_kept());
@@ -41,8 +39,7 @@ pub(super) fn server_group(
 
 /// The instances that hints name and that hold allocations.
 pub(super) fn named_by_hints(index: &Index, spec: &RequestSpec) -> Vec<Located> {
-    let names = spec.scheduler_hints.instances();
-    let consumers = names.filter_map(|name| Uuid::try_parse(name).ok()).map(ConsumerId::from);
+    let consumers = spec.scheduler_hints.instances().map(ConsumerId::from);
     let topology = index.topology();
     let located = consumers.filter_map(|consumer| {
         let provider = topology.host_of(&index.allocations(consumer)?)?;

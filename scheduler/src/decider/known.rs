@@ -4,13 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use berth_placement::{Index, JournalRead, Row};
-use uuid::Uuid;
 
 use super::cache::{self, Cache};
-use super::{DecideError, DecisionRequest, HostSource, HostsError, NoHost};
+use super::{DecideError, DecisionRequest, HostSource, NoHost};
 use crate::explain::{Case, PlacementFacts};
 use crate::filter_scheduler::SelectionRequest;
-use crate::hosts::HostRecord;
+use crate::hosts::{HostLoadError, HostRecord};
 use crate::placement_query::{ComputeNode, PrefilterFacts};
 use crate::select::{Chooser, Decision, Selection};
 use crate::{AggregateRecord, FilterScheduler, HostTable, Options, Preference, RequestSpec};
@@ -35,11 +34,11 @@ impl KnownHosts {
         (options, preference): (&Options, Preference),
         source: &dyn HostSource,
         now: i64,
-    ) -> Result<Self, HostsError> {
+    ) -> Result<Self, HostLoadError> {
         let cursor = index.journal().end();
         let (records, aggregates) = source.all();
         let table = HostTable::load(&records, &aggregates, &options.general, now)?;
-        let computes = records.iter().map(compute_node).collect::<Result<Vec<_>, _>>()?;
+        let computes: Vec<_> = records.iter().map(compute_node).collect();
         let name = |node: &ComputeNode| Some((index.find(node.uuid)?, node.host.clone()));
         let names = computes.iter().filter_map(name).collect();
         let scheduler = FilterScheduler::preferring(preference, Arc::clone(index), table, options.clone());
@@ -133,14 +132,7 @@ impl KnownHosts {
     }
 }
 
-fn compute_node(record: &HostRecord) -> Result<ComputeNode, HostsError> {
+fn compute_node(record: &HostRecord) -> ComputeNode {
     let HostRecord { host, node, uuid, cell_uuid, .. } = record;
-    let parsed =
-        Uuid::try_parse(uuid).map_err(|_| HostsError::Provider { host: host.clone(), uuid: uuid.clone() })?;
-    Ok(ComputeNode {
-        host: host.clone(),
-        node: node.clone(),
-        uuid: parsed,
-        cell_uuid: Some(cell_uuid.clone()),
-    })
+    ComputeNode { host: host.clone(), node: node.clone(), uuid: *uuid, cell_uuid: Some(cell_uuid.clone()) }
 }

@@ -8,6 +8,29 @@
 //! The [`Rules`] select the engine. `pipeline.rs` runs Nova's filters and weighers on hosts in
 //! columns. `amounts/` applies rules that consider only the index: it stores only free amounts of
 //! hosts, and decides in less than a microsecond. Both use the same rankings.
+//!
+//! # From a request to a claim
+//!
+//! Each step calls the next one:
+//!
+//! 1. [`Decider::decide`] selects the engine; with Nova's rules, `Pipeline::decide`.
+//! 2. `Pipeline::before_hosts` (`pipeline.rs`) reads the journal of the index and the changes of the
+//!    source, and updates the hosts (`KnownHosts`, `known.rs`). It adds the server group, and the
+//!    instances that hints name, from the index (`consumers.rs`).
+//! 3. `KnownHosts::select` takes the prepared request from the cache (`cache.rs`). For a new one,
+//!    [`FilterScheduler::prepare`](crate::FilterScheduler::prepare) runs the pre-filters, which
+//!    yield the query for allocation candidates ([`placement_query`](crate::placement_query)).
+//! 4. [`FilterScheduler::select_as_one`](crate::FilterScheduler::select_as_one) repeats the rest
+//!    until a claim is granted or its attempts are used up.
+//! 5. [`SelectDestinations`](crate::SelectDestinations) loops over the instances. For each, a
+//!    `HostOrder` filters and weighs hosts: `Best` only the highest ranked
+//!    ([`RankedHosts`](crate::RankedHosts)), `LookAtAll` all of them.
+//! 6. [`Claims::claim`](crate::select::Claims::claim) takes an allocation candidate of the chosen
+//!    host. `Plan` collects them, and claims all in one `Index::transfer`.
+//! 7. `placements` (`placement.rs`) converts the selections to rows and amounts.
+//!
+//! With rules on amounts alone, `by_amounts::decide` calls `AmountEngine::place` for each instance,
+//! which finds the best host and claims it.
 
 mod by_amounts;
 mod cache;
@@ -76,7 +99,7 @@ pub struct DecisionRequest<'a> {
 pub enum DecideError {
     /// The source returned an invalid host.
     #[error(transparent)]
-    Hosts(#[from] HostsError),
+    Hosts(#[from] HostLoadError),
     /// Nova would refuse the request before it queries Placement.
     #[error(transparent)]
     Query(#[from] QueryError),
@@ -120,22 +143,6 @@ impl NoHost {
         }
         counts
     }
-}
-
-/// The source returned an invalid host.
-#[derive(Debug, thiserror::Error)]
-pub enum HostsError {
-    /// A field is invalid.
-    #[error(transparent)]
-    Record(#[from] HostLoadError),
-    /// The identifier of the provider is not a UUID.
-    #[error("host {host}: uuid: '{uuid}' is no UUID")]
-    Provider {
-        /// The host's name.
-        host: String,
-        /// The value found instead of a UUID.
-        uuid: String,
-    },
 }
 
 /// A request prepared for repeated placements by one decider.

@@ -8,8 +8,9 @@ use berth_placement::{ConsumerId, GroupId, Index, Row, Timestamp};
 
 use super::known::KnownHosts;
 use super::placement::{Placement, placements};
-use super::{DecideError, DecisionRequest, HostChanges, HostSource, HostsError, consumers};
+use super::{DecideError, DecisionRequest, HostChanges, HostSource, consumers};
 use crate::explain::Case;
+use crate::hosts::HostLoadError;
 use crate::select::{Chooser, Claimant, SelectError, Selection};
 use crate::{HostTable, Options, Preference, RequestSpec};
 
@@ -101,7 +102,7 @@ impl Pipeline {
         let mut located = consumers::named_by_hints(&self.index, spec);
         let mut spec = Cow::Borrowed(spec);
         if let Some(id) = group {
-            let (group, members) = consumers::server_group(&self.index, known, (id, &spec.instance_uuid))?;
+            let (group, members) = consumers::server_group(&self.index, known, (id, spec.instance_uuid))?;
             located.extend(members);
             spec.to_mut().instance_group = Some(group);
         }
@@ -122,7 +123,7 @@ impl Pipeline {
     }
 
     /// Applies the latest changes. Where single hosts cannot be updated, loads all hosts again.
-    pub(super) fn follow(&mut self, source: &dyn HostSource, now: i64) -> Result<(), HostsError> {
+    pub(super) fn follow(&mut self, source: &dyn HostSource, now: i64) -> Result<(), HostLoadError> {
         let HostChanges { layout, hosts } = source.changes();
         self.changes.layout |= layout;
         self.changes.hosts.extend(hosts);

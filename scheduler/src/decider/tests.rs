@@ -9,6 +9,7 @@ use super::*;
 use crate::AggregateRecord;
 use crate::filters::FilterName;
 use crate::hosts::HostRecord;
+use crate::python::Value;
 
 /// A fleet of empty hosts.
 #[derive(Default)]
@@ -52,9 +53,9 @@ fn changes_that_could_not_be_applied_are_applied_later() {
     let hosts = Hosts::default();
     let mut pipeline = pipeline(&hosts);
     hosts.changes.borrow_mut().layout = true;
-    hosts.records.borrow_mut().push(HostRecord { uuid: "no UUID".to_owned(), ..host("h2", 2) });
+    hosts.records.borrow_mut().push(HostRecord { stats: Value::Int(1), ..host("h2", 2) });
     let error = pipeline.follow(&hosts, 0).unwrap_err().to_string();
-    assert_eq!(error, "host h2: uuid: 'no UUID' is no UUID");
+    assert_eq!(error, "host h2, node h2: stats: is not a map");
     assert_eq!(known(&pipeline), 1);
     hosts.records.borrow_mut()[1] = host("h2", 2);
     pipeline.follow(&hosts, 0).unwrap();

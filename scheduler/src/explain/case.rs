@@ -2,6 +2,7 @@
 
 use berth_placement::Row;
 use serde::Deserialize;
+use uuid::Uuid;
 
 use super::placement::{InvalidProvider, PlacementFacts, RecordedFleet};
 use super::question::Question;
@@ -157,11 +158,12 @@ impl Case {
 
 /// The host's candidates; without any record of them, one that takes everything from the host itself.
 fn candidates(host: &HostRecord) -> Vec<AllocationCandidate> {
-    host.allocation_candidates.clone().unwrap_or_else(|| vec![on_host_itself(&host.uuid)])
+    host.allocation_candidates.clone().unwrap_or_else(|| vec![on_host_itself(host.uuid)])
 }
 
-fn on_host_itself(uuid: &str) -> AllocationCandidate {
-    let mappings = ProviderMapping([(String::new(), vec![uuid.to_owned()])].into());
-    let allocations = [(uuid.to_owned(), ProviderAllocation::default())].into();
+fn on_host_itself(provider: Uuid) -> AllocationCandidate {
+    let provider = provider.to_string();
+    let mappings = ProviderMapping([(String::new(), vec![provider.clone()])].into());
+    let allocations = [(provider, ProviderAllocation::default())].into();
     AllocationCandidate { allocations: CandidateAllocations::Named(allocations), mappings }
 }

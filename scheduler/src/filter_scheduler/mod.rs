@@ -1,4 +1,4 @@
-//! Nova's filter scheduler on an index: from a request to claimed hosts in one process, without a
+//! The filter scheduler over one index: from a request to claimed hosts in one process, without a
 //! list of all candidates.
 //!
 //! Nova fetches the allocation candidates of all hosts, filters and weighs these hosts, and claims
@@ -134,21 +134,21 @@ impl FilterScheduler {
 
     /// Adds consumers to the hosts of these root providers, for filters and weighers that examine
     /// where instances are. The result contains the consumers that were not there before.
-    pub(crate) fn show(&mut self, consumers: &[(ConsumerId, Row)]) -> Vec<(HostRow, String)> {
+    pub(crate) fn show(&mut self, consumers: &[(ConsumerId, Row)]) -> Vec<(HostRow, Uuid)> {
         if consumers.is_empty() {
             return Vec::new();
         }
         self.refresh();
         let shown = consumers.iter().filter_map(|&(consumer, provider)| {
-            let (row, instance) = (self.places.host_at(provider)?, Uuid::from(consumer).to_string());
-            self.hosts.show_instance(row, &instance).then_some((row, instance))
+            let (row, instance) = (self.places.host_at(provider)?, Uuid::from(consumer));
+            self.hosts.show_instance(row, instance).then_some((row, instance))
         });
         shown.collect()
     }
 
     /// Removes the consumers that [`Self::show`] added.
-    pub(crate) fn hide(&mut self, shown: &[(HostRow, String)]) {
-        shown.iter().for_each(|(row, instance)| self.hosts.hide_instance(*row, instance));
+    pub(crate) fn hide(&mut self, shown: &[(HostRow, Uuid)]) {
+        shown.iter().for_each(|&(row, instance)| self.hosts.hide_instance(row, instance));
     }
 
     /// Replaces the aggregates of all hosts. Prepare requests again that name a zone or whose

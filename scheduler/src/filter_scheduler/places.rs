@@ -6,7 +6,6 @@ use std::collections::BTreeSet;
 use berth_placement::{Row, View};
 use rustc_hash::FxHashMap;
 use uuid::Uuid;
-use uuid::fmt::Hyphenated;
 
 use crate::hosts::{HostRow, HostTable};
 
@@ -116,5 +115,5 @@ impl Places {
 }
 
 fn host_of(hosts: &HostTable, provider: Uuid) -> Option<HostRow> {
-    hosts.row_of(provider.hyphenated().encode_lower(&mut [0; Hyphenated::LENGTH]))
+    hosts.row_of(provider)
 }

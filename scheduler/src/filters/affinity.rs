@@ -2,7 +2,7 @@
 
 use super::{Filter, Reason, RequestState, Scene, Scope, Verdict, pass_if};
 use crate::hosts::HostRow;
-use crate::request_spec::Hint;
+use crate::request_spec::{Hint, instance_of_hint};
 
 /// Service hosts of the instances that a hint names; none without the hint.
 struct NamedInstances<'a> {
@@ -12,10 +12,11 @@ struct NamedInstances<'a> {
 
 impl<'a> NamedInstances<'a> {
     fn new(scene: &'a Scene<'a>, hint: &str) -> Self {
-        let hosts_of = |uuid: &str| scene.hosts.hosts_of_instance(uuid).to_vec();
+        let hosts_of =
+            |text: &str| instance_of_hint(text).map_or(&[][..], |uuid| scene.hosts.hosts_of_instance(uuid));
         let hosts = scene.request.scheduler_hints.given(hint).map(|uuids| match uuids {
-            Hint::One(uuid) => hosts_of(uuid),
-            Hint::Many(uuids) => uuids.iter().flat_map(|uuid| hosts_of(uuid)).collect(),
+            Hint::One(uuid) => hosts_of(uuid).to_vec(),
+            Hint::Many(uuids) => uuids.iter().flat_map(|uuid| hosts_of(uuid)).copied().collect(),
         });
         Self { scene, hosts }
     }

@@ -52,8 +52,8 @@ impl<'a> ServerGroupAntiAffinityFilter<'a> {
         let group = scene.request.instance_group.as_ref();
         let group = group.filter(|group| group.policy.as_deref() == Some("anti-affinity"));
         let group = group.map(|group| AntiAffinity {
-            members: scene.hosts.count_instances(group.members.iter().map(String::as_str)),
-            own_hosts: scene.hosts.hosts_of_instance(&scene.request.instance_uuid),
+            members: scene.hosts.count_instances(&group.members),
+            own_hosts: scene.hosts.hosts_of_instance(scene.request.instance_uuid),
             limit: group.rules.max_server_per_host.as_deref().map_or(Ok(1), integer_64),
         });
         Self { scene, group }

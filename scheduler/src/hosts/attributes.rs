@@ -77,7 +77,7 @@ impl HostTable {
         Some(match name {
             "host" => Value::from(self.host(row)),
             "nodename" => Value::from(self.node(row)),
-            "uuid" => Value::from(self.uuid(row)?),
+            "uuid" => Value::Text(self.uuid(row)?.to_string()),
             "free_ram_mb" => usage.free_ram_mb.into(),
             "free_disk_mb" => usage.free_disk_mb.into(),
             "disk_mb_used" => usage.disk_mb_used.into(),

@@ -1,5 +1,7 @@
 //! What an instance takes from the host that was chosen for it.
 
+use uuid::Uuid;
+
 use super::{HostRow, HostTable, InstanceImage, UsageRow, index};
 use crate::numa::{self, ConsumeFault, HostTopology, InstanceTopology, NumaConsumer};
 use crate::pci::Pools;
@@ -12,7 +14,7 @@ pub struct Undo {
     usage: UsageRow,
     numa: Option<HostTopology>,
     pools: Option<Pools>,
-    instance: Option<String>,
+    instance: Option<Uuid>,
 }
 
 impl Undo {
@@ -57,29 +59,29 @@ impl HostTable {
     }
 
     /// Notes that the instance is on the row's service host, for the server group's sake. The undo takes it away, too.
-    pub(crate) fn place_instance(&mut self, row: HostRow, instance: &str, undo: &mut Undo) {
+    pub(crate) fn place_instance(&mut self, row: HostRow, instance: Uuid, undo: &mut Undo) {
         if self.show_instance(row, instance) {
-            undo.instance = Some(instance.to_owned());
+            undo.instance = Some(instance);
         }
     }
 
     /// Adds the instance to the row's service host, unless it is there already; returns whether it was added.
-    pub(crate) fn show_instance(&mut self, row: HostRow, instance: &str) -> bool {
+    pub(crate) fn show_instance(&mut self, row: HostRow, instance: Uuid) -> bool {
         let service = self.service_id(row);
-        let is_new = !self.services[service as usize].instances.contains_key(instance);
+        let is_new = !self.services[service as usize].instances.contains_key(&instance);
         if is_new {
-            self.add_instance(service, instance.to_owned(), InstanceImage::new());
+            self.add_instance(service, instance, InstanceImage::new());
         }
         is_new
     }
 
     /// Removes an instance that [`Self::show_instance`] added.
-    pub(crate) fn hide_instance(&mut self, row: HostRow, instance: &str) {
+    pub(crate) fn hide_instance(&mut self, row: HostRow, instance: Uuid) {
         self.remove_instance(self.service_id(row), instance);
     }
 
-    pub(super) fn add_instance(&mut self, service: u32, uuid: String, image: InstanceImage) {
-        let hosts = self.hosts_by_instance.entry(uuid.clone()).or_default();
+    pub(super) fn add_instance(&mut self, service: u32, uuid: Uuid, image: InstanceImage) {
+        let hosts = self.hosts_by_instance.entry(uuid).or_default();
         if !hosts.contains(&service) {
             hosts.push(service);
         }
@@ -92,16 +94,16 @@ impl HostTable {
         let node = &mut self.nodes[index(undo.row)];
         (node.numa, node.pools) = (undo.numa, undo.pools);
         if let Some(instance) = undo.instance {
-            self.hide_instance(undo.row, &instance);
+            self.hide_instance(undo.row, instance);
         }
     }
 
-    pub(super) fn remove_instance(&mut self, service: u32, uuid: &str) {
-        self.services[service as usize].instances.remove(uuid);
-        if let Some(hosts) = self.hosts_by_instance.get_mut(uuid) {
+    pub(super) fn remove_instance(&mut self, service: u32, uuid: Uuid) {
+        self.services[service as usize].instances.remove(&uuid);
+        if let Some(hosts) = self.hosts_by_instance.get_mut(&uuid) {
             hosts.retain(|host| *host != service);
             if hosts.is_empty() {
-                self.hosts_by_instance.remove(uuid);
+                self.hosts_by_instance.remove(&uuid);
             }
         }
     }

@@ -82,8 +82,8 @@ impl HostTable {
         let class = HostClass { cell_uuid: record.cell_uuid.as_str().into(), aggregates, report };
         #[expect(clippy::cast_possible_truncation, reason = "rows are 32 bits wide")]
         let row = HostRow(self.len() as u32);
-        if let Some(uuid) = &node.uuid {
-            self.row_by_uuid.insert(uuid.clone(), row);
+        if let Some(uuid) = node.uuid {
+            self.row_by_uuid.insert(uuid, row);
         }
         self.class.push(self.classes.intern(class));
         self.service.push(service);
@@ -107,7 +107,7 @@ impl HostTable {
             self.rows_of_service.push(SmallVec::new());
         }
         for instance in &record.instances {
-            self.add_instance(id, instance.uuid.clone(), instance.image_properties.clone());
+            self.add_instance(id, instance.uuid, instance.image_properties.clone());
         }
         Ok(id)
     }
@@ -184,7 +184,7 @@ pub(super) fn node_and_usage(record: &HostRecord) -> Result<(Node, UsageRow), Fi
     };
     let node = Node {
         name: record.node.clone(),
-        uuid: Some(record.uuid.clone()),
+        uuid: Some(record.uuid),
         host_ip: Some(record.host_ip.clone()),
         stats: Some(stats),
         metrics: Some(metrics(&record.metrics)?),

@@ -21,6 +21,7 @@ use std::collections::BTreeMap;
 
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
+use uuid::Uuid;
 
 use super::numa::HostTopology;
 use super::pci::Pools;
@@ -54,11 +55,11 @@ pub struct HostTable {
     rows_of_service: Vec<SmallVec<[HostRow; 2]>>,
     nodes: Vec<Node>,
     /// Rows of a provider.
-    row_by_uuid: FxHashMap<String, HostRow>,
+    row_by_uuid: FxHashMap<Uuid, HostRow>,
     /// How often a row became another provider's.
     provider_moves: u64,
     /// Service hosts of an instance; more than one while it moves.
-    hosts_by_instance: FxHashMap<String, Vec<u32>>,
+    hosts_by_instance: FxHashMap<Uuid, Vec<u32>>,
 }
 
 /// What belongs to one compute node alone and few decisions look at.
@@ -66,7 +67,7 @@ pub struct HostTable {
 struct Node {
     name: String,
     /// None until the node has reported.
-    uuid: Option<String>,
+    uuid: Option<Uuid>,
     host_ip: Option<String>,
     stats: Option<Value>,
     metrics: Option<BTreeMap<String, Option<i64>>>,
@@ -180,14 +181,14 @@ impl HostTable {
 
     /// Provider of a row; none if the node has never reported.
     #[must_use]
-    pub fn uuid(&self, row: HostRow) -> Option<&str> {
-        self.details(row).uuid.as_deref()
+    pub fn uuid(&self, row: HostRow) -> Option<Uuid> {
+        self.details(row).uuid
     }
 
     /// The row of a provider.
     #[must_use]
-    pub fn row_of(&self, uuid: &str) -> Option<HostRow> {
-        self.row_by_uuid.get(uuid).copied()
+    pub fn row_of(&self, provider: Uuid) -> Option<HostRow> {
+        self.row_by_uuid.get(&provider).copied()
     }
 
     /// How often a row has become another provider's.
@@ -227,21 +228,18 @@ impl HostTable {
 
     /// Service hosts that the instance is on, by number.
     #[must_use]
-    pub(crate) fn hosts_of_instance(&self, uuid: &str) -> &[u32] {
-        self.hosts_by_instance.get(uuid).map_or(&[], Vec::as_slice)
+    pub(crate) fn hosts_of_instance(&self, uuid: Uuid) -> &[u32] {
+        self.hosts_by_instance.get(&uuid).map_or(&[], Vec::as_slice)
     }
 
     /// How many of the instances each service host has; hosts without any are absent. An instance counts once.
     #[must_use]
-    pub(crate) fn count_instances<'a>(
-        &self,
-        uuids: impl IntoIterator<Item = &'a str>,
-    ) -> FxHashMap<u32, i64> {
-        let mut distinct: Vec<&str> = uuids.into_iter().collect();
+    pub(crate) fn count_instances(&self, uuids: &[Uuid]) -> FxHashMap<u32, i64> {
+        let mut distinct = uuids.to_vec();
         distinct.sort_unstable();
         distinct.dedup();
         let mut counts = FxHashMap::default();
-        for host in distinct.iter().flat_map(|uuid| self.hosts_of_instance(uuid)) {
+        for host in distinct.into_iter().flat_map(|uuid| self.hosts_of_instance(uuid)) {
             *counts.entry(*host).or_default() += 1;
         }
         counts

@@ -19,7 +19,7 @@ pub struct HostRecord {
     /// Name of the compute node; a service host may have several.
     pub node: String,
     /// Id of the compute node, which is its resource provider's.
-    pub uuid: String,
+    pub uuid: Uuid,
     /// The cell it is in.
     #[serde(default = "default_cell")]
     pub cell_uuid: String,
@@ -113,7 +113,7 @@ impl HostRecord {
         Self {
             host: host.to_owned(),
             node: node.to_owned(),
-            uuid: uuid.to_string(),
+            uuid,
             cell_uuid: default_cell(),
             memory_mb: 0,
             memory_mb_used: 0,
@@ -192,7 +192,7 @@ pub struct ServiceRecord {
 #[derive(Debug, Clone, Deserialize)]
 pub struct InstanceRecord {
     /// Its id.
-    pub uuid: String,
+    pub uuid: Uuid,
     /// Properties of the image it was made from, as Nova stored them.
     #[serde(default, deserialize_with = "or_default")]
     pub image_properties: BTreeMap<String, Value>,

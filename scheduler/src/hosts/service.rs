@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use uuid::Uuid;
+
 use crate::python::Value;
 use crate::request_spec::{ImageProperties, InvalidProperty};
 
@@ -19,7 +21,7 @@ pub struct ServiceHost {
     /// When it reported last, in microseconds since 1970.
     pub last_seen: i64,
     /// Its instances, with the properties of their images.
-    pub instances: BTreeMap<String, InstanceImage>,
+    pub instances: BTreeMap<Uuid, InstanceImage>,
 }
 
 /// The image properties of an instance as Nova stored them.

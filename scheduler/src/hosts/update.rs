@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use rustc_hash::FxHashSet;
+use uuid::Uuid;
 
 use super::load::{MetadataByHost, class_report, node_and_usage, service_host};
 use super::record::HostRecord;
@@ -109,7 +110,7 @@ impl HostTable {
     fn forget_instances(&mut self, row: HostRow) {
         let service = self.service_id(row);
         let instances = std::mem::take(&mut self.services[service as usize].instances);
-        instances.keys().for_each(|uuid| self.remove_instance(service, uuid));
+        instances.into_keys().for_each(|uuid| self.remove_instance(service, uuid));
     }
 
     fn apply(&mut self, record: &HostRecord, update: Update) {
@@ -118,27 +119,27 @@ impl HostTable {
         let known = &mut self.services[id as usize];
         *known = ServiceHost { instances: std::mem::take(&mut known.instances), ..service };
         for instance in &record.instances {
-            self.add_instance(id, instance.uuid.clone(), instance.image_properties.clone());
+            self.add_instance(id, instance.uuid, instance.image_properties.clone());
         }
         let aggregates = Arc::clone(&self.class(row).aggregates);
         let class = HostClass { cell_uuid: record.cell_uuid.as_str().into(), aggregates, report };
         self.class[index(row)] = self.classes.intern(class);
         self.usage.set(row, usage);
-        self.rename_provider(row, node.uuid.as_deref());
+        self.rename_provider(row, node.uuid);
         self.nodes[index(row)] = node;
     }
 
-    fn rename_provider(&mut self, row: HostRow, uuid: Option<&str>) {
-        let known = self.nodes[index(row)].uuid.as_deref();
+    fn rename_provider(&mut self, row: HostRow, uuid: Option<Uuid>) {
+        let known = self.nodes[index(row)].uuid;
         if known == uuid {
             return;
         }
         self.provider_moves += 1;
-        if let Some(known) = known.filter(|known| self.row_by_uuid.get(*known) == Some(&row)) {
-            self.row_by_uuid.remove(known);
+        if let Some(known) = known.filter(|known| self.row_of(*known) == Some(row)) {
+            self.row_by_uuid.remove(&known);
         }
         if let Some(uuid) = uuid {
-            self.row_by_uuid.insert(uuid.to_owned(), row);
+            self.row_by_uuid.insert(uuid, row);
         }
     }
 }

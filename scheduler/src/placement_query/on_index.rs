@@ -4,7 +4,6 @@ use berth_placement::candidates::{self, Candidate, Candidates, Query, UnknownNam
 use berth_placement::{Allocations, Index, Provider, Row, Topology};
 use rustc_hash::FxHashMap;
 use uuid::Uuid;
-use uuid::fmt::Hyphenated;
 
 use super::index_query::MalformedQuery;
 use super::resource_request::ResourceRequest;
@@ -77,7 +76,7 @@ impl PlacementQuery {
         extent: CandidateExtent,
         options: &candidates::SearchOptions,
     ) -> HostCandidates {
-        let mut found = Found { hosts, extent, by_host: FxHashMap::default(), waiting: 0, given: 0 };
+        let mut found = Found { hosts, extent, by_host: FxHashMap::default(), waiting: 0, added: 0 };
         let requests = std::iter::once(&self.request).chain(&self.fallback);
         let unanswered = requests.filter_map(|request| found.ask(request, index, options).err()).collect();
         let mut state = RequestState::default();
@@ -91,10 +90,10 @@ struct Found<'a> {
     hosts: &'a HostTable,
     extent: CandidateExtent,
     by_host: FxHashMap<HostRow, Vec<AllocationCandidate>>,
-    /// Hosts whose trees have given candidates, but none that takes from the host itself.
+    /// Hosts whose trees have candidates, but none that takes from the host itself.
     waiting: usize,
-    /// How many candidates hosts have got.
-    given: u64,
+    /// How many candidates were added.
+    added: u64,
 }
 
 impl Found<'_> {
@@ -140,7 +139,7 @@ impl Found<'_> {
         match self.extent {
             CandidateExtent::First => false,
             CandidateExtent::All => true,
-            CandidateExtent::Several(most) => self.given < most,
+            CandidateExtent::Several(most) => self.added < most,
         }
     }
 
@@ -152,31 +151,31 @@ impl Found<'_> {
         for provider in &providers {
             if let Some(host) = self.host(provider.uuid) {
                 let with_mappings = needs_mappings(query, self.extent);
-                self.give(host, || taken(candidate, query, topology, with_mappings));
+                self.add_candidate(host, || taken(candidate, query, topology, with_mappings));
             }
         }
         let children = providers.iter().filter(|provider| provider.parent.is_some());
         for root in children.filter_map(|child| topology.provider(child.root)) {
             if let Some(host) = self.host(root.uuid) {
-                self.enter(host);
+                self.add_host(host);
             }
         }
     }
 
-    fn give(&mut self, host: HostRow, candidate: impl FnOnce() -> Option<AllocationCandidate>) {
-        self.enter(host);
+    fn add_candidate(&mut self, host: HostRow, candidate: impl FnOnce() -> Option<AllocationCandidate>) {
+        self.add_host(host);
         let wants_more = self.wants_more();
         let Some(candidates) = self.by_host.get_mut(&host) else { return };
         let waited = candidates.is_empty();
         if let Some(candidate) = (waited || wants_more).then(candidate).flatten() {
             candidates.push(candidate);
             self.waiting -= usize::from(waited);
-            self.given += 1;
+            self.added += 1;
         }
     }
 
     /// The host is one to choose from, if only to be compared with.
-    fn enter(&mut self, host: HostRow) {
+    fn add_host(&mut self, host: HostRow) {
         self.by_host.entry(host).or_insert_with(|| {
             self.waiting += 1;
             Vec::new()
@@ -184,7 +183,7 @@ impl Found<'_> {
     }
 
     fn host(&self, provider: Uuid) -> Option<HostRow> {
-        self.hosts.row_of(provider.hyphenated().encode_lower(&mut [0; Hyphenated::LENGTH]))
+        self.hosts.row_of(provider)
     }
 }
 

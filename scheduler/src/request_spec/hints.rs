@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
+use uuid::Uuid;
 
 /// Hints of users by name. Each is a list, as Nova stores them.
 ///
@@ -82,8 +83,9 @@ impl SchedulerHints {
     }
 
     /// The instances that hints name: the request goes to their hosts, or to others.
-    pub fn instances(&self) -> impl Iterator<Item = &String> {
-        ["same_host", "different_host"].into_iter().filter_map(|hint| self.list(hint)).flatten()
+    pub fn instances(&self) -> impl Iterator<Item = Uuid> {
+        let lists = ["same_host", "different_host"].into_iter().filter_map(|hint| self.list(hint));
+        lists.flatten().filter_map(|text| instance(text))
     }
 
     /// The names of all hints.
@@ -103,6 +105,12 @@ impl SchedulerHints {
     }
 }
 
+/// The instance that a value of a hint names. Nova compares texts, so only the form with hyphens and lower-case letters names one.
+pub(crate) fn instance(text: &str) -> Option<Uuid> {
+    let uuid = Uuid::try_parse(text).ok()?;
+    (uuid.hyphenated().encode_lower(&mut Uuid::encode_buffer()) == text).then_some(uuid)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,5 +123,15 @@ mod tests {
         let read: SchedulerHints = serde_json::from_str(&json).expect("hints");
         assert_eq!(read, given.into_iter().collect());
         assert_eq!(read.names().collect::<Vec<_>>(), ["same_host"]);
+    }
+
+    /// Nova finds no instance by another spelling of its UUID.
+    #[test]
+    fn hints_name_instances_by_the_usual_spelling_alone() {
+        let uuid = Uuid::from_u128(0xab);
+        let spellings =
+            [uuid.to_string(), uuid.to_string().to_uppercase(), uuid.simple().to_string(), "x".to_owned()];
+        let hints: SchedulerHints = [("same_host".to_owned(), spellings.into())].into_iter().collect();
+        assert_eq!(hints.instances().collect::<Vec<_>>(), [uuid]);
     }
 }

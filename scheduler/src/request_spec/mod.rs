@@ -17,6 +17,7 @@ mod retry;
 mod server_group;
 
 use serde::{Deserialize, Deserializer};
+use uuid::Uuid;
 
 use super::numa::{InstanceTopology, NetworkMetadata};
 use super::pci::PciRequest;
@@ -27,6 +28,7 @@ pub use check_type::CheckType;
 pub use cpu_spec::InvalidCpuSpec;
 pub use destination::Destination;
 pub use flavor::{ExtraSpecs, RequestedFlavor};
+pub(crate) use hints::instance as instance_of_hint;
 pub use hints::{Hint, SchedulerHints};
 pub use image::RequestedImage;
 pub use image_properties::{ImageProperties, InvalidProperty};
@@ -40,7 +42,7 @@ pub use server_group::{GroupRules, ServerGroup};
 #[serde(default)]
 pub struct RequestSpec {
     /// The instance that is placed now.
-    pub instance_uuid: String,
+    pub instance_uuid: Uuid,
     /// The project it belongs to.
     pub project_id: String,
     /// The user of the request, for claims.
@@ -93,7 +95,7 @@ pub struct RequestSpec {
 impl Default for RequestSpec {
     fn default() -> Self {
         Self {
-            instance_uuid: "00000000-0000-4000-8000-000000000000".to_owned(),
+            instance_uuid: Uuid::from_u128(0x4000_8000_0000_0000_0000),
             project_id: "project".to_owned(),
             user_id: "user".to_owned(),
             num_instances: 1,

@@ -15,7 +15,7 @@ pub struct ServerGroup {
     /// Refinements of the policy.
     pub rules: GroupRules,
     /// Instances of the group.
-    pub members: Vec<String>,
+    pub members: Vec<Uuid>,
     /// Service hosts that its instances are on.
     pub hosts: Vec<String>,
 }
@@ -23,7 +23,7 @@ pub struct ServerGroup {
 impl ServerGroup {
     /// A group with a policy of the index, whose members are on these hosts.
     #[must_use]
-    pub fn new(uuid: Uuid, policy: GroupPolicy, members: Vec<String>, hosts: Vec<String>) -> Self {
+    pub fn new(uuid: Uuid, policy: GroupPolicy, members: Vec<Uuid>, hosts: Vec<String>) -> Self {
         let (name, most) = match policy {
             GroupPolicy::Affinity => ("affinity", 1),
             GroupPolicy::AntiAffinity { max_per_host } => ("anti-affinity", max_per_host.get()),

@@ -1,7 +1,6 @@
 //! Decides on the hosts for all instances of a request.
 
 use berth_placement::ConsumerId;
-use uuid::Uuid;
 
 use super::alternates::{Chosen, Pool};
 use super::order::{HostOrder, LookAtAll};
@@ -114,7 +113,7 @@ impl Selecting<'_> {
         let with_placement = !self.request.is_rebuild();
         let mut last = None;
         for (index, &instance) in self.what.instances.iter().enumerate() {
-            self.request.instance_uuid = Uuid::from(instance).to_string();
+            self.request.instance_uuid = instance.into();
             let mut sorted = self.sorted(index)?;
             let found = if with_placement {
                 self.claim(instance, &mut sorted, claims)
@@ -205,7 +204,7 @@ impl Selecting<'_> {
         self.request.numa_topology = topology;
         if let Some(group) = &mut self.request.instance_group {
             group.hosts.push(self.hosts.host(row).to_owned());
-            self.hosts.place_instance(row, &self.request.instance_uuid, &mut change);
+            self.hosts.place_instance(row, self.request.instance_uuid, &mut change);
         }
         self.changes.push(change);
         self.order.follow(self.hosts, self.what.options, row);

@@ -1,5 +1,7 @@
 //! Why a host cannot be weighed.
 
+use uuid::Uuid;
+
 use crate::request_spec::InvalidProperty;
 
 /// Why a host cannot be weighed.
@@ -25,7 +27,7 @@ pub enum WeighError {
     #[error("instance {instance}: {error}")]
     StoredImage {
         /// The instance.
-        instance: String,
+        instance: Uuid,
         /// What is wrong.
         error: InvalidProperty,
     },

@@ -36,7 +36,7 @@ impl Weigher for ImagePropertiesWeigher<'_> {
         let mut counts = vec![0_u32; wanted.len()];
         for (instance, image) in &self.scene.hosts.service(row).instances {
             let stored = stored_properties(image)
-                .map_err(|error| WeighError::StoredImage { instance: instance.clone(), error })?;
+                .map_err(|error| WeighError::StoredImage { instance: *instance, error })?;
             for (count, (name, value, _)) in counts.iter_mut().zip(wanted) {
                 *count += u32::from(stored.get(name).is_some_and(|other| other.to_string() == *value));
             }

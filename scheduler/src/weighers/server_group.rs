@@ -35,7 +35,7 @@ impl<'a> SoftAffinityWeigher<'a> {
 fn members(scene: &Scene<'_>, policy: &str) -> Option<FxHashMap<u32, i64>> {
     let group =
         scene.request.instance_group.as_ref().filter(|group| group.policy.as_deref() == Some(policy))?;
-    Some(scene.hosts.count_instances(group.members.iter().map(String::as_str)))
+    Some(scene.hosts.count_instances(&group.members))
 }
 
 impl Weigher for SoftAffinityWeigher<'_> {

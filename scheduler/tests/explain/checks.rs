@@ -10,6 +10,7 @@ use berth_scheduler::filters::{Step, Survivors, steps};
 use berth_scheduler::hosts::{HostRecord, HostRow, Outage, ServiceRecord};
 use berth_scheduler::python::Value;
 use berth_scheduler::weighers::weigh_in_detail;
+use uuid::Uuid;
 
 use super::decision::{Decided, decide};
 use super::placement::{answered, describes_placement};
@@ -222,8 +223,7 @@ fn emptied(like: HostRecord) -> HostRecord {
         other => other,
     };
     // Recorded candidates name the provider; an index wants another one.
-    let other = || "ffffffff-ffff-4fff-8fff-ffffffffffff".to_owned();
-    let uuid = if like.traits.is_some() { other() } else { like.uuid };
+    let uuid = if like.traits.is_some() { Uuid::max() } else { like.uuid };
     HostRecord {
         host: "one more".to_owned(),
         node: "one more".to_owned(),

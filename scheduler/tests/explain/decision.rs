@@ -7,7 +7,6 @@ use berth_scheduler::explain::{Case, CaseRecord};
 use berth_scheduler::filters::Step;
 use berth_scheduler::hosts::HostRow;
 use berth_scheduler::select::{AllocationCandidate, Chooser, Claims, SelectError};
-use uuid::Uuid;
 
 use super::placement::{answered, describes_placement};
 
@@ -60,7 +59,7 @@ fn decide_case(case: &Case) -> Result<(Option<HostRow>, Counts), String> {
     let scene = case.question().scene;
     let (mut hosts, mut request) = (scene.hosts.clone(), scene.request.clone());
     let mut state = case.question().state.clone();
-    let instances = [Uuid::try_parse(&request.instance_uuid).expect("a UUID").into()];
+    let instances = [request.instance_uuid.into()];
     let what = SelectDestinations {
         options: scene.options,
         instances: &instances,

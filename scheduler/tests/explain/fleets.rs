@@ -19,6 +19,10 @@ const FILTERS: [&str; 12] = [
     "DifferentHostFilter",
 ];
 
+fn instance(number: u8) -> String {
+    format!("20000000-0000-4000-8000-{number:012}")
+}
+
 /// A host; some are full, disabled, down, or of another architecture.
 fn host() -> impl Strategy<Value = Value> {
     let sizes = (0..=8_i64, 0..=16_i64, 0..=4_i64, 48..=51_i64, 0..=8_i64);
@@ -34,7 +38,7 @@ fn host() -> impl Strategy<Value = Value> {
                 2 => json!({ "last_seen_up": "2026-05-31T00:00:00" }),
                 _ => json!({}),
             },
-            "instances": member.iter().map(|at| json!({ "uuid": format!("instance-{at}") })).collect::<Vec<_>>(),
+            "instances": member.iter().map(|at| json!({ "uuid": instance(*at) })).collect::<Vec<_>>(),
         })
     })
 }
@@ -47,7 +51,7 @@ fn request() -> impl Strategy<Value = Value> {
     let names = (prop::bool::weighted(0.1), prop::bool::weighted(0.2), any::<bool>());
     (amounts, zone, image, policy, names).prop_map(
         |((memory, vcpus, disk), zone, arch, policy, (force, apart, spec))| {
-            let members = ["instance-0", "instance-1"];
+            let members = [instance(0), instance(1)];
             json!({
                 "availability_zone": zone,
                 "flavor": { "memory_mb": memory * 1_024, "vcpus": vcpus, "root_gb": disk,
@@ -56,7 +60,7 @@ fn request() -> impl Strategy<Value = Value> {
                 "instance_group": policy.map(|policy| {
                     json!({ "uuid": "g", "policy": policy, "members": members, "hosts": ["host-0"] })
                 }),
-                "scheduler_hints": if apart { json!({ "different_host": ["instance-2"] }) } else { json!({}) },
+                "scheduler_hints": if apart { json!({ "different_host": [instance(2)] }) } else { json!({}) },
                 "force_hosts": if force { json!(["host-1"]) } else { Value::Null },
             })
         },

@@ -86,7 +86,7 @@ proptest! {
 fn pairs_come_when_no_single_change_helps() {
     let record: CaseRecord = serde_json::from_value(serde_json::json!({
         "filters": ["RamFilter", "CoreFilter"],
-        "hosts": [{ "host": "a", "node": "a", "uuid": "a", "memory_mb": 1024, "free_ram_mb": 1024, "vcpus": 2 }],
+        "hosts": [{ "host": "a", "node": "a", "uuid": uuid(0), "memory_mb": 1024, "free_ram_mb": 1024, "vcpus": 2 }],
         "request": { "flavor": { "memory_mb": 4096, "vcpus": 8 } },
     }))
     .expect("a case");

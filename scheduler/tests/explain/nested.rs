@@ -80,7 +80,7 @@ impl Cloud {
         let compute = |host: &berth_scheduler::hosts::HostRecord| ComputeNode {
             host: host.host.clone(),
             node: host.node.clone(),
-            uuid: Uuid::try_parse(&host.uuid).expect("a UUID"),
+            uuid: host.uuid,
             cell_uuid: None,
         };
         let computes = self.record.hosts.iter().map(compute).collect();

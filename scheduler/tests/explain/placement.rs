@@ -41,7 +41,7 @@ fn compute(host: &HostRecord) -> ComputeNode {
     ComputeNode {
         host: host.host.clone(),
         node: host.node.clone(),
-        uuid: uuid(&host.uuid),
+        uuid: host.uuid,
         cell_uuid: Some(host.cell_uuid.clone()),
     }
 }
@@ -55,7 +55,7 @@ fn index(record: &CaseRecord) -> Index {
     let index = Index::default();
     for host in &record.hosts {
         let mut writer = index.write();
-        let row = writer.add_provider(uuid(&host.uuid), &host.node, None).expect("a new provider");
+        let row = writer.add_provider(host.uuid, &host.node, None).expect("a new provider");
         let mut traits = host.traits.clone().unwrap_or_default();
         if host.service.disabled {
             traits.push("COMPUTE_STATUS_DISABLED".to_owned());

@@ -142,7 +142,7 @@ fn batches(kind: Kind, seeds: std::ops::Range<u64>) -> Counts {
             let names: Vec<ConsumerId> =
                 (instances..instances + count).map(|one| uuid(6, one).into()).collect();
             if let Some(group) = &mut spec.instance_group {
-                group.members.extend(names.iter().map(|one| Uuid::from(*one).to_string()));
+                group.members.extend(names.iter().map(|one| Uuid::from(*one)));
             }
             let prepare =
                 |way: &mut ShortWay| way.scheduler.prepare(spec.clone(), &known(&fleet, &computes), NOW).ok();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use berth_fleet::{Flavor, FleetError, Image, Instance, Migration};
+use berth_fleet::{Flavor, FleetError, Image, Instance, Migration, RequestedZone};
 use berth_scheduler::RequestSpec;
 use berth_scheduler::python::Value;
 use berth_scheduler::request_spec::{
@@ -19,8 +19,9 @@ pub(crate) struct Ask {
     pub(crate) image: Option<Image>,
     pub(crate) project: String,
     pub(crate) user: String,
-    /// `zone`, `zone:host`, `zone:host:node`, or empty.
-    pub(crate) availability_zone: String,
+    pub(crate) availability_zone: RequestedZone,
+    /// The server group.
+    pub(crate) group: Option<Uuid>,
     pub(crate) hints: BTreeMap<String, Vec<String>>,
     pub(crate) ignore_hosts: Vec<String>,
     /// How many other hosts to name for each instance.
@@ -40,6 +41,7 @@ impl Ask {
             project: spec.project.clone(),
             user: spec.user.clone(),
             availability_zone: spec.availability_zone.clone(),
+            group: spec.group,
             hints: spec.hints.clone(),
             ignore_hosts: instance.location.failures.keys().cloned().collect(),
             alternates: 0,
@@ -54,59 +56,44 @@ impl Ask {
         let ask = Self::of(instance);
         Self {
             flavor: migration.new_flavor.clone(),
-            availability_zone: ask.zone().to_owned(),
+            availability_zone: ask.availability_zone.without_host(),
             ignore_hosts: migration.failures.keys().cloned().chain(source).collect(),
             migration: Some(migration.uuid),
             ..ask
         }
     }
 
-    /// The server group that is named by a hint.
-    pub(super) fn group(&self) -> Result<Option<Uuid>, FleetError> {
-        let Some(hint) = self.hints.get("group") else { return Ok(None) };
-        match hint.as_slice() {
-            [uuid] => Uuid::try_parse(uuid).map(Some).map_err(|_| {
-                FleetError::field("hints.group", format!("{uuid:?} is no UUID of a server group"))
-            }),
-            _ => Err(FleetError::field("hints.group", "needs exactly one value")),
-        }
-    }
-
-    /// The zone that is asked for; empty for any.
-    pub(super) fn zone(&self) -> &str {
-        self.availability_zone.split(':').next().unwrap_or_default()
-    }
-
-    /// The host that an operator insists on.
-    pub(crate) fn forced_host(&self) -> Option<&str> {
-        self.availability_zone.split(':').nth(1).filter(|host| !host.is_empty())
-    }
-
-    fn forced_node(&self) -> Option<&str> {
-        self.availability_zone.split(':').nth(2).filter(|node| !node.is_empty())
-    }
-
     /// The request for the decider, which adds the server group.
     pub(super) fn spec(&self) -> Result<RequestSpec, FleetError> {
-        let zone = self.zone();
-        let texts = |text: Option<&str>| text.map(str::to_owned).into_iter().collect::<Vec<_>>();
+        let RequestedZone { zone, host, node } = &self.availability_zone;
         let mut spec = RequestSpec {
             project_id: self.project.clone(),
             user_id: self.user.clone(),
             num_instances: u32::try_from(self.instances.len()).unwrap_or(u32::MAX),
-            availability_zone: (!zone.is_empty()).then(|| zone.to_owned()),
+            availability_zone: (!zone.is_empty()).then(|| zone.clone()),
             flavor: flavor(&self.flavor),
             image: self.image.as_ref().map(image).transpose()?,
             scheduler_hints: self.hints.iter().map(|(name, hint)| (name.clone(), hint.clone())).collect(),
             ignore_hosts: self.ignore_hosts.clone(),
-            force_hosts: texts(self.forced_host()),
-            force_nodes: texts(self.forced_node()),
+            force_hosts: host.iter().cloned().collect(),
+            force_nodes: node.iter().cloned().collect(),
             ..RequestSpec::default()
         };
         if let Some(first) = self.instances.first() {
-            spec.instance_uuid = first.to_string();
+            spec.instance_uuid = *first;
         }
         Ok(spec)
+    }
+}
+
+/// The server group that the hint `group` names.
+pub(crate) fn group_hint(hints: &BTreeMap<String, Vec<String>>) -> Result<Option<Uuid>, FleetError> {
+    let Some(hint) = hints.get("group") else { return Ok(None) };
+    match hint.as_slice() {
+        [uuid] => Uuid::try_parse(uuid)
+            .map(Some)
+            .map_err(|_| FleetError::field("hints.group", format!("{uuid:?} is no UUID of a server group"))),
+        _ => Err(FleetError::field("hints.group", "needs exactly one value")),
     }
 }
 
@@ -154,13 +141,12 @@ mod tests {
                 properties: [("hw_cpu_cores".to_owned(), "2".to_owned())].into(),
             }),
             project: "p".to_owned(),
-            availability_zone: "east:h7".to_owned(),
-            hints: [("group".to_owned(), hint(&uuid.to_string())), ("same_host".to_owned(), hint("x"))]
-                .into(),
+            availability_zone: RequestedZone::parse("east:h7"),
+            group: Some(uuid),
+            hints: [("same_host".to_owned(), hint("x"))].into(),
             ignore_hosts: vec!["h9".to_owned()],
             ..Ask::default()
         };
-        assert_eq!(ask.group().unwrap(), Some(uuid));
         let spec = ask.spec().unwrap();
         assert_eq!((spec.num_instances, spec.flavor.vcpus, spec.flavor.swap), (2, 2, 64));
         assert_eq!(spec.flavor.extra_specs.get("trait:CUSTOM_GOLD"), Some("required"));
@@ -178,7 +164,7 @@ mod tests {
         let error = Ask { image, ..Ask::default() }.spec().unwrap_err().to_string();
         assert!(error.starts_with("image") && error.contains("hw_cpu_cores"), "{error}");
         let hints = [("group".to_owned(), vec!["x".to_owned()])].into();
-        let error = Ask { hints, ..Ask::default() }.group().unwrap_err().to_string();
+        let error = group_hint(&hints).unwrap_err().to_string();
         assert!(error.starts_with("hints.group"), "{error}");
     }
 }

@@ -1,10 +1,13 @@
-//! The decider of a fleet: requests in the fleet's words, decisions in rows and amounts.
+//! The decider of a fleet: it translates the fleet's requests for the [`Decider`] of the crate `scheduler`, and names the hosts of
+//! its decisions.
 
 use std::sync::Arc;
 
 use berth_fleet::{FleetError, NO_VALID_HOST};
 use berth_placement::{Allocations, ConsumerId, GroupId, Index, Owner, Row, Timestamp, Topology};
-use berth_scheduler::decider::{self, DecideError, DecisionRequest, HostSource, NoHost, Placement, Rules};
+use berth_scheduler::decider::{
+    DecideError, Decider, DecisionRequest, HostSource, NoHost, Place, Placement, Rules,
+};
 use berth_scheduler::explain::Case;
 use berth_scheduler::options::LivenessSource;
 use berth_scheduler::select::{Claimant, SelectError};
@@ -15,25 +18,25 @@ use uuid::Uuid;
 
 use super::ask::Ask;
 
-/// Where an instance goes.
+/// A [`Placement`] with the names of its hosts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Placed {
+pub(crate) struct NamedPlacement {
     pub(crate) instance: Uuid,
-    pub(crate) place: Place,
+    pub(crate) place: NamedPlace,
     /// Others that would do, best first.
-    pub(crate) alternates: Vec<Place>,
+    pub(crate) alternates: Vec<NamedPlace>,
 }
 
-/// A host, and what an instance takes there.
+/// A [`Place`] with the names of host and provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct NamedPlace {
     pub(crate) host: String,
     /// The root provider.
     pub(crate) provider: Uuid,
     pub(crate) allocations: Allocations,
 }
 
-impl Place {
+impl NamedPlace {
     /// The place with the names of host and provider; nothing if they are gone.
     fn named(
         topology: &Topology,
@@ -47,18 +50,18 @@ impl Place {
 }
 
 /// Decides for a fleet. One at a time: a decision takes microseconds.
-pub(super) struct Decider {
+pub(super) struct FleetDecider {
     index: Arc<Index>,
-    decider: decider::Decider,
+    decider: Decider,
     tie_breaker: ChaCha8Rng,
 }
 
-impl Decider {
+impl FleetDecider {
     pub(super) fn new(index: Arc<Index>, mut options: Options, seed: u64) -> Self {
         // The fleet judges the heartbeats of agents; a host's record contains the result.
         options.liveness = LivenessSource::Record;
         let rules = Rules::Nova { options: Box::new(options), preference: Preference::Weighers };
-        let decider = decider::Decider::new(Arc::clone(&index), rules);
+        let decider = Decider::new(Arc::clone(&index), rules);
         Self { index, decider, tie_breaker: ChaCha8Rng::seed_from_u64(seed) }
     }
 
@@ -102,7 +105,7 @@ impl Decider {
             let allocations = self.index.allocations(instance)?;
             let provider = topology.host_of(&allocations)?;
             let provider = topology.provider(provider)?.root;
-            let place = decider::Place { provider, allocations };
+            let place = Place { provider, allocations };
             Some(Placement { instance, place, alternates: Vec::new() })
         };
         instances.iter().map(held).collect()
@@ -114,10 +117,10 @@ pub(super) fn placed(
     topology: &Topology,
     placements: Vec<Placement>,
     host_name: impl Fn(Uuid) -> Option<String>,
-) -> Vec<Placed> {
-    let place = |place: decider::Place| Place::named(topology, place.provider, place.allocations, &host_name);
+) -> Vec<NamedPlacement> {
+    let place = |place: Place| NamedPlace::named(topology, place.provider, place.allocations, &host_name);
     let placed = placements.into_iter().filter_map(|placement| {
-        Some(Placed {
+        Some(NamedPlacement {
             instance: placement.instance.into(),
             place: place(placement.place)?,
             alternates: placement.alternates.into_iter().filter_map(place).collect(),

@@ -15,7 +15,7 @@ use berth_store::{Changes, Queue};
 use tokio::sync::{broadcast, mpsc};
 use uuid::Uuid;
 
-use super::decider::Decider;
+use super::decider::FleetDecider;
 use super::outbox::Outboxes;
 use super::records;
 use super::repeats::Repeats;
@@ -32,7 +32,7 @@ pub(crate) struct FleetHandle {
     queue: Option<Arc<Queue>>,
     fleet: Mutex<Fleet>,
     /// Makes one decision at a time. It is locked before the fleet, and reads host facts from it.
-    pub(super) decider: Mutex<Decider>,
+    pub(super) decider: Mutex<FleetDecider>,
     pub(super) outboxes: Outboxes,
     pub(super) creating: Repeats,
     /// Instances that changed, for watchers.
@@ -54,7 +54,7 @@ impl FleetHandle {
     ) -> Self {
         #[expect(clippy::disallowed_methods, reason = "ties have to be broken differently in each run")]
         let seed = Uuid::new_v4().as_u64_pair().0;
-        let decider = Decider::new(Arc::clone(&index), options.scheduler.clone(), seed);
+        let decider = FleetDecider::new(Arc::clone(&index), options.scheduler.clone(), seed);
         let (due, due_receiver) = mpsc::unbounded_channel();
         let fleet = Fleet::new(Arc::clone(&index), state, options, monotonic());
         let handle = Self {

@@ -1,14 +1,15 @@
 //! Creating and unshelving instances: records, decisions and claims in turn.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use berth_api::v1;
-use berth_fleet::{Creation, FleetError, Instance, Named, Operation, Recorded, Session};
+use berth_fleet::{Creation, FleetError, Instance, Named, Operation, Recorded, RequestedZone, Session};
 use uuid::Uuid;
 
 use super::FleetHandle;
 use super::ask::Ask;
-use super::decider::Placed;
+use super::decider::NamedPlacement;
 use super::handle::new_uuid;
 use super::message::read_report;
 
@@ -36,10 +37,13 @@ impl FleetHandle {
         let uuids: Vec<Uuid> = instances.iter().map(|instance| instance.uuid).collect();
         let placed = self.place_new(creation.least(), &Ask::of(&instances[0]), &uuids);
         self.command(|fleet, now| {
-            let hosts = placed.as_deref().unwrap_or_default();
-            fleet.forget_instances(&uuids[hosts.len()..]);
-            let spawned =
-                hosts.iter().filter_map(|placed| fleet.spawn(placed.instance, &placed.place.host, now.wall));
+            let placements = placed.as_deref().unwrap_or_default();
+            let with_host: BTreeSet<Uuid> = placements.iter().map(|placement| placement.instance).collect();
+            let without: Vec<Uuid> = uuids.iter().copied().filter(|uuid| !with_host.contains(uuid)).collect();
+            fleet.forget_instances(&without);
+            let spawned = placements
+                .iter()
+                .filter_map(|placed| fleet.spawn(placed.instance, &placed.place.host, now.wall));
             let spawned = spawned.collect();
             fleet.end_placing(&uuids);
             placed.map(|_| spawned)
@@ -47,7 +51,7 @@ impl FleetHandle {
     }
 
     /// Hosts for all of the instances, or for the first of them: as many as have capacity.
-    fn place_new(&self, least: usize, ask: &Ask, uuids: &[Uuid]) -> Result<Vec<Placed>, FleetError> {
+    fn place_new(&self, least: usize, ask: &Ask, uuids: &[Uuid]) -> Result<Vec<NamedPlacement>, FleetError> {
         let place = |uuids: &[Uuid]| self.schedule(&Ask { instances: uuids.to_vec(), ..ask.clone() }, false);
         match place(uuids) {
             Err(error) if error.is_no_valid_host() && least < uuids.len() => {
@@ -90,7 +94,7 @@ impl FleetHandle {
         let mut ask = Ask::of(&unshelving.instance);
         // Its own host alone, and with every filter: a host that is down or disabled gets no guest.
         ask.ignore_hosts = unshelving.other_hosts.iter().cloned().collect();
-        ask.availability_zone.clear();
+        ask.availability_zone = RequestedZone::default();
         let placed = self.schedule(&ask, false).and_then(|placed| match placed.first() {
             Some(placed) if placed.place.host == *host => Ok(()),
             // On a host that has joined since.
@@ -127,7 +131,6 @@ impl FleetHandle {
 #[cfg(test)]
 mod tests {
     use std::thread;
-    use std::time::Duration;
 
     use berth_fleet::{Flavor, FleetOptions};
     use berth_placement::Index;
@@ -158,14 +161,11 @@ mod tests {
                 thread::yield_now();
             }
             let repeat = scope.spawn(|| fleet.create_instances(&creation));
-            for _ in 0..100 {
-                assert!(!repeat.is_finished());
-                #[expect(
-                    clippy::disallowed_methods,
-                    reason = "long enough for a response that does not wait"
-                )]
-                thread::sleep(Duration::from_millis(2));
+            let key = ("p".to_owned(), "k".to_owned());
+            while fleet.creating.in_progress(&key) < 2 {
+                thread::yield_now();
             }
+            assert!(!repeat.is_finished());
             drop(deciding);
             let (first, repeat) = (first.join().unwrap(), repeat.join().unwrap());
             assert!(first.as_ref().unwrap_err().is_no_valid_host());

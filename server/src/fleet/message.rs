@@ -158,7 +158,7 @@ fn guest_spec(spec: &InstanceSpec, allocations: Vec<v1::Allocation>) -> v1::Gues
         image: spec.image.as_ref().map(image),
         user_data: spec.user_data.clone(),
         metadata: spec.metadata.clone().into_iter().collect(),
-        availability_zone: spec.availability_zone.split(':').next().unwrap_or_default().to_owned(),
+        availability_zone: spec.availability_zone.zone.clone(),
         allocations,
     }
 }

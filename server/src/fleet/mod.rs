@@ -30,8 +30,8 @@ mod repeats;
 mod schedule;
 mod stored;
 
-pub(crate) use ask::Ask;
+pub(crate) use ask::{Ask, group_hint};
 pub use berth_fleet::FleetOptions;
-pub(crate) use decider::{Place, Placed};
+pub(crate) use decider::{NamedPlace, NamedPlacement};
 pub(crate) use handle::{FleetHandle, new_uuid};
 pub use stored::FleetState;

@@ -24,6 +24,12 @@ impl Repeats {
         self.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The number of requests with this key that are in progress or wait.
+    #[cfg(test)]
+    pub(super) fn in_progress(&self, key: &Key) -> usize {
+        self.turns().get(key).map_or(0, |turn| Arc::strong_count(turn) - 1)
+    }
+
     /// The response to a request. A repeat of a request in progress waits for it, and gets the same response.
     pub(super) fn answer(&self, key: &Key, work: impl FnOnce() -> Answer) -> Answer {
         let turn = Arc::clone(self.turns().entry(key.clone()).or_default());

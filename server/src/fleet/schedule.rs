@@ -4,25 +4,25 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::{MutexGuard, PoisonError};
 
-use berth_fleet::{Fleet, FleetError, MAX_INSTANCES, NO_VALID_HOST, Named, check_project};
+use berth_fleet::{Fleet, FleetError, MAX_INSTANCES, NO_VALID_HOST, check_project};
 use berth_placement::GroupId;
 use berth_scheduler::explain::{self, Explanation, ExplanationScope};
 use uuid::Uuid;
 
 use super::FleetHandle;
 use super::ask::Ask;
-use super::decider::{Decider, Placed, placed};
+use super::decider::{FleetDecider, NamedPlacement, placed};
 use crate::service::now;
 
 impl FleetHandle {
     /// Holds the decider: no decision is in progress then.
-    pub(super) fn lock_decider(&self) -> MutexGuard<'_, Decider> {
+    pub(super) fn lock_decider(&self) -> MutexGuard<'_, FleetDecider> {
         self.decider.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Chooses hosts for the instances. Unless it is a `dry` run, claims capacity for all of them, or for none; if they hold capacity
     /// already, returns where.
-    pub(crate) fn schedule(&self, ask: &Ask, dry: bool) -> Result<Vec<Placed>, FleetError> {
+    pub(crate) fn schedule(&self, ask: &Ask, dry: bool) -> Result<Vec<NamedPlacement>, FleetError> {
         check(ask)?;
         self.check_owner(ask)?;
         let ask = &*self.in_zone(ask)?;
@@ -42,7 +42,7 @@ impl FleetHandle {
             return Ok(named(held));
         }
         // Recorded before the claim: a membership without one is forgotten at the next start.
-        let joined = self.join_group(&ask.instances, group.map(|group| Uuid::from_u128(group.0)));
+        let joined = self.join_group(&ask.instances, ask.group);
         let decided = decider.decide(self, ask, group, now(), false);
         if decided.is_err() && !joined.is_empty() {
             self.command(|fleet, _| fleet.leave_group(&joined));
@@ -78,16 +78,15 @@ impl FleetHandle {
 
     /// The group of the request. It has to be one of the project.
     fn group_asked(&self, ask: &Ask) -> Result<Option<GroupId>, FleetError> {
-        let Some(uuid) = ask.group()? else { return Ok(None) };
-        let name = uuid.to_string();
-        self.read(|fleet| fleet.group(Named { name: &name, project: &ask.project }).map(drop))?;
+        let Some(uuid) = ask.group else { return Ok(None) };
+        self.read(|fleet| fleet.check_group(uuid, &ask.project))?;
         Ok(Some(uuid.into()))
     }
 
     /// Checks the zone of the request. No aggregate makes the default zone, and Nova would search all zones then; so hosts of
     /// other zones are excluded by name.
     fn in_zone<'a>(&self, ask: &'a Ask) -> Result<Cow<'a, Ask>, FleetError> {
-        let zone = ask.zone();
+        let zone = &ask.availability_zone.zone;
         if zone.is_empty() {
             return Ok(Cow::Borrowed(ask));
         }
@@ -107,11 +106,11 @@ impl FleetHandle {
 
     /// Checks the host of `zone:host`: the counts of a search would not say why it is no candidate.
     fn check_forced_host(&self, ask: &Ask) -> Result<(), FleetError> {
-        let Some(host) = ask.forced_host() else { return Ok(()) };
+        let Some(host) = &ask.availability_zone.host else { return Ok(()) };
         let zone = self.read(|fleet| fleet.state().host(host).map(|_| fleet.zone_of(host).to_owned()));
         let why = if let Some(zone) = zone {
-            let wanted = ask.zone();
-            if wanted.is_empty() || zone == wanted {
+            let wanted = &ask.availability_zone.zone;
+            if wanted.is_empty() || zone == *wanted {
                 return Ok(());
             }
             format!("host {host:?} is in zone {zone:?}, not in {wanted:?}")

@@ -8,6 +8,7 @@ use berth_scheduler::pci::ProviderMapping;
 use berth_scheduler::select::{AllocationCandidate, CandidateAllocations, ProviderAllocation};
 use berth_scheduler::{AggregateRecord, FilterName, Options, RequestSpec, WeigherName, time};
 use serde::Deserialize;
+use uuid::Uuid;
 
 #[derive(Deserialize)]
 pub(crate) struct Case {
@@ -34,7 +35,7 @@ pub(crate) struct Case {
 
 #[derive(Deserialize)]
 pub(crate) struct Select {
-    pub(crate) instance_uuids: Vec<String>,
+    pub(crate) instance_uuids: Vec<Uuid>,
     #[serde(default = "yes")]
     pub(crate) return_alternates: bool,
     #[serde(default)]
@@ -114,30 +115,30 @@ impl Case {
         }
         let mut state = RequestState::default();
         for row in hosts.rows() {
-            let found = hosts.uuid(row).and_then(|uuid| by_provider.get(uuid));
+            let found = hosts.uuid(row).and_then(|uuid| by_provider.get(&uuid.to_string()));
             state.give(row, found.cloned().unwrap_or_default());
         }
         state
     }
 
     fn candidates(&self, host: &HostRecord) -> Vec<AllocationCandidate> {
-        host.allocation_candidates.clone().unwrap_or_else(|| vec![self.plain_candidate(&host.uuid)])
+        host.allocation_candidates.clone().unwrap_or_else(|| vec![self.plain_candidate(host.uuid)])
     }
 
-    fn plain_candidate(&self, uuid: &str) -> AllocationCandidate {
+    fn plain_candidate(&self, provider: Uuid) -> AllocationCandidate {
         let flavor = &self.request.flavor;
         let amounts = [("VCPU", flavor.vcpus), ("MEMORY_MB", flavor.memory_mb)];
         let resources =
             amounts.map(|(class, amount)| (class.to_owned(), u64::try_from(amount).unwrap_or_default()));
         let allocation = ProviderAllocation { resources: BTreeMap::from(resources) };
         AllocationCandidate {
-            allocations: CandidateAllocations::Named([(uuid.to_owned(), allocation)].into()),
-            mappings: ProviderMapping(BTreeMap::from([(String::new(), vec![uuid.to_owned()])])),
+            allocations: CandidateAllocations::Named([(provider.to_string(), allocation)].into()),
+            mappings: ProviderMapping(BTreeMap::from([(String::new(), vec![provider.to_string()])])),
         }
     }
 
     /// The index of the host with this provider.
-    pub(crate) fn host_of(&self, uuid: &str) -> Option<usize> {
-        self.hosts.iter().rposition(|host| host.uuid == uuid)
+    pub(crate) fn host_of(&self, provider: &str) -> Option<usize> {
+        self.hosts.iter().rposition(|host| host.uuid.to_string() == provider)
     }
 }

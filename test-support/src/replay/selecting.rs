@@ -7,7 +7,6 @@ use berth_scheduler::SelectDestinations;
 use berth_scheduler::hosts::{HostRow, HostTable};
 use berth_scheduler::select::{AllocationCandidate, Chooser, Claims, SelectError, Selection};
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use super::answer::{Answer, raised};
 use super::case::{Case, Draws};
@@ -72,8 +71,7 @@ pub(crate) fn answer(case: &mut Case, hosts: &mut HostTable, answer: &mut Answer
     let mut state = case.state_by_provider(hosts);
     let mut draws = ScriptedDraws { draws: &select.rng, calls: Vec::new() };
     let refused = select.claim_failures.iter().map(|failure| (failure.instance, failure.host)).collect();
-    let parsed = |uuid: &String| Uuid::try_parse(uuid).expect("a UUID").into();
-    let instances: &Vec<ConsumerId> = &select.instance_uuids.iter().map(parsed).collect();
+    let instances: &Vec<ConsumerId> = &select.instance_uuids.iter().map(|&uuid| uuid.into()).collect();
     let mut claims = ScriptedClaims { case, instances, refused, claims: Vec::new(), released: Vec::new() };
     let what = SelectDestinations {
         options: case.options(),

@@ -53,7 +53,7 @@ impl PlacementFacts {
     ) -> Self {
         let topology = index.topology();
         let root = |row: HostRow| {
-            let provider = index.find(Uuid::try_parse(hosts.uuid(row)?).ok()?)?;
+            let provider = index.find(hosts.uuid(row)?)?;
             topology.provider(provider).map(|provider| provider.root)
         };
         let roots: Vec<Option<Row>> = hosts.rows().map(root).collect();

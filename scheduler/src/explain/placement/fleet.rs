@@ -56,9 +56,6 @@ impl RecordedFleet {
     }
 
     fn add(&mut self, record: &HostRecord, inventories: &[Stock]) -> Result<(), InvalidProvider> {
-        let uuid = Uuid::try_parse(&record.uuid).map_err(|_| {
-            invalid(record, "uuid", format!("'{}' is no UUID, by which Placement knows it", record.uuid))
-        })?;
         let holding = self.aggregates.iter().filter(|aggregate| aggregate.hosts.contains(&record.host));
         let ids = holding.filter_map(|aggregate| aggregate.uuid.as_deref()).map(|id| {
             Uuid::try_parse(id)
@@ -67,7 +64,9 @@ impl RecordedFleet {
         let ids = ids.collect::<Result<Vec<_>, _>>()?;
         let mut writer = self.index.write();
         let problem = |error: &dyn std::fmt::Display| invalid(record, "uuid", error.to_string());
-        let row = writer.add_provider(uuid, &record.uuid, None).map_err(|error| problem(&error))?;
+        let row = writer
+            .add_provider(record.uuid, &record.uuid.to_string(), None)
+            .map_err(|error| problem(&error))?;
         // A disabled service shows in the service itself; only a trait that was left behind is one of the provider.
         let is_own = |name: &&String| !(record.service.disabled && *name == DISABLED);
         let names = record.traits.iter().flatten().filter(is_own);
@@ -97,7 +96,7 @@ impl RecordedFleet {
         self.computes.push(ComputeNode {
             host: record.host.clone(),
             node: record.node.clone(),
-            uuid,
+            uuid: record.uuid,
             cell_uuid: Some(record.cell_uuid.clone()),
         });
         Ok(())

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use berth_fleet::{
     AgentProvider, Aggregate, Desired, Event, Flavor, Group, Host, HostStatus, HypervisorInfo, Image,
-    Instance, InstanceSpec, Location, Lock, Observed, Operation, Power, Quota, ServerGroupPolicy, VmState,
+    Instance, InstanceSpec, Location, Lock, Observed, Operation, Power, Quota, RequestedZone,
+    ServerGroupPolicy, VmState,
 };
 use berth_placement::Timestamp;
 use berth_scheduler::request_spec::SchedulerHints;
@@ -15,6 +16,7 @@ use super::{
     StoredHostStatus, StoredHypervisor, StoredImage, StoredInstance, StoredPolicy, StoredPower, StoredQuota,
     StoredTask, StoredVmState,
 };
+use crate::fleet::group_hint;
 
 pub(super) fn bytes(uuid: Uuid) -> Vec<u8> {
     uuid.into_bytes().to_vec()
@@ -243,7 +245,7 @@ impl From<&Instance> for StoredInstance {
             user: spec.user.clone(),
             flavor: (&spec.flavor).into(),
             image: spec.image.as_ref().map(Into::into),
-            availability_zone: spec.availability_zone.clone(),
+            availability_zone: spec.availability_zone.to_string(),
             hints: hints
                 .map(|(name, values)| (name.clone(), StoredHints { values: values.clone() }))
                 .collect(),
@@ -283,14 +285,17 @@ impl StoredInstance {
         };
         // Earlier versions recorded internal hints with those of the user.
         let hints = self.hints.into_iter().filter(|(name, _)| !SchedulerHints::is_internal(name));
+        let hints = hints.map(|(name, hint)| (name, hint.values)).collect();
         let spec = InstanceSpec {
             name: self.name,
             project: self.project,
             user: self.user,
             flavor: self.flavor.into(),
             image: self.image.map(Into::into),
-            availability_zone: self.availability_zone,
-            hints: hints.map(|(name, hint)| (name, hint.values)).collect(),
+            availability_zone: RequestedZone::parse(&self.availability_zone),
+            // It was valid when the instance was created.
+            group: group_hint(&hints).ok().flatten(),
+            hints,
             user_data: self.user_data,
             metadata: self.metadata,
             idempotency_key: self.idempotency_key,

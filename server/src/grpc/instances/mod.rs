@@ -8,7 +8,7 @@ mod watching;
 use std::sync::Arc;
 
 use berth_api::v1;
-use berth_fleet::{Creation, Instance, Named, Operation, status};
+use berth_fleet::{Creation, Instance, Named, Operation, RequestedZone, status};
 use bytes::Bytes;
 use tokio::sync::watch;
 use tonic::{Request, Response, Status};
@@ -20,6 +20,7 @@ use super::fleet::CallError;
 use super::identity::Caller;
 use super::page::Page;
 use super::scheduler::hints;
+use crate::fleet::group_hint;
 use crate::fleet::message::read_image;
 use crate::service::Service;
 
@@ -222,14 +223,16 @@ fn create(
     call: &Call<'_>,
     wanted: &v1::CreateInstancesRequest,
 ) -> Result<v1::CreateInstancesResponse, CallError> {
+    let hints = hints(&wanted.hints);
     let creation = Creation {
         name: wanted.name.clone(),
         flavor: wanted.flavor.clone(),
         image: wanted.image.clone().map(read_image),
         project: wanted.project.clone(),
         user: wanted.user.clone(),
-        availability_zone: wanted.availability_zone.clone(),
-        hints: hints(&wanted.hints),
+        availability_zone: RequestedZone::parse(&wanted.availability_zone),
+        group: group_hint(&hints)?,
+        hints,
         min_count: wanted.min_count as usize,
         max_count: wanted.max_count as usize,
         // A copy: the message is a part of a larger buffer.

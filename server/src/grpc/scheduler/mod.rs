@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::call::{Call, advise, read, write};
 use super::fleet::CallError;
 use super::identity::Caller;
-use crate::fleet::{Place, Placed};
+use crate::fleet::{NamedPlace, NamedPlacement};
 use crate::service::Service;
 
 pub(super) use request::hints;
@@ -85,7 +85,7 @@ fn schedule(
     Ok(v1::ScheduleResponse { selections: selections.collect() })
 }
 
-fn selection(topology: &Topology, placed: Placed) -> v1::Selection {
+fn selection(topology: &Topology, placed: NamedPlacement) -> v1::Selection {
     v1::Selection {
         instance: placed.instance.to_string(),
         place: Some(place(topology, placed.place)),
@@ -94,7 +94,7 @@ fn selection(topology: &Topology, placed: Placed) -> v1::Selection {
 }
 
 /// The place in UUIDs and names: rows end here.
-fn place(topology: &Topology, Place { host, provider, allocations }: Place) -> v1::Place {
+fn place(topology: &Topology, NamedPlace { host, provider, allocations }: NamedPlace) -> v1::Place {
     let allocations = crate::amounts::allocations(topology, allocations.into_iter().collect());
     v1::Place { host, provider: provider.to_string(), allocations }
 }

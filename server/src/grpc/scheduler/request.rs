@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use berth_api::v1;
 use berth_api::v1::schedule_request::Size;
-use berth_fleet::MAX_INSTANCES;
+use berth_fleet::{MAX_INSTANCES, RequestedZone};
 use berth_scheduler::request_spec::SchedulerHints;
 
-use crate::fleet::Ask;
 use crate::fleet::message::{read_flavor, read_image};
+use crate::fleet::{Ask, group_hint};
 use crate::grpc::call::Call;
 use crate::grpc::field;
 use crate::grpc::fleet::CallError;
@@ -20,14 +20,16 @@ pub(super) fn ask(call: &Call<'_>, wanted: &v1::ScheduleRequest) -> Result<Ask, 
         Some(Size::FlavorName(name)) => call.fleet.read(|fleet| fleet.flavor(name).cloned())?,
         None => return Err(bad_field("flavor", "or flavor_name is required").into()),
     };
+    let hints = hints(&wanted.hints);
     Ok(Ask {
         instances: field::uuids("instances", &wanted.instances, MAX_INSTANCES)?,
         flavor,
         image: wanted.image.clone().map(read_image),
         project: wanted.project.clone(),
         user: wanted.user.clone(),
-        availability_zone: wanted.availability_zone.clone(),
-        hints: hints(&wanted.hints),
+        availability_zone: RequestedZone::parse(&wanted.availability_zone),
+        group: group_hint(&hints)?,
+        hints,
         ignore_hosts: wanted.ignore_hosts.clone(),
         alternates: wanted.alternates as usize,
         migration: None,
