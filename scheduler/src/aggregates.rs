@@ -18,7 +18,7 @@ pub struct AggregateRecord {
     pub name: Option<String>,
     /// Service hosts in it.
     pub hosts: Vec<String>,
-    /// What it says about them.
+    /// Its metadata.
     pub metadata: BTreeMap<String, String>,
 }
 

@@ -30,7 +30,7 @@ impl NovaException {
 }
 
 impl FilterError {
-    /// What Nova raises for the same request.
+    /// The exception that Nova raises for the same request.
     #[must_use]
     pub fn nova_exception(&self) -> NovaException {
         match self {
@@ -93,7 +93,7 @@ impl JsonQueryError {
 }
 
 impl WeighError {
-    /// What Nova raises for the same request.
+    /// The exception that Nova raises for the same request.
     #[must_use]
     pub fn nova_exception(&self) -> NovaException {
         match self {
@@ -110,7 +110,7 @@ impl WeighError {
 }
 
 impl SelectError {
-    /// What Nova raises for the same request; none for what only Berth refuses.
+    /// The exception that Nova raises for the same request; none for a refusal that only Berth has.
     #[must_use]
     pub fn nova_exception(&self) -> Option<NovaException> {
         match self {

@@ -24,7 +24,7 @@ enum Part<T> {
     AfterAll,
 }
 
-/// What stands behind a plus sign, part by part; texts before numbers.
+/// The parts after a plus sign; texts before numbers.
 type Local = Part<Vec<Part<(u64, String)>>>;
 
 /// A version. The fields are in the order in which they decide.

@@ -1,4 +1,4 @@
-//! What callers may use at once: bytes in flight, streams. Each has a bound for one caller and one for all.
+//! Amounts that callers may use at once: bytes in flight, streams. Each has a bound for one caller and one for all.
 //!
 //! One caller cannot use up what the others need, as long as there are not too many of them; and all of them together cannot
 //! use more than the process can afford.
@@ -23,7 +23,7 @@ struct Used {
     by_caller: BTreeMap<Arc<str>, usize>,
 }
 
-/// What would be exceeded.
+/// The bound that would be exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exceeded {
     /// The bound of one caller.

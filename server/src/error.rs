@@ -94,7 +94,7 @@ impl Failure {
         Self::new(StatusCode::FORBIDDEN, format!("Policy does not allow {rule} to be performed."))
     }
 
-    /// What the URL names is not there.
+    /// The resource of the URL does not exist.
     pub(crate) fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, detail)
     }

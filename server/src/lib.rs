@@ -101,7 +101,7 @@ pub use request_log::{RequestLog, ServedRequest};
 pub use server::Server;
 pub use service::{CandidateOptions, Service, ServiceOptions};
 
-/// What [`Keeper`] takes and refuses.
+/// The data directories of [`Keeper`], and their errors.
 pub use berth_store::{DataError, DurabilityMode, DurabilityOptions};
 
 /// The state of a service: an index and a fleet.

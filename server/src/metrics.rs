@@ -1,4 +1,4 @@
-//! What operators watch, in the text format of Prometheus.
+//! Metrics for operators, in the text format of Prometheus.
 
 use std::fmt::Write;
 use std::time::Duration;

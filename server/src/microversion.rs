@@ -13,9 +13,9 @@ const SERVICE: &str = "placement";
 pub struct Microversion(pub u16);
 
 impl Microversion {
-    /// What a request without the header speaks.
+    /// The microversion of a request without the header.
     pub const MIN: Self = Self(0);
-    /// What `latest` means.
+    /// The microversion that `latest` means.
     pub const MAX: Self = Self(39);
 
     /// Whether the version is 1.`minor` or later.

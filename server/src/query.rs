@@ -55,7 +55,7 @@ impl Query {
     /// Checks the last value of each parameter.
     ///
     /// # Errors
-    /// What the schema says.
+    /// The error of the schema.
     pub(crate) fn check(&self, schema: &Schema) -> Result<(), Failure> {
         let parameters = self.iter().map(|(key, value)| (key.to_owned(), Value::String(value.to_owned())));
         let parameters = Value::Object(parameters.collect::<Map<_, _>>());

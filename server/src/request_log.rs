@@ -25,7 +25,7 @@ pub struct ServedRequest {
     pub flavor: String,
     /// The chosen host of each instance; none if it was refused.
     pub chosen: Vec<String>,
-    /// What the caller received; empty if hosts were chosen.
+    /// The refusal that the caller received; empty if hosts were chosen.
     pub refusal: String,
     /// How many hosts each constraint removed, in order.
     pub removed: Vec<(String, u32)>,

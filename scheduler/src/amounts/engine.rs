@@ -75,7 +75,7 @@ pub enum PlaceError {
     ConsumerExists(ConsumerId),
 }
 
-/// What a decider did so far.
+/// Counts of a decider's work so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Statistics {
     /// Claims lost to other deciders.
@@ -204,7 +204,7 @@ impl AmountEngine {
         &self.core.view
     }
 
-    /// What the decider did so far.
+    /// Counts of the decider's work so far.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
         self.core.statistics
@@ -213,7 +213,7 @@ impl AmountEngine {
     /// Compares view and ranking with the index. For a moment without changes.
     ///
     /// # Errors
-    /// What differs.
+    /// A description of the difference.
     pub fn check(&mut self) -> Result<(), String> {
         self.core.refresh();
         self.core.view.check(&self.core.index)?;
@@ -229,7 +229,7 @@ struct Core {
     forest: Forest<CLASSES>,
     /// How often the forest was rebuilt.
     epoch: u64,
-    /// What distinguishes hosts in the forest, and what will when it is next built.
+    /// The properties that distinguish hosts in the forest, and those that will when it is built again.
     kinds: Kinds,
     named: Kinds,
     objective: Objective,
@@ -438,7 +438,7 @@ fn follow(forest: &mut Forest<CLASSES>, kinds: &Kinds, view: &View, change: Host
     forest.update(row, before, after, (!same_kind).then(|| kinds.of(view, row)));
 }
 
-/// What a request asks of hosts, in the terms of a search.
+/// The requirements of a request, as those of a search.
 #[inline]
 fn ask<'a>(index: &'a Index, prepared: &'a Prepared) -> Ask<'a, impl Fn(Row) -> bool + 'a> {
     let (eligible, others) = (prepared.eligible(), prepared.others());

@@ -81,7 +81,7 @@ mod tests {
         Arc::new(index)
     }
 
-    /// Where a fleet is cut, and on how many cores it is searched, changes no answer.
+    /// The split of a fleet into parts and the number of cores do not change the result.
     #[test]
     fn split_passes_name_the_same_hosts() {
         let index = fleet();

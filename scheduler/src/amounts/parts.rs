@@ -15,7 +15,7 @@ pub(crate) const SPLIT_FROM: usize = 8192;
 /// summary stands for.
 const PART: usize = 1024;
 
-/// What `work` makes of `blocks` blocks: of all at once where there are fewer than `split_from`, else of each part.
+/// The results of `work` on `blocks` blocks: on all at once if there are fewer than `split_from`, else on each part.
 pub(crate) fn map<R: Send>(
     blocks: usize,
     split_from: usize,
@@ -28,7 +28,7 @@ pub(crate) fn map<R: Send>(
     (0..blocks.div_ceil(PART)).into_par_iter().map(part).collect()
 }
 
-/// What `work` makes of each part of a pass before.
+/// The results of `work` on each part of an earlier pass.
 pub(crate) fn map_all<T: Sync, R: Send>(parts: &[T], work: impl Fn(&T) -> R + Send + Sync) -> Vec<R> {
     match parts {
         [only] => vec![work(only)],

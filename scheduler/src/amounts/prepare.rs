@@ -88,14 +88,14 @@ impl Prepared {
         }
     }
 
-    /// What of the host classes has to be free; [`NOT_ASKED`] for none.
+    /// The amounts of the host classes that must be free; [`NOT_ASKED`] for none.
     #[inline]
     #[must_use]
     pub const fn need(&self) -> [i32; CLASSES] {
         self.need
     }
 
-    /// What is asked of other classes.
+    /// The requested amounts of other classes.
     #[must_use]
     #[inline]
     pub fn others(&self) -> &[(ClassId, u32)] {

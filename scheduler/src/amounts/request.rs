@@ -1,4 +1,4 @@
-//! What is asked for.
+//! The requested amounts.
 
 use berth_placement::ClassId;
 use uuid::Uuid;

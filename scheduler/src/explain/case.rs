@@ -39,7 +39,7 @@ pub struct CaseRecord {
     pub oldest_compute: u32,
     /// The fleet.
     pub hosts: Vec<HostRecord>,
-    /// What is asked for.
+    /// The request.
     #[serde(default)]
     pub request: Option<RequestSpec>,
     /// Which instance of the request.
@@ -62,7 +62,7 @@ pub enum InvalidCase {
     /// A host cannot be read.
     #[error("hosts")]
     Host(#[from] HostLoadError),
-    /// What Placement knows of a host cannot be read.
+    /// The facts of Placement about a host cannot be read.
     #[error("hosts")]
     Provider(#[from] InvalidProvider),
 }

@@ -177,7 +177,7 @@ fn zones(scene: &Scene<'_>) -> Vec<Change> {
     others.into_iter().map(zone).collect()
 }
 
-/// What the request could do without.
+/// The requirements that the request could drop.
 fn omissions(request: &RequestSpec) -> Vec<Change> {
     let mut all: Vec<Change> = Vec::new();
     all.extend(request.flavor.extra_specs.iter().map(|(key, _)| Change::ExtraSpec { key: key.to_owned() }));

@@ -1,4 +1,4 @@
-//! What an explanation says, to operators.
+//! The explanation for operators.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,17 +16,17 @@ pub struct Explanation {
     pub hosts: usize,
     /// How the request ends.
     pub ending: Ending,
-    /// What each constraint removed, in order. The counts add up to the fleet. Constraints after one that could not
+    /// The hosts that each constraint removed, in order. The counts add up to the fleet. Constraints after one that could not
     /// judge are missing.
     pub removed: Vec<Removed>,
-    /// What Placement is asked besides, of which nothing is known: resource classes that no inventory names, and groups of
+    /// Other conditions of the query to Placement, of which nothing is known: resource classes that no inventory names, and groups of
     /// ports and devices.
     pub not_judged: Vec<String>,
-    /// What stands against the hosts that were asked about.
+    /// The verdicts on the hosts that the caller names.
     pub verdicts: Vec<HostVerdict>,
     /// The best hosts, best first.
     pub standings: Vec<Standing>,
-    /// What would find a host; none if one was found.
+    /// Changes that would find a host; none if one was found.
     pub relaxations: Option<Relaxations>,
 }
 
@@ -68,7 +68,7 @@ impl Blocked {
     }
 }
 
-/// What one constraint did.
+/// The effect of one constraint.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Removed {
     /// The constraint.
@@ -79,7 +79,7 @@ pub struct Removed {
     pub removed: usize,
 }
 
-/// What stands against one host.
+/// The verdict on one host.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct HostVerdict {
     /// Host, and node where it has another name.
@@ -95,7 +95,7 @@ pub struct HostVerdict {
     pub rank: Option<usize>,
 }
 
-/// What would find a host.
+/// Changes that would find a host.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct Relaxations {
     /// Each by itself would do. Pairs are looked for only if no single change helps.

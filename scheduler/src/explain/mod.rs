@@ -33,7 +33,7 @@ pub use tenant::{TenantExplanation, TenantRelaxation, TenantRemoved, TenantResul
 use crate::hosts::HostRow;
 use crate::weighers::weigh_in_detail;
 
-/// What an explanation contains beside the counts.
+/// The contents of an explanation beside the counts.
 #[derive(Debug, Clone)]
 pub struct ExplanationScope {
     /// Hosts to explain one by one.

@@ -1,4 +1,4 @@
-//! What is to be explained, and the passes that answer it.
+//! A question, and the passes that answer it.
 
 use std::fmt;
 
@@ -19,21 +19,21 @@ pub struct Question<'a> {
     pub index: usize,
     /// The allocation candidates of hosts. What a decision dropped of them counts as there again.
     pub state: &'a RequestState,
-    /// What Placement knows, if its part is to be explained, too.
+    /// The facts of Placement, if its part is to be explained, too.
     pub placement: Option<&'a PlacementFacts>,
 }
 
 /// The way of all hosts through the constraints.
 pub(super) struct Passage {
-    /// What each constraint did, all of them up to the one that could not judge.
+    /// The effect of each constraint, up to the one that could not judge.
     pub(super) removed: Vec<Removed>,
     /// The hosts that the pipeline leaves, in order: those that are weighed.
     pub(super) left: Vec<HostRow>,
-    /// Those of them that can be claimed, too.
+    /// The hosts among them that can also be claimed.
     claimable: Survivors,
     /// The constraint that could not judge.
     pub(super) blocked: Option<Blocked>,
-    /// What Placement is asked besides.
+    /// The other conditions of the query to Placement.
     pub(super) not_judged: Vec<String>,
 }
 
@@ -51,7 +51,7 @@ impl Passage {
 }
 
 impl Question<'_> {
-    /// What Placement is asked; nothing if its part is not to be explained.
+    /// The query to Placement; none if its part is not to be explained.
     fn demands(&self) -> Result<Demands, QueryError> {
         self.placement.map_or_else(|| Ok(Demands::default()), |facts| Demands::of(&self.scene, facts))
     }
@@ -91,7 +91,7 @@ impl Question<'_> {
         Passage { removed, left, claimable: hosts, blocked: None, not_judged: demands.not_judged }
     }
 
-    /// What stands against one host.
+    /// The constraint that refuses one host.
     pub(super) fn verdict(&self, row: HostRow, weighed: &[Weighed]) -> HostVerdict {
         let mut verdict = HostVerdict {
             host: self.name(row),

@@ -26,7 +26,7 @@ const MOST_SHAPES: usize = 16;
 /// Sets of unit rules under which a change is tried.
 const MOST_RULES: usize = 16;
 
-/// What would find a host for a question that finds none.
+/// Changes that would find a host for a question that finds none.
 pub(super) fn relaxations(question: &Question<'_>) -> Relaxations {
     let mut trial = Trial::new(question);
     let mut changes = Change::all(&question.scene);
@@ -59,7 +59,7 @@ struct Trial<'a> {
     question: Question<'a>,
     hosts: HostTable,
     state: RequestState,
-    /// What Placement knows, with one more host while it is tried.
+    /// The facts of Placement, with one more host while it is tried.
     placement: Option<PlacementFacts>,
     /// Whether hosts had more unit rules than were tried.
     cut_short: bool,
@@ -191,7 +191,7 @@ impl<'a> Trial<'a> {
         rows
     }
 
-    /// What operators wrote when they disabled the hosts that the change opens.
+    /// The reasons that operators gave when they disabled the hosts that the change opens.
     fn with_reasons(&self, change: Change, opened: &[HostRow]) -> Change {
         let Change::Outage { outage: Outage::Disabled, .. } = change else { return change };
         let mut reasons = BTreeMap::new();

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::hosts::{HostRow, HostTable};
 
-/// What a kind of hosts looks like.
+/// The properties of a kind of hosts.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct HostModel {
     /// Such as `QEMU`.
@@ -18,7 +18,7 @@ pub struct HostModel {
     pub memory_mb: i64,
     /// GiB.
     pub disk_gb: i64,
-    /// What the aggregates of such hosts say, by key.
+    /// The metadata of the aggregates of such hosts, by key.
     pub aggregates: BTreeMap<String, BTreeSet<String>>,
     /// How many such hosts there are.
     pub hosts: usize,

@@ -41,7 +41,7 @@ impl Moving {
         Some(Self { class, more: i64::try_from(amount).ok()?.checked_sub(asked)? })
     }
 
-    /// What one allocation may have on a host, besides the largest unit.
+    /// The rules for one allocation on a host, besides the largest unit.
     pub(super) fn rule(&self, row: HostRow, facts: &PlacementFacts) -> Rule {
         let units = facts.units(row, &self.class);
         let (min_unit, step_size) = units.map_or((1, 1), |units| (units.min_unit, units.step_size));

@@ -18,7 +18,7 @@ pub struct Standing {
     pub scores: Vec<Score>,
 }
 
-/// What one weigher made of a host.
+/// The weight that one weigher gave to a host.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct Score {
     /// The weigher.

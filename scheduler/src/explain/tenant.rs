@@ -1,4 +1,4 @@
-//! What tenants may know: counts, and what they could ask for instead. No hosts, no aggregates, no other projects.
+//! The explanation for tenants: counts, and alternative requests. No hosts, no aggregates, no other projects.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +18,7 @@ pub struct TenantExplanation {
     pub blocked_by: Option<String>,
     /// Hosts removed by each constraint, in order.
     pub removed: Vec<TenantRemoved>,
-    /// What would find a host.
+    /// Changes that would find a host.
     pub relaxations: Vec<TenantRelaxation>,
 }
 
@@ -34,7 +34,7 @@ pub enum TenantResult {
     Blocked,
 }
 
-/// What one constraint did.
+/// The effect of one constraint.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct TenantRemoved {
     /// The constraint, without ids of aggregates.

@@ -9,7 +9,7 @@ use crate::request_spec::ImageProperties;
 pub(super) struct AggregateImagePropertiesIsolation<'a> {
     scene: &'a Scene<'a>,
     properties: Option<&'a ImageProperties>,
-    /// What keys have to begin with.
+    /// The prefix of keys.
     prefix: String,
 }
 

@@ -34,7 +34,7 @@ impl fmt::Display for Restriction {
 }
 
 impl Restriction {
-    /// Those that the request makes, in the order in which they apply.
+    /// The restrictions of the request, in the order in which they apply.
     pub(crate) fn of(request: &RequestSpec) -> impl Iterator<Item = Self> {
         let destination = request.requested_destination.as_ref();
         let given = [

@@ -97,7 +97,7 @@ fn no_operator(value: &Value) -> JsonQueryError {
 
 const OPERATORS: [&str; 9] = ["=", "<", ">", "in", "<=", ">=", "not", "or", "and"];
 
-/// What an argument stands for; none if it is to be left out.
+/// The value of an argument; none if it is left out.
 fn value(argument: &Value, host: &impl Attributes) -> Result<Option<Value>, JsonQueryError> {
     Ok(match argument {
         Value::List(_) => Some(answer(argument, host)?),

@@ -51,10 +51,10 @@ pub use survivors::Survivors;
 pub(crate) use compute::steady;
 pub(crate) use numa_topology::cell_allocation;
 
-/// What a filter says of one host: it may stay, or the reason why not. An error fails the whole request, as in Nova.
+/// The verdict of a filter on one host: it passes, or the reason why not. An error fails the whole request, as in Nova.
 pub type Verdict = Result<Result<(), Reason>, FilterError>;
 
-/// What a filter's answer depends on.
+/// The scope of a filter's verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     /// It passes every host, for this request.
@@ -67,12 +67,12 @@ pub enum Scope {
 
 /// A filter, prepared for one request.
 pub trait Filter {
-    /// What its answer depends on.
+    /// The scope of its verdict.
     fn scope(&self) -> Scope {
         Scope::Host
     }
 
-    /// What it says of one host. `state` holds what is left of the host's allocation candidates.
+    /// The verdict on one host. `state` holds the remaining allocation candidates of the host.
     ///
     /// # Errors
     ///

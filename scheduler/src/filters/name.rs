@@ -88,7 +88,7 @@ impl fmt::Display for FilterName {
 }
 
 impl FilterName {
-    /// What Nova enables by default.
+    /// The filters that Nova enables by default.
     pub const DEFAULT: [Self; 5] = [
         Self::ComputeFilter,
         Self::ComputeCapabilitiesFilter,

@@ -23,7 +23,7 @@ impl std::fmt::Display for Step {
     }
 }
 
-/// What the pipeline did.
+/// The outcome of the pipeline.
 #[derive(Debug, Clone)]
 pub struct FilterOutcome {
     /// The hosts that are left.

@@ -133,7 +133,7 @@ pub enum FilterError {
     ExtraSpec {
         /// The extra spec.
         key: String,
-        /// What is wrong.
+        /// The problem.
         error: MatchError,
     },
     /// Hint `query` is not a query.
@@ -159,7 +159,7 @@ pub enum FilterError {
     NotReported {
         /// Service host.
         host: String,
-        /// What is missing.
+        /// The missing item.
         what: &'static str,
     },
     /// The filter needs an image.

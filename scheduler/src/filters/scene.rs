@@ -1,4 +1,4 @@
-//! What filters and weighers look at.
+//! The inputs of filters and weighers.
 
 use rustc_hash::FxHashMap;
 
@@ -12,9 +12,9 @@ use crate::select::AllocationCandidate;
 pub struct Scene<'a> {
     /// The fleet.
     pub hosts: &'a HostTable,
-    /// What the operator configured.
+    /// The operator's options.
     pub options: &'a Options,
-    /// What is asked for.
+    /// The request.
     pub request: &'a RequestSpec,
     /// The time in microseconds since 1970.
     pub now: i64,
@@ -29,7 +29,7 @@ pub struct NumaLimits {
     pub ram_allocation_ratio: f64,
 }
 
-/// What filters find out about hosts while one request is served.
+/// The findings of filters about hosts while one request is served.
 #[derive(Debug, Clone, Default)]
 pub struct RequestState {
     candidates: FxHashMap<HostRow, Vec<AllocationCandidate>>,

@@ -43,7 +43,7 @@ impl Survivors {
         self.len == 0
     }
 
-    /// Those that are left, as a set; host rows are its positions.
+    /// The remaining hosts as a set; host rows are its positions.
     #[must_use]
     pub const fn mask(&self) -> &HostMask {
         &self.mask
@@ -55,7 +55,7 @@ impl Survivors {
         self.mask.contains(row.slot())
     }
 
-    /// Those that are left, in order.
+    /// The remaining hosts, in order.
     #[must_use]
     pub fn rows(&self) -> Vec<HostRow> {
         match &self.order {
@@ -122,7 +122,7 @@ impl Survivors {
     }
 }
 
-/// What the filter has against one host; none if it lets it pass.
+/// The reason why the filter refuses one host; none if it passes.
 ///
 /// # Errors
 ///

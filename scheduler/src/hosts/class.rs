@@ -1,4 +1,4 @@
-//! What hosts have in common: everything that does not change while instances come and go.
+//! The common properties of hosts: everything that does not change while instances come and go.
 
 use std::sync::Arc;
 
@@ -39,25 +39,25 @@ pub struct Ratios {
     pub disk: Ratio,
 }
 
-/// What all hosts of a class have in common.
+/// The common properties of the hosts of a class.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct HostClass {
     /// The cell.
     pub cell_uuid: Arc<str>,
     /// The metadata of their aggregates.
     pub aggregates: Arc<AggregateMetadata>,
-    /// What the node has reported; none if it never did.
+    /// The report of the node; none if it never reported.
     pub report: Option<ClassReport>,
 }
 
-/// What a node reports once.
+/// The constant part of a node's report.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ClassReport {
     /// Such as `QEMU`.
     pub hypervisor_type: String,
     /// 2006001 is 2.6.1.
     pub hypervisor_version: i64,
-    /// What is known of the CPUs: JSON, mostly.
+    /// A description of the CPUs, usually JSON.
     pub cpu_info: Option<Arc<str>>,
     /// Architecture, hypervisor type and VM mode of instances that can run, in their usual spelling.
     pub supported_instances: Vec<[String; 3]>,

@@ -1,4 +1,4 @@
-//! What an instance takes from the host that was chosen for it.
+//! The use of an instance on the host that was chosen for it.
 
 use uuid::Uuid;
 

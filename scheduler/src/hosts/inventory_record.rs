@@ -1,4 +1,4 @@
-//! What a host's resource provider offers, as Placement's API shows it.
+//! The inventory of a host's resource provider, as in Placement's API.
 
 use berth_placement::{Inventory, Units};
 use serde::Deserialize;

@@ -26,11 +26,11 @@ pub struct HostLoadError {
     pub node: String,
     /// The field.
     pub field: String,
-    /// What is wrong with it.
+    /// The problem.
     pub problem: String,
 }
 
-/// What is wrong with a field.
+/// A field with its problem.
 pub(super) struct FieldError {
     field: String,
     problem: String,

@@ -1,6 +1,6 @@
 //! The hosts as columns: one row for each compute node.
 //!
-//! What changes with every instance is a plain column ([`Usage`]). What stays the same is the row's [`HostClass`],
+//! The amounts that change with every instance are plain columns ([`Usage`]). The rest is the row's [`HostClass`],
 //! of which a fleet has few: a filter that looks at nothing else is decided once for each class. Service hosts, which
 //! several nodes may share, stand beside the rows.
 
@@ -62,7 +62,7 @@ pub struct HostTable {
     hosts_by_instance: FxHashMap<Uuid, Vec<u32>>,
 }
 
-/// What belongs to one compute node alone and few decisions look at.
+/// The properties of a single compute node that few decisions need.
 #[derive(Debug, Clone)]
 struct Node {
     name: String,
@@ -125,7 +125,7 @@ impl HostTable {
         self.classes.get(self.class[index(row)])
     }
 
-    /// What the node has reported of what does not change; none if it never reported.
+    /// The constant part of the node's report; none if it never reported.
     #[must_use]
     pub fn report(&self, row: HostRow) -> Option<&ClassReport> {
         self.class(row).report.as_ref()
@@ -208,7 +208,7 @@ impl HostTable {
         self.details(row).metrics.as_ref()
     }
 
-    /// What the node reports beside fixed columns.
+    /// The node's report beside fixed columns.
     #[must_use]
     pub fn stats(&self, row: HostRow) -> Option<&Value> {
         self.details(row).stats.as_ref()

@@ -68,7 +68,7 @@ pub struct HostRecord {
     /// Address of the host.
     #[serde(default = "default_address")]
     pub host_ip: String,
-    /// What is known of the CPUs: JSON, mostly.
+    /// A description of the CPUs, usually JSON.
     #[serde(default = "no_cpu_info", deserialize_with = "text_or_json")]
     pub cpu_info: Option<String>,
     /// Architecture, hypervisor type and VM mode of instances that can run.
@@ -98,7 +98,7 @@ pub struct HostRecord {
     /// Inventories of its resource provider by class, if they come with the host. Then they are all it has.
     #[serde(default)]
     pub inventories: Option<BTreeMap<String, InventoryRecord>>,
-    /// What is used of these.
+    /// The used amounts of these.
     #[serde(default, deserialize_with = "or_default")]
     pub usages: BTreeMap<String, u64>,
     /// Allocation candidates of placement, if they come with the host.
@@ -146,7 +146,7 @@ impl HostRecord {
     }
 }
 
-/// What a host has and uses of one class.
+/// The total and used amounts of one class on a host.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ReportedAmount {
     /// Everything there is.
@@ -201,7 +201,7 @@ pub struct InstanceRecord {
 /// A measurement.
 #[derive(Debug, Clone, Deserialize)]
 pub struct MetricRecord {
-    /// What was measured.
+    /// The name of the measurement.
     pub name: String,
     /// How much; absent for measurements of NUMA cells.
     #[serde(default)]

@@ -1,4 +1,4 @@
-//! What changes when instances come and go, one column for each amount.
+//! The amounts that change when instances come and go, one column each.
 
 use super::{HostRow, index};
 

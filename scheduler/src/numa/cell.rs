@@ -3,7 +3,7 @@
 use super::packing::{self, Packing, Pins};
 use super::{CellLimits, CellMisfit, HostCell, InstanceCell, NumaFault, PageSize, pages};
 
-/// What the search has made of an instance cell so far. It survives failed attempts: a page size once chosen is what
+/// The state of the search for an instance cell. It survives failed attempts: a page size once chosen is what
 /// the next host cell has to offer, and a number once taken is what the next verdict is filed under.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Trial {

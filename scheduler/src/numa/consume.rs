@@ -1,4 +1,4 @@
-//! What choosing a host does to it, and to the request.
+//! The effects of a choice on the host and on the request.
 
 use super::{
     CellAllocation, CellLimits, Fitting, HostTopology, InstanceTopology, NumaFault, NumaRefusal, Site,

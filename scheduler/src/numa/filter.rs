@@ -5,7 +5,7 @@ use super::{
 };
 use crate::pci::{PciRequest, Pools, ProviderMapping};
 
-/// What a request asks for, the same for every host.
+/// The requirements of a request, the same for every host.
 #[derive(Debug, Clone, Copy)]
 pub struct Demand<'a> {
     /// The instance's cells, if it has any.

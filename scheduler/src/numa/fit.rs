@@ -177,7 +177,7 @@ impl<'a> Fitting<'a> {
     }
 }
 
-/// What came of one permutation.
+/// The outcome of one permutation.
 struct Attempt {
     /// Whether each instance cell fits its host cell.
     fits: bool,

@@ -1,4 +1,4 @@
-//! What a host offers: NUMA cells and what is used of them.
+//! The NUMA cells of a host, and their use.
 
 mod record;
 
@@ -126,7 +126,7 @@ impl HostCell {
         self.pcpuset.difference(&self.pinned_cpus)
     }
 
-    /// Those, counted by core.
+    /// The free dedicated CPUs, counted by core.
     #[must_use]
     pub(crate) const fn free_cores(&self) -> &FreeCores {
         &self.free_cores
@@ -176,7 +176,7 @@ impl HostCell {
     }
 }
 
-/// What changes in a cell when instances come and go.
+/// The part of a cell that changes when instances come and go.
 pub(super) struct Usage {
     pub(super) cpu_usage: i64,
     pub(super) memory_usage: i64,

@@ -1,4 +1,4 @@
-//! What an instance asks for: virtual NUMA cells.
+//! The requested virtual NUMA cells of an instance.
 
 use super::CpuSet;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -13,7 +13,7 @@ pub enum CpuPolicy {
     Shared,
     /// All are pinned.
     Dedicated,
-    /// Those of `pcpuset` are pinned.
+    /// The vCPUs of `pcpuset` are pinned.
     Mixed,
 }
 
@@ -44,7 +44,7 @@ pub enum CpuThreadPolicy {
     Require,
 }
 
-/// Where the hypervisor's own threads for an instance run.
+/// The CPUs of the hypervisor's own threads for an instance.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EmulatorThreadsPolicy {
@@ -151,7 +151,7 @@ pub struct InstanceCell {
 pub struct InstanceTopology {
     /// In the order of the instance's cells.
     pub cells: Vec<InstanceCell>,
-    /// Where the hypervisor's own threads run.
+    /// The CPUs of the hypervisor's own threads.
     #[serde(default, deserialize_with = "or_default")]
     pub emulator_threads_policy: EmulatorThreadsPolicy,
 }

@@ -24,7 +24,7 @@ enum Layout {
     Isolated,
 }
 
-/// What a plan is made for.
+/// The inputs of a plan.
 #[derive(Clone, Copy)]
 pub(super) struct Pins {
     pub(super) vcpus: usize,

@@ -1,4 +1,4 @@
-//! What a fitted instance takes from a host's cells.
+//! The use of a host's cells by a fitted instance.
 
 use super::host::Usage;
 use super::pages::KIB;

@@ -37,7 +37,7 @@ pub struct FilterSchedulerOptions {
     pub image_properties_default_architecture: Option<String>,
     /// With it, only keys that begin with it and the separator isolate.
     pub aggregate_image_properties_isolation_namespace: Option<String>,
-    /// What stands between namespace and property.
+    /// The separator between namespace and property.
     pub aggregate_image_properties_isolation_separator: String,
     /// Whether placement tracks passthrough devices.
     pub pci_in_placement: bool,

@@ -14,7 +14,7 @@ pub struct MetricsOptions {
     pub weight_setting: Vec<String>,
     /// Whether a host without one of them fails the request.
     pub required: bool,
-    /// What such a host weighs otherwise.
+    /// The weight of such a host otherwise.
     pub weight_of_unavailable: f64,
 }
 

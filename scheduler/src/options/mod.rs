@@ -1,4 +1,4 @@
-//! What an operator configures: the options of `nova.conf` that scheduling reads.
+//! The operator's configuration: the options of `nova.conf` that scheduling reads.
 //!
 //! An option that is not given has Nova's default. Reading an unknown filter, weigher or option is an error that names
 //! it; [`Options::validate`] finds values that make no sense.
@@ -38,12 +38,12 @@ pub struct Options {
     /// want that; no file can set it.
     #[serde(skip)]
     pub keep_nova_faults: bool,
-    /// What shows whether a host is up. The program that knows the hosts sets it; no file can.
+    /// The source that decides whether a host is up. The program that knows the hosts sets it; no file can.
     #[serde(skip)]
     pub liveness: LivenessSource,
 }
 
-/// What shows whether a host is up.
+/// The source that decides whether a host is up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum LivenessSource {
     /// The time of its last report, as in Nova: more than [`GeneralOptions::down_time`] ago, it is down.
@@ -75,7 +75,7 @@ pub struct WorkaroundOptions {
 pub struct InvalidOption {
     /// Group and name.
     pub option: &'static str,
-    /// What is wrong.
+    /// The problem.
     pub problem: &'static str,
 }
 

@@ -5,7 +5,7 @@ use super::tally::Picks;
 use super::{PciFault, PciRequest, Pool};
 use crate::numa::HostTopology;
 
-/// Where the instance's NUMA cells are.
+/// The host cells of the instance's NUMA cells.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Locality<'a> {
     /// Numbers of the host cells they are on; empty if the instance has none, and affinity means nothing.

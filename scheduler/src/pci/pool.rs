@@ -19,7 +19,7 @@ pub struct Pool {
     traits: Traits,
 }
 
-/// What requests ask of a pool, computed once.
+/// The properties of a pool that requests match, computed once.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 struct Traits {
     /// Vendor, product and tags in lower case: specs are compared without regard to case.
@@ -124,7 +124,7 @@ impl Pool {
     }
 }
 
-/// What a spec can ask about, the most selective first.
+/// The properties that a spec can match, the most selective first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Key {
     /// The product's number.

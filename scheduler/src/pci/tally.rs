@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 pub(super) struct Tally<'a> {
     pools: &'a [Pool],
     left: SmallVec<[Option<u32>; 16]>,
-    /// Those for the request at hand.
+    /// The pools picked for the current request.
     picks: Picks,
 }
 

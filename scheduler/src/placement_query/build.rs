@@ -52,7 +52,7 @@ pub(super) fn build(spec: &RequestSpec, pinning: Pinning) -> Result<Built, Query
     Ok(Built { request, flavor_groups })
 }
 
-/// What an extra spec is about, when it is about resources or traits: `resources1:VGPU`, `trait_x:CUSTOM_A`.
+/// The subject of an extra spec about resources or traits: `resources1:VGPU`, `trait_x:CUSTOM_A`.
 enum Key<'a> {
     Resource { suffix: &'a str, class: &'a str },
     Trait { suffix: &'a str, name: &'a str },

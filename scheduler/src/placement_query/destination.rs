@@ -1,4 +1,4 @@
-//! Where the request has to go: aggregates and, if one is named, the host.
+//! The destination of the request: aggregates and, if one is named, the host.
 
 use super::error::QueryError;
 use super::resource_request::ResourceRequest;

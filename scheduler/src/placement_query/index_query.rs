@@ -27,7 +27,7 @@ pub enum MalformedQuery {
     NotAnAggregate {
         /// The group's suffix.
         suffix: String,
-        /// What stands in place of the UUID.
+        /// The text in place of the UUID.
         name: String,
     },
     /// A subtree of groups that do not exist.
@@ -40,7 +40,7 @@ impl ResourceRequest {
     /// provider: they exclude no provider.
     ///
     /// # Errors
-    /// What Placement would refuse to read.
+    /// The error with which Placement would refuse the query.
     pub fn to_index_query(&self, topology: &Topology) -> Result<candidates::Query, MalformedQuery> {
         let suffixed = self.asked_groups().filter(|(suffix, _)| !suffix.is_empty()).count();
         if suffixed > 1 && self.group_policy.is_none() {

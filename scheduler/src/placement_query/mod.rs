@@ -35,7 +35,7 @@ pub(crate) use on_index::{needs_mappings, taken};
 pub use pci_groups::DeviceRequest;
 pub use resource_request::{RequestGroup, ResourceRequest};
 
-/// What is known of the cloud besides the request.
+/// The facts about the cloud that pre-filters need besides the request.
 #[derive(Debug, Clone, Copy)]
 pub struct PrefilterFacts<'a> {
     /// All host aggregates.
@@ -61,7 +61,7 @@ pub struct ComputeNode {
     pub cell_uuid: Option<String>,
 }
 
-/// What Neutron knows of a network or port that is asked for.
+/// The facts of Neutron about a requested network or port.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RequestedNetwork {
     /// The aggregates of hosts that reach its segments; none for a network without segments.
@@ -70,7 +70,7 @@ pub struct RequestedNetwork {
     pub remote_managed: bool,
 }
 
-/// What to ask Placement.
+/// The query to Placement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlacementQuery {
     /// The request.

@@ -14,7 +14,7 @@ pub struct DeviceRequest {
     pub request_id: String,
     /// Devices wanted.
     pub count: u32,
-    /// What a device has to be; alternatives have no counterpart in Placement.
+    /// The requirements for a device; alternatives have no counterpart in Placement.
     pub specs: Vec<BTreeMap<String, String>>,
 }
 

@@ -1,4 +1,4 @@
-//! What the scheduler adds to a request before it asks Placement, in Nova's order.
+//! The pre-filters: additions to a request before the query to Placement, in Nova's order.
 
 use std::collections::BTreeSet;
 

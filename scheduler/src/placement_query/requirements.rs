@@ -1,4 +1,4 @@
-//! What a flavor's extra specs and an image's properties ask for, side by side.
+//! The requirements of a flavor's extra specs and of an image's properties, side by side.
 
 use super::error::QueryError;
 use super::words;
@@ -53,7 +53,7 @@ impl<'a> Requirements<'a> {
         (flavor, self.property(&format!("{prefix}_{key}")))
     }
 
-    /// What flavor or image ask for; an empty extra spec asks for nothing.
+    /// The requirement of flavor or image; an empty extra spec has none.
     ///
     /// # Errors
     ///

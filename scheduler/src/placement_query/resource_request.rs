@@ -1,4 +1,4 @@
-//! What is asked of Placement for one instance: resources, traits and aggregates, in groups.
+//! The query to Placement for one instance: resources, traits and aggregates, in groups.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! What names of resource classes and traits mean: standard ones, or custom ones in any spelling.
+//! Names of resource classes and traits: standard ones, or custom ones in any spelling.
 
 use berth_placement::standard::{CLASSES, CUSTOM_PREFIX, TRAITS};
 

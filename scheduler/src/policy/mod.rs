@@ -1,4 +1,4 @@
-//! What makes a host the best one: placement policies, which are orders of hosts by what they have free, and other objectives.
+//! The criteria for the best host: placement policies, which order hosts by their free amounts, and other objectives.
 
 pub(crate) mod objective;
 pub(crate) mod preference;

@@ -1,4 +1,4 @@
-//! What makes a host the best one.
+//! The criteria for the best host.
 
 use berth_placement::kernel::{CLASSES, Term, weighed};
 
@@ -44,7 +44,7 @@ impl Default for Weights {
     }
 }
 
-/// Where the range of a column begins.
+/// The start of a column's range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Low {
     /// At 0, or at the smallest amount if that is less.
@@ -109,7 +109,7 @@ pub(crate) struct Goal<const N: usize> {
     /// The columns that make a difference, in order, and their terms; the first `count` are meant.
     counting: [(usize, Term); N],
     count: usize,
-    /// What a unit of each column adds to the score.
+    /// The addition of one unit of each column to the score.
     rates: [f64; N],
     error: f64,
 }
@@ -140,7 +140,7 @@ impl<const N: usize> Goal<N> {
         }))
     }
 
-    /// What a unit of each column adds to the score.
+    /// The addition of one unit of each column to the score.
     pub(crate) const fn rates(&self) -> &[f64; N] {
         &self.rates
     }

@@ -1,4 +1,4 @@
-//! What makes a host the best of those that pass the filters.
+//! The criterion for the best of the hosts that pass the filters.
 
 use crate::Policy;
 

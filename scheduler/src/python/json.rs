@@ -6,7 +6,7 @@ use super::value::Value;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not JSON at byte {at}")]
 pub struct JsonError {
-    /// Where reading stopped, in bytes.
+    /// The position at which reading stopped, in bytes.
     pub at: usize,
 }
 

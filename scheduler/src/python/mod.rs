@@ -1,4 +1,4 @@
-//! What Python makes of text, numbers and JSON.
+//! Python's interpretation of text, numbers and JSON.
 //!
 //! Nova's filters compare the *text* that Python would print for a value, and read numbers with `int()` and
 //! `float()`. The difference from Rust's own rules is small and visible: `" 1_0 "` is ten and so is `"١٠"`, `16.0`

@@ -7,7 +7,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use super::number::float_text;
 use super::text::quoted;
 
-/// What a JSON text becomes in Python. It prints as `str()` would print it; a map keeps the order of its keys.
+/// A value as Python reads it from JSON. It prints as `str()` would print it; a map keeps the order of its keys.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub enum Value {
     /// `None`.

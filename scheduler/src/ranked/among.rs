@@ -10,7 +10,7 @@ use crate::mask::{lanes, row_at};
 /// The hosts among which the best ones are searched: those with enough free, and of them the eligible ones. By default all.
 #[derive(Clone, Copy)]
 pub struct Among<'a> {
-    /// What has to be free of each host class; [`NOT_ASKED`] for one that is not asked for.
+    /// The amount of each host class that must be free; [`NOT_ASKED`] for one that is not requested.
     pub need: HostFree,
     /// The rows that may be chosen; `None` for all.
     pub eligible: Option<&'a HostMask>,

@@ -41,7 +41,7 @@ impl Changed {
     }
 }
 
-/// What removes a host first: the constraint with this number, or ...
+/// The first constraint that removes a host, by number, or ...
 type Remover = u16;
 /// ... nothing.
 const NOTHING: Remover = Remover::MAX;
@@ -60,7 +60,7 @@ pub(super) struct Counts {
     true_to: Option<Moment>,
 }
 
-/// What counts are true to.
+/// The state of hosts and index that counts belong to.
 #[derive(Debug, Clone, Copy)]
 struct Moment {
     position: u64,
@@ -76,7 +76,7 @@ pub(super) struct Fleet<'a> {
     pub(super) scene: &'a Scene<'a>,
     pub(super) among: &'a Among<'a>,
     pub(super) judge: Judge<'a>,
-    /// What is free on the provider of a row.
+    /// The free amounts on the provider of a row.
     pub(super) free: &'a dyn Fn(HostRow) -> [i32; CLASSES],
     pub(super) changed: &'a Changed,
     pub(super) layout: u64,

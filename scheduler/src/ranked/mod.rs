@@ -160,7 +160,7 @@ impl RankedHosts {
         self.set_free(row, std::array::from_fn(less));
     }
 
-    /// What is known to be free on the host's provider.
+    /// The known free amounts on the host's provider.
     #[must_use]
     pub fn free(&self, row: HostRow) -> HostFree {
         self.amounts.get(row.index()).map_or(NOTHING, |amounts| std::array::from_fn(|class| amounts[class]))
@@ -245,7 +245,7 @@ impl RankedHosts {
     /// Compares what is kept with the table. For tests, and for operators in doubt.
     ///
     /// # Errors
-    /// What differs.
+    /// A description of the difference.
     pub fn check(&self, hosts: &HostTable, options: &Options) -> Result<(), String> {
         let fresh = Self::preferring(self.preference, hosts, options);
         if self.sound && !fresh.sound {

@@ -12,7 +12,7 @@ use crate::ranking::cached_extremes::CachedExtremes;
 use crate::ranking::forest::{Forest, Open};
 use crate::weighers::WeigherName;
 
-/// What a class of hosts has been found to be.
+/// The verdict on a class of hosts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     Unknown,
@@ -20,7 +20,7 @@ enum Verdict {
     Refused,
 }
 
-/// What the classes of hosts have been found to be, by number.
+/// The verdicts on classes of hosts, by number.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Verdicts(Vec<Verdict>);
 
@@ -122,7 +122,7 @@ impl RankedRequest {
         &mut self.counts
     }
 
-    /// What a search needs: the classes that pass, the rankings found by [`Self::open_in`], and the hosts that had the extremes when the
+    /// The inputs of a search: the classes that pass, the rankings found by [`Self::open_in`], and the hosts that had the extremes when the
     /// request was last decided.
     #[inline]
     pub(super) fn parts(&mut self) -> (&Verdicts, &[u64], &mut CachedExtremes<COLUMNS>) {
@@ -130,7 +130,7 @@ impl RankedRequest {
     }
 }
 
-/// What the classes are, by what judges all hosts of one alike; none if one cannot be judged.
+/// The verdicts on classes, by the filters that judge all hosts of a class alike; none if one cannot be judged.
 fn verdicts(scene: &Scene<'_>, classes: &Classes) -> Option<Verdicts> {
     let steps = steps(scene, 0);
     let filters: Vec<_> = steps.iter().map(|step| step.prepare(scene)).collect();

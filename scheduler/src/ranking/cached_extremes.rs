@@ -29,7 +29,7 @@ pub(crate) struct Recheck<'a, const N: usize, F> {
 }
 
 impl<const N: usize, F: Fn(Row) -> Option<[i32; N]>> Recheck<'_, N, F> {
-    /// What the holder has of a column, if it still satisfies the query.
+    /// The holder's value in a column, if it still satisfies the query.
     #[inline]
     pub(crate) fn of<A: FnMut(Row) -> bool>(
         &self,

@@ -33,13 +33,13 @@ const SHARED: u8 = 0;
 /// Rankings of a forest, as bits.
 pub(crate) type Open = SmallVec<[u64; MOST_KINDS.div_ceil(FANOUT)]>;
 
-/// What is asked of hosts.
+/// The requirements of a request.
 pub(crate) struct Ask<'a, A> {
-    /// What has to be free.
+    /// The amounts that must be free.
     pub(crate) need: [i32; CLASSES],
     /// The rankings that are not ruled out as a whole; see [`Forest::open`].
     pub(crate) open: &'a [u64],
-    /// What each host has to satisfy by itself.
+    /// The conditions of each single host.
     pub(crate) acceptable: A,
 }
 

@@ -34,7 +34,7 @@ impl Member {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct HostKind(pub(crate) u128);
 
-/// What was named, and so distinguishes hosts.
+/// The named properties, which distinguish hosts.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Kinds {
     named: Vec<Member>,

@@ -18,11 +18,11 @@ use crate::ranking::sorted::{FANOUT, Ranking};
 use crate::ranking::spans::Spans;
 use crate::ranking::summary::{Summaries, highest};
 
-/// What a search asks of hosts.
+/// The requirements of a search.
 pub(crate) struct Query<A> {
-    /// What has to be free.
+    /// The amounts that must be free.
     pub(crate) need: [i32; CLASSES],
-    /// What else each host has to satisfy.
+    /// The other conditions of each host.
     pub(crate) acceptable: A,
     /// Leaves opened so far.
     pub(crate) opened: usize,
@@ -38,7 +38,7 @@ impl<A> Query<A> {
     }
 }
 
-/// What a weighted search found, and what it took.
+/// The result of a weighted search, and its cost.
 pub(crate) struct Found<const N: usize> {
     pub(crate) best: Best,
     /// The order in which this search would have been shortest.

@@ -29,7 +29,7 @@ const SMALL: usize = 16;
 /// ... if the two have no more than this: joining and splitting then never alternate.
 const JOINED: usize = 48;
 
-/// Where a rank belongs: the group, and the leaf within it.
+/// The place of a rank: the group, and the leaf within it.
 #[derive(Clone, Copy)]
 struct Place {
     group: usize,
@@ -80,7 +80,7 @@ impl<const N: usize> Ranking<N> {
         ranking
     }
 
-    /// What there is in the ranking as a whole.
+    /// The summary of the whole ranking.
     pub(crate) fn summary(&self) -> Summary<N> {
         if let [_] = self.groups[..] {
             return self.tops[0].get(0);

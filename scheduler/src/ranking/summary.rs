@@ -5,7 +5,7 @@ use berth_placement::kernel::{
     Lanes, lane_of, largest, set_lane, smallest, summarise, summarise_smallest, wide,
 };
 
-/// What is below one node.
+/// The hosts below one node, summarized.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Summary<const N: usize> {
     /// Largest amount of each column.
@@ -41,7 +41,7 @@ impl<const N: usize> Summary<N> {
 /// The lowest of no rows.
 const NO_ROW: Row = Row(u32::MAX);
 
-/// What of summaries a search needs, and so is kept true.
+/// The parts of summaries that searches need, and that are therefore maintained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kept {
     /// Largest amounts.

@@ -1,6 +1,6 @@
 //! The check that Nova's own services ask for, which users may not.
 
-/// What a request is checked for besides an ordinary placement.
+/// The purpose of a request that only checks, instead of an ordinary placement.
 ///
 /// Nova's conductor sends it as hint `_nova_check_type`, in the same map as the hints of users. Here it is a field of its own,
 /// so no hint can set it: only code that knows the sender to be a service of the control plane does.

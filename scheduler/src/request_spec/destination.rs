@@ -1,4 +1,4 @@
-//! Where a move, or an operator, wants the instance.
+//! The destination that a move or an operator requests.
 
 use serde::Deserialize;
 

@@ -25,7 +25,7 @@ impl<'de> Deserialize<'de> for SchedulerHints {
     }
 }
 
-/// What a filter makes of a hint: a list of exactly one item is the item.
+/// A hint as a filter reads it: a list of exactly one item is the item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hint<'a> {
     /// A single value.

@@ -14,6 +14,6 @@ pub struct RequestedImage {
     pub disk_format: Option<String>,
     /// Its container, such as `bare`.
     pub container_format: Option<String>,
-    /// What it asks of hosts.
+    /// Its requirements for hosts.
     pub properties: ImageProperties,
 }

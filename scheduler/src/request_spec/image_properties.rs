@@ -19,7 +19,7 @@ pub struct InvalidProperty {
     pub name: &'static str,
     /// The value that was given.
     pub value: String,
-    /// What would have been right.
+    /// The expected form.
     pub expected: &'static str,
 }
 

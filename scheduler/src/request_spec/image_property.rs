@@ -65,7 +65,7 @@ impl fmt::Display for PropertyValue {
     }
 }
 
-/// What the values of a property may be.
+/// The permitted values of a property.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kind {
     Text,

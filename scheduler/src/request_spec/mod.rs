@@ -1,4 +1,4 @@
-//! What is asked for: one or several instances of a flavor, and everything that narrows where they may go.
+//! The request: one or several instances of a flavor, and everything that restricts their hosts.
 //!
 //! [`RequestSpec`] reads the JSON of Nova's own test vectors, but for what only Nova's services may say in it. Read it through `serde_path_to_error`, and an error
 //! names the field it is about.
@@ -71,7 +71,7 @@ pub struct RequestSpec {
     /// Nodes an operator insists on.
     #[serde(deserialize_with = "or_default")]
     pub force_nodes: Vec<String>,
-    /// Where a move has to go.
+    /// The destination of a move.
     pub requested_destination: Option<Destination>,
     /// Hosts that were tried before.
     pub retry: Option<Retry>,

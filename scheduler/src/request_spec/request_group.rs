@@ -24,7 +24,7 @@ pub struct RequesterGroup {
     pub in_tree: Option<String>,
 }
 
-/// What is asked of a request's providers together, besides its groups.
+/// The requirements for all providers of a request together, besides its groups.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct RequestLevelParams {

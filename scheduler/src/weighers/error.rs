@@ -28,7 +28,7 @@ pub enum WeighError {
     StoredImage {
         /// The instance.
         instance: Uuid,
-        /// What is wrong.
+        /// The problem.
         error: InvalidProperty,
     },
 }

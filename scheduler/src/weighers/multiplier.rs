@@ -8,7 +8,7 @@ use crate::python::float;
 pub struct Multiplier {
     /// The key of aggregate metadata.
     pub key: &'static str,
-    /// What holds without it, and if only one of the aggregates' values is not a number.
+    /// The value without it, and if only one of the aggregates' values is not a number.
     pub configured: f64,
     /// Whether it counts the other way round.
     pub negated: bool,

@@ -20,7 +20,7 @@ impl Range {
         Some(Self { least: least.unwrap_or_else(lowest), most })
     }
 
-    /// Where the weight lies in the range: 0 to 1, and 0 in a range that is a point.
+    /// The position of the weight in the range: 0 to 1, and 0 in a range that is a point.
     #[inline]
     #[must_use]
     pub fn normalized(&self, weight: f64) -> f64 {

@@ -13,7 +13,7 @@ pub struct Weighed {
     pub weight: f64,
 }
 
-/// What one weigher made of the hosts that were left, in their order.
+/// The weights that one weigher gave to the remaining hosts, in their order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WeigherColumn {
     /// The weigher.

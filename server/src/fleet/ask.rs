@@ -1,4 +1,4 @@
-//! What is asked of the scheduler, as the request spec it decides on.
+//! Requests of the fleet for hosts, and their request specs.
 
 use std::collections::BTreeMap;
 

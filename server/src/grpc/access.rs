@@ -2,7 +2,7 @@
 
 use super::identity::Caller;
 
-/// What a method does, as far as it matters for who may call it. Operators may call all of them.
+/// The kind of a method, which decides which callers may use it. Operators may call all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {
     /// It shows something: for services and readers.
@@ -28,7 +28,7 @@ pub(super) fn is_streaming(path: &str) -> bool {
 }
 
 impl Access {
-    /// What the method at this path asks for; nothing if there is no such method.
+    /// The kind of the method at this path; none if there is no such method.
     #[rustfmt::skip] // a table
     pub(super) fn of(path: &str) -> Option<Self> {
         Some(match path.strip_prefix('/')?.split_once('/')? {

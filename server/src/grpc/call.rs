@@ -14,7 +14,7 @@ use crate::fleet::FleetHandle;
 use crate::request::{Epoch, NotAdmitted, OutcomeUnknown, Purpose};
 use crate::service::{Service, now};
 
-/// A call, as what answers it sees it.
+/// A call, as its handler sees it.
 pub(crate) struct Call<'a> {
     pub(crate) service: &'a Service,
     pub(crate) index: &'a Index,
@@ -22,7 +22,7 @@ pub(crate) struct Call<'a> {
     pub(crate) now: Timestamp,
 }
 
-/// Answers a call that changes nothing.
+/// Handles a call that changes nothing.
 pub(crate) async fn read<Q, A: Message, E: Into<Status>>(
     service: &Service,
     request: Request<Q>,
@@ -31,7 +31,7 @@ pub(crate) async fn read<Q, A: Message, E: Into<Status>>(
     answer(service, request, Purpose::Read, work).await
 }
 
-/// Answers a call that may change something. What it changed stays, even if nobody waits for the answer any more.
+/// Handles a call that may change something. A change stays, even if the client no longer waits for the response.
 pub(crate) async fn write<Q, A: Message, E: Into<Status>>(
     service: &Service,
     request: Request<Q>,
@@ -40,7 +40,7 @@ pub(crate) async fn write<Q, A: Message, E: Into<Status>>(
     answer(service, request, Purpose::Write, work).await
 }
 
-/// Answers a call that changes nothing and whose answer is checked again by whatever relies on it.
+/// Handles a call that changes nothing and whose response is advisory: a later request checks it again.
 pub(crate) async fn advise<Q, A: Message, E: Into<Status>>(
     service: &Service,
     request: Request<Q>,
@@ -91,7 +91,7 @@ async fn answer<Q, A: Message, E: Into<Status>>(
     in_flight(service, &CallerKey::behind(&request).0, answer.map_err(Into::into)?)
 }
 
-/// What a call of any kind works with, if there is time left for it and the store works.
+/// The epoch for a call of any kind, if there is time left for it and the store works.
 pub(crate) fn begin(
     service: &Service,
     extensions: &Extensions,

@@ -11,7 +11,7 @@ use tonic_health::server::{HealthReporter, HealthService};
 use super::stopped;
 use crate::service::Service;
 
-/// What may be asked for: the whole, and each service by its name.
+/// The names that a health check may have: the whole, and each service.
 const NAMES: [&str; 6] = [
     "",
     v1::placement_server::SERVICE_NAME,

@@ -27,7 +27,7 @@ impl Page<String> {
 }
 
 impl Page {
-    /// What a request's `page_size` and `page_token` say.
+    /// The page that a request's `page_size` and `page_token` select.
     pub(crate) fn of(size: u32, token: &str) -> Result<Self, Status> {
         let size = checked(size)?;
         let after = match token {

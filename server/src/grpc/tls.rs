@@ -48,7 +48,7 @@ impl Tls {
     /// of the authorities whose clients are believed.
     ///
     /// # Errors
-    /// What is wrong, and with which of the three. Whether the key belongs to the certificate is found out later.
+    /// The problem, and which of the three files has it. Whether the key belongs to the certificate is checked later.
     pub fn new(certificate: &[u8], key: &[u8], client_ca: &[u8]) -> Result<Self, InvalidTls> {
         certificates::chain(certificate).map_err(InvalidTls::Certificate)?;
         certificates::private_key(key).map_err(InvalidTls::Key)?;

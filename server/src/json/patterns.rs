@@ -16,7 +16,7 @@ pub(crate) const UUID: Pattern = pattern("^[0-9a-fA-F-]{36}$", |text| {
 /// A resource class.
 pub(crate) const CLASS: Pattern = pattern("^[A-Z0-9_]+$", is_upper_name);
 
-/// A resource class or a trait that somebody made up.
+/// A custom resource class or trait.
 pub(crate) const CUSTOM: Pattern =
     pattern("^CUSTOM_[A-Z0-9_]+$", |text| text.strip_prefix("CUSTOM_").is_some_and(is_upper_name));
 

@@ -59,7 +59,7 @@ impl Within<'_> {
         Ok(())
     }
 
-    /// What stands in a list or an object.
+    /// The contents of a list or an object.
     fn below<E: Error>(self) -> Result<Self, E> {
         if self.depth == DEEPEST {
             return Err(E::custom(format_args!("lists and objects more than {DEEPEST} deep")));

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::python::{quoted, shown};
 use crate::uuids;
 
-/// What a value has to be like.
+/// The schema of a value.
 #[derive(Debug, Clone)]
 pub(crate) enum Schema {
     Integer { minimum: Option<i64>, maximum: Option<i64> },
@@ -22,7 +22,7 @@ pub(crate) enum Schema {
     Object(Object),
 }
 
-/// What a string has to be like.
+/// The schema of a string.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Text {
     pub(crate) pattern: Option<Pattern>,
@@ -50,7 +50,7 @@ impl UuidForm {
     }
 }
 
-/// What an object has to be like.
+/// The schema of an object.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Object {
     pub(crate) members: Vec<(&'static str, Schema)>,
@@ -98,7 +98,7 @@ impl Schema {
     /// Checks the value.
     ///
     /// # Errors
-    /// What is wrong and where.
+    /// The problem, and where it is.
     pub(crate) fn check(&self, value: &Value) -> Result<(), String> {
         let mut checker = Checker { error: None, depth: 0, schema_path: String::new(), path: String::new() };
         checker.check(self, value);

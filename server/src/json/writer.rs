@@ -143,18 +143,18 @@ impl Writer {
         self.ready(text)
     }
 
-    /// What follows, as it is.
+    /// Writes the bytes unchanged.
     pub(crate) fn ready(&mut self, text: &[u8]) -> &mut Self {
         self.out.extend_from_slice(text);
         self
     }
 
-    /// What was written in that place once more, as it is.
+    /// Writes the bytes of that place again, unchanged.
     pub(crate) fn repeat(&mut self, place: Range<usize>) {
         self.out.extend_from_within(place);
     }
 
-    /// What was written in that place once more, as the next value, member or element: where that begins.
+    /// Writes the bytes of that place again, as the next value, member or element. Returns where that begins.
     pub(crate) fn begin_again(&mut self, place: Range<usize>) -> usize {
         self.separate();
         let start = self.out.len();

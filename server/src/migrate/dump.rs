@@ -21,7 +21,7 @@ pub enum DumpError {
     Line {
         /// Its number, from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
     /// The last line is missing.
@@ -37,7 +37,7 @@ pub enum DumpError {
         /// The rows in the database.
         counted: u64,
     },
-    /// A consumer's allocations have nobody they belong to.
+    /// A consumer with allocations has no project and user.
     #[error(
         "there are allocations of consumer {0}, but no such consumer (run `placement-manage db online_data_migrations` first)"
     )]
@@ -69,7 +69,7 @@ pub fn read_dump(input: impl BufRead) -> Result<Vec<Record>, DumpError> {
     tables.into_records()
 }
 
-/// What was read so far.
+/// The contents read so far.
 #[derive(Default)]
 struct Tables {
     classes: BTreeMap<u64, NameRecord>,

@@ -11,7 +11,7 @@ pub enum Dialect {
     Sqlite,
 }
 
-/// What is printed: the name of a row, its columns, and where they are. `{…}` differs from dialect to dialect.
+/// The printed data: the name of a row, its columns, and their tables. `{…}` differs from dialect to dialect.
 const SELECTS: [(&str, &str, &str); 9] = [
     ("class", "id, name, {created_at}", "resource_classes ORDER BY id"),
     ("trait", "id, name, {created_at}", "traits ORDER BY id"),

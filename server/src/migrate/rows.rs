@@ -101,7 +101,7 @@ impl Row {
         }
     }
 
-    /// What the query calls it.
+    /// Its name in the query.
     pub(super) const fn name(&self) -> &'static str {
         match self {
             Self::Class { .. } => "class",

@@ -40,7 +40,7 @@ DELETE FROM resource_classes WHERE SUBSTR(name, 1, 7) = 'CUSTOM_';
 /// Writes a script for the database's own client. It replaces, in one transaction, what a Placement database holds.
 ///
 /// # Errors
-/// What `out` says.
+/// The errors of `out`.
 pub fn write_script(
     mut out: impl Write,
     dialect: Dialect,
@@ -84,7 +84,7 @@ fn write_sequences(out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-/// What is written, with the ids it gets.
+/// The rows to write, with their ids.
 struct Contents {
     classes: Vec<(usize, NameRecord)>,
     traits: Vec<NameRecord>,

@@ -34,7 +34,7 @@ pub(super) enum Term {
     Text(String),
 }
 
-/// What a rule is decided by.
+/// The inputs of a rule.
 pub(super) struct Situation<'a> {
     pub(super) who: &'a Identity,
     /// The project that the thing asked about belongs to.
@@ -49,7 +49,7 @@ pub(super) struct Situation<'a> {
 pub struct InvalidCheck {
     /// The text of the rule.
     pub check: String,
-    /// What is wrong with it.
+    /// The problem.
     pub reason: String,
 }
 

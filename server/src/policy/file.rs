@@ -8,7 +8,7 @@ pub enum InvalidFile {
     Line {
         /// Its number, from 1.
         line: usize,
-        /// What it says.
+        /// The content.
         text: String,
     },
     /// It begins like JSON, but is not an object of texts.

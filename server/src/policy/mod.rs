@@ -42,7 +42,7 @@ pub enum InvalidPolicy {
         line: usize,
         /// The rule.
         rule: String,
-        /// What is wrong with it.
+        /// The problem.
         error: InvalidCheck,
     },
     /// A rule refers to one that is not there, to itself by way of others, or on and on.

@@ -1,4 +1,4 @@
-//! What the policy is asked about, and the defaults.
+//! The rules of the policy, and their defaults.
 
 pub(crate) const PROVIDERS_LIST: &str = "placement:resource_providers:list";
 pub(crate) const PROVIDERS_CREATE: &str = "placement:resource_providers:create";
@@ -83,7 +83,7 @@ pub(super) fn secure() -> impl Iterator<Item = (&'static str, &'static str)> {
     shared.into_iter().chain(BY_ADMIN_OR_SERVICE.map(|rule| (rule, "rule:admin_or_service_api")))
 }
 
-/// What the defaults were before, where they allowed more: administrators could do everything.
+/// The deprecated defaults, where they allowed more: administrators could do everything.
 pub(super) const LEGACY: [(&str, &str); 2] = [
     ("service_api", "role:service or role:admin"),
     ("project_reader_api", "(role:reader and project_id:%(project_id)s) or role:admin"),

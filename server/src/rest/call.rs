@@ -37,23 +37,23 @@ impl Call<'_> {
         self.index
     }
 
-    /// What came with a later microversion is not there before.
+    /// Checks that the microversion has a feature that came with `minor`.
     pub(crate) fn since(&self, minor: u16) -> Result<(), Failure> {
         if self.version.at_least(minor) { Ok(()) } else { Err(Failure::no_such_resource()) }
     }
 
-    /// The policy must allow it.
+    /// Checks that the policy allows it.
     pub(crate) fn may(&self, rule: &str) -> Result<(), Failure> {
         self.may_for(rule, self.identity.project_id.as_deref())
     }
 
-    /// The policy must allow it for the project.
+    /// Checks that the policy allows it for the project.
     pub(crate) fn may_for(&self, rule: &str, project_id: Option<&str>) -> Result<(), Failure> {
         let allowed = self.service.options.policy.allows(rule, self.identity, project_id);
         if allowed { Ok(()) } else { Err(Failure::forbidden(rule)) }
     }
 
-    /// The client must take JSON.
+    /// Checks that the client accepts JSON.
     pub(crate) fn takes_json(&self) -> Result<(), Failure> {
         if takes_json(joined(self.headers, &header::ACCEPT).as_deref()) {
             Ok(())
@@ -62,7 +62,7 @@ impl Call<'_> {
         }
     }
 
-    /// The body must be said to be JSON.
+    /// Checks that the body's content type is JSON.
     pub(crate) fn sends_json(&self) -> Result<(), Failure> {
         let given = self.headers.get(header::CONTENT_TYPE).and_then(|given| given.to_str().ok());
         // As the original: white space before the semicolon makes it another type.
@@ -74,7 +74,7 @@ impl Call<'_> {
         }
     }
 
-    /// The body, checked.
+    /// Parses the body, and checks it against the schema.
     pub(crate) fn json(&self, schema: &Schema) -> Result<Value, Failure> {
         let limits = &self.service.options.limits;
         let bounds = Bounds { values: limits.body_values, list_length: limits.list_length };
@@ -96,7 +96,7 @@ impl Call<'_> {
     }
 }
 
-/// What is said when there is no such provider.
+/// The message for an unknown provider.
 pub(crate) fn no_provider(uuid: &str) -> String {
     format!("No resource provider with uuid {uuid} found")
 }

@@ -9,7 +9,7 @@ use crate::error::Failure;
 use crate::request::{filters, message};
 use crate::uuids;
 
-/// What a listed provider has to be like.
+/// The conditions of listed providers.
 #[derive(Default)]
 pub(super) struct Filter<'query> {
     name: Option<&'query str>,
@@ -24,7 +24,7 @@ pub(super) struct Filter<'query> {
 }
 
 impl<'query> Filter<'query> {
-    /// What the query asks for; `None` when nothing can match. As in the original, names are not looked up any more once
+    /// The conditions of the query; `None` when nothing can match. As in the original, names are not looked up any more once
     /// that is known.
     pub(super) fn of(call: &'query Call<'_>, topology: &Topology) -> Result<Option<Self>, Failure> {
         let query = &call.query;

@@ -12,7 +12,7 @@ use crate::policy::rules;
 
 type Text<'path> = &'path str;
 
-/// What a path stands for; names and UUIDs are as the client wrote them.
+/// The resource of a path; names and UUIDs are as the client wrote them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Route<'path> {
     Root,
@@ -36,7 +36,7 @@ pub(crate) enum Route<'path> {
 }
 
 impl<'path> Route<'path> {
-    /// What a decoded path stands for, if anything.
+    /// The resource of a decoded path, if any.
     pub(crate) fn of(path: &'path str) -> Option<Self> {
         let mut parts = path.strip_prefix('/')?.split('/');
         let parts = [parts.next(), parts.next(), parts.next(), parts.next(), parts.next()];

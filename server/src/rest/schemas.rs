@@ -1,4 +1,4 @@
-//! What bodies and queries have to be like, by microversion.
+//! The schemas of bodies and queries, by microversion.
 
 use berth_placement::Inventory;
 

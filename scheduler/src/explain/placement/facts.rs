@@ -1,4 +1,4 @@
-//! What Placement knows of the hosts: an index, and what Nova looks up before it asks.
+//! The facts of Placement about hosts: an index, and the facts that Nova looks up before its query.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -109,7 +109,7 @@ impl PlacementFacts {
         u32::try_from(at).ok().map(HostRow)
     }
 
-    /// What one allocation of the class may have on a host: the rules of the first provider that has the class.
+    /// The rules for one allocation of the class on a host: those of the first provider that has the class.
     pub(in crate::explain) fn units(&self, row: HostRow, class: &str) -> Option<Units> {
         let tree = self.tree(row)?;
         let class = tree.topology.class(class)?;
@@ -126,7 +126,7 @@ impl PlacementFacts {
         self.stale.contains(&row)
     }
 
-    /// What the pre-filters may look up.
+    /// The facts that pre-filters may look up.
     pub(super) fn known(&self) -> PrefilterFacts<'_> {
         PrefilterFacts {
             aggregates: &self.aggregates,

@@ -16,11 +16,11 @@ pub struct InvalidProvider {
     pub host: String,
     /// The field.
     pub field: String,
-    /// What is wrong with it.
+    /// The problem.
     pub problem: String,
 }
 
-/// What Placement knows of a fleet in a file, and what Nova looks up.
+/// The facts of Placement about a fleet in a file, and the facts that Nova looks up.
 pub(in crate::explain) struct RecordedFleet {
     pub(in crate::explain) index: Index,
     pub(in crate::explain) aggregates: Vec<AggregateRecord>,
@@ -121,7 +121,7 @@ fn written(record: &HostRecord) -> Result<Vec<Stock>, (String, String)> {
     Ok(stock)
 }
 
-/// What follows from the host's figures, as Nova would report it. What is kept back counts as used.
+/// The inventories that follow from the host's figures, as Nova would report them. Reserved amounts count as used.
 fn reported(hosts: &HostTable, row: HostRow) -> Vec<Stock> {
     let Some(report) = hosts.report(row) else { return Vec::new() };
     let (usage, at) = (hosts.usage(), row.index());

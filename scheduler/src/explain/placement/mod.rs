@@ -1,4 +1,4 @@
-//! What Placement demands of hosts before the scheduler sees them.
+//! The conditions of Placement, which hosts meet before the scheduler sees them.
 //!
 //! The constraints are read off the very query with which the scheduler asks for allocation candidates, in the order in
 //! which Placement applies them: what the root provider has to be, traits, aggregates, the tree, amounts, and the groups
@@ -61,7 +61,7 @@ pub enum PlacementConstraint {
     Group {
         /// Its suffix.
         suffix: String,
-        /// What it asks for.
+        /// Its requirements.
         group: RequestGroup,
     },
     /// All of it together, where a host has several providers or groups: each part may find its provider, and yet no choice
@@ -69,12 +69,12 @@ pub enum PlacementConstraint {
     Together,
 }
 
-/// What Placement is asked.
+/// The query to Placement.
 #[derive(Debug, Default)]
 pub(super) struct Demands {
-    /// What is asked of a host, in order.
+    /// The conditions of a host, in order.
     pub(super) constraints: Vec<PlacementConstraint>,
-    /// What is asked besides, about which nothing is known.
+    /// Other conditions, about which nothing is known.
     pub(super) not_judged: Vec<String>,
     /// All of it, without what is not judged and the state of the service.
     asked: ResourceRequest,
@@ -83,7 +83,7 @@ pub(super) struct Demands {
 }
 
 impl Demands {
-    /// What Placement is asked for the request. For a rebuild it is not asked.
+    /// The query to Placement for the request. A rebuild has none.
     ///
     /// # Errors
     ///
@@ -151,7 +151,7 @@ fn leave_out_unknown(request: &mut ResourceRequest, facts: &PlacementFacts) -> V
     left_out
 }
 
-/// What is asked of a host, in Placement's order.
+/// The conditions of a host, in Placement's order.
 fn constraints(asked: &ResourceRequest) -> Vec<PlacementConstraint> {
     use PlacementConstraint as P;
     let group = &asked.unsuffixed;

@@ -37,7 +37,7 @@ pub(super) enum Unanswered {
     Malformed,
 }
 
-/// What Keystone says about a token.
+/// Keystone's response about a token.
 pub(super) enum Answer {
     Valid(Token),
     Unknown,
@@ -47,7 +47,7 @@ pub(super) enum Answer {
 pub(super) struct Client {
     agent: Agent,
     url: String,
-    /// What gets a token for the service user.
+    /// The body of the request for a token of the service user.
     credentials: Vec<u8>,
     /// Locked while the service user logs in.
     own: Mutex<Own>,

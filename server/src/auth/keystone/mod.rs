@@ -43,7 +43,7 @@ const REJECTED: Duration = Duration::from_secs(10);
 /// How long Keystone is left in peace about a token after it could not be asked.
 const UNAVAILABLE: Duration = Duration::from_secs(1);
 
-/// What requests with tokens came to.
+/// The outcomes of requests with tokens.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Counters {
     /// Questions to Keystone.
@@ -52,7 +52,7 @@ pub(crate) struct Counters {
     pub(crate) cached: Counter,
 }
 
-/// What Keystone said about a token.
+/// Keystone's verdict on a token.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Asked {
     pub(crate) outcome: &'static str,
@@ -151,7 +151,7 @@ impl Keystone {
         self.verdict("unavailable", Err(Unauthenticated::Unavailable), UNAVAILABLE)
     }
 
-    /// Waits for its turn and asks. A question that nobody waits for any more goes on, and counts as long.
+    /// Waits for its turn and sends the request. A request continues when its client has gone, and counts until it ends.
     /// `None` if too many wait.
     async fn question(
         &self,

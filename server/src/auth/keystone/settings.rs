@@ -47,7 +47,7 @@ impl fmt::Debug for Secret {
 pub struct InvalidKeystone {
     /// The setting.
     pub setting: &'static str,
-    /// What is wrong with it.
+    /// The problem.
     pub problem: String,
 }
 

@@ -1,4 +1,4 @@
-//! What projects may have.
+//! Quotas of projects.
 
 use berth_api::v1;
 use berth_fleet::{Quota, QuotaState};

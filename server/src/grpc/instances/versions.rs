@@ -30,7 +30,7 @@ pub(super) const READ_AGAIN: &str = "the state was read again; begin again";
 #[derive(Default)]
 pub(super) struct Publishers(Mutex<Weak<Published>>);
 
-/// What is published of one state.
+/// The published messages of one state.
 pub(super) struct Published {
     epoch: Arc<Epoch>,
     state: Mutex<State>,
@@ -62,7 +62,7 @@ pub(super) struct Change {
 }
 
 impl Publishers {
-    /// What is published of this state.
+    /// The published messages of this state.
     pub(super) fn of(&self, epoch: &Arc<Epoch>) -> Arc<Published> {
         let mut present = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match present.upgrade() {

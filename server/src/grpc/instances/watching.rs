@@ -37,7 +37,7 @@ const READY: usize = 4;
 /// How often to look whether the store failed and was loaded again.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// What the streams share.
+/// The shared state of the streams.
 pub(super) struct Watching {
     publishers: Publishers,
     streams: Arc<Budget>,
@@ -179,7 +179,7 @@ impl Watch {
         }
     }
 
-    /// What is left of the instances that were deleted while the client was behind is their UUID.
+    /// Of the instances that were deleted while the client was behind, only the UUID is known.
     async fn send_missed_deletions(&mut self, patience: Duration) -> Result<(), Status> {
         let sent: Vec<Uuid> = self.sent.keys().copied().collect();
         for uuid in sent {

@@ -73,7 +73,7 @@ fn concerns(error: &TransferError, write: &Write) -> bool {
 
 fn refused(error: &TransferError, topology: &Topology) -> v1::ClaimResult {
     let outcome = match error {
-        // Written by somebody else since it was looked at.
+        // Another client has written it since it was read.
         TransferError::ConsumerGeneration { .. } => Outcome::Conflict,
         // The request itself is contradictory.
         TransferError::WrittenTwice(_) | TransferError::Refused(Refusal::NoInventory { .. }) => {

@@ -1,4 +1,4 @@
-//! What providers have.
+//! Inventories of providers.
 
 use berth_api::v1;
 use berth_placement::{ClassId, Inventory, TopologyError, Writer, custom};

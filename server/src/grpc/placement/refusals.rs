@@ -6,7 +6,7 @@ use tonic::{Code, Status};
 use crate::grpc::status::{already_exists, bad_field, not_found, refused, refused_with};
 use berth_placement::message::message_of;
 
-/// What the writer refused, about the provider with this UUID.
+/// The refusal of the writer, about the provider with this UUID.
 pub(super) fn of_topology(topology: &Topology, error: &TopologyError, uuid: &str) -> Status {
     match error {
         // Somebody else was faster: the client reads again and retries.

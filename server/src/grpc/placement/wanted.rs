@@ -1,4 +1,4 @@
-//! What a claim asks for, looked up.
+//! The request of a claim, resolved to rows and classes.
 
 use std::sync::Arc;
 
