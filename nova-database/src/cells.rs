@@ -29,7 +29,7 @@ pub enum InvalidCell {
     Url {
         /// The cell.
         cell: String,
-        /// What is wrong.
+        /// The problem.
         problem: InvalidDatabaseUrl,
     },
 }

@@ -48,7 +48,7 @@ pub(crate) struct NodeRow {
     pub(crate) id: i64,
     /// When it was written last, as the database says.
     pub(crate) updated_at: Option<String>,
-    /// What it says of the host. Service and instances are not part of it.
+    /// Its facts about the host, without service and instances.
     pub(crate) record: HostRecord,
 }
 

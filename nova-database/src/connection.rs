@@ -31,7 +31,7 @@ enum Pool {
 pub struct DatabaseQueryError {
     /// The database, without its password.
     pub database: String,
-    /// What is wrong.
+    /// The problem.
     pub problem: sqlx::Error,
 }
 

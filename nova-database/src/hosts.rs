@@ -1,4 +1,4 @@
-//! What is known of all hosts: a [`HostSource`] that follows Nova's databases and announcements.
+//! The known facts about all hosts: a [`HostSource`] that follows Nova's databases and announcements.
 //!
 //! No I/O and no clock: what was read, and when, comes as arguments.
 
@@ -179,7 +179,7 @@ impl Instances {
     }
 }
 
-/// What one cell's database says.
+/// The contents of one cell's database.
 #[derive(Debug, Default)]
 pub(crate) struct CellRead {
     /// All compute services.
@@ -320,7 +320,7 @@ impl NovaHosts {
         }
     }
 
-    /// Where the asked instances are; those that are not found are nowhere.
+    /// Sets the hosts of the named instances; those that are not found have none.
     pub(crate) fn locate(&self, asked: &BTreeSet<Uuid>, found: Vec<(Uuid, String)>) {
         let mut guard = self.lock();
         let state = &mut *guard;
@@ -410,7 +410,7 @@ impl NovaHosts {
 pub struct HostCounts {
     /// Enabled cells.
     pub cells: usize,
-    /// Those whose database does not answer.
+    /// Cells whose database does not answer.
     pub cells_down: usize,
     /// Compute nodes.
     pub hosts: usize,
@@ -457,7 +457,7 @@ impl HostSource for NovaHosts {
         (nodes.filter_map(|(cell, node)| state.record(cell, node)).collect(), state.aggregates.clone())
     }
 
-    /// That of the cells that are up. Without any service, no pre-filter that needs a version may be used, as in Nova.
+    /// The oldest version in the cells that are up. Without any service, no pre-filter that needs a version may be used, as in Nova.
     fn oldest_compute(&self) -> u32 {
         let oldest = self.lock().cells_up().filter_map(|cell| cell.oldest).min();
         oldest.and_then(|version| u32::try_from(version).ok()).unwrap_or_default()

@@ -9,7 +9,7 @@ use crate::compute_node::add_to_stat;
 /// Microseconds after which a decision no longer counts: compute services write their rows each minute.
 const EXPIRES: i64 = 60_000_000;
 
-/// What an instance takes from its host, as the row of the host will show it.
+/// The use of an instance on its host, as the row of the host will show it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pending {
     /// vCPUs.

@@ -25,7 +25,7 @@ const AT_ONCE: usize = 1_000;
 /// Microseconds since 1970.
 pub type Clock = fn() -> i64;
 
-/// Where Nova's databases are.
+/// The addresses of Nova's databases.
 #[derive(Debug, Clone)]
 pub struct DatabaseOptions {
     /// `[api_database] connection`
@@ -327,7 +327,7 @@ impl Reader {
     }
 }
 
-/// Where these instances are.
+/// The hosts of these instances.
 async fn instances_of(
     database: &Database,
     instances: &BTreeSet<Uuid>,

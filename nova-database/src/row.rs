@@ -16,7 +16,7 @@ pub struct InvalidRow {
     pub table: &'static str,
     /// The column.
     pub column: &'static str,
-    /// What is wrong.
+    /// The problem.
     pub problem: String,
 }
 

@@ -44,7 +44,7 @@ impl ServiceRow {
     }
 }
 
-/// What filters look at. Heartbeats change it only when the service goes down or comes back, so hosts that report every few
+/// The part that filters examine. Heartbeats change it only when the service goes down or comes back, so hosts that report every few
 /// seconds are no changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ServiceStatus {

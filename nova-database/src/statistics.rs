@@ -1,8 +1,8 @@
-//! What was read from the databases, for metrics.
+//! Counts of reads from the databases, for metrics.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What was read from the databases since the start.
+/// Counts of reads from the databases since the start.
 #[derive(Debug, Default)]
 pub struct ReadStatistics {
     pub(crate) refreshes: AtomicU64,

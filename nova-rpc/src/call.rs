@@ -14,7 +14,7 @@ use crate::failure::RpcFailure;
 use crate::object::Object;
 use crate::request_spec::WireSpec;
 
-/// What is asked or announced.
+/// A request or an announcement.
 #[derive(Debug)]
 pub enum Call {
     /// Whether the service lives; the argument comes back.
@@ -53,7 +53,7 @@ pub enum Call {
 /// A request for hosts.
 #[derive(Debug)]
 pub struct DestinationsRequest {
-    /// What each instance needs, and where it may go.
+    /// The needs of each instance, and the restrictions of its host.
     pub spec: RequestSpec,
     /// The instances. None where the caller is a conductor of before version 4.4, which claims nothing either.
     pub instances: Option<Vec<Uuid>>,
@@ -97,7 +97,7 @@ impl Call {
     /// Reads a message.
     ///
     /// # Errors
-    /// What the caller receives for a namespace, a version, a method or arguments that the scheduler does not serve.
+    /// The exception for a namespace, a version, a method or arguments that the scheduler does not serve.
     pub fn read(message: &Message) -> Result<Self, RpcFailure> {
         let Message { method, namespace, version, .. } = message;
         match namespace.as_deref() {

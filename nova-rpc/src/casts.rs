@@ -1,4 +1,4 @@
-//! What nova-api and nova-compute announce to all schedulers.
+//! Announcements of nova-api and nova-compute to all schedulers.
 
 use std::collections::BTreeMap;
 

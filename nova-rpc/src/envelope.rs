@@ -43,7 +43,7 @@ pub struct Message {
     reply_queue: Option<String>,
     #[serde(rename = "_timeout", default)]
     timeout: Option<f64>,
-    /// What makes a message that is delivered twice known.
+    /// The id by which a message that is delivered twice is recognized.
     #[serde(rename = "_unique_id", default)]
     pub unique_id: Option<String>,
     #[serde(rename = "_context_request_id", default)]
@@ -56,7 +56,7 @@ pub struct Message {
     text: Arc<str>,
 }
 
-/// Where a reply goes.
+/// The destination of a reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplyTo {
     /// The queue.
@@ -97,7 +97,7 @@ impl Message {
         Arc::clone(&self.text)
     }
 
-    /// Where the reply goes; none for a cast.
+    /// The destination of the reply; none for a cast.
     #[must_use]
     pub fn reply_to(&self) -> Option<ReplyTo> {
         let (queue, msg_id) = (self.reply_queue.clone()?, self.msg_id.clone()?);

@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use crate::python_json::dumps;
 
-/// Where exceptions of Nova are defined.
+/// The module of Nova's exceptions.
 const NOVA: &str = "nova.exception";
-/// Where exceptions of Python itself are defined.
+/// The module of Python's own exceptions.
 const PYTHON: &str = "builtins";
 const DISPATCHER: &str = "oslo_messaging.rpc.dispatcher";
 
@@ -125,7 +125,7 @@ impl RpcFailure {
         &self.class
     }
 
-    /// What the exception says.
+    /// The message of the exception.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
@@ -144,7 +144,7 @@ impl RpcFailure {
     }
 }
 
-/// What is read of another server's exception.
+/// The parts of another server's exception that are read.
 #[derive(Deserialize)]
 struct Foreign {
     class: String,

@@ -1,4 +1,4 @@
-//! What Nova says to its scheduler over RabbitMQ, and the answers.
+//! Nova's messages to its scheduler over RabbitMQ, and the replies.
 //!
 //! Nova's services call each other with oslo.messaging: JSON envelopes over AMQP, in which versioned objects travel. This
 //! crate reads the calls and casts that a scheduler receives, and writes replies and exceptions as the callers expect them

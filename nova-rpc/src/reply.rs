@@ -7,7 +7,7 @@ use crate::envelope::ReplyTo;
 use crate::failure::RpcFailure;
 use crate::python_json::dumps;
 
-/// What a caller receives.
+/// A reply to a caller.
 #[derive(Debug, Clone)]
 pub enum Reply {
     /// The result, as JSON.

@@ -26,9 +26,9 @@ pub struct Selected {
     pub cell_uuid: String,
     /// The zone of the host.
     pub availability_zone: String,
-    /// What was, or would be, claimed there; none for a rebuild.
+    /// The allocations claimed there, or to be claimed; none for a rebuild.
     pub allocations: Option<AllocationRequest>,
-    /// What NUMATopologyFilter judged the host by.
+    /// The limits by which NUMATopologyFilter judged the host.
     pub limits: Option<NumaLimits>,
     /// The networks of the request, which belong to these limits.
     pub network_metadata: Option<NetworkMetadata>,

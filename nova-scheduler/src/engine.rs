@@ -1,4 +1,4 @@
-//! Where decisions are claimed: on the index of Placement in this process, or in another Placement service.
+//! The engine that decides and claims: on the index of Placement in this process, or in another Placement service.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,7 +33,7 @@ pub(crate) struct DryLook {
     pub(crate) decided: Decided,
     /// The hosts that pass all constraints for one instance, with their weights.
     pub(crate) weights: BTreeMap<String, f64>,
-    /// What an explanation needs; none with another Placement service.
+    /// The inputs of an explanation; none with another Placement service.
     pub(crate) explained: Option<(Case, Explanation)>,
     /// The index, and where its journal ended.
     pub(crate) index: Option<(Arc<Index>, u64)>,
@@ -88,7 +88,7 @@ impl Engine {
     /// Waits until everything that was claimed by now is durable.
     ///
     /// # Errors
-    /// What the caller receives where it never will be.
+    /// The exception for the caller if it never will be.
     pub(crate) async fn wait_durable(&self) -> Result<(), RpcFailure> {
         match self {
             Self::Index { ledger, .. } => {

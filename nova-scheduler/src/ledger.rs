@@ -1,4 +1,4 @@
-//! What the service needs of Placement in its process.
+//! The part of Placement in the same process that the service needs.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -37,7 +37,7 @@ struct ComparisonLabel {
     comparison: &'static str,
 }
 
-/// What became of a request, as its metric names it.
+/// The outcome of a request, as its metric names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RequestOutcome {
     /// Every instance has a host.
@@ -140,7 +140,7 @@ impl NovaMetrics {
     }
 }
 
-/// What bus, hosts and databases count themselves.
+/// The counts of bus, hosts and databases.
 struct Counted {
     bus: Arc<BusStatistics>,
     hosts: Arc<NovaHosts>,

@@ -44,7 +44,7 @@ fn no_host(none: &NoHost, instance: &str) -> RpcFailure {
     }
 }
 
-/// What the caller receives and what operators do.
+/// The exception for the caller, and the explanation for operators.
 pub(crate) fn refused(error: &DecideError, asked: &Asked<'_>) -> Refused {
     let instance = asked.instances.first().map(Uuid::to_string).unwrap_or_default();
     let (removed, hosts) = removed(error);

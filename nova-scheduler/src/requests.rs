@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The chosen host of each instance.
@@ -41,7 +41,7 @@ pub struct RequestSummary {
     pub project: String,
     /// The flavor.
     pub flavor: String,
-    /// What became of it.
+    /// Its outcome.
     pub outcome: Outcome,
 }
 

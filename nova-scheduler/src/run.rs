@@ -42,7 +42,7 @@ pub enum NovaError {
     Records {
         /// The file.
         file: String,
-        /// What is wrong.
+        /// The problem.
         problem: std::io::Error,
     },
 }

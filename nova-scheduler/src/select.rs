@@ -16,7 +16,7 @@ use crate::metrics::RequestOutcome;
 use crate::requests::{Outcome, RequestSummary};
 use crate::service::Service;
 
-/// What became of a request: the host of each instance, or why there are none.
+/// The outcome of a request: the host of each instance, or why there are none.
 pub(crate) type Settled = Result<Vec<String>, Box<Refused>>;
 
 impl Service {

@@ -1,4 +1,4 @@
-//! Where bus and databases are.
+//! The addresses of bus and databases.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use berth_scheduler::Options;
 use crate::remote::RemotePlacementSettings;
 use crate::shadow::ShadowSettings;
 
-/// What the service takes from nova-scheduler's `nova.conf`.
+/// The options that the service reads from nova-scheduler's `nova.conf`.
 #[derive(Debug, Clone)]
 pub struct NovaSettings {
     /// The options of filters and weighers.

@@ -19,11 +19,11 @@ use crate::bounded_file;
 pub struct Unusable {
     /// The file.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// The problem.
     pub problem: CertificateProblem,
 }
 
-/// What is wrong with a certificate or key.
+/// The problem of a certificate or key.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateProblem {
     /// The operating system cannot read the file.
@@ -47,15 +47,15 @@ pub enum CertificateProblem {
     /// There is no `-----BEGIN` in it.
     #[error("is not PEM: there is no line -----BEGIN {expected}-----")]
     NotPem {
-        /// What that line would name.
+        /// The name that such a line would have.
         expected: &'static str,
     },
     /// PEM of something else.
     #[error("holds no {expected}, but this: {found}")]
     Other {
-        /// What it should hold.
+        /// The expected content.
         expected: &'static str,
-        /// What it holds, as PEM names it.
+        /// The actual content, as PEM names it.
         found: String,
     },
     /// The key is encrypted.
@@ -64,7 +64,7 @@ pub enum CertificateProblem {
     /// The PEM is damaged.
     #[error("is damaged PEM: {0}")]
     Damaged(String),
-    /// What the PEM holds is not a certificate.
+    /// The content of the PEM is not a certificate.
     #[error("certificate {number} in it cannot be read: {reason}")]
     NoCertificate {
         /// Its place, from 1.
@@ -72,7 +72,7 @@ pub enum CertificateProblem {
         /// Why.
         reason: String,
     },
-    /// What the PEM holds is not a list of revoked certificates.
+    /// The content of the PEM is not a list of revoked certificates.
     #[error("list {number} of revoked certificates in it cannot be read: {reason}")]
     NoRevocations {
         /// Its place, from 1.
@@ -104,7 +104,7 @@ impl CertificateAndKey {
     /// Reads the files and checks that they can be used together.
     ///
     /// # Errors
-    /// What is wrong with which file.
+    /// The file, and its problem.
     pub fn read(certificate: &Path, key: &Path) -> Result<Self, Unusable> {
         let chain = read(certificate)?;
         let found = self::chain(&chain).map_err(|problem| unusable(certificate, problem))?;
@@ -139,7 +139,7 @@ fn names(certificate: &CertificateDer<'_>) -> Option<(Vec<u8>, Vec<u8>)> {
 /// Reads a file with certificates of authorities; the PEM is returned as it is.
 ///
 /// # Errors
-/// What is wrong with the file.
+/// The problem of the file.
 pub fn read_authorities(path: &Path) -> Result<Vec<u8>, Unusable> {
     let pem = read(path)?;
     authorities(&pem).map_err(|problem| unusable(path, problem))?;
@@ -149,7 +149,7 @@ pub fn read_authorities(path: &Path) -> Result<Vec<u8>, Unusable> {
 /// Reads a file with lists of revoked certificates, in PEM; at least one.
 ///
 /// # Errors
-/// What is wrong with the file.
+/// The problem of the file.
 pub fn read_revocations(
     path: &Path,
 ) -> Result<Vec<CertificateRevocationListDer<'static>>, CertificateProblem> {
@@ -180,7 +180,7 @@ fn unusable(path: &Path, problem: CertificateProblem) -> Unusable {
 /// The certificates of authorities in PEM; at least one.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The problem.
 pub fn authorities(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertificateProblem> {
     certificates(pem, |certificate| anchor_from_trusted_cert(certificate).map(drop))
 }
@@ -188,7 +188,7 @@ pub fn authorities(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Certifica
 /// A certificate and its issuers in PEM; at least the certificate.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The problem.
 pub fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertificateProblem> {
     certificates(pem, |certificate| EndEntityCert::try_from(certificate).map(drop))
 }
@@ -214,7 +214,7 @@ fn certificates(
 /// The first private key in PEM.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The problem.
 pub fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, CertificateProblem> {
     const EXPECTED: &str = "PRIVATE KEY";
     let labels = labels(pem, EXPECTED)?;
@@ -245,7 +245,7 @@ pub(crate) fn belongs_to(
     ))
 }
 
-/// What each part of a PEM file calls itself; at least one.
+/// The labels of the parts of a PEM file; at least one.
 fn labels(pem: &[u8], expected: &'static str) -> Result<Vec<String>, CertificateProblem> {
     let text = String::from_utf8_lossy(pem);
     let begins =

@@ -1,4 +1,4 @@
-//! What a command prints instead of doing something: its help, its version, or what is wrong with its arguments.
+//! The output of a command that does nothing else: its help, its version, or the error of its arguments.
 
 use std::io::{self, Write};
 use std::process::ExitCode;

@@ -27,12 +27,12 @@ pub struct Known {
     ignores_berth: bool,
 }
 
-/// What is wrong with a variable.
+/// A variable with its problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// Its name; what is not UTF-8 in it is replaced.
     pub name: String,
-    /// What is wrong.
+    /// The problem.
     pub kind: ProblemKind,
 }
 

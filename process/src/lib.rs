@@ -1,4 +1,4 @@
-//! What `berth` and `berth-agent` share at their edges: environment variables, the log, printed text, and certificate
+//! The common edges of `berth` and `berth-agent`: environment variables, the log, printed text, and certificate
 //! files.
 //!
 //! | module | |

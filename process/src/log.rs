@@ -12,7 +12,7 @@ use tracing_subscriber::fmt::format::{DefaultFields, Writer};
 
 use crate::printable;
 
-/// What each line of the log is.
+/// The format of each line of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
     /// Text for people, with colours where standard error is a terminal that shows them.
@@ -21,7 +21,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// What is logged, as `info` or `warn,berth_server=debug`.
+/// The filter of the log, such as `info` or `warn,berth_server=debug`.
 #[derive(Debug)]
 pub struct LogFilter(EnvFilter);
 
@@ -67,7 +67,7 @@ pub fn start(LogFilter(filter): LogFilter, format: LogFormat, terminal: &Termina
     }
 }
 
-/// What the environment says about terminals.
+/// The variables of the environment about terminals.
 #[derive(Debug, Clone, Default)]
 pub struct Terminal {
     /// The variable `TERM`.

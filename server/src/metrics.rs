@@ -110,7 +110,7 @@ impl Default for Metrics {
             "Time until the answer to a gRPC call begins",
             call_latencies.clone(),
         );
-        let help = "gRPC calls by nobody who is known, by somebody who may not, or of no method there is";
+        let help = "gRPC calls by unknown callers, by callers without the right, or of unknown methods";
         registry.register("refused_calls", help, refused_calls.clone());
         let (commit_seconds, commit_records) = (Histogram::new(LATENCIES), Histogram::new(GROUPS));
         registry.register(

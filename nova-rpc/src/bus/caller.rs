@@ -30,7 +30,7 @@ pub struct Caller {
     waiting: Arc<Waiting>,
 }
 
-/// What a call came to: its result, or the text of the exception.
+/// The outcome of a call: its result, or the text of the exception.
 type Reply = Result<Box<RawValue>, String>;
 
 /// Calls that wait for their reply, by their id; none once the connection is lost.
@@ -51,7 +51,7 @@ pub enum CallError {
     /// No reply came in time.
     #[error("no reply within {} s", .0.as_secs())]
     Timeout(Duration),
-    /// What is to be sent, or was received, is no message of oslo.messaging.
+    /// A sent or received text is no message of oslo.messaging.
     #[error("the message is no message of oslo.messaging: {0}")]
     Message(#[from] serde_json::Error),
 }

@@ -8,7 +8,7 @@ pub enum BusError {
     Connection {
         /// The broker as host and port.
         broker: String,
-        /// What is wrong.
+        /// The problem.
         problem: lapin::Error,
     },
     /// A queue or an exchange exists with other properties than those that the options lead to.
@@ -16,7 +16,7 @@ pub enum BusError {
     Declared {
         /// The queue or exchange.
         name: String,
-        /// What the broker says.
+        /// The message of the broker.
         message: String,
         /// The options to compare.
         advice: String,

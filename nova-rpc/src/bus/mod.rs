@@ -32,7 +32,7 @@ pub use relay::{Relay, RelayError};
 pub use serve::serve;
 pub use statistics::BusStatistics;
 
-/// What a handler learns about a call besides the call itself.
+/// The facts about a call that a handler gets besides the call itself.
 #[derive(Debug, Clone, Default)]
 pub struct Context {
     /// The id of the request to Nova's API.

@@ -49,7 +49,7 @@ impl Gone {
     }
 }
 
-/// What became of a message.
+/// The outcome of a message.
 enum Sent {
     Delivered,
     /// Its queue does not exist.

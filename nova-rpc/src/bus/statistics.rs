@@ -1,8 +1,8 @@
-//! What happened on the bus, for metrics.
+//! Counts of the bus, for metrics.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// What happened on the bus since the start.
+/// Counts of the bus since the start.
 #[derive(Debug, Default)]
 pub struct BusStatistics {
     pub(super) is_connected: AtomicBool,

@@ -95,7 +95,7 @@ impl Default for RabbitOptions {
     }
 }
 
-/// Where the bus is and how it is used.
+/// The address of the bus, and its options.
 #[derive(Debug, Clone)]
 pub struct BusOptions {
     /// The brokers.
@@ -127,7 +127,7 @@ pub struct BusCertificates {
 pub struct InvalidBusOption {
     /// The option.
     pub option: &'static str,
-    /// What is wrong.
+    /// The problem.
     pub problem: &'static str,
 }
 

@@ -15,7 +15,7 @@ pub(super) struct RemoteCandidates {
     provider_summaries: BTreeMap<String, ProviderSummary>,
 }
 
-/// What a provider of the candidates has.
+/// The resources of a provider of the candidates.
 #[derive(Debug, Clone, Deserialize)]
 struct ProviderSummary {
     #[serde(default)]
@@ -57,7 +57,7 @@ impl RemoteCandidates {
         state
     }
 
-    /// What is free of a class; none for a provider or a class that the answer does not have.
+    /// The free amount of a class; none for a provider or a class that the response does not have.
     pub(super) fn free(&self, provider: &str, class: &str) -> Option<i64> {
         let amounts = self.provider_summaries.get(provider)?.resources.get(class)?;
         Some(amounts.capacity - amounts.used)

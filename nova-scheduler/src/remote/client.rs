@@ -87,7 +87,7 @@ pub(super) enum RemoteError {
         url: String,
         /// The status.
         status: StatusCode,
-        /// What the service says.
+        /// The message of the service.
         detail: String,
     },
     /// The answer is not one of Placement.
@@ -112,7 +112,7 @@ pub(super) struct PlacementClient {
     tokens: Arc<dyn TokenSource>,
 }
 
-/// What a consumer holds.
+/// The allocations of a consumer.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub(super) struct Held {
     #[serde(default)]
@@ -121,7 +121,7 @@ pub(super) struct Held {
     pub(super) consumer_generation: Option<u64>,
 }
 
-/// What it holds of one provider.
+/// Its allocations on one provider.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(super) struct HeldResources {
     pub(super) resources: BTreeMap<String, u64>,
@@ -147,7 +147,7 @@ impl PlacementClient {
         serde_json::from_slice(&answer).map_err(|source| self.unreadable(source))
     }
 
-    /// What a consumer holds.
+    /// The allocations of a consumer.
     pub(super) fn held(&self, consumer: Uuid) -> Result<Held, RemoteError> {
         let answer = self.call("GET", &format!("/allocations/{consumer}"), None)?;
         serde_json::from_slice(&answer).map_err(|source| self.unreadable(source))
@@ -207,7 +207,7 @@ impl PlacementClient {
     }
 }
 
-/// What an error says, shortened.
+/// The message of an error, shortened.
 fn detail(answer: &[u8]) -> String {
     let document: Value = serde_json::from_slice(answer).unwrap_or(Value::Null);
     let detail = document.pointer("/errors/0/detail").and_then(Value::as_str);
@@ -218,7 +218,7 @@ fn detail(answer: &[u8]) -> String {
 /// Amounts by provider and resource class.
 pub(super) type Amounts = BTreeMap<String, BTreeMap<String, u64>>;
 
-/// What one consumer is to hold.
+/// The new allocations of one consumer.
 pub(super) struct RemoteClaim {
     pub(super) consumer: Uuid,
     pub(super) allocations: Amounts,
@@ -226,7 +226,7 @@ pub(super) struct RemoteClaim {
     pub(super) generation: Option<u64>,
 }
 
-/// What the consumers are to hold, as `POST /allocations` takes it.
+/// The new allocations of the consumers, as the body of `POST /allocations`.
 pub(super) fn claim_body(claims: &[RemoteClaim], (project, user): (&str, &str)) -> Value {
     let of_one = |claim: &RemoteClaim| {
         let providers = claim.allocations.iter();

@@ -57,10 +57,10 @@ struct State {
     tie_breaker: ChaCha8Rng,
 }
 
-/// What is to be claimed for each instance.
+/// The allocations to claim for each instance.
 type Planned = Vec<(ConsumerId, AllocationCandidate)>;
 
-/// What was decided, before it is claimed.
+/// A decision before its claim.
 struct Plan {
     selected: Vec<Vec<Selected>>,
     planned: Planned,
@@ -225,7 +225,7 @@ impl RemoteDecisions {
         }
     }
 
-    /// What the instances hold already.
+    /// The allocations that the instances hold already.
     async fn held(&self, instances: &[Uuid]) -> Result<BTreeMap<Uuid, Held>, RemoteError> {
         let (client, instances) = (Arc::clone(&self.client), instances.to_vec());
         blocking(move || instances.into_iter().map(|uuid| Ok((uuid, client.held(uuid)?))).collect()).await
@@ -250,7 +250,7 @@ impl RemoteDecisions {
     }
 }
 
-/// What an instance is to hold: what it holds, and besides that the candidate's amounts on other providers. A provider that it
+/// The new allocations of an instance: those that it holds, and the candidate's amounts on other providers. A provider that it
 /// holds something of, such as shared storage, keeps what it has, as in Nova.
 fn joined(held: Option<&Held>, candidate: &AllocationCandidate) -> (Amounts, Option<u64>) {
     let mut allocations = Amounts::new();

@@ -8,7 +8,7 @@ use berth_scheduler::select::{AllocationCandidate, Claims};
 
 use super::candidates::RemoteCandidates;
 
-/// What the instances of a request are to hold. Placement grants all of it together, or nothing.
+/// The new allocations of the instances of a request. Placement grants all of it together, or nothing.
 pub(super) struct RemotePlan<'a> {
     candidates: &'a RemoteCandidates,
     planned: Vec<(ConsumerId, AllocationCandidate)>,
@@ -23,7 +23,7 @@ impl<'a> RemotePlan<'a> {
         self.planned
     }
 
-    /// What the planned instances take, by provider and class.
+    /// The amounts of the planned instances, by provider and class.
     fn taken(&self) -> BTreeMap<(&str, &str), i64> {
         let mut taken = BTreeMap::new();
         for (_, candidate) in &self.planned {

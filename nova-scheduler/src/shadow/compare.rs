@@ -9,11 +9,11 @@ use super::record::{Agreement, DifferenceCause, ShadowAnswer};
 /// The part of a weight that rounding may change.
 const ROUNDING: f64 = 1e-9;
 
-/// What Berth decided, and what else it could have.
+/// Berth's decision, and its alternatives.
 #[derive(Debug)]
 pub(super) struct OwnView {
     pub(super) answer: ShadowAnswer,
-    /// What is allocated for each instance, by provider.
+    /// The allocations of each instance, by provider.
     pub(super) allocations: Vec<Option<Value>>,
     /// The hosts that pass all constraints for one instance, with their weights.
     pub(super) weights: BTreeMap<String, f64>,
@@ -21,11 +21,11 @@ pub(super) struct OwnView {
     pub(super) subset: usize,
 }
 
-/// What nova-scheduler answered.
+/// The reply of nova-scheduler.
 #[derive(Debug)]
 pub(super) struct OtherView {
     pub(super) answer: ShadowAnswer,
-    /// What is allocated for each instance, by provider.
+    /// The allocations of each instance, by provider.
     pub(super) allocations: Vec<Option<Value>>,
 }
 

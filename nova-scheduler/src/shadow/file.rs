@@ -62,7 +62,7 @@ impl RecordFile {
     }
 }
 
-/// Where the records of before are.
+/// The path of the earlier records.
 fn older(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".1");

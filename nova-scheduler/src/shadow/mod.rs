@@ -48,7 +48,7 @@ pub struct ShadowSettings {
     pub bus: BusOptions,
     /// How long nova-scheduler may take to answer.
     pub patience: Duration,
-    /// What happens when it does not.
+    /// The action when it does not.
     pub unanswered: WhenUnanswered,
     /// The file for records.
     pub records: PathBuf,
@@ -56,7 +56,7 @@ pub struct ShadowSettings {
     pub records_bytes: u64,
 }
 
-/// What happens to a request that nova-scheduler does not answer.
+/// The action for a request that nova-scheduler does not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WhenUnanswered {
     /// The caller receives an exception, `MessagingTimeout`.
@@ -73,7 +73,7 @@ pub(crate) struct Shadow {
     metrics: Arc<NovaMetrics>,
 }
 
-/// What Berth decided before nova-scheduler was asked, and on what.
+/// Berth's decision before the request was forwarded to nova-scheduler, with its inputs.
 pub(crate) struct Look {
     pub(crate) dry: DryLook,
     /// Whether the caller reads objects.
@@ -84,7 +84,7 @@ pub(crate) struct Look {
     pub(crate) revision: u64,
 }
 
-/// What a request is known by in its record.
+/// The identity of a request in its record.
 pub(crate) struct Subject {
     pub(crate) at: i64,
     pub(crate) request_id: String,

@@ -1,4 +1,4 @@
-//! What is recorded of a request in shadow mode.
+//! The record of a request in shadow mode.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -20,9 +20,9 @@ pub struct ShadowRecord {
     pub berth_us: u64,
     /// How long nova-scheduler took to answer, microseconds.
     pub nova_us: u64,
-    /// What Berth decided, without claiming it.
+    /// Berth's decision, which is not claimed.
     pub berth: ShadowAnswer,
-    /// What nova-scheduler answered; the caller received this.
+    /// The reply of nova-scheduler, which the caller received.
     pub nova: ShadowAnswer,
     /// Whether both are the same.
     pub agreement: Agreement,

@@ -81,7 +81,7 @@ fn name(host: &str, node: &str) -> String {
     if host == node { host.to_owned() } else { format!("{host}/{node}") }
 }
 
-/// What nova-scheduler answered.
+/// The reply of nova-scheduler.
 pub(super) fn other_view(answer: &Result<Vec<Chosen>, RpcFailure>) -> OtherView {
     match answer {
         Ok(chosen) => OtherView {

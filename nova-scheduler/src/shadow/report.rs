@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::record::{Agreement, DifferenceCause, ShadowRecord};
 
-/// What a run in shadow mode came to.
+/// The result of a run in shadow mode.
 #[derive(Debug, Default, Serialize)]
 pub struct ShadowReport {
     /// Requests.

@@ -17,7 +17,7 @@ use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore, St
 
 use super::{CertificateAndKey, authorities, chain, private_key};
 
-/// What a client shows and trusts, and the files that it comes from.
+/// The certificate of a client and the authorities that it trusts, with their files.
 #[derive(Clone)]
 pub struct Credentials {
     /// The file with the certificates of the service's authorities, and what is in it.
@@ -70,7 +70,7 @@ fn config(credentials: &Credentials) -> Result<ClientConfig, Box<dyn Error + Sen
     Ok(config)
 }
 
-/// What a TLS error among the causes of `error` means for the files; none if there is no such cause.
+/// The problem of a file behind a TLS error among the causes of `error`; none if there is no such cause.
 #[must_use]
 pub fn explain(error: &(dyn Error + 'static), credentials: &Credentials) -> Option<String> {
     let ca = credentials.authorities.0.display();
