@@ -4,6 +4,20 @@
 //! queued changes as one batch of a [`Store`] (group commit). Responses wait for the commit
 //! ([`Durability`]). docs/durability.md states the guarantees.
 //!
+//! # From a change to its acknowledgement
+//!
+//! 1. A claim, release or write of the `Index` begins a ticket of its recorder, the [`Queue`]. While
+//!    it holds the locks of what it changes, it records the changes, so the queue has them in an
+//!    order in which the index could have applied them. Commands of the fleet add their records
+//!    beside them ([`Queue::record_beside`]).
+//! 2. The thread of the [`Committer`] takes everything up to the first change in progress
+//!    ([`Queue::wait`]).
+//! 3. The [`Encoder`] turns the changes into records, with the generations of the providers as they
+//!    are now.
+//! 4. [`Store::commit`] writes one batch with one fsync, and the committer publishes its progress.
+//! 5. A response that waits in [`Durability::wait_durable`] is sent, if everything that had begun
+//!    before the wait is in a commit.
+//!
 //! # Files
 //!
 //! | file | content |

@@ -51,8 +51,8 @@ fn collect(mut found: Candidates<'_>, most: usize) -> Result<Vec<v1::Candidate>,
         let message = v1::Candidate { allocations };
         bytes += message.encoded_len();
         if bytes > most {
-            let reason = format!("the answer would have more than {most} bytes; a smaller limit needs fewer");
-            return Err(too_much("CANDIDATE_BYTES", reason, most.to_string()));
+            let error = candidates::ResponseTooLong(most).to_string();
+            return Err(too_much("CANDIDATE_BYTES", error, most.to_string()));
         }
         messages.push(message);
     }

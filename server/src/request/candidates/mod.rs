@@ -37,6 +37,11 @@ pub(crate) fn options(options: &ServiceOptions, stop: Stop) -> candidates::Searc
     }
 }
 
+/// The response to a search would have more bytes than permitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the answer would have more than {0} bytes; a smaller limit needs fewer")]
+pub(crate) struct ResponseTooLong(pub(crate) usize);
+
 /// The message of a search that took too long.
 pub(crate) fn out_of_time(limits: &Limits) -> String {
     let seconds = limits.candidate_time.as_secs_f64();

@@ -11,6 +11,7 @@ use super::request::Requests;
 use super::text::{Classes, TraitLists};
 use crate::json::Writer;
 use crate::microversion::Microversion;
+use crate::request::candidates::ResponseTooLong;
 
 /// The largest number of bytes to reserve in advance.
 const MAX_RESERVED_BYTES: usize = 4 << 20;
@@ -46,7 +47,7 @@ impl Document {
         while candidates.next_into(&mut candidate)? {
             requests.write(&mut self.w, candidates.topology(), &candidate);
             if self.w.len() > self.most {
-                return Err(TooMuch::Bytes(self.most));
+                return Err(TooMuch::Bytes(ResponseTooLong(self.most)));
             }
             if std::mem::take(&mut is_first) {
                 self.w.reserve(self.expected(query));

@@ -1,4 +1,14 @@
 //! `/allocation_candidates`: the providers that can serve a request.
+//!
+//! The path of a search, in the order of the calls:
+//!
+//! 1. `pipeline.rs` authenticates the caller. The request waits for its turn (`turns.rs`) and moves
+//!    to a search thread (`searches.rs`).
+//! 2. [`list`] parses the query into request groups (`request/candidates/`).
+//! 3. `Index::candidates` compiles names to numbers and finds the trees that may match. It searches
+//!    one tree at a time, when the next candidate is requested.
+//! 4. [`Document`] writes each candidate to bytes as it is found, then the summaries of the
+//!    providers.
 
 use berth_placement::candidates::{Query, WorkExceeded};
 use bytes::Bytes;
@@ -8,7 +18,7 @@ use super::call::Call;
 use crate::error::Failure;
 use crate::http::reply::Reply;
 use crate::policy::rules;
-use crate::request::candidates::{options, out_of_time, read, unknown_name};
+use crate::request::candidates::{ResponseTooLong, options, out_of_time, read, unknown_name};
 
 mod document;
 mod request;
@@ -40,6 +50,6 @@ fn answer(call: &Call<'_>, query: &Query) -> Result<Vec<u8>, Failure> {
 enum TooMuch {
     #[error(transparent)]
     Work(#[from] WorkExceeded),
-    #[error("the answer would have more than {0} bytes; a smaller limit needs fewer")]
-    Bytes(usize),
+    #[error(transparent)]
+    Bytes(#[from] ResponseTooLong),
 }
