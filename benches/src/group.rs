@@ -1,8 +1,8 @@
 //! Claims the instances of one server group together.
 
 use berth_placement::{
-    Allocation, ConsumerId, ExpectedGeneration, GroupError, GroupId, GroupPolicy, HOST_CLASSES, Index,
-    Member, Owner, Row, Timestamp, TransferError, Write,
+    Allocation, ConsumerId, ConsumerWrite, ExpectedGeneration, GroupError, GroupId, GroupPolicy,
+    HOST_CLASSES, Index, Member, Owner, Row, Timestamp, TransferError,
 };
 
 /// The amounts of each instance: vCPUs, MiB and GiB.
@@ -12,7 +12,7 @@ const SIZE: [u32; HOST_CLASSES.len()] = [2, 4_096, 20];
 pub struct GroupClaim {
     group: GroupId,
     members: Vec<Member>,
-    writes: Vec<Write>,
+    writes: Vec<ConsumerWrite>,
 }
 
 impl GroupClaim {
@@ -68,9 +68,9 @@ impl GroupClaim {
     }
 }
 
-fn write(member: &Member, owner: &std::sync::Arc<Owner>) -> Write {
+fn write(member: &Member, owner: &std::sync::Arc<Owner>) -> ConsumerWrite {
     let amounts = HOST_CLASSES.into_iter().zip(SIZE);
     let allocations = amounts.map(|(class, amount)| Allocation { row: member.host, class, amount }).collect();
     let (consumer, generation) = (member.consumer, ExpectedGeneration::New);
-    Write { consumer, generation, owner: owner.clone(), allocations }
+    ConsumerWrite { consumer, generation, owner: owner.clone(), allocations }
 }

@@ -130,6 +130,6 @@ pub use records::{
 };
 pub use row_set::RowSet;
 pub use topology::{Provider, SHARES_VIA_AGGREGATE, Topology};
-pub use transfer::{ExpectedGeneration, ReshapeError, TransferError, Write};
+pub use transfer::{ConsumerWrite, ExpectedGeneration, ReshapeError, TransferError};
 pub use view::{HOST_CLASSES, HostChange, HostFree, ShapeId, View};
 pub use writer::{TopologyError, Writer};

@@ -15,7 +15,7 @@ use crate::writer::TopologyError;
 
 /// The desired allocations of one consumer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Write {
+pub struct ConsumerWrite {
     /// The consumer.
     pub consumer: ConsumerId,
     /// The generation that the consumer must have.
@@ -109,14 +109,14 @@ impl Index {
     /// # Errors
     /// A consumer with another generation, a violated group policy, or the first provider that
     /// refuses. Nothing has changed then.
-    pub fn transfer(&self, writes: &[Write], now: Timestamp) -> Result<(), TransferError> {
+    pub fn transfer(&self, writes: &[ConsumerWrite], now: Timestamp) -> Result<(), TransferError> {
         self.transfer_joining(writes, now, None)
     }
 
     /// [`Self::transfer`] that also lets consumers join a group.
     pub(crate) fn transfer_joining(
         &self,
-        writes: &[Write],
+        writes: &[ConsumerWrite],
         now: Timestamp,
         joining: Option<&Joining>,
     ) -> Result<(), TransferError> {
@@ -156,7 +156,7 @@ impl Index {
     pub fn reshape(
         &self,
         rewrites: &[Rewrite],
-        writes: &[Write],
+        writes: &[ConsumerWrite],
         now: Timestamp,
     ) -> Result<(), ReshapeError> {
         let mut writer = self.write_at(now);
@@ -209,8 +209,8 @@ impl Index {
     }
 
     /// The consumers' entries after the writes; `None` for a consumer that releases everything.
-    fn entries(&self, locked: &Locked<'_>, writes: &[Write], now: Timestamp) -> Vec<Entry> {
-        let entry = |write: &Write| {
+    fn entries(&self, locked: &Locked<'_>, writes: &[ConsumerWrite], now: Timestamp) -> Vec<Entry> {
+        let entry = |write: &ConsumerWrite| {
             let before = locked.get(write.consumer);
             let leaves = before.is_some() && write.allocations.is_empty();
             (write.consumer, (!leaves).then(|| self.entry(write, before, now)))
@@ -233,7 +233,7 @@ impl Index {
         }
     }
 
-    fn entry(&self, write: &Write, before: Option<&Consumer>, now: Timestamp) -> Consumer {
+    fn entry(&self, write: &ConsumerWrite, before: Option<&Consumer>, now: Timestamp) -> Consumer {
         let known_type = before.and_then(|before| before.owner.as_ref()?.consumer_type.clone());
         let owner = match &write.owner.consumer_type {
             None if known_type.is_some() => {
@@ -287,9 +287,9 @@ fn touched(shifts: &[Shift], counted: &[Row]) -> Vec<Row> {
     rows
 }
 
-fn check_consumers(locked: &Locked<'_>, writes: &[Write]) -> Result<(), TransferError> {
+fn check_consumers(locked: &Locked<'_>, writes: &[ConsumerWrite]) -> Result<(), TransferError> {
     let mut seen = FxHashSet::default();
-    for &Write { consumer, generation: expected, .. } in writes {
+    for &ConsumerWrite { consumer, generation: expected, .. } in writes {
         let found = locked.get(consumer).map(|entry| entry.generation);
         if !expected.met_by(found) {
             return Err(TransferError::ConsumerGeneration { consumer, expected, found });
@@ -302,7 +302,7 @@ fn check_consumers(locked: &Locked<'_>, writes: &[Write]) -> Result<(), Transfer
 }
 
 /// The net change of every account: the sum of the new allocations less that of the old ones.
-fn shifts(locked: &Locked<'_>, writes: &[Write]) -> Vec<Shift> {
+fn shifts(locked: &Locked<'_>, writes: &[ConsumerWrite]) -> Vec<Shift> {
     let mut shifts = Shifts::default();
     for &allocation in writes.iter().flat_map(|write| &write.allocations) {
         let shift = shifts.of(allocation);
@@ -334,7 +334,7 @@ impl Shifts {
 }
 
 /// The providers whose generations increase, each once.
-fn counted(locked: &Locked<'_>, writes: &[Write]) -> Vec<Row> {
+fn counted(locked: &Locked<'_>, writes: &[ConsumerWrite]) -> Vec<Row> {
     let mut rows: SmallVec<[Row; 4]> = SmallVec::new();
     for write in writes {
         if write.allocations.is_empty() {

@@ -6,9 +6,9 @@
 #![cfg(loom)]
 
 use berth_placement::{
-    Allocation, ClassId, ConsumerId, ExpectedGeneration, GroupError, GroupId, GroupPolicy, Index, Inventory,
-    Journal, JournalRead, Ledger, Member, Owner, Recorder, Refusal, Rewrite, Row, StateChange, Ticket,
-    Timestamp, TransferError, Units, Write,
+    Allocation, ClassId, ConsumerId, ConsumerWrite, ExpectedGeneration, GroupError, GroupId, GroupPolicy,
+    Index, Inventory, Journal, JournalRead, Ledger, Member, Owner, Recorder, Refusal, Rewrite, Row,
+    StateChange, Ticket, Timestamp, TransferError, Units,
 };
 use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::sync::{Arc, Mutex};
@@ -239,7 +239,7 @@ fn grouped() -> Arc<Index> {
 fn join(index: &Index, consumer: ConsumerId) -> Result<(), TransferError> {
     let owner = std::sync::Arc::new(Owner { project: "".into(), user: "".into(), consumer_type: None });
     let allocations = [take(CPU, 1)].into_iter().collect();
-    let write = Write { consumer, generation: ExpectedGeneration::New, owner, allocations };
+    let write = ConsumerWrite { consumer, generation: ExpectedGeneration::New, owner, allocations };
     index.claim_group(GROUP, &[Member::new(consumer, HOST)], &[write], Timestamp::default())
 }
 

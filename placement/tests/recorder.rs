@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::thread;
 
 use berth_placement::{
-    Allocation, ClassId, Consumer, ConsumerId, ExpectedGeneration, Index, Inventory, NameRecord, Owner,
-    ProviderState, Record, Recorder, Rewrite, Row, StateChange, Ticket, Timestamp, TraitId, Write,
+    Allocation, ClassId, Consumer, ConsumerId, ConsumerWrite, ExpectedGeneration, Index, Inventory,
+    NameRecord, Owner, ProviderState, Record, Recorder, Rewrite, Row, StateChange, Ticket, Timestamp,
+    TraitId,
 };
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -124,10 +125,15 @@ fn owner() -> Arc<Owner> {
     Arc::new(Owner { project: "p".into(), user: "u".into(), consumer_type: None })
 }
 
-fn write(consumer: u128, held: &[(Row, u32)]) -> Write {
+fn write(consumer: u128, held: &[(Row, u32)]) -> ConsumerWrite {
     let allocation = |&(row, amount): &(Row, u32)| Allocation { row, class: ClassId::VCPU, amount };
     let allocations = held.iter().map(allocation).collect();
-    Write { consumer: ConsumerId(consumer), generation: ExpectedGeneration::Any, owner: owner(), allocations }
+    ConsumerWrite {
+        consumer: ConsumerId(consumer),
+        generation: ExpectedGeneration::Any,
+        owner: owner(),
+        allocations,
+    }
 }
 
 #[derive(Debug, Clone)]

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use berth_placement::{
-    Allocation, ClassId, ConsumerId, ConsumerRecord, ExpectedGeneration, Index, Inventory, NameRecord, Owner,
-    ProviderRecord, Record, RestoreError, Row, Timestamp, Write,
+    Allocation, ClassId, ConsumerId, ConsumerRecord, ConsumerWrite, ExpectedGeneration, Index, Inventory,
+    NameRecord, Owner, ProviderRecord, Record, RestoreError, Row, Timestamp,
 };
 use uuid::Uuid;
 
@@ -25,8 +25,8 @@ fn owner(kind: Option<&str>) -> Arc<Owner> {
     Arc::new(Owner { project: "p".into(), user: "u".into(), consumer_type: kind.map(Into::into) })
 }
 
-fn write(consumer: u128, row: Row, class: ClassId, amount: u32) -> Write {
-    Write {
+fn write(consumer: u128, row: Row, class: ClassId, amount: u32) -> ConsumerWrite {
+    ConsumerWrite {
         consumer: ConsumerId(consumer),
         generation: ExpectedGeneration::Any,
         owner: owner(Some("INSTANCE")),

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use berth_placement::{
-    Allocation, ClassId, ConsumerId, ExpectedGeneration, Index, Inventory, InventoryError, Owner, Refusal,
-    ReshapeError, Rewrite, Row, Timestamp, TransferError, Write,
+    Allocation, ClassId, ConsumerId, ConsumerWrite, ExpectedGeneration, Index, Inventory, InventoryError,
+    Owner, Refusal, ReshapeError, Rewrite, Row, Timestamp, TransferError,
 };
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -35,10 +35,10 @@ fn owner(project: &str) -> Arc<Owner> {
     Arc::new(Owner { project: project.into(), user: "user".into(), consumer_type: None })
 }
 
-fn write(consumer: u128, allocations: &[(u32, ClassId, u32)]) -> Write {
+fn write(consumer: u128, allocations: &[(u32, ClassId, u32)]) -> ConsumerWrite {
     let allocations =
         allocations.iter().map(|&(row, class, amount)| Allocation { row: Row(row), class, amount });
-    Write {
+    ConsumerWrite {
         consumer: ConsumerId(consumer),
         generation: ExpectedGeneration::Any,
         owner: owner("project"),
@@ -98,7 +98,7 @@ fn an_overcommitted_provider_grants_no_more_but_lets_consumers_shrink() {
 #[test]
 fn generations_of_consumers_are_compared() {
     let index = index(1);
-    let with = |generation| Write { generation, ..write(1, &[(0, CPU, 1)]) };
+    let with = |generation| ConsumerWrite { generation, ..write(1, &[(0, CPU, 1)]) };
     let refused =
         |expected, found| Err(TransferError::ConsumerGeneration { consumer: ConsumerId(1), expected, found });
     let (new, first) = (ExpectedGeneration::New, ExpectedGeneration::Exactly(1));
@@ -173,7 +173,7 @@ proptest! {
         let index = index(3);
         let mut model = Model::new();
         for step in steps {
-            let writes: Vec<Write> = step.iter().map(|(&consumer, held)| write(consumer, held)).collect();
+            let writes: Vec<ConsumerWrite> = step.iter().map(|(&consumer, held)| write(consumer, held)).collect();
             let mut after = model.clone();
             after.extend(step);
             let expected = fits(&after);
@@ -225,7 +225,7 @@ fn one_of_several_writes_for_a_generation_wins() {
         let won = AtomicUsize::new(0);
         race(3, |number| {
             let amount = u32::try_from(number).unwrap() + 1;
-            let write = Write { generation: expected, ..write(1, &[(0, CPU, amount)]) };
+            let write = ConsumerWrite { generation: expected, ..write(1, &[(0, CPU, amount)]) };
             won.fetch_add(index.transfer(&[write], NOW).is_ok().into(), Ordering::Relaxed);
         });
         assert_eq!(won.into_inner(), 1);

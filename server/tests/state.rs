@@ -4,7 +4,8 @@ use std::fs;
 use std::sync::Arc;
 
 use berth_placement::{
-    Allocation, ClassId, ConsumerId, ExpectedGeneration, Index, Inventory, Owner, Record, Timestamp, Write,
+    Allocation, ClassId, ConsumerId, ConsumerWrite, ExpectedGeneration, Index, Inventory, Owner, Record,
+    Timestamp,
 };
 use berth_server::{DataDir, FleetState, Keeper, ServiceOptions, StateReader};
 use berth_store::{DataError, DurabilityOptions, StateFileError, write_state};
@@ -26,7 +27,8 @@ fn fleet() -> Index {
     let owner =
         Arc::new(Owner { project: "p".into(), user: "u".into(), consumer_type: Some("INSTANCE".into()) });
     let allocations = [Allocation { row: child, class: ClassId::VCPU, amount: 8 }].into_iter().collect();
-    let write = Write { consumer: ConsumerId(10), generation: ExpectedGeneration::New, owner, allocations };
+    let write =
+        ConsumerWrite { consumer: ConsumerId(10), generation: ExpectedGeneration::New, owner, allocations };
     index.transfer(&[write], Timestamp(9)).unwrap();
     index
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
 use berth_placement::{
-    Allocation, ClassId, ConsumerId, ExpectedGeneration, Index, Inventory, Owner, Timestamp, Write,
+    Allocation, ClassId, ConsumerId, ConsumerWrite, ExpectedGeneration, Index, Inventory, Owner, Timestamp,
 };
 use berth_store::{Committer, Contents, EmbeddedStore, Encoder, Queue, Store, fill, load};
 use tempfile::TempDir;
@@ -35,7 +35,7 @@ impl Running {
 
     fn claim(&self, number: u32, user: u32) {
         let row = self.index.find(Uuid::from_u128(1)).unwrap();
-        let write = Write {
+        let write = ConsumerWrite {
             consumer: ConsumerId(number.into()),
             generation: ExpectedGeneration::New,
             owner: owner(user),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use berth_placement::{
-    Allocation, ClassId, ConsumerId, ExpectedGeneration, Index, Inventory, Owner, Timestamp, Write,
+    Allocation, ClassId, ConsumerId, ConsumerWrite, ExpectedGeneration, Index, Inventory, Owner, Timestamp,
 };
 use berth_server::{Server, Service, ServiceOptions};
 use tokio::runtime::Runtime;
@@ -49,7 +49,7 @@ impl Cloud {
     fn write(&self, consumer: u128, generation: ExpectedGeneration, amount: u32) {
         let row = self.index.find(HOST).unwrap();
         let allocations = [Allocation { row, class: ClassId::VCPU, amount }].into_iter().collect();
-        let write = Write { consumer: ConsumerId(consumer), generation, owner: owner(), allocations };
+        let write = ConsumerWrite { consumer: ConsumerId(consumer), generation, owner: owner(), allocations };
         self.index.transfer(&[write], Timestamp(9_000_000)).unwrap();
     }
 
@@ -123,7 +123,7 @@ fn migrations_are_judged_only_when_they_are_given() {
     let migrating = Arc::new(Owner { consumer_type: Some("MIGRATION".into()), ..Owner::clone(&owner()) });
     let row = cloud.index.find(HOST).unwrap();
     let allocations = [Allocation { row, class: ClassId::VCPU, amount: 1 }].into_iter().collect();
-    let write = Write {
+    let write = ConsumerWrite {
         consumer: ConsumerId(20),
         generation: ExpectedGeneration::New,
         owner: migrating,

@@ -8,7 +8,7 @@ use berth_fleet::{
     Introduction, Migration, MigrationOutcome, Moment, Monotonic, Named, Operation, Recorded,
     ReportedInventory, ReportedProvider, ResizeRequest, Session, State, VmState,
 };
-use berth_placement::{Allocation, ExpectedGeneration, Index, Inventory, Owner, Timestamp, Write};
+use berth_placement::{Allocation, ConsumerWrite, ExpectedGeneration, Index, Inventory, Owner, Timestamp};
 use uuid::Uuid;
 
 use crate::host::{Attempt, Guest, HostModel};
@@ -218,19 +218,19 @@ impl World {
         let generation = held
             .as_ref()
             .map_or(ExpectedGeneration::New, |held| ExpectedGeneration::Exactly(held.generation));
-        let new = Write {
+        let new = ConsumerWrite {
             consumer: instance.uuid.into(),
             generation,
             owner: Arc::clone(&owner),
             allocations: self.needs(host, &migration.new_flavor).into_iter().collect(),
         };
-        let kept = held.filter(|_| !self.fleet.holds_capacity(migration.uuid)).map(|held| Write {
+        let kept = held.filter(|_| !self.fleet.holds_capacity(migration.uuid)).map(|held| ConsumerWrite {
             consumer: migration.uuid.into(),
             generation: ExpectedGeneration::New,
             owner,
             allocations: held.allocations,
         });
-        let writes: Vec<Write> = kept.into_iter().chain([new]).collect();
+        let writes: Vec<ConsumerWrite> = kept.into_iter().chain([new]).collect();
         self.index.transfer(&writes, Timestamp(0)).is_ok()
     }
 

@@ -11,7 +11,7 @@ use crate::ids::{Row, Timestamp};
 use crate::index::Index;
 use crate::sync::MutexGuard;
 use crate::topology::Topology;
-use crate::transfer::{TransferError, Write};
+use crate::transfer::{ConsumerWrite, TransferError};
 
 impl Index {
     /// Runs [`Self::transfer`] for members of a group: those in `members` join it, or move within
@@ -30,7 +30,7 @@ impl Index {
         &self,
         group: GroupId,
         members: &[Member],
-        writes: &[Write],
+        writes: &[ConsumerWrite],
         now: Timestamp,
     ) -> Result<(), TransferError> {
         let group = self.group(group).ok_or(GroupError::Unknown(group))?;
@@ -98,7 +98,7 @@ impl Joining {
         Some(self.members[place])
     }
 
-    fn check_written(&self, writes: &[Write]) -> Result<(), GroupError> {
+    fn check_written(&self, writes: &[ConsumerWrite]) -> Result<(), GroupError> {
         let mut written: SmallVec<[ConsumerId; 4]> = writes.iter().map(|write| write.consumer).collect();
         written.sort_unstable();
         let missing = self.members.iter().find(|member| written.binary_search(&member.consumer).is_err());
@@ -124,7 +124,7 @@ impl<'g> Regrouping<'g> {
     /// The groups that the writes affect, in locking order.
     pub(crate) fn groups(
         locked: &Locked<'_>,
-        writes: &[Write],
+        writes: &[ConsumerWrite],
         joining: Option<&Joining>,
     ) -> SmallVec<[Arc<ConsumerGroup>; 1]> {
         let held = writes.iter().filter_map(|write| locked.get(write.consumer)?.group.as_ref());
@@ -142,7 +142,7 @@ impl<'g> Regrouping<'g> {
     pub(crate) fn prepare(
         groups: &'g [Arc<ConsumerGroup>],
         locked: &Locked<'_>,
-        writes: &[Write],
+        writes: &[ConsumerWrite],
         joining: Option<&'g Joining>,
         index: &Index,
     ) -> Result<Self, GroupError> {
@@ -188,7 +188,7 @@ struct Changes<'a, 'table> {
 impl Changes<'_, '_> {
     /// The roster after the change, for which the policy holds; `None` when the group has been
     /// removed.
-    fn roster(&self, writes: &[Write]) -> Result<Option<Roster>, GroupError> {
+    fn roster(&self, writes: &[ConsumerWrite]) -> Result<Option<Roster>, GroupError> {
         let joined = self.joining.filter(|joining| Arc::ptr_eq(&joining.group, self.group));
         let Some(roster) = self.group.roster() else {
             return if joined.is_some() { Err(GroupError::Unknown(self.group.id())) } else { Ok(None) };
@@ -207,9 +207,9 @@ impl Changes<'_, '_> {
         &self,
         roster: &Roster,
         joined: Option<&Joining>,
-        write: &Write,
+        write: &ConsumerWrite,
     ) -> Result<Option<Change>, GroupError> {
-        let Write { consumer, allocations, .. } = write;
+        let ConsumerWrite { consumer, allocations, .. } = write;
         if let Some(member) = joined.and_then(|joining| joining.get(*consumer)) {
             return self.join(member, allocations).map(|member| Some((*consumer, Some(member))));
         }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use berth_placement::{
-    Allocation, Allocations, ClassId, ConsumerId, ExpectedGeneration, Index, Inventory, Member, Owner, Row,
-    Write,
+    Allocation, Allocations, ClassId, ConsumerId, ConsumerWrite, ExpectedGeneration, Index, Inventory,
+    Member, Owner, Row,
 };
 use uuid::Uuid;
 
@@ -25,16 +25,18 @@ pub(crate) fn owner() -> Arc<Owner> {
 }
 
 /// A write after which the consumer holds `amount` on each of the hosts and nothing else.
-pub(crate) fn write(consumer: ConsumerId, hosts: &[Row], amount: u32) -> Write {
+pub(crate) fn write(consumer: ConsumerId, hosts: &[Row], amount: u32) -> ConsumerWrite {
     let allocations: Allocations =
         hosts.iter().map(|&row| Allocation { row, class: ClassId::VCPU, amount }).collect();
-    Write { consumer, generation: ExpectedGeneration::Any, owner: owner(), allocations }
+    ConsumerWrite { consumer, generation: ExpectedGeneration::Any, owner: owner(), allocations }
 }
 
 /// New instances, one unit each.
-pub(crate) fn instances(places: &[(ConsumerId, Row)]) -> (Vec<Member>, Vec<Write>) {
+pub(crate) fn instances(places: &[(ConsumerId, Row)]) -> (Vec<Member>, Vec<ConsumerWrite>) {
     let member = |&(consumer, host)| Member::new(consumer, host);
-    let write =
-        |&(consumer, host)| Write { generation: ExpectedGeneration::New, ..write(consumer, &[host], 1) };
+    let write = |&(consumer, host)| ConsumerWrite {
+        generation: ExpectedGeneration::New,
+        ..write(consumer, &[host], 1)
+    };
     (places.iter().map(member).collect(), places.iter().map(write).collect())
 }

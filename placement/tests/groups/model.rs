@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
 use berth_placement::{
-    ClassId, ConsumerId, GroupError, GroupId, GroupPolicy, Index, Member, Row, Timestamp, TransferError,
-    Write,
+    ClassId, ConsumerId, ConsumerWrite, GroupError, GroupId, GroupPolicy, Index, Member, Row, Timestamp,
+    TransferError,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -194,7 +194,7 @@ fn group(number: u8) -> GroupId {
     GroupId(number.into())
 }
 
-fn write_all(writes: &BTreeMap<u8, Held>) -> Vec<Write> {
+fn write_all(writes: &BTreeMap<u8, Held>) -> Vec<ConsumerWrite> {
     let of_one = |(&number, held): (&u8, &Held)| {
         let mut write = write(consumer(number), &[], 1);
         let allocation = |(&host, &amount): (&u32, &u32)| berth_placement::Allocation {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use berth_placement::{
-    Allocation, Allocations, ConsumerId, ExpectedGeneration, GroupId, Index, Member, Owner, Timestamp,
-    TransferError, Write,
+    Allocation, Allocations, ConsumerId, ConsumerWrite, ExpectedGeneration, GroupId, Index, Member, Owner,
+    Timestamp, TransferError,
 };
 
 use super::translate::{IndexClaimError, Translated, translate};
@@ -86,7 +86,8 @@ impl Claims for IndexClaims<'_> {
 impl Claimant {
     /// Claims all of the instances, or none.
     pub(super) fn claim(&self, index: &Index, instances: &[Translated]) -> Result<(), TransferError> {
-        let mut writes: Vec<Write> = instances.iter().map(|instance| self.write(index, instance)).collect();
+        let mut writes: Vec<ConsumerWrite> =
+            instances.iter().map(|instance| self.write(index, instance)).collect();
         let mut members: Vec<Member> = instances.iter().map(Translated::member).collect();
         if let (Some(migration), [instance]) = (self.migration, &mut writes[..])
             && let Some((kept, place)) = self.keep_source(index, migration, instance)
@@ -104,8 +105,8 @@ impl Claimant {
         &self,
         index: &Index,
         migration: ConsumerId,
-        instance: &mut Write,
-    ) -> Option<(Write, Option<Member>)> {
+        instance: &mut ConsumerWrite,
+    ) -> Option<(ConsumerWrite, Option<Member>)> {
         let held = index.consumer(instance.consumer)?;
         instance.generation = ExpectedGeneration::Exactly(held.generation);
         if index.consumer(migration).is_some() {
@@ -113,7 +114,7 @@ impl Claimant {
         }
         let host = index.topology().host_of(&held.allocations);
         let owner = Owner { consumer_type: Some("MIGRATION".into()), ..Owner::clone(&self.owner) };
-        let write = Write {
+        let write = ConsumerWrite {
             consumer: migration,
             generation: ExpectedGeneration::New,
             owner: Arc::new(owner),
@@ -122,14 +123,14 @@ impl Claimant {
         Some((write, host.map(|host| Member::kept(migration, host, instance.consumer))))
     }
 
-    fn write(&self, index: &Index, instance: &Translated) -> Write {
+    fn write(&self, index: &Index, instance: &Translated) -> ConsumerWrite {
         let Translated { consumer, allocations, .. } = instance.clone();
         let owner = Arc::clone(&self.owner);
         let held =
             index.consumer(consumer).filter(|held| self.keeps_allocations && !held.allocations.is_empty());
         match held {
-            None => Write { consumer, generation: ExpectedGeneration::New, owner, allocations },
-            Some(held) => Write {
+            None => ConsumerWrite { consumer, generation: ExpectedGeneration::New, owner, allocations },
+            Some(held) => ConsumerWrite {
                 consumer,
                 generation: ExpectedGeneration::Exactly(held.generation),
                 owner,

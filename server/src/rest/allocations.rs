@@ -1,6 +1,6 @@
 //! `/allocations` and `/resource_providers/{uuid}/allocations`: who holds what.
 
-use berth_placement::{Allocation, Consumer, ConsumerId, Topology, Write};
+use berth_placement::{Allocation, Consumer, ConsumerId, ConsumerWrite, Topology};
 use uuid::Uuid;
 
 use super::call::Call;
@@ -123,7 +123,7 @@ pub(super) fn read_many(
     topology: &Topology,
     body: &serde_json::Value,
     unknown_class: impl Fn(String) -> String,
-) -> Result<Vec<Write>, Failure> {
+) -> Result<Vec<ConsumerWrite>, Failure> {
     let mut wanted = Vec::new();
     for (uuid, part) in body.as_object().into_iter().flatten() {
         let consumer = consumer_of(uuid)?;
@@ -141,7 +141,7 @@ fn consumer_of(text: &str) -> Result<Uuid, Failure> {
     uuids::read(text).ok_or_else(|| Failure::bad_request(format!("Malformed consumer_uuid: {text}")))
 }
 
-fn transfer(call: &Call<'_>, topology: &Topology, writes: &[Write]) -> Result<Reply, Failure> {
+fn transfer(call: &Call<'_>, topology: &Topology, writes: &[ConsumerWrite]) -> Result<Reply, Failure> {
     request::transfer(call.index(), writes, call.now).map_err(|error| refused(&error, topology))?;
     Ok(Reply::no_content())
 }

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use berth_placement::{
-    Allocation, Allocations, ClassId, ConsumerId, ExpectedGeneration, Index, Owner, Row, Topology,
-    TransferError, Write,
+    Allocation, Allocations, ClassId, ConsumerId, ConsumerWrite, ExpectedGeneration, Index, Owner, Row,
+    Topology, TransferError,
 };
 use rustc_hash::FxHashSet;
 use serde_json::{Map, Value};
@@ -64,7 +64,7 @@ impl<'body> Wanted<'body> {
         call: &Call<'_>,
         topology: &Topology,
         generation: ExpectedGeneration,
-    ) -> Result<Write, Unresolved> {
+    ) -> Result<ConsumerWrite, Unresolved> {
         let mut allocations = Allocations::new();
         // All providers before the first class, as in the original.
         let rows = self.allocations.iter().map(|(uuid, _)| row_of(call, topology, uuid));
@@ -76,7 +76,7 @@ impl<'body> Wanted<'body> {
         }
         let allocations = last_of_each(allocations);
         let (consumer, owner) = (ConsumerId::from(self.consumer), Arc::clone(&self.owner));
-        Ok(Write { consumer, generation, owner, allocations })
+        Ok(ConsumerWrite { consumer, generation, owner, allocations })
     }
 }
 

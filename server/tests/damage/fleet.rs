@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use berth_placement::{
-    Allocation, ClassId, ConsumerId, ExpectedGeneration, Index, Inventory, Owner, Row, Timestamp, Write,
+    Allocation, ClassId, ConsumerId, ConsumerWrite, ExpectedGeneration, Index, Inventory, Owner, Row,
+    Timestamp,
 };
 use berth_server::ServiceOptions;
 use uuid::Uuid;
@@ -51,7 +52,7 @@ fn write(index: &Index, number: usize, row: Row, gold: ClassId) {
         [Allocation { row, class: ClassId::VCPU, amount }, Allocation { row, class: gold, amount: 7 }];
     let allocations = allocations.into_iter().collect();
     let consumer = ConsumerId::from(consumer(number));
-    let write = Write { consumer, generation: ExpectedGeneration::New, owner, allocations };
+    let write = ConsumerWrite { consumer, generation: ExpectedGeneration::New, owner, allocations };
     index.transfer(&[write], Timestamp(9)).unwrap();
 }
 

@@ -4,8 +4,8 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use berth_placement::{
-    Allocation, ClassId, ConsumerId, ExpectedGeneration, Index, Inventory, Owner, Rewrite, Row, Timestamp,
-    Write,
+    Allocation, ClassId, ConsumerId, ConsumerWrite, ExpectedGeneration, Index, Inventory, Owner, Rewrite,
+    Row, Timestamp,
 };
 use rustc_hash::FxBuildHasher;
 use uuid::Uuid;
@@ -29,7 +29,7 @@ pub(crate) enum OnConsumers {
     Claim(ConsumerId, Vec<Allocation>),
     Release(ConsumerId),
     Remove(ConsumerId),
-    Transfer(Vec<Write>),
+    Transfer(Vec<ConsumerWrite>),
     Read(ConsumerId),
 }
 
@@ -45,7 +45,7 @@ pub(crate) enum OnTopology {
     SetAggregates(Row, u32),
     RemoveTrait(u32),
     RenameClass(u32),
-    Reshape(Row, u32, Vec<Write>),
+    Reshape(Row, u32, Vec<ConsumerWrite>),
 }
 
 /// What locks of an index an operation may hold.
@@ -81,7 +81,7 @@ impl Operation {
 
     /// The providers it is about, as far as they are known before.
     pub(crate) fn rows(&self) -> Vec<Row> {
-        let of = |writes: &[Write]| {
+        let of = |writes: &[ConsumerWrite]| {
             writes.iter().flat_map(|write| &write.allocations).map(|held| held.row).collect::<Vec<_>>()
         };
         match self {
@@ -109,7 +109,7 @@ impl Operation {
     }
 }
 
-fn shards_of(writes: &[Write]) -> Vec<u64> {
+fn shards_of(writes: &[ConsumerWrite]) -> Vec<u64> {
     Locks::of_consumers(writes.iter().map(|write| &write.consumer))
 }
 
@@ -245,14 +245,14 @@ impl Draw<'_> {
         Allocation { row: self.row(), class, amount: 1 + self.rng.below(8) }
     }
 
-    fn writes(&self) -> Vec<Write> {
-        let mut writes: Vec<Write> = (0..=self.rng.below(2)).map(|_| self.write()).collect();
+    fn writes(&self) -> Vec<ConsumerWrite> {
+        let mut writes: Vec<ConsumerWrite> = (0..=self.rng.below(2)).map(|_| self.write()).collect();
         writes.sort_by_key(|write| write.consumer);
         writes.dedup_by_key(|write| write.consumer);
         writes
     }
 
-    fn write(&self) -> Write {
+    fn write(&self) -> ConsumerWrite {
         let consumer = self.consumer();
         let found = self.may_look.then(|| self.index.consumer(consumer)).flatten();
         let found = found.map(|entry| entry.generation);
@@ -269,7 +269,12 @@ impl Draw<'_> {
         allocations.dedup_by_key(|held| (held.row, held.class));
         let project = format!("project {}", self.rng.below(3));
         let owner = Owner { project: project.into(), user: "u".into(), consumer_type: None };
-        Write { consumer, generation, owner: Arc::new(owner), allocations: allocations.into_iter().collect() }
+        ConsumerWrite {
+            consumer,
+            generation,
+            owner: Arc::new(owner),
+            allocations: allocations.into_iter().collect(),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use berth_placement::{Consumer, ConsumerId, ExpectedGeneration, Owner, Timestamp, Write};
+use berth_placement::{Consumer, ConsumerId, ConsumerWrite, ExpectedGeneration, Owner, Timestamp};
 use uuid::Uuid;
 
 use crate::Fleet;
@@ -38,7 +38,7 @@ impl Fleet {
         let held = self.index.consumer(own);
         let writes = [
             write(own, held.as_ref(), &kept),
-            Write {
+            ConsumerWrite {
                 allocations: held.map(|held| held.allocations).unwrap_or_default(),
                 ..write(other, Some(&kept), &kept)
             },
@@ -55,10 +55,10 @@ impl Fleet {
 }
 
 /// A write that gives a consumer, as it is, the allocations of another.
-fn write(consumer: ConsumerId, held: Option<&Consumer>, of: &Consumer) -> Write {
+fn write(consumer: ConsumerId, held: Option<&Consumer>, of: &Consumer) -> ConsumerWrite {
     let owner = held.or(Some(of)).and_then(|known| known.owner.clone());
     let nobody = || Arc::new(Owner { project: "".into(), user: "".into(), consumer_type: None });
-    Write {
+    ConsumerWrite {
         consumer,
         generation: held.map_or(ExpectedGeneration::New, |held| ExpectedGeneration::Exactly(held.generation)),
         owner: owner.unwrap_or_else(nobody),

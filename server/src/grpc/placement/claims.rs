@@ -4,7 +4,7 @@ use std::slice;
 
 use berth_api::v1;
 use berth_api::v1::claim_result::Outcome;
-use berth_placement::{ExpectedGeneration, Refusal, Topology, TransferError, Write};
+use berth_placement::{ConsumerWrite, ExpectedGeneration, Refusal, Topology, TransferError};
 use tonic::Status;
 
 use super::{MOST_CONSUMERS, at_length, wanted};
@@ -30,7 +30,11 @@ pub(super) fn claim(call: &Call<'_>, request: &v1::ClaimRequest) -> Result<v1::C
     Ok(v1::ClaimResponse { results })
 }
 
-fn alone(call: &Call<'_>, topology: &Topology, write: &Write) -> Result<v1::ClaimResult, v1::ClaimResult> {
+fn alone(
+    call: &Call<'_>,
+    topology: &Topology,
+    write: &ConsumerWrite,
+) -> Result<v1::ClaimResult, v1::ClaimResult> {
     match transfer(call.index, slice::from_ref(write), call.now) {
         Ok(()) => Ok(granted()),
         Err(error) => Err(refused(&error, topology)),
@@ -40,12 +44,12 @@ fn alone(call: &Call<'_>, topology: &Topology, write: &Write) -> Result<v1::Clai
 fn together(
     call: &Call<'_>,
     topology: &Topology,
-    claims: Vec<Result<Write, v1::ClaimResult>>,
+    claims: Vec<Result<ConsumerWrite, v1::ClaimResult>>,
 ) -> Vec<v1::ClaimResult> {
     if claims.iter().any(Result::is_err) {
         return claims.into_iter().map(|claim| claim.err().unwrap_or_else(not_tried)).collect();
     }
-    let writes: Vec<Write> = claims.into_iter().flatten().collect();
+    let writes: Vec<ConsumerWrite> = claims.into_iter().flatten().collect();
     match transfer(call.index, &writes, call.now) {
         Ok(()) => writes.iter().map(|_| granted()).collect(),
         Err(error) => {
@@ -57,7 +61,7 @@ fn together(
 }
 
 /// Whether the claim has part in what was refused.
-fn concerns(error: &TransferError, write: &Write) -> bool {
+fn concerns(error: &TransferError, write: &ConsumerWrite) -> bool {
     match *error {
         TransferError::ConsumerGeneration { consumer, .. } | TransferError::WrittenTwice(consumer) => {
             write.consumer == consumer

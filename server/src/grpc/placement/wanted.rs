@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use berth_api::v1;
 use berth_placement::{
-    Allocation, Allocations, ConsumerId, ExpectedGeneration, Index, Inventory, Owner, Topology, Write,
+    Allocation, Allocations, ConsumerId, ConsumerWrite, ExpectedGeneration, Index, Inventory, Owner, Topology,
 };
 use uuid::Uuid;
 
@@ -12,11 +12,20 @@ use uuid::Uuid;
 const TEXT_LENGTH: usize = 255;
 
 /// The write that a claim stands for; else what is wrong with it.
-pub(super) fn read(index: &Index, topology: &Topology, claim: &v1::ConsumerClaim) -> Result<Write, String> {
+pub(super) fn read(
+    index: &Index,
+    topology: &Topology,
+    claim: &v1::ConsumerClaim,
+) -> Result<ConsumerWrite, String> {
     let consumer = ConsumerId::from(uuid("consumer", &claim.consumer)?);
     let allocations = allocations(index, topology, &claim.allocations)?;
     let owner = Arc::new(owner(claim, !allocations.is_empty())?);
-    Ok(Write { consumer, generation: expected(index, consumer, claim.generation), owner, allocations })
+    Ok(ConsumerWrite {
+        consumer,
+        generation: expected(index, consumer, claim.generation),
+        owner,
+        allocations,
+    })
 }
 
 /// A consumer that was written and never held anything counts as one that does not exist.
