@@ -1,7 +1,8 @@
 //! Bounds of every text, list and map of the messages that the service receives.
 //!
-//! The build script generates [`Bounded`] for each message from the protobuf files (`build/bounds.rs` has the numbers), and
-//! the codec calls it: a message that exceeds a bound reaches no handler. A handler may have a tighter bound.
+//! The build script generates [`Bounded`] for each message from the protobuf files
+//! (`build/bounds.rs` has the numbers), and the codec calls it: a message that exceeds a bound
+//! reaches no handler. A handler may have a tighter bound.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,8 @@
-//! The names that compute hosts may have: a rule of [`Hello`](crate::v1::Hello) that the agent, the service and the reader of
-//! certificates check.
+//! The names that compute hosts may have: a rule of [`Hello`](crate::v1::Hello) that the agent, the
+//! service and the reader of certificates check.
 
-/// Characters of a name, at most: the root of the host's provider tree has the same name, and those of providers have no more.
+/// Characters of a name, at most: the root of the host's provider tree has the same name, and those
+/// of providers have no more.
 pub const MAX_LENGTH: usize = 200;
 
 /// Why a text is no name of a host.

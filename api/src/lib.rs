@@ -1,7 +1,8 @@
 //! The gRPC API of Berth.
 //!
-//! [`v1`] is generated from `proto/berth/v1`, which says what each field means. [`host_name`] has a rule that protobufs cannot say.
-//! Every message is checked against bounds where it is decoded ([`bounds`]).
+//! [`v1`] is generated from `proto/berth/v1`, which says what each field means. [`host_name`] has a
+//! rule that protobufs cannot say. Every message is checked against bounds where it is decoded
+//! ([`bounds`]).
 
 #![forbid(unsafe_code)]
 

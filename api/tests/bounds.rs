@@ -1,4 +1,5 @@
-//! Every text, list and map of every message that the service receives has a bound, and the error names the field.
+//! Every text, list and map of every message that the service receives has a bound, and the error
+//! names the field.
 
 use berth_api::bounds::{Bounded, Violation};
 use berth_api::v1;
@@ -30,7 +31,8 @@ fn long() -> Vec<u8> {
     vec![b'a'; 70_000]
 }
 
-/// What is wrong with a message that has too long a text in one place: (the field, the bytes of the message).
+/// What is wrong with a message that has too long a text in one place: (the field, the bytes of the
+/// message).
 fn too_long(messages: &[DescriptorProto], name: &str, depth: usize) -> Vec<(String, Vec<u8>)> {
     let Some(message) = messages.iter().find(|message| message.name() == name) else { return Vec::new() };
     let mut found = Vec::new();

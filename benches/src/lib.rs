@@ -4,7 +4,8 @@
 //! Rounds visit all rows in turn, so that drift of the machine affects all of them. A [`Report`] is
 //! the result as JSON. [`compare`] finds the rows of two reports that became slower, with
 //! confidence intervals. [`api`] produces the same rows from any server of the Placement API,
-//! [`nova_rpc`] from any scheduler on Nova's bus. The criterion and instruction-count benches in `benches/` use the same [`fleet`] and [`requests`].
+//! [`nova_rpc`] from any scheduler on Nova's bus. The criterion and instruction-count benches in
+//! `benches/` use the same [`fleet`] and [`requests`].
 
 #![forbid(unsafe_code)]
 #![allow(

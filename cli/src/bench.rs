@@ -76,13 +76,16 @@ struct Run {
     /// Percentages of the fleets' vCPUs that are held [default: 30,80,98,99; with --quick 80]
     #[arg(long, value_name = "P", value_delimiter = ',', value_parser = percentage)]
     fill: Vec<u32>,
-    /// What deciders look for: nova (its default weighers), bestfit, bestfit-cpu, firstfit, worstfit
+    /// What deciders look for: nova (its default weighers), bestfit, bestfit-cpu, firstfit,
+    /// worstfit
     #[arg(long, value_name = "NAME", value_delimiter = ',', default_values_t = Options::default().goals)]
     objective: Vec<Goal>,
-    /// What requests of suite nova ask for: plain, group (and anti-affinity), numa (and pinned cells and a device)
+    /// What requests of suite nova ask for: plain, group (and anti-affinity), numa (and pinned
+    /// cells and a device)
     #[arg(long, value_name = "NAME", value_delimiter = ',', default_values_t = Variant::ALL)]
     variant: Vec<Variant>,
-    /// Rounds over everything; `compare` needs five or more to be 99% sure [default: 7; with --quick 5]
+    /// Rounds over everything; `compare` needs five or more to be 99% sure [default: 7; with
+    /// --quick 5]
     #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: Option<u32>,
     /// The seed of fleets and requests

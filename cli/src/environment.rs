@@ -8,7 +8,8 @@ use crate::config;
 /// What is logged; goes before `serve.log`.
 pub(crate) const LOG: &str = "BERTH_LOG";
 
-/// Variables that are no settings. `BERTH_COMMIT` is for the build, and may still be set in its container.
+/// Variables that are no settings. `BERTH_COMMIT` is for the build, and may still be set in its
+/// container.
 const NAMES: [&str; 8] = [
     LOG,
     "BERTH_SERVICE",

@@ -1,13 +1,13 @@
 //! The `berth` command: arguments, files, terminal, Ctrl-C, wall-clock time.
 //!
-//! It is a library so that `system-tests` has a program of its own with the same code: cargo builds a program for the tests of
-//! its own package only.
+//! It is a library so that `system-tests` has a program of its own with the same code: cargo builds
+//! a program for the tests of its own package only.
 //!
 //! Each command has a file (`replay.rs`, `serve.rs`, `generate.rs`, `bench.rs`,
-//! `placement_database.rs`, `shadow.rs`, `completions.rs`) or a directory (`store/`, `audit/`, `certs/`,
-//! `config/`, `explain/`, `simulate/`, `trace/`), and so has each thing that they share (`output.rs`, `table.rs`,
-//! `placements.rs`, `progress.rs`, `interrupt.rs`, `summary.rs`). `operator/` has the commands that
-//! are clients of a running service, one file per noun:
+//! `placement_database.rs`, `shadow.rs`, `completions.rs`) or a directory (`store/`, `audit/`,
+//! `certs/`, `config/`, `explain/`, `simulate/`, `trace/`), and so has each thing that they share
+//! (`output.rs`, `table.rs`, `placements.rs`, `progress.rs`, `interrupt.rs`, `summary.rs`).
+//! `operator/` has the commands that are clients of a running service, one file per noun:
 //!
 //! | file | content |
 //! |---|---|
@@ -157,7 +157,8 @@ pub fn run() -> ExitCode {
     {
         return command_line::print_answer("berth", answer);
     }
-    // Checked before wrong usage is reported: a variable can cause it, and the message would name only its option.
+    // Checked before wrong usage is reported: a variable can cause it, and the message would name
+    // only its option.
     if let Err(error) = environment::check() {
         output::complain(&error);
         return ExitCode::FAILURE;

@@ -1,4 +1,5 @@
-//! Standard output, standard error and files, with errors that say which. Text for people cannot act on their terminal.
+//! Standard output, standard error and files, with errors that say which. Text for people cannot
+//! act on their terminal.
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, BufWriter, Write};
@@ -60,7 +61,8 @@ pub(crate) fn create(path: &Path) -> Result<BufWriter<File>> {
     Ok(BufWriter::with_capacity(1 << 16, file))
 }
 
-/// Creates a file that only its owner may read, such as an export of what users have; a file that exists becomes one.
+/// Creates a file that only its owner may read, such as an export of what users have; a file that
+/// exists becomes one.
 pub(crate) fn create_private(path: &Path) -> Result<BufWriter<File>> {
     let opened = || {
         let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;

@@ -1,4 +1,5 @@
-//! `berth import-placement` and `berth export-placement`: everything from the database of another Placement, and back.
+//! `berth import-placement` and `berth export-placement`: everything from the database of another
+//! Placement, and back.
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write, stdin, stdout};
@@ -25,7 +26,8 @@ pub(crate) struct ImportPlacement {
     /// The output of the query; - reads standard input
     #[arg(value_name = "DUMP", required_unless_present = "print_query")]
     dump: Option<PathBuf>,
-    /// The data directory to import into (berth serve --data); without it, only the digest is printed
+    /// The data directory to import into (berth serve --data); without it, only the digest is
+    /// printed
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Replace an existing store with its fleet, which is kept beside the new one

@@ -26,7 +26,8 @@ pub(crate) struct Shadow {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Count agreement and differences by cause, and show the last differences; exits with 4 if there are any
+    /// Count agreement and differences by cause, and show the last differences; exits with 4 if
+    /// there are any
     Report(Report),
 }
 

@@ -7,8 +7,9 @@
 //!                           guests, alarms, heartbeats
 //! ```
 //!
-//! The agent reconciles guests with their desired state whether or not the service is reachable. On a new stream it reports
-//! everything it knows. While the hypervisor is unreachable, it sends no heartbeats, so the service considers the host down.
+//! The agent reconciles guests with their desired state whether or not the service is reachable. On
+//! a new stream it reports everything it knows. While the hypervisor is unreachable, it sends no
+//! heartbeats, so the service considers the host down.
 
 mod backoff;
 mod drain;
@@ -39,7 +40,8 @@ use outbox::{Item, Outbox};
 use session::Event;
 use times::Times;
 
-/// The number of removed guests whose records are kept, so that outdated desired states of them are refused.
+/// The number of removed guests whose records are kept, so that outdated desired states of them are
+/// refused.
 const REMEMBERED: usize = 1024;
 /// The pause between attempts to survey a hypervisor that is unreachable when the agent starts.
 const STARTING_PAUSE: Duration = Duration::from_secs(1);
@@ -59,12 +61,13 @@ pub struct Settings {
     pub peers: Peers,
     /// Where disks are offered to them; None to offer none.
     pub disks: Option<Arc<DiskServer>>,
-    /// Seed of the jitter of pauses, and the boot nonce that distinguishes agents. It differs at each start.
+    /// Seed of the jitter of pauses, and the boot nonce that distinguishes agents. It differs at
+    /// each start.
     pub seed: u64,
 }
 
-/// Runs the agent until `stop` resolves, then shuts down gracefully: it finishes running steps and sends a goodbye.
-/// Guests continue to run.
+/// Runs the agent until `stop` resolves, then shuts down gracefully: it finishes running steps and
+/// sends a goodbye. Guests continue to run.
 pub async fn run<H: Hypervisor>(
     hypervisor: Arc<H>,
     settings: Settings,

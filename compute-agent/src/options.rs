@@ -52,8 +52,8 @@ pub(crate) struct Options {
     /// Seconds that guests have to shut down before they are destroyed.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(0..=3600))]
     shutdown_timeout: u64,
-    /// Port at which other hosts fetch disks of instances that move there; 0 to offer none [default: 8780; without certificates, any
-    /// on loopback].
+    /// Port at which other hosts fetch disks of instances that move there; 0 to offer none
+    /// [default: 8780; without certificates, any on loopback].
     #[arg(long, value_name = "PORT")]
     disks_port: Option<u16>,
     #[command(flatten)]

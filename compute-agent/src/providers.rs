@@ -7,9 +7,10 @@
 //!     <host>_0000:81:00.0         CUSTOM_PCI_8086_1572               only devices that are offered
 //! ```
 //!
-//! A host with one cell is one provider. A child with all resources would add no information, and every request for vCPUs and
-//! disk would span two providers. Cells are offered only by option, because an ordinary request then has to fit into one cell,
-//! and a larger one has to be split into request groups.
+//! A host with one cell is one provider. A child with all resources would add no information, and
+//! every request for vCPUs and disk would span two providers. Cells are offered only by option,
+//! because an ordinary request then has to fit into one cell, and a larger one has to be split into
+//! request groups.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +19,8 @@ use uuid::Uuid;
 
 use crate::{Cell, Facts, HugePages, PciDevice};
 
-/// The resources of a host that are offered to guests. The defaults are Nova's; the service chooses the ratios.
+/// The resources of a host that are offered to guests. The defaults are Nova's; the service chooses
+/// the ratios.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Offer {
     /// Allocation ratio of VCPU; None leaves it to the service.

@@ -293,7 +293,8 @@ async fn a_graceful_shutdown_finishes_the_running_step_and_starts_none() {
     service.send_desired(HOST, desired(1, Goal::Running, 1)).await;
     until(|| hypervisor.is_holding()).await;
     let stopping = tokio::spawn(agent.stop());
-    // On one thread, every task that can run does so in turn: the agent observes the request before the step ends.
+    // On one thread, every task that can run does so in turn: the agent observes the request before
+    // the step ends.
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }

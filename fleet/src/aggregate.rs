@@ -85,11 +85,12 @@ impl Fleet {
         Ok(aggregate)
     }
 
-    /// Changes an aggregate. Returns it with the hosts that were added or removed; their providers do not follow until
-    /// [`Self::publish_aggregates`].
+    /// Changes an aggregate. Returns it with the hosts that were added or removed; their providers
+    /// do not follow until [`Self::publish_aggregates`].
     ///
     /// # Errors
-    /// An unknown aggregate or host, an invalid zone, or a change that would move instances to another zone.
+    /// An unknown aggregate or host, an invalid zone, or a change that would move instances to
+    /// another zone.
     pub fn update_aggregate(
         &mut self,
         name: &str,
@@ -145,7 +146,8 @@ impl Fleet {
         zone.unwrap_or(&self.options.scheduler.general.default_availability_zone)
     }
 
-    /// Checks that a change of an aggregate takes no instance to another zone: it would be there without having moved.
+    /// Checks that a change of an aggregate takes no instance to another zone: it would be there
+    /// without having moved.
     fn check_instances_stay(&self, before: &Aggregate, after: &Aggregate) -> Result<(), FleetError> {
         let aggregates = &self.state.aggregates;
         let hosts: BTreeSet<&String> = before.hosts.iter().chain(&after.hosts).collect();
@@ -167,9 +169,11 @@ impl Fleet {
         Ok(())
     }
 
-    /// Sets the aggregates of the host's provider to those of the host. Aggregates that the fleet does not manage stay.
+    /// Sets the aggregates of the host's provider to those of the host. Aggregates that the fleet
+    /// does not manage stay.
     ///
-    /// The caller holds the writer from before it reads the fleet, so of two changes the later one is written last.
+    /// The caller holds the writer from before it reads the fleet, so of two changes the later one
+    /// is written last.
     pub fn publish_aggregates(&self, writer: &mut Writer<'_>, host: &str) {
         let aggregates = self.state.aggregates.values();
         let wanted = aggregates.filter(|aggregate| aggregate.has(host)).map(|aggregate| aggregate.uuid);
@@ -269,7 +273,8 @@ mod tests {
     use crate::instance::{Instance, InstanceSpec};
     use crate::time::Monotonic;
 
-    /// An instance holds capacity from the decision on, and its record names the host a moment later. Its host must not move in between.
+    /// An instance holds capacity from the decision on, and its record names the host a moment
+    /// later. Its host must not move in between.
     #[test]
     fn an_instance_that_has_just_claimed_capacity_keeps_its_zone() {
         let [host, instance] = [1, 2].map(Uuid::from_u128);

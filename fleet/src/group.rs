@@ -90,8 +90,8 @@ impl Fleet {
         self.state.members(uuid).filter(|&member| self.is_member(member, uuid)).collect()
     }
 
-    /// Whether a recorded member is an instance, or holds what it claimed as a member. The capacity of other consumers can be
-    /// released through Placement.
+    /// Whether a recorded member is an instance, or holds what it claimed as a member. The capacity
+    /// of other consumers can be released through Placement.
     fn is_member(&self, member: Uuid, group: Uuid) -> bool {
         let roster = || self.index.group(GroupId::from(group))?.roster();
         self.state.instances.contains_key(&member)
@@ -104,8 +104,8 @@ impl Fleet {
         !self.released_members().is_empty()
     }
 
-    /// Removes the memberships of consumers that are members no longer. The caller holds the decider: nobody is between joining a
-    /// group and claiming capacity then.
+    /// Removes the memberships of consumers that are members no longer. The caller holds the
+    /// decider: nobody is between joining a group and claiming capacity then.
     pub fn forget_released_members(&mut self) {
         for member in self.released_members() {
             self.state.set_membership(member, None);
@@ -123,8 +123,9 @@ impl Fleet {
         members.filter(|&(member, group)| !self.is_member(member, group)).map(|(member, _)| member).collect()
     }
 
-    /// Records those of the consumers that hold no capacity yet as members of the group, or of none. Returns the members that
-    /// changed, each with its group before. A membership without a claim is forgotten at the next start.
+    /// Records those of the consumers that hold no capacity yet as members of the group, or of
+    /// none. Returns the members that changed, each with its group before. A membership without a
+    /// claim is forgotten at the next start.
     pub fn join_group(&mut self, consumers: &[Uuid], group: Option<Uuid>) -> Vec<(Uuid, Option<Uuid>)> {
         let new = consumers.iter().copied().filter(|&uuid| !self.holds_capacity(uuid));
         let before = new.map(|uuid| (uuid, self.state.membership(uuid)));
@@ -178,8 +179,8 @@ impl Fleet {
         Ok(())
     }
 
-    /// Adds the recorded groups to the index, with those of their members that hold capacity, and removes memberships that are none
-    /// any longer. An instance stays a member, whatever it holds.
+    /// Adds the recorded groups to the index, with those of their members that hold capacity, and
+    /// removes memberships that are none any longer. An instance stays a member, whatever it holds.
     pub(crate) fn restore_groups(&mut self) {
         for (&uuid, group) in &self.state.groups {
             if let Err(error) = self.index.add_group(GroupId::from(uuid), group.index_policy()) {

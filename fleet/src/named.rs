@@ -29,8 +29,9 @@ pub(crate) trait Owned {
 }
 
 impl Named<'_> {
-    /// The object with this UUID, or with a name that no other object has. With a project, objects of other projects do not
-    /// exist: they are not found, not even by UUID, and make no name ambiguous.
+    /// The object with this UUID, or with a name that no other object has. With a project, objects
+    /// of other projects do not exist: they are not found, not even by UUID, and make no name
+    /// ambiguous.
     pub(crate) fn resolve<T: Owned, B: Borrow<T>>(
         self,
         all: &BTreeMap<Uuid, B>,

@@ -23,7 +23,8 @@ impl Monotonic {
     }
 }
 
-/// A moment by both clocks. An operator or NTP can set the wall clock, so whether a host is up depends on the monotonic one.
+/// A moment by both clocks. An operator or NTP can set the wall clock, so whether a host is up
+/// depends on the monotonic one.
 #[derive(Debug, Clone, Copy)]
 pub struct Moment {
     /// For people and records.

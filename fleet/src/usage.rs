@@ -26,7 +26,8 @@ impl From<&Flavor> for Size {
 }
 
 impl Size {
-    /// What an instance counts for. While it is resized, it may end with either flavor, and counts for the larger amounts.
+    /// What an instance counts for. While it is resized, it may end with either flavor, and counts
+    /// for the larger amounts.
     pub(crate) fn of(instance: &Instance) -> Self {
         let own = Self::from(&instance.spec.flavor);
         let Some(migration) = instance.migration() else { return own };
@@ -61,7 +62,8 @@ impl Usage {
         .find_map(|(exceeds, limit)| exceeds.then_some(limit))
     }
 
-    /// How many more instances of the flavor the quota allows, at most `wanted`, and the limit that allows no more.
+    /// How many more instances of the flavor the quota allows, at most `wanted`, and the limit that
+    /// allows no more.
     pub(crate) fn allowed(&self, quota: &Quota, flavor: &Flavor, wanted: u64) -> (u64, &'static str) {
         let of = |limit: Option<u64>, used: u64, each: u64| match limit {
             Some(limit) if each > 0 => limit.saturating_sub(used) / each,

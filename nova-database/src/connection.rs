@@ -87,7 +87,8 @@ impl Database {
         }
     }
 
-    /// Executes a statement with texts as its parameters, each written as `?`; returns how many rows it changed.
+    /// Executes a statement with texts as its parameters, each written as `?`; returns how many
+    /// rows it changed.
     pub(crate) async fn execute(&self, sql: &str, parameters: &[&str]) -> Result<u64, DatabaseQueryError> {
         let changed = match &self.pool {
             Pool::MySql(pool) => {

@@ -1,4 +1,5 @@
-//! One refresh for all requests that wait: each decision rests on rows that were read after its request arrived.
+//! One refresh for all requests that wait: each decision rests on rows that were read after its
+//! request arrived.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,7 +26,8 @@ impl Default for Intervals {
     }
 }
 
-/// Refreshes when a request asks for it. Requests that arrive while a refresh runs share the next one.
+/// Refreshes when a request asks for it. Requests that arrive while a refresh runs share the next
+/// one.
 pub struct Freshness {
     reader: Arc<Reader>,
     demand: Mutex<Demand>,

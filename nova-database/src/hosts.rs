@@ -1,4 +1,5 @@
-//! The known facts about all hosts: a [`HostSource`] that follows Nova's databases and announcements.
+//! The known facts about all hosts: a [`HostSource`] that follows Nova's databases and
+//! announcements.
 //!
 //! No I/O and no clock: what was read, and when, comes as arguments.
 
@@ -15,8 +16,8 @@ use crate::compute_node::NodeRow;
 use crate::pending::{Pending, PendingDecisions};
 use crate::service::{ServiceRow, ServiceStatus};
 
-/// A row may be written again within the second that its time names: until this long after the time was observed first,
-/// microseconds, it is read again.
+/// A row may be written again within the second that its time names: until this long after the time
+/// was observed first, microseconds, it is read again.
 const SETTLED: i64 = 2_000_000;
 
 /// Microseconds of a second.
@@ -65,8 +66,8 @@ struct KnownService {
 }
 
 impl CellHosts {
-    /// Puts these services in the place of those of before; names the hosts whose status is another one now. Returns whether
-    /// hosts have got a service or lost it.
+    /// Puts these services in the place of those of before; names the hosts whose status is another
+    /// one now. Returns whether hosts have got a service or lost it.
     fn replace_services(
         &mut self,
         services: Vec<ServiceRow>,
@@ -201,7 +202,8 @@ impl NovaHosts {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The compute nodes of a cell that have to be read again, given the number and `updated_at` of each.
+    /// The compute nodes of a cell that have to be read again, given the number and `updated_at` of
+    /// each.
     pub(crate) fn outdated(&self, cell: &str, listed: &[(i64, Option<String>)], now: i64) -> Vec<i64> {
         let state = self.lock();
         let known = state.cells.get(cell).map(|cell| &cell.nodes);
@@ -263,7 +265,8 @@ impl NovaHosts {
         state.changes.layout |= state.cells.len() != before;
     }
 
-    /// Time passes: services that have not reported go down, and decisions that no host confirmed are forgotten.
+    /// Time passes: services that have not reported go down, and decisions that no host confirmed
+    /// are forgotten.
     pub fn advance(&self, now: i64) {
         let mut guard = self.lock();
         let state = &mut *guard;
@@ -288,7 +291,8 @@ impl NovaHosts {
         let mut state = self.lock();
         for aggregate in aggregates {
             match state.aggregates.binary_search_by_key(&aggregate.id, |known| known.id) {
-                // Every scheduler receives each announcement, and may have read the same from the database.
+                // Every scheduler receives each announcement, and may have read the same from the
+                // database.
                 Ok(at) if state.aggregates[at] == aggregate => continue,
                 Ok(at) => state.aggregates[at] = aggregate,
                 Err(at) => state.aggregates.insert(at, aggregate),
@@ -351,8 +355,8 @@ impl NovaHosts {
         }
     }
 
-    /// A compute service names all of its instances; returns those of both that the other side does not have, whose hosts
-    /// have to be read.
+    /// A compute service names all of its instances; returns those of both that the other side does
+    /// not have, whose hosts have to be read.
     #[must_use]
     pub fn differing_instances(&self, host: &str, uuids: &[Uuid]) -> BTreeSet<Uuid> {
         let state = self.lock();
@@ -382,7 +386,8 @@ impl NovaHosts {
         self.lock().pending.contains(host)
     }
 
-    /// How many microseconds ago each cell was read, by its UUID. A cell that was never read is left out.
+    /// How many microseconds ago each cell was read, by its UUID. A cell that was never read is
+    /// left out.
     #[must_use]
     pub fn ages(&self, now: i64) -> Vec<(String, i64)> {
         let state = self.lock();
@@ -457,7 +462,8 @@ impl HostSource for NovaHosts {
         (nodes.filter_map(|(cell, node)| state.record(cell, node)).collect(), state.aggregates.clone())
     }
 
-    /// The oldest version in the cells that are up. Without any service, no pre-filter that needs a version may be used, as in Nova.
+    /// The oldest version in the cells that are up. Without any service, no pre-filter that needs a
+    /// version may be used, as in Nova.
     fn oldest_compute(&self) -> u32 {
         let oldest = self.lock().cells_up().filter_map(|cell| cell.oldest).min();
         oldest.and_then(|version| u32::try_from(version).ok()).unwrap_or_default()

@@ -1,8 +1,10 @@
 //! Hosts, services, aggregates and instances, read from the databases of Nova.
 //!
-//! [`NovaHosts`] is what a decider works with: a [`HostSource`](berth_scheduler::decider::HostSource) over the hosts of all
-//! cells. [`Reader`] fills it from the API database and the cells' databases, [`Freshness`] shares one reading among all
-//! requests that wait, and casts of Nova's services go to it directly. [`OwnServiceRecord`] keeps the scheduler's own row.
+//! [`NovaHosts`] is what a decider works with: a
+//! [`HostSource`](berth_scheduler::decider::HostSource) over the hosts of all cells. [`Reader`]
+//! fills it from the API database and the cells' databases, [`Freshness`] shares one reading among
+//! all requests that wait, and casts of Nova's services go to it directly. [`OwnServiceRecord`]
+//! keeps the scheduler's own row.
 //!
 //! # Files
 //!
@@ -18,7 +20,8 @@
 //! # Invariants
 //!
 //! - Cells and the API database are only read. [`OwnServiceRecord`] writes one row of one table.
-//! - A decision rests on compute nodes, services and aggregates that were read after its request arrived.
+//! - A decision rests on compute nodes, services and aggregates that were read after its request
+//!   arrived.
 //! - URLs contain passwords: no error and no log line has one.
 
 #![forbid(unsafe_code)]

@@ -6,7 +6,8 @@ use berth_scheduler::hosts::HostRecord;
 
 use crate::compute_node::add_to_stat;
 
-/// Microseconds after which a decision no longer counts: compute services write their rows each minute.
+/// Microseconds after which a decision no longer counts: compute services write their rows each
+/// minute.
 const EXPIRES: i64 = 60_000_000;
 
 /// The use of an instance on its host, as the row of the host will show it.
@@ -22,8 +23,8 @@ pub struct Pending {
     pub at: i64,
 }
 
-/// The decisions of each host since its row was written. Without them, requests that arrive at once would all see the same
-/// best host.
+/// The decisions of each host since its row was written. Without them, requests that arrive at once
+/// would all see the same best host.
 #[derive(Debug, Default)]
 pub(crate) struct PendingDecisions {
     of_host: BTreeMap<String, Vec<Pending>>,
@@ -38,8 +39,8 @@ impl PendingDecisions {
         self.of_host.contains_key(host)
     }
 
-    /// The row of the host was written again, at a time in microseconds since 1970 that is cut to seconds: it shows what was
-    /// decided before.
+    /// The row of the host was written again, at a time in microseconds since 1970 that is cut to
+    /// seconds: it shows what was decided before.
     pub(crate) fn settle(&mut self, host: &str, written: i64) {
         if let Some(decisions) = self.of_host.get_mut(host) {
             decisions.retain(|decision| decision.at > written.saturating_add(999_999));

@@ -88,7 +88,8 @@ impl Reader {
         (self.options.clock)()
     }
 
-    /// Checks the schemas, then reads everything. A cell that does not answer is left out until it does.
+    /// Checks the schemas, then reads everything. A cell that does not answer is left out until it
+    /// does.
     ///
     /// # Errors
     /// The API database cannot be read, or a schema is of another release.
@@ -182,8 +183,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Brings everything that a decision looks at up to date: aggregates, services and compute nodes of all cells that are up,
-    /// and where these instances are.
+    /// Brings everything that a decision looks at up to date: aggregates, services and compute
+    /// nodes of all cells that are up, and where these instances are.
     pub async fn refresh(&self, instances: &BTreeSet<Uuid>) {
         ReadStatistics::add(&self.statistics.refreshes, 1);
         let cells: Vec<CellDatabase> =

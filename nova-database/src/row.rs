@@ -1,7 +1,7 @@
 //! Rows as texts.
 //!
-//! Both kinds of servers answer simple queries in text, whatever the types of the columns. So one reader serves both, and
-//! tests need no server.
+//! Both kinds of servers answer simple queries in text, whatever the types of the columns. So one
+//! reader serves both, and tests need no server.
 
 use berth_scheduler::time::micros;
 

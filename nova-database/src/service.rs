@@ -44,8 +44,8 @@ impl ServiceRow {
     }
 }
 
-/// The part that filters examine. Heartbeats change it only when the service goes down or comes back, so hosts that report every few
-/// seconds are no changes.
+/// The part that filters examine. Heartbeats change it only when the service goes down or comes
+/// back, so hosts that report every few seconds are no changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ServiceStatus {
     disabled: bool,

@@ -25,7 +25,8 @@ impl OwnServiceRecord {
         Self { database: Database::new(url, Duration::from_secs(10)), host, topic }
     }
 
-    /// Reports that the service lives; creates the row if it is missing. `uuid` is the id of a new row.
+    /// Reports that the service lives; creates the row if it is missing. `uuid` is the id of a new
+    /// row.
     ///
     /// # Errors
     /// [`DatabaseQueryError`]

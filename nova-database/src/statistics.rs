@@ -13,8 +13,8 @@ pub struct ReadStatistics {
 }
 
 impl ReadStatistics {
-    /// Counts by name: refreshes for requests, rows of compute nodes and of instances that were read, readings of all
-    /// aggregates, and readings that failed.
+    /// Counts by name: refreshes for requests, rows of compute nodes and of instances that were
+    /// read, readings of all aggregates, and readings that failed.
     #[must_use]
     pub fn counts(&self) -> [(&'static str, u64); 5] {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);

@@ -103,8 +103,9 @@ impl DatabaseUrl {
     }
 }
 
-/// The URL of a cell. It may be a template such as `{scheme}://{username}:{password}@{hostname}/{path}?{query}`, which is
-/// filled in from `[database] connection`.
+/// The URL of a cell. It may be a template such as
+/// `{scheme}://{username}:{password}@{hostname}/{path}?{query}`, which is filled in from
+/// `[database] connection`.
 ///
 /// # Errors
 /// [`InvalidDatabaseUrl::Template`]

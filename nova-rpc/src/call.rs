@@ -55,7 +55,8 @@ pub enum Call {
 pub struct DestinationsRequest {
     /// The needs of each instance, and the restrictions of its host.
     pub spec: RequestSpec,
-    /// The instances. None where the caller is a conductor of before version 4.4, which claims nothing either.
+    /// The instances. None where the caller is a conductor of before version 4.4, which claims
+    /// nothing either.
     pub instances: Option<Vec<Uuid>>,
     /// Whether the caller reads Selection objects.
     pub returns_objects: bool,
@@ -97,7 +98,8 @@ impl Call {
     /// Reads a message.
     ///
     /// # Errors
-    /// The exception for a namespace, a version, a method or arguments that the scheduler does not serve.
+    /// The exception for a namespace, a version, a method or arguments that the scheduler does not
+    /// serve.
     pub fn read(message: &Message) -> Result<Self, RpcFailure> {
         let Message { method, namespace, version, .. } = message;
         match namespace.as_deref() {
@@ -108,7 +110,8 @@ impl Call {
     }
 }
 
-/// Whether a server of this version serves a caller of that: the same major version, and no newer minor one.
+/// Whether a server of this version serves a caller of that: the same major version, and no newer
+/// minor one.
 fn serves((major, minor): (u32, u32), asked: &str) -> bool {
     let mut parts = asked.split('.').map(str::parse::<u32>);
     let (Some(Ok(asked_major)), Some(Ok(asked_minor))) = (parts.next(), parts.next()) else { return false };

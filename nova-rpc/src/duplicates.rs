@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-/// The ids of the last messages. A broker delivers a message again when it did not receive the acknowledgement.
+/// The ids of the last messages. A broker delivers a message again when it did not receive the
+/// acknowledgement.
 #[derive(Debug, Default)]
 pub struct Duplicates {
     order: VecDeque<String>,
@@ -10,8 +11,8 @@ pub struct Duplicates {
 }
 
 impl Duplicates {
-    /// oslo.messaging remembers 16, one for each message that a process has not acknowledged. More are acknowledged late
-    /// when a connection with many callers is lost.
+    /// oslo.messaging remembers 16, one for each message that a process has not acknowledged. More
+    /// are acknowledged late when a connection with many callers is lost.
     const REMEMBERED: usize = 4_096;
 
     /// Remembers the message; returns whether it is new.

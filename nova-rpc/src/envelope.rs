@@ -1,7 +1,8 @@
 //! Messages as oslo.messaging puts them on a bus.
 //!
-//! A body is an envelope, JSON whose `oslo.message` is a JSON text again. The message inside has the method, its arguments,
-//! where to send the reply, and the context of the request in keys that begin with `_context_`.
+//! A body is an envelope, JSON whose `oslo.message` is a JSON text again. The message inside has
+//! the method, its arguments, where to send the reply, and the context of the request in keys that
+//! begin with `_context_`.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -104,7 +105,8 @@ impl Message {
         Some(ReplyTo { queue, msg_id })
     }
 
-    /// Seconds within which the caller has to observe that work goes on; none if the caller does not monitor the call.
+    /// Seconds within which the caller has to observe that work goes on; none if the caller does
+    /// not monitor the call.
     #[must_use]
     pub fn monitor_timeout(&self) -> Option<f64> {
         self.timeout.filter(|seconds| seconds.is_finite() && *seconds > 0.0)

@@ -13,7 +13,8 @@ const NOVA: &str = "nova.exception";
 const PYTHON: &str = "builtins";
 const DISPATCHER: &str = "oslo_messaging.rpc.dispatcher";
 
-/// An exception for the caller, which rebuilds it as `class(*args, **kwargs)` if it knows the module.
+/// An exception for the caller, which rebuilds it as `class(*args, **kwargs)` if it knows the
+/// module.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RpcFailure {
     class: Cow<'static, str>,
@@ -66,7 +67,8 @@ impl RpcFailure {
         failure.with("consumer_uuid", consumer).with("error", error).with("code", 500)
     }
 
-    /// An exception by its class. One that neither Nova nor Python defines reaches the caller as `RemoteError`.
+    /// An exception by its class. One that neither Nova nor Python defines reaches the caller as
+    /// `RemoteError`.
     #[must_use]
     pub fn exception(class: &'static str, message: &str) -> Self {
         match class {

@@ -30,7 +30,8 @@ impl ImageMeta {
     }
 }
 
-/// The properties as Glance would give them. `ImageMetaProps` has three lists where Glance has a key for each item.
+/// The properties as Glance would give them. `ImageMetaProps` has three lists where Glance has a
+/// key for each item.
 fn raw(typed: &[(String, Value)]) -> Vec<(String, Value)> {
     let mut raw = Vec::with_capacity(typed.len());
     for (name, value) in typed {

@@ -1,8 +1,9 @@
 //! Nova's messages to its scheduler over RabbitMQ, and the replies.
 //!
-//! Nova's services call each other with oslo.messaging: JSON envelopes over AMQP, in which versioned objects travel. This
-//! crate reads the calls and casts that a scheduler receives, and writes replies and exceptions as the callers expect them
-//! ([`Message`], [`Call`], [`Reply`]). The [`bus`] connects to the brokers, declares the queues and delivers.
+//! Nova's services call each other with oslo.messaging: JSON envelopes over AMQP, in which
+//! versioned objects travel. This crate reads the calls and casts that a scheduler receives, and
+//! writes replies and exceptions as the callers expect them ([`Message`], [`Call`], [`Reply`]). The
+//! [`bus`] connects to the brokers, declares the queues and delivers.
 //!
 //! # Files
 //!

@@ -3,8 +3,8 @@
 use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
 
-/// An object as it travels. Fields that are not set are absent; those that this reader does not know are ignored, so that
-/// objects of newer minor versions can be read.
+/// An object as it travels. Fields that are not set are absent; those that this reader does not
+/// know are ignored, so that objects of newer minor versions can be read.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Object<T>(pub(crate) T);
 
@@ -21,7 +21,8 @@ struct Wire<T> {
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let Wire { name, version, data } = Wire::deserialize(from)?;
-        // All objects that a scheduler reads are of major version 1, but for lists of instances and the instances in them.
+        // All objects that a scheduler reads are of major version 1, but for lists of instances and
+        // the instances in them.
         if !(version.starts_with("1.") || version.starts_with("2.")) {
             return Err(Error::custom(format_args!("{name}: version {version} is unknown")));
         }

@@ -121,7 +121,8 @@ struct LevelParams {
 }
 
 impl WireSpec {
-    /// The request as the decider reads it. The user is that of the context where the spec names none.
+    /// The request as the decider reads it. The user is that of the context where the spec names
+    /// none.
     pub(crate) fn spec(self, context_user: Option<&str>) -> Result<RequestSpec, String> {
         let image = self.image.map(|Object(image)| image.image()).transpose();
         let hints = self.scheduler_hints.unwrap_or_default();

@@ -1,4 +1,5 @@
-//! Messages that Nova's own services exchanged: every request is read, and the answers are written as they were.
+//! Messages that Nova's own services exchanged: every request is read, and the answers are written
+//! as they were.
 
 use std::collections::BTreeMap;
 

@@ -117,8 +117,9 @@ fn claimant(asked: &Asked<'_>) -> Claimant {
         user: asked.spec.user_id.as_str().into(),
         consumer_type: None,
     };
-    // Conductor keeps the members of server groups; the index has no group of them.
-    // An instance that is evacuated keeps what it holds on the host that is lost; resizes and migrations move that to the migration first.
+    // Conductor keeps the members of server groups; the index has no group of them. An instance
+    // that is evacuated keeps what it holds on the host that is lost; resizes and migrations move
+    // that to the migration first.
     Claimant { owner: Arc::new(owner), group: None, keeps_allocations: true, migration: None, now: asked.now }
 }
 

@@ -1,4 +1,5 @@
-//! The engine that decides and claims: on the index of Placement in this process, or in another Placement service.
+//! The engine that decides and claims: on the index of Placement in this process, or in another
+//! Placement service.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -42,7 +43,8 @@ pub(crate) struct DryLook {
 }
 
 impl Engine {
-    /// Chooses hosts and claims what the instances need there. A request that is refused comes with what its explanation needs.
+    /// Chooses hosts and claims what the instances need there. A request that is refused comes with
+    /// what its explanation needs.
     pub(crate) async fn decide(
         &self,
         hosts: &NovaHosts,

@@ -7,8 +7,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::requests::RecentRequests;
 
-/// Explanations that are computed at once. Each has a copy of all hosts; when more requests are refused at the same time, the
-/// others are kept with the counts alone.
+/// Explanations that are computed at once. Each has a copy of all hosts; when more requests are
+/// refused at the same time, the others are kept with the counts alone.
 const AT_ONCE: usize = 8;
 
 /// Explains refused requests on threads of their own.
@@ -44,7 +44,8 @@ impl Explanations {
     }
 }
 
-/// The explanation as `berth explain --json` prints it. No host was chosen, so there are no standings.
+/// The explanation as `berth explain --json` prints it. No host was chosen, so there are no
+/// standings.
 fn explained(case: &Case) -> String {
     let scope = ExplanationScope { hosts: Vec::new(), standings: 0 };
     serde_json::to_string(&explain(&case.question(), &scope)).expect("it is JSON")

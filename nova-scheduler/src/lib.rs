@@ -1,8 +1,9 @@
 //! Berth in the place of nova-scheduler: Nova's conductors ask it over their own bus.
 //!
-//! [`NovaScheduler`] serves the topic `scheduler`. For each request, it waits until what it knows of hosts is fresh
-//! ([`berth_nova_database`]), decides with the one [`Decider`](berth_scheduler::decider::Decider) on the index of Placement in
-//! this process, and answers when the claim is durable ([`ClaimLedger`]).
+//! [`NovaScheduler`] serves the topic `scheduler`. For each request, it waits until what it knows
+//! of hosts is fresh ([`berth_nova_database`]), decides with the one
+//! [`Decider`](berth_scheduler::decider::Decider) on the index of Placement in this process, and
+//! answers when the claim is durable ([`ClaimLedger`]).
 //!
 //! ```text
 //! bus ─► SelectDestinations ─► fresh rows ─► Decider: decide, claim ─► durable ─► Selections ─► bus

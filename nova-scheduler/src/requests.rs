@@ -20,8 +20,9 @@ pub enum Outcome {
         hosts: usize,
         /// How many of the instances had found a host before one found none.
         placed: usize,
-        /// Why no host serves an instance of the request, as `berth explain --json` prints it. None where the request is not
-        /// explained yet, could not be, or came with too many others that were refused.
+        /// Why no host serves an instance of the request, as `berth explain --json` prints it. None
+        /// where the request is not explained yet, could not be, or came with too many others that
+        /// were refused.
         explanation: Option<Arc<str>>,
     },
 }
@@ -64,7 +65,8 @@ impl RequestSummary {
     }
 }
 
-/// The last requests, bounded by number and by memory. The oldest is forgotten first; those that were refused are kept longer.
+/// The last requests, bounded by number and by memory. The oldest is forgotten first; those that
+/// were refused are kept longer.
 #[derive(Debug, Default)]
 pub(crate) struct RecentRequests {
     lists: Mutex<Lists>,
@@ -128,7 +130,8 @@ impl RecentRequests {
         }
     }
 
-    /// Adds its explanation to the refused request with this number, unless it is forgotten already.
+    /// Adds its explanation to the refused request with this number, unless it is forgotten
+    /// already.
     pub(crate) fn explain(&self, number: u64, explanation: Arc<str>) {
         self.lock().refused.explain(number, explanation);
     }

@@ -130,7 +130,8 @@ impl NovaScheduler {
         }
     }
 
-    /// Decides on the index of Placement in this process, unless the settings name another Placement service.
+    /// Decides on the index of Placement in this process, unless the settings name another
+    /// Placement service.
     fn engine(&self) -> Result<Engine, NovaError> {
         let NovaSettings { options, seed, placement, .. } = &self.settings;
         Ok(match placement {

@@ -14,7 +14,8 @@ use crate::service::Service;
 use crate::shadow::{Look, Relayed, Shadow, Subject, WhenUnanswered, chosen_of};
 
 impl Service {
-    /// Decides without a claim, passes the request on, records both answers, and returns that of nova-scheduler.
+    /// Decides without a claim, passes the request on, records both answers, and returns that of
+    /// nova-scheduler.
     pub(crate) async fn shadowed(
         &self,
         shadow: &Arc<Shadow>,
@@ -61,7 +62,8 @@ impl Service {
         }
     }
 
-    /// Decides without a claim. Nothing without an index, or for a request that nova-scheduler refuses outright.
+    /// Decides without a claim. Nothing without an index, or for a request that nova-scheduler
+    /// refuses outright.
     async fn look(&self, request: &DestinationsRequest, instances: &[Uuid]) -> Option<Look> {
         if instances.is_empty() {
             return None;

@@ -4,7 +4,8 @@ use crate::ids::TraitId;
 use crate::standard::CUSTOM_PREFIX;
 use crate::writer::{TopologyError, Writer};
 
-/// The number of traits that an index may have: each change of the fleet copies a table of that length.
+/// The number of traits that an index may have: each change of the fleet copies a table of that
+/// length.
 pub const MAX_TRAITS: usize = 1 << 16;
 
 /// The rule for custom names, as the end of a sentence about one.

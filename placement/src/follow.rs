@@ -13,7 +13,8 @@ use crate::recorder::ProviderState;
 use crate::records::NameRecord;
 use crate::writer::{TopologyError, Writer};
 
-/// The outcome of a batch of changes: everything that it changed, once, as it is afterwards. `None` stands for: removed.
+/// The outcome of a batch of changes: everything that it changed, once, as it is afterwards. `None`
+/// stands for: removed.
 #[derive(Debug, Default)]
 pub struct ChangeSet {
     /// Resource classes.
@@ -35,8 +36,8 @@ pub struct ChangeSet {
 }
 
 impl Index {
-    /// Applies the outcome of a batch of another index's changes, which had before what this index has. Readers can see parts
-    /// of it until it returns.
+    /// Applies the outcome of a batch of another index's changes, which had before what this index
+    /// has. Readers can see parts of it until it returns.
     ///
     /// # Errors
     /// A change that does not fit what the index has. The index is of no use then.
@@ -124,7 +125,8 @@ impl Writer<'_> {
         let is_known = |writer: &Self, row: Row| writer.topology().provider(row).is_some();
         let parent_of =
             |writer: &Self, row: Row| writer.topology().provider(row).and_then(|known| known.parent);
-        // Whatever moves or goes leaves its tree first, so that it has no children and is nobody's child.
+        // Whatever moves or goes leaves its tree first, so that it has no children and is nobody's
+        // child.
         for (&row, after) in providers {
             let stays = after.as_ref().is_some_and(|after| after.parent == parent_of(self, row));
             if is_known(self, row) && !stays {

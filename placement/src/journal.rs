@@ -1,8 +1,8 @@
 //! The change journal: which rows changed, in order, in a bounded lock-free ring.
 //!
-//! Writers never wait. A reader that falls a whole ring behind receives [`JournalRead::Overrun`] and reads
-//! every row instead. An entry says only *that* a row changed: the reader then reads the row's
-//! current state, so an entry that is read late or twice is harmless.
+//! Writers never wait. A reader that falls a whole ring behind receives [`JournalRead::Overrun`]
+//! and reads every row instead. An entry says only *that* a row changed: the reader then reads the
+//! row's current state, so an entry that is read late or twice is harmless.
 
 use std::cmp;
 

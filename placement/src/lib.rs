@@ -29,10 +29,10 @@
 //! during the reservation, so two claims of one consumer cannot both succeed. No search accesses
 //! the map.
 //!
-//! **Journal.** A ring of 65,536 entries, each with a row that changed and whether more than its use
-//! changed. An entry says only *that* a row changed: the reader reads the row's current state, so an
-//! entry that is read twice or late is harmless. A reader that falls a whole ring behind copies
-//! every row.
+//! **Journal.** A ring of 65,536 entries, each with a row that changed and whether more than its
+//! use changed. An entry says only *that* a row changed: the reader reads the row's current state,
+//! so an entry that is read twice or late is harmless. A reader that falls a whole ring behind
+//! copies every row.
 //!
 //! # Files
 //!
@@ -73,15 +73,16 @@
 //!
 //! # Invariants
 //!
-//! - No UUID and no name on the path of a decision: they are looked up at the edge, inside there are
-//!   rows. (A consumer is a UUID, looked up once for each claim or release.)
+//! - No UUID and no name on the path of a decision: they are looked up at the edge, inside there
+//!   are rows. (A consumer is a UUID, looked up once for each claim or release.)
 //! - No floating point in an amount. It appears in the allocation ratio, from which a capacity is
 //!   computed once, when the inventory is written, and in weighing.
 //! - A row is never reused for another provider, so a decision about a removed provider cannot hit
 //!   its successor.
 //! - Reading free amounts never waits, and no reader delays a claim. A claim, or a read of a whole
 //!   inventory record, waits for a few stores while that provider's inventory is rewritten.
-//! - [`Index::check`] and [`View::check`] compute derived state and compare it; they repair nothing.
+//! - [`Index::check`] and [`View::check`] compute derived state and compare it; they repair
+//!   nothing.
 
 pub mod candidates;
 mod consistency;

@@ -1,4 +1,5 @@
-//! Errors of the index as messages: the index numbers its providers, classes and traits, and a message names them.
+//! Errors of the index as messages: the index numbers its providers, classes and traits, and a
+//! message names them.
 
 use crate::ids::{ClassId, Row};
 use crate::topology::Topology;

@@ -1,4 +1,5 @@
-//! Numbers of removed classes and traits are used again, but never while a caller can know their former meaning.
+//! Numbers of removed classes and traits are used again, but never while a caller can know their
+//! former meaning.
 
 use berth_placement::{ClassId, Index, Inventory, StateChange, TopologyError, TraitId};
 use uuid::Uuid;

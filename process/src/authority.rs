@@ -1,7 +1,8 @@
 //! The part of a URL between `//` and the path: a login, a host and a port.
 //!
-//! Nova's URLs of databases and brokers are not those of the web: one URL may name several brokers, and cell mappings may be
-//! templates. So each of their readers splits its own URL, and has these parts in common.
+//! Nova's URLs of databases and brokers are not those of the web: one URL may name several brokers,
+//! and cell mappings may be templates. So each of their readers splits its own URL, and has these
+//! parts in common.
 
 use percent_encoding::percent_decode_str;
 
@@ -22,7 +23,8 @@ pub fn user_and_password(login: &str) -> (&str, &str) {
     login.split_once(':').unwrap_or((login, ""))
 }
 
-/// Host and port of an address, as they are written there. An IPv6 address loses its brackets; an empty port is none.
+/// Host and port of an address, as they are written there. An IPv6 address loses its brackets; an
+/// empty port is none.
 #[must_use]
 pub fn host_and_port(address: &str) -> (&str, Option<&str>) {
     let (host, port) = match address.strip_prefix('[').and_then(|rest| rest.split_once(']')) {

@@ -1,4 +1,5 @@
-//! Files that are read as a whole, up to a bound: a device or a wrong file must not fill the memory.
+//! Files that are read as a whole, up to a bound: a device or a wrong file must not fill the
+//! memory.
 
 use std::fs::File;
 use std::io::{self, Read};

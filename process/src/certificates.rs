@@ -117,8 +117,8 @@ impl CertificateAndKey {
         Ok(Self { certificate: chain, key: secret })
     }
 
-    /// Whether the issuer of the certificate is neither in its file nor among `authorities`, so that others can only
-    /// verify it when they know the issuer.
+    /// Whether the issuer of the certificate is neither in its file nor among `authorities`, so
+    /// that others can only verify it when they know the issuer.
     #[must_use]
     pub(crate) fn lacks_issuer(&self, authorities: &[u8]) -> bool {
         let (Ok(chain), Ok(known)) = (chain(&self.certificate), self::authorities(authorities)) else {

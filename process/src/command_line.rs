@@ -1,4 +1,5 @@
-//! The output of a command that does nothing else: its help, its version, or the error of its arguments.
+//! The output of a command that does nothing else: its help, its version, or the error of its
+//! arguments.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -7,7 +8,8 @@ use clap::Error;
 
 use crate::printable;
 
-/// Prints help or version. A reader that went away has seen enough; any other failure is one of the command.
+/// Prints help or version. A reader that went away has seen enough; any other failure is one of the
+/// command.
 #[must_use]
 pub fn print_answer(command: &str, answer: &Error) -> ExitCode {
     match answer.print().and_then(|()| io::stdout().flush()) {
@@ -19,7 +21,8 @@ pub fn print_answer(command: &str, answer: &Error) -> ExitCode {
     }
 }
 
-/// Says what is wrong with the arguments. They are printed as they are only if they cannot act on the terminal.
+/// Says what is wrong with the arguments. They are printed as they are only if they cannot act on
+/// the terminal.
 #[must_use]
 pub fn refuse(usage: &Error) -> ExitCode {
     let plain = usage.render().to_string();

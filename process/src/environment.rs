@@ -1,7 +1,8 @@
 //! The environment variables whose names begin with `BERTH_`.
 //!
-//! A variable that is set and not understood is an error that names it. To ignore it would mean to run with another
-//! setting than the one that was asked for: with a typo in `BERTH_SERVE__AUTH`, without authentication.
+//! A variable that is set and not understood is an error that names it. To ignore it would mean to
+//! run with another setting than the one that was asked for: with a typo in `BERTH_SERVE__AUTH`,
+//! without authentication.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -14,8 +15,8 @@ const PREFIX: &str = "BERTH_";
 /// Variables of programs that start Berth and pass their environment on, as minicloud does.
 const OF_LAUNCHERS: [&str; 2] = ["BERTH_DATA", "BERTH_OPTIONS"];
 
-/// Variables of `berth`, which an agent finds on a machine that also runs the service or the operator's command: names, and
-/// prefixes of the service's settings.
+/// Variables of `berth`, which an agent finds on a machine that also runs the service or the
+/// operator's command: names, and prefixes of the service's settings.
 const OF_BERTH: [&str; 3] = ["BERTH_PROJECT", "BERTH_USER", "BERTH_COMMIT"];
 const TABLES_OF_BERTH: [&str; 2] = ["BERTH_SERVE__", "BERTH_NOVA__"];
 
@@ -77,7 +78,8 @@ impl Known {
         self
     }
 
-    /// Everything that is wrong with the variables that begin with `BERTH_`, in capitals or not, in the order of their names.
+    /// Everything that is wrong with the variables that begin with `BERTH_`, in capitals or not, in
+    /// the order of their names.
     pub fn problems(&self, variables: impl IntoIterator<Item = (OsString, OsString)>) -> Vec<Problem> {
         let problem = |(name, value): (OsString, OsString)| {
             let shown = name.to_string_lossy().into_owned();
@@ -120,8 +122,9 @@ fn is_of_berth(name: &str) -> bool {
     OF_BERTH.contains(&name) || TABLES_OF_BERTH.iter().any(|table| name.starts_with(table))
 }
 
-/// Whether Kubernetes sets the variable, in every pod of a namespace with a service whose name begins with `berth`: for
-/// `berth-grpc` it sets `BERTH_GRPC_SERVICE_HOST`, `BERTH_GRPC_PORT_8779_TCP` and more.
+/// Whether Kubernetes sets the variable, in every pod of a namespace with a service whose name
+/// begins with `berth`: for `berth-grpc` it sets `BERTH_GRPC_SERVICE_HOST`,
+/// `BERTH_GRPC_PORT_8779_TCP` and more.
 fn is_of_kubernetes(name: &str) -> bool {
     let is_port = |rest: &str| {
         let (number, rest) = rest.split_once('_').unwrap_or((rest, ""));

@@ -1,5 +1,5 @@
-//! The common edges of `berth` and `berth-agent`: environment variables, the log, printed text, and certificate
-//! files.
+//! The common edges of `berth` and `berth-agent`: environment variables, the log, printed text, and
+//! certificate files.
 //!
 //! | module | |
 //! |---|---|

@@ -1,5 +1,6 @@
-//! What listens at an address, for clients that expected something else there. A wrong port or scheme is the likeliest
-//! mistake, and the libraries' errors for it ("invalid HTTP version", "frame with invalid size") name neither.
+//! What listens at an address, for clients that expected something else there. A wrong port or
+//! scheme is the likeliest mistake, and the libraries' errors for it ("invalid HTTP version",
+//! "frame with invalid size") name neither.
 
 use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -27,14 +28,16 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const ENOUGH: usize = 4096;
 const PARTS: usize = 4;
 
-/// What a gRPC client has to change in its URL; nothing if what listens there is right, or nothing does.
+/// What a gRPC client has to change in its URL; nothing if what listens there is right, or nothing
+/// does.
 #[must_use]
 pub fn grpc_advice(url: &str) -> Option<&'static str> {
     let (scheme, host, port) = parts(url)?;
     Listener::at(host, port)?.advice_for_grpc(scheme)
 }
 
-/// What a client of the Placement API has to change in its URL; nothing if what listens there is right, or nothing does.
+/// What a client of the Placement API has to change in its URL; nothing if what listens there is
+/// right, or nothing does.
 #[must_use]
 pub fn placement_advice(url: &str) -> Option<&'static str> {
     let (scheme, host, port) = parts(url)?;
@@ -50,7 +53,8 @@ fn parts(url: &str) -> Option<(&str, &str, u16)> {
 }
 
 impl Listener {
-    /// Asks what listens at this host and port; nothing if nothing does, or it speaks another protocol.
+    /// Asks what listens at this host and port; nothing if nothing does, or it speaks another
+    /// protocol.
     fn at(host: &str, port: u16) -> Option<Self> {
         let address = (host, port).to_socket_addrs().ok()?.next()?;
         let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
@@ -65,7 +69,8 @@ impl Listener {
 
     /// The listener that answers a request in plain HTTP/1.1 with these bytes.
     fn of(answer: &[u8]) -> Option<Self> {
-        // A record of an alert, version 3.x (RFC 8446, 5.1); a frame of settings or GOAWAY on stream 0 (RFC 9113, 4.1).
+        // A record of an alert, version 3.x (RFC 8446, 5.1); a frame of settings or GOAWAY on
+        // stream 0 (RFC 9113, 4.1).
         const SETTINGS: u8 = 4;
         const GOAWAY: u8 = 7;
         match answer {

@@ -39,8 +39,9 @@ pub enum InvalidFilter {
 impl FromStr for LogFilter {
     type Err = InvalidFilter;
 
-    /// Reads the directives of `tracing_subscriber::EnvFilter`. A target without a level is refused: it would stand for all that
-    /// the target logs and nothing else, so that `infoo` logs nothing at all.
+    /// Reads the directives of `tracing_subscriber::EnvFilter`. A target without a level is
+    /// refused: it would stand for all that the target logs and nothing else, so that `infoo` logs
+    /// nothing at all.
     fn from_str(text: &str) -> Result<Self, InvalidFilter> {
         let is_bare = |part: &&str| {
             !part.contains(['=', '[']) && !part.is_empty() && LevelFilter::from_str(part).is_err()
@@ -54,8 +55,8 @@ impl FromStr for LogFilter {
 
 /// Starts the log of this process. Call it once.
 pub fn start(LogFilter(filter): LogFilter, format: LogFormat, terminal: &Terminal) {
-    // A log that cannot be written, as on a full disk, must not end the process: reporting the failure on standard error
-    // would fail as well, and panic.
+    // A log that cannot be written, as on a full disk, must not end the process: reporting the
+    // failure on standard error would fail as well, and panic.
     let log = tracing_subscriber::fmt().with_env_filter(filter).log_internal_errors(false);
     match format {
         LogFormat::Text => log
@@ -103,7 +104,8 @@ impl Terminal {
     }
 }
 
-/// Fields whose text is escaped, so that no name or message can act on a terminal or begin a line of its own.
+/// Fields whose text is escaped, so that no name or message can act on a terminal or begin a line
+/// of its own.
 struct EscapedFields(DefaultFields);
 
 impl<'writer> FormatFields<'writer> for EscapedFields {

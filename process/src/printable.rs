@@ -1,8 +1,9 @@
 //! Text that is safe to print: characters that act on a terminal are escaped.
 //!
-//! Names, messages and values come from clients, agents, images and files. A control character in one of them could move
-//! the cursor, and a direction-changing one could show a name as another. Both are printed as `\u{1b}` or `\u{202e}`. A
-//! backslash stays as it is: names that contain one are more frequent than names that imitate an escape.
+//! Names, messages and values come from clients, agents, images and files. A control character in
+//! one of them could move the cursor, and a direction-changing one could show a name as another.
+//! Both are printed as `\u{1b}` or `\u{202e}`. A backslash stays as it is: names that contain one
+//! are more frequent than names that imitate an escape.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -19,7 +20,8 @@ pub fn lines(text: &str) -> Cow<'_, str> {
     escaped(text, |letter| acts_on_terminal(letter) && !matches!(letter, '\n' | '\t'), write_rust)
 }
 
-/// A JSON document of the same value. Only its strings can contain such characters, so JSON's own escapes serve.
+/// A JSON document of the same value. Only its strings can contain such characters, so JSON's own
+/// escapes serve.
 #[must_use]
 pub fn json(document: &str) -> Cow<'_, str> {
     escaped(document, |letter| acts_on_terminal(letter) && !matches!(letter, '\n' | '\r' | '\t'), write_json)
@@ -57,8 +59,8 @@ fn write_json(out: &mut String, letter: char) {
     }
 }
 
-/// Whether a terminal obeys the character instead of showing it: controls, line and paragraph separators, marks of
-/// direction, and the invisible characters that hide text.
+/// Whether a terminal obeys the character instead of showing it: controls, line and paragraph
+/// separators, marks of direction, and the invisible characters that hide text.
 fn acts_on_terminal(letter: char) -> bool {
     letter.is_control()
         || matches!(
@@ -81,7 +83,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// A name with U+202E was shown as another name, and one with an escape sequence changed the terminal's colours.
+    /// A name with U+202E was shown as another name, and one with an escape sequence changed the
+    /// terminal's colours.
     #[test]
     fn characters_that_act_on_a_terminal_are_escaped() {
         for (text, shown) in [

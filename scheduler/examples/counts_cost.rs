@@ -6,8 +6,8 @@
 //! valgrind --tool=callgrind --toggle-collect=counts_cost::uncounted target/release/examples/counts_cost 10000 uncounted
 //! ```
 //!
-//! Both run Nova's default filters over hosts of eight classes, of which some are disabled, down, of another
-//! architecture or without a capability that is asked for.
+//! Both run Nova's default filters over hosts of eight classes, of which some are disabled, down,
+//! of another architecture or without a capability that is asked for.
 
 #![allow(clippy::print_stdout, reason = "this is a command")]
 #![allow(clippy::disallowed_methods, reason = "this is a command: it reads its arguments")]

@@ -1,7 +1,7 @@
 //! Compares Berth with recorded answers of the real Nova.
 //!
-//! `cargo run --release -p berth-scheduler --example nova_vectors -- FILE…` takes plain or gzipped files with one record
-//! a line, prints what differs, and fails if anything does.
+//! `cargo run --release -p berth-scheduler --example nova_vectors -- FILE…` takes plain or gzipped
+//! files with one record a line, prints what differs, and fails if anything does.
 
 #![allow(clippy::print_stdout, reason = "this is a command")]
 #![allow(clippy::disallowed_methods, reason = "this is a command: it reads its arguments")]

@@ -5,8 +5,9 @@
 //! valgrind --tool=callgrind --toggle-collect='*decide*' target/release/examples/numa_pipeline
 //! ```
 //!
-//! Hosts have two cells of 32 CPUs with SMT, 2 MiB pages and a few devices, used to different degrees. The instance
-//! wants 8 dedicated CPUs and 8 GiB in 2 MiB pages, on one cell or two, and a device close to them.
+//! Hosts have two cells of 32 CPUs with SMT, 2 MiB pages and a few devices, used to different
+//! degrees. The instance wants 8 dedicated CPUs and 8 GiB in 2 MiB pages, on one cell or two, and a
+//! device close to them.
 
 use berth_scheduler::numa::{self, CellAllocation, CellLimits, Demand, HostTopology, InstanceTopology};
 use berth_scheduler::pci::{self, PciRequest, Pools, ProviderMapping};

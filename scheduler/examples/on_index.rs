@@ -1,11 +1,13 @@
-//! What one decision on an index costs, from the request to the claimed host, and what it costs to work the request out first:
+//! What one decision on an index costs, from the request to the claimed host, and what it costs to
+//! work the request out first:
 //!
 //! ```text
 //! cargo run --release --example on_index -p berth-scheduler -- 100000
 //! valgrind --tool=callgrind --toggle-collect='*on_index*decide*' target/release/examples/on_index 100000
 //! ```
 //!
-//! Nova's default filters and weighers, hosts of three sizes in three zones, one VM that comes and one that leaves in turn.
+//! Nova's default filters and weighers, hosts of three sizes in three zones, one VM that comes and
+//! one that leaves in turn.
 
 #![allow(clippy::print_stdout, reason = "this is a command")]
 #![allow(clippy::disallowed_methods, reason = "this is a command: it reads its arguments and the clock")]

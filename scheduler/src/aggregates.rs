@@ -69,8 +69,8 @@ impl AggregateMetadata {
         self.values.get(key).into_iter().flatten().map(String::as_str)
     }
 
-    /// The smallest of a key's numbers. None without the key, and if only one of its values is not a number: then the
-    /// configured value holds.
+    /// The smallest of a key's numbers. None without the key, and if only one of its values is not
+    /// a number: then the configured value holds.
     pub fn least<T: PartialOrd>(&self, key: &str, read: impl Fn(&str) -> Result<T, NotANumber>) -> Option<T> {
         let numbers: Vec<T> = self.values(key).map(read).collect::<Result<_, _>>().ok()?;
         numbers.into_iter().reduce(|least, other| if other < least { other } else { least })

@@ -1,7 +1,7 @@
 //! The exceptions that Nova raises where Berth returns an error.
 //!
-//! A caller of Nova's scheduler receives an exception by its class and message. Berth's own errors name the field and
-//! the value instead, so each error knows both.
+//! A caller of Nova's scheduler receives an exception by its class and message. Berth's own errors
+//! name the field and the value instead, so each error knows both.
 
 use super::filters::{FilterError, JsonQueryError, MatchError};
 use super::numa::NumaFault;

@@ -8,8 +8,8 @@ use time::macros::format_description;
 const FORMAT: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second][optional [.[subsecond]]]");
 
-/// The microseconds since 1970 of a UTC time such as `2026-06-01T00:00:00.5`. A blank may stand for the `T`, and a `Z` at the
-/// end. Of a fraction, whole microseconds count.
+/// The microseconds since 1970 of a UTC time such as `2026-06-01T00:00:00.5`. A blank may stand for
+/// the `T`, and a `Z` at the end. Of a fraction, whole microseconds count.
 #[must_use]
 pub fn micros(text: &str) -> Option<i64> {
     let text = text.strip_suffix('Z').unwrap_or(text).replacen(' ', "T", 1);

@@ -149,8 +149,8 @@ fn without_separator(text: &str) -> &str {
     text.strip_prefix(['-', '_', '.']).unwrap_or(text)
 }
 
-/// The number of ASCII digits. A number beyond 64 bits is beyond the versions of hypervisors, too: the largest stands for
-/// it.
+/// The number of ASCII digits. A number beyond 64 bits is beyond the versions of hypervisors, too:
+/// the largest stands for it.
 fn number(digits: &str) -> Option<u64> {
     (!digits.is_empty()).then(|| digits.parse().unwrap_or(u64::MAX))
 }

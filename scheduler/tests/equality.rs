@@ -96,7 +96,8 @@ fn host_of(shape: impl Strategy<Value = Shape>) -> impl Strategy<Value = HostPla
     })
 }
 
-/// Fleets of a few shapes, so that most ranks tie but for the row, and fleets where every host is its own.
+/// Fleets of a few shapes, so that most ranks tie but for the row, and fleets where every host is
+/// its own.
 fn fleet() -> impl Strategy<Value = Vec<HostPlan>> {
     let few =
         vec(shape(), 1..4).prop_flat_map(|shapes| vec(host_of(proptest::sample::select(shapes)), 1..400));
@@ -318,7 +319,8 @@ proptest! {
         prop_assert_eq!(world.index.check(), Ok(()));
     }
 
-    /// Deciders that look only when it is their turn: between two looks any number of things happened.
+    /// Deciders that look only when it is their turn: between two looks any number of things
+    /// happened.
     #[test]
     fn deciders_on_one_index_take_turns(
         plans in fleet(),
@@ -368,7 +370,8 @@ fn plain_fleet(hosts: u32, mut size: impl FnMut(u32) -> [u32; 3]) -> Arc<Index> 
     Arc::new(index)
 }
 
-/// Enough hosts for many groups of leaves; filling and emptying them splits and joins leaves and groups.
+/// Enough hosts for many groups of leaves; filling and emptying them splits and joins leaves and
+/// groups.
 #[test]
 fn groups_of_hosts_split_and_join_soundly() {
     let mut random = Lcg(1);

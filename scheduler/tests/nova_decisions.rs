@@ -1,5 +1,5 @@
-//! What recorded answers of Nova cannot show: reasons, filters and drivers of older releases, and where Berth decides
-//! otherwise on purpose.
+//! What recorded answers of Nova cannot show: reasons, filters and drivers of older releases, and
+//! where Berth decides otherwise on purpose.
 
 use berth_placement::ConsumerId;
 use berth_scheduler::filters::{Reason, RequestState, Scene, Step, Survivors, explain, run};

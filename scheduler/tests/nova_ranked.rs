@@ -1,4 +1,5 @@
-//! The ranked search names the hosts that the exhaustive pass puts first, whatever the fleet, the options and the request.
+//! The ranked search names the hosts that the exhaustive pass puts first, whatever the fleet, the
+//! options and the request.
 
 use berth_placement::kernel::{CLASSES, NOT_ASKED, NOTHING};
 use berth_placement::{HostFree, Row};
@@ -178,7 +179,8 @@ impl World {
         self.ranked.set_free(row, free);
     }
 
-    /// The hosts that pass, best first, and how many each constraint removed; none if the request fails.
+    /// The hosts that pass, best first, and how many each constraint removed; none if the request
+    /// fails.
     fn exhaustive(
         &self,
         request: &RequestSpec,

@@ -1,7 +1,7 @@
 //! Filters, weighers and whole decisions, compared with recorded answers of the real Nova.
 //!
-//! `nova/scheduler_cases.py` and `nova/number_cases.py` make the cases and ask Nova; the committed ones are replayed
-//! here, larger sets by the example `nova_vectors`.
+//! `nova/scheduler_cases.py` and `nova/number_cases.py` make the cases and ask Nova; the committed
+//! ones are replayed here, larger sets by the example `nova_vectors`.
 
 use std::path::{Path, PathBuf};
 
@@ -37,7 +37,8 @@ fn recorded_answers_are_ours() {
     assert!(assert_all_pass(&here("tests/nova/scheduler-cases.jsonl.gz")) >= 300);
 }
 
-/// Numbers in any script and of any size, in metadata, extra specs, hints, image properties and server groups.
+/// Numbers in any script and of any size, in metadata, extra specs, hints, image properties and
+/// server groups.
 #[test]
 fn recorded_numbers_are_ours() {
     assert!(assert_all_pass(&here("tests/nova/number-cases.jsonl.gz")) >= 100);
@@ -95,7 +96,8 @@ fn without(fields: &Map<String, Value>, key: &str) -> Map<String, Value> {
         .collect()
 }
 
-/// The harness once passed over messages, types of errors, the request on the bus and weighers that were missing.
+/// The harness once passed over messages, types of errors, the request on the bus and weighers that
+/// were missing.
 #[test]
 fn every_place_of_a_recording_counts() {
     let mut tried = 0;

@@ -1,5 +1,5 @@
-//! The Placement query against recorded answers of Nova: `tests/nova/placement_query.py` makes and asks them,
-//! and `tests/nova/number_cases.py` those with numbers of all kinds.
+//! The Placement query against recorded answers of Nova: `tests/nova/placement_query.py` makes and
+//! asks them, and `tests/nova/number_cases.py` those with numbers of all kinds.
 
 use std::path::Path;
 

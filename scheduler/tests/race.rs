@@ -82,7 +82,8 @@ fn race(index: &Arc<Index>, requests: [&[Request]; 3]) -> Vec<Filled> {
 #[test]
 fn the_fleet_is_filled_to_the_last_unit_and_nothing_is_granted_twice() {
     for _ in 0..ROUNDS {
-        // Each host has capacity for exactly 16 of the VMs; vCPUs and disk run out together, memory does not.
+        // Each host has capacity for exactly 16 of the VMs; vCPUs and disk run out together, memory
+        // does not.
         let index = fleet([16, 100, 32]);
         let requests = [Request::of(1, 4, 2)];
         let filled = race(&index, [&requests; 3]);
@@ -115,7 +116,8 @@ fn no_decider_overlooks_capacity_in_the_end() {
     }
 }
 
-/// A claim takes vCPUs everywhere and is then refused memory: a decider that looked in between must look again.
+/// A claim takes vCPUs everywhere and is then refused memory: a decider that looked in between must
+/// look again.
 #[test]
 fn capacity_that_a_refused_claim_held_for_a_moment_is_found_again() {
     let index = fleet([40, 10, 10]);
@@ -147,7 +149,8 @@ fn capacity_that_a_refused_claim_held_for_a_moment_is_found_again() {
     assert_eq!(sound, Ok(()));
 }
 
-/// Now that all is quiet, every decider sees what is there: it finds a host if and only if there is one.
+/// Now that all is quiet, every decider sees what is there: it finds a host if and only if there is
+/// one.
 fn assert_sound(index: &Arc<Index>, filled: Vec<Filled>, requests: &[Request]) {
     for (Filled { mut scheduler, .. }, (policy, _)) in filled.into_iter().zip(DECIDERS) {
         assert_eq!(scheduler.check(), Ok(()));

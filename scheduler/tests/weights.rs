@@ -1,4 +1,5 @@
-//! Weighted searches, the few best hosts, request classes and spreading: the answers are those of a naive scan.
+//! Weighted searches, the few best hosts, request classes and spreading: the answers are those of a
+//! naive scan.
 
 mod naive;
 
@@ -388,7 +389,8 @@ proptest! {
         if stale {
             deciders.extend(Decider::both(&world.index, weights, requests.len()));
         }
-        // Some hold nearly everything of a class, with next to no inventory left: −2³¹ or so is free.
+        // Some hold nearly everything of a class, with next to no inventory left: −2³¹ or so is
+        // free.
         for (host, (totals, _, over)) in hosts.iter().enumerate() {
             for number in (0..3).filter(|number| over & 1 << number != 0) {
                 world.happen(&Event::Claim { host, class: number, amount: totals[number] });
@@ -490,7 +492,8 @@ fn plain(hosts: u32, capacity: [u32; 3]) -> World {
     World::new(&vec![(shape, Label { step: 1, ..Label::default() }); hosts as usize])
 }
 
-/// A tie that only exact bounds keep: hosts that may not be had hold so much that their nodes' bounds round.
+/// A tie that only exact bounds keep: hosts that may not be had hold so much that their nodes'
+/// bounds round.
 #[test]
 fn nodes_with_hosts_out_of_reach_keep_their_ties() {
     let mut wrong = Vec::new();
@@ -581,7 +584,8 @@ fn a_remembered_decision_lasts_until_something_changes() {
         assert_eq!(scheduler.decide_request(&none), Err(NoValidHost));
     }
     assert_eq!(searches(&scheduler), before, "nothing changed");
-    // A claim elsewhere takes capacity away: there is still no host for the one, but perhaps another for the other.
+    // A claim elsewhere takes capacity away: there is still no host for the one, but perhaps
+    // another for the other.
     world.happen(&Event::Claim { host: 0, class: 0, amount: 1 });
     assert_eq!(scheduler.decide_request(&none), Err(NoValidHost));
     assert_eq!(searches(&scheduler), before, "nobody gained anything");

@@ -1,9 +1,10 @@
-//! How long `GET /allocation_candidates` takes on provider trees, sockets aside, and how much of that is the search:
+//! How long `GET /allocation_candidates` takes on provider trees, sockets aside, and how much of
+//! that is the search:
 //!
 //!     cargo run --release -p berth-server --example nested_candidates -- [pairs|wide] [REPETITIONS]
 //!
-//! `pairs`: 1,000 hosts with two NUMA nodes each, and a granular group for each of them; `wide`: one host with 64 network
-//! cards, and 64 groups.
+//! `pairs`: 1,000 hosts with two NUMA nodes each, and a granular group for each of them; `wide`:
+//! one host with 64 network cards, and 64 groups.
 
 #![allow(clippy::disallowed_methods, reason = "a measurement reads the clock and its arguments")]
 #![allow(clippy::print_stdout, reason = "its result")]

@@ -5,7 +5,8 @@ use berth_placement::{Allocation, Inventory, Topology, Units};
 
 use crate::request::message::{class_name, provider_uuid};
 
-/// The inventory that a message stands for: what is 0 has its default. Not checked ([`Inventory::validate`]).
+/// The inventory that a message stands for: what is 0 has its default. Not checked
+/// ([`Inventory::validate`]).
 pub(crate) fn read_inventory(record: &v1::Inventory) -> Inventory {
     let or = |amount: u32, default: u32| if amount == 0 { default } else { amount };
     let units = Units {

@@ -1,7 +1,8 @@
-//! Amounts that callers may use at once: bytes in flight, streams. Each has a bound for one caller and one for all.
+//! Amounts that callers may use at once: bytes in flight, streams. Each has a bound for one caller
+//! and one for all.
 //!
-//! One caller cannot use up what the others need, as long as there are not too many of them; and all of them together cannot
-//! use more than the process can afford.
+//! One caller cannot use up what the others need, as long as there are not too many of them; and
+//! all of them together cannot use more than the process can afford.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;

@@ -1,7 +1,8 @@
 //! The monotonic clock, for everything that is waited for or grows old.
 //!
-//! [`crate::service::now`] is the other clock of the service: wall-clock time, for what people and other machines read. An operator
-//! or NTP may set it forward or back at any moment. `docs/clocks.md` lists which use needs which clock.
+//! [`crate::service::now`] is the other clock of the service: wall-clock time, for what people and
+//! other machines read. An operator or NTP may set it forward or back at any moment.
+//! `docs/clocks.md` lists which use needs which clock.
 
 use std::sync::OnceLock;
 use std::time::Instant;

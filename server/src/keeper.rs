@@ -21,9 +21,10 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 
 /// Keeps a service's state in a directory.
 ///
-/// When the store fails (a full disk, most often), nothing that was not durable is reported any more, and requests that wait
-/// for it fail. The store is opened again, and the service goes on with what it has. While it can be read but not written,
-/// reading requests are answered, also from the start.
+/// When the store fails (a full disk, most often), nothing that was not durable is reported any
+/// more, and requests that wait for it fail. The store is opened again, and the service goes on
+/// with what it has. While it can be read but not written, reading requests are answered, also from
+/// the start.
 pub struct Keeper {
     stop: Arc<Stop>,
     thread: JoinHandle<()>,
@@ -61,7 +62,8 @@ impl Keeper {
     /// A service over the state of the directory.
     ///
     /// # Errors
-    /// A directory that has no readable state, has lost it, or cannot be written for another reason than a full disk.
+    /// A directory that has no readable state, has lost it, or cannot be written for another reason
+    /// than a full disk.
     pub fn start(
         directory: DataDir,
         options: ServiceOptions,
@@ -70,7 +72,8 @@ impl Keeper {
         Self::start_through(directory, options, durability, |store| Box::new(store))
     }
 
-    /// As [`Self::start`], with something between the service and each store that is opened: for tests that make it fail.
+    /// As [`Self::start`], with something between the service and each store that is opened: for
+    /// tests that make it fail.
     ///
     /// # Errors
     /// As [`Self::start`].

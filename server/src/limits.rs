@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use berth_placement::candidates;
 
-/// How much one request may ask for; beyond, it is refused with the limit's name and value. `docs/limits.md` lists them.
+/// How much one request may ask for; beyond, it is refused with the limit's name and value.
+/// `docs/limits.md` lists them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// How long the head of a request may take to arrive; a connection that never sends one ends then, too.
+    /// How long the head of a request may take to arrive; a connection that never sends one ends
+    /// then, too.
     pub head_time: Duration,
-    /// How long a connection is kept open after an answer, when no other request comes. Clients that fork with an open
-    /// connection, as nova-scheduler does, mix up their answers unless it ends soon.
+    /// How long a connection is kept open after an answer, when no other request comes. Clients
+    /// that fork with an open connection, as nova-scheduler does, mix up their answers unless it
+    /// ends soon.
     pub idle_time: Duration,
     /// Bytes of a body.
     pub body_bytes: usize,

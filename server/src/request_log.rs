@@ -33,6 +33,7 @@ pub struct ServedRequest {
     pub hosts: u32,
     /// How many instances had found a host before one found none.
     pub placed: u32,
-    /// Why no host serves an instance of the request, as `berth explain --json` prints it, if it was explained.
+    /// Why no host serves an instance of the request, as `berth explain --json` prints it, if it
+    /// was explained.
     pub explanation: Option<Arc<str>>,
 }

@@ -1,4 +1,5 @@
-//! Times in UTC as text: `2026-06-01T00:00:00.000000Z` of Keystone, `2026-06-01 00:00:00` of databases.
+//! Times in UTC as text: `2026-06-01T00:00:00.000000Z` of Keystone, `2026-06-01 00:00:00` of
+//! databases.
 
 use berth_placement::Timestamp;
 use berth_scheduler::time::micros;

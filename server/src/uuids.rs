@@ -2,8 +2,8 @@
 
 use uuid::Uuid;
 
-/// The UUID that a text spells in one of the ways that OpenStack's libraries read: digits of either case, dashes anywhere
-/// or nowhere, in braces or as a URN.
+/// The UUID that a text spells in one of the ways that OpenStack's libraries read: digits of either
+/// case, dashes anywhere or nowhere, in braces or as a URN.
 pub(crate) fn read(text: &str) -> Option<Uuid> {
     const DIGITS: usize = 32;
     if let Ok(uuid) = Uuid::try_parse(text) {

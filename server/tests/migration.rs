@@ -1,5 +1,5 @@
-//! What a real Placement 16.0.0 on SQLite printed is carried over, and back through SQLite's own client where there is
-//! one. `cargo xtask migration` does it with running services.
+//! What a real Placement 16.0.0 on SQLite printed is carried over, and back through SQLite's own
+//! client where there is one. `cargo xtask migration` does it with running services.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -122,7 +122,8 @@ fn queries_and_scripts_are_whole() {
     }
 }
 
-/// The script, run by `sqlite3` on an empty database with Placement's tables, gives a database that dumps the same.
+/// The script, run by `sqlite3` on an empty database with Placement's tables, gives a database that
+/// dumps the same.
 #[test]
 fn the_way_back_ends_where_it_began() {
     if Command::new("sqlite3").arg("--version").stdout(Stdio::null()).status().is_err() {

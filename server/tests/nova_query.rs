@@ -81,7 +81,8 @@ fn written(candidate: &Candidate, query: &Query, topology: &Topology) -> Written
     (allocations.collect(), mappings.collect())
 }
 
-/// How many candidates there were; none when both refuse. With a limit it may be others, since groups come in another order.
+/// How many candidates there were; none when both refuse. With a limit it may be others, since
+/// groups come in another order.
 fn compare(service: &Index, address: SocketAddr, request: &ResourceRequest) -> Option<usize> {
     let (status, answer) = get(address, &format!("/allocation_candidates?{}", request.to_query_string()));
     let structure = request.to_index_query(&service.topology()).ok();

@@ -1,9 +1,9 @@
 //! A trace-driven simulator: the real index and the real scheduler on a virtual clock.
 //!
-//! [`simulate`] replays a trace of VMs on a fleet of hosts and returns a [`SimulationOutcome`]: totals and
-//! time series of utilisation and packing density. [`report`] renders it as one self-contained HTML
-//! page. The same trace and options give the same bytes on any machine. [`simulate_nova`] runs the
-//! decider of the service, with Nova's filters and weighers.
+//! [`simulate`] replays a trace of VMs on a fleet of hosts and returns a [`SimulationOutcome`]:
+//! totals and time series of utilisation and packing density. [`report`] renders it as one
+//! self-contained HTML page. The same trace and options give the same bytes on any machine.
+//! [`simulate_nova`] runs the decider of the service, with Nova's filters and weighers.
 //!
 //! This crate reads no clock and writes no file. It draws random numbers only from seeded streams.
 //!

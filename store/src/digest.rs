@@ -28,7 +28,8 @@ pub struct Summary {
     pub consumers: usize,
     /// Allocations of all consumers.
     pub allocations: usize,
-    /// Records of the fleet: hosts, aggregates, flavors, server groups and their members, quotas and instances.
+    /// Records of the fleet: hosts, aggregates, flavors, server groups and their members, quotas
+    /// and instances.
     pub fleet_records: usize,
 }
 

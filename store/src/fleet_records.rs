@@ -12,7 +12,8 @@ pub struct InvalidFleetRecord(pub String);
 
 /// The fleet as a store sees it: records whose keys begin with a byte from `k` to `z`.
 ///
-/// A store keeps these records without interpreting them. The owner of the fleet implements this trait.
+/// A store keeps these records without interpreting them. The owner of the fleet implements this
+/// trait.
 pub trait FleetRecords: Debug + Default + Send + 'static {
     /// Applies a stored record.
     ///

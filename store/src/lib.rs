@@ -6,9 +6,9 @@
 //!
 //! # From a change to its acknowledgement
 //!
-//! 1. A claim, release or write of the `Index` begins a ticket of its recorder, the [`Queue`]. While
-//!    it holds the locks of what it changes, it records the changes, so the queue has them in an
-//!    order in which the index could have applied them. Commands of the fleet add their records
+//! 1. A claim, release or write of the `Index` begins a ticket of its recorder, the [`Queue`].
+//!    While it holds the locks of what it changes, it records the changes, so the queue has them in
+//!    an order in which the index could have applied them. Commands of the fleet add their records
 //!    beside them ([`Queue::record_beside`]).
 //! 2. The thread of the [`Committer`] takes everything up to the first change in progress
 //!    ([`Queue::wait`]).
@@ -36,12 +36,12 @@
 //!
 //! A store is a sorted map of bytes, and `record.rs` chooses the keys by how they are written. A
 //! consumer's key is the serial number of its entry, not its UUID, so that new entries fill a page
-//! together instead of one page each. Owners have numbers. The generations of providers are written as
-//! one record per commit, with one block of all generations in turn (`encoder.rs`).
+//! together instead of one page each. Owners have numbers. The generations of providers are written
+//! as one record per commit, with one block of all generations in turn (`encoder.rs`).
 //!
 //! Tests: the suite that every store has to pass (`tests/store/`); index, queue, committer and redb
-//! with followers on a simulated disk with faults (`tests/fault_simulation/`); missing, replaced and
-//! damaged stores (`tests/directory.rs`).
+//! with followers on a simulated disk with faults (`tests/fault_simulation/`); missing, replaced
+//! and damaged stores (`tests/directory.rs`).
 //!
 //! Invariants: the store does not interpret the fleet's records ([`FleetRecords`]), and depends on
 //! no service and no protocol. Stored data has its own versioned types (`message.rs` for the store,

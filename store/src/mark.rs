@@ -23,8 +23,8 @@ use crate::store::Revision;
 /// The length of an entry, one line of text, in bytes.
 const ENTRY: usize = 64;
 
-/// The offsets of the two entries. They lie in different sectors and are written alternately, so one
-/// of them is always intact.
+/// The offsets of the two entries. They lie in different sectors and are written alternately, so
+/// one of them is always intact.
 const PLACES: [u64; 2] = [0, 4096];
 
 /// The content of a mark.

@@ -1,4 +1,5 @@
-//! The directory of a store: one process, no store that takes another's place unnoticed, nothing acknowledged undone.
+//! The directory of a store: one process, no store that takes another's place unnoticed, nothing
+//! acknowledged undone.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -153,7 +154,8 @@ fn an_older_copy_is_refused_and_another_store_is_not() {
     assert_eq!(open(directory.path()).unwrap().2.fleet.len(), 1);
 }
 
-/// redb falls back to the commit before when a page of the latest is damaged, as it has to for a commit that was under way.
+/// redb falls back to the commit before when a page of the latest is damaged, as it has to for a
+/// commit that was under way.
 #[test]
 fn one_flipped_bit_after_a_crash_undoes_nothing_unnoticed() {
     // redb panics at some damage, which is caught.
@@ -275,7 +277,8 @@ fn a_store_without_a_mark_gets_one() {
     commit(&store, 1);
 }
 
-/// Anybody who may write into the directory's parent must not be able to make the service overwrite another file.
+/// Anybody who may write into the directory's parent must not be able to make the service overwrite
+/// another file.
 #[test]
 fn a_lock_that_is_a_symbolic_link_is_not_followed() {
     let (directory, elsewhere) = (TempDir::new().unwrap(), TempDir::new().unwrap());

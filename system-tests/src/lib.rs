@@ -9,9 +9,10 @@
 //! | [`crash_run`] | cycles and seed of a test that kills processes |
 //! | [`probe`] | a client that sends a cheap request all the time, and its latencies |
 //!
-//! `tests/attack` attacks a service and checks what other clients notice, and what it costs. `tests/crash` kills a service under load
-//! and checks that its history is linearizable. `tests/cuts` and `tests/kills` kill services and agents, at every step and at random, and
-//! check that instances, allocations and guests agree afterwards.
+//! `tests/attack` attacks a service and checks what other clients notice, and what it costs.
+//! `tests/crash` kills a service under load and checks that its history is linearizable.
+//! `tests/cuts` and `tests/kills` kill services and agents, at every step and at random, and check
+//! that instances, allocations and guests agree afterwards.
 
 #![forbid(unsafe_code)]
 #![allow(

@@ -24,7 +24,8 @@ pub struct Service {
 }
 
 impl Service {
-    /// Starts a command that [`command`] made. An error is the log of a service that does not start.
+    /// Starts a command that [`command`] made. An error is the log of a service that does not
+    /// start.
     ///
     /// # Errors
     /// The log up to the end of the process.

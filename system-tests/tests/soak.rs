@@ -1,6 +1,8 @@
-//! A service under steady load for a long time: memory, threads, descriptors and the size of its file stay flat.
+//! A service under steady load for a long time: memory, threads, descriptors and the size of its
+//! file stay flat.
 //!
-//! `cargo test` runs it for some seconds, `cargo xtask soak --minutes N` for longer (`BERTH_SOAK_SECONDS`).
+//! `cargo test` runs it for some seconds, `cargo xtask soak --minutes N` for longer
+//! (`BERTH_SOAK_SECONDS`).
 #![allow(clippy::disallowed_methods, reason = "it takes the time that it is given")]
 #![allow(clippy::print_stdout, reason = "prints what it measured")]
 

@@ -1,7 +1,8 @@
 //! Tests that cannot run here.
 //!
-//! The output of a test that passes is not shown, and neither is why it did nothing. `cargo xtask test` therefore names a
-//! file in the variable [`FILE`], and prints at its end what is in it.
+//! The output of a test that passes is not shown, and neither is why it did nothing.
+//! `cargo xtask test` therefore names a file in the variable [`FILE`], and prints at its end what
+//! is in it.
 
 use std::fs::OpenOptions;
 use std::io::Write;

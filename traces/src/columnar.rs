@@ -9,8 +9,9 @@
 //! | `batch` | integer | optional |
 //! | others | text or integers | the fields of [`Demands`] that any VM of the trace has, and the columns carried along, as `extra.NAME` |
 //!
-//! Times are packed as differences and repeated texts as numbers in a dictionary, so a file is smaller than the CSV with gzip
-//! and needs no decompression. Other programs read it as any Parquet file.
+//! Times are packed as differences and repeated texts as numbers in a dictionary, so a file is
+//! smaller than the CSV with gzip and needs no decompression. Other programs read it as any Parquet
+//! file.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -455,7 +456,8 @@ pub enum Column {
     Number(Vec<f64>),
 }
 
-/// Writes a table of results, such as the runs of a simulation, as Parquet. All columns have as many values.
+/// Writes a table of results, such as the runs of a simulation, as Parquet. All columns have as
+/// many values.
 ///
 /// # Errors
 /// The file cannot be written.

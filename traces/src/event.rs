@@ -59,7 +59,8 @@ pub struct Vm {
     pub demands: Option<Box<Demands>>,
 }
 
-/// The number of a batch: any but `u64::MAX`, so that an optional one takes a single word. A trace in memory has one per VM.
+/// The number of a batch: any but `u64::MAX`, so that an optional one takes a single word. A trace
+/// in memory has one per VM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BatchNumber(NonZeroU64);
 
@@ -80,7 +81,8 @@ impl BatchNumber {
     }
 }
 
-/// What a trace says of a VM besides times and whole amounts: what it asks of its host, and what it is part of.
+/// What a trace says of a VM besides times and whole amounts: what it asks of its host, and what it
+/// is part of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Demands {
     /// The availability zone it has to be in; empty for any.
@@ -93,7 +95,8 @@ pub struct Demands {
     pub project: CompactString,
     /// The server group it is in; empty for none.
     pub group: CompactString,
-    /// The policy of that group: `affinity`, `anti-affinity`, `soft-affinity` or `soft-anti-affinity`; empty for none.
+    /// The policy of that group: `affinity`, `anti-affinity`, `soft-affinity` or
+    /// `soft-anti-affinity`; empty for none.
     pub policy: CompactString,
     /// The number of GPUs.
     pub gpus: u32,
@@ -103,7 +106,8 @@ pub struct Demands {
     pub gpu_models: Vec<CompactString>,
     /// The number of NUMA cells it is spread over; 0 if the trace does not say.
     pub numa_cells: u32,
-    /// Its vCPUs in thousandths, if they are not a whole number; else 0. `resources` has them rounded up.
+    /// Its vCPUs in thousandths, if they are not a whole number; else 0. `resources` has them
+    /// rounded up.
     pub vcpu_milli: u32,
     /// Columns without a meaning here, by name.
     pub extra: Vec<Pair>,
@@ -126,7 +130,8 @@ pub struct TraceHost {
     pub rack: CompactString,
     /// Its hardware generation; empty if the fleet does not say.
     pub generation: CompactString,
-    /// The number of NUMA cells that share its vCPUs and memory equally; 0 if the fleet does not say.
+    /// The number of NUMA cells that share its vCPUs and memory equally; 0 if the fleet does not
+    /// say.
     pub numa_cells: u32,
     /// The number of its GPUs.
     pub gpus: u32,

@@ -145,7 +145,8 @@ impl Format {
         })
     }
 
-    /// The columns that a header names in every file of the format; none for a format without a header.
+    /// The columns that a header names in every file of the format; none for a format without a
+    /// header.
     const fn columns(self) -> &'static [&'static str] {
         match self {
             Self::Neutral => &neutral::VM_REQUIRED,

@@ -1,7 +1,8 @@
 //! gzip files: one member or several, perhaps with zeros behind them.
 //!
-//! RFC 1952 knows members one after the other. Tapes and block devices pad a file with zeros; gzip and Python ignore them,
-//! and so does this reader. Anything else behind a member is an error: it may be the damaged rest of the trace.
+//! RFC 1952 knows members one after the other. Tapes and block devices pad a file with zeros; gzip
+//! and Python ignore them, and so does this reader. Anything else behind a member is an error: it
+//! may be the damaged rest of the trace.
 
 use std::io::{self, BufRead, Read};
 

@@ -32,9 +32,10 @@
 //! | `scale.rs` | other traces from one: thinned, denser, from other days, growing |
 //! | `error.rs` | errors of reading and writing |
 //!
-//! Invariants: times are whole microseconds and amounts whole numbers; a float holds one only while a format is read that has
-//! shares of machines or fractional days. A neutral file, Azure's of 2017 and a trace file of Berth are read row by row; other
-//! formats, which are not in order of arrival, as a whole.
+//! Invariants: times are whole microseconds and amounts whole numbers; a float holds one only while
+//! a format is read that has shares of machines or fractional days. A neutral file, Azure's of 2017
+//! and a trace file of Berth are read row by row; other formats, which are not in order of arrival,
+//! as a whole.
 //!
 //! ```
 //! use berth_traces::{Extent, Generator, Micros};

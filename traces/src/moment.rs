@@ -11,8 +11,8 @@ pub(crate) fn seconds(text: &[u8]) -> Result<Micros, NumberError> {
     decimal_down(text, 6).map(Micros)
 }
 
-/// Seconds, or `2024-05-01T12:00:00.5+02:00` with a `T` or a space, or only the date; microseconds since 1970 for a date.
-/// A date without an offset is in UTC.
+/// Seconds, or `2024-05-01T12:00:00.5+02:00` with a `T` or a space, or only the date; microseconds
+/// since 1970 for a date. A date without an offset is in UTC.
 #[inline]
 pub(crate) fn moment(text: &[u8]) -> Result<Micros, NumberError> {
     if text.len() >= 10 && text[4] == b'-' && text[7] == b'-' { date(text) } else { seconds(text) }

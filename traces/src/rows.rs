@@ -157,7 +157,8 @@ impl Rows {
         Ok(true)
     }
 
-    /// The next line of a format whose rows are not separated by a delimiter, without its end, and its number.
+    /// The next line of a format whose rows are not separated by a delimiter, without its end, and
+    /// its number.
     pub(crate) fn line(&mut self) -> Result<Option<(u64, &[u8])>, TraceError> {
         if self.number > 1 || std::mem::replace(&mut self.is_first_read, true) {
             self.line.clear();
@@ -175,7 +176,8 @@ impl Rows {
         Field { value, column, rows: self }
     }
 
-    /// A field of the current row as text, in place of characters that are not UTF-8 a sign that says so.
+    /// A field of the current row as text, in place of characters that are not UTF-8 a sign that
+    /// says so.
     pub(crate) fn lossy(&self, place: usize) -> CompactString {
         CompactString::from_utf8_lossy(self.value(place))
     }
@@ -386,8 +388,8 @@ impl<'a> Field<'a> {
         decimal_up(self.value.trim_ascii(), places).map_err(|e| self.bad(e))
     }
 
-    /// A share such as `0.0125` or `1.5e-05` of a unit that has `parts` parts, rounded up to whole parts. A share is
-    /// less precise than a float in every published trace.
+    /// A share such as `0.0125` or `1.5e-05` of a unit that has `parts` parts, rounded up to whole
+    /// parts. A share is less precise than a float in every published trace.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // checked against the range before
     pub(crate) fn parts_of(&self, parts: u32) -> Result<u32, TraceError> {
         let text =

@@ -1,4 +1,5 @@
-//! Other traces from one: fewer or more VMs, other days, growth. Seeded: the same seed gives the same trace.
+//! Other traces from one: fewer or more VMs, other days, growth. Seeded: the same seed gives the
+//! same trace.
 
 use compact_str::format_compact;
 use rand::Rng;
@@ -10,7 +11,8 @@ use crate::{BatchNumber, Micros, Vm};
 pub const DAY: u64 = 86_400 * Micros::PER_SECOND;
 /// A month of growth: a twelfth of 365 days.
 const MONTH: f64 = 365.0 / 12.0 * 86_400e6;
-/// How far a copy of a VM may arrive from the VM: half an hour to either side keeps the hour of the day.
+/// How far a copy of a VM may arrive from the VM: half an hour to either side keeps the hour of the
+/// day.
 const JITTER: u64 = 1800 * Micros::PER_SECOND;
 
 /// A VM of a trace that is made from another: its position there, and its arrival here.
@@ -37,9 +39,9 @@ pub fn unchanged(vms: &[Vm]) -> Vec<Drawn> {
     (0..).zip(vms).map(|(vm, of)| Drawn { vm, arrival: of.arrival }).collect()
 }
 
-/// A trace of the same length from days of this one: every day is drawn from all whole days, with replacement, and keeps its
-/// hours. VMs keep their lifetimes, so those of one day run on into the next. A trace of less than two days is drawn from
-/// fifths of it.
+/// A trace of the same length from days of this one: every day is drawn from all whole days, with
+/// replacement, and keeps its hours. VMs keep their lifetimes, so those of one day run on into the
+/// next. A trace of less than two days is drawn from fifths of it.
 ///
 /// This is the block bootstrap: two draws differ as two weeks of the same cloud do.
 #[must_use]
@@ -64,8 +66,8 @@ pub fn resample(vms: &[Vm], seed: u64) -> Vec<Drawn> {
     drawn
 }
 
-/// Thins (a factor below 1) or densifies (above 1): batches are kept or dropped, and copied, as wholes. A copy arrives within half
-/// an hour of its original.
+/// Thins (a factor below 1) or densifies (above 1): batches are kept or dropped, and copied, as
+/// wholes. A copy arrives within half an hour of its original.
 #[must_use]
 pub fn by_factor(vms: &[Vm], factor: f64, seed: u64) -> Vec<Drawn> {
     by_rate(vms, |_| factor, seed)
@@ -79,7 +81,8 @@ pub fn growing(vms: &[Vm], monthly: f64, seed: u64) -> Vec<Drawn> {
     by_rate(vms, |at| libm::pow(1.0 + monthly, (at.0 - start) as f64 / MONTH), seed)
 }
 
-/// The trace again and again until it lasts for `length`, a whole number of days apart, so that the hours of the day stay.
+/// The trace again and again until it lasts for `length`, a whole number of days apart, so that the
+/// hours of the day stay.
 #[must_use]
 pub fn repeated(drawn: &[Drawn], length: Micros) -> Vec<Drawn> {
     let (Some(first), Some(last)) = (drawn.first(), drawn.last()) else { return Vec::new() };
@@ -95,7 +98,8 @@ pub fn repeated(drawn: &[Drawn], length: Micros) -> Vec<Drawn> {
     repeated
 }
 
-/// Keeps each batch as often as `factor` at its time says: its whole part, and once more with the probability of the rest.
+/// Keeps each batch as often as `factor` at its time says: its whole part, and once more with the
+/// probability of the rest.
 fn by_rate(vms: &[Vm], factor: impl Fn(Micros) -> f64, seed: u64) -> Vec<Drawn> {
     let mut random = stream(seed, "scale");
     let mut drawn = Vec::new();

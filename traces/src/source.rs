@@ -60,7 +60,8 @@ impl Source {
         Ok(Self { path: path.to_owned(), gzip, progress, bytes })
     }
 
-    /// The first bytes of a file as it is stored; none of standard input and of pipes, which can be read only once.
+    /// The first bytes of a file as it is stored; none of standard input and of pipes, which can be
+    /// read only once.
     pub(crate) fn first_bytes(path: &Path) -> Result<Vec<u8>, TraceError> {
         if path == Path::new(STANDARD_INPUT) {
             return Ok(Vec::new());
@@ -82,7 +83,8 @@ impl Source {
         self.progress.clone()
     }
 
-    /// Appends the next line including its end, or its first `limit` bytes, to `line`: nothing at the end of the file.
+    /// Appends the next line including its end, or its first `limit` bytes, to `line`: nothing at
+    /// the end of the file.
     pub(crate) fn read_line(&mut self, line: &mut Vec<u8>, limit: usize) -> Result<(), TraceError> {
         match self.bytes.as_mut().take(limit as u64).read_until(b'\n', line) {
             Ok(_) => Ok(()),

@@ -1,8 +1,10 @@
 //! Reads the tables of a SQLite database file, row by row.
 //!
-//! The file format is documented and stable (<https://www.sqlite.org/fileformat2.html>), and one trace needs it: to read tables
-//! takes 200 lines here, while SQLite itself is C code that takes a minute to compile (docs/adr/0025-trace-files.md). There is no SQL: callers
-//! name a table and its columns. A database that was not closed (with a `-wal` file) has to be opened and closed by SQLite first.
+//! The file format is documented and stable (<https://www.sqlite.org/fileformat2.html>), and one
+//! trace needs it: to read tables takes 200 lines here, while SQLite itself is C code that takes a
+//! minute to compile (docs/adr/0025-trace-files.md). There is no SQL: callers name a table and its
+//! columns. A database that was not closed (with a `-wal` file) has to be opened and closed by
+//! SQLite first.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;

@@ -43,11 +43,12 @@ impl Trace {
         Self::new(name, progress, vms)
     }
 
-    /// Opens a trace file, plain or gzip (detected from its first bytes, not its name), or standard input for `-`. Without a
-    /// `format`, the file's first bytes determine it, as in [`Format::detect`].
+    /// Opens a trace file, plain or gzip (detected from its first bytes, not its name), or standard
+    /// input for `-`. Without a `format`, the file's first bytes determine it, as in
+    /// [`Format::detect`].
     ///
-    /// A neutral file and a trace file of Berth are read row by row, so they have to be in order of arrival;
-    /// [`open_sorted`](Self::open_sorted) also takes others.
+    /// A neutral file and a trace file of Berth are read row by row, so they have to be in order of
+    /// arrival; [`open_sorted`](Self::open_sorted) also takes others.
     ///
     /// # Errors
     /// The file cannot be read or its header does not fit. The iterator returns errors in rows, in

@@ -1,5 +1,5 @@
-//! Runs Placement's own functional tests, and those of its command line client, against the server: the release build, or in CI
-//! the one that the tests have built already.
+//! Runs Placement's own functional tests, and those of its command line client, against the server:
+//! the release build, or in CI the one that the tests have built already.
 //!
 //! The tests are Python: the first run creates a virtual environment below the target directory,
 //! with every package pinned in `server/tests/conformance/requirements*.txt`.

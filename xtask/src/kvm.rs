@@ -80,7 +80,8 @@ pub(crate) fn test_if_installed(steps: &mut Steps) -> Result<()> {
 }
 
 fn test_installed(steps: &mut Steps) -> Result<()> {
-    // The whole workspace, so that its dependencies keep the features that `cargo xtask test` has built them with.
+    // The whole workspace, so that its dependencies keep the features that `cargo xtask test` has
+    // built them with.
     let real = ["test", "--workspace", "--test", "kvm", "--", "--ignored", "--show-output"];
     let mut tests = steps.cargo(&real);
     steps.run_tests("tests with real guests (as root)", &mut tests)

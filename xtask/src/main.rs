@@ -2,8 +2,8 @@
 //! Placement, and `cargo xtask ci` every check and both.
 //!
 //! Each task is a list of steps and ends with the first one that fails. `step` runs and times them;
-//! `test`, `kvm`, `conformance`, `original`, `minicloud`, `servers`, `packages`, `check`, `deny`, `faults`, `language`, `names` and
-//! `vector` define them.
+//! `test`, `kvm`, `conformance`, `original`, `minicloud`, `servers`, `packages`, `check`, `deny`,
+//! `faults`, `language`, `names` and `vector` define them.
 
 #![allow(
     clippy::disallowed_methods,
@@ -46,8 +46,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Runs the tests of the workspace: unit, integration and doc tests, then the loom models. Tests with real guests, with
-    /// OpenStack's own suites and with Keystone are tasks of their own
+    /// Runs the tests of the workspace: unit, integration and doc tests, then the loom models.
+    /// Tests with real guests, with OpenStack's own suites and with Keystone are tasks of their own
     Test {
         /// Also runs the big tests that are marked `#[ignore]`, in release mode
         #[arg(long)]
@@ -69,10 +69,11 @@ enum Task {
     },
     /// Tests authentication against a real Keystone; needs Python 3.11 with venv
     Keystone,
-    /// Runs Nova's own functional tests with Berth in place of Placement; needs Python 3.11 with venv
+    /// Runs Nova's own functional tests with Berth in place of Placement; needs Python 3.11 with
+    /// venv
     NovaFunctional,
-    /// Runs the scenarios of a small real Nova with Berth as its scheduler and Placement; needs root, Debian, Python 3.11, and
-    /// the bed, which is not part of the repository
+    /// Runs the scenarios of a small real Nova with Berth as its scheduler and Placement; needs
+    /// root, Debian, Python 3.11, and the bed, which is not part of the repository
     Minicloud {
         /// The directory of the bed
         #[arg(long, value_name = "DIR")]
@@ -113,14 +114,15 @@ enum Task {
     },
     /// Attacks a service for longer than the tests do: floods, slow clients, hostile searches
     Attack,
-    /// Runs a service under load and checks that memory, threads, descriptors and its file stay flat
+    /// Runs a service under load and checks that memory, threads, descriptors and its file stay
+    /// flat
     Soak {
         /// The number of minutes
         #[arg(long, default_value_t = 60)]
         minutes: u64,
     },
-    /// Runs what CI runs: formatting, lints, docs, language, names, dependencies, `test`, `kvm-test`, then
-    /// `conformance` against the server that the tests have built
+    /// Runs what CI runs: formatting, lints, docs, language, names, dependencies, `test`,
+    /// `kvm-test`, then `conformance` against the server that the tests have built
     Ci(Packages),
     /// Checks that no two public types of the libraries share a name
     Names,

@@ -1,7 +1,7 @@
 //! A small Nova on this machine, with Berth as its scheduler and its Placement.
 //!
-//! The bed is a directory with a script `minicloud`: nova-api, nova-conductor and nova-compute, unmodified, with RabbitMQ and
-//! MariaDB. It is not part of this repository.
+//! The bed is a directory with a script `minicloud`: nova-api, nova-conductor and nova-compute,
+//! unmodified, with RabbitMQ and MariaDB. It is not part of this repository.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -25,7 +25,8 @@ const ONE_OF_SEVERAL: &str = "serve --listen 127.0.0.1:0 --grpc-listen 127.0.0.1
 const PLACEMENT: &str = "serve --listen 127.0.0.1:{placement_port} --grpc-listen 127.0.0.1:{placement_grpc_port} \
                          --data {run}/berth";
 
-/// What has to work again after the way back: a boot, moves, a restart of the scheduler, and nothing left over in Placement.
+/// What has to work again after the way back: a boot, moves, a restart of the scheduler, and
+/// nothing left over in Placement.
 const AFTER_THE_WAY_BACK: [&str; 5] =
     ["boot_one", "resize_and_confirm", "cold_migrate", "scheduler_restarts", "audit"];
 
@@ -53,7 +54,8 @@ pub(crate) fn run(steps: &mut Steps, bed: &Path, layouts: &[String]) -> Result<(
     let mut build = steps.cargo(&["build", "--release", "-p", "berth"]);
     steps.run("release build", &mut build)?;
     let bed = Bed { script, berth: steps.target_dir().join("release/berth") };
-    // Where packages cannot be installed, there is nothing to run: the reason stands in the output of the step.
+    // Where packages cannot be installed, there is nothing to run: the reason stands in the output
+    // of the step.
     if let Err(error) = steps.run("RabbitMQ, MariaDB and Nova", &mut bed.command(&["install"], "flat", "")) {
         println!("skipped: the bed cannot be installed: {error:#}");
         return Ok(());
@@ -100,7 +102,8 @@ impl Bed {
         })
     }
 
-    /// From Berth back to nova-scheduler, on a cloud with servers, as docs/replace-nova-scheduler.md describes it.
+    /// From Berth back to nova-scheduler, on a cloud with servers, as
+    /// docs/replace-nova-scheduler.md describes it.
     fn way_back(&self, steps: &mut Steps) -> Result<()> {
         let berth = self.berth.display();
         let environment = [("SCHEDULER", format!("{berth} {SCHEDULER}")), ("PLACEMENT", "none".to_owned())];
@@ -130,7 +133,8 @@ impl Bed {
         outcome
     }
 
-    /// A fresh cloud, all of its scenarios, and what any scheduler has to answer. It ends in any case.
+    /// A fresh cloud, all of its scenarios, and what any scheduler has to answer. It ends in any
+    /// case.
     fn scenarios(&self, steps: &mut Steps, layout: &str, queues: &str, options: &str) -> Result<()> {
         let what = format!("layout {layout}, {queues} queues");
         let run = |steps: &mut Steps, arguments: &[&str]| {

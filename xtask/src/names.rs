@@ -1,7 +1,8 @@
 //! Checks that a public type name means one thing in the workspace.
 //!
-//! The crates that others link may not have two `pub` types of one name. An alias that gives a type of its own name its arguments is no
-//! second type: `pub type DataDir = berth_store::DataDir<FleetState>`.
+//! The crates that others link may not have two `pub` types of one name. An alias that gives a type
+//! of its own name its arguments is no second type:
+//! `pub type DataDir = berth_store::DataDir<FleetState>`.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,5 @@
-//! Debian packages that tests need. A script beside their user installs each set; `xtask/packages.sh` has the rules.
+//! Debian packages that tests need. A script beside their user installs each set;
+//! `xtask/packages.sh` has the rules.
 
 use anyhow::Result;
 use clap::Args;
@@ -12,7 +13,8 @@ pub(crate) struct Packages {
     /// Installs missing Debian packages without asking
     #[arg(long)]
     yes: bool,
-    /// Lets packages that are installed be replaced by older ones; for machines that are thrown away
+    /// Lets packages that are installed be replaced by older ones; for machines that are thrown
+    /// away
     #[arg(long)]
     allow_downgrades: bool,
 }

@@ -9,7 +9,8 @@ use crate::step::Steps;
 const PROGRAMS: [&str; 3] =
     ["/usr/lib/rabbitmq/bin/rabbitmq-server", "/usr/sbin/mariadbd", "/usr/bin/mariadb-install-db"];
 
-/// Installs them, unless they are installed. Where that is not possible, the tests that need them are skipped and say so.
+/// Installs them, unless they are installed. Where that is not possible, the tests that need them
+/// are skipped and say so.
 pub(crate) fn install(steps: &mut Steps, packages: Packages) {
     if PROGRAMS.iter().all(|program| Path::new(program).exists()) {
         return;

@@ -60,7 +60,8 @@ impl Steps {
         self.skipped.push((reason.to_owned(), tests.to_owned()));
     }
 
-    /// Prints which tests did not run, or ended early because the machine lacks something, grouped by the reason.
+    /// Prints which tests did not run, or ended early because the machine lacks something, grouped
+    /// by the reason.
     fn print_skipped(&self) {
         let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         let noted = std::fs::read_to_string(self.skipped_file()).unwrap_or_default();
@@ -181,7 +182,8 @@ struct TestCounts {
 }
 
 impl TestCounts {
-    /// Adds a line such as `test a::b ... ignored, needs root`. A doc test without a reason is text that is not meant to run.
+    /// Adds a line such as `test a::b ... ignored, needs root`. A doc test without a reason is text
+    /// that is not meant to run.
     fn add_ignored(&mut self, line: &str) {
         let ignored = line.strip_prefix("test ").and_then(|test| test.split_once(" ... ignored, "));
         if let Some((test, reason)) = ignored {

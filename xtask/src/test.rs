@@ -1,5 +1,5 @@
-//! Runs the tests of the workspace and the loom models. They need only cargo and a C linker. A test that needs more gets
-//! it from a step here, so that this one command always suffices.
+//! Runs the tests of the workspace and the loom models. They need only cargo and a C linker. A test
+//! that needs more gets it from a step here, so that this one command always suffices.
 
 use anyhow::Result;
 

@@ -66,7 +66,8 @@ impl RequestError {
     }
 }
 
-/// The UUID of an object of a run: of those that a run makes, and those of other runs, none has the same.
+/// The UUID of an object of a run: of those that a run makes, and those of other runs, none has the
+/// same.
 pub(crate) const fn uuid_of_run(nonce: u64, number: u64) -> Uuid {
     let bytes = ((nonce as u128) << 64 | number as u128).to_be_bytes();
     uuid::Builder::from_custom_bytes(bytes).into_uuid()

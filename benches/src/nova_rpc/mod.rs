@@ -1,7 +1,8 @@
 //! Generates load on any scheduler that serves `select_destinations` on Nova's bus.
 //!
-//! Callers ask for one host each, again and again, as nova-conductor does, and release what was claimed in the Placement
-//! service that the scheduler uses. The rows have the format of any suite, so two schedulers can be compared like two builds.
+//! Callers ask for one host each, again and again, as nova-conductor does, and release what was
+//! claimed in the Placement service that the scheduler uses. The rows have the format of any suite,
+//! so two schedulers can be compared like two builds.
 
 mod load;
 mod request;

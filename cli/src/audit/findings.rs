@@ -68,7 +68,8 @@ pub(super) struct Usage {
 pub(super) struct OverCapacity {
     pub(super) provider: Uuid,
     pub(super) name: String,
-    /// When the provider was last changed, in seconds since 1970: it has been so since then at the latest.
+    /// When the provider was last changed, in seconds since 1970: it has been so since then at the
+    /// latest.
     pub(super) changed: Option<u64>,
     pub(super) classes: Vec<Excess>,
     /// Consumers that would have to leave so that the rest fits.

@@ -1,6 +1,7 @@
 //! Which consumers would have to leave a provider so that what is left fits: as few as possible.
 
-/// What has to leave, by class, and what each consumer would free of these classes: the same classes in the same order.
+/// What has to leave, by class, and what each consumer would free of these classes: the same
+/// classes in the same order.
 pub(super) struct Problem {
     pub(super) excess: Vec<i64>,
     pub(super) frees: Vec<Vec<i64>>,
@@ -18,7 +19,8 @@ pub(super) struct Leaving {
 }
 
 impl Problem {
-    /// The consumers that leave. Of sets of one size, that with the largest consumers is found first.
+    /// The consumers that leave. Of sets of one size, that with the largest consumers is found
+    /// first.
     pub(super) fn solve(&self) -> Leaving {
         let mut order: Vec<usize> = (0..self.frees.len()).filter(|&one| self.share(one) > 0.0).collect();
         order.sort_by(|&one, &other| self.share(other).total_cmp(&self.share(one)).then(one.cmp(&other)));

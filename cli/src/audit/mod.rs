@@ -57,18 +57,21 @@ pub(crate) struct Audit {
     /// The UUIDs of all existing instances, one per line; - reads standard input
     #[arg(long, value_name = "FILE")]
     instances: Option<PathBuf>,
-    /// Also count the servers of this service (`berth server list`, read from --service) as instances. With --data, they always count
+    /// Also count the servers of this service (`berth server list`, read from --service) as
+    /// instances. With --data, they always count
     #[arg(long, requires = "url")]
     servers: bool,
     #[command(flatten)]
     connection: Connection,
-    /// The UUIDs of all migrations in progress, one per line. Without it, consumers of type MIGRATION are not checked, and no leaked consumer is healed
+    /// The UUIDs of all migrations in progress, one per line. Without it, consumers of type
+    /// MIGRATION are not checked, and no leaked consumer is healed
     #[arg(long, value_name = "FILE")]
     migrations: Option<PathBuf>,
     /// Heal this kind of finding (may be repeated); without --write, only report what would be done
     #[arg(long, value_name = "KIND")]
     heal: Vec<Heal>,
-    /// Skip consumers that were written within this many seconds: the lists may not have their instances yet
+    /// Skip consumers that were written within this many seconds: the lists may not have their
+    /// instances yet
     #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
     older_than: u64,
     /// Apply what --heal selects
@@ -94,7 +97,8 @@ impl Audit {
             );
         }
         if self.heal.contains(&Heal::Leaked) && self.migrations.is_none() {
-            // Nova does not report to Placement which consumers are migrations: without the list, each would count as leaked.
+            // Nova does not report to Placement which consumers are migrations: without the list,
+            // each would count as leaked.
             bail!(
                 "--heal leaked: --migrations has to say which migrations have not ended; an empty file if none"
             );

@@ -16,7 +16,8 @@ use uuid::Uuid;
 use super::fleet::{About, Fleet, Holdings, Provider};
 use super::heal::{Healer, Outcome};
 
-/// The microversions in use, the last if the service has it; below the first, consumers have no generations.
+/// The microversions in use, the last if the service has it; below the first, consumers have no
+/// generations.
 const VERSIONS: (u32, u32) = (28, 38);
 
 /// Requests at a time.

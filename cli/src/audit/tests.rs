@@ -137,8 +137,8 @@ fn migrations_are_judged_only_when_they_are_given() {
     assert_eq!(leaked(&Known { migrations: Some(BTreeSet::new()), ..instances }), 1);
 }
 
-/// The service's counts and the consumers' allocations can differ only because of a bug in the service. This fleet has such a
-/// difference.
+/// The service's counts and the consumers' allocations can differ only because of a bug in the
+/// service. This fleet has such a difference.
 #[test]
 fn use_that_is_no_sum_is_found() {
     let cloud = Cloud::start();

@@ -10,7 +10,8 @@ use berth_process::log::Terminal;
 use crate::interrupt::Interrupt;
 use crate::{Ending, output};
 
-/// Shows the progress of `run` and publishes its result. Ctrl-C makes it end early, with a failure that `is_stop` recognizes.
+/// Shows the progress of `run` and publishes its result. Ctrl-C makes it end early, with a failure
+/// that `is_stop` recognizes.
 pub(super) fn measured<F: std::error::Error + Send + Sync + 'static>(
     run: impl FnOnce(&Progress<'_>) -> Result<Report, F>,
     is_stop: impl FnOnce(&F) -> bool,
@@ -41,7 +42,8 @@ fn publish(report: &Report, json: Option<PathBuf>) -> Result<Ending> {
     Ok(Ending::Complete)
 }
 
-/// The current step, on one line of a terminal, or on a line of its own. If it cannot be written, the measurement continues.
+/// The current step, on one line of a terminal, or on a line of its own. If it cannot be written,
+/// the measurement continues.
 struct Status {
     moves_cursor: bool,
 }

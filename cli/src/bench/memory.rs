@@ -20,7 +20,8 @@ pub(super) struct Memory {
     /// VMs on them, each with an allocation of vCPUs, memory and disk
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
     vms: u32,
-    /// A decider for each of these: nova (its default weighers), bestfit, bestfit-cpu, firstfit, worstfit
+    /// A decider for each of these: nova (its default weighers), bestfit, bestfit-cpu, firstfit,
+    /// worstfit
     #[arg(long, value_name = "NAME", value_delimiter = ',', default_values_t = Options::default().goals)]
     objective: Vec<Goal>,
     /// Write the result to this file

@@ -10,7 +10,8 @@ use rcgen::{
 use super::files::{Certified, Pair};
 use super::leaf::Leaf;
 
-/// Tolerance for the clocks of other machines: a certificate is valid from an hour before its creation.
+/// Tolerance for the clocks of other machines: a certificate is valid from an hour before its
+/// creation.
 const EARLIER: Duration = Duration::from_secs(3600);
 
 pub(super) const DAY: Duration = Duration::from_secs(86_400);

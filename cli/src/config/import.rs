@@ -15,7 +15,8 @@ pub(super) struct Import {
     carried: Vec<(&'static Setting, Value, Origin)>,
     /// Settings that the file does not name.
     left: Vec<&'static Setting>,
-    /// Options, and items of lists, that Berth does not know or whose value is wrong: the configuration is not what the file says.
+    /// Options, and items of lists, that Berth does not know or whose value is wrong: the
+    /// configuration is not what the file says.
     refused: Vec<(Origin, String)>,
     /// Options, and items of lists, that need no counterpart, and why.
     without: Vec<(Origin, String)>,
@@ -97,7 +98,8 @@ impl Import {
         layers::check(&setting.path(), value.clone()).map(|()| value)
     }
 
-    /// The items of a list. An error if Berth knows none of them: an empty list would mean that none is wanted.
+    /// The items of a list. An error if Berth knows none of them: an empty list would mean that
+    /// none is wanted.
     fn list(&mut self, setting: &Setting, origin: &Origin, text: &str) -> Result<Vec<String>, String> {
         let items = self.items(setting, origin, text);
         let is_empty = text.split(',').all(|item| item.trim().is_empty());

@@ -1,4 +1,5 @@
-//! The configuration as layers: defaults, file, environment, flags. The later one wins, setting by setting.
+//! The configuration as layers: defaults, file, environment, flags. The later one wins, setting by
+//! setting.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -83,8 +84,8 @@ impl Single {
 }
 
 impl Layers {
-    /// Reads a file, settings of the environment (`BERTH_NOVA__…`, `BERTH_SERVE__…`) and those of the command line
-    /// (`path=value`).
+    /// Reads a file, settings of the environment (`BERTH_NOVA__…`, `BERTH_SERVE__…`) and those of
+    /// the command line (`path=value`).
     ///
     /// # Errors
     ///
@@ -157,7 +158,8 @@ impl Layers {
     }
 }
 
-/// Whether a single setting is known, of its type and in its range; the other settings stay at their defaults.
+/// Whether a single setting is known, of its type and in its range; the other settings stay at
+/// their defaults.
 pub(super) fn check(path: &str, value: Value) -> Result<(), String> {
     let nested = figment::util::nest(path, value);
     let single = Figment::from(Serialized::globals(nested));
@@ -247,7 +249,8 @@ fn collect_leaves(prefix: &str, dict: Dict, leaves: &mut Vec<(String, Value)>) {
 ///
 /// # Errors
 ///
-/// It is unknown whether the usual file exists: without it, the service might run with other settings.
+/// It is unknown whether the usual file exists: without it, the service might run with other
+/// settings.
 pub(super) fn file(named: Option<PathBuf>) -> Result<Option<PathBuf>, Problem> {
     if named.is_some() {
         return Ok(named);

@@ -88,7 +88,8 @@ impl Config {
 }
 
 impl Sources {
-    /// The settings in effect. Options of the command line, as (option, setting, text), go before all others.
+    /// The settings in effect. Options of the command line, as (option, setting, text), go before
+    /// all others.
     pub(crate) fn settings(self, options: Vec<(&str, &str, String)>) -> Result<Settings> {
         Ok(self.read(options)?.1)
     }

@@ -1,8 +1,10 @@
 //! `nova.conf`: the dialect of oslo.config.
 //!
-//! `key = value` or `key: value` in `[sections]`, whose names may be in capitals but for `[DEFAULT]`, which has to be; a line that begins with white space goes on with the value above it;
-//! `#` and `;` begin a comment only at the start of a line. A key may come again: lists of values keep all, other
-//! options the last. `$name`, `${name}` and `$section.name` stand for other values, `$$` for a dollar sign.
+//! `key = value` or `key: value` in `[sections]`, whose names may be in capitals but for
+//! `[DEFAULT]`, which has to be; a line that begins with white space goes on with the value above
+//! it; `#` and `;` begin a comment only at the start of a line. A key may come again: lists of
+//! values keep all, other options the last. `$name`, `${name}` and `$section.name` stand for other
+//! values, `$$` for a dollar sign.
 
 use std::collections::BTreeMap;
 
@@ -39,7 +41,8 @@ impl NovaConf {
         Ok(reader.conf)
     }
 
-    /// Sections that have this name but for blanks and capitals, and that oslo.config takes for others.
+    /// Sections that have this name but for blanks and capitals, and that oslo.config takes for
+    /// others.
     pub(super) fn mistaken<'a>(&'a self, section: &'a str) -> impl Iterator<Item = (&'a str, usize)> {
         let is_mistaken = move |name: &str| name != section && name.trim().eq_ignore_ascii_case(section);
         let first_line = |keys: &BTreeMap<String, Vec<Assignment>>| {
@@ -64,7 +67,8 @@ impl NovaConf {
         self.sections.get(section).into_iter().flatten().map(|(key, _)| key.as_str())
     }
 
-    /// The value with what it refers to. A name without a section is looked up in `section`, then in `[DEFAULT]`.
+    /// The value with what it refers to. A name without a section is looked up in `section`, then
+    /// in `[DEFAULT]`.
     ///
     /// # Errors
     ///
@@ -183,7 +187,8 @@ impl Reader {
     }
 }
 
-/// The name that oslo.config gives a section: small letters, but for `[DEFAULT]`. `[default]` is another section.
+/// The name that oslo.config gives a section: small letters, but for `[DEFAULT]`. `[default]` is
+/// another section.
 fn normalized(name: &str) -> String {
     if name == "DEFAULT" { name.to_owned() } else { name.to_lowercase() }
 }

@@ -14,8 +14,8 @@ use super::nova_service::Conf;
 
 const SECTION: &str = "placement";
 
-/// How long a request to Placement may take unless `[placement] timeout` says otherwise. The candidates of a large fleet take
-/// seconds.
+/// How long a request to Placement may take unless `[placement] timeout` says otherwise. The
+/// candidates of a large fleet take seconds.
 const TIMEOUT: u64 = 60;
 
 /// The tokens of a user, from Keystone.

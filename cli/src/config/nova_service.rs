@@ -17,8 +17,8 @@ use super::{ServeSettings, options_of, read_nova_conf};
 
 const RABBIT: &str = "oslo_messaging_rabbit";
 
-/// What Berth needs to take nova-scheduler's place; nothing if it is not to take it. `data` is the data directory, `host` the name
-/// of this host, where the file has none.
+/// What Berth needs to take nova-scheduler's place; nothing if it is not to take it. `data` is the
+/// data directory, `host` the name of this host, where the file has none.
 pub(crate) fn nova_settings(
     serve: &ServeSettings,
     data: Option<&Path>,

@@ -28,7 +28,8 @@ fn problems(file: &str, environment: &[(&str, &str)], flags: &[&str]) -> Vec<Str
     problems.iter().map(Problem::to_string).collect()
 }
 
-/// A setting that is missing in the catalogue would be missing in the documentation, in `check` and in `import`.
+/// A setting that is missing in the catalogue would be missing in the documentation, in `check` and
+/// in `import`.
 #[test]
 fn the_catalogue_has_every_option_and_no_other() {
     let options = serde_json::to_value(Settings::default()).unwrap();

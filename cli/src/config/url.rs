@@ -2,7 +2,8 @@
 
 use tonic::transport::Uri;
 
-/// Whether paths can be put behind the URL: scheme, host, perhaps a port and a path, and nothing else.
+/// Whether paths can be put behind the URL: scheme, host, perhaps a port and a path, and nothing
+/// else.
 pub(super) fn check_base(url: &str) -> Result<(), &'static str> {
     let Some(rest) = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://")) else {
         return Err("is not a URL that begins with http:// or https://");

@@ -34,7 +34,8 @@ Examples:
 Exit codes: 0 there is a host, 3 there is none, 1 the input is bad (the message names the field), 2 wrong usage.
 docs/explain.md describes the input and reads an explanation line by line.")]
 pub(crate) struct Explain {
-    /// Explain a case (fleet, configuration and request as JSON) instead of the service's fleet; - reads standard input
+    /// Explain a case (fleet, configuration and request as JSON) instead of the service's fleet; -
+    /// reads standard input
     #[arg(
         long,
         value_name = "FILE",
@@ -59,7 +60,8 @@ pub(crate) struct Explain {
     /// How many of the best hosts to show with their weights
     #[arg(long, value_name = "N", default_value_t = 3)]
     top: u32,
-    /// Also explain Placement's part of a case: capacity, traits, aggregates, zone [default: if hosts have traits]
+    /// Also explain Placement's part of a case: capacity, traits, aggregates, zone [default: if
+    /// hosts have traits]
     #[arg(long, conflicts_with = "flavor")]
     placement: bool,
     /// Show the tenant's view: counts only

@@ -72,7 +72,8 @@ fn ending(ending: &Ending) -> String {
     }
 }
 
-/// The number of hosts that each constraint removed, from the whole fleet on. Constraints that no host reached are only named.
+/// The number of hosts that each constraint removed, from the whole fleet on. Constraints that no
+/// host reached are only named.
 fn removals(text: &mut String, fleet: usize, removed: impl Iterator<Item = (String, usize)>) {
     let mut table = Grid::new(["constraint", "removed", "left"]);
     table.row(["(fleet)".to_owned(), String::new(), fleet.to_string()]);

@@ -1,7 +1,7 @@
 //! Unknown fields of a JSON document, each with the known field that it resembles.
 //!
-//! The types of a case ignore fields that they do not know: recordings of Nova contain more. A case that a person writes is
-//! different: a misspelt field would silently mean its default.
+//! The types of a case ignore fields that they do not know: recordings of Nova contain more. A case
+//! that a person writes is different: a misspelt field would silently mean its default.
 
 use std::cell::Cell;
 use std::fmt;
@@ -15,8 +15,8 @@ use serde_json::Value;
 /// Two names that are less alike than this are unrelated.
 const LEAST_SIMILARITY: f64 = 0.8;
 
-/// Refuses a document for a `T` if it has a field that the type at its place in `T` does not have. Other errors are left to the
-/// caller, which reads the document.
+/// Refuses a document for a `T` if it has a field that the type at its place in `T` does not have.
+/// Other errors are left to the caller, which reads the document.
 ///
 /// # Errors
 /// The path of the first unknown field, and the known field that it resembles.

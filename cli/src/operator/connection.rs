@@ -84,8 +84,8 @@ impl Client {
 }
 
 impl Connection {
-    /// Why connections of this client fail: what listens there is something else, or refuses the certificate (see
-    /// [`peer`]).
+    /// Why connections of this client fail: what listens there is something else, or refuses the
+    /// certificate (see [`peer`]).
     pub(super) fn refusal(&self) -> Option<String> {
         self.wrong_listener().or_else(|| {
             let (endpoint, credentials) = self.endpoint().ok()?;

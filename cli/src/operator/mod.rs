@@ -95,7 +95,8 @@ pub(crate) fn ask<T>(connection: &Connection, work: impl AsyncFnOnce(Client) -> 
     let runtime = Builder::new_current_thread().enable_all().build().context("cannot start")?;
     let done = runtime.block_on(async { work(Client::connect(connection).await?).await });
     match &done {
-        // A service that refuses the certificate closes the connection, and the call does not return the reason.
+        // A service that refuses the certificate closes the connection, and the call does not
+        // return the reason.
         Err(error) if refusal::is_lost_connection(error) => match connection.refusal() {
             Some(reason) => bail!("no connection to the service: {reason}"),
             None => done,

@@ -26,7 +26,8 @@ pub(crate) fn map(option: &str, pairs: Vec<(String, String)>) -> Result<BTreeMap
     Ok(map)
 }
 
-/// Splits a hint. Names that begin with `_` are internal: the service drops such hints, so the user learns of it here.
+/// Splits a hint. Names that begin with `_` are internal: the service drops such hints, so the user
+/// learns of it here.
 pub(crate) fn hint(text: &str) -> Result<(String, String), String> {
     let (name, value) = pair(text)?;
     if SchedulerHints::is_internal(&name) {

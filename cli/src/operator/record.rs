@@ -19,7 +19,8 @@ pub(super) enum Format {
     Json,
 }
 
-/// Named values in an order. The names are JSON's fields; a unit at their end becomes part of a table's header.
+/// Named values in an order. The names are JSON's fields; a unit at their end becomes part of a
+/// table's header.
 #[derive(Default)]
 pub(super) struct Record(Vec<(&'static str, Value)>);
 

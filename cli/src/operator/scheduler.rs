@@ -72,7 +72,8 @@ pub(crate) fn explain(connection: &Connection, request_id: &str, as_json: bool) 
     let known = ask(connection, async |client| {
         Ok(client.scheduler().list_requests(request(wanted.clone())).await.answer()?.requests)
     })?;
-    // A request to Nova may reach the scheduler more than once, as a resize that is tried again does.
+    // A request to Nova may reach the scheduler more than once, as a resize that is tried again
+    // does.
     let Some(last) = known.last() else {
         bail!(
             "--request-id {request_id}: the service has no such request; it keeps the last 1,000 of each outcome"

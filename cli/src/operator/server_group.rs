@@ -62,7 +62,8 @@ struct Create {
     /// For anti-affinity: the maximum on one host [default: 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_per_host: Option<u32>,
-    /// A key that makes the request idempotent: with the key of an earlier request, its group is returned and none is created
+    /// A key that makes the request idempotent: with the key of an earlier request, its group is
+    /// returned and none is created
     #[arg(long, value_name = "KEY", default_value = "", hide_default_value = true)]
     idempotency_key: String,
 }

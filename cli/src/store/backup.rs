@@ -86,7 +86,8 @@ fn write_contents(out: &mut impl Write, contents: &Contents) -> Result<()> {
     Ok(())
 }
 
-/// Writes a state file under another name, down to the disk, reads it back, and then gives it its name; returns what it holds.
+/// Writes a state file under another name, down to the disk, reads it back, and then gives it its
+/// name; returns what it holds.
 fn write_whole(
     file: &Path,
     write: impl FnOnce(&mut BufWriter<File>) -> Result<()>,

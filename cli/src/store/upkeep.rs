@@ -90,7 +90,8 @@ pub(super) fn compact(directory: &Path) -> Result<Ending> {
     Ok(Ending::Complete)
 }
 
-/// A panic while reading a damaged store is caught and reported as damage: its own message would only confuse.
+/// A panic while reading a damaged store is caught and reported as damage: its own message would
+/// only confuse.
 fn quietly() {
     std::panic::set_hook(Box::new(|_| {}));
 }

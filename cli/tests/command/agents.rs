@@ -1,4 +1,5 @@
-//! An agent and its certificate: from `berth certs` to a guest, and with which words others are turned away.
+//! An agent and its certificate: from `berth certs` to a guest, and with which words others are
+//! turned away.
 
 use std::fs;
 use std::io::{self, Write};
@@ -23,7 +24,8 @@ use super::{fail, succeed};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A directory with an authority, certificates of it and of an unknown authority, and a service with a certificate.
+/// A directory with an authority, certificates of it and of an unknown authority, and a service
+/// with a certificate.
 fn service() -> (TempDir, Serving) {
     let directory = TempDir::new().unwrap();
     for line in [
@@ -105,8 +107,8 @@ impl Write for Log {
     }
 }
 
-/// Waits until the agent of host1 says with these words why it cannot join. It goes on trying: when the service closes the
-/// connection before its reason was read, it says only the next time.
+/// Waits until the agent of host1 says with these words why it cannot join. It goes on trying: when
+/// the service closes the connection before its reason was read, it says only the next time.
 fn assert_refused(channel: impl FnOnce() -> Channel, words: &str) {
     let log = Log::default();
     let kept = log.clone();

@@ -1,4 +1,5 @@
-//! `berth config`: the layers, the messages, and what becomes of nova.conf files of different deployments.
+//! `berth config`: the layers, the messages, and what becomes of nova.conf files of different
+//! deployments.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,8 +12,8 @@ fn nova_conf(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/command/nova_conf").join(name)
 }
 
-/// The configuration and the report are those that were reviewed; `UPDATE_EXPECTED=1` writes them again. What was
-/// imported passes the check.
+/// The configuration and the report are those that were reviewed; `UPDATE_EXPECTED=1` writes them
+/// again. What was imported passes the check.
 fn imports(name: &str) {
     let directory = tempdir().unwrap();
     let (file, expected) = (nova_conf(&format!("{name}.conf")), nova_conf(&format!("{name}.expected")));

@@ -16,8 +16,8 @@ fn with(variable: &[u8], value: &[u8], line: &str) -> (Option<i32>, String) {
     (output.status.code(), stderr(&output))
 }
 
-/// With `BERTH_SERVE__AUTH=$'keystone\xff'` the service ran without authentication, and with `BERTH_Serve__Data` it wrote
-/// to the default directory.
+/// With `BERTH_SERVE__AUTH=$'keystone\xff'` the service ran without authentication, and with
+/// `BERTH_Serve__Data` it wrote to the default directory.
 #[test]
 fn a_variable_that_is_not_understood_is_an_error() {
     for (variable, value, words) in [

@@ -228,7 +228,8 @@ fn what_cannot_be_read_is_named() {
     fail(directory.path(), 2, "explain");
 }
 
-/// Hint `_nova_check_type` is Nova's conductor's: a request that has it is judged as one that does not.
+/// Hint `_nova_check_type` is Nova's conductor's: a request that has it is judged as one that does
+/// not.
 #[test]
 fn internal_hints_of_a_request_change_nothing() {
     let explained = |hints: Value| {

@@ -269,7 +269,8 @@ fn a_damaged_state_is_not_served() {
     }
 }
 
-/// A request whose body is still on its way when SIGTERM comes is answered, and what it did is saved.
+/// A request whose body is still on its way when SIGTERM comes is answered, and what it did is
+/// saved.
 #[test]
 fn a_request_that_has_begun_is_finished() {
     let directory = TempDir::new().unwrap();
@@ -391,7 +392,8 @@ fn what_is_wrong_with_a_setting_is_said_with_its_name() {
         let data: &[&str] = if arguments.contains(&"--data") { &[] } else { &["--data", "none"] };
         let (output, error) = done(&[&["serve"], data, &arguments[..]].concat());
         assert!(output.status.code() == Some(1) && error.contains(said), "{arguments:?}: {error}");
-        // `config check` passed these before. What another process listens on, and the data directory, are not settings.
+        // `config check` passed these before. What another process listens on, and the data
+        // directory, are not settings.
         if said.contains("cannot listen") || arguments.contains(&"--data") {
             continue;
         }
@@ -412,7 +414,8 @@ fn what_is_wrong_with_a_setting_is_said_with_its_name() {
     }
 }
 
-/// The likeliest mistake, for which the libraries say "broken pipe", "invalid HTTP version" or "frame with invalid size".
+/// The likeliest mistake, for which the libraries say "broken pipe", "invalid HTTP version" or
+/// "frame with invalid size".
 #[test]
 fn a_wrong_port_or_scheme_is_named() {
     let here = TempDir::new().unwrap();
@@ -457,7 +460,8 @@ fn a_wrong_port_or_scheme_is_named() {
     }
 }
 
-/// `noauth2` is the default and trusts every caller: with `--listen 0.0.0.0`, anybody on the network was an administrator.
+/// `noauth2` is the default and trusts every caller: with `--listen 0.0.0.0`, anybody on the
+/// network was an administrator.
 #[test]
 fn noauth2_needs_a_loopback_address() {
     for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:1"] {

@@ -4,7 +4,8 @@ use std::fs;
 
 use super::{fail, json, succeed, vms_directory};
 
-/// A scenario of one line runs; the same scenario gives the same bytes on any number of threads; a mistake is named.
+/// A scenario of one line runs; the same scenario gives the same bytes on any number of threads; a
+/// mistake is named.
 #[test]
 fn scenarios() {
     let directory = vms_directory();

@@ -1,4 +1,5 @@
-//! `berth store`: backups of running services, restored; damage reported and repaired; bad arguments.
+//! `berth store`: backups of running services, restored; damage reported and repaired; bad
+//! arguments.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{FileExt, PermissionsExt};
@@ -58,7 +59,8 @@ fn what_was_backed_up_is_restored() {
     assert_eq!(digest(&succeed(place, "store verify other")), digest(&whole));
 }
 
-/// A state with a fleet: a host, an aggregate, a flavor, a server group and its member, a quota and an instance.
+/// A state with a fleet: a host, an aggregate, a flavor, a server group and its member, a quota and
+/// an instance.
 const WITH_FLEET: &[u8] = include_bytes!("../../../server/tests/state/version-2.jsonl");
 
 #[test]

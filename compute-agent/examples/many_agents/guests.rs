@@ -1,4 +1,5 @@
-//! Measures the time from a request to a running guest and to its removal. The hypervisors take no time, so the rest remains.
+//! Measures the time from a request to a running guest and to its removal. The hypervisors take no
+//! time, so the rest remains.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,8 @@ use tonic::transport::Channel;
 use crate::latencies::Latencies;
 use crate::requests::flavor;
 
-/// Creates guests one after the other and removes them again. Returns the times until each was reported as running.
+/// Creates guests one after the other and removes them again. Returns the times until each was
+/// reported as running.
 pub(crate) async fn create(channel: Channel, guests: usize) -> Latencies {
     let mut fleet = FleetClient::new(channel.clone());
     fleet.create_flavor(v1::CreateFlavorRequest { flavor: Some(flavor()) }).await.expect("a new flavor");

@@ -3,8 +3,9 @@
 //!     berth serve --data DIRECTORY &
 //!     cargo run --release -p berth-compute-agent --no-default-features --example many_agents -- AGENTS SECONDS PID
 //!
-//! Each agent is the real one on a fake hypervisor, with its own connection to the service at 127.0.0.1:8779, whose process ID is PID.
-//! Every scheduled instance is released again, so a run can be repeated.
+//! Each agent is the real one on a fake hypervisor, with its own connection to the service at
+//! 127.0.0.1:8779, whose process ID is PID. Every scheduled instance is released again, so a run
+//! can be repeated.
 
 #![allow(clippy::disallowed_methods, reason = "a measurement reads the clock and its arguments")]
 #![allow(clippy::print_stdout, reason = "its result")]

@@ -41,7 +41,8 @@ impl Requests {
         self.collect(asking.join_all().await.into_iter().flatten())
     }
 
-    /// So many instances a second, whether earlier requests have been answered or not; each waits from the moment when it is due.
+    /// So many instances a second, whether earlier requests have been answered or not; each waits
+    /// from the moment when it is due.
     pub(crate) async fn at_rate(&mut self, a_second: f64, time: Duration) -> Latencies {
         let between = Duration::from_secs_f64(self.batch as f64 / a_second);
         let (start, mut asking) = (Instant::now(), JoinSet::new());

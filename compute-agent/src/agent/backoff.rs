@@ -8,7 +8,8 @@ use rand_chacha::ChaCha8Rng;
 const FIRST: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_secs(15);
 
-/// Exponential backoff with jitter, so agents that lost the service at the same moment do not reconnect at the same moment.
+/// Exponential backoff with jitter, so agents that lost the service at the same moment do not
+/// reconnect at the same moment.
 #[derive(Debug)]
 pub(super) struct Backoff {
     random: ChaCha8Rng,

@@ -17,7 +17,8 @@ const STEPS: Duration = Duration::from_secs(60);
 const GOODBYE: Duration = Duration::from_secs(2);
 
 impl<H: Hypervisor> Agent<H> {
-    /// Finishes the running steps without starting others, then sends a goodbye. Guests continue to run.
+    /// Finishes the running steps without starting others, then sends a goodbye. Guests continue to
+    /// run.
     pub(super) async fn drain(&mut self, events: &mut Receiver<Event>) {
         if timeout(STEPS, self.finish_steps()).await.is_err() {
             tracing::warn!(

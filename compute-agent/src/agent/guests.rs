@@ -21,8 +21,8 @@ impl<H: Hypervisor> Agent<H> {
         }
     }
 
-    /// Compares a survey with the known guests. A survey may be older than the result of a later step, so each guest that
-    /// seems to differ is observed again.
+    /// Compares a survey with the known guests. A survey may be older than the result of a later
+    /// step, so each guest that seems to differ is observed again.
     pub(super) fn compare(&mut self, found: Vec<Found>) {
         let mut found: BTreeMap<_, _> = found.into_iter().map(|found| (found.instance, found)).collect();
         let known: Vec<_> = self.guests.iter().map(|(&instance, guest)| (instance, guest.power())).collect();
@@ -45,7 +45,8 @@ impl<H: Hypervisor> Agent<H> {
         }
     }
 
-    /// A step of another guest has changed this one: its disks may have been set aside, or taken back.
+    /// A step of another guest has changed this one: its disks may have been set aside, or taken
+    /// back.
     pub(super) fn disturb_other(&mut self, guest: Uuid) {
         let grace = self.grace();
         self.guests

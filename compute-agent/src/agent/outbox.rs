@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
-/// Pending messages to the service. It is not a queue: a guest that changes twice before the stream has capacity is reported
-/// once, with its state at that time. So the outbox never has more entries than there are guests.
+/// Pending messages to the service. It is not a queue: a guest that changes twice before the stream
+/// has capacity is reported once, with its state at that time. So the outbox never has more entries
+/// than there are guests.
 #[derive(Default, Debug)]
 pub(super) struct Outbox {
     hello: bool,

@@ -55,7 +55,8 @@ fn is_refusal(status: &Status) -> bool {
         && matches!(status.code(), Code::InvalidArgument | Code::FailedPrecondition | Code::PermissionDenied)
 }
 
-/// The message of a status and of its sources. Without a connection, only the sources name the reason.
+/// The message of a status and of its sources. Without a connection, only the sources name the
+/// reason.
 fn reasons(status: &Status) -> String {
     let mut text = status.message().to_owned();
     let mut cause = std::error::Error::source(status);

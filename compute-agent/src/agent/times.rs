@@ -42,8 +42,8 @@ impl Times {
         u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
-    /// Applies the intervals that the service asks for; 0 turns a timer off. The first heartbeat is due at once, because it
-    /// brings the host up.
+    /// Applies the intervals that the service asks for; 0 turns a timer off. The first heartbeat is
+    /// due at once, because it brings the host up.
     pub(super) fn welcome(&mut self, welcome: &Welcome) {
         let now = self.now();
         self.heartbeat = Beat::new(welcome.heartbeat_ms, now);

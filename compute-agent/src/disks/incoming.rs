@@ -91,7 +91,8 @@ impl Incoming {
         &self.source.host
     }
 
-    /// Fetches the disks. What arrives is received part by part; a fault is the last, and so is [`IncomingPart::End`].
+    /// Fetches the disks. What arrives is received part by part; a fault is the last, and so is
+    /// [`IncomingPart::End`].
     #[must_use]
     pub fn fetch(&self) -> mpsc::Receiver<Result<IncomingPart, Fault>> {
         let (sender, receiver) = mpsc::channel(WAITING);

@@ -43,7 +43,8 @@ pub struct DiskServer {
 }
 
 impl DiskServer {
-    /// Listens on the port; 0 for any. Without certificates, only hosts on this machine can connect.
+    /// Listens on the port; 0 for any. Without certificates, only hosts on this machine can
+    /// connect.
     ///
     /// # Errors
     /// The port is in use, or the certificates are not.

@@ -1,5 +1,5 @@
-//! The blueprint of a guest, read from its spec. What this driver does not support is refused with the name of the field, not
-//! ignored.
+//! The blueprint of a guest, read from its spec. What this driver does not support is refused with
+//! the name of the field, not ignored.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
-//! Config drives: a guest's metadata and user data on a small volume labelled `config-2`, in OpenStack's layout, which cloud-init
-//! reads.
+//! Config drives: a guest's metadata and user data on a small volume labelled `config-2`, in
+//! OpenStack's layout, which cloud-init reads.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -84,7 +84,8 @@ fn hostname(name: &str, instance: Uuid) -> String {
     }
 }
 
-/// A volume ID derived from the instance's UUID, so that a recreated drive is identical byte for byte.
+/// A volume ID derived from the instance's UUID, so that a recreated drive is identical byte for
+/// byte.
 fn volume_id(instance: Uuid) -> u32 {
     instance.as_fields().0
 }

@@ -91,8 +91,8 @@ fn is_alive(connect: &Connect) -> bool {
     connect.is_alive().unwrap_or(false)
 }
 
-/// Starts libvirt's event loop, once per process. It turns off the default error handler, which prints errors that are also
-/// returned.
+/// Starts libvirt's event loop, once per process. It turns off the default error handler, which
+/// prints errors that are also returned.
 fn run_event_loop() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

@@ -145,7 +145,8 @@ fn disk(path: &Path, format: &str, bus: Bus, letter: char) -> Element {
         .child(target)
 }
 
-/// A PCI device; None if the address is not `domain:bus:slot.function`, which libvirt's addresses are.
+/// A PCI device; None if the address is not `domain:bus:slot.function`, which libvirt's addresses
+/// are.
 fn host_device(address: &str) -> Option<Element> {
     let (domain, rest) = address.split_once(':')?;
     let (bus, rest) = rest.split_once(':')?;

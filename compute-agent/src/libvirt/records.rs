@@ -1,7 +1,7 @@
 //! The records of guests, in the state directory and in the metadata of their domains.
 //!
-//! Both have the same content. A domain's metadata survives the loss of the state directory, and moves with the domain; the
-//! directory has the records of guests without a domain.
+//! Both have the same content. A domain's metadata survives the loss of the state directory, and
+//! moves with the domain; the directory has the records of guests without a domain.
 
 use std::fs::{self, File};
 use std::io::{self, Write};

@@ -17,12 +17,14 @@ pub(super) struct Subscription {
     callback: c_int,
 }
 
-/// Calls `notify` with the UUID of a domain at each of its lifecycle events. The event loop must run.
+/// Calls `notify` with the UUID of a domain at each of its lifecycle events. The event loop must
+/// run.
 pub(super) fn subscribe(connection: &Connect, notify: Notify) -> Result<Subscription, Error> {
     let opaque = Box::into_raw(Box::new(notify)).cast::<c_void>();
     let connection = connection.clone();
-    // SAFETY: libvirt's interface has one type for the callbacks of all events and calls each with what its event has; the
-    // lifecycle event has the arguments of `on_lifecycle`, and function pointers of different types are of one size.
+    // SAFETY: libvirt's interface has one type for the callbacks of all events and calls each with
+    // what its event has; the lifecycle event has the arguments of `on_lifecycle`, and function
+    // pointers of different types are of one size.
     let callback = unsafe {
         std::mem::transmute::<
             unsafe extern "C" fn(sys::virConnectPtr, sys::virDomainPtr, c_int, c_int, *mut c_void) -> c_int,
@@ -30,8 +32,8 @@ pub(super) fn subscribe(connection: &Connect, notify: Notify) -> Result<Subscrip
         >(on_lifecycle)
     };
     let event = sys::VIR_DOMAIN_EVENT_ID_LIFECYCLE.cast_signed();
-    // SAFETY: the connection is open as long as `connection` lives, a null domain stands for all, and `opaque` stays valid until
-    // libvirt calls `free_notify`.
+    // SAFETY: the connection is open as long as `connection` lives, a null domain stands for all,
+    // and `opaque` stays valid until libvirt calls `free_notify`.
     let id = unsafe {
         sys::virConnectDomainEventRegisterAny(
             connection.as_ptr(),
@@ -53,8 +55,8 @@ pub(super) fn subscribe(connection: &Connect, notify: Notify) -> Result<Subscrip
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        // SAFETY: the connection is open as long as `self.connection` lives. On one that was lost this fails, and nothing comes
-        // any more.
+        // SAFETY: the connection is open as long as `self.connection` lives. On one that was lost
+        // this fails, and nothing comes any more.
         unsafe { sys::virConnectDomainEventDeregisterAny(self.connection.as_ptr(), self.callback) };
     }
 }
@@ -67,8 +69,8 @@ unsafe extern "C" fn on_lifecycle(
     opaque: *mut c_void,
 ) -> c_int {
     let mut text: [c_char; sys::VIR_UUID_STRING_BUFLEN as usize] = [0; sys::VIR_UUID_STRING_BUFLEN as usize];
-    // SAFETY: `domain` is valid during the call, the buffer has the length that libvirt asks for, and `opaque` is the `Notify`
-    // that was registered.
+    // SAFETY: `domain` is valid during the call, the buffer has the length that libvirt asks for,
+    // and `opaque` is the `Notify` that was registered.
     let (is_read, text, notify) = unsafe {
         let is_read = sys::virDomainGetUUIDString(domain, text.as_mut_ptr()) == 0;
         (is_read, CStr::from_ptr(text.as_ptr()), &*opaque.cast::<Notify>())
@@ -84,7 +86,8 @@ unsafe extern "C" fn free_notify(opaque: *mut c_void) {
     drop(unsafe { Box::from_raw(opaque.cast::<Notify>()) });
 }
 
-/// Total memory of the host in KiB. Unlike the node info and the NUMA cells, it includes memory that was added after boot.
+/// Total memory of the host in KiB. Unlike the node info and the NUMA cells, it includes memory
+/// that was added after boot.
 pub(super) fn memory_total_kib(connection: &Connect) -> Result<u64, Error> {
     let all = sys::VIR_NODE_MEMORY_STATS_ALL_CELLS;
     let mut count: c_int = 0;

@@ -95,7 +95,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever a user calls an instance, a reader of XML gets the same text, but for characters that XML cannot hold.
+        /// Whatever a user calls an instance, a reader of XML gets the same text, but for
+        /// characters that XML cannot hold.
         #[test]
         fn a_reader_gets_back_what_was_written(text in any::<String>()) {
             let written = Element::new("a").attribute("b", &text).child(Element::new("c").text(&text)).to_string();

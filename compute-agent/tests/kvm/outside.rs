@@ -96,8 +96,8 @@ async fn what_pauses_or_saves_a_guest_for_a_while_changes_no_desired_state() {
     acted.cloud.end().await;
 }
 
-/// The host shuts down: its agent ends, then libvirt-guests saves what runs. When it is up again, libvirt-guests may have started
-/// the guest before the agent does.
+/// The host shuts down: its agent ends, then libvirt-guests saves what runs. When it is up again,
+/// libvirt-guests may have started the guest before the agent does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs root and libvirt"]
 async fn guests_that_libvirt_guests_saved_run_again() {

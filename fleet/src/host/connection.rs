@@ -49,7 +49,8 @@ impl Fleet {
         Ok(session)
     }
 
-    /// Applies a heartbeat. Nothing else makes a host up: without its hypervisor, an agent stays connected but sends none.
+    /// Applies a heartbeat. Nothing else makes a host up: without its hypervisor, an agent stays
+    /// connected but sends none.
     pub fn heartbeat(&mut self, host: &str, session: Session, disk_available_gb: u32, now: Moment) {
         if self.connections.beat(host, session, disk_available_gb, now) {
             tracing::info!(host, "the host is up");
@@ -81,7 +82,8 @@ impl Fleet {
         self.note_hosts(expired.iter().map(String::as_str));
     }
 
-    /// The session to which desired guests of the host can be sent: its agent is connected and has reported all its guests.
+    /// The session to which desired guests of the host can be sent: its agent is connected and has
+    /// reported all its guests.
     #[must_use]
     pub fn reconciled_session(&self, host: &str) -> Option<Session> {
         self.connections.reconciled_session(host)

@@ -1,7 +1,8 @@
 //! Allocation ratios of hosts, with Nova's precedence.
 //!
-//! Nova reads these options on each compute host; Berth reads them in one place, the service. For each provider of a host
-//! and each of `VCPU`, `MEMORY_MB` and `DISK_GB`, the first of these counts:
+//! Nova reads these options on each compute host; Berth reads them in one place, the service. For
+//! each provider of a host and each of `VCPU`, `MEMORY_MB` and `DISK_GB`, the first of these
+//! counts:
 //! 1. `cpu_allocation_ratio`, `ram_allocation_ratio`, `disk_allocation_ratio`, if set and not 0;
 //! 2. the ratio that the host's agent reports;
 //! 3. the ratio that the inventory has, so that one set through the Placement API stays;

@@ -1,8 +1,9 @@
-//! Parts of a provider tree that the agent reports no longer while they are in use: a device that was pulled, a card that failed,
-//! huge pages that were turned off.
+//! Parts of a provider tree that the agent reports no longer while they are in use: a device that
+//! was pulled, a card that failed, huge pages that were turned off.
 //!
-//! Their consumers keep their allocations, and nothing more is granted: the whole inventory is reserved. It is removed as soon as
-//! it is free. When the agent reports it again, it is as reported.
+//! Their consumers keep their allocations, and nothing more is granted: the whole inventory is
+//! reserved. It is removed as soon as it is free. When the agent reports it again, it is as
+//! reported.
 
 use berth_placement::{ClassId, Index, Inventory, Row, TopologyError, Writer};
 use uuid::Uuid;
@@ -10,8 +11,8 @@ use uuid::Uuid;
 use super::{AgentProvider, Host};
 use crate::Fleet;
 
-/// Sets the inventories of a provider to those that are `wanted`. Returns the further classes that it keeps because they are in
-/// use; nothing more of them is granted.
+/// Sets the inventories of a provider to those that are `wanted`. Returns the further classes that
+/// it keeps because they are in use; nothing more of them is granted.
 pub(super) fn set_inventories(
     index: &Index,
     writer: &mut Writer<'_>,
@@ -41,8 +42,8 @@ pub(super) fn set_inventories(
     }
 }
 
-/// Removes a provider if it is not in use and has no children; returns whether it is removed. Nothing more of a provider that stays
-/// is granted.
+/// Removes a provider if it is not in use and has no children; returns whether it is removed.
+/// Nothing more of a provider that stays is granted.
 pub(super) fn remove(index: &Index, writer: &mut Writer<'_>, uuid: Uuid) -> bool {
     let Some(row) = index.find(uuid) else { return true };
     writer.remove_provider(row).is_ok()

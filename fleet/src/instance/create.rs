@@ -59,15 +59,17 @@ pub struct Creation {
 /// The instances of a request.
 #[derive(Debug, Clone)]
 pub enum Recorded {
-    /// They are new, and wait for hosts. The reconciliation skips them until [`Fleet::end_placing`].
+    /// They are new, and wait for hosts. The reconciliation skips them until
+    /// [`Fleet::end_placing`].
     New(Vec<Arc<Instance>>),
     /// They are those of an earlier request with the same key.
     Repeated(Vec<Arc<Instance>>),
 }
 
 impl Fleet {
-    /// Records the instances of a request, as many as the quota allows. Instances are recorded before they claim capacity, so those that
-    /// a crash leaves without a host get one after the next start.
+    /// Records the instances of a request, as many as the quota allows. Instances are recorded
+    /// before they claim capacity, so those that a crash leaves without a host get one after the
+    /// next start.
     ///
     /// # Errors
     /// An invalid request, an unknown flavor, or an exhausted quota.

@@ -9,7 +9,8 @@
 //!                         error: no host, or as many failures as allowed
 //! ```
 //!
-//! The capacity on a host whose build failed is released when that host reports that it has no remains.
+//! The capacity on a host whose build failed is released when that host reports that it has no
+//! remains.
 
 use std::sync::Arc;
 
@@ -74,7 +75,8 @@ impl Instance {
         self.operation == Some(Operation::Schedule)
     }
 
-    /// Begins to build the guest on a host that has capacity for it; returns whether it still waits for one.
+    /// Begins to build the guest on a host that has capacity for it; returns whether it still waits
+    /// for one.
     fn spawn(&mut self, host: &str, now: Timestamp) -> bool {
         if self.operation != Some(Operation::Schedule) {
             return false; // it is to be deleted
@@ -119,8 +121,9 @@ impl Instance {
 }
 
 impl Fleet {
-    /// The instance, if it is to be scheduled now. Releases the capacity on a host whose build failed and that has no remains; while it
-    /// may have some, the guest may run there, and the instance is not scheduled. After too many failures it is in ERROR.
+    /// The instance, if it is to be scheduled now. Releases the capacity on a host whose build
+    /// failed and that has no remains; while it may have some, the guest may run there, and the
+    /// instance is not scheduled. After too many failures it is in ERROR.
     pub fn next_build(&mut self, uuid: Uuid, now: Moment) -> Option<Arc<Instance>> {
         let instance = self.instance_by_uuid(uuid)?;
         if instance.operation != Some(Operation::Schedule) || self.is_placing(uuid) {
@@ -142,8 +145,8 @@ impl Fleet {
         Some(instance)
     }
 
-    /// Begins to build an instance on a host where it holds capacity. An instance that is to be deleted is not built; one that was
-    /// deleted holds nothing afterwards.
+    /// Begins to build an instance on a host where it holds capacity. An instance that is to be
+    /// deleted is not built; one that was deleted holds nothing afterwards.
     pub fn spawn(&mut self, uuid: Uuid, host: &str, now: Timestamp) -> Option<Arc<Instance>> {
         match self.change_instance(uuid, |instance| instance.spawn(host, now)) {
             Some(true) => self.instance_by_uuid(uuid),

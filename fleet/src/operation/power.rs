@@ -13,8 +13,8 @@
 use super::{GuestState, Rules};
 use crate::instance::{Goal, Instance, Power, VmState};
 
-/// Switches a guest on. A suspended instance is started by restoring its memory. (Nova does not start it: there, only a user
-/// suspends.)
+/// Switches a guest on. A suspended instance is started by restoring its memory. (Nova does not
+/// start it: there, only a user suspends.)
 pub(super) struct Start;
 
 impl Rules for Start {

@@ -1,4 +1,5 @@
-//! Resize and cold migration: the guest is switched off, its disks follow it to another host, or it gets another flavor there.
+//! Resize and cold migration: the guest is switched off, its disks follow it to another host, or it
+//! gets another flavor there.
 //!
 //! ```text
 //!  active, stopped            claimed             disks set aside            guest is there
@@ -28,13 +29,14 @@
 //! | `resize_restoring` | *I* as before, from the disks of *M* | | source, none |
 //!
 //! - Source and target may be one host: *I* and *M* are two guests there.
-//! - `host` is the source until the target reports *I*, and from then on the target until the source reports *I*.
-//! - A step ends by the report of one side at the generation of the instance. All other reports only cause the desired state to be sent
-//!   again.
-//! - Claims change before the record of the step that needs them, and are released before the record of the step that no longer does.
-//!   `restart.rs` repairs what a crash leaves in between.
-//! - Going back exchanges both claims (`Fleet::exchange_claims`) before any guest is touched. A migration that was exchanged has been written
-//!   twice.
+//! - `host` is the source until the target reports *I*, and from then on the target until the
+//!   source reports *I*.
+//! - A step ends by the report of one side at the generation of the instance. All other reports
+//!   only cause the desired state to be sent again.
+//! - Claims change before the record of the step that needs them, and are released before the
+//!   record of the step that no longer does. `restart.rs` repairs what a crash leaves in between.
+//! - Going back exchanges both claims (`Fleet::exchange_claims`) before any guest is touched. A
+//!   migration that was exchanged has been written twice.
 
 mod advance;
 mod claims;

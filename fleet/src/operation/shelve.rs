@@ -9,8 +9,9 @@
 //!                                                     active ◄───────────── unshelving
 //! ```
 //!
-//! Capacity is claimed before the operation begins, on the host with the disk ([`Fleet::begin_unshelving`]), and released
-//! only when the agent reports that the guest is off and only its disk is left.
+//! Capacity is claimed before the operation begins, on the host with the disk
+//! ([`Fleet::begin_unshelving`]), and released only when the agent reports that the guest is off
+//! and only its disk is left.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -115,8 +116,9 @@ pub struct Unshelving {
 }
 
 impl Fleet {
-    /// Reserves a shelved instance for a request that claims capacity for it. Until [`Self::end_placing`], no other request unshelves it:
-    /// of two, neither releases what the other claimed.
+    /// Reserves a shelved instance for a request that claims capacity for it. Until
+    /// [`Self::end_placing`], no other request unshelves it: of two, neither releases what the
+    /// other claimed.
     ///
     /// # Errors
     /// An unknown instance, a locked one, or one in another state.

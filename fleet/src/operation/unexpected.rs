@@ -1,8 +1,9 @@
 //! Guests in a state that Berth was not asked for.
 //!
-//! A guest changes its state without Berth: it shuts itself down, or an operator, a backup program or libvirt-guests acts on it.
-//! What follows depends on the instance. The table is Nova's (the power state synchronization of its compute manager) but for
-//! the rows that `docs/fleet.md` marks as different.
+//! A guest changes its state without Berth: it shuts itself down, or an operator, a backup program
+//! or libvirt-guests acts on it. What follows depends on the instance. The table is Nova's (the
+//! power state synchronization of its compute manager) but for the rows that `docs/fleet.md` marks
+//! as different.
 
 use super::GuestState;
 use crate::instance::{Instance, VmState};
@@ -43,7 +44,8 @@ pub(super) const fn consequence(
         (Active | Paused, GuestState::Saved) => Enforce,
         (Active | Paused | Suspended, GuestState::ShutDown | GuestState::Crashed) => Adopt(Stopped),
 
-        // A guest that went off without its user, such as by `virsh save`, may come back the same way.
+        // A guest that went off without its user, such as by `virsh save`, may come back the same
+        // way.
         (Stopped, GuestState::Running) if stopped_by_itself => Adopt(Active),
         (Stopped, GuestState::Paused) if stopped_by_itself => Ignore,
         (Stopped, GuestState::Running | GuestState::Paused) => Enforce,

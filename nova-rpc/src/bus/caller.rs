@@ -96,7 +96,8 @@ impl Caller {
         self.connection.status().connected() && self.waiting.lock().is_some()
     }
 
-    /// Calls a method of a topic and waits for the reply: a result, or an exception. Keep-alives do not extend the time.
+    /// Calls a method of a topic and waits for the reply: a result, or an exception. Keep-alives do
+    /// not extend the time.
     ///
     /// # Errors
     /// [`CallError`]
@@ -119,7 +120,8 @@ impl Caller {
         })
     }
 
-    /// Passes the message of a call on to a topic. The reply comes here; everything else of the message stays as it is.
+    /// Passes the message of a call on to a topic. The reply comes here; everything else of the
+    /// message stays as it is.
     ///
     /// # Errors
     /// [`CallError`]
@@ -172,8 +174,8 @@ impl Caller {
         }
     }
 
-    /// Sends a message in its envelope and waits until the broker has it; it returns one that no queue takes. The broker drops it after
-    /// `patience`, when nobody waits any more.
+    /// Sends a message in its envelope and waits until the broker has it; it returns one that no
+    /// queue takes. The broker drops it after `patience`, when nobody waits any more.
     async fn publish(
         &self,
         exchange: &str,

@@ -135,7 +135,8 @@ fn table(arguments: &[(&'static str, Argument)]) -> FieldTable {
     let mut table = FieldTable::default();
     for (name, argument) in arguments {
         let value = match argument {
-            // A small number is sent as a small type, as other clients do: brokers compare values, not types.
+            // A small number is sent as a small type, as other clients do: brokers compare values,
+            // not types.
             Argument::Number(number) => {
                 i32::try_from(*number).map_or(AMQPValue::LongLongInt(*number), AMQPValue::LongInt)
             }

@@ -1,8 +1,9 @@
 //! The connection to the brokers: consumers, deliveries, replies.
 //!
-//! [`serve`] connects to one broker after the other, declares the queues, and passes each message to a [`Handler`]. It
-//! acknowledges a message before the work on it begins, as oslo.messaging does: a message is worked on once at most. When the
-//! connection is lost, work that has begun goes on, and its replies wait for the next connection.
+//! [`serve`] connects to one broker after the other, declares the queues, and passes each message
+//! to a [`Handler`]. It acknowledges a message before the work on it begins, as oslo.messaging
+//! does: a message is worked on once at most. When the connection is lost, work that has begun goes
+//! on, and its replies wait for the next connection.
 //!
 //! ```text
 //! broker ─► consumers ─► acknowledge ─► duplicate? ─► task: Handler ─► Replies ─► broker
@@ -52,8 +53,8 @@ pub trait Handler: Send + Sync + 'static {
         context: Context,
     ) -> impl Future<Output = Result<Box<RawValue>, RpcFailure>> + Send;
 
-    /// The answer to a call of a method or version that no scheduler serves, or with arguments that make no sense: this failure,
-    /// unless the handler passes calls on.
+    /// The answer to a call of a method or version that no scheduler serves, or with arguments that
+    /// make no sense: this failure, unless the handler passes calls on.
     fn refuse(
         &self,
         failure: RpcFailure,

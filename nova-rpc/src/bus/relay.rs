@@ -22,7 +22,8 @@ pub enum RelayError {
     Call(#[from] CallError),
 }
 
-/// Passes calls and casts on. It connects when it is needed first, and again after a connection was lost.
+/// Passes calls and casts on. It connects when it is needed first, and again after a connection was
+/// lost.
 pub struct Relay {
     options: BusOptions,
     patience: Duration,
@@ -36,8 +37,8 @@ impl Relay {
         Self { options, patience, caller: Mutex::const_new(None) }
     }
 
-    /// Passes a call on, given its message, and waits for the reply: the result or the exception, both unchanged. It is passed
-    /// on once: a call whose reply is lost is not repeated.
+    /// Passes a call on, given its message, and waits for the reply: the result or the exception,
+    /// both unchanged. It is passed on once: a call whose reply is lost is not repeated.
     ///
     /// # Errors
     /// [`RelayError`]

@@ -67,8 +67,8 @@ impl Replies {
         Self { channel, patience, gone: Arc::default(), statistics }
     }
 
-    /// Sends the reply, again and again while the caller's queue is missing or no connection exists. After a broker has
-    /// started again, callers need some time to declare their queues.
+    /// Sends the reply, again and again while the caller's queue is missing or no connection
+    /// exists. After a broker has started again, callers need some time to declare their queues.
     pub(super) async fn send(&mut self, to: &ReplyTo, reply: &Reply) {
         let ReplyTo { queue, msg_id } = to;
         let deadline = Instant::now() + self.patience;

@@ -22,7 +22,8 @@ use crate::duplicates::Duplicates;
 use crate::envelope::Message;
 use crate::transport::{BusOptions, Consumed, topology};
 
-/// Messages that are worked on at once. More wait at the broker, where another scheduler can take them.
+/// Messages that are worked on at once. More wait at the broker, where another scheduler can take
+/// them.
 const AT_ONCE: usize = 1_024;
 
 /// Why consuming ended.
@@ -31,12 +32,12 @@ enum End {
     Lost(Option<lapin::Error>),
 }
 
-/// Serves the topic until `stop` turns true, through losses of connections. In the end, it waits at most `grace` for work that
-/// has begun.
+/// Serves the topic until `stop` turns true, through losses of connections. In the end, it waits at
+/// most `grace` for work that has begun.
 ///
 /// # Errors
-/// A declaration that the broker refuses on the first connection: the options differ from those of other services. Later, and
-/// for other causes, it tries again.
+/// A declaration that the broker refuses on the first connection: the options differ from those of
+/// other services. Later, and for other causes, it tries again.
 pub async fn serve(
     options: BusOptions,
     handler: Arc<impl Handler>,
@@ -168,7 +169,8 @@ impl<H: Handler> Server<H> {
         });
     }
 
-    /// Takes no more messages, waits for work that has begun, and deletes the queue that only this process has.
+    /// Takes no more messages, waits for work that has begun, and deletes the queue that only this
+    /// process has.
     async fn finish(
         &self,
         consuming: &Channel,

@@ -22,8 +22,9 @@ impl BusStatistics {
         self.is_connected.load(Ordering::Relaxed)
     }
 
-    /// Counts by name: connections made, messages received, duplicates dropped, messages that could not be read, keep-alives
-    /// sent, repeated attempts to send a reply, replies that nobody received.
+    /// Counts by name: connections made, messages received, duplicates dropped, messages that could
+    /// not be read, keep-alives sent, repeated attempts to send a reply, replies that nobody
+    /// received.
     #[must_use]
     pub fn counts(&self) -> [(&'static str, u64); 7] {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);

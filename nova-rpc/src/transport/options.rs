@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::url::TransportUrl;
 
-/// `[oslo_messaging_rabbit]`, with the defaults of oslo.messaging. Options about pools, compression and threads of the
-/// original have no meaning here and are not read.
+/// `[oslo_messaging_rabbit]`, with the defaults of oslo.messaging. Options about pools, compression
+/// and threads of the original have no meaning here and are not read.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RabbitOptions {
@@ -27,7 +27,8 @@ pub struct RabbitOptions {
     pub rabbit_quorum_max_memory_length: i64,
     /// `x-max-in-memory-bytes` of quorum queues; 0 for none.
     pub rabbit_quorum_max_memory_bytes: i64,
-    /// Seconds after which unused queues of fanouts and replies are deleted; for streams, how long messages are kept.
+    /// Seconds after which unused queues of fanouts and replies are deleted; for streams, how long
+    /// messages are kept.
     pub rabbit_transient_queues_ttl: i64,
     /// Whether all schedulers read fanouts from one stream.
     pub rabbit_stream_fanout: bool,

@@ -1,4 +1,5 @@
-//! Queues and exchanges, declared as oslo.messaging declares them: a broker closes the channel over any difference.
+//! Queues and exchanges, declared as oslo.messaging declares them: a broker closes the channel over
+//! any difference.
 
 use super::options::{BusOptions, RabbitOptions};
 
@@ -54,8 +55,8 @@ pub struct Consumed {
     pub is_own: bool,
 }
 
-/// The queues of a server: one that all servers of the topic share, one of this host, and the fanout. `unique` is 32
-/// hexadecimal digits that no other process has.
+/// The queues of a server: one that all servers of the topic share, one of this host, and the
+/// fanout. `unique` is 32 hexadecimal digits that no other process has.
 #[must_use]
 pub fn topology(options: &BusOptions, unique: &str) -> Vec<Consumed> {
     let BusOptions { topic, host, .. } = options;

@@ -57,7 +57,8 @@ pub enum InvalidUrl {
 }
 
 impl TransportUrl {
-    /// Reads a URL such as `rabbit://user:password@host1:5672,user:password@host2:5672/virtual-host`.
+    /// Reads a URL such as
+    /// `rabbit://user:password@host1:5672,user:password@host2:5672/virtual-host`.
     ///
     /// # Errors
     /// [`InvalidUrl`]

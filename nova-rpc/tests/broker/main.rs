@@ -1,4 +1,5 @@
-//! The bus against a real RabbitMQ: calls, keep-alives, duplicates, nonsense, lost connections, refused declarations.
+//! The bus against a real RabbitMQ: calls, keep-alives, duplicates, nonsense, lost connections,
+//! refused declarations.
 
 #![allow(clippy::disallowed_methods, reason = "the tests wait for a broker")]
 

@@ -38,8 +38,8 @@ impl RemoteCandidates {
         }
     }
 
-    /// The hosts to choose from, each with the candidates that take something from its own provider, as in Nova. A host of which
-    /// only children serve has none.
+    /// The hosts to choose from, each with the candidates that take something from its own
+    /// provider, as in Nova. A host of which only children serve has none.
     pub(super) fn state(&self, hosts: &HostTable) -> RequestState {
         let row_of = |provider: &str| hosts.row_of(provider.parse().ok()?);
         let known = self.provider_summaries.keys().filter_map(|provider| row_of(provider));

@@ -6,9 +6,9 @@
 //!                └─────────────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! Placement's answer is advisory. The instances of a request are planned together on what it says is free, and claimed
-//! together; a claim that is refused is planned again on a new answer. Requests wait for HTTP side by side; plans are made one
-//! after the other.
+//! Placement's answer is advisory. The instances of a request are planned together on what it says
+//! is free, and claimed together; a claim that is refused is planned again on a new answer.
+//! Requests wait for HTTP side by side; plans are made one after the other.
 
 mod candidates;
 mod client;
@@ -250,8 +250,9 @@ impl RemoteDecisions {
     }
 }
 
-/// The new allocations of an instance: those that it holds, and the candidate's amounts on other providers. A provider that it
-/// holds something of, such as shared storage, keeps what it has, as in Nova.
+/// The new allocations of an instance: those that it holds, and the candidate's amounts on other
+/// providers. A provider that it holds something of, such as shared storage, keeps what it has, as
+/// in Nova.
 fn joined(held: Option<&Held>, candidate: &AllocationCandidate) -> (Amounts, Option<u64>) {
     let mut allocations = Amounts::new();
     for (provider, class, amount) in RemoteCandidates::amounts(candidate) {
@@ -279,7 +280,8 @@ impl State {
     }
 }
 
-/// The hosts that pass the filters, with their weights. Where they cannot be weighed, the decision says why.
+/// The hosts that pass the filters, with their weights. Where they cannot be weighed, the decision
+/// says why.
 fn weighed(scene: &Scene<'_>, mut state: RequestState) -> BTreeMap<String, f64> {
     let candidates = if scene.request.is_rebuild() {
         Survivors::all(scene.hosts)

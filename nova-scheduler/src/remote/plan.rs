@@ -8,7 +8,8 @@ use berth_scheduler::select::{AllocationCandidate, Claims};
 
 use super::candidates::RemoteCandidates;
 
-/// The new allocations of the instances of a request. Placement grants all of it together, or nothing.
+/// The new allocations of the instances of a request. Placement grants all of it together, or
+/// nothing.
 pub(super) struct RemotePlan<'a> {
     candidates: &'a RemoteCandidates,
     planned: Vec<(ConsumerId, AllocationCandidate)>,

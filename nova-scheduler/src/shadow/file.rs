@@ -7,8 +7,8 @@ use std::sync::{Mutex, PoisonError};
 
 use super::record::ShadowRecord;
 
-/// Records in a file. When it has reached half of the bound, it takes the name with `.1` at its end, in the place of the one
-/// before, and another one begins.
+/// Records in a file. When it has reached half of the bound, it takes the name with `.1` at its
+/// end, in the place of the one before, and another one begins.
 #[derive(Debug)]
 pub(super) struct RecordFile {
     path: PathBuf,
@@ -69,8 +69,8 @@ fn older(path: &Path) -> PathBuf {
     name.into()
 }
 
-/// Calls `each` with every record of a file, and of the one before it, in order. Returns how many lines are no records: a crash
-/// may cut one.
+/// Calls `each` with every record of a file, and of the one before it, in order. Returns how many
+/// lines are no records: a crash may cut one.
 ///
 /// # Errors
 /// The file cannot be read.

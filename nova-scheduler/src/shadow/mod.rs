@@ -1,7 +1,8 @@
 //! Shadow mode: nova-scheduler decides, Berth decides as well, and what differs is recorded.
 //!
-//! For each request, Berth reads current rows, decides without a claim, passes the message on to nova-scheduler on a bus of its
-//! own, and replies with its answer, unchanged. So both decide on the same state, except for what happens meanwhile.
+//! For each request, Berth reads current rows, decides without a claim, passes the message on to
+//! nova-scheduler on a bus of its own, and replies with its answer, unchanged. So both decide on
+//! the same state, except for what happens meanwhile.
 //!
 //! ```text
 //! conductor ─► Berth: fresh rows, dry decision, explanation ─► nova-scheduler ─► Placement
@@ -44,7 +45,8 @@ const STANDINGS: usize = 3;
 /// How requests are passed on to nova-scheduler.
 #[derive(Debug, Clone)]
 pub struct ShadowSettings {
-    /// The bus on which nova-scheduler serves its topic. It is another one than Nova's, or has another virtual host.
+    /// The bus on which nova-scheduler serves its topic. It is another one than Nova's, or has
+    /// another virtual host.
     pub bus: BusOptions,
     /// How long nova-scheduler may take to answer.
     pub patience: Duration,
@@ -61,7 +63,8 @@ pub struct ShadowSettings {
 pub enum WhenUnanswered {
     /// The caller receives an exception, `MessagingTimeout`.
     Fail,
-    /// Berth decides and claims, unless something was claimed for one of the instances meanwhile: then nova-scheduler did decide.
+    /// Berth decides and claims, unless something was claimed for one of the instances meanwhile:
+    /// then nova-scheduler did decide.
     Decide,
 }
 
@@ -127,8 +130,9 @@ impl Shadow {
         }
     }
 
-    /// Records a request that nova-scheduler answered. `is_stale` says whether both looked at different states for certain;
-    /// `moved_on` looks whether hosts have reported since, which is asked for a difference only.
+    /// Records a request that nova-scheduler answered. `is_stale` says whether both looked at
+    /// different states for certain; `moved_on` looks whether hosts have reported since, which is
+    /// asked for a difference only.
     pub(crate) async fn answered(
         self: Arc<Self>,
         subject: Subject,
@@ -222,8 +226,9 @@ pub(crate) fn chosen_of(reply: &Relayed) -> Result<Vec<Chosen>, RpcFailure> {
 }
 
 impl Look {
-    /// Whether both may have looked at different states: hosts or the index changed meanwhile, apart from what nova-scheduler
-    /// claimed, or hosts that were chosen have decisions that their rows do not show yet.
+    /// Whether both may have looked at different states: hosts or the index changed meanwhile,
+    /// apart from what nova-scheduler claimed, or hosts that were chosen have decisions that their
+    /// rows do not show yet.
     pub(crate) fn is_stale(&self, chosen: &Result<Vec<Chosen>, RpcFailure>, hosts: &NovaHosts) -> bool {
         let theirs: Vec<&Chosen> = chosen.iter().flatten().collect();
         let ours = self.dry.decided.iter().flatten().filter_map(|hosts| hosts.first());

@@ -29,8 +29,8 @@ pub struct ShadowRecord {
     /// Why they differ.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<DifferenceCause>,
-    /// For a difference, why Berth decided as it did: an explanation as `berth explain --json` prints it, with verdicts on all
-    /// hosts that one of both chose.
+    /// For a difference, why Berth decided as it did: an explanation as `berth explain --json`
+    /// prints it, with verdicts on all hosts that one of both chose.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub explanation: Option<Value>,
 }
@@ -61,7 +61,8 @@ pub enum ShadowAnswer {
 pub enum Agreement {
     /// The same hosts, or the same exception.
     Same,
-    /// Other hosts, among which chance decides: their weights are equal, or `host_subset_size` is more than 1.
+    /// Other hosts, among which chance decides: their weights are equal, or `host_subset_size` is
+    /// more than 1.
     Tie,
     /// Something else.
     Different,
@@ -73,8 +74,9 @@ pub enum Agreement {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DifferenceCause {
-    /// Both did not look at the same state: other requests were decided or hosts reported meanwhile, or a host has decisions
-    /// that its row does not show yet, of which each worker of nova-scheduler knows only its own.
+    /// Both did not look at the same state: other requests were decided or hosts reported
+    /// meanwhile, or a host has decisions that its row does not show yet, of which each worker of
+    /// nova-scheduler knows only its own.
     StaleData,
     /// Only one of both found hosts, or they raised different exceptions.
     Refusal,

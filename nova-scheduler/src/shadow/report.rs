@@ -63,7 +63,8 @@ impl ShadowReport {
         self.agreement.get(&agreement).copied().unwrap_or_default()
     }
 
-    /// The share of answered requests on which both agree, from 0 to 1; none without an answered request.
+    /// The share of answered requests on which both agree, from 0 to 1; none without an answered
+    /// request.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a share needs no more")]
     pub fn share(&self) -> Option<f64> {

@@ -44,7 +44,8 @@ impl Candidates<'_> {
     /// or not.
     ///
     /// # Errors
-    /// The search for candidates of a provider exceeds [`SearchOptions::work`](super::SearchOptions::work).
+    /// The search for candidates of a provider exceeds
+    /// [`SearchOptions::work`](super::SearchOptions::work).
     pub fn summaries(&self) -> Result<impl Iterator<Item = ProviderSummary<'_>>, WorkExceeded> {
         let mut roots = Rows::default();
         roots.extend(self.used.iter().filter_map(|row| Some(self.topology.provider(row)?.root)));

@@ -1,7 +1,7 @@
 //! The standard traits of OpenStack.
 //!
-//! The names that os-traits 3.9.0 registers, which all OpenStack services share. For a newer release,
-//! add its names.
+//! The names that os-traits 3.9.0 registers, which all OpenStack services share. For a newer
+//! release, add its names.
 
 /// All standard traits, in order, for binary search.
 pub const TRAITS: [&str; 377] = [

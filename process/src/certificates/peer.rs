@@ -1,8 +1,8 @@
 //! Why a TLS connection to the service does not come about, in words that name the file to look at.
 //!
-//! With TLS 1.3 a service refuses a client's certificate only after the client takes the connection for made. What the
-//! client sees then depends on timing: a closed connection, or a call that was cancelled. [`refusal`] makes another
-//! connection, and waits for the service's verdict.
+//! With TLS 1.3 a service refuses a client's certificate only after the client takes the connection
+//! for made. What the client sees then depends on timing: a closed connection, or a call that was
+//! cancelled. [`refusal`] makes another connection, and waits for the service's verdict.
 
 use std::error::Error;
 use std::io::{self, Read, Write};
@@ -32,7 +32,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// How an HTTP/2 connection begins. The service answers with its settings at once.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
-/// Why the service at this host and port refuses a connection; none if it does not, or is not there.
+/// Why the service at this host and port refuses a connection; none if it does not, or is not
+/// there.
 #[must_use]
 pub fn refusal(host: &str, port: u16, credentials: &Credentials) -> Option<String> {
     let error = connect(host, port, credentials).err()?;
@@ -70,7 +71,8 @@ fn config(credentials: &Credentials) -> Result<ClientConfig, Box<dyn Error + Sen
     Ok(config)
 }
 
-/// The problem of a file behind a TLS error among the causes of `error`; none if there is no such cause.
+/// The problem of a file behind a TLS error among the causes of `error`; none if there is no such
+/// cause.
 #[must_use]
 pub fn explain(error: &(dyn Error + 'static), credentials: &Credentials) -> Option<String> {
     let ca = credentials.authorities.0.display();

@@ -1,7 +1,8 @@
 //! How often claims are lost to other deciders, and what to do about it.
 //!
-//! Deciders that look at the same fleet choose the same best host, and all but one lose it. When that happens often, each
-//! takes one of the best few instead, chosen by the consumer's own number: the same request still gets the same host.
+//! Deciders that look at the same fleet choose the same best host, and all but one lose it. When
+//! that happens often, each takes one of the best few instead, chosen by the consumer's own number:
+//! the same request still gets the same host.
 
 use berth_placement::ConsumerId;
 
@@ -29,7 +30,8 @@ impl Conflicts {
         self.rate = self.rate - self.rate / MEMORY + if lost { ONE / MEMORY } else { 0 };
     }
 
-    /// Among how many of the best hosts to choose now: doubles from 1 with every doubling of the rate above 3 %.
+    /// Among how many of the best hosts to choose now: doubles from 1 with every doubling of the
+    /// rate above 3 %.
     #[inline]
     pub(crate) fn width(&self) -> usize {
         let doublings = (self.rate / (ONE / 32)).checked_ilog2().map_or(0, |log| log + 1);

@@ -1,4 +1,5 @@
-//! Decisions on amounts alone: decides on a private view, claims on the shared index, and tries again when others were faster.
+//! Decisions on amounts alone: decides on a private view, claims on the shared index, and tries
+//! again when others were faster.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -25,22 +26,25 @@ use crate::ranking::tuning::Tuning;
 
 /// How often a placement looks for another host after losing one.
 ///
-/// A claim is refused when the host changed after this decider's last look: another claim took the capacity, or holds it for a
-/// moment, or its inventory was rewritten. Each refusal makes the decider look again, so losing 16 times in a row takes 16
-/// changes by others within one placement's few microseconds: the fleet is then changing faster than one decider can
-/// follow, and the caller should know.
+/// A claim is refused when the host changed after this decider's last look: another claim took the
+/// capacity, or holds it for a moment, or its inventory was rewritten. Each refusal makes the
+/// decider look again, so losing 16 times in a row takes 16 changes by others within one
+/// placement's few microseconds: the fleet is then changing faster than one decider can follow, and
+/// the caller should know.
 const MAX_ATTEMPTS: usize = 16;
 
 /// The most request classes a decider remembers ...
 const MOST_CLASSES: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
-/// ... and the bytes their host masks may take, beyond which the least recently used are forgotten ...
+/// ... and the bytes their host masks may take, beyond which the least recently used are forgotten
+/// ...
 const CLASS_BYTES: usize = 64 << 20;
 /// ... but not below this many.
 const FEWEST_CLASSES: usize = 256;
 
-/// Blocks of 64 hosts up to which first-fit searches by row. In order of row, a node's largest amounts are of different
-/// hosts and promise what none of them has; in a large fleet that costs more than keeping the hosts in order of free capacity.
-/// (Measured on the reference workloads: 10,000 hosts are faster by row, 100,000 six times slower.)
+/// Blocks of 64 hosts up to which first-fit searches by row. In order of row, a node's largest
+/// amounts are of different hosts and promise what none of them has; in a large fleet that costs
+/// more than keeping the hosts in order of free capacity. (Measured on the reference workloads:
+/// 10,000 hosts are faster by row, 100,000 six times slower.)
 const MOST_BLOCKS_BY_ROW: usize = 256;
 
 /// How the best host is found. The answer is the same.
@@ -134,7 +138,8 @@ impl AmountEngine {
         Self { core, classes: LruCache::with_hasher(MOST_CLASSES, FxBuildHasher) }
     }
 
-    /// Lets the decider choose among up to `hosts` of the best, 64 at most, while it loses many claims to others.
+    /// Lets the decider choose among up to `hosts` of the best, 64 at most, while it loses many
+    /// claims to others.
     #[must_use]
     pub fn spreading(mut self, hosts: usize) -> Self {
         self.core.conflicts = Conflicts::new(hosts.max(1));
@@ -168,13 +173,15 @@ impl AmountEngine {
     /// Places a VM: decides, claims, and on a lost race decides again.
     ///
     /// # Errors
-    /// No host satisfies the request, too many races were lost, or the consumer has allocations already.
+    /// No host satisfies the request, too many races were lost, or the consumer has allocations
+    /// already.
     #[inline]
     pub fn place(&mut self, consumer: ConsumerId, prepared: &mut Prepared) -> Result<Row, PlaceError> {
         self.core.place(consumer, prepared)
     }
 
-    /// [`Self::place`] for a request that may have come before: what was compiled for it then is used again.
+    /// [`Self::place`] for a request that may have come before: what was compiled for it then is
+    /// used again.
     ///
     /// # Errors
     /// As [`Self::place`].
@@ -229,7 +236,8 @@ struct Core {
     forest: Forest<CLASSES>,
     /// How often the forest was rebuilt.
     epoch: u64,
-    /// The properties that distinguish hosts in the forest, and those that will when it is built again.
+    /// The properties that distinguish hosts in the forest, and those that will when it is built
+    /// again.
     kinds: Kinds,
     named: Kinds,
     objective: Objective,

@@ -1,7 +1,7 @@
 //! Filters as column passes: each narrows the mask of hosts, a word of 64 rows at a time.
 //!
-//! Words stand for blocks of 64 rows. A pass may be split: each part then has the words of some blocks, from a multiple of
-//! 64 blocks on.
+//! Words stand for blocks of 64 rows. A pass may be split: each part then has the words of some
+//! blocks, from a multiple of 64 blocks on.
 
 use berth_placement::kernel::fits;
 use berth_placement::{Index, View};
@@ -11,8 +11,8 @@ use crate::mask::{HostMask, keep, retain};
 
 /// A constraint on hosts.
 pub trait MaskFilter: Sync {
-    /// Removes from `words`, those of the blocks from `first` on, the hosts that do not satisfy it. `first` is a multiple
-    /// of 64.
+    /// Removes from `words`, those of the blocks from `first` on, the hosts that do not satisfy it.
+    /// `first` is a multiple of 64.
     fn narrow_part(&self, first: usize, words: &mut [u64]);
 
     /// Removes from `mask` the hosts that do not satisfy it.
@@ -31,7 +31,8 @@ impl MaskFilter for Eligible<'_> {
     }
 }
 
-/// Enough of the host classes is free. Blocks whose largest free amounts do not suffice are not looked at.
+/// Enough of the host classes is free. Blocks whose largest free amounts do not suffice are not
+/// looked at.
 pub struct Capacity<'a> {
     /// The request.
     pub prepared: &'a Prepared,
@@ -53,7 +54,8 @@ impl MaskFilter for Capacity<'_> {
     }
 }
 
-/// Enough of the other classes is free, asked of the index host by host: few requests have any, few hosts are left.
+/// Enough of the other classes is free, asked of the index host by host: few requests have any, few
+/// hosts are left.
 pub struct OtherClasses<'a> {
     /// The request.
     pub prepared: &'a Prepared,

@@ -1,7 +1,8 @@
 //! Decisions on amounts alone: prepare, filter, weigh, select, claim.
 //!
-//! `engine.rs` decides on a ranking of the hosts, or exhaustively: `filter.rs`, `weigh.rs` and `select.rs` are column passes over
-//! every host, which `parts.rs` splits over the cores on very large fleets.
+//! `engine.rs` decides on a ranking of the hosts, or exhaustively: `filter.rs`, `weigh.rs` and
+//! `select.rs` are column passes over every host, which `parts.rs` splits over the cores on very
+//! large fleets.
 
 pub(crate) mod conflicts;
 pub(crate) mod engine;

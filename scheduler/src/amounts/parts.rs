@@ -1,21 +1,23 @@
 //! Passes over all blocks of a fleet, in parts: one after the other, or on several cores.
 //!
-//! Results come in the order of the parts, and what is made of them (sums, extremes, the best by a total order) does not
-//! depend on where a fleet was cut. So the number of cores never shows in an answer.
+//! Results come in the order of the parts, and what is made of them (sums, extremes, the best by a
+//! total order) does not depend on where a fleet was cut. So the number of cores never shows in an
+//! answer.
 
 use std::ops::Range;
 
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
-/// Blocks of 64 hosts from which a pass is split over the cores: half a million hosts. Below, a pass is over before a
-/// second core has woken up for good: at 100,000 hosts the whole weighted search takes 127 µs on one core, and took 154 µs
-/// on two of a busy machine.
+/// Blocks of 64 hosts from which a pass is split over the cores: half a million hosts. Below, a
+/// pass is over before a second core has woken up for good: at 100,000 hosts the whole weighted
+/// search takes 127 µs on one core, and took 154 µs on two of a busy machine.
 pub(crate) const SPLIT_FROM: usize = 8192;
-/// Blocks of a part: few enough that cores which others use as well end together, a multiple of the 64 that a
-/// summary stands for.
+/// Blocks of a part: few enough that cores which others use as well end together, a multiple of the
+/// 64 that a summary stands for.
 const PART: usize = 1024;
 
-/// The results of `work` on `blocks` blocks: on all at once if there are fewer than `split_from`, else on each part.
+/// The results of `work` on `blocks` blocks: on all at once if there are fewer than `split_from`,
+/// else on each part.
 pub(crate) fn map<R: Send>(
     blocks: usize,
     split_from: usize,

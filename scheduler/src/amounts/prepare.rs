@@ -13,8 +13,8 @@ use crate::ranking::cached_extremes::CachedExtremes;
 use crate::ranking::forest::{Forest, Open};
 use crate::ranking::kinds::Kinds;
 
-/// A request in the terms of one view: what every decision on it shares. It follows the view's layout changes row by row,
-/// and is of no use to any decider but the one that prepared it.
+/// A request in the terms of one view: what every decision on it shares. It follows the view's
+/// layout changes row by row, and is of no use to any decider but the one that prepared it.
 #[derive(Debug, Clone)]
 pub struct Prepared {
     request: Request,
@@ -70,7 +70,8 @@ impl Prepared {
         }
         for &Allocation { class, amount, .. } in &prepared.template {
             match HOST_CLASSES.iter().position(|&host_class| host_class == class) {
-                // An amount above i32::MAX fits no inventory: the unit rules of every shape refuse it.
+                // An amount above i32::MAX fits no inventory: the unit rules of every shape refuse
+                // it.
                 Some(position) => prepared.need[position] = i32::try_from(amount).unwrap_or(i32::MAX),
                 None => prepared.others.push((class, amount)),
             }
@@ -108,8 +109,8 @@ impl Prepared {
         self.eligible.as_ref()
     }
 
-    /// Finds the rankings of `forest` that may hold eligible hosts. Forests that one decider had differ in `epoch`; `kinds` is
-    /// what distinguishes hosts there.
+    /// Finds the rankings of `forest` that may hold eligible hosts. Forests that one decider had
+    /// differ in `epoch`; `kinds` is what distinguishes hosts there.
     #[inline]
     pub(crate) fn open_in<const N: usize>(
         &mut self,
@@ -166,7 +167,8 @@ impl Prepared {
         self.has_no_host = self.eligible.as_ref().is_some_and(HostMask::is_empty);
     }
 
-    /// Whether the row is a host that satisfies what no claim changes: the part that `kinds` distinguish, or all of it.
+    /// Whether the row is a host that satisfies what no claim changes: the part that `kinds`
+    /// distinguish, or all of it.
     fn satisfied_by(&self, view: &View, row: Row, kinds: Option<&Kinds>) -> bool {
         let topology = view.topology();
         let Request { required_traits, forbidden_traits, member_of, forbidden_aggregates, .. } =
@@ -186,7 +188,8 @@ impl Prepared {
             && !forbidden_aggregates.iter().filter(distinguishes_aggregate).any(is_in)
     }
 
-    /// Whether some class's unit rules refuse the amount asked for, or the class is not there: one answer per shape.
+    /// Whether some class's unit rules refuse the amount asked for, or the class is not there: one
+    /// answer per shape.
     fn refused_by(&self, shape: &[Option<Units>; CLASSES]) -> bool {
         self.template.iter().any(|allocation| {
             let position = HOST_CLASSES.iter().position(|&class| class == allocation.class);

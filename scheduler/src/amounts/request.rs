@@ -6,7 +6,8 @@ use uuid::Uuid;
 /// A request for one host: amounts of resources, and constraints on the host itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Request {
-    /// Amounts of resource classes. An amount of 0 asks for nothing; amounts of a class named twice add up.
+    /// Amounts of resource classes. An amount of 0 asks for nothing; amounts of a class named twice
+    /// add up.
     pub resources: Vec<(ClassId, u32)>,
     /// Traits the host has, by name.
     pub required_traits: Vec<String>,

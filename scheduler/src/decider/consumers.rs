@@ -17,8 +17,8 @@ use crate::request_spec::ServerGroup;
 /// A consumer and the root provider of its host.
 pub(super) type Located = (ConsumerId, Row);
 
-/// The server group with its current members, and the hosts of all but the instance that the request is about: where it is does
-/// not bind it.
+/// The server group with its current members, and the hosts of all but the instance that the
+/// request is about: where it is does not bind it.
 pub(super) fn server_group(
     index: &Index,
     known: &KnownHosts,

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use crate::AggregateRecord;
 use crate::hosts::HostRecord;
 
-/// A compute service of a recent release: one that every pre-filter but those of the latest release may be used with.
+/// A compute service of a recent release: one that every pre-filter but those of the latest release
+/// may be used with.
 const RECENT_COMPUTE: u32 = 68;
 
 /// Knows hosts: a control plane's records, or the fleet of a simulation.
@@ -16,7 +17,8 @@ pub trait HostSource {
     /// All hosts, and their aggregates.
     fn all(&self) -> (Vec<HostRecord>, Vec<AggregateRecord>);
 
-    /// The version of the oldest compute service, as Nova counts them. Pre-filters that need a newer one are off.
+    /// The version of the oldest compute service, as Nova counts them. Pre-filters that need a
+    /// newer one are off.
     fn oldest_compute(&self) -> u32 {
         RECENT_COMPUTE
     }

@@ -83,8 +83,8 @@ fn default_now() -> String {
 }
 
 impl Case {
-    /// Loads a record. Placement's constraints are part of it if `with_placement` says so, or if a host has traits or
-    /// inventories.
+    /// Loads a record. Placement's constraints are part of it if `with_placement` says so, or if a
+    /// host has traits or inventories.
     ///
     /// # Errors
     ///
@@ -156,7 +156,8 @@ impl Case {
     }
 }
 
-/// The host's candidates; without any record of them, one that takes everything from the host itself.
+/// The host's candidates; without any record of them, one that takes everything from the host
+/// itself.
 fn candidates(host: &HostRecord) -> Vec<AllocationCandidate> {
     host.allocation_candidates.clone().unwrap_or_else(|| vec![on_host_itself(host.uuid)])
 }

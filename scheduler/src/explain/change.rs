@@ -48,8 +48,8 @@ pub enum Change {
     InstancesPerHost { configured: i64, enough: i64 },
     /// A higher `max_io_ops_per_host`.
     IoOpsPerHost { configured: i64, enough: i64 },
-    /// Services that are disabled or down take instances again. `reasons` counts the hosts this opens by what operators
-    /// wrote when they disabled them.
+    /// Services that are disabled or down take instances again. `reasons` counts the hosts this
+    /// opens by what operators wrote when they disabled them.
     Outage { outage: Outage, reasons: BTreeMap<String, usize> },
     /// One more, empty host.
     MoreHosts { shape: HostModel },
@@ -60,8 +60,8 @@ fn as_text<S: Serializer>(value: &impl fmt::Display, serializer: S) -> Result<S:
 }
 
 impl Change {
-    /// Everything that could be different for this request, in a fixed order; amounts are as far from what was asked
-    /// as they can be.
+    /// Everything that could be different for this request, in a fixed order; amounts are as far
+    /// from what was asked as they can be.
     pub(super) fn all(scene: &Scene<'_>) -> Vec<Self> {
         let mut all = amounts(scene.request);
         all.extend(zones(scene));
@@ -126,7 +126,8 @@ impl Change {
         changed
     }
 
-    /// Whether the owner of the request can make the change: it concerns the request, not what operators do.
+    /// Whether the owner of the request can make the change: it concerns the request, not what
+    /// operators do.
     #[must_use]
     pub(crate) const fn is_for_tenants(&self) -> bool {
         !matches!(

@@ -11,7 +11,8 @@ use crate::hosts::HostRow;
 /// A constraint on hosts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Constraint {
-    /// The pre-filters and the making of the query for Placement, which remove no host but may refuse the request.
+    /// The pre-filters and the making of the query for Placement, which remove no host but may
+    /// refuse the request.
     Query,
     /// One that Placement applies before the scheduler sees any host.
     Placement(PlacementConstraint),

@@ -9,18 +9,19 @@ use crate::filters::{FilterError, Reason};
 use crate::placement_query::QueryError;
 use crate::weighers::WeighFailure;
 
-/// Why a request found its host, or none. This is the operator's view; `for_tenant` gives the tenant's.
+/// Why a request found its host, or none. This is the operator's view; `for_tenant` gives the
+/// tenant's.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct Explanation {
     /// Hosts of the fleet.
     pub hosts: usize,
     /// How the request ends.
     pub ending: Ending,
-    /// The hosts that each constraint removed, in order. The counts add up to the fleet. Constraints after one that could not
-    /// judge are missing.
+    /// The hosts that each constraint removed, in order. The counts add up to the fleet.
+    /// Constraints after one that could not judge are missing.
     pub removed: Vec<Removed>,
-    /// Other conditions of the query to Placement, of which nothing is known: resource classes that no inventory names, and groups of
-    /// ports and devices.
+    /// Other conditions of the query to Placement, of which nothing is known: resource classes that
+    /// no inventory names, and groups of ports and devices.
     pub not_judged: Vec<String>,
     /// The verdicts on the hosts that the caller names.
     pub verdicts: Vec<HostVerdict>,
@@ -86,7 +87,8 @@ pub struct HostVerdict {
     pub host: String,
     /// The first constraint that removes it; none if it passes all.
     pub constraint: Option<Constraint>,
-    /// By how much; none if it passes, or cannot be judged, or where the explanation was read from JSON.
+    /// By how much; none if it passes, or cannot be judged, or where the explanation was read from
+    /// JSON.
     #[serde(skip_deserializing)]
     pub reason: Option<Reason>,
     /// The same in words.

@@ -1,12 +1,13 @@
 //! Why a request found its host, or none.
 //!
-//! [`explain`] reports, for a request before a fleet, how many hosts each constraint removed, in the order of the
-//! pipeline; what stood against a named host, and by how much; the weights of the best hosts; and, if there is none,
-//! the smallest changes that would find one ([`Relaxation`]).
+//! [`explain`] reports, for a request before a fleet, how many hosts each constraint removed, in
+//! the order of the pipeline; what stood against a named host, and by how much; the weights of the
+//! best hosts; and, if there is none, the smallest changes that would find one ([`Relaxation`]).
 //!
-//! Nothing here knows how a decision is searched. Everything is computed again from the [`Scene`](super::filters::Scene) by the very filters
-//! and weighers that decide: counts by passes over all hosts, a named host by a pass over that host, a relaxation by a
-//! pass under the changed request. So an explanation cannot drift from decisions, however those are sped up.
+//! Nothing here knows how a decision is searched. Everything is computed again from the
+//! [`Scene`](super::filters::Scene) by the very filters and weighers that decide: counts by passes
+//! over all hosts, a named host by a pass over that host, a relaxation by a pass under the changed
+//! request. So an explanation cannot drift from decisions, however those are sped up.
 
 mod case;
 mod change;

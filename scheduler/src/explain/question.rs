@@ -15,7 +15,8 @@ use crate::weighers::Weighed;
 pub struct Question<'a> {
     /// The request, the fleet, the configuration and the time.
     pub scene: Scene<'a>,
-    /// Which instance of the request is asked about, from 0: later instances skip filters that run once.
+    /// Which instance of the request is asked about, from 0: later instances skip filters that run
+    /// once.
     pub index: usize,
     /// The allocation candidates of hosts. What a decision dropped of them counts as there again.
     pub state: &'a RequestState,

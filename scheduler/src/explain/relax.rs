@@ -1,9 +1,9 @@
 //! The smallest changes that find a host.
 //!
-//! Each change is tried with the filters and weighers that decide. First every change by itself; if none helps, pairs.
-//! An amount is first taken as far as it goes; if that helps, bisection finds how little of a change is enough: among
-//! hosts with the same unit rules, since those determine which amounts exist. The order is fixed and the work bounded,
-//! whatever the request says.
+//! Each change is tried with the filters and weighers that decide. First every change by itself; if
+//! none helps, pairs. An amount is first taken as far as it goes; if that helps, bisection finds
+//! how little of a change is enough: among hosts with the same unit rules, since those determine
+//! which amounts exist. The order is fixed and the work bounded, whatever the request says.
 
 use std::collections::BTreeMap;
 
@@ -65,7 +65,8 @@ struct Trial<'a> {
     cut_short: bool,
 }
 
-/// Hosts with the same unit rules, and the amounts that these allow each change; none for a change of no amount.
+/// Hosts with the same unit rules, and the amounts that these allow each change; none for a change
+/// of no amount.
 struct Alike {
     sizes: Vec<Option<Sizes>>,
     rows: Vec<HostRow>,
@@ -126,7 +127,8 @@ impl<'a> Trial<'a> {
         first.filter_map(|(rules, rows)| Some(Alike { sizes: sizes(rules)?, rows })).collect()
     }
 
-    /// The changes with amounts as close as possible to what was asked; none if they do not help these hosts.
+    /// The changes with amounts as close as possible to what was asked; none if they do not help
+    /// these hosts.
     fn closest(&mut self, changes: &[Change], alike: &Alike) -> Option<Trying> {
         let farthest = changes.iter().zip(&alike.sizes).map(|(change, sizes)| match sizes {
             Some(sizes) => change.with_amount(sizes.at(0)),
@@ -145,7 +147,8 @@ impl<'a> Trial<'a> {
         Some((changes, opened))
     }
 
-    /// Brings an amount as close as possible to what was asked; returns the hosts that are open then.
+    /// Brings an amount as close as possible to what was asked; returns the hosts that are open
+    /// then.
     fn bisect(
         &mut self,
         changes: &mut [Change],
@@ -172,7 +175,8 @@ impl<'a> Trial<'a> {
         opened
     }
 
-    /// The hosts that can be claimed under the changes, best first. None if the request cannot be judged.
+    /// The hosts that can be claimed under the changes, best first. None if the request cannot be
+    /// judged.
     fn destinations(&mut self, changes: &[Change], entering: Survivors) -> Vec<HostRow> {
         let (mut request, mut options) =
             (self.question.scene.request.clone(), self.question.scene.options.clone());
@@ -222,7 +226,8 @@ impl<'a> Trial<'a> {
         let twin = self.hosts.add_empty_twin(row, self.question.scene.now)?;
         self.state.give(twin, self.state.candidates(row).to_vec());
         self.placement = self.question.placement.map(|placement| placement.with_twin(row));
-        // The others enter, too: one that cannot be judged fails the request, however many more there are.
+        // The others enter, too: one that cannot be judged fails the request, however many more
+        // there are.
         let fleet = self.question.scene.hosts.rows().chain([twin]).collect();
         let opened = self.destinations(&[], Survivors::ordered(fleet));
         let example = format!("like {}", self.question.name(row));

@@ -1,8 +1,9 @@
 //! The amounts that a change may come down to.
 //!
-//! Placement's unit rules differ from host to host. Among hosts that have the same least and step, whatever amount finds a
-//! host lets every smaller one find it, too, as far as the rules allow it: so there is one that is closest to what was
-//! asked. (A largest unit is one more bound from above.)
+//! Placement's unit rules differ from host to host. Among hosts that have the same least and step,
+//! whatever amount finds a host lets every smaller one find it, too, as far as the rules allow it:
+//! so there is one that is closest to what was asked. (A largest unit is one more bound from
+//! above.)
 
 use super::change::Change;
 use super::placement::{Demands, PlacementFacts};
@@ -72,7 +73,8 @@ pub(super) struct Sizes {
 }
 
 impl Sizes {
-    /// The amounts that a change may have under a rule; none if what was asked is the farthest that is allowed.
+    /// The amounts that a change may have under a rule; none if what was asked is the farthest that
+    /// is allowed.
     pub(super) fn of(change: &Change, rule: Rule) -> Option<Self> {
         let (asked, farthest) = change.amounts()?;
         if farthest > asked {

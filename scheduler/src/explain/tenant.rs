@@ -1,4 +1,5 @@
-//! The explanation for tenants: counts, and alternative requests. No hosts, no aggregates, no other projects.
+//! The explanation for tenants: counts, and alternative requests. No hosts, no aggregates, no other
+//! projects.
 
 use serde::{Deserialize, Serialize};
 

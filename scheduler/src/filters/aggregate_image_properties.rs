@@ -4,8 +4,9 @@ use super::{Filter, PASS, Reason, RequestState, Scene, Scope, Verdict};
 use crate::hosts::HostRow;
 use crate::request_spec::ImageProperties;
 
-/// Where a host's aggregates have a key that is the name of an image property, and the image has that property, its
-/// value has to be among those of the aggregates. With a namespace configured, other keys do not count.
+/// Where a host's aggregates have a key that is the name of an image property, and the image has
+/// that property, its value has to be among those of the aggregates. With a namespace configured,
+/// other keys do not count.
 pub(super) struct AggregateImagePropertiesIsolation<'a> {
     scene: &'a Scene<'a>,
     properties: Option<&'a ImageProperties>,

@@ -4,8 +4,8 @@ use super::{Filter, FilterError, PASS, Reason, RequestState, Scene, Scope, Verdi
 use crate::aggregates::AggregateMetadata;
 use crate::hosts::HostRow;
 
-/// Passes hosts whose aggregates have, for each extra spec, a value that meets it. It looks at extra specs with the
-/// prefix `aggregate_instance_extra_specs:` and at those without any.
+/// Passes hosts whose aggregates have, for each extra spec, a value that meets it. It looks at
+/// extra specs with the prefix `aggregate_instance_extra_specs:` and at those without any.
 pub(super) struct AggregateInstanceExtraSpecsFilter<'a> {
     scene: &'a Scene<'a>,
     /// Key in the aggregates, and requirement.

@@ -3,7 +3,8 @@
 use super::{Filter, Reason, RequestState, Scene, Scope, Verdict, pass_if};
 use crate::hosts::HostRow;
 
-/// Where a host's aggregates have keys that begin with `filter_tenant_id`, only the projects they name may come.
+/// Where a host's aggregates have keys that begin with `filter_tenant_id`, only the projects they
+/// name may come.
 pub(super) struct AggregateMultiTenancyIsolation<'a> {
     scene: &'a Scene<'a>,
 }

@@ -5,7 +5,8 @@ use crate::aggregates::AVAILABILITY_ZONE;
 use crate::hosts::HostRow;
 
 /// Passes hosts in the zone that is asked for. A host whose aggregates name no zone is in
-/// `default_availability_zone`. Nova had this filter up to release 26; since then placement looks after zones.
+/// `default_availability_zone`. Nova had this filter up to release 26; since then placement looks
+/// after zones.
 pub(super) struct AvailabilityZoneFilter<'a> {
     scene: &'a Scene<'a>,
     zone: Option<&'a str>,

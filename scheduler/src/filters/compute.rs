@@ -3,8 +3,9 @@
 use super::{Filter, PASS, Reason, RequestState, Scene, Verdict, pass_if};
 use crate::hosts::HostRow;
 
-/// Passes hosts whose service is neither disabled nor down: it reported within `service_down_time` (a clock ahead
-/// of ours counts like one behind), unless [`LivenessSource`](crate::options::LivenessSource) leaves that to the record.
+/// Passes hosts whose service is neither disabled nor down: it reported within `service_down_time`
+/// (a clock ahead of ours counts like one behind), unless
+/// [`LivenessSource`](crate::options::LivenessSource) leaves that to the record.
 pub(crate) struct ComputeFilter<'a> {
     scene: &'a Scene<'a>,
     /// Seconds.
@@ -19,7 +20,8 @@ impl<'a> ComputeFilter<'a> {
     }
 }
 
-/// The first and the last time at which the row's service counts as up or down as it does now. No other filter looks at the clock.
+/// The first and the last time at which the row's service counts as up or down as it does now. No
+/// other filter looks at the clock.
 pub(crate) fn steady(scene: &Scene<'_>, row: HostRow) -> (i64, i64) {
     let limit = scene.options.report_limit().filter(|limit| *limit >= 0);
     let Some(limit) = limit.map(|limit| limit.saturating_mul(SECOND)) else { return (i64::MIN, i64::MAX) };

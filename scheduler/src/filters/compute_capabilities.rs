@@ -6,9 +6,9 @@ use super::{Filter, FilterError, PASS, Reason, RequestState, Scene, Scope, Verdi
 use crate::hosts::{HostRow, Reach, reach};
 use crate::python::Value;
 
-/// Passes hosts whose attributes meet the extra specs. It looks at extra specs with the prefix `capabilities:`, whose
-/// further parts are a path into what the host reports, at `hw:maxphysaddr_bits`, and at those without any prefix that
-/// name an attribute of the host.
+/// Passes hosts whose attributes meet the extra specs. It looks at extra specs with the prefix
+/// `capabilities:`, whose further parts are a path into what the host reports, at
+/// `hw:maxphysaddr_bits`, and at those without any prefix that name an attribute of the host.
 pub(super) struct ComputeCapabilitiesFilter<'a> {
     scene: &'a Scene<'a>,
     wanted: Vec<Wanted<'a>>,
@@ -29,7 +29,8 @@ impl<'a> ComputeCapabilitiesFilter<'a> {
     pub(super) fn new(scene: &'a Scene<'a>) -> Self {
         let specs = &scene.request.flavor.extra_specs;
         let bits = specs.get(ADDRESS_BITS);
-        // The bits are the last requirement, unless the key they stand for is there already: then they replace it.
+        // The bits are the last requirement, unless the key they stand for is there already: then
+        // they replace it.
         let explicit = specs.get(ADDRESS_BITS_CAPABILITY).is_some();
         let mut wanted: Vec<_> = specs.iter().filter_map(|(key, value)| wanted(key, value)).collect();
         if let Some(bits) = bits {
@@ -44,8 +45,8 @@ impl<'a> ComputeCapabilitiesFilter<'a> {
         Self { scene, wanted }
     }
 
-    /// The value at a path, which begins with an attribute of the host or one of its stats. Texts on the way are read
-    /// as JSON.
+    /// The value at a path, which begins with an attribute of the host or one of its stats. Texts
+    /// on the way are read as JSON.
     fn capability(&self, row: HostRow, path: &[&str]) -> Option<Value> {
         let (first, rest) = path.split_first()?;
         let hosts = self.scene.hosts;

@@ -4,9 +4,9 @@ use super::{Filter, PASS, Reason, RequestState, Scene, Verdict, pass_if};
 use crate::hosts::HostRow;
 use crate::python::float;
 
-/// Passes hosts whose CPUs times `cpu_allocation_ratio`, less what is used, suffice. No instance may have more vCPUs
-/// than the host has CPUs, whatever the ratio; a host that reports no CPUs passes. Nova had this filter up to release
-/// 18; since then placement looks after CPUs.
+/// Passes hosts whose CPUs times `cpu_allocation_ratio`, less what is used, suffice. No instance
+/// may have more vCPUs than the host has CPUs, whatever the ratio; a host that reports no CPUs
+/// passes. Nova had this filter up to release 18; since then placement looks after CPUs.
 pub(super) struct CoreFilter<'a> {
     scene: &'a Scene<'a>,
     by_aggregate: bool,
@@ -17,7 +17,8 @@ impl<'a> CoreFilter<'a> {
         Self { scene, by_aggregate: false }
     }
 
-    /// AggregateCoreFilter: the least `cpu_allocation_ratio` of the host's aggregates goes before the host's.
+    /// AggregateCoreFilter: the least `cpu_allocation_ratio` of the host's aggregates goes before
+    /// the host's.
     pub(super) const fn by_aggregate(scene: &'a Scene<'a>) -> Self {
         Self { scene, by_aggregate: true }
     }

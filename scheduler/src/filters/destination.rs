@@ -1,4 +1,5 @@
-//! Hosts and nodes that a request names: a destination, hosts to ignore, hosts and nodes to insist on.
+//! Hosts and nodes that a request names: a destination, hosts to ignore, hosts and nodes to insist
+//! on.
 
 use std::fmt;
 

@@ -4,9 +4,9 @@ use super::{Filter, Reason, RequestState, Scene, Verdict, pass_if};
 use crate::hosts::HostRow;
 use crate::python::float;
 
-/// Passes hosts whose disk times `disk_allocation_ratio`, less what is used, suffices for root disk, ephemeral disks
-/// and swap. No instance may be larger than the host's disk, whatever the ratio. Nova had this filter up to release
-/// 18; since then placement looks after disk.
+/// Passes hosts whose disk times `disk_allocation_ratio`, less what is used, suffices for root
+/// disk, ephemeral disks and swap. No instance may be larger than the host's disk, whatever the
+/// ratio. Nova had this filter up to release 18; since then placement looks after disk.
 pub(super) struct DiskFilter<'a> {
     scene: &'a Scene<'a>,
     by_aggregate: bool,
@@ -17,7 +17,8 @@ impl<'a> DiskFilter<'a> {
         Self { scene, by_aggregate: false }
     }
 
-    /// AggregateDiskFilter: the least `disk_allocation_ratio` of the host's aggregates goes before the host's.
+    /// AggregateDiskFilter: the least `disk_allocation_ratio` of the host's aggregates goes before
+    /// the host's.
     pub(super) const fn by_aggregate(scene: &'a Scene<'a>) -> Self {
         Self { scene, by_aggregate: true }
     }

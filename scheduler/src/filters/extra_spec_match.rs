@@ -15,8 +15,8 @@ pub enum MatchError {
 
 /// Whether the value meets the requirement.
 ///
-/// The first word of the requirement may be an operator; otherwise the value has to equal the whole requirement.
-/// `=` means `>=`. Operators take their first operand, except `<all-in>` and `<or>`.
+/// The first word of the requirement may be an operator; otherwise the value has to equal the whole
+/// requirement. `=` means `>=`. Operators take their first operand, except `<all-in>` and `<or>`.
 ///
 /// # Errors
 ///

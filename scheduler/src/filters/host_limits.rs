@@ -27,7 +27,8 @@ impl<'a> IoOpsFilter<'a> {
         Self(Limit { scene, configured: scene.options.filter_scheduler.max_io_ops_per_host, key: None })
     }
 
-    /// AggregateIoOpsFilter: the least `max_io_ops_per_host` of the host's aggregates goes before the option.
+    /// AggregateIoOpsFilter: the least `max_io_ops_per_host` of the host's aggregates goes before
+    /// the option.
     pub(super) const fn by_aggregate(scene: &'a Scene<'a>) -> Self {
         let mut filter = Self::new(scene);
         filter.0.key = Some("max_io_ops_per_host");
@@ -51,7 +52,8 @@ impl<'a> NumInstancesFilter<'a> {
         Self(Limit { scene, configured: scene.options.filter_scheduler.max_instances_per_host, key: None })
     }
 
-    /// AggregateNumInstancesFilter: the least `max_instances_per_host` of the host's aggregates goes before the option.
+    /// AggregateNumInstancesFilter: the least `max_instances_per_host` of the host's aggregates
+    /// goes before the option.
     pub(super) const fn by_aggregate(scene: &'a Scene<'a>) -> Self {
         let mut filter = Self::new(scene);
         filter.0.key = Some("max_instances_per_host");

@@ -6,8 +6,9 @@ use crate::python::{Value, nearest_64};
 use crate::request_spec::architecture;
 use crate::version::{Version, VersionPredicate};
 
-/// Passes hosts that can run the image: one of their supported instances has the architecture, hypervisor type and VM
-/// mode it asks for (whichever it does), and their hypervisor has the version and the address bits it asks for.
+/// Passes hosts that can run the image: one of their supported instances has the architecture,
+/// hypervisor type and VM mode it asks for (whichever it does), and their hypervisor has the
+/// version and the address bits it asks for.
 pub(super) struct ImagePropertiesFilter<'a> {
     scene: &'a Scene<'a>,
     /// Architecture, hypervisor type and VM mode, those that are asked for.

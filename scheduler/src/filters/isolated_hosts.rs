@@ -3,8 +3,9 @@
 use super::{Filter, Reason, RequestState, Scene, Verdict, pass_if};
 use crate::hosts::HostRow;
 
-/// Keeps `isolated_images` and `isolated_hosts` together. Isolated images go to isolated hosts only; other images go
-/// to other hosts only, unless `restrict_isolated_hosts_to_isolated_images` is off.
+/// Keeps `isolated_images` and `isolated_hosts` together. Isolated images go to isolated hosts
+/// only; other images go to other hosts only, unless `restrict_isolated_hosts_to_isolated_images`
+/// is off.
 pub(super) struct IsolatedHostsFilter<'a> {
     scene: &'a Scene<'a>,
     image_is_isolated: bool,

@@ -1,10 +1,12 @@
 //! Filters: which hosts may take the instance.
 //!
-//! Each filter is one type in the file that bears its name. It says why it refuses one host ([`Filter::judge`]), and
-//! the pass over many hosts ([`Survivors::narrow`]) calls exactly that, once for each class of hosts where the answer
-//! depends on nothing else. So a count of removed hosts and an explanation can never disagree.
+//! Each filter is one type in the file that bears its name. It says why it refuses one host
+//! ([`Filter::judge`]), and the pass over many hosts ([`Survivors::narrow`]) calls exactly that,
+//! once for each class of hosts where the answer depends on nothing else. So a count of removed
+//! hosts and an explanation can never disagree.
 //!
-//! [`FilterName::prepare`] works out for one request what a filter needs. [`run`] is the whole pipeline.
+//! [`FilterName::prepare`] works out for one request what a filter needs. [`run`] is the whole
+//! pipeline.
 
 use crate::hosts::HostRow;
 mod affinity;
@@ -51,7 +53,8 @@ pub use survivors::Survivors;
 pub(crate) use compute::steady;
 pub(crate) use numa_topology::cell_allocation;
 
-/// The verdict of a filter on one host: it passes, or the reason why not. An error fails the whole request, as in Nova.
+/// The verdict of a filter on one host: it passes, or the reason why not. An error fails the whole
+/// request, as in Nova.
 pub type Verdict = Result<Result<(), Reason>, FilterError>;
 
 /// The scope of a filter's verdict.

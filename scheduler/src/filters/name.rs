@@ -97,7 +97,8 @@ impl FilterName {
         Self::ServerGroupAffinityFilter,
     ];
 
-    /// Whether it is left out for the second and later instances of a request: nothing it looks at changes between them.
+    /// Whether it is left out for the second and later instances of a request: nothing it looks at
+    /// changes between them.
     #[must_use]
     pub const fn runs_once(self) -> bool {
         match self {

@@ -4,8 +4,8 @@ use super::{Filter, FilterError, NumaLimits, PASS, RequestState, Scene, Verdict}
 use crate::hosts::HostRow;
 use crate::numa::{self, CellAllocation, CellLimits, Demand, NumaRefusal};
 
-/// Passes hosts whose NUMA cells can take the instance's: CPUs, memory pages, and closeness to networks and devices.
-/// Allocation candidates with which it does not fit are dropped.
+/// Passes hosts whose NUMA cells can take the instance's: CPUs, memory pages, and closeness to
+/// networks and devices. Allocation candidates with which it does not fit are dropped.
 pub(super) struct NumaTopologyFilter<'a> {
     scene: &'a Scene<'a>,
     demand: Demand<'a>,

@@ -4,8 +4,8 @@ use super::{Filter, PASS, Reason, RequestState, Scene, Scope, Verdict};
 use crate::hosts::HostRow;
 use crate::pci::{self, PciRefusal, PciRequest};
 
-/// Passes hosts whose passthrough devices can serve the requests. Allocation candidates with which they cannot are
-/// dropped.
+/// Passes hosts whose passthrough devices can serve the requests. Allocation candidates with which
+/// they cannot are dropped.
 pub(super) struct PciPassthroughFilter<'a> {
     scene: &'a Scene<'a>,
     requests: &'a [PciRequest],

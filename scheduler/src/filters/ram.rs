@@ -4,8 +4,9 @@ use super::{Filter, Reason, RequestState, Scene, Verdict, pass_if};
 use crate::hosts::HostRow;
 use crate::python::float;
 
-/// Passes hosts whose memory times `ram_allocation_ratio`, less what is used, suffices. No instance may be larger than
-/// the host's memory, whatever the ratio. Nova had this filter up to release 18; since then placement looks after memory.
+/// Passes hosts whose memory times `ram_allocation_ratio`, less what is used, suffices. No instance
+/// may be larger than the host's memory, whatever the ratio. Nova had this filter up to release 18;
+/// since then placement looks after memory.
 pub(super) struct RamFilter<'a> {
     scene: &'a Scene<'a>,
     by_aggregate: bool,
@@ -16,7 +17,8 @@ impl<'a> RamFilter<'a> {
         Self { scene, by_aggregate: false }
     }
 
-    /// AggregateRamFilter: the least `ram_allocation_ratio` of the host's aggregates goes before the host's.
+    /// AggregateRamFilter: the least `ram_allocation_ratio` of the host's aggregates goes before
+    /// the host's.
     pub(super) const fn by_aggregate(scene: &'a Scene<'a>) -> Self {
         Self { scene, by_aggregate: true }
     }

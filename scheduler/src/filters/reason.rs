@@ -125,7 +125,8 @@ fn as_text<S: Serializer>(misfit: &impl std::fmt::Display, serializer: S) -> Res
     serializer.collect_str(misfit)
 }
 
-/// Why a request cannot be judged. Nova fails the whole request then, whatever other hosts may offer.
+/// Why a request cannot be judged. Nova fails the whole request then, whatever other hosts may
+/// offer.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum FilterError {
     /// An extra spec whose operator and operands do not go together.

@@ -3,8 +3,8 @@
 use super::{Filter, Reason, RequestState, Scene, Scope, Verdict, pass_if};
 use crate::hosts::HostRow;
 
-/// Refuses hosts that were tried before for the same request. Nova had this filter up to release 20; since then
-/// alternates are chosen in advance.
+/// Refuses hosts that were tried before for the same request. Nova had this filter up to release
+/// 20; since then alternates are chosen in advance.
 pub(super) struct RetryFilter<'a> {
     scene: &'a Scene<'a>,
     tried: &'a [(String, Option<String>)],

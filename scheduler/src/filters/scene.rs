@@ -20,7 +20,8 @@ pub struct Scene<'a> {
     pub now: i64,
 }
 
-/// Ratios by which NUMATopologyFilter judged a host. They are reported as the host's limits and hold when it is consumed.
+/// Ratios by which NUMATopologyFilter judged a host. They are reported as the host's limits and
+/// hold when it is consumed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NumaLimits {
     /// Floating vCPUs for each shared CPU.
@@ -38,8 +39,9 @@ pub struct RequestState {
 }
 
 impl RequestState {
-    /// Gives a host its allocation candidates, in placement's order. It may be none: then the host is among those that
-    /// are filtered and weighed, but cannot be claimed. A host that was given nothing at all is not.
+    /// Gives a host its allocation candidates, in placement's order. It may be none: then the host
+    /// is among those that are filtered and weighed, but cannot be claimed. A host that was given
+    /// nothing at all is not.
     pub fn give(&mut self, row: HostRow, candidates: Vec<AllocationCandidate>) {
         self.left.insert(row, (0..candidates.len()).collect());
         self.candidates.insert(row, candidates);

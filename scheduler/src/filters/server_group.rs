@@ -33,8 +33,8 @@ impl Filter for ServerGroupAffinityFilter<'_> {
     }
 }
 
-/// Policy `anti-affinity`: passes hosts with fewer instances of the group than rule `max_server_per_host` (1) says, and
-/// the hosts that the instance itself is on.
+/// Policy `anti-affinity`: passes hosts with fewer instances of the group than rule
+/// `max_server_per_host` (1) says, and the hosts that the instance itself is on.
 pub(super) struct ServerGroupAntiAffinityFilter<'a> {
     scene: &'a Scene<'a>,
     group: Option<AntiAffinity<'a>>,

@@ -7,8 +7,8 @@ use super::{Filter, FilterError, PASS, Reason, RequestState, Scene, Scope, Verdi
 use crate::hosts::HostRow;
 use crate::request_spec::Hint;
 
-/// Hint `build_near_host_ip`: passes hosts whose address is in the same network; hint `cidr` says how large that is
-/// (`/24`).
+/// Hint `build_near_host_ip`: passes hosts whose address is in the same network; hint `cidr` says
+/// how large that is (`/24`).
 pub(super) struct SimpleCidrAffinityFilter<'a> {
     scene: &'a Scene<'a>,
     /// As written and as read; none without the hint.

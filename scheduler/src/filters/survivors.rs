@@ -5,7 +5,8 @@ use crate::HostMask;
 use crate::hosts::{HostRow, HostTable};
 use crate::mask::lanes;
 
-/// Hosts that are left, in the order in which they entered. Ties between hosts go to the first in this order.
+/// Hosts that are left, in the order in which they entered. Ties between hosts go to the first in
+/// this order.
 #[derive(Debug, Clone)]
 pub struct Survivors {
     mask: HostMask,

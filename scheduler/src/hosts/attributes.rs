@@ -69,8 +69,9 @@ pub fn reach(name: &str) -> Option<Reach> {
 }
 
 impl HostTable {
-    /// An attribute of a host. None if there is no such attribute, or if the host has not reported it. Objects that have
-    /// no use in a comparison (NUMA cells, devices, metrics, aggregates) are an empty list or stand for themselves.
+    /// An attribute of a host. None if there is no such attribute, or if the host has not reported
+    /// it. Objects that have no use in a comparison (NUMA cells, devices, metrics, aggregates) are
+    /// an empty list or stand for themselves.
     #[must_use]
     pub fn attribute(&self, row: HostRow, name: &str) -> Option<Value> {
         let usage = self.usage.row(row);

@@ -59,7 +59,8 @@ pub struct ClassReport {
     pub hypervisor_version: i64,
     /// A description of the CPUs, usually JSON.
     pub cpu_info: Option<Arc<str>>,
-    /// Architecture, hypervisor type and VM mode of instances that can run, in their usual spelling.
+    /// Architecture, hypervisor type and VM mode of instances that can run, in their usual
+    /// spelling.
     pub supported_instances: Vec<[String; 3]>,
     /// CPUs.
     pub vcpus_total: i64,

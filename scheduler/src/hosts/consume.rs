@@ -26,11 +26,11 @@ impl Undo {
 }
 
 impl HostTable {
-    /// Takes from the row what the instance needs, so that the next decision sees it. `topology`, the instance's NUMA
-    /// cells, becomes what was fitted.
+    /// Takes from the row what the instance needs, so that the next decision sees it. `topology`,
+    /// the instance's NUMA cells, becomes what was fitted.
     ///
-    /// Where cells or devices turn out not to suffice, the rest is left out, as in Nova: the host stays chosen, and
-    /// its compute service has the last word.
+    /// Where cells or devices turn out not to suffice, the rest is left out, as in Nova: the host
+    /// stays chosen, and its compute service has the last word.
     pub fn consume(
         &mut self,
         row: HostRow,
@@ -58,14 +58,16 @@ impl HostTable {
         (undo, taken)
     }
 
-    /// Notes that the instance is on the row's service host, for the server group's sake. The undo takes it away, too.
+    /// Notes that the instance is on the row's service host, for the server group's sake. The undo
+    /// takes it away, too.
     pub(crate) fn place_instance(&mut self, row: HostRow, instance: Uuid, undo: &mut Undo) {
         if self.show_instance(row, instance) {
             undo.instance = Some(instance);
         }
     }
 
-    /// Adds the instance to the row's service host, unless it is there already; returns whether it was added.
+    /// Adds the instance to the row's service host, unless it is there already; returns whether it
+    /// was added.
     pub(crate) fn show_instance(&mut self, row: HostRow, instance: Uuid) -> bool {
         let service = self.service_id(row);
         let is_new = !self.services[service as usize].instances.contains_key(&instance);

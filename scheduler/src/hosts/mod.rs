@@ -1,8 +1,8 @@
 //! The hosts as columns: one row for each compute node.
 //!
-//! The amounts that change with every instance are plain columns ([`Usage`]). The rest is the row's [`HostClass`],
-//! of which a fleet has few: a filter that looks at nothing else is decided once for each class. Service hosts, which
-//! several nodes may share, stand beside the rows.
+//! The amounts that change with every instance are plain columns ([`Usage`]). The rest is the row's
+//! [`HostClass`], of which a fleet has few: a filter that looks at nothing else is decided once for
+//! each class. Service hosts, which several nodes may share, stand beside the rows.
 
 mod attributes;
 mod class;
@@ -232,7 +232,8 @@ impl HostTable {
         self.hosts_by_instance.get(&uuid).map_or(&[], Vec::as_slice)
     }
 
-    /// How many of the instances each service host has; hosts without any are absent. An instance counts once.
+    /// How many of the instances each service host has; hosts without any are absent. An instance
+    /// counts once.
     #[must_use]
     pub(crate) fn count_instances(&self, uuids: &[Uuid]) -> FxHashMap<u32, i64> {
         let mut distinct = uuids.to_vec();

@@ -31,7 +31,8 @@ impl Outage {
 }
 
 impl HostTable {
-    /// Lifts the outage on every service, as a hypothesis. `now` is the time in microseconds since 1970.
+    /// Lifts the outage on every service, as a hypothesis. `now` is the time in microseconds
+    /// since 1970.
     pub(crate) fn lift_outage(&mut self, outage: Outage, now: i64) -> Vec<LiftedOutage> {
         let mut lifted = Vec::new();
         for (at, service) in self.services.iter_mut().enumerate() {

@@ -95,7 +95,8 @@ pub struct HostRecord {
     /// Traits of its resource provider, if they come with the host.
     #[serde(default)]
     pub traits: Option<Vec<String>>,
-    /// Inventories of its resource provider by class, if they come with the host. Then they are all it has.
+    /// Inventories of its resource provider by class, if they come with the host. Then they are all
+    /// it has.
     #[serde(default)]
     pub inventories: Option<BTreeMap<String, InventoryRecord>>,
     /// The used amounts of these.
@@ -107,7 +108,8 @@ pub struct HostRecord {
 }
 
 impl HostRecord {
-    /// A node that has nothing yet, whose service runs nothing else. Fields have the defaults that JSON gives them.
+    /// A node that has nothing yet, whose service runs nothing else. Fields have the defaults that
+    /// JSON gives them.
     #[must_use]
     pub fn new(host: &str, node: &str, uuid: Uuid) -> Self {
         Self {

@@ -5,9 +5,9 @@ use smallvec::smallvec;
 use super::{HostRow, HostTable, ServiceHost, UsageRow, index};
 
 impl HostTable {
-    /// Adds an empty host of the same make as `row`, in the same aggregates, with a name and a service of its own that
-    /// reported at `now` (microseconds since 1970). Its devices are those that are free on the original. None if the
-    /// original has never reported.
+    /// Adds an empty host of the same make as `row`, in the same aggregates, with a name and a
+    /// service of its own that reported at `now` (microseconds since 1970). Its devices are those
+    /// that are free on the original. None if the original has never reported.
     pub(crate) fn add_empty_twin(&mut self, row: HostRow, now: i64) -> Option<HostRow> {
         let report = self.report(row)?;
         let usage = UsageRow {

@@ -45,8 +45,9 @@ struct Update {
 }
 
 impl HostTable {
-    /// Makes hosts what these records say, whatever decisions have taken from them since they reported last. Aggregates stay
-    /// as they are. Returns the rows, which are those that the hosts had before.
+    /// Makes hosts what these records say, whatever decisions have taken from them since they
+    /// reported last. Aggregates stay as they are. Returns the rows, which are those that the hosts
+    /// had before.
     ///
     /// `now` (microseconds since 1970) stands in for times that a service record lacks.
     ///
@@ -70,7 +71,8 @@ impl HostTable {
         Ok(rows)
     }
 
-    /// Puts the hosts into these aggregates and no others. Returns the rows for which that makes a difference.
+    /// Puts the hosts into these aggregates and no others. Returns the rows for which that makes a
+    /// difference.
     pub fn replace_aggregates(&mut self, aggregates: &[AggregateRecord]) -> Vec<HostRow> {
         let mut metadata = MetadataByHost::new(aggregates);
         let mut changed = Vec::new();

@@ -3,15 +3,17 @@
 use super::packing::{self, Packing, Pins};
 use super::{CellLimits, CellMisfit, HostCell, InstanceCell, NumaFault, PageSize, pages};
 
-/// The state of the search for an instance cell. It survives failed attempts: a page size once chosen is what
-/// the next host cell has to offer, and a number once taken is what the next verdict is filed under.
+/// The state of the search for an instance cell. It survives failed attempts: a page size once
+/// chosen is what the next host cell has to offer, and a number once taken is what the next verdict
+/// is filed under.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Trial {
     /// The number the cell goes by: its own, then that of a host cell.
     pub(super) id: i64,
     /// The page size, resolved or not.
     pub(super) pagesize: PageSize,
-    /// The host cell (by position) its vCPUs were last pinned to. A verdict from the files does not pin again.
+    /// The host cell (by position) its vCPUs were last pinned to. A verdict from the files does not
+    /// pin again.
     pub(super) pinned: Option<(usize, Packing)>,
 }
 
@@ -21,7 +23,8 @@ impl Trial {
     }
 }
 
-/// Puts an instance cell on the host cell at position `at`, with `reserved` CPUs beside it for emulator threads.
+/// Puts an instance cell on the host cell at position `at`, with `reserved` CPUs beside it for
+/// emulator threads.
 pub(super) fn fit(
     (at, host): (usize, &HostCell),
     (wanted, trial): (&InstanceCell, &mut Trial),

@@ -33,12 +33,14 @@ pub enum ConsumeFault {
     Pci(#[from] PciRefusal),
 }
 
-/// Takes what the instance needs from the host's cells and pools. `topology` becomes what was fitted, which is where the
-/// next instance of the same request starts from; it becomes none if the instance did not fit after all.
+/// Takes what the instance needs from the host's cells and pools. `topology` becomes what was
+/// fitted, which is where the next instance of the same request starts from; it becomes none if the
+/// instance did not fit after all.
 ///
 /// # Errors
-/// [`ConsumeFault`] if something turned out impossible. What was done before it stays done, as in Nova: the host is
-/// still chosen, and its later steps (here the devices, then the count of I/O operations) are left out.
+/// [`ConsumeFault`] if something turned out impossible. What was done before it stays done, as in
+/// Nova: the host is still chosen, and its later steps (here the devices, then the count of I/O
+/// operations) are left out.
 pub fn consume(
     host: &mut Option<HostTopology>,
     pools: &mut Option<Pools>,

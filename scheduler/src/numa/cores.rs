@@ -5,8 +5,8 @@ use smallvec::SmallVec;
 
 /// The dedicated CPUs of a host cell that are not pinned, counted by core.
 ///
-/// Whether pinned vCPUs fit is decided on these counts alone; which CPUs they get is computed only when a host has
-/// been chosen.
+/// Whether pinned vCPUs fit is decided on these counts alone; which CPUs they get is computed only
+/// when a host has been chosen.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct FreeCores {
     cpus: usize,

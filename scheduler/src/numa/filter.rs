@@ -18,22 +18,24 @@ pub struct Demand<'a> {
     pub allocation: CellAllocation,
 }
 
-/// Whether flavor or image ask for dedicated CPUs, and flavor or image for the thread policy `require`.
+/// Whether flavor or image ask for dedicated CPUs, and flavor or image for the thread policy
+/// `require`.
 ///
-/// `cpu_policies` are the extra spec `hw:cpu_policy` and the image property `hw_cpu_policy`; `thread_policies` are
-/// `hw:cpu_thread_policy` and `hw_cpu_thread_policy`.
+/// `cpu_policies` are the extra spec `hw:cpu_policy` and the image property `hw_cpu_policy`;
+/// `thread_policies` are `hw:cpu_thread_policy` and `hw_cpu_thread_policy`.
 #[must_use]
 pub fn asks_for_threads(cpu_policies: [Option<&str>; 2], thread_policies: [Option<&str>; 2]) -> bool {
     cpu_policies.contains(&Some("dedicated")) && thread_policies.contains(&Some("require"))
 }
 
-/// Keeps the positions in `left` whose candidates let the instance fit, and returns whether the host was judged by
-/// `limits` (then they hold when it is [consumed](super::consume()), too).
+/// Keeps the positions in `left` whose candidates let the instance fit, and returns whether the
+/// host was judged by `limits` (then they hold when it is [consumed](super::consume()), too).
 ///
 /// `host` is none for a host without NUMA topology, `pools` for one that has not reported yet.
 ///
 /// # Errors
-/// If no candidate is left, why the last one was dropped. A [`NumaFault`](super::NumaFault) ends the filtering at once.
+/// If no candidate is left, why the last one was dropped. A [`NumaFault`](super::NumaFault) ends
+/// the filtering at once.
 pub fn retain_candidates<C: AsRef<ProviderMapping>>(
     demand: &Demand<'_>,
     host: Option<&HostTopology>,

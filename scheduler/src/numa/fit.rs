@@ -46,13 +46,14 @@ pub struct Site<'a> {
     pub limits: Option<CellLimits<'a>>,
 }
 
-/// A search for host cells that take an instance's cells: permutations of the host's cells in a fixed order, the
-/// first that fits wins.
+/// A search for host cells that take an instance's cells: permutations of the host's cells in a
+/// fixed order, the first that fits wins.
 ///
-/// The search leaves traces in what is asked for: an instance cell takes the number of the last host cell it fitted,
-/// and a symbolic page size becomes the size found there. Verdicts are filed under such numbers, so that they can be
-/// taken for another cell's. All of that shows in Nova's answers, also in those for the next allocation candidate
-/// (`Fitting::try_candidate` may be called again) and the next instance (`Fitting::into_topology`).
+/// The search leaves traces in what is asked for: an instance cell takes the number of the last
+/// host cell it fitted, and a symbolic page size becomes the size found there. Verdicts are filed
+/// under such numbers, so that they can be taken for another cell's. All of that shows in Nova's
+/// answers, also in those for the next allocation candidate (`Fitting::try_candidate` may be called
+/// again) and the next instance (`Fitting::into_topology`).
 pub struct Fitting<'a> {
     site: Site<'a>,
     /// Positions of the host's cells in the order in which they are tried.
@@ -183,7 +184,8 @@ struct Attempt {
     fits: bool,
     /// Why not, unless an earlier permutation has said so.
     misfit: Option<NumaMisfit>,
-    /// The permutation's cells up to this position decide its outcome, and trying them again would change nothing.
+    /// The permutation's cells up to this position decide its outcome, and trying them again would
+    /// change nothing.
     settled: usize,
 }
 
@@ -215,7 +217,8 @@ impl Files {
     }
 }
 
-/// The order in which host cells are tried. When all of them are needed it does not matter, and they keep theirs.
+/// The order in which host cells are tried. When all of them are needed it does not matter, and
+/// they keep theirs.
 fn order(site: &Site<'_>, allocation: CellAllocation) -> SmallVec<[usize; 8]> {
     let cells = site.host.cells();
     let mut order: SmallVec<[usize; 8]> = (0..cells.len()).collect();

@@ -1,8 +1,10 @@
-//! Virtual NUMA cells of instances on NUMA cells of hosts: memory pages, pinned CPUs, affinity of networks and devices.
+//! Virtual NUMA cells of instances on NUMA cells of hosts: memory pages, pinned CPUs, affinity of
+//! networks and devices.
 //!
-//! [`Fitting`] looks for host cells, permutation by permutation, in Nova's order. The search changes what is asked for
-//! while it runs (see [`Fitting`]); each instance cell's `Trial` holds all of that. [`retain_candidates`] is
-//! NUMATopologyFilter for one host, [`consume`] what choosing a host does to it.
+//! [`Fitting`] looks for host cells, permutation by permutation, in Nova's order. The search
+//! changes what is asked for while it runs (see [`Fitting`]); each instance cell's `Trial` holds
+//! all of that. [`retain_candidates`] is NUMATopologyFilter for one host, [`consume`] what choosing
+//! a host does to it.
 
 mod cell;
 mod consume;

@@ -2,8 +2,8 @@
 
 use super::{HostCell, HostTopology, NetworkMetadata};
 
-/// Whether the chosen cells are close to every network that some cell of the host is close to. A network without any
-/// affinity is as good from everywhere.
+/// Whether the chosen cells are close to every network that some cell of the host is close to. A
+/// network without any affinity is as good from everywhere.
 pub(super) fn is_close(host: &HostTopology, chosen: &[usize], wanted: &NetworkMetadata) -> bool {
     wanted.physnets.iter().all(|name| chosen_if_any(host, chosen, |near| near.physnets.contains(name)))
         && (!wanted.tunneled || chosen_if_any(host, chosen, |near| near.tunneled))

@@ -64,8 +64,8 @@ fn linear(cell: &HostCell, pins: Pins) -> Option<Layout> {
     (threads >= pins.vcpus && leaves_reserve(threads, pins)).then_some(Layout::Linear)
 }
 
-/// Whole cores. On hosts that distinguish dedicated CPUs from shared ones, placement has already kept the request away from
-/// those with SMT; one that got here must not land on SMT.
+/// Whole cores. On hosts that distinguish dedicated CPUs from shared ones, placement has already
+/// kept the request away from those with SMT; one that got here must not land on SMT.
 fn isolated(cell: &HostCell, pins: Pins) -> Option<Layout> {
     let cores = cell.free_cores();
     let per_core = cores.threads_per_core();
@@ -81,7 +81,8 @@ const fn leaves_reserve(there: usize, pins: Pins) -> bool {
 }
 
 impl Packing {
-    /// The CPUs of the vCPUs in ascending order of these, and those reserved. `cell` has to be the one planned for.
+    /// The CPUs of the vCPUs in ascending order of these, and those reserved. `cell` has to be the
+    /// one planned for.
     pub(super) fn assign(self, cell: &HostCell) -> (Vec<u32>, CpuSet) {
         let free = cell.free_cpus();
         let cores: Vec<CpuSet> = cell.siblings().iter().map(|core| core.intersection(&free)).collect();

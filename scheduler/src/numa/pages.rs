@@ -7,8 +7,8 @@ pub(super) const KIB: i64 = 1024;
 
 /// Finds `memory` MiB in pages of the requested size, and says which size that is in the end.
 ///
-/// Without a size, memory is a question of amount only: pinned instances need it free, others may overcommit against
-/// other instances but not against themselves.
+/// Without a size, memory is a question of amount only: pinned instances need it free, others may
+/// overcommit against other instances but not against themselves.
 pub(super) fn resolve(
     cell: &HostCell,
     asked: PageSize,

@@ -19,7 +19,8 @@ impl Permutations {
         &self.chosen
     }
 
-    /// Moves to the next permutation that differs in the first `depth + 1` positions. False if there is none.
+    /// Moves to the next permutation that differs in the first `depth + 1` positions. False if
+    /// there is none.
     pub(super) fn advance(&mut self, depth: usize) -> bool {
         for at in (0..=depth).rev() {
             let next = (self.chosen[at] + 1..self.n).find(|value| !self.chosen[..at].contains(value));

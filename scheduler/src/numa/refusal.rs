@@ -122,7 +122,8 @@ impl NumaMisfit {
     }
 }
 
-/// Something that cannot be judged. Nova fails the whole scheduling request then, not only the host.
+/// Something that cannot be judged. Nova fails the whole scheduling request then, not only the
+/// host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NumaFault {
     /// Pinning needs to know which CPUs share a core.

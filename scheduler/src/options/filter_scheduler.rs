@@ -13,8 +13,8 @@ use crate::weighers::{self, WeigherName};
 pub struct FilterSchedulerOptions {
     /// Filters in the order in which they run.
     pub enabled_filters: Vec<FilterName>,
-    /// Weighers in the order in which their scores are added. In a file they are written as in Nova:
-    /// `nova.scheduler.weights.all_weighers` or `nova.scheduler.weights.ram.RAMWeigher`.
+    /// Weighers in the order in which their scores are added. In a file they are written as in
+    /// Nova: `nova.scheduler.weights.all_weighers` or `nova.scheduler.weights.ram.RAMWeigher`.
     #[serde(with = "weighers::class_paths")]
     pub weight_classes: Vec<WeigherName>,
     /// How many of the best hosts one is drawn from.

@@ -12,7 +12,8 @@ pub struct GeneralOptions {
     pub service_down_time: i64,
     /// Seconds between two reports of a host.
     pub report_interval: i64,
-    /// vCPUs for each CPU of hosts with agents, whatever they report; `None` and 0 leave it to the host.
+    /// vCPUs for each CPU of hosts with agents, whatever they report; `None` and 0 leave it to the
+    /// host.
     pub cpu_allocation_ratio: Option<f64>,
     /// Overcommitment of memory, likewise.
     pub ram_allocation_ratio: Option<f64>,

@@ -1,7 +1,7 @@
 //! The operator's configuration: the options of `nova.conf` that scheduling reads.
 //!
-//! An option that is not given has Nova's default. Reading an unknown filter, weigher or option is an error that names
-//! it; [`Options::validate`] finds values that make no sense.
+//! An option that is not given has Nova's default. Reading an unknown filter, weigher or option is
+//! an error that names it; [`Options::validate`] finds values that make no sense.
 
 mod filter_scheduler;
 mod general;
@@ -34,11 +34,12 @@ pub struct Options {
     pub compute: ComputeOptions,
     /// `[workarounds]`
     pub workarounds: WorkaroundOptions,
-    /// Whether a request fails where Nova fails it by mistake (`docs/nova-differences.md`). Only comparisons with Nova
-    /// want that; no file can set it.
+    /// Whether a request fails where Nova fails it by mistake (`docs/nova-differences.md`). Only
+    /// comparisons with Nova want that; no file can set it.
     #[serde(skip)]
     pub keep_nova_faults: bool,
-    /// The source that decides whether a host is up. The program that knows the hosts sets it; no file can.
+    /// The source that decides whether a host is up. The program that knows the hosts sets it; no
+    /// file can.
     #[serde(skip)]
     pub liveness: LivenessSource,
 }
@@ -46,7 +47,8 @@ pub struct Options {
 /// The source that decides whether a host is up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum LivenessSource {
-    /// The time of its last report, as in Nova: more than [`GeneralOptions::down_time`] ago, it is down.
+    /// The time of its last report, as in Nova: more than [`GeneralOptions::down_time`] ago, it is
+    /// down.
     #[default]
     Reports,
     /// Its record alone (`forced_down`): the source of the records judges the reports.

@@ -2,7 +2,8 @@
 
 use crate::python::float;
 
-/// The names and ratios of a list of `name=ratio`. What does not look like it is ignored, as in Nova.
+/// The names and ratios of a list of `name=ratio`. What does not look like it is ignored, as in
+/// Nova.
 #[must_use]
 pub fn settings(list: &[String]) -> Vec<(String, f64)> {
     let read = |entry: &String| {

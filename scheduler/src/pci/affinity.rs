@@ -8,15 +8,16 @@ use crate::numa::HostTopology;
 /// The host cells of the instance's NUMA cells.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Locality<'a> {
-    /// Numbers of the host cells they are on; empty if the instance has none, and affinity means nothing.
+    /// Numbers of the host cells they are on; empty if the instance has none, and affinity means
+    /// nothing.
     pub cells: &'a [i64],
     /// The host's cells, to know their sockets.
     pub host: Option<&'a HostTopology>,
 }
 
 impl Locality<'_> {
-    /// Drops pools without the affinity the request needs. The strictest rule that leaves enough devices counts,
-    /// down to the one that was asked for.
+    /// Drops pools without the affinity the request needs. The strictest rule that leaves enough
+    /// devices counts, down to the one that was asked for.
     pub(super) fn narrow(
         &self,
         request: &PciRequest,
@@ -50,7 +51,8 @@ impl Locality<'_> {
         Ok(())
     }
 
-    /// Whether a node is in a socket of the instance. Nothing is if the host leaves out a cell's socket.
+    /// Whether a node is in a socket of the instance. Nothing is if the host leaves out a cell's
+    /// socket.
     fn shares_socket(&self, host: &HostTopology, node: Option<i64>) -> bool {
         let socket_of =
             |id: i64| host.cells().iter().find(|cell| cell.id() == id).and_then(|cell| cell.socket());

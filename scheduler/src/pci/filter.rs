@@ -2,13 +2,15 @@
 
 use super::{Locality, PciRefusal, PciRequest, Pools, ProviderMapping};
 
-/// Keeps the positions in `left` whose candidates the host can serve. NUMA affinity is not looked at here.
+/// Keeps the positions in `left` whose candidates the host can serve. NUMA affinity is not looked
+/// at here.
 ///
-/// Without requests nothing is asked and nothing dropped. `pools` is none for a host that has not reported yet.
+/// Without requests nothing is asked and nothing dropped. `pools` is none for a host that has not
+/// reported yet.
 ///
 /// # Errors
-/// If no candidate is left, why the last one was dropped (none: there were no candidates, or no pools). A
-/// [`PciFault`](super::PciFault) ends the filtering at once.
+/// If no candidate is left, why the last one was dropped (none: there were no candidates, or no
+/// pools). A [`PciFault`](super::PciFault) ends the filtering at once.
 pub fn retain_candidates<C: AsRef<ProviderMapping>>(
     pools: Option<&Pools>,
     requests: &[PciRequest],

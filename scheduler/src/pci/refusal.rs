@@ -44,7 +44,8 @@ impl Stage {
     }
 }
 
-/// A request that cannot be judged. Nova fails the whole scheduling request then, not only the host.
+/// A request that cannot be judged. Nova fails the whole scheduling request then, not only the
+/// host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PciFault {
     /// A flavor's request has to say what it wants.

@@ -5,7 +5,8 @@ use crate::python::truth;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 
-/// Request group suffix → the providers that placement chose for it: the `mappings` of an allocation candidate.
+/// Request group suffix → the providers that placement chose for it: the `mappings` of an
+/// allocation candidate.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(transparent)]
 pub struct ProviderMapping(pub BTreeMap<String, Vec<String>>);

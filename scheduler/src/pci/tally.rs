@@ -120,7 +120,8 @@ impl<'a> Tally<'a> {
         }
     }
 
-    /// Placement counts devices by provider; that says which pool to take from only if there is one for each.
+    /// Placement counts devices by provider; that says which pool to take from only if there is one
+    /// for each.
     fn one_pool_per_provider(&self, request: &PciRequest, at: usize) -> Result<(), PciMisfit> {
         let named = |&(pool, left): &(&'a Pool, &Option<u32>)| left.is_some() && pool.has_tag("rp_uuid");
         let pools: SmallVec<[&Pool; 16]> =
@@ -203,7 +204,8 @@ impl Pools {
         Tally::new(self).serve(requests, mapping, locality)
     }
 
-    /// Takes the devices that the requests want. If one cannot be served, those before it stay served, as in Nova.
+    /// Takes the devices that the requests want. If one cannot be served, those before it stay
+    /// served, as in Nova.
     ///
     /// # Errors
     /// Which request cannot be served, and why.

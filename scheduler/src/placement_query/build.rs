@@ -10,7 +10,8 @@ use super::{guest, pinning};
 use crate::RequestSpec;
 use crate::request_spec::RequestedFlavor;
 
-/// Whether dedicated CPUs are asked for as `PCPU`, or as `VCPU` from hosts that do not report `PCPU` yet.
+/// Whether dedicated CPUs are asked for as `PCPU`, or as `VCPU` from hosts that do not report
+/// `PCPU` yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pinning {
     Translated,
@@ -28,7 +29,8 @@ pub(super) struct Built {
 ///
 /// # Errors
 ///
-/// Flavor and image contradict each other or themselves, or a group of a port or device is malformed.
+/// Flavor and image contradict each other or themselves, or a group of a port or device is
+/// malformed.
 pub(super) fn build(spec: &RequestSpec, pinning: Pinning) -> Result<Built, QueryError> {
     let requirements = Requirements::of(spec);
     let mut request = ResourceRequest {
@@ -69,7 +71,8 @@ impl<'a> Key<'a> {
     }
 }
 
-/// Whether the text may stand behind the name of a parameter. The unsuffixed group has the empty one.
+/// Whether the text may stand behind the name of a parameter. The unsuffixed group has the empty
+/// one.
 pub(super) fn is_suffix(text: &str) -> bool {
     text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
 }

@@ -5,8 +5,9 @@ use super::resource_request::ResourceRequest;
 use super::{ComputeNode, PrefilterFacts};
 use crate::RequestSpec;
 
-/// Takes the destination's aggregates and the tree of the host that is asked for. Of a host with several nodes no tree
-/// can be named; then all candidates are wanted, so that none of its nodes is left out.
+/// Takes the destination's aggregates and the tree of the host that is asked for. Of a host with
+/// several nodes no tree can be named; then all candidates are wanted, so that none of its nodes is
+/// left out.
 ///
 /// # Errors
 ///

@@ -79,7 +79,8 @@ pub enum QueryError {
     /// No such policy for emulator threads.
     #[error("hw:emulator_threads_policy is share or isolate, not {0}")]
     InvalidEmulatorThreadsPolicy(String),
-    /// The mask of dedicated CPUs leaves none dedicated or none shared, or names CPUs that the flavor lacks.
+    /// The mask of dedicated CPUs leaves none dedicated or none shared, or names CPUs that the
+    /// flavor lacks.
     #[error("hw:cpu_dedicated_mask={mask} has to name some, but not all, of the flavor's {vcpus} vCPUs")]
     InvalidDedicatedMask {
         /// The mask.
@@ -87,7 +88,8 @@ pub enum QueryError {
         /// The flavor's vCPUs.
         vcpus: u64,
     },
-    /// The mask of realtime CPUs is empty, names CPUs that the flavor lacks, or leaves none for other work.
+    /// The mask of realtime CPUs is empty, names CPUs that the flavor lacks, or leaves none for
+    /// other work.
     #[error("the realtime mask has to leave a vCPU for other work, unless hw:emulator_threads_policy is set")]
     InvalidRealtimeMask,
     /// Flavor and image have different policies for PCI devices and NUMA.

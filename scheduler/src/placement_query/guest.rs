@@ -1,4 +1,5 @@
-//! Properties of the guest that only some hosts can offer: memory encryption, TPM, secure boot and the like.
+//! Properties of the guest that only some hosts can offer: memory encryption, TPM, secure boot and
+//! the like.
 
 use std::collections::BTreeMap;
 

@@ -36,8 +36,8 @@ pub enum MalformedQuery {
 }
 
 impl ResourceRequest {
-    /// The query of the index, for which no text is made. Standard traits that the index does not know are on no
-    /// provider: they exclude no provider.
+    /// The query of the index, for which no text is made. Standard traits that the index does not
+    /// know are on no provider: they exclude no provider.
     ///
     /// # Errors
     /// The error with which Placement would refuse the query.

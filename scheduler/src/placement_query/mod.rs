@@ -1,8 +1,9 @@
 //! The query with which Nova asks Placement for hosts.
 //!
-//! [`placement_query`] first runs the pre-filters, which write aggregates and traits into the request spec, then
-//! translates flavor, image, ports and devices into a [`ResourceRequest`]. [`PlacementQuery::ask`] searches the index
-//! with that, and no text is made or read; [`ResourceRequest::to_query_string`] is the text that Nova would send.
+//! [`placement_query`] first runs the pre-filters, which write aggregates and traits into the
+//! request spec, then translates flavor, image, ports and devices into a [`ResourceRequest`].
+//! [`PlacementQuery::ask`] searches the index with that, and no text is made or read;
+//! [`ResourceRequest::to_query_string`] is the text that Nova would send.
 //!
 //! Facts that Nova looks up elsewhere come in as [`PrefilterFacts`]: this module performs no I/O.
 
@@ -75,12 +76,13 @@ pub struct RequestedNetwork {
 pub struct PlacementQuery {
     /// The request.
     pub request: ResourceRequest,
-    /// Asked besides, for hosts that do not report dedicated CPUs as `PCPU`. Its candidates come after the others.
+    /// Asked besides, for hosts that do not report dedicated CPUs as `PCPU`. Its candidates come
+    /// after the others.
     pub fallback: Option<ResourceRequest>,
 }
 
-/// Works out what to ask Placement for one instance of the request. The pre-filters' conclusions, and the node that a
-/// named host stands for, stay in `spec` for the filters.
+/// Works out what to ask Placement for one instance of the request. The pre-filters' conclusions,
+/// and the node that a named host stands for, stay in `spec` for the filters.
 ///
 /// # Errors
 ///
@@ -117,7 +119,8 @@ fn resource_request(
     Ok(request)
 }
 
-/// Nova's groups of ports and devices lose their amounts of zero when a request is first made of them.
+/// Nova's groups of ports and devices lose their amounts of zero when a request is first made of
+/// them.
 fn strip_requested(spec: &mut RequestSpec) {
     for group in &mut spec.requested_resources {
         group.resources.retain(|_, amount| *amount > 0);

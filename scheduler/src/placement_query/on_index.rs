@@ -1,4 +1,5 @@
-//! The query put to the index: allocation candidates for the hosts of a table, without a text being made or read.
+//! The query put to the index: allocation candidates for the hosts of a table, without a text being
+//! made or read.
 
 use berth_placement::candidates::{self, Candidate, Candidates, Query, UnknownName, WorkExceeded};
 use berth_placement::{Allocations, Index, Provider, Row, Topology};
@@ -17,7 +18,8 @@ use crate::{Options, RequestSpec};
 /// How many candidates of each host are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CandidateExtent {
-    /// The first one. Once every host had its turn the search ends, though wide trees may have many more.
+    /// The first one. Once every host had its turn the search ends, though wide trees may have many
+    /// more.
     First,
     /// All, up to the limit.
     All,
@@ -26,8 +28,8 @@ pub enum CandidateExtent {
 }
 
 impl CandidateExtent {
-    /// What serves the request: a claim takes a host's first candidate, so all are wanted only when a filter may drop some
-    /// for the sake of NUMA cells or devices.
+    /// What serves the request: a claim takes a host's first candidate, so all are wanted only when
+    /// a filter may drop some for the sake of NUMA cells or devices.
     #[must_use]
     pub fn of(request: &RequestSpec, options: &Options) -> Self {
         let mut filters = options.filter_scheduler.enabled_filters.iter();
@@ -41,9 +43,11 @@ impl CandidateExtent {
 /// The answer.
 #[derive(Debug, Clone, Default)]
 pub struct HostCandidates {
-    /// Each host with its candidates, for [`SelectDestinations::decide`](crate::SelectDestinations::decide).
+    /// Each host with its candidates, for
+    /// [`SelectDestinations::decide`](crate::SelectDestinations::decide).
     pub state: RequestState,
-    /// Why there are no candidates, or not all, of the request and its fallback. Nova logs this and goes on without them.
+    /// Why there are no candidates, or not all, of the request and its fallback. Nova logs this and
+    /// goes on without them.
     pub unanswered: Vec<Unanswered>,
 }
 
@@ -62,12 +66,13 @@ pub enum Unanswered {
 }
 
 impl PlacementQuery {
-    /// Asks the index. As in Nova, a host has the candidates that take something from its own provider, those of the
-    /// fallback after the others; a host of which only children serve has none, and hosts that are not in the table are
-    /// passed over.
+    /// Asks the index. As in Nova, a host has the candidates that take something from its own
+    /// provider, those of the fallback after the others; a host of which only children serve has
+    /// none, and hosts that are not in the table are passed over.
     ///
-    /// The limit counts candidates. With [`Strategy::BreadthFirst`](candidates::Strategy::BreadthFirst) no host has a
-    /// second one before each has its first, so that wide trees do not crowd out other hosts.
+    /// The limit counts candidates. With
+    /// [`Strategy::BreadthFirst`](candidates::Strategy::BreadthFirst) no host has a second one
+    /// before each has its first, so that wide trees do not crowd out other hosts.
     #[must_use]
     pub fn ask(
         &self,
@@ -85,7 +90,8 @@ impl PlacementQuery {
     }
 }
 
-/// Candidates by host, while they are being found. Providers and hosts are numbered independently; UUIDs connect them.
+/// Candidates by host, while they are being found. Providers and hosts are numbered independently;
+/// UUIDs connect them.
 struct Found<'a> {
     hosts: &'a HostTable,
     extent: CandidateExtent,
@@ -199,8 +205,8 @@ pub(crate) fn needs_mappings(query: &Query, extent: CandidateExtent) -> bool {
     extent != CandidateExtent::First || query.groups.iter().any(|group| !group.suffix.is_empty())
 }
 
-/// The candidate as decisions take it, with mappings if they are needed. There is none for a row that the topology it was found
-/// in does not have.
+/// The candidate as decisions take it, with mappings if they are needed. There is none for a row
+/// that the topology it was found in does not have.
 pub(crate) fn taken(
     candidate: &Candidate,
     query: &Query,

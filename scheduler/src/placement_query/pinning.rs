@@ -9,7 +9,8 @@ const POLICIES: [&str; 3] = ["dedicated", "shared", "mixed"];
 const THREAD_POLICIES: [&str; 3] = ["prefer", "isolate", "require"];
 const HYPERTHREADING: &str = "HW_CPU_HYPERTHREADING";
 
-/// Asks for dedicated CPUs, and for hosts with or without hyperthreads, as flavor and image want it.
+/// Asks for dedicated CPUs, and for hosts with or without hyperthreads, as flavor and image want
+/// it.
 pub(super) fn translate(
     request: &mut ResourceRequest,
     requirements: &Requirements<'_>,
@@ -73,7 +74,8 @@ fn emulator_threads_policy<'a>(requirements: &Requirements<'a>) -> Result<Option
     }
 }
 
-/// How many CPUs of a mixed instance are dedicated. The realtime ones are, when no mask says otherwise.
+/// How many CPUs of a mixed instance are dedicated. The realtime ones are, when no mask says
+/// otherwise.
 fn dedicated_in_mixed(requirements: &Requirements<'_>) -> Result<u64, QueryError> {
     let dedicated = dedicated_mask(requirements)?;
     let realtime = realtime_mask(requirements)?;

@@ -18,7 +18,8 @@ const OWNER_NOVA: &str = "OWNER_NOVA";
 ///
 /// # Errors
 ///
-/// The tenant has no aggregate but needs one, an option of the flavor is unknown, or flavor and image disagree.
+/// The tenant has no aggregate but needs one, an option of the flavor is unknown, or flavor and
+/// image disagree.
 pub(super) fn narrow(
     spec: &mut RequestSpec,
     options: &SchedulerOptions,
@@ -134,8 +135,8 @@ fn isolated_aggregates(
 
 const TRAIT: &str = "trait:";
 
-/// Whether a metadata key is about a trait. The database does not regard the prefix's case, although no request can
-/// ask for a key in another case.
+/// Whether a metadata key is about a trait. The database does not regard the prefix's case,
+/// although no request can ask for a key in another case.
 fn isolates(key: &str) -> bool {
     key.get(..TRAIT.len()).is_some_and(|prefix| prefix.eq_ignore_ascii_case(TRAIT))
 }
@@ -151,7 +152,8 @@ const TRAITS_OF_PROPERTIES: [(&str, &str); 7] = [
     ("hw_viommu_model", "COMPUTE_VIOMMU"),
 ];
 
-/// Hosts that can give the guest the devices of its image. One value without a trait, and none is asked for.
+/// Hosts that can give the guest the devices of its image. One value without a trait, and none is
+/// asked for.
 fn image_metadata(spec: &mut RequestSpec, options: &SchedulerOptions) -> Result<(), QueryError> {
     if !options.image_metadata_prefilter {
         return Ok(());

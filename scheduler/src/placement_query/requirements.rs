@@ -6,7 +6,8 @@ use crate::RequestSpec;
 use crate::python;
 use crate::request_spec::{ImageProperties, RequestedFlavor};
 
-/// A flavor and the properties of an image; the flavor's `hw:x` and the image's `hw_x` mean the same.
+/// A flavor and the properties of an image; the flavor's `hw:x` and the image's `hw_x` mean the
+/// same.
 #[derive(Clone, Copy)]
 pub(super) struct Requirements<'a> {
     flavor: &'a RequestedFlavor,

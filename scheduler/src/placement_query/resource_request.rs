@@ -11,8 +11,8 @@ use crate::request_spec;
 
 /// A request for allocation candidates.
 ///
-/// The resources of the unsuffixed group may come from any provider of a host's tree, those of a suffixed group come
-/// from one provider.
+/// The resources of the unsuffixed group may come from any provider of a host's tree, those of a
+/// suffixed group come from one provider.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ResourceRequest {
     /// The group that names the host itself: traits, aggregates and the tree.
@@ -124,7 +124,8 @@ impl RequestGroup {
         self.resources.retain(|_, amount| *amount > 0);
     }
 
-    /// Takes an amount from an extra spec. As Nova, passes over unknown classes and what is no amount.
+    /// Takes an amount from an extra spec. As Nova, passes over unknown classes and what is no
+    /// amount.
     pub(super) fn set_resource(&mut self, class: &str, amount: &str) {
         if let Some(amount) = words::whole_number(amount).filter(|_| standard::is_resource_class(class)) {
             self.resources.insert(class.to_owned(), amount);

@@ -2,8 +2,8 @@
 
 use crate::python;
 
-/// The whole number that `int(text)` reads, unless it is negative. A number beyond 64 bits becomes the largest one, which
-/// no provider has: a request may be refused, but never ignored.
+/// The whole number that `int(text)` reads, unless it is negative. A number beyond 64 bits becomes
+/// the largest one, which no provider has: a request may be refused, but never ignored.
 pub(super) fn whole_number(text: &str) -> Option<u64> {
     let number = python::integer(text).ok()?;
     (number >= 0).then(|| u64::try_from(number).unwrap_or(u64::MAX))

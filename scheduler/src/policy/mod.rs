@@ -1,4 +1,5 @@
-//! The criteria for the best host: placement policies, which order hosts by their free amounts, and other objectives.
+//! The criteria for the best host: placement policies, which order hosts by their free amounts, and
+//! other objectives.
 
 pub(crate) mod objective;
 pub(crate) mod preference;

@@ -27,10 +27,11 @@ impl From<Weights> for Objective {
 
 /// Multipliers of the free amounts of vCPU, memory and disk.
 ///
-/// A host's score is the sum, in this order, of `multiplier * ((free - low) / (high - low))`. `high` is the largest free
-/// amount among the hosts that satisfy the request, `low` the smallest or 0, whichever is less; where the two are equal,
-/// the class counts 0. The highest score is the best host, equal scores go to the lowest row. (Nova, "Filter
-/// Scheduler", weights; its RAM, CPU and disk weighers start their range at 0.)
+/// A host's score is the sum, in this order, of `multiplier * ((free - low) / (high - low))`.
+/// `high` is the largest free amount among the hosts that satisfy the request, `low` the smallest
+/// or 0, whichever is less; where the two are equal, the class counts 0. The highest score is the
+/// best host, equal scores go to the lowest row. (Nova, "Filter Scheduler", weights; its RAM, CPU
+/// and disk weighers start their range at 0.)
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Weights {
     /// One per host class. Positive spreads, negative packs.
@@ -145,15 +146,15 @@ impl<const N: usize> Goal<N> {
         &self.rates
     }
 
-    /// How far a sum of [`Self::rates`] times amounts above their low can be off the score, many times over; rates too small
-    /// to be normal numbers have an absolute error.
+    /// How far a sum of [`Self::rates`] times amounts above their low can be off the score, many
+    /// times over; rates too small to be normal numbers have an absolute error.
     #[inline]
     pub(crate) const fn error(&self) -> f64 {
         self.error
     }
 
-    /// The score of a host, whose amount in a column `amount` returns. Columns that make no difference are left out: adding a
-    /// zero changes no bit of a sum that began at 0.
+    /// The score of a host, whose amount in a column `amount` returns. Columns that make no
+    /// difference are left out: adding a zero changes no bit of a sum that began at 0.
     #[inline]
     pub(crate) fn score(&self, amount: impl Fn(usize) -> i32) -> f64 {
         let counting = self.counting[..self.count].iter();

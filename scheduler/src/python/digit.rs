@@ -1,6 +1,7 @@
 //! Decimal digits of all scripts: characters of Unicode's general category Nd.
 
-/// The zero of each set of decimal digits. One to nine follow it. Unicode 14.0, the version of Python 3.11.
+/// The zero of each set of decimal digits. One to nine follow it. Unicode 14.0, the version of
+/// Python 3.11.
 #[rustfmt::skip]
 const ZEROS: [u32; 66] = [
     0x30, 0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6,
@@ -14,7 +15,8 @@ const ZEROS: [u32; 66] = [
     0x1_e950, 0x1_fbf0,
 ];
 
-/// The ASCII digit of the same value for a decimal digit, any other ASCII character as it is, and nothing else.
+/// The ASCII digit of the same value for a decimal digit, any other ASCII character as it is, and
+/// nothing else.
 pub(super) fn ascii_digit(c: char) -> Option<char> {
     if c.is_ascii() {
         return Some(c);

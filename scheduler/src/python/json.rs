@@ -1,4 +1,5 @@
-//! JSON as Python's reader accepts it: also `NaN`, `Infinity` and whole numbers of any size up to 128 bits.
+//! JSON as Python's reader accepts it: also `NaN`, `Infinity` and whole numbers of any size up to
+//! 128 bits.
 
 use super::value::Value;
 
@@ -165,7 +166,8 @@ impl Reader<'_> {
         Ok(plain)
     }
 
-    /// `uXXXX`, and the second half of a surrogate pair. Half a pair becomes the replacement character.
+    /// `uXXXX`, and the second half of a surrogate pair. Half a pair becomes the replacement
+    /// character.
     fn unicode(&mut self) -> Result<char, JsonError> {
         self.expect("u")?;
         let high = self.hex()?;

@@ -10,10 +10,11 @@ pub struct NotANumber(pub String);
 /// Python refuses to read whole numbers of more digits (`sys.int_max_str_digits`).
 const MAX_DIGITS: usize = 4300;
 
-/// The number that `int(text)` reads: white space around, a sign, single underscores between digits, and decimal digits
-/// of any script.
+/// The number that `int(text)` reads: white space around, a sign, single underscores between
+/// digits, and decimal digits of any script.
 ///
-/// A number beyond 128 bits becomes the nearest of 128 bits, so that comparisons with what a host can have stay right.
+/// A number beyond 128 bits becomes the nearest of 128 bits, so that comparisons with what a host
+/// can have stay right.
 ///
 /// # Errors
 ///
@@ -37,7 +38,8 @@ pub(crate) fn nearest_64(number: i128) -> i64 {
     i64::try_from(number).unwrap_or(if number < 0 { i64::MIN } else { i64::MAX })
 }
 
-/// The number that `float(text)` reads, which includes `inf`, `nan`, `1e3`, `1_0` and decimal digits of any script.
+/// The number that `float(text)` reads, which includes `inf`, `nan`, `1e3`, `1_0` and decimal
+/// digits of any script.
 ///
 /// # Errors
 ///
@@ -46,7 +48,8 @@ pub fn float(text: &str) -> Result<f64, NotANumber> {
     ascii(text).and_then(|ascii| ascii.parse().ok()).ok_or_else(|| NotANumber(text.to_owned()))
 }
 
-/// The text without white space around it and with ASCII digits; none if a character or an underscore is in the way.
+/// The text without white space around it and with ASCII digits; none if a character or an
+/// underscore is in the way.
 ///
 /// This is not `str.strip()`, which takes the separators U+001C to U+001F for white space, too.
 fn ascii(text: &str) -> Option<String> {
@@ -70,7 +73,8 @@ fn whole(text: &str) -> Option<i128> {
     is_whole.then(|| text.parse().unwrap_or(beyond))
 }
 
-/// The float as `repr()` prints it: the shortest digits that read back, an exponent from 1e16 and below 1e-4.
+/// The float as `repr()` prints it: the shortest digits that read back, an exponent from 1e16 and
+/// below 1e-4.
 #[must_use]
 pub(crate) fn float_text(value: f64) -> String {
     if !value.is_finite() {

@@ -1,4 +1,5 @@
-//! Numbers, white space and yes against a table that Python 3.11 printed (`tests/nova/python_numbers.py`).
+//! Numbers, white space and yes against a table that Python 3.11 printed
+//! (`tests/nova/python_numbers.py`).
 
 use std::collections::BTreeMap;
 use std::io::Read;

@@ -12,8 +12,8 @@ pub(crate) fn strip(text: &str) -> &str {
     text.trim_matches(is_space)
 }
 
-/// Whether the text means yes, as `strutils.bool_from_string` of oslo reads it: every other text means no. Digits of other
-/// scripts than ASCII are no words for it.
+/// Whether the text means yes, as `strutils.bool_from_string` of oslo reads it: every other text
+/// means no. Digits of other scripts than ASCII are no words for it.
 #[must_use]
 pub fn truth(text: &str) -> bool {
     matches!(strip(text).to_lowercase().as_str(), "1" | "t" | "true" | "on" | "y" | "yes")
@@ -49,8 +49,8 @@ const FORMATS: [(char, char); 21] = [
     ('\u{e0020}', '\u{e007f}'),
 ];
 
-/// Whether `repr()` prints the character as it is. It also escapes characters of private use and those that are not
-/// assigned, which print here.
+/// Whether `repr()` prints the character as it is. It also escapes characters of private use and
+/// those that are not assigned, which print here.
 fn is_printable(c: char) -> bool {
     let is_format = FORMATS.iter().any(|(first, last)| (*first..=*last).contains(&c));
     c == ' ' || !(c.is_control() || is_space(c) || is_format)

@@ -7,7 +7,8 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use super::number::float_text;
 use super::text::quoted;
 
-/// A value as Python reads it from JSON. It prints as `str()` would print it; a map keeps the order of its keys.
+/// A value as Python reads it from JSON. It prints as `str()` would print it; a map keeps the order
+/// of its keys.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub enum Value {
     /// `None`.
@@ -72,7 +73,8 @@ impl Value {
         }
     }
 
-    /// A dictionary of these entries. A key that comes again keeps its place and takes the later value.
+    /// A dictionary of these entries. A key that comes again keeps its place and takes the later
+    /// value.
     #[must_use]
     pub fn map(entries: impl IntoIterator<Item = (String, Self)>) -> Self {
         let mut map: Vec<(String, Self)> = Vec::new();

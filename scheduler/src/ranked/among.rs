@@ -7,16 +7,19 @@ use crate::HostMask;
 use crate::hosts::{HostRow, HostTable};
 use crate::mask::{lanes, row_at};
 
-/// The hosts among which the best ones are searched: those with enough free, and of them the eligible ones. By default all.
+/// The hosts among which the best ones are searched: those with enough free, and of them the
+/// eligible ones. By default all.
 #[derive(Clone, Copy)]
 pub struct Among<'a> {
-    /// The amount of each host class that must be free; [`NOT_ASKED`] for one that is not requested.
+    /// The amount of each host class that must be free; [`NOT_ASKED`] for one that is not
+    /// requested.
     pub need: HostFree,
     /// The rows that may be chosen; `None` for all.
     pub eligible: Option<&'a HostMask>,
     /// Of what `eligible` is: for one request it is another number whenever that changes.
     pub version: u64,
-    /// Whether an eligible host may be chosen, where that costs more to find out: asked last, and only where a host could win.
+    /// Whether an eligible host may be chosen, where that costs more to find out: asked last, and
+    /// only where a host could win.
     pub accepts: Option<&'a dyn Fn(HostRow) -> bool>,
 }
 

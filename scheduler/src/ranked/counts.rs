@@ -1,8 +1,9 @@
 //! How many hosts each constraint removes, kept from decision to decision.
 //!
-//! For each host it is kept which constraint removes it first. A decision judges those again that changed since the one
-//! before: the counts are those of a pass over all hosts, which is made when too many have changed, when hosts became of
-//! other classes, or when the clock may have silenced a service.
+//! For each host it is kept which constraint removes it first. A decision judges those again that
+//! changed since the one before: the counts are those of a pass over all hosts, which is made when
+//! too many have changed, when hosts became of other classes, or when the clock may have silenced a
+//! service.
 
 use std::collections::VecDeque;
 
@@ -168,7 +169,8 @@ fn common(one: (i64, i64), other: (i64, i64)) -> (i64, i64) {
     (one.0.max(other.0), one.1.min(other.1))
 }
 
-/// For each class the first constraint that refuses all its hosts. The classes are known to be judged without fail.
+/// For each class the first constraint that refuses all its hosts. The classes are known to be
+/// judged without fail.
 fn of_class(scene: &Scene<'_>, steps: &[Step]) -> Vec<Remover> {
     let filters: Vec<_> = steps.iter().map(|step| step.prepare(scene)).collect();
     let by_class: Vec<(Remover, &dyn Filter)> = (0..)

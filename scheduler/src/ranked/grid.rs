@@ -1,7 +1,7 @@
 //! Weights as whole numbers.
 
-/// A power of two by which weights become whole numbers, so that nothing of them is lost: sums and quotients of the whole
-/// numbers are those of the weights, to the last bit.
+/// A power of two by which weights become whole numbers, so that nothing of them is lost: sums and
+/// quotients of the whole numbers are those of the weights, to the last bit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Grid(f64);
 
@@ -13,7 +13,8 @@ impl Grid {
     /// Larger numbers are kept out, so that differences stay within 32 bits.
     const LARGEST: f64 = (1 << 30) as f64;
 
-    /// The weight as a whole number; none if it is too large, between the grid's lines, or no number.
+    /// The weight as a whole number; none if it is too large, between the grid's lines, or no
+    /// number.
     #[inline]
     #[allow(clippy::cast_possible_truncation, reason = "checked to be whole and small")]
     pub(super) fn whole(self, weight: f64) -> Option<i32> {

@@ -1,15 +1,18 @@
 //! The best hosts without looking at all of them.
 //!
-//! [`RankedHosts`] keeps the weights that depend on a host alone as whole numbers in rankings, one for each class of
-//! hosts, and finds by branch and bound the hosts that the exhaustive pass ([`super::weighers::weigh`]) would put first:
-//! the same hosts in the same order, ties included. Filters judge a class once, and a host only where it could win.
+//! [`RankedHosts`] keeps the weights that depend on a host alone as whole numbers in rankings, one
+//! for each class of hosts, and finds by branch and bound the hosts that the exhaustive pass
+//! ([`super::weighers::weigh`]) would put first: the same hosts in the same order, ties included.
+//! Filters judge a class once, and a host only where it could win.
 //!
-//! Some requests need every host looked at: those with NUMA cells or devices, JSON queries, soft server groups, forced
-//! hosts. So do fleets whose aggregates override multipliers, or whose weights are no whole numbers on any grid of powers
-//! of two. [`RankedRequest::new`] and [`RankedHosts::best`] say so, and the exhaustive pass answers.
+//! Some requests need every host looked at: those with NUMA cells or devices, JSON queries, soft
+//! server groups, forced hosts. So do fleets whose aggregates override multipliers, or whose
+//! weights are no whole numbers on any grid of powers of two. [`RankedRequest::new`] and
+//! [`RankedHosts::best`] say so, and the exhaustive pass answers.
 //!
-//! Fed with what is free on the index ([`RankedHosts::set_free`]), one search also sees to capacity, and through a mask to
-//! traits, aggregates and whatever else Placement would have been asked ([`RankedHosts::best_among`]).
+//! Fed with what is free on the index ([`RankedHosts::set_free`]), one search also sees to
+//! capacity, and through a mask to traits, aggregates and whatever else Placement would have been
+//! asked ([`RankedHosts::best_among`]).
 
 mod among;
 mod classes;
@@ -112,8 +115,9 @@ impl RankedHosts {
         ranked
     }
 
-    /// Applies what changed about a host: its use, or its service. Where the rankings could not be made, they are not
-    /// tried again until a host changes in what hosts have in common with others: then all are ranked again.
+    /// Applies what changed about a host: its use, or its service. Where the rankings could not be
+    /// made, they are not tried again until a host changes in what hosts have in common with
+    /// others: then all are ranked again.
     pub fn follow(&mut self, hosts: &HostTable, options: &Options, row: HostRow) {
         self.follow_all(hosts, options, &[row]);
     }
@@ -143,8 +147,8 @@ impl RankedHosts {
         }
     }
 
-    /// Sets what is free on the host's provider, as a [`View`](berth_placement::View) of the index says. Until then a
-    /// host has no inventory.
+    /// Sets what is free on the host's provider, as a [`View`](berth_placement::View) of the index
+    /// says. Until then a host has no inventory.
     pub fn set_free(&mut self, row: HostRow, free: HostFree) {
         let Some(mut after) = self.amounts.get(row.index()).copied() else { return };
         after[..CLASSES].copy_from_slice(&free);
@@ -179,7 +183,8 @@ impl RankedHosts {
         self.best_among(Among::default(), scene, request, most)
     }
 
-    /// As [`Self::best`], among some of the hosts: the first ones of an exhaustive pass over them alone.
+    /// As [`Self::best`], among some of the hosts: the first ones of an exhaustive pass over them
+    /// alone.
     ///
     /// # Errors
     /// [`LookAtAll`]: ask the exhaustive pass.
@@ -223,8 +228,9 @@ impl RankedHosts {
         Ok(found.best.into_rows().into_iter().map(HostRow::at).collect())
     }
 
-    /// How many of these hosts each constraint removes, in order, until none is left: the counts of a pass of all filters over
-    /// them. They are kept with the request, and only hosts that have changed are judged again.
+    /// How many of these hosts each constraint removes, in order, until none is left: the counts of
+    /// a pass of all filters over them. They are kept with the request, and only hosts that have
+    /// changed are judged again.
     ///
     /// # Errors
     /// [`LookAtAll`]: run the pass.
@@ -321,7 +327,8 @@ impl RankedHosts {
             .map(|((row, &kind), &amounts)| (row, kind, amounts))
     }
 
-    /// The row's weights as whole numbers, beside what is free; none if one is between the lines of its grid.
+    /// The row's weights as whole numbers, beside what is free; none if one is between the lines of
+    /// its grid.
     fn amounts_of(&self, row: HostRow) -> Option<Amounts> {
         let mut amounts = self.amounts[row.index()];
         for ((amount, &name), grid) in amounts[CLASSES..].iter_mut().zip(&self.weighers).zip(&self.grids) {
@@ -386,7 +393,8 @@ fn in_use(hosts: &HostTable) -> impl Iterator<Item = &HostClass> {
     hosts.classes().zip(used).filter(|(_, used)| *used).map(|(class, _)| class)
 }
 
-/// Hosts of one class pass filters alike; disabled ones are kept apart, since most of them are empty and would rank first.
+/// Hosts of one class pass filters alike; disabled ones are kept apart, since most of them are
+/// empty and would rank first.
 fn kind_of(hosts: &HostTable, row: HostRow) -> HostKind {
     let service = hosts.service(row);
     let out = service.disabled || service.forced_down;

@@ -96,7 +96,8 @@ impl RankedRequest {
         Judge(self.by_host.iter().map(|(number, step)| (*number, step.prepare(scene))).collect())
     }
 
-    /// Finds the rankings that may hold hosts: of classes that pass, and that some eligible host has.
+    /// Finds the rankings that may hold hosts: of classes that pass, and that some eligible host
+    /// has.
     #[inline]
     pub(super) fn open_in<const N: usize>(
         &mut self,
@@ -122,15 +123,16 @@ impl RankedRequest {
         &mut self.counts
     }
 
-    /// The inputs of a search: the classes that pass, the rankings found by [`Self::open_in`], and the hosts that had the extremes when the
-    /// request was last decided.
+    /// The inputs of a search: the classes that pass, the rankings found by [`Self::open_in`], and
+    /// the hosts that had the extremes when the request was last decided.
     #[inline]
     pub(super) fn parts(&mut self) -> (&Verdicts, &[u64], &mut CachedExtremes<COLUMNS>) {
         (&self.verdicts, &self.open, &mut self.cached)
     }
 }
 
-/// The verdicts on classes, by the filters that judge all hosts of a class alike; none if one cannot be judged.
+/// The verdicts on classes, by the filters that judge all hosts of a class alike; none if one
+/// cannot be judged.
 fn verdicts(scene: &Scene<'_>, classes: &Classes) -> Option<Verdicts> {
     let steps = steps(scene, 0);
     let filters: Vec<_> = steps.iter().map(|step| step.prepare(scene)).collect();

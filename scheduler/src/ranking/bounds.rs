@@ -14,10 +14,11 @@ const STEP: usize = 8;
 
 /// Bounds of the scores below nodes.
 ///
-/// With each column's amount taken times the sign of its multiplier, and the score's and the order's coefficients of it
-/// `rate` and `cost` both positive, the highest score below a node is at most the largest `rate·z` with `z` within the
-/// node's amounts and `cost·z` at most the node's highest sum. Columns with the most score per cost are filled up first: a
-/// fractional knapsack of a few items. Where the order's sums say nothing of a column, its best amount counts.
+/// With each column's amount taken times the sign of its multiplier, and the score's and the
+/// order's coefficients of it `rate` and `cost` both positive, the highest score below a node is at
+/// most the largest `rate·z` with `z` within the node's amounts and `cost·z` at most the node's
+/// highest sum. Columns with the most score per cost are filled up first: a fractional knapsack of
+/// a few items. Where the order's sums say nothing of a column, its best amount counts.
 pub(crate) struct Bounds {
     /// Columns whose best amount counts.
     free: SmallVec<[Item; 4]>,
@@ -41,7 +42,8 @@ struct Item {
     /// The amounts of hosts that satisfy the request are within these.
     least: i32,
     most: i32,
-    /// Amounts that every node is taken to have: 0 for hosts without the class, which summaries leave out, or none.
+    /// Amounts that every node is taken to have: 0 for hosts without the class, which summaries
+    /// leave out, or none.
     lacking: (i32, i32),
 }
 
@@ -100,19 +102,21 @@ impl Bounds {
             let (rate, cost) = (rate * sign, cost * sign);
             items.push(Item { column, sign, rate, cost, origin, least, most, lacking });
         }
-        // Where one more unit is worth less to the score but more to the order, a sum bounds nothing.
+        // Where one more unit is worth less to the score but more to the order, a sum bounds
+        // nothing.
         let agrees = items.iter().all(|item| item.rate >= 0.0);
         let (mut bounded, free): (SmallVec<[Item; 4]>, SmallVec<[Item; 4]>) =
             items.into_iter().partition(|item| agrees && item.cost > 0.0);
         bounded.sort_unstable_by(|one, other| other.score_per_cost().total_cmp(&one.score_per_cost()));
-        // What rounding can make of a sum, a few hundred times over. No more: where one column costs much more than another,
-        // it would hide what the other can add.
+        // What rounding can make of a sum, a few hundred times over. No more: where one column
+        // costs much more than another, it would hide what the other can add.
         let magnitude = |item: &Item| item.cost * f64::from(spans.magnitude(item.column));
         let slack = bounded.iter().map(magnitude).sum::<f64>() * 1e-13;
         Self { free, bounded, error: goal.error(), slack }
     }
 
-    /// No host below the node in a lane scores higher than this; of other lanes than `wanted`, nothing is said.
+    /// No host below the node in a lane scores higher than this; of other lanes than `wanted`,
+    /// nothing is said.
     #[inline]
     pub(crate) fn of<const N: usize>(&self, summaries: &Summaries<N>, wanted: u64) -> [f64; FANOUT] {
         let mut bounds = [f64::NEG_INFINITY; FANOUT];
@@ -128,8 +132,8 @@ impl Bounds {
         bounds
     }
 
-    /// The score of the node's best corner, computed as scores are: every step rounds monotonically, so it holds without an
-    /// error, and distinguishes ties from better scores.
+    /// The score of the node's best corner, computed as scores are: every step rounds
+    /// monotonically, so it holds without an error, and distinguishes ties from better scores.
     pub(crate) fn corner<const N: usize>(goal: &Goal<N>, need: [i32; CLASSES], summary: &Summary<N>) -> f64 {
         goal.score(|column| {
             let need = need.get(column).copied();

@@ -1,8 +1,8 @@
 //! The hosts that had the extremes when a request was last decided.
 //!
-//! Between two decisions few hosts change. If the host that had an extreme still satisfies the request, the extreme is at
-//! least what this host has now, and a search has only to show that no other host has more. That holds whatever else has
-//! changed, so nothing has to be kept true.
+//! Between two decisions few hosts change. If the host that had an extreme still satisfies the
+//! request, the extreme is at least what this host has now, and a search has only to show that no
+//! other host has more. That holds whatever else has changed, so nothing has to be kept true.
 
 use berth_placement::Row;
 

@@ -1,8 +1,10 @@
-//! The smallest and largest amounts among the hosts that satisfy a request, by branch and bound on whole numbers.
+//! The smallest and largest amounts among the hosts that satisfy a request, by branch and bound on
+//! whole numbers.
 //!
-//! A node is opened only if it promises more than what was found so far; the one that promises most comes first, so
-//! usually one host is looked at, and one pass over the summaries shows that no other has more. The search begins with what
-//! the host has now that had the extreme when the request was last decided.
+//! A node is opened only if it promises more than what was found so far; the one that promises most
+//! comes first, so usually one host is looked at, and one pass over the summaries shows that no
+//! other has more. The search begins with what the host has now that had the extreme when the
+//! request was last decided.
 
 use berth_placement::Row;
 use berth_placement::kernel::{CLASSES, Lanes, NOT_ASKED, at_least, fits, weighed};
@@ -25,7 +27,8 @@ enum End {
 }
 
 impl End {
-    /// The lanes with an amount beyond the best so far. Lanes without an amount hold no smallest one.
+    /// The lanes with an amount beyond the best so far. Lanes without an amount hold no smallest
+    /// one.
     #[inline]
     fn beyond(self, amounts: &Lanes, best: Option<i32>) -> u64 {
         match (self, best) {
@@ -88,8 +91,9 @@ struct Climb<'a, A> {
 }
 
 impl<A: FnMut(Row) -> bool> Climb<'_, A> {
-    /// Visits the nodes that promise more than the best so far, the most promising first. `fitting` says which of them may
-    /// hold what is needed; it is asked last, since few promise more than a former holder has.
+    /// Visits the nodes that promise more than the best so far, the most promising first. `fitting`
+    /// says which of them may hold what is needed; it is asked last, since few promise more than a
+    /// former holder has.
     #[inline]
     fn visit(
         &mut self,
@@ -198,7 +202,8 @@ struct Ends<'a, 't, A, F, const N: usize> {
 }
 
 impl<A: FnMut(Row) -> bool, F: Fn(Row) -> Option<[i32; N]>, const N: usize> Ends<'_, '_, A, F, N> {
-    /// The amount that all hosts have, whether they satisfy a request or not, in a column that is no class.
+    /// The amount that all hosts have, whether they satisfy a request or not, in a column that is
+    /// no class.
     #[inline]
     fn only_amount(&self, column: usize) -> Option<i32> {
         if column < CLASSES { None } else { self.joint.spans.only(column) }

@@ -1,8 +1,9 @@
 //! One ranking for every large kind of hosts, and one for all the rest.
 //!
-//! As far as requests distinguish hosts ([`super::kinds`]), a request may have all hosts of a kind or none: a whole ranking is
-//! searched or passed over, and hosts that a request may not have never blur what the others could give. Small and one-off
-//! kinds share the first ranking, where each host is asked by itself.
+//! As far as requests distinguish hosts ([`super::kinds`]), a request may have all hosts of a kind
+//! or none: a whole ranking is searched or passed over, and hosts that a request may not have never
+//! blur what the others could give. Small and one-off kinds share the first ranking, where each
+//! host is asked by itself.
 
 use std::collections::BTreeMap;
 
@@ -21,9 +22,9 @@ use crate::ranking::sorted::{FANOUT, Ranking};
 use crate::ranking::spans::Spans;
 use crate::ranking::summary::Summaries;
 
-/// Kinds with a ranking of their own, besides the shared one. In a policy's order none has: there a search ends at the first
-/// leaf with a host that fits, and asking each host costs less than searching dozens of rankings (measured at 100,000 hosts
-/// of 70 kinds: 0.5 µs against 5.5 µs).
+/// Kinds with a ranking of their own, besides the shared one. In a policy's order none has: there a
+/// search ends at the first leaf with a host that fits, and asking each host costs less than
+/// searching dozens of rankings (measured at 100,000 hosts of 70 kinds: 0.5 µs against 5.5 µs).
 const MOST_KINDS: usize = 254;
 /// Hosts that a kind has at least to get one.
 const LARGE: usize = 64;
@@ -143,15 +144,16 @@ impl<const N: usize> Forest<N> {
         }
     }
 
-    /// Whether so many hosts share a ranking that dividing the kinds again is worth it: at each doubling.
+    /// Whether so many hosts share a ranking that dividing the kinds again is worth it: at each
+    /// doubling.
     #[inline]
     #[must_use]
     pub(crate) const fn is_overgrown(&self) -> bool {
         self.shared > self.shared_limit
     }
 
-    /// The rankings that are not ruled out as a whole: what `eligible` says of one host holds for its kind. It is true until
-    /// some host's kind or the forest itself changes.
+    /// The rankings that are not ruled out as a whole: what `eligible` says of one host holds for
+    /// its kind. It is true until some host's kind or the forest itself changes.
     pub(crate) fn open(&self, eligible: impl Fn(Row) -> bool) -> Open {
         let mut open = Open::from_elem(0, self.tops.len());
         for (number, ranking) in self.rankings.iter().enumerate() {

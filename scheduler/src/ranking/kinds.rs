@@ -1,7 +1,8 @@
 //! Kinds of hosts: what some hosts have in common that requests ask about.
 //!
-//! Hosts differ in dozens of traits, but requests name few of them. Only what was named distinguishes hosts here; so hosts of
-//! one kind satisfy a request, as far as named things go, all or none.
+//! Hosts differ in dozens of traits, but requests name few of them. Only what was named
+//! distinguishes hosts here; so hosts of one kind satisfy a request, as far as named things go, all
+//! or none.
 
 use berth_placement::{Row, RowSet, Topology, TraitId, View};
 use uuid::Uuid;

@@ -1,4 +1,5 @@
-//! Hosts in an order, in blocks whose summaries show what fits in them: the best host without a look at every host.
+//! Hosts in an order, in blocks whose summaries show what fits in them: the best host without a
+//! look at every host.
 //!
 //! `docs/search.md` describes the search.
 

@@ -11,10 +11,11 @@ use crate::policy::{Policy, Rank};
 pub(crate) enum Order<const N: usize> {
     /// A policy's own.
     Policy(Policy),
-    /// By free vCPUs, then memory, keeping the lowest row of every node: hosts that fit alike stand together, and the first of
-    /// them is found by its row.
+    /// By free vCPUs, then memory, keeping the lowest row of every node: hosts that fit alike stand
+    /// together, and the first of them is found by its row.
     Capacity,
-    /// By falling weighted sum of amounts: close to the order of Nova's scores, whose ranges vary by request.
+    /// By falling weighted sum of amounts: close to the order of Nova's scores, whose ranges vary
+    /// by request.
     Linear(Coefficients<N>),
 }
 

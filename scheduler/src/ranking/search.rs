@@ -1,7 +1,8 @@
 //! Exact searches by branch and bound over rankings.
 //!
-//! A node is opened only if something below it can still win: by its bound, or, at an equal bound, by its lowest row.
-//! Nodes are opened best first, so a search usually ends after one group and a few leaves.
+//! A node is opened only if something below it can still win: by its bound, or, at an equal bound,
+//! by its lowest row. Nodes are opened best first, so a search usually ends after one group and a
+//! few leaves.
 
 use berth_placement::Row;
 use berth_placement::kernel::{CLASSES, fits, lane_of, reach, weighed, wide};
@@ -179,7 +180,8 @@ impl<A: FnMut(Row) -> bool, const N: usize> Descent<'_, A, N> {
         }
         let mut estimates = estimates(self.goal, leaf);
         lanes(!fitting).for_each(|lane| estimates[lane as usize] = f64::NEG_INFINITY);
-        // Good hosts first, so that the others are measured against them; of hosts that are alike, the one that wins.
+        // Good hosts first, so that the others are measured against them; of hosts that are alike,
+        // the one that wins.
         while fitting != 0 && self.best.bar() == f64::NEG_INFINITY {
             let likely = lanes(fitting & reach(&estimates, highest(&estimates)));
             let Some(likely) = likely.min_by_key(|&lane| leaf.rows[lane as usize]) else { break };
@@ -202,7 +204,8 @@ impl<A: FnMut(Row) -> bool, const N: usize> Descent<'_, A, N> {
     }
 }
 
-/// The scores of a leaf's hosts, cheaper by a division for each column, and no further off than [`Goal::error`].
+/// The scores of a leaf's hosts, cheaper by a division for each column, and no further off than
+/// [`Goal::error`].
 #[inline]
 fn estimates<const N: usize>(goal: &Goal<N>, leaf: &Leaf<N>) -> [f64; FANOUT] {
     wide(

@@ -1,4 +1,5 @@
-//! Hosts in the order of a policy, in blocks that show what fits in them: an exact best host by skipping.
+//! Hosts in the order of a policy, in blocks that show what fits in them: an exact best host by
+//! skipping.
 //!
 //! ```text
 //! tops        64 groups each, with a summary of every group
@@ -8,9 +9,10 @@
 //! summary     largest and smallest free amount of each class, lowest row
 //! ```
 //!
-//! Because neighbours in rank have similar amounts free, the largest amounts of a leaf say nearly exactly what fits
-//! in it: a search looks at one or two leaves, whatever the size of the fleet. The first host in order that fits is the
-//! best host, so the search is exact. Every level is compared 64 at a time by the same kernel.
+//! Because neighbours in rank have similar amounts free, the largest amounts of a leaf say nearly
+//! exactly what fits in it: a search looks at one or two leaves, whatever the size of the fleet.
+//! The first host in order that fits is the best host, so the search is exact. Every level is
+//! compared 64 at a time by the same kernel.
 
 use berth_placement::Row;
 use berth_placement::kernel::{CLASSES, fits, lane_of, set_lane};
@@ -261,8 +263,8 @@ impl<const N: usize> Ranking<N> {
         })
     }
 
-    /// Brings the summaries above a leaf up to date after one host in it went from `old` to `new`; whether its group's
-    /// changed.
+    /// Brings the summaries above a leaf up to date after one host in it went from `old` to `new`;
+    /// whether its group's changed.
     #[inline]
     fn follow(
         &mut self,

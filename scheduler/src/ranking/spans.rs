@@ -2,8 +2,8 @@
 
 use berth_placement::kernel::weighed;
 
-/// The smallest and largest [`weighed`] amounts of each column that hosts ever had. They only widen, until the forest is made
-/// again.
+/// The smallest and largest [`weighed`] amounts of each column that hosts ever had. They only
+/// widen, until the forest is made again.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Spans<const N: usize> {
     least: [i32; N],

@@ -87,7 +87,8 @@ impl<const N: usize> Summaries<N> {
         self.first_row[lane] = summary.first_row;
     }
 
-    /// Brings a lane up to date after something of the node `below` went from `old` to `new`; whether that changed it.
+    /// Brings a lane up to date after something of the node `below` went from `old` to `new`;
+    /// whether that changed it.
     #[inline]
     pub(crate) fn follow(
         &mut self,

@@ -1,10 +1,11 @@
 //! When to rank all hosts again.
 //!
-//! Weighted searches are short while the ranking's order is close to that of their scores. The scores' ranges move as the
-//! fleet fills, so searches grow longer, and ranking by the latest ranges makes them short again. That costs about as
-//! much as opening a number of leaves in proportion to the fleet. So, as one decides between hiring and buying skis: rank
-//! again when the searches since the last time have cost that much too much: then about half of the work is ranking, at
-//! worst. Where that does not help, the next one waits twice as long.
+//! Weighted searches are short while the ranking's order is close to that of their scores. The
+//! scores' ranges move as the fleet fills, so searches grow longer, and ranking by the latest
+//! ranges makes them short again. That costs about as much as opening a number of leaves in
+//! proportion to the fleet. So, as one decides between hiring and buying skis: rank again when the
+//! searches since the last time have cost that much too much: then about half of the work is
+//! ranking, at worst. Where that does not help, the next one waits twice as long.
 
 /// Leaves that a search opens when all is well.
 const WELL: usize = 8;

@@ -64,7 +64,8 @@ const HYPERVISOR_TYPES: &[&str] = &[
 
 const VM_MODES: &[&str] = &["hvm", "xen", "uml", "exe"];
 
-/// The architecture's usual name: `amd64` is `x86_64`, the older x86 names are `i686`; none if it is unknown.
+/// The architecture's usual name: `amd64` is `x86_64`, the older x86 names are `i686`; none if it
+/// is unknown.
 #[must_use]
 pub fn architecture(name: &str) -> Option<&'static str> {
     let lower = name.to_lowercase();

@@ -2,8 +2,9 @@
 
 /// The purpose of a request that only checks, instead of an ordinary placement.
 ///
-/// Nova's conductor sends it as hint `_nova_check_type`, in the same map as the hints of users. Here it is a field of its own,
-/// so no hint can set it: only code that knows the sender to be a service of the control plane does.
+/// Nova's conductor sends it as hint `_nova_check_type`, in the same map as the hints of users.
+/// Here it is a field of its own, so no hint can set it: only code that knows the sender to be a
+/// service of the control plane does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CheckType {
     /// Whether an instance may be rebuilt where it is: it holds its resources there already.
@@ -16,7 +17,8 @@ impl CheckType {
     /// The hint's name on the wire between Nova's services.
     pub const HINT: &str = "_nova_check_type";
 
-    /// The check that the values of the conductor's hint stand for. Nova takes exactly `["rebuild"]` for a rebuild.
+    /// The check that the values of the conductor's hint stand for. Nova takes exactly
+    /// `["rebuild"]` for a rebuild.
     #[must_use]
     pub fn from_conductor(values: &[String]) -> Option<Self> {
         match values {

@@ -14,8 +14,8 @@ pub struct Destination {
     pub cell_uuid: Option<String>,
     /// Whether other cells are allowed, though less wanted.
     pub allow_cross_cell_move: bool,
-    /// Whether hosts of other cells are out of the question. Nova looks this up before its filters see any host, so it is no part of a
-    /// recorded request.
+    /// Whether hosts of other cells are out of the question. Nova looks this up before its filters
+    /// see any host, so it is no part of a recorded request.
     #[serde(skip)]
     pub is_cell_bound: bool,
     /// Aggregates: each entry lists alternatives, separated by commas; all entries have to hold.

@@ -47,7 +47,8 @@ impl RequestedFlavor {
     }
 }
 
-/// Keys and values in the order in which they came, which is the order in which filters look at them.
+/// Keys and values in the order in which they came, which is the order in which filters look at
+/// them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ExtraSpecs {
     entries: Vec<(String, String)>,

@@ -7,9 +7,9 @@ use uuid::Uuid;
 
 /// Hints of users by name. Each is a list, as Nova stores them.
 ///
-/// **Invariant:** no name begins with `_`. Such names are internal to Nova, which lets them switch checks off; hints come
-/// from users, so every way to make this type drops them. What Nova's services say in such a hint is
-/// [`RequestSpec::check_type`](super::RequestSpec::check_type).
+/// **Invariant:** no name begins with `_`. Such names are internal to Nova, which lets them switch
+/// checks off; hints come from users, so every way to make this type drops them. What Nova's
+/// services say in such a hint is [`RequestSpec::check_type`](super::RequestSpec::check_type).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SchedulerHints(BTreeMap<String, Vec<String>>);
 
@@ -105,7 +105,8 @@ impl SchedulerHints {
     }
 }
 
-/// The instance that a value of a hint names. Nova compares texts, so only the form with hyphens and lower-case letters names one.
+/// The instance that a value of a hint names. Nova compares texts, so only the form with hyphens
+/// and lower-case letters names one.
 pub(crate) fn instance(text: &str) -> Option<Uuid> {
     let uuid = Uuid::try_parse(text).ok()?;
     (uuid.hyphenated().encode_lower(&mut Uuid::encode_buffer()) == text).then_some(uuid)

@@ -23,7 +23,8 @@ pub struct InvalidProperty {
     pub expected: &'static str,
 }
 
-/// Typed properties by their present names. Former names are translated, unknown properties dropped.
+/// Typed properties by their present names. Former names are translated, unknown properties
+/// dropped.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ImageProperties {
     by_name: BTreeMap<&'static str, PropertyValue>,

@@ -7,7 +7,8 @@ use super::canonical::{architecture, hypervisor_type, vm_mode};
 use crate::python::{Value, integer, truth};
 use crate::version::VersionPredicate;
 
-/// The value of a property. It prints as Python's `str()` prints it, for that is what is compared with aggregates.
+/// The value of a property. It prints as Python's `str()` prints it, for that is what is compared
+/// with aggregates.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PropertyValue {
     /// A text.

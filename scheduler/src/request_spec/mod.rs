@@ -1,7 +1,7 @@
 //! The request: one or several instances of a flavor, and everything that restricts their hosts.
 //!
-//! [`RequestSpec`] reads the JSON of Nova's own test vectors, but for what only Nova's services may say in it. Read it through `serde_path_to_error`, and an error
-//! names the field it is about.
+//! [`RequestSpec`] reads the JSON of Nova's own test vectors, but for what only Nova's services may
+//! say in it. Read it through `serde_path_to_error`, and an error names the field it is about.
 
 mod canonical;
 mod check_type;
@@ -133,8 +133,8 @@ impl RequestSpec {
         self.check_type.is_some()
     }
 
-    /// Whether both ask the same of hosts: they may differ in the instance, which each decision sets, and in the
-    /// user, which no filter reads.
+    /// Whether both ask the same of hosts: they may differ in the instance, which each decision
+    /// sets, and in the user, which no filter reads.
     #[must_use]
     pub(crate) fn is_alike(&self, other: &Self) -> bool {
         let Self {

@@ -8,7 +8,8 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct RequesterGroup {
-    /// The requester: the suffix of the group in the query and the key of `mappings` in an allocation candidate.
+    /// The requester: the suffix of the group in the query and the key of `mappings` in an
+    /// allocation candidate.
     pub requester_id: Option<String>,
     /// Amounts by resource class.
     pub resources: BTreeMap<String, i64>,

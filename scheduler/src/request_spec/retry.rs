@@ -2,7 +2,8 @@
 
 use serde::Deserialize;
 
-/// The history of a request that is tried again. Nova 34 has no filter that reads it; `RetryFilter` of older releases did.
+/// The history of a request that is tried again. Nova 34 has no filter that reads it; `RetryFilter`
+/// of older releases did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Retry {

@@ -18,11 +18,12 @@ pub struct Claimant {
     pub owner: Arc<Owner>,
     /// Their server group in the index.
     pub group: Option<GroupId>,
-    /// Whether an instance that has allocations keeps them beside the claim, as one does whose host is lost. Its claim is refused
-    /// otherwise.
+    /// Whether an instance that has allocations keeps them beside the claim, as one does whose host
+    /// is lost. Its claim is refused otherwise.
     pub keeps_allocations: bool,
-    /// The migration of the one instance, which moves: it gets what the instance holds, unless it holds something already, and the
-    /// instance gets the target. Both are in the server group. `None` for instances that hold nothing yet.
+    /// The migration of the one instance, which moves: it gets what the instance holds, unless it
+    /// holds something already, and the instance gets the target. Both are in the server group.
+    /// `None` for instances that hold nothing yet.
     pub migration: Option<ConsumerId>,
     /// The time in microseconds since 1970.
     pub now: Timestamp,
@@ -41,8 +42,9 @@ pub struct RefusedClaim {
 
 /// Implements [`Claims`] on an index. The host table is advisory; the index decides.
 ///
-/// An instance that has allocations already is refused, unless the claimant says that it keeps them. With a server group, its policy is judged inside each claim, with
-/// the members of all claims side by side. Instances of one request appear one by one; where they have to appear
+/// An instance that has allocations already is refused, unless the claimant says that it keeps
+/// them. With a server group, its policy is judged inside each claim, with the members of all
+/// claims side by side. Instances of one request appear one by one; where they have to appear
 /// together, use [`SelectDestinations::decide_as_one`](super::SelectDestinations::decide_as_one).
 pub struct IndexClaims<'a> {
     index: &'a Index,
@@ -99,8 +101,8 @@ impl Claimant {
         index.claim_group(group, &members, &writes, self.now)
     }
 
-    /// The write that gives the migration what the instance holds, and its place in a server group. The instance's own write then
-    /// expects the entry that was read here.
+    /// The write that gives the migration what the instance holds, and its place in a server group.
+    /// The instance's own write then expects the entry that was read here.
     fn keep_source(
         &self,
         index: &Index,
@@ -140,7 +142,8 @@ impl Claimant {
     }
 }
 
-/// Both allocations. A provider of the first, such as shared storage, keeps what is held there, as in Nova.
+/// Both allocations. A provider of the first, such as shared storage, keeps what is held there, as
+/// in Nova.
 fn joined(mut held: Allocations, wanted: Allocations) -> Allocations {
     let is_new = |one: &Allocation| held.iter().all(|other| other.row != one.row);
     let new: Vec<Allocation> = wanted.into_iter().filter(is_new).collect();

@@ -6,7 +6,8 @@ use crate::hosts::{HostRow, HostTable};
 use crate::options::Options;
 use crate::request_spec::RequestSpec;
 
-/// The columns of raw weights that are the same for every request. They are those of the exhaustive pass to the bit.
+/// The columns of raw weights that are the same for every request. They are those of the exhaustive
+/// pass to the bit.
 #[derive(Debug, Clone)]
 pub struct RawColumns {
     /// By weigher; none if it is not kept.
@@ -42,8 +43,8 @@ impl RawColumns {
         }
     }
 
-    /// The raw weights of a weigher by row; NaN where the host cannot be weighed. None if it is not enabled, or if its
-    /// weights differ from request to request.
+    /// The raw weights of a weigher by row; NaN where the host cannot be weighed. None if it is not
+    /// enabled, or if its weights differ from request to request.
     #[must_use]
     pub fn column(&self, weigher: WeigherName) -> Option<&[f64]> {
         self.columns[weigher as usize].as_deref()

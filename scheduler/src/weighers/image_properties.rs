@@ -5,9 +5,10 @@ use crate::filters::Scene;
 use crate::hosts::{HostRow, stored_properties};
 use crate::options::settings;
 
-/// How often the image's properties occur, with the same values, among the images of the instances on the host. Ratios
-/// in `image_props_weight_setting` say how much each counts; without any, all count the same. It is off, and gives 0,
-/// while `image_props_weight_multiplier` is 0, whatever aggregates say.
+/// How often the image's properties occur, with the same values, among the images of the instances
+/// on the host. Ratios in `image_props_weight_setting` say how much each counts; without any, all
+/// count the same. It is off, and gives 0, while `image_props_weight_multiplier` is 0, whatever
+/// aggregates say.
 pub(super) struct ImagePropertiesWeigher<'a> {
     scene: &'a Scene<'a>,
     /// Property, value as text, and ratio; none if it is off.

@@ -5,8 +5,8 @@ use crate::filters::Scene;
 use crate::hosts::HostRow;
 use crate::options::settings;
 
-/// The sum of metrics, each times its ratio in `[metrics] weight_setting`. A host that lacks one fails the request if
-/// `required` says so, and weighs `weight_of_unavailable` otherwise.
+/// The sum of metrics, each times its ratio in `[metrics] weight_setting`. A host that lacks one
+/// fails the request if `required` says so, and weighs `weight_of_unavailable` otherwise.
 pub(super) struct MetricsWeigher<'a> {
     scene: &'a Scene<'a>,
     settings: Vec<(String, f64)>,

@@ -1,10 +1,12 @@
 //! Weighers: which of the hosts that are left is best.
 //!
-//! Each weigher is one type in the file that bears its name, and gives each host a raw weight ([`Weigher::raw`]).
-//! [`weigh`] normalises each weigher's column of raw weights, multiplies and adds, in IEEE doubles and in the order of
-//! the weighers, so that the sums are Nova's to the last bit.
+//! Each weigher is one type in the file that bears its name, and gives each host a raw weight
+//! ([`Weigher::raw`]). [`weigh`] normalises each weigher's column of raw weights, multiplies and
+//! adds, in IEEE doubles and in the order of the weighers, so that the sums are Nova's to the last
+//! bit.
 //!
-//! Where a raw weight depends on the host alone, [`RawColumns`] keeps it for all hosts and follows changes row by row.
+//! Where a raw weight depends on the host alone, [`RawColumns`] keeps it for all hosts and follows
+//! changes row by row.
 
 use crate::hosts::HostRow;
 mod build_failure;
@@ -43,7 +45,8 @@ pub trait Weigher {
     /// [`WeighError`] if the host cannot be weighed. Nova fails the whole request then.
     fn raw(&self, row: HostRow) -> Result<f64, WeighError>;
 
-    /// A smallest weight: smaller raw weights are raised to it, and it counts as the smallest when normalising.
+    /// A smallest weight: smaller raw weights are raised to it, and it counts as the smallest when
+    /// normalising.
     fn least(&self) -> Option<f64> {
         None
     }

@@ -83,7 +83,8 @@ macro_rules! prepared {
 }
 
 impl WeigherName {
-    /// All of them, in alphabetical order of Nova's modules. Nova's own order is that of its files on disk.
+    /// All of them, in alphabetical order of Nova's modules. Nova's own order is that of its files
+    /// on disk.
     pub const ALL: [Self; 13] = [
         Self::ServerGroupSoftAffinityWeigher,
         Self::ServerGroupSoftAntiAffinityWeigher,
@@ -132,8 +133,8 @@ impl WeigherName {
     }
 }
 
-/// Weighers written as Nova's configuration files name them: `nova.scheduler.weights.all_weighers`, or the path of a
-/// class, of which the last part counts.
+/// Weighers written as Nova's configuration files name them: `nova.scheduler.weights.all_weighers`,
+/// or the path of a class, of which the last part counts.
 pub mod class_paths {
     use serde::de::Error;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};

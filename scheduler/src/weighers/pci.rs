@@ -5,7 +5,8 @@ use crate::filters::Scene;
 use crate::hosts::HostRow;
 use crate::pci::Pools;
 
-/// Few free passthrough devices are better, whether the instance wants some or not: hosts with many are kept for those that need many.
+/// Few free passthrough devices are better, whether the instance wants some or not: hosts with many
+/// are kept for those that need many.
 pub(super) struct PciWeigher<'a>(pub(super) &'a Scene<'a>);
 
 impl Weigher for PciWeigher<'_> {

@@ -6,8 +6,8 @@ use super::{Multiplier, WeighError, Weigher};
 use crate::filters::Scene;
 use crate::hosts::HostRow;
 
-/// Instances of the server group on the host. They count for the host under policy `soft-affinity`, against it under
-/// `soft-anti-affinity`.
+/// Instances of the server group on the host. They count for the host under policy `soft-affinity`,
+/// against it under `soft-anti-affinity`.
 pub(super) struct SoftAffinityWeigher<'a> {
     scene: &'a Scene<'a>,
     /// Members on each service host that has any; none if the policy is another.

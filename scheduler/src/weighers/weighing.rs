@@ -36,7 +36,8 @@ pub struct WeighFailure {
     pub error: WeighError,
 }
 
-/// The hosts, best first. Hosts of the same weight keep their order. A single host is not weighed at all.
+/// The hosts, best first. Hosts of the same weight keep their order. A single host is not weighed
+/// at all.
 ///
 /// # Errors
 ///

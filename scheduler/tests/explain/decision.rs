@@ -1,5 +1,5 @@
-//! The decision for one instance, as a service would make it: it asks Placement, then decides among the hosts that
-//! Placement names.
+//! The decision for one instance, as a service would make it: it asks Placement, then decides among
+//! the hosts that Placement names.
 
 use berth_placement::ConsumerId;
 use berth_scheduler::SelectDestinations;

@@ -1,5 +1,6 @@
-//! Explanations against the pipeline and against decisions: counts add up, every host is refused by the constraint that
-//! removed it, every relaxation makes a decision find a host, and where none is suggested no single change does.
+//! Explanations against the pipeline and against decisions: counts add up, every host is refused by
+//! the constraint that removed it, every relaxation makes a decision find a host, and where none is
+//! suggested no single change does.
 //!
 //! The checks run over the recorded cases of the comparison with Nova and over random fleets.
 

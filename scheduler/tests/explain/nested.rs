@@ -1,4 +1,5 @@
-//! Hosts with nested providers: inventories and traits count provider by provider, never as sums over the tree.
+//! Hosts with nested providers: inventories and traits count provider by provider, never as sums
+//! over the tree.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! Placement's own answer for a recorded fleet: which hosts have an allocation candidate, by searching an index.
+//! Placement's own answer for a recorded fleet: which hosts have an allocation candidate, by
+//! searching an index.
 
 use berth_placement::candidates::{Query, QueryGroup, SearchOptions};
 use berth_placement::{Allocation, ClassId, ConsumerId, Index, Inventory, Row, Units};
@@ -14,7 +15,8 @@ pub(crate) fn describes_placement(record: &CaseRecord) -> bool {
     record.hosts.iter().any(|host| host.traits.is_some() || host.inventories.is_some())
 }
 
-/// The record with those hosts alone that Placement would name, and without what is known of Placement.
+/// The record with those hosts alone that Placement would name, and without what is known of
+/// Placement.
 pub(crate) fn answered(record: &CaseRecord) -> Result<CaseRecord, QueryError> {
     let case = Case::load(record.clone(), false).expect("a case");
     let question = case.question();
@@ -93,7 +95,8 @@ fn inventories(host: &HostRecord) -> Vec<(String, Inventory, i64)> {
     ]
 }
 
-/// What is used is held by one consumer, for which the unit rules did not hold yet; a host is at most full.
+/// What is used is held by one consumer, for which the unit rules did not hold yet; a host is at
+/// most full.
 fn fill(index: &Index, row: Row, class: &str, inventory: &Inventory, used: i64) {
     let set = |inventory: &Inventory| -> ClassId {
         let mut writer = index.write();

@@ -1,8 +1,8 @@
 //! Many schedulers at once place instances of one group on few hosts.
 //!
-//! Each reads hosts and group as Nova does, before it decides; in each round all have read before the first one claims.
-//! With the group in the claim no policy is ever broken. Without it, as Nova's schedulers claim, they are: the same checker
-//! counts how often.
+//! Each reads hosts and group as Nova does, before it decides; in each round all have read before
+//! the first one claims. With the group in the claim no policy is ever broken. Without it, as
+//! Nova's schedulers claim, they are: the same checker counts how often.
 
 use std::collections::BTreeMap;
 use std::sync::{Barrier, Mutex};

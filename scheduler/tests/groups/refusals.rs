@@ -81,7 +81,8 @@ fn a_multi_create_that_does_not_fit_holds_nothing() {
     assert_eq!((index.consumers(), index.check()), (0, Ok(())));
 }
 
-/// The index refuses where the plan saw capacity: the request is decided again, without that provider.
+/// The index refuses where the plan saw capacity: the request is decided again, without that
+/// provider.
 #[test]
 fn a_refused_plan_goes_to_the_next_host() {
     let index = index(3, |host| if host == 2 { ample(host) } else { only_pairs() });

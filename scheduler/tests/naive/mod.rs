@@ -35,7 +35,8 @@ pub(crate) fn all(index: &Index, request: &Request, objective: Objective) -> Vec
 
 /// As [`Weights`] has it: the highest sum of normalised free amounts first, equal sums by row.
 fn sort_by_score(index: &Index, rows: &mut [Row], weights: Weights) {
-    // Free amounts are held to the range of `i32`, see `HostFree`; a class a host does not have weighs as 0.
+    // Free amounts are held to the range of `i32`, see `HostFree`; a class a host does not have
+    // weighs as 0.
     let free = |row| {
         HOST_CLASSES.map(|class| {
             let lowest = i64::from(i32::MIN) + 1;

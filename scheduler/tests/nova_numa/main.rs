@@ -1,8 +1,9 @@
-//! NUMATopologyFilter, PciPassthroughFilter and the consuming of hosts, compared with recorded answers of the real Nova.
+//! NUMATopologyFilter, PciPassthroughFilter and the consuming of hosts, compared with recorded
+//! answers of the real Nova.
 //!
-//! `nova/numa_cases.py` makes the cases and asks Nova. The committed ones are always replayed: those of seed 2 that show
-//! most, and two with rare twists of the search (numa-1770 of seed 11, numa-1471 of seed 12). `replays_other_cases`
-//! takes more from files named in `BERTH_NOVA_CASES`.
+//! `nova/numa_cases.py` makes the cases and asks Nova. The committed ones are always replayed:
+//! those of seed 2 that show most, and two with rare twists of the search (numa-1770 of seed 11,
+//! numa-1471 of seed 12). `replays_other_cases` takes more from files named in `BERTH_NOVA_CASES`.
 
 mod case;
 
@@ -251,7 +252,8 @@ impl Record {
             limits: host.is_limited.then(|| self.limits(host)),
             allocation: self.allocation(),
         };
-        // Nova chooses the host all the same when consuming it fails; what is left of it is compared at the end.
+        // Nova chooses the host all the same when consuming it fails; what is left of it is
+        // compared at the end.
         let _ = numa::consume(&mut host.topology, &mut host.pools, topology, &consumer);
     }
 

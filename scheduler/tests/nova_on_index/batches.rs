@@ -1,5 +1,5 @@
-//! Instances that are asked for together, each with the host that it would get alone: as many requests one after the other, but
-//! all are claimed or none.
+//! Instances that are asked for together, each with the host that it would get alone: as many
+//! requests one after the other, but all are claimed or none.
 
 use std::sync::Arc;
 
@@ -40,7 +40,8 @@ fn holding(way: &ShortWay, instances: &[ConsumerId]) -> usize {
     instances.iter().filter(holds).count()
 }
 
-/// Whether the request takes from hosts alone, which are ranked then; and no group's members have to know each other.
+/// Whether the request takes from hosts alone, which are ranked then; and no group's members have
+/// to know each other.
 fn is_ranked(spec: &RequestSpec) -> bool {
     let takes_more = |key: &str| key.starts_with("resources") || key.starts_with("hw:");
     let is_plain = !spec.flavor.extra_specs.iter().any(|(key, _)| takes_more(key));

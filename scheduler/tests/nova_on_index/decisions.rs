@@ -1,5 +1,5 @@
-//! The short way and the long way name the same hosts, alternates and allocations, while instances come and go and others are
-//! faster now and then.
+//! The short way and the long way name the same hosts, alternates and allocations, while instances
+//! come and go and others are faster now and then.
 
 use std::collections::BTreeMap;
 

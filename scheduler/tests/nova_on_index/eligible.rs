@@ -1,4 +1,5 @@
-//! The hosts of a request's candidates are those that a naive search finds, and a limit leaves some of them out.
+//! The hosts of a request's candidates are those that a naive search finds, and a limit leaves some
+//! of them out.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,5 @@
-//! Nova's decision on the index: query, eligible hosts, filters, weighers and claims, without Placement's API between them.
+//! Nova's decision on the index: query, eligible hosts, filters, weighers and claims, without
+//! Placement's API between them.
 
 mod batches;
 mod cloud;

@@ -1,6 +1,7 @@
 //! `noauth2`: the token says who is asking, `USER` or `USER:PROJECT`, and is believed.
 //!
-//! The user `admin` has the role admin. `X-Roles` gives other roles, `OpenStack-System-Scope` a token of the whole system.
+//! The user `admin` has the role admin. `X-Roles` gives other roles, `OpenStack-System-Scope` a
+//! token of the whole system.
 
 use axum::http::HeaderMap;
 

@@ -49,8 +49,8 @@ impl Ask {
         }
     }
 
-    /// The request for a target of a move. Of the zone that the user asked for, it keeps the zone, not the host. `may_stay`: its host is a
-    /// target as well.
+    /// The request for a target of a move. Of the zone that the user asked for, it keeps the zone,
+    /// not the host. `may_stay`: its host is a target as well.
     pub(super) fn of_move(instance: &Instance, migration: &Migration, may_stay: bool) -> Self {
         let source = (!may_stay).then(|| migration.source.clone());
         let ask = Self::of(instance);

@@ -14,11 +14,11 @@ use super::handle::new_uuid;
 use super::message::read_report;
 
 impl FleetHandle {
-    /// Creates instances and gives them hosts: as many as have capacity, but at least the least number; else none. Their agents
-    /// receive them afterwards.
+    /// Creates instances and gives them hosts: as many as have capacity, but at least the least
+    /// number; else none. Their agents receive them afterwards.
     ///
-    /// The instances are recorded before they claim capacity, so those that a crash leaves without a host get one after the next
-    /// start.
+    /// The instances are recorded before they claim capacity, so those that a crash leaves without
+    /// a host get one after the next start.
     pub(crate) fn create_instances(&self, creation: &Creation) -> Result<Vec<Arc<Instance>>, FleetError> {
         creation.check()?;
         if creation.idempotency_key.is_empty() {
@@ -64,7 +64,8 @@ impl FleetHandle {
         }
     }
 
-    /// Begins an operation that a user asks for; the agent receives it afterwards. `may_override`: also on a locked instance.
+    /// Begins an operation that a user asks for; the agent receives it afterwards. `may_override`:
+    /// also on a locked instance.
     pub(crate) fn act(
         &self,
         named: Named<'_>,
@@ -138,8 +139,8 @@ mod tests {
     use super::*;
     use crate::fleet::FleetState;
 
-    /// The first request was still looking for hosts when its repeat returned UUIDs; then it found none, and the UUIDs belonged to no
-    /// instance.
+    /// The first request was still looking for hosts when its repeat returned UUIDs; then it found
+    /// none, and the UUIDs belonged to no instance.
     #[test]
     fn a_repeat_waits_for_the_first_request_and_gets_its_response() {
         let index = Arc::new(Index::with_holders());

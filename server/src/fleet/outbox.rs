@@ -19,7 +19,8 @@ impl Outboxes {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Opens the outbox of a session, and closes that of an earlier one. A later session keeps its own.
+    /// Opens the outbox of a session, and closes that of an earlier one. A later session keeps its
+    /// own.
     pub(super) fn open(&self, host: &str, session: Session, sender: Sender) {
         let mut senders = self.senders();
         if senders.get(host).is_none_or(|(known, _)| *known < session) {
@@ -43,8 +44,9 @@ impl Outboxes {
     }
 }
 
-/// The messages that an agent has yet to receive. It is no queue: of each guest, only the latest desired state waits. So an agent that
-/// does not read makes it no larger than the number of guests on its host.
+/// The messages that an agent has yet to receive. It is no queue: of each guest, only the latest
+/// desired state waits. So an agent that does not read makes it no larger than the number of guests
+/// on its host.
 #[derive(Debug, Default)]
 struct Outbox {
     waiting: BTreeMap<Subject, Message>,
@@ -53,7 +55,8 @@ struct Outbox {
     reader: Option<Waker>,
 }
 
-/// The subject of a message, in the order in which messages are sent. A later message replaces an earlier one with its subject.
+/// The subject of a message, in the order in which messages are sent. A later message replaces an
+/// earlier one with its subject.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Subject {
     Welcome,

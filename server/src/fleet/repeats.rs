@@ -30,7 +30,8 @@ impl Repeats {
         self.turns().get(key).map_or(0, |turn| Arc::strong_count(turn) - 1)
     }
 
-    /// The response to a request. A repeat of a request in progress waits for it, and gets the same response.
+    /// The response to a request. A repeat of a request in progress waits for it, and gets the same
+    /// response.
     pub(super) fn answer(&self, key: &Key, work: impl FnOnce() -> Answer) -> Answer {
         let turn = Arc::clone(self.turns().entry(key.clone()).or_default());
         // A request that panicked has no response; the next one runs in its place.

@@ -9,7 +9,8 @@ use axum::http::HeaderMap;
 pub(super) struct Deadline(Option<Instant>);
 
 impl Deadline {
-    /// The deadline of a call that arrives now. A time that cannot be read is none, as gRPC servers have it.
+    /// The deadline of a call that arrives now. A time that cannot be read is none, as gRPC servers
+    /// have it.
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let patience = headers.get("grpc-timeout").and_then(|text| parse(text.to_str().ok()?));
         Self(patience.and_then(|patience| now().checked_add(patience)))

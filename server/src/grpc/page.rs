@@ -1,7 +1,7 @@
 //! Lists in pages.
 //!
-//! A page token is the key of the last element of the page before, so a list may change between two pages: an element that exists
-//! all the time is returned exactly once.
+//! A page token is the key of the last element of the page before, so a list may change between two
+//! pages: an element that exists all the time is returned exactly once.
 
 use tonic::Status;
 use uuid::Uuid;
@@ -49,8 +49,8 @@ fn checked(size: u32) -> Result<usize, Status> {
 }
 
 impl<K: Ord + Clone + ToString> Page<K> {
-    /// The elements of this page in order of their keys, and the token of the next; empty on the last page. Takes time in
-    /// proportion to the elements, however many pages there are.
+    /// The elements of this page in order of their keys, and the token of the next; empty on the
+    /// last page. Takes time in proportion to the elements, however many pages there are.
     pub(crate) fn take<T>(self, elements: impl IntoIterator<Item = (K, T)>) -> (Vec<T>, String) {
         let is_further = |(key, _): &(K, T)| self.after.as_ref().is_none_or(|after| key > after);
         let mut page: Vec<(K, T)> = elements.into_iter().filter(is_further).collect();

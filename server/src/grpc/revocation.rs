@@ -1,8 +1,9 @@
 //! Revoked certificates: a list in a file, which is read again when it changes.
 //!
-//! Every call is checked, and streams of a certificate that is revoked end. So it takes seconds from a new list until its
-//! certificates are of no use, whether their owners are connected or not. A changed file that cannot be used is reported,
-//! and the list that was read before stays in force.
+//! Every call is checked, and streams of a certificate that is revoked end. So it takes seconds
+//! from a new list until its certificates are of no use, whether their owners are connected or not.
+//! A changed file that cannot be used is reported, and the list that was read before stays in
+//! force.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -127,7 +128,8 @@ fn stamp(path: &Path) -> Option<Stamp> {
     Some((file.modified().ok()?, file.len(), file.ino()))
 }
 
-/// What checks certificates against the list in a file. Authorities without a list have revoked nothing.
+/// What checks certificates against the list in a file. Authorities without a list have revoked
+/// nothing.
 fn verifier(
     path: &Path,
     authorities: &[CertificateDer<'static>],

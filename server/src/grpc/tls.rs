@@ -44,11 +44,12 @@ pub enum InvalidTls {
 }
 
 impl Tls {
-    /// Of the server's certificate with those that lead to its authority, the key that belongs to it, and the certificates
-    /// of the authorities whose clients are believed.
+    /// Of the server's certificate with those that lead to its authority, the key that belongs to
+    /// it, and the certificates of the authorities whose clients are believed.
     ///
     /// # Errors
-    /// The problem, and which of the three files has it. Whether the key belongs to the certificate is checked later.
+    /// The problem, and which of the three files has it. Whether the key belongs to the certificate
+    /// is checked later.
     pub fn new(certificate: &[u8], key: &[u8], client_ca: &[u8]) -> Result<Self, InvalidTls> {
         certificates::chain(certificate).map_err(InvalidTls::Certificate)?;
         certificates::private_key(key).map_err(InvalidTls::Key)?;

@@ -24,7 +24,8 @@ impl Range<'_> {
     }
 }
 
-/// How much a client wants a media type: 0 (not at all) to 1000. A header that is none says nothing, as if it was missing.
+/// How much a client wants a media type: 0 (not at all) to 1000. A header that is none says
+/// nothing, as if it was missing.
 fn quality(accept: &str, offer: (&str, &str)) -> u16 {
     let Some(ranges) = Reader(accept).ranges() else { return 1000 };
     let fitting = ranges.iter().filter_map(|range| Some((range.precision(offer)?, range.quality)));

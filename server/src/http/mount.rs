@@ -10,7 +10,8 @@ use percent_encoding::percent_decode_str;
 pub(crate) struct Mount {
     /// All of it, without a slash at the end.
     url: Option<String>,
-    /// Its path, such as `/placement`, with nothing percent-encoded in it; empty at the root of a host.
+    /// Its path, such as `/placement`, with nothing percent-encoded in it; empty at the root of a
+    /// host.
     prefix: String,
 }
 
@@ -29,8 +30,8 @@ impl Mount {
         &self.prefix
     }
 
-    /// The path that a request asks for below the prefix, decoded. One that does not begin with the prefix is as it is:
-    /// proxies may take the prefix away or leave it.
+    /// The path that a request asks for below the prefix, decoded. One that does not begin with the
+    /// prefix is as it is: proxies may take the prefix away or leave it.
     pub(crate) fn path<'path>(&self, encoded: &'path str) -> Cow<'path, str> {
         let path = percent_decode_str(encoded).decode_utf8_lossy();
         if self.prefix.is_empty() {

@@ -132,8 +132,8 @@ pub(crate) fn not_allowed(methods: &'static str) -> Response<Body> {
     response
 }
 
-/// The response to a request without a good token. It is made before the API has a say, by the middleware that asks
-/// Keystone, or by that which asks nobody.
+/// The response to a request without a good token. It is made before the API has a say, by the
+/// middleware that asks Keystone, or by that which asks nobody.
 pub(crate) fn unauthorized(failure: &Failure, form: ErrorForm, by_keystone: bool) -> Response<Body> {
     if by_keystone || form == ErrorForm::Json {
         let title = failure.status.canonical_reason().unwrap_or_default();
@@ -179,8 +179,8 @@ fn error_document(failure: &Failure, version: Option<Microversion>, request_id: 
     })
 }
 
-/// The detail on one line. A conflict over inventories has the original's explanation before it, whose
-/// line breaks Nova's functional tests compare.
+/// The detail on one line. A conflict over inventories has the original's explanation before it,
+/// whose line breaks Nova's functional tests compare.
 fn detail(failure: &Failure) -> String {
     let line = failure.detail.replace('\n', " ");
     if failure.detail.starts_with(UPDATE_CONFLICT) {

@@ -24,7 +24,8 @@ impl Socket {
         self.0.peer_addr().ok().map(|address| address.ip())
     }
 
-    /// Whether the client has closed its sending half, or the whole connection, and nothing that it sent is unread.
+    /// Whether the client has closed its sending half, or the whole connection, and nothing that it
+    /// sent is unread.
     pub(crate) fn has_closed(&self) -> bool {
         let peeked = recv(&*self.0, &mut [0_u8; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT);
         match peeked {

@@ -1,4 +1,5 @@
-//! Values as Python shows them: the original's error texts quote them so, and clients match on those.
+//! Values as Python shows them: the original's error texts quote them so, and clients match on
+//! those.
 
 use std::fmt::Write;
 

@@ -1,5 +1,5 @@
-//! UUIDs as JSON strings. Long answers are UUIDs for the most part, so eight digits are made at once, and stored straight
-//! into their place.
+//! UUIDs as JSON strings. Long answers are UUIDs for the most part, so eight digits are made at
+//! once, and stored straight into their place.
 
 use uuid::Uuid;
 

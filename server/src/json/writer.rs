@@ -154,7 +154,8 @@ impl Writer {
         self.out.extend_from_within(place);
     }
 
-    /// Writes the bytes of that place again, as the next value, member or element. Returns where that begins.
+    /// Writes the bytes of that place again, as the next value, member or element. Returns where
+    /// that begins.
     pub(crate) fn begin_again(&mut self, place: Range<usize>) -> usize {
         self.separate();
         let start = self.out.len();

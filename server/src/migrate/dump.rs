@@ -44,10 +44,12 @@ pub enum DumpError {
     NoConsumer(Uuid),
 }
 
-/// Reads the output of [`Dialect::query`](super::Dialect::query) and checks that nothing of it is missing.
+/// Reads the output of [`Dialect::query`](super::Dialect::query) and checks that nothing of it is
+/// missing.
 ///
 /// # Errors
-/// The first line that cannot be understood, or a number of rows that is not what the database counted.
+/// The first line that cannot be understood, or a number of rows that is not what the database
+/// counted.
 pub fn read_dump(input: impl BufRead) -> Result<Vec<Record>, DumpError> {
     let mut tables = Tables::default();
     let mut counts = None;

@@ -1,4 +1,5 @@
-//! The query that prints a Placement database, in the dialects of the databases that Placement runs on.
+//! The query that prints a Placement database, in the dialects of the databases that Placement runs
+//! on.
 
 /// A kind of database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,7 +12,8 @@ pub enum Dialect {
     Sqlite,
 }
 
-/// The printed data: the name of a row, its columns, and their tables. `{…}` differs from dialect to dialect.
+/// The printed data: the name of a row, its columns, and their tables. `{…}` differs from dialect
+/// to dialect.
 const SELECTS: [(&str, &str, &str); 9] = [
     ("class", "id, name, {created_at}", "resource_classes ORDER BY id"),
     ("trait", "id, name, {created_at}", "traits ORDER BY id"),
@@ -63,7 +65,8 @@ pub(super) const COUNTED: [(&str, &str); 8] = [
 ];
 
 impl Dialect {
-    /// The query. It only reads, in one transaction, and ends with the number of rows of every table.
+    /// The query. It only reads, in one transaction, and ends with the number of rows of every
+    /// table.
     #[must_use]
     pub fn query(self) -> String {
         let counts: Vec<String> =

@@ -37,7 +37,8 @@ DELETE FROM traits WHERE SUBSTR(name, 1, 7) = 'CUSTOM_';
 DELETE FROM resource_classes WHERE SUBSTR(name, 1, 7) = 'CUSTOM_';
 ";
 
-/// Writes a script for the database's own client. It replaces, in one transaction, what a Placement database holds.
+/// Writes a script for the database's own client. It replaces, in one transaction, what a Placement
+/// database holds.
 ///
 /// # Errors
 /// The errors of `out`.
@@ -110,7 +111,8 @@ impl Contents {
         let used_classes: BTreeSet<Arc<str>> =
             providers.iter().flat_map(|p| &p.inventories).map(|(class, _)| Arc::clone(class)).collect();
         let used_traits: BTreeSet<Arc<str>> = providers.iter().flat_map(|p| &p.traits).cloned().collect();
-        // Of the standard names, another version may have others: only those in use have to be there.
+        // Of the standard names, another version may have others: only those in use have to be
+        // there.
         let mut classes = numbered_classes(classes);
         classes.retain(|(_, class)| is_wanted(&class.name, &used_classes));
         traits.retain(|name| is_wanted(&name.name, &used_traits));

@@ -1,11 +1,12 @@
-//! The language of policy rules, as far as this API needs it: that of oslo.policy without its HTTP checks.
+//! The language of policy rules, as far as this API needs it: that of oslo.policy without its HTTP
+//! checks.
 //!
 //! ```text
 //! check := check "or" check | check "and" check | "not" check | "(" check ")" | "@" | "!"
 //!        | "role:" NAME | "rule:" NAME | WHAT ":" VALUE
 //! ```
-//! WHAT is `user_id`, `project_id`, `domain_id`, `system_scope` (`all`, for a token of the whole system) or a quoted text;
-//! VALUE is a text, or `%(project_id)s`: that of the thing asked about.
+//! WHAT is `user_id`, `project_id`, `domain_id`, `system_scope` (`all`, for a token of the whole
+//! system) or a quoted text; VALUE is a text, or `%(project_id)s`: that of the thing asked about.
 
 use crate::auth::Identity;
 

@@ -1,4 +1,5 @@
-//! Policy files: the part of YAML that policies are written in, lines of `"rule": "check"`, or a JSON object.
+//! Policy files: the part of YAML that policies are written in, lines of `"rule": "check"`, or a
+//! JSON object.
 
 /// A policy file that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

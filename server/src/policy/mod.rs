@@ -99,7 +99,8 @@ impl AccessPolicy {
             let parsed = parsed.map_err(|error| InvalidPolicy::Check { line, rule: rule.clone(), error })?;
             self.checks.insert(rule, parsed);
         }
-        // The defaults refer to each other only, so a reference that leads nowhere passes through the file.
+        // The defaults refer to each other only, so a reference that leads nowhere passes through
+        // the file.
         let decided = self.decided();
         match entries.into_iter().find(|entry| !decided.contains(&*entry.rule)) {
             Some(Entry { line, rule, .. }) => Err(InvalidPolicy::Reference { line, rule }),

@@ -1,4 +1,5 @@
-//! The common part of the REST and the gRPC API: admission, waiting for durability, reading of requests, and names in messages.
+//! The common part of the REST and the gRPC API: admission, waiting for durability, reading of
+//! requests, and names in messages.
 //!
 //! Neither API depends on the other. Both depend on this module.
 //!

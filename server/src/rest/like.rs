@@ -1,6 +1,7 @@
 //! Patterns of SQL's `LIKE`, as databases compare them: without case.
 
-/// A pattern: `_` stands for any character, `%` for any text, and a backslash takes a character as it is.
+/// A pattern: `_` stands for any character, `%` for any text, and a backslash takes a character as
+/// it is.
 pub(super) struct Like<'a> {
     pattern: &'a [u8],
     /// Whether any text may follow.
@@ -23,7 +24,8 @@ impl<'a> Like<'a> {
     /// Whether a name, which is ASCII, is as the pattern says.
     pub(super) fn matches(&self, name: &str) -> bool {
         let (name, mut at, mut place) = (name.as_bytes(), 0, 0);
-        // Where to go on when something does not match: behind the last `%`, with one character more for it.
+        // Where to go on when something does not match: behind the last `%`, with one character
+        // more for it.
         let mut retry = None;
         loop {
             match self.element(at) {

@@ -16,7 +16,8 @@ pub(super) struct Filter<'query> {
     uuid: Option<Uuid>,
     /// The root of its tree.
     root: Option<Row>,
-    /// The rows with the required traits and in the required aggregates; `None` when nothing is required.
+    /// The rows with the required traits and in the required aggregates; `None` when nothing is
+    /// required.
     among: Option<RoaringBitmap>,
     /// The rows with forbidden traits or in forbidden aggregates.
     without: RoaringBitmap,
@@ -24,8 +25,8 @@ pub(super) struct Filter<'query> {
 }
 
 impl<'query> Filter<'query> {
-    /// The conditions of the query; `None` when nothing can match. As in the original, names are not looked up any more once
-    /// that is known.
+    /// The conditions of the query; `None` when nothing can match. As in the original, names are
+    /// not looked up any more once that is known.
     pub(super) fn of(call: &'query Call<'_>, topology: &Topology) -> Result<Option<Self>, Failure> {
         let query = &call.query;
         let aggregates = filters::aggregates(query, "", call.version)?;

@@ -4,7 +4,8 @@ use berth_placement::{Row, TopologyError, Writer};
 
 use crate::error::{Code, Failure};
 
-/// A refusal of the writer that the handler has ruled out before, or that is about the index as a whole.
+/// A refusal of the writer that the handler has ruled out before, or that is about the index as a
+/// whole.
 pub(super) fn unexpected(error: TopologyError) -> Failure {
     match error {
         // The server's own limit, which no client can change.

@@ -117,7 +117,8 @@ impl<'path> Route<'path> {
         }
     }
 
-    /// The policy rule of a method whose handler reads the request's body; `None` if no handler does.
+    /// The policy rule of a method whose handler reads the request's body; `None` if no handler
+    /// does.
     pub(crate) fn body_rule(&self, method: &Method) -> Option<&'static str> {
         Some(match (self, method.as_str()) {
             (Self::Classes, "POST") => rules::CLASSES_CREATE,

@@ -13,7 +13,8 @@ use tempfile::TempDir;
 
 use crate::{fleet, store};
 
-/// A store of format 1, as the release with that format wrote it, and what it keeps as a state file.
+/// A store of format 1, as the release with that format wrote it, and what it keeps as a state
+/// file.
 const FORMAT_1: &[u8] = include_bytes!("format-1.redb.gz");
 const FORMAT_1_STATE: &[u8] = include_bytes!("format-1.jsonl.gz");
 

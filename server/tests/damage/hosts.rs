@@ -77,7 +77,8 @@ fn an_instance_whose_capacity_is_lost_is_named() {
         berth_placement::Record::Consumer(consumer) => Some(consumer.uuid),
         _ => None,
     });
-    // The UUID as the consumer's record has it, between its tags: the instance's has another one behind it.
+    // The UUID as the consumer's record has it, between its tags: the instance's has another one
+    // behind it.
     damage(&directory, &[&[0x0A, 16], consumer.unwrap().as_bytes().as_slice(), &[0x10]].concat());
     let repair = data.repair().unwrap();
     assert_eq!((repair.summary.fleet_records, repair.summary.consumers), (7, 0));

@@ -152,7 +152,8 @@ fn a_damaged_store_is_refused_or_intact_and_saved_but_for_a_page() {
     assert!(refused > 60 && whole > 0, "{refused} refused, {whole} whole");
 }
 
-/// A store with a history has old pages, which salvage may find. Whatever it makes of them belongs together.
+/// A store with a history has old pages, which salvage may find. Whatever it makes of them belongs
+/// together.
 #[test]
 fn what_is_saved_of_a_store_in_use_belongs_together() {
     quietly();

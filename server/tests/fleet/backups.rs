@@ -14,7 +14,8 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use crate::scripted_agent::ScriptedAgent;
 use crate::service::{Cloud, creation, named};
 
-/// A service that can be asked for backups, with something of every kind: an instance on h1, which is in an aggregate.
+/// A service that can be asked for backups, with something of every kind: an instance on h1, which
+/// is in an aggregate.
 struct Kept {
     directory: TempDir,
     cloud: Cloud,
@@ -100,7 +101,8 @@ async fn the_service_goes_on_from_a_backup() {
     let mut cloud = Cloud::at(directory.path()).await;
     assert_eq!(cloud.instance(&it).await.unwrap(), before);
     assert_eq!(cloud.used("h1").await, 2);
-    // Its agent knows later desired states than the backup, some of which it has not applied, and accepts new ones all the same.
+    // Its agent knows later desired states than the backup, some of which it has not applied, and
+    // accepts new ones all the same.
     for guest in machine.lock().unwrap().guests.values_mut() {
         guest.known_generation = guest.generation + 5;
     }
@@ -130,7 +132,8 @@ async fn a_running_service_and_its_directory_give_the_same_backup() {
     assert_eq!(read(&offline).digest(), online);
 }
 
-/// While instances come and go, no backup has an instance on a host without capacity there, or capacity without an instance.
+/// While instances come and go, no backup has an instance on a host without capacity there, or
+/// capacity without an instance.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_is_of_one_moment() {
     let mut kept = Kept::new().await;
@@ -193,8 +196,8 @@ fn instances(backup: &str) -> Instances {
     Instances { known, placed }
 }
 
-/// To be run, with `--ignored`, when a record of fleets gets more fields: the file that is there then is of an earlier release, and
-/// still has to be read.
+/// To be run, with `--ignored`, when a record of fleets gets more fields: the file that is there
+/// then is of an earlier release, and still has to be read.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "writes the file of a format"]
 async fn write_the_file_of_this_format() {

@@ -1,8 +1,9 @@
-//! A live service and the simulator decide alike: requests through `Schedule` get the hosts that a replay of them gets.
+//! A live service and the simulator decide alike: requests through `Schedule` get the hosts that a
+//! replay of them gets.
 //!
-//! The service's consumers are no instances of its own: it knows them by their allocations only, where the simulator knows
-//! every VM. The first version of this test found that the service normalized weights over hosts that the server group's
-//! filter should have removed before.
+//! The service's consumers are no instances of its own: it knows them by their allocations only,
+//! where the simulator knows every VM. The first version of this test found that the service
+//! normalized weights over hosts that the server group's filter should have removed before.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -28,7 +29,8 @@ const HOSTS: u32 = 48;
 const BATCHES: u64 = 40;
 const BATCH: u64 = 3;
 
-/// The fleet: a zone, an aggregate and a trait on some of its hosts each. All have the capacity of [`tree`].
+/// The fleet: a zone, an aggregate and a trait on some of its hosts each. All have the capacity of
+/// [`tree`].
 fn hosts() -> Vec<TraceHost> {
     let host = |number: u32| {
         let capacity = Resources { vcpus: 8, memory_mb: 8192, disk_gb: 100 };
@@ -54,7 +56,8 @@ fn mixed(sequence: u64, salt: u64) -> u64 {
     value ^ value >> 32
 }
 
-/// One request each second; VMs stay for a while, so that the fleet is nearly full and some are refused.
+/// One request each second; VMs stay for a while, so that the fleet is nearly full and some are
+/// refused.
 fn vms(requests: u64) -> Vec<Vm> {
     let vm = |sequence: u64| {
         let pair = |key: &str, value: &str| (key.into(), value.into());

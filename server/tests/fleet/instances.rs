@@ -129,7 +129,8 @@ async fn a_build_that_fails_is_tried_elsewhere_and_leaves_nothing() {
     cloud.until_gone(&it).await;
 }
 
-/// libvirtd died while it built: nobody knows whether the guest runs. Its capacity is not granted to another until it is gone.
+/// libvirtd died while it built: nobody knows whether the guest runs. Its capacity is not granted
+/// to another until it is gone.
 #[tokio::test(flavor = "multi_thread")]
 async fn capacity_of_a_failed_build_is_released_when_nothing_is_left() {
     for is_host_deleted in [false, true] {
@@ -256,7 +257,8 @@ async fn a_guest_that_is_saved_from_outside_runs_again() {
     let latest = host.machine.lock().unwrap().desired.last().cloned().unwrap();
     assert_eq!((latest.goal(), latest.boot), (v1::desired_guest::Goal::Running, boot));
 
-    // What cannot be restored is suspended, with its reason, and can be resumed or started: either brings back its memory.
+    // What cannot be restored is suspended, with its reason, and can be resumed or started: either
+    // brings back its memory.
     for action in ["resume", "start"] {
         let mut report = {
             let mut machine = host.machine.lock().unwrap();

@@ -127,7 +127,8 @@ async fn server_groups_are_those_of_the_project() {
     assert_eq!(fields(&cloud.fleet.create_server_group(nobodys).await.unwrap_err()), ["project"]);
 }
 
-/// A caller that knew its UUID could put servers into another project's group, and so take its hosts from it.
+/// A caller that knew its UUID could put servers into another project's group, and so take its
+/// hosts from it.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_groups_of_another_project_cannot_be_joined() {
     let mut cloud = Cloud::new().await;
@@ -166,7 +167,8 @@ async fn the_groups_of_another_project_cannot_be_joined() {
     cloud.instances.create(wanted("bank")).await.unwrap();
 }
 
-/// Schedule returns the hosts of instances with allocations and claims capacity for the others: only for the project's own.
+/// Schedule returns the hosts of instances with allocations and claims capacity for the others:
+/// only for the project's own.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_instances_of_another_project_cannot_be_scheduled() {
     let mut cloud = Cloud::new().await;

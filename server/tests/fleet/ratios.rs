@@ -1,4 +1,5 @@
-//! Allocation ratios of hosts: the service's configuration, what agents report, and what operators set.
+//! Allocation ratios of hosts: the service's configuration, what agents report, and what operators
+//! set.
 
 use std::collections::BTreeMap;
 

@@ -39,8 +39,8 @@ impl Store for RecordingStore {
     }
 }
 
-/// The service sent the agent an instance that a crash could still undo: after the restart, the guest was an orphan, and the capacity
-/// free.
+/// The service sent the agent an instance that a crash could still undo: after the restart, the
+/// guest was an orphan, and the capacity free.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_gets_only_instances_that_are_on_disk() {
     let directory = tempfile::tempdir().unwrap();

@@ -42,7 +42,8 @@ async fn a_dry_run_claims_nothing_and_a_repeated_request_returns_the_same() {
     // All or nothing: four more fit.
     let refused = cloud.scheduler.schedule(request(10..15)).await.unwrap_err();
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::ResourceExhausted, "NO_VALID_HOST"));
-    // As scheduler.proto promises: how many hosts each constraint removed. It was in the message alone.
+    // As scheduler.proto promises: how many hosts each constraint removed. It was in the message
+    // alone.
     cloud.flavor("huge", 64, &[]).await;
     let huge = v1::ScheduleRequest { size: Some(Size::FlavorName("huge".to_owned())), ..request(30..31) };
     let refused = cloud.scheduler.schedule(huge).await.unwrap_err();
@@ -205,7 +206,8 @@ async fn an_explanation_counts_what_removed_hosts() {
     assert!(!explained.json.contains("h1") && !explained.json.contains("h2"), "{}", explained.json);
 }
 
-/// Everything that a request with an internal hint must not pass: capacity, traits, status, zones and groups.
+/// Everything that a request with an internal hint must not pass: capacity, traits, status, zones
+/// and groups.
 mod internal_hints {
     use std::collections::BTreeMap;
 
@@ -219,7 +221,8 @@ mod internal_hints {
             .collect()
     }
 
-    /// The reason of a refusal is the same with and without internal hints, whichever way the request takes.
+    /// The reason of a refusal is the same with and without internal hints, whichever way the
+    /// request takes.
     async fn is_refused(cloud: &mut Cloud, flavor: &str, zone: &str, others: &[(&str, &str)]) {
         for hints in [
             internal(others),
@@ -259,7 +262,8 @@ mod internal_hints {
         is_refused(&mut cloud, "huge", "", &[]).await;
         is_refused(&mut cloud, "avoiding", "", &[]).await;
 
-        // A zone of one host, before anything is on it: a host does not leave its zone under its instances.
+        // A zone of one host, before anything is on it: a host does not leave its zone under its
+        // instances.
         let zone = v1::CreateAggregateRequest {
             name: "east".to_owned(),
             metadata: [("availability_zone".to_owned(), "east".to_owned())].into(),

@@ -1,6 +1,7 @@
 //! The functions that fuzzers call, with examples that were cut, repeated, spliced and overwritten.
 //!
-//! A finding is shrunk to few mutations. `PROPTEST_CASES` runs more of them; `fuzz/` runs the same functions with libFuzzer.
+//! A finding is shrunk to few mutations. `PROPTEST_CASES` runs more of them; `fuzz/` runs the same
+//! functions with libFuzzer.
 
 mod examples;
 mod parsers;

@@ -1,7 +1,8 @@
 //! Any bytes at each place where the service reads some.
 //!
-//! Each function panics when the service does, when it answers with an error of its own, or when the index is not whole
-//! afterwards. libFuzzer calls them from `fuzz/`, the tests beside this file with mutated examples.
+//! Each function panics when the service does, when it answers with an error of its own, or when
+//! the index is not whole afterwards. libFuzzer calls them from `fuzz/`, the tests beside this file
+//! with mutated examples.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 

@@ -12,8 +12,8 @@ use tonic_prost::ProstCodec;
 
 use crate::certificates::Authority;
 
-/// Each method with those who may call it. A method that is new to the descriptors needs a line here, and one in the table of
-/// `server/src/grpc/access.rs`.
+/// Each method with those who may call it. A method that is new to the descriptors needs a line
+/// here, and one in the table of `server/src/grpc/access.rs`.
 const EXPECTED: &str = include_str!("access.expected");
 
 /// Paths of all methods: those of `berth.v1`, and the standard services beside it.

@@ -41,8 +41,8 @@ fn a_client_that_has_closed_its_half_is_answered() {
     }
 }
 
-/// What a proxy and the service could read as two different requests: with each, a DELETE is hidden behind it. The guard
-/// stands before all routes.
+/// What a proxy and the service could read as two different requests: with each, a DELETE is hidden
+/// behind it. The guard stands before all routes.
 #[test]
 fn requests_that_can_be_read_in_two_ways_are_refused() {
     let server = Running::new();
@@ -130,7 +130,8 @@ fn chunks_are_read() {
     assert_eq!(all["resource_providers"].as_array().unwrap().len(), 1);
 }
 
-/// A connection ends soon after its last answer; one that is new, or whose request is on its way, has more time.
+/// A connection ends soon after its last answer; one that is new, or whose request is on its way,
+/// has more time.
 #[test]
 fn idle_connections_end() {
     let limits = Limits { idle_time: Duration::from_millis(300), ..Limits::default() };
@@ -159,7 +160,8 @@ fn idle_connections_end() {
     assert!(ended.join().unwrap());
 }
 
-/// The time of a head is another: it holds for a connection that has never sent one, and for one that sends it slowly.
+/// The time of a head is another: it holds for a connection that has never sent one, and for one
+/// that sends it slowly.
 #[test]
 fn a_head_has_its_own_time() {
     let limits = Limits {

@@ -115,7 +115,8 @@ fn the_body_of_an_unauthenticated_request_is_not_awaited() {
     client.get("/traits");
 }
 
-/// The number of a removed name is free for another one; with all numbers in use, no name can be added.
+/// The number of a removed name is free for another one; with all numbers in use, no name can be
+/// added.
 #[test]
 fn names_are_bounded() {
     let server = Running::new();

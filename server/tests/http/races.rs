@@ -109,7 +109,8 @@ fn names_are_given_once() {
     server.check();
 }
 
-/// Each client swaps what two consumers hold, the two in either order: nobody waits for ever, and the sum stays.
+/// Each client swaps what two consumers hold, the two in either order: nobody waits for ever, and
+/// the sum stays.
 #[test]
 fn consumers_that_are_written_together_stay_together() {
     let server = Running::new();
@@ -142,7 +143,8 @@ fn consumers_that_are_written_together_stay_together() {
     server.check();
 }
 
-/// Each of them wants the last unit of two providers, for two consumers, in either order: one gets both, not none of them.
+/// Each of them wants the last unit of two providers, for two consumers, in either order: one gets
+/// both, not none of them.
 #[test]
 fn the_last_units_of_two_providers_go_to_one() {
     let server = Running::new();

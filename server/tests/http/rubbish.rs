@@ -1,4 +1,5 @@
-//! Whatever is sent, the server answers with an error or hangs up, changes nothing, and serves the next.
+//! Whatever is sent, the server answers with an error or hangs up, changes nothing, and serves the
+//! next.
 
 use serde_json::{Value, json};
 

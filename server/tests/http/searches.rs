@@ -38,8 +38,8 @@ fn a_search_ends_when_its_time_is_over() {
     assert!(error.contains("more than 1 seconds are needed"), "{error}");
 }
 
-/// Sixteen searches wait for each other and for nobody else; those whose clients are gone are given up. A request that waited for
-/// one of them would get no answer before its client loses patience.
+/// Sixteen searches wait for each other and for nobody else; those whose clients are gone are given
+/// up. A request that waited for one of them would get no answer before its client loses patience.
 #[test]
 fn searches_do_not_hold_up_other_requests() {
     let server = endless(Duration::from_secs(3_600));
@@ -70,7 +70,8 @@ fn a_search_for_a_half_closed_client_is_answered() {
     client.answer().unwrap().expect(200);
 }
 
-/// Idle connections beyond the bound end, the one that was idle for the longest first; new ones are served.
+/// Idle connections beyond the bound end, the one that was idle for the longest first; new ones are
+/// served.
 #[test]
 fn idle_connections_make_place_for_new_ones() {
     let limits = Limits { connections: 8, idle_time: Duration::from_secs(600), ..Limits::default() };

@@ -22,7 +22,8 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// With the default limits, but for idle connections: a test's client may wait while others race.
+    /// With the default limits, but for idle connections: a test's client may wait while others
+    /// race.
     pub(crate) fn new() -> Self {
         Self::with(Limits { idle_time: Duration::from_secs(300), ..Limits::default() })
     }
@@ -77,7 +78,8 @@ impl Running {
         })
     }
 
-    /// Everything derived is what it is derived from, in the index and as the API shows it, and nothing is overdrawn.
+    /// Everything derived is what it is derived from, in the index and as the API shows it, and
+    /// nothing is overdrawn.
     pub(crate) fn check(&self) {
         self.service.index().check().unwrap();
         let mut client = self.client();

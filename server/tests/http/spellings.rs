@@ -1,5 +1,5 @@
-//! Requests that say the same in another spelling, as the original reads them. `docs/conformance.md` says where Berth goes
-//! its own way.
+//! Requests that say the same in another spelling, as the original reads them.
+//! `docs/conformance.md` says where Berth goes its own way.
 
 use berth_server::ServiceOptions;
 use serde_json::{Value, json};

@@ -10,7 +10,8 @@ const HOSTS: usize = 4;
 const CHILDREN: usize = 2;
 const ROUNDS: u64 = 60;
 
-/// Some have the same traits, so that their text is shared; names need different places of an answer.
+/// Some have the same traits, so that their text is shared; names need different places of an
+/// answer.
 const TRAITS: [&[&str]; 4] =
     [&[], &["HW_CPU_X86_AVX"], &["HW_CPU_X86_AVX", "STORAGE_DISK_SSD"], &["COMPUTE_TRUSTED_CERTS"]];
 
@@ -58,7 +59,8 @@ fn summaries_match_the_resources_of_the_providers() {
     }
 }
 
-/// Other traits, other inventories, or an allocation, of any provider. Inventories in use are not taken away.
+/// Other traits, other inventories, or an allocation, of any provider. Inventories in use are not
+/// taken away.
 fn change(client: &mut Client, numbers: &mut Numbers, providers: usize) {
     let number = numbers.below(providers);
     let path = format!("/resource_providers/{}", uuid('a', number));

@@ -8,7 +8,8 @@ fn with_work(candidate_work: u64) -> Running {
     Running::with(Limits { candidate_work, ..Limits::default() })
 }
 
-/// A first candidate is found without a look at the others; only to know that there is none, all are looked at.
+/// A first candidate is found without a look at the others; only to know that there is none, all
+/// are looked at.
 #[test]
 fn one_candidate_costs_the_same_in_every_fleet() {
     let server = with_work(10);
@@ -22,7 +23,8 @@ fn one_candidate_costs_the_same_in_every_fleet() {
     assert!(error.contains("more than 10 steps"), "{error}");
 }
 
-/// 64 groups on 64 children have 64! answers, or 64^64. The first ones come at once, and on 63 children the search ends.
+/// 64 groups on 64 children have 64! answers, or 64^64. The first ones come at once, and on 63
+/// children the search ends.
 #[test]
 fn wide_trees_do_not_explode() {
     const WIDTH: usize = 64;

@@ -1,8 +1,9 @@
 //! Comparison of the whole API with a naive model: plain maps without derived state.
 //!
-//! Random calls at the latest microversion are made to both, in process. Each has to have the status the model says;
-//! afterwards every provider's generation, inventories, traits, aggregates, usages and allocations, and every consumer's,
-//! have to be the model's. Failing sequences are shrunk. `PROPTEST_CASES` runs more of them.
+//! Random calls at the latest microversion are made to both, in process. Each has to have the
+//! status the model says; afterwards every provider's generation, inventories, traits, aggregates,
+//! usages and allocations, and every consumer's, have to be the model's. Failing sequences are
+//! shrunk. `PROPTEST_CASES` runs more of them.
 
 mod call;
 mod model;
@@ -37,7 +38,8 @@ proptest! {
     }
 }
 
-/// The generated calls are worth something: most kinds succeed often enough, and fail in every way there is.
+/// The generated calls are worth something: most kinds succeed often enough, and fail in every way
+/// there is.
 #[test]
 fn the_calls_that_are_made_often_succeed() {
     use proptest::strategy::ValueTree;

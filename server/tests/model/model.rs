@@ -67,7 +67,8 @@ impl Model {
         self.consumers.get(&consumer).map(|consumer| consumer.generation)
     }
 
-    /// The status that a request is answered with. What it changes is changed only if all of it can be.
+    /// The status that a request is answered with. What it changes is changed only if all of it can
+    /// be.
     pub(crate) fn answer(&mut self, request: &Request) -> u16 {
         let mut after = self.clone();
         match after.try_answer(request) {
@@ -180,7 +181,8 @@ impl Model {
         held.filter(|((of, name), _)| *of == provider && name == class).map(|(_, amount)| amount).sum()
     }
 
-    /// Replaces all inventories; what consumers hold may be more than there is, but not of what is not there.
+    /// Replaces all inventories; what consumers hold may be more than there is, but not of what is
+    /// not there.
     fn set_totals(&mut self, provider: u8, totals: &[(usize, u32)], steps: u64) -> Outcome {
         let totals: BTreeMap<String, i64> =
             totals.iter().map(|&(class, total)| (CLASSES[class].to_owned(), total.into())).collect();

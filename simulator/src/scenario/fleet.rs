@@ -22,7 +22,8 @@ pub struct FleetBuilt {
     pub has_disk: bool,
 }
 
-/// The hosts of the settings. `file` is the content of the fleet file that they name: hosts or shapes.
+/// The hosts of the settings. `file` is the content of the fleet file that they name: hosts or
+/// shapes.
 ///
 /// # Errors
 /// Two sources of hosts, or impossible amounts.

@@ -3,8 +3,8 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Calls `work` for every number below `count`, on up to `jobs` threads. The results are in order of the numbers, whatever the number
-/// of threads.
+/// Calls `work` for every number below `count`, on up to `jobs` threads. The results are in order
+/// of the numbers, whatever the number of threads.
 pub fn in_order<T: Send>(jobs: usize, count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
     let threads = jobs.clamp(1, count.max(1));
     if threads == 1 {

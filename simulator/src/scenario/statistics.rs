@@ -39,7 +39,8 @@ pub fn mean_interval(values: &[f64]) -> Interval {
     Interval { mean, low: mean - half, high: mean + half }
 }
 
-/// The mean difference of runs with the same random numbers, which is far more certain than the difference of the means.
+/// The mean difference of runs with the same random numbers, which is far more certain than the
+/// difference of the means.
 #[must_use]
 pub fn paired_difference(a: &[f64], b: &[f64]) -> Interval {
     let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| b - a).collect();

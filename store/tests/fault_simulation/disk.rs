@@ -1,9 +1,10 @@
 //! A disk that forgets, tears and fails as real ones do.
 //!
-//! It keeps what was synced, and the writes since. The process reads its own writes (the page cache). When the power goes,
-//! any of the writes since the last sync may be on the disk, each as a whole or torn, and the others are not. When only the
-//! process ends, all of them are still to come. A sync that fails has written some, and **forgets the others**: Linux marks
-//! the pages clean, so that a later sync succeeds without them, while readers may go on seeing them or not.
+//! It keeps what was synced, and the writes since. The process reads its own writes (the page
+//! cache). When the power goes, any of the writes since the last sync may be on the disk, each as a
+//! whole or torn, and the others are not. When only the process ends, all of them are still to
+//! come. A sync that fails has written some, and **forgets the others**: Linux marks the pages
+//! clean, so that a later sync succeeds without them, while readers may go on seeing them or not.
 
 use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -193,7 +194,8 @@ impl State {
         io::Error::other(if is_sync { "a sync that failed" } else { "a write that failed" })
     }
 
-    /// Some of it is on disk. The rest nobody will write again; it is seen until the pages are needed for something else.
+    /// Some of it is on disk. The rest nobody will write again; it is seen until the pages are
+    /// needed for something else.
     fn break_sync(&mut self, rng: &SeededRng) {
         let is_evicted = rng.one_in(2);
         for change in std::mem::take(&mut self.unsynced) {

@@ -1,4 +1,5 @@
-//! What happened, as those outside the service know it, and whether a store that was opened again agrees.
+//! What happened, as those outside the service know it, and whether a store that was opened again
+//! agrees.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +7,8 @@ use berth_placement::{Index, Record, Row};
 
 use crate::kept::{Kept, Unit};
 
-/// Everything recorded, and how far it has come. Units are counted from the beginning of time; those that a crash took away
-/// are not counted any more.
+/// Everything recorded, and how far it has come. Units are counted from the beginning of time;
+/// those that a crash took away are not counted any more.
 #[derive(Default)]
 pub(crate) struct History {
     /// The state after the last group that was committed, and how many units made it.
@@ -78,7 +79,8 @@ impl History {
         }
     }
 
-    /// Checks the state found after a crash. It is the state from now on, and may be acknowledged as a whole.
+    /// Checks the state found after a crash. It is the state from now on, and may be acknowledged
+    /// as a whole.
     pub(crate) fn resume(&mut self, index: &Index) {
         index.check().expect("what was loaded is consistent");
         let (found, records) = (Kept::of(index), index.snapshot().records().collect::<Vec<_>>());

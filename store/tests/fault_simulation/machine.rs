@@ -1,8 +1,10 @@
-//! The service without its threads: an index, its queue, its committer and its store, on a disk that fails.
+//! The service without its threads: an index, its queue, its committer and its store, on a disk
+//! that fails.
 //!
-//! Everything happens on one thread, in an order that the seed decides. What is concurrent in the service happens in the
-//! middle of an operation here: between the steps in which the index notifies its recorder of a change ([`Moment`]), the
-//! committer may commit, another client may do something, the process or the machine may end.
+//! Everything happens on one thread, in an order that the seed decides. What is concurrent in the
+//! service happens in the middle of an operation here: between the steps in which the index
+//! notifies its recorder of a change ([`Moment`]), the committer may commit, another client may do
+//! something, the process or the machine may end.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -279,7 +281,8 @@ impl Machine {
         Timestamp(*now)
     }
 
-    /// Checks that the visible state is consistent when the only running change has ended, because responses may contain all of it.
+    /// Checks that the visible state is consistent when the only running change has ended, because
+    /// responses may contain all of it.
     fn check_when_quiet(&self) {
         let is_quiet = matches!(&locked(&self.under_way)[..], [Locks { topology: false, held: false, .. }]);
         if is_quiet && !self.has_ended() && !std::thread::panicking() {
@@ -344,7 +347,8 @@ impl Machine {
     fn recover(self: &Arc<Self>) {
         locked(&self.answers).clear();
         let before = locked(&self.run).take();
-        // A store that is dropped may still write: as it does in the service, before it is opened again.
+        // A store that is dropped may still write: as it does in the service, before it is opened
+        // again.
         drop(before);
         loop {
             if self.is_interrupted && self.rng.one_in(6) {

@@ -1,6 +1,7 @@
 //! The store, the index and their clients on a machine that fails, all of it from one seed.
 //!
-//! `cargo xtask fault-simulation` runs many seeds; docs/reliability.md says what is checked and what it has found.
+//! `cargo xtask fault-simulation` runs many seeds; docs/reliability.md says what is checked and
+//! what it has found.
 
 mod clients;
 mod cuts;

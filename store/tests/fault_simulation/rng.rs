@@ -10,7 +10,8 @@ use rand_chacha::ChaCha8Rng;
 pub(crate) struct SeededRng(Mutex<ChaCha8Rng>);
 
 impl SeededRng {
-    /// The stream of this number among those of a seed: what one draws does not shift what another does.
+    /// The stream of this number among those of a seed: what one draws does not shift what another
+    /// does.
     pub(crate) fn new(seed: u64, stream: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(stream);

@@ -10,7 +10,8 @@ use proptest::test_runner::TestRunner;
 
 type Contents = BTreeMap<Vec<u8>, (Vec<u8>, Revision)>;
 
-/// Runs the suite on stores that `new` makes, and that are opened again by `reopen` if that is more than nothing.
+/// Runs the suite on stores that `new` makes, and that are opened again by `reopen` if that is more
+/// than nothing.
 pub(crate) fn run<S: Store>(new: impl Fn() -> S, reopen: impl Fn(S) -> S) {
     an_empty_store_has_nothing(&new());
     records_come_in_order_of_key(&new());

@@ -21,8 +21,8 @@ pub(crate) fn service() -> Service {
     Service::start(command(Path::new("none"))).unwrap_or_else(|log| panic!("it does not start: {log}"))
 }
 
-/// The 99th percentile that cheap requests may have. Builds without optimisation, on machines that run other tests as well,
-/// show no more than that nothing stands still.
+/// The 99th percentile that cheap requests may have. Builds without optimisation, on machines that
+/// run other tests as well, show no more than that nothing stands still.
 pub(crate) fn p99(optimised: Duration) -> Duration {
     if cfg!(debug_assertions) { Duration::from_secs(1) } else { optimised }
 }
@@ -35,7 +35,8 @@ pub(crate) struct Ceiling {
     pub(crate) p99: Duration,
 }
 
-/// Runs an attack beside cheap requests of another client, reports what it cost, and checks that against the ceiling.
+/// Runs an attack beside cheap requests of another client, reports what it cost, and checks that
+/// against the ceiling.
 #[track_caller]
 pub(crate) fn attack<T>(
     name: &str,

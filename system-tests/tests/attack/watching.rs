@@ -93,7 +93,8 @@ async fn connect(address: &str) -> Channel {
     Endpoint::new(format!("http://{address}")).expect("a valid URL").connect().await.expect("it listens")
 }
 
-/// Before messages were shared, 1,000 streams of 1,000 instances took 8.1 GB and stopped everything for 25 s.
+/// Before messages were shared, 1,000 streams of 1,000 instances took 8.1 GB and stopped everything
+/// for 25 s.
 #[test]
 fn unread_streams_take_little_and_delay_nobody() {
     let service = service();

@@ -1,7 +1,7 @@
 //! What a cell is supposed to do: the sequential model.
 //!
-//! A cell is a few providers and consumers that no operation shares with another cell. So by locality a history is
-//! linearizable if what happened in each cell is.
+//! A cell is a few providers and consumers that no operation shares with another cell. So by
+//! locality a history is linearizable if what happened in each cell is.
 
 /// Providers of a cell.
 pub(crate) const PROVIDERS: usize = 2;

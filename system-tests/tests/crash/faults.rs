@@ -1,4 +1,5 @@
-//! A full disk, a directory that cannot be written, a clock that jumps. What the system does not permit is skipped, and said.
+//! A full disk, a directory that cannot be written, a clock that jumps. What the system does not
+//! permit is skipped, and said.
 
 use std::fs::{self, File, Permissions};
 use std::io::Write;

@@ -1,7 +1,8 @@
 //! Whether a history of concurrent calls could have happened one after the other.
 //!
-//! Wing and Gong's search with Lowe's memory: take a call that no other had ended before, see whether the model gives its
-//! answer, go on; never come to the same calls and the same state twice.
+//! Wing and Gong's search with Lowe's memory: take a call that no other had ended before, see
+//! whether the model gives its answer, go on; never come to the same calls and the same state
+//! twice.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -15,8 +16,8 @@ use crate::cell::{Answer, Call, Cell};
 #[derive(Debug, Clone)]
 pub(crate) struct Event {
     pub(crate) began: u64,
-    /// When the answer was there, and what it was; `None` when there was none. Then it may have happened at any time after it
-    /// began, or not at all.
+    /// When the answer was there, and what it was; `None` when there was none. Then it may have
+    /// happened at any time after it began, or not at all.
     pub(crate) ended: Option<(u64, Answer)>,
     /// The time of a response that leaves the outcome open: the call did not take effect later.
     pub(crate) given_up: Option<u64>,
@@ -114,7 +115,8 @@ impl Search {
         None
     }
 
-    /// Calls that began before any other that is left had ended; the one that began first is the last in the list.
+    /// Calls that began before any other that is left had ended; the one that began first is the
+    /// last in the list.
     fn possible(&self, taken: &Taken) -> Vec<usize> {
         let first = first_left(taken);
         let (mut first_end, mut latest) =

@@ -1,8 +1,9 @@
-//! Kills `berth serve --data` repeatedly while clients send requests. After each restart the acknowledged changes must exist, and
-//! the whole history must be linearizable, across the kill too.
+//! Kills `berth serve --data` repeatedly while clients send requests. After each restart the
+//! acknowledged changes must exist, and the whole history must be linearizable, across the kill
+//! too.
 //!
-//! `cargo xtask crash-test` runs many cycles, and with `--faults` those of `faults.rs`. docs/reliability.md says what is
-//! checked and what it has found.
+//! `cargo xtask crash-test` runs many cycles, and with `--faults` those of `faults.rs`.
+//! docs/reliability.md says what is checked and what it has found.
 #![allow(clippy::disallowed_methods, reason = "kills real processes at real times")]
 
 mod cell;
@@ -71,7 +72,8 @@ impl<'a> Crashes<'a> {
         Self { data, rng, start, service, cells, names }
     }
 
-    /// Clients ask until the service is killed, and it is started again; returns how many answers were checked.
+    /// Clients ask until the service is killed, and it is started again; returns how many answers
+    /// were checked.
     fn cycle(&mut self) -> usize {
         let life = Duration::from_millis(self.rng.random_range(1..LIFE));
         let happened = self.have_asked(|service| {

@@ -1,4 +1,5 @@
-//! Providers that come, get other names and go: each belongs to one client, so what it has to be like is known.
+//! Providers that come, get other names and go: each belongs to one client, so what it has to be
+//! like is known.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -7,7 +8,8 @@ use berth_system_tests::http::{Client, Reply};
 use rand::Rng;
 use serde_json::json;
 
-/// What is known of some providers: their names, or that they are gone. Two when the last change was not answered.
+/// What is known of some providers: their names, or that they are gone. Two when the last change
+/// was not answered.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     known: BTreeMap<String, Vec<Option<String>>>,

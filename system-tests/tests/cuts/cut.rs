@@ -76,7 +76,8 @@ impl Cut {
         *self.died.borrow()
     }
 
-    /// Keeps the thread of a process that is dead from doing anything before all of the process has ended.
+    /// Keeps the thread of a process that is dead from doing anything before all of the process has
+    /// ended.
     pub(crate) fn wait_for_end(&self) {
         let state = self.state();
         drop(self.ended.wait_while(state, |state| !state.has_ended));

@@ -21,7 +21,8 @@ impl MortalAgent {
         Self { hypervisor, cut, is_dead: AtomicBool::new(false) }
     }
 
-    /// Something is done to a guest, unless the agent dies before it; nothing comes back if it dies after it.
+    /// Something is done to a guest, unless the agent dies before it; nothing comes back if it dies
+    /// after it.
     async fn call<T>(&self, call: impl Future<Output = T>) -> T {
         if self.is_dead() {
             return std::future::pending().await;

@@ -65,7 +65,8 @@ pub(crate) fn address() -> SocketAddr {
 /// `berth serve` on a directory.
 pub(crate) fn service(directory: &Path, address: SocketAddr) -> Process {
     let config = directory.join("berth.toml");
-    // Hosts are up at once when they are back, so that a build which finds none need not wait for long.
+    // Hosts are up at once when they are back, so that a build which finds none need not wait for
+    // long.
     std::fs::write(&config, "[nova.DEFAULT]\nreport_interval = 1\nservice_down_time = 5\n").expect("written");
     let mut command = without_settings(Command::new(program()));
     command.args(["serve", "--listen", "127.0.0.1:0", "--grpc-listen", &address.to_string(), "--config"]);

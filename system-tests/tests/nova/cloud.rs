@@ -1,4 +1,5 @@
-//! A bus, databases with three compute hosts, and Berth in the places of nova-scheduler and Placement.
+//! A bus, databases with three compute hosts, and Berth in the places of nova-scheduler and
+//! Placement.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -36,8 +37,8 @@ pub(crate) enum Parts {
     One,
     /// One process serves Placement, another one decides.
     Two,
-    /// A process that serves Placement decides in nova-scheduler's place on the virtual host `shadow`; another one passes
-    /// requests on to it, and compares.
+    /// A process that serves Placement decides in nova-scheduler's place on the virtual host
+    /// `shadow`; another one passes requests on to it, and compares.
     Shadow,
 }
 

@@ -1,4 +1,5 @@
-//! Berth, RabbitMQ and MariaDB are killed while conductors ask. Whatever is lost, nothing is granted twice and nothing is left over.
+//! Berth, RabbitMQ and MariaDB are killed while conductors ask. Whatever is lost, nothing is
+//! granted twice and nothing is left over.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -95,7 +96,8 @@ async fn load(mut conductor: Conductor, stop: Arc<AtomicBool>, asked: Arc<Atomic
     tally
 }
 
-/// Every instance that was placed holds one vCPU of its host, and nothing else is held when those that were lost are deleted.
+/// Every instance that was placed holds one vCPU of its host, and nothing else is held when those
+/// that were lost are deleted.
 fn check(cloud: &Cloud, tally: &Tally) {
     for (instance, host) in &tally.placed {
         let number = HOSTS.iter().position(|known| known == host).expect("a known host");

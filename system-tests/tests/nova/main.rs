@@ -1,7 +1,9 @@
-//! Berth in nova-scheduler's place on a real bus and real databases, without Nova: the test asks as nova-conductor does.
+//! Berth in nova-scheduler's place on a real bus and real databases, without Nova: the test asks as
+//! nova-conductor does.
 //!
-//! `cargo xtask minicloud` does the same with Nova itself, but needs packages of PyPI and minutes. Here, RabbitMQ and MariaDB are
-//! enough; where one of them is not installed, the tests are skipped and say so.
+//! `cargo xtask minicloud` does the same with Nova itself, but needs packages of PyPI and minutes.
+//! Here, RabbitMQ and MariaDB are enough; where one of them is not installed, the tests are skipped
+//! and say so.
 #![allow(clippy::disallowed_methods, reason = "real processes at real times, and instances drawn at random")]
 
 mod cloud;
@@ -81,7 +83,8 @@ async fn everything_is_answered(cloud: &Cloud) {
     }
 }
 
-/// In shadow mode, the answer of the other scheduler is returned, what it claimed is claimed once, and both are recorded.
+/// In shadow mode, the answer of the other scheduler is returned, what it claimed is claimed once,
+/// and both are recorded.
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_are_passed_on_and_compared_in_shadow_mode() {
     let Some(cloud) = Cloud::start(Parts::Shadow) else { return };

@@ -23,7 +23,8 @@ impl Answer {
         value.is_some_and(|value| value == OWN_MESSAGE)
     }
 
-    /// Notes every field of the recording that is not answered so, and every answer that it has not.
+    /// Notes every field of the recording that is not answered so, and every answer that it has
+    /// not.
     pub(crate) fn compare(&self, expected: &Map<String, Value>, out: &mut Differences) {
         for (field, nova) in expected {
             match self.0.get(field) {
@@ -50,7 +51,8 @@ pub(crate) fn raised(exception: &NovaException) -> Value {
     json!({"type": exception.class, "message": exception.message.as_deref().unwrap_or(OWN_MESSAGE)})
 }
 
-/// Nova's answer, with the messages replaced for which Berth has its own (`docs/nova-differences.md`).
+/// Nova's answer, with the messages replaced for which Berth has its own
+/// (`docs/nova-differences.md`).
 fn without_own_messages(nova: &Value, ours: &Value) -> Value {
     let mut nova = nova.clone();
     for path in ["/message", "/error/message"] {

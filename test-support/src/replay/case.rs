@@ -105,7 +105,8 @@ impl Case {
         state
     }
 
-    /// Each host with all candidates that allocate something on it, as `select_destinations` finds them.
+    /// Each host with all candidates that allocate something on it, as `select_destinations` finds
+    /// them.
     pub(crate) fn state_by_provider(&self, hosts: &HostTable) -> RequestState {
         let mut by_provider: BTreeMap<String, Vec<AllocationCandidate>> = BTreeMap::new();
         for candidate in self.hosts.iter().flat_map(|host| self.candidates(host)) {

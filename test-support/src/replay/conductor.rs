@@ -1,4 +1,5 @@
-//! What only Nova's conductor says in a request: users' requests cannot, so no reader of requests takes it.
+//! What only Nova's conductor says in a request: users' requests cannot, so no reader of requests
+//! takes it.
 
 use berth_scheduler::request_spec::CheckType;
 use serde::Deserialize;

@@ -6,7 +6,8 @@ use serde_json::{Map, Value, json};
 
 use super::difference::Differences;
 
-/// A versioned object of Nova: its name, the fields that become part of a request, and those that no decision needs.
+/// A versioned object of Nova: its name, the fields that become part of a request, and those that
+/// no decision needs.
 type Object = (&'static str, &'static [&'static str], &'static [&'static str]);
 
 const OBJECTS: [Object; 16] = [
@@ -184,7 +185,8 @@ fn each(
     Ok(all.into())
 }
 
-/// Image properties as an image service sends them: lists are a property for each of their items there.
+/// Image properties as an image service sends them: lists are a property for each of their items
+/// there.
 fn properties(data: &Map<String, Value>) -> Result<Value, String> {
     let mut raw = Map::new();
     for (name, value) in data {

@@ -1,8 +1,8 @@
 //! The VM table (`vmtable.csv`) of Azure's public dataset, V1 of 2017 and V2 of 2019; no header.
 //!
-//! Cortez et al., *Resource Central*, SOSP'17. V2 has buckets in place of vCPUs and memory: a bucket counts as its upper bound,
-//! `>24` vCPUs as 32, and `>64` GiB as 128. Times are seconds on a grid of 300 s. A VM that was deleted at the end of the window
-//! looks like one that still ran.
+//! Cortez et al., *Resource Central*, SOSP'17. V2 has buckets in place of vCPUs and memory: a
+//! bucket counts as its upper bound, `>24` vCPUs as 32, and `>64` GiB as 128. Times are seconds on
+//! a grid of 300 s. A VM that was deleted at the end of the window looks like one that still ran.
 
 use crate::error::TraceError;
 use crate::neutral::{gib_to_mib, vcpus_of};

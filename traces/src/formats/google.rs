@@ -1,9 +1,11 @@
-//! Google's cluster trace of 2019: the table `instance_events`, exported from BigQuery as JSON lines or CSV.
+//! Google's cluster trace of 2019: the table `instance_events`, exported from BigQuery as JSON
+//! lines or CSV.
 //!
-//! Tirmazi et al., *Borg: the Next Generation*, EuroSys'20. An instance arrives when it is submitted and leaves when it is
-//! evicted, fails, finishes, is killed or lost; submitted again, it is another VM. Times are microseconds; resources are shares
-//! of the largest machine, which counts as 1,000 vCPU and 1,000 GiB. In CSV the columns of a record are named
-//! `resource_request.cpus` or `resource_request_cpus`.
+//! Tirmazi et al., *Borg: the Next Generation*, EuroSys'20. An instance arrives when it is
+//! submitted and leaves when it is evicted, fails, finishes, is killed or lost; submitted again, it
+//! is another VM. Times are microseconds; resources are shares of the largest machine, which counts
+//! as 1,000 vCPU and 1,000 GiB. In CSV the columns of a record are named `resource_request.cpus` or
+//! `resource_request_cpus`.
 
 use compact_str::{CompactString, format_compact};
 use rustc_hash::FxHashMap;

@@ -1,9 +1,12 @@
-//! Huawei Cloud's traces: Huawei-East-1, its version with lifetimes, and sequences with NUMA topology.
+//! Huawei Cloud's traces: Huawei-East-1, its version with lifetimes, and sequences with NUMA
+//! topology.
 //!
-//! - Huawei-East-1 (`vmid,cpu,memory,time,type`): a row of type 0 creates a VM, one of type 1 deletes it.
-//! - With lifetimes, as published with SPANE (`vmid,cpu,mem,at,lt`): arrival and lifetime in seconds.
-//! - NUMA sequences (`set,seq,flavor_vcpus,flavor_ram,numa,strategy,group,domain`): no times; VM number `seq` arrives at second
-//!   `seq`, and none leaves.
+//! - Huawei-East-1 (`vmid,cpu,memory,time,type`): a row of type 0 creates a VM, one of type 1
+//!   deletes it.
+//! - With lifetimes, as published with SPANE (`vmid,cpu,mem,at,lt`): arrival and lifetime in
+//!   seconds.
+//! - NUMA sequences (`set,seq,flavor_vcpus,flavor_ram,numa,strategy,group,domain`): no times; VM
+//!   number `seq` arrives at second `seq`, and none leaves.
 //!
 //! Memory is in GiB, times in seconds.
 

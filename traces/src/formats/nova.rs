@@ -1,7 +1,8 @@
 //! The table `instances` of Nova's database, as CSV or as `mysql --batch` prints it (tabs).
 //!
-//! `SELECT * FROM instances` of a cell's database. A VM arrives at `created_at` and leaves at `terminated_at`, or `deleted_at`; it
-//! is in the zone, on the host and of the project that the columns name. Instances that never got a host are in the trace, too.
+//! `SELECT * FROM instances` of a cell's database. A VM arrives at `created_at` and leaves at
+//! `terminated_at`, or `deleted_at`; it is in the zone, on the host and of the project that the
+//! columns name. Instances that never got a host are in the trace, too.
 
 use compact_str::format_compact;
 

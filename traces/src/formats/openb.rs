@@ -1,7 +1,7 @@
 //! Alibaba's GPU cluster trace of 2023 (openb): pods with shares of GPUs.
 //!
-//! Weng et al., *Beware of Fragmentation*, USENIX ATC'23. Times are seconds, CPUs thousandths, memory MiB. A pod without a
-//! deletion never leaves.
+//! Weng et al., *Beware of Fragmentation*, USENIX ATC'23. Times are seconds, CPUs thousandths,
+//! memory MiB. A pod without a deletion never leaves.
 
 use compact_str::format_compact;
 

@@ -1,7 +1,8 @@
-//! OpenDC's workload traces: Parquet, one row for each VM (`meta.parquet` of OpenDC 2, `tasks.parquet` of OpenDC 3).
+//! OpenDC's workload traces: Parquet, one row for each VM (`meta.parquet` of OpenDC 2,
+//! `tasks.parquet` of OpenDC 3).
 //!
-//! `id`, `start_time` or `submission_time`, `stop_time` or `duration` (milliseconds), `cpu_count`, and `mem_capacity` in MB. The
-//! load over time, which is in another file, is not read.
+//! `id`, `start_time` or `submission_time`, `stop_time` or `duration` (milliseconds), `cpu_count`,
+//! and `mem_capacity` in MB. The load over time, which is in another file, is not read.
 
 use compact_str::format_compact;
 use parquet::record::{Field, Row};

@@ -1,9 +1,10 @@
 //! Azure's trace for packing (2020): a SQLite database with the tables `vm` and `vmType`.
 //!
-//! Hadary et al., *Protean: VM Allocation Service at Scale*, OSDI'20. A type says which share of each machine it takes, for every
-//! kind of machine that it can run on. The trace has one machine here: the kind that most VMs can run on. VMs that cannot run
-//! on it are left out. A machine counts as 1,000 vCPU, 1,000 GiB of memory and 1,000 GB of disk (the larger share of SSD and
-//! hard disk). Times are days; a VM that ran before the trace began arrives at 0.
+//! Hadary et al., *Protean: VM Allocation Service at Scale*, OSDI'20. A type says which share of
+//! each machine it takes, for every kind of machine that it can run on. The trace has one machine
+//! here: the kind that most VMs can run on. VMs that cannot run on it are left out. A machine
+//! counts as 1,000 vCPU, 1,000 GiB of memory and 1,000 GB of disk (the larger share of SSD and hard
+//! disk). Times are days; a VM that ran before the trace began arrives at 0.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,8 +1,9 @@
 //! The sheet vInfo of RVTools (VMware), as CSV.
 //!
-//! An inventory: every VM exists at the time of the export. A VM arrives at its creation date, if the column has dates as ISO
-//! 8601 writes them, else at 0; none leaves. Templates are left out, and VMs that are switched off are kept: they need their
-//! capacity when they start. Memory and disk are in MiB (or MB, in earlier releases), perhaps with signs between thousands.
+//! An inventory: every VM exists at the time of the export. A VM arrives at its creation date, if
+//! the column has dates as ISO 8601 writes them, else at 0; none leaves. Templates are left out,
+//! and VMs that are switched off are kept: they need their capacity when they start. Memory and
+//! disk are in MiB (or MB, in earlier releases), perhaps with signs between thousands.
 
 use compact_str::{CompactString, format_compact};
 

@@ -1,7 +1,9 @@
-//! The Standard Workload Format of the Parallel Workloads Archive: 18 numbers a line, comments after `;`.
+//! The Standard Workload Format of the Parallel Workloads Archive: 18 numbers a line, comments
+//! after `;`.
 //!
-//! A job becomes one VM with the requested processors (or the used ones) and memory per processor (in KB); it arrives when it is
-//! submitted, and runs for its run time. Jobs without a run time, or without processors, are left out: they never ran.
+//! A job becomes one VM with the requested processors (or the used ones) and memory per processor
+//! (in KB); it arrives when it is submitted, and runs for its run time. Jobs without a run time, or
+//! without processors, are left out: they never ran.
 
 use compact_str::{CompactString, format_compact};
 

@@ -47,7 +47,8 @@ impl Check {
     }
 }
 
-/// Checks a trace, in order of arrival, and whether its VMs can ever fit a host of the fleet, if there is one.
+/// Checks a trace, in order of arrival, and whether its VMs can ever fit a host of the fleet, if
+/// there is one.
 #[must_use]
 pub fn check(vms: &[Vm], hosts: &[TraceHost]) -> Check {
     let mut found = Vec::new();
@@ -144,7 +145,8 @@ fn never_fit(vms: &[Vm], hosts: &[TraceHost]) -> Vec<Finding> {
 /// The share of the usual load from which on a trace counts as warm.
 const WARM: f64 = 0.9;
 
-/// Says how long the load rises from nothing, if it does: VMs that ran before the trace began are missing then.
+/// Says how long the load rises from nothing, if it does: VMs that ran before the trace began are
+/// missing then.
 #[allow(clippy::cast_precision_loss)] // for people
 fn cold_start(vms: &[Vm]) -> Option<Finding> {
     let Load { points, interval, .. } = load(vms);

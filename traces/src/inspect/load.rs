@@ -22,7 +22,8 @@ pub struct Load {
     pub mean: [f64; 4],
 }
 
-/// Computes the load from the first arrival to the last. At equal times, departures precede arrivals.
+/// Computes the load from the first arrival to the last. At equal times, departures precede
+/// arrivals.
 #[must_use]
 #[allow(clippy::cast_precision_loss)] // for people and charts
 pub fn load(vms: &[Vm]) -> Load {

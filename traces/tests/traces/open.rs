@@ -25,7 +25,8 @@ fn a_named_format_is_enforced() {
     assert_eq!(message(&error.unwrap()), "vms.csv: the header lacks the column \"mem_gib\"");
 }
 
-/// An Alibaba trace (openb, 2023) was taken for Azure's, because it has `mem_gib`: it "lacks the column flavor".
+/// An Alibaba trace (openb, 2023) was taken for Azure's, because it has `mem_gib`: it "lacks the
+/// column flavor".
 #[test]
 fn a_format_that_nobody_knows_is_not_guessed() {
     const OPENB: &str = "vm_id,arrival_s,departure_s,vcpus,mem_gib,gpus,gpu_milli\n0,1,,2,0.5,1,460\n";

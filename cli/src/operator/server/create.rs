@@ -39,7 +39,8 @@ pub(super) struct Create {
     /// The user to record in its events
     #[arg(long, value_name = "NAME", env = "BERTH_USER", default_value = "", hide_default_value = true)]
     user: String,
-    /// A key that makes the request idempotent: with the key of an earlier request of the project, its servers are returned and none is created
+    /// A key that makes the request idempotent: with the key of an earlier request of the project,
+    /// its servers are returned and none is created
     #[arg(long, value_name = "KEY", default_value = "", hide_default_value = true)]
     idempotency_key: String,
     /// Wait until they are ACTIVE; fail if one ends in ERROR

@@ -1,7 +1,8 @@
 //! Waiting until servers reach their target state.
 //!
-//! Watch reports changes. What it cannot report (a server that was deleted before it began, changes while the service was
-//! unavailable) is requested when it begins, and whenever it has been silent for a while.
+//! Watch reports changes. What it cannot report (a server that was deleted before it began, changes
+//! while the service was unavailable) is requested when it begins, and whenever it has been silent
+//! for a while.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -150,7 +150,8 @@ fn failures_of_the_call_are_printed_with_a_hint() {
     }
 }
 
-/// The service sends the same refusals as the fake. The fake invented counts that the service did not send.
+/// The service sends the same refusals as the fake. The fake invented counts that the service did
+/// not send.
 #[test]
 fn the_service_refuses_as_the_fake_does() {
     let directory = tempdir().unwrap();

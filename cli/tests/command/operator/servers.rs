@@ -181,7 +181,8 @@ fn each_action_asks_for_what_it_says() {
     fail(Path::new("."), 2, "server stop");
 }
 
-/// `berth server delete bank-vm --project shop` deleted the server of another project: the option never left the command.
+/// `berth server delete bank-vm --project shop` deleted the server of another project: the option
+/// never left the command.
 #[test]
 fn whatever_names_a_server_says_of_which_project() {
     let fake = Fake::start();

@@ -80,13 +80,15 @@ impl Demand<'_> {
         Reason::OtherZone { asked: asked.to_owned(), found }
     }
 
-    /// The constraints up to this one, which narrow the providers that may serve the unsuffixed group.
+    /// The constraints up to this one, which narrow the providers that may serve the unsuffixed
+    /// group.
     fn so_far(&self) -> impl Iterator<Item = &PlacementConstraint> {
         let at = self.demands.constraints.iter().position(|one| one == self.constraint);
         self.demands.constraints.iter().take(at.map_or(usize::MAX, |at| at + 1))
     }
 
-    /// Whether a provider may serve a part of the unsuffixed group, as far as the constraints up to this one say.
+    /// Whether a provider may serve a part of the unsuffixed group, as far as the constraints up to
+    /// this one say.
     fn may_serve(&self, tree: &Tree<'_>, row: Row) -> bool {
         use PlacementConstraint as P;
         let is_own = tree.topology.tree(tree.root).contains(&row);

@@ -109,7 +109,8 @@ impl PlacementFacts {
         u32::try_from(at).ok().map(HostRow)
     }
 
-    /// The rules for one allocation of the class on a host: those of the first provider that has the class.
+    /// The rules for one allocation of the class on a host: those of the first provider that has
+    /// the class.
     pub(in crate::explain) fn units(&self, row: HostRow, class: &str) -> Option<Units> {
         let tree = self.tree(row)?;
         let class = tree.topology.class(class)?;
@@ -117,7 +118,8 @@ impl PlacementFacts {
         providers.find_map(|row| tree.index.inventory(row, class)).map(|inventory| inventory.units)
     }
 
-    /// Whether each host is one provider and nothing is shared: then no choice of providers has to suit.
+    /// Whether each host is one provider and nothing is shared: then no choice of providers has to
+    /// suit.
     pub(super) fn is_flat(&self) -> bool {
         !self.topology.has_children() && self.topology.sharing().is_none_or(|rows| rows.is_empty())
     }

@@ -28,7 +28,8 @@ pub(in crate::explain) struct RecordedFleet {
 }
 
 impl RecordedFleet {
-    /// One provider for each host, with the inventories that are written or follow from the host's own figures.
+    /// One provider for each host, with the inventories that are written or follow from the host's
+    /// own figures.
     ///
     /// # Errors
     ///
@@ -67,7 +68,8 @@ impl RecordedFleet {
         let row = writer
             .add_provider(record.uuid, &record.uuid.to_string(), None)
             .map_err(|error| problem(&error))?;
-        // A disabled service shows in the service itself; only a trait that was left behind is one of the provider.
+        // A disabled service shows in the service itself; only a trait that was left behind is one
+        // of the provider.
         let is_own = |name: &&String| !(record.service.disabled && *name == DISABLED);
         let names = record.traits.iter().flatten().filter(is_own);
         let traits: Vec<_> = names.map(|name| writer.trait_named(name)).collect();
@@ -121,7 +123,8 @@ fn written(record: &HostRecord) -> Result<Vec<Stock>, (String, String)> {
     Ok(stock)
 }
 
-/// The inventories that follow from the host's figures, as Nova would report them. Reserved amounts count as used.
+/// The inventories that follow from the host's figures, as Nova would report them. Reserved amounts
+/// count as used.
 fn reported(hosts: &HostTable, row: HostRow) -> Vec<Stock> {
     let Some(report) = hosts.report(row) else { return Vec::new() };
     let (usage, at) = (hosts.usage(), row.index());

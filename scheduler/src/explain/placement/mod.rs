@@ -1,9 +1,10 @@
 //! The conditions of Placement, which hosts meet before the scheduler sees them.
 //!
-//! The constraints are read off the very query with which the scheduler asks for allocation candidates, in the order in
-//! which Placement applies them: what the root provider has to be, traits, aggregates, the tree, amounts, and the groups
-//! of ports and devices. Each is judged on the index, provider by provider of a host's tree, and at last the index is asked
-//! for a candidate: so what an explanation says of Placement is what Placement answers.
+//! The constraints are read off the very query with which the scheduler asks for allocation
+//! candidates, in the order in which Placement applies them: what the root provider has to be,
+//! traits, aggregates, the tree, amounts, and the groups of ports and devices. Each is judged on
+//! the index, provider by provider of a host's tree, and at last the index is asked for a
+//! candidate: so what an explanation says of Placement is what Placement answers.
 
 mod demand;
 mod facts;
@@ -64,8 +65,8 @@ pub enum PlacementConstraint {
         /// Its requirements.
         group: RequestGroup,
     },
-    /// All of it together, where a host has several providers or groups: each part may find its provider, and yet no choice
-    /// of providers suits all.
+    /// All of it together, where a host has several providers or groups: each part may find its
+    /// provider, and yet no choice of providers suits all.
     Together,
 }
 

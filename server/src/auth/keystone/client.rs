@@ -105,7 +105,8 @@ impl Client {
         Ok(request.call().map_err(Box::new)?)
     }
 
-    /// Our token; a new one if there is none, it is about to expire, or it is the one that was refused.
+    /// Our token; a new one if there is none, it is about to expire, or it is the one that was
+    /// refused.
     pub(super) fn own_token(&self, refused: Option<&str>) -> Result<String, Unanswered> {
         let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(fresh) = &own.fresh

@@ -1,7 +1,7 @@
 //! The pause after a login of the service user that failed.
 //!
-//! However many tokens come meanwhile, nobody logs in before it is over. A password that Keystone refuses is tried ever
-//! more rarely, since Keystone may lock users after some attempts.
+//! However many tokens come meanwhile, nobody logs in before it is over. A password that Keystone
+//! refuses is tried ever more rarely, since Keystone may lock users after some attempts.
 
 use std::time::{Duration, Instant};
 

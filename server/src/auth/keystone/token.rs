@@ -14,7 +14,8 @@ pub(super) struct Token {
 }
 
 impl Token {
-    /// Reads the answer to `GET` or `POST /v3/auth/tokens`; `None` when something that every token has is missing.
+    /// Reads the answer to `GET` or `POST /v3/auth/tokens`; `None` when something that every token
+    /// has is missing.
     pub(super) fn parse(body: &[u8]) -> Option<Self> {
         let document: Value = serde_json::from_slice(body).ok()?;
         let token = document.get("token")?;

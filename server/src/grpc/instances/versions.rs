@@ -1,8 +1,8 @@
 //! Instances as messages, rendered once for all streams that watch them.
 //!
-//! One task follows the fleet, for as long as a stream needs it. It renders each instance that changes, waits until the
-//! change is durable, and publishes the message. Streams share it: they neither copy messages nor ask the fleet, so
-//! their number does not matter to other calls.
+//! One task follows the fleet, for as long as a stream needs it. It renders each instance that
+//! changes, waits until the change is durable, and publishes the message. Streams share it: they
+//! neither copy messages nor ask the fleet, so their number does not matter to other calls.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};

@@ -1,8 +1,9 @@
 //! Streams of instances, as they are and whenever they change.
 //!
-//! A stream keeps the number of the version that it sent last of each instance, and no message. A client that falls behind
-//! the changes gets the present version of what has changed meanwhile; one that reads nothing at all for a while loses its
-//! stream. One caller has a bound of streams, and so have all.
+//! A stream keeps the number of the version that it sent last of each instance, and no message. A
+//! client that falls behind the changes gets the present version of what has changed meanwhile; one
+//! that reads nothing at all for a while loses its stream. One caller has a bound of streams, and
+//! so have all.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
@@ -155,7 +156,8 @@ impl Watch {
         }
     }
 
-    /// Sends what the client does not have yet, then each change; ends when the client has missed some.
+    /// Sends what the client does not have yet, then each change; ends when the client has missed
+    /// some.
     async fn follow_until_behind(&mut self, patience: Duration) -> Result<(), Status> {
         let (mut changes, present) = self.published.subscribe(|uuid, it| self.wanted.accepts(uuid, it))?;
         for uuid in present {

@@ -13,8 +13,8 @@ use crate::grpc::identity::Caller;
 use crate::grpc::status::{bad_field, failure};
 use crate::service::Service;
 
-/// Requests of one stream that are worked on at the same time: they share commits of the store. The client is not read
-/// further until one is answered.
+/// Requests of one stream that are worked on at the same time: they share commits of the store. The
+/// client is not read further until one is answered.
 const UNDER_WAY: usize = 256;
 
 type Answers = ReceiverStream<Result<v1::TaggedScheduleResponse, Status>>;

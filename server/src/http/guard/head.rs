@@ -1,7 +1,9 @@
-//! The head of a request, read strictly: what two HTTP parsers could understand in two ways is a violation.
+//! The head of a request, read strictly: what two HTTP parsers could understand in two ways is a
+//! violation.
 //!
-//! A proxy in front of the service and the service itself have to agree where each request ends (RFC 9112, section 11.2).
-//! Everything that parsers are known to disagree on is refused rather than repaired.
+//! A proxy in front of the service and the service itself have to agree where each request ends
+//! (RFC 9112, section 11.2). Everything that parsers are known to disagree on is refused rather
+//! than repaired.
 
 /// How the end of a request's body is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +67,8 @@ impl Violation {
 /// The header by which the guard reports a violation to the service. A client cannot send it.
 pub(super) const MARKER: &str = "x-berth-refused";
 
-/// Where a head ends in bytes of which the first `seen` were looked at before: behind its empty line.
+/// Where a head ends in bytes of which the first `seen` were looked at before: behind its empty
+/// line.
 ///
 /// # Errors
 /// Characters that no head has.
@@ -114,7 +117,8 @@ pub(super) fn framing(head: &[u8]) -> Result<Framing, Violation> {
     }
 }
 
-/// What the parser reads in the place of a head with a violation: the same request without a body, and the marker.
+/// What the parser reads in the place of a head with a violation: the same request without a body,
+/// and the marker.
 pub(super) fn refused(head: &[u8], violation: Violation) -> Vec<u8> {
     /// The headers that the form of the error depends on.
     const KEPT: [&[u8]; 3] = [b"accept", b"openstack-api-version", b"origin"];

@@ -1,8 +1,10 @@
-//! A connection that passes on only requests whose end is beyond doubt, and that ends when it is idle.
+//! A connection that passes on only requests whose end is beyond doubt, and that ends when it is
+//! idle.
 //!
-//! It reads the bytes of a connection before the HTTP parser does, head by head and body by body, so nothing on a
-//! connection escapes it. A head with a [`Violation`] reaches the service as a request that is marked as refused
-//! ([`violation`]), and nothing behind it reaches anybody: the service answers, and the connection ends.
+//! It reads the bytes of a connection before the HTTP parser does, head by head and body by body,
+//! so nothing on a connection escapes it. A head with a [`Violation`] reaches the service as a
+//! request that is marked as refused ([`violation`]), and nothing behind it reaches anybody: the
+//! service answers, and the connection ends.
 
 mod chunks;
 mod head;
@@ -31,8 +33,8 @@ const LONGEST_HEAD: usize = 512 << 10;
 /// How much is read from the connection at once.
 const PIECE: usize = 16 << 10;
 
-/// How long the rest of a refused request is taken in and dropped. Were the connection closed on a client that is still
-/// sending, it might never see the answer.
+/// How long the rest of a refused request is taken in and dropped. Were the connection closed on a
+/// client that is still sending, it might never see the answer.
 const LINGER: Duration = Duration::from_secs(2);
 
 /// Why the guard has refused the request with these headers, if it has.
