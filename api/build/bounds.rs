@@ -43,10 +43,15 @@ pub(crate) fn implementations(set: &FileDescriptorSet) -> String {
     methods.for_each(|method| receive(&messages, local(method.input_type()), &mut received));
     let mut source = String::new();
     for (name, message) in &messages {
-        let checks = if received.contains(name) { checks(message) } else { String::new() };
+        let (checks, shape) = if received.contains(name) {
+            (checks(message), format!("Some({})", shape(&messages, message, 0)))
+        } else {
+            (String::new(), "None".to_owned())
+        };
         write!(
             source,
             "impl crate::bounds::Bounded for {name} {{\n\
+             fn shape() -> Option<&'static crate::elements::Shape> {{\n{shape}\n}}\n\
              fn check(&self) -> Result<(), crate::bounds::Violation> {{\n{checks}Ok(())\n}}\n}}\n"
         )
         .expect("a string takes everything");
@@ -70,6 +75,20 @@ fn receive<'a>(
             receive(messages, local(field.type_name()), received);
         }
     }
+}
+
+/// The shape of a message, as an expression. An entry of a map is a message; without messages in it, it counts as one element.
+fn shape(messages: &BTreeMap<&str, &DescriptorProto>, message: &DescriptorProto, depth: usize) -> String {
+    assert!(depth < 16, "{} may contain itself, so that counting its elements has no end", message.name());
+    let nested = message.field.iter().filter(|field| field.r#type() == Type::Message).filter_map(|field| {
+        let inner = match entry(message, field) {
+            Some(entry) if entry.field.iter().all(|field| field.r#type() != Type::Message) => return None,
+            Some(entry) => entry,
+            None => messages.get(local(field.type_name()))?,
+        };
+        Some(format!("({}, {}), ", field.number(), shape(messages, inner, depth + 1)))
+    });
+    format!("&crate::elements::Shape {{ nested: &[{}] }}", nested.collect::<String>())
 }
 
 fn local(name: &str) -> &str {
@@ -128,6 +147,7 @@ fn check(message: &DescriptorProto, field: &FieldDescriptorProto) -> Option<Stri
         (Type::Message, false) => format!("{bounds}message(\"{name}\", self.{name}.as_ref())"),
         (Type::Message, true) => format!("{bounds}messages(\"{name}\", &self.{name}, {ELEMENTS})"),
         (Type::Bytes, true) => panic!("{name}: lists of bytes have no bounds yet"),
+        (_, true) => panic!("{name}: lists of numbers have no bounds yet, nor are their elements counted"),
         _ => return None,
     })
 }

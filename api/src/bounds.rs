@@ -9,8 +9,13 @@ use std::collections::BTreeMap;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use crate::elements::{MOST, Shape, TooMany};
+
 /// A message with bounds. Messages that only the service sends have none.
 pub trait Bounded {
+    /// Which of its fields contain messages; nothing for a message that only the service sends.
+    fn shape() -> Option<&'static Shape>;
+
     /// Checks the message and the messages in it.
     ///
     /// # Errors
@@ -41,6 +46,12 @@ impl Violation {
     fn within(self, outer: impl std::fmt::Display) -> Self {
         Self { field: format!("{outer}.{}", self.field), ..self }
     }
+}
+
+/// The refusal of a message with too many elements.
+pub(crate) fn too_many_elements(_: TooMany) -> Violation {
+    let problem = format!("has more than {MOST} fields and elements in all, or a group");
+    Violation { field: "the message".to_owned(), problem }
 }
 
 type Checked = Result<(), Violation>;

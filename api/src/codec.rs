@@ -1,11 +1,13 @@
 //! The codec of all methods: protobuf messages, each checked when it is decoded.
 
 use prost::Message;
+use prost::bytes::Buf;
 use tonic::Status;
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder};
 use tonic_prost::ProstCodec;
 
-use crate::bounds::Bounded;
+use crate::bounds::{self, Bounded};
+use crate::elements;
 
 /// Encodes messages of type `T`, and decodes and checks messages of type `U`.
 #[derive(Debug, Clone)]
@@ -49,6 +51,11 @@ where
     type Error = Status;
 
     fn decode(&mut self, bytes: &mut DecodeBuf<'_>) -> Result<Option<D::Item>, Status> {
+        if let Some(shape) = D::Item::shape() {
+            // The bytes are those of one message, in one piece.
+            elements::count(bytes.chunk(), shape, &mut { elements::MOST })
+                .map_err(bounds::too_many_elements)?;
+        }
         let message = self.0.decode(bytes)?;
         if let Some(message) = &message {
             message.check()?;

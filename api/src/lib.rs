@@ -2,12 +2,13 @@
 //!
 //! [`v1`] is generated from `proto/berth/v1`, which says what each field means. [`host_name`] has a
 //! rule that protobufs cannot say. Every message is checked against bounds where it is decoded
-//! ([`bounds`]).
+//! ([`bounds`]), the number of its [`elements`] before that.
 
 #![forbid(unsafe_code)]
 
 pub mod bounds;
 mod codec;
+pub mod elements;
 pub mod host_name;
 
 /// Version 1: messages, clients and servers.

@@ -60,6 +60,9 @@ async fn a_claim_that_makes_no_sense_says_where() {
     assert_eq!(used(&mut client, 1, "VCPU").await, 0);
     let many = v1::ClaimRequest { claims: vec![good(); 10_001], all_or_nothing: false };
     bad_field(client.claim(many).await, "claims", "10001 elements, and may have at most 10000");
+    // Four million of them were decoded before that: 588 MB, and seconds of a request thread.
+    let many = v1::ClaimRequest { claims: vec![v1::ConsumerClaim::default(); 1 << 20], ..Default::default() };
+    bad_field(client.claim(many).await, "the message", "more than 262144 fields and elements in all");
     assert_eq!(claims(&mut client, Vec::new()).await, []);
 }
 
