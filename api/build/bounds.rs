@@ -51,7 +51,7 @@ pub(crate) fn implementations(set: &FileDescriptorSet) -> String {
         write!(
             source,
             "impl crate::bounds::Bounded for {name} {{\n\
-             fn shape() -> Option<&'static crate::elements::Shape> {{\n{shape}\n}}\n\
+             fn shape() -> Option<&'static crate::elements::MessageShape> {{\n{shape}\n}}\n\
              fn check(&self) -> Result<(), crate::bounds::Violation> {{\n{checks}Ok(())\n}}\n}}\n"
         )
         .expect("a string takes everything");
@@ -77,7 +77,8 @@ fn receive<'a>(
     }
 }
 
-/// The shape of a message, as an expression. An entry of a map is a message; without messages in it, it counts as one element.
+/// The shape of a message, as an expression. An entry of a map is a message; without messages in
+/// it, it counts as one element.
 fn shape(messages: &BTreeMap<&str, &DescriptorProto>, message: &DescriptorProto, depth: usize) -> String {
     assert!(depth < 16, "{} may contain itself, so that counting its elements has no end", message.name());
     let nested = message.field.iter().filter(|field| field.r#type() == Type::Message).filter_map(|field| {
@@ -88,7 +89,7 @@ fn shape(messages: &BTreeMap<&str, &DescriptorProto>, message: &DescriptorProto,
         };
         Some(format!("({}, {}), ", field.number(), shape(messages, inner, depth + 1)))
     });
-    format!("&crate::elements::Shape {{ nested: &[{}] }}", nested.collect::<String>())
+    format!("&crate::elements::MessageShape {{ nested: &[{}] }}", nested.collect::<String>())
 }
 
 fn local(name: &str) -> &str {

@@ -9,12 +9,12 @@ use std::collections::BTreeMap;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::elements::{MOST, Shape, TooMany};
+use crate::elements::{MOST, MessageShape, TooMany};
 
 /// A message with bounds. Messages that only the service sends have none.
 pub trait Bounded {
     /// Which of its fields contain messages; nothing for a message that only the service sends.
-    fn shape() -> Option<&'static Shape>;
+    fn shape() -> Option<&'static MessageShape>;
 
     /// Checks the message and the messages in it.
     ///

@@ -1,26 +1,26 @@
 //! The number of fields and elements of a message, counted before it is decoded.
 //!
-//! An element of two bytes becomes a structure of a hundred and more. A message of 8 MiB took 588 MB and seconds before its bounds were
-//! checked.
+//! An element of two bytes becomes a structure of a hundred and more. A message of 8 MiB took 588
+//! MB and seconds before its bounds were checked.
 
-/// The most fields and elements of a message, with those of the messages in it. The longest batch of claims has about half
-/// of them.
+/// The most fields and elements of a message, with those of the messages in it. The longest batch
+/// of claims has about half of them.
 pub(crate) const MOST: usize = 1 << 18;
 
 /// Which fields of a message contain messages.
 #[derive(Debug)]
-pub struct Shape {
+pub struct MessageShape {
     /// Numbers of the fields, and the shapes of their messages.
-    pub nested: &'static [(u64, &'static Shape)],
+    pub nested: &'static [(u64, &'static MessageShape)],
 }
 
 /// There are more than [`MOST`], or there is a group, which no message has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TooMany;
 
-/// Counts the fields and elements of an encoded message against what is left. What is not an encoded message ends the count:
-/// decoding refuses it at the same place.
-pub(crate) fn count(mut wire: &[u8], shape: &Shape, left: &mut usize) -> Result<(), TooMany> {
+/// Counts the fields and elements of an encoded message against what is left. What is not an
+/// encoded message ends the count: decoding refuses it at the same place.
+pub(crate) fn count(mut wire: &[u8], shape: &MessageShape, left: &mut usize) -> Result<(), TooMany> {
     while let Some(key) = varint(&mut wire) {
         *left = left.checked_sub(1).ok_or(TooMany)?;
         let length = match key & 7 {
@@ -77,7 +77,7 @@ mod tests {
         Some(MOST - left)
     }
 
-    fn message_shape<M: Bounded>(_: &M) -> Option<&'static Shape> {
+    fn message_shape<M: Bounded>(_: &M) -> Option<&'static MessageShape> {
         M::shape()
     }
 

@@ -58,7 +58,8 @@ pub(crate) struct Serve {
     /// Certificates that are revoked, as lists (CRLs) in PEM; read again when the file changes
     #[arg(long, value_name = "FILE")]
     tls_client_crl: Option<String>,
-    /// How to authenticate requests; noauth2 trusts their headers, and needs a loopback address [default: noauth2]
+    /// How to authenticate requests; noauth2 trusts their headers, and needs a loopback address
+    /// [default: noauth2]
     #[arg(long, value_name = "noauth2|keystone")]
     auth: Option<String>,
     /// The policy: a default, or a policy file that overrides rules of `legacy` [default: legacy]
@@ -70,7 +71,8 @@ pub(crate) struct Serve {
     /// The nova.conf of nova-scheduler: take its place on Nova's message bus
     #[arg(long, value_name = "FILE")]
     nova_conf: Option<String>,
-    /// With --nova-conf: another Placement service for candidates and claims [default: the one in this process]
+    /// With --nova-conf: another Placement service for candidates and claims [default: the one in
+    /// this process]
     #[arg(long, value_name = "URL")]
     placement_url: Option<String>,
     /// The format of the log [default: text]
@@ -111,8 +113,8 @@ impl Serve {
         let runtime = Builder::new_multi_thread().enable_all().build().context("cannot start the threads")?;
         let served =
             runtime.block_on(serve(&settings, tls.as_ref(), nova_scheduler, data.as_deref(), service));
-        // Requests that did not finish in time end here. A computation gets one more second: no client sees what it
-        // changes after that.
+        // Requests that did not finish in time end here. A computation gets one more second: no
+        // client sees what it changes after that.
         runtime.shutdown_timeout(Duration::from_secs(1));
         if let Some(keeper) = keeper {
             keeper.stop();
