@@ -73,8 +73,8 @@ pub use error::{FleetError, HOST_DOWN, IN_USE, NO_VALID_HOST, OTHER_AGENT, QUOTA
 pub use flavor::Flavor;
 pub use group::{Group, ServerGroupPolicy};
 pub use host::{
-    AgentProvider, Host, HostNameRule, HostState, HostStatus, HypervisorInfo, Introduction, Liveness,
-    ReportedInventory, ReportedProvider, Session,
+    AgentProvider, Host, HostNameRule, HostState, HostStatus, HypervisorInfo, IntroducedName, Introduction,
+    Liveness, ReportedInventory, ReportedProvider, Session,
 };
 pub use instance::{
     Creation, Desired, DesiredGuest, DiskMove, Event, Goal, Image, Instance, InstanceSpec, Location, Lock,

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::aggregate::Aggregate;
 use crate::flavor::Flavor;
 use crate::group::Group;
-use crate::host::{AgentProvider, Host};
+use crate::host::{AgentProvider, Host, IntroducedName};
 use crate::instance::{Instance, VmState};
 use crate::quota::Quota;
 use crate::usage::{Size, Usage};
@@ -31,6 +31,8 @@ pub enum RecordKey {
     Instance(Uuid),
     /// The group of a consumer, by the consumer's UUID.
     Membership(Uuid),
+    /// A resource class or trait that agents introduced, by name.
+    Introduced(IntroducedName),
 }
 
 /// All records of a fleet.
@@ -49,6 +51,8 @@ pub struct State {
     pub(crate) members: BTreeMap<Uuid, BTreeSet<Uuid>>,
     pub(crate) quotas: BTreeMap<String, Quota>,
     pub(crate) instances: BTreeMap<Uuid, Arc<Instance>>,
+    /// Resource classes and traits that only agents introduced.
+    pub(crate) introduced: BTreeSet<IntroducedName>,
     /// Names of hosts by the UUID of their root provider.
     pub(crate) names: BTreeMap<Uuid, String>,
     /// Hosts with providers or resource classes that are removed as soon as they are free.
@@ -77,7 +81,9 @@ impl State {
         let quotas = self.quotas.keys().cloned().map(RecordKey::Quota);
         let instances = self.instances.keys().copied().map(RecordKey::Instance);
         let memberships = self.memberships.keys().copied().map(RecordKey::Membership);
-        hosts.chain(aggregates).chain(flavors).chain(groups).chain(quotas).chain(instances).chain(memberships)
+        let introduced = self.introduced.iter().cloned().map(RecordKey::Introduced);
+        let owned = hosts.chain(aggregates).chain(flavors).chain(groups).chain(quotas);
+        owned.chain(instances).chain(memberships).chain(introduced)
     }
 
     /// Whether there is no record.
@@ -126,6 +132,18 @@ impl State {
     #[must_use]
     pub fn membership(&self, consumer: Uuid) -> Option<Uuid> {
         self.memberships.get(&consumer).copied()
+    }
+
+    /// Whether only agents introduced the name.
+    #[must_use]
+    pub fn is_introduced(&self, name: &IntroducedName) -> bool {
+        self.introduced.contains(name)
+    }
+
+    /// The number of instances.
+    #[must_use]
+    pub fn instance_count(&self) -> usize {
+        self.instances.len()
     }
 
     /// All instances, by UUID.
@@ -249,6 +267,19 @@ impl State {
         }
         if before != group {
             self.changes.insert(RecordKey::Membership(consumer));
+        }
+    }
+
+    /// Stores that agents introduced the name.
+    pub fn put_introduced(&mut self, name: IntroducedName) {
+        self.changes.insert(RecordKey::Introduced(name.clone()));
+        self.introduced.insert(name);
+    }
+
+    /// Forgets that agents introduced the name.
+    pub fn forget_introduced(&mut self, name: &IntroducedName) {
+        if self.introduced.remove(name) {
+            self.changes.insert(RecordKey::Introduced(name.clone()));
         }
     }
 

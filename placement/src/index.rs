@@ -268,6 +268,15 @@ impl Index {
         self.serials.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    /// How many numbers of removed classes and traits wait for readers that may know their former
+    /// meaning.
+    #[must_use]
+    pub fn waiting_numbers(&self) -> usize {
+        let mut reuse = self.only_writer();
+        let oldest = reuse.oldest(self.topology.load().version());
+        reuse.classes.waiting(oldest) + reuse.traits.waiting(oldest)
+    }
+
     /// Publishes the next version of the topology.
     pub(crate) fn publish(&self, topology: &mut Topology, reuse: &mut Reuse) {
         topology.version += 1;

@@ -61,6 +61,16 @@ impl Free {
         self.0.push_back((version, number));
     }
 
+    /// How many numbers [`Self::take`] would return.
+    pub(crate) fn ready(&self, oldest: u64) -> usize {
+        self.0.iter().take_while(|(version, _)| *version <= oldest).count()
+    }
+
+    /// How many numbers are not ready.
+    pub(crate) fn waiting(&self, oldest: u64) -> usize {
+        self.0.len() - self.ready(oldest)
+    }
+
     /// A number that no reader of a version from `oldest` on knows by another name.
     pub(crate) fn take(&mut self, oldest: u64) -> Option<u32> {
         let (version, _) = self.0.front()?;
@@ -89,6 +99,7 @@ mod tests {
         let reader = Arc::clone(&topologies[1]);
         drop(topologies);
         assert_eq!(reuse.oldest(4), 2);
+        assert_eq!((reuse.classes.waiting(1), reuse.classes.ready(2)), (1, 1));
         assert_eq!((reuse.classes.take(2), reuse.classes.take(2)), (Some(7), None));
         drop(reader);
         assert_eq!(reuse.oldest(4), 4);

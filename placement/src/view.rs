@@ -114,6 +114,14 @@ impl View {
         }
     }
 
+    /// Takes the latest topology after [`Self::refresh`], also if only names have changed since,
+    /// which the journal does not say. As long as a view has an earlier one, the numbers of removed
+    /// names are not used again.
+    pub fn take_topology(&mut self, index: &Index) {
+        self.topology = index.topology();
+        self.grow();
+    }
+
     /// Reads one row again, whether the journal has an entry for it or not.
     pub fn touch(&mut self, index: &Index, row: Row, mut on_change: impl FnMut(&Self, HostChange)) {
         self.reread(index, row, &mut on_change);

@@ -265,7 +265,8 @@ impl Asked<'_> {
         }
         let query = Query::parse(uri.query().unwrap_or_default(), &service.options.limits)?;
         let index = &epoch.index;
-        let call = Call { service, index, version, identity, headers, query, body, now: now(), stop };
+        let fleet = &*epoch.fleet;
+        let call = Call { service, index, fleet, version, identity, headers, query, body, now: now(), stop };
         route.serve(method, &call)
     }
 

@@ -2,12 +2,14 @@
 //!
 //! A host is a name and a UUID that belong together for as long as the host is known. When an agent joins for the first time,
 //! an operator has to have approved the host, or the issuer of a certificate that contains both. After that, the agent may write
-//! the providers that it created itself, and no others. An agent alone never takes a name or a UUID from an approved host.
+//! the providers that it created itself, and no others. An agent alone never takes a name or a UUID
+//! from another host, whether an agent or nova-compute will come with it: the names and UUIDs of
+//! children follow from those of their host.
 
 use berth_placement::{Index, Row, Writer};
 use uuid::Uuid;
 
-use super::Host;
+use super::{Host, ReportedProvider};
 use crate::Fleet;
 use crate::error::FleetError;
 use crate::state::State;
@@ -111,7 +113,7 @@ fn make_way(
         }
         tracing::warn!(host = name, %uuid, "a provider of another host had the UUID of this one and was removed");
     }
-    if !reclaim(index, writer, state, name, name) {
+    if !reclaim(index, writer, state, (name, name), |_| false) {
         let creator = index.find_named(name).map_or(Creator::Others, |row| Creator::of(writer, state, row));
         return Err(taken(&format!("the name {name:?}"), &creator));
     }
@@ -159,25 +161,83 @@ fn evict(writer: &mut Writer<'_>, row: Row) -> bool {
     let Some(uuid) = writer.topology().provider(row).map(|provider| provider.uuid) else { return false };
     let is_free = writer.rename_provider(row, &uuid.to_string()).is_ok();
     if is_free {
-        tracing::warn!(provider = %uuid, "a child provider had a name of another host and has lost it");
+        tracing::warn!(provider = %uuid, "a child provider had a name that another provider gets, and has lost it");
     }
     is_free
 }
 
-/// Frees a name for a provider of a host, if it is one of the host's names and the agent of another host uses it. Returns whether
-/// it is free.
-pub(super) fn reclaim(index: &Index, writer: &mut Writer<'_>, state: &State, host: &str, name: &str) -> bool {
+/// Frees a name for a provider of a host, if it is one of the host's names and an agent uses it for
+/// a child: one of another host (from before the rules of [`check_child`], or of a host whose name
+/// begins this host's name), or one that `leaves`. Returns whether the name is free.
+pub(super) fn reclaim(
+    index: &Index,
+    writer: &mut Writer<'_>,
+    state: &State,
+    (host, name): (&str, &str),
+    leaves: impl Fn(Uuid) -> bool,
+) -> bool {
     let Some(row) = index.find_named(name) else { return true };
-    match Creator::of(writer, state, row) {
-        Creator::Agent(other) => is_name_of(host, name) && !is_name_of(other, name) && evict(writer, row),
+    let Some(uuid) = writer.topology().provider(row).map(|provider| provider.uuid) else { return true };
+    let yields = match Creator::of(writer, state, row) {
+        Creator::Agent(other) if other == host => leaves(uuid),
+        Creator::Agent(other) => !is_name_of(other, name) || other.len() < host.len(),
         Creator::Others => false,
-    }
+    };
+    yields && is_name_of(host, name) && evict(writer, row)
 }
 
-/// Whether a name belongs to the host: `compute-1`, or with a suffix such as `compute-1_numa_0`; not `compute-10`.
+/// Whether a name belongs to the host: `compute-1`, or with a suffix such as `compute-1_numa_0`;
+/// not `compute-10` or `compute-1-2`. DNS names have no underscores, so this is the name of no
+/// other host, as a rule.
 fn is_name_of(host: &str, name: &str) -> bool {
     let suffix = name.strip_prefix(host);
-    suffix.is_some_and(|suffix| !suffix.starts_with(|c: char| c.is_alphanumeric()))
+    suffix.is_some_and(|suffix| suffix.is_empty() || suffix.starts_with('_'))
+}
+
+/// Checks the name and the UUID of a new provider of a host. The root has those of the host. A
+/// child has the host's name with a suffix that begins with an underscore, and the UUID (version 5)
+/// of the host's UUID and that suffix.
+pub(super) fn check_child(
+    state: &State,
+    host: &Host,
+    place: usize,
+    provider: &ReportedProvider,
+) -> Result<(), FleetError> {
+    let ReportedProvider { uuid, name, .. } = provider;
+    if *uuid == host.uuid {
+        let is_good = *name == host.name;
+        return is_good.then_some(()).ok_or_else(|| {
+            FleetError::field(
+                format!("providers[{place}].name"),
+                format!("is {name:?}; the root has the name of the host, {:?}", host.name),
+            )
+        });
+    }
+    let suffix = name.strip_prefix(&host.name).filter(|suffix| suffix.starts_with('_') && suffix.len() > 1);
+    let Some(suffix) = suffix else {
+        let problem = format!("is {name:?}; the name of a child begins with \"{}_\"", host.name);
+        return Err(FleetError::field(format!("providers[{place}].name"), problem));
+    };
+    if let Some(other) = closest_host(state, host, name) {
+        let problem = format!("is {name:?}, which is a name of host {other:?}");
+        return Err(FleetError::field(format!("providers[{place}].name"), problem));
+    }
+    let expected = Uuid::new_v5(&host.uuid, suffix.as_bytes());
+    if *uuid != expected {
+        let problem = format!(
+            "is {uuid}; a child has the UUID (version 5) of {} and {suffix:?}, {expected}",
+            host.uuid
+        );
+        return Err(FleetError::field(format!("providers[{place}].uuid"), problem));
+    }
+    Ok(())
+}
+
+/// Another host to which the name belongs, with a longer name than this one.
+fn closest_host<'a>(state: &State, host: &Host, name: &'a str) -> Option<&'a str> {
+    let prefixes = name.match_indices('_').map(|(end, _)| &name[..end]).chain([name]);
+    let mut longer = prefixes.filter(|prefix| prefix.len() > host.name.len());
+    longer.find(|prefix| state.hosts.contains_key(*prefix))
 }
 
 fn other_host(message: String) -> FleetError {
@@ -197,10 +257,18 @@ mod tests {
 
     #[test]
     fn names_of_a_host_begin_with_its_name() {
-        for name in ["compute-1", "compute-1_numa_0", "compute-1_0000:81:00.0", "compute-1-gpu"] {
+        for name in ["compute-1", "compute-1_numa_0", "compute-1_0000:81:00.0"] {
             assert!(is_name_of("compute-1", name), "{name}");
         }
-        for name in ["compute-10", "compute-10_numa_0", "compute", "x_compute-1", ""] {
+        for name in [
+            "compute-10",
+            "compute-1-gpu",
+            "compute-1.example",
+            "compute-10_numa_0",
+            "compute",
+            "x_compute-1",
+            "",
+        ] {
             assert!(!is_name_of("compute-1", name), "{name}");
         }
     }

@@ -6,6 +6,7 @@
 //! | `connection.rs` | agents join, send heartbeats and leave |
 //! | `liveness.rs` | the connections of agents, and which hosts are up |
 //! | `tree.rs` | the provider tree that an agent reports |
+//! | `names.rs` | the names of resource classes and traits that agents introduce |
 //! | `retired.rs` | parts of it that the agent reports no longer, while they are in use |
 //! | `ratios.rs` | allocation ratios |
 //! | `facts.rs` | a host as the scheduler sees it |
@@ -14,6 +15,7 @@ mod admission;
 mod connection;
 mod facts;
 mod liveness;
+mod names;
 mod ratios;
 mod retired;
 mod tree;
@@ -33,6 +35,7 @@ pub use admission::HostNameRule;
 pub use connection::Introduction;
 pub(crate) use liveness::Connections;
 pub use liveness::{Liveness, Session};
+pub use names::IntroducedName;
 pub use tree::{ReportedInventory, ReportedProvider};
 
 /// The trait of hosts that operators disabled.

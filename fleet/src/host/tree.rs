@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 
 use berth_placement::message::message_of;
-use berth_placement::{
-    ClassId, Index, Inventory, Ledger, Row, Topology, TopologyError, TraitId, Writer, custom,
-};
+use berth_placement::{ClassId, Index, Inventory, Row, TopologyError, TraitId, Writer, custom};
 use uuid::Uuid;
 
 use super::ratios::Ratios;
@@ -16,9 +14,6 @@ use crate::state::State;
 
 /// The most providers of one host.
 const MAX_PROVIDERS: usize = 4096;
-
-/// The most different resource classes and traits of one host.
-const MAX_NAMES: usize = 1024;
 
 /// An inventory as an agent reports it.
 #[derive(Debug, Clone)]
@@ -72,8 +67,12 @@ impl Fleet {
         Ok(())
     }
 
-    /// Checks a tree, and records the new providers as the agent's. The caller commits this record before it calls
-    /// [`Self::set_providers`]: then a crash in between leaves no provider that is not known to be the agent's.
+    /// Checks a tree, and records the new providers and names as the agent's. The caller commits
+    /// this record before it calls [`Self::set_providers`]: then a crash in between leaves no
+    /// provider and no name that is not known to be the agent's.
+    ///
+    /// Removes inventories and traits from the tree for whose names the host has no share left;
+    /// returns an error that names them, for the agent. The rest of the tree can be applied.
     ///
     /// # Errors
     /// As [`Self::set_providers`].
@@ -81,16 +80,17 @@ impl Fleet {
         &mut self,
         writer: &mut Writer<'_>,
         host: &str,
-        tree: &[ReportedProvider],
-    ) -> Result<(), FleetError> {
+        tree: &mut [ReportedProvider],
+    ) -> Result<Option<FleetError>, FleetError> {
         let mut known = self.checked_host(writer, host, tree)?;
+        let left_out = self.introduce_names(writer, &known, tree);
         let new = tree.iter().map(|provider| provider.uuid).filter(|&uuid| !known.has_created(uuid));
         let new: Vec<_> = new.map(AgentProvider::new).collect();
         if !new.is_empty() {
             known.providers.extend(new);
             self.state.put_host(known);
         }
-        Ok(())
+        Ok(left_out)
     }
 
     fn checked_host(
@@ -269,53 +269,23 @@ impl ReportedProvider {
     }
 }
 
-/// Checks that each name is a standard or a custom one, and that there are not too many.
+/// Checks that each name of a resource class or trait is a standard or a custom one.
 fn check_names(writer: &Writer<'_>, reported: &[ReportedProvider]) -> Result<(), FleetError> {
     let topology = writer.topology();
     let unknown = |place: usize, field: String| {
         let problem = format!("is not known, and no custom name: that {}", custom::RULE);
         Err(FleetError::field(format!("providers[{place}].{field}"), problem))
     };
-    let mut names = BTreeSet::new();
     for (place, provider) in reported.iter().enumerate() {
         for ReportedInventory { class, .. } in &provider.inventories {
             if topology.class(class).is_none() && !custom::is_name(class) {
                 return unknown(place, format!("inventories[{class}]"));
             }
-            names.insert(("class", class));
         }
         for (number, name) in provider.traits.iter().enumerate() {
             if topology.find_trait(name).is_none() && !custom::is_name(name) {
                 return unknown(place, format!("traits[{number}]"));
             }
-            names.insert(("trait", name));
-        }
-    }
-    check_share(topology, &names)?;
-    if names.len() > MAX_NAMES {
-        let problem = format!("{} resource classes and traits; at most {MAX_NAMES} are allowed", names.len());
-        return Err(FleetError::field("providers", problem));
-    }
-    Ok(())
-}
-
-/// Agents introduce new names only while half of all numbers are free: the other half is for operators and for classes and
-/// traits that other services make. Else, four trees of a thousand names would leave none to anybody.
-fn check_share(topology: &Topology, names: &BTreeSet<(&str, &String)>) -> Result<(), FleetError> {
-    let new = |kind: &str, is_new: &dyn Fn(&str) -> bool| {
-        names.iter().filter(|(of, name)| *of == kind && is_new(name)).count()
-    };
-    let classes = new("class", &|name| topology.class(name).is_none());
-    let traits = new("trait", &|name| topology.find_trait(name).is_none());
-    for (kind, new, known, most) in [
-        ("resource classes", classes, topology.classes().count(), Ledger::MAX_CLASSES / 2),
-        ("traits", traits, topology.traits().count(), custom::MAX_TRAITS / 2),
-    ] {
-        if new > 0 && known + new > most {
-            let problem = format!(
-                "has {new} new {kind}, and there are {known}; agents may introduce some until there are {most}"
-            );
-            return Err(FleetError::field("providers", problem));
         }
     }
     Ok(())
@@ -340,9 +310,8 @@ fn check_places(
             return others(format!("is in the tree of another host: it is the UUID of {other:?}"));
         }
         let Some(row) = index.find(uuid) else {
-            check_new_name(index, writer, state, provider, host, &mut names).map_err(|problem| {
-                FleetError::precondition("PROVIDER", format!("providers[{place}].name: {problem}"))
-            })?;
+            admission::check_child(state, host, place, provider)?;
+            check_new_name(index, writer, state, tree, (place, host), &mut names)?;
             continue;
         };
         if writer.topology().provider(row).map(|provider| provider.root) != index.find(host.uuid) {
@@ -355,21 +324,23 @@ fn check_places(
     Ok(())
 }
 
-/// Checks that the name of a new provider is free.
+/// Checks that the name of a new provider is free. A child of the same host that leaves with this
+/// tree yields its name.
 fn check_new_name<'a>(
     index: &Index,
     writer: &mut Writer<'_>,
     state: &State,
-    provider: &'a ReportedProvider,
-    host: &Host,
+    tree: &'a [ReportedProvider],
+    (place, host): (usize, &Host),
     names: &mut BTreeSet<&'a str>,
-) -> Result<(), String> {
-    let name = provider.name.as_str();
-    let is_others = name != host.name && state.hosts.contains_key(name);
-    if is_others || !names.insert(name) || !admission::reclaim(index, writer, state, &host.name, name) {
-        return Err(format!("another provider is named {name:?}"));
-    }
-    Ok(())
+) -> Result<(), FleetError> {
+    let name = tree[place].name.as_str();
+    let leaves = |uuid: Uuid| host.has_created(uuid) && !tree.iter().any(|reported| reported.uuid == uuid);
+    let is_free = names.insert(name) && admission::reclaim(index, writer, state, (&host.name, name), leaves);
+    is_free.then_some(()).ok_or_else(|| {
+        let message = format!("providers[{place}].name: another provider is named {name:?}");
+        FleetError::precondition("PROVIDER", message)
+    })
 }
 
 /// Removes providers that the agent reports no longer; returns those that are in use.

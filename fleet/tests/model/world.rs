@@ -76,14 +76,14 @@ impl World {
         self.fleet.admit(&mut writer, (&name, |_| Ok(())), uuid, false).unwrap();
         let inventory =
             ReportedInventory { class: CLASS.to_owned(), inventory: Inventory::of(CAPACITY), ratio: None };
-        let tree = [ReportedProvider {
+        let mut tree = [ReportedProvider {
             uuid,
             name: name.clone(),
             parent: None,
             inventories: vec![inventory],
             traits: Vec::new(),
         }];
-        self.fleet.announce_providers(&mut writer, &name, &tree).unwrap();
+        assert_eq!(self.fleet.announce_providers(&mut writer, &name, &mut tree), Ok(None));
         self.fleet.set_providers(&mut writer, &name, &tree).unwrap();
         drop(writer);
         let host = HostModel {

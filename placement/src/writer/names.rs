@@ -58,6 +58,18 @@ impl Writer<'_> {
         id
     }
 
+    /// How many numbers of resource classes have a name, or had one that a reader may know.
+    pub fn class_numbers(&mut self) -> usize {
+        let oldest = self.oldest_topology();
+        self.topology.classes.len() - self.reuse.classes.ready(oldest)
+    }
+
+    /// How many numbers of traits have a name, or had one that a reader may know.
+    pub fn trait_numbers(&mut self) -> usize {
+        let oldest = self.oldest_topology();
+        self.topology.traits.len() - self.reuse.traits.ready(oldest)
+    }
+
     /// Renames a resource class.
     ///
     /// # Errors

@@ -51,6 +51,13 @@ impl KnownHosts {
         self.scheduler.update_hosts(&source.some(hosts), now).is_ok()
     }
 
+    /// Forgets the names of resource classes and traits that were removed, and the prepared
+    /// requests, which refer to names by number.
+    pub(super) fn forget_names(&mut self) {
+        self.scheduler.keep_up();
+        self.cache = Cache::default();
+    }
+
     /// Compute services are upgraded while nothing else changes; requests that were prepared before are prepared again then.
     pub(super) fn follow_upgrades(&mut self, source: &dyn HostSource) {
         let oldest_compute = source.oldest_compute();

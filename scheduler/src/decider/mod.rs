@@ -281,6 +281,19 @@ impl Decider {
         }
     }
 
+    /// Applies the latest changes, as the next decision would. A decider keeps the numbers of
+    /// removed resource classes and traits from being used again until it has applied their
+    /// removal.
+    ///
+    /// # Errors
+    /// The hosts cannot be read.
+    pub fn follow(&mut self, source: &dyn HostSource, now: Timestamp) -> Result<(), HostLoadError> {
+        match &mut self.0 {
+            Engine::Pipeline(pipeline) => pipeline.keep_up(source, now),
+            Engine::Amounts(_) => Ok(()),
+        }
+    }
+
     /// The hosts as of the last decision; `None` with rules that consider amounts alone.
     #[must_use]
     pub fn hosts(&self) -> Option<&HostTable> {

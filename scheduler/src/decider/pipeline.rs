@@ -122,6 +122,17 @@ impl Pipeline {
         self.known.as_mut().map_or(Ok(()), |known| known.scheduler.check())
     }
 
+    /// Applies the latest changes, unless there was no decision yet.
+    pub(super) fn keep_up(&mut self, source: &dyn HostSource, now: Timestamp) -> Result<(), HostLoadError> {
+        if self.known.is_some() {
+            self.follow(source, i64::try_from(now.0).unwrap_or(i64::MAX))?;
+        }
+        if let Some(known) = &mut self.known {
+            known.forget_names();
+        }
+        Ok(())
+    }
+
     /// Applies the latest changes. Where single hosts cannot be updated, loads all hosts again.
     pub(super) fn follow(&mut self, source: &dyn HostSource, now: i64) -> Result<(), HostLoadError> {
         let HostChanges { layout, hosts } = source.changes();

@@ -293,6 +293,12 @@ impl FilterScheduler {
         }
     }
 
+    /// Applies the latest changes of the index, those of names included.
+    pub(crate) fn keep_up(&mut self) {
+        self.refresh();
+        self.view.take_topology(&self.index);
+    }
+
     /// Applies the latest changes of the index.
     fn refresh(&mut self) {
         let Self { index, view, places, ranked, .. } = self;

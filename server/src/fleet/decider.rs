@@ -86,6 +86,13 @@ impl FleetDecider {
         decider.decide(hosts, &request, &mut |len: usize| tie_breaker.random_range(0..len)).map_err(refusal)
     }
 
+    /// Applies the latest changes of the index and of the hosts.
+    pub(super) fn follow(&mut self, hosts: &dyn HostSource, now: Timestamp) {
+        if let Err(error) = self.decider.follow(hosts, now) {
+            tracing::warn!(%error, "the hosts cannot be read");
+        }
+    }
+
     /// The request before the hosts as a decision would find them.
     pub(super) fn case(
         &mut self,

@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use berth_api::v1::service_message::Message;
 use berth_api::{host_name, v1};
 use berth_fleet::{
-    Aggregate, AggregateChange, FleetError, HostState, HostStatus, Introduction, Named, Session,
+    Aggregate, AggregateChange, FleetError, HostState, HostStatus, IntroducedName, Introduction, Named,
+    Session,
 };
+use berth_placement::Topology;
 use uuid::Uuid;
 
 use super::FleetHandle;
@@ -72,13 +74,16 @@ impl FleetHandle {
         self.observe(|fleet, now| fleet.leave(host, session, is_graceful, now));
     }
 
-    /// Applies the provider tree that an agent reported.
+    /// Applies the provider tree that an agent reported, also if it returns an error with the
+    /// reason `TOO_MANY_NAMES`: that names the parts that were left out.
     pub(crate) fn set_providers(&self, host: &str, tree: &v1::ProviderTree) -> Result<(), FleetError> {
-        let tree = read_tree(tree)?;
+        let mut tree = read_tree(tree)?;
         self.with_writer(|writer| {
-            // Two commands: new providers are recorded as the agent's before they are written.
-            self.command(|fleet, _| fleet.announce_providers(writer, host, &tree))?;
-            self.command(|fleet, _| fleet.set_providers(writer, host, &tree))
+            // Two commands: new providers and names are recorded as the agent's before they are
+            // written.
+            let left_out = self.command(|fleet, _| fleet.announce_providers(writer, host, &mut tree))?;
+            self.command(|fleet, _| fleet.set_providers(writer, host, &tree))?;
+            left_out.map_or(Ok(()), Err)
         })
     }
 
@@ -86,6 +91,28 @@ impl FleetHandle {
     pub(super) fn remove_retired(&self) {
         if self.read(berth_fleet::Fleet::has_retired) {
             self.with_writer(|writer| self.command(|fleet, _| fleet.remove_retired(writer)));
+        }
+    }
+
+    /// Removes the resource classes and traits that only agents introduced and that no provider has
+    /// any longer.
+    pub(super) fn remove_unused_names(&self) {
+        let has_unused = |topology: &Topology| self.read(|fleet| fleet.has_unused_names(topology));
+        if has_unused(&self.topology()) {
+            self.with_writer(|writer| self.command(|fleet, _| fleet.remove_unused_names(writer)));
+        }
+    }
+
+    /// Whether only agents introduced the name.
+    pub(crate) fn is_introduced(&self, name: &IntroducedName) -> bool {
+        self.read(|fleet| fleet.state().is_introduced(name))
+    }
+
+    /// Notes that somebody other than an agent creates the name. The caller holds the writer of the
+    /// index.
+    pub(crate) fn keep_name(&self, name: &IntroducedName) {
+        if self.is_introduced(name) {
+            self.command(|fleet, _| fleet.keep_name(name));
         }
     }
 

@@ -77,6 +77,8 @@ impl FleetHandle {
             fleet.take_risen()
         });
         self.remove_retired();
+        self.remove_unused_names();
+        self.forget_names();
         self.confirm_expired();
         // An instance that found no host may have waited for this one.
         if has_risen || round {

@@ -14,7 +14,18 @@ use super::ask::Ask;
 use super::decider::{FleetDecider, NamedPlacement, placed};
 use crate::service::now;
 
+/// Numbers of removed names that may wait for the decider.
+const MANY_NUMBERS: usize = 64;
+
 impl FleetHandle {
+    /// Lets the decider forget removed names, when many numbers wait for that. It does so by itself
+    /// with the next decision of each kind.
+    pub(super) fn forget_names(&self) {
+        if self.index.waiting_numbers() > MANY_NUMBERS {
+            self.lock_decider().follow(self, now());
+        }
+    }
+
     /// Holds the decider: no decision is in progress then.
     pub(super) fn lock_decider(&self) -> MutexGuard<'_, FleetDecider> {
         self.decider.lock().unwrap_or_else(PoisonError::into_inner)

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::auth::Identity;
 use crate::error::Failure;
+use crate::fleet::FleetHandle;
 use crate::http::accept::takes_json;
 use crate::json::Schema;
 use crate::json::reader::{self, Bounds};
@@ -22,6 +23,7 @@ use crate::uuids;
 pub(crate) struct Call<'a> {
     pub(crate) service: &'a Service,
     pub(crate) index: &'a Index,
+    pub(crate) fleet: &'a FleetHandle,
     pub(crate) version: Microversion,
     pub(crate) identity: &'a Identity,
     pub(crate) headers: &'a HeaderMap,

@@ -1,14 +1,15 @@
 //! `/resource_classes`: kinds of things that providers have.
 
 use axum::http::StatusCode;
+use berth_fleet::IntroducedName;
 use berth_placement::standard::CUSTOM_PREFIX;
-use berth_placement::{ClassId, TopologyError};
+use berth_placement::{ClassId, TopologyError, Writer};
 
 use super::call::Call;
 use super::{refusals, schemas};
 use crate::error::Failure;
 use crate::http::reply::Reply;
-use crate::json::Writer;
+use crate::json;
 use crate::policy::rules;
 use crate::request::message;
 
@@ -36,8 +37,14 @@ pub(super) fn create(call: &Call<'_>) -> Result<Reply, Failure> {
     if writer.topology().class(name).is_some() {
         return Err(Failure::conflict(format!("Conflicting resource class already exists: {name}")));
     }
-    writer.resource_class(name).map_err(refusals::unexpected)?;
+    create_in(&mut writer, call, name)?;
     Ok(Reply::status(StatusCode::CREATED).at(path(name)))
+}
+
+/// Creates the class if it is new. From now on, it stays when no provider has it.
+fn create_in(writer: &mut Writer<'_>, call: &Call<'_>, name: &str) -> Result<ClassId, Failure> {
+    call.fleet.keep_name(&IntroducedName::Class(name.to_owned()));
+    writer.resource_class(name).map_err(refusals::unexpected)
 }
 
 pub(super) fn show(call: &Call<'_>, name: &str) -> Result<Reply, Failure> {
@@ -82,7 +89,7 @@ fn ensure(call: &Call<'_>, name: &str) -> Result<Reply, Failure> {
         .map_err(|error| Failure::bad_request(format!("JSON does not validate: {error}")))?;
     let mut writer = call.index().write_at(call.now);
     let is_known = writer.topology().class(name).is_some();
-    writer.resource_class(name).map_err(refusals::unexpected)?;
+    create_in(&mut writer, call, name)?;
     let status = if is_known { StatusCode::NO_CONTENT } else { StatusCode::CREATED };
     Ok(Reply::status(status).at(path(name)))
 }
@@ -110,7 +117,7 @@ fn unknown(name: &str) -> Failure {
     Failure::not_found(message::no_such_class(name))
 }
 
-fn describe(w: &mut Writer, call: &Call<'_>, name: &str) {
+fn describe(w: &mut json::Writer, call: &Call<'_>, name: &str) {
     w.key("name").string(name);
     w.key("links").array(|w| {
         w.object(|w| {

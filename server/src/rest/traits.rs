@@ -1,6 +1,7 @@
 //! `/traits` and `/resource_providers/{uuid}/traits`: what providers can do.
 
 use axum::http::StatusCode;
+use berth_fleet::IntroducedName;
 use berth_placement::standard::CUSTOM_PREFIX;
 use berth_placement::{Timestamp, Topology, TopologyError, TraitId, custom};
 
@@ -86,15 +87,19 @@ pub(super) fn create(call: &Call<'_>, name: &str) -> Result<Reply, Failure> {
              \"CUSTOM_\" and use following characters: \"A\"-\"Z\", \"0\"-\"9\" and \"_\"",
         ));
     }
-    let (status, since) = match known_since(&call.index().topology(), name) {
-        Some(since) => (StatusCode::NO_CONTENT, since),
-        None => ensure(call, name)?,
-    };
+    let (status, since) = ensure(call, name)?;
     Ok(Reply::status(status).at(format!("/traits/{name}")).modified(since))
 }
 
 fn ensure(call: &Call<'_>, name: &str) -> Result<(StatusCode, Timestamp), Failure> {
+    let introduced = IntroducedName::Trait(name.to_owned());
+    if let Some(since) = known_since(&call.index().topology(), name)
+        && !call.fleet.is_introduced(&introduced)
+    {
+        return Ok((StatusCode::NO_CONTENT, since));
+    }
     let mut writer = call.index().write_at(call.now);
+    call.fleet.keep_name(&introduced);
     if let Some(since) = known_since(writer.topology(), name) {
         return Ok((StatusCode::NO_CONTENT, since));
     }

@@ -10,8 +10,9 @@ use berth_api::v1::guest_report::State;
 use berth_api::v1::placement_client::PlacementClient;
 use berth_server::DurabilityOptions;
 use tonic::{Code, Status};
+use uuid::Uuid;
 
-use crate::scripted_agent::{Machine, ScriptedAgent, host_uuid, tree};
+use crate::scripted_agent::{Machine, ScriptedAgent, child_uuid, host_uuid, tree};
 use crate::service::{Cloud, creation, fields, named, reason};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -71,7 +72,7 @@ async fn a_host_is_up_by_heartbeats_alone() {
 }
 
 /// Whether a host may join, and the reason and message if not.
-async fn join(cloud: &Cloud, host: &str, uuid: uuid::Uuid) -> Result<(), Status> {
+async fn join(cloud: &Cloud, host: &str, uuid: Uuid) -> Result<(), Status> {
     let hello = v1::Hello { host: host.to_owned(), host_uuid: uuid.to_string(), ..Default::default() };
     let hello = v1::AgentMessage { message: Some(Message::Hello(hello)) };
     AgentsClient::new(cloud.channel.clone()).join(tokio_stream::iter([hello])).await.map(drop)
@@ -157,10 +158,6 @@ async fn an_agent_receives_the_names_that_were_refused() {
         assert_eq!(code, Code::InvalidArgument);
         assert!(message.starts_with("providers[0].traits[1]: is not known"), "{message}");
     }
-    let many: Vec<String> = (0..1100).map(|number| format!("CUSTOM_{number}")).collect();
-    let (code, message) = refusal(&host, with_traits(&many)).await;
-    assert_eq!(code, Code::InvalidArgument);
-    assert!(message.starts_with("providers: 1104 resource classes and traits"), "{message}");
     let topology = cloud.service.index().topology();
     assert!(topology.traits().iter().all(|(_, name)| !name.starts_with("CUSTOM")));
     assert!(topology.classes().iter().all(|(_, name)| !name.starts_with("CUSTOM")));
@@ -183,8 +180,8 @@ async fn an_agent_receives_the_names_that_were_refused() {
 fn child(name: &str, gold: u32) -> v1::AgentProvider {
     let inventory = v1::Inventory { total: gold, ..v1::Inventory::default() };
     v1::AgentProvider {
-        uuid: host_uuid(name).to_string(),
-        name: name.to_owned(),
+        uuid: child_uuid("h1", name).to_string(),
+        name: format!("h1_{name}"),
         parent: host_uuid("h1").to_string(),
         inventories: (gold > 0).then(|| ("CUSTOM_GOLD".to_owned(), inventory)).into_iter().collect(),
         ..v1::AgentProvider::default()
@@ -202,18 +199,28 @@ async fn what_was_written_of_a_tree_that_is_refused_goes_with_the_next() {
     let mut cloud = Cloud::new().await;
     let [host, _other] = cloud.hosts(["h1", "h2"]).await;
     let service = Arc::clone(&cloud.service);
-    let is_there = |name: &str| service.index().find(host_uuid(name)).is_some();
+    let is_there = |name: &str| service.index().find(child_uuid("h1", name)).is_some();
     // What another host has, and a name that is taken, is seen before anything is written.
     let others = v1::AgentProvider { uuid: host_uuid("h2").to_string(), ..child("c", 0) };
     let (code, message) = refusal(&host, with_children([child("a", 1), others])).await;
     assert_eq!(code, Code::FailedPrecondition);
     assert!(message.starts_with("providers[2]: ") && message.contains("another host"), "{message}");
-    for children in [
-        [child("a", 1), v1::AgentProvider { name: "h2".to_owned(), ..child("b", 1) }],
-        [child("a", 1), v1::AgentProvider { name: "a".to_owned(), ..child("b", 1) }],
+    let theirs = v1::PutProviderRequest {
+        uuid: host_uuid("theirs").to_string(),
+        name: "h1_c".to_owned(),
+        ..v1::PutProviderRequest::default()
+    };
+    PlacementClient::new(cloud.channel.clone()).put_provider(theirs).await.unwrap();
+    for (other, words) in [
+        (child("c", 1), "providers[2].name: another provider is named \"h1_c\""),
+        (
+            v1::AgentProvider { name: "h2".to_owned(), ..child("b", 1) },
+            "providers[2].name: is \"h2\"; the name of a child",
+        ),
+        (v1::AgentProvider { name: "h1_a".to_owned(), ..child("b", 1) }, "providers[2].uuid: is "),
     ] {
-        let (_, message) = refusal(&host, with_children(children)).await;
-        assert!(message.starts_with("providers[2].name: another provider is named"), "{message}");
+        let (_, message) = refusal(&host, with_children([child("a", 1), other])).await;
+        assert!(message.starts_with(words), "{message}");
     }
     assert!(!is_there("a") && !is_there("b"));
 
@@ -251,7 +258,7 @@ async fn a_device_that_vanishes_in_use_is_granted_to_nobody_and_goes_when_it_is_
     without.providers[0].traits.push("CUSTOM_LATER".to_owned());
     host.say(Message::Providers(without.clone()));
     let service = Arc::clone(&cloud.service);
-    until(|| service.index().find(host_uuid("b")).is_some()).await;
+    until(|| service.index().find(child_uuid("h1", "b")).is_some()).await;
     assert!(service.index().topology().find_trait("CUSTOM_LATER").is_some());
     let known = cloud.until_host("h1", |host| host.inventories["CUSTOM_GOLD"].reserved == 2).await;
     assert_eq!((known.inventories["CUSTOM_GOLD"].total, known.usages["CUSTOM_GOLD"]), (2, 1));
@@ -269,11 +276,11 @@ async fn a_device_that_vanishes_in_use_is_granted_to_nobody_and_goes_when_it_is_
     let host = ScriptedAgent::join_with(cloud.channel.clone(), "h1", machine).await;
     host.say(Message::Providers(without));
     cloud.until_host("h1", |host| host.is_up).await;
-    assert!(service.index().find(host_uuid("a")).is_some());
+    assert!(service.index().find(child_uuid("h1", "a")).is_some());
     cloud.instances.delete(named(&it)).await.unwrap();
     cloud.until_gone(&it).await;
-    until(|| service.index().find(host_uuid("a")).is_none()).await;
-    assert!(service.index().find(host_uuid("b")).is_some());
+    until(|| service.index().find(child_uuid("h1", "a")).is_none()).await;
+    assert!(service.index().find(child_uuid("h1", "b")).is_some());
     service.index().check().unwrap();
     drop(service);
     cloud.stop().await;
@@ -299,7 +306,7 @@ async fn a_device_that_comes_back_is_granted_again() {
     }
     // It is the agent's as before: it stays when it is free.
     host.beat(7).await;
-    assert!(cloud.service.index().find(host_uuid("a")).is_some());
+    assert!(cloud.service.index().find(child_uuid("h1", "a")).is_some());
 }
 
 /// A class of the root, such as huge pages that were turned off.
@@ -360,8 +367,8 @@ async fn an_agent_takes_no_provider_that_others_made() {
     let (code, message) = refusal(&evil, child(&theirs, "evil_1")).await;
     assert_eq!(code, Code::FailedPrecondition);
     assert!(message.contains("is in the tree of another host"), "{message}");
-    let (_, message) = refusal(&evil, child(&host_uuid("own").to_string(), "theirs")).await;
-    assert!(message.contains("another provider is named \"theirs\""), "{message}");
+    let (_, message) = refusal(&evil, child(&child_uuid("evil", "own").to_string(), "theirs")).await;
+    assert!(message.contains("is \"theirs\"; the name of a child begins with \"evil_\""), "{message}");
 
     // Nor one that others made below its root, or with its UUID before its first tree.
     let below = v1::PutProviderRequest {
@@ -386,53 +393,81 @@ async fn an_agent_takes_no_provider_that_others_made() {
     assert_eq!(placement.get_provider(wanted).await.unwrap().into_inner(), made);
 }
 
-/// A child named as a host that was yet to come, or with its UUID, kept the real one out.
+/// A child named as a host that was yet to come, or with its UUID, kept the real one out: one that
+/// came with an agent until it joined, and one that came over REST until an operator removed the
+/// child.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_keeps_no_host_out() {
     let mut cloud = Cloud::new().await;
     let [evil] = cloud.hosts(["evil"]).await;
     let index = cloud.service.index();
-    let child = |uuid: &str, name: &str| v1::AgentProvider {
-        uuid: host_uuid(uuid).to_string(),
-        name: name.to_owned(),
-        parent: host_uuid("evil").to_string(),
-        ..v1::AgentProvider::default()
-    };
-    let with = |children: &[v1::AgentProvider]| {
+    let with = |uuid: Uuid, name: &str| {
         let mut tree = tree("evil");
-        tree.providers.extend_from_slice(children);
+        let parent = host_uuid("evil").to_string();
+        let (uuid, name) = (uuid.to_string(), name.to_owned());
+        tree.providers.push(v1::AgentProvider { uuid, name, parent, ..v1::AgentProvider::default() });
         tree
     };
-    let squatters = [child("s1", "h2"), child("h3", "evil_h3"), child("s2", "h4_numa_0")];
-    evil.say(Message::Providers(with(&squatters)));
-    while index.find(host_uuid("s2")).is_none() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    // They come with all they have.
-    let _hosts = cloud.hosts(["h2", "h3"]).await;
-    let h4 = cloud.agent("h4").await;
-    let mut cell = child("cell", "h4_numa_0");
-    cell.parent = host_uuid("h4").to_string();
-    let mut tree_of_h4 = tree("h4");
-    tree_of_h4.providers.push(cell);
-    h4.say(Message::Providers(tree_of_h4));
-    while index.find(host_uuid("cell")).is_none() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    assert_eq!(index.find_named("h4_numa_0"), index.find(host_uuid("cell")));
-    assert_eq!(index.find_named("h2"), index.find(host_uuid("h2")));
-    // What was taken for a name only is still there, under another.
-    assert_eq!(index.find_named(&host_uuid("s1").to_string()), index.find(host_uuid("s1")));
-    // And who has come once is not displaced.
-    for (children, words) in [
-        (child("h3", "evil_h3"), "it is the UUID of \"h3\""),
-        (child("s3", "h3"), "another provider is named \"h3\""),
-        (child("s3", "h4_numa_0"), "another provider is named \"h4_numa_0\""),
+    let future = host_uuid("nova-compute-7");
+    for (uuid, name, words) in [
+        (
+            child_uuid("evil", "x"),
+            "nova-compute-7",
+            "providers[1].name: is \"nova-compute-7\"; the name of a child",
+        ),
+        (child_uuid("evil", "x"), "evil-compute-7", "providers[1].name: "),
+        (child_uuid("evil", "x"), "evil", "providers[1].name: "),
+        (child_uuid("evil", ""), "evil_", "providers[1].name: "),
+        (future, "evil_x", "providers[1].uuid: "),
     ] {
-        let (code, message) = refusal(&evil, with(&[children])).await;
-        assert!(code == Code::FailedPrecondition && message.contains(words), "{message}");
+        let (code, message) = refusal(&evil, with(uuid, name)).await;
+        assert!(code == Code::InvalidArgument && message.starts_with(words), "{message}");
     }
+    let mut renamed = tree("new");
+    renamed.providers[0].name = "nova-compute-7".to_owned();
+    let machine = Machine { providers: Some(renamed.clone()), ..Machine::default() };
+    let new = ScriptedAgent::join_with(cloud.channel.clone(), "new", Arc::new(Mutex::new(machine))).await;
+    let (_, message) = refusal(&new, renamed).await;
+    assert!(message.starts_with("providers[0].name: is \"nova-compute-7\"; the root"), "{message}");
+
+    let mut placement = PlacementClient::new(cloud.channel.clone());
+    let made = v1::PutProviderRequest {
+        uuid: future.to_string(),
+        name: "nova-compute-7".to_owned(),
+        ..v1::PutProviderRequest::default()
+    };
+    placement.put_provider(made).await.unwrap();
+
+    // An underscore belongs to the host with the longest name.
+    evil.say(Message::Providers(with(child_uuid("evil", "2"), "evil_2")));
+    until(|| index.find_named("evil_2").is_some()).await;
+    let _two = cloud.hosts(["evil_2"]).await;
+    assert_eq!(index.find_named("evil_2"), index.find(host_uuid("evil_2")));
+    assert_eq!(index.find_named(&child_uuid("evil", "2").to_string()), index.find(child_uuid("evil", "2")));
+    let (_, message) = refusal(&evil, with(child_uuid("evil", "2_numa_0"), "evil_2_numa_0")).await;
+    assert!(message.contains("which is a name of host \"evil_2\""), "{message}");
     index.check().unwrap();
+}
+
+/// The tree was refused, although the child that had the name leaves with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_child_yields_its_name_to_the_one_that_replaces_it() {
+    let mut cloud = Cloud::new().await;
+    let [host] = cloud.hosts(["h1"]).await;
+    let index = cloud.service.index();
+    let [old, new] = ["a", "b"].map(|suffix| child_uuid("h1", suffix));
+    host.say(Message::Providers(with_children([child("a", 1)])));
+    until(|| index.find(old).is_some()).await;
+    let renamed = v1::PutProviderRequest {
+        uuid: old.to_string(),
+        name: "h1_b".to_owned(),
+        parent: host_uuid("h1").to_string(),
+    };
+    PlacementClient::new(cloud.channel.clone()).put_provider(renamed).await.unwrap();
+    host.say(Message::Providers(with_children([child("b", 1)])));
+    until(|| index.find(new).is_some() && index.find(old).is_none()).await;
+    assert_eq!(index.find_named("h1_b"), index.find(new));
+    assert!(host.machine.lock().unwrap().refusals.is_empty());
 }
 
 /// Two agents with one name and UUID displaced each other for ever: new guests ran on both, and those that one of them did not
@@ -480,38 +515,4 @@ async fn a_cloned_host_is_refused_while_the_first_is_there() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     join("last").await.unwrap();
-}
-
-/// Four trees of a thousand classes left none to anybody, also after a restart.
-#[tokio::test(flavor = "multi_thread")]
-async fn agents_leave_half_of_all_names_to_others() {
-    let mut cloud = Cloud::new().await;
-    let channel = cloud.channel.clone();
-    let of_host = |name: &'static str, classes: u32| {
-        let mut providers = tree(name);
-        for number in 0..classes {
-            let class = format!("CUSTOM_{}_{number}", name.to_uppercase());
-            providers.providers[0]
-                .inventories
-                .insert(class, v1::Inventory { total: 1, ..Default::default() });
-        }
-        let machine = Arc::new(Mutex::new(Machine { providers: Some(providers), ..Machine::default() }));
-        ScriptedAgent::join_with(channel.clone(), name, machine)
-    };
-    let first = [of_host("h1", 1_000).await, of_host("h2", 900).await];
-    for name in ["h1", "h2"] {
-        cloud.until_host(name, |host| host.inventories.len() >= 900).await;
-    }
-    let third = of_host("h3", 500).await;
-    for _ in 0..1_000 {
-        if !third.machine.lock().unwrap().refusals.is_empty() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    let refusals = third.machine.lock().unwrap().refusals.clone();
-    assert!(refusals[0].message.starts_with("providers: has 500 new resource classes"), "{refusals:?}");
-    assert!(first.iter().all(|agent| agent.machine.lock().unwrap().refusals.is_empty()));
-    let index = cloud.service.index();
-    index.write().resource_class("CUSTOM_OF_AN_OPERATOR").unwrap();
 }

@@ -7,6 +7,7 @@ mod catalogue;
 mod decision_hash;
 mod instances;
 mod moves;
+mod names;
 mod projects;
 mod ratios;
 mod relaxed;

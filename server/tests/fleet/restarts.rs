@@ -2,7 +2,7 @@
 
 use berth_api::v1;
 
-use crate::scripted_agent::{ScriptedAgent, tree};
+use crate::scripted_agent::{ScriptedAgent, child_uuid, tree};
 use crate::service::{Cloud, creation, named, reason};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -118,8 +118,8 @@ async fn a_host_is_not_taken_by_another_and_goes_only_when_empty() {
     // What it reports is applied again, and children that it reports no longer are removed.
     let mut reported = tree("h1");
     reported.providers.push(v1::AgentProvider {
-        uuid: "00000000-0000-4000-8000-000000000c01".to_owned(),
-        name: "h1 cell".to_owned(),
+        uuid: child_uuid("h1", "cell").to_string(),
+        name: "h1_cell".to_owned(),
         parent: reported.providers[0].uuid.clone(),
         ..v1::AgentProvider::default()
     });

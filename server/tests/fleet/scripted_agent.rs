@@ -49,6 +49,11 @@ pub(crate) fn host_uuid(name: &str) -> Uuid {
     Uuid::from_u128(0xa << 124 | number)
 }
 
+/// The UUID of the child with the name `HOST_SUFFIX`.
+pub(crate) fn child_uuid(host: &str, suffix: &str) -> Uuid {
+    Uuid::new_v5(&host_uuid(host), format!("_{suffix}").as_bytes())
+}
+
 pub(crate) fn tree(name: &str) -> v1::ProviderTree {
     let of = |total| v1::Inventory { total, allocation_ratio: 1.0, ..v1::Inventory::default() };
     let amounts = [("VCPU", 8), ("MEMORY_MB", 8192), ("DISK_GB", 100)];

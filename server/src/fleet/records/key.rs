@@ -1,6 +1,6 @@
 //! The keys of stored records, and records by key.
 
-use berth_fleet::{RecordKey, State};
+use berth_fleet::{IntroducedName, RecordKey, State};
 use prost::Message;
 use uuid::Uuid;
 
@@ -25,6 +25,8 @@ const GROUP: u8 = b'n';
 const QUOTA: u8 = b'o';
 const INSTANCE: u8 = b'p';
 const MEMBERSHIP: u8 = b'q';
+const INTRODUCED_CLASS: u8 = b'r';
+const INTRODUCED_TRAIT: u8 = b's';
 
 fn key_bytes(key: &RecordKey) -> Vec<u8> {
     let (kind, name) = match key {
@@ -35,6 +37,8 @@ fn key_bytes(key: &RecordKey) -> Vec<u8> {
         RecordKey::Quota(project) => (QUOTA, project.as_bytes()),
         RecordKey::Instance(uuid) => (INSTANCE, &uuid.as_bytes()[..]),
         RecordKey::Membership(consumer) => (MEMBERSHIP, &consumer.as_bytes()[..]),
+        RecordKey::Introduced(IntroducedName::Class(name)) => (INTRODUCED_CLASS, name.as_bytes()),
+        RecordKey::Introduced(IntroducedName::Trait(name)) => (INTRODUCED_TRAIT, name.as_bytes()),
     };
     [&[kind], name].concat()
 }
@@ -51,6 +55,8 @@ fn read_key(bytes: &[u8]) -> Option<RecordKey> {
         QUOTA => RecordKey::Quota(text()?),
         INSTANCE => RecordKey::Instance(uuid()?),
         MEMBERSHIP => RecordKey::Membership(uuid()?),
+        INTRODUCED_CLASS => RecordKey::Introduced(IntroducedName::Class(text()?)),
+        INTRODUCED_TRAIT => RecordKey::Introduced(IntroducedName::Trait(text()?)),
         _ => return None,
     })
 }
@@ -71,6 +77,8 @@ pub(crate) fn encode(state: &State, key: &RecordKey) -> (Vec<u8>, Option<Vec<u8>
         RecordKey::Membership(consumer) => state
             .membership(*consumer)
             .map(|group| StoredMembership { group: group.into_bytes().to_vec() }.encode_to_vec()),
+        // The key says everything.
+        RecordKey::Introduced(name) => state.is_introduced(name).then(Vec::new),
     };
     (key_bytes(key), value)
 }
@@ -88,6 +96,7 @@ pub(crate) fn apply(state: &mut State, key: &[u8], value: &[u8]) -> Result<(), U
             let group = Uuid::from_slice(&StoredMembership::decode(value)?.group);
             state.set_membership(consumer, Some(group.map_err(|_| UnreadableRecord::Key)?));
         }
+        RecordKey::Introduced(name) => state.put_introduced(name),
     }
     Ok(())
 }
@@ -102,6 +111,7 @@ pub(crate) fn remove(state: &mut State, key: &[u8]) -> Result<(), UnreadableReco
         RecordKey::Quota(project) => state.remove_quota(&project),
         RecordKey::Instance(uuid) => state.take_instance(uuid),
         RecordKey::Membership(consumer) => state.set_membership(consumer, None),
+        RecordKey::Introduced(name) => state.forget_introduced(&name),
     }
     Ok(())
 }
@@ -116,5 +126,11 @@ pub(crate) fn describe(key: &[u8]) -> Option<String> {
         RecordKey::Quota(project) => format!("the quotas of project {project}"),
         RecordKey::Instance(uuid) => format!("the instance {uuid}"),
         RecordKey::Membership(consumer) => format!("the membership of instance {consumer} in a server group"),
+        RecordKey::Introduced(IntroducedName::Class(name)) => {
+            format!("that agents introduced the resource class {name}")
+        }
+        RecordKey::Introduced(IntroducedName::Trait(name)) => {
+            format!("that agents introduced the trait {name}")
+        }
     })
 }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use berth_fleet::{
-    Aggregate, Event, Flavor, Group, Host, HostStatus, Instance, InstanceSpec, Location, Lock, Migration,
-    MigrationKind, MigrationOutcome, Operation, Quota, RecordKey, ServerGroupPolicy, State, VmState,
+    Aggregate, Event, Flavor, Group, Host, HostStatus, Instance, InstanceSpec, IntroducedName, Location,
+    Lock, Migration, MigrationKind, MigrationOutcome, Operation, Quota, RecordKey, ServerGroupPolicy, State,
+    VmState,
 };
 use berth_placement::Timestamp;
 use prost::Message;
@@ -66,6 +67,8 @@ fn what_was_written_reads_back() {
         Group { name: "g".to_owned(), policy: ServerGroupPolicy::SoftAffinity, ..Group::default() },
     );
     state.set_membership(Uuid::from_u128(9), Some(uuid));
+    state.put_introduced(IntroducedName::Class("CUSTOM_C".to_owned()));
+    state.put_introduced(IntroducedName::Trait("CUSTOM_T".to_owned()));
     state.put_quota("p", Quota { vcpus: Some(4), ..Quota::default() });
     state.put_instance(Arc::new(instance(uuid)));
     let keys: Vec<RecordKey> = state.keys().collect();
