@@ -2,6 +2,11 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+/// The present limit of descriptors, if there is one.
+pub(crate) fn file_limit() -> Option<u64> {
+    getrlimit(Resource::Nofile).current
+}
+
 /// Raises the limit to what the process may have; returns it, if there is one.
 ///
 /// The usual soft limit of 1,024 is for programs that use `select`.

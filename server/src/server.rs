@@ -16,16 +16,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::http::connections::{Connection, Connections};
+use crate::http::connections::Connection;
 use crate::http::guard::{self, Guard};
 use crate::http::reply;
 use crate::http::socket::Socket;
 use crate::http::stall_guard::StallGuard;
 use crate::pipeline;
 use crate::service::Service;
-
-/// How long to wait after a connection could not be accepted: most often, too many files are open.
-pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A service and the socket it listens on.
 pub struct Server {
@@ -52,8 +49,8 @@ impl Server {
 
     /// Serves until `stop` is done, then finishes the requests that have begun, for at most the time of `grace`.
     pub async fn run(self, stop: impl Future<Output = ()>, grace: Duration) {
-        let limits = self.service.options.limits;
-        let (open, ending) = (Connections::new(limits.connections), GracefulShutdown::new());
+        let most = self.service.options.limits.connections;
+        let (open, ending) = (self.service.connections.listener(most), GracefulShutdown::new());
         let mut stop = std::pin::pin!(stop);
         loop {
             tokio::select! {
@@ -66,8 +63,7 @@ impl Server {
                     }
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept a connection");
-                        open.end_one(); // too many files are open, most often
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                        open.relieve().await;
                     }
                 },
                 () = &mut stop => break,
@@ -116,7 +112,7 @@ fn connect(stream: TcpStream, service: &Arc<Service>, place: Connection, ending:
     tokio::spawn(async move {
         let ended = tokio::select! {
             ended = connection => ended,
-            () = place.unwanted() => return tracing::debug!("an idle connection made place for another"),
+            () = place.activity().unwanted() => return tracing::debug!("an idle connection made place for another"),
         };
         if let Err(error) = ended {
             tracing::debug!(%error, "a connection ended early");

@@ -13,7 +13,9 @@ use tokio::sync::watch;
 
 use crate::auth::Auth;
 use crate::budget::Budget;
+use crate::files::file_limit;
 use crate::fleet::{FleetHandle, FleetOptions, FleetState};
+use crate::http::connections::Pool;
 use crate::http::cors::Cors;
 use crate::http::mount::Mount;
 use crate::limits::Limits;
@@ -87,6 +89,8 @@ pub struct Service {
     pub(crate) in_flight: Arc<Budget>,
     pub(crate) metrics: Metrics,
     request_log: OnceLock<Arc<dyn RequestLog>>,
+    /// The connections of all listeners.
+    pub(crate) connections: Arc<Pool>,
     other_metrics: OnceLock<Arc<dyn MetricsSource>>,
 }
 
@@ -127,6 +131,7 @@ impl Service {
             metrics,
             request_log: OnceLock::new(),
             other_metrics: OnceLock::new(),
+            connections: Pool::new(file_limit()),
         }
     }
 

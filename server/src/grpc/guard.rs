@@ -14,8 +14,8 @@ use tower::{Layer, Service as Tower};
 
 use super::access::{self, Access};
 use super::deadline::Deadline;
-use super::identity::{Caller, CallerKey, chain, connection_key};
-use super::metered::{Counted, Ended, Metered};
+use super::identity::{Caller, CallerKey, chain, connection_key, peer};
+use super::metered::{Ended, Held, Metered};
 use super::revocation::Revocations;
 use crate::budget::{Budget, Lease};
 use crate::metrics::Called;
@@ -82,12 +82,12 @@ where
                 let path = request.uri().path().to_owned();
                 let revoked = self.revoked(&request);
                 let request = self.metered(request).map(|body| ended_by(&revoked, body, false));
+                let busy = peer(request.extensions()).map(|peer| peer.activity.begin());
                 let answering = self.inner.call(request);
                 Box::pin(async move {
                     let mut response = answering.await?;
-                    if let Some(lease) = response.extensions_mut().remove::<Arc<Lease>>() {
-                        response = response.map(|body| Body::new(Counted::new(body, lease)));
-                    }
+                    let lease = response.extensions_mut().remove::<Arc<Lease>>();
+                    let response = response.map(|body| Body::new(Held::new(body, (lease, busy))));
                     let response = response.map(|body| ended_by(&revoked, body, true));
                     let code =
                         Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());

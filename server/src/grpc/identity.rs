@@ -11,10 +11,12 @@ use berth_api::host_name;
 use berth_api::v1::Hello;
 use rustls_pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
-use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
+use tonic::transport::server::TlsConnectInfo;
 use tonic::{Request, Status};
 use uuid::Uuid;
 use webpki::EndEntityCert;
+
+use super::prompt::Peer;
 
 /// What the bounds of one caller are counted by: the certificate. Callers without one are one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,8 +25,7 @@ pub(crate) struct CallerKey(pub(crate) Arc<str>);
 impl CallerKey {
     /// The key of the other end of the connection.
     pub(super) fn of(connection: &Extensions) -> Self {
-        let certificates =
-            connection.get::<TlsConnectInfo<TcpConnectInfo>>().and_then(TlsConnectInfo::peer_certs);
+        let certificates = connection.get::<TlsConnectInfo<Peer>>().and_then(TlsConnectInfo::peer_certs);
         let own = certificates.as_ref().and_then(|certificates| certificates.first());
         Self(own.map_or("local".into(), |own| format!("{:x}", Sha256::digest(own)).into()))
     }
@@ -42,13 +43,18 @@ impl CallerKey {
 
 /// The certificates that the client has shown.
 pub(super) fn chain(connection: &Extensions) -> Option<Arc<Vec<CertificateDer<'static>>>> {
-    connection.get::<TlsConnectInfo<TcpConnectInfo>>()?.peer_certs()
+    connection.get::<TlsConnectInfo<Peer>>()?.peer_certs()
+}
+
+/// What is known of the connection of a call.
+pub(super) fn peer(connection: &Extensions) -> Option<&Peer> {
+    let secured = connection.get::<TlsConnectInfo<Peer>>().map(TlsConnectInfo::get_ref);
+    secured.or_else(|| connection.get())
 }
 
 /// What a connection is known by as long as it exists: the address of its client.
 pub(super) fn connection_key(connection: &Extensions) -> Arc<str> {
-    let tcp = connection.get::<TlsConnectInfo<TcpConnectInfo>>().map(TlsConnectInfo::get_ref);
-    let address = tcp.or_else(|| connection.get::<TcpConnectInfo>()).and_then(TcpConnectInfo::remote_addr);
+    let address = peer(connection).and_then(|peer| peer.address);
     address.map_or_else(|| "".into(), |address| address.to_string().into())
 }
 
@@ -85,7 +91,7 @@ pub(super) enum Nobody {
 impl Caller {
     /// The caller at the other end of the connection.
     pub(super) fn of(connection: &Extensions) -> Result<Self, Nobody> {
-        let Some(connection) = connection.get::<TlsConnectInfo<TcpConnectInfo>>() else {
+        let Some(connection) = connection.get::<TlsConnectInfo<Peer>>() else {
             return Ok(Self::Local); // without TLS, there is only loopback
         };
         let certificates = connection.peer_certs().ok_or(Nobody::NoCertificate)?;

@@ -163,19 +163,20 @@ impl HttpBody for Metered {
     }
 }
 
-/// An answer that counts as being in flight until all of it was sent.
-pub(super) struct Counted {
+/// An answer that holds something until all of it was sent: its bytes in flight, and its
+/// connection.
+pub(super) struct Held<T> {
     body: Body,
-    _lease: Arc<Lease>,
+    _held: T,
 }
 
-impl Counted {
-    pub(super) fn new(body: Body, lease: Arc<Lease>) -> Self {
-        Self { body, _lease: lease }
+impl<T> Held<T> {
+    pub(super) const fn new(body: Body, held: T) -> Self {
+        Self { body, _held: held }
     }
 }
 
-impl HttpBody for Counted {
+impl<T: Unpin> HttpBody for Held<T> {
     type Data = Bytes;
     type Error = Status;
 
@@ -318,9 +319,44 @@ mod tests {
     async fn an_answer_counts_until_it_is_sent() {
         let budget = Budget::new(100, 100);
         let lease = Arc::new(budget.lease("a", 70).unwrap());
-        let body = Counted::new(Body::new(Full::new(Bytes::from_static(b"answer"))), lease);
+        let body = Held::new(Body::new(Full::new(Bytes::from_static(b"answer"))), lease);
         assert_eq!(budget.in_use(), 70);
         body.collect().await.unwrap();
         assert_eq!(budget.in_use(), 0);
     }
 }
+    /// A call with one message begins when the client has finished sending.
+    #[tokio::test]
+    async fn all_that_was_held_is_passed_on_at_the_end() {
+        for ends_with_trailers in [false, true] {
+            let (sender, receiver) = tokio::sync::mpsc::channel(9);
+            let body = Body::new(StreamBody::new(ReceiverStream::new(receiver)));
+            let budget = Budget::new(usize::MAX, usize::MAX);
+            let budgets = [(Arc::clone(&budget), "1".into()), (budget, "a".into())];
+            let mut body = Metered::new(body, budgets, (1 << 20, TIME), false);
+            for part in message(90_000).chunks(40_000) {
+                sender.send(Ok::<_, Status>(Frame::data(part.to_vec().into()))).await.unwrap();
+                assert!(is_waiting(&mut body) && !body.is_end_stream());
+            }
+            if ends_with_trailers {
+                sender.send(Ok(Frame::trailers(HeaderMap::new()))).await.unwrap();
+            }
+            drop(sender);
+            assert_eq!(data(&mut body).await, message(90_000));
+            let last = body.frame().await;
+            assert_eq!(last.is_some_and(|last| last.unwrap().is_trailers()), ends_with_trailers);
+            assert!(body.frame().await.is_none());
+        }
+    }
+
+    /// The decoder refuses it; it is not collected.
+    #[tokio::test]
+    async fn too_long_a_message_is_not_held() {
+        let (sender, mut body, _) = body(false);
+        let long = message((1 << 20) + 1);
+        sender.send(long[..3].to_vec()).await.unwrap();
+        assert!(is_waiting(&mut body));
+        sender.send(long[3..1_000].to_vec()).await.unwrap();
+        assert_eq!(data(&mut body).await, long[..1_000]);
+    }
+

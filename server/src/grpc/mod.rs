@@ -107,7 +107,8 @@ impl Grpc {
         let (stopping, has_stopped) = watch::channel(false);
         let guard = Guard::new(Arc::clone(&self.service), self.revocations.clone());
         let routes = guard.layer(routes(&self.service, &has_stopped).await);
-        let incoming = incoming::connections(self.listener);
+        let open = self.service.connections.listener(usize::MAX);
+        let incoming = incoming::connections(self.listener, open);
         // Ends with this function.
         let mut reconciling = JoinSet::new();
         reconciling.spawn(reconcile::run(Arc::clone(&self.service)));

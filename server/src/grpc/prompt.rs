@@ -1,7 +1,9 @@
-//! A connection that ends when its client does not begin to speak.
+//! A connection that ends when its client does not begin to speak, and when it is idle and others
+//! need its place.
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -9,7 +11,9 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tonic::transport::server::Connected;
+
+use crate::http::connections::{Activity, Connection};
 
 /// How long a client has for the first bytes.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -17,29 +21,54 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The bytes of the preface of HTTP/2. A TLS handshake begins with more.
 const PREFACE: usize = 24;
 
-/// A stream that fails unless its client sends a preface's bytes in time.
+/// A stream that fails unless its client sends a preface's bytes in time, and that ends when it is
+/// unwanted.
 pub(super) struct Prompt<S = TcpStream> {
     stream: S,
+    activity: Activity,
     /// How many bytes are missing.
     missing: usize,
     end: Pin<Box<Sleep>>,
+    /// `None` once the connection is unwanted.
+    unwanted: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    _place: Option<Connection>,
+}
+
+/// What calls know of their connection.
+#[derive(Debug, Clone)]
+pub(super) struct Peer {
+    /// The address of the client, if the system knows it.
+    pub(super) address: Option<SocketAddr>,
+    /// What the connection does.
+    pub(super) activity: Activity,
+}
+
+impl Prompt {
+    pub(super) fn new(stream: TcpStream, place: Connection) -> Self {
+        let activity = place.activity();
+        Self { _place: Some(place), ..Prompt::within(stream, activity, PATIENCE) }
+    }
 }
 
 impl<S> Prompt<S> {
-    pub(super) fn new(stream: S) -> Self {
-        Self::within(stream, PATIENCE)
-    }
-
-    fn within(stream: S, patience: Duration) -> Self {
-        Self { stream, missing: PREFACE, end: Box::pin(sleep(patience)) }
+    fn within(stream: S, activity: Activity, patience: Duration) -> Self {
+        let unwanted = activity.clone().unwanted();
+        Self {
+            stream,
+            activity,
+            missing: PREFACE,
+            end: Box::pin(sleep(patience)),
+            unwanted: Some(Box::pin(unwanted)),
+            _place: None,
+        }
     }
 }
 
 impl Connected for Prompt {
-    type ConnectInfo = TcpConnectInfo;
+    type ConnectInfo = Peer;
 
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
+    fn connect_info(&self) -> Peer {
+        Peer { address: self.stream.peer_addr().ok(), activity: self.activity.clone() }
     }
 }
 
@@ -52,6 +81,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Prompt<S> {
         if self.missing > 0 && self.end.as_mut().poll(context).is_ready() {
             let silent = io::Error::new(io::ErrorKind::TimedOut, "the client does not begin to speak");
             return Poll::Ready(Err(silent));
+        }
+        if self.unwanted.as_mut().is_none_or(|unwanted| unwanted.as_mut().poll(context).is_ready()) {
+            self.unwanted = None;
+            let unwanted = io::Error::new(io::ErrorKind::ConnectionAborted, "others need the place");
+            return Poll::Ready(Err(unwanted));
         }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
@@ -102,13 +136,13 @@ mod tests {
         runtime.block_on(async {
             let patience = Duration::from_millis(50);
             let (mut client, server) = duplex(100);
-            let mut slow = Prompt::within(server, patience);
+            let mut slow = Prompt::within(server, Activity::default(), patience);
             client.write_all(b"PRI * HTTP/2.0").await.unwrap();
             let mut preface = Vec::new();
             let error = slow.read_to_end(&mut preface).await.unwrap_err();
             assert_eq!((error.kind(), &preface[..]), (io::ErrorKind::TimedOut, &b"PRI * HTTP/2.0"[..]));
             let (mut client, server) = duplex(100);
-            let mut prompt = Prompt::within(server, patience);
+            let mut prompt = Prompt::within(server, Activity::default(), patience);
             client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
             let mut preface = [0; PREFACE];
             prompt.read_exact(&mut preface).await.unwrap();
