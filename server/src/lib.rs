@@ -56,6 +56,7 @@
 mod amounts;
 mod auth;
 mod budget;
+mod arriving;
 mod clock;
 mod control;
 mod error;

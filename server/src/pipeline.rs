@@ -8,11 +8,12 @@ use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use berth_placement::candidates::Stop;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use crate::arriving::Arriving;
 use crate::auth::{Identity, Unauthenticated};
 use crate::budget::{Budget, Exceeded, Lease};
 use crate::error::Failure;
@@ -199,8 +200,17 @@ impl Asked<'_> {
         Ok(Some((turn, Watch::begin(stop.clone(), time, client))))
     }
 
-    /// Serves a search for candidates on a search thread.
-    async fn run_on_search_thread(
+    fn is_lengthy(&self, body: &Result<Arrived, Failure>) -> bool {
+        let (Some(route), Ok(arrived)) = (self.route, body) else { return false };
+        let parts = self.parts;
+        let query = Query::parse(parts.uri.query().unwrap_or_default(), &self.service.options.limits);
+        let parameter = |name: &'static str| query.as_ref().ok().and_then(|query| query.get(name));
+        let epoch = self.service.epoch();
+        lengthy::is_lengthy(&epoch.index, (&parts.method, route), parameter, arrived.body.len())
+    }
+
+    /// Serves a request on another thread.
+    async fn run_elsewhere(
         &self,
         turn: Turn,
         epoch: &Arc<Epoch>,
@@ -384,7 +394,8 @@ async fn read(body: Body, limits: &Limits, in_flight: &Arc<Budget>, user: &str) 
     let exceeds = |exceeded| too_much_in_flight(in_flight, exceeded);
     let collect = async {
         let mut lease = in_flight.lease(user, 0).map_err(exceeds)?;
-        let (mut body, mut arrived) = (Limited::new(body, body_bytes), BytesMut::new());
+        let expected = usize::try_from(body.size_hint().lower()).unwrap_or(body_bytes);
+        let (mut body, mut arrived) = (Limited::new(body, body_bytes), Arriving::expecting(expected));
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| {
                 if error.is::<LengthLimitError>() {
@@ -394,10 +405,12 @@ async fn read(body: Body, limits: &Limits, in_flight: &Arc<Budget>, user: &str) 
             })?;
             if let Ok(data) = frame.into_data() {
                 lease.grow(data.len()).map_err(exceeds)?;
-                arrived.extend_from_slice(&data);
+                arrived.push(&data).map_err(|error| {
+                    Failure::unavailable(format!("There is no memory for the body: {error}"))
+                })?;
             }
         }
-        Ok(Arrived { body: arrived.freeze(), lease: Some(lease) })
+        Ok(Arrived { body: arrived.finish(), lease: Some(lease) })
     };
     let Ok(arrived) = timeout(body_time, collect).await else {
         let reason = format!("The body must arrive within {} seconds.", body_time.as_secs_f64());

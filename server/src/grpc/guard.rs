@@ -18,6 +18,7 @@ use super::identity::{Caller, CallerKey, chain, connection_key, peer};
 use super::metered::{Ended, Held, Metered};
 use super::revocation::Revocations;
 use crate::budget::{Budget, Lease};
+use crate::limits::Limits;
 use crate::metrics::Called;
 use crate::service::Service;
 
@@ -81,8 +82,8 @@ where
             Ok(()) => {
                 let path = request.uri().path().to_owned();
                 let revoked = self.revoked(&request);
-                let request = self.metered(request).map(|body| ended_by(&revoked, body, false));
                 let busy = peer(request.extensions()).map(|peer| peer.activity.begin());
+                let request = self.metered(request).map(|body| ended_by(&revoked, body, false));
                 let answering = self.inner.call(request);
                 Box::pin(async move {
                     let mut response = answering.await?;
@@ -129,9 +130,9 @@ impl<S> Guarded<S> {
             (Arc::clone(&self.connections), connection_key(request.extensions())),
             (Arc::clone(&self.service.in_flight), CallerKey::noted(request.extensions()).0),
         ];
-        let (time, is_streaming) =
-            (self.service.options.limits.body_time, access::is_streaming(request.uri().path()));
-        request.map(|body| Body::new(Metered::new(body, budgets, time, is_streaming)))
+        let Limits { body_bytes, body_time, .. } = self.service.options.limits;
+        let is_streaming = access::is_streaming(request.uri().path());
+        request.map(|body| Body::new(Metered::new(body, budgets, (body_bytes, body_time), is_streaming)))
     }
 }
 

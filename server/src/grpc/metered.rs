@@ -2,7 +2,9 @@
 //!
 //! A message is collected before it is decoded. Clients that begin messages and do not finish them would fill the memory, on
 //! one connection or on many. So the bytes of unfinished messages count for their connection and for their caller, and a
-//! message has to be finished in time. The first bytes of a message are not counted: most messages are not longer.
+//! message has to be finished in time. The first bytes of a message are not counted: most messages
+//! are not longer. They are collected here, because tonic would reserve the whole length of a
+//! message when it begins.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -19,6 +21,7 @@ use tonic::Status;
 use tonic::body::Body;
 
 use super::call::too_much_in_flight;
+use crate::arriving::Arriving;
 use crate::budget::{Budget, Lease};
 
 /// Bytes of a message that are not counted.
@@ -33,6 +36,10 @@ pub(super) struct Metered {
     budgets: [(Arc<Budget>, Arc<str>); 2],
     leases: Vec<Lease>,
     messages: Messages,
+    /// What has arrived and was not passed on.
+    held: Arriving,
+    /// What follows when `held` was passed on: trailers, or the end.
+    behind: Option<Option<Frame<Bytes>>>,
     time: Duration,
     /// Whether the client may send more than one message.
     is_streaming: bool,
@@ -43,6 +50,10 @@ pub(super) struct Metered {
 /// The place in a sequence of messages.
 #[derive(Debug, Default)]
 struct Messages {
+    /// The longest message that is decoded.
+    most: usize,
+    /// Whether a message is longer. It is passed on as it arrives, and the decoder refuses it.
+    is_too_long: bool,
     /// The prefix of the message, as far as it has arrived.
     prefix: Vec<u8>,
     /// Bytes of the message behind its prefix that have yet to arrive.
@@ -54,7 +65,10 @@ struct Messages {
 }
 
 impl Messages {
-    fn advance(&mut self, mut data: &[u8]) {
+    /// Follows what has arrived; returns how many of its bytes belong to messages that are
+    /// finished.
+    fn advance(&mut self, data: &[u8]) -> usize {
+        let (whole, mut data, mut finished) = (data.len(), data, 0);
         while !data.is_empty() {
             let wanted = if self.prefix.len() < PREFIX { PREFIX - self.prefix.len() } else { self.left };
             let (taken, rest) = data.split_at(wanted.min(data.len()));
@@ -66,14 +80,18 @@ impl Messages {
                     && let Ok(length) = <[u8; 4]>::try_from(length)
                 {
                     self.left = u32::from_be_bytes(length) as usize;
+                    self.is_too_long |= self.left > self.most;
                 }
             } else {
                 self.left -= taken.len();
             }
             if self.prefix.len() == PREFIX && self.left == 0 {
-                *self = Self { is_begun: true, ..Self::default() };
+                let Self { most, is_too_long, .. } = *self;
+                *self = Self { most, is_too_long, is_begun: true, ..Self::default() };
+                finished = whole - data.len();
             }
         }
+        finished
     }
 
     /// Whether no message is unfinished and at least one was finished.
@@ -86,27 +104,40 @@ impl Metered {
     pub(super) fn new(
         body: Body,
         budgets: [(Arc<Budget>, Arc<str>); 2],
-        time: Duration,
+        (most, time): (usize, Duration),
         is_streaming: bool,
     ) -> Self {
-        let messages = Messages::default();
-        Self { body, budgets, leases: Vec::new(), messages, time, is_streaming, end: None }
+        let messages = Messages { most, ..Messages::default() };
+        Self {
+            body,
+            budgets,
+            leases: Vec::new(),
+            messages,
+            held: Arriving::default(),
+            behind: None,
+            time,
+            is_streaming,
+            end: None,
+        }
     }
 
-    /// Counts what has arrived.
-    fn count(&mut self, data: &Bytes) -> Result<(), Status> {
+    /// Counts what has arrived; returns how many of its bytes can be passed on.
+    fn count(&mut self, data: &Bytes) -> Result<usize, Status> {
         let before = self.messages.arrived;
-        if self.is_streaming {
-            self.messages.advance(data);
-        } else {
-            self.messages.arrived += data.len(); // the call begins when all of it has arrived
+        let mut finished = self.messages.advance(data);
+        if !self.is_streaming {
+            // The call begins when all of it has arrived.
+            (self.messages.arrived, finished) = (before + data.len(), 0);
+        }
+        if self.messages.is_too_long {
+            finished = data.len();
         }
         let Messages { arrived, .. } = self.messages;
         if arrived < before + data.len() {
             (self.leases, self.end) = (Vec::new(), None); // a message was finished
         }
         if arrived <= UNCOUNTED {
-            return Ok(());
+            return Ok(finished);
         }
         let counts = !self.leases.is_empty();
         for (place, (budget, key)) in self.budgets.iter().enumerate() {
@@ -116,7 +147,37 @@ impl Metered {
             };
             counted.map_err(|exceeded| too_much_in_flight(budget.bound(exceeded), exceeded))?;
         }
-        Ok(())
+        Ok(finished)
+    }
+
+    /// Holds what has arrived, except for its first bytes and what was held before those, which are
+    /// returned.
+    fn hold(&mut self, mut data: Bytes, passed: usize) -> Result<Option<Bytes>, Status> {
+        let rest = data.split_off(passed);
+        let passed = match data.is_empty() {
+            true => None,
+            false if self.held.is_empty() => Some(data),
+            false => {
+                self.push(&data)?;
+                Some(std::mem::take(&mut self.held).finish())
+            }
+        };
+        self.push(&rest)?;
+        Ok(passed)
+    }
+
+    fn push(&mut self, data: &[u8]) -> Result<(), Status> {
+        let none = |error| Status::resource_exhausted(format!("there is no memory for a message: {error}"));
+        self.held.push(data).map_err(none)
+    }
+
+    /// Passes on what is held, and what is behind it after that.
+    fn release(&mut self, behind: Option<Frame<Bytes>>) -> Option<Frame<Bytes>> {
+        if self.held.is_empty() {
+            return behind;
+        }
+        self.behind = Some(behind);
+        Some(Frame::data(std::mem::take(&mut self.held).finish()))
     }
 
     /// Whether the message has taken too long.
@@ -138,28 +199,39 @@ impl HttpBody for Metered {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        match Pin::new(&mut self.body).poll_frame(context) {
-            Poll::Ready(Some(Ok(frame))) => {
-                let counted = frame.data_ref().map_or(Ok(()), |data| self.count(data));
-                Poll::Ready(Some(counted.map(|()| frame)))
+        if let Some(behind) = self.behind.take() {
+            return Poll::Ready(behind.map(Ok));
+        }
+        loop {
+            match Pin::new(&mut self.body).poll_frame(context) {
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(data) => {
+                        let passed = self.count(&data).and_then(|passed| self.hold(data, passed));
+                        if let Some(passed) = passed.transpose() {
+                            return Poll::Ready(Some(passed.map(Frame::data)));
+                        }
+                    }
+                    Err(trailers) => return Poll::Ready(self.release(Some(trailers)).map(Ok)),
+                },
+                Poll::Ready(None) => return Poll::Ready(self.release(None).map(Ok)),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
+                Poll::Pending => {
+                    ready!(self.poll_end(context));
+                    let seconds = self.time.as_secs_f64();
+                    return Poll::Ready(Some(Err(Status::deadline_exceeded(format!(
+                        "a message has to arrive within {seconds} seconds"
+                    )))));
+                }
             }
-            Poll::Pending => {
-                ready!(self.poll_end(context));
-                let seconds = self.time.as_secs_f64();
-                Poll::Ready(Some(Err(Status::deadline_exceeded(format!(
-                    "a message has to arrive within {seconds} seconds"
-                )))))
-            }
-            ended => ended,
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.held.is_empty() && self.behind.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        SizeHint::default() // what is held counts, too
     }
 }
 
@@ -269,23 +341,38 @@ mod tests {
         let connections = Budget::new(usize::MAX, 100_000);
         let callers = Budget::new(1_000_000, 1_000_000);
         let budgets = [(Arc::clone(&connections), "1".into()), (callers, "a".into())];
-        let body = Metered::new(Body::new(StreamBody::new(frames)), budgets, TIME, is_streaming);
+        let body = Metered::new(Body::new(StreamBody::new(frames)), budgets, (1 << 20, TIME), is_streaming);
         (sender, body, connections)
+    }
+
+    /// Whether nothing is passed on yet.
+    fn is_waiting(body: &mut Metered) -> bool {
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        Pin::new(body).poll_frame(&mut context).is_pending()
+    }
+
+    async fn data(body: &mut Metered) -> Bytes {
+        body.frame().await.unwrap().unwrap().into_data().unwrap()
     }
 
     #[tokio::test]
     async fn unfinished_messages_count_until_they_are_finished() {
         let (sender, mut body, in_use) = body(true);
-        let long = message(50_000);
+        let (long, next) = (message(50_000), message(20_000));
         for part in [&long[..3], &long[3..30_000]] {
             sender.send(part.to_vec()).await.unwrap();
-            body.frame().await.unwrap().unwrap();
+            assert!(is_waiting(&mut body));
         }
         assert_eq!(in_use.in_use(), 30_000);
-        sender.send([&long[30_000..], &message(20_000)[..17_000]].concat()).await.unwrap();
-        body.frame().await.unwrap().unwrap();
+        // What is finished does not wait for what is not.
+        sender.send([&long[30_000..], &next[..17_000]].concat()).await.unwrap();
+        assert_eq!(data(&mut body).await, long);
         assert_eq!(in_use.in_use(), 17_000);
-        sender.send(vec![7; 110_000]).await.unwrap();
+        sender.send(next[17_000..].to_vec()).await.unwrap();
+        assert_eq!(data(&mut body).await, next);
+        assert_eq!(in_use.in_use(), 0);
+        let too_much = message(200_000);
+        sender.send(too_much[..110_000].to_vec()).await.unwrap();
         let refused = body.frame().await.unwrap().unwrap_err();
         assert_eq!(refused.code(), Code::ResourceExhausted);
         assert!(refused.message().contains("more than 100000 bytes"), "{refused}");
@@ -293,38 +380,6 @@ mod tests {
         assert_eq!(in_use.in_use(), 0);
     }
 
-    #[tokio::test]
-    async fn a_message_has_to_be_finished_in_time() {
-        let late = |outcome: Option<Result<Frame<Bytes>, Status>>| outcome.unwrap().unwrap_err().code();
-        for is_streaming in [false, true] {
-            let (sender, mut body, _) = body(is_streaming);
-            assert_eq!(late(body.frame().await), Code::DeadlineExceeded, "nothing comes");
-            sender.send(message(10)[..7].to_vec()).await.unwrap();
-            body.frame().await.unwrap().unwrap();
-            assert_eq!(late(body.frame().await), Code::DeadlineExceeded, "half a message comes");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_stream_may_be_silent_between_messages() {
-        let (sender, mut body, _) = body(true);
-        sender.send(message(10)).await.unwrap();
-        body.frame().await.unwrap().unwrap();
-        assert!(tokio::time::timeout(4 * TIME, body.frame()).await.is_err());
-        drop(sender);
-        assert!(body.frame().await.is_none());
-    }
-
-    #[tokio::test]
-    async fn an_answer_counts_until_it_is_sent() {
-        let budget = Budget::new(100, 100);
-        let lease = Arc::new(budget.lease("a", 70).unwrap());
-        let body = Held::new(Body::new(Full::new(Bytes::from_static(b"answer"))), lease);
-        assert_eq!(budget.in_use(), 70);
-        body.collect().await.unwrap();
-        assert_eq!(budget.in_use(), 0);
-    }
-}
     /// A call with one message begins when the client has finished sending.
     #[tokio::test]
     async fn all_that_was_held_is_passed_on_at_the_end() {
@@ -360,3 +415,34 @@ mod tests {
         assert_eq!(data(&mut body).await, long[..1_000]);
     }
 
+    #[tokio::test]
+    async fn a_message_has_to_be_finished_in_time() {
+        let late = |outcome: Option<Result<Frame<Bytes>, Status>>| outcome.unwrap().unwrap_err().code();
+        for is_streaming in [false, true] {
+            let (sender, mut body, _) = body(is_streaming);
+            assert_eq!(late(body.frame().await), Code::DeadlineExceeded, "nothing comes");
+            sender.send(message(10)[..7].to_vec()).await.unwrap();
+            assert_eq!(late(body.frame().await), Code::DeadlineExceeded, "half a message comes");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stream_may_be_silent_between_messages() {
+        let (sender, mut body, _) = body(true);
+        sender.send(message(10)).await.unwrap();
+        body.frame().await.unwrap().unwrap();
+        assert!(tokio::time::timeout(4 * TIME, body.frame()).await.is_err());
+        drop(sender);
+        assert!(body.frame().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn an_answer_counts_until_it_is_sent() {
+        let budget = Budget::new(100, 100);
+        let lease = Arc::new(budget.lease("a", 70).unwrap());
+        let body = Held::new(Body::new(Full::new(Bytes::from_static(b"answer"))), lease);
+        assert_eq!(budget.in_use(), 70);
+        body.collect().await.unwrap();
+        assert_eq!(budget.in_use(), 0);
+    }
+}

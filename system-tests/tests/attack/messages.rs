@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Begins calls on one connection, each with a part of a message, and waits until the service has ended the `wanted` number of
 /// them; returns how many it ended.
-async fn begin_calls(address: &str, calls: usize, wanted: usize) -> usize {
+pub(crate) async fn begin_calls(address: &str, calls: usize, wanted: usize) -> usize {
     let stream = tokio::net::TcpStream::connect(address).await.expect("it listens");
     let (client, connection) = h2::client::handshake(stream).await.expect("it speaks HTTP/2");
     let connection = tokio::spawn(connection);
