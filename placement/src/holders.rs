@@ -70,6 +70,14 @@ impl Holders {
         self.by_row.get(&row).map(|consumers| sorted(&consumers)).unwrap_or_default()
     }
 
+    pub(crate) fn count_of_row(&self, row: Row) -> usize {
+        self.by_row.get(&row).map_or(0, |consumers| consumers.len())
+    }
+
+    pub(crate) fn count_of_project(&self, project: &str) -> usize {
+        self.by_project.get(&Arc::from(project)).map_or(0, |project| project.consumers.len())
+    }
+
     /// The consumers of the project, in order.
     pub(crate) fn of_project(&self, project: &str) -> Vec<ConsumerId> {
         let found = self.by_project.get(&Arc::from(project));

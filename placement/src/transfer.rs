@@ -201,6 +201,18 @@ impl Index {
         self.holders.as_ref().map(|holders| holders.of_row(row)).unwrap_or_default()
     }
 
+    /// The number of [`Self::holders`].
+    #[must_use]
+    pub fn holder_count(&self, row: Row) -> usize {
+        self.holders.as_ref().map_or(0, |holders| holders.count_of_row(row))
+    }
+
+    /// The number of [`Self::project_consumers`].
+    #[must_use]
+    pub fn project_consumer_count(&self, project: &str) -> usize {
+        self.holders.as_ref().map_or(0, |holders| holders.count_of_project(project))
+    }
+
     /// The consumers of the project, in order. Empty unless the index was made
     /// [`Self::with_holders`].
     #[must_use]

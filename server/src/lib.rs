@@ -14,7 +14,9 @@
 //! | `service.rs` | the state that all requests share: index, options, metrics; `Service::answer` serves without a socket |
 //! | `limits.rs` | limits per request: `docs/limits.md` |
 //! | `budget.rs` | amounts that callers share, with a bound for one and for all |
-//! | `turns.rs`, `searches.rs` | callers take turns; searches for candidates on threads of their own |
+//! | `turns.rs`, `searches.rs` | callers take turns; searches for candidates and other lengthy requests on threads of their own |
+//! | `lengthy.rs` | which requests are lengthy |
+//! | `arriving.rs` | a message that arrives in parts |
 //! | `clock.rs` | the monotonic clock; which use needs which clock: `docs/clocks.md` |
 //! | `memory.rs` | keeps freed memory for the next large response |
 //! | `microversion.rs`, `query.rs`, `error.rs` | microversions, query strings, errors with their codes |
@@ -54,9 +56,9 @@
 #![forbid(unsafe_code)]
 
 mod amounts;
+mod arriving;
 mod auth;
 mod budget;
-mod arriving;
 mod clock;
 mod control;
 mod error;
@@ -66,6 +68,7 @@ mod grpc;
 mod http;
 mod json;
 mod keeper;
+mod lengthy;
 mod limits;
 mod memory;
 mod metrics;

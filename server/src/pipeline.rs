@@ -20,13 +20,14 @@ use crate::error::Failure;
 use crate::http::accept::ErrorForm;
 use crate::http::socket::Socket;
 use crate::http::{cors, guard, reply};
+use crate::lengthy;
 use crate::limits::Limits;
 use crate::metrics::Outcome;
 use crate::microversion::{self, InvalidMicroversion, Microversion};
 use crate::query::Query;
 use crate::request::{Epoch, NotAdmitted, OutcomeUnknown, Purpose};
 use crate::rest::{Call, Route};
-use crate::searches::{self, Watch};
+use crate::searches::{self, Searches, Watch};
 use crate::service::{Service, now};
 use crate::turns::Turn;
 
@@ -156,17 +157,13 @@ impl Asked<'_> {
         version: Microversion,
     ) -> Exchange {
         let stop = Stop::default();
-        let searching = match self.take_turn(&identity, &stop).await {
-            Ok(searching) => searching,
+        let place = match self.take_turn(&body, &identity, &stop).await {
+            Ok(place) => place,
             Err(failure) => return self.fail(&failure, Some(version)),
         };
         let epoch = self.service.epoch();
-        let answer = match searching {
-            Some((turn, watch)) => {
-                let answer = self.run_on_search_thread(turn, &epoch, &identity, version, &stop).await;
-                drop(watch);
-                answer
-            }
+        let answer = match place {
+            Some(place) => self.run_elsewhere(place, &epoch, body, &identity, version, &stop).await,
             None => self.serve(&epoch, body, &identity, version, stop),
         };
         let answer = answer.and_then(|reply| self.count_in_flight(reply, &identity));
@@ -184,20 +181,29 @@ impl Asked<'_> {
         }
     }
 
-    /// Waits for a turn to search for candidates, and starts the watch that stops the search.
-    /// Returns `None` for other requests.
-    async fn take_turn(&self, identity: &Identity, stop: &Stop) -> Result<Option<(Turn, Watch)>, Failure> {
-        if self.route != Some(Route::Candidates) || self.parts.method != Method::GET {
-            return Ok(None);
-        }
+    /// Waits for a turn of a request that may take long. Starts the watch that stops a search for
+    /// candidates. Returns `None` for other requests.
+    async fn take_turn(
+        &self,
+        body: &Result<Arrived, Failure>,
+        identity: &Identity,
+        stop: &Stop,
+    ) -> Result<Option<Place<'_>>, Failure> {
+        let searches = self.route == Some(Route::Candidates) && self.parts.method == Method::GET;
+        let threads = match searches {
+            true => &self.service.searches,
+            false if self.is_lengthy(body) => &self.service.lengthy,
+            false => return Ok(None),
+        };
         let client = self.parts.extensions.get::<Socket>().cloned();
         let turn = tokio::select! {
-            turn = self.service.searches.turn(&identity.user_id) => turn,
+            turn = threads.turn(&identity.user_id) => turn,
             () = searches::gone(client.clone()) => return Err(Failure::unavailable("The client is gone.")),
         };
         let turn = turn.map_err(|error| Failure::unavailable(error.to_string()))?;
         let time = self.service.options.limits.candidate_time;
-        Ok(Some((turn, Watch::begin(stop.clone(), time, client))))
+        let watch = searches.then(|| Watch::begin(stop.clone(), time, client));
+        Ok(Some(Place { threads, turn, _watch: watch }))
     }
 
     fn is_lengthy(&self, body: &Result<Arrived, Failure>) -> bool {
@@ -212,8 +218,9 @@ impl Asked<'_> {
     /// Serves a request on another thread.
     async fn run_elsewhere(
         &self,
-        turn: Turn,
+        Place { threads, turn, _watch }: Place<'_>,
         epoch: &Arc<Epoch>,
+        body: Result<Arrived, Failure>,
         identity: &Arc<Identity>,
         version: Microversion,
         stop: &Stop,
@@ -221,11 +228,11 @@ impl Asked<'_> {
         let (service, parts) = (Arc::clone(self.service), self.parts.clone());
         let (path, request_id) = (self.path.to_owned(), self.request_id.to_owned());
         let (epoch, identity, stopped) = (Arc::clone(epoch), Arc::clone(identity), stop.clone());
-        let found = self.service.searches.run(turn, stop, move || {
+        let found = threads.run(turn, stop, move || {
             let route = Route::of(&path);
             let asked =
                 Asked { service: &service, parts: &parts, path: &path, route, request_id: &request_id };
-            asked.serve(&epoch, Ok(Arrived::default()), &identity, version, stopped)
+            asked.serve(&epoch, body, &identity, version, stopped)
         });
         found.await.unwrap_or_else(|| Err(Failure::internal()))
     }
@@ -355,6 +362,13 @@ fn invalid_version(error: &InvalidMicroversion) -> Failure {
         InvalidMicroversion::Unacceptable(_) => Failure::not_acceptable(reason),
         InvalidMicroversion::Malformed(_) => Failure::bad_request(reason),
     }
+}
+
+/// Where and when a lengthy request is served.
+struct Place<'a> {
+    threads: &'a Searches,
+    turn: Turn,
+    _watch: Option<Watch>,
 }
 
 /// A request body, counted as being in flight.

@@ -1,9 +1,10 @@
-//! Scheduling of searches for allocation candidates.
+//! Scheduling of requests that can take long: searches for allocation candidates, and other
+//! [`lengthy`](crate::lengthy) ones.
 //!
-//! A search is the only request that can take long. Searches run on threads of their own with a
-//! lower priority, and their number is bounded, so that cores remain free for other requests.
-//! Callers take turns: a caller with many waiting searches delays another caller by one search at
-//! most. A search stops when it exceeds its time limit or its client is gone.
+//! They run on threads of their own with a lower priority, and their number is bounded, so that
+//! cores remain free for other requests. Callers take turns: a caller with many waiting requests
+//! delays another caller by one of them at most. A search stops when it exceeds its time limit or
+//! its client is gone.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
@@ -27,8 +28,12 @@ const CLIENT_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 /// client may still wait for the response.
 const HALF_CLOSED: Duration = Duration::from_secs(1);
 
-/// The niceness of the search threads.
-const NICE: i32 = 10;
+/// The niceness of the threads that search for candidates.
+const SEARCH_NICE: i32 = 10;
+
+/// The niceness of the threads of other lengthy requests. Some of these hold locks that cheap
+/// requests need, so they do not wait for long when all cores are busy.
+const LENGTHY_NICE: i32 = 3;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -37,26 +42,35 @@ type Job = Box<dyn FnOnce() + Send>;
 pub(crate) struct Searches {
     turns: Arc<Turns>,
     at_once: usize,
-    /// The queue of the search threads. The first search starts the threads.
+    /// The name of the threads, and their niceness.
+    name: &'static str,
+    nice: i32,
+    /// The queue of the threads. The first request starts them.
     jobs: OnceLock<mpsc::Sender<Job>>,
 }
 
-/// The caller has too many waiting searches.
+/// The caller has too many waiting requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{} searches for allocation candidates of this user are waiting already", MAX_WAITING)]
+#[error("{} requests of this user that take long are waiting already", MAX_WAITING)]
 pub(crate) struct TooMany;
 
 impl Searches {
-    /// Allows `at_once` searches at a time.
-    pub(crate) fn new(at_once: usize) -> Self {
+    /// Allows `at_once` requests at a time, on threads of this name and niceness.
+    fn new(at_once: usize, name: &'static str, nice: i32) -> Self {
         let turns = Turns::new(at_once, at_once, MAX_WAITING);
-        Self { turns, at_once, jobs: OnceLock::new() }
+        Self { turns, at_once, name, nice, jobs: OnceLock::new() }
     }
 
-    /// Allows one search fewer at a time than the machine has cores, but at least one.
-    pub(crate) fn for_this_machine() -> Self {
-        let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self::new(cores.saturating_sub(1).max(1))
+    /// The threads that search for candidates: one fewer than the machine has cores, but at least
+    /// one.
+    pub(crate) fn for_candidates() -> Self {
+        Self::new(spare_cores(), "search", SEARCH_NICE)
+    }
+
+    /// The threads of other lengthy requests, as many. They do not wait for searches, which may
+    /// take seconds.
+    pub(crate) fn for_lengthy() -> Self {
+        Self::new(spare_cores(), "lengthy", LENGTHY_NICE)
     }
 
     /// Waits for a turn. Dropping the future leaves the queue.
@@ -88,26 +102,30 @@ impl Searches {
         let jobs = Arc::new(Mutex::new(jobs));
         for number in 0..self.at_once {
             let jobs = Arc::clone(&jobs);
-            let started = thread::Builder::new().name(format!("search-{number}")).spawn(move || work(&jobs));
-            if let Err(error) = started {
-                tracing::error!(%error, "a thread for searches cannot be started");
+            let (name, nice) = (format!("{}-{number}", self.name), self.nice);
+            if let Err(error) = thread::Builder::new().name(name).spawn(move || work(&jobs, nice)) {
+                tracing::error!(%error, "a thread for lengthy requests cannot be started");
             }
         }
         sender
     }
 }
 
+fn spare_cores() -> usize {
+    thread::available_parallelism().map_or(1, std::num::NonZero::get).saturating_sub(1).max(1)
+}
+
 /// Runs jobs until the sender is dropped.
-fn work(jobs: &Mutex<mpsc::Receiver<Job>>) {
-    // Applies to the calling thread. If it is not permitted, searches run with normal priority.
-    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-        tracing::debug!(%error, "searches keep their priority");
+fn work(jobs: &Mutex<mpsc::Receiver<Job>>, nice: i32) {
+    // Applies to the calling thread. If it is not permitted, they run with normal priority.
+    if let Err(error) = rustix::process::setpriority_process(None, nice) {
+        tracing::debug!(%error, "lengthy requests keep their priority");
     }
     loop {
         let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = next else { return };
         if catch_unwind(AssertUnwindSafe(job)).is_err() {
-            tracing::error!("a search panicked");
+            tracing::error!("a lengthy request panicked");
         }
     }
 }
@@ -159,7 +177,7 @@ mod tests {
     /// A regression: the search of a disconnected client continued and occupied a thread.
     #[tokio::test]
     async fn a_search_that_nobody_waits_for_is_stopped() {
-        let searches = Searches::new(1);
+        let searches = Searches::new(1, "search", SEARCH_NICE);
         let stop = Stop::default();
         let turn = searches.turn("a").await.unwrap();
         let stopped = stop.clone();
@@ -177,7 +195,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_search_that_panics_leaves_its_turn_to_the_next() {
-        let searches = Searches::new(1);
+        let searches = Searches::new(1, "search", SEARCH_NICE);
         let turn = searches.turn("a").await.unwrap();
         assert_eq!(searches.run(turn, &Stop::default(), || panic!("it fails")).await, None::<()>);
         let turn = searches.turn("a").await.unwrap();

@@ -84,13 +84,15 @@ pub struct Service {
     pub(crate) options: ServiceOptions,
     pub(crate) mount: Mount,
     pub(crate) searches: Searches,
+    /// Requests that take longer than most, other than searches.
+    pub(crate) lengthy: Searches,
     /// Bytes of request bodies being received and of responses that clients have not received
     /// completely.
     pub(crate) in_flight: Arc<Budget>,
-    pub(crate) metrics: Metrics,
-    request_log: OnceLock<Arc<dyn RequestLog>>,
     /// The connections of all listeners.
     pub(crate) connections: Arc<Pool>,
+    pub(crate) metrics: Metrics,
+    request_log: OnceLock<Arc<dyn RequestLog>>,
     other_metrics: OnceLock<Arc<dyn MetricsSource>>,
 }
 
@@ -126,12 +128,13 @@ impl Service {
             serving,
             options,
             mount,
-            searches: Searches::for_this_machine(),
+            searches: Searches::for_candidates(),
+            lengthy: Searches::for_lengthy(),
             in_flight: Budget::new(in_flight_bytes, in_flight_caller_bytes),
+            connections: Pool::new(file_limit()),
             metrics,
             request_log: OnceLock::new(),
             other_metrics: OnceLock::new(),
-            connections: Pool::new(file_limit()),
         }
     }
 

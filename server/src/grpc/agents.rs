@@ -7,6 +7,7 @@ use std::time::Duration;
 use berth_api::v1;
 use berth_api::v1::agent_message::Message;
 use berth_fleet::{FleetError, Session};
+use berth_placement::candidates::Stop;
 use tokio::sync::watch;
 use tokio::task::block_in_place;
 use tokio_stream::{Stream, StreamExt};
@@ -17,6 +18,7 @@ use super::fleet::CallError;
 use super::identity::Caller;
 use super::status::{bad_field, failure};
 use super::stopped;
+use crate::clock::{Monotonic, monotonic};
 use crate::fleet::outbox;
 use crate::request::{Epoch, Purpose};
 use crate::service::Service;
@@ -26,6 +28,46 @@ const LOOK: Duration = Duration::from_secs(5);
 
 /// The time within which an agent has to send its first message.
 const INTRODUCTION: Duration = Duration::from_secs(10);
+
+/// The refused messages of one connection that are logged.
+const LOGGED: u32 = 100;
+
+/// The most providers of a tree that is applied at once.
+const SHORT_TREE: usize = 16;
+
+/// A host's trees take at most one part in so many of the time: other writes go on in between.
+const SHARE_OF_TREES: u32 = 10;
+
+/// The latest provider tree of an agent, until it is applied. A tree replaces the one before, so
+/// only the latest counts.
+#[derive(Debug, Default)]
+struct LatestTree {
+    tree: Option<v1::ProviderTree>,
+    /// When it may be applied.
+    not_before: Monotonic,
+}
+
+impl LatestTree {
+    fn is_due(&self) -> bool {
+        self.not_before <= monotonic()
+    }
+
+    /// The tree, as soon as it may be applied.
+    async fn due(&mut self) -> v1::ProviderTree {
+        if self.tree.is_some() {
+            tokio::time::sleep(self.not_before.since(monotonic())).await;
+        }
+        match self.tree.take() {
+            Some(tree) => tree,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Notes that a tree was applied, and how long that took.
+    fn applied_in(&mut self, took: Duration) {
+        self.not_before = monotonic().after(took * SHARE_OF_TREES);
+    }
+}
 
 /// The streams of compute hosts.
 pub(crate) struct Agents {
@@ -70,7 +112,8 @@ impl v1::agents_server::Agents for Agents {
             CallError::from(error)
         })?;
         let service = Arc::clone(&self.service);
-        let connection = Connection { service, epoch, host: hello.host, session, is_graceful: false };
+        let connection =
+            Connection { service, epoch, host: hello.host, session, is_graceful: false, refused: 0 };
         connection.epoch.wait_on_disk().await.map_err(|unknown| call::outcome_unknown(&unknown))?;
         connection.epoch.fleet.welcome(&connection.host, session);
         tokio::spawn(connection.run(messages, self.stopping.clone()));
@@ -94,6 +137,8 @@ struct Connection {
     host: String,
     session: Session,
     is_graceful: bool,
+    /// Messages that were refused.
+    refused: u32,
 }
 
 impl Drop for Connection {
@@ -106,9 +151,14 @@ impl Drop for Connection {
 impl Connection {
     async fn run(mut self, mut messages: Streaming<v1::AgentMessage>, stopping: watch::Receiver<bool>) {
         let mut stopping = pin!(stopped(stopping));
+        let mut latest = LatestTree::default();
         while self.is_current() {
             let next = tokio::select! {
                 next = tokio::time::timeout(LOOK, messages.message()) => next,
+                tree = latest.due() => {
+                    latest.applied_in(self.apply_tree(tree).await);
+                    continue;
+                }
                 () = &mut stopping => break,
             };
             match next {
@@ -117,6 +167,13 @@ impl Connection {
                     Some(Message::Goodbye(_)) => {
                         self.is_graceful = true;
                         break;
+                    }
+                    Some(Message::Providers(tree)) => {
+                        latest.tree = Some(tree);
+                        if latest.is_due() {
+                            let tree = latest.due().await; // before the messages that follow
+                            latest.applied_in(self.apply_tree(tree).await);
+                        }
                     }
                     Some(message) => self.apply(&message),
                     None => {}
@@ -131,17 +188,37 @@ impl Connection {
             && self.epoch.fleet.is_current(&self.host, self.session)
     }
 
-    fn apply(&self, message: &Message) {
+    /// Applies a provider tree, a long one on another thread when it is the host's turn; returns
+    /// how long that took.
+    async fn apply_tree(&self, tree: v1::ProviderTree) -> Duration {
+        let (fleet, host) = (Arc::clone(&self.epoch.fleet), self.host.clone());
+        let is_long = tree.providers.len() > SHORT_TREE;
+        let apply = move || {
+            let start = monotonic();
+            let applied = fleet.set_providers(&host, &tree);
+            (applied, monotonic().since(start))
+        };
+        let (applied, took) = if is_long {
+            let lengthy = &self.service.lengthy;
+            let Ok(turn) = lengthy.turn(&format!("the agent of {}", self.host)).await else {
+                unreachable!("it waits for one turn at a time")
+            };
+            let Some(applied) = lengthy.run(turn, &Stop::default(), apply).await else { return LOOK };
+            applied
+        } else {
+            block_in_place(apply) // the index's writer may be held for a while
+        };
+        if let Err(error) = applied {
+            tracing::warn!(host = self.host, %error, "a provider tree is refused, or a part of it");
+            let reason = failure(&CallError::from(error).into());
+            self.epoch.fleet.refuse_providers(&self.host, self.session, reason);
+        }
+        took
+    }
+
+    fn apply(&mut self, message: &Message) {
         let (fleet, host, session) = (&self.epoch.fleet, &self.host, self.session);
         let outcome = match message {
-            Message::Providers(tree) => {
-                // The index's writer may be held for a while.
-                let applied = block_in_place(|| fleet.set_providers(host, tree));
-                if let Err(error) = &applied {
-                    fleet.refuse_providers(host, session, failure(&CallError::from(error.clone()).into()));
-                }
-                applied
-            }
             Message::Heartbeat(beat) => {
                 fleet.heartbeat(host, session, beat.disk_available_gb);
                 Ok(())
@@ -152,10 +229,15 @@ impl Connection {
                 Ok(())
             }
             Message::Hello(_) => Err(FleetError::field("hello", "was sent already")),
-            Message::Goodbye(_) => Ok(()),
+            Message::Providers(_) | Message::Goodbye(_) => Ok(()),
         };
-        if let Err(error) = outcome {
+        let Err(error) = outcome else { return };
+        self.refused += 1;
+        if self.refused <= LOGGED {
             tracing::warn!(host, %error, "a message of the agent is refused");
+        }
+        if self.refused == LOGGED {
+            tracing::warn!(host, "further refused messages are not logged until the agent connects again");
         }
     }
 }

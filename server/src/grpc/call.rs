@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use berth_placement::candidates::Stop;
 use berth_placement::{Index, Timestamp};
 use prost::Message;
 use tonic::{Code, Extensions, Request, Response, Status};
@@ -38,6 +39,38 @@ pub(crate) async fn write<Q, A: Message, E: Into<Status>>(
     work: impl FnOnce(&Call<'_>, &Q) -> Result<A, E>,
 ) -> Result<Response<A>, Status> {
     answer(service, request, Purpose::Write, work).await
+}
+
+/// Handles a call that changes nothing; if it is lengthy, on another thread, when it is the
+/// caller's turn.
+pub(crate) async fn read_in_turn<
+    Q: Send + 'static,
+    A: Message + 'static,
+    E: Into<Status> + Send + 'static,
+>(
+    service: &Arc<Service>,
+    request: Request<Q>,
+    is_lengthy: impl FnOnce(&Call<'_>, &Q) -> bool,
+    work: impl FnOnce(&Call<'_>, &Q) -> Result<A, E> + Send + 'static,
+) -> Result<Response<A>, Status> {
+    let epoch = begin(service, request.extensions(), Purpose::Read)?;
+    let call = Call { service, index: &epoch.index, fleet: &epoch.fleet, now: now() };
+    if !is_lengthy(&call, request.get_ref()) {
+        return read(service, request, work).await;
+    }
+    let CallerKey(caller) = CallerKey::behind(&request);
+    // Callers over gRPC take turns with users of the REST API.
+    let turn = service.lengthy.turn(&format!("gRPC {caller}")).await;
+    let turn = turn.map_err(|error| Status::resource_exhausted(error.to_string()))?;
+    let (elsewhere, then, wanted) = (Arc::clone(service), Arc::clone(&epoch), request.into_inner());
+    let stop = Stop::default(); // a list does not look at it
+    let answer = service.lengthy.run(turn, &stop, move || {
+        let call = Call { service: &elsewhere, index: &then.index, fleet: &then.fleet, now: now() };
+        work(&call, &wanted)
+    });
+    let answer = answer.await.ok_or_else(|| Status::internal("the call has failed"))?;
+    epoch.wait_before_response(Purpose::Read).await.map_err(|unknown| outcome_unknown(&unknown))?;
+    in_flight(service, &caller, answer.map_err(Into::into)?)
 }
 
 /// Handles a call that changes nothing and whose response is advisory: a later request checks it again.

@@ -9,6 +9,7 @@
 mod answers;
 mod bodies;
 mod idle;
+mod lengthy;
 mod messages;
 mod names;
 mod scene;

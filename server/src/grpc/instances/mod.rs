@@ -10,18 +10,20 @@ use std::sync::Arc;
 use berth_api::v1;
 use berth_fleet::{Creation, Instance, Named, Operation, RequestedZone, status};
 use bytes::Bytes;
+use prost::Message;
 use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
 use self::message::{event, instance};
 use self::watching::{Messages, Watching};
-use super::call::{Call, read, write};
+use super::call::{Call, read, read_in_turn, write};
 use super::fleet::CallError;
 use super::identity::Caller;
 use super::page::Page;
 use super::scheduler::hints;
 use crate::fleet::group_hint;
 use crate::fleet::message::read_image;
+use crate::lengthy;
 use crate::service::Service;
 
 /// Instances and what can be done with them.
@@ -195,7 +197,10 @@ impl v1::instances_server::Instances for Instances {
     }
 
     async fn list(&self, request: Request<v1::ListInstancesRequest>) -> Answer<v1::ListInstancesResponse> {
-        read(&self.service, request, list).await
+        let is_lengthy = |call: &Call<'_>, _: &v1::ListInstancesRequest| {
+            lengthy::is_lengthy_list_of_instances(call.fleet.read(|fleet| fleet.state().instance_count()))
+        };
+        read_in_turn(&self.service, request, is_lengthy, list).await
     }
 
     async fn list_events(&self, request: Request<v1::InstanceRequest>) -> Answer<v1::ListEventsResponse> {
@@ -245,6 +250,9 @@ fn create(
     Ok(v1::CreateInstancesResponse { instances })
 }
 
+/// A page ends when it is so long, in bytes: encoding it takes no more than a millisecond or two.
+const PAGE_BYTES: usize = 1 << 20;
+
 fn list(call: &Call<'_>, wanted: &v1::ListInstancesRequest) -> Result<v1::ListInstancesResponse, Status> {
     let page = Page::of_names(wanted.page_size, &wanted.page_token)?;
     let is_so = |wanted: &str, found: &str| wanted.is_empty() || wanted == found;
@@ -254,8 +262,22 @@ fn list(call: &Call<'_>, wanted: &v1::ListInstancesRequest) -> Result<v1::ListIn
             && is_so(&wanted.status, status(found))
     };
     let found = call.fleet.read(|fleet| fleet.instances(matches));
-    let keyed = found.into_iter().map(|found| (format!("{}\0{}", found.spec.name, found.uuid), found));
+    let keyed = found.into_iter().map(|found| (key_of(&found), found));
     let (page, next_page_token) = page.take(keyed);
-    let instances = call.fleet.read(|fleet| page.iter().map(|found| instance(fleet, found)).collect());
+    let mut instances = Vec::with_capacity(page.len());
+    let mut bytes = 0;
+    for (number, found) in page.iter().enumerate() {
+        let message = call.fleet.read(|fleet| instance(fleet, found)); // others may use the fleet in between
+        bytes += message.encoded_len();
+        instances.push(message);
+        if bytes >= PAGE_BYTES && number + 1 < page.len() {
+            return Ok(v1::ListInstancesResponse { instances, next_page_token: key_of(found) });
+        }
+    }
     Ok(v1::ListInstancesResponse { instances, next_page_token })
+}
+
+/// The order of instances in lists.
+fn key_of(instance: &Instance) -> String {
+    format!("{}\0{}", instance.spec.name, instance.uuid)
 }

@@ -15,8 +15,9 @@ use berth_api::v1;
 use berth_placement::candidates::Stop;
 use tonic::{Request, Response, Status};
 
-use super::call::{self, Call, in_flight, read, write};
+use super::call::{self, Call, in_flight, read, read_in_turn, write};
 use super::identity::CallerKey;
+use crate::lengthy;
 use crate::request::Purpose;
 use crate::searches::Watch;
 use crate::service::{Service, now};
@@ -46,7 +47,10 @@ impl v1::placement_server::Placement for Placement {
         &self,
         request: Request<v1::ListProvidersRequest>,
     ) -> Answer<v1::ListProvidersResponse> {
-        read(&self.service, request, providers::list).await
+        let is_lengthy = |call: &Call<'_>, wanted: &v1::ListProvidersRequest| {
+            wanted.name.is_empty() && wanted.in_tree.is_empty() && lengthy::is_lengthy_list(call.index)
+        };
+        read_in_turn(&self.service, request, is_lengthy, providers::list).await
     }
 
     async fn get_provider(&self, request: Request<v1::GetProviderRequest>) -> Answer<v1::Provider> {
@@ -84,7 +88,10 @@ impl v1::placement_server::Placement for Placement {
         &self,
         request: Request<v1::ListConsumersRequest>,
     ) -> Answer<v1::ListConsumersResponse> {
-        read(&self.service, request, consumers::list).await
+        let is_lengthy = |call: &Call<'_>, wanted: &v1::ListConsumersRequest| {
+            lengthy::is_lengthy_list_of(call.index, &wanted.provider)
+        };
+        read_in_turn(&self.service, request, is_lengthy, consumers::list).await
     }
 
     async fn claim(&self, request: Request<v1::ClaimRequest>) -> Answer<v1::ClaimResponse> {
