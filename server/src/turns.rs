@@ -2,6 +2,9 @@
 //!
 //! A caller with many waiting jobs delays another caller by one job at most. If the number of
 //! running jobs per caller is bounded, no caller can occupy all places.
+//!
+//! The jobs of one caller run in order, or the latest first while many wait. Then a flood of jobs
+//! delays a new job of the same caller little, at the expense of those that have waited for long.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,6 +17,8 @@ pub(crate) struct Turns {
     /// The largest numbers of running and of waiting jobs per caller.
     most_running: usize,
     most_waiting: usize,
+    /// The waiting jobs of a caller up to which they run in order; beyond, the latest comes first.
+    in_order: usize,
     state: Mutex<State>,
 }
 
@@ -43,8 +48,20 @@ impl Turns {
     /// Allows `at_once` jobs at a time. A caller has at most `most_running` running and
     /// `most_waiting` waiting jobs.
     pub(crate) fn new(at_once: usize, most_running: usize, most_waiting: usize) -> Arc<Self> {
+        Self::with_latest_first(at_once, most_running, most_waiting, usize::MAX)
+    }
+
+    /// As [`Self::new`], but while more than `in_order` jobs of a caller wait, the latest comes
+    /// first. A job that comes when `most_waiting` are waiting takes the place of the one that has
+    /// waited longest, which fails.
+    pub(crate) fn with_latest_first(
+        at_once: usize,
+        most_running: usize,
+        most_waiting: usize,
+        in_order: usize,
+    ) -> Arc<Self> {
         let state = State { free: at_once, running: BTreeMap::new(), waiting: VecDeque::new() };
-        Arc::new(Self { most_running, most_waiting, state: Mutex::new(state) })
+        Arc::new(Self { most_running, most_waiting, in_order, state: Mutex::new(state) })
     }
 
     /// Waits for a turn. Dropping the future leaves the queue.
@@ -56,9 +73,9 @@ impl Turns {
                 state.start(&caller);
                 return Ok(Turn { turns: Some(Arc::clone(self)), caller });
             }
-            state.enqueue(caller, self.most_waiting)?
+            state.enqueue(caller, self.most_waiting, self.in_order < self.most_waiting)?
         };
-        Ok(receiver.await.expect("what is queued gets a turn"))
+        receiver.await.map_err(|_displaced| TooMany)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -86,13 +103,21 @@ impl State {
         }
     }
 
-    fn enqueue(&mut self, caller: Arc<str>, most_waiting: usize) -> Result<oneshot::Receiver<Turn>, TooMany> {
+    fn enqueue(
+        &mut self,
+        caller: Arc<str>,
+        most_waiting: usize,
+        displaces: bool,
+    ) -> Result<oneshot::Receiver<Turn>, TooMany> {
         let (sender, receiver) = oneshot::channel();
         match self.waiting.iter_mut().find(|(known, _)| *known == caller) {
             Some((_, own)) => {
                 own.retain(|waiting| !waiting.is_closed());
                 if own.len() >= most_waiting {
-                    return Err(TooMany);
+                    if !displaces {
+                        return Err(TooMany);
+                    }
+                    own.pop_front();
                 }
                 own.push_back(sender);
             }
@@ -102,13 +127,17 @@ impl State {
     }
 
     /// Starts the next job, if one may run.
-    fn start_next(&mut self, most_running: usize) -> Option<(Arc<str>, oneshot::Sender<Turn>)> {
+    fn start_next(
+        &mut self,
+        most_running: usize,
+        in_order: usize,
+    ) -> Option<(Arc<str>, oneshot::Sender<Turn>)> {
         if self.free == 0 {
             return None;
         }
         let place = self.waiting.iter().position(|(caller, _)| self.running(caller) < most_running)?;
         let (caller, mut own) = self.waiting.remove(place)?;
-        let next = own.pop_front()?;
+        let next = if own.len() > in_order { own.pop_back() } else { own.pop_front() }?;
         if !own.is_empty() {
             self.waiting.push_back((Arc::clone(&caller), own));
         }
@@ -122,7 +151,7 @@ impl Drop for Turn {
         let Some(turns) = self.turns.take() else { return };
         let mut state = turns.lock();
         state.finish(&self.caller);
-        while let Some((caller, next)) = state.start_next(turns.most_running) {
+        while let Some((caller, next)) = state.start_next(turns.most_running, turns.in_order) {
             drop(state);
             let turn = Self { turns: Some(Arc::clone(&turns)), caller };
             let refused = next.send(turn).err();
@@ -213,10 +242,24 @@ mod tests {
     fn a_queue_is_bounded() {
         let turns = Turns::new(0, 1, 256);
         let waiting: Vec<_> = (0..256).map(|_| wait(&turns, "a")).collect();
-        let refused = turns.lock().enqueue("a".into(), 256).err();
+        let refused = turns.lock().enqueue("a".into(), 256, false).err();
         assert_eq!(refused, Some(TooMany));
-        assert!(turns.lock().enqueue("b".into(), 256).is_ok(), "others are not concerned");
+        assert!(turns.lock().enqueue("b".into(), 256, false).is_ok(), "others are not concerned");
         drop(waiting);
-        assert!(turns.lock().enqueue("a".into(), 256).is_ok());
+        assert!(turns.lock().enqueue("a".into(), 256, false).is_ok());
+    }
+
+    #[test]
+    fn the_latest_comes_first_while_many_wait() {
+        let turns = Turns::with_latest_first(1, 1, 4, 2);
+        let mut running = poll(&mut ask(&turns, "a"));
+        let mut waiting: Vec<_> = (0..5).map(|_| wait(&turns, "a")).collect();
+        let displaced = waiting[0].as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(displaced, Poll::Ready(Err(TooMany))));
+        for next in [4, 3, 1, 2] {
+            drop(running.take());
+            running = poll(&mut waiting[next]);
+            assert!(running.is_some(), "{next} is next");
+        }
     }
 }

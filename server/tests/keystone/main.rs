@@ -289,3 +289,38 @@ fn unknown_tokens_of_one_address_delay_no_other_client() {
         keystone.release();
     });
 }
+
+/// Behind a proxy, all clients have one address: a new valid token waited for all unknown ones
+/// before it, 8 s for 100 of them.
+#[test]
+fn a_new_token_need_not_wait_for_all_unknown_ones_of_its_address() {
+    const FLOOD: usize = 200;
+    let keystone = FakeKeystone::start();
+    let settings = KeystoneSettings {
+        cache_entries: NonZeroUsize::new(10_000).unwrap(),
+        timeout: PATIENCE,
+        ..settings(&keystone)
+    };
+    let auth = Arc::new(Auth::Keystone(Arc::new(Keystone::new(&settings).unwrap())));
+    keystone.issue("good", "admin", fake::PROJECT, Duration::from_secs(3600));
+    let identify = |token: String| {
+        let auth = Arc::clone(&auth);
+        let headers = HeaderMap::from_iter([("x-auth-token".parse().unwrap(), token.parse().unwrap())]);
+        async move { auth.identify(&headers, "192.0.2.1").await }
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        keystone.hold("unknown-");
+        let flood: Vec<_> =
+            (0..FLOOD).map(|number| tokio::spawn(identify(format!("unknown-{number}")))).collect();
+        tokio::task::block_in_place(|| keystone.until_under_way(12));
+        // Its turn comes with the first answer, although the flood goes on.
+        let mut good = Box::pin(identify("good".to_owned()));
+        assert!(tokio::time::timeout(Duration::from_millis(50), &mut good).await.is_err());
+        keystone.release();
+        good.await.unwrap();
+        let begun = keystone.begun();
+        assert!(begun < FLOOD / 2, "{begun} of {FLOOD} questions were asked before");
+        flood.iter().for_each(tokio::task::JoinHandle::abort);
+    });
+}

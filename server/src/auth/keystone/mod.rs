@@ -3,7 +3,10 @@
 //! A token is looked up in a bounded cache by its hash. Keystone is asked about a token that is not there, once, however
 //! many requests bring it at the same time. Its answer holds for a while, but never longer than the token; a token that
 //! is revoked meanwhile is believed until then. Clients take turns by their addresses, so that a flood of unknown tokens
-//! from one address delays neither known tokens nor new ones of others. Tokens are never logged: a few digits of the hash stand for them.
+//! from one address delays neither known tokens nor new ones of others. While many tokens of an
+//! address wait, the latest comes first, so the flood delays new tokens of its own address by
+//! little: a proxy gives all its clients one address. Tokens are never logged: a few digits of the
+//! hash stand for them.
 
 mod cache;
 mod client;
@@ -34,8 +37,12 @@ pub use settings::{InvalidKeystone, KeystoneSettings, Secret};
 const QUESTIONS: usize = 16;
 const QUESTIONS_OF_ONE: usize = 12;
 
-/// How many tokens from one address may wait. A request with one more is answered as if Keystone was not there.
+/// How many tokens from one address may wait. With one more, the request that has waited longest is
+/// answered as if Keystone was not there.
 const WAITING: usize = 1_000;
+
+/// How many tokens from one address wait in order. While there are more, the latest comes first.
+const WAITING_IN_ORDER: usize = 24;
 
 /// How long a rejected token is remembered.
 const REJECTED: Duration = Duration::from_secs(10);
@@ -85,7 +92,7 @@ impl Keystone {
         Ok(Self {
             client: Arc::new(Client::new(settings)?),
             cache: Cache::new(settings.cache_entries),
-            questions: Turns::new(QUESTIONS, QUESTIONS_OF_ONE, WAITING),
+            questions: Turns::with_latest_first(QUESTIONS, QUESTIONS_OF_ONE, WAITING, WAITING_IN_ORDER),
             patience: settings.timeout,
             lifetime: settings.cache_time,
             public_uri: settings.public_uri().to_owned(),
