@@ -34,7 +34,12 @@ struct Connection {
     /// Whether these are all.
     has_reported_all: bool,
     disk_available_gb: u32,
+    /// Warnings about the agent's reports in this session.
+    warnings: u32,
 }
+
+/// The most warnings about an agent's reports in one session.
+pub(crate) const MAX_WARNINGS: u32 = 100;
 
 /// One connection of an agent. A later one of the same host has a larger number, and ends it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,6 +94,7 @@ impl Connections {
             reported: BTreeSet::new(),
             has_reported_all: false,
             disk_available_gb: u32::MAX,
+            warnings: 0,
         };
         self.hosts.insert(host.to_owned(), connection);
         Ok(session)
@@ -108,6 +114,13 @@ impl Connections {
             (known.is_up, known.since) = (true, now.wall);
         }
         rises
+    }
+
+    /// Counts a warning about a report of the agent; returns its number in this session, from 1.
+    pub(crate) fn count_warning(&mut self, host: &str, session: Session) -> u32 {
+        let Some(known) = self.current(host, session) else { return 0 };
+        known.warnings = known.warnings.saturating_add(1);
+        known.warnings
     }
 
     pub(crate) fn disk_available(&self, host: &str) -> Option<u32> {

@@ -33,7 +33,7 @@ use crate::operation::Operation;
 
 pub use admission::HostNameRule;
 pub use connection::Introduction;
-pub(crate) use liveness::Connections;
+pub(crate) use liveness::{Connections, MAX_WARNINGS};
 pub use liveness::{Liveness, Session};
 pub use names::IntroducedName;
 pub use tree::{ReportedInventory, ReportedProvider};

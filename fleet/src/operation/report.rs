@@ -19,7 +19,7 @@ use super::Operation;
 use super::unexpected::{Consequence, natural};
 use crate::Fleet;
 use crate::error::FleetError;
-use crate::host::Session;
+use crate::host::{MAX_WARNINGS, Session};
 use crate::instance::{Instance, Power, VmState, power_state, vm_state};
 
 /// The state of a guest in an agent's report.
@@ -58,6 +58,25 @@ pub struct GuestReport {
     pub error: String,
 }
 
+impl Fleet {
+    /// Logs that a guest is left alone; no more than a number of times in a session, so an agent
+    /// cannot fill the disk of the log.
+    pub(crate) fn warn_of_guest(&mut self, (host, session): (&str, Session), guest: Uuid, why: &str) {
+        match self.connections.count_warning(host, session) {
+            MAX_WARNINGS.. => {}
+            number => {
+                tracing::warn!(host, instance = %guest, "an unmanaged guest is left alone: {why}");
+                if number + 1 == MAX_WARNINGS {
+                    tracing::warn!(
+                        host,
+                        "further unmanaged guests are not logged until the agent connects again"
+                    );
+                }
+            }
+        }
+    }
+}
+
 /// An upper bound of the generations that the service assigns by counting changes.
 const MAX_GENERATION: u64 = 1 << 62;
 
@@ -86,16 +105,14 @@ impl Fleet {
             if report.state != GuestState::Absent {
                 // The guest may exist for a good reason, for example because the state was restored
                 // from a backup.
-                tracing::warn!(host, instance = %uuid, "an unmanaged guest is left alone: no such instance");
+                self.warn_of_guest((host, session), uuid, "no such instance");
             }
             return Ok(());
         };
         check_generations(&instance, report)?;
         self.connections.note_report(host, session, uuid);
         if !instance.places().any(|place| place == host) {
-            tracing::warn!(
-                host, instance = %uuid, "an unmanaged guest is left alone: the instance is on another host"
-            );
+            self.warn_of_guest((host, session), uuid, "the instance is on another host");
             return Ok(());
         }
         self.advance_past(&instance, report);

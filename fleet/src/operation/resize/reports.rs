@@ -106,7 +106,7 @@ impl Fleet {
         now: Timestamp,
     ) {
         let Some(migration) = instance.migration().filter(|migration| migration.source == host) else {
-            tracing::warn!(host, migration = %report.instance, "disks of a migration are left alone: it has another source");
+            self.warn_of_guest((host, session), report.instance, "it is of a migration with another source");
             return;
         };
         let uuid = instance.uuid;
