@@ -5,8 +5,10 @@ use std::fmt::{self, Display, Write};
 /// The placeholder for a missing value.
 pub(super) const NONE: &str = "–";
 
-/// A text escaped for HTML content and quoted attributes.
-pub(super) struct Escaped<'a>(pub(super) &'a str);
+/// A text escaped for HTML content and quoted attributes. Characters that are not shown but change
+/// how others are shown, such as U+202E, are spelled out: with them, a name could look like
+/// another.
+pub(crate) struct Escaped<'a>(pub(crate) &'a str);
 
 impl Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -16,9 +18,29 @@ impl Display for Escaped<'_> {
             '>' => f.write_str("&gt;"),
             '"' => f.write_str("&quot;"),
             '\'' => f.write_str("&#39;"),
+            other if is_invisible(other) => write!(f, "\\u{{{:x}}}", u32::from(other)),
             other => f.write_char(other),
         })
     }
+}
+
+/// Controls, marks of direction and the like. `berth_process::printable` lists the same ones for
+/// terminals.
+fn is_invisible(letter: char) -> bool {
+    letter.is_control()
+        || matches!(
+            letter,
+            '\u{ad}'
+                | '\u{61c}'
+                | '\u{180e}'
+                | '\u{200b}'
+                | '\u{200e}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e007f}'
+        )
 }
 
 /// A number with a comma before every three digits.

@@ -6,7 +6,7 @@
 
 mod axis;
 mod chart;
-mod format;
+pub(crate) mod format;
 mod ink;
 mod json;
 mod page;

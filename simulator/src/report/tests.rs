@@ -146,6 +146,16 @@ fn free_text_is_escaped() {
     assert_eq!(page.matches("&lt;b onclick=&quot;x(&#39;&amp;&#39;)&quot;&gt;{title}").count(), 5);
 }
 
+/// A policy named with U+202E was shown backwards.
+#[test]
+fn invisible_characters_are_spelled_out() {
+    let bad = "a\u{202e}b\u{1b}[2J\nc";
+    let heading = Heading { title: bad, trace: bad, fleet: bad };
+    let page = html(&SimulationOutcome { policy: bad.to_owned(), ..two_days() }, &heading).expect("a page");
+    assert!(!page.contains(['\u{202e}', '\u{1b}']));
+    assert_eq!(page.matches("a\\u{202e}b\\u{1b}[2J\\u{a}c").count(), 5);
+}
+
 #[test]
 fn a_partial_result_says_so_and_when_it_ended() {
     let partial = page(&SimulationOutcome { complete: false, ..two_days() });

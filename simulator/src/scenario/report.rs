@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use crate::report::format::Escaped;
 use crate::scenario::gauge::Point;
 use crate::scenario::plan::Plan;
 use crate::scenario::result::RunResult;
@@ -361,18 +362,7 @@ fn as_f64(count: u64) -> f64 {
 }
 
 fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            letter => escaped.push(letter),
-        }
-    }
-    escaped
+    Escaped(text).to_string()
 }
 
 #[cfg(test)]
