@@ -47,6 +47,7 @@
 //! | `policy/` | objectives: placement policies (best fit, first fit, worst fit), Nova's weighers, weights of free amounts |
 //! | `ranking/` | hosts in an order, in leaves and groups with summaries; the search by branch and bound |
 //! | `amounts/` | decisions on amounts alone, ranked or exhaustive |
+//! | `packing/` | decisions by lifetimes of instances, and by the shapes that are requested |
 //! | `mask.rs` | host sets as bits, 64 per word |
 //! | `python/`, `version.rs`, `time.rs`, `exception.rs` | Python's conversion of texts and numbers, versions, times; the exceptions that Nova would raise |
 //!
@@ -76,6 +77,7 @@ pub mod hosts;
 mod mask;
 pub mod numa;
 pub mod options;
+pub mod packing;
 pub mod pci;
 pub mod placement_query;
 mod policy;

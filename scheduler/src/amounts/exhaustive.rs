@@ -43,7 +43,7 @@ impl Exhaustive<'_> {
     }
 
     /// The hosts of some blocks that pass every filter.
-    fn survivors(&self, blocks: std::ops::Range<usize>) -> Survivors<'_> {
+    pub(crate) fn survivors(&self, blocks: std::ops::Range<usize>) -> Survivors<'_> {
         let first = blocks.start;
         let mut words = self.view.hosts()[blocks].to_vec();
         let Self { index, view, prepared, .. } = *self;
