@@ -1,7 +1,7 @@
 //! The neutral format: one CSV file of hosts, one of VMs; UTF-8, a header line.
 //!
 //! - hosts: `host_id,vcpus,ram_mb,disk_gb`, capacities with any overcommitment applied; and, if the header names them,
-//!   `zone`, `aggregates` (metadata of host aggregates) and `traits`;
+//!   `zone`, `aggregates` (metadata of host aggregates), `traits`, `rack`, `generation`, `numa` (cells), `gpus` and `gpu_model`;
 //! - VMs: `arrival_s`, `vcpus` and `ram_mb` (or `mem_gib`), in any order of columns; and, if the header names them,
 //!   `vm_id`, `departure_s`, `disk_gb`, `flavor`, `batch` (a number that VMs share which were started together), `zone`,
 //!   `extra_specs` (of the flavor), `host`, `project`, `group`, `policy`, `gpus`, `gpu_milli`, `gpu_spec` and `numa`. Any other
@@ -19,6 +19,7 @@ use std::path::Path;
 
 use compact_str::ToCompactString;
 
+use crate::formats::hosts;
 use crate::rows::{Columns, Field, Rows};
 use crate::source::Source;
 use crate::{Demands, InvalidField, Micros, Resources, TraceError, TraceHost, Vm, WriteError};
@@ -29,9 +30,22 @@ const VM_WRITTEN: [&str; 7] = ["vm_id", "arrival_s", "departure_s", "vcpus", "ra
 pub(crate) const VM_REQUIRED: [&str; 3] = ["arrival_s", "vcpus", "ram_mb"];
 /// The columns that every file of hosts has.
 pub(crate) const HOST_REQUIRED: [&str; 4] = ["host_id", "vcpus", "ram_mb", "disk_gb"];
-const HOST_COLUMNS: [&str; 7] =
-    ["host_id", "vcpus", "ram_mb", "disk_gb", HOST_LABELS[0], HOST_LABELS[1], HOST_LABELS[2]];
-const HOST_LABELS: [&str; 3] = ["zone", "aggregates", "traits"];
+const HOST_COLUMNS: [&str; 12] = [
+    "host_id",
+    "vcpus",
+    "ram_mb",
+    "disk_gb",
+    "zone",
+    "aggregates",
+    "traits",
+    "rack",
+    "generation",
+    "numa",
+    "gpus",
+    "gpu_model",
+];
+const HOST_LABELS: [&str; 8] =
+    ["zone", "aggregates", "traits", "rack", "generation", "numa", "gpus", "gpu_model"];
 /// Columns that say more of a VM than times, amounts and flavor.
 const LABELS: [&str; 10] =
     ["zone", "extra_specs", "host", "project", "group", "policy", "gpus", "gpu_milli", "gpu_spec", "numa"];
@@ -199,20 +213,32 @@ fn policy_of(field: Field<'_>) -> Result<&'static str, TraceError> {
     known.ok_or_else(|| field.bad(InvalidField::NotAPolicy))
 }
 
-/// Reads a host file, plain or gzip.
+/// Reads a host file, plain or gzip: a neutral one, or one of the published formats of `formats/hosts.rs`.
 ///
 /// # Errors
 /// The file cannot be read or violates the format; the message names the line.
 pub fn read_hosts(path: impl AsRef<Path>) -> Result<Vec<TraceHost>, TraceError> {
     let rows = Rows::start(Source::open(path.as_ref())?)?;
+    if let Some(read) = hosts::reader_of(&rows) {
+        return read(rows);
+    }
     let mut columns = Columns::find(rows, HOST_COLUMNS, &HOST_LABELS, &[])?;
     let mut hosts = Vec::new();
-    while let Some([id, vcpus, memory, disk, zone, aggregates, traits]) = columns.next()? {
-        let id = id.sequential(hosts.len() as u64)?;
-        let capacity =
-            Resources { vcpus: vcpus.count()?, memory_mb: memory.count()?, disk_gb: disk.count()? };
-        let (zone, aggregates, traits) = (zone.text()?, aggregates.pairs()?, traits.texts()?);
-        hosts.push(TraceHost { id, capacity, zone, aggregates, traits, ..TraceHost::default() });
+    while let Some(fields) = columns.next()? {
+        let [id, vcpus, memory, disk, zone, aggregates, traits, rack, generation, numa, gpus, gpu_model] =
+            fields;
+        hosts.push(TraceHost {
+            id: id.sequential(hosts.len() as u64)?,
+            capacity: Resources { vcpus: vcpus.count()?, memory_mb: memory.count()?, disk_gb: disk.count()? },
+            zone: zone.text()?,
+            aggregates: aggregates.pairs()?,
+            traits: traits.texts()?,
+            rack: rack.text()?,
+            generation: generation.text()?,
+            numa_cells: numa.optional(Field::count)?.unwrap_or(0),
+            gpus: gpus.optional(Field::count)?.unwrap_or(0),
+            gpu_model: gpu_model.text()?,
+        });
     }
     Ok(hosts)
 }

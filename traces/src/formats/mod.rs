@@ -6,6 +6,7 @@
 //! | `packing.rs` | Azure's trace for packing (2020), SQLite |
 //! | `huawei.rs` | Huawei-East-1, its version with lifetimes, and the sequences with NUMA topology |
 //! | `openb.rs` | Alibaba's GPU cluster trace of 2023 |
+//! | `hosts.rs` | hosts of openb, and of Huawei with NUMA cells |
 //! | `google.rs` | Google's cluster trace of 2019, as BigQuery exports it |
 //! | `swf.rs` | the Standard Workload Format of the Parallel Workloads Archive |
 //! | `opendc.rs` | OpenDC's Parquet files |
@@ -14,6 +15,7 @@
 
 pub(crate) mod azure_table;
 pub(crate) mod google;
+pub(crate) mod hosts;
 pub(crate) mod huawei;
 pub(crate) mod nova;
 pub(crate) mod openb;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use berth_traces::{BatchNumber, Demands, Format, Micros, Resources, Trace, Vm};
+use berth_traces::{BatchNumber, Demands, Format, HostShape, Micros, Resources, Trace, Vm, neutral};
 use parquet::data_type::{ByteArray, ByteArrayType, Int32Type, Int64Type};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
@@ -52,6 +52,18 @@ fn azure_vmtables_of_both_years() {
     );
     assert_eq!(demands(&vms[2]).project, "subB");
     assert_eq!("azure-v1".parse(), Ok(Format::AzureTable));
+}
+
+#[test]
+fn hosts_of_published_formats() {
+    let hosts = neutral::read_hosts(sample("openb-hosts.csv")).unwrap();
+    let unlimited = HostShape::UNLIMITED_DISK;
+    assert_eq!(hosts[0].capacity, Resources { vcpus: 32, memory_mb: 262_144, disk_gb: unlimited });
+    assert_eq!((hosts[0].gpus, hosts[1].gpus, hosts[1].gpu_model.as_str()), (0, 8, "G2"));
+    assert_eq!(hosts[1].id, "node-b");
+    let hosts = neutral::read_hosts(sample("huawei-hosts.csv")).unwrap();
+    assert_eq!(hosts[1].capacity, Resources { vcpus: 70, memory_mb: 140 * 1024, disk_gb: unlimited });
+    assert_eq!((hosts[1].id.as_str(), hosts[1].numa_cells), ("host-7", 2));
 }
 
 #[test]

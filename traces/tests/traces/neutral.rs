@@ -160,7 +160,7 @@ fn hosts() {
     for (text, expected) in [
         ("", "vms.csv: empty, expected a header line"),
         ("host_id,vcpus,disk_gb\n", "vms.csv: the header lacks the column \"ram_mb\""),
-        ("host_id,vcpus,ram_mb,disk_gb,rack\n", "vms.csv: the header has an unknown column \"rack\""),
+        ("host_id,vcpus,ram_mb,disk_gb,shelf\n", "vms.csv: the header has an unknown column \"shelf\""),
         (
             "host_id,vcpus,ram_mb,disk_gb\n1,2,3,4\n",
             "vms.csv:2: host_id \"1\": identifiers count from 0 in file order, expected 0",
