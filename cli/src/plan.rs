@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use berth_simulator::scenario::{
-    Answer, Plan, Planner, Provenance, SchedulerSpec, ServiceLevels, VmSet, Workload,
+    Answer, Plan, Planner, Predictions, Provenance, SchedulerSpec, ServiceLevels, VmSet, Workload,
 };
 use berth_traces::{HostShape, HostShapes, HostShapesError, Micros};
 use clap::Args;
@@ -144,6 +144,7 @@ impl PlanCommand {
                 set: &set,
                 shape: shape.shape.capacity,
                 deciding: &deciding,
+                predictions: &Predictions::None,
                 levels: &levels,
                 waits: None,
                 warm_up: self.warm_up,
@@ -261,7 +262,7 @@ fn table(plans: &[(Priced, Plan)]) -> String {
             format!("{:+.1} %", 100.0 * plan.gap),
             format!("{:.1}", plan.mean_bound),
             format!("{:.1}", plan.mean_hosts.mean),
-            plan.steps.iter().map(|step| u64::from(step.runs)).sum::<u64>().to_string(),
+            plan.runs.to_string(),
         ]);
     }
     grid.align_right(1..9);

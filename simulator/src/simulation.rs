@@ -59,6 +59,9 @@ pub enum SimulationError {
         /// The reason.
         reason: Box<DecideError>,
     },
+    /// The fleet has more GPUs than can be told apart.
+    #[error("fleet: {0}")]
+    Gpus(String),
     /// The index differs from the meter.
     #[error("after the run, the index does not match the events: {0}")]
     Inconsistent(String),

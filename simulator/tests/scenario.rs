@@ -4,8 +4,8 @@ use std::io;
 
 use berth_scheduler::{Policy, Search};
 use berth_simulator::scenario::{
-    CellPolicy, Deciding, Environment, Planner, RunResult, ServiceLevels, Variant, VmSet, Workload, episodes,
-    host_events, run, variants,
+    CellPolicy, Deciding, Environment, Planner, Predictions, RunResult, ServiceLevels, Variant, VmSet,
+    Workload, episodes, host_events, run, variants,
 };
 use berth_simulator::{Observer, SimulationOptions, simulate};
 use berth_traces::{Extent, Generator, HostShapes, Micros, Resources, TraceHost, Vm, reference};
@@ -37,6 +37,7 @@ fn environment<'a>(set: &'a VmSet, hosts: &'a [TraceHost], deciding: &'a Decidin
         set,
         hosts,
         deciding,
+        predictions: &Predictions::None,
         events: &[],
         waits: None,
         probes: &[],
@@ -225,6 +226,7 @@ fn a_plan_finds_the_known_number_of_hosts() {
         set: &set,
         shape: Resources { vcpus: 4, memory_mb: 65_536, disk_gb: 0 },
         deciding: &deciding,
+        predictions: &Predictions::None,
         levels: &levels,
         waits: None,
         warm_up: Micros(0),

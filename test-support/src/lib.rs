@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`process`] | programs under test, without settings from the environment |
 //! | [`setting`] | numbers that `cargo xtask` passes in environment variables |
+//! | [`published_trace`] | traces that others have published, where they are present |
 //! | [`skip`] | tests that cannot run here, with the reason |
 //! | `rabbit`, `mariadb`, `port` | RabbitMQ and MariaDB, each with a directory and a port of its own (feature `servers`) |
 //! | `nova` | random fleets and requests for Nova's scheduler (feature `nova`) |
@@ -29,6 +30,7 @@ pub mod nova;
 #[cfg(feature = "servers")]
 pub mod port;
 pub mod process;
+pub mod published_trace;
 #[cfg(feature = "servers")]
 pub mod rabbit;
 #[cfg(feature = "replay")]

@@ -9,8 +9,8 @@ use berth_placement::GroupPolicy;
 use berth_scheduler::Preference;
 use berth_simulator::NovaOptions;
 use berth_simulator::scenario::{
-    Deciding, FleetBuilt, FleetFile, Provenance, Scenario, SchedulerSpec, Variant, VmSet, Workload,
-    build_fleet, fleet_file,
+    Deciding, FleetBuilt, FleetFile, LifetimeSpec, Predictions, Provenance, Scenario, SchedulerSpec, Variant,
+    VmSet, Workload, build_fleet, fleet_file,
 };
 use berth_traces::{Extent, Format, Generator, Trace, TraceHost, Vm, neutral, reference};
 use sha2::{Digest, Sha256};
@@ -25,6 +25,7 @@ pub(crate) struct ScenarioInputs {
     pub(crate) set: usize,
     pub(crate) fleet: FleetBuilt,
     pub(crate) deciding: Deciding,
+    pub(crate) predictions: Predictions,
     pub(crate) starts: Vec<usize>,
 }
 
@@ -71,7 +72,8 @@ impl Inputs {
                 None => Vec::new(),
             };
             let deciding = deciding(directory, scheduler, has_cells, workload.seed.unwrap_or(1))?;
-            inputs.scenarios.push(ScenarioInputs { set, fleet: built, deciding, starts });
+            let predictions = predictions(directory, &variant.scenario.lifetimes, &mut inputs.digests)?;
+            inputs.scenarios.push(ScenarioInputs { set, fleet: built, deciding, predictions, starts });
         }
         Ok(inputs)
     }
@@ -126,6 +128,64 @@ pub(crate) fn deciding(
     let split = split.or(has_cells.then_some(u32::MAX));
     let policy = spec.policy.as_deref().unwrap_or(if has_cells { "first" } else { "bestfit" });
     Deciding::named(policy, split).map_err(|error| anyhow::anyhow!("scheduler.policy: {error}"))
+}
+
+/// What the scheduler is informed of lifetimes.
+fn predictions(
+    directory: &Path,
+    spec: &LifetimeSpec,
+    digests: &mut BTreeMap<PathBuf, String>,
+) -> Result<Predictions> {
+    let source = spec.source.as_deref().unwrap_or(match spec {
+        LifetimeSpec { file: Some(_), .. } => "file",
+        LifetimeSpec { error: Some(_), .. } => "oracle",
+        _ => "none",
+    });
+    if source != "oracle" && spec.error.is_some() {
+        bail!("lifetimes.error: only with source = \"oracle\"");
+    }
+    match (source, &spec.file) {
+        ("none", None) => Ok(Predictions::None),
+        ("oracle", None) => {
+            let error = spec.error.unwrap_or(0.0);
+            if !(0.0..=10.0).contains(&error) {
+                bail!("lifetimes.error {error}: it is a number from 0 to 10");
+            }
+            Ok(Predictions::Oracle(error))
+        }
+        ("file", Some(file)) => known_lifetimes(&directory.join(file), digests),
+        ("file", None) => bail!("lifetimes.file is missing"),
+        ("none" | "oracle", Some(_)) => bail!("lifetimes.file: only with source = \"file\""),
+        _ => bail!("lifetimes.source {source:?}: it is none, oracle or file"),
+    }
+}
+
+/// A CSV file of lifetimes: `flavor`, `lifetime_s` and, if wanted, `project`.
+fn known_lifetimes(path: &Path, digests: &mut BTreeMap<PathBuf, String>) -> Result<Predictions> {
+    digest(path, digests)?;
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
+    let header: Vec<&str> =
+        lines.next().map(|(_, line)| line.split(',').map(str::trim).collect()).unwrap_or_default();
+    let column = |name: &str| header.iter().position(|column| *column == name);
+    let (Some(flavor), Some(lifetime)) = (column("flavor"), column("lifetime_s")) else {
+        bail!("{}: the columns flavor and lifetime_s are missing", path.display());
+    };
+    let project = column("project");
+    let mut known = BTreeMap::new();
+    for (number, line) in lines {
+        let fields: Vec<&str> = line.split(',').map(str::trim).collect();
+        let field = |column: usize| fields.get(column).copied().unwrap_or_default();
+        let seconds: f64 = match field(lifetime).parse() {
+            Ok(seconds) if seconds > 0.0 && f64::is_finite(seconds) => seconds,
+            _ => {
+                bail!("{}:{number}: lifetime_s {:?} is not a number above 0", path.display(), field(lifetime))
+            }
+        };
+        let key = (field(flavor).into(), project.map(field).unwrap_or_default().into());
+        known.insert(key, seconds);
+    }
+    Ok(Predictions::Known(known))
 }
 
 fn group_policy(name: &str) -> Result<GroupPolicy> {

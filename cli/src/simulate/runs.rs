@@ -130,7 +130,13 @@ fn one(
     let (set, own) = (inputs.set(number), inputs.scenario(number));
     let seed = scenario.workload.seed.unwrap_or(1);
     let draw = u32::try_from(draw).context("too many resamples")?;
-    let drawn = set.draw(scenario.workload.resamples, draw, seed);
+    let drawn = match scenario.workload.fill {
+        Some(share) if !(0.0..=100.0).contains(&share) => {
+            anyhow::bail!("workload.fill {share}: it is a share of the fleet from 0 to 100")
+        }
+        Some(share) => set.fill(&own.fleet.hosts, share, draw, seed),
+        None => set.draw(scenario.workload.resamples, draw, seed),
+    };
     let times = drawn
         .first()
         .zip(drawn.last())
@@ -142,6 +148,7 @@ fn one(
         set,
         hosts: &own.fleet.hosts,
         deciding: &own.deciding,
+        predictions: &own.predictions,
         events: &events,
         waits: waits(variant)?,
         probes: &probes,
@@ -190,6 +197,7 @@ pub(crate) fn episodes(
         set: inputs.set(number),
         hosts: &own.fleet.hosts,
         deciding: &own.deciding,
+        predictions: &own.predictions,
         events: &[],
         waits: waits(variant)?,
         probes: &[],

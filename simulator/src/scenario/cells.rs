@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use berth_traces::{TraceHost, Vm};
 
-use crate::scenario::engine::Engine;
+use crate::scenario::engine::{Engine, Leaving, Starting};
 use crate::simulation::SimulationError;
 
 /// A policy on cells.
@@ -179,7 +179,7 @@ fn least<T>(scored: impl Iterator<Item = (T, f64)>) -> Option<T> {
 }
 
 impl Engine for Cells {
-    fn place(&mut self, job: u32, vm: &Vm) -> Result<Option<usize>, SimulationError> {
+    fn place(&mut self, job: u32, vm: &Vm, _: Starting) -> Result<Option<usize>, SimulationError> {
         let (asked, is_split) = self.asked(vm);
         let Some((host, place)) = self.choose(asked, is_split) else { return Ok(None) };
         self.change(host, place, |free| {
@@ -193,7 +193,7 @@ impl Engine for Cells {
         Ok(Some(host))
     }
 
-    fn remove(&mut self, job: u32, vm: &Vm, host: usize) {
+    fn remove(&mut self, job: u32, vm: &Vm, host: usize, _: Leaving) {
         let (held, _) = self.asked(vm);
         let place = self.places[job as usize].take().expect("only placed VMs are removed");
         self.change(host, place, |free| {

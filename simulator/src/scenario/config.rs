@@ -21,6 +21,8 @@ pub struct Scenario {
     pub fleet: FleetSpec,
     /// What decides.
     pub scheduler: SchedulerSpec,
+    /// What the scheduler is informed of lifetimes.
+    pub lifetimes: LifetimeSpec,
     /// What happens to a VM that fits no host.
     pub queueing: Queueing,
     /// What happens to hosts.
@@ -55,6 +57,9 @@ pub struct Workload {
     pub resamples: u32,
     /// The seed of every draw.
     pub seed: Option<u64>,
+    /// Fills the fleet in place of replaying the trace: its VMs arrive in random order, again and again, until they have asked for this share
+    /// of all GPUs (of all vCPUs, without GPUs), and none leaves. Every resample is another order.
+    pub fill: Option<f64>,
     /// Runs many short episodes in place of one run.
     pub episodes: Option<Episodes>,
 }
@@ -141,7 +146,7 @@ pub struct ShapeSpec {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SchedulerSpec {
-    /// A placement policy: `bestfit`, `bestfit-cpu`, `firstfit`, `worstfit`; on NUMA cells `first`, `balance` or `best`.
+    /// A placement policy: `bestfit`, `bestfit-cpu`, `firstfit`, `worstfit`, `lifetime`, `shape`; on NUMA cells `first`, `balance` or `best`.
     pub policy: Option<String>,
     /// A `nova.conf`: Nova's filters and weighers decide, with its options.
     pub nova_conf: Option<String>,
@@ -151,6 +156,18 @@ pub struct SchedulerSpec {
     pub batch_policy: Option<String>,
     /// On NUMA cells: a VM with more memory is split in halves over two cells of one host.
     pub split_above_gib: Option<f64>,
+}
+
+/// What the scheduler is informed of: how long VMs will live. Only the policy `lifetime` uses it.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LifetimeSpec {
+    /// `none`; `oracle`, for the lifetimes of the trace; or `file`.
+    pub source: Option<String>,
+    /// The deviation of the logarithm of an oracle's predictions from the truth: 0.5 for a factor of 1.6 either way.
+    pub error: Option<f64>,
+    /// A CSV file with the columns `flavor`, `lifetime_s` and, if wanted, `project`.
+    pub file: Option<String>,
 }
 
 /// What happens to a VM that fits no host.

@@ -4,20 +4,36 @@ use std::sync::Arc;
 
 use berth_placement::{Allocation, ConsumerId, HOST_CLASSES, Index, Row};
 use berth_scheduler::Preference;
+use berth_scheduler::packing::{GpuPolicy, PackingRule};
 use berth_scheduler::{Policy, Search};
-use berth_traces::{TraceHost, Vm};
+use berth_traces::{Micros, TraceHost, Vm};
 
 use crate::fleet::index_of;
 use crate::nova::{NovaOptions, NovaPlacer};
 use crate::policy::PolicyPlacer;
 use crate::scenario::cells::{CellPolicy, Cells};
+use crate::scenario::gpus::Gpus;
+use crate::scenario::packing::Packing;
+use crate::scenario::run::Environment;
 use crate::simulation::{Placer, SimulationError, SimulationOptions, consumer_of};
+
+/// The names of the rules that pack.
+const PACKING: [(&str, PackingRule); 2] =
+    [("lifetime", PackingRule::Lifetimes), ("shape", PackingRule::Shapes)];
+
+/// The names of the policies on GPUs.
+const GPUS: [(&str, GpuPolicy); 3] =
+    [("gpu-bestfit", GpuPolicy::BestFit), ("fgd", GpuPolicy::Gradient), ("gpu-packing", GpuPolicy::Packing)];
 
 /// What decides in a run.
 #[derive(Debug, Clone)]
 pub enum Deciding {
     /// A placement policy, which looks at amounts alone.
     Policy(Policy),
+    /// A rule that packs by lifetimes, or by the shapes that are requested.
+    Packing(PackingRule),
+    /// A policy on hosts with GPUs that VMs may share.
+    Gpus(GpuPolicy),
     /// Nova's filters and weighers.
     Nova(Box<NovaOptions>),
     /// A policy on NUMA cells; a VM of more memory (MiB) than this is split over two.
@@ -33,7 +49,14 @@ impl Deciding {
         if let Some(split_above_mb) = split_above_mb {
             return Ok(Self::Cells(name.parse()?, split_above_mb));
         }
-        Ok(Self::Policy(name.parse::<Policy>().map_err(|error| error.to_string())?))
+        if let Some((_, rule)) = PACKING.into_iter().find(|(known, _)| *known == name) {
+            return Ok(Self::Packing(rule));
+        }
+        if let Some((_, policy)) = GPUS.into_iter().find(|(known, _)| *known == name) {
+            return Ok(Self::Gpus(policy));
+        }
+        let error = |error| format!("{error}, lifetime, shape, gpu-bestfit, fgd, gpu-packing");
+        Ok(Self::Policy(name.parse::<Policy>().map_err(error)?))
     }
 
     /// Its name in reports.
@@ -41,6 +64,8 @@ impl Deciding {
     pub fn name(&self) -> String {
         match self {
             Self::Policy(policy) => policy.name().to_owned(),
+            Self::Packing(rule) => name_of(&PACKING, *rule),
+            Self::Gpus(policy) => name_of(&GPUS, *policy),
             Self::Nova(options) => match options.preference {
                 Preference::Weighers => "nova".to_owned(),
                 preference => format!("nova, {}", preference.name()),
@@ -50,13 +75,45 @@ impl Deciding {
     }
 }
 
+fn name_of<T: PartialEq + Copy>(names: &[(&str, T)], of: T) -> String {
+    names.iter().find(|(_, named)| *named == of).map_or_else(String::new, |(name, _)| (*name).to_owned())
+}
+
+impl Deciding {
+    /// Whether an empty host is taken only where every other that fits is worse, and then the first of those that are alike: hosts at the
+    /// end of a fleet that are never used make no difference.
+    pub(crate) const fn packs(&self) -> bool {
+        match self {
+            Self::Policy(policy) => !matches!(policy, Policy::WorstFit),
+            Self::Packing(_) => true,
+            Self::Gpus(_) | Self::Nova(_) | Self::Cells(..) => false,
+        }
+    }
+}
+
+/// A VM that starts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Starting {
+    pub(crate) now: Micros,
+    /// How many seconds it is predicted to live from now on.
+    pub(crate) lifetime_s: Option<f64>,
+}
+
+/// A VM that leaves its host.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Leaving {
+    pub(crate) now: Micros,
+    /// Whether it has ended: it may also move.
+    pub(crate) has_ended: bool,
+}
+
 /// Places VMs on the hosts of a run.
 pub(crate) trait Engine {
     /// Chooses a host for a VM and takes its amounts; `None` if no host fits.
-    fn place(&mut self, job: u32, vm: &Vm) -> Result<Option<usize>, SimulationError>;
+    fn place(&mut self, job: u32, vm: &Vm, start: Starting) -> Result<Option<usize>, SimulationError>;
 
     /// Returns the amounts of a VM on the host.
-    fn remove(&mut self, job: u32, vm: &Vm, host: usize);
+    fn remove(&mut self, job: u32, vm: &Vm, host: usize, leave: Leaving);
 
     /// Takes all free amounts of the host, so that nothing is placed there, until it is unblocked. Again after a removal.
     fn block(&mut self, host: usize);
@@ -64,18 +121,22 @@ pub(crate) trait Engine {
     /// Makes the free amounts of a blocked host free.
     fn unblock(&mut self, host: usize);
 
+    /// Thousandths of GPUs in use, and of all; `None` if they are not counted.
+    fn gpus(&self) -> Option<[u64; 2]> {
+        None
+    }
+
     /// Compares what it knows with the index.
     fn check(&mut self) -> Result<(), SimulationError>;
 }
 
-/// The engine of a scheduler.
-pub(crate) fn engine(
-    hosts: &[TraceHost],
-    deciding: &Deciding,
-    seed: u64,
-) -> Result<Box<dyn Engine>, SimulationError> {
+/// The engine of a scheduler for a run.
+pub(crate) fn engine(env: &Environment<'_>, deciding: &Deciding) -> Result<Box<dyn Engine>, SimulationError> {
+    let Environment { hosts, seed, .. } = *env;
     Ok(match deciding {
+        Deciding::Gpus(policy) => Box::new(Gpus::new(hosts, *policy, &env.set.vms)?),
         Deciding::Cells(policy, split_above_mb) => Box::new(Cells::new(hosts, *policy, *split_above_mb)),
+        Deciding::Packing(rule) => Box::new(Packing::new(hosts, *rule)?),
         Deciding::Policy(policy) => {
             let index = Arc::new(index_of(hosts)?);
             let placer =
@@ -98,32 +159,21 @@ struct OnIndex<P> {
 }
 
 impl<P: Placer> Engine for OnIndex<P> {
-    fn place(&mut self, job: u32, vm: &Vm) -> Result<Option<usize>, SimulationError> {
+    fn place(&mut self, job: u32, vm: &Vm, _: Starting) -> Result<Option<usize>, SimulationError> {
         Ok(self.placer.place(job.into(), vm)?.map(Row::index))
     }
 
-    fn remove(&mut self, job: u32, _: &Vm, host: usize) {
+    fn remove(&mut self, job: u32, _: &Vm, host: usize, _: Leaving) {
         self.index.release(consumer_of(job.into())).expect("only placed VMs are removed");
         self.placer.departed(job.into(), row_of(host));
     }
 
     fn block(&mut self, host: usize) {
-        let row = row_of(host);
-        // An earlier block has fewer amounts.
-        let _ = self.index.release(blocker_of(host));
-        let free = HOST_CLASSES.map(|class| (class, self.index.free(row, class).unwrap_or(0)));
-        let free = free.into_iter().filter_map(|(class, amount)| {
-            let amount = u32::try_from(amount).ok().filter(|&amount| amount > 0)?;
-            Some(Allocation { row, class, amount })
-        });
-        let free: Vec<Allocation> = free.collect();
-        if !free.is_empty() {
-            self.index.claim(blocker_of(host), &free).expect("the amounts are free");
-        }
+        block(&self.index, host);
     }
 
     fn unblock(&mut self, host: usize) {
-        let _ = self.index.release(blocker_of(host));
+        unblock(&self.index, host);
     }
 
     fn check(&mut self) -> Result<(), SimulationError> {
@@ -132,7 +182,28 @@ impl<P: Placer> Engine for OnIndex<P> {
     }
 }
 
-fn row_of(host: usize) -> Row {
+/// Claims all free amounts of the host.
+pub(crate) fn block(index: &Index, host: usize) {
+    let row = row_of(host);
+    // An earlier block has fewer amounts.
+    let _ = index.release(blocker_of(host));
+    let free = HOST_CLASSES.map(|class| (class, index.free(row, class).unwrap_or(0)));
+    let free = free.into_iter().filter_map(|(class, amount)| {
+        let amount = u32::try_from(amount).ok().filter(|&amount| amount > 0)?;
+        Some(Allocation { row, class, amount })
+    });
+    let free: Vec<Allocation> = free.collect();
+    if !free.is_empty() {
+        index.claim(blocker_of(host), &free).expect("the amounts are free");
+    }
+}
+
+/// Releases what [`block`] claimed.
+pub(crate) fn unblock(index: &Index, host: usize) {
+    let _ = index.release(blocker_of(host));
+}
+
+pub(crate) fn row_of(host: usize) -> Row {
     Row(u32::try_from(host).expect("a fleet has fewer hosts"))
 }
 

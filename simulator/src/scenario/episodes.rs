@@ -1,13 +1,12 @@
 //! Many short runs, each from an empty fleet: the protocol of a published baseline.
 
 use berth_traces::scale::Drawn;
-use berth_traces::{Micros, TraceHost};
 use serde::Serialize;
 
 use crate::departures::{Departure, Departures};
 use crate::scenario::ScenarioError;
 use crate::scenario::cells::CellPolicy;
-use crate::scenario::engine::{Deciding, engine};
+use crate::scenario::engine::{Deciding, Leaving, Starting, engine};
 use crate::scenario::parallel::in_order;
 use crate::scenario::run::{Environment, run};
 
@@ -20,7 +19,7 @@ pub struct EpisodeResult {
     pub trimmed_mean_s: f64,
 }
 
-/// Runs an episode from each VM number in `starts`: as many VMs as first fit places from there on before one does not fit for the
+/// Runs an episode from each VM number in `starts`: as many VMs as first fit places from there on before the next does not fit for the
 /// first time, and `beyond` more. The result of an episode is the sum of waits; a share of `trim` of the episodes is dropped at
 /// either end before the mean is taken.
 ///
@@ -44,7 +43,7 @@ pub fn episodes(
     let all = env.set.draw(0, 0, 0);
     let one = |number: usize| -> Result<u64, ScenarioError> {
         let from = starts[number];
-        let placed = first_fit_places(env, env.hosts, &all[from..])?;
+        let placed = first_fit_places(env, &all[from..])?;
         let length = (placed + usize::try_from(beyond).unwrap_or(usize::MAX)).min(all.len() - from);
         let result = run(env, &all[from..from + length], &|| proceed())?;
         Ok(result.figures.wait_total_s.round() as u64)
@@ -58,27 +57,29 @@ pub fn episodes(
     Ok(EpisodeResult { waits_s, trimmed_mean_s })
 }
 
-/// How many VMs first fit places on empty hosts before one does not fit.
-fn first_fit_places(
-    env: &Environment<'_>,
-    hosts: &[TraceHost],
-    drawn: &[Drawn],
-) -> Result<usize, ScenarioError> {
+/// How many VMs first fit places on empty hosts before the next one does not fit. As in the published environment, the next VM is looked
+/// at as soon as the last has started: departures until its arrival do not count yet.
+fn first_fit_places(env: &Environment<'_>, drawn: &[Drawn]) -> Result<usize, ScenarioError> {
     let first_fit = match env.deciding {
         Deciding::Cells(_, split_above_mb) => Deciding::Cells(CellPolicy::First, *split_above_mb),
         _ => Deciding::Policy(berth_scheduler::Policy::FirstFit),
     };
-    let mut engine = engine(hosts, &first_fit, env.seed)?;
+    let mut engine = engine(env, &first_fit)?;
     let mut departures = Departures::default();
+    let vm_of = |job: u32| &env.set.vms[drawn[job as usize].vm as usize];
     for (job, of) in (0_u32..).zip(drawn) {
+        let start = Starting { now: of.arrival, lifetime_s: None };
+        let leave = Leaving { now: of.arrival, has_ended: true };
+        let Some(looked_at) = engine.place(job, vm_of(job), start)? else { return Ok(job as usize) };
+        engine.remove(job, vm_of(job), looked_at, leave);
         while let Some(Departure { sequence, host, .. }) = departures.next_until(of.arrival) {
             let job = u32::try_from(sequence).expect("it was a job");
-            engine.remove(job, &env.set.vms[drawn[job as usize].vm as usize], host as usize);
+            engine.remove(job, vm_of(job), host as usize, leave);
         }
-        let Some(host) = engine.place(job, &env.set.vms[of.vm as usize])? else { return Ok(job as usize) };
+        let host = engine.place(job, vm_of(job), start)?.expect("it fitted before the departures");
         if let Some(at) = of.departure(&env.set.vms) {
             let host = u32::try_from(host).expect("a fleet has fewer hosts");
-            departures.plan(Departure { at: at.max(Micros(of.arrival.0)), sequence: job.into(), host });
+            departures.plan(Departure { at, sequence: job.into(), host });
         }
     }
     Ok(drawn.len())

@@ -36,7 +36,7 @@ pub(crate) struct Gauge {
     vms: Vec<u32>,
     is_blocked: Vec<bool>,
     capacity: Amounts,
-    /// The sizes that VMs of the trace request, for what is stranded.
+    /// The smallest sizes that VMs of the trace request: what none of them fits is stranded.
     flavors: Vec<Resources>,
     probes: Vec<Resources>,
     pub(crate) used: Amounts,
@@ -82,9 +82,7 @@ impl Gauge {
             let disk = if host.disk_gb == HostShape::UNLIMITED_DISK { 0 } else { host.disk_gb };
             add(&mut capacity, &Resources { disk_gb: disk, ..*host });
         }
-        let mut flavors = flavors.to_vec();
-        flavors.sort_unstable();
-        flavors.dedup();
+        let flavors = smallest(flavors);
         Self {
             vms: vec![0; free.len()],
             is_blocked: vec![false; free.len()],
@@ -243,6 +241,19 @@ impl Gauge {
             measured_us: measured,
         }
     }
+}
+
+/// The sizes that no other fits within: a host that some size fits has capacity for one of these, too.
+fn smallest(sizes: &[Resources]) -> Vec<Resources> {
+    let fits_within = |a: &Resources, b: &Resources| array(a).into_iter().zip(array(b)).all(|(a, b)| a <= b);
+    let mut all: Vec<Resources> =
+        sizes.iter().copied().filter(|size| *size != Resources::default()).collect();
+    all.sort_unstable();
+    all.dedup();
+    all.iter()
+        .copied()
+        .filter(|size| !all.iter().any(|other| other != size && fits_within(other, size)))
+        .collect()
 }
 
 fn slots_for(free: &Resources, asked: &Resources) -> u64 {

@@ -8,6 +8,9 @@
 //! | `events.rs` | what happens to hosts, and when |
 //! | `engine.rs` | places VMs on hosts: the decider on an index, or cells |
 //! | `cells.rs` | hosts of NUMA cells, by the policies of a published baseline |
+//! | `packing.rs` | packing by lifetimes or shapes |
+//! | `lifetimes.rs` | predictions of how long VMs live |
+//! | `gpus.rs` | hosts whose GPUs are shared |
 //! | `run.rs` | one run: arrivals, departures, events, waiting |
 //! | `gauge.rs` | what a run measures |
 //! | `result.rs` | the figures of a run, and service levels |
@@ -24,6 +27,9 @@ mod episodes;
 mod events;
 mod fleet;
 mod gauge;
+mod gpus;
+mod lifetimes;
+mod packing;
 mod parallel;
 mod plan;
 mod report;
@@ -39,14 +45,15 @@ use crate::SimulationError;
 
 pub use cells::CellPolicy;
 pub use config::{
-    Action, EventSpec, ProbeSpec, Scenario, SchedulerSpec, ServiceLevels, ShapeSpec, Span, Variant, Workload,
-    fleet_file, variants,
+    Action, EventSpec, LifetimeSpec, ProbeSpec, Scenario, SchedulerSpec, ServiceLevels, ShapeSpec, Span,
+    Variant, Workload, fleet_file, variants,
 };
 pub use engine::Deciding;
 pub use episodes::{EpisodeResult, episodes};
 pub use events::HostEvent;
 pub use fleet::{FleetBuilt, FleetFile, build as build_fleet};
 pub use gauge::Point;
+pub use lifetimes::Predictions;
 pub use parallel::in_order;
 pub use plan::{Plan, PlanStep, Planner};
 pub use report::{Answer, Provenance, ScenarioRuns, html};

@@ -3,10 +3,15 @@
 //! Whether a fleet is large enough is not monotone in its size: one more host changes every later choice. So a size counts only if it
 //! and all sizes up to 2 % above it pass, each in 95 % of the resampled traces. All sizes see the same resampled traces (common
 //! random numbers), so a difference between two sizes is not one between two draws.
+//!
+//! A policy that packs takes an empty host only when it has to, and then the first one. So a run that leaves hosts at the end of
+//! the fleet unused is the run of every fleet that is larger, and of every smaller one that has the used hosts: one run answers for all
+//! these sizes.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 use berth_traces::inspect::{Load, load};
 use berth_traces::scale::{Drawn, as_vms};
@@ -16,6 +21,7 @@ use serde::Serialize;
 use crate::scenario::ScenarioError;
 use crate::scenario::config::ServiceLevels;
 use crate::scenario::engine::Deciding;
+use crate::scenario::lifetimes::Predictions;
 use crate::scenario::parallel::in_order;
 use crate::scenario::run::{Environment, run};
 use crate::scenario::statistics::{Interval, mean_interval};
@@ -35,6 +41,8 @@ pub struct Planner<'a> {
     pub shape: Resources,
     /// What decides.
     pub deciding: &'a Deciding,
+    /// What it is informed of: how long VMs will live.
+    pub predictions: &'a Predictions,
     /// What counts as good enough.
     pub levels: &'a ServiceLevels,
     /// Whether VMs wait, and for how long.
@@ -69,6 +77,8 @@ pub struct Plan {
     pub gap: f64,
     /// Mean hosts in use with that many, of each resampled trace: mean and interval.
     pub mean_hosts: Interval,
+    /// The number of runs that the answer took.
+    pub runs: u64,
     /// Every size that was tried.
     pub steps: Vec<PlanStep>,
 }
@@ -78,7 +88,7 @@ pub struct Plan {
 pub struct PlanStep {
     /// The number of hosts.
     pub hosts: u32,
-    /// The number of resampled traces that were run, and in how many the fleet met the levels.
+    /// The number of resampled traces whose outcome is known, and in how many the fleet met the levels.
     pub runs: u32,
     /// See `runs`.
     pub passed: u32,
@@ -115,7 +125,15 @@ impl Planner<'_> {
             self.hosts_for(load(&drawn).peak)
         });
         let own = load(vms);
-        let search = Search { planner: self, draws, tried: Mutex::default(), proceed };
+        let enough = draws.iter().map(|_| OnceLock::new()).collect();
+        let search = Search {
+            planner: self,
+            draws,
+            tried: Mutex::default(),
+            enough,
+            runs: AtomicU64::new(0),
+            proceed,
+        };
         let Some(plan) = search.plan(&bounds)? else { return Ok(None) };
         Ok(Some(self.answer(plan, &own, &search)))
     }
@@ -152,6 +170,7 @@ impl Planner<'_> {
             mean_bound,
             gap: f64::from(hosts) / f64::from(peak_bound) - 1.0,
             mean_hosts: mean_interval(&at_answer),
+            runs: search.runs.load(Ordering::Relaxed),
             steps: steps(&tried),
         }
     }
@@ -181,6 +200,9 @@ struct Search<'a> {
     planner: &'a Planner<'a>,
     draws: Vec<Vec<Drawn>>,
     tried: Mutex<BTreeMap<(u32, usize), Tried>>,
+    /// By draw: a number of hosts, and the outcome of the draw with that many or more.
+    enough: Vec<OnceLock<(u32, Tried)>>,
+    runs: AtomicU64,
     proceed: &'a (dyn Fn(u64) -> bool + Sync),
 }
 
@@ -250,36 +272,46 @@ impl Search<'_> {
         Ok(Ok(true))
     }
 
-    /// The fewest hosts of one draw: above every size that was tried and failed, by bisection from the bound of its peak.
+    /// The fewest hosts of one draw: at or below the peak's bound or the hosts that a run in a large fleet uses, by steps that double
+    /// until a size fails, and bisection between that and the last that passed.
     fn fewest(&self, draw: usize, bound: u32) -> Found<u32> {
-        let (mut fails, mut passes) = (0, None);
-        let mut size = bound;
-        loop {
-            let tried = match self.try_size(size, draw)? {
-                Ok(tried) => tried,
+        let mut passes = match self.passing(draw, bound)? {
+            Ok(size) => size,
+            Err(Ended) => return Ok(Err(Ended)),
+        };
+        let (mut fails, mut step) = (0, (passes / 64).max(1));
+        while passes > fails + 1 {
+            let size = if fails == 0 { passes.saturating_sub(step).max(1) } else { fails.midpoint(passes) };
+            match self.try_size(size, draw)? {
+                Ok(tried) if tried.passed => passes = size,
+                Ok(_) => fails = size,
                 Err(Ended) => return Ok(Err(Ended)),
-            };
-            if tried.passed {
-                passes = Some(size);
-            } else {
-                fails = size;
             }
-            size = match passes {
-                // A fleet below the peak may pass, as some rejections are allowed.
-                Some(passes) if passes <= fails + 1 => return Ok(Ok(passes)),
-                Some(passes) if fails == 0 => passes - (passes / 20).max(1).min(passes - 1),
-                Some(passes) => fails.midpoint(passes),
-                None if size >= HostShapes::MOST_HOSTS => {
-                    return Err(ScenarioError::new(
-                        "no number of hosts meets the service levels: berth trace check finds VMs that fit no host",
-                    ));
-                }
-                None => size.saturating_add((size / 20).max(1)).min(HostShapes::MOST_HOSTS),
-            };
-            if size == 0 || (passes == Some(1) && fails == 0) {
-                return Ok(Ok(1));
-            }
+            step *= 2;
         }
+        Ok(Ok(passes))
+    }
+
+    /// A number of hosts that the draw passes with, not far above the fewest.
+    fn passing(&self, draw: usize, bound: u32) -> Found<u32> {
+        let mut size = bound;
+        if self.planner.deciding.packs() {
+            size = size.saturating_mul(2).min(HostShapes::MOST_HOSTS);
+        }
+        loop {
+            match self.try_size(size, draw)? {
+                Ok(tried) if tried.passed => break,
+                Ok(_) => {}
+                Err(Ended) => return Ok(Err(Ended)),
+            }
+            if size >= HostShapes::MOST_HOSTS || self.enough[draw].get().is_some() {
+                return Err(ScenarioError::new(
+                    "no number of hosts meets the service levels: berth trace check finds VMs that fit no host",
+                ));
+            }
+            size = size.saturating_add((size / 20).max(1)).min(HostShapes::MOST_HOSTS);
+        }
+        Ok(Ok(self.enough[draw].get().map_or(size, |(hosts, _)| size.min(*hosts))))
     }
 
     fn try_size(&self, hosts: u32, draw: usize) -> Found<Tried> {
@@ -287,8 +319,12 @@ impl Search<'_> {
         if let Some(tried) = known {
             return Ok(Ok(tried));
         }
+        if let Some((_, tried)) = self.enough[draw].get().filter(|(enough, _)| *enough <= hosts) {
+            self.tried.lock().expect("no thread panics with the lock").insert((hosts, draw), *tried);
+            return Ok(Ok(*tried));
+        }
         let planner = self.planner;
-        let runs = self.tried.lock().expect("no thread panics with the lock").len() as u64;
+        let runs = self.runs.fetch_add(1, Ordering::Relaxed) + 1;
         if !(self.proceed)(runs) {
             return Ok(Err(Ended));
         }
@@ -301,6 +337,7 @@ impl Search<'_> {
             set: planner.set,
             hosts: &fleet,
             deciding: planner.deciding,
+            predictions: planner.predictions,
             events: &[],
             waits: planner.waits,
             probes: &[],
@@ -318,6 +355,10 @@ impl Search<'_> {
             rejected: result.figures.rejected_vcpu_hours,
             mean_hosts: result.figures.mean_hosts,
         };
+        // The last host is empty throughout, so one more would be, too, and an unused one may be missing.
+        if planner.deciding.packs() && result.is_complete && result.first_hosts < hosts {
+            let _ = self.enough[draw].set((result.first_hosts.max(1), tried));
+        }
         self.tried.lock().expect("no thread panics with the lock").insert((hosts, draw), tried);
         Ok(Ok(tried))
     }

@@ -43,6 +43,12 @@ pub struct RunResult {
     /// How long recovered VMs had no host.
     #[serde(skip)]
     pub(crate) displaced_us: Vec<u64>,
+    /// The hosts that got VMs are the first so many. The others were never used.
+    #[serde(skip)]
+    pub(crate) first_hosts: u32,
+    /// The share of all GPUs in use after the last arrival, with a policy that counts GPUs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpus_used: Option<f64>,
     /// Ratios, means and peaks.
     pub figures: Figures,
     /// Rejections by flavor, project and what was short.

@@ -12,9 +12,10 @@ use sha2::{Digest, Sha256};
 use crate::departures::{Departure, Departures};
 use crate::scenario::ScenarioError;
 use crate::scenario::config::Action;
-use crate::scenario::engine::{Deciding, Engine, engine};
+use crate::scenario::engine::{Deciding, Engine, Leaving, Starting, engine};
 use crate::scenario::events::HostEvent;
 use crate::scenario::gauge::Gauge;
+use crate::scenario::lifetimes::{Predicted, Predictions};
 use crate::scenario::result::{Rejections, RunResult, Waits};
 use crate::scenario::workload::VmSet;
 use crate::simulation::SimulationError;
@@ -35,6 +36,8 @@ pub struct Environment<'a> {
     pub hosts: &'a [TraceHost],
     /// What decides.
     pub deciding: &'a Deciding,
+    /// What it is informed of: how long VMs will live.
+    pub predictions: &'a Predictions,
     /// What happens to hosts, in order.
     pub events: &'a [HostEvent],
     /// Whether a VM that fits no host waits, and for how long at most.
@@ -68,7 +71,8 @@ pub fn run(
     let gauge = Gauge::new(env.hosts, &sizes, env.probes, (start, from, end));
     let fits = sizes.iter().map(|size| env.hosts.iter().any(|host| can_fit(size, &host.capacity))).collect();
     let mut run = Run {
-        engine: engine(env.hosts, env.deciding, env.seed)?,
+        engine: engine(env, env.deciding)?,
+        predicted: Predicted::new(env.predictions, &env.set.vms, env.seed),
         env,
         drawn,
         departures: Departures::default(),
@@ -113,6 +117,7 @@ fn can_fit(asked: &Resources, host: &Resources) -> bool {
 
 struct Run<'a> {
     engine: Box<dyn Engine>,
+    predicted: Predicted<'a>,
     env: &'a Environment<'a>,
     drawn: &'a [Drawn],
     departures: Departures,
@@ -204,7 +209,7 @@ impl<'a> Run<'a> {
         self.gauge.advance(at.min(self.end));
         let host = std::mem::replace(&mut self.hosts[job as usize], NOWHERE);
         if host != NOWHERE {
-            self.leave(job, host as usize);
+            self.leave(job, host as usize, Leaving { now: at, has_ended: true });
         } else if let Some(place) = self.displaced.iter().position(|(of, _)| *of == job) {
             // Its time has come while it had no host.
             self.displaced.remove(place);
@@ -213,9 +218,9 @@ impl<'a> Run<'a> {
     }
 
     /// Takes the VM off the host.
-    fn leave(&mut self, job: u32, host: usize) {
+    fn leave(&mut self, job: u32, host: usize, leave: Leaving) {
         let vm = self.vm(job);
-        self.engine.remove(job, vm, host);
+        self.engine.remove(job, vm, host, leave);
         self.gauge.removed(host, &vm.resources);
         if self.gauge.is_blocked(host) {
             self.engine.block(host);
@@ -253,7 +258,7 @@ impl<'a> Run<'a> {
 
     /// Places the VM and plans its departure, after its whole lifetime from now on.
     fn start(&mut self, job: u32, now: Micros) -> Result<bool, SimulationError> {
-        if !self.place(job)? {
+        if !self.place(job, now)? {
             return Ok(false);
         }
         let of = &self.drawn[job as usize];
@@ -265,15 +270,17 @@ impl<'a> Run<'a> {
         Ok(true)
     }
 
-    fn place(&mut self, job: u32) -> Result<bool, SimulationError> {
+    fn place(&mut self, job: u32, now: Micros) -> Result<bool, SimulationError> {
         let vm = self.vm(job);
-        let host = self.engine.place(job, vm)?;
+        let lifetime_s = self.predicted.remaining_s(&self.drawn[job as usize], now);
+        let host = self.engine.place(job, vm, Starting { now, lifetime_s })?;
         let row = host.map_or(NOWHERE, |host| u32::try_from(host).expect("a fleet has fewer hosts"));
         self.digest.update(job.to_le_bytes());
         self.digest.update(row.to_le_bytes());
         self.hosts[job as usize] = row;
         if let Some(host) = host {
             self.gauge.placed(host, &vm.resources);
+            self.result.first_hosts = self.result.first_hosts.max(row + 1);
         }
         Ok(host.is_some())
     }
@@ -320,7 +327,7 @@ impl<'a> Run<'a> {
         self.retried = now;
         let mut without = Vec::new();
         for (job, since) in std::mem::take(&mut self.displaced) {
-            if self.place(job)? {
+            if self.place(job, now)? {
                 self.result.recovered += 1;
                 self.result.displaced_us.push(now.0 - since.0);
             } else {
@@ -354,7 +361,7 @@ impl<'a> Run<'a> {
                     let jobs = self.jobs_on(host);
                     for &job in &jobs {
                         self.hosts[job as usize] = NOWHERE;
-                        self.leave(job, host);
+                        self.leave(job, host, Leaving { now, has_ended: false });
                     }
                     self.result.displaced += jobs.len() as u64;
                     self.displaced.extend(jobs.into_iter().map(|job| (job, now)));
@@ -375,14 +382,14 @@ impl<'a> Run<'a> {
     /// Moves the VMs of a blocked host, as far as they fit elsewhere.
     fn evacuate(&mut self, host: usize, now: Micros) -> Result<(), SimulationError> {
         for job in self.jobs_on(host) {
-            self.leave(job, host);
-            if self.place(job)? {
+            self.leave(job, host, Leaving { now, has_ended: false });
+            if self.place(job, now)? {
                 self.result.moved += 1;
                 continue;
             }
             // No other host has the capacity, so with this one unblocked it goes back there.
             self.engine.unblock(host);
-            let is_back = self.place(job)?;
+            let is_back = self.place(job, now)?;
             self.engine.block(host);
             if is_back {
                 self.result.stuck += 1;
@@ -418,6 +425,9 @@ impl<'a> Run<'a> {
         }
         self.result.without_host = self.displaced.len() as u64;
         self.engine.check()?;
+        if let Some([used, all]) = self.engine.gpus() {
+            self.result.gpus_used = Some(used as f64 / all.max(1) as f64);
+        }
         let hosts = self.env.hosts.len() as u64;
         let digest = self.digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         self.result.is_complete = is_complete;

@@ -1,8 +1,10 @@
 //! The VMs of a scenario.
 
 use berth_traces::scale::{Drawn, by_factor, growing, repeated, resample, unchanged};
-use berth_traces::{Micros, Resources, Vm};
+use berth_traces::{Micros, Resources, TraceHost, Vm, rng};
 use compact_str::CompactString;
+use rand::Rng;
+use rand::seq::SliceRandom;
 use rustc_hash::FxHashMap;
 
 use crate::scenario::config::Workload;
@@ -47,6 +49,9 @@ impl VmSet {
         if workload.growth_per_month != 0.0 {
             vms = berth_traces::scale::as_vms(&vms, &growing(&vms, workload.growth_per_month, seed));
         }
+        if workload.fill.is_some() {
+            vms.iter_mut().for_each(|vm| vm.departure = None);
+        }
         let flavors = flavors(&vms);
         Self { vms, flavors }
     }
@@ -61,11 +66,45 @@ impl VmSet {
         }
     }
 
+    /// The VMs of filling run number `number`: all in random order, then further ones drawn at random, until they ask for this share of what
+    /// the hosts have; one arrives each second. GPUs count if the hosts have any, else vCPUs.
+    #[must_use]
+    pub fn fill(&self, hosts: &[TraceHost], share: f64, number: u32, seed: u64) -> Vec<Drawn> {
+        let mut random = rng::stream(seed.wrapping_add(number.into()), "fill");
+        let has_gpus = hosts.iter().any(|host| host.gpus > 0);
+        let of_host = |host: &TraceHost| if has_gpus { 1000 * host.gpus } else { host.capacity.vcpus };
+        let most = share * hosts.iter().map(|host| f64::from(of_host(host))).sum::<f64>();
+        let asked = |vm: &Vm| f64::from(if has_gpus { gpu_amount(vm) } else { vm.resources.vcpus });
+        let mut order: Vec<u32> = (0_u32..).zip(&self.vms).map(|(number, _)| number).collect();
+        order.shuffle(&mut random);
+        let (mut drawn, mut sum) = (Vec::new(), 0.0);
+        if self.vms.iter().map(asked).sum::<f64>() == 0.0 {
+            return drawn;
+        }
+        loop {
+            let vm = match order.get(drawn.len()) {
+                Some(&vm) => vm,
+                None => order[random.random_range(0..order.len())],
+            };
+            sum += asked(&self.vms[vm as usize]);
+            if sum > most {
+                return drawn;
+            }
+            drawn.push(Drawn { vm, arrival: Micros::from_secs(drawn.len() as u64) });
+        }
+    }
+
     /// The time of the first arrival.
     #[must_use]
     pub fn start(&self) -> Micros {
         self.vms.first().map_or(Micros(0), |vm| vm.arrival)
     }
+}
+
+/// The thousandths of GPUs that a VM asks for.
+fn gpu_amount(vm: &Vm) -> u32 {
+    let Some(demands) = vm.demands.as_deref() else { return 0 };
+    demands.gpus.saturating_mul(if demands.gpu_milli == 0 { 1000 } else { demands.gpu_milli })
 }
 
 fn flavors(vms: &[Vm]) -> Flavors {

@@ -1,0 +1,64 @@
+//! Packing by lifetimes or shapes, on an index.
+
+use std::sync::Arc;
+
+use berth_placement::Index;
+use berth_scheduler::PlaceError;
+use berth_scheduler::decider::DecideError;
+use berth_scheduler::packing::{PackingEngine, PackingRequest, PackingRule};
+use berth_traces::{TraceHost, Vm};
+
+use crate::fleet::index_of;
+use crate::scenario::engine::{Engine, Leaving, Starting, block, row_of, unblock};
+use crate::simulation::{SimulationError, consumer_of};
+
+/// A packing engine on an index of its own.
+pub(crate) struct Packing {
+    index: Arc<Index>,
+    engine: PackingEngine,
+}
+
+impl Packing {
+    pub(crate) fn new(hosts: &[TraceHost], rule: PackingRule) -> Result<Self, SimulationError> {
+        let index = Arc::new(index_of(hosts)?);
+        Ok(Self { engine: PackingEngine::new(Arc::clone(&index), rule), index })
+    }
+}
+
+impl Engine for Packing {
+    fn place(&mut self, job: u32, vm: &Vm, start: Starting) -> Result<Option<usize>, SimulationError> {
+        let request = PackingRequest {
+            instance: consumer_of(job.into()),
+            amounts: [vm.resources.vcpus, vm.resources.memory_mb, vm.resources.disk_gb],
+            lifetime_s: start.lifetime_s,
+            now_s: start.now.as_secs_f64(),
+        };
+        match self.engine.place(&request) {
+            Ok(row) => Ok(Some(row.index())),
+            Err(PlaceError::NoValidHost(_)) => Ok(None),
+            Err(error) => Err(SimulationError::Decision {
+                vm: vm.id.to_string(),
+                reason: Box::new(DecideError::Place(error)),
+            }),
+        }
+    }
+
+    fn remove(&mut self, job: u32, _: &Vm, host: usize, leave: Leaving) {
+        let instance = consumer_of(job.into());
+        self.index.release(instance).expect("only placed VMs are removed");
+        self.engine.departed(instance, row_of(host), leave.now.as_secs_f64(), leave.has_ended);
+    }
+
+    fn block(&mut self, host: usize) {
+        block(&self.index, host);
+    }
+
+    fn unblock(&mut self, host: usize) {
+        unblock(&self.index, host);
+    }
+
+    fn check(&mut self) -> Result<(), SimulationError> {
+        self.engine.check().map_err(SimulationError::Inconsistent)?;
+        self.index.check().map_err(|found| SimulationError::Inconsistent(found.to_string()))
+    }
+}
