@@ -5,11 +5,11 @@ use crate::packing::lifetime::Lifetime;
 /// Errors count as so large (in deviations of the logarithm) until enough have been observed ...
 const UNKNOWN_ERROR: f64 = 2.0;
 /// ... for which so many observations count.
-const CAUTION: f64 = 100.0;
+const CAUTION: f64 = 1_000.0;
 /// The lifetime of an instance before any was observed: an hour, within a factor of e² either way.
 const UNKNOWN_LIFETIME: (f64, f64) = (8.19, 2.0);
 /// The observations for which that counts.
-const PRIOR: f64 = 20.0;
+const PRIOR: f64 = 1_000.0;
 /// After so many observations, older ones count half.
 const MEMORY: f64 = 20_000.0;
 /// The smallest error that is assumed: no prediction is exact.
@@ -115,7 +115,7 @@ mod tests {
     /// Lifetimes from minutes to days, with predictions that are off by a factor, up or down.
     fn observed(factor: f64) -> LifetimeModel {
         let mut model = LifetimeModel::default();
-        for number in 0..4_000_u32 {
+        for number in 0..40_000_u32 {
             let seconds = 60.0 * libm::exp(f64::from(number % 80) / 10.0);
             let off = if number / 80 % 2 == 0 { factor } else { 1.0 / factor };
             model.observe(seconds, Some(seconds * off));
