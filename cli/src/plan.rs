@@ -22,11 +22,12 @@ use crate::{Ending, output};
 #[command(after_help = "\
 The answer is the smallest number of hosts at which it and all sizes up to 2 % above it meet the service level, each in
 95 % of the resampled traces: weeks drawn from the days of the trace. With several shapes, the cheapest answer wins,
-or the one with the fewest hosts if prices are missing.
+or the one with the fewest hosts if prices are missing. --mix also tries each pair of shapes as 3:1, 1:1 and 1:3.
 
 Examples:
   berth plan --trace vms.parquet --shape 64x256
   berth plan --trace vms.parquet --shape 64x256@900 --shape 96x768@1600 --rejected 0.0005 --out plan
+  berth plan --trace vms.parquet --shape 64x256@900 --shape 96x192@1000 --mix
   berth plan --trace vms.parquet --shape 256x240 --policy worstfit --warm-up 1d --json")]
 pub(crate) struct PlanCommand {
     /// The trace of VMs; without one, a synthetic cloud
@@ -35,6 +36,9 @@ pub(crate) struct PlanCommand {
     /// What a host offers, as vCPUs x GiB [x GB of disk] [@ price]; again for further shapes
     #[arg(long, value_name = "SHAPE", required = true, value_parser = priced)]
     shape: Vec<Priced>,
+    /// Also try mixes of every two shapes
+    #[arg(long)]
+    mix: bool,
     /// The placement policy
     #[arg(long, value_name = "P", default_value = "bestfit")]
     policy: String,
@@ -111,6 +115,71 @@ fn share(text: &str) -> Result<f64, String> {
     share.ok_or_else(|| "a share from 0 to 1".to_owned())
 }
 
+/// Shapes in their proportions: one alone, or two.
+#[derive(Debug, Clone, PartialEq)]
+struct Mix(Vec<(Priced, u32)>);
+
+/// The proportions in which two shapes are mixed.
+const PROPORTIONS: [(u32, u32); 3] = [(3, 1), (1, 1), (1, 3)];
+
+impl Mix {
+    /// Every shape alone and, if wanted, every two of them in each proportion.
+    fn all(shapes: &[Priced], is_mixed: bool) -> Vec<Self> {
+        let mut all: Vec<Self> = shapes.iter().map(|shape| Self(vec![(shape.clone(), 1)])).collect();
+        let pairs = shapes
+            .iter()
+            .enumerate()
+            .flat_map(|(number, a)| shapes[number + 1..].iter().map(move |b| (a, b)));
+        for (a, b) in pairs.filter(|_| is_mixed) {
+            all.extend(PROPORTIONS.map(|(of_a, of_b)| Self(vec![(a.clone(), of_a), (b.clone(), of_b)])));
+        }
+        all
+    }
+
+    fn text(&self) -> String {
+        match &self.0[..] {
+            [(shape, _)] => shape.text.clone(),
+            shapes => {
+                let parts: Vec<_> =
+                    shapes.iter().map(|(shape, weight)| format!("{weight} × {}", shape.text)).collect();
+                parts.join(" + ")
+            }
+        }
+    }
+}
+
+/// The plan of a mix.
+#[derive(Debug, Clone)]
+struct Planned {
+    mix: Mix,
+    /// The hosts of each shape.
+    counts: Vec<u32>,
+    plan: Plan,
+}
+
+impl Planned {
+    fn cost(&self) -> Option<f64> {
+        let of = |((shape, _), count): (&(Priced, u32), &u32)| Some(shape.price? * f64::from(*count));
+        self.mix.0.iter().zip(&self.counts).map(of).sum()
+    }
+
+    /// What to buy.
+    fn fleet(&self) -> String {
+        match &self.counts[..] {
+            [count] => format!("{} hosts of {}", HumanCount((*count).into()), self.mix.text()),
+            counts => {
+                let shapes = self.mix.0.iter().zip(counts);
+                let parts: Vec<_> = shapes
+                    .map(|((shape, _), count)| {
+                        format!("{} hosts of {}", HumanCount((*count).into()), shape.text)
+                    })
+                    .collect();
+                parts.join(" and ")
+            }
+        }
+    }
+}
+
 impl PlanCommand {
     pub(crate) fn run(self) -> Result<Ending> {
         let interrupt = Interrupt::listen()?;
@@ -139,10 +208,12 @@ impl PlanCommand {
         let deciding = deciding(Path::new(""), &scheduler, false, self.seed)?;
         let levels = ServiceLevels { rejected_vcpu_hours: Some(self.rejected), ..ServiceLevels::default() };
         let mut plans = Vec::new();
-        for shape in &self.shape {
+        for mix in Mix::all(&self.shape, self.mix) {
+            let capacities: Vec<_> =
+                mix.0.iter().map(|(shape, weight)| (shape.shape.capacity, *weight)).collect();
             let planner = Planner {
                 set: &set,
-                shape: shape.shape.capacity,
+                shapes: &capacities,
                 deciding: &deciding,
                 predictions: &Predictions::None,
                 levels: &levels,
@@ -162,16 +233,15 @@ impl PlanCommand {
                 output::note("berth: ended by Ctrl-C; nothing was written\n")?;
                 return Ok(Ending::Interrupted);
             };
-            plans.push((shape.clone(), plan));
+            plans.push(Planned { counts: planner.counts(plan.hosts), mix, plan });
         }
-        let best = best(&plans);
-        let (shape, plan) = plans[best].clone();
-        let sentence = sentence(&shape, &plan, self.rejected, self.resamples);
+        let best = &plans[best(&plans)];
+        let sentence = sentence(best, self.rejected, self.resamples);
         let answer = Answer {
             title: "Berth plan".to_owned(),
             sentence: sentence.clone(),
             is_complete: true,
-            plan: Some(plan),
+            plan: Some(best.plan.clone()),
             scenarios: Vec::new(),
         };
         let provenance = Provenance {
@@ -180,7 +250,7 @@ impl PlanCommand {
             seed: self.seed,
             trace: workload_of(&workload),
             trace_sha256: digests.values().next().cloned(),
-            fleet: shape.text.clone(),
+            fleet: best.fleet(),
             scenario_sha256: None,
         };
         if let Some(out) = &self.out {
@@ -190,10 +260,13 @@ impl PlanCommand {
             output::print_json(&serde_json::json!({
                 "version": 1,
                 "answer": sentence,
-                "shape": shape.text,
+                "shape": best.mix.text(),
                 "plan": answer.plan,
-                "shapes": plans.iter().map(|(shape, plan)| serde_json::json!({
-                    "shape": shape.text, "price": shape.price, "hosts": plan.hosts, "cost": cost(shape, plan),
+                "shapes": plans.iter().map(|planned| serde_json::json!({
+                    "shape": planned.mix.text(), "hosts": planned.plan.hosts, "cost": planned.cost(),
+                    "of_each": planned.mix.0.iter().zip(&planned.counts).map(|((shape, _), count)| serde_json::json!({
+                        "shape": shape.text, "price": shape.price, "hosts": count,
+                    })).collect::<Vec<_>>(),
                 })).collect::<Vec<_>>(),
                 "provenance": provenance,
             }))?;
@@ -207,28 +280,25 @@ impl PlanCommand {
     }
 }
 
-fn cost(shape: &Priced, plan: &Plan) -> Option<f64> {
-    shape.price.map(|price| price * f64::from(plan.hosts))
-}
-
 /// The cheapest plan if every shape has a price, else the one of the fewest hosts.
-fn best(plans: &[(Priced, Plan)]) -> usize {
-    let is_priced = plans.iter().all(|(shape, _)| shape.price.is_some());
-    let key = |(shape, plan): &(Priced, Plan)| {
-        if is_priced { cost(shape, plan).unwrap_or(f64::MAX) } else { f64::from(plan.hosts) }
+fn best(plans: &[Planned]) -> usize {
+    let is_priced = plans.iter().all(|planned| planned.cost().is_some());
+    let key = |planned: &Planned| match planned.cost() {
+        Some(cost) if is_priced => cost,
+        _ => f64::from(planned.plan.hosts),
     };
     let of = plans.iter().enumerate().min_by(|a, b| key(a.1).total_cmp(&key(b.1)));
     of.map_or(0, |(number, _)| number)
 }
 
-fn sentence(shape: &Priced, plan: &Plan, rejected: f64, resamples: u32) -> String {
-    let price = cost(shape, plan).map(|cost| format!(" for {cost:.0}")).unwrap_or_default();
+fn sentence(best: &Planned, rejected: f64, resamples: u32) -> String {
+    let price = best.cost().map(|cost| format!(" for {cost:.0}")).unwrap_or_default();
+    let plan = &best.plan;
     format!(
-        "{} hosts of {}{price} serve this load with at most {} % of the requested vCPU-hours rejected, in 95 % of {resamples} resampled \
-         traces (each needs {} to {} hosts, {:.1} on average, 95 % interval {:.1} to {:.1}). The peak demand alone fills {} hosts, so the \
-         answer is {:.1} % above that.",
-        HumanCount(plan.hosts.into()),
-        shape.text,
+        "{}{price} serve this load with at most {} % of the requested vCPU-hours rejected, in 95 % of {resamples} resampled traces (each \
+         needs {} to {} hosts, {:.1} on average, 95 % interval {:.1} to {:.1}). The peak demand alone fills {} hosts, so the answer is \
+         {:.1} % above that.",
+        best.fleet(),
         100.0 * rejected,
         plan.least,
         plan.most,
@@ -240,7 +310,7 @@ fn sentence(shape: &Priced, plan: &Plan, rejected: f64, resamples: u32) -> Strin
     )
 }
 
-fn table(plans: &[(Priced, Plan)]) -> String {
+fn table(plans: &[Planned]) -> String {
     let mut grid = Grid::new([
         "shape",
         "hosts",
@@ -252,11 +322,12 @@ fn table(plans: &[(Priced, Plan)]) -> String {
         "mean hosts in use",
         "runs",
     ]);
-    for (shape, plan) in plans {
+    for planned in plans {
+        let plan = &planned.plan;
         grid.row([
-            shape.text.clone(),
+            planned.mix.text(),
             plan.hosts.to_string(),
-            cost(shape, plan).map_or_else(|| "–".to_owned(), |cost| format!("{cost:.0}")),
+            planned.cost().map_or_else(|| "–".to_owned(), |cost| format!("{cost:.0}")),
             format!("{} – {}", plan.least, plan.most),
             plan.peak_bound.to_string(),
             format!("{:+.1} %", 100.0 * plan.gap),
@@ -272,6 +343,17 @@ fn table(plans: &[(Priced, Plan)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_shapes_are_tried_alone_and_in_three_proportions() {
+        let shapes = ["64x256@900", "96x192@1000"].map(|text| priced(text).unwrap());
+        let texts = |is_mixed| Mix::all(&shapes, is_mixed).iter().map(Mix::text).collect::<Vec<_>>();
+        assert_eq!(texts(false), ["64x256", "96x192"]);
+        assert_eq!(
+            texts(true)[2..],
+            ["3 × 64x256 + 1 × 96x192", "1 × 64x256 + 1 × 96x192", "1 × 64x256 + 3 × 96x192"]
+        );
+    }
 
     #[test]
     fn shapes_may_have_prices() {

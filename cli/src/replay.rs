@@ -43,28 +43,37 @@ pub(crate) struct Replay {
     /// A trace file, plain or gzip
     #[arg(long, value_name = "PATH", conflicts_with = "reference")]
     trace: Option<PathBuf>,
-    /// The format of the trace, of those that docs/traces.md lists [default: detected from its first bytes]
+    /// The format of the trace, of those that docs/traces.md lists [default: detected from its
+    /// first bytes]
     #[arg(long, value_name = "F", requires = "trace")]
     format: Option<Format>,
+    /// Read the whole trace first, and sort its VMs by arrival: for files whose rows are in any
+    /// order
+    #[arg(long, requires = "trace")]
+    sort: bool,
     /// A reference workload with its own hosts, instead of a trace file
     #[arg(long, value_name = "NAME", value_parser = reference::NAMES)]
     reference: Option<String>,
     /// A hosts file in the neutral format
     #[arg(long, value_name = "PATH", conflicts_with_all = ["host_shape", "reference"])]
     hosts: Option<PathBuf>,
-    /// Hosts as vCPUs x GiB of memory x GB of disk : count, more shapes after commas [default: 64x256x3840:1000]
+    /// Hosts as vCPUs x GiB of memory x GB of disk : count, more shapes after commas [default:
+    /// 64x256x3840:1000]
     #[arg(long, value_name = "SHAPE", conflicts_with = "reference")]
     host_shape: Option<HostShapes>,
-    /// The scheduler: a placement policy, which considers amounts only, or Nova's filters and weighers
+    /// The scheduler: a placement policy, which considers amounts only, or Nova's filters and
+    /// weighers
     #[arg(long, value_name = "S", value_enum, default_value_t = Scheduler::Policy)]
     scheduler: Scheduler,
     /// The nova.conf with the scheduler's options [default: Nova's own defaults]
     #[arg(long, value_name = "FILE")]
     nova_conf: Option<PathBuf>,
-    /// Make each batch of the trace a server group: affinity, anti-affinity, soft-affinity or soft-anti-affinity
+    /// Make each batch of the trace a server group: affinity, anti-affinity, soft-affinity or
+    /// soft-anti-affinity
     #[arg(long, value_name = "P", value_parser = group_policy)]
     batch_policy: Option<GroupPolicy>,
-    /// The placement policy: bestfit, bestfit-cpu, firstfit or worstfit [default: bestfit, or Nova's weighers]
+    /// The placement policy: bestfit, bestfit-cpu, firstfit or worstfit [default: bestfit, or
+    /// Nova's weighers]
     #[arg(long, value_name = "P")]
     policy: Option<Policy>,
     /// Evaluate every host for every decision (slow; the result is the same)
@@ -73,7 +82,8 @@ pub(crate) struct Replay {
     /// The seed of the sample trace, or of the reference workload instead of its own
     #[arg(long, value_name = "N", conflicts_with = "trace")]
     seed: Option<u64>,
-    /// Write placements.csv, summary.json and report.html to this directory (the placements to --placements, if given)
+    /// Write placements.csv, summary.json and report.html to this directory (the placements to
+    /// --placements, if given)
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Write the placements (vm_id,host_id) to this file
@@ -146,7 +156,13 @@ impl Replay {
 
         outcome.placements_sha256 = Some(sha256);
 
-        let summary = report::json(&outcome);
+        let provenance = report::ReplayProvenance {
+            version: env!("CARGO_PKG_VERSION"),
+            trace: &trace_name,
+            fleet: &fleet_name,
+            seed: self.seed,
+        };
+        let summary = report::json(&outcome, &provenance);
         if let Some(out) = &out {
             output::write_file(&out.join("summary.json"), &summary)?;
             write_report(&out.join("report.html"), &outcome, &trace_name, &fleet_name)?;
@@ -205,7 +221,15 @@ impl Replay {
         }
         let (hosts, fleet_name) = self.fleet()?;
         let (trace, trace_name) = match &self.trace {
-            Some(path) => (Trace::open(path, self.format)?, path.display().to_string()),
+            Some(path) => {
+                let name = path.display().to_string();
+                let trace = if self.sort {
+                    Trace::from_vms(name.clone(), Trace::open_sorted(path, self.format)?)
+                } else {
+                    Trace::open(path, self.format)?
+                };
+                (trace, name)
+            }
             None => {
                 let seed = self.seed.unwrap_or(1);
                 let trace = Generator::azure_like(seed, Extent::Vms(SAMPLE_VMS)).trace();

@@ -13,10 +13,10 @@
 //! # From a request to a claimed host
 //!
 //! ```text
-//! request ─► pre-filters ─► query ─► eligible ───────► ranked ─────────► candidate ─► claim ─► next
-//!            once per request        a mask of hosts   best k by         of these k,  on the   if refused:
-//!                                    and the amounts   filters and       from their   index    the next
-//!                                    they need         weighers          trees                 host
+//! request ─► pre-filters ─► query ─► eligible ───────► ranked ─────────► candidate ─► claim ─►
+//! next once per request        a mask of hosts   best k by         of these k,  on the   if
+//! refused: and the amounts   filters and       from their   index    the next they need
+//! weighers          trees                 host
 //! ```
 //!
 //! The eligible hosts are computed once per request and follow changes of the topology. For a
@@ -58,11 +58,11 @@
 //! # Invariants
 //!
 //! The bans of `placement` apply, except that exhaustive passes over half a million hosts or more
-//! run on rayon's threads, without an effect on the result. A decider takes no lock while it decides
-//! on vCPUs, memory and disk. The exhaustive and the ranked search give the same result. A decision
-//! on an index equals the naive one: candidates of all hosts, all filters and all weighers over
-//! them, claims in that order. A filter has one predicate, which returns the reason of a refusal;
-//! the pass over all hosts, the counts and the explanation call it.
+//! run on rayon's threads, without an effect on the result. A decider takes no lock while it
+//! decides on vCPUs, memory and disk. The exhaustive and the ranked search give the same result. A
+//! decision on an index equals the naive one: candidates of all hosts, all filters and all weighers
+//! over them, claims in that order. A filter has one predicate, which returns the reason of a
+//! refusal; the pass over all hosts, the counts and the explanation call it.
 
 #![forbid(unsafe_code)]
 

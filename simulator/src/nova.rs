@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use berth_placement::{GroupId, GroupPolicy, HOST_CLASSES, Index, Owner, Row, Timestamp};
@@ -14,6 +15,7 @@ use berth_scheduler::request_spec::RequestedFlavor;
 use berth_scheduler::select::Claimant;
 use berth_scheduler::{AggregateRecord, Options, Preference, RequestSpec};
 use berth_traces::{Demands, TraceHost, Vm, rng};
+use compact_str::CompactString;
 use rand::Rng;
 use uuid::Uuid;
 
@@ -27,7 +29,8 @@ pub struct NovaOptions {
     pub options: Options,
     /// The objective that chooses among the hosts that pass the filters.
     pub preference: Preference,
-    /// The policy of the server group for each batch of the trace; `None` creates no groups.
+    /// The policy of the server group for each batch of the trace; `None` creates none. Groups that
+    /// the trace names have their own.
     pub batch_policy: Option<GroupPolicy>,
     /// The seed of random choices: ties, and one of the best hosts where the options request it.
     pub seed: u64,
@@ -40,6 +43,8 @@ pub(crate) struct NovaPlacer {
     fleet: Fleet,
     owner: Arc<Owner>,
     batch_policy: Option<GroupPolicy>,
+    /// The number of each server group that the trace names, in order of their first members.
+    named_groups: BTreeMap<CompactString, u64>,
     default_zone: String,
     tie_breaker: rng::Stream,
 }
@@ -60,6 +65,7 @@ impl NovaPlacer {
             index,
             owner: Arc::new(owner),
             batch_policy,
+            named_groups: BTreeMap::new(),
             tie_breaker: rng::stream(seed, "ties"),
         }
     }
@@ -98,13 +104,32 @@ impl NovaPlacer {
         Some(spec)
     }
 
-    /// The server group of the VM's batch.
-    fn group(&self, vm: &Vm) -> Option<GroupId> {
-        let (policy, batch) = (self.batch_policy?, vm.batch?);
-        let id = GroupId::from(group_uuid(batch.number()));
+    /// The server group of the VM: the one that the trace names, or that of its batch.
+    fn group(&mut self, vm: &Vm) -> Option<GroupId> {
+        let named = vm.demands.as_deref().filter(|demands| !demands.group.is_empty());
+        let (policy, id) = match named.and_then(|demands| Some((policy_named(&demands.policy)?, demands))) {
+            Some((policy, demands)) => {
+                let next = self.named_groups.len() as u64;
+                let number = *self.named_groups.entry(demands.group.clone()).or_insert(next);
+                (policy, group_uuid(NAMED, number))
+            }
+            None => (self.batch_policy?, group_uuid(OF_BATCH, vm.batch?.number())),
+        };
+        let id = GroupId::from(id);
         // The group exists from its second member on.
         let _ = self.index.add_group(id, policy);
         Some(id)
+    }
+}
+
+/// The policy of a group as traces write it; `None` for none.
+fn policy_named(name: &str) -> Option<GroupPolicy> {
+    match name {
+        "affinity" => Some(GroupPolicy::Affinity),
+        "anti-affinity" => Some(GroupPolicy::AntiAffinity { max_per_host: NonZeroU32::MIN }),
+        "soft-affinity" => Some(GroupPolicy::SoftAffinity),
+        "soft-anti-affinity" => Some(GroupPolicy::SoftAntiAffinity),
+        _ => None,
     }
 }
 
@@ -113,9 +138,10 @@ impl Placer for NovaPlacer {
         let Some(spec) = self.spec(vm) else { return Ok(None) };
         let consumer = consumer_of(sequence);
         let owner = Arc::clone(&self.owner);
+        let group = self.group(vm);
         let claimant = Claimant {
             owner,
-            group: self.group(vm),
+            group,
             keeps_allocations: false,
             migration: None,
             now: Timestamp(vm.arrival.0),
@@ -213,7 +239,11 @@ impl HostSource for Fleet {
     }
 }
 
-/// The server group of a batch.
-fn group_uuid(batch: u64) -> Uuid {
-    Uuid::from_u128(2 << 64 | u128::from(batch))
+/// Groups of batches, and groups that the trace names.
+const OF_BATCH: u128 = 2;
+const NAMED: u128 = 3;
+
+/// The server group of a kind with this number.
+fn group_uuid(kind: u128, number: u64) -> Uuid {
+    Uuid::from_u128(kind << 64 | u128::from(number))
 }

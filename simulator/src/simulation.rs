@@ -59,7 +59,7 @@ pub enum SimulationError {
         /// The reason.
         reason: Box<DecideError>,
     },
-    /// The fleet has more GPUs than can be told apart.
+    /// The fleet has more GPUs or models than can be distinguished.
     #[error("fleet: {0}")]
     Gpus(String),
     /// The index differs from the meter.

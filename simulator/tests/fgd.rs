@@ -1,8 +1,10 @@
-//! The published baseline for sharing GPUs on Alibaba's openb cluster (Weng et al., *Beware of Fragmentation*, USENIX ATC 2023).
+//! The published baseline for sharing GPUs on Alibaba's openb cluster (Weng et al., *Beware of
+//! Fragmentation*, USENIX ATC 2023).
 //!
-//! Pods arrive in random order until they have asked for 130 % of all GPUs; none leaves. The published orders are not known, so means of
-//! ten orders are compared within three standard deviations. The published figures are reached only without the restriction of pods to
-//! models of GPUs, with which a quarter of the cluster cannot be used.
+//! Pods arrive in random order until they have asked for 130 % of all GPUs; none leaves. The
+//! published orders are not known, so means of ten orders are compared within three standard
+//! deviations. The published figures are reached only without the restriction of pods to models of
+//! GPUs, with which a quarter of the cluster cannot be used.
 
 use berth_simulator::scenario::{Deciding, Environment, Predictions, VmSet, Workload, run};
 use berth_test_support::published_trace::published_trace;
@@ -39,7 +41,6 @@ fn published_allocations_are_reached_and_exceeded() {
     let set = VmSet::new(vms, &Workload { fill: Some(ASKED), ..Workload::default() });
     let [best_fit, fgd, packing] =
         ["gpu-bestfit", "fgd", "gpu-packing"].map(|policy| allocated(&set, &hosts, policy));
-    println!("best fit {best_fit:.2}, FGD {fgd:.2}, packing {packing:.2}");
     assert!((best_fit - 93.08).abs() <= 3.0 * 0.13, "{best_fit}");
     assert!((fgd - 95.39).abs() <= 3.0 * 0.08, "{fgd}");
     assert!(packing > fgd && packing > 95.39, "{packing} against {fgd}");

@@ -107,7 +107,11 @@ fn a_run_can_be_repeated_to_the_byte() {
     let bytes_of = |seed| {
         let set = reference::set("mixed").unwrap().with_seed(seed);
         let (recorder, outcome) = simulated(&set.hosts(), vms_of(&set), SimulationOptions::default());
-        (recorder.csv, report::json(&outcome), report::html(&outcome, &heading).unwrap())
+        (
+            recorder.csv,
+            report::json(&outcome, &report::ReplayProvenance::default()),
+            report::html(&outcome, &heading).unwrap(),
+        )
     };
     let first = bytes_of(77);
     assert!(first == bytes_of(77), "the same run gave other bytes");

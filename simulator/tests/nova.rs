@@ -1,4 +1,5 @@
-//! Replays by Nova's whole pipeline: what the fleet file and the trace say about zones, aggregates, traits and batches.
+//! Replays by Nova's whole pipeline: what the fleet file and the trace say about zones, aggregates,
+//! traits and batches.
 
 use std::io;
 use std::num::NonZeroU32;
@@ -106,7 +107,26 @@ fn a_batch_is_a_server_group() {
     assert_eq!(hosts_of(&hosts, three(), with(GroupPolicy::SoftAffinity)), ["a"; 3]);
 }
 
-/// The objective is a choice: under a policy, the pipeline places as the decider does that looks at amounts alone.
+/// A group that the trace names has its own policy, whatever batches have.
+#[test]
+fn groups_of_the_trace_are_server_groups() {
+    let hosts = [host("a", 8), host("b", 8)];
+    let of = |group: &str, policy: &str| Demands {
+        group: group.into(),
+        policy: policy.into(),
+        ..Demands::default()
+    };
+    let vms = |group: &str, policy: &str| vec![(of(group, policy), Some(7)); 3];
+    assert_eq!(hosts_of(&hosts, vms("g", "anti-affinity"), options()), ["a", "b", "none"]);
+    assert_eq!(hosts_of(&hosts, vms("g", "affinity"), options()), ["a"; 3]);
+    let two_groups = [vms("g", "anti-affinity"), vms("h", "anti-affinity")].concat();
+    assert_eq!(hosts_of(&hosts, two_groups, options()), ["a", "b", "none", "a", "b", "none"]);
+    let batches = NovaOptions { batch_policy: Some(GroupPolicy::Affinity), ..options() };
+    assert_eq!(hosts_of(&hosts, vms("g", "anti-affinity"), batches), ["a", "b", "none"]);
+}
+
+/// The objective is a choice: under a policy, the pipeline places as the decider does that looks at
+/// amounts alone.
 #[test]
 fn a_policy_places_as_it_does_without_filters() {
     for (name, most) in [("tiny", 600), ("mixed", 3000)] {

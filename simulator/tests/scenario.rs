@@ -87,7 +87,8 @@ fn a_plain_scenario_is_a_replay() {
     }
 }
 
-/// Two VMs fill the host; the third and everything behind it wait in order, and run for their whole lifetimes.
+/// Two VMs fill the host; the third and everything behind it wait in order, and run for their whole
+/// lifetimes.
 #[test]
 fn a_queue_is_served_in_order() {
     let vms = vec![
@@ -149,7 +150,8 @@ fn a_vm_without_a_host_until_its_end_is_lost() {
     assert_eq!(result.rejected, 1, "the last VM fits nowhere: host 0 is gone and host 1 full");
 }
 
-/// A drained host keeps its VMs and takes no more, also not what departures free; an evacuated one moves what fits.
+/// A drained host keeps its VMs and takes no more, also not what departures free; an evacuated one
+/// moves what fits.
 #[test]
 fn drains_and_evacuations() {
     let vms = || {
@@ -177,7 +179,8 @@ fn drains_and_evacuations() {
     );
 }
 
-/// Small VMs go to a cell; one of more than 10 GiB takes half of its amounts from either cell of a host.
+/// Small VMs go to a cell; one of more than 10 GiB takes half of its amounts from either cell of a
+/// host.
 #[test]
 fn cells_split_large_vms() {
     let cell = |count: u32| TraceHost {
@@ -193,13 +196,15 @@ fn cells_split_large_vms() {
     // 32 + 8 vCPU in each cell; then neither cell has a vCPU left.
     let vms = vec![vm(0, (0, 9), 64, 128), vm(1, (0, 9), 8, 8), vm(2, (0, 9), 8, 8), vm(3, (0, 9), 1, 1)];
     assert_eq!(place(vms, CellPolicy::First), (3, 1));
-    // First fit puts both small VMs into one cell, so the large one fits no more; balance has one in each.
+    // First fit puts both small VMs into one cell, so the large one fits no more; balance has one
+    // in each.
     let vms = || vec![vm(0, (0, 9), 20, 8), vm(1, (0, 9), 20, 8), vm(2, (0, 9), 40, 100)];
     assert_eq!(place(vms(), CellPolicy::First), (2, 1));
     assert_eq!(place(vms(), CellPolicy::Balance), (3, 0));
 }
 
-/// One episode by hand: first fit places two VMs before one does not fit, and one more belongs to the episode.
+/// One episode by hand: first fit places two VMs before one does not fit, and one more belongs to
+/// the episode.
 #[test]
 fn episodes_end_some_vms_after_first_fit_is_full() {
     let vms = vec![vm(0, (0, 100), 3, 1), vm(1, (1, 50), 1, 1), vm(2, (2, 10), 2, 1), vm(3, (3, 10), 4, 1)];
@@ -214,7 +219,8 @@ fn episodes_end_some_vms_after_first_fit_is_full() {
     assert!(episodes(&env, &[4], 1, 0.0, 1, &|| true).is_err());
 }
 
-/// The plan of a load that needs a known number of hosts, and the same plan on any number of threads.
+/// The plan of a load that needs a known number of hosts, and the same plan on any number of
+/// threads.
 #[test]
 fn a_plan_finds_the_known_number_of_hosts() {
     // 8 VMs of 2 vCPU at any time, for ten days: 4 hosts of 4 vCPU.
@@ -224,7 +230,7 @@ fn a_plan_finds_the_known_number_of_hosts() {
     let levels = ServiceLevels { rejected_vcpu_hours: Some(0.0), ..ServiceLevels::default() };
     let planner = |jobs: usize| Planner {
         set: &set,
-        shape: Resources { vcpus: 4, memory_mb: 65_536, disk_gb: 0 },
+        shapes: &[(Resources { vcpus: 4, memory_mb: 65_536, disk_gb: 0 }, 1)],
         deciding: &deciding,
         predictions: &Predictions::None,
         levels: &levels,
@@ -241,7 +247,39 @@ fn a_plan_finds_the_known_number_of_hosts() {
     assert_eq!(planner(1).plan(&|runs| runs < 3).unwrap(), None, "it ends when asked to");
 }
 
-/// Resampled runs are the same on every machine: the hash of their decisions is that of the first time.
+/// Eight VMs of 2 vCPUs on hosts of 3 and of 5, each of which leaves a vCPU unused.
+#[test]
+fn a_plan_mixes_shapes_in_their_proportions() {
+    let vms: Vec<Vm> = (0..2400).map(|n| vm(n, (n * 360, n * 360 + 8 * 360), 2, 1)).collect();
+    let set = set(vms);
+    let deciding = Deciding::Policy(Policy::BestFit);
+    let levels = ServiceLevels { rejected_vcpu_hours: Some(0.0), ..ServiceLevels::default() };
+    let host = |vcpus: u32| Resources { vcpus, memory_mb: 65_536, disk_gb: 0 };
+    let plan_of = |shapes: &[(Resources, u32)]| {
+        let planner = Planner {
+            set: &set,
+            shapes,
+            deciding: &deciding,
+            predictions: &Predictions::None,
+            levels: &levels,
+            waits: None,
+            warm_up: Micros(0),
+            resamples: 20,
+            seed: 1,
+            jobs: 2,
+        };
+        let plan = planner.plan(&|_| true).unwrap().unwrap();
+        (plan.hosts, plan.peak_bound, planner.counts(plan.hosts))
+    };
+    // A small host holds one VM and a large one two: three of each hold nine, five hosts with two
+    // large ones seven.
+    assert_eq!(plan_of(&[(host(3), 1), (host(5), 1)]), (6, 4, vec![3, 3]));
+    // Three small ones for each large one: five in each four hosts.
+    assert_eq!(plan_of(&[(host(3), 3), (host(5), 1)]), (7, 5, vec![6, 1]));
+}
+
+/// Resampled runs are the same on every machine: the hash of their decisions is that of the first
+/// time.
 #[test]
 fn runs_are_repeatable() {
     let vms: Vec<Vm> = Generator::azure_like(3, Extent::Vms(20_000)).trace().map(Result::unwrap).collect();

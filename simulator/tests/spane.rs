@@ -1,6 +1,8 @@
-//! The published baselines of SPANE (IEEE INFOCOM 2025): first fit and balance fit on hosts of two NUMA cells, with a queue.
+//! The published baselines of SPANE (IEEE INFOCOM 2025): first fit and balance fit on hosts of two
+//! NUMA cells, with a queue.
 //!
-//! The trace is not part of Berth: docs/traces.md describes where it is. Without it, the test is skipped.
+//! The trace is not part of Berth: docs/traces.md describes where it is. Without it, the test is
+//! skipped.
 
 use berth_simulator::scenario::{CellPolicy, Deciding, Environment, Predictions, VmSet, Workload, episodes};
 use berth_test_support::published_trace::published_trace;

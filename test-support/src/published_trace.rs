@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use crate::skip::skip;
 
-/// The variable that names the directory of published traces; docs/traces.md describes where each comes from.
+/// The variable that names the directory of published traces; docs/traces.md describes where each
+/// comes from.
 pub const DIRECTORY: &str = "BERTH_TRACES";
 
 /// The directory of a published trace. Without it, the running test is noted as skipped.

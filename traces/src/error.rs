@@ -147,7 +147,9 @@ pub enum InvalidField {
     #[error("must be positive")]
     Zero,
     /// Rows are sorted by arrival; this one is not.
-    #[error("earlier than the arrival of the row before; `berth trace import` sorts the rows")]
+    #[error(
+        "earlier than the arrival of the row before; `berth trace import` and `berth replay --sort` sort the rows"
+    )]
     OutOfOrder,
     /// A policy that no server group has.
     #[error("not a policy of server groups: {}", crate::neutral::POLICIES.join(", "))]

@@ -1,17 +1,20 @@
 //! The neutral format: one CSV file of hosts, one of VMs; UTF-8, a header line.
 //!
-//! - hosts: `host_id,vcpus,ram_mb,disk_gb`, capacities with any overcommitment applied; and, if the header names them,
-//!   `zone`, `aggregates` (metadata of host aggregates), `traits`, `rack`, `generation`, `numa` (cells), `gpus` and `gpu_model`;
-//! - VMs: `arrival_s`, `vcpus` and `ram_mb` (or `mem_gib`), in any order of columns; and, if the header names them,
-//!   `vm_id`, `departure_s`, `disk_gb`, `flavor`, `batch` (a number that VMs share which were started together), `zone`,
-//!   `extra_specs` (of the flavor), `host`, `project`, `group`, `policy`, `gpus`, `gpu_milli`, `gpu_spec` and `numa`. Any other
-//!   column is carried along.
+//! - hosts: `host_id,vcpus,ram_mb,disk_gb`, capacities with any overcommitment applied; and, if the
+//!   header names them, `zone`, `aggregates` (metadata of host aggregates), `traits`, `rack`,
+//!   `generation`, `numa` (cells), `gpus` and `gpu_model`;
+//! - VMs: `arrival_s`, `vcpus` and `ram_mb` (or `mem_gib`), in any order of columns; and, if the
+//!   header names them, `vm_id`, `departure_s`, `disk_gb`, `flavor`, `batch` (a number that VMs
+//!   share which were started together), `zone`, `extra_specs` (of the flavor), `host`, `project`,
+//!   `group`, `policy`, `gpus`, `gpu_milli`, `gpu_spec` and `numa`. Any other column is carried
+//!   along.
 //!
-//! Aggregates and extra specs are pairs `key=value`; pairs, traits and GPU models are separated by `;`.
+//! Aggregates and extra specs are pairs `key=value`; pairs, traits and GPU models are separated by
+//! `;`.
 //!
-//! Times are seconds, or dates as ISO 8601 writes them; a departure is not before the arrival, or empty for a VM that never
-//! leaves. Memory is in MiB, disk in GB; fractions of either are rounded up. [`write_vms`] writes strictly: identifiers count
-//! from 0, times have at most 3 decimals.
+//! Times are seconds, or dates as ISO 8601 writes them; a departure is not before the arrival, or
+//! empty for a VM that never leaves. Memory is in MiB, disk in GB; fractions of either are rounded
+//! up. [`write_vms`] writes strictly: identifiers count from 0, times have at most 3 decimals.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -213,7 +216,8 @@ fn policy_of(field: Field<'_>) -> Result<&'static str, TraceError> {
     known.ok_or_else(|| field.bad(InvalidField::NotAPolicy))
 }
 
-/// Reads a host file, plain or gzip: a neutral one, or one of the published formats of `formats/hosts.rs`.
+/// Reads a host file, plain or gzip: a neutral one, or one of the published formats of
+/// `formats/hosts.rs`.
 ///
 /// # Errors
 /// The file cannot be read or violates the format; the message names the line.
@@ -286,8 +290,9 @@ pub fn write_vms(
     Ok(count)
 }
 
-/// Writes a VM file with everything that its VMs have, quoted where necessary: the identifiers of the trace, and a column for each
-/// label that any VM has. Times are rounded down to microseconds, which they have.
+/// Writes a VM file with everything that its VMs have, quoted where necessary: the identifiers of
+/// the trace, and a column for each label that any VM has. Times are rounded down to microseconds,
+/// which they have.
 ///
 /// # Errors
 /// The file cannot be written.

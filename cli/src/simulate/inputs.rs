@@ -29,7 +29,8 @@ pub(crate) struct ScenarioInputs {
     pub(crate) starts: Vec<usize>,
 }
 
-/// Everything that the scenarios of a file run with. Scenarios with the same workload share its VMs.
+/// Everything that the scenarios of a file run with. Scenarios with the same workload share its
+/// VMs.
 pub(crate) struct Inputs {
     sets: Vec<VmSet>,
     scenarios: Vec<ScenarioInputs>,

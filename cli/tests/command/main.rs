@@ -1,4 +1,5 @@
-//! The `berth` command as its users meet it: the real binary, its files, its messages, its exit codes.
+//! The `berth` command as its users meet it: the real binary, its files, its messages, its exit
+//! codes.
 #![allow(clippy::disallowed_methods, reason = "waits for a process, which takes real time")]
 
 mod agents;
@@ -11,6 +12,7 @@ mod explain;
 mod interrupt;
 mod operator;
 mod output;
+mod plan_capacity;
 mod replay;
 mod serve;
 mod simulate;
@@ -25,7 +27,8 @@ use berth_test_support::process::without_settings;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-/// The command in `directory`, without a terminal, and without the settings of the user that runs the tests.
+/// The command in `directory`, without a terminal, and without the settings of the user that runs
+/// the tests.
 fn berth(directory: &Path) -> Command {
     let mut command = without_settings(Command::new(env!("CARGO_BIN_EXE_berth")));
     command.current_dir(directory).stdin(Stdio::null());

@@ -44,7 +44,8 @@ pub struct PackingRequest {
     pub now_s: f64,
 }
 
-/// A decider that packs by a rule. It follows the index, but it has to be informed of every instance that it placed and that leaves.
+/// A decider that packs by a rule. It follows the index, but it has to be informed of every
+/// instance that it placed and that leaves.
 pub struct PackingEngine {
     index: Arc<Index>,
     view: View,
@@ -93,7 +94,8 @@ impl PackingEngine {
     /// Places an instance on the best host.
     ///
     /// # Errors
-    /// No host has the amounts, too many were taken by others first, or the instance has allocations already.
+    /// No host has the amounts, too many were taken by others first, or the instance has
+    /// allocations already.
     pub fn place(&mut self, request: &PackingRequest) -> Result<Row, PlaceError> {
         self.refresh();
         if self.prepared.len() > MOST_PREPARED {
@@ -140,8 +142,8 @@ impl PackingEngine {
         }
     }
 
-    /// Records that an instance left its host, after its claim was released. `has_ended` is false if it only moves: how long it was there
-    /// says nothing about how long instances live.
+    /// Records that an instance left its host, after its claim was released. `has_ended` is false
+    /// if it only moves: how long it was there says nothing about how long instances live.
     pub fn departed(&mut self, instance: ConsumerId, row: Row, now_s: f64, has_ended: bool) {
         let host = &mut self.hosts[row.index()];
         host.instances = host.instances.saturating_sub(1);
@@ -176,8 +178,8 @@ impl PackingEngine {
         }
     }
 
-    /// The best host; one without instances only if no other has the amounts. Equal costs go to the lowest row. While predictions of
-    /// lifetimes are useless, this is best fit.
+    /// The best host; one without instances only if no other has the amounts. Equal costs go to the
+    /// lowest row. While predictions of lifetimes are useless, this is best fit.
     fn best(&mut self, request: &PackingRequest, prepared: &Prepared) -> Option<Row> {
         let search = Exhaustive { index: &self.index, view: &self.view, prepared, split_from: usize::MAX };
         let words = search.survivors(0..self.view.blocks().len()).words;
@@ -212,7 +214,8 @@ impl PackingEngine {
         best.or_else(|| rows().map(rank).min().map(Rank::row))
     }
 
-    /// Compares the view with the index, and the hosts with the instances on them. For a moment without changes.
+    /// Compares the view with the index, and the hosts with the instances on them. For a moment
+    /// without changes.
     ///
     /// # Errors
     /// What differs.
@@ -229,7 +232,8 @@ impl PackingEngine {
     }
 }
 
-/// What a host's free amounts count beside lifetimes: of hosts that are alike in those, the fuller one is better.
+/// What a host's free amounts count beside lifetimes: of hosts that are alike in those, the fuller
+/// one is better.
 fn free_hours(free: HostFree, capacity: HostFree) -> f32 {
     let of = |class: usize| FREE_HOURS[class] * free[class] as f32 / capacity[class].max(1) as f32;
     of(0) + of(1)

@@ -1,8 +1,9 @@
 //! Hosts whose GPUs several instances may share.
 //!
-//! After *Beware of Fragmentation: Scheduling GPU-Sharing Workloads with Fragmentation Gradient Descent* (Weng et al., USENIX ATC 2023):
-//! a host's fragmentation is the amount of its free GPUs that an instance drawn from the workload's own mix cannot use. Fragmentation
-//! gradient descent (FGD) takes the host on which it grows least. Amounts of GPUs are thousandths of one.
+//! After *Beware of Fragmentation: Scheduling GPU-Sharing Workloads with Fragmentation Gradient
+//! Descent* (Weng et al., USENIX ATC 2023): a host's fragmentation is the amount of its free GPUs
+//! that an instance drawn from the workload's own mix cannot use. Fragmentation gradient descent
+//! (FGD) takes the host on which it grows least. Amounts of GPUs are thousandths of one.
 
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
@@ -43,13 +44,16 @@ pub struct GpuRequest {
 pub enum GpuPolicy {
     /// The host with the least left of vCPUs, memory and GPUs, each compared with the largest host.
     BestFit,
-    /// Fragmentation gradient descent, with scores from 0 to 100 as published; of equal scores, the first host.
+    /// Fragmentation gradient descent, with scores from 0 to 100 as published; of equal scores, the
+    /// first host.
     Gradient,
-    /// The exact gradient, and a little for what is free: of hosts where fragmentation grows nearly alike, the fuller one.
+    /// The exact gradient, and a little for what is free: of hosts where fragmentation grows nearly
+    /// alike, the fuller one.
     Packing,
 }
 
-/// What the free share of vCPUs and of GPUs counts under [`GpuPolicy::Packing`], in thousandths of a fragmented GPU.
+/// What the free share of vCPUs and of GPUs counts under [`GpuPolicy::Packing`], in thousandths of
+/// a fragmented GPU.
 const FREE: [f64; 2] = [26.0, 5.0];
 
 impl GpuRequest {
@@ -78,7 +82,8 @@ impl GpuHost {
                     >= request.gpus as usize
     }
 
-    /// Takes the amounts of a request that fits, with a share from this GPU; returns the GPUs that it got.
+    /// Takes the amounts of a request that fits, with a share from this GPU; returns the GPUs that
+    /// it got.
     pub fn take(&mut self, request: &GpuRequest, shared: usize) -> SmallVec<[u8; 8]> {
         self.cpu_milli -= request.cpu_milli;
         self.memory_mb -= request.memory_mb;
@@ -109,8 +114,8 @@ impl GpuHost {
 pub struct GpuMix(Vec<(GpuRequest, f64)>);
 
 impl GpuMix {
-    /// The mix of these requests. Those without GPUs cannot use any: they make all hosts fragmented alike. Memory does not count, as
-    /// published.
+    /// The mix of these requests. Those without GPUs cannot use any: they make all hosts fragmented
+    /// alike. Memory does not count, as published.
     #[must_use]
     pub fn new(requests: impl Iterator<Item = GpuRequest>) -> Self {
         let mut all: Vec<GpuRequest> =
@@ -121,7 +126,8 @@ impl GpuMix {
         Self(kinds.map(|kind| (kind[0], kind.len() as f64 / count)).collect())
     }
 
-    /// The thousandths of free GPUs on the host that a request of the mix is expected to be unable to use.
+    /// The thousandths of free GPUs on the host that a request of the mix is expected to be unable
+    /// to use.
     #[must_use]
     pub fn fragmentation(&self, host: &GpuHost) -> f64 {
         let free = host.free_gpus();

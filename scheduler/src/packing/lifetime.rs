@@ -43,7 +43,8 @@ pub(crate) struct Lifetime {
 const FAR: f64 = 6.0;
 
 impl Lifetime {
-    /// The probability that an instance which has run for `age` seconds is still running after `ahead` more.
+    /// The probability that an instance which has run for `age` seconds is still running after
+    /// `ahead` more.
     #[inline]
     pub(crate) fn survival(&self, tail: &NormalTail, age: f64, ahead: f64) -> f64 {
         let deviations = |seconds: f64| (libm::log(seconds) - self.log_mean) / self.log_deviation;
@@ -76,7 +77,8 @@ mod tests {
         assert!((both - 2.0 * hour.survival(&tail, 0.0, 7200.0)).abs() < 1e-6);
     }
 
-    /// An instance that outlives its estimate by far is expected to go on, for longer the longer it has run.
+    /// An instance that outlives its estimate by far is expected to go on, for longer the longer it
+    /// has run.
     #[test]
     fn an_estimate_that_was_outlived_is_corrected() {
         let tail = NormalTail::new();

@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 
 /// After so many requests, older ones count half.
 const MEMORY: u64 = 100_000;
-/// Shapes that are told apart; the most requested ones count.
+/// Shapes that are distinguished: the most requested ones.
 const MOST: usize = 10;
 
 /// How often each shape is requested.
@@ -42,7 +42,8 @@ impl RequestMix {
         }
     }
 
-    /// The shapes with the largest shares of the demand, which a shape's requests are of, each by the share of a host that it takes.
+    /// The shapes with the largest shares of the demand, which a shape's requests are of, each by
+    /// the share of a host that it takes.
     pub(crate) fn demands(&self, capacity: [f64; CLASSES]) -> Vec<Demand> {
         let share = |amounts: &HostFree, count: u64| {
             let of = |class: usize| f64::from(amounts[class].max(0)) / capacity[class];

@@ -80,7 +80,8 @@ impl LifetimeModel {
         }
     }
 
-    /// The distribution of an instance's lifetime: the prediction and what all instances live, each by its certainty.
+    /// The distribution of an instance's lifetime: the prediction and what all instances live, each
+    /// by its certainty.
     pub(crate) fn lifetime(&self, predicted: Option<f64>) -> Lifetime {
         let (mean, spread) = (self.lifetimes.mean(), self.spread());
         let Some(predicted) = predicted else {
@@ -92,7 +93,8 @@ impl LifetimeModel {
         Lifetime { log_mean, log_deviation: variance.sqrt() }
     }
 
-    /// How much predictions count, from 0 to 1: by the share of the spread of lifetimes that they explain.
+    /// How much predictions count, from 0 to 1: by the share of the spread of lifetimes that they
+    /// explain.
     pub(crate) fn confidence(&self) -> f64 {
         let explained = self.spread() / (self.spread() + self.error());
         ((explained - USELESS) / (GOOD - USELESS)).clamp(0.0, 1.0)

@@ -4,17 +4,19 @@ use berth_placement::ConsumerId;
 
 use crate::packing::lifetime::{Lifetime, NormalTail};
 
-/// Intervals of the future that are looked at: the first lasts [`FIRST`] seconds, and each ends at twice the time of the one before,
-/// the last after 114 days.
+/// Intervals of the future that are looked at: the first lasts [`FIRST`] seconds, and each ends at
+/// twice the time of the one before, the last after 114 days.
 pub(crate) const INTERVALS: usize = 16;
 const FIRST: f64 = 300.0;
-/// An outlook is computed again when it is older than [`FIRST`] seconds and than this share of the time since the last start.
+/// An outlook is computed again when it is older than [`FIRST`] seconds and than this share of the
+/// time since the last start.
 const STALE: f64 = 0.1;
 /// The time in which lifetimes are compared by ratio: shorter ones are alike.
 const ALIKE: f64 = 600.0;
 const HOUR: f64 = 3600.0;
-/// What an hour counts by which a host is in use longer than the instance, in units of a doubling or so: of several hosts that an
-/// instance does not keep in use longer, the one that ends soonest after it is best.
+/// What an hour counts by which a host is in use longer than the instance, in units of a doubling
+/// or so: of several hosts that an instance does not keep in use longer, the one that ends soonest
+/// after it is best.
 const MISMATCH: f64 = 0.1;
 
 /// The intervals: the middle of each, and what it counts.
@@ -58,7 +60,8 @@ impl Future {
     }
 }
 
-/// The expected time for which a host is in use longer, in hours, and a little for each hour that the host outlasts the instance.
+/// The expected time for which a host is in use longer, in hours, and a little for each hour that
+/// the host outlasts the instance.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OutlookCost {
     constant: f32,
@@ -69,7 +72,8 @@ impl OutlookCost {
     /// The cost on a host.
     #[inline]
     pub(crate) fn on(&self, outlook: &Outlook) -> f32 {
-        // Four sums side by side, added in a fixed order: vector code, and the same bits everywhere.
+        // Four sums side by side, added in a fixed order: vector code, and the same bits
+        // everywhere.
         let mut sums = [0.0_f32; 4];
         for (rates, empty) in self.rates.chunks_exact(4).zip(outlook.empty.chunks_exact(4)) {
             for lane in 0..4 {
@@ -143,7 +147,8 @@ impl Outlook {
         Some(Left { lived: now - guest.started, predicted: guest.predicted })
     }
 
-    /// Computes the probabilities again if they are old: time has passed, and instances have outlived their estimates.
+    /// Computes the probabilities again if they are old: time has passed, and instances have
+    /// outlived their estimates.
     #[inline]
     pub(crate) fn follow(&mut self, future: &Future, now: f64) {
         if !self.guests.is_empty() && now - self.computed >= (STALE * (now - self.last_start)).max(FIRST) {

@@ -92,14 +92,16 @@ impl SlotCosts {
         self.costs.clear();
     }
 
-    /// The slots that the amounts have for the shapes, as shares of those of the empty host, each by its share of the demand.
+    /// The slots that the amounts have for the shapes, as shares of those of the empty host, each
+    /// by its share of the demand.
     #[inline]
     fn slots(&self, capacity: HostFree, free: HostFree) -> f64 {
         let of = |shape: &Shape| shape.share * shape.count(free) / shape.count(capacity).max(1.0);
         self.shapes.iter().map(of).sum()
     }
 
-    /// The slots that the request takes; of hosts that are alike in this, the fuller one costs less.
+    /// The slots that the request takes; of hosts that are alike in this, the fuller one costs
+    /// less.
     fn cost(&self, host: &Host, request: &HostFree) -> f32 {
         let left = std::array::from_fn(|class| host.free[class].saturating_sub(request[class].max(0)));
         let free: f64 = (0..CLASSES)
@@ -143,7 +145,8 @@ mod tests {
         }
     }
 
-    /// A small request takes the leftovers of a host on which no large one fits any more, although another host is fuller.
+    /// A small request takes the leftovers of a host on which no large one fits any more, although
+    /// another host is fuller.
     #[test]
     fn capacity_stays_usable_for_the_shapes_that_are_requested() {
         let mut slots = SlotCosts::default();

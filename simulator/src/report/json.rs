@@ -8,9 +8,23 @@ use crate::outcome::{Sample, Share, SimulationOutcome, Totals};
 
 const VERSION: u32 = 1;
 
+/// What a replay ran with.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct ReplayProvenance<'a> {
+    /// The version of Berth.
+    pub version: &'a str,
+    /// The trace.
+    pub trace: &'a str,
+    /// The hosts.
+    pub fleet: &'a str,
+    /// The seed, if one was given.
+    pub seed: Option<u64>,
+}
+
 #[derive(Serialize)]
 struct Report<'a> {
     version: u32,
+    provenance: &'a ReplayProvenance<'a>,
     summary: Head<'a>,
     samples: &'a [Sample],
 }
@@ -44,8 +58,8 @@ struct Classes {
     disk_gb: Option<Utilisation>,
 }
 
-pub(super) fn json(outcome: &SimulationOutcome) -> String {
-    let report = Report { version: VERSION, summary: head(outcome), samples: &outcome.samples };
+pub(super) fn json(outcome: &SimulationOutcome, provenance: &ReplayProvenance<'_>) -> String {
+    let report = Report { version: VERSION, provenance, summary: head(outcome), samples: &outcome.samples };
     let mut text = serde_json::to_string_pretty(&report).expect("plain structs of numbers and strings");
     text.push('\n');
     text

@@ -1,8 +1,8 @@
 //! The report of a run: one HTML page with charts, and the same numbers as JSON.
 //!
-//! Both depend on the [`SimulationOutcome`] and the [`Heading`] alone, so the same run gives the same bytes.
-//! The page is one file without scripts or external links. `series` defines the charts, `chart`
-//! draws them, and `page` assembles the page.
+//! Both depend on the [`SimulationOutcome`] and the [`Heading`] alone, so the same run gives the
+//! same bytes. The page is one file without scripts or external links. `series` defines the charts,
+//! `chart` draws them, and `page` assembles the page.
 
 mod axis;
 mod chart;
@@ -18,6 +18,8 @@ mod tests;
 use std::error::Error;
 
 use crate::outcome::SimulationOutcome;
+
+pub use json::ReplayProvenance;
 
 /// The description of the run in the report. Any text is allowed: the page escapes it.
 #[derive(Debug, Clone, Copy)]
@@ -55,13 +57,14 @@ pub fn html(outcome: &SimulationOutcome, heading: &Heading<'_>) -> Result<String
     page::page(outcome, heading)
 }
 
-/// The report as JSON: `summary` has totals and ratios, `samples` the fleet over time.
+/// The report as JSON: `provenance` has what was replayed, `summary` totals and ratios, `samples`
+/// the fleet over time.
 ///
 /// A ratio is between 0 and 1, or `null` where there is nothing to divide by.
 ///
 /// # Panics
 /// The outcome has no samples. A run never returns such an outcome.
 #[must_use]
-pub fn json(outcome: &SimulationOutcome) -> String {
-    json::json(outcome)
+pub fn json(outcome: &SimulationOutcome, provenance: &ReplayProvenance<'_>) -> String {
+    json::json(outcome, provenance)
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Heading, html, json};
+use super::{Heading, ReplayProvenance, html, json};
 use crate::outcome::{Sample, Share, SimulationOutcome, Totals};
 
 const HEADING: Heading<'_> = Heading { title: "A title", trace: "a trace", fleet: "a fleet" };
@@ -61,7 +61,7 @@ fn page(outcome: &SimulationOutcome) -> String {
 }
 
 fn parsed(outcome: &SimulationOutcome) -> Value {
-    serde_json::from_str(&json(outcome)).expect("valid JSON")
+    serde_json::from_str(&of_outcome(outcome)).expect("valid JSON")
 }
 
 /// Runs with something missing. Each must give a page, without NaN.
@@ -114,7 +114,7 @@ fn svgs(page: &str) -> Vec<&str> {
 #[test]
 fn the_same_outcome_gives_the_same_bytes() {
     assert_eq!(page(&two_days()), page(&two_days()));
-    assert_eq!(json(&two_days()), json(&two_days()));
+    assert_eq!(of_outcome(&two_days()), of_outcome(&two_days()));
 }
 
 #[test]
@@ -212,6 +212,18 @@ fn a_class_the_fleet_lacks_has_no_line() {
     let outcome = edge_cases().into_iter().find(|edge| edge.0 == "no disk").expect("a case").1;
     assert!(!page(&outcome).contains("</i>Disk"));
     assert_eq!(parsed(&outcome)["summary"]["utilisation"]["disk_gb"], Value::Null);
+}
+
+fn of_outcome(outcome: &SimulationOutcome) -> String {
+    let provenance = ReplayProvenance { version: "1", trace: "a trace", fleet: "a fleet", seed: Some(7) };
+    json(outcome, &provenance)
+}
+
+#[test]
+fn the_json_says_what_was_replayed() {
+    let provenance = &parsed(&two_days())["provenance"];
+    assert_eq!(provenance["trace"], "a trace");
+    assert_eq!((&provenance["fleet"], &provenance["seed"]), (&"a fleet".into(), &7.into()));
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Hosts of NUMA cells, for a published baseline.
 //!
-//! *SPANE* (IEEE INFOCOM 2025) places VMs on hosts of two cells: a small VM in one cell, a large one in halves over both. Placement
-//! counts a host's amounts as a whole, so no decider on an index has these policies: this is the one scheduler of its own that
-//! the simulator has, a scan over all cells, to reproduce what others have published.
+//! *SPANE* (IEEE INFOCOM 2025) places VMs on hosts of two cells: a small VM in one cell, a large
+//! one in halves over both. Placement counts a host's amounts as a whole, so no decider on an index
+//! has these policies: this is the one scheduler of its own that the simulator has, a scan over all
+//! cells, to reproduce what others have published.
 
 use std::str::FromStr;
 
@@ -16,7 +17,8 @@ use crate::simulation::SimulationError;
 pub enum CellPolicy {
     /// The lowest host, then its lowest cell.
     First,
-    /// A VM of one cell goes where the cells of a host differ most, into the emptier one; a VM of two, to the lowest host.
+    /// A VM of one cell goes where the cells of a host differ most, into the emptier one; a VM of
+    /// two, to the lowest host.
     Balance,
     /// The cell, or the pair of cells, with the least left.
     Best,

@@ -37,7 +37,8 @@ pub struct Scenario {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Workload {
-    /// A trace file, relative to the scenario file. Without one, the synthetic cloud of `berth replay` arrives.
+    /// A trace file, relative to the scenario file. Without one, the synthetic cloud of `berth
+    /// replay` arrives.
     pub trace: Option<String>,
     /// Its format, if it cannot be detected.
     pub format: Option<String>,
@@ -57,14 +58,16 @@ pub struct Workload {
     pub resamples: u32,
     /// The seed of every draw.
     pub seed: Option<u64>,
-    /// Fills the fleet in place of replaying the trace: its VMs arrive in random order, again and again, until they have asked for this share
-    /// of all GPUs (of all vCPUs, without GPUs), and none leaves. Every resample is another order.
+    /// Fills the fleet in place of replaying the trace: its VMs arrive in random order, again and
+    /// again, until they have asked for this share of all GPUs (of all vCPUs, without GPUs), and
+    /// none leaves. Every resample is another order.
     pub fill: Option<f64>,
     /// Runs many short episodes in place of one run.
     pub episodes: Option<Episodes>,
 }
 
-/// Episodes: each begins with an empty fleet at a VM of the trace, and lasts until first fit would be full, and some VMs longer.
+/// Episodes: each begins with an empty fleet at a VM of the trace, and lasts until first fit would
+/// be full, and some VMs longer.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Episodes {
@@ -146,7 +149,8 @@ pub struct ShapeSpec {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SchedulerSpec {
-    /// A placement policy: `bestfit`, `bestfit-cpu`, `firstfit`, `worstfit`, `lifetime`, `shape`; on NUMA cells `first`, `balance` or `best`.
+    /// A placement policy: `bestfit`, `bestfit-cpu`, `firstfit`, `worstfit`, `lifetime`, `shape`;
+    /// on NUMA cells `first`, `balance` or `best`.
     pub policy: Option<String>,
     /// A `nova.conf`: Nova's filters and weighers decide, with its options.
     pub nova_conf: Option<String>,
@@ -164,7 +168,8 @@ pub struct SchedulerSpec {
 pub struct LifetimeSpec {
     /// `none`; `oracle`, for the lifetimes of the trace; or `file`.
     pub source: Option<String>,
-    /// The deviation of the logarithm of an oracle's predictions from the truth: 0.5 for a factor of 1.6 either way.
+    /// The deviation of the logarithm of an oracle's predictions from the truth: 0.5 for a factor
+    /// of 1.6 either way.
     pub error: Option<f64>,
     /// A CSV file with the columns `flavor`, `lifetime_s` and, if wanted, `project`.
     pub file: Option<String>,
@@ -184,7 +189,7 @@ pub struct Queueing {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EventSpec {
-    /// What: `fail`, `repair`, `drain`, `evacuate`, `retire`, `add`.
+    /// What: `fail`, `repair`, `drain`, `evacuate`, `retire`, `add`, `replace`.
     pub action: Action,
     /// When, after the first arrival.
     #[serde(default)]
@@ -213,6 +218,9 @@ pub struct EventSpec {
     /// All hosts of a generation.
     #[serde(default)]
     pub generation: Option<String>,
+    /// The generation that replaces the hosts; its own exist only from this time on.
+    #[serde(default)]
+    pub by: Option<String>,
 }
 
 /// What happens to a host.
@@ -231,6 +239,8 @@ pub enum Action {
     Retire,
     /// It exists only from this time on.
     Add,
+    /// It is retired when the hosts of another generation have been added.
+    Replace,
 }
 
 /// A VM of which the number that would still fit is measured.
@@ -350,11 +360,12 @@ impl Variant {
     }
 }
 
-/// The scenarios of a file: one for each combination of the values in its table `vary`, whose keys are settings such as
-/// `"scheduler.policy"`, and whose values are lists.
+/// The scenarios of a file: one for each combination of the values in its table `vary`, whose keys
+/// are settings such as `"scheduler.policy"`, and whose values are lists.
 ///
 /// # Errors
-/// The text is not a scenario; the message names what is wrong, and for an unknown key the nearest one that exists.
+/// The text is not a scenario; the message names what is wrong, and for an unknown key the nearest
+/// one that exists.
 pub fn variants(text: &str) -> Result<Vec<Variant>, ScenarioError> {
     let mut document: toml::Table =
         text.parse().map_err(|error: toml::de::Error| ScenarioError::new(&error.to_string()))?;
@@ -452,6 +463,16 @@ impl EventSpec {
         if chosen.iter().filter(|is_set| **is_set).count() != 1 {
             return Err(ScenarioError::new(
                 "events: an event needs one of hosts, share, host, rack, zone or generation",
+            ));
+        }
+        if (self.action == Action::Replace) != self.by.is_some() {
+            return Err(ScenarioError::new(
+                "events: replace needs by, a generation, and no other action has it",
+            ));
+        }
+        if self.action == Action::Replace && (self.lasts.is_some() || self.every.is_some()) {
+            return Err(ScenarioError::new(
+                "events: replace happens once and for good, without lasts and every",
             ));
         }
         if self.every.is_some_and(|every| every.0.0 == 0) {

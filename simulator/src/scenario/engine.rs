@@ -6,7 +6,7 @@ use berth_placement::{Allocation, ConsumerId, HOST_CLASSES, Index, Row};
 use berth_scheduler::Preference;
 use berth_scheduler::packing::{GpuPolicy, PackingRule};
 use berth_scheduler::{Policy, Search};
-use berth_traces::{Micros, TraceHost, Vm};
+use berth_traces::{Micros, Vm};
 
 use crate::fleet::index_of;
 use crate::nova::{NovaOptions, NovaPlacer};
@@ -80,8 +80,8 @@ fn name_of<T: PartialEq + Copy>(names: &[(&str, T)], of: T) -> String {
 }
 
 impl Deciding {
-    /// Whether an empty host is taken only where every other that fits is worse, and then the first of those that are alike: hosts at the
-    /// end of a fleet that are never used make no difference.
+    /// Whether an empty host is taken only where every other that fits is worse, and then the first
+    /// of those that are alike: hosts at the end of a fleet that are never used make no difference.
     pub(crate) const fn packs(&self) -> bool {
         match self {
             Self::Policy(policy) => !matches!(policy, Policy::WorstFit),
@@ -115,7 +115,8 @@ pub(crate) trait Engine {
     /// Returns the amounts of a VM on the host.
     fn remove(&mut self, job: u32, vm: &Vm, host: usize, leave: Leaving);
 
-    /// Takes all free amounts of the host, so that nothing is placed there, until it is unblocked. Again after a removal.
+    /// Takes all free amounts of the host, so that nothing is placed there, until it is unblocked.
+    /// Again after a removal.
     fn block(&mut self, host: usize);
 
     /// Makes the free amounts of a blocked host free.

@@ -19,9 +19,10 @@ pub struct EpisodeResult {
     pub trimmed_mean_s: f64,
 }
 
-/// Runs an episode from each VM number in `starts`: as many VMs as first fit places from there on before the next does not fit for the
-/// first time, and `beyond` more. The result of an episode is the sum of waits; a share of `trim` of the episodes is dropped at
-/// either end before the mean is taken.
+/// Runs an episode from each VM number in `starts`: as many VMs as first fit places from there on
+/// before the next does not fit for the first time, and `beyond` more. The result of an episode is
+/// the sum of waits; a share of `trim` of the episodes is dropped at either end before the mean is
+/// taken.
 ///
 /// # Errors
 /// A start is not a VM of the trace, or a run fails.
@@ -57,8 +58,9 @@ pub fn episodes(
     Ok(EpisodeResult { waits_s, trimmed_mean_s })
 }
 
-/// How many VMs first fit places on empty hosts before the next one does not fit. As in the published environment, the next VM is looked
-/// at as soon as the last has started: departures until its arrival do not count yet.
+/// How many VMs first fit places on empty hosts before the next one does not fit. As in the
+/// published environment, the next VM is looked at as soon as the last has started: departures
+/// until its arrival do not count yet.
 fn first_fit_places(env: &Environment<'_>, drawn: &[Drawn]) -> Result<usize, ScenarioError> {
     let first_fit = match env.deciding {
         Deciding::Cells(_, split_above_mb) => Deciding::Cells(CellPolicy::First, *split_above_mb),

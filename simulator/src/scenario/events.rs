@@ -21,8 +21,9 @@ pub struct HostEvent {
 /// The most events of one kind: more are a mistake in `every`.
 const MOST: usize = 100_000;
 
-/// The events of the settings between the times, in order. Hosts that are chosen at random, and random times, follow from the seed
-/// and the position of the event in the file, so one event does not change the draws of another.
+/// The events of the settings between the times, in order. Hosts that are chosen at random, and
+/// random times, follow from the seed and the position of the event in the file, so one event does
+/// not change the draws of another.
 ///
 /// # Errors
 /// An event names no host, or contradicts itself.
@@ -46,7 +47,13 @@ pub(crate) fn events(
                 let undone = Micros(at.0.saturating_add(lasts.0.0));
                 events.push(HostEvent { at: undone, action: Action::Repair, hosts: chosen.clone() });
             }
-            events.push(HostEvent { at, action: spec.action, hosts: chosen });
+            let mut action = spec.action;
+            if let Some(by) = &spec.by {
+                let added = named(hosts, "generation", by, |host| host.generation == by.as_str())?;
+                events.push(HostEvent { at, action: Action::Add, hosts: added });
+                action = Action::Retire;
+            }
+            events.push(HostEvent { at, action, hosts: chosen });
             let Some(every) = spec.every else { break };
             at = after(at, every.0, &mut random);
             if events.len() > MOST {
@@ -74,25 +81,18 @@ fn chosen(
     hosts: &[TraceHost],
     random: &mut rng::Stream,
 ) -> Result<Vec<usize>, ScenarioError> {
-    let named = |what: &str, name: &str, is_it: &dyn Fn(&TraceHost) -> bool| {
-        let found: Vec<usize> = (0..hosts.len()).filter(|&host| is_it(&hosts[host])).collect();
-        if found.is_empty() {
-            Err(ScenarioError::new(&format!("events: no host has the {what} {name:?}")))
-        } else {
-            Ok(found)
-        }
-    };
     if let Some(rack) = &spec.rack {
-        return named("rack", rack, &|host| host.rack == rack.as_str());
+        return named(hosts, "rack", rack, |host| host.rack == rack.as_str());
     }
     if let Some(zone) = &spec.zone {
-        return named("zone", zone, &|host| host.zone == zone.as_str());
+        return named(hosts, "zone", zone, |host| host.zone == zone.as_str());
     }
     if let Some(generation) = &spec.generation {
-        return named("generation", generation, &|host| host.generation == generation.as_str());
+        return named(hosts, "generation", generation, |host| host.generation == generation.as_str());
     }
     if !spec.host.is_empty() {
-        let of_name = spec.host.iter().map(|name| named("name", name, &|host| host.id == name.as_str()));
+        let of_name =
+            spec.host.iter().map(|name| named(hosts, "name", name, |host| host.id == name.as_str()));
         let mut found: Vec<usize> = of_name.collect::<Result<Vec<_>, _>>()?.concat();
         found.sort_unstable();
         return Ok(found);
@@ -108,6 +108,20 @@ fn chosen(
     Ok(all)
 }
 
+/// The hosts with a property; an error if none has it.
+fn named(
+    hosts: &[TraceHost],
+    what: &str,
+    name: &str,
+    has_it: impl Fn(&TraceHost) -> bool,
+) -> Result<Vec<usize>, ScenarioError> {
+    let found: Vec<usize> = (0..hosts.len()).filter(|&host| has_it(&hosts[host])).collect();
+    if found.is_empty() {
+        return Err(ScenarioError::new(&format!("events: no host has the {what} {name:?}")));
+    }
+    Ok(found)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,6 +131,7 @@ mod tests {
         let hosts: Vec<TraceHost> = (0..40)
             .map(|i| TraceHost {
                 rack: format!("r{}", i % 4).into(),
+                generation: if i < 10 { "v1" } else { "v2" }.into(),
                 ..TraceHost::new(i.to_string(), berth_traces::Resources::default())
             })
             .collect();
@@ -136,6 +151,16 @@ mod tests {
     }
 
     #[test]
+    fn a_generation_is_replaced_by_another() {
+        let events =
+            of("[[events]]\naction = \"replace\"\nat = \"1d\"\ngeneration = \"v1\"\nby = \"v2\"\n").unwrap();
+        let [added, retired] = &events[..] else { panic!("{events:?}") };
+        assert_eq!((added.action, added.hosts.clone()), (Action::Add, (10..40).collect::<Vec<_>>()));
+        assert_eq!((retired.action, retired.hosts.clone()), (Action::Retire, (0..10).collect::<Vec<_>>()));
+        assert_eq!(added.at, retired.at);
+    }
+
+    #[test]
     fn racks_rates_and_mistakes() {
         assert_eq!(of("[[events]]\naction = \"drain\"\nrack = \"r2\"\n").unwrap()[0].hosts.len(), 10);
         let random = of("[[events]]\naction = \"fail\"\nevery = \"1d\"\nhosts = 1\n").unwrap();
@@ -144,6 +169,13 @@ mod tests {
         for (text, words) in [
             ("[[events]]\naction = \"fail\"\n", "needs one of hosts, share"),
             ("[[events]]\naction = \"fail\"\nrack = \"x\"\n", "no host has the rack \"x\""),
+            ("[[events]]\naction = \"replace\"\nhosts = 1\n", "replace needs by"),
+            ("[[events]]\naction = \"fail\"\nhosts = 1\nby = \"v2\"\n", "no other action has it"),
+            (
+                "[[events]]\naction = \"replace\"\nhosts = 1\nby = \"v9\"\n",
+                "no host has the generation \"v9\"",
+            ),
+            ("[[events]]\naction = \"replace\"\nhosts = 1\nby = \"v2\"\nlasts = 9\n", "once and for good"),
             ("[[events]]\naction = \"fail\"\nhosts = 1\nevery = 0\n", "every is longer than 0"),
             ("[[events]]\naction = \"fail\"\nhosts = 1\nevery = 1\n", "too short"),
         ] {

@@ -15,7 +15,8 @@ pub struct Point {
     pub at_s: f64,
     /// vCPUs, memory (MiB) and disk (GB) in use.
     pub used: Amounts,
-    /// Free amounts that no VM of the trace can use, because another amount of the host is exhausted.
+    /// Free amounts that no VM of the trace can use, because another amount of the host is
+    /// exhausted.
     pub stranded: Amounts,
     /// Hosts with VMs.
     pub busy_hosts: u64,
@@ -29,9 +30,18 @@ pub struct Point {
     pub slots: Vec<u64>,
     /// The most vCPUs that one host has free.
     pub largest_vcpus: u32,
+    /// Hosts without VMs, and hosts by the share of their vCPUs in use: up to a tenth, up to two,
+    /// and so on.
+    #[serde(default)]
+    pub by_fullness: Vec<u64>,
 }
 
+/// Hosts without VMs, and ten classes of those with VMs.
+const FULLNESS: usize = 11;
+
 pub(crate) struct Gauge {
+    /// vCPUs of each host.
+    vcpus: Vec<u32>,
     free: Vec<Resources>,
     vms: Vec<u32>,
     is_blocked: Vec<bool>,
@@ -84,6 +94,7 @@ impl Gauge {
         }
         let flavors = smallest(flavors);
         Self {
+            vcpus: free.iter().map(|host| host.vcpus).collect(),
             vms: vec![0; free.len()],
             is_blocked: vec![false; free.len()],
             busy_time: vec![0; free.len() + 1],
@@ -212,7 +223,18 @@ impl Gauge {
             waiting: self.waiting,
             slots: slots.collect(),
             largest_vcpus: free().map(|free| free.vcpus).max().unwrap_or(0),
+            by_fullness: self.by_fullness(),
         }
+    }
+
+    fn by_fullness(&self) -> Vec<u64> {
+        let mut counts = vec![0; FULLNESS];
+        for ((free, &all), &vms) in self.free.iter().zip(&self.vcpus).zip(&self.vms) {
+            let used = u64::from(all.saturating_sub(free.vcpus));
+            let tenth = (10 * used).div_ceil(u64::from(all.max(1))).clamp(1, 10);
+            counts[if vms == 0 { 0 } else { usize::try_from(tenth).unwrap_or(1) }] += 1;
+        }
+        counts
     }
 
     #[allow(clippy::cast_precision_loss)] // for people and ratios
@@ -243,7 +265,8 @@ impl Gauge {
     }
 }
 
-/// The sizes that no other fits within: a host that some size fits has capacity for one of these, too.
+/// The sizes that no other fits within: a host that some size fits has capacity for one of these,
+/// too.
 fn smallest(sizes: &[Resources]) -> Vec<Resources> {
     let fits_within = |a: &Resources, b: &Resources| array(a).into_iter().zip(array(b)).all(|(a, b)| a <= b);
     let mut all: Vec<Resources> =

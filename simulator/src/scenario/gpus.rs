@@ -1,7 +1,8 @@
 //! Hosts with GPUs that several VMs may share.
 //!
-//! Placement counts whole GPUs of a host, so no decider on an index knows shares: like `cells.rs`, this is a scheduler of its own, with
-//! the policies of `berth_scheduler::packing`. vCPUs are counted in thousandths.
+//! Placement counts whole GPUs of a host, so no decider on an index knows shares: like `cells.rs`,
+//! this is a scheduler of its own, with the policies of `berth_scheduler::packing`. vCPUs are
+//! counted in thousandths.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,7 @@ use compact_str::CompactString;
 use crate::scenario::engine::{Engine, Leaving, Starting};
 use crate::simulation::SimulationError;
 
-/// Models of GPUs that are told apart.
+/// Models of GPUs that are distinguished.
 const MOST_MODELS: usize = 64;
 
 /// The hosts, and what VMs hold there.

@@ -16,8 +16,8 @@ pub enum Predictions {
     /// There are none.
     #[default]
     None,
-    /// The trace itself, with a log-normal error of this deviation (0 for none): e to the power of a normal number is the factor by
-    /// which a prediction is off.
+    /// The trace itself, with a log-normal error of this deviation (0 for none): e to the power of
+    /// a normal number is the factor by which a prediction is off.
     Oracle(f64),
     /// A lifetime in seconds for each flavor, and for VMs of each flavor and project.
     Known(BTreeMap<(CompactString, CompactString), f64>),
@@ -47,7 +47,8 @@ impl<'a> Predicted<'a> {
         Self { predictions, vms, factors, outlives_s }
     }
 
-    /// How many seconds the VM is predicted to live from now on. If it has outlived its prediction, it is expected to live as long again.
+    /// How many seconds the VM is predicted to live from now on. If it has outlived its prediction,
+    /// it is expected to live as long again.
     pub(crate) fn remaining_s(&self, drawn: &Drawn, now: Micros) -> Option<f64> {
         let whole = self.whole_s(drawn.vm as usize)?;
         let age = Micros(now.0.saturating_sub(drawn.arrival.0)).as_secs_f64();

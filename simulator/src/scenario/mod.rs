@@ -1,4 +1,5 @@
-//! Scenarios: a workload on a fleet under a scheduler, with what happens to the hosts, run many times.
+//! Scenarios: a workload on a fleet under a scheduler, with what happens to the hosts, run many
+//! times.
 //!
 //! | file | content |
 //! |---|---|
@@ -97,7 +98,8 @@ pub fn host_events(
     events::events(specs, hosts, times, seed)
 }
 
-/// The expected name that is nearest to the unknown one, of serde's message "unknown field `a`, expected one of `b`, `c`".
+/// The expected name that is nearest to the unknown one, of serde's message "unknown field `a`,
+/// expected one of `b`, `c`".
 fn suggestion(message: &str) -> Option<String> {
     let rest = message.split_once("unknown field `").or_else(|| message.split_once("unknown variant `"))?.1;
     let (unknown, rest) = rest.split_once('`')?;

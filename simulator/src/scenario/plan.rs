@@ -1,12 +1,14 @@
-//! The smallest fleet of one shape that meets the service levels.
+//! The smallest fleet of one shape, or of shapes in fixed proportions, that meets the service
+//! levels.
 //!
-//! Whether a fleet is large enough is not monotone in its size: one more host changes every later choice. So a size counts only if it
-//! and all sizes up to 2 % above it pass, each in 95 % of the resampled traces. All sizes see the same resampled traces (common
-//! random numbers), so a difference between two sizes is not one between two draws.
+//! Whether a fleet is large enough is not monotone in its size: one more host changes every later
+//! choice. So a size counts only if it and all sizes up to 2 % above it pass, each in 95 % of the
+//! resampled traces. All sizes see the same resampled traces (common random numbers), so a
+//! difference between two sizes is not one between two draws.
 //!
-//! A policy that packs takes an empty host only when it has to, and then the first one. So a run that leaves hosts at the end of
-//! the fleet unused is the run of every fleet that is larger, and of every smaller one that has the used hosts: one run answers for all
-//! these sizes.
+//! A policy that packs takes an empty host only when it has to, and then the first one. So a run
+//! that leaves hosts at the end of the fleet unused is the run of every fleet that is larger, and
+//! of every smaller one that has the used hosts: one run answers for all these sizes.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -37,8 +39,9 @@ const SURE: f64 = 0.95;
 pub struct Planner<'a> {
     /// The trace.
     pub set: &'a VmSet,
-    /// What a host of the shape offers.
-    pub shape: Resources,
+    /// What a host of each shape offers, and in what proportion the shapes are mixed: `[(a, 3), (b,
+    /// 1)]` has three of `a` for each of `b`. The first hosts of a fleet are mixed alike.
+    pub shapes: &'a [(Resources, u32)],
     /// What decides.
     pub deciding: &'a Deciding,
     /// What it is informed of: how long VMs will live.
@@ -62,14 +65,15 @@ pub struct Planner<'a> {
 pub struct Plan {
     /// The fewest hosts.
     pub hosts: u32,
-    /// The fewest hosts of each resampled trace: mean, with 95 % confidence; and the fewest and the most.
+    /// The fewest hosts of each resampled trace: mean, with 95 % confidence; and the fewest and the
+    /// most.
     pub of_resamples: Interval,
     /// See `of_resamples`.
     pub least: u32,
     /// See `of_resamples`.
     pub most: u32,
-    /// Hosts whose amounts equal the peak demand of the trace, in the resource that needs most: fewer cannot hold it at once, under
-    /// any scheduler.
+    /// Hosts whose amounts equal the peak demand of the trace, in the resource that needs most:
+    /// fewer cannot hold it at once, under any scheduler.
     pub peak_bound: u32,
     /// Hosts that would hold the mean demand.
     pub mean_bound: f64,
@@ -88,7 +92,8 @@ pub struct Plan {
 pub struct PlanStep {
     /// The number of hosts.
     pub hosts: u32,
-    /// The number of resampled traces whose outcome is known, and in how many the fleet met the levels.
+    /// The number of resampled traces whose outcome is known, and in how many the fleet met the
+    /// levels.
     pub runs: u32,
     /// See `runs`.
     pub passed: u32,
@@ -108,7 +113,8 @@ struct Tried {
 }
 
 impl Planner<'_> {
-    /// Finds the fewest hosts. `proceed` gets the number of runs so far, and says whether to go on; `None` if it did not.
+    /// Finds the fewest hosts. `proceed` gets the number of runs so far, and says whether to go on;
+    /// `None` if it did not.
     ///
     /// # Errors
     /// The trace has no VM, no host of the shape can hold one of its VMs, or a run fails.
@@ -139,21 +145,61 @@ impl Planner<'_> {
     }
 
     /// Hosts whose amounts equal these, in the resource that needs most.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // the cast saturates
     fn hosts_for(&self, [_, vcpus, memory_mb, disk_gb]: [u64; 4]) -> u32 {
-        let of = |amount: u64, each: u32| if each == 0 { 0 } else { amount.div_ceil(each.into()) };
-        let hosts = of(vcpus, self.shape.vcpus)
-            .max(of(memory_mb, self.shape.memory_mb))
-            .max(of(disk_gb, self.shape.disk_gb));
-        u32::try_from(hosts).unwrap_or(u32::MAX).max(1)
+        #[allow(clippy::cast_precision_loss)] // a ratio
+        let hosts = self.ratio([vcpus as f64, memory_mb as f64, disk_gb as f64]);
+        // An exact ratio is not rounded up for its last bits.
+        ((hosts - 1e-9).ceil() as u32).max(1)
+    }
+
+    /// The amounts as a number of hosts of the mix, in the resource that needs most.
+    fn ratio(&self, amounts: [f64; 3]) -> f64 {
+        let weights: f64 = self.shapes.iter().map(|(_, weight)| f64::from(*weight)).sum();
+        let mean = |of: fn(&Resources) -> u32| {
+            let sum: f64 =
+                self.shapes.iter().map(|(shape, weight)| f64::from(of(shape)) * f64::from(*weight)).sum();
+            sum / weights.max(1.0)
+        };
+        let each = [mean(|shape| shape.vcpus), mean(|shape| shape.memory_mb), mean(|shape| shape.disk_gb)];
+        let ratios = amounts.into_iter().zip(each).filter(|(_, each)| *each > 0.0);
+        ratios.map(|(amount, each)| amount / each).fold(0.0, f64::max)
+    }
+
+    /// A fleet of so many hosts: each is of the shape that is farthest behind its proportion.
+    fn fleet(&self, hosts: u32) -> Vec<TraceHost> {
+        let mut counts = vec![0_u32; self.shapes.len()];
+        let next = |number: u32| {
+            let behind = (0..self.shapes.len()).min_by(|&a, &b| {
+                let share =
+                    |shape: usize| f64::from(counts[shape] + 1) / f64::from(self.shapes[shape].1.max(1));
+                share(a).total_cmp(&share(b))
+            });
+            let shape = behind.expect("a plan has a shape");
+            counts[shape] += 1;
+            TraceHost::new(number.to_string(), self.shapes[shape].0)
+        };
+        (0..hosts).map(next).collect()
+    }
+
+    /// The hosts of each shape in a fleet of so many.
+    #[must_use]
+    pub fn counts(&self, hosts: u32) -> Vec<u32> {
+        let fleet = self.fleet(hosts);
+        let of = |(shape, _): &(Resources, u32)| fleet.iter().filter(|host| host.capacity == *shape).count();
+        self.shapes.iter().map(|shape| u32::try_from(of(shape)).unwrap_or(u32::MAX)).collect()
+    }
+
+    /// Whether hosts at the end of a fleet that are never used make no difference: all are alike,
+    /// and empty ones are taken last.
+    fn has_spare_hosts(&self) -> bool {
+        self.shapes.len() == 1 && self.deciding.packs()
     }
 
     fn answer(&self, (hosts, each): (u32, Vec<u32>), own: &Load, search: &Search<'_>) -> Plan {
         let peak_bound = self.hosts_for(own.peak);
         let [_, vcpus, memory, disk] = own.mean;
-        let of = |mean: f64, each: u32| if each == 0 { 0.0 } else { mean / f64::from(each) };
-        let mean_bound = of(vcpus, self.shape.vcpus)
-            .max(of(memory, self.shape.memory_mb))
-            .max(of(disk, self.shape.disk_gb));
+        let mean_bound = self.ratio([vcpus, memory, disk]);
         let tried = search.tried.lock().expect("no thread panics with the lock");
         let at_answer: Vec<f64> = (0..search.draws.len())
             .filter_map(|draw| {
@@ -214,9 +260,18 @@ type Found<T> = Result<Result<T, Ended>, ScenarioError>;
 impl Search<'_> {
     /// The answer, and the fewest hosts of each draw.
     fn plan(&self, bounds: &[u32]) -> Result<Option<(u32, Vec<u32>)>, ScenarioError> {
-        let each = in_order(self.planner.jobs, self.draws.len(), |draw| self.fewest(draw, bounds[draw]));
-        let mut fewest = Vec::with_capacity(each.len());
-        for found in each {
+        // How far the first draw gets below the hosts that it uses in a large fleet is a good guess
+        // for all others.
+        let first = self.fewest(0, bounds[0], 1.0)?;
+        let guess = match (&first, self.enough[0].get()) {
+            (Ok(fewest), Some((enough, _))) => f64::from(*fewest) / f64::from(*enough),
+            _ => 1.0,
+        };
+        let others = in_order(self.planner.jobs, self.draws.len() - 1, |other| {
+            self.fewest(other + 1, bounds[other + 1], guess)
+        });
+        let mut fewest = Vec::with_capacity(self.draws.len());
+        for found in std::iter::once(Ok(first)).chain(others) {
             match found? {
                 Ok(hosts) => fewest.push(hosts),
                 Err(Ended) => return Ok(None),
@@ -252,7 +307,8 @@ impl Search<'_> {
         ((self.draws.len() as f64 * SURE - 1e-9).ceil() as usize).clamp(1, self.draws.len())
     }
 
-    /// Whether enough draws pass with so many hosts. Draws after the last that can matter are not run.
+    /// Whether enough draws pass with so many hosts. Draws after the last that can matter are not
+    /// run.
     fn is_enough(&self, hosts: u32) -> Found<bool> {
         let may_fail = self.draws.len() - self.enough();
         let (mut failed, mut draw) = (0, 0);
@@ -272,21 +328,28 @@ impl Search<'_> {
         Ok(Ok(true))
     }
 
-    /// The fewest hosts of one draw: at or below the peak's bound or the hosts that a run in a large fleet uses, by steps that double
-    /// until a size fails, and bisection between that and the last that passed.
-    fn fewest(&self, draw: usize, bound: u32) -> Found<u32> {
+    /// The fewest hosts of one draw, between a size that passes and the one below it, which fails.
+    /// The search begins at the `guess`, a share of a size that passes, and takes steps that double
+    /// until it has a size on either side; then it bisects.
+    fn fewest(&self, draw: usize, bound: u32, guess: f64) -> Found<u32> {
         let mut passes = match self.passing(draw, bound)? {
             Ok(size) => size,
             Err(Ended) => return Ok(Err(Ended)),
         };
-        let (mut fails, mut step) = (0, (passes / 64).max(1));
+        let (mut fails, mut step) = (0, (passes / 256).max(1));
+        let mut size = share_of(passes, guess).min(passes - 1);
         while passes > fails + 1 {
-            let size = if fails == 0 { passes.saturating_sub(step).max(1) } else { fails.midpoint(passes) };
-            match self.try_size(size, draw)? {
-                Ok(tried) if tried.passed => passes = size,
-                Ok(_) => fails = size,
+            let has_passed = match self.try_size(size.max(1), draw)? {
+                Ok(tried) => tried.passed,
                 Err(Ended) => return Ok(Err(Ended)),
-            }
+            };
+            *(if has_passed { &mut passes } else { &mut fails }) = size.max(1);
+            let middle = fails.midpoint(passes);
+            size = match (fails, has_passed) {
+                (0, _) => passes.saturating_sub(step),
+                (_, false) => middle.min(fails + step),
+                (_, true) => middle.max(passes.saturating_sub(step)),
+            };
             step *= 2;
         }
         Ok(Ok(passes))
@@ -295,7 +358,7 @@ impl Search<'_> {
     /// A number of hosts that the draw passes with, not far above the fewest.
     fn passing(&self, draw: usize, bound: u32) -> Found<u32> {
         let mut size = bound;
-        if self.planner.deciding.packs() {
+        if self.planner.has_spare_hosts() {
             size = size.saturating_mul(2).min(HostShapes::MOST_HOSTS);
         }
         loop {
@@ -328,8 +391,7 @@ impl Search<'_> {
         if !(self.proceed)(runs) {
             return Ok(Err(Ended));
         }
-        let fleet: Vec<TraceHost> =
-            (0..hosts).map(|host| TraceHost::new(host.to_string(), planner.shape)).collect();
+        let fleet = planner.fleet(hosts);
         let levels = planner.levels;
         let vcpu_hours = levels.rejected_vcpu_hours.unwrap_or(ServiceLevels::DEFAULT_REJECTED);
         let only_vcpu_hours = levels.rejected_vms.is_none() && levels.wait_p99.is_none();
@@ -355,13 +417,20 @@ impl Search<'_> {
             rejected: result.figures.rejected_vcpu_hours,
             mean_hosts: result.figures.mean_hosts,
         };
-        // The last host is empty throughout, so one more would be, too, and an unused one may be missing.
-        if planner.deciding.packs() && result.is_complete && result.first_hosts < hosts {
+        // The last host is empty throughout, so one more would be, too, and an unused one may be
+        // missing.
+        if planner.has_spare_hosts() && result.is_complete && result.first_hosts < hosts {
             let _ = self.enough[draw].set((result.first_hosts.max(1), tried));
         }
         self.tried.lock().expect("no thread panics with the lock").insert((hosts, draw), tried);
         Ok(Ok(tried))
     }
+}
+
+/// The share of a size, rounded.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // not above the size
+fn share_of(size: u32, share: f64) -> u32 {
+    (f64::from(size) * share.clamp(0.0, 1.0)).round() as u32
 }
 
 /// How many sizes above this one have to pass, too.

@@ -1,8 +1,9 @@
 //! Results as one page: the answer first, then what it rests on.
 //!
-//! The page has no script and needs no network. A chart's points show their values when the pointer rests on them (`title` of SVG),
-//! and a table with the same numbers stands below it.
+//! The page has no script and needs no network. A chart's points show their values when the pointer
+//! rests on them (`title` of SVG), and a table with the same numbers stands below it.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::Serialize;
@@ -94,6 +95,7 @@ pub fn html(answer: &Answer, provenance: &Provenance) -> String {
     }
     if !answer.scenarios.is_empty() {
         side_by_side(&mut page, &answer.scenarios);
+        exhaustion(&mut page, &answer.scenarios);
         answer.scenarios.iter().for_each(|scenario| details(&mut page, scenario));
     }
     provenance_table(&mut page, provenance);
@@ -163,6 +165,83 @@ fn side_by_side(page: &mut String, scenarios: &[ScenarioRuns]) {
     table(page, &head, rows);
 }
 
+/// When each scenario's fleet was full for the first time, and of what.
+fn exhaustion(page: &mut String, scenarios: &[ScenarioRuns]) {
+    page.push_str("<h2>Time to exhaustion</h2>\n<p>When the first VM was rejected, and what no host had enough of then.</p>\n");
+    let rows = scenarios.iter().map(|scenario| {
+        let first = |run: &RunResult| {
+            let earliest = run.rejections.iter().min_by(|a, b| a.first_s.total_cmp(&b.first_s))?;
+            Some((earliest.first_s / 86_400.0, earliest.short.clone()))
+        };
+        let found: Vec<(f64, String)> = scenario.runs.iter().filter_map(first).collect();
+        let days: Vec<f64> = found.iter().map(|(days, _)| *days).collect();
+        let mut short: BTreeMap<&str, usize> = BTreeMap::new();
+        found.iter().for_each(|(_, of)| *short.entry(of.as_str()).or_default() += 1);
+        let short: Vec<String> = short.iter().map(|(of, runs)| format!("{of} ({runs})")).collect();
+        let after = if days.is_empty() { "–".to_owned() } else { shown(mean_interval(&days), 2) };
+        vec![
+            scenario.label.clone(),
+            format!("{} of {}", found.len(), scenario.runs.len()),
+            after,
+            short.join(", "),
+        ]
+    });
+    table(page, &["scenario", "runs with rejections", "first after, days", "short of (runs)"], rows);
+}
+
+/// Hosts over time by how full they are: darker where more hosts are.
+fn heat_map(page: &mut String, points: &[Point]) {
+    let rows = points.iter().map(|point| point.by_fullness.len()).max().unwrap_or(0);
+    let hosts = points.iter().map(|point| point.by_fullness.iter().sum::<u64>()).max().unwrap_or(0);
+    if rows == 0 || hosts == 0 {
+        return;
+    }
+    let names = |row: usize| match row {
+        0 => "empty".to_owned(),
+        row => format!("to {} %", 10 * row),
+    };
+    let (width, height) = ((WIDTH - LEFT - 10.0) / as_f64(points.len() as u64), 14.0);
+    let bottom = height * as_f64(rows as u64);
+    page.push_str("<h3>Hosts by vCPUs in use</h3>\n");
+    let _ = writeln!(page, "<svg viewBox=\"0 0 {WIDTH} {:.0}\" role=\"img\">", bottom + 4.0);
+    for row in 0..rows {
+        let y = bottom - height * as_f64(row as u64 + 1);
+        let _ = writeln!(
+            page,
+            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
+            LEFT - 6.0,
+            y + 11.0,
+            names(row)
+        );
+        for (column, point) in points.iter().enumerate() {
+            let count = point.by_fullness.get(row).copied().unwrap_or(0);
+            if count == 0 {
+                continue;
+            }
+            // The root, so that few hosts can be seen beside many.
+            let opacity = (as_f64(count) / as_f64(hosts)).sqrt();
+            let _ = writeln!(
+                page,
+                "<rect fill=\"{}\" fill-opacity=\"{opacity:.2}\" x=\"{:.1}\" y=\"{y:.1}\" width=\"{width:.2}\" height=\"{height}\"><title>{}: {count} at {} days</title></rect>",
+                INKS[0],
+                LEFT + width * as_f64(column as u64),
+                names(row),
+                short(point.at_s / 86_400.0)
+            );
+        }
+    }
+    page.push_str("</svg>\n<details><summary>Numbers</summary>\n");
+    let heads: Vec<String> = std::iter::once("days".to_owned()).chain((0..rows).map(names)).collect();
+    let heads: Vec<&str> = heads.iter().map(String::as_str).collect();
+    let rows = points.iter().step_by(points.len().div_ceil(40)).map(|point| {
+        std::iter::once(short(point.at_s / 86_400.0))
+            .chain(point.by_fullness.iter().map(u64::to_string))
+            .collect()
+    });
+    table(page, &heads, rows);
+    page.push_str("</details>\n");
+}
+
 fn details(page: &mut String, scenario: &ScenarioRuns) {
     let Some(run) = scenario.runs.first() else { return };
     let _ = writeln!(page, "<h2>{}</h2>", escaped(&scenario.label));
@@ -182,6 +261,7 @@ fn details(page: &mut String, scenario: &ScenarioRuns) {
     chart(page, &shares, "days since the first arrival", "% of the fleet in use");
     let hosts = [("hosts in use", of(|point| as_f64(point.busy_hosts)))];
     chart(page, &hosts, "days since the first arrival", "hosts");
+    heat_map(page, &run.points);
     chart(
         page,
         &[("largest VM that fits, vCPUs", of(|point| f64::from(point.largest_vcpus)))],
@@ -264,7 +344,8 @@ const LEFT: f64 = 60.0;
 const BOTTOM: f64 = 40.0;
 const INKS: [&str; 4] = ["#2a6f97", "#c1666b", "#4f772d", "#7b5ea7"];
 
-/// Lines with a scale from 0, points that name their values, and the same numbers in a table that unfolds.
+/// Lines with a scale from 0, points that name their values, and the same numbers in a table that
+/// unfolds.
 fn chart(page: &mut String, lines: &[(&str, Vec<(f64, f64)>)], x_name: &str, y_name: &str) {
     let points = || lines.iter().flat_map(|(_, points)| points);
     if points().count() == 0 {
@@ -368,11 +449,25 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::result::RejectedFlavor;
 
     #[test]
     fn a_page_is_self_contained_and_escapes_names() {
         let run = RunResult {
-            points: vec![Point::default(), Point { at_s: 86_400.0, ..Point::default() }],
+            points: vec![
+                Point { by_fullness: vec![3, 0, 1], ..Point::default() },
+                Point { at_s: 86_400.0, by_fullness: vec![0, 0, 4], ..Point::default() },
+            ],
+            rejections: vec![RejectedFlavor {
+                flavor: "m".into(),
+                vcpus: 1,
+                memory_mb: 1,
+                project: String::new(),
+                short: "memory".into(),
+                vms: 1,
+                vcpu_hours: 1.0,
+                first_s: 43_200.0,
+            }],
             ..RunResult::default()
         };
         let bad = "<b>&\"".to_owned();
@@ -390,6 +485,8 @@ mod tests {
             assert!(!page.contains(outside), "{outside}");
         }
         assert!(page.contains("Partial result"));
+        assert!(page.contains("1 of 1</td><td>0.50</td><td>memory (1)"), "the time to exhaustion");
+        assert!(page.contains("to 20 %: 4 at 1 days") && page.contains("empty: 3 at 0 days"));
         assert_eq!(page, html(&answer, &Provenance::default()));
     }
 }

@@ -28,7 +28,8 @@ pub struct RunResult {
     pub placed: u64,
     /// See `vms`.
     pub rejected: u64,
-    /// VMs that lost their host; of those, how many got another, how many ended before, and how many had none at the end.
+    /// VMs that lost their host; of those, how many got another, how many ended before, and how
+    /// many had none at the end.
     pub displaced: u64,
     /// See `displaced`.
     pub recovered: u64,
@@ -223,7 +224,8 @@ impl RunResult {
         self.points = measured.points;
     }
 
-    /// Whether the run meets the service levels; without any, at most 0.1 % of the vCPU-hours may be rejected.
+    /// Whether the run meets the service levels; without any, at most 0.1 % of the vCPU-hours may
+    /// be rejected.
     #[must_use]
     pub fn meets(&self, levels: &ServiceLevels) -> bool {
         let figures = &self.figures;

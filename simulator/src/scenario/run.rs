@@ -1,7 +1,7 @@
 //! One run: arrivals, departures, events of hosts, waiting.
 //!
-//! Order at equal times: departures, then events of hosts, then VMs that wait, then arrivals. So a departure frees capacity for
-//! everything that happens at its time.
+//! Order at equal times: departures, then events of hosts, then VMs that wait, then arrivals. So a
+//! departure frees capacity for everything that happens at its time.
 
 use std::collections::VecDeque;
 
@@ -52,7 +52,8 @@ pub struct Environment<'a> {
     pub stop_above: Option<f64>,
 }
 
-/// Runs the drawn VMs. `proceed` is asked now and then; the result is marked partial when it says no.
+/// Runs the drawn VMs. `proceed` is asked now and then; the result is marked partial when it says
+/// no.
 ///
 /// # Errors
 /// The scheduler cannot evaluate a VM, or what it knows is wrong afterwards.
@@ -368,7 +369,8 @@ impl<'a> Run<'a> {
                     self.block(host);
                 }
             }
-            Action::Evacuate | Action::Retire => {
+            // A replacement is an addition and a retirement.
+            Action::Evacuate | Action::Retire | Action::Replace => {
                 event.hosts.iter().for_each(|&host| self.block(host));
                 for &host in &event.hosts {
                     self.evacuate(host, now)?;

@@ -28,7 +28,8 @@ pub struct VmSet {
 }
 
 impl VmSet {
-    /// The trace, which has to be in order of arrival. With a horizon, growth or a factor, it is repeated, cut and scaled first.
+    /// The trace, which has to be in order of arrival. With a horizon, growth or a factor, it is
+    /// repeated, cut and scaled first.
     #[must_use]
     pub fn new(vms: Vec<Vm>, workload: &Workload) -> Self {
         let seed = workload.seed.unwrap_or(1);
@@ -56,7 +57,8 @@ impl VmSet {
         Self { vms, flavors }
     }
 
-    /// The VMs of run number `number`: the trace itself, or days of it drawn with a seed of their own.
+    /// The VMs of run number `number`: the trace itself, or days of it drawn with a seed of their
+    /// own.
     #[must_use]
     pub fn draw(&self, resamples: u32, number: u32, seed: u64) -> Vec<Drawn> {
         if resamples == 0 {
@@ -66,8 +68,9 @@ impl VmSet {
         }
     }
 
-    /// The VMs of filling run number `number`: all in random order, then further ones drawn at random, until they ask for this share of what
-    /// the hosts have; one arrives each second. GPUs count if the hosts have any, else vCPUs.
+    /// The VMs of filling run number `number`: all in random order, then further ones drawn at
+    /// random, until they ask for this share of what the hosts have; one arrives each second. GPUs
+    /// count if the hosts have any, else vCPUs.
     #[must_use]
     pub fn fill(&self, hosts: &[TraceHost], share: f64, number: u32, seed: u64) -> Vec<Drawn> {
         let mut random = rng::stream(seed.wrapping_add(number.into()), "fill");

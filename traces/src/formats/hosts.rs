@@ -8,7 +8,8 @@ use crate::{HostShape, Resources, TraceHost};
 
 type Reader = fn(Rows) -> Result<Vec<TraceHost>, TraceError>;
 
-/// The columns of Alibaba's openb nodes (Weng et al., USENIX ATC'23), and of the free amounts of Huawei's hosts of two NUMA cells.
+/// The columns of Alibaba's openb nodes (Weng et al., USENIX ATC'23), and of the free amounts of
+/// Huawei's hosts of two NUMA cells.
 const OPENB: [&str; 5] = ["sn", "cpu_milli", "memory_mib", "gpu", "model"];
 const HUAWEI: [&str; 5] = ["pm", "CPU1", "RAM1", "CPU2", "RAM2"];
 

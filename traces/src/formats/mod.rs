@@ -1,4 +1,5 @@
-//! Readers of published trace formats. Each reads a whole file; [`Trace`](crate::Trace) sorts its VMs by arrival.
+//! Readers of published trace formats. Each reads a whole file; [`Trace`](crate::Trace) sorts its
+//! VMs by arrival.
 //!
 //! | file | format |
 //! |---|---|
@@ -29,8 +30,8 @@ use rustc_hash::FxHashMap;
 
 use crate::{Micros, Resources, Vm};
 
-/// The parts of a machine that traces with shares of machines count: a whole machine is 1,000 vCPU, 1,000 GiB of memory and
-/// 1,000 GB of disk.
+/// The parts of a machine that traces with shares of machines count: a whole machine is 1,000 vCPU,
+/// 1,000 GiB of memory and 1,000 GB of disk.
 pub(crate) const WHOLE_MACHINE: u32 = 1000;
 pub(crate) const WHOLE_MACHINE_MIB: u32 = WHOLE_MACHINE * 1024;
 

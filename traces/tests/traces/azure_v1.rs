@@ -37,7 +37,7 @@ fn bad_rows_name_line_column_and_value() {
         (",300,600,1.0,1.75,b,0", "vm_id \"\": empty"),
         (
             "x,299,600,1.0,1.75,b,0",
-            "arrival_s \"299\": earlier than the arrival of the row before; `berth trace import` sorts the rows",
+            "arrival_s \"299\": earlier than the arrival of the row before; `berth trace import` and `berth replay --sort` sort the rows",
         ),
         ("x,300,299,1.0,1.75,b,0", "departure_s \"299\": before the arrival"),
         ("x,300,never,1.0,1.75,b,0", "departure_s \"never\": not a number in plain digits"),

@@ -56,7 +56,8 @@ fn bad_headers() {
     assert!(error.starts_with("vms.csv: no known trace format has the header \"\": "), "{error}");
 }
 
-/// What other programs write is read: any identifiers, dates, fractions, quotes, tabs, missing and additional columns.
+/// What other programs write is read: any identifiers, dates, fractions, quotes, tabs, missing and
+/// additional columns.
 #[test]
 fn forgiving() {
     let text = "vm_id,arrival_s,departure_s,vcpus,mem_gib,team,gpus,gpu_milli,gpu_spec,numa,project,group,policy,host\n\
@@ -93,13 +94,13 @@ fn rows_in_any_order() {
     let ids: Vec<_> = Trace::open_sorted(&path, None).unwrap().into_iter().map(|vm| vm.id).collect();
     assert_eq!(ids, ["a", "b", "c"]);
     let (_, error) = drain(Trace::open(&path, None));
-    assert!(error.unwrap().to_string().contains("`berth trace import` sorts"));
+    assert!(error.unwrap().to_string().contains("`berth trace import` and"));
 }
 
 #[test]
 fn bad_rows_name_line_column_and_value() {
     let long = "9".repeat(100);
-    let out_of_order = "earlier than the arrival of the row before; `berth trace import` sorts the rows";
+    let out_of_order = "earlier than the arrival of the row before; `berth trace import` and `berth replay --sort` sort the rows";
     for (row, expected) in [
         ("1,4.999,6,1,1,1,f", &*format!("arrival_s \"4.999\": {out_of_order}")),
         ("1,-5,6,1,1,1,f", "arrival_s \"-5\": negative"),
@@ -228,7 +229,8 @@ proptest! {
     }
 }
 
-/// Zones, aggregates, traits, batches and extra specs come in columns of their own, which may be missing.
+/// Zones, aggregates, traits, batches and extra specs come in columns of their own, which may be
+/// missing.
 #[test]
 fn labels_and_demands() {
     let hosts = "host_id,vcpus,ram_mb,disk_gb,traits,zone,aggregates\n0,1,2,3,HW_A; CUSTOM_B,az1,ssd=true;rack=7\n1,1,2,3,,,\n";
