@@ -36,19 +36,21 @@ pub(crate) fn is_lengthy<'query>(
         Route::ProviderAllocations(uuid) => {
             uuids::read(uuid).and_then(|uuid| index.find(uuid)).map_or(0, |row| index.holder_count(row))
         }
-        Route::Providers if ["name", "uuid", "in_tree"].into_iter().any(|name| parameter(name).is_some()) => {
-            0
-        }
+        Route::Providers if ["name", "uuid"].into_iter().any(|name| parameter(name).is_some()) => 0,
+        Route::Providers if let Some(uuid) = parameter("in_tree") => tree_length(index, uuid),
         Route::Providers => count_of_providers(index),
-        Route::Traits => index.topology().traits().count() / 4, // short ones
+        Route::Classes => index.topology().classes().count() / 4, // short ones
+        Route::Traits => index.topology().traits().count() / 4,   // short ones
         _ => 0,
     };
     count >= MANY
 }
 
-/// Whether a list of providers, in pages, is lengthy.
-pub(crate) fn is_lengthy_list(index: &Index) -> bool {
-    count_of_providers(index) >= MANY
+/// Whether a list of providers, in pages, is lengthy: all of them, or those in the tree of a
+/// provider.
+pub(crate) fn is_lengthy_list(index: &Index, in_tree: &str) -> bool {
+    let count = if in_tree.is_empty() { count_of_providers(index) } else { tree_length(index, in_tree) };
+    count >= MANY
 }
 
 /// Whether a list of the consumers of a provider, in pages, is lengthy.
@@ -59,6 +61,13 @@ pub(crate) fn is_lengthy_list_of(index: &Index, provider: &str) -> bool {
 /// Whether a list of so many instances, in pages, is lengthy.
 pub(crate) const fn is_lengthy_list_of_instances(instances: usize) -> bool {
     instances >= MANY
+}
+
+/// The number of providers in the tree of a provider.
+fn tree_length(index: &Index, uuid: &str) -> usize {
+    let topology = index.topology();
+    let root = uuids::read(uuid).and_then(|uuid| index.find(uuid)).and_then(|row| topology.provider(row));
+    root.map_or(0, |provider| topology.tree(provider.root).len())
 }
 
 /// The number of providers, or [`MANY`].
@@ -87,13 +96,22 @@ mod tests {
         let none = |_: &'static str| None;
         let of = |route| is_lengthy(&index, (&Method::GET, route), none, 0);
         let (one, other) = (Uuid::from_u128(1).to_string(), Uuid::from_u128(2).to_string());
-        assert!(!of(Route::Providers) && !is_lengthy_list(&index));
+        assert!(!of(Route::Providers) && !is_lengthy_list(&index, ""));
         assert!(!of(Route::ProviderAllocations(&one)));
         index.write().add_provider(Uuid::from_u128(1 << 20), "last", None).unwrap();
         for consumer in 0..MANY as u128 {
             index.claim(ConsumerId(consumer), &[Allocation { row, class: ClassId(0), amount: 1 }]).unwrap();
         }
-        assert!(of(Route::Providers) && is_lengthy_list(&index));
+        assert!(of(Route::Providers) && is_lengthy_list(&index, ""));
+        // A list of one tree grows with the tree. It was taken for short.
+        let in_tree = |name: &'static str| (name == "in_tree").then_some(&*one);
+        let of_tree = || is_lengthy(&index, (&Method::GET, Route::Providers), in_tree, 0);
+        assert!(!of_tree() && !is_lengthy_list(&index, &one));
+        for number in 0..MANY as u128 {
+            let child = Uuid::from_u128(1 << 40 | number);
+            index.write().add_provider(child, &child.to_string(), Some(row)).unwrap();
+        }
+        assert!(of_tree() && is_lengthy_list(&index, &one));
         assert!(of(Route::ProviderAllocations(&one)) && is_lengthy_list_of(&index, &one));
         assert!(!of(Route::ProviderAllocations(&other)) && !is_lengthy_list_of(&index, &other));
         assert!(!of(Route::Provider(&one)) && !of(Route::Usages) && !of(Route::Traits));

@@ -82,7 +82,10 @@ where
             Ok(()) => {
                 let path = request.uri().path().to_owned();
                 let revoked = self.revoked(&request);
-                let busy = peer(request.extensions()).map(|peer| peer.activity.begin());
+                // A connection that only watches the health, or reflects, is idle: it yields its
+                // place to others.
+                let is_work = path.starts_with("/berth.v1.");
+                let busy = peer(request.extensions()).filter(|_| is_work).map(|peer| peer.activity.begin());
                 let request = self.metered(request).map(|body| ended_by(&revoked, body, false));
                 let answering = self.inner.call(request);
                 Box::pin(async move {

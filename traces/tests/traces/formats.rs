@@ -268,7 +268,7 @@ fn a_trace_file_keeps_everything() {
         let differs = read.iter().zip(&vms).find(|(read, written)| read != written);
         assert!(read.len() == vms.len() && differs.is_none(), "{differs:?}");
         let csv = directory.path().join("trace.csv");
-        berth_traces::neutral::write_all(&csv, &vms).unwrap();
+        neutral::write_all(&csv, &vms).unwrap();
         let read = Trace::open_sorted(&csv, Some(Format::Neutral)).unwrap();
         let differs = read.iter().zip(&vms).find(|(read, written)| read != written);
         assert!(read.len() == vms.len() && differs.is_none(), "{differs:?}");

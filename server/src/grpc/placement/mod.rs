@@ -48,7 +48,7 @@ impl v1::placement_server::Placement for Placement {
         request: Request<v1::ListProvidersRequest>,
     ) -> Answer<v1::ListProvidersResponse> {
         let is_lengthy = |call: &Call<'_>, wanted: &v1::ListProvidersRequest| {
-            wanted.name.is_empty() && wanted.in_tree.is_empty() && lengthy::is_lengthy_list(call.index)
+            wanted.name.is_empty() && lengthy::is_lengthy_list(call.index, &wanted.in_tree)
         };
         read_in_turn(&self.service, request, is_lengthy, providers::list).await
     }
