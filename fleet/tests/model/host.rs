@@ -91,8 +91,14 @@ impl HostModel {
             Ok(()) => guest.state = state(desired.goal),
             Err(error) => {
                 error.clone_into(&mut guest.error);
-                // A failure leaves the guest as it was, or another part of it.
-                let parts = [guest.state, GuestState::Running, GuestState::ShutDown, GuestState::Shelved];
+                // A failure leaves the guest as it was, or another part of it. A removal starts
+                // and defines nothing.
+                let state = guest.state;
+                let parts = match (desired.goal, state) {
+                    (Goal::Absent, GuestState::Shelved) => [state; 4],
+                    (Goal::Absent, _) => [state, state, GuestState::ShutDown, GuestState::Shelved],
+                    _ => [state, GuestState::Running, GuestState::ShutDown, GuestState::Shelved],
+                };
                 if guest.exists() && !guest.is_set_aside {
                     guest.state = parts[attempt.leaves];
                 } else if matches!(desired.goal, Goal::Running | Goal::Stopped) && !desired.must_exist {
