@@ -30,17 +30,14 @@ impl MariaDb {
         let [port] = free_ports();
         let mut mariadb = Self { directory, server: None, port };
         let installed = Command::new(INSTALL)
-            .args([
-                "--no-defaults",
-                "--auth-root-authentication-method=normal",
-                "--skip-test-db",
-                "--user=root",
-            ])
+            .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
+            .args(["--user=root", "--innodb-use-native-aio=OFF"])
             .arg(format!("--datadir={}", mariadb.path("data").display()))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
-        assert!(installed.expect("MariaDB is installed").success(), "no data directory for MariaDB");
+            .output()
+            .expect("MariaDB is installed");
+        let said = [installed.stdout, installed.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        assert!(installed.status.success(), "no data directory for MariaDB: {said}");
         mariadb.start_server();
         Some(mariadb)
     }
@@ -62,6 +59,8 @@ impl MariaDb {
         let server = Command::new(SERVER)
             .args(["--no-defaults", "--user=root", "--bind-address=127.0.0.1", "--skip-name-resolve"])
             .args(["--performance-schema=OFF", "--innodb-buffer-pool-size=32M"])
+            // Many servers at once exceed what the kernel grants for asynchronous I/O.
+            .arg("--innodb-use-native-aio=OFF")
             .arg(format!("--port={}", self.port))
             .arg(format!("--datadir={}", self.path("data").display()))
             .arg(format!("--socket={}", self.path("socket").display()))

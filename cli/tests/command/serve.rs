@@ -5,8 +5,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Child, ChildStderr, Command, Output, Stdio};
-use std::thread;
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::{fail, succeed};
@@ -47,7 +47,8 @@ pub(super) struct Serving {
     pub(super) address: String,
     /// Where it takes gRPC calls.
     pub(super) grpc: String,
-    log: Option<BufReader<ChildStderr>>,
+    /// Reads the rest of the log: a service whose log nobody reads stops when the pipe is full.
+    log: Option<JoinHandle<String>>,
 }
 
 impl Serving {
@@ -73,7 +74,12 @@ impl Serving {
         let mut log = BufReader::new(process.stderr.take().unwrap());
         let grpc = address(&line_with(&mut log, "serving gRPC"));
         let address = address(&line_with(&mut log, "serving the Placement API"));
-        Self { process, address, grpc, log: Some(log) }
+        let rest = thread::spawn(move || {
+            let mut rest = String::new();
+            log.read_to_string(&mut rest).unwrap();
+            rest
+        });
+        Self { process, address, grpc, log: Some(rest) }
     }
 
     pub(super) fn on(data: &Path) -> Self {
@@ -108,8 +114,7 @@ impl Serving {
 
     /// How it ended, and the rest of its log.
     fn end(mut self) -> (Option<i32>, String) {
-        let mut rest = String::new();
-        self.log.take().unwrap().read_to_string(&mut rest).unwrap();
+        let rest = self.log.take().unwrap().join().unwrap();
         (self.process.wait().unwrap().code(), rest)
     }
 

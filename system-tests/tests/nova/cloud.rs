@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use berth_nova_rpc::transport::{BusOptions, RabbitOptions, TransportUrl};
 use berth_system_tests::http::Client;
@@ -28,7 +29,12 @@ pub(crate) struct Cloud {
     /// Serves `/` instead, and claims in the Placement service of the other.
     second: Option<Service>,
     directory: tempfile::TempDir,
+    /// Last, so that the next cloud starts when this one has ended.
+    _alone: MutexGuard<'static, ()>,
 }
+
+/// One cloud at a time: four with their servers overload two cores.
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// The parts of a cloud.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +51,7 @@ pub(crate) enum Parts {
 impl Cloud {
     /// Starts everything; nothing where RabbitMQ or MariaDB is not installed.
     pub(crate) fn start(parts: Parts) -> Option<Self> {
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(mariadb) = MariaDb::start() else {
             berth_test_support::skip::skip("MariaDB is not installed");
             return None;
@@ -80,7 +87,7 @@ impl Cloud {
             }
             serve(Path::new("none"), Some(&path("nova.conf")), &options)
         });
-        let cloud = Self { rabbit, mariadb, berth, second, directory };
+        let cloud = Self { rabbit, mariadb, berth, second, directory, _alone: alone };
         cloud.provide();
         Some(cloud)
     }
