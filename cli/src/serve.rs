@@ -92,8 +92,9 @@ impl Serve {
         if is_question {
             return print(&policy(&settings.policy)?);
         }
-        let Inputs { policy, auth, tls, nova_scheduler, data } = Inputs::read(&settings).map_err(first)?;
-        start_log(&settings)?;
+        let Inputs { log, policy, auth, tls, nova_scheduler, data } =
+            Inputs::read(&settings).map_err(first)?;
+        start_log(log, settings.log_format);
         keep_freed_memory();
         let files = raise_file_limit();
         tracing::debug!(files, "files and connections that may be open");
@@ -148,6 +149,7 @@ impl Serve {
 
 /// What `berth serve` reads before it opens its store and its ports.
 struct Inputs {
+    log: LogFilter,
     policy: AccessPolicy,
     auth: Auth,
     tls: Option<Tls>,
@@ -171,8 +173,8 @@ impl Inputs {
         let beside = data.as_ref().ok().and_then(Option::as_deref);
         let nova_scheduler = nova_scheduler::settings(settings, beside);
         match (log, policy, auth, tls, nova_scheduler, data) {
-            (Ok(_), Ok(policy), Ok(auth), Ok(tls), Ok(nova_scheduler), Ok(data)) => {
-                Ok(Self { policy, auth, tls, nova_scheduler, data })
+            (Ok(log), Ok(policy), Ok(auth), Ok(tls), Ok(nova_scheduler), Ok(data)) => {
+                Ok(Self { log, policy, auth, tls, nova_scheduler, data })
             }
             (log, policy, auth, tls, nova_scheduler, data) => {
                 let problems =
@@ -200,14 +202,12 @@ fn log_filter(settings: &ServeSettings) -> Result<LogFilter> {
     }
 }
 
-fn start_log(settings: &ServeSettings) -> Result<()> {
-    let filter = log_filter(settings)?;
-    let format = match settings.log_format {
+fn start_log(filter: LogFilter, format: LogFormat) {
+    let format = match format {
         LogFormat::Text => log::LogFormat::Text,
         LogFormat::Json => log::LogFormat::Json,
     };
     log::start(filter, format, &Terminal::of_environment());
-    Ok(())
 }
 
 fn policy(choice: &str) -> Result<AccessPolicy> {

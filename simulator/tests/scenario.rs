@@ -219,6 +219,28 @@ fn episodes_end_some_vms_after_first_fit_is_full() {
     assert!(episodes(&env, &[4], 1, 0.0, 1, &|| true).is_err());
 }
 
+/// Twenty draws of the whole workload, without waiting.
+fn planner<'a>(
+    set: &'a VmSet,
+    shapes: &'a [(Resources, u32)],
+    deciding: &'a Deciding,
+    levels: &'a ServiceLevels,
+    jobs: usize,
+) -> Planner<'a> {
+    Planner {
+        set,
+        shapes,
+        deciding,
+        predictions: &Predictions::None,
+        levels,
+        waits: None,
+        warm_up: Micros(0),
+        resamples: 20,
+        seed: 1,
+        jobs,
+    }
+}
+
 /// The plan of a load that needs a known number of hosts, and the same plan on any number of
 /// threads.
 #[test]
@@ -228,18 +250,8 @@ fn a_plan_finds_the_known_number_of_hosts() {
     let set = set(vms);
     let deciding = Deciding::Policy(Policy::BestFit);
     let levels = ServiceLevels { rejected_vcpu_hours: Some(0.0), ..ServiceLevels::default() };
-    let planner = |jobs: usize| Planner {
-        set: &set,
-        shapes: &[(Resources { vcpus: 4, memory_mb: 65_536, disk_gb: 0 }, 1)],
-        deciding: &deciding,
-        predictions: &Predictions::None,
-        levels: &levels,
-        waits: None,
-        warm_up: Micros(0),
-        resamples: 20,
-        seed: 1,
-        jobs,
-    };
+    let shapes = [(Resources { vcpus: 4, memory_mb: 65_536, disk_gb: 0 }, 1)];
+    let planner = |jobs: usize| planner(&set, &shapes, &deciding, &levels, jobs);
     let plan = planner(1).plan(&|_| true).unwrap().unwrap();
     assert_eq!((plan.hosts, plan.peak_bound), (4, 4));
     assert!((plan.mean_bound - 4.0).abs() < 0.05, "{}", plan.mean_bound);
@@ -256,18 +268,7 @@ fn a_plan_mixes_shapes_in_their_proportions() {
     let levels = ServiceLevels { rejected_vcpu_hours: Some(0.0), ..ServiceLevels::default() };
     let host = |vcpus: u32| Resources { vcpus, memory_mb: 65_536, disk_gb: 0 };
     let plan_of = |shapes: &[(Resources, u32)]| {
-        let planner = Planner {
-            set: &set,
-            shapes,
-            deciding: &deciding,
-            predictions: &Predictions::None,
-            levels: &levels,
-            waits: None,
-            warm_up: Micros(0),
-            resamples: 20,
-            seed: 1,
-            jobs: 2,
-        };
+        let planner = planner(&set, shapes, &deciding, &levels, 2);
         let plan = planner.plan(&|_| true).unwrap().unwrap();
         (plan.hosts, plan.peak_bound, planner.counts(plan.hosts))
     };
