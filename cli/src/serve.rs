@@ -109,6 +109,7 @@ impl Serve {
                 trust_on_first_use: settings.trust_agents_on_first_use,
                 ..fleet_options(nova)
             },
+            fence_command: settings.fence_command.clone(),
         };
         let (service, keeper) = load(&settings, data.as_deref(), options, init)?;
         let runtime = Builder::new_multi_thread().enable_all().build().context("cannot start the threads")?;

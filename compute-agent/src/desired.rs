@@ -22,7 +22,7 @@ pub enum TargetState {
     Absent,
     /// Only its disks exist.
     Shelved,
-    /// The host has nothing of it, and its disks are set aside.
+    /// The host has nothing of it, and its disks are set aside, or returned.
     Outgoing,
 }
 
@@ -87,8 +87,11 @@ impl DesiredState {
             return Err(InvalidDesiredGuest::Spec);
         }
         let disks = message.disks.as_ref().map(DiskRole::read).transpose()?.flatten();
-        if goal == TargetState::Outgoing && !matches!(disks, Some(DiskRole::SetAside(_))) {
-            return Err(InvalidDesiredGuest::Disks("missing; the goal OUTGOING sets them aside".to_owned()));
+        if goal == TargetState::Outgoing
+            && !matches!(disks, Some(DiskRole::SetAside(_) | DiskRole::Return(_)))
+        {
+            let problem = "missing; the goal OUTGOING sets them aside, or returns them";
+            return Err(InvalidDesiredGuest::Disks(problem.to_owned()));
         }
         let v1::DesiredGuest { generation, boot, hard, spec, must_exist, .. } = message;
         Ok(Self { generation, goal, boot, hard, must_exist, spec: spec.map(Arc::new), disks })

@@ -41,6 +41,15 @@ pub enum DiskRole {
     TakeBack(Uuid),
     /// Another host may fetch them with this ticket.
     Offer(String),
+    /// A missing guest is built from its disks on the shared storage, which are this host's from then on.
+    Adopt {
+        /// The migration.
+        migration: Uuid,
+        /// Whether disks that are missing are built as those of a new guest.
+        may_build: bool,
+    },
+    /// They belong to the host again that had them before this migration.
+    Return(Uuid),
 }
 
 /// Disks that a host offers.
@@ -77,6 +86,8 @@ impl DiskRole {
         Ok(match message.role() {
             Role::SetAside => Some(Self::SetAside(migration()?)),
             Role::TakeBack => Some(Self::TakeBack(migration()?)),
+            Role::Adopt => Some(Self::Adopt { migration: migration()?, may_build: message.may_build }),
+            Role::Return => Some(Self::Return(migration()?)),
             Role::Offer => Some(Self::Offer(message.ticket.clone())),
             Role::Fetch => {
                 let port = u16::try_from(message.source_port).unwrap_or(0);

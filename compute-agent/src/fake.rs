@@ -1,6 +1,7 @@
 //! A hypervisor in memory.
 
 mod directory;
+mod storage;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -13,6 +14,8 @@ use berth_api::v1;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use uuid::Uuid;
+
+pub use storage::FakeStorage;
 
 use crate::disks::{DiskPart, Incoming, IncomingPart};
 use crate::{Facts, Fault, Found, GuestPower, GuestRecord, GuestStep, Hypervisor, Job, Notice, StepOutcome};
@@ -33,6 +36,8 @@ struct World {
     guests: BTreeMap<Uuid, Entry>,
     /// The directory of the guests' files, if any.
     directory: Option<PathBuf>,
+    /// The storage that it shares with other hosts, if any.
+    storage: Option<FakeStorage>,
     faults: VecDeque<(GuestStep, Fault)>,
     delay: Duration,
     /// Steps of this kind wait.
@@ -76,6 +81,7 @@ impl FakeHypervisor {
             facts,
             guests,
             directory,
+            storage: None,
             faults: VecDeque::new(),
             delay: Duration::ZERO,
             held: None,
@@ -87,6 +93,26 @@ impl FakeHypervisor {
             notices: None,
         };
         Self { world: Mutex::new(world), released: Notify::new() }
+    }
+
+    /// Puts the disks of all guests on storage that this host shares with others.
+    pub fn share(&self, storage: &FakeStorage, identity: Uuid) {
+        let mut world = self.world();
+        world.facts.hypervisor.storage = identity.to_string();
+        world.storage = Some(storage.clone());
+    }
+
+    /// All guests are off at once, as after a loss of power.
+    pub fn lose_power(&self) {
+        let mut world = self.world();
+        for entry in world.guests.values_mut() {
+            if matches!(entry.power, GuestPower::Running | GuestPower::Paused) {
+                entry.power = GuestPower::ShutDown;
+            }
+        }
+        if let Some(storage) = &world.storage {
+            storage.unlock_all(world.facts.host_uuid);
+        }
     }
 
     /// Makes the next step of this kind fail, whatever its arguments. Several calls queue up.
@@ -189,7 +215,19 @@ impl Entry {
 
 impl World {
     fn entry(&self, instance: Uuid) -> Entry {
-        self.guests.get(&instance).copied().unwrap_or(Entry::NONE)
+        self.view(instance, self.guests.get(&instance).copied().unwrap_or(Entry::NONE))
+    }
+
+    /// A guest with the disks that it has now: another host may have taken them over, or returned them.
+    fn view(&self, instance: Uuid, entry: Entry) -> Entry {
+        let Some(storage) = &self.storage else { return entry };
+        let data = storage.data_of(instance, self.facts.host_uuid);
+        let power = match (entry.power, data) {
+            (GuestPower::Kept, None) => GuestPower::Gone,
+            (GuestPower::Gone, Some(_)) => GuestPower::Kept,
+            (power, _) => power,
+        };
+        Entry { power, data: data.unwrap_or(0), ..entry }
     }
 
     fn put(&mut self, instance: Uuid, entry: Entry) -> Result<(), Fault> {
@@ -197,8 +235,34 @@ impl World {
             directory::write(directory, instance, &entry)
                 .map_err(|error| Fault::transient(error.to_string()))?;
         }
+        if let Some(storage) = &self.storage {
+            storage.note(instance, self.facts.host_uuid, entry.power, entry.data);
+        }
         self.guests.insert(instance, entry);
         Ok(())
+    }
+
+    /// The disks of one guest are those of another, before anything else of both changes: a process that is killed loses none.
+    fn rename_file(&self, from: Uuid, to: Uuid) -> Result<(), Fault> {
+        let Some(directory) = &self.directory else { return Ok(()) };
+        directory::rename(directory, from, to).map_err(|error| Fault::transient(error.to_string()))
+    }
+
+    /// Takes disks over. Returns their content.
+    fn adopt(&mut self, job: &Job) -> Result<u64, Fault> {
+        let GuestStep::Adopt { migration, generation, may_build } = job.step else { return Ok(0) };
+        let missing = || Fault::permanent("the storage has no disks of the guest");
+        let storage = self.storage.as_ref().ok_or_else(missing)?;
+        match storage.adopt(job.instance, self.facts.host_uuid, (migration, generation))? {
+            Some(data) => Ok(data),
+            None if may_build => Ok(self.build()),
+            None => Err(missing()),
+        }
+    }
+
+    fn build(&mut self) -> u64 {
+        self.built += 1;
+        self.facts.host_uuid.as_u64_pair().1 << 32 | self.built
     }
 
     fn notify(&self, notice: Notice) {
@@ -222,6 +286,9 @@ impl World {
         if let Some(at) = self.faults.iter().position(is_this) {
             return self.faults.remove(at).map_or(Ok(()), |(_, fault)| Err(fault));
         }
+        if let Some(storage) = &self.storage {
+            storage.check(job.instance, self.facts.host_uuid, job.step)?;
+        }
         let mut entry = self.entry(job.instance);
         if let GuestStep::Remember(record) = job.step {
             entry.record = record;
@@ -231,13 +298,21 @@ impl World {
             })?;
         }
         match job.step {
-            GuestStep::Prepare => {
-                self.built += 1;
-                entry.data = self.facts.host_uuid.as_u64_pair().1 << 32 | self.built;
+            GuestStep::Prepare => entry.data = self.build(),
+            GuestStep::Adopt { .. } => entry.data = self.adopt(job)?,
+            GuestStep::Return(migration) => {
+                let (host, missing) = (self.facts.host_uuid, "the host shares no storage");
+                let storage = self.storage.as_ref().ok_or_else(|| Fault::permanent(missing))?;
+                storage.return_disks(job.instance, host, migration)?;
+                entry.data = 0;
             }
             GuestStep::Fetch => entry.data = fetched,
             GuestStep::RemoveDisks => entry.data = 0,
             GuestStep::SetAside(other) => {
+                self.rename_file(job.instance, other)?;
+                if let Some(storage) = &self.storage {
+                    storage.rename(job.instance, other);
+                }
                 self.put(other, Entry { power: GuestPower::Kept, data: entry.data, ..self.entry(other) })?;
                 entry.data = 0;
             }
@@ -246,7 +321,11 @@ impl World {
                 if kept.power != GuestPower::Kept {
                     return Err(Fault::permanent("no disks are set aside"));
                 }
+                self.rename_file(other, job.instance)?;
                 entry.data = kept.data;
+                if let Some(storage) = &self.storage {
+                    storage.rename(other, job.instance);
+                }
                 self.put(other, Entry { power: GuestPower::Gone, data: 0, ..kept })?;
             }
             _ => {}
@@ -294,8 +373,8 @@ pub(crate) fn after(step: GuestStep, power: GuestPower) -> Option<GuestPower> {
         (GuestStep::Pause, Running) => Paused,
         (GuestStep::Save, Running | Paused) => Saved,
         (GuestStep::Undefine, ShutDown | Crashed | Saved) => Kept,
-        (GuestStep::RemoveDisks | GuestStep::SetAside(_), Kept) => Gone,
-        (GuestStep::Fetch | GuestStep::TakeBack(_), Gone) => Kept,
+        (GuestStep::RemoveDisks | GuestStep::SetAside(_) | GuestStep::Return(_), Kept) => Gone,
+        (GuestStep::Fetch | GuestStep::TakeBack(_) | GuestStep::Adopt { .. }, Gone) => Kept,
         _ => return None,
     })
 }
@@ -310,10 +389,9 @@ impl Hypervisor for FakeHypervisor {
     async fn guests(&self) -> Result<Vec<Found>, Fault> {
         let world = self.world();
         world.check()?;
-        let found = |(&instance, entry): (&Uuid, &Entry)| Found {
-            instance,
-            power: entry.power,
-            record: entry.record,
+        let found = |(&instance, entry): (&Uuid, &Entry)| {
+            let Entry { power, record, .. } = world.view(instance, *entry);
+            Found { instance, power, record }
         };
         Ok(world.guests.iter().map(found).collect())
     }

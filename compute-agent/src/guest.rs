@@ -43,6 +43,12 @@
 //!       target:  Gone ── Fetch ──► Kept
 //! ```
 //!
+//! In an evacuation, `Adopt` takes the disks over from a host that is down, and `Return` gives them back to it:
+//!
+//! ```text
+//!       target:  Gone ── Adopt ──► Kept          Kept ── Return ──► Gone
+//! ```
+//!
 //! Invariants:
 //! 1. At most one step runs at a time.
 //! 2. The generation of a desired state is stored before its first step. A lower generation is refused, before and after a

@@ -77,6 +77,17 @@ pub enum GuestStep {
     Fetch,
     /// Make the disks of the guest with this UUID its own, atomically. Gone → Kept; the other: Kept → Gone.
     TakeBack(Uuid),
+    /// Take its disks on the shared storage over, atomically, whichever host had them. Gone → Kept.
+    Adopt {
+        /// The migration.
+        migration: Uuid,
+        /// The generation of the desired state. It is refused if a later one has taken them over.
+        generation: u64,
+        /// Whether disks that are missing are created.
+        may_build: bool,
+    },
+    /// Return its disks to the host that had them before this migration, atomically. Kept → Gone.
+    Return(Uuid),
 }
 
 impl GuestStep {

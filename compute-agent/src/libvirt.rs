@@ -10,6 +10,7 @@ mod fault;
 mod files;
 mod guests;
 mod images;
+mod ownership;
 mod records;
 mod supported;
 mod survey;

@@ -94,6 +94,12 @@ pub const QUOTA_EXCEEDED: &str = "QUOTA_EXCEEDED";
 pub const IN_USE: &str = "IN_USE";
 /// The reason of an operation that needs a host which is down.
 pub const HOST_DOWN: &str = "HOST_DOWN";
+/// The reason of an operation that needs a host which is up to be down.
+pub const HOST_UP: &str = "HOST_UP";
+/// The reason of an evacuation from a host that may still run its guests.
+pub const NOT_FENCED: &str = "NOT_FENCED";
+/// The reason of an evacuation of disks that only the host which is down has.
+pub const LOCAL_DISKS: &str = "LOCAL_DISKS";
 /// The reason of a join while another agent of the host is connected.
 pub const OTHER_AGENT: &str = "OTHER_AGENT";
 

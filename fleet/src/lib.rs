@@ -39,8 +39,8 @@
 //! # Invariants
 //!
 //! - An instance is counted once in the usage of its project, whatever its operations.
-//! - Capacity is released only when no host may run the guest: after its host reported that nothing or only its disk is left, or was
-//!   deleted by an operator.
+//! - Capacity is released only when no host may run the guest: after its host reported that nothing or only its disk is left, was
+//!   deleted by an operator, or is fenced.
 //! - The generation of a desired state never decreases.
 //! - An open migration holds the host that its instance is not on; no other migration holds anything.
 
@@ -69,12 +69,15 @@ use berth_scheduler::decider::HostChanges;
 use uuid::Uuid;
 
 pub use aggregate::{Aggregate, AggregateChange, ZoneState};
-pub use error::{FleetError, HOST_DOWN, IN_USE, NO_VALID_HOST, OTHER_AGENT, QUOTA_EXCEEDED, check_project};
+pub use error::{
+    FleetError, HOST_DOWN, HOST_UP, IN_USE, LOCAL_DISKS, NO_VALID_HOST, NOT_FENCED, OTHER_AGENT,
+    QUOTA_EXCEEDED, check_project,
+};
 pub use flavor::Flavor;
 pub use group::{Group, ServerGroupPolicy};
 pub use host::{
-    AgentProvider, Host, HostNameRule, HostState, HostStatus, HypervisorInfo, IntroducedName, Introduction,
-    Liveness, ReportedInventory, ReportedProvider, Session,
+    AgentProvider, Fence, Host, HostNameRule, HostState, HostStatus, HypervisorInfo, IntroducedName,
+    Introduction, Liveness, ReportedInventory, ReportedProvider, Session,
 };
 pub use instance::{
     Creation, Desired, DesiredGuest, DiskMove, Event, Goal, Image, Instance, InstanceSpec, Location, Lock,
@@ -82,7 +85,10 @@ pub use instance::{
 };
 pub use migration::{Migration, MigrationKind, MigrationOutcome, MoveNotice};
 pub use named::Named;
-pub use operation::{GuestReport, GuestState, Operation, ResizeRequest, Unshelving};
+pub use operation::{
+    EvacuationPhase, EvacuationRequest, GuestReport, GuestState, HostEvacuation, HostEvacuationState,
+    Operation, ResizeRequest, Unshelving,
+};
 pub use quota::{Quota, QuotaState};
 pub use state::{RecordKey, State};
 pub use time::{Moment, Monotonic};

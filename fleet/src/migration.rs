@@ -39,8 +39,12 @@ pub struct Migration {
     pub old_flavor: Flavor,
     /// Its flavor afterwards.
     pub new_flavor: Flavor,
-    /// The state that it had, and gets again: active or stopped.
+    /// The state that it had, and gets again: active or stopped. An evacuation may give it another.
     pub state_before: VmState,
+    /// What was in progress when an evacuation was requested: it goes on if no target is found.
+    pub operation_before: Option<Operation>,
+    /// Whether an evacuation builds the disks again from the image.
+    pub rebuilds: bool,
     /// Targets that could not build the guest, each with the error.
     pub failures: BTreeMap<String, String>,
     /// Why the instance goes back without its user's request; empty for none.
@@ -63,6 +67,8 @@ pub enum MigrationKind {
     Cold,
     /// To another flavor, on another host or the same.
     Resize,
+    /// To another host, because its own is down and fenced.
+    Evacuation,
 }
 
 /// How a migration ended.
@@ -74,6 +80,8 @@ pub enum MigrationOutcome {
     Reverted,
     /// No target could build the guest: the instance is as before.
     Failed,
+    /// The instance was evacuated.
+    Evacuated,
     /// The instance was deleted.
     Deleted,
 }
@@ -99,18 +107,20 @@ pub enum MoveNotice {
 
 impl MoveNotice {
     /// What a change of an instance means for its move.
-    pub(crate) fn of_change(before: &Instance, after: &Instance) -> Option<Self> {
-        let open = before.migration()?;
-        let migration = after.migrations.iter().find(|migration| migration.uuid == open.uuid)?;
-        let kind = migration.kind_name();
-        if migration.outcome.is_some() {
-            return Some(Self::Ended { kind, outcome: migration.status(after) });
-        }
-        let has_arrived = before.vm_state != VmState::Resized && after.vm_state == VmState::Resized;
-        has_arrived.then(|| Self::Arrived {
-            kind,
-            micros: migration.updated_at.0.saturating_sub(migration.created_at.0),
-        })
+    pub(crate) fn of_change(before: &Instance, after: &Instance) -> impl Iterator<Item = Self> {
+        let same = |open: &Migration| after.migrations.iter().find(|migration| migration.uuid == open.uuid);
+        let migration = before.migration().and_then(same);
+        let is_resized = before.vm_state != VmState::Resized && after.vm_state == VmState::Resized;
+        let arrived = migration
+            .filter(|of| is_resized || of.outcome == Some(MigrationOutcome::Evacuated))
+            .map(|of| Self::Arrived {
+                kind: of.kind_name(),
+                micros: of.updated_at.0.saturating_sub(of.created_at.0),
+            });
+        let ended = migration
+            .filter(|of| of.outcome.is_some())
+            .map(|of| Self::Ended { kind: of.kind_name(), outcome: of.status(after) });
+        arrived.into_iter().chain(ended)
     }
 }
 
@@ -118,7 +128,7 @@ impl MigrationKind {
     /// Whether the source is no target.
     #[must_use]
     pub const fn leaves_host(self) -> bool {
-        matches!(self, Self::Cold)
+        matches!(self, Self::Cold | Self::Evacuation)
     }
 }
 
@@ -129,7 +139,15 @@ impl Migration {
         match self.kind {
             MigrationKind::Cold => "migration",
             MigrationKind::Resize => "resize",
+            MigrationKind::Evacuation => "evacuation",
         }
+    }
+
+    /// Why no target could build the guest: the errors of all, and a further reason if there is one.
+    pub(crate) fn failure(&self, what: &str, reason: &str) -> String {
+        let failures = self.failures.iter().map(|(host, error)| format!("{host}: {error}"));
+        let reasons: Vec<String> = failures.chain((!reason.is_empty()).then(|| reason.to_owned())).collect();
+        format!("{what}: {}", reasons.join("; "))
     }
 
     /// Nova's status of a migration of this instance.
@@ -139,9 +157,11 @@ impl Migration {
             (Some(MigrationOutcome::Confirmed), _) => "confirmed",
             (Some(MigrationOutcome::Reverted), _) => "reverted",
             (Some(MigrationOutcome::Failed | MigrationOutcome::Deleted), _) => "failed",
-            (None, Some(Operation::ResizePrep)) => "pre-migrating",
+            (Some(MigrationOutcome::Evacuated), _) if instance.is_evacuated_from(&self.source) => "done",
+            (Some(MigrationOutcome::Evacuated), _) => "completed",
+            (None, Some(Operation::ResizePrep | Operation::EvacuatePrep)) => "pre-migrating",
             (None, Some(Operation::ResizeMigrating)) => "migrating",
-            (None, Some(Operation::ResizeFinish)) => "post-migrating",
+            (None, Some(Operation::ResizeFinish | Operation::EvacuateFinish)) => "post-migrating",
             (None, Some(Operation::ResizeConfirming)) => "confirming",
             (None, Some(Operation::ResizeReverting | Operation::ResizeRestoring)) => "reverting",
             (None, _) if instance.vm_state == VmState::Error => "error",

@@ -45,6 +45,9 @@ pub struct ServiceOptions {
     pub public_url: Option<String>,
     /// The settings of the fleet.
     pub fleet: FleetOptions,
+    /// The command that fences a host, and its arguments, in which `{host}`, `{uuid}` and `{address}` are replaced by those of the
+    /// host. It succeeds only if nothing runs there any longer. Empty for none.
+    pub fence_command: Vec<String>,
 }
 
 impl ServiceOptions {
@@ -59,6 +62,7 @@ impl ServiceOptions {
             candidates: CandidateOptions::default(),
             public_url: None,
             fleet: FleetOptions::default(),
+            fence_command: Vec::new(),
         }
     }
 }

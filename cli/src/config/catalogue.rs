@@ -73,6 +73,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting(SERVE, "auth", Kind::Text, "", "how requests are authenticated: by `keystone`, or with `noauth2`, which trusts their headers, for development and tests: on a loopback address only", &[]),
     setting(SERVE, "dangerous_anybody_is_administrator", Kind::Flag, "", "allow `noauth2` on addresses other than loopback: everybody who reaches them can do anything", &[]),
     setting(SERVE, "trust_agents_on_first_use", Kind::Flag, "", "let a host join that no operator approved and whose certificate does not contain its UUID: the first agent gets the name and the UUID", &[]),
+    setting(SERVE, "fence_command", Kind::List, "", "the command that cuts a host that is down off from power or storage, and its arguments, such as `[\"fence_ipmilan\", \"--ip=bmc-{host}\", \"--action=off\"]`; `{host}`, `{uuid}` and `{address}` are those of the host. It has to fail unless nothing runs there any longer. Empty: operators state that themselves", &[]),
     setting(SERVE, "policy", Kind::Text, "", "the policy: the defaults `legacy` or `secure`, or a policy file that overrides rules of `legacy`", &[]),
     setting(SERVE, "cors_origins", Kind::List, "", "origins whose pages may call the API, such as `https://dashboard.example.com`", &[]),
     setting(SERVE, "data", Kind::Text, "directory", "the data directory; `none` to keep the state in memory only; if unset, `$XDG_STATE_HOME/berth` or `~/.local/state/berth`", &[]),

@@ -1,9 +1,12 @@
 //! `berth host`.
 
+mod evacuation;
+
 use anyhow::Result;
 use berth_api::v1::host::Status;
 use berth_api::v1::{
-    ApproveHostRequest, DeleteHostRequest, GetHostRequest, Host, Inventory, ListHostsRequest, SetHostRequest,
+    ApproveHostRequest, DeleteHostRequest, FenceHostRequest, GetHostRequest, Host, Inventory,
+    ListHostsRequest, SetHostRequest,
 };
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -24,7 +27,10 @@ Examples:
   berth host show compute-7 -f json
   berth host set compute-7 --disable --reason 'memory errors'     it keeps its instances and gets no new ones
   berth host set compute-7 --maintenance --reason 'new kernel'    its agent may go away, too
-  berth host set compute-7 --enable")]
+  berth host set compute-7 --enable
+  berth host fence compute-7                                      run the fencing command of a host that is down
+  berth host evacuate compute-7 --fenced --wait                   it has no power: all its servers, or none
+  berth host evacuation compute-7                                 how far that is")]
 pub(crate) struct Hosts {
     #[command(flatten)]
     common: Common,
@@ -47,6 +53,17 @@ enum Action {
     },
     /// Enable or disable a host for new instances, or set it to maintenance
     Set(Set),
+    /// Record that nothing runs on a host that is down: run the fencing command of the service, or state it with --fenced
+    Fence {
+        name: String,
+        /// You state that nothing runs on the host any longer: it has no power, or no access to the storage
+        #[arg(long)]
+        fenced: bool,
+    },
+    /// Evacuate all servers of a host that is down and fenced; if one gets no other host, none leaves
+    Evacuate(evacuation::Evacuate),
+    /// Show the latest evacuation of a host
+    Evacuation { name: String },
     /// Delete a host that has no agent and no instances
     Delete { name: String },
 }
@@ -104,6 +121,12 @@ impl Hosts {
                     let wanted = SetHostRequest { name, status: status.status().into(), reason };
                     record(fleet.set_host(request(wanted)).await.answer()?).print(format)
                 }
+                Action::Fence { name, fenced } => {
+                    let wanted = FenceHostRequest { name, fenced };
+                    record(fleet.fence_host(request(wanted)).await.answer()?).print(format)
+                }
+                Action::Evacuate(evacuate) => evacuate.run(&client, format).await,
+                Action::Evacuation { name } => evacuation::show(&client, name, format).await,
                 Action::Delete { name } => {
                     fleet.delete_host(request(DeleteHostRequest { name })).await.answer()?;
                     Ok(())
@@ -156,6 +179,8 @@ fn record(host: Host) -> Record {
         .with("state", state)
         .time("last_seen", host.last_seen)
         .time("since", host.since)
+        .time("fenced_at", host.fenced_at)
+        .text("fenced_by", host.fenced_by)
         .with("availability_zone", host.availability_zone)
         .with("aggregates", host.aggregates)
         .with("instances", host.instances)

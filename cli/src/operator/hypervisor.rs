@@ -110,6 +110,7 @@ pub(super) fn facts(facts: &Hypervisor) -> Value {
         "cpu_model": facts.cpu_model,
         "address": facts.address,
         "agent_version": facts.agent_version,
+        "storage": facts.storage,
     })
 }
 

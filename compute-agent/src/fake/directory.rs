@@ -48,6 +48,11 @@ pub(super) fn write(directory: &Path, instance: Uuid, entry: &Entry) -> io::Resu
     fs::rename(unfinished, file)
 }
 
+/// Makes the file of one guest that of another, atomically, as disks are set aside.
+pub(super) fn rename(directory: &Path, from: Uuid, to: Uuid) -> io::Result<()> {
+    fs::rename(path(directory, from), path(directory, to))
+}
+
 pub(super) fn remove(directory: &Path, instance: Uuid) -> io::Result<()> {
     fs::remove_file(path(directory, instance))
 }

@@ -72,6 +72,9 @@ fn outgoing(desired: &DesiredState, power: GuestPower, turning_off: TurningOff) 
         (GuestPower::Kept, Some(DiskRole::SetAside(migration))) => {
             Some(Next::Do(GuestStep::SetAside(*migration)))
         }
+        (GuestPower::Kept, Some(DiskRole::Return(migration))) => {
+            Some(Next::Do(GuestStep::Return(*migration)))
+        }
         (GuestPower::Kept, _) => {
             Some(Next::Impossible("the disks cannot be set aside: no migration is named"))
         }
@@ -124,6 +127,9 @@ fn create(desired: &DesiredState) -> Next {
     Next::Do(match &desired.disks {
         Some(DiskRole::Fetch(_)) => GuestStep::Fetch,
         Some(DiskRole::TakeBack(migration)) => GuestStep::TakeBack(*migration),
+        Some(DiskRole::Adopt { migration, may_build }) => {
+            GuestStep::Adopt { migration: *migration, generation: desired.generation, may_build: *may_build }
+        }
         _ => GuestStep::Prepare,
     })
 }

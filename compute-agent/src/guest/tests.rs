@@ -168,11 +168,13 @@ fn disks_are_set_aside_and_come_back_or_come_from_another_host() {
         address: "a".to_owned(),
         port: 1,
     };
+    let adopt = |generation| GuestStep::Adopt { migration: MIGRATION, generation, may_build: false };
     let ways = [
         (DiskRole::TakeBack(MIGRATION), GuestStep::TakeBack(MIGRATION)),
         (DiskRole::Fetch(Arc::new(source)), GuestStep::Fetch),
+        (DiskRole::Adopt { migration: MIGRATION, may_build: false }, adopt(8)),
     ];
-    for ((disks, step), generation) in ways.into_iter().zip([4, 6]) {
+    for ((disks, step), generation) in ways.into_iter().zip([4, 6, 8]) {
         world.done.clear();
         world.apply(DesiredState {
             disks: Some(disks),
@@ -182,6 +184,21 @@ fn disks_are_set_aside_and_come_back_or_come_from_another_host() {
         assert_eq!(world.done, [step, GuestStep::Define, GuestStep::Start]);
         world.reach(generation + 1, TargetState::Outgoing, 2, false);
     }
+}
+
+/// Disks that were taken over are returned, not erased, if the guest cannot be built.
+#[test]
+fn disks_that_were_taken_over_are_returned() {
+    let mut world = World::new();
+    let adopt = Some(DiskRole::Adopt { migration: MIGRATION, may_build: false });
+    world.apply(DesiredState { disks: adopt, ..desired(1, TargetState::Running, 1, false) });
+    world.settle(true);
+    world.done.clear();
+    let returned = Some(DiskRole::Return(MIGRATION));
+    world.apply(DesiredState { disks: returned, ..desired(2, TargetState::Outgoing, 1, false) });
+    world.settle(true);
+    assert_eq!(world.done, [GuestStep::Shutdown, GuestStep::Undefine, GuestStep::Return(MIGRATION)]);
+    assert_eq!(world.power, GuestPower::Gone);
 }
 
 #[test]

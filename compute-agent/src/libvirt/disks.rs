@@ -7,6 +7,7 @@ use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, fchown, lchown};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use berth_api::v1::GuestSpec;
 use rustix::fs::{OFlags, statvfs};
@@ -14,6 +15,7 @@ use uuid::Uuid;
 
 use super::blueprint::{Blueprint, Root};
 use super::files::Files;
+use super::ownership::{self, DiskLocks, DiskOwner};
 use super::{config_drive, files, images};
 use crate::Fault;
 use crate::disks::DiskPart;
@@ -32,6 +34,8 @@ type Owner = (u32, u32);
 #[derive(Debug)]
 pub(super) struct Disks {
     directory: PathBuf,
+    /// The UUID of this host. Before it is known, no disk is this host's.
+    host: OnceLock<Uuid>,
 }
 
 impl Disks {
@@ -41,21 +45,52 @@ impl Disks {
             // QEMU needs access below the directory, independent of the umask; no user needs to list it.
             fs::set_permissions(&directory, Permissions::from_mode(0o711))?;
         }
-        let disks = Self { directory };
-        disks.remove_leftovers()?;
-        Ok(disks)
+        Ok(Self { directory, host: OnceLock::new() })
+    }
+
+    /// Prepares the disks of this host, as soon as its UUID is known: removes what interrupted operations left, and makes the disks of
+    /// earlier releases, which named no owner, this host's if it has records of them. Returns the identity of the storage.
+    pub(super) fn settle(&self, host: Uuid, has_record: impl Fn(Uuid) -> bool) -> io::Result<Uuid> {
+        if self.host.set(host).is_ok() {
+            self.remove_leftovers(host)?;
+            for instance in self.directories()?.into_iter().filter(|&instance| has_record(instance)) {
+                let directory = self.files(instance).directory;
+                if DiskOwner::read(&directory)?.is_none() {
+                    DiskOwner::host(host).write(&directory)?;
+                }
+            }
+        }
+        ownership::identity(&self.directory, host)
+    }
+
+    fn host(&self) -> Result<Uuid, Fault> {
+        self.host.get().copied().ok_or_else(|| Fault::transient("the host is not surveyed yet"))
     }
 
     pub(super) fn files(&self, instance: Uuid) -> Files {
         Files { directory: self.directory.join(instance.to_string()) }
     }
 
+    /// Whether there are disks of the guest that belong to this host.
     pub(super) fn has(&self, instance: Uuid) -> bool {
-        self.files(instance).directory.is_dir()
+        let owner = DiskOwner::read(&self.files(instance).directory);
+        owner.is_ok_and(|owner| owner.is_some_and(|owner| Some(&owner.host) == self.host.get()))
     }
 
-    /// The instances with disks, in order.
+    /// Refuses to start a guest whose disks belong to another host.
+    pub(super) fn check_owner(&self, instance: Uuid) -> Result<(), Fault> {
+        match self.has(instance) {
+            true => Ok(()),
+            false => Err(Fault::permanent("the disks of the guest belong to another host, or are gone")),
+        }
+    }
+
+    /// The instances whose disks belong to this host, in order.
     pub(super) fn all(&self) -> io::Result<Vec<Uuid>> {
+        Ok(self.directories()?.into_iter().filter(|&instance| self.has(instance)).collect())
+    }
+
+    fn directories(&self) -> io::Result<Vec<Uuid>> {
         let mut all = Vec::new();
         for entry in fs::read_dir(&self.directory)? {
             all.extend(entry?.file_name().to_str().and_then(|name| name.parse::<Uuid>().ok()));
@@ -80,11 +115,16 @@ impl Disks {
         owner: Option<Owner>,
         fill: impl FnOnce(&Files) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
-        let new = Files { directory: self.aside(instance, "new") };
+        let host = self.host()?;
+        let new = Files { directory: self.aside(instance, host, "new") };
         let fault = |error: io::Error| Fault::transient(format!("{}: {error}", new.directory.display()));
+        if self.files(instance).directory.exists() {
+            return Err(Fault::permanent("disks of the guest are here, and belong to another host"));
+        }
         remove(&new.directory).map_err(fault)?;
         DirBuilder::new().mode(0o700).create(&new.directory).map_err(fault)?;
         let made = fill(&new)
+            .and_then(|()| DiskOwner::host(host).write(&new.directory).map_err(fault))
             .and_then(|()| protect(&new.directory, owner).map_err(fault))
             .and_then(|()| fs::rename(&new.directory, self.files(instance).directory).map_err(fault));
         if made.is_err() {
@@ -109,15 +149,52 @@ impl Disks {
 
     /// Makes the disks of one guest those of another that has none. If that was done before, nothing remains to be done.
     pub(super) fn hand_over(&self, from: Uuid, to: Uuid) -> Result<(), Fault> {
-        let [from, to] = [from, to].map(|guest| self.files(guest).directory);
-        if !from.is_dir() && to.is_dir() {
+        if !self.has(from) && self.has(to) {
             return Ok(());
         }
+        let [from, to] = [from, to].map(|guest| self.files(guest).directory);
         let missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
         fs::rename(&from, &to).map_err(|error| match missing(&error) {
             true => Fault::permanent(format!("{}: there are no disks", from.display())),
             false => Fault::transient(format!("{}: {error}", from.display())),
         })
+    }
+
+    /// Takes over the disks of a guest on storage that hosts share. Returns whether there are any.
+    pub(super) fn adopt(
+        &self,
+        blueprint: &Blueprint,
+        (migration, generation): (Uuid, u64),
+        owner: Option<Owner>,
+    ) -> Result<bool, Fault> {
+        let (files, host) = (self.files(blueprint.instance), self.host()?);
+        let fault = |error: io::Error| Fault::transient(format!("{}: {error}", files.directory.display()));
+        if !files.directory.is_dir() {
+            return Ok(false);
+        }
+        let locks = DiskLocks::take(files.locked())?;
+        // Read with the locks: another host may have taken them over.
+        let unowned =
+            || Fault::permanent("the disks name no host: the agent of an earlier release made them");
+        let before = DiskOwner::read(&files.directory).map_err(fault)?.ok_or_else(unowned)?;
+        before.taken_by(host, migration, generation)?.write(&files.directory).map_err(fault)?;
+        drop(locks); // `qemu-img` takes them
+        if let Root::Image { path, format, .. } = &blueprint.root {
+            images::move_over(&files.root(), path, *format)?;
+        }
+        protect(&files.directory, owner).map_err(fault)?;
+        Ok(true)
+    }
+
+    /// Returns the disks of a guest to the host that had them before the migration.
+    pub(super) fn return_disks(&self, guest: Uuid, migration: Uuid) -> Result<(), Fault> {
+        let (directory, host) = (self.files(guest).directory, self.host()?);
+        let fault = |error: io::Error| Fault::transient(format!("{}: {error}", directory.display()));
+        let owner = DiskOwner::read(&directory).map_err(fault)?;
+        let Some(returned) = owner.and_then(|owner| owner.returned_by(host, migration)) else {
+            return Err(Fault::permanent("the disks were not taken over for this migration"));
+        };
+        returned.write(&directory).map_err(fault)
     }
 
     /// The files of a guest, to be sent to another host.
@@ -135,7 +212,10 @@ impl Disks {
 
     pub(super) fn remove(&self, instance: Uuid) -> Result<(), Fault> {
         let directory = self.files(instance).directory;
-        let old = self.aside(instance, "old");
+        let old = self.aside(instance, self.host()?, "old");
+        if !self.has(instance) {
+            return Ok(()); // another host's, or none
+        }
         let moved = match fs::rename(&directory, &old) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             moved => moved,
@@ -152,22 +232,27 @@ impl Disks {
         Ok((gb(stat.f_blocks), gb(stat.f_bavail)))
     }
 
-    /// Removes directories of operations that a crash interrupted.
-    fn remove_leftovers(&self) -> io::Result<()> {
+    /// Removes directories of this host's operations that a crash interrupted. Earlier releases did not name the host.
+    fn remove_leftovers(&self, host: Uuid) -> io::Result<()> {
         for entry in fs::read_dir(&self.directory)? {
-            let path = entry?.path();
-            let ending = path.extension().and_then(|ending| ending.to_str());
-            let stem = path.file_stem().and_then(|stem| stem.to_str());
-            let is_ours = stem.is_some_and(|stem| stem.parse::<Uuid>().is_ok());
-            if is_ours && matches!(ending, Some("new" | "old")) {
-                remove(&path)?;
+            let entry = entry?;
+            let name = entry.file_name();
+            let parts: Vec<&str> = name.to_str().unwrap_or_default().split('.').collect();
+            let is_uuid = |text: &str| text.parse::<Uuid>().is_ok();
+            let is_ours = match parts[..] {
+                [instance, "new" | "old"] => is_uuid(instance),
+                [instance, of, "new" | "old"] => is_uuid(instance) && of.parse() == Ok(host),
+                _ => false,
+            };
+            if is_ours {
+                remove(&entry.path())?;
             }
         }
         Ok(())
     }
 
-    fn aside(&self, instance: Uuid, ending: &str) -> PathBuf {
-        self.directory.join(format!("{instance}.{ending}"))
+    fn aside(&self, instance: Uuid, host: Uuid, ending: &str) -> PathBuf {
+        self.directory.join(format!("{instance}.{host}.{ending}"))
     }
 }
 
@@ -254,6 +339,14 @@ mod tests {
     use super::*;
     use crate::disks::IncomingPart;
 
+    const HOST: Uuid = Uuid::from_u128(0xa);
+
+    fn opened(directory: PathBuf, host: Uuid) -> Disks {
+        let disks = Disks::open(directory).expect("opens");
+        disks.settle(host, |_| true).expect("settled");
+        disks
+    }
+
     fn blueprint(root: Root) -> Blueprint {
         Blueprint {
             instance: Uuid::from_u128(7),
@@ -275,7 +368,7 @@ mod tests {
     #[test]
     fn disks_are_made_and_removed() {
         let directory = tempfile::tempdir().expect("a directory");
-        let disks = Disks::open(directory.path().join("instances")).expect("opens");
+        let disks = opened(directory.path().join("instances"), HOST);
         let plan = blueprint(Root::Empty { size_gb: 1 });
         disks.prepare(&plan, &GuestSpec::default(), None).expect("made");
         let files = disks.files(plan.instance);
@@ -297,7 +390,7 @@ mod tests {
     fn nobody_else_reads_what_guests_keep() {
         let directory = tempfile::tempdir().expect("a directory");
         let outer = directory.path().join("instances");
-        let disks = Disks::open(outer.clone()).expect("opens");
+        let disks = opened(outer.clone(), HOST);
         let plan = blueprint(Root::Empty { size_gb: 1 });
         let made = directory.path().metadata().expect("there");
         let owner = Some((made.uid(), made.gid()));
@@ -329,8 +422,8 @@ mod tests {
         let image = directory.path().join("base.qcow2");
         images::create_empty(&image, GIB).expect("made");
         let root = |size_gb| Root::Image { path: image.clone(), format: Format::Qcow2, size_gb };
-        let source = Disks::open(directory.path().join("source")).expect("opens");
-        let target = Disks::open(directory.path().join("target")).expect("opens");
+        let source = opened(directory.path().join("source"), HOST);
+        let target = opened(directory.path().join("target"), HOST);
         let old = blueprint(root(1));
         source.prepare(&old, &GuestSpec::default(), None).expect("made");
         let migration = Uuid::from_u128(8);
@@ -374,13 +467,68 @@ mod tests {
     #[test]
     fn what_fails_or_was_interrupted_leaves_nothing() {
         let directory = tempfile::tempdir().expect("a directory");
-        let disks = Disks::open(directory.path().to_owned()).expect("opens");
+        let disks = opened(directory.path().to_owned(), HOST);
         let path = directory.path().join("none.qcow2");
         let plan = blueprint(Root::Image { path, format: Format::Qcow2, size_gb: 1 });
         assert!(disks.prepare(&plan, &GuestSpec::default(), None).is_err());
-        fs::create_dir(disks.aside(plan.instance, "new")).expect("made");
-        let disks = Disks::open(directory.path().to_owned()).expect("opens");
-        assert_eq!(fs::read_dir(directory.path()).expect("listed").count(), 0);
+        let [theirs, earlier] = [Uuid::from_u128(0xb).to_string() + ".", String::new()];
+        let [theirs, earlier] = [theirs, earlier].map(|of| format!("{}.{of}new", plan.instance));
+        for path in [directory.path().join(&earlier), disks.aside(plan.instance, HOST, "old")] {
+            fs::create_dir(path).expect("made");
+        }
+        fs::create_dir(directory.path().join(&theirs)).expect("made");
+        let disks = opened(directory.path().to_owned(), HOST);
+        let left =
+            fs::read_dir(directory.path()).expect("listed").map(|entry| entry.expect("there").file_name());
+        let left: BTreeSet<_> = left.map(|name| name.to_string_lossy().into_owned()).collect();
+        assert_eq!(left, [".berth-storage".to_owned(), theirs].into(), "another host is at work");
         assert!(disks.all().expect("listed").is_empty());
+    }
+
+    /// Two hosts on one storage: each has its own disks only, until it takes others over.
+    #[test]
+    fn disks_on_shared_storage_belong_to_one_host() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let image = directory.path().join("base.qcow2");
+        images::create_empty(&image, GIB).expect("made");
+        let moved = directory.path().join("images");
+        fs::create_dir(&moved).expect("made");
+        fs::copy(&image, moved.join("base.qcow2")).expect("copied");
+        let shared = directory.path().join("instances");
+        let [here, there] = [HOST, Uuid::from_u128(0xb)].map(|host| opened(shared.clone(), host));
+        let root = |path: PathBuf| Root::Image { path, format: Format::Qcow2, size_gb: 1 };
+        let plan = blueprint(root(image));
+        let it = plan.instance;
+        here.prepare(&plan, &GuestSpec::default(), None).expect("made");
+        assert!(here.has(it) && !there.has(it) && there.all().expect("listed").is_empty());
+        there.remove(it).expect("it has none");
+        assert!(there.prepare(&plan, &GuestSpec::default(), None).is_err(), "they are another host's");
+        assert!(here.has(it) && there.check_owner(it).is_err());
+
+        let evacuation = Uuid::from_u128(9);
+        let plan_there = Blueprint { root: root(moved.join("base.qcow2")), ..plan };
+        assert!(there.adopt(&plan_there, (evacuation, 4), None).expect("taken over"));
+        assert!(!here.has(it) && there.has(it));
+        here.remove(it).expect("it has none any longer");
+        assert!(here.adopt(&plan_there, (evacuation, 3), None).is_err(), "outdated");
+        assert!(here.return_disks(it, evacuation).is_err(), "they are not its own");
+        there.return_disks(it, evacuation).expect("returned");
+        assert!(here.has(it) && !there.has(it) && here.files(it).root().exists());
+        let other = Blueprint { instance: Uuid::from_u128(8), ..plan_there };
+        assert!(!there.adopt(&other, (evacuation, 5), None).expect("there are none"));
+    }
+
+    /// Disks of earlier releases name no host. They are those of the host that has a record of the guest.
+    #[test]
+    fn disks_of_earlier_releases_get_an_owner() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let [known, unknown] = [1, 2].map(Uuid::from_u128);
+        for guest in [known, unknown] {
+            fs::create_dir(directory.path().join(guest.to_string())).expect("made");
+        }
+        let disks = Disks::open(directory.path().to_owned()).expect("opens");
+        assert!(!disks.has(known) && disks.remove(known).is_err(), "the host is not known yet");
+        disks.settle(HOST, |guest| guest == known).expect("settled");
+        assert_eq!(disks.all().expect("listed"), [known]);
     }
 }

@@ -48,6 +48,11 @@ impl Files {
 }
 
 impl Files {
+    /// Those that QEMU locks while the guest runs.
+    pub(super) fn locked(&self) -> [PathBuf; 4] {
+        [self.root(), self.ephemeral(), self.swap(), self.config_drive()]
+    }
+
     /// All that exist, to be sent to another host.
     pub(super) fn export(&self) -> Result<Vec<DiskPart>, Fault> {
         let fault = |name: &str, error: io::Error| Fault::transient(format!("{name}: {error}"));

@@ -78,9 +78,19 @@ impl Inner {
             GuestStep::RemoveDisks => self.disks.remove(instance),
             GuestStep::SetAside(other) => self.disks.hand_over(instance, other),
             GuestStep::TakeBack(other) => self.disks.hand_over(other, instance),
+            GuestStep::Adopt { migration, generation, may_build } => {
+                self.adopt(job, (migration, generation), may_build)
+            }
+            GuestStep::Return(migration) => self.disks.return_disks(instance, migration),
             GuestStep::Fetch => Err(Fault::permanent("desired_guest.disks: there is nothing to fetch")),
-            GuestStep::Start => self.on(instance, "starting", |domain| domain.create().map(drop)),
-            GuestStep::Restore => self.on(instance, "restoring", |domain| domain.create().map(drop)),
+            GuestStep::Start => {
+                self.disks.check_owner(instance)?;
+                self.on(instance, "starting", |domain| domain.create().map(drop))
+            }
+            GuestStep::Restore => {
+                self.disks.check_owner(instance)?;
+                self.on(instance, "restoring", |domain| domain.create().map(drop))
+            }
             GuestStep::Shutdown => self.on(instance, "asking to turn off", |domain| {
                 domain.shutdown_flags(sys::VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN).map(drop)
             }),
@@ -131,6 +141,15 @@ impl Inner {
     fn fetch(&self, job: &Job, parts: Parts) -> Result<(), Fault> {
         let (blueprint, spec) = self.blueprint(job)?;
         self.disks.receive(&blueprint, spec, self.surveyed()?.capabilities.qemu_owner, parts)
+    }
+
+    fn adopt(&self, job: &Job, takeover: (Uuid, u64), may_build: bool) -> Result<(), Fault> {
+        let (blueprint, _) = self.blueprint(job)?;
+        match self.disks.adopt(&blueprint, takeover, self.surveyed()?.capabilities.qemu_owner)? {
+            true => Ok(()),
+            false if may_build => self.prepare(job),
+            false => Err(Fault::permanent("the storage has no disks of the guest")),
+        }
     }
 
     fn define(&self, job: &Job) -> Result<(), Fault> {

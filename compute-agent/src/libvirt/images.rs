@@ -134,6 +134,21 @@ pub(super) fn put_over(disk: &Path, image: &Path, format: Format, digest: &str) 
     run(rebase).map(drop)
 }
 
+/// Puts a disk that another host had on shared storage over the image of this host, if that is in another directory there.
+pub(super) fn move_over(disk: &Path, image: &Path, format: Format) -> Result<(), Fault> {
+    let Some(known) = info(disk, Format::Qcow2)?.backing_filename else { return Ok(()) };
+    if Path::new(&known) == image {
+        return Ok(());
+    }
+    let name = |path: &Path| path.file_name().map(ToOwned::to_owned);
+    if name(Path::new(&known)) != name(image) {
+        return Err(Fault::permanent(format!("the disk is over another image: {known:?}")));
+    }
+    let mut rebase = qemu_img("rebase");
+    rebase.args(["-u", "-f", "qcow2", "-F", format.name(), "-b"]).arg(image).arg(disk);
+    run(rebase).map(drop)
+}
+
 /// Makes a disk at least this large.
 pub(super) fn grow(disk: &Path, bytes: u64) -> Result<(), Fault> {
     if virtual_size(disk)? >= bytes {

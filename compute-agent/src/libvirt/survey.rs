@@ -36,9 +36,13 @@ impl Inner {
         let (disk_gb, _) =
             self.disks.space_gb().map_err(|error| Fault::transient(format!("--instances: {error}")))?;
         let features = if platform.is_accelerated { features(&connect, &capabilities) } else { Vec::new() };
+        let host_uuid = self.host_uuid(&capabilities)?;
         let facts = Facts {
-            host_uuid: self.host_uuid(&capabilities)?,
-            hypervisor: hypervisor(&connect, &capabilities, &platform)?,
+            host_uuid,
+            hypervisor: v1::Hypervisor {
+                storage: self.storage(host_uuid)?.to_string(),
+                ..hypervisor(&connect, &capabilities, &platform)?
+            },
             cpus: u32::try_from(capabilities.threads()).unwrap_or(u32::MAX),
             memory_mb: u32::try_from(memory_kib / 1024).unwrap_or(u32::MAX),
             disk_gb,
@@ -50,6 +54,14 @@ impl Inner {
         let surveyed = Surveyed { capabilities, platform, parts: Part::all(&facts) };
         *self.surveyed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(surveyed));
         Ok(facts)
+    }
+
+    /// The identity of the storage of disks.
+    fn storage(&self, host: Uuid) -> Result<Uuid, Fault> {
+        let failed = |error: io::Error| Fault::transient(format!("--instances: {error}"));
+        let known = self.records.all().map_err(failed)?;
+        let has_record = |instance| known.iter().any(|(known, _)| *known == instance);
+        self.disks.settle(host, has_record).map_err(failed)
     }
 
     /// Protects the disks once, when libvirt has reported the user that QEMU runs as.

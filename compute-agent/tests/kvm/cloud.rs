@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +43,8 @@ pub(crate) struct Machine {
     pub(crate) name: &'static str,
     pub(crate) host: Host,
     agent: Option<Child>,
+    /// The directory of the guests' disks.
+    instances: PathBuf,
 }
 
 impl Machine {
@@ -50,18 +52,19 @@ impl Machine {
         self.host.path(name)
     }
 
-    /// What is in the directory of the guests' disks.
+    /// The guests with disks in its directory, and what operations left there.
     pub(crate) fn directories(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.path("instances")).expect("there");
+        let entries = fs::read_dir(&self.instances).expect("there");
         let names = entries.map(|entry| entry.expect("there").file_name().to_string_lossy().into_owned());
-        names.collect()
+        names.filter(|name| name != ".berth-storage").collect()
     }
 
     pub(crate) fn start_agent(&mut self, service: SocketAddr) {
         let mut agent = without_settings(Command::new(env!("CARGO_BIN_EXE_berth-agent")));
-        for directory in ["images", "instances", "state"] {
+        for directory in ["images", "state"] {
             agent.arg(format!("--{directory}")).arg(self.path(directory));
         }
+        agent.arg("--instances").arg(&self.instances);
         let url = format!("http://{service}");
         agent.args(["--service", &url, "--libvirt-uri", &self.host.uri(), "--host-name", self.name]);
         // Twenty guests on a machine with two cores.
@@ -77,7 +80,7 @@ impl Machine {
     }
 
     pub(crate) fn console(&self, instance: &str) -> String {
-        let log = self.path("instances").join(instance).join("console.log");
+        let log = self.instances.join(instance).join("console.log");
         String::from_utf8_lossy(&fs::read(log).unwrap_or_default()).into_owned()
     }
 }
@@ -93,11 +96,20 @@ impl Drop for Machine {
 
 impl Cloud {
     pub(crate) async fn new(names: &[&'static str]) -> Self {
+        Self::with(names, None).await
+    }
+
+    /// Hosts that share this directory for the disks of guests.
+    pub(crate) async fn sharing(names: &[&'static str], instances: &Path) -> Self {
+        Self::with(names, Some(instances)).await
+    }
+
+    async fn with(names: &[&'static str], instances: Option<&Path>) -> Self {
         let data = TempDir::new().expect("a directory");
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
         let (serving, address) = serve(&data, any_port).await;
         let channel = Endpoint::new(format!("http://{address}")).expect("a URL").connect_lazy();
-        let machines = names.iter().map(|name| machine(name)).collect();
+        let machines = names.iter().map(|name| machine(name, instances)).collect();
         let mut cloud = Self {
             fleet: FleetClient::new(channel.clone()),
             instances: InstancesClient::new(channel),
@@ -260,13 +272,14 @@ async fn serve(data: &TempDir, address: SocketAddr) -> (Serving, SocketAddr) {
     (Serving { keeper, stop, task }, address)
 }
 
-fn machine(name: &'static str) -> Machine {
+fn machine(name: &'static str, instances: Option<&Path>) -> Machine {
     let host = Host::start(name, Uuid::new_v5(&Uuid::NAMESPACE_DNS, name.as_bytes()));
     for directory in ["images", "state"] {
         fs::create_dir(host.path(directory)).expect("a directory");
     }
     build_canary(&host.path("images"));
-    Machine { name, host, agent: None }
+    let instances = instances.map_or_else(|| host.path("instances"), Path::to_owned);
+    Machine { name, host, agent: None, instances }
 }
 
 pub(crate) fn canary(name: &str, flavor: &str) -> v1::CreateInstancesRequest {

@@ -24,6 +24,21 @@ pub(crate) struct Host {
     process: Child,
 }
 
+/// Starts the first program of the host, and all that it runs, in namespaces of their own.
+fn boot(directory: &Path) -> Child {
+    let log =
+        fs::File::options().append(true).create(true).open(directory.join("log/stdout")).expect("a log");
+    Command::new("unshare")
+        .args(["--mount", "--uts", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"])
+        .args(["--propagation", "private", "bash"])
+        .arg(directory.join("boot.sh"))
+        .stdin(Stdio::null())
+        .stderr(log.try_clone().expect("a log"))
+        .stdout(log)
+        .spawn()
+        .expect("unshare runs; it needs root")
+}
+
 impl Host {
     pub(crate) fn start(name: &str, uuid: Uuid) -> Self {
         assert!(
@@ -32,19 +47,26 @@ impl Host {
         );
         let directory = tempfile::Builder::new().prefix("berth-kvm-").tempdir().expect("a directory");
         configure(directory.path(), name, uuid);
-        let log = fs::File::create(directory.path().join("log/stdout")).expect("a log");
-        let process = Command::new("unshare")
-            .args(["--mount", "--uts", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"])
-            .args(["--propagation", "private", "bash"])
-            .arg(directory.path().join("boot.sh"))
-            .stdin(Stdio::null())
-            .stderr(log.try_clone().expect("a log"))
-            .stdout(log)
-            .spawn()
-            .expect("unshare runs; it needs root");
+        let process = boot(directory.path());
         let host = Self { directory, process };
         host.wait_for_libvirtd();
         host
+    }
+
+    /// Pulls the plug: libvirtd and all guests die at once.
+    pub(crate) fn power_off(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+
+    /// Boots the host again: what a file system in memory had is gone.
+    pub(crate) fn power_on(&mut self) {
+        for volatile in ["run", "sock"].map(|name| self.path(name)) {
+            fs::remove_dir_all(&volatile).expect("it was there");
+            fs::create_dir(&volatile).expect("a directory");
+        }
+        self.process = boot(self.directory.path());
+        self.wait_for_libvirtd();
     }
 
     pub(crate) fn uri(&self) -> String {

@@ -15,14 +15,14 @@ use crate::host::pause;
 use crate::lab::introduction;
 
 /// Counts, all the time, how many processes run a guest at once on this machine, on whichever host.
-struct Watch {
+pub(crate) struct Watch {
     stop: Arc<AtomicBool>,
     most: Arc<AtomicUsize>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Watch {
-    fn start(instance: &str) -> Self {
+    pub(crate) fn start(instance: &str) -> Self {
         let (stop, most) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let (is_over, highest) = (Arc::clone(&stop), Arc::clone(&most));
         let wanted = format!("guest=berth-{instance}");
@@ -36,7 +36,7 @@ impl Watch {
     }
 
     /// The most that ran at once.
-    fn end(mut self) -> usize {
+    pub(crate) fn end(mut self) -> usize {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.take().expect("it runs").join().expect("it ends");
         self.most.load(Ordering::Relaxed)
@@ -62,7 +62,7 @@ fn root(cloud: &mut Cloud, host: &str, directory: &str) -> PathBuf {
 }
 
 /// Writes a pattern at the beginning of a disk that no guest uses, or reads it; whether that succeeds.
-fn pattern(disk: &PathBuf, command: &str) -> bool {
+pub(crate) fn pattern(disk: &PathBuf, command: &str) -> bool {
     let mut qemu_io = Command::new("qemu-io");
     if command == "read" {
         qemu_io.args(["-r", "-U"]);
@@ -95,7 +95,7 @@ async fn resize(cloud: &mut Cloud, instance: &str, flavor: &str) {
     cloud.instances.resize(wanted).await.expect("accepted");
 }
 
-async fn migration(cloud: &mut Cloud, instance: &str) -> v1::Migration {
+pub(crate) async fn migration(cloud: &mut Cloud, instance: &str) -> v1::Migration {
     let wanted =
         v1::ListMigrationsRequest { instance: instance.to_owned(), ..v1::ListMigrationsRequest::default() };
     let mut all = cloud.instances.list_migrations(wanted).await.expect("listed").into_inner().migrations;
@@ -114,7 +114,7 @@ async fn marked(cloud: &mut Cloud, flavor: &str) -> (String, String) {
     (made.uuid, host)
 }
 
-fn up(instance: &str) -> String {
+pub(crate) fn up(instance: &str) -> String {
     introduction(Uuid::try_parse(instance).expect("a UUID"))
 }
 

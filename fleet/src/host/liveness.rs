@@ -161,6 +161,11 @@ impl Connections {
         expired
     }
 
+    /// Whether its agent has connected since the service started.
+    pub(crate) fn knows(&self, host: &str) -> bool {
+        self.hosts.contains_key(host)
+    }
+
     pub(crate) fn is_up(&self, host: &str) -> bool {
         self.hosts.get(host).is_some_and(|known| known.is_up)
     }

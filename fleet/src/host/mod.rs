@@ -5,6 +5,7 @@
 //! | `admission.rs` | which hosts may join, and which providers belong to each |
 //! | `connection.rs` | agents join, send heartbeats and leave |
 //! | `liveness.rs` | the connections of agents, and which hosts are up |
+//! | `fence.rs` | fence records of hosts that are down |
 //! | `tree.rs` | the provider tree that an agent reports |
 //! | `names.rs` | the names of resource classes and traits that agents introduce |
 //! | `retired.rs` | parts of it that the agent reports no longer, while they are in use |
@@ -14,6 +15,7 @@
 mod admission;
 mod connection;
 mod facts;
+mod fence;
 mod liveness;
 mod names;
 mod ratios;
@@ -29,10 +31,11 @@ use uuid::Uuid;
 use crate::Fleet;
 use crate::error::{FleetError, IN_USE};
 use crate::instance::Instance;
-use crate::operation::Operation;
+use crate::operation::{HostEvacuation, Operation};
 
 pub use admission::HostNameRule;
 pub use connection::Introduction;
+pub use fence::Fence;
 pub(crate) use liveness::{Connections, MAX_WARNINGS};
 pub use liveness::{Liveness, Session};
 pub use names::IntroducedName;
@@ -56,6 +59,10 @@ pub struct Host {
     pub hypervisor: Option<HypervisorInfo>,
     /// The providers that its agent created.
     pub providers: Vec<AgentProvider>,
+    /// The statement that nothing runs on it, as long as it has sent no heartbeat since.
+    pub fence: Option<Fence>,
+    /// Its latest evacuation.
+    pub evacuation: Option<HostEvacuation>,
 }
 
 /// Whether a host accepts instances.
@@ -91,6 +98,8 @@ pub struct HypervisorInfo {
     pub agent_version: String,
     /// The port where its agent offers disks to other hosts; 0 for none.
     pub disks_port: u32,
+    /// Identifies the storage of its guests' disks: hosts with the same identity share it. Nil if it is unknown.
+    pub storage: Uuid,
 }
 
 /// A provider that an agent reported: which of its traits are the agent's.
@@ -157,7 +166,8 @@ impl Fleet {
         })
     }
 
-    fn known_host(&self, name: &str) -> Result<&Host, FleetError> {
+    /// The record of a host.
+    pub(crate) fn known_host(&self, name: &str) -> Result<&Host, FleetError> {
         self.state.hosts.get(name).ok_or_else(|| FleetError::not_found("host", name))
     }
 
@@ -186,10 +196,14 @@ impl Fleet {
     /// Sets whether a host accepts instances. Its provider does not follow until [`Self::publish_status`].
     ///
     /// # Errors
-    /// An unknown host, or a long reason.
+    /// An unknown host, a long reason, or a host that is to be enabled and has not removed what is left of evacuated instances.
     pub fn set_host(&mut self, name: &str, status: HostStatus, reason: &str) -> Result<(), FleetError> {
         if reason.chars().count() > 255 {
             return Err(FleetError::field("reason", "has more than 255 characters"));
+        }
+        if status == HostStatus::Enabled {
+            self.known_host(name)?;
+            self.check_cleaned(name)?;
         }
         let reason = if status == HostStatus::Enabled { String::new() } else { reason.to_owned() };
         let host = Host { status, reason, ..self.known_host(name)?.clone() };

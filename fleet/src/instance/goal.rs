@@ -5,6 +5,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::{Desired, Instance, InstanceSpec, VmState};
+use crate::migration::MigrationKind;
 use crate::operation::Operation;
 
 /// The state that an agent is to bring a guest to.
@@ -45,6 +46,19 @@ pub enum DiskMove {
     },
     /// A missing guest is built from the disks that the migration has on this host, which are no longer the migration's then.
     TakeBack {
+        /// The migration.
+        migration: Uuid,
+    },
+    /// A missing guest is built from its disks on the storage that the host shares with others, whichever host had them. They are the
+    /// host's from then on.
+    Adopt {
+        /// The migration.
+        migration: Uuid,
+        /// Whether disks that are missing are built: the guest may not have been built before.
+        may_build: bool,
+    },
+    /// They belong to the host again that had them before the migration.
+    Return {
         /// The migration.
         migration: Uuid,
     },
@@ -89,10 +103,25 @@ impl Instance {
     #[must_use]
     pub fn desired_guests(&self) -> Vec<DesiredGuest> {
         let leftovers = self.location.leftovers.iter();
-        let mut guests: Vec<DesiredGuest> = leftovers.map(|host| self.absent(host, self.uuid)).collect();
+        let mut guests: Vec<DesiredGuest> = leftovers.map(|host| self.leftover(host)).collect();
         guests.extend(self.desired_guest());
         guests.extend(self.desired_set_aside());
         guests
+    }
+
+    /// Nothing of the guest is to be left on the host. A host that took disks over in an evacuation that goes on returns them.
+    fn leftover(&self, host: &str) -> DesiredGuest {
+        let absent = self.absent(host, self.uuid);
+        match self.migration() {
+            Some(migration) if self.is_evacuating() && migration.failures.contains_key(host) => {
+                let disks =
+                    Some(DiskMove::Return { migration: migration.uuid }).filter(|_| !migration.rebuilds);
+                let goal = if disks.is_some() { Goal::Outgoing } else { Goal::Absent };
+                let spec = disks.is_some().then(|| Arc::clone(&self.spec));
+                DesiredGuest { goal, spec, disks, ..absent }
+            }
+            _ => absent,
+        }
     }
 
     /// Nothing of a guest is to be left on the host.
@@ -136,13 +165,16 @@ impl Instance {
                 Some(DiskMove::Fetch { migration: uuid, ticket, source })
             }
             Operation::ResizeRestoring => Some(DiskMove::TakeBack { migration: uuid }),
+            Operation::EvacuateFinish if !migration.rebuilds => {
+                Some(DiskMove::Adopt { migration: uuid, may_build: self.vm_state == VmState::Building })
+            }
             _ => None,
         }
     }
 
     /// The disks that the source of the open migration has set aside.
     fn desired_set_aside(&self) -> Option<DesiredGuest> {
-        let migration = self.migration()?;
+        let migration = self.migration().filter(|migration| migration.kind != MigrationKind::Evacuation)?;
         let absent = || Some(self.absent(&migration.source, migration.uuid));
         let ticket = match self.operation {
             Some(Operation::ResizeConfirming) => return absent(),

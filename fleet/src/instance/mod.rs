@@ -24,7 +24,7 @@ use uuid::Uuid;
 use crate::Fleet;
 use crate::error::FleetError;
 use crate::flavor::Flavor;
-use crate::migration::{Migration, MoveNotice};
+use crate::migration::{Migration, MigrationKind, MoveNotice};
 use crate::named::Named;
 use crate::operation::Operation;
 
@@ -220,10 +220,12 @@ impl Instance {
     /// The hosts on which the instance is, or may have remains.
     pub fn places(&self) -> impl Iterator<Item = &String> {
         let Location { host, leftovers, .. } = &self.location;
+        let is_deleted = self.operation == Some(Operation::Delete);
         let moves = self.migration().map(|migration| {
             // Of an instance that is to be deleted, the source may still have the disks that it set aside.
-            let target = (self.operation != Some(Operation::Delete)).then_some(&migration.target);
-            [Some(&migration.source), target]
+            let sets_aside = migration.kind != MigrationKind::Evacuation;
+            let source = (sets_aside || !is_deleted).then_some(&migration.source);
+            [source, (!is_deleted).then_some(&migration.target)]
         });
         let moves = moves.into_iter().flatten().flatten();
         leftovers.iter().chain([host]).chain(moves).filter(|host| !host.is_empty())

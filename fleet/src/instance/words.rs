@@ -36,6 +36,7 @@ pub const fn power_state(power: Power) -> &'static str {
 #[must_use]
 pub const fn status(instance: &Instance) -> &'static str {
     match (instance.vm_state, instance.operation) {
+        (_, Some(Operation::EvacuatePrep | Operation::EvacuateFinish)) => "REBUILD",
         (VmState::Active | VmState::Stopped, Some(Operation::Reboot { hard: false })) => "REBOOT",
         (
             VmState::Resized | VmState::Active | VmState::Stopped | VmState::Error,

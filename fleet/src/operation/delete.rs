@@ -78,9 +78,15 @@ impl Fleet {
         self.changed.insert(uuid);
     }
 
-    /// Notes that a host has no remains of the instance any longer, or does not exist any longer.
+    /// Notes that a host has no remains of the instance any longer, or does not exist any longer. What an instance that is to be deleted
+    /// holds there is released: another host, which is down, may be the one that it waits for.
     pub(crate) fn left_host(&mut self, uuid: Uuid, host: &str) {
         self.change_instance(uuid, |instance| instance.left_host(host));
+        let is_deleted =
+            self.state.instance(uuid).is_some_and(|instance| instance.operation == Some(Operation::Delete));
+        if is_deleted && self.host_of_capacity(uuid).is_some_and(|held| held == host) {
+            self.release(uuid);
+        }
     }
 
     /// Removes new instances that get no host, and releases what they hold.

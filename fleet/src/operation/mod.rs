@@ -10,6 +10,7 @@
 //! | `reboot.rs` | reboot |
 //! | `shelve.rs` | shelve, unshelve |
 //! | `resize.rs`, `resize/` | resize, cold migration: prepare, leave, arrive, confirm, revert |
+//! | `evacuate.rs`, `evacuate/` | evacuation of an instance, and of all on a host |
 //! | `delete.rs` | delete |
 //!
 //! What all share: `report.rs` (an agent's report), `unexpected.rs` (guests that change without Berth), `restart.rs` (after
@@ -18,6 +19,7 @@
 
 mod build;
 mod delete;
+mod evacuate;
 mod power;
 mod reboot;
 mod report;
@@ -36,6 +38,7 @@ use crate::error::FleetError;
 use crate::instance::{Goal, Instance, Lock, Power, VmState, vm_state};
 use crate::named::Named;
 
+pub use evacuate::{EvacuationPhase, EvacuationRequest, HostEvacuation, HostEvacuationState};
 pub use report::{GuestReport, GuestState};
 pub use resize::ResizeRequest;
 pub use shelve::Unshelving;
@@ -82,6 +85,10 @@ pub enum Operation {
     ResizeReverting,
     /// The source takes its disks back, and builds the guest again.
     ResizeRestoring,
+    /// A target is chosen for its evacuation.
+    EvacuatePrep,
+    /// Its guest is built on the target.
+    EvacuateFinish,
 }
 
 /// The rules of an operation.
@@ -147,6 +154,8 @@ impl Operation {
             Self::ResizeConfirming => &resize::Confirm,
             Self::ResizeReverting => &resize::Revert,
             Self::ResizeRestoring => &resize::Arrive { on_source: true },
+            Self::EvacuatePrep => &evacuate::Prepare,
+            Self::EvacuateFinish => &evacuate::Finish,
         }
     }
 
@@ -202,6 +211,12 @@ impl Instance {
         if is_free && has_host && is_allowed && self.migration().is_some() == ends_move {
             return Ok(());
         }
+        Err(self.wrong_state(rules))
+    }
+
+    /// The refusal of an operation that its state does not allow.
+    fn wrong_state(&self, rules: &dyn Rules) -> FleetError {
+        let has_host = !self.location.host.is_empty();
         let current = self.operation.map(|current| format!(" and {}", current.task_state()));
         let place = match (has_host, self.migration()) {
             (false, _) => ", on no host",
@@ -216,7 +231,7 @@ impl Instance {
             rules.name(),
             rules.from().iter().map(|&state| vm_state(state)).collect::<Vec<_>>().join(" or "),
         );
-        Err(FleetError::precondition("WRONG_STATE", message))
+        FleetError::precondition("WRONG_STATE", message)
     }
 }
 

@@ -216,7 +216,7 @@ impl Fleet {
 
     fn observe(&mut self, host: &str, instance: &Instance, report: &GuestReport, now: Timestamp) {
         let uuid = instance.uuid;
-        if report.generation < instance.desired.generation {
+        if report.generation < instance.desired.generation && !instance.is_given_up() {
             // The report refers to an earlier desired state; the agent may not have received the
             // current one.
             self.change_instance(uuid, |instance| instance.observed.power = power(report.state));
@@ -277,6 +277,11 @@ fn check_generations(instance: &Instance, report: &GuestReport) -> Result<(), Fl
 }
 
 impl Instance {
+    /// Whether nothing is asked of its host, so that no later report will follow: what is reported is what there is.
+    fn is_given_up(&self) -> bool {
+        self.vm_state == VmState::Error && self.operation.is_none() && self.migration().is_none()
+    }
+
     fn releases_capacity(&self, found: GuestState, is_failure: bool) -> bool {
         self.operation.is_some_and(|operation| operation.rules().releases_capacity(found, is_failure))
     }

@@ -29,6 +29,16 @@ impl Fleet {
 }
 
 impl Fleet {
+    /// An evacuation whose claims were exchanged was to end where the instance was.
+    fn repair_evacuation(&mut self, instance: &Instance, now: Timestamp) {
+        match instance.operation {
+            Some(Operation::EvacuatePrep) => {
+                self.cancel_move(instance.uuid, "the evacuation was cancelled", now);
+            }
+            _ => self.abandon_move(instance.uuid, "", now),
+        }
+    }
+
     /// A move whose claims were exchanged was to go back.
     fn repair_moves(&mut self, now: Timestamp) {
         let is_exchanged = |instance: &Instance| {
@@ -39,6 +49,10 @@ impl Fleet {
             !goes_back && instance.migration().is_some_and(|migration| self.has_exchanged_claims(migration))
         };
         for instance in self.instances(is_exchanged) {
+            if instance.is_evacuating() {
+                self.repair_evacuation(&instance, now);
+                continue;
+            }
             let failures = instance.migration().map_or(0, |migration| migration.failures.len());
             let error = if failures > 0 { "the move failed" } else { "" };
             self.change_instance(instance.uuid, |instance| instance.go_back("", error, now));

@@ -17,11 +17,22 @@ pub(crate) struct Guest {
     pub(crate) data: u64,
     /// Whether it is only the disks of a guest that moved: without a domain, nothing of it can run.
     is_set_aside: bool,
+    /// Whether its disks belong to another host of the same storage by now: only a domain is left.
+    pub(crate) is_bereft: bool,
+    /// The migration for which its disks were taken over, and the host that had them before.
+    pub(crate) origin: Option<(Uuid, usize)>,
 }
 
 impl Guest {
-    const NEW: Self =
-        Self { state: GuestState::Absent, generation: 0, error: String::new(), data: 0, is_set_aside: false };
+    pub(crate) const NEW: Self = Self {
+        state: GuestState::Absent,
+        generation: 0,
+        error: String::new(),
+        data: 0,
+        is_set_aside: false,
+        is_bereft: false,
+        origin: None,
+    };
 
     pub(crate) fn report(&self, instance: Uuid) -> GuestReport {
         let Self { state, generation, ref error, .. } = *self;
@@ -55,6 +66,9 @@ pub(crate) struct Attempt {
     pub(crate) data: u64,
     /// The content of the disks that another host offers; `None` if it does not have them.
     pub(crate) fetched: Option<u64>,
+    /// The content of the disks on the shared storage, and the host that had them before; `None` if there are none, or if a guest
+    /// uses them.
+    pub(crate) adopted: Option<(u64, usize)>,
 }
 
 impl HostModel {
@@ -122,6 +136,9 @@ impl HostModel {
         desired: &DesiredGuest,
         attempt: Attempt,
     ) -> Result<(), &'static str> {
+        if desired.goal == Goal::Outgoing && matches!(desired.disks, Some(DiskMove::Return { .. })) {
+            return Ok(()); // the world gives the disks to the host that had them
+        }
         if desired.goal == Goal::Outgoing {
             let Some(DiskMove::SetAside { migration }) = desired.disks else { panic!("{desired:?}") };
             if guest.exists() {
@@ -140,6 +157,15 @@ impl HostModel {
         }
         guest.data = match &desired.disks {
             Some(DiskMove::Fetch { .. }) => attempt.fetched.ok_or("the source has no such disks")?,
+            Some(DiskMove::Adopt { migration, may_build }) => match attempt.adopted {
+                Some((data, host)) => {
+                    guest.origin = Some((*migration, host));
+                    guest.is_bereft = false;
+                    data
+                }
+                None if *may_build => attempt.data,
+                None => return Err("the storage has no such disks, or they are in use"),
+            },
             Some(DiskMove::TakeBack { migration }) => {
                 let kept = self.guests.get_mut(migration).filter(|kept| kept.exists());
                 let kept = kept.ok_or("there are no disks to take back")?;

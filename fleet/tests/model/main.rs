@@ -1,7 +1,8 @@
 //! Random commands, reports, failures and deaths of agents against a small world of hosts.
 //!
 //! The world knows what is really on each host. An agent receives desired guests late, twice or not at all, fails, and loses its
-//! connection with the reports that were on their way. Guests change by themselves. After every step:
+//! connection with the reports that were on their way. Guests change by themselves. Hosts lose their power and get it back, two of them
+//! share storage, and dead ones are evacuated. After every step:
 //!
 //! - no instance runs on two hosts;
 //! - a guest that may run has capacity on its host, as its instance or as the open migration of that;
@@ -98,9 +99,25 @@ enum Step {
         instance: usize,
         state: usize,
     },
-    /// The agent loses its connection, and reports everything on a new one.
+    /// The agent loses its connection, and reports everything on a new one. A host without power gets it back.
     Reconnect {
         host: usize,
+    },
+    /// The host loses its power.
+    Die {
+        host: usize,
+    },
+    /// The instance is evacuated, if its host is dead, which is fenced then.
+    Evacuate {
+        instance: usize,
+        host: usize,
+        rebuild: bool,
+        stopped: bool,
+    },
+    /// All instances of a dead host are evacuated, or none.
+    EvacuateHost {
+        host: usize,
+        rebuild: bool,
     },
 }
 
@@ -124,14 +141,18 @@ fn step() -> impl Strategy<Value = Step> {
         6 => Just(Step::Send),
         8 => (1..5_usize, prop_oneof![2 => Just(0), 1 => 0..1_usize << HOSTS]).prop_map(|(times, failing)| Step::Deliver { times, failing }),
         10 => any_host.clone().prop_map(|host| Step::Receive { host }),
-        2 => (any_host.clone(), any_instance, 0..5_usize)
+        2 => (any_host.clone(), any_instance.clone(), 0..5_usize)
             .prop_map(|(host, instance, state)| Step::Change { host, instance, state }),
-        1 => any_host.prop_map(|host| Step::Reconnect { host }),
+        3 => any_host.clone().prop_map(|host| Step::Reconnect { host }),
+        2 => any_host.clone().prop_map(|host| Step::Die { host }),
+        4 => (any_instance, any_host.clone(), any::<bool>(), prop::bool::weighted(0.2))
+            .prop_map(|(instance, host, rebuild, stopped)| Step::Evacuate { instance, host, rebuild, stopped }),
+        2 => (any_host, any::<bool>()).prop_map(|(host, rebuild)| Step::EvacuateHost { host, rebuild }),
     ]
 }
 
 /// How many migrations of the runs ended in each way.
-type Outcomes = [usize; 4];
+type Outcomes = [usize; 5];
 
 #[test]
 fn no_run_breaks_an_invariant() {
@@ -151,5 +172,8 @@ fn no_run_breaks_an_invariant() {
     run.unwrap_or_else(|failure| panic!("{failure}\n{runner}"));
     // A run that moves nothing to its end would find nothing.
     let outcomes = outcomes.into_inner();
-    assert!(outcomes.iter().all(|count| *count > 0), "confirmed, reverted, failed, open: {outcomes:?}");
+    assert!(
+        outcomes.iter().all(|count| *count > 0),
+        "confirmed, reverted, failed, open, evacuated: {outcomes:?}"
+    );
 }

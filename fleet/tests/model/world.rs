@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use berth_fleet::{
-    Creation, DiskMove, Flavor, Fleet, FleetOptions, Goal, GuestState, HypervisorInfo, Instance,
-    Introduction, Migration, MigrationOutcome, Moment, Monotonic, Named, Operation, Recorded,
-    ReportedInventory, ReportedProvider, ResizeRequest, Session, State, VmState,
+    Creation, DiskMove, EvacuationRequest, Flavor, Fleet, FleetOptions, Goal, GuestState, HostStatus,
+    HypervisorInfo, Instance, Introduction, Migration, MigrationKind, MigrationOutcome, Moment, Monotonic,
+    Named, Operation, Recorded, ReportedInventory, ReportedProvider, ResizeRequest, Session, State, VmState,
 };
 use berth_placement::{Allocation, ConsumerWrite, ExpectedGeneration, Index, Inventory, Owner, Timestamp};
 use uuid::Uuid;
@@ -19,6 +19,9 @@ const CLASS: &str = "CUSTOM_SLOT";
 
 /// Flavors with their vCPUs, each of which takes a slot.
 const FLAVORS: [(&str, u32); 2] = [("f", 1), ("g", 2)];
+
+/// The hosts that share storage, counted from the first.
+const SHARING: usize = 2;
 
 pub(crate) struct World {
     index: Arc<Index>,
@@ -33,6 +36,8 @@ pub(crate) struct World {
     generations: BTreeMap<Uuid, u64>,
     clock: u64,
     uuids: u128,
+    /// The hosts without power.
+    dead: [bool; HOSTS],
 }
 
 impl World {
@@ -59,6 +64,7 @@ impl World {
             generations: BTreeMap::new(),
             clock: 0,
             uuids: 1000,
+            dead: [false; HOSTS],
         };
         (1..=HOSTS).for_each(|number| world.add_host(number));
         world
@@ -173,7 +179,14 @@ impl World {
                     self.change(host, uuid, state);
                 }
             }
-            Step::Reconnect { host } => self.reconnect(host),
+            Step::Reconnect { host } => self.reconnect(host % HOSTS),
+            Step::Die { host } => self.die(host % HOSTS),
+            Step::Evacuate { instance, host, rebuild, stopped } => {
+                if let Some(uuid) = self.instance(instance) {
+                    self.evacuate(uuid, host, rebuild, stopped);
+                }
+            }
+            Step::EvacuateHost { host, rebuild } => self.evacuate_host(host % HOSTS, rebuild),
         }
     }
 
@@ -239,7 +252,12 @@ impl World {
         let migration = instance.migration().unwrap();
         let is_possible = |host: &&HostModel| {
             let stays = host.name == migration.source && migration.kind.leaves_host();
-            !stays && !migration.failures.contains_key(&host.name)
+            let keeps = migration.kind != MigrationKind::Evacuation
+                || migration.rebuilds
+                || self.fleet.share_storage(&migration.source, &host.name);
+            let is_dead =
+                self.hosts.iter().position(|of| of.name == host.name).is_some_and(|at| self.dead[at]);
+            !stays && keeps && !is_dead && !migration.failures.contains_key(&host.name)
         };
         let hosts = (0..HOSTS).map(|number| &self.hosts[(from + number) % HOSTS]);
         let mut claimed = hosts.filter(is_possible).filter(|host| self.claim_target(instance, host));
@@ -265,6 +283,125 @@ impl World {
             None => self.fleet.cancel_move(uuid, "no host", now.wall),
         }
         self.fleet.end_placing(&[uuid]);
+    }
+
+    /// The host loses its power: its guests are off, and nothing reaches it until [`Self::reconnect`].
+    fn die(&mut self, host: usize) {
+        let now = self.now();
+        self.dead[host] = true;
+        let host = &mut self.hosts[host];
+        self.fleet.leave(&host.name, host.session, true, now);
+        (host.inbox, host.reports) = (BTreeMap::new(), VecDeque::new());
+        for guest in host.guests.values_mut().filter(|guest| is_alive(guest)) {
+            guest.state = GuestState::ShutDown;
+        }
+    }
+
+    fn evacuate(&mut self, uuid: Uuid, from: usize, rebuild: bool, stopped: bool) {
+        let now = self.now();
+        self.uuids += 1;
+        let migration = Uuid::from_u128(self.uuids);
+        let Some(instance) = self.fleet.instance_by_uuid(uuid) else { return };
+        let at = self.hosts.iter().position(|host| host.name == instance.location.host);
+        let state = stopped.then_some(VmState::Stopped);
+        let request = EvacuationRequest { host: None, rebuild, state, migration };
+        let name = uuid.to_string();
+        let named = Named { name: &name, project: "" };
+        let begin = |fleet: &mut Fleet| fleet.begin_evacuation(named, &request, ("user", true), now);
+        let Some(at) = at.filter(|&at| self.dead[at]) else {
+            assert!(begin(&mut self.fleet).is_err(), "its host is up, or it has none");
+            return;
+        };
+        let source = self.hosts[at].name.clone();
+        if self.fleet.check_fenced(&source, now).is_err() {
+            assert!(begin(&mut self.fleet).is_err(), "its host is not fenced");
+            self.fleet.fence_host(&source, "user", false, now).unwrap();
+        }
+        let Ok(begun) = begin(&mut self.fleet) else { return };
+        self.migrations.push(migration);
+        match self.choose_target(&begun, from) {
+            Some(target) => self.fleet.leave_source(uuid, &target, now.wall),
+            None => {
+                self.fleet.cancel_move(uuid, "no host", now.wall);
+                let after = self.fleet.instance_by_uuid(uuid).unwrap();
+                let of = |of: &Instance| {
+                    (of.location.clone(), of.operation, of.vm_state, of.desired, of.observed.clone())
+                };
+                assert_eq!(of(&instance), of(&after), "no target: nothing has changed");
+            }
+        }
+        self.fleet.end_placing(&[uuid]);
+    }
+
+    fn evacuate_host(&mut self, host: usize, rebuild: bool) {
+        let now = self.now();
+        let name = self.hosts[host].name.clone();
+        if !self.dead[host] {
+            return;
+        }
+        self.fleet.fence_host(&name, "user", false, now).unwrap();
+        self.uuids += 1;
+        let (run, mut uuids) = (Uuid::from_u128(self.uuids), self.uuids);
+        let request = EvacuationRequest { host: None, rebuild, state: None, migration: run };
+        let new_uuid = || {
+            uuids += 1;
+            Uuid::from_u128(uuids)
+        };
+        let begun = self.fleet.begin_host_evacuation(&name, run, &request, new_uuid, "user", now);
+        self.uuids = uuids;
+        let Ok((run, true)) = begun else { return };
+        let again = self.fleet.begin_host_evacuation(&name, Uuid::nil(), &request, Uuid::nil, "user", now);
+        assert!(run.migrations.is_empty() || again.unwrap() == (run.clone(), false), "two triggers, one run");
+        self.migrations.extend(run.migrations.values());
+        let moving: Vec<Uuid> = run.migrations.keys().copied().collect();
+        let mut refused = BTreeMap::new();
+        for instance in self.fleet.proving(&run) {
+            if self.choose_target(&instance, 0).is_none() {
+                refused.insert(instance.uuid, "no host".to_owned());
+            }
+        }
+        let before: Vec<_> = moving.iter().map(|&uuid| self.fleet.instance_by_uuid(uuid).unwrap()).collect();
+        if refused.is_empty() {
+            self.fleet.leave_host(&name, now).unwrap();
+        } else {
+            self.fleet.refuse_host_evacuation(&name, &refused, "others have none", now.wall);
+            for before in before {
+                let after = self.fleet.instance_by_uuid(before.uuid).unwrap();
+                assert_eq!((&before.location, before.vm_state), (&after.location, after.vm_state));
+                assert!(self.fleet.state().host(&name).is_some() && after.migration().is_none());
+            }
+        }
+        self.fleet.end_placing(&moving);
+    }
+
+    /// What a host returns when it is to return the disks that it took over.
+    fn return_disks(&mut self, host: usize, uuid: Uuid) {
+        let Some(DiskMove::Return { migration }) =
+            self.hosts[host].inbox.get(&uuid).and_then(|desired| desired.disks.clone())
+        else {
+            return;
+        };
+        let Some(guest) = self.hosts[host].guests.get_mut(&uuid) else { return };
+        let Some((of, origin)) = guest.origin.filter(|_| guest.state == GuestState::Absent) else { return };
+        if of != migration {
+            return;
+        }
+        guest.origin = None;
+        let (data, before) = (guest.data, self.hosts[origin].guests.get_mut(&uuid).unwrap());
+        (before.is_bereft, before.data) = (false, data);
+        if before.state == GuestState::Absent {
+            before.state = GuestState::Shelved;
+        }
+    }
+
+    /// The host that has the disks of a guest on the storage that this host shares, and that no running guest uses.
+    fn shared_disks(&self, host: usize, uuid: Uuid) -> Option<(u64, usize)> {
+        let mut sharing = (0..SHARING).filter(|&other| other != host && host < SHARING);
+        sharing.find_map(|other| {
+            let guest = self.hosts[other].has(uuid)?;
+            let alive = (0..SHARING).any(|any| self.hosts[any].has(uuid).is_some_and(is_alive));
+            (!guest.is_bereft && !alive).then_some((guest.data, other))
+        })
     }
 
     fn unshelve(&mut self, uuid: Uuid) {
@@ -330,7 +467,28 @@ impl World {
             }
             _ => None,
         });
-        self.hosts[host].apply(uuid, Attempt { fails, leaves, data, fetched });
+        let adopted = self.shared_disks(host, uuid);
+        let had = self.hosts[host].has(uuid).is_some();
+        self.hosts[host].apply(uuid, Attempt { fails, leaves, data, fetched, adopted });
+        if let Some((adopted, other)) = adopted
+            && !had
+            && self.hosts[host].has(uuid).is_some_and(|guest| guest.data == adopted)
+        {
+            let bereft = self.hosts[other].guests.get_mut(&uuid).unwrap();
+            bereft.is_bereft = true;
+            if bereft.state == GuestState::Shelved {
+                bereft.state = GuestState::Absent;
+            }
+            // As the file of the owner: a chain of targets leads back to the first.
+            let origin = bereft.origin.take();
+            let guest = self.hosts[host].guests.get_mut(&uuid).unwrap();
+            if let (Some((of, first)), Some((migration, _))) = (origin, guest.origin)
+                && of == migration
+            {
+                guest.origin = Some((migration, first));
+            }
+        }
+        self.return_disks(host, uuid);
         if !before && self.hosts[host].has(uuid).is_some_and(|guest| guest.data == data) {
             self.data.insert(uuid, data);
         }
@@ -364,10 +522,13 @@ impl World {
 
     fn reconnect(&mut self, host: usize) {
         let now = self.now();
-        let host = &mut self.hosts[host % HOSTS];
+        self.dead[host] = false;
+        let number = host;
+        let host = &mut self.hosts[host];
         self.fleet.leave(&host.name, host.session, false, now);
         (host.inbox, host.reports) = (BTreeMap::new(), VecDeque::new());
-        let hypervisor = HypervisorInfo { disks_port: 1, ..HypervisorInfo::default() };
+        let storage = Uuid::from_u128(if number < SHARING { 1 } else { 100 + number as u128 });
+        let hypervisor = HypervisorInfo { disks_port: 1, storage, ..HypervisorInfo::default() };
         let introduction = Introduction {
             host: host.name.clone(),
             uuid: host.uuid,
@@ -376,6 +537,7 @@ impl World {
         };
         host.session = self.fleet.join(&introduction, now).unwrap();
         self.fleet.heartbeat(&host.name, host.session, 100, now);
+        self.fleet.end_fence(&host.name);
         assert_eq!(self.fleet.reconciled_session(&host.name), None);
         for (&uuid, guest) in &host.guests {
             if guest.state != GuestState::Absent {
@@ -449,7 +611,8 @@ impl World {
                 host.name
             );
         }
-        if host.name == instance.location.host && instance.vm_state != VmState::Error {
+        let is_here = host.name == instance.location.host && !instance.is_evacuating();
+        if is_here && !guest.is_bereft && instance.vm_state != VmState::Error {
             assert_eq!(Some(&guest.data), self.data.get(&uuid), "{instance:?} has other disks");
         }
     }
@@ -458,7 +621,7 @@ impl World {
     fn deliver(&mut self, failing: usize) {
         self.reconcile();
         self.send();
-        for host in 0..HOSTS {
+        for host in (0..HOSTS).filter(|&host| !self.dead[host]).collect::<Vec<_>>() {
             for uuid in self.instances.iter().chain(&self.migrations).copied().collect::<Vec<_>>() {
                 let is_build = self.hosts[host].inbox.get(&uuid).is_some_and(|desired| {
                     !desired.must_exist && matches!(desired.goal, Goal::Running | Goal::Stopped)
@@ -473,21 +636,30 @@ impl World {
 
     /// How many of the migrations that are still known were confirmed, were reverted, have failed after a target was tried, and are
     /// open.
-    pub(crate) fn outcomes(&self) -> [usize; 4] {
+    pub(crate) fn outcomes(&self) -> [usize; 5] {
         let count = |matches: fn(&Migration) -> bool| self.fleet.migrations(|_, of| matches(of)).len();
         [
             count(|of| of.outcome == Some(MigrationOutcome::Confirmed)),
             count(|of| of.outcome == Some(MigrationOutcome::Reverted)),
             count(|of| of.outcome == Some(MigrationOutcome::Failed) && !of.failures.is_empty()),
             count(|of| of.outcome.is_none()),
+            count(|of| of.outcome == Some(MigrationOutcome::Evacuated)),
         ]
     }
 
     /// Delivers everything, without failures, until nothing changes.
     pub(crate) fn settle(&mut self) {
+        for host in 0..HOSTS {
+            if self.dead[host] {
+                self.reconnect(host);
+            }
+        }
         for _ in 0..20 {
             self.deliver(0);
             self.check();
+        }
+        for host in self.hosts.iter().map(|host| host.name.clone()).collect::<Vec<_>>() {
+            self.fleet.set_host(&host, HostStatus::Enabled, "").unwrap();
         }
         let unfinished = self.fleet.unfinished();
         assert!(unfinished.is_empty(), "{:?}", self.fleet.instance_by_uuid(unfinished[0]));

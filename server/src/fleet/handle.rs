@@ -108,6 +108,11 @@ impl FleetHandle {
         outcome
     }
 
+    /// Looks at the fleet at the present moment.
+    pub(crate) fn observe_moment<T>(&self, look: impl FnOnce(&Fleet, Moment) -> T) -> T {
+        look(&self.lock(), moment())
+    }
+
     /// Sends a command that changes no record.
     pub(super) fn observe<T>(&self, run: impl FnOnce(&mut Fleet, Moment) -> T) -> T {
         let mut fleet = self.lock();

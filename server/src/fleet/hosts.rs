@@ -66,6 +66,7 @@ impl FleetHandle {
     /// Applies a heartbeat.
     pub(crate) fn heartbeat(&self, host: &str, session: Session, disk_available_gb: u32) {
         self.observe(|fleet, now| fleet.heartbeat(host, session, disk_available_gb, now));
+        self.end_outlived_fence(host);
     }
 
     /// Ends the session of an agent.

@@ -34,8 +34,10 @@ fn read_hypervisor(message: v1::Hypervisor) -> HypervisorInfo {
         address,
         agent_version,
         disks_port,
+        storage,
     } = message;
     HypervisorInfo {
+        storage: Uuid::try_parse(&storage).unwrap_or_default(),
         kind,
         version,
         libvirt_version,
@@ -105,6 +107,17 @@ pub(super) fn disk_move(state: &State, disks: &DiskMove) -> v1::DiskMove {
             migration: migration.to_string(),
             ..v1::DiskMove::default()
         },
+        DiskMove::Adopt { migration, may_build } => v1::DiskMove {
+            role: Role::Adopt.into(),
+            migration: migration.to_string(),
+            may_build: *may_build,
+            ..v1::DiskMove::default()
+        },
+        DiskMove::Return { migration } => v1::DiskMove {
+            role: Role::Return.into(),
+            migration: migration.to_string(),
+            ..v1::DiskMove::default()
+        },
         DiskMove::Offer { ticket } => {
             v1::DiskMove { role: Role::Offer.into(), ticket: ticket.to_string(), ..v1::DiskMove::default() }
         }
@@ -117,6 +130,7 @@ pub(super) fn disk_move(state: &State, disks: &DiskMove) -> v1::DiskMove {
                 source_host: source.clone(),
                 source_address: hypervisor.map(|of| of.address.clone()).unwrap_or_default(),
                 source_port: hypervisor.map_or(0, |of| of.disks_port),
+                may_build: false,
             }
         }
     }

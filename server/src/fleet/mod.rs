@@ -21,6 +21,7 @@
 //! | `hosts.rs` | commands that write provider trees |
 //! | `instances.rs` | creating and unshelving: records, decisions and claims in turn |
 //! | `moves.rs` | resizing and migrating instances, likewise |
+//! | `evacuations.rs` | fence records; evacuating instances and hosts |
 //! | `schedule.rs`, `ask.rs`, `decider.rs` | decisions |
 //! | `reconcile.rs` | the loop that brings instances to their desired state |
 //! | `outbox.rs` | the messages that an agent has yet to receive |
@@ -30,6 +31,7 @@
 
 mod ask;
 mod decider;
+mod evacuations;
 mod handle;
 mod hosts;
 mod instances;
@@ -45,5 +47,6 @@ mod stored;
 pub(crate) use ask::{Ask, group_hint};
 pub use berth_fleet::FleetOptions;
 pub(crate) use decider::{NamedPlace, NamedPlacement};
+pub(crate) use evacuations::Evacuation;
 pub(crate) use handle::{FleetHandle, new_uuid};
 pub use stored::FleetState;

@@ -38,9 +38,13 @@ impl FleetHandle {
 
     /// Goes on with a move that needs a decision, or none of an agent.
     pub(super) fn go_on_moving(&self, uuid: Uuid) {
+        let proving = self.read(|fleet| fleet.state().instance(uuid).and_then(|it| fleet.proving_host(it)));
+        if let Some(host) = proving {
+            return self.go_on_proving(&host);
+        }
         let Some(instance) = self.command(|fleet, now| fleet.next_target(uuid, now)) else { return };
         let target = self.claim_target(&instance);
-        let is_first = instance.operation == Some(Operation::ResizePrep);
+        let is_first = matches!(instance.operation, Some(Operation::ResizePrep | Operation::EvacuatePrep));
         self.command(|fleet, now| match target {
             Ok(target) if is_first => fleet.leave_source(uuid, &target, now.wall),
             Ok(target) => fleet.retarget(uuid, &target, now.wall),
@@ -49,10 +53,13 @@ impl FleetHandle {
             Err(error) if is_first => fleet.cancel_move(uuid, &error.to_string(), now.wall),
             Err(error) => fleet.abandon_move(uuid, &error.to_string(), now.wall),
         });
+        if instance.is_evacuating() {
+            self.publish_status(&instance.location.host);
+        }
     }
 
     /// Chooses a target for the open migration and claims it, and gives the migration what the instance holds.
-    fn claim_target(&self, instance: &Instance) -> Result<String, FleetError> {
+    pub(super) fn claim_target(&self, instance: &Instance) -> Result<String, FleetError> {
         let Some(migration) = instance.migration() else {
             return Err(FleetError::precondition("WRONG_STATE", "the instance does not move any longer"));
         };
@@ -68,10 +75,12 @@ impl FleetHandle {
         placed.ok_or_else(|| FleetError::precondition("HOSTS", "the chosen host was deleted"))
     }
 
-    fn ask_of_move(&self, instance: &Instance, migration: &Migration) -> Ask {
+    pub(super) fn ask_of_move(&self, instance: &Instance, migration: &Migration) -> Ask {
         let may_stay =
             !migration.kind.leaves_host() && self.read(|fleet| fleet.options().allow_resize_to_same_host);
-        Ask::of_move(instance, migration, may_stay)
+        let mut ask = Ask::of_move(instance, migration, may_stay);
+        self.only_with_disks(instance, &mut ask);
+        ask
     }
 
     /// The request for this host alone. All filters judge it.

@@ -5,6 +5,7 @@
 //! `fleet` are independent of these; `convert.rs` translates.
 
 mod convert;
+mod evacuation;
 mod key;
 mod migration;
 #[cfg(test)]
@@ -33,6 +34,50 @@ pub(super) struct StoredHost {
     /// The providers that its agent reported last.
     #[prost(message, repeated, tag = "6")]
     pub(super) providers: Vec<StoredAgentProvider>,
+    #[prost(message, optional, tag = "7")]
+    pub(super) fence: Option<StoredFence>,
+    #[prost(message, optional, tag = "8")]
+    pub(super) evacuation: Option<StoredEvacuation>,
+}
+
+/// The statement that nothing runs on a host that has sent no heartbeat since.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(super) struct StoredFence {
+    #[prost(uint64, tag = "1")]
+    pub(super) at: u64,
+    #[prost(string, tag = "2")]
+    pub(super) user: String,
+    #[prost(bool, tag = "3")]
+    pub(super) by_command: bool,
+}
+
+/// The latest evacuation of a host.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(super) struct StoredEvacuation {
+    #[prost(bytes = "vec", tag = "1")]
+    pub(super) uuid: Vec<u8>,
+    #[prost(string, tag = "2")]
+    pub(super) user: String,
+    /// Whether all instances have left, or none will. Before, their targets are claimed.
+    #[prost(bool, tag = "3")]
+    pub(super) is_moving: bool,
+    #[prost(message, repeated, tag = "4")]
+    pub(super) instances: Vec<StoredEvacuated>,
+    #[prost(uint64, tag = "5")]
+    pub(super) created_at: u64,
+}
+
+/// An instance of a host that is evacuated.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(super) struct StoredEvacuated {
+    #[prost(bytes = "vec", tag = "1")]
+    pub(super) instance: Vec<u8>,
+    /// Empty for one that stays.
+    #[prost(bytes = "vec", tag = "2")]
+    pub(super) migration: Vec<u8>,
+    /// Why it stays.
+    #[prost(string, tag = "3")]
+    pub(super) reason: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, prost::Enumeration)]
@@ -64,6 +109,9 @@ pub(super) struct StoredHypervisor {
     /// 0: its agent offers no disks.
     #[prost(uint32, tag = "9")]
     pub(super) disks_port: u32,
+    /// Absent: unknown.
+    #[prost(bytes = "vec", tag = "10")]
+    pub(super) storage: Vec<u8>,
 }
 
 /// A provider that an agent reported: which of its traits are the agent's.
@@ -273,6 +321,12 @@ pub(super) struct StoredMigration {
     pub(super) created_at: u64,
     #[prost(uint64, tag = "15")]
     pub(super) updated_at: u64,
+    /// What was in progress when an evacuation was requested.
+    #[prost(enumeration = "StoredTask", tag = "16")]
+    pub(super) task_before: i32,
+    /// Whether an evacuation builds the disks again.
+    #[prost(bool, tag = "17")]
+    pub(super) rebuilds: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, prost::Enumeration)]
@@ -280,6 +334,7 @@ pub(super) struct StoredMigration {
 pub(super) enum StoredMigrationKind {
     Cold = 0,
     Resize = 1,
+    Evacuation = 2,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, prost::Enumeration)]
@@ -290,6 +345,7 @@ pub(super) enum StoredMigrationOutcome {
     Reverted = 2,
     Failed = 3,
     Deleted = 4,
+    Evacuated = 5,
 }
 
 #[derive(Clone, PartialEq, Eq, prost::Message)]
@@ -350,6 +406,8 @@ pub(super) enum StoredTask {
     ResizeConfirming = 17,
     ResizeReverting = 18,
     ResizeRestoring = 19,
+    EvacuatePrep = 20,
+    EvacuateFinish = 21,
 }
 
 /// The power state that the hypervisor reports.

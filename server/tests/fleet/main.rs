@@ -5,6 +5,7 @@ mod aggregates;
 mod backups;
 mod catalogue;
 mod decision_hash;
+mod evacuations;
 mod instances;
 mod moves;
 mod names;

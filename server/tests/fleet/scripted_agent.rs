@@ -28,6 +28,10 @@ pub(crate) struct Machine {
     pub(crate) broken: Option<String>,
     /// Whether a build that fails leaves a running guest, which does not go when it should.
     pub(crate) is_stuck: bool,
+    /// Identifies its storage; empty for storage of its own.
+    pub(crate) storage: String,
+    /// Whether a guest elsewhere uses the disks on the shared storage, whatever a fence record says.
+    pub(crate) disks_are_in_use: bool,
     /// Whether desired guests are only recorded.
     pub(crate) lazy: bool,
     /// Whether there are no heartbeats.
@@ -90,6 +94,7 @@ impl ScriptedAgent {
             architecture: "x86_64".to_owned(),
             address: "127.0.0.1".to_owned(),
             disks_port: 1,
+            storage: machine.lock().unwrap().storage.clone(),
             ..v1::Hypervisor::default()
         };
         let hello = v1::Hello {
@@ -200,6 +205,8 @@ impl Machine {
         let has = |guest: &str| self.guests.contains_key(guest);
         if has(&desired.instance) {
             None
+        } else if disks.role() == Role::Adopt && self.disks_are_in_use {
+            Some("a process uses the disk")
         } else if disks.role() == Role::TakeBack && !has(&disks.migration) {
             Some("no disks are set aside")
         } else {

@@ -60,6 +60,12 @@ impl Cloud {
         Self::over(Arc::new(Service::new(options)), None).await
     }
 
+    /// A service that keeps nothing, and fences hosts with this command.
+    pub(crate) async fn fencing(command: Vec<String>) -> Self {
+        let options = ServiceOptions { fence_command: command, ..options() };
+        Self::over(Arc::new(Service::new(options)), None).await
+    }
+
     /// A service that stores its state in the directory.
     pub(crate) async fn at(directory: &Path) -> Self {
         Self::at_with(directory, DurabilityOptions::default()).await

@@ -34,6 +34,8 @@ pub enum Action {
     Confirm,
     /// Takes it back.
     Revert,
+    /// Evacuates it from its host, which is down, and states that nothing runs there.
+    Evacuate,
     /// Deletes it.
     Delete,
 }
@@ -54,7 +56,8 @@ impl Action {
             | Self::Reboot
             | Self::Unshelve
             | Self::Confirm
-            | Self::Revert => "ACTIVE",
+            | Self::Revert
+            | Self::Evacuate => "ACTIVE",
             Self::Delete => return None,
         })
     }
@@ -88,6 +91,14 @@ impl Action {
             }
             Self::Confirm => all.confirm_resize(it).await.map(drop),
             Self::Revert => all.revert_resize(it).await.map(drop),
+            Self::Evacuate => {
+                let wanted = v1::EvacuateInstanceRequest {
+                    instance: it.instance,
+                    fenced: true,
+                    ..v1::EvacuateInstanceRequest::default()
+                };
+                all.evacuate(wanted).await.map(drop)
+            }
             Self::Delete => all.delete(it).await.map(drop),
         }
     }

@@ -53,7 +53,9 @@ impl Books {
         let wanted = v1::ListMigrationsRequest { page_size: ALL, ..v1::ListMigrationsRequest::default() };
         let mut moves =
             InstancesClient::new(channel.clone()).list_migrations(wanted).await?.into_inner().migrations;
-        moves.retain(|migration| !["confirmed", "reverted", "failed"].contains(&migration.status.as_str()));
+        moves.retain(|migration| {
+            !["confirmed", "reverted", "failed", "completed"].contains(&migration.status.as_str())
+        });
         Ok(Self { instances, hosts, groups, held, moves, guests })
     }
 

@@ -22,6 +22,10 @@ pub(crate) struct Client {
     answered: bool,
     group: String,
     uuids: Vec<String>,
+    /// The host that evacuations leave.
+    source: String,
+    /// Whether all evacuations fail.
+    in_vain: bool,
 }
 
 impl Client {
@@ -45,7 +49,16 @@ impl Client {
         };
         let group = fleet.create_server_group(group).await.expect("made").into_inner().uuid;
         let instances = InstancesClient::new(channel.clone());
-        Self { instances, actions: Vec::new(), done: 0, answered: false, group, uuids: Vec::new() }
+        Self {
+            instances,
+            actions: Vec::new(),
+            done: 0,
+            answered: false,
+            group,
+            uuids: Vec::new(),
+            source: String::new(),
+            in_vain: false,
+        }
     }
 
     pub(crate) fn add(&mut self, actions: &[Action]) {
@@ -94,6 +107,8 @@ impl Client {
             _ => None,
         });
         match actions.checked_sub(1).map(|last| self.actions[last].leads_to()) {
+            // Its host lost its power, so the guest is off when that is back.
+            Some(Some(_)) if self.in_vain => (made.unwrap_or(0), "SHUTOFF"),
             Some(Some(status)) => (made.unwrap_or(0), status),
             Some(None) | None => (0, ""),
         }
@@ -102,6 +117,11 @@ impl Client {
     async fn is_done(&mut self, action: Action) -> bool {
         for uuid in &self.uuids {
             match (self.instances.get(named(uuid)).await, action.leads_to()) {
+                (Ok(found), Some(_)) if action == Action::Evacuate && self.in_vain => {
+                    if found.get_ref().status != "ERROR" {
+                        return false;
+                    }
+                }
                 (Ok(found), Some(status)) => {
                     let found = found.get_ref();
                     assert!(found.status != "ERROR", "{found:?}");
@@ -124,12 +144,41 @@ impl Client {
             assert_eq!(self.uuids.len(), count as usize);
         }
         for uuid in self.uuids.clone() {
+            if action == Action::Evacuate {
+                self.evacuate(&uuid).await;
+                continue;
+            }
             match action.ask(&mut self.instances, &uuid).await {
                 // It was asked for before, without an answer.
                 Err(status) if status.code() == Code::FailedPrecondition => {}
                 asked => asked.expect("it can be done"),
             }
         }
+    }
+
+    /// Asks until it is accepted, or has been done: after a start of the service, whether hosts are down or up is known a little later.
+    async fn evacuate(&mut self, uuid: &str) {
+        let until = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let found = self.instances.get(named(uuid)).await.expect("it is there").into_inner();
+            if found.host != self.source || ["REBUILD", "ERROR"].contains(&&*found.status) {
+                return;
+            }
+            let Err(refused) = Action::Evacuate.ask(&mut self.instances, uuid).await else { return };
+            assert!(tokio::time::Instant::now() < until, "it is refused: {refused}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Notes that all instances are on this host, which they are to leave, or cannot leave.
+    pub(crate) fn leaves(&mut self, host: &str, in_vain: bool) {
+        host.clone_into(&mut self.source);
+        self.in_vain = in_vain;
+    }
+
+    /// Whether all instances have left the host, or none has.
+    pub(crate) fn is_evacuated(&self, books: &Books) -> bool {
+        books.instances.iter().all(|instance| (instance.host == self.source) == self.in_vain)
     }
 
     fn creation(&self, count: u32) -> v1::CreateInstancesRequest {

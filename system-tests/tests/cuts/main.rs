@@ -12,14 +12,16 @@ mod hypervisor;
 mod store;
 mod world;
 
+use std::sync::Arc;
+
 use berth_compute_agent::{Fault, GuestStep};
 
 use crate::client::Client;
 use crate::cut::Side;
 use crate::world::World;
 use berth_system_tests::books::Action::{
-    self, Confirm, Create, Delete, Migrate, Pause, Reboot, Resume, Revert, Shelve, Start, Stop, Suspend,
-    Unpause, Unshelve,
+    self, Confirm, Create, Delete, Evacuate, Migrate, Pause, Reboot, Resume, Revert, Shelve, Start, Stop,
+    Suspend, Unpause, Unshelve,
 };
 
 /// Who dies.
@@ -34,6 +36,10 @@ struct Workflow<'a> {
     hosts: u32,
     /// Whether builds fail on the host that is chosen first.
     first_host_fails: bool,
+    /// Whether hosts share storage, and the one that is chosen first loses its power before the actions. It gets it back after them.
+    first_host_dies: bool,
+    /// Whether the first target then fails to start the guest.
+    first_target_fails: bool,
     /// Done before anybody may die.
     before: &'a [Action],
     actions: &'a [Action],
@@ -100,6 +106,48 @@ fn a_deletion_in_the_middle_of_a_migration_is_cut() {
     live_all(&Workflow { hosts: 2, before, actions, least: (4, 10), ..Workflow::default() });
 }
 
+#[test]
+fn an_evacuation_is_cut() {
+    let (before, actions) = (&[Create(1)], &[Evacuate]);
+    live_all(&Workflow {
+        hosts: 2,
+        first_host_dies: true,
+        before,
+        actions,
+        least: (4, 5),
+        ..Workflow::default()
+    });
+}
+
+#[test]
+fn an_evacuation_whose_target_fails_is_cut() {
+    let (before, actions) = (&[Create(1)], &[Evacuate]);
+    live_all(&Workflow {
+        hosts: 3,
+        first_host_dies: true,
+        first_target_fails: true,
+        before,
+        actions,
+        least: (6, 10),
+        ..Workflow::default()
+    });
+}
+
+/// The instance stays on its host, with its claim and its disks.
+#[test]
+fn an_evacuation_that_fails_is_cut() {
+    let (before, actions) = (&[Create(1)], &[Evacuate]);
+    live_all(&Workflow {
+        hosts: 2,
+        first_host_dies: true,
+        first_target_fails: true,
+        before,
+        actions,
+        least: (5, 8),
+        ..Workflow::default()
+    });
+}
+
 /// Cuts the workflow everywhere.
 fn live_all(workflow: &Workflow<'_>) {
     for (mortal, least) in [(Mortal::Service, workflow.least.0), (Mortal::Agent, workflow.least.1)] {
@@ -115,7 +163,7 @@ fn live_all(workflow: &Workflow<'_>) {
 #[tokio::main(flavor = "current_thread")]
 async fn live(workflow: &Workflow<'_>, mortal: Mortal, side: Side, number: u64) -> bool {
     eprintln!("{mortal:?} dies {side:?} step {number}");
-    let mut world = World::new(workflow.hosts).await;
+    let mut world = World::new(workflow.hosts, workflow.first_host_dies).await;
     let mut client = Client::new(&world.channel).await;
     if workflow.first_host_fails {
         let fail =
@@ -127,23 +175,39 @@ async fn live(workflow: &Workflow<'_>, mortal: Mortal, side: Side, number: u64) 
     client.go_on().await;
     world.rest().await;
 
-    let cut = if mortal == Mortal::Service { &world.commits } else { &world.calls };
+    if workflow.first_host_dies {
+        world.power_off().await;
+        client.leaves("h1", workflow.first_target_fails && workflow.hosts == 2);
+    }
+    if workflow.first_target_fails {
+        let fail =
+            |_| world.machines[1].hypervisor.fail_next(GuestStep::Start, Fault::permanent("no bridge"));
+        (0..100).for_each(fail);
+    }
+    let cut = Arc::clone(if mortal == Mortal::Service { &world.commits } else { &world.calls });
     cut.arm(number, side);
     client.add(workflow.actions);
     tokio::select! {
         () = cut.death() => {}
-        () = go_to_the_end(&mut client, &world) => return false,
+        () = go_to_the_end(&mut client, &mut world) => return false,
     }
     match mortal {
         Mortal::Service => world.restart_service(),
         Mortal::Agent => world.restart_dead_agent(),
     }
-    client.check(&world.rest().await);
-    go_to_the_end(&mut client, &world).await;
+    if workflow.first_host_dies {
+        world.until_it_answers().await;
+    } else {
+        client.check(&world.rest().await);
+    }
+    go_to_the_end(&mut client, &mut world).await;
     true
 }
 
-async fn go_to_the_end(client: &mut Client, world: &World) {
+async fn go_to_the_end(client: &mut Client, world: &mut World) {
     client.go_on().await;
-    client.check(&world.rest().await);
+    let was_off = world.power_on();
+    let books = world.rest().await;
+    client.check(&books);
+    assert!(!was_off || client.is_evacuated(&books), "{books:?}");
 }

@@ -7,12 +7,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
+use berth_api::v1;
+use berth_api::v1::fleet_client::FleetClient;
 use berth_compute_agent::agent::{self, Settings};
 use berth_compute_agent::disks::{DiskServer, Peers};
-use berth_compute_agent::{Facts, FakeHypervisor, Found, Hypervisor, Offer, service};
+use berth_compute_agent::{Facts, FakeHypervisor, FakeStorage, Found, Hypervisor, Offer, service};
 use berth_server::{DataDir, DurabilityOptions, FleetOptions, Grpc, Keeper, ServiceOptions};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tonic::transport::{Channel, Endpoint};
 use uuid::Uuid;
@@ -25,6 +28,9 @@ use berth_system_tests::books::Books;
 /// The limit of every wait. Everything happens at once, so a longer wait would not succeed either.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// After how long a host that is evacuated is down.
+const SHORT: Duration = Duration::from_secs(1);
+
 /// How long the threads of a process that is killed may take to notice.
 const END: Duration = Duration::from_secs(10);
 
@@ -36,6 +42,7 @@ pub(crate) struct World {
     data: TempDir,
     address: SocketAddr,
     serving: Option<Serving>,
+    options: ServiceOptions,
 }
 
 struct Serving {
@@ -51,28 +58,74 @@ pub(crate) struct Machine {
     /// The port where its agent offers disks: the same in each life.
     disks: Arc<DiskServer>,
     running: Option<(Arc<MortalAgent>, Runtime)>,
+    /// Makes the agent shut down gracefully.
+    stop: Option<oneshot::Sender<()>>,
+    is_off: bool,
 }
 
 impl World {
-    /// As many hosts, the first of them the largest. To be called on a runtime.
-    pub(crate) async fn new(hosts: u32) -> Self {
+    /// As many hosts, the first of them the largest. To be called on a runtime. If they share storage, hosts may be down for long.
+    pub(crate) async fn new(hosts: u32, share_storage: bool) -> Self {
         static WORLDS: AtomicU16 = AtomicU16::new(1);
         // An address of its own: no other program takes the port while the service is away.
         let [high, low] = WORLDS.fetch_add(1, Ordering::Relaxed).to_be_bytes();
         let data = tempfile::tempdir().expect("a temporary directory");
         let (commits, calls) = (Arc::new(Cut::new()), Arc::new(Cut::new()));
         let any_port = SocketAddr::from((Ipv4Addr::new(127, 77, high, low), 0));
-        let (serving, address) = Serving::start(&data, any_port, Arc::clone(&commits));
+        let options = options(share_storage);
+        let (serving, address) = Serving::start(&data, any_port, options.clone(), Arc::clone(&commits));
         let channel = Endpoint::new(format!("http://{address}")).expect("a URL").connect_lazy();
         let mut machines: Vec<_> = (1..=hosts).map(Machine::new).collect();
+        if share_storage {
+            let storage = FakeStorage::default();
+            machines.iter().for_each(|machine| machine.hypervisor.share(&storage, Uuid::from_u128(5)));
+        }
         machines.iter_mut().for_each(|machine| machine.start(address, Arc::clone(&calls)));
-        Self { channel, commits, calls, machines, data, address, serving: Some(serving) }
+        Self { channel, commits, calls, machines, data, address, serving: Some(serving), options }
+    }
+
+    /// The first host loses its power. Its agent takes leave first, so that the service notices at once.
+    pub(crate) async fn power_off(&mut self) {
+        let machine = &mut self.machines[0];
+        drop(machine.stop.take());
+        let mut fleet = FleetClient::new(self.channel.clone());
+        let start = Instant::now();
+        loop {
+            let wanted = v1::GetHostRequest { name: machine.name.clone() };
+            if !fleet.get_host(wanted).await.expect("it is known").get_ref().is_up {
+                break;
+            }
+            assert!(start.elapsed() < PATIENCE, "the host stays up");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        machine.kill();
+        machine.hypervisor.lose_power();
+        machine.is_off = true;
+    }
+
+    /// Waits until the service, which may have been started again, answers.
+    pub(crate) async fn until_it_answers(&self) {
+        let start = Instant::now();
+        let mut fleet = FleetClient::new(self.channel.clone());
+        while fleet.list_hosts(v1::ListHostsRequest::default()).await.is_err() {
+            assert!(start.elapsed() < PATIENCE, "the service does not answer");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// A host without power gets it back; returns whether there was one.
+    pub(crate) fn power_on(&mut self) -> bool {
+        let Some(machine) = self.machines.iter_mut().find(|machine| machine.is_off) else { return false };
+        machine.is_off = false;
+        machine.start(self.address, Arc::new(Cut::new()));
+        true
     }
 
     /// The service that died at a commit starts again from what is durable.
     pub(crate) fn restart_service(&mut self) {
         self.serving.take().expect("it ran").kill();
-        let (serving, _) = Serving::start(&self.data, self.address, Arc::new(Cut::new()));
+        let (serving, _) =
+            Serving::start(&self.data, self.address, self.options.clone(), Arc::new(Cut::new()));
         self.serving = Some(serving);
     }
 
@@ -117,9 +170,13 @@ impl Drop for World {
     }
 }
 
-fn options() -> ServiceOptions {
-    // No process is down for long, and no result may depend on how long it is down.
-    let fleet = FleetOptions { down_after: PATIENCE, ..FleetOptions::default() };
+fn options(hosts_go_down: bool) -> ServiceOptions {
+    // No process is down for long, and no result may depend on how long it is down. A host that is evacuated is: after a start of the
+    // service, that is certain when it has sent no heartbeat for so long.
+    let fleet = match hosts_go_down {
+        true => FleetOptions { down_after: SHORT, heartbeat: SHORT / 10, ..FleetOptions::default() },
+        false => FleetOptions { down_after: PATIENCE, ..FleetOptions::default() },
+    };
     ServiceOptions { fleet, ..ServiceOptions::noauth2() }
 }
 
@@ -128,12 +185,17 @@ fn process(threads: usize) -> Runtime {
 }
 
 impl Serving {
-    fn start(data: &TempDir, address: SocketAddr, cut: Arc<Cut>) -> (Self, SocketAddr) {
+    fn start(
+        data: &TempDir,
+        address: SocketAddr,
+        options: ServiceOptions,
+        cut: Arc<Cut>,
+    ) -> (Self, SocketAddr) {
         let store_cut = Arc::clone(&cut);
         let mortal = move |store| Box::new(MortalStore::new(store, Arc::clone(&store_cut))) as _;
         let directory = DataDir::open(data.path()).expect("nobody else has it");
         let durability = DurabilityOptions { stepwise: true, ..DurabilityOptions::default() };
-        let started = Keeper::start_through(directory, options(), durability, mortal);
+        let started = Keeper::start_through(directory, options, durability, mortal);
         let (service, keeper) = started.expect("what is durable is a state");
         let runtime = process(2);
         let (ready, bound) = std::sync::mpsc::channel();
@@ -161,7 +223,7 @@ impl Machine {
         let facts = Facts::plain(Uuid::from_u128(0xa << 64 | u128::from(number)), 8, memory_mb, 100);
         let disks = Arc::new(DiskServer::bind(0, None).expect("a port"));
         let hypervisor = Arc::new(FakeHypervisor::new(facts));
-        Self { name: format!("h{number}"), hypervisor, disks, running: None }
+        Self { name: format!("h{number}"), hypervisor, disks, running: None, stop: None, is_off: false }
     }
 
     fn start(&mut self, service: SocketAddr, cut: Arc<Cut>) {
@@ -175,11 +237,13 @@ impl Machine {
             seed: 1,
         };
         let agent = Arc::new(MortalAgent::new(Arc::clone(&self.hypervisor), cut));
+        let (stop, stopped) = oneshot::channel();
         let (runtime, mortal, url) = (process(1), Arc::clone(&agent), format!("http://{service}"));
         runtime.spawn(async move {
             let channel = service::channel(&url, None).expect("loopback");
-            agent::run(mortal, settings, channel, std::future::pending()).await;
+            agent::run(mortal, settings, channel, async { drop(stopped.await) }).await;
         });
+        self.stop = Some(stop);
         self.running = Some((agent, runtime));
     }
 

@@ -33,7 +33,10 @@ pub(crate) struct Client {
 /// What can be done to an instance with this status.
 fn possible(status: &str) -> &'static [Action] {
     match status {
-        "ACTIVE" => &[Action::Stop, Action::Pause, Action::Suspend, Action::Reboot, Action::Shelve],
+        "ACTIVE" => {
+            &[Action::Stop, Action::Pause, Action::Suspend, Action::Reboot, Action::Shelve, Action::Migrate]
+        }
+        "VERIFY_RESIZE" => &[Action::Confirm, Action::Revert],
         "SHUTOFF" => &[Action::Start, Action::Shelve],
         "PAUSED" => &[Action::Unpause],
         "SUSPENDED" => &[Action::Resume],
@@ -175,6 +178,9 @@ impl Client {
         match Outcome::of(&answer) {
             Outcome::Done => {
                 fate.statuses = [goal].into();
+                if action == Action::Migrate {
+                    fate.statuses.insert("ACTIVE"); // no target could build it, because agents were killed
+                }
                 self.tally.answers += 1;
             }
             Outcome::Unknown => drop(fate.statuses.insert(goal)),

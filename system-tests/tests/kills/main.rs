@@ -183,9 +183,10 @@ impl Cloud {
     fn figures(&self) -> String {
         let answers: u64 = self.clients.iter().map(|client| client.tally.answers).sum();
         let instances: usize = self.clients.iter().map(|client| client.tally.instances.len()).sum();
+        let moved: u64 = self.clients.iter().map(|client| client.tally.moved).sum();
         let ([service, agents], longest) = (self.kills, self.longest.as_secs_f64());
         format!(
-            "service killed {service} times, agents {agents}; {answers} answers checked, {instances} instances, at rest after {longest:.1} s at most"
+            "service killed {service} times, agents {agents}; {answers} answers checked, {instances} instances, {moved} moves seen, at rest after {longest:.1} s at most"
         )
     }
 }

@@ -39,10 +39,12 @@ pub(crate) struct Tally {
     pub(crate) answers: u64,
     /// How often an instance came to rest as a guest that runs.
     pub(crate) running: u64,
+    /// How often one came to rest on another host, with its former disks set aside.
+    pub(crate) moved: u64,
 }
 
-pub(crate) const STATUSES: [&str; 6] =
-    ["ACTIVE", "SHUTOFF", "PAUSED", "SUSPENDED", "SHELVED_OFFLOADED", "ERROR"];
+pub(crate) const STATUSES: [&str; 7] =
+    ["ACTIVE", "SHUTOFF", "PAUSED", "SUSPENDED", "SHELVED_OFFLOADED", "VERIFY_RESIZE", "ERROR"];
 
 impl Tally {
     pub(crate) fn add(&mut self, uuid: String) {
@@ -73,6 +75,7 @@ impl Tally {
                 }
                 fate.deletion = Deletion::None;
                 self.running += u64::from(*status == "ACTIVE");
+                self.moved += u64::from(*status == "VERIFY_RESIZE");
                 true
             }
         });

@@ -2,7 +2,8 @@
 
 use anyhow::{Result, bail};
 use berth_api::v1::{
-    Instance, InstanceRequest, LockRequest, MigrateInstanceRequest, RebootRequest, ResizeInstanceRequest,
+    EvacuateInstanceRequest, EvacuatedState, Instance, InstanceRequest, LockRequest, MigrateInstanceRequest,
+    RebootRequest, ResizeInstanceRequest,
 };
 use clap::{Args, Subcommand};
 
@@ -41,6 +42,49 @@ pub(super) struct Migrate {
     /// The host to go to; it has to pass the same filters as any other [default: the scheduler chooses]
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     pub(super) host: String,
+}
+
+#[derive(Args)]
+pub(super) struct Evacuate {
+    #[command(flatten)]
+    pub(super) named: Named,
+    /// The host to go to; it has to pass the same filters as any other [default: the scheduler chooses]
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    pub(super) host: String,
+    #[command(flatten)]
+    pub(super) terms: EvacuationTerms,
+}
+
+/// What holds for each evacuation.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct EvacuationTerms {
+    /// You state that nothing runs on the host any longer: it has no power, or no access to the storage
+    #[arg(long)]
+    pub(crate) fenced: bool,
+    /// Build disks that only the host has again from the image. What guests wrote to them is lost
+    #[arg(long)]
+    pub(crate) rebuild: bool,
+    /// The state afterwards [default: the state before; servers that were paused or suspended are stopped]
+    #[arg(long, value_enum)]
+    pub(crate) state: Option<TargetState>,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum TargetState {
+    Active,
+    Stopped,
+}
+
+impl EvacuationTerms {
+    /// The state, as a number of the protocol.
+    pub(crate) fn state(&self) -> i32 {
+        match self.state {
+            None => EvacuatedState::Unspecified,
+            Some(TargetState::Active) => EvacuatedState::Active,
+            Some(TargetState::Stopped) => EvacuatedState::Stopped,
+        }
+        .into()
+    }
 }
 
 /// `resize SERVER --flavor NAME`, or `resize confirm|revert SERVER`.
@@ -95,6 +139,7 @@ pub(super) enum Operation {
     Unshelve,
     Resize { flavor: String },
     Migrate { host: String },
+    Evacuate { host: String, terms: EvacuationTerms },
     ConfirmResize,
     RevertResize,
 }
@@ -110,7 +155,7 @@ impl Operation {
             Self::Start | Self::Reboot { .. } | Self::Unpause | Self::Resume | Self::Unshelve => &["ACTIVE"],
             Self::Resize { .. } | Self::Migrate { .. } => &["VERIFY_RESIZE"],
             // A server that was shut off is shut off again.
-            Self::ConfirmResize | Self::RevertResize => &["ACTIVE", "SHUTOFF"],
+            Self::Evacuate { .. } | Self::ConfirmResize | Self::RevertResize => &["ACTIVE", "SHUTOFF"],
         })
     }
 
@@ -135,6 +180,12 @@ impl Operation {
             }
             Self::Migrate { host } => {
                 instances.migrate(request(MigrateInstanceRequest { instance, project, host })).await
+            }
+            Self::Evacuate { host, terms } => {
+                let state = terms.state();
+                let EvacuationTerms { fenced, rebuild, .. } = terms;
+                let wanted = EvacuateInstanceRequest { instance, project, host, fenced, rebuild, state };
+                instances.evacuate(request(wanted)).await
             }
             Self::ConfirmResize => instances.confirm_resize(wanted).await,
             Self::RevertResize => instances.revert_resize(wanted).await,

@@ -18,7 +18,8 @@ use super::record::{Format, print_list};
 use super::refusal::Answer;
 use super::{Common, Project, Scope, run};
 use crate::Ending;
-use act::{Migrate, Named, Operation, Reboot, Resize};
+pub(crate) use act::EvacuationTerms;
+use act::{Evacuate, Migrate, Named, Operation, Reboot, Resize};
 use create::Create;
 pub(crate) use request::Wanted;
 
@@ -34,6 +35,7 @@ Examples:
   berth server resize web-1 --flavor m1.large --wait
   berth server resize confirm web-1
   berth server migrate web-2 --host compute-8 --wait
+  berth server evacuate web-3 --fenced --wait                     its host has no power
   berth server event list web-1
 
 SERVER is a server's UUID, or its name if only one of the project has it.")]
@@ -79,6 +81,8 @@ enum Action {
     Resize(Resize),
     /// Migrate servers to other hosts. They are shut down meanwhile, and wait for `resize confirm` or `resize revert` then
     Migrate(Migrate),
+    /// Evacuate servers from a host that is down and fenced
+    Evacuate(Evacuate),
     /// Lock a server, so that only operators can act on it
     Lock {
         #[command(flatten)]
@@ -160,6 +164,7 @@ async fn act(client: &Client, action: Action, project: String, format: Format) -
         Action::Unshelve(named) => (Operation::Unshelve, named),
         Action::Resize(resize) => resize.parts()?,
         Action::Migrate(Migrate { named, host }) => (Operation::Migrate { host }, named),
+        Action::Evacuate(Evacuate { named, host, terms }) => (Operation::Evacuate { host, terms }, named),
     };
     named.act(client, operation, &project, format).await
 }

@@ -7,7 +7,7 @@ use crate::operator::flavor;
 use crate::operator::record::Record;
 
 /// The words for `status` that a server in a list can have.
-pub(super) const STATUSES: [&str; 12] = [
+pub(super) const STATUSES: [&str; 13] = [
     "BUILD",
     "ACTIVE",
     "SHUTOFF",
@@ -19,6 +19,7 @@ pub(super) const STATUSES: [&str; 12] = [
     "RESIZE",
     "VERIFY_RESIZE",
     "REVERT_RESIZE",
+    "REBUILD",
     "ERROR",
 ];
 

@@ -170,6 +170,9 @@ macro_rules! service {
 service!(Fleet {
     list_hosts "ListHosts": ListHostsRequest => ListHostsResponse,
     get_host "GetHost": GetHostRequest => Host,
+    fence_host "FenceHost": FenceHostRequest => Host,
+    evacuate_host "EvacuateHost": EvacuateHostRequest => HostEvacuation,
+    get_host_evacuation "GetHostEvacuation": GetHostEvacuationRequest => HostEvacuation,
     approve_host "ApproveHost": ApproveHostRequest => Host,
     set_host "SetHost": SetHostRequest => Host,
     delete_host "DeleteHost": DeleteHostRequest => DeleteHostResponse,
@@ -206,6 +209,7 @@ service!(Instances {
     unshelve "Unshelve": InstanceRequest => Instance,
     resize "Resize": ResizeInstanceRequest => Instance,
     migrate "Migrate": MigrateInstanceRequest => Instance,
+    evacuate "Evacuate": EvacuateInstanceRequest => Instance,
     confirm_resize "ConfirmResize": InstanceRequest => Instance,
     revert_resize "RevertResize": InstanceRequest => Instance,
     list_migrations "ListMigrations": ListMigrationsRequest => ListMigrationsResponse,

@@ -57,7 +57,7 @@ fn a_host_is_shown_whole() {
     let inventory = json!({ "total": 64, "reserved": 2, "min_unit": 1, "max_unit": 64, "step_size": 1, "allocation_ratio": 4.0 });
     let expected = json!({
         "name": "compute-1", "provider": UUID, "status": "disabled", "reason": "memory errors", "state": "up",
-        "last_seen": AT_TEXT, "since": AT_TEXT, "availability_zone": "az1", "aggregates": ["rack1", "ssd"],
+        "last_seen": AT_TEXT, "since": AT_TEXT, "fenced_at": null, "fenced_by": null, "availability_zone": "az1", "aggregates": ["rack1", "ssd"],
         "instances": 3, "hypervisor": null, "inventories": { "VCPU": inventory }, "usages": { "VCPU": 12 },
     });
     assert_eq!(shown, expected);

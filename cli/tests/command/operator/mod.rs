@@ -1,6 +1,7 @@
 //! The operators' commands against a fake service, which records the requests and sends the responses of the test.
 
 mod connection;
+mod evacuations;
 mod explain;
 pub(super) mod fake;
 mod fleet;

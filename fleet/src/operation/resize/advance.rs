@@ -17,6 +17,9 @@ impl Fleet {
         if self.is_placing(uuid) {
             return None;
         }
+        if instance.is_evacuating() {
+            return self.next_refuge(instance, now);
+        }
         let migration = instance.migration()?;
         match instance.operation {
             Some(Operation::ResizePrep) => {
@@ -55,18 +58,32 @@ impl Fleet {
     /// Begins to move an instance to a target that it has claimed. One that is to be deleted stays; one that was deleted holds nothing
     /// afterwards.
     pub fn leave_source(&mut self, uuid: Uuid, target: &str, now: Timestamp) {
+        if let Some(instance) = self.state.instance(uuid)
+            && instance.operation == Some(Operation::EvacuatePrep)
+            && !self.is_fenced(&instance.location.host)
+        {
+            return self.cancel_evacuation(uuid, "the host is back", now);
+        }
         let begun = self.change_instance(uuid, |instance| {
-            if instance.operation == Some(Operation::ResizePrep) {
-                instance.leave(target, now);
+            match instance.operation {
+                Some(Operation::ResizePrep) => instance.leave(target, now),
+                Some(Operation::EvacuatePrep) => instance.retarget(target, now),
+                _ => return None,
             }
+            Some(instance.location.host.clone())
         });
-        if begun.is_none() {
-            self.release(uuid);
+        match begun {
+            None => self.release(uuid),
+            Some(Some(source)) if self.is_fenced(&source) => self.disable_evacuated(&source),
+            Some(_) => {}
         }
     }
 
     /// Ends a move that found no target: the instance is as before.
     pub fn cancel_move(&mut self, uuid: Uuid, reason: &str, now: Timestamp) {
+        if self.state.instance(uuid).is_some_and(|instance| instance.is_evacuating()) {
+            return self.cancel_evacuation(uuid, reason, now);
+        }
         self.change_instance(uuid, |instance| {
             if instance.operation == Some(Operation::ResizePrep) {
                 instance.stay(reason, now);
@@ -78,7 +95,9 @@ impl Fleet {
     pub fn retarget(&mut self, uuid: Uuid, target: &str, now: Timestamp) {
         self.change_instance(uuid, |instance| {
             let has_target = instance.migration().is_none_or(|migration| !migration.target.is_empty());
-            if instance.operation == Some(Operation::ResizeFinish) && !has_target {
+            let is_due =
+                matches!(instance.operation, Some(Operation::ResizeFinish | Operation::EvacuateFinish));
+            if is_due && !has_target {
                 instance.retarget(target, now);
             }
         });
@@ -88,9 +107,10 @@ impl Fleet {
     pub fn abandon_move(&mut self, uuid: Uuid, reason: &str, now: Timestamp) {
         let Some(instance) = self.instance_by_uuid(uuid) else { return };
         let Some(migration) = instance.migration() else { return };
-        let failures = migration.failures.iter().map(|(host, error)| format!("{host}: {error}"));
-        let reasons: Vec<String> = failures.chain((!reason.is_empty()).then(|| reason.to_owned())).collect();
-        let error = format!("the move failed: {}", reasons.join("; "));
+        if instance.is_evacuating() {
+            return self.abandon_evacuation(uuid, reason, now);
+        }
+        let error = migration.failure("the move failed", reason);
         match self.exchange_claims(&instance, now) {
             Ok(()) => drop(self.change_instance(uuid, |instance| instance.go_back("", &error, now))),
             Err(refused) => {

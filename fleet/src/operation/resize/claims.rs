@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use berth_placement::{Consumer, ConsumerId, ConsumerWrite, ExpectedGeneration, Owner, Timestamp};
+use berth_placement::{Consumer, ConsumerId, ConsumerWrite, ExpectedGeneration, Member, Owner, Timestamp};
 use uuid::Uuid;
 
 use crate::Fleet;
@@ -36,6 +36,7 @@ impl Fleet {
             return Ok(());
         };
         let held = self.index.consumer(own);
+        let held_nothing = held.is_none();
         let writes = [
             write(own, held.as_ref(), &kept),
             ConsumerWrite {
@@ -43,7 +44,15 @@ impl Fleet {
                 ..write(other, Some(&kept), &kept)
             },
         ];
-        let exchanged = self.index.transfer(&writes, now);
+        // A member of an affinity group that has left its host together with the others holds nothing, and is in no group.
+        let topology = self.index.topology();
+        let joins = self.state.membership(instance.uuid).filter(|_| held_nothing);
+        let exchanged = match (joins, topology.host_of(&kept.allocations)) {
+            (Some(group), Some(host)) => {
+                self.index.claim_group(group.into(), &[Member::new(own, host)], &writes, now)
+            }
+            _ => self.index.transfer(&writes, now),
+        };
         exchanged.map_err(|error| {
             let source = &migration.source;
             FleetError::precondition(
@@ -56,7 +65,13 @@ impl Fleet {
 
 /// A write that gives a consumer, as it is, the allocations of another.
 fn write(consumer: ConsumerId, held: Option<&Consumer>, of: &Consumer) -> ConsumerWrite {
-    let owner = held.or(Some(of)).and_then(|known| known.owner.clone());
+    let as_instance = |owner: &Arc<Owner>| {
+        Arc::new(Owner { consumer_type: Some("INSTANCE".into()), ..Owner::clone(owner) })
+    };
+    let owner = match held {
+        Some(held) => held.owner.clone(),
+        None => of.owner.as_ref().map(as_instance), // a migration has held everything
+    };
     let nobody = || Arc::new(Owner { project: "".into(), user: "".into(), consumer_type: None });
     ConsumerWrite {
         consumer,

@@ -34,6 +34,7 @@ impl Fleet {
             Some(Operation::ResizeMigrating) => self.report_leaving(uuid, report, now),
             Some(Operation::ResizeFinish) => self.report_arriving(uuid, report, now),
             Some(Operation::ResizeRestoring) => self.report_restoring(uuid, report, now),
+            Some(Operation::EvacuateFinish) => self.report_evacuated(uuid, report, now),
             // What happens to the guest meanwhile is noticed when the step is done.
             _ => {
                 self.change_instance(uuid, |instance| instance.observed.power = power(report.state));

@@ -75,7 +75,7 @@ impl Fleet {
         self.change_instance(uuid, |instance| {
             let (action, message) = match migration.kind {
                 MigrationKind::Resize => ("resize", format!("to the flavor {:?}", migration.new_flavor.name)),
-                MigrationKind::Cold => ("migrate", String::new()),
+                MigrationKind::Cold | MigrationKind::Evacuation => ("migrate", String::new()),
             };
             instance.open_migration(migration);
             instance.operation = Some(Operation::ResizePrep);

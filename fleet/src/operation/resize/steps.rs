@@ -21,6 +21,8 @@ impl Instance {
                     | Operation::ResizeConfirming
                     | Operation::ResizeReverting
                     | Operation::ResizeRestoring
+                    | Operation::EvacuatePrep
+                    | Operation::EvacuateFinish
             )
         )
     }
@@ -32,6 +34,8 @@ impl Instance {
         match self.operation {
             Some(Operation::ResizePrep | Operation::ResizeReverting) => true,
             Some(Operation::ResizeFinish) => !has_target,
+            // A target may be fenced by now.
+            Some(Operation::EvacuatePrep | Operation::EvacuateFinish) => true,
             _ => false,
         }
     }
@@ -39,7 +43,8 @@ impl Instance {
     /// The host whose guest the present desired state is about; empty for none.
     pub(crate) fn acting_host(&self) -> &str {
         match (self.operation, self.migration()) {
-            (Some(Operation::ResizeFinish), Some(migration)) => &migration.target,
+            (Some(Operation::ResizeFinish | Operation::EvacuateFinish), Some(migration)) => &migration.target,
+            (Some(Operation::EvacuatePrep), _) => "",
             (Some(Operation::ResizeRestoring), Some(migration)) => &migration.source,
             (Some(Operation::ResizeReverting), _) => "",
             _ => &self.location.host,
@@ -91,13 +96,26 @@ impl Instance {
         self.note(now, "resize_migrating", "", "done");
     }
 
-    /// Another target is claimed.
+    /// The step that builds the guest on a target.
+    fn arrival(&self) -> (Operation, &'static str) {
+        if self.is_evacuating() {
+            return (Operation::EvacuateFinish, "evacuate");
+        }
+        (Operation::ResizeFinish, "resize_finish")
+    }
+
+    /// A target is claimed, or another.
     pub(super) fn retarget(&mut self, target: &str, now: Timestamp) {
         let Some(migration) = self.migration_mut() else { return };
         target.clone_into(&mut migration.target);
         self.location.leftovers.retain(|left| left != target);
-        self.go_to(Operation::ResizeFinish, now);
-        self.note(now, "resize_finish", "", format!("goes to {target} instead"));
+        let (step, action) = self.arrival();
+        let message = match self.operation == Some(step) {
+            true => format!("goes to {target} instead"),
+            false => format!("from {} to {target}", self.location.host),
+        };
+        self.go_to(step, now);
+        self.note(now, action, "", message);
     }
 
     /// The target could not build the guest. It is to remove what it has, and another is to be found.
@@ -106,8 +124,9 @@ impl Instance {
         let target = std::mem::take(&mut migration.target);
         migration.failures.insert(target.clone(), error.to_owned());
         self.add_leftover(&target);
-        self.go_to(Operation::ResizeFinish, now);
-        self.note(now, "resize_finish", "", format!("failed on {target}: {error}"));
+        let (step, action) = self.arrival();
+        self.go_to(step, now);
+        self.note(now, action, "", format!("failed on {target}: {error}"));
     }
 
     /// The target has the guest.
@@ -188,7 +207,9 @@ impl Instance {
             self.migration().is_some_and(|migration| migration.target == host && migration.source != host);
         match self.operation {
             Some(Operation::ResizeReverting) => is_target,
-            Some(Operation::ResizeFinish) => is_target && self.location.host != host,
+            Some(Operation::ResizeFinish | Operation::EvacuateFinish) => {
+                is_target && self.location.host != host
+            }
             _ => false,
         }
     }
@@ -196,21 +217,22 @@ impl Instance {
     /// A host of the move is deleted: nothing will ever run there again.
     pub(crate) fn lose_side(&mut self, host: &str, now: Timestamp) {
         let Some(migration) = self.migration() else { return };
-        if self.operation == Some(Operation::ResizeFinish) && migration.target == host {
+        let builds = matches!(self.operation, Some(Operation::ResizeFinish | Operation::EvacuateFinish));
+        if builds && migration.target == host {
             self.target_failed("the host was deleted", now);
         } else if self.operation == Some(Operation::Delete) && migration.source == host {
             self.close_migration(MigrationOutcome::Deleted, now);
         }
     }
 
-    fn add_leftover(&mut self, host: &str) {
+    pub(crate) fn add_leftover(&mut self, host: &str) {
         if !host.is_empty() && !self.location.leftovers.iter().any(|left| left == host) {
             self.location.leftovers.push(host.to_owned());
         }
     }
 
     /// The state at rest that its guest has.
-    fn state_of_guest(&self) -> VmState {
+    pub(crate) fn state_of_guest(&self) -> VmState {
         match self.observed.power {
             Power::Shutdown | Power::Crashed => VmState::Stopped,
             _ => VmState::Active,

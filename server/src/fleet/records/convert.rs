@@ -41,6 +41,8 @@ impl From<&Host> for StoredHost {
             reason: host.reason.clone(),
             hypervisor: host.hypervisor.clone().map(Into::into),
             providers: host.providers.iter().map(Into::into).collect(),
+            fence: host.fence.as_ref().map(Into::into),
+            evacuation: host.evacuation.as_ref().map(Into::into),
         }
     }
 }
@@ -59,6 +61,8 @@ impl From<StoredHost> for Host {
             reason: record.reason,
             hypervisor: record.hypervisor.map(Into::into),
             providers: record.providers.into_iter().map(Into::into).collect(),
+            fence: record.fence.map(Into::into),
+            evacuation: record.evacuation.map(Into::into),
         }
     }
 }
@@ -75,6 +79,7 @@ impl From<HypervisorInfo> for StoredHypervisor {
             address: of.address,
             agent_version: of.agent_version,
             disks_port: of.disks_port,
+            storage: if of.storage.is_nil() { Vec::new() } else { bytes(of.storage) },
         }
     }
 }
@@ -91,6 +96,7 @@ impl From<StoredHypervisor> for HypervisorInfo {
             address: of.address,
             agent_version: of.agent_version,
             disks_port: of.disks_port,
+            storage: uuid(&of.storage),
         }
     }
 }
@@ -373,6 +379,8 @@ impl From<Option<Operation>> for StoredTask {
             Some(Operation::ResizeConfirming) => Self::ResizeConfirming,
             Some(Operation::ResizeReverting) => Self::ResizeReverting,
             Some(Operation::ResizeRestoring) => Self::ResizeRestoring,
+            Some(Operation::EvacuatePrep) => Self::EvacuatePrep,
+            Some(Operation::EvacuateFinish) => Self::EvacuateFinish,
         }
     }
 }
@@ -400,6 +408,8 @@ impl From<StoredTask> for Option<Operation> {
             StoredTask::ResizeConfirming => Operation::ResizeConfirming,
             StoredTask::ResizeReverting => Operation::ResizeReverting,
             StoredTask::ResizeRestoring => Operation::ResizeRestoring,
+            StoredTask::EvacuatePrep => Operation::EvacuatePrep,
+            StoredTask::EvacuateFinish => Operation::EvacuateFinish,
         })
     }
 }

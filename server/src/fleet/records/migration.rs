@@ -4,7 +4,7 @@ use berth_fleet::{Migration, MigrationKind, MigrationOutcome};
 use berth_placement::Timestamp;
 
 use super::convert::{bytes, uuid};
-use super::{StoredMigration, StoredMigrationKind, StoredMigrationOutcome, StoredVmState};
+use super::{StoredMigration, StoredMigrationKind, StoredMigrationOutcome, StoredTask, StoredVmState};
 
 impl From<&Migration> for StoredMigration {
     fn from(migration: &Migration) -> Self {
@@ -24,6 +24,8 @@ impl From<&Migration> for StoredMigration {
             outcome: StoredMigrationOutcome::from(migration.outcome).into(),
             created_at: migration.created_at.0,
             updated_at: migration.updated_at.0,
+            task_before: StoredTask::from(migration.operation_before).into(),
+            rebuilds: migration.rebuilds,
         }
     }
 }
@@ -37,6 +39,8 @@ impl From<StoredMigration> for Migration {
             kind,
             outcome,
             state_before: record.state_before().into(),
+            operation_before: record.task_before().into(),
+            rebuilds: record.rebuilds,
             source: record.source,
             target: record.target,
             requested_host: record.requested_host,
@@ -56,6 +60,7 @@ impl From<MigrationKind> for StoredMigrationKind {
         match kind {
             MigrationKind::Cold => Self::Cold,
             MigrationKind::Resize => Self::Resize,
+            MigrationKind::Evacuation => Self::Evacuation,
         }
     }
 }
@@ -65,6 +70,7 @@ impl From<StoredMigrationKind> for MigrationKind {
         match kind {
             StoredMigrationKind::Cold => Self::Cold,
             StoredMigrationKind::Resize => Self::Resize,
+            StoredMigrationKind::Evacuation => Self::Evacuation,
         }
     }
 }
@@ -77,6 +83,7 @@ impl From<Option<MigrationOutcome>> for StoredMigrationOutcome {
             Some(MigrationOutcome::Reverted) => Self::Reverted,
             Some(MigrationOutcome::Failed) => Self::Failed,
             Some(MigrationOutcome::Deleted) => Self::Deleted,
+            Some(MigrationOutcome::Evacuated) => Self::Evacuated,
         }
     }
 }
@@ -89,6 +96,7 @@ impl From<StoredMigrationOutcome> for Option<MigrationOutcome> {
             StoredMigrationOutcome::Reverted => MigrationOutcome::Reverted,
             StoredMigrationOutcome::Failed => MigrationOutcome::Failed,
             StoredMigrationOutcome::Deleted => MigrationOutcome::Deleted,
+            StoredMigrationOutcome::Evacuated => MigrationOutcome::Evacuated,
         })
     }
 }

@@ -51,6 +51,14 @@ pub(super) fn delete(
     Ok(v1::DeleteHostResponse {})
 }
 
+pub(super) fn fence(
+    call: &Call<'_>,
+    wanted: &v1::FenceHostRequest,
+    user: &str,
+) -> Result<v1::Host, CallError> {
+    Ok(host(call.fleet.fence_host(&wanted.name, user, !wanted.fenced)?))
+}
+
 pub(super) fn statistics(call: &Call<'_>, _: &v1::GetStatisticsRequest) -> Result<v1::Statistics, CallError> {
     let mut sums = v1::Statistics::default();
     let names: Vec<String> = call.fleet.read(|fleet| fleet.host_names().cloned().collect());
@@ -75,6 +83,7 @@ fn host(state: HostState) -> v1::Host {
         HostStatus::Disabled => v1::host::Status::Disabled,
         HostStatus::Maintenance => v1::host::Status::Maintenance,
     };
+    let fence = host.fence.clone().unwrap_or_default();
     let usages = stock.iter().map(|(class, (_, used))| (class.clone(), *used)).collect();
     v1::Host {
         provider: host.uuid.to_string(),
@@ -93,6 +102,9 @@ fn host(state: HostState) -> v1::Host {
             .collect(),
         usages,
         instances: u32::try_from(instances).unwrap_or(u32::MAX),
+        fenced_at: fence.at.0,
+        fenced_by: fence.user,
+        fenced_by_command: fence.by_command,
     }
 }
 
@@ -107,6 +119,7 @@ fn hypervisor(known: HypervisorInfo) -> v1::Hypervisor {
         address,
         agent_version,
         disks_port,
+        storage,
     } = known;
     v1::Hypervisor {
         kind,
@@ -118,5 +131,6 @@ fn hypervisor(known: HypervisorInfo) -> v1::Hypervisor {
         address,
         agent_version,
         disks_port,
+        storage: if storage.is_nil() { String::new() } else { storage.to_string() },
     }
 }

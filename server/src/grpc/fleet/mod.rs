@@ -1,6 +1,7 @@
 //! The Fleet service: what operators arrange.
 
 mod aggregates;
+pub(crate) mod evacuations;
 mod flavors;
 mod groups;
 mod hosts;
@@ -14,6 +15,7 @@ use tonic::{Request, Response, Status};
 
 pub(crate) use self::refusals::CallError;
 use super::call::{read, write};
+use super::identity::Caller;
 use crate::service::Service;
 
 /// Hosts, aggregates, zones, flavors, server groups, quotas.
@@ -49,6 +51,31 @@ impl v1::fleet_server::Fleet for Fleet {
 
     async fn delete_host(&self, request: Request<v1::DeleteHostRequest>) -> Answer<v1::DeleteHostResponse> {
         write(&self.service, request, hosts::delete).await
+    }
+
+    async fn fence_host(&self, request: Request<v1::FenceHostRequest>) -> Answer<v1::Host> {
+        let caller = Caller::behind(&request);
+        let user = caller.role();
+        let wanted = request.get_ref();
+        if !wanted.fenced {
+            evacuations::run_fencing(&self.service, &wanted.name).await?;
+        }
+        write(&self.service, request, |call, wanted| hosts::fence(call, wanted, user)).await
+    }
+
+    async fn evacuate_host(&self, request: Request<v1::EvacuateHostRequest>) -> Answer<v1::HostEvacuation> {
+        let caller = Caller::behind(&request);
+        let user = caller.role();
+        let wanted = request.get_ref();
+        evacuations::ensure_fenced(&self.service, &wanted.name, wanted.fenced, user).await?;
+        write(&self.service, request, |call, wanted| evacuations::evacuate(call, wanted, user)).await
+    }
+
+    async fn get_host_evacuation(
+        &self,
+        request: Request<v1::GetHostEvacuationRequest>,
+    ) -> Answer<v1::HostEvacuation> {
+        read(&self.service, request, evacuations::get).await
     }
 
     async fn get_statistics(&self, request: Request<v1::GetStatisticsRequest>) -> Answer<v1::Statistics> {

@@ -5,8 +5,10 @@ use berth_fleet::{FleetError, Instance, Migration, Named};
 use tonic::Status;
 
 use super::message::{instance, migration};
+use crate::fleet::Evacuation;
 use crate::grpc::call::Call;
 use crate::grpc::fleet::CallError;
+use crate::grpc::fleet::evacuations::target_state;
 use crate::grpc::page::Page;
 
 /// Begins a move to another flavor, or to another host.
@@ -17,6 +19,19 @@ pub(super) fn begin(
     by: (&str, bool),
 ) -> Result<v1::Instance, CallError> {
     let moving = tokio::task::block_in_place(|| call.fleet.move_instance(named, flavor, host, by))?;
+    Ok(call.fleet.read(|fleet| instance(fleet, &moving)))
+}
+
+/// Begins an evacuation.
+pub(super) fn evacuate(
+    call: &Call<'_>,
+    wanted: &v1::EvacuateInstanceRequest,
+    by: (&str, bool),
+) -> Result<v1::Instance, CallError> {
+    let named = Named { name: &wanted.instance, project: &wanted.project };
+    let evacuation =
+        Evacuation { host: wanted.host.clone(), rebuild: wanted.rebuild, state: target_state(wanted.state)? };
+    let moving = tokio::task::block_in_place(|| call.fleet.evacuate_instance(named, &evacuation, by))?;
     Ok(call.fleet.read(|fleet| instance(fleet, &moving)))
 }
 

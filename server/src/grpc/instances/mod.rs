@@ -18,6 +18,7 @@ use self::message::{event, instance};
 use self::watching::{Messages, Watching};
 use super::call::{Call, read, read_in_turn, write};
 use super::fleet::CallError;
+use super::fleet::evacuations::ensure_fenced;
 use super::identity::Caller;
 use super::page::Page;
 use super::scheduler::hints;
@@ -124,6 +125,22 @@ impl v1::instances_server::Instances for Instances {
             let named = Named { name: &wanted.instance, project: &wanted.project };
             let host = Some(wanted.host.as_str()).filter(|host| !host.is_empty());
             migrations::begin(call, named, (None, host), (caller.role(), caller.is_operator()))
+        })
+        .await
+    }
+
+    async fn evacuate(&self, request: Request<v1::EvacuateInstanceRequest>) -> Answer<v1::Instance> {
+        let caller = Caller::behind(&request);
+        let wanted = request.get_ref();
+        let named = Named { name: &wanted.instance, project: &wanted.project };
+        let host = self.service.epoch().fleet.read(|fleet| fleet.instance(named)).ok();
+        if let Some(host) =
+            host.map(|instance| instance.location.host.clone()).filter(|host| !host.is_empty())
+        {
+            ensure_fenced(&self.service, &host, wanted.fenced, caller.role()).await?;
+        }
+        write(&self.service, request, |call, wanted| {
+            migrations::evacuate(call, wanted, (caller.role(), caller.is_operator()))
         })
         .await
     }

@@ -1,0 +1,107 @@
+//! `berth host evacuate` and `berth host evacuation`.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use berth_api::v1::host_evacuation::State;
+use berth_api::v1::{EvacuateHostRequest, EvacuatedInstance, GetHostEvacuationRequest, HostEvacuation};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::time::sleep;
+use tonic::{Code, Status};
+
+use crate::operator::connection::{Client, request};
+use crate::operator::record::{Format, Record, print_list};
+use crate::operator::refusal::{Answer, Refusal};
+use crate::operator::server::EvacuationTerms;
+
+/// How often the progress is requested, and how long the service may be unavailable.
+const INTERVAL: Duration = Duration::from_millis(500);
+const AWAY: Duration = Duration::from_secs(60);
+
+#[derive(Args)]
+pub(super) struct Evacuate {
+    name: String,
+    #[command(flatten)]
+    terms: EvacuationTerms,
+    /// Wait until all servers have moved; fail if one could not
+    #[arg(long)]
+    wait: bool,
+}
+
+impl Evacuate {
+    pub(super) async fn run(self, client: &Client, format: Format) -> Result<()> {
+        let Self { name, terms, wait } = self;
+        let state = terms.state();
+        let EvacuationTerms { fenced, rebuild, .. } = terms;
+        let wanted = EvacuateHostRequest { name: name.clone(), fenced, rebuild, state };
+        let mut run = client.fleet().evacuate_host(request(wanted)).await.answer()?;
+        if wait {
+            run = follow(client, run).await?;
+        }
+        print(format, &run)?;
+        if run.state() == State::Incomplete {
+            let failed = run.instances.iter().filter(|of| of.status == "failed").count();
+            bail!("{failed} servers of host {name} could not be evacuated");
+        }
+        Ok(())
+    }
+}
+
+pub(super) async fn show(client: &Client, name: String, format: Format) -> Result<()> {
+    let wanted = GetHostEvacuationRequest { name };
+    print(format, &client.fleet().get_host_evacuation(request(wanted)).await.answer()?)
+}
+
+const COLUMNS: [&str; 5] = ["server", "name", "status", "host", "reason"];
+
+fn print(format: Format, run: &HostEvacuation) -> Result<()> {
+    let records: Vec<Record> = run.instances.iter().cloned().map(record).collect();
+    print_list(format, &COLUMNS, &records)
+}
+
+fn record(of: EvacuatedInstance) -> Record {
+    Record::new()
+        .with("server", of.instance)
+        .with("name", of.name)
+        .with("status", of.status)
+        .with("host", of.host)
+        .text("reason", of.reason)
+}
+
+fn is_over(run: &HostEvacuation) -> bool {
+    matches!(run.state(), State::Done | State::Incomplete)
+}
+
+/// Follows a run until its end.
+async fn follow(client: &Client, mut run: HostEvacuation) -> Result<HostEvacuation> {
+    let bar = bar(run.instances.len());
+    let mut heard = Instant::now();
+    while !is_over(&run) {
+        let is_moved = |of: &&EvacuatedInstance| ["done", "completed"].contains(&of.status.as_str());
+        bar.set_position(run.instances.iter().filter(is_moved).count() as u64);
+        sleep(INTERVAL).await;
+        let wanted = GetHostEvacuationRequest { name: run.host.clone() };
+        match client.fleet().get_host_evacuation(request(wanted)).await {
+            Ok(answer) => (run, heard) = (answer.into_inner(), Instant::now()),
+            Err(status) if is_passing(&status) && heard.elapsed() < AWAY => {}
+            Err(status) => return Err(Refusal::from(&status).into()),
+        }
+    }
+    bar.finish_and_clear();
+    Ok(run)
+}
+
+/// Whether the failure may be temporary.
+fn is_passing(status: &Status) -> bool {
+    matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled)
+}
+
+/// On a terminal only.
+fn bar(servers: usize) -> ProgressBar {
+    let total = u64::try_from(servers).ok();
+    let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr_with_hz(10));
+    let style = ProgressStyle::with_template("{spinner} {pos}/{len} evacuated, {elapsed}");
+    bar.set_style(style.expect("a fixed template"));
+    bar
+}
