@@ -1,5 +1,7 @@
 //! The error response to a request that cannot be served.
 
+use std::fmt::Display;
+
 use axum::http::StatusCode;
 
 /// A refusal, as the API reports it.
@@ -14,6 +16,13 @@ pub struct Failure {
     pub detail: String,
     /// The methods that are allowed, when the requested one is not among them.
     pub allow: Option<&'static str>,
+}
+
+/// The message of an error as a sentence: details of REST are sentences, messages of gRPC are not.
+pub(crate) fn sentence(error: &impl Display) -> String {
+    let message = error.to_string();
+    let mut rest = message.chars();
+    rest.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), rest.as_str()))
 }
 
 /// The beginning of the detail of a conflict over inventories.

@@ -24,7 +24,7 @@
 //! | `rest/route.rs`, `rest/schemas.rs` | the table of URLs and methods; the schemas of bodies and queries by microversion |
 //! | `rest/candidates/` | allocation candidates: the response (`document.rs`), allocation requests copied from equal ones (`request.rs`), cached names (`text.rs`) |
 //! | `json/` | bodies parsed within limits and validated by schema; responses written directly to bytes |
-//! | `http/` | content negotiation, CORS, responses, a guard for invalid heads |
+//! | `http/` | connections, bodies, content negotiation, CORS, responses, a guard for invalid heads |
 //! | `auth/` | the identity of clients: `noauth2.rs`, and `keystone/`, which validates each token once |
 //! | `policy/` | permissions: the language of checks, policy files, the defaults |
 //! | `standard.rs` | adds the standard names to an index |

@@ -1,43 +1,33 @@
 //! Request processing before and after the handler.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::body::{Body, HttpBody};
 use axum::extract::Request;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use axum::http::{HeaderValue, Method, Response, StatusCode, header};
 use berth_placement::candidates::Stop;
-use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::arriving::Arriving;
 use crate::auth::{Identity, Unauthenticated};
-use crate::budget::{Budget, Exceeded, Lease};
-use crate::error::Failure;
+use crate::error::{Failure, sentence};
 use crate::http::accept::ErrorForm;
+use crate::http::body::{self, RequestBody};
+use crate::http::headers::joined;
 use crate::http::socket::Socket;
 use crate::http::{cors, guard, reply};
 use crate::lengthy;
-use crate::limits::Limits;
 use crate::metrics::Outcome;
 use crate::microversion::{self, InvalidMicroversion, Microversion};
 use crate::query::Query;
-use crate::request::{Epoch, NotAdmitted, OutcomeUnknown, Purpose};
+use crate::request::{Epoch, Purpose};
 use crate::rest::{Call, Route};
 use crate::searches::{self, Searches, Watch};
 use crate::service::{Service, now};
 use crate::turns::Turn;
 
 const REQUEST_ID: &str = "x-openstack-request-id";
-
-/// How long a client whose request was refused may continue to send its body.
-const REFUSED_BODY_TIME: Duration = Duration::from_secs(2);
-
-/// The size in bytes up to which responses are not counted as being in flight.
-const SMALL_ANSWER: usize = 64 << 10;
 
 /// The size in bytes up to which an unused body is read, so that the connection can be reused.
 const SHORT_BODY: u64 = 16 << 10;
@@ -110,7 +100,7 @@ impl Asked<'_> {
         let admitted = self.admit().await;
         let (body, is_unread) = match &admitted {
             Ok((identity, _)) => self.receive_body(body, identity).await,
-            Err(_) => (Ok(Arrived::default()), discard(body, &service.options.limits)),
+            Err(_) => (Ok(RequestBody::default()), body::discard(body, &service.options.limits)),
         };
         let exchange = match admitted {
             Ok((identity, version)) => self.exchange(body, identity, version).await,
@@ -127,24 +117,24 @@ impl Asked<'_> {
     }
 
     /// Reads the body if a handler needs it; also returns whether a part of the body is unread.
-    async fn receive_body(&self, body: Body, identity: &Identity) -> (Result<Arrived, Failure>, bool) {
+    async fn receive_body(&self, body: Body, identity: &Identity) -> (Result<RequestBody, Failure>, bool) {
         let Self { service, parts, route, .. } = *self;
         let limits = &service.options.limits;
         if body.is_end_stream() {
-            return (Ok(Arrived::default()), false);
+            return (Ok(RequestBody::default()), false);
         }
         if !parts.headers.contains_key(header::CONTENT_TYPE) {
             let reason = "content-type header required when content-length > 0";
-            return (Err(Failure::bad_request(reason)), discard(body, limits));
+            return (Err(Failure::bad_request(reason)), body::discard(body, limits));
         }
         let rule = route.and_then(|route| route.body_rule(&parts.method));
         let project = identity.project_id.as_deref();
         let is_needed = rule.is_some_and(|rule| service.options.policy.allows(rule, identity, project));
         let is_short = body.size_hint().upper().is_some_and(|bytes| bytes <= SHORT_BODY);
         if !is_needed && !is_short {
-            return (Ok(Arrived::default()), discard(body, limits));
+            return (Ok(RequestBody::default()), body::discard(body, limits));
         }
-        let read = read(body, limits, &service.in_flight, &identity.user_id).await;
+        let read = body::read(body, limits, &service.in_flight, &identity.user_id).await;
         let is_unread = read.is_err();
         (read, is_unread)
     }
@@ -152,7 +142,7 @@ impl Asked<'_> {
     /// Processes a request that was received completely.
     async fn exchange(
         &self,
-        body: Result<Arrived, Failure>,
+        body: Result<RequestBody, Failure>,
         identity: Arc<Identity>,
         version: Microversion,
     ) -> Exchange {
@@ -168,7 +158,7 @@ impl Asked<'_> {
         };
         let answer = answer.and_then(|reply| self.count_in_flight(reply, &identity));
         if let Err(unknown) = epoch.wait_before_response(self.purpose()).await {
-            return self.fail(&outcome_unknown(&unknown), Some(version));
+            return self.fail(&Failure::unavailable(sentence(&unknown)), Some(version));
         }
         match answer {
             Ok(reply) => {
@@ -185,7 +175,7 @@ impl Asked<'_> {
     /// candidates. Returns `None` for other requests.
     async fn take_turn(
         &self,
-        body: &Result<Arrived, Failure>,
+        body: &Result<RequestBody, Failure>,
         identity: &Identity,
         stop: &Stop,
     ) -> Result<Option<Place<'_>>, Failure> {
@@ -206,13 +196,13 @@ impl Asked<'_> {
         Ok(Some(Place { threads, turn, _watch: watch }))
     }
 
-    fn is_lengthy(&self, body: &Result<Arrived, Failure>) -> bool {
+    fn is_lengthy(&self, body: &Result<RequestBody, Failure>) -> bool {
         let (Some(route), Ok(arrived)) = (self.route, body) else { return false };
         let parts = self.parts;
         let query = Query::parse(parts.uri.query().unwrap_or_default(), &self.service.options.limits);
         let parameter = |name: &'static str| query.as_ref().ok().and_then(|query| query.get(name));
         let epoch = self.service.epoch();
-        lengthy::is_lengthy(&epoch.index, (&parts.method, route), parameter, arrived.body.len())
+        lengthy::is_lengthy(&epoch.index, (&parts.method, route), parameter, arrived.bytes.len())
     }
 
     /// Serves a request on another thread.
@@ -220,7 +210,7 @@ impl Asked<'_> {
         &self,
         Place { threads, turn, _watch }: Place<'_>,
         epoch: &Arc<Epoch>,
-        body: Result<Arrived, Failure>,
+        body: Result<RequestBody, Failure>,
         identity: &Arc<Identity>,
         version: Microversion,
         stop: &Stop,
@@ -239,13 +229,7 @@ impl Asked<'_> {
 
     /// Counts a large response as being in flight until the client has received it.
     fn count_in_flight(&self, mut reply: reply::Reply, identity: &Identity) -> Result<reply::Reply, Failure> {
-        if reply.body.len() > SMALL_ANSWER {
-            let in_flight = &self.service.in_flight;
-            let lease = in_flight
-                .lease(&identity.user_id, reply.body.len())
-                .map_err(|exceeded| too_much_in_flight(in_flight, exceeded))?;
-            reply.body = Bytes::from_owner(Counted { body: reply.body, _lease: lease });
-        }
+        reply.body = body::counted(reply.body, &self.service.in_flight, &identity.user_id)?;
         Ok(reply)
     }
 
@@ -268,17 +252,17 @@ impl Asked<'_> {
     fn serve(
         &self,
         epoch: &Epoch,
-        body: Result<Arrived, Failure>,
+        body: Result<RequestBody, Failure>,
         identity: &Identity,
         version: Microversion,
         stop: Stop,
     ) -> Result<reply::Reply, Failure> {
         let Self { service, parts: Parts { method, uri, headers, .. }, .. } = *self;
-        let Arrived { body, lease: _lease } = body?;
+        let body = body?;
         let route = self.route.ok_or_else(Failure::no_such_resource)?;
         // The version document is independent of the state.
         if route != Route::Root {
-            epoch.admit(self.purpose()).map_err(not_admitted)?;
+            epoch.admit(self.purpose()).map_err(|error| Failure::unavailable(sentence(&error)))?;
         }
         let query = Query::parse(uri.query().unwrap_or_default(), &service.options.limits)?;
         let index = &epoch.index;
@@ -327,33 +311,12 @@ impl Asked<'_> {
     }
 }
 
-/// All values of a header as one list (RFC 9110, section 5.3).
-pub(crate) fn joined(headers: &HeaderMap, name: &header::HeaderName) -> Option<String> {
-    let values: Vec<&str> = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
-    (!values.is_empty()).then(|| values.join(","))
-}
-
 /// Sets the headers that state the microversion of a response.
 fn set_microversion(response: &mut Response<Body>, version: Microversion) {
     let headers = response.headers_mut();
     let value = format!("placement {version}");
     reply::insert(headers, header::HeaderName::from_static(microversion::HEADER), &value);
     headers.append(header::VARY, HeaderValue::from_static(microversion::HEADER));
-}
-
-fn not_admitted(error: NotAdmitted) -> Failure {
-    Failure::unavailable(match error {
-        NotAdmitted::Down(reason) => format!("The state is being read again, because {reason}."),
-        NotAdmitted::ReadOnly(reason) => {
-            format!("Changes are refused for now: they would not be durable, because {reason}.")
-        }
-    })
-}
-
-fn outcome_unknown(OutcomeUnknown(reason): &OutcomeUnknown) -> Failure {
-    Failure::unavailable(format!(
-        "The state of this moment could not be made durable, because {reason}. What was asked for may have been taken back."
-    ))
 }
 
 fn invalid_version(error: &InvalidMicroversion) -> Failure {
@@ -369,79 +332,6 @@ struct Place<'a> {
     threads: &'a Searches,
     turn: Turn,
     _watch: Option<Watch>,
-}
-
-/// A request body, counted as being in flight.
-#[derive(Default)]
-struct Arrived {
-    body: Bytes,
-    lease: Option<Lease>,
-}
-
-/// A response body, counted as being in flight until it was sent completely.
-struct Counted {
-    body: Bytes,
-    _lease: Lease,
-}
-
-impl AsRef<[u8]> for Counted {
-    fn as_ref(&self) -> &[u8] {
-        &self.body
-    }
-}
-
-fn too_much_in_flight(in_flight: &Budget, exceeded: Exceeded) -> Failure {
-    let most = in_flight.bound(exceeded);
-    let whose = if exceeded == Exceeded::Caller { "of this user" } else { "of all users" };
-    Failure::unavailable(format!(
-        "The requests that are arriving and the responses {whose} that were not read yet have more than {most} bytes."
-    ))
-}
-
-/// Reads the complete body, within the limits of time and size.
-async fn read(body: Body, limits: &Limits, in_flight: &Arc<Budget>, user: &str) -> Result<Arrived, Failure> {
-    let Limits { body_bytes, body_time, .. } = *limits;
-    let too_large = || Failure::too_large(format!("A body may have at most {body_bytes} bytes."));
-    if body.size_hint().lower() > body_bytes as u64 {
-        return Err(too_large());
-    }
-    let exceeds = |exceeded| too_much_in_flight(in_flight, exceeded);
-    let collect = async {
-        let mut lease = in_flight.lease(user, 0).map_err(exceeds)?;
-        let expected = usize::try_from(body.size_hint().lower()).unwrap_or(body_bytes);
-        let (mut body, mut arrived) = (Limited::new(body, body_bytes), Arriving::expecting(expected));
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| {
-                if error.is::<LengthLimitError>() {
-                    return too_large();
-                }
-                Failure::bad_request(format!("The body cannot be read: {error}"))
-            })?;
-            if let Ok(data) = frame.into_data() {
-                lease.grow(data.len()).map_err(exceeds)?;
-                arrived.push(&data).map_err(|error| {
-                    Failure::unavailable(format!("There is no memory for the body: {error}"))
-                })?;
-            }
-        }
-        Ok(Arrived { body: arrived.finish(), lease: Some(lease) })
-    };
-    let Ok(arrived) = timeout(body_time, collect).await else {
-        let reason = format!("The body must arrive within {} seconds.", body_time.as_secs_f64());
-        return Err(Failure::too_slow(reason));
-    };
-    arrived
-}
-
-/// Reads and drops a body while the response is sent: if the connection were closed while the
-/// client still sends, the client might not receive the response. Returns whether there is a body.
-fn discard(body: Body, limits: &Limits) -> bool {
-    if body.is_end_stream() {
-        return false;
-    }
-    let mut body = Limited::new(body, limits.body_bytes);
-    tokio::spawn(timeout(REFUSED_BODY_TIME, async move { while let Some(Ok(_)) = body.frame().await {} }));
-    true
 }
 
 /// Closes the connection after this response, because unread parts of the request may follow on it.

@@ -10,9 +10,9 @@ use tonic::{Code, Extensions, Request, Response, Status};
 use super::deadline::Deadline;
 use super::identity::CallerKey;
 use super::status;
-use crate::budget::Exceeded;
+use crate::budget::{Budget, Exceeded};
 use crate::fleet::FleetHandle;
-use crate::request::{Epoch, NotAdmitted, OutcomeUnknown, Purpose};
+use crate::request::{Epoch, NotAdmitted, OutcomeUnknown, Purpose, SMALL_RESPONSE, TooMuchInFlight};
 use crate::service::{Service, now};
 
 /// A call, as its handler sees it.
@@ -82,10 +82,8 @@ pub(crate) async fn advise<Q, A: Message, E: Into<Status>>(
     answer(service, request, Purpose::Advise, work).await
 }
 
-/// Answers up to this length are not counted as being in flight.
-const SMALL_ANSWER: usize = 64 << 10;
-
-/// The response with an answer, which is counted as being in flight until the client has read it.
+/// The response with an answer. A large one is counted as being in flight until the client has read
+/// it.
 pub(crate) fn in_flight<A: Message>(
     service: &Service,
     caller: &str,
@@ -93,22 +91,18 @@ pub(crate) fn in_flight<A: Message>(
 ) -> Result<Response<A>, Status> {
     let bytes = answer.encoded_len();
     let mut response = Response::new(answer);
-    if bytes > SMALL_ANSWER {
+    if bytes > SMALL_RESPONSE {
         let lease = service.in_flight.lease(caller, bytes);
-        let lease =
-            lease.map_err(|exceeded| too_much_in_flight(service.in_flight.bound(exceeded), exceeded))?;
+        let lease = lease.map_err(|exceeded| too_much_in_flight(&service.in_flight, exceeded))?;
         response.extensions_mut().insert(Arc::new(lease));
     }
     Ok(response)
 }
 
 /// The refusal of what would exceed a bound of bytes in flight.
-pub(crate) fn too_much_in_flight(most: usize, exceeded: Exceeded) -> Status {
-    let whose = if exceeded == Exceeded::Caller { "of this caller" } else { "of all callers" };
-    let message = format!(
-        "the messages that are arriving and the answers {whose} that were not read yet have more than {most} bytes"
-    );
-    status::refused(Code::ResourceExhausted, "IN_FLIGHT_BYTES", message)
+pub(crate) fn too_much_in_flight(in_flight: &Budget, exceeded: Exceeded) -> Status {
+    let error = TooMuchInFlight::of(in_flight, exceeded);
+    status::refused(Code::ResourceExhausted, "IN_FLIGHT_BYTES", error.to_string())
 }
 
 async fn answer<Q, A: Message, E: Into<Status>>(

@@ -145,7 +145,7 @@ impl Metered {
                 Some(lease) => lease.grow(data.len()),
                 None => budget.lease(key, arrived).map(|lease| self.leases.push(lease)),
             };
-            counted.map_err(|exceeded| too_much_in_flight(budget.bound(exceeded), exceeded))?;
+            counted.map_err(|exceeded| too_much_in_flight(budget, exceeded))?;
         }
         Ok(finished)
     }

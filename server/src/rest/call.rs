@@ -3,17 +3,17 @@
 use axum::http::{HeaderMap, header};
 use berth_placement::candidates::Stop;
 use berth_placement::{Index, Timestamp};
-use bytes::Bytes;
 use serde_json::Value;
 
 use crate::auth::Identity;
 use crate::error::Failure;
 use crate::fleet::FleetHandle;
 use crate::http::accept::takes_json;
+use crate::http::body::RequestBody;
+use crate::http::headers::joined;
 use crate::json::Schema;
 use crate::json::reader::{self, Bounds};
 use crate::microversion::Microversion;
-use crate::pipeline::joined;
 use crate::query::Query;
 use crate::request::FoundProvider;
 use crate::service::Service;
@@ -28,7 +28,7 @@ pub(crate) struct Call<'a> {
     pub(crate) identity: &'a Identity,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) query: Query,
-    pub(crate) body: Bytes,
+    pub(crate) body: RequestBody,
     pub(crate) now: Timestamp,
     /// Ends a search of this request.
     pub(crate) stop: Stop,
@@ -80,8 +80,8 @@ impl Call<'_> {
     pub(crate) fn json(&self, schema: &Schema) -> Result<Value, Failure> {
         let limits = &self.service.options.limits;
         let bounds = Bounds { values: limits.body_values, list_length: limits.list_length };
-        let value =
-            reader::read(&self.body, bounds).map_err(|error| Failure::bad_request(error.to_string()))?;
+        let value = reader::read(&self.body.bytes, bounds)
+            .map_err(|error| Failure::bad_request(error.to_string()))?;
         schema
             .check(&value)
             .map_err(|error| Failure::bad_request(format!("JSON does not validate: {error}")))?;

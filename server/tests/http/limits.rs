@@ -228,11 +228,11 @@ fn unfinished_bodies_have_a_bound_in_all_and_for_one_user() {
     until_in_flight(&server, 40_000);
     let refused = begin("admin").answer().unwrap();
     assert_eq!(refused.status, 503);
-    assert!(refused.text.contains("of this user that were not read yet have more than 60000 bytes"));
+    assert!(refused.text.contains("of this caller that were not read yet have more than 60000 bytes"));
     let second = begin("other");
     until_in_flight(&server, 80_000);
     let refused = begin("third").answer().unwrap();
     assert_eq!(refused.status, 503);
-    assert!(refused.text.contains("of all users that were not read yet have more than 100000 bytes"));
+    assert!(refused.text.contains("of all callers that were not read yet have more than 100000 bytes"));
     drop((first, second));
 }
