@@ -99,7 +99,7 @@ pub fn run(options: &Options, command: Vec<String>, progress: &Progress<'_>) -> 
     }
     rows.extend(one("memory/process", &named, resident()?));
     rows.extend(one("memory/peak", &named, of_process("VmHWM")?));
-    Ok(Report { schema: SCHEMA, commit: commit(), command, date, machine, rows })
+    Ok(Report { schema: SCHEMA, commit: commit(), command, date, machine, ended_early: false, rows })
 }
 
 /// Places VMs on the hosts round robin.

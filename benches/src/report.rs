@@ -25,6 +25,9 @@ pub struct Report {
     pub date: String,
     /// The machine.
     pub machine: Machine,
+    /// Whether the run ended before its last round: the rows have what was measured until then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ended_early: bool,
     /// The measured rows.
     pub rows: Vec<Row>,
 }
@@ -248,6 +251,7 @@ pub(crate) mod tests {
             command: vec!["berth".to_owned()],
             date: "2026-01-01T00:00:00Z".to_owned(),
             machine: Machine::default(),
+            ended_early: false,
             rows: rows.iter().map(row).collect(),
         }
     }

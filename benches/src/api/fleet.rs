@@ -11,7 +11,10 @@ pub(super) const TRAIT: &str = "CUSTOM_BERTH_BENCH";
 /// The number of aggregates that the providers are spread over.
 const AGGREGATES: u32 = 4;
 /// The number of providers between two progress messages.
-const STEP: u32 = 100;
+const STEP: usize = 256;
+/// The number of connections that create and remove providers: one at a time takes minutes where
+/// each change waits for a disk.
+const CONNECTIONS: usize = 8;
 
 /// The providers created so far.
 pub(super) struct Providers<'a> {
@@ -48,21 +51,25 @@ impl<'a> Providers<'a> {
     /// Creates providers with inventories, traits and aggregates.
     pub(super) fn create(&mut self, count: u32, progress: &Progress<'_>) -> Result<(), Failure> {
         self.client.put(&format!("/traits/{TRAIT}"), &Value::Null)?;
-        for number in 0..count {
-            if number % STEP == 0 && !progress(&format!("creating resource providers: {number} of {count}")) {
+        let numbers: Vec<u32> = (0..count).collect();
+        for (step, numbers) in numbers.chunks(STEP).enumerate() {
+            if !progress(&format!("creating resource providers: {} of {count}", step * STEP)) {
                 return Err(Failure::Stopped);
             }
-            self.create_one(number)?;
+            // Recorded before the requests, because a provider may exist even when no response arrives.
+            let nonce = self.nonce;
+            self.created.extend(numbers.iter().map(|&number| uuid_of_run(nonce, number.into())));
+            let failed =
+                side_by_side(self.client, numbers, |client, &number| self.create_one(client, number));
+            failed.into_iter().next().map_or(Ok(()), Err)?;
         }
         Ok(())
     }
 
-    fn create_one(&mut self, number: u32) -> Result<(), RequestError> {
+    fn create_one(&self, client: &Client, number: u32) -> Result<(), RequestError> {
         let uuid = self.uuid(number.into());
         let name = format!("{}{number}", self.prefix());
-        // Recorded before the request, because a provider may exist even when no response arrives.
-        self.created.push(uuid);
-        self.client.post("/resource_providers", &json!({ "name": name, "uuid": uuid.to_string() }))?;
+        client.post("/resource_providers", &json!({ "name": name, "uuid": uuid.to_string() }))?;
         let inventory = |total: u32, reserved: u32, ratio: f64| {
             json!({ "total": total, "reserved": reserved, "min_unit": 1, "max_unit": total, "step_size": 1,
                     "allocation_ratio": ratio })
@@ -74,14 +81,14 @@ impl<'a> Providers<'a> {
             "DISK_GB": inventory(3_840, 100, 1.0),
         });
         let body = json!({ "resource_provider_generation": 0, "inventories": inventories });
-        let mut generation = self.client.put_of_provider(&format!("{of_provider}/inventories"), &body)?;
+        let mut generation = client.put_of_provider(&format!("{of_provider}/inventories"), &body)?;
         if number.is_multiple_of(4) {
             let body = json!({ "resource_provider_generation": generation, "traits": [TRAIT] });
-            generation = self.client.put_of_provider(&format!("{of_provider}/traits"), &body)?;
+            generation = client.put_of_provider(&format!("{of_provider}/traits"), &body)?;
         }
         let aggregate = self.uuid(1 << 40 | u64::from(number % AGGREGATES)).to_string();
         let body = json!({ "resource_provider_generation": generation, "aggregates": [aggregate] });
-        self.client.put(&format!("{of_provider}/aggregates"), &body)?;
+        client.put(&format!("{of_provider}/aggregates"), &body)?;
         Ok(())
     }
 
@@ -89,16 +96,33 @@ impl<'a> Providers<'a> {
     pub(super) fn remove(self, progress: &Progress<'_>) -> Result<(), Failure> {
         let (count, prefix) = (self.created.len(), self.prefix());
         let mut failed: Vec<RequestError> = Vec::new();
-        for (number, uuid) in self.created.iter().enumerate() {
-            if number.is_multiple_of(STEP as usize) {
-                progress(&format!("removing resource providers: {number} of {count}"));
-            }
-            let removed = self.client.delete(&format!("/resource_providers/{uuid}"));
-            failed.extend(removed.err().filter(|error| !error.is_missing()));
+        for (step, uuids) in self.created.chunks(STEP).enumerate() {
+            progress(&format!("removing resource providers: {} of {count}", step * STEP));
+            failed.extend(side_by_side(self.client, uuids, |client, uuid| {
+                client.delete(&format!("/resource_providers/{uuid}")).map(drop)
+            }));
         }
+        failed.retain(|error| !error.is_missing());
         // The trait stays if other providers use it.
         let _ = self.client.delete(&format!("/traits/{TRAIT}"));
         let count = failed.len();
         failed.pop().map_or(Ok(()), |source| Err(Failure::NotCleaned { count, prefix, source }))
     }
+}
+
+/// Sends the requests of each item on several connections; returns the errors.
+fn side_by_side<T: Sync>(
+    client: &Client,
+    items: &[T],
+    send: impl Fn(&Client, &T) -> Result<(), RequestError> + Sync,
+) -> Vec<RequestError> {
+    let errors = |items: &[T]| -> Vec<RequestError> {
+        let client = client.another();
+        items.iter().filter_map(|item| send(&client, item).err()).collect()
+    };
+    std::thread::scope(|scope| {
+        let parts = items.chunks(items.len().div_ceil(CONNECTIONS).max(1));
+        let threads: Vec<_> = parts.map(|part| scope.spawn(|| errors(part))).collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("a sender does not panic")).collect()
+    })
 }

@@ -37,19 +37,27 @@ struct Seen {
     took: Duration,
 }
 
+/// The rows of a run.
+pub(super) struct Loaded {
+    pub(super) rows: Vec<Row>,
+    /// Whether the run was stopped: the rows have the cases that were measured until then.
+    pub(super) ended_early: bool,
+}
+
 /// Runs every case in rounds.
 pub(super) fn rows(
     options: &Options,
     providers: &Providers<'_>,
     progress: &Progress<'_>,
-) -> Result<Vec<Row>, Failure> {
+) -> Result<Loaded, Failure> {
     let mut cases: Vec<Case> = Operation::ALL
         .into_iter()
         .flat_map(|operation| options.connections.iter().map(move |&connections| (operation, connections)))
         .map(|(operation, connections)| Case::new(operation, connections, options.providers))
         .collect();
     let time = options.duration / options.rounds.max(1);
-    for round in 1..=options.rounds {
+    let mut ended_early = false;
+    'rounds: for round in 1..=options.rounds {
         for case in &mut cases {
             let what = format!(
                 "round {round} of {}: {} on {} connections",
@@ -58,12 +66,13 @@ pub(super) fn rows(
                 case.connections
             );
             if !progress(&what) {
-                return Err(Failure::Stopped);
+                ended_early = true;
+                break 'rounds;
             }
             case.round(providers, time)?;
         }
     }
-    Ok(cases.into_iter().flat_map(Case::finish).collect())
+    Ok(Loaded { rows: cases.into_iter().flat_map(Case::finish).collect(), ended_early })
 }
 
 impl Case {

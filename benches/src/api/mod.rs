@@ -16,6 +16,7 @@ use crate::machine::{self, Machine};
 use crate::report::{Report, SCHEMA};
 use client::Client;
 use fleet::Providers;
+use load::Loaded;
 
 pub use client::RequestError;
 
@@ -41,8 +42,8 @@ pub struct Options {
 /// Why a run has no result.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// The run was stopped; everything that was created is removed.
-    #[error("ended early; nothing was written")]
+    /// The run was stopped before anything was measured; everything that was created is removed.
+    #[error("ended early, before anything was measured")]
     Stopped,
     /// The server has resource providers already.
     #[error(
@@ -82,9 +83,12 @@ pub fn run(options: &Options, command: Vec<String>, progress: &Progress<'_>) -> 
         .create(options.providers, progress)
         .and_then(|()| load::rows(options, &providers, progress));
     let cleaned = providers.remove(progress);
-    let rows = rows?;
+    let Loaded { rows, ended_early } = rows?;
     cleaned?;
-    Ok(Report { schema: SCHEMA, commit: machine::commit(), command, date, machine, rows })
+    if ended_early && rows.is_empty() {
+        return Err(Failure::Stopped);
+    }
+    Ok(Report { schema: SCHEMA, commit: machine::commit(), command, date, machine, ended_early, rows })
 }
 
 #[cfg(test)]

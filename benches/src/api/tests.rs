@@ -174,9 +174,13 @@ fn providers_of_other_users_are_not_touched() {
 fn an_early_end_cleans_up() {
     let (server, endpoint) = serve(Server::default());
     let stop = |what: &str| !what.contains("member_of");
-    let failure = run(&options(endpoint), vec![], &stop).unwrap_err();
-    assert!(matches!(failure, Failure::Stopped), "{failure}");
+    let report = run(&options(endpoint.clone()), vec![], &stop).unwrap();
+    assert!(report.ended_early);
+    assert!(row(&report, "api/allocation_candidates/limit-1", 1).n > 0);
+    assert!(!report.rows.iter().any(|row| row.name.contains("allocations/put")), "it was not reached");
     assert!(server.lock().unwrap().providers.is_empty());
+    let failure = run(&options(endpoint), vec![], &|what| !what.contains("creating")).unwrap_err();
+    assert!(matches!(failure, Failure::Stopped), "{failure}");
 }
 
 #[test]

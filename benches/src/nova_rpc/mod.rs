@@ -68,5 +68,5 @@ pub fn run(options: &Options, command: Vec<String>, progress: &Progress<'_>) -> 
     let (machine, date) = (Machine::here(), machine::date());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let rows = runtime.block_on(load::rows(options, progress))?;
-    Ok(Report { schema: SCHEMA, commit: machine::commit(), command, date, machine, rows })
+    Ok(Report { schema: SCHEMA, commit: machine::commit(), command, date, machine, ended_early: false, rows })
 }

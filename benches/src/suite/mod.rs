@@ -266,5 +266,5 @@ pub fn run(options: &Options, command: Vec<String>, progress: &Progress<'_>) -> 
         }
     }
     let rows = cases.into_iter().flat_map(Case::finish).collect();
-    Ok(Report { schema: SCHEMA, commit, command, date, machine, rows })
+    Ok(Report { schema: SCHEMA, commit, command, date, machine, ended_early: false, rows })
 }

@@ -10,8 +10,8 @@ use berth_process::log::Terminal;
 use crate::interrupt::Interrupt;
 use crate::{Ending, output};
 
-/// Shows the progress of `run` and publishes its result. Ctrl-C makes it end early, with a failure
-/// that `is_stop` recognizes.
+/// Shows the progress of `run` and publishes its result. Ctrl-C makes it end early, with a partial
+/// result, or with a failure that `is_stop` recognizes.
 pub(super) fn measured<F: std::error::Error + Send + Sync + 'static>(
     run: impl FnOnce(&Progress<'_>) -> Result<Report, F>,
     is_stop: impl FnOnce(&F) -> bool,
@@ -39,6 +39,10 @@ fn publish(report: &Report, json: Option<PathBuf>) -> Result<Ending> {
         output::write_file(&path, &report.to_json())?;
     }
     output::print(&table(report)).context("the result is lost")?;
+    if report.ended_early {
+        output::note("ended early: the rows have what was measured until then\n")?;
+        return Ok(Ending::Interrupted);
+    }
     Ok(Ending::Complete)
 }
 
