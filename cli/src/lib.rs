@@ -4,7 +4,7 @@
 //! a program for the tests of its own package only.
 //!
 //! Each command has a file (`replay.rs`, `serve.rs`, `generate.rs`, `bench.rs`,
-//! `placement_database.rs`, `shadow.rs`, `completions.rs`) or a directory (`store/`, `audit/`,
+//! `placement_database.rs`, `shadow.rs`, `health.rs`, `completions.rs`, `manual.rs`) or a directory (`store/`, `audit/`,
 //! `certs/`, `config/`, `explain/`, `simulate/`, `trace/`), and so has each thing that they share
 //! (`output.rs`, `table.rs`, `placements.rs`, `progress.rs`, `interrupt.rs`, `summary.rs`).
 //! `operator/` has the commands that are clients of a running service, one file per noun:
@@ -38,7 +38,9 @@ mod config;
 mod environment;
 mod explain;
 mod generate;
+mod health;
 mod interrupt;
+mod manual;
 mod operator;
 mod output;
 mod placement_database;
@@ -56,6 +58,7 @@ mod trace;
 
 use std::process::ExitCode;
 
+use berth_process::build::Build;
 use berth_process::command_line;
 use clap::{Parser, Subcommand};
 
@@ -75,9 +78,15 @@ enum Ending {
     WrongUsage,
 }
 
+/// What this program was built from.
+const BUILD: Build = Build { version: env!("CARGO_PKG_VERSION"), commit: env!("BERTH_COMMIT") };
+
+/// What `--version` prints after the name.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("BERTH_COMMIT"), ")");
+
 /// Berth decides which host every VM runs on, and replays production traces through the same code.
 #[derive(Parser)]
-#[command(version, propagate_version = true, after_help = EXIT_CODES)]
+#[command(version = VERSION, propagate_version = true, after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -144,8 +153,12 @@ enum Command {
     Shadow(shadow::Shadow),
     /// Manage the quotas of projects
     Quota(operator::quota::Quotas),
+    /// Ask a service whether it can do all of its work
+    Health(health::HealthQuestion),
     /// Print a completion script for a shell
     Completions(completions::Completions),
+    /// Write the manual pages of all commands
+    Manual(manual::Manual),
 }
 
 /// Runs the command that the arguments of this process name.
@@ -200,6 +213,8 @@ impl Command {
             Self::Shadow(command) => command.run(),
             Self::Quota(command) => command.run(),
             Self::Completions(command) => command.run(),
+            Self::Manual(command) => command.run(),
+            Self::Health(command) => command.run(),
         }
     }
 }

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, anyhow};
 use berth_nova_scheduler::NovaSettings;
 use berth_process::bounded_file;
 use berth_process::log::{self, LogFilter, Terminal};
+use berth_process::supervisor;
 use berth_server::{
     AccessPolicy, Auth, Control, Cors, DataDir, FleetOptions, Grpc, Keeper, Keystone, KeystoneSettings,
     Secret, Server, Service, ServiceOptions, StartError, Tls, keep_freed_memory, raise_file_limit,
@@ -23,7 +24,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::config::{AuthChoice, KeystoneTable, LogFormat, ServeSettings, Settings, Sources};
-use crate::{Ending, environment, output, store};
+use crate::{BUILD, Ending, environment, output, store};
 
 /// Serve the OpenStack Placement API, microversions 1.0 to 1.39, and gRPC.
 #[derive(Args)]
@@ -110,6 +111,7 @@ impl Serve {
                 ..fleet_options(nova)
             },
             fence_command: settings.fence_command.clone(),
+            build: BUILD,
         };
         let (service, keeper) = load(&settings, data.as_deref(), options, init)?;
         let runtime = Builder::new_multi_thread().enable_all().build().context("cannot start the threads")?;
@@ -358,7 +360,7 @@ async fn serve(
     };
     // It ends with the runtime at the latest: a backup does not delay the shutdown.
     if let Some(data) = data {
-        match Control::bind(data, service) {
+        match Control::bind(data, Arc::clone(&service)) {
             Ok(control) => drop(tokio::spawn(control.run())),
             Err(error) => {
                 tracing::warn!(%error, "there is no control socket: no backup while the service runs");
@@ -372,10 +374,34 @@ async fn serve(
             "serve.dangerous_anybody_is_administrator: everybody who reaches this address can do anything"
         );
     }
+    supervisor::ready("serving");
+    let alive = tokio::spawn(report_alive(Arc::clone(&service)));
     let grace = Duration::from_secs(settings.shutdown_timeout);
     let (_, _, nova) =
         tokio::join!(server.run(stopped(stop.clone()), grace), grpc.run(stopped(stop), grace), nova);
+    alive.abort();
     nova
+}
+
+/// Reports to the service manager, if it waits for it, that the service is alive: its threads run,
+/// and its fleet is not held for ever.
+async fn report_alive(service: Arc<Service>) {
+    let Some(interval) = supervisor::alive_interval() else { return };
+    let mut ticks = tokio::time::interval(interval);
+    loop {
+        ticks.tick().await;
+        let service = Arc::clone(&service);
+        let asked = tokio::task::spawn_blocking(move || service.wait_for_fleet().health());
+        if let Ok(health) = asked.await {
+            let failed = health.checks.into_iter().find(|check| !check.is_ok);
+            supervisor::alive(
+                &failed.map_or_else(
+                    || "serving".to_owned(),
+                    |check| format!("{}: {}", check.name, check.reason),
+                ),
+            );
+        }
+    }
 }
 
 /// Turns true when a signal asks the process to stop.
@@ -391,6 +417,7 @@ fn stop() -> Result<(watch::Sender<bool>, watch::Receiver<bool>)> {
             Ok(()) = tokio::signal::ctrl_c() => {}
         }
         tracing::info!("finishing the requests that have begun");
+        supervisor::stopping("finishing the requests that have begun");
         sender.send_replace(true);
     });
     Ok((stopper, stop))

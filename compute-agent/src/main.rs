@@ -13,8 +13,8 @@ use anyhow::{Context, Result};
 use berth_compute_agent::libvirt::Libvirt;
 use berth_compute_agent::{agent, service};
 use berth_process::log::{self, LogFilter, Terminal};
-use berth_process::{command_line, listener, printable};
-use clap::Parser;
+use berth_process::{command_line, listener, printable, supervisor};
+use clap::{CommandFactory, Parser};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio::signal::unix::{SignalKind, signal};
@@ -29,6 +29,12 @@ fn main() -> ExitCode {
         return command_line::print_answer("berth-agent", text);
     }
     let done = environment::check().and_then(|()| match parsed {
+        Ok(Options { manual: Some(directory), .. }) => {
+            let written = command_line::write_manual(Options::command(), &directory);
+            written
+                .map(|()| ExitCode::SUCCESS)
+                .with_context(|| format!("cannot write to {}", directory.display()))
+        }
         Ok(options) => serve(&options).map(|()| ExitCode::SUCCESS),
         Err(usage) => Ok(command_line::refuse(&usage)),
     });
@@ -57,9 +63,23 @@ async fn serve(options: &Options) -> Result<()> {
             _ = interrupt.recv() => {}
         }
         tracing::info!("shutting down; guests continue");
+        supervisor::stopping("finishing the running step");
     };
+    supervisor::ready("running");
+    let alive = tokio::spawn(report_alive());
     agent::run(hypervisor, settings, channel, stop).await;
+    alive.abort();
     Ok(())
+}
+
+/// Reports to the service manager, if it waits for it, that the agent's threads run.
+async fn report_alive() {
+    let Some(interval) = supervisor::alive_interval() else { return };
+    let mut ticks = tokio::time::interval(interval);
+    loop {
+        ticks.tick().await;
+        supervisor::alive("running");
+    }
 }
 
 fn filter() -> Result<LogFilter> {

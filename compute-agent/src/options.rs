@@ -18,9 +18,12 @@ use uuid::Uuid;
 /// The default port of agents with certificates.
 const DISKS_PORT: u16 = 8780;
 
+/// What `--version` prints after the name.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("BERTH_COMMIT"), ")");
+
 /// Reconciles the guests on this host with their desired state in Berth, through libvirt.
 #[derive(Parser, Debug)]
-#[command(name = "berth-agent", version)]
+#[command(name = "berth-agent", version = VERSION)]
 pub(crate) struct Options {
     /// URL of the service.
     #[arg(long, value_name = "URL", env = "BERTH_SERVICE", default_value = "http://127.0.0.1:8779")]
@@ -56,6 +59,9 @@ pub(crate) struct Options {
     /// [default: 8780; without certificates, any on loopback].
     #[arg(long, value_name = "PORT")]
     disks_port: Option<u16>,
+    /// Write the manual page into this directory, and exit.
+    #[arg(long, value_name = "DIR", exclusive = true, hide = true)]
+    pub(crate) manual: Option<PathBuf>,
     #[command(flatten)]
     certificates: CertificateOptions,
     #[command(flatten)]

@@ -76,8 +76,8 @@ pub use error::{
 pub use flavor::Flavor;
 pub use group::{Group, ServerGroupPolicy};
 pub use host::{
-    AgentProvider, Fence, Host, HostNameRule, HostState, HostStatus, HypervisorInfo, IntroducedName,
-    Introduction, Liveness, ReportedInventory, ReportedProvider, Session,
+    AgentProvider, Fence, FleetHostCounts, Host, HostNameRule, HostState, HostStatus, HypervisorInfo,
+    IntroducedName, Introduction, Liveness, ReportedInventory, ReportedProvider, Session,
 };
 pub use instance::{
     Creation, Desired, DesiredGuest, DiskMove, Event, Goal, Image, Instance, InstanceSpec, Location, Lock,

@@ -10,7 +10,7 @@ use crate::aggregate::Aggregate;
 use crate::flavor::Flavor;
 use crate::group::Group;
 use crate::host::{AgentProvider, Host, IntroducedName};
-use crate::instance::{Instance, VmState};
+use crate::instance::{Instance, VmState, status};
 use crate::quota::Quota;
 use crate::usage::{Size, Usage};
 
@@ -63,6 +63,8 @@ pub struct State {
     pub(crate) migrations: BTreeMap<Uuid, Uuid>,
     /// The sums over the instances of each project.
     pub(crate) usage: BTreeMap<String, Usage>,
+    /// The number of instances of each status that one ever had.
+    pub(crate) statuses: BTreeMap<&'static str, usize>,
     changes: BTreeSet<RecordKey>,
 }
 
@@ -291,11 +293,13 @@ impl State {
             self.by_host.entry(host.clone()).or_default().insert(uuid);
         }
         self.count(&after, Usage::add);
+        *self.statuses.entry(status(&after)).or_default() += 1;
         if let Some(before) = self.instances.get(&uuid).cloned() {
             for host in before.places().filter(|host| !after.places().any(|kept| kept == *host)) {
                 self.leave_host(uuid, host);
             }
             self.count(&before, Usage::subtract);
+            self.forget_status(&before);
             self.forget_migration(&before);
         }
         if let Some(migration) = after.migration() {
@@ -318,7 +322,12 @@ impl State {
             self.leave_host(uuid, host);
         }
         self.count(&before, Usage::subtract);
+        self.forget_status(&before);
         self.forget_migration(&before);
+    }
+
+    fn forget_status(&mut self, instance: &Instance) {
+        *self.statuses.entry(status(instance)).or_default() -= 1;
     }
 
     fn forget_migration(&mut self, instance: &Instance) {

@@ -81,6 +81,24 @@ impl NovaScheduler {
         self.metrics.append_to(text);
     }
 
+    /// The parts that requests of Nova need: name, whether it works, and its state or why not.
+    #[must_use]
+    pub fn health(&self) -> Vec<(&'static str, bool, String)> {
+        let counts = self.hosts.counts();
+        let is_read = counts.cells > 0;
+        let databases = match (is_read, counts.cells_down) {
+            (false, _) => "the databases of Nova were not read yet".to_owned(),
+            (true, 0) => format!("{} cells are read", counts.cells),
+            (true, down) => format!("{down} of {} cells cannot be read", counts.cells),
+        };
+        let is_connected = self.bus.is_connected();
+        let bus = if is_connected { "connected" } else { "there is no connection to a broker" };
+        vec![
+            ("nova_bus", is_connected, bus.to_owned()),
+            ("nova_databases", is_read && counts.cells_down == 0, databases),
+        ]
+    }
+
     /// Serves Nova until `stop` turns true.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 //! arguments.
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Error;
@@ -19,6 +20,16 @@ pub fn print_answer(command: &str, answer: &Error) -> ExitCode {
         }
         _ => ExitCode::SUCCESS,
     }
+}
+
+/// Writes the manual pages of a command and its subcommands into a directory, which is created
+/// where it is missing.
+///
+/// # Errors
+/// The directory cannot be written.
+pub fn write_manual(command: clap::Command, directory: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(directory)?;
+    clap_mangen::generate_to(command.disable_help_subcommand(true), directory)
 }
 
 /// Says what is wrong with the arguments. They are printed as they are only if they cannot act on

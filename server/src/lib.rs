@@ -9,7 +9,7 @@
 //!
 //! | file | content |
 //! |---|---|
-//! | `server.rs` | the socket: connections, graceful shutdown, `/metrics` |
+//! | `server.rs` | the socket: connections, graceful shutdown, `/metrics`, `/healthz`, `/readyz` |
 //! | `pipeline.rs` | the path of a request: identity, body, CORS, microversion, route, response, request id |
 //! | `service.rs` | the state that all requests share: index, options, metrics; `Service::answer` serves without a socket |
 //! | `limits.rs` | limits per request: `docs/limits.md` |
@@ -35,7 +35,8 @@
 //! | `amounts.rs` | inventories and allocations as protobuf messages |
 //! | `migrate/` | from a Placement database (`query.rs`, `rows.rs`, `dump.rs`) and back (`script.rs`), with a digest as proof (`digest.rs`) |
 //! | `request_log.rs` | recent requests of Nova's conductors, for operators |
-//! | `metrics.rs` | the metrics for operators |
+//! | `metrics.rs`, `gauges.rs` | the metrics for operators: what is counted as it happens, and when it is read |
+//! | `health.rs` | whether the service can do all of its work |
 //!
 //! # Invariants
 //!
@@ -64,7 +65,9 @@ mod control;
 mod error;
 mod files;
 mod fleet;
+mod gauges;
 mod grpc;
+mod health;
 mod http;
 mod json;
 mod keeper;
@@ -94,16 +97,16 @@ pub use error::{Code, Failure};
 pub use files::raise_file_limit;
 pub use fleet::{FleetOptions, FleetState};
 pub use grpc::{BindError, Grpc, InvalidTls, Tls};
+pub use health::{Health, HealthCheck};
 pub use http::cors::Cors;
 pub use keeper::{Keeper, StartError};
 pub use limits::Limits;
 pub use memory::keep_freed_memory;
-pub use metrics::MetricsSource;
 pub use microversion::{InvalidMicroversion, Microversion};
 pub use policy::{AccessPolicy, InvalidCheck, InvalidFile, InvalidPolicy};
 pub use request_log::{RequestLog, ServedRequest};
 pub use server::Server;
-pub use service::{CandidateOptions, Service, ServiceOptions};
+pub use service::{CandidateOptions, Service, ServiceOptions, Subsystem};
 
 /// The data directories of [`Keeper`], and their errors.
 pub use berth_store::{DataError, DurabilityMode, DurabilityOptions};

@@ -1,10 +1,8 @@
 //! Metrics for operators, in the text format of Prometheus.
 
-use std::fmt::Write;
 use std::time::Duration;
 
 use berth_fleet::MoveNotice;
-use berth_placement::Index;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -13,12 +11,6 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::auth::KeystoneCounters;
-
-/// Metrics of another part of the process.
-pub trait MetricsSource: Send + Sync {
-    /// Appends them in the OpenMetrics format, without the end of the document.
-    fn append_to(&self, text: &mut String);
-}
 
 /// One kind of request and how it ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -39,8 +31,8 @@ pub(crate) struct Kind {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Called {
     pub(crate) path: String,
-    /// The number of the status code; 0 for success.
-    pub(crate) code: i32,
+    /// The name of the status code, such as `NOT_FOUND`.
+    pub(crate) code: &'static str,
 }
 
 /// One gRPC method.
@@ -213,28 +205,9 @@ impl Metrics {
         }
     }
 
-    /// Everything as text, with the sizes that the index has now.
-    pub(crate) fn text(&self, index: &Index, in_flight: usize, other: Option<&dyn MetricsSource>) -> String {
-        let topology = index.topology();
-        let sizes = [
-            ("providers", topology.providers().count()),
-            ("provider_rows", topology.rows()),
-            ("consumers", index.consumers()),
-            ("traits", topology.traits().iter().count()),
-            ("resource_classes", topology.classes().iter().count()),
-        ];
-        let mut text = String::new();
-        for (name, size) in sizes {
-            writeln!(text, "# TYPE berth_index_{name} gauge\nberth_index_{name} {size}")
-                .expect("a string takes everything");
-        }
-        writeln!(text, "# TYPE berth_in_flight_bytes gauge\nberth_in_flight_bytes {in_flight}")
-            .expect("a string takes everything");
-        if let Some(other) = other {
-            other.append_to(&mut text);
-        }
-        encode(&mut text, &self.registry).expect("a string takes everything");
-        text
+    /// Appends everything in the OpenMetrics format, with the end of the document.
+    pub(crate) fn append_to(&self, text: &mut String) {
+        encode(text, &self.registry).expect("a string takes everything");
     }
 }
 
@@ -248,7 +221,8 @@ mod tests {
         let (kind, outcome) = ("resize", "confirmed");
         metrics.note_move(MoveNotice::Arrived { kind, micros: 1_500_000 });
         metrics.note_move(MoveNotice::Ended { kind, outcome });
-        let text = metrics.text(&Index::with_holders(), 0, None);
+        let mut text = String::new();
+        metrics.append_to(&mut text);
         for line in [
             "berth_migrations_total{kind=\"resize\",outcome=\"confirmed\"} 1",
             "berth_migration_seconds_sum{kind=\"resize\"} 1.5",

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{HeaderValue, Method, Request, Response, header};
+use axum::http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -16,6 +16,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::health::Health;
 use crate::http::connections::Connection;
 use crate::http::guard::{self, Guard};
 use crate::http::reply;
@@ -120,21 +121,50 @@ fn connect(stream: TcpStream, service: &Arc<Service>, place: Connection, ending:
     });
 }
 
-/// Answers a request that has passed the guard of its connection: of the API, or for the metrics.
+/// Answers a request that has passed the guard of its connection: of the API, or about the service itself.
 async fn respond(service: &Arc<Service>, request: Request<Body>) -> Response<Body> {
-    let is_refused = guard::violation(request.headers()).is_some();
-    if is_refused || service.mount.path(request.uri().path()) != "/metrics" {
-        return pipeline::answer(service, request).await;
-    }
-    match *request.method() {
-        Method::GET | Method::HEAD => metrics(service),
-        _ => reply::not_allowed("GET, HEAD"),
+    let about_itself = match &*service.mount.path(request.uri().path()) {
+        _ if guard::violation(request.headers()).is_some() => None, // the API refuses it
+        "/metrics" => Some(metrics as fn(&Service) -> Response<Body>),
+        "/healthz" => Some(healthz as _),
+        "/readyz" => Some(readyz as _),
+        _ => None,
+    };
+    match (about_itself, request.method()) {
+        (None, _) => pipeline::answer(service, request).await,
+        (Some(report), &Method::GET | &Method::HEAD) => report(service),
+        (Some(_), _) => reply::not_allowed("GET, HEAD"),
     }
 }
 
 fn metrics(service: &Service) -> Response<Body> {
-    const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    let mut response = Response::new(Body::from(service.metrics_text()));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+    typed("application/openmetrics-text; version=1.0.0; charset=utf-8", service.metrics_text())
+}
+
+/// The process answers.
+fn healthz(service: &Service) -> Response<Body> {
+    health(&service.health())
+}
+
+/// 503 unless the service can do all of its work.
+fn readyz(service: &Service) -> Response<Body> {
+    let state = service.health();
+    let mut response = health(&state);
+    if !state.is_ready {
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    }
+    response
+}
+
+fn health(state: &Health) -> Response<Body> {
+    let text = serde_json::to_string_pretty(state).expect("names and texts are JSON");
+    let mut response = typed("application/json", text + "\n");
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn typed(media_type: &'static str, text: String) -> Response<Body> {
+    let mut response = Response::new(Body::from(text));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     response
 }

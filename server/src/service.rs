@@ -9,17 +9,20 @@ use axum::extract::Request;
 use axum::http::Response;
 use berth_placement::candidates::Strategy;
 use berth_placement::{Index, Timestamp, TopologyError};
+use berth_process::build::Build;
 use tokio::sync::watch;
 
 use crate::auth::Auth;
 use crate::budget::Budget;
 use crate::files::file_limit;
 use crate::fleet::{FleetHandle, FleetOptions, FleetState};
+use crate::gauges::{self, Sums};
+use crate::health::HealthCheck;
 use crate::http::connections::Pool;
 use crate::http::cors::Cors;
 use crate::http::mount::Mount;
 use crate::limits::Limits;
-use crate::metrics::{Metrics, MetricsSource};
+use crate::metrics::Metrics;
 use crate::policy::AccessPolicy;
 use crate::request::{Access, Epoch, OutcomeUnknown};
 use crate::request_log::RequestLog;
@@ -48,6 +51,8 @@ pub struct ServiceOptions {
     /// The command that fences a host, and its arguments, in which `{host}`, `{uuid}` and `{address}` are replaced by those of the
     /// host. It succeeds only if nothing runs there any longer. Empty for none.
     pub fence_command: Vec<String>,
+    /// What the program was built from.
+    pub build: Build,
 }
 
 impl ServiceOptions {
@@ -63,8 +68,18 @@ impl ServiceOptions {
             public_url: None,
             fleet: FleetOptions::default(),
             fence_command: Vec::new(),
+            build: Build::UNKNOWN,
         }
     }
+}
+
+/// Another part of the process, which operators see beside the service.
+pub trait Subsystem: Send + Sync {
+    /// Appends its metrics in the OpenMetrics format, without the end of the document.
+    fn append_metrics(&self, text: &mut String);
+
+    /// Whether it works, and why not.
+    fn health(&self) -> Vec<HealthCheck>;
 }
 
 /// The selection and order of allocation candidates. The names are those of Placement's
@@ -97,7 +112,8 @@ pub struct Service {
     pub(crate) connections: Arc<Pool>,
     pub(crate) metrics: Metrics,
     request_log: OnceLock<Arc<dyn RequestLog>>,
-    other_metrics: OnceLock<Arc<dyn MetricsSource>>,
+    subsystem: OnceLock<Arc<dyn Subsystem>>,
+    pub(crate) sums: Sums,
 }
 
 impl Service {
@@ -138,7 +154,8 @@ impl Service {
             connections: Pool::new(file_limit()),
             metrics,
             request_log: OnceLock::new(),
-            other_metrics: OnceLock::new(),
+            subsystem: OnceLock::new(),
+            sums: Sums::default(),
         }
     }
 
@@ -147,16 +164,30 @@ impl Service {
         let _ = self.request_log.set(log);
     }
 
-    /// Adds metrics of another part of the process to those of the service. Only the first call has
-    /// an effect.
-    pub fn show_metrics(&self, source: Arc<dyn MetricsSource>) {
-        let _ = self.other_metrics.set(source);
+    /// Shows another part of the process in metrics and health. Only the first call has an effect.
+    pub fn show_subsystem(&self, subsystem: Arc<dyn Subsystem>) {
+        let _ = self.subsystem.set(subsystem);
+    }
+
+    pub(crate) fn subsystem(&self) -> Option<&Arc<dyn Subsystem>> {
+        self.subsystem.get()
     }
 
     /// All metrics as text.
     pub(crate) fn metrics_text(&self) -> String {
-        let other = self.other_metrics.get().map(|source| &**source);
-        self.metrics.text(&self.index(), self.in_flight.in_use(), other)
+        let mut text = String::new();
+        gauges::append_to(&mut text, self);
+        if let Some(subsystem) = self.subsystem() {
+            subsystem.append_metrics(&mut text);
+        }
+        self.metrics.append_to(&mut text);
+        text
+    }
+
+    /// Waits until no command holds the fleet.
+    #[must_use]
+    pub fn wait_for_fleet(&self) -> &Self {
+        self.epoch().fleet.read(|_| self)
     }
 
     pub(crate) fn request_log(&self) -> Option<&Arc<dyn RequestLog>> {

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result};
 use berth_nova_scheduler::{ClaimLedger, NovaScheduler, NovaSettings, Outcome, RequestSummary};
 use berth_placement::Index;
-use berth_server::{MetricsSource, RequestLog, ServedRequest, Service};
+use berth_server::{HealthCheck, RequestLog, ServedRequest, Service, Subsystem};
 use tokio::sync::watch;
 
 use crate::config::{ServeSettings, nova_settings};
@@ -35,9 +35,14 @@ impl RequestLog for Shown {
     }
 }
 
-impl MetricsSource for Shown {
-    fn append_to(&self, text: &mut String) {
+impl Subsystem for Shown {
+    fn append_metrics(&self, text: &mut String) {
         self.0.append_metrics(text);
+    }
+
+    fn health(&self) -> Vec<HealthCheck> {
+        let checks = self.0.health().into_iter();
+        checks.map(|(name, is_ok, reason)| HealthCheck { name: name.to_owned(), is_ok, reason }).collect()
     }
 }
 
@@ -81,7 +86,7 @@ pub(super) async fn serve(
     let scheduler = Arc::new(NovaScheduler::new(settings, ledger, now));
     let shown = Arc::new(Shown(Arc::clone(&scheduler)));
     service.show_requests(Arc::clone(&shown) as Arc<dyn RequestLog>);
-    service.show_metrics(shown);
+    service.show_subsystem(shown);
     scheduler.run(stop).await.context("serve.nova_conf")
 }
 

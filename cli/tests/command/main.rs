@@ -9,6 +9,7 @@ mod config;
 mod environment;
 mod errors;
 mod explain;
+mod health;
 mod interrupt;
 mod operator;
 mod output;

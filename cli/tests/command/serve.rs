@@ -53,6 +53,11 @@ pub(super) struct Serving {
 
 impl Serving {
     pub(super) fn start(arguments: &[&str]) -> Self {
+        Self::start_with(arguments, &[])
+    }
+
+    /// With variables in its environment.
+    pub(super) fn start_with(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut arguments = arguments.to_vec();
         let first = [
             "serve",
@@ -70,7 +75,8 @@ impl Serving {
         }
         arguments.splice(0..0, first);
         let mut process = super::berth(Path::new("."));
-        let mut process = process.args(arguments).stderr(Stdio::piped()).spawn().unwrap();
+        let process = process.args(arguments).envs(variables.iter().copied());
+        let mut process = process.stderr(Stdio::piped()).spawn().unwrap();
         let mut log = BufReader::new(process.stderr.take().unwrap());
         let grpc = address(&line_with(&mut log, "serving gRPC"));
         let address = address(&line_with(&mut log, "serving the Placement API"));
@@ -97,14 +103,19 @@ impl Serving {
     }
 
     pub(super) fn add_provider(&self, uuid: &str) -> String {
+        let answer = self.ask_for_provider(uuid);
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        answer
+    }
+
+    /// The answer to a request to add a provider.
+    pub(super) fn ask_for_provider(&self, uuid: &str) -> String {
         let body = format!("{{\"name\": \"host {uuid}\", \"uuid\": \"{uuid}\"}}");
         let length = body.len();
         let request = format!(
             "POST /resource_providers HTTP/1.1\r\n{HEADERS}Connection: close\r\nContent-Length: {length}\r\n\r\n{body}"
         );
-        let answer = answer(self.send(&request));
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-        answer
+        answer(self.send(&request))
     }
 
     fn signal(&self, name: &str) {

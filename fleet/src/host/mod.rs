@@ -143,7 +143,31 @@ pub struct HostState {
     pub stock: BTreeMap<String, (Inventory, u64)>,
 }
 
+/// How many hosts are in which state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FleetHostCounts {
+    /// Hosts whose agents report.
+    pub up: usize,
+    /// All others.
+    pub down: usize,
+    /// Hosts that are disabled or in maintenance, up or down.
+    pub disabled: usize,
+}
+
 impl Fleet {
+    /// How many hosts are in which state.
+    #[must_use]
+    pub fn count_hosts(&self) -> FleetHostCounts {
+        let mut counts = FleetHostCounts::default();
+        for (name, host) in &self.state.hosts {
+            let is_up = self.connections.is_up(name);
+            counts.up += usize::from(is_up);
+            counts.down += usize::from(!is_up);
+            counts.disabled += usize::from(host.status != HostStatus::Enabled);
+        }
+        counts
+    }
+
     /// The names of all hosts, in order.
     pub fn host_names(&self) -> impl Iterator<Item = &String> {
         self.state.hosts.keys()

@@ -271,6 +271,12 @@ impl Fleet {
         found
     }
 
+    /// The number of instances of each status that one ever had.
+    #[must_use]
+    pub fn count_servers(&self) -> BTreeMap<&'static str, usize> {
+        self.state.statuses.clone()
+    }
+
     /// The UUIDs of all instances with something left to do.
     #[must_use]
     pub fn unfinished(&self) -> Vec<Uuid> {

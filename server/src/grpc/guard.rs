@@ -17,6 +17,7 @@ use super::deadline::Deadline;
 use super::identity::{Caller, CallerKey, chain, connection_key, peer};
 use super::metered::{Ended, Held, Metered};
 use super::revocation::Revocations;
+use super::status::code_name;
 use crate::budget::{Budget, Lease};
 use crate::limits::Limits;
 use crate::metrics::Called;
@@ -97,7 +98,7 @@ where
                         Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());
                     service
                         .metrics
-                        .note_call(Called { path, code: i32::from(code) }, start.elapsed().as_secs_f64());
+                        .note_call(Called { path, code: code_name(code) }, start.elapsed().as_secs_f64());
                     Ok(response)
                 })
             }
