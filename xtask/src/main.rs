@@ -2,7 +2,7 @@
 //! Placement, and `cargo xtask ci` every check and both.
 //!
 //! Each task is a list of steps and ends with the first one that fails. `step` runs and times them;
-//! `test`, `kvm`, `conformance`, `original`, `minicloud`, `servers`, `packages`, `check`, `deny`,
+//! `test`, `kvm`, `conformance`, `original`, `minicloud`, `servers`, `packages`, `package`, `check`, `deny`,
 //! `faults`, `language`, `names` and `vector` define them.
 
 #![allow(
@@ -20,6 +20,7 @@ mod language;
 mod minicloud;
 mod names;
 mod original;
+mod package;
 mod packages;
 mod python;
 mod servers;
@@ -82,6 +83,15 @@ enum Task {
         #[arg(long, value_delimiter = ',')]
         layout: Vec<String>,
     },
+    /// Builds Debian packages and an image into target/package; needs root or sudo
+    Package {
+        /// Also installs, upgrades, runs, removes and purges them in a clean Debian, and runs the
+        /// image
+        #[arg(long)]
+        test: bool,
+        #[command(flatten)]
+        packages: Packages,
+    },
     /// Migrates a real Placement's state to Berth and back; needs Python 3.11 with venv
     Migration,
     /// Simulates store, index and clients on a machine with faults, one seed at a time
@@ -143,6 +153,8 @@ fn main() -> ExitCode {
         Task::Keystone => original::keystone(&mut steps),
         Task::NovaFunctional => original::nova_functional(&mut steps),
         Task::Minicloud { bed, layout } => minicloud::run(&mut steps, &bed, &layout),
+        Task::Package { test: false, packages } => package::build(&mut steps, packages),
+        Task::Package { test: true, packages } => package::test(&mut steps, packages),
         Task::Migration => original::migration(&mut steps),
         Task::FaultSimulation { seeds, from, trace } => {
             faults::simulate(&mut steps, &Simulation { seeds, from, trace })
