@@ -72,6 +72,18 @@ inside apt-get -qq -y purge berth >/dev/null 2>&1
 [ ! -e "$root/etc/berth/berth.toml" ] || fail "purging left the settings"
 [ -e "$root/var/lib/berth" ] || fail "purging took the state"
 
+step "the Ansible role"
+inside apt-get -qq -y --no-install-recommends install ansible-core python3-apt >"$work/apt" 2>&1 || { cat "$work/apt"; exit 1; }
+cp -r "$(dirname "$0")/ansible" "$root/ansible"
+package=$(basename "$new"/berth_*.deb)
+inside sh -c "cd /ansible && ANSIBLE_LOCALHOST_WARNING=0 ansible-playbook -i localhost, test.yml -e berth_package=/packages/$package \
+  -e berth_keystone_auth_url=https://keystone.example.com:5000/v3 -e berth_keystone_password=secret" >"$work/ansible" 2>&1 || { cat "$work/ansible"; exit 1; }
+tail -2 "$work/ansible"
+inside berth config check --config /etc/berth/berth.toml >/dev/null || fail "the role's settings are refused"
+if inside sh -c "cd /ansible && ansible-playbook -i localhost, test.yml" >"$work/ansible" 2>&1; then fail "missing variables are accepted"; fi
+grep -q 'berth_package is needed' "$work/ansible" || { cat "$work/ansible"; fail "the missing variable is not named"; }
+inside apt-get -qq -y purge berth >/dev/null 2>&1
+
 step "the agent"
 inside sh -c 'apt-get -qq -y --no-install-recommends install /packages/berth-agent_*+*.deb' >"$work/apt" 2>&1 || { cat "$work/apt"; exit 1; }
 inside berth-agent --version
