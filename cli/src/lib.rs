@@ -249,7 +249,7 @@ mod tests {
         let (mut words, mut quoted) = (vec![String::new()], false);
         for letter in line.chars() {
             match letter {
-                '\'' => quoted = !quoted,
+                '\'' | '"' => quoted = !quoted,
                 ' ' if !quoted => words.push(String::new()),
                 letter => words.last_mut().expect("there is one").push(letter),
             }
@@ -258,21 +258,35 @@ mod tests {
         words
     }
 
+    /// The commands of `berth` in a page: indented lines, continued after a backslash, up to a
+    /// comment or the shell's own signs.
+    fn commands(page: &str) -> Vec<String> {
+        let joined = page.replace("\\\n", " ");
+        let indented = joined.lines().filter(|line| line.starts_with("    ")).map(str::trim_start);
+        let without_prefix = indented.map(|line| line.strip_prefix("target/release/").unwrap_or(line));
+        let commands = without_prefix.filter(|line| line.starts_with("berth "));
+        let end = |line: &str| {
+            ["  #", " &", " | ", " > "].iter().filter_map(|sign| line.find(sign)).min().unwrap_or(line.len())
+        };
+        commands.map(|line| line[..end(line)].to_owned()).collect()
+    }
+
+    /// The commands of the pages for operators and planners are also run by `tests/command`.
     #[test]
-    fn the_page_for_operators_shows_commands_that_there_are() {
-        let page = include_str!("../../docs/operator.md");
-        let commands = page.lines().filter(|line| line.trim_start().starts_with("berth "));
+    fn pages_show_commands_that_there_are() {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+        let docs = std::fs::read_dir(format!("{root}/docs")).unwrap().map(|file| file.unwrap().path());
+        let pages = docs.filter(|file| file.extension().is_some_and(|extension| extension == "md"));
+        let others = ["README.md", "benches/README.md"].map(|page| format!("{root}/{page}").into());
         let mut count = 0;
-        for command in commands {
-            let command = command.split("  #").next().unwrap_or(command);
-            let parsed = super::Cli::try_parse_from(words(command));
-            assert!(
-                parsed.is_ok(),
-                "{command}: {}",
-                parsed.err().map(|error| error.to_string()).unwrap_or_default()
-            );
-            count += 1;
+        for page in pages.chain(others) {
+            for command in commands(&std::fs::read_to_string(&page).unwrap()) {
+                let parsed = super::Cli::try_parse_from(words(&command));
+                let error = parsed.err().filter(clap::Error::use_stderr);
+                assert!(error.is_none(), "{}: {command}: {}", page.display(), error.unwrap());
+                count += 1;
+            }
         }
-        assert!(count > 30, "{count} commands were found");
+        assert!(count > 90, "{count} commands were found");
     }
 }

@@ -2,7 +2,7 @@
 //! Placement, and `cargo xtask ci` every check and both.
 //!
 //! Each task is a list of steps and ends with the first one that fails. `step` runs and times them;
-//! `test`, `kvm`, `conformance`, `original`, `minicloud`, `servers`, `packages`, `package`, `check`, `deny`,
+//! `test`, `kvm`, `conformance`, `original`, `minicloud`, `servers`, `packages`, `package`, `pages`, `check`, `deny`,
 //! `faults`, `language`, `names` and `vector` define them.
 
 #![allow(
@@ -22,6 +22,7 @@ mod names;
 mod original;
 mod package;
 mod packages;
+mod pages;
 mod python;
 mod servers;
 mod step;
@@ -136,6 +137,10 @@ enum Task {
     Ci(Packages),
     /// Checks that no two public types of the libraries share a name
     Names,
+    /// Checks that links between pages lead somewhere, and that the book has all pages
+    Pages,
+    /// Makes `docs/` a book, docs/book/index.html; installs mdBook if it is missing
+    Book,
     /// Checks that no text file contains a word to avoid (see `CONTRIBUTING.md`)
     Language,
     /// Checks that the kernels over 64 rows are vector code (x86-64; needs objdump)
@@ -168,10 +173,13 @@ fn main() -> ExitCode {
             .and_then(|()| check::run(&mut steps))
             .and_then(|()| language::run(&mut steps))
             .and_then(|()| names::run(&mut steps))
+            .and_then(|()| pages::check(&mut steps))
             .and_then(|()| deny::run(&mut steps))
             .and_then(|()| test::run(&mut steps, packages, false))
             .and_then(|()| kvm::test_if_installed(&mut steps))
             .and_then(|()| conformance::run(&mut steps, Build::Test, false)),
+        Task::Pages => pages::check(&mut steps),
+        Task::Book => pages::book(&mut steps),
         Task::Language => language::run(&mut steps),
         Task::Names => names::run(&mut steps),
         Task::Vector => vector::run(&mut steps),
