@@ -1,8 +1,10 @@
 //! `berth serve`: the Placement API over HTTP, and the services of `berth.v1` over gRPC.
 
 mod nova_scheduler;
+mod reload;
 mod tls;
 
+use std::io::IsTerminal;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use berth_nova_scheduler::NovaSettings;
 use berth_process::bounded_file;
-use berth_process::log::{self, LogFilter, Terminal};
+use berth_process::log::{self, LogControl, LogFilter, Terminal};
 use berth_process::supervisor;
 use berth_server::{
     AccessPolicy, Auth, Control, Cors, DataDir, FleetOptions, Grpc, Keeper, Keystone, KeystoneSettings,
@@ -23,11 +25,13 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use reload::Reload;
+
 use crate::config::{AuthChoice, KeystoneTable, LogFormat, ServeSettings, Settings, Sources};
 use crate::{BUILD, Ending, environment, output, store};
 
 /// Serve the OpenStack Placement API, microversions 1.0 to 1.39, and gRPC.
-#[derive(Args)]
+#[derive(Args, Clone)]
 #[command(after_help = "\
 Every option is also a setting of the configuration, below [serve]: docs/configuration.md. Acknowledged changes are
 on disk and survive crashes of the process and the machine: docs/durability.md.")]
@@ -88,14 +92,14 @@ pub(crate) struct Serve {
 
 impl Serve {
     pub(crate) fn run(self) -> Result<Ending> {
-        let (is_question, init) = (self.print_policy, self.init);
-        let Settings { serve: settings, nova } = self.settings()?;
-        if is_question {
+        let started = self.settings()?;
+        let Settings { serve: settings, nova } = started.clone();
+        if self.print_policy {
             return print(&policy(&settings.policy)?);
         }
         let Inputs { log, policy, auth, tls, nova_scheduler, data } =
             Inputs::read(&settings).map_err(first)?;
-        start_log(log, settings.log_format);
+        let log = start_log(log, settings.log_format);
         keep_freed_memory();
         let files = raise_file_limit();
         tracing::debug!(files, "files and connections that may be open");
@@ -113,10 +117,17 @@ impl Serve {
             fence_command: settings.fence_command.clone(),
             build: BUILD,
         };
-        let (service, keeper) = load(&settings, data.as_deref(), options, init)?;
+        let (service, keeper) = load(&settings, data.as_deref(), options, self.init)?;
+        let reload = Reload { options: self, started, log, service: Arc::clone(&service) };
         let runtime = Builder::new_multi_thread().enable_all().build().context("cannot start the threads")?;
-        let served =
-            runtime.block_on(serve(&settings, tls.as_ref(), nova_scheduler, data.as_deref(), service));
+        let served = runtime.block_on(serve(
+            &settings,
+            tls.as_ref(),
+            nova_scheduler,
+            data.as_deref(),
+            service,
+            reload,
+        ));
         // Requests that did not finish in time end here. A computation gets one more second: no
         // client sees what it changes after that.
         runtime.shutdown_timeout(Duration::from_secs(1));
@@ -127,26 +138,27 @@ impl Serve {
     }
 
     /// The settings in effect.
-    fn settings(self) -> Result<Settings> {
-        let cors = (!self.cors_origin.is_empty()).then(|| self.cors_origin.join(","));
+    fn settings(&self) -> Result<Settings> {
+        let this = self.clone();
+        let cors = (!this.cors_origin.is_empty()).then(|| this.cors_origin.join(","));
         let options = [
-            ("--listen", "serve.listen", self.listen),
-            ("--grpc-listen", "serve.grpc_listen", self.grpc_listen),
-            ("--tls-certificate", "serve.tls.certificate", self.tls_certificate),
-            ("--tls-key", "serve.tls.key", self.tls_key),
-            ("--tls-client-ca", "serve.tls.client_ca", self.tls_client_ca),
-            ("--tls-client-crl", "serve.tls.client_crl", self.tls_client_crl),
-            ("--data", "serve.data", self.data),
-            ("--durability", "serve.durability", self.durability),
-            ("--auth", "serve.auth", self.auth),
-            ("--policy", "serve.policy", self.policy),
+            ("--listen", "serve.listen", this.listen),
+            ("--grpc-listen", "serve.grpc_listen", this.grpc_listen),
+            ("--tls-certificate", "serve.tls.certificate", this.tls_certificate),
+            ("--tls-key", "serve.tls.key", this.tls_key),
+            ("--tls-client-ca", "serve.tls.client_ca", this.tls_client_ca),
+            ("--tls-client-crl", "serve.tls.client_crl", this.tls_client_crl),
+            ("--data", "serve.data", this.data),
+            ("--durability", "serve.durability", this.durability),
+            ("--auth", "serve.auth", this.auth),
+            ("--policy", "serve.policy", this.policy),
             ("--cors-origin", "serve.cors_origins", cors),
-            ("--nova-conf", "serve.nova_conf", self.nova_conf),
-            ("--placement-url", "serve.placement_url", self.placement_url),
-            ("--log-format", "serve.log_format", self.log_format),
+            ("--nova-conf", "serve.nova_conf", this.nova_conf),
+            ("--placement-url", "serve.placement_url", this.placement_url),
+            ("--log-format", "serve.log_format", this.log_format),
         ];
         let given = options.into_iter().filter_map(|(option, path, text)| Some((option, path, text?)));
-        self.sources.settings(given.collect())
+        this.sources.settings(given.collect())
     }
 }
 
@@ -205,12 +217,12 @@ fn log_filter(settings: &ServeSettings) -> Result<LogFilter> {
     }
 }
 
-fn start_log(filter: LogFilter, format: LogFormat) {
+fn start_log(filter: LogFilter, format: LogFormat) -> LogControl {
     let format = match format {
         LogFormat::Text => log::LogFormat::Text,
         LogFormat::Json => log::LogFormat::Json,
     };
-    log::start(filter, format, &Terminal::of_environment());
+    log::start(filter, format, &Terminal::of_environment())
 }
 
 fn policy(choice: &str) -> Result<AccessPolicy> {
@@ -345,13 +357,14 @@ async fn serve(
     nova: Option<NovaSettings>,
     data: Option<&Path>,
     service: Arc<Service>,
+    reload: Reload,
 ) -> Result<()> {
     let address = settings.listen;
     let server = Server::bind(address, Arc::clone(&service)).await;
     let server = server.with_context(|| format!("serve.listen: cannot listen on {address}"))?;
     let grpc = Grpc::bind(settings.grpc_listen, tls, Arc::clone(&service)).await;
     let grpc = grpc.map_err(|error| tls::advised(error, &settings.tls))?;
-    let (stopper, stop) = stop()?;
+    let (stopper, stop) = stop(reload)?;
     let nova = nova_scheduler::serve(nova, Arc::clone(&service), stop.clone());
     let nova = async {
         nova.await.inspect_err(|_| {
@@ -404,17 +417,26 @@ async fn report_alive(service: Arc<Service>) {
     }
 }
 
-/// Turns true when a signal asks the process to stop.
-fn stop() -> Result<(watch::Sender<bool>, watch::Receiver<bool>)> {
+/// Turns true when a signal asks the process to stop. SIGHUP has the settings read again, unless it
+/// means that the terminal is gone.
+fn stop(reload: Reload) -> Result<(watch::Sender<bool>, watch::Receiver<bool>)> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut hang_up = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
+    let has_terminal = std::io::stderr().is_terminal();
     let (sender, stop) = watch::channel(false);
     let stopper = sender.clone();
     tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = hang_up.recv() => {} // the terminal is gone; the settings are not read again
-            Ok(()) = tokio::signal::ctrl_c() => {}
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                Some(()) = hang_up.recv() => {
+                    if has_terminal {
+                        break;
+                    }
+                    tokio::task::block_in_place(|| reload.run()); // it reads files
+                }
+                Ok(()) = tokio::signal::ctrl_c() => break,
+            }
         }
         tracing::info!("finishing the requests that have begun");
         supervisor::stopping("finishing the requests that have begun");

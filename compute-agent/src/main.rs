@@ -46,7 +46,7 @@ fn main() -> ExitCode {
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn serve(options: &Options) -> Result<()> {
-    log::start(filter()?, log::LogFormat::Text, &Terminal::of_environment());
+    let _ = log::start(filter()?, log::LogFormat::Text, &Terminal::of_environment());
     let settings = options.settings(seed())?;
     let channel = service::channel(&options.service, options.certificates()?).context("--service")?;
     let url = options.service.clone();

@@ -5,10 +5,10 @@ use std::io::{self, IsTerminal, Write};
 use std::str::FromStr;
 
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::{DefaultFields, Writer};
+use tracing_subscriber::{EnvFilter, reload};
 
 use crate::printable;
 
@@ -53,18 +53,48 @@ impl FromStr for LogFilter {
     }
 }
 
+/// Changes the log of this process while it runs.
+pub struct LogControl(Box<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>);
+
+impl LogControl {
+    /// Sets what is logged from now on.
+    ///
+    /// # Errors
+    /// The log is gone.
+    pub fn set(&self, LogFilter(filter): LogFilter) -> Result<(), reload::Error> {
+        (self.0)(filter)
+    }
+}
+
 /// Starts the log of this process. Call it once.
-pub fn start(LogFilter(filter): LogFilter, format: LogFormat, terminal: &Terminal) {
+pub fn start(LogFilter(filter): LogFilter, format: LogFormat, terminal: &Terminal) -> LogControl {
     // A log that cannot be written, as on a full disk, must not end the process: reporting the
     // failure on standard error would fail as well, and panic.
-    let log = tracing_subscriber::fmt().with_env_filter(filter).log_internal_errors(false);
+    let log = tracing_subscriber::fmt().log_internal_errors(false);
     match format {
-        LogFormat::Text => log
-            .with_ansi(terminal.has_colours(io::stderr().is_terminal()))
-            .fmt_fields(EscapedFields(DefaultFields::new()))
-            .with_writer(io::stderr)
-            .init(),
-        LogFormat::Json => log.with_ansi(false).json().flatten_event(true).with_writer(|| JsonLines).init(),
+        LogFormat::Text => {
+            let log = log
+                .with_ansi(terminal.has_colours(io::stderr().is_terminal()))
+                .fmt_fields(EscapedFields(DefaultFields::new()))
+                .with_writer(io::stderr)
+                .with_env_filter(filter)
+                .with_filter_reloading();
+            let handle = log.reload_handle();
+            log.init();
+            LogControl(Box::new(move |filter| handle.reload(filter)))
+        }
+        LogFormat::Json => {
+            let log = log
+                .with_ansi(false)
+                .json()
+                .flatten_event(true)
+                .with_writer(|| JsonLines)
+                .with_env_filter(filter)
+                .with_filter_reloading();
+            let handle = log.reload_handle();
+            log.init();
+            LogControl(Box::new(move |filter| handle.reload(filter)))
+        }
     }
 }
 

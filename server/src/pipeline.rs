@@ -129,7 +129,7 @@ impl Asked<'_> {
         }
         let rule = route.and_then(|route| route.body_rule(&parts.method));
         let project = identity.project_id.as_deref();
-        let is_needed = rule.is_some_and(|rule| service.options.policy.allows(rule, identity, project));
+        let is_needed = rule.is_some_and(|rule| service.policy().allows(rule, identity, project));
         let is_short = body.size_hint().upper().is_some_and(|bytes| bytes <= SHORT_BODY);
         if !is_needed && !is_short {
             return (Ok(RequestBody::default()), body::discard(body, limits));

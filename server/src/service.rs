@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::Response;
@@ -111,6 +111,8 @@ pub struct Service {
     /// The connections of all listeners.
     pub(crate) connections: Arc<Pool>,
     pub(crate) metrics: Metrics,
+    /// The access rules in force; at the start, those of the options.
+    policy: ArcSwap<AccessPolicy>,
     request_log: OnceLock<Arc<dyn RequestLog>>,
     subsystem: OnceLock<Arc<dyn Subsystem>>,
     pub(crate) sums: Sums,
@@ -142,6 +144,7 @@ impl Service {
         }
         let serving = watch::Sender::new(epoch.access.serves());
         let mount = Mount::of(options.public_url.as_deref());
+        let policy = ArcSwap::from_pointee(options.policy.clone());
         let Limits { in_flight_bytes, in_flight_caller_bytes, .. } = options.limits;
         Self {
             epoch: ArcSwap::from_pointee(epoch),
@@ -153,6 +156,7 @@ impl Service {
             in_flight: Budget::new(in_flight_bytes, in_flight_caller_bytes),
             connections: Pool::new(file_limit()),
             metrics,
+            policy,
             request_log: OnceLock::new(),
             subsystem: OnceLock::new(),
             sums: Sums::default(),
@@ -162,6 +166,16 @@ impl Service {
     /// Sets the log of Nova's requests for operators. Only the first call has an effect.
     pub fn show_requests(&self, log: Arc<dyn RequestLog>) {
         let _ = self.request_log.set(log);
+    }
+
+    /// The access rules in force.
+    pub(crate) fn policy(&self) -> Guard<Arc<AccessPolicy>> {
+        self.policy.load()
+    }
+
+    /// Sets the access rules for requests that begin from now on.
+    pub fn set_policy(&self, policy: AccessPolicy) {
+        self.policy.store(Arc::new(policy));
     }
 
     /// Shows another part of the process in metrics and health. Only the first call has an effect.

@@ -53,7 +53,7 @@ enum Action {
 }
 
 /// Where settings come from.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub(crate) struct Sources {
     /// The configuration file [default: /etc/berth/berth.toml, if it exists]
     #[arg(long, value_name = "FILE")]

@@ -6,6 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -48,7 +49,8 @@ pub(super) struct Serving {
     /// Where it takes gRPC calls.
     pub(super) grpc: String,
     /// Reads the rest of the log: a service whose log nobody reads stops when the pipe is full.
-    log: Option<JoinHandle<String>>,
+    reader: Option<JoinHandle<()>>,
+    log: Arc<Mutex<String>>,
 }
 
 impl Serving {
@@ -59,17 +61,11 @@ impl Serving {
     /// With variables in its environment.
     pub(super) fn start_with(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut arguments = arguments.to_vec();
-        let first = [
-            "serve",
-            "--config",
-            NO_SETTINGS,
-            "--listen",
-            "127.0.0.1:0",
-            "--grpc-listen",
-            "127.0.0.1:0",
-            "--log-format",
-            "json",
-        ];
+        let first =
+            ["serve", "--listen", "127.0.0.1:0", "--grpc-listen", "127.0.0.1:0", "--log-format", "json"];
+        if !arguments.contains(&"--config") {
+            arguments.extend(["--config", NO_SETTINGS]);
+        }
         if !arguments.contains(&"--data") {
             arguments.extend(["--data", "none"]);
         }
@@ -80,12 +76,14 @@ impl Serving {
         let mut log = BufReader::new(process.stderr.take().unwrap());
         let grpc = address(&line_with(&mut log, "serving gRPC"));
         let address = address(&line_with(&mut log, "serving the Placement API"));
-        let rest = thread::spawn(move || {
-            let mut rest = String::new();
-            log.read_to_string(&mut rest).unwrap();
-            rest
+        let rest = Arc::<Mutex<String>>::default();
+        let kept = Arc::clone(&rest);
+        let reader = thread::spawn(move || {
+            for line in log.lines() {
+                *kept.lock().unwrap() += &(line.unwrap() + "\n");
+            }
         });
-        Self { process, address, grpc, log: Some(rest) }
+        Self { process, address, grpc, reader: Some(reader), log: rest }
     }
 
     pub(super) fn on(data: &Path) -> Self {
@@ -125,8 +123,13 @@ impl Serving {
 
     /// How it ended, and the rest of its log.
     fn end(mut self) -> (Option<i32>, String) {
-        let rest = self.log.take().unwrap().join().unwrap();
-        (self.process.wait().unwrap().code(), rest)
+        self.reader.take().unwrap().join().unwrap();
+        (self.process.wait().unwrap().code(), self.log_so_far())
+    }
+
+    /// The log after the start.
+    fn log_so_far(&self) -> String {
+        self.log.lock().unwrap().clone()
     }
 
     pub(super) fn stop(self) -> String {
@@ -190,11 +193,43 @@ fn state_outlives_the_process() {
     let serving = Serving::on(directory.path());
     assert!(serving.get("/resource_providers").contains(PROVIDER));
     serving.add_provider(ANOTHER);
-    serving.signal("-HUP");
+    serving.signal("-TERM");
     assert_eq!(serving.end().0, Some(0));
     let serving = Serving::on(directory.path());
     let providers = serving.get("/resource_providers");
     assert!(providers.contains(PROVIDER) && providers.contains(ANOTHER), "{providers}");
+}
+
+/// As `systemctl reload berth` does.
+#[test]
+fn a_hang_up_has_the_settings_read_again() {
+    let directory = TempDir::new().unwrap();
+    let (file, policy) = (directory.path().join("berth.toml"), directory.path().join("policy.yaml"));
+    fs::write(&policy, "\"placement:resource_providers:list\": \"@\"\n").unwrap();
+    let settings = |more: &str| fs::write(&file, format!("[serve]\npolicy = {policy:?}\n{more}")).unwrap();
+    settings("");
+    let serving = Serving::start(&["--config", file.to_str().unwrap()]);
+    assert!(serving.get("/resource_providers").starts_with("HTTP/1.1 200"));
+    fs::write(&policy, "\"placement:resource_providers:list\": \"!\"\n").unwrap();
+    settings("log = \"info\"\npublic_url = \"https://placement.example.com\"\n");
+    serving.signal("-HUP");
+    wait("the policy changes", || serving.get("/resource_providers").starts_with("HTTP/1.1 403"));
+    let log = serving.stop();
+    assert!(log.contains("the settings were read again"), "{log}");
+    assert!(log.contains("serve.public_url") && log.contains("takes effect at the next start"), "{log}");
+}
+
+#[test]
+fn refused_settings_change_nothing() {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("berth.toml");
+    fs::write(&file, "[serve]\n").unwrap();
+    let serving = Serving::start(&["--config", file.to_str().unwrap()]);
+    fs::write(&file, "[serve]\npolicy = \"secure\"\nlog = \"infoo\"\n").unwrap();
+    serving.signal("-HUP");
+    wait("the refusal is logged", || serving.log_so_far().contains("nothing has changed"));
+    assert!(serving.log_so_far().contains("serve.log"), "{}", serving.log_so_far());
+    serving.stop();
 }
 
 /// What was answered is there, however the process ended.

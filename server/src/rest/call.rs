@@ -51,7 +51,7 @@ impl Call<'_> {
 
     /// Checks that the policy allows it for the project.
     pub(crate) fn may_for(&self, rule: &str, project_id: Option<&str>) -> Result<(), Failure> {
-        let allowed = self.service.options.policy.allows(rule, self.identity, project_id);
+        let allowed = self.service.policy().allows(rule, self.identity, project_id);
         if allowed { Ok(()) } else { Err(Failure::forbidden(rule)) }
     }
 
