@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use futures_lite::StreamExt;
 use lapin::options::{BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions};
+use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::FieldTable;
-use lapin::{BasicProperties, Channel, Confirmation, Connection, Consumer};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, Consumer, ErrorKind};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -45,7 +46,7 @@ pub enum CallError {
     /// The connection was lost while the call waited for its reply.
     #[error("the connection to the bus was lost before the reply")]
     Disconnected,
-    /// The topic has no queue: no server ever served it.
+    /// The topic has no exchange or no queue: no server ever served it.
     #[error("no server has a queue for the topic {0}")]
     NoServer(String),
     /// No reply came in time.
@@ -76,8 +77,7 @@ impl Caller {
         let broker_name = name(broker);
         let lost = |problem| BusError::Connection { broker: broker_name.clone(), problem };
         let connection = open(options, broker).await?;
-        let channel = connection.create_channel().await.map_err(lost)?;
-        channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(lost)?;
+        let channel = confirming(&connection).await.map_err(lost)?;
         let queue = reply_queue(&options.rabbit, &unique_id());
         declare_queue(&channel, &queue, &broker_name).await?;
         let consumed = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
@@ -144,7 +144,14 @@ impl Caller {
     /// # Errors
     /// [`CallError`]
     pub(super) async fn announce(&self, topic: &str, message: &str) -> Result<(), CallError> {
-        Ok(self.publish(&format!("{topic}_fanout"), "", message, None).await.map(drop)?)
+        // The exchange vanishes with the last server, and the broker closes a channel on which
+        // something is sent to it: calls that wait for their reply have another one.
+        let channel = confirming(&self.connection).await?;
+        match publish(&channel, &format!("{topic}_fanout"), "", message, None).await {
+            Ok(_) => Ok(channel.close(200, "".into()).await?),
+            Err(error) if is_not_found(&error) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Sends the message of a call, which has this id, and waits for the reply.
@@ -158,11 +165,15 @@ impl Caller {
         let (sender, receiver) = oneshot::channel();
         self.waiting.lock().as_mut().ok_or(CallError::Disconnected)?.insert(id.to_owned(), sender);
         let answered = async {
-            let confirmed = self.publish(&self.exchange, topic, message, Some(patience)).await?;
-            if confirmed.take_message().is_some() {
-                return Err(CallError::NoServer(topic.to_owned()));
+            let no_server = || CallError::NoServer(topic.to_owned());
+            match publish(&self.channel, &self.exchange, topic, message, Some(patience)).await {
+                Ok(confirmed) => match confirmed.take_message() {
+                    None => Ok(receiver.await),
+                    Some(_) => Err(no_server()),
+                },
+                Err(error) if is_not_found(&error) => Err(no_server()),
+                Err(error) => Err(error.into()),
             }
-            Ok(receiver.await)
         };
         let reply = timeout(patience, answered).await;
         self.waiting.take(id);
@@ -173,30 +184,42 @@ impl Caller {
             Err(_) => Err(CallError::Timeout(patience)),
         }
     }
+}
 
-    /// Sends a message in its envelope and waits until the broker has it; it returns one that no
-    /// queue takes. The broker drops it after `patience`, when nobody waits any more.
-    async fn publish(
-        &self,
-        exchange: &str,
-        key: &str,
-        message: &str,
-        patience: Option<Duration>,
-    ) -> Result<Confirmation, lapin::Error> {
-        let body = json!({"oslo.version": "2.0", "oslo.message": message}).to_string();
-        let mut properties = BasicProperties::default()
-            .with_content_type("application/json".into())
-            .with_content_encoding("utf-8".into())
-            .with_delivery_mode(2)
-            .with_priority(0);
-        if let Some(patience) = patience {
-            properties = properties.with_expiration(patience.as_millis().to_string().into());
-        }
-        let options = BasicPublishOptions { mandatory: patience.is_some(), ..BasicPublishOptions::default() };
-        let published =
-            self.channel.basic_publish(exchange.into(), key.into(), options, body.as_bytes(), properties);
-        published.await?.await
+/// A channel on which the broker confirms messages.
+async fn confirming(connection: &Connection) -> Result<Channel, lapin::Error> {
+    let channel = connection.create_channel().await?;
+    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    Ok(channel)
+}
+
+/// Sends a message in its envelope and waits until the broker has it; it returns one that no queue
+/// takes. The broker drops it after `patience`, when nobody waits any more.
+async fn publish(
+    channel: &Channel,
+    exchange: &str,
+    key: &str,
+    message: &str,
+    patience: Option<Duration>,
+) -> Result<Confirmation, lapin::Error> {
+    let body = json!({"oslo.version": "2.0", "oslo.message": message}).to_string();
+    let mut properties = BasicProperties::default()
+        .with_content_type("application/json".into())
+        .with_content_encoding("utf-8".into())
+        .with_delivery_mode(2)
+        .with_priority(0);
+    if let Some(patience) = patience {
+        properties = properties.with_expiration(patience.as_millis().to_string().into());
     }
+    let options = BasicPublishOptions { mandatory: patience.is_some(), ..BasicPublishOptions::default() };
+    let published = channel.basic_publish(exchange.into(), key.into(), options, body.as_bytes(), properties);
+    published.await?.await
+}
+
+/// Whether the broker closed the channel because it does not have the exchange.
+fn is_not_found(error: &lapin::Error) -> bool {
+    let not_found = AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND);
+    matches!(error.kind(), ErrorKind::ProtocolError(refusal) if *refusal.kind() == not_found)
 }
 
 impl Waiting {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_lite::StreamExt;
-use lapin::options::{BasicConsumeOptions, BasicPublishOptions, QueueDeclareOptions};
+use lapin::options::{BasicConsumeOptions, BasicPublishOptions, ExchangeDeleteOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Consumer};
 use serde_json::{Value, json};
@@ -39,6 +39,11 @@ impl Client {
             .basic_publish(exchange.into(), key.into(), BasicPublishOptions::default(), body, properties)
             .await;
         drop(published.expect("is published"));
+    }
+
+    pub(crate) async fn delete_exchange(&self, name: &str) {
+        let deleted = self.channel.exchange_delete(name.into(), ExchangeDeleteOptions::default()).await;
+        deleted.expect("is deleted");
     }
 
     pub(crate) async fn ping(&self, id: &str, more: Value) {

@@ -8,7 +8,7 @@ mod client;
 use std::sync::Arc;
 use std::time::Duration;
 
-use berth_nova_rpc::bus::{BusError, BusStatistics, Context, Handler, serve};
+use berth_nova_rpc::bus::{BusError, BusStatistics, CallError, Caller, Context, Handler, Relay, serve};
 use berth_nova_rpc::transport::{BusOptions, RabbitOptions, TransportUrl};
 use berth_nova_rpc::{Call, RpcFailure};
 use berth_test_support::rabbit::Rabbit;
@@ -59,16 +59,20 @@ struct Served {
     task: tokio::task::JoinHandle<Result<(), BusError>>,
 }
 
+fn options(port: u16, rabbit: RabbitOptions) -> BusOptions {
+    BusOptions {
+        url: TransportUrl::parse(&format!("rabbit://guest:guest@127.0.0.1:{port}/")).expect("a URL"),
+        rabbit,
+        exchange: "nova".to_owned(),
+        topic: "scheduler".to_owned(),
+        host: "here".to_owned(),
+        tls: None,
+    }
+}
+
 impl Served {
     fn start(port: u16, rabbit: RabbitOptions) -> Self {
-        let options = BusOptions {
-            url: TransportUrl::parse(&format!("rabbit://guest:guest@127.0.0.1:{port}/")).expect("a URL"),
-            rabbit,
-            exchange: "nova".to_owned(),
-            topic: "scheduler".to_owned(),
-            host: "here".to_owned(),
-            tls: None,
-        };
+        let options = options(port, rabbit);
         let (stop, stopped) = watch::channel(false);
         let statistics = Arc::new(BusStatistics::default());
         let echo = Arc::new(Echo { begun: Semaphore::new(0), released: Semaphore::new(0) });
@@ -197,4 +201,32 @@ async fn queues_are_declared_with_the_options_or_the_option_is_named() {
     let error = Served::start(rabbit.port(), RabbitOptions::default()).task.await.expect("ends");
     let error = error.expect_err("is refused").to_string();
     assert!(error.contains("amqp_durable_queues") && error.contains("'durable'"), "{error}");
+}
+
+/// Regression: a call to a bus on which no server had declared the exchange yet counted as sent,
+/// with its reply lost, and a cast to it ended the calls that waited on the same connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_sent_where_no_server_is_and_calls_that_wait_go_on() {
+    const TIME: Duration = Duration::from_secs(60);
+    let Some(rabbit) = rabbit() else { return };
+    let options = options(rabbit.port(), RabbitOptions::default());
+    let caller = Caller::connect(&options).await.expect("connects");
+    let called = caller.call("scheduler", "ping", "1.0", json!({"arg": 1}), TIME).await;
+    assert!(matches!(called, Err(CallError::NoServer(_))), "{called:?}");
+
+    let served = Served::start(rabbit.port(), RabbitOptions::default());
+    served.connected().await;
+    let relay = Arc::new(Relay::new(options, TIME));
+    let ping = json!({"method": "ping", "namespace": "baseapi", "version": "1.0", "args": {"arg": "slow"}});
+    let (waiting, message) = (Arc::clone(&relay), ping.to_string());
+    let waiting = tokio::spawn(async move { waiting.call(&message).await });
+    take(&served.echo.begun).await;
+    // The only server of the fanout goes.
+    let connection = Client::connect(rabbit.port(), "reply_1").await;
+    connection.delete_exchange("scheduler_fanout").await;
+    relay.announce(&ping.to_string()).await.expect("is dropped");
+    served.echo.released.add_permits(1);
+    let answer = waiting.await.expect("does not panic").expect("a reply").expect("a result");
+    assert_eq!(answer.get(), "\"slow\"");
+    served.stop().await.expect("ends without an error");
 }
