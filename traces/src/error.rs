@@ -131,12 +131,9 @@ pub enum InvalidField {
     /// A name is missing.
     #[error("empty")]
     Empty,
-    /// Identifiers count from 0 in file order.
-    #[error("identifiers count from 0 in file order, expected {expected}")]
-    NotInSequence {
-        /// The expected identifier.
-        expected: u64,
-    },
+    /// A name that an earlier row has.
+    #[error("an earlier row has this name")]
+    NotUnique,
     /// A count that is not a whole number.
     #[error("not a whole number")]
     NotWhole,

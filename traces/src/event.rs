@@ -137,6 +137,11 @@ pub struct TraceHost {
     pub gpus: u32,
     /// Their model.
     pub gpu_model: CompactString,
+    /// The overcommitment of vCPUs that `capacity` has, in thousandths; 0 if the fleet does not
+    /// say.
+    pub cpu_ratio_milli: u32,
+    /// The same of memory.
+    pub memory_ratio_milli: u32,
 }
 
 /// A key and its value.

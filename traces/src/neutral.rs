@@ -2,7 +2,8 @@
 //!
 //! - hosts: `host_id,vcpus,ram_mb,disk_gb`, capacities with any overcommitment applied; and, if the
 //!   header names them, `zone`, `aggregates` (metadata of host aggregates), `traits`, `rack`,
-//!   `generation`, `numa` (cells), `gpus` and `gpu_model`;
+//!   `generation`, `numa` (cells), `gpus` and `gpu_model`, `cpu_ratio` and `memory_ratio` (the
+//!   overcommitment that was applied);
 //! - VMs: `arrival_s`, `vcpus` and `ram_mb` (or `mem_gib`), in any order of columns; and, if the
 //!   header names them, `vm_id`, `departure_s`, `disk_gb`, `flavor`, `batch` (a number that VMs
 //!   share which were started together), `zone`, `extra_specs` (of the flavor), `host`, `project`,
@@ -21,11 +22,12 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use compact_str::ToCompactString;
+use rustc_hash::FxHashSet;
 
 use crate::formats::hosts;
 use crate::rows::{Columns, Field, Rows};
 use crate::source::Source;
-use crate::{Demands, InvalidField, Micros, Resources, TraceError, TraceHost, Vm, WriteError};
+use crate::{Demands, InvalidField, Micros, Pair, Resources, TraceError, TraceHost, Vm, WriteError};
 
 /// The columns that [`write_vms`] writes.
 const VM_WRITTEN: [&str; 7] = ["vm_id", "arrival_s", "departure_s", "vcpus", "ram_mb", "disk_gb", "flavor"];
@@ -33,7 +35,7 @@ const VM_WRITTEN: [&str; 7] = ["vm_id", "arrival_s", "departure_s", "vcpus", "ra
 pub(crate) const VM_REQUIRED: [&str; 3] = ["arrival_s", "vcpus", "ram_mb"];
 /// The columns that every file of hosts has.
 pub(crate) const HOST_REQUIRED: [&str; 4] = ["host_id", "vcpus", "ram_mb", "disk_gb"];
-const HOST_COLUMNS: [&str; 12] = [
+const HOST_COLUMNS: [&str; 14] = [
     "host_id",
     "vcpus",
     "ram_mb",
@@ -46,9 +48,21 @@ const HOST_COLUMNS: [&str; 12] = [
     "numa",
     "gpus",
     "gpu_model",
+    "cpu_ratio",
+    "memory_ratio",
 ];
-const HOST_LABELS: [&str; 8] =
-    ["zone", "aggregates", "traits", "rack", "generation", "numa", "gpus", "gpu_model"];
+const HOST_LABELS: [&str; 10] = [
+    "zone",
+    "aggregates",
+    "traits",
+    "rack",
+    "generation",
+    "numa",
+    "gpus",
+    "gpu_model",
+    "cpu_ratio",
+    "memory_ratio",
+];
 /// Columns that say more of a VM than times, amounts and flavor.
 const LABELS: [&str; 10] =
     ["zone", "extra_specs", "host", "project", "group", "policy", "gpus", "gpu_milli", "gpu_spec", "numa"];
@@ -228,11 +242,37 @@ pub fn read_hosts(path: impl AsRef<Path>) -> Result<Vec<TraceHost>, TraceError> 
     }
     let mut columns = Columns::find(rows, HOST_COLUMNS, &HOST_LABELS, &[])?;
     let mut hosts = Vec::new();
+    let mut names = FxHashSet::default();
     while let Some(fields) = columns.next()? {
-        let [id, vcpus, memory, disk, zone, aggregates, traits, rack, generation, numa, gpus, gpu_model] =
-            fields;
+        let [
+            id,
+            vcpus,
+            memory,
+            disk,
+            zone,
+            aggregates,
+            traits,
+            rack,
+            generation,
+            numa,
+            gpus,
+            gpu_model,
+            cpu_ratio,
+            memory_ratio,
+        ] = fields;
+        let name = id.text()?;
+        if name.is_empty() {
+            return Err(id.bad(InvalidField::Empty));
+        }
+        if !names.insert(name.clone()) {
+            return Err(id.bad(InvalidField::NotUnique));
+        }
+        let ratio = |field: Field<'_>| {
+            let milli = field.optional(|field| field.narrow(field.decimal_up(3)?))?;
+            if milli == Some(0) { Err(field.bad(InvalidField::Zero)) } else { Ok(milli.unwrap_or(0)) }
+        };
         hosts.push(TraceHost {
-            id: id.sequential(hosts.len() as u64)?,
+            id: name,
             capacity: Resources { vcpus: vcpus.count()?, memory_mb: memory.count()?, disk_gb: disk.count()? },
             zone: zone.text()?,
             aggregates: aggregates.pairs()?,
@@ -242,9 +282,64 @@ pub fn read_hosts(path: impl AsRef<Path>) -> Result<Vec<TraceHost>, TraceError> 
             numa_cells: numa.optional(Field::count)?.unwrap_or(0),
             gpus: gpus.optional(Field::count)?.unwrap_or(0),
             gpu_model: gpu_model.text()?,
+            cpu_ratio_milli: ratio(cpu_ratio)?,
+            memory_ratio_milli: ratio(memory_ratio)?,
         });
     }
     Ok(hosts)
+}
+
+/// Writes a host file with everything that its hosts have: their names, and a column for each label
+/// that any host has.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write_fleet(path: impl AsRef<Path>, hosts: &[TraceHost]) -> Result<(), WriteError> {
+    let path = path.as_ref();
+    let failed = |source| WriteError::Io { path: path.to_owned(), source };
+    let mut out = BufWriter::new(File::create(path).map_err(failed)?);
+    let has = |label: &&str| hosts.iter().any(|host| !host_label(host, label).is_empty());
+    let labels: Vec<&str> = HOST_LABELS.into_iter().filter(has).collect();
+    let header: Vec<&str> = HOST_REQUIRED.iter().chain(&labels).copied().collect();
+    writeln!(out, "{}", header.join(",")).map_err(failed)?;
+    for host in hosts {
+        let Resources { vcpus, memory_mb, disk_gb } = host.capacity;
+        let amounts = [vcpus, memory_mb, disk_gb].map(|amount| amount.to_string());
+        let labels = labels.iter().map(|label| quoted(&host_label(host, label)));
+        let row: Vec<String> = [quoted(&host.id)].into_iter().chain(amounts).chain(labels).collect();
+        writeln!(out, "{}", row.join(",")).map_err(failed)?;
+    }
+    out.flush().map_err(failed)
+}
+
+/// The text of a label's column.
+fn host_label(host: &TraceHost, label: &str) -> String {
+    let count = |count: u32| if count == 0 { String::new() } else { count.to_string() };
+    match label {
+        "zone" => host.zone.to_string(),
+        "aggregates" => pairs_of(&host.aggregates),
+        "traits" => host.traits.join(";"),
+        "rack" => host.rack.to_string(),
+        "generation" => host.generation.to_string(),
+        "numa" => count(host.numa_cells),
+        "gpus" => count(host.gpus),
+        "gpu_model" => host.gpu_model.to_string(),
+        "cpu_ratio" => ratio_of(host.cpu_ratio_milli),
+        _ => ratio_of(host.memory_ratio_milli),
+    }
+}
+
+fn pairs_of(pairs: &[Pair]) -> String {
+    pairs.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(";")
+}
+
+/// Thousandths as a decimal; nothing for 0.
+fn ratio_of(milli: u32) -> String {
+    if milli == 0 {
+        return String::new();
+    }
+    let text = format!("{}.{:03}", milli / 1000, milli % 1000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// Writes a host file with capacities only. Identifiers are the hosts' indexes.
@@ -342,10 +437,7 @@ fn label_of(demands: &Demands, label: &str) -> String {
     let count = |count: u32| if count == 0 { String::new() } else { count.to_string() };
     match label {
         "zone" => demands.zone.to_string(),
-        "extra_specs" => {
-            let pairs = demands.extra_specs.iter().map(|(key, value)| format!("{key}={value}"));
-            pairs.collect::<Vec<_>>().join(";")
-        }
+        "extra_specs" => pairs_of(&demands.extra_specs),
         "host" => demands.host.to_string(),
         "project" => demands.project.to_string(),
         "group" => demands.group.to_string(),

@@ -426,14 +426,6 @@ impl<'a> Field<'a> {
         u32::try_from(value).map_err(|_| self.bad(NumberError::OutOfRange))
     }
 
-    /// The field as an identifier that counts rows from 0.
-    pub(crate) fn sequential(&self, expected: u64) -> Result<CompactString, TraceError> {
-        if self.integer()? != expected {
-            return Err(self.bad(InvalidField::NotInSequence { expected }));
-        }
-        self.text()
-    }
-
     /// The field as an arrival, which must not be earlier than the previous one, `before`.
     pub(crate) fn arrival(&self, before: Micros) -> Result<Micros, TraceError> {
         let arrival = self.moment()?;

@@ -28,6 +28,9 @@ pub struct FleetBuilt {
 /// # Errors
 /// Two sources of hosts, or impossible amounts.
 pub fn build(spec: &FleetSpec, file: Option<FleetFile>) -> Result<FleetBuilt, ScenarioError> {
+    if [spec.cpu_ratio, spec.memory_ratio].iter().flatten().any(|ratio| !ratio.is_finite() || *ratio <= 0.0) {
+        return Err(ScenarioError::new("fleet: cpu_ratio and memory_ratio are larger than 0"));
+    }
     let sources =
         usize::from(spec.hosts.is_some()) + usize::from(file.is_some()) + usize::from(!spec.shape.is_empty());
     if sources > 1 {
@@ -35,7 +38,10 @@ pub fn build(spec: &FleetSpec, file: Option<FleetFile>) -> Result<FleetBuilt, Sc
     }
     let mut shapes = spec.shape.clone();
     let mut built = match file {
-        Some(FleetFile::Hosts(hosts)) => named(format!("{} hosts of a file", hosts.len()), hosts),
+        Some(FleetFile::Hosts(mut hosts)) => {
+            override_ratios(&mut hosts, spec);
+            named(format!("{} hosts of a file", hosts.len()), hosts)
+        }
         Some(FleetFile::Shapes(own)) => {
             shapes = own;
             of_shapes(&shapes, spec)?
@@ -45,12 +51,8 @@ pub fn build(spec: &FleetSpec, file: Option<FleetFile>) -> Result<FleetBuilt, Sc
             let text = spec.hosts.as_deref().unwrap_or(DEFAULT_HOSTS);
             let fleet: HostShapes =
                 text.parse().map_err(|error| ScenarioError::new(&format!("fleet.hosts: {error}")))?;
-            let ratio = |amount: u32, ratio: Option<f64>| scaled(amount, ratio.unwrap_or(1.0));
             let mut hosts = fleet.hosts();
-            for host in &mut hosts {
-                host.capacity.vcpus = ratio(host.capacity.vcpus, spec.cpu_ratio);
-                host.capacity.memory_mb = ratio(host.capacity.memory_mb, spec.memory_ratio);
-            }
+            override_ratios(&mut hosts, spec);
             named(shapes_in_words(&fleet), hosts)
         }
     };
@@ -60,6 +62,23 @@ pub fn build(spec: &FleetSpec, file: Option<FleetFile>) -> Result<FleetBuilt, Sc
     let prices = shapes.iter().map(|shape| shape.price.map(|price| price * f64::from(shape.count)));
     built.price = if shapes.is_empty() { None } else { prices.sum() };
     Ok(built)
+}
+
+/// Applies the ratios of the settings in place of those that the capacities have.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // the cast saturates
+fn override_ratios(hosts: &mut [TraceHost], spec: &FleetSpec) {
+    let with = |amount: &mut u32, applied: &mut u32, ratio: Option<f64>| {
+        let Some(ratio) = ratio else { return };
+        let before = if *applied == 0 { 1.0 } else { f64::from(*applied) / 1000.0 };
+        // A product that is whole, but for its last bits, stays that number.
+        *amount =
+            (f64::from(*amount) * ratio / before + 1e-6).min(f64::from(HostShape::UNLIMITED_DISK)) as u32;
+        *applied = scaled(1000, ratio);
+    };
+    for host in hosts {
+        with(&mut host.capacity.vcpus, &mut host.cpu_ratio_milli, spec.cpu_ratio);
+        with(&mut host.capacity.memory_mb, &mut host.memory_ratio_milli, spec.memory_ratio);
+    }
 }
 
 /// What a fleet file contains.
@@ -113,6 +132,7 @@ fn of_shapes(shapes: &[ShapeSpec], spec: &FleetSpec) -> Result<FleetBuilt, Scena
                 numa_cells: shape.numa_cells,
                 gpus: shape.gpus,
                 gpu_model: shape.gpu_model.as_str().into(),
+                ..TraceHost::default()
             });
         }
     }
@@ -188,6 +208,19 @@ mod tests {
         assert_eq!((built.hosts[4].capacity.disk_gb, built.hosts[4].numa_cells), (900, 2));
         assert_eq!((built.price, built.has_disk), (Some(42.5), true));
         assert_eq!(built.name, "4 × 256 vCPU 240 GiB, 1 × 32 vCPU 64 GiB");
+    }
+
+    #[test]
+    fn a_ratio_replaces_the_one_that_a_file_has_applied() {
+        let host = |vcpus, cpu_ratio_milli| TraceHost {
+            cpu_ratio_milli,
+            ..TraceHost::new("a", Resources { vcpus, memory_mb: 1024, disk_gb: 0 })
+        };
+        let file = || Some(FleetFile::Hosts(vec![host(256, 4_000), host(64, 0)]));
+        let built = build(&FleetSpec { cpu_ratio: Some(3.0), ..FleetSpec::default() }, file()).unwrap();
+        assert_eq!((&built.hosts[0], &built.hosts[1]), (&host(192, 3_000), &host(192, 3_000)));
+        let error = build(&FleetSpec { cpu_ratio: Some(0.0), ..FleetSpec::default() }, file()).unwrap_err();
+        assert!(error.to_string().contains("larger than 0"), "{error}");
     }
 
     #[test]

@@ -72,16 +72,12 @@ impl Instances {
 pub(crate) fn read_json(mut rows: Rows) -> Result<Vec<Vm>, TraceError> {
     let mut instances = Instances::default();
     while let Some((number, line)) = rows.line()? {
-        let bad = |reason: String, path: std::path::PathBuf| TraceError::Damaged {
-            path,
-            reason: format!("line {number}: {reason}"),
-        };
         let parsed: Result<Value, _> = serde_json::from_slice(line);
         let event = match &parsed {
             Ok(value) => from_json(value),
             Err(error) => Err(format!("not JSON: {error}")),
         };
-        let (at, event, key, cpus, memory) = event.map_err(|reason| bad(reason, rows.path().to_owned()))?;
+        let (at, event, key, cpus, memory) = event.map_err(|reason| line_error(&rows, number, &reason))?;
         instances.apply(at, &event, key, cpus, memory);
     }
     Ok(instances.vms)
@@ -89,23 +85,32 @@ pub(crate) fn read_json(mut rows: Rows) -> Result<Vec<Vm>, TraceError> {
 
 type Applied = (u64, Event, (u64, u64), u32, u32);
 
-/// BigQuery writes 64-bit integers as texts.
+/// The error of a line of an export.
+pub(super) fn line_error(rows: &Rows, number: u64, reason: &str) -> TraceError {
+    TraceError::Damaged { path: rows.path().to_owned(), reason: format!("line {number}: {reason}") }
+}
+
+/// A whole number; BigQuery writes those of 64 bits as texts.
+pub(super) fn integer(value: &Value, name: &str) -> Result<u64, String> {
+    let found = value.get(name).ok_or_else(|| format!("there is no {name}"))?;
+    let number = found.as_u64().or_else(|| found.as_str()?.parse().ok());
+    number.ok_or_else(|| format!("{name} {found} is not a whole number"))
+}
+
+/// A number of a record; 0 if it is missing.
+pub(super) fn share(value: &Value, record: &str, name: &str) -> f64 {
+    let found = value.get(record).and_then(|record| record.get(name));
+    found.and_then(|found| found.as_f64().or_else(|| found.as_str()?.parse().ok())).unwrap_or(0.0)
+}
+
 fn from_json(value: &Value) -> Result<Applied, String> {
-    let integer = |name: &str| -> Result<u64, String> {
-        let found = value.get(name).ok_or_else(|| format!("there is no {name}"))?;
-        let number = found.as_u64().or_else(|| found.as_str()?.parse().ok());
-        number.ok_or_else(|| format!("{name} {found} is not a whole number"))
-    };
     let kind = value.get("type").ok_or("there is no type")?;
     let kind = kind.as_str().map_or_else(|| kind.to_string(), ToOwned::to_owned);
     let event = Event::named(&kind).ok_or_else(|| format!("type {kind:?} is not a kind of event"))?;
-    let share = |name: &str| -> f64 {
-        let found = value.get("resource_request").and_then(|request| request.get(name));
-        found.and_then(|found| found.as_f64().or_else(|| found.as_str()?.parse().ok())).unwrap_or(0.0)
-    };
-    let key = (integer("collection_id")?, integer("instance_index")?);
+    let share = |name: &str| share(value, "resource_request", name);
+    let key = (integer(value, "collection_id")?, integer(value, "instance_index")?);
     Ok((
-        integer("time")?,
+        integer(value, "time")?,
         event,
         key,
         parts(share("cpus"), WHOLE_MACHINE),
@@ -114,7 +119,7 @@ fn from_json(value: &Value) -> Result<Applied, String> {
 }
 
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // the cast saturates
-fn parts(share: f64, whole: u32) -> u32 {
+pub(super) fn parts(share: f64, whole: u32) -> u32 {
     (share * f64::from(whole) - 1e-6).ceil().max(0.0) as u32
 }
 
@@ -139,8 +144,13 @@ pub(crate) fn read_csv(mut rows: Rows) -> Result<Vec<Vm>, TraceError> {
 
 /// Whether a line is one of the JSON export.
 pub(crate) fn is_json(line: &[u8]) -> bool {
+    is_object_with(line, &COLUMNS)
+}
+
+/// Whether a line is an object that seems to have all of these members.
+pub(super) fn is_object_with(line: &[u8], names: &[&str]) -> bool {
     line.starts_with(b"{")
-        && COLUMNS.iter().all(|name| {
+        && names.iter().all(|name| {
             let name = format!("\"{name}\"");
             line.windows(name.len()).any(|window| window == name.as_bytes())
         })

@@ -3,6 +3,7 @@
 use compact_str::format_compact;
 
 use crate::error::TraceError;
+use crate::formats::google_machines;
 use crate::rows::{Field, Rows};
 use crate::{HostShape, Resources, TraceHost};
 
@@ -16,7 +17,11 @@ const HUAWEI: [&str; 5] = ["pm", "CPU1", "RAM1", "CPU2", "RAM2"];
 /// The reader of a published format; `None` for any other file.
 pub(crate) fn reader_of(rows: &Rows) -> Option<Reader> {
     let has = |columns: &[&str]| columns.iter().all(|column| rows.has_column(column));
-    if has(&OPENB) {
+    if google_machines::is_json(rows.first()) {
+        Some(google_machines::read_json)
+    } else if has(&google_machines::COLUMNS) {
+        Some(google_machines::read_csv)
+    } else if has(&OPENB) {
         Some(openb)
     } else if has(&HUAWEI) {
         Some(huawei)

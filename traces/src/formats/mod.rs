@@ -8,7 +8,7 @@
 //! | `huawei.rs` | Huawei-East-1, its version with lifetimes, and the sequences with NUMA topology |
 //! | `openb.rs` | Alibaba's GPU cluster trace of 2023 |
 //! | `hosts.rs` | hosts of openb, and of Huawei with NUMA cells |
-//! | `google.rs` | Google's cluster trace of 2019, as BigQuery exports it |
+//! | `google.rs`, `google_machines.rs` | Google's cluster trace of 2019, as BigQuery exports it: VMs, hosts |
 //! | `swf.rs` | the Standard Workload Format of the Parallel Workloads Archive |
 //! | `opendc.rs` | OpenDC's Parquet files |
 //! | `nova.rs` | the table `instances` of Nova's database |
@@ -16,6 +16,7 @@
 
 pub(crate) mod azure_table;
 pub(crate) mod google;
+mod google_machines;
 pub(crate) mod hosts;
 pub(crate) mod huawei;
 pub(crate) mod nova;

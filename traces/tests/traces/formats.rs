@@ -111,6 +111,19 @@ fn openb() {
     assert_eq!((demands(&vms[0]).gpus, demands(&vms[0]).gpu_milli), (8, 0), "whole GPUs");
 }
 
+/// Machines by switch and platform: one is added twice, one shrinks, one leaves for good. The rows
+/// are in no order.
+#[test]
+fn google_machines_are_hosts() {
+    let hosts = neutral::read_hosts(sample("google-machines.csv")).unwrap();
+    assert_eq!(hosts, neutral::read_hosts(sample("google-machines.json")).unwrap());
+    let found: Vec<_> = hosts
+        .iter()
+        .map(|host| (&*host.id, host.capacity.vcpus, host.capacity.memory_mb, &*host.rack, &*host.generation))
+        .collect();
+    assert_eq!(found, [("5", 591, 341_801, "s1", "p1"), ("6", 250, 128_000, "s1", "p2")]);
+}
+
 #[test]
 fn google_as_json_and_csv() {
     let json = read("google.json", Format::Google);

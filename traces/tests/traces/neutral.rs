@@ -163,8 +163,12 @@ fn hosts() {
         ("host_id,vcpus,disk_gb\n", "vms.csv: the header lacks the column \"ram_mb\""),
         ("host_id,vcpus,ram_mb,disk_gb,shelf\n", "vms.csv: the header has an unknown column \"shelf\""),
         (
-            "host_id,vcpus,ram_mb,disk_gb\n1,2,3,4\n",
-            "vms.csv:2: host_id \"1\": identifiers count from 0 in file order, expected 0",
+            "host_id,vcpus,ram_mb,disk_gb\nkvm1,2,3,4\nkvm1,2,3,4\n",
+            "vms.csv:3: host_id \"kvm1\": an earlier row has this name",
+        ),
+        (
+            "host_id,vcpus,ram_mb,disk_gb,cpu_ratio\na,2,3,4,0\n",
+            "vms.csv:2: cpu_ratio \"0\": must be positive",
         ),
         ("host_id,vcpus,ram_mb,disk_gb\n0,2,3\n", "vms.csv:2: expected 4 fields, found 3"),
         ("host_id,vcpus,ram_mb,disk_gb\n0,2,x,4\n", "vms.csv:2: ram_mb \"x\": not a number in plain digits"),
@@ -250,6 +254,25 @@ fn labels_and_demands() {
     assert_eq!((vms[0].batch, demands.zone.as_str()), (BatchNumber::new(7), "az1"));
     assert_eq!(demands.extra_specs, [pair("trait:X", "required")]);
     assert_eq!((vms[1].batch, &vms[1].demands), (None, &None));
+
+    // What is written with everything is read back.
+    let named = TraceHost {
+        zone: "az,1".into(),
+        gpus: 2,
+        gpu_model: "A100".into(),
+        cpu_ratio_milli: 1_500,
+        memory_ratio_milli: 1_000,
+        ..TraceHost { id: "kvm-7.example".into(), ..hosts[0].clone() }
+    };
+    let all = [named, TraceHost::new("kvm-8", Resources { vcpus: 1, memory_mb: 2, disk_gb: 3 })];
+    let (_directory, path) = file("hosts.csv", "");
+    neutral::write_fleet(&path, &all).unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(
+        text.starts_with("host_id,vcpus,ram_mb,disk_gb,zone,aggregates,traits,gpus,gpu_model,cpu_ratio,")
+    );
+    assert!(text.contains(",1.5,1\n"), "{text}");
+    assert_eq!(neutral::read_hosts(&path).unwrap(), all);
 
     let (_directory, path) = file("hosts.csv", "host_id,vcpus,ram_mb,disk_gb,aggregates\n0,1,2,3,ssd\n");
     let error = message(&neutral::read_hosts(path).unwrap_err());
