@@ -75,13 +75,18 @@ impl Rabbit {
 
     /// Adds a virtual host that the user `guest` may use.
     pub fn add_virtual_host(&self, name: &str) {
-        for arguments in
-            [&["add_vhost", name][..], &["set_permissions", "-p", name, "guest", ".*", ".*", ".*"]]
-        {
-            let output =
-                self.command(CONTROL).arg("-q").args(arguments).output().expect("rabbitmqctl starts");
-            assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        }
+        self.control(&["add_vhost", name]);
+        self.control(&["set_permissions", "-p", name, "guest", ".*", ".*", ".*"]);
+    }
+
+    /// Closes all connections of clients.
+    pub fn close_connections(&self) {
+        self.control(&["close_all_connections", "test"]);
+    }
+
+    fn control(&self, arguments: &[&str]) {
+        let output = self.command(CONTROL).arg("-q").args(arguments).output().expect("rabbitmqctl starts");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// Starts the broker, with what it kept.

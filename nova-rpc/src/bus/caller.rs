@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use futures_lite::StreamExt;
 use lapin::options::{BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions};
-use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::FieldTable;
-use lapin::{BasicProperties, Channel, Confirmation, Connection, Consumer, ErrorKind};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, Consumer};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -17,7 +16,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::connect::{declare_queue, name, open};
-use super::error::BusError;
+use super::error::{BusError, is_not_found};
 use super::replies::unique_id;
 use crate::failure::RpcFailure;
 use crate::transport::{Broker, BusOptions, reply_queue};
@@ -214,12 +213,6 @@ async fn publish(
     let options = BasicPublishOptions { mandatory: patience.is_some(), ..BasicPublishOptions::default() };
     let published = channel.basic_publish(exchange.into(), key.into(), options, body.as_bytes(), properties);
     published.await?.await
-}
-
-/// Whether the broker closed the channel because it does not have the exchange.
-fn is_not_found(error: &lapin::Error) -> bool {
-    let not_found = AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND);
-    matches!(error.kind(), ErrorKind::ProtocolError(refusal) if *refusal.kind() == not_found)
 }
 
 impl Waiting {

@@ -2,7 +2,7 @@
 
 use lapin::options::{
     BasicConsumeOptions, BasicQosOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions,
-    QueueDeclareOptions,
+    QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
 use lapin::types::{AMQPValue, FieldTable};
@@ -41,20 +41,34 @@ pub(super) async fn open(options: &BusOptions, broker: &Broker) -> Result<Connec
     Connection::connect_with_config(&uri(options, broker), properties, tls, runtime).await.map_err(lost)
 }
 
-/// Connects to the broker, declares the queues and begins to consume.
+/// Connects to the broker, declares the queues and begins to consume. A stream that the broker
+/// cannot open is left out: calls have other queues, and casts announce no more than the databases
+/// say.
 pub(super) async fn connect(
     options: &BusOptions,
     broker: &Broker,
-    topology: &[Consumed],
+    topology: &mut [Consumed],
 ) -> Result<Connected, BusError> {
     let broker_name = name(broker);
     let lost = |problem| BusError::Connection { broker: broker_name.clone(), problem };
     let connection = open(options, broker).await?;
     let publishing = connection.create_channel().await.map_err(lost)?;
     publishing.confirm_select(ConfirmSelectOptions::default()).await.map_err(lost)?;
-    let consuming = connection.create_channel().await.map_err(lost)?;
-    for one in topology {
-        declare(&consuming, one, &broker_name).await?;
+    let mut consuming = connection.create_channel().await.map_err(lost)?;
+    let mut declared = Vec::new();
+    for (at, one) in topology.iter_mut().enumerate() {
+        match declare(&connection, &consuming, one, &broker_name).await {
+            Ok(None) => declared.push(at),
+            Ok(Some(channel)) => {
+                consuming = channel;
+                declared.push(at);
+            }
+            Err(error) if one.is_stream() && error.is_not_found() => {
+                tracing::error!(%error, "no casts are received until the next connection");
+                consuming = connection.create_channel().await.map_err(lost)?;
+            }
+            Err(error) => return Err(error),
+        }
     }
     let prefetch = match options.rabbit.rabbit_qos_prefetch_count {
         0 => PREFETCH,
@@ -62,7 +76,7 @@ pub(super) async fn connect(
     };
     consuming.basic_qos(prefetch, BasicQosOptions::default()).await.map_err(lost)?;
     let mut consumers = Vec::new();
-    for one in topology {
+    for one in declared.into_iter().map(|at| &topology[at]) {
         let arguments = table(&one.consumer_arguments);
         let queue = one.queue.name.as_str().into();
         let consumer =
@@ -95,13 +109,48 @@ fn tls(tls: Option<&BusCertificates>) -> OwnedTLSConfig {
     OwnedTLSConfig { identity, cert_chain: authorities }
 }
 
-async fn declare(channel: &Channel, consumed: &Consumed, broker: &str) -> Result<(), BusError> {
-    let Consumed { exchange, queue, routing_key, .. } = consumed;
-    let Exchange { name, is_fanout, is_durable, auto_delete } = exchange;
-    let refused = |name: &str| {
-        let name = name.to_owned();
-        move |problem| BusError::of_declaration(&name, broker, problem)
+/// Declares exchange and queue, and binds them. Returns the channel to go on with, if it is another
+/// one.
+async fn declare(
+    connection: &Connection,
+    channel: &Channel,
+    consumed: &mut Consumed,
+    broker: &str,
+) -> Result<Option<Channel>, BusError> {
+    declare_exchange(channel, &consumed.exchange, broker).await?;
+    let other = match declare_queue(channel, &consumed.queue, broker).await {
+        Err(error) if error.is_not_found() => {
+            consumed.begin_at(None);
+            Some(replace(connection, &consumed.queue, broker).await?)
+        }
+        declared => declared.map(|()| None)?,
     };
+    let channel = other.as_ref().unwrap_or(channel);
+    let (queue, exchange) = (consumed.queue.name.as_str(), consumed.exchange.name.as_str());
+    let (key, options) = (consumed.routing_key.as_str(), QueueBindOptions::default());
+    let bound = channel.queue_bind(queue.into(), exchange.into(), key.into(), options, FieldTable::default());
+    bound.await.map_err(|problem| BusError::of_declaration(queue, broker, problem))?;
+    Ok(other)
+}
+
+/// Deletes a queue that exists but whose node is down, and declares it again, as oslo.messaging
+/// does: this node has it then. Returns another channel, since the broker has closed the one of the
+/// declaration.
+async fn replace(connection: &Connection, queue: &BusQueue, broker: &str) -> Result<Channel, BusError> {
+    let lost = |problem| BusError::Connection { broker: broker.to_owned(), problem };
+    tracing::warn!(queue = queue.name, broker, "the node of the queue is down: the queue is replaced");
+    let deleting = connection.create_channel().await.map_err(lost)?;
+    if let Err(error) = deleting.queue_delete(queue.name.as_str().into(), QueueDeleteOptions::default()).await
+    {
+        tracing::warn!(queue = queue.name, broker, %error, "the queue cannot be deleted");
+    }
+    let channel = connection.create_channel().await.map_err(lost)?;
+    declare_queue(&channel, queue, broker).await?;
+    Ok(channel)
+}
+
+async fn declare_exchange(channel: &Channel, exchange: &Exchange, broker: &str) -> Result<(), BusError> {
+    let Exchange { name, is_fanout, is_durable, auto_delete } = exchange;
     let kind = if *is_fanout { ExchangeKind::Fanout } else { ExchangeKind::Topic };
     let options = ExchangeDeclareOptions {
         durable: *is_durable,
@@ -109,14 +158,7 @@ async fn declare(channel: &Channel, consumed: &Consumed, broker: &str) -> Result
         ..ExchangeDeclareOptions::default()
     };
     let declared = channel.exchange_declare(name.as_str().into(), kind, options, FieldTable::default()).await;
-    declared.map_err(refused(name))?;
-    declare_queue(channel, queue, broker).await?;
-    let queue_name = &queue.name;
-    let (queue, exchange, key) =
-        (queue_name.as_str().into(), name.as_str().into(), routing_key.as_str().into());
-    let bound =
-        channel.queue_bind(queue, exchange, key, QueueBindOptions::default(), FieldTable::default()).await;
-    bound.map_err(refused(queue_name))
+    declared.map_err(|problem| BusError::of_declaration(name, broker, problem))
 }
 
 /// Declares a queue.

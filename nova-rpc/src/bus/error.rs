@@ -1,5 +1,8 @@
 //! Why there is no connection.
 
+use lapin::ErrorKind;
+use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
+
 /// Why there is no connection. No message contains a password.
 #[derive(Debug, thiserror::Error)]
 pub enum BusError {
@@ -30,9 +33,14 @@ impl BusError {
         matches!(self, Self::Connection { .. })
     }
 
+    /// Whether the broker does not have what was declared or named.
+    pub(super) fn is_not_found(&self) -> bool {
+        matches!(self, Self::Connection { problem, .. } if is_not_found(problem))
+    }
+
     /// The error of a declaration that the broker refused.
     pub(super) fn of_declaration(name: &str, broker: &str, problem: lapin::Error) -> Self {
-        let lapin::ErrorKind::ProtocolError(refusal) = problem.kind() else {
+        let ErrorKind::ProtocolError(refusal) = problem.kind() else {
             return Self::Connection { broker: broker.to_owned(), problem };
         };
         let message = refusal.get_message().to_string();
@@ -42,6 +50,12 @@ impl BusError {
         let advice = advice(&message);
         Self::Declared { name: name.to_owned(), message, advice }
     }
+}
+
+/// Whether the broker closed a channel because it does not have what was named.
+pub(super) fn is_not_found(error: &lapin::Error) -> bool {
+    let not_found = AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND);
+    matches!(error.kind(), ErrorKind::ProtocolError(refusal) if *refusal.kind() == not_found)
 }
 
 /// The options that an argument of a declaration comes from.

@@ -47,8 +47,8 @@ pub async fn serve(
 ) -> Result<(), BusError> {
     let (channel, receiver) = watch::channel(None::<Channel>);
     let patience = Duration::from_secs(options.rabbit.kombu_missing_consumer_retry_timeout);
-    let topology = topology(&options, &unique_id());
     let mut server = Server {
+        topology: topology(&options, &unique_id()),
         replies: Replies::new(receiver, patience, Arc::clone(&statistics)),
         statistics,
         handler,
@@ -59,7 +59,7 @@ pub async fn serve(
     while !*stop.borrow() {
         let broker = &options.url.brokers[at % options.url.brokers.len()];
         let connected = tokio::select! {
-            connected = connect(&options, broker, &topology) => connected,
+            connected = connect(&options, broker, &mut server.topology) => connected,
             () = stopped(&mut stop) => break,
         };
         match connected {
@@ -67,7 +67,7 @@ pub async fn serve(
                 tracing::info!(broker = name(broker), topic = options.topic, "serving calls of Nova");
                 (failed, was_connected) = (0, true);
                 channel.send_replace(Some(connected.publishing.clone()));
-                let end = server.consume(connected, &topology, &mut stop, grace).await;
+                let end = server.consume(connected, &mut stop, grace).await;
                 channel.send_replace(None);
                 match end {
                     End::Stopped => return Ok(()),
@@ -100,6 +100,7 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 }
 
 struct Server<H> {
+    topology: Vec<Consumed>,
     replies: Replies,
     statistics: Arc<BusStatistics>,
     handler: Arc<H>,
@@ -111,7 +112,6 @@ impl<H: Handler> Server<H> {
     async fn consume(
         &mut self,
         connected: Connected,
-        topology: &[Consumed],
         stop: &mut watch::Receiver<bool>,
         grace: Duration,
     ) -> End {
@@ -125,14 +125,18 @@ impl<H: Handler> Server<H> {
                 delivery = next(&mut consumers) => match delivery {
                     Some(Ok(delivery)) => self.receive(delivery).await,
                     Some(Err(error)) => break End::Lost(Some(error)),
-                    None => break End::Lost(None),
+                    None => {
+                        // A stream that was deleted counts from the beginning.
+                        self.topology.iter_mut().for_each(|one| one.begin_at(None));
+                        break End::Lost(None);
+                    }
                 },
                 () = stopped(stop) => break End::Stopped,
             }
         };
         self.statistics.is_connected.store(false, Relaxed);
         if matches!(end, End::Stopped) {
-            self.finish(&consuming, &consumers, topology, grace).await;
+            self.finish(&consuming, &consumers, grace).await;
         }
         // What fails here ends with the connection anyway.
         drop(timeout(Duration::from_secs(2), connection.close(200, "".into())).await);
@@ -147,6 +151,7 @@ impl<H: Handler> Server<H> {
             return;
         }
         BusStatistics::add(&self.statistics.messages);
+        self.advance(&delivery);
         let message = match Message::read(&delivery.data) {
             Ok(message) => message,
             Err(error) => {
@@ -169,15 +174,20 @@ impl<H: Handler> Server<H> {
         });
     }
 
+    /// After a lost connection, a stream is read on behind this message.
+    fn advance(&mut self, delivery: &Delivery) {
+        let headers = delivery.properties.headers().as_ref();
+        let offset = headers.and_then(|headers| headers.inner().get("x-stream-offset")?.as_long_long_int());
+        let Some(offset) = offset else { return };
+        let stream = |one: &&mut Consumed| one.is_stream() && one.exchange.name == delivery.exchange.as_str();
+        if let Some(stream) = self.topology.iter_mut().find(stream) {
+            stream.begin_at(offset.checked_add(1));
+        }
+    }
+
     /// Takes no more messages, waits for work that has begun, and deletes the queue that only this
     /// process has.
-    async fn finish(
-        &self,
-        consuming: &Channel,
-        consumers: &[Consumer],
-        topology: &[Consumed],
-        grace: Duration,
-    ) {
+    async fn finish(&self, consuming: &Channel, consumers: &[Consumer], grace: Duration) {
         for consumer in consumers {
             drop(consuming.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await);
         }
@@ -185,7 +195,7 @@ impl<H: Handler> Server<H> {
         if timeout(grace, self.permits.acquire_many(all)).await.is_err() {
             tracing::warn!("some calls of Nova could not be finished in time");
         }
-        for own in topology.iter().filter(|one| one.is_own) {
+        for own in self.topology.iter().filter(|one| one.is_own) {
             let queue = own.queue.name.as_str().into();
             drop(consuming.queue_delete(queue, QueueDeleteOptions::default()).await);
         }

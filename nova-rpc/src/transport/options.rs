@@ -145,6 +145,9 @@ impl RabbitOptions {
         if self.rabbit_stream_fanout && self.rabbit_qos_prefetch_count == 0 {
             return refuse("rabbit_stream_fanout", "needs rabbit_qos_prefetch_count above 0");
         }
+        if self.rabbit_stream_fanout && !self.rabbit_transient_quorum_queue {
+            return refuse("rabbit_stream_fanout", "needs rabbit_transient_quorum_queue");
+        }
         if !["PLAIN", "AMQPLAIN", "EXTERNAL"].contains(&self.rabbit_login_method.as_str()) {
             return refuse("rabbit_login_method", "is neither PLAIN, AMQPLAIN nor EXTERNAL");
         }
@@ -186,9 +189,13 @@ mod tests {
         let quorum =
             RabbitOptions { rabbit_quorum_queue: true, rabbit_ha_queues: true, ..Default::default() };
         assert!(quorum.validate().expect_err("both").to_string().contains("rabbit_quorum_queue"));
-        let stream = RabbitOptions { rabbit_stream_fanout: true, ..Default::default() };
-        assert!(
-            stream.validate().expect_err("no prefetch").to_string().contains("rabbit_qos_prefetch_count")
-        );
+        let mut stream = RabbitOptions { rabbit_stream_fanout: true, ..Default::default() };
+        for needed in ["rabbit_qos_prefetch_count", "rabbit_transient_quorum_queue"] {
+            let refused = stream.validate().expect_err(needed).to_string();
+            assert!(refused.contains(needed), "{refused}");
+            stream.rabbit_qos_prefetch_count = 10;
+        }
+        stream.rabbit_transient_quorum_queue = true;
+        assert!(stream.validate().is_ok());
     }
 }

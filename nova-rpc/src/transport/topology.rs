@@ -55,6 +55,26 @@ pub struct Consumed {
     pub is_own: bool,
 }
 
+/// The argument by which a consumer of a stream names the message to begin with.
+const STREAM_OFFSET: &str = "x-stream-offset";
+
+impl Consumed {
+    /// Whether the queue is a stream: it keeps messages that were delivered.
+    #[must_use]
+    pub fn is_stream(&self) -> bool {
+        self.consumer_arguments.iter().any(|(name, _)| *name == STREAM_OFFSET)
+    }
+
+    /// Lets the next consumer of a stream begin with this message; without a number, with the last
+    /// ones that the stream has.
+    pub fn begin_at(&mut self, offset: Option<i64>) {
+        let value = offset.map_or_else(|| Argument::Text("last".to_owned()), Argument::Number);
+        for (_, known) in self.consumer_arguments.iter_mut().filter(|(name, _)| *name == STREAM_OFFSET) {
+            *known = value.clone();
+        }
+    }
+}
+
 /// The queues of a server: one that all servers of the topic share, one of this host, and the
 /// fanout. `unique` is 32 hexadecimal digits that no other process has.
 #[must_use]
@@ -104,7 +124,7 @@ fn fanout(options: &BusOptions, unique: &str) -> Consumed {
     let queue =
         BusQueue { name: queue_name, is_durable, auto_delete: false, arguments: fanout_arguments(rabbit) };
     let consumer_arguments = if is_stream {
-        vec![("x-stream-offset", Argument::Text("last".to_owned()))]
+        vec![(STREAM_OFFSET, Argument::Text("last".to_owned()))]
     } else {
         on_failover(rabbit)
     };

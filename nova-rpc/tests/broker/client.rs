@@ -18,7 +18,11 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) async fn connect(port: u16, reply_queue: &str) -> Self {
-        let url = format!("amqp://guest:guest@127.0.0.1:{port}/%2f");
+        Self::connect_to(port, "%2f", reply_queue).await
+    }
+
+    pub(crate) async fn connect_to(port: u16, virtual_host: &str, reply_queue: &str) -> Self {
+        let url = format!("amqp://guest:guest@127.0.0.1:{port}/{virtual_host}");
         let connection = Connection::connect(&url, ConnectionProperties::default()).await.expect("connects");
         let channel = connection.create_channel().await.expect("a channel");
         let queue = channel

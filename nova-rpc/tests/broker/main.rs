@@ -60,8 +60,13 @@ struct Served {
 }
 
 fn options(port: u16, rabbit: RabbitOptions) -> BusOptions {
+    options_of(port, "", rabbit)
+}
+
+fn options_of(port: u16, virtual_host: &str, rabbit: RabbitOptions) -> BusOptions {
+    let url = format!("rabbit://guest:guest@127.0.0.1:{port}/{virtual_host}");
     BusOptions {
-        url: TransportUrl::parse(&format!("rabbit://guest:guest@127.0.0.1:{port}/")).expect("a URL"),
+        url: TransportUrl::parse(&url).expect("a URL"),
         rabbit,
         exchange: "nova".to_owned(),
         topic: "scheduler".to_owned(),
@@ -72,7 +77,10 @@ fn options(port: u16, rabbit: RabbitOptions) -> BusOptions {
 
 impl Served {
     fn start(port: u16, rabbit: RabbitOptions) -> Self {
-        let options = options(port, rabbit);
+        Self::of(options(port, rabbit))
+    }
+
+    fn of(options: BusOptions) -> Self {
         let (stop, stopped) = watch::channel(false);
         let statistics = Arc::new(BusStatistics::default());
         let echo = Arc::new(Echo { begun: Semaphore::new(0), released: Semaphore::new(0) });
@@ -175,32 +183,87 @@ async fn calls_are_answered_through_everything_that_happens_on_a_bus() {
     served.stop().await.expect("ends without an error");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn queues_are_declared_with_the_options_or_the_option_is_named() {
-    let Some(rabbit) = rabbit() else { return };
-    let quorum = RabbitOptions {
+fn quorum() -> RabbitOptions {
+    RabbitOptions {
         rabbit_quorum_queue: true,
         rabbit_transient_quorum_queue: true,
         rabbit_stream_fanout: true,
         rabbit_qos_prefetch_count: 10,
         ..RabbitOptions::default()
-    };
-    let served = Served::start(rabbit.port(), quorum);
-    served.connected().await;
-    let mut client = Client::connect(rabbit.port(), "reply_1").await;
-    client.ping("a", json!({})).await;
-    assert_eq!(client.reply(20).await.expect("an answer")["result"], "a");
+    }
+}
+
+fn durable() -> RabbitOptions {
+    RabbitOptions { amqp_durable_queues: true, ..RabbitOptions::default() }
+}
+
+/// A cast without an id, so that nothing but the bus itself sees whether it comes twice.
+async fn cast(client: &Client) {
     let cast = json!({"method": "delete_instance_info", "version": "4.2", "args": {"host_name": "h", "instance_uuid": Uuid::nil()}});
     let body = json!({"oslo.version": "2.0", "oslo.message": cast.to_string()}).to_string();
-    let before = served.count("messages");
     client.publish("scheduler_fanout", "", body.as_bytes()).await;
-    served.until("messages", before + 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_are_read_once_and_on_from_where_a_connection_was_lost() {
+    let Some(mut rabbit) = rabbit() else { return };
+    let served = Served::start(rabbit.port(), quorum());
+    served.connected().await;
+    let client = Client::connect(rabbit.port(), "reply_1").await;
+    for _ in 0..3 {
+        cast(&client).await;
+    }
+    served.until("messages", 3).await;
+    rabbit.close_connections();
+    served.until("connections", 2).await;
+    served.connected().await;
+    let mut client = Client::connect(rabbit.port(), "reply_1").await;
+    cast(&client).await;
+    served.until("messages", 4).await;
+    client.ping("a", json!({})).await;
+    assert_eq!(client.reply(20).await.expect("an answer")["result"], "a");
+    assert_eq!(served.count("messages"), 5, "four casts and a ping");
+
+    // A killed broker may not open the stream again: calls are answered all the same.
+    rabbit.kill();
+    rabbit.start_server();
+    let mut client = Client::connect(rabbit.port(), "reply_1").await;
+    served.until("connections", 3).await;
+    client.ping("b", json!({})).await;
+    assert_eq!(client.reply(20).await.expect("an answer")["result"], "b");
+    assert_eq!(served.count("messages"), 6, "no cast came again");
     served.stop().await.expect("ends without an error");
 
     // The queues are there now, and are others than the defaults lead to.
     let error = Served::start(rabbit.port(), RabbitOptions::default()).task.await.expect("ends");
     let error = error.expect_err("is refused").to_string();
     assert!(error.contains("amqp_durable_queues") && error.contains("'durable'"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_wait_in_durable_queues_while_neither_server_nor_broker_runs() {
+    let Some(mut rabbit) = rabbit() else { return };
+    let kinds = [("durable", durable()), ("quorum", quorum())];
+    for (host, kind) in &kinds {
+        rabbit.add_virtual_host(host);
+        let served = Served::of(options_of(rabbit.port(), host, kind.clone()));
+        served.connected().await;
+        let caller = Caller::connect(&options_of(rabbit.port(), host, kind.clone())).await.expect("connects");
+        let args = json!({"arg": "a"});
+        let called = caller.call("scheduler", "ping", "4.5", args, Duration::from_secs(60)).await;
+        let refused = called.expect("a reply").expect_err("ping has a namespace");
+        assert_eq!(refused["class"], "NoSuchMethod");
+        served.stop().await.expect("ends without an error");
+    }
+    rabbit.kill();
+    rabbit.start_server();
+    for (host, kind) in kinds {
+        let mut client = Client::connect_to(rabbit.port(), host, "reply_1").await;
+        client.ping("waits", json!({})).await;
+        let served = Served::of(options_of(rabbit.port(), host, kind));
+        assert_eq!(client.reply(60).await.expect(host)["result"], "waits");
+        served.stop().await.expect("ends without an error");
+    }
 }
 
 /// Regression: a call to a bus on which no server had declared the exchange yet counted as sent,
