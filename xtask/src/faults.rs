@@ -18,6 +18,8 @@ pub(crate) struct Crashes {
     pub(crate) faults: bool,
     /// Whether agents are killed too.
     pub(crate) agents: bool,
+    /// Whether the service in nova-scheduler's place, RabbitMQ and MariaDB are killed instead.
+    pub(crate) nova: bool,
 }
 
 pub(crate) fn simulate(steps: &mut Steps, simulation: &Simulation) -> Result<()> {
@@ -30,7 +32,11 @@ pub(crate) fn simulate(steps: &mut Steps, simulation: &Simulation) -> Result<()>
 }
 
 pub(crate) fn crash(steps: &mut Steps, crashes: &Crashes) -> Result<()> {
-    let program = if crashes.agents { "kills" } else { "crash" };
+    let (program, filter) = match crashes {
+        Crashes { agents: true, .. } => ("kills", None),
+        Crashes { nova: true, .. } => ("nova", Some("kills::")),
+        _ => ("crash", None),
+    };
     let mut test = steps.cargo(&[
         "test",
         "--release",
@@ -41,7 +47,7 @@ pub(crate) fn crash(steps: &mut Steps, crashes: &Crashes) -> Result<()> {
         "--",
         "--nocapture",
     ]);
-    test.arg("--test-threads=1");
+    test.arg("--test-threads=1").args(filter);
     test.env("BERTH_CRASH_CYCLES", crashes.cycles.to_string());
     test.env("BERTH_CRASH_FAULTS", u8::from(crashes.faults).to_string());
     if let Some(seed) = crashes.seed {

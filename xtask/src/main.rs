@@ -122,6 +122,10 @@ enum Task {
         /// Kills the service and agents instead, while clients create, change and delete instances
         #[arg(long, conflicts_with = "faults")]
         agents: bool,
+        /// Kills the service in nova-scheduler's place, RabbitMQ and MariaDB instead, while
+        /// conductors ask
+        #[arg(long, conflicts_with_all = ["faults", "agents"])]
+        nova: bool,
     },
     /// Attacks a service for longer than the tests do: floods, slow clients, hostile searches
     Attack,
@@ -164,8 +168,8 @@ fn main() -> ExitCode {
         Task::FaultSimulation { seeds, from, trace } => {
             faults::simulate(&mut steps, &Simulation { seeds, from, trace })
         }
-        Task::CrashTest { cycles, seed, faults, agents } => {
-            faults::crash(&mut steps, &Crashes { cycles, seed, faults, agents })
+        Task::CrashTest { cycles, seed, faults, agents, nova } => {
+            faults::crash(&mut steps, &Crashes { cycles, seed, faults, agents, nova })
         }
         Task::Attack => faults::attack(&mut steps),
         Task::Soak { minutes } => faults::soak(&mut steps, minutes),
