@@ -64,6 +64,14 @@ impl Database {
         }
     }
 
+    /// A time as whole seconds since 1970.
+    pub(crate) fn epoch(&self, time: &str) -> String {
+        match self.pool {
+            Pool::MySql(_) => format!("TIMESTAMPDIFF(SECOND, '1970-01-01', {time})"),
+            Pool::Postgres(_) => format!("FLOOR(EXTRACT(EPOCH FROM {time}))"),
+        }
+    }
+
     /// The rows of a query. A connection that was lost meanwhile is replaced once.
     pub(crate) async fn rows(&self, sql: &str) -> Result<Vec<TextRow>, DatabaseQueryError> {
         match self.try_rows(sql).await {

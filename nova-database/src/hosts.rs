@@ -12,16 +12,9 @@ use berth_scheduler::hosts::{HostRecord, InstanceRecord};
 use berth_scheduler::time::micros;
 use uuid::Uuid;
 
+use crate::cell_hosts::{CellHosts, CellRead};
 use crate::compute_node::NodeRow;
 use crate::pending::{Pending, PendingDecisions};
-use crate::service::{ServiceRow, ServiceStatus};
-
-/// A row may be written again within the second that its time names: until this long after the time
-/// was observed first, microseconds, it is read again.
-const SETTLED: i64 = 2_000_000;
-
-/// Microseconds of a second.
-const SECOND: i64 = 1_000_000;
 
 /// All hosts of all cells.
 #[derive(Debug)]
@@ -40,106 +33,10 @@ struct State {
     changes: HostChanges,
     /// How often changes were taken.
     revision: u64,
-}
-
-/// The hosts of one cell.
-#[derive(Debug, Default)]
-struct CellHosts {
-    is_down: bool,
-    /// When it was read last, microseconds since 1970.
-    read_at: Option<i64>,
-    services: BTreeMap<String, KnownService>,
-    /// When the services were judged last, microseconds since 1970.
-    judged_at: i64,
-    /// The version of the oldest service.
-    oldest: Option<i64>,
-    nodes: BTreeMap<i64, KnownNode>,
-    /// The numbers of a service host's nodes.
-    of_host: BTreeMap<String, BTreeSet<i64>>,
-}
-
-/// A service, and what was made of it last.
-#[derive(Debug)]
-struct KnownService {
-    row: ServiceRow,
-    status: ServiceStatus,
-}
-
-impl CellHosts {
-    /// Puts these services in the place of those of before; names the hosts whose status is another
-    /// one now. Returns whether hosts have got a service or lost it.
-    fn replace_services(
-        &mut self,
-        services: Vec<ServiceRow>,
-        (down_after, now): (i64, i64),
-        changed: &mut BTreeSet<String>,
-    ) -> bool {
-        let mut before = std::mem::take(&mut self.services);
-        let mut is_other = false;
-        for row in services {
-            let status = row.status(now, down_after);
-            match before.remove(&row.host) {
-                Some(known) if known.status == status => {}
-                Some(_) => drop(changed.insert(row.host.clone())),
-                None => is_other = true,
-            }
-            self.services.insert(row.host.clone(), KnownService { row, status });
-        }
-        self.judged_at = now;
-        is_other || !before.is_empty()
-    }
-
-    /// Judges again which services are up; names the hosts for which that changes.
-    fn judge(&mut self, down_after: i64, now: i64, changed: &mut BTreeSet<String>) {
-        for (host, service) in &mut self.services {
-            let status = service.row.status(now, down_after);
-            if service.status != status {
-                service.status = status;
-                changed.insert(host.clone());
-            }
-        }
-        self.judged_at = now;
-    }
-
-    /// The version of the oldest service.
-    fn oldest_compute(&self) -> Option<i64> {
-        self.services.values().map(|service| service.row.version).min()
-    }
-
-    /// Keeps these nodes only; returns whether others were there.
-    fn retain(&mut self, ids: &BTreeSet<i64>) -> bool {
-        let gone: Vec<i64> = self.nodes.keys().filter(|id| !ids.contains(id)).copied().collect();
-        gone.iter().for_each(|id| drop(self.forget(*id)));
-        !gone.is_empty()
-    }
-
-    fn forget(&mut self, id: i64) -> Option<KnownNode> {
-        let node = self.nodes.remove(&id)?;
-        let host = &node.row.record.host;
-        if let Some(ids) = self.of_host.get_mut(host) {
-            ids.remove(&id);
-            if ids.is_empty() {
-                self.of_host.remove(host);
-            }
-        }
-        Some(node)
-    }
-
-    /// Puts a node in the place of what was known of it; returns whether it was known.
-    fn put(&mut self, node: KnownNode) -> bool {
-        let id = node.row.id;
-        let was_known = self.forget(id).is_some();
-        self.of_host.entry(node.row.record.host.clone()).or_default().insert(id);
-        self.nodes.insert(id, node);
-        was_known
-    }
-}
-
-#[derive(Debug)]
-struct KnownNode {
-    row: NodeRow,
-    /// When `updated_at` was observed first, microseconds since 1970.
-    observed: i64,
+    /// The revision in which a host changed last.
+    changed: BTreeMap<String, u64>,
+    /// The revision in which hosts came or went last, or aggregates changed.
+    changed_layout: u64,
 }
 
 /// Instances by host, and hosts by instance.
@@ -180,17 +77,6 @@ impl Instances {
     }
 }
 
-/// The contents of one cell's database.
-#[derive(Debug, Default)]
-pub(crate) struct CellRead {
-    /// All compute services.
-    pub(crate) services: Vec<ServiceRow>,
-    /// The numbers of all compute nodes.
-    pub(crate) ids: BTreeSet<i64>,
-    /// The compute nodes that were read: at least those that [`NovaHosts::outdated`] names.
-    pub(crate) nodes: Vec<NodeRow>,
-}
-
 impl NovaHosts {
     /// No hosts yet. A service is down that has not reported for so many seconds.
     #[must_use]
@@ -202,49 +88,47 @@ impl NovaHosts {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The compute nodes of a cell that have to be read again, given the number and `updated_at` of
-    /// each.
-    pub(crate) fn outdated(&self, cell: &str, listed: &[(i64, Option<String>)], now: i64) -> Vec<i64> {
-        let state = self.lock();
-        let known = state.cells.get(cell).map(|cell| &cell.nodes);
-        let is_outdated = |(id, updated_at): &&(i64, Option<String>)| {
-            known.and_then(|nodes| nodes.get(id)).is_none_or(|node| {
-                node.row.updated_at != *updated_at || now.saturating_sub(node.observed) < SETTLED
-            })
-        };
-        listed.iter().filter(is_outdated).map(|(id, _)| *id).collect()
+    /// Microseconds without a report after which a service is down.
+    pub(crate) const fn down_after(&self) -> i64 {
+        self.down_after
+    }
+
+    /// Looks at what is known of a cell; nothing of one that was never read.
+    pub(crate) fn of_cell<T>(&self, cell: &str, look: impl FnOnce(&CellHosts) -> T) -> T {
+        match self.lock().cells.get(cell) {
+            Some(known) => look(known),
+            None => look(&CellHosts::default()),
+        }
     }
 
     /// Applies what a cell's database says, as of a time in microseconds since 1970.
     pub(crate) fn apply(&self, cell: &str, read: CellRead, now: i64) {
-        let CellRead { services, ids, nodes } = read;
         let mut guard = self.lock();
         let state = &mut *guard;
         let known = state.cells.entry(cell.to_owned()).or_default();
         known.read_at = Some(now);
-        if known.is_down {
-            known.is_down = false;
-            state.changes.layout = true;
+        state.changes.layout |= std::mem::take(&mut known.is_down);
+        state.changes.layout |= known.apply_buckets(read.buckets);
+        for id in read.unreadable {
+            state.changes.layout |= known.forget(id).is_some();
         }
-        state.changes.layout |= known.retain(&ids);
-        for row in nodes.into_iter().filter(|row| ids.contains(&row.id)) {
+        known.confirm(&read.same, read.began);
+        for (values, row) in read.nodes {
             let host = row.record.host.clone();
-            let same = |known: &KnownNode| known.row.updated_at == row.updated_at;
-            let observed =
-                known.nodes.get(&row.id).filter(|node| same(node)).map_or(now, |node| node.observed);
-            if known.nodes.get(&row.id).is_none_or(|node| !same(node)) {
+            if known.is_rewritten(&row) {
                 let written = row.updated_at.as_deref().and_then(micros).unwrap_or(now);
                 state.pending.settle(&host, written);
             }
-            if known.put(KnownNode { row, observed }) {
+            if known.put(values, row, read.began) {
                 state.changes.hosts.insert(host);
             } else {
                 state.changes.layout = true;
             }
         }
-        let judging = (self.down_after, now);
-        state.changes.layout |= known.replace_services(services, judging, &mut state.changes.hosts);
-        known.oldest = known.oldest_compute();
+        let judging = (self.down_after, read.began);
+        let changed = &mut state.changes.hosts;
+        state.changes.layout |= known.apply_services(read.summary, read.services, judging, changed);
+        known.oldest = read.oldest;
     }
 
     /// A cell's database does not answer: its hosts are left out.
@@ -265,14 +149,10 @@ impl NovaHosts {
         state.changes.layout |= state.cells.len() != before;
     }
 
-    /// Time passes: services that have not reported go down, and decisions that no host confirmed
-    /// are forgotten.
+    /// Time passes: decisions that no host confirmed are forgotten.
     pub fn advance(&self, now: i64) {
         let mut guard = self.lock();
         let state = &mut *guard;
-        // What was read for this moment was judged then: heartbeats have whole seconds.
-        let outdated = state.cells.values_mut().filter(|cell| now.saturating_sub(cell.judged_at) >= SECOND);
-        outdated.for_each(|cell| cell.judge(self.down_after, now, &mut state.changes.hosts));
         let expired = state.pending.expire(now);
         state.changes.hosts.extend(expired);
     }
@@ -380,10 +260,42 @@ impl NovaHosts {
         state.revision + u64::from(state.changes.layout || !state.changes.hosts.is_empty())
     }
 
+    /// The changes since [`NovaHosts::revision`] was this number.
+    #[must_use]
+    pub fn changed_since(&self, revision: u64) -> HostChanges {
+        let state = self.lock();
+        let is_later = |of: u64| of > revision;
+        let changed = state.changed.iter().filter(|(_, of)| is_later(**of)).map(|(host, _)| host.clone());
+        let mut changes = HostChanges { layout: is_later(state.changed_layout), hosts: changed.collect() };
+        if is_later(state.revision + 1) {
+            changes.layout |= state.changes.layout;
+            changes.hosts.extend(state.changes.hosts.iter().cloned());
+        }
+        changes
+    }
+
     /// Whether decisions took from a host what its row does not show yet.
     #[must_use]
     pub fn has_pending(&self, host: &str) -> bool {
-        self.lock().pending.contains(host)
+        self.pending(host) > 0
+    }
+
+    /// How many decisions took from a host what its row does not show yet.
+    #[must_use]
+    pub fn pending(&self, host: &str) -> usize {
+        self.lock().pending.count(host)
+    }
+
+    /// How many microseconds ago the row of a host was written; none if no row has a time.
+    #[must_use]
+    pub fn row_age(&self, host: &str, now: i64) -> Option<i64> {
+        let state = self.lock();
+        let ids =
+            |cell: &CellHosts| cell.of_host.get(host).into_iter().flatten().copied().collect::<Vec<_>>();
+        let nodes =
+            state.cells.values().flat_map(|cell| ids(cell).into_iter().filter_map(|id| cell.nodes.get(&id)));
+        let written = nodes.filter_map(|node| micros(node.updated_at.as_deref()?)).max();
+        written.map(|written| now.saturating_sub(written))
     }
 
     /// How many microseconds ago each cell was read, by its UUID. A cell that was never read is
@@ -427,11 +339,11 @@ pub struct HostCounts {
 
 impl State {
     /// A node as decisions see it; none without a service.
-    fn record(&self, cell: &CellHosts, node: &KnownNode) -> Option<HostRecord> {
-        let host = &node.row.record.host;
+    fn record(&self, cell: &CellHosts, node: &NodeRow) -> Option<HostRecord> {
+        let host = &node.record.host;
         let service = cell.services.get(host)?;
-        let mut record = node.row.record.clone();
-        record.service = service.status.record();
+        let mut record = node.record.clone();
+        record.service = service.record();
         if let Some(instances) = self.instances.of_host.get(host) {
             record.instances = instances.values().cloned().collect();
         }
@@ -453,6 +365,13 @@ impl HostSource for NovaHosts {
         let mut state = self.lock();
         let changes = std::mem::take(&mut state.changes);
         state.revision += u64::from(changes.layout || !changes.hosts.is_empty());
+        let revision = state.revision;
+        state.changed.extend(changes.hosts.iter().map(|host| (host.clone(), revision)));
+        if changes.layout {
+            state.changed_layout = revision;
+            // Hosts that are gone are not kept.
+            state.changed.clear();
+        }
         changes
     }
 
@@ -484,8 +403,10 @@ impl HostSource for NovaHosts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cell_hosts::{BucketRead, ServicesRead};
     use crate::compute_node::tests::row;
     use crate::row::TextRow;
+    use crate::service::ServiceRow;
 
     const NOW: i64 = 1_796_000_000_000_000;
 
@@ -495,16 +416,31 @@ mod tests {
         ServiceRow::read(&values.map(|value| value.map(str::to_owned)).to_vec()).expect("reads")
     }
 
+    /// A reading of hosts whose numbers are those of one bucket, with all of their services.
+    fn read(hosts: &[(&str, i64)]) -> CellRead {
+        let values: Vec<TextRow> = hosts.iter().map(|(host, id)| row(*id, host)).collect();
+        let ids = hosts.iter().map(|(_, id)| *id).collect();
+        let bucket = BucketRead { first: 0, sums: Some(vec![Some(hosts.len().to_string())]), ids };
+        CellRead {
+            began: NOW,
+            summary: vec![Some(hosts.len().to_string())],
+            oldest: (!hosts.is_empty()).then_some(74),
+            services: ServicesRead::All(hosts.iter().map(|(host, _)| service(host, "0")).collect()),
+            buckets: vec![bucket],
+            nodes: values.into_iter().map(|values| (values.clone(), node(&values))).collect(),
+            same: Vec::new(),
+            unreadable: Vec::new(),
+        }
+    }
+
     fn node(values: &TextRow) -> NodeRow {
         NodeRow::read(values, "cell1").expect("reads")
     }
 
-    fn read(hosts: &[(&str, i64)]) -> CellRead {
-        CellRead {
-            services: hosts.iter().map(|(host, _)| service(host, "0")).collect(),
-            ids: hosts.iter().map(|(_, id)| *id).collect(),
-            nodes: hosts.iter().map(|(host, id)| node(&row(*id, host))).collect(),
-        }
+    /// A reading that finds these services disabled or down, and no other change.
+    fn unavailable(hosts: &[(&str, i64)], unavailable: Vec<ServiceRow>) -> CellRead {
+        let services = ServicesRead::Same(unavailable);
+        CellRead { services, nodes: Vec::new(), buckets: Vec::new(), ..read(hosts) }
     }
 
     fn hosts() -> NovaHosts {
@@ -524,28 +460,42 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_read_again_when_they_change_and_until_their_second_is_over() {
-        let hosts = hosts();
-        let listed =
-            |time: &str| vec![(1, Some("2026-11-30 01:35:12".to_owned())), (2, Some(time.to_owned()))];
-        let outdated = |time, later| hosts.outdated("cell1", &listed(time), NOW + later);
-        assert_eq!(outdated("2026-11-30 01:35:12", SETTLED), [0_i64; 0]);
-        assert_eq!(outdated("2026-11-30 01:35:13", SETTLED), [2]);
-        assert_eq!(outdated("2026-11-30 01:35:12", SETTLED - 1), [1, 2]);
-        assert_eq!(hosts.outdated("other", &listed("x"), NOW), [1, 2]);
-    }
-
-    #[test]
     fn changed_rows_and_services_name_their_hosts() {
-        let hosts = hosts();
-        let mut again = read(&[("c1", 1), ("c2", 2)]);
+        let (hosts, both) = (hosts(), [("c1", 1), ("c2", 2)]);
+        let mut again = read(&both);
         again.nodes.truncate(1);
-        again.services = vec![service("c1", "0"), service("c2", "1")];
+        again.services = ServicesRead::All(vec![service("c1", "0"), service("c2", "1")]);
         hosts.apply("cell1", again, NOW);
         assert_eq!(changed(&hosts), (false, vec!["c1".to_owned(), "c2".to_owned()]));
         hosts.apply("cell1", CellRead { nodes: Vec::new(), ..read(&[("c1", 1)]) }, NOW);
         assert!(changed(&hosts).0, "a host is gone");
         assert_eq!(names(&hosts), ["c1"]);
+    }
+
+    #[test]
+    fn services_that_are_not_named_are_available() {
+        let (hosts, both) = (hosts(), [("c1", 1), ("c2", 2)]);
+        let is_disabled = |hosts: &NovaHosts| {
+            hosts.all().0.into_iter().map(|record| record.service.disabled).collect::<Vec<_>>()
+        };
+        hosts.apply("cell1", unavailable(&both, vec![service("c2", "1")]), NOW);
+        assert_eq!(
+            (changed(&hosts), is_disabled(&hosts)),
+            ((false, vec!["c2".to_owned()]), vec![false, true])
+        );
+        hosts.apply("cell1", unavailable(&both, vec![service("c2", "1")]), NOW);
+        assert_eq!(changed(&hosts), (false, Vec::new()));
+        hosts.apply("cell1", unavailable(&both, vec![service("c1", "1")]), NOW);
+        let all = vec!["c1".to_owned(), "c2".to_owned()];
+        assert_eq!((changed(&hosts), is_disabled(&hosts)), ((false, all), vec![true, false]));
+    }
+
+    #[test]
+    fn a_row_that_makes_no_sense_is_left_out() {
+        let hosts = hosts();
+        let wrong = CellRead { nodes: Vec::new(), unreadable: vec![2], ..read(&[("c1", 1), ("c2", 2)]) };
+        hosts.apply("cell1", wrong, NOW);
+        assert_eq!((changed(&hosts).0, names(&hosts)), (true, vec!["c1".to_owned()]));
     }
 
     #[test]
@@ -562,14 +512,16 @@ mod tests {
     fn a_node_without_a_service_is_no_host() {
         let hosts = hosts();
         let read = read(&[("c1", 1), ("c2", 2)]);
-        hosts.apply("cell1", CellRead { services: vec![service("c2", "0")], ..read }, NOW);
+        let services = ServicesRead::All(vec![service("c2", "0")]);
+        hosts.apply("cell1", CellRead { services, ..read }, NOW);
         assert_eq!((changed(&hosts).0, names(&hosts)), (true, vec!["c2".to_owned()]));
     }
 
     #[test]
     fn services_of_one_name_in_two_cells_have_a_status_each() {
         let hosts = hosts();
-        let disabled = CellRead { services: vec![service("c1", "1")], ..read(&[("c1", 1)]) };
+        let services = ServicesRead::All(vec![service("c1", "1")]);
+        let disabled = CellRead { services, ..read(&[("c1", 1)]) };
         hosts.apply("cell2", disabled, NOW);
         let is_disabled: Vec<bool> =
             hosts.some(&["c1".to_owned()].into()).iter().map(|record| record.service.disabled).collect();
@@ -577,15 +529,15 @@ mod tests {
     }
 
     #[test]
-    fn a_service_goes_down_when_time_passes() {
+    fn a_service_is_down_as_of_the_beginning_of_the_reading() {
         let hosts = NovaHosts::new(60);
         let seen = micros("2026-11-30T00:53:20").expect("a time");
         let is_down = || hosts.some(&["c1".to_owned()].into())[0].service.forced_down;
-        hosts.apply("cell1", read(&[("c1", 1)]), seen);
+        let at = |seconds: i64| CellRead { began: seen + seconds * 1_000_000, ..read(&[("c1", 1)]) };
+        hosts.apply("cell1", at(60), seen);
         hosts.changes();
-        hosts.advance(seen + 60 * SECOND);
-        assert_eq!((changed(&hosts).1.len(), is_down()), (0, false));
-        hosts.advance(seen + 61 * SECOND);
+        assert!(!is_down());
+        hosts.apply("cell1", at(61), seen);
         assert_eq!((changed(&hosts).1, is_down()), (vec!["c1".to_owned()], true));
     }
 
@@ -660,10 +612,14 @@ mod tests {
         let free = |hosts: &NovaHosts| hosts.some(&["c1".to_owned()].into())[0].free_ram_mb;
         let revision = hosts.revision();
         hosts.remember("c1", taken);
-        assert_eq!((hosts.has_pending("c1"), hosts.has_pending("c2")), (true, false));
+        assert_eq!((hosts.pending("c1"), hosts.pending("c2")), (1, 0));
         assert_eq!(hosts.revision(), revision + 1);
+        assert_eq!(hosts.changed_since(revision).hosts.len(), 1, "though nobody took the change yet");
         assert_eq!((changed(&hosts).1, free(&hosts)), (vec!["c1".to_owned()], 8192 - 512));
         assert_eq!(hosts.revision(), revision + 1, "that the change was taken is no change");
+        let since = |revision| hosts.changed_since(revision);
+        assert_eq!((since(revision).hosts, since(revision).layout), (["c1".to_owned()].into(), false));
+        assert!(since(revision + 1).hosts.is_empty());
         hosts.advance(NOW + 59_000_000);
         assert_eq!(free(&hosts), 8192 - 512);
         hosts.advance(NOW + 61_000_000);
@@ -672,12 +628,14 @@ mod tests {
         let again = |hosts: &NovaHosts| {
             let mut values = row(1, "c1");
             values[1] = Some("2026-11-30 01:35:14".to_owned());
-            let again = CellRead { nodes: vec![node(&values)], ..read(&[("c1", 1), ("c2", 2)]) };
+            let nodes = vec![(values.clone(), node(&values))];
+            let again = CellRead { nodes, ..read(&[("c1", 1), ("c2", 2)]) };
             hosts.apply("cell1", again, NOW);
         };
         hosts.remember("c1", Pending { at: written + 500_000, ..taken });
         hosts.remember("c1", Pending { at: written + 1_500_000, ..taken });
         again(&hosts);
+        assert_eq!(hosts.row_age("c1", written + 7), Some(7));
         assert_eq!(free(&hosts), 8192 - 512, "the row was written before the second decision");
     }
 }

@@ -10,23 +10,26 @@
 //!
 //! | file | content |
 //! |---|---|
-//! | `hosts.rs`, `pending.rs` | all that is known of hosts, and its changes; decisions that rows do not show yet |
+//! | `hosts.rs`, `cell_hosts.rs`, `pending.rs` | all that is known of hosts, and its changes; those of one cell; decisions that rows do not show yet |
 //! | `row.rs`, `compute_node.rs`, `service.rs`, `aggregates.rs`, `cells.rs` | rows as texts, and what they say |
 //! | `statistics.rs` | counts for metrics |
 //! | `schema.rs` | the releases whose schema is known |
 //! | `url.rs` | database URLs and templates |
-//! | `connection.rs`, `reader.rs`, `freshness.rs`, `service_record.rs` | the files with I/O: queries, when they run, the service record |
+//! | `connection.rs`, `reader.rs`, `cell_reader.rs`, `freshness.rs`, `service_record.rs` | the files with I/O: queries, those of one cell, when they run, the service record |
 //!
 //! # Invariants
 //!
 //! - Cells and the API database are only read. [`OwnServiceRecord`] writes one row of one table.
 //! - A decision rests on compute nodes, services and aggregates that were read after its request
 //!   arrived.
+//! - The work of a reading follows the changes since the one before, not the number of hosts.
 //! - URLs contain passwords: no error and no log line has one.
 
 #![forbid(unsafe_code)]
 
 mod aggregates;
+mod cell_hosts;
+mod cell_reader;
 mod cells;
 mod compute_node;
 mod connection;

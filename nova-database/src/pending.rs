@@ -35,8 +35,9 @@ impl PendingDecisions {
         self.of_host.entry(host.to_owned()).or_default().push(decision);
     }
 
-    pub(crate) fn contains(&self, host: &str) -> bool {
-        self.of_host.contains_key(host)
+    /// How many decisions a host has.
+    pub(crate) fn count(&self, host: &str) -> usize {
+        self.of_host.get(host).map_or(0, Vec::len)
     }
 
     /// The row of the host was written again, at a time in microseconds since 1970 that is cut to

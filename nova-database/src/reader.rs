@@ -1,7 +1,7 @@
 //! The queries: what is read of which database, and when.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::RwLock;
@@ -9,18 +9,17 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::aggregates;
+use crate::cell_hosts::SETTLED;
 use crate::cells::{Cell, InvalidCell};
-use crate::compute_node::{self, NodeRow};
 use crate::connection::{Database, DatabaseQueryError};
-use crate::hosts::{CellRead, NovaHosts};
-use crate::row::{InvalidRow, list};
+use crate::hosts::NovaHosts;
+use crate::row::{InvalidRow, TextRow, list};
 use crate::schema::{self, UnknownSchema};
-use crate::service::{self, ServiceRow};
 use crate::statistics::ReadStatistics;
 use crate::url::DatabaseUrl;
 
 /// Rows that one query asks for by number.
-const AT_ONCE: usize = 1_000;
+pub(crate) const AT_ONCE: usize = 1_000;
 
 /// Microseconds since 1970.
 pub type Clock = fn() -> i64;
@@ -63,16 +62,27 @@ pub struct Reader {
     options: DatabaseOptions,
     api: Database,
     cells: RwLock<BTreeMap<String, CellDatabase>>,
-    hosts: Arc<NovaHosts>,
-    fingerprint: std::sync::Mutex<Option<Vec<Option<String>>>>,
-    statistics: Arc<ReadStatistics>,
+    pub(crate) hosts: Arc<NovaHosts>,
+    aggregates: std::sync::Mutex<AggregatesRead>,
+    pub(crate) statistics: Arc<ReadStatistics>,
 }
 
 #[derive(Debug, Clone)]
-struct CellDatabase {
-    cell: Cell,
-    database: Database,
+pub(crate) struct CellDatabase {
+    pub(crate) cell: Cell,
+    pub(crate) database: Database,
     is_down: bool,
+}
+
+/// What the aggregates were when they were read last.
+#[derive(Debug, Default)]
+struct AggregatesRead {
+    /// Counts and sums of their tables.
+    sums: Option<TextRow>,
+    /// When the sums were observed first, microseconds since 1970.
+    observed: i64,
+    /// When the aggregates were read, after that.
+    read: i64,
 }
 
 impl Reader {
@@ -80,8 +90,8 @@ impl Reader {
     #[must_use]
     pub fn new(options: DatabaseOptions, hosts: Arc<NovaHosts>, statistics: Arc<ReadStatistics>) -> Self {
         let api = Database::new(&options.api, options.cell_timeout);
-        let fingerprint = std::sync::Mutex::default();
-        Self { options, api, cells: RwLock::default(), hosts, fingerprint, statistics }
+        let aggregates = std::sync::Mutex::default();
+        Self { options, api, cells: RwLock::default(), hosts, aggregates, statistics }
     }
 
     fn now(&self) -> i64 {
@@ -152,18 +162,24 @@ impl Reader {
     /// [`DatabaseError`]; then the aggregates are those of before.
     pub async fn read_aggregates(&self) -> Result<(), DatabaseError> {
         let tables = ["aggregates", "aggregate_hosts", "aggregate_metadata"];
-        let counts = tables.map(|table| {
-            format!("SELECT COUNT(*), MAX(id), SUM(id), MAX(updated_at), MAX(created_at) FROM {table}")
+        let (created, updated) = (self.api.epoch("created_at"), self.api.epoch("updated_at"));
+        let sums = tables.map(|table| {
+            format!("SELECT COUNT(*), MAX(id), SUM(id), SUM({created}), COUNT(updated_at), SUM({updated}) FROM {table}")
         });
-        let found = self.api.rows(&counts.join(" UNION ALL ")).await?.concat();
+        let now = self.now();
+        let found = Some(self.api.rows(&sums.join(" UNION ALL ")).await?.concat());
         {
-            let known = self.fingerprint.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            if known.as_ref() == Some(&found) {
+            let mut known = self.aggregates.lock().unwrap_or_else(PoisonError::into_inner);
+            if known.sums != found {
+                *known = AggregatesRead { sums: None, observed: now, read: now };
+            } else if known.read.saturating_sub(known.observed) >= SETTLED {
+                // They cannot have been written again within the second of their times.
                 return Ok(());
             }
         }
         self.read_all_aggregates().await?;
-        *self.fingerprint.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(found);
+        let mut known = self.aggregates.lock().unwrap_or_else(PoisonError::into_inner);
+        (known.sums, known.read) = (found, now);
         Ok(())
     }
 
@@ -256,12 +272,11 @@ impl Reader {
     ) -> Result<Vec<(Uuid, String)>, DatabaseError> {
         let read = async {
             let (read, found) =
-                tokio::try_join!(self.hosts_of(cell), instances_of(&cell.database, instances))?;
+                tokio::try_join!(self.hosts_of(cell, self.now()), instances_of(&cell.database, instances))?;
             Ok((read, found))
         };
         match timeout(self.options.cell_timeout, read).await {
             Ok(Ok((read, found))) => {
-                ReadStatistics::add(&self.statistics.compute_nodes, read.nodes.len());
                 ReadStatistics::add(&self.statistics.instances, found.len());
                 self.hosts.apply(&cell.cell.uuid, read, self.now());
                 Ok(found)
@@ -269,49 +284,6 @@ impl Reader {
             Ok(Err(error)) => Err(error),
             Err(_) => Err(DatabaseError::Timeout(cell.database.name().to_owned())),
         }
-    }
-
-    async fn hosts_of(&self, cell: &CellDatabase) -> Result<CellRead, DatabaseError> {
-        let (database, uuid) = (&cell.database, &cell.cell.uuid);
-        let services = format!(
-            "SELECT {} FROM services WHERE {} = 'nova-compute' AND deleted = 0",
-            list(service::COLUMNS),
-            database.quoted("binary")
-        );
-        let listing = "SELECT id, updated_at FROM compute_nodes WHERE deleted = 0";
-        let now = self.now();
-        let (services, listed) = tokio::try_join!(database.rows(&services), database.rows(listing))?;
-        let listed: Vec<(i64, Option<String>)> = listed
-            .into_iter()
-            .filter_map(|row| {
-                let mut values = row.into_iter();
-                Some((values.next()??.parse().ok()?, values.next()?))
-            })
-            .collect();
-        let outdated = self.hosts.outdated(uuid, &listed, now);
-        let mut nodes = Vec::with_capacity(outdated.len());
-        let mut ids: BTreeSet<i64> = listed.iter().map(|(id, _)| *id).collect();
-        for chunk in outdated.chunks(AT_ONCE) {
-            let numbers: Vec<String> = chunk.iter().map(ToString::to_string).collect();
-            let sql = format!(
-                "SELECT {} FROM compute_nodes WHERE deleted = 0 AND id IN ({})",
-                list(compute_node::COLUMNS),
-                numbers.join(", ")
-            );
-            for values in database.rows(&sql).await? {
-                match NodeRow::read(&values, uuid) {
-                    Ok(node) => nodes.push(node),
-                    Err(error) => {
-                        tracing::error!(cell = cell.cell.name, %error, node = ?values.get(4), "a compute node is left out");
-                        let id = values.first().and_then(|id| id.as_ref()?.parse().ok());
-                        id.map(|id| ids.remove(&id));
-                    }
-                }
-            }
-        }
-        let read = |values| ServiceRow::read(&values);
-        let services = services.into_iter().map(read).collect::<Result<_, InvalidRow>>()?;
-        Ok(CellRead { services, ids, nodes })
     }
 
     async fn down(&self, cell: &CellDatabase, error: &DatabaseError) {

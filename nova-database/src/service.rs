@@ -38,7 +38,7 @@ impl ServiceRow {
         let Self { disabled, disabled_reason, forced_down, .. } = self;
         ServiceStatus {
             disabled: *disabled,
-            disabled_reason: disabled_reason.clone(),
+            disabled_reason: disabled_reason.clone().filter(|_| *disabled),
             is_down: *forced_down || !is_up,
         }
     }
@@ -46,7 +46,7 @@ impl ServiceRow {
 
 /// The part that filters examine. Heartbeats change it only when the service goes down or comes
 /// back, so hosts that report every few seconds are no changes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ServiceStatus {
     disabled: bool,
     disabled_reason: Option<String>,
@@ -54,6 +54,11 @@ pub(crate) struct ServiceStatus {
 }
 
 impl ServiceStatus {
+    /// Whether the service is disabled or down.
+    pub(crate) const fn is_unavailable(&self) -> bool {
+        self.disabled || self.is_down
+    }
+
     pub(crate) fn record(&self) -> ServiceRecord {
         ServiceRecord {
             disabled: self.disabled,
@@ -63,6 +68,18 @@ impl ServiceStatus {
             created_at: None,
         }
     }
+}
+
+/// The condition for services that are disabled or down at a time (microseconds since 1970).
+/// `epoch` writes a time as seconds since 1970. The database judges the reports, so that heartbeats
+/// are not read.
+pub(crate) fn unavailable(epoch: impl Fn(&str) -> String, now: i64, down_after: i64) -> String {
+    const SECOND: i64 = 1_000_000;
+    let seen = epoch("COALESCE(last_seen_up, created_at)");
+    // The first whole second that is recent enough, and the last that is not too far ahead.
+    let first = -down_after.saturating_sub(now).div_euclid(SECOND);
+    let last = now.saturating_add(down_after).div_euclid(SECOND);
+    format!("(disabled OR forced_down OR {seen} IS NULL OR {seen} < {first} OR {seen} > {last})")
 }
 
 #[cfg(test)]
@@ -91,5 +108,14 @@ mod tests {
         assert!(!is_down(&service(Some("2026-11-30 00:03:00"), "0")), "its clock is ahead");
         assert!(is_down(&service(Some("2026-11-30 00:01:59"), "1")));
         assert!(is_down(&service(None, "f")), "it was created two minutes ago and never reported");
+    }
+
+    #[test]
+    fn the_database_judges_reports_by_whole_seconds() {
+        let condition = |now| unavailable(|time| format!("s({time})"), now, 60_000_000);
+        let seen = "s(COALESCE(last_seen_up, created_at))";
+        let expected = |first, last| format!("{seen} < {first} OR {seen} > {last})");
+        assert!(condition(100_000_000).ends_with(&expected(40, 160)), "{}", condition(100_000_000));
+        assert!(condition(100_500_000).ends_with(&expected(41, 160)), "{}", condition(100_500_000));
     }
 }

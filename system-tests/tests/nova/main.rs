@@ -9,6 +9,7 @@
 mod cloud;
 mod conductor;
 mod kills;
+mod reads;
 
 use std::time::{Duration, Instant};
 

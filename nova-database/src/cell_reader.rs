@@ -1,0 +1,153 @@
+//! One reading of a cell: what has changed since the one before.
+//!
+//! The work of a reading follows the changes, not the number of hosts. The database itself judges
+//! which services are down, and sums up the times at which compute nodes were written, a bucket of
+//! [`BUCKET`] rows at a time; rows are listed only where sums have changed, and read only where
+//! their own times have.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::cell_hosts::{BUCKET, BucketRead, BucketSums, CellRead, ServicesRead};
+use crate::compute_node::{self, NodeRow};
+use crate::connection::Database;
+use crate::reader::{AT_ONCE, CellDatabase, DatabaseError, Reader};
+use crate::row::{InvalidRow, Row, TextRow, list};
+use crate::service::{self, ServiceRow};
+use crate::statistics::ReadStatistics;
+
+const SUMMARY: &[&str] = &["count", "last", "oldest"];
+
+impl Reader {
+    /// Reads the hosts of a cell, as of a time in microseconds since 1970.
+    pub(crate) async fn hosts_of(&self, cell: &CellDatabase, began: i64) -> Result<CellRead, DatabaseError> {
+        let database = &cell.database;
+        let services = self.services_of(cell, began);
+        let ((summary, oldest, services), sums) = tokio::try_join!(services, sums(database))?;
+        let changed = self.hosts.of_cell(&cell.cell.uuid, |known| known.changed_buckets(&sums));
+        let listed = listed(database, &changed).await?;
+        ReadStatistics::add(&self.statistics.listed, listed.len());
+        let outdated = self.hosts.of_cell(&cell.cell.uuid, |known| known.outdated(&listed));
+        let mut buckets: BTreeMap<i64, BucketRead> = changed
+            .into_iter()
+            .map(|first| (first, BucketRead { first, sums: sums.get(&first).cloned(), ids: BTreeSet::new() }))
+            .collect();
+        for (id, _) in listed {
+            if let Some((_, bucket)) = buckets.range_mut(..=id).next_back() {
+                bucket.ids.insert(id);
+            }
+        }
+        let buckets = buckets.into_values().collect();
+        let (nodes, same, unreadable) = (Vec::new(), Vec::new(), Vec::new());
+        let mut read = CellRead { began, summary, oldest, services, buckets, nodes, same, unreadable };
+        let outdated: Vec<i64> = outdated.into_iter().collect();
+        for chunk in outdated.chunks(AT_ONCE) {
+            self.nodes_of(cell, chunk, &mut read).await?;
+        }
+        Ok(read)
+    }
+
+    /// Counts of the services, the version of the oldest, and those that are not available; all of
+    /// them, where others are known.
+    async fn services_of(
+        &self,
+        cell: &CellDatabase,
+        began: i64,
+    ) -> Result<(TextRow, Option<i64>, ServicesRead), DatabaseError> {
+        let database = &cell.database;
+        let compute = format!("{} = 'nova-compute' AND deleted = 0", database.quoted("binary"));
+        let summary = format!("SELECT COUNT(*), MAX(id), MIN(version) FROM services WHERE {compute}");
+        let select = format!("SELECT {} FROM services WHERE {compute}", list(service::COLUMNS));
+        let epoch = |time: &str| database.epoch(time);
+        let unavailable = service::unavailable(epoch, began, self.hosts.down_after());
+        let some = format!("{select} AND {unavailable}");
+        let (summary, mut rows) = tokio::try_join!(database.rows(&summary), database.rows(&some))?;
+        let summary = summary.into_iter().next().unwrap_or_default();
+        let oldest = Row::new("services", SUMMARY, &summary).integer("oldest")?;
+        let are_known = self.hosts.of_cell(&cell.cell.uuid, |known| known.has_services(&summary));
+        if !are_known {
+            rows = database.rows(&select).await?;
+        }
+        ReadStatistics::add(&self.statistics.services, rows.len());
+        let rows = rows.iter().map(ServiceRow::read).collect::<Result<_, InvalidRow>>()?;
+        let services = if are_known { ServicesRead::Same(rows) } else { ServicesRead::All(rows) };
+        Ok((summary, oldest, services))
+    }
+
+    /// Reads compute nodes by their numbers.
+    async fn nodes_of(
+        &self,
+        cell: &CellDatabase,
+        ids: &[i64],
+        read: &mut CellRead,
+    ) -> Result<(), DatabaseError> {
+        let uuid = &cell.cell.uuid;
+        let numbers: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        let sql = format!(
+            "SELECT {} FROM compute_nodes WHERE deleted = 0 AND id IN ({})",
+            list(compute_node::COLUMNS),
+            numbers.join(", ")
+        );
+        let rows = cell.database.rows(&sql).await?;
+        ReadStatistics::add(&self.statistics.compute_nodes, rows.len());
+        for values in rows {
+            let id = number(&values)?;
+            if self.hosts.of_cell(uuid, |known| known.is_same(id, &values)) {
+                read.same.push(id);
+                continue;
+            }
+            match NodeRow::read(&values, uuid) {
+                Ok(node) => read.nodes.push((values, node)),
+                Err(error) => {
+                    tracing::error!(cell = cell.cell.name, %error, node = ?values.get(4), "a compute node is left out");
+                    read.unreadable.push(id);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The sums of all buckets of compute nodes, by the first number of each. They differ when a row is
+/// added, deleted or written at another time: the second sum weighs the rows of a bucket
+/// differently, so that times that go forward and back do not cancel each other out.
+async fn sums(database: &Database) -> Result<BTreeMap<i64, BucketSums>, DatabaseError> {
+    let written = database.epoch("updated_at");
+    let sql = format!(
+        "SELECT id - id % {BUCKET} AS bucket, COUNT(*), MAX(id), COUNT(updated_at), SUM({written}), \
+         SUM({written} * (id % {BUCKET} + 1)) FROM compute_nodes WHERE deleted = 0 GROUP BY bucket"
+    );
+    let rows = database.rows(&sql).await?;
+    Ok(rows.into_iter().map(|row| Ok((number(&row)?, row))).collect::<Result<_, InvalidRow>>()?)
+}
+
+/// Number and time of the compute nodes of these buckets.
+async fn listed(database: &Database, buckets: &[i64]) -> Result<Vec<(i64, Option<String>)>, DatabaseError> {
+    let mut listed = Vec::new();
+    // Buckets that follow each other are one range.
+    let mut ranges: Vec<(i64, i64)> = Vec::new();
+    let mut sorted = buckets.to_vec();
+    sorted.sort_unstable();
+    for first in sorted {
+        match ranges.last_mut() {
+            Some((_, end)) if *end == first => *end += BUCKET,
+            _ => ranges.push((first, first + BUCKET)),
+        }
+    }
+    for chunk in ranges.chunks(AT_ONCE) {
+        let within: Vec<String> =
+            chunk.iter().map(|(first, end)| format!("(id >= {first} AND id < {end})")).collect();
+        let within = within.join(" OR ");
+        let sql = format!("SELECT id, updated_at FROM compute_nodes WHERE deleted = 0 AND ({within})");
+        for row in database.rows(&sql).await? {
+            let id = number(&row)?;
+            listed.push((id, row.into_iter().nth(1).flatten()));
+        }
+    }
+    Ok(listed)
+}
+
+/// The number in the first column.
+fn number(values: &TextRow) -> Result<i64, InvalidRow> {
+    let row = Row::new("compute_nodes", &["id"], values);
+    row.integer("id")?.ok_or_else(|| row.invalid("id", "is NULL"))
+}
