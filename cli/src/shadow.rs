@@ -112,8 +112,11 @@ const fn meaning(cause: DifferenceCause) -> &'static str {
 
 fn differences(report: &ShadowReport) -> Grid {
     let mut table = Grid::new(["request", "cause", "Berth", "nova-scheduler"]);
-    for ShadowRecord { request_id, cause, berth, nova, .. } in &report.last {
-        let cause = cause.map_or("", meaning).to_owned();
+    for ShadowRecord { request_id, cause, stale, berth, nova, .. } in &report.last {
+        let mut cause = cause.map_or("", meaning).to_owned();
+        if let Some(first) = stale.first() {
+            let _ = write!(cause, ": {first}");
+        }
         table.row([request_id.clone(), cause, answer(berth), answer(nova)]);
     }
     table
@@ -136,6 +139,7 @@ mod tests {
             "at": 1, "request_id": "req-1", "project": "p", "flavor": "m1", "instances": 1, "berth_us": 60,
             "nova_us": 35_000, "berth": {"hosts": ["c1"]}, "nova": {"hosts": ["c2"]}, "agreement": agreement,
             "cause": if cause.is_empty() { serde_json::Value::Null } else { cause.into() },
+            "stale": [{"kind": "pending", "host": "c3", "decisions": 2, "row_age_us": 5_000_000}],
         });
         format!("{record}\n")
     }
@@ -153,5 +157,6 @@ mod tests {
         assert!(text.contains("different: weights") && text.contains("1 lines are no records"), "{text}");
         let is_shown = |line: &str| ["req-1", "weights", "c1", "c2"].iter().all(|one| line.contains(one));
         assert!(text.lines().any(is_shown), "{text}");
+        assert!(text.contains("weights: c3: 2 decisions pending (row of 5 s ago)"), "{text}");
     }
 }

@@ -274,12 +274,6 @@ impl NovaHosts {
         changes
     }
 
-    /// Whether decisions took from a host what its row does not show yet.
-    #[must_use]
-    pub fn has_pending(&self, host: &str) -> bool {
-        self.pending(host) > 0
-    }
-
     /// How many decisions took from a host what its row does not show yet.
     #[must_use]
     pub fn pending(&self, host: &str) -> usize {

@@ -48,6 +48,6 @@ pub use requests::{Outcome, RequestSummary};
 pub use run::{NovaError, NovaScheduler};
 pub use settings::NovaSettings;
 pub use shadow::{
-    Agreement, DifferenceCause, ShadowAnswer, ShadowRecord, ShadowReport, ShadowSettings, WhenUnanswered,
-    read_shadow_records,
+    Agreement, DifferenceCause, ShadowAnswer, ShadowRecord, ShadowReport, ShadowSettings, StaleState,
+    WhenUnanswered, read_shadow_records,
 };

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::decisions::{Asked, Refused};
 use crate::select::uuids;
 use crate::service::Service;
-use crate::shadow::{Look, Relayed, Shadow, Subject, WhenUnanswered, chosen_of};
+use crate::shadow::{Look, Relayed, Shadow, StaleState, Subject, WhenUnanswered, chosen_of};
 
 impl Service {
     /// Decides without a claim, passes the request on, records both answers, and returns that of
@@ -85,7 +85,7 @@ impl Service {
     ) {
         let chosen = chosen_of(reply);
         let asked = self.asked(request, instances);
-        let is_stale = look.as_ref().is_some_and(|look| look.is_stale(&chosen, &self.hosts));
+        let stale = look.as_ref().map(|look| look.stale(&chosen, &self.hosts, (self.clock)()));
         let settled = match &chosen {
             Ok(chosen) => Ok(chosen.iter().map(|one| one.host.clone()).collect()),
             Err(failure) => Err(Box::new(refused_by_both(failure.clone(), look.as_ref()))),
@@ -95,14 +95,14 @@ impl Service {
             self.remember(&asked, chosen.iter().flatten().map(|one| one.host.as_str()));
         }
         let Some(look) = look else { return };
-        let (hosts, freshness) = (Arc::clone(&self.hosts), Arc::clone(&self.freshness));
+        let (hosts, freshness, clock) = (Arc::clone(&self.hosts), Arc::clone(&self.freshness), self.clock);
         let revision = hosts.revision();
         let moved_on = async move {
             freshness.fresh([]).await;
-            hosts.revision() != revision
+            StaleState::of_changes(hosts.changed_since(revision), &hosts, clock())
         };
         let shadow = Arc::clone(shadow);
-        tokio::spawn(shadow.answered(subject, look, chosen, took, is_stale, moved_on));
+        tokio::spawn(shadow.answered(subject, look, chosen, took, stale.unwrap_or_default(), moved_on));
     }
 }
 

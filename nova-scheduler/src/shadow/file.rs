@@ -108,6 +108,7 @@ mod tests {
             nova: hosts,
             agreement: Agreement::Same,
             cause: None,
+            stale: Vec::new(),
             explanation: None,
         }
     }

@@ -15,19 +15,17 @@ mod file;
 mod record;
 mod reply;
 mod report;
+mod stale;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use berth_nova_database::NovaHosts;
 use berth_nova_rpc::RpcFailure;
 use berth_nova_rpc::bus::{Relay, RelayError};
 use berth_nova_rpc::transport::BusOptions;
-use berth_placement::JournalRead;
 use berth_scheduler::explain::{Case, Explanation, ExplanationScope, explain};
 use serde_json::value::RawValue;
-use uuid::Uuid;
 
 use crate::engine::DryLook;
 use crate::metrics::NovaMetrics;
@@ -38,6 +36,7 @@ use reply::{Chosen, chosen, exception, other_view, own_hosts};
 pub use file::read_shadow_records;
 pub use record::{Agreement, DifferenceCause, ShadowAnswer, ShadowRecord};
 pub use report::ShadowReport;
+pub use stale::StaleState;
 
 /// How many of the best hosts a record shows besides those that were chosen.
 const STANDINGS: usize = 3;
@@ -130,22 +129,26 @@ impl Shadow {
         }
     }
 
-    /// Records a request that nova-scheduler answered. `is_stale` says whether both looked at
-    /// different states for certain; `moved_on` looks whether hosts have reported since, which is
-    /// asked for a difference only.
+    /// Records a request that nova-scheduler answered. `stale` are the states that both may have
+    /// seen differently; `moved_on` looks which hosts have reported since, which is asked for a
+    /// difference only.
     pub(crate) async fn answered(
         self: Arc<Self>,
         subject: Subject,
         look: Look,
         chosen: Result<Vec<Chosen>, RpcFailure>,
         nova_took: Duration,
-        is_stale: bool,
-        moved_on: impl Future<Output = bool>,
+        mut stale: Vec<StaleState>,
+        moved_on: impl Future<Output = Vec<StaleState>>,
     ) {
         let (own, other) = (own_view(&look), other_view(&chosen));
-        let (agreement, mut cause) = compare(&own, &other, is_stale);
-        if agreement == Agreement::Different && !is_stale && moved_on.await {
-            cause = Some(DifferenceCause::StaleData);
+        let (agreement, mut cause) = compare(&own, &other, !stale.is_empty());
+        if agreement == Agreement::Different && stale.is_empty() {
+            stale = moved_on.await;
+            cause = cause.map(|cause| if stale.is_empty() { cause } else { DifferenceCause::StaleData });
+        }
+        if cause != Some(DifferenceCause::StaleData) {
+            stale.clear();
         }
         // An explanation takes milliseconds, and the disk may take longer.
         let write = move || {
@@ -153,7 +156,7 @@ impl Shadow {
             let explained = look.dry.explained.as_ref().filter(|_| agreement == Agreement::Different);
             let explanation = explained.map(|(case, explanation)| about(case, explanation.clone(), named));
             let record = subject.record(&look, nova_took, (own.answer, other.answer), agreement);
-            self.write(&ShadowRecord { cause, explanation, ..record });
+            self.write(&ShadowRecord { cause, stale, explanation, ..record });
         };
         drop(tokio::task::spawn_blocking(write).await);
     }
@@ -167,10 +170,10 @@ impl Shadow {
 
     fn write(&self, record: &ShadowRecord) {
         self.metrics.note_shadow(record.agreement, record.cause);
-        let ShadowRecord { request_id, agreement, cause, berth, nova, .. } = record;
+        let ShadowRecord { request_id, agreement, cause, stale, berth, nova, .. } = record;
         match agreement {
             Agreement::Different => {
-                tracing::warn!(request_id, ?cause, ?berth, ?nova, "nova-scheduler decides otherwise");
+                tracing::warn!(request_id, ?cause, ?stale, ?berth, ?nova, "nova-scheduler decides otherwise");
             }
             Agreement::Same | Agreement::Tie | Agreement::Unanswered => {
                 tracing::debug!(request_id, ?agreement, "nova-scheduler was asked");
@@ -204,6 +207,7 @@ impl Subject {
             nova: answers.1,
             agreement,
             cause: None,
+            stale: Vec::new(),
             explanation: None,
         }
     }
@@ -222,39 +226,6 @@ pub(crate) fn chosen_of(reply: &Relayed) -> Result<Vec<Chosen>, RpcFailure> {
             )
         }),
         Err(failure) => Err(failure.clone()),
-    }
-}
-
-impl Look {
-    /// Whether both may have looked at different states: hosts or the index changed meanwhile,
-    /// apart from what nova-scheduler claimed, or hosts that were chosen have decisions that their
-    /// rows do not show yet.
-    pub(crate) fn is_stale(&self, chosen: &Result<Vec<Chosen>, RpcFailure>, hosts: &NovaHosts) -> bool {
-        let theirs: Vec<&Chosen> = chosen.iter().flatten().collect();
-        let ours = self.dry.decided.iter().flatten().filter_map(|hosts| hosts.first());
-        let is_pending = ours.map(|own| own.host.as_str()).chain(theirs.iter().map(|one| one.host.as_str()));
-        hosts.revision() != self.revision
-            || is_pending.into_iter().any(|host| hosts.has_pending(host))
-            || self.is_index_changed(&theirs)
-    }
-
-    /// Whether the index changed on other hosts than those on which nova-scheduler claimed.
-    fn is_index_changed(&self, chosen: &[&Chosen]) -> bool {
-        let Some((index, position)) = &self.dry.index else { return false };
-        let (topology, mut position) = (index.topology(), *position);
-        loop {
-            match index.journal().read(&mut position) {
-                JournalRead::Changed(entry) => {
-                    let root = topology.provider(entry.row).and_then(|one| topology.provider(one.root));
-                    let is_claimed = |uuid: Uuid| chosen.iter().any(|one| one.provider == Some(uuid));
-                    if !root.is_some_and(|root| is_claimed(root.uuid)) {
-                        return true;
-                    }
-                }
-                JournalRead::UpToDate => return false,
-                JournalRead::Overrun => return true,
-            }
-        }
     }
 }
 

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::stale::StaleState;
+
 /// A request that nova-scheduler and Berth decided.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 pub struct ShadowRecord {
@@ -29,6 +31,9 @@ pub struct ShadowRecord {
     /// Why they differ.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<DifferenceCause>,
+    /// For [`DifferenceCause::StaleData`], what both may have seen differently, and how old it was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stale: Vec<StaleState>,
     /// For a difference, why Berth decided as it did: an explanation as `berth explain --json`
     /// prints it, with verdicts on all hosts that one of both chose.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -94,6 +94,7 @@ mod tests {
             nova: hosts.clone(),
             agreement,
             cause,
+            stale: Vec::new(),
             explanation: None,
         };
         let mut report = ShadowReport::keeping(1);
