@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use berth_scheduler::AggregateRecord;
+use uuid::Uuid;
 
 use crate::row::{InvalidRow, Row, TextRow};
 
@@ -20,11 +21,10 @@ pub(crate) fn read(
     for values in aggregates {
         let row = Row::new("aggregates", COLUMNS, values);
         let id = number(&row, "id")?;
-        let text = |column| row.get(column).map(str::to_owned);
-        by_id.insert(
-            id,
-            AggregateRecord { id, uuid: text("uuid"), name: text("name"), ..AggregateRecord::default() },
-        );
+        let uuid =
+            row.get("uuid").map(|text| Uuid::try_parse(text).map_err(|_| row.invalid("uuid", "is no UUID")));
+        let (uuid, name) = (uuid.transpose()?, row.get("name").map(str::to_owned));
+        by_id.insert(id, AggregateRecord { id, uuid, name, ..AggregateRecord::default() });
     }
     for values in hosts {
         let row = Row::new("aggregate_hosts", HOST_COLUMNS, values);
@@ -54,10 +54,12 @@ mod tests {
         rows.iter().map(|row| row.iter().map(|text| Some((*text).to_owned())).collect()).collect()
     }
 
+    const UUID: &str = "10000000-0000-4000-8000-000000000001";
+
     #[test]
     fn hosts_and_metadata_join_their_aggregate() {
         let aggregates = read(
-            &rows(&[["1", "u1", "ssd"], ["2", "u2", "zone"]]),
+            &rows(&[["1", UUID, "ssd"], ["2", UUID, "zone"]]),
             &rows(&[["1", "c1"], ["2", "c1"], ["1", "c2"], ["9", "c3"]]),
             &rows(&[["1", "disk", "ssd"], ["2", "availability_zone", "az1"]]),
         )
@@ -65,5 +67,17 @@ mod tests {
         assert_eq!(aggregates[0].hosts, ["c1", "c2"]);
         assert_eq!(aggregates[1].metadata.get("availability_zone").map(String::as_str), Some("az1"));
         assert_eq!(aggregates.len(), 2);
+    }
+
+    #[test]
+    fn an_aggregate_has_a_uuid_or_none() {
+        let named = |uuid: Option<&str>| {
+            let row = [Some("1"), uuid, Some("ssd")];
+            read(&[row.iter().map(|text| text.map(str::to_owned)).collect()], &[], &[])
+        };
+        assert_eq!(named(Some(UUID)).expect("reads")[0].uuid, Some(UUID.parse().expect("a UUID")));
+        assert_eq!(named(None).expect("reads")[0].uuid, None);
+        let error = named(Some("u1")).expect_err("no UUID");
+        assert!(error.to_string().contains("uuid"), "{error}");
     }
 }

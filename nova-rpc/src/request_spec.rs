@@ -78,7 +78,7 @@ struct WireDestination {
     cell: Option<Object<Cell>>,
     aggregates: Option<Vec<String>>,
     allow_cross_cell_move: Option<bool>,
-    forbidden_aggregates: Option<Vec<String>>,
+    forbidden_aggregates: Option<BTreeSet<Uuid>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -107,9 +107,9 @@ struct WireGroup {
     resources: BTreeMap<String, i64>,
     required_traits: BTreeSet<String>,
     forbidden_traits: BTreeSet<String>,
-    aggregates: Vec<Vec<String>>,
-    forbidden_aggregates: BTreeSet<String>,
-    in_tree: Option<String>,
+    aggregates: Vec<BTreeSet<Uuid>>,
+    forbidden_aggregates: BTreeSet<Uuid>,
+    in_tree: Option<Uuid>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -128,6 +128,7 @@ impl WireSpec {
         let hints = self.scheduler_hints.unwrap_or_default();
         // Conductor alone can send this hint: nova-api refuses hints that begin with an underscore.
         let check_type = hints.get(CheckType::HINT).and_then(|values| CheckType::from_conductor(values));
+        let destination = self.requested_destination.map(|Object(wire)| wire.destination());
         let defaults = RequestSpec::default();
         Ok(RequestSpec {
             instance_uuid: self.instance_uuid.unwrap_or_default(),
@@ -143,7 +144,7 @@ impl WireSpec {
             ignore_hosts: self.ignore_hosts.unwrap_or_default(),
             force_hosts: self.force_hosts.unwrap_or_default(),
             force_nodes: self.force_nodes.unwrap_or_default(),
-            requested_destination: self.requested_destination.map(|Object(wire)| wire.destination()),
+            requested_destination: destination.transpose()?,
             numa_topology: self.numa_topology.map(|Object(wire)| wire.topology()),
             pci_requests: self
                 .pci_requests
@@ -175,17 +176,21 @@ impl WireTopology {
 }
 
 impl WireDestination {
-    fn destination(self) -> Destination {
+    fn destination(self) -> Result<Destination, String> {
         let allow_cross_cell_move = self.allow_cross_cell_move.unwrap_or(false);
-        Destination {
+        let aggregates = self.aggregates.unwrap_or_default();
+        let aggregates = aggregates.iter().map(|set| Destination::aggregate_set(set));
+        Ok(Destination {
             host: self.host,
             node: self.node,
             is_cell_bound: self.cell.is_some() && !allow_cross_cell_move,
             cell_uuid: self.cell.map(|Object(cell)| cell.uuid),
             allow_cross_cell_move,
-            aggregates: self.aggregates.unwrap_or_default(),
+            aggregates: aggregates
+                .collect::<Result<_, _>>()
+                .map_err(|error| format!("requested_destination.aggregates: {error}"))?,
             forbidden_aggregates: self.forbidden_aggregates.unwrap_or_default(),
-        }
+        })
     }
 }
 

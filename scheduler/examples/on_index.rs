@@ -117,7 +117,7 @@ fn zone(number: u32) -> Uuid {
 fn aggregate(number: u32, hosts: u32) -> AggregateRecord {
     AggregateRecord {
         id: number.into(),
-        uuid: Some(zone(number).to_string()),
+        uuid: Some(zone(number)),
         hosts: (0..hosts).filter(|host| host / 3 % 3 == number).map(|host| format!("host{host}")).collect(),
         metadata: [("availability_zone".to_owned(), format!("zone{number}"))].into(),
         ..AggregateRecord::default()

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
+use uuid::Uuid;
 
 use super::python::{NotANumber, strip};
 
@@ -12,8 +13,8 @@ use super::python::{NotANumber, strip};
 pub struct AggregateRecord {
     /// Its number.
     pub id: u64,
-    /// Its id in placement.
-    pub uuid: Option<String>,
+    /// Its id in Placement.
+    pub uuid: Option<Uuid>,
     /// Its name.
     pub name: Option<String>,
     /// Service hosts in it.

@@ -192,7 +192,7 @@ impl Fleet {
             let (key, value) = aggregate.metadata;
             AggregateRecord {
                 id: id.into(),
-                uuid: Some(aggregate.uuid.to_string()),
+                uuid: Some(aggregate.uuid),
                 name: Some(format!("{key}={value}")),
                 hosts: members.collect(),
                 metadata: [(key, value)].into(),

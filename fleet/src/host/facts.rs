@@ -26,7 +26,7 @@ impl Fleet {
         let aggregates = (1..).zip(self.state.aggregates.values()).map(|(id, aggregate)| {
             berth_scheduler::AggregateRecord {
                 id,
-                uuid: Some(aggregate.uuid.to_string()),
+                uuid: Some(aggregate.uuid),
                 name: Some(aggregate.name.clone()),
                 hosts: aggregate.hosts.clone(),
                 metadata: aggregate.metadata.clone(),

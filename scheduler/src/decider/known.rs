@@ -46,9 +46,18 @@ impl KnownHosts {
         Ok(Self { scheduler, aggregates, computes, cache: Cache::default(), oldest_compute, names, cursor })
     }
 
-    /// Updates these hosts from the source; returns whether that was possible.
-    pub(super) fn update(&mut self, source: &dyn HostSource, hosts: &BTreeSet<String>, now: i64) -> bool {
-        self.scheduler.update_hosts(&source.some(hosts), now).is_ok()
+    /// Adds the hosts whose free amounts have changed since the last call to those that the source
+    /// named, and updates all of them from the source. Returns whether that was possible.
+    pub(super) fn update(
+        &mut self,
+        index: &Index,
+        source: &dyn HostSource,
+        hosts: &mut BTreeSet<String>,
+        now: i64,
+    ) -> bool {
+        let changed = self.read_journal(index);
+        hosts.extend(changed.into_iter().filter_map(|root| self.name(root)).map(str::to_owned));
+        hosts.is_empty() || self.scheduler.update_hosts(&source.some(hosts), now).is_ok()
     }
 
     /// Forgets the names of resource classes and traits that were removed, and the prepared
@@ -123,17 +132,16 @@ impl KnownHosts {
         Case::new(hosts, options, spec.clone(), facts, now)
     }
 
-    /// Adds the hosts whose free amounts have changed since the last call.
-    pub(super) fn read_journal(&mut self, index: &Index, hosts: &mut BTreeSet<String>) {
-        let topology = index.topology();
+    /// The root providers whose trees' free amounts have changed since the last call.
+    fn read_journal(&mut self, index: &Index) -> BTreeSet<Row> {
+        let (topology, mut changed) = (index.topology(), BTreeSet::new());
         loop {
             match index.journal().read(&mut self.cursor) {
                 JournalRead::Changed(entry) => {
-                    let root = topology.provider(entry.row).map(|provider| provider.root);
-                    hosts.extend(root.and_then(|root| self.names.get(&root)).cloned());
+                    changed.extend(topology.provider(entry.row).map(|provider| provider.root));
                 }
-                JournalRead::UpToDate => return,
-                JournalRead::Overrun => hosts.extend(self.names.values().cloned()),
+                JournalRead::UpToDate => return changed,
+                JournalRead::Overrun => changed.extend(self.names.keys()),
             }
         }
     }

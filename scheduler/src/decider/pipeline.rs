@@ -140,8 +140,7 @@ impl Pipeline {
         self.changes.hosts.extend(hosts);
         let is_current = match &mut self.known {
             Some(known) if !self.changes.layout => {
-                known.read_journal(&self.index, &mut self.changes.hosts);
-                self.changes.hosts.is_empty() || known.update(source, &self.changes.hosts, now)
+                known.update(&self.index, source, &mut self.changes.hosts, now)
             }
             _ => false,
         };

@@ -10,26 +10,39 @@ use crate::python::{NotANumber, integer_64};
 pub(super) struct ServerGroupAffinityFilter<'a> {
     scene: &'a Scene<'a>,
     /// Hosts of the group, if the policy applies and there are any.
-    hosts: Option<&'a [String]>,
+    group: Option<Affinity>,
+}
+
+struct Affinity {
+    /// Those that the table has, sorted.
+    services: Vec<u32>,
+    /// How many there are.
+    hosts: usize,
 }
 
 impl<'a> ServerGroupAffinityFilter<'a> {
     pub(super) fn new(scene: &'a Scene<'a>) -> Self {
-        let group =
-            scene.request.instance_group.as_ref().filter(|group| group.policy.as_deref() == Some("affinity"));
-        Self { scene, hosts: group.map(|group| group.hosts.as_slice()).filter(|hosts| !hosts.is_empty()) }
+        let group = scene.request.instance_group.as_ref();
+        let group = group.filter(|group| group.policy.as_deref() == Some("affinity"));
+        let group = group.filter(|group| !group.hosts.is_empty()).map(|group| {
+            let services = group.hosts.iter().filter_map(|host| scene.hosts.service_named(host));
+            let mut services: Vec<u32> = services.collect();
+            services.sort_unstable();
+            Affinity { services, hosts: group.hosts.len() }
+        });
+        Self { scene, group }
     }
 }
 
 impl Filter for ServerGroupAffinityFilter<'_> {
     fn scope(&self) -> Scope {
-        if self.hosts.is_none() { Scope::Everything } else { Scope::Host }
+        if self.group.is_none() { Scope::Everything } else { Scope::Host }
     }
 
     fn judge(&self, row: HostRow, _: &mut RequestState) -> Verdict {
-        let host = self.scene.hosts.host(row);
-        let found = self.hosts.is_none_or(|hosts| hosts.iter().any(|name| name == host));
-        pass_if(found, || Reason::GroupIsElsewhere { hosts: self.hosts.map_or(0, <[String]>::len) })
+        let Some(Affinity { services, hosts }) = &self.group else { return PASS };
+        let found = services.binary_search(&self.scene.hosts.service_id(row)).is_ok();
+        pass_if(found, || Reason::GroupIsElsewhere { hosts: *hosts })
     }
 }
 

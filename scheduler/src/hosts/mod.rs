@@ -155,10 +155,15 @@ impl HostTable {
         &self.services
     }
 
+    /// The service host of this name.
+    pub(crate) fn service_named(&self, host: &str) -> Option<u32> {
+        self.service_by_name.get(host).copied()
+    }
+
     /// The row of a compute node.
     #[must_use]
     pub(crate) fn row_of_node(&self, host: &str, node: &str) -> Option<HostRow> {
-        let service = *self.service_by_name.get(host)?;
+        let service = self.service_named(host)?;
         self.rows_of_service[service as usize].iter().copied().find(|row| self.node(*row) == node)
     }
 

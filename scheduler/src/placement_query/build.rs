@@ -95,7 +95,7 @@ fn take_requested_groups(request: &mut ResourceRequest, spec: &RequestSpec) -> R
     for asked in &spec.requested_resources {
         let suffix =
             asked.requester_id.as_deref().filter(|id| !id.is_empty()).ok_or(QueryError::NoRequester)?;
-        let group = RequestGroup::of(asked)?;
+        let group = RequestGroup::of(asked);
         if group.is_empty() {
             return Err(QueryError::EmptyGroup(suffix.to_owned()));
         }

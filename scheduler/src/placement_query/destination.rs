@@ -38,9 +38,8 @@ pub(super) fn aim(
 
 fn take_aggregates(request: &mut ResourceRequest, spec: &RequestSpec) {
     let Some(destination) = &spec.requested_destination else { return };
-    let sets = destination.aggregates.iter();
-    request.unsuffixed.member_of = sets.map(|set| set.split(',').map(str::to_owned).collect()).collect();
-    request.unsuffixed.forbidden_aggregates.extend(destination.forbidden_aggregates.iter().cloned());
+    request.unsuffixed.member_of.clone_from(&destination.aggregates);
+    request.unsuffixed.forbidden_aggregates.extend(&destination.forbidden_aggregates);
 }
 
 struct Target {

@@ -109,9 +109,6 @@ pub enum QueryError {
     /// A group of a port or a device asks for nothing.
     #[error("the group of {0} in requested_resources asks for nothing")]
     EmptyGroup(String),
-    /// A group's tree is not named by a UUID.
-    #[error("in_tree of a group in requested_resources is not a UUID: {0}")]
-    NotAProvider(String),
     /// A PCI request with several alternatives, or none.
     #[error("the PCI request {0} has {1} specs; tracking in Placement needs exactly one")]
     PciSpecs(String, usize),
@@ -154,9 +151,7 @@ impl QueryError {
             Self::ImagePciNumaPolicyForbidden => "ImagePCINUMAPolicyForbidden",
             Self::InvalidPciNumaAffinity(_) => "InvalidPCINUMAAffinity",
             Self::SuffixConflict(_) => "RequestGroupSuffixConflict",
-            Self::NoRequester | Self::EmptyGroup(_) | Self::NotAProvider(_) | Self::PciSpecs(..) => {
-                "ValueError"
-            }
+            Self::NoRequester | Self::EmptyGroup(_) | Self::PciSpecs(..) => "ValueError",
             Self::Missing(_) => "AttributeError",
         }
     }

@@ -1,10 +1,7 @@
 //! A request as a query of the index, under the rules by which Placement accepts it.
 
-use std::collections::BTreeSet;
-
 use berth_placement::Topology;
 use berth_placement::candidates;
-use uuid::Uuid;
 
 use super::build::is_suffix;
 use super::resource_request::{RequestGroup, ResourceRequest};
@@ -22,14 +19,6 @@ pub enum MalformedQuery {
     /// Several suffixed groups, and nothing says whether they may share a provider.
     #[error("group_policy: there are {0} suffixed groups, so it has to be none or isolate")]
     NoGroupPolicy(usize),
-    /// An aggregate that is not named by a UUID.
-    #[error("member_of{suffix}: {name} is not a UUID")]
-    NotAnAggregate {
-        /// The group's suffix.
-        suffix: String,
-        /// The text in place of the UUID.
-        name: String,
-    },
     /// A subtree of groups that do not exist.
     #[error("same_subtree: there is no group {0}")]
     NoSuchGroup(String),
@@ -76,12 +65,6 @@ impl RequestGroup {
         if self.resources.is_empty() {
             return Err(MalformedQuery::NoResources(suffix.to_owned()));
         }
-        let aggregate = |name: &String| {
-            let not_an_aggregate =
-                || MalformedQuery::NotAnAggregate { suffix: suffix.to_owned(), name: name.clone() };
-            Uuid::try_parse(name).map_err(|_| not_an_aggregate())
-        };
-        let aggregates = |set: &BTreeSet<String>| set.iter().map(aggregate).collect::<Result<Vec<_>, _>>();
         Ok(candidates::QueryGroup {
             suffix: suffix.into(),
             resources: self
@@ -91,8 +74,8 @@ impl RequestGroup {
                 .collect(),
             required: self.required_traits.iter().map(|name| vec![name.as_str().into()]).collect(),
             forbidden: forbidden(&self.forbidden_traits, topology),
-            member_of: self.member_of.iter().map(aggregates).collect::<Result<_, _>>()?,
-            not_member_of: aggregates(&self.forbidden_aggregates)?,
+            member_of: self.member_of.iter().map(|set| set.iter().copied().collect()).collect(),
+            not_member_of: self.forbidden_aggregates.iter().copied().collect(),
             in_tree: self.in_tree,
         })
     }

@@ -23,6 +23,8 @@ mod resource_request;
 mod standard;
 mod words;
 
+use std::collections::BTreeSet;
+
 use berth_placement::candidates::RequestGroupPolicy;
 use uuid::Uuid;
 
@@ -66,7 +68,7 @@ pub struct ComputeNode {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RequestedNetwork {
     /// The aggregates of hosts that reach its segments; none for a network without segments.
-    pub aggregates: Vec<String>,
+    pub aggregates: BTreeSet<Uuid>,
     /// Whether a SmartNIC has to manage the port.
     pub remote_managed: bool,
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use uuid::Uuid;
+
 use super::build::{self, Pinning};
 use super::error::QueryError;
 use super::requirements::Requirements;
@@ -51,20 +53,15 @@ fn destination(spec: &mut RequestSpec) -> &mut Destination {
 }
 
 /// One more set of aggregates, of which a host has to be in at least one.
-fn require_aggregates<'a>(spec: &mut RequestSpec, uuids: impl IntoIterator<Item = &'a str>) {
-    let set: Vec<_> = uuids.into_iter().collect();
+fn require_aggregates(spec: &mut RequestSpec, set: BTreeSet<Uuid>) {
     if !set.is_empty() {
-        destination(spec).aggregates.push(set.join(","));
+        destination(spec).aggregates.push(set);
     }
 }
 
-fn uuids<'a>(known: &PrefilterFacts<'a>, wanted: impl Fn(&AggregateRecord) -> bool) -> BTreeSet<&'a str> {
-    known
-        .aggregates
-        .iter()
-        .filter(|aggregate| wanted(aggregate))
-        .filter_map(|aggregate| aggregate.uuid.as_deref())
-        .collect()
+fn uuids(known: &PrefilterFacts<'_>, wanted: impl Fn(&AggregateRecord) -> bool) -> BTreeSet<Uuid> {
+    let wanted = known.aggregates.iter().filter(|aggregate| wanted(aggregate));
+    wanted.filter_map(|aggregate| aggregate.uuid).collect()
 }
 
 /// The aggregates set aside for the tenant.
@@ -128,7 +125,7 @@ fn isolated_aggregates(
     });
     super::strip_requested(spec);
     if !closed.is_empty() {
-        destination(spec).forbidden_aggregates.extend(closed.into_iter().map(str::to_owned));
+        destination(spec).forbidden_aggregates.extend(closed);
     }
     Ok(())
 }
@@ -191,7 +188,7 @@ fn routed_networks(spec: &mut RequestSpec, options: &SchedulerOptions, known: &P
     };
     destination(spec);
     for network in networks {
-        require_aggregates(spec, network.aggregates.iter().map(String::as_str));
+        require_aggregates(spec, network.aggregates.clone());
     }
 }
 

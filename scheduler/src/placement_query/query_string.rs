@@ -1,5 +1,9 @@
 //! A request as the query of `GET /allocation_candidates`, in the order and encoding of Nova.
 
+use std::collections::BTreeSet;
+
+use uuid::Uuid;
+
 use super::resource_request::{RequestGroup, ResourceRequest};
 
 impl ResourceRequest {
@@ -44,9 +48,9 @@ impl RequestGroup {
             traits(self.required_traits.iter(), self.forbidden_traits.iter())
                 .map(|names| ("required", names)),
         );
-        parameters.extend(self.member_of.iter().map(|set| ("member_of", format!("in:{}", join(set)))));
+        parameters.extend(self.member_of.iter().map(|set| ("member_of", format!("in:{}", listed(set)))));
         if !self.forbidden_aggregates.is_empty() {
-            parameters.push(("member_of", format!("!in:{}", join(&self.forbidden_aggregates))));
+            parameters.push(("member_of", format!("!in:{}", listed(&self.forbidden_aggregates))));
         }
         parameters.extend(self.in_tree.map(|provider| ("in_tree", provider.to_string())));
         parameters.into_iter().map(|(name, value)| (format!("{name}{suffix}"), value)).collect()
@@ -65,6 +69,10 @@ fn join<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
     let mut names: Vec<_> = names.into_iter().map(String::as_str).collect();
     names.sort_unstable();
     names.join(",")
+}
+
+fn listed(aggregates: &BTreeSet<Uuid>) -> String {
+    aggregates.iter().map(Uuid::to_string).collect::<Vec<_>>().join(",")
 }
 
 /// Form encoding: letters, digits and `_.-~` stand for themselves, a blank is `+`.

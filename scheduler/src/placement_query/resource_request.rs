@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use berth_placement::candidates::RequestGroupPolicy;
 use uuid::Uuid;
 
-use super::error::QueryError;
 use super::{standard, words};
 use crate::request_spec;
 
@@ -43,9 +42,9 @@ pub struct RequestGroup {
     /// Traits a provider must not have.
     pub forbidden_traits: BTreeSet<String>,
     /// Sets of aggregates: a provider is in at least one of each set.
-    pub member_of: Vec<BTreeSet<String>>,
+    pub member_of: Vec<BTreeSet<Uuid>>,
     /// Aggregates a provider must not be in.
-    pub forbidden_aggregates: BTreeSet<String>,
+    pub forbidden_aggregates: BTreeSet<Uuid>,
     /// The tree, named by any of its providers, that the resources come from.
     pub in_tree: Option<Uuid>,
 }
@@ -91,23 +90,16 @@ impl ResourceRequest {
 
 impl RequestGroup {
     /// The group of a port or device.
-    ///
-    /// # Errors
-    ///
-    /// Its tree is not named by a UUID.
-    pub(super) fn of(asked: &request_spec::RequesterGroup) -> Result<Self, QueryError> {
-        let in_tree = asked.in_tree.as_deref().map(|provider| {
-            Uuid::try_parse(provider).map_err(|_| QueryError::NotAProvider(provider.to_owned()))
-        });
+    pub(super) fn of(asked: &request_spec::RequesterGroup) -> Self {
         let resources = asked.resources.iter().map(|(class, number)| (class.clone(), words::amount(*number)));
-        Ok(Self {
+        Self {
             resources: resources.collect(),
             required_traits: asked.required_traits.clone(),
             forbidden_traits: asked.forbidden_traits.clone(),
-            member_of: asked.aggregates.iter().map(|set| set.iter().cloned().collect()).collect(),
+            member_of: asked.aggregates.clone(),
             forbidden_aggregates: asked.forbidden_aggregates.clone(),
-            in_tree: in_tree.transpose()?,
-        })
+            in_tree: asked.in_tree,
+        }
     }
 
     /// Whether it names neither resources nor conditions. A tree alone is no request.

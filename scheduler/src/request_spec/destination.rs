@@ -1,6 +1,10 @@
 //! The destination that a move or an operator requests.
 
-use serde::Deserialize;
+use std::collections::BTreeSet;
+
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
+use uuid::Uuid;
 
 /// A requested destination.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -18,10 +22,48 @@ pub struct Destination {
     /// see any host, so it is no part of a recorded request.
     #[serde(skip)]
     pub is_cell_bound: bool,
-    /// Aggregates: each entry lists alternatives, separated by commas; all entries have to hold.
-    #[serde(deserialize_with = "super::or_default")]
-    pub aggregates: Vec<String>,
+    /// Sets of aggregates: the host has to be in at least one of each set. In JSON, a set is its
+    /// UUIDs, separated by commas.
+    #[serde(deserialize_with = "sets")]
+    pub aggregates: Vec<BTreeSet<Uuid>>,
     /// Aggregates that are out of the question.
     #[serde(deserialize_with = "super::or_default")]
-    pub forbidden_aggregates: Vec<String>,
+    pub forbidden_aggregates: BTreeSet<Uuid>,
+}
+
+impl Destination {
+    /// Reads a set of aggregates: UUIDs, separated by commas.
+    ///
+    /// # Errors
+    /// The first text that is not a UUID.
+    pub fn aggregate_set(text: &str) -> Result<BTreeSet<Uuid>, NotAnAggregate> {
+        let aggregate = |id: &str| Uuid::try_parse(id).map_err(|_| NotAnAggregate(id.to_owned()));
+        text.split(',').map(aggregate).collect()
+    }
+}
+
+/// A text in place of the UUID of an aggregate.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not the UUID of an aggregate")]
+pub struct NotAnAggregate(pub String);
+
+fn sets<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<BTreeSet<Uuid>>, D::Error> {
+    let sets: Vec<String> = super::or_default(from)?;
+    sets.iter().map(|set| Destination::aggregate_set(set)).collect::<Result<_, _>>().map_err(D::Error::custom)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn aggregates_are_read_once_and_refused_by_name() {
+        let read = |sets: &str| serde_json::from_str(&format!(r#"{{"aggregates": {sets}}}"#));
+        let [a, b] = [1, 2].map(Uuid::from_u128);
+        let destination: Destination = read(&format!(r#"["{b},{a}", "{a}"]"#)).expect("a destination");
+        assert_eq!(destination.aggregates, [BTreeSet::from([a, b]), BTreeSet::from([a])]);
+        assert_eq!(read("null").expect("a destination"), Destination::default());
+        let error = read(&format!(r#"["{a},az1"]"#)).expect_err("a name");
+        assert!(error.to_string().contains(r#""az1" is not the UUID of an aggregate"#), "{error}");
+    }
 }

@@ -26,7 +26,7 @@ pub(crate) use canonical::vm_mode;
 pub use canonical::{architecture, hypervisor_type};
 pub use check_type::CheckType;
 pub use cpu_spec::InvalidCpuSpec;
-pub use destination::Destination;
+pub use destination::{Destination, NotAnAggregate};
 pub use flavor::{ExtraSpecs, RequestedFlavor};
 pub(crate) use hints::instance as instance_of_hint;
 pub use hints::{Hint, SchedulerHints};

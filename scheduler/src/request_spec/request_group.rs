@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
+use uuid::Uuid;
 
 /// A group of resources, as a network port or a device asks for it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -17,12 +18,12 @@ pub struct RequesterGroup {
     pub required_traits: BTreeSet<String>,
     /// Traits the provider must not have.
     pub forbidden_traits: BTreeSet<String>,
-    /// Aggregates: each entry lists alternatives; all entries have to hold.
-    pub aggregates: Vec<Vec<String>>,
+    /// Sets of aggregates: the provider has to be in at least one of each set.
+    pub aggregates: Vec<BTreeSet<Uuid>>,
     /// Aggregates the provider must not be in.
-    pub forbidden_aggregates: BTreeSet<String>,
+    pub forbidden_aggregates: BTreeSet<Uuid>,
     /// The tree the provider must be in.
-    pub in_tree: Option<String>,
+    pub in_tree: Option<Uuid>,
 }
 
 /// The requirements for all providers of a request together, besides its groups.

@@ -48,10 +48,6 @@ fn compute(host: &HostRecord) -> ComputeNode {
     }
 }
 
-fn uuid(text: &str) -> Uuid {
-    Uuid::try_parse(text).expect("a UUID")
-}
-
 /// The fleet as compute services would have reported it: one provider for each host, in order.
 fn index(record: &CaseRecord) -> Index {
     let index = Index::default();
@@ -65,7 +61,7 @@ fn index(record: &CaseRecord) -> Index {
         let traits: Vec<_> = traits.iter().map(|name| writer.trait_named(name)).collect();
         writer.set_traits(row, &traits).expect("traits");
         let holding = record.aggregates.iter().filter(|aggregate| aggregate.hosts.contains(&host.host));
-        let ids: Vec<_> = holding.map(|aggregate| uuid(aggregate.uuid.as_deref().expect("an id"))).collect();
+        let ids: Vec<_> = holding.map(|aggregate| aggregate.uuid.expect("an id")).collect();
         writer.set_aggregates(row, &ids).expect("aggregates");
         drop(writer);
         for (class, inventory, used) in inventories(host) {
@@ -137,14 +133,14 @@ fn search(index: &Index, asked: &ResourceRequest) -> Vec<Row> {
 }
 
 fn group(asked: &RequestGroup) -> QueryGroup {
-    let ids = |ids: &std::collections::BTreeSet<String>| ids.iter().map(|id| uuid(id)).collect();
+    let ids = |ids: &std::collections::BTreeSet<Uuid>| ids.iter().copied().collect();
     QueryGroup {
         suffix: "".into(),
         resources: asked.resources.iter().map(|(class, amount)| (class.as_str().into(), *amount)).collect(),
         required: asked.required_traits.iter().map(|name| vec![name.as_str().into()]).collect(),
         forbidden: asked.forbidden_traits.iter().map(|name| name.as_str().into()).collect(),
         member_of: asked.member_of.iter().map(ids).collect(),
-        not_member_of: asked.forbidden_aggregates.iter().map(|id| uuid(id)).collect(),
+        not_member_of: ids(&asked.forbidden_aggregates),
         in_tree: asked.in_tree,
     }
 }

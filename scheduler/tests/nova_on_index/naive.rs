@@ -108,11 +108,10 @@ impl<'a> Tree<'a> {
         let (provider, root, own) = (self.provider(one), self.provider(self.root), self.own.contains(&one));
         let group = part.group;
         let has = |name: &String| provider.traits.contains(&name.as_str());
-        let is_in = |provider: &Provider, set: &BTreeSet<String>| {
-            provider.aggregates.iter().any(|id| set.contains(&id.to_string()))
-        };
+        let is_in =
+            |provider: &Provider, set: &BTreeSet<Uuid>| provider.aggregates.iter().any(|id| set.contains(id));
         let spans =
-            |set: &BTreeSet<String>| is_in(provider, set) || !part.is_suffixed && own && is_in(root, set);
+            |set: &BTreeSet<Uuid>| is_in(provider, set) || !part.is_suffixed && own && is_in(root, set);
         let is_out = is_in(provider, &group.forbidden_aggregates)
             || !part.is_suffixed && is_in(root, &group.forbidden_aggregates);
         let tree_of = |one: usize| self.provider(one).parent.unwrap_or(one);

@@ -119,7 +119,7 @@ impl Fleet {
         for aggregate in &mut self.aggregates {
             if random.one_in(3) {
                 aggregate.hosts.push(format!("host{number}"));
-                joined.push(aggregate.uuid.as_deref().unwrap().parse().unwrap());
+                joined.push(aggregate.uuid.unwrap());
             }
         }
         if matches!(self.kind, Kind::Pools | Kind::Tangled) && !random.one_in(3) {
@@ -170,7 +170,7 @@ fn host_record(
 fn aggregates() -> Vec<AggregateRecord> {
     let aggregate = |id: usize, uuid: Uuid, (key, value): (&str, &str)| AggregateRecord {
         id: id as u64,
-        uuid: Some(uuid.to_string()),
+        uuid: Some(uuid),
         metadata: [(key.to_owned(), value.to_owned())].into(),
         ..AggregateRecord::default()
     };

@@ -1,6 +1,6 @@
 //! Vectors of the Placement query: pre-filters, query text and errors.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::IntErrorKind;
 
 use berth_scheduler::placement_query::{
@@ -10,6 +10,7 @@ use berth_scheduler::request_spec::Destination;
 use berth_scheduler::{AggregateRecord, Options, RequestSpec};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 /// One line of a vector file.
 #[derive(Deserialize)]
@@ -54,7 +55,7 @@ struct ComputeRecord {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NetworkRecord {
-    aggregates: Vec<String>,
+    aggregates: BTreeSet<Uuid>,
     remote_managed: bool,
 }
 
@@ -225,17 +226,12 @@ fn read_destination(value: &Value) -> Result<Destination, String> {
     }
 }
 
-type PlainDestination = (Option<String>, Option<String>, Vec<Vec<String>>, Vec<String>);
+type PlainDestination = (Option<String>, Option<String>, Vec<BTreeSet<Uuid>>, BTreeSet<Uuid>);
 
-/// A destination without the order of its aggregates.
+/// What a request for candidates contains of a destination.
 fn plain(destination: &Destination) -> PlainDestination {
-    let sorted = |mut names: Vec<String>| {
-        names.sort();
-        names
-    };
-    let sets = destination.aggregates.iter().map(|set| sorted(set.split(',').map(str::to_owned).collect()));
-    let forbidden = sorted(destination.forbidden_aggregates.to_vec());
-    (destination.host.clone(), destination.node.clone(), sets.collect(), forbidden)
+    let Destination { host, node, aggregates, forbidden_aggregates, .. } = destination.clone();
+    (host, node, aggregates, forbidden_aggregates)
 }
 
 impl ExpectedError {

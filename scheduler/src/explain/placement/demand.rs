@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use berth_placement::candidates::{SearchOptions, TreeQuery};
 use berth_placement::{Inventory, Row, Units};
+use uuid::Uuid;
 
 use super::facts::{PlacementFacts, Tree};
 use super::{DISABLED, Demands, PlacementConstraint, listed};
@@ -51,8 +52,8 @@ impl Demand<'_> {
                 require(self.leaves_providers(tree), || Reason::OutsideAggregates { asked: listed(ids) })
             }
             P::ForbiddenAggregates(ids) => require(self.leaves_providers(tree), || {
-                let found = tree.aggregate_in(tree.root, ids).cloned();
-                Reason::ForbiddenAggregate { found: found.unwrap_or_else(|| listed(ids)) }
+                let found = tree.aggregate_in(tree.root, ids);
+                Reason::ForbiddenAggregate { found: found.map_or_else(|| listed(ids), |id| id.to_string()) }
             }),
             P::Provider(uuid) => {
                 let named = tree.index.find(*uuid).and_then(|named| tree.topology.provider(named));
@@ -93,7 +94,7 @@ impl Demand<'_> {
         use PlacementConstraint as P;
         let is_own = tree.topology.tree(tree.root).contains(&row);
         // An aggregate of the root spans its tree.
-        let is_in = |ids: &BTreeSet<String>| tree.is_in(row, ids) || is_own && tree.is_in(tree.root, ids);
+        let is_in = |ids: &BTreeSet<Uuid>| tree.is_in(row, ids) || is_own && tree.is_in(tree.root, ids);
         self.so_far().all(|constraint| match constraint {
             P::ForbiddenTrait(name) => !tree.has_trait(row, name),
             P::Zone { aggregates, .. } => is_in(aggregates),

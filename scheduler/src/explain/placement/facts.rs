@@ -139,11 +139,11 @@ impl PlacementFacts {
     }
 
     /// Ids of the aggregates that make the zone.
-    pub(super) fn aggregates_of_zone(&self, zone: &str) -> BTreeSet<String> {
+    pub(super) fn aggregates_of_zone(&self, zone: &str) -> BTreeSet<Uuid> {
         let names = |aggregate: &&AggregateRecord| {
             aggregate.metadata.get(AVAILABILITY_ZONE).is_some_and(|name| name == zone)
         };
-        self.aggregates.iter().filter(names).filter_map(|aggregate| aggregate.uuid.clone()).collect()
+        self.aggregates.iter().filter(names).filter_map(|aggregate| aggregate.uuid).collect()
     }
 
     /// Whether some provider has inventory of the class.
@@ -184,16 +184,13 @@ impl Tree<'_> {
     }
 
     /// Whether the provider is in one of the aggregates.
-    pub(super) fn is_in(&self, row: Row, aggregates: &BTreeSet<String>) -> bool {
+    pub(super) fn is_in(&self, row: Row, aggregates: &BTreeSet<Uuid>) -> bool {
         self.aggregate_in(row, aggregates).is_some()
     }
 
     /// An aggregate of the provider that is among these.
-    pub(super) fn aggregate_in<'n>(&self, row: Row, aggregates: &'n BTreeSet<String>) -> Option<&'n String> {
+    pub(super) fn aggregate_in(&self, row: Row, aggregates: &BTreeSet<Uuid>) -> Option<Uuid> {
         let provider = self.topology.provider(row)?;
-        let is_one = |name: &&String| {
-            Uuid::try_parse(name).is_ok_and(|id| provider.aggregates.binary_search(&id).is_ok())
-        };
-        aggregates.iter().find(is_one)
+        aggregates.iter().copied().find(|id| provider.aggregates.binary_search(id).is_ok())
     }
 }

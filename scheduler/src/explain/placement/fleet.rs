@@ -41,8 +41,7 @@ impl RecordedFleet {
     ) -> Result<Self, InvalidProvider> {
         for aggregate in &mut aggregates {
             // An aggregate without an id in Placement is known by its number.
-            let number = Uuid::from_u128(aggregate.id.into());
-            aggregate.uuid.get_or_insert_with(|| number.to_string());
+            aggregate.uuid.get_or_insert(Uuid::from_u128(aggregate.id.into()));
         }
         let mut fleet = Self { index: Index::default(), aggregates, computes: Vec::new() };
         for (record, row) in records.iter().zip(hosts.rows()) {
@@ -58,11 +57,7 @@ impl RecordedFleet {
 
     fn add(&mut self, record: &HostRecord, inventories: &[Stock]) -> Result<(), InvalidProvider> {
         let holding = self.aggregates.iter().filter(|aggregate| aggregate.hosts.contains(&record.host));
-        let ids = holding.filter_map(|aggregate| aggregate.uuid.as_deref()).map(|id| {
-            Uuid::try_parse(id)
-                .map_err(|_| invalid(record, "aggregates", format!("'{id}' of an aggregate is no UUID")))
-        });
-        let ids = ids.collect::<Result<Vec<_>, _>>()?;
+        let ids: Vec<_> = holding.filter_map(|aggregate| aggregate.uuid).collect();
         let mut writer = self.index.write();
         let problem = |error: &dyn std::fmt::Display| invalid(record, "uuid", error.to_string());
         let row = writer

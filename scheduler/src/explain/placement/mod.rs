@@ -43,12 +43,12 @@ pub enum PlacementConstraint {
         /// The zone's name.
         name: String,
         /// Ids of its aggregates.
-        aggregates: BTreeSet<String>,
+        aggregates: BTreeSet<Uuid>,
     },
     /// Ids of aggregates of which one must hold the provider.
-    Aggregates(BTreeSet<String>),
+    Aggregates(BTreeSet<Uuid>),
     /// Ids of aggregates that must not hold it.
-    ForbiddenAggregates(BTreeSet<String>),
+    ForbiddenAggregates(BTreeSet<Uuid>),
     /// The one provider that is asked for.
     Provider(Uuid),
     /// An amount of a resource class.
@@ -213,6 +213,6 @@ impl fmt::Display for PlacementConstraint {
     }
 }
 
-fn listed(ids: &BTreeSet<String>) -> String {
-    ids.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+fn listed(ids: &BTreeSet<Uuid>) -> String {
+    ids.iter().map(Uuid::to_string).collect::<Vec<_>>().join(", ")
 }
