@@ -28,7 +28,7 @@ berth ($version) unstable; urgency=medium
 
  -- The Berth project <berth@example.com>  $(date --utc --rfc-email --date="@$SOURCE_DATE_EPOCH")
 END
-(cd "$stage" && dpkg-buildpackage --build=binary --no-sign)
+(cd "$stage" && DEB_BUILD_OPTIONS=noautodbgsym dpkg-buildpackage --build=binary --no-sign)
 
 # The image has what the program needs, and nothing to look around with.
 image=$output/image

@@ -5,14 +5,16 @@ set -euo pipefail
 old=$1 new=$2
 work=$(mktemp -d)
 root=$work/root
-trap 'rm -rf --one-file-system "$work"' EXIT
+serving=
+trap '[ -z "$serving" ] || kill "$serving" 2>/dev/null; rm -rf --one-file-system "$work"' EXIT
 
 step() { echo "--- $*"; }
 fail() { echo "error: $*" >&2; exit 1; }
-inside() { chroot "$root" env DEBIAN_FRONTEND=noninteractive LC_ALL=C "$@"; }
+inside() { chroot "$root" env DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 "$@"; }
 # The service as its unit starts it, but for authentication; answers in the background process `serve`.
 serve() {
-  inside setpriv --reuid=berth --regid=berth --clear-groups /usr/bin/berth serve --config /etc/berth/berth.toml \
+  # Not by `inside`: the process in the background has to be the service itself.
+  chroot "$root" setpriv --reuid=berth --regid=berth --clear-groups /usr/bin/berth serve --config /etc/berth/berth.toml \
     --set serve.auth=noauth2 >"$work/log" 2>&1 &
   serving=$!
   for _ in $(seq 200); do
@@ -23,18 +25,19 @@ serve() {
   cat "$work/log" "$work/health" >&2
   fail "the service is not ready"
 }
-stop() { kill "$serving"; wait "$serving" || fail "the service ended with $?: $(cat "$work/log")"; }
+stop() { kill "$serving"; wait "$serving" || fail "the service ended with $?: $(cat "$work/log")"; serving=; }
 
 step "alerts"
 (cd "$(dirname "$0")/prometheus" && promtool test rules berth.rules.test.yml)
 
 step "a clean Debian 12"
 mmdebstrap --quiet --variant=apt --include=systemd,man-db bookworm "$root"
+inside apt-get -qq update
 mkdir -p "$root/packages"
 cp "$old"/*.deb "$root/packages/"
 
 step "lintian"
-lintian --fail-on error --no-tag-display-limit --suppress-tags statically-linked-binary,embedded-library "$new"/*.deb
+lintian --fail-on error --allow-root "$new"/*.deb
 
 step "install"
 inside sh -c 'apt-get -qq -y --no-install-recommends install /packages/berth_*.deb' >"$work/apt" 2>&1 || { cat "$work/apt"; exit 1; }
