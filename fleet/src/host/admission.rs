@@ -74,6 +74,18 @@ impl Fleet {
     }
 }
 
+impl Fleet {
+    /// Frees a name for a provider that no agent creates: a child provider of an agent that has it
+    /// gets its UUID as its name. Returns whether there was one.
+    ///
+    /// What callers with the right to create providers name is theirs: a host `compute_7` that is
+    /// managed without an agent is not kept out by a child of the host `compute`.
+    pub fn yield_name(&self, writer: &mut Writer<'_>, name: &str) -> bool {
+        let Some(row) = self.index.find_named(name) else { return false };
+        matches!(Creator::of(writer, &self.state, row), Creator::Agent(_)) && evict(writer, row)
+    }
+}
+
 /// Whether the host is known. Neither its name nor its UUID may belong to another.
 fn is_known(state: &State, name: &str, uuid: Uuid) -> Result<bool, FleetError> {
     let known = state.hosts.get(name);

@@ -8,7 +8,7 @@ use berth_fleet::{
     Aggregate, AggregateChange, FleetError, HostState, HostStatus, IntroducedName, Introduction, Named,
     Session,
 };
-use berth_placement::Topology;
+use berth_placement::{Topology, Writer};
 use uuid::Uuid;
 
 use super::FleetHandle;
@@ -102,6 +102,12 @@ impl FleetHandle {
         if has_unused(&self.topology()) {
             self.with_writer(|writer| self.command(|fleet, _| fleet.remove_unused_names(writer)));
         }
+    }
+
+    /// Frees a name for a provider that no agent creates, if a child provider of an agent has it.
+    /// Returns whether one had it.
+    pub(crate) fn yield_name(&self, writer: &mut Writer<'_>, name: &str) -> bool {
+        self.read(|fleet| fleet.yield_name(writer, name))
     }
 
     /// Whether only agents introduced the name.

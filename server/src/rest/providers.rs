@@ -51,7 +51,11 @@ pub(super) fn create(call: &Call<'_>) -> Result<Reply, Failure> {
     }
     let mut writer = call.index().write_at(call.now);
     let parent = parent(call, &body, uuid).map_err(cannot)?;
-    let row = writer.add_provider(uuid, name, parent).map_err(|error| match error {
+    let mut added = writer.add_provider(uuid, name, parent);
+    if matches!(added, Err(TopologyError::DuplicateName(_))) && call.fleet.yield_name(&mut writer, name) {
+        added = writer.add_provider(uuid, name, parent);
+    }
+    let row = added.map_err(|error| match error {
         TopologyError::DuplicateUuid(_) | TopologyError::DuplicateName(_) => {
             duplicate(&writer, call, uuid, name)
         }
@@ -112,7 +116,8 @@ pub(super) fn update(call: &Call<'_>, uuid: &str) -> Result<Reply, Failure> {
     let moves = body.get("parent_provider_uuid").is_some();
     let parent =
         if moves { new_parent(call, writer.topology(), row, &body).map_err(cannot)? } else { old_parent };
-    if *old_name != *name && call.index().find_named(name).is_some() {
+    let is_taken = *old_name != *name && call.index().find_named(name).is_some();
+    if is_taken && !call.fleet.yield_name(&mut writer, name) {
         let reason = format!("Conflicting resource provider {name} already exists.");
         return Err(Failure::conflict(reason).code(Code::DuplicateName));
     }

@@ -3,6 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use axum::body::Body;
+use axum::http::Request;
 use berth_api::v1;
 use berth_api::v1::agent_message::Message;
 use berth_api::v1::agents_client::AgentsClient;
@@ -515,4 +517,57 @@ async fn a_cloned_host_is_refused_while_the_first_is_there() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     join("last").await.unwrap();
+}
+
+/// The host `compute_7`, managed without an agent, was kept out by a child of the host `compute`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_child_yields_its_name_to_a_provider_of_the_api() {
+    let mut cloud = Cloud::new().await;
+    let children: Vec<v1::AgentProvider> = ["7", "8", "9"]
+        .map(|suffix| v1::AgentProvider {
+            uuid: child_uuid("compute", suffix).to_string(),
+            name: format!("compute_{suffix}"),
+            parent: host_uuid("compute").to_string(),
+            ..v1::AgentProvider::default()
+        })
+        .into();
+    let mut tree = tree("compute");
+    tree.providers.extend(children);
+    let machine = Machine { providers: Some(tree.clone()), ..Machine::default() };
+    let agent =
+        ScriptedAgent::join_with(cloud.channel.clone(), "compute", Arc::new(Mutex::new(machine))).await;
+    let index = cloud.service.index();
+    until(|| index.find(child_uuid("compute", "9")).is_some()).await;
+    let rest = async |method, path: String, name: &str, status: u16| {
+        let body = serde_json::json!({"name": name, "uuid": host_uuid(name)}).to_string();
+        let body = if method == "PUT" { format!("{{\"name\": \"{name}\"}}") } else { body };
+        let request = Request::builder().method(method).uri(path).header("x-auth-token", "admin");
+        let request = request.header("openstack-api-version", "placement 1.39");
+        let request = request.header("content-type", "application/json").body(Body::from(body)).unwrap();
+        assert_eq!(cloud.service.answer(request).await.status().as_u16(), status, "{method} {name}");
+    };
+    rest("POST", "/resource_providers".to_owned(), "compute_7", 200).await;
+    let other = host_uuid("compute_7");
+    rest("PUT", format!("/resource_providers/{other}"), "compute_8", 200).await;
+    let mut placement = PlacementClient::new(cloud.channel.clone());
+    let ninth = v1::PutProviderRequest {
+        uuid: host_uuid("x").to_string(),
+        name: "compute_9".to_owned(),
+        ..v1::PutProviderRequest::default()
+    };
+    placement.put_provider(ninth).await.unwrap();
+    // A name that is no child's stays with its owner.
+    rest("POST", "/resource_providers".to_owned(), "compute", 409).await;
+    assert_eq!(index.find_named("compute_8"), index.find(other));
+    for suffix in ["7", "8", "9"] {
+        let child = child_uuid("compute", suffix);
+        assert_eq!(index.find_named(&child.to_string()), index.find(child), "{suffix}");
+    }
+    // The agent's tree is applied as before.
+    tree.providers[0].inventories.get_mut("VCPU").unwrap().total = 9;
+    agent.say(Message::Providers(tree));
+    cloud.until_host("compute", |host| host.inventories["VCPU"].total == 9).await;
+    assert!(agent.machine.lock().unwrap().refusals.is_empty());
+    assert_eq!(index.find_named("compute_8"), index.find(other));
+    index.check().unwrap();
 }

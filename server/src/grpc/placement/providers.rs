@@ -63,7 +63,8 @@ pub(super) fn put(call: &Call<'_>, wanted: &v1::PutProviderRequest) -> Result<v1
     let mut writer = call.index.write_at(call.now);
     let known = call.index.find(uuid);
     let parent = parent.map(|parent| parent_row(call, parent, uuid)).transpose()?;
-    if call.index.find_named(name).is_some_and(|other| Some(other) != known) {
+    let is_taken = call.index.find_named(name).is_some_and(|other| Some(other) != known);
+    if is_taken && !call.fleet.yield_name(&mut writer, name) {
         return Err(already_exists("resource provider", name));
     }
     let row = match known {
