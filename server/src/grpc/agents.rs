@@ -16,9 +16,10 @@ use tonic::{Request, Response, Status, Streaming};
 use super::call;
 use super::fleet::CallError;
 use super::identity::Caller;
+use super::shares::{HostShare, Shares};
 use super::status::{bad_field, failure};
 use super::stopped;
-use crate::clock::{Monotonic, monotonic};
+use crate::clock::monotonic;
 use crate::fleet::outbox;
 use crate::request::{Epoch, Purpose};
 use crate::service::Service;
@@ -35,27 +36,23 @@ const LOGGED: u32 = 100;
 /// The most providers of a tree that is applied at once.
 const SHORT_TREE: usize = 16;
 
-/// A host's trees take at most one part in so many of the time: other writes go on in between.
-const SHARE_OF_TREES: u32 = 10;
-
 /// The latest provider tree of an agent, until it is applied. A tree replaces the one before, so
 /// only the latest counts.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct LatestTree {
     tree: Option<v1::ProviderTree>,
-    /// When it may be applied.
-    not_before: Monotonic,
+    share: Arc<HostShare>,
 }
 
 impl LatestTree {
     fn is_due(&self) -> bool {
-        self.not_before <= monotonic()
+        self.share.pause_of_trees(monotonic()).is_zero()
     }
 
     /// The tree, as soon as it may be applied.
     async fn due(&mut self) -> v1::ProviderTree {
         if self.tree.is_some() {
-            tokio::time::sleep(self.not_before.since(monotonic())).await;
+            tokio::time::sleep(self.share.pause_of_trees(monotonic())).await;
         }
         match self.tree.take() {
             Some(tree) => tree,
@@ -65,7 +62,7 @@ impl LatestTree {
 
     /// Notes that a tree was applied, and how long that took.
     fn applied_in(&mut self, took: Duration) {
-        self.not_before = monotonic().after(took * SHARE_OF_TREES);
+        self.share.note_tree(monotonic(), took);
     }
 }
 
@@ -73,11 +70,12 @@ impl LatestTree {
 pub(crate) struct Agents {
     service: Arc<Service>,
     stopping: watch::Receiver<bool>,
+    shares: Shares,
 }
 
 impl Agents {
     pub(crate) fn new(service: Arc<Service>, stopping: watch::Receiver<bool>) -> Self {
-        Self { service, stopping }
+        Self { service, stopping, shares: Shares::default() }
     }
 
     fn note_refused(&self, host: &str, error: &FleetError) {
@@ -112,8 +110,9 @@ impl v1::agents_server::Agents for Agents {
             CallError::from(error)
         })?;
         let service = Arc::clone(&self.service);
+        let share = self.shares.of(&hello.host, monotonic());
         let connection =
-            Connection { service, epoch, host: hello.host, session, is_graceful: false, refused: 0 };
+            Connection { service, epoch, host: hello.host, session, share, is_graceful: false, refused: 0 };
         connection.epoch.wait_on_disk().await.map_err(|unknown| call::outcome_unknown(&unknown))?;
         connection.epoch.fleet.welcome(&connection.host, session);
         tokio::spawn(connection.run(messages, self.stopping.clone()));
@@ -136,6 +135,7 @@ struct Connection {
     epoch: Arc<Epoch>,
     host: String,
     session: Session,
+    share: Arc<HostShare>,
     is_graceful: bool,
     /// Messages that were refused.
     refused: u32,
@@ -151,10 +151,15 @@ impl Drop for Connection {
 impl Connection {
     async fn run(mut self, mut messages: Streaming<v1::AgentMessage>, stopping: watch::Receiver<bool>) {
         let mut stopping = pin!(stopped(stopping));
-        let mut latest = LatestTree::default();
+        let share = Arc::clone(&self.share);
+        let mut latest = LatestTree { tree: None, share: Arc::clone(&share) };
         while self.is_current() {
+            let next = async {
+                tokio::time::sleep(share.pause_of_reports(monotonic())).await;
+                messages.message().await
+            };
             let next = tokio::select! {
-                next = tokio::time::timeout(LOOK, messages.message()) => next,
+                next = tokio::time::timeout(LOOK, next) => next,
                 tree = latest.due() => {
                     latest.applied_in(self.apply_tree(tree).await);
                     continue;
@@ -223,7 +228,10 @@ impl Connection {
                 fleet.heartbeat(host, session, beat.disk_available_gb);
                 Ok(())
             }
-            Message::Guest(report) => fleet.report(host, session, report),
+            Message::Guest(report) => {
+                self.share.note_report(monotonic());
+                fleet.report(host, session, report)
+            }
             Message::AllReported(_) => {
                 fleet.all_reported(host, session);
                 Ok(())

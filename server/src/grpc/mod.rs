@@ -23,6 +23,7 @@ mod placement;
 mod prompt;
 mod revocation;
 mod scheduler;
+mod shares;
 mod status;
 mod tls;
 
