@@ -46,9 +46,14 @@ impl Index {
             changes;
         released.into_iter().for_each(|consumer| self.withdraw(consumer));
         let changed = || providers.keys().chain(inventories.keys()).chain(counts.keys()).copied();
-        // Writing counts changes that were counted before.
+        // Writing counts changes that were counted before. A row without a provider may have counts
+        // of a former one.
+        let topology = self.topology();
+        let here = changed().filter(|&row| topology.provider(row).is_some());
         let mut counted: BTreeMap<Row, (u64, Timestamp)> =
-            changed().map(|row| (row, (self.generation(row), self.changed_at(row)))).collect();
+            changed().map(|row| (row, Default::default())).collect();
+        counted.extend(here.map(|row| (row, (self.generation(row), self.changed_at(row)))));
+        drop(topology);
         for (row, (generation, at)) in counts {
             let (highest, latest) = counted.entry(row).or_default();
             (*highest, *latest) = ((*highest).max(generation), (*latest).max(at));

@@ -59,7 +59,7 @@
 //! | `kernel.rs` | operations on 64 rows at once, scalar and AVX2; the only `unsafe` |
 //! | `index.rs` | all of these as one: `Index` |
 //! | `records/` | the content of an index in UUIDs and names: captured at one moment (`capture.rs`), restored (`restore.rs`) |
-//! | `reuse.rs` | which numbers of removed classes and traits can be given again |
+//! | `reuse.rs` | which numbers of removed classes, traits and providers can be given again |
 //! | `recorder.rs` | reports every change in an order of which every prefix is a possible state |
 //! | `follow.rs` | applying the outcome of a batch of changes that another index recorded |
 //! | `rebuild.rs` | rebuilds an index from recorded changes, with the same numbers |
@@ -77,8 +77,8 @@
 //!   are rows. (A consumer is a UUID, looked up once for each claim or release.)
 //! - No floating point in an amount. It appears in the allocation ratio, from which a capacity is
 //!   computed once, when the inventory is written, and in weighing.
-//! - A row is never reused for another provider, so a decision about a removed provider cannot hit
-//!   its successor.
+//! - While an index exists, a row is not given to a second provider, so a decision about a removed
+//!   provider cannot hit its successor. Rows that are free when an index is restored are given.
 //! - Reading free amounts never waits, and no reader delays a claim. A claim, or a read of a whole
 //!   inventory record, waits for a few stores while that provider's inventory is rewritten.
 //! - [`Index::check`] and [`View::check`] compute derived state and compare it; they repair

@@ -158,7 +158,7 @@ impl Rebuild<'_> {
         outcome.map(|_| ()).map_err(|error| RebuildError::Provider { row, error })
     }
 
-    /// Restores the number of rows ever used, so that no row is reused for another provider.
+    /// Restores the number of rows ever used.
     ///
     /// # Errors
     /// A number above the limit.
@@ -171,7 +171,7 @@ impl Rebuild<'_> {
     }
 
     /// Restores a provider's generation and the time of its last change. The largest of several
-    /// values counts; values of an unknown provider are ignored.
+    /// values counts. Where there is no provider, a value keeps the row from being given to another.
     pub fn counted(&mut self, row: Row, generation: u64, changed_at: Timestamp) {
         let (highest, latest) = self.counted.entry(row).or_default();
         (*highest, *latest) = ((*highest).max(generation), (*latest).max(changed_at));
@@ -187,6 +187,9 @@ impl Rebuild<'_> {
             moved.map_err(|error| RebuildError::Provider { row, error })?;
         }
         self.writer.find_free_numbers();
+        // A count of a former provider would become one of its successor after another restart.
+        let is_free = |row: Row| self.counted.get(&row).is_none_or(|counted| *counted == Default::default());
+        self.writer.find_free_rows(is_free);
         let index = self.index;
         drop(self.writer);
         let topology = index.topology();

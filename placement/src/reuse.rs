@@ -1,16 +1,25 @@
-//! Which numbers of removed classes and traits can be given again.
+//! Which numbers of removed classes, traits and providers can be given again.
 //!
-//! A caller looks a name up in a [`Topology`] and uses the number afterwards, for example in a claim. If the number meant
+//! **Classes and traits.** A caller looks a name up in a [`Topology`] and uses the number afterwards, for example in a claim. If the number meant
 //! another class by then, the claim would take what it did not ask for. So a number is given again only when no topology is
 //! left in which it had its former meaning. **A caller that uses a number holds the topology in which it was found until the use is
 //! over**: handlers until they respond, deciders as part of their view.
 //!
 //! The writer keeps a weak reference to each topology that was replaced, oldest first. A reader that never lets go delays
 //! the reuse, and nothing else.
+//!
+//! **Providers.** The row of a provider is not given again while the index exists: a claim looks a UUID up and uses the row
+//! without a topology, and a decider keeps rows of hosts. If each claim held a topology for this, all claims would write
+//! one counter of references, which costs more than the claim's own line of the ledger when several cores claim. When an index
+//! is restored, nobody knows a row. So the rows that have no provider then are free, as far as no record of the former provider is
+//! left.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 
+use roaring::RoaringBitmap;
+
+use crate::ids::Row;
 use crate::topology::Topology;
 
 /// References that are looked through for dead ones when there are more.
@@ -25,6 +34,8 @@ pub(crate) struct Reuse {
     many: usize,
     pub(crate) classes: Free,
     pub(crate) traits: Free,
+    /// Rows that had no provider when the index was restored.
+    rows: RoaringBitmap,
 }
 
 /// Free numbers, each with the version of the first topology without its former meaning, lowest version first.
@@ -47,6 +58,20 @@ impl Reuse {
             self.replaced.pop_front();
         }
         self.replaced.front().map_or(present, |(version, _)| *version)
+    }
+}
+
+impl Reuse {
+    /// Sets the rows that can be given.
+    pub(crate) fn set_rows(&mut self, rows: impl IntoIterator<Item = Row>) {
+        self.rows = rows.into_iter().map(|row| row.0).collect();
+    }
+
+    /// The lowest of these rows, which is given now.
+    pub(crate) fn take_row(&mut self) -> Option<Row> {
+        let row = self.rows.min()?;
+        self.rows.remove(row);
+        Some(Row(row))
     }
 }
 

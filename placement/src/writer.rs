@@ -85,10 +85,11 @@ pub enum TopologyError {
 pub struct Writer<'index> {
     index: &'index Index,
     topology: Topology,
-    published_rows: usize,
     changed: Vec<Row>,
     seen: FxHashSet<Row>,
     counted: FxHashSet<Row>,
+    /// Providers that no published topology has.
+    added: FxHashSet<Row>,
     now: Timestamp,
     unrecorded: Unrecorded,
     recording: Recording<'index>,
@@ -99,10 +100,10 @@ pub struct Writer<'index> {
 impl<'index> Writer<'index> {
     pub(crate) fn new(index: &'index Index, reuse: MutexGuard<'index, Reuse>, now: Timestamp) -> Self {
         let topology = Topology::clone(&index.topology());
-        let published_rows = topology.rows();
-        let (changed, seen, counted) = (Vec::new(), FxHashSet::default(), FxHashSet::default());
+        let changed = Vec::new();
+        let (seen, counted, added) = (FxHashSet::default(), FxHashSet::default(), FxHashSet::default());
         let (unrecorded, recording) = (Unrecorded::default(), index.recording());
-        Self { index, topology, published_rows, changed, seen, counted, now, unrecorded, recording, reuse }
+        Self { index, topology, changed, seen, counted, added, now, unrecorded, recording, reuse }
     }
 
     /// The topology to be published.
@@ -175,6 +176,7 @@ impl<'index> Writer<'index> {
         self.index.by_uuid.insert(provider.uuid, row);
         self.index.by_name.insert(Arc::clone(&provider.name), row);
         self.topology.insert_provider(row, provider);
+        self.added.insert(row);
         self.touch(row);
     }
 
@@ -317,15 +319,27 @@ impl<'index> Writer<'index> {
         self.topology.provider(row).ok_or(TopologyError::UnknownProvider(row))
     }
 
-    /// A new row. Rows are never reused, so a decision about a removed provider cannot claim from
-    /// its successor.
+    /// A row for a new provider: one that was free when the index was restored, or one that was
+    /// never given. The row of a provider that was removed since is not given again, so a decision
+    /// about that provider cannot claim from its successor.
     fn take_row(&mut self) -> Result<Row, TopologyError> {
+        if let Some(row) = self.reuse.take_row() {
+            return Ok(row);
+        }
         if self.topology.rows >= Ledger::MAX_ROWS {
             return Err(full_of_providers());
         }
         let row = Row(u32::try_from(self.topology.rows).expect("bounded by the ledger"));
         self.topology.rows += 1;
         Ok(row)
+    }
+
+    /// Lets new providers have the rows that have no provider and that `is_free`. Nobody may know
+    /// them from before.
+    pub(crate) fn find_free_rows(&mut self, is_free: impl Fn(Row) -> bool) {
+        let rows = (0..).map(Row).take(self.topology.rows);
+        let free = rows.filter(|&row| self.topology.provider(row).is_none() && is_free(row));
+        self.reuse.set_rows(free);
     }
 
     fn known_class(&self, class: ClassId) -> Result<(), TopologyError> {
@@ -338,7 +352,7 @@ impl<'index> Writer<'index> {
 
     /// Counts a change that the provider's generation guards.
     fn count(&mut self, row: Row) {
-        if row.index() < self.published_rows {
+        if !self.added.contains(&row) {
             self.counted.insert(row);
         }
         self.note(row);

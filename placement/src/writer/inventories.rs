@@ -52,7 +52,7 @@ impl Writer<'_> {
         let present: Vec<ClassId> = rewrite.inventories.iter().map(|(class, _)| *class).collect();
         self.topology.set_classes(row, &present);
         self.note(row);
-        if row.index() < self.published_rows {
+        if !self.added.contains(&row) {
             self.index.journal().push(row, true); // it is valid now, however long this batch takes
         }
     }
@@ -77,7 +77,7 @@ impl Writer<'_> {
         })?;
         self.topology.set_class(row, class, inventory.is_some());
         self.count(row);
-        if row.index() < self.published_rows {
+        if !self.added.contains(&row) {
             self.index.journal().push(row, true); // it is valid now, however long this batch takes
         }
         Ok(())

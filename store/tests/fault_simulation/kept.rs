@@ -1,6 +1,6 @@
 //! The state that a list of recorded changes makes, by a model that knows nothing of stores.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 use berth_placement::{
@@ -40,6 +40,8 @@ pub(crate) struct Kept {
     counts: BTreeMap<Row, Count>,
     /// Rows that were ever given to providers.
     rows: u32,
+    /// Rows without a provider when the store was opened, which may be given once more.
+    free: BTreeSet<Row>,
 }
 
 impl Kept {
@@ -54,6 +56,7 @@ impl Kept {
         }
         kept.enter(&Unit::new(&changes, index));
         kept.rows = u32::try_from(index.topology().rows()).expect("rows are numbered by u32");
+        kept.free = (0..kept.rows).map(Row).filter(|row| !kept.providers.contains_key(row)).collect();
         kept
     }
 
@@ -91,8 +94,8 @@ impl Kept {
             StateChange::Trait(id, record) => set(&mut self.traits, *id, record.clone()),
             StateChange::Provider(row, state) => {
                 if !self.providers.contains_key(row) {
-                    assert!(row.0 >= self.rows, "{row} is given again");
-                    self.rows = row.0 + 1;
+                    assert!(row.0 >= self.rows || self.free.remove(row), "{row} is given again");
+                    self.rows = self.rows.max(row.0 + 1);
                 }
                 if state.is_none() {
                     self.inventories.remove(row);
