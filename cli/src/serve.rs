@@ -17,7 +17,8 @@ use berth_process::log::{self, LogControl, LogFilter, Terminal};
 use berth_process::supervisor;
 use berth_server::{
     AccessPolicy, Auth, Control, Cors, DataDir, FleetOptions, Grpc, Keeper, Keystone, KeystoneSettings,
-    Secret, Server, Service, ServiceOptions, StartError, Tls, keep_freed_memory, raise_file_limit,
+    Secret, Server, Service, ServiceOptions, StartError, Tls, TrustedProxies, keep_freed_memory,
+    raise_file_limit,
 };
 use berth_store::{DataError, DurabilityMode, DurabilityOptions};
 use clap::Args;
@@ -107,6 +108,7 @@ impl Serve {
             auth,
             policy,
             cors: Cors { allowed_origins: settings.cors_origins.clone() },
+            trusted_proxies: TrustedProxies::new(&settings.trusted_proxies)?,
             limits: settings.limits.limits(),
             candidates: settings.candidates.options(),
             public_url: settings.public_url.clone(),

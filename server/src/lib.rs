@@ -99,6 +99,7 @@ pub use fleet::{FleetOptions, FleetState};
 pub use grpc::{BindError, Grpc, InvalidTls, Tls};
 pub use health::{Health, HealthCheck};
 pub use http::cors::Cors;
+pub use http::forwarded::{InvalidNetwork, TrustedProxies};
 pub use keeper::{Keeper, StartError};
 pub use limits::Limits;
 pub use memory::keep_freed_memory;

@@ -44,7 +44,7 @@ pub struct Limits {
     pub in_flight_bytes: usize,
     /// The same for one caller: a user of the Placement API, or a certificate.
     pub in_flight_caller_bytes: usize,
-    /// Connections to the Placement API; for more, the one that was idle for the longest ends.
+    /// Connections to the Placement API; for more, some of the caller with the most end.
     pub connections: usize,
 }
 

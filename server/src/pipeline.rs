@@ -1,5 +1,6 @@
 //! Request processing before and after the handler.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,6 +15,8 @@ use crate::auth::{Identity, Unauthenticated};
 use crate::error::{Failure, sentence};
 use crate::http::accept::ErrorForm;
 use crate::http::body::{self, RequestBody};
+use crate::http::connections::{Activity, Holder};
+use crate::http::forwarded::one_address;
 use crate::http::headers::joined;
 use crate::http::socket::Socket;
 use crate::http::{cors, guard, reply};
@@ -99,7 +102,10 @@ impl Asked<'_> {
         }
         let admitted = self.admit().await;
         let (body, is_unread) = match &admitted {
-            Ok((identity, _)) => self.receive_body(body, identity).await,
+            Ok((identity, _)) => {
+                self.note_holder(identity);
+                self.receive_body(body, identity).await
+            }
             Err(_) => (Ok(RequestBody::default()), body::discard(body, &service.options.limits)),
         };
         let exchange = match admitted {
@@ -114,6 +120,15 @@ impl Asked<'_> {
         let identity = self.identify().await?;
         let version = Microversion::of(&self.parts.headers).map_err(|error| invalid_version(&error))?;
         Ok((identity, version))
+    }
+
+    /// The connection counts for the user from now on.
+    fn note_holder(&self, identity: &Identity) {
+        if let Some(activity) = self.parts.extensions.get::<Activity>()
+            && !identity.user_id.is_empty()
+        {
+            activity.belongs_to(Holder::Caller(identity.user_id.as_str().into()));
+        }
     }
 
     /// Reads the body if a handler needs it; also returns whether a part of the body is unread.
@@ -151,6 +166,7 @@ impl Asked<'_> {
             Ok(place) => place,
             Err(failure) => return self.fail(&failure, Some(version)),
         };
+        let _processing = self.parts.extensions.get().map(Activity::work);
         let epoch = self.service.epoch();
         let answer = match place {
             Some(place) => self.run_elsewhere(place, &epoch, body, &identity, version, &stop).await,
@@ -285,13 +301,26 @@ impl Asked<'_> {
         if self.path == "/" {
             return Ok(Arc::default()); // the version document is public
         }
-        let client = self.parts.extensions.get::<Socket>().and_then(Socket::client);
-        let client = client.map_or_else(String::new, |address| address.to_string());
-        let identity = self.service.options.auth.identify(&self.parts.headers, &client).await;
+        let socket = self.parts.extensions.get::<Socket>();
+        let client = self.client(socket).map_or_else(String::new, |address| address.to_string());
+        let gone = searches::gone(socket.cloned());
+        let identity = self.service.options.auth.identify(&self.parts.headers, &client, gone).await;
         identity.map_err(|error| match error {
             Unauthenticated::NoToken | Unauthenticated::Rejected => Failure::unauthorized(error.to_string()),
             Unauthenticated::Unavailable => Failure::unavailable(error.to_string()),
         })
+    }
+
+    /// The address of the client, whose connection counts for it until it is identified.
+    fn client(&self, socket: Option<&Socket>) -> Option<IpAddr> {
+        let peer = socket?.client()?;
+        let client = one_address(self.service.options.trusted_proxies.client(peer, &self.parts.headers));
+        if client != one_address(peer)
+            && let Some(activity) = self.parts.extensions.get::<Activity>()
+        {
+            activity.belongs_to(Holder::Address(client));
+        }
+        Some(client)
     }
 
     /// Adds the headers that all responses have.

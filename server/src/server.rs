@@ -56,9 +56,9 @@ impl Server {
         loop {
             tokio::select! {
                 accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) => {
+                    Ok((stream, client)) => {
                         tokio::select! {
-                            place = open.enter() => connect(nodelay(stream), &self.service, place, &ending),
+                            place = open.enter(Some(client.ip())) => connect(nodelay(stream), &self.service, place, &ending),
                             () = &mut stop => break,
                         }
                     }
@@ -96,6 +96,7 @@ fn connect(stream: TcpStream, service: &Arc<Service>, place: Connection, ending:
     let service = Arc::clone(service);
     let respond = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(socket.clone());
+        request.extensions_mut().insert(activity.clone());
         let (service, answering) = (Arc::clone(&service), activity.begin());
         async move {
             let response = respond(&service, request.map(Body::new)).await;
@@ -113,7 +114,7 @@ fn connect(stream: TcpStream, service: &Arc<Service>, place: Connection, ending:
     tokio::spawn(async move {
         let ended = tokio::select! {
             ended = connection => ended,
-            () = place.activity().unwanted() => return tracing::debug!("an idle connection made place for another"),
+            () = place.activity().unwanted() => return tracing::debug!("a connection made place for another"),
         };
         if let Err(error) = ended {
             tracing::debug!(%error, "a connection ended early");

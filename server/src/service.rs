@@ -20,6 +20,7 @@ use crate::gauges::{self, Sums};
 use crate::health::HealthCheck;
 use crate::http::connections::Pool;
 use crate::http::cors::Cors;
+use crate::http::forwarded::TrustedProxies;
 use crate::http::mount::Mount;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
@@ -38,6 +39,8 @@ pub struct ServiceOptions {
     pub policy: AccessPolicy,
     /// The origins whose pages may call the API (CORS).
     pub cors: Cors,
+    /// The proxies that say from which addresses requests come.
+    pub trusted_proxies: TrustedProxies,
     /// The limits of one request.
     pub limits: Limits,
     /// The selection and order of allocation candidates.
@@ -63,6 +66,7 @@ impl ServiceOptions {
             auth: Auth::Noauth2,
             policy: AccessPolicy::legacy(),
             cors: Cors::default(),
+            trusted_proxies: TrustedProxies::default(),
             limits: Limits::default(),
             candidates: CandidateOptions::default(),
             public_url: None,

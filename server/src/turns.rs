@@ -3,8 +3,9 @@
 //! A caller with many waiting jobs delays another caller by one job at most. If the number of
 //! running jobs per caller is bounded, no caller can occupy all places.
 //!
-//! The jobs of one caller run in order, or the latest first while many wait. Then a flood of jobs
-//! delays a new job of the same caller little, at the expense of those that have waited for long.
+//! The jobs of one caller run in order. While many of them wait, the latest and the oldest one come
+//! next in turn: a flood of jobs then delays some new jobs of the same caller little, and those that
+//! wait longer than the others not for ever.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,23 +15,43 @@ use tokio::sync::oneshot;
 /// The scheduler of turns.
 #[derive(Debug)]
 pub(crate) struct Turns {
-    /// The largest numbers of running and of waiting jobs per caller.
-    most_running: usize,
+    /// The largest number of waiting jobs per caller.
     most_waiting: usize,
-    /// The waiting jobs of a caller up to which they run in order; beyond, the latest comes first.
+    /// The waiting jobs of a caller up to which they run in order; beyond, every other turn is that
+    /// of the latest.
     in_order: usize,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
-    /// The number of further jobs that may run.
-    free: usize,
-    /// The number of running jobs by caller.
+    /// The largest numbers of running jobs, in all and per caller.
+    at_once: usize,
+    most_running: usize,
+    /// The number of running jobs, in all and by caller.
+    in_all: usize,
     running: BTreeMap<Arc<str>, usize>,
-    /// The waiting jobs by caller, in the order of the callers' next turns. Every caller in it has
-    /// a waiting job.
-    waiting: VecDeque<(Arc<str>, VecDeque<oneshot::Sender<Turn>>)>,
+    /// The callers with waiting jobs, in the order of their next turns.
+    waiting: VecDeque<Queue>,
+}
+
+/// The waiting jobs of a caller; it has at least one.
+#[derive(Debug)]
+struct Queue {
+    caller: Arc<str>,
+    jobs: VecDeque<oneshot::Sender<Turn>>,
+    /// Whether the next turn is that of the latest job, if many wait.
+    takes_latest: bool,
+}
+
+impl Queue {
+    fn next(&mut self, in_order: usize) -> Option<oneshot::Sender<Turn>> {
+        self.jobs.retain(|job| !job.is_closed());
+        let has_many = self.jobs.len() > in_order;
+        let takes_latest = has_many && self.takes_latest;
+        self.takes_latest = !takes_latest;
+        if takes_latest { self.jobs.pop_back() } else { self.jobs.pop_front() }
+    }
 }
 
 /// The permission to run one job, until it is dropped.
@@ -48,20 +69,21 @@ impl Turns {
     /// Allows `at_once` jobs at a time. A caller has at most `most_running` running and
     /// `most_waiting` waiting jobs.
     pub(crate) fn new(at_once: usize, most_running: usize, most_waiting: usize) -> Arc<Self> {
-        Self::with_latest_first(at_once, most_running, most_waiting, usize::MAX)
+        Self::with_latest_in_turn(at_once, most_running, most_waiting, usize::MAX)
     }
 
-    /// As [`Self::new`], but while more than `in_order` jobs of a caller wait, the latest comes
-    /// first. A job that comes when `most_waiting` are waiting takes the place of the one that has
-    /// waited longest, which fails.
-    pub(crate) fn with_latest_first(
+    /// As [`Self::new`], but while more than `in_order` jobs of a caller wait, the latest and the
+    /// oldest come next in turn. A job that comes when `most_waiting` are waiting takes the place of
+    /// the one that has waited longest, which fails.
+    pub(crate) fn with_latest_in_turn(
         at_once: usize,
         most_running: usize,
         most_waiting: usize,
         in_order: usize,
     ) -> Arc<Self> {
-        let state = State { free: at_once, running: BTreeMap::new(), waiting: VecDeque::new() };
-        Arc::new(Self { most_running, most_waiting, in_order, state: Mutex::new(state) })
+        let (running, waiting) = (BTreeMap::new(), VecDeque::new());
+        let state = Mutex::new(State { at_once, most_running, in_all: 0, running, waiting });
+        Arc::new(Self { most_waiting, in_order, state })
     }
 
     /// Waits for a turn. Dropping the future leaves the queue.
@@ -69,7 +91,7 @@ impl Turns {
         let receiver = {
             let mut state = self.lock();
             let caller: Arc<str> = caller.into();
-            if state.free > 0 && state.running(&caller) < self.most_running {
+            if state.may_start(&caller) {
                 state.start(&caller);
                 return Ok(Turn { turns: Some(Arc::clone(self)), caller });
             }
@@ -78,23 +100,50 @@ impl Turns {
         receiver.await.map_err(|_displaced| TooMany)
     }
 
+    /// Whether jobs are waiting.
+    pub(crate) fn has_waiting(&self) -> bool {
+        !self.lock().waiting.is_empty()
+    }
+
+    /// Allows so many jobs at a time from now on, in all and per caller.
+    pub(crate) fn set_most(self: &Arc<Self>, at_once: usize, most_running: usize) {
+        let mut state = self.lock();
+        (state.at_once, state.most_running) = (at_once, most_running);
+        self.start_waiting(state);
+    }
+
+    /// Starts waiting jobs, as many as may run.
+    fn start_waiting<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State>) {
+        while let Some((caller, next)) = state.start_next(self.in_order) {
+            drop(state);
+            let turn = Turn { turns: Some(Arc::clone(self)), caller };
+            let refused = next.send(turn).err();
+            state = self.lock();
+            if let Some(mut unwanted) = refused {
+                unwanted.turns = None; // its caller is gone
+                state.finish(&unwanted.caller);
+            }
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    fn running(&self, caller: &Arc<str>) -> usize {
-        self.running.get(caller).copied().unwrap_or(0)
+    fn may_start(&self, caller: &Arc<str>) -> bool {
+        let running = self.running.get(caller).copied().unwrap_or(0);
+        self.in_all < self.at_once && running < self.most_running
     }
 
     fn start(&mut self, caller: &Arc<str>) {
-        self.free -= 1;
+        self.in_all += 1;
         *self.running.entry(Arc::clone(caller)).or_default() += 1;
     }
 
     fn finish(&mut self, caller: &Arc<str>) {
-        self.free += 1;
+        self.in_all -= 1;
         if let Some(running) = self.running.get_mut(caller) {
             *running -= 1;
             if *running == 0 {
@@ -110,39 +159,42 @@ impl State {
         displaces: bool,
     ) -> Result<oneshot::Receiver<Turn>, TooMany> {
         let (sender, receiver) = oneshot::channel();
-        match self.waiting.iter_mut().find(|(known, _)| *known == caller) {
-            Some((_, own)) => {
-                own.retain(|waiting| !waiting.is_closed());
-                if own.len() >= most_waiting {
+        match self.waiting.iter_mut().find(|queue| queue.caller == caller) {
+            Some(Queue { jobs, .. }) => {
+                if jobs.len() >= most_waiting {
+                    jobs.retain(|waiting| !waiting.is_closed());
+                }
+                if jobs.len() >= most_waiting {
                     if !displaces {
                         return Err(TooMany);
                     }
-                    own.pop_front();
+                    jobs.pop_front();
                 }
-                own.push_back(sender);
+                jobs.push_back(sender);
             }
-            None => self.waiting.push_back((caller, VecDeque::from([sender]))),
+            None => {
+                let jobs = VecDeque::from([sender]);
+                self.waiting.push_back(Queue { caller, jobs, takes_latest: true });
+            }
         }
         Ok(receiver)
     }
 
     /// Starts the next job, if one may run.
-    fn start_next(
-        &mut self,
-        most_running: usize,
-        in_order: usize,
-    ) -> Option<(Arc<str>, oneshot::Sender<Turn>)> {
-        if self.free == 0 {
-            return None;
+    fn start_next(&mut self, in_order: usize) -> Option<(Arc<str>, oneshot::Sender<Turn>)> {
+        loop {
+            let place = self.waiting.iter().position(|queue| self.may_start(&queue.caller))?;
+            let mut queue = self.waiting.remove(place)?;
+            let next = queue.next(in_order);
+            let caller = Arc::clone(&queue.caller);
+            if !queue.jobs.is_empty() {
+                self.waiting.push_back(queue);
+            }
+            if let Some(next) = next {
+                self.start(&caller);
+                return Some((caller, next));
+            }
         }
-        let place = self.waiting.iter().position(|(caller, _)| self.running(caller) < most_running)?;
-        let (caller, mut own) = self.waiting.remove(place)?;
-        let next = if own.len() > in_order { own.pop_back() } else { own.pop_front() }?;
-        if !own.is_empty() {
-            self.waiting.push_back((Arc::clone(&caller), own));
-        }
-        self.start(&caller);
-        Some((caller, next))
     }
 }
 
@@ -151,16 +203,7 @@ impl Drop for Turn {
         let Some(turns) = self.turns.take() else { return };
         let mut state = turns.lock();
         state.finish(&self.caller);
-        while let Some((caller, next)) = state.start_next(turns.most_running, turns.in_order) {
-            drop(state);
-            let turn = Self { turns: Some(Arc::clone(&turns)), caller };
-            let refused = next.send(turn).err();
-            state = turns.lock();
-            if let Some(mut unwanted) = refused {
-                unwanted.turns = None; // its caller is gone
-                state.finish(&unwanted.caller);
-            }
-        }
+        turns.start_waiting(state);
     }
 }
 
@@ -219,7 +262,7 @@ mod tests {
         drop(leaves); // it had the turn
         drop(poll(&mut stays).expect("the turn is passed on"));
         let state = turns.lock();
-        assert_eq!((state.free, state.running.len(), state.waiting.len()), (1, 0, 0));
+        assert_eq!((state.in_all, state.running.len(), state.waiting.len()), (0, 0, 0));
     }
 
     /// A caller with many jobs leaves places to other callers.
@@ -250,16 +293,34 @@ mod tests {
     }
 
     #[test]
-    fn the_latest_comes_first_while_many_wait() {
-        let turns = Turns::with_latest_first(1, 1, 4, 2);
+    fn the_latest_and_the_oldest_come_in_turn_while_many_wait() {
+        let turns = Turns::with_latest_in_turn(1, 1, 6, 2);
         let mut running = poll(&mut ask(&turns, "a"));
-        let mut waiting: Vec<_> = (0..5).map(|_| wait(&turns, "a")).collect();
+        let mut waiting: Vec<_> = (0..7).map(|_| wait(&turns, "a")).collect();
         let displaced = waiting[0].as_mut().poll(&mut Context::from_waker(Waker::noop()));
         assert!(matches!(displaced, Poll::Ready(Err(TooMany))));
-        for next in [4, 3, 1, 2] {
+        for next in [6, 1, 5, 2, 3, 4] {
             drop(running.take());
             running = poll(&mut waiting[next]);
             assert!(running.is_some(), "{next} is next");
         }
+    }
+
+    #[test]
+    fn more_jobs_run_as_soon_as_more_may() {
+        let turns = Turns::new(1, 1, 256);
+        let first = poll(&mut ask(&turns, "a")).unwrap();
+        let (mut own, mut other) = (wait(&turns, "a"), wait(&turns, "b"));
+        turns.set_most(2, 1);
+        let second = poll(&mut other).expect("a caller has one");
+        assert!(poll(&mut own).is_none());
+        turns.set_most(3, 2);
+        let third = poll(&mut own).expect("a caller has two");
+        turns.set_most(1, 1);
+        let mut more = wait(&turns, "c");
+        drop((first, second));
+        assert!(poll(&mut more).is_none(), "one still runs");
+        drop(third);
+        assert!(poll(&mut more).is_some());
     }
 }

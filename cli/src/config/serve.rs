@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use berth_nova_scheduler::WhenUnanswered;
 use berth_placement::candidates::Strategy;
 use berth_process::log::LogFilter;
-use berth_server::{CandidateOptions, DurabilityMode};
+use berth_server::{CandidateOptions, DurabilityMode, TrustedProxies};
 use serde::{Deserialize, Serialize};
 
 use super::limits::LimitsTable;
@@ -26,6 +26,7 @@ pub(crate) struct ServeSettings {
     pub(crate) fence_command: Vec<String>,
     pub(crate) policy: String,
     pub(crate) cors_origins: Vec<String>,
+    pub(crate) trusted_proxies: Vec<String>,
     pub(crate) data: Option<PathBuf>,
     pub(crate) durability: DurabilityChoice,
     pub(crate) commit_delay: u64,
@@ -160,6 +161,7 @@ impl Default for ServeSettings {
             fence_command: Vec::new(),
             policy: "legacy".to_owned(),
             cors_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
             data: None,
             durability: DurabilityChoice::Strict,
             commit_delay: 0,
@@ -240,6 +242,7 @@ impl ServeSettings {
         ];
         bases.into_iter().flatten().try_for_each(|base| url::check_base(base))?;
         self.cors_origins.iter().try_for_each(|origin| url::check_origin(origin))?;
+        TrustedProxies::new(&self.trusted_proxies).map_err(|invalid| invalid.to_string())?;
         if positive.contains(&0) {
             return Err("is less than 1".to_owned());
         }

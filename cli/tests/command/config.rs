@@ -158,6 +158,7 @@ fn urls_that_cannot_be_a_base_are_refused_by_check_and_serve_alike() {
         ),
         ("serve.cors_origins", "*", "serve.cors_origins: is not a URL that begins with"),
         ("serve.cors_origins", "https://h/dashboard", "serve.cors_origins: has a path"),
+        ("serve.trusted_proxies", "proxy", "serve.trusted_proxies: \"proxy\" is neither an address"),
     ] {
         for command in [&["config", "check"][..], &["serve", "--data", "none"]] {
             let setting = format!("{setting}={value}");

@@ -3,6 +3,7 @@
 mod keystone;
 mod noauth2;
 
+use std::future::Future;
 use std::sync::Arc;
 
 use axum::http::HeaderMap;
@@ -49,8 +50,8 @@ pub enum Unauthenticated {
 }
 
 impl Auth {
-    /// Identifies the caller that sent these headers. Clients of one address wait for each other's
-    /// new tokens.
+    /// Identifies the caller that sent these headers. New tokens from one address wait for each
+    /// other; one whose client is `gone` meanwhile waits no longer.
     ///
     /// # Errors
     /// Fails if the caller cannot be identified.
@@ -58,10 +59,11 @@ impl Auth {
         &self,
         headers: &HeaderMap,
         client: &str,
+        gone: impl Future<Output = ()>,
     ) -> Result<Arc<Identity>, Unauthenticated> {
         match self {
             Self::Noauth2 => noauth2::identify(headers).map(Arc::new),
-            Self::Keystone(keystone) => keystone.identify(headers, client).await,
+            Self::Keystone(keystone) => keystone.identify(headers, client, gone).await,
         }
     }
 

@@ -8,10 +8,11 @@ use prost::Message;
 use tonic::{Code, Extensions, Request, Response, Status};
 
 use super::deadline::Deadline;
-use super::identity::CallerKey;
+use super::identity::{CallerKey, peer};
 use super::status;
 use crate::budget::{Budget, Exceeded};
 use crate::fleet::FleetHandle;
+use crate::http::connections::Processing;
 use crate::request::{Epoch, NotAdmitted, OutcomeUnknown, Purpose, SMALL_RESPONSE, TooMuchInFlight};
 use crate::service::{Service, now};
 
@@ -58,10 +59,11 @@ pub(crate) async fn read_in_turn<
     if !is_lengthy(&call, request.get_ref()) {
         return read(service, request, work).await;
     }
-    let CallerKey(caller) = CallerKey::behind(&request);
+    let caller = CallerKey::behind(&request);
     // Callers over gRPC take turns with users of the REST API.
-    let turn = service.lengthy.turn(&format!("gRPC {caller}")).await;
+    let turn = service.lengthy.turn(&caller.among_users()).await;
     let turn = turn.map_err(|error| Status::resource_exhausted(error.to_string()))?;
+    let _processing = processing(request.extensions());
     let (elsewhere, then, wanted) = (Arc::clone(service), Arc::clone(&epoch), request.into_inner());
     let stop = Stop::default(); // a list does not look at it
     let answer = service.lengthy.run(turn, &stop, move || {
@@ -70,7 +72,7 @@ pub(crate) async fn read_in_turn<
     });
     let answer = answer.await.ok_or_else(|| Status::internal("the call has failed"))?;
     epoch.wait_before_response(Purpose::Read).await.map_err(|unknown| outcome_unknown(&unknown))?;
-    in_flight(service, &caller, answer.map_err(Into::into)?)
+    in_flight(service, &caller.0, answer.map_err(Into::into)?)
 }
 
 /// Handles a call that changes nothing and whose response is advisory: a later request checks it again.
@@ -112,6 +114,7 @@ async fn answer<Q, A: Message, E: Into<Status>>(
     work: impl FnOnce(&Call<'_>, &Q) -> Result<A, E>,
 ) -> Result<Response<A>, Status> {
     let epoch = begin(service, request.extensions(), purpose)?;
+    let _processing = processing(request.extensions());
     let call = Call { service, index: &epoch.index, fleet: &epoch.fleet, now: now() };
     let answer = work(&call, request.get_ref());
     epoch.wait_before_response(purpose).await.map_err(|unknown| outcome_unknown(&unknown))?;
@@ -131,6 +134,11 @@ pub(crate) fn begin(
     let epoch = service.epoch();
     epoch.admit(purpose).map_err(|error| not_admitted(&error))?;
     Ok(epoch)
+}
+
+/// Keeps the connection of a call while the call is processed.
+pub(crate) fn processing(extensions: &Extensions) -> Option<Processing> {
+    peer(extensions).map(|peer| peer.activity.work())
 }
 
 fn not_admitted(error: &NotAdmitted) -> Status {

@@ -19,6 +19,7 @@ use super::metered::{Ended, Held, Metered};
 use super::revocation::Revocations;
 use super::status::code_name;
 use crate::budget::{Budget, Lease};
+use crate::http::connections::Holder;
 use crate::limits::Limits;
 use crate::metrics::Called;
 use crate::service::Service;
@@ -83,10 +84,7 @@ where
             Ok(()) => {
                 let path = request.uri().path().to_owned();
                 let revoked = self.revoked(&request);
-                // A connection that only watches the health, or reflects, is idle: it yields its
-                // place to others.
-                let is_work = path.starts_with("/berth.v1.");
-                let busy = peer(request.extensions()).filter(|_| is_work).map(|peer| peer.activity.begin());
+                let busy = peer(request.extensions()).map(|peer| peer.activity.begin());
                 let request = self.metered(request).map(|body| ended_by(&revoked, body, false));
                 let answering = self.inner.call(request);
                 Box::pin(async move {
@@ -170,6 +168,9 @@ fn admit(request: &mut Request<Body>) -> Result<(), Status> {
     }
     let deadline = Deadline::of(request.headers());
     let key = CallerKey::of(request.extensions());
+    if let Some(peer) = peer(request.extensions()) {
+        peer.activity.belongs_to(Holder::Caller(key.among_users()));
+    }
     request.extensions_mut().insert(key);
     request.extensions_mut().insert(caller);
     request.extensions_mut().insert(deadline);

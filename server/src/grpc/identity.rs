@@ -30,6 +30,11 @@ impl CallerKey {
         Self(own.map_or("local".into(), |own| format!("{:x}", Sha256::digest(own)).into()))
     }
 
+    /// The key among those of users of the REST API.
+    pub(crate) fn among_users(&self) -> Arc<str> {
+        format!("gRPC {}", self.0).into()
+    }
+
     /// The key of a call that the guard admitted.
     pub(crate) fn behind<T>(request: &Request<T>) -> Self {
         request.extensions().get().cloned().unwrap_or_else(|| Self("local".into()))

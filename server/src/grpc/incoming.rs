@@ -14,7 +14,7 @@ use crate::server::nodelay;
 const WAITING: usize = 64;
 
 /// The listener's connections, until they are not wanted any more. When none can be accepted (too many files are open, most
-/// often), idle ones end.
+/// often), some end.
 pub(super) fn connections(listener: TcpListener, open: Connections) -> ReceiverStream<io::Result<Prompt>> {
     let (accepted, connections) = mpsc::channel(WAITING);
     tokio::spawn(async move {
@@ -29,8 +29,8 @@ pub(super) fn connections(listener: TcpListener, open: Connections) -> ReceiverS
 async fn accept(listener: &TcpListener, open: &Connections, accepted: &mpsc::Sender<io::Result<Prompt>>) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
-                let place = open.enter().await;
+            Ok((stream, client)) => {
+                let place = open.enter(Some(client.ip())).await;
                 if accepted.send(Ok(Prompt::new(nodelay(stream), place))).await.is_err() {
                     return;
                 }

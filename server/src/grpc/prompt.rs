@@ -1,5 +1,4 @@
-//! A connection that ends when its client does not begin to speak, and when it is idle and others
-//! need its place.
+//! A connection that ends when its client does not begin to speak, and when others need its place.
 
 use std::future::Future;
 use std::io;
@@ -62,6 +61,16 @@ impl<S> Prompt<S> {
             _place: None,
         }
     }
+
+    /// Fails once others need the place. A client that reads nothing keeps the connection from
+    /// reading, so this is checked before writing as well.
+    fn check_wanted(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        if self.unwanted.as_mut().is_some_and(|unwanted| unwanted.as_mut().poll(context).is_pending()) {
+            return Ok(());
+        }
+        self.unwanted = None;
+        Err(io::Error::new(io::ErrorKind::ConnectionAborted, "others need the place"))
+    }
 }
 
 impl Connected for Prompt {
@@ -82,11 +91,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Prompt<S> {
             let silent = io::Error::new(io::ErrorKind::TimedOut, "the client does not begin to speak");
             return Poll::Ready(Err(silent));
         }
-        if self.unwanted.as_mut().is_none_or(|unwanted| unwanted.as_mut().poll(context).is_ready()) {
-            self.unwanted = None;
-            let unwanted = io::Error::new(io::ErrorKind::ConnectionAborted, "others need the place");
-            return Poll::Ready(Err(unwanted));
-        }
+        self.check_wanted(context)?;
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
         self.missing = self.missing.saturating_sub(buffer.filled().len() - before);
@@ -100,6 +105,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Prompt<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.check_wanted(context)?;
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
@@ -108,6 +114,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Prompt<S> {
         context: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.check_wanted(context)?;
         Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
     }
 

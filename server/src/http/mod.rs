@@ -4,6 +4,7 @@ pub(crate) mod accept;
 pub(crate) mod body;
 pub(crate) mod connections;
 pub(crate) mod cors;
+pub(crate) mod forwarded;
 pub(crate) mod guard;
 pub(crate) mod headers;
 pub(crate) mod mount;

@@ -49,6 +49,8 @@ struct State {
     most_at_once: usize,
     /// Validations of tokens with this prefix wait.
     held: Option<String>,
+    /// How long each validation takes.
+    takes: Duration,
     /// Validations that were begun.
     begun: usize,
     is_failing: bool,
@@ -94,6 +96,11 @@ impl FakeKeystone {
     /// Makes validations of tokens with this prefix wait until [`Self::release`].
     pub(crate) fn hold(&self, prefix: &str) {
         self.shared.lock().held = Some(prefix.to_owned());
+    }
+
+    /// Makes each validation take so long, however many there are.
+    pub(crate) fn take(&self, time: Duration) {
+        self.shared.lock().takes = time;
     }
 
     pub(crate) fn release(&self) {
@@ -145,6 +152,7 @@ fn serve(stream: TcpStream, shared: &Shared) {
         begin(&request, &mut shared.lock());
         shared.changed.notify_all();
         let is_held = |state: &mut State| state.holds(&request);
+        thread::sleep(shared.lock().takes_for(&request));
         let mut state = shared.changed.wait_while(shared.lock(), is_held).unwrap();
         let (status, token, body) = answer(&request, &mut state);
         drop(state);
@@ -174,6 +182,10 @@ impl Request {
 }
 
 impl State {
+    fn takes_for(&self, request: &Request) -> Duration {
+        request.subject().map_or(Duration::ZERO, |_| self.takes)
+    }
+
     fn holds(&self, request: &Request) -> bool {
         let subject = request.subject().zip(self.held.as_ref());
         subject.is_some_and(|(subject, held)| subject.starts_with(held))

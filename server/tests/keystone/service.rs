@@ -1,6 +1,6 @@
 //! A Berth on a free port of loopback, and a client for it.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -27,7 +27,10 @@ pub(crate) struct Answer {
 
 impl Berth {
     pub(crate) fn start(auth: Auth, policy: AccessPolicy) -> Self {
-        let options = ServiceOptions { auth, policy, ..ServiceOptions::noauth2() };
+        Self::with(ServiceOptions { auth, policy, ..ServiceOptions::noauth2() })
+    }
+
+    pub(crate) fn with(options: ServiceOptions) -> Self {
         let service = Arc::new(Service::new(options));
         let (stop, stopped) = oneshot::channel();
         let (sender, receiver) = std::sync::mpsc::channel();
@@ -63,11 +66,28 @@ impl Berth {
     /// Sends a request and leaves the answer to the caller.
     #[allow(dead_code, reason = "not every test that shares this file goes away early")]
     pub(crate) fn send(&self, path: &str, token: &str) -> TcpStream {
+        self.send_with(path, &format!("X-Auth-Token: {token}"))
+    }
+
+    /// Sends a request as a proxy would for a client, and leaves the answer to the caller.
+    #[allow(dead_code, reason = "not every test that shares this file has proxies")]
+    pub(crate) fn send_for(&self, token: &str, client: &str) -> TcpStream {
+        self.send_with("/traits", &format!("X-Forwarded-For: {client}\r\nX-Auth-Token: {token}"))
+    }
+
+    fn send_with(&self, path: &str, headers: &str) -> TcpStream {
         let mut stream = TcpStream::connect(self.address).unwrap();
         let version = "OpenStack-API-Version: placement 1.39";
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: berth\r\n{version}\r\nX-Auth-Token: {token}\r\n\r\n")
-            .unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: berth\r\n{version}\r\n{headers}\r\n\r\n").unwrap();
         stream
+    }
+
+    /// The status of the answer to a request that a proxy sends for a client.
+    #[allow(dead_code, reason = "not every test that shares this file has proxies")]
+    pub(crate) fn status_for(&self, token: &str, client: &str) -> u16 {
+        let mut line = String::new();
+        BufReader::new(self.send_for(token, client)).read_line(&mut line).unwrap();
+        line.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("{line}"))
     }
 
     pub(crate) fn status(&self, path: &str, token: &str) -> u16 {

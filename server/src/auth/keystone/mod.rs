@@ -2,19 +2,24 @@
 //!
 //! A token is looked up in a bounded cache by its hash. Keystone is asked about a token that is not there, once, however
 //! many requests bring it at the same time. Its answer holds for a while, but never longer than the token; a token that
-//! is revoked meanwhile is believed until then. Clients take turns by their addresses, so that a flood of unknown tokens
-//! from one address delays neither known tokens nor new ones of others. While many tokens of an
-//! address wait, the latest comes first, so the flood delays new tokens of its own address by
-//! little: a proxy gives all its clients one address. Tokens are never logged: a few digits of the
-//! hash stand for them.
+//! is revoked meanwhile is believed until then. Tokens are never logged: a few digits of the hash stand for them.
+//!
+//! Clients take turns by their addresses, so that a flood of unknown tokens from one address delays
+//! neither known tokens nor new ones of others. Nothing tells a new valid token from an unknown one
+//! of the same address but Keystone, so the flood and the valid tokens share the questions that may
+//! be asked at a time. There are as many of these as Keystone takes without delay ([`pace`]). Beyond
+//! that, the latest token and the one that has waited longest come next in turn, and tokens of
+//! clients that have gone are not asked about.
 
 mod cache;
 mod client;
+mod pace;
 mod pause;
 mod settings;
 mod token;
 
-use std::sync::Arc;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::http::HeaderMap;
@@ -27,21 +32,19 @@ use tokio::time::timeout;
 use super::{Identity, Unauthenticated};
 use crate::clock::monotonic;
 use crate::service::now;
-use crate::turns::Turns;
+use crate::turns::{Turn, Turns};
 use cache::{Cache, Good, TokenHash, Verdict};
 use client::{Answer, Client, Unanswered};
+use pace::Pace;
 
 pub use settings::{InvalidKeystone, KeystoneSettings, Secret};
-
-/// How many questions to Keystone may be under way, and how many of them about tokens from one address. Others wait.
-const QUESTIONS: usize = 16;
-const QUESTIONS_OF_ONE: usize = 12;
 
 /// How many tokens from one address may wait. With one more, the request that has waited longest is
 /// answered as if Keystone was not there.
 const WAITING: usize = 1_000;
 
-/// How many tokens from one address wait in order. While there are more, the latest comes first.
+/// How many tokens from one address wait in order. While there are more, every other turn is that of
+/// the latest.
 const WAITING_IN_ORDER: usize = 24;
 
 /// How long a rejected token is remembered.
@@ -70,6 +73,7 @@ pub struct Keystone {
     client: Arc<Client>,
     cache: Cache,
     questions: Arc<Turns>,
+    pace: Arc<Mutex<Pace>>,
     /// How long a request waits for Keystone's word.
     patience: Duration,
     lifetime: Duration,
@@ -89,10 +93,13 @@ impl Keystone {
     /// # Errors
     /// A setting that cannot be.
     pub fn new(settings: &KeystoneSettings) -> Result<Self, InvalidKeystone> {
+        let pace = Pace::default();
+        let (at_once, of_one) = (pace.at_once(), pace.of_one());
         Ok(Self {
             client: Arc::new(Client::new(settings)?),
             cache: Cache::new(settings.cache_entries),
-            questions: Turns::with_latest_first(QUESTIONS, QUESTIONS_OF_ONE, WAITING, WAITING_IN_ORDER),
+            questions: Turns::with_latest_in_turn(at_once, of_one, WAITING, WAITING_IN_ORDER),
+            pace: Arc::new(Mutex::new(pace)),
             patience: settings.timeout,
             lifetime: settings.cache_time,
             public_uri: settings.public_uri().to_owned(),
@@ -117,6 +124,7 @@ impl Keystone {
         &self,
         headers: &HeaderMap,
         client: &str,
+        gone: impl Future<Output = ()>,
     ) -> Result<Arc<Identity>, Unauthenticated> {
         let token = headers.get("x-auth-token").filter(|token| !token.is_empty());
         let token = token.ok_or(Unauthenticated::NoToken)?.to_str().map_err(|_| Unauthenticated::Rejected)?;
@@ -125,7 +133,7 @@ impl Keystone {
         if entry.initialized() {
             self.counters.cached.inc();
         }
-        let verdict = entry.get_or_init(|| self.ask(token, hash, client)).await;
+        let verdict = entry.get_or_try_init(|| self.ask(token, hash, client, gone)).await?;
         let identity = verdict.identity(monotonic());
         if identity.is_err() {
             self.cache.demote(&hash);
@@ -133,46 +141,67 @@ impl Keystone {
         identity
     }
 
-    /// Keystone's word on a token, from now on.
-    async fn ask(&self, token: &str, hash: TokenHash, client: &str) -> Verdict {
-        let answer = timeout(self.patience, self.question(token, client)).await;
+    /// Keystone's word on a token, from now on. Fails if the client is gone before its turn comes.
+    async fn ask(
+        &self,
+        token: &str,
+        hash: TokenHash,
+        client: &str,
+        gone: impl Future<Output = ()>,
+    ) -> Result<Verdict, Unauthenticated> {
+        let question = async {
+            let turn = tokio::select! {
+                turn = self.questions.turn(client) => turn,
+                () = gone => return Err(Unauthenticated::Unavailable),
+            };
+            Ok(match turn {
+                Ok(turn) => Some(self.question(token, turn).await),
+                Err(_too_many) => None,
+            })
+        };
+        let answer = timeout(self.patience, question).await;
         // Keystone says by the wall clock when a token expires: what is left of it is measured once, now.
         let (now, asked) = (now(), monotonic());
         let error = match answer {
-            Ok(None) => "too many tokens from the address of this client are waiting".to_owned(),
-            Ok(Some(Ok(Ok(Answer::Valid(token))))) if token.expires_at > now => {
+            Ok(Err(gone)) => return Err(gone),
+            Ok(Ok(None)) => "too many tokens from the address of this client are waiting".to_owned(),
+            Ok(Ok(Some(Ok(Ok(Answer::Valid(token)))))) if token.expires_at > now => {
                 let left = Duration::from_micros(token.expires_at.0 - now.0);
                 let good = Good { identity: Arc::new(token.identity), expires_at: asked.after(left) };
-                return self.verdict("valid", Ok(good), self.lifetime.min(left));
+                return Ok(self.verdict("valid", Ok(good), self.lifetime.min(left)));
             }
-            Ok(Some(Ok(Ok(_)))) => {
+            Ok(Ok(Some(Ok(Ok(_))))) => {
                 tracing::debug!(token = %hash, "Keystone does not know the token");
                 let lifetime = REJECTED.min(self.lifetime);
-                return self.verdict("rejected", Err(Unauthenticated::Rejected), lifetime);
+                return Ok(self.verdict("rejected", Err(Unauthenticated::Rejected), lifetime));
             }
-            Ok(Some(Ok(Err(error)))) => error.to_string(),
-            Ok(Some(Err(error))) => format!("the question broke off: {error}"),
+            Ok(Ok(Some(Ok(Err(error))))) => error.to_string(),
+            Ok(Ok(Some(Err(error)))) => format!("the question broke off: {error}"),
             Err(_) => format!("Keystone has not answered within {} seconds", self.patience.as_secs_f64()),
         };
         tracing::error!(token = %hash, error, "a token cannot be validated");
-        self.verdict("unavailable", Err(Unauthenticated::Unavailable), UNAVAILABLE)
+        Ok(self.verdict("unavailable", Err(Unauthenticated::Unavailable), UNAVAILABLE))
     }
 
-    /// Waits for its turn and sends the request. A request continues when its client has gone, and counts until it ends.
-    /// `None` if too many wait.
-    async fn question(
-        &self,
-        token: &str,
-        client: &str,
-    ) -> Option<Result<Result<Answer, Unanswered>, JoinError>> {
-        let turn = self.questions.turn(client).await.ok()?;
+    /// Asks Keystone. A question continues when its client has gone, and counts until it ends.
+    async fn question(&self, token: &str, turn: Turn) -> Result<Result<Answer, Unanswered>, JoinError> {
         let (client, subject) = (Arc::clone(&self.client), token.to_owned());
+        let (questions, pace) = (Arc::clone(&self.questions), Arc::clone(&self.pace));
         let question = move || {
+            let start = monotonic();
             let answer = client.validate(&subject);
+            {
+                let mut pace = pace.lock().unwrap_or_else(PoisonError::into_inner);
+                match &answer {
+                    Ok(_) => pace.note(monotonic().since(start), questions.has_waiting()),
+                    Err(_) => pace.note_failure(),
+                }
+                questions.set_most(pace.at_once(), pace.of_one());
+            }
             drop(turn);
             answer
         };
-        Some(tokio::task::spawn_blocking(question).await)
+        tokio::task::spawn_blocking(question).await
     }
 
     fn verdict(

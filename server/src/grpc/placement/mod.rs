@@ -108,10 +108,11 @@ impl v1::placement_server::Placement for Placement {
     ) -> Answer<v1::FindCandidatesResponse> {
         let epoch = call::begin(&self.service, request.extensions(), Purpose::Advise)?;
         let (service, stop) = (Arc::clone(&self.service), Stop::default());
-        let CallerKey(caller) = CallerKey::behind(&request);
+        let caller = CallerKey::behind(&request);
         // Callers over gRPC take turns with users of the REST API.
-        let turn = service.searches.turn(&format!("gRPC {caller}")).await;
+        let turn = service.searches.turn(&caller.among_users()).await;
         let turn = turn.map_err(|error| Status::resource_exhausted(error.to_string()))?;
+        let _processing = call::processing(request.extensions());
         let watch = Watch::begin(stop.clone(), service.options.limits.candidate_time, None);
         let (wanted, stopped, searched) = (request.into_inner(), stop.clone(), Arc::clone(&service));
         let found = service.searches.run(turn, &stop, move || {
@@ -120,7 +121,7 @@ impl v1::placement_server::Placement for Placement {
         });
         let found = found.await.unwrap_or_else(|| Err(Status::internal("the search has failed")))?;
         drop(watch);
-        in_flight(&service, &caller, found)
+        in_flight(&service, &caller.0, found)
     }
 }
 

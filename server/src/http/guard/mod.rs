@@ -23,7 +23,7 @@ use tokio::time::{Sleep, sleep};
 use chunks::Chunks;
 use head::Framing;
 
-use super::connections::Activity;
+use super::connections::{Activity, Answering};
 
 pub(crate) use head::Violation;
 
@@ -80,15 +80,15 @@ struct Idle {
     activity: Activity,
     /// Whether the connection has had a request.
     is_used: bool,
-    /// Whether the client has yet to take some of an answer.
-    is_writing: bool,
+    /// The answer of which the client has yet to take some.
+    unread: Option<Answering>,
     end: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Guard<S> {
     /// Guards a stream, which ends when it was idle for `idle_time` after a request.
     pub(crate) fn new(stream: S, idle_time: Duration, activity: Activity) -> Self {
-        let idle = Idle { time: idle_time, activity, is_used: false, is_writing: false, end: None };
+        let idle = Idle { time: idle_time, activity, is_used: false, unread: None, end: None };
         let (arrived, checked) = (BytesMut::new(), BytesMut::new());
         Self { stream, state: State::Head { seen: 0 }, arrived, checked, idle, lingering: None }
     }
@@ -182,10 +182,7 @@ const fn body_of(left: u64) -> State {
 impl Idle {
     /// Whether the connection has been idle for too long.
     fn poll(&mut self, context: &mut Context<'_>, state: State) -> Poll<()> {
-        let is_idle = matches!(state, State::Head { seen: 0 })
-            && self.is_used
-            && !self.is_writing
-            && !self.activity.is_busy();
+        let is_idle = matches!(state, State::Head { seen: 0 }) && self.is_used && !self.activity.is_busy();
         if !is_idle {
             self.end = None;
             return Poll::Pending;
@@ -195,7 +192,8 @@ impl Idle {
     }
 
     fn wrote<T>(&mut self, outcome: &Poll<T>) {
-        self.is_writing = outcome.is_pending();
+        self.unread =
+            outcome.is_pending().then(|| self.unread.take().unwrap_or_else(|| self.activity.begin()));
         self.end = None;
     }
 }
