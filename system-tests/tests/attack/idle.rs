@@ -43,7 +43,7 @@ fn a_grpc_client_that_says_nothing_loses_its_connection() {
 }
 
 /// A service that may have at most so many descriptors.
-fn service_with_descriptors(most: u32) -> Service {
+pub(crate) fn service_with_descriptors(most: u32) -> Service {
     let serve = command(Path::new("none"));
     let mut limited = Command::new("sh");
     limited.arg("-c").arg(format!("ulimit -n {most} && exec \"$0\" \"$@\"")).arg(serve.get_program());

@@ -1,21 +1,28 @@
 //! Requests that are neither cheap nor searches: their work grows with the cloud, or with their
 //! body.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use berth_api::v1;
+use berth_api::v1::instances_client::InstancesClient;
+use berth_api::v1::placement_client::PlacementClient;
 use berth_system_tests::service::Service;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tonic::transport::Channel;
 
-use crate::scene::{Ceiling, attack, p99, service, sized};
+use crate::scene::{Ceiling, attack, p99, runtime, service, sized};
+use crate::watching::{connect, host, instances};
 
-const PROVIDER: &str = "5ff31a3c-7f0f-4c2e-9a39-8c1b0f8a2d11";
+pub(crate) const PROVIDER: &str = "5ff31a3c-7f0f-4c2e-9a39-8c1b0f8a2d11";
 
 /// Clients that send the same request all the time.
 const CLIENTS: usize = 16;
 
 /// A provider, and so many consumers of one project.
-fn populate(service: &Service, consumers: usize) {
+pub(crate) fn populate(service: &Service, consumers: usize) {
     let mut client = service.client();
     let provider = json!({ "name": "p", "uuid": PROVIDER });
     client.ask("POST", "/resource_providers", Some(&provider)).expect("it is answered").expect(200);
@@ -61,6 +68,66 @@ fn flood(name: &str, service: &Service, seconds: u64, (method, path, body): (&st
     let answered = answered.into_inner();
     println!("{name}: {answered} answers");
     assert!(answered > 0, "nothing is answered");
+}
+
+/// Clients that make a call for some time, beside cheap requests.
+#[track_caller]
+fn flood_calls<F>(
+    name: &str,
+    service: &Service,
+    seconds: u64,
+    call: impl Fn(Channel) -> F + Copy + Send + Sync + 'static,
+) where
+    F: Future<Output = bool> + Send,
+{
+    let (answered, runtime) = (Arc::new(AtomicU64::new(0)), runtime());
+    let ceiling = Ceiling { memory_mib: 400, p99: p99(Duration::from_millis(20)) };
+    attack(&format!("{CLIENTS} clients: {name}"), service, &ceiling, || {
+        runtime.block_on(async {
+            let mut clients = JoinSet::new();
+            for _ in 0..CLIENTS {
+                let (channel, answered) = (connect(&service.grpc_address).await, Arc::clone(&answered));
+                clients.spawn(async move {
+                    while call(channel.clone()).await {
+                        answered.fetch_add(1, Relaxed);
+                    }
+                });
+            }
+            let ended = tokio::time::timeout(Duration::from_secs(seconds), clients.join_next()).await;
+            assert!(ended.is_err(), "a call was refused");
+        });
+    });
+    let answered = answered.load(Relaxed);
+    println!("{name}: {answered} answers");
+    assert!(answered > 0, "nothing is answered");
+}
+
+/// Lists over gRPC ran on the threads of all requests, too.
+#[test]
+fn lists_delay_no_cheap_requests() {
+    let service = service();
+    populate(&service, sized(5_000, 40_000));
+    let seconds = sized(2, 15) as u64;
+    flood_calls("consumers of a provider", &service, seconds, |channel| async move {
+        let wanted = v1::ListConsumersRequest {
+            provider: PROVIDER.to_owned(),
+            page_size: 1_000,
+            ..Default::default()
+        };
+        PlacementClient::new(channel).list_consumers(wanted).await.is_ok()
+    });
+    let service = self::service();
+    let runtime = runtime();
+    let _agent = runtime.block_on(async {
+        let channel = connect(&service.grpc_address).await;
+        let agent = host(channel.clone()).await;
+        instances(&channel, sized(1_000, 5_000) as u32).await;
+        agent
+    });
+    flood_calls("instances", &service, seconds, |channel| async move {
+        let wanted = v1::ListInstancesRequest { page_size: 1_000, ..Default::default() };
+        InstancesClient::new(channel).list(wanted).await.is_ok()
+    });
 }
 
 /// They ran on the threads of all requests: a cheap one took 1.7 s at the 99th percentile.

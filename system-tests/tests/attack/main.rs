@@ -6,12 +6,15 @@
 #![allow(clippy::disallowed_methods, reason = "attacks real processes in real time")]
 #![allow(clippy::print_stdout, reason = "prints what it measured")]
 
+mod agents;
 mod answers;
 mod bodies;
 mod idle;
 mod lengthy;
 mod messages;
 mod names;
+mod places;
+mod released;
 mod scene;
 mod searches;
 mod watching;

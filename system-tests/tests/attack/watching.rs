@@ -14,19 +14,24 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::scene::{Ceiling, attack, p99, runtime, service, sized};
 
-const HOST: &str = "5ff31a3c-7f0f-4c2e-9a39-8c1b0f8a2d11";
+/// The UUID of the host.
+pub(crate) const HOST: &str = "5ff31a3c-7f0f-4c2e-9a39-8c1b0f8a2d11";
 
-/// An agent of a large host, which never builds anything.
-async fn host(channel: Channel) -> mpsc::Sender<v1::AgentMessage> {
-    let (sender, receiver) = mpsc::channel(16);
+/// The root of a large host.
+pub(crate) fn root() -> v1::AgentProvider {
     let of = |total| v1::Inventory { total, allocation_ratio: 1.0, ..v1::Inventory::default() };
     let amounts = [("VCPU", 100_000), ("MEMORY_MB", 100_000_000), ("DISK_GB", 1_000_000)];
-    let root = v1::AgentProvider {
+    v1::AgentProvider {
         uuid: HOST.to_owned(),
         name: "host".to_owned(),
         inventories: amounts.into_iter().map(|(class, total)| (class.to_owned(), of(total))).collect(),
         ..v1::AgentProvider::default()
-    };
+    }
+}
+
+/// An agent of a large host, which never builds anything.
+pub(crate) async fn host(channel: Channel) -> mpsc::Sender<v1::AgentMessage> {
+    let (sender, receiver) = mpsc::channel(16);
     let hypervisor = v1::Hypervisor {
         kind: "QEMU".to_owned(),
         architecture: "x86_64".to_owned(),
@@ -40,7 +45,7 @@ async fn host(channel: Channel) -> mpsc::Sender<v1::AgentMessage> {
     };
     for message in [
         Message::Hello(hello),
-        Message::Providers(v1::ProviderTree { providers: vec![root] }),
+        Message::Providers(v1::ProviderTree { providers: vec![root()] }),
         Message::AllReported(v1::AllReported {}),
     ] {
         sender.send(v1::AgentMessage { message: Some(message) }).await.expect("it is empty");
@@ -65,7 +70,7 @@ async fn host(channel: Channel) -> mpsc::Sender<v1::AgentMessage> {
 }
 
 /// Makes so many instances.
-async fn instances(channel: &Channel, count: u32) {
+pub(crate) async fn instances(channel: &Channel, count: u32) {
     let flavor = v1::Flavor { name: "small".to_owned(), vcpus: 1, memory_mb: 1, ..v1::Flavor::default() };
     let mut fleet = FleetClient::new(channel.clone());
     fleet.create_flavor(v1::CreateFlavorRequest { flavor: Some(flavor) }).await.expect("it is new");
@@ -89,7 +94,7 @@ async fn instances(channel: &Channel, count: u32) {
     }
 }
 
-async fn connect(address: &str) -> Channel {
+pub(crate) async fn connect(address: &str) -> Channel {
     Endpoint::new(format!("http://{address}")).expect("a valid URL").connect().await.expect("it listens")
 }
 
