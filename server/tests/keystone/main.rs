@@ -352,8 +352,8 @@ fn a_flood_that_does_not_wait_starves_no_new_token_of_its_address() {
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
         runtime.block_on(async {
-            identify("good-0".to_owned()).await.unwrap();
             keystone.take(TIME_OF_KEYSTONE);
+            identify("good-0".to_owned()).await.unwrap();
             let mut tick = tokio::time::interval(Duration::from_secs(1) / a_second);
             let mut good: Vec<_> = Vec::new();
             for number in 0..a_second * 4 {
@@ -370,8 +370,7 @@ fn a_flood_that_does_not_wait_starves_no_new_token_of_its_address() {
             for valid in good {
                 waits.push(valid.await.unwrap());
             }
-            println!("{a_second} unknown tokens a second, new valid ones: {waits:.2?}");
-            assert!(waits.len() == 11 && waits.iter().all(Result::is_ok), "{waits:?}");
+            assert!(waits.len() == 11 && waits.iter().all(Result::is_ok), "{a_second}: {waits:?}");
         });
     }
 }
@@ -379,23 +378,19 @@ fn a_flood_that_does_not_wait_starves_no_new_token_of_its_address() {
 /// Clients of a proxy had one address, so the unknown tokens of one delayed the new ones of all.
 #[test]
 fn clients_of_a_trusted_proxy_have_addresses_of_their_own() {
-    for (is_trusted, expected) in [(true, 200), (false, 503)] {
-        let keystone = FakeKeystone::start();
-        let settings = KeystoneSettings { timeout: Duration::from_secs(2), ..settings(&keystone) };
-        let auth = Auth::Keystone(Arc::new(Keystone::new(&settings).unwrap()));
-        let proxies = if is_trusted { vec!["127.0.0.0/8".to_owned()] } else { Vec::new() };
-        let trusted_proxies = TrustedProxies::new(&proxies).unwrap();
-        let berth = Berth::with(ServiceOptions { auth, trusted_proxies, ..ServiceOptions::noauth2() });
-        for token in ["first", "good"] {
-            keystone.issue(token, "admin", fake::PROJECT, Duration::from_secs(3600));
-        }
-        assert_eq!(berth.status_for("first", "192.0.2.7"), 200);
-        keystone.hold("unknown-");
-        let flood: Vec<_> =
-            (0..34).map(|number| berth.send_for(&format!("unknown-{number}"), "198.51.100.9")).collect();
-        keystone.until_under_way(12);
-        assert_eq!(berth.status_for("good", "192.0.2.7"), expected, "trusted: {is_trusted}");
-        drop(flood);
-        keystone.release();
+    let keystone = FakeKeystone::start();
+    let auth = Auth::Keystone(Arc::new(Keystone::new(&settings(&keystone)).unwrap()));
+    let trusted_proxies = TrustedProxies::new(&["127.0.0.0/8".to_owned()]).unwrap();
+    let berth = Berth::with(ServiceOptions { auth, trusted_proxies, ..ServiceOptions::noauth2() });
+    for token in ["first", "good"] {
+        keystone.issue(token, "admin", fake::PROJECT, Duration::from_secs(3600));
     }
+    assert_eq!(berth.status_for("first", "192.0.2.7"), 200);
+    keystone.hold("unknown-");
+    let flood: Vec<_> =
+        (0..34).map(|number| berth.send_for(&format!("unknown-{number}"), "198.51.100.9")).collect();
+    keystone.until_under_way(12);
+    assert_eq!(berth.status_for("good", "192.0.2.7"), 200);
+    drop(flood);
+    keystone.release();
 }

@@ -5,8 +5,8 @@
 //! is revoked meanwhile is believed until then. Tokens are never logged: a few digits of the hash stand for them.
 //!
 //! Clients take turns by their addresses, so that a flood of unknown tokens from one address delays
-//! neither known tokens nor new ones of others. Nothing tells a new valid token from an unknown one
-//! of the same address but Keystone, so the flood and the valid tokens share the questions that may
+//! neither known tokens nor new ones of others. Only Keystone distinguishes a new valid token from an unknown one
+//! of the same address, so the flood and the valid tokens share the questions that may
 //! be asked at a time. There are as many of these as Keystone takes without delay ([`pace`]). Beyond
 //! that, the latest token and the one that has waited longest come next in turn, and tokens of
 //! clients that have gone are not asked about.
