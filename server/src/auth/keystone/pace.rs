@@ -15,9 +15,9 @@ const MOST: usize = 128;
 /// An answer is slow if it takes more than so many times as long as the fastest ones.
 const SLOW: u32 = 2;
 
-/// With each answer, the time of the fastest ones grows by one part in so many: Keystone may have
-/// become slower.
-const FORGETTING: u32 = 1_000;
+/// After so many answers, the number of questions and the time of the fastest ones are found again:
+/// Keystone may have become slower.
+const FOUND_FOR: u32 = 1_000;
 
 /// The number of questions at a time.
 #[derive(Debug)]
@@ -25,11 +25,13 @@ pub(super) struct Pace {
     at_once: usize,
     /// The time of the fastest answers.
     fastest: Duration,
+    /// The number of answers since these were found.
+    answers: u32,
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { at_once: LEAST, fastest: Duration::MAX }
+        Self { at_once: LEAST, fastest: Duration::MAX, answers: 0 }
     }
 }
 
@@ -45,7 +47,11 @@ impl Pace {
 
     /// Notes how long an answer took, and whether more questions wait.
     pub(super) fn note(&mut self, took: Duration, has_waiting: bool) {
-        self.fastest = self.fastest.saturating_add(self.fastest / FORGETTING).min(took);
+        if self.answers == FOUND_FOR {
+            *self = Self::default();
+        }
+        self.answers += 1;
+        self.fastest = self.fastest.min(took);
         if took > self.fastest.saturating_mul(SLOW) {
             self.at_once = (self.at_once - 1).max(LEAST);
         } else if has_waiting {
@@ -86,9 +92,16 @@ mod tests {
     #[test]
     fn one_that_has_too_much_to_do_is_asked_less() {
         let mut pace = Pace::default();
-        answers(&mut pace, 24, 2_000);
+        answers(&mut pace, 24, 900);
         assert!((24..=2 * 24 + 1).contains(&pace.at_once()), "{}", pace.at_once());
-        answers(&mut pace, 2, 2_000);
-        assert_eq!(pace.at_once(), 16, "never less than that");
+        for _ in 0..5_000 {
+            answers(&mut pace, 24, 1);
+            assert!(pace.at_once() <= 2 * 24 + 1, "{}", pace.at_once());
+        }
+        // It has become faster, or slower.
+        answers(&mut pace, 1_000, 1_900);
+        assert_eq!(pace.at_once(), 128);
+        answers(&mut pace, 2, 1_900);
+        assert!(pace.at_once() <= 2 * 18 + 1, "{}: 16 are always asked", pace.at_once());
     }
 }
