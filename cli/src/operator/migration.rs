@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use super::connection::{Client, PAGE, all, request};
 use super::record::{Format, Record, print_list};
 use super::refusal::Answer;
-use super::{Common, Project, Scope, run};
+use super::{ProjectOptions, Scope};
 use crate::Ending;
 
 /// Show the moves of servers: resizes and migrations
@@ -22,9 +22,7 @@ Examples:
 A migration that is `finished` waits for `berth server resize confirm` or `revert`.")]
 pub(crate) struct Migrations {
     #[command(flatten)]
-    common: Common,
-    #[command(flatten)]
-    project: Project,
+    options: ProjectOptions,
     #[command(subcommand)]
     action: Action,
 }
@@ -77,12 +75,12 @@ const COLUMNS: [&str; 8] =
 
 impl Migrations {
     pub(crate) fn run(self) -> Result<Ending> {
-        let Self { common, project: Project { project }, action } = self;
-        run(&common.connection, async |client| match action {
-            Action::List(list) => list.run(&client, &project, common.format).await,
+        let Self { options, action } = self;
+        options.run(async |client, project, format| match action {
+            Action::List(list) => list.run(&client, &project, format).await,
             Action::Show { migration, scope } => {
                 let wanted = GetMigrationRequest { migration, project: scope.project(&project) };
-                record(client.instances().get_migration(request(wanted)).await.answer()?).print(common.format)
+                record(client.instances().get_migration(request(wanted)).await.answer()?).print(format)
             }
         })
     }

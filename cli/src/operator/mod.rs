@@ -61,6 +61,23 @@ pub(crate) struct Project {
     pub(crate) project: String,
 }
 
+/// Options of every command for things of a project.
+#[derive(Args)]
+struct ProjectOptions {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    project: Project,
+}
+
+impl ProjectOptions {
+    /// Connects and does the work, which gets the project and how to print.
+    fn run(self, work: impl AsyncFnOnce(Client, String, Format) -> Result<()>) -> Result<Ending> {
+        let Self { common, project: Project { project } } = self;
+        run(&common.connection, async |client| work(client, project, common.format).await)
+    }
+}
+
 /// The projects that a command names or lists things of.
 #[derive(Args)]
 pub(crate) struct Scope {

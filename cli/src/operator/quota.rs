@@ -6,10 +6,10 @@ use anyhow::Result;
 use berth_api::v1::{GetQuotaRequest, Quota, SetQuotaRequest};
 use clap::{Args, Subcommand};
 
+use super::ProjectOptions;
 use super::connection::request;
 use super::record::Record;
 use super::refusal::Answer;
-use super::{Common, Project, run};
 use crate::Ending;
 
 /// Manage the quotas of projects
@@ -21,9 +21,7 @@ Examples:
   berth quota set --project shop --instances unlimited")]
 pub(crate) struct Quotas {
     #[command(flatten)]
-    common: Common,
-    #[command(flatten)]
-    project: Project,
+    options: ProjectOptions,
     #[command(subcommand)]
     action: Action,
 }
@@ -82,8 +80,8 @@ impl Set {
 
 impl Quotas {
     pub(crate) fn run(self) -> Result<Ending> {
-        let Self { common, project: Project { project }, action } = self;
-        run(&common.connection, async |client| {
+        let Self { options, action } = self;
+        options.run(async |client, project, format| {
             let mut fleet = client.fleet();
             let wanted = GetQuotaRequest { project: project.clone() };
             let known = fleet.get_quota(request(wanted)).await.answer()?;
@@ -94,7 +92,7 @@ impl Quotas {
                     fleet.set_quota(request(wanted)).await.answer()?
                 }
             };
-            record(quota).print(common.format)
+            record(quota).print(format)
         })
     }
 }

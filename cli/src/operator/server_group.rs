@@ -11,7 +11,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::connection::{Client, PAGE, all, request};
 use super::record::{Format, Record, print_list};
 use super::refusal::Answer;
-use super::{Common, Project, Scope, run};
+use super::{ProjectOptions, Scope};
 use crate::Ending;
 
 /// Manage server groups
@@ -25,9 +25,7 @@ Examples:
 GROUP is a group's UUID, or its name if only one of the project has it.")]
 pub(crate) struct ServerGroups {
     #[command(flatten)]
-    common: Common,
-    #[command(flatten)]
-    project: Project,
+    options: ProjectOptions,
     #[command(subcommand)]
     action: Action,
 }
@@ -93,8 +91,8 @@ impl From<Wanted> for Policy {
 
 impl ServerGroups {
     pub(crate) fn run(self) -> Result<Ending> {
-        let Self { common, project: Project { project }, action } = self;
-        run(&common.connection, async |client| act(&client, action, project, common.format).await)
+        let Self { options, action } = self;
+        options.run(async |client, project, format| act(&client, action, project, format).await)
     }
 }
 

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::connection::{Client, PAGE, all, request as timed};
 use super::record::{Format, print_list};
 use super::refusal::Answer;
-use super::{Common, Project, Scope, run};
+use super::{ProjectOptions, Scope};
 use crate::Ending;
 pub(crate) use act::EvacuationTerms;
 use act::{Evacuate, Migrate, Named, Operation, Reboot, Resize};
@@ -41,9 +41,7 @@ Examples:
 SERVER is a server's UUID, or its name if only one of the project has it.")]
 pub(crate) struct Servers {
     #[command(flatten)]
-    common: Common,
-    #[command(flatten)]
-    project: Project,
+    options: ProjectOptions,
     #[command(subcommand)]
     action: Action,
 }
@@ -133,8 +131,8 @@ enum Event {
 
 impl Servers {
     pub(crate) fn run(self) -> Result<Ending> {
-        let Self { common, project: Project { project }, action } = self;
-        run(&common.connection, async |client| act(&client, action, project, common.format).await)
+        let Self { options, action } = self;
+        options.run(async |client, project, format| act(&client, action, project, format).await)
     }
 }
 
