@@ -183,8 +183,8 @@ impl Inputs {
         let policy = policy(&settings.policy);
         let auth = auth(settings);
         let tls = tls::read(&settings.tls).and_then(|tls| {
-            let is_open = tls.is_none() && !settings.grpc_listen.ip().is_loopback();
-            if is_open { Err(tls::needed(settings.grpc_listen)) } else { Ok(tls) }
+            let checked = Grpc::check_address(settings.grpc_listen, tls.as_ref());
+            checked.map(|()| tls).map_err(|error| tls::advised(error, &settings.tls))
         });
         let data = directory(settings);
         let beside = data.as_ref().ok().and_then(Option::as_deref);
@@ -384,7 +384,7 @@ async fn serve(
     }
     tracing::info!(address = %grpc.address()?, tls = tls.is_some(), "serving gRPC");
     tracing::info!(address = %server.address()?, auth = ?settings.auth, "serving the Placement API");
-    if settings.auth == AuthChoice::Noauth2 && !address.ip().is_loopback() {
+    if settings.is_open() {
         tracing::warn!(
             "serve.dangerous_anybody_is_administrator: everybody who reaches this address can do anything"
         );

@@ -253,10 +253,14 @@ impl ServeSettings {
         self.limits.validate().map_err(ToOwned::to_owned)
     }
 
+    /// Whether any client on another machine can be an administrator.
+    pub(crate) fn is_open(&self) -> bool {
+        self.auth == AuthChoice::Noauth2 && !self.listen.ip().is_loopback()
+    }
+
     /// Settings that cannot be together: the one to change, and why.
     pub(super) fn conflict(&self) -> Option<(&'static str, String)> {
-        let is_open = self.auth == AuthChoice::Noauth2 && !self.listen.ip().is_loopback();
-        (is_open && !self.dangerous_anybody_is_administrator).then(|| {
+        (self.is_open() && !self.dangerous_anybody_is_administrator).then(|| {
             let problem = format!(
                 "{} is not a loopback address, and with serve.auth = \"noauth2\" everybody who reaches it is an administrator if they \
                  say so; use serve.auth = \"keystone\", or a loopback address, or set \

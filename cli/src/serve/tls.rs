@@ -1,6 +1,5 @@
 //! The certificates of `berth serve`.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow};
@@ -33,18 +32,12 @@ pub(super) fn read(table: &TlsTable) -> Result<Option<Tls>> {
 /// Why there is no gRPC, with the setting to look at.
 pub(super) fn advised(error: BindError, table: &TlsTable) -> anyhow::Error {
     match error {
-        BindError::Open(address) => needed(address),
+        BindError::Open(_) => anyhow!(
+            "serve.grpc_listen: {error}, so it needs certificates: serve.tls.certificate, serve.tls.key and serve.tls.client_ca"
+        ),
         BindError::Tls(error) => invalid(&error, table),
         BindError::Listen(..) => anyhow::Error::new(error).context("serve.grpc_listen"),
     }
-}
-
-/// That an address needs certificates.
-pub(super) fn needed(address: SocketAddr) -> anyhow::Error {
-    anyhow!(
-        "serve.grpc_listen: {}, so it needs certificates: serve.tls.certificate, serve.tls.key and serve.tls.client_ca",
-        BindError::Open(address)
-    )
 }
 
 fn invalid(error: &InvalidTls, table: &TlsTable) -> anyhow::Error {

@@ -76,6 +76,14 @@ pub enum BindError {
 }
 
 impl Grpc {
+    /// Checks that calls may be served on the address: without certificates, only loopback addresses.
+    ///
+    /// # Errors
+    /// [`BindError::Open`].
+    pub fn check_address(address: SocketAddr, tls: Option<&Tls>) -> Result<(), BindError> {
+        if tls.is_some() || address.ip().is_loopback() { Ok(()) } else { Err(BindError::Open(address)) }
+    }
+
     /// Starts to listen. Calls wait until [`Self::run`].
     ///
     /// # Errors
@@ -85,11 +93,8 @@ impl Grpc {
         tls: Option<&Tls>,
         service: Arc<Service>,
     ) -> Result<Self, BindError> {
-        let server = match tls {
-            Some(tls) => tls.secure(settings())?,
-            None if address.ip().is_loopback() => settings(),
-            None => return Err(BindError::Open(address)),
-        };
+        Self::check_address(address, tls)?;
+        let server = tls.map_or_else(|| Ok(settings()), |tls| tls.secure(settings()))?;
         let listener = TcpListener::bind(address).await.map_err(|error| BindError::Listen(address, error))?;
         let revocations = tls.and_then(|tls| tls.revocations.clone());
         Ok(Self { service, listener, server, revocations })
