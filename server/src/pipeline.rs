@@ -1,4 +1,12 @@
 //! Request processing before and after the handler.
+//!
+//! ```text
+//! handle ─► process ─► authenticate ─► read_body ─► dispatch ─────────► respond ─► response
+//!              │                                       │
+//!              │ invalid head, CORS preflight          ├─ call_handler; of a lengthy request on
+//!              ▼                                       │  another thread, when it is its turn
+//!           response                                   └─ wait until what the response shows is durable
+//! ```
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,8 +26,9 @@ use crate::http::body::{self, RequestBody};
 use crate::http::connections::{Activity, Holder};
 use crate::http::forwarded::one_address;
 use crate::http::headers::joined;
+use crate::http::reply::{self, Reply};
 use crate::http::socket::Socket;
-use crate::http::{cors, guard, reply};
+use crate::http::{cors, guard};
 use crate::lengthy;
 use crate::metrics::Outcome;
 use crate::microversion::{self, InvalidMicroversion, Microversion};
@@ -35,32 +44,28 @@ const REQUEST_ID: &str = "x-openstack-request-id";
 /// The size in bytes up to which an unused body is read, so that the connection can be reused.
 const SHORT_BODY: u64 = 16 << 10;
 
-/// Responds to one request.
-pub(crate) async fn answer(service: &Arc<Service>, request: Request) -> Response<Body> {
+/// Handles one request.
+pub(crate) async fn handle(service: &Arc<Service>, request: Request) -> Response<Body> {
     #[expect(clippy::disallowed_methods, reason = "measures latencies; no result depends on them")]
     let start = Instant::now();
-    #[expect(clippy::disallowed_methods, reason = "a request id must be unique; no result depends on it")]
-    let request_id = format!("req-{}", Uuid::new_v4());
     let (parts, body) = request.into_parts();
-    let path = service.mount.path(parts.uri.path());
-    let asked =
-        Asked { service, parts: &parts, path: &path, route: Route::of(&path), request_id: &request_id };
-    let Exchange { mut response, version, is_unread } = asked.answer(body).await;
-    asked.finish(&mut response);
+    let head = Arc::new(RequestHead::new(service, parts));
+    let Processed { mut response, version, is_unread } = head.process(body).await;
+    head.add_headers(&mut response);
     if is_unread {
         close(&mut response);
     }
     let outcome = Outcome {
-        method: method_name(&parts.method),
-        route: asked.route.map_or("(none)", |route| route.template()),
+        method: method_name(&head.parts.method),
+        route: head.route.as_ref().map_or("(none)", Route::template),
         status: response.status().as_u16(),
     };
     let seconds = start.elapsed().as_secs_f64();
     service.metrics.note(&outcome, seconds);
     tracing::info!(
-        request_id,
+        request_id = head.request_id,
         method = outcome.method,
-        uri = %parts.uri,
+        uri = %head.parts.uri,
         status = outcome.status,
         microversion = version.map(tracing::field::display),
         microseconds = start.elapsed().as_micros(),
@@ -69,55 +74,77 @@ pub(crate) async fn answer(service: &Arc<Service>, request: Request) -> Response
     response
 }
 
+/// A request whose head was received.
+struct RequestHead {
+    service: Arc<Service>,
+    parts: Parts,
+    route: Option<Route>,
+    request_id: String,
+}
+
+/// The rest of what a handler needs of a request.
+struct Received {
+    identity: Arc<Identity>,
+    version: Microversion,
+    query: Result<Query, Failure>,
+    body: Result<RequestBody, Failure>,
+}
+
 /// A response and properties of its request.
-struct Exchange {
+struct Processed {
     response: Response<Body>,
     version: Option<Microversion>,
     /// Whether a part of the request is unread. The connection cannot be reused then.
     is_unread: bool,
 }
 
-/// A request whose head was received.
-struct Asked<'a> {
-    service: &'a Arc<Service>,
-    parts: &'a Parts,
-    /// The path, relative to the path of the public URL.
-    path: &'a str,
-    route: Option<Route<'a>>,
-    request_id: &'a str,
+/// Where and when a lengthy request is served.
+struct Place<'a> {
+    threads: &'a Searches,
+    turn: Turn,
+    _watch: Option<Watch>,
 }
 
-impl Asked<'_> {
-    async fn answer(&self, body: Body) -> Exchange {
-        let Self { service, parts: Parts { method, headers, .. }, .. } = *self;
+impl RequestHead {
+    fn new(service: &Arc<Service>, parts: Parts) -> Self {
+        #[expect(clippy::disallowed_methods, reason = "a request id must be unique; no result depends on it")]
+        let request_id = format!("req-{}", Uuid::new_v4());
+        let route = Route::of(&service.mount.path(parts.uri.path()));
+        Self { service: Arc::clone(service), parts, route, request_id }
+    }
+
+    /// All steps from the head to the response, which lacks only the headers that all responses have.
+    async fn process(self: &Arc<Self>, body: Body) -> Processed {
+        let Self { service, parts: Parts { method, uri, headers, .. }, .. } = &**self;
+        let options = &service.options;
         if let Some(violation) = guard::violation(headers) {
             let version = Microversion::of(headers).ok();
-            let exchange = self.fail(&Failure::bad_request(violation.to_string()), version);
-            return Exchange { is_unread: true, ..exchange };
+            let response = self.refuse(&Failure::bad_request(violation.to_string()), version);
+            return Processed { response, version, is_unread: true };
         }
-        if service.options.cors.is_on() && cors::is_preflight(method) {
+        if options.cors.is_on() && cors::is_preflight(method) {
             let mut response = Response::new(Body::empty());
-            response.headers_mut().extend(service.options.cors.preflight(headers));
-            return Exchange { response, version: None, is_unread: !body.is_end_stream() };
+            response.headers_mut().extend(options.cors.preflight(headers));
+            return Processed { response, version: None, is_unread: !body.is_end_stream() };
         }
-        let admitted = self.admit().await;
-        let (body, is_unread) = match &admitted {
-            Ok((identity, _)) => {
-                self.note_holder(identity);
-                self.receive_body(body, identity).await
+        match self.authenticate().await {
+            Ok((identity, version)) => {
+                self.note_holder(&identity);
+                let (body, is_unread) = self.read_body(body, &identity).await;
+                let query = Query::parse(uri.query().unwrap_or_default(), &options.limits);
+                let outcome = self.dispatch(Received { identity, version, query, body }).await;
+                Processed { response: self.respond(outcome, version), version: Some(version), is_unread }
             }
-            Err(_) => (Ok(RequestBody::default()), body::discard(body, &service.options.limits)),
-        };
-        let exchange = match admitted {
-            Ok((identity, version)) => self.exchange(body, identity, version).await,
-            Err(failure) => self.fail(&failure, None),
-        };
-        Exchange { is_unread, ..exchange }
+            Err(failure) => {
+                let is_unread = body::discard(body, &options.limits);
+                Processed { response: self.refuse(&failure, None), version: None, is_unread }
+            }
+        }
     }
 
     /// Authenticates the caller and selects the microversion. Needs only the head of the request.
-    async fn admit(&self) -> Result<(Arc<Identity>, Microversion), Failure> {
-        let identity = self.identify().await?;
+    async fn authenticate(&self) -> Result<(Arc<Identity>, Microversion), Failure> {
+        let identity = self.identity().await?;
         let version = Microversion::of(&self.parts.headers).map_err(|error| invalid_version(&error))?;
         Ok((identity, version))
     }
@@ -131,9 +158,27 @@ impl Asked<'_> {
         }
     }
 
+    async fn identity(&self) -> Result<Arc<Identity>, Failure> {
+        if self.route == Some(Route::Root) {
+            return Ok(Arc::default()); // the version document is public
+        }
+        let socket = self.socket();
+        let client = self.client(socket).map_or_else(String::new, |address| address.to_string());
+        let gone = searches::gone(socket.cloned());
+        let identity = self.service.options.auth.identify(&self.parts.headers, &client, gone).await;
+        identity.map_err(|error| match error {
+            Unauthenticated::NoToken | Unauthenticated::Rejected => Failure::unauthorized(error.to_string()),
+            Unauthenticated::Unavailable => Failure::unavailable(error.to_string()),
+        })
+    }
+
+    fn socket(&self) -> Option<&Socket> {
+        self.parts.extensions.get()
+    }
+
     /// Reads the body if a handler needs it; also returns whether a part of the body is unread.
-    async fn receive_body(&self, body: Body, identity: &Identity) -> (Result<RequestBody, Failure>, bool) {
-        let Self { service, parts, route, .. } = *self;
+    async fn read_body(&self, body: Body, identity: &Identity) -> (Result<RequestBody, Failure>, bool) {
+        let Self { service, parts, route, .. } = self;
         let limits = &service.options.limits;
         if body.is_end_stream() {
             return (Ok(RequestBody::default()), false);
@@ -142,7 +187,7 @@ impl Asked<'_> {
             let reason = "content-type header required when content-length > 0";
             return (Err(Failure::bad_request(reason)), body::discard(body, limits));
         }
-        let rule = route.and_then(|route| route.body_rule(&parts.method));
+        let rule = route.as_ref().and_then(|route| route.body_rule(&parts.method));
         let project = identity.project_id.as_deref();
         let is_needed = rule.is_some_and(|rule| service.policy().allows(rule, identity, project));
         let is_short = body.size_hint().upper().is_some_and(|bytes| bytes <= SHORT_BODY);
@@ -154,56 +199,34 @@ impl Asked<'_> {
         (read, is_unread)
     }
 
-    /// Processes a request that was received completely.
-    async fn exchange(
-        &self,
-        body: Result<RequestBody, Failure>,
-        identity: Arc<Identity>,
-        version: Microversion,
-    ) -> Exchange {
+    /// Runs the handler, and waits until the state that its reply shows is durable.
+    async fn dispatch(self: &Arc<Self>, received: Received) -> Result<Reply, Failure> {
         let stop = Stop::default();
-        let place = match self.take_turn(&body, &identity, &stop).await {
-            Ok(place) => place,
-            Err(failure) => return self.fail(&failure, Some(version)),
-        };
+        let place = self.take_turn(&received, &stop).await?;
         let _processing = self.parts.extensions.get().map(Activity::work);
-        let epoch = self.service.epoch();
-        let answer = match place {
-            Some(place) => self.run_elsewhere(place, &epoch, body, &identity, version, &stop).await,
-            None => self.serve(&epoch, body, &identity, version, stop),
+        let (epoch, identity) = (self.service.epoch(), Arc::clone(&received.identity));
+        let reply = match place {
+            Some(place) => self.call_handler_elsewhere(place, &epoch, received, &stop).await,
+            None => self.call_handler(&epoch, received, stop),
         };
-        let answer = answer.and_then(|reply| self.count_in_flight(reply, &identity));
-        if let Err(unknown) = epoch.wait_before_response(self.purpose()).await {
-            return self.fail(&Failure::unavailable(sentence(&unknown)), Some(version));
-        }
-        match answer {
-            Ok(reply) => {
-                let base = self.service.mount.base_url(&self.parts.headers);
-                let mut response = reply.into_response(version, &base);
-                set_microversion(&mut response, version);
-                Exchange { response, version: Some(version), is_unread: false }
-            }
-            Err(failure) => self.fail(&failure, Some(version)),
-        }
+        let reply = reply.and_then(|reply| self.count_in_flight(reply, &identity));
+        let durable = epoch.wait_before_response(self.purpose()).await;
+        durable.map_err(|unknown| Failure::unavailable(sentence(&unknown)))?;
+        reply
     }
 
     /// Waits for a turn of a request that may take long. Starts the watch that stops a search for
     /// candidates. Returns `None` for other requests.
-    async fn take_turn(
-        &self,
-        body: &Result<RequestBody, Failure>,
-        identity: &Identity,
-        stop: &Stop,
-    ) -> Result<Option<Place<'_>>, Failure> {
+    async fn take_turn(&self, received: &Received, stop: &Stop) -> Result<Option<Place<'_>>, Failure> {
         let searches = self.route == Some(Route::Candidates) && self.parts.method == Method::GET;
         let threads = match searches {
             true => &self.service.searches,
-            false if self.is_lengthy(body) => &self.service.lengthy,
+            false if self.is_lengthy(received) => &self.service.lengthy,
             false => return Ok(None),
         };
-        let client = self.parts.extensions.get::<Socket>().cloned();
+        let client = self.socket().cloned();
         let turn = tokio::select! {
-            turn = threads.turn(&identity.user_id) => turn,
+            turn = threads.turn(&received.identity.user_id) => turn,
             () = searches::gone(client.clone()) => return Err(Failure::unavailable("The client is gone.")),
         };
         let turn = turn.map_err(|error| Failure::unavailable(error.to_string()))?;
@@ -212,79 +235,46 @@ impl Asked<'_> {
         Ok(Some(Place { threads, turn, _watch: watch }))
     }
 
-    fn is_lengthy(&self, body: &Result<RequestBody, Failure>) -> bool {
-        let (Some(route), Ok(arrived)) = (self.route, body) else { return false };
-        let parts = self.parts;
-        let query = Query::parse(parts.uri.query().unwrap_or_default(), &self.service.options.limits);
-        let parameter = |name: &'static str| query.as_ref().ok().and_then(|query| query.get(name));
-        let epoch = self.service.epoch();
-        lengthy::is_lengthy(&epoch.index, (&parts.method, route), parameter, arrived.bytes.len())
+    fn is_lengthy(&self, received: &Received) -> bool {
+        let (Some(route), Ok(query), Ok(body)) = (&self.route, &received.query, &received.body) else {
+            return false; // it is refused
+        };
+        let (method, epoch) = (&self.parts.method, self.service.epoch());
+        lengthy::is_lengthy(&epoch.index, (method, route), |name| query.get(name), body.bytes.len())
     }
 
-    /// Serves a request on another thread.
-    async fn run_elsewhere(
-        &self,
+    /// Calls the handler of the route on another thread.
+    async fn call_handler_elsewhere(
+        self: &Arc<Self>,
         Place { threads, turn, _watch }: Place<'_>,
         epoch: &Arc<Epoch>,
-        body: Result<RequestBody, Failure>,
-        identity: &Arc<Identity>,
-        version: Microversion,
+        received: Received,
         stop: &Stop,
-    ) -> Result<reply::Reply, Failure> {
-        let (service, parts) = (Arc::clone(self.service), self.parts.clone());
-        let (path, request_id) = (self.path.to_owned(), self.request_id.to_owned());
-        let (epoch, identity, stopped) = (Arc::clone(epoch), Arc::clone(identity), stop.clone());
-        let found = threads.run(turn, stop, move || {
-            let route = Route::of(&path);
-            let asked =
-                Asked { service: &service, parts: &parts, path: &path, route, request_id: &request_id };
-            asked.serve(&epoch, body, &identity, version, stopped)
-        });
-        found.await.unwrap_or_else(|| Err(Failure::internal()))
+    ) -> Result<Reply, Failure> {
+        let (head, epoch, stopped) = (Arc::clone(self), Arc::clone(epoch), stop.clone());
+        let reply = threads.run(turn, stop, move || head.call_handler(&epoch, received, stopped));
+        reply.await.unwrap_or_else(|| Err(Failure::internal()))
+    }
+
+    /// Calls the handler of the route, if the epoch admits the request.
+    fn call_handler(&self, epoch: &Epoch, received: Received, stop: Stop) -> Result<Reply, Failure> {
+        let Self { service, parts: Parts { method, headers, .. }, .. } = self;
+        let Received { identity, version, query, body } = received;
+        let body = body?;
+        let route = self.route.as_ref().ok_or_else(Failure::no_such_resource)?;
+        // The version document is independent of the state.
+        if *route != Route::Root {
+            epoch.admit(self.purpose()).map_err(|error| Failure::unavailable(sentence(&error)))?;
+        }
+        let (index, fleet, identity, query) = (&*epoch.index, &*epoch.fleet, &*identity, query?);
+        let call = Call { service, index, fleet, version, identity, headers, query, body, now: now(), stop };
+        route.serve(method, &call)
     }
 
     /// Counts a large response as being in flight until the client has received it.
-    fn count_in_flight(&self, mut reply: reply::Reply, identity: &Identity) -> Result<reply::Reply, Failure> {
+    fn count_in_flight(&self, mut reply: Reply, identity: &Identity) -> Result<Reply, Failure> {
         reply.body = body::counted(reply.body, &self.service.in_flight, &identity.user_id)?;
         Ok(reply)
-    }
-
-    /// Creates an error response.
-    fn fail(&self, failure: &Failure, version: Option<Microversion>) -> Exchange {
-        let form = ErrorForm::of(joined(&self.parts.headers, &header::ACCEPT).as_deref());
-        let mut response = match failure.status {
-            StatusCode::UNAUTHORIZED => {
-                let by_keystone = self.service.options.auth.challenge().is_some();
-                reply::unauthorized(failure, form, by_keystone)
-            }
-            _ => reply::failure(failure, version, form, self.request_id),
-        };
-        if let Some(version) = version {
-            set_microversion(&mut response, version);
-        }
-        Exchange { response, version, is_unread: false }
-    }
-
-    fn serve(
-        &self,
-        epoch: &Epoch,
-        body: Result<RequestBody, Failure>,
-        identity: &Identity,
-        version: Microversion,
-        stop: Stop,
-    ) -> Result<reply::Reply, Failure> {
-        let Self { service, parts: Parts { method, uri, headers, .. }, .. } = *self;
-        let body = body?;
-        let route = self.route.ok_or_else(Failure::no_such_resource)?;
-        // The version document is independent of the state.
-        if route != Route::Root {
-            epoch.admit(self.purpose()).map_err(|error| Failure::unavailable(sentence(&error)))?;
-        }
-        let query = Query::parse(uri.query().unwrap_or_default(), &service.options.limits)?;
-        let index = &epoch.index;
-        let fleet = &*epoch.fleet;
-        let call = Call { service, index, fleet, version, identity, headers, query, body, now: now(), stop };
-        route.serve(method, &call)
     }
 
     /// How the request uses the index. Candidates are advisory, because a claim checks them again.
@@ -297,18 +287,33 @@ impl Asked<'_> {
         }
     }
 
-    async fn identify(&self) -> Result<Arc<Identity>, Failure> {
-        if self.path == "/" {
-            return Ok(Arc::default()); // the version document is public
+    /// Creates the response to a request that was dispatched.
+    fn respond(&self, outcome: Result<Reply, Failure>, version: Microversion) -> Response<Body> {
+        match outcome {
+            Ok(reply) => {
+                let base = self.service.mount.base_url(&self.parts.headers);
+                let mut response = reply.into_response(version, &base);
+                set_microversion(&mut response, version);
+                response
+            }
+            Err(failure) => self.refuse(&failure, Some(version)),
         }
-        let socket = self.parts.extensions.get::<Socket>();
-        let client = self.client(socket).map_or_else(String::new, |address| address.to_string());
-        let gone = searches::gone(socket.cloned());
-        let identity = self.service.options.auth.identify(&self.parts.headers, &client, gone).await;
-        identity.map_err(|error| match error {
-            Unauthenticated::NoToken | Unauthenticated::Rejected => Failure::unauthorized(error.to_string()),
-            Unauthenticated::Unavailable => Failure::unavailable(error.to_string()),
-        })
+    }
+
+    /// Creates an error response.
+    fn refuse(&self, failure: &Failure, version: Option<Microversion>) -> Response<Body> {
+        let form = ErrorForm::of(joined(&self.parts.headers, &header::ACCEPT).as_deref());
+        let mut response = match failure.status {
+            StatusCode::UNAUTHORIZED => {
+                let by_keystone = self.service.options.auth.challenge().is_some();
+                reply::unauthorized(failure, form, by_keystone)
+            }
+            _ => reply::failure(failure, version, form, &self.request_id),
+        };
+        if let Some(version) = version {
+            set_microversion(&mut response, version);
+        }
+        response
     }
 
     /// The address of the client, whose connection counts for it until it is identified.
@@ -324,11 +329,11 @@ impl Asked<'_> {
     }
 
     /// Adds the headers that all responses have.
-    fn finish(&self, response: &mut Response<Body>) {
-        let Self { service, parts: Parts { method, headers: request, .. }, .. } = *self;
+    fn add_headers(&self, response: &mut Response<Body>) {
+        let Self { service, parts: Parts { method, headers: request, .. }, .. } = self;
         let status = response.status();
         let headers = response.headers_mut();
-        reply::insert(headers, header::HeaderName::from_static(REQUEST_ID), self.request_id);
+        reply::insert(headers, header::HeaderName::from_static(REQUEST_ID), &self.request_id);
         if service.options.cors.is_on() && !cors::is_preflight(method) {
             service.options.cors.decorate(request, headers);
         }
@@ -354,13 +359,6 @@ fn invalid_version(error: &InvalidMicroversion) -> Failure {
         InvalidMicroversion::Unacceptable(_) => Failure::not_acceptable(reason),
         InvalidMicroversion::Malformed(_) => Failure::bad_request(reason),
     }
-}
-
-/// Where and when a lengthy request is served.
-struct Place<'a> {
-    threads: &'a Searches,
-    turn: Turn,
-    _watch: Option<Watch>,
 }
 
 /// Closes the connection after this response, because unread parts of the request may follow on it.

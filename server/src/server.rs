@@ -132,7 +132,7 @@ async fn respond(service: &Arc<Service>, request: Request<Body>) -> Response<Bod
         _ => None,
     };
     match (about_itself, request.method()) {
-        (None, _) => pipeline::answer(service, request).await,
+        (None, _) => pipeline::handle(service, request).await,
         (Some(report), &Method::GET | &Method::HEAD) => report(service),
         (Some(_), _) => reply::not_allowed("GET, HEAD"),
     }

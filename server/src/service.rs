@@ -231,7 +231,7 @@ impl Service {
 
     /// Responds to a request without a socket. Requires a multi-threaded Tokio runtime with timers.
     pub async fn answer(self: &Arc<Self>, request: Request) -> Response<Body> {
-        pipeline::answer(self, request).await
+        pipeline::handle(self, request).await
     }
 
     /// The index for claims.

@@ -19,7 +19,7 @@ pub(super) fn list(call: &Call<'_>, uuid: &str) -> Result<Reply, Failure> {
     call.takes_json()?;
     call.since(1)?;
     call.may(rules::AGGREGATES_LIST)?;
-    let generation = call.find(uuid).map_or(0, |found| call.index().generation(found.row));
+    let generation = call.find(uuid).map_or(0, |found| call.index.generation(found.row));
     let found = call.provider(uuid)?;
     Ok(answer(call, &found.provider().aggregates, generation))
 }
@@ -34,7 +34,7 @@ pub(super) fn replace(call: &Call<'_>, uuid: &str) -> Result<Reply, Failure> {
     let list = if is_guarded { &body["aggregates"] } else { &body };
     let aggregates = each_once(list);
     let given = integer_of(&body["resource_provider_generation"]);
-    let mut writer = call.index().write_at(call.now);
+    let mut writer = call.index.write_at(call.now);
     if writer.topology().provider(row).is_none() {
         return Err(Failure::not_found(no_provider(uuid)));
     }

@@ -19,8 +19,8 @@ pub(super) fn of_consumer(call: &Call<'_>, uuid: &str) -> Result<Reply, Failure>
     call.takes_json()?;
     call.may(rules::ALLOCATIONS_LIST)?;
     let id = uuids::read(uuid).map(ConsumerId::from);
-    let consumer = id.and_then(|id| call.index().consumer(id)).filter(|found| !found.allocations.is_empty());
-    let topology = call.index().topology();
+    let consumer = id.and_then(|id| call.index.consumer(id)).filter(|found| !found.allocations.is_empty());
+    let topology = call.index.topology();
     let allocations = consumer.as_ref().map(|consumer| consumer.allocations.clone()).unwrap_or_default();
     let reply = Reply::object(|w| {
         w.key("allocations").object(|w| by_provider(w, call, &topology, allocations.to_vec()));
@@ -38,7 +38,7 @@ fn by_provider(w: &mut json::Writer, call: &Call<'_>, topology: &Topology, mut a
         let Some(provider) = topology.provider(row) else { continue };
         w.uuid_key(provider.uuid).object(|w| {
             w.key("resources").object(|w| resources(w, topology, of_provider));
-            w.key("generation").integer(call.index().generation(row));
+            w.key("generation").integer(call.index.generation(row));
         });
     }
 }
@@ -70,12 +70,12 @@ pub(super) fn of_provider(call: &Call<'_>, uuid: &str) -> Result<Reply, Failure>
     call.takes_json()?;
     call.may(rules::PROVIDER_ALLOCATIONS_LIST)?;
     let found = call.provider(uuid)?;
-    let generation = call.index().generation(found.row); // before the rest: too old is harmless, too new is not
+    let generation = call.index.generation(found.row); // before the rest: too old is harmless, too new is not
     let mut last = None;
     let reply = Reply::object(|w| {
         w.key("allocations").object(|w| {
-            for id in call.index().holders(found.row) {
-                let Some(consumer) = call.index().consumer(id) else { continue };
+            for id in call.index.holders(found.row) {
+                let Some(consumer) = call.index.consumer(id) else { continue };
                 let held = consumer.allocations.iter().filter(|allocation| allocation.row == found.row);
                 w.uuid_key(id.into()).object(|w| {
                     w.key("resources").object(|w| resources(w, &found.topology, held));
@@ -97,8 +97,8 @@ pub(super) fn write_one(call: &Call<'_>, uuid: &str) -> Result<Reply, Failure> {
     let consumer = consumer_of(uuid)?;
     let body = call.json(&schemas::allocations(call.version))?;
     let wanted = Wanted::read(call, consumer, &body);
-    let generation = wanted.expect(call.index())?;
-    let topology = call.index().topology();
+    let generation = wanted.expect(call.index)?;
+    let topology = call.index.topology();
     let write = wanted.resolve(call, &topology, generation).map_err(|unresolved| {
         unresolved
             .into_failure(|reason| format!("Unable to allocate inventory for consumer {consumer}: {reason}"))
@@ -111,7 +111,7 @@ pub(super) fn write_many(call: &Call<'_>) -> Result<Reply, Failure> {
     call.sends_json()?;
     call.may(rules::ALLOCATIONS_MANAGE)?;
     let body = call.json(&schemas::many_allocations(call.version, true))?;
-    let topology = call.index().topology();
+    let topology = call.index.topology();
     let writes =
         read_many(call, &topology, &body, |reason| format!("Unable to allocate inventory {reason}"))?;
     transfer(call, &topology, &writes)
@@ -128,7 +128,7 @@ pub(super) fn read_many(
     for (uuid, part) in body.as_object().into_iter().flatten() {
         let consumer = consumer_of(uuid)?;
         let one = Wanted::read(call, consumer, part);
-        let generation = one.expect(call.index())?;
+        let generation = one.expect(call.index)?;
         wanted.push((one, generation));
     }
     let writes = wanted.iter().map(|(one, generation)| {
@@ -142,14 +142,14 @@ fn consumer_of(text: &str) -> Result<Uuid, Failure> {
 }
 
 fn transfer(call: &Call<'_>, topology: &Topology, writes: &[ConsumerWrite]) -> Result<Reply, Failure> {
-    request::transfer(call.index(), writes, call.now).map_err(|error| refused(&error, topology))?;
+    request::transfer(call.index, writes, call.now).map_err(|error| refused(&error, topology))?;
     Ok(Reply::no_content())
 }
 
 pub(super) fn delete(call: &Call<'_>, uuid: &str) -> Result<Reply, Failure> {
     call.may(rules::ALLOCATIONS_DELETE)?;
     let id = uuids::read(uuid).map(ConsumerId::from);
-    match id.and_then(|id| call.index().release_uncounted(id)) {
+    match id.and_then(|id| call.index.release_uncounted(id)) {
         Some(_) => Ok(Reply::no_content()),
         None => Err(Failure::not_found(format!("No allocations for consumer '{uuid}'"))),
     }

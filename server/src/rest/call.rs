@@ -35,10 +35,6 @@ pub(crate) struct Call<'a> {
 }
 
 impl Call<'_> {
-    pub(crate) fn index(&self) -> &Index {
-        self.index
-    }
-
     /// Checks that the microversion has a feature that came with `minor`.
     pub(crate) fn since(&self, minor: u16) -> Result<(), Failure> {
         if self.version.at_least(minor) { Ok(()) } else { Err(Failure::no_such_resource()) }
@@ -94,7 +90,7 @@ impl Call<'_> {
     }
 
     pub(crate) fn find(&self, uuid: &str) -> Option<FoundProvider> {
-        FoundProvider::find(self.index(), uuids::read(uuid)?)
+        FoundProvider::find(self.index, uuids::read(uuid)?)
     }
 }
 

@@ -17,7 +17,7 @@ pub(super) fn list(call: &Call<'_>) -> Result<Reply, Failure> {
     call.since(2)?;
     call.takes_json()?;
     call.may(rules::CLASSES_LIST)?;
-    let topology = call.index().topology();
+    let topology = call.index.topology();
     let classes = topology.classes();
     let reply = Reply::object(|w| {
         w.key("resource_classes")
@@ -33,7 +33,7 @@ pub(super) fn create(call: &Call<'_>) -> Result<Reply, Failure> {
     call.may(rules::CLASSES_CREATE)?;
     let body = call.json(&schemas::class())?;
     let name = body["name"].as_str().unwrap_or_default();
-    let mut writer = call.index().write_at(call.now);
+    let mut writer = call.index.write_at(call.now);
     if writer.topology().class(name).is_some() {
         return Err(Failure::conflict(format!("Conflicting resource class already exists: {name}")));
     }
@@ -51,7 +51,7 @@ pub(super) fn show(call: &Call<'_>, name: &str) -> Result<Reply, Failure> {
     call.since(2)?;
     call.takes_json()?;
     call.may(rules::CLASSES_SHOW)?;
-    let topology = call.index().topology();
+    let topology = call.index.topology();
     let class = topology.class(name).ok_or_else(|| unknown(name))?;
     let since = topology.classes().since(class.0.into());
     Ok(Reply::object(|w| describe(w, call, name)).modified(since.unwrap_or(call.now)))
@@ -68,7 +68,7 @@ fn rename(call: &Call<'_>, old: &str) -> Result<Reply, Failure> {
     call.may(rules::CLASSES_UPDATE)?;
     let body = call.json(&schemas::class())?;
     let new = body["name"].as_str().unwrap_or_default();
-    let mut writer = call.index().write_at(call.now);
+    let mut writer = call.index.write_at(call.now);
     let class = writer.topology().class(old).ok_or_else(|| unknown(old))?;
     if !old.starts_with(CUSTOM_PREFIX) {
         return Err(Failure::bad_request(format!("Cannot update standard resource class {old}")));
@@ -87,7 +87,7 @@ fn ensure(call: &Call<'_>, name: &str) -> Result<Reply, Failure> {
     schemas::class()
         .check(&serde_json::json!({ "name": name }))
         .map_err(|error| Failure::bad_request(format!("JSON does not validate: {error}")))?;
-    let mut writer = call.index().write_at(call.now);
+    let mut writer = call.index.write_at(call.now);
     let is_known = writer.topology().class(name).is_some();
     create_in(&mut writer, call, name)?;
     let status = if is_known { StatusCode::NO_CONTENT } else { StatusCode::CREATED };
@@ -97,7 +97,7 @@ fn ensure(call: &Call<'_>, name: &str) -> Result<Reply, Failure> {
 pub(super) fn delete(call: &Call<'_>, name: &str) -> Result<Reply, Failure> {
     call.since(2)?;
     call.may(rules::CLASSES_DELETE)?;
-    let mut writer = call.index().write_at(call.now);
+    let mut writer = call.index.write_at(call.now);
     let class: ClassId = writer.topology().class(name).ok_or_else(|| unknown(name))?;
     if !name.starts_with(CUSTOM_PREFIX) {
         let reason = format!("Error in delete resource class: Cannot delete standard resource class {name}.");

@@ -99,7 +99,7 @@ impl Unresolved {
 }
 
 fn row_of(call: &Call<'_>, topology: &Topology, uuid: &str) -> Result<Row, Unresolved> {
-    let row = uuids::read(uuid).and_then(|uuid| call.index().find(uuid));
+    let row = uuids::read(uuid).and_then(|uuid| call.index.find(uuid));
     row.filter(|&row| topology.provider(row).is_some()).ok_or_else(|| Unresolved::Provider(uuid.to_owned()))
 }
 

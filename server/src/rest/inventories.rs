@@ -18,20 +18,20 @@ pub(super) fn list(call: &Call<'_>, uuid: &str) -> Result<Reply, Failure> {
     call.takes_json()?;
     call.may(rules::INVENTORIES_LIST)?;
     let found = call.provider(uuid)?;
-    let (generation, inventories) = call.index().inventories(found.row);
-    Ok(answer(&found.topology, generation, &inventories, call.index().changed_at(found.row)))
+    let (generation, inventories) = call.index.inventories(found.row);
+    Ok(answer(&found.topology, generation, &inventories, call.index.changed_at(found.row)))
 }
 
 pub(super) fn show(call: &Call<'_>, uuid: &str, class: &str) -> Result<Reply, Failure> {
     call.takes_json()?;
     call.may(rules::INVENTORIES_SHOW)?;
     let found = call.provider(uuid)?;
-    let (generation, inventories) = call.index().inventories(found.row);
+    let (generation, inventories) = call.index.inventories(found.row);
     let wanted = found.topology.class(class);
     let inventory = inventories.iter().find(|(of, _)| Some(*of) == wanted).map(|(_, inventory)| inventory);
     let inventory =
         inventory.ok_or_else(|| Failure::not_found(format!("No inventory of class {class} for {uuid}")))?;
-    Ok(answer_one(inventory, generation).modified(call.index().changed_at(found.row)))
+    Ok(answer_one(inventory, generation).modified(call.index.changed_at(found.row)))
 }
 
 pub(super) fn create(call: &Call<'_>, uuid: &str) -> Result<Reply, Failure> {
@@ -44,9 +44,9 @@ pub(super) fn create(call: &Call<'_>, uuid: &str) -> Result<Reply, Failure> {
         Failure::bad_request(format!("Unable to create inventory for resource provider {uuid}: {reason}"))
     };
     let inventory = read(&body, call.version, name, uuid).map_err(|reason| cannot(&reason))?;
-    let mut writer = call.index().write_at(call.now);
+    let mut writer = call.index.write_at(call.now);
     let class = writer.topology().class(name).ok_or_else(|| cannot(&message::no_such_class(name)))?;
-    let (_, mut inventories) = call.index().inventories(row);
+    let (_, mut inventories) = call.index.inventories(row);
     if inventories.iter().any(|(of, _)| *of == class) {
         let reason = format!("Update conflict: there is an inventory of {name} already");
         return Err(refusals::concurrent_update(&reason));
@@ -68,10 +68,10 @@ pub(super) fn update(call: &Call<'_>, uuid: &str, name: &str) -> Result<Reply, F
         Failure::bad_request(format!("Unable to update inventory for resource provider {uuid}: {reason}"))
     };
     let inventory = read(&body, call.version, name, uuid).map_err(|reason| cannot(&reason))?;
-    let mut writer = call.index().write_at(call.now);
+    let mut writer = call.index.write_at(call.now);
     let class =
         writer.topology().class(name).ok_or_else(|| Failure::not_found(message::no_such_class(name)))?;
-    let (_, mut inventories) = call.index().inventories(row);
+    let (_, mut inventories) = call.index.inventories(row);
     let Some((_, old)) = inventories.iter_mut().find(|(of, _)| *of == class) else {
         let reason = format!("No inventory of class {name} found.");
         return Err(Failure::bad_request(format!(
@@ -93,7 +93,7 @@ pub(super) fn replace(call: &Call<'_>, uuid: &str) -> Result<Reply, Failure> {
     let records = read_all(&body["inventories"], call.version, uuid).map_err(|reason| {
         Failure::bad_request(format!("Unable to update inventory for resource provider {uuid}: {reason}"))
     })?;
-    let mut writer = call.index().write_at(call.now);
+    let mut writer = call.index.write_at(call.now);
     let inventories = resolve(records, writer.topology()).map_err(|reason| {
         Failure::bad_request(format!(
             "Unknown resource class in inventory for resource provider {uuid}: {reason}"
@@ -112,7 +112,7 @@ pub(super) fn delete_all(call: &Call<'_>, uuid: &str) -> Result<Reply, Failure> 
     }
     call.may(rules::INVENTORIES_DELETE)?;
     let row = call.provider(uuid)?.row;
-    let mut writer = call.index().write_at(call.now);
+    let mut writer = call.index.write_at(call.now);
     write(&mut writer, uuid, row, None, Vec::new())?;
     Ok(Reply::no_content())
 }
@@ -122,9 +122,9 @@ pub(super) fn delete(call: &Call<'_>, uuid: &str, name: &str) -> Result<Reply, F
     let row = call.provider(uuid)?.row;
     let gone =
         |reason: &str| Failure::not_found(format!("No inventory of class {name} found for delete: {reason}"));
-    let mut writer = call.index().write_at(call.now);
+    let mut writer = call.index.write_at(call.now);
     let class = writer.topology().class(name).ok_or_else(|| gone(&message::no_such_class(name)))?;
-    let (_, mut inventories) = call.index().inventories(row);
+    let (_, mut inventories) = call.index.inventories(row);
     let before = inventories.len();
     inventories.retain(|(of, _)| *of != class);
     if inventories.len() == before {
@@ -141,7 +141,7 @@ pub(super) fn delete(call: &Call<'_>, uuid: &str, name: &str) -> Result<Reply, F
 /// The generation that a body gives for the provider, when that is the one it has.
 fn expected(call: &Call<'_>, row: Row, body: &Value) -> Result<u64, Failure> {
     let given = integer_of(&body["resource_provider_generation"]);
-    let found = call.index().generation(row);
+    let found = call.index.generation(row);
     u64::try_from(given).ok().filter(|&given| given == found).ok_or_else(|| conflict(""))
 }
 

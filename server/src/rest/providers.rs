@@ -20,9 +20,9 @@ pub(super) fn list(call: &Call<'_>) -> Result<Reply, Failure> {
     call.takes_json()?;
     call.may(rules::PROVIDERS_LIST)?;
     call.query.check(&schemas::provider_query(call.version))?;
-    let topology = call.index().topology();
+    let topology = call.index.topology();
     let rows =
-        Filter::of(call, &topology)?.map_or_else(Vec::new, |filter| filter.rows(call.index(), &topology));
+        Filter::of(call, &topology)?.map_or_else(Vec::new, |filter| filter.rows(call.index, &topology));
     let mut document = json::Writer::with_capacity(64 + rows.len() * 768);
     document.object(|w| {
         w.key("resource_providers").array(|w| {
@@ -31,7 +31,7 @@ pub(super) fn list(call: &Call<'_>) -> Result<Reply, Failure> {
             }
         });
     });
-    let last = rows.iter().map(|&row| call.index().changed_at(row)).max();
+    let last = rows.iter().map(|&row| call.index.changed_at(row)).max();
     Ok(Reply::json(document.finish()).modified(last.unwrap_or(call.now)))
 }
 
@@ -49,7 +49,7 @@ pub(super) fn create(call: &Call<'_>) -> Result<Reply, Failure> {
     if name.is_empty() {
         return Err(cannot("Object action create failed because: name is required"));
     }
-    let mut writer = call.index().write_at(call.now);
+    let mut writer = call.index.write_at(call.now);
     let parent = parent(call, &body, uuid).map_err(cannot)?;
     let mut added = writer.add_provider(uuid, name, parent);
     if matches!(added, Err(TopologyError::DuplicateName(_))) && call.fleet.yield_name(&mut writer, name) {
@@ -67,7 +67,7 @@ pub(super) fn create(call: &Call<'_>) -> Result<Reply, Failure> {
     if !call.version.at_least(20) {
         return Ok(reply);
     }
-    let topology = call.index().topology();
+    let topology = call.index.topology();
     let body = json::Writer::document(|w| describe(w, call, &topology, row));
     Ok(Reply { body: body.into(), ..reply }.with_status(StatusCode::OK).modified(call.now))
 }
@@ -87,8 +87,8 @@ fn parent(call: &Call<'_>, body: &Value, child: Uuid) -> Result<Option<Row>, &'s
 /// Another provider has the name, the UUID, or both.
 fn duplicate(writer: &Writer<'_>, call: &Call<'_>, uuid: Uuid, name: &str) -> Failure {
     let _ = writer; // held: what is looked up stands still
-    let uuid_is_taken = call.index().find(uuid).is_some();
-    let name_is_taken = call.index().find_named(name).is_some();
+    let uuid_is_taken = call.index.find(uuid).is_some();
+    let name_is_taken = call.index.find_named(name).is_some();
     let both = [(uuid_is_taken, format!("uuid: {uuid}")), (name_is_taken, format!("name: {name}"))];
     let taken: Vec<String> = both.into_iter().filter(|(taken, _)| *taken).map(|(_, what)| what).collect();
     let reason = format!("Conflicting resource provider {} already exists.", taken.join(", "));
@@ -110,13 +110,13 @@ pub(super) fn update(call: &Call<'_>, uuid: &str) -> Result<Reply, Failure> {
     let name = body["name"].as_str().unwrap_or_default();
     let cannot =
         |reason: &str| Failure::bad_request(format!("Unable to save resource provider {uuid}: {reason}"));
-    let mut writer = call.index().write_at(call.now);
+    let mut writer = call.index.write_at(call.now);
     let provider = writer.topology().provider(row).ok_or_else(|| Failure::not_found(no_provider(uuid)))?;
     let (old_parent, old_name) = (provider.parent, provider.name.clone());
     let moves = body.get("parent_provider_uuid").is_some();
     let parent =
         if moves { new_parent(call, writer.topology(), row, &body).map_err(cannot)? } else { old_parent };
-    let is_taken = *old_name != *name && call.index().find_named(name).is_some();
+    let is_taken = *old_name != *name && call.index.find_named(name).is_some();
     if is_taken && !call.fleet.yield_name(&mut writer, name) {
         let reason = format!("Conflicting resource provider {name} already exists.");
         return Err(Failure::conflict(reason).code(Code::DuplicateName));
@@ -160,7 +160,7 @@ pub(super) fn delete(call: &Call<'_>, uuid: &str) -> Result<Reply, Failure> {
     call.may(rules::PROVIDERS_DELETE)?;
     let gone = || Failure::not_found(format!("{} for delete", no_provider(uuid)));
     let row = call.find(uuid).ok_or_else(gone)?.row;
-    call.index().write_at(call.now).remove_provider(row).map_err(|error| match error {
+    call.index.write_at(call.now).remove_provider(row).map_err(|error| match error {
         TopologyError::UnknownProvider(_) => gone(),
         TopologyError::HasChildren(_) => Failure::conflict(format!(
             "Unable to delete parent resource provider {uuid}: It has child resource providers."
@@ -177,7 +177,7 @@ pub(super) fn delete(call: &Call<'_>, uuid: &str) -> Result<Reply, Failure> {
 }
 
 fn answer(call: &Call<'_>, topology: &Topology, row: Row) -> Reply {
-    let modified = call.index().changed_at(row);
+    let modified = call.index.changed_at(row);
     Reply::object(|w| describe(w, call, topology, row)).modified(modified)
 }
 
@@ -185,7 +185,7 @@ fn describe(w: &mut json::Writer, call: &Call<'_>, topology: &Topology, row: Row
     let Some(provider) = topology.provider(row) else { return };
     w.key("uuid").uuid(provider.uuid);
     w.key("name").string(&provider.name);
-    w.key("generation").integer(call.index().generation(row));
+    w.key("generation").integer(call.index.generation(row));
     w.key("links").array(|w| links(w, call, provider.uuid));
     if call.version.at_least(14) {
         let uuid_of = |row: Row| topology.provider(row).map(|provider| provider.uuid);

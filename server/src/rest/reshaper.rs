@@ -17,7 +17,7 @@ pub(super) fn reshape(call: &Call<'_>) -> Result<Reply, Failure> {
     call.sends_json()?;
     call.may(rules::RESHAPE)?;
     let body = call.json(&schemas::reshape(call.version))?;
-    let topology = call.index().topology();
+    let topology = call.index.topology();
     let parts = body["inventories"].as_object().into_iter().flatten();
     let parts = parts.map(|(uuid, part)| Ok((uuid.as_str(), part, expect(call, uuid, part)?)));
     let parts: Vec<_> = parts.collect::<Result<_, Failure>>()?;
@@ -30,7 +30,7 @@ pub(super) fn reshape(call: &Call<'_>) -> Result<Reply, Failure> {
         Ok(Rewrite { inventories, ..rewrite })
     });
     let rewrites: Vec<Rewrite> = rewrites.collect::<Result<_, Failure>>()?;
-    call.index().reshape(&rewrites, &writes, call.now).map_err(|error| refused(error, &topology))?;
+    call.index.reshape(&rewrites, &writes, call.now).map_err(|error| refused(error, &topology))?;
     Ok(Reply::no_content())
 }
 
@@ -42,7 +42,7 @@ fn expect(call: &Call<'_>, uuid: &str, part: &Value) -> Result<Rewrite, Failure>
             .code(Code::ProviderNotFound)
     })?;
     let given = integer_of(&part["resource_provider_generation"]);
-    let actual = call.index().generation(found.row);
+    let actual = call.index.generation(found.row);
     if u64::try_from(given) != Ok(actual) {
         return Err(generation_conflict(uuid, actual, given));
     }

@@ -10,34 +10,32 @@ use crate::error::Failure;
 use crate::http::reply::Reply;
 use crate::policy::rules;
 
-type Text<'path> = &'path str;
-
 /// The resource of a path; names and UUIDs are as the client wrote them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Route<'path> {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Route {
     Root,
     Classes,
-    Class(Text<'path>),
+    Class(Box<str>),
     Providers,
-    Provider(Text<'path>),
-    Inventories(Text<'path>),
-    Inventory(Text<'path>, Text<'path>),
-    ProviderUsages(Text<'path>),
-    Aggregates(Text<'path>),
-    ProviderAllocations(Text<'path>),
-    ProviderTraits(Text<'path>),
+    Provider(Box<str>),
+    Inventories(Box<str>),
+    Inventory(Box<str>, Box<str>),
+    ProviderUsages(Box<str>),
+    Aggregates(Box<str>),
+    ProviderAllocations(Box<str>),
+    ProviderTraits(Box<str>),
     Allocations,
-    ConsumerAllocations(Text<'path>),
+    ConsumerAllocations(Box<str>),
     Candidates,
     Traits,
-    Trait(Text<'path>),
+    Trait(Box<str>),
     Usages,
     Reshaper,
 }
 
-impl<'path> Route<'path> {
+impl Route {
     /// The resource of a decoded path, if any.
-    pub(crate) fn of(path: &'path str) -> Option<Self> {
+    pub(crate) fn of(path: &str) -> Option<Self> {
         let mut parts = path.strip_prefix('/')?.split('/');
         let parts = [parts.next(), parts.next(), parts.next(), parts.next(), parts.next()];
         if parts.contains(&Some("")) && path != "/" {
@@ -46,25 +44,25 @@ impl<'path> Route<'path> {
         Some(match parts {
             [Some(""), None, ..] => Self::Root,
             [Some("resource_classes"), None, ..] => Self::Classes,
-            [Some("resource_classes"), Some(name), None, ..] => Self::Class(name),
+            [Some("resource_classes"), Some(name), None, ..] => Self::Class(name.into()),
             [Some("resource_providers"), None, ..] => Self::Providers,
-            [Some("resource_providers"), Some(uuid), None, ..] => Self::Provider(uuid),
+            [Some("resource_providers"), Some(uuid), None, ..] => Self::Provider(uuid.into()),
             [Some("resource_providers"), Some(uuid), Some("inventories"), Some(class), None] => {
-                Self::Inventory(uuid, class)
+                Self::Inventory(uuid.into(), class.into())
             }
             [Some("resource_providers"), Some(uuid), Some(part), None, _] => match part {
-                "inventories" => Self::Inventories(uuid),
-                "usages" => Self::ProviderUsages(uuid),
-                "aggregates" => Self::Aggregates(uuid),
-                "allocations" => Self::ProviderAllocations(uuid),
-                "traits" => Self::ProviderTraits(uuid),
+                "inventories" => Self::Inventories(uuid.into()),
+                "usages" => Self::ProviderUsages(uuid.into()),
+                "aggregates" => Self::Aggregates(uuid.into()),
+                "allocations" => Self::ProviderAllocations(uuid.into()),
+                "traits" => Self::ProviderTraits(uuid.into()),
                 _ => return None,
             },
             [Some("allocations"), None, ..] => Self::Allocations,
-            [Some("allocations"), Some(consumer), None, ..] => Self::ConsumerAllocations(consumer),
+            [Some("allocations"), Some(consumer), None, ..] => Self::ConsumerAllocations(consumer.into()),
             [Some("allocation_candidates"), None, ..] => Self::Candidates,
             [Some("traits"), None, ..] => Self::Traits,
-            [Some("traits"), Some(name), None, ..] => Self::Trait(name),
+            [Some("traits"), Some(name), None, ..] => Self::Trait(name.into()),
             [Some("usages"), None, ..] => Self::Usages,
             [Some("reshaper"), None, ..] => Self::Reshaper,
             _ => return None,
@@ -192,8 +190,8 @@ mod tests {
     fn paths_are_distinguished() {
         assert_eq!(Route::of("/"), Some(Route::Root));
         assert_eq!(Route::of("/traits"), Some(Route::Traits));
-        assert_eq!(Route::of("/traits/☃"), Some(Route::Trait("☃")));
-        let inventory = Route::Inventory("u", "VCPU");
+        assert_eq!(Route::of("/traits/☃"), Some(Route::Trait("☃".into())));
+        let inventory = Route::Inventory("u".into(), "VCPU".into());
         assert_eq!(Route::of("/resource_providers/u/inventories/VCPU"), Some(inventory));
         for nothing in
             ["/barnabas", "/traits/", "//", "/resource_providers/u/cows", "/traits/a/b", "/usages/a"]

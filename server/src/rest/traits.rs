@@ -21,7 +21,7 @@ pub(super) fn list(call: &Call<'_>) -> Result<Reply, Failure> {
     call.query.check(&schemas::trait_query())?;
     let name = call.query.get("name").map(NameFilter::parse).transpose()?;
     let associated = call.query.get("associated").map(parse_bool).transpose()?;
-    let topology = call.index().topology();
+    let topology = call.index.topology();
     let is_associated =
         |number: u32| topology.rows_with_trait(TraitId(number)).is_some_and(|rows| !rows.is_empty());
     let chosen = topology.traits().iter().filter(|(number, trait_name)| {
@@ -73,7 +73,7 @@ fn parse_bool(text: &str) -> Result<bool, Failure> {
 pub(super) fn show(call: &Call<'_>, name: &str) -> Result<Reply, Failure> {
     call.since(6)?;
     call.may(rules::TRAITS_SHOW)?;
-    let topology = call.index().topology();
+    let topology = call.index.topology();
     let id = topology.find_trait(name).ok_or_else(|| unknown(name))?;
     Ok(Reply::no_content().modified(since(&topology, id, call)))
 }
@@ -93,12 +93,12 @@ pub(super) fn create(call: &Call<'_>, name: &str) -> Result<Reply, Failure> {
 
 fn ensure(call: &Call<'_>, name: &str) -> Result<(StatusCode, Timestamp), Failure> {
     let introduced = IntroducedName::Trait(name.to_owned());
-    if let Some(since) = known_since(&call.index().topology(), name)
+    if let Some(since) = known_since(&call.index.topology(), name)
         && !call.fleet.is_introduced(&introduced)
     {
         return Ok((StatusCode::NO_CONTENT, since));
     }
-    let mut writer = call.index().write_at(call.now);
+    let mut writer = call.index.write_at(call.now);
     call.fleet.keep_name(&introduced);
     if let Some(since) = known_since(writer.topology(), name) {
         return Ok((StatusCode::NO_CONTENT, since));
@@ -114,7 +114,7 @@ fn known_since(topology: &Topology, name: &str) -> Option<Timestamp> {
 pub(super) fn delete(call: &Call<'_>, name: &str) -> Result<Reply, Failure> {
     call.since(6)?;
     call.may(rules::TRAITS_DELETE)?;
-    let mut writer = call.index().write_at(call.now);
+    let mut writer = call.index.write_at(call.now);
     let id = writer.topology().find_trait(name).ok_or_else(|| unknown(name))?;
     if !name.starts_with(CUSTOM_PREFIX) {
         return Err(Failure::bad_request(format!("Cannot delete standard trait {name}.")));
@@ -134,7 +134,7 @@ pub(super) fn of_provider(call: &Call<'_>, uuid: &str) -> Result<Reply, Failure>
     call.takes_json()?;
     call.may(rules::PROVIDER_TRAITS_LIST)?;
     // Before the traits: a generation that is too old only makes a later write fail.
-    let generation = call.find(uuid).map(|found| call.index().generation(found.row));
+    let generation = call.find(uuid).map(|found| call.index.generation(found.row));
     let found = call.provider(uuid)?;
     let traits = found.provider().traits.iter().copied();
     Ok(answer(call, &found.topology, traits, generation))
@@ -148,7 +148,7 @@ pub(super) fn replace(call: &Call<'_>, uuid: &str) -> Result<Reply, Failure> {
     let names = body["traits"].as_array().into_iter().flatten().filter_map(|name| name.as_str());
     let generation = integer_of(&body["resource_provider_generation"]);
     let row = call.provider(uuid)?.row;
-    let mut writer = call.index().write_at(call.now);
+    let mut writer = call.index.write_at(call.now);
     let provider = writer.topology().provider(row).ok_or_else(|| Failure::not_found(no_provider(uuid)))?;
     let before = provider.traits.clone();
     refusals::expect_generation(&writer, row, generation)?;
@@ -186,7 +186,7 @@ pub(super) fn clear(call: &Call<'_>, uuid: &str) -> Result<Reply, Failure> {
     call.since(6)?;
     call.may(rules::PROVIDER_TRAITS_DELETE)?;
     let row = call.provider(uuid)?.row;
-    let mut writer = call.index().write_at(call.now);
+    let mut writer = call.index.write_at(call.now);
     let provider = writer.topology().provider(row).ok_or_else(|| Failure::not_found(no_provider(uuid)))?;
     if !provider.traits.is_empty() {
         writer.set_traits(row, &[]).map_err(refusals::unexpected)?;

@@ -19,12 +19,12 @@ pub(super) fn of_provider(call: &Call<'_>, uuid: &str) -> Result<Reply, Failure>
     call.takes_json()?;
     call.may(rules::PROVIDER_USAGES)?;
     let found = call.provider(uuid)?;
-    let (generation, inventories) = call.index().inventories(found.row);
+    let (generation, inventories) = call.index.inventories(found.row);
     let reply = Reply::object(|w| {
         w.key("resource_provider_generation").integer(generation);
         w.key("usages").object(|w| {
             for (class, _) in inventories {
-                let used = call.index().used(found.row, class);
+                let used = call.index.used(found.row, class);
                 w.key(message::class_name(&found.topology, class)).integer(used);
             }
         });
@@ -40,7 +40,7 @@ pub(super) fn of_project(call: &Call<'_>) -> Result<Reply, Failure> {
     let project = call.query.get("project_id").unwrap_or_default();
     let user = call.query.get("user_id").filter(|user| !user.is_empty());
     let consumers =
-        call.index().project_consumers(project).into_iter().filter_map(|id| call.index().consumer(id));
+        call.index.project_consumers(project).into_iter().filter_map(|id| call.index.consumer(id));
     let is_wanted = |consumer: &Consumer| {
         let owner = consumer.owner.as_deref();
         !consumer.allocations.is_empty()
@@ -49,7 +49,7 @@ pub(super) fn of_project(call: &Call<'_>) -> Result<Reply, Failure> {
             })
     };
     let consumers: Vec<Consumer> = consumers.filter(is_wanted).collect();
-    let topology = call.index().topology();
+    let topology = call.index.topology();
     let reply = Reply::object(|w| {
         w.key("usages").object(|w| {
             if call.version.at_least(38) {

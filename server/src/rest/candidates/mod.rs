@@ -35,8 +35,7 @@ pub(super) fn list(call: &Call<'_>) -> Result<Reply, Failure> {
 
 fn answer(call: &Call<'_>, query: &Query) -> Result<Vec<u8>, Failure> {
     let options = options(&call.service.options, call.stop.clone());
-    let mut candidates =
-        call.index().candidates(query, &options).map_err(|unknown| unknown_name(&unknown))?;
+    let mut candidates = call.index.candidates(query, &options).map_err(|unknown| unknown_name(&unknown))?;
     let most = call.service.options.limits.candidate_bytes;
     let answer = Document::of(&mut candidates, query, call.version, most);
     answer.map_err(|too_much| match call.stop.is_set() {
