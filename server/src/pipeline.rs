@@ -29,7 +29,7 @@ use crate::http::headers::joined;
 use crate::http::reply::{self, Reply};
 use crate::http::socket::Socket;
 use crate::http::{cors, guard};
-use crate::lengthy;
+use crate::lengthy::Reads;
 use crate::metrics::Outcome;
 use crate::microversion::{self, InvalidMicroversion, Microversion};
 use crate::query::Query;
@@ -239,8 +239,8 @@ impl RequestHead {
         let (Some(route), Ok(query), Ok(body)) = (&self.route, &received.query, &received.body) else {
             return false; // it is refused
         };
-        let (method, epoch) = (&self.parts.method, self.service.epoch());
-        lengthy::is_lengthy(&epoch.index, (method, route), |name| query.get(name), body.bytes.len())
+        let (reads, epoch) = (route.reads(&self.parts.method, query), self.service.epoch());
+        [Reads::Body(body.bytes.len()), reads].into_iter().any(|reads| reads.is_lengthy(&epoch.index))
     }
 
     /// Calls the handler of the route on another thread.

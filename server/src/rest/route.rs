@@ -8,7 +8,9 @@ use super::{
 };
 use crate::error::Failure;
 use crate::http::reply::Reply;
+use crate::lengthy::Reads;
 use crate::policy::rules;
+use crate::query::Query;
 
 /// The resource of a path; names and UUIDs are as the client wrote them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,6 +136,23 @@ impl Route {
         })
     }
 
+    /// What the handler of a method reads.
+    pub(crate) fn reads<'a>(&'a self, method: &Method, query: &'a Query) -> Reads<'a> {
+        let is_given = |name| query.get(name).is_some();
+        if method != Method::GET && method != Method::HEAD {
+            return Reads::Few;
+        }
+        match self {
+            Self::Usages => Reads::Project(query.get("project_id").unwrap_or_default()),
+            Self::ProviderAllocations(uuid) => Reads::Consumers(uuid),
+            Self::Providers if is_given("name") || is_given("uuid") => Reads::Few,
+            Self::Providers => query.get("in_tree").map_or(Reads::Providers, Reads::Tree),
+            Self::Classes => Reads::Classes,
+            Self::Traits => Reads::Traits,
+            _ => Reads::Few,
+        }
+    }
+
     /// Serves a request.
     pub(crate) fn serve(&self, method: &Method, call: &Call<'_>) -> Result<Reply, Failure> {
         const GET: &str = "GET";
@@ -185,6 +204,7 @@ impl Route {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::Limits;
 
     #[test]
     fn paths_are_distinguished() {
@@ -199,5 +219,20 @@ mod tests {
             assert_eq!(Route::of(nothing), None, "{nothing}");
         }
         assert_eq!(Route::of("/resource_providers/u/inventories/VCPU/more"), None);
+    }
+
+    #[test]
+    fn what_a_list_reads_depends_on_its_query() {
+        let reads = |method, path: &str, query: &str, expected| {
+            let query = Query::parse(query, &Limits::default()).unwrap();
+            assert_eq!(Route::of(path).unwrap().reads(&method, &query), expected, "{path}");
+        };
+        reads(Method::GET, "/resource_providers", "required=HW_GPU", Reads::Providers);
+        reads(Method::GET, "/resource_providers", "in_tree=u", Reads::Tree("u"));
+        reads(Method::GET, "/resource_providers", "in_tree=u&name=a", Reads::Few);
+        reads(Method::POST, "/resource_providers", "", Reads::Few);
+        reads(Method::GET, "/resource_providers/u", "", Reads::Few);
+        reads(Method::HEAD, "/resource_providers/u/allocations", "", Reads::Consumers("u"));
+        reads(Method::GET, "/usages", "project_id=p", Reads::Project("p"));
     }
 }

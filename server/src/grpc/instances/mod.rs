@@ -24,7 +24,7 @@ use super::page::Page;
 use super::scheduler::hints;
 use crate::fleet::group_hint;
 use crate::fleet::message::read_image;
-use crate::lengthy;
+use crate::lengthy::Reads;
 use crate::service::Service;
 
 /// Instances and what can be done with them.
@@ -215,7 +215,8 @@ impl v1::instances_server::Instances for Instances {
 
     async fn list(&self, request: Request<v1::ListInstancesRequest>) -> Answer<v1::ListInstancesResponse> {
         let is_lengthy = |call: &Call<'_>, _: &v1::ListInstancesRequest| {
-            lengthy::is_lengthy_list_of_instances(call.fleet.read(|fleet| fleet.state().instance_count()))
+            let instances = call.fleet.read(|fleet| fleet.state().instance_count());
+            Reads::Instances(instances).is_lengthy(call.index)
         };
         read_in_turn(&self.service, request, is_lengthy, list).await
     }

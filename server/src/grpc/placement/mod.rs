@@ -17,7 +17,7 @@ use tonic::{Request, Response, Status};
 
 use super::call::{self, Call, in_flight, read, read_in_turn, write};
 use super::identity::CallerKey;
-use crate::lengthy;
+use crate::lengthy::Reads;
 use crate::request::Purpose;
 use crate::searches::Watch;
 use crate::service::{Service, now};
@@ -48,7 +48,8 @@ impl v1::placement_server::Placement for Placement {
         request: Request<v1::ListProvidersRequest>,
     ) -> Answer<v1::ListProvidersResponse> {
         let is_lengthy = |call: &Call<'_>, wanted: &v1::ListProvidersRequest| {
-            wanted.name.is_empty() && lengthy::is_lengthy_list(call.index, &wanted.in_tree)
+            let all = if wanted.in_tree.is_empty() { Reads::Providers } else { Reads::Tree(&wanted.in_tree) };
+            wanted.name.is_empty() && all.is_lengthy(call.index)
         };
         read_in_turn(&self.service, request, is_lengthy, providers::list).await
     }
@@ -89,7 +90,7 @@ impl v1::placement_server::Placement for Placement {
         request: Request<v1::ListConsumersRequest>,
     ) -> Answer<v1::ListConsumersResponse> {
         let is_lengthy = |call: &Call<'_>, wanted: &v1::ListConsumersRequest| {
-            lengthy::is_lengthy_list_of(call.index, &wanted.provider)
+            Reads::Consumers(&wanted.provider).is_lengthy(call.index)
         };
         read_in_turn(&self.service, request, is_lengthy, consumers::list).await
     }
