@@ -1,10 +1,9 @@
 //! Query strings.
 
 use percent_encoding::percent_decode_str;
-use serde_json::{Map, Value};
 
 use crate::error::Failure;
-use crate::json::Schema;
+use crate::json::schema::Object;
 use crate::limits::Limits;
 
 /// The parameters of a request in their order; one may come several times.
@@ -56,10 +55,8 @@ impl Query {
     ///
     /// # Errors
     /// The error of the schema.
-    pub(crate) fn check(&self, schema: &Schema) -> Result<(), Failure> {
-        let parameters = self.iter().map(|(key, value)| (key.to_owned(), Value::String(value.to_owned())));
-        let parameters = Value::Object(parameters.collect::<Map<_, _>>());
-        schema.check(&parameters).map_err(|error| bad(&error))
+    pub(crate) fn check(&self, schema: &Object) -> Result<(), Failure> {
+        schema.check(&self.iter().collect()).map_err(|error| bad(&error))
     }
 }
 
@@ -82,6 +79,7 @@ fn decode(text: &str) -> Result<String, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::json::schema::{Schema, Text};
 
     #[test]
     fn parameters_are_decoded_and_keep_their_order() {
@@ -102,6 +100,20 @@ mod tests {
     fn rubbish_is_refused() {
         let error = Query::parse("a=%ff", &Limits::default()).unwrap_err();
         assert!(error.detail.contains("not UTF-8"));
+    }
+
+    /// As the original, which checks a dictionary.
+    #[test]
+    fn the_last_value_of_each_parameter_is_checked() {
+        let limit = Text { one_of: Some(&["1", "2"]), ..Text::default() };
+        let schema = Object { members: vec![("limit", Schema::String(limit))], ..Object::default() };
+        let check = |text| Query::parse(text, &Limits::default()).unwrap().check(&schema);
+        check("limit=3&limit=2").unwrap();
+        let error = check("limit=2&limit=3").unwrap_err();
+        assert!(error.detail.contains("'3' is not one of ['1', '2']"), "{error}");
+        assert!(error.detail.ends_with("On instance['limit']"), "{error}");
+        let error = check("b=1&a=1").unwrap_err();
+        assert!(error.detail.contains("('a', 'b' were unexpected)"), "{error}");
     }
 
     #[test]

@@ -7,9 +7,18 @@ use serde_json::Value;
 
 /// The value in Python's notation, cut when it is long.
 pub(super) fn shown(value: &Value) -> String {
-    const LONGEST: usize = 200;
     let mut text = String::new();
     show(value, &mut text);
+    cut(text)
+}
+
+/// [`shown`], of a string.
+pub(super) fn shown_text(text: &str) -> String {
+    cut(quoted(text))
+}
+
+fn cut(mut text: String) -> String {
+    const LONGEST: usize = 200;
     if let Some((place, _)) = text.char_indices().nth(LONGEST) {
         text.truncate(place);
         text.push_str("...");

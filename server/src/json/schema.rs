@@ -4,10 +4,11 @@
 //! root is reported.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::python::{quoted, shown};
+use super::python::{quoted, shown, shown_text};
 use crate::uuids;
 
 /// The schema of a value.
@@ -100,16 +101,76 @@ impl Schema {
     /// # Errors
     /// The problem, and where it is.
     pub(crate) fn check(&self, value: &Value) -> Result<(), String> {
-        let mut checker = Checker { error: None, depth: 0, schema_path: String::new(), path: String::new() };
+        let mut checker = Checker::default();
         checker.check(self, value);
-        checker.error.map_or(Ok(()), |Error { message, keyword, schema_path, path, .. }| {
-            Err(format!(
-                "{message}\n\nFailed validating '{keyword}' in schema{schema_path}\n\nOn instance{path}"
-            ))
-        })
+        checker.outcome()
     }
 }
 
+impl Object {
+    /// Checks an object whose members are strings.
+    ///
+    /// # Errors
+    /// The problem, and where it is.
+    pub(crate) fn check(&self, members: &BTreeMap<&str, &str>) -> Result<(), String> {
+        let mut checker = Checker::default();
+        checker.object(self, members);
+        checker.outcome()
+    }
+}
+
+/// The members of an object, in the order of their names.
+trait Members {
+    type Member<'a>: Copy
+    where
+        Self: 'a;
+
+    fn get(&self, name: &str) -> Option<Self::Member<'_>>;
+
+    fn iter(&self) -> impl Iterator<Item = (&str, Self::Member<'_>)>;
+
+    fn check(checker: &mut Checker, schema: &Schema, member: Self::Member<'_>);
+}
+
+impl Members for Map<String, Value> {
+    type Member<'a> = &'a Value;
+
+    fn get(&self, name: &str) -> Option<&Value> {
+        self.get(name)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.iter().map(|(name, value)| (&**name, value))
+    }
+
+    fn check(checker: &mut Checker, schema: &Schema, member: &Value) {
+        checker.check(schema, member);
+    }
+}
+
+impl Members for BTreeMap<&str, &str> {
+    type Member<'a>
+        = &'a str
+    where
+        Self: 'a;
+
+    fn get(&self, name: &str) -> Option<&str> {
+        self.get(name).copied()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.iter().map(|(name, value)| (*name, *value))
+    }
+
+    fn check(checker: &mut Checker, schema: &Schema, member: &str) {
+        match schema {
+            Schema::String(text) => checker.text(text, member),
+            other => checker.check(other, &Value::String(member.to_owned())),
+        }
+    }
+}
+
+#[derive(Default)]
 struct Checker {
     /// The one nearest to the root, and the first of those.
     error: Option<Error>,
@@ -119,6 +180,14 @@ struct Checker {
 }
 
 impl Checker {
+    fn outcome(self) -> Result<(), String> {
+        self.error.map_or(Ok(()), |Error { message, keyword, schema_path, path, .. }| {
+            Err(format!(
+                "{message}\n\nFailed validating '{keyword}' in schema{schema_path}\n\nOn instance{path}"
+            ))
+        })
+    }
+
     fn fail(&mut self, keyword: &'static str, message: String) {
         if self.error.as_ref().is_none_or(|known| self.depth < known.depth) {
             let (schema_path, path) = (self.schema_path.clone(), self.path.clone());
@@ -144,7 +213,7 @@ impl Checker {
                 Some(_) => {}
             },
             Schema::String(text) => match value.as_str() {
-                Some(string) => self.text(text, string, value),
+                Some(string) => self.text(text, string),
                 None => self.wrong_type("string", value),
             },
             Schema::UuidOrNull => {
@@ -160,7 +229,7 @@ impl Checker {
                 None => self.wrong_type("array", value),
             },
             Schema::Object(object) => match value.as_object() {
-                Some(members) => self.object(object, members, value),
+                Some(members) => self.object(object, members),
                 None => self.wrong_type("object", value),
             },
         }
@@ -183,26 +252,27 @@ impl Checker {
         }
     }
 
-    fn text(&mut self, text: &Text, string: &str, value: &Value) {
+    fn text(&mut self, text: &Text, string: &str) {
+        let shown = || shown_text(string);
         // PostgreSQL cannot store it, and an export has to be readable there.
         if string.contains('\0') {
-            self.fail("pattern", format!("{} contains a NUL character", shown(value)));
+            self.fail("pattern", format!("{} contains a NUL character", shown()));
         }
         if let Some(pattern) = text.pattern.as_ref().filter(|pattern| !(pattern.matches)(string)) {
-            self.fail("pattern", format!("{} does not match {}", shown(value), quoted(&pattern.text)));
+            self.fail("pattern", format!("{} does not match {}", shown(), quoted(&pattern.text)));
         }
         if text.at_least_one && string.is_empty() {
             self.fail("minLength", "'' should be non-empty".to_owned());
         }
         if text.longest.is_some_and(|longest| string.chars().count() > longest) {
-            self.fail("maxLength", format!("{} is too long", shown(value)));
+            self.fail("maxLength", format!("{} is too long", shown()));
         }
         if text.uuid.is_some_and(|form| !form.takes(string)) {
-            self.fail("format", format!("{} is not a 'uuid'", shown(value)));
+            self.fail("format", format!("{} is not a 'uuid'", shown()));
         }
         if let Some(choices) = text.one_of.filter(|choices| !choices.contains(&string)) {
             let choices: Vec<_> = choices.iter().map(|choice| quoted(choice)).collect();
-            self.fail("enum", format!("{} is not one of [{}]", shown(value), choices.join(", ")));
+            self.fail("enum", format!("{} is not one of [{}]", shown(), choices.join(", ")));
         }
     }
 
@@ -214,27 +284,29 @@ impl Checker {
             self.fail("uniqueItems", format!("{} has non-unique elements", shown(value)));
         }
         for (place, item) in values.iter().enumerate() {
-            self.below("['items']", &format!("[{place}]"), items, item);
+            self.below("['items']", &format!("[{place}]"), |below| below.check(items, item));
         }
     }
 
-    fn object(&mut self, object: &Object, members: &Map<String, Value>, value: &Value) {
+    fn object<M: Members>(&mut self, object: &Object, members: &M) {
         for (name, schema) in &object.members {
-            if let Some(member) = members.get(*name) {
+            if let Some(member) = members.get(name) {
                 let place = format!("[{}]", quoted(name));
-                self.below(&format!("['properties']{place}"), &place, schema, member);
+                let step = format!("['properties']{place}");
+                self.below(&step, &place, |below| M::check(below, schema, member));
             }
         }
         for (pattern, schema) in &object.patterns {
             for (name, member) in members.iter().filter(|(name, _)| (pattern.matches)(name)) {
                 let step = format!("['patternProperties'][{}]", quoted(&pattern.text));
-                self.below(&step, &format!("[{}]", quoted(name)), schema, member);
+                let place = format!("[{}]", quoted(name));
+                self.below(&step, &place, |below| M::check(below, schema, member));
             }
         }
-        if object.at_least_one && members.is_empty() {
-            self.fail("minProperties", format!("{} should be non-empty", shown(value)));
+        if object.at_least_one && members.iter().next().is_none() {
+            self.fail("minProperties", "{} should be non-empty".to_owned());
         }
-        for name in object.required.iter().filter(|name| !members.contains_key(**name)) {
+        for name in object.required.iter().filter(|name| members.get(name).is_none()) {
             self.fail("required", format!("{} is a required property", quoted(name)));
         }
         if !object.open {
@@ -242,12 +314,13 @@ impl Checker {
         }
     }
 
-    fn unexpected(&mut self, object: &Object, members: &Map<String, Value>) {
+    fn unexpected<M: Members>(&mut self, object: &Object, members: &M) {
         let is_named = |name: &str| object.members.iter().any(|(known, _)| *known == name);
         let has_pattern = |name: &str| object.patterns.iter().any(|(pattern, _)| (pattern.matches)(name));
-        let others = members.keys().filter(|name| !is_named(name) && !has_pattern(name));
+        let names = members.iter().map(|(name, _)| name);
+        let others = names.filter(|name| !is_named(name) && !has_pattern(name));
         const SHOWN: usize = 20;
-        let others: Vec<_> = others.take(SHOWN).map(|name| shown(&Value::String(name.clone()))).collect();
+        let others: Vec<_> = others.take(SHOWN).map(shown_text).collect();
         if others.is_empty() {
             return;
         }
@@ -265,12 +338,12 @@ impl Checker {
         self.fail("additionalProperties", message);
     }
 
-    fn below(&mut self, schema_step: &str, step: &str, schema: &Schema, value: &Value) {
+    fn below(&mut self, schema_step: &str, step: &str, check: impl FnOnce(&mut Self)) {
         let lengths = (self.schema_path.len(), self.path.len());
         self.schema_path.push_str(schema_step);
         self.path.push_str(step);
         self.depth += 1;
-        self.check(schema, value);
+        check(self);
         self.depth -= 1;
         self.schema_path.truncate(lengths.0);
         self.path.truncate(lengths.1);

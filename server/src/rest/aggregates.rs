@@ -30,7 +30,7 @@ pub(super) fn replace(call: &Call<'_>, uuid: &str) -> Result<Reply, Failure> {
     call.may(rules::AGGREGATES_UPDATE)?;
     let row = call.provider(uuid)?.row;
     let is_guarded = call.version.at_least(GUARDED);
-    let body = call.json(&if is_guarded { schemas::guarded_aggregates() } else { schemas::aggregates() })?;
+    let body = call.json(if is_guarded { &schemas::GUARDED_AGGREGATES } else { &schemas::AGGREGATES })?;
     let list = if is_guarded { &body["aggregates"] } else { &body };
     let aggregates = each_once(list);
     let given = integer_of(&body["resource_provider_generation"]);

@@ -95,7 +95,7 @@ pub(super) fn write_one(call: &Call<'_>, uuid: &str) -> Result<Reply, Failure> {
     call.sends_json()?;
     call.may(rules::ALLOCATIONS_UPDATE)?;
     let consumer = consumer_of(uuid)?;
-    let body = call.json(&schemas::allocations(call.version))?;
+    let body = call.json(schemas::ALLOCATIONS.at(call.version))?;
     let wanted = Wanted::read(call, consumer, &body);
     let generation = wanted.expect(call.index)?;
     let topology = call.index.topology();
@@ -110,7 +110,7 @@ pub(super) fn write_many(call: &Call<'_>) -> Result<Reply, Failure> {
     call.since(13)?;
     call.sends_json()?;
     call.may(rules::ALLOCATIONS_MANAGE)?;
-    let body = call.json(&schemas::many_allocations(call.version, true))?;
+    let body = call.json(schemas::MANY_ALLOCATIONS.at(call.version))?;
     let topology = call.index.topology();
     let writes =
         read_many(call, &topology, &body, |reason| format!("Unable to allocate inventory {reason}"))?;

@@ -31,7 +31,7 @@ pub(super) fn create(call: &Call<'_>) -> Result<Reply, Failure> {
     call.since(2)?;
     call.sends_json()?;
     call.may(rules::CLASSES_CREATE)?;
-    let body = call.json(&schemas::class())?;
+    let body = call.json(&schemas::CLASS)?;
     let name = body["name"].as_str().unwrap_or_default();
     let mut writer = call.index.write_at(call.now);
     if writer.topology().class(name).is_some() {
@@ -66,7 +66,7 @@ pub(super) fn update(call: &Call<'_>, name: &str) -> Result<Reply, Failure> {
 fn rename(call: &Call<'_>, old: &str) -> Result<Reply, Failure> {
     call.sends_json()?;
     call.may(rules::CLASSES_UPDATE)?;
-    let body = call.json(&schemas::class())?;
+    let body = call.json(&schemas::CLASS)?;
     let new = body["name"].as_str().unwrap_or_default();
     let mut writer = call.index.write_at(call.now);
     let class = writer.topology().class(old).ok_or_else(|| unknown(old))?;
@@ -84,7 +84,7 @@ fn rename(call: &Call<'_>, old: &str) -> Result<Reply, Failure> {
 
 fn ensure(call: &Call<'_>, name: &str) -> Result<Reply, Failure> {
     call.may(rules::CLASSES_UPDATE)?;
-    schemas::class()
+    schemas::CLASS
         .check(&serde_json::json!({ "name": name }))
         .map_err(|error| Failure::bad_request(format!("JSON does not validate: {error}")))?;
     let mut writer = call.index.write_at(call.now);

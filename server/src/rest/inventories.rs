@@ -38,7 +38,7 @@ pub(super) fn create(call: &Call<'_>, uuid: &str) -> Result<Reply, Failure> {
     call.sends_json()?;
     call.may(rules::INVENTORIES_CREATE)?;
     let row = call.provider(uuid)?.row;
-    let body = call.json(&schemas::new_inventory())?;
+    let body = call.json(&schemas::NEW_INVENTORY)?;
     let name = body["resource_class"].as_str().unwrap_or_default();
     let cannot = |reason: &str| {
         Failure::bad_request(format!("Unable to create inventory for resource provider {uuid}: {reason}"))
@@ -62,7 +62,7 @@ pub(super) fn update(call: &Call<'_>, uuid: &str, name: &str) -> Result<Reply, F
     call.sends_json()?;
     call.may(rules::INVENTORIES_UPDATE)?;
     let row = call.provider(uuid)?.row;
-    let body = call.json(&schemas::inventory())?;
+    let body = call.json(&schemas::INVENTORY)?;
     let given = expected(call, row, &body)?;
     let cannot = |reason: &str| {
         Failure::bad_request(format!("Unable to update inventory for resource provider {uuid}: {reason}"))
@@ -88,7 +88,7 @@ pub(super) fn replace(call: &Call<'_>, uuid: &str) -> Result<Reply, Failure> {
     call.sends_json()?;
     call.may(rules::INVENTORIES_UPDATE)?;
     let row = call.provider(uuid)?.row;
-    let body = call.json(&schemas::inventories())?;
+    let body = call.json(&schemas::INVENTORIES)?;
     let given = expected(call, row, &body)?;
     let records = read_all(&body["inventories"], call.version, uuid).map_err(|reason| {
         Failure::bad_request(format!("Unable to update inventory for resource provider {uuid}: {reason}"))

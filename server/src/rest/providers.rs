@@ -19,7 +19,7 @@ use crate::uuids;
 pub(super) fn list(call: &Call<'_>) -> Result<Reply, Failure> {
     call.takes_json()?;
     call.may(rules::PROVIDERS_LIST)?;
-    call.query.check(&schemas::provider_query(call.version))?;
+    call.query.check(schemas::PROVIDER_QUERY.at(call.version))?;
     let topology = call.index.topology();
     let rows =
         Filter::of(call, &topology)?.map_or_else(Vec::new, |filter| filter.rows(call.index, &topology));
@@ -38,7 +38,7 @@ pub(super) fn list(call: &Call<'_>) -> Result<Reply, Failure> {
 pub(super) fn create(call: &Call<'_>) -> Result<Reply, Failure> {
     call.sends_json()?;
     call.may(rules::PROVIDERS_CREATE)?;
-    let body = call.json(&schemas::provider(call.version, true))?;
+    let body = call.json(schemas::NEW_PROVIDER.at(call.version))?;
     let name = body["name"].as_str().unwrap_or_default();
     let uuid = body["uuid"].as_str().filter(|uuid| !uuid.is_empty());
     #[expect(clippy::disallowed_methods, reason = "the API gives UUIDs to providers that come without")]
@@ -106,7 +106,7 @@ pub(super) fn update(call: &Call<'_>, uuid: &str) -> Result<Reply, Failure> {
     call.sends_json()?;
     call.may(rules::PROVIDERS_UPDATE)?;
     let row = call.provider(uuid)?.row;
-    let body = call.json(&schemas::provider(call.version, false))?;
+    let body = call.json(schemas::PROVIDER.at(call.version))?;
     let name = body["name"].as_str().unwrap_or_default();
     let cannot =
         |reason: &str| Failure::bad_request(format!("Unable to save resource provider {uuid}: {reason}"));

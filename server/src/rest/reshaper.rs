@@ -16,7 +16,7 @@ pub(super) fn reshape(call: &Call<'_>) -> Result<Reply, Failure> {
     call.since(30)?;
     call.sends_json()?;
     call.may(rules::RESHAPE)?;
-    let body = call.json(&schemas::reshape(call.version))?;
+    let body = call.json(schemas::RESHAPE.at(call.version))?;
     let topology = call.index.topology();
     let parts = body["inventories"].as_object().into_iter().flatten();
     let parts = parts.map(|(uuid, part)| Ok((uuid.as_str(), part, expect(call, uuid, part)?)));

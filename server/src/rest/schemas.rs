@@ -1,16 +1,44 @@
 //! The schemas of bodies and queries, by microversion.
 
+use std::sync::LazyLock;
+
 use berth_placement::Inventory;
 
-use crate::json::patterns;
 use crate::json::schema::{Object, Schema, Text};
+use crate::json::{VersionedSchema, patterns};
 use crate::microversion::Microversion;
+
+/// A schema that is the same at all microversions.
+type Unversioned<T = Schema> = LazyLock<T>;
+
+pub(super) static CLASS: Unversioned = LazyLock::new(class);
+pub(super) static PROVIDER_TRAITS: Unversioned = LazyLock::new(provider_traits);
+pub(super) static TRAIT_QUERY: Unversioned<Object> = LazyLock::new(trait_query);
+pub(super) static AGGREGATES: Unversioned = LazyLock::new(aggregates);
+pub(super) static GUARDED_AGGREGATES: Unversioned = LazyLock::new(guarded_aggregates);
+pub(super) static NEW_PROVIDER: VersionedSchema = VersionedSchema::new(|version| provider(version, true));
+pub(super) static PROVIDER: VersionedSchema = VersionedSchema::new(|version| provider(version, false));
+pub(super) static PROVIDER_QUERY: VersionedSchema<Object> = VersionedSchema::new(provider_query);
+pub(super) static NEW_INVENTORY: Unversioned = LazyLock::new(new_inventory);
+pub(super) static INVENTORY: Unversioned = LazyLock::new(inventory);
+pub(super) static INVENTORIES: Unversioned = LazyLock::new(inventories);
+/// The allocations of one consumer.
+pub(super) static ALLOCATIONS: VersionedSchema = VersionedSchema::new(allocations);
+/// The allocations of several consumers.
+pub(super) static MANY_ALLOCATIONS: VersionedSchema =
+    VersionedSchema::new(|version| many_allocations(version, true));
+pub(super) static RESHAPE: VersionedSchema = VersionedSchema::new(reshape);
+pub(super) static USAGE_QUERY: VersionedSchema<Object> = VersionedSchema::new(usage_query);
 
 /// The largest allocation ratio: what a single-precision database column holds.
 const MAX_RATIO: f64 = 3.40282e+38;
 
+fn object(members: Vec<(&'static str, Schema)>, required: &[&'static str]) -> Object {
+    Object { members, required: required.to_vec(), ..Object::default() }
+}
+
 fn closed(members: Vec<(&'static str, Schema)>, required: &[&'static str]) -> Schema {
-    Schema::Object(Object { members, required: required.to_vec(), ..Object::default() })
+    Schema::Object(object(members, required))
 }
 
 fn bounded(longest: usize) -> Schema {
@@ -23,35 +51,35 @@ fn amount(minimum: i64) -> Schema {
 
 // Resource classes and traits.
 
-pub(super) fn class() -> Schema {
+fn class() -> Schema {
     let name = Text { pattern: Some(patterns::CUSTOM), longest: Some(255), ..Text::default() };
     closed(vec![("name", Schema::String(name))], &["name"])
 }
 
-pub(super) fn provider_traits() -> Schema {
+fn provider_traits() -> Schema {
     let traits = Schema::Array { items: Box::new(bounded(255)), at_least_one: false, unique: false };
     let members = vec![("traits", traits), ("resource_provider_generation", Schema::integer())];
     closed(members, &["traits", "resource_provider_generation"])
 }
 
-pub(super) fn trait_query() -> Schema {
-    closed(vec![("name", Schema::string()), ("associated", Schema::string())], &[])
+fn trait_query() -> Object {
+    object(vec![("name", Schema::string()), ("associated", Schema::string())], &[])
 }
 
 // Aggregates.
 
-pub(super) fn aggregates() -> Schema {
+fn aggregates() -> Schema {
     Schema::Array { items: Box::new(Schema::uuid()), at_least_one: false, unique: true }
 }
 
-pub(super) fn guarded_aggregates() -> Schema {
+fn guarded_aggregates() -> Schema {
     let members = vec![("aggregates", aggregates()), ("resource_provider_generation", Schema::integer())];
     closed(members, &["aggregates", "resource_provider_generation"])
 }
 
 // Resource providers.
 
-pub(super) fn provider(version: Microversion, is_new: bool) -> Schema {
+fn provider(version: Microversion, is_new: bool) -> Schema {
     let name = Schema::String(Text { longest: Some(200), ..Text::default() });
     let mut members = vec![("name", name)];
     if is_new {
@@ -63,7 +91,7 @@ pub(super) fn provider(version: Microversion, is_new: bool) -> Schema {
     closed(members, &["name"])
 }
 
-pub(super) fn provider_query(version: Microversion) -> Schema {
+fn provider_query(version: Microversion) -> Object {
     let all = [
         (0, "name", Schema::string()),
         (0, "uuid", Schema::dashed_uuid()),
@@ -73,7 +101,7 @@ pub(super) fn provider_query(version: Microversion) -> Schema {
         (18, "required", Schema::string()),
     ];
     let known = all.into_iter().filter(|(since, ..)| version.at_least(*since));
-    closed(known.map(|(_, name, schema)| (name, schema)).collect(), &[])
+    object(known.map(|(_, name, schema)| (name, schema)).collect(), &[])
 }
 
 // Inventories.
@@ -90,18 +118,18 @@ fn inventory_members() -> Vec<(&'static str, Schema)> {
     ]
 }
 
-pub(super) fn new_inventory() -> Schema {
+fn new_inventory() -> Schema {
     let mut members = inventory_members();
     let class = Text { pattern: Some(patterns::CLASS), ..Text::default() };
     members.push(("resource_class", Schema::String(class)));
     closed(members, &["total", "resource_class"])
 }
 
-pub(super) fn inventory() -> Schema {
+fn inventory() -> Schema {
     closed(inventory_members(), &["total", "resource_provider_generation"])
 }
 
-pub(super) fn inventories() -> Schema {
+fn inventories() -> Schema {
     let record = closed(inventory_members(), &["total"]);
     let records = Object { patterns: vec![(patterns::CLASS, record)], open: true, ..Object::default() };
     let members =
@@ -118,7 +146,7 @@ fn resources() -> Schema {
 }
 
 /// The requested allocations of one consumer.
-pub(super) fn allocations(version: Microversion) -> Schema {
+fn allocations(version: Microversion) -> Schema {
     if version.at_least(12) {
         allocations_by_provider(version, !version.at_least(28))
     } else {
@@ -176,12 +204,12 @@ fn mappings() -> Schema {
 }
 
 /// The requested allocations of several consumers.
-pub(super) fn many_allocations(version: Microversion, at_least_one: bool) -> Schema {
+fn many_allocations(version: Microversion, at_least_one: bool) -> Schema {
     let patterns = vec![(patterns::UUID, allocations_by_provider(version, false))];
     Schema::Object(Object { patterns, at_least_one, ..Object::default() })
 }
 
-pub(super) fn reshape(version: Microversion) -> Schema {
+fn reshape(version: Microversion) -> Schema {
     let patterns = vec![(patterns::UUID, inventories())];
     let inventories = Schema::Object(Object { patterns, at_least_one: true, ..Object::default() });
     let members = vec![("inventories", inventories), ("allocations", many_allocations(version, false))];
@@ -190,12 +218,12 @@ pub(super) fn reshape(version: Microversion) -> Schema {
 
 // Usages.
 
-pub(super) fn usage_query(version: Microversion) -> Schema {
+fn usage_query(version: Microversion) -> Object {
     let mut members = vec![("project_id", bounded(255)), ("user_id", bounded(255))];
     if version.at_least(38) {
         let pattern = Some(patterns::CONSUMER_TYPE_FILTER);
         let text = Text { pattern, at_least_one: true, longest: Some(255), ..Text::default() };
         members.push(("consumer_type", Schema::String(text)));
     }
-    closed(members, &["project_id"])
+    object(members, &["project_id"])
 }

@@ -18,7 +18,7 @@ pub(super) fn list(call: &Call<'_>) -> Result<Reply, Failure> {
     call.since(6)?;
     call.takes_json()?;
     call.may(rules::TRAITS_LIST)?;
-    call.query.check(&schemas::trait_query())?;
+    call.query.check(&schemas::TRAIT_QUERY)?;
     let name = call.query.get("name").map(NameFilter::parse).transpose()?;
     let associated = call.query.get("associated").map(parse_bool).transpose()?;
     let topology = call.index.topology();
@@ -144,7 +144,7 @@ pub(super) fn replace(call: &Call<'_>, uuid: &str) -> Result<Reply, Failure> {
     call.since(6)?;
     call.sends_json()?;
     call.may(rules::PROVIDER_TRAITS_UPDATE)?;
-    let body = call.json(&schemas::provider_traits())?;
+    let body = call.json(&schemas::PROVIDER_TRAITS)?;
     let names = body["traits"].as_array().into_iter().flatten().filter_map(|name| name.as_str());
     let generation = integer_of(&body["resource_provider_generation"]);
     let row = call.provider(uuid)?.row;

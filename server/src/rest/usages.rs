@@ -36,7 +36,7 @@ pub(super) fn of_project(call: &Call<'_>) -> Result<Reply, Failure> {
     call.since(9)?;
     call.takes_json()?;
     call.may_for(rules::PROJECT_USAGES, call.query.get("project_id"))?;
-    call.query.check(&schemas::usage_query(call.version))?;
+    call.query.check(schemas::USAGE_QUERY.at(call.version))?;
     let project = call.query.get("project_id").unwrap_or_default();
     let user = call.query.get("user_id").filter(|user| !user.is_empty());
     let consumers =

@@ -19,7 +19,7 @@ pub(crate) fn read(
     version: Microversion,
     most_groups: usize,
 ) -> Result<Query, Failure> {
-    parameters.check(&schema::of(version))?;
+    parameters.check(schema::QUERY.at(version))?;
     groups::read(parameters, version, most_groups)
 }
 

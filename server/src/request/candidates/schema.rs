@@ -1,11 +1,13 @@
 //! The schema of an allocation candidate query.
 
-use crate::json::patterns;
 use crate::json::schema::{Object, Pattern, Schema, Text};
+use crate::json::{VersionedSchema, patterns};
 use crate::microversion::Microversion;
 
 /// The schema of the query, by microversion.
-pub(super) fn of(version: Microversion) -> Schema {
+pub(super) static QUERY: VersionedSchema<Object> = VersionedSchema::new(query);
+
+fn query(version: Microversion) -> Object {
     let mut object = Object::default();
     if version.at_least(16) {
         let limit = Text { pattern: Some(patterns::POSITIVE), at_least_one: true, ..Text::default() };
@@ -27,7 +29,7 @@ pub(super) fn of(version: Microversion) -> Schema {
     if version.at_least(36) {
         object.members.push(("same_subtree", Schema::string()));
     }
-    Schema::Object(object)
+    object
 }
 
 /// The parameters that may have a suffix.
