@@ -1,7 +1,5 @@
 //! Agents and the real service together: two hosts, real guests.
 
-use std::time::Duration;
-
 use berth_api::v1;
 use uuid::Uuid;
 
@@ -163,7 +161,11 @@ async fn guests_outlive_agents_libvirtd_and_the_service() {
     }
     assert_eq!(cloud.books("kvm1").await, (20, 20));
     cloud.machine("kvm1").host.restart_libvirtd();
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    // The agent has found its way to the new libvirtd when it has done something there.
+    let first = &made[0].uuid;
+    cloud.instances.pause(named(first)).await.expect("accepted");
+    cloud.until(first, "PAUSED").await;
+    cloud.instances.unpause(named(first)).await.expect("accepted");
     for one in &made {
         assert_eq!(cloud.until(&one.uuid, "ACTIVE").await.fault, "");
         assert_eq!(cloud.machine("kvm1").console(&one.uuid).matches(&up(one)).count(), 1, "booted again");
