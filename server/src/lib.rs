@@ -14,6 +14,7 @@
 //! | `service.rs` | the state that all requests share: index, options, metrics; `Service::answer` serves without a socket |
 //! | `limits.rs` | limits per request: `docs/limits.md` |
 //! | `budget.rs` | amounts that callers share, with a bound for one and for all |
+//! | `in_flight.rs` | the bound of bytes in flight, and its message |
 //! | `turns.rs`, `searches.rs` | callers take turns; searches for candidates and other lengthy requests on threads of their own |
 //! | `lengthy.rs` | which requests are lengthy |
 //! | `arriving.rs` | a message that arrives in parts |
@@ -69,6 +70,7 @@ mod gauges;
 mod grpc;
 mod health;
 mod http;
+mod in_flight;
 mod json;
 mod keeper;
 mod lengthy;

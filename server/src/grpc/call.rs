@@ -13,7 +13,8 @@ use super::status;
 use crate::budget::{Budget, Exceeded};
 use crate::fleet::FleetHandle;
 use crate::http::connections::Processing;
-use crate::request::{Epoch, NotAdmitted, OutcomeUnknown, Purpose, SMALL_RESPONSE, TooMuchInFlight};
+use crate::in_flight::{SMALL_RESPONSE, TooMuchInFlight};
+use crate::request::{Epoch, NotAdmitted, OutcomeUnknown, Purpose};
 use crate::service::{Service, now};
 
 /// A call, as its handler sees it.

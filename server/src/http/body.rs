@@ -11,8 +11,8 @@ use tokio::time::timeout;
 use crate::arriving::Arriving;
 use crate::budget::{Budget, Exceeded, Lease};
 use crate::error::{Failure, sentence};
+use crate::in_flight::{SMALL_RESPONSE, TooMuchInFlight};
 use crate::limits::Limits;
-use crate::request::{SMALL_RESPONSE, TooMuchInFlight};
 
 /// How long a client whose request was refused may continue to send its body.
 const REFUSED_BODY_TIME: Duration = Duration::from_secs(2);

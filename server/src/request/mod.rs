@@ -8,7 +8,6 @@
 //! | `epoch.rs` | the state that requests use, which requests it admits, and what responses wait for |
 //! | `candidates/` | the query of allocation candidates, and how the search is bounded |
 //! | `filters.rs` | query parameters that select resource providers |
-//! | `in_flight.rs` | the bound of bytes in flight, and its message |
 //! | `provider.rs` | a resource provider with the snapshot in which it was found |
 //! | `message.rs` | messages for errors of the index, worded as in Placement |
 //! | `transfer.rs` | allocation writes with retries |
@@ -16,13 +15,11 @@
 pub(crate) mod candidates;
 mod epoch;
 pub(crate) mod filters;
-mod in_flight;
 pub(crate) mod message;
 mod provider;
 mod transfer;
 
 pub(crate) use epoch::{Access, Epoch, NotAdmitted, OutcomeUnknown, Purpose};
-pub(crate) use in_flight::{SMALL_RESPONSE, TooMuchInFlight};
 pub(crate) use provider::FoundProvider;
 pub(crate) use transfer::transfer;
 
