@@ -10,7 +10,7 @@ pub(crate) const LOG: &str = "BERTH_LOG";
 
 /// Variables that are no settings. `BERTH_COMMIT` is for the build, and may still be set in its
 /// container.
-const NAMES: [&str; 8] = [
+const NAMES: [&str; 9] = [
     LOG,
     "BERTH_SERVICE",
     "BERTH_CA",
@@ -18,6 +18,7 @@ const NAMES: [&str; 8] = [
     "BERTH_KEY",
     "BERTH_PROJECT",
     "BERTH_USER",
+    "BERTH_NOVA_DATABASE",
     "BERTH_COMMIT",
 ];
 

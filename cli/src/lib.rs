@@ -5,7 +5,7 @@
 //!
 //! Each command has a file (`replay.rs`, `serve.rs`, `generate.rs`, `bench.rs`,
 //! `placement_database.rs`, `shadow.rs`, `health.rs`, `completions.rs`, `manual.rs`) or a directory (`store/`, `audit/`,
-//! `certs/`, `config/`, `explain/`, `simulate/`, `trace/`), and so has each thing that they share
+//! `certs/`, `config/`, `explain/`, `fleet/`, `simulate/`, `trace/`), and so has each thing that they share
 //! (`output.rs`, `table.rs`, `placements.rs`, `progress.rs`, `interrupt.rs`, `summary.rs`).
 //! `operator/` has the commands that are clients of a running service, one file per noun:
 //!
@@ -37,6 +37,7 @@ mod completions;
 mod config;
 mod environment;
 mod explain;
+mod fleet;
 mod generate;
 mod health;
 mod interrupt;
@@ -109,6 +110,8 @@ enum Command {
     Compare(compare::Compare),
     /// Convert, check, describe and scale traces of VMs
     Trace(trace::Traces),
+    /// Take the live fleet, with its VMs, as the start of simulations
+    Fleet(fleet::FleetCommand),
     /// Serve the OpenStack Placement API over HTTP, and gRPC
     Serve(serve::Serve),
     /// Create the certificates of the gRPC service, its clients and agents
@@ -190,6 +193,7 @@ impl Command {
             Self::Plan(command) => command.run(),
             Self::Compare(command) => command.run(),
             Self::Trace(command) => command.run(),
+            Self::Fleet(command) => command.run(),
             Self::Serve(command) => command.run(),
             Self::Certs(command) => command.run(),
             Self::Store(command) => command.run(),

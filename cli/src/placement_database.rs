@@ -120,7 +120,8 @@ impl ExportPlacement {
     }
 }
 
-fn read(dump: &Path) -> Result<Vec<Record>> {
+/// The records of a dump; - is standard input.
+pub(crate) fn read(dump: &Path) -> Result<Vec<Record>> {
     let input: Box<dyn Read> = match dump.to_str() {
         Some("-") => Box::new(stdin().lock()),
         _ => Box::new(File::open(dump)?),

@@ -12,6 +12,7 @@
 //! |---|---|
 //! | `hosts.rs`, `cell_hosts.rs`, `pending.rs` | all that is known of hosts, and its changes; those of one cell; decisions that rows do not show yet |
 //! | `row.rs`, `compute_node.rs`, `service.rs`, `aggregates.rs`, `cells.rs` | rows as texts, and what they say |
+//! | `live.rs` | what a snapshot of the fleet takes from the databases, with its queries |
 //! | `statistics.rs` | counts for metrics |
 //! | `schema.rs` | the releases whose schema is known |
 //! | `url.rs` | database URLs and templates |
@@ -35,6 +36,7 @@ mod compute_node;
 mod connection;
 mod freshness;
 mod hosts;
+mod live;
 mod pending;
 mod reader;
 mod row;
@@ -48,6 +50,7 @@ pub use cells::InvalidCell;
 pub use connection::DatabaseQueryError;
 pub use freshness::{Freshness, Intervals};
 pub use hosts::{HostCounts, NovaHosts};
+pub use live::{LiveHost, LiveInstance, LiveRecords, read_live};
 pub use pending::Pending;
 pub use reader::{Clock, DatabaseError, DatabaseOptions, Reader};
 pub use row::{InvalidRow, TextRow};

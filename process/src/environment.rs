@@ -17,7 +17,7 @@ const OF_LAUNCHERS: [&str; 2] = ["BERTH_DATA", "BERTH_OPTIONS"];
 
 /// Variables of `berth`, which an agent finds on a machine that also runs the service or the
 /// operator's command: names, and prefixes of the service's settings.
-const OF_BERTH: [&str; 3] = ["BERTH_PROJECT", "BERTH_USER", "BERTH_COMMIT"];
+const OF_BERTH: [&str; 4] = ["BERTH_PROJECT", "BERTH_USER", "BERTH_COMMIT", "BERTH_NOVA_DATABASE"];
 const TABLES_OF_BERTH: [&str; 2] = ["BERTH_SERVE__", "BERTH_NOVA__"];
 
 /// The variables that a program knows.

@@ -158,6 +158,14 @@ impl Placer for NovaPlacer {
         Ok(host)
     }
 
+    fn adopt(&mut self, sequence: u64, vm: &Vm, host: Row) {
+        if let Some(group) = self.group(vm) {
+            // A group whose policy the snapshot's VMs violate already keeps only those that fit it.
+            let _ = self.index.rejoin(group, consumer_of(sequence));
+        }
+        self.fleet.counts[host.index()] += 1;
+    }
+
     fn departed(&mut self, _: u64, host: Row) {
         self.fleet.counts[host.index()] -= 1;
     }

@@ -53,6 +53,8 @@ impl Placer for PolicyPlacer {
         placed.map_err(|reason| SimulationError::Decision { vm: vm.id.to_string(), reason: Box::new(reason) })
     }
 
+    fn adopt(&mut self, _: u64, _: &Vm, _: Row) {}
+
     #[inline]
     fn departed(&mut self, _: u64, _: Row) {}
 

@@ -62,6 +62,14 @@ pub enum SimulationError {
     /// The fleet has more GPUs or models than can be distinguished.
     #[error("fleet: {0}")]
     Gpus(String),
+    /// A VM that is on a host when the run begins cannot be there.
+    #[error("fleet.snapshot: VM {vm}: {reason}")]
+    Resident {
+        /// The VM.
+        vm: String,
+        /// The reason.
+        reason: String,
+    },
     /// The index differs from the meter.
     #[error("after the run, the index does not match the events: {0}")]
     Inconsistent(String),
@@ -129,6 +137,9 @@ fn simulate_stream_nova(
 pub(crate) trait Placer {
     /// Chooses a host for a VM and claims its resources; returns `None` if no host fits.
     fn place(&mut self, sequence: u64, vm: &Vm) -> Result<Option<Row>, SimulationError>;
+
+    /// Adds a VM that is on the host since before the run; the index has its allocations.
+    fn adopt(&mut self, sequence: u64, vm: &Vm, host: Row);
 
     /// Records that the VM has left the host.
     fn departed(&mut self, sequence: u64, host: Row);

@@ -5,10 +5,10 @@ use std::io;
 use berth_scheduler::{Policy, Search};
 use berth_simulator::scenario::{
     CellPolicy, Deciding, Environment, Planner, Predictions, RunResult, ServiceLevels, Variant, VmSet,
-    Workload, episodes, host_events, run, variants,
+    Workload, episodes, host_events, residents, run, variants,
 };
 use berth_simulator::{Observer, SimulationOptions, simulate};
-use berth_traces::{Extent, Generator, HostShapes, Micros, Resources, TraceHost, Vm, reference};
+use berth_traces::{Demands, Extent, Generator, HostShapes, Micros, Resources, TraceHost, Vm, reference};
 
 const SECOND: u64 = 1_000_000;
 
@@ -289,4 +289,68 @@ fn runs_are_repeatable() {
     let of = |draw: u32| run(&env, &set.draw(5, draw, 1), &|| true).unwrap().figures.decisions_sha256;
     assert_eq!(of(0), of(0));
     assert_ne!(of(0), of(1));
+}
+
+/// A fleet of two hosts: VMs of a snapshot fill the first beyond its capacity, because ratios were
+/// lowered since, and leave one by one.
+fn snapshot() -> (Vec<TraceHost>, VmSet) {
+    let mut hosts = hosts("4x64:3");
+    hosts[2].traits.push("COMPUTE_STATUS_DISABLED".into());
+    let on = |id: u64, leaves: u64, host: &str| Vm {
+        demands: Some(Box::new(Demands { host: host.into(), ..Demands::default() })),
+        ..vm(id, (0, leaves), 2, 1)
+    };
+    let live = vec![on(100, 20, "0"), on(101, 40, "0"), on(102, 60, "0"), on(103, 1_000, "1")];
+    let trace = vec![
+        vm(0, (1_000, 1_100), 2, 1), // the second host has capacity for one
+        vm(1, (1_010, 1_100), 2, 1), // the first still has all of its capacity in use, and two vCPUs more
+        vm(2, (1_030, 1_100), 2, 1), // one left, but that capacity was not there
+        vm(3, (1_045, 1_100), 2, 1), // a second left: two vCPUs are free
+    ];
+    let found = residents(live, &hosts, &trace, (false, 1)).unwrap();
+    (hosts, set(trace).with_residents(found))
+}
+
+#[test]
+fn vms_of_a_snapshot_are_on_their_hosts_when_a_run_begins() {
+    for name in ["bestfit", "worstfit", "lifetime", "shape", "nova"] {
+        let (hosts, set) = snapshot();
+        let deciding = match name {
+            "nova" => Deciding::Nova(Box::default()),
+            name => Deciding::named(name, None).unwrap(),
+        };
+        let result = ran(&environment(&set, &hosts, &deciding));
+        assert_eq!((result.vms, result.placed, result.rejected), (4, 2, 2), "{name}");
+        assert_eq!(result.figures.hosts_max, 2, "{name}: the third is disabled");
+        let first = &result.points[0];
+        assert_eq!(
+            (first.running, first.busy_hosts, first.used[0]),
+            (5, 2, 10),
+            "{name}: with the first that arrives"
+        );
+    }
+}
+
+/// A host that fails displaces the VMs of a snapshot, too.
+#[test]
+fn vms_of_a_snapshot_lose_their_host() {
+    let (hosts, set) = snapshot();
+    let text = "[[events]]\naction = \"fail\"\nhost = [\"1\"]\nat = 5\n";
+    let Variant { scenario, .. } = variants(text).unwrap().remove(0);
+    let times = (Micros(1_000 * SECOND), Micros(1_045 * SECOND));
+    let events = host_events(&scenario.events, &hosts, times, 1).unwrap();
+    let deciding = Deciding::Policy(Policy::BestFit);
+    let result = ran(&Environment { events: &events, ..environment(&set, &hosts, &deciding) });
+    assert_eq!(result.displaced, 2, "the resident, and the VM that joined it");
+}
+
+#[test]
+fn cells_begin_empty() {
+    let (hosts, set) = snapshot();
+    let deciding = Deciding::named("first", Some(u32::MAX)).unwrap();
+    let error = run(&environment(&set, &hosts, &deciding), &set.draw(0, 0, 0), &|| true).unwrap_err();
+    assert!(
+        error.to_string().contains("fleet.snapshot: VM 100: policies on GPUs and on NUMA cells"),
+        "{error}"
+    );
 }

@@ -134,13 +134,18 @@ async fn act(client: &Client, action: Action, format: Format) -> Result<()> {
 }
 
 async fn list(client: &Client, format: Format) -> Result<()> {
-    let aggregates = all(async |page_token| {
+    let records: Vec<_> = aggregates(client).await?.into_iter().map(record).collect();
+    print_list(format, &["name", ZONE, "hosts", "properties"], &records)
+}
+
+/// All aggregates.
+pub(crate) async fn aggregates(client: &Client) -> Result<Vec<Aggregate>> {
+    all(async |page_token| {
         let wanted = ListAggregatesRequest { page_size: PAGE, page_token };
         let page = client.fleet().list_aggregates(request(wanted)).await.answer()?;
         Ok((page.aggregates, page.next_page_token))
-    });
-    let records: Vec<_> = aggregates.await?.into_iter().map(record).collect();
-    print_list(format, &["name", ZONE, "hosts", "properties"], &records)
+    })
+    .await
 }
 
 async fn delete(client: &Client, names: Vec<String>) -> Result<()> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use berth_api::v1::fleet_client::FleetClient;
 use berth_api::v1::instances_client::InstancesClient;
+use berth_api::v1::placement_client::PlacementClient;
 use berth_api::v1::scheduler_client::SchedulerClient;
 use berth_process::certificates::peer::{self, Credentials};
 use berth_process::certificates::{self, CertificateAndKey};
@@ -72,6 +73,10 @@ impl Client {
 
     pub(crate) fn fleet(&self) -> FleetClient<Channel> {
         FleetClient::new(self.channel.clone()).max_decoding_message_size(LARGEST)
+    }
+
+    pub(crate) fn placement(&self) -> PlacementClient<Channel> {
+        PlacementClient::new(self.channel.clone()).max_decoding_message_size(LARGEST)
     }
 
     pub(crate) fn instances(&self) -> InstancesClient<Channel> {
@@ -171,7 +176,7 @@ pub(crate) fn request<T>(message: T) -> Request<T> {
 }
 
 /// Collects all pages of a list: `page` takes the token of a page and returns that of the next.
-pub(super) async fn all<T>(mut page: impl AsyncFnMut(String) -> Result<(Vec<T>, String)>) -> Result<Vec<T>> {
+pub(crate) async fn all<T>(mut page: impl AsyncFnMut(String) -> Result<(Vec<T>, String)>) -> Result<Vec<T>> {
     let (mut all, mut token) = page(String::new()).await?;
     while !token.is_empty() {
         let (more, next) = page(token).await?;
@@ -182,4 +187,4 @@ pub(super) async fn all<T>(mut page: impl AsyncFnMut(String) -> Result<(Vec<T>, 
 }
 
 /// The page size: the maximum of the service.
-pub(super) const PAGE: u32 = 1000;
+pub(crate) const PAGE: u32 = 1000;

@@ -140,7 +140,7 @@ const COLUMNS: [&str; 7] =
     ["name", "status", "state", "availability_zone", "aggregates", "instances", "reason"];
 
 /// All hosts.
-pub(super) async fn hosts(client: &Client) -> Result<Vec<Host>> {
+pub(crate) async fn hosts(client: &Client) -> Result<Vec<Host>> {
     all(async |page_token| {
         let wanted = ListHostsRequest { page_size: PAGE, page_token };
         let page = client.fleet().list_hosts(request(wanted)).await.answer()?;

@@ -128,13 +128,19 @@ fn creation(create: Create, project: String) -> CreateServerGroupRequest {
 }
 
 async fn list(client: &Client, project: String, format: Format) -> Result<()> {
-    let groups = all(async |page_token| {
-        let wanted = ListServerGroupsRequest { page_size: PAGE, page_token, project: project.clone() };
+    let records: Vec<_> = groups(client, &project).await?.into_iter().map(record).collect();
+    print_list(format, &["uuid", "name", "policy", "max_per_host", "project"], &records)
+}
+
+/// The groups of a project; of all for an empty name.
+pub(crate) async fn groups(client: &Client, project: &str) -> Result<Vec<ServerGroup>> {
+    all(async |page_token| {
+        let project = project.to_owned();
+        let wanted = ListServerGroupsRequest { page_size: PAGE, page_token, project };
         let page = client.fleet().list_server_groups(request(wanted)).await.answer()?;
         Ok((page.groups, page.next_page_token))
-    });
-    let records: Vec<_> = groups.await?.into_iter().map(record).collect();
-    print_list(format, &["uuid", "name", "policy", "max_per_host", "project"], &records)
+    })
+    .await
 }
 
 /// The UUID of a group of the project, given its UUID or name: hints name groups by UUID.
@@ -155,7 +161,8 @@ fn record(group: ServerGroup) -> Record {
         .with("members", group.members)
 }
 
-const fn policy(policy: Policy) -> &'static str {
+/// The name of a policy, as Nova writes it.
+pub(crate) const fn policy(policy: Policy) -> &'static str {
     match policy {
         Policy::Affinity => "affinity",
         Policy::AntiAffinity => "anti-affinity",

@@ -10,12 +10,13 @@ use berth_scheduler::Preference;
 use berth_simulator::NovaOptions;
 use berth_simulator::scenario::{
     Deciding, FleetBuilt, FleetFile, LifetimeSpec, Predictions, Provenance, Scenario, SchedulerSpec, Variant,
-    VmSet, Workload, build_fleet, fleet_file,
+    VmSet, Workload, build_fleet, fleet_file, residents,
 };
 use berth_traces::{Extent, Format, Generator, Trace, TraceHost, Vm, neutral, reference};
 use sha2::{Digest, Sha256};
 
 use crate::config;
+use crate::fleet::{HOSTS, VMS};
 
 /// VMs of the synthetic cloud without a number.
 const SAMPLE_VMS: u64 = 150_000;
@@ -44,29 +45,38 @@ impl Inputs {
         let mut known: BTreeMap<String, usize> = BTreeMap::new();
         for variant in variants {
             let Scenario { workload, fleet, scheduler, .. } = &variant.scenario;
-            let key = format!("{workload:?}");
-            let set = match known.get(&key) {
-                Some(set) => *set,
-                None => {
-                    let (vms, hosts) = trace_of(directory, workload, &mut inputs.digests)?;
-                    if hosts.is_some()
-                        && (fleet.hosts.is_some() || fleet.file.is_some() || !fleet.shape.is_empty())
-                    {
-                        // The scenario's own fleet takes the place of the reference workload's.
-                    }
-                    inputs.sets.push(VmSet::new(vms, workload));
-                    known.insert(key, inputs.sets.len() - 1);
-                    inputs.sets.len() - 1
-                }
-            };
+            let snapshot = fleet.snapshot.as_ref().map(|snapshot| directory.join(snapshot));
             let file = match (&fleet.file, &workload.reference) {
+                (Some(_), _) if snapshot.is_some() => bail!("fleet: only one of file and snapshot"),
                 (Some(file), _) => Some(read_fleet(&directory.join(file), &mut inputs.digests)?),
+                (None, _) if let Some(snapshot) = &snapshot => {
+                    Some(read_fleet(&snapshot.join(HOSTS), &mut inputs.digests)?)
+                }
                 (None, Some(name)) if fleet.hosts.is_none() && fleet.shape.is_empty() => {
                     Some(FleetFile::Hosts(reference_hosts(name, workload.seed)?))
                 }
                 _ => None,
             };
             let built = build_fleet(fleet, file)?;
+            let key = format!("{workload:?} {:?} {}", fleet.snapshot, fleet.vms_stay);
+            let set = match known.get(&key) {
+                Some(set) => *set,
+                None => {
+                    let (vms, _) = trace_of(directory, workload, &mut inputs.digests)?;
+                    let mut set = VmSet::new(vms, workload);
+                    if let Some(snapshot) = &snapshot {
+                        let vms = snapshot.join(VMS);
+                        digest(&vms, &mut inputs.digests)?;
+                        let how = (fleet.vms_stay, workload.seed.unwrap_or(1));
+                        let on_hosts =
+                            residents(Trace::open_sorted(&vms, None)?, &built.hosts, set.trace(), how)?;
+                        set = set.with_residents(on_hosts);
+                    }
+                    inputs.sets.push(set);
+                    known.insert(key, inputs.sets.len() - 1);
+                    inputs.sets.len() - 1
+                }
+            };
             let has_cells = built.hosts.iter().any(|host| host.numa_cells > 1);
             let starts = match &workload.episodes {
                 Some(episodes) => numbers(&directory.join(&episodes.file), &mut inputs.digests)?,

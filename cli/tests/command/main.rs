@@ -9,6 +9,7 @@ mod config;
 mod environment;
 mod errors;
 mod explain;
+mod fleet;
 mod health;
 mod interrupt;
 mod operator;

@@ -132,6 +132,11 @@ impl PackingEngine {
         Err(PlaceError::Outrun { attempts: MAX_ATTEMPTS })
     }
 
+    /// Adds an instance that has its allocations on the host already, from before the first request.
+    pub fn adopt(&mut self, request: &PackingRequest, row: Row) {
+        self.placed(request, row);
+    }
+
     fn placed(&mut self, request: &PackingRequest, row: Row) {
         self.hosts[row.index()].instances += 1;
         if let State::Lifetimes(lifetimes) = &mut self.rule {

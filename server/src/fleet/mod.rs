@@ -49,4 +49,4 @@ pub use berth_fleet::FleetOptions;
 pub(crate) use decider::{NamedPlace, NamedPlacement};
 pub(crate) use evacuations::Evacuation;
 pub(crate) use handle::{FleetHandle, new_uuid};
-pub use stored::FleetState;
+pub use stored::{FleetState, StoredHost, StoredInstance};

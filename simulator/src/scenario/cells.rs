@@ -195,6 +195,10 @@ impl Engine for Cells {
         Ok(Some(host))
     }
 
+    fn adopt(&mut self, _: u32, _: &Vm, _: usize, _: Starting) {
+        unreachable!("these engines begin with empty hosts")
+    }
+
     fn remove(&mut self, job: u32, vm: &Vm, host: usize, _: Leaving) {
         let (held, _) = self.asked(vm);
         let place = self.places[job as usize].take().expect("only placed VMs are removed");

@@ -89,6 +89,11 @@ pub struct FleetSpec {
     pub hosts: Option<String>,
     /// A file of hosts: TOML or JSON with shapes, or the neutral CSV.
     pub file: Option<String>,
+    /// A directory of `berth fleet snapshot`: its hosts, with the VMs that are on them.
+    pub snapshot: Option<String>,
+    /// Whether VMs of the snapshot that have no departure stay; by default, they leave as the
+    /// workload's VMs do that are as large and became as old.
+    pub vms_stay: bool,
     /// Shapes, as in a file.
     pub shape: Vec<ShapeSpec>,
     /// NUMA cells of every host that does not say; with cells, the scheduler places VMs on cells.

@@ -14,6 +14,7 @@ use crate::policy::PolicyPlacer;
 use crate::scenario::cells::{CellPolicy, Cells};
 use crate::scenario::gpus::Gpus;
 use crate::scenario::packing::Packing;
+use crate::scenario::residents::settle;
 use crate::scenario::run::Environment;
 use crate::simulation::{Placer, SimulationError, SimulationOptions, consumer_of};
 
@@ -112,6 +113,9 @@ pub(crate) trait Engine {
     /// Chooses a host for a VM and takes its amounts; `None` if no host fits.
     fn place(&mut self, job: u32, vm: &Vm, start: Starting) -> Result<Option<usize>, SimulationError>;
 
+    /// Adds a VM that is on the host since before the run.
+    fn adopt(&mut self, job: u32, vm: &Vm, host: usize, start: Starting);
+
     /// Returns the amounts of a VM on the host.
     fn remove(&mut self, job: u32, vm: &Vm, host: usize, leave: Leaving);
 
@@ -133,19 +137,28 @@ pub(crate) trait Engine {
 
 /// The engine of a scheduler for a run.
 pub(crate) fn engine(env: &Environment<'_>, deciding: &Deciding) -> Result<Box<dyn Engine>, SimulationError> {
-    let Environment { hosts, seed, .. } = *env;
+    let Environment { hosts, seed, set, .. } = *env;
+    let index = || -> Result<Arc<Index>, SimulationError> {
+        let index = index_of(hosts)?;
+        settle(&index, set)?;
+        Ok(Arc::new(index))
+    };
+    if let (Deciding::Gpus(_) | Deciding::Cells(..), Some((vm, _))) = (deciding, set.residents().next()) {
+        let reason = "policies on GPUs and on NUMA cells begin with empty hosts".to_owned();
+        return Err(SimulationError::Resident { vm: vm.id.to_string(), reason });
+    }
     Ok(match deciding {
         Deciding::Gpus(policy) => Box::new(Gpus::new(hosts, *policy, &env.set.vms)?),
         Deciding::Cells(policy, split_above_mb) => Box::new(Cells::new(hosts, *policy, *split_above_mb)),
-        Deciding::Packing(rule) => Box::new(Packing::new(hosts, *rule)?),
+        Deciding::Packing(rule) => Box::new(Packing::new(index()?, *rule)),
         Deciding::Policy(policy) => {
-            let index = Arc::new(index_of(hosts)?);
+            let index = index()?;
             let placer =
                 PolicyPlacer::new(&index, SimulationOptions { policy: *policy, search: Search::Ranked });
             Box::new(OnIndex { index, placer })
         }
         Deciding::Nova(options) => {
-            let index = Arc::new(index_of(hosts)?);
+            let index = index()?;
             let options = NovaOptions { seed, ..options.as_ref().clone() };
             let placer = NovaPlacer::new(Arc::clone(&index), hosts, options);
             Box::new(OnIndex { index, placer })
@@ -162,6 +175,10 @@ struct OnIndex<P> {
 impl<P: Placer> Engine for OnIndex<P> {
     fn place(&mut self, job: u32, vm: &Vm, _: Starting) -> Result<Option<usize>, SimulationError> {
         Ok(self.placer.place(job.into(), vm)?.map(Row::index))
+    }
+
+    fn adopt(&mut self, job: u32, vm: &Vm, host: usize, _: Starting) {
+        self.placer.adopt(job.into(), vm, row_of(host));
     }
 
     fn remove(&mut self, job: u32, _: &Vm, host: usize, _: Leaving) {

@@ -1,5 +1,7 @@
 //! What a run measures, from its events alone.
 
+use std::collections::BTreeMap;
+
 use berth_traces::{HostShape, Micros, Resources, TraceHost};
 
 /// The number of points of a series.
@@ -45,6 +47,8 @@ pub(crate) struct Gauge {
     free: Vec<Resources>,
     vms: Vec<u32>,
     is_blocked: Vec<bool>,
+    /// What VMs hold above a host's capacity, where they were on it before the run.
+    excess: BTreeMap<usize, Resources>,
     capacity: Amounts,
     /// The smallest sizes that VMs of the trace request: what none of them fits is stranded.
     flavors: Vec<Resources>,
@@ -97,6 +101,7 @@ impl Gauge {
             vcpus: free.iter().map(|host| host.vcpus).collect(),
             vms: vec![0; free.len()],
             is_blocked: vec![false; free.len()],
+            excess: BTreeMap::new(),
             busy_time: vec![0; free.len() + 1],
             free,
             capacity,
@@ -141,9 +146,11 @@ impl Gauge {
     #[inline]
     pub(crate) fn placed(&mut self, host: usize, amounts: &Resources) {
         let free = &mut self.free[host];
-        free.vcpus = free.vcpus.saturating_sub(amounts.vcpus);
-        free.memory_mb = free.memory_mb.saturating_sub(amounts.memory_mb);
-        free.disk_gb = free.disk_gb.saturating_sub(amounts.disk_gb);
+        let above = minus(amounts, free);
+        *free = minus(free, amounts);
+        if above != Resources::default() {
+            plus(self.excess.entry(host).or_default(), &above);
+        }
         self.vms[host] += 1;
         self.busy_hosts += u64::from(self.vms[host] == 1);
         self.running += 1;
@@ -158,10 +165,14 @@ impl Gauge {
 
     #[inline]
     pub(crate) fn removed(&mut self, host: usize, amounts: &Resources) {
-        let free = &mut self.free[host];
-        free.vcpus += amounts.vcpus;
-        free.memory_mb += amounts.memory_mb;
-        free.disk_gb += amounts.disk_gb;
+        let mut returned = *amounts;
+        if !self.excess.is_empty()
+            && let Some(excess) = self.excess.get_mut(&host)
+        {
+            returned = minus(amounts, excess);
+            *excess = minus(excess, amounts);
+        }
+        plus(&mut self.free[host], &returned);
         self.vms[host] -= 1;
         self.busy_hosts -= u64::from(self.vms[host] == 0);
         self.running -= 1;
@@ -282,6 +293,23 @@ fn smallest(sizes: &[Resources]) -> Vec<Resources> {
 fn slots_for(free: &Resources, asked: &Resources) -> u64 {
     let [free, asked] = [array(free), array(asked)];
     (0..3).filter(|&class| asked[class] > 0).map(|class| free[class] / asked[class]).min().unwrap_or(0)
+}
+
+/// The difference, or 0 where the second is larger.
+#[inline]
+const fn minus(a: &Resources, b: &Resources) -> Resources {
+    Resources {
+        vcpus: a.vcpus.saturating_sub(b.vcpus),
+        memory_mb: a.memory_mb.saturating_sub(b.memory_mb),
+        disk_gb: a.disk_gb.saturating_sub(b.disk_gb),
+    }
+}
+
+#[inline]
+const fn plus(sum: &mut Resources, amounts: &Resources) {
+    sum.vcpus += amounts.vcpus;
+    sum.memory_mb += amounts.memory_mb;
+    sum.disk_gb += amounts.disk_gb;
 }
 
 fn array(amounts: &Resources) -> Amounts {

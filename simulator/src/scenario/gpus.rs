@@ -121,6 +121,10 @@ impl Engine for Gpus {
         Ok(Some(host))
     }
 
+    fn adopt(&mut self, _: u32, _: &Vm, _: usize, _: Starting) {
+        unreachable!("these engines begin with empty hosts")
+    }
+
     fn remove(&mut self, job: u32, vm: &Vm, host: usize, _: Leaving) {
         let taken = self.held.remove(&job).expect("only placed VMs are removed");
         self.hosts[host].give(&request_of(vm, &self.models), &taken);

@@ -41,8 +41,8 @@ impl<'a> Predicted<'a> {
             let mut random = rng::stream(seed, "predictions");
             factors = vms.iter().map(|_| libm::exp(error * normal(&mut random))).collect();
         }
-        let span =
-            vms.last().map_or(0, |last| last.arrival.0) - vms.first().map_or(0, |first| first.arrival.0);
+        let arrivals = || vms.iter().map(|vm| vm.arrival.0);
+        let span = arrivals().max().unwrap_or(0) - vms.first().map_or(0, |first| first.arrival.0);
         let outlives_s = OUTLIVES * Micros(span).as_secs_f64().max(1.0);
         Self { predictions, vms, factors, outlives_s }
     }

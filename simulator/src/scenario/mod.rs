@@ -12,6 +12,7 @@
 //! | `packing.rs` | packing by lifetimes or shapes |
 //! | `lifetimes.rs` | predictions of how long VMs live |
 //! | `gpus.rs` | hosts whose GPUs are shared |
+//! | `residents.rs` | VMs that are on hosts when a run begins |
 //! | `run.rs` | one run: arrivals, departures, events, waiting |
 //! | `gauge.rs` | what a run measures |
 //! | `result.rs` | the figures of a run, and service levels |
@@ -34,6 +35,7 @@ mod packing;
 mod parallel;
 mod plan;
 mod report;
+mod residents;
 mod result;
 mod run;
 mod statistics;
@@ -58,6 +60,7 @@ pub use lifetimes::Predictions;
 pub use parallel::in_order;
 pub use plan::{Plan, PlanStep, Planner};
 pub use report::{Answer, Provenance, ScenarioRuns, html};
+pub use residents::{Resident, residents};
 pub use result::{Figures, RejectedFlavor, RunResult};
 pub use run::{Environment, run};
 pub use statistics::{Interval, mean_interval, paired_difference, quantile};

@@ -6,9 +6,8 @@ use berth_placement::Index;
 use berth_scheduler::PlaceError;
 use berth_scheduler::decider::DecideError;
 use berth_scheduler::packing::{PackingEngine, PackingRequest, PackingRule};
-use berth_traces::{TraceHost, Vm};
+use berth_traces::Vm;
 
-use crate::fleet::index_of;
 use crate::scenario::engine::{Engine, Leaving, Starting, block, row_of, unblock};
 use crate::simulation::{SimulationError, consumer_of};
 
@@ -19,21 +18,23 @@ pub(crate) struct Packing {
 }
 
 impl Packing {
-    pub(crate) fn new(hosts: &[TraceHost], rule: PackingRule) -> Result<Self, SimulationError> {
-        let index = Arc::new(index_of(hosts)?);
-        Ok(Self { engine: PackingEngine::new(Arc::clone(&index), rule), index })
+    pub(crate) fn new(index: Arc<Index>, rule: PackingRule) -> Self {
+        Self { engine: PackingEngine::new(Arc::clone(&index), rule), index }
+    }
+}
+
+fn request(job: u32, vm: &Vm, start: Starting) -> PackingRequest {
+    PackingRequest {
+        instance: consumer_of(job.into()),
+        amounts: [vm.resources.vcpus, vm.resources.memory_mb, vm.resources.disk_gb],
+        lifetime_s: start.lifetime_s,
+        now_s: start.now.as_secs_f64(),
     }
 }
 
 impl Engine for Packing {
     fn place(&mut self, job: u32, vm: &Vm, start: Starting) -> Result<Option<usize>, SimulationError> {
-        let request = PackingRequest {
-            instance: consumer_of(job.into()),
-            amounts: [vm.resources.vcpus, vm.resources.memory_mb, vm.resources.disk_gb],
-            lifetime_s: start.lifetime_s,
-            now_s: start.now.as_secs_f64(),
-        };
-        match self.engine.place(&request) {
+        match self.engine.place(&request(job, vm, start)) {
             Ok(row) => Ok(Some(row.index())),
             Err(PlaceError::NoValidHost(_)) => Ok(None),
             Err(error) => Err(SimulationError::Decision {
@@ -41,6 +42,10 @@ impl Engine for Packing {
                 reason: Box::new(DecideError::Place(error)),
             }),
         }
+    }
+
+    fn adopt(&mut self, job: u32, vm: &Vm, host: usize, start: Starting) {
+        self.engine.adopt(&request(job, vm, start), row_of(host));
     }
 
     fn remove(&mut self, job: u32, _: &Vm, host: usize, leave: Leaving) {

@@ -3,6 +3,7 @@
 //! Order at equal times: departures, then events of hosts, then VMs that wait, then arrivals. So a
 //! departure frees capacity for everything that happens at its time.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use berth_traces::scale::Drawn;
@@ -16,6 +17,7 @@ use crate::scenario::engine::{Deciding, Engine, Leaving, Starting, engine};
 use crate::scenario::events::HostEvent;
 use crate::scenario::gauge::Gauge;
 use crate::scenario::lifetimes::{Predicted, Predictions};
+use crate::scenario::residents::DISABLED;
 use crate::scenario::result::{Rejections, RunResult, Waits};
 use crate::scenario::workload::VmSet;
 use crate::simulation::SimulationError;
@@ -67,6 +69,12 @@ pub fn run(
         return Ok(RunResult { is_complete: true, ..RunResult::default() });
     };
     let (start, end) = (first.arrival, last.arrival);
+    let residents: Vec<usize> = env.set.residents().map(|(_, host)| host as usize).collect();
+    let mut drawn = Cow::Borrowed(drawn);
+    if !residents.is_empty() {
+        drawn = Cow::Owned([&env.set.drawn_residents(start)[..], &drawn].concat());
+    }
+    let drawn = &*drawn;
     let from = Micros(start.0.saturating_add(env.warm_up.0)).min(end);
     let sizes: Vec<Resources> = env.set.flavors.flavors.iter().map(|(_, size)| *size).collect();
     let gauge = Gauge::new(env.hosts, &sizes, env.probes, (start, from, end));
@@ -94,10 +102,10 @@ pub fn run(
         rejected_us: 0,
         asked_us: 0,
     };
-    run.prepare();
+    run.prepare(&residents, start)?;
     let stop = env.stop_above.map(|share| run.most_rejected(share));
     let mut is_complete = true;
-    for (job, of) in (0_u32..).zip(drawn) {
+    for (job, of) in (0_u32..).zip(drawn).skip(residents.len()) {
         if job.is_multiple_of(VMS_BETWEEN_PAUSES) && !proceed() {
             is_complete = false;
             break;
@@ -150,13 +158,26 @@ impl<'a> Run<'a> {
         &self.env.set.vms[self.drawn[job as usize].vm as usize]
     }
 
-    /// Hosts that are added later do not exist yet.
-    fn prepare(&mut self) {
+    /// The residents are on their hosts, hosts that are added later do not exist yet, and disabled
+    /// ones take no VMs.
+    fn prepare(&mut self, residents: &[usize], now: Micros) -> Result<(), SimulationError> {
+        for (job, &host) in (0_u32..).zip(residents) {
+            let lifetime_s = self.predicted.remaining_s(&self.drawn[job as usize], now);
+            self.engine.adopt(job, self.vm(job), host, Starting { now, lifetime_s });
+            self.settled(job, host);
+            self.plan_departure(job, now);
+        }
+        self.arrived = residents.len();
+        let disabled = |host: &TraceHost| host.traits.iter().any(|name| name == DISABLED);
+        for host in (0..self.env.hosts.len()).filter(|&host| disabled(&self.env.hosts[host])) {
+            self.block(host);
+        }
         for event in self.env.events.iter().filter(|event| event.action == Action::Add) {
             for &host in &event.hosts {
                 self.block(host);
             }
         }
+        Ok(())
     }
 
     /// The vCPU-microseconds that the VM asks for, up to the end of the run.
@@ -168,7 +189,8 @@ impl<'a> Run<'a> {
 
     #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a limit
     fn most_rejected(&self, share: f64) -> u128 {
-        let jobs = 0..u32::try_from(self.drawn.len()).unwrap_or(u32::MAX);
+        let first = u32::try_from(self.arrived).unwrap_or(u32::MAX); // after the residents
+        let jobs = first..u32::try_from(self.drawn.len()).unwrap_or(u32::MAX);
         let measured = jobs.filter(|&job| self.drawn[job as usize].arrival >= self.from);
         let asked: u128 = measured.map(|job| self.vcpu_us(job)).sum();
         (asked as f64 * share) as u128
@@ -262,28 +284,43 @@ impl<'a> Run<'a> {
         if !self.place(job, now)? {
             return Ok(false);
         }
+        self.result.placed += u64::from(self.drawn[job as usize].arrival >= self.from);
+        self.plan_departure(job, now);
+        Ok(true)
+    }
+
+    fn plan_departure(&mut self, job: u32, now: Micros) {
         let of = &self.drawn[job as usize];
-        self.result.placed += u64::from(of.arrival >= self.from);
         if let Some(departure) = of.departure(&self.env.set.vms) {
             let at = Micros(now.0.saturating_add(departure.0 - of.arrival.0));
             self.departures.plan(Departure { at, sequence: job.into(), host: 0 });
         }
-        Ok(true)
     }
 
     fn place(&mut self, job: u32, now: Micros) -> Result<bool, SimulationError> {
         let vm = self.vm(job);
         let lifetime_s = self.predicted.remaining_s(&self.drawn[job as usize], now);
         let host = self.engine.place(job, vm, Starting { now, lifetime_s })?;
-        let row = host.map_or(NOWHERE, |host| u32::try_from(host).expect("a fleet has fewer hosts"));
+        match host {
+            Some(host) => self.settled(job, host),
+            None => self.note(job, NOWHERE),
+        }
+        Ok(host.is_some())
+    }
+
+    /// Records that the VM is on the host.
+    fn settled(&mut self, job: u32, host: usize) {
+        let row = u32::try_from(host).expect("a fleet has fewer hosts");
+        self.note(job, row);
+        let amounts = self.vm(job).resources;
+        self.gauge.placed(host, &amounts);
+        self.result.first_hosts = self.result.first_hosts.max(row + 1);
+    }
+
+    fn note(&mut self, job: u32, row: u32) {
         self.digest.update(job.to_le_bytes());
         self.digest.update(row.to_le_bytes());
         self.hosts[job as usize] = row;
-        if let Some(host) = host {
-            self.gauge.placed(host, &vm.resources);
-            self.result.first_hosts = self.result.first_hosts.max(row + 1);
-        }
-        Ok(host.is_some())
     }
 
     fn reject(&mut self, job: u32, now: Micros) {

@@ -8,6 +8,7 @@ use rand::seq::SliceRandom;
 use rustc_hash::FxHashMap;
 
 use crate::scenario::config::Workload;
+use crate::scenario::residents::Resident;
 
 /// The flavors of a trace.
 #[derive(Debug, Clone, Default)]
@@ -25,6 +26,8 @@ pub struct VmSet {
     pub vms: Vec<Vm>,
     /// Their flavors.
     pub flavors: Flavors,
+    /// The hosts of those that are there when a run begins, which are the last VMs.
+    residents: Vec<u32>,
 }
 
 impl VmSet {
@@ -54,7 +57,34 @@ impl VmSet {
             vms.iter_mut().for_each(|vm| vm.departure = None);
         }
         let flavors = flavors(&vms);
-        Self { vms, flavors }
+        Self { vms, flavors, residents: Vec::new() }
+    }
+
+    /// With VMs that are on hosts when a run begins.
+    #[must_use]
+    pub fn with_residents(mut self, residents: Vec<Resident>) -> Self {
+        for Resident { vm, host } in residents {
+            self.vms.push(vm);
+            self.residents.push(host);
+        }
+        self
+    }
+
+    /// The VMs that arrive.
+    #[must_use]
+    pub fn trace(&self) -> &[Vm] {
+        &self.vms[..self.vms.len() - self.residents.len()]
+    }
+
+    /// The VMs that are on hosts when a run begins, and their hosts.
+    pub(crate) fn residents(&self) -> impl Iterator<Item = (&Vm, u32)> {
+        self.vms[self.trace().len()..].iter().zip(self.residents.iter().copied())
+    }
+
+    /// The same as VMs that arrive when the run begins.
+    pub(crate) fn drawn_residents(&self, arrival: Micros) -> Vec<Drawn> {
+        let numbers = (0_u32..).zip(&self.vms).skip(self.trace().len());
+        numbers.map(|(vm, _)| Drawn { vm, arrival }).collect()
     }
 
     /// The VMs of run number `number`: the trace itself, or days of it drawn with a seed of their
@@ -62,9 +92,9 @@ impl VmSet {
     #[must_use]
     pub fn draw(&self, resamples: u32, number: u32, seed: u64) -> Vec<Drawn> {
         if resamples == 0 {
-            unchanged(&self.vms)
+            unchanged(self.trace())
         } else {
-            resample(&self.vms, seed.wrapping_add(u64::from(number)))
+            resample(self.trace(), seed.wrapping_add(u64::from(number)))
         }
     }
 
@@ -78,10 +108,10 @@ impl VmSet {
         let of_host = |host: &TraceHost| if has_gpus { 1000 * host.gpus } else { host.capacity.vcpus };
         let most = share * hosts.iter().map(|host| f64::from(of_host(host))).sum::<f64>();
         let asked = |vm: &Vm| f64::from(if has_gpus { gpu_amount(vm) } else { vm.resources.vcpus });
-        let mut order: Vec<u32> = (0_u32..).zip(&self.vms).map(|(number, _)| number).collect();
+        let mut order: Vec<u32> = (0_u32..).zip(self.trace()).map(|(number, _)| number).collect();
         order.shuffle(&mut random);
         let (mut drawn, mut sum) = (Vec::new(), 0.0);
-        if self.vms.iter().map(asked).sum::<f64>() == 0.0 {
+        if self.trace().iter().map(asked).sum::<f64>() == 0.0 {
             return drawn;
         }
         loop {

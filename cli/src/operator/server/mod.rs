@@ -183,7 +183,7 @@ impl List {
 }
 
 /// All pages of a list.
-async fn instances(client: &Client, wanted: &ListInstancesRequest) -> Result<Vec<Instance>> {
+pub(crate) async fn instances(client: &Client, wanted: &ListInstancesRequest) -> Result<Vec<Instance>> {
     all(async |page_token| {
         let wanted = ListInstancesRequest { page_token, ..wanted.clone() };
         let page = client.instances().list(timed(wanted)).await.answer()?;
