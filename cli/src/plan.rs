@@ -13,7 +13,7 @@ use indicatif::HumanCount;
 
 use crate::interrupt::Interrupt;
 use crate::progress::Runs;
-use crate::simulate::{cores, deciding, trace_of, workload_of, write_report};
+use crate::simulate::{cores, deciding, known_lifetimes, trace_of, workload_of, write_report};
 use crate::table::Grid;
 use crate::{Ending, output};
 
@@ -28,6 +28,7 @@ Examples:
   berth plan --trace vms.parquet --shape 64x256
   berth plan --trace vms.parquet --shape 64x256@900 --shape 96x768@1600 --rejected 0.0005 --out plan
   berth plan --trace vms.parquet --shape 64x256@900 --shape 96x192@1000 --mix
+  berth plan --trace vms.parquet --shape 64x256 --policy lifetime --lifetime-error 0.5
   berth plan --trace vms.parquet --shape 256x240 --policy worstfit --warm-up 1d --json")]
 pub(crate) struct PlanCommand {
     /// The trace of VMs; without one, a synthetic cloud
@@ -45,6 +46,12 @@ pub(crate) struct PlanCommand {
     /// Decide by Nova's filters and weighers, with the options of this nova.conf
     #[arg(long, value_name = "FILE")]
     nova_conf: Option<String>,
+    /// With --policy lifetime: a CSV file of lifetimes by flavor and project
+    #[arg(long, value_name = "FILE", conflicts_with = "lifetime_error")]
+    lifetimes: Option<PathBuf>,
+    /// With --policy lifetime: lifetimes are known up to a log-normal error of this deviation
+    #[arg(long, value_name = "X", value_parser = deviation)]
+    lifetime_error: Option<f64>,
     /// The share of requested vCPU-hours that may be rejected
     #[arg(long, value_name = "X", default_value_t = ServiceLevels::DEFAULT_REJECTED, value_parser = share)]
     rejected: f64,
@@ -81,6 +88,11 @@ fn span(text: &str) -> Result<Micros, String> {
     berth_simulator::scenario::Span::parse(text)
         .map(|span| span.0)
         .ok_or_else(|| "a length of time such as 12h, 30d, or seconds".to_owned())
+}
+
+fn deviation(text: &str) -> Result<f64, String> {
+    let deviation = text.parse().ok().filter(|deviation| (0.0..=10.0).contains(deviation));
+    deviation.ok_or_else(|| "a number from 0 to 10".to_owned())
 }
 
 /// A shape and its price.
@@ -206,6 +218,7 @@ impl PlanCommand {
             scheduler
         };
         let deciding = deciding(Path::new(""), &scheduler, false, self.seed)?;
+        let predictions = self.predictions()?;
         let levels = ServiceLevels { rejected_vcpu_hours: Some(self.rejected), ..ServiceLevels::default() };
         let mut plans = Vec::new();
         for mix in Mix::all(&self.shape, self.mix) {
@@ -215,7 +228,7 @@ impl PlanCommand {
                 set: &set,
                 shapes: &capacities,
                 deciding: &deciding,
-                predictions: &Predictions::None,
+                predictions: &predictions,
                 levels: &levels,
                 waits: None,
                 warm_up: self.warm_up,
@@ -277,6 +290,16 @@ impl PlanCommand {
             }
         }
         Ok(Ending::Complete)
+    }
+}
+
+impl PlanCommand {
+    fn predictions(&self) -> Result<Predictions> {
+        match (&self.lifetimes, self.lifetime_error) {
+            (Some(file), _) => known_lifetimes(file, &mut BTreeMap::new()),
+            (None, Some(error)) => Ok(Predictions::Oracle(error)),
+            (None, None) => Ok(Predictions::None),
+        }
     }
 }
 

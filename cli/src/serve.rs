@@ -15,6 +15,7 @@ use berth_nova_scheduler::NovaSettings;
 use berth_process::bounded_file;
 use berth_process::log::{self, LogControl, LogFilter, Terminal};
 use berth_process::supervisor;
+use berth_scheduler::options::LifetimeFile;
 use berth_server::{
     AccessPolicy, Auth, Control, Cors, DataDir, FleetOptions, Grpc, Keeper, Keystone, KeystoneSettings,
     Secret, Server, Service, ServiceOptions, StartError, Tls, TrustedProxies, keep_freed_memory,
@@ -28,7 +29,7 @@ use tokio::sync::watch;
 
 use reload::Reload;
 
-use crate::config::{AuthChoice, KeystoneTable, LogFormat, ServeSettings, Settings, Sources};
+use crate::config::{self, AuthChoice, KeystoneTable, LogFormat, ServeSettings, Settings, Sources};
 use crate::{BUILD, Ending, environment, output, store};
 
 /// Serve the OpenStack Placement API, microversions 1.0 to 1.39, and gRPC.
@@ -98,7 +99,7 @@ impl Serve {
         if self.print_policy {
             return print(&policy(&settings.policy)?);
         }
-        let Inputs { log, policy, auth, tls, nova_scheduler, data } =
+        let Inputs { log, policy, auth, tls, nova_scheduler, lifetimes, data } =
             Inputs::read(&settings).map_err(first)?;
         let log = start_log(log, settings.log_format);
         keep_freed_memory();
@@ -114,7 +115,7 @@ impl Serve {
             public_url: settings.public_url.clone(),
             fleet: FleetOptions {
                 trust_on_first_use: settings.trust_agents_on_first_use,
-                ..fleet_options(nova)
+                ..fleet_options(berth_scheduler::Options { lifetimes, ..nova })
             },
             fence_command: settings.fence_command.clone(),
             build: BUILD,
@@ -171,6 +172,7 @@ struct Inputs {
     auth: Auth,
     tls: Option<Tls>,
     nova_scheduler: Option<NovaSettings>,
+    lifetimes: Arc<LifetimeFile>,
     /// The data directory; none if the state stays in memory.
     data: Option<PathBuf>,
 }
@@ -189,14 +191,16 @@ impl Inputs {
         let data = directory(settings);
         let beside = data.as_ref().ok().and_then(Option::as_deref);
         let nova_scheduler = nova_scheduler::settings(settings, beside);
-        match (log, policy, auth, tls, nova_scheduler, data) {
-            (Ok(log), Ok(policy), Ok(auth), Ok(tls), Ok(nova_scheduler), Ok(data)) => {
-                Ok(Self { log, policy, auth, tls, nova_scheduler, data })
+        let lifetimes = config::lifetimes(settings);
+        match (log, policy, auth, tls, nova_scheduler, lifetimes, data) {
+            (Ok(log), Ok(policy), Ok(auth), Ok(tls), Ok(nova_scheduler), Ok(lifetimes), Ok(data)) => {
+                Ok(Self { log, policy, auth, tls, nova_scheduler, lifetimes, data })
             }
-            (log, policy, auth, tls, nova_scheduler, data) => {
-                let problems =
-                    [log.err(), policy.err(), auth.err(), tls.err(), data.err(), nova_scheduler.err()];
-                Err(problems.into_iter().flatten().collect())
+            (log, policy, auth, tls, nova_scheduler, lifetimes, data) => {
+                // With lifetimes that cannot be read, those for nova-scheduler cannot either.
+                let nova_scheduler = nova_scheduler.err().filter(|_| lifetimes.is_ok());
+                let problems = [log.err(), policy.err(), auth.err(), tls.err(), data.err(), lifetimes.err()];
+                Err(problems.into_iter().chain([nova_scheduler]).flatten().collect())
             }
         }
     }

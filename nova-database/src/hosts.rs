@@ -351,7 +351,7 @@ impl State {
 }
 
 fn bare(uuid: Uuid) -> InstanceRecord {
-    InstanceRecord { uuid, image_properties: BTreeMap::new() }
+    InstanceRecord::new(uuid)
 }
 
 impl HostSource for NovaHosts {

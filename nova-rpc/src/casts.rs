@@ -65,6 +65,7 @@ impl Instance {
         let property = |(key, value): (String, Option<String>)| {
             Some((key.strip_prefix(IMAGE)?.to_owned(), Value::Text(value?)))
         };
-        InstanceRecord { uuid: self.uuid, image_properties: metadata.filter_map(property).collect() }
+        let image_properties = metadata.filter_map(property).collect();
+        InstanceRecord { image_properties, ..InstanceRecord::new(self.uuid) }
     }
 }

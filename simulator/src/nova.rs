@@ -8,19 +8,20 @@ use std::sync::Arc;
 
 use berth_placement::{GroupId, GroupPolicy, HOST_CLASSES, Index, Owner, Row, Timestamp};
 use berth_scheduler::decider::{Decider, HostChanges, HostSource, Rules};
-use berth_scheduler::hosts::{HostRecord, ReportedAmount};
+use berth_scheduler::hosts::{HostRecord, InstanceRecord, ReportedAmount};
 use berth_scheduler::options::LivenessSource;
+use berth_scheduler::packing::LIFETIME_SPEC;
 use berth_scheduler::python::Value;
 use berth_scheduler::request_spec::RequestedFlavor;
 use berth_scheduler::select::Claimant;
-use berth_scheduler::{AggregateRecord, Options, Preference, RequestSpec};
+use berth_scheduler::{AggregateRecord, Options, Preference, RequestSpec, WeigherName};
 use berth_traces::{Demands, TraceHost, Vm, rng};
 use compact_str::CompactString;
 use rand::Rng;
 use uuid::Uuid;
 
 use crate::fleet::{aggregates_of, host_uuid};
-use crate::simulation::{Placer, SimulationError, consumer_of};
+use crate::simulation::{Placer, SimulationError, Starting, consumer_of};
 
 /// The options of a replay with Nova's pipeline.
 #[derive(Debug, Clone, Default)]
@@ -55,11 +56,13 @@ impl NovaPlacer {
         // A trace has no heartbeats: every host is up.
         options.liveness = LivenessSource::Record;
         let default_zone = options.general.default_availability_zone.clone();
+        let weighers = &options.filter_scheduler.weight_classes;
+        let weighs_lifetimes = weighers.contains(&WeigherName::LifetimeWeigher);
         let rules = Rules::Nova { options: Box::new(options), preference };
         let owner =
             Owner { project: "trace".into(), user: "trace".into(), consumer_type: Some("INSTANCE".into()) };
         Self {
-            fleet: Fleet::new(Arc::clone(&index), hosts),
+            fleet: Fleet::new(Arc::clone(&index), hosts, weighs_lifetimes),
             default_zone,
             decider: Decider::new(Arc::clone(&index), rules),
             index,
@@ -70,12 +73,15 @@ impl NovaPlacer {
         }
     }
 
-    /// The request of the VM; `None` if it names a zone without hosts.
-    fn spec(&self, vm: &Vm) -> Option<RequestSpec> {
+    /// The request of the VM; `None` if it names a zone without hosts. Its flavor states how long it
+    /// is predicted to live.
+    fn spec(&self, vm: &Vm, lifetime_s: Option<f64>) -> Option<RequestSpec> {
         let none = Demands::default();
         let demands = vm.demands.as_deref().unwrap_or(&none);
+        let stated = lifetime_s.filter(|_| self.fleet.lives.is_some());
+        let stated = stated.map(|seconds| (LIFETIME_SPEC.to_owned(), seconds.to_string()));
         let mut spec = RequestSpec {
-            project_id: "trace".to_owned(),
+            project_id: project_of(vm).to_owned(),
             user_id: "trace".to_owned(),
             flavor: RequestedFlavor {
                 name: vm.flavor.to_string(),
@@ -86,6 +92,7 @@ impl NovaPlacer {
                     .extra_specs
                     .iter()
                     .map(|(key, value)| (key.to_string(), value.to_string()))
+                    .chain(stated)
                     .collect(),
                 ..RequestedFlavor::default()
             },
@@ -134,18 +141,13 @@ fn policy_named(name: &str) -> Option<GroupPolicy> {
 }
 
 impl Placer for NovaPlacer {
-    fn place(&mut self, sequence: u64, vm: &Vm) -> Result<Option<Row>, SimulationError> {
-        let Some(spec) = self.spec(vm) else { return Ok(None) };
+    fn place(&mut self, sequence: u64, vm: &Vm, start: Starting) -> Result<Option<Row>, SimulationError> {
+        let Some(spec) = self.spec(vm, start.lifetime_s) else { return Ok(None) };
         let consumer = consumer_of(sequence);
         let owner = Arc::clone(&self.owner);
         let group = self.group(vm);
-        let claimant = Claimant {
-            owner,
-            group,
-            keeps_allocations: false,
-            migration: None,
-            now: Timestamp(vm.arrival.0),
-        };
+        let claimant =
+            Claimant { owner, group, keeps_allocations: false, migration: None, now: Timestamp(start.now.0) };
         let mut prepared = self.decider.prepare(spec);
         let Self { decider, fleet, tie_breaker, .. } = self;
         let chooser = &mut |len: usize| tie_breaker.random_range(0..len);
@@ -154,20 +156,22 @@ impl Placer for NovaPlacer {
             vm: vm.id.to_string(),
             reason: Box::new(reason),
         })?;
-        host.into_iter().for_each(|row| self.fleet.counts[row.index()] += 1);
+        if let Some(row) = host {
+            self.fleet.add(sequence, vm, row, start);
+        }
         Ok(host)
     }
 
-    fn adopt(&mut self, sequence: u64, vm: &Vm, host: Row) {
+    fn adopt(&mut self, sequence: u64, vm: &Vm, host: Row, start: Starting) {
         if let Some(group) = self.group(vm) {
             // A group whose policy the snapshot's VMs violate already keeps only those that fit it.
             let _ = self.index.rejoin(group, consumer_of(sequence));
         }
-        self.fleet.counts[host.index()] += 1;
+        self.fleet.add(sequence, vm, host, start);
     }
 
-    fn departed(&mut self, _: u64, host: Row) {
-        self.fleet.counts[host.index()] -= 1;
+    fn departed(&mut self, sequence: u64, host: Row) {
+        self.fleet.remove(sequence, host);
     }
 
     fn check(&mut self) -> Result<(), String> {
@@ -186,11 +190,13 @@ struct Fleet {
     zoned: Vec<String>,
     /// The number of VMs per host.
     counts: Vec<usize>,
+    /// The VMs per host, if a weigher looks at their lifetimes.
+    lives: Option<Vec<BTreeMap<u64, InstanceRecord>>>,
     changes: RefCell<HostChanges>,
 }
 
 impl Fleet {
-    fn new(index: Arc<Index>, hosts: &[TraceHost]) -> Self {
+    fn new(index: Arc<Index>, hosts: &[TraceHost], weighs_lifetimes: bool) -> Self {
         let records: Vec<HostRecord> = (0_u32..)
             .zip(hosts)
             .map(|(row, host)| HostRecord::new(&host.id, &host.id, host_uuid(row)))
@@ -213,9 +219,31 @@ impl Fleet {
             zones: zoned.clone().map(|host| host.zone.to_string()).collect(),
             zoned: zoned.map(|host| host.id.to_string()).collect(),
             counts: vec![0; hosts.len()],
+            lives: weighs_lifetimes.then(|| vec![BTreeMap::new(); hosts.len()]),
             changes: RefCell::new(HostChanges { layout: true, ..HostChanges::default() }),
             records,
             index,
+        }
+    }
+
+    fn add(&mut self, sequence: u64, vm: &Vm, row: Row, start: Starting) {
+        self.counts[row.index()] += 1;
+        if let Some(lives) = &mut self.lives {
+            let record = InstanceRecord {
+                started: i64::try_from(start.now.0).ok(),
+                flavor: vm.flavor.to_string(),
+                project: project_of(vm).to_owned(),
+                lifetime_s: start.lifetime_s,
+                ..InstanceRecord::new(consumer_of(sequence).into())
+            };
+            lives[row.index()].insert(sequence, record);
+        }
+    }
+
+    fn remove(&mut self, sequence: u64, row: Row) {
+        self.counts[row.index()] -= 1;
+        if let Some(lives) = &mut self.lives {
+            lives[row.index()].remove(&sequence);
         }
     }
 
@@ -228,6 +256,9 @@ impl Fleet {
         }));
         let count = Value::Text(self.counts[row.index()].to_string());
         record.stats = Value::map([("num_instances".to_owned(), count)]);
+        if let Some(lives) = &self.lives {
+            record.instances = lives[row.index()].values().cloned().collect();
+        }
         record
     }
 }
@@ -245,6 +276,12 @@ impl HostSource for Fleet {
     fn some(&self, hosts: &BTreeSet<String>) -> Vec<HostRecord> {
         hosts.iter().filter_map(|host| self.rows.get(host)).map(|&row| self.record(row)).collect()
     }
+}
+
+/// The project of a VM.
+fn project_of(vm: &Vm) -> &str {
+    let project = vm.demands.as_deref().map(|demands| demands.project.as_str());
+    project.filter(|project| !project.is_empty()).unwrap_or("trace")
 }
 
 /// Groups of batches, and groups that the trace names.

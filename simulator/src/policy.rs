@@ -10,7 +10,7 @@ use berth_scheduler::select::Claimant;
 use berth_traces::{Resources, Vm};
 use rustc_hash::FxHashMap;
 
-use crate::simulation::{Placer, SimulationError, SimulationOptions, consumer_of};
+use crate::simulation::{Placer, SimulationError, SimulationOptions, Starting, consumer_of};
 
 /// The number of VM sizes whose prepared requests are cached; the cache is cleared when a trace has
 /// more.
@@ -43,7 +43,7 @@ impl PolicyPlacer {
 
 impl Placer for PolicyPlacer {
     #[inline]
-    fn place(&mut self, sequence: u64, vm: &Vm) -> Result<Option<Row>, SimulationError> {
+    fn place(&mut self, sequence: u64, vm: &Vm, _: Starting) -> Result<Option<Row>, SimulationError> {
         let Self { decider, prepared, claimant } = self;
         if prepared.len() > MOST_PREPARED {
             prepared.clear();
@@ -53,7 +53,7 @@ impl Placer for PolicyPlacer {
         placed.map_err(|reason| SimulationError::Decision { vm: vm.id.to_string(), reason: Box::new(reason) })
     }
 
-    fn adopt(&mut self, _: u64, _: &Vm, _: Row) {}
+    fn adopt(&mut self, _: u64, _: &Vm, _: Row, _: Starting) {}
 
     #[inline]
     fn departed(&mut self, _: u64, _: Row) {}

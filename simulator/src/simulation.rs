@@ -133,13 +133,21 @@ fn simulate_stream_nova(
     Run::new(index, hosts, placer).replay(hosts, vms, name, observer)
 }
 
+/// A VM that starts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Starting {
+    pub(crate) now: Micros,
+    /// How many seconds it is predicted to live from now on.
+    pub(crate) lifetime_s: Option<f64>,
+}
+
 /// Places VMs on the index of a run.
 pub(crate) trait Placer {
     /// Chooses a host for a VM and claims its resources; returns `None` if no host fits.
-    fn place(&mut self, sequence: u64, vm: &Vm) -> Result<Option<Row>, SimulationError>;
+    fn place(&mut self, sequence: u64, vm: &Vm, start: Starting) -> Result<Option<Row>, SimulationError>;
 
     /// Adds a VM that is on the host since before the run; the index has its allocations.
-    fn adopt(&mut self, sequence: u64, vm: &Vm, host: Row);
+    fn adopt(&mut self, sequence: u64, vm: &Vm, host: Row, start: Starting);
 
     /// Records that the VM has left the host.
     fn departed(&mut self, sequence: u64, host: Row);
@@ -204,7 +212,7 @@ impl<P: Placer> Run<P> {
 
     /// Places one VM, and plans its departure.
     fn arrive(&mut self, sequence: u64, vm: &Vm) -> Result<Option<usize>, SimulationError> {
-        let host = self.placer.place(sequence, vm)?;
+        let host = self.placer.place(sequence, vm, Starting { now: vm.arrival, lifetime_s: None })?;
         self.meter.arrived(&vm.resources, host.map(Row::index));
         if let (Some(Row(host)), Some(at)) = (host, vm.departure) {
             self.departures.plan(Departure { at, sequence, host });

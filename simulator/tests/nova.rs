@@ -5,8 +5,9 @@ use std::io;
 use std::num::NonZeroU32;
 
 use berth_placement::GroupPolicy;
-use berth_scheduler::{FilterName, Preference};
+use berth_scheduler::{FilterName, Preference, WeigherName};
 use berth_scheduler::{Policy, Search};
+use berth_simulator::scenario::{Deciding, Environment, Predictions, VmSet, Workload, run};
 use berth_simulator::{NovaOptions, Observer, SimulationOptions, simulate, simulate_nova};
 use berth_traces::{BatchNumber, Demands, Micros, Resources, TraceHost, Vm, reference};
 
@@ -144,4 +145,63 @@ fn a_policy_places_as_it_does_without_filters() {
             assert!(alone.0.iter().any(Option::is_none) || name == "mixed", "{name}: nothing was rejected");
         }
     }
+}
+
+/// VMs of one size: five every two hours that live for a day, and among every third five of them 120
+/// that live for a quarter of an hour. A few arrive while those end, for an end is observed with the
+/// next decision.
+fn bursts() -> VmSet {
+    let mut vms = Vec::new();
+    let mut add = |at: u64, lives: u64| {
+        let (arrival, departure) = (Micros::from_secs(at), Some(Micros::from_secs(at + lives)));
+        let id = vms.len().to_string().into();
+        vms.push(Vm { id, arrival, departure, ..vm(0, Demands::default(), None) });
+    };
+    for period in 0..200 {
+        let start = period * 7_200;
+        if period % 3 == 0 {
+            (0..125).for_each(|number| add(start + number, if number % 25 == 0 { 86_400 } else { 900 }));
+            [950, 1_100, 1_300].into_iter().for_each(|after| add(start + after, 900));
+        } else {
+            (0..5).for_each(|number| add(start + number * 1_440, 86_400));
+        }
+    }
+    VmSet::new(vms, &Workload::default())
+}
+
+/// The mean number of hosts in use, under weighers that pack, after ten days.
+fn mean_hosts(set: &VmSet, weighs_lifetimes: bool, predictions: &Predictions) -> f64 {
+    let mut nova = options();
+    let weights = &mut nova.options.filter_scheduler;
+    (weights.cpu_weight_multiplier, weights.ram_weight_multiplier) = (-1.0, -1.0);
+    (weights.disk_weight_multiplier, weights.lifetime_weight_multiplier) = (0.0, 10.0);
+    if weighs_lifetimes {
+        weights.weight_classes.push(WeigherName::LifetimeWeigher);
+    }
+    let hosts: Vec<TraceHost> = (0..40).map(|number| host(&number.to_string(), 8)).collect();
+    let env = Environment {
+        set,
+        hosts: &hosts,
+        deciding: &Deciding::Nova(Box::new(nova)),
+        predictions,
+        events: &[],
+        waits: None,
+        probes: &[],
+        warm_up: Micros::from_secs(10 * 86_400),
+        seed: 1,
+        stop_above: None,
+    };
+    let result = run(&env, &set.draw(0, 0, 0), &|| true).expect("a sound run");
+    assert_eq!(result.rejected, 0);
+    result.figures.mean_hosts
+}
+
+/// The service's weigher puts VMs together that end together; without predictions it has no say.
+#[test]
+fn lifetimes_are_a_weigher_of_the_pipeline() {
+    let set = bursts();
+    let without = mean_hosts(&set, false, &Predictions::None);
+    assert_eq!(mean_hosts(&set, true, &Predictions::None), without);
+    let with = mean_hosts(&set, true, &Predictions::Oracle(0.1));
+    assert!(with < 0.97 * without, "{with} of {without}");
 }

@@ -13,10 +13,12 @@ mod tests;
 mod url;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use berth_process::bounded_file;
 use berth_scheduler::Options;
+use berth_scheduler::options::LifetimeFile;
 use clap::{Args, Subcommand};
 
 use crate::table::{Cell, Grid};
@@ -166,6 +168,15 @@ impl ImportFile {
         }
         Ok(if import.refused() == 0 { Ending::Complete } else { Ending::Found })
     }
+}
+
+/// The lifetimes that the settings name a file of; none without one.
+pub(crate) fn lifetimes(serve: &ServeSettings) -> Result<Arc<LifetimeFile>> {
+    let Some(file) = &serve.lifetimes else { return Ok(Arc::default()) };
+    let named = || format!("serve.lifetimes: {}", file.display());
+    let bytes = bounded_file::read(file, bounded_file::SETTINGS).with_context(named)?;
+    let text = String::from_utf8(bytes).context("is not UTF-8").with_context(named)?;
+    Ok(Arc::new(LifetimeFile::parse(&text).with_context(named)?))
 }
 
 /// The scheduler's options in a nova.conf.

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::nova_conf::NovaConf;
 use super::nova_placement::remote_placement;
 use super::serve::NovaShadowTable;
-use super::{ServeSettings, options_of, read_nova_conf};
+use super::{ServeSettings, lifetimes, options_of, read_nova_conf};
 
 const RABBIT: &str = "oslo_messaging_rabbit";
 
@@ -29,7 +29,8 @@ pub(crate) fn nova_settings(
     let conf = Conf(read_nova_conf(file)?);
     let cell_timeout = Duration::from_secs(serve.nova_cell_timeout);
     let grace = Duration::from_secs(serve.shutdown_timeout);
-    let settings = read(&conf, host, cell_timeout, grace, seed, options_of(&conf.0, file)?)
+    let options = berth_scheduler::Options { lifetimes: lifetimes(serve)?, ..options_of(&conf.0, file)? };
+    let settings = read(&conf, host, cell_timeout, grace, seed, options)
         .with_context(|| format!("serve.nova_conf: {}", file.display()))?;
     let remote = serve.placement_url.as_deref().map(|url| remote_placement(&conf, url)).transpose();
     let placement = remote.with_context(|| format!("serve.nova_conf: {}", file.display()))?;

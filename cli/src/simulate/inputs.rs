@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use berth_placement::GroupPolicy;
 use berth_scheduler::Preference;
+use berth_scheduler::options::LifetimeFile;
 use berth_simulator::NovaOptions;
 use berth_simulator::scenario::{
     Deciding, FleetBuilt, FleetFile, LifetimeSpec, Predictions, Provenance, Scenario, SchedulerSpec, Variant,
@@ -63,6 +64,11 @@ impl Inputs {
                 Some(set) => *set,
                 None => {
                     let (vms, _) = trace_of(directory, workload, &mut inputs.digests)?;
+                    for flavor in &workload.retired_flavors {
+                        if !vms.iter().any(|vm| vm.flavor == flavor.as_str()) {
+                            bail!("workload.retired_flavors: no VM has the flavor {flavor:?}");
+                        }
+                    }
                     let mut set = VmSet::new(vms, workload);
                     if let Some(snapshot) = &snapshot {
                         let vms = snapshot.join(VMS);
@@ -171,32 +177,12 @@ fn predictions(
     }
 }
 
-/// A CSV file of lifetimes: `flavor`, `lifetime_s` and, if wanted, `project`.
-fn known_lifetimes(path: &Path, digests: &mut BTreeMap<PathBuf, String>) -> Result<Predictions> {
+/// A CSV file of lifetimes by flavor and project.
+pub(crate) fn known_lifetimes(path: &Path, digests: &mut BTreeMap<PathBuf, String>) -> Result<Predictions> {
     digest(path, digests)?;
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let mut lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
-    let header: Vec<&str> =
-        lines.next().map(|(_, line)| line.split(',').map(str::trim).collect()).unwrap_or_default();
-    let column = |name: &str| header.iter().position(|column| *column == name);
-    let (Some(flavor), Some(lifetime)) = (column("flavor"), column("lifetime_s")) else {
-        bail!("{}: the columns flavor and lifetime_s are missing", path.display());
-    };
-    let project = column("project");
-    let mut known = BTreeMap::new();
-    for (number, line) in lines {
-        let fields: Vec<&str> = line.split(',').map(str::trim).collect();
-        let field = |column: usize| fields.get(column).copied().unwrap_or_default();
-        let seconds: f64 = match field(lifetime).parse() {
-            Ok(seconds) if seconds > 0.0 && f64::is_finite(seconds) => seconds,
-            _ => {
-                bail!("{}:{number}: lifetime_s {:?} is not a number above 0", path.display(), field(lifetime))
-            }
-        };
-        let key = (field(flavor).into(), project.map(field).unwrap_or_default().into());
-        known.insert(key, seconds);
-    }
-    Ok(Predictions::Known(known))
+    let file = LifetimeFile::parse(&text).with_context(|| path.display().to_string())?;
+    Ok(Predictions::Known(file))
 }
 
 fn group_policy(name: &str) -> Result<GroupPolicy> {

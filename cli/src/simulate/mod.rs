@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use berth_simulator::scenario::{Answer, ScenarioRuns, Variant, variants};
 use clap::Args;
 
-pub(crate) use inputs::{Inputs, deciding, provenance, trace_of, workload_of};
+pub(crate) use inputs::{Inputs, deciding, known_lifetimes, provenance, trace_of, workload_of};
 pub(crate) use outputs::write_report;
 
 use crate::interrupt::Interrupt;

@@ -194,3 +194,24 @@ fn sections_are_read_as_nova_reads_them() {
     let message = fail(directory.path(), 1, "config import nova.conf");
     assert!(message.contains("nova.conf:1: an option before the first [section]"), "{message}");
 }
+
+/// The weigher of lifetimes is Berth's own, and so is its file, which is read when the service
+/// starts.
+#[test]
+fn lifetimes_are_configured() {
+    let directory = tempdir().unwrap();
+    let place = directory.path();
+    let conf = "[filter_scheduler]\nweight_classes = nova.scheduler.weights.all_weighers,berth.LifetimeWeigher\n\
+                lifetime_weight_multiplier = 5\n";
+    fs::write(place.join("nova.conf"), conf).unwrap();
+    succeed(place, "config import nova.conf --output berth.toml");
+    let text = fs::read_to_string(place.join("berth.toml")).unwrap();
+    assert!(text.contains("LifetimeWeigher") && text.contains("lifetime_weight_multiplier = 5"), "{text}");
+    fs::write(place.join("good.csv"), "flavor,project,p50_s,p90_s\nm1.small,,3600,9000\n").unwrap();
+    succeed(place, "config check --config berth.toml --set serve.lifetimes=good.csv");
+    fs::write(place.join("bad.csv"), "flavor,p50_s\nm1.small,soon\n").unwrap();
+    let error = fail(place, 1, "config check --config berth.toml --set serve.lifetimes=bad.csv");
+    assert!(error.contains("serve.lifetimes: bad.csv: line 2: p50_s: \"soon\""), "{error}");
+    let error = fail(place, 1, "config check --config berth.toml --set serve.lifetimes=none.csv");
+    assert!(error.contains("serve.lifetimes: none.csv"), "{error}");
+}

@@ -38,6 +38,11 @@ fn scenarios() {
     let compared = succeed(directory, "compare a b");
     assert!(compared.contains("scheduler.policy = worstfit"), "{compared}");
 
+    write("retired.toml", "workload.trace = \"vms.csv\"\nworkload.retired_flavors = [\"l\"]\n");
+    succeed(directory, "simulate retired.toml --out retired");
+    assert_eq!(answer("retired")["scenarios"][0]["runs"][0]["vms"], 2, "of four");
+    write("bad.toml", "workload.trace = \"vms.csv\"\nworkload.retired_flavors = [\"x\"]\n");
+    assert!(fail(directory, 1, "simulate bad.toml --out x").contains("no VM has the flavor \"x\""));
     write("bad.toml", "[scheduler]\npolicies = \"bestfit\"\n");
     let error = fail(directory, 1, "simulate bad.toml --out x");
     assert!(error.contains("bad.toml") && error.contains("did you mean `policy`?"), "{error}");

@@ -5,12 +5,14 @@ use std::collections::BTreeSet;
 use berth_placement::{ConsumerId, Inventory};
 use berth_scheduler::decider::HostChanges;
 use berth_scheduler::hosts::{HostRecord, InstanceRecord, ReportedAmount};
+use berth_scheduler::packing::{LIFETIME_SPEC, stated};
 use berth_scheduler::python::Value;
 use serde_json::json;
 use uuid::Uuid;
 
 use super::{Host, HostStatus};
 use crate::Fleet;
+use crate::instance::InstanceSpec;
 
 impl Fleet {
     /// What the scheduler has to read again, since the last call.
@@ -79,12 +81,17 @@ impl Fleet {
         record.stats =
             Value::map([counter("num_instances", instances.len() + others), counter("io_workload", busy)]);
         let described = instances.into_iter().map(|instance| {
-            let properties = instance.spec.image.iter().flat_map(|image| &image.properties);
+            let InstanceSpec { flavor, image, project, created_at, .. } = &*instance.spec;
+            let properties = image.iter().flat_map(|image| &image.properties);
             InstanceRecord {
                 uuid: instance.uuid,
                 image_properties: properties
                     .map(|(name, value)| (name.clone(), Value::Text(value.clone())))
                     .collect(),
+                started: i64::try_from(created_at.0).ok(),
+                flavor: flavor.name.clone(),
+                project: project.clone(),
+                lifetime_s: flavor.extra_specs.get(LIFETIME_SPEC).and_then(|text| stated(text)),
             }
         });
         record.instances = described.collect();

@@ -29,11 +29,13 @@ pub(super) struct KnownHosts {
 
 impl KnownHosts {
     /// Loads all hosts of the source.
+    /// `before` is what was known before.
     pub(super) fn load(
         index: &Arc<Index>,
         (options, preference): (&Options, Preference),
         source: &dyn HostSource,
         now: i64,
+        before: Option<&mut Self>,
     ) -> Result<Self, HostLoadError> {
         let cursor = index.journal().end();
         let (records, aggregates) = source.all();
@@ -41,7 +43,9 @@ impl KnownHosts {
         let computes: Vec<_> = records.iter().map(compute_node).collect();
         let name = |node: &ComputeNode| Some((index.find(node.uuid)?, node.host.clone()));
         let names = computes.iter().filter_map(name).collect();
-        let scheduler = FilterScheduler::preferring(preference, Arc::clone(index), table, options.clone());
+        let mut scheduler =
+            FilterScheduler::preferring(preference, Arc::clone(index), table, options.clone());
+        scheduler.track_lifetimes(before.map(|before| &mut before.scheduler), &records, now);
         let oldest_compute = source.oldest_compute();
         Ok(Self { scheduler, aggregates, computes, cache: Cache::default(), oldest_compute, names, cursor })
     }

@@ -145,7 +145,8 @@ impl Pipeline {
             _ => false,
         };
         if !is_current {
-            self.known = Some(KnownHosts::load(&self.index, (&self.options, self.preference), source, now)?);
+            let rules = (&self.options, self.preference);
+            self.known = Some(KnownHosts::load(&self.index, rules, source, now, self.known.as_mut())?);
         }
         self.changes = HostChanges { layout: false, hosts: BTreeSet::new() };
         Ok(())

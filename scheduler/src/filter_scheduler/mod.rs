@@ -22,11 +22,13 @@ use uuid::Uuid;
 use super::filters::{RequestState, Scene};
 use super::hosts::{HostRecord, HostTable, UpdateError};
 use super::options::Driver;
+use super::packing::HostLifetimes;
 use super::placement_query::{PrefilterFacts, QueryError, placement_query};
 use super::select::{Chooser, Claimant, Claims, Decision, DecisionAsOne, LookAtAll, Plan, claim_as_one};
 use super::{
     AggregateRecord, Options, Preference, RankedHosts, RankedRequest, RequestSpec, SelectDestinations,
 };
+use crate::WeigherName;
 use crate::hosts::HostRow;
 
 use eligible::Eligible;
@@ -116,6 +118,16 @@ impl FilterScheduler {
         rows.into_iter().for_each(|row| self.ranked.follow(&self.hosts, &self.options, row));
     }
 
+    /// Follows how long instances live, beginning with those of `records`, if the weighers ask;
+    /// `before` is the scheduler that this one replaces.
+    pub(crate) fn track_lifetimes(&mut self, before: Option<&mut Self>, records: &[HostRecord], now: i64) {
+        if self.options.filter_scheduler.weight_classes.contains(&WeigherName::LifetimeWeigher) {
+            let known = before.and_then(|before| before.hosts.take_lifetimes());
+            let known = known.unwrap_or_else(|| HostLifetimes::new(Arc::clone(&self.options.lifetimes)));
+            self.hosts.track_lifetimes(known, records, now);
+        }
+    }
+
     /// Updates hosts from these records, as [`HostTable::update`] does. Afterwards earlier
     /// decisions cannot be undone except by releasing their claims: the hosts report the results of
     /// these decisions.
@@ -186,6 +198,7 @@ impl FilterScheduler {
         chooser: &mut dyn Chooser,
     ) -> Decision {
         self.refresh();
+        self.hosts.follow_lifetimes(wanted.now);
         prepared.renew(&self.index, &self.view, &self.places);
         if self.places.are_tangled() || prepared.needs_all_candidates(wanted.instances.len()) {
             self.select_the_long_way(prepared, wanted, claims, chooser)

@@ -24,6 +24,7 @@ use smallvec::SmallVec;
 use uuid::Uuid;
 
 use super::numa::HostTopology;
+use super::packing::HostLifetimes;
 use super::pci::Pools;
 use super::python::Value;
 
@@ -60,6 +61,8 @@ pub struct HostTable {
     provider_moves: u64,
     /// Service hosts of an instance; more than one while it moves.
     hosts_by_instance: FxHashMap<Uuid, Vec<u32>>,
+    /// When hosts are expected to be empty; none unless a weigher asks.
+    lifetimes: Option<Box<HostLifetimes>>,
 }
 
 /// The properties of a single compute node that few decisions need.
@@ -249,6 +252,45 @@ impl HostTable {
             *counts.entry(*host).or_default() += 1;
         }
         counts
+    }
+
+    /// When hosts are expected to be empty; none unless [`Self::track_lifetimes`] was called.
+    pub(crate) fn lifetimes(&self) -> Option<&HostLifetimes> {
+        self.lifetimes.as_deref()
+    }
+
+    /// Follows how long instances live from now on, beginning with those of `records`.
+    pub(crate) fn track_lifetimes(&mut self, known: HostLifetimes, records: &[HostRecord], now: i64) {
+        self.lifetimes = Some(Box::new(known));
+        self.observe_lifetimes(records, now);
+    }
+
+    /// What was learned of lifetimes, for another table.
+    pub(crate) fn take_lifetimes(&mut self) -> Option<HostLifetimes> {
+        self.lifetimes.take().map(|known| known.carried_over())
+    }
+
+    /// Follows the time before a decision.
+    pub(crate) fn follow_lifetimes(&mut self, now: i64) {
+        if let Some(lifetimes) = &mut self.lifetimes {
+            lifetimes.follow(now);
+        }
+    }
+
+    /// Applies the instances of hosts that have reported again.
+    fn observe_lifetimes(&mut self, records: &[HostRecord], now: i64) {
+        let Some(mut lifetimes) = self.lifetimes.take() else { return };
+        let is_elsewhere = |uuid: Uuid| !self.hosts_of_instance(uuid).is_empty();
+        let mut of_service: BTreeMap<u32, Vec<InstanceRecord>> = BTreeMap::new();
+        for record in records {
+            if let Some(&service) = self.service_by_name.get(&record.host) {
+                of_service.entry(service).or_default().extend(record.instances.iter().cloned());
+            }
+        }
+        for (service, instances) in of_service {
+            lifetimes.observe(service, &instances, is_elsewhere, now);
+        }
+        self.lifetimes = Some(lifetimes);
     }
 
     fn details(&self, row: HostRow) -> &Node {

@@ -198,6 +198,34 @@ pub struct InstanceRecord {
     /// Properties of the image it was made from, as Nova stored them.
     #[serde(default, deserialize_with = "or_default")]
     pub image_properties: BTreeMap<String, Value>,
+    /// When it was created, in microseconds since 1970; if that is not known, it counts as created
+    /// when it is seen first.
+    #[serde(default)]
+    pub started: Option<i64>,
+    /// The name of its flavor; empty if that is not known.
+    #[serde(default)]
+    pub flavor: String,
+    /// Its project; empty if that is not known.
+    #[serde(default)]
+    pub project: String,
+    /// How many seconds its flavor says that it lives.
+    #[serde(default)]
+    pub lifetime_s: Option<f64>,
+}
+
+impl InstanceRecord {
+    /// An instance of which nothing else is known.
+    #[must_use]
+    pub const fn new(uuid: Uuid) -> Self {
+        Self {
+            uuid,
+            image_properties: BTreeMap::new(),
+            started: None,
+            flavor: String::new(),
+            project: String::new(),
+            lifetime_s: None,
+        }
+    }
 }
 
 /// A measurement.

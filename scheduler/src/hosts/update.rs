@@ -68,6 +68,7 @@ impl HostTable {
         for (record, update) in records.iter().zip(updates) {
             self.apply(record, update);
         }
+        self.observe_lifetimes(records, now);
         Ok(rows)
     }
 

@@ -65,6 +65,8 @@ pub struct FilterSchedulerOptions {
     pub cross_cell_move_weight_multiplier: f64,
     /// Multiplier of `ImagePropertiesWeigher`; 0 switches it off.
     pub image_props_weight_multiplier: f64,
+    /// Multiplier of `LifetimeWeigher`, which Nova does not have.
+    pub lifetime_weight_multiplier: f64,
     /// `property=ratio` for each image property that counts; none for all the same.
     pub image_props_weight_setting: Vec<String>,
 }
@@ -98,6 +100,7 @@ impl Default for FilterSchedulerOptions {
             build_failure_weight_multiplier: 1_000_000.0,
             cross_cell_move_weight_multiplier: 1_000_000.0,
             image_props_weight_multiplier: 0.0,
+            lifetime_weight_multiplier: 1.0,
             image_props_weight_setting: Vec::new(),
         }
     }
@@ -124,7 +127,7 @@ impl FilterSchedulerOptions {
         Ok(())
     }
 
-    const fn multipliers(&self) -> [(&'static str, f64); 9] {
+    const fn multipliers(&self) -> [(&'static str, f64); 10] {
         [
             ("[filter_scheduler] cpu_weight_multiplier", self.cpu_weight_multiplier),
             ("[filter_scheduler] ram_weight_multiplier", self.ram_weight_multiplier),
@@ -138,6 +141,7 @@ impl FilterSchedulerOptions {
             ("[filter_scheduler] build_failure_weight_multiplier", self.build_failure_weight_multiplier),
             ("[filter_scheduler] cross_cell_move_weight_multiplier", self.cross_cell_move_weight_multiplier),
             ("[filter_scheduler] image_props_weight_multiplier", self.image_props_weight_multiplier),
+            ("[filter_scheduler] lifetime_weight_multiplier", self.lifetime_weight_multiplier),
         ]
     }
 

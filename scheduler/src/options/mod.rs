@@ -5,14 +5,18 @@
 
 mod filter_scheduler;
 mod general;
+mod lifetimes;
 mod metrics;
 mod placement;
 mod setting;
+
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 pub use filter_scheduler::FilterSchedulerOptions;
 pub use general::GeneralOptions;
+pub use lifetimes::{InvalidLifetime, LifetimeFile};
 pub use metrics::MetricsOptions;
 pub use placement::{Driver, SchedulerOptions};
 pub use setting::settings;
@@ -42,6 +46,9 @@ pub struct Options {
     /// file can.
     #[serde(skip)]
     pub liveness: LivenessSource,
+    /// The lifetimes that an operator measured, for `LifetimeWeigher`. The program reads the file.
+    #[serde(skip)]
+    pub lifetimes: Arc<LifetimeFile>,
 }
 
 /// The source that decides whether a host is up.

@@ -155,7 +155,7 @@ impl PackingEngine {
         if let State::Lifetimes(lifetimes) = &mut self.rule {
             let left = lifetimes.outlooks[row.index()].remove(instance, now_s);
             if let Some(left) = left.filter(|_| has_ended) {
-                lifetimes.model.observe(left.lived, left.predicted);
+                lifetimes.model.observe(left.lived, left.predicted, None);
             }
         }
     }

@@ -24,6 +24,7 @@
 //! | `model.rs` | how long instances live, and how far predictions are off, as observed |
 //! | `lifetime.rs` | the distribution of one instance's end |
 //! | `outlook.rs` | when a host is expected to be empty |
+//! | `host_lifetimes.rs` | the same of all hosts of a table, for `LifetimeWeigher` |
 //! | `mix.rs` | the shapes that are requested |
 //! | `slots.rs` | what a placement costs in slots |
 //! | `gpu.rs` | hosts whose GPUs are shared: best fit and fragmentation gradient descent |
@@ -33,11 +34,16 @@
 
 mod engine;
 mod gpu;
+mod host_lifetimes;
 mod lifetime;
 mod mix;
 mod model;
 mod outlook;
 mod slots;
 
+pub(crate) use host_lifetimes::HostLifetimes;
+pub(crate) use outlook::OutlookCost;
+
 pub use engine::{PackingEngine, PackingRequest, PackingRule};
 pub use gpu::{GpuChooser, GpuHost, GpuMix, GpuPolicy, GpuRequest, WHOLE_GPU};
+pub use host_lifetimes::{LIFETIME_SPEC, stated};

@@ -1,5 +1,7 @@
 //! How long instances live, and how far predictions are off, as observed.
 
+use rustc_hash::FxHashMap;
+
 use crate::packing::lifetime::Lifetime;
 
 /// Errors count as so large (in deviations of the logarithm) until enough have been observed ...
@@ -12,6 +14,8 @@ const UNKNOWN_LIFETIME: (f64, f64) = (8.19, 2.0);
 const PRIOR: f64 = 1_000.0;
 /// After so many observations, older ones count half.
 const MEMORY: f64 = 20_000.0;
+/// The lifetime of a kind of instances is learned from so many of them.
+const LEARNED_FROM: f64 = 30.0;
 /// The smallest error that is assumed: no prediction is exact.
 const LEAST_ERROR: f64 = 0.2;
 /// The smallest spread of lifetimes that is assumed.
@@ -58,6 +62,8 @@ pub(crate) struct LifetimeModel {
     lifetimes: Moments,
     /// Logarithms of the lifetime over its prediction.
     errors: Moments,
+    /// Logarithms of lifetimes by kind of instance.
+    kinds: FxHashMap<u32, Moments>,
 }
 
 impl Default for LifetimeModel {
@@ -66,18 +72,29 @@ impl Default for LifetimeModel {
         Self {
             lifetimes: Moments::of(PRIOR, mean, deviation),
             errors: Moments::of(CAUTION, 0.0, UNKNOWN_ERROR),
+            kinds: FxHashMap::default(),
         }
     }
 }
 
 impl LifetimeModel {
-    /// Adds an instance that ended after `seconds`.
-    pub(crate) fn observe(&mut self, seconds: f64, predicted: Option<f64>) {
+    /// Adds an instance of a kind that ended after `seconds`.
+    pub(crate) fn observe(&mut self, seconds: f64, predicted: Option<f64>, kind: Option<u32>) {
         let log = libm::log(seconds.max(1.0));
         self.lifetimes.add(log);
+        if let Some(kind) = kind {
+            self.kinds.entry(kind).or_insert_with(|| Moments::of(0.0, 0.0, 0.0)).add(log);
+        }
         if let Some(predicted) = predicted {
             self.errors.add(log - libm::log(predicted.max(1.0)));
         }
+    }
+
+    /// How many seconds instances of a kind have lived, by the geometric mean; `None` until enough
+    /// have ended.
+    pub(crate) fn learned(&self, kind: u32) -> Option<f64> {
+        let observed = self.kinds.get(&kind).filter(|observed| observed.count >= LEARNED_FROM)?;
+        Some(libm::exp(observed.mean()))
     }
 
     /// The distribution of an instance's lifetime: the prediction and what all instances live, each
@@ -120,7 +137,7 @@ mod tests {
         for number in 0..40_000_u32 {
             let seconds = 60.0 * libm::exp(f64::from(number % 80) / 10.0);
             let off = if number / 80 % 2 == 0 { factor } else { 1.0 / factor };
-            model.observe(seconds, Some(seconds * off));
+            model.observe(seconds, Some(seconds * off), None);
         }
         model
     }
@@ -132,6 +149,22 @@ mod tests {
         assert_eq!(observed(7.4).confidence(), 0.0, "off by a factor of e²");
         let between = observed(3.0).confidence();
         assert!(between > 0.2 && between < 1.0, "{between}");
+    }
+
+    /// Two kinds, of an hour and of a day, within a factor of 1.5: what was learned of them explains
+    /// nearly all of the spread.
+    #[test]
+    fn kinds_are_learned() {
+        let mut model = LifetimeModel::default();
+        for number in 0..40_000_u32 {
+            let kind = number % 2;
+            let seconds = [3_600.0, 86_400.0][kind as usize] * [1.5, 1.0 / 1.5][(number / 2 % 2) as usize];
+            let predicted = model.learned(kind);
+            assert_eq!(predicted.is_some(), number >= 60, "from thirty of each kind on");
+            model.observe(seconds, predicted, Some(kind));
+        }
+        assert!((model.learned(1).unwrap() / 86_400.0 - 1.0).abs() < 0.01);
+        assert_eq!((model.confidence(), model.learned(2)), (1.0, None));
     }
 
     #[test]

@@ -69,6 +69,11 @@ pub(crate) struct OutlookCost {
 }
 
 impl OutlookCost {
+    /// The cost on a host without instances.
+    pub(crate) fn on_empty(&self) -> f32 {
+        self.on(&Outlook::default())
+    }
+
     /// The cost on a host.
     #[inline]
     pub(crate) fn on(&self, outlook: &Outlook) -> f32 {
@@ -91,12 +96,14 @@ struct Guest {
     started: f64,
     predicted: Option<f64>,
     lifetime: Lifetime,
+    kind: Option<u32>,
 }
 
 /// An instance that left a host.
 pub(crate) struct Left {
     pub(crate) lived: f64,
     pub(crate) predicted: Option<f64>,
+    pub(crate) kind: Option<u32>,
 }
 
 /// The instances on a host, and how probable it is that all have ended, in each interval.
@@ -131,7 +138,7 @@ impl Outlook {
         if self.guests.is_empty() {
             (self.empty, self.computed) = ([1.0; INTERVALS], now);
         }
-        self.guests.push(Guest { instance, started: now, predicted, lifetime });
+        self.guests.push(Guest { instance, started: now, predicted, lifetime, kind: None });
         self.last_start = now;
         let survival = future.survival(&lifetime, 0.0);
         for (empty, survival) in self.empty.iter_mut().zip(survival) {
@@ -139,12 +146,32 @@ impl Outlook {
         }
     }
 
+    /// The instances.
+    pub(crate) fn instances(&self) -> impl Iterator<Item = ConsumerId> {
+        self.guests.iter().map(|guest| guest.instance)
+    }
+
+    /// Adds an instance of a kind that started before.
+    pub(crate) fn join(
+        &mut self,
+        instance: ConsumerId,
+        started: f64,
+        (predicted, lifetime, kind): (Option<f64>, Lifetime, Option<u32>),
+    ) {
+        self.guests.push(Guest { instance, started, predicted, lifetime, kind });
+        self.last_start = self.last_start.max(started);
+        self.computed = f64::MIN;
+    }
+
     /// Removes an instance; `None` if it is unknown.
     pub(crate) fn remove(&mut self, instance: ConsumerId, now: f64) -> Option<Left> {
         let place = self.guests.iter().position(|guest| guest.instance == instance)?;
         let guest = self.guests.remove(place);
         self.computed = f64::MIN;
-        Some(Left { lived: now - guest.started, predicted: guest.predicted })
+        if self.guests.is_empty() {
+            self.empty = [1.0; INTERVALS];
+        }
+        Some(Left { lived: now - guest.started, predicted: guest.predicted, kind: guest.kind })
     }
 
     /// Computes the probabilities again if they are old: time has passed, and instances have

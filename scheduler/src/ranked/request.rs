@@ -164,6 +164,7 @@ fn weighs_all_alike(name: WeigherName, scene: &Scene<'_>) -> bool {
         WeigherName::ImagePropertiesWeigher => {
             scene.options.filter_scheduler.image_props_weight_multiplier == 0.0
         }
+        WeigherName::LifetimeWeigher => scene.options.filter_scheduler.lifetime_weight_multiplier == 0.0,
         WeigherName::BuildFailureWeigher
         | WeigherName::CPUWeigher
         | WeigherName::DiskWeigher

@@ -47,6 +47,6 @@ impl RawColumns {
     /// enabled, or if its weights differ from request to request.
     #[must_use]
     pub fn column(&self, weigher: WeigherName) -> Option<&[f64]> {
-        self.columns[weigher as usize].as_deref()
+        self.columns.get(weigher as usize)?.as_deref()
     }
 }

@@ -18,6 +18,7 @@ mod error;
 mod hypervisor_version;
 mod image_properties;
 mod io_ops;
+mod lifetime;
 mod metrics;
 mod multiplier;
 mod name;

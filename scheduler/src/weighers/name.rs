@@ -14,6 +14,7 @@ use super::disk::DiskWeigher;
 use super::hypervisor_version::HypervisorVersionWeigher;
 use super::image_properties::ImagePropertiesWeigher;
 use super::io_ops::IoOpsWeigher;
+use super::lifetime::LifetimeWeigher;
 use super::metrics::MetricsWeigher;
 use super::num_instances::NumInstancesWeigher;
 use super::pci::PciWeigher;
@@ -38,6 +39,7 @@ pub enum WeigherName {
     NumInstancesWeigher,
     PCIWeigher,
     RAMWeigher,
+    LifetimeWeigher,
 }
 
 /// There is no weigher of this name.
@@ -78,13 +80,14 @@ macro_rules! prepared {
             WeigherName::NumInstancesWeigher => $give(NumInstancesWeigher($scene)),
             WeigherName::PCIWeigher => $give(PciWeigher($scene)),
             WeigherName::RAMWeigher => $give(RamWeigher($scene)),
+            WeigherName::LifetimeWeigher => $give(LifetimeWeigher::new($scene)),
         }
     };
 }
 
 impl WeigherName {
-    /// All of them, in alphabetical order of Nova's modules. Nova's own order is that of its files
-    /// on disk.
+    /// Those of Nova, in alphabetical order of its modules. Nova's own order is that of its files on
+    /// disk.
     pub const ALL: [Self; 13] = [
         Self::ServerGroupSoftAffinityWeigher,
         Self::ServerGroupSoftAntiAffinityWeigher,
@@ -108,7 +111,8 @@ impl WeigherName {
             Self::ServerGroupSoftAffinityWeigher
             | Self::ServerGroupSoftAntiAffinityWeigher
             | Self::CrossCellWeigher
-            | Self::ImagePropertiesWeigher => false,
+            | Self::ImagePropertiesWeigher
+            | Self::LifetimeWeigher => false,
             Self::BuildFailureWeigher
             | Self::CPUWeigher
             | Self::DiskWeigher

@@ -9,8 +9,8 @@ use std::str::FromStr;
 
 use berth_traces::{TraceHost, Vm};
 
-use crate::scenario::engine::{Engine, Leaving, Starting};
-use crate::simulation::SimulationError;
+use crate::scenario::engine::{Engine, Leaving};
+use crate::simulation::{SimulationError, Starting};
 
 /// A policy on cells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -46,6 +46,8 @@ pub struct Workload {
     pub reference: Option<String>,
     /// The number of VMs of the synthetic cloud.
     pub vms: Option<u64>,
+    /// Flavors that nobody requests any more.
+    pub retired_flavors: Vec<String>,
     /// The time after which measuring begins.
     pub warm_up: Span,
     /// The trace is repeated until it lasts this long, or cut there.
@@ -176,7 +178,7 @@ pub struct LifetimeSpec {
     /// The deviation of the logarithm of an oracle's predictions from the truth: 0.5 for a factor
     /// of 1.6 either way.
     pub error: Option<f64>,
-    /// A CSV file with the columns `flavor`, `lifetime_s` and, if wanted, `project`.
+    /// A CSV file with `flavor`, `project` or both, and `lifetime_s` or `p50_s`.
     pub file: Option<String>,
 }
 

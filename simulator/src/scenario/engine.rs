@@ -16,7 +16,7 @@ use crate::scenario::gpus::Gpus;
 use crate::scenario::packing::Packing;
 use crate::scenario::residents::settle;
 use crate::scenario::run::Environment;
-use crate::simulation::{Placer, SimulationError, SimulationOptions, consumer_of};
+use crate::simulation::{Placer, SimulationError, SimulationOptions, Starting, consumer_of};
 
 /// The names of the rules that pack.
 const PACKING: [(&str, PackingRule); 2] =
@@ -92,14 +92,6 @@ impl Deciding {
     }
 }
 
-/// A VM that starts.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Starting {
-    pub(crate) now: Micros,
-    /// How many seconds it is predicted to live from now on.
-    pub(crate) lifetime_s: Option<f64>,
-}
-
 /// A VM that leaves its host.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Leaving {
@@ -173,12 +165,12 @@ struct OnIndex<P> {
 }
 
 impl<P: Placer> Engine for OnIndex<P> {
-    fn place(&mut self, job: u32, vm: &Vm, _: Starting) -> Result<Option<usize>, SimulationError> {
-        Ok(self.placer.place(job.into(), vm)?.map(Row::index))
+    fn place(&mut self, job: u32, vm: &Vm, start: Starting) -> Result<Option<usize>, SimulationError> {
+        Ok(self.placer.place(job.into(), vm, start)?.map(Row::index))
     }
 
-    fn adopt(&mut self, job: u32, vm: &Vm, host: usize, _: Starting) {
-        self.placer.adopt(job.into(), vm, row_of(host));
+    fn adopt(&mut self, job: u32, vm: &Vm, host: usize, start: Starting) {
+        self.placer.adopt(job.into(), vm, row_of(host), start);
     }
 
     fn remove(&mut self, job: u32, _: &Vm, host: usize, _: Leaving) {

@@ -6,9 +6,10 @@ use serde::Serialize;
 use crate::departures::{Departure, Departures};
 use crate::scenario::ScenarioError;
 use crate::scenario::cells::CellPolicy;
-use crate::scenario::engine::{Deciding, Leaving, Starting, engine};
+use crate::scenario::engine::{Deciding, Leaving, engine};
 use crate::scenario::parallel::in_order;
 use crate::scenario::run::{Environment, run};
+use crate::simulation::Starting;
 
 /// The results of episodes.
 #[derive(Debug, Clone, PartialEq, Serialize)]

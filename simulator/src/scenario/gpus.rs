@@ -10,8 +10,8 @@ use berth_scheduler::packing::{GpuChooser, GpuHost, GpuMix, GpuPolicy, GpuReques
 use berth_traces::{Demands, TraceHost, Vm};
 use compact_str::CompactString;
 
-use crate::scenario::engine::{Engine, Leaving, Starting};
-use crate::simulation::SimulationError;
+use crate::scenario::engine::{Engine, Leaving};
+use crate::simulation::{SimulationError, Starting};
 
 /// Models of GPUs that are distinguished.
 const MOST_MODELS: usize = 64;

@@ -1,10 +1,8 @@
 //! What a scheduler is informed of: how long VMs will live.
 
-use std::collections::BTreeMap;
-
+use berth_scheduler::options::LifetimeFile;
 use berth_traces::scale::Drawn;
 use berth_traces::{Micros, Vm, rng};
-use compact_str::CompactString;
 use rand::Rng;
 
 /// A VM that outlives the trace is predicted to live for so many times the length of the trace.
@@ -19,8 +17,8 @@ pub enum Predictions {
     /// The trace itself, with a log-normal error of this deviation (0 for none): e to the power of
     /// a normal number is the factor by which a prediction is off.
     Oracle(f64),
-    /// A lifetime in seconds for each flavor, and for VMs of each flavor and project.
-    Known(BTreeMap<(CompactString, CompactString), f64>),
+    /// Lifetimes by flavor and project.
+    Known(LifetimeFile),
 }
 
 /// The predictions for the VMs of a trace.
@@ -65,10 +63,8 @@ impl<'a> Predicted<'a> {
                 Some(lifetime.unwrap_or(self.outlives_s).max(1.0) * factor)
             }
             Predictions::Known(known) => {
-                let project =
-                    vm.demands.as_deref().map(|demands| demands.project.clone()).unwrap_or_default();
-                let of = |project| known.get(&(vm.flavor.clone(), project)).copied();
-                of(project).or_else(|| of(CompactString::default()))
+                let project = vm.demands.as_deref().map(|demands| demands.project.as_str());
+                known.lifetime_s(&vm.flavor, project.unwrap_or_default())
             }
         }
     }
@@ -118,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_file_has_a_lifetime_for_each_flavor() {
-        let known = Predictions::Known([(("a".into(), "".into()), 60.0)].into());
+        let known = Predictions::Known(LifetimeFile::parse("flavor,lifetime_s\na,60\n").unwrap());
         let vms = [vm("a", None), vm("b", None)];
         let of = Predicted::new(&known, &vms, 1);
         assert_eq!(of.remaining_s(&drawn(0), Micros::from_secs(1_000)), Some(60.0));

@@ -8,8 +8,8 @@ use berth_scheduler::decider::DecideError;
 use berth_scheduler::packing::{PackingEngine, PackingRequest, PackingRule};
 use berth_traces::Vm;
 
-use crate::scenario::engine::{Engine, Leaving, Starting, block, row_of, unblock};
-use crate::simulation::{SimulationError, consumer_of};
+use crate::scenario::engine::{Engine, Leaving, block, row_of, unblock};
+use crate::simulation::{SimulationError, Starting, consumer_of};
 
 /// A packing engine on an index of its own.
 pub(crate) struct Packing {

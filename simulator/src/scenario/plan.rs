@@ -34,6 +34,9 @@ const MARGIN: f64 = 0.02;
 /// The share of resampled traces in which a size has to pass.
 const SURE: f64 = 0.95;
 
+/// The draws that are searched first, without a guess.
+const PILOTS: usize = 2;
+
 /// What a plan is made from.
 #[derive(Debug, Clone)]
 pub struct Planner<'a> {
@@ -260,18 +263,16 @@ type Found<T> = Result<Result<T, Ended>, ScenarioError>;
 impl Search<'_> {
     /// The answer, and the fewest hosts of each draw.
     fn plan(&self, bounds: &[u32]) -> Result<Option<(u32, Vec<u32>)>, ScenarioError> {
-        // How far the first draw gets below the hosts that it uses in a large fleet is a good guess
-        // for all others.
-        let first = self.fewest(0, bounds[0], 1.0)?;
-        let guess = match (&first, self.enough[0].get()) {
-            (Ok(fewest), Some((enough, _))) => f64::from(*fewest) / f64::from(*enough),
-            _ => 1.0,
-        };
-        let others = in_order(self.planner.jobs, self.draws.len() - 1, |other| {
-            self.fewest(other + 1, bounds[other + 1], guess)
+        // How far the first draws get below the hosts that they use in a large fleet is a good
+        // guess for all others. There are always as many, so that threads make no difference.
+        let first = PILOTS.min(self.draws.len());
+        let pilots = in_order(self.planner.jobs, first, |draw| self.fewest(draw, bounds[draw], 1.0));
+        let guess = self.guess(&pilots);
+        let others = in_order(self.planner.jobs, self.draws.len() - first, |other| {
+            self.fewest(first + other, bounds[first + other], guess)
         });
         let mut fewest = Vec::with_capacity(self.draws.len());
-        for found in std::iter::once(Ok(first)).chain(others) {
+        for found in pilots.into_iter().chain(others) {
             match found? {
                 Ok(hosts) => fewest.push(hosts),
                 Err(Ended) => return Ok(None),
@@ -287,6 +288,16 @@ impl Search<'_> {
                 Err(Ended) => return Ok(None),
             }
         }
+    }
+
+    /// The mean share of the hosts used in a large fleet that the first draws need.
+    #[allow(clippy::cast_precision_loss)] // a few draws
+    fn guess(&self, pilots: &[Found<u32>]) -> f64 {
+        let share = |(found, enough): (&Found<u32>, &OnceLock<(u32, Tried)>)| match (found, enough.get()) {
+            (Ok(Ok(fewest)), Some((enough, _))) => f64::from(*fewest) / f64::from(*enough),
+            _ => 1.0,
+        };
+        pilots.iter().zip(&self.enough).map(share).sum::<f64>() / pilots.len().max(1) as f64
     }
 
     /// The first of the sizes that too few draws pass with.

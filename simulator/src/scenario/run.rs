@@ -13,14 +13,14 @@ use sha2::{Digest, Sha256};
 use crate::departures::{Departure, Departures};
 use crate::scenario::ScenarioError;
 use crate::scenario::config::Action;
-use crate::scenario::engine::{Deciding, Engine, Leaving, Starting, engine};
+use crate::scenario::engine::{Deciding, Engine, Leaving, engine};
 use crate::scenario::events::HostEvent;
 use crate::scenario::gauge::Gauge;
 use crate::scenario::lifetimes::{Predicted, Predictions};
 use crate::scenario::residents::DISABLED;
 use crate::scenario::result::{Rejections, RunResult, Waits};
 use crate::scenario::workload::VmSet;
-use crate::simulation::SimulationError;
+use crate::simulation::{SimulationError, Starting};
 
 /// VMs between two looks at whether the run goes on.
 const VMS_BETWEEN_PAUSES: u32 = 4096;

@@ -31,10 +31,13 @@ pub struct VmSet {
 }
 
 impl VmSet {
-    /// The trace, which has to be in order of arrival. With a horizon, growth or a factor, it is
-    /// repeated, cut and scaled first.
+    /// The trace, which has to be in order of arrival, without retired flavors. With a horizon, growth
+    /// or a factor, it is repeated, cut and scaled first.
     #[must_use]
-    pub fn new(vms: Vec<Vm>, workload: &Workload) -> Self {
+    pub fn new(mut vms: Vec<Vm>, workload: &Workload) -> Self {
+        if !workload.retired_flavors.is_empty() {
+            vms.retain(|vm| !workload.retired_flavors.iter().any(|retired| *retired == vm.flavor));
+        }
         let seed = workload.seed.unwrap_or(1);
         let mut drawn = unchanged(&vms);
         if let (Some(horizon), Some(first)) = (workload.horizon, vms.first()) {
