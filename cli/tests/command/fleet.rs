@@ -7,7 +7,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::serve::Serving;
-use super::{fail, json, succeed};
+use super::{fail, run_of, succeed};
 
 /// A host in an aggregate, and an instance on it, which is in a server group.
 const STATE: &[u8] = include_bytes!("../../../server/tests/state/version-2.jsonl");
@@ -46,8 +46,17 @@ fn a_service_and_its_directory_give_the_same_fleet() {
     for directory in ["kept", "live"] {
         let vm = &rows(&read(place, &format!("{directory}/vms.csv")))[0];
         let named = ["vm_id", "vcpus", "ram_mb", "disk_gb", "flavor", "host", "project", "policy", "name"];
-        let expected =
-            ["6fe991c9-f662-410f-93e5-7db9c2103122", "2", "512", "1", "small", "h1", "p", "affinity", "it"];
+        let expected = [
+            "6fe991c9-f662-410f-93e5-7db9c2103122",
+            "2",
+            "512",
+            "1",
+            "small",
+            "h1",
+            "p",
+            "anti-affinity",
+            "it",
+        ];
         assert_eq!(named.map(|column| field(vm, column)), expected, "{directory}: {vm:?}");
         let age: u64 = field(vm, "age_s").parse().unwrap();
         assert!(age < 100 * 365 * 86_400, "{age}");
@@ -59,14 +68,12 @@ fn a_service_and_its_directory_give_the_same_fleet() {
     let scenario = "workload.trace = \"vms.csv\"\nfleet.snapshot = \"live\"\nfleet.vms_stay = true\n";
     fs::write(place.join("one.toml"), scenario).unwrap();
     succeed(place, "simulate one.toml --out results");
-    let answer = json(&read(place, "results/answer.json"));
-    let run = &answer["scenarios"][0]["runs"][0];
+    let run = run_of(&place.join("results"));
     assert_eq!((run["placed"].as_u64(), run["rejected"].as_u64()), (Some(2), Some(1)), "{run}");
     // With another ratio in place of the one that the fleet has, everything fits.
     fs::write(place.join("two.toml"), format!("{scenario}fleet.cpu_ratio = 20.0\n")).unwrap();
     succeed(place, "simulate two.toml --out more");
-    let more = json(&read(place, "more/answer.json"));
-    assert_eq!(more["scenarios"][0]["runs"][0]["placed"].as_u64(), Some(3));
+    assert_eq!(run_of(&place.join("more"))["placed"].as_u64(), Some(3));
     fs::write(place.join("bad.toml"), format!("{scenario}fleet.file = \"live/hosts.csv\"\n")).unwrap();
     assert!(fail(place, 1, "simulate bad.toml --out bad").contains("only one of file and snapshot"));
 }
@@ -81,8 +88,7 @@ fn a_dump_of_the_original_placement_is_a_fleet() {
     let scenario = "workload.vms = 100\nfleet.snapshot = \"then\"\nscheduler.kind = \"nova\"\n";
     fs::write(place.join("one.toml"), scenario).unwrap();
     succeed(place, "simulate one.toml --out results");
-    let answer = json(&read(place, "results/answer.json"));
-    let run = &answer["scenarios"][0]["runs"][0];
+    let run = run_of(&place.join("results"));
     assert_eq!(run["figures"]["capacity"][0].as_u64(), Some(32), "{run}");
     assert_eq!(run["points"][0]["used"][0].as_u64(), Some(48), "more is in use than there is: {run}");
     assert_eq!(run["placed"].as_u64(), Some(0), "{run}");

@@ -82,6 +82,15 @@ d,7200,,1,1024,5,s\n";
     directory
 }
 
+/// The only run of a simulation's results.
+fn run_of(results: &Path) -> serde_json::Value {
+    let of_scenarios = std::fs::read_dir(results.join("runs")).expect("results");
+    let mut runs = of_scenarios.flat_map(|scenario| std::fs::read_dir(scenario.unwrap().path()).unwrap());
+    let run = runs.next().expect("a run").unwrap().path();
+    assert!(runs.next().is_none(), "there are several runs");
+    json(&std::fs::read_to_string(run).expect("written"))
+}
+
 fn json(text: &str) -> serde_json::Value {
     serde_json::from_str(text).expect("JSON")
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{fail, json, succeed, vms_directory};
+use super::{fail, json, run_of, succeed, vms_directory};
 
 /// A scenario of one line runs; the same scenario gives the same bytes on any number of threads; a
 /// mistake is named.
@@ -40,7 +40,7 @@ fn scenarios() {
 
     write("retired.toml", "workload.trace = \"vms.csv\"\nworkload.retired_flavors = [\"l\"]\n");
     succeed(directory, "simulate retired.toml --out retired");
-    assert_eq!(answer("retired")["scenarios"][0]["runs"][0]["vms"], 2, "of four");
+    assert_eq!(run_of(&directory.join("retired"))["vms"], 2, "of four");
     write("bad.toml", "workload.trace = \"vms.csv\"\nworkload.retired_flavors = [\"x\"]\n");
     assert!(fail(directory, 1, "simulate bad.toml --out x").contains("no VM has the flavor \"x\""));
     write("bad.toml", "[scheduler]\npolicies = \"bestfit\"\n");
