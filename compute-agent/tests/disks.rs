@@ -189,5 +189,8 @@ async fn a_guest_whose_disks_cannot_be_had_is_reported() {
     let kept = hosts.service.reconcile("h1", desired(GUEST, 2, Goal::Outgoing, Some(disks))).await;
     assert_eq!((kept.state(), kept.error.as_str()), (State::Shelved, "the disk is full"));
     let missing = hosts.service.reconcile("h1", desired(Uuid::from_u128(9), 1, Goal::Outgoing, None)).await;
-    assert_eq!(missing.error, "desired_guest.disks: missing; the goal OUTGOING sets them aside, or returns them");
+    assert_eq!(
+        missing.error,
+        "desired_guest.disks: missing; the goal OUTGOING sets them aside, or returns them"
+    );
 }
