@@ -125,12 +125,13 @@ fn connect(stream: TcpStream, service: &Arc<Service>, place: Connection, ending:
 /// Answers a request that has passed the guard of its connection: of the API, or about the service itself.
 async fn respond(service: &Arc<Service>, request: Request<Body>) -> Response<Body> {
     let about_itself = match &*service.mount.path(request.uri().path()) {
-        _ if guard::violation(request.headers()).is_some() => None, // the API refuses it
         "/metrics" => Some(metrics as fn(&Service) -> Response<Body>),
         "/healthz" => Some(healthz as _),
         "/readyz" => Some(readyz as _),
         _ => None,
     };
+    // What the guard refuses, the API refuses.
+    let about_itself = about_itself.filter(|_| guard::violation(request.headers()).is_none());
     match (about_itself, request.method()) {
         (None, _) => pipeline::handle(service, request).await,
         (Some(report), &Method::GET | &Method::HEAD) => report(service),
