@@ -1,6 +1,5 @@
 //! The log on standard error.
 
-use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::str::FromStr;
 
@@ -8,7 +7,9 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::{DefaultFields, Writer};
-use tracing_subscriber::{EnvFilter, reload};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
 use crate::printable;
 
@@ -54,7 +55,7 @@ impl FromStr for LogFilter {
 }
 
 /// Changes the log of this process while it runs.
-pub struct LogControl(Box<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>);
+pub struct LogControl(reload::Handle<EnvFilter, Registry>);
 
 impl LogControl {
     /// Sets what is logged from now on.
@@ -62,7 +63,7 @@ impl LogControl {
     /// # Errors
     /// The log is gone.
     pub fn set(&self, LogFilter(filter): LogFilter) -> Result<(), reload::Error> {
-        (self.0)(filter)
+        self.0.reload(filter)
     }
 }
 
@@ -70,32 +71,20 @@ impl LogControl {
 pub fn start(LogFilter(filter): LogFilter, format: LogFormat, terminal: &Terminal) -> LogControl {
     // A log that cannot be written, as on a full disk, must not end the process: reporting the
     // failure on standard error would fail as well, and panic.
-    let log = tracing_subscriber::fmt().log_internal_errors(false);
-    match format {
-        LogFormat::Text => {
-            let log = log
-                .with_ansi(terminal.has_colours(io::stderr().is_terminal()))
-                .fmt_fields(EscapedFields(DefaultFields::new()))
-                .with_writer(io::stderr)
-                .with_env_filter(filter)
-                .with_filter_reloading();
-            let handle = log.reload_handle();
-            log.init();
-            LogControl(Box::new(move |filter| handle.reload(filter)))
-        }
+    let lines = fmt::layer().log_internal_errors(false);
+    let lines = match format {
+        LogFormat::Text => lines
+            .with_ansi(terminal.has_colours(io::stderr().is_terminal()))
+            .fmt_fields(EscapedFields(DefaultFields::new()))
+            .with_writer(io::stderr)
+            .boxed(),
         LogFormat::Json => {
-            let log = log
-                .with_ansi(false)
-                .json()
-                .flatten_event(true)
-                .with_writer(|| JsonLines)
-                .with_env_filter(filter)
-                .with_filter_reloading();
-            let handle = log.reload_handle();
-            log.init();
-            LogControl(Box::new(move |filter| handle.reload(filter)))
+            lines.with_ansi(false).json().flatten_event(true).with_writer(|| JsonLines).boxed()
         }
-    }
+    };
+    let (filter, handle) = reload::Layer::new(filter);
+    tracing_subscriber::registry().with(filter).with(lines).init();
+    LogControl(handle)
 }
 
 /// The variables of the environment about terminals.
@@ -139,7 +128,7 @@ impl Terminal {
 struct EscapedFields(DefaultFields);
 
 impl<'writer> FormatFields<'writer> for EscapedFields {
-    fn format_fields<R: RecordFields>(&self, mut writer: Writer<'writer>, fields: R) -> fmt::Result {
+    fn format_fields<R: RecordFields>(&self, mut writer: Writer<'writer>, fields: R) -> std::fmt::Result {
         let mut text = String::new();
         self.0.format_fields(Writer::new(&mut text), fields)?;
         writer.write_str(&printable::line(&text))
@@ -210,7 +199,7 @@ mod tests {
     fn a_field_cannot_act_on_the_terminal_or_forge_a_line() {
         let kept = Kept::default();
         let writer = kept.clone();
-        let log = tracing_subscriber::fmt()
+        let log = fmt()
             .with_ansi(false)
             .fmt_fields(EscapedFields(DefaultFields::new()))
             .with_writer(move || writer.clone())
