@@ -33,7 +33,7 @@ mod request;
 mod run;
 mod steps;
 
-use super::{GuestState, Rules};
+use super::{GuestState, Rules, goal_before};
 use crate::instance::{Goal, Instance, Power, VmState};
 
 pub use request::EvacuationRequest;
@@ -88,7 +88,7 @@ impl Rules for Finish {
     }
 
     fn goal(&self, instance: &Instance) -> Option<Goal> {
-        instance.migration().and_then(|migration| migration.state_before.goal())
+        goal_before(instance)
     }
 
     fn boots(&self, _: Power) -> bool {

@@ -314,6 +314,11 @@ impl Fleet {
     }
 }
 
+/// The goal of the state before the move.
+fn goal_before(instance: &Instance) -> Option<Goal> {
+    instance.migration().and_then(|migration| migration.state_before.goal())
+}
+
 fn not_found(uuid: Uuid) -> FleetError {
     FleetError::not_found("instance", uuid.to_string())
 }

@@ -44,7 +44,7 @@ mod reports;
 mod request;
 mod steps;
 
-use super::{GuestState, Rules};
+use super::{GuestState, Rules, goal_before};
 use crate::instance::{Goal, Instance, Power, VmState};
 
 pub use request::ResizeRequest;
@@ -66,11 +66,6 @@ pub(super) struct Confirm;
 
 /// Removes the guest from the target.
 pub(super) struct Revert;
-
-/// The goal of the state before the move.
-fn goal_before(instance: &Instance) -> Option<Goal> {
-    instance.migration().and_then(|migration| migration.state_before.goal())
-}
 
 impl Rules for Prepare {
     fn name(&self) -> &'static str {
