@@ -312,9 +312,13 @@ pub fn write_fleet(path: impl AsRef<Path>, hosts: &[TraceHost]) -> Result<(), Wr
     out.flush().map_err(failed)
 }
 
+/// A count as text; nothing for none.
+fn count(count: u32) -> String {
+    if count == 0 { String::new() } else { count.to_string() }
+}
+
 /// The text of a label's column.
 fn host_label(host: &TraceHost, label: &str) -> String {
-    let count = |count: u32| if count == 0 { String::new() } else { count.to_string() };
     match label {
         "zone" => host.zone.to_string(),
         "aggregates" => pairs_of(&host.aggregates),
@@ -434,7 +438,6 @@ pub fn write_all(path: impl AsRef<Path>, vms: &[Vm]) -> Result<(), WriteError> {
 
 /// The text of a label's column.
 fn label_of(demands: &Demands, label: &str) -> String {
-    let count = |count: u32| if count == 0 { String::new() } else { count.to_string() };
     match label {
         "zone" => demands.zone.to_string(),
         "extra_specs" => pairs_of(&demands.extra_specs),
