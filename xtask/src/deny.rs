@@ -15,23 +15,14 @@ const ADVISORY_DATABASE: &str = "https://github.com/RustSec/advisory-db";
 const REACH_LIMIT: Duration = Duration::from_secs(15);
 
 pub(crate) fn run(steps: &mut Steps) -> Result<()> {
-    install(steps)?;
+    let mut probe = steps.cargo(&["deny", "--version"]);
+    steps.install("cargo-deny", VERSION, &mut probe)?;
     // The inclusion graphs of duplicate versions would fill pages; without them, each takes one
     // line.
     let mut offline =
         steps.cargo(&["deny", "check", "--hide-inclusion-graph", "licenses", "bans", "sources"]);
     steps.run("licences, bans, sources", &mut offline)?;
     advisories(steps)
-}
-
-fn install(steps: &mut Steps) -> Result<()> {
-    let installed = steps.cargo(&["deny", "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if installed.is_ok_and(|status| status.success()) {
-        return Ok(());
-    }
-    println!("\ncargo-deny is missing: installing it into cargo's default root, which takes some minutes");
-    let mut install = steps.cargo(&["install", "cargo-deny", "--locked", "--version", VERSION]);
-    steps.run("install cargo-deny", &mut install)
 }
 
 /// Only a failed fetch does not fail the task: without that network there is no database to check

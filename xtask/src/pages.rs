@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
@@ -32,13 +33,8 @@ pub(crate) fn check(steps: &mut Steps) -> Result<()> {
 /// Makes `docs/` a book, `docs/book/index.html`, and installs mdBook where it is missing.
 pub(crate) fn book(steps: &mut Steps) -> Result<()> {
     check(steps)?;
-    let installed = std::process::Command::new("mdbook").arg("--version").output();
-    if !installed.is_ok_and(|output| output.status.success()) {
-        println!("\nmdbook is missing: installing it into cargo's default root, which takes some minutes");
-        let mut install = steps.cargo(&["install", "mdbook", "--locked", "--version", MDBOOK]);
-        steps.run("install mdbook", &mut install)?;
-    }
-    let mut build = std::process::Command::new("mdbook");
+    steps.install("mdbook", MDBOOK, Command::new("mdbook").arg("--version"))?;
+    let mut build = Command::new("mdbook");
     build.arg("build").arg(steps.root().join("docs"));
     steps.run("book", &mut build)
 }

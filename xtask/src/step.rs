@@ -47,6 +47,18 @@ impl Steps {
         self.root.join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
     }
 
+    /// Installs a program of crates.io where `probe`, which asks for its version, fails. An installed
+    /// version is used as it is.
+    pub(crate) fn install(&mut self, program: &str, version: &str, probe: &mut Command) -> Result<()> {
+        let installed = probe.stdout(Stdio::null()).stderr(Stdio::null()).status();
+        if installed.is_ok_and(|status| status.success()) {
+            return Ok(());
+        }
+        println!("\n{program} is missing: installing it into cargo's default root, which takes some minutes");
+        let mut install = self.cargo(&["install", program, "--locked", "--version", version]);
+        self.run(&format!("install {program}"), &mut install)
+    }
+
     /// Runs a command. An exit status other than 0 is an error.
     pub(crate) fn run(&mut self, name: &str, command: &mut Command) -> Result<()> {
         self.timed(name, command, |_, command| {
