@@ -151,6 +151,8 @@ impl DiskLocks {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
     use super::*;
 
     #[test]
@@ -203,17 +205,16 @@ mod tests {
         super::super::images::create_empty(&disk, 1 << 20).expect("made");
         let files = || [disk.clone(), directory.path().join("missing")];
         drop(DiskLocks::take(files()).expect("nobody uses it"));
-        // As the guest's QEMU does: it has the disk open until its input ends.
+        // As the guest's QEMU does: it has the disk open until its input ends. It prompts once it has it open; a lock taken before
+        // that would make it give up.
         let mut user = std::process::Command::new("qemu-io")
             .args(["-f", "qcow2"])
             .arg(&disk)
             .stdin(std::process::Stdio::piped())
-            .stdout(std::process::Stdio::null())
+            .stdout(std::process::Stdio::piped())
             .spawn()
             .expect("qemu-io is there");
-        while DiskLocks::take(files()).is_ok() {
-            std::thread::yield_now();
-        }
+        user.stdout.as_mut().expect("a pipe").read_exact(&mut [0]).expect("it opens the disk and prompts");
         let refused = DiskLocks::take(files()).expect_err("it is in use");
         assert!(refused.message.contains("still runs"), "{refused}");
         drop(user.stdin.take());
