@@ -100,7 +100,7 @@ impl ImportPlacement {
 
 impl ExportPlacement {
     pub(crate) fn run(self) -> Result<Ending> {
-        let contents = DataDir::open_existing(&self.data)?.load()?;
+        let contents = DataDir::open_to_read(&self.data)?.load()?;
         let Contents { index, fleet } =
             contents.with_context(|| format!("{}: there is no state", self.data.display()))?;
         let snapshot = index.snapshot();

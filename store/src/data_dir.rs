@@ -99,8 +99,13 @@ pub enum DataError {
         /// The error.
         error: Box<StateError>,
     },
+    /// The path is that of a file.
+    #[error("{0}: this is no directory; a data directory is the one with the file {STORE}")]
+    NoDirectory(PathBuf),
     /// The directory has no store.
-    #[error("{0}: this directory has no store")]
+    #[error(
+        "{0}: this directory has no store: there is no file {STORE}; is it the directory of `berth serve --data`?"
+    )]
     NoStore(PathBuf),
     /// The directory has no store, but had one before.
     #[error(
@@ -154,6 +159,7 @@ impl DataError {
             }
             Self::Empty(_) | Self::Behind { .. } | Self::Mark(_) => true,
             Self::InUse { .. }
+            | Self::NoDirectory(_)
             | Self::NoStore(_)
             | Self::Missing(_)
             | Self::Other(_)
@@ -184,20 +190,41 @@ impl<F: FleetRecords> DataDir<F> {
     /// The directory cannot be created or written, or another process uses it.
     pub fn open(directory: &Path) -> Result<Self, DataError> {
         make(directory)?;
-        Self::take(directory, is_full)
+        Self::take(directory, true, is_full)
     }
 
     /// Opens and locks an existing directory. A directory that cannot be written can still be read.
     ///
     /// # Errors
-    /// The directory is missing or cannot be read, or another process uses it.
+    /// The directory is missing or cannot be read, another process uses it, or it is that of something else.
     pub fn open_existing(directory: &Path) -> Result<Self, DataError> {
-        Self::take(directory, |error| is_write_protected(error) || is_full(error))
+        let is_own =
+            [LOCK, STORE, MARK, OLD_STATE, OLD_STATE_ASIDE].iter().any(|file| directory.join(file).exists());
+        if directory.is_dir() && !is_own {
+            return Err(DataError::NoStore(directory.to_owned()));
+        }
+        Self::take(directory, true, |error| is_write_protected(error) || is_full(error))
     }
 
-    fn take(directory: &Path, can_do_without: impl Fn(&io::Error) -> bool) -> Result<Self, DataError> {
-        fs::metadata(directory).map_err(at(directory))?;
-        let lock = lock(directory, can_do_without)?;
+    /// Opens and locks a directory with a state that is only read: no file is created. Without a lock file, the lock of the store
+    /// keeps other processes out.
+    ///
+    /// # Errors
+    /// The directory has no state or cannot be read, or another process uses it.
+    pub fn open_to_read(directory: &Path) -> Result<Self, DataError> {
+        let data = Self::take(directory, false, |error| is_write_protected(error) || is_full(error))?;
+        if data.has_state()? { Ok(data) } else { Err(data.without_store()?) }
+    }
+
+    fn take(
+        directory: &Path,
+        creates_lock: bool,
+        can_do_without: impl Fn(&io::Error) -> bool,
+    ) -> Result<Self, DataError> {
+        if !fs::metadata(directory).map_err(at(directory))?.is_dir() {
+            return Err(DataError::NoDirectory(directory.to_owned()));
+        }
+        let lock = lock(directory, creates_lock, can_do_without)?;
         let data = Self {
             directory: directory.to_owned(),
             lock,
@@ -367,6 +394,12 @@ impl<F: FleetRecords> DataDir<F> {
         Ok(self.has(MARK)? || self.has(OLD_STATE_ASIDE)?)
     }
 
+    /// The error for a directory without a store.
+    pub(crate) fn without_store(&self) -> Result<DataError, DataError> {
+        let directory = self.directory.clone();
+        Ok(if self.has_had_store()? { DataError::Missing(directory) } else { DataError::NoStore(directory) })
+    }
+
     /// Opens and locks the file of the store.
     pub(crate) fn locked_store(&self) -> Result<LockedFile, DataError> {
         let path = self.directory.join(STORE);
@@ -445,16 +478,21 @@ impl Standing {
     }
 }
 
-/// Locks a directory. Returns `None` if the lock file cannot be created but the directory can be
-/// read without it.
-fn lock(directory: &Path, can_do_without: impl Fn(&io::Error) -> bool) -> Result<Option<File>, DataError> {
+/// Locks a directory. Returns `None` if there is no lock file and it cannot or must not be created, but the directory can be read
+/// without it.
+fn lock(
+    directory: &Path,
+    creates: bool,
+    can_do_without: impl Fn(&io::Error) -> bool,
+) -> Result<Option<File>, DataError> {
     let path = directory.join(LOCK);
     let (mut options, mut reading) = (OpenOptions::new(), OpenOptions::new());
     reading.read(true).custom_flags(NO_FOLLOW);
     // A symbolic link could redirect the write to another file.
-    options.create(true).truncate(false).read(true).write(true).mode(0o600).custom_flags(NO_FOLLOW);
+    options.create(creates).truncate(false).read(true).write(true).mode(0o600).custom_flags(NO_FOLLOW);
     let mut lock = match options.open(&path) {
         Ok(lock) => lock,
+        Err(error) if !creates && error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) if can_do_without(&error) => match reading.open(&path) {
             Ok(lock) => lock,
             Err(_) => return Ok(None),

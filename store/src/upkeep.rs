@@ -152,7 +152,7 @@ impl<F: FleetRecords> DataDir<F> {
     /// The file of the existing store.
     fn store(&self) -> Result<PathBuf, DataError> {
         let path = self.directory.join(STORE);
-        if self.has(STORE)? { Ok(path) } else { Err(DataError::NoStore(self.directory.clone())) }
+        if self.has(STORE)? { Ok(path) } else { Err(self.without_store()?) }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::placement_database;
 
 /// The state of a service that does not run.
 pub(super) fn of_directory(directory: &Path) -> Result<Live> {
-    let contents = DataDir::open_existing(directory)?.load()?;
+    let contents = DataDir::open_to_read(directory)?.load()?;
     let Contents { index, fleet } =
         contents.with_context(|| format!("{}: there is no state", directory.display()))?;
     let mut live = of_records(index.snapshot().records());

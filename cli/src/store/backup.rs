@@ -14,7 +14,7 @@ use super::upkeep::time;
 use crate::{Ending, output};
 
 pub(super) fn dump(directory: &Path, file: Option<&Path>) -> Result<Ending> {
-    let contents = load(&DataDir::open_existing(directory)?)?;
+    let contents = load(&DataDir::open_to_read(directory)?)?;
     match file {
         Some(file) => {
             output::print(&output::counts(&write_whole(file, |out| write_contents(out, &contents))?))?;
@@ -28,7 +28,7 @@ pub(super) fn dump(directory: &Path, file: Option<&Path>) -> Result<Ending> {
 }
 
 pub(super) fn backup(directory: &Path, file: &Path) -> Result<Ending> {
-    let digest = match DataDir::open_existing(directory) {
+    let digest = match DataDir::open_to_read(directory) {
         Ok(data) => {
             let contents = load(&data)?;
             drop(data); // a service may start meanwhile

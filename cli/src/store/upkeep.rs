@@ -13,7 +13,7 @@ use crate::{Ending, output};
 
 pub(super) fn verify(directory: &Path) -> Result<Ending> {
     quietly();
-    let data = DataDir::open_existing(directory)?;
+    let data = DataDir::open_to_read(directory)?;
     let inspection = match data.inspect() {
         Ok(inspection) => inspection,
         Err(error) => return Err(explained(&data, error)),

@@ -190,6 +190,35 @@ fn a_store_of_which_nothing_is_left_is_not_written() {
     );
 }
 
+/// Names of the files in a directory.
+fn files(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// `store verify` left a file `lock` in any directory that it was given.
+#[test]
+fn commands_that_read_a_store_write_no_file() {
+    let directory = directory(1);
+    let place = directory.path();
+    fs::create_dir(place.join("empty")).unwrap();
+    fs::remove_file(place.join("data/lock")).unwrap();
+    let before = files(&place.join("data"));
+    for action in ["store verify data", "store dump data --output dump", "store backup data backup"] {
+        succeed(place, action);
+        assert_eq!(files(&place.join("data")), before, "{action}");
+    }
+    for action in ["verify", "dump", "compact", "repair"] {
+        fail(place, 1, &format!("store {action} empty"));
+    }
+    assert!(files(&place.join("empty")).is_empty());
+    fs::remove_file(place.join("data/state.redb")).unwrap();
+    let error = fail(place, 1, "store verify data");
+    assert!(error.contains("data: the store of this directory is missing"), "{error}");
+}
+
 #[test]
 fn what_is_wrong_with_the_arguments_is_said() {
     let directory = directory(1);
@@ -206,8 +235,10 @@ fn what_is_wrong_with_the_arguments_is_said() {
         let error = fail(place, 1, &format!("store {action} empty"));
         assert!(error.contains("empty: this directory has no store"), "{action}: {error}");
     }
+    let error = fail(place, 1, "store verify rubbish");
+    assert!(error.contains("rubbish: this is no directory"), "{error}");
     let error = fail(place, 1, "store backup empty out");
-    assert!(error.contains("empty: there is no state") && !place.join("out").exists(), "{error}");
+    assert!(error.contains("empty: this directory has no store") && !place.join("out").exists(), "{error}");
     let error = fail(place, 1, "store backup data /nowhere/out");
     assert!(error.contains("/nowhere/out was not written"), "{error}");
     let error = fail(place, 1, "store restore rubbish other");
