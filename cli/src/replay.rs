@@ -2,23 +2,21 @@
 
 use std::io;
 use std::num::NonZeroU32;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use berth_placement::GroupPolicy;
 use berth_scheduler::Preference;
 use berth_scheduler::{Policy, Search};
-use berth_simulator::{
-    NovaOptions, Observer, SimulationOptions, SimulationOutcome, report, simulate, simulate_nova,
-};
+use berth_simulator::{NovaOptions, Observer, SimulationOptions, report, simulate, simulate_nova};
 use berth_traces::{Extent, Format, Generator, HostShapes, Micros, Trace, TraceHost, Vm, neutral, reference};
 use clap::{Args, ValueEnum};
 
 use crate::interrupt::Interrupt;
 use crate::placements::Placements;
 use crate::progress::Bar;
-use crate::{Ending, config, output, summary};
+use crate::{Ending, VERSION, config, output, summary};
 
 /// VMs of the sample trace: two days of the synthetic cloud.
 const SAMPLE_VMS: u64 = 150_000;
@@ -156,16 +154,26 @@ impl Replay {
 
         outcome.placements_sha256 = Some(sha256);
 
+        let command = command(std::env::args());
         let provenance = report::ReplayProvenance {
             version: env!("CARGO_PKG_VERSION"),
             trace: &trace_name,
             fleet: &fleet_name,
+            command: &command,
             seed: self.seed,
         };
         let summary = report::json(&outcome, &provenance);
         if let Some(out) = &out {
             output::write_file(&out.join("summary.json"), &summary)?;
-            write_report(&out.join("report.html"), &outcome, &trace_name, &fleet_name)?;
+            let heading = report::Heading {
+                title: "Berth replay",
+                trace: &trace_name,
+                fleet: &fleet_name,
+                version: VERSION,
+                command: &command,
+            };
+            let page = report::html(&outcome, &heading).context("cannot draw the report")?;
+            output::write_file(&out.join("report.html"), &page)?;
         }
         if self.json {
             output::print_json_text(&summary)?;
@@ -250,22 +258,34 @@ impl Replay {
             None if self.is_sample() => SAMPLE_SHAPE.parse().expect("a fixed shape"),
             None => DEFAULT_SHAPE.parse().expect("a fixed shape"),
         };
-        let shapes: Vec<String> = fleet
-            .shapes
-            .iter()
-            .map(|shape| {
-                let capacity = shape.capacity;
-                format!("{} × {} vCPU {} GiB", shape.count, capacity.vcpus, capacity.memory_mb / 1024)
-            })
-            .collect();
-        Ok((fleet.hosts(), shapes.join(", ")))
+        Ok((fleet.hosts(), fleet.words()))
     }
 }
 
-fn write_report(path: &Path, outcome: &SimulationOutcome, trace: &str, fleet: &str) -> Result<()> {
-    let heading = report::Heading { title: "Berth replay", trace, fleet };
-    let page = report::html(outcome, &heading).context("cannot draw the report")?;
-    output::write_file(path, &page)
+/// The command line without the options that name what is written: equal runs have equal reports.
+fn command(arguments: impl Iterator<Item = String>) -> String {
+    const WRITTEN: [&str; 2] = ["--out", "--placements"];
+    let mut words = vec!["berth".to_owned()];
+    let mut arguments = arguments.skip(1);
+    while let Some(argument) = arguments.next() {
+        let name = argument.split_once('=').map_or(&*argument, |(name, _)| name);
+        match name {
+            "--json" => {}
+            _ if !WRITTEN.contains(&name) => words.push(quoted(argument)),
+            _ if name == argument => drop(arguments.next()), // its value
+            _ => {}
+        }
+    }
+    words.join(" ")
+}
+
+/// An argument as a shell takes it.
+fn quoted(argument: String) -> String {
+    let is_plain = |letter: char| letter.is_alphanumeric() || "-_=./:,@%+".contains(letter);
+    match !argument.is_empty() && argument.chars().all(is_plain) {
+        true => argument,
+        false => format!("'{}'", argument.replace('\'', "'\\''")),
+    }
 }
 
 struct Watch {
@@ -282,5 +302,19 @@ impl Observer for Watch {
     fn proceed(&mut self, vms: u64, _now: Micros) -> bool {
         self.bar.show(vms);
         !self.interrupt.requested()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_in_a_report_has_what_decides_its_content() {
+        let shown = |line: &[&str]| command(line.iter().map(ToString::to_string));
+        let line =
+            ["/usr/bin/berth", "replay", "my vms.csv", "--out", "a", "--seed=7", "--placements=b", "--json"];
+        assert_eq!(shown(&line), "berth replay 'my vms.csv' --seed=7");
+        assert_eq!(shown(&["berth", "replay", "--trace", "it's"]), "berth replay --trace 'it'\\''s'");
     }
 }

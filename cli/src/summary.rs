@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use berth_simulator::SimulationOutcome;
+use berth_simulator::{Share, SimulationOutcome};
 
 use crate::table::Grid;
 
@@ -16,6 +16,7 @@ pub(crate) fn table(outcome: &SimulationOutcome, trace: &str, fleet: &str, took:
     let rows = [
         ["trace".to_owned(), format!("{trace}{partial}")],
         ["fleet".to_owned(), fleet.to_owned()],
+        ["capacity".to_owned(), capacity(outcome)],
         ["policy".to_owned(), outcome.policy.clone()],
         ["VMs placed".to_owned(), count(totals.placed)],
         [
@@ -33,7 +34,7 @@ pub(crate) fn table(outcome: &SimulationOutcome, trace: &str, fleet: &str, took:
     let rows = [("vCPU", 0), ("memory", 1), ("disk", 2)];
     for (name, class) in rows {
         let of_capacity = |used: u64| percent(used, outcome.capacity.amounts()[class]);
-        let at = |share: &berth_simulator::Share| of_capacity(share.amounts()[class]);
+        let at = |share: &Share| of_capacity(share.amounts()[class]);
         use_table.row([
             name.to_owned(),
             at(&outcome.mean_used),
@@ -43,6 +44,12 @@ pub(crate) fn table(outcome: &SimulationOutcome, trace: &str, fleet: &str, took:
     }
     use_table.align_right(1..4);
     format!("{}\n{}", facts.text(), use_table.text())
+}
+
+fn capacity(outcome: &SimulationOutcome) -> String {
+    let Share { vcpus, memory_mb, disk_gb } = outcome.capacity;
+    let disk = if disk_gb == 0 { String::new() } else { format!(", {} GiB disk", count(disk_gb)) };
+    format!("{} vCPU, {} GiB memory{disk}", count(vcpus), count(memory_mb / 1024))
 }
 
 fn hosts_in_use(outcome: &SimulationOutcome) -> String {

@@ -103,7 +103,8 @@ fn other_seeds_are_placed_as_by_the_naive_simulator() {
 /// The same seed gives the same bytes; another seed gives others.
 #[test]
 fn a_run_can_be_repeated_to_the_byte() {
-    let heading = report::Heading { title: "twice", trace: "mixed", fleet: "300 hosts" };
+    let heading =
+        report::Heading { title: "twice", trace: "mixed", fleet: "300 hosts", ..report::Heading::default() };
     let bytes_of = |seed| {
         let set = reference::set("mixed").unwrap().with_seed(seed);
         let (recorder, outcome) = simulated(&set.hosts(), vms_of(&set), SimulationOptions::default());

@@ -23,6 +23,17 @@ pub struct HostShape {
 impl HostShape {
     /// The disk, in GB, of a shape written without one: the most that Placement can record.
     pub const UNLIMITED_DISK: u32 = i32::MAX as u32;
+
+    /// The shape in words: `1000 × 64 vCPU 256 GiB, 3840 GiB disk`; without the disk if it never binds.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let Self { count, capacity: Resources { vcpus, memory_mb, disk_gb } } = self;
+        let disk = match *disk_gb {
+            Self::UNLIMITED_DISK => String::new(),
+            disk => format!(", {disk} GiB disk"),
+        };
+        format!("{count} × {vcpus} vCPU {} GiB{disk}", memory_mb / 1024)
+    }
 }
 
 /// A fleet of one or more shapes, written `64x256x3840:1000,96x768:200`.
@@ -36,6 +47,12 @@ impl HostShapes {
     /// The largest number of hosts that the notation accepts: enough for any cloud, and few enough
     /// that a typing error does not exhaust memory.
     pub const MOST_HOSTS: u32 = 10_000_000;
+
+    /// The shapes in words.
+    #[must_use]
+    pub fn words(&self) -> String {
+        self.shapes.iter().map(HostShape::words).collect::<Vec<_>>().join("; ")
+    }
 
     /// All hosts, in the order of the shapes; identifiers count from 0.
     #[must_use]
@@ -152,6 +169,7 @@ mod tests {
             [HostShape { capacity, count: 2 }, HostShape { capacity: larger, count: 1 }]
         );
         assert_eq!(fleet.to_string(), "64x256x3840:2,96x768:1");
+        assert_eq!(fleet.words(), "2 × 64 vCPU 256 GiB, 3840 GiB disk; 1 × 96 vCPU 768 GiB");
         let hosts = fleet.hosts();
         assert_eq!(hosts[..2], [TraceHost::new("0", capacity), TraceHost::new("1", capacity)]);
         assert_eq!(hosts[2], TraceHost::new("2", larger));

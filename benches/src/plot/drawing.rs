@@ -11,7 +11,8 @@ const SCALE: i32 = 2;
 const WIDTH: i32 = 760 * SCALE;
 const HEIGHT: i32 = 400 * SCALE;
 const TOP: i32 = 44 * SCALE;
-const LEFT: i32 = 64 * SCALE;
+/// With the title of the axis beside its labels.
+const LEFT: i32 = 84 * SCALE;
 const BOTTOM: i32 = 52 * SCALE;
 /// The margin for the labels of the lines.
 const RIGHT: i32 = 190 * SCALE;
@@ -61,7 +62,7 @@ pub(super) fn draw(title: &str, over: Over, lines: &[Line<'_>]) -> Result<String
             .x_label_area_size(BOTTOM)
             .y_label_area_size(LEFT)
             .build_cartesian_2d(across, upwards)?;
-        draw_axes(&mut plot)?;
+        draw_axes(&mut plot, unit)?;
         write_titles(&canvas, title, over)?;
         for curve in &curves {
             draw_curve(&mut plot, curve)?;
@@ -81,13 +82,15 @@ fn curves_of(line: &Line<'_>, color: RGBColor, unit: crate::Unit) -> impl Iterat
     })
 }
 
-fn draw_axes(plot: &mut Plot<'_, '_>) -> Result<(), DrawingError> {
+fn draw_axes(plot: &mut Plot<'_, '_>, unit: crate::Unit) -> Result<(), DrawingError> {
     plot.configure_mesh()
         .light_line_style(TRANSPARENT)
         .bold_line_style(GRID.stroke_width(SCALE.unsigned_abs()))
         .axis_style(AXIS.stroke_width(SCALE.unsigned_abs()))
         .set_all_tick_mark_size(4 * SCALE)
         .label_style(font(TEXT))
+        .y_desc(axis_title(unit))
+        .axis_desc_style(font(TEXT))
         .draw()
 }
 
@@ -95,11 +98,20 @@ fn write_titles(canvas: &Canvas<'_>, title: &str, over: Over) -> Result<(), Draw
     let above = font(TEXT).pos(Pos::new(HPos::Left, VPos::Top));
     canvas.draw_text(title, &above, (8 * SCALE, 8 * SCALE))?;
     let across = match over {
-        Over::Hosts => "hosts",
-        Over::Fill => "% of the vCPUs held",
+        Over::Hosts => "hosts (logarithmic)",
+        Over::Fill => "% of the vCPUs held (logarithmic to 100)",
     };
     let below = font(TEXT).pos(Pos::new(HPos::Center, VPos::Bottom));
     canvas.draw_text(across, &below, ((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 4 * SCALE))
+}
+
+/// The measured quantity.
+const fn axis_title(unit: crate::Unit) -> &'static str {
+    match unit {
+        crate::Unit::Ns => "time (logarithmic)",
+        crate::Unit::PerSecond => "per second (logarithmic)",
+        crate::Unit::Bytes => "memory (logarithmic)",
+    }
 }
 
 fn draw_curve(plot: &mut Plot<'_, '_>, curve: &Curve) -> Result<(), DrawingError> {

@@ -100,7 +100,9 @@ pub fn svg(report: &Report, row: &str, over: Over) -> Result<String, PlotError> 
         return Err(PlotError::TooMany { row: row.to_owned(), over, lines: lines.len() });
     }
     let shared = shared(&lines);
-    let title = if shared.is_empty() { row.to_owned() } else { format!("{row}, {}", words(&shared)) };
+    // Lines have names such as "weighers of Nova": it has to be clear that all are Berth's.
+    let title =
+        if shared.is_empty() { format!("Berth: {row}") } else { format!("Berth: {row}, {}", words(&shared)) };
     lines.iter_mut().for_each(|line| line.parameters.retain(|name, _| !shared.contains_key(name)));
     drawing::draw(&title, over, &lines).map_err(|error| PlotError::Drawing(error.into()))
 }
@@ -128,13 +130,22 @@ fn lines_of<'a>(report: &'a Report, name: &str, over: Over) -> Vec<Line<'a>> {
 /// Parameters in a readable form.
 fn words(parameters: &Parameters) -> String {
     let word = |(name, value): (&String, &Parameter)| match name.as_str() {
-        "objective" => value.to_string(),
+        "objective" => objective(&value.to_string()).to_owned(),
         "fill" => format!("{value} % full"),
         "hosts" => format!("{} hosts", axis::short(value.to_string().parse().unwrap_or(0.0))),
         _ => format!("{name} {value}"),
     };
     // The objective is last in the map and comes first in the label.
     parameters.iter().rev().map(word).collect::<Vec<_>>().join(", ")
+}
+
+/// How Berth chooses, in words: "nova" would read as Nova itself.
+fn objective(name: &str) -> &str {
+    match name {
+        "nova" => "weighers of Nova",
+        "bestfit" => "best fit",
+        other => other,
+    }
 }
 
 /// A drawn quantity of a row: a name, an accessor, and whether its line is the main one.
@@ -167,7 +178,16 @@ mod tests {
         let report = fleets(&[(1_000, "nova"), (1_000_000, "nova"), (1_000, "bestfit"), (10_000, "bestfit")]);
         let picture = svg(&report, "decisions/recurrent", Over::Hosts).unwrap();
         assert_eq!(words(&Parameters::from([("fill".to_owned(), 80_u32.into())])), "80 % full");
-        for word in ["nova p50", "nova p99", "bestfit p50", "1M", "10k", "hosts"] {
+        for word in [
+            "Berth: decisions/recurrent",
+            "weighers of Nova p50",
+            "weighers of Nova p99",
+            "best fit p50",
+            "1M",
+            "10k",
+            "hosts (logarithmic)",
+            "time (logarithmic)",
+        ] {
             assert!(picture.contains(word), "{word}: {picture}");
         }
         assert_eq!(picture.matches("stroke-width=\"5\"").count(), 2, "a thick line for each median");

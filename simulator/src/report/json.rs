@@ -17,6 +17,8 @@ pub struct ReplayProvenance<'a> {
     pub trace: &'a str,
     /// The hosts.
     pub fleet: &'a str,
+    /// The command, without the options that name what is written.
+    pub command: &'a str,
     /// The seed, if one was given.
     pub seed: Option<u64>,
 }

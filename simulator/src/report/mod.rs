@@ -22,7 +22,7 @@ use crate::outcome::SimulationOutcome;
 pub use json::ReplayProvenance;
 
 /// The description of the run in the report. Any text is allowed: the page escapes it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Heading<'a> {
     /// The title of the page.
     pub title: &'a str,
@@ -30,6 +30,10 @@ pub struct Heading<'a> {
     pub trace: &'a str,
     /// The hosts.
     pub fleet: &'a str,
+    /// The version of Berth.
+    pub version: &'a str,
+    /// The command that made the report; empty for none.
+    pub command: &'a str,
 }
 
 /// Why a report cannot be rendered.

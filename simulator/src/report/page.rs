@@ -18,6 +18,8 @@ pub(super) fn page(outcome: &SimulationOutcome, heading: &Heading<'_>) -> Result
         trace = Escaped(heading.trace),
         fleet = Escaped(heading.fleet),
         policy = Escaped(&outcome.policy),
+        version = Escaped(heading.version),
+        command = command(heading.command),
         style = include_str!("style.css"),
         inks = ink::style(),
         banner = banner(outcome, &summary),
@@ -32,6 +34,13 @@ pub(super) fn page(outcome: &SimulationOutcome, heading: &Heading<'_>) -> Result
         rejection_rate = figure(timeline.rejection_rate())?,
         rejected_vms = figure(timeline.rejected_vms())?,
     ))
+}
+
+fn command(line: &str) -> String {
+    if line.is_empty() {
+        return String::new();
+    }
+    format!("<div><dt>Command</dt><dd><code>{}</code></dd></div>\n", Escaped(line))
 }
 
 fn banner(outcome: &SimulationOutcome, summary: &Summary) -> String {
@@ -96,7 +105,7 @@ fn amounts(share: &Share) -> [String; 3] {
     [
         or_none(share.vcpus, number),
         or_none(share.memory_mb, memory),
-        or_none(share.disk_gb, |amount| format!("{} GB", number(amount))),
+        or_none(share.disk_gb, |amount| memory(amount.saturating_mul(1024))),
     ]
 }
 

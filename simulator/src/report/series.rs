@@ -181,7 +181,7 @@ impl<'a> Timeline<'a> {
             title: "Stranded",
             unit: "% of capacity",
             measure: Measure::Percent,
-            series: self.classes(&[0, 1], |sample| sample.stranded),
+            series: self.classes(&[0, 1, 2], |sample| sample.stranded),
             caption: "Stranded: free, but unusable for any VM seen so far, because another class of the host is exhausted."
                 .to_owned(),
             nothing: "the fleet has no capacity",

@@ -5,7 +5,13 @@ use serde_json::Value;
 use super::{Heading, ReplayProvenance, html, json};
 use crate::outcome::{Sample, Share, SimulationOutcome, Totals};
 
-const HEADING: Heading<'_> = Heading { title: "A title", trace: "a trace", fleet: "a fleet" };
+const HEADING: Heading<'_> = Heading {
+    title: "A title",
+    trace: "a trace",
+    fleet: "a fleet",
+    version: "1.2.3",
+    command: "berth replay --hosts 'my hosts.csv'",
+};
 const HOUR: u64 = 3_600_000_000;
 const CAPACITY: Share = share(1_000, 4_000_000, 50_000);
 const CHARTS: usize = 7;
@@ -140,20 +146,20 @@ fn the_page_is_self_contained() {
 #[test]
 fn free_text_is_escaped() {
     let bad = r#"<b onclick="x('&')">{title}"#;
-    let heading = Heading { title: bad, trace: bad, fleet: bad };
+    let heading = Heading { title: bad, trace: bad, fleet: bad, version: bad, command: bad };
     let page = html(&SimulationOutcome { policy: bad.to_owned(), ..two_days() }, &heading).expect("a page");
     assert!(!page.contains("<b "));
-    assert_eq!(page.matches("&lt;b onclick=&quot;x(&#39;&amp;&#39;)&quot;&gt;{title}").count(), 5);
+    assert_eq!(page.matches("&lt;b onclick=&quot;x(&#39;&amp;&#39;)&quot;&gt;{title}").count(), 7);
 }
 
 /// A policy named with U+202E was shown backwards.
 #[test]
 fn invisible_characters_are_spelled_out() {
     let bad = "a\u{202e}b\u{1b}[2J\nc";
-    let heading = Heading { title: bad, trace: bad, fleet: bad };
+    let heading = Heading { title: bad, trace: bad, fleet: bad, version: bad, command: bad };
     let page = html(&SimulationOutcome { policy: bad.to_owned(), ..two_days() }, &heading).expect("a page");
     assert!(!page.contains(['\u{202e}', '\u{1b}']));
-    assert_eq!(page.matches("a\\u{202e}b\\u{1b}[2J\\u{a}c").count(), 5);
+    assert_eq!(page.matches("a\\u{202e}b\\u{1b}[2J\\u{a}c").count(), 7);
 }
 
 #[test]
@@ -172,6 +178,11 @@ fn the_page_shows_key_figures() {
     }
     assert!(page.contains("Used, mean</th><td>24.0 %</td><td>12.0 %</td><td>4.8 %</td>"));
     assert!(page.contains("Packing density</p><p class=\"value\">96.0 %</p>"));
+    assert!(page.contains("Capacity</th><td>1,000</td><td>3,906 GiB</td><td>48.8 TiB</td>"));
+    assert!(page.contains("<dt>Berth</dt><dd>1.2.3</dd>"));
+    assert!(
+        page.contains("<dt>Command</dt><dd><code>berth replay --hosts &#39;my hosts.csv&#39;</code></dd>")
+    );
     assert!(
         page.contains("Peak hosts in use</p><p class=\"value\">5</p><p class=\"detail\">of 10 hosts</p>")
     );
@@ -211,11 +222,18 @@ fn a_chart_without_lines_says_why() {
 fn a_class_the_fleet_lacks_has_no_line() {
     let outcome = edge_cases().into_iter().find(|edge| edge.0 == "no disk").expect("a case").1;
     assert!(!page(&outcome).contains("</i>Disk"));
+    assert_eq!(page(&two_days()).matches("</i>Disk").count(), 2, "used and stranded");
     assert_eq!(parsed(&outcome)["summary"]["utilisation"]["disk_gb"], Value::Null);
 }
 
 fn of_outcome(outcome: &SimulationOutcome) -> String {
-    let provenance = ReplayProvenance { version: "1", trace: "a trace", fleet: "a fleet", seed: Some(7) };
+    let provenance = ReplayProvenance {
+        version: "1",
+        trace: "a trace",
+        fleet: "a fleet",
+        command: "berth replay",
+        seed: Some(7),
+    };
     json(outcome, &provenance)
 }
 

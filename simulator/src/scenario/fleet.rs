@@ -53,7 +53,7 @@ pub fn build(spec: &FleetSpec, file: Option<FleetFile>) -> Result<FleetBuilt, Sc
                 text.parse().map_err(|error| ScenarioError::new(&format!("fleet.hosts: {error}")))?;
             let mut hosts = fleet.hosts();
             override_ratios(&mut hosts, spec);
-            named(shapes_in_words(&fleet), hosts)
+            named(HostShapes::words(&fleet), hosts)
         }
     };
     if let Some(cells) = spec.numa_cells {
@@ -95,14 +95,6 @@ fn named(name: String, hosts: Vec<TraceHost>) -> FleetBuilt {
     FleetBuilt { hosts, name, price: None, has_disk }
 }
 
-fn shapes_in_words(fleet: &HostShapes) -> String {
-    let shapes = fleet.shapes.iter().map(|shape| {
-        let Resources { vcpus, memory_mb, .. } = shape.capacity;
-        format!("{} × {vcpus} vCPU {} GiB", shape.count, memory_mb / 1024)
-    });
-    shapes.collect::<Vec<_>>().join(", ")
-}
-
 fn of_shapes(shapes: &[ShapeSpec], spec: &FleetSpec) -> Result<FleetBuilt, ScenarioError> {
     let total: u64 = shapes.iter().map(|shape| u64::from(shape.count)).sum();
     if total > u64::from(HostShapes::MOST_HOSTS) {
@@ -113,7 +105,7 @@ fn of_shapes(shapes: &[ShapeSpec], spec: &FleetSpec) -> Result<FleetBuilt, Scena
     for (number, shape) in shapes.iter().enumerate() {
         let capacity = capacity(shape, spec)?;
         let name = if shape.name.is_empty() { format!("shape{number}") } else { shape.name.clone() };
-        names.push(format!("{} × {} vCPU {} GiB", shape.count, capacity.vcpus, capacity.memory_mb / 1024));
+        names.push(HostShape { capacity, count: shape.count }.words());
         for i in 0..shape.count as usize {
             let of =
                 |list: &[String]| list.get(i % list.len().max(1)).map_or("", |text| text.as_str()).into();
@@ -136,7 +128,7 @@ fn of_shapes(shapes: &[ShapeSpec], spec: &FleetSpec) -> Result<FleetBuilt, Scena
             });
         }
     }
-    Ok(named(names.join(", "), hosts))
+    Ok(named(names.join("; "), hosts))
 }
 
 /// What VMs can have: (physical amount - reserved) × ratio, as Placement counts it.
@@ -207,7 +199,7 @@ mod tests {
         assert_eq!((gold.generation.as_str(), gold.traits.len(), gold.aggregates.len()), ("v5", 1, 1));
         assert_eq!((built.hosts[4].capacity.disk_gb, built.hosts[4].numa_cells), (900, 2));
         assert_eq!((built.price, built.has_disk), (Some(42.5), true));
-        assert_eq!(built.name, "4 × 256 vCPU 240 GiB, 1 × 32 vCPU 64 GiB");
+        assert_eq!(built.name, "4 × 256 vCPU 240 GiB; 1 × 32 vCPU 64 GiB, 900 GiB disk");
     }
 
     #[test]
