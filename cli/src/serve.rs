@@ -121,7 +121,7 @@ impl Serve {
             build: BUILD,
         };
         let (service, keeper) = load(&settings, data.as_deref(), options, self.init)?;
-        let reload = Reload { options: self, started, log, service: Arc::clone(&service) };
+        let reload = Reload { options: self, started, log, tls: tls.clone(), service: Arc::clone(&service) };
         let runtime = Builder::new_multi_thread().enable_all().build().context("cannot start the threads")?;
         let served = runtime.block_on(serve(
             &settings,
@@ -186,7 +186,7 @@ impl Inputs {
         let auth = auth(settings);
         let tls = tls::read(&settings.tls).and_then(|tls| {
             let checked = Grpc::check_address(settings.grpc_listen, tls.as_ref());
-            checked.map(|()| tls).map_err(|error| tls::advised(error, &settings.tls))
+            checked.map(|()| tls).map_err(tls::advised)
         });
         let data = directory(settings);
         let beside = data.as_ref().ok().and_then(Option::as_deref);
@@ -369,7 +369,7 @@ async fn serve(
     let server = Server::bind(address, Arc::clone(&service)).await;
     let server = server.with_context(|| format!("serve.listen: cannot listen on {address}"))?;
     let grpc = Grpc::bind(settings.grpc_listen, tls, Arc::clone(&service)).await;
-    let grpc = grpc.map_err(|error| tls::advised(error, &settings.tls))?;
+    let grpc = grpc.map_err(tls::advised)?;
     let (stopper, stop) = stop(reload)?;
     let nova = nova_scheduler::serve(nova, Arc::clone(&service), stop.clone());
     let nova = async {

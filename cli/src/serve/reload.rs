@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use berth_process::log::LogControl;
-use berth_server::Service;
+use berth_server::{Service, Tls};
 use serde_json::Value;
 
 use super::{Inputs, Serve, first};
 use crate::config::Settings;
 
-/// The settings that take effect at once. A policy file is read again, too.
-const RELOADED: [&str; 2] = ["serve.log", "serve.policy"];
+/// The settings that take effect at once. A policy file and the files of certificates are read
+/// again, too.
+const RELOADED: [&str; 5] =
+    ["serve.log", "serve.policy", "serve.tls.certificate", "serve.tls.key", "serve.tls.client_ca"];
 
 /// Where the settings come from, and what they act on.
 pub(super) struct Reload {
@@ -20,6 +22,8 @@ pub(super) struct Reload {
     /// The settings that the service was started with.
     pub(super) started: Settings,
     pub(super) log: LogControl,
+    /// The certificates in use.
+    pub(super) tls: Option<Tls>,
     pub(super) service: Arc<Service>,
 }
 
@@ -43,10 +47,16 @@ impl Reload {
     /// Applies what can be applied; returns the names of the other settings that have changed.
     fn apply(&self) -> Result<Vec<String>> {
         let settings = self.options.settings()?;
-        let Inputs { log, policy, .. } = Inputs::read(&settings.serve).map_err(first)?;
+        let Inputs { log, policy, tls, .. } = Inputs::read(&settings.serve).map_err(first)?;
         self.log.set(log).context("serve.log")?;
         self.service.set_policy(policy);
-        Ok(changed(&self.started, &settings))
+        let mut waiting = changed(&self.started, &settings);
+        match (&self.tls, &tls) {
+            (Some(running), Some(new)) => running.renew(new),
+            (None, None) => {}
+            _ => waiting.push("serve.tls".to_owned()), // TLS begins or ends
+        }
+        Ok(waiting)
     }
 }
 

@@ -30,12 +30,11 @@ pub(super) fn read(table: &TlsTable) -> Result<Option<Tls>> {
 }
 
 /// Why there is no gRPC, with the setting to look at.
-pub(super) fn advised(error: BindError, table: &TlsTable) -> anyhow::Error {
+pub(super) fn advised(error: BindError) -> anyhow::Error {
     match error {
         BindError::Open(_) => anyhow!(
             "serve.grpc_listen: {error}, so it needs certificates: serve.tls.certificate, serve.tls.key and serve.tls.client_ca"
         ),
-        BindError::Tls(error) => invalid(&error, table),
         BindError::Listen(..) => anyhow::Error::new(error).context("serve.grpc_listen"),
     }
 }

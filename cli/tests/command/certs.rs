@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Code, Status};
 
-use super::serve::Serving;
+use super::serve::{Serving, wait};
 use super::{fail, succeed};
 
 fn mode(file: &Path) -> u32 {
@@ -112,6 +112,60 @@ fn a_service_lets_in_who_has_a_certificate() {
         // The service's own certificate is none for clients.
         list(&pki, &serving.grpc, "berth").await.unwrap_err();
     });
+}
+
+/// A certificate that was renewed needed a restart.
+#[test]
+fn renewed_certificates_are_used_after_a_signal() {
+    let directory = TempDir::new().unwrap();
+    let here = directory.path();
+    for line in [
+        "certs init --dir pki",
+        "certs issue --dir pki --role server --name berth --dns localhost --ip 127.0.0.1",
+        "certs issue --dir pki --role reader --name alice",
+        "certs init --dir new",
+        "certs issue --dir new --role server --name berth --dns localhost --ip 127.0.0.1",
+        "certs issue --dir new --role reader --name bob",
+    ] {
+        succeed(here, line);
+    }
+    let used = here.join("used");
+    fs::create_dir(&used).unwrap();
+    let install = |from: &str| {
+        for file in ["berth.pem", "berth-key.pem", "ca.pem"] {
+            fs::copy(here.join(from).join(file), used.join(file)).unwrap();
+        }
+    };
+    install("pki");
+    let file = |name: &str| used.join(name).to_str().unwrap().to_owned();
+    let (certificate, key, authority) = (file("berth.pem"), file("berth-key.pem"), file("ca.pem"));
+    let serving = Serving::start(&[
+        "--tls-certificate",
+        &certificate,
+        "--tls-key",
+        &key,
+        "--tls-client-ca",
+        &authority,
+    ]);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let lists = |pki: &str, name: &str| runtime.block_on(list(&here.join(pki), &serving.grpc, name));
+    lists("pki", "alice").unwrap();
+    lists("new", "bob").unwrap_err();
+
+    // A key that does not belong to the certificate changes nothing.
+    fs::copy(here.join("new/berth-key.pem"), &key).unwrap();
+    serving.signal("-HUP");
+    wait("the refusal is logged", || serving.log_so_far().contains("nothing has changed"));
+    assert!(serving.log_so_far().contains("serve.tls.key"), "{}", serving.log_so_far());
+    lists("pki", "alice").unwrap();
+
+    install("new");
+    serving.signal("-HUP");
+    wait("the settings are read", || serving.log_so_far().contains("the settings were read again"));
+    lists("new", "bob").unwrap();
+    lists("pki", "alice").unwrap_err();
+    let log = serving.stop();
+    assert!(!log.contains("takes effect at the next start"), "{log}");
 }
 
 /// The service "did not answer in time".

@@ -116,7 +116,7 @@ impl Serving {
         answer(self.send(&request))
     }
 
-    fn signal(&self, name: &str) {
+    pub(super) fn signal(&self, name: &str) {
         let status = Command::new("kill").args([name, &self.process.id().to_string()]).status().unwrap();
         assert!(status.success());
     }
@@ -128,7 +128,7 @@ impl Serving {
     }
 
     /// The log after the start.
-    fn log_so_far(&self) -> String {
+    pub(super) fn log_so_far(&self) -> String {
         self.log.lock().unwrap().clone()
     }
 

@@ -46,7 +46,6 @@ use self::fleet::Fleet;
 use self::guard::Guard;
 use self::instances::Instances;
 use self::placement::Placement;
-use self::revocation::Revocations;
 use self::scheduler::Scheduler;
 use crate::fleet::reconcile;
 use crate::service::Service;
@@ -57,8 +56,7 @@ pub use self::tls::{InvalidTls, Tls};
 pub struct Grpc {
     service: Arc<Service>,
     listener: TcpListener,
-    server: Server,
-    revocations: Option<Arc<Revocations>>,
+    tls: Option<Tls>,
 }
 
 /// Why there is no gRPC on an address.
@@ -67,9 +65,6 @@ pub enum BindError {
     /// Without certificates, every caller could do anything, so only this machine may reach it.
     #[error("{0} is not a loopback address")]
     Open(SocketAddr),
-    /// The certificates cannot be used.
-    #[error(transparent)]
-    Tls(#[from] InvalidTls),
     /// It cannot be listened on.
     #[error("cannot listen on {0}")]
     Listen(SocketAddr, #[source] io::Error),
@@ -87,17 +82,15 @@ impl Grpc {
     /// Starts to listen. Calls wait until [`Self::run`].
     ///
     /// # Errors
-    /// An address that cannot be listened on, or should not be without certificates; certificates that cannot be used.
+    /// An address that cannot be listened on, or should not be without certificates.
     pub async fn bind(
         address: SocketAddr,
         tls: Option<&Tls>,
         service: Arc<Service>,
     ) -> Result<Self, BindError> {
         Self::check_address(address, tls)?;
-        let server = tls.map_or_else(|| Ok(settings()), |tls| tls.secure(settings()))?;
         let listener = TcpListener::bind(address).await.map_err(|error| BindError::Listen(address, error))?;
-        let revocations = tls.and_then(|tls| tls.revocations.clone());
-        Ok(Self { service, listener, server, revocations })
+        Ok(Self { service, listener, tls: tls.cloned() })
     }
 
     /// The address that it listens on.
@@ -111,15 +104,28 @@ impl Grpc {
     /// Serves until `stop` is done, then finishes the calls that have begun, for at most the time of `grace`.
     pub async fn run(self, stop: impl Future<Output = ()>, grace: Duration) {
         let (stopping, has_stopped) = watch::channel(false);
-        let guard = Guard::new(Arc::clone(&self.service), self.revocations.clone());
+        let revocations = self.tls.as_ref().and_then(|tls| tls.revocations.clone());
+        let guard = Guard::new(Arc::clone(&self.service), revocations.clone());
         let routes = guard.layer(routes(&self.service, &has_stopped).await);
         let open = self.service.connections.listener(usize::MAX);
-        let incoming = incoming::connections(self.listener, open);
         // Ends with this function.
         let mut reconciling = JoinSet::new();
         reconciling.spawn(reconcile::run(Arc::clone(&self.service)));
-        self.revocations.map(|revocations| reconciling.spawn(revocations.follow()));
-        let serving = self.server.serve_with_incoming_shutdown(routes, incoming, stopped(has_stopped));
+        revocations.map(|revocations| reconciling.spawn(revocations.follow()));
+        let stopped = stopped(has_stopped);
+        let serving = async {
+            let server = settings();
+            match self.tls {
+                None => {
+                    let incoming = incoming::plain(self.listener, open);
+                    server.serve_with_incoming_shutdown(routes, incoming, stopped).await
+                }
+                Some(tls) => {
+                    let incoming = incoming::secured(self.listener, open, tls);
+                    server.serve_with_incoming_shutdown(routes, incoming, stopped).await
+                }
+            }
+        };
         let mut serving = std::pin::pin!(serving);
         tokio::select! {
             ended = &mut serving => return report(ended),

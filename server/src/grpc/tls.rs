@@ -1,24 +1,28 @@
-//! Certificates: the server's own, and whose clients are believed.
+//! Certificates: the server's own, and whose clients are believed. They can be replaced while it runs.
 
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use berth_process::certificates::{self, CertificateProblem};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::CertificateDer;
-use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
+use super::prompt::Prompt;
 use super::revocation::Revocations;
 
 /// How long a client may take to show its certificate.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 
-/// Certificates for both sides of each connection, in PEM.
+/// Certificates for both sides of each connection. Clones share them.
 #[derive(Clone)]
 pub struct Tls {
-    identity: Identity,
-    client_ca: Certificate,
+    config: Arc<ArcSwap<ServerConfig>>,
     authorities: Vec<CertificateDer<'static>>,
     pub(super) revocations: Option<Arc<Revocations>>,
 }
@@ -48,14 +52,29 @@ impl Tls {
     /// it, and the certificates of the authorities whose clients are believed.
     ///
     /// # Errors
-    /// The problem, and which of the three files has it. Whether the key belongs to the certificate
-    /// is checked later.
+    /// The problem, and which of the three files has it.
     pub fn new(certificate: &[u8], key: &[u8], client_ca: &[u8]) -> Result<Self, InvalidTls> {
-        certificates::chain(certificate).map_err(InvalidTls::Certificate)?;
-        certificates::private_key(key).map_err(InvalidTls::Key)?;
+        let chain = certificates::chain(certificate).map_err(InvalidTls::Certificate)?;
+        let key = certificates::private_key(key).map_err(InvalidTls::Key)?;
         let authorities = certificates::authorities(client_ca).map_err(InvalidTls::ClientCa)?;
-        let (identity, client_ca) = (Identity::from_pem(certificate, key), Certificate::from_pem(client_ca));
-        Ok(Self { identity, client_ca, authorities, revocations: None })
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(authorities.iter().cloned());
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mismatch = |error: rustls::Error| InvalidTls::Mismatch(error.to_string());
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+        // Without a list of revoked certificates, only an empty set of authorities is refused.
+        let verifier = verifier.build().map_err(|_| InvalidTls::ClientCa(CertificateProblem::Empty))?;
+        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = config.map_err(mismatch)?.with_client_cert_verifier(verifier);
+        let mut config = config.with_single_cert(chain, key).map_err(mismatch)?;
+        config.alpn_protocols.push(b"h2".to_vec());
+        Ok(Self { config: Arc::new(ArcSwap::from_pointee(config)), authorities, revocations: None })
+    }
+
+    /// Uses the certificates of `other` for connections from now on. Those that exist stay as they
+    /// are; the file of revoked certificates stays the same.
+    pub fn renew(&self, other: &Self) {
+        self.config.store(other.config.load_full());
     }
 
     /// The same with a file of lists of revoked certificates, which is read again when it changes.
@@ -67,14 +86,12 @@ impl Tls {
         Ok(Self { revocations: Some(revocations), ..self })
     }
 
-    /// The server with these certificates. Clients without one of their own are turned away.
-    pub(super) fn secure(&self, server: Server) -> Result<Server, InvalidTls> {
-        let config = ServerTlsConfig::new()
-            .identity(self.identity.clone())
-            .client_ca_root(self.client_ca.clone())
-            .timeout(HANDSHAKE_TIME);
-        // The parts were read before: what is left is that they do not belong together.
-        server.tls_config(config).map_err(|error| InvalidTls::Mismatch(root_cause(&error)))
+    /// Speaks TLS with a client. One without a certificate of its own is turned away.
+    pub(super) async fn accept(&self, connection: Prompt) -> std::io::Result<TlsStream<Prompt>> {
+        let accepting = TlsAcceptor::from(self.config.load_full()).accept(connection);
+        let too_slow =
+            || std::io::Error::new(std::io::ErrorKind::TimedOut, "the TLS handshake takes too long");
+        tokio::time::timeout(HANDSHAKE_TIME, accepting).await.unwrap_or_else(|_| Err(too_slow()))
     }
 }
 
@@ -82,8 +99,4 @@ impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tls").finish_non_exhaustive() // a key is never logged
     }
-}
-
-fn root_cause(error: &dyn std::error::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), root_cause)
 }
