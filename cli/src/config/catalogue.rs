@@ -67,7 +67,7 @@ const NOVA_SHADOW: &str = "serve.nova_shadow";
 /// All of them, in the order of the documentation.
 #[rustfmt::skip] // a table
 pub(super) const SETTINGS: &[Setting] = &[
-    setting(SERVE, "listen", Kind::Text, "address:port", "the address for requests", &[]),
+    setting(SERVE, "listen", Kind::Text, "address:port", "the address for requests; the address may be `localhost`", &[]),
     setting(SERVE, "grpc_listen", Kind::Text, "address:port", "the address for gRPC; a loopback address, unless `[serve.tls]` is set", &[]),
     setting(SERVE, "public_url", Kind::Text, "", "the URL by which clients reach the service, such as `https://placement.example.com` or `https://cloud.example.com/placement`: `Location` begins with it; if unset, with `http://` and the request's `Host`. If it has a path, links in responses begin with that path, and requests are accepted below it as well as at the root", &[]),
     setting(SERVE, "auth", Kind::Text, "", "how requests are authenticated: by `keystone`, or with `noauth2`, which trusts their headers, for development and tests: on a loopback address only", &[]),

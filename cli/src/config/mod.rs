@@ -4,6 +4,7 @@ mod catalogue;
 mod import;
 mod layers;
 mod limits;
+mod listen;
 mod nova_conf;
 mod nova_placement;
 mod nova_service;

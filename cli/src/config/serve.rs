@@ -11,13 +11,15 @@ use berth_server::{CandidateOptions, DurabilityMode, TrustedProxies};
 use serde::{Deserialize, Serialize};
 
 use super::limits::LimitsTable;
-use super::url;
+use super::{listen, url};
 
 /// The settings of `berth serve`; the catalogue documents each.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ServeSettings {
+    #[serde(deserialize_with = "listen::deserialize")]
     pub(crate) listen: SocketAddr,
+    #[serde(deserialize_with = "listen::deserialize")]
     pub(crate) grpc_listen: SocketAddr,
     pub(crate) public_url: Option<String>,
     pub(crate) auth: AuthChoice,

@@ -401,7 +401,7 @@ fn what_is_wrong_with_a_setting_is_said_with_its_name() {
     for words in [
         ["serve.auth: 'magic' is none of noauth2, keystone", "berth.toml"],
         ["serve.cors: no such setting", "berth.toml"],
-        ["serve.listen: ", "berth.toml"],
+        ["serve.listen: \"here\" is no address with a port, such as 127.0.0.1:8778", "berth.toml"],
         ["serve.log_format: 'xml' is none of text, json", "--log-format"],
         ["serve.durability: 'lax' is none of strict, relaxed", "berth.toml"],
         ["serve.public_url: is not a URL", "berth.toml"],
