@@ -5,8 +5,8 @@
 //!
 //! Each command has a file (`replay.rs`, `serve.rs`, `generate.rs`, `bench.rs`,
 //! `placement_database.rs`, `shadow.rs`, `health.rs`, `completions.rs`, `manual.rs`) or a directory (`store/`, `audit/`,
-//! `certs/`, `config/`, `explain/`, `fleet/`, `simulate/`, `trace/`), and so has each thing that they share
-//! (`output.rs`, `table.rs`, `placements.rs`, `progress.rs`, `interrupt.rs`, `summary.rs`).
+//! `certs/`, `config/`, `doctor/`, `explain/`, `fleet/`, `simulate/`, `trace/`), and so has each thing that they share
+//! (`output.rs`, `table.rs`, `placements.rs`, `progress.rs`, `interrupt.rs`, `summary.rs`, `leading.rs`).
 //! `operator/` has the commands that are clients of a running service, one file per noun:
 //!
 //! | file | content |
@@ -41,6 +41,7 @@ mod fleet;
 mod generate;
 mod health;
 mod interrupt;
+mod leading;
 mod manual;
 mod operator;
 mod output;
@@ -96,7 +97,9 @@ struct Cli {
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed (the message says why) or regressed (bench compare), 2 wrong usage, 3 no host
 (explain, server create), 4 something found
-(audit, trace check, config import), 130 ended by Ctrl-C.";
+(audit, trace check, config import, doctor, upgrade check), 130 ended by Ctrl-C.
+
+--service, --ca, --cert, --key, --project and -f may also stand before the command that they are for.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -167,7 +170,7 @@ enum Command {
 /// Runs the command that the arguments of this process name.
 #[must_use]
 pub fn run() -> ExitCode {
-    let parsed = Cli::try_parse();
+    let parsed = Cli::try_parse_from(leading::moved(std::env::args_os()));
     if let Err(answer) = &parsed
         && !answer.use_stderr()
     {
@@ -241,11 +244,35 @@ fn end(ending: anyhow::Result<Ending>) -> ExitCode {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
+
     use clap::{CommandFactory, Parser};
 
     #[test]
     fn the_command_line_is_well_formed() {
         super::Cli::command().debug_assert();
+    }
+
+    /// Calls a function with each command, and with its name.
+    fn each(command: &clap::Command, name: &str, visit: &mut impl FnMut(&clap::Command, &str)) {
+        visit(command, name);
+        for part in command.get_subcommands() {
+            each(part, &format!("{name} {}", part.get_name()), visit);
+        }
+    }
+
+    /// Names in `berth host show <NAME>` had none.
+    #[test]
+    fn every_argument_and_command_has_a_help_text() {
+        let mut missing = Vec::new();
+        each(&super::Cli::command(), "berth", &mut |command, name| {
+            let arguments = command.get_arguments().filter(|argument| argument.get_help().is_none());
+            missing.extend(arguments.map(|argument| format!("{name}: {}", argument.get_id())));
+            if command.get_about().is_none() {
+                missing.push(name.to_owned());
+            }
+        });
+        assert!(missing.is_empty(), "{missing:#?}");
     }
 
     /// Splits a shell line into words; quotes group words.
@@ -285,7 +312,8 @@ mod tests {
         let mut count = 0;
         for page in pages.chain(others) {
             for command in commands(&std::fs::read_to_string(&page).unwrap()) {
-                let parsed = super::Cli::try_parse_from(words(&command));
+                let words = words(&command).into_iter().map(OsString::from);
+                let parsed = super::Cli::try_parse_from(super::leading::moved(words));
                 let error = parsed.err().filter(clap::Error::use_stderr);
                 assert!(error.is_none(), "{}: {command}: {}", page.display(), error.unwrap());
                 count += 1;

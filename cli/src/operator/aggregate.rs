@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 
 use super::connection::{Client, PAGE, all, request};
 use super::pairs::{map, pair};
-use super::record::{Format, Record, print_list};
+use super::record::{OutputOptions, Record, print_list};
 use super::refusal::Answer;
 use super::{Common, run};
 use crate::Ending;
@@ -37,24 +37,30 @@ enum Action {
     List,
     /// Create an aggregate
     Create {
+        /// The name of the aggregate
         name: String,
         #[command(flatten)]
         says: Says,
     },
     /// Show an aggregate
-    Show { name: String },
+    Show {
+        /// The name of the aggregate
+        name: String,
+    },
     /// Add hosts to an aggregate
     AddHost(OfHosts),
     /// Remove hosts from an aggregate
     RemoveHost(OfHosts),
     /// Set metadata of an aggregate
     Set {
+        /// The name of the aggregate
         name: String,
         #[command(flatten)]
         says: Says,
     },
     /// Unset metadata of an aggregate
     Unset {
+        /// The name of the aggregate
         name: String,
         /// The key to unset (may be repeated)
         #[arg(long, value_name = "KEY", required = true)]
@@ -62,6 +68,7 @@ enum Action {
     },
     /// Delete aggregates without hosts
     Delete {
+        /// Names of aggregates
         #[arg(required = true)]
         name: Vec<String>,
     },
@@ -80,7 +87,9 @@ struct Says {
 
 #[derive(Args)]
 struct OfHosts {
+    /// The name of the aggregate
     name: String,
+    /// Names of hosts
     #[arg(required = true)]
     host: Vec<String>,
 }
@@ -106,11 +115,11 @@ impl Says {
 impl Aggregates {
     pub(crate) fn run(self) -> Result<Ending> {
         let Self { common, action } = self;
-        run(&common.connection, async |client| act(&client, action, common.format).await)
+        run(&common.connection, async |client| act(&client, action, &common.output).await)
     }
 }
 
-async fn act(client: &Client, action: Action, format: Format) -> Result<()> {
+async fn act(client: &Client, action: Action, format: &OutputOptions) -> Result<()> {
     let mut fleet = client.fleet();
     let wanted = match action {
         Action::List => return list(client, format).await,
@@ -133,7 +142,7 @@ async fn act(client: &Client, action: Action, format: Format) -> Result<()> {
     record(fleet.update_aggregate(request(wanted)).await.answer()?).print(format)
 }
 
-async fn list(client: &Client, format: Format) -> Result<()> {
+async fn list(client: &Client, format: &OutputOptions) -> Result<()> {
     let records: Vec<_> = aggregates(client).await?.into_iter().map(record).collect();
     print_list(format, &["name", ZONE, "hosts", "properties"], &records)
 }

@@ -33,9 +33,13 @@ enum Action {
     /// Create a flavor; it never changes
     Create(Create),
     /// Show a flavor
-    Show { name: String },
+    Show {
+        /// The name of the flavor
+        name: String,
+    },
     /// Delete flavors; existing servers keep their sizes
     Delete {
+        /// Names of flavors
         #[arg(required = true)]
         name: Vec<String>,
     },
@@ -43,6 +47,7 @@ enum Action {
 
 #[derive(Args)]
 struct Create {
+    /// The name of the flavor
     name: String,
     /// vCPUs
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -81,7 +86,7 @@ impl Create {
 impl Flavors {
     pub(crate) fn run(self) -> Result<Ending> {
         let Self { common, action } = self;
-        let format = common.format;
+        let format = &common.output;
         run(&common.connection, async |client| {
             let mut fleet = client.fleet();
             match action {

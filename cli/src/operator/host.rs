@@ -25,7 +25,7 @@ Examples:
   berth host list
   berth host approve compute-7 --uuid 5ff31a3c-7f0f-4c2e-9a39-8c1b0f8a2d11
   berth host show compute-7 -f json
-  berth host set compute-7 --disable --reason 'memory errors'     it keeps its instances and gets no new ones
+  berth host set compute-7 --disable --reason 'memory errors'     it keeps its servers and gets no new ones
   berth host set compute-7 --maintenance --reason 'new kernel'    its agent may go away, too
   berth host set compute-7 --enable
   berth host fence compute-7                                      run the fencing command of a host that is down
@@ -43,18 +43,23 @@ enum Action {
     /// List all hosts
     List,
     /// Show a host
-    Show { name: String },
+    Show {
+        /// The name of the host
+        name: String,
+    },
     /// Approve a host, so that its agent may join
     Approve {
+        /// The name of the host
         name: String,
         /// The host's UUID, as in its agent's log
         #[arg(long, value_name = "UUID")]
         uuid: Uuid,
     },
-    /// Enable or disable a host for new instances, or set it to maintenance
+    /// Enable or disable a host for new servers, or set it to maintenance
     Set(Set),
     /// Record that nothing runs on a host that is down: run the fencing command of the service, or state it with --fenced
     Fence {
+        /// The name of the host
         name: String,
         /// You state that nothing runs on the host any longer: it has no power, or no access to the storage
         #[arg(long)]
@@ -63,13 +68,20 @@ enum Action {
     /// Evacuate all servers of a host that is down and fenced; if one gets no other host, none leaves
     Evacuate(evacuation::Evacuate),
     /// Show the latest evacuation of a host
-    Evacuation { name: String },
-    /// Delete a host that has no agent and no instances
-    Delete { name: String },
+    Evacuation {
+        /// The name of the host
+        name: String,
+    },
+    /// Delete a host that has no agent and no servers
+    Delete {
+        /// The name of the host
+        name: String,
+    },
 }
 
 #[derive(Args)]
 struct Set {
+    /// The name of the host
     name: String,
     #[command(flatten)]
     status: Wanted,
@@ -81,10 +93,10 @@ struct Set {
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 struct Wanted {
-    /// Schedule new instances to the host
+    /// Schedule new servers to the host
     #[arg(long)]
     enable: bool,
-    /// Keep its instances, and schedule no new ones to it
+    /// Keep its servers, and schedule no new ones to it
     #[arg(long)]
     disable: bool,
     /// As --disable; its agent may be disconnected without being reported down
@@ -105,7 +117,7 @@ impl Wanted {
 impl Hosts {
     pub(crate) fn run(self) -> Result<Ending> {
         let Self { common, action } = self;
-        let format = common.format;
+        let format = &common.output;
         run(&common.connection, async |client| {
             let mut fleet = client.fleet();
             match action {

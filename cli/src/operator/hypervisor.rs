@@ -35,7 +35,7 @@ enum Action {
 
 impl Hypervisors {
     pub(crate) fn run(self) -> Result<Ending> {
-        let format = self.common.format;
+        let format = &self.common.output;
         run(&self.common.connection, async |client| match self.action {
             Action::List => {
                 let records: Vec<_> = hosts(&client).await?.iter().map(record).collect();

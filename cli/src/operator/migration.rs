@@ -5,7 +5,7 @@ use berth_api::v1::{GetMigrationRequest, ListMigrationsRequest, Migration};
 use clap::{Args, Subcommand};
 
 use super::connection::{Client, PAGE, all, request};
-use super::record::{Format, Record, print_list};
+use super::record::{OutputOptions, Record, print_list};
 use super::refusal::Answer;
 use super::{ProjectOptions, Scope};
 use crate::Ending;
@@ -33,6 +33,7 @@ enum Action {
     List(List),
     /// Show a move
     Show {
+        /// The UUID of the move
         #[arg(value_name = "MIGRATION")]
         migration: String,
         #[command(flatten)]
@@ -87,7 +88,7 @@ impl Migrations {
 }
 
 impl List {
-    async fn run(self, client: &Client, project: &str, format: Format) -> Result<()> {
+    async fn run(self, client: &Client, project: &str, format: &OutputOptions) -> Result<()> {
         let wanted = ListMigrationsRequest {
             page_size: PAGE,
             project: self.scope.project(project),

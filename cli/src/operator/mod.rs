@@ -14,6 +14,7 @@ pub(crate) mod refusal;
 pub(crate) mod scheduler;
 pub(crate) mod server;
 pub(crate) mod server_group;
+mod yaml;
 pub(crate) mod zone;
 
 pub(crate) use agents::Agents;
@@ -24,24 +25,15 @@ use tokio::runtime::Builder;
 
 use crate::{Ending, output};
 use connection::{Client, Connection};
-use record::Format;
+use record::OutputOptions;
 
 /// Options of every command that prints what the service returns.
 #[derive(Args)]
 struct Common {
     #[command(flatten)]
     connection: Connection,
-    /// How to print: as a table for people, or as JSON
-    #[arg(
-        long,
-        short = 'f',
-        value_name = "FORMAT",
-        value_enum,
-        default_value_t,
-        global = true,
-        help_heading = SERVICE
-    )]
-    format: Format,
+    #[command(flatten)]
+    output: OutputOptions,
 }
 
 /// The project that a command acts for.
@@ -72,9 +64,9 @@ struct ProjectOptions {
 
 impl ProjectOptions {
     /// Connects and does the work, which gets the project and how to print.
-    fn run(self, work: impl AsyncFnOnce(Client, String, Format) -> Result<()>) -> Result<Ending> {
+    fn run(self, work: impl AsyncFnOnce(Client, String, &OutputOptions) -> Result<()>) -> Result<Ending> {
         let Self { common, project: Project { project } } = self;
-        run(&common.connection, async |client| work(client, project, common.format).await)
+        run(&common.connection, async |client| work(client, project, &common.output).await)
     }
 }
 

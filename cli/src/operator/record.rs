@@ -1,27 +1,68 @@
-//! A record as a row of a table, as a table of its own, or as JSON.
+//! A record as a row of a table, as a table of its own, as JSON or YAML, or as values alone.
 
-use anyhow::Result;
-use clap::ValueEnum;
+use std::borrow::Cow;
+
+use anyhow::{Result, bail};
+use clap::{Args, ValueEnum};
 use prost_types::Timestamp;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
+use super::{SERVICE, yaml};
 use crate::output;
 use crate::table::{Cell, Grid};
 
+/// What to print, and how.
+#[derive(Debug, Args)]
+pub(super) struct OutputOptions {
+    /// How to print
+    #[arg(
+        long,
+        short = 'f',
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t,
+        global = true,
+        help_heading = SERVICE
+    )]
+    format: Format,
+    /// Print only this column or field (may be repeated), such as name; upper case and blanks are as in the table or not
+    #[arg(long, short = 'c', value_name = "NAME", global = true, help_heading = SERVICE)]
+    column: Vec<String>,
+}
+
 /// How to print.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
-    /// For people
+enum Format {
+    /// A table for people
     #[default]
     Table,
-    /// For programs
+    /// JSON, with all fields
     Json,
+    /// YAML, with all fields
+    Yaml,
+    /// The values of a table without its header: those of a list's record on one line, those of a single one on a line each
+    Value,
+}
+
+impl OutputOptions {
+    /// Whether it is for people.
+    pub(super) fn is_table(&self) -> bool {
+        self.format == Format::Table
+    }
+
+    /// Prints a document for programs.
+    fn print_document(&self, document: &impl Serialize) -> Result<()> {
+        match self.format {
+            Format::Yaml => output::print_json_text(&yaml::text(&serde_json::to_value(document)?)),
+            _ => output::print_json(document),
+        }
+    }
 }
 
 /// Named values in an order. The names are JSON's fields; a unit at their end becomes part of a
 /// table's header.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Record(Vec<(&'static str, Value)>);
 
 impl Record {
@@ -56,17 +97,48 @@ impl Record {
         self.0.iter().find(|(known, _)| *known == name).map_or(&Value::Null, |(_, value)| value)
     }
 
-    /// Prints all values of the record.
-    pub(super) fn print(&self, format: Format) -> Result<()> {
-        if format == Format::Json {
-            return output::print_json(self);
-        }
-        let mut table = Grid::new(["field", "value"]);
-        for (name, value) in &self.0 {
-            table.row([Cell::from(header(name)), Cell::lines(parts(value))]);
-        }
-        output::print(&table.text())
+    /// Its fields.
+    fn names(&self) -> Vec<&'static str> {
+        self.0.iter().map(|(name, _)| *name).collect()
     }
+
+    /// The record with these fields only, in this order.
+    fn only(&self, names: &[&'static str]) -> Self {
+        Self(names.iter().map(|name| (*name, self.get(name).clone())).collect())
+    }
+
+    /// Prints the record: all of it, or the columns that the user asks for.
+    pub(super) fn print(&self, options: &OutputOptions) -> Result<()> {
+        let names = chosen(&options.column, &self.names())?;
+        let record = if names.is_empty() { Cow::Borrowed(self) } else { Cow::Owned(self.only(&names)) };
+        match options.format {
+            Format::Json | Format::Yaml => options.print_document(&*record),
+            Format::Value => {
+                let lines = record.0.iter().map(|(_, value)| parts(value).join(", ") + "\n");
+                output::print(&lines.collect::<String>())
+            }
+            Format::Table => {
+                let mut table = Grid::new(["field", "value"]);
+                for (name, value) in &record.0 {
+                    table.row([Cell::from(header(name)), Cell::lines(parts(value))]);
+                }
+                output::print(&table.text())
+            }
+        }
+    }
+}
+
+/// The fields with the names that the user gave, in the user's order.
+fn chosen(wanted: &[String], known: &[&'static str]) -> Result<Vec<&'static str>> {
+    let plain = |name: &str| name.to_lowercase().replace(' ', "_");
+    let find = |name: &String| {
+        let is_it = |field: &&&str| [plain(field), plain(&header(field))].contains(&plain(name));
+        match known.iter().find(is_it) {
+            Some(field) => Ok(*field),
+            None => bail!("--column: {name:?} is none of {}", known.join(", ")),
+        }
+    };
+    wanted.iter().map(find).collect()
 }
 
 impl Serialize for Record {
@@ -75,11 +147,32 @@ impl Serialize for Record {
     }
 }
 
-/// Prints a list: these columns as a table, or all values as JSON.
-pub(super) fn print_list(format: Format, columns: &[&'static str], records: &[Record]) -> Result<()> {
-    if format == Format::Json {
-        return output::print_json(&records);
+/// Prints a list: these columns as a table or as values, or all fields as JSON or YAML; or the columns that the user asks for.
+pub(super) fn print_list(
+    options: &OutputOptions,
+    columns: &[&'static str],
+    records: &[Record],
+) -> Result<()> {
+    let known = records.first().map_or_else(|| columns.to_vec(), Record::names);
+    let names = chosen(&options.column, &known)?;
+    let columns = if names.is_empty() { columns } else { &names };
+    match options.format {
+        Format::Json | Format::Yaml if names.is_empty() => options.print_document(&records),
+        Format::Json | Format::Yaml => {
+            options.print_document(&records.iter().map(|record| record.only(&names)).collect::<Vec<_>>())
+        }
+        Format::Value => {
+            let values = |record: &Record| {
+                let values = columns.iter().map(|name| parts(record.get(name)).join(","));
+                values.collect::<Vec<_>>().join(" ") + "\n"
+            };
+            output::print(&records.iter().map(values).collect::<String>())
+        }
+        Format::Table => output::print(&table(columns, records).text()),
     }
+}
+
+fn table(columns: &[&'static str], records: &[Record]) -> Grid {
     let mut table = Grid::new(columns.iter().map(|name| header(name)));
     for record in records {
         table.row(columns.iter().map(|name| parts(record.get(name)).join(", ")));
@@ -88,7 +181,7 @@ pub(super) fn print_list(format: Format, columns: &[&'static str], records: &[Re
         |name: &str| records.iter().all(|record| matches!(record.get(name), Value::Number(_) | Value::Null));
     let numbers = columns.iter().enumerate().filter(|(_, name)| is_number(name)).map(|(at, _)| at);
     table.align_right(numbers);
-    output::print(&table.text())
+    table
 }
 
 /// `memory_mb` is headed `memory MiB`.
@@ -119,7 +212,7 @@ fn text(value: &Value) -> String {
 }
 
 /// A time in UTC, to the millisecond.
-fn utc(micros: u64) -> String {
+pub(super) fn utc(micros: u64) -> String {
     let seconds = i64::try_from(micros / 1_000_000).unwrap_or(i64::MAX);
     let nanos = i32::try_from(micros / 1_000 % 1_000).unwrap_or_default() * 1_000_000;
     Timestamp { seconds, nanos }.to_string()

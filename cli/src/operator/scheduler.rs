@@ -41,7 +41,7 @@ const COLUMNS: &[&str] =
 
 impl Scheduler {
     pub(crate) fn run(self) -> Result<Ending> {
-        let format = self.common.format;
+        let format = &self.common.output;
         run(&self.common.connection, async |client| match self.action {
             Action::Requests { failed } => {
                 let wanted = ListRequestsRequest { failed, request_id: String::new() };

@@ -9,7 +9,7 @@ use berth_api::v1::{
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::connection::{Client, PAGE, all, request};
-use super::record::{Format, Record, print_list};
+use super::record::{OutputOptions, Record, print_list};
 use super::refusal::Answer;
 use super::{ProjectOptions, Scope};
 use crate::Ending;
@@ -38,12 +38,14 @@ enum Action {
     Create(Create),
     /// Show a group and its members
     Show {
+        /// The name or UUID of the group
         group: String,
         #[command(flatten)]
         scope: Scope,
     },
     /// Delete groups without servers
     Delete {
+        /// Names or UUIDs of groups
         #[arg(required = true)]
         group: Vec<String>,
         #[command(flatten)]
@@ -53,6 +55,7 @@ enum Action {
 
 #[derive(Args)]
 struct Create {
+    /// The name of the group
     name: String,
     /// The policy of the group
     #[arg(long)]
@@ -96,7 +99,7 @@ impl ServerGroups {
     }
 }
 
-async fn act(client: &Client, action: Action, project: String, format: Format) -> Result<()> {
+async fn act(client: &Client, action: Action, project: String, format: &OutputOptions) -> Result<()> {
     let mut fleet = client.fleet();
     let shown = match action {
         Action::List(scope) => return list(client, scope.project(&project), format).await,
@@ -127,7 +130,7 @@ fn creation(create: Create, project: String) -> CreateServerGroupRequest {
     }
 }
 
-async fn list(client: &Client, project: String, format: Format) -> Result<()> {
+async fn list(client: &Client, project: String, format: &OutputOptions) -> Result<()> {
     let records: Vec<_> = groups(client, &project).await?.into_iter().map(record).collect();
     print_list(format, &["uuid", "name", "policy", "max_per_host", "project"], &records)
 }

@@ -31,7 +31,7 @@ enum Action {
 
 impl Zones {
     pub(crate) fn run(self) -> Result<Ending> {
-        let format = self.common.format;
+        let format = &self.common.output;
         run(&self.common.connection, async |client| match self.action {
             Action::List => {
                 let known = client.fleet().list_zones(request(ListZonesRequest {})).await.answer()?;

@@ -104,7 +104,11 @@ impl FleetHandle {
         let mut zones = self.read(Fleet::zones);
         let Some(own) = zones.remove(zone) else {
             let known: Vec<String> = zones.into_keys().collect();
-            let problem = format!("there is no zone {zone:?}; there are: {}", known.join(", "));
+            let known = match known.len() {
+                0 => "no host has joined yet".to_owned(),
+                _ => format!("there are: {}", known.join(", ")),
+            };
+            let problem = format!("there is no zone {zone:?}; {known}");
             return Err(FleetError::field("availability_zone", problem));
         };
         if own.is_default {

@@ -11,9 +11,9 @@ use tokio::time::sleep;
 use tonic::{Code, Status};
 
 use crate::operator::connection::{Client, request};
-use crate::operator::record::{Format, Record, print_list};
+use crate::operator::record::{OutputOptions, Record, print_list};
 use crate::operator::refusal::{Answer, Refusal};
-use crate::operator::server::EvacuationTerms;
+use crate::operator::server::{EvacuationTerms, WaitOptions};
 
 /// How often the progress is requested, and how long the service may be unavailable.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -21,25 +21,32 @@ const AWAY: Duration = Duration::from_secs(60);
 
 #[derive(Args)]
 pub(super) struct Evacuate {
+    /// The name of the host
     name: String,
     #[command(flatten)]
     terms: EvacuationTerms,
-    /// Wait until all servers have moved; fail if one could not
-    #[arg(long)]
-    wait: bool,
+    #[command(flatten)]
+    waiting: WaitOptions,
 }
 
 impl Evacuate {
-    pub(super) async fn run(self, client: &Client, format: Format) -> Result<()> {
-        let Self { name, terms, wait } = self;
+    pub(super) async fn run(self, client: &Client, format: &OutputOptions) -> Result<()> {
+        let Self { name, terms, waiting } = self;
         let state = terms.state();
         let EvacuationTerms { fenced, rebuild, .. } = terms;
         let wanted = EvacuateHostRequest { name: name.clone(), fenced, rebuild, state };
         let mut run = client.fleet().evacuate_host(request(wanted)).await.answer()?;
-        if wait {
-            run = follow(client, run).await?;
+        if waiting.wait {
+            run = follow(client, run, waiting.timeout).await?;
         }
         print(format, &run)?;
+        if let Some(time) = waiting.timeout.filter(|_| !is_over(&run)) {
+            let open = run.instances.iter().filter(|of| !is_moved(of)).count();
+            bail!(
+                "{open} servers have not left host {name} after {} s; the evacuation continues",
+                time.as_secs()
+            );
+        }
         if run.state() == State::Incomplete {
             let failed = run.instances.iter().filter(|of| of.status == "failed").count();
             bail!("{failed} servers of host {name} could not be evacuated");
@@ -48,14 +55,14 @@ impl Evacuate {
     }
 }
 
-pub(super) async fn show(client: &Client, name: String, format: Format) -> Result<()> {
+pub(super) async fn show(client: &Client, name: String, format: &OutputOptions) -> Result<()> {
     let wanted = GetHostEvacuationRequest { name };
     print(format, &client.fleet().get_host_evacuation(request(wanted)).await.answer()?)
 }
 
 const COLUMNS: [&str; 5] = ["server", "name", "status", "host", "reason"];
 
-fn print(format: Format, run: &HostEvacuation) -> Result<()> {
+fn print(format: &OutputOptions, run: &HostEvacuation) -> Result<()> {
     let records: Vec<Record> = run.instances.iter().cloned().map(record).collect();
     print_list(format, &COLUMNS, &records)
 }
@@ -73,13 +80,16 @@ fn is_over(run: &HostEvacuation) -> bool {
     matches!(run.state(), State::Done | State::Incomplete)
 }
 
-/// Follows a run until its end.
-async fn follow(client: &Client, mut run: HostEvacuation) -> Result<HostEvacuation> {
+fn is_moved(of: &EvacuatedInstance) -> bool {
+    ["done", "completed"].contains(&of.status.as_str())
+}
+
+/// Follows a run until its end, or until the time is up.
+async fn follow(client: &Client, mut run: HostEvacuation, time: Option<Duration>) -> Result<HostEvacuation> {
     let bar = bar(run.instances.len());
-    let mut heard = Instant::now();
-    while !is_over(&run) {
-        let is_moved = |of: &&EvacuatedInstance| ["done", "completed"].contains(&of.status.as_str());
-        bar.set_position(run.instances.iter().filter(is_moved).count() as u64);
+    let (start, mut heard) = (Instant::now(), Instant::now());
+    while !is_over(&run) && time.is_none_or(|time| start.elapsed() < time) {
+        bar.set_position(run.instances.iter().filter(|of| is_moved(of)).count() as u64);
         sleep(INTERVAL).await;
         let wanted = GetHostEvacuationRequest { name: run.host.clone() };
         match client.fleet().get_host_evacuation(request(wanted)).await {

@@ -8,22 +8,22 @@ use berth_api::v1::{
 use clap::{Args, Subcommand};
 
 use super::view::{COLUMNS, record};
-use super::wait::{Goal, wait};
+use super::wait::{Goal, WaitOptions, wait};
 use crate::operator::Scope;
 use crate::operator::connection::{Client, request};
-use crate::operator::record::{Format, print_list};
+use crate::operator::record::{OutputOptions, print_list};
 use crate::operator::refusal::{Answer, Refusal};
 
 /// Servers to act on.
 #[derive(Args)]
 pub(super) struct Named {
+    /// Names or UUIDs of servers
     #[arg(value_name = "SERVER", required = true)]
     server: Vec<String>,
     #[command(flatten)]
     scope: Scope,
-    /// Wait for the operation to complete; fail if a server ends in another state
-    #[arg(long)]
-    wait: bool,
+    #[command(flatten)]
+    waiting: WaitOptions,
 }
 
 #[derive(Args)]
@@ -91,13 +91,13 @@ impl EvacuationTerms {
 #[derive(Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(super) struct Resize {
+    /// Names or UUIDs of servers
     #[arg(value_name = "SERVER", required = true)]
     server: Vec<String>,
     #[command(flatten)]
     scope: Scope,
-    /// Wait for the resize to complete; fail if a server ends in another state
-    #[arg(long)]
-    wait: bool,
+    #[command(flatten)]
+    waiting: WaitOptions,
     /// The new flavor; its disks must not be smaller
     #[arg(long, value_name = "NAME", required = true)]
     flavor: Option<String>,
@@ -116,11 +116,11 @@ enum ResizeEnding {
 impl Resize {
     /// What is asked for, and of which servers.
     pub(super) fn parts(self) -> Result<(Operation, Named)> {
-        let Self { server, scope, wait, flavor, ending } = self;
+        let Self { server, scope, waiting, flavor, ending } = self;
         match (ending, flavor) {
             (Some(ResizeEnding::Confirm(named)), _) => Ok((Operation::ConfirmResize, named)),
             (Some(ResizeEnding::Revert(named)), _) => Ok((Operation::RevertResize, named)),
-            (None, Some(flavor)) => Ok((Operation::Resize { flavor }, Named { server, scope, wait })),
+            (None, Some(flavor)) => Ok((Operation::Resize { flavor }, Named { server, scope, waiting })),
             (None, None) => bail!("--flavor: the new flavor is needed"),
         }
     }
@@ -201,7 +201,7 @@ impl Named {
         client: &Client,
         operation: Operation,
         project: &str,
-        format: Format,
+        format: &OutputOptions,
     ) -> Result<()> {
         let (mut acted, mut failures) = (Vec::new(), Vec::new());
         let project = self.scope.project(project);
@@ -212,13 +212,15 @@ impl Named {
                 Err(refusal) => failures.push(format!("{server}: {refusal}")),
             }
         }
-        if self.wait {
-            let settled = wait(client, acted, operation.goal()).await?;
+        if self.waiting.wait {
+            let settled = wait(client, acted, operation.goal(), self.waiting.timeout).await?;
             failures.extend(settled.failures);
             acted = settled.instances;
         }
         let records: Vec<_> = acted.into_iter().map(record).collect();
-        print_list(format, &COLUMNS, &records)?;
+        if !records.is_empty() || !format.is_table() {
+            print_list(format, &COLUMNS, &records)?;
+        }
         verdict(&failures)
     }
 
@@ -227,12 +229,12 @@ impl Named {
         let project = self.scope.project(project);
         for server in self.server {
             let wanted = InstanceRequest { instance: server.clone(), project: project.clone() };
-            match delete(client, wanted, self.wait).await {
+            match delete(client, wanted, self.waiting.wait).await {
                 Ok(known) => going.extend(known),
                 Err(refusal) => failures.push(format!("{server}: {refusal}")),
             }
         }
-        failures.extend(wait(client, going, Goal::Gone).await?.failures);
+        failures.extend(wait(client, going, Goal::Gone, self.waiting.timeout).await?.failures);
         verdict(&failures)
     }
 }
@@ -261,10 +263,10 @@ pub(super) fn verdict(failures: &[String]) -> Result<()> {
     bail!("{}", failures.join("\n"))
 }
 
-pub(super) async fn lock(client: &Client, wanted: LockRequest, format: Format) -> Result<()> {
+pub(super) async fn lock(client: &Client, wanted: LockRequest, format: &OutputOptions) -> Result<()> {
     record(client.instances().lock(request(wanted)).await.answer()?).print(format)
 }
 
-pub(super) async fn unlock(client: &Client, wanted: InstanceRequest, format: Format) -> Result<()> {
+pub(super) async fn unlock(client: &Client, wanted: InstanceRequest, format: &OutputOptions) -> Result<()> {
     record(client.instances().unlock(request(wanted)).await.answer()?).print(format)
 }

@@ -9,10 +9,10 @@ use clap::Args;
 
 use super::request::Wanted;
 use super::view::{COLUMNS, record};
-use super::wait::{Goal, wait};
+use super::wait::{Goal, WaitOptions, wait};
 use crate::operator::connection::{Client, request};
 use crate::operator::pairs::{map, pair};
-use crate::operator::record::{Format, print_list};
+use crate::operator::record::{OutputOptions, print_list};
 use crate::operator::refusal::Answer;
 
 #[derive(Args)]
@@ -43,23 +43,22 @@ pub(super) struct Create {
     /// its servers are returned and none is created
     #[arg(long, value_name = "KEY", default_value = "", hide_default_value = true)]
     idempotency_key: String,
-    /// Wait until they are ACTIVE; fail if one ends in ERROR
-    #[arg(long)]
-    wait: bool,
+    #[command(flatten)]
+    waiting: WaitOptions,
 }
 
 /// The limit of the service for user data.
 const MOST_USER_DATA: usize = 64 << 10;
 
 impl Create {
-    pub(super) async fn run(self, client: &Client, project: String, format: Format) -> Result<()> {
-        let (waits, asked) = (self.wait, self.counts()?);
+    pub(super) async fn run(self, client: &Client, project: String, format: &OutputOptions) -> Result<()> {
+        let (WaitOptions { wait: waits, timeout }, asked) = (self.waiting, self.counts()?);
         let wanted = self.request(client, project).await?;
         let made = client.instances().create(request(wanted)).await.answer()?.instances;
         if !waits {
             return print(made, asked, format);
         }
-        let settled = wait(client, made, Goal::Status(&["ACTIVE"])).await?;
+        let settled = wait(client, made, Goal::Status(&["ACTIVE"]), timeout).await?;
         print(settled.instances.clone(), asked, format)?;
         settled.verdict()
     }
@@ -107,7 +106,7 @@ fn user_data(file: &Path) -> Result<Vec<u8>> {
 }
 
 /// Prints one server if one was requested, else a list.
-fn print(mut made: Vec<Instance>, (_, most): (u32, u32), format: Format) -> Result<()> {
+fn print(mut made: Vec<Instance>, (_, most): (u32, u32), format: &OutputOptions) -> Result<()> {
     match made.pop() {
         Some(only) if most == 1 && made.is_empty() => record(only).print(format),
         last => {

@@ -14,7 +14,7 @@ use clap::{Args, Subcommand};
 use uuid::Uuid;
 
 use super::connection::{Client, PAGE, all, request as timed};
-use super::record::{Format, print_list};
+use super::record::{OutputOptions, print_list};
 use super::refusal::Answer;
 use super::{ProjectOptions, Scope};
 use crate::Ending;
@@ -22,6 +22,7 @@ pub(crate) use act::EvacuationTerms;
 use act::{Evacuate, Migrate, Named, Operation, Reboot, Resize};
 use create::Create;
 pub(crate) use request::Wanted;
+pub(crate) use wait::WaitOptions;
 
 /// Manage servers
 #[derive(Args)]
@@ -31,7 +32,7 @@ Examples:
   berth server create web --flavor m1.small --image debian.qcow2 --min 2 --max 5 --hint group=web
   berth server create here --flavor m1.small --image debian.qcow2 --availability-zone az1:compute-7
   berth server list --host compute-7
-  berth server stop web-1 web-2 --wait
+  berth server stop web-1 web-2 --wait --timeout 120
   berth server resize web-1 --flavor m1.large --wait
   berth server resize confirm web-1
   berth server migrate web-2 --host compute-8 --wait
@@ -111,6 +112,7 @@ struct List {
 /// One server.
 #[derive(Args)]
 struct One {
+    /// The name or UUID of the server
     #[arg(value_name = "SERVER")]
     server: String,
     #[command(flatten)]
@@ -136,7 +138,7 @@ impl Servers {
     }
 }
 
-async fn act(client: &Client, action: Action, project: String, format: Format) -> Result<()> {
+async fn act(client: &Client, action: Action, project: String, format: &OutputOptions) -> Result<()> {
     let (operation, named) = match action {
         Action::Create(create) => return create.run(client, project, format).await,
         Action::List(list) => return list.run(client, project, format).await,
@@ -168,7 +170,7 @@ async fn act(client: &Client, action: Action, project: String, format: Format) -
 }
 
 impl List {
-    async fn run(self, client: &Client, project: String, format: Format) -> Result<()> {
+    async fn run(self, client: &Client, project: String, format: &OutputOptions) -> Result<()> {
         let wanted = ListInstancesRequest {
             page_size: PAGE,
             page_token: String::new(),
@@ -204,7 +206,7 @@ pub(crate) async fn uuids(client: &Client) -> Result<BTreeSet<Uuid>> {
         .collect()
 }
 
-async fn events(client: &Client, wanted: InstanceRequest, format: Format) -> Result<()> {
+async fn events(client: &Client, wanted: InstanceRequest, format: &OutputOptions) -> Result<()> {
     let answer = client.instances().list_events(timed(wanted)).await.answer()?;
     let records: Vec<_> = answer.events.into_iter().map(view::event).collect();
     print_list(format, &["at", "action", "user", "message"], &records)

@@ -4,18 +4,39 @@
 //! while the service was unavailable) is requested when it begins, and whenever it has been silent
 //! for a while.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use berth_api::v1::{Instance, InstanceRequest, WatchInstancesRequest};
+use berth_api::v1::{GetHostRequest, Host, Instance, InstanceRequest, WatchInstancesRequest};
+use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::{sleep, timeout};
 use tonic::{Code, Status};
 
 use super::act::verdict;
 use crate::operator::connection::{Client, request};
+use crate::operator::record::utc;
 use crate::operator::refusal::Refusal;
+use crate::output;
+
+/// Whether and how long to wait for servers.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct WaitOptions {
+    /// Wait for the operation to complete; fail if a server ends in another state
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// Wait for at most this many seconds, and fail then; the operation continues [default: as long as it takes]
+    #[arg(long, value_name = "SECONDS", requires = "wait", value_parser = seconds)]
+    pub(crate) timeout: Option<Duration>,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(seconds @ 1..) => Ok(Duration::from_secs(seconds)),
+        _ => Err("has to be a number of seconds, at least 1".to_owned()),
+    }
+}
 
 /// The state to wait for.
 #[derive(Debug, Clone, Copy)]
@@ -47,19 +68,20 @@ const SILENCE: Duration = Duration::from_secs(5);
 const AWAY: Duration = Duration::from_secs(60);
 const RETRY: Duration = Duration::from_millis(500);
 
-/// Waits until each is at the goal, or has failed.
-pub(super) async fn wait(client: &Client, instances: Vec<Instance>, goal: Goal) -> Result<Settled> {
+/// Waits until each is at the goal or has failed, or the time is up.
+pub(super) async fn wait(
+    client: &Client,
+    instances: Vec<Instance>,
+    goal: Goal,
+    time: Option<Duration>,
+) -> Result<Settled> {
     let mut waiting = Waiting::new(instances, goal);
-    let mut heard = Instant::now();
-    while !waiting.is_over() {
-        match waiting.follow(client, &mut heard).await {
-            Ok(()) => {}
-            Err(status) if is_passing(&status) && heard.elapsed() < AWAY => sleep(RETRY).await,
-            Err(status) => {
-                waiting.bar.finish_and_clear();
-                return Err(Refusal::from(&status).into());
-            }
-        }
+    match time {
+        None => waiting.complete(client).await?,
+        Some(time) => match timeout(time, waiting.complete(client)).await {
+            Ok(completed) => completed?,
+            Err(_) => waiting.give_up(time),
+        },
     }
     Ok(waiting.settled())
 }
@@ -75,6 +97,8 @@ struct Waiting {
     known: BTreeMap<String, Instance>,
     /// Those that are not settled are missing.
     outcomes: BTreeMap<String, Option<String>>,
+    /// Hosts that are down, as the user was informed.
+    down: BTreeSet<String>,
     bar: ProgressBar,
 }
 
@@ -84,7 +108,34 @@ impl Waiting {
         let known: BTreeMap<_, _> =
             instances.into_iter().map(|instance| (instance.uuid.clone(), instance)).collect();
         let bar = bar(known.len());
-        Self { goal, order, known, outcomes: BTreeMap::new(), bar }
+        Self { goal, order, known, outcomes: BTreeMap::new(), down: BTreeSet::new(), bar }
+    }
+
+    /// Follows the servers until all are settled, also while the service is away for a moment.
+    async fn complete(&mut self, client: &Client) -> Result<()> {
+        let mut heard = Instant::now();
+        while !self.is_over() {
+            match self.follow(client, &mut heard).await {
+                Ok(()) => {}
+                Err(status) if is_passing(&status) && heard.elapsed() < AWAY => sleep(RETRY).await,
+                Err(status) => {
+                    self.bar.finish_and_clear();
+                    return Err(Refusal::from(&status).into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What is not settled has failed.
+    fn give_up(&mut self, time: Duration) {
+        for uuid in self.due() {
+            let Instance { name, status, task_state, host, .. } = &self.known[&uuid];
+            let task = if task_state.is_empty() { String::new() } else { format!(", {task_state}") };
+            let why = if self.down.contains(host) { format!(": host {host} is down") } else { String::new() };
+            let failure = format!("{name} ({uuid}) is still {status}{task} after {} s{why}", time.as_secs());
+            self.outcomes.insert(uuid, Some(failure));
+        }
     }
 
     fn is_over(&self) -> bool {
@@ -126,7 +177,38 @@ impl Waiting {
                 Err(status) => return Err(status),
             }
         }
+        self.look_at_hosts(client).await;
         Ok(())
+    }
+
+    /// Says which hosts are down: their agents do nothing until they are back.
+    async fn look_at_hosts(&mut self, client: &Client) {
+        let due = self.due();
+        let hosts: BTreeSet<String> = due.iter().map(|uuid| self.known[uuid].host.clone()).collect();
+        for name in hosts.into_iter().filter(|host| !host.is_empty()) {
+            // Waiting goes on without the host's state.
+            let Ok(host) = client.fleet().get_host(request(GetHostRequest { name })).await else { continue };
+            self.note_host(host.into_inner(), &due);
+        }
+    }
+
+    fn note_host(&mut self, Host { name, is_up, since, .. }: Host, due: &[String]) {
+        let text = if is_up {
+            if !self.down.remove(&name) {
+                return;
+            }
+            format!("host {name} is up again\n")
+        } else {
+            let since = if since > 0 { format!(" since {}", utc(since)) } else { String::new() };
+            let waiting = due.iter().map(|uuid| &self.known[uuid]).filter(|instance| instance.host == name);
+            let waiting: Vec<_> = waiting.map(|instance| instance.name.as_str()).collect();
+            if !self.down.insert(name.clone()) {
+                return;
+            }
+            format!("host {name} is down{since}; waiting until its agent is back: {}\n", waiting.join(", "))
+        };
+        // Standard error may be gone; the outcome is reported at the end.
+        let _ = self.bar.suspend(|| output::note(&text));
     }
 
     fn note_gone(&mut self, uuid: &str) {

@@ -5,6 +5,7 @@ mod evacuations;
 mod explain;
 pub(super) mod fake;
 mod fleet;
+mod formats;
 mod migrations;
 mod refusals;
 mod servers;

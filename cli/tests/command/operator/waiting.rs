@@ -5,7 +5,7 @@ use tonic::Status;
 
 use super::super::{stderr, stdout};
 use super::fake::Watched;
-use super::{Fake, OTHER, UUID, busy, instance, texts};
+use super::{AT, AT_TEXT, Fake, OTHER, UUID, busy, instance, texts};
 
 fn watched(shown: &[Instance]) -> Watched {
     Watched { shown: shown.to_vec(), ends: false }
@@ -95,4 +95,41 @@ fn a_deletion_is_over_when_the_server_is_gone() {
     fake.answers("Get", instance(UUID, "web", "ACTIVE")).answers("Delete", DeleteInstanceResponse {});
     fake.answers("Watch", watched(&[])).refuses("Get", Status::not_found("there is no instance"));
     fake.succeed("server delete web --wait");
+}
+
+/// The command waited without a word.
+#[test]
+fn a_host_that_is_down_is_named() {
+    let fake = Fake::start();
+    let stopping = busy(instance(UUID, "web", "ACTIVE"), "powering-off");
+    let host = |is_up| Host { name: "compute-1".into(), is_up, since: AT, ..Host::default() };
+    fake.answers("Stop", stopping.clone()).answers("Get", stopping.clone());
+    fake.answers("Watch", watched(&[])).answers("GetHost", host(false));
+    let output = fake.run("server stop web --wait --timeout 1");
+    assert_eq!(output.status.code(), Some(1));
+    let message = stderr(&output);
+    let down = format!("host compute-1 is down since {AT_TEXT}; waiting until its agent is back: web\n");
+    assert!(message.contains(&down), "{message}");
+    let still = format!("web ({UUID}) is still ACTIVE, powering-off after 1 s: host compute-1 is down");
+    assert!(message.contains(&still), "{message}");
+    assert_eq!(fake.asked::<GetHostRequest>("GetHost").name, "compute-1");
+    assert!(stdout(&output).contains("powering-off"), "{}", stdout(&output));
+
+    fake.answers("Stop", stopping.clone()).answers("Get", stopping.clone());
+    fake.answers("Watch", Watched { shown: vec![], ends: true }).answers("GetHost", host(false));
+    fake.answers("Watch", watched(&[instance(UUID, "web", "SHUTOFF")]));
+    fake.answers("Get", stopping).answers("GetHost", host(true));
+    let output = fake.run("server stop web --wait");
+    assert!(output.status.success() && stderr(&output).contains("host compute-1 is up again"), "{output:?}");
+}
+
+#[test]
+fn a_timeout_is_for_waiting() {
+    let fake = Fake::start();
+    let message = fake.fail(2, "server stop web --timeout 5");
+    assert!(message.contains("--wait"), "{message}");
+    for seconds in ["0", "x", "-1"] {
+        fake.fail(2, &format!("server stop web --wait --timeout={seconds}"));
+    }
+    assert!(!fake.was_asked("Stop"));
 }
