@@ -28,12 +28,7 @@ pub(crate) struct HealthQuestion {
 
 impl HealthQuestion {
     pub(crate) fn run(self) -> Result<Ending> {
-        let url = format!("{}/readyz", self.url.trim_end_matches('/'));
-        let health = answer(&url).map_err(|error| match listener::placement_advice(&url) {
-            Some(advice) => error.context(advice),
-            None => error,
-        });
-        let health = health.with_context(|| format!("--url: {}", self.url))?;
+        let health = ask(&self.url).with_context(|| format!("--url: {}", self.url))?;
         if self.json {
             output::print_json(&health)?;
         } else {
@@ -45,6 +40,18 @@ impl HealthQuestion {
         }
         if health.is_ready { Ok(Ending::Complete) } else { bail!("the service cannot do all of its work") }
     }
+}
+
+/// What the service at a URL reports of itself.
+///
+/// # Errors
+/// Nothing answers there, or something else; what, if that can be found out.
+pub(crate) fn ask(url: &str) -> Result<Health> {
+    let url = format!("{}/readyz", url.trim_end_matches('/'));
+    answer(&url).map_err(|error| match listener::placement_advice(&url) {
+        Some(advice) => error.context(advice),
+        None => error,
+    })
 }
 
 /// What the service reports of itself. It does so with status 503, too.

@@ -35,6 +35,7 @@ mod certs;
 mod compare;
 mod completions;
 mod config;
+mod doctor;
 mod environment;
 mod explain;
 mod fleet;
@@ -159,6 +160,10 @@ enum Command {
     Shadow(shadow::Shadow),
     /// Manage the quotas of projects
     Quota(operator::quota::Quotas),
+    /// Check configuration, endpoints, certificates, clock and disk of a service on this machine
+    Doctor(doctor::Doctor),
+    /// Check whether this version can take over from the one that runs
+    Upgrade(doctor::Upgrade),
     /// Ask a service whether it can do all of its work
     Health(health::HealthQuestion),
     /// Print a completion script for a shell
@@ -222,6 +227,8 @@ impl Command {
             Self::Completions(command) => command.run(),
             Self::Manual(command) => command.run(),
             Self::Health(command) => command.run(),
+            Self::Doctor(command) => command.run(),
+            Self::Upgrade(command) => command.run(),
         }
     }
 }

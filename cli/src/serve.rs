@@ -295,7 +295,7 @@ fn fleet_options(scheduler: berth_scheduler::Options) -> FleetOptions {
 }
 
 /// The data directory; none if the state stays in memory.
-fn directory(settings: &ServeSettings) -> Result<Option<PathBuf>> {
+pub(crate) fn directory(settings: &ServeSettings) -> Result<Option<PathBuf>> {
     match &settings.data {
         Some(data) if data.as_os_str() == "none" => Ok(None),
         Some(data) => Ok(Some(data.clone())),

@@ -6,6 +6,7 @@ mod agents;
 mod audit;
 mod certs;
 mod config;
+mod doctor;
 mod environment;
 mod errors;
 mod explain;
