@@ -11,6 +11,7 @@
 //! |---|---|
 //! | `server.rs` | the socket: connections, graceful shutdown, `/metrics`, `/healthz`, `/readyz` |
 //! | `pipeline.rs` | the path of a request: identity, body, CORS, microversion, route, response, request id |
+//! | `pipeline/request_line.rs`, `audit.rs` | the line of a request in the log; those of changes are the audit log |
 //! | `service.rs` | the state that all requests share: index, options, metrics; `Service::answer` serves without a socket |
 //! | `limits.rs` | limits per request: `docs/limits.md` |
 //! | `budget.rs` | amounts that callers share, with a bound for one and for all |
@@ -30,7 +31,7 @@
 //! | `policy/` | permissions: the language of checks, policy files, the defaults |
 //! | `standard.rs` | adds the standard names to an index |
 //! | `keeper.rs`, `control.rs` | the state of a running service in its store, through failures of the store; the socket for commands to the service that uses a directory |
-//! | `grpc/` | the services of `berth.v1` on their own socket: identity and access table (`guard.rs`, `identity.rs`, `access.rs`, `tls.rs`), the path of a unary call (`call.rs`, `deadline.rs`), errors, fields and pages (`status.rs`, `field.rs`, `page.rs`), one directory per service, the stream of each agent (`agents.rs`) |
+//! | `grpc/` | the services of `berth.v1` on their own socket: identity and access table (`guard.rs`, `identity.rs`, `access.rs`, `tls.rs`), lines in the audit log (`audit/`), the path of a unary call (`call.rs`, `deadline.rs`), errors, fields and pages (`status.rs`, `field.rs`, `page.rs`), one directory per service, the stream of each agent (`agents.rs`) |
 //! | `fleet/` | the surroundings of the crate `fleet`: its owner, records, decisions, messages of agents (`docs/fleet.md`) |
 //! | `request/` | shared by REST and gRPC, which do not import each other: admission, waiting for durability, the query of allocation candidates, messages of the index's errors, allocation writes with retries |
 //! | `amounts.rs` | inventories and allocations as protobuf messages |
@@ -59,6 +60,7 @@
 
 mod amounts;
 mod arriving;
+mod audit;
 mod auth;
 mod budget;
 mod clock;

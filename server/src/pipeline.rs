@@ -8,8 +8,10 @@
 //!           response                                   └─ wait until what the response shows is durable
 //! ```
 
+mod request_line;
+
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use axum::body::{Body, HttpBody};
@@ -19,6 +21,7 @@ use axum::http::{HeaderValue, Method, Response, StatusCode, header};
 use berth_placement::candidates::Stop;
 use uuid::Uuid;
 
+use self::request_line::RequestLine;
 use crate::auth::{Identity, Unauthenticated};
 use crate::error::{Failure, sentence};
 use crate::http::accept::ErrorForm;
@@ -50,6 +53,7 @@ pub(crate) async fn handle(service: &Arc<Service>, request: Request) -> Response
     let start = Instant::now();
     let (parts, body) = request.into_parts();
     let head = Arc::new(RequestHead::new(service, parts));
+    let line = RequestLine::new(Arc::clone(&head), start);
     let Processed { mut response, version, is_unread } = head.process(body).await;
     head.add_headers(&mut response);
     if is_unread {
@@ -60,17 +64,8 @@ pub(crate) async fn handle(service: &Arc<Service>, request: Request) -> Response
         route: head.route.as_ref().map_or("(none)", Route::template),
         status: response.status().as_u16(),
     };
-    let seconds = start.elapsed().as_secs_f64();
-    service.metrics.note(&outcome, seconds);
-    tracing::info!(
-        request_id = head.request_id,
-        method = outcome.method,
-        uri = %head.parts.uri,
-        status = outcome.status,
-        microversion = version.map(tracing::field::display),
-        microseconds = start.elapsed().as_micros(),
-        "answered"
-    );
+    service.metrics.note(&outcome, start.elapsed().as_secs_f64());
+    line.answered(response.status(), version);
     response
 }
 
@@ -80,6 +75,10 @@ struct RequestHead {
     parts: Parts,
     route: Option<Route>,
     request_id: String,
+    /// The address of the client, once it is authenticated or refused.
+    address: OnceLock<IpAddr>,
+    /// The client, once it is authenticated.
+    identity: OnceLock<Arc<Identity>>,
 }
 
 /// The rest of what a handler needs of a request.
@@ -110,7 +109,14 @@ impl RequestHead {
         #[expect(clippy::disallowed_methods, reason = "a request id must be unique; no result depends on it")]
         let request_id = format!("req-{}", Uuid::new_v4());
         let route = Route::of(&service.mount.path(parts.uri.path()));
-        Self { service: Arc::clone(service), parts, route, request_id }
+        Self {
+            service: Arc::clone(service),
+            parts,
+            route,
+            request_id,
+            address: OnceLock::new(),
+            identity: OnceLock::new(),
+        }
     }
 
     /// All steps from the head to the response, which lacks only the headers that all responses have.
@@ -129,7 +135,7 @@ impl RequestHead {
         }
         match self.authenticate().await {
             Ok((identity, version)) => {
-                self.note_holder(&identity);
+                self.note_caller(&identity);
                 let (body, is_unread) = self.read_body(body, &identity).await;
                 let query = Query::parse(uri.query().unwrap_or_default(), &options.limits);
                 let outcome = self.dispatch(Received { identity, version, query, body }).await;
@@ -149,8 +155,9 @@ impl RequestHead {
         Ok((identity, version))
     }
 
-    /// The connection counts for the user from now on.
-    fn note_holder(&self, identity: &Identity) {
+    /// The connection counts for the user from now on, and the log names the user.
+    fn note_caller(&self, identity: &Arc<Identity>) {
+        self.identity.get_or_init(|| Arc::clone(identity));
         if let Some(activity) = self.parts.extensions.get::<Activity>()
             && !identity.user_id.is_empty()
         {
@@ -325,7 +332,7 @@ impl RequestHead {
         {
             activity.belongs_to(Holder::Address(client));
         }
-        Some(client)
+        Some(*self.address.get_or_init(|| client))
     }
 
     /// Adds the headers that all responses have.

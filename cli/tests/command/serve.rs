@@ -10,8 +10,11 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::{fail, succeed};
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
+use x509_parser::pem::parse_x509_pem;
+
+use super::{fail, succeed};
 
 const PROVIDER: &str = "00000000-0000-4000-8000-000000000001";
 const ANOTHER: &str = "00000000-0000-4000-8000-000000000002";
@@ -385,6 +388,88 @@ fn every_request_is_logged_with_the_id_of_its_answer() {
     let line = log.lines().find(|line| line.contains(&id)).expect("the request is in the log");
     let fields: serde_json::Value = serde_json::from_str(line).unwrap();
     assert_eq!((&fields["status"], &fields["method"]), (&404.into(), &"GET".into()), "{line}");
+    assert!(fields["microseconds"].is_u64(), "{line}");
+}
+
+/// The lines of the audit log about a method.
+fn audited(log: &str, method: &str) -> Vec<serde_json::Value> {
+    let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+    lines.filter(|line| line["target"] == "audit" && line["method"] == method).collect()
+}
+
+/// Nobody could find out who had disabled a host.
+#[test]
+fn the_audit_log_names_who_changed_what() {
+    let directory = TempDir::new().unwrap();
+    let here = directory.path();
+    let serving = Serving::start_with(&[], &[("BERTH_LOG", "warn,berth::serve=info,audit=info")]);
+    let service = format!("--service http://{}", serving.grpc);
+    succeed(here, &format!("flavor create m1.small --vcpus 1 --ram 512 {service}"));
+    succeed(here, &format!("host approve host1 --uuid {PROVIDER} {service}"));
+    succeed(here, &format!("host set host1 --disable --reason memory {service}"));
+    fail(here, 1, &format!("host set host2 --disable {service}"));
+    succeed(here, &format!("host list {service}"));
+    let answer = serving.add_provider(ANOTHER);
+    let id =
+        answer.lines().find_map(|line| line.strip_prefix("x-openstack-request-id: ")).unwrap().to_owned();
+    serving.get("/traits");
+    let log = serving.stop();
+
+    let set = audited(&log, "berth.v1.Fleet/SetHost");
+    assert_eq!(set.len(), 2, "{log}");
+    assert_eq!((&set[0]["object"], &set[0]["outcome"]), (&"host1".into(), &"OK".into()), "{log}");
+    assert_eq!(set[0]["change"], "status=DISABLED reason=\"memory\"");
+    assert_eq!(set[0]["role"], "local");
+    assert!(set[0]["microseconds"].is_u64(), "{log}");
+    assert!(set[0]["address"].as_str().unwrap().starts_with("127.0.0.1:"), "{log}");
+    assert!(set[0]["request_id"].as_str().unwrap().starts_with("req-"), "{log}");
+    assert_eq!((&set[1]["object"], &set[1]["outcome"]), (&"host2".into(), &"NOT_FOUND".into()), "{log}");
+    assert!(set[1]["error"].as_str().unwrap().contains("host2"), "{log}");
+    assert_eq!(audited(&log, "berth.v1.Fleet/CreateFlavor")[0]["object"], "m1.small");
+    assert_eq!(audited(&log, "berth.v1.Fleet/ApproveHost").len(), 1, "{log}");
+    let posted = audited(&log, "POST");
+    assert_eq!((&posted[0]["request_id"], &posted[0]["user"]), (&id.into(), &"admin".into()), "{log}");
+    // What reads is none of it.
+    assert!(!log.contains("ListHosts") && !log.contains("/traits"), "{log}");
+}
+
+#[test]
+fn the_audit_log_names_certificates_and_refused_calls() {
+    let directory = TempDir::new().unwrap();
+    let here = directory.path();
+    for line in [
+        "certs init --dir pki",
+        "certs issue --dir pki --role server --name berth --ip 127.0.0.1",
+        "certs issue --dir pki --role operator --name olga",
+        "certs issue --dir pki --role reader --name rita",
+    ] {
+        succeed(here, line);
+    }
+    let file = |name: &str| here.join("pki").join(name).to_str().unwrap().to_owned();
+    let (certificate, key, authority) = (file("berth.pem"), file("berth-key.pem"), file("ca.pem"));
+    let serving = Serving::start(&[
+        "--tls-certificate",
+        &certificate,
+        "--tls-key",
+        &key,
+        "--tls-client-ca",
+        &authority,
+    ]);
+    let of = |name: &str| {
+        let (certificate, key) = (file(&format!("{name}.pem")), file(&format!("{name}-key.pem")));
+        format!("--service https://{} --ca {authority} --cert {certificate} --key {key}", serving.grpc)
+    };
+    succeed(here, &format!("quota set --project shop --instances 5 {}", of("olga")));
+    fail(here, 1, &format!("quota set --project shop --instances 50 {}", of("rita")));
+    let log = serving.stop();
+    let set = audited(&log, "berth.v1.Fleet/SetQuota");
+    let known: Vec<_> = set.iter().map(|line| (&line["role"], &line["outcome"])).collect();
+    assert_eq!(known[0], (&"operator".into(), &"OK".into()), "{log}");
+    assert_eq!(known[1], (&"reader".into(), &"PERMISSION_DENIED".into()), "{log}");
+    assert_eq!(set[0]["change"], "instances=5 vcpus=unlimited memory_mb=unlimited");
+    let der = parse_x509_pem(&fs::read(file("olga.pem")).unwrap()).unwrap().1.contents;
+    let fingerprint: String = Sha256::digest(der).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(set[0]["certificate"], fingerprint, "{log}");
 }
 
 #[test]

@@ -231,14 +231,26 @@ impl Instance {
         leftovers.iter().chain([host]).chain(moves).filter(|host| !host.is_empty())
     }
 
-    /// Adds an event.
+    /// Adds an event, and logs it.
     pub(crate) fn note(&mut self, at: Timestamp, action: &str, user: &str, message: impl Into<String>) {
+        let message = message.into();
+        let given = |text| Some(text).filter(|text: &&str| !text.is_empty());
+        tracing::info!(
+            instance = %self.uuid,
+            name = self.spec.name,
+            project = self.spec.project,
+            action,
+            host = given(&self.location.host),
+            user = given(user),
+            detail = given(&message),
+            "instance event"
+        );
         if self.events.len() >= EVENTS {
             self.events.remove(0);
         }
         self.updated_at = at;
         let (action, user) = (action.to_owned(), user.to_owned());
-        self.events.push(Arc::new(Event { at, action, user, message: message.into() }));
+        self.events.push(Arc::new(Event { at, action, user, message }));
     }
 
     /// Whether something remains to be done: an operation, or remains to remove.

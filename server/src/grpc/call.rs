@@ -7,6 +7,7 @@ use berth_placement::{Index, Timestamp};
 use prost::Message;
 use tonic::{Code, Extensions, Request, Response, Status};
 
+use super::audit::{self, Audited};
 use super::deadline::Deadline;
 use super::identity::{CallerKey, peer};
 use super::status;
@@ -34,12 +35,14 @@ pub(crate) async fn read<Q, A: Message, E: Into<Status>>(
     answer(service, request, Purpose::Read, work).await
 }
 
-/// Handles a call that may change something. A change stays, even if the client no longer waits for the response.
-pub(crate) async fn write<Q, A: Message, E: Into<Status>>(
+/// Handles a call that may change something. A change stays, even if the client no longer waits for the response. The audit log
+/// names what the request is about.
+pub(crate) async fn write<Q: Audited, A: Message, E: Into<Status>>(
     service: &Service,
     request: Request<Q>,
     work: impl FnOnce(&Call<'_>, &Q) -> Result<A, E>,
 ) -> Result<Response<A>, Status> {
+    audit::note(&request);
     answer(service, request, Purpose::Write, work).await
 }
 
@@ -153,6 +156,7 @@ pub(crate) fn outcome_unknown(error: &OutcomeUnknown) -> Status {
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderMap;
+    use berth_api::v1;
 
     use super::*;
     use crate::request::Access;
@@ -166,11 +170,12 @@ mod tests {
     async fn codes(service: &Service) -> [Code; 3] {
         let code =
             |outcome: Result<Response<()>, Status>| outcome.map_or_else(|status| status.code(), |_| Code::Ok);
-        let work = |_: &Call<'_>, (): &()| Ok::<_, Status>(());
+        let request = || Request::new(v1::ReleaseRequest::default());
+        let work = |_: &Call<'_>, _: &v1::ReleaseRequest| Ok::<_, Status>(());
         [
-            code(read(service, Request::new(()), work).await),
-            code(write(service, Request::new(()), work).await),
-            code(advise(service, Request::new(()), work).await),
+            code(read(service, request(), work).await),
+            code(write(service, request(), work).await),
+            code(advise(service, request(), work).await),
         ]
     }
 
@@ -196,10 +201,10 @@ mod tests {
     #[tokio::test]
     async fn nothing_begins_after_the_deadline() {
         let service = service();
-        let mut request = Request::new(());
+        let mut request = Request::new(v1::ReleaseRequest::default());
         let headers = HeaderMap::from_iter([("grpc-timeout".parse().unwrap(), "0m".parse().unwrap())]);
         request.extensions_mut().insert(Deadline::of(&headers));
-        let refused = write(&service, request, |_, ()| -> Result<(), Status> { panic!("it begins") }).await;
+        let refused = write(&service, request, |_, _| -> Result<(), Status> { panic!("it begins") }).await;
         assert_eq!(refused.unwrap_err().code(), Code::DeadlineExceeded);
     }
 }

@@ -8,11 +8,12 @@ use std::time::Instant;
 
 use axum::http::{Request, Response};
 use rustls_pki_types::CertificateDer;
+use tonic::Status;
 use tonic::body::Body;
-use tonic::{Code, Status};
 use tower::{Layer, Service as Tower};
 
 use super::access::{self, Access};
+use super::audit::{self, Auditing};
 use super::deadline::Deadline;
 use super::identity::{Caller, CallerKey, chain, connection_key, peer};
 use super::metered::{Ended, Held, Metered};
@@ -80,9 +81,14 @@ where
         )]
         let start = Instant::now();
         let service = Arc::clone(&self.service);
-        match self.admit(&mut request) {
+        let admitted = self.admit(&mut request);
+        let path = request.uri().path().to_owned();
+        let auditing = Auditing::begin(&path, request.extensions(), start);
+        match admitted {
             Ok(()) => {
-                let path = request.uri().path().to_owned();
+                if let Some(auditing) = &auditing {
+                    request.extensions_mut().insert(auditing.record());
+                }
                 let revoked = self.revoked(&request);
                 let busy = peer(request.extensions()).map(|peer| peer.activity.begin());
                 let request = self.metered(request).map(|body| ended_by(&revoked, body, false));
@@ -91,19 +97,24 @@ where
                     let mut response = answering.await?;
                     let lease = response.extensions_mut().remove::<Arc<Lease>>();
                     let response = response.map(|body| Body::new(Held::new(body, (lease, busy))));
-                    let response = response.map(|body| ended_by(&revoked, body, true));
-                    let code =
-                        Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());
-                    service
-                        .metrics
-                        .note_call(Called { path, code: code_name(code) }, start.elapsed().as_secs_f64());
+                    let mut response = response.map(|body| ended_by(&revoked, body, true));
+                    let status = audit::outcome(&response);
+                    let called = Called { path, code: code_name(status.code()) };
+                    service.metrics.note_call(called, start.elapsed().as_secs_f64());
+                    if let Some(auditing) = auditing {
+                        auditing.end(status, &mut response);
+                    }
                     Ok(response)
                 })
             }
             Err(refused) => {
-                tracing::debug!(path = request.uri().path(), %refused, "refused a call");
+                tracing::debug!(path, %refused, "refused a call");
                 service.metrics.note_refused_call();
-                Box::pin(std::future::ready(Ok(refused.into_http())))
+                let mut response = refused.clone().into_http();
+                if let Some(auditing) = auditing {
+                    auditing.end(refused, &mut response);
+                }
+                Box::pin(std::future::ready(Ok(response)))
             }
         }
     }

@@ -18,6 +18,9 @@ use webpki::EndEntityCert;
 
 use super::prompt::Peer;
 
+/// The key of callers without a certificate.
+const LOCAL: &str = "local";
+
 /// What the bounds of one caller are counted by: the certificate. Callers without one are one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CallerKey(pub(crate) Arc<str>);
@@ -27,7 +30,7 @@ impl CallerKey {
     pub(super) fn of(connection: &Extensions) -> Self {
         let certificates = connection.get::<TlsConnectInfo<Peer>>().and_then(TlsConnectInfo::peer_certs);
         let own = certificates.as_ref().and_then(|certificates| certificates.first());
-        Self(own.map_or("local".into(), |own| format!("{:x}", Sha256::digest(own)).into()))
+        Self(own.map_or(LOCAL.into(), |own| format!("{:x}", Sha256::digest(own)).into()))
     }
 
     /// The key among those of users of the REST API.
@@ -35,9 +38,14 @@ impl CallerKey {
         format!("gRPC {}", self.0).into()
     }
 
+    /// The SHA-256 of the certificate in hexadecimal digits; `None` without one.
+    pub(super) fn fingerprint(&self) -> Option<&str> {
+        Some(&*self.0).filter(|key| *key != LOCAL)
+    }
+
     /// The key of a call that the guard admitted.
     pub(crate) fn behind<T>(request: &Request<T>) -> Self {
-        request.extensions().get().cloned().unwrap_or_else(|| Self("local".into()))
+        request.extensions().get().cloned().unwrap_or_else(|| Self(LOCAL.into()))
     }
 
     /// The same before the call reaches its service.
@@ -157,6 +165,14 @@ impl Caller {
             Self::Service => "service",
             Self::Reader => "reader",
             Self::Agent(..) => "agent",
+        }
+    }
+
+    /// The host of an agent.
+    pub(crate) fn host(&self) -> Option<&str> {
+        match self {
+            Self::Agent(host, _) => Some(host),
+            _ => None,
         }
     }
 

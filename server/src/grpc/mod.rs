@@ -8,6 +8,7 @@
 
 mod access;
 mod agents;
+mod audit;
 mod call;
 mod deadline;
 mod field;

@@ -14,6 +14,7 @@ use berth_api::v1;
 use tonic::{Request, Response, Status};
 
 pub(crate) use self::refusals::CallError;
+use super::audit;
 use super::call::{read, write};
 use super::identity::Caller;
 use crate::service::Service;
@@ -56,6 +57,7 @@ impl v1::fleet_server::Fleet for Fleet {
     async fn fence_host(&self, request: Request<v1::FenceHostRequest>) -> Answer<v1::Host> {
         let caller = Caller::behind(&request);
         let user = caller.role();
+        audit::note(&request);
         let wanted = request.get_ref();
         if !wanted.fenced {
             evacuations::run_fencing(&self.service, &wanted.name).await?;
@@ -66,6 +68,7 @@ impl v1::fleet_server::Fleet for Fleet {
     async fn evacuate_host(&self, request: Request<v1::EvacuateHostRequest>) -> Answer<v1::HostEvacuation> {
         let caller = Caller::behind(&request);
         let user = caller.role();
+        audit::note(&request);
         let wanted = request.get_ref();
         evacuations::ensure_fenced(&self.service, &wanted.name, wanted.fenced, user).await?;
         write(&self.service, request, |call, wanted| evacuations::evacuate(call, wanted, user)).await

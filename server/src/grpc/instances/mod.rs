@@ -16,6 +16,7 @@ use tonic::{Request, Response, Status};
 
 use self::message::{event, instance};
 use self::watching::{Messages, Watching};
+use super::audit;
 use super::call::{Call, read, read_in_turn, write};
 use super::fleet::CallError;
 use super::fleet::evacuations::ensure_fenced;
@@ -57,6 +58,7 @@ impl v1::instances_server::Instances for Instances {
         &self,
         request: Request<v1::CreateInstancesRequest>,
     ) -> Answer<v1::CreateInstancesResponse> {
+        audit::note(&request);
         Caller::behind(&request).check_zone(&request.get_ref().availability_zone)?;
         write(&self.service, request, create).await
     }
@@ -80,6 +82,7 @@ impl v1::instances_server::Instances for Instances {
     }
 
     async fn reboot(&self, request: Request<v1::RebootRequest>) -> Answer<v1::Instance> {
+        audit::note(&request);
         let operation = Operation::Reboot { hard: request.get_ref().hard };
         let named = |v1::RebootRequest { instance, project, .. }| v1::InstanceRequest { instance, project };
         self.act(request.map(named), operation).await
@@ -130,6 +133,7 @@ impl v1::instances_server::Instances for Instances {
     }
 
     async fn evacuate(&self, request: Request<v1::EvacuateInstanceRequest>) -> Answer<v1::Instance> {
+        audit::note(&request);
         let caller = Caller::behind(&request);
         let wanted = request.get_ref();
         let named = Named { name: &wanted.instance, project: &wanted.project };
