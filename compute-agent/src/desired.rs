@@ -5,7 +5,7 @@ use std::sync::Arc;
 use berth_api::v1;
 use uuid::Uuid;
 
-use crate::disks::DiskRole;
+use crate::disks::{DiskRole, DiskSource};
 
 /// The target power state of a guest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,6 +24,10 @@ pub enum TargetState {
     Shelved,
     /// The host has nothing of it, and its disks are set aside, or returned.
     Outgoing,
+    /// It stays as it is, and is sent to another host or is not.
+    Leaving,
+    /// Another host may send it.
+    Arriving,
 }
 
 /// The desired state of a guest at a generation.
@@ -43,6 +47,8 @@ pub struct DesiredState {
     pub spec: Option<Arc<v1::GuestSpec>>,
     /// Where its disks go to or come from; None if they stay.
     pub disks: Option<DiskRole>,
+    /// The live migration of [`TargetState::Leaving`] and [`TargetState::Arriving`].
+    pub transfer: Option<Arc<v1::Transfer>>,
 }
 
 /// Why a [`v1::DesiredGuest`] is invalid.
@@ -63,6 +69,9 @@ pub enum InvalidDesiredGuest {
     /// The move of the disks is invalid.
     #[error("desired_guest.disks: {0}")]
     Disks(String),
+    /// The live migration is missing.
+    #[error("desired_guest.transfer: missing; the goals LEAVING and ARRIVING need it")]
+    Transfer,
 }
 
 impl DesiredState {
@@ -72,6 +81,26 @@ impl DesiredState {
     /// It is not a UUID.
     pub fn instance(message: &v1::DesiredGuest) -> Result<Uuid, InvalidDesiredGuest> {
         message.instance.parse().map_err(|_| InvalidDesiredGuest::Instance(message.instance.clone()))
+    }
+
+    /// Whether it takes part in a live migration that is in this phase.
+    pub(crate) fn is_in(&self, phase: v1::transfer::Phase) -> bool {
+        self.transfer.as_ref().is_some_and(|transfer| transfer.phase() == phase)
+    }
+
+    /// The disks of another host that the guest `instance` is built from, or arrives with.
+    pub(crate) fn disk_source(&self, instance: Uuid) -> Option<Arc<DiskSource>> {
+        match (&self.disks, &self.transfer) {
+            (Some(DiskRole::Fetch(source)), _) => Some(Arc::clone(source)),
+            (_, Some(transfer)) => Some(Arc::new(DiskSource {
+                migration: instance,
+                ticket: transfer.ticket.clone(),
+                host: transfer.source_host.clone(),
+                address: transfer.source_address.clone(),
+                port: u16::try_from(transfer.source_port).unwrap_or(0),
+            })),
+            _ => None,
+        }
     }
 
     /// Parses the other fields.
@@ -93,8 +122,12 @@ impl DesiredState {
             let problem = "missing; the goal OUTGOING sets them aside, or returns them";
             return Err(InvalidDesiredGuest::Disks(problem.to_owned()));
         }
-        let v1::DesiredGuest { generation, boot, hard, spec, must_exist, .. } = message;
-        Ok(Self { generation, goal, boot, hard, must_exist, spec: spec.map(Arc::new), disks })
+        let v1::DesiredGuest { generation, boot, hard, spec, must_exist, transfer, .. } = message;
+        if transfer.is_none() && matches!(goal, TargetState::Leaving | TargetState::Arriving) {
+            return Err(InvalidDesiredGuest::Transfer);
+        }
+        let (spec, transfer) = (spec.map(Arc::new), transfer.map(Arc::new));
+        Ok(Self { generation, goal, boot, hard, must_exist, spec, disks, transfer })
     }
 }
 
@@ -108,6 +141,8 @@ fn goal(number: i32) -> Result<TargetState, InvalidDesiredGuest> {
         Ok(Wire::Absent) => TargetState::Absent,
         Ok(Wire::Shelved) => TargetState::Shelved,
         Ok(Wire::Outgoing) => TargetState::Outgoing,
+        Ok(Wire::Leaving) => TargetState::Leaving,
+        Ok(Wire::Arriving) => TargetState::Arriving,
         Ok(Wire::Unspecified) | Err(_) => return Err(InvalidDesiredGuest::Goal(number)),
     })
 }

@@ -55,7 +55,7 @@ pub enum DiskRole {
 /// Disks that a host offers.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DiskSource {
-    /// The migration that they are set aside for.
+    /// The migration that they are set aside for, or the guest that is to arrive.
     pub migration: Uuid,
     /// Admits to them.
     pub ticket: String,

@@ -1,6 +1,7 @@
 //! A hypervisor in memory.
 
 mod directory;
+mod network;
 mod storage;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -15,6 +16,8 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use uuid::Uuid;
 
+pub use network::FakeNetwork;
+use network::Sending;
 pub use storage::FakeStorage;
 
 use crate::disks::{DiskPart, Incoming, IncomingPart};
@@ -38,6 +41,13 @@ struct World {
     directory: Option<PathBuf>,
     /// The storage that it shares with other hosts, if any.
     storage: Option<FakeStorage>,
+    /// The hypervisors that guests are sent to, if any.
+    network: Option<FakeNetwork>,
+    /// The guests that are being sent.
+    sending: BTreeMap<Uuid, Sending>,
+    /// Guests that were to be sent and are still here: for which generation, and why.
+    failed: BTreeMap<Uuid, (u64, Fault)>,
+    holds_transfers: bool,
     faults: VecDeque<(GuestStep, Fault)>,
     delay: Duration,
     /// Steps of this kind wait.
@@ -82,6 +92,10 @@ impl FakeHypervisor {
             guests,
             directory,
             storage: None,
+            network: None,
+            sending: BTreeMap::new(),
+            failed: BTreeMap::new(),
+            holds_transfers: false,
             faults: VecDeque::new(),
             delay: Duration::ZERO,
             held: None,
@@ -104,6 +118,7 @@ impl FakeHypervisor {
 
     /// All guests are off at once, as after a loss of power.
     pub fn lose_power(&self) {
+        self.cut_transfers();
         let mut world = self.world();
         for entry in world.guests.values_mut() {
             if matches!(entry.power, GuestPower::Running | GuestPower::Paused) {
@@ -203,6 +218,34 @@ impl FakeHypervisor {
         self.world().steps.clone()
     }
 
+    /// Runs a step. `fetched`: the content of the disks that it fetches.
+    fn step(&self, job: &Job, fetched: u64) -> Result<(), Fault> {
+        let mut world = self.world();
+        world.begin(job)?;
+        match job.step {
+            GuestStep::Send { generation } => {
+                drop(world);
+                self.begin_sending(job.instance, generation, job.transfer.as_deref())
+            }
+            GuestStep::StopSending => {
+                drop(world);
+                self.fail_sending(job.instance, "sending it was stopped");
+                Ok(())
+            }
+            GuestStep::Destroy if matches!(world.entry(job.instance).power, GuestPower::Leaving) => {
+                drop(world);
+                self.fail_sending(job.instance, "the guest was turned off");
+                self.world().perform(job, fetched)
+            }
+            GuestStep::Destroy if matches!(world.entry(job.instance).power, GuestPower::Arriving) => {
+                drop(world);
+                self.destroy_received(job.instance);
+                Ok(())
+            }
+            _ => world.perform(job, fetched),
+        }
+    }
+
     fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -276,8 +319,8 @@ impl World {
         if self.is_away { Err(Fault::lost("the hypervisor is unreachable")) } else { Ok(()) }
     }
 
-    /// Runs a step. `fetched`: the content of the disks that it fetches.
-    fn perform(&mut self, job: &Job, fetched: u64) -> Result<(), Fault> {
+    /// Begins a step: it may have to fail.
+    fn begin(&mut self, job: &Job) -> Result<(), Fault> {
         self.check()?;
         if self.keeps_steps && !matches!(job.step, GuestStep::Look | GuestStep::Remember(_)) {
             self.steps.push((job.instance, job.step));
@@ -289,6 +332,11 @@ impl World {
         if let Some(storage) = &self.storage {
             storage.check(job.instance, self.facts.host_uuid, job.step)?;
         }
+        Ok(())
+    }
+
+    /// Runs a step that concerns this host alone. `fetched`: the content of the disks that it fetches.
+    fn perform(&mut self, job: &Job, fetched: u64) -> Result<(), Fault> {
         let mut entry = self.entry(job.instance);
         if let GuestStep::Remember(record) = job.step {
             entry.record = record;
@@ -359,7 +407,7 @@ async fn receive(incoming: &Incoming) -> Result<u64, Fault> {
 
 /// The state of a guest after a step; None if the step is impossible in its state.
 pub(crate) fn after(step: GuestStep, power: GuestPower) -> Option<GuestPower> {
-    use GuestPower::{Crashed, Gone, Kept, Paused, Running, Saved, ShutDown};
+    use GuestPower::{Crashed, Gone, Kept, Leaving, Paused, Running, Saved, ShutDown};
     Some(match (step, power) {
         (GuestStep::Look, _) => power,
         (GuestStep::Prepare, Gone) => Kept,
@@ -375,6 +423,8 @@ pub(crate) fn after(step: GuestStep, power: GuestPower) -> Option<GuestPower> {
         (GuestStep::Undefine, ShutDown | Crashed | Saved) => Kept,
         (GuestStep::RemoveDisks | GuestStep::SetAside(_) | GuestStep::Return(_), Kept) => Gone,
         (GuestStep::Fetch | GuestStep::TakeBack(_) | GuestStep::Adopt { .. }, Gone) => Kept,
+        (GuestStep::Adopt { .. }, ShutDown | Crashed | Saved | Running | Paused) => power,
+        (GuestStep::ForceSending, Leaving) => Leaving,
         _ => return None,
     })
 }
@@ -406,8 +456,8 @@ impl Hypervisor for FakeHypervisor {
             Some(incoming) => receive(incoming).await,
             None => Ok(0),
         };
-        let mut world = self.world();
-        let result = fetched.and_then(|fetched| world.perform(&job, fetched));
+        let result = fetched.and_then(|fetched| self.step(&job, fetched));
+        let world = self.world();
         let power = world.check().is_ok().then(|| world.entry(job.instance).power);
         StepOutcome { result, power }
     }
@@ -424,10 +474,12 @@ impl Hypervisor for FakeHypervisor {
         let world = self.world();
         world.check()?;
         let entry = world.entry(guest);
-        if entry.power != GuestPower::Kept {
-            return Err(Fault::transient("no disks are set aside"));
-        }
-        let content = entry.data.to_le_bytes();
+        let data = match entry.power {
+            GuestPower::Kept => entry.data,
+            GuestPower::Running | GuestPower::Paused | GuestPower::Leaving => 0, // without content
+            _ => return Err(Fault::transient("no disks are set aside")),
+        };
+        let content = data.to_le_bytes();
         let file =
             v1::DiskFile { name: DISK.to_owned(), bytes: content.len() as u64, ..v1::DiskFile::default() };
         Ok(vec![DiskPart { file, content: Box::new(io::Cursor::new(content)) }])

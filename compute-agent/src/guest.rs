@@ -49,6 +49,14 @@
 //!       target:  Gone ── Adopt ──► Kept          Kept ── Return ──► Gone
 //! ```
 //!
+//! In a live migration, the hypervisors move the guest, and notice when that ends. What arrives runs, or is paused:
+//!
+//! ```text
+//!       source:  Running, Paused ── Send ──► Leaving ──► Kept        target:  Gone ── Fetch ──► Kept ──► Arriving ──► Running,
+//!                                ◄───────────                                 (shared disks:    Gone)                 Paused
+//!                       StopSending, or it failed
+//! ```
+//!
 //! Invariants:
 //! 1. At most one step runs at a time.
 //! 2. The generation of a desired state is stored before its first step. A lower generation is refused, before and after a
@@ -59,6 +67,8 @@
 //! 5. A failed removal is retried as long as the desired state is ABSENT, and so is the removal of a guest that reappears.
 //! 6. After a step whose result could not be observed, the next step is an observation.
 
+#[cfg(test)]
+mod live_tests;
 mod plan;
 #[cfg(test)]
 mod tests;
@@ -67,7 +77,7 @@ use crate::{
     DesiredState, Fault, FaultKind, GuestPower, GuestRecord, GuestStep, MonotonicMicros, StepOutcome,
     TargetState,
 };
-use plan::{Next, TurningOff};
+use plan::{Done, Next, TurningOff};
 
 /// The number of attempts of steps with transient faults, in total for one desired state.
 const ATTEMPTS: u32 = 5;
@@ -95,6 +105,8 @@ pub struct Guest {
     off_by: Option<MonotonicMicros>,
     /// The generation for which it was last started.
     started_for: u64,
+    /// The generation for which its disks were last fetched or taken over, or sending it was forced.
+    acted_for: u64,
     /// Failed attempts for the current desired state.
     attempts: u32,
     retry_at: MonotonicMicros,
@@ -154,6 +166,7 @@ impl Guest {
             is_stale: false,
             off_by: None,
             started_for: 0,
+            acted_for: 0,
             attempts: 0,
             retry_at: 0,
             grace,
@@ -331,6 +344,9 @@ impl Guest {
                 return is_fulfilled;
             }
             GuestStep::Start => self.started_for = generation,
+            GuestStep::Fetch | GuestStep::Adopt { .. } | GuestStep::ForceSending => {
+                self.acted_for = generation;
+            }
             GuestStep::Shutdown if self.power == GuestPower::Running => self.off_by = Some(now + self.grace),
             _ => {}
         }
@@ -365,6 +381,10 @@ impl Guest {
         match self.next(now) {
             Next::Do(step) => self.act(step),
             Next::Wait => self.wait(self.off_by.unwrap_or(now)),
+            Next::Await => {
+                self.phase = Phase::Waiting;
+                Reaction { report: has_changed, ..Reaction::default() }
+            }
             Next::Impossible(why) => {
                 self.fault = Some(Fault::permanent(why));
                 Reaction { report: true, ..Reaction::default() }
@@ -382,8 +402,11 @@ impl Guest {
             Some(end) if end > now => TurningOff::Asked,
             Some(_) => TurningOff::Overdue,
         };
-        let has_started = self.started_for == desired.generation;
-        plan::next(desired, self.power, self.record, turning_off, has_started)
+        let done = Done {
+            has_started: self.started_for == desired.generation,
+            has_acted: self.acted_for == desired.generation,
+        };
+        plan::next(desired, self.power, self.record, turning_off, done)
     }
 
     fn act(&mut self, step: GuestStep) -> Reaction {

@@ -26,6 +26,10 @@ pub enum GuestPower {
     Running,
     /// Its vCPUs are halted.
     Paused,
+    /// It runs or is paused, and is being sent to another host.
+    Leaving,
+    /// Another host sends it. Its vCPUs do not run here.
+    Arriving,
 }
 
 /// The part of a guest's state that survives a restart of the agent.
@@ -77,7 +81,7 @@ pub enum GuestStep {
     Fetch,
     /// Make the disks of the guest with this UUID its own, atomically. Gone → Kept; the other: Kept → Gone.
     TakeBack(Uuid),
-    /// Take its disks on the shared storage over, atomically, whichever host had them. Gone → Kept.
+    /// Take its disks on the shared storage over, atomically, whichever host had them. Gone → Kept; a guest that exists stays as it is.
     Adopt {
         /// The migration.
         migration: Uuid,
@@ -88,6 +92,16 @@ pub enum GuestStep {
     },
     /// Return its disks to the host that had them before this migration, atomically. Kept → Gone.
     Return(Uuid),
+    /// Begin to send it to another host. Running, Paused → Leaving, then Kept if it has left. If an attempt for this generation has
+    /// ended and the guest is still here, fails as that attempt has.
+    Send {
+        /// The generation of the desired state.
+        generation: u64,
+    },
+    /// Pause it until its memory is on the other host. Leaving → Leaving.
+    ForceSending,
+    /// Send it no longer. Leaving → Running, Paused.
+    StopSending,
 }
 
 impl GuestStep {
@@ -112,6 +126,8 @@ pub struct Job {
     pub spec: Option<Arc<v1::GuestSpec>>,
     /// The disks of another host. None unless the step fetches them.
     pub incoming: Option<Incoming>,
+    /// The live migration that the guest takes part in.
+    pub transfer: Option<Arc<v1::Transfer>>,
 }
 
 /// The failure of an operation.
@@ -199,7 +215,8 @@ pub trait Hypervisor: Send + Sync + 'static {
     /// Deletes the record of a removed guest.
     fn forget(&self, instance: Uuid) -> impl Future<Output = ()> + Send;
 
-    /// The files of a guest of which only the disks exist, to be sent to another host.
+    /// The files of a guest of which only the disks exist, to be sent to another host. Of a guest that runs, the files that the other
+    /// host needs before it is sent: disks without content.
     fn export(&self, guest: Uuid) -> impl Future<Output = Result<Vec<DiskPart>, Fault>> + Send;
 
     /// Free space for the disks of guests, in GiB.

@@ -42,7 +42,7 @@ mod providers;
 pub mod service;
 
 pub use desired::{DesiredState, InvalidDesiredGuest, TargetState};
-pub use fake::{FakeHypervisor, FakeStorage};
+pub use fake::{FakeHypervisor, FakeNetwork, FakeStorage};
 pub use host::{Cell, Facts, HugePages, PciDevice};
 pub use hypervisor::{
     Fault, FaultKind, Found, GuestPower, GuestRecord, GuestStep, Hypervisor, Job, Notice, StepOutcome,

@@ -6,11 +6,14 @@ mod config_drive;
 mod connection;
 mod disks;
 mod domain;
+mod downtime;
 mod fault;
 mod files;
 mod guests;
 mod images;
+mod live;
 mod ownership;
+mod paths;
 mod records;
 mod supported;
 mod survey;
@@ -35,6 +38,7 @@ use crate::{Facts, Fault, Found, GuestStep, Hypervisor, Job, Notice, StepOutcome
 use connection::Connection;
 use disks::{Disks, NO_FOLLOW};
 use images::Images;
+use live::Transfers;
 use records::Records;
 use survey::Surveyed;
 
@@ -69,6 +73,8 @@ pub struct Config {
     pub state: PathBuf,
     /// The CPU model of guests.
     pub cpu_mode: CpuMode,
+    /// Where libvirtds of other hosts reach this host's, to send running guests to it; None if they cannot.
+    pub migration_uri: Option<String>,
 }
 
 /// Why the driver cannot be opened.
@@ -111,6 +117,7 @@ struct Inner {
     images: Images,
     disks: Disks,
     records: Records,
+    transfers: Transfers,
     has_kvm: bool,
     /// The latest survey of the host.
     surveyed: Mutex<Option<Arc<Surveyed>>>,
@@ -139,6 +146,7 @@ impl Libvirt {
             images: Images::new(images?),
             disks,
             records,
+            transfers: Transfers::default(),
             has_kvm,
             surveyed: Mutex::new(None),
             _lock: lock,
@@ -201,6 +209,10 @@ impl Hypervisor for Libvirt {
     async fn perform(&self, job: Job) -> StepOutcome {
         // The semaphore is never closed.
         let _turn = self.steps.acquire().await;
+        if let GuestStep::Send { generation } = job.step {
+            let inner = Arc::clone(&self.inner);
+            return self.blocking(move |of| of.observed(&job, inner.begin_sending(&job, generation))).await;
+        }
         let parts = job.incoming.as_ref().filter(|_| job.step == GuestStep::Fetch).map(Incoming::fetch);
         self.blocking(move |inner| inner.perform(&job, parts)).await
     }
@@ -213,7 +225,7 @@ impl Hypervisor for Libvirt {
     }
 
     async fn export(&self, guest: Uuid) -> Result<Vec<DiskPart>, Fault> {
-        self.blocking(move |inner| inner.disks.export(guest)).await
+        self.blocking(move |inner| inner.export(guest)).await
     }
 
     fn disk_available_gb(&self) -> u32 {

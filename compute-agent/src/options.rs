@@ -40,6 +40,10 @@ pub(crate) struct Options {
     /// URI of a libvirtd on this machine.
     #[arg(long, value_name = "URI", default_value = "qemu:///system")]
     libvirt_uri: String,
+    /// URI by which libvirtds of other hosts reach this host's, such as qemu+tls://compute-7/system [default: no running guest is sent
+    /// to this host].
+    #[arg(long, value_name = "URI")]
+    migration_uri: Option<String>,
     /// Directory of the images that guests boot from.
     #[arg(long, value_name = "DIR", default_value = "/var/lib/berth-agent/images")]
     images: PathBuf,
@@ -146,6 +150,7 @@ impl Options {
             images: self.images.clone(),
             instances: self.instances.clone(),
             state: self.state.clone(),
+            migration_uri: self.migration_uri.clone(),
             cpu_mode: match self.cpu_mode {
                 CpuModeOption::Default => CpuMode::HypervisorDefault,
                 CpuModeOption::HostModel => CpuMode::HostModel,

@@ -100,6 +100,10 @@ pub const HOST_UP: &str = "HOST_UP";
 pub const NOT_FENCED: &str = "NOT_FENCED";
 /// The reason of an evacuation of disks that only the host which is down has.
 pub const LOCAL_DISKS: &str = "LOCAL_DISKS";
+/// The reason of a live migration to a host that cannot receive the guest.
+pub const NO_RECEIVER: &str = "NO_RECEIVER";
+/// The reason of an abort that comes after the guest has gone.
+pub const TOO_LATE: &str = "TOO_LATE";
 /// The reason of a join while another agent of the host is connected.
 pub const OTHER_AGENT: &str = "OTHER_AGENT";
 

@@ -70,24 +70,27 @@ use uuid::Uuid;
 
 pub use aggregate::{Aggregate, AggregateChange, ZoneState};
 pub use error::{
-    FleetError, HOST_DOWN, HOST_UP, IN_USE, LOCAL_DISKS, NO_VALID_HOST, NOT_FENCED, OTHER_AGENT,
-    QUOTA_EXCEEDED, check_project,
+    FleetError, HOST_DOWN, HOST_UP, IN_USE, LOCAL_DISKS, NO_RECEIVER, NO_VALID_HOST, NOT_FENCED, OTHER_AGENT,
+    QUOTA_EXCEEDED, TOO_LATE, check_project,
 };
 pub use flavor::Flavor;
 pub use group::{Group, ServerGroupPolicy};
 pub use host::{
     AgentProvider, Fence, FleetHostCounts, Host, HostNameRule, HostState, HostStatus, HypervisorInfo,
-    IntroducedName, Introduction, Liveness, ReportedInventory, ReportedProvider, Session,
+    IntroducedName, Introduction, Liveness, MigrationTarget, ReportedInventory, ReportedProvider, Session,
 };
 pub use instance::{
     Creation, Desired, DesiredGuest, DiskMove, Event, Goal, Image, Instance, InstanceSpec, Location, Lock,
-    MAX_INSTANCES, Observed, Power, Recorded, RequestedZone, VmState, power_state, status, vm_state,
+    MAX_INSTANCES, Observed, Power, Recorded, RequestedZone, Transfer, TransferPhase, VmState, power_state,
+    status, vm_state,
 };
-pub use migration::{Migration, MigrationKind, MigrationOutcome, MoveNotice};
+pub use migration::{
+    LiveDisks, LiveMove, LiveOptions, Migration, MigrationKind, MigrationOutcome, MoveNotice,
+};
 pub use named::Named;
 pub use operation::{
     EvacuationPhase, EvacuationRequest, GuestReport, GuestState, HostEvacuation, HostEvacuationState,
-    Operation, ResizeRequest, Unshelving,
+    LiveLimits, LiveRequest, Operation, ResizeRequest, Unshelving,
 };
 pub use quota::{Quota, QuotaState};
 pub use state::{RecordKey, State};
@@ -110,6 +113,8 @@ pub struct FleetOptions {
     pub allow_resize_to_same_host: bool,
     /// How long a resize may wait for its confirmation before it is confirmed; zero for ever.
     pub resize_confirm_window: Duration,
+    /// How many live migrations are in progress at a time.
+    pub live_limits: LiveLimits,
     /// Whether a host may join without a voucher that its name and UUID belong together: the first agent gets them.
     pub trust_on_first_use: bool,
 }
@@ -123,6 +128,7 @@ impl Default for FleetOptions {
             refresh: Duration::from_secs(60),
             allow_resize_to_same_host: false,
             resize_confirm_window: Duration::ZERO,
+            live_limits: LiveLimits::default(),
             trust_on_first_use: false,
         }
     }

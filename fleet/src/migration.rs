@@ -45,7 +45,9 @@ pub struct Migration {
     pub operation_before: Option<Operation>,
     /// Whether an evacuation builds the disks again from the image.
     pub rebuilds: bool,
-    /// Targets that could not build the guest, each with the error.
+    /// What is particular to a live migration.
+    pub live: LiveMove,
+    /// Targets that could not build or receive the guest, each with the error.
     pub failures: BTreeMap<String, String>,
     /// Why the instance goes back without its user's request; empty for none.
     pub error: String,
@@ -69,6 +71,46 @@ pub enum MigrationKind {
     Resize,
     /// To another host, because its own is down and fenced.
     Evacuation,
+    /// To another host, while the guest runs.
+    Live,
+}
+
+/// What is particular to a live migration.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LiveMove {
+    /// How it was requested.
+    pub options: LiveOptions,
+    /// Whether source and target share the disks. Known as soon as there is a target.
+    pub is_shared: bool,
+    /// Whether the guest is to pause until its memory is on the target.
+    pub is_forced: bool,
+    /// Whether the source does not have the guest any longer: it has reported that, or is fenced.
+    pub has_left: bool,
+}
+
+/// How an instance is to be live-migrated.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LiveOptions {
+    /// Which hosts may be its target.
+    pub disks: LiveDisks,
+    /// The most that is sent, in MiB/s; 0 for no limit.
+    pub bandwidth_mib: u32,
+    /// After how many seconds of sending it is aborted, or forced; 0 for never.
+    pub timeout_s: u32,
+    /// Whether it is forced then.
+    pub forces_at_timeout: bool,
+}
+
+/// Which hosts may be the target of a live migration.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LiveDisks {
+    /// All: the disks are sent to those that do not share them.
+    #[default]
+    Any,
+    /// Those that share the disks with the source.
+    Shared,
+    /// Those that do not. The disks are sent.
+    Sent,
 }
 
 /// How a migration ended.
@@ -82,6 +124,10 @@ pub enum MigrationOutcome {
     Failed,
     /// The instance was evacuated.
     Evacuated,
+    /// The guest runs on the target.
+    Completed,
+    /// A user has aborted it: the guest stays on the source.
+    Aborted,
     /// The instance was deleted.
     Deleted,
 }
@@ -112,7 +158,10 @@ impl MoveNotice {
         let migration = before.migration().and_then(same);
         let is_resized = before.vm_state != VmState::Resized && after.vm_state == VmState::Resized;
         let arrived = migration
-            .filter(|of| is_resized || of.outcome == Some(MigrationOutcome::Evacuated))
+            .filter(|of| {
+                let arrived = [MigrationOutcome::Evacuated, MigrationOutcome::Completed];
+                is_resized || of.outcome.is_some_and(|outcome| arrived.contains(&outcome))
+            })
             .map(|of| Self::Arrived {
                 kind: of.kind_name(),
                 micros: of.updated_at.0.saturating_sub(of.created_at.0),
@@ -128,7 +177,13 @@ impl MigrationKind {
     /// Whether the source is no target.
     #[must_use]
     pub const fn leaves_host(self) -> bool {
-        matches!(self, Self::Cold | Self::Evacuation)
+        !matches!(self, Self::Resize)
+    }
+
+    /// Whether the source sets the disks aside, under the UUID of the migration.
+    #[must_use]
+    pub const fn sets_disks_aside(self) -> bool {
+        matches!(self, Self::Cold | Self::Resize)
     }
 }
 
@@ -140,6 +195,7 @@ impl Migration {
             MigrationKind::Cold => "migration",
             MigrationKind::Resize => "resize",
             MigrationKind::Evacuation => "evacuation",
+            MigrationKind::Live => "live-migration",
         }
     }
 
@@ -158,7 +214,12 @@ impl Migration {
             (Some(MigrationOutcome::Reverted), _) => "reverted",
             (Some(MigrationOutcome::Failed | MigrationOutcome::Deleted), _) => "failed",
             (Some(MigrationOutcome::Evacuated), _) if instance.is_evacuated_from(&self.source) => "done",
-            (Some(MigrationOutcome::Evacuated), _) => "completed",
+            (Some(MigrationOutcome::Evacuated | MigrationOutcome::Completed), _) => "completed",
+            (Some(MigrationOutcome::Aborted), _) => "cancelled",
+            (None, Some(Operation::LiveQueued)) => "queued",
+            (None, Some(Operation::LivePreparing)) => "preparing",
+            (None, Some(Operation::LiveRunning | Operation::LiveAborting)) => "running",
+            (None, Some(Operation::LiveSettling)) => "post-migrating",
             (None, Some(Operation::ResizePrep | Operation::EvacuatePrep)) => "pre-migrating",
             (None, Some(Operation::ResizeMigrating)) => "migrating",
             (None, Some(Operation::ResizeFinish | Operation::EvacuateFinish)) => "post-migrating",

@@ -99,7 +99,7 @@ pub use auth::{Auth, Identity, InvalidKeystone, Keystone, KeystoneSettings, Secr
 pub use control::{Control, ControlError, backup_online};
 pub use error::{Code, Failure};
 pub use files::raise_file_limit;
-pub use fleet::{FleetOptions, FleetState, StoredHost, StoredInstance};
+pub use fleet::{FleetOptions, FleetState, LiveLimits, StoredHost, StoredInstance};
 pub use grpc::{BindError, Grpc, InvalidTls, Tls};
 pub use health::{Health, HealthCheck};
 pub use http::cors::Cors;

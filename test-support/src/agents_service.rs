@@ -252,5 +252,6 @@ pub fn desired(instance: Uuid, generation: u64, goal: Goal, boot: u32, spec: &v1
         spec: (goal != Goal::Absent).then(|| spec.clone()),
         must_exist: false,
         disks: None,
+        transfer: None,
     }
 }

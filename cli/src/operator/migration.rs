@@ -10,7 +10,7 @@ use super::refusal::Answer;
 use super::{ProjectOptions, Scope};
 use crate::Ending;
 
-/// Show the moves of servers: resizes and migrations
+/// Show the moves of servers, abort or force live migrations
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -18,6 +18,8 @@ Examples:
   berth migration list --server web-1
   berth migration list --host compute-7 --all-projects
   berth migration show 6c0f0a52-1f9b-4c43-9d52-0a4b1f6e1c11
+  berth migration abort 6c0f0a52-1f9b-4c43-9d52-0a4b1f6e1c11            the server stays where it is
+  berth migration force-complete 6c0f0a52-1f9b-4c43-9d52-0a4b1f6e1c11   it is paused until it has moved
 
 A migration that is `finished` waits for `berth server resize confirm` or `revert`.")]
 pub(crate) struct Migrations {
@@ -34,6 +36,20 @@ enum Action {
     /// Show a move
     Show {
         /// The UUID of the move
+        #[arg(value_name = "MIGRATION")]
+        migration: String,
+        #[command(flatten)]
+        scope: Scope,
+    },
+    /// Abort a live migration: the server stays where it is, unless it has left in this moment
+    Abort {
+        #[arg(value_name = "MIGRATION")]
+        migration: String,
+        #[command(flatten)]
+        scope: Scope,
+    },
+    /// Complete a live migration that does not converge: the server is paused until its memory is on the target
+    ForceComplete {
         #[arg(value_name = "MIGRATION")]
         migration: String,
         #[command(flatten)]
@@ -57,8 +73,14 @@ struct List {
 }
 
 /// Nova's statuses that a move can have; empty for any.
-const STATUSES: [&str; 11] = [
+const STATUSES: [&str; 17] = [
     "",
+    "queued",
+    "preparing",
+    "running",
+    "completed",
+    "cancelled",
+    "done",
     "pre-migrating",
     "migrating",
     "post-migrating",
@@ -82,6 +104,15 @@ impl Migrations {
             Action::Show { migration, scope } => {
                 let wanted = GetMigrationRequest { migration, project: scope.project(&project) };
                 record(client.instances().get_migration(request(wanted)).await.answer()?).print(format)
+            }
+            Action::Abort { migration, scope } => {
+                let wanted = GetMigrationRequest { migration, project: scope.project(&project) };
+                record(client.instances().abort_migration(request(wanted)).await.answer()?).print(format)
+            }
+            Action::ForceComplete { migration, scope } => {
+                let wanted = GetMigrationRequest { migration, project: scope.project(&project) };
+                let forced = client.instances().force_complete_migration(request(wanted)).await;
+                record(forced.answer()?).print(format)
             }
         })
     }

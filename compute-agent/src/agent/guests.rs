@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{Agent, Finished, REMEMBERED};
 use crate::disks::{DiskRole, Incoming};
 use crate::guest::{Guest, Reaction};
-use crate::{Found, GuestPower, GuestRecord, GuestStep, Hypervisor, Job};
+use crate::{Found, GuestPower, GuestRecord, GuestStep, Hypervisor, Job, TargetState};
 
 impl<H: Hypervisor> Agent<H> {
     pub(super) fn adopt(&mut self, found: Vec<Found>) {
@@ -55,13 +55,15 @@ impl<H: Hypervisor> Agent<H> {
         self.with_guest(guest, Guest::disturbed);
     }
 
-    /// Offers the disks of a guest to another host, or to none, as its desired state says.
+    /// Offers the disks of a guest to another host, or to none, as its desired state says. Those of a guest that is to be sent are
+    /// offered without content.
     pub(super) fn offer(&mut self, instance: Uuid) {
         let desired = self.guests.get(&instance).and_then(Guest::desired);
-        let ticket = match desired.and_then(|desired| desired.disks.as_ref()) {
-            Some(DiskRole::Offer(ticket)) => Some(ticket.as_str()),
+        let ticket = desired.and_then(|desired| match (&desired.disks, &desired.transfer) {
+            (Some(DiskRole::Offer(ticket)), _) => Some(ticket.as_str()),
+            (_, Some(transfer)) if desired.goal == TargetState::Leaving => Some(transfer.ticket.as_str()),
             _ => None,
-        };
+        });
         self.offers.set(instance, ticket);
     }
 
@@ -71,14 +73,11 @@ impl<H: Hypervisor> Agent<H> {
             tracing::debug!(%instance, ?step);
             let desired = guest.desired();
             let spec = desired.and_then(|desired| desired.spec.clone());
-            let incoming = match desired.and_then(|desired| desired.disks.as_ref()) {
-                Some(DiskRole::Fetch(source)) if step == GuestStep::Fetch => {
-                    Some(Incoming::new(self.settings.peers.clone(), Arc::clone(source)))
-                }
-                _ => None,
-            };
+            let transfer = desired.and_then(|desired| desired.transfer.clone());
+            let source = desired.filter(|_| step == GuestStep::Fetch).and_then(|of| of.disk_source(instance));
+            let incoming = source.map(|source| Incoming::new(self.settings.peers.clone(), source));
             let hypervisor = Arc::clone(&self.hypervisor);
-            let job = Job { instance, step, spec, incoming };
+            let job = Job { instance, step, spec, incoming, transfer };
             self.tasks.spawn(async move { Finished::Step(instance, hypervisor.perform(job).await) });
         }
         if let Some(at) = reaction.wake_at {

@@ -32,7 +32,8 @@ fn state(power: GuestPower) -> State {
         GuestPower::ShutDown => State::ShutDown,
         GuestPower::Crashed => State::Crashed,
         GuestPower::Saved => State::Saved,
-        GuestPower::Running => State::Running,
+        GuestPower::Running | GuestPower::Leaving => State::Running,
+        GuestPower::Arriving => State::BeingReceived,
         GuestPower::Paused => State::Paused,
     }
 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::Entry;
 use crate::{GuestPower, GuestRecord};
 
-const POWERS: [GuestPower; 7] = [
+const POWERS: [GuestPower; 9] = [
     GuestPower::Gone,
     GuestPower::Kept,
     GuestPower::ShutDown,
@@ -17,6 +17,8 @@ const POWERS: [GuestPower; 7] = [
     GuestPower::Saved,
     GuestPower::Running,
     GuestPower::Paused,
+    GuestPower::Leaving,
+    GuestPower::Arriving,
 ];
 
 /// Reads the guests in a directory, which is created if it is missing.
@@ -95,7 +97,8 @@ mod tests {
             (one, GuestStep::Remember(record)),
             (other, GuestStep::RemoveDisks),
         ] {
-            let outcome = hypervisor.perform(Job { instance, step, spec: None, incoming: None }).await;
+            let outcome =
+                hypervisor.perform(Job { instance, step, spec: None, incoming: None, transfer: None }).await;
             outcome.result.expect("it can be done");
         }
         hypervisor.forget(other).await;

@@ -71,7 +71,7 @@ impl FakeStorage {
     ) -> Result<Option<u64>, Fault> {
         let mut all = self.disks();
         let Some(disks) = all.get_mut(&guest) else { return Ok(None) };
-        if disks.locked_by.is_some() {
+        if disks.locked_by.is_some_and(|by| by != host) {
             return Err(Fault::permanent("a process uses the disk: the guest still runs on its former host"));
         }
         let before = match disks.taken {
@@ -119,6 +119,13 @@ impl FakeStorage {
         let disks = all.entry(guest).or_insert(new);
         disks.data = data;
         disks.locked_by = matches!(power, GuestPower::Running | GuestPower::Paused).then_some(host);
+    }
+
+    /// A guest has arrived from another host, whose disks it uses.
+    pub(super) fn move_lock(&self, guest: Uuid, from: Uuid, to: Uuid) {
+        if let Some(disks) = self.disks().get_mut(&guest).filter(|disks| disks.locked_by == Some(from)) {
+            disks.locked_by = Some(to);
+        }
     }
 
     /// The host's guests have no process any longer.

@@ -1,5 +1,7 @@
 //! The choice of the next step: a table of desired and observed states.
 
+use berth_api::v1::transfer::Phase;
+
 use crate::disks::DiskRole;
 use crate::{DesiredState, GuestPower, GuestRecord, GuestStep, TargetState};
 
@@ -9,6 +11,8 @@ pub(super) enum Next {
     Do(GuestStep),
     /// Give the guest time to shut down.
     Wait,
+    /// The guest is on its way, and its hypervisor notices the end.
+    Await,
     /// The desired state cannot be reached.
     Impossible(&'static str),
 }
@@ -22,27 +26,49 @@ pub(super) enum TurningOff {
     Overdue,
 }
 
-/// The next step towards a desired state that is not reached. `has_started`: the guest was started for this generation.
+/// What was done for this generation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Done {
+    /// The guest was started.
+    pub(super) has_started: bool,
+    /// Its disks were fetched or taken over, or sending it was forced.
+    pub(super) has_acted: bool,
+}
+
+/// The next step towards a desired state that is not reached.
 pub(super) fn next(
     desired: &DesiredState,
     power: GuestPower,
     record: GuestRecord,
     turning_off: TurningOff,
-    has_started: bool,
+    done: Done,
 ) -> Next {
     if record.known < desired.generation {
         return Next::Do(GuestStep::Remember(GuestRecord { known: desired.generation, ..record }));
     }
     match desired.goal {
+        TargetState::Leaving => leaving(desired, power, done.has_acted),
+        TargetState::Arriving => arriving(desired, power, done.has_acted),
         TargetState::Absent => absent(power),
+        _ if power == GuestPower::Leaving => Some(Next::Do(GuestStep::StopSending)),
+        _ if power == GuestPower::Arriving => Some(Next::Await),
+        _ if power >= GuestPower::ShutDown && !done.has_acted && takes_over(desired).is_some() => {
+            takes_over(desired)
+        }
         TargetState::Shelved => shelved(power, turning_off),
         TargetState::Outgoing => outgoing(desired, power, turning_off),
         TargetState::Stopped => stopped(desired, power, turning_off),
         TargetState::Running | TargetState::Paused | TargetState::Suspended => {
-            alive(desired, power, record, turning_off, has_started)
+            alive(desired, power, record, turning_off, done.has_started)
         }
     }
-    .unwrap_or(Next::Do(GuestStep::Remember(GuestRecord { fulfilled: desired.generation, ..record })))
+    .unwrap_or(Next::Do(GuestStep::Remember(reached(desired, record))))
+}
+
+/// The record of a desired state that is reached. A guest that arrives is in the boot that it has on its way.
+fn reached(desired: &DesiredState, record: GuestRecord) -> GuestRecord {
+    let boot = if desired.goal == TargetState::Arriving { desired.boot } else { record.boot };
+    GuestRecord { fulfilled: desired.generation, boot, ..record }
 }
 
 /// `None`, here and below: the goal is reached.
@@ -51,8 +77,44 @@ fn absent(power: GuestPower) -> Option<Next> {
         GuestPower::Gone => None,
         GuestPower::Kept => Some(Next::Do(GuestStep::RemoveDisks)),
         GuestPower::ShutDown | GuestPower::Crashed | GuestPower::Saved => Some(Next::Do(GuestStep::Undefine)),
-        GuestPower::Running | GuestPower::Paused => Some(Next::Do(GuestStep::Destroy)),
+        GuestPower::Running | GuestPower::Paused | GuestPower::Leaving | GuestPower::Arriving => {
+            Some(Next::Do(GuestStep::Destroy))
+        }
     }
+}
+
+fn leaving(desired: &DesiredState, power: GuestPower, has_forced: bool) -> Option<Next> {
+    let is_sent = desired.is_in(Phase::Sending);
+    let is_forced = desired.transfer.as_ref().is_some_and(|of| of.is_forced);
+    match power {
+        GuestPower::Leaving if !is_sent => Some(Next::Do(GuestStep::StopSending)),
+        GuestPower::Leaving if is_forced && !has_forced => Some(Next::Do(GuestStep::ForceSending)),
+        GuestPower::Leaving => Some(Next::Await),
+        GuestPower::Running | GuestPower::Paused if is_sent => {
+            Some(Next::Do(GuestStep::Send { generation: desired.generation }))
+        }
+        GuestPower::ShutDown | GuestPower::Crashed | GuestPower::Saved if is_sent => {
+            Some(Next::Impossible("the guest does not run, so it cannot be sent"))
+        }
+        _ => None,
+    }
+}
+
+/// The disks are fetched again for each attempt: an earlier one may have left others. Later they may be in use already.
+fn arriving(desired: &DesiredState, power: GuestPower, has_fetched: bool) -> Option<Next> {
+    let is_shared = desired.transfer.as_ref().is_some_and(|of| of.is_shared);
+    match power {
+        _ if is_shared || !desired.is_in(Phase::Preparing) => None,
+        GuestPower::Gone => Some(Next::Do(GuestStep::Fetch)),
+        GuestPower::Kept if !has_fetched => Some(Next::Do(GuestStep::RemoveDisks)),
+        _ => None,
+    }
+}
+
+/// The step that makes shared disks of a guest that exists this host's.
+fn takes_over(desired: &DesiredState) -> Option<Next> {
+    let Some(DiskRole::Adopt { migration, may_build }) = desired.disks else { return None };
+    Some(Next::Do(GuestStep::Adopt { migration, generation: desired.generation, may_build }))
 }
 
 fn shelved(power: GuestPower, turning_off: TurningOff) -> Option<Next> {
@@ -62,7 +124,7 @@ fn shelved(power: GuestPower, turning_off: TurningOff) -> Option<Next> {
         }
         GuestPower::Kept => None,
         GuestPower::ShutDown | GuestPower::Crashed | GuestPower::Saved => Some(Next::Do(GuestStep::Undefine)),
-        GuestPower::Running | GuestPower::Paused => Some(turn_off(power, turning_off)),
+        _ => Some(turn_off(power, turning_off)),
     }
 }
 
@@ -81,7 +143,7 @@ fn outgoing(desired: &DesiredState, power: GuestPower, turning_off: TurningOff) 
         (GuestPower::ShutDown | GuestPower::Crashed | GuestPower::Saved, _) => {
             Some(Next::Do(GuestStep::Undefine))
         }
-        (GuestPower::Running | GuestPower::Paused, _) => Some(turn_off(power, turning_off)),
+        _ => Some(turn_off(power, turning_off)),
     }
 }
 
@@ -91,7 +153,7 @@ fn stopped(desired: &DesiredState, power: GuestPower, turning_off: TurningOff) -
         GuestPower::Kept => Some(Next::Do(GuestStep::Define)),
         GuestPower::ShutDown | GuestPower::Crashed => None,
         GuestPower::Saved => Some(Next::Do(GuestStep::DiscardSave)),
-        GuestPower::Running | GuestPower::Paused => Some(turn_off(power, turning_off)),
+        _ => Some(turn_off(power, turning_off)),
     }
 }
 
@@ -115,7 +177,7 @@ fn alive(
         }
         GuestPower::Saved => Some(Next::Do(GuestStep::Restore)),
         GuestPower::Running if turning_off != TurningOff::No => Some(turn_off(power, turning_off)),
-        GuestPower::Running | GuestPower::Paused => from_alive(desired, power, record),
+        _ => from_alive(desired, power, record),
     }
 }
 

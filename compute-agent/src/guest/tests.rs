@@ -15,31 +15,31 @@ use crate::{
 
 const GRACE: MonotonicMicros = 60_000_000;
 
-fn desired(generation: u64, goal: TargetState, boot: u32, hard: bool) -> DesiredState {
+pub(super) fn desired(generation: u64, goal: TargetState, boot: u32, hard: bool) -> DesiredState {
     let spec = Some(Arc::new(v1::GuestSpec::default()));
     let disks = (goal == TargetState::Outgoing).then_some(DiskRole::SetAside(MIGRATION));
-    DesiredState { generation, goal, boot, hard, must_exist: false, spec, disks }
+    DesiredState { generation, goal, boot, hard, must_exist: false, spec, disks, transfer: None }
 }
 
-const MIGRATION: Uuid = Uuid::from_u128(0xb);
+pub(super) const MIGRATION: Uuid = Uuid::from_u128(0xb);
 
 /// A guest, its state machine, and the running step.
-struct World {
-    guest: Guest,
-    power: GuestPower,
-    record: GuestRecord,
-    step: Option<GuestStep>,
+pub(super) struct World {
+    pub(super) guest: Guest,
+    pub(super) power: GuestPower,
+    pub(super) record: GuestRecord,
+    pub(super) step: Option<GuestStep>,
     wake_at: Option<MonotonicMicros>,
     now: MonotonicMicros,
     /// The highest generation that the state machine can know.
     latest: u64,
-    has_reported: bool,
+    pub(super) has_reported: bool,
     /// Steps that changed the guest.
-    done: Vec<GuestStep>,
+    pub(super) done: Vec<GuestStep>,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             guest: Guest::new(GuestPower::Gone, GuestRecord::default(), GRACE),
             power: GuestPower::Gone,
@@ -71,7 +71,7 @@ impl World {
         self.step = Some(step);
     }
 
-    fn apply(&mut self, desired: DesiredState) {
+    pub(super) fn apply(&mut self, desired: DesiredState) {
         let is_stale = desired.generation < self.latest;
         self.latest = self.latest.max(desired.generation);
         let reaction = self.guest.apply(desired, self.now);
@@ -79,14 +79,14 @@ impl World {
         self.take(reaction);
     }
 
-    fn disturb(&mut self, power: GuestPower) {
+    pub(super) fn disturb(&mut self, power: GuestPower) {
         self.power = power;
         let reaction = self.guest.disturbed();
         self.take(reaction);
     }
 
     /// Completes the running step. `is_done`: it took effect, even if it reports a fault.
-    fn complete(&mut self, fault: Option<Fault>, is_done: bool, obeys: bool) {
+    pub(super) fn complete(&mut self, fault: Option<Fault>, is_done: bool, obeys: bool) {
         let Some(step) = self.step.take() else { return };
         let mut result = fault.map_or(Ok(()), Err);
         if is_done {
@@ -123,14 +123,14 @@ impl World {
         self.take(reaction);
     }
 
-    fn restart(&mut self) {
+    pub(super) fn restart(&mut self) {
         self.step = None;
         self.latest = self.record.known;
         self.guest = Guest::new(self.power, self.record, GRACE);
     }
 
     /// Lets every step succeed until the state machine is idle.
-    fn settle(&mut self, obeys: bool) {
+    pub(super) fn settle(&mut self, obeys: bool) {
         for _ in 0..100 {
             if self.step.is_some() {
                 self.complete(None, true, obeys);
@@ -144,7 +144,13 @@ impl World {
         panic!("the guest does not settle: {:?}", self.guest);
     }
 
-    fn reach(&mut self, generation: u64, goal: TargetState, boot: u32, hard: bool) -> Vec<GuestStep> {
+    pub(super) fn reach(
+        &mut self,
+        generation: u64,
+        goal: TargetState,
+        boot: u32,
+        hard: bool,
+    ) -> Vec<GuestStep> {
         self.done.clear();
         self.apply(desired(generation, goal, boot, hard));
         self.settle(true);
@@ -516,7 +522,7 @@ fn by_itself(power: GuestPower, choice: usize) -> GuestPower {
         Paused => &[ShutDown, Crashed, Running, Saved, Kept],
         Saved => &[Running, Paused, ShutDown, Kept],
         ShutDown | Crashed => &[Running, Paused, Kept],
-        Kept | GuestPower::Gone => &[power],
+        Kept | GuestPower::Gone | GuestPower::Leaving | GuestPower::Arriving => &[power],
     };
     choices[choice % choices.len()]
 }
@@ -529,6 +535,7 @@ fn is_reached(goal: TargetState, power: GuestPower) -> bool {
         TargetState::Suspended => power == GuestPower::Saved,
         TargetState::Absent | TargetState::Outgoing => power == GuestPower::Gone,
         TargetState::Shelved => power == GuestPower::Kept,
+        TargetState::Leaving | TargetState::Arriving => unreachable!("live_tests.rs has these"),
     }
 }
 

@@ -80,7 +80,8 @@ impl Connection {
         Ok(Open { connect, _events: events })
     }
 
-    fn notify(&self, notice: Notice) {
+    /// Sends an event to the agent, if it listens.
+    pub(super) fn notify(&self, notice: Notice) {
         if let Some(notices) = &*self.notices.lock().unwrap_or_else(PoisonError::into_inner) {
             let _ = notices.send(notice);
         }

@@ -36,6 +36,7 @@ pub(super) struct Disks {
     directory: PathBuf,
     /// The UUID of this host. Before it is known, no disk is this host's.
     host: OnceLock<Uuid>,
+    has_direct_io: bool,
 }
 
 impl Disks {
@@ -45,7 +46,7 @@ impl Disks {
             // QEMU needs access below the directory, independent of the umask; no user needs to list it.
             fs::set_permissions(&directory, Permissions::from_mode(0o711))?;
         }
-        Ok(Self { directory, host: OnceLock::new() })
+        Ok(Self { has_direct_io: has_direct_io(&directory), directory, host: OnceLock::new() })
     }
 
     /// Prepares the disks of this host, as soon as its UUID is known: removes what interrupted operations left, and makes the disks of
@@ -160,6 +161,20 @@ impl Disks {
         })
     }
 
+    /// Takes over the disks that a guest on this host uses. Its QEMU has the locks.
+    pub(super) fn take_over_in_use(
+        &self,
+        guest: Uuid,
+        (migration, generation): (Uuid, u64),
+    ) -> Result<(), Fault> {
+        let (directory, host) = (self.files(guest).directory, self.host()?);
+        let fault = |error: io::Error| Fault::transient(format!("{}: {error}", directory.display()));
+        let unowned =
+            || Fault::permanent("the disks name no host: the agent of an earlier release made them");
+        let before = DiskOwner::read(&directory).map_err(fault)?.ok_or_else(unowned)?;
+        before.taken_by(host, migration, generation)?.write(&directory).map_err(fault)
+    }
+
     /// Takes over the disks of a guest on storage that hosts share. Returns whether there are any.
     pub(super) fn adopt(
         &self,
@@ -203,6 +218,40 @@ impl Disks {
             return Err(Fault::transient("no disks are set aside"));
         }
         self.files(guest).export()
+    }
+
+    /// The files that another host needs before a guest that runs is sent there: disks without content.
+    pub(super) fn export_empty(&self, guest: Uuid) -> Result<Vec<DiskPart>, Fault> {
+        let aside = self.aside(guest, self.host()?, "new");
+        let fault = |error: io::Error| Fault::transient(format!("{}: {error}", aside.display()));
+        if !self.has(guest) {
+            return Err(Fault::transient("there are no disks of the guest"));
+        }
+        remove(&aside).map_err(fault)?;
+        DirBuilder::new().mode(0o700).create(&aside).map_err(fault)?;
+        let empty = Files { directory: aside.clone() };
+        let exported = self.files(guest).copy_empty(&empty);
+        // Files that are open outlive their directory.
+        remove(&aside).map_err(fault)?;
+        exported
+    }
+
+    /// The sizes of a guest's disks, in GiB.
+    pub(super) fn sizes_gib(&self, guest: Uuid) -> Vec<f64> {
+        let files = self.files(guest);
+        let disks = files.locked().into_iter().filter_map(|disk| disk.metadata().ok());
+        // As precise as a downtime needs.
+        let mib = |bytes: u64| u32::try_from(bytes / MIB).unwrap_or(u32::MAX);
+        disks.map(|disk| f64::from(mib(disk.len())) / 1024.0).collect()
+    }
+
+    /// Whether the file system has direct I/O.
+    pub(super) const fn has_direct_io(&self) -> bool {
+        self.has_direct_io
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// Sets owner and mode of all guests' directories, including those of earlier releases.
@@ -254,6 +303,15 @@ impl Disks {
     fn aside(&self, instance: Uuid, host: Uuid, ending: &str) -> PathBuf {
         self.directory.join(format!("{instance}.{host}.{ending}"))
     }
+}
+
+fn has_direct_io(directory: &Path) -> bool {
+    let probe = directory.join(format!(".direct-io.{}", std::process::id()));
+    let mut options = File::options();
+    options.write(true).create_new(true).custom_flags(OFlags::DIRECT.bits().cast_signed());
+    let has_direct_io = options.open(&probe).is_ok();
+    let _ = fs::remove_file(probe); // without direct I/O, it may exist or not
+    has_direct_io
 }
 
 /// Makes `owner` the only user with access to a directory and its files. Links stay unchanged.

@@ -18,6 +18,8 @@ pub(super) struct Platform {
     pub(super) cpu_mode: CpuMode,
     /// The host's NUMA cells.
     pub(super) cells: Vec<Cell>,
+    /// Whether the disks are used without the host's page cache: then another host may use them next.
+    pub(super) has_direct_io: bool,
 }
 
 /// The XML description of a domain.
@@ -113,14 +115,14 @@ fn devices(platform: &Platform, blueprint: &Blueprint, files: &Files) -> Element
     let usb = Element::new("controller").attribute("type", "usb").attribute("model", "none");
     Element::new("devices")
         .child(text("emulator", &platform.emulator))
-        .children(disks(blueprint, files))
+        .children(disks(platform, blueprint, files))
         .child(usb)
         .child(serial)
         .children(blueprint.devices.iter().filter_map(|address| host_device(address)))
         .child(Element::new("memballoon").attribute("model", "none"))
 }
 
-fn disks(blueprint: &Blueprint, files: &Files) -> Vec<Element> {
+fn disks(platform: &Platform, blueprint: &Blueprint, files: &Files) -> Vec<Element> {
     let qcow2 = [
         (blueprint.root != Root::None, files.root()),
         (blueprint.ephemeral_gb > 0, files.ephemeral()),
@@ -128,10 +130,12 @@ fn disks(blueprint: &Blueprint, files: &Files) -> Vec<Element> {
     ];
     let there = qcow2.into_iter().filter(|(is_there, _)| *is_there).map(|(_, path)| (path, "qcow2"));
     let all = there.chain([(files.config_drive(), "raw")]);
-    all.zip('a'..).map(|((path, format), letter)| disk(&path, format, blueprint.bus, letter)).collect()
+    all.zip('a'..)
+        .map(|((path, format), letter)| disk(platform, (&path, format), blueprint.bus, letter))
+        .collect()
 }
 
-fn disk(path: &Path, format: &str, bus: Bus, letter: char) -> Element {
+fn disk(platform: &Platform, (path, format): (&Path, &str), bus: Bus, letter: char) -> Element {
     let (bus, prefix) = match bus {
         Bus::Virtio => ("virtio", "vd"),
         Bus::Sata => ("sata", "sd"),
@@ -140,9 +144,9 @@ fn disk(path: &Path, format: &str, bus: Bus, letter: char) -> Element {
     let target =
         Element::new("target").attribute("dev", format_args!("{prefix}{letter}")).attribute("bus", bus);
     let disk = Element::new("disk").attribute("type", "file").attribute("device", "disk");
-    disk.child(Element::new("driver").attribute("name", "qemu").attribute("type", format))
-        .child(Element::new("source").attribute("file", path.display()))
-        .child(target)
+    let driver = Element::new("driver").attribute("name", "qemu").attribute("type", format);
+    let driver = if platform.has_direct_io { driver.attribute("cache", "none") } else { driver };
+    disk.child(driver).child(Element::new("source").attribute("file", path.display())).child(target)
 }
 
 /// A PCI device; None if the address is not `domain:bus:slot.function`, which libvirt's addresses
@@ -201,6 +205,7 @@ mod tests {
             emulator: "/bin/qemu".into(),
             cpu_mode: CpuMode::HostModel,
             cells: vec![cell(0), cell(1)],
+            has_direct_io: is_accelerated,
         };
         let files = Disks::open(directory.path().to_owned()).expect("opens").files(blueprint.instance);
         describe(&platform, blueprint, &files, GuestRecord { known: 5, fulfilled: 4, boot: 2 }).to_string()

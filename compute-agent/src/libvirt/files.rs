@@ -72,6 +72,26 @@ impl Files {
         Ok(parts)
     }
 
+    /// Creates the same files elsewhere, with empty disks of the same sizes, to be sent to another host. The console's log is not needed
+    /// there.
+    pub(super) fn copy_empty(&self, empty: &Self) -> Result<Vec<DiskPart>, Fault> {
+        let fault = |path: &std::path::Path, error: io::Error| {
+            Fault::transient(format!("{}: {error}", path.display()))
+        };
+        for (from, to) in self.locked().into_iter().zip(empty.locked()).filter(|(from, _)| from.exists()) {
+            if from == self.config_drive() {
+                fs::copy(&from, &to).map_err(|error| fault(&from, error))?;
+            } else {
+                images::create_empty(&to, images::virtual_size(&from)?)?;
+            }
+        }
+        let mut parts = empty.export()?;
+        if let Some(root) = parts.iter_mut().find(|part| part.file.name == ROOT) {
+            root.file.image_sha256 = images::digest_below(&self.root())?;
+        }
+        Ok(parts)
+    }
+
     /// Writes what another host sends. Returns the digest of the image below the root disk; empty if there is none.
     pub(super) fn receive(&self, mut parts: Parts) -> Result<String, Fault> {
         let mut writing: Option<(File, v1::DiskFile, u64)> = None;

@@ -13,6 +13,7 @@ use super::disks::Parts;
 use super::fault::{fault, known};
 use super::records::{self, NAMESPACE};
 use super::{Inner, domain};
+use crate::disks::DiskPart;
 use crate::{Fault, Found, GuestPower, GuestRecord, GuestStep, Job, StepOutcome};
 
 impl Inner {
@@ -22,9 +23,22 @@ impl Inner {
             Some(parts) => self.fetch(job, parts),
             None => self.step(job),
         };
-        match self.power(job.instance) {
+        self.observed(job, result)
+    }
+
+    /// The outcome of a step, with the state of the guest after it.
+    pub(super) fn observed(&self, job: &Job, result: Result<(), Fault>) -> StepOutcome {
+        match self.power(job.instance, job.transfer.is_some()) {
             Ok(power) => StepOutcome { result, power: Some(power) },
             Err(fault) => StepOutcome { result: result.and(Err(fault)), power: None },
+        }
+    }
+
+    /// The files of a guest that another host fetches: all, or what it needs before the guest is sent.
+    pub(super) fn export(&self, guest: Uuid) -> Result<Vec<DiskPart>, Fault> {
+        match self.power(guest, false)? {
+            GuestPower::Running | GuestPower::Paused | GuestPower::Leaving => self.disks.export_empty(guest),
+            _ => self.disks.export(guest),
         }
     }
 
@@ -55,14 +69,48 @@ impl Inner {
         let asked = |error| fault("reading the UUID of a domain", &error);
         let instance = Uuid::from_bytes(domain.uuid().map_err(asked)?.into_bytes());
         let record = records::later(marked, self.records.get(instance));
-        Ok(Some(Found { instance, power: power_of(domain)?, record }))
+        Ok(Some(Found { instance, power: self.power_on_the_way(instance, domain, false)?, record }))
     }
 
-    fn power(&self, instance: Uuid) -> Result<GuestPower, Fault> {
+    fn power(&self, instance: Uuid, takes_part: bool) -> Result<GuestPower, Fault> {
         match self.domain(instance)? {
-            Some(domain) => power_of(&domain),
+            Some(domain) => self.power_on_the_way(instance, &domain, takes_part),
             None if self.disks.has(instance) => Ok(GuestPower::Kept),
             None => Ok(GuestPower::Gone),
+        }
+    }
+
+    /// The state of a domain that another host may send, or that may be sent to another host. `takes_part`: the service says so.
+    /// libvirt answers about the jobs of a hanging guest late, so it is not asked about one that runs and takes part in nothing.
+    fn power_on_the_way(
+        &self,
+        instance: Uuid,
+        domain: &Domain,
+        takes_part: bool,
+    ) -> Result<GuestPower, Fault> {
+        let power = power_of(domain)?;
+        if has_migrated(domain)? {
+            return Ok(GuestPower::Leaving); // libvirtd undefines it next
+        }
+        if !matches!(power, GuestPower::Running | GuestPower::Paused) {
+            return Ok(power);
+        }
+        if self.transfers.is_on_its_way(instance) {
+            return Ok(GuestPower::Leaving);
+        }
+        if power == GuestPower::Running && !takes_part {
+            return Ok(power);
+        }
+        match super::sys::job_operation(domain) {
+            Ok(Some(sys::VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT)) => Ok(GuestPower::Leaving),
+            Ok(Some(sys::VIR_DOMAIN_JOB_OPERATION_MIGRATION_IN)) => Ok(GuestPower::Arriving),
+            Ok(_) => Ok(power),
+            Err(error) => match known(&error) {
+                // libvirt has statistics of a guest that is sent, not of one that is received.
+                Some(ErrorNumber::OperationUnsupported) => Ok(GuestPower::Arriving),
+                Some(ErrorNumber::OperationInvalid) => Ok(power), // it has just ended
+                _ => Err(fault("reading the job of a domain", &error)),
+            },
         }
     }
 
@@ -72,7 +120,7 @@ impl Inner {
             GuestStep::Look => Ok(()),
             // A guest that is being removed needs no record in its domain, and the domain of a hanging guest is locked.
             GuestStep::Remember(record) if job.spec.is_none() => self.records.put(instance, record),
-            GuestStep::Remember(record) => self.remember(instance, record),
+            GuestStep::Remember(record) => self.remember(job, record),
             GuestStep::Prepare => self.prepare(job),
             GuestStep::Define => self.define(job),
             GuestStep::RemoveDisks => self.disks.remove(instance),
@@ -81,6 +129,9 @@ impl Inner {
             GuestStep::Adopt { migration, generation, may_build } => {
                 self.adopt(job, (migration, generation), may_build)
             }
+            GuestStep::Send { .. } => Err(Fault::permanent("sending outlives the step")), // `Libvirt::perform` begins it
+            GuestStep::ForceSending => self.force_sending(instance),
+            GuestStep::StopSending => self.stop_sending(instance),
             GuestStep::Return(migration) => self.disks.return_disks(instance, migration),
             GuestStep::Fetch => Err(Fault::permanent("desired_guest.disks: there is nothing to fetch")),
             GuestStep::Start => {
@@ -107,7 +158,7 @@ impl Inner {
         }
     }
 
-    fn on(
+    pub(super) fn on(
         &self,
         instance: Uuid,
         doing: &str,
@@ -119,9 +170,18 @@ impl Inner {
     }
 
     /// Stores the record in the state directory, and in the domain if one exists.
-    fn remember(&self, instance: Uuid, record: GuestRecord) -> Result<(), Fault> {
+    fn remember(&self, job: &Job, record: GuestRecord) -> Result<(), Fault> {
+        let instance = job.instance;
         self.records.put(instance, record)?;
         let Some(domain) = self.domain(instance)? else { return Ok(()) };
+        if job.transfer.is_some()
+            && matches!(
+                self.power_on_the_way(instance, &domain, true)?,
+                GuestPower::Leaving | GuestPower::Arriving
+            )
+        {
+            return Ok(()); // the domain is locked meanwhile
+        }
         let element = records::element("record", record).to_string();
         let asked = |error| fault("looking at a domain", &error);
         let live = if domain.is_active().map_err(asked)? { sys::VIR_DOMAIN_AFFECT_LIVE } else { 0 };
@@ -144,6 +204,12 @@ impl Inner {
     }
 
     fn adopt(&self, job: &Job, takeover: (Uuid, u64), may_build: bool) -> Result<(), Fault> {
+        let asked = |error| fault("looking at a domain", &error);
+        let is_active =
+            self.domain(job.instance)?.map(|domain| domain.is_active()).transpose().map_err(asked)?;
+        if is_active == Some(true) {
+            return self.disks.take_over_in_use(job.instance, takeover); // the lock on the disks is its own guest's
+        }
         let (blueprint, _) = self.blueprint(job)?;
         match self.disks.adopt(&blueprint, takeover, self.surveyed()?.capabilities.qemu_owner)? {
             true => Ok(()),
@@ -177,7 +243,7 @@ impl Inner {
     }
 
     /// The domain of a guest, if it exists.
-    fn domain(&self, instance: Uuid) -> Result<Option<Domain>, Fault> {
+    pub(super) fn domain(&self, instance: Uuid) -> Result<Option<Domain>, Fault> {
         let connect = self.connection.get()?;
         let domain = match connect.lookup_domain_by_uuid_string(&instance.to_string()) {
             Ok(domain) => domain,
@@ -186,6 +252,8 @@ impl Inner {
         };
         match record_of(&domain)? {
             Some(_) => Ok(Some(domain)),
+            // One that was received is gone as soon as it is received no longer.
+            None if connect.lookup_domain_by_uuid_string(&instance.to_string()).is_err() => Ok(None),
             None => Err(Fault::permanent("a domain with this UUID is on the host, and it is not Berth's")),
         }
     }
@@ -210,7 +278,16 @@ fn record_of(domain: &Domain) -> Result<Option<GuestRecord>, Fault> {
     Ok(None)
 }
 
-fn power_of(domain: &Domain) -> Result<GuestPower, Fault> {
+/// Whether a domain is off because its guest was sent to another host.
+fn has_migrated(domain: &Domain) -> Result<bool, Fault> {
+    let (_, reason) = domain.state().map_err(|error| fault("reading the state of a domain", &error))?;
+    Ok(matches!(
+        reason,
+        Enum::Known(DomainStateReason::Shutoff(reason)) if reason.is(DomainShutoffReason::Migrated)
+    ))
+}
+
+pub(super) fn power_of(domain: &Domain) -> Result<GuestPower, Fault> {
     let asked = |error: Error| fault("reading the state of a domain", &error);
     let (state, reason) = domain.state().map_err(asked)?;
     Ok(match state.known() {

@@ -74,6 +74,10 @@ impl Images {
         Self { directory }
     }
 
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// The image file with that name. `field` is the field of the spec that contains the name.
     pub(super) fn file(&self, field: &str, name: &str) -> Result<PathBuf, Fault> {
         let mut parts = Path::new(name).components();

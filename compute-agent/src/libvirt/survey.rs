@@ -41,6 +41,7 @@ impl Inner {
             host_uuid,
             hypervisor: v1::Hypervisor {
                 storage: self.storage(host_uuid)?.to_string(),
+                migration_target: self.migration_target(),
                 ..hypervisor(&connect, &capabilities, &platform)?
             },
             cpus: u32::try_from(capabilities.threads()).unwrap_or(u32::MAX),
@@ -54,6 +55,16 @@ impl Inner {
         let surveyed = Surveyed { capabilities, platform, parts: Part::all(&facts) };
         *self.surveyed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(surveyed));
         Ok(facts)
+    }
+
+    /// How other hosts send running guests to this one.
+    fn migration_target(&self) -> Option<v1::MigrationTarget> {
+        let directory = |path: &std::path::Path| path.to_string_lossy().into_owned();
+        self.config.migration_uri.clone().map(|uri| v1::MigrationTarget {
+            uri,
+            instances_directory: directory(self.disks.directory()),
+            images_directory: directory(self.images.directory()),
+        })
     }
 
     /// The identity of the storage of disks.
@@ -90,6 +101,7 @@ impl Inner {
             emulator: capabilities.emulator.clone().ok_or_else(missing)?,
             cpu_mode: self.config.cpu_mode,
             cells: capabilities.cells.clone(),
+            has_direct_io: self.disks.has_direct_io(),
         })
     }
 

@@ -6,6 +6,7 @@ use std::ptr;
 
 use uuid::Uuid;
 use virt::connect::Connect;
+use virt::domain::Domain;
 use virt::error::Error;
 use virt::sys;
 
@@ -84,6 +85,38 @@ unsafe extern "C" fn on_lifecycle(
 unsafe extern "C" fn free_notify(opaque: *mut c_void) {
     // SAFETY: `opaque` came from `Box::into_raw` of a `Notify`, and this is called once for each.
     drop(unsafe { Box::from_raw(opaque.cast::<Notify>()) });
+}
+
+/// The operation of the job that a domain has; `None` if it has none.
+pub(super) fn job_operation(domain: &Domain) -> Result<Option<sys::virDomainJobOperation>, Error> {
+    let (mut kind, mut count): (c_int, c_int) = (0, 0);
+    let mut values: sys::virTypedParameterPtr = ptr::null_mut();
+    // SAFETY: the domain is valid as long as `domain` lives, and libvirt writes to the three variables only.
+    let asked = unsafe {
+        sys::virDomainGetJobStats(domain.as_ptr(), &raw mut kind, &raw mut values, &raw mut count, 0)
+    };
+    if asked < 0 {
+        return Err(Error::last_error());
+    }
+    let mut operation: c_int = 0;
+    // SAFETY: libvirt has allocated `count` values, which are freed once, and names end with a zero.
+    let found = unsafe {
+        let name = sys::VIR_DOMAIN_JOB_OPERATION.as_ptr();
+        let found = sys::virTypedParamsGetInt(values, count, name, &raw mut operation);
+        sys::virTypedParamsFree(values, count);
+        found
+    };
+    let has_job = kind.cast_unsigned() != sys::VIR_DOMAIN_JOB_NONE && found > 0;
+    Ok(has_job.then(|| operation.cast_unsigned()))
+}
+
+/// Aborts the job of a domain.
+pub(super) fn abort_job(domain: &Domain) -> Result<(), Error> {
+    // SAFETY: the domain is valid as long as `domain` lives.
+    match unsafe { sys::virDomainAbortJob(domain.as_ptr()) } {
+        0.. => Ok(()),
+        _ => Err(Error::last_error()),
+    }
 }
 
 /// Total memory of the host in KiB. Unlike the node info and the NUMA cells, it includes memory

@@ -67,6 +67,7 @@ impl Machine {
         agent.arg("--instances").arg(&self.instances);
         let url = format!("http://{service}");
         agent.args(["--service", &url, "--libvirt-uri", &self.host.uri(), "--host-name", self.name]);
+        agent.args(["--migration-uri", &self.host.uri()]);
         // Twenty guests on a machine with two cores.
         agent.args(["--cpu-allocation-ratio", "16"]);
         self.agent = Some(agent.spawn().expect("it starts"));

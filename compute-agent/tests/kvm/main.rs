@@ -9,6 +9,7 @@ mod cloud;
 mod evacuations;
 mod host;
 mod lab;
+mod live;
 mod moves;
 mod outside;
 mod service;

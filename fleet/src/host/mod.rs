@@ -100,6 +100,19 @@ pub struct HypervisorInfo {
     pub disks_port: u32,
     /// Identifies the storage of its guests' disks: hosts with the same identity share it. Nil if it is unknown.
     pub storage: Uuid,
+    /// How other hosts send running guests to it; `None` if they cannot.
+    pub migration_target: Option<MigrationTarget>,
+}
+
+/// How other hosts send running guests to a hypervisor.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MigrationTarget {
+    /// Where their hypervisors reach this one.
+    pub uri: String,
+    /// The directory with the disks of guests.
+    pub instances_directory: String,
+    /// The directory with images.
+    pub images_directory: String,
 }
 
 /// A provider that an agent reported: which of its traits are the agent's.

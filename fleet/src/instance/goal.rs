@@ -5,7 +5,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::{Desired, Instance, InstanceSpec, VmState};
-use crate::migration::MigrationKind;
+use crate::migration::LiveOptions;
 use crate::operation::Operation;
 
 /// The state that an agent is to bring a guest to.
@@ -25,6 +25,10 @@ pub enum Goal {
     Absent,
     /// It is off, and its disks are set aside for its migration.
     Outgoing,
+    /// It stays as it is, and is sent to another host or not, as the transfer says.
+    Leaving,
+    /// It is not on the host yet, and another host may send it.
+    Arriving,
 }
 
 /// Where the disks of a guest go to or come from, in a move.
@@ -69,6 +73,38 @@ pub enum DiskMove {
     },
 }
 
+/// A live migration, as both sides need to know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transfer {
+    /// The migration.
+    pub migration: Uuid,
+    /// Admits the target to the description of the guest's disks.
+    pub ticket: Uuid,
+    /// The host that has the guest.
+    pub source: String,
+    /// The host that gets it.
+    pub target: String,
+    /// Whether both share its disks. Else they are sent.
+    pub is_shared: bool,
+    /// How far it is.
+    pub phase: TransferPhase,
+    /// Whether the guest is to pause until its memory is on the target.
+    pub is_forced: bool,
+    /// How it was requested.
+    pub options: LiveOptions,
+}
+
+/// How far a live migration is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransferPhase {
+    /// The target makes disks, which the source describes. In no other phase may the target touch them.
+    Preparing,
+    /// The source sends the guest.
+    Sending,
+    /// The source is to stop sending it.
+    Stopping,
+}
+
 /// What a host's agent is to do for an instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DesiredGuest {
@@ -86,6 +122,8 @@ pub struct DesiredGuest {
     pub spec: Option<Arc<InstanceSpec>>,
     /// Where its disks go to or come from; `None` if they stay.
     pub disks: Option<DiskMove>,
+    /// The live migration of [`Goal::Leaving`] and [`Goal::Arriving`].
+    pub transfer: Option<Transfer>,
 }
 
 impl Instance {
@@ -106,7 +144,41 @@ impl Instance {
         let mut guests: Vec<DesiredGuest> = leftovers.map(|host| self.leftover(host)).collect();
         guests.extend(self.desired_guest());
         guests.extend(self.desired_set_aside());
+        guests.extend(self.desired_arrival());
         guests
+    }
+
+    /// The live migration, while both sides take part in it.
+    fn transfer(&self) -> Option<Transfer> {
+        let phase = match self.operation? {
+            Operation::LivePreparing => TransferPhase::Preparing,
+            Operation::LiveRunning => TransferPhase::Sending,
+            Operation::LiveAborting => TransferPhase::Stopping,
+            _ => return None,
+        };
+        let migration = self.migration()?;
+        Some(Transfer {
+            migration: migration.uuid,
+            ticket: migration.ticket,
+            source: migration.source.clone(),
+            target: migration.target.clone(),
+            is_shared: migration.live.is_shared,
+            phase,
+            is_forced: migration.live.is_forced,
+            options: migration.live.options.clone(),
+        })
+    }
+
+    /// The guest on the target of a live migration, before it is there.
+    fn desired_arrival(&self) -> Option<DesiredGuest> {
+        let transfer = self.transfer()?;
+        Some(DesiredGuest {
+            desired: self.desired,
+            goal: Goal::Arriving,
+            spec: Some(Arc::clone(&self.spec)),
+            transfer: Some(transfer.clone()),
+            ..self.absent(&transfer.target, self.uuid)
+        })
     }
 
     /// Nothing of the guest is to be left on the host. A host that took disks over in an evacuation that goes on returns them.
@@ -134,6 +206,7 @@ impl Instance {
             must_exist: false,
             spec: None,
             disks: None,
+            transfer: None,
         }
     }
 
@@ -148,10 +221,18 @@ impl Instance {
             instance: self.uuid,
             desired: self.desired,
             goal,
-            must_exist: self.operation.is_none_or(|operation| operation.rules().expects_guest()),
+            must_exist: self.must_exist(),
             spec: (goal != Goal::Absent).then(|| self.acting_spec()),
             disks: self.disk_move(),
+            transfer: self.transfer(),
         })
+    }
+
+    fn must_exist(&self) -> bool {
+        // A target whose guest ends before it has taken the shared disks over has nothing of it yet.
+        let may_be_missing = self.operation == Some(Operation::LiveSettling)
+            && self.migration().is_some_and(|migration| migration.live.is_shared);
+        !may_be_missing && self.operation.is_none_or(|operation| operation.rules().expects_guest())
     }
 
     /// Where the disks of the guest go to or come from.
@@ -165,6 +246,9 @@ impl Instance {
                 Some(DiskMove::Fetch { migration: uuid, ticket, source })
             }
             Operation::ResizeRestoring => Some(DiskMove::TakeBack { migration: uuid }),
+            Operation::LiveSettling if migration.live.is_shared => {
+                Some(DiskMove::Adopt { migration: uuid, may_build: false })
+            }
             Operation::EvacuateFinish if !migration.rebuilds => {
                 Some(DiskMove::Adopt { migration: uuid, may_build: self.vm_state == VmState::Building })
             }
@@ -174,7 +258,7 @@ impl Instance {
 
     /// The disks that the source of the open migration has set aside.
     fn desired_set_aside(&self) -> Option<DesiredGuest> {
-        let migration = self.migration().filter(|migration| migration.kind != MigrationKind::Evacuation)?;
+        let migration = self.migration().filter(|migration| migration.kind.sets_disks_aside())?;
         let absent = || Some(self.absent(&migration.source, migration.uuid));
         let ticket = match self.operation {
             Some(Operation::ResizeConfirming) => return absent(),

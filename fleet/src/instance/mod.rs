@@ -24,12 +24,12 @@ use uuid::Uuid;
 use crate::Fleet;
 use crate::error::FleetError;
 use crate::flavor::Flavor;
-use crate::migration::{Migration, MigrationKind, MoveNotice};
+use crate::migration::{Migration, MoveNotice};
 use crate::named::Named;
 use crate::operation::Operation;
 
 pub use create::{Creation, MAX_INSTANCES, Recorded};
-pub use goal::{DesiredGuest, DiskMove, Goal};
+pub use goal::{DesiredGuest, DiskMove, Goal, Transfer, TransferPhase};
 pub use words::{power_state, status, vm_state};
 pub use zone::RequestedZone;
 
@@ -223,7 +223,7 @@ impl Instance {
         let is_deleted = self.operation == Some(Operation::Delete);
         let moves = self.migration().map(|migration| {
             // Of an instance that is to be deleted, the source may still have the disks that it set aside.
-            let sets_aside = migration.kind != MigrationKind::Evacuation;
+            let sets_aside = migration.kind.sets_disks_aside();
             let source = (sets_aside || !is_deleted).then_some(&migration.source);
             [source, (!is_deleted).then_some(&migration.target)]
         });

@@ -36,6 +36,9 @@ pub const fn power_state(power: Power) -> &'static str {
 #[must_use]
 pub const fn status(instance: &Instance) -> &'static str {
     match (instance.vm_state, instance.operation) {
+        (VmState::Active | VmState::Paused | VmState::Stopped, _) if instance.is_live_migrating() => {
+            "MIGRATING"
+        }
         (_, Some(Operation::EvacuatePrep | Operation::EvacuateFinish)) => "REBUILD",
         (VmState::Active | VmState::Stopped, Some(Operation::Reboot { hard: false })) => "REBOOT",
         (

@@ -11,6 +11,7 @@
 //! | `shelve.rs` | shelve, unshelve |
 //! | `resize.rs`, `resize/` | resize, cold migration: prepare, leave, arrive, confirm, revert |
 //! | `evacuate.rs`, `evacuate/` | evacuation of an instance, and of all on a host |
+//! | `live.rs`, `live/` | live migration |
 //! | `delete.rs` | delete |
 //!
 //! What all share: `report.rs` (an agent's report), `unexpected.rs` (guests that change without Berth), `restart.rs` (after
@@ -20,6 +21,7 @@
 mod build;
 mod delete;
 mod evacuate;
+mod live;
 mod power;
 mod reboot;
 mod report;
@@ -39,6 +41,7 @@ use crate::instance::{Goal, Instance, Lock, Power, VmState, vm_state};
 use crate::named::Named;
 
 pub use evacuate::{EvacuationPhase, EvacuationRequest, HostEvacuation, HostEvacuationState};
+pub use live::{LiveLimits, LiveRequest};
 pub use report::{GuestReport, GuestState};
 pub use resize::ResizeRequest;
 pub use shelve::Unshelving;
@@ -89,6 +92,16 @@ pub enum Operation {
     EvacuatePrep,
     /// Its guest is built on the target.
     EvacuateFinish,
+    /// Its live migration waits for its turn, or for a target.
+    LiveQueued,
+    /// The target prepares to receive its guest.
+    LivePreparing,
+    /// Its guest is sent to the target.
+    LiveRunning,
+    /// The source is to stop sending its guest.
+    LiveAborting,
+    /// The target has its guest, and takes its disks over.
+    LiveSettling,
 }
 
 /// The rules of an operation.
@@ -156,6 +169,11 @@ impl Operation {
             Self::ResizeRestoring => &resize::Arrive { on_source: true },
             Self::EvacuatePrep => &evacuate::Prepare,
             Self::EvacuateFinish => &evacuate::Finish,
+            Self::LiveQueued => &live::Queued,
+            Self::LivePreparing => &live::Preparing,
+            Self::LiveRunning => &live::Running,
+            Self::LiveAborting => &live::Aborting,
+            Self::LiveSettling => &live::Settling,
         }
     }
 

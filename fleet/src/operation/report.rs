@@ -39,6 +39,8 @@ pub enum GuestState {
     Saved,
     /// The guest is not defined; its disks are kept.
     Shelved,
+    /// The guest is received from another host, and its vCPUs do not run.
+    Arriving,
     /// Nothing of the guest is left.
     Absent,
 }
@@ -387,6 +389,8 @@ pub(super) const fn power(state: GuestState) -> Power {
         GuestState::ShutDown => Power::Shutdown,
         GuestState::Crashed => Power::Crashed,
         GuestState::Saved => Power::Suspended,
-        GuestState::Absent | GuestState::Shelved | GuestState::Unknown => Power::NoState,
+        GuestState::Absent | GuestState::Shelved | GuestState::Arriving | GuestState::Unknown => {
+            Power::NoState
+        }
     }
 }

@@ -7,6 +7,7 @@ use berth_placement::Timestamp;
 
 use crate::Fleet;
 use crate::instance::{Instance, VmState};
+use crate::migration::Migration;
 use crate::operation::Operation;
 
 impl Fleet {
@@ -48,7 +49,18 @@ impl Fleet {
             );
             !goes_back && instance.migration().is_some_and(|migration| self.has_exchanged_claims(migration))
         };
-        for instance in self.instances(is_exchanged) {
+        let is_cancelled = |instance: &Instance| {
+            let is_claimed =
+                !matches!(instance.operation, Some(Operation::LiveQueued | Operation::LiveSettling));
+            let holds = |migration: &Migration| self.holds_capacity(migration.uuid);
+            let is_live = instance.is_live_migrating() && is_claimed;
+            is_live && !instance.migration().is_some_and(holds)
+        };
+        for instance in self.instances(|instance| is_exchanged(instance) || is_cancelled(instance)) {
+            if instance.is_live_migrating() {
+                self.cancel_move(instance.uuid, "the migration was cancelled", now);
+                continue;
+            }
             if instance.is_evacuating() {
                 self.repair_evacuation(&instance, now);
                 continue;

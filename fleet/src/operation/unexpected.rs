@@ -31,7 +31,8 @@ pub(super) const fn consequence(
     use VmState::{Active, Building, Deleted, Error, Paused, Resized, ShelvedOffloaded, Stopped, Suspended};
     match (instance, found) {
         // A shelved instance holds no capacity: whatever runs of it, it stays shelved.
-        (Building | Deleted | ShelvedOffloaded, _) | (_, GuestState::Absent | GuestState::Unknown) => Ignore,
+        (Building | Deleted | ShelvedOffloaded, _)
+        | (_, GuestState::Absent | GuestState::Arriving | GuestState::Unknown) => Ignore,
         (Error, GuestState::Shelved | GuestState::Paused) => Ignore,
         (_, GuestState::Shelved) => Undefined,
 
@@ -72,7 +73,7 @@ pub(super) const fn natural(state: GuestState) -> Option<VmState> {
         GuestState::Paused => Some(VmState::Paused),
         GuestState::ShutDown | GuestState::Crashed => Some(VmState::Stopped),
         GuestState::Saved => Some(VmState::Suspended),
-        GuestState::Absent | GuestState::Shelved | GuestState::Unknown => None,
+        GuestState::Absent | GuestState::Shelved | GuestState::Arriving | GuestState::Unknown => None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use berth_fleet::{DesiredGuest, DiskMove, Goal, GuestReport, GuestState, Session};
+use berth_fleet::{DesiredGuest, DiskMove, Goal, GuestReport, GuestState, Session, Transfer, TransferPhase};
 use uuid::Uuid;
 
 /// What an agent knows of a guest, and what its disks contain.
@@ -12,13 +12,15 @@ pub(crate) struct Guest {
     /// The latest generation that was applied or failed.
     pub(crate) generation: u64,
     /// Why it failed; empty if it was applied.
-    error: String,
+    pub(crate) error: String,
     /// The content of its disks; each build writes another.
     pub(crate) data: u64,
     /// Whether it is only the disks of a guest that moved: without a domain, nothing of it can run.
     is_set_aside: bool,
     /// Whether its disks belong to another host of the same storage by now: only a domain is left.
     pub(crate) is_bereft: bool,
+    /// The live migration for which the host is ready to receive it.
+    pub(crate) expected_by: Option<Uuid>,
     /// The migration for which its disks were taken over, and the host that had them before.
     pub(crate) origin: Option<(Uuid, usize)>,
 }
@@ -31,6 +33,7 @@ impl Guest {
         data: 0,
         is_set_aside: false,
         is_bereft: false,
+        expected_by: None,
         origin: None,
     };
 
@@ -42,6 +45,30 @@ impl Guest {
 
     fn exists(&self) -> bool {
         self.state != GuestState::Absent
+    }
+
+    /// Takes part in a live migration. A guest that is sent runs on the other host afterwards, which the world sees to.
+    fn take_part(&mut self, goal: Goal, transfer: &Transfer, attempt: Attempt) {
+        let is_sent = transfer.phase == TransferPhase::Sending;
+        match (goal, self.state) {
+            (Goal::Leaving, GuestState::Running | GuestState::Paused) if is_sent => match attempt.sent {
+                Sent::Leaves => self.state = GuestState::Shelved, // its disks are left
+                Sent::Stays | Sent::IsOnItsWay => "it was not received".clone_into(&mut self.error),
+            },
+            (Goal::Leaving, GuestState::Absent | GuestState::Shelved) => {}
+            (Goal::Leaving, _) if is_sent => "it does not run".clone_into(&mut self.error),
+            (Goal::Arriving, GuestState::Absent) if attempt.fails => {
+                "there is no space".clone_into(&mut self.error);
+            }
+            (Goal::Arriving, GuestState::Absent | GuestState::Shelved) => {
+                self.expected_by = Some(transfer.migration);
+                if !transfer.is_shared && transfer.phase == TransferPhase::Preparing {
+                    // Disks of the right size, without content.
+                    (self.state, self.data) = (GuestState::Shelved, 0);
+                }
+            }
+            _ => {}
+        }
     }
 }
 
@@ -69,6 +96,19 @@ pub(crate) struct Attempt {
     /// The content of the disks on the shared storage, and the host that had them before; `None` if there are none, or if a guest
     /// uses them.
     pub(crate) adopted: Option<(u64, usize)>,
+    /// What becomes of a guest that is to be sent.
+    pub(crate) sent: Sent,
+}
+
+/// What becomes of a guest that is to be sent to another host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// It has left.
+    Leaves,
+    /// It stays, with an error.
+    Stays,
+    /// It is still on its way.
+    IsOnItsWay,
 }
 
 impl HostModel {
@@ -86,6 +126,11 @@ impl HostModel {
         }
         // A repeated desired state is only reported again, but a removal is tried again.
         if generation > guest.generation || desired.goal == Goal::Absent {
+            let is_sent = desired.transfer.as_ref().is_some_and(|of| of.phase == TransferPhase::Sending)
+                && desired.goal == Goal::Leaving;
+            if is_sent && is_alive(guest) && attempt.sent == Sent::IsOnItsWay {
+                return; // it concludes later
+            }
             self.bring_about(&desired, attempt);
         }
         self.reports.push_back(self.guests[&uuid].report(uuid));
@@ -96,6 +141,12 @@ impl HostModel {
         let mut guest = self.guests[&uuid].clone();
         guest.generation = desired.desired.generation;
         guest.error.clear();
+        guest.expected_by = None;
+        if let Some(transfer) = &desired.transfer {
+            guest.take_part(desired.goal, transfer, attempt);
+            self.guests.insert(uuid, guest);
+            return;
+        }
         let is_removed = desired.goal == Goal::Absent && !guest.exists();
         let outcome = match attempt.fails && !is_removed {
             true => Err("it failed"),
@@ -125,6 +176,9 @@ impl HostModel {
                     }
                 }
             }
+        }
+        if guest.is_bereft && guest.state == GuestState::Shelved {
+            guest.state = GuestState::Absent; // the disks are another host's
         }
         self.guests.insert(uuid, guest);
     }
@@ -186,5 +240,10 @@ fn state(goal: Goal) -> GuestState {
         Goal::Suspended => GuestState::Saved,
         Goal::Shelved => GuestState::Shelved,
         Goal::Absent | Goal::Outgoing => GuestState::Absent,
+        Goal::Leaving | Goal::Arriving => unreachable!("they change no state"),
     }
+}
+
+pub(crate) fn is_alive(guest: &Guest) -> bool {
+    matches!(guest.state, GuestState::Running | GuestState::Paused)
 }

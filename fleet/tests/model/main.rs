@@ -2,9 +2,11 @@
 //!
 //! The world knows what is really on each host. An agent receives desired guests late, twice or not at all, fails, and loses its
 //! connection with the reports that were on their way. Guests change by themselves. Hosts lose their power and get it back, two of them
-//! share storage, and dead ones are evacuated. After every step:
+//! share storage, and dead ones are evacuated. Running guests are sent to other hosts, with their disks or without. After every step:
 //!
 //! - no instance runs on two hosts;
+//! - no host erases disks that a guest on another host uses;
+//! - no host sends or receives more guests at a time than it may;
 //! - a guest that may run has capacity on its host, as its instance or as the open migration of that;
 //! - every host with remains of an instance is one of its places;
 //! - an instance has the disks that were built for it, wherever it has moved;
@@ -63,6 +65,16 @@ enum Step {
         instance: usize,
         host: usize,
         resizes: bool,
+    },
+    /// Moves the instance while its guest runs.
+    Live {
+        instance: usize,
+        host: usize,
+    },
+    /// Aborts a live migration, or forces it.
+    Steer {
+        migration: usize,
+        aborts: bool,
     },
     /// Confirms the move of an instance that has moved.
     Confirm {
@@ -133,6 +145,10 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any_instance.clone().prop_map(|instance| Step::Delete { instance }),
         6 => (any_instance.clone(), any_host.clone(), any::<bool>())
             .prop_map(|(instance, host, resizes)| Step::Move { instance, host, resizes }),
+        6 => (any_instance.clone(), any_host.clone())
+            .prop_map(|(instance, host)| Step::Live { instance, host }),
+        3 => (0..4_usize, prop::bool::weighted(0.7))
+            .prop_map(|(migration, aborts)| Step::Steer { migration, aborts }),
         3 => any_instance.clone().prop_map(|instance| Step::Confirm { instance }),
         3 => any_instance.clone().prop_map(|instance| Step::Revert { instance }),
         4 => Just(Step::Reconcile),
@@ -152,7 +168,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// How many migrations of the runs ended in each way.
-type Outcomes = [usize; 5];
+type Outcomes = [usize; 7];
 
 #[test]
 fn no_run_breaks_an_invariant() {
@@ -174,6 +190,6 @@ fn no_run_breaks_an_invariant() {
     let outcomes = outcomes.into_inner();
     assert!(
         outcomes.iter().all(|count| *count > 0),
-        "confirmed, reverted, failed, open, evacuated: {outcomes:?}"
+        "confirmed, reverted, failed, open, evacuated, completed, aborted: {outcomes:?}"
     );
 }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use berth_fleet::{
     Creation, DiskMove, EvacuationRequest, Flavor, Fleet, FleetOptions, Goal, GuestState, HostStatus,
-    HypervisorInfo, Instance, Introduction, Migration, MigrationKind, MigrationOutcome, Moment, Monotonic,
-    Named, Operation, Recorded, ReportedInventory, ReportedProvider, ResizeRequest, Session, State, VmState,
+    HypervisorInfo, Instance, Introduction, LiveOptions, LiveRequest, Migration, MigrationKind,
+    MigrationOutcome, Moment, Monotonic, Named, Operation, Recorded, ReportedInventory, ReportedProvider,
+    ResizeRequest, Session, State, TransferPhase, VmState,
 };
 use berth_placement::{Allocation, ConsumerWrite, ExpectedGeneration, Index, Inventory, Owner, Timestamp};
 use uuid::Uuid;
 
-use crate::host::{Attempt, Guest, HostModel};
+use crate::host::{Attempt, Guest, HostModel, Sent, is_alive};
 use crate::{HOSTS, OPERATIONS, Step};
 
 const CAPACITY: u32 = 4;
@@ -153,6 +154,12 @@ impl World {
                     self.begin_move(uuid, host, resizes);
                 }
             }
+            Step::Live { instance, host } => {
+                if let Some(uuid) = self.instance(instance) {
+                    self.begin_live(uuid, host);
+                }
+            }
+            Step::Steer { migration, aborts } => self.steer(migration, aborts),
             Step::Confirm { instance } => {
                 if let Some(uuid) = self.moved(instance) {
                     let name = uuid.to_string();
@@ -257,7 +264,15 @@ impl World {
                 || self.fleet.share_storage(&migration.source, &host.name);
             let is_dead =
                 self.hosts.iter().position(|of| of.name == host.name).is_some_and(|at| self.dead[at]);
-            !stays && keeps && !is_dead && !migration.failures.contains_key(&host.name)
+            let is_busy =
+                migration.kind == MigrationKind::Live && self.fleet.busy_targets().contains(&host.name);
+            let has_remains = instance.location.leftovers.contains(&host.name);
+            !stays
+                && keeps
+                && !is_dead
+                && !is_busy
+                && !has_remains
+                && !migration.failures.contains_key(&host.name)
         };
         let hosts = (0..HOSTS).map(|number| &self.hosts[(from + number) % HOSTS]);
         let mut claimed = hosts.filter(is_possible).filter(|host| self.claim_target(instance, host));
@@ -283,6 +298,43 @@ impl World {
             None => self.fleet.cancel_move(uuid, "no host", now.wall),
         }
         self.fleet.end_placing(&[uuid]);
+    }
+
+    fn begin_live(&mut self, uuid: Uuid, from: usize) {
+        let now = self.now();
+        let name = uuid.to_string();
+        let [migration, ticket] = [(); 2].map(|()| {
+            self.uuids += 1;
+            Uuid::from_u128(self.uuids)
+        });
+        let request = LiveRequest { host: None, options: LiveOptions::default(), migration, ticket };
+        let named = Named { name: &name, project: "" };
+        let Ok(instance) = self.fleet.begin_live(named, &request, ("user", false), now.wall) else { return };
+        self.migrations.push(migration);
+        assert!(self.fleet.begin_live(named, &request, ("user", false), now.wall).is_err(), "two moves");
+        if self.fleet.may_send(&instance.location.host) {
+            match self.choose_target(&instance, from) {
+                Some(target) => self.fleet.leave_source(uuid, &target, now.wall),
+                None => self.fleet.cancel_move(uuid, "no host", now.wall),
+            }
+        }
+        self.fleet.end_placing(&[uuid]);
+    }
+
+    /// Aborts an open migration, or forces it. One that is no live migration refuses that.
+    fn steer(&mut self, migration: usize, aborts: bool) {
+        let now = self.now();
+        let open = self.fleet.migrations(|it, of| of.outcome.is_none() && it.is_live_migrating());
+        let Some((instance, migration)) = open.get(migration % open.len().max(1)) else { return };
+        let user = ("user", false);
+        if aborts {
+            let aborted = self.fleet.abort_live(migration.uuid, user, now.wall);
+            let has_target = instance.operation == Some(Operation::LiveSettling) || migration.live.has_left;
+            assert_eq!(aborted.is_err(), has_target, "it is too late only when the guest has left");
+        } else {
+            let forced = self.fleet.force_live(migration.uuid, user, now.wall);
+            assert_eq!(forced.is_ok(), instance.operation == Some(Operation::LiveRunning));
+        }
     }
 
     /// The host loses its power: its guests are off, and nothing reaches it until [`Self::reconnect`].
@@ -424,12 +476,7 @@ impl World {
         for uuid in self.instances.clone() {
             let now = self.now();
             self.fleet.finish_deletion(uuid);
-            if let Some(instance) = self.fleet.next_target(uuid, now) {
-                match self.choose_target(&instance, 0) {
-                    Some(target) => self.fleet.retarget(uuid, &target, now.wall),
-                    None => self.fleet.abandon_move(uuid, "no host", now.wall),
-                }
-            }
+            self.find_target(uuid, 0);
             let Some(instance) = self.fleet.next_build(uuid, now) else { continue };
             let failed = &instance.location.failures;
             let held = self.fleet.holds_capacity(uuid);
@@ -440,6 +487,19 @@ impl World {
                 Some(host) => drop(self.fleet.spawn(uuid, &host, now.wall)),
                 None => self.fleet.give_up(uuid, "no host", now.wall),
             }
+        }
+    }
+
+    /// Claims a target for a move that needs one now.
+    fn find_target(&mut self, uuid: Uuid, from: usize) {
+        let now = self.now();
+        let Some(instance) = self.fleet.next_target(uuid, now) else { return };
+        let is_first = instance.operation == Some(Operation::LiveQueued);
+        match self.choose_target(&instance, from) {
+            Some(target) if is_first => self.fleet.leave_source(uuid, &target, now.wall),
+            Some(target) => self.fleet.retarget(uuid, &target, now.wall),
+            None if is_first => self.fleet.cancel_move(uuid, "no host", now.wall),
+            None => self.fleet.abandon_move(uuid, "no host", now.wall),
         }
     }
 
@@ -469,7 +529,17 @@ impl World {
         });
         let adopted = self.shared_disks(host, uuid);
         let had = self.hosts[host].has(uuid).is_some();
-        self.hosts[host].apply(uuid, Attempt { fails, leaves, data, fetched, adopted });
+        let before_it = self.hosts[host].has(uuid).cloned();
+        let sent = self.sent(host, uuid, leaves);
+        self.check_erasure(host, uuid);
+        let fails = fails || self.is_locked(host, uuid);
+        self.hosts[host].apply(uuid, Attempt { fails, leaves, data, fetched, adopted, sent });
+        if let Some(guest) = before_it.as_ref().filter(|guest| is_alive(guest)) {
+            self.arrive(host, uuid, guest);
+        }
+        if before_it.is_some() {
+            self.take_over(host, uuid);
+        }
         if let Some((adopted, other)) = adopted
             && !had
             && self.hosts[host].has(uuid).is_some_and(|guest| guest.data == adopted)
@@ -491,6 +561,84 @@ impl World {
         self.return_disks(host, uuid);
         if !before && self.hosts[host].has(uuid).is_some_and(|guest| guest.data == data) {
             self.data.insert(uuid, data);
+        }
+    }
+
+    /// What becomes of a guest if it is sent: it arrives only where it is expected.
+    fn sent(&self, host: usize, uuid: Uuid, leaves: usize) -> Sent {
+        let desired = self.hosts[host].inbox.get(&uuid);
+        let Some(transfer) = desired.and_then(|desired| desired.transfer.as_ref()) else {
+            return Sent::Stays;
+        };
+        let target = self.hosts.iter().position(|host| host.name == transfer.target);
+        let expects = |at: usize| {
+            let guest = self.hosts[at].guests.get(&uuid);
+            let has_disks = |guest: &Guest| transfer.is_shared || guest.state == GuestState::Shelved;
+            let expects = |guest: &&Guest| guest.expected_by == Some(transfer.migration) && has_disks(guest);
+            !self.dead[at] && guest.filter(expects).is_some()
+        };
+        match leaves {
+            3 => Sent::IsOnItsWay,
+            0 | 1 if target.is_some_and(expects) => Sent::Leaves,
+            _ => Sent::Stays,
+        }
+    }
+
+    /// The guest runs on the target when it has left the source.
+    fn arrive(&mut self, host: usize, uuid: Uuid, before: &Guest) {
+        let left = self.hosts[host].guests.get(&uuid).is_some_and(|guest| guest.state == GuestState::Shelved);
+        let desired = self.hosts[host].inbox.get(&uuid);
+        let transfer = desired.and_then(|desired| desired.transfer.clone());
+        let Some(transfer) = transfer.filter(|of| left && of.phase == TransferPhase::Sending) else { return };
+        let target = self.hosts.iter_mut().find(|host| host.name == transfer.target).unwrap();
+        let guest = target.guests.get_mut(&uuid).unwrap();
+        (guest.state, guest.data, guest.is_bereft) = (before.state, before.data, transfer.is_shared);
+        guest.expected_by = None;
+        let report = guest.report(uuid);
+        target.reports.push_back(report);
+    }
+
+    /// Whether a guest that is here is to take disks over that one on another host uses.
+    fn is_locked(&self, host: usize, uuid: Uuid) -> bool {
+        let desired = self.hosts[host].inbox.get(&uuid);
+        let is_due = desired.is_some_and(|desired| matches!(desired.disks, Some(DiskMove::Adopt { .. })));
+        let is_used = |other: usize| other != host && self.hosts[other].has(uuid).is_some_and(is_alive);
+        let is_bereft = self.hosts[host].has(uuid).is_some_and(|guest| guest.is_bereft);
+        is_due && is_bereft && host < SHARING && (0..SHARING).any(is_used)
+    }
+
+    /// A guest that is here, on shared disks of another host, takes them over, as soon as it is to do so.
+    fn take_over(&mut self, host: usize, uuid: Uuid) {
+        let desired = self.hosts[host].inbox.get(&uuid);
+        let is_due = desired.is_some_and(|desired| matches!(desired.disks, Some(DiskMove::Adopt { .. })));
+        let Some(guest) = self.hosts[host]
+            .guests
+            .get_mut(&uuid)
+            .filter(|guest| is_due && guest.is_bereft && guest.error.is_empty())
+        else {
+            return;
+        };
+        guest.is_bereft = false;
+        for other in (0..SHARING).filter(|&other| other != host) {
+            if let Some(left) = self.hosts[other].guests.get_mut(&uuid).filter(|left| !left.is_bereft) {
+                left.is_bereft = true;
+                if left.state == GuestState::Shelved {
+                    left.state = GuestState::Absent;
+                }
+            }
+        }
+    }
+
+    /// A host that is to remove a guest erases its disks, unless they are another host's. Nobody may use them then.
+    fn check_erasure(&self, host: usize, uuid: Uuid) {
+        let removes = self.hosts[host].inbox.get(&uuid).is_some_and(|desired| desired.goal == Goal::Absent);
+        let has_disks = self.hosts[host].has(uuid).is_some_and(|guest| !guest.is_bereft);
+        let is_deleted =
+            self.fleet.instance_by_uuid(uuid).is_none_or(|it| it.operation == Some(Operation::Delete));
+        if removes && has_disks && host < SHARING && !is_deleted {
+            let uses =
+                |&other: &usize| self.hosts[other].has(uuid).is_some_and(|it| is_alive(it) && it.is_bereft);
+            assert_eq!((0..SHARING).find(uses), None, "disks of {uuid} are erased while they are used");
         }
     }
 
@@ -578,10 +726,26 @@ impl World {
                 "{migration} is over and holds capacity"
             );
         }
+        self.check_limits();
         for (uuid, instance) in self.fleet.state().instances() {
             let before = self.generations.insert(uuid, instance.desired.generation).unwrap_or(0);
             assert!(before <= instance.desired.generation, "a generation decreases: {instance:?}");
         }
+    }
+
+    /// By default, a host sends one guest at a time, and receives one.
+    fn check_limits(&self) {
+        let is_live = |instance: &Instance, of: &Migration| {
+            of.outcome.is_none()
+                && instance.is_live_migrating()
+                && instance.operation != Some(Operation::LiveQueued)
+        };
+        let live = self.fleet.migrations(is_live);
+        let mut sides: Vec<_> = live.iter().flat_map(|(_, of)| [(0, &of.source), (1, &of.target)]).collect();
+        sides.sort();
+        let all = sides.len();
+        sides.dedup();
+        assert_eq!(all, sides.len(), "a host sends or receives two guests: {sides:?}");
     }
 
     fn check_guest(&self, host: &HostModel, uuid: Uuid, guest: &Guest) {
@@ -636,7 +800,7 @@ impl World {
 
     /// How many of the migrations that are still known were confirmed, were reverted, have failed after a target was tried, and are
     /// open.
-    pub(crate) fn outcomes(&self) -> [usize; 5] {
+    pub(crate) fn outcomes(&self) -> [usize; 7] {
         let count = |matches: fn(&Migration) -> bool| self.fleet.migrations(|_, of| matches(of)).len();
         [
             count(|of| of.outcome == Some(MigrationOutcome::Confirmed)),
@@ -644,6 +808,8 @@ impl World {
             count(|of| of.outcome == Some(MigrationOutcome::Failed) && !of.failures.is_empty()),
             count(|of| of.outcome.is_none()),
             count(|of| of.outcome == Some(MigrationOutcome::Evacuated)),
+            count(|of| of.outcome == Some(MigrationOutcome::Completed)),
+            count(|of| of.outcome == Some(MigrationOutcome::Aborted) && !of.target.is_empty()),
         ]
     }
 
@@ -655,6 +821,7 @@ impl World {
             }
         }
         for _ in 0..20 {
+            self.clock += 10_000_000; // what failed is tried again
             self.deliver(0);
             self.check();
         }
@@ -679,8 +846,4 @@ impl World {
             assert!(!kept || holder.is_some(), "disks of {migration} are set aside and forgotten");
         }
     }
-}
-
-fn is_alive(guest: &Guest) -> bool {
-    matches!(guest.state, GuestState::Running | GuestState::Paused)
 }

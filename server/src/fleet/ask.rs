@@ -57,7 +57,14 @@ impl Ask {
         Self {
             flavor: migration.new_flavor.clone(),
             availability_zone: ask.availability_zone.without_host(),
-            ignore_hosts: migration.failures.keys().cloned().chain(source).collect(),
+            // A host that still has remains of an earlier move cannot build or receive the guest.
+            ignore_hosts: migration
+                .failures
+                .keys()
+                .chain(&instance.location.leftovers)
+                .cloned()
+                .chain(source)
+                .collect(),
             migration: Some(migration.uuid),
             ..ask
         }

@@ -3,7 +3,8 @@
 use berth_api::v1;
 use berth_fleet::{
     DesiredGuest, DiskMove, Flavor, FleetError, Goal, GuestReport, GuestState, HypervisorInfo, Image,
-    InstanceSpec, Introduction, ReportedInventory, ReportedProvider, State,
+    InstanceSpec, Introduction, MigrationTarget, ReportedInventory, ReportedProvider, State, Transfer,
+    TransferPhase,
 };
 use uuid::Uuid;
 
@@ -35,9 +36,15 @@ fn read_hypervisor(message: v1::Hypervisor) -> HypervisorInfo {
         agent_version,
         disks_port,
         storage,
+        migration_target,
     } = message;
     HypervisorInfo {
         storage: Uuid::try_parse(&storage).unwrap_or_default(),
+        migration_target: migration_target.map(|of| MigrationTarget {
+            uri: of.uri,
+            instances_directory: of.instances_directory,
+            images_directory: of.images_directory,
+        }),
         kind,
         version,
         libvirt_version,
@@ -88,13 +95,14 @@ pub(super) fn read_report(report: &v1::GuestReport) -> Result<GuestReport, Fleet
             State::Crashed => GuestState::Crashed,
             State::Saved => GuestState::Saved,
             State::Shelved => GuestState::Shelved,
+            State::BeingReceived => GuestState::Arriving,
         },
         error: report.error.clone(),
     })
 }
 
 /// Where disks go to or come from. The address of a source is that of its agent.
-pub(super) fn disk_move(state: &State, disks: &DiskMove) -> v1::DiskMove {
+fn disk_move(state: &State, disks: &DiskMove) -> v1::DiskMove {
     use v1::disk_move::Role;
     match disks {
         DiskMove::SetAside { migration } => v1::DiskMove {
@@ -136,11 +144,45 @@ pub(super) fn disk_move(state: &State, disks: &DiskMove) -> v1::DiskMove {
     }
 }
 
+/// A live migration. Addresses are those of the agents of both hosts.
+fn transfer(state: &State, of: &Transfer) -> v1::Transfer {
+    let hypervisor =
+        |host: &str| state.host(host).and_then(|host| host.hypervisor.clone()).unwrap_or_default();
+    let (source, target) = (hypervisor(&of.source), hypervisor(&of.target));
+    let phase = match of.phase {
+        TransferPhase::Preparing => v1::transfer::Phase::Preparing,
+        TransferPhase::Sending => v1::transfer::Phase::Sending,
+        TransferPhase::Stopping => v1::transfer::Phase::Stopping,
+    };
+    v1::Transfer {
+        migration: of.migration.to_string(),
+        ticket: of.ticket.to_string(),
+        source_host: of.source.clone(),
+        source_address: source.address,
+        source_port: source.disks_port,
+        target_host: of.target.clone(),
+        target_address: target.address,
+        target: target.migration_target.map(migration_target),
+        is_shared: of.is_shared,
+        phase: phase.into(),
+        is_forced: of.is_forced,
+        bandwidth_mib: of.options.bandwidth_mib,
+        timeout_s: of.options.timeout_s,
+        forces_at_timeout: of.options.forces_at_timeout,
+    }
+}
+
+/// How running guests are sent to a hypervisor.
+pub(crate) fn migration_target(of: MigrationTarget) -> v1::MigrationTarget {
+    let MigrationTarget { uri, instances_directory, images_directory } = of;
+    v1::MigrationTarget { uri, instances_directory, images_directory }
+}
+
 /// A desired guest with the allocations of its instance.
 pub(super) fn desired_guest(
     guest: &DesiredGuest,
     allocations: Vec<v1::Allocation>,
-    disks: Option<v1::DiskMove>,
+    state: &State,
 ) -> v1::DesiredGuest {
     let goal = match guest.goal {
         Goal::Running => v1::desired_guest::Goal::Running,
@@ -150,6 +192,8 @@ pub(super) fn desired_guest(
         Goal::Shelved => v1::desired_guest::Goal::Shelved,
         Goal::Absent => v1::desired_guest::Goal::Absent,
         Goal::Outgoing => v1::desired_guest::Goal::Outgoing,
+        Goal::Leaving => v1::desired_guest::Goal::Leaving,
+        Goal::Arriving => v1::desired_guest::Goal::Arriving,
     };
     v1::DesiredGuest {
         instance: guest.instance.to_string(),
@@ -159,7 +203,8 @@ pub(super) fn desired_guest(
         hard: guest.desired.hard,
         must_exist: guest.must_exist,
         spec: guest.spec.as_ref().map(|spec| guest_spec(spec, allocations)),
-        disks,
+        disks: guest.disks.as_ref().map(|disks| disk_move(state, disks)),
+        transfer: guest.transfer.as_ref().map(|of| transfer(state, of)),
     }
 }
 

@@ -21,6 +21,7 @@
 //! | `hosts.rs` | commands that write provider trees |
 //! | `instances.rs` | creating and unshelving: records, decisions and claims in turn |
 //! | `moves.rs` | resizing and migrating instances, likewise |
+//! | `live.rs` | live-migrating instances |
 //! | `evacuations.rs` | fence records; evacuating instances and hosts |
 //! | `schedule.rs`, `ask.rs`, `decider.rs` | decisions |
 //! | `reconcile.rs` | the loop that brings instances to their desired state |
@@ -35,6 +36,7 @@ mod evacuations;
 mod handle;
 mod hosts;
 mod instances;
+mod live;
 pub(crate) mod message;
 mod moves;
 pub(crate) mod outbox;
@@ -45,7 +47,7 @@ mod schedule;
 mod stored;
 
 pub(crate) use ask::{Ask, group_hint};
-pub use berth_fleet::FleetOptions;
+pub use berth_fleet::{FleetOptions, LiveLimits};
 pub(crate) use decider::{NamedPlace, NamedPlacement};
 pub(crate) use evacuations::Evacuation;
 pub(crate) use handle::{FleetHandle, new_uuid};

@@ -43,6 +43,9 @@ impl FleetHandle {
             return self.go_on_proving(&host);
         }
         let Some(instance) = self.command(|fleet, now| fleet.next_target(uuid, now)) else { return };
+        if instance.is_live_migrating() {
+            return drop(self.claim_receiver(&instance, true));
+        }
         let target = self.claim_target(&instance);
         let is_first = matches!(instance.operation, Some(Operation::ResizePrep | Operation::EvacuatePrep));
         self.command(|fleet, now| match target {
@@ -80,11 +83,12 @@ impl FleetHandle {
             !migration.kind.leaves_host() && self.read(|fleet| fleet.options().allow_resize_to_same_host);
         let mut ask = Ask::of_move(instance, migration, may_stay);
         self.only_with_disks(instance, &mut ask);
+        self.only_receivers(migration, &mut ask);
         ask
     }
 
     /// The request for this host alone. All filters judge it.
-    fn only(&self, ask: &Ask, host: &str) -> Ask {
+    pub(super) fn only(&self, ask: &Ask, host: &str) -> Ask {
         let others =
             self.read(|fleet| fleet.host_names().filter(|name| *name != host).cloned().collect::<Vec<_>>());
         let mut ask = ask.clone();

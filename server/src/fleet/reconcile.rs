@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::FleetHandle;
 use super::ask::Ask;
-use super::message::{desired_guest, disk_move};
+use super::message::desired_guest;
 use crate::amounts;
 use crate::request::{Access, Epoch};
 use crate::service::Service;
@@ -121,8 +121,8 @@ impl FleetHandle {
         let Some(instance) = self.instance_by_uuid(uuid) else { return Vec::new() };
         let message = |guest: DesiredGuest| {
             let allocations = if guest.spec.is_some() { self.allocations(uuid) } else { Vec::new() };
-            let disks = guest.disks.as_ref().map(|disks| self.read(|fleet| disk_move(fleet.state(), disks)));
-            let message = Message::DesiredGuest(desired_guest(&guest, allocations, disks));
+            let message = self.read(|fleet| desired_guest(&guest, allocations, fleet.state()));
+            let message = Message::DesiredGuest(message);
             (guest.host, message)
         };
         instance.desired_guests().into_iter().map(message).collect()

@@ -112,6 +112,20 @@ pub(super) struct StoredHypervisor {
     /// Absent: unknown.
     #[prost(bytes = "vec", tag = "10")]
     pub(super) storage: Vec<u8>,
+    /// Absent: other hosts cannot send guests to it.
+    #[prost(message, optional, tag = "11")]
+    pub(super) migration_target: Option<StoredMigrationTarget>,
+}
+
+/// How other hosts send running guests to a hypervisor.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(super) struct StoredMigrationTarget {
+    #[prost(string, tag = "1")]
+    pub(super) uri: String,
+    #[prost(string, tag = "2")]
+    pub(super) instances_directory: String,
+    #[prost(string, tag = "3")]
+    pub(super) images_directory: String,
 }
 
 /// A provider that an agent reported: which of its traits are the agent's.
@@ -327,6 +341,37 @@ pub(super) struct StoredMigration {
     /// Whether an evacuation builds the disks again.
     #[prost(bool, tag = "17")]
     pub(super) rebuilds: bool,
+    /// Of a live migration.
+    #[prost(message, optional, tag = "18")]
+    pub(super) live: Option<StoredLiveMove>,
+}
+
+/// What is particular to a live migration.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(super) struct StoredLiveMove {
+    #[prost(enumeration = "StoredLiveDisks", tag = "1")]
+    pub(super) disks: i32,
+    #[prost(uint32, tag = "2")]
+    pub(super) bandwidth_mib: u32,
+    #[prost(uint32, tag = "3")]
+    pub(super) timeout_s: u32,
+    #[prost(bool, tag = "4")]
+    pub(super) forces_at_timeout: bool,
+    #[prost(bool, tag = "5")]
+    pub(super) is_shared: bool,
+    #[prost(bool, tag = "6")]
+    pub(super) is_forced: bool,
+    #[prost(bool, tag = "7")]
+    pub(super) has_left: bool,
+}
+
+/// Which hosts may be the target of a live migration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, prost::Enumeration)]
+#[repr(i32)]
+pub(super) enum StoredLiveDisks {
+    Any = 0,
+    Shared = 1,
+    Sent = 2,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, prost::Enumeration)]
@@ -335,6 +380,7 @@ pub(super) enum StoredMigrationKind {
     Cold = 0,
     Resize = 1,
     Evacuation = 2,
+    Live = 3,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, prost::Enumeration)]
@@ -346,6 +392,8 @@ pub(super) enum StoredMigrationOutcome {
     Failed = 3,
     Deleted = 4,
     Evacuated = 5,
+    Completed = 6,
+    Aborted = 7,
 }
 
 #[derive(Clone, PartialEq, Eq, prost::Message)]
@@ -408,6 +456,11 @@ pub(super) enum StoredTask {
     ResizeRestoring = 19,
     EvacuatePrep = 20,
     EvacuateFinish = 21,
+    LiveQueued = 22,
+    LivePreparing = 23,
+    LiveRunning = 24,
+    LiveAborting = 25,
+    LiveSettling = 26,
 }
 
 /// The power state that the hypervisor reports.

@@ -61,7 +61,7 @@ impl Access {
                 "Create" | "Delete" | "Start" | "Stop" | "Reboot" | "Pause" | "Unpause" | "Suspend" | "Resume" => Self::Use,
                 "Shelve" | "Unshelve" | "Lock" | "Unlock" => Self::Use,
                 "Resize" | "ConfirmResize" | "RevertResize" => Self::Use,
-                "Migrate" | "Evacuate" => Self::Operate,
+                "Migrate" | "LiveMigrate" | "AbortMigration" | "ForceCompleteMigration" | "Evacuate" => Self::Operate,
                 _ => return None,
             },
             ("berth.v1.Agents", "Join") => Self::Join,

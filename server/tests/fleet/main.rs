@@ -7,6 +7,7 @@ mod catalogue;
 mod decision_hash;
 mod evacuations;
 mod instances;
+mod live;
 mod moves;
 mod names;
 mod projects;

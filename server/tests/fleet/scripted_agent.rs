@@ -32,6 +32,10 @@ pub(crate) struct Machine {
     pub(crate) storage: String,
     /// Whether a guest elsewhere uses the disks on the shared storage, whatever a fence record says.
     pub(crate) disks_are_in_use: bool,
+    /// How other hosts send guests to it; none if they cannot.
+    pub(crate) migration_target: Option<v1::MigrationTarget>,
+    /// Why it can receive no guests, as long as that is so.
+    pub(crate) refuses_guests: Option<String>,
     /// Whether desired guests are only recorded.
     pub(crate) lazy: bool,
     /// Whether there are no heartbeats.
@@ -88,13 +92,18 @@ impl ScriptedAgent {
         machine: Arc<Mutex<Machine>>,
     ) -> Result<Self, Status> {
         let (sender, receiver) = mpsc::unbounded_channel();
+        let (storage, migration_target) = {
+            let machine = machine.lock().unwrap();
+            (machine.storage.clone(), machine.migration_target.clone())
+        };
         let hypervisor = v1::Hypervisor {
             kind: "QEMU".to_owned(),
             version: 7_002_000,
             architecture: "x86_64".to_owned(),
             address: "127.0.0.1".to_owned(),
             disks_port: 1,
-            storage: machine.lock().unwrap().storage.clone(),
+            storage,
+            migration_target,
             ..v1::Hypervisor::default()
         };
         let hello = v1::Hello {
@@ -114,6 +123,84 @@ impl ScriptedAgent {
             AgentsClient::new(channel).join(UnboundedReceiverStream::new(receiver)).await?.into_inner();
         let task = tokio::spawn(serve(messages, sender.clone(), Arc::clone(&machine)));
         Ok(Self { machine, sender, task })
+    }
+
+    /// The agent of a host that receives guests. Hosts with the same storage share disks.
+    pub(crate) async fn receiving(channel: Channel, name: &str, storage: &str) -> Self {
+        let target = v1::MigrationTarget { uri: format!("test:///{name}"), ..v1::MigrationTarget::default() };
+        let machine =
+            Machine { migration_target: Some(target), storage: storage.to_owned(), ..Machine::default() };
+        Self::join_with(channel, name, Arc::new(Mutex::new(machine))).await
+    }
+
+    /// The goals that were desired of a guest.
+    pub(crate) fn goals(&self, instance: &str) -> Vec<Goal> {
+        let machine = self.machine.lock().unwrap();
+        machine.desired.iter().filter(|of| of.instance == instance).map(v1::DesiredGuest::goal).collect()
+    }
+
+    /// The latest live migration of a guest that the service has sent.
+    pub(crate) fn last_transfer(&self, instance: &str) -> v1::Transfer {
+        let machine = self.machine.lock().unwrap();
+        let mut transfers = machine.desired.iter().rev().filter(|of| of.instance == instance);
+        transfers.find_map(|of| of.transfer.clone()).unwrap()
+    }
+
+    /// Waits until the guest is to be sent. It is on its way until one of the following.
+    pub(crate) async fn until_sending(&self, instance: &str) {
+        let is_sent = || {
+            let machine = self.machine.lock().unwrap();
+            let last = machine.desired.iter().rev().find(|of| of.instance == instance);
+            last.is_some_and(|of| of.goal() == Goal::Leaving && is_sent(of))
+        };
+        for _ in 0..1000 {
+            if is_sent() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{instance} is not to be sent: {:?}", self.goals(instance))
+    }
+
+    /// A guest that was to be sent has left.
+    pub(crate) fn guest_leaves(&self, instance: &str) {
+        self.conclude(instance, State::Shelved, "");
+    }
+
+    /// A guest that was to be sent stays.
+    pub(crate) fn guest_stays(&self, instance: &str, state: State, error: &str) {
+        self.conclude(instance, state, error);
+    }
+
+    /// A guest has arrived from another host.
+    pub(crate) fn guest_arrives(&self, instance: &str) {
+        self.conclude(instance, State::Running, "");
+    }
+
+    /// Reports a guest at the latest generation that was applied or is being applied.
+    fn conclude(&self, instance: &str, state: State, error: &str) {
+        let mut machine = self.machine.lock().unwrap();
+        let is_live = |of: &&v1::DesiredGuest| of.instance == instance && of.transfer.is_some();
+        let generation = machine.desired.iter().rev().find(is_live).unwrap().generation;
+        let mut report =
+            v1::GuestReport { instance: instance.to_owned(), generation, ..v1::GuestReport::default() };
+        report.set_state(state);
+        error.clone_into(&mut report.error);
+        machine.guests.insert(instance.to_owned(), report.clone());
+        say(&self.sender, Message::Guest(report));
+    }
+
+    /// Applies what it has only recorded, and whatever comes from now on.
+    pub(crate) fn work_off(&self) {
+        let mut machine = self.machine.lock().unwrap();
+        machine.lazy = false;
+        let mut latest = BTreeMap::new();
+        for desired in machine.desired.clone() {
+            latest.insert(desired.instance.clone(), desired);
+        }
+        let reports: Vec<_> = latest.values().filter_map(|desired| machine.grant(desired)).collect();
+        drop(machine);
+        reports.into_iter().for_each(|report| say(&self.sender, Message::Guest(report)));
     }
 
     /// Ends without a word, as a host that lost its power.
@@ -162,6 +249,10 @@ impl Drop for ScriptedAgent {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+fn is_sent(desired: &v1::DesiredGuest) -> bool {
+    desired.transfer.as_ref().is_some_and(|of| of.phase() == v1::transfer::Phase::Sending)
 }
 
 fn say(sender: &mpsc::UnboundedSender<v1::AgentMessage>, message: Message) {
@@ -229,6 +320,30 @@ impl Machine {
         }
     }
 
+    /// Takes part in a live migration. What is sent is on its way until the test says what becomes of it.
+    fn take_part(&mut self, desired: &v1::DesiredGuest) -> Option<v1::GuestReport> {
+        let known = self.guests.get(&desired.instance);
+        let mut report = known.cloned().unwrap_or_default();
+        report.instance.clone_from(&desired.instance);
+        report.generation = desired.generation;
+        report.error.clear();
+        match (desired.goal(), known.map(v1::GuestReport::state)) {
+            (Goal::Leaving, Some(State::Running | State::Paused)) if is_sent(desired) => return None,
+            (Goal::Arriving, None) => match &self.refuses_guests {
+                Some(why) => {
+                    report.error.clone_from(why);
+                    report.set_state(State::Absent);
+                    return Some(report);
+                }
+                None => report.set_state(State::Shelved),
+            },
+            (Goal::Leaving, None) => report.set_state(State::Absent),
+            _ => {}
+        }
+        self.guests.insert(desired.instance.clone(), report.clone());
+        Some(report)
+    }
+
     /// Makes the guest so at once.
     fn grant(&mut self, desired: &v1::DesiredGuest) -> Option<v1::GuestReport> {
         self.desired.push(desired.clone());
@@ -245,6 +360,9 @@ impl Machine {
             && desired.goal() != Goal::Absent
         {
             return Some(known.clone());
+        }
+        if desired.transfer.is_some() {
+            return self.take_part(desired);
         }
         let mut report = v1::GuestReport {
             instance: desired.instance.clone(),
@@ -280,7 +398,9 @@ impl Machine {
             Goal::Paused => State::Paused,
             Goal::Suspended => State::Saved,
             Goal::Shelved => State::Shelved,
-            Goal::Absent | Goal::Outgoing | Goal::Unspecified => State::Absent,
+            Goal::Absent | Goal::Outgoing | Goal::Unspecified | Goal::Leaving | Goal::Arriving => {
+                State::Absent
+            }
         });
         if report.state() == State::Absent {
             self.guests.remove(&desired.instance);

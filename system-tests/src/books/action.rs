@@ -30,6 +30,8 @@ pub enum Action {
     Unshelve,
     /// Moves it to another host, where it waits for its confirmation.
     Migrate,
+    /// Moves it to another host while its guest runs.
+    LiveMigrate,
     /// Confirms that.
     Confirm,
     /// Takes it back.
@@ -55,6 +57,7 @@ impl Action {
             | Self::Resume
             | Self::Reboot
             | Self::Unshelve
+            | Self::LiveMigrate
             | Self::Confirm
             | Self::Revert
             | Self::Evacuate => "ACTIVE",
@@ -88,6 +91,13 @@ impl Action {
                     ..v1::MigrateInstanceRequest::default()
                 };
                 all.migrate(wanted).await.map(drop)
+            }
+            Self::LiveMigrate => {
+                let wanted = v1::LiveMigrateInstanceRequest {
+                    instance: it.instance,
+                    ..v1::LiveMigrateInstanceRequest::default()
+                };
+                all.live_migrate(wanted).await.map(drop)
             }
             Self::Confirm => all.confirm_resize(it).await.map(drop),
             Self::Revert => all.revert_resize(it).await.map(drop),

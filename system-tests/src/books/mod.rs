@@ -54,7 +54,8 @@ impl Books {
         let mut moves =
             InstancesClient::new(channel.clone()).list_migrations(wanted).await?.into_inner().migrations;
         moves.retain(|migration| {
-            !["confirmed", "reverted", "failed", "completed"].contains(&migration.status.as_str())
+            !["confirmed", "reverted", "failed", "completed", "cancelled"]
+                .contains(&migration.status.as_str())
         });
         Ok(Self { instances, hosts, groups, held, moves, guests })
     }
@@ -62,6 +63,7 @@ impl Books {
     /// Violations of the rules that hold when nothing is in progress.
     pub fn contradictions(&self) -> Vec<String> {
         let mut found: Vec<String> = self.hosts.iter().filter_map(|host| self.of_host(host)).collect();
+        found.extend(self.hosts.iter().filter_map(|host| self.of_remains(host)));
         let is_known = |name: &&String| self.hosts.iter().any(|host| host.name == **name);
         let unknown = self.guests.keys().filter(|name| !is_known(name));
         found.extend(unknown.map(|name| format!("host {name} is not known")));
@@ -99,6 +101,18 @@ impl Books {
                 Some(format!("host {}: {:?} are used, {sums:?} are held", host.name, host.usages))
             }
         }
+    }
+
+    /// A host that has not reported yet that nothing is left of a guest is no target for it.
+    fn of_remains(&self, host: &v1::Host) -> Option<String> {
+        let moves = |instance: &v1::Instance| {
+            let is_side = |of: &v1::Migration| [&of.source_host, &of.target_host].contains(&&host.name);
+            self.moves.iter().any(|of| of.instance == instance.uuid && is_side(of))
+        };
+        let there = self.instances.iter().filter(|of| of.host == host.name || moves(of)).count();
+        let name = &host.name;
+        (host.instances as usize != there)
+            .then(|| format!("host {name} may have {} instances instead of {there}", host.instances))
     }
 
     fn of_instance(&self, instance: &v1::Instance) -> Vec<String> {

@@ -125,6 +125,7 @@ impl Client {
                 (Ok(found), Some(status)) => {
                     let found = found.get_ref();
                     assert!(found.status != "ERROR", "{found:?}");
+                    assert!(action != Action::LiveMigrate || found.fault.is_empty(), "{found:?}");
                     if found.status != status || !found.task_state.is_empty() {
                         return false;
                     }

@@ -20,8 +20,8 @@ use crate::client::Client;
 use crate::cut::Side;
 use crate::world::World;
 use berth_system_tests::books::Action::{
-    self, Confirm, Create, Delete, Evacuate, Migrate, Pause, Reboot, Resume, Revert, Shelve, Start, Stop,
-    Suspend, Unpause, Unshelve,
+    self, Confirm, Create, Delete, Evacuate, LiveMigrate, Migrate, Pause, Reboot, Resume, Revert, Shelve,
+    Start, Stop, Suspend, Unpause, Unshelve,
 };
 
 /// Who dies.
@@ -38,6 +38,8 @@ struct Workflow<'a> {
     first_host_fails: bool,
     /// Whether hosts share storage, and the one that is chosen first loses its power before the actions. It gets it back after them.
     first_host_dies: bool,
+    /// Whether hosts share storage.
+    shares_storage: bool,
     /// Whether the first target then fails to start the guest.
     first_target_fails: bool,
     /// Done before anybody may die.
@@ -107,6 +109,38 @@ fn a_deletion_in_the_middle_of_a_migration_is_cut() {
 }
 
 #[test]
+fn a_live_migration_is_cut() {
+    let (before, actions) = (&[Create(1)], &[LiveMigrate]);
+    live_all(&Workflow { hosts: 2, before, actions, least: (6, 9), ..Workflow::default() });
+}
+
+#[test]
+fn a_live_migration_with_shared_disks_is_cut() {
+    let (before, actions) = (&[Create(1)], &[LiveMigrate]);
+    live_all(&Workflow {
+        hosts: 2,
+        shares_storage: true,
+        before,
+        actions,
+        least: (6, 9),
+        ..Workflow::default()
+    });
+}
+
+/// Both hosts are free, and each guest gets one.
+#[test]
+fn live_migrations_of_a_group_are_cut() {
+    let (before, actions) = (&[Create(2)], &[LiveMigrate]);
+    live_all(&Workflow { hosts: 4, before, actions, least: (12, 18), ..Workflow::default() });
+}
+
+#[test]
+fn a_deletion_of_a_live_migrated_instance_is_cut() {
+    let (before, actions) = (&[Create(1)], &[LiveMigrate, Delete]);
+    live_all(&Workflow { hosts: 2, before, actions, least: (8, 12), ..Workflow::default() });
+}
+
+#[test]
 fn an_evacuation_is_cut() {
     let (before, actions) = (&[Create(1)], &[Evacuate]);
     live_all(&Workflow {
@@ -163,7 +197,7 @@ fn live_all(workflow: &Workflow<'_>) {
 #[tokio::main(flavor = "current_thread")]
 async fn live(workflow: &Workflow<'_>, mortal: Mortal, side: Side, number: u64) -> bool {
     eprintln!("{mortal:?} dies {side:?} step {number}");
-    let mut world = World::new(workflow.hosts, workflow.first_host_dies).await;
+    let mut world = World::new(workflow.hosts, workflow.first_host_dies, workflow.shares_storage).await;
     let mut client = Client::new(&world.channel).await;
     if workflow.first_host_fails {
         let fail =

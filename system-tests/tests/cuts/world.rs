@@ -11,7 +11,9 @@ use berth_api::v1;
 use berth_api::v1::fleet_client::FleetClient;
 use berth_compute_agent::agent::{self, Settings};
 use berth_compute_agent::disks::{DiskServer, Peers};
-use berth_compute_agent::{Facts, FakeHypervisor, FakeStorage, Found, Hypervisor, Offer, service};
+use berth_compute_agent::{
+    Facts, FakeHypervisor, FakeNetwork, FakeStorage, Found, Hypervisor, Offer, service,
+};
 use berth_server::{DataDir, DurabilityOptions, FleetOptions, Grpc, Keeper, ServiceOptions};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
@@ -64,19 +66,22 @@ pub(crate) struct Machine {
 }
 
 impl World {
-    /// As many hosts, the first of them the largest. To be called on a runtime. If they share storage, hosts may be down for long.
-    pub(crate) async fn new(hosts: u32, share_storage: bool) -> Self {
+    /// As many hosts, the first of them the largest. To be called on a runtime. Hosts that may die share storage, and may be
+    /// down for long.
+    pub(crate) async fn new(hosts: u32, may_die: bool, share_storage: bool) -> Self {
         static WORLDS: AtomicU16 = AtomicU16::new(1);
         // An address of its own: no other program takes the port while the service is away.
         let [high, low] = WORLDS.fetch_add(1, Ordering::Relaxed).to_be_bytes();
         let data = tempfile::tempdir().expect("a temporary directory");
         let (commits, calls) = (Arc::new(Cut::new()), Arc::new(Cut::new()));
         let any_port = SocketAddr::from((Ipv4Addr::new(127, 77, high, low), 0));
-        let options = options(share_storage);
+        let options = options(may_die);
         let (serving, address) = Serving::start(&data, any_port, options.clone(), Arc::clone(&commits));
         let channel = Endpoint::new(format!("http://{address}")).expect("a URL").connect_lazy();
         let mut machines: Vec<_> = (1..=hosts).map(Machine::new).collect();
-        if share_storage {
+        let network = FakeNetwork::default();
+        machines.iter().for_each(|machine| network.add(&machine.name, &machine.hypervisor));
+        if share_storage || may_die {
             let storage = FakeStorage::default();
             machines.iter().for_each(|machine| machine.hypervisor.share(&storage, Uuid::from_u128(5)));
         }

@@ -1,9 +1,10 @@
 //! Operations on servers.
 
 use anyhow::{Result, bail};
+use berth_api::v1::live_migrate_instance_request::Disks;
 use berth_api::v1::{
-    EvacuateInstanceRequest, EvacuatedState, Instance, InstanceRequest, LockRequest, MigrateInstanceRequest,
-    RebootRequest, ResizeInstanceRequest,
+    EvacuateInstanceRequest, EvacuatedState, Instance, InstanceRequest, LiveMigrateInstanceRequest,
+    LockRequest, MigrateInstanceRequest, RebootRequest, ResizeInstanceRequest,
 };
 use clap::{Args, Subcommand};
 
@@ -42,6 +43,72 @@ pub(super) struct Migrate {
     /// The host to go to; it has to pass the same filters as any other [default: the scheduler chooses]
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     pub(super) host: String,
+    #[command(flatten)]
+    live: Live,
+}
+
+/// How servers are migrated while they run.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Live {
+    /// Migrate the servers while they run; others are shut down for it
+    #[arg(long)]
+    live: bool,
+    /// Only to hosts that do not share the disks, which are sent [default: to any host]
+    #[arg(long, requires = "live", conflicts_with = "shared")]
+    block: bool,
+    /// Only to hosts that share the disks [default: to any host]
+    #[arg(long, requires = "live")]
+    shared: bool,
+    /// The most that is sent [default: no limit]
+    #[arg(
+        long,
+        value_name = "MIB_PER_SECOND",
+        requires = "live",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
+    bandwidth: u32,
+    /// How long a guest may be sent before --on-move-timeout [default: for ever]
+    #[arg(long, value_name = "SECONDS", requires = "live", default_value_t = 0, hide_default_value = true)]
+    move_timeout: u32,
+    /// What follows then: the server stays, or is paused until its memory is on the target
+    #[arg(long, value_enum, requires = "move_timeout", default_value_t = OnTimeout::Abort)]
+    on_move_timeout: OnTimeout,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum OnTimeout {
+    Abort,
+    ForceComplete,
+}
+
+impl Migrate {
+    /// What is asked for, and of which servers.
+    pub(super) fn parts(self) -> (Operation, Named) {
+        let Self { named, host, live } = self;
+        let operation =
+            if live.live { Operation::LiveMigrate { host, live } } else { Operation::Migrate { host } };
+        (operation, named)
+    }
+}
+
+impl Live {
+    fn request(&self, instance: String, project: String, host: String) -> LiveMigrateInstanceRequest {
+        let disks = match (self.block, self.shared) {
+            (true, _) => Disks::Sent,
+            (_, true) => Disks::Shared,
+            _ => Disks::Unspecified,
+        };
+        LiveMigrateInstanceRequest {
+            instance,
+            project,
+            host,
+            disks: disks.into(),
+            bandwidth_mib: self.bandwidth,
+            timeout_s: self.move_timeout,
+            forces_at_timeout: self.on_move_timeout == OnTimeout::ForceComplete,
+        }
+    }
 }
 
 #[derive(Args)]
@@ -139,6 +206,7 @@ pub(super) enum Operation {
     Unshelve,
     Resize { flavor: String },
     Migrate { host: String },
+    LiveMigrate { host: String, live: Live },
     Evacuate { host: String, terms: EvacuationTerms },
     ConfirmResize,
     RevertResize,
@@ -154,6 +222,8 @@ impl Operation {
             Self::Shelve => &["SHELVED_OFFLOADED"],
             Self::Start | Self::Reboot { .. } | Self::Unpause | Self::Resume | Self::Unshelve => &["ACTIVE"],
             Self::Resize { .. } | Self::Migrate { .. } => &["VERIFY_RESIZE"],
+            // A failure leaves it as it was, with a fault.
+            Self::LiveMigrate { .. } => &["ACTIVE", "PAUSED"],
             // A server that was shut off is shut off again.
             Self::Evacuate { .. } | Self::ConfirmResize | Self::RevertResize => &["ACTIVE", "SHUTOFF"],
         })
@@ -180,6 +250,9 @@ impl Operation {
             }
             Self::Migrate { host } => {
                 instances.migrate(request(MigrateInstanceRequest { instance, project, host })).await
+            }
+            Self::LiveMigrate { host, live } => {
+                instances.live_migrate(request(live.request(instance, project, host))).await
             }
             Self::Evacuate { host, terms } => {
                 let state = terms.state();
@@ -213,9 +286,15 @@ impl Named {
             }
         }
         if self.waiting.wait {
+            let sources: Vec<String> = acted.iter().map(|instance| instance.host.clone()).collect();
             let settled = wait(client, acted, operation.goal(), self.waiting.timeout).await?;
             failures.extend(settled.failures);
             acted = settled.instances;
+            if matches!(operation, Operation::LiveMigrate { .. }) {
+                failures.extend(
+                    acted.iter().zip(&sources).filter_map(|(instance, source)| stayed(instance, source)),
+                );
+            }
         }
         let records: Vec<_> = acted.into_iter().map(record).collect();
         if !records.is_empty() || !format.is_table() {
@@ -237,6 +316,12 @@ impl Named {
         failures.extend(wait(client, going, Goal::Gone, self.waiting.timeout).await?.failures);
         verdict(&failures)
     }
+}
+
+/// Why a server that was to be live-migrated is still on its host; `None` if it is not.
+fn stayed(instance: &Instance, source: &str) -> Option<String> {
+    let why = if instance.fault.is_empty() { "the migration was aborted" } else { &instance.fault };
+    (instance.host == source).then(|| format!("{}: stays on {source}: {why}", instance.name))
 }
 
 /// Requests the deletion. To follow it, the caller needs the server as it was: `follow`.

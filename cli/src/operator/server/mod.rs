@@ -78,7 +78,8 @@ enum Action {
     /// Resize servers: give them another flavor, on a host with the capacity. They are shut down meanwhile, and wait for
     /// `resize confirm` or `resize revert` then
     Resize(Resize),
-    /// Migrate servers to other hosts. They are shut down meanwhile, and wait for `resize confirm` or `resize revert` then
+    /// Migrate servers to other hosts. They are shut down meanwhile, and wait for `resize confirm` or `resize revert` then, unless it is
+    /// `--live`
     Migrate(Migrate),
     /// Evacuate servers from a host that is down and fenced
     Evacuate(Evacuate),
@@ -163,7 +164,7 @@ async fn act(client: &Client, action: Action, project: String, format: &OutputOp
         Action::Shelve(named) => (Operation::Shelve, named),
         Action::Unshelve(named) => (Operation::Unshelve, named),
         Action::Resize(resize) => resize.parts()?,
-        Action::Migrate(Migrate { named, host }) => (Operation::Migrate { host }, named),
+        Action::Migrate(migrate) => migrate.parts(),
         Action::Evacuate(Evacuate { named, host, terms }) => (Operation::Evacuate { host, terms }, named),
     };
     named.act(client, operation, &project, format).await

@@ -91,3 +91,51 @@ fn migrations_are_listed_and_shown() {
     assert_eq!((&*asked.migration, &*asked.project), (OTHER, ""));
     assert!(fake.fail(2, "migration list --status odd").contains("finished"));
 }
+
+#[test]
+fn servers_are_live_migrated_and_that_is_aborted_or_forced() {
+    use live_migrate_instance_request::Disks;
+    let fake = Fake::start();
+    let moving =
+        || Instance { host: "compute-7".into(), ..busy(instance(UUID, "a", "MIGRATING"), "migrating") };
+    for (options, disks) in [("", Disks::Unspecified), ("--block", Disks::Sent), ("--shared", Disks::Shared)]
+    {
+        fake.answers("LiveMigrate", moving());
+        fake.succeed(&format!("server migrate a --live --host compute-8 {options}"));
+        let asked: LiveMigrateInstanceRequest = fake.asked("LiveMigrate");
+        assert_eq!((&*asked.instance, &*asked.host, asked.disks()), ("a", "compute-8", disks));
+        assert_eq!((asked.bandwidth_mib, asked.timeout_s, asked.forces_at_timeout), (0, 0, false));
+    }
+    for (action, forces) in [("abort", false), ("force-complete", true)] {
+        fake.answers("LiveMigrate", moving());
+        fake.succeed(&format!(
+            "server migrate a --live --bandwidth 5 --move-timeout 60 --on-move-timeout {action}"
+        ));
+        let asked: LiveMigrateInstanceRequest = fake.asked("LiveMigrate");
+        assert_eq!((asked.bandwidth_mib, asked.timeout_s, asked.forces_at_timeout), (5, 60, forces));
+    }
+    for line in ["--block", "--live --block --shared", "--move-timeout 5", "--live --on-move-timeout abort"] {
+        fake.fail(2, &format!("server migrate a {line}"));
+    }
+    for (command, method) in [("abort", "AbortMigration"), ("force-complete", "ForceCompleteMigration")] {
+        let migration = Migration { uuid: OTHER.into(), status: "running".into(), ..Migration::default() };
+        fake.answers(method, migration).succeed(&format!("migration {command} {OTHER}"));
+        let asked: GetMigrationRequest = fake.asked(method);
+        assert_eq!((&*asked.migration, &*asked.project), (OTHER, "default"));
+    }
+
+    let wait = |host: &str, fault: &str| {
+        let ended = Instance { host: host.into(), fault: fault.into(), ..instance(UUID, "a", "ACTIVE") };
+        fake.answers("LiveMigrate", moving()).answers("Get", moving());
+        fake.answers("Watch", super::fake::Watched { shown: vec![ended], ends: false });
+        fake.run("server migrate a --live --wait")
+    };
+    assert!(wait("compute-8", "").status.success());
+    for (fault, expected) in [("no route", "stays on compute-7: no route"), ("", "the migration was aborted")]
+    {
+        let stayed = wait("compute-7", fault);
+        assert_eq!(stayed.status.code(), Some(1));
+        let message = super::super::stderr(&stayed);
+        assert!(message.contains(expected), "{message}");
+    }
+}

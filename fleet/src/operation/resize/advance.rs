@@ -20,6 +20,9 @@ impl Fleet {
         if instance.is_evacuating() {
             return self.next_refuge(instance, now);
         }
+        if instance.is_live_migrating() {
+            return self.next_live(instance, now);
+        }
         let migration = instance.migration()?;
         match instance.operation {
             Some(Operation::ResizePrep) => {
@@ -64,6 +67,9 @@ impl Fleet {
         {
             return self.cancel_evacuation(uuid, "the host is back", now);
         }
+        if self.state.instance(uuid).is_some_and(|it| it.operation == Some(Operation::LiveQueued)) {
+            return self.prepare_live(uuid, target, now);
+        }
         let begun = self.change_instance(uuid, |instance| {
             match instance.operation {
                 Some(Operation::ResizePrep) => instance.leave(target, now),
@@ -83,6 +89,9 @@ impl Fleet {
     pub fn cancel_move(&mut self, uuid: Uuid, reason: &str, now: Timestamp) {
         if self.state.instance(uuid).is_some_and(|instance| instance.is_evacuating()) {
             return self.cancel_evacuation(uuid, reason, now);
+        }
+        if self.state.instance(uuid).is_some_and(|instance| instance.is_live_migrating()) {
+            return self.cancel_live(uuid, reason, now);
         }
         self.change_instance(uuid, |instance| {
             if instance.operation == Some(Operation::ResizePrep) {

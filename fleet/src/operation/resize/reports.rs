@@ -23,6 +23,9 @@ impl Fleet {
         if instance.location.leftovers.iter().any(|left| left == host) {
             return self.report_leftover(host, instance, report, now);
         }
+        if instance.is_live_migrating() {
+            return self.report_live(host, instance, report, now);
+        }
         if instance.acting_host() != host {
             return; // the other side is asked about the disks that it has set aside
         }

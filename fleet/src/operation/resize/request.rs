@@ -75,7 +75,7 @@ impl Fleet {
         self.change_instance(uuid, |instance| {
             let (action, message) = match migration.kind {
                 MigrationKind::Resize => ("resize", format!("to the flavor {:?}", migration.new_flavor.name)),
-                MigrationKind::Cold | MigrationKind::Evacuation => ("migrate", String::new()),
+                _ => ("migrate", String::new()),
             };
             instance.open_migration(migration);
             instance.operation = Some(Operation::ResizePrep);
@@ -145,14 +145,7 @@ impl Fleet {
 
     fn check_hosts(&self, instance: &Instance, request: &ResizeRequest<'_>) -> Result<(), FleetError> {
         let source = &instance.location.host;
-        if let Some(wanted) = request.host {
-            if self.state.host(wanted).is_none() {
-                return Err(FleetError::field("host", format!("there is no host {wanted:?}")));
-            }
-            if wanted == source && request.flavor.is_none() {
-                return Err(FleetError::field("host", format!("the instance is on host {wanted:?} already")));
-            }
-        }
+        self.check_target(source, request.host, request.flavor.is_none())?;
         self.check_up(source, "its agent has to set the disks aside")?;
         let offers_disks = |host: &crate::Host| host.hypervisor.as_ref().is_some_and(|of| of.disks_port > 0);
         if self.state.host(source).is_some_and(offers_disks) {
@@ -162,6 +155,23 @@ impl Fleet {
             "the agent of host {source:?} offers no disks to other hosts: it needs a certificate, and --disks-port other than 0"
         );
         Err(FleetError::precondition("NO_DISKS_OFFERED", message))
+    }
+
+    /// Checks the host that a move is to go to, if one is requested.
+    pub(in crate::operation) fn check_target(
+        &self,
+        source: &str,
+        wanted: Option<&str>,
+        leaves_host: bool,
+    ) -> Result<(), FleetError> {
+        let Some(wanted) = wanted else { return Ok(()) };
+        if self.state.host(wanted).is_none() {
+            return Err(FleetError::field("host", format!("there is no host {wanted:?}")));
+        }
+        if wanted == source && leaves_host {
+            return Err(FleetError::field("host", format!("the instance is on host {wanted:?} already")));
+        }
+        Ok(())
     }
 
     /// The instance, if the operation may end its move now. `why` says what the source is needed for.
@@ -179,7 +189,7 @@ impl Fleet {
         Ok(instance)
     }
 
-    fn check_up(&self, host: &str, why: &str) -> Result<(), FleetError> {
+    pub(in crate::operation) fn check_up(&self, host: &str, why: &str) -> Result<(), FleetError> {
         if self.connections.is_up(host) {
             return Ok(());
         }

@@ -24,7 +24,7 @@ impl Instance {
                     | Operation::EvacuatePrep
                     | Operation::EvacuateFinish
             )
-        )
+        ) || self.is_live_migrating()
     }
 
     /// Whether its move goes on without a report: a target is to be claimed, or the source is due.
@@ -36,6 +36,8 @@ impl Instance {
             Some(Operation::ResizeFinish) => !has_target,
             // A target may be fenced by now.
             Some(Operation::EvacuatePrep | Operation::EvacuateFinish) => true,
+            // A source may be.
+            _ if self.is_live_migrating() => true,
             _ => false,
         }
     }
@@ -44,7 +46,7 @@ impl Instance {
     pub(crate) fn acting_host(&self) -> &str {
         match (self.operation, self.migration()) {
             (Some(Operation::ResizeFinish | Operation::EvacuateFinish), Some(migration)) => &migration.target,
-            (Some(Operation::EvacuatePrep), _) => "",
+            (Some(Operation::EvacuatePrep | Operation::LiveQueued), _) => "",
             (Some(Operation::ResizeRestoring), Some(migration)) => &migration.source,
             (Some(Operation::ResizeReverting), _) => "",
             _ => &self.location.host,
@@ -68,7 +70,7 @@ impl Instance {
     }
 
     /// Goes to a step of the move.
-    fn go_to(&mut self, step: Operation, now: Timestamp) {
+    pub(in crate::operation) fn go_to(&mut self, step: Operation, now: Timestamp) {
         self.operation = Some(step);
         self.desired.generation += 1;
         self.desired.hard = false;

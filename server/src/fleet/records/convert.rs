@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use berth_fleet::{
     AgentProvider, Aggregate, Desired, Event, Flavor, Group, Host, HostStatus, HypervisorInfo, Image,
-    Instance, InstanceSpec, Location, Lock, Observed, Operation, Power, Quota, RequestedZone,
-    ServerGroupPolicy, VmState,
+    Instance, InstanceSpec, Location, Lock, MigrationTarget, Observed, Operation, Power, Quota,
+    RequestedZone, ServerGroupPolicy, VmState,
 };
 use berth_placement::Timestamp;
 use berth_scheduler::request_spec::SchedulerHints;
@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use super::{
     StoredAgentProvider, StoredAggregate, StoredEvent, StoredFlavor, StoredGroup, StoredHints, StoredHost,
-    StoredHostStatus, StoredHypervisor, StoredImage, StoredInstance, StoredPolicy, StoredPower, StoredQuota,
-    StoredTask, StoredVmState,
+    StoredHostStatus, StoredHypervisor, StoredImage, StoredInstance, StoredMigrationTarget, StoredPolicy,
+    StoredPower, StoredQuota, StoredTask, StoredVmState,
 };
 use crate::fleet::group_hint;
 
@@ -80,6 +80,11 @@ impl From<HypervisorInfo> for StoredHypervisor {
             agent_version: of.agent_version,
             disks_port: of.disks_port,
             storage: if of.storage.is_nil() { Vec::new() } else { bytes(of.storage) },
+            migration_target: of.migration_target.map(|of| StoredMigrationTarget {
+                uri: of.uri,
+                instances_directory: of.instances_directory,
+                images_directory: of.images_directory,
+            }),
         }
     }
 }
@@ -97,6 +102,11 @@ impl From<StoredHypervisor> for HypervisorInfo {
             agent_version: of.agent_version,
             disks_port: of.disks_port,
             storage: uuid(&of.storage),
+            migration_target: of.migration_target.map(|of| MigrationTarget {
+                uri: of.uri,
+                instances_directory: of.instances_directory,
+                images_directory: of.images_directory,
+            }),
         }
     }
 }
@@ -381,6 +391,11 @@ impl From<Option<Operation>> for StoredTask {
             Some(Operation::ResizeRestoring) => Self::ResizeRestoring,
             Some(Operation::EvacuatePrep) => Self::EvacuatePrep,
             Some(Operation::EvacuateFinish) => Self::EvacuateFinish,
+            Some(Operation::LiveQueued) => Self::LiveQueued,
+            Some(Operation::LivePreparing) => Self::LivePreparing,
+            Some(Operation::LiveRunning) => Self::LiveRunning,
+            Some(Operation::LiveAborting) => Self::LiveAborting,
+            Some(Operation::LiveSettling) => Self::LiveSettling,
         }
     }
 }
@@ -410,6 +425,11 @@ impl From<StoredTask> for Option<Operation> {
             StoredTask::ResizeRestoring => Operation::ResizeRestoring,
             StoredTask::EvacuatePrep => Operation::EvacuatePrep,
             StoredTask::EvacuateFinish => Operation::EvacuateFinish,
+            StoredTask::LiveQueued => Operation::LiveQueued,
+            StoredTask::LivePreparing => Operation::LivePreparing,
+            StoredTask::LiveRunning => Operation::LiveRunning,
+            StoredTask::LiveAborting => Operation::LiveAborting,
+            StoredTask::LiveSettling => Operation::LiveSettling,
         })
     }
 }

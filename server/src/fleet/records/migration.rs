@@ -1,10 +1,13 @@
 //! Migrations from and to the types of the crate `fleet`.
 
-use berth_fleet::{Migration, MigrationKind, MigrationOutcome};
+use berth_fleet::{LiveDisks, LiveMove, LiveOptions, Migration, MigrationKind, MigrationOutcome};
 use berth_placement::Timestamp;
 
 use super::convert::{bytes, uuid};
-use super::{StoredMigration, StoredMigrationKind, StoredMigrationOutcome, StoredTask, StoredVmState};
+use super::{
+    StoredLiveDisks, StoredLiveMove, StoredMigration, StoredMigrationKind, StoredMigrationOutcome,
+    StoredTask, StoredVmState,
+};
 
 impl From<&Migration> for StoredMigration {
     fn from(migration: &Migration) -> Self {
@@ -26,6 +29,7 @@ impl From<&Migration> for StoredMigration {
             updated_at: migration.updated_at.0,
             task_before: StoredTask::from(migration.operation_before).into(),
             rebuilds: migration.rebuilds,
+            live: (migration.kind == MigrationKind::Live).then(|| (&migration.live).into()),
         }
     }
 }
@@ -41,6 +45,7 @@ impl From<StoredMigration> for Migration {
             state_before: record.state_before().into(),
             operation_before: record.task_before().into(),
             rebuilds: record.rebuilds,
+            live: record.live.map(Into::into).unwrap_or_default(),
             source: record.source,
             target: record.target,
             requested_host: record.requested_host,
@@ -55,12 +60,50 @@ impl From<StoredMigration> for Migration {
     }
 }
 
+impl From<&LiveMove> for StoredLiveMove {
+    fn from(live: &LiveMove) -> Self {
+        let options = &live.options;
+        let disks = match options.disks {
+            LiveDisks::Any => StoredLiveDisks::Any,
+            LiveDisks::Shared => StoredLiveDisks::Shared,
+            LiveDisks::Sent => StoredLiveDisks::Sent,
+        };
+        Self {
+            disks: disks.into(),
+            bandwidth_mib: options.bandwidth_mib,
+            timeout_s: options.timeout_s,
+            forces_at_timeout: options.forces_at_timeout,
+            is_shared: live.is_shared,
+            is_forced: live.is_forced,
+            has_left: live.has_left,
+        }
+    }
+}
+
+impl From<StoredLiveMove> for LiveMove {
+    fn from(record: StoredLiveMove) -> Self {
+        let disks = match record.disks() {
+            StoredLiveDisks::Any => LiveDisks::Any,
+            StoredLiveDisks::Shared => LiveDisks::Shared,
+            StoredLiveDisks::Sent => LiveDisks::Sent,
+        };
+        let StoredLiveMove { bandwidth_mib, timeout_s, forces_at_timeout, .. } = record;
+        Self {
+            options: LiveOptions { disks, bandwidth_mib, timeout_s, forces_at_timeout },
+            is_shared: record.is_shared,
+            is_forced: record.is_forced,
+            has_left: record.has_left,
+        }
+    }
+}
+
 impl From<MigrationKind> for StoredMigrationKind {
     fn from(kind: MigrationKind) -> Self {
         match kind {
             MigrationKind::Cold => Self::Cold,
             MigrationKind::Resize => Self::Resize,
             MigrationKind::Evacuation => Self::Evacuation,
+            MigrationKind::Live => Self::Live,
         }
     }
 }
@@ -71,6 +114,7 @@ impl From<StoredMigrationKind> for MigrationKind {
             StoredMigrationKind::Cold => Self::Cold,
             StoredMigrationKind::Resize => Self::Resize,
             StoredMigrationKind::Evacuation => Self::Evacuation,
+            StoredMigrationKind::Live => Self::Live,
         }
     }
 }
@@ -84,6 +128,8 @@ impl From<Option<MigrationOutcome>> for StoredMigrationOutcome {
             Some(MigrationOutcome::Failed) => Self::Failed,
             Some(MigrationOutcome::Deleted) => Self::Deleted,
             Some(MigrationOutcome::Evacuated) => Self::Evacuated,
+            Some(MigrationOutcome::Completed) => Self::Completed,
+            Some(MigrationOutcome::Aborted) => Self::Aborted,
         }
     }
 }
@@ -97,6 +143,8 @@ impl From<StoredMigrationOutcome> for Option<MigrationOutcome> {
             StoredMigrationOutcome::Failed => MigrationOutcome::Failed,
             StoredMigrationOutcome::Deleted => MigrationOutcome::Deleted,
             StoredMigrationOutcome::Evacuated => MigrationOutcome::Evacuated,
+            StoredMigrationOutcome::Completed => MigrationOutcome::Completed,
+            StoredMigrationOutcome::Aborted => MigrationOutcome::Aborted,
         })
     }
 }

@@ -58,6 +58,7 @@ subjects! {
     DeleteServerGroupRequest: group project;
     DeleteProviderRequest: uuid;
     InstanceRequest: instance project;
+    GetMigrationRequest: migration project;
 }
 
 impl Audited for v1::ApproveHostRequest {
@@ -157,6 +158,12 @@ impl Audited for v1::ResizeInstanceRequest {
 impl Audited for v1::MigrateInstanceRequest {
     fn subject(&self) -> Subject {
         Subject::of(&self.instance).within(&self.project).changing(format!("host={}", self.host))
+    }
+}
+
+impl Audited for v1::LiveMigrateInstanceRequest {
+    fn subject(&self) -> Subject {
+        Subject::of(&self.instance).within(&self.project).changing(format!("host={} live=true", self.host))
     }
 }
 

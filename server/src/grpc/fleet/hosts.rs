@@ -120,6 +120,7 @@ fn hypervisor(known: HypervisorInfo) -> v1::Hypervisor {
         agent_version,
         disks_port,
         storage,
+        migration_target,
     } = known;
     v1::Hypervisor {
         kind,
@@ -132,5 +133,6 @@ fn hypervisor(known: HypervisorInfo) -> v1::Hypervisor {
         agent_version,
         disks_port,
         storage: if storage.is_nil() { String::new() } else { storage.to_string() },
+        migration_target: migration_target.map(crate::fleet::message::migration_target),
     }
 }

@@ -1,8 +1,12 @@
 //! Moves: their beginning, and what is shown of them.
 
+use std::sync::Arc;
+
 use berth_api::v1;
-use berth_fleet::{FleetError, Instance, Migration, Named};
+use berth_fleet::{Fleet, FleetError, Instance, LiveDisks, LiveOptions, Migration, Named};
+use berth_placement::Timestamp;
 use tonic::Status;
+use uuid::Uuid;
 
 use super::message::{instance, migration};
 use crate::fleet::Evacuation;
@@ -20,6 +24,47 @@ pub(super) fn begin(
 ) -> Result<v1::Instance, CallError> {
     let moving = tokio::task::block_in_place(|| call.fleet.move_instance(named, flavor, host, by))?;
     Ok(call.fleet.read(|fleet| instance(fleet, &moving)))
+}
+
+/// Begins a live migration.
+pub(super) fn begin_live(
+    call: &Call<'_>,
+    wanted: &v1::LiveMigrateInstanceRequest,
+    by: (&str, bool),
+) -> Result<v1::Instance, CallError> {
+    use v1::live_migrate_instance_request::Disks;
+    let disks = match Disks::try_from(wanted.disks) {
+        Ok(Disks::Unspecified) => LiveDisks::Any,
+        Ok(Disks::Shared) => LiveDisks::Shared,
+        Ok(Disks::Sent) => LiveDisks::Sent,
+        Err(_) => {
+            let problem = format!("{} is neither SHARED nor SENT", wanted.disks);
+            return Err(FleetError::field("disks", problem).into());
+        }
+    };
+    let &v1::LiveMigrateInstanceRequest { bandwidth_mib, timeout_s, forces_at_timeout, .. } = wanted;
+    let options = LiveOptions { disks, bandwidth_mib, timeout_s, forces_at_timeout };
+    let named = Named { name: &wanted.instance, project: &wanted.project };
+    let host = Some(wanted.host.as_str()).filter(|host| !host.is_empty());
+    let moving = tokio::task::block_in_place(|| call.fleet.live_migrate(named, host, options, by))?;
+    Ok(call.fleet.read(|fleet| instance(fleet, &moving)))
+}
+
+/// A command for an open live migration.
+type Steer = fn(&mut Fleet, Uuid, (&str, bool), Timestamp) -> Result<Arc<Instance>, FleetError>;
+
+/// Aborts or forces a live migration.
+pub(super) fn steer(
+    call: &Call<'_>,
+    wanted: &v1::GetMigrationRequest,
+    command: Steer,
+    by: (&str, bool),
+) -> Result<v1::Migration, CallError> {
+    get(call, wanted)?; // it is of the project
+    let unknown = || FleetError::not_found("migration", &wanted.migration);
+    let uuid = Uuid::try_parse(&wanted.migration).map_err(|_| unknown())?;
+    call.fleet.command(|fleet, now| command(fleet, uuid, by, now.wall))?;
+    get(call, wanted)
 }
 
 /// Begins an evacuation.

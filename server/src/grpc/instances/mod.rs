@@ -8,7 +8,7 @@ mod watching;
 use std::sync::Arc;
 
 use berth_api::v1;
-use berth_fleet::{Creation, Instance, Named, Operation, RequestedZone, status};
+use berth_fleet::{Creation, Fleet, Instance, Named, Operation, RequestedZone, status};
 use bytes::Bytes;
 use prost::Message;
 use tokio::sync::watch;
@@ -128,6 +128,33 @@ impl v1::instances_server::Instances for Instances {
             let named = Named { name: &wanted.instance, project: &wanted.project };
             let host = Some(wanted.host.as_str()).filter(|host| !host.is_empty());
             migrations::begin(call, named, (None, host), (caller.role(), caller.is_operator()))
+        })
+        .await
+    }
+
+    async fn live_migrate(&self, request: Request<v1::LiveMigrateInstanceRequest>) -> Answer<v1::Instance> {
+        let caller = Caller::behind(&request);
+        write(&self.service, request, |call, wanted| {
+            migrations::begin_live(call, wanted, (caller.role(), caller.is_operator()))
+        })
+        .await
+    }
+
+    async fn abort_migration(&self, request: Request<v1::GetMigrationRequest>) -> Answer<v1::Migration> {
+        let caller = Caller::behind(&request);
+        write(&self.service, request, |call, wanted| {
+            migrations::steer(call, wanted, Fleet::abort_live, (caller.role(), caller.is_operator()))
+        })
+        .await
+    }
+
+    async fn force_complete_migration(
+        &self,
+        request: Request<v1::GetMigrationRequest>,
+    ) -> Answer<v1::Migration> {
+        let caller = Caller::behind(&request);
+        write(&self.service, request, |call, wanted| {
+            migrations::steer(call, wanted, Fleet::force_live, (caller.role(), caller.is_operator()))
         })
         .await
     }
