@@ -47,7 +47,7 @@ use grid::Grid;
 pub use among::Among;
 pub use request::RankedRequest;
 
-/// The free amounts of the host classes, then one column for each weigher.
+/// The free amounts of the host classes, then one column for each weigher, as many as Nova has.
 const COLUMNS: usize = CLASSES + WeigherName::ALL.len();
 
 type Amounts = [i32; COLUMNS];
@@ -379,7 +379,7 @@ fn weighing(hosts: &HostTable, options: &Options, weighers: &[WeigherName]) -> O
         {
             return None;
         }
-        // Weigher number 14 would be one that is listed twice.
+        // More weighers than columns: one is listed twice, or is not Nova's.
         *weighing.multipliers.get_mut(CLASSES + at)? = configured;
         weighing.lows[CLASSES + at] = if weigher.least().is_some() { Low::Zero } else { Low::Smallest };
     }

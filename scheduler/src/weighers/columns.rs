@@ -10,8 +10,8 @@ use crate::request_spec::RequestSpec;
 /// pass to the bit.
 #[derive(Debug, Clone)]
 pub struct RawColumns {
-    /// By weigher; none if it is not kept.
-    columns: [Option<Vec<f64>>; WeigherName::ALL.len()],
+    /// By the number of the weigher; none if it is not kept.
+    columns: [Option<Vec<f64>>; WeigherName::EVERY.len()],
     /// A request for nothing: the weighers kept here do not look at it.
     request: RequestSpec,
 }
@@ -20,7 +20,7 @@ impl RawColumns {
     /// The columns of the enabled weighers.
     #[must_use]
     pub fn new(hosts: &HostTable, options: &Options) -> Self {
-        let mut columns = [const { None }; WeigherName::ALL.len()];
+        let mut columns = [const { None }; WeigherName::EVERY.len()];
         let enabled = options.filter_scheduler.weight_classes.iter();
         for name in enabled.filter(|name| name.depends_on_host_only()) {
             columns[*name as usize] = Some(vec![f64::NAN; hosts.len()]);
@@ -33,7 +33,7 @@ impl RawColumns {
     /// Follows changes of these hosts.
     pub fn update(&mut self, hosts: &HostTable, options: &Options, rows: &[HostRow]) {
         let scene = Scene { hosts, options, request: &self.request, now: 0 };
-        for (name, column) in WeigherName::ALL.iter().zip(&mut self.columns) {
+        for (name, column) in WeigherName::EVERY.iter().zip(&mut self.columns) {
             let Some(column) = column else { continue };
             name.with(&scene, |weigher| {
                 for &row in rows {

@@ -86,6 +86,25 @@ macro_rules! prepared {
 }
 
 impl WeigherName {
+    /// Every weigher, each at the place of its number, `name as usize`. Those that Nova does not have
+    /// are not in [`Self::ALL`].
+    pub(super) const EVERY: [Self; 14] = [
+        Self::ServerGroupSoftAffinityWeigher,
+        Self::ServerGroupSoftAntiAffinityWeigher,
+        Self::BuildFailureWeigher,
+        Self::CPUWeigher,
+        Self::CrossCellWeigher,
+        Self::DiskWeigher,
+        Self::HypervisorVersionWeigher,
+        Self::ImagePropertiesWeigher,
+        Self::IoOpsWeigher,
+        Self::MetricsWeigher,
+        Self::NumInstancesWeigher,
+        Self::PCIWeigher,
+        Self::RAMWeigher,
+        Self::LifetimeWeigher,
+    ];
+
     /// Those of Nova, in alphabetical order of its modules. Nova's own order is that of its files on
     /// disk.
     pub const ALL: [Self; 13] = [
@@ -172,5 +191,27 @@ pub mod class_paths {
     /// Whatever the serializer reports.
     pub fn serialize<S: Serializer>(names: &[WeigherName], serializer: S) -> Result<S::Ok, S::Error> {
         names.serialize(serializer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The reader of names knows all of them, in the order of their numbers. A weigher that `EVERY`
+    /// lacked had no column.
+    #[test]
+    fn every_weigher_is_at_the_place_of_its_number() {
+        let text: serde::de::value::StrDeserializer<'_, serde::de::value::Error> = "x".into_deserializer();
+        let message = WeigherName::deserialize(text).unwrap_err().to_string();
+        let known: Vec<&str> = message.split('`').filter(|part| part.ends_with("Weigher")).collect();
+        assert_eq!(known, WeigherName::EVERY.map(|name| name.to_string()));
+    }
+
+    #[test]
+    fn all_weighers_are_those_of_nova() {
+        let others: Vec<_> =
+            WeigherName::EVERY.into_iter().filter(|name| !WeigherName::ALL.contains(name)).collect();
+        assert_eq!(others, [WeigherName::LifetimeWeigher]);
     }
 }
