@@ -135,22 +135,80 @@ impl FilterName {
         }
     }
 
-    /// Whether it has a say when an instance is rebuilt on the host it is on.
+    /// Whether it judges the rebuild of an instance on its host.
     #[must_use]
     pub(crate) const fn runs_on_rebuild(self) -> bool {
-        matches!(
-            self,
-            Self::AggregateImagePropertiesIsolation | Self::ImagePropertiesFilter | Self::IsolatedHostsFilter
-        )
+        match self {
+            Self::AggregateImagePropertiesIsolation
+            | Self::ImagePropertiesFilter
+            | Self::IsolatedHostsFilter => true,
+            Self::AggregateCoreFilter
+            | Self::AggregateDiskFilter
+            | Self::AggregateInstanceExtraSpecsFilter
+            | Self::AggregateIoOpsFilter
+            | Self::AggregateMultiTenancyIsolation
+            | Self::AggregateNumInstancesFilter
+            | Self::AggregateRamFilter
+            | Self::AggregateTypeAffinityFilter
+            | Self::AllHostsFilter
+            | Self::AvailabilityZoneFilter
+            | Self::ComputeCapabilitiesFilter
+            | Self::ComputeFilter
+            | Self::CoreFilter
+            | Self::DifferentHostFilter
+            | Self::DiskFilter
+            | Self::IoOpsFilter
+            | Self::JsonFilter
+            | Self::MetricsFilter
+            | Self::NUMATopologyFilter
+            | Self::NumInstancesFilter
+            | Self::PciPassthroughFilter
+            | Self::RamFilter
+            | Self::RetryFilter
+            | Self::SameHostFilter
+            | Self::ServerGroupAffinityFilter
+            | Self::ServerGroupAntiAffinityFilter
+            | Self::SimpleCIDRAffinityFilter => false,
+        }
     }
 
     /// Whether it drops allocation candidates of hosts.
     #[must_use]
     pub const fn filters_candidates(self) -> bool {
-        matches!(self, Self::NUMATopologyFilter | Self::PciPassthroughFilter)
+        match self {
+            Self::NUMATopologyFilter | Self::PciPassthroughFilter => true,
+            Self::AggregateCoreFilter
+            | Self::AggregateDiskFilter
+            | Self::AggregateImagePropertiesIsolation
+            | Self::AggregateInstanceExtraSpecsFilter
+            | Self::AggregateIoOpsFilter
+            | Self::AggregateMultiTenancyIsolation
+            | Self::AggregateNumInstancesFilter
+            | Self::AggregateRamFilter
+            | Self::AggregateTypeAffinityFilter
+            | Self::AllHostsFilter
+            | Self::AvailabilityZoneFilter
+            | Self::ComputeCapabilitiesFilter
+            | Self::ComputeFilter
+            | Self::CoreFilter
+            | Self::DifferentHostFilter
+            | Self::DiskFilter
+            | Self::ImagePropertiesFilter
+            | Self::IoOpsFilter
+            | Self::IsolatedHostsFilter
+            | Self::JsonFilter
+            | Self::MetricsFilter
+            | Self::NumInstancesFilter
+            | Self::RamFilter
+            | Self::RetryFilter
+            | Self::SameHostFilter
+            | Self::ServerGroupAffinityFilter
+            | Self::ServerGroupAntiAffinityFilter
+            | Self::SimpleCIDRAffinityFilter => false,
+        }
     }
 
-    /// The filter for a request. A rebuild is let through by all filters that have no say in it.
+    /// The filter for a request. A rebuild passes all filters that do not judge it.
     #[must_use]
     pub fn prepare<'a>(self, scene: &'a Scene<'a>) -> Box<dyn Filter + 'a> {
         if scene.request.is_rebuild() && !self.runs_on_rebuild() {
