@@ -10,79 +10,62 @@ use crate::rows::Rows;
 use crate::source::Source;
 use crate::{TraceError, azure_v1, columnar, neutral, sqlite};
 
-/// A trace format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Format {
+/// Declares the formats, each with the name that [`FromStr`] takes.
+macro_rules! formats {
+    ($($(#[$documentation:meta])+ $format:ident = $name:literal,)+) => {
+        /// A trace format.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Format {
+            $($(#[$documentation])+ $format,)+
+        }
+
+        impl Format {
+            /// Every format. Detection takes the first that fits.
+            pub const ALL: [Self; [$($name),+].len()] = [$(Self::$format),+];
+
+            /// The name that [`FromStr`] takes.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$format => $name,)+
+                }
+            }
+        }
+    };
+}
+
+formats! {
     /// Berth's own trace file, Parquet: see [`columnar`](crate::columnar).
-    Berth,
-    /// The neutral CSV: see [`neutral`](crate::neutral).
-    Neutral,
+    Berth = "berth",
     /// The Azure public VM trace V1 of 2017 with batches: see [`azure_v1`](crate::azure_v1).
-    AzureV1,
+    AzureV1 = "azure-v1-2017",
     /// The VM table of Azure's public traces V1 and V2.
-    AzureTable,
+    AzureTable = "azure-vmtable",
     /// Azure's trace for packing, of 2020.
-    AzurePacking,
+    AzurePacking = "azure-packing-2020",
     /// Huawei-East-1: creations and deletions.
-    HuaweiEast,
+    HuaweiEast = "huawei-east-1",
     /// Huawei-East-1 with lifetimes.
-    HuaweiLifetimes,
+    HuaweiLifetimes = "huawei-east-1-lt",
     /// Huawei's sequences with NUMA topology.
-    HuaweiNuma,
+    HuaweiNuma = "huawei-numa",
     /// Alibaba's GPU cluster trace of 2023.
-    Openb,
+    Openb = "alibaba-openb-2023",
     /// The instance events of Google's cluster trace of 2019.
-    Google,
+    Google = "google-2019",
     /// The Standard Workload Format.
-    Swf,
+    Swf = "swf",
     /// OpenDC's Parquet.
-    OpenDc,
+    OpenDc = "opendc",
     /// The table `instances` of Nova's database.
-    NovaInstances,
+    NovaInstances = "nova-instances",
     /// The sheet vInfo of RVTools.
-    RvTools,
+    RvTools = "rvtools",
+    /// The neutral CSV: see [`neutral`](crate::neutral).
+    Neutral = "neutral",
 }
 
 impl Format {
-    /// Every format. Detection takes the first that fits.
-    pub const ALL: [Self; 14] = [
-        Self::Berth,
-        Self::AzureV1,
-        Self::AzureTable,
-        Self::AzurePacking,
-        Self::HuaweiEast,
-        Self::HuaweiLifetimes,
-        Self::HuaweiNuma,
-        Self::Openb,
-        Self::Google,
-        Self::Swf,
-        Self::OpenDc,
-        Self::NovaInstances,
-        Self::RvTools,
-        Self::Neutral,
-    ];
-
-    /// The name that [`FromStr`] takes.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Berth => "berth",
-            Self::Neutral => "neutral",
-            Self::AzureV1 => "azure-v1-2017",
-            Self::AzureTable => "azure-vmtable",
-            Self::AzurePacking => "azure-packing-2020",
-            Self::HuaweiEast => "huawei-east-1",
-            Self::HuaweiLifetimes => "huawei-east-1-lt",
-            Self::HuaweiNuma => "huawei-numa",
-            Self::Openb => "alibaba-openb-2023",
-            Self::Google => "google-2019",
-            Self::Swf => "swf",
-            Self::OpenDc => "opendc",
-            Self::NovaInstances => "nova-instances",
-            Self::RvTools => "rvtools",
-        }
-    }
-
     /// The format of a file, plain or gzip, detected from its first bytes.
     ///
     /// # Errors
